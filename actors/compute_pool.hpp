@@ -1,0 +1,30 @@
+#pragma once
+
+#include "actors/compute_executor.hpp"
+
+#include <cstddef>
+#include <memory>
+
+namespace ovir::actors {
+
+/// The machine's compute threads: one that takes jobs in order and leads each, and `threads` - 1
+/// that help it. While a job is under way the helpers spin, so that a parallel step costs about a
+/// microsecond; soon after the last job they sleep. Every thread keeps exact-1's rounding mode and
+/// checks it. Destruction finishes the job under way and drops those that wait.
+class compute_pool final : public compute_executor {
+public:
+  /// 1 <= threads <= limits::threads_max.
+  explicit compute_pool(std::size_t threads);
+  ~compute_pool() override;
+  compute_pool(const compute_pool&) = delete;
+  compute_pool& operator=(const compute_pool&) = delete;
+
+  [[nodiscard]] std::size_t threads() const noexcept;
+  void post(job work) override;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace ovir::actors

@@ -1,0 +1,163 @@
+#pragma once
+
+#include "actors/credit.hpp"
+#include "actors/kill_plan.hpp"
+#include "actors/protocol.hpp"
+#include "actors/stop_filter.hpp"
+#include "compute/tokenizer.hpp"
+#include "compute/transcript.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace ovir::actors {
+
+/// The path a request runs through.
+struct path_shape {
+  std::uint32_t stages{1};
+  std::uint32_t prefill_chunk{64}; ///< positions per frame while more than one are known
+  std::uint32_t hashed_layers{0};  ///< layers of the model, less one
+  std::uint32_t context{0};        ///< positions the model may see
+};
+
+// What a lead asks its shell to do.
+struct open_effect { ///< `open_session` to the stage, in the current epoch
+  stage_index stage;
+};
+struct tokens_effect { ///< the tokens of [first, first + count) to the first stage
+  position first;
+  std::uint32_t count;
+  std::uint32_t logit_rows;
+};
+struct replay_effect { ///< `replay_boundaries` to the stage
+  stage_index stage;
+  position first;
+  std::uint32_t count;
+  std::uint32_t logit_rows;
+};
+struct resend_effect { ///< `resend_logits` to the last stage
+  position at;
+};
+struct finish_effect { ///< `finish_session` to the stage
+  stage_index stage;
+};
+struct draw_effect { ///< draw the token after position `at` and hash its logits
+  position at;
+};
+struct text_effect {
+  std::string text;
+};
+struct kill_effect { ///< drill
+  stage_index stage;
+};
+struct end_effect { ///< the request is over: `outcome()` has what came of it
+};
+using lead_effect = std::variant<open_effect, tokens_effect, replay_effect, resend_effect,
+                                 finish_effect, draw_effect, text_effect, kill_effect, end_effect>;
+
+/// Drives one request through its path: prefill, decode, recovery, transcript. A state machine:
+/// events in, effects out; no CAF, no clock. docs/adr/0005-recovery-by-replay.md is its plan.
+///
+/// An epoch begins when all stages are there: each is opened and states its length. Then the edges
+/// are fed from the last to the first, each until all stages behind it hold what its source holds:
+/// edge e > 0 by ordering stage e - 1 to replay kept boundaries, edge 0 by sending tokens. In a
+/// path where nothing was lost all edges but 0 are done at once, so this is also normal operation.
+class lead_core {
+public:
+  using effects = std::vector<lead_effect>;
+
+  /// `vocabulary` outlives the core. The prompt is not empty and fits the context.
+  lead_core(generation_request request, path_shape shape, const compute::tokenizer& vocabulary);
+
+  // Events
+  [[nodiscard]] effects on_stage_up(stage_index stage);
+  [[nodiscard]] effects on_stage_down(stage_index stage);
+  [[nodiscard]] effects on_opened(const session_opened& e);
+  [[nodiscard]] effects on_step(const step_done& e);
+  [[nodiscard]] effects on_finished(const session_finished& e);
+  /// A stage reported an error.
+  [[nodiscard]] effects on_failed(const stage_failed& e);
+  /// Logits of position `at` arrived in a frame of `driver`.
+  [[nodiscard]] effects on_logits(epoch driver, position at);
+  [[nodiscard]] effects on_drawn(const token_drawn& e);
+  [[nodiscard]] effects on_cancel();
+  /// The request cannot go on at all.
+  [[nodiscard]] effects fail_with(error reason);
+
+  [[nodiscard]] epoch current_epoch() const noexcept { return epoch_; }
+  /// Most positions the request can reach: what stages reserve.
+  [[nodiscard]] std::uint32_t positions_max() const noexcept { return positions_max_; }
+  /// Prompt and output so far.
+  [[nodiscard]] std::span<const token_id> history() const noexcept { return history_; }
+  [[nodiscard]] std::size_t output_count() const noexcept { return history_.size() - prompt_; }
+  /// Times are the shell's to fill in. Call once, after `end_effect`.
+  [[nodiscard]] result<generation_report> outcome();
+
+private:
+  enum class phase : std::uint8_t {
+    gathering, ///< some stage is not there
+    opening,   ///< waiting for lengths
+    driving,
+    finishing, ///< all is computed; waiting for open leaves
+    over,
+  };
+  struct stage {
+    bool up{false};
+    bool was_up{false};
+    bool dying{false}; ///< a drill killed it, its end was not seen yet
+    bool opened{false};
+    bool finished{false};
+    position length{0};
+    std::uint64_t kv_bytes{0};
+  };
+
+  [[nodiscard]] bool current(stage_index s, epoch e) const noexcept;
+  [[nodiscard]] bool add_leaves(const std::vector<compute::unit_leaf>& leaves, effects& out);
+  void gather(effects& out);
+  void enter_edge(std::uint32_t edge);
+  [[nodiscard]] position goal() const noexcept;
+  [[nodiscard]] position done_behind(std::uint32_t edge) const noexcept;
+  void drive(effects& out);
+  void feed(effects& out);
+  void all_computed(effects& out);
+  void end_generation(generation_end end);
+  [[nodiscard]] bool take_text(token_id token, effects& out);
+  void drill(effects& out);
+  void try_complete(effects& out);
+  void conclude(effects& out);
+  void fail(error reason, effects& out);
+
+  path_shape shape_;
+  std::size_t prompt_;
+  std::size_t max_tokens_;
+  std::uint32_t positions_max_{0};
+  const compute::tokenizer& vocabulary_;
+  compute::text_stream stream_;
+  stop_filter stops_;
+  kill_plan kills_;
+  compute::transcript transcript_;
+  std::vector<token_id> history_;
+  std::vector<stage> stages_;
+  credit credit_;
+  epoch epoch_{0};
+  phase phase_{phase::gathering};
+  std::uint32_t edge_{0};
+  position edge_goal_{0};       ///< of an edge beyond 0
+  position cursor_{0};          ///< fed into the edge so far
+  position sent_{0};            ///< most ever sent into edge 0
+  position target_{0};          ///< positions to be computed as far as known
+  bool awaiting_logits_{false}; ///< of position target_ - 1
+  bool drawing_{false};
+  bool resend_asked_{false}; ///< in this epoch
+  bool ended_{false};        ///< no further token will be drawn
+  std::uint32_t restarts_{0};
+  std::uint32_t complaints_{0}; ///< epochs begun because a stage lacked something
+  generation_report report_;
+  std::optional<error> failure_;
+};
+
+} // namespace ovir::actors

@@ -1,0 +1,166 @@
+#include "actors/shard.hpp"
+
+#include "messages/caf/errors.hpp"
+#include "messages/caf/system_config.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+using shard_pointer = shard_actor::stateful_pointer<shard_state>;
+
+void post_next(shard_pointer self) {
+  shard_state& state = self->state;
+  auto job = state.core->next_job();
+  if (!job) {
+    return;
+  }
+  state.executor->post([job = std::move(*job), bench = state.bench, alive = state.alive,
+                        shard = shard_actor{self}](compute::parallel_runner& runner) {
+    if (alive->load(std::memory_order_relaxed)) {
+      caf::anon_send(shard, shard_job_done{job.request, job.driver, perform(job, *bench, runner)});
+    }
+  });
+}
+
+void report_failure(shard_pointer self, request_id request, epoch driver, const error& reason) {
+  const auto route = self->state.routes.find(request);
+  if (route != self->state.routes.end()) {
+    self->send(route->second.lead, stage_failed{route->second.stage, driver, reason});
+  }
+}
+
+void answer_opened(shard_pointer self, shard_core::session& session) {
+  const shard_state::route& route = self->state.routes.at(session.request);
+  session.open_owed = false;
+  self->send(route.lead, session_opened{route.stage, session.driver, session.length});
+}
+
+void answer_finished(shard_pointer self, shard_core::session& session) {
+  const shard_state::route& route = self->state.routes.at(session.request);
+  session.finish_owed = false;
+  session_finished answer = self->state.core->describe(session);
+  answer.stage = route.stage;
+  self->send(route.lead, std::move(answer));
+}
+
+void open(shard_pointer self, const open_session& command) {
+  shard_state& state = self->state;
+  const bool known = state.routes.contains(command.request);
+  const auto opened = state.core->open(command.request, command.driver, command.positions);
+  if (!opened) {
+    self->send(command.lead, stage_failed{command.stage, command.driver, opened.error()});
+    return;
+  }
+  state.routes[command.request] = {command.stage, command.lead, command.next};
+  if (!known) {
+    self->monitor(command.lead);
+  }
+  shard_core::session& session = *state.core->find(command.request);
+  session.open_owed = true;
+  if (!session.busy) {
+    answer_opened(self, session);
+  }
+}
+
+void close(shard_pointer self, request_id request) {
+  const auto route = self->state.routes.find(request);
+  if (route == self->state.routes.end()) {
+    return;
+  }
+  self->demonitor(route->second.lead.address());
+  self->state.routes.erase(route);
+  self->state.core->close(request);
+}
+
+void lead_down(shard_pointer self, const caf::down_msg& message) {
+  std::vector<request_id> orphans;
+  for (const auto& [request, route] : self->state.routes) {
+    if (route.lead.address() == message.source) {
+      orphans.push_back(request);
+    }
+  }
+  for (const request_id request : orphans) {
+    self->state.routes.erase(request);
+    self->state.core->close(request);
+  }
+}
+
+void job_done(shard_pointer self, shard_job_done& done) {
+  shard_core::session* session = self->state.core->job_ended(done.request, done.outcome.length);
+  if (session != nullptr) {
+    const shard_state::route& route = self->state.routes.at(done.request);
+    if (!done.outcome.done) {
+      report_failure(self, done.request, done.driver, done.outcome.done.error());
+    } else if (done.outcome.outgoing && done.driver == session->driver) {
+      // Before `step_done`, so that a lead that sees the last stage at the end has its logits.
+      self->send(route.next, tensor_frame{done.outcome.outgoing});
+    }
+    self->send(route.lead, step_done{route.stage, done.driver, done.outcome.length,
+                                     done.outcome.units, std::move(done.outcome.leaves)});
+    if (session->open_owed) {
+      answer_opened(self, *session);
+    }
+    if (session->finish_owed && session->queue.empty()) {
+      answer_finished(self, *session);
+    }
+  }
+  post_next(self);
+}
+
+void take_frame(shard_pointer self, const tensor_frame& frame) {
+  const auto accepted = self->state.core->accept(frame.bytes);
+  if (!accepted) {
+    if (const auto view = decode_frame(*frame.bytes)) {
+      report_failure(self, view->header.request, view->header.epoch, accepted.error());
+    }
+  }
+  post_next(self);
+}
+
+template <class Order>
+void take_order(shard_pointer self, const Order& order, const result<void>& taken) {
+  if (!taken) {
+    report_failure(self, order.request, order.driver, taken.error());
+  }
+  post_next(self);
+}
+
+void finish(shard_pointer self, const finish_session& order) {
+  self->state.core->finish(order);
+  shard_core::session* session = self->state.core->find(order.request);
+  if (session != nullptr && session->finish_owed && !session->busy && session->queue.empty()) {
+    answer_finished(self, *session);
+  }
+}
+
+} // namespace
+
+shard_actor::behavior_type shard_behavior(shard_pointer self, std::shared_ptr<stage_bench> bench,
+                                          compute_executor* executor) {
+  make_quiet(self);
+  self->state.core = std::make_unique<shard_core>(bench);
+  self->state.bench = std::move(bench);
+  self->state.executor = executor;
+  self->set_down_handler([self](caf::down_msg& message) { lead_down(self, message); });
+  self->attach_functor([alive = self->state.alive] { alive->store(false); });
+  return {
+      [self](const tensor_frame& frame) { take_frame(self, frame); },
+      [self](const open_session& command) { open(self, command); },
+      [self](const replay_boundaries& order) {
+        take_order(self, order, self->state.core->replay(order));
+      },
+      [self](const resend_logits& order) {
+        take_order(self, order, self->state.core->resend(order));
+      },
+      [self](const finish_session& order) { finish(self, order); },
+      [self](const close_session& command) { close(self, command.request); },
+      [self](shard_job_done& done) { job_done(self, done); },
+  };
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,42 @@
+#pragma once
+
+#include "actors/compute_executor.hpp"
+#include "actors/shard_core.hpp"
+
+#include <caf/stateful_actor.hpp>
+
+#include <atomic>
+#include <map>
+#include <memory>
+
+namespace ovir::actors {
+
+/// The actor that holds one segment and computes its units. Handlers only book and send; steps run
+/// on the executor and come back as messages. A session ends when its lead says so or dies.
+struct shard_state {
+  struct route {
+    stage_index stage;
+    lead_actor lead;
+    frame_sink next;
+  };
+  const char* name{"shard"};
+  std::unique_ptr<shard_core> core;
+  std::shared_ptr<stage_bench> bench;
+  compute_executor* executor{nullptr};
+  std::map<request_id, route> routes;
+  /// False once this actor ended: jobs still waiting are then not worth computing.
+  std::shared_ptr<std::atomic<bool>> alive = std::make_shared<std::atomic<bool>>(true);
+};
+
+struct shard_job_done {
+  request_id request;
+  epoch driver;
+  shard_outcome outcome;
+};
+
+/// `executor` outlives the actor system.
+[[nodiscard]] shard_actor::behavior_type
+shard_behavior(shard_actor::stateful_pointer<shard_state> self, std::shared_ptr<stage_bench> bench,
+               compute_executor* executor);
+
+} // namespace ovir::actors

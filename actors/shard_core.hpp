@@ -1,0 +1,128 @@
+#pragma once
+
+#include "actors/boundary_log.hpp"
+#include "actors/protocol.hpp"
+#include "compute/segment.hpp"
+#include "messages/frame.hpp"
+#include "messages/limits.hpp"
+#include "messages/result.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
+
+namespace ovir::actors {
+
+/// The tools of a stage: its segment and the memory its steps reuse. Survives restarts of the shard
+/// actor, because neither holds anything of a request; used by one compute job at a time, which the
+/// executor's order guarantees.
+struct stage_bench {
+  std::unique_ptr<compute::segment> segment;
+  compute::step_output output;
+  std::size_t kv_bytes_max{0}; ///< per request, of its KV cache and of its kept boundaries each
+};
+
+/// What a stage keeps of a request while a compute job may be using it: the shard touches these
+/// only between jobs.
+struct session_data {
+  compute::segment_state state;
+  boundary_log boundaries;   ///< empty for the last stage
+  std::vector<float> logits; ///< of position `logits_at`, last stage only
+  std::optional<position> logits_at;
+};
+
+/// A frame to compute. Rows the stage holds already are skipped.
+struct step_work {
+  frame_bytes frame;
+  frame_header header;
+};
+struct replay_work {
+  position first{0};
+  std::uint32_t count{0};
+  std::uint32_t logit_rows{0};
+};
+struct resend_work {
+  position at{0};
+};
+using session_work = std::variant<step_work, replay_work, resend_work>;
+
+/// One job for the executor.
+struct shard_job {
+  request_id request;
+  epoch driver;
+  std::shared_ptr<session_data> data;
+  session_work work;
+};
+
+/// What it found. `outgoing` is for the session's next hop, when there is something to send.
+struct shard_outcome {
+  result<void> done;
+  position length{0};
+  std::uint64_t units{0};
+  std::vector<compute::unit_leaf> leaves;
+  frame_bytes outgoing;
+};
+
+/// Performs a job: computes, keeps the boundaries, encodes what goes on. Called by one thread at a
+/// time, never by an actor's handler.
+[[nodiscard]] shard_outcome perform(const shard_job& job, stage_bench& bench,
+                                    compute::parallel_runner& runner);
+
+/// A shard's sessions and their order of work: decides, without CAF, what is computed next, what is
+/// a duplicate, what is refused. One job at a time; requests take turns.
+class shard_core {
+public:
+  explicit shard_core(std::shared_ptr<stage_bench> bench);
+
+  struct session {
+    request_id request;
+    epoch driver;
+    std::uint32_t positions{0};
+    position length{0};
+    bool busy{false};
+    bool open_owed{false};   ///< `session_opened` is sent when the job under way ends
+    bool finish_owed{false}; ///< `session_finished` is sent when all work is done
+    std::deque<session_work> queue;
+    std::shared_ptr<session_data> data;
+  };
+
+  /// Starts an epoch. `timed_out` for a lower epoch than seen, `busy` beyond
+  /// limits::requests_active_max sessions, `over_limit` for more positions than fit.
+  [[nodiscard]] result<void> open(request_id request, epoch driver, std::uint32_t positions);
+  /// Takes a frame for the session it names. Frames of a lower epoch and of unknown requests are
+  /// dropped without an error; `over_limit` when its credit was exceeded, `malformed` when it is
+  /// not for this stage.
+  [[nodiscard]] result<void> accept(const frame_bytes& frame);
+  [[nodiscard]] result<void> replay(const replay_boundaries& order);
+  [[nodiscard]] result<void> resend(const resend_logits& order);
+  void finish(const finish_session& order);
+  void close(request_id request);
+
+  /// The next job, when none is under way and there is work.
+  [[nodiscard]] std::optional<shard_job> next_job();
+  /// The job of `request` ended. Null when the session was closed meanwhile.
+  session* job_ended(request_id request, position length);
+
+  [[nodiscard]] session* find(request_id request);
+  /// Leaves of windows begun, and the bytes its KV cache occupies; only while not `busy`.
+  [[nodiscard]] session_finished describe(const session& s) const;
+  [[nodiscard]] const stage_bench& bench() const noexcept { return *bench_; }
+
+private:
+  [[nodiscard]] result<void> enqueue(session& s, session_work work);
+
+  std::shared_ptr<stage_bench> bench_;
+  std::map<request_id, session> sessions_;
+  std::deque<request_id> turns_; // sessions with work that are not busy
+  bool busy_{false};
+};
+
+/// Units whose last position lies in [first, first + count): windows closed, times layers.
+[[nodiscard]] std::uint64_t units_closed(position first, std::uint32_t count,
+                                         std::uint32_t layers) noexcept;
+
+} // namespace ovir::actors

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "compute/gguf.hpp"
+#include "compute/kernels.hpp"
+#include "compute/model.hpp"
+#include "compute/tokenizer.hpp"
+#include "messages/digest.hpp"
+#include "messages/result.hpp"
+#include "storage/env.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace ovir::apps {
+
+/// A model file opened for reading. Views point into `file`; moving keeps them valid.
+struct open_model {
+  std::string path; ///< as the user named it; for errors and reports
+  std::unique_ptr<storage::mapped_file> file;
+  compute::gguf metadata;
+};
+
+/// A model ready to compute with.
+struct ready_model {
+  open_model source;
+  compute::model weights;
+  std::unique_ptr<compute::tokenizer> vocabulary;
+};
+
+/// Maps a file that a user named. What is wrong with a file is never a usage error: a directory is
+/// `unsupported` here.
+[[nodiscard]] result<std::unique_ptr<storage::mapped_file>> map_file(storage::env& environment,
+                                                                     const std::string& path);
+/// Reads a whole text file ("-" is standard input), at most limits::text_file_bytes_max.
+[[nodiscard]] result<std::string> read_text(storage::env& environment, const std::string& path);
+
+/// Parses the metadata. Errors name the path.
+[[nodiscard]] result<open_model> parse_model(std::string path,
+                                             std::unique_ptr<storage::mapped_file> file);
+/// Parses, binds every tensor and makes the tokenizer.
+[[nodiscard]] result<ready_model> prepare_model(std::string path,
+                                                std::unique_ptr<storage::mapped_file> file);
+
+/// The kernels named by an option or OVIR_ISA, or the best ones when `name` is empty, after their
+/// self-test on this machine.
+[[nodiscard]] result<const compute::kernel_set*> kernels_from(const std::string& name);
+
+} // namespace ovir::apps

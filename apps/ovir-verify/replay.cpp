@@ -1,0 +1,135 @@
+#include "apps/ovir-verify/replay.hpp"
+
+#include "compute/segment.hpp"
+#include "messages/limits.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+namespace ovir::apps {
+
+namespace {
+
+constexpr std::uint32_t chunk_positions = 2 * limits::window_positions;
+
+using leaf_map = std::map<compute::unit_name, compute::unit_leaf>;
+
+std::optional<failure> compare_unit(const leaf_map& stated, const compute::unit_leaf& computed) {
+  const auto found = stated.find(computed.unit);
+  if (found != stated.end() && found->second == computed) {
+    return std::nullopt;
+  }
+  return failure{
+      fmt::format("layer {} over window {}: the boundary stated is {}, computed again {}",
+                  computed.unit.layer, computed.unit.window,
+                  found == stated.end() ? "missing" : to_hex(found->second.boundary),
+                  to_hex(computed.boundary)),
+      computed.unit, std::nullopt};
+}
+
+// Checks the logits of each position of a chunk and the token drawn from them.
+std::optional<failure> compare_draws(const transcript_file& file, std::span<const token_id> tokens,
+                                     position first, std::span<const float> rows,
+                                     std::uint32_t vocabulary, compute::sampler& sampler) {
+  for (position p = first; !rows.empty() && p + 1 < tokens.size();
+       ++p, rows = rows.subspan(vocabulary)) {
+    const std::span<const float> logits = rows.first(vocabulary);
+    const digest& stated = file.logits[p + 1 - file.prompt.size()].second;
+    if (const digest computed = compute::logits_digest(p, logits); computed != stated) {
+      return failure{fmt::format("position {}: the logits stated are {}, computed again {}", p,
+                                 to_hex(stated), to_hex(computed)),
+                     std::nullopt, p};
+    }
+    const token_id drawn = sampler.draw(logits, tokens.first(p + 1), p + 1);
+    if (drawn != tokens[p + 1]) {
+      return failure{fmt::format("position {}: the token stated is {}, the logits and the sampling "
+                                 "parameters give {}",
+                                 p + 1, tokens[p + 1], drawn),
+                     std::nullopt, p + 1};
+    }
+  }
+  return std::nullopt;
+}
+
+std::vector<failure> unlike_the_model(const transcript_file& file, const ready_model& model) {
+  const compute::model_config& config = model.weights.config;
+  if (const digest given = hash_plain(model.source.file->bytes()); given != file.model_file) {
+    return {{fmt::format("the transcript was made with model file {}, {} is {}",
+                         to_hex(file.model_file), model.source.path, to_hex(given)),
+             {},
+             {}}};
+  }
+  if (file.hashed_layers + 1 != config.layers) {
+    return {{fmt::format("{} hashed layers are stated, but the model has {} layers",
+                         file.hashed_layers, config.layers),
+             {},
+             {}}};
+  }
+  const std::vector<token_id> tokens = file.tokens();
+  const auto unknown = std::find_if(tokens.begin(), tokens.end(),
+                                    [&](token_id id) { return id >= config.vocabulary; });
+  if (unknown != tokens.end()) {
+    return {{fmt::format("token {} is outside the model's vocabulary of {}", *unknown,
+                         config.vocabulary),
+             {},
+             static_cast<position>(unknown - tokens.begin())}};
+  }
+  return {};
+}
+
+} // namespace
+
+result<std::vector<failure>> replay(const transcript_file& file, const ready_model& model,
+                                    const compute::kernel_set& kernels,
+                                    compute::parallel_runner& runner, progress& shown,
+                                    const std::atomic<bool>& interrupted) {
+  if (auto unlike = unlike_the_model(file, model); !unlike.empty()) {
+    return unlike;
+  }
+  const compute::model_config& config = model.weights.config;
+  OVIR_ASSIGN(const auto whole,
+              compute::segment::make(model.weights, {0, config.layers}, kernels, runner));
+  OVIR_ASSIGN(compute::segment_state state,
+              whole->open(file.positions, std::numeric_limits<std::size_t>::max()));
+  leaf_map stated;
+  for (const compute::unit_leaf& leaf : file.units) {
+    stated.emplace(leaf.unit, leaf);
+  }
+  const std::vector<token_id> tokens = file.tokens();
+  const auto first_draw = static_cast<position>(file.prompt.size() - 1);
+  compute::sampler sampler{file.sampling};
+  compute::step_output out;
+  for (position first = 0; first < file.positions; first += chunk_positions) {
+    if (interrupted.load()) {
+      return fail(errc::cancelled, "interrupted; nothing was found wrong up to position {}", first);
+    }
+    shown.update(first, file.positions);
+    compute::step_input in;
+    in.first = first;
+    in.count = std::min(chunk_positions, file.positions - first);
+    in.tokens = std::span{tokens}.subspan(first, in.count);
+    const position end = first + in.count;
+    in.logit_rows = first_draw + file.output.size() <= first || end <= first_draw
+                        ? 0
+                        : end - std::max(first, first_draw);
+    OVIR_TRY(whole->forward(state, in, runner, out));
+    for (const compute::unit_leaf& leaf : out.leaves) {
+      if (auto wrong = compare_unit(stated, leaf)) {
+        return std::vector{*wrong};
+      }
+    }
+    if (auto wrong = compare_draws(file, tokens, end - in.logit_rows, out.logits, config.vocabulary,
+                                   sampler)) {
+      return std::vector{*wrong};
+    }
+  }
+  for (const compute::unit_leaf& leaf : state.units.open_leaves()) {
+    if (auto wrong = compare_unit(stated, leaf)) {
+      return std::vector{*wrong};
+    }
+  }
+  return std::vector<failure>{};
+}
+
+} // namespace ovir::apps

@@ -1,0 +1,102 @@
+#include "apps/ovir/command.hpp"
+
+#include "apps/ovir/embedded_model.hpp"
+#include "messages/limits.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <thread>
+
+namespace ovir::apps {
+
+namespace {
+
+constexpr std::array<std::string_view, 6> later_commands{"node",   "shell",   "serve",
+                                                         "keygen", "receipt", "ledger"};
+
+} // namespace
+
+void add_threads(CLI::App& command, compute_options& options) {
+  options.threads =
+      std::clamp<std::uint32_t>(std::thread::hardware_concurrency(), 1, limits::threads_max);
+  command.add_option("-t,--threads", options.threads, "Compute threads")
+      ->check(CLI::Range(std::uint32_t{1}, limits::threads_max))
+      ->capture_default_str();
+}
+
+void add_prefill_chunk(CLI::App& command, compute_options& options) {
+  command.add_option("--prefill-chunk", options.prefill_chunk, "Positions of the prompt per step")
+      ->check(CLI::Range(std::uint32_t{1}, limits::prefill_chunk_max))
+      ->capture_default_str();
+}
+
+void add_isa(CLI::App& command, compute_options& options) {
+  command
+      .add_option("--isa", options.isa,
+                  "Kernels to compute with: reference, avx2 or avx512 (default: the best here)")
+      ->envname("OVIR_ISA");
+}
+
+void add_json(CLI::App& command, bool& as_json) {
+  command.add_flag("--json", as_json, "Print one JSON document on standard output");
+}
+
+CLI::Option* add_seed(CLI::App& command, const std::string& name, std::uint64_t& seed,
+                      const std::string& help) {
+  return command.add_option(name, seed, help)->transform([](std::string text) {
+    std::uint64_t value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [last, wrong] = std::from_chars(text.data(), end, value);
+    if (wrong != std::errc{} || last != end) {
+      throw CLI::ValidationError(fmt::format("{} is not a whole number from 0 to {}", text,
+                                             std::numeric_limits<std::uint64_t>::max()));
+    }
+    return fmt::format("{}", value);
+  });
+}
+
+void add_later_option(CLI::App& command, const std::string& names, bool takes_value) {
+  const auto refuse = [names](const auto&...) -> void {
+    throw CLI::ValidationError(fmt::format("{} is not in this version ({})", names, OVIR_VERSION),
+                               static_cast<int>(exit_code::usage));
+  };
+  CLI::Option* const option = takes_value ? command.add_option_function<std::string>(names, refuse)
+                                          : command.add_flag_function(names, refuse);
+  option->group(""); // not in the help: it does not exist yet
+}
+
+void add_later_command(CLI::App& parent, const std::string& name, chosen_command& chosen) {
+  CLI::App* const command = parent.add_subcommand(name);
+  command->group("")->prefix_command(); // not in the help; takes whatever follows
+  command->set_help_flag();
+  const std::string full =
+      (parent.get_parent() == nullptr ? "" : "ovir ") + parent.get_name() + " " + name;
+  command->callback([command, full, &chosen] {
+    const std::vector<std::string> rest = command->remaining();
+    chosen.as_json = std::find(rest.begin(), rest.end(), "--json") != rest.end();
+    chosen.run = [full](surroundings&) -> result<exit_code> { return not_in_this_version(full); };
+  });
+}
+
+void add_later_commands(CLI::App& app, chosen_command& chosen) {
+  for (const std::string_view name : later_commands) {
+    add_later_command(app, std::string{name}, chosen);
+  }
+}
+
+result<ready_model> load_model(surroundings& around, const std::string& path) {
+  if (path.empty()) {
+    return prepare_model(std::string{embedded_model_name}, embedded_model());
+  }
+  OVIR_ASSIGN(auto file, map_file(around.environment, path));
+  return prepare_model(path, std::move(file));
+}
+
+error not_in_this_version(std::string_view what) {
+  return fail(errc::invalid_argument, "{} is not in this version ({}); see ovir --help for what is",
+              what, OVIR_VERSION);
+}
+
+} // namespace ovir::apps

@@ -1,0 +1,131 @@
+#include "apps/ovir/machine.hpp"
+
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+namespace ovir::apps {
+
+namespace {
+
+constexpr std::size_t buffer_words = (std::size_t{256} << 20U) / sizeof(std::uint64_t);
+constexpr std::size_t passes = 5;
+constexpr std::uint64_t proc_bytes_max = 4U << 20U;
+
+std::string trimmed(std::string text) {
+  const auto first = text.find_first_not_of(" \t\n");
+  const auto last = text.find_last_not_of(" \t\n");
+  return first == std::string::npos ? std::string{} : text.substr(first, last - first + 1);
+}
+
+// The rest of the first line that starts with `key`, after its colon.
+std::string field_of(const std::string& text, std::string_view key) {
+  std::size_t line = 0;
+  while (line < text.size()) {
+    const std::size_t end = std::min(text.find('\n', line), text.size());
+    if (text.compare(line, key.size(), key) == 0) {
+      const std::size_t colon = text.find(':', line);
+      return colon < end ? trimmed(text.substr(colon + 1, end - colon - 1)) : std::string{};
+    }
+    line = end + 1;
+  }
+  return {};
+}
+
+std::string text_of(storage::env& environment, const std::string& path) {
+  const auto text = environment.read(path, proc_bytes_max);
+  return text ? *text : std::string{};
+}
+
+// "[always] madvise never": the setting in brackets.
+std::string bracketed(const std::string& text) {
+  const auto open = text.find('[');
+  const auto close = text.find(']');
+  return open == std::string::npos || close == std::string::npos
+             ? std::string{}
+             : text.substr(open + 1, close - open - 1);
+}
+
+std::uint64_t limit_of(int resource) {
+  struct rlimit limit {};
+  const bool known = ::getrlimit(static_cast<__rlimit_resource_t>(resource), &limit) == 0;
+  return known && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur : 0;
+}
+
+std::uint64_t pages_in_bytes(int name) {
+  const long pages = ::sysconf(name);
+  const long size = ::sysconf(_SC_PAGESIZE);
+  return pages > 0 && size > 0
+             ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(size)
+             : 0;
+}
+
+} // namespace
+
+machine this_machine(storage::env& environment) {
+  machine found;
+  found.processor = field_of(text_of(environment, "/proc/cpuinfo"), "model name");
+  found.processors = std::max(1U, std::thread::hardware_concurrency());
+  found.memory_bytes = pages_in_bytes(_SC_PHYS_PAGES);
+  found.memory_available_bytes = pages_in_bytes(_SC_AVPHYS_PAGES);
+  found.page_bytes = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PAGESIZE)));
+  found.huge_pages = bracketed(text_of(environment, "/sys/kernel/mm/transparent_hugepage/enabled"));
+  found.open_files_max = limit_of(RLIMIT_NOFILE);
+  found.locked_bytes_max = limit_of(RLIMIT_MEMLOCK);
+  struct utsname names {};
+  if (::uname(&names) == 0) {
+    found.system = std::string{names.sysname} + " " + names.release + " " + names.machine;
+  }
+  return found;
+}
+
+double read_bandwidth(compute::parallel_runner& runner, storage::env& environment) {
+  std::vector<std::uint64_t> words(buffer_words);
+  const std::size_t parts = runner.width();
+  const auto part_of = [&](std::size_t i) {
+    return compute::slice_of(words.size(), 512, i, parts);
+  };
+  // Each thread writes its own part first, so that its pages exist and lie near it.
+  runner.run(parts, [&](std::size_t i) {
+    const compute::slice own = part_of(i);
+    std::fill(words.begin() + static_cast<std::ptrdiff_t>(own.first),
+              words.begin() + static_cast<std::ptrdiff_t>(own.last), i + 1);
+  });
+  std::array<double, passes> rates{};
+  std::atomic<std::uint64_t> sum{0};
+  for (double& rate : rates) {
+    const auto start = environment.now();
+    runner.run(parts, [&](std::size_t i) {
+      const compute::slice own = part_of(i);
+      std::array<std::uint64_t, 16> lanes{};
+      for (std::size_t w = own.first; w + lanes.size() <= own.last; w += lanes.size()) {
+        for (std::size_t l = 0; l < lanes.size(); ++l) {
+          lanes[l] += words[w + l];
+        }
+      }
+      // Kept, or the compiler would not read at all.
+      for (const std::uint64_t lane : lanes) {
+        sum.fetch_add(lane, std::memory_order_relaxed);
+      }
+    });
+    const std::chrono::duration<double> time = environment.now() - start;
+    rate = static_cast<double>(words.size() * sizeof(std::uint64_t)) / std::max(time.count(), 1e-9);
+  }
+  std::sort(rates.begin(), rates.end());
+  return sum.load() > 0 ? rates[passes / 2] : 0;
+}
+
+std::uint64_t peak_rss_bytes() {
+  struct rusage usage {};
+  return ::getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<std::uint64_t>(usage.ru_maxrss) * 1024
+                                               : 0;
+}
+
+} // namespace ovir::apps

@@ -1,0 +1,14 @@
+#include "apps/ovir/command.hpp"
+
+namespace ovir::apps {
+
+void add_model(CLI::App& app, chosen_command& chosen) {
+  CLI::App* const model = app.add_subcommand("model", "Look into model files, or make one");
+  model->require_subcommand(1);
+  add_model_inspect(*model, chosen);
+  add_model_synth(*model, chosen);
+  add_later_command(*model, "verify", chosen);
+  add_later_command(*model, "pull", chosen);
+}
+
+} // namespace ovir::apps

@@ -1,0 +1,275 @@
+#include "apps/ovir/command.hpp"
+#include "apps/ovir/run_output.hpp"
+#include "apps/transcript_file.hpp"
+#include "messages/limits.hpp"
+#include "supervision/local_cluster.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace ovir::apps {
+
+namespace {
+
+struct options {
+  std::string model;
+  std::string prompt;
+  std::string file;
+  std::string transcript;
+  std::string profile{"exact"};
+  std::uint32_t max_tokens{128};
+  std::uint32_t stages{1};
+  std::uint32_t drill{0};
+  std::uint64_t drill_seed{1};
+  compute_options how;
+  compute::sampling_params sampling;
+  std::vector<std::string> stop;
+  bool has_prompt{false};
+  bool has_seed{false};
+  bool as_json{false};
+};
+
+// What the command line alone can tell, before any file is opened.
+result<void> check_options(const options& given) {
+  if (given.has_prompt == !given.file.empty()) {
+    return fail(errc::invalid_argument,
+                "give either a prompt with -p TEXT or a file with -f FILE; see ovir run --help");
+  }
+  if (given.profile == "fast") {
+    return not_in_this_version("--profile fast");
+  }
+  if (given.profile != "exact") {
+    return fail(errc::invalid_argument, "--profile {}: the profiles are exact and fast",
+                given.profile);
+  }
+  if (given.stop.size() > limits::stop_strings_max) {
+    return fail(errc::invalid_argument, "--stop: {} stop strings; at most {} are allowed",
+                given.stop.size(), limits::stop_strings_max);
+  }
+  for (const std::string& stop : given.stop) {
+    if (stop.empty() || stop.size() > limits::stop_string_bytes_max) {
+      return fail(errc::invalid_argument, "--stop: a stop string has 1 to {} bytes, this one {}",
+                  limits::stop_string_bytes_max, stop.size());
+    }
+  }
+  return compute::check(given.sampling);
+}
+
+result<std::vector<token_id>> encode_prompt(const options& given, const ready_model& model,
+                                            surroundings& around) {
+  std::string text = given.prompt;
+  if (!given.file.empty()) {
+    OVIR_ASSIGN(text, read_text(around.environment, given.file));
+  }
+  if (text.empty()) {
+    return fail(errc::invalid_argument, "the prompt is empty; give at least one character");
+  }
+  OVIR_ASSIGN(std::vector<token_id> ids, model.vocabulary->encode(text, {}));
+  const std::uint32_t context = model.weights.config.context;
+  if (ids.size() >= context) {
+    return fail(errc::over_limit,
+                "the prompt has {} tokens, but {} remembers {} and needs room to answer; shorten "
+                "the prompt",
+                ids.size(), model.source.path, context);
+  }
+  return ids;
+}
+
+// An unseeded request gets its seed when it is accepted, before the first step.
+std::uint64_t draw_seed(storage::env& environment) {
+  std::array<std::uint64_t, 1> seed{};
+  environment.random(std::as_writable_bytes(std::span{seed}));
+  // JSON readers commonly hold numbers as binary64: a seed they can repeat has 53 bits.
+  return seed[0] >> 11U;
+}
+
+transcript_file transcript_of(const finished_run& run, const ready_model& model) {
+  transcript_file file;
+  file.model_name = model.weights.config.name;
+  file.model_file = hash_plain(model.source.file->bytes());
+  file.prompt = run.prompt;
+  file.output = run.report.tokens;
+  file.sampling = run.sampling;
+  file.finish_reason = name_of(run.report.reason);
+  file.hashed_layers = run.config.layers - 1;
+  file.positions = run.report.positions;
+  file.units = run.report.leaves;
+  file.logits = run.report.logits;
+  file.root = run.report.transcript;
+  return file;
+}
+
+// Streams to standard output while the cluster works on another thread.
+class text_printer {
+public:
+  explicit text_printer(bool quiet) : quiet_(quiet) {}
+
+  void operator()(std::string_view text) {
+    if (!quiet_ && !failed_.load()) {
+      if (const auto written = write_output(text); !written) {
+        reason_ = written.error();
+        failed_.store(true);
+      }
+    }
+  }
+  /// Becomes true when nobody can read the text any more.
+  [[nodiscard]] const std::atomic<bool>& failed() const noexcept { return failed_; }
+  [[nodiscard]] const error& reason() const noexcept { return reason_; }
+
+private:
+  bool quiet_;
+  std::atomic<bool> failed_{false};
+  error reason_;
+};
+
+result<supervision::run_report> generate(const options& given, const ready_model& model,
+                                         const std::vector<token_id>& prompt,
+                                         const compute::sampling_params& sampling,
+                                         const compute::kernel_set& kernels, surroundings& around) {
+  supervision::cluster_options cut;
+  cut.stages = given.stages;
+  cut.threads = given.how.threads;
+  cut.prefill_chunk = given.how.prefill_chunk;
+  // A drill means its crashes; whoever asks for many wants them all survived.
+  cut.restarts_max = std::max(cut.restarts_max, given.drill);
+  OVIR_ASSIGN(const auto cluster,
+              supervision::local_cluster::start(model.weights, *model.vocabulary, kernels,
+                                                around.environment, cut));
+  supervision::run_request request;
+  request.prompt = prompt;
+  request.sampling = sampling;
+  request.max_tokens = std::min(given.max_tokens, model.weights.config.context -
+                                                      static_cast<std::uint32_t>(prompt.size()));
+  request.stop = given.stop;
+  request.kill_shards = given.drill;
+  request.kill_seed = given.drill_seed;
+  if (request.max_tokens < given.max_tokens) {
+    write_note(fmt::format("note: the context of {} positions leaves room for {} tokens\n",
+                           model.weights.config.context, request.max_tokens));
+  }
+  text_printer printer{given.as_json};
+  if (!given.as_json && given.has_prompt) {
+    write_note(given.prompt);
+  }
+  auto report = cluster->run(
+      request, [&](std::string_view text) { printer(text); }, &around.interrupted);
+  if (printer.failed().load()) {
+    return printer.reason();
+  }
+  if (!given.as_json) {
+    OVIR_TRY(write_output("\n"));
+  }
+  return report;
+}
+
+result<exit_code> run(const options& given, surroundings& around) {
+  OVIR_TRY(check_options(given));
+  OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
+  OVIR_ASSIGN(const ready_model model, load_model(around, given.model));
+  OVIR_ASSIGN(const std::vector<token_id> prompt, encode_prompt(given, model, around));
+  if (given.stages > model.weights.config.layers) {
+    return fail(errc::invalid_argument,
+                "--stages {}: {} has {} layers, and a stage needs at least one; ask for at most {}",
+                given.stages, model.source.path, model.weights.config.layers,
+                model.weights.config.layers);
+  }
+  std::unique_ptr<storage::staged_file> transcript;
+  if (!given.transcript.empty()) {
+    // Before the work, so that a place that cannot be written is not found after it.
+    OVIR_ASSIGN(transcript, around.environment.stage(given.transcript));
+  }
+  compute::sampling_params sampling = given.sampling;
+  if (sampling.temperature > 0 && !given.has_seed) {
+    sampling.seed = draw_seed(around.environment);
+  }
+  OVIR_ASSIGN(const supervision::run_report report,
+              generate(given, model, prompt, sampling, *kernels, around));
+  const finished_run finished{
+      report,        prompt,           sampling, model.weights.config, model.source.path,
+      kernels->name, given.how.threads};
+  if (transcript != nullptr) {
+    const std::string text = to_text(transcript_of(finished, model));
+    OVIR_TRY(transcript->append(std::as_bytes(std::span{text})));
+    OVIR_TRY(transcript->commit());
+  }
+  if (given.as_json) {
+    OVIR_TRY(write_document(document_of(finished)));
+  } else {
+    write_note(summary_of(finished));
+  }
+  return exit_code::done;
+}
+
+void add_sampling(CLI::App& command, options& given) {
+  compute::sampling_params& s = given.sampling;
+  command.add_option("--temp", s.temperature, "Temperature; 0 is greedy")->capture_default_str();
+  command.add_option("--top-k", s.top_k, "Draw among the k likeliest; 0 is all")
+      ->check(CLI::Range(std::uint32_t{0}, limits::vocabulary_max))
+      ->capture_default_str();
+  command.add_option("--top-p", s.top_p, "Draw among the likeliest that hold this share")
+      ->capture_default_str();
+  command.add_option("--min-p", s.min_p, "Leave out what is this much less likely than the best")
+      ->capture_default_str();
+  command
+      .add_option("--repeat-penalty", s.repeat_penalty, "Penalty on the last 64 tokens; 1: none")
+      ->capture_default_str();
+  add_seed(command, "--seed", s.seed, "Seed of the draw (default: a new one, which is printed)")
+      ->each([&given](const std::string&) { given.has_seed = true; });
+  command.add_option("--stop", given.stop, "End before this text; may be given several times")
+      ->allow_extra_args(false);
+}
+
+void add_later_run_options(CLI::App& command) {
+  add_later_option(command, "--chat", false);
+  add_later_option(command, "--system", true);
+  add_later_option(command, "--no-cache", false);
+  add_later_option(command, "--receipt", true);
+}
+
+} // namespace
+
+void add_run(CLI::App& app, chosen_command& chosen) {
+  CLI::App* const command =
+      app.add_subcommand("run", "Continue a prompt with a model cut into supervised segments");
+  const auto given = std::make_shared<options>();
+  command->footer("The text goes to standard output; the cut, the speed and the transcript digest\n"
+                  "to standard error. Ctrl-C ends with what was produced (finish_reason\n"
+                  "\"cancelled\", exit code 0).\n"
+                  "\nExamples:\n"
+                  "  ovir run -p \"Once upon a time\"\n"
+                  "  ovir run -m MODEL.gguf -p \"Hello\" --temp 0.8 --top-p 0.95 --seed 7\n"
+                  "  ovir run -p \"Once upon a time\" --stages 3 --drill 5\n"
+                  "  ovir run -p \"Once upon a time\" --transcript story.json");
+  command->add_option("-m,--model", given->model, "GGUF file (default: the embedded model)");
+  CLI::Option* const prompt = command->add_option("-p,--prompt", given->prompt, "The prompt");
+  command->add_option("-f,--file", given->file, "Read the prompt from a file; - is standard input");
+  command->add_option("-n,--tokens", given->max_tokens, "Tokens to produce at most")
+      ->check(CLI::Range(std::uint32_t{1}, limits::context_max))
+      ->capture_default_str();
+  command->add_option("--stages", given->stages, "Segments to cut the model into")
+      ->check(CLI::Range(std::uint32_t{1}, limits::stages_max))
+      ->capture_default_str();
+  add_threads(*command, given->how);
+  add_prefill_chunk(*command, given->how);
+  add_isa(*command, given->how);
+  add_sampling(*command, *given);
+  command->add_option("--profile", given->profile, "exact: the same bits everywhere")
+      ->capture_default_str();
+  command->add_option("--transcript", given->transcript,
+                      "Write what was computed to a file that ovir-verify checks");
+  command
+      ->add_option("--drill", given->drill,
+                   "Kill a segment's actor at this many random points; the text must not change")
+      ->check(CLI::Range(0U, limits::drill_kills_max));
+  add_seed(*command, "--drill-seed", given->drill_seed, "Seed of those points")
+      ->capture_default_str();
+  add_json(*command, given->as_json);
+  add_later_run_options(*command);
+  command->callback([given, prompt, &chosen] {
+    given->has_prompt = prompt->count() > 0;
+    chosen.as_json = given->as_json;
+    chosen.run = [given](surroundings& around) { return run(*given, around); };
+  });
+}
+
+} // namespace ovir::apps

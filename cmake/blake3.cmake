@@ -1,0 +1,30 @@
+# BLAKE3: the system's library where there is one, else the official C sources that Debian's
+# librust-blake3-dev installs.
+find_path(OVIR_BLAKE3_INCLUDE blake3.h)
+find_library(OVIR_BLAKE3_LIBRARY blake3)
+if(OVIR_BLAKE3_INCLUDE AND OVIR_BLAKE3_LIBRARY)
+  add_library(ovir_blake3_system INTERFACE)
+  target_include_directories(ovir_blake3_system INTERFACE ${OVIR_BLAKE3_INCLUDE})
+  target_link_libraries(ovir_blake3_system INTERFACE ${OVIR_BLAKE3_LIBRARY})
+  add_library(ovir::blake3 ALIAS ovir_blake3_system)
+else()
+  file(GLOB blake3_folders /usr/share/cargo/registry/blake3-*/c)
+  if(NOT blake3_folders)
+    message(FATAL_ERROR "BLAKE3 not found: run scripts/setup (Debian package librust-blake3-dev)")
+  endif()
+  add_library(ovir_blake3 STATIC EXCLUDE_FROM_ALL)
+  list(SORT blake3_folders COMPARE NATURAL)
+  list(GET blake3_folders -1 blake3_folder)
+  target_sources(ovir_blake3 PRIVATE
+    ${blake3_folder}/blake3.c ${blake3_folder}/blake3_dispatch.c ${blake3_folder}/blake3_portable.c)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    target_sources(ovir_blake3 PRIVATE
+      ${blake3_folder}/blake3_sse2_x86-64_unix.S ${blake3_folder}/blake3_sse41_x86-64_unix.S
+      ${blake3_folder}/blake3_avx2_x86-64_unix.S ${blake3_folder}/blake3_avx512_x86-64_unix.S)
+  else()
+    target_compile_definitions(ovir_blake3 PRIVATE BLAKE3_USE_NEON=0)
+  endif()
+  target_include_directories(ovir_blake3 SYSTEM PUBLIC ${blake3_folder})
+  target_compile_options(ovir_blake3 PRIVATE -O3)
+  add_library(ovir::blake3 ALIAS ovir_blake3)
+endif()

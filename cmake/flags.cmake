@@ -1,0 +1,39 @@
+# The one place for compiler flags. -ffp-contract=off everywhere: GCC and Clang both fuse a*b+c on
+# their own once FMA is enabled, and exact-1 forbids it. Never -ffast-math, never -march=native.
+add_library(ovir_flags INTERFACE)
+target_compile_options(ovir_flags INTERFACE
+  -ffp-contract=off -fno-math-errno -Wall -Wextra -Wconversion -Wshadow -Wno-psabi)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # False reports of GCC 12 on std::variant and std::string at -O2 (bug 105562 and kin).
+  target_compile_options(ovir_flags INTERFACE -Wno-maybe-uninitialized -Wno-restrict)
+  # PCH must not turn on -Winvalid-pch noise, and needs this to be ccache-friendly.
+  target_compile_options(ovir_flags INTERFACE -fpch-preprocess)
+else()
+  target_compile_options(ovir_flags INTERFACE -Xclang -fno-pch-timestamp)
+endif()
+if(OVIR_WARNINGS_AS_ERRORS)
+  target_compile_options(ovir_flags INTERFACE -Werror)
+endif()
+if(OVIR_SANITIZE)
+  target_compile_options(ovir_flags INTERFACE -fsanitize=${OVIR_SANITIZE} -fno-omit-frame-pointer
+                                              -fno-sanitize-recover=all)
+  # CAF 0.17.6's headers bind a reference to an empty tuple behind a null pointer whenever an actor
+  # without arguments starts (init_fun_factory.hpp); harmless, but it would end every such program. A
+  # null pointer of ours that is read or written still ends in AddressSanitizer's report.
+  target_compile_options(ovir_flags INTERFACE -fno-sanitize=null)
+  target_link_options(ovir_flags INTERFACE -fsanitize=${OVIR_SANITIZE})
+endif()
+if(OVIR_BUILD_FUZZERS)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "OVIR_BUILD_FUZZERS needs Clang: use the preset fuzz")
+  endif()
+  # Coverage for every library; only the fuzz targets link libFuzzer's main (tests/fuzz).
+  target_compile_options(ovir_flags INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(ovir_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# Instruction sets by file name: x_avx2.cpp, x_avx512.cpp. Such files must not instantiate shared
+# inline functions (the linker could pick their copy for every processor): docs/adr/0006.
+set(OVIR_FLAGS_AVX2 "-mavx2 -mfma -mf16c")
+set(OVIR_FLAGS_AVX512
+    "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni")

@@ -1,0 +1,135 @@
+#pragma once
+
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
+
+#include "compute/intrinsics_x86.hpp"
+#include "compute/kernels_panel.hpp"
+
+/// What the AVX-512 integer products share: loads, the 16 x 16 transposition that puts rows into
+/// lanes, 64-bit sums. Everything is private to the including file (docs/adr/0006).
+namespace ovir::compute::avx512 {
+namespace {
+
+constexpr std::uint32_t panel_rows = 16;
+constexpr int tile_tokens = 8;
+
+inline std::int32_t load_i32(const void* p) {
+  std::int32_t value;
+  __builtin_memcpy(&value, p, sizeof value);
+  return value;
+}
+
+inline std::uint16_t load_u16(const unsigned char* p) {
+  std::uint16_t value;
+  __builtin_memcpy(&value, p, sizeof value);
+  return value;
+}
+
+inline __m512i broadcast(const void* p) { return _mm512_set1_epi32(load_i32(p)); }
+
+inline __m256i load_32(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+
+inline __m128i load_16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+
+/// Each odd 32-bit lane moved to the even lane below, where vpmuldq reads.
+inline __m512i odd(__m512i x) { return _mm512_srli_epi64(x, 32); }
+inline __m256i odd(__m256i x) { return _mm256_srli_epi64(x, 32); }
+
+/// Finite fp16 values as integer multiples of 2^-24; exact while they fit 32 bits.
+inline __m512i fixed24(__m256i halves) {
+  return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtph_ps(halves), _mm512_set1_ps(0x1p24F)));
+}
+
+/// The fp16 at `data` of up to 16 rows, as integer multiples of 2^-24.
+inline __m512i row_scales(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows) {
+  alignas(32) std::uint16_t halves[panel_rows] = {};
+  for (std::uint32_t r = 0; r < rows; ++r) {
+    halves[r] = load_u16(data + r * row_bytes);
+  }
+  return fixed24(load_32(halves));
+}
+
+/// Transposes 16 rows of 16 dwords.
+inline void transpose(__m512i (&v)[16]) {
+  __m512i a[16];
+  __m512i b[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+    a[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+    b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+    b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+    b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const __m512i even_low = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x88);
+    const __m512i even_high = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x88);
+    const __m512i odd_low = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xDD);
+    const __m512i odd_high = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xDD);
+    v[c] = _mm512_shuffle_i32x4(even_low, even_high, 0x88);
+    v[4 + c] = _mm512_shuffle_i32x4(odd_low, odd_high, 0x88);
+    v[8 + c] = _mm512_shuffle_i32x4(even_low, even_high, 0xDD);
+    v[12 + c] = _mm512_shuffle_i32x4(odd_low, odd_high, 0xDD);
+  }
+}
+
+/// Loads 64 bytes of each row and transposes: v[i] holds dword i of every row, lane = row.
+inline void load_panel(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
+                       __m512i (&v)[16]) {
+  for (std::uint32_t r = 0; r < panel_rows; ++r) {
+    v[r] = r < rows ? _mm512_loadu_si512(data + r * row_bytes) : _mm512_setzero_si512();
+  }
+  transpose(v);
+}
+
+/// S of 16 rows and one token, in units of 2^-24 u: rows 0, 2, .. and rows 1, 3, ..
+struct row_sums {
+  __m512i even;
+  __m512i odd;
+};
+
+inline void clear_sums(row_sums& s) {
+  s.even = _mm512_setzero_si512();
+  s.odd = _mm512_setzero_si512();
+}
+
+/// y[0..rows) = S rounded once to binary32, times an exact power of two.
+inline void store_sums(const row_sums& s, float power, float* y, std::uint32_t rows) {
+  const __m256 scale = _mm256_set1_ps(power);
+  const __m256 even = _mm256_mul_ps(_mm512_cvtepi64_ps(s.even), scale);
+  const __m256 odds = _mm256_mul_ps(_mm512_cvtepi64_ps(s.odd), scale);
+  const __m256 low = _mm256_unpacklo_ps(even, odds);
+  const __m256 high = _mm256_unpackhi_ps(even, odds);
+  const __m512 all =
+      _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_permute2f128_ps(low, high, 0x20)),
+                         _mm256_permute2f128_ps(low, high, 0x31), 1);
+  _mm512_mask_storeu_ps(y, static_cast<__mmask16>((1U << rows) - 1U), all);
+}
+
+inline std::int64_t sum_of_lanes(__m256i x) {
+  const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  return _mm_cvtsi128_si64(two) + _mm_extract_epi64(two, 1);
+}
+
+inline std::int64_t sum_of_lanes(__m512i x) {
+  return sum_of_lanes(_mm256_add_epi64(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1)));
+}
+
+/// Asks for the memory a row pass needs next; beyond the end of a mapping it does nothing.
+template <int Lines>
+inline void prefetch(const unsigned char* p) {
+#pragma GCC unroll 8
+  for (int i = 0; i < Lines; ++i) {
+    _mm_prefetch(reinterpret_cast<const char*>(p + 4096 + 64 * i), _MM_HINT_T0);
+  }
+}
+
+} // namespace
+} // namespace ovir::compute::avx512
+
+#endif

@@ -1,0 +1,248 @@
+// Q4_K on AVX2: superblocks of 256 elements, eight 6-bit scales and mins, D and M.
+// S = sum over superblocks of k (D sum_j sc_j m_j dot_j - M sum_j mn_j m_j sum_j).
+#if defined(__x86_64__)
+
+#include "compute/integers_avx2.hpp"
+
+namespace ovir::compute::avx2 {
+
+namespace {
+
+constexpr std::uint32_t superblock = 256;
+constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
+constexpr std::size_t bytes = 144;
+constexpr std::size_t nibbles_at = 16;
+
+/// The eight scales (low 8 bytes) and eight mins (high 8 bytes) of a superblock, from its first 16
+/// bytes: D and M, then three dwords. The low six bits of the first dword's bytes are sc_0..3, of
+/// the second's mn_0..3; the third has four bits of sc_4..7 and of mn_4..7, whose upper two bits
+/// are on top of the first and the second.
+inline __m128i scales_and_mins(__m128i head) {
+  const __m128i pairs = _mm_srlv_epi32(_mm_shuffle_epi32(head, 0xA5), _mm_setr_epi32(0, 2, 0, 2));
+  const __m128i fours = _mm_srlv_epi32(_mm_shuffle_epi32(head, 0xFF), _mm_setr_epi32(0, 0, 0, 4));
+  const __m128i top =
+      _mm_and_si128(pairs, _mm_setr_epi32(0x3F3F3F3F, 0x30303030, 0x3F3F3F3F, 0x30303030));
+  return _mm_or_si128(top, _mm_and_si128(fours, _mm_setr_epi32(0, 0x0F0F0F0F, 0, 0x0F0F0F0F)));
+}
+
+struct unpacked_superblock {
+  __m256i w[superblock / 4]; ///< 0..15, [element / 4][row][4]
+  __m256i scale[8];          ///< sc_j of each row, in both 16-bit halves
+  __m256i min[8];            ///< mn_j and 512 mn_j as 16-bit halves, for `split_sum`
+  __m256i d;
+  __m256i dmin;
+};
+
+/// m_j times the sum of q_j (18 bits and sign) as 512 high + low, both 16 bits, so that one
+/// vpmaddwd multiplies it by a min.
+inline __m256i split_sum(const std::int32_t* m, const std::int32_t* sum) {
+  const __m256i product = _mm256_mullo_epi32(load_32(m), load_32(sum));
+  const __m256i low = _mm256_and_si256(product, _mm256_set1_epi32(511));
+  return _mm256_or_si256(low, _mm256_slli_epi32(_mm256_srai_epi32(product, 9), 16));
+}
+
+/// Block j of 8 rows for `Tokens` tokens: scaled += sc_j m_j dot_j.
+template <int Tokens>
+inline void block_of_tile(const unpacked_superblock& p, const std::int8_t* q, std::size_t q_stride,
+                          const std::int32_t* m, std::size_t m_stride, int j,
+                          __m256i (&scaled)[Tokens]) {
+  __m256i pairs[Tokens]; // eight pair sums of at most 15 * 127 * 2 stay within 16 bits
+#pragma GCC unroll 4
+  for (int t = 0; t < Tokens; ++t) {
+    pairs[t] = _mm256_setzero_si256();
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    const __m256i w = p.w[j * 8 + i];
+#pragma GCC unroll 4
+    for (int t = 0; t < Tokens; ++t) {
+      const __m256i four = broadcast(q + static_cast<std::size_t>(t) * q_stride + j * 32 + i * 4);
+      pairs[t] = _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(w, four));
+    }
+  }
+#pragma GCC unroll 4
+  for (int t = 0; t < Tokens; ++t) {
+    const auto mt =
+        static_cast<short>(m[static_cast<std::size_t>(t) * m_stride + static_cast<std::size_t>(j)]);
+    const __m256i factor = _mm256_mullo_epi16(p.scale[j], _mm256_set1_epi16(mt));
+    scaled[t] = _mm256_add_epi32(scaled[t], _mm256_madd_epi16(pairs[t], factor));
+  }
+}
+
+/// One superblock of 8 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
+template <int Tokens>
+inline void superblock_tile(const unpacked_superblock& p, const x86::batch_view& x,
+                            const std::int8_t* q, const std::int32_t* k, const std::int32_t* m,
+                            const std::int32_t* sum, row_sums* sums) {
+  const std::size_t m_stride = x.cols / 32;
+  __m256i scaled[Tokens]; // |sum_j sc_j m_j dot_j| <= 1,935,601,920 fits 32 bits
+#pragma GCC unroll 4
+  for (int t = 0; t < Tokens; ++t) {
+    scaled[t] = _mm256_setzero_si256();
+  }
+  for (int j = 0; j < 8; ++j) {
+    block_of_tile<Tokens>(p, q, x.cols, m, m_stride, j, scaled);
+  }
+#pragma GCC unroll 4
+  for (int t = 0; t < Tokens; ++t) {
+    const std::size_t at = static_cast<std::size_t>(t);
+    alignas(32) std::int32_t pairs[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(pairs),
+                       split_sum(m + at * m_stride, sum + at * m_stride));
+    __m256i mins = _mm256_setzero_si256();
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; ++j) {
+      mins = _mm256_add_epi32(mins, _mm256_madd_epi16(p.min[j], _mm256_set1_epi32(pairs[j])));
+    }
+    const __m256i kt = broadcast(k + at * x.scales);
+    const __m256i d = _mm256_mullo_epi32(p.d, kt); // |D| < 2^19, k < 2^12
+    const __m256i dmin = _mm256_mullo_epi32(p.dmin, kt);
+    sums[t].even = _mm256_add_epi64(sums[t].even, _mm256_sub_epi64(_mm256_mul_epi32(scaled[t], d),
+                                                                   _mm256_mul_epi32(mins, dmin)));
+    sums[t].odd =
+        _mm256_add_epi64(sums[t].odd, _mm256_sub_epi64(_mm256_mul_epi32(odd(scaled[t]), odd(d)),
+                                                       _mm256_mul_epi32(odd(mins), odd(dmin))));
+  }
+}
+
+/// Scales, mins, D and M of one superblock of up to 8 rows, rows into lanes.
+inline void unpack_scales(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
+                          unpacked_superblock& out) {
+  __m256i scales[8];
+  __m256i mins[8];
+  for (std::uint32_t r = 0; r < panel_rows; ++r) {
+    scales[r] = mins[r] = _mm256_setzero_si256();
+    if (r < rows) {
+      const __m128i both = scales_and_mins(load_16(data + r * row_bytes));
+      scales[r] = _mm256_cvtepu8_epi32(both);
+      mins[r] = _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(both, both));
+    }
+  }
+  transpose(scales);
+  transpose(mins);
+  for (int j = 0; j < 8; ++j) {
+    out.scale[j] = _mm256_or_si256(scales[j], _mm256_slli_epi32(scales[j], 16));
+    out.min[j] = _mm256_or_si256(mins[j], _mm256_slli_epi32(mins[j], 25));
+  }
+  out.d = row_scales(data, row_bytes, rows);
+  out.dmin = row_scales(data + 2, row_bytes, rows);
+}
+
+struct q4_k {
+  struct panel {
+    unpacked_superblock blocks[superblocks_max];
+  };
+  using sum = row_sums;
+  static constexpr std::uint32_t panel_rows = avx2::panel_rows;
+  static constexpr int tile_tokens = avx2::tile_tokens;
+
+  static void clear(sum& s) { clear_sums(s); }
+  static void store(const sum& s, float power, float* y, std::uint32_t rows) {
+    store_sums(s, power, y, rows);
+  }
+
+  static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
+                     std::uint32_t col, std::uint32_t cols, panel& out) {
+    const __m256i low = _mm256_set1_epi8(15);
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      const unsigned char* block = data + (col / superblock + b) * bytes;
+      unpacked_superblock& u = out.blocks[b];
+      unpack_scales(block, row_bytes, rows, u);
+      for (std::uint32_t part = 0; part < 4; ++part) {
+        __m256i v[8];
+        load_panel(block + nibbles_at + 32 * part, row_bytes, rows, v);
+        // Each 32 bytes (8 dwords) hold 64 elements, the first 32 in the low nibbles.
+        for (std::uint32_t i = 0; i < 8; ++i) {
+          u.w[16 * part + i] = _mm256_and_si256(v[i], low);
+          u.w[16 * part + 8 + i] = _mm256_and_si256(_mm256_srli_epi16(v[i], 4), low);
+        }
+      }
+    }
+  }
+
+  template <int Tokens>
+  static void tile(const panel& p, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
+                   std::uint32_t cols, sum* sums) {
+    const std::size_t m_at = std::size_t{token} * (x.cols / 32) + col / 32;
+    const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
+    const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      superblock_tile<Tokens>(p.blocks[b], x, q + b * superblock, k + b, x.m + m_at + b * 8,
+                              x.sum + m_at + b * 8, sums);
+    }
+  }
+
+  template <int Tokens>
+  static void row(const unsigned char* data, const x86::batch_view& x, std::uint32_t token,
+                  std::int64_t (&sums)[Tokens]);
+};
+
+template <int Tokens>
+void q4_k::row(const unsigned char* data, const x86::batch_view& x, std::uint32_t token,
+               std::int64_t (&sums)[Tokens]) {
+  const __m256i low = _mm256_set1_epi8(15);
+  __m256i even[Tokens];
+  __m256i odds[Tokens];
+#pragma GCC unroll 4
+  for (int t = 0; t < Tokens; ++t) {
+    even[t] = _mm256_setzero_si256();
+    odds[t] = _mm256_setzero_si256();
+  }
+  for (std::uint32_t b = 0; b < x.scales; ++b, data += bytes) {
+    prefetch<3>(data);
+    const __m128i head = load_16(data);
+    const __m128i packed = scales_and_mins(head);
+    const __m128i scale = _mm_cvtepu8_epi16(packed);
+    const __m256i min = _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(packed, packed));
+    // D for the lanes of the scaled sums, -M for the lanes of the mins, as the addition below
+    // leaves them.
+    const __m128 fixed = _mm_mul_ps(_mm_cvtph_ps(head), _mm_setr_ps(0x1p24F, -0x1p24F, 0, 0));
+    const __m256i d_and_min =
+        _mm256_broadcastsi128_si256(_mm_shuffle_epi32(_mm_cvtps_epi32(fixed), 0x50));
+#pragma GCC unroll 4
+    for (int t = 0; t < Tokens; ++t) {
+      const std::size_t at = token + static_cast<std::size_t>(t);
+      const std::int8_t* q = x.q + at * x.cols + b * superblock;
+      const __m256i m = load_32(x.m + at * (x.cols / 32) + b * 8);
+      const __m256i sum = load_32(x.sum + at * (x.cols / 32) + b * 8);
+      const __m128i m16 =
+          _mm_packs_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
+      const __m256i factors = _mm256_broadcastsi128_si256(_mm_mullo_epi16(scale, m16));
+      __m256i pick = _mm256_set1_epi16(0x0100); // bytes 2j and 2j + 1 of each half
+      __m256i scaled = _mm256_setzero_si256();
+#pragma GCC unroll 4
+      for (int part = 0; part < 4; ++part) {
+        const __m256i nibbles = load_32(data + nibbles_at + 32 * part);
+        const __m256i first = _mm256_and_si256(nibbles, low);
+        const __m256i second = _mm256_and_si256(_mm256_srli_epi16(nibbles, 4), low);
+        scaled = _mm256_add_epi32(
+            scaled, _mm256_madd_epi16(_mm256_maddubs_epi16(first, load_32(q + 64 * part)),
+                                      _mm256_shuffle_epi8(factors, pick)));
+        pick = _mm256_add_epi8(pick, _mm256_set1_epi8(2));
+        scaled = _mm256_add_epi32(
+            scaled, _mm256_madd_epi16(_mm256_maddubs_epi16(second, load_32(q + 64 * part + 32)),
+                                      _mm256_shuffle_epi8(factors, pick)));
+        pick = _mm256_add_epi8(pick, _mm256_set1_epi8(2));
+      }
+      const __m256i mins = _mm256_mullo_epi32(min, _mm256_mullo_epi32(m, sum));
+      const __m256i both = _mm256_hadd_epi32(scaled, mins);
+      const __m256i factor = _mm256_mullo_epi32(d_and_min, broadcast(x.k + at * x.scales + b));
+      even[t] = _mm256_add_epi64(even[t], _mm256_mul_epi32(both, factor));
+      odds[t] = _mm256_add_epi64(odds[t], _mm256_mul_epi32(odd(both), factor));
+    }
+  }
+  for (int t = 0; t < Tokens; ++t) {
+    sums[t] = sum_of_lanes(_mm256_add_epi64(even[t], odds[t]));
+  }
+}
+
+} // namespace
+
+void product_q4_k(const x86::matrix_view& w, std::uint32_t first, std::uint32_t last,
+                  const x86::batch_view& x, float* y, std::size_t y_stride) {
+  x86::product_of<q4_k>(w, first, last, x, y, y_stride);
+}
+
+} // namespace ovir::compute::avx2
+
+#endif

@@ -1,0 +1,233 @@
+// Q6_K on AVX2: superblocks of 256 elements of 6 bits, sixteen signed 8-bit scales, D.
+// S = sum over superblocks of k D sum_g sc_g m_(g/2) dot_g, where dot_g covers 16 elements.
+#if defined(__x86_64__)
+
+#include "compute/integers_avx2.hpp"
+
+namespace ovir::compute::avx2 {
+
+namespace {
+
+constexpr std::uint32_t superblock = 256;
+constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
+constexpr std::size_t bytes = 210;
+constexpr std::size_t high_at = 128;
+constexpr std::size_t scales_at = 192;
+constexpr std::size_t d_at = 208;
+constexpr int groups = 16;
+
+struct unpacked_superblock {
+  __m256i w[superblock / 4]; ///< -32..31, [element / 4][row][4]
+  __m256i scale[groups];     ///< sc_g of each row, in both 16-bit halves
+  __m256i d;
+};
+
+/// Group g of 8 rows for `Tokens` tokens: scaled += sc_g m dot_g.
+template <int Tokens>
+inline void group_of_tile(const unpacked_superblock& p, const std::int8_t* q, std::size_t q_stride,
+                          const std::int32_t* m, std::size_t m_stride, int g,
+                          __m256i (&scaled)[Tokens]) {
+  __m256i pairs[Tokens]; // four pair sums of at most 32 * 127 * 2 stay within 16 bits
+#pragma GCC unroll 4
+  for (int t = 0; t < Tokens; ++t) {
+    pairs[t] = _mm256_setzero_si256();
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const __m256i w = p.w[g * 4 + i];
+    const __m256i magnitude = _mm256_abs_epi8(w);
+#pragma GCC unroll 4
+    for (int t = 0; t < Tokens; ++t) {
+      const __m256i four = broadcast(q + static_cast<std::size_t>(t) * q_stride + g * 16 + i * 4);
+      pairs[t] =
+          _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(four, w)));
+    }
+  }
+#pragma GCC unroll 4
+  for (int t = 0; t < Tokens; ++t) {
+    const auto mt = static_cast<short>(m[static_cast<std::size_t>(t) * m_stride]);
+    const __m256i factor = _mm256_mullo_epi16(p.scale[g], _mm256_set1_epi16(mt));
+    scaled[t] = _mm256_add_epi32(scaled[t], _mm256_madd_epi16(pairs[t], factor));
+  }
+}
+
+/// One superblock of 8 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
+template <int Tokens>
+inline void superblock_tile(const unpacked_superblock& p, const x86::batch_view& x,
+                            const std::int8_t* q, const std::int32_t* k, const std::int32_t* m,
+                            row_sums* sums) {
+  const std::size_t m_stride = x.cols / 32;
+  // 64 elements at a time: 4 groups of at most 65,024 * 128 * 63 fit 32 bits, 256 elements do not.
+  for (int g = 0; g < groups; g += 4) {
+    __m256i scaled[Tokens];
+#pragma GCC unroll 4
+    for (int t = 0; t < Tokens; ++t) {
+      scaled[t] = _mm256_setzero_si256();
+    }
+    for (int i = g; i < g + 4; ++i) {
+      group_of_tile<Tokens>(p, q, x.cols, m + i / 2, m_stride, i, scaled);
+    }
+#pragma GCC unroll 4
+    for (int t = 0; t < Tokens; ++t) {
+      // |D| < 2^19, k < 2^12
+      const __m256i d =
+          _mm256_mullo_epi32(p.d, broadcast(k + static_cast<std::size_t>(t) * x.scales));
+      sums[t].even = _mm256_add_epi64(sums[t].even, _mm256_mul_epi32(scaled[t], d));
+      sums[t].odd = _mm256_add_epi64(sums[t].odd, _mm256_mul_epi32(odd(scaled[t]), odd(d)));
+    }
+  }
+}
+
+inline __m256i join(__m256i low_bits, __m256i high_bits) {
+  const __m256i six = _mm256_or_si256(_mm256_and_si256(low_bits, _mm256_set1_epi8(15)),
+                                      _mm256_and_si256(high_bits, _mm256_set1_epi8(0x30)));
+  return _mm256_sub_epi8(six, _mm256_set1_epi8(32));
+}
+
+/// Scales of one superblock of up to 8 rows, rows into lanes, doubled into 16-bit halves.
+inline void unpack_scales(const unsigned char* block, std::size_t row_bytes, std::uint32_t rows,
+                          unpacked_superblock& out) {
+  for (int half = 0; half < 2; ++half) {
+    __m256i v[8];
+    for (std::uint32_t r = 0; r < panel_rows; ++r) {
+      v[r] = r < rows ? _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(
+                            block + r * row_bytes + scales_at + 8 * half)))
+                      : _mm256_setzero_si256();
+    }
+    transpose(v);
+    for (int g = 0; g < 8; ++g) {
+      out.scale[8 * half + g] = _mm256_or_si256(_mm256_and_si256(v[g], _mm256_set1_epi32(0xFFFF)),
+                                                _mm256_slli_epi32(v[g], 16));
+    }
+  }
+}
+
+struct q6_k {
+  struct panel {
+    unpacked_superblock blocks[superblocks_max];
+  };
+  using sum = row_sums;
+  static constexpr std::uint32_t panel_rows = avx2::panel_rows;
+  static constexpr int tile_tokens = avx2::tile_tokens;
+
+  static void clear(sum& s) { clear_sums(s); }
+  static void store(const sum& s, float power, float* y, std::uint32_t rows) {
+    store_sums(s, power, y, rows);
+  }
+
+  static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
+                     std::uint32_t col, std::uint32_t cols, panel& out) {
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      unpack_superblock(data + (col / superblock + b) * bytes, row_bytes, rows, out.blocks[b]);
+    }
+  }
+
+  static void unpack_superblock(const unsigned char* block, std::size_t row_bytes,
+                                std::uint32_t rows, unpacked_superblock& out) {
+    unpack_scales(block, row_bytes, rows, out);
+    out.d = row_scales(block + d_at, row_bytes, rows);
+    for (std::uint32_t half = 0; half < 2; ++half) {
+      __m256i first[8];
+      __m256i second[8];
+      __m256i high[8];
+      load_panel(block + 64 * half, row_bytes, rows, first);
+      load_panel(block + 64 * half + 32, row_bytes, rows, second);
+      load_panel(block + high_at + 32 * half, row_bytes, rows, high);
+      for (std::uint32_t i = 0; i < 8; ++i) {
+        __m256i* w = out.w + 32 * half + i;
+        w[0] = join(first[i], _mm256_slli_epi16(high[i], 4));
+        w[8] = join(second[i], _mm256_slli_epi16(high[i], 2));
+        w[16] = join(_mm256_srli_epi16(first[i], 4), high[i]);
+        w[24] = join(_mm256_srli_epi16(second[i], 4), _mm256_srli_epi16(high[i], 2));
+      }
+    }
+  }
+
+  template <int Tokens>
+  static void tile(const panel& p, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
+                   std::uint32_t cols, sum* sums) {
+    const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
+    const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
+    const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      superblock_tile<Tokens>(p.blocks[b], x, q + b * superblock, k + b, m + b * 8, sums);
+    }
+  }
+
+  template <int Tokens>
+  static void row(const unsigned char* data, const x86::batch_view& x, std::uint32_t token,
+                  std::int64_t (&sums)[Tokens]);
+};
+
+/// -32..31 of a superblock in element order, 32 at a time.
+inline void unpack_row(const unsigned char* data, __m256i (&w)[8]) {
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
+    const __m256i first = load_32(data + 64 * half);
+    const __m256i second = load_32(data + 64 * half + 32);
+    const __m256i high = load_32(data + high_at + 32 * half);
+    w[4 * half] = join(first, _mm256_slli_epi16(high, 4));
+    w[4 * half + 1] = join(second, _mm256_slli_epi16(high, 2));
+    w[4 * half + 2] = join(_mm256_srli_epi16(first, 4), high);
+    w[4 * half + 3] = join(_mm256_srli_epi16(second, 4), _mm256_srli_epi16(high, 2));
+  }
+}
+
+template <int Tokens>
+void q6_k::row(const unsigned char* data, const x86::batch_view& x, std::uint32_t token,
+               std::int64_t (&sums)[Tokens]) {
+  // The even groups' scales to the low half, the odd groups' to the high half: elements 0..15 of a
+  // block are in the low half of a register, 16..31 in the high half.
+  const __m128i apart = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+  __m256i even[Tokens];
+  __m256i odds[Tokens];
+#pragma GCC unroll 4
+  for (int t = 0; t < Tokens; ++t) {
+    even[t] = _mm256_setzero_si256();
+    odds[t] = _mm256_setzero_si256();
+  }
+  for (std::uint32_t b = 0; b < x.scales; ++b, data += bytes) {
+    prefetch<4>(data);
+    __m256i w[8];
+    unpack_row(data, w);
+    const __m256i scale = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(load_16(data + scales_at), apart));
+    const __m256i d = _mm256_set1_epi32(fixed24(load_u16(data + d_at)));
+#pragma GCC unroll 4
+    for (int t = 0; t < Tokens; ++t) {
+      const std::size_t at = token + static_cast<std::size_t>(t);
+      const std::int8_t* q = x.q + at * x.cols + b * superblock;
+      const __m256i m = load_32(x.m + at * (x.cols / 32) + b * 8);
+      const __m128i m16 =
+          _mm_packs_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
+      const __m256i factors = _mm256_mullo_epi16(scale, _mm256_broadcastsi128_si256(m16));
+      __m256i pick = _mm256_set1_epi16(0x0100); // bytes 2j and 2j + 1 of each half
+      __m256i scaled = _mm256_setzero_si256();
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) {
+        // Pairs are at most 32 * 127 * 2, sc m at most 8064, and each lane takes eight of them.
+        const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w[j]),
+                                                   _mm256_sign_epi8(load_32(q + 32 * j), w[j]));
+        scaled =
+            _mm256_add_epi32(scaled, _mm256_madd_epi16(pairs, _mm256_shuffle_epi8(factors, pick)));
+        pick = _mm256_add_epi8(pick, _mm256_set1_epi8(2));
+      }
+      const __m256i dk = _mm256_mullo_epi32(d, broadcast(x.k + at * x.scales + b));
+      even[t] = _mm256_add_epi64(even[t], _mm256_mul_epi32(scaled, dk));
+      odds[t] = _mm256_add_epi64(odds[t], _mm256_mul_epi32(odd(scaled), dk));
+    }
+  }
+  for (int t = 0; t < Tokens; ++t) {
+    sums[t] = sum_of_lanes(_mm256_add_epi64(even[t], odds[t]));
+  }
+}
+
+} // namespace
+
+void product_q6_k(const x86::matrix_view& w, std::uint32_t first, std::uint32_t last,
+                  const x86::batch_view& x, float* y, std::size_t y_stride) {
+  x86::product_of<q6_k>(w, first, last, x, y, y_stride);
+}
+
+} // namespace ovir::compute::avx2
+
+#endif

@@ -1,0 +1,148 @@
+// The AVX2 and AVX-512 kernel sets: takes the containers apart and hands plain views to the files
+// compiled for those processors. This file itself runs everywhere.
+#include "compute/kernels_x86.hpp"
+
+#include "compute/kernels.hpp"
+#include "messages/check.hpp"
+
+namespace ovir::compute {
+
+#if defined(__x86_64__)
+
+namespace {
+
+x86::matrix_view view_of(const weight& w) {
+  return {reinterpret_cast<const unsigned char*>(w.data), w.row_bytes(), w.cols};
+}
+
+x86::batch_view view_of(const quantized_batch& x) {
+  return {.q = x.q.data(),
+          .k = x.k.data(),
+          .m = x.m.data(),
+          .sum = x.sum.data(),
+          .u = x.u.data(),
+          .tokens = x.tokens,
+          .cols = x.cols,
+          .scales = x.cols / x.scale_block()};
+}
+
+/// The operations of one set that need adapting.
+struct functions {
+  x86::integer_product* q8_0;
+  x86::integer_product* q4_0;
+  x86::integer_product* q4_k;
+  x86::integer_product* q6_k;
+  x86::float_product* f32;
+  x86::float_product* f16;
+  x86::float_product* bf16;
+  x86::quantize_function* quantize;
+  x86::attend_function* attend;
+};
+
+constexpr functions avx2_functions{avx2::product_q8_0, avx2::product_q4_0, avx2::product_q4_k,
+                                   avx2::product_q6_k, avx2::product_f32,  avx2::product_f16,
+                                   avx2::product_bf16, avx2::quantize,     avx2::attend};
+constexpr functions avx512_functions{
+    avx512::product_q8_0, avx512::product_q4_0, avx512::product_q4_k,
+    avx512::product_q6_k, avx512::product_f32,  avx512::product_f16,
+    avx512::product_bf16, avx512::quantize,     avx512::attend};
+
+template <const functions& Set>
+bool quantize(const float* x, quantized_batch& batch, std::uint32_t token) {
+  const std::size_t scales = batch.cols / batch.scale_block();
+  const std::size_t blocks = batch.cols / 32;
+  return Set.quantize(x, {.q = batch.q.data() + std::size_t{token} * batch.cols,
+                          .k = batch.k.data() + token * scales,
+                          .m = batch.m.data() + token * blocks,
+                          .sum = batch.sum.data() + token * blocks,
+                          .u = batch.u.data() + token,
+                          .cols = batch.cols,
+                          .a256 = batch.form == activation_form::a256});
+}
+
+template <const functions& Set>
+void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
+             const quantized_batch& x, float* y, std::size_t y_stride) {
+  OVIR_CHECK(form_for(w.type) == x.form && w.cols == x.cols, w.cols, x.cols);
+  if (w.wide) {
+    // Rare, and 128-bit sums have no vector form: the reference gives the same integers.
+    kernels_reference().product(w, row_first, row_last, x, y, y_stride);
+    return;
+  }
+  x86::integer_product* run = nullptr;
+  switch (w.type) {
+  case tensor_type::q8_0: run = Set.q8_0; break;
+  case tensor_type::q4_0: run = Set.q4_0; break;
+  case tensor_type::q4_k: run = Set.q4_k; break;
+  case tensor_type::q6_k: run = Set.q6_k; break;
+  default: OVIR_CHECK(false, static_cast<std::uint32_t>(w.type)); return;
+  }
+  run(view_of(w), row_first, row_last, view_of(x), y, y_stride);
+}
+
+template <const functions& Set>
+void product_float(const weight& w, std::uint32_t row_first, std::uint32_t row_last, const float* x,
+                   std::size_t x_stride, std::uint32_t tokens, float* y, std::size_t y_stride) {
+  x86::float_product* run = nullptr;
+  switch (w.type) {
+  case tensor_type::f32: run = Set.f32; break;
+  case tensor_type::f16: run = Set.f16; break;
+  case tensor_type::bf16: run = Set.bf16; break;
+  default: OVIR_CHECK(false, static_cast<std::uint32_t>(w.type)); return;
+  }
+  run(view_of(w), row_first, row_last, {x, x_stride, tokens, y, y_stride});
+}
+
+template <const functions& Set>
+void attend(const attention_task& task) {
+  Set.attend({.query = task.query,
+              .keys = task.keys,
+              .values = task.values,
+              .stride = task.stride,
+              .positions = task.positions,
+              .head_dim = task.head_dim,
+              .scale = task.scale,
+              .scores = task.scores,
+              .output = task.output});
+}
+
+} // namespace
+
+const kernel_set* kernels_avx2() noexcept {
+  static constexpr kernel_set set{.id = isa::avx2,
+                                  .name = "avx2",
+                                  .quantize = quantize<avx2_functions>,
+                                  .product = product<avx2_functions>,
+                                  .product_float = product_float<avx2_functions>,
+                                  .rms_norm = avx2::rms_norm,
+                                  .swiglu = avx2::swiglu,
+                                  .rotate = avx2::rotate,
+                                  .attend = attend<avx2_functions>,
+                                  .add = avx2::add,
+                                  .to_half = avx2::to_half};
+  return &set;
+}
+
+const kernel_set* kernels_avx512() noexcept {
+  static constexpr kernel_set set{.id = isa::avx512,
+                                  .name = "avx512",
+                                  .quantize = quantize<avx512_functions>,
+                                  .product = product<avx512_functions>,
+                                  .product_float = product_float<avx512_functions>,
+                                  .rms_norm = avx512::rms_norm,
+                                  .swiglu = avx512::swiglu,
+                                  .rotate = avx512::rotate,
+                                  .attend = attend<avx512_functions>,
+                                  .add = avx512::add,
+                                  .to_half = avx512::to_half};
+  return &set;
+}
+
+#else
+
+const kernel_set* kernels_avx2() noexcept { return nullptr; }
+const kernel_set* kernels_avx512() noexcept { return nullptr; }
+
+#endif
+
+} // namespace ovir::compute

@@ -1,0 +1,231 @@
+#include "compute/layer_step.hpp"
+
+#include "messages/check.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+namespace ovir::compute {
+
+namespace {
+
+/// Rows are split in multiples of this, the height of a panel in the fast kernels.
+constexpr std::size_t row_grain = 16;
+
+template <class T>
+T* grown(std::vector<T>& v, std::size_t n) {
+  if (v.size() < n) {
+    v.resize(n);
+  }
+  return v.data();
+}
+
+const float* floats(const weight& w) { return reinterpret_cast<const float*>(w.data); }
+
+} // namespace
+
+form_set forms_of(std::span<const product_group> group) {
+  form_set forms;
+  for (const product_group& g : group) {
+    switch (form_for(g.matrix->type)) {
+    case activation_form::floats: forms.floats = true; break;
+    case activation_form::a32: forms.a32 = true; break;
+    case activation_form::a256: forms.a256 = true; break;
+    }
+  }
+  return forms;
+}
+
+void activations::reshape(std::uint32_t tokens, std::uint32_t cols, form_set forms) {
+  tokens_ = tokens;
+  cols_ = cols;
+  forms_ = forms;
+  grown(floats_, std::size_t{tokens} * cols);
+  if (forms.a32) {
+    a32_.reshape(activation_form::a32, tokens, cols);
+  }
+  if (forms.a256) {
+    a256_.reshape(activation_form::a256, tokens, cols);
+  }
+}
+
+bool activations::quantize(const kernel_set& kernels, std::size_t token) {
+  const auto t = static_cast<std::uint32_t>(token);
+  bool ok = true;
+  if (forms_.a32) {
+    ok = kernels.quantize(row(token), a32_, t);
+  }
+  if (forms_.a256) {
+    ok = kernels.quantize(row(token), a256_, t) && ok;
+  }
+  return ok;
+}
+
+void multiply(const kernel_set& kernels, const activations& input,
+              std::span<const product_group> group, parallel_runner& runner) {
+  std::size_t total = 0;
+  for (const product_group& g : group) {
+    total += (g.matrix->rows + row_grain - 1) / row_grain * row_grain;
+  }
+  const std::size_t parts = std::min(runner.width(), total / row_grain);
+  const auto product_part = [&](std::size_t part) {
+    slice rows = slice_of(total, row_grain, part, parts);
+    for (const product_group& g : group) {
+      const std::size_t padded = (g.matrix->rows + row_grain - 1) / row_grain * row_grain;
+      const auto from =
+          static_cast<std::uint32_t>(std::min<std::size_t>(rows.first, g.matrix->rows));
+      const auto to = static_cast<std::uint32_t>(std::min<std::size_t>(rows.last, g.matrix->rows));
+      if (from < to) {
+        const std::size_t stride = g.matrix->rows;
+        switch (form_for(g.matrix->type)) {
+        case activation_form::floats:
+          kernels.product_float(*g.matrix, from, to, input.row(0), input.cols(), input.tokens(),
+                                g.output, stride);
+          break;
+        case activation_form::a32:
+          kernels.product(*g.matrix, from, to, input.a32(), g.output, stride);
+          break;
+        case activation_form::a256:
+          kernels.product(*g.matrix, from, to, input.a256(), g.output, stride);
+          break;
+        }
+      }
+      rows.first -= std::min(rows.first, padded);
+      rows.last -= std::min(rows.last, padded);
+    }
+  };
+  runner.run(parts, std::cref(product_part));
+}
+
+result<void> layer_step::check(const char* where) const {
+  for (std::uint32_t t = 0; t < count; ++t) {
+    if (scratch.ok[t] == 0) {
+      return fail(errc::nonfinite,
+                  "a NaN, an infinity or a value beyond fp16 arose {} of layer {} "
+                  "at position {}",
+                  where, layer, first + t);
+    }
+  }
+  return {};
+}
+
+bool layer_step::store_keys_and_values(std::size_t token) const {
+  const auto p = first + static_cast<position>(token);
+  const float* cos_sin = rope.row(p);
+  const std::uint32_t pairs = config.rope_dim / 2;
+  float* q = scratch.q.data() + token * config.q_dim();
+  for (std::uint32_t h = 0; h < config.heads; ++h) {
+    kernels.rotate(q + std::size_t{h} * config.head_dim, cos_sin, pairs);
+  }
+  bool ok = true;
+  for (std::uint32_t h = 0; h < config.kv_heads; ++h) {
+    const std::size_t at = token * config.kv_dim() + std::size_t{h} * config.head_dim;
+    const std::size_t to = std::size_t{p} * config.head_dim;
+    kernels.rotate(scratch.k.data() + at, cos_sin, pairs);
+    ok = kernels.to_half(scratch.k.data() + at, config.head_dim, kv.keys(layer, h) + to) && ok;
+    ok = kernels.to_half(scratch.v.data() + at, config.head_dim, kv.values(layer, h) + to) && ok;
+  }
+  return ok;
+}
+
+void layer_step::attend(parallel_runner& runner) const {
+  // 1 / sqrt(d), correctly rounded: sqrt and the quotient in binary64 have enough spare bits for
+  // every d up to the limit (tests/unit/compute/segment_test.cpp tries them all against exact
+  // integers).
+  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
+  const std::size_t tasks = std::size_t{count} * config.heads;
+  const std::size_t parts = std::min(runner.width(), tasks);
+  const std::size_t positions = std::size_t{first} + count;
+  float* scores = grown(scratch.scores, parts * positions);
+  const std::uint32_t heads_per_kv = config.heads / config.kv_heads;
+  const auto attend_part = [&](std::size_t part) {
+    // Strided, because later tokens have more positions to look at.
+    for (std::size_t i = part; i < tasks; i += parts) {
+      const std::size_t token = i / config.heads;
+      const auto head = static_cast<std::uint32_t>(i % config.heads);
+      const std::size_t at = std::size_t{head} * config.head_dim;
+      kernels.attend({.query = scratch.q.data() + token * config.q_dim() + at,
+                      .keys = kv.keys(layer, head / heads_per_kv),
+                      .values = kv.values(layer, head / heads_per_kv),
+                      .stride = config.head_dim,
+                      .positions = first + static_cast<std::uint32_t>(token) + 1,
+                      .head_dim = config.head_dim,
+                      .scale = scale,
+                      .scores = scores + part * positions,
+                      .output = scratch.heads.row(token) + at});
+    }
+  };
+  runner.run(parts, std::cref(attend_part));
+}
+
+result<void> layer_step::attention(std::span<float> x, parallel_runner& runner) const {
+  const std::size_t n = count;
+  const product_group qkv[] = {
+      {&weights.attn_q, grown(scratch.q, n * config.q_dim())},
+      {&weights.attn_k, grown(scratch.k, n * config.kv_dim())},
+      {&weights.attn_v, grown(scratch.v, n * config.kv_dim())},
+  };
+  scratch.ok.assign(n, 1);
+  scratch.hidden.reshape(count, config.dim, forms_of(qkv));
+  for_tokens(n, runner, [&](std::size_t t) {
+    kernels.rms_norm(x.data() + t * config.dim, floats(weights.attn_norm), config.dim,
+                     config.norm_epsilon, scratch.hidden.row(t));
+    scratch.ok[t] = scratch.hidden.quantize(kernels, t) ? 1 : 0;
+  });
+  OVIR_TRY(check("in the attention input"));
+  multiply(kernels, scratch.hidden, qkv, runner);
+  for_tokens(n, runner, [&](std::size_t t) { scratch.ok[t] = store_keys_and_values(t) ? 1 : 0; });
+  OVIR_TRY(check("in a key or value"));
+
+  const product_group out[] = {{&weights.attn_output, grown(scratch.residual, n * config.dim)}};
+  scratch.heads.reshape(count, config.q_dim(), forms_of(out));
+  attend(runner);
+  for_tokens(n, runner,
+             [&](std::size_t t) { scratch.ok[t] = scratch.heads.quantize(kernels, t) ? 1 : 0; });
+  OVIR_TRY(check("in the attention output"));
+  multiply(kernels, scratch.heads, out, runner);
+  return {};
+}
+
+result<void> layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const {
+  const std::size_t n = count;
+  const product_group gate_up[] = {
+      {&weights.ffn_gate, grown(scratch.gate, n * config.ffn_dim)},
+      {&weights.ffn_up, grown(scratch.up, n * config.ffn_dim)},
+  };
+  const product_group down[] = {{&weights.ffn_down, scratch.residual.data()}};
+  scratch.hidden.reshape(count, config.dim, forms_of(gate_up));
+  for_tokens(n, runner, [&](std::size_t t) {
+    float* row = x.data() + t * config.dim;
+    const bool finite = kernels.add(row, scratch.residual.data() + t * config.dim, config.dim);
+    kernels.rms_norm(row, floats(weights.ffn_norm), config.dim, config.norm_epsilon,
+                     scratch.hidden.row(t));
+    scratch.ok[t] = scratch.hidden.quantize(kernels, t) && finite ? 1 : 0;
+  });
+  OVIR_TRY(check("in the feed-forward input"));
+  multiply(kernels, scratch.hidden, gate_up, runner);
+  scratch.inner.reshape(count, config.ffn_dim, forms_of(down));
+  for_tokens(n, runner, [&](std::size_t t) {
+    kernels.swiglu(scratch.gate.data() + t * config.ffn_dim, scratch.up.data() + t * config.ffn_dim,
+                   config.ffn_dim, scratch.inner.row(t));
+    scratch.ok[t] = scratch.inner.quantize(kernels, t) ? 1 : 0;
+  });
+  OVIR_TRY(check("in the feed-forward block"));
+  multiply(kernels, scratch.inner, down, runner);
+  for_tokens(n, runner, [&](std::size_t t) {
+    scratch.ok[t] =
+        kernels.add(x.data() + t * config.dim, scratch.residual.data() + t * config.dim, config.dim)
+            ? 1
+            : 0;
+  });
+  return check("at the end");
+}
+
+result<void> layer_step::run(std::span<float> x, parallel_runner& runner) const {
+  OVIR_CHECK(x.size() == std::size_t{count} * config.dim);
+  OVIR_TRY(attention(x, runner));
+  return feed_forward(x, runner);
+}
+
+} // namespace ovir::compute

@@ -1,0 +1,187 @@
+#include "compute/sampler.hpp"
+
+#include "compute/exact_math.hpp"
+#include "messages/check.hpp"
+#include "messages/digest.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <limits>
+
+namespace ovir::compute {
+
+namespace {
+
+__extension__ typedef unsigned __int128 uint128;
+
+/// Part of exact-1: how far back the repeat penalty looks.
+constexpr std::size_t penalty_window = 64;
+
+/// A logit this far or farther below the highest has weight 0, as e^-22.5 < 2^-32. Top-p drops such
+/// candidates whatever p is, so they need not be sorted.
+constexpr float weightless_distance = 22.5F;
+
+constexpr float two_to_32 = 0x1p+32F;
+
+/// Overflow stops at the largest finite value, so that differences of logits stay numbers.
+float finite(float x) {
+  constexpr float most = std::numeric_limits<float>::max();
+  return std::clamp(x, -most, most);
+}
+
+float penalized(float logit, float penalty) {
+  return finite(logit > 0 ? logit / penalty : logit * penalty);
+}
+
+std::uint64_t weight_of(float logit, float highest) {
+  return static_cast<std::uint64_t>(exact_exp(logit - highest) * two_to_32);
+}
+
+/// The first token among equals of the highest logit.
+token_id highest_of(std::span<const float> logits) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < logits.size(); ++i) {
+    if (logits[i] > logits[best]) {
+      best = i;
+    }
+  }
+  return static_cast<token_id>(best);
+}
+
+/// floor(p * 2^32): exact, because scaling by a power of two is.
+std::uint64_t fixed32(double p) { return static_cast<std::uint64_t>(p * 0x1p+32); }
+
+/// 64 bits that depend on nothing but seed and position.
+std::uint64_t draw_bits(std::uint64_t seed, position p) {
+  std::array<std::uint8_t, 8> bytes{};
+  hasher{"ovir/exact-1/draw"}.update_u64(seed).update_u32(p).finish_into(bytes);
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    value |= std::uint64_t{bytes[i]} << (8 * i);
+  }
+  return value;
+}
+
+template <class Number>
+result<void> in_range(std::string_view name, Number value, bool good, std::string_view range) {
+  if (good) {
+    return {};
+  }
+  return fail(errc::invalid_argument, "{} is {}, but must be {}", name, value, range);
+}
+
+} // namespace
+
+result<void> check(const sampling_params& params) {
+  const float t = params.temperature;
+  OVIR_TRY(in_range("temperature", t, t == 0 || (t >= 1e-3F && t <= 1e3F),
+                    "0 (greedy) or between 0.001 and 1000"));
+  OVIR_TRY(in_range("top_p", params.top_p, params.top_p > 0 && params.top_p <= 1,
+                    "greater than 0 and at most 1"));
+  OVIR_TRY(in_range("min_p", params.min_p, params.min_p >= 0 && params.min_p < 1,
+                    "at least 0 and less than 1"));
+  const float penalty = params.repeat_penalty;
+  return in_range("repeat_penalty", penalty, penalty >= 0.01F && penalty <= 100,
+                  "between 0.01 and 100");
+}
+
+void sampler::gather(std::span<const float> logits, std::span<const token_id> history) {
+  candidates_.resize(logits.size());
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    candidates_[i] = {logits[i], static_cast<token_id>(i)};
+  }
+  if (params_.repeat_penalty == 1) {
+    return;
+  }
+  std::array<token_id, penalty_window> recent{};
+  const auto tail = history.last(std::min(history.size(), penalty_window));
+  const auto end = std::copy(tail.begin(), tail.end(), recent.begin());
+  std::sort(recent.begin(), end);
+  const auto distinct_end = std::unique(recent.begin(), end);
+  for (auto id = recent.begin(); id != distinct_end; ++id) {
+    if (*id < candidates_.size()) {
+      candidates_[*id].logit = penalized(candidates_[*id].logit, params_.repeat_penalty);
+    }
+  }
+}
+
+void sampler::keep_top_k() {
+  const auto precedes = [](const candidate& a, const candidate& b) {
+    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+  };
+  const float highest = std::min_element(candidates_.begin(), candidates_.end(), precedes)->logit;
+  std::erase_if(candidates_,
+                [highest](const candidate& c) { return c.logit - highest < -weightless_distance; });
+  if (params_.top_k != 0 && params_.top_k < candidates_.size()) {
+    const auto kept_end = candidates_.begin() + static_cast<std::ptrdiff_t>(params_.top_k);
+    std::nth_element(candidates_.begin(), kept_end, candidates_.end(), precedes);
+    candidates_.erase(kept_end, candidates_.end());
+  }
+  std::sort(candidates_.begin(), candidates_.end(), precedes);
+}
+
+std::uint64_t sampler::weigh() {
+  weights_.resize(candidates_.size());
+  std::uint64_t total = 0; // at most 2^20 candidates of at most 2^32
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    weights_[i] = weight_of(candidates_[i].logit, candidates_[0].logit);
+    total += weights_[i];
+  }
+  return total;
+}
+
+void sampler::keep_top_p(std::uint64_t total) {
+  const uint128 wanted = uint128{fixed32(params_.top_p)} * total;
+  std::uint64_t sum = 0;
+  std::size_t kept = 0;
+  do {
+    sum += weights_[kept];
+    ++kept;
+  } while ((uint128{sum} << 32U) < wanted);
+  candidates_.resize(kept);
+}
+
+void sampler::keep_min_p() {
+  const std::uint64_t least = fixed32(params_.min_p);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    if (weights_[i] >= least) {
+      candidates_[kept] = candidates_[i];
+      ++kept;
+    }
+  }
+  candidates_.resize(kept);
+}
+
+token_id sampler::draw(std::span<const float> logits, std::span<const token_id> history,
+                       position p) {
+  OVIR_CHECK(!logits.empty());
+  const bool greedy = params_.temperature == 0;
+  if (greedy && params_.repeat_penalty == 1) {
+    return highest_of(logits);
+  }
+  gather(logits, history);
+  if (greedy) {
+    const auto lower = [](const candidate& a, const candidate& b) { return a.logit < b.logit; };
+    return std::max_element(candidates_.begin(), candidates_.end(), lower)->id;
+  }
+
+  keep_top_k();
+  keep_top_p(weigh());
+  keep_min_p();
+  for (candidate& c : candidates_) {
+    c.logit = finite(c.logit / params_.temperature);
+  }
+  const std::uint64_t total = weigh();
+  const auto target =
+      static_cast<std::uint64_t>((uint128{draw_bits(params_.seed, p)} * total) >> 64U);
+  std::uint64_t sum = 0;
+  std::size_t chosen = 0;
+  while ((sum += weights_[chosen]) <= target) {
+    ++chosen;
+  }
+  return candidates_[chosen].id;
+}
+
+} // namespace ovir::compute

@@ -1,0 +1,96 @@
+#pragma once
+
+#include "compute/kernels.hpp"
+#include "compute/kv_cache.hpp"
+#include "compute/model.hpp"
+#include "compute/parallel.hpp"
+#include "compute/transcript.hpp"
+#include "messages/ids.hpp"
+#include "messages/result.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace ovir::compute {
+
+/// cos and sin of every (position, pair), binary32, computed in binary64 by our own functions.
+/// Rows are made on demand in blocks and never change. One per segment; not thread-safe while it
+/// grows (a segment grows it before it goes parallel).
+class rope_table {
+public:
+  rope_table() = default;
+  rope_table(const model_config& config, std::span<const float> factors);
+  /// Makes rows for positions < n.
+  void grow(position n);
+  /// [rope_dim / 2][2]: cos, sin. Precondition: grown beyond `p`.
+  [[nodiscard]] const float* row(position p) const;
+
+private:
+  std::vector<double> frequencies_;
+  std::vector<float> rows_;
+  position made_{0};
+};
+
+/// What one request keeps in one segment: its KV cache and the open leaves of its transcript.
+/// Owned by the shard; one computation at a time.
+struct segment_state {
+  kv_cache kv;
+  unit_digests units;
+};
+
+/// Input of a step: `tokens` for the segment that holds the embedding, else `boundary`
+/// [count][dim]. Positions are [first, first + count) and `first` equals the state's KV length.
+struct step_input {
+  position first{0};
+  std::uint32_t count{0};
+  std::span<const token_id> tokens{};
+  std::span<const float> boundary{};
+  /// Rows whose logits are wanted: the last `logit_rows` of the step. Last segment only.
+  std::uint32_t logit_rows{0};
+};
+
+/// Output of a step; vectors are reused from step to step.
+struct step_output {
+  std::vector<float> boundary;   ///< [count][dim]; empty for the last segment
+  std::vector<float> logits;     ///< [logit_rows][vocabulary]; last segment only
+  std::vector<unit_leaf> leaves; ///< units completed by this step, in order of (window, layer)
+};
+
+/// A layer range of a model bound for execution. Immutable after `make` but for its scratch memory;
+/// one `forward` at a time. The model's file must outlive it.
+class segment {
+public:
+  /// Checks the weights of the range (`check_weights`). `invalid_argument` for an empty or
+  /// impossible range.
+  [[nodiscard]] static result<std::unique_ptr<segment>>
+  make(const model& m, layer_range layers, const kernel_set& kernels, parallel_runner& runner);
+
+  ~segment();
+  segment(const segment&) = delete;
+  segment& operator=(const segment&) = delete;
+
+  [[nodiscard]] const model_config& config() const noexcept;
+  [[nodiscard]] layer_range layers() const noexcept;
+  [[nodiscard]] bool is_first() const noexcept;
+  [[nodiscard]] bool is_last() const noexcept;
+  /// Bytes of weights this segment reads for one token (the whole embedding not counted).
+  [[nodiscard]] std::uint64_t weight_bytes() const noexcept;
+
+  /// State for a request of at most `positions` positions.
+  [[nodiscard]] result<segment_state> open(std::uint32_t positions, std::size_t kv_bytes_max) const;
+
+  /// Computes one step and advances `state`. On error the state is as before the step but for KV
+  /// beyond its length. `nonfinite` names the layer; `malformed` an input of the wrong shape or a
+  /// token outside the vocabulary.
+  [[nodiscard]] result<void> forward(segment_state& state, const step_input& in,
+                                     parallel_runner& runner, step_output& out);
+
+private:
+  struct impl;
+  explicit segment(std::unique_ptr<impl> parts);
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace ovir::compute

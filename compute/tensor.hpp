@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace ovir::compute {
+
+/// Element encodings of a GGUF tensor. Values are GGUF's own type numbers.
+enum class tensor_type : std::uint32_t {
+  f32 = 0,
+  f16 = 1,
+  q4_0 = 2,
+  q8_0 = 8,
+  q4_k = 12,
+  q6_k = 14,
+  bf16 = 30,
+};
+
+/// How a type is stored: `block_elements` consecutive elements of a row in `block_bytes` bytes.
+struct tensor_layout {
+  std::uint32_t block_elements;
+  std::uint32_t block_bytes;
+};
+
+[[nodiscard]] constexpr tensor_layout layout_of(tensor_type type) noexcept {
+  switch (type) {
+  case tensor_type::f32: return {1, 4};
+  case tensor_type::f16: return {1, 2};
+  case tensor_type::bf16: return {1, 2};
+  case tensor_type::q4_0: return {32, 18};
+  case tensor_type::q8_0: return {32, 34};
+  case tensor_type::q4_k: return {256, 144};
+  case tensor_type::q6_k: return {256, 210};
+  }
+  return {0, 0};
+}
+
+/// "Q4_K" and so on; the names GGUF tools use.
+[[nodiscard]] std::string_view name_of(tensor_type type) noexcept;
+
+/// The type with GGUF number `raw`, when this build computes with it.
+[[nodiscard]] std::optional<tensor_type> tensor_type_from(std::uint32_t raw) noexcept;
+
+/// GGUF's name for type number `raw`, also of types this build refuses ("IQ2_XS"); empty when no
+/// GGUF version defines it. For error messages.
+[[nodiscard]] std::string_view name_of_raw_type(std::uint32_t raw) noexcept;
+
+/// How type number `raw` is stored, also for types this build refuses; empty when GGUF does not
+/// define it or its size is not known here.
+[[nodiscard]] std::optional<tensor_layout> layout_of_raw_type(std::uint32_t raw) noexcept;
+
+/// The form activations take for products with a weight type (exact-1, section 3).
+enum class activation_form : std::uint8_t {
+  floats, ///< F32, F16, BF16 weights: binary32 activations, striped sums
+  a32,    ///< weights scaled per 32: Q8_0, Q4_0
+  a256,   ///< weights in superblocks of 256: Q4_K, Q6_K
+};
+
+[[nodiscard]] constexpr activation_form form_for(tensor_type type) noexcept {
+  switch (type) {
+  case tensor_type::q8_0:
+  case tensor_type::q4_0: return activation_form::a32;
+  case tensor_type::q4_k:
+  case tensor_type::q6_k: return activation_form::a256;
+  default: return activation_form::floats;
+  }
+}
+
+/// A matrix of weights [rows][cols], row-major, in its file's encoding. Does not own: it points
+/// into the mapped model, which must outlive it. A vector is a matrix of one row.
+struct weight {
+  tensor_type type{tensor_type::f32};
+  std::uint32_t rows{0};
+  std::uint32_t cols{0};
+  const std::byte* data{nullptr};
+  /// Set at load when some row's L1 bound or scale exceeds what int64 sums can hold (exact-1,
+  /// section 4): products then take the 128-bit path, same integers, slower.
+  bool wide{false};
+
+  [[nodiscard]] bool empty() const noexcept { return data == nullptr; }
+  [[nodiscard]] std::size_t row_bytes() const noexcept {
+    const tensor_layout layout = layout_of(type);
+    return std::size_t{cols} / layout.block_elements * layout.block_bytes;
+  }
+  [[nodiscard]] const std::byte* row(std::uint32_t index) const noexcept {
+    return data + index * row_bytes();
+  }
+};
+
+} // namespace ovir::compute

@@ -1,0 +1,14 @@
+@0xd1c86a2f3b7e9a41;
+# Header of a tensor frame (docs/formats/frame.md). The tensor's bytes follow the header and are no
+# part of it: building a large Data field costs milliseconds, writing it behind costs a copy.
+
+struct FrameHeader {
+  version @0 :UInt16;   # 1
+  kind @1 :UInt16;      # 1 tokens, 2 boundary, 3 logits
+  epoch @2 :UInt32;
+  request @3 :UInt64;
+  first @4 :UInt32;     # position of the first row
+  count @5 :UInt32;     # rows
+  width @6 :UInt32;     # elements per row
+  logitRows @7 :UInt32; # of the last rows of this frame, logits are wanted from the last stage
+}

@@ -1,0 +1,61 @@
+#pragma once
+
+#include "messages/ids.hpp"
+#include "messages/result.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+/// Tensor frames: what travels between a lead and its stages, and from stage to stage, in one
+/// process and between machines alike. docs/formats/frame.md is the format.
+namespace ovir {
+
+enum class frame_kind : std::uint16_t {
+  tokens = 1,   ///< lead to first stage: token ids, width 1
+  boundary = 2, ///< stage to next stage: rows of the residual stream, width = dim
+  logits = 3,   ///< last stage to lead: rows of logits, width = vocabulary
+};
+
+/// Rows [first, first + count) of one request. Valid ranges are those `decode_frame` enforces.
+struct frame_header {
+  frame_kind kind{frame_kind::tokens};
+  request_id request;
+  ovir::epoch epoch;
+  position first{0};
+  std::uint32_t count{0};
+  std::uint32_t width{0};      ///< elements of four bytes per row
+  std::uint32_t logit_rows{0}; ///< of the last rows, logits are wanted; all of them for `logits`
+
+  friend bool operator==(const frame_header&, const frame_header&) = default;
+};
+
+/// A decoded frame. `tensor` points into the bytes that were decoded.
+struct frame_view {
+  frame_header header;
+  std::span<const std::byte> tensor; ///< count * width * 4 bytes, little-endian
+
+  /// Precondition: kind is `tokens`.
+  [[nodiscard]] std::span<const token_id> tokens() const;
+  /// Precondition: kind is not `tokens`. [count][width].
+  [[nodiscard]] std::span<const float> floats() const;
+};
+
+/// Bytes in front of the tensor: magic, lengths and the Cap'n Proto header. A multiple of 8, so the
+/// tensor is aligned when the frame is.
+inline constexpr std::size_t frame_overhead_bytes = 64;
+
+/// Why `header` cannot be sent, or success. The same rules as `decode_frame`.
+[[nodiscard]] result<void> check(const frame_header& header);
+
+/// Precondition: `check(header)` succeeds and `tensor` has count * width * 4 bytes. Allocates once.
+[[nodiscard]] std::vector<std::byte> encode_frame(const frame_header& header,
+                                                  std::span<const std::byte> tensor);
+
+/// Checks everything before it trusts anything; allocates nothing. There is exactly one encoding of
+/// a frame, others are refused. Errors: `malformed`, `unsupported` (another version or kind),
+/// `over_limit`. Precondition: `bytes` starts at a multiple of 8.
+[[nodiscard]] result<frame_view> decode_frame(std::span<const std::byte> bytes);
+
+} // namespace ovir

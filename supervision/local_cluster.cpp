@@ -1,0 +1,302 @@
+#include "supervision/local_cluster.hpp"
+
+#include "actors/compute_pool.hpp"
+#include "messages/caf/errors.hpp"
+#include "messages/caf/system_config.hpp"
+#include "supervision/tree.hpp"
+
+#include <caf/all.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <future>
+#include <latch>
+#include <system_error>
+#include <thread>
+
+namespace ovir::supervision {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// CAF's threads only run short handlers, and one does not hand messages to another core.
+constexpr std::size_t handler_threads = 1;
+/// How often a waiting `run` looks at its cancel flag.
+constexpr std::chrono::milliseconds cancel_poll{10};
+constexpr std::chrono::milliseconds ask_wait{5'000};
+constexpr std::chrono::milliseconds ask_pause{2};
+
+/// CAF's scheduler, clock and detached helpers. It cannot undo a half-started actor system: where
+/// one of its threads fails to start, unwinding waits for ever. So as many are asked for first, all
+/// at once, and a machine without them is told by the exception that CAF would have met.
+constexpr std::size_t caf_threads = handler_threads + 3;
+
+struct thread_probe {
+  ~thread_probe() { release.count_down(); }
+  std::latch release{1};
+  std::vector<std::jthread> threads; // joined before the latch goes
+};
+
+system_config config_with_threads() {
+  thread_probe probe;
+  try {
+    for (std::size_t i = 0; i < caf_threads; ++i) {
+      probe.threads.emplace_back([&probe] { probe.release.wait(); });
+    }
+  } catch (const std::system_error& e) {
+    throw std::system_error(e.code(),
+                            fmt::format("only {} of the actor system's {} threads could be "
+                                        "started; raise the limit on threads or memory",
+                                        probe.threads.size(), caf_threads));
+  }
+  return system_config::threads(handler_threads);
+}
+
+std::uint64_t bytes_of(const compute::layer_weights& w) {
+  std::uint64_t total = 0;
+  for (const compute::weight* part : {&w.attn_norm, &w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output,
+                                      &w.ffn_norm, &w.ffn_gate, &w.ffn_up, &w.ffn_down}) {
+    total += std::uint64_t{part->rows} * part->row_bytes();
+  }
+  return total;
+}
+
+std::vector<layer_range> cut_model(const compute::model& m, std::uint32_t stages) {
+  std::vector<std::uint64_t> bytes;
+  for (const compute::layer_weights& layer : m.layers) {
+    bytes.push_back(bytes_of(layer));
+  }
+  return cut(bytes, std::uint64_t{m.output.rows} * m.output.row_bytes(), stages);
+}
+
+result<void> check_range(std::string_view name, std::uint64_t value, std::uint64_t most) {
+  if (value < 1 || value > most) {
+    return fail(errc::invalid_argument, "{} must be between 1 and {}, not {}", name, most, value);
+  }
+  return {};
+}
+
+result<void> check_options(const compute::model& m, const cluster_options& o) {
+  if (o.stages > m.config.layers) {
+    return fail(errc::invalid_argument,
+                "{} stages, but the model has only {} layers; ask for at most {}", o.stages,
+                m.config.layers, m.config.layers);
+  }
+  OVIR_TRY(check_range("stages", o.stages, limits::stages_max));
+  OVIR_TRY(check_range("threads", o.threads, limits::threads_max));
+  OVIR_TRY(check_range("prefill chunk", o.prefill_chunk, limits::prefill_chunk_max));
+  if (o.restart_period.count() <= 0 || o.restart_backoff.count() < 0) {
+    return fail(errc::invalid_argument, "the restart period must be positive and the back-off not "
+                                        "negative");
+  }
+  return {};
+}
+
+result<void> check_request(const compute::model_config& config, const run_request& request) {
+  if (request.prompt.empty()) {
+    return fail(errc::invalid_argument, "the prompt has no tokens; give at least one");
+  }
+  if (request.prompt.size() > config.context) {
+    return fail(errc::over_limit,
+                "the prompt has {} tokens and the model sees {}; shorten the prompt",
+                request.prompt.size(), config.context);
+  }
+  for (const token_id id : request.prompt) {
+    if (id >= config.vocabulary) {
+      return fail(errc::invalid_argument, "token {} of the prompt is outside the vocabulary of {}",
+                  id, config.vocabulary);
+    }
+  }
+  if (request.stop.size() > limits::stop_strings_max) {
+    return fail(errc::over_limit, "{} stop strings; at most {} are allowed", request.stop.size(),
+                limits::stop_strings_max);
+  }
+  for (const std::string& stop : request.stop) {
+    if (stop.empty() || stop.size() > limits::stop_string_bytes_max) {
+      return fail(errc::invalid_argument, "a stop string has 1 to {} bytes, not {}",
+                  limits::stop_string_bytes_max, stop.size());
+    }
+  }
+  return compute::check(request.sampling);
+}
+
+finish_reason reason_of(actors::generation_end end) {
+  switch (end) {
+  case actors::generation_end::stop: return finish_reason::stop;
+  case actors::generation_end::length: return finish_reason::length;
+  case actors::generation_end::cancelled: return finish_reason::cancelled;
+  }
+  return finish_reason::length;
+}
+
+class cluster final : public local_cluster {
+public:
+  cluster(const compute::model& m, storage::env& environment, const cluster_options& options)
+      : config_(m.config), env_(environment), options_(options), pool_(options.threads),
+        system_config_(config_with_threads()), system_(system_config_) {}
+
+  ~cluster() override {
+    if (root_) {
+      shut_down();
+    }
+  }
+
+  result<void> raise(const compute::model& m, const compute::tokenizer& vocabulary,
+                     const compute::kernel_set& kernels) {
+    tree_parts parts;
+    for (const layer_range layers : cut_model(m, options_.stages)) {
+      OVIR_ASSIGN(auto segment, make_segment(m, layers, kernels));
+      auto bench = std::make_shared<actors::stage_bench>();
+      stages_.push_back({layers, segment->weight_bytes(), 0});
+      bench->segment = std::move(segment);
+      bench->kv_bytes_max = options_.kv_bytes_max;
+      parts.benches.push_back(std::move(bench));
+    }
+    parts.vocabulary = &vocabulary;
+    parts.env = &env_;
+    parts.executor = &pool_;
+    root_ = system_.spawn(supervisor_behavior, node_tree(parts, options_));
+    return {};
+  }
+
+  result<run_report> run(const run_request& request,
+                         const std::function<void(std::string_view)>& on_text,
+                         const std::atomic<bool>* cancel) override;
+
+  std::string tree() override {
+    caf::scoped_actor self{system_};
+    std::string out;
+    self->request(root_, ask_wait, describe_tree{})
+        .receive([&](const tree_node& root) { out = print_tree(root); },
+                 [&](const caf::error& e) { out = from_caf(e).message + "\n"; });
+    return out;
+  }
+
+private:
+  result<std::unique_ptr<compute::segment>>
+  make_segment(const compute::model& m, layer_range layers, const compute::kernel_set& kernels) {
+    std::promise<result<std::unique_ptr<compute::segment>>> made;
+    pool_.post([&](compute::parallel_runner& runner) {
+      made.set_value(compute::segment::make(m, layers, kernels, runner));
+    });
+    return made.get_future().get();
+  }
+
+  /// The scheduler, also while it is being started or restarted: asked for again until then.
+  result<caf::actor> scheduler() {
+    caf::scoped_actor self{system_};
+    result<caf::actor> found{error{}};
+    for (auto left = ask_wait / ask_pause; left > 0; --left) {
+      self->request(root_, ask_wait, find_child{std::string{scheduler_path}})
+          .receive([&](caf::actor& handle) { found = std::move(handle); },
+                   [&](const caf::error& e) { found = from_caf(e); });
+      if (found || found.error().code != errc::peer_lost) {
+        break;
+      }
+      self->receive(caf::after(ask_pause) >> [] {});
+    }
+    return found;
+  }
+
+  run_report report_of(actors::generation_report&& done) const {
+    run_report report;
+    report.tokens = std::move(done.tokens);
+    report.text = std::move(done.text);
+    report.reason = reason_of(done.end);
+    report.transcript = done.transcript;
+    report.positions = done.positions;
+    report.leaves = std::move(done.leaves);
+    report.logits = std::move(done.logits);
+    report.units_computed = done.units_computed;
+    report.restarts = done.restarts;
+    report.time_to_first_token = done.time_to_first_token;
+    report.prefill_time = done.prefill_time;
+    report.decode_time = done.decode_time;
+    report.stages = stages_;
+    for (std::size_t i = 0; i < stages_.size() && i < done.kv_bytes.size(); ++i) {
+      report.stages[i].kv_bytes = done.kv_bytes[i];
+    }
+    return report;
+  }
+
+  void shut_down() {
+    caf::scoped_actor self{system_};
+    self->monitor(root_);
+    self->send_exit(root_, caf::exit_reason::user_shutdown);
+    bool down = false;
+    const auto wait = [&](std::chrono::seconds time) {
+      self->receive([&](const caf::down_msg&) { down = true; }, caf::after(time) >> [] {});
+    };
+    wait(3 * limits::shutdown_wait);
+    if (!down) {
+      self->send_exit(root_, caf::exit_reason::kill);
+      wait(limits::shutdown_wait);
+    }
+  }
+
+  compute::model_config config_;
+  storage::env& env_;
+  cluster_options options_;
+  // Destroyed in reverse: first the actors, then the threads they post to.
+  actors::compute_pool pool_;
+  system_config system_config_;
+  caf::actor_system system_;
+  caf::actor root_;
+  std::vector<stage_report> stages_;
+  std::atomic<std::uint64_t> next_request_{1};
+};
+
+result<run_report> cluster::run(const run_request& request,
+                                const std::function<void(std::string_view)>& on_text,
+                                const std::atomic<bool>* cancel) {
+  OVIR_TRY(check_request(config_, request));
+  OVIR_ASSIGN(const caf::actor served_by, scheduler());
+  const request_id id{next_request_.fetch_add(1)};
+  caf::scoped_actor self{system_};
+  self->monitor(served_by);
+  self->send(served_by,
+             actors::submit_request{{id, request.prompt, request.sampling, request.max_tokens,
+                                     request.stop, request.kill_shards, request.kill_seed},
+                                    caf::actor_cast<caf::actor>(self)});
+  std::optional<result<actors::generation_report>> outcome;
+  bool cancelled = false;
+  while (!outcome) {
+    self->receive(
+        [&](const actors::text_piece& piece) {
+          if (on_text) {
+            on_text(piece.text);
+          }
+        },
+        [&](actors::generation_done& done) { outcome.emplace(std::move(done.outcome)); },
+        [&](const caf::down_msg&) {
+          outcome.emplace(fail(errc::peer_lost, "the scheduler was restarted; try again"));
+        },
+        caf::after(cancel_poll) >> [] {});
+    if (!cancelled && cancel != nullptr && cancel->load()) {
+      cancelled = true;
+      self->send(served_by, actors::cancel_request{id});
+    }
+  }
+  self->demonitor(served_by.address()); // else the scheduler would keep it for its whole life
+  if (!*outcome) {
+    return outcome->error();
+  }
+  return report_of(std::move(**outcome));
+}
+
+} // namespace
+
+result<std::unique_ptr<local_cluster>> local_cluster::start(const compute::model& m,
+                                                            const compute::tokenizer& vocabulary,
+                                                            const compute::kernel_set& kernels,
+                                                            storage::env& environment,
+                                                            cluster_options options) {
+  OVIR_TRY(check_options(m, options));
+  auto made = std::make_unique<cluster>(m, environment, options);
+  OVIR_TRY(made->raise(m, vocabulary, kernels));
+  return std::unique_ptr<local_cluster>{std::move(made)};
+}
+
+} // namespace ovir::supervision

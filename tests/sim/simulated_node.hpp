@@ -1,0 +1,85 @@
+#pragma once
+
+#include "actors/protocol.hpp"
+#include "actors/simulated_executor.hpp"
+#include "messages/caf/system_config.hpp"
+#include "messages/digest.hpp"
+#include "supervision/tree.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ovir::test {
+
+/// A clock that moves one microsecond with every look at it, and no files.
+class counting_env final : public storage::env {
+public:
+  result<std::unique_ptr<storage::mapped_file>> map(const std::string& path) override;
+  result<std::string> read(const std::string& path, std::uint64_t bytes_max) override;
+  result<std::unique_ptr<storage::staged_file>> stage(const std::string& path) override;
+  time_point now() override { return now_ += std::chrono::microseconds{1}; }
+  void random(std::span<std::byte> out) override;
+
+private:
+  time_point now_{};
+};
+
+/// A whole node, its tree and its computations as messages of CAF's deterministic scheduler: the
+/// next actor to run is drawn from a seed, and time passes only when nothing else can happen.
+class simulated_node {
+public:
+  simulated_node(const compute::model& m, const compute::tokenizer& vocabulary,
+                 const supervision::cluster_options& options, std::uint64_t seed);
+  ~simulated_node();
+  simulated_node(const simulated_node&) = delete;
+  simulated_node& operator=(const simulated_node&) = delete;
+
+  struct answer {
+    std::string text; ///< as streamed
+    std::optional<result<actors::generation_report>> outcome;
+  };
+
+  /// Hands a request to the scheduler; `answers()` grows while `run` runs.
+  void submit(const supervision::run_request& request);
+  void cancel(std::size_t index);
+  /// Steps until every request is answered; false when `steps_max` were not enough.
+  [[nodiscard]] bool run(std::size_t steps_max = 10'000'000);
+  /// Steps until `condition`.
+  [[nodiscard]] bool run_until(const std::function<bool()>& condition, std::size_t steps_max);
+  /// Steps until nothing is left to do for the next `time`.
+  void settle(caf::timespan time);
+
+  [[nodiscard]] const std::vector<std::unique_ptr<answer>>& answers() const { return answers_; }
+  [[nodiscard]] supervision::tree_node tree();
+  /// The actor at a path of the tree, asked for while everything else goes on; empty when there is
+  /// none.
+  [[nodiscard]] caf::actor find(const std::string& path);
+  /// Digest of every choice made so far.
+  [[nodiscard]] digest trace() const { return trace_.finish(); }
+
+private:
+  bool step();
+  std::uint64_t draw();
+
+  counting_env env_;
+  system_config config_;
+  caf::actor_system system_;
+  caf::scheduler::test_coordinator& scheduler_;
+  std::unique_ptr<actors::simulated_executor> executor_;
+  caf::actor root_;
+  std::vector<caf::actor> requesters_;
+  std::vector<std::unique_ptr<answer>> answers_;
+  std::uint64_t random_;
+  std::uint64_t next_request_{1};
+  hasher trace_{"ovir/test/trace"};
+};
+
+/// True when every child of the tree runs.
+[[nodiscard]] bool is_whole(const supervision::tree_node& node, bool root = true);
+
+} // namespace ovir::test

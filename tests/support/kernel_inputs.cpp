@@ -1,0 +1,158 @@
+#include "tests/support/kernel_inputs.hpp"
+
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+
+namespace ovir::test {
+
+using compute::activation_form;
+using compute::tensor_type;
+
+namespace {
+
+std::uint64_t chosen_seed(std::uint64_t seed) {
+  const char* wanted = std::getenv("OVIR_SEED");
+  return wanted == nullptr ? seed : std::strtoull(wanted, nullptr, 10);
+}
+
+void put_half(std::byte* at, std::uint16_t bits) { std::memcpy(at, &bits, sizeof bits); }
+
+/// Where the fp16 scales of a block are, and its signed 8-bit scales, if it has any.
+struct block_places {
+  std::size_t d;
+  std::size_t dmin; ///< equals d when there is none
+};
+
+block_places places_of(tensor_type type) {
+  switch (type) {
+  case tensor_type::q4_k: return {0, 2};
+  case tensor_type::q6_k: return {208, 208};
+  default: return {0, 0};
+  }
+}
+
+/// All weights and scales of a block at one end of their range.
+void fill_largest(kernel_random& random, tensor_type type, std::byte* block, std::size_t size) {
+  const bool low = random.below(2) == 0;
+  std::memset(block, low ? 0x00 : 0xFF, size);
+  if (type == tensor_type::q8_0) {
+    std::memset(block, low ? 0x80 : 0x7F, size);
+  } else if (type == tensor_type::q4_k) {
+    std::memset(block + 4, 0xFF, 12); // every sc and mn 63
+  } else if (type == tensor_type::q6_k) {
+    std::memset(block + 192, random.below(2) == 0 ? 0x80 : 0x7F, 16);
+  }
+}
+
+} // namespace
+
+kernel_random::kernel_random(std::uint64_t seed) : seed_(chosen_seed(seed)), engine_(seed_) {}
+
+float kernel_random::in(float low, float high) {
+  return low + (high - low) * static_cast<float>(below(1U << 24U)) * 0x1p-24F;
+}
+
+float kernel_random::any_finite() {
+  constexpr std::uint32_t exponent_bits = 0x7F800000;
+  auto bits = static_cast<std::uint32_t>(next());
+  while ((bits & exponent_bits) == exponent_bits) {
+    bits = static_cast<std::uint32_t>(next());
+  }
+  return std::bit_cast<float>(bits);
+}
+
+std::vector<float> kernel_random::floats(std::size_t n, float magnitude) {
+  std::vector<float> out(n);
+  for (float& x : out) {
+    x = in(-magnitude, magnitude);
+  }
+  return out;
+}
+
+std::uint16_t kernel_random::half(std::uint16_t most) {
+  const auto magnitude = static_cast<std::uint16_t>(below(most + 1U));
+  return static_cast<std::uint16_t>(magnitude | (below(2) << 15U));
+}
+
+owned_weight make_quantized(kernel_random& random, tensor_type type, std::uint32_t rows,
+                            std::uint32_t cols, filling how, std::uint16_t scale_most) {
+  const compute::tensor_layout layout = compute::layout_of(type);
+  owned_weight out;
+  out.view = {.type = type, .rows = rows, .cols = cols, .data = nullptr, .wide = false};
+  out.bytes.resize(out.view.row_bytes() * rows);
+  for (std::size_t at = 0; at < out.bytes.size(); at += layout.block_bytes) {
+    std::byte* block = out.bytes.data() + at;
+    for (std::size_t i = 0; i < layout.block_bytes; ++i) {
+      block[i] = static_cast<std::byte>(random.next());
+    }
+    if (how == filling::largest) {
+      fill_largest(random, type, block, layout.block_bytes);
+    }
+    const block_places places = places_of(type);
+    for (const std::size_t place : {places.d, places.dmin}) {
+      std::uint16_t bits = random.half(scale_most);
+      if (how == filling::largest) {
+        bits = static_cast<std::uint16_t>(scale_most | (bits & 0x8000U));
+      } else if (how == filling::zeros) {
+        bits &= 0x8000U;
+      }
+      put_half(block + place, bits);
+    }
+  }
+  out.view.data = out.bytes.data();
+  return out;
+}
+
+owned_weight make_floats(kernel_random& random, tensor_type type, std::uint32_t rows,
+                         std::uint32_t cols) {
+  owned_weight out;
+  out.view = {.type = type, .rows = rows, .cols = cols, .data = nullptr, .wide = false};
+  out.bytes.resize(out.view.row_bytes() * rows);
+  for (std::size_t i = 0; i < std::size_t{rows} * cols; ++i) {
+    if (type == tensor_type::f32) {
+      const float x = random.in(-2, 2);
+      std::memcpy(out.bytes.data() + 4 * i, &x, sizeof x);
+    } else if (type == tensor_type::f16) {
+      put_half(out.bytes.data() + 2 * i, random.half(0x4400));
+    } else {
+      put_half(out.bytes.data() + 2 * i, random.half(0x4080));
+    }
+  }
+  out.view.data = out.bytes.data();
+  return out;
+}
+
+compute::quantized_batch make_batch(kernel_random& random, activation_form form,
+                                    std::uint32_t tokens, std::uint32_t cols, filling how) {
+  compute::quantized_batch out;
+  out.reshape(form, tokens, cols);
+  const bool largest = how == filling::largest;
+  for (std::size_t i = 0; i < std::size_t{tokens} * cols; ++i) {
+    const int sign = random.below(2) == 0 ? -1 : 1;
+    // One sign per token, most of the time: sums of equal signs are the largest.
+    const int even_sign = i / cols % 2 == 0 ? 1 : -1;
+    const int q = largest ? 127 * (random.below(64) == 0 ? sign : even_sign)
+                          : static_cast<int>(random.below(255)) - 127;
+    out.q[i] = static_cast<std::int8_t>(how == filling::zeros ? 0 : q);
+  }
+  for (std::int32_t& k : out.k) {
+    k = largest ? 4095 : static_cast<std::int32_t>(1 + random.below(4095));
+  }
+  for (std::size_t j = 0; j < out.m.size(); ++j) {
+    out.m[j] = form == activation_form::a32 ? 1
+               : largest                    ? 63
+                                            : static_cast<std::int32_t>(1 + random.below(63));
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < 32; ++i) {
+      sum += out.q[j * 32 + i];
+    }
+    out.sum[j] = sum;
+  }
+  for (float& u : out.u) {
+    u = std::bit_cast<float>((27U + random.below(200)) << 23U); // 2^-100 to 2^99
+  }
+  return out;
+}
+
+} // namespace ovir::test

@@ -1,0 +1,193 @@
+// The rules of the house, applied to every file of the repository. Findings are printed one per
+// line; rules_test.cpp shows that each rule can fail.
+#include "tests/support/shared_files.hpp"
+#include "tests/tidy/banned.hpp"
+#include "tests/tidy/layering.hpp"
+#include "tests/tidy/orphans.hpp"
+#include "tests/tidy/shape.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <set>
+
+namespace ovir::tidy {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read(const fs::path& path) {
+  std::ifstream file{path, std::ios::binary};
+  return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+/// Build outputs, Git's data and editors' caches are not part of the repository.
+bool is_foreign(const fs::path& path) {
+  static const std::set<std::string> names{"build", ".git", ".cache", "node_modules",
+                                           "__pycache__"};
+  return names.contains(path.filename().string());
+}
+
+/// Text files are judged; models, corpora and licence texts only count as link targets.
+bool is_text(const std::string& path) {
+  static const std::set<std::string> suffixes{".cpp",   ".hpp", ".md",  ".txt", ".cmake", ".json",
+                                              ".capnp", ".py",  ".mjs", ".js",  ".sh",    ".bash"};
+  const std::string suffix = fs::path{path}.extension().string();
+  const bool script = suffix.empty() && (path.starts_with("scripts/") || path.starts_with(".ci/"));
+  const bool corpus = path.starts_with("tests/fuzz/corpus/");
+  return !corpus && (script || suffixes.contains(suffix));
+}
+
+struct repository {
+  std::vector<source> files;         ///< texts
+  std::vector<std::string> existing; ///< every path, folders too
+};
+
+const repository& the_repository() {
+  static const repository loaded = [] {
+    repository r;
+    const fs::path root{OVIR_SOURCE_DIR};
+    fs::recursive_directory_iterator at{root};
+    for (; at != fs::recursive_directory_iterator{}; ++at) {
+      if (at->is_directory() && is_foreign(at->path())) {
+        at.disable_recursion_pending();
+        continue;
+      }
+      std::string path = at->path().lexically_relative(root).generic_string();
+      if (at->is_regular_file() && is_text(path)) {
+        r.files.push_back({path, read(at->path())});
+      }
+      r.existing.push_back(std::move(path));
+    }
+    std::sort(r.files.begin(), r.files.end(),
+              [](const source& a, const source& b) { return a.path < b.path; });
+    return r;
+  }();
+  return loaded;
+}
+
+std::string listed(const std::vector<finding>& findings) {
+  std::string text = "\n";
+  for (const finding& f : findings) {
+    text += to_string(f) + "\n";
+  }
+  return text;
+}
+
+/// Applies a rule for one file to each C++ file.
+template <class Rule>
+std::vector<finding> over_code(Rule rule) {
+  std::vector<finding> found;
+  for (const source& file : the_repository().files) {
+    if (is_cpp(file.path)) {
+      const std::vector<finding> more = rule(file);
+      found.insert(found.end(), more.begin(), more.end());
+    }
+  }
+  return found;
+}
+
+#define EXPECT_TIDY(findings)                                                                      \
+  do {                                                                                             \
+    const std::vector<finding> all = (findings);                                                   \
+    EXPECT_TRUE(all.empty()) << listed(all);                                                       \
+  } while (false)
+
+/// Folders of the picture in docs/ARCHITECTURE.md.
+const std::vector<std::string> folders{"messages",    "compute", "storage", "ledger", "actors",
+                                       "supervision", "apps",    "config",  "tests",  "bench"};
+
+TEST(repository, is_found_where_the_build_says) {
+  EXPECT_TRUE(fs::exists(fs::path{OVIR_SOURCE_DIR} / "CMakePresets.json"));
+  EXPECT_GT(the_repository().files.size(), 50U);
+}
+
+TEST(repository, every_folder_says_what_it_may_include) {
+  for (const std::string& folder : folders) {
+    const fs::path path = fs::path{OVIR_SOURCE_DIR} / folder / "README.md";
+    ASSERT_TRUE(fs::exists(path)) << path;
+    EXPECT_TIDY(check_names({folder + "/README.md", read(path)}, folders));
+  }
+}
+
+TEST(repository, includes_follow_the_arrows) {
+  std::map<std::string, std::vector<allowance>, std::less<>> allowed;
+  for (const std::string& folder : folders) {
+    const auto parsed = parse_may_include(read(fs::path{OVIR_SOURCE_DIR} / folder / "README.md"));
+    ASSERT_TRUE(parsed) << folder;
+    allowed[folder] = *parsed;
+  }
+  EXPECT_TIDY(over_code([&](const source& file) {
+    const auto found = allowed.find(folder_of(file.path));
+    return found == allowed.end()
+               ? std::vector<finding>{{file.path, 0, "C++ outside the folders of the picture"}}
+               : check_layering(file, found->second);
+  }));
+}
+
+TEST(repository, lines_fit_in_100_columns) { EXPECT_TIDY(over_code(check_columns)); }
+
+TEST(repository, functions_fit_in_70_lines) { EXPECT_TIDY(over_code(check_function_lengths)); }
+
+TEST(repository, files_fit_in_600_lines) { EXPECT_TIDY(over_code(check_file_length)); }
+
+TEST(repository, headers_are_guarded_and_own_headers_come_first) {
+  EXPECT_TIDY(over_code([](const source& file) {
+    const std::string header = file.path.substr(0, file.path.size() - 4) + ".hpp";
+    return check_form(file, fs::exists(fs::path{OVIR_SOURCE_DIR} / header));
+  }));
+}
+
+TEST(repository, nobody_calls_what_is_banned) { EXPECT_TIDY(over_code(check_banned_calls)); }
+
+TEST(repository, holds_no_unfinished_notes_and_no_machine_of_its_own) {
+  std::vector<finding> found;
+  for (const source& file : the_repository().files) {
+    const std::vector<finding> more = check_words(file);
+    found.insert(found.end(), more.begin(), more.end());
+  }
+  EXPECT_TIDY(found);
+}
+
+TEST(repository, every_header_is_included) {
+  EXPECT_TIDY(check_orphan_headers(the_repository().files));
+}
+
+TEST(repository, every_page_is_linked) { EXPECT_TIDY(check_orphan_pages(the_repository().files)); }
+
+TEST(repository, every_script_is_in_a_manual) {
+  EXPECT_TIDY(check_orphan_scripts(the_repository().files));
+}
+
+TEST(repository, links_between_pages_lead_somewhere) {
+  EXPECT_TIDY(check_links(the_repository().files, the_repository().existing));
+}
+
+TEST(repository, comments_name_pages_that_exist) {
+  EXPECT_TIDY(check_mentions(the_repository().files, the_repository().existing));
+}
+
+TEST(auditor, is_not_linked_with_caf) {
+  const fs::path program = fs::path{OVIR_BINARY_DIR} / "ovir-verify";
+  ASSERT_TRUE(fs::exists(program)) << program << " is not built";
+  const std::string command = "readelf --dynamic --wide '" + program.string() + "'";
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe{::popen(command.c_str(), "r"), &::pclose};
+  ASSERT_NE(pipe, nullptr);
+  std::string output;
+  std::array<char, 4096> buffer{};
+  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe.get())) {
+    output.append(buffer.data(), n);
+  }
+  ASSERT_NE(output.find("NEEDED"), std::string::npos) << "readelf printed no dependencies";
+  EXPECT_TIDY(check_auditor_links(output));
+}
+
+} // namespace
+} // namespace ovir::tidy

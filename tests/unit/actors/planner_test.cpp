@@ -1,0 +1,164 @@
+#include "actors/planner.hpp"
+#include "messages/limits.hpp"
+#include "tests/support/gguf_builder.hpp"
+#include "tests/support/loaded_model.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace ovir::actors {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::uint64_t mib = 1U << 20U;
+
+plan_node machine(std::string name, std::uint64_t memory_mib, double speed) {
+  return {.name = std::move(name),
+          .memory = memory_mib * mib,
+          .decode_bytes_per_second = speed,
+          .prefill_bytes_per_second = speed * 4,
+          .rtt_seconds = 0.001,
+          .bandwidth_bytes_per_second = 1e8};
+}
+
+/// Eight layers of 10 MiB with 1 MiB of KV each, embedding and head of 5 MiB: 98 MiB.
+plan_request eight_layers(std::vector<plan_node> nodes) {
+  plan_request r;
+  r.shape.layer_weights.assign(8, 10 * mib);
+  r.shape.kv_per_position = mib / 128;
+  r.shape.embedding = 5 * mib;
+  r.shape.head = 5 * mib;
+  r.nodes = std::move(nodes);
+  r.context = 128;
+  return r;
+}
+
+TEST(planner, uses_one_machine_when_that_is_faster_and_says_so) {
+  const auto made = make_plan(eight_layers({machine("a", 200, 1e9), machine("b", 200, 1e9)}));
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_EQ(made->stages.size(), 1U);
+  EXPECT_THAT(made->why, HasSubstr("a alone is faster than any split"));
+  EXPECT_EQ(made->stages[0].memory(), 98 * mib);
+}
+
+TEST(planner, splits_for_throughput_what_it_keeps_together_for_latency) {
+  plan_request r = eight_layers({machine("a", 200, 1e9), machine("b", 200, 1e9)});
+  r.requests = 4;
+  r.nodes[0].memory = r.nodes[1].memory = 400 * mib;
+  r.objective = plan_objective::batch;
+  const auto made = make_plan(r);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->stages.size(), 2U);
+  ASSERT_TRUE(made->alone);
+  EXPECT_GT(made->speed.tokens_per_second_together, 1.7 * made->alone->tokens_per_second_together);
+}
+
+TEST(planner, splits_when_no_machine_holds_the_model) {
+  const auto made = make_plan(eight_layers({machine("a", 60, 1e9), machine("b", 60, 2e9)}));
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_EQ(made->stages.size(), 2U);
+  EXPECT_THAT(made->why, HasSubstr("memory binds"));
+  EXPECT_FALSE(made->alone);
+  for (const plan_stage& stage : made->stages) {
+    EXPECT_LE(stage.memory(), 60 * mib);
+    EXPECT_EQ(stage.layers.size(), stage.node == 1 ? 5U : 3U) << "the fast one is filled";
+  }
+}
+
+TEST(planner, leaves_a_slow_machine_out) {
+  const auto made = make_plan(
+      eight_layers({machine("a", 60, 1e9), machine("slow", 200, 1e6), machine("b", 60, 1e9)}));
+  ASSERT_TRUE(made) << made.error().message;
+  for (const plan_stage& stage : made->stages) {
+    EXPECT_NE(stage.node, 1U);
+  }
+  EXPECT_THAT(made->why, HasSubstr("1 of 3 machines are left out"));
+}
+
+TEST(planner, goes_around_a_slow_link) {
+  plan_request r =
+      eight_layers({machine("a", 45, 1e9), machine("b", 45, 1e9), machine("c", 45, 1e9)});
+  r.links = {{0, 1, 0.5, 1e8}};
+  const auto made = make_plan(r);
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_EQ(made->stages.size(), 3U);
+  EXPECT_EQ(made->stages[1].node, 2U) << "a and b are not neighbours";
+}
+
+TEST(planner, begins_where_the_lead_is_when_all_else_is_equal) {
+  plan_request r = eight_layers({machine("a", 200, 1e9), machine("b", 200, 1e9)});
+  r.lead = 1;
+  const auto made = make_plan(r);
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_EQ(made->stages.size(), 1U);
+  EXPECT_EQ(made->stages[0].node, 1U);
+}
+
+TEST(planner, holds_a_tied_head_once_where_the_embedding_is_too) {
+  plan_request r = eight_layers({machine("a", 93, 1e9)});
+  EXPECT_FALSE(make_plan(r));
+  r.shape.tied_head = true;
+  const auto made = make_plan(r);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->stages[0].weights, 85 * mib);
+}
+
+TEST(planner, counts_memory_to_the_byte) {
+  plan_request r = eight_layers({machine("a", 98, 1e9)});
+  EXPECT_TRUE(make_plan(r));
+  --r.nodes[0].memory;
+  EXPECT_FALSE(make_plan(r));
+}
+
+TEST(planner, names_the_shortfall) {
+  const auto one = make_plan(eight_layers({machine("a", 90, 1e9)}));
+  ASSERT_FALSE(one);
+  EXPECT_EQ(one.error().code, errc::over_limit);
+  EXPECT_THAT(one.error().message, HasSubstr("need 98 MiB"));
+  EXPECT_THAT(one.error().message, HasSubstr("at least 8 MiB too little"));
+  EXPECT_THAT(one.error().message, HasSubstr("; 8 MiB more on each node would do"));
+  // Enough in all, but 55 MiB hold an end and 4 layers, and 43 an end and 3. 60 would hold 5.
+  const auto two = make_plan(eight_layers({machine("a", 55, 1e9), machine("b", 43, 1e9)}));
+  ASSERT_FALSE(two);
+  EXPECT_THAT(two.error().message, HasSubstr("no cut between layers fits"));
+  EXPECT_THAT(two.error().message, HasSubstr("; 5 MiB more on each node would do"));
+}
+
+TEST(planner, refuses_numbers_outside_their_range) {
+  const plan_request good = eight_layers({machine("a", 200, 1e9), machine("b", 200, 1e9)});
+  std::vector<plan_request> bad(9, good);
+  bad[0].nodes.clear();
+  bad[1].nodes.assign(limits::plan_nodes_max + 1, good.nodes[0]);
+  bad[2].nodes[1].decode_bytes_per_second = 0;
+  bad[3].nodes[1].rtt_seconds = std::numeric_limits<double>::quiet_NaN();
+  bad[4].links = {{0, 2, 0.1, 1e8}};
+  bad[5].links = {{1, 1, 0.1, 1e8}};
+  bad[6].context = 0;
+  bad[7].shape.layer_weights.clear();
+  bad[8].lead = 2;
+  for (std::size_t i = 0; i < bad.size(); ++i) {
+    const auto made = make_plan(bad[i]);
+    ASSERT_FALSE(made) << i;
+    EXPECT_EQ(made.error().code, errc::invalid_argument) << i;
+  }
+}
+
+TEST(planner, takes_the_shape_from_the_model) {
+  const test::loaded_model model{test::minimal_llama().build()};
+  const model_shape shape = shape_of(model.get(), 64);
+  // F32: dim 8, ffn_dim 16, 2 heads of 4, 1 key/value head, vocabulary 10.
+  const std::uint64_t layer = 4 * (2 * 8 + 2 * 8 * 8 + 2 * 4 * 8 + 3 * 8 * 16);
+  EXPECT_EQ(shape.layer_weights, std::vector<std::uint64_t>(2, layer));
+  EXPECT_EQ(shape.kv_per_position, 16U);
+  EXPECT_EQ(shape.embedding, 320U);
+  EXPECT_EQ(shape.head, 352U);
+  EXPECT_FALSE(shape.tied_head);
+  EXPECT_EQ(shape.boundary, 32U);
+  EXPECT_EQ(shape.logits, 40U);
+}
+
+} // namespace
+} // namespace ovir::actors

@@ -1,0 +1,188 @@
+#include "compute/model_config.hpp"
+#include "messages/limits.hpp"
+#include "tests/support/gguf_builder.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ovir::compute {
+namespace {
+
+using test::gguf_builder;
+using test::minimal_llama;
+using testing::HasSubstr;
+
+result<model_config> config_of(const gguf_builder& builder) {
+  const auto bytes = builder.build();
+  OVIR_ASSIGN(const gguf file, gguf::parse(bytes));
+  return read_config(file);
+}
+
+void expect_refusal(const gguf_builder& builder, errc code, const std::string& part) {
+  const auto config = config_of(builder);
+  ASSERT_FALSE(config) << part;
+  EXPECT_EQ(config.error().code, code) << config.error().message;
+  EXPECT_THAT(config.error().message, HasSubstr(part));
+}
+
+/// The minimal model with one key of another value.
+gguf_builder with(const std::string& key, std::uint32_t value) {
+  return minimal_llama().remove_entry(key).u32(key, value);
+}
+
+TEST(model_config, reads_the_shape_and_fills_in_defaults) {
+  const auto c = config_of(minimal_llama());
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_EQ(c->architecture, "llama");
+  EXPECT_EQ(c->name, "minimal");
+  EXPECT_EQ(c->layers, 2U);
+  EXPECT_EQ(c->dim, 8U);
+  EXPECT_EQ(c->ffn_dim, 16U);
+  EXPECT_EQ(c->heads, 2U);
+  EXPECT_EQ(c->kv_heads, 1U);
+  EXPECT_EQ(c->head_dim, 4U);
+  EXPECT_EQ(c->rope_dim, 4U);
+  EXPECT_EQ(c->vocabulary, 10U);
+  EXPECT_EQ(c->context, 64U);
+  EXPECT_EQ(c->norm_epsilon, 1e-5F);
+  EXPECT_EQ(c->rope_base, 10000.0);
+  EXPECT_EQ(c->q_dim(), 8U);
+  EXPECT_EQ(c->kv_dim(), 4U);
+}
+
+TEST(model_config, heads_without_groups_are_their_own_keys) {
+  EXPECT_EQ(config_of(minimal_llama().remove_entry("llama.attention.head_count_kv"))->kv_heads, 2U);
+}
+
+TEST(model_config, takes_stated_head_length_rotation_and_base) {
+  auto b = minimal_llama();
+  b.u32("llama.attention.key_length", 6).u32("llama.attention.value_length", 6);
+  b.u32("llama.rope.dimension_count", 2).f32("llama.rope.freq_base", 500000.0F);
+  const auto c = config_of(b);
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_EQ(c->head_dim, 6U);
+  EXPECT_EQ(c->q_dim(), 12U);
+  EXPECT_EQ(c->rope_dim, 2U);
+  EXPECT_EQ(c->rope_base, 500000.0);
+}
+
+TEST(model_config, counts_tokens_by_key_then_list_then_embedding) {
+  auto none = minimal_llama().remove_entry("llama.vocab_size");
+  EXPECT_EQ(config_of(none)->vocabulary, 10U);
+  auto listed = none;
+  listed.texts("tokenizer.ggml.tokens", {"a", "b", "c"});
+  EXPECT_EQ(config_of(listed)->vocabulary, 3U);
+  auto both = listed;
+  both.u32("llama.vocab_size", 4);
+  EXPECT_EQ(config_of(both)->vocabulary, 4U);
+  auto contradictory = listed;
+  expect_refusal(contradictory.u32("llama.vocab_size", 2), errc::malformed, "has 3 elements");
+  expect_refusal(none.remove_tensor("token_embd.weight"), errc::malformed, "how many tokens");
+}
+
+TEST(model_config, refuses_other_architectures_by_name) {
+  auto b = minimal_llama().remove_entry("general.architecture");
+  expect_refusal(b, errc::malformed, "general.architecture");
+  expect_refusal(b.text("general.architecture", "qwen2"), errc::unsupported, "\"qwen2\"");
+}
+
+TEST(model_config, names_the_key_that_is_missing) {
+  for (const char* key : {"llama.block_count", "llama.embedding_length",
+                          "llama.feed_forward_length", "llama.attention.head_count",
+                          "llama.context_length", "llama.attention.layer_norm_rms_epsilon"}) {
+    expect_refusal(minimal_llama().remove_entry(key), errc::malformed, key);
+  }
+}
+
+TEST(model_config, names_the_key_that_is_zero_or_beyond_its_limit) {
+  expect_refusal(with("llama.block_count", 0), errc::malformed, "block_count");
+  expect_refusal(with("llama.block_count", limits::layers_max + 1), errc::over_limit, "1025");
+  expect_refusal(with("llama.embedding_length", limits::embedding_max + 1), errc::over_limit,
+                 "embedding_length");
+  expect_refusal(with("llama.feed_forward_length", limits::feed_forward_max + 1), errc::over_limit,
+                 "feed_forward_length");
+  expect_refusal(with("llama.context_length", limits::context_max + 1), errc::over_limit,
+                 "context_length");
+  expect_refusal(with("llama.attention.head_count", limits::heads_max + 1), errc::over_limit,
+                 "head_count");
+  expect_refusal(with("llama.vocab_size", limits::vocabulary_max + 1), errc::over_limit, "tokens");
+  expect_refusal(with("llama.vocab_size", 0), errc::malformed, "how many tokens");
+  auto text = minimal_llama().remove_entry("llama.block_count").text("llama.block_count", "2");
+  expect_refusal(text, errc::malformed, "not an integer");
+}
+
+TEST(model_config, refuses_contradictory_heads) {
+  expect_refusal(with("llama.attention.head_count", 3), errc::malformed, "does not divide");
+  auto odd = with("llama.attention.head_count_kv", 3);
+  expect_refusal(odd, errc::malformed, "divide evenly");
+  auto unequal = minimal_llama();
+  unequal.u32("llama.attention.key_length", 4).u32("llama.attention.value_length", 8);
+  expect_refusal(unequal, errc::unsupported, "keys have 4");
+  expect_refusal(with("llama.embedding_length", 6), errc::malformed, "even");
+  auto wide = minimal_llama().u32("llama.rope.dimension_count", 6);
+  expect_refusal(wide, errc::malformed, "rope.dimension_count");
+  auto long_heads = with("llama.attention.head_count", 512);
+  long_heads.u32("llama.attention.key_length", 1024).u32("llama.attention.value_length", 1024);
+  expect_refusal(long_heads, errc::over_limit, "512 heads");
+}
+
+TEST(model_config, accepts_counts_per_layer_only_when_they_agree) {
+  const std::string key = "llama.attention.head_count_kv";
+  auto same = minimal_llama().remove_entry(key).integers(key, {2, 2});
+  EXPECT_EQ(config_of(same)->kv_heads, 2U);
+  expect_refusal(minimal_llama().remove_entry(key).integers(key, {1, 2}), errc::unsupported,
+                 "differs between layers");
+  expect_refusal(minimal_llama().remove_entry(key).integers(key, {1}), errc::malformed,
+                 "1 elements");
+  const std::string blocks = "llama.block_count";
+  expect_refusal(minimal_llama().remove_entry(blocks).integers(blocks, {}), errc::malformed,
+                 "0 elements");
+}
+
+TEST(model_config, refuses_rope_it_does_not_compute) {
+  for (const char* type : {"linear", "yarn", "llama3", "longrope"}) {
+    expect_refusal(minimal_llama().text("llama.rope.scaling.type", type), errc::unsupported, type);
+  }
+  EXPECT_TRUE(config_of(minimal_llama().text("llama.rope.scaling.type", "none")));
+  expect_refusal(minimal_llama().f32("llama.rope.scaling.factor", 4.0F), errc::unsupported,
+                 "linearly");
+  EXPECT_TRUE(config_of(minimal_llama().f32("llama.rope.scaling.factor", 1.0F)));
+  expect_refusal(minimal_llama().f32("llama.rope.scale_linear", 2.0F), errc::unsupported,
+                 "scale_linear");
+  for (const float base : {0.0F, -1.0F, 0.5F, std::numeric_limits<float>::infinity(),
+                           std::numeric_limits<float>::quiet_NaN()}) {
+    expect_refusal(minimal_llama().f32("llama.rope.freq_base", base), errc::malformed, "freq_base");
+  }
+}
+
+TEST(model_config, refuses_keys_that_change_the_arithmetic) {
+  expect_refusal(minimal_llama().u32("llama.expert_count", 8), errc::unsupported, "expert_count");
+  EXPECT_TRUE(config_of(minimal_llama().u32("llama.expert_count", 0)));
+  expect_refusal(minimal_llama().u32("llama.attention.sliding_window", 128), errc::unsupported,
+                 "sliding_window");
+  expect_refusal(minimal_llama().f32("llama.logit_scale", 2.0F), errc::unsupported, "logit_scale");
+  expect_refusal(minimal_llama().text("llama.logit_scale", "2"), errc::unsupported, "logit_scale");
+  expect_refusal(minimal_llama().boolean("llama.attention.causal", false), errc::unsupported,
+                 "causal");
+}
+
+TEST(model_config, refuses_an_epsilon_that_is_none) {
+  const std::string key = "llama.attention.layer_norm_rms_epsilon";
+  for (const float value : {-1.0F, 1.0F, std::numeric_limits<float>::quiet_NaN()}) {
+    expect_refusal(minimal_llama().remove_entry(key).f32(key, value), errc::malformed, key);
+  }
+}
+
+TEST(model_config, reads_a_trained_model) {
+  const auto bytes = test::bytes_of_file(test::source_file("assets/tales-q4_k_m.gguf"));
+  const auto file = gguf::parse(bytes);
+  ASSERT_TRUE(file) << file.error().message;
+  const auto c = read_config(*file);
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_GT(c->layers, 1U);
+  EXPECT_EQ(file->array_at("tokenizer.ggml.tokens", gguf_type::string)->count, c->vocabulary);
+}
+
+} // namespace
+} // namespace ovir::compute

@@ -1,0 +1,148 @@
+#include "compute/sampler.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <map>
+#include <vector>
+
+namespace ovir::compute {
+namespace {
+
+using testing::HasSubstr;
+
+std::vector<float> ramp(std::size_t n) {
+  std::vector<float> logits(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    logits[i] = static_cast<float>(i * 37 % n) / 8.0F;
+  }
+  return logits;
+}
+
+std::map<token_id, int> draws(sampling_params params, const std::vector<float>& logits, int n) {
+  std::map<token_id, int> seen;
+  sampler s{params};
+  for (position p = 0; p < static_cast<position>(n); ++p) {
+    ++seen[s.draw(logits, {}, p)];
+  }
+  return seen;
+}
+
+TEST(sampler, greedy_takes_the_highest_logit_and_of_equals_the_lowest_id) {
+  sampler s{{}};
+  EXPECT_EQ(s.draw(std::vector{1.0F, 3.0F, 3.0F, -1.0F}, {}, 0), 1U);
+  EXPECT_EQ(s.draw(std::vector{-0.0F, 0.0F}, {}, 0), 0U) << "minus zero equals zero";
+  EXPECT_EQ(s.draw(std::vector{-5.0F}, {}, 0), 0U);
+}
+
+TEST(sampler, greedy_still_applies_the_repeat_penalty) {
+  sampler s{{.repeat_penalty = 2}};
+  const std::vector<token_id> history{1};
+  EXPECT_EQ(s.draw(std::vector{2.0F, 3.0F}, history, 0), 0U) << "3 / 2 is below 2";
+  EXPECT_EQ(s.draw(std::vector{-3.0F, -2.0F}, history, 0), 0U) << "-2 * 2 is below -3";
+}
+
+TEST(sampler, the_penalty_counts_an_id_once_and_looks_back_64_ids) {
+  sampler s{{.repeat_penalty = 2}};
+  std::vector<token_id> history(64, 1);
+  EXPECT_EQ(s.draw(std::vector{2.0F, 5.0F}, history, 0), 1U) << "5 / 2, not 5 / 2^64";
+  history.assign(64, 2);
+  history[0] = 1;
+  EXPECT_EQ(s.draw(std::vector{2.0F, 3.0F, 0.0F}, history, 0), 0U) << "64 ids back";
+  history.push_back(2);
+  EXPECT_EQ(s.draw(std::vector{2.0F, 3.0F, 0.0F}, history, 0), 1U) << "65 ids back";
+}
+
+TEST(sampler, an_overflowing_penalty_or_temperature_still_gives_a_token) {
+  constexpr float huge = 3e38F;
+  const std::vector<token_id> history{0, 1};
+  sampler s{{.temperature = 1e-3F, .repeat_penalty = 0.01F}};
+  EXPECT_EQ(s.draw(std::vector{huge, -huge, 1.0F}, history, 0), 0U);
+}
+
+TEST(sampler, top_k_one_and_a_tiny_top_p_are_greedy) {
+  const std::vector<float> logits = ramp(100);
+  const token_id best = sampler{{}}.draw(logits, {}, 0);
+  EXPECT_EQ(draws({.temperature = 100, .top_k = 1}, logits, 50).size(), 1U);
+  EXPECT_EQ(draws({.temperature = 100, .top_k = 1}, logits, 50).begin()->first, best);
+  EXPECT_EQ(draws({.temperature = 100, .top_p = 1e-12}, logits, 50).begin()->first, best);
+}
+
+TEST(sampler, top_p_keeps_the_shortest_prefix_that_reaches_p) {
+  // Weights 2^32 each: two of four reach exactly one half, three are needed beyond it.
+  const std::vector<float> equal(4, 1.0F);
+  EXPECT_EQ(draws({.temperature = 1, .top_p = 0.5}, equal, 200).size(), 2U);
+  EXPECT_EQ(draws({.temperature = 1, .top_p = 0.5000001}, equal, 200).size(), 3U);
+  EXPECT_EQ(draws({.temperature = 1, .top_p = 1}, equal, 200).size(), 4U);
+}
+
+TEST(sampler, min_p_keeps_what_is_likely_enough_beside_the_first) {
+  // e^-1 = 0.3679, e^-2 = 0.1353.
+  const std::vector<float> logits{2.0F, 1.0F, 0.0F};
+  EXPECT_EQ(draws({.temperature = 100, .min_p = 0.36}, logits, 200).size(), 2U);
+  EXPECT_EQ(draws({.temperature = 100, .min_p = 0.37}, logits, 200).size(), 1U);
+  EXPECT_EQ(draws({.temperature = 100, .min_p = 0.13}, logits, 200).size(), 3U);
+}
+
+TEST(sampler, temperature_comes_last_and_changes_the_odds) {
+  const std::vector<float> logits{1.0F, 0.0F};
+  const int cold = draws({.temperature = 0.25F}, logits, 2'000)[1];
+  const int warm = draws({.temperature = 1}, logits, 2'000)[1];
+  const int hot = draws({.temperature = 1'000}, logits, 2'000)[1];
+  EXPECT_NEAR(cold, 36, 25);   // 1 / (1 + e^4) = 0.018
+  EXPECT_NEAR(warm, 538, 80);  // 1 / (1 + e) = 0.269
+  EXPECT_NEAR(hot, 1'000, 90); // one half
+}
+
+TEST(sampler, golden_tokens_are_those_of_every_machine) {
+  const std::vector<float> logits = ramp(257);
+  std::vector<token_id> plain;
+  std::vector<token_id> all;
+  sampler a{{.temperature = 1, .seed = 1}};
+  sampler b{{.temperature = 1.5F,
+             .top_k = 100,
+             .top_p = 0.9,
+             .min_p = 0.02,
+             .repeat_penalty = 1.25F,
+             .seed = 0xFEDCBA9876543210U}};
+  for (position p = 0; p < 12; ++p) {
+    plain.push_back(a.draw(logits, plain, p));
+    all.push_back(b.draw(logits, all, p));
+  }
+  EXPECT_THAT(plain, testing::ElementsAre(118, 111, 111, 118, 97, 111, 111, 83, 104, 250, 55, 208));
+  EXPECT_THAT(all, testing::ElementsAre(97, 118, 215, 83, 243, 236, 69, 180, 62, 111, 222, 48));
+}
+
+TEST(sampler, a_token_depends_on_its_arguments_alone) {
+  const std::vector<float> logits = ramp(50);
+  sampler fresh{{.temperature = 2, .seed = 7}};
+  sampler used{{.temperature = 2, .seed = 7}};
+  (void)used.draw(ramp(500), {}, 3);
+  EXPECT_EQ(fresh.draw(logits, {}, 9), used.draw(logits, {}, 9));
+}
+
+TEST(sampling_params, are_checked_and_the_message_names_parameter_value_and_range) {
+  EXPECT_TRUE(check({}));
+  EXPECT_TRUE(check({.temperature = 0.7F, .top_p = 0.9, .min_p = 0.05, .repeat_penalty = 1.1F}));
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float t : {-1.0F, 0.0005F, 1001.0F, nan}) {
+    const auto r = check({.temperature = t});
+    ASSERT_FALSE(r) << t;
+    EXPECT_EQ(r.error().code, errc::invalid_argument);
+    EXPECT_THAT(r.error().message, HasSubstr("temperature is"));
+    EXPECT_THAT(r.error().message, HasSubstr("0.001 and 1000"));
+  }
+  for (const double p : {0.0, -0.5, 1.0001, double{nan}}) {
+    EXPECT_FALSE(check({.top_p = p})) << p;
+  }
+  for (const double p : {1.0, -0.1, double{nan}}) {
+    EXPECT_FALSE(check({.min_p = p})) << p;
+  }
+  for (const float p : {0.0F, 0.009F, 100.5F, nan}) {
+    EXPECT_FALSE(check({.repeat_penalty = p})) << p;
+  }
+}
+
+} // namespace
+} // namespace ovir::compute
