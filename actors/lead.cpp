@@ -7,6 +7,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace ovir::actors {
 
@@ -20,11 +21,14 @@ constexpr std::size_t penalty_window = 64;
 void perform(lead_pointer self, const open_effect& e) {
   lead_state& state = self->state;
   const std::size_t next = e.stage.value + 1;
-  const bool last = next == state.shards.size();
-  self->send(state.shards[e.stage.value],
+  const bool last = next == state.path.size();
+  // A copy: the proxy of a stage elsewhere reads it while this lead goes on.
+  auto log = e.stage.value == 0 ? std::make_shared<const request_log>(*state.log) : nullptr;
+  self->send(state.path[e.stage.value].handle,
              open_session{state.request, state.core->current_epoch(), e.stage,
-                          state.core->positions_max(), lead_actor{self},
-                          last ? frame_sink{lead_actor{self}} : frame_sink{state.shards[next]}});
+                          state.core->positions_max(), state.core->target(), lead_actor{self},
+                          last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle},
+                          std::move(log)});
 }
 
 void perform(lead_pointer self, const tokens_effect& e) {
@@ -36,25 +40,26 @@ void perform(lead_pointer self, const tokens_effect& e) {
       frame_kind::tokens, state.request, state.core->current_epoch(), e.first, e.count, 1,
       e.logit_rows};
   const auto ids = state.core->history().subspan(e.first, e.count);
-  self->send(state.shards.front(), tensor_frame{std::make_shared<const std::vector<std::byte>>(
-                                       encode_frame(header, std::as_bytes(ids)))});
+  self->send(state.path.front().handle, tensor_frame{std::make_shared<const std::vector<std::byte>>(
+                                            encode_frame(header, std::as_bytes(ids)))});
 }
 
 void perform(lead_pointer self, const replay_effect& e) {
   lead_state& state = self->state;
-  self->send(state.shards[e.stage.value],
+  self->send(state.path[e.stage.value].handle,
              replay_boundaries{state.request, state.core->current_epoch(), e.first, e.count,
                                e.logit_rows});
 }
 
 void perform(lead_pointer self, const resend_effect& e) {
   lead_state& state = self->state;
-  self->send(state.shards.back(), resend_logits{state.request, state.core->current_epoch(), e.at});
+  self->send(state.path.back().handle,
+             resend_logits{state.request, state.core->current_epoch(), e.at});
 }
 
 void perform(lead_pointer self, const finish_effect& e) {
   lead_state& state = self->state;
-  self->send(state.shards[e.stage.value],
+  self->send(state.path[e.stage.value].handle,
              finish_session{state.request, state.core->current_epoch()});
 }
 
@@ -73,12 +78,37 @@ void perform(lead_pointer self, const draw_effect& e) {
   });
 }
 
+void perform(lead_pointer self, const drawn_effect& e) {
+  lead_state& state = self->state;
+  if (e.index >= state.log->drawn.size()) { // else told again for an earlier lead
+    state.log->drawn.push_back(e.drawn);
+    if (state.journal && !state.journal->append(e.drawn)) {
+      state.journal.reset(); // a full disk costs the log, not the answer
+    }
+    if (!state.path.empty() && state.path.front().handle) {
+      self->send(state.path.front().handle,
+                 log_token{state.request, state.core->current_epoch(), e.index, e.drawn});
+    }
+  }
+  caf::anon_send(state.requester, text_piece{state.request, e.index, e.drawn.token, e.text});
+}
+
 void perform(lead_pointer self, const text_effect& e) {
-  caf::anon_send(self->state.requester, text_piece{self->state.request, e.text});
+  lead_state& state = self->state;
+  const auto index = static_cast<std::uint32_t>(state.core->output_count());
+  caf::anon_send(state.requester, text_piece{state.request, index, std::nullopt, e.text});
 }
 
 void perform(lead_pointer self, const kill_effect& e) {
-  caf::anon_send_exit(self->state.shards[e.stage.value], caf::exit_reason::kill);
+  caf::anon_send_exit(self->state.path[e.stage.value].handle, caf::exit_reason::kill);
+}
+
+void release(lead_pointer self, const shard_actor& stage) {
+  if (stage) {
+    self->send(stage, close_session{self->state.request});
+    // A monitor stays in the shard, and this actor's memory with it, as long as the shard lives.
+    self->demonitor(stage.address());
+  }
 }
 
 void perform(lead_pointer self, const end_effect&) {
@@ -90,12 +120,14 @@ void perform(lead_pointer self, const end_effect&) {
     report.prefill_time = *state.first_token - *state.first_frame;
     report.decode_time = state.last_token - *state.first_token;
   }
-  for (const shard_actor& shard : state.shards) {
-    if (shard) {
-      self->send(shard, close_session{state.request});
-      // A monitor stays in the shard, and this actor's memory with it, as long as the shard lives.
-      self->demonitor(shard.address());
+  for (const path_stage& stage : state.path) {
+    if (outcome) {
+      outcome->path.emplace_back(stage.node, stage.layers);
     }
+    release(self, stage.handle);
+  }
+  if (state.environment.journal != nullptr) {
+    state.environment.journal->done(state.request);
   }
   caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});
   self->quit();
@@ -108,32 +140,59 @@ void perform_all(lead_pointer self, const lead_core::effects& effects) {
   }
 }
 
-void stage_changed(lead_pointer self, const stage_up& news) {
+void path_changed(lead_pointer self, const path_found& news) {
   lead_state& state = self->state;
-  if (!news.handle) {
-    perform_all(self, state.core->fail_with(
-                          {errc::restarts_exhausted,
-                           fmt::format("stage {} crashed too often and was given up ({}); the "
-                                       "request is lost, later ones are served once it is back",
-                                       news.stage.value, news.reason.message)}));
-    return;
+  std::vector<path_stage> old = std::exchange(state.path, news.stages);
+  const auto knows = [](const std::vector<path_stage>& path, const shard_actor& handle) {
+    return std::any_of(path.begin(), path.end(),
+                       [&](const path_stage& s) { return s.handle == handle; });
+  };
+  for (const path_stage& stage : old) {
+    if (!knows(state.path, stage.handle)) {
+      release(self, stage.handle);
+    }
   }
-  if (news.stage.value >= state.shards.size()) {
-    return;
+  std::vector<bool> kept;
+  for (const path_stage& stage : state.path) {
+    kept.push_back(knows(old, stage.handle));
+    if (!kept.back()) {
+      self->monitor(stage.handle);
+    }
   }
-  state.shards[news.stage.value] = news.handle;
-  self->monitor(news.handle);
-  perform_all(self, state.core->on_stage_up(news.stage));
+  state.ticks_idle = 0;
+  perform_all(self, state.core->on_path(kept));
+}
+
+// The provider knows of a better place, or sends the stage again once it is back.
+void complain(lead_pointer self, stage_index stage, error reason) {
+  lead_state& state = self->state;
+  state.last_trouble = reason;
+  self->send(state.environment.paths,
+             path_trouble{state.request, state.path[stage.value].handle, std::move(reason)});
 }
 
 void shard_down(lead_pointer self, const caf::down_msg& message) {
   lead_state& state = self->state;
-  for (std::uint32_t i = 0; i < state.shards.size(); ++i) {
-    if (state.shards[i] && state.shards[i].address() == message.source) {
-      state.shards[i] = nullptr;
+  for (std::uint32_t i = 0; i < state.path.size(); ++i) {
+    path_stage& stage = state.path[i];
+    if (stage.handle && stage.handle.address() == message.source) {
+      complain(self, stage_index{i}, from_caf(message.reason));
+      stage.handle = nullptr;
       perform_all(self, state.core->on_stage_down(stage_index{i}));
     }
   }
+}
+
+// A stage that cannot take the request now is as good as gone: another may.
+void stage_refused(lead_pointer self, const stage_failed& e) {
+  lead_state& state = self->state;
+  const bool elsewhere = e.reason.code == errc::busy || e.reason.code == errc::segment_missing;
+  if (elsewhere && e.driver == state.core->current_epoch() && e.stage.value < state.path.size()) {
+    complain(self, e.stage, e.reason);
+    perform_all(self, state.core->on_stage_down(e.stage));
+    return;
+  }
+  perform_all(self, state.core->on_failed(e));
 }
 
 void take_logits(lead_pointer self, const tensor_frame& frame) {
@@ -155,26 +214,85 @@ void take_logits(lead_pointer self, const tensor_frame& frame) {
 
 void take_token(lead_pointer self, const token_drawn& drawn) {
   lead_state& state = self->state;
-  state.last_token = state.environment.env->now();
+  const auto now = state.environment.env->now();
   if (!state.first_token) {
-    state.first_token = state.last_token;
+    state.first_token = now;
+  } else {
+    const std::chrono::nanoseconds step = now - state.last_token;
+    state.step_time = state.step_time.count() == 0 ? step : (7 * state.step_time + step) / 8;
   }
+  state.last_token = now;
+  state.patience = 1;
   perform_all(self, state.core->on_drawn(drawn));
 }
 
-// Every wait has an end: a request in which nothing moves for a whole deadline is over.
+// How long a stage may owe an answer before another is looked for: its slack.
+std::chrono::nanoseconds slack(const lead_state& state) {
+  const std::chrono::nanoseconds usual =
+      std::max<std::chrono::nanoseconds>(limits::slack_min, limits::slack_steps * state.step_time);
+  return std::min<std::chrono::nanoseconds>(usual * state.patience, limits::slack_max);
+}
+
+// A frame between two stages may have been lost with a link that neither we nor they know of. Where
+// there is no better place to go, every stage is asked once more how far it is.
+void begin_anew(lead_pointer self) {
+  lead_state& state = self->state;
+  const bool all_there = std::all_of(state.path.begin(), state.path.end(),
+                                     [](const path_stage& stage) { return bool{stage.handle}; });
+  if (all_there && !state.path.empty()) {
+    perform_all(self, state.core->on_path(std::vector<bool>(state.path.size(), true)));
+  }
+}
+
+// Every wait has an end.
 void tick(lead_pointer self) {
   lead_state& state = self->state;
-  if (state.progress == state.progress_seen) {
+  ++state.ticks;
+  if (state.ticks * limits::lead_tick > state.deadline) {
+    const std::string why =
+        state.last_trouble.message.empty() ? "" : "; last trouble: " + state.last_trouble.message;
     perform_all(self, state.core->fail_with(
-                          {errc::timed_out,
-                           fmt::format("no stage answered for {} s; try again, or use fewer or "
-                                       "smaller stages",
-                                       limits::step_deadline.count())}));
+                          {errc::timed_out, fmt::format("the request was not done within {} s{}",
+                                                        state.deadline.count(), why)}));
     return;
   }
+  state.ticks_idle = state.progress == state.progress_seen ? state.ticks_idle + 1 : 0;
   state.progress_seen = state.progress;
-  self->delayed_send(self, limits::step_deadline, watch_tick{});
+  const auto awaited = state.core->awaited();
+  if (state.ticks_idle * limits::lead_tick >= slack(state) && awaited) {
+    const bool again = state.patience > 1;
+    state.patience = std::min(2 * state.patience, 1U << 16U);
+    state.ticks_idle = 0;
+    complain(self, *awaited,
+             {errc::timed_out, fmt::format("stage {} has not answered in time", awaited->value)});
+    if (again) {
+      begin_anew(self);
+    }
+  }
+  self->delayed_send(self, limits::lead_tick, watch_tick{});
+}
+
+void begin(lead_pointer self, generation_request request) {
+  lead_state& state = self->state;
+  const lead_environment& around = state.environment;
+  state.log = std::make_shared<request_log>(
+      request_log{request.id, request.generation, request.model, request.prompt, request.sampling,
+                  request.max_tokens, request.stop, request.drawn});
+  if (around.journal != nullptr) {
+    if (auto entry = around.journal->begin(*state.log)) {
+      state.journal = std::move(*entry);
+    }
+  }
+  state.request = request.id;
+  state.deadline = request.deadline;
+  state.sampler = std::make_shared<compute::sampler>(request.sampling);
+  state.started = around.env->now();
+  const digest model = request.model;
+  state.core.emplace(std::move(request), around.shape, *around.vocabulary);
+  perform_all(self, state.core->resume());
+  self->send(around.paths,
+             watch_path{state.request, model, state.core->positions_max(), lead_actor{self}});
+  self->delayed_send(self, limits::lead_tick, watch_tick{});
 }
 
 } // namespace
@@ -182,25 +300,19 @@ void tick(lead_pointer self) {
 lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request request,
                                         caf::actor requester, lead_environment environment) {
   make_quiet(self);
-  lead_state& state = self->state;
-  state.request = request.id;
-  state.requester = std::move(requester);
-  state.environment = std::move(environment);
-  state.shards.resize(state.environment.shape.stages);
-  state.sampler = std::make_shared<compute::sampler>(request.sampling);
-  state.started = state.environment.env->now();
-  state.core.emplace(std::move(request), state.environment.shape, *state.environment.vocabulary);
+  self->state.requester = std::move(requester);
+  self->state.environment = std::move(environment);
   self->set_down_handler([self](caf::down_msg& message) { shard_down(self, message); });
-  self->send(state.environment.directory, watch_shards{lead_actor{self}});
-  self->delayed_send(self, limits::step_deadline, watch_tick{});
-  state.progress = 1;
+  begin(self, std::move(request));
   return {
       [self](const tensor_frame& frame) { take_logits(self, frame); },
       [self](const session_opened& e) { perform_all(self, self->state.core->on_opened(e)); },
       [self](const step_done& e) { perform_all(self, self->state.core->on_step(e)); },
       [self](const session_finished& e) { perform_all(self, self->state.core->on_finished(e)); },
-      [self](const stage_failed& e) { perform_all(self, self->state.core->on_failed(e)); },
-      [self](const stage_up& news) { stage_changed(self, news); },
+      [self](const stage_failed& e) { stage_refused(self, e); },
+      [self](const path_found& news) { path_changed(self, news); },
+      [self](const path_missing& e) { self->state.last_trouble = e.reason; },
+      [self](const path_lost& e) { perform_all(self, self->state.core->fail_with(e.reason)); },
       [self](const cancel_request&) { perform_all(self, self->state.core->on_cancel()); },
       [self](const token_drawn& drawn) { take_token(self, drawn); },
       [self](const watch_tick&) { tick(self); },

@@ -2,7 +2,7 @@
 
 #include "actors/compute_executor.hpp"
 #include "actors/lead_core.hpp"
-#include "actors/shard_directory.hpp"
+#include "actors/request_journal.hpp"
 #include "compute/sampler.hpp"
 #include "storage/env.hpp"
 
@@ -14,17 +14,21 @@
 
 namespace ovir::actors {
 
-/// What every lead of a node shares. All of it outlives the actor system but for the directory.
+/// What the leads of a node share for one model. All of it outlives the actor system but for the
+/// provider of paths.
 struct lead_environment {
-  path_shape shape;
+  path_shape shape; ///< its stages are the path's matter
   const compute::tokenizer* vocabulary{nullptr};
   storage::env* env{nullptr};
   compute_executor* executor{nullptr};
-  directory_actor directory;
+  path_provider paths;
+  /// Where requests are logged token by token; null: nowhere.
+  request_journal* journal{nullptr};
+  std::shared_ptr<const void> keeps; ///< the model, while the lead needs its vocabulary
 };
 
 /// The actor that drives one request: a shell around `lead_core`. It tells `requester` of each
-/// piece of text and of the end, and then ends normally.
+/// token and of the end, and then ends normally.
 struct lead_state {
   using time_point = storage::env::time_point;
 
@@ -33,11 +37,19 @@ struct lead_state {
   lead_environment environment;
   request_id request;
   caf::actor requester;
-  std::vector<shard_actor> shards; ///< by stage; empty while one is down
+  std::vector<path_stage> path; ///< a handle is empty while its stage is down
   std::shared_ptr<compute::sampler> sampler;
+  std::shared_ptr<request_log> log; ///< what another lead would need
+  std::unique_ptr<journal_entry> journal;
   frame_bytes logits;             ///< of the draw under way
   std::uint64_t progress{0};      ///< events handled
   std::uint64_t progress_seen{0}; ///< at the last tick
+  std::uint32_t ticks{0};         ///< since the start
+  std::uint32_t ticks_idle{0};    ///< since anything moved
+  std::uint32_t patience{1};      ///< doubles with every complaint that changed nothing
+  error last_trouble;             ///< why there is no path, as far as known
+  std::chrono::seconds deadline{0};
+  std::chrono::nanoseconds step_time{0}; ///< smoothed, of one token
   time_point started;
   std::optional<time_point> first_frame;
   std::optional<time_point> first_token;

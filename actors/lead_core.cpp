@@ -4,15 +4,26 @@
 #include "messages/limits.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace ovir::actors {
+
+namespace {
+
+/// Epochs of one lead count in the lower bits.
+constexpr std::uint32_t epoch_bits = 20;
+
+} // namespace
 
 lead_core::lead_core(generation_request request, path_shape shape,
                      const compute::tokenizer& vocabulary)
     : shape_(shape), prompt_(request.prompt.size()), max_tokens_(request.max_tokens),
       vocabulary_(vocabulary), stream_(vocabulary), stops_(std::move(request.stop)),
       kills_(request.kill_shards, request.kill_seed, request.max_tokens),
-      history_(std::move(request.prompt)), stages_(shape.stages) {
+      history_(std::move(request.prompt)), earlier_(std::move(request.drawn)),
+      stages_(shape.stages) {
+  // Leads of one request never share an epoch, and stages take the latest.
+  epoch_.value = request.generation << epoch_bits;
   OVIR_CHECK(prompt_ > 0 && prompt_ <= shape.context && shape.stages > 0 &&
              shape.prefill_chunk > 0);
   // The last token drawn is never computed, so one more than the context has room for.
@@ -28,20 +39,40 @@ bool lead_core::current(stage_index s, epoch e) const noexcept {
          phase_ != phase::over;
 }
 
-lead_core::effects lead_core::on_stage_up(stage_index s) {
+lead_core::effects lead_core::resume() {
   effects out;
-  if (s.value >= stages_.size() || phase_ == phase::over) {
+  for (const drawn_token& drawn : std::exchange(earlier_, {})) {
+    const auto at = static_cast<position>(history_.size() - 1);
+    if (const auto added = transcript_.add_logits(at, drawn.logits); !added) {
+      fail(added.error(), out);
+      return out;
+    }
+    if (ended_) {
+      break;
+    }
+    take_drawn(drawn, out);
+  }
+  return out;
+}
+
+lead_core::effects lead_core::on_path(const std::vector<bool>& kept) {
+  effects out;
+  if (phase_ == phase::over || kept.empty()) {
     return out;
   }
-  stage& st = stages_[s.value];
-  restarts_ += st.was_up ? 1 : 0;
-  const bool finished = st.finished;
-  const std::uint64_t kv_bytes = st.kv_bytes;
-  st = stage{};
-  st.finished = finished;
-  st.kv_bytes = kv_bytes;
-  st.up = true;
-  st.was_up = true;
+  const bool same_cut = kept.size() == stages_.size();
+  std::vector<stage> old = std::exchange(stages_, std::vector<stage>(kept.size()));
+  shape_.stages = static_cast<std::uint32_t>(kept.size());
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    restarts_ += had_path_ && !kept[i] ? 1 : 0;
+    if (same_cut) { // a stage that stated its end is not counted again
+      stages_[i].finished = old[i].finished;
+      stages_[i].kv_bytes = old[i].kv_bytes;
+    }
+    stages_[i].dying = kept[i] && i < old.size() && old[i].dying;
+    stages_[i].up = true;
+  }
+  had_path_ = true;
   gather(out);
   return out;
 }
@@ -76,6 +107,9 @@ void lead_core::gather(effects& out) {
 lead_core::effects lead_core::on_opened(const session_opened& e) {
   effects out;
   if (!current(e.stage, e.driver) || phase_ != phase::opening) {
+    return out;
+  }
+  if (!add_leaves(e.leaves, out)) {
     return out;
   }
   stages_[e.stage.value].opened = true;
@@ -234,14 +268,22 @@ void lead_core::end_generation(generation_end end) {
   report_.end = end;
 }
 
-// Appends what `token` adds to the text; true when a stop string was completed.
-bool lead_core::take_text(token_id token, effects& out) {
-  const std::string shown = stops_.add(stream_.add(token));
-  if (!shown.empty()) {
-    report_.text += shown;
-    out.push_back(text_effect{shown});
+void lead_core::take_drawn(const drawn_token& drawn, effects& out) {
+  history_.push_back(drawn.token);
+  report_.tokens.push_back(drawn.token);
+  const bool ending = vocabulary_.ends_generation(drawn.token);
+  std::string shown = ending ? std::string{} : stops_.add(stream_.add(drawn.token));
+  report_.text += shown;
+  const auto index = static_cast<std::uint32_t>(report_.tokens.size() - 1);
+  out.push_back(drawn_effect{index, drawn, std::move(shown)});
+  if (ending || stops_.stopped()) {
+    end_generation(generation_end::stop);
+  } else if (output_count() >= max_tokens_) {
+    end_generation(generation_end::length);
+  } else {
+    target_ = static_cast<position>(history_.size());
+    awaiting_logits_ = true;
   }
-  return stops_.stopped();
 }
 
 lead_core::effects lead_core::on_drawn(const token_drawn& e) {
@@ -258,19 +300,39 @@ lead_core::effects lead_core::on_drawn(const token_drawn& e) {
     fail(added.error(), out);
     return out;
   }
-  history_.push_back(e.token);
-  report_.tokens.push_back(e.token);
-  if (vocabulary_.ends_generation(e.token) || take_text(e.token, out)) {
-    end_generation(generation_end::stop);
-  } else if (output_count() >= max_tokens_) {
-    end_generation(generation_end::length);
-  } else {
-    target_ = static_cast<position>(history_.size());
-    awaiting_logits_ = true;
-  }
+  complaints_ = 0; // it goes on
+  take_drawn({e.token, e.logits}, out);
   drive(out);
   drill(out);
   return out;
+}
+
+std::optional<stage_index> lead_core::awaited() const noexcept {
+  if (phase_ == phase::opening) {
+    for (std::uint32_t i = 0; i < stages_.size(); ++i) {
+      if (!stages_[i].opened) {
+        return stage_index{i};
+      }
+    }
+  }
+  if (phase_ == phase::finishing) {
+    for (std::uint32_t i = 0; i < stages_.size(); ++i) {
+      if (!stages_[i].finished) {
+        return stage_index{i};
+      }
+    }
+  }
+  if (phase_ == phase::driving && !drawing_) {
+    for (std::uint32_t i = edge_; i < stages_.size(); ++i) {
+      if (stages_[i].length < cursor_) {
+        return stage_index{i};
+      }
+    }
+    if (awaiting_logits_) {
+      return stage_index{static_cast<std::uint32_t>(stages_.size() - 1)};
+    }
+  }
+  return std::nullopt;
 }
 
 lead_core::effects lead_core::on_cancel() {

@@ -48,7 +48,13 @@ struct finish_effect { ///< `finish_session` to the stage
 struct draw_effect { ///< draw the token after position `at` and hash its logits
   position at;
 };
-struct text_effect {
+/// A token of the output and the text that became complete with it.
+struct drawn_effect {
+  std::uint32_t index;
+  drawn_token drawn;
+  std::string text;
+};
+struct text_effect { ///< what was left when generation ended
   std::string text;
 };
 struct kill_effect { ///< drill
@@ -56,8 +62,9 @@ struct kill_effect { ///< drill
 };
 struct end_effect { ///< the request is over: `outcome()` has what came of it
 };
-using lead_effect = std::variant<open_effect, tokens_effect, replay_effect, resend_effect,
-                                 finish_effect, draw_effect, text_effect, kill_effect, end_effect>;
+using lead_effect =
+    std::variant<open_effect, tokens_effect, replay_effect, resend_effect, finish_effect,
+                 draw_effect, drawn_effect, text_effect, kill_effect, end_effect>;
 
 /// Drives one request through its path: prefill, decode, recovery, transcript. A state machine:
 /// events in, effects out; no CAF, no clock. docs/adr/0005-recovery-by-replay.md is its plan.
@@ -73,8 +80,14 @@ public:
   /// `vocabulary` outlives the core. The prompt is not empty and fits the context.
   lead_core(generation_request request, path_shape shape, const compute::tokenizer& vocabulary);
 
+  /// What an earlier lead of this request drew (`generation_request::drawn`): told again, in order.
+  /// Call once, before any event.
+  [[nodiscard]] effects resume();
+
   // Events
-  [[nodiscard]] effects on_stage_up(stage_index stage);
+  /// All stages are there. `kept[i]`: stage i is the same actor as it was on the path before.
+  [[nodiscard]] effects on_path(const std::vector<bool>& kept);
+  /// A stage is gone or given up: nothing moves until there is a path again.
   [[nodiscard]] effects on_stage_down(stage_index stage);
   [[nodiscard]] effects on_opened(const session_opened& e);
   [[nodiscard]] effects on_step(const step_done& e);
@@ -89,6 +102,11 @@ public:
   [[nodiscard]] effects fail_with(error reason);
 
   [[nodiscard]] epoch current_epoch() const noexcept { return epoch_; }
+  /// Positions to be computed as far as known: no stage of this request can be further.
+  [[nodiscard]] position target() const noexcept { return target_; }
+  /// Stages that have not computed all they were given, first one first; empty when none is owed
+  /// anything. What a deadline is about.
+  [[nodiscard]] std::optional<stage_index> awaited() const noexcept;
   /// Most positions the request can reach: what stages reserve.
   [[nodiscard]] std::uint32_t positions_max() const noexcept { return positions_max_; }
   /// Prompt and output so far.
@@ -107,7 +125,6 @@ private:
   };
   struct stage {
     bool up{false};
-    bool was_up{false};
     bool dying{false}; ///< a drill killed it, its end was not seen yet
     bool opened{false};
     bool finished{false};
@@ -125,7 +142,7 @@ private:
   void feed(effects& out);
   void all_computed(effects& out);
   void end_generation(generation_end end);
-  [[nodiscard]] bool take_text(token_id token, effects& out);
+  void take_drawn(const drawn_token& drawn, effects& out);
   void drill(effects& out);
   void try_complete(effects& out);
   void conclude(effects& out);
@@ -141,7 +158,9 @@ private:
   kill_plan kills_;
   compute::transcript transcript_;
   std::vector<token_id> history_;
+  std::vector<drawn_token> earlier_; ///< drawn by an earlier lead, until `resume`
   std::vector<stage> stages_;
+  bool had_path_{false};
   credit credit_;
   epoch epoch_{0};
   phase phase_{phase::gathering};
@@ -155,7 +174,8 @@ private:
   bool resend_asked_{false}; ///< in this epoch
   bool ended_{false};        ///< no further token will be drawn
   std::uint32_t restarts_{0};
-  std::uint32_t complaints_{0}; ///< epochs begun because a stage lacked something
+  std::uint32_t complaints_{0}; ///< epochs begun because a stage lacked something, since
+                                ///< the last token
   generation_report report_;
   std::optional<error> failure_;
 };

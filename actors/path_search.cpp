@@ -18,14 +18,20 @@ double path_problem::stage_seconds(std::uint32_t on, layer_range range) const {
   return static_cast<double>(bytes) * nodes[on].seconds_per_byte;
 }
 
-std::uint64_t path_problem::stage_bytes(layer_range range) const {
-  const std::uint64_t own = held_before[range.last] - held_before[range.first];
+std::uint64_t path_problem::footprint::of(layer_range range) const {
+  const std::uint64_t own = before[range.last] - before[range.first];
   const bool is_first = range.first == 0;
-  const bool is_last = range.last == layers;
+  const bool is_last = range.last + 1U == before.size();
   if (is_first && is_last) {
-    return own + whole_held;
+    return own + whole;
   }
-  return own + (is_first ? first_held : is_last ? last_held : inner_held);
+  return own + (is_first ? first : is_last ? last : inner);
+}
+
+bool path_problem::fits(std::uint32_t on, layer_range range) const {
+  const node& n = nodes[on];
+  return range.first >= n.holds.first && range.last <= n.holds.last &&
+         (n.loaded ? beside : held).of(range) <= n.memory;
 }
 
 namespace {
@@ -110,6 +116,8 @@ public:
       : p_(p), q_(q), n_(static_cast<std::uint32_t>(p.nodes.size())), below_(q.below) {
     reduce_hops();
     find_capacities();
+    find_zones();
+    find_spent();
     find_twins();
     offer_at_.assign(std::size_t{1} << n_, nullptr);
   }
@@ -125,19 +133,31 @@ private:
     std::array<double, limits::plan_nodes_max> rate{};  ///< seconds per byte, growing
     double fastest{infinite};                           ///< seconds per byte
     double refund{0}; ///< sum of what nodes pay where that is negative
+    /// Per zone: its cheapest holder's seconds per byte, and what all later zones and the head cost
+    /// with theirs. Infinite where no node of the set holds it.
+    /// Empty where there is one zone: then neither says more than the sums above.
+    std::vector<double> zone_rate;
+    std::vector<double> zone_after;
   };
 
   void reduce_hops();
   void find_capacities();
+  void find_zones();
+  void find_spent();
   void find_twins();
   [[nodiscard]] std::uint32_t farthest(std::uint32_t node, std::uint32_t first) const;
   [[nodiscard]] bool fits(std::uint32_t node, layer_range range) const;
   [[nodiscard]] const offer& offer_of(std::uint32_t mask);
+  void price_zones(std::uint32_t mask, offer& o) const;
+  [[nodiscard]] double bytes_between(std::uint32_t first, std::uint32_t last) const {
+    return static_cast<double>(p_.read_before[last] - p_.read_before[first]);
+  }
   [[nodiscard]] bool may_follow(const partial& from, std::uint32_t node) const;
   void expand(std::uint32_t index, std::vector<std::uint32_t>& made);
   void consider(const partial& candidate, std::vector<std::uint32_t>& made);
   void complete(const partial& from, std::uint32_t index, std::uint32_t node, double cost);
-  [[nodiscard]] double least_of_all();
+  [[nodiscard]] double least_after(const offer& rest, std::uint32_t layer,
+                                   std::uint32_t& taken) const;
   void beam(bool by_room, std::size_t width);
   void best_first(std::uint64_t most);
   [[nodiscard]] bool spent(std::uint64_t most) const { return tried_ >= most; }
@@ -155,6 +175,9 @@ private:
   std::vector<double> capacity_;                  ///< bytes read per token a node can hold at most
   std::vector<std::uint32_t> by_rate_;
   std::vector<double> rate_;
+  std::vector<std::uint32_t> zone_first_;  ///< first layer of each zone, and the model's end
+  std::vector<std::uint32_t> zone_of_;     ///< [layer]
+  std::vector<std::uint32_t> spent_at_;    ///< [layer] mask: no stage there or later fits them
   std::vector<std::uint32_t> twin_before_; ///< mask of equal nodes to be used first
   bool last_matters_{false};
   double lead_pays_{0};
@@ -213,12 +236,12 @@ void searcher::reduce_hops() {
 }
 
 bool searcher::fits(std::uint32_t node, layer_range range) const {
-  return p_.stage_bytes(range) <= p_.nodes[node].memory &&
-         p_.stage_seconds(node, range) <= q_.busy_max;
+  return p_.fits(node, range) && p_.stage_seconds(node, range) <= q_.busy_max;
 }
 
-// The end of the longest stage from `first`: neither memory nor time shrinks with more layers, but
-// the last stage may hold less beside its layers than an inner one, so it is asked for itself.
+// The end of the longest stage from `first`: neither memory nor time shrinks with more layers, and
+// the layers held end once, but the last stage may hold less beside its layers than an inner one,
+// so it is asked for itself.
 std::uint32_t searcher::farthest(std::uint32_t node, std::uint32_t first) const {
   if (fits(node, {first, p_.layers})) {
     return p_.layers;
@@ -251,15 +274,44 @@ void searcher::find_capacities() {
                    [&](std::uint32_t a, std::uint32_t b) { return rate_[a] < rate_[b]; });
 }
 
+// The layers between two places where some node's holding begins or ends are a zone.
+void searcher::find_zones() {
+  zone_first_ = {0, p_.layers};
+  for (const path_problem::node& node : p_.nodes) {
+    zone_first_.push_back(std::min(node.holds.first, p_.layers));
+    zone_first_.push_back(std::min(node.holds.last, p_.layers));
+  }
+  std::sort(zone_first_.begin(), zone_first_.end());
+  zone_first_.erase(std::unique(zone_first_.begin(), zone_first_.end()), zone_first_.end());
+  for (std::uint32_t zone = 0; zone + 1 < zone_first_.size(); ++zone) {
+    zone_of_.resize(zone_first_[zone + 1], zone);
+  }
+}
+
+// A node whose layers lie all before the next one is as good as used: what is left to the others is
+// then known better, and more partial paths are seen to be equal.
+void searcher::find_spent() {
+  spent_at_.assign(p_.layers + 1, (std::uint32_t{1} << n_) - 1);
+  for (std::uint32_t layer = p_.layers; layer > 0;) {
+    --layer;
+    spent_at_[layer] = spent_at_[layer + 1];
+    for (std::uint32_t i = 0; i < n_; ++i) {
+      if (reach_[i][layer] > layer) {
+        spent_at_[layer] &= ~(std::uint32_t{1} << i);
+      }
+    }
+  }
+}
+
 // Of nodes equal in everything, the one with the lowest index goes first.
 void searcher::find_twins() {
   const auto equal = [&](std::uint32_t a, std::uint32_t b) {
     const auto& x = p_.nodes[a];
     const auto& y = p_.nodes[b];
-    bool same = x.memory == y.memory && x.seconds_per_byte == y.seconds_per_byte &&
-                x.from_lead == y.from_lead && x.to_lead == y.to_lead &&
-                x.to_lead_busy == y.to_lead_busy && p_.hop[a][b] == p_.hop[b][a] &&
-                p_.busy[a][b] == p_.busy[b][a];
+    bool same = x.memory == y.memory && x.holds == y.holds && x.loaded == y.loaded &&
+                x.seconds_per_byte == y.seconds_per_byte && x.from_lead == y.from_lead &&
+                x.to_lead == y.to_lead && x.to_lead_busy == y.to_lead_busy &&
+                p_.hop[a][b] == p_.hop[b][a] && p_.busy[a][b] == p_.busy[b][a];
     for (std::uint32_t k = 0; same && k < n_; ++k) {
       same = k == a || k == b ||
              (p_.hop[a][k] == p_.hop[b][k] && p_.hop[k][a] == p_.hop[k][b] &&
@@ -296,7 +348,52 @@ const searcher::offer& searcher::offer_of(std::uint32_t mask) {
     o.rate[o.count++] = rate_[i];
     o.fastest = std::min(o.fastest, p_.nodes[i].seconds_per_byte);
   }
+  price_zones(mask, o);
   return o;
+}
+
+void searcher::price_zones(std::uint32_t mask, offer& o) const {
+  std::size_t zone = zone_first_.size() - 1;
+  if (zone == 1) {
+    return;
+  }
+  o.zone_rate.resize(zone);
+  o.zone_after.resize(zone);
+  double after = static_cast<double>(p_.head_read) * o.fastest;
+  while (zone > 0) {
+    --zone;
+    const auto holder = std::find_if(by_rate_.begin(), by_rate_.end(), [&](std::uint32_t i) {
+      const layer_range held = p_.nodes[i].holds;
+      return (mask >> i & 1U) == 0 && capacity_[i] > 0 && held.first <= zone_first_[zone] &&
+             zone_first_[zone] < held.last;
+    });
+    o.zone_after[zone] = after;
+    o.zone_rate[zone] = holder == by_rate_.end() ? infinite : rate_[*holder];
+    after += o.zone_rate[zone] * bytes_between(zone_first_[zone], zone_first_[zone + 1]);
+  }
+}
+
+// What the layers from `layer` cost at least on the nodes of the offer; infinite where their bytes
+// do not fit. Two bounds, the greater counts: nodes fill up, cheapest first, wherever their layers
+// are; each layer goes to its cheapest holder, whatever that has room for. `taken` is the number of
+// nodes known to be too few, and grows as `layer` shrinks.
+double searcher::least_after(const offer& rest, std::uint32_t layer, std::uint32_t& taken) const {
+  const double left = bytes_between(layer, p_.layers);
+  while (taken < rest.count && rest.bytes[taken] < left) {
+    ++taken;
+  }
+  if (taken == rest.count) {
+    return infinite;
+  }
+  const double filled = rest.cost[taken] - (rest.bytes[taken] - left) * rest.rate[taken] +
+                        static_cast<double>(p_.head_read) * rest.fastest;
+  if (rest.zone_rate.empty()) {
+    return filled + rest.refund;
+  }
+  const std::uint32_t zone = zone_of_[layer];
+  const double zoned =
+      rest.zone_after[zone] + rest.zone_rate[zone] * bytes_between(layer, zone_first_[zone + 1]);
+  return std::max(filled, zoned) + rest.refund;
 }
 
 bool searcher::may_follow(const partial& from, std::uint32_t node) const {
@@ -344,25 +441,26 @@ void searcher::expand(std::uint32_t index, std::vector<std::uint32_t>& made) {
       --end;
     }
     const std::uint32_t mask = from.mask | 1U << node;
-    const offer& rest = offer_of(mask);
+    std::uint32_t used = mask | spent_at_[end];
+    const offer* rest = &offer_of(used);
     std::uint32_t taken = 0;
     for (; end > from.layer; --end) {
       ++tried_;
-      const auto left = static_cast<double>(p_.read_before[p_.layers] - p_.read_before[end]);
-      while (taken < rest.count && rest.bytes[taken] < left) {
-        ++taken;
+      if ((mask | spent_at_[end]) != used) {
+        used = mask | spent_at_[end];
+        rest = &offer_of(used);
+        taken = 0;
       }
-      if (taken == rest.count) {
-        break; // fewer layers here leave even more to the others
+      const double still = least_after(*rest, end, taken);
+      if (still == infinite && used == (mask | spent_at_[from.layer + 1])) {
+        break; // fewer layers here leave even more to the same others
       }
-      if (!fits(node, {from.layer, end})) {
+      if (still == infinite || !fits(node, {from.layer, end})) {
         continue;
       }
       const double cost = reached + p_.stage_seconds(node, {from.layer, end});
-      const double still = rest.cost[taken] - (rest.bytes[taken] - left) * rest.rate[taken] +
-                           static_cast<double>(p_.head_read) * rest.fastest + rest.refund;
       if (cost + still < limit()) {
-        consider({cost + still, cost, mask, end, node, index}, made);
+        consider({cost + still, cost, used, end, node, index}, made);
       }
     }
   }
@@ -431,23 +529,10 @@ void searcher::best_first(std::uint64_t most) {
   }
 }
 
-// What the whole model costs at least; infinite where its bytes do not fit.
-double searcher::least_of_all() {
-  const offer& all = offer_of(0);
-  const auto left = static_cast<double>(p_.read_before[p_.layers]);
-  std::uint32_t taken = 0;
-  while (taken < all.count && all.bytes[taken] < left) {
-    ++taken;
-  }
-  if (taken == all.count) {
-    return infinite;
-  }
-  return lead_pays_ + all.cost[taken] - (all.bytes[taken] - left) * all.rate[taken] +
-         static_cast<double>(p_.head_read) * all.fastest + all.refund;
-}
-
 path_answer searcher::answer() {
-  const partial root{least_of_all(), lead_pays_, 0, 0, nobody, nobody};
+  std::uint32_t taken = 0;
+  const partial root{
+      lead_pays_ + least_after(offer_of(0), 0, taken), lead_pays_, 0, 0, nobody, nobody};
   made_.push_back(root);
   // A narrow beam is enough for most problems; the hard ones are worth a better start.
   for (const bool hard : {false, true}) {
@@ -488,7 +573,8 @@ path_answer search_path(const path_problem& problem, const path_question& questi
   OVIR_CHECK(!problem.nodes.empty() && problem.nodes.size() <= limits::plan_nodes_max,
              problem.nodes.size());
   OVIR_CHECK(problem.layers > 0 && problem.read_before.size() == problem.layers + 1U &&
-                 problem.held_before.size() == problem.layers + 1U,
+                 problem.held.before.size() == problem.layers + 1U &&
+                 problem.beside.before.size() == problem.layers + 1U,
              problem.layers);
   return searcher{problem, question}.answer();
 }

@@ -15,17 +15,28 @@ namespace ovir::actors {
 /// lead -> first node -> ... -> last node -> lead. All costs are finite and not negative.
 struct path_problem {
   std::uint32_t layers{0};
-  /// Sums over layers before l, [layers + 1]: bytes read per token, and bytes that stay in memory.
+  /// Sums over layers before l, [layers + 1]: bytes read per token.
   std::vector<std::uint64_t> read_before;
-  std::vector<std::uint64_t> held_before;
-  std::uint64_t head_read{0};  ///< bytes the last stage reads besides its layers
-  std::uint64_t first_held{0}; ///< memory of the first stage besides its layers ...
-  std::uint64_t last_held{0};  ///< ... of the last ...
-  std::uint64_t whole_held{0}; ///< ... of a stage that is both, instead of the former two
-  std::uint64_t inner_held{0}; ///< ... and of a stage that is neither
+  std::uint64_t head_read{0}; ///< bytes the last stage reads besides its layers
+
+  /// What a stage needs in memory, in bytes.
+  struct footprint {
+    std::vector<std::uint64_t> before; ///< sums over layers before l, [layers + 1]
+    std::uint64_t first{0};            ///< of the first stage besides its layers ...
+    std::uint64_t last{0};             ///< ... of the last ...
+    std::uint64_t whole{0};            ///< ... of a stage that is both, instead of the former two
+    std::uint64_t inner{0};            ///< ... and of a stage that is neither
+
+    [[nodiscard]] std::uint64_t of(layer_range range) const;
+  };
+  footprint held;   ///< on a node that loads its stage
+  footprint beside; ///< on a node that has its weights in memory: all the rest
 
   struct node {
-    std::uint64_t memory{0};    ///< bytes, a hard limit
+    std::uint64_t memory{0}; ///< bytes, a hard limit
+    /// A stage on this node lies within these layers.
+    layer_range holds{0, std::numeric_limits<layer_index>::max()};
+    bool loaded{false};         ///< `memory` is what is free beside the weights of `holds`
     double seconds_per_byte{0}; ///< positive
     double from_lead{0};        ///< seconds, lead to this node as the first stage
     double to_lead{0};          ///< seconds, from this node as the last stage to the lead
@@ -37,7 +48,8 @@ struct path_problem {
   std::vector<std::vector<double>> busy; ///< [from][to] seconds the link is occupied per token
 
   [[nodiscard]] double stage_seconds(std::uint32_t on, layer_range range) const;
-  [[nodiscard]] std::uint64_t stage_bytes(layer_range range) const;
+  /// Whether the node has these layers and memory for them.
+  [[nodiscard]] bool fits(std::uint32_t on, layer_range range) const;
 };
 
 struct path_stage {

@@ -21,7 +21,7 @@ std::uint64_t bytes_of(const compute::weight& w) { return std::uint64_t{w.rows} 
 
 bool positive(double value) { return std::isfinite(value) && value > 0; }
 
-result<void> check_node(const plan_node& node) {
+result<void> check_node(const plan_node& node, std::size_t layers) {
   if (!positive(node.decode_bytes_per_second) || !positive(node.prefill_bytes_per_second) ||
       !positive(node.bandwidth_bytes_per_second)) {
     return fail(errc::invalid_argument, "node {}: speeds and bandwidth must be positive",
@@ -29,6 +29,14 @@ result<void> check_node(const plan_node& node) {
   }
   if (!std::isfinite(node.rtt_seconds) || node.rtt_seconds < 0) {
     return fail(errc::invalid_argument, "node {}: the round trip must not be negative", node.name);
+  }
+  if (node.holds && (node.holds->first >= node.holds->last || node.holds->last > layers)) {
+    return fail(errc::invalid_argument,
+                "node {}: the layers from {} to before {} are no part of a model of {} layers",
+                node.name, node.holds->first, node.holds->last, layers);
+  }
+  if (node.loaded && !node.holds) {
+    return fail(errc::invalid_argument, "node {}: say which layers it has loaded", node.name);
   }
   return {};
 }
@@ -50,7 +58,7 @@ result<void> check(const plan_request& r) {
                 limits::context_max, limits::requests_active_max, r.context, r.requests);
   }
   for (const plan_node& node : r.nodes) {
-    OVIR_TRY(check_node(node));
+    OVIR_TRY(check_node(node, layers));
   }
   for (const plan_link& link : r.links) {
     if (link.a >= r.nodes.size() || link.b >= r.nodes.size() || link.a == link.b ||
@@ -132,19 +140,25 @@ path_problem problem_of(const plan_request& r) {
   path_problem p;
   p.layers = static_cast<std::uint32_t>(s.layer_weights.size());
   p.read_before.push_back(0);
-  p.held_before.push_back(0);
+  p.held.before.push_back(0);
+  p.beside.before.push_back(0);
   for (const std::uint64_t weights : s.layer_weights) {
     p.read_before.push_back(p.read_before.back() + weights);
-    p.held_before.push_back(p.held_before.back() + weights + kv_of(r, 1));
+    p.held.before.push_back(p.held.before.back() + weights + kv_of(r, 1));
+    p.beside.before.push_back(p.beside.before.back() + kv_of(r, 1));
   }
   p.head_read = s.head;
-  p.first_held = weights_besides_layers(s, true, false) + buffers_of(r, false);
-  p.last_held = weights_besides_layers(s, false, true) + buffers_of(r, true);
-  p.whole_held = weights_besides_layers(s, true, true) + buffers_of(r, true);
-  p.inner_held = buffers_of(r, false);
+  p.beside.first = p.beside.inner = buffers_of(r, false);
+  p.beside.last = p.beside.whole = buffers_of(r, true);
+  p.held.first = weights_besides_layers(s, true, false) + p.beside.first;
+  p.held.last = weights_besides_layers(s, false, true) + p.beside.last;
+  p.held.whole = weights_besides_layers(s, true, true) + p.beside.whole;
+  p.held.inner = p.beside.inner;
   for (const plan_node& node : r.nodes) {
-    p.nodes.push_back(
-        {.memory = node.memory, .seconds_per_byte = 1 / node.decode_bytes_per_second});
+    p.nodes.push_back({.memory = node.memory,
+                       .holds = node.holds.value_or(layer_range{0, p.layers}),
+                       .loaded = node.loaded,
+                       .seconds_per_byte = 1 / node.decode_bytes_per_second});
   }
   set_hops(r, p);
   return p;
@@ -243,13 +257,31 @@ std::optional<std::uint64_t> missing_on_each(const path_problem& p, std::uint64_
     }
     return !search_path(more, {.any = true, .states_max = states_max}).path.empty();
   };
-  std::uint64_t high = mib_up(p.held_before[p.layers] + p.whole_held);
+  std::uint64_t high = mib_up(p.held.of({0, p.layers}) + p.held.inner);
   std::uint64_t low = 0;
   while (high - low > 1) {
     const std::uint64_t middle = low + (high - low) / 2;
     (fits(middle) ? high : low) = middle;
   }
   return high;
+}
+
+// Layers that overlapping holdings cover can always be cut between them, memory aside: nodes are
+// missing only where a layer is held by none.
+std::optional<error> missing_layers(const path_problem& p) {
+  std::vector<bool> there(p.layers, false);
+  for (const path_problem::node& node : p.nodes) {
+    std::fill(there.begin() + node.holds.first, there.begin() + node.holds.last, true);
+  }
+  const auto first = std::find(there.begin(), there.end(), false);
+  if (first == there.end()) {
+    return std::nullopt;
+  }
+  const auto from = first - there.begin();
+  const auto to = std::find(first, there.end(), true) - there.begin() - 1;
+  return from == to ? fail(errc::segment_missing, "layer {} is held by no node that is there", from)
+                    : fail(errc::segment_missing,
+                           "layers {} to {} are held by no node that is there", from, to);
 }
 
 error does_not_fit(const plan_request& r, const path_problem& p, const found_path& tried,
@@ -264,12 +296,19 @@ error does_not_fit(const plan_request& r, const path_problem& p, const found_pat
   for (const plan_node& node : r.nodes) {
     offered += node.memory;
   }
-  const std::uint64_t needed = p.held_before[p.layers] + p.whole_held;
   const std::uint64_t each = missing_on_each(p, states_max / 16).value_or(0);
-  const std::string what = fmt::format(
-      "weights, the KV cache of {} request{} with {} positions and buffers need {} MiB on one "
-      "node, more when split",
-      r.requests, r.requests == 1 ? "" : "s", r.context, mib_up(needed));
+  const std::string kv = fmt::format("the KV cache of {} request{} with {} positions and buffers",
+                                     r.requests, r.requests == 1 ? "" : "s", r.context);
+  if (std::any_of(r.nodes.begin(), r.nodes.end(), [](const plan_node& n) { return n.loaded; })) {
+    return fail(errc::over_limit,
+                "the model does not fit: {} need {} MiB beside the weights, more when split; the "
+                "{} nodes have {} MiB free, but no cut within the layers they hold fits; {} MiB "
+                "more on each node would do, or a shorter context or fewer requests",
+                kv, mib_up(p.beside.of({0, p.layers})), r.nodes.size(), offered / mib, each);
+  }
+  const std::uint64_t needed = p.held.of({0, p.layers});
+  const std::string what =
+      fmt::format("weights, {} need {} MiB on one node, more when split", kv, mib_up(needed));
   if (needed > offered) {
     return fail(errc::over_limit,
                 "the model does not fit: {}; the {} node{} offer{} {} MiB, at least {} MiB too "
@@ -325,8 +364,13 @@ std::string reason_of(const plan_request& r, const plan& made) {
                                : fmt::format("{} alone is faster than any split",
                                              r.nodes[made.stages[0].node].name);
   } else if (!made.alone) {
-    text = fmt::format("memory binds: no machine holds the whole model with its KV cache, so it is "
-                       "cut into {} stages",
+    const auto layers = static_cast<std::uint32_t>(r.shape.layer_weights.size());
+    const bool parts = std::none_of(r.nodes.begin(), r.nodes.end(), [layers](const plan_node& n) {
+      return !n.holds || n.holds->size() == layers;
+    });
+    text = fmt::format("{}, so it is cut into {} stages",
+                       parts ? "no machine has all layers of the model"
+                             : "memory binds: no machine holds the whole model with its KV cache",
                        made.stages.size());
   } else {
     text = fmt::format("{} stages beat the best machine alone ({}: {})", made.stages.size(), alone,
@@ -347,7 +391,7 @@ std::string reason_of(const plan_request& r, const plan& made) {
 
 void compare_alone(const plan_request& r, const path_problem& p, plan& made) {
   for (std::uint32_t i = 0; i < r.nodes.size(); ++i) {
-    if (p.stage_bytes({0, p.layers}) > p.nodes[i].memory) {
+    if (!p.fits(i, {0, p.layers})) {
       continue;
     }
     const plan_speed speed = speed_of(r, p, {{i, {0, p.layers}}});
@@ -390,6 +434,9 @@ model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk) {
 result<plan> make_plan(const plan_request& request) {
   OVIR_TRY(check(request));
   const path_problem p = problem_of(request);
+  if (auto missing = missing_layers(p)) {
+    return *missing;
+  }
   const std::uint64_t states_max =
       request.states_max > 0 ? request.states_max : limits::plan_states_max;
   const bool batch = request.objective == plan_objective::batch;

@@ -32,7 +32,13 @@ struct model_shape {
 /// A machine and what was measured on it with all the threads it lends.
 struct plan_node {
   std::string name;
-  std::uint64_t memory{0};            ///< bytes OVIR may use; a hard limit
+  std::uint64_t memory{0}; ///< bytes OVIR may use; a hard limit
+  /// The layers whose weights the machine has (with layer 0 the embedding, with the last one norm
+  /// and head): its stage is any range of them. Absent: it can get any layers.
+  std::optional<layer_range> holds{};
+  /// The weights of `holds` are in memory already: `memory` is what is free beside them, for KV and
+  /// buffers. Only with `holds`.
+  bool loaded{false};
   double decode_bytes_per_second{0};  ///< weight bytes passed per second, one position at a time
   double prefill_bytes_per_second{0}; ///< weight bytes times positions per second, in chunks
   double rtt_seconds{0};              ///< round trip between it and the middle of the network
@@ -96,8 +102,9 @@ struct plan {
   std::string why;         ///< sentences for a person
 };
 
-/// `over_limit` when the model does not fit, naming the shortfall in MiB; `invalid_argument` for
-/// numbers outside their range.
+/// `segment_missing` when layers are held by no node, naming the first of them; `over_limit` when
+/// the model does not fit, naming the shortfall in MiB; `invalid_argument` for numbers outside
+/// their range.
 [[nodiscard]] result<plan> make_plan(const plan_request& request);
 
 } // namespace ovir::actors

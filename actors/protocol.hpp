@@ -2,8 +2,11 @@
 
 #include "compute/sampler.hpp"
 #include "compute/transcript.hpp"
+#include "messages/digest.hpp"
 #include "messages/error.hpp"
 #include "messages/ids.hpp"
+#include "messages/limits.hpp"
+#include "messages/node_id.hpp"
 #include "messages/result.hpp"
 
 #include <caf/actor.hpp>
@@ -14,13 +17,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 /// What the actors of a node say to one another (docs/adr/0005-recovery-by-replay.md). All of it
-/// stays in the process, because it carries handles; tensors travel in the frames of
-/// messages/frame.hpp, so that another machine needs no second format.
+/// stays in the process, because it carries handles; a proxy (actors/remote.hpp) says the same to
+/// another node, in the messages of actors/wire.hpp and the frames of messages/frame.hpp.
 namespace ovir::actors {
 
 /// An encoded frame, shared by whoever keeps or sends it. Starts at a multiple of 8.
@@ -32,6 +36,30 @@ struct tensor_frame {
 
 /// Whoever takes frames: the next stage, or the lead behind the last one.
 using frame_sink = caf::typed_actor<caf::reacts_to<tensor_frame>>;
+
+/// A token the lead drew and the digest of the logits it came from: what another lead needs to go
+/// on in its place.
+struct drawn_token {
+  token_id token{0};
+  digest logits;
+
+  friend bool operator==(const drawn_token&, const drawn_token&) = default;
+};
+
+/// Everything a request is, as far as it has come. Kept by its lead's node and, because that sees
+/// every token, by the first stage's.
+struct request_log {
+  request_id id;
+  std::uint32_t generation{0}; ///< how many leads drove it before this one
+  digest model;
+  std::vector<token_id> prompt;
+  compute::sampling_params sampling;
+  std::uint32_t max_tokens{0};
+  std::vector<std::string> stop;
+  std::vector<drawn_token> drawn;
+
+  friend bool operator==(const request_log&, const request_log&) = default;
+};
 
 // Lead to stage
 
@@ -59,15 +87,26 @@ struct finish_session {
 struct close_session {
   request_id request;
 };
+/// To the first stage: another token was drawn, the `index`th of the output. Its node can then go
+/// on with the request when the lead's is gone.
+struct log_token {
+  request_id request;
+  epoch driver;
+  std::uint32_t index{0};
+  drawn_token drawn;
+};
 
 // Stage to lead. The epoch says which driver asked; a lead takes leaves of any, progress of its
-// own.
+// own. `read_from` are the bytes of an answer from another node, which count against its connection
+// while they are held.
 
-/// Answer to `open_session`: the stage holds positions [0, length).
+/// Answer to `open_session`: the stage holds positions [0, length), and stated these leaves.
 struct session_opened {
   stage_index stage;
   epoch driver;
   position length{0};
+  std::vector<compute::unit_leaf> leaves;
+  frame_bytes read_from{};
 };
 struct step_done {
   stage_index stage;
@@ -75,6 +114,7 @@ struct step_done {
   position length{0};
   std::uint64_t units{0}; ///< units this step completed, the last layer's included
   std::vector<compute::unit_leaf> leaves;
+  frame_bytes read_from{};
 };
 struct session_finished {
   stage_index stage;
@@ -83,6 +123,7 @@ struct session_finished {
   std::uint64_t units{0};
   std::uint64_t kv_bytes{0};
   std::vector<compute::unit_leaf> leaves;
+  frame_bytes read_from{};
 };
 /// The stage cannot go on with the request: `peer_lost` when it lacks what was asked for and the
 /// lead should start a new epoch, anything else ends the request.
@@ -94,8 +135,15 @@ struct stage_failed {
 
 // To the lead from others
 
-/// The shard of a stage lives; after a crash, the new one. Empty handle: it was given up.
-struct stage_up;
+struct path_found;
+/// There is no path now, and why; one is sent as soon as there is.
+struct path_missing {
+  error reason;
+};
+/// No path will be found: the request ends with this.
+struct path_lost {
+  error reason;
+};
 struct cancel_request {
   request_id request;
 };
@@ -110,16 +158,18 @@ struct watch_tick {};
 
 using lead_actor = caf::typed_actor<
     caf::reacts_to<tensor_frame>, caf::reacts_to<session_opened>, caf::reacts_to<step_done>,
-    caf::reacts_to<session_finished>, caf::reacts_to<stage_failed>, caf::reacts_to<stage_up>,
-    caf::reacts_to<cancel_request>, caf::reacts_to<token_drawn>, caf::reacts_to<watch_tick>>;
+    caf::reacts_to<session_finished>, caf::reacts_to<stage_failed>, caf::reacts_to<path_found>,
+    caf::reacts_to<path_missing>, caf::reacts_to<path_lost>, caf::reacts_to<cancel_request>,
+    caf::reacts_to<token_drawn>, caf::reacts_to<watch_tick>>;
 
 /// What a compute job of a shard found; sent to the shard itself.
 struct shard_job_done;
 
-using shard_actor = caf::typed_actor<caf::reacts_to<tensor_frame>, caf::reacts_to<open_session>,
-                                     caf::reacts_to<replay_boundaries>,
-                                     caf::reacts_to<resend_logits>, caf::reacts_to<finish_session>,
-                                     caf::reacts_to<close_session>, caf::reacts_to<shard_job_done>>;
+using shard_actor =
+    caf::typed_actor<caf::reacts_to<tensor_frame>, caf::reacts_to<open_session>,
+                     caf::reacts_to<replay_boundaries>, caf::reacts_to<resend_logits>,
+                     caf::reacts_to<finish_session>, caf::reacts_to<close_session>,
+                     caf::reacts_to<log_token>, caf::reacts_to<shard_job_done>>;
 
 /// Starts a driver's epoch at a stage. The session is made when it is not there; it is kept when it
 /// is, and answers `session_opened` once the step under way has ended.
@@ -128,25 +178,56 @@ struct open_session {
   epoch driver;
   stage_index stage;
   std::uint32_t positions{0}; ///< most the request will reach
+  position keep{0};           ///< a session that has gone further begins afresh
   lead_actor lead;
   frame_sink next; ///< the next stage, or the lead
+  /// What another lead would need, for the first stage's node to keep; else null.
+  std::shared_ptr<const request_log> log;
 };
 
-struct stage_up {
-  stage_index stage;
+// Lead and whoever finds paths
+
+/// A stage of a path.
+struct path_stage {
   shard_actor handle;
-  error reason; ///< why it was given up, when `handle` is empty
+  node_id node; ///< empty within one process
+  layer_range layers;
 };
+/// Every stage is there. Sent again when a stage came back as another actor or elsewhere; a stage
+/// whose handle is the same has kept its sessions.
+struct path_found {
+  std::vector<path_stage> stages;
+};
+/// Asks for a path, and for news of it until the lead ends.
+struct watch_path {
+  request_id request;
+  digest model;
+  std::uint32_t positions{0};
+  lead_actor lead;
+};
+/// A stage of the path is lost, refuses, or is slow beyond its slack.
+struct path_trouble {
+  request_id request;
+  shard_actor stage;
+  error reason;
+};
+using path_provider = caf::typed_actor<caf::reacts_to<watch_path>, caf::reacts_to<path_trouble>>;
 
 /// A request as the scheduler takes it.
 struct generation_request {
   request_id id;
+  digest model;                 ///< all zero within one process, where there is but one
   std::vector<token_id> prompt; ///< at least one, all within the vocabulary
   compute::sampling_params sampling;
   std::uint32_t max_tokens{128};
   std::vector<std::string> stop;
   std::uint32_t kill_shards{0}; ///< drill
   std::uint64_t kill_seed{0};
+  /// Of a request that another lead began: how often it changed hands, and the tokens so far.
+  std::uint32_t generation{0};
+  std::vector<drawn_token> drawn;
+  /// From start to end, waiting for nodes included; over it, the request fails.
+  std::chrono::seconds deadline{limits::request_deadline_max};
 };
 
 enum class generation_end : std::uint8_t { stop, length, cancelled };
@@ -162,7 +243,8 @@ struct generation_report {
   std::vector<std::pair<position, digest>> logits; ///< ... in order
   std::uint64_t units_computed{0};
   std::uint32_t restarts{0};
-  std::vector<std::uint64_t> kv_bytes; ///< per stage
+  std::vector<std::uint64_t> kv_bytes;                 ///< per stage
+  std::vector<std::pair<node_id, layer_range>> path{}; ///< at the end
   std::chrono::nanoseconds time_to_first_token{0};
   std::chrono::nanoseconds prefill_time{0};
   std::chrono::nanoseconds decode_time{0};
@@ -170,8 +252,12 @@ struct generation_report {
 
 // To whoever asked for the generation
 
+/// The `index`th token of the output and the text that became complete with it; `token` is absent
+/// for what is left at the end. A lead that goes on for another tells everything again.
 struct text_piece {
   request_id request;
+  std::uint32_t index{0};
+  std::optional<token_id> token;
   std::string text;
 };
 struct generation_done {
@@ -197,7 +283,12 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::session_opened)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::step_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::session_finished)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::stage_failed)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::stage_up)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_found)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_missing)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_lost)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_path)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_trouble)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::log_token)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::token_drawn)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_tick)

@@ -37,7 +37,8 @@ void report_failure(shard_pointer self, request_id request, epoch driver, const 
 void answer_opened(shard_pointer self, shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
   session.open_owed = false;
-  self->send(route.lead, session_opened{route.stage, session.driver, session.length});
+  self->send(route.lead,
+             session_opened{route.stage, session.driver, session.length, session.data->leaves});
 }
 
 void answer_finished(shard_pointer self, shard_core::session& session) {
@@ -50,14 +51,19 @@ void answer_finished(shard_pointer self, shard_core::session& session) {
 
 void open(shard_pointer self, const open_session& command) {
   shard_state& state = self->state;
-  const bool known = state.routes.contains(command.request);
-  const auto opened = state.core->open(command.request, command.driver, command.positions);
+  const auto known = state.routes.find(command.request);
+  const bool same_lead = known != state.routes.end() && known->second.lead == command.lead;
+  const auto opened =
+      state.core->open(command.request, command.driver, command.positions, command.keep);
   if (!opened) {
     self->send(command.lead, stage_failed{command.stage, command.driver, opened.error()});
     return;
   }
+  if (known != state.routes.end() && !same_lead) {
+    self->demonitor(known->second.lead.address());
+  }
   state.routes[command.request] = {command.stage, command.lead, command.next};
-  if (!known) {
+  if (!same_lead) {
     self->monitor(command.lead);
   }
   shard_core::session& session = *state.core->find(command.request);
@@ -159,6 +165,7 @@ shard_actor::behavior_type shard_behavior(shard_pointer self, std::shared_ptr<st
       },
       [self](const finish_session& order) { finish(self, order); },
       [self](const close_session& command) { close(self, command.request); },
+      [](const log_token&) {}, // for a stage on another node, whose host keeps it
       [self](shard_job_done& done) { job_done(self, done); },
   };
 }

@@ -21,10 +21,22 @@ shard_core::session* shard_core::find(request_id request) {
   return found == sessions_.end() ? nullptr : &found->second;
 }
 
-result<void> shard_core::open(request_id request, epoch driver, std::uint32_t positions) {
+result<std::shared_ptr<session_data>> shard_core::fresh_data(std::uint32_t positions) const {
+  const compute::segment& segment = *bench_->segment;
+  auto data = std::make_shared<session_data>();
+  OVIR_ASSIGN(data->state, segment.open(positions, bench_->kv_bytes_max));
+  if (!segment.is_last()) {
+    OVIR_ASSIGN(data->boundaries,
+                boundary_log::make(positions, segment.config().dim, bench_->kv_bytes_max));
+  }
+  return data;
+}
+
+result<void> shard_core::open(request_id request, epoch driver, std::uint32_t positions,
+                              position keep) {
   if (session* known = find(request)) {
     if (driver < known->driver) {
-      return fail(errc::timed_out, "a driver of epoch {} is behind epoch {}", driver.value,
+      return fail(errc::superseded, "a driver of epoch {} is behind epoch {}", driver.value,
                   known->driver.value);
     }
     // Work of an earlier epoch is void: the new driver asks for what is still missing.
@@ -32,23 +44,22 @@ result<void> shard_core::open(request_id request, epoch driver, std::uint32_t po
     known->queue.clear();
     known->finish_owed = false;
     std::erase(turns_, request);
+    if (known->length > keep || known->positions != positions) {
+      OVIR_ASSIGN(known->data, fresh_data(positions));
+      known->positions = positions;
+      known->length = 0;
+      known->stale = known->busy;
+    }
     return {};
   }
-  if (sessions_.size() >= limits::requests_active_max) {
+  if (sessions_.size() >= limits::sessions_max) {
     return fail(errc::busy, "a stage holds {} requests already; try again later", sessions_.size());
   }
-  const compute::segment& segment = *bench_->segment;
-  OVIR_ASSIGN(compute::segment_state state, segment.open(positions, bench_->kv_bytes_max));
   session fresh;
   fresh.request = request;
   fresh.driver = driver;
   fresh.positions = positions;
-  fresh.data = std::make_shared<session_data>();
-  fresh.data->state = std::move(state);
-  if (!segment.is_last()) {
-    OVIR_ASSIGN(fresh.data->boundaries,
-                boundary_log::make(positions, segment.config().dim, bench_->kv_bytes_max));
-  }
+  OVIR_ASSIGN(fresh.data, fresh_data(positions));
   sessions_.emplace(request, std::move(fresh));
   return {};
 }
@@ -127,11 +138,15 @@ shard_core::session* shard_core::job_ended(request_id request, position length) 
   OVIR_CHECK(busy_);
   busy_ = false;
   session* s = find(request);
-  if (s == nullptr) {
+  // Closed, or closed and opened again: the job was not for this one.
+  if (s == nullptr || !s->busy) {
     return nullptr;
   }
   s->busy = false;
-  s->length = length;
+  if (!s->stale) {
+    s->length = length;
+  }
+  s->stale = false;
   if (!s->queue.empty()) {
     turns_.push_back(request);
   }

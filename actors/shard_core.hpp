@@ -33,6 +33,7 @@ struct session_data {
   boundary_log boundaries;   ///< empty for the last stage
   std::vector<float> logits; ///< of position `logits_at`, last stage only
   std::optional<position> logits_at;
+  std::vector<compute::unit_leaf> leaves; ///< completed so far, for a lead that was not there
 };
 
 /// A frame to compute. Rows the stage holds already are skipped.
@@ -84,6 +85,7 @@ public:
     std::uint32_t positions{0};
     position length{0};
     bool busy{false};
+    bool stale{false};       ///< the job under way belongs to data that was given up
     bool open_owed{false};   ///< `session_opened` is sent when the job under way ends
     bool finish_owed{false}; ///< `session_finished` is sent when all work is done
     std::deque<session_work> queue;
@@ -91,8 +93,10 @@ public:
   };
 
   /// Starts an epoch. `timed_out` for a lower epoch than seen, `busy` beyond
-  /// limits::requests_active_max sessions, `over_limit` for more positions than fit.
-  [[nodiscard]] result<void> open(request_id request, epoch driver, std::uint32_t positions);
+  /// limits::sessions_max sessions, `over_limit` for more positions than fit. A session that
+  /// holds more than `keep` positions begins afresh: its driver does not know what they were.
+  [[nodiscard]] result<void> open(request_id request, epoch driver, std::uint32_t positions,
+                                  position keep);
   /// Takes a frame for the session it names. Frames of a lower epoch and of unknown requests are
   /// dropped without an error; `over_limit` when its credit was exceeded, `malformed` when it is
   /// not for this stage.
@@ -113,6 +117,7 @@ public:
   [[nodiscard]] const stage_bench& bench() const noexcept { return *bench_; }
 
 private:
+  [[nodiscard]] result<std::shared_ptr<session_data>> fresh_data(std::uint32_t positions) const;
   [[nodiscard]] result<void> enqueue(session& s, session_work work);
 
   std::shared_ptr<stage_bench> bench_;

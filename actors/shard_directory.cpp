@@ -12,14 +12,17 @@ namespace {
 
 using directory_pointer = directory_actor::stateful_pointer<directory_state>;
 
-void watch(directory_pointer self, const watch_shards& command) {
+bool is_whole(const directory_state& state) {
+  return std::all_of(state.stages.begin(), state.stages.end(),
+                     [](const path_stage& stage) { return bool{stage.handle}; });
+}
+
+void watch(directory_pointer self, const watch_path& command) {
   directory_state& state = self->state;
   self->monitor(command.lead);
   state.leads.push_back(command.lead);
-  for (std::uint32_t i = 0; i < state.shards.size(); ++i) {
-    if (state.shards[i]) {
-      self->send(command.lead, stage_up{stage_index{i}, state.shards[i], {}});
-    }
+  if (is_whole(state)) {
+    self->send(command.lead, path_found{state.stages});
   }
 }
 
@@ -32,14 +35,17 @@ void child_changed(directory_pointer self, const child_event& event) {
   }
   const auto index = static_cast<std::size_t>(found - state.supervisors.begin());
   // A shard that is merely lost comes back; its leads see its end by themselves.
-  state.shards[index] = caf::actor_cast<shard_actor>(event.handle);
-  if (event.what == child_event::kind::lost) {
-    return;
-  }
-  const stage_up news{stage_index{static_cast<std::uint32_t>(index)}, state.shards[index],
-                      event.reason};
+  state.stages[index].handle = caf::actor_cast<shard_actor>(event.handle);
   for (const lead_actor& lead : state.leads) {
-    self->send(lead, news);
+    if (event.what == child_event::kind::abandoned) {
+      self->send(lead, path_lost{{errc::restarts_exhausted,
+                                  fmt::format("stage {} crashed too often and was given up ({}); "
+                                              "the request is lost, later ones are served once it "
+                                              "is back",
+                                              index, event.reason.message)}});
+    } else if (is_whole(state)) {
+      self->send(lead, path_found{state.stages});
+    }
   }
 }
 
@@ -49,13 +55,14 @@ directory_actor::behavior_type directory_behavior(directory_pointer self,
                                                   std::vector<std::string> supervisors) {
   make_quiet(self);
   self->state.supervisors = std::move(supervisors);
-  self->state.shards.resize(self->state.supervisors.size());
+  self->state.stages.resize(self->state.supervisors.size());
   self->set_down_handler([self](caf::down_msg& message) {
     std::erase_if(self->state.leads,
                   [&](const lead_actor& lead) { return lead.address() == message.source; });
   });
   return {
-      [self](const watch_shards& command) { watch(self, command); },
+      [self](const watch_path& command) { watch(self, command); },
+      [](const path_trouble&) {}, // the shard's supervisor sees to it
       [self](const child_event& event) { child_changed(self, event); },
   };
 }

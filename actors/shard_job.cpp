@@ -82,6 +82,7 @@ void compute_step(const shard_job& job, const step_work& work, stage_bench& benc
   out.length = data.state.kv.length();
   out.units = units_closed(in.first, in.count, segment.layers().size());
   out.leaves = bench.output.leaves;
+  data.leaves.insert(data.leaves.end(), out.leaves.begin(), out.leaves.end());
   if (!segment.is_last()) {
     data.boundaries.append(bench.output.boundary);
     out.outgoing = boundary_frame(job, segment, in.first, in.count, in.logit_rows);

@@ -23,6 +23,7 @@ enum class exit_code : std::uint8_t {
   case errc::timed_out:
   case errc::peer_lost:
   case errc::segment_missing:
+  case errc::superseded:
   case errc::self_test_failed:
   case errc::restarts_exhausted:
   case errc::internal: return exit_code::unavailable;

@@ -18,6 +18,8 @@ struct sampling_params {
   float repeat_penalty{1}; ///< 0.01 .. 100; 1: none
   std::uint64_t seed{0};
 
+  friend bool operator==(const sampling_params&, const sampling_params&) = default;
+
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, sampling_params& x) {
     return f(x.temperature, x.top_k, x.top_p, x.min_p, x.repeat_penalty, x.seed);

@@ -27,27 +27,43 @@ struct segment::impl {
                                     step_output& out);
 };
 
+namespace {
+
+result<void> check_range(const model_config& config, layer_range layers) {
+  if (layers.first >= layers.last || layers.last > config.layers) {
+    return fail(errc::invalid_argument,
+                "a segment of layers [{}, {}) does not exist in a model of {} layers", layers.first,
+                layers.last, config.layers);
+  }
+  return {};
+}
+
+} // namespace
+
 segment::segment(std::unique_ptr<impl> parts) : impl_(std::move(parts)) {}
 segment::~segment() = default;
 
 result<std::unique_ptr<segment>> segment::make(const model& m, layer_range layers,
                                                const kernel_set& kernels, parallel_runner& runner) {
-  if (layers.first >= layers.last || layers.last > m.config.layers) {
-    return fail(errc::invalid_argument,
-                "a segment of layers [{}, {}) does not exist in a model of {} layers", layers.first,
-                layers.last, m.config.layers);
-  }
+  OVIR_TRY(check_range(m.config, layers));
+  model checked = m;
+  OVIR_TRY(check_weights(checked, layers, runner));
+  return make_checked(checked, layers, kernels);
+}
+
+result<std::unique_ptr<segment>> segment::make_checked(const model& checked, layer_range layers,
+                                                       const kernel_set& kernels) {
+  OVIR_TRY(check_range(checked.config, layers));
   auto parts = std::make_unique<impl>();
-  parts->weights = m;
+  parts->weights = checked;
   parts->layers = layers;
   parts->kernels = &kernels;
-  OVIR_TRY(check_weights(parts->weights, layers, runner));
   std::vector<float> factors;
   if (const weight& w = parts->weights.rope_factors; !w.empty()) {
     factors.resize(w.cols);
     embed_row(w, 0, factors.data());
   }
-  parts->rope = rope_table{m.config, factors};
+  parts->rope = rope_table{checked.config, factors};
   return std::unique_ptr<segment>{new segment{std::move(parts)}};
 }
 
@@ -56,17 +72,22 @@ layer_range segment::layers() const noexcept { return impl_->layers; }
 bool segment::is_first() const noexcept { return impl_->is_first(); }
 bool segment::is_last() const noexcept { return impl_->is_last(); }
 
+namespace {
+std::uint64_t bytes(const weight& w) { return std::uint64_t{w.rows} * w.row_bytes(); }
+} // namespace
+
 std::uint64_t segment::weight_bytes() const noexcept {
-  const auto bytes = [](const weight& w) { return std::uint64_t{w.rows} * w.row_bytes(); };
+  return layer_bytes() +
+         (is_last() ? bytes(impl_->weights.output_norm) + bytes(impl_->weights.output) : 0);
+}
+
+std::uint64_t segment::layer_bytes() const noexcept {
   std::uint64_t total = 0;
   for (layer_index l = impl_->layers.first; l < impl_->layers.last; ++l) {
     const layer_weights& w = impl_->weights.layers[l];
     total += bytes(w.attn_norm) + bytes(w.attn_q) + bytes(w.attn_k) + bytes(w.attn_v) +
              bytes(w.attn_output) + bytes(w.ffn_norm) + bytes(w.ffn_gate) + bytes(w.ffn_up) +
              bytes(w.ffn_down);
-  }
-  if (is_last()) {
-    total += bytes(impl_->weights.output_norm) + bytes(impl_->weights.output);
   }
   return total;
 }

@@ -67,6 +67,11 @@ public:
   [[nodiscard]] static result<std::unique_ptr<segment>>
   make(const model& m, layer_range layers, const kernel_set& kernels, parallel_runner& runner);
 
+  /// The same without reading a weight, for a model of which `check_weights` accepted at least
+  /// these layers already: cheap enough to do while a request waits.
+  [[nodiscard]] static result<std::unique_ptr<segment>>
+  make_checked(const model& checked, layer_range layers, const kernel_set& kernels);
+
   ~segment();
   segment(const segment&) = delete;
   segment& operator=(const segment&) = delete;
@@ -77,6 +82,8 @@ public:
   [[nodiscard]] bool is_last() const noexcept;
   /// Bytes of weights this segment reads for one token (the whole embedding not counted).
   [[nodiscard]] std::uint64_t weight_bytes() const noexcept;
+  /// Of these, the bytes of its layers: all that a step without logits reads.
+  [[nodiscard]] std::uint64_t layer_bytes() const noexcept;
 
   /// State for a request of at most `positions` positions.
   [[nodiscard]] result<segment_state> open(std::uint32_t positions, std::size_t kv_bytes_max) const;

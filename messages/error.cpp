@@ -15,6 +15,7 @@ std::string_view to_string(errc code) noexcept {
   case errc::not_found: return "not_found";
   case errc::nonfinite: return "nonfinite";
   case errc::cancelled: return "cancelled";
+  case errc::superseded: return "superseded";
   case errc::digest_mismatch: return "digest_mismatch";
   case errc::io_failed: return "io_failed";
   case errc::self_test_failed: return "self_test_failed";

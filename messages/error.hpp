@@ -27,6 +27,7 @@ enum class errc : std::uint8_t {
   not_found = 24,        ///< no such file, model, tensor or request
   nonfinite = 25,        ///< a NaN or infinity arose in a layer; the unit has no value
   cancelled = 26,        ///< the requester withdrew
+  superseded = 27,       ///< another driver has taken the request over
 
   // dispute: keep the evidence
   digest_mismatch = 40, ///< bytes that do not match the digest stated for them

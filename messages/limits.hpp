@@ -45,14 +45,101 @@ inline constexpr std::uint32_t requests_waiting_max = 256;
 inline constexpr std::uint32_t frames_in_flight_max = 8; // credit per request and stage
 inline constexpr std::uint32_t recoveries_max = 16; // epochs begun because a stage lacked a frame
 inline constexpr std::size_t frame_bytes_max = 64U << 20U;
-inline constexpr std::chrono::seconds step_deadline{600};
+inline constexpr std::chrono::seconds request_deadline_max{24 * 3600};
+// A stage that owes an answer has slack for this long, or for some steps as they usually take,
+// whichever is more; then its lead looks for another.
+inline constexpr std::chrono::milliseconds slack_min{1'500};
+inline constexpr std::uint32_t slack_steps = 8;
+inline constexpr std::chrono::milliseconds slack_max{600'000};
+inline constexpr std::chrono::milliseconds lead_tick{250};
 inline constexpr std::chrono::seconds shutdown_wait{10};
+
+// Nodes
+inline constexpr std::size_t sessions_max = 1'024; // requests a node computes for
+// Where several schedulers drive requests, no one of them gets more than so many quarters of a
+// node's sessions and of its memory for them, so that one cannot shut out the others.
+inline constexpr std::uint32_t lead_share_quarters = 3;
+// How long a stage keeps a request whose lead's node is gone, for another lead to go on with.
+inline constexpr std::chrono::seconds session_grace{60};
+// How long it keeps one whose lead's node was lost and is back, but not the lead: it may be driven
+// elsewhere or over, and what the lead said of that was lost with the link.
+inline constexpr std::chrono::seconds session_doubt{5};
+inline constexpr std::uint32_t adoption_ticks = 4;          // between two askings
+inline constexpr std::uint32_t adoptions_per_node_max = 16; // going on at once, asked for by one
+inline constexpr std::uint32_t generations_max = 4'095; // leads of one request, one after another
+inline constexpr std::size_t jobs_kept_max = 256;       // finished ones, for clients that come back
+
+// Links between nodes
+inline constexpr std::size_t hello_bytes_max = 4U << 10U; // before a peer is admitted
+inline constexpr std::size_t wire_bytes_max = 8U << 20U;  // an order or answer on a control link
+inline constexpr std::size_t gossip_bytes_max = 256U << 10U;
+inline constexpr std::size_t admin_bytes_max = 2U << 20U;
+inline constexpr std::size_t admin_depth_max = 4;       // a list within a command's arguments has 3
+inline constexpr std::size_t admin_containers_max = 32; // objects and lists of one command
+inline constexpr std::size_t link_send_bytes_max = 160U << 20U;   // waiting for a slow peer
+inline constexpr std::size_t admin_send_bytes_max = 8U << 20U;    // likewise, for a shell
+inline constexpr std::size_t link_receive_bytes_max = 16U << 20U; // or one frame, whichever is more
+inline constexpr std::size_t connections_max = 256;
+inline constexpr std::size_t connections_pending_max = 32; // incoming, not yet admitted
+// Incoming ones of one address that is not a loopback address: pending and admitted together, and
+// pending alone, so that one address cannot keep the others out.
+inline constexpr std::size_t connections_per_address_max = 64;
+inline constexpr std::size_t connections_pending_per_address_max = 16;
+inline constexpr std::size_t connections_per_node_max = 32; // incoming, admitted, of one key
+inline constexpr std::chrono::milliseconds admission_deadline{5'000}; // from accept to admission
+inline constexpr std::chrono::milliseconds half_message_deadline{10'000};
+inline constexpr std::chrono::milliseconds connect_deadline{3'000};
+inline constexpr std::chrono::milliseconds close_wait{1'000};   // to send what is queued, to part
+inline constexpr std::chrono::milliseconds accept_back_off{50}; // when descriptors have run out
+inline constexpr std::size_t link_bytes_per_second_min = 256U << 10U; // of a large message
+inline constexpr std::size_t message_overhead_bytes = 256; // counted beside each one's own bytes
+inline constexpr std::size_t error_text_bytes_max = 512;
+inline constexpr std::size_t address_bytes_max = 256;
+inline constexpr std::size_t cluster_name_bytes_max = 64;
+inline constexpr std::size_t admissions_max = 4096; // keys admitted by token, ever
+
+// Membership
+inline constexpr std::size_t members_max = 64;
+inline constexpr std::size_t advert_segments_max = 64;
+inline constexpr std::size_t advert_rtts_max = members_max;
+inline constexpr std::size_t gossip_nodes_max = members_max;   // lines of a summary
+inline constexpr std::size_t gossip_updates_max = members_max; // in one message
+inline constexpr std::size_t gossip_news_max = 8;              // told in passing, per message
+inline constexpr std::size_t gossip_fanout = 2;          // messages of news per probe interval
+inline constexpr std::size_t probes_per_tick_max = 8;    // begun at once
+inline constexpr std::size_t contacts_per_tick_max = 16; // members without a link looked for
+inline constexpr std::size_t relayed_probes_max = 256;   // remembered for others
+inline constexpr std::uint32_t gossip_allowance = 512;   // messages and signatures a peer may burst
+inline constexpr std::uint32_t gossip_refill = 16;       // of these per probe interval
+inline constexpr std::uint32_t advert_allowance = 16;    // adverts of one node in a burst, then one
+                                                         // per probe interval
+inline constexpr std::uint32_t accusation_allowance = members_max;  // likewise, of one accuser
+inline constexpr std::chrono::milliseconds contact_wait_max{5'000}; // between tries to reach one
+
+// Identity
+inline constexpr std::size_t key_file_bytes_max = 256;
+inline constexpr std::chrono::hours token_lifetime_max{24 * 365};
+
+// Work units
+inline constexpr std::uint32_t unit_batch_max = 4'096;   // units of a batch: one worker's handler
+inline constexpr std::uint32_t unit_batches_max = 1'024; // of all clients of a pool, unfinished
+inline constexpr std::uint32_t unit_workers_max = 256;
+inline constexpr std::uint32_t unit_worker_credit = 2; // batches a worker has: one runs, one waits
+inline constexpr std::uint32_t unit_attempts_max = 3;  // crashes until a unit counts as failed
+inline constexpr std::uint32_t unit_restarts_max = 200'000; // of a pool's workers within ...
+inline constexpr std::chrono::seconds unit_restart_window{1};
 
 // Planning
 inline constexpr std::uint32_t plan_nodes_max = 16;             // a set of nodes is a 16-bit mask
 inline constexpr std::uint64_t plan_states_max = 800'000;       // stages tried per plan
 inline constexpr std::uint64_t node_memory_mib_max = 1U << 24U; // 16 TiB
 inline constexpr std::size_t node_name_bytes_max = 64;
+inline constexpr double speed_measure_seconds = 0.25;           // aimed at for measuring a segment
+inline constexpr std::uint32_t speed_prefill_positions_min = 8; // less says little
+inline constexpr std::uint64_t repair_states_max = 1'000'000;   // stages tried per repair
+// A session moves for at least this speed-up. Predictions are right within 20 %, and a measured
+// time per token wavers: less might be no gain at all. And a move computes the whole prefix anew.
+inline constexpr double move_speedup_min = 1.3;
 
 // Commands
 inline constexpr std::uint64_t text_file_bytes_max = 256U << 20U;
@@ -60,5 +147,19 @@ inline constexpr std::uint64_t transcript_file_bytes_max = 32U << 20U;
 inline constexpr std::uint32_t drill_kills_max = 1'000;
 inline constexpr std::uint32_t bench_runs_max = 1'000;
 inline constexpr std::uint64_t config_file_bytes_max = 1U << 20U;
+
+// Node configuration
+inline constexpr std::size_t path_bytes_max = 4'095;     // what Linux takes, without the NUL
+inline constexpr std::size_t access_entries_max = 1'024; // keys a node lets in
+inline constexpr std::size_t node_models_max = advert_segments_max;
+inline constexpr std::chrono::milliseconds probe_time_min{10};
+inline constexpr std::chrono::milliseconds probe_time_max{60'000};
+inline constexpr std::chrono::seconds drain_wait_max{3'600};
+
+// Logs of nodes
+inline constexpr std::uint64_t log_file_mib_max = 4'096;
+inline constexpr std::uint32_t log_files_max = 100;
+inline constexpr std::size_t log_line_bytes_max = 4'096; // then the text is cut
+inline constexpr std::chrono::seconds log_retry_wait{5}; // after a file could not be written
 
 } // namespace ovir::limits

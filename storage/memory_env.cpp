@@ -50,6 +50,7 @@ public:
       return fail(errc::io_failed, "{}: cannot be written (Input/output error)", path_);
     }
     owner_.files_[path_] = std::make_shared<const std::string>(std::move(own->second));
+    owner_.private_.erase(path_);
     owner_.staged_.erase(own);
     return {};
   }
@@ -103,6 +104,48 @@ result<std::unique_ptr<staged_file>> memory_env::stage(const std::string& path) 
   return std::unique_ptr<staged_file>{std::make_unique<staged>(*this, path, number)};
 }
 
+result<void> memory_env::make_folder(const std::string& path) {
+  if (files_.contains(path)) {
+    return fail(errc::io_failed, "{}: is not a directory; remove it or choose another place", path);
+  }
+  folders_.insert(path);
+  return {};
+}
+
+result<bool> memory_env::make_secret_file(const std::string& path,
+                                          std::span<const std::byte> bytes) {
+  if (files_.contains(path) || folders_.contains(path)) {
+    return false;
+  }
+  OVIR_ASSIGN(const auto file, stage(path));
+  OVIR_TRY(file->append(bytes));
+  OVIR_TRY(file->commit());
+  make_private(path);
+  return true;
+}
+
+result<std::size_t> memory_env::read_secret_file(const std::string& path,
+                                                 std::span<std::byte> out) {
+  OVIR_ASSIGN(const auto content, find(path));
+  if (!private_.contains(path)) {
+    return fail(errc::io_failed,
+                "{}: others than its owner have access to this secret; run chmod 600 on it, and "
+                "make a new one if somebody may have read it",
+                path);
+  }
+  if (content->size() > out.size()) {
+    return fail(errc::over_limit, "{}: is larger than the {} bytes allowed; name the right file",
+                path, out.size());
+  }
+  std::memcpy(out.data(), content->data(), content->size());
+  return content->size();
+}
+
+std::uint64_t memory_env::unix_seconds() {
+  const auto passed = std::chrono::duration_cast<std::chrono::seconds>(now_.time_since_epoch());
+  return first_unix_seconds + static_cast<std::uint64_t>(passed.count());
+}
+
 void memory_env::random(std::span<std::byte> out) {
   // A fresh stream per call, so that the bytes do not depend on how earlier ones were asked for.
   std::string bytes(out.size(), '\0');
@@ -113,9 +156,13 @@ void memory_env::random(std::span<std::byte> out) {
 
 void memory_env::add_file(const std::string& path, std::string content) {
   files_[path] = std::make_shared<const std::string>(std::move(content));
+  private_.erase(path);
 }
 
-void memory_env::remove_file(const std::string& path) { files_.erase(path); }
+void memory_env::remove_file(const std::string& path) {
+  files_.erase(path);
+  private_.erase(path);
+}
 
 bool memory_env::has_file(const std::string& path) const { return files_.contains(path); }
 

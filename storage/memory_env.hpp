@@ -15,10 +15,13 @@ namespace ovir::storage {
 /// An `env` without a machine: files in memory, a clock that only moves when told, randomness from
 /// a seed, and faults on demand. For tests and simulations; not thread-safe.
 ///
-/// Paths are plain names; "/" has no meaning but that `add_folder` makes a name a directory.
+/// Paths are plain names; "/" has no meaning but that `add_folder` and `make_folder` make a name a
+/// directory.
 /// Mapped and staged files must not outlive it.
 class memory_env final : public env {
 public:
+  static constexpr std::uint64_t first_unix_seconds = 1'700'000'000;
+
   explicit memory_env(std::uint64_t seed = 0);
   ~memory_env() override;
   memory_env(const memory_env&) = delete;
@@ -27,12 +30,22 @@ public:
   [[nodiscard]] result<std::unique_ptr<mapped_file>> map(const std::string& path) override;
   [[nodiscard]] result<std::string> read(const std::string& path, std::uint64_t bytes_max) override;
   [[nodiscard]] result<std::unique_ptr<staged_file>> stage(const std::string& path) override;
+  [[nodiscard]] result<void> make_folder(const std::string& path) override;
+  [[nodiscard]] result<bool> make_secret_file(const std::string& path,
+                                              std::span<const std::byte> bytes) override;
+  [[nodiscard]] result<std::size_t> read_secret_file(const std::string& path,
+                                                     std::span<std::byte> out) override;
   [[nodiscard]] time_point now() override { return now_; }
+  /// Begins at `first_unix_seconds` and moves with `now`.
+  [[nodiscard]] std::uint64_t unix_seconds() override;
   void random(std::span<std::byte> out) override;
 
   void advance(std::chrono::nanoseconds by) { now_ += by; }
 
+  /// As another program would make it: others may read it.
   void add_file(const std::string& path, std::string content);
+  /// Takes the access of others away, as chmod 600 does.
+  void make_private(const std::string& path) { private_.insert(path); }
   void add_folder(const std::string& path) { folders_.insert(path); }
   void remove_file(const std::string& path);
   [[nodiscard]] bool has_file(const std::string& path) const;
@@ -59,6 +72,7 @@ private:
       staged_; ///< by number, as a real disk would keep .part files
   std::set<std::string> folders_;
   std::set<std::string> unreadable_;
+  std::set<std::string> private_; ///< files only their owner has access to
   std::uint64_t disk_bytes_{std::numeric_limits<std::uint64_t>::max()};
   std::uint64_t next_staged_{0};
   std::uint64_t draws_{0};

@@ -1,6 +1,7 @@
 #include "supervision/local_cluster.hpp"
 
 #include "actors/compute_pool.hpp"
+#include "actors/request_check.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "supervision/tree.hpp"
@@ -92,34 +93,6 @@ result<void> check_options(const compute::model& m, const cluster_options& o) {
                                         "negative");
   }
   return {};
-}
-
-result<void> check_request(const compute::model_config& config, const run_request& request) {
-  if (request.prompt.empty()) {
-    return fail(errc::invalid_argument, "the prompt has no tokens; give at least one");
-  }
-  if (request.prompt.size() > config.context) {
-    return fail(errc::over_limit,
-                "the prompt has {} tokens and the model sees {}; shorten the prompt",
-                request.prompt.size(), config.context);
-  }
-  for (const token_id id : request.prompt) {
-    if (id >= config.vocabulary) {
-      return fail(errc::invalid_argument, "token {} of the prompt is outside the vocabulary of {}",
-                  id, config.vocabulary);
-    }
-  }
-  if (request.stop.size() > limits::stop_strings_max) {
-    return fail(errc::over_limit, "{} stop strings; at most {} are allowed", request.stop.size(),
-                limits::stop_strings_max);
-  }
-  for (const std::string& stop : request.stop) {
-    if (stop.empty() || stop.size() > limits::stop_string_bytes_max) {
-      return fail(errc::invalid_argument, "a stop string has 1 to {} bytes, not {}",
-                  limits::stop_string_bytes_max, stop.size());
-    }
-  }
-  return compute::check(request.sampling);
 }
 
 finish_reason reason_of(actors::generation_end end) {
@@ -251,21 +224,27 @@ private:
 result<run_report> cluster::run(const run_request& request,
                                 const std::function<void(std::string_view)>& on_text,
                                 const std::atomic<bool>* cancel) {
-  OVIR_TRY(check_request(config_, request));
-  OVIR_ASSIGN(const caf::actor served_by, scheduler());
   const request_id id{next_request_.fetch_add(1)};
+  actors::generation_request wanted;
+  wanted.id = id;
+  wanted.prompt = request.prompt;
+  wanted.sampling = request.sampling;
+  wanted.max_tokens = request.max_tokens;
+  wanted.stop = request.stop;
+  wanted.kill_shards = request.kill_shards;
+  wanted.kill_seed = request.kill_seed;
+  OVIR_TRY(actors::check(config_, wanted));
+  OVIR_ASSIGN(const caf::actor served_by, scheduler());
   caf::scoped_actor self{system_};
   self->monitor(served_by);
   self->send(served_by,
-             actors::submit_request{{id, request.prompt, request.sampling, request.max_tokens,
-                                     request.stop, request.kill_shards, request.kill_seed},
-                                    caf::actor_cast<caf::actor>(self)});
+             actors::submit_request{std::move(wanted), caf::actor_cast<caf::actor>(self)});
   std::optional<result<actors::generation_report>> outcome;
   bool cancelled = false;
   while (!outcome) {
     self->receive(
         [&](const actors::text_piece& piece) {
-          if (on_text) {
+          if (on_text && !piece.text.empty()) {
             on_text(piece.text);
           }
         },

@@ -85,7 +85,14 @@ void perform(supervisor_pointer self, std::vector<supervisor_effect> first) {
                                      caf::exit_reason::kill);
                    },
                    [&](const timer_effect& e) {
-                     self->delayed_send(self, e.delay, child_timer{e.child, e.generation});
+                     // Without back-off the child is back before its parent's next message; a trip
+                     // through the clock's thread would cost more than many a restart.
+                     if (e.delay.count() > 0) {
+                       self->delayed_send(self, e.delay, child_timer{e.child, e.generation});
+                       return;
+                     }
+                     const auto more = self->state.core->timer(e.child, e.generation);
+                     queue.insert(queue.end(), more.begin(), more.end());
                    },
                    [&](const forget_effect& e) { self->state.children.erase(e.child); },
                    [&](const quit_effect& e) { perform_quit(self, e.exhausted); },
@@ -145,10 +152,12 @@ caf::result<tree_node> describe(supervisor_pointer self) {
   d->promise = self->make_response_promise<tree_node>();
   d->node.name = state.name;
   d->node.state = std::string{to_string(state.core->how())};
+  d->node.strategy = d->node.state;
   d->waiting = 1;
   for (const auto& child : state.core->children()) {
     d->node.children.push_back(
         {child.rules.id, std::string{to_string(child.state)}, child.restarts, {}});
+    d->node.children.back().restart = std::string{to_string(child.rules.restart)};
     const supervisor_state::kept& kept = state.children.at(child.key);
     if (!kept.spec.is_supervisor || !kept.handle) {
       continue;
@@ -160,6 +169,7 @@ caf::result<tree_node> describe(supervisor_pointer self) {
             [d, index](tree_node& below) {
               d->node.children[index].state += ", " + below.state;
               d->node.children[index].children = std::move(below.children);
+              d->node.children[index].strategy = std::move(below.strategy);
               add_answer(d);
             },
             [d, index](const caf::error&) {

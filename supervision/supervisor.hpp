@@ -22,6 +22,8 @@ struct tree_node {
   std::string state;
   std::uint32_t restarts{0};
   std::vector<tree_node> children;
+  std::string restart{};  ///< its kind; empty for the root
+  std::string strategy{}; ///< of a supervisor that answered
 };
 
 /// Asks for the actor at a path such as "requests/scheduler"; answered by its handle, by

@@ -26,6 +26,15 @@ std::string_view to_string(strategy s) noexcept {
   return "unknown";
 }
 
+std::string_view to_string(restart_kind kind) noexcept {
+  switch (kind) {
+  case restart_kind::permanent: return "permanent";
+  case restart_kind::transient: return "transient";
+  case restart_kind::temporary: return "temporary";
+  }
+  return "unknown";
+}
+
 supervisor_core::supervisor_core(strategy s, restart_policy policy)
     : strategy_(s), policy_(std::move(policy)) {}
 

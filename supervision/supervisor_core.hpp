@@ -47,6 +47,7 @@ enum class child_state : std::uint8_t {
 
 [[nodiscard]] std::string_view to_string(child_state state) noexcept;
 [[nodiscard]] std::string_view to_string(strategy s) noexcept;
+[[nodiscard]] std::string_view to_string(restart_kind kind) noexcept;
 
 /// Names a child within its supervisor for the supervisor's life; never reused.
 using child_key = strong_id<struct child_key_tag, std::uint32_t>;

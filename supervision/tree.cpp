@@ -2,6 +2,7 @@
 
 #include "actors/scheduler.hpp"
 #include "actors/shard.hpp"
+#include "actors/shard_directory.hpp"
 #include "messages/caf/errors.hpp"
 
 #include <caf/all.hpp>
@@ -94,9 +95,12 @@ actors::path_shape shape_of(const tree_parts& parts, const cluster_options& opti
 
 supervisor_spec requests_tree(const tree_parts& parts, const cluster_options& options,
                               const caf::actor& directory) {
-  const actors::lead_environment environment{shape_of(parts, options), parts.vocabulary, parts.env,
+  const actors::lead_environment environment{shape_of(parts, options),
+                                             parts.vocabulary,
+                                             parts.env,
                                              parts.executor,
-                                             caf::actor_cast<actors::directory_actor>(directory)};
+                                             caf::actor_cast<actors::path_provider>(directory),
+                                             nullptr};
   // The scheduler starts after the leads' supervisor and, one_for_all, never outlives it; both
   // start functions run on their supervisor's turn, so the slot needs no lock.
   auto leads = std::make_shared<caf::actor>();

@@ -13,8 +13,7 @@ namespace ovir::apps {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> later_commands{"node",   "shell",   "serve",
-                                                         "keygen", "receipt", "ledger"};
+constexpr std::array<std::string_view, 3> later_commands{"serve", "receipt", "ledger"};
 
 } // namespace
 

@@ -35,7 +35,11 @@ void add_perplexity(CLI::App& app, chosen_command& chosen);
 void add_plan(CLI::App& app, chosen_command& chosen);
 void add_bench(CLI::App& app, chosen_command& chosen);
 void add_model(CLI::App& app, chosen_command& chosen);
+void add_node(CLI::App& app, chosen_command& chosen);
+void add_keygen(CLI::App& app, chosen_command& chosen);
+void add_token(CLI::App& app, chosen_command& chosen);
 void add_doctor(CLI::App& app, chosen_command& chosen);
+void add_shell(CLI::App& app, chosen_command& chosen);
 /// Names that later versions answer to: they are refused with a sentence, not with "unknown".
 void add_later_commands(CLI::App& app, chosen_command& chosen);
 void add_later_command(CLI::App& parent, const std::string& name, chosen_command& chosen);
@@ -43,6 +47,8 @@ void add_later_command(CLI::App& parent, const std::string& name, chosen_command
 /// `model inspect`, `model synth`.
 void add_model_inspect(CLI::App& model, chosen_command& chosen);
 void add_model_synth(CLI::App& model, chosen_command& chosen);
+/// `token show`.
+void add_token_show(CLI::App& token, chosen_command& chosen);
 
 /// Options that several commands share.
 struct compute_options {

@@ -76,7 +76,11 @@ int run_main(int argc, char** argv) {
   add_bench(app, chosen);
   add_plan(app, chosen);
   add_model(app, chosen);
+  add_node(app, chosen);
+  add_keygen(app, chosen);
+  add_token(app, chosen);
   add_doctor(app, chosen);
+  add_shell(app, chosen);
   add_later_commands(app, chosen);
   try {
     app.parse(argc, argv);

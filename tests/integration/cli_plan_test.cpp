@@ -62,6 +62,10 @@ TEST(cli_plan, names_line_and_column_of_a_mistake) {
       {"lead = \"z\"\n" + good, "cluster.toml:1:8: 'lead' names z, but no [[node]] has this name"},
       {good + "[[link]]\nbetween = [\"a\", \"a\"]\n", "cluster.toml:8:11: 'between' must name two"},
       {good + "[[link]]\nbetween = 3\n", "cluster.toml:8:11: 'between' must be the names"},
+      {good + "layers = 3\n", "cluster.toml:7:10: 'layers' must be a printable range"},
+      {good + "layers = \"7-3\"\n", "cluster.toml:7:10: 'layers' must name a first layer"},
+      {good + "layers = \"0-\"\n",
+       "cluster.toml:7:10: 'layers' must be the first and the last layer"},
       {"node = 3\n", "cluster.toml:1:8: 'node' must be tables"},
       {"[[node]]\nname = \"a\"\n", "cluster.toml:1:1: the key 'memory_mib' is missing"},
       {"[[node]\n", "cluster.toml:1:"},
@@ -75,6 +79,20 @@ TEST(cli_plan, names_line_and_column_of_a_mistake) {
     EXPECT_TRUE(is_one_line(child.err)) << child.err;
     EXPECT_EQ(child.out, "");
   }
+}
+
+TEST(cli_plan, cuts_within_the_layers_that_the_machines_have) {
+  const child_result child = plan(
+      node("a", 512) + "layers = \"1-3\"\n" + node("b", 512) + "layers = \"0-1\"\n", {"--json"});
+  ASSERT_EQ(child.exit_code, 0) << child.err;
+  const json document = document_of(child);
+  EXPECT_EQ(document["stages"][0]["node"], "b");
+  EXPECT_EQ(document["stages"][0]["last_layer"], 1);
+  EXPECT_EQ(document["stages"][1]["node"], "a");
+  EXPECT_EQ(document["stages"][1]["first_layer"], 2);
+  const child_result missing = plan(node("a", 512) + "layers = \"1\"\n");
+  EXPECT_EQ(missing.exit_code, 4);
+  EXPECT_THAT(missing.err, HasSubstr("layer 0 is held by no node that is there"));
 }
 
 TEST(cli_plan, says_how_much_memory_is_missing) {

@@ -25,6 +25,16 @@ public:
   result<std::unique_ptr<storage::staged_file>> stage(const std::string& path) override {
     return fail(errc::io_failed, "{}: no files here", path);
   }
+  result<void> make_folder(const std::string& path) override {
+    return fail(errc::io_failed, "{}: no files here", path);
+  }
+  result<bool> make_secret_file(const std::string& path, std::span<const std::byte>) override {
+    return fail(errc::io_failed, "{}: no files here", path);
+  }
+  result<std::size_t> read_secret_file(const std::string& path, std::span<std::byte>) override {
+    return fail(errc::not_found, "{}: no files here", path);
+  }
+  std::uint64_t unix_seconds() override { return 0; }
   time_point now() override { return std::chrono::steady_clock::now(); }
   void random(std::span<std::byte>) override {}
 };

@@ -73,11 +73,12 @@ TEST(readme, says_commands_that_work) {
   }
 }
 
-TEST(readme, runs_a_story_whose_transcript_does_not_depend_on_the_cut) {
+TEST(readme, runs_a_story_that_survives_a_node) {
   const outcome seen = run_in_source_tree("scripts/run");
   EXPECT_EQ(seen.exit_code, 0) << seen.output;
   EXPECT_NE(seen.output.find("Once upon a time"), std::string::npos) << seen.output;
-  EXPECT_NE(seen.output.find("The transcript is the same however the model was cut."),
+  EXPECT_NE(seen.output.find("*** kill -9 "), std::string::npos) << seen.output;
+  EXPECT_NE(seen.output.find("The text and the transcript are the same, byte for byte."),
             std::string::npos)
       << seen.output;
 }
@@ -111,7 +112,8 @@ TEST(front_door, refuses_what_it_does_not_know) {
   for (const char* command :
        {"scripts/setup boots", "scripts/build boots", "scripts/run --boots", "scripts/test boots",
         "scripts/format boots", "scripts/fuzz boots 1", "scripts/fuzz all soon",
-        "scripts/check boots", "scripts/exactness boots"}) {
+        "scripts/check boots", "scripts/exactness boots", "scripts/cluster boots",
+        "scripts/cluster kill", "scripts/soak soon"}) {
     EXPECT_EQ(run_in_source_tree(command).exit_code, 2) << command;
   }
 }

@@ -18,6 +18,15 @@ result<std::string> counting_env::read(const std::string& path, std::uint64_t) {
 result<std::unique_ptr<storage::staged_file>> counting_env::stage(const std::string& path) {
   return fail(errc::io_failed, "{}: there are no files here", path);
 }
+result<void> counting_env::make_folder(const std::string& path) {
+  return fail(errc::io_failed, "{}: there are no files here", path);
+}
+result<bool> counting_env::make_secret_file(const std::string& path, std::span<const std::byte>) {
+  return fail(errc::io_failed, "{}: there are no files here", path);
+}
+result<std::size_t> counting_env::read_secret_file(const std::string& path, std::span<std::byte>) {
+  return fail(errc::not_found, "{}: there are no files here", path);
+}
 void counting_env::random(std::span<std::byte> out) {
   std::fill(out.begin(), out.end(), std::byte{});
 }
@@ -95,9 +104,15 @@ void simulated_node::submit(const supervision::run_request& request) {
         [a](const actors::generation_done& done) { a->outcome = done.outcome; },
     };
   }));
-  const actors::submit_request command{{id, request.prompt, request.sampling, request.max_tokens,
-                                        request.stop, request.kill_shards, request.kill_seed},
-                                       requesters_.back()};
+  actors::generation_request wanted;
+  wanted.id = id;
+  wanted.prompt = request.prompt;
+  wanted.sampling = request.sampling;
+  wanted.max_tokens = request.max_tokens;
+  wanted.stop = request.stop;
+  wanted.kill_shards = request.kill_shards;
+  wanted.kill_seed = request.kill_seed;
+  const actors::submit_request command{std::move(wanted), requesters_.back()};
   system_.spawn([this, command, a](caf::event_based_actor* self) {
     self->request(root_, 5s, supervision::find_child{std::string{supervision::scheduler_path}})
         .then([self, command](caf::actor& scheduler) { self->send(scheduler, command); },

@@ -22,6 +22,10 @@ public:
   result<std::unique_ptr<storage::mapped_file>> map(const std::string& path) override;
   result<std::string> read(const std::string& path, std::uint64_t bytes_max) override;
   result<std::unique_ptr<storage::staged_file>> stage(const std::string& path) override;
+  result<void> make_folder(const std::string& path) override;
+  result<bool> make_secret_file(const std::string& path, std::span<const std::byte>) override;
+  result<std::size_t> read_secret_file(const std::string& path, std::span<std::byte>) override;
+  std::uint64_t unix_seconds() override { return 0; }
   time_point now() override { return now_ += std::chrono::microseconds{1}; }
   void random(std::span<std::byte> out) override;
 

@@ -1,6 +1,7 @@
 #include "tests/support/child_process.hpp"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,6 +53,9 @@ void close_end(int& fd) {
     const struct rlimit limit { *options.memory_bytes_max, *options.memory_bytes_max };
     ::setrlimit(RLIMIT_AS, &limit);
   }
+  if (options.dies_with_thread) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  }
   ::execve(arguments.front(), arguments.data(), environment.data());
   ::_exit(127);
 }
@@ -94,6 +98,7 @@ struct child_process::parts {
   bool out_closed{false};
   bool stop_reading{false};
   bool reaped{false};
+  int status{0}; ///< once reaped
 
   void join() {
     for (std::thread* reader : {&out_reader, &err_reader}) {
@@ -167,7 +172,21 @@ child_process::~child_process() {
   parts_->join();
 }
 
-void child_process::send_signal(int number) const { ::kill(parts_->id, number); }
+// A process that was reaped has given up its id, which may be another's by now.
+void child_process::send_signal(int number) const {
+  if (!parts_->reaped) {
+    ::kill(parts_->id, number);
+  }
+}
+
+pid_t child_process::id() const { return parts_->id; }
+
+bool child_process::running() {
+  if (!parts_->reaped && ::waitpid(parts_->id, &parts_->status, WNOHANG) == parts_->id) {
+    parts_->reaped = true;
+  }
+  return !parts_->reaped;
+}
 
 void child_process::stop_reading() {
   std::unique_lock guard{parts_->lock};
@@ -185,9 +204,8 @@ std::string child_process::wait_for_output(std::size_t bytes) {
 }
 
 child_result child_process::wait() {
-  int status = 0;
   // The end of a child cannot be waited for with a deadline in a portable way, hence this loop.
-  while (::waitpid(parts_->id, &status, WNOHANG) == 0) {
+  while (running()) {
     if (clock::now() > parts_->deadline) {
       const std::lock_guard guard{parts_->lock};
       throw std::runtime_error("a program did not end in time; it said: " + parts_->out +
@@ -197,9 +215,9 @@ child_result child_process::wait() {
     std::unique_lock guard{parts_->lock};
     parts_->changed.wait_for(guard, std::chrono::milliseconds{2});
   }
-  parts_->reaped = true;
   parts_->join();
   child_result result;
+  const int status = parts_->status;
   if (WIFEXITED(status)) {
     result.exit_code = WEXITSTATUS(status);
   } else {

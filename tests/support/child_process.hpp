@@ -28,6 +28,7 @@ struct child_options {
   std::optional<std::uint64_t> file_bytes_max;    ///< RLIMIT_FSIZE: a disk that is nearly full
   std::optional<std::uint64_t> memory_bytes_max;  ///< RLIMIT_AS; sanitizers need far more
   std::chrono::seconds deadline{120};             ///< killed afterwards
+  bool dies_with_thread{false}; ///< the system kills it when the thread that started it ends
 };
 
 /// A program running beside the test. Its output is collected by threads, so it never waits for us.
@@ -41,6 +42,9 @@ public:
   child_process& operator=(const child_process&) = delete;
 
   void send_signal(int number) const;
+  [[nodiscard]] pid_t id() const;
+  /// False once it has ended, whoever ended it.
+  [[nodiscard]] bool running();
   /// Closes our end of its standard output, as `head` does.
   void stop_reading();
   /// Waits until its standard output holds `bytes` bytes, it ends, or the deadline passes; returns

@@ -26,6 +26,8 @@ constexpr std::array libraries{
     library{"OpenBLAS", "cblas.h"},
     library{"LMDB", "lmdb.h"},
     library{"libsodium", "sodium"},
+    library{"OpenSSL", "openssl/"},
+    library{"Boost.Asio", "boost/"},
     library{"CLI11", "CLI/"},
     library{"toml++", "toml++/"},
     library{"nlohmann_json", "nlohmann/"},
@@ -37,12 +39,15 @@ constexpr std::array libraries{
     library{"intrinsics", "xmmintrin.h"},
     library{"intrinsics", "pmmintrin.h"},
     library{"intrinsics", "cpuid.h"},
+    library{"libedit", "histedit.h"},
+    library{"POSIX", "poll.h"},
     library{"POSIX", "unistd.h"},
     library{"POSIX", "fcntl.h"},
     library{"POSIX", "signal.h"},
     library{"POSIX", "pthread.h"},
     library{"POSIX", "sched.h"},
     library{"POSIX", "sys/"},
+    library{"POSIX", "netinet/"},
 };
 
 std::string trimmed(std::string_view text) {

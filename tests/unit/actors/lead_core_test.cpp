@@ -29,12 +29,27 @@ class lead {
 public:
   explicit lead(std::uint32_t stages, std::uint32_t max_tokens = 3, std::size_t prompt = 4,
                 std::vector<std::string> stop = {})
-      : core{request(max_tokens, prompt, std::move(stop)), {stages, 2, 0, 100}, vocabulary} {}
+      : core{request(max_tokens, prompt, std::move(stop)), {stages, 2, 0, 100}, vocabulary},
+        up_(stages), fresh_(stages) {}
 
-  std::string up(std::uint32_t s) { return words(core.on_stage_up(stage_index{s})); }
-  std::string down(std::uint32_t s) { return words(core.on_stage_down(stage_index{s})); }
+  /// A stage came up; once all are there, there is a path.
+  std::string up(std::uint32_t s) {
+    up_[s] = true;
+    fresh_[s] = true;
+    if (std::find(up_.begin(), up_.end(), false) != up_.end()) {
+      return {};
+    }
+    std::vector<bool> kept(fresh_.size());
+    std::transform(fresh_.begin(), fresh_.end(), kept.begin(), [](bool fresh) { return !fresh; });
+    fresh_.assign(fresh_.size(), false);
+    return words(core.on_path(kept));
+  }
+  std::string down(std::uint32_t s) {
+    up_[s] = false;
+    return words(core.on_stage_down(stage_index{s}));
+  }
   std::string opened(std::uint32_t s, position length) {
-    return words(core.on_opened({stage_index{s}, core.current_epoch(), length}));
+    return words(core.on_opened({stage_index{s}, core.current_epoch(), length, {}}));
   }
   std::string step(std::uint32_t s, position length) {
     return words(core.on_step({stage_index{s}, core.current_epoch(), length, 0, {}}));
@@ -49,8 +64,9 @@ public:
   static std::string words(const lead_core::effects& effects) {
     std::string out;
     for (const auto& effect : effects) {
-      out += out.empty() ? "" : " ";
-      out += std::visit([](const auto& e) { return word(e); }, effect);
+      const std::string next = std::visit([](const auto& e) { return word(e); }, effect);
+      out += out.empty() || next.empty() ? "" : " ";
+      out += next;
     }
     return out;
   }
@@ -58,6 +74,8 @@ public:
   lead_core core;
 
 private:
+  std::vector<bool> up_;
+  std::vector<bool> fresh_;
   static generation_request request(std::uint32_t max_tokens, std::size_t prompt,
                                     std::vector<std::string> stop) {
     generation_request r;
@@ -81,6 +99,7 @@ private:
     return fmt::format("finish:{}", e.stage.value);
   }
   static std::string word(const draw_effect& e) { return fmt::format("draw:{}", e.at); }
+  static std::string word(const drawn_effect& e) { return e.text.empty() ? "" : "text:" + e.text; }
   static std::string word(const text_effect& e) { return "text:" + e.text; }
   static std::string word(const kill_effect& e) { return fmt::format("kill:{}", e.stage.value); }
   static std::string word(const end_effect&) { return "end"; }

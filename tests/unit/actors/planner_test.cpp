@@ -127,9 +127,57 @@ TEST(planner, names_the_shortfall) {
   EXPECT_THAT(two.error().message, HasSubstr("; 5 MiB more on each node would do"));
 }
 
+TEST(planner, keeps_a_stage_within_what_its_node_holds) {
+  plan_request r = eight_layers({machine("slow", 200, 1e8), machine("fast", 200, 1e9)});
+  r.nodes[0].holds = layer_range{0, 6};
+  r.nodes[1].holds = layer_range{2, 8};
+  const auto made = make_plan(r);
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_EQ(made->stages.size(), 2U);
+  EXPECT_EQ(made->stages[0].layers, (layer_range{0, 2})) << "as little as possible on the slow one";
+  EXPECT_EQ(made->stages[1].layers, (layer_range{2, 8}));
+  EXPECT_THAT(made->why, HasSubstr("no machine has all layers of the model"));
+  EXPECT_FALSE(made->alone);
+}
+
+TEST(planner, names_the_first_layers_nobody_holds) {
+  plan_request r = eight_layers({machine("a", 2, 1e9), machine("b", 200, 1e9)});
+  r.nodes[0].holds = layer_range{0, 4};
+  r.nodes[1].holds = layer_range{6, 8};
+  auto made = make_plan(r);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, errc::segment_missing);
+  EXPECT_EQ(made.error().message, "layers 4 to 5 are held by no node that is there");
+  r.nodes[0].holds = layer_range{1, 6};
+  made = make_plan(r);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().message, "layer 0 is held by no node that is there");
+  r.nodes[0].holds = layer_range{0, 6};
+  made = make_plan(r);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, errc::over_limit) << "the layers are there, the memory is not";
+}
+
+TEST(planner, counts_only_kv_and_buffers_where_the_weights_are_in_memory) {
+  plan_request r = eight_layers({machine("a", 8, 1e9)});
+  r.nodes[0].holds = layer_range{0, 8};
+  EXPECT_FALSE(make_plan(r)) << "the weights come on top";
+  r.nodes[0].loaded = true;
+  const auto made = make_plan(r);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->stages[0].kv, 8 * mib);
+  EXPECT_EQ(made->stages[0].weights, 90 * mib);
+  --r.nodes[0].memory;
+  const auto refused = make_plan(r);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, errc::over_limit);
+  EXPECT_THAT(refused.error().message, HasSubstr("need 8 MiB beside the weights"));
+  EXPECT_THAT(refused.error().message, HasSubstr("; 1 MiB more on each node would do"));
+}
+
 TEST(planner, refuses_numbers_outside_their_range) {
   const plan_request good = eight_layers({machine("a", 200, 1e9), machine("b", 200, 1e9)});
-  std::vector<plan_request> bad(9, good);
+  std::vector<plan_request> bad(12, good);
   bad[0].nodes.clear();
   bad[1].nodes.assign(limits::plan_nodes_max + 1, good.nodes[0]);
   bad[2].nodes[1].decode_bytes_per_second = 0;
@@ -139,6 +187,9 @@ TEST(planner, refuses_numbers_outside_their_range) {
   bad[6].context = 0;
   bad[7].shape.layer_weights.clear();
   bad[8].lead = 2;
+  bad[9].nodes[1].holds = layer_range{3, 3};
+  bad[10].nodes[1].holds = layer_range{3, 9};
+  bad[11].nodes[1].loaded = true;
   for (std::size_t i = 0; i < bad.size(); ++i) {
     const auto made = make_plan(bad[i]);
     ASSERT_FALSE(made) << i;

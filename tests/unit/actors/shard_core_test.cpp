@@ -56,7 +56,7 @@ public:
     EXPECT_TRUE(core.accept(frame));
     return work();
   }
-  void open(std::uint32_t e = 1) { ASSERT_TRUE(core.open(request, epoch{e}, 64)); }
+  void open(std::uint32_t e = 1) { ASSERT_TRUE(core.open(request, epoch{e}, 64, 64)); }
 
 private:
   compute::serial_runner runner_;
@@ -146,7 +146,7 @@ TEST(shard_core, a_new_epoch_voids_what_waits_and_rejects_the_one_before) {
   EXPECT_EQ(s.core.find(request)->length, 0U);
   (void)s.send(tokens(0, 2, 2));
   EXPECT_EQ(s.core.find(request)->length, 2U);
-  EXPECT_FALSE(s.core.open(request, epoch{1}, 64));
+  EXPECT_FALSE(s.core.open(request, epoch{1}, 64, 64));
 }
 
 TEST(shard_core, refuses_more_frames_than_the_credit_allows) {
@@ -163,23 +163,23 @@ TEST(shard_core, refuses_frames_of_another_kind_and_requests_beyond_its_memory) 
   later.open();
   EXPECT_EQ(later.core.accept(tokens(0, 1)).error().code, errc::malformed);
   stage small{{0, 2}, 100};
-  EXPECT_EQ(small.core.open(request, epoch{1}, 64).error().code, errc::over_limit);
+  EXPECT_EQ(small.core.open(request, epoch{1}, 64, 64).error().code, errc::over_limit);
 }
 
 TEST(shard_core, holds_at_most_as_many_requests_as_may_be_active) {
   stage s{{0, 2}};
-  for (std::uint64_t i = 0; i < limits::requests_active_max; ++i) {
-    ASSERT_TRUE(s.core.open(request_id{i}, epoch{1}, 4));
+  for (std::uint64_t i = 0; i < limits::sessions_max; ++i) {
+    ASSERT_TRUE(s.core.open(request_id{i}, epoch{1}, 4, 4));
   }
-  EXPECT_EQ(s.core.open(request_id{1'000}, epoch{1}, 4).error().code, errc::busy);
+  EXPECT_EQ(s.core.open(request_id{10'000}, epoch{1}, 4, 4).error().code, errc::busy);
   s.core.close(request_id{3});
-  EXPECT_TRUE(s.core.open(request_id{1'000}, epoch{1}, 4));
+  EXPECT_TRUE(s.core.open(request_id{10'000}, epoch{1}, 4, 4));
 }
 
 TEST(shard_core, requests_take_turns) {
   stage s{{0, 2}};
-  ASSERT_TRUE(s.core.open(request_id{1}, epoch{1}, 8));
-  ASSERT_TRUE(s.core.open(request_id{2}, epoch{1}, 8));
+  ASSERT_TRUE(s.core.open(request_id{1}, epoch{1}, 8, 8));
+  ASSERT_TRUE(s.core.open(request_id{2}, epoch{1}, 8, 8));
   for (position p = 0; p < 2; ++p) {
     for (const std::uint64_t id : {1U, 2U}) {
       const token_id token = 5;
@@ -207,14 +207,14 @@ TEST(shard_core, counts_a_unit_when_its_window_closes) {
 TEST(shard_core, refuses_a_request_whose_kept_boundaries_exceed_the_memory_allowed) {
   constexpr std::size_t kv_bytes = 64 * 64; // positions times K and V of one layer
   stage s{{0, 1}, kv_bytes};
-  const auto refused = s.core.open(request, epoch{1}, 64);
+  const auto refused = s.core.open(request, epoch{1}, 64, 64);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, errc::over_limit);
   EXPECT_NE(refused.error().message.find("boundaries"), std::string::npos);
   EXPECT_EQ(s.core.find(request), nullptr);
-  EXPECT_TRUE(s.core.open(request, epoch{1}, 32));
+  EXPECT_TRUE(s.core.open(request, epoch{1}, 32, 32));
   stage last{{3, 4}, kv_bytes}; // keeps none
-  EXPECT_TRUE(last.core.open(request, epoch{1}, 64));
+  EXPECT_TRUE(last.core.open(request, epoch{1}, 64, 64));
 }
 
 } // namespace

@@ -200,6 +200,96 @@ TEST_F(env_posix, explains_a_mapped_file_that_shrinks) {
       ::testing::ExitedWithCode(4), "became shorter");
 }
 
+class env_posix_secrets : public env_posix {
+protected:
+  [[nodiscard]] ::mode_t mode(const std::string& name) const {
+    struct stat status {};
+    EXPECT_EQ(::stat(at(name).c_str(), &status), 0) << name;
+    return status.st_mode & 07777U;
+  }
+  [[nodiscard]] result<std::string> read(const std::string& name, std::size_t room) {
+    std::string text(room, '\0');
+    OVIR_ASSIGN(const std::size_t size,
+                env_->read_secret_file(at(name), std::as_writable_bytes(std::span{text})));
+    text.resize(size);
+    return text;
+  }
+};
+
+TEST_F(env_posix_secrets, are_for_their_owner_alone_whatever_the_mask) {
+  for (const ::mode_t mask : {::mode_t{0}, ::mode_t{022}, ::mode_t{0377}}) {
+    const std::string name = fmt::format("secret{:o}", mask);
+    const ::mode_t before = ::umask(mask);
+    const auto made = env_->make_secret_file(at(name), bytes("hidden"));
+    ::umask(before);
+    ASSERT_TRUE(made) << made.error().message;
+    EXPECT_TRUE(*made);
+    EXPECT_EQ(mode(name), 0600U);
+    EXPECT_EQ(read(name, 6).value(), "hidden");
+  }
+}
+
+TEST_F(env_posix_secrets, come_with_private_folders) {
+  const ::mode_t before = ::umask(0);
+  const auto made = env_->make_secret_file(at("a/b/secret"), bytes("x"));
+  ::umask(before);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(mode("a"), 0700U);
+  EXPECT_EQ(mode("a/b"), 0700U);
+  EXPECT_EQ(mode("a/b/secret"), 0600U);
+  EXPECT_TRUE(env_->make_folder(at("a/b")));
+  given("file", "x");
+  const auto blocked = env_->make_secret_file(at("file/secret"), bytes("x"));
+  ASSERT_FALSE(blocked);
+  EXPECT_EQ(blocked.error().code, errc::io_failed);
+  EXPECT_THAT(blocked.error().message, HasSubstr("is not a directory"));
+}
+
+TEST_F(env_posix_secrets, never_replace_what_has_their_name) {
+  given("file", "old");
+  std::filesystem::create_directory(at("folder"));
+  std::filesystem::create_symlink(at("nowhere"), at("link"));
+  for (const char* name : {"file", "folder", "link"}) {
+    const auto made = env_->make_secret_file(at(name), bytes("new"));
+    ASSERT_TRUE(made) << made.error().message;
+    EXPECT_FALSE(*made) << name;
+  }
+  EXPECT_EQ(content("file"), "old");
+  EXPECT_EQ(files(), 3U) << "nothing is left beside them";
+}
+
+TEST_F(env_posix_secrets, are_refused_when_others_have_access) {
+  given("secret", "hidden");
+  for (const ::mode_t bits : {0640U, 0604U, 0620U, 0601U, 0644U}) {
+    ASSERT_EQ(::chmod(at("secret").c_str(), bits), 0);
+    const auto text = read("secret", 10);
+    ASSERT_FALSE(text);
+    EXPECT_EQ(text.error().code, errc::io_failed);
+    EXPECT_THAT(text.error().message, HasSubstr(fmt::format("(mode {:04o}); run chmod 600", bits)));
+  }
+  for (const ::mode_t bits : {0600U, 0400U, 0700U}) {
+    ASSERT_EQ(::chmod(at("secret").c_str(), bits), 0);
+    EXPECT_EQ(read("secret", 10).value(), "hidden");
+  }
+}
+
+TEST_F(env_posix_secrets, are_read_whole_or_not_at_all) {
+  ASSERT_TRUE(env_->make_secret_file(at("secret"), bytes("hidden")));
+  EXPECT_EQ(read("secret", 6).value(), "hidden");
+  EXPECT_EQ(read("secret", 5).error().code, errc::over_limit);
+  EXPECT_EQ(read("secret", 0).error().code, errc::over_limit);
+  EXPECT_EQ(read("nothing", 5).error().code, errc::not_found);
+  EXPECT_EQ(read("", 5).error().code, errc::invalid_argument) << "a directory";
+  ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
+  EXPECT_THAT(read("pipe", 5).error().message, HasSubstr("not a regular file"));
+}
+
+TEST_F(env_posix, knows_the_date) {
+  // Between this line's writing and the year 2100.
+  EXPECT_GT(env_->unix_seconds(), 1'750'000'000U);
+  EXPECT_LT(env_->unix_seconds(), 4'102'444'800U);
+}
+
 TEST_F(env_posix, draws_different_random_bytes_each_time) {
   std::array<std::byte, 32> a{};
   std::array<std::byte, 32> b{};

@@ -32,6 +32,32 @@ TEST(memory_env, maps_and_reads_what_was_committed) {
   EXPECT_EQ(env.read("a", 100).error().code, errc::not_found);
 }
 
+TEST(memory_env, keeps_secrets_as_a_disk_would) {
+  memory_env env;
+  EXPECT_TRUE(env.make_secret_file("a", bytes("one")).value());
+  EXPECT_FALSE(env.make_secret_file("a", bytes("two")).value());
+  std::array<std::byte, 3> out{};
+  EXPECT_EQ(env.read_secret_file("a", out).value(), 3U);
+  EXPECT_EQ(out[0], std::byte{'o'});
+  EXPECT_EQ(env.read_secret_file("a", std::span{out}.first(2)).error().code, errc::over_limit);
+  env.add_file("open", "x");
+  EXPECT_THAT(env.read_secret_file("open", out).error().message, HasSubstr("chmod 600"));
+  EXPECT_TRUE(env.make_folder("folder"));
+  EXPECT_FALSE(env.make_secret_file("folder", bytes("x")).value());
+  EXPECT_EQ(env.read_secret_file("folder", out).error().code, errc::invalid_argument);
+  EXPECT_EQ(env.make_folder("a").error().code, errc::io_failed);
+  env.set_sync_fails(true);
+  EXPECT_EQ(env.make_secret_file("b", bytes("x")).error().code, errc::io_failed);
+  EXPECT_FALSE(env.has_file("b"));
+}
+
+TEST(memory_env, has_a_date_that_moves_with_its_clock) {
+  memory_env env;
+  EXPECT_EQ(env.unix_seconds(), memory_env::first_unix_seconds);
+  env.advance(90s);
+  EXPECT_EQ(env.unix_seconds(), memory_env::first_unix_seconds + 90);
+}
+
 TEST(memory_env, refuses_the_append_that_fills_the_disk) {
   memory_env env;
   env.add_file("old", "12345");

@@ -1,0 +1,242 @@
+#include "actors/access_list.hpp"
+
+#include "messages/limits.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+
+namespace ovir::actors {
+
+namespace {
+
+constexpr std::string_view head = "ovir-admissions-v1";
+/// Of one that was kicked and never showed a token. A token with this nonce does not count.
+constexpr std::array<std::uint8_t, 16> no_nonce{};
+
+std::string hex(std::span<const std::uint8_t> bytes) {
+  std::string text;
+  for (const std::uint8_t byte : bytes) {
+    text += fmt::format("{:02x}", byte);
+  }
+  return text;
+}
+
+bool read_nonce(const std::string& text, std::array<std::uint8_t, 16>& out) {
+  // As the first half of a key's text, whose reader is strict.
+  const auto padded = node_id_from_hex(text + std::string(32, '0'));
+  if (!padded || text.size() != 32) {
+    return false;
+  }
+  std::copy_n(padded->key.begin(), out.size(), out.begin());
+  return true;
+}
+
+result<role_set> wanted_within(const peer_hello& hello, role_set may) {
+  if (hello.roles.empty()) {
+    return fail(errc::invalid_argument, "{} asks for no role; give it one", short_name(hello.node));
+  }
+  if (hello.kind == channel::admin) { // a shell asks for all there is, and gets what it may
+    const bool operates = may.has(role::operate);
+    role_set granted;
+    if (hello.roles.has(role::operate) && operates) {
+      granted.add(role::operate);
+    }
+    if (hello.roles.has(role::reader) && (operates || may.has(role::reader))) {
+      granted.add(role::reader);
+    }
+    if (!granted.empty()) {
+      return granted;
+    }
+  }
+  if (!hello.roles.within(may)) {
+    return fail(errc::invalid_argument,
+                "{} wants to be {} and may be {}; change its roles or what it is allowed here",
+                short_name(hello.node), to_string(hello.roles), to_string(may));
+  }
+  return hello.roles;
+}
+
+} // namespace
+
+result<std::unique_ptr<access_list>> access_list::load(storage::env& env, settings how) {
+  std::unique_ptr<access_list> list{new access_list{env, std::move(how)}};
+  if (list->settings_.path.empty()) {
+    return list;
+  }
+  const auto text = env.read(list->settings_.path, limits::config_file_bytes_max);
+  if (!text && text.error().code == errc::not_found) {
+    return list;
+  }
+  if (!text) {
+    return text.error();
+  }
+  std::istringstream lines{*text};
+  std::string line;
+  std::getline(lines, line);
+  bool good = line == head;
+  while (good && std::getline(lines, line)) {
+    std::istringstream words{line};
+    std::string key;
+    std::string nonce;
+    std::string state;
+    std::string rest;
+    role_set roles;
+    std::array<std::uint8_t, 16> used{};
+    words >> key >> roles.bits >> nonce >> state;
+    const auto node = node_id_from_hex(key);
+    good = node && !words.fail() && !(words >> rest) && read_nonce(nonce, used) &&
+           (state == "admitted" || state == "kicked");
+    if (good) { // a line for each token of a node, the latest last
+      admission& entry = list->admitted_[*node];
+      entry.roles = roles;
+      entry.kicked = state == "kicked";
+      if (used != no_nonce) {
+        entry.used.push_back(used);
+      }
+    }
+  }
+  if (!good) {
+    return fail(errc::malformed,
+                "{}: is damaged at '{}'; restore it, or remove it to forget every "
+                "admission by token",
+                list->settings_.path, line.substr(0, 80));
+  }
+  // Naming a key in the configuration lets a kicked node in again, when this one is restarted.
+  for (const auto& [node, roles] : list->settings_.keys) {
+    if (const auto known = list->admitted_.find(node); known != list->admitted_.end()) {
+      known->second.kicked = false;
+    }
+  }
+  return list;
+}
+
+result<void> access_list::save() const {
+  if (settings_.path.empty()) {
+    return {};
+  }
+  std::string text = fmt::format("{}\n", head);
+  for (const auto& [node, entry] : admitted_) {
+    const std::string_view state = entry.kicked ? "kicked" : "admitted";
+    for (const auto& nonce : entry.used) {
+      text += fmt::format("{} {} {} {}\n", to_hex(node), entry.roles.bits, hex(nonce), state);
+    }
+    if (entry.used.empty()) {
+      text += fmt::format("{} {} {} {}\n", to_hex(node), entry.roles.bits, hex(no_nonce), state);
+    }
+  }
+  OVIR_ASSIGN(const auto file, env_.stage(settings_.path));
+  OVIR_TRY(file->append(std::as_bytes(std::span{text})));
+  return file->commit();
+}
+
+result<void> access_list::remember(const node_id& node, admission entry) {
+  std::size_t tokens = 1;
+  for (const auto& [known, its] : admitted_) {
+    tokens += std::max<std::size_t>(its.used.size(), 1);
+  }
+  if (tokens > limits::admissions_max) {
+    return fail(errc::over_limit, "{} admissions are remembered already", tokens - 1);
+  }
+  const auto before = admitted_.find(node);
+  const bool is_new = before == admitted_.end();
+  admission old = is_new ? admission{} : before->second;
+  admitted_[node] = std::move(entry);
+  if (auto saved = save(); !saved) {
+    if (is_new) {
+      admitted_.erase(node);
+    } else {
+      admitted_[node] = std::move(old);
+    }
+    return saved;
+  }
+  return {};
+}
+
+result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t unix_now) {
+  OVIR_ASSIGN(const join_token token, token_from_bytes(hello.token));
+  if (token.node != hello.node) {
+    return fail(errc::invalid_argument, "the join token is for {} and {} shows it",
+                short_name(token.node), short_name(hello.node));
+  }
+  if (!hello.token_bound) {
+    return fail(errc::invalid_argument,
+                "the join token was not bound to this connection by the key it is for");
+  }
+  if (std::find(settings_.admins.begin(), settings_.admins.end(), token.admin) ==
+      settings_.admins.end()) {
+    return fail(errc::invalid_argument,
+                "the join token is signed by {}, who is no admin here; add the key to 'admins'",
+                short_name(token.admin));
+  }
+  const auto known = admitted_.find(hello.node);
+  admission entry = known == admitted_.end() ? admission{} : known->second;
+  const bool used =
+      std::find(entry.used.begin(), entry.used.end(), token.nonce) != entry.used.end();
+  if ((used && entry.kicked) || token.nonce == no_nonce) {
+    return fail(errc::invalid_argument, "{} was kicked; it needs a new join token",
+                short_name(hello.node));
+  }
+  // A token that admitted this key once vouches for it also after its end: the admission stays.
+  OVIR_TRY(check(token, token.admin, used ? 0 : unix_now));
+  OVIR_ASSIGN(const role_set roles, wanted_within(hello, token.roles));
+  if (!used) {
+    entry.roles = token.roles;
+    entry.kicked = false;
+    entry.used.push_back(token.nonce);
+    OVIR_TRY(remember(hello.node, std::move(entry)));
+  }
+  return roles;
+}
+
+result<role_set> access_list::admit(const peer_hello& hello, std::uint64_t unix_now) {
+  const std::lock_guard lock{guard_};
+  const auto known = admitted_.find(hello.node);
+  const bool kicked = known != admitted_.end() && known->second.kicked;
+  const auto listed = settings_.keys.find(hello.node);
+  if (listed != settings_.keys.end() && !kicked) {
+    return wanted_within(hello, listed->second);
+  }
+  if (!hello.token.empty()) {
+    return by_token(hello, unix_now);
+  }
+  if (kicked) {
+    return fail(errc::invalid_argument, "{} was kicked; it needs a new join token",
+                short_name(hello.node));
+  }
+  if (known != admitted_.end()) {
+    return wanted_within(hello, known->second.roles);
+  }
+  return fail(errc::invalid_argument,
+              "key {} is not allowed here; name it under [[access]] or give it a join token",
+              to_hex(hello.node));
+}
+
+std::optional<role_set> access_list::possible(const node_id& node) const {
+  const std::lock_guard lock{guard_};
+  const auto known = admitted_.find(node);
+  if (known != admitted_.end() && known->second.kicked) {
+    return std::nullopt;
+  }
+  if (const auto listed = settings_.keys.find(node); listed != settings_.keys.end()) {
+    return listed->second;
+  }
+  if (known != admitted_.end()) {
+    return known->second.roles;
+  }
+  return settings_.admins.empty() ? std::nullopt : std::optional{member_roles};
+}
+
+result<void> access_list::kick(const node_id& node) {
+  const std::lock_guard lock{guard_};
+  admitted_[node].kicked = true; // holds even when it cannot be written down
+  return save();
+}
+
+void access_list::replace_keys(std::map<node_id, role_set> keys) {
+  const std::lock_guard lock{guard_};
+  settings_.keys = std::move(keys);
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,471 @@
+#include "actors/admin.hpp"
+
+#include "actors/admin_call.hpp"
+#include "actors/admin_json.hpp"
+#include "messages/caf/errors.hpp"
+#include "messages/caf/system_config.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+constexpr std::chrono::milliseconds tick_interval{100};
+constexpr std::size_t commands_max = 16; // of one connection at once
+constexpr std::uint32_t beat_ticks = 5;
+constexpr std::uint64_t protocol = 1;
+
+using call = admin_call;
+
+result<caf::actor> jobs_of(const call& c) {
+  caf::actor jobs = find_actor(c, "jobs");
+  if (!jobs) {
+    return fail(errc::unsupported, "this node is no scheduler; connect to one, 'nodes' lists them");
+  }
+  return jobs;
+}
+
+// Looking
+
+result<void> show_version(const call& c, admin_arguments& args) {
+  OVIR_TRY(args.done());
+  const admin_environment& around = c.self->state.environment;
+  const role_set roles = c.self->state.clients.at(c.connection).peer.roles;
+  json list = json::array();
+  for (const role r : {role::reader, role::operate}) {
+    if (roles.has(r)) {
+      list.push_back(to_string(role_set{}.add(r)));
+    }
+  }
+  c.done({{"version", around.version},
+          {"protocol", protocol},
+          {"node", to_hex(around.self)},
+          {"name", around.name},
+          {"cluster", around.cluster},
+          {"roles", std::move(list)}});
+  return {};
+}
+
+result<void> show_nodes(const call& c, admin_arguments& args) {
+  OVIR_TRY(args.done());
+  return with_members(c, [c](const members_view& members) {
+    c.done(members_json(*members, c.self->state.environment.self));
+  });
+}
+
+result<void> show_models(const call& c, admin_arguments& args) {
+  OVIR_TRY(args.done());
+  return with_members(c, [c](const members_view& members) {
+    c.done(models_json(*members, *c.self->state.environment.models));
+  });
+}
+
+result<void> show_tree(const call& c, admin_arguments& args) {
+  OVIR_TRY(args.done());
+  c.self->state.environment.tree(c.self, [c](const result<std::string>& tree) {
+    if (!tree) {
+      return c.refuse(tree.error());
+    }
+    c.done({{"tree", json::parse(*tree)}});
+  });
+  return {};
+}
+
+// Adds the path to a job's document, then goes on.
+void locate(const call& c, const job_view& job, std::function<void(json)> use) {
+  const auto paths = caf::actor_cast<pathfinder_actor>(find_actor(c, "paths"));
+  c.self->request(paths, admin_ask_wait, locate_request{job.request})
+      .then(
+          [c, job, use](const request_location& where) {
+            json out = job_json(job);
+            out["path"] = path_json(where.stages, *c.self->state.members);
+            use(std::move(out));
+          },
+          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+}
+
+result<void> with_jobs(const call& c, std::function<void(const std::vector<job_view>&)> use) {
+  OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
+  c.self->request(jobs, admin_ask_wait, list_jobs{})
+      .then([use = std::move(use)](const std::vector<job_view>& list) { use(list); },
+            [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  return {};
+}
+
+result<void> show_jobs(const call& c, admin_arguments& args) {
+  OVIR_TRY(args.done());
+  return with_jobs(c, [c](const std::vector<job_view>& list) {
+    auto rest = std::make_shared<std::vector<job_view>>();
+    std::copy_if(list.begin(), list.end(), std::back_inserter(*rest),
+                 [](const job_view& job) { return job.state == job_state::running; });
+    if (rest->empty()) {
+      return c.done({{"jobs", json::array()}});
+    }
+    auto shown = std::make_shared<json>(json::array());
+    for (const job_view& job : *rest) {
+      locate(c, job, [c, shown, count = rest->size()](json document) {
+        shown->push_back(std::move(document));
+        if (shown->size() == count) {
+          c.done({{"jobs", *shown}});
+        }
+      });
+    }
+  });
+}
+
+result<void> show_job(const call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const request_id id, args.request());
+  OVIR_TRY(args.done());
+  return with_jobs(c, [c, id](const std::vector<job_view>& list) {
+    const auto found = std::find_if(list.begin(), list.end(),
+                                    [&](const job_view& job) { return job.request == id; });
+    if (found == list.end()) {
+      return c.refuse({errc::not_found, "this node does not drive this request"});
+    }
+    locate(c, *found, [c](json document) { c.done({{"job", std::move(document)}}); });
+  });
+}
+
+result<void> show_plan(const call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const std::string name, args.text("model", ""));
+  OVIR_ASSIGN(const std::uint64_t context, args.whole("context", 0, limits::context_max, 0));
+  OVIR_TRY(args.done());
+  OVIR_ASSIGN(const auto model, find_model(*c.self->state.environment.models, name));
+  const auto positions = context == 0 ? model->context : static_cast<std::uint32_t>(context);
+  c.self
+      ->request(caf::actor_cast<pathfinder_actor>(find_actor(c, "paths")), admin_ask_wait,
+                describe_path{model->id, positions})
+      .then(
+          [c, model, positions](const path_description& what) {
+            if (!what.planned) {
+              return c.refuse(what.planned.error());
+            }
+            c.done(plan_json(what, model->id, positions));
+          },
+          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  return {};
+}
+
+json top_json(const admin_state& state) {
+  json nodes = json::array();
+  for (const member& m : *state.members) {
+    nodes.push_back({{"node", to_hex(m.node)},
+                     {"name", m.advert.name},
+                     {"health", m.health == member_health::alive ? "alive" : "suspect"},
+                     {"tokens_per_second", nullptr},
+                     {"slack_ms", nullptr},
+                     {"queue", nullptr},
+                     {"sessions", m.advert.sessions},
+                     {"memory_bytes", m.advert.memory_bytes},
+                     {"memory_used", m.advert.memory_bytes -
+                                         std::min(m.advert.memory_free, m.advert.memory_bytes)}});
+  }
+  return {{"nodes", std::move(nodes)}, {"jobs", json::array()}};
+}
+
+void send_top(const call& c, std::function<void(json)> use) {
+  const auto use_members = [c, use](const members_view& members) {
+    c.self->state.members = members;
+    const caf::actor jobs = find_actor(c, "jobs");
+    if (!jobs) {
+      return use(top_json(c.self->state));
+    }
+    c.self->request(jobs, admin_ask_wait, list_jobs{})
+        .then(
+            [c, use](const std::vector<job_view>& list) {
+              json shown = top_json(c.self->state);
+              for (const job_view& job : list) {
+                if (job.state == job_state::running) {
+                  shown["jobs"].push_back(job_json(job));
+                }
+              }
+              use(std::move(shown));
+            },
+            [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  };
+  if (const auto asked = with_members(c, use_members); !asked) {
+    c.refuse(asked.error());
+  }
+}
+
+result<void> show_top(const call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const bool follow, args.boolean("follow", false));
+  OVIR_ASSIGN(const std::uint64_t every, args.whole("every_ms", 100, 60'000, 1'000));
+  OVIR_TRY(args.done());
+  if (!follow) {
+    send_top(c, [c](json shown) { c.done(std::move(shown)); });
+    return {};
+  }
+  admin_state& state = c.self->state;
+  state.watches[state.next_tag++] = {
+      c.connection,
+      c.id,
+      {},
+      true,
+      static_cast<std::uint32_t>(every / static_cast<std::uint64_t>(tick_interval.count())),
+      0};
+  return {};
+}
+
+result<void> stop_watch(const call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const std::uint64_t id, args.whole("id", 1, std::uint64_t{1} << 53U, std::nullopt));
+  OVIR_TRY(args.done());
+  admin_state& state = c.self->state;
+  const auto found = std::find_if(state.watches.begin(), state.watches.end(), [&](const auto& w) {
+    return w.second.connection == c.connection && w.second.command == id;
+  });
+  if (found == state.watches.end()) {
+    return fail(errc::not_found, "command {} of this connection watches nothing", id);
+  }
+  const auto [tag, watch] = *found;
+  state.watches.erase(found);
+  const call other{c.self, c.connection, id};
+  if (watch.top) {
+    other.done(json::object());
+  } else {
+    if (const caf::actor jobs = find_actor(c, "jobs")) {
+      c.self->send(jobs, unwatch_job{caf::actor_cast<caf::actor>(c.self), tag});
+    }
+    other.done({{"request", request_text(watch.request)}});
+  }
+  c.done(json::object());
+  return {};
+}
+
+// Requests
+
+result<void> watch(const call& c, request_id id, std::uint32_t from) {
+  OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
+  admin_state& state = c.self->state;
+  if (!state.clients.contains(c.connection)) {
+    return {}; // gone while its request was taken: nobody to tell
+  }
+  const std::uint64_t tag = state.next_tag++;
+  state.watches[tag] = {c.connection, c.id, id, false, 0, 0};
+  c.self
+      ->request(jobs, admin_ask_wait, watch_job{id, from, caf::actor_cast<caf::actor>(c.self), tag})
+      .then([](bool) {},
+            [c, tag](const caf::error& e) {
+              c.self->state.watches.erase(tag);
+              c.refuse(from_caf(e));
+            });
+  return {};
+}
+
+result<compute::sampling_params> read_sampling(admin_arguments& args) {
+  compute::sampling_params s;
+  OVIR_ASSIGN(const double temperature, args.number("temperature", 0));
+  s.temperature = static_cast<float>(temperature);
+  OVIR_ASSIGN(const std::uint64_t top_k, args.whole("top_k", 0, limits::vocabulary_max, 0));
+  s.top_k = static_cast<std::uint32_t>(top_k);
+  OVIR_ASSIGN(s.top_p, args.number("top_p", 1));
+  OVIR_ASSIGN(s.min_p, args.number("min_p", 0));
+  OVIR_ASSIGN(const double penalty, args.number("repeat_penalty", 1));
+  s.repeat_penalty = static_cast<float>(penalty);
+  OVIR_ASSIGN(s.seed, args.whole("seed", 0, (std::uint64_t{1} << 53U) - 1, 0));
+  return s;
+}
+
+result<void> run(const call& c, admin_arguments& args) {
+  generation_request request;
+  OVIR_ASSIGN(request.id, args.request());
+  OVIR_ASSIGN(const std::string name, args.text("model", ""));
+  OVIR_ASSIGN(const auto model, find_model(*c.self->state.environment.models, name));
+  request.model = model->id;
+  if (args.has("prompt") == args.has("tokens")) {
+    return fail(errc::invalid_argument, "give either 'prompt' or 'tokens'");
+  }
+  if (args.has("tokens")) {
+    OVIR_ASSIGN(request.prompt, args.tokens("tokens"));
+  } else {
+    OVIR_ASSIGN(const std::string prompt, args.text("prompt"));
+    if (!model->vocabulary) {
+      return fail(errc::unsupported, "this node is no scheduler; connect to one");
+    }
+    OVIR_ASSIGN(request.prompt, model->vocabulary->encode(prompt, {}));
+  }
+  OVIR_ASSIGN(const std::uint64_t most, args.whole("max_tokens", 1, limits::context_max, 128));
+  request.max_tokens = static_cast<std::uint32_t>(most);
+  OVIR_ASSIGN(request.sampling, read_sampling(args));
+  OVIR_ASSIGN(request.stop, args.texts("stop", limits::stop_strings_max));
+  OVIR_ASSIGN(const bool wait, args.boolean("wait", true));
+  constexpr std::uint64_t day_ms = 86'400'000;
+  OVIR_ASSIGN(const std::uint64_t deadline, args.whole("deadline_ms", 1, day_ms, day_ms));
+  request.deadline = std::chrono::seconds{(deadline + 999) / 1'000};
+  OVIR_TRY(args.done());
+  OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
+  const request_id id = request.id;
+  c.self->request(jobs, admin_ask_wait, submit_job{std::move(request)})
+      .then(
+          [c, id, wait](bool) {
+            if (!wait) {
+              return c.done({{"request", request_text(id)}});
+            }
+            if (const auto watching = watch(c, id, 0); !watching) {
+              c.refuse(watching.error());
+            }
+          },
+          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  return {};
+}
+
+result<void> attach(const call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const request_id id, args.request());
+  OVIR_ASSIGN(const std::uint64_t from, args.whole("from", 0, limits::context_max, 0));
+  OVIR_TRY(args.done());
+  return watch(c, id, static_cast<std::uint32_t>(from));
+}
+
+result<void> cancel(const call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const request_id id, args.request());
+  OVIR_TRY(args.done());
+  OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
+  c.self->request(jobs, admin_ask_wait, cancel_job{id})
+      .then(
+          [c, id](bool) {
+            c.done({{"request", request_text(id)}});
+          },
+          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  return {};
+}
+
+struct command_entry {
+  std::string_view name;
+  bool operates;
+  result<void> (*act)(const call&, admin_arguments&);
+};
+
+constexpr command_entry commands[] = {
+    {"version", false, show_version}, {"nodes", false, show_nodes}, {"models", false, show_models},
+    {"tree", false, show_tree},       {"jobs", false, show_jobs},   {"job", false, show_job},
+    {"plan", false, show_plan},       {"top", false, show_top},     {"attach", false, attach},
+    {"stop", false, stop_watch},      {"run", true, run},           {"cancel", true, cancel},
+    {"drain", true, drain_node},      {"kick", true, kick_node},    {"load", true, load_model},
+    {"unload", true, unload_model},   {"log", true, set_log_level}, {"chaos", true, make_chaos},
+};
+
+void take_request(admin_pointer self, const admin_request& request) {
+  admin_state& state = self->state;
+  const auto client = state.clients.find(request.peer.connection);
+  if (client == state.clients.end()) {
+    return;
+  }
+  const auto parsed =
+      parse_command({reinterpret_cast<const char*>(request.bytes->data()), request.bytes->size()});
+  if (!parsed || client->second.open.contains(parsed->id)) {
+    state.environment.links->close(request.peer.connection,
+                                   parsed ? error{errc::malformed, "a command's id is in use"}
+                                          : parsed.error());
+    return;
+  }
+  const call c{self, request.peer.connection, parsed->id};
+  if (client->second.open.size() >= commands_max) {
+    return c.send({{"ok", false},
+                   {"done", true},
+                   {"error", {{"code", "busy"}, {"message", "too many commands at once"}}}});
+  }
+  client->second.open.insert(parsed->id);
+  const auto* const entry =
+      std::find_if(std::begin(commands), std::end(commands),
+                   [&](const command_entry& e) { return e.name == parsed->name; });
+  if (entry == std::end(commands)) {
+    return c.refuse(
+        fail(errc::unsupported, "there is no command '{}'", parsed->name.substr(0, 32)));
+  }
+  if (entry->operates && !request.peer.roles.has(role::operate)) {
+    return c.refuse("forbidden", fmt::format("'{}' needs the role operator", entry->name));
+  }
+  admin_arguments args{parsed->args};
+  if (const auto acted = entry->act(c, args); !acted) {
+    c.refuse(acted.error());
+  }
+}
+
+void take_token(admin_pointer self, const job_token& token) {
+  const auto found = self->state.watches.find(token.tag);
+  if (found != self->state.watches.end()) {
+    call{self, found->second.connection, found->second.command}.send(
+        {{"event", {{"index", token.index}, {"token", token.token}, {"text", token.text}}}});
+  }
+}
+
+void take_end(admin_pointer self, const job_over& over) {
+  const auto found = self->state.watches.find(over.tag);
+  if (found == self->state.watches.end()) {
+    return;
+  }
+  const call c{self, found->second.connection, found->second.command};
+  self->state.watches.erase(found);
+  if (!over.outcome->report) {
+    return c.refuse(over.outcome->report.error());
+  }
+  json data = outcome_json(*over.outcome, *self->state.members);
+  for (const char* const large : {"prompt_tokens", "tokens", "text"}) {
+    if (data.dump(-1, ' ', false, json::error_handler_t::replace).size() + 256 >
+        limits::admin_bytes_max) {
+      data.erase(large);
+    }
+  }
+  c.done(std::move(data));
+}
+
+void forget_client(admin_pointer self, connection_id connection) {
+  admin_state& state = self->state;
+  state.clients.erase(connection);
+  const caf::actor jobs = state.environment.find("jobs");
+  for (auto it = state.watches.begin(); it != state.watches.end();) {
+    if (it->second.connection == connection) {
+      if (jobs && !it->second.top) {
+        self->send(jobs, unwatch_job{caf::actor_cast<caf::actor>(self), it->first});
+      }
+      it = state.watches.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+void tick(admin_pointer self) {
+  for (auto& [tag, watch] : self->state.watches) {
+    const call c{self, watch.connection, watch.command};
+    if (watch.top && watch.ticks % std::max(watch.every_ticks, 1U) == 0) {
+      send_top(c, [c](json shown) { c.send({{"event", std::move(shown)}}); });
+    } else if (!watch.top && watch.ticks % beat_ticks == 0) {
+      // A client cannot tell a slow request from a frozen node otherwise.
+      c.send({{"event", {{"beat", true}}}});
+    }
+    ++watch.ticks;
+  }
+  self->delayed_send(self, tick_interval, admin_tick{});
+}
+
+} // namespace
+
+caf::behavior admin_behavior(admin_pointer self, admin_environment environment) {
+  make_quiet(self);
+  self->state.environment = std::move(environment);
+  self->state.members = std::make_shared<const std::vector<member>>();
+  self->delayed_send(self, tick_interval, admin_tick{});
+  if (const caf::actor membership = self->state.environment.find("membership")) {
+    self->request(membership, admin_ask_wait, list_members{})
+        .then([self](const members_changed& m) { self->state.members = m.members; },
+              [](const caf::error&) {});
+  }
+  return {
+      [self](const admin_connected& news) {
+        self->state.clients[news.peer.connection] = {news.peer, {}};
+      },
+      [self](const admin_request& request) { take_request(self, request); },
+      [self](const admin_closed& news) { forget_client(self, news.connection); },
+      [self](const members_changed& news) { self->state.members = news.members; },
+      [self](const job_token& token) { take_token(self, token); },
+      [self](const job_over& over) { take_end(self, over); },
+      [self](const model_loaded& news) { take_loaded(self, news); },
+      [self](const admin_tick&) { tick(self); },
+  };
+}
+
+} // namespace ovir::actors

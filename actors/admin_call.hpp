@@ -1,0 +1,56 @@
+#pragma once
+
+#include "actors/admin.hpp"
+#include "actors/admin_json.hpp"
+
+#include <caf/all.hpp>
+
+/// A command of a shell while it is answered, and the commands that change something.
+namespace ovir::actors {
+
+inline constexpr std::chrono::milliseconds admin_ask_wait{5'000};
+
+/// A command being answered; cheap to copy into what answers it later.
+struct admin_call {
+  admin_pointer self;
+  connection_id connection;
+  std::uint64_t id;
+
+  void send(json reply) const {
+    reply["id"] = id;
+    self->state.environment.links->send_admin(
+        connection, reply.dump(-1, ' ', false, json::error_handler_t::replace));
+  }
+  void close() const {
+    const auto client = self->state.clients.find(connection);
+    if (client != self->state.clients.end()) {
+      client->second.open.erase(id);
+    }
+  }
+  void done(json data) const {
+    close();
+    send({{"ok", true}, {"done", true}, {"data", std::move(data)}});
+  }
+  void refuse(const error& e) const { refuse(to_string(e.code), e.message); }
+  void refuse(std::string_view code, std::string_view message) const {
+    close();
+    send({{"ok", false}, {"done", true}, {"error", {{"code", code}, {"message", message}}}});
+  }
+};
+
+/// An actor of this node by name; empty while it is not there.
+[[nodiscard]] caf::actor find_actor(const admin_call& c, const std::string& name);
+/// Hands the members to `use` on the actor's turn.
+[[nodiscard]] result<void> with_members(const admin_call& c,
+                                        std::function<void(const members_view&)> use);
+
+// Each answers the command, now or later, or returns why not.
+[[nodiscard]] result<void> drain_node(const admin_call& c, admin_arguments& args);
+[[nodiscard]] result<void> kick_node(const admin_call& c, admin_arguments& args);
+[[nodiscard]] result<void> set_log_level(const admin_call& c, admin_arguments& args);
+[[nodiscard]] result<void> make_chaos(const admin_call& c, admin_arguments& args);
+[[nodiscard]] result<void> load_model(const admin_call& c, admin_arguments& args);
+[[nodiscard]] result<void> unload_model(const admin_call& c, admin_arguments& args);
+void take_loaded(admin_pointer self, const model_loaded& news);
+
+} // namespace ovir::actors

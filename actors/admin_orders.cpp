@@ -1,0 +1,161 @@
+#include "actors/admin_call.hpp"
+#include "messages/caf/errors.hpp"
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+// Runs `act` when the node named is this one; others are asked for over the link by their own
+// shell.
+result<void> at_node(const admin_call& c, const std::string& name,
+                     std::function<void(const node_id&, bool self)> act) {
+  return with_members(c, [c, name, act](const members_view& members) {
+    const auto node = find_node(*members, name);
+    if (!node) {
+      return c.refuse(node.error());
+    }
+    act(*node, *node == c.self->state.environment.self);
+  });
+}
+
+void refuse_elsewhere(const admin_call& c) {
+  c.refuse({errc::unsupported, "this version orders only the node it is connected to; connect to "
+                               "that node's admin address"});
+}
+
+} // namespace
+
+caf::actor find_actor(const admin_call& c, const std::string& name) {
+  return c.self->state.environment.find(name);
+}
+
+result<void> with_members(const admin_call& c, std::function<void(const members_view&)> use) {
+  const caf::actor membership = find_actor(c, "membership");
+  if (!membership) {
+    return fail(errc::busy, "the node is starting; ask again");
+  }
+  c.self->request(membership, admin_ask_wait, list_members{})
+      .then([use = std::move(use)](const members_changed& m) { use(m.members); },
+            [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  return {};
+}
+
+result<void> drain_node(const admin_call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const std::string name, args.text("node"));
+  OVIR_TRY(args.done());
+  return at_node(c, name, [c](const node_id& node, bool self) {
+    if (!self) {
+      return refuse_elsewhere(c);
+    }
+    c.self->state.environment.drain_self();
+    c.done({{"node", to_hex(node)}, {"sessions", nullptr}});
+  });
+}
+
+result<void> kick_node(const admin_call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const std::string name, args.text("node"));
+  OVIR_TRY(args.done());
+  return at_node(c, name, [c](const node_id& node, bool self) {
+    if (self) {
+      return c.refuse({errc::invalid_argument, "a node does not kick itself; use 'drain'"});
+    }
+    const admin_environment& around = c.self->state.environment;
+    if (const auto kicked = around.access->kick(node); !kicked) {
+      return c.refuse(kicked.error());
+    }
+    around.links->disconnect(node, {errc::invalid_argument, "kicked by an operator"});
+    around.journal->say(log_level::warn, std::nullopt, "kicked {}", short_name(node));
+    c.done({{"node", to_hex(node)}});
+  });
+}
+
+result<void> set_log_level(const admin_call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const std::string level, args.text("level"));
+  OVIR_TRY(args.done());
+  OVIR_ASSIGN(const log_level wanted, log_level_from_text(level));
+  log& journal = *c.self->state.environment.journal;
+  const std::string was{to_string(journal.level())};
+  journal.set_level(wanted);
+  c.done({{"level", to_string(wanted)}, {"was", was}});
+  return {};
+}
+
+result<void> make_chaos(const admin_call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const std::string action, args.text("action"));
+  OVIR_ASSIGN(const std::string name, args.text("node"));
+  OVIR_ASSIGN(const std::uint64_t ms, args.whole("ms", 0, 600'000, 0));
+  OVIR_TRY(args.done());
+  if (!c.self->state.environment.chaos) {
+    c.refuse("forbidden", "this node's configuration does not allow chaos; set chaos.enabled");
+    return {};
+  }
+  if (action != "kill" && action != "stop") {
+    return fail(errc::unsupported, "chaos can 'kill' and 'stop' a node in this version, not '{}'",
+                action.substr(0, 32));
+  }
+  if (action == "stop" && ms == 0) {
+    return fail(errc::invalid_argument, "chaos stop needs 'ms', 1 to 600000");
+  }
+  return at_node(c, name, [c, action, ms](const node_id& node, bool self) {
+    if (!self) {
+      return refuse_elsewhere(c);
+    }
+    const admin_environment& around = c.self->state.environment;
+    c.done({{"node", to_hex(node)}});
+    if (action == "kill") {
+      around.kill_self();
+    } else {
+      around.stop_self(static_cast<std::uint32_t>(ms));
+    }
+  });
+}
+
+result<void> load_model(const admin_call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const std::string path, args.text("path"));
+  std::optional<layer_range> layers;
+  if (args.has("first_layer") || args.has("last_layer")) {
+    OVIR_ASSIGN(const auto first, args.whole("first_layer", 0, limits::layers_max - 1, {}));
+    OVIR_ASSIGN(const auto last, args.whole("last_layer", first, limits::layers_max - 1, {}));
+    layers = layer_range{static_cast<layer_index>(first), static_cast<layer_index>(last + 1)};
+  }
+  OVIR_TRY(args.done());
+  const admin_environment& around = c.self->state.environment;
+  const auto me = caf::actor_cast<caf::actor>(c.self);
+  around.load(path, layers,
+              [me, connection = c.connection, id = c.id](result<model_catalog::entry> loaded) {
+                caf::anon_send(me, model_loaded{connection, id, std::move(loaded)});
+              });
+  return {};
+}
+
+void take_loaded(admin_pointer self, const model_loaded& news) {
+  const admin_call c{self, news.connection, news.command};
+  if (!news.loaded) {
+    return c.refuse(news.loaded.error());
+  }
+  const catalog_model& model = **news.loaded;
+  c.done({{"model", to_hex(model.id)},
+          {"first_layer", model.held.first},
+          {"last_layer", model.held.size() == 0 ? json(nullptr) : json(model.held.last - 1)},
+          {"model_layers", model.weights.config.layers},
+          {"weight_bytes", model.held_bytes}});
+}
+
+result<void> unload_model(const admin_call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const std::string name, args.text("model"));
+  OVIR_TRY(args.done());
+  const admin_environment& around = c.self->state.environment;
+  OVIR_ASSIGN(const auto model, find_model(*around.models, name));
+  around.models->remove(model->id); // sessions under way keep it until they end
+  if (const caf::actor membership = find_actor(c, "membership")) {
+    c.self->send(membership, advert_changed{[id = model->id](node_advert& advert) {
+                   std::erase_if(advert.held, [&](const held_segment& h) { return h.model == id; });
+                 }});
+  }
+  c.done({{"model", to_hex(model->id)}});
+  return {};
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,286 @@
+#include "actors/jobs.hpp"
+
+#include "actors/request_check.hpp"
+#include "messages/caf/errors.hpp"
+#include "messages/caf/system_config.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+using job = jobs_state::job;
+
+bool same_request(const generation_request& a, const generation_request& b) {
+  const auto& s = a.sampling;
+  const auto& t = b.sampling;
+  return a.model == b.model && a.prompt == b.prompt && a.max_tokens == b.max_tokens &&
+         a.stop == b.stop && s == t;
+}
+
+void forget_old(jobs_pointer self) {
+  jobs_state& state = self->state;
+  while (state.finished.size() > limits::jobs_kept_max) {
+    state.jobs.erase(state.finished.front());
+    state.finished.pop_front();
+  }
+}
+
+result<void> start(jobs_pointer self, generation_request request) {
+  jobs_state& state = self->state;
+  if (const auto known = state.jobs.find(request.id); known != state.jobs.end()) {
+    if (same_request(known->second.request, request)) {
+      return {};
+    }
+    return fail(errc::invalid_argument, "request {:016x} is known here and is another one",
+                request.id.value);
+  }
+  if (state.draining) {
+    return fail(errc::busy, "this node drains and takes no new request; ask another scheduler");
+  }
+  const auto model = state.environment.models->find(request.model);
+  if (!model) {
+    return fail(errc::not_found, "this node does not know model {}",
+                to_hex(request.model).substr(0, 8));
+  }
+  compute::model_config config = model->weights.config;
+  config.context = std::min(config.context, model->context);
+  OVIR_TRY(check(config, request));
+  job& fresh = state.jobs[request.id];
+  fresh.request = request;
+  fresh.started = state.environment.env->now();
+  state.environment.journal->say(log_level::info, request.id,
+                                 "accepted: {} prompt tokens, {} more at most, generation {}",
+                                 request.prompt.size(), request.max_tokens, request.generation);
+  self->send(state.environment.scheduler,
+             submit_request{std::move(request), caf::actor_cast<caf::actor>(self)});
+  return {};
+}
+
+void send_pieces(jobs_pointer self, const job& j, jobs_state::watcher& w) {
+  for (; w.next < j.pieces.size(); ++w.next) {
+    const jobs_state::piece& piece = j.pieces[w.next];
+    self->send(w.who, job_token{w.tag, w.next, piece.token, piece.text});
+  }
+  if (j.outcome) {
+    self->send(w.who, job_over{w.tag, j.outcome});
+  }
+}
+
+result<void> watch(jobs_pointer self, const watch_job& command) {
+  const auto found = self->state.jobs.find(command.request);
+  if (found == self->state.jobs.end()) {
+    return fail(errc::not_found, "this node does not drive request {:016x}", command.request.value);
+  }
+  job& j = found->second;
+  if (command.from > j.pieces.size() && j.outcome) {
+    return fail(errc::invalid_argument, "request {:016x} has {} tokens, and {} was asked for",
+                command.request.value, j.pieces.size(), command.from);
+  }
+  jobs_state::watcher w{command.watcher, command.tag, command.from};
+  send_pieces(self, j, w);
+  if (!j.outcome) {
+    j.watchers.push_back(std::move(w));
+  }
+  return {};
+}
+
+void unwatch(jobs_pointer self, const unwatch_job& command) {
+  for (auto& [id, j] : self->state.jobs) {
+    std::erase_if(j.watchers, [&](const jobs_state::watcher& w) {
+      return w.who == command.watcher && (command.tag == 0 || w.tag == command.tag);
+    });
+  }
+}
+
+void take_piece(jobs_pointer self, const text_piece& piece) {
+  const auto found = self->state.jobs.find(piece.request);
+  if (found == self->state.jobs.end() || !piece.token) {
+    return;
+  }
+  job& j = found->second;
+  if (piece.index != j.pieces.size()) {
+    return; // told again by a lead that went on
+  }
+  j.pieces.push_back({*piece.token, piece.text});
+  for (jobs_state::watcher& w : j.watchers) {
+    if (w.next <= piece.index) {
+      send_pieces(self, j, w);
+    }
+  }
+}
+
+void take_end(jobs_pointer self, generation_done& done) {
+  jobs_state& state = self->state;
+  const auto found = state.jobs.find(done.request);
+  if (found == state.jobs.end() || found->second.outcome) {
+    return;
+  }
+  job& j = found->second;
+  auto outcome = std::make_shared<job_outcome>();
+  outcome->request = j.request;
+  outcome->report = std::move(done.outcome);
+  const bool superseded = !outcome->report && outcome->report.error().code == errc::superseded;
+  if (superseded) { // another scheduler has it: a client finds it there
+    outcome->report = error{errc::peer_lost, "another scheduler drives this request now"};
+  }
+  if (outcome->report) {
+    outcome->report->leaves = {};
+    outcome->report->logits = {};
+    state.environment.journal->say(log_level::info, done.request, "done: {} tokens, transcript {}",
+                                   outcome->report->tokens.size(),
+                                   to_hex(outcome->report->transcript));
+  } else {
+    state.environment.journal->say(log_level::warn, done.request, "failed: {}",
+                                   outcome->report.error().message);
+  }
+  j.outcome = std::move(outcome);
+  for (jobs_state::watcher& w : std::exchange(j.watchers, {})) {
+    send_pieces(self, j, w);
+  }
+  if (superseded) {
+    state.jobs.erase(found);
+    return;
+  }
+  j.request.drawn = {};
+  state.finished.push_back(done.request);
+  forget_old(self);
+}
+
+generation_request request_from(request_log log) {
+  generation_request request;
+  request.id = log.id;
+  request.model = log.model;
+  request.prompt = std::move(log.prompt);
+  request.sampling = log.sampling;
+  request.max_tokens = log.max_tokens;
+  request.stop = std::move(log.stop);
+  request.generation = log.generation + 1;
+  request.drawn = std::move(log.drawn);
+  return request;
+}
+
+/// Of what a node asks to go on with nothing can be believed: it gets a share of the places, and
+/// asks again for the rest.
+result<void> check_adoption(const jobs_state& state, const adoption_asked& asked) {
+  const auto under_way =
+      std::count_if(state.jobs.begin(), state.jobs.end(), [&](const auto& entry) {
+        return !entry.second.outcome && entry.second.asked_by == asked.from;
+      });
+  if (under_way >= limits::adoptions_per_node_max) {
+    return fail(errc::busy, "{} requests that {} asked for are under way", under_way,
+                short_name(asked.from));
+  }
+  const auto model = state.environment.models->find(asked.log.model);
+  const std::size_t vocabulary = model ? model->weights.config.vocabulary : 0;
+  for (const drawn_token& drawn : asked.log.drawn) {
+    if (drawn.token >= vocabulary) {
+      return fail(errc::invalid_argument, "token {} it drew is outside the vocabulary of {}",
+                  drawn.token, vocabulary);
+    }
+  }
+  if (asked.log.generation >= limits::generations_max) {
+    return fail(errc::over_limit, "{} leads had it already", asked.log.generation);
+  }
+  return {};
+}
+
+void adopt(jobs_pointer self, adoption_asked& asked) {
+  jobs_state& state = self->state;
+  const request_id id = asked.log.id;
+  const auto known = state.jobs.find(id);
+  if (known == state.jobs.end()) {
+    const std::size_t drawn = asked.log.drawn.size();
+    auto started = check_adoption(state, asked);
+    if (started) {
+      started = start(self, request_from(std::move(asked.log)));
+    }
+    if (!started) {
+      state.environment.journal->say(log_level::warn, id, "cannot go on here: {}",
+                                     started.error().message);
+      return;
+    }
+    state.jobs.at(id).asked_by = asked.from;
+    state.environment.journal->say(log_level::info, id, "goes on here, after {} tokens elsewhere",
+                                   drawn);
+  }
+  state.environment.links->send_wire(asked.from, {id, {}, 0, wire_adopted{}});
+}
+
+void resume(jobs_pointer self) {
+  jobs_state& state = self->state;
+  for (request_log& log : state.environment.requests->unfinished()) {
+    const request_id id = log.id;
+    if (!state.jobs.contains(id)) {
+      const auto started = start(self, request_from(std::move(log)));
+      if (!started) {
+        state.environment.journal->say(log_level::warn, id, "cannot go on: {}",
+                                       started.error().message);
+      }
+    }
+  }
+}
+
+std::vector<job_view> list(jobs_pointer self) {
+  const jobs_state& state = self->state;
+  const auto now = state.environment.env->now();
+  std::vector<job_view> views;
+  for (const auto& [id, j] : state.jobs) {
+    job_view view;
+    view.request = id;
+    view.model = j.request.model;
+    view.prompt = static_cast<std::uint32_t>(j.request.prompt.size());
+    view.drawn = static_cast<std::uint32_t>(j.pieces.size());
+    view.max_tokens = j.request.max_tokens;
+    view.generation = j.request.generation;
+    view.age_ms = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(now - j.started).count());
+    if (j.outcome) {
+      view.state = j.outcome->report ? job_state::done : job_state::failed;
+      if (j.outcome->report) {
+        view.end = j.outcome->report->end;
+      } else {
+        view.failure = j.outcome->report.error();
+      }
+    }
+    views.push_back(std::move(view));
+  }
+  std::stable_sort(views.begin(), views.end(),
+                   [](const job_view& a, const job_view& b) { return a.age_ms > b.age_ms; });
+  return views;
+}
+
+caf::result<bool> answer(const result<void>& outcome) {
+  return outcome ? caf::result<bool>{true} : caf::result<bool>{to_caf(outcome.error())};
+}
+
+} // namespace
+
+caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
+  make_quiet(self);
+  self->state.environment = std::move(environment);
+  return {
+      [self](submit_job& command) { return answer(start(self, std::move(command.request))); },
+      [self](const watch_job& command) { return answer(watch(self, command)); },
+      [self](const unwatch_job& command) { unwatch(self, command); },
+      [self](const cancel_job& command) -> caf::result<bool> {
+        if (!self->state.jobs.contains(command.request)) {
+          return to_caf(fail(errc::not_found, "this node does not drive request {:016x}",
+                             command.request.value));
+        }
+        self->send(self->state.environment.scheduler, cancel_request{command.request});
+        return true;
+      },
+      [self](const list_jobs&) { return list(self); },
+      [self](const drain_jobs&) { self->state.draining = true; },
+      [self](const text_piece& piece) { take_piece(self, piece); },
+      [self](generation_done& done) { take_end(self, done); },
+      [self](adoption_asked& asked) { adopt(self, asked); },
+      [self](const resume_jobs&) { resume(self); },
+  };
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,133 @@
+#pragma once
+
+#include "actors/log.hpp"
+#include "actors/model_catalog.hpp"
+#include "actors/peers.hpp"
+#include "actors/protocol.hpp"
+#include "actors/request_journal.hpp"
+
+#include <caf/event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ovir::actors {
+
+enum class job_state : std::uint8_t { running, done, failed };
+
+/// A request as clients see it.
+struct job_view {
+  request_id request;
+  job_state state{job_state::running};
+  digest model;
+  std::uint32_t prompt{0}; ///< tokens
+  std::uint32_t drawn{0};
+  std::uint32_t max_tokens{0};
+  std::uint32_t generation{0};
+  std::uint64_t age_ms{0};
+  std::optional<error> failure;
+  std::optional<generation_end> end;
+};
+
+/// What a finished request leaves behind: the report without its evidence, and the request.
+struct job_outcome {
+  generation_request request;
+  result<generation_report> report{error{}};
+};
+
+/// Starts a request. One that is known already and the same is left as it is, so that asking again
+/// is always safe; another one of the same id is `invalid_argument`.
+struct submit_job {
+  generation_request request;
+};
+/// Sends the tokens of a request from index `from` on, those drawn already first, and its end.
+/// `not_found` when this node does not drive it.
+struct watch_job {
+  request_id request;
+  std::uint32_t from{0};
+  caf::actor watcher;
+  std::uint64_t tag{0}; ///< the watcher's name for this watch
+};
+struct unwatch_job {
+  caf::actor watcher;
+  std::uint64_t tag{0};
+};
+struct cancel_job {
+  request_id request;
+};
+struct list_jobs {};
+/// To a watcher.
+struct job_token {
+  std::uint64_t tag{0};
+  std::uint32_t index{0};
+  token_id token{0};
+  std::string text;
+};
+struct job_over {
+  std::uint64_t tag{0};
+  std::shared_ptr<const job_outcome> outcome;
+};
+/// Takes no new requests any more.
+struct drain_jobs {};
+/// Drives on what an earlier life of this node left behind.
+struct resume_jobs {};
+
+struct jobs_environment {
+  node_id self;
+  peers* links{nullptr};
+  model_catalog* models{nullptr};
+  log* journal{nullptr};
+  storage::env* env{nullptr};
+  request_journal* requests{nullptr};
+  caf::actor scheduler;
+};
+
+/// The requests this node drives or drove lately, with every token so far, so that a client may
+/// come and go: it asks by request id and token index. Bounded by the scheduler's admission and by
+/// limits::jobs_kept_max.
+struct jobs_state {
+  struct watcher {
+    caf::actor who;
+    std::uint64_t tag{0};
+    std::uint32_t next{0};
+  };
+  struct piece {
+    token_id token{0};
+    std::string text;
+  };
+  struct job {
+    generation_request request;
+    std::vector<piece> pieces;
+    std::vector<watcher> watchers;
+    std::shared_ptr<const job_outcome> outcome;
+    storage::env::time_point started;
+    node_id asked_by; ///< of a request that was adopted: who asked; else nobody
+  };
+  const char* name{"jobs"};
+  jobs_environment environment;
+  std::map<request_id, job> jobs;
+  std::deque<request_id> finished; ///< oldest first
+  bool draining{false};
+};
+
+using jobs_pointer = caf::stateful_actor<jobs_state>*;
+
+[[nodiscard]] caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment);
+
+} // namespace ovir::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::submit_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::unwatch_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::list_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::job_token)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::job_over)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::drain_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::resume_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<ovir::actors::job_view>)

@@ -1,0 +1,18 @@
+#include "actors/network.hpp"
+
+#include "messages/limits.hpp"
+
+namespace ovir::actors {
+
+std::size_t message_bytes_max(channel c, message_kind kind) noexcept {
+  switch (kind) {
+  case message_kind::tensor: return c == channel::data ? limits::frame_bytes_max : 0;
+  case message_kind::wire: return c == channel::control ? limits::wire_bytes_max : 0;
+  case message_kind::gossip: return c == channel::control ? limits::gossip_bytes_max : 0;
+  case message_kind::request:
+  case message_kind::reply: return c == channel::admin ? limits::admin_bytes_max : 0;
+  }
+  return 0;
+}
+
+} // namespace ovir::actors

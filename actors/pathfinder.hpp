@@ -1,0 +1,97 @@
+#pragma once
+
+#include "actors/membership.hpp"
+#include "actors/model_catalog.hpp"
+#include "actors/peers.hpp"
+#include "actors/planner.hpp"
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_actor.hpp>
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ovir::actors {
+
+struct paths_tick {};
+
+/// The plan that a new request would get now; asked of the pathfinder. `positions` 0: what the
+/// model promises.
+struct describe_path {
+  digest model;
+  std::uint32_t positions{0};
+};
+struct planned_stage {
+  node_id node;
+  std::string name;
+  plan_stage stage;
+};
+struct path_description {
+  result<plan> planned{error{}};
+  std::vector<planned_stage> stages;
+};
+
+/// Where the stages of a running request are.
+struct locate_request {
+  request_id request;
+};
+struct request_location {
+  std::vector<std::pair<node_id, layer_range>> stages;
+};
+
+using pathfinder_actor =
+    path_provider::extend<caf::reacts_to<members_changed>, caf::reacts_to<link_changed>,
+                          caf::reacts_to<paths_tick>,
+                          caf::replies_to<describe_path>::with<path_description>,
+                          caf::replies_to<locate_request>::with<request_location>>;
+
+struct pathfinder_environment {
+  node_id self;
+  peers* links{nullptr};
+  model_catalog* models{nullptr};
+  log* journal{nullptr};
+};
+
+/// Finds each request of this node a path through the cluster and mends it: what still works stays
+/// where it is, with its KV cache; a lost stage goes to the best node that holds its layers. A
+/// request without a path waits until a node comes. Nothing moves merely because something faster
+/// joined: new requests use it.
+struct pathfinder_state {
+  struct place {
+    node_id node;
+    layer_range layers;
+    shard_actor proxy;
+  };
+  struct watched {
+    digest model;
+    std::uint32_t positions{0};
+    lead_actor lead;
+    std::vector<place> path; ///< empty: none yet
+    /// Stages that were told of the request and not yet to forget it.
+    std::set<std::pair<node_id, layer_index>> opened;
+    std::map<node_id, std::uint32_t> avoid; ///< node, and the tick from which it is asked again
+    bool broken{true};                      ///< the path lacks a stage, or there is none
+    bool told_missing{false};
+  };
+  const char* name{"paths"};
+  pathfinder_environment environment;
+  members_view members;
+  std::map<request_id, watched> requests;
+  std::uint32_t ticks{0};
+};
+
+[[nodiscard]] pathfinder_actor::behavior_type
+pathfinder_behavior(pathfinder_actor::stateful_pointer<pathfinder_state> self,
+                    pathfinder_environment environment);
+
+} // namespace ovir::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::paths_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_path)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_description)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::locate_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::request_location)

@@ -1,0 +1,420 @@
+#include "actors/peers.hpp"
+
+#include "messages/frame.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+frame_bytes shared(std::vector<std::byte> bytes) {
+  return std::make_shared<const std::vector<std::byte>>(std::move(bytes));
+}
+
+} // namespace
+
+peers::peers(node_id self, access_list& access, log& journal, clock unix_now)
+    : self_(self), access_(access), log_(journal), unix_now_(std::move(unix_now)) {}
+
+void peers::use(network* net) {
+  const std::lock_guard lock{guard_};
+  network_ = net;
+}
+
+void peers::use(const receivers& actors) {
+  const std::lock_guard lock{guard_};
+  const auto take = [](caf::actor& mine, const caf::actor& given) {
+    if (given) {
+      mine = given;
+    }
+  };
+  take(actors_.host, actors.host);
+  take(actors_.membership, actors.membership);
+  take(actors_.paths, actors.paths);
+  take(actors_.jobs, actors.jobs);
+  take(actors_.admin, actors.admin);
+  // A new actor learns of the links there are.
+  for (const auto& [node, l] : links_) {
+    for (const caf::actor* actor : {&actors.membership, &actors.paths, &actors.host}) {
+      if (*actor && l.announced) {
+        caf::anon_send(*actor, link_changed{node, true, {}});
+      }
+    }
+  }
+}
+
+void peers::forget_actors() {
+  const std::lock_guard lock{guard_};
+  actors_ = {};
+  leads_.clear();
+  stages_.clear();
+}
+
+void peers::connect(const std::string& address, const node_id& expected) {
+  network* net = nullptr;
+  bool control = true;
+  bool data = true;
+  {
+    const std::lock_guard lock{guard_};
+    net = network_;
+    if (const auto known = links_.find(expected); known != links_.end()) {
+      control = !known->second.control;
+      data = !known->second.data;
+    }
+  }
+  if (net == nullptr) {
+    return;
+  }
+  if (control) {
+    const connection_id id = net->connect(address, channel::control, expected);
+    const std::lock_guard lock{guard_};
+    if (expected.empty()) {
+      dialled_[id] = address;
+    }
+  }
+  if (data) {
+    net->connect(address, channel::data, expected);
+  }
+}
+
+bool peers::connected(const node_id& node) const {
+  const std::lock_guard lock{guard_};
+  const auto found = links_.find(node);
+  return found != links_.end() && found->second.announced;
+}
+
+std::optional<connection_id> peers::way(const node_id& to, channel kind) const {
+  const auto found = links_.find(to);
+  if (found == links_.end()) {
+    return std::nullopt;
+  }
+  const auto& side = kind == channel::data ? found->second.data : found->second.control;
+  return side ? std::optional{side->id} : std::nullopt;
+}
+
+bool peers::reached(const std::string& address) const {
+  const std::lock_guard lock{guard_};
+  const auto found = found_.find(address);
+  return found != found_.end() && links_.contains(found->second);
+}
+
+void peers::disconnect(const node_id& node, const error& reason) {
+  std::optional<connection_id> control;
+  std::optional<connection_id> data;
+  network* net = nullptr;
+  {
+    const std::lock_guard lock{guard_};
+    control = way(node, channel::control);
+    data = way(node, channel::data);
+    net = network_;
+  }
+  for (const auto& one : {control, data}) {
+    if (one && net != nullptr) {
+      net->close(*one, reason);
+    }
+  }
+}
+
+void peers::close(connection_id connection, error reason) {
+  network* net = nullptr;
+  {
+    const std::lock_guard lock{guard_};
+    net = network_;
+  }
+  if (net != nullptr) {
+    net->close(connection, std::move(reason));
+  }
+}
+
+void peers::send_gossip(const node_id& to, std::vector<std::byte> bytes) {
+  const std::lock_guard lock{guard_};
+  if (const auto control = way(to, channel::control); control && network_ != nullptr) {
+    (void)network_->send(*control, message_kind::gossip, 0, shared(std::move(bytes)));
+  }
+}
+
+void peers::send_admin(connection_id to, const std::string& json) {
+  const auto* const first = reinterpret_cast<const std::byte*>(json.data());
+  const std::lock_guard lock{guard_};
+  if (network_ != nullptr) {
+    (void)network_->send(to, message_kind::reply, 0,
+                         shared(std::vector<std::byte>{first, first + json.size()}));
+  }
+}
+
+void peers::route_lead(request_id request, lead_actor lead,
+                       std::vector<std::pair<node_id, layer_index>> path) {
+  const std::lock_guard lock{guard_};
+  leads_[request] = {std::move(lead), std::move(path)};
+}
+
+void peers::drop_lead(request_id request) {
+  const std::lock_guard lock{guard_};
+  leads_.erase(request);
+}
+
+void peers::route_stage(request_id request, layer_index stage, shard_actor shard,
+                        node_id previous) {
+  const std::lock_guard lock{guard_};
+  stages_[{request, stage}] = {std::move(shard), previous};
+}
+
+void peers::drop_stage(request_id request, layer_index stage) {
+  const std::lock_guard lock{guard_};
+  stages_.erase({request, stage});
+}
+
+void peers::send_wire(const node_id& to, wire_message message) {
+  if (to == self_) {
+    deliver_wire(self_, member_roles, std::move(message), {});
+    return;
+  }
+  const std::lock_guard lock{guard_};
+  const auto control = way(to, channel::control);
+  if (control && network_ != nullptr && check(message)) {
+    (void)network_->send(*control, message_kind::wire, 0, shared(encode_wire(message)));
+  }
+}
+
+void peers::send_frame(const node_id& to, std::uint32_t target, frame_bytes frame) {
+  if (to == self_) {
+    deliver_frame(self_, target, frame);
+    return;
+  }
+  const std::lock_guard lock{guard_};
+  if (const auto data = way(to, channel::data); data && network_ != nullptr) {
+    (void)network_->send(*data, message_kind::tensor, target, std::move(frame));
+  }
+}
+
+result<role_set> peers::admit(const peer_hello& hello) {
+  auto admitted = access_.admit(hello, unix_now_());
+  if (!admitted) {
+    log_.say(log_level::warn, std::nullopt, "refused {}: {}", short_name(hello.node),
+             admitted.error().message);
+    return admitted;
+  }
+  const bool person = !admitted->within(member_roles);
+  if (person != (hello.kind == channel::admin)) {
+    return fail(errc::invalid_argument, "{} may be {} and opened another kind of connection",
+                short_name(hello.node), to_string(*admitted));
+  }
+  return admitted;
+}
+
+void peers::announce(const node_id& node, bool up, const std::string& reason) {
+  const link_changed news{node, up, reason};
+  for (const caf::actor* actor : {&actors_.membership, &actors_.paths, &actors_.host}) {
+    if (*actor) {
+      caf::anon_send(*actor, news);
+    }
+  }
+}
+
+// Two nodes may connect to each other at once. Both keep what the lower key opened; of two opened
+// by the same side, the newer, because the older may have died unnoticed.
+void peers::connected(const peer_info& peer) {
+  const std::lock_guard lock{guard_};
+  if (peer.kind == channel::admin) {
+    if (actors_.admin) {
+      caf::anon_send(actors_.admin, admin_connected{peer});
+    }
+    return;
+  }
+  if (const auto dialled = dialled_.extract(peer.connection)) {
+    found_[dialled.mapped()] = peer.node;
+  }
+  link& l = links_[peer.node];
+  l.roles = peer.roles;
+  auto& side = peer.kind == channel::data ? l.data : l.control;
+  const end fresh{peer.connection, !peer.incoming};
+  const bool lower_is_ours = self_ < peer.node;
+  if (side && side->ours != fresh.ours && side->ours == lower_is_ours) {
+    if (network_ != nullptr) {
+      network_->close(fresh.id, {errc::busy, "there is a link already"});
+    }
+    return;
+  }
+  if (side && network_ != nullptr) {
+    network_->close(side->id, {errc::busy, "a newer link took its place"});
+    // What was under way on the older is lost, and whoever waits for it must know.
+    if (std::exchange(l.announced, false)) {
+      announce(peer.node, false, "the link was made anew");
+    }
+  }
+  side = fresh;
+  if (l.control && l.data && !l.announced) {
+    l.announced = true;
+    log_.say(log_level::info, std::nullopt, "linked with {} ({}) at {}", short_name(peer.node),
+             to_string(peer.roles), peer.address);
+    announce(peer.node, true, {});
+  }
+}
+
+void peers::closed(const peer_info& peer, const error& reason) {
+  const std::lock_guard lock{guard_};
+  if (peer.kind == channel::admin) {
+    if (actors_.admin) {
+      caf::anon_send(actors_.admin, admin_closed{peer.connection});
+    }
+    return;
+  }
+  dialled_.erase(peer.connection);
+  const auto found = links_.find(peer.node);
+  if (found == links_.end()) {
+    log_.say(log_level::debug, std::nullopt, "no link with {}: {}", peer.address, reason.message);
+    return;
+  }
+  link& l = found->second;
+  auto& side = peer.kind == channel::data ? l.data : l.control;
+  if (!side || side->id != peer.connection) {
+    return; // one of two, or an attempt
+  }
+  side.reset();
+  // Half a link is none: what it would carry must not wait for the other half.
+  const auto other = peer.kind == channel::data ? l.control : l.data;
+  if (other && network_ != nullptr) {
+    network_->close(other->id, {errc::peer_lost, "the other channel of the link is gone"});
+  }
+  if (std::exchange(l.announced, false)) {
+    log_.say(log_level::warn, std::nullopt, "lost {}: {}", short_name(peer.node), reason.message);
+    announce(peer.node, false, reason.message);
+  }
+  if (!l.control && !l.data) {
+    links_.erase(found);
+  }
+}
+
+void peers::drop(const node_id& from, std::string_view what) {
+  ++dropped_;
+  log_.say(log_level::debug, std::nullopt, "dropped {} from {}", what, short_name(from));
+}
+
+void peers::received(const peer_info& peer, message_kind kind, std::uint32_t target,
+                     received_bytes bytes) {
+  switch (kind) {
+  case message_kind::tensor: deliver_frame(peer.node, target, bytes); return;
+  case message_kind::wire: {
+    auto message = decode_wire(*bytes);
+    if (!message) {
+      log_.say(log_level::warn, std::nullopt, "{} sent what is no order: {}", short_name(peer.node),
+               message.error().message);
+      close(peer.connection, message.error());
+      return;
+    }
+    deliver_wire(peer.node, peer.roles, std::move(*message), bytes);
+    return;
+  }
+  case message_kind::gossip: {
+    const std::lock_guard lock{guard_};
+    if (actors_.membership) {
+      caf::anon_send(actors_.membership,
+                     gossip_received{peer.node, peer.connection, std::move(bytes)});
+    }
+    return;
+  }
+  case message_kind::request: {
+    const std::lock_guard lock{guard_};
+    if (actors_.admin) {
+      caf::anon_send(actors_.admin, admin_request{peer, std::move(bytes)});
+    }
+    return;
+  }
+  case message_kind::reply: {
+    const std::lock_guard lock{guard_};
+    return drop(peer.node, "a reply nobody waits for");
+  }
+  }
+}
+
+void peers::deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame) {
+  const auto view = decode_frame(*frame);
+  const std::lock_guard lock{guard_};
+  if (!view) {
+    return drop(from, "a malformed frame");
+  }
+  if (target == frame_to_lead) {
+    const auto lead = leads_.find(view->header.request);
+    if (lead == leads_.end() || lead->second.path.back().first != from ||
+        view->header.kind != frame_kind::logits) {
+      return drop(from, "logits of a request it has no part in");
+    }
+    caf::anon_send(lead->second.lead, tensor_frame{frame});
+    return;
+  }
+  const auto stage = stages_.find({view->header.request, target});
+  if (stage == stages_.end() || stage->second.previous != from ||
+      view->header.kind == frame_kind::logits) {
+    return drop(from, "a frame of a request it has no part in");
+  }
+  caf::anon_send(stage->second.shard, tensor_frame{frame});
+}
+
+void peers::deliver_wire(const node_id& from, role_set roles, wire_message message,
+                         const received_bytes& bytes) {
+  const bool answer = std::holds_alternative<wire_opened>(message.body) ||
+                      std::holds_alternative<wire_step>(message.body) ||
+                      std::holds_alternative<wire_finished>(message.body) ||
+                      std::holds_alternative<wire_failed>(message.body);
+  if (answer) {
+    return deliver_answer(from, message, bytes);
+  }
+  const std::lock_guard lock{guard_};
+  if (auto* adopt = std::get_if<wire_adopt>(&message.body)) {
+    if (!actors_.jobs || !roles.has(role::worker)) {
+      return drop(from, "a request to adopt");
+    }
+    caf::anon_send(actors_.jobs, adoption_asked{from, std::move(adopt->log), bytes});
+    return;
+  }
+  if (std::holds_alternative<wire_adopted>(message.body)) {
+    if (!actors_.host || !roles.has(role::scheduler)) {
+      return drop(from, "an adoption");
+    }
+    caf::anon_send(actors_.host, adoption_answered{from, message.request});
+    return;
+  }
+  if (!actors_.host || !roles.has(role::scheduler)) {
+    return drop(from, "an order to a stage");
+  }
+  caf::anon_send(actors_.host, order_received{from, std::move(message), bytes});
+}
+
+void peers::deliver_answer(const node_id& from, wire_message& message,
+                           const received_bytes& bytes) {
+  const std::lock_guard lock{guard_};
+  const auto found = leads_.find(message.request);
+  if (found == leads_.end()) {
+    return drop(from, "an answer to a request that is over");
+  }
+  const auto& path = found->second.path;
+  const auto place = std::find(path.begin(), path.end(), std::pair{from, message.stage});
+  if (place == path.end()) {
+    return drop(from, "an answer for a stage that is not its own");
+  }
+  const stage_index stage{static_cast<std::uint32_t>(place - path.begin())};
+  const lead_actor& lead = found->second.lead;
+  const epoch driver = message.driver;
+  if (auto* opened = std::get_if<wire_opened>(&message.body)) {
+    caf::anon_send(lead,
+                   session_opened{stage, driver, opened->length, std::move(opened->leaves), bytes});
+  } else if (auto* step = std::get_if<wire_step>(&message.body)) {
+    caf::anon_send(
+        lead, step_done{stage, driver, step->length, step->units, std::move(step->leaves), bytes});
+  } else if (auto* done = std::get_if<wire_finished>(&message.body)) {
+    caf::anon_send(lead, session_finished{stage, driver, done->length, done->units, done->kv_bytes,
+                                          std::move(done->leaves), bytes});
+  } else if (auto* failed = std::get_if<wire_failed>(&message.body)) {
+    caf::anon_send(lead, stage_failed{stage, driver, std::move(failed->reason)});
+  }
+}
+
+peers::counters peers::count() const {
+  const std::lock_guard lock{guard_};
+  return {dropped_, links_.size(), leads_.size(), stages_.size()};
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,174 @@
+#pragma once
+
+#include "actors/access_list.hpp"
+#include "actors/log.hpp"
+#include "actors/network.hpp"
+#include "actors/remote.hpp"
+
+#include <caf/actor.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ovir::actors {
+
+// What the actors of a node hear of its links. `bytes` is what a message was read from: while they
+// are held, they count against the receive budget of the sender's connection, so that a peer can
+// fill nobody's mailbox. Empty where the sender is this node.
+
+/// A member's links, control and data, are both there, or no longer.
+struct link_changed {
+  node_id node;
+  bool up{false};
+  std::string reason; ///< when down
+};
+struct gossip_received {
+  node_id from;
+  connection_id connection;
+  received_bytes bytes;
+};
+/// An order to this node's stages, from a scheduler.
+struct order_received {
+  node_id from;
+  wire_message message;
+  received_bytes bytes{};
+};
+/// A request whose lead is gone, from the node of its first stage.
+struct adoption_asked {
+  node_id from;
+  request_log log;
+  received_bytes bytes{};
+};
+struct adoption_answered {
+  node_id from;
+  request_id request;
+};
+struct admin_connected {
+  peer_info peer;
+};
+struct admin_request {
+  peer_info peer;
+  received_bytes bytes; ///< JSON
+};
+struct admin_closed {
+  connection_id connection;
+};
+
+/// The links of this node and the way from them to its actors: the one place that knows both. Lets
+/// through only what a peer's role and the requests at hand allow: orders from schedulers, answers
+/// and frames from the nodes of the request's own path. The rest is dropped and counted.
+/// Thread-safe; outlives the actor system and the network.
+class peers final : public network_handler, public outbox {
+public:
+  struct receivers {
+    caf::actor host;       ///< order_received
+    caf::actor membership; ///< link_changed, gossip_received
+    caf::actor paths;      ///< link_changed
+    caf::actor jobs;       ///< adoption_asked
+    caf::actor admin;      ///< admin_*
+  };
+  using clock = std::function<std::uint64_t()>; ///< seconds since 1970
+
+  peers(node_id self, access_list& access, log& journal, clock unix_now);
+
+  /// Null: there is no network any more, and nothing is sent.
+  void use(network* net);
+  /// Sets those that are given; a restarted actor takes its place again.
+  void use(const receivers& actors);
+  void forget_actors();
+
+  /// Opens both links unless there are some already.
+  void connect(const std::string& address, const node_id& expected);
+  [[nodiscard]] bool connected(const node_id& node) const;
+  /// Whether a member that was reached under this address, whatever it calls itself, is linked.
+  [[nodiscard]] bool reached(const std::string& address) const;
+  void disconnect(const node_id& node, const error& reason);
+  void close(connection_id connection, error reason);
+  void send_gossip(const node_id& to, std::vector<std::byte> bytes);
+  void send_admin(connection_id to, const std::string& json);
+
+  // Routes. A stage is named by its first layer.
+  void route_lead(request_id request, lead_actor lead,
+                  std::vector<std::pair<node_id, layer_index>> path);
+  void drop_lead(request_id request);
+  void route_stage(request_id request, layer_index stage, shard_actor shard, node_id previous);
+  void drop_stage(request_id request, layer_index stage);
+
+  // outbox
+  void send_wire(const node_id& to, wire_message message) override;
+  void send_frame(const node_id& to, std::uint32_t target, frame_bytes frame) override;
+
+  // network_handler
+  result<role_set> admit(const peer_hello& hello) override;
+  void connected(const peer_info& peer) override;
+  void received(const peer_info& peer, message_kind kind, std::uint32_t target,
+                received_bytes bytes) override;
+  void closed(const peer_info& peer, const error& reason) override;
+
+  struct counters {
+    std::uint64_t dropped{0}; ///< messages no role or request allowed
+    std::size_t links{0};
+    std::size_t lead_routes{0};
+    std::size_t stage_routes{0};
+  };
+  [[nodiscard]] counters count() const;
+
+private:
+  struct end {
+    connection_id id;
+    bool ours{false}; ///< this node opened it
+  };
+  struct link {
+    std::optional<end> control;
+    std::optional<end> data;
+    role_set roles;
+    bool announced{false};
+  };
+  struct lead_route {
+    lead_actor lead;
+    std::vector<std::pair<node_id, layer_index>> path;
+  };
+  struct stage_route {
+    shard_actor shard;
+    node_id previous;
+  };
+
+  void deliver_wire(const node_id& from, role_set roles, wire_message message,
+                    const received_bytes& bytes);
+  void deliver_answer(const node_id& from, wire_message& message, const received_bytes& bytes);
+  void deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame);
+  void drop(const node_id& from, std::string_view what);
+  [[nodiscard]] std::optional<connection_id> way(const node_id& to, channel kind) const;
+  void announce(const node_id& node, bool up, const std::string& reason);
+
+  const node_id self_;
+  access_list& access_;
+  log& log_;
+  const clock unix_now_;
+  mutable std::mutex guard_;
+  network* network_{nullptr};
+  receivers actors_;
+  std::map<node_id, link> links_;
+  std::map<request_id, lead_route> leads_;
+  std::map<std::pair<request_id, layer_index>, stage_route> stages_;
+  std::map<connection_id, std::string> dialled_; ///< connections under way to whoever is there
+  std::map<std::string, node_id> found_;         ///< who answered under an address
+  std::uint64_t dropped_{0};
+};
+
+} // namespace ovir::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::link_changed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::gossip_received)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::order_received)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_asked)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_answered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_connected)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_closed)

@@ -1,0 +1,137 @@
+#pragma once
+
+#include "actors/protocol.hpp"
+#include "messages/digest.hpp"
+#include "messages/node_id.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <variant>
+#include <vector>
+
+/// What a lead on one node and a stage on another say to each other: the messages of protocol.hpp
+/// with addresses in place of handles, as Cap'n Proto (messages/wire.capnp, docs/formats/wire.md).
+/// Tensors travel on the data channel in frames; a frame's `target` is `frame_target`.
+namespace ovir::actors {
+
+/// Where a stage's output goes.
+struct next_hop {
+  bool lead{false};   ///< to the lead's node
+  node_id node;       ///< else to this node ...
+  layer_range layers; ///< which computes these
+
+  friend bool operator==(const next_hop&, const next_hop&) = default;
+};
+
+struct wire_open {
+  digest model;
+  layer_range layers;
+  std::uint32_t positions{0}; ///< most the request will reach
+  position keep{0};           ///< a session that has gone further begins afresh
+  next_hop next;
+  node_id previous; ///< who will send frames: a node, or the lead's for the first stage
+  std::optional<request_log> log; ///< to the first stage
+
+  friend bool operator==(const wire_open&, const wire_open&) = default;
+};
+struct wire_replay {
+  position first{0};
+  std::uint32_t count{0};
+  std::uint32_t logit_rows{0};
+
+  friend bool operator==(const wire_replay&, const wire_replay&) = default;
+};
+struct wire_resend {
+  position at{0};
+
+  friend bool operator==(const wire_resend&, const wire_resend&) = default;
+};
+struct wire_finish {
+  friend bool operator==(wire_finish, wire_finish) = default;
+};
+struct wire_close {
+  friend bool operator==(wire_close, wire_close) = default;
+};
+/// To the first stage's node: appended to its copy of the log. `index` counts drawn tokens from 0.
+struct wire_drawn {
+  std::uint32_t index{0};
+  drawn_token drawn;
+
+  friend bool operator==(const wire_drawn&, const wire_drawn&) = default;
+};
+
+struct wire_opened {
+  position length{0};
+  std::vector<compute::unit_leaf> leaves; ///< all completed so far
+
+  friend bool operator==(const wire_opened&, const wire_opened&) = default;
+};
+struct wire_step {
+  position length{0};
+  std::uint64_t units{0};
+  std::vector<compute::unit_leaf> leaves;
+
+  friend bool operator==(const wire_step&, const wire_step&) = default;
+};
+struct wire_finished {
+  position length{0};
+  std::uint64_t units{0};
+  std::uint64_t kv_bytes{0};
+  std::vector<compute::unit_leaf> leaves;
+
+  friend bool operator==(const wire_finished&, const wire_finished&) = default;
+};
+struct wire_failed {
+  error reason;
+
+  friend bool operator==(const wire_failed&, const wire_failed&) = default;
+};
+
+/// To a scheduler: drive this request on, its lead's node is gone.
+struct wire_adopt {
+  request_log log;
+
+  friend bool operator==(const wire_adopt&, const wire_adopt&) = default;
+};
+/// To the node that asked for adoption: this scheduler drives it now.
+struct wire_adopted {
+  friend bool operator==(wire_adopted, wire_adopted) = default;
+};
+
+using wire_body =
+    std::variant<wire_open, wire_replay, wire_resend, wire_finish, wire_close, wire_drawn,
+                 wire_opened, wire_step, wire_finished, wire_failed, wire_adopt, wire_adopted>;
+
+struct wire_message {
+  request_id request;
+  epoch driver;
+  layer_index stage{0}; ///< its first layer: a name that stays when the path around it changes
+  wire_body body;
+
+  friend bool operator==(const wire_message&, const wire_message&) = default;
+};
+
+/// `target` of a frame for the lead; for a stage it is the stage's first layer.
+inline constexpr std::uint32_t frame_to_lead = 0xffff'ffffU;
+
+/// No encoding of `message` has more bytes than this.
+[[nodiscard]] std::size_t wire_bytes(const wire_message& message);
+
+/// Why `message` cannot be sent, or success: the same rules as `decode_wire`, docs/formats/wire.md
+/// lists them. A log too long for one message is `over_limit`.
+[[nodiscard]] result<void> check(const wire_message& message);
+
+/// Starts at a multiple of 8. Precondition: `check(message)` succeeds. Error texts longer than
+/// limits::error_text_bytes_max are cut.
+[[nodiscard]] std::vector<std::byte> encode_wire(const wire_message& message);
+
+/// Checks counts and lengths against the bytes present and messages/limits.hpp before it allocates.
+/// A message has exactly one encoding, others are refused. `malformed`, `unsupported` (another
+/// version, or a kind or error code this one does not know) or `over_limit`. Error texts that came
+/// from the peer are cut to limits::error_text_bytes_max and printable. Precondition: `bytes`
+/// starts at a multiple of 8, as `received_bytes` do.
+[[nodiscard]] result<wire_message> decode_wire(std::span<const std::byte> bytes);
+
+} // namespace ovir::actors

@@ -1,0 +1,161 @@
+#include "actors/wire.hpp"
+#include "messages/limits.hpp"
+
+#include <algorithm>
+#include <type_traits>
+
+// What a message may say, whoever made it: asked before one is sent and after one is read.
+
+namespace ovir::actors {
+
+namespace {
+
+constexpr std::uint32_t windows_max = limits::context_max / limits::window_positions;
+
+result<void> check_layers(layer_range layers, std::string_view what) {
+  if (layers.first >= layers.last) {
+    return fail(errc::malformed, "{} of layers [{}, {}) holds none", what, layers.first,
+                layers.last);
+  }
+  if (layers.last > limits::layers_max) {
+    return fail(errc::over_limit, "{} of layers up to {}; at most {} are allowed", what,
+                layers.last, limits::layers_max);
+  }
+  return {};
+}
+
+result<void> at_most(std::string_view what, std::uint64_t value, std::uint64_t most) {
+  if (value > most) {
+    return fail(errc::over_limit, "{} {}; at most {} is allowed", what, value, most);
+  }
+  return {};
+}
+
+result<void> check_drawn(const drawn_token& drawn) {
+  return at_most("a drawn token is", drawn.token, limits::vocabulary_max - 1);
+}
+
+result<void> check_stop(const std::vector<std::string>& stop) {
+  OVIR_TRY(at_most("the number of stop strings is", stop.size(), limits::stop_strings_max));
+  for (const std::string& text : stop) {
+    if (text.empty()) {
+      return fail(errc::malformed, "a stop string is empty");
+    }
+    OVIR_TRY(at_most("the bytes of a stop string are", text.size(), limits::stop_string_bytes_max));
+  }
+  return {};
+}
+
+result<void> check_log(const request_log& log, request_id request) {
+  if (log.id != request) {
+    return fail(errc::malformed, "the log of request {:016x} in a message about {:016x}",
+                log.id.value, request.value);
+  }
+  if (log.prompt.empty()) {
+    return fail(errc::malformed, "a request's log has no prompt");
+  }
+  OVIR_TRY(at_most("the positions of a request's log are", log.prompt.size() + log.drawn.size(),
+                   limits::context_max));
+  OVIR_TRY(at_most("the leads a request had are", log.generation, limits::generations_max));
+  OVIR_TRY(at_most("the tokens a request may draw are", log.max_tokens, limits::context_max));
+  OVIR_TRY(at_most("the tokens a request has drawn are", log.drawn.size(), log.max_tokens));
+  OVIR_TRY(at_most("a token of a prompt is",
+                   *std::max_element(log.prompt.begin(), log.prompt.end()),
+                   limits::vocabulary_max - 1));
+  for (const drawn_token& drawn : log.drawn) {
+    OVIR_TRY(check_drawn(drawn));
+  }
+  OVIR_TRY(check_stop(log.stop));
+  if (const auto sampling = compute::check(log.sampling); !sampling) {
+    return fail(errc::malformed, "a request's log: {}", sampling.error().message);
+  }
+  return {};
+}
+
+result<void> check_leaves(const std::vector<compute::unit_leaf>& leaves) {
+  for (const compute::unit_leaf& leaf : leaves) {
+    OVIR_TRY(at_most("the window of a leaf is", leaf.unit.window, windows_max - 1));
+    OVIR_TRY(at_most("the layer of a leaf is", leaf.unit.layer, limits::layers_max - 1));
+    OVIR_TRY(at_most("the positions of a leaf are", leaf.positions, limits::window_positions));
+    if (leaf.positions == 0) {
+      return fail(errc::malformed, "a leaf covers no position");
+    }
+  }
+  return {};
+}
+
+/// The rules of each kind.
+struct body_check {
+  request_id request;
+  layer_index stage{0};
+
+  result<void> operator()(const wire_open& m) const {
+    OVIR_TRY(check_layers(m.layers, "a stage"));
+    if (m.layers.first != stage) {
+      return fail(errc::malformed, "a stage of layers from {} in a message to that from {}",
+                  m.layers.first, stage);
+    }
+    if (m.positions == 0) {
+      return fail(errc::malformed, "a stage is opened for no position");
+    }
+    OVIR_TRY(at_most("the positions of a stage are", m.positions, limits::context_max));
+    OVIR_TRY(at_most("the positions kept of a stage are", m.keep, limits::context_max));
+    if (m.next.layers != layer_range{} || !m.next.lead) {
+      OVIR_TRY(check_layers(m.next.layers, "a next stage"));
+    }
+    if (m.previous.empty() || (m.next.node.empty() && !m.next.lead)) {
+      return fail(errc::malformed, "a stage is opened without {} node",
+                  m.previous.empty() ? "a previous" : "a next");
+    }
+    return m.log ? check_log(*m.log, request) : result<void>{};
+  }
+  result<void> operator()(const wire_replay& m) const {
+    if (m.count == 0 || m.logit_rows > m.count) {
+      return fail(errc::malformed, "a replay of {} positions with logits of {}", m.count,
+                  m.logit_rows);
+    }
+    return at_most("the positions of a replay end at", std::uint64_t{m.first} + m.count,
+                   limits::context_max);
+  }
+  result<void> operator()(const wire_resend& m) const {
+    return at_most("the position whose logits are wanted is", m.at, limits::context_max - 1);
+  }
+  result<void> operator()(const wire_drawn& m) const {
+    OVIR_TRY(at_most("the index of a drawn token is", m.index, limits::context_max - 1));
+    return check_drawn(m.drawn);
+  }
+  result<void> operator()(const wire_opened& m) const { return progress(m.length, m.leaves); }
+  result<void> operator()(const wire_step& m) const { return progress(m.length, m.leaves); }
+  result<void> operator()(const wire_finished& m) const { return progress(m.length, m.leaves); }
+  result<void> operator()(const wire_failed& m) const {
+    if (to_string(m.reason.code) == "unknown") {
+      return fail(errc::unsupported,
+                  "a stage failed with code {}, which this version does not know",
+                  static_cast<unsigned>(m.reason.code));
+    }
+    return {};
+  }
+  result<void> operator()(const wire_adopt& m) const { return check_log(m.log, request); }
+  template <class Empty> // finish, close, adopted
+  result<void> operator()(const Empty& m) const {
+    static_assert(std::is_empty_v<Empty>);
+    static_cast<void>(m);
+    return {};
+  }
+
+private:
+  static result<void> progress(position length, const std::vector<compute::unit_leaf>& leaves) {
+    OVIR_TRY(at_most("the positions a stage holds are", length, limits::context_max));
+    return check_leaves(leaves);
+  }
+};
+
+} // namespace
+
+result<void> check(const wire_message& message) {
+  OVIR_TRY(at_most("the first layer of a stage is", message.stage, limits::layers_max - 1));
+  OVIR_TRY(at_most("the bytes of a message are", wire_bytes(message), limits::wire_bytes_max));
+  return std::visit(body_check{message.request, message.stage}, message.body);
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,217 @@
+#include "supervision/node.hpp"
+
+#include "apps/interrupt.hpp"
+#include "apps/key_file.hpp"
+#include "apps/ovir/command.hpp"
+#include "apps/ovir/embedded_model.hpp"
+#include "apps/ovir/machine.hpp"
+#include "apps/ovir/node_config.hpp"
+#include "apps/ovir/node_log.hpp"
+#include "apps/state_folder.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+
+namespace ovir::apps {
+
+namespace {
+
+/// How often the main thread looks for signals.
+constexpr std::chrono::milliseconds signal_poll{50};
+
+struct options {
+  std::string config;
+  bool check{false};
+  bool as_json{false};
+};
+
+std::uint64_t bytes_of(const compute::weight& w) { return std::uint64_t{w.rows} * w.row_bytes(); }
+
+std::uint64_t layer_bytes(const compute::layer_weights& w) {
+  std::uint64_t total = 0;
+  for (const compute::weight* part : {&w.attn_norm, &w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output,
+                                      &w.ffn_norm, &w.ffn_gate, &w.ffn_up, &w.ffn_down}) {
+    total += bytes_of(*part);
+  }
+  return total;
+}
+
+std::uint64_t range_bytes(const compute::model& m, layer_range layers) {
+  std::uint64_t total = layers.first == 0 ? bytes_of(m.token_embedding) : 0;
+  for (layer_index l = layers.first; l < layers.last; ++l) {
+    total += layer_bytes(m.layers[l]);
+  }
+  const bool tied = m.output.data == m.token_embedding.data;
+  const bool head = layers.last == m.config.layers && !(tied && layers.first == 0);
+  return total + (head ? bytes_of(m.output) : 0);
+}
+
+// As many layers from the first as the memory has room for beside caches: four fifths of it.
+layer_range fitting(const compute::model& m, std::uint64_t memory) {
+  layer_range best{0, 0};
+  while (best.last < m.config.layers && range_bytes(m, {0, best.last + 1}) <= memory / 5 * 4) {
+    ++best.last;
+  }
+  return best;
+}
+
+class loader {
+public:
+  loader(surroundings& around, const supervision::node_options& how,
+         const compute::kernel_set& kernels)
+      : around_(around), how_(how), kernels_(kernels) {}
+
+  result<std::shared_ptr<actors::catalog_model>>
+  operator()(const std::string& path, std::optional<layer_range> layers,
+             compute::parallel_runner& runner) const {
+    OVIR_ASSIGN(ready_model ready,
+                load_model(around_, path == embedded_model_path ? std::string{} : path));
+    auto model = std::make_shared<actors::catalog_model>();
+    const compute::model_config& config = ready.weights.config;
+    if (how_.roles.has(role::worker)) {
+      const std::uint64_t memory =
+          how_.memory_bytes > 0 ? how_.memory_bytes : around_.environment.memory_bytes() / 5 * 4;
+      model->held = layers.value_or(fitting(ready.weights, memory));
+      if (model->held.last > config.layers || model->held.size() == 0) {
+        return fail(errc::invalid_argument,
+                    "{}: layers {}-{} cannot be held: the model has {} and the memory limit is {} "
+                    "MiB; change 'layers' or limits.memory_mib",
+                    path, model->held.first, model->held.last == 0 ? 0 : model->held.last - 1,
+                    config.layers, memory >> 20U);
+      }
+      OVIR_TRY(compute::check_weights(ready.weights, model->held, runner));
+      model->held_bytes = range_bytes(ready.weights, model->held);
+    }
+    model->id = hash_plain(ready.source.file->bytes());
+    // Hashing read all of it; only the layers held are to stay in memory.
+    ready.source.file->release_pages();
+    model->name = file_name(path);
+    model->weights = std::move(ready.weights);
+    if (how_.roles.has(role::scheduler)) {
+      model->vocabulary = std::move(ready.vocabulary);
+    }
+    model->file = std::move(ready.source.file);
+    model->kernels = &kernels_;
+    model->prefill_chunk = how_.prefill_chunk;
+    model->context = how_.context_max == 0 ? config.context : how_.context_max;
+    return model;
+  }
+
+private:
+  static std::string file_name(const std::string& path) {
+    const auto slash = path.rfind('/');
+    return slash == std::string::npos ? path : path.substr(slash + 1);
+  }
+
+  surroundings& around_;
+  const supervision::node_options& how_;
+  const compute::kernel_set& kernels_;
+};
+
+// Ends early when a signal comes.
+void wait_for(std::chrono::milliseconds time) {
+  ::poll(nullptr, 0, static_cast<int>(time.count()));
+}
+
+// kill -STOP does not end by itself: a child that is not stopped wakes us.
+void stop_for(std::uint32_t ms) {
+  const pid_t self = ::getpid();
+  if (::fork() == 0) {
+    wait_for(std::chrono::milliseconds{ms});
+    ::kill(self, SIGCONT);
+    ::_exit(0);
+  }
+  ::kill(self, SIGSTOP);
+}
+
+result<void> reload(const options& given, surroundings& around, node_log& journal,
+                    supervision::node& running) {
+  OVIR_TRY(journal.reopen());
+  OVIR_ASSIGN(const auto fresh, read_node_config(around.environment, given.config));
+  for (const std::string& line : running.reload(fresh)) {
+    journal.write(actors::log_level::warn, std::nullopt, line);
+  }
+  journal.write(actors::log_level::info, std::nullopt, "configuration read again");
+  return {};
+}
+
+result<exit_code> serve(const options& given, const supervision::node_options& how,
+                        surroundings& around) {
+  const char* const isa = std::getenv("OVIR_ISA");
+  OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(isa == nullptr ? "" : isa));
+  OVIR_TRY(around.environment.make_folder(how.state));
+  OVIR_ASSIGN(const secret_key key, load_or_make_key(around.environment, key_path_in(how.state)));
+  OVIR_ASSIGN(const node_log_options log_options, log_options_of(how));
+  OVIR_ASSIGN(const auto journal, node_log::open(log_options));
+  supervision::node_surroundings outside;
+  outside.env = &around.environment;
+  outside.key = &key;
+  outside.journal = journal.get();
+  outside.load = loader{around, how, *kernels};
+  outside.version = OVIR_VERSION;
+  outside.kill_self = [] { ::kill(::getpid(), SIGKILL); };
+  outside.stop_self = stop_for;
+  const std::atomic<bool>& hang_up = watch_for_hang_up();
+  journal->say(actors::log_level::info, std::nullopt, "ovir {} node '{}' {} starts as {}",
+               OVIR_VERSION, how.name, to_hex(key.id()), to_string(how.roles));
+  OVIR_ASSIGN(const auto node, supervision::node::start(how, outside));
+  journal->say(actors::log_level::info, std::nullopt, "listens on {}, shells on {}",
+               node->listen_address(), node->admin_address());
+  write_note(fmt::format("node {} '{}' listens on {}, shells on {}\n", to_hex(key.id()), how.name,
+                         node->listen_address(), node->admin_address()));
+  while (!around.interrupted.load() && !node->finished()) {
+    wait_for(signal_poll);
+    if (take_hang_up(hang_up)) {
+      if (const auto done = reload(given, around, *journal, *node); !done) {
+        journal->say(actors::log_level::error, std::nullopt, "configuration kept: {}",
+                     done.error().message);
+      }
+    }
+  }
+  journal->write(actors::log_level::info, std::nullopt, "drains");
+  forget_interrupts();
+  const bool clean = node->drain(around.interrupted);
+  return clean ? exit_code::done : exit_code::unavailable;
+}
+
+result<exit_code> run(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const auto how, read_node_config(around.environment, given.config));
+  if (!given.check) {
+    return serve(given, how, around);
+  }
+  if (given.as_json) {
+    OVIR_TRY(write_document(document_of(how)));
+  } else {
+    OVIR_TRY(write_output(describe(how)));
+  }
+  return exit_code::done;
+}
+
+} // namespace
+
+void add_node(CLI::App& app, chosen_command& chosen) {
+  CLI::App* const command = app.add_subcommand("node", "Be a member of a cluster");
+  const auto given = std::make_shared<options>();
+  command->footer("config/all.toml explains every key. The node makes its key on first start; its\n"
+                  "public half is its name, and what other nodes allow.\n"
+                  "\nSIGTERM or Ctrl-C drains: nothing new is taken, running requests end or are\n"
+                  "handed over; once more ends at once. SIGHUP reads the file again.\n"
+                  "\nExamples:\n"
+                  "  ovir node -c config/worker.toml\n"
+                  "  ovir node -c config/worker.toml --check");
+  command->add_option("-c,--config", given->config, "Configuration file (TOML)")->required();
+  command->add_flag("--check", given->check, "Read the file, print what it means, and end");
+  add_json(*command, given->as_json);
+  command->callback([given, &chosen] {
+    chosen.as_json = given->as_json;
+    chosen.run = [given](surroundings& around) { return run(*given, around); };
+  });
+}
+
+} // namespace ovir::apps

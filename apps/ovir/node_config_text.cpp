@@ -1,0 +1,162 @@
+// What `ovir node --check` prints.
+#include "apps/ovir/node_config.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace ovir::apps {
+
+namespace {
+
+using supervision::access_option;
+using supervision::model_option;
+using supervision::node_options;
+
+class table_writer {
+public:
+  template <class... Args>
+  void line(std::string_view key, fmt::format_string<Args...> text, Args&&... args) {
+    fmt::format_to(std::back_inserter(out_), "{:<22}{}\n", key,
+                   fmt::format(text, std::forward<Args>(args)...));
+  }
+
+  std::string take() && { return std::move(out_); }
+
+private:
+  std::string out_;
+};
+
+std::string_view or_else(std::string_view text, std::string_view otherwise) {
+  return text.empty() ? otherwise : text;
+}
+
+json words_of(role_set roles) {
+  json words = json::array();
+  for (std::uint32_t bit = 1; bit <= roles.bits; bit <<= 1U) {
+    if ((roles.bits & bit) != 0) {
+      words.push_back(to_string(role_set{static_cast<std::uint16_t>(bit)}));
+    }
+  }
+  return words;
+}
+
+json null_or(std::string_view text) { return text.empty() ? json(nullptr) : json(text); }
+
+void write_identity(table_writer& out, const node_options& o) {
+  out.line("name", "{}", o.name);
+  out.line("cluster", "{}", o.cluster);
+  out.line("roles", "{}", to_string(o.roles));
+  out.line("state", "{}", or_else(o.state, "(OVIR_HOME or its default)"));
+  out.line("listen", "{}", or_else(o.listen, "(nowhere)"));
+  out.line("advertise", "{}", or_else(o.advertise, "(what it listens on)"));
+  out.line("admin_listen", "{}", or_else(o.admin_listen, "(on listen)"));
+  out.line("seeds", "{}", o.seeds.empty() ? "(none)" : fmt::format("{}", fmt::join(o.seeds, ", ")));
+  out.line("join_token", "{}", o.join_token.empty() ? "(none)" : "(set)");
+  if (o.admins.empty()) {
+    out.line("admins", "(none: no join token counts here)");
+  }
+  for (const node_id& admin : o.admins) {
+    out.line("admins", "{}", to_hex(admin));
+  }
+  if (o.access.empty()) {
+    out.line("access", "(nobody without a join token)");
+  }
+  for (const access_option& entry : o.access) {
+    out.line("access", "{} {}", to_hex(entry.key), to_string(entry.roles));
+  }
+}
+
+void write_models(table_writer& out, const node_options& o) {
+  if (o.models.empty()) {
+    out.line("model", "(none)");
+  }
+  const bool holds = o.roles.has(role::worker);
+  for (const model_option& model : o.models) {
+    if (model.layers) {
+      out.line("model", "{}, layers {}-{}", model.path, model.layers->first,
+               model.layers->last - 1);
+    } else {
+      out.line("model", "{}, {}", model.path, holds ? "as many layers as fit" : "no layers");
+    }
+  }
+}
+
+/// "0 (all processors)" or the number alone.
+std::string number_text(std::uint64_t number, std::string_view zero) {
+  return number == 0 ? fmt::format("0 ({})", zero) : fmt::format("{}", number);
+}
+
+} // namespace
+
+std::string describe(const node_options& o) {
+  table_writer out;
+  write_identity(out, o);
+  write_models(out, o);
+  out.line("limits.memory_mib", "{}",
+           number_text(o.memory_bytes >> 20U, "80 % of the machine's memory"));
+  out.line("limits.threads", "{}", number_text(o.threads, "all processors"));
+  out.line("limits.context", "{}", number_text(o.context_max, "the model's"));
+  out.line("limits.prefill_chunk", "{}", o.prefill_chunk);
+  out.line("probe.interval_ms", "{}", o.probe_interval.count());
+  out.line("probe.timeout_ms", "{}", o.probe_timeout.count());
+  out.line("probe.suspect_ms", "{}", o.suspect_timeout.count());
+  out.line("drain.wait_s", "{}",
+           std::chrono::duration_cast<std::chrono::seconds>(o.drain_wait).count());
+  out.line("log.level", "{}", o.log_level);
+  out.line("log.file", "{}", or_else(o.log_file, "(standard error)"));
+  out.line("log.max_mib", "{}", o.log_bytes_max >> 20U);
+  out.line("log.files", "{}", o.log_files_max);
+  out.line("chaos.enabled", "{}", o.chaos);
+  return std::move(out).take();
+}
+
+json document_of(const node_options& o) {
+  json admins = json::array();
+  for (const node_id& admin : o.admins) {
+    admins.push_back(to_hex(admin));
+  }
+  json access = json::array();
+  for (const access_option& entry : o.access) {
+    access.push_back({{"key", to_hex(entry.key)}, {"roles", words_of(entry.roles)}});
+  }
+  json models = json::array();
+  for (const model_option& model : o.models) {
+    json layers = nullptr;
+    if (model.layers) {
+      layers = {{"first", model.layers->first}, {"last", model.layers->last - 1}};
+    }
+    models.push_back({{"path", model.path}, {"layers", std::move(layers)}});
+  }
+  return {{"name", o.name},
+          {"cluster", o.cluster},
+          {"roles", words_of(o.roles)},
+          {"state", null_or(o.state)},
+          {"listen", null_or(o.listen)},
+          {"advertise", null_or(o.advertise)},
+          {"admin_listen", null_or(o.admin_listen)},
+          {"seeds", o.seeds},
+          {"join_token_set", !o.join_token.empty()},
+          {"admins", std::move(admins)},
+          {"access", std::move(access)},
+          {"models", std::move(models)},
+          {"limits",
+           {{"memory_mib", o.memory_bytes >> 20U},
+            {"threads", o.threads},
+            {"context", o.context_max},
+            {"prefill_chunk", o.prefill_chunk}}},
+          {"probe",
+           {{"interval_ms", o.probe_interval.count()},
+            {"timeout_ms", o.probe_timeout.count()},
+            {"suspect_ms", o.suspect_timeout.count()}}},
+          {"drain",
+           {{"wait_s", std::chrono::duration_cast<std::chrono::seconds>(o.drain_wait).count()}}},
+          {"log",
+           {{"level", o.log_level},
+            {"file", null_or(o.log_file)},
+            {"max_mib", o.log_bytes_max >> 20U},
+            {"files", o.log_files_max}}},
+          {"chaos", {{"enabled", o.chaos}}}};
+}
+
+} // namespace ovir::apps

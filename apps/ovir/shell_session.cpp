@@ -1,0 +1,129 @@
+#include "apps/ovir/shell_session.hpp"
+
+#include "apps/ovir/shell_render.hpp"
+#include "compute/printable.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace ovir::apps {
+
+namespace {
+
+constexpr std::size_t sentence_bytes_max = 500;
+
+json document_of(const shell_failure& failure) {
+  return {{"error", {{"code", failure.code}, {"message", failure.message}}}};
+}
+
+bool answers_with_text(const shell_command& command) {
+  return command.spec->name == "run" || command.spec->name == "attach";
+}
+
+} // namespace
+
+void shell_session::show(std::string_view text) {
+  if (as_json_ || output_failed_) {
+    return;
+  }
+  if (const auto written = write_output(text); !written) {
+    output_failed_ = written.error();
+  }
+}
+
+void shell_session::show_event(const shell_command& command, const json& event) {
+  if (as_json_) {
+    return;
+  }
+  if (const auto note = event.find("note"); note != event.end() && note->is_string()) {
+    write_note(fmt::format(
+        "\n[{}]\n", compute::printable(note->get_ref<const std::string&>(), sentence_bytes_max)));
+  } else if (command.spec->name == "top") {
+    show(render("top", event) + "\n");
+  }
+}
+
+shell_outcome shell_session::run_command(shell_command command) {
+  if (command.spec->name == "run") {
+    std::array<std::byte, 16> chance{};
+    environment_.random(chance);
+    complete_run(command, chance);
+  }
+  if (as_json_ && command.args.value("follow", false)) {
+    return error{errc::invalid_argument, "top --follow has no end and --json is one document; "
+                                         "leave one of them out"};
+  }
+  shell_listener listener;
+  listener.text = [this](std::string_view text) { show(for_terminal(text)); };
+  listener.event = [this, &command](const json& event) { show_event(command, event); };
+  listener.note = [](std::string_view note) {
+    write_note(fmt::format("\n[{}]\n", compute::printable(note, sentence_bytes_max)));
+  };
+  auto outcome = client_.call(command, listener);
+  if (const auto* const data = std::get_if<json>(&outcome); data != nullptr && !as_json_) {
+    if (answers_with_text(command)) {
+      show("\n");
+      write_note(render(command.spec->name, *data));
+    } else if (!command.args.value("follow", false)) {
+      show(render(command.spec->name, *data));
+    }
+  }
+  return outcome;
+}
+
+shell_outcome shell_session::run_words(const std::vector<std::string>& words) {
+  if (words[0] == "exit" || words[0] == "quit") {
+    over_ = true;
+    return json::object();
+  }
+  if (words[0] == "help") {
+    const auto text = words.size() > 1 ? help_text(words[1]) : result<std::string>{help_text()};
+    if (!text) {
+      return text.error();
+    }
+    show(*text);
+    return json{{"help", *text}};
+  }
+  OVIR_ASSIGN(shell_command command, parse_command(words));
+  return run_command(std::move(command));
+}
+
+result<exit_code> shell_session::report(const shell_failure& failure) const {
+  write_note(
+      fmt::format("ovir shell: {}\n", compute::printable(failure.message, sentence_bytes_max)));
+  return exit_code_of(failure);
+}
+
+result<exit_code> shell_session::run_line(std::string_view line) {
+  const auto commands = split_line(line);
+  json documents = json::array();
+  result<exit_code> end{exit_code::done};
+  if (!commands) {
+    documents.push_back(document_of(shell_failure{commands.error()}));
+    end = report(commands.error());
+  } else {
+    for (const std::vector<std::string>& words : *commands) {
+      const shell_outcome outcome = run_words(words);
+      const auto* const failure = std::get_if<shell_failure>(&outcome);
+      documents.push_back(failure == nullptr ? *std::get_if<json>(&outcome)
+                                             : document_of(*failure));
+      if (failure != nullptr) {
+        end = report(*failure);
+        break;
+      }
+      if (over_) {
+        break;
+      }
+    }
+  }
+  if (as_json_) {
+    OVIR_TRY(write_document(documents.size() == 1 ? documents[0] : documents));
+  }
+  if (output_failed_) {
+    return *output_failed_;
+  }
+  return end;
+}
+
+} // namespace ovir::apps

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "messages/result.hpp"
+
+#include <string>
+#include <string_view>
+
+/// Where keys, request logs and whatever else outlives a process are kept.
+namespace ovir::apps {
+
+/// `$OVIR_HOME`, else `$XDG_STATE_HOME/ovir`, else `$HOME/.local/state/ovir`. A variable that is
+/// empty counts as absent, and so does a relative path in the latter two, as the XDG specification
+/// has it. The folder need not exist. `invalid_argument` when none of the three says anything.
+[[nodiscard]] result<std::string> state_folder();
+
+/// The rule itself; an absent variable is an empty text.
+[[nodiscard]] result<std::string> state_folder_from(std::string_view ovir_home,
+                                                    std::string_view xdg_state_home,
+                                                    std::string_view home);
+
+/// The node's secret key in a state folder.
+[[nodiscard]] std::string key_path_in(const std::string& state_folder);
+
+} // namespace ovir::apps

@@ -1,0 +1,108 @@
+@0xb7f3c9e02d5a4186;
+# What leads and stages on different nodes say to each other (docs/formats/wire.md). Fields are never
+# removed, renumbered or given another meaning; a change of an existing kind raises the version.
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("ovir::wire_schema");
+
+struct Bytes32 {
+  # A digest or a node's key: its bytes in order, eight to a little-endian word.
+  w0 @0 :UInt64;
+  w1 @1 :UInt64;
+  w2 @2 :UInt64;
+  w3 @3 :UInt64;
+}
+
+struct WireMessage {
+  version @0 :UInt16; # 1
+  epoch @1 :UInt32;   # driver generation
+  request @2 :UInt64;
+  stage @3 :UInt32;   # its first layer
+
+  union {
+    open @4 :Open;
+    replay @5 :Replay;
+    resend @6 :UInt32; # position whose logits are wanted again
+    finish @7 :Void;
+    close @8 :Void;
+    drawn @9 :DrawnAt;
+    opened @10 :Progress; # units and kvBytes are 0
+    step @11 :Progress;   # kvBytes is 0
+    finished @12 :Progress;
+    failed @13 :Failed;
+    adopt @14 :RequestLog;
+    adopted @15 :Void;
+  }
+}
+
+struct Open {
+  first @0 :UInt32; # layers [first, last)
+  last @1 :UInt32;
+  positions @2 :UInt32;
+  keep @3 :UInt32;
+  nextIsLead @4 :Bool;
+  nextFirst @5 :UInt32;
+  nextLast @6 :UInt32;
+  model @7 :Bytes32;
+  nextNode @8 :Bytes32;
+  previous @9 :Bytes32;
+  log @10 :RequestLog; # null: none
+}
+
+struct Replay {
+  first @0 :UInt32;
+  count @1 :UInt32;
+  logitRows @2 :UInt32;
+}
+
+struct Drawn {
+  # A token and the digest of the logits it was drawn from. No pointers: lists of them lie flat.
+  token @0 :UInt32;
+  w0 @1 :UInt64;
+  w1 @2 :UInt64;
+  w2 @3 :UInt64;
+  w3 @4 :UInt64;
+}
+
+struct DrawnAt {
+  index @0 :UInt32;
+  drawn @1 :Drawn;
+}
+
+struct Leaf {
+  # A finished unit and the digest of its boundary.
+  window @0 :UInt32;
+  layer @1 :UInt32;
+  positions @2 :UInt32;
+  w0 @3 :UInt64;
+  w1 @4 :UInt64;
+  w2 @5 :UInt64;
+  w3 @6 :UInt64;
+}
+
+struct Progress {
+  length @0 :UInt32;
+  units @1 :UInt64;
+  kvBytes @2 :UInt64;
+  leaves @3 :List(Leaf);
+}
+
+struct Failed {
+  code @0 :UInt8; # messages/error.hpp
+  text @1 :Data;
+}
+
+struct RequestLog {
+  # Of the request that the message is about.
+  generation @0 :UInt32;
+  maxTokens @1 :UInt32;
+  temperature @2 :Float32;
+  topK @3 :UInt32;
+  topP @4 :Float64;
+  minP @5 :Float64;
+  repeatPenalty @6 :Float32;
+  seed @7 :UInt64;
+  model @8 :Bytes32;
+  prompt @9 :List(UInt32);
+  stop @10 :List(Data);
+  drawn @11 :List(Drawn);
+}

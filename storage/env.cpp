@@ -1,0 +1,18 @@
+#include "storage/env.hpp"
+
+namespace ovir::storage {
+
+namespace {
+
+error no_disk(const std::string& path) {
+  return {errc::unsupported, path + ": this environment keeps no files"};
+}
+
+} // namespace
+
+result<std::unique_ptr<held_lock>> env::lock(const std::string& folder) { return no_disk(folder); }
+result<std::unique_ptr<append_file>> env::create(const std::string& path) { return no_disk(path); }
+result<std::vector<std::string>> env::list(const std::string& folder) { return no_disk(folder); }
+result<void> env::remove(const std::string& path) { return no_disk(path); }
+
+} // namespace ovir::storage

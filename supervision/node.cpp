@@ -1,0 +1,387 @@
+#include "supervision/node.hpp"
+
+#include "actors/compute_pool.hpp"
+#include "actors/speed_measurement.hpp"
+#include "actors/tls_network.hpp"
+#include "messages/caf/errors.hpp"
+#include "messages/caf/system_config.hpp"
+#include "supervision/node_tree.hpp"
+#include "supervision/tree_json.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <future>
+#include <thread>
+
+namespace ovir::supervision {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// One hands no message to another core.
+constexpr std::size_t handler_threads = 1;
+constexpr std::chrono::milliseconds ask_wait{5'000};
+constexpr std::chrono::milliseconds drain_poll{50};
+/// For the goodbye to reach the others before the links close.
+constexpr std::chrono::milliseconds farewell{200};
+
+std::uint32_t threads_of(const node_options& options) {
+  const std::uint32_t all = std::max(1U, std::thread::hardware_concurrency());
+  return std::min(options.threads == 0 ? all : options.threads, limits::threads_max);
+}
+
+std::map<node_id, role_set> keys_of(const node_options& options, const node_id& self) {
+  std::map<node_id, role_set> keys;
+  for (const access_option& entry : options.access) {
+    keys[entry.key] = entry.roles;
+  }
+  keys.erase(self);
+  return keys;
+}
+
+class cluster_node final : public node {
+public:
+  cluster_node(const node_options& options, const node_surroundings& around)
+      : options_(options), around_(around), pool_(threads_of(options)),
+        config_(system_config::threads(handler_threads)), system_(config_) {}
+
+  ~cluster_node() override {
+    // No more messages from outside, then the actors, then what they use.
+    network_.reset();
+    if (links_) {
+      links_->use(static_cast<actors::network*>(nullptr));
+    }
+    if (root_) {
+      shut_down();
+    }
+    if (links_) {
+      links_->forget_actors();
+    }
+    known_.reset();
+    parts_.reset();
+  }
+
+  result<void> raise();
+
+  std::string listen_address() const override { return network_->listen_address(); }
+  std::string admin_address() const override { return network_->admin_address(); }
+  bool drain(const std::atomic<bool>& hurry) override;
+  std::vector<std::string> reload(const node_options& options) override;
+  bool finished() const override { return drained_.load(); }
+
+private:
+  result<void> open_state();
+  result<void> load_models();
+  result<actors::model_catalog::entry> load_model(const model_option& option,
+                                                  actors::node_advert* advert);
+  result<void> open_network();
+  void load_later(const std::string& path, std::optional<layer_range> layers,
+                  std::function<void(result<actors::model_catalog::entry>)> done);
+  void start_tree();
+  void shut_down();
+  std::size_t running();
+  actors::admin_environment admin_parts();
+
+  node_options options_;
+  node_surroundings around_;
+  std::unique_ptr<storage::held_lock> lock_;
+  std::unique_ptr<actors::access_list> access_;
+  std::unique_ptr<actors::request_journal> requests_;
+  actors::model_catalog models_;
+  std::unique_ptr<actors::peers> links_;
+  actors::node_advert advert_;
+  std::uint64_t memory_{0};
+  std::atomic<bool> drained_{false};
+  // Destroyed in reverse: first the actors, then the threads they post to.
+  actors::compute_pool pool_;
+  system_config config_;
+  caf::actor_system system_;
+  std::shared_ptr<const node_parts> parts_;
+  std::shared_ptr<directory> known_;
+  caf::actor root_;
+  std::unique_ptr<actors::tls_network> network_;
+};
+
+result<void> cluster_node::open_state() {
+  OVIR_TRY(around_.env->make_folder(options_.state));
+  OVIR_ASSIGN(lock_, around_.env->lock(options_.state));
+  actors::access_list::settings access;
+  access.keys = keys_of(options_, around_.key->id());
+  access.admins = options_.admins;
+  access.path = options_.state + "/admissions";
+  OVIR_ASSIGN(access_, actors::access_list::load(*around_.env, std::move(access)));
+  if (options_.roles.has(role::scheduler)) {
+    OVIR_ASSIGN(requests_,
+                actors::request_journal::open(*around_.env, options_.state + "/requests"));
+  }
+  links_ = std::make_unique<actors::peers>(around_.key->id(), *access_, *around_.journal,
+                                           [env = around_.env] { return env->unix_seconds(); });
+  return {};
+}
+
+// Runs on the compute threads, which load and measure; adds what was learnt to the advert.
+result<actors::model_catalog::entry> cluster_node::load_model(const model_option& option,
+                                                              actors::node_advert* advert) {
+  std::promise<result<actors::model_catalog::entry>> made;
+  pool_.post([&](compute::parallel_runner& runner) {
+    made.set_value([&]() -> result<actors::model_catalog::entry> {
+      OVIR_ASSIGN(const auto model, around_.load(option.path, option.layers, runner));
+      if (model->held.size() > 0 && advert != nullptr) {
+        OVIR_ASSIGN(const auto segment,
+                    compute::segment::make_checked(model->weights, model->held, *model->kernels));
+        const auto seconds = [env = around_.env] {
+          return std::chrono::duration<double>(env->now().time_since_epoch()).count();
+        };
+        if (const auto speeds = actors::measure_speeds(*segment, runner, seconds)) {
+          advert->decode_bytes_per_second =
+              static_cast<std::uint64_t>(speeds->decode_bytes_per_second.value_or(0));
+          advert->prefill_bytes_per_second =
+              static_cast<std::uint64_t>(speeds->prefill_bytes_per_second.value_or(0));
+        }
+      }
+      return actors::model_catalog::entry{model};
+    }());
+  });
+  return made.get_future().get();
+}
+
+result<void> cluster_node::load_models() {
+  for (const model_option& option : options_.models) {
+    OVIR_ASSIGN(const auto model, load_model(option, &advert_));
+    around_.journal->say(
+        actors::log_level::info, std::nullopt, "model {} ({}), layers {}-{} of {} held",
+        to_hex(model->id).substr(0, 8), model->name, model->held.first,
+        model->held.size() == 0 ? 0 : model->held.last - 1, model->weights.config.layers);
+    models_.put(model);
+    if (model->held.size() > 0) {
+      advert_.held.push_back({model->id, model->held, model->weights.config.layers});
+    }
+  }
+  return {};
+}
+
+result<void> cluster_node::open_network() {
+  actors::tls_options how;
+  how.identity.cluster = options_.cluster;
+  how.identity.address = options_.advertise;
+  how.identity.roles = options_.roles;
+  if (!options_.join_token.empty()) {
+    OVIR_ASSIGN(const join_token token, token_from_text(options_.join_token));
+    how.identity.token = to_bytes(token);
+  }
+  how.listen = options_.listen;
+  how.admin_listen = options_.admin_listen;
+  OVIR_ASSIGN(network_, actors::tls_network::start(*around_.key, how, *links_));
+  links_->use(network_.get());
+  advert_.address = options_.advertise.empty() ? network_->listen_address() : options_.advertise;
+  return {};
+}
+
+actors::admin_environment cluster_node::admin_parts() {
+  actors::admin_environment admin;
+  admin.self = around_.key->id();
+  admin.name = options_.name;
+  admin.cluster = options_.cluster;
+  admin.version = around_.version;
+  admin.links = links_.get();
+  admin.access = access_.get();
+  admin.models = &models_;
+  admin.journal = around_.journal;
+  admin.chaos = options_.chaos;
+  admin.kill_self = around_.kill_self;
+  admin.stop_self = around_.stop_self;
+  admin.drain_self = [this] { drained_.store(true); };
+  admin.load = [this](const std::string& path, std::optional<layer_range> layers,
+                      std::function<void(result<actors::model_catalog::entry>)> done) {
+    load_later(path, layers, std::move(done));
+  };
+  admin.tree = [this](caf::event_based_actor* self, std::function<void(result<std::string>)> done) {
+    self->request(root_, ask_wait, describe_tree{})
+        .then([done](const tree_node& root) { done(tree_json(root)); },
+              [done](const caf::error& reason) { done(from_caf(reason)); });
+  };
+  return admin;
+}
+
+// For a shell: the answer is given on the compute threads, whence it may send messages.
+void cluster_node::load_later(const std::string& path, std::optional<layer_range> layers,
+                              std::function<void(result<actors::model_catalog::entry>)> done) {
+  pool_.post([this, path, layers, done = std::move(done)](compute::parallel_runner& runner) {
+    auto loaded = around_.load(path, layers, runner);
+    if (!loaded) {
+      return done(loaded.error());
+    }
+    const std::shared_ptr<const actors::catalog_model> model = *loaded;
+    models_.put(model);
+    if (const caf::actor membership = known_->get("membership"); model->held.size() > 0) {
+      const actors::held_segment held{model->id, model->held, model->weights.config.layers};
+      caf::anon_send(membership, actors::advert_changed{[held](actors::node_advert& advert) {
+                       std::erase_if(advert.held, [&](const actors::held_segment& h) {
+                         return h.model == held.model;
+                       });
+                       advert.held.push_back(held);
+                     }});
+    }
+    done(model);
+  });
+}
+
+void cluster_node::start_tree() {
+  auto parts = std::make_shared<node_parts>();
+  parts->options = &options_;
+  parts->key = around_.key;
+  parts->env = around_.env;
+  parts->journal = around_.journal;
+  parts->executor = &pool_;
+  parts->links = links_.get();
+  parts->access = access_.get();
+  parts->models = &models_;
+  parts->requests = requests_.get();
+  parts->memory_bytes = memory_;
+  actors::membership_environment& members = parts->membership;
+  members.key = around_.key;
+  members.links = links_.get();
+  members.access = access_.get();
+  members.journal = around_.journal;
+  members.env = around_.env;
+  members.options.probe_interval = options_.probe_interval;
+  members.options.probe_timeout = options_.probe_timeout;
+  members.options.suspect_timeout = options_.suspect_timeout;
+  members.advert = advert_;
+  members.incarnation = around_.env->unix_seconds() * 1'000;
+  members.seeds = options_.seeds;
+  parts->admin = admin_parts();
+  parts_ = std::move(parts);
+  known_ = std::make_shared<directory>();
+  root_ = system_.spawn(supervisor_behavior, cluster_node_tree(parts_, known_));
+}
+
+result<void> cluster_node::raise() {
+  const std::uint64_t machine = around_.env->memory_bytes();
+  memory_ = options_.memory_bytes > 0 ? options_.memory_bytes : machine / 5 * 4;
+  advert_.name = options_.name;
+  advert_.roles = options_.roles;
+  advert_.memory_bytes = memory_;
+  OVIR_TRY(open_state());
+  OVIR_TRY(load_models());
+  std::uint64_t weights = 0;
+  for (const auto& model : models_.all()) {
+    weights += model->held_bytes;
+  }
+  if (weights > memory_) {
+    return fail(errc::over_limit,
+                "the layers to hold need {} MiB and the node may use {}; hold fewer or raise "
+                "limits.memory_mib",
+                weights >> 20U, memory_ >> 20U);
+  }
+  advert_.memory_free = memory_ - weights;
+  OVIR_TRY(open_network());
+  start_tree();
+  return {};
+}
+
+std::size_t cluster_node::running() {
+  std::size_t count = 0;
+  caf::scoped_actor self{system_};
+  if (const caf::actor jobs = known_->get("jobs")) {
+    self->request(jobs, ask_wait, actors::list_jobs{})
+        .receive(
+            [&](const std::vector<actors::job_view>& list) {
+              count += static_cast<std::size_t>(
+                  std::count_if(list.begin(), list.end(), [](const actors::job_view& job) {
+                    return job.state == actors::job_state::running;
+                  }));
+            },
+            [](const caf::error&) {});
+  }
+  if (const caf::actor host = known_->get("host")) {
+    self->request(host, ask_wait, actors::describe_host{})
+        .receive([&](const actors::host_report& report) { count += report.sessions; },
+                 [](const caf::error&) {});
+  }
+  return count;
+}
+
+bool cluster_node::drain(const std::atomic<bool>& hurry) {
+  caf::scoped_actor self{system_};
+  const caf::actor membership = known_->get("membership");
+  if (const caf::actor jobs = known_->get("jobs")) {
+    self->send(jobs, actors::drain_jobs{});
+  }
+  self->send(membership,
+             actors::advert_changed{[](actors::node_advert& advert) { advert.draining = true; }});
+  const auto until = around_.env->now() + options_.drain_wait;
+  std::size_t left = running();
+  while (left > 0 && !hurry.load() && around_.env->now() < until) {
+    self->receive(caf::after(drain_poll) >> [] {});
+    left = running();
+  }
+  around_.journal->say(actors::log_level::info, std::nullopt, "leaves with {} requests under way",
+                       left);
+  self->request(membership, ask_wait, actors::leave_cluster{})
+      .receive([](bool) {}, [](const caf::error&) {});
+  self->receive(caf::after(farewell) >> [] {});
+  return left == 0;
+}
+
+std::vector<std::string> cluster_node::reload(const node_options& fresh) {
+  std::vector<std::string> later;
+  const auto needs_restart = [&](bool changed, std::string_view key) {
+    if (changed) {
+      later.push_back(fmt::format("'{}' changed: takes effect when the node is restarted", key));
+    }
+  };
+  if (const auto level = actors::log_level_from_text(fresh.log_level)) {
+    around_.journal->set_level(*level);
+  }
+  access_->replace_keys(keys_of(fresh, around_.key->id()));
+  needs_restart(fresh.name != options_.name, "name");
+  needs_restart(fresh.cluster != options_.cluster, "cluster");
+  needs_restart(fresh.roles != options_.roles, "roles");
+  needs_restart(fresh.listen != options_.listen, "listen");
+  needs_restart(fresh.advertise != options_.advertise, "advertise");
+  needs_restart(fresh.admin_listen != options_.admin_listen, "admin_listen");
+  needs_restart(fresh.state != options_.state, "state");
+  needs_restart(fresh.seeds != options_.seeds, "seeds");
+  needs_restart(fresh.admins != options_.admins, "admins");
+  needs_restart(fresh.join_token != options_.join_token, "join_token");
+  needs_restart(fresh.models.size() != options_.models.size() ||
+                    !std::equal(fresh.models.begin(), fresh.models.end(), options_.models.begin(),
+                                [](const model_option& a, const model_option& b) {
+                                  return a.path == b.path && a.layers == b.layers;
+                                }),
+                "model");
+  needs_restart(fresh.memory_bytes != options_.memory_bytes, "limits.memory_mib");
+  needs_restart(fresh.threads != options_.threads, "limits.threads");
+  needs_restart(fresh.chaos != options_.chaos, "chaos.enabled");
+  return later;
+}
+
+void cluster_node::shut_down() {
+  caf::scoped_actor self{system_};
+  self->monitor(root_);
+  self->send_exit(root_, caf::exit_reason::user_shutdown);
+  bool down = false;
+  const auto wait = [&](std::chrono::seconds time) {
+    self->receive([&](const caf::down_msg&) { down = true; }, caf::after(time) >> [] {});
+  };
+  wait(3 * limits::shutdown_wait);
+  if (!down) {
+    self->send_exit(root_, caf::exit_reason::kill);
+    wait(limits::shutdown_wait);
+  }
+  root_ = nullptr;
+}
+
+} // namespace
+
+result<std::unique_ptr<node>> node::start(const node_options& options,
+                                          const node_surroundings& around) {
+  auto made = std::make_unique<cluster_node>(options, around);
+  OVIR_TRY(made->raise());
+  return std::unique_ptr<node>{std::move(made)};
+}
+
+} // namespace ovir::supervision

@@ -1,0 +1,56 @@
+#pragma once
+
+#include "messages/ids.hpp"
+#include "messages/limits.hpp"
+#include "messages/node_id.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ovir::supervision {
+
+/// A model this node knows and the part of it that it holds ready.
+struct model_option {
+  std::string path;
+  std::optional<layer_range> layers; ///< absent: every layer that fits the memory
+};
+
+/// Someone who may connect: a node or an admin shell.
+struct access_option {
+  node_id key;
+  role_set roles;
+};
+
+/// What a node is, as its configuration file says (config/worker.toml explains every key).
+struct node_options {
+  std::string name;    ///< for people
+  std::string cluster; ///< nodes of other clusters are refused
+  role_set roles;
+  std::string listen;       ///< HOST:PORT
+  std::string advertise;    ///< HOST:PORT others use; empty: what it listens on
+  std::string admin_listen; ///< HOST:PORT for admin shells
+  std::string state;        ///< folder for key, request logs, memberships
+  std::vector<std::string> seeds;
+  std::vector<access_option> access;
+  std::vector<node_id> admins; ///< keys whose join tokens count
+  std::string join_token;      ///< presented to the seeds; empty: the key must be known there
+  std::vector<model_option> models;
+  std::uint64_t memory_bytes{0}; ///< limit for weights, KV and buffers; 0: 80 % of the machine's
+  std::uint32_t threads{0};      ///< 0: all processors
+  std::uint32_t context_max{0};  ///< positions promised per request; 0: the model's
+  std::uint32_t prefill_chunk{64};
+  std::chrono::milliseconds probe_interval{100};
+  std::chrono::milliseconds probe_timeout{250};
+  std::chrono::milliseconds suspect_timeout{600};
+  std::chrono::milliseconds drain_wait{30'000}; ///< SIGTERM: for running requests
+  bool chaos{false};                            ///< admin `chaos` commands are obeyed
+  std::string log_level{"info"};
+  std::string log_file;                    ///< empty: standard error
+  std::uint64_t log_bytes_max{16U << 20U}; ///< then it rotates
+  std::uint32_t log_files_max{4};
+};
+
+} // namespace ovir::supervision

@@ -1,0 +1,258 @@
+#include "supervision/node_tree.hpp"
+
+#include "actors/jobs.hpp"
+#include "actors/pathfinder.hpp"
+#include "actors/scheduler.hpp"
+#include "actors/shard.hpp"
+#include "actors/stage_host.hpp"
+#include "messages/caf/errors.hpp"
+#include "supervision/tree.hpp"
+
+#include <caf/all.hpp>
+
+#include <utility>
+
+namespace ovir::supervision {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+using parts_pointer = std::shared_ptr<const node_parts>;
+using known_pointer = std::shared_ptr<directory>;
+
+constexpr std::chrono::milliseconds worker_shutdown{500};
+constexpr std::chrono::milliseconds start_wait{5'000};
+
+/// A child that is known under its name while it lives.
+child_spec kept(std::string name, const known_pointer& known,
+                std::function<caf::actor(caf::actor_system&)> start) {
+  child_spec spec;
+  spec.rules = {name, restart_kind::permanent, worker_shutdown};
+  spec.start = [name = std::move(name), known,
+                start = std::move(start)](caf::actor_system& system) -> result<caf::actor> {
+    caf::actor made = start(system);
+    known->put(name, made);
+    return made;
+  };
+  return spec;
+}
+
+child_spec kept_supervisor(std::string name, const known_pointer& known,
+                           std::function<supervisor_spec()> make) {
+  child_spec spec =
+      supervisor_child({name, restart_kind::permanent, limits::shutdown_wait}, std::move(make));
+  spec.start = [name = std::move(name), known,
+                start = spec.start](caf::actor_system& system) -> result<caf::actor> {
+    auto made = start(system);
+    if (made) {
+      known->put(name, *made);
+    }
+    return made;
+  };
+  return spec;
+}
+
+supervisor_spec shard_supervisor(const std::string& name,
+                                 const std::shared_ptr<actors::stage_bench>& bench,
+                                 actors::compute_executor* executor, const caf::actor& watcher) {
+  child_spec shard;
+  shard.rules = {"shard", restart_kind::permanent, worker_shutdown};
+  shard.start = [bench, executor](caf::actor_system& system) -> result<caf::actor> {
+    return caf::actor_cast<caf::actor>(system.spawn(actors::shard_behavior, bench, executor));
+  };
+  return {
+      name, strategy::one_for_one, restart_policy{5, 5s, 10ms, 1s}, {std::move(shard)}, watcher};
+}
+
+// A shard's supervisor joins as a temporary child: when it gives up, the host forgets the segment,
+// and the next request for it starts anew.
+actors::shard_launcher shard_launcher_for(const parts_pointer& parts, const known_pointer& known) {
+  return [parts, known](caf::event_based_actor* self, const std::string& name,
+                        std::shared_ptr<actors::stage_bench> bench) {
+    const caf::actor host = caf::actor_cast<caf::actor>(self);
+    child_spec spec =
+        supervisor_child({name, restart_kind::temporary, limits::shutdown_wait},
+                         [name, bench = std::move(bench), executor = parts->executor, host] {
+                           return shard_supervisor(name, bench, executor, host);
+                         });
+    self->request(known->get("shards"), start_wait, start_child{std::move(spec)})
+        .then([](const caf::actor&) {},
+              [host, name](const caf::error& reason) {
+                caf::anon_send(
+                    host,
+                    child_event{child_event::kind::abandoned, name, "shard", {}, from_caf(reason)});
+              });
+  };
+}
+
+actors::lead_environment lead_parts(const node_parts& parts,
+                                    const actors::model_catalog::entry& model,
+                                    const caf::actor& paths) {
+  actors::lead_environment around;
+  const compute::model_config& config = model->weights.config;
+  around.shape.stages = 1;
+  around.shape.prefill_chunk = prefill_chunk_for(config, model->prefill_chunk);
+  around.shape.hashed_layers = config.layers - 1;
+  around.shape.context = std::min(config.context, model->context);
+  around.vocabulary = model->vocabulary.get();
+  around.env = parts.env;
+  around.executor = parts.executor;
+  around.paths = caf::actor_cast<actors::path_provider>(paths);
+  around.journal = parts.requests;
+  around.keeps = model;
+  return around;
+}
+
+actors::lead_launcher lead_launcher_for(const parts_pointer& parts, const known_pointer& known) {
+  return [parts, known](caf::event_based_actor* self, const actors::submit_request& command,
+                        std::function<void(result<caf::actor>)> done) {
+    const auto model = parts->models->find(command.request.model);
+    if (!model) {
+      done(fail(errc::not_found, "the model of this request was unloaded"));
+      return;
+    }
+    child_spec spec;
+    spec.rules = {fmt::format("lead-{:016x}", command.request.id.value), restart_kind::temporary,
+                  worker_shutdown};
+    spec.start = [command, around = lead_parts(*parts, model, known->get("paths"))](
+                     caf::actor_system& system) -> result<caf::actor> {
+      return caf::actor_cast<caf::actor>(
+          system.spawn(actors::lead_behavior, command.request, command.requester, around));
+    };
+    self->request(known->get("leads"), start_wait, start_child{std::move(spec)})
+        .then([done](caf::actor& lead) { done(std::move(lead)); },
+              [done](const caf::error& reason) { done(from_caf(reason)); });
+  };
+}
+
+child_spec paths_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("paths", known, [parts](caf::actor_system& system) {
+    const auto made = caf::actor_cast<caf::actor>(
+        system.spawn(actors::pathfinder_behavior,
+                     actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
+                                                    parts->journal}));
+    actors::peers::receivers receivers;
+    receivers.paths = made;
+    parts->links->use(receivers);
+    return made;
+  });
+}
+
+child_spec host_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("host", known, [parts, known](caf::actor_system& system) {
+    actors::host_environment around;
+    around.self = parts->key->id();
+    around.links = parts->links;
+    around.models = parts->models;
+    around.journal = parts->journal;
+    around.launch = shard_launcher_for(parts, known);
+    around.memory_bytes = parts->memory_bytes;
+    // Membership starts after the host, so it is looked up when there is something to say.
+    around.report = [known](actors::load_changed load) {
+      if (const caf::actor membership = known->get("membership")) {
+        caf::anon_send(membership, load);
+      }
+    };
+    const caf::actor made = system.spawn(actors::host_behavior, std::move(around));
+    actors::peers::receivers receivers;
+    receivers.host = made;
+    parts->links->use(receivers);
+    return made;
+  });
+}
+
+child_spec membership_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("membership", known, [parts, known](caf::actor_system& system) {
+    actors::membership_environment around = parts->membership;
+    // A restart must not look older than what the others know already.
+    around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
+    around.watchers = [known] {
+      std::vector<caf::actor> list;
+      for (const char* name : {"paths", "host", "admin"}) {
+        if (caf::actor watcher = known->get(name)) {
+          list.push_back(std::move(watcher));
+        }
+      }
+      return list;
+    };
+    const caf::actor made = system.spawn(actors::membership_behavior, std::move(around));
+    actors::peers::receivers receivers;
+    receivers.membership = made;
+    parts->links->use(receivers);
+    return made;
+  });
+}
+
+supervisor_spec requests_tree_of(const parts_pointer& parts, const known_pointer& known) {
+  child_spec leads = kept_supervisor("leads", known, [] {
+    return supervisor_spec{"leads", strategy::one_for_one, restart_policy{1, 1s}, {}, {}};
+  });
+  child_spec scheduler = kept("scheduler", known, [parts, known](caf::actor_system& system) {
+    return caf::actor{system.spawn(actors::scheduler_behavior, lead_launcher_for(parts, known))};
+  });
+  child_spec jobs = kept("jobs", known, [parts, known](caf::actor_system& system) {
+    const caf::actor made = system.spawn(
+        actors::jobs_behavior,
+        actors::jobs_environment{parts->key->id(), parts->links, parts->models, parts->journal,
+                                 parts->env, parts->requests, known->get("scheduler")});
+    actors::peers::receivers receivers;
+    receivers.jobs = made;
+    parts->links->use(receivers);
+    // What an earlier life left: also after a crash of this part of the tree.
+    caf::anon_send(made, actors::resume_jobs{});
+    return made;
+  });
+  return {"requests",
+          strategy::one_for_all,
+          restart_policy{5, 5s, 10ms, 1s},
+          {std::move(leads), std::move(scheduler), std::move(jobs)},
+          {}};
+}
+
+child_spec admin_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("admin", known, [parts, known](caf::actor_system& system) {
+    actors::admin_environment around = parts->admin;
+    around.find = [known](const std::string& name) { return known->get(name); };
+    const caf::actor made = system.spawn(actors::admin_behavior, std::move(around));
+    actors::peers::receivers receivers;
+    receivers.admin = made;
+    parts->links->use(receivers);
+    return made;
+  });
+}
+
+} // namespace
+
+void directory::put(const std::string& name, caf::actor actor) {
+  const std::lock_guard lock{guard_};
+  actors_[name] = std::move(actor);
+}
+
+caf::actor directory::get(const std::string& name) const {
+  const std::lock_guard lock{guard_};
+  const auto found = actors_.find(name);
+  return found == actors_.end() ? nullptr : found->second;
+}
+
+supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts,
+                                  const std::shared_ptr<directory>& known) {
+  const role_set roles = parts->options->roles;
+  supervisor_spec tree{"ovir", strategy::rest_for_one, restart_policy{5, 10s, 200ms, 5s}, {}, {}};
+  tree.children.push_back(kept_supervisor("shards", known, [] {
+    return supervisor_spec{"shards", strategy::one_for_one, restart_policy{1, 1s}, {}, {}};
+  }));
+  tree.children.push_back(paths_child(parts, known));
+  if (roles.has(role::worker)) {
+    tree.children.push_back(host_child(parts, known));
+  }
+  tree.children.push_back(membership_child(parts, known));
+  if (roles.has(role::scheduler)) {
+    tree.children.push_back(kept_supervisor(
+        "requests", known, [parts, known] { return requests_tree_of(parts, known); }));
+  }
+  tree.children.push_back(admin_child(parts, known));
+  return tree;
+}
+
+} // namespace ovir::supervision

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "actors/admin.hpp"
+#include "actors/compute_executor.hpp"
+#include "actors/membership.hpp"
+#include "actors/model_catalog.hpp"
+#include "actors/peers.hpp"
+#include "actors/request_journal.hpp"
+#include "supervision/node_options.hpp"
+#include "supervision/supervisor.hpp"
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+/// The tree of a cluster member, the second of the two places that name roles:
+///
+///     ovir               rest_for_one
+///       shards           one_for_one, temporary children: a supervisor for each segment in use, so
+///         shard-...        that one shard's crashes do not use up the intensity of another's
+///           shard
+///       paths            where requests run
+///       host             lends this node's segments                          (role worker)
+///       membership       who is there
+///       requests         one_for_all                                         (role scheduler)
+///         leads          one_for_one, temporary children, one per request
+///         scheduler
+///         jobs           requests as clients see them
+///       admin            shells
+namespace ovir::supervision {
+
+/// What the actors of a node work with. All of it outlives the actor system.
+struct node_parts {
+  const node_options* options{nullptr};
+  const secret_key* key{nullptr};
+  storage::env* env{nullptr};
+  actors::log* journal{nullptr};
+  actors::compute_executor* executor{nullptr};
+  actors::peers* links{nullptr};
+  actors::access_list* access{nullptr};
+  actors::model_catalog* models{nullptr};
+  actors::request_journal* requests{nullptr}; ///< null: not a scheduler
+  actors::membership_environment membership;
+  actors::admin_environment admin;
+  std::uint64_t memory_bytes{0};
+};
+
+/// The actors that others need to find, as they are at the moment: start functions put them here,
+/// on their supervisor's turn. Thread-safe.
+class directory {
+public:
+  void put(const std::string& name, caf::actor actor);
+  [[nodiscard]] caf::actor get(const std::string& name) const;
+
+private:
+  mutable std::mutex guard_;
+  std::map<std::string, caf::actor> actors_;
+};
+
+[[nodiscard]] supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts,
+                                                const std::shared_ptr<directory>& known);
+
+} // namespace ovir::supervision

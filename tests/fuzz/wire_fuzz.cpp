@@ -1,0 +1,32 @@
+#include "actors/wire.hpp"
+#include "messages/limits.hpp"
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+// Decodes any bytes as a message between nodes. What is accepted must encode to the very bytes it
+// came from, but for the text of an error, which is made printable.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  std::vector<std::byte> bytes(size); // aligned, as messages are
+  if (size > 0) {
+    std::memcpy(bytes.data(), data, size);
+  }
+  const auto message = ovir::actors::decode_wire(bytes);
+  if (!message) {
+    return 0;
+  }
+  if (!ovir::actors::check(*message)) {
+    std::abort();
+  }
+  if (std::holds_alternative<ovir::actors::wire_failed>(message->body)) {
+    const auto again = ovir::actors::decode_wire(ovir::actors::encode_wire(*message));
+    if (!again || again->body.index() != message->body.index()) {
+      std::abort();
+    }
+  } else if (ovir::actors::encode_wire(*message) != bytes) {
+    std::abort();
+  }
+  return 0;
+}

@@ -1,0 +1,161 @@
+#include "actors/wire.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace ovir::actors {
+namespace {
+
+std::string hex(const std::vector<std::byte>& bytes) {
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    out += fmt::format("{:02x}{}", std::to_integer<unsigned>(bytes[i]), i % 8 == 7 ? "\n" : "");
+  }
+  return out;
+}
+
+std::array<std::uint8_t, 32> counted(std::uint8_t first) {
+  std::array<std::uint8_t, 32> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<std::uint8_t>(first + i);
+  }
+  return bytes;
+}
+
+void expect_bytes(const wire_message& message, const std::string& golden) {
+  const auto bytes = encode_wire(message);
+  EXPECT_EQ(hex(bytes), golden);
+  const auto read = decode_wire(bytes);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(*read, message);
+}
+
+constexpr request_id request{0x0102030405060708};
+
+// docs/formats/wire.md shows the first of these. A change here is a change of the wire format.
+TEST(wire_golden, a_step_is_these_bytes) {
+  const wire_step step{64, 3, {{{1, 2}, 32, digest{counted(0x20)}}}};
+  expect_bytes({request, epoch{9}, 4, step}, "0000000010000000\n"
+                                             "0000000003000100\n"
+                                             "0100070009000000\n"
+                                             "0807060504030201\n"
+                                             "0400000000000000\n"
+                                             "0000000003000100\n"
+                                             "4000000000000000\n"
+                                             "0300000000000000\n"
+                                             "0000000000000000\n"
+                                             "0100000037000000\n"
+                                             "0400000006000000\n"
+                                             "0100000002000000\n"
+                                             "2000000000000000\n"
+                                             "2021222324252627\n"
+                                             "28292a2b2c2d2e2f\n"
+                                             "3031323334353637\n"
+                                             "38393a3b3c3d3e3f\n");
+}
+
+TEST(wire_golden, a_close_is_these_bytes) {
+  expect_bytes({request, epoch{9}, 4, wire_close{}}, "0000000005000000\n"
+                                                     "0000000003000100\n"
+                                                     "0100040009000000\n"
+                                                     "0807060504030201\n"
+                                                     "0400000000000000\n"
+                                                     "0000000000000000\n");
+}
+
+TEST(wire_golden, a_failure_is_these_bytes) {
+  const wire_failed failed{{errc::peer_lost, "gone"}};
+  expect_bytes({request, epoch{9}, 4, failed}, "0000000008000000\n"
+                                               "0000000003000100\n"
+                                               "0100090009000000\n"
+                                               "0807060504030201\n"
+                                               "0400000000000000\n"
+                                               "0000000001000100\n"
+                                               "0a00000000000000\n"
+                                               "0100000022000000\n"
+                                               "676f6e6500000000\n");
+}
+
+wire_open open_with_log() {
+  wire_open open;
+  open.model = digest{counted(0x20)};
+  open.layers = {0, 4};
+  open.positions = 64;
+  open.keep = 7;
+  open.next = {.lead = false, .node = node_id{counted(0x40)}, .layers = {4, 8}};
+  open.previous = node_id{counted(0x60)};
+  request_log log;
+  log.id = request;
+  log.generation = 2;
+  log.model = open.model;
+  log.prompt = {1, 259, 72};
+  log.sampling = {.temperature = 0.5F,
+                  .top_k = 40,
+                  .top_p = 0.75,
+                  .min_p = 0.25,
+                  .repeat_penalty = 1.5F,
+                  .seed = 7};
+  log.max_tokens = 16;
+  log.stop = {"end", "\n\n"};
+  log.drawn = {{11, digest{counted(0x80)}}};
+  open.log = log;
+  return open;
+}
+
+TEST(wire_golden, an_open_with_its_log_is_these_bytes) {
+  expect_bytes({request, epoch{9}, 0, open_with_log()}, "0000000033000000\n"
+                                                        "0000000003000100\n"
+                                                        "0100000009000000\n"
+                                                        "0807060504030201\n"
+                                                        "0000000000000000\n"
+                                                        "0000000004000400\n"
+                                                        "0000000004000000\n"
+                                                        "4000000007000000\n"
+                                                        "0000000004000000\n"
+                                                        "0800000000000000\n"
+                                                        "0c00000004000000\n"
+                                                        "1800000004000000\n"
+                                                        "2400000004000000\n"
+                                                        "3000000006000400\n"
+                                                        "2021222324252627\n"
+                                                        "28292a2b2c2d2e2f\n"
+                                                        "3031323334353637\n"
+                                                        "38393a3b3c3d3e3f\n"
+                                                        "4041424344454647\n"
+                                                        "48494a4b4c4d4e4f\n"
+                                                        "5051525354555657\n"
+                                                        "58595a5b5c5d5e5f\n"
+                                                        "6061626364656667\n"
+                                                        "68696a6b6c6d6e6f\n"
+                                                        "7071727374757677\n"
+                                                        "78797a7b7c7d7e7f\n"
+                                                        "0200000010000000\n"
+                                                        "0000003f28000000\n"
+                                                        "000000000000e83f\n"
+                                                        "000000000000d03f\n"
+                                                        "0000c03f00000000\n"
+                                                        "0700000000000000\n"
+                                                        "0c00000004000000\n"
+                                                        "190000001c000000\n"
+                                                        "1d00000016000000\n"
+                                                        "290000002f000000\n"
+                                                        "2021222324252627\n"
+                                                        "28292a2b2c2d2e2f\n"
+                                                        "3031323334353637\n"
+                                                        "38393a3b3c3d3e3f\n"
+                                                        "0100000003010000\n"
+                                                        "4800000000000000\n"
+                                                        "050000001a000000\n"
+                                                        "0500000012000000\n"
+                                                        "656e640000000000\n"
+                                                        "0a0a000000000000\n"
+                                                        "0400000005000000\n"
+                                                        "0b00000000000000\n"
+                                                        "8081828384858687\n"
+                                                        "88898a8b8c8d8e8f\n"
+                                                        "9091929394959697\n"
+                                                        "98999a9b9c9d9e9f\n");
+}
+
+} // namespace
+} // namespace ovir::actors

@@ -1,0 +1,130 @@
+// One transcript digest per request, whether one process answers it or nodes of a cluster do: one,
+// two, three or five workers that hold the model among them, one to eight requests at once.
+#include "supervision/local_cluster.hpp"
+#include "tests/support/asked_request.hpp"
+#include "tests/support/cli.hpp"
+#include "tests/support/gguf_builder.hpp"
+#include "tests/support/loaded_model.hpp"
+#include "tests/support/test_cluster.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <set>
+#include <vector>
+
+namespace ovir::test {
+namespace {
+
+constexpr std::uint32_t requests_max = 8;
+constexpr std::uint32_t layers = 8;
+
+/// 70 positions of prompt, more than two windows and more than a chunk; each request another.
+supervision::run_request request_number(std::uint32_t number, std::uint32_t vocabulary) {
+  supervision::run_request r;
+  for (std::uint32_t i = 0; i < 70; ++i) {
+    r.prompt.push_back((i * 7919 + number * 104'729 + 31) % vocabulary);
+  }
+  r.sampling.temperature = 0.8F;
+  r.sampling.top_k = 40;
+  r.sampling.repeat_penalty = 1.1F;
+  r.sampling.seed = 7 + number;
+  r.max_tokens = 8 + number;
+  return r;
+}
+
+/// The same as the admin command has it. Floats are widened, so that they are narrowed to the same.
+apps::json arguments_of(const supervision::run_request& r) {
+  return {{"tokens", r.prompt},
+          {"max_tokens", r.max_tokens},
+          {"temperature", static_cast<double>(r.sampling.temperature)},
+          {"top_k", r.sampling.top_k},
+          {"repeat_penalty", static_cast<double>(r.sampling.repeat_penalty)},
+          {"seed", r.sampling.seed}};
+}
+
+class node_cluster : public ::testing::Test {
+protected:
+  void use(const std::filesystem::path& path) {
+    path_ = path;
+    const loaded_model model{path};
+    const auto vocabulary = compute::tokenizer::make(model.file()).value();
+    const auto* const kernels = compute::select_kernels(std::nullopt).value();
+    for (std::uint32_t i = 0; i < requests_max; ++i) {
+      requests_.push_back(request_number(i, model.get().config.vocabulary));
+      auto alone = supervision::local_cluster::start(model.get(), *vocabulary, *kernels, *env_, {});
+      ASSERT_TRUE(alone) << alone.error().message;
+      const auto report = (*alone)->run(requests_.back(), {}, nullptr);
+      ASSERT_TRUE(report) << report.error().message;
+      expected_.push_back(*report);
+    }
+  }
+
+  /// A scheduler and workers with as many layers each, or one more.
+  [[nodiscard]] std::vector<cluster_node> nodes(std::uint32_t workers) const {
+    std::vector<cluster_node> all{{"scheduler", {"scheduler"}, {{path_.string()}}}};
+    for (std::uint32_t i = 0; i < workers; ++i) {
+      all.push_back({fmt::format("worker-{}", i),
+                     {"worker"},
+                     {{path_.string(), fmt::format("{}-{}", layers * i / workers,
+                                                   layers * (i + 1) / workers - 1)}}});
+    }
+    return all;
+  }
+
+  void expect_one_digest(std::uint32_t workers) {
+    test_cluster cluster{{.nodes = nodes(workers)}};
+    cluster.start();
+    for (std::uint32_t at_once = 1; at_once <= requests_max; ++at_once) {
+      std::vector<std::unique_ptr<asked_request>> asked;
+      for (std::uint32_t i = 0; i < at_once; ++i) {
+        asked.push_back(std::make_unique<asked_request>(cluster, std::vector<std::size_t>{0},
+                                                        arguments_of(requests_[i])));
+      }
+      for (std::uint32_t i = 0; i < at_once; ++i) {
+        const apps::json data = asked[i]->answer();
+        ASSERT_EQ(asked[i]->failure(), "") << cluster.last_words();
+        ASSERT_EQ(data.at("transcript"), to_hex(expected_[i].transcript))
+            << workers << " workers, request " << i << " of " << at_once << " at once";
+        ASSERT_EQ(data.at("text"), expected_[i].text);
+        ASSERT_EQ(data.at("tokens").get<std::vector<token_id>>(), expected_[i].tokens);
+        std::set<std::string> on_path;
+        for (const apps::json& stage : data.at("path")) {
+          on_path.insert(stage.at("name").get<std::string>());
+        }
+        ASSERT_EQ(on_path.size(), workers) << "not every worker was needed: " << data.at("path");
+      }
+    }
+  }
+
+  temporary_folder folder_;
+  std::unique_ptr<storage::env> env_ = storage::make_env_posix();
+  std::filesystem::path path_;
+  std::vector<supervision::run_request> requests_;
+  std::vector<supervision::run_report> expected_;
+};
+
+class synthetic_on : public node_cluster, public ::testing::WithParamInterface<std::uint32_t> {};
+class minimind_on : public node_cluster, public ::testing::WithParamInterface<std::uint32_t> {};
+
+TEST_P(synthetic_on, workers_has_the_digest_of_one_process) {
+  compute::synth_spec spec;
+  spec.layers = layers;
+  const std::filesystem::path path = folder_.path() / "synthetic.gguf";
+  write_file(path, synthetic_model(spec));
+  ASSERT_NO_FATAL_FAILURE(use(path));
+  expect_one_digest(GetParam());
+}
+
+TEST_P(minimind_on, workers_has_the_digest_of_one_process) {
+  OVIR_SHARED_FILE(path, "models/minimind2-small-q8_0.gguf");
+  ASSERT_NO_FATAL_FAILURE(use(path));
+  expect_one_digest(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(workers, synthetic_on, ::testing::Values(1, 2, 3, 5));
+INSTANTIATE_TEST_SUITE_P(workers, minimind_on, ::testing::Values(1, 2, 3, 5));
+
+} // namespace
+} // namespace ovir::test

@@ -1,0 +1,173 @@
+#include "tests/property/random_wire.hpp"
+
+#include "messages/limits.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace ovir::test {
+
+namespace {
+
+using namespace actors;
+
+/// Draws the parts of a message. Bounds are inclusive and often drawn themselves.
+class drawer {
+public:
+  explicit drawer(std::mt19937_64& random) : random_(random) {}
+
+  std::uint32_t upto(std::uint32_t most) {
+    const auto one_of_four = random_() % 4;
+    if (one_of_four == 0) {
+      return random_() % 2 == 0 ? most : 0;
+    }
+    return static_cast<std::uint32_t>(random_() % (std::uint64_t{most} + 1));
+  }
+  std::uint32_t between(std::uint32_t least, std::uint32_t most) {
+    return least + upto(most - least);
+  }
+  bool coin() { return random_() % 2 == 0; }
+  std::uint64_t number() { return random_() >> (random_() % 64); }
+
+  std::array<std::uint8_t, 32> bytes32() {
+    std::array<std::uint8_t, 32> bytes{};
+    std::generate(bytes.begin(), bytes.end(),
+                  [this] { return static_cast<std::uint8_t>(random_()); });
+    return bytes;
+  }
+  std::string text(std::uint32_t least, std::uint32_t most, std::string_view alphabet) {
+    std::string text(between(least, most), '\0');
+    for (char& c : text) {
+      c = alphabet[random_() % alphabet.size()];
+    }
+    return text;
+  }
+  layer_range layers() {
+    const std::uint32_t last = between(1, limits::layers_max);
+    return {upto(last - 1), last};
+  }
+  drawn_token drawn() { return {upto(limits::vocabulary_max - 1), digest{bytes32()}}; }
+  request_log log(request_id id);
+  wire_open open(request_id id);
+  wire_replay replay();
+  std::vector<compute::unit_leaf> leaves();
+  wire_failed failed();
+  compute::sampling_params sampling();
+
+private:
+  std::mt19937_64& random_;
+};
+
+constexpr std::uint32_t list_max = 40;
+
+compute::sampling_params drawer::sampling() {
+  compute::sampling_params s;
+  const auto share = [this] { return static_cast<double>(random_() >> 11U) * 0x1p-53; };
+  s.temperature = coin() ? 0.0F : static_cast<float>(0.001 + share() * 999);
+  s.top_k = static_cast<std::uint32_t>(random_());
+  s.top_p = 1 - share();
+  s.min_p = share();
+  s.repeat_penalty = static_cast<float>(0.02 + share() * 99);
+  s.seed = random_();
+  return s;
+}
+
+request_log drawer::log(request_id id) {
+  request_log log;
+  log.id = id;
+  log.generation = static_cast<std::uint32_t>(number() % (limits::generations_max + 1));
+  log.model = digest{bytes32()};
+  log.prompt.resize(between(1, list_max));
+  for (token_id& token : log.prompt) {
+    token = upto(limits::vocabulary_max - 1);
+  }
+  log.sampling = sampling();
+  log.drawn.resize(upto(list_max));
+  for (drawn_token& one : log.drawn) {
+    one = drawn();
+  }
+  log.max_tokens = between(static_cast<std::uint32_t>(log.drawn.size()), limits::context_max);
+  log.stop.resize(upto(limits::stop_strings_max));
+  for (std::string& stop : log.stop) {
+    stop = text(1, limits::stop_string_bytes_max, std::string_view{"\0\n\xff\\ab", 6});
+  }
+  return log;
+}
+
+wire_open drawer::open(request_id id) {
+  wire_open m;
+  m.model = digest{bytes32()};
+  m.layers = layers();
+  m.positions = between(1, limits::context_max);
+  m.keep = upto(limits::context_max);
+  m.next.lead = coin();
+  m.next.node = node_id{bytes32()};
+  if (!m.next.lead) {
+    m.next.layers = layers();
+  }
+  m.previous = node_id{bytes32()};
+  if (coin()) {
+    m.log = log(id);
+  }
+  return m;
+}
+
+wire_replay drawer::replay() {
+  const std::uint32_t count = between(1, limits::context_max);
+  return {upto(limits::context_max - count), count, upto(count)};
+}
+
+std::vector<compute::unit_leaf> drawer::leaves() {
+  std::vector<compute::unit_leaf> leaves(upto(list_max));
+  for (compute::unit_leaf& leaf : leaves) {
+    leaf.unit = {upto(limits::context_max / limits::window_positions - 1),
+                 upto(limits::layers_max - 1)};
+    leaf.positions = between(1, limits::window_positions);
+    leaf.boundary = digest{bytes32()};
+  }
+  return leaves;
+}
+
+wire_failed drawer::failed() {
+  constexpr std::array codes{errc::busy,        errc::timed_out,       errc::peer_lost,
+                             errc::malformed,   errc::over_limit,      errc::nonfinite,
+                             errc::cancelled,   errc::digest_mismatch, errc::io_failed,
+                             errc::unsupported, errc::internal};
+  return {
+      error{codes[random_() % codes.size()], text(0, limits::error_text_bytes_max, "abcdefgh ,.")}};
+}
+
+wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
+  const std::uint32_t length = draw.upto(limits::context_max);
+  switch (kind) {
+  case 0: return draw.open(id);
+  case 1: return draw.replay();
+  case 2: return wire_resend{draw.upto(limits::context_max - 1)};
+  case 3: return wire_finish{};
+  case 4: return wire_close{};
+  case 5: return wire_drawn{draw.upto(limits::context_max - 1), draw.drawn()};
+  case 6: return wire_opened{length, draw.leaves()};
+  case 7: return wire_step{length, draw.number(), draw.leaves()};
+  case 8: return wire_finished{length, draw.number(), draw.number(), draw.leaves()};
+  case 9: return draw.failed();
+  case 10: return wire_adopt{draw.log(id)};
+  default: return wire_adopted{};
+  }
+}
+
+} // namespace
+
+wire_message random_wire(std::mt19937_64& random) {
+  drawer draw{random};
+  wire_message message;
+  message.request = request_id{draw.number()};
+  message.driver = epoch{static_cast<std::uint32_t>(draw.number())};
+  message.stage = draw.upto(limits::layers_max - 1);
+  message.body = body_of(draw, random() % std::variant_size_v<wire_body>, message.request);
+  if (const auto* const open = std::get_if<wire_open>(&message.body)) {
+    message.stage = open->layers.first;
+  }
+  return message;
+}
+
+} // namespace ovir::test

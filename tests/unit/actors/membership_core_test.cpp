@@ -1,0 +1,429 @@
+#include "actors/membership_core.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ovir::actors {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::IsEmpty;
+using testing::SizeIs;
+using time_point = membership_core::time_point;
+using effects = membership_core::effects;
+
+const time_point start{1h};
+
+secret_key key(std::uint8_t n) {
+  std::array<std::byte, secret_key::seed_size> seed{};
+  seed[0] = std::byte{n};
+  return secret_key::from_seed(seed);
+}
+
+node_advert advert(const std::string& name) {
+  node_advert a;
+  a.name = name;
+  a.address = name + ":1";
+  a.roles.add(role::worker);
+  return a;
+}
+
+std::optional<role_set> anyone(const node_id&) { return member_roles; }
+
+/// One core and the peers it hears of; the peers are played by the test.
+struct membership_unit : testing::Test {
+  secret_key mine{key(1)};
+  secret_key ann{key(2)};
+  secret_key bob{key(3)};
+  membership_core core{mine, advert("me"), 10, {}, 1, anyone};
+  time_point now{start};
+
+  effects hear(const secret_key& from, gossip_body body, std::vector<signed_update> updates = {}) {
+    auto out = core.on_gossip(from.id(), encode_gossip({std::move(body), std::move(updates)}), now);
+    EXPECT_TRUE(out) << out.error().message;
+    return *out;
+  }
+  effects meet(const secret_key& peer, const std::string& name, std::uint64_t incarnation = 1) {
+    (void)core.on_link_up(peer.id(), now);
+    return hear(peer, news{}, {sign_advert(peer, incarnation, advert(name))});
+  }
+  effects pass(std::chrono::milliseconds span) {
+    effects all;
+    for (const time_point end = now + span; now < end;) {
+      now += 25ms;
+      for (membership_effect& e : core.on_tick(now)) {
+        all.push_back(std::move(e));
+      }
+    }
+    return all;
+  }
+  /// Lets time pass while `peer` answers every ping.
+  void pass_answered(std::chrono::milliseconds span, const secret_key& peer) {
+    for (const time_point end = now + span; now < end;) {
+      for (const gossip_message& m : said(pass(25ms), peer.id())) {
+        if (const auto* p = std::get_if<ping>(&m.body)) {
+          (void)hear(peer, ping_answer{p->nonce});
+        }
+      }
+    }
+  }
+  static std::vector<gossip_message> said(const effects& all, const node_id& to) {
+    std::vector<gossip_message> out;
+    for (const membership_effect& e : all) {
+      const auto* s = std::get_if<send_gossip>(&e);
+      if (s != nullptr && s->to == to) {
+        out.push_back(*decode_gossip(s->bytes));
+      }
+    }
+    return out;
+  }
+  template <class Effect>
+  static std::vector<Effect> only(const effects& all) {
+    std::vector<Effect> out;
+    for (const membership_effect& e : all) {
+      if (const auto* wanted = std::get_if<Effect>(&e)) {
+        out.push_back(*wanted);
+      }
+    }
+    return out;
+  }
+};
+
+TEST_F(membership_unit, knows_itself) {
+  ASSERT_THAT(core.members(), SizeIs(1));
+  EXPECT_EQ(core.members()[0].node, mine.id());
+  EXPECT_EQ(core.find(mine.id())->advert, advert("me"));
+  EXPECT_EQ(core.find(ann.id()), nullptr);
+}
+
+TEST_F(membership_unit, tells_a_new_link_what_it_knows_and_takes_in_who_speaks) {
+  const auto said_to_ann = said(core.on_link_up(ann.id(), now), ann.id());
+  ASSERT_THAT(said_to_ann, SizeIs(1));
+  EXPECT_TRUE(std::holds_alternative<summary>(said_to_ann[0].body));
+  EXPECT_EQ(std::get<signed_advert>(said_to_ann[0].updates.at(0)).advert, advert("me"));
+  const auto changes = only<member_changed>(hear(ann, news{}, {sign_advert(ann, 1, advert("a"))}));
+  ASSERT_THAT(changes, SizeIs(1));
+  EXPECT_EQ(changes[0].now.node, ann.id());
+  EXPECT_TRUE(changes[0].health_changed);
+  EXPECT_EQ(core.find(ann.id())->health, member_health::alive);
+}
+
+TEST_F(membership_unit, wants_a_link_to_whom_it_heard_of_and_counts_it_once_it_is_heard) {
+  (void)meet(ann, "a");
+  (void)hear(ann, news{}, {sign_advert(bob, 4, advert("b"))});
+  EXPECT_EQ(core.find(bob.id()), nullptr);
+  const auto links = only<want_link>(pass(600ms));
+  ASSERT_FALSE(links.empty());
+  EXPECT_EQ(links[0].to, bob.id());
+  EXPECT_EQ(links[0].address, "b:1");
+  (void)core.on_link_up(bob.id(), now);
+  EXPECT_EQ(core.find(bob.id())->health, member_health::alive);
+}
+
+TEST_F(membership_unit, the_lower_name_connects_first_and_waits_longer_after_each_failure) {
+  (void)meet(ann, "a");
+  (void)hear(ann, news{}, {sign_advert(bob, 4, advert("b"))});
+  std::vector<time_point> tries;
+  for (int i = 0; i < 2000; ++i) {
+    if (!only<want_link>(pass(25ms)).empty()) {
+      tries.push_back(now);
+    }
+  }
+  ASSERT_GT(tries.size(), 6U);
+  const auto grace = mine.id() < bob.id() ? 0ms : 500ms;
+  EXPECT_GE(tries[0], start + grace);
+  EXPECT_LE(tries[0], start + grace + 50ms);
+  EXPECT_LT(tries[1] - tries[0], 400ms);
+  EXPECT_GE(tries[6] - tries[5], limits::contact_wait_max);
+  EXPECT_LE(tries[6] - tries[5], limits::contact_wait_max * 5 / 4 + 25ms);
+}
+
+TEST_F(membership_unit, measures_round_trips) {
+  (void)meet(ann, "a");
+  std::optional<ping> asked;
+  while (!asked) {
+    for (const auto& m : said(pass(25ms), ann.id())) {
+      if (const auto* p = std::get_if<ping>(&m.body)) {
+        asked = *p;
+      }
+    }
+  }
+  now += 8ms;
+  (void)hear(ann, ping_answer{asked->nonce + 1}); // not its answer
+  EXPECT_EQ(core.find(ann.id())->rtt, std::nullopt);
+  (void)hear(ann, ping_answer{asked->nonce});
+  EXPECT_EQ(core.find(ann.id())->rtt, 8000us);
+}
+
+TEST_F(membership_unit, who_does_not_answer_is_suspected_then_dead_and_others_are_asked) {
+  (void)meet(ann, "a");
+  (void)meet(bob, "b");
+  std::vector<member_health> seen;
+  bool ann_was_asked = false;
+  for (int i = 0; i < 100; ++i) {
+    const effects all = pass(25ms);
+    for (const auto& m : said(all, ann.id())) {
+      if (const auto* p = std::get_if<ping>(&m.body)) {
+        (void)hear(ann, ping_answer{p->nonce});
+      }
+      const auto* order = std::get_if<probe_order>(&m.body);
+      ann_was_asked = ann_was_asked || (order != nullptr && order->target == bob.id());
+    }
+    for (const auto& c : only<member_changed>(all)) {
+      EXPECT_EQ(c.now.node, bob.id());
+      seen.push_back(c.now.health);
+    }
+  }
+  EXPECT_TRUE(ann_was_asked);
+  EXPECT_EQ(seen, (std::vector{member_health::suspect, member_health::dead}));
+  EXPECT_EQ(core.find(ann.id())->health, member_health::alive);
+}
+
+TEST_F(membership_unit, a_sign_of_life_through_another_saves_but_only_a_genuine_one) {
+  (void)meet(ann, "a");
+  (void)meet(bob, "b");
+  const auto orders = said(core.on_link_down(bob.id(), now), ann.id());
+  EXPECT_EQ(core.find(bob.id())->health, member_health::suspect);
+  ASSERT_THAT(orders, SizeIs(1));
+  const auto order = std::get<probe_order>(orders[0].body);
+  EXPECT_EQ(order.target, bob.id());
+  life_sign false_sign = sign_life(ann, mine.id(), order.nonce);
+  false_sign.target = bob.id();
+  (void)hear(ann, false_sign);
+  (void)hear(ann, sign_life(bob, mine.id(), order.nonce + 1));
+  (void)hear(ann, sign_life(bob, ann.id(), order.nonce));
+  EXPECT_EQ(core.find(bob.id())->health, member_health::suspect);
+  (void)hear(ann, sign_life(bob, mine.id(), order.nonce));
+  EXPECT_EQ(core.find(bob.id())->health, member_health::alive);
+}
+
+TEST_F(membership_unit, asks_for_others_and_carries_the_answer_back) {
+  (void)meet(ann, "a");
+  (void)meet(bob, "b");
+  const auto asked = said(hear(ann, probe_order{77, bob.id()}), bob.id());
+  ASSERT_THAT(asked, SizeIs(1));
+  EXPECT_EQ(asked[0].body, (gossip_body{relayed_ping{77, ann.id()}}));
+  const life_sign sign = sign_life(bob, ann.id(), 77);
+  EXPECT_THAT(said(hear(bob, sign_life(bob, ann.id(), 78)), ann.id()), IsEmpty());
+  const auto carried = said(hear(bob, sign), ann.id());
+  ASSERT_THAT(carried, SizeIs(1));
+  EXPECT_EQ(carried[0].body, gossip_body{sign});
+  EXPECT_THAT(said(hear(bob, sign), ann.id()), IsEmpty()); // once
+}
+
+TEST_F(membership_unit, a_dead_node_returns_only_with_a_higher_incarnation) {
+  (void)meet(ann, "a", 5);
+  (void)core.on_link_down(ann.id(), now);
+  (void)pass(700ms);
+  ASSERT_EQ(core.find(ann.id())->health, member_health::dead);
+  (void)meet(ann, "a", 5);
+  (void)hear(ann, ping{1}, {sign_advert(ann, 4, advert("a"))});
+  EXPECT_EQ(core.find(ann.id())->health, member_health::dead);
+  // It is told so, and can refute it.
+  const auto answers = said(hear(ann, ping{1}), ann.id());
+  ASSERT_THAT(answers, SizeIs(1));
+  EXPECT_EQ(subject_of(answers[0].updates.at(0)), ann.id());
+  (void)hear(ann, news{}, {sign_advert(ann, 6, advert("a"))});
+  EXPECT_EQ(core.find(ann.id())->health, member_health::alive);
+}
+
+TEST_F(membership_unit, a_later_advert_told_by_another_does_not_revive_the_dead) {
+  (void)meet(ann, "a", 5);
+  (void)meet(bob, "b");
+  (void)core.on_link_down(ann.id(), now);
+  pass_answered(700ms, bob);
+  ASSERT_EQ(core.find(ann.id())->health, member_health::dead);
+  (void)hear(bob, news{}, {sign_advert(ann, 6, advert("a"))}); // signed in time, told late
+  pass_answered(2s, bob);
+  EXPECT_EQ(core.find(ann.id())->health, member_health::dead);
+  EXPECT_EQ(core.find(ann.id())->incarnation, 5U);
+}
+
+TEST_F(membership_unit, refutes_an_accusation_by_a_higher_incarnation) {
+  (void)meet(ann, "a");
+  const auto told = said(hear(ann, news{}, {sign_suspicion(ann, mine.id(), 10)}), ann.id());
+  EXPECT_EQ(core.find(mine.id())->incarnation, 11U);
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(incarnation_of(told.back().updates.at(0)), 11U);
+  // An old accusation is no reason, and one from the future neither.
+  (void)hear(ann, news{}, {sign_suspicion(ann, mine.id(), 10)});
+  (void)hear(ann, news{}, {sign_suspicion(ann, mine.id(), 1'000'000)});
+  (void)pass(1s);
+  EXPECT_EQ(core.find(mine.id())->incarnation, 11U);
+}
+
+TEST_F(membership_unit, goes_on_above_the_incarnation_of_an_earlier_life) {
+  (void)meet(ann, "a");
+  (void)hear(ann, news{}, {sign_advert(mine, 500, advert("old_me"))});
+  EXPECT_EQ(core.find(mine.id())->incarnation, 501U);
+  EXPECT_EQ(core.find(mine.id())->advert, advert("me"));
+  (void)pass(200ms);
+  (void)hear(ann, news{}, {sign_farewell(mine, 600)});
+  EXPECT_EQ(core.find(mine.id())->incarnation, 601U);
+}
+
+TEST_F(membership_unit, an_accusation_of_another_makes_it_look_and_nothing_more) {
+  (void)meet(ann, "a");
+  (void)meet(bob, "b");
+  const effects all = hear(ann, news{}, {sign_suspicion(ann, bob.id(), 1)});
+  EXPECT_THAT(only<member_changed>(all), IsEmpty());
+  const auto asked = said(all, bob.id());
+  ASSERT_THAT(asked, SizeIs(1));
+  EXPECT_TRUE(std::holds_alternative<ping>(asked[0].body));
+  // The accused is told what of.
+  EXPECT_EQ(asked[0].updates.at(0), signed_update{sign_suspicion(ann, bob.id(), 1)});
+}
+
+TEST_F(membership_unit, after_one_forged_update_the_link_is_not_listened_to) {
+  (void)meet(ann, "a");
+  (void)meet(bob, "b");
+  signed_advert forged = sign_advert(ann, 9, advert("not_b"));
+  forged.node = bob.id();
+  (void)hear(ann, news{}, {forged});
+  EXPECT_EQ(core.find(bob.id())->advert, advert("b"));
+  const auto next = core.on_gossip(ann.id(), encode_gossip({news{}, {}}), now);
+  ASSERT_FALSE(next);
+  EXPECT_EQ(next.error().code, errc::malformed);
+  (void)core.on_link_up(ann.id(), now);
+  EXPECT_TRUE(core.on_gossip(ann.id(), encode_gossip({news{}, {}}), now));
+}
+
+TEST_F(membership_unit, refuses_bytes_that_are_no_gossip_and_floods) {
+  (void)core.on_link_up(ann.id(), now);
+  const auto refused = core.on_gossip(ann.id(), std::vector<std::byte>(9), now);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, errc::malformed);
+  const std::vector<std::byte> bytes = encode_gossip({ping{1}, {}});
+  std::uint32_t taken = 0;
+  auto answer = core.on_gossip(ann.id(), bytes, now);
+  for (; answer; answer = core.on_gossip(ann.id(), bytes, now)) {
+    ++taken;
+    ASSERT_LE(taken, limits::gossip_allowance);
+  }
+  EXPECT_EQ(answer.error().code, errc::over_limit);
+  EXPECT_TRUE(core.on_gossip(ann.id(), bytes, now + 1s));
+}
+
+TEST_F(membership_unit, its_own_halt_is_no_evidence_against_others) {
+  (void)meet(ann, "a");
+  pass_answered(500ms, ann);
+  (void)said(pass(150ms), ann.id()); // a ping is open by now
+  now += 1h;
+  EXPECT_THAT(only<member_changed>(core.on_tick(now)), IsEmpty());
+  EXPECT_EQ(core.find(ann.id())->health, member_health::alive);
+}
+
+TEST_F(membership_unit, its_own_halt_does_not_use_up_the_time_of_a_suspect) {
+  (void)meet(ann, "a");
+  (void)core.on_link_down(ann.id(), now);
+  (void)pass(100ms);
+  now += 1h;
+  EXPECT_THAT(only<member_changed>(core.on_tick(now)), IsEmpty());
+  EXPECT_EQ(core.find(ann.id())->health, member_health::suspect);
+  (void)pass(600ms);
+  EXPECT_EQ(core.find(ann.id())->health, member_health::dead);
+}
+
+TEST_F(membership_unit, the_dead_behind_a_link_are_told_so_now_and_then) {
+  (void)meet(ann, "a");
+  (void)pass(10s); // silent all the time
+  ASSERT_EQ(core.find(ann.id())->health, member_health::dead);
+  const auto told = said(pass(7s), ann.id());
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(subject_of(told[0].updates.at(0)), ann.id());
+  EXPECT_TRUE(std::holds_alternative<signed_suspicion>(told[0].updates[0]));
+}
+
+TEST_F(membership_unit, leaving_is_told_to_all_and_ends_everything) {
+  (void)meet(ann, "a");
+  (void)meet(bob, "b");
+  const effects all = core.leave(now);
+  for (const secret_key* peer : {&ann, &bob}) {
+    const auto told = said(all, peer->id());
+    ASSERT_THAT(told, SizeIs(1));
+    EXPECT_TRUE(is_genuine(told[0].updates.at(0)));
+    EXPECT_EQ(incarnation_of(told[0].updates.at(0)), 11U);
+  }
+  EXPECT_EQ(core.find(mine.id())->health, member_health::left);
+  EXPECT_THAT(pass(2s), IsEmpty());
+  EXPECT_THAT(hear(ann, ping{1}), IsEmpty());
+}
+
+TEST_F(membership_unit, who_left_is_gone_until_it_starts_anew) {
+  (void)meet(ann, "a", 3);
+  (void)hear(ann, news{}, {sign_farewell(ann, 2)}); // of an earlier life
+  EXPECT_EQ(core.find(ann.id())->health, member_health::alive);
+  (void)hear(ann, news{}, {sign_farewell(ann, 4)});
+  EXPECT_EQ(core.find(ann.id())->health, member_health::left);
+  (void)core.on_link_down(ann.id(), now);
+  EXPECT_THAT(only<want_link>(pass(10s)), IsEmpty());
+  (void)meet(ann, "a", 4);
+  EXPECT_EQ(core.find(ann.id())->health, member_health::left);
+  (void)hear(ann, news{}, {sign_advert(ann, 5, advert("a"))});
+  EXPECT_EQ(core.find(ann.id())->health, member_health::alive);
+}
+
+TEST_F(membership_unit, forgets_the_dead_in_the_end) {
+  (void)meet(ann, "a");
+  (void)core.on_link_down(ann.id(), now);
+  (void)pass(700ms);
+  ASSERT_EQ(core.find(ann.id())->health, member_health::dead);
+  (void)pass(600s);
+  EXPECT_EQ(core.find(ann.id()), nullptr);
+  EXPECT_THAT(core.members(), SizeIs(1));
+}
+
+TEST(membership_core, only_the_allowed_with_roles_they_may_have_are_members) {
+  const secret_key mine = key(1);
+  const secret_key ann = key(2);
+  const secret_key bob = key(3);
+  bool withdrawn = false;
+  membership_core core{mine, advert("me"), 1, {}, 1, [&](const node_id& n) {
+                         return n == ann.id() && !withdrawn
+                                    ? std::optional{role_set{}.add(role::worker)}
+                                    : std::nullopt;
+                       }};
+  (void)core.on_link_up(ann.id(), start);
+  EXPECT_THAT(core.on_link_up(bob.id(), start), IsEmpty());
+  node_advert a = advert("a");
+  const signed_update b = sign_advert(bob, 1, advert("b"));
+  a.roles.add(role::ledger);
+  (void)core.on_gossip(ann.id(), encode_gossip({news{}, {sign_advert(ann, 1, a), b}}), start);
+  (void)core.on_gossip(bob.id(), encode_gossip({news{}, {b}}), start);
+  EXPECT_THAT(core.members(), SizeIs(1));
+  (void)core.on_gossip(ann.id(), encode_gossip({news{}, {sign_advert(ann, 2, advert("a"))}}),
+                       start);
+  EXPECT_THAT(core.members(), SizeIs(2));
+  withdrawn = true;
+  for (int i = 1; i < 20; ++i) {
+    (void)core.on_tick(start + i * 25ms);
+  }
+  EXPECT_EQ(core.find(ann.id())->health, member_health::dead);
+}
+
+TEST(membership_core, holds_no_more_members_than_it_may_and_prefers_the_living) {
+  const secret_key mine = key(1);
+  membership_core core{mine, advert("me"), 1, {}, 1, anyone};
+  std::vector<secret_key> keys;
+  for (std::uint8_t n = 2; n < 2 + limits::members_max; ++n) {
+    keys.push_back(key(n));
+  }
+  const auto meet = [&core](const secret_key& peer, time_point now) {
+    (void)core.on_link_up(peer.id(), now);
+    (void)core.on_gossip(peer.id(), encode_gossip({news{}, {sign_advert(peer, 1, advert("p"))}}),
+                         now);
+  };
+  for (const secret_key& k : keys) {
+    meet(k, start);
+  }
+  EXPECT_THAT(core.members(), SizeIs(limits::members_max));
+  EXPECT_EQ(core.find(keys.back().id()), nullptr);
+  (void)core.on_gossip(keys[0].id(), encode_gossip({news{}, {sign_farewell(keys[0], 1)}}), start);
+  meet(keys.back(), start);
+  EXPECT_NE(core.find(keys.back().id()), nullptr);
+  EXPECT_EQ(core.find(keys[0].id()), nullptr);
+  EXPECT_THAT(core.members(), SizeIs(limits::members_max));
+}
+
+} // namespace
+} // namespace ovir::actors

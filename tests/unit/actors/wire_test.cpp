@@ -1,0 +1,217 @@
+#include "actors/wire.hpp"
+#include "messages/limits.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <limits>
+
+namespace ovir::actors {
+namespace {
+
+constexpr request_id request{0x1122334455667788};
+
+node_id node(std::uint8_t first) {
+  node_id id;
+  id.key[0] = first;
+  return id;
+}
+
+request_log log() {
+  request_log log;
+  log.id = request;
+  log.prompt = {1, 2, 3};
+  log.max_tokens = 16;
+  log.stop = {"end"};
+  log.drawn = {{9, digest{}}};
+  return log;
+}
+
+wire_message open() {
+  wire_open m;
+  m.layers = {0, 4};
+  m.positions = 64;
+  m.next.node = node(2);
+  m.next.layers = {4, 8};
+  m.previous = node(1);
+  m.log = log();
+  return {request, epoch{1}, 0, m};
+}
+
+wire_message step(std::vector<compute::unit_leaf> leaves) {
+  return {request, epoch{1}, 2, wire_step{64, 2, std::move(leaves)}};
+}
+
+/// The code with which `open()` is refused after `change`.
+errc refusal(const std::function<void(wire_open&)>& change) {
+  wire_message message = open();
+  change(std::get<wire_open>(message.body));
+  const auto good = check(message);
+  EXPECT_FALSE(good);
+  return good ? errc::internal : good.error().code;
+}
+
+errc refusal(const wire_message& message) {
+  const auto good = check(message);
+  EXPECT_FALSE(good);
+  return good ? errc::internal : good.error().code;
+}
+
+errc refusal_of_bytes(const std::vector<std::byte>& bytes) {
+  const auto read = decode_wire(bytes);
+  EXPECT_FALSE(read);
+  return read ? errc::internal : read.error().code;
+}
+
+template <class Number>
+void put(std::vector<std::byte>& bytes, std::size_t at, Number value) {
+  std::memcpy(bytes.data() + at, &value, sizeof(value));
+}
+
+// Places in every message: prefix (8), root pointer (8), version, kind, epoch, ...
+constexpr std::size_t version_at = 16;
+constexpr std::size_t kind_at = 18;
+
+TEST(wire, an_open_reads_back_with_its_log) {
+  const auto read = decode_wire(encode_wire(open()));
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(*read, open());
+}
+
+TEST(wire, another_version_or_kind_is_unsupported) {
+  auto bytes = encode_wire(open());
+  put<std::uint16_t>(bytes, version_at, 2);
+  EXPECT_EQ(refusal_of_bytes(bytes), errc::unsupported);
+  bytes = encode_wire(open());
+  put<std::uint16_t>(bytes, kind_at, 12);
+  EXPECT_EQ(refusal_of_bytes(bytes), errc::unsupported);
+}
+
+TEST(wire, a_kind_whose_body_is_missing_is_refused) {
+  auto bytes = encode_wire({request, epoch{1}, 0, wire_close{}});
+  for (const unsigned kind : {0U, 1U, 5U, 6U, 7U, 8U, 9U, 10U}) {
+    put(bytes, kind_at, static_cast<std::uint16_t>(kind));
+    EXPECT_FALSE(decode_wire(bytes)) << kind;
+  }
+}
+
+TEST(wire, more_bytes_than_a_link_takes_are_over_the_limit) {
+  const std::vector<std::byte> bytes(limits::wire_bytes_max + 8);
+  EXPECT_EQ(refusal_of_bytes(bytes), errc::over_limit);
+}
+
+TEST(wire, more_than_one_segment_is_refused) {
+  auto bytes = encode_wire(open());
+  put<std::uint32_t>(bytes, 0, 1);
+  EXPECT_EQ(refusal_of_bytes(bytes), errc::malformed);
+}
+
+// The list of a step lies behind the root (4 words) and its struct (4 words): tag at word 10.
+TEST(wire, a_list_that_claims_more_than_is_there_is_refused_before_room_is_made) {
+  const compute::unit_leaf leaf{{1, 2}, 32, {}};
+  auto bytes = encode_wire(step({leaf}));
+  constexpr std::size_t list_pointer_at = 8 + 8 * 8;
+  constexpr std::size_t tag_at = 8 + 9 * 8;
+  std::uint64_t tag = 0;
+  std::memcpy(&tag, bytes.data() + tag_at, sizeof(tag));
+  ASSERT_EQ(tag, (std::uint64_t{6} << 32U) | (1U << 2U)) << "one element of six words";
+  // Elements without a word, of which any number fits.
+  put<std::uint64_t>(bytes, tag_at, 0x1fff'ffffU << 2U);
+  EXPECT_EQ(refusal_of_bytes(bytes), errc::malformed);
+  // A list of elements of no size.
+  put<std::uint64_t>(bytes, list_pointer_at, 1U | (std::uint64_t{0x1fff'ffff} << 35U));
+  EXPECT_EQ(refusal_of_bytes(bytes), errc::malformed);
+}
+
+TEST(wire, a_node_opens_only_stages_that_exist) {
+  EXPECT_EQ(refusal([](wire_open& m) { m.layers = {3, 3}; }), errc::malformed);
+  EXPECT_EQ(refusal([](wire_open& m) { m.layers.last = limits::layers_max + 1; }),
+            errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.next.layers = {8, 4}; }), errc::malformed);
+  EXPECT_EQ(refusal([](wire_open& m) { m.next.layers = {}; }), errc::malformed);
+  EXPECT_EQ(refusal([](wire_open& m) { m.next.node = {}; }), errc::malformed);
+  EXPECT_EQ(refusal([](wire_open& m) { m.previous = {}; }), errc::malformed);
+  EXPECT_EQ(refusal([](wire_open& m) { m.positions = 0; }), errc::malformed);
+  EXPECT_EQ(refusal([](wire_open& m) { m.positions = limits::context_max + 1; }), errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.keep = limits::context_max + 1; }), errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.layers.first = 1; }), errc::malformed);
+  wire_message last = open();
+  std::get<wire_open>(last.body).next = {.lead = true, .node = {}, .layers = {}};
+  EXPECT_TRUE(check(last));
+}
+
+TEST(wire, a_log_has_a_prompt_and_keeps_within_its_bounds) {
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->prompt.clear(); }), errc::malformed);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->id = request_id{1}; }), errc::malformed);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->prompt.resize(limits::context_max); }),
+            errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->prompt[1] = limits::vocabulary_max; }),
+            errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->drawn[0].token = limits::vocabulary_max; }),
+            errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->max_tokens = 0; }), errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->max_tokens = limits::context_max + 1; }),
+            errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->stop.resize(limits::stop_strings_max + 1, "x"); }),
+            errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->stop = {""}; }), errc::malformed);
+  EXPECT_EQ(refusal([](wire_open& m) {
+              m.log->stop = {std::string(limits::stop_string_bytes_max + 1, 'x')};
+            }),
+            errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) {
+              m.log->sampling.top_p = std::numeric_limits<double>::quiet_NaN();
+            }),
+            errc::malformed);
+}
+
+TEST(wire, a_log_too_long_for_one_message_is_over_the_limit) {
+  EXPECT_EQ(refusal([](wire_open& m) {
+              m.log->max_tokens = limits::context_max;
+              m.log->drawn.resize(limits::wire_bytes_max / 40);
+            }),
+            errc::over_limit);
+}
+
+TEST(wire, positions_and_tokens_of_small_messages_are_bounded) {
+  const auto with = [](wire_body body) {
+    return wire_message{request, epoch{1}, 0, std::move(body)};
+  };
+  EXPECT_EQ(refusal(with(wire_replay{0, 0, 0})), errc::malformed);
+  EXPECT_EQ(refusal(with(wire_replay{0, 2, 3})), errc::malformed);
+  EXPECT_EQ(refusal(with(wire_replay{0xffff'ffff, 2, 0})), errc::over_limit);
+  EXPECT_EQ(refusal(with(wire_resend{limits::context_max})), errc::over_limit);
+  EXPECT_EQ(refusal(with(wire_drawn{limits::context_max, {}})), errc::over_limit);
+  EXPECT_EQ(refusal(with(wire_drawn{0, {limits::vocabulary_max, {}}})), errc::over_limit);
+  EXPECT_EQ(refusal(with(wire_opened{limits::context_max + 1, {}})), errc::over_limit);
+  EXPECT_EQ(refusal(with(wire_failed{{static_cast<errc>(99), ""}})), errc::unsupported);
+  wire_message far = with(wire_close{});
+  far.stage = limits::layers_max;
+  EXPECT_EQ(refusal(far), errc::over_limit);
+}
+
+TEST(wire, a_leaf_names_a_window_a_layer_and_some_positions_of_it) {
+  EXPECT_TRUE(check(step({{{32'767, 1'023}, 32, {}}})));
+  EXPECT_EQ(refusal(step({{{32'768, 0}, 32, {}}})), errc::over_limit);
+  EXPECT_EQ(refusal(step({{{0, 1'024}, 32, {}}})), errc::over_limit);
+  EXPECT_EQ(refusal(step({{{0, 0}, 33, {}}})), errc::over_limit);
+  EXPECT_EQ(refusal(step({{{0, 0}, 0, {}}})), errc::malformed);
+}
+
+TEST(wire, the_text_of_a_failure_is_cut_and_made_printable) {
+  const auto read_text = [](std::string text) {
+    const wire_message sent{request, epoch{1}, 0, wire_failed{{errc::nonfinite, std::move(text)}}};
+    const auto read = decode_wire(encode_wire(sent));
+    EXPECT_TRUE(read);
+    const error& reason = std::get<wire_failed>(read->body).reason;
+    EXPECT_EQ(reason.code, errc::nonfinite);
+    return reason.message;
+  };
+  EXPECT_EQ(read_text("layer 3 overflowed"), "layer 3 overflowed");
+  EXPECT_EQ(read_text("\x1b[2J\n"), "\\x1b[2J\\n");
+  EXPECT_LE(read_text(std::string(100'000, 'x')).size(), limits::error_text_bytes_max + 3);
+}
+
+} // namespace
+} // namespace ovir::actors
