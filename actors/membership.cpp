@@ -12,8 +12,8 @@ namespace {
 
 /// The core wants to be asked often: its time-outs are as fine as this.
 constexpr std::chrono::milliseconds tick_interval{25};
-/// Ticks between two knocks at the seeds.
-constexpr std::uint32_t knock_ticks = 20;
+/// Ticks between two looks at the links, with a knock at the seeds that are not there.
+constexpr std::uint32_t link_ticks = 20;
 
 membership_core::time_point now(membership_pointer self) {
   return self->state.environment.env->now();
@@ -61,8 +61,9 @@ void perform(membership_pointer self, membership_core::effects effects) {
   }
 }
 
-void knock(membership_pointer self) {
+void look_after_links(membership_pointer self) {
   peers& links = *self->state.environment.links;
+  links.tend();
   for (const std::string& seed : self->state.environment.seeds) {
     if (!links.reached(seed)) {
       links.connect(seed, {});
@@ -73,8 +74,8 @@ void knock(membership_pointer self) {
 void tick(membership_pointer self) {
   membership_state& state = self->state;
   if (!state.left) {
-    if (state.ticks++ % knock_ticks == 0) {
-      knock(self);
+    if (state.ticks++ % link_ticks == 0) {
+      look_after_links(self);
     }
     perform(self, state.core->on_tick(now(self)));
   }

@@ -17,7 +17,7 @@ frame_bytes shared(std::vector<std::byte> bytes) {
 } // namespace
 
 peers::peers(node_id self, access_list& access, log& journal, clock unix_now)
-    : self_(self), access_(access), log_(journal), unix_now_(std::move(unix_now)) {}
+    : self_(self), access_(access), log_(journal), unix_now_(std::move(unix_now)), links_(self) {}
 
 void peers::use(network* net) {
   const std::lock_guard lock{guard_};
@@ -37,9 +37,9 @@ void peers::use(const receivers& actors) {
   take(actors_.jobs, actors.jobs);
   take(actors_.admin, actors.admin);
   // A new actor learns of the links there are.
-  for (const auto& [node, l] : links_) {
+  for (const node_id& node : links_.linked()) {
     for (const caf::actor* actor : {&actors.membership, &actors.paths, &actors.host}) {
-      if (*actor && l.announced) {
+      if (*actor) {
         caf::anon_send(*actor, link_changed{node, true, {}});
       }
     }
@@ -54,66 +54,32 @@ void peers::forget_actors() {
 }
 
 void peers::connect(const std::string& address, const node_id& expected) {
-  network* net = nullptr;
-  bool control = true;
-  bool data = true;
-  {
-    const std::lock_guard lock{guard_};
-    net = network_;
-    if (const auto known = links_.find(expected); known != links_.end()) {
-      control = !known->second.control;
-      data = !known->second.data;
-    }
+  const std::lock_guard lock{guard_};
+  if (network_ != nullptr && links_.wants(address, expected)) {
+    links_.dialled(network_->connect(address, channel::control, expected), address, expected);
   }
-  if (net == nullptr) {
-    return;
-  }
-  if (control) {
-    const connection_id id = net->connect(address, channel::control, expected);
-    const std::lock_guard lock{guard_};
-    if (expected.empty()) {
-      dialled_[id] = address;
-    }
-  }
-  if (data) {
-    net->connect(address, channel::data, expected);
-  }
+}
+
+void peers::tend() {
+  const std::lock_guard lock{guard_};
+  perform(links_.tick());
 }
 
 bool peers::connected(const node_id& node) const {
   const std::lock_guard lock{guard_};
-  const auto found = links_.find(node);
-  return found != links_.end() && found->second.announced;
-}
-
-std::optional<connection_id> peers::way(const node_id& to, channel kind) const {
-  const auto found = links_.find(to);
-  if (found == links_.end()) {
-    return std::nullopt;
-  }
-  const auto& side = kind == channel::data ? found->second.data : found->second.control;
-  return side ? std::optional{side->id} : std::nullopt;
+  return links_.linked(node);
 }
 
 bool peers::reached(const std::string& address) const {
   const std::lock_guard lock{guard_};
-  const auto found = found_.find(address);
-  return found != found_.end() && links_.contains(found->second);
+  return links_.reached(address);
 }
 
 void peers::disconnect(const node_id& node, const error& reason) {
-  std::optional<connection_id> control;
-  std::optional<connection_id> data;
-  network* net = nullptr;
-  {
-    const std::lock_guard lock{guard_};
-    control = way(node, channel::control);
-    data = way(node, channel::data);
-    net = network_;
-  }
-  for (const auto& one : {control, data}) {
-    if (one && net != nullptr) {
-      net->close(*one, reason);
+  const std::lock_guard lock{guard_};
+  if (network_ != nullptr) {
+    for (const connection_id one : links_.connections(node)) {
+      network_->close(one, reason);
     }
   }
 }
@@ -131,7 +97,7 @@ void peers::close(connection_id connection, error reason) {
 
 void peers::send_gossip(const node_id& to, std::vector<std::byte> bytes) {
   const std::lock_guard lock{guard_};
-  if (const auto control = way(to, channel::control); control && network_ != nullptr) {
+  if (const auto control = links_.way(to, channel::control); control && network_ != nullptr) {
     (void)network_->send(*control, message_kind::gossip, 0, shared(std::move(bytes)));
   }
 }
@@ -173,7 +139,7 @@ void peers::send_wire(const node_id& to, wire_message message) {
     return;
   }
   const std::lock_guard lock{guard_};
-  const auto control = way(to, channel::control);
+  const auto control = links_.way(to, channel::control);
   if (control && network_ != nullptr && check(message)) {
     (void)network_->send(*control, message_kind::wire, 0, shared(encode_wire(message)));
   }
@@ -185,7 +151,7 @@ void peers::send_frame(const node_id& to, std::uint32_t target, frame_bytes fram
     return;
   }
   const std::lock_guard lock{guard_};
-  if (const auto data = way(to, channel::data); data && network_ != nullptr) {
+  if (const auto data = links_.way(to, channel::data); data && network_ != nullptr) {
     (void)network_->send(*data, message_kind::tensor, target, std::move(frame));
   }
 }
@@ -214,8 +180,29 @@ void peers::announce(const node_id& node, bool up, const std::string& reason) {
   }
 }
 
-// Two nodes may connect to each other at once. Both keep what the lower key opened; of two opened
-// by the same side, the newer, because the older may have died unnoticed.
+void peers::perform(const link_table::effects& effects) {
+  for (const link_effect& e : effects) {
+    switch (e.what) {
+    case link_effect::action::close:
+      if (network_ != nullptr) {
+        network_->close(e.connection, {errc::busy, e.reason});
+      }
+      break;
+    case link_effect::action::dial_data:
+      if (network_ != nullptr) {
+        const connection_id data = network_->connect(e.address, channel::data, e.node);
+        perform(links_.data_dialled(e.node, e.connection, data));
+      }
+      break;
+    case link_effect::action::up: announce(e.node, true, {}); break;
+    case link_effect::action::down:
+      log_.say(log_level::warn, std::nullopt, "lost {}: {}", short_name(e.node), e.reason);
+      announce(e.node, false, e.reason);
+      break;
+    }
+  }
+}
+
 void peers::connected(const peer_info& peer) {
   const std::lock_guard lock{guard_};
   if (peer.kind == channel::admin) {
@@ -224,34 +211,14 @@ void peers::connected(const peer_info& peer) {
     }
     return;
   }
-  if (const auto dialled = dialled_.extract(peer.connection)) {
-    found_[dialled.mapped()] = peer.node;
-  }
-  link& l = links_[peer.node];
-  l.roles = peer.roles;
-  auto& side = peer.kind == channel::data ? l.data : l.control;
-  const end fresh{peer.connection, !peer.incoming};
-  const bool lower_is_ours = self_ < peer.node;
-  if (side && side->ours != fresh.ours && side->ours == lower_is_ours) {
-    if (network_ != nullptr) {
-      network_->close(fresh.id, {errc::busy, "there is a link already"});
-    }
-    return;
-  }
-  if (side && network_ != nullptr) {
-    network_->close(side->id, {errc::busy, "a newer link took its place"});
-    // What was under way on the older is lost, and whoever waits for it must know.
-    if (std::exchange(l.announced, false)) {
-      announce(peer.node, false, "the link was made anew");
+  const link_table::effects effects = links_.connected(peer);
+  for (const link_effect& e : effects) {
+    if (e.what == link_effect::action::up) {
+      log_.say(log_level::info, std::nullopt, "linked with {} ({}) at {}", short_name(peer.node),
+               to_string(peer.roles), peer.address);
     }
   }
-  side = fresh;
-  if (l.control && l.data && !l.announced) {
-    l.announced = true;
-    log_.say(log_level::info, std::nullopt, "linked with {} ({}) at {}", short_name(peer.node),
-             to_string(peer.roles), peer.address);
-    announce(peer.node, true, {});
-  }
+  perform(effects);
 }
 
 void peers::closed(const peer_info& peer, const error& reason) {
@@ -262,30 +229,9 @@ void peers::closed(const peer_info& peer, const error& reason) {
     }
     return;
   }
-  dialled_.erase(peer.connection);
-  const auto found = links_.find(peer.node);
-  if (found == links_.end()) {
-    log_.say(log_level::debug, std::nullopt, "no link with {}: {}", peer.address, reason.message);
-    return;
-  }
-  link& l = found->second;
-  auto& side = peer.kind == channel::data ? l.data : l.control;
-  if (!side || side->id != peer.connection) {
-    return; // one of two, or an attempt
-  }
-  side.reset();
-  // Half a link is none: what it would carry must not wait for the other half.
-  const auto other = peer.kind == channel::data ? l.control : l.data;
-  if (other && network_ != nullptr) {
-    network_->close(other->id, {errc::peer_lost, "the other channel of the link is gone"});
-  }
-  if (std::exchange(l.announced, false)) {
-    log_.say(log_level::warn, std::nullopt, "lost {}: {}", short_name(peer.node), reason.message);
-    announce(peer.node, false, reason.message);
-  }
-  if (!l.control && !l.data) {
-    links_.erase(found);
-  }
+  log_.say(log_level::debug, std::nullopt, "a {} connection with {} ended: {}",
+           peer.kind == channel::data ? "data" : "control", peer.address, reason.message);
+  perform(links_.closed(peer, reason.message));
 }
 
 void peers::drop(const node_id& from, std::string_view what) {

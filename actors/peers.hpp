@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/access_list.hpp"
+#include "actors/link_table.hpp"
 #include "actors/log.hpp"
 #include "actors/network.hpp"
 #include "actors/remote.hpp"
@@ -83,8 +84,10 @@ public:
   void use(const receivers& actors);
   void forget_actors();
 
-  /// Opens both links unless there are some already.
+  /// Opens a link unless there is one already or under way.
   void connect(const std::string& address, const node_id& expected);
+  /// Looks after the links there are; about twice a second.
+  void tend();
   [[nodiscard]] bool connected(const node_id& node) const;
   /// Whether a member that was reached under this address, whatever it calls itself, is linked.
   [[nodiscard]] bool reached(const std::string& address) const;
@@ -120,16 +123,6 @@ public:
   [[nodiscard]] counters count() const;
 
 private:
-  struct end {
-    connection_id id;
-    bool ours{false}; ///< this node opened it
-  };
-  struct link {
-    std::optional<end> control;
-    std::optional<end> data;
-    role_set roles;
-    bool announced{false};
-  };
   struct lead_route {
     lead_actor lead;
     std::vector<std::pair<node_id, layer_index>> path;
@@ -144,7 +137,7 @@ private:
   void deliver_answer(const node_id& from, wire_message& message, const received_bytes& bytes);
   void deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame);
   void drop(const node_id& from, std::string_view what);
-  [[nodiscard]] std::optional<connection_id> way(const node_id& to, channel kind) const;
+  void perform(const link_table::effects& effects);
   void announce(const node_id& node, bool up, const std::string& reason);
 
   const node_id self_;
@@ -154,11 +147,9 @@ private:
   mutable std::mutex guard_;
   network* network_{nullptr};
   receivers actors_;
-  std::map<node_id, link> links_;
+  link_table links_;
   std::map<request_id, lead_route> leads_;
   std::map<std::pair<request_id, layer_index>, stage_route> stages_;
-  std::map<connection_id, std::string> dialled_; ///< connections under way to whoever is there
-  std::map<std::string, node_id> found_;         ///< who answered under an address
   std::uint64_t dropped_{0};
 };
 

@@ -123,6 +123,8 @@ void wait_for(std::chrono::milliseconds time) {
 void stop_for(std::uint32_t ms) {
   const pid_t self = ::getpid();
   if (::fork() == 0) {
+    // Peers must see the end of this node's connections should it be killed meanwhile.
+    ::close_range(0, ~0U, 0);
     wait_for(std::chrono::milliseconds{ms});
     ::kill(self, SIGCONT);
     ::_exit(0);

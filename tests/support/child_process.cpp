@@ -45,6 +45,8 @@ void close_end(int& fd) {
   ::dup2(in, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);
   ::dup2(err, STDERR_FILENO);
+  // What other threads have open is not the child's: it would keep connections alive.
+  ::close_range(STDERR_FILENO + 1, ~0U, 0);
   if (options.file_bytes_max) {
     const struct rlimit limit { *options.file_bytes_max, *options.file_bytes_max };
     ::setrlimit(RLIMIT_FSIZE, &limit);

@@ -1,0 +1,313 @@
+#include "actors/link_table.hpp"
+#include "messages/limits.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <deque>
+#include <random>
+#include <set>
+
+namespace ovir::actors {
+namespace {
+
+node_id node_named(std::uint8_t first) {
+  node_id id;
+  id.key[0] = first;
+  return id;
+}
+
+// Two nodes and the connections between them. Each connection tells either end of its beginning and
+// of its end, in order for one end of one connection and in any order otherwise, as a network does.
+class two_ends {
+public:
+  explicit two_ends(std::uint64_t seed) : random_(seed) {}
+
+  void dial(std::size_t from, const std::string& address, bool knows) {
+    end& e = ends_[from];
+    const node_id expected = knows ? name(1 - from) : node_id{};
+    if (e.table.wants(address, expected)) {
+      e.table.dialled(open(from, channel::control, address), address, expected);
+    }
+  }
+
+  /// The wire of a random connection is cut.
+  void cut() {
+    std::vector<std::uint64_t> whole;
+    for (const auto& [id, w] : wires_) {
+      if (!w.cut) {
+        whole.push_back(id);
+      }
+    }
+    if (!whole.empty()) {
+      end_of(whole[random_() % whole.size()]);
+    }
+  }
+
+  /// Something that is due at one of the ends happens. False when nothing is.
+  bool step() {
+    std::vector<std::pair<std::uint64_t, std::size_t>> due;
+    for (const auto& [id, w] : wires_) {
+      for (std::size_t side = 0; side < 2; ++side) {
+        // The side that connected says the last word of the admission.
+        const bool late = side != w.opener && !w.news[w.opener].empty() && w.news[w.opener].front();
+        if (!w.news[side].empty() && !late) {
+          due.emplace_back(id, side);
+        }
+      }
+    }
+    if (due.empty()) {
+      return false;
+    }
+    const auto [id, side] = due[random_() % due.size()];
+    wire& w = wires_.at(id);
+    const bool begins = w.news[side].front();
+    w.news[side].pop_front();
+    peer_info peer;
+    peer.connection = connection_id{id};
+    peer.node = name(1 - side);
+    peer.kind = w.kind;
+    peer.incoming = side != w.opener;
+    end& e = ends_[side];
+    if (begins) {
+      w.stands[side] = true;
+      perform(side, e.table.connected(peer));
+    } else {
+      w.stands[side] = false;
+      perform(side, e.table.closed(peer, "gone"));
+    }
+    std::erase_if(wires_, [](const auto& one) {
+      return one.second.cut && one.second.news[0].empty() && one.second.news[1].empty();
+    });
+    return true;
+  }
+
+  void tick() {
+    for (std::size_t side = 0; side < 2; ++side) {
+      perform(side, ends_[side].table.tick());
+    }
+  }
+
+  [[nodiscard]] const link_table& table(std::size_t side) const { return ends_[side].table; }
+  [[nodiscard]] bool up(std::size_t side) const { return ends_[side].up; }
+  [[nodiscard]] std::size_t wires() const { return wires_.size(); }
+  [[nodiscard]] std::size_t downs() const { return ends_[0].downs + ends_[1].downs; }
+  static node_id name(std::size_t side) { return node_named(static_cast<std::uint8_t>(side + 1)); }
+
+private:
+  struct end {
+    link_table table;
+    bool up{false};
+    std::size_t downs{0};
+  };
+  struct wire {
+    channel kind{channel::control};
+    std::size_t opener{0};
+    bool cut{false};
+    std::array<std::deque<bool>, 2> news; ///< true: begins
+    std::array<bool, 2> stands{};
+  };
+
+  connection_id open(std::size_t from, channel kind, const std::string& address) {
+    EXPECT_FALSE(address.empty());
+    wire& w = wires_[++last_];
+    w.kind = kind;
+    w.opener = from;
+    w.news[0].push_back(true);
+    w.news[1].push_back(true);
+    return connection_id{last_};
+  }
+
+  void end_of(std::uint64_t id) {
+    const auto found = wires_.find(id);
+    if (found == wires_.end() || found->second.cut) {
+      return;
+    }
+    wire& w = found->second;
+    w.cut = true;
+    for (std::size_t side = 0; side < 2; ++side) {
+      // The opener hears of its failure; the other side never met it.
+      if (!w.stands[side] && side != w.opener) {
+        w.news[side].clear();
+      } else {
+        w.news[side] = {false};
+      }
+    }
+  }
+
+  void perform(std::size_t side, const link_table::effects& effects) {
+    end& e = ends_[side];
+    for (const link_effect& one : effects) {
+      EXPECT_EQ(one.node, name(1 - side));
+      switch (one.what) {
+      case link_effect::action::close: end_of(one.connection.value); break;
+      case link_effect::action::dial_data: {
+        const connection_id data = open(side, channel::data, one.address);
+        perform(side, e.table.data_dialled(one.node, one.connection, data));
+        break;
+      }
+      case link_effect::action::up:
+        EXPECT_FALSE(std::exchange(e.up, true));
+        EXPECT_TRUE(e.table.linked(one.node));
+        break;
+      case link_effect::action::down:
+        EXPECT_TRUE(std::exchange(e.up, false));
+        ++e.downs;
+        break;
+      }
+    }
+    EXPECT_EQ(e.up, e.table.linked(name(1 - side)));
+    EXPECT_LE(e.table.connections(name(1 - side)).size(), 2 * limits::link_lines_max + 1);
+  }
+
+  std::mt19937_64 random_;
+  std::array<end, 2> ends_{end{link_table{name(0)}}, end{link_table{name(1)}}};
+  std::map<std::uint64_t, wire> wires_;
+  std::uint64_t last_{0};
+};
+
+// What membership does: looks after links, and dials while there is none.
+void settle(two_ends& world) {
+  for (int round = 0; round < 100; ++round) {
+    while (world.step()) {
+    }
+    world.tick();
+    if (world.up(0) && world.up(1) && world.wires() == 2) {
+      return;
+    }
+    world.dial(0, "a:1", true);
+    world.dial(1, "b:1", true);
+  }
+  FAIL() << "the two never agreed on a link";
+}
+
+void expect_one_link(const two_ends& world) {
+  EXPECT_EQ(world.wires(), 2U) << "connections that are of no use to anybody";
+  for (const channel kind : {channel::control, channel::data}) {
+    const auto here = world.table(0).way(two_ends::name(1), kind);
+    const auto there = world.table(1).way(two_ends::name(0), kind);
+    ASSERT_TRUE(here && there);
+    EXPECT_EQ(here->value, there->value);
+  }
+}
+
+TEST(link_table, two_nodes_agree_on_one_link_whatever_the_order) {
+  for (std::uint64_t seed = 1; seed <= 3'000; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    two_ends world{seed};
+    std::mt19937_64 random{seed + 77};
+    for (int i = 0; i < 40; ++i) {
+      switch (random() % 8) {
+      case 0: world.dial(0, "a:1", true); break;
+      case 1: world.dial(1, "b:1", true); break;
+      case 2: world.dial(0, "seed:1", false); break;
+      case 3: world.dial(1, "seed:1", false); break;
+      case 4:
+        if (random() % 3 == 0) {
+          world.cut();
+        }
+        break;
+      default: world.step();
+      }
+    }
+    settle(world);
+    expect_one_link(world);
+    if (testing::Test::HasFailure()) {
+      return;
+    }
+  }
+}
+
+TEST(link_table, links_opened_at_once_lose_nothing) {
+  for (std::uint64_t seed = 1; seed <= 1'000; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    two_ends world{seed};
+    world.dial(0, "b:1", true);
+    world.dial(1, "a:1", true);
+    while (world.step()) {
+    }
+    EXPECT_TRUE(world.up(0) && world.up(1));
+    expect_one_link(world);
+    EXPECT_EQ(world.downs(), 0U);
+    if (testing::Test::HasFailure()) {
+      return;
+    }
+  }
+}
+
+peer_info of(std::uint64_t id, channel kind, bool incoming) {
+  peer_info peer;
+  peer.connection = connection_id{id};
+  peer.node = node_named(2);
+  peer.kind = kind;
+  peer.incoming = incoming;
+  return peer;
+}
+
+TEST(link_table, a_link_its_opener_makes_anew_is_told) {
+  link_table table{node_named(1)};
+  EXPECT_TRUE(table.connected(of(1, channel::control, true)).empty());
+  EXPECT_EQ(table.connected(of(2, channel::data, true)).size(), 1U);
+  EXPECT_TRUE(table.connected(of(3, channel::control, true)).empty());
+  EXPECT_EQ(table.way(node_named(2), channel::control), connection_id{1});
+  const auto effects = table.connected(of(4, channel::data, true));
+  ASSERT_EQ(effects.size(), 4U);
+  EXPECT_EQ(effects[0].what, link_effect::action::down);
+  EXPECT_EQ(effects[1].what, link_effect::action::up);
+  EXPECT_EQ(effects[2].connection, connection_id{1});
+  EXPECT_EQ(effects[3].connection, connection_id{2});
+  EXPECT_EQ(table.way(node_named(2), channel::data), connection_id{4});
+}
+
+TEST(link_table, a_line_that_lasts_beside_ours_takes_its_place) {
+  link_table table{node_named(1)};
+  peer_info mine = of(1, channel::control, false);
+  table.dialled(connection_id{1}, "b:1", mine.node);
+  (void)table.connected(mine);
+  (void)table.data_dialled(mine.node, connection_id{1}, connection_id{2});
+  (void)table.connected(of(2, channel::data, false));
+  (void)table.connected(of(3, channel::control, true));
+  EXPECT_TRUE(table.connected(of(4, channel::data, true)).empty());
+  EXPECT_EQ(table.way(mine.node, channel::control), connection_id{1});
+  EXPECT_TRUE(table.tick().empty());
+  EXPECT_EQ(table.tick().size(), 4U);
+  EXPECT_EQ(table.way(mine.node, channel::control), connection_id{3});
+  EXPECT_TRUE(table.tick().empty());
+}
+
+TEST(link_table, half_a_link_is_none) {
+  link_table table{node_named(1)};
+  (void)table.connected(of(1, channel::control, true));
+  (void)table.connected(of(2, channel::data, true));
+  const auto effects = table.closed(of(2, channel::data, true), "gone");
+  ASSERT_EQ(effects.size(), 2U);
+  EXPECT_EQ(effects[0].connection, connection_id{1});
+  EXPECT_EQ(effects[1].what, link_effect::action::down);
+  EXPECT_EQ(table.size(), 0U);
+}
+
+TEST(link_table, a_peer_holds_few_lines_that_are_of_no_use) {
+  link_table table{node_named(1)};
+  std::size_t refused = 0;
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    refused += table.connected(of(i, i % 2 == 0 ? channel::data : channel::control, true)).size();
+    EXPECT_LE(table.connections(node_named(2)).size(), 2 * limits::link_lines_max + 1);
+  }
+  EXPECT_GT(refused, 50U);
+}
+
+TEST(link_table, nobody_is_dialled_twice_at_once) {
+  link_table table{node_named(1)};
+  EXPECT_TRUE(table.wants("a:1", node_named(2)));
+  table.dialled(connection_id{1}, "a:1", {});
+  EXPECT_FALSE(table.wants("a:1", node_named(2)));
+  EXPECT_FALSE(table.wants("a:1", {}));
+  EXPECT_TRUE(table.wants("b:1", node_named(2)));
+  peer_info failed;
+  failed.connection = connection_id{1};
+  (void)table.closed(failed, "nobody there");
+  EXPECT_TRUE(table.wants("a:1", {}));
+}
+
+} // namespace
+} // namespace ovir::actors
