@@ -7,7 +7,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
 #include <random>
+#include <thread>
 
 // Peers that do not keep to docs/formats/link.md. Each loses its own connection; a good peer that
 // was there before goes on talking.
@@ -423,47 +427,73 @@ TEST_F(tls_hostile, headers_that_are_none_close_the_link_before_anything_is_rese
   EXPECT_EQ(node_->heard.messages(), 0U);
 }
 
+/// Messages of one peer that nobody lets go.
+class hoard {
+public:
+  void keep(received_bytes bytes) {
+    {
+      const std::lock_guard lock{mutex_};
+      held_.push_back(std::move(bytes));
+      charge_ += held_.back()->size() + limits::message_overhead_bytes;
+    }
+    changed_.notify_all();
+  }
+  /// Waits until another message of `bytes` bytes would pass the bound of a connection.
+  [[nodiscard]] bool wait_full(std::size_t bytes) {
+    std::unique_lock lock{mutex_};
+    return changed_.wait_for(lock, 60s, [this, bytes] {
+      return charge_ + bytes + limits::message_overhead_bytes > limits::link_receive_bytes_max;
+    });
+  }
+  [[nodiscard]] std::size_t charge() const {
+    const std::lock_guard lock{mutex_};
+    return charge_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<received_bytes> held_;
+  std::size_t charge_{0};
+};
+
+/// About 2 MiB of messages of `size` bytes for the data channel.
+std::vector<std::byte> tensors_of(std::uint32_t size) {
+  std::vector<std::byte> flood;
+  while (flood.size() < 2U << 20U) {
+    const std::array<std::uint32_t, 4> header{size, 1, 0, 0};
+    const auto front = std::as_bytes(std::span{header});
+    flood.insert(flood.end(), front.begin(), front.end());
+    flood.resize(flood.size() + size);
+  }
+  return flood;
+}
+
 TEST_F(tls_hostile, a_flood_is_held_back_while_its_messages_are_held) {
   for (const std::uint32_t size : {1'000'000U, 1U}) {
-    std::atomic<std::size_t> messages{0};
-    std::mutex mutex;
-    std::vector<received_bytes> held;
-    node_->heard.on_message([&](link_recorder::message m) {
-      const std::lock_guard lock{mutex};
-      held.push_back(std::move(m.bytes));
-      ++messages;
-    });
+    hoard held;
+    node_->heard.on_message([&held](link_recorder::message m) { held.keep(std::move(m.bytes)); });
     hostile_hello hello;
     hello.channel = 2;
     hostile_peer peer = admitted(hello);
-    // More than the bound, whole records of the same message over and over, until nobody takes it.
-    std::vector<std::byte> flood;
-    for (std::uint32_t at = 0; at + size + 16 < 40U << 20U && flood.size() < 2U << 20U;
-         at += size + 16) {
-      const std::array<std::uint32_t, 4> header{size, 1, 0, 0};
-      const auto front = std::as_bytes(std::span{header});
-      flood.insert(flood.end(), front.begin(), front.end());
-      flood.resize(flood.size() + size);
-    }
-    std::thread pump{[&peer, &flood] {
-      for (int i = 0; i < 40 && peer.send(flood); ++i) {
+    const std::vector<std::byte> flood = tensors_of(size);
+    constexpr int pieces = 40; // far more than the bound and what the system keeps
+    std::atomic<int> taken{0};
+    std::thread pump{[&peer, &flood, &taken] {
+      while (taken < pieces && peer.send(flood)) {
+        ++taken;
       }
     }};
-    for (int i = 0; i < 300; ++i) {
-      talk();
+    EXPECT_TRUE(held.wait_full(size));
+    for (int i = 0; i < 100; ++i) {
+      talk(); // which also gives the flood time to pass its bound
     }
-    {
-      const std::lock_guard lock{mutex};
-      std::size_t bytes = 0;
-      for (const received_bytes& m : held) {
-        bytes += m->size() + limits::message_overhead_bytes;
-      }
-      EXPECT_LE(bytes, limits::link_receive_bytes_max);
-      EXPECT_GT(messages.load(), 0U);
-    }
+    EXPECT_LE(held.charge(), limits::link_receive_bytes_max);
+    EXPECT_LT(taken, pieces) << "the node takes what nobody has room for";
     node_->net->close(last_, {errc::cancelled, "enough"});
     (void)end_of_last();
     pump.join();
+    EXPECT_LE(held.charge(), limits::link_receive_bytes_max);
     node_->heard.on_message({});
   }
 }
