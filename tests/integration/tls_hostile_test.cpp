@@ -33,10 +33,15 @@ using testing::HasSubstr;
 /// A node with a good peer at its side, and how they fare.
 class tls_hostile : public testing::Test {
 protected:
-  static tls_options hurried() {
+  /// Strangers are given up soon, but not so soon that an honest one is late on a busy machine.
+  static tls_options hurried_with_strangers() {
     tls_options options = member_options();
-    options.deadlines.admission = 400ms;
-    options.deadlines.connect = 400ms;
+    options.deadlines.admission = 1s;
+    options.deadlines.connect = 1s;
+    return options;
+  }
+  static tls_options hurried_with_messages() {
+    tls_options options = member_options();
     options.deadlines.half_message = 400ms;
     return options;
   }
@@ -291,7 +296,7 @@ TEST_F(tls_hostile, a_token_moved_to_another_connection_or_node_is_not_bound) {
 // Time
 
 TEST_F(tls_hostile, half_open_and_slow_strangers_are_closed_in_time) {
-  begin(hurried());
+  begin(hurried_with_strangers());
   hostile_peer silent = stranger();
   hostile_peer after_tls = stranger();
   ASSERT_TRUE(after_tls.handshake({}));
@@ -306,7 +311,7 @@ TEST_F(tls_hostile, half_open_and_slow_strangers_are_closed_in_time) {
                                         std::byte{0}};
   ASSERT_TRUE(trickle.send_raw(record));
   bool open = true;
-  for (int i = 0; i < 250 && open; ++i) { // a byte at a time, for longer than the deadline
+  for (int i = 0; i < 1'000 && open; ++i) { // a byte at a time, for longer than the deadline
     open = trickle.send_raw(std::span{record}.last(1)) && !trickle.waits_for_close(20ms);
   }
   EXPECT_FALSE(open);
@@ -317,7 +322,7 @@ TEST_F(tls_hostile, half_open_and_slow_strangers_are_closed_in_time) {
 }
 
 TEST_F(tls_hostile, a_listener_that_says_nothing_is_given_up_in_time) {
-  begin(hurried());
+  begin(hurried_with_strangers());
   hostile_listener deaf; // the system accepts for it
   const connection_id id = node_->net->connect(deaf.address(), channel::data, friend_->id());
   const auto end = node_->heard.wait_closed_of(id);
@@ -334,7 +339,7 @@ TEST_F(tls_hostile, a_listener_that_says_nothing_is_given_up_in_time) {
 }
 
 TEST_F(tls_hostile, a_message_that_begins_and_does_not_end_costs_its_link) {
-  begin(hurried());
+  begin(hurried_with_messages());
   hostile_peer half_header = admitted({}, 5);
   const connection_id first = last_;
   ASSERT_TRUE(half_header.send(*bytes_of(3)));
@@ -350,7 +355,7 @@ TEST_F(tls_hostile, a_message_that_begins_and_does_not_end_costs_its_link) {
 }
 
 TEST_F(tls_hostile, an_idle_link_is_left_alone) {
-  begin(hurried());
+  begin(hurried_with_messages());
   hostile_peer idle = admitted();
   hostile_peer slow = admitted({}, 6);
   ASSERT_TRUE(slow.send(*bytes_of(3)));
@@ -359,8 +364,7 @@ TEST_F(tls_hostile, an_idle_link_is_left_alone) {
   EXPECT_TRUE(node_->heard.wait_received());
 }
 
-TEST_F(tls_hostile, who_reads_nothing_loses_its_own_link_only) {
-  begin(hurried());
+TEST_F(tls_hostile, who_reads_nothing_while_much_is_sent_loses_its_own_link_only) {
   hostile_hello hello;
   hello.channel = 2;
   hostile_peer deaf = admitted(hello);
@@ -372,11 +376,16 @@ TEST_F(tls_hostile, who_reads_nothing_loses_its_own_link_only) {
   ASSERT_FALSE(sent);
   EXPECT_EQ(sent.error().code, errc::busy);
   EXPECT_THAT(sent.error().message, HasSubstr("too slowly"));
-  const error end = end_of_last();
-  EXPECT_EQ(end.code, errc::busy);
+  EXPECT_EQ(end_of_last().code, errc::busy);
   EXPECT_EQ(node_->net->send(last_, message_kind::tensor, 0, frame).error().code, errc::peer_lost);
-  hostile_peer second = admitted(hello, 6);
-  ASSERT_TRUE(node_->net->send(last_, message_kind::tensor, 0, frame));
+}
+
+TEST_F(tls_hostile, who_takes_no_byte_of_a_message_for_long_loses_its_own_link_only) {
+  begin(hurried_with_messages());
+  hostile_hello hello;
+  hello.channel = 2;
+  hostile_peer deaf = admitted(hello);
+  ASSERT_TRUE(node_->net->send(last_, message_kind::tensor, 0, bytes_of(32U << 20U)));
   const error late = end_of_last();
   EXPECT_EQ(late.code, errc::timed_out);
   EXPECT_THAT(late.message, HasSubstr("took no byte"));
@@ -521,7 +530,8 @@ TEST_F(tls_hostile, a_thousand_connections_do_not_disturb_those_that_are_there) 
   crowd.clear();
   // When they have gone, there is room again; a try that comes too early may be repeated.
   bool admitted_again = false;
-  for (int i = 0; i < 200 && !admitted_again; ++i) {
+  const auto until = std::chrono::steady_clock::now() + hostile_peer::default_deadline;
+  while (!admitted_again && std::chrono::steady_clock::now() < until) {
     hostile_peer peer = stranger();
     admitted_again = peer.handshake({.key = 5}) && peer.introduce({}) == std::string{};
   }
