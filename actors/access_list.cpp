@@ -192,6 +192,12 @@ result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t un
 
 result<role_set> access_list::admit(const peer_hello& hello, std::uint64_t unix_now) {
   const std::lock_guard lock{guard_};
+  const bool any = hello.kind == channel::admin && hello.cluster.empty();
+  if (!settings_.cluster.empty() && hello.cluster != settings_.cluster && !any) {
+    return fail(errc::invalid_argument,
+                "this node belongs to the cluster '{}' and {} wants another; check 'cluster'",
+                settings_.cluster, short_name(hello.node));
+  }
   const auto known = admitted_.find(hello.node);
   const bool kicked = known != admitted_.end() && known->second.kicked;
   const auto listed = settings_.keys.find(hello.node);

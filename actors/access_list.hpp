@@ -26,6 +26,7 @@ public:
     std::map<node_id, role_set> keys;
     std::vector<node_id> admins; ///< their tokens count
     std::string path;            ///< where admissions are kept; empty: nowhere
+    std::string cluster{};       ///< members of others are refused; empty: not looked at
   };
 
   /// Reads what was kept. `env` outlives it; `malformed` for a file that is not one of ours.

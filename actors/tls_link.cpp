@@ -489,8 +489,9 @@ void tls_link::lost(const error& reason) {
     const std::lock_guard lock{mutex_};
     accepting_ = false;
   }
-  report(stage_ == stage::draining ? reason_ : reason);
-  finish();
+  const error why = stage_ == stage::draining ? reason_ : reason;
+  finish(); // first: whoever hears of the end may count on the place it had
+  report(why);
 }
 
 /// Everything was said; waits a little for the peer to go, because a socket closed with input

@@ -111,6 +111,7 @@ result<void> cluster_node::open_state() {
   access.keys = keys_of(options_, around_.key->id());
   access.admins = options_.admins;
   access.path = options_.state + "/admissions";
+  access.cluster = options_.cluster;
   OVIR_ASSIGN(access_, actors::access_list::load(*around_.env, std::move(access)));
   if (options_.roles.has(role::scheduler)) {
     OVIR_ASSIGN(requests_,

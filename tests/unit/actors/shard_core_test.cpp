@@ -166,7 +166,23 @@ TEST(shard_core, refuses_frames_of_another_kind_and_requests_beyond_its_memory) 
   EXPECT_EQ(small.core.open(request, epoch{1}, 64, 64).error().code, errc::over_limit);
 }
 
-TEST(shard_core, holds_at_most_as_many_requests_as_may_be_active) {
+// A session closed and opened again while a step of the first is computed: that step's end says
+// nothing about the second.
+TEST(shard_core, the_end_of_a_job_does_not_touch_a_session_opened_since) {
+  stage s{{0, 2}};
+  s.open();
+  ASSERT_TRUE(s.core.accept(tokens(0, 3)));
+  ASSERT_TRUE(s.core.next_job());
+  s.core.close(request);
+  s.open();
+  ASSERT_TRUE(s.core.accept(tokens(0, 2)));
+  EXPECT_EQ(s.core.job_ended(request, 3), nullptr);
+  EXPECT_EQ(s.core.find(request)->length, 0U);
+  EXPECT_EQ(s.work().length, 2U);
+  EXPECT_FALSE(s.core.next_job().has_value());
+}
+
+TEST(shard_core, holds_at_most_as_many_requests_as_a_node_computes_for) {
   stage s{{0, 2}};
   for (std::uint64_t i = 0; i < limits::sessions_max; ++i) {
     ASSERT_TRUE(s.core.open(request_id{i}, epoch{1}, 4, 4));
