@@ -129,24 +129,34 @@ result<void> show_job(const call& c, admin_arguments& args) {
   });
 }
 
+void answer_plan(const call& c, const digest& model, std::uint32_t positions,
+                 std::optional<double> measured) {
+  c.self
+      ->request(caf::actor_cast<pathfinder_actor>(find_actor(c, "paths")), admin_ask_wait,
+                describe_path{model, positions})
+      .then(
+          [c, model, positions, measured](const path_description& what) {
+            if (!what.planned) {
+              return c.refuse(what.planned.error());
+            }
+            c.done(plan_json(what, model, positions, measured));
+          },
+          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+}
+
 result<void> show_plan(const call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::string name, args.text("model", ""));
   OVIR_ASSIGN(const std::uint64_t context, args.whole("context", 0, limits::context_max, 0));
   OVIR_TRY(args.done());
   OVIR_ASSIGN(const auto model, find_model(*c.self->state.environment.models, name));
   const auto positions = context == 0 ? model->context : static_cast<std::uint32_t>(context);
-  c.self
-      ->request(caf::actor_cast<pathfinder_actor>(find_actor(c, "paths")), admin_ask_wait,
-                describe_path{model->id, positions})
-      .then(
-          [c, model, positions](const path_description& what) {
-            if (!what.planned) {
-              return c.refuse(what.planned.error());
-            }
-            c.done(plan_json(what, model->id, positions));
-          },
-          [c](const caf::error& e) { c.refuse(from_caf(e)); });
-  return {};
+  if (!find_actor(c, "jobs")) { // drives no requests, so it measured none
+    answer_plan(c, model->id, positions, std::nullopt);
+    return {};
+  }
+  return with_jobs(c, [c, model = model->id, positions](const std::vector<job_view>& jobs) {
+    answer_plan(c, model, positions, measured_speed(jobs, model));
+  });
 }
 
 json top_json(const admin_state& state) {

@@ -1,5 +1,6 @@
 #include "actors/admin_json.hpp"
 
+#include "actors/speed_estimate.hpp"
 #include "messages/limits.hpp"
 
 #include <algorithm>
@@ -13,6 +14,8 @@ namespace {
 
 constexpr std::uint64_t id_max = (std::uint64_t{1} << 53U) - 1;
 constexpr std::size_t short_digits_min = 8;
+/// A plan is compared with the median of so many requests, the latest.
+constexpr std::size_t measured_requests_max = 5;
 
 json range_json(layer_range layers) {
   return {{"first_layer", layers.first}, {"last_layer", layers.last - 1}};
@@ -365,7 +368,26 @@ json outcome_json(const job_outcome& outcome, const std::vector<member>& members
           {"path", path_json(report.path, members)}};
 }
 
-json plan_json(const path_description& what, const digest& model, std::uint32_t context) {
+std::optional<double> measured_speed(const std::vector<job_view>& jobs, const digest& model) {
+  std::vector<std::pair<std::uint64_t, double>> recent; // age, speed
+  for (const job_view& job : jobs) {
+    if (job.model == model && job.decode_tps > 0) {
+      recent.emplace_back(job.age_ms, job.decode_tps);
+    }
+  }
+  std::sort(recent.begin(), recent.end());
+  recent.resize(std::min(recent.size(), measured_requests_max));
+  if (recent.empty()) {
+    return std::nullopt;
+  }
+  const auto by_speed = [](const auto& a, const auto& b) { return a.second < b.second; };
+  const auto middle = recent.begin() + static_cast<std::ptrdiff_t>(recent.size() / 2);
+  std::nth_element(recent.begin(), middle, recent.end(), by_speed);
+  return middle->second;
+}
+
+json plan_json(const path_description& what, const digest& model, std::uint32_t context,
+               std::optional<double> measured_tps) {
   const plan& planned = *what.planned;
   json stages = json::array();
   for (const planned_stage& s : what.stages) {
@@ -377,6 +399,11 @@ json plan_json(const path_description& what, const digest& model, std::uint32_t 
     stage["memory_bytes"] = s.stage.memory();
     stage["decode_ms"] = s.stage.decode_seconds * 1e3;
     stages.push_back(std::move(stage));
+  }
+  json measured;
+  if (measured_tps) {
+    const auto off = prediction_error(planned.speed.tokens_per_second, *measured_tps);
+    measured = {{"decode_tps", *measured_tps}, {"error", off ? json(*off) : json(nullptr)}};
   }
   const auto speed = [](const plan_speed& v) {
     return json{{"token_ms", v.token_seconds * 1e3},
@@ -393,7 +420,7 @@ json plan_json(const path_description& what, const digest& model, std::uint32_t 
           {"speed", speed(planned.speed)},
           {"alone", planned.alone ? speed(*planned.alone) : json(nullptr)},
           {"why", planned.why},
-          {"measured", nullptr}};
+          {"measured", std::move(measured)}};
 }
 
 result<node_id> find_node(const std::vector<member>& members, const std::string& name) {

@@ -61,8 +61,11 @@ private:
                              const std::vector<member>& members);
 [[nodiscard]] json job_json(const job_view& job);
 [[nodiscard]] json outcome_json(const job_outcome& outcome, const std::vector<member>& members);
+/// Tokens per second of the latest requests that ran alone, their median.
+[[nodiscard]] std::optional<double> measured_speed(const std::vector<job_view>& jobs,
+                                                   const digest& model);
 [[nodiscard]] json plan_json(const path_description& what, const digest& model,
-                             std::uint32_t context);
+                             std::uint32_t context, std::optional<double> measured_tps);
 
 /// A member named by key, by the first 8 or more digits of it, or by its name for people.
 [[nodiscard]] result<node_id> find_node(const std::vector<member>& members,

@@ -27,6 +27,9 @@ namespace {
 /// some tens of cycles, so these are about 30 and 200 microseconds.
 constexpr std::uint32_t spins_before_yield = 1'000;
 constexpr std::uint32_t spins_before_sleep = 6'000;
+/// Turns for which the leader looks for the next job before it sleeps: actors that learn of a job's
+/// end mostly post the next one within some tens of microseconds, and waking costs as much.
+constexpr std::uint32_t spins_between_jobs = 1'500;
 
 void relax(std::uint32_t turn) {
   if (turn % spins_before_yield == spins_before_yield - 1) {
@@ -69,7 +72,8 @@ struct compute_pool::impl final : public compute::parallel_runner {
 
   std::mutex mutex;
   std::condition_variable posted;
-  std::deque<job> jobs; // guarded by `mutex`
+  std::deque<job> jobs;                  // guarded by `mutex`
+  std::atomic<std::uint32_t> waiting{0}; // as many as `jobs` has
   std::vector<std::thread> threads;
 
   [[nodiscard]] std::size_t width() const noexcept override { return threads.size(); }
@@ -177,12 +181,18 @@ struct compute_pool::impl final : public compute::parallel_runner {
         }
         next = std::move(jobs.front());
         jobs.pop_front();
+        waiting.fetch_sub(1, std::memory_order_relaxed);
       }
       job_under_way.store(true, std::memory_order_seq_cst);
       wake_helpers();
       next(*this);
       OVIR_CHECK(compute::rounding_is_exact());
       job_under_way.store(false, std::memory_order_seq_cst);
+      for (std::uint32_t turn = 0; turn < spins_between_jobs && !stopping.load() &&
+                                   waiting.load(std::memory_order_relaxed) == 0;
+           ++turn) {
+        relax(turn);
+      }
     }
   }
 };
@@ -215,6 +225,7 @@ void compute_pool::post(job work) {
   {
     const std::lock_guard lock(impl_->mutex);
     impl_->jobs.push_back(std::move(work));
+    impl_->waiting.fetch_add(1, std::memory_order_relaxed);
   }
   impl_->posted.notify_one();
 }

@@ -49,8 +49,15 @@ result<void> start(jobs_pointer self, generation_request request) {
   compute::model_config config = model->weights.config;
   config.context = std::min(config.context, model->context);
   OVIR_TRY(check(config, request));
+  bool alone = true;
+  for (auto& [id, other] : state.jobs) {
+    if (!other.outcome) {
+      alone = other.alone = false;
+    }
+  }
   job& fresh = state.jobs[request.id];
   fresh.request = request;
+  fresh.alone = alone;
   fresh.started = state.environment.env->now();
   state.environment.journal->say(log_level::info, request.id,
                                  "accepted: {} prompt tokens, {} more at most, generation {}",
@@ -224,6 +231,18 @@ void resume(jobs_pointer self) {
   }
 }
 
+/// Fewer tokens say little of the speed.
+constexpr std::size_t measured_tokens_min = 8;
+
+double decode_speed(const job& j) {
+  const generation_report& report = *j.outcome->report;
+  const double time = std::chrono::duration<double>(report.decode_time).count();
+  if (!j.alone || report.restarts > 0 || report.tokens.size() < measured_tokens_min || time <= 0) {
+    return 0;
+  }
+  return static_cast<double>(report.tokens.size() - 1) / time;
+}
+
 std::vector<job_view> list(jobs_pointer self) {
   const jobs_state& state = self->state;
   const auto now = state.environment.env->now();
@@ -242,6 +261,7 @@ std::vector<job_view> list(jobs_pointer self) {
       view.state = j.outcome->report ? job_state::done : job_state::failed;
       if (j.outcome->report) {
         view.end = j.outcome->report->end;
+        view.decode_tps = decode_speed(j);
       } else {
         view.failure = j.outcome->report.error();
       }

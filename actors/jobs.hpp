@@ -30,6 +30,7 @@ struct job_view {
   std::uint32_t max_tokens{0};
   std::uint32_t generation{0};
   std::uint64_t age_ms{0};
+  double decode_tps{0}; ///< of one that is done, ran alone and undisturbed; 0: not known
   std::optional<error> failure;
   std::optional<generation_end> end;
 };
@@ -107,6 +108,7 @@ struct jobs_state {
     std::shared_ptr<const job_outcome> outcome;
     storage::env::time_point started;
     node_id asked_by; ///< of a request that was adopted: who asked; else nobody
+    bool alone{true}; ///< no other request of this node ran meanwhile
   };
   const char* name{"jobs"};
   jobs_environment environment;

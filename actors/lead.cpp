@@ -223,7 +223,12 @@ void take_token(lead_pointer self, const token_drawn& drawn) {
   }
   state.last_token = now;
   state.patience = 1;
-  perform_all(self, state.core->on_drawn(drawn));
+  auto effects = state.core->on_drawn(drawn);
+  // The next step first: a stage computes it while the token is logged and told.
+  std::stable_partition(effects.begin(), effects.end(), [](const lead_effect& effect) {
+    return std::holds_alternative<tokens_effect>(effect);
+  });
+  perform_all(self, effects);
 }
 
 // How long a stage may owe an answer before another is looked for: its slack.

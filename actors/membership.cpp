@@ -106,13 +106,27 @@ void take_gossip(membership_pointer self, const gossip_received& gossip) {
   perform(self, std::move(*effects));
 }
 
+// Worth telling the others: a sixteenth more or less. 0 says nothing.
+bool other_speed(std::uint64_t known, std::uint64_t now) {
+  const std::uint64_t gap = known > now ? known - now : now - known;
+  return now > 0 && gap > known / 16;
+}
+
 // Small changes of load are not worth a new incarnation.
 void take_load(membership_pointer self, const load_changed& load) {
   node_advert advert = own_advert(self);
   const auto gap = advert.memory_free > load.memory_free ? advert.memory_free - load.memory_free
                                                          : load.memory_free - advert.memory_free;
-  if (advert.sessions == load.sessions && gap <= advert.memory_bytes / 64) {
+  const bool decode = other_speed(advert.decode_bytes_per_second, load.decode_bytes_per_second);
+  const bool prefill = other_speed(advert.prefill_bytes_per_second, load.prefill_bytes_per_second);
+  if (advert.sessions == load.sessions && gap <= advert.memory_bytes / 64 && !decode && !prefill) {
     return;
+  }
+  if (decode) {
+    advert.decode_bytes_per_second = load.decode_bytes_per_second;
+  }
+  if (prefill) {
+    advert.prefill_bytes_per_second = load.prefill_bytes_per_second;
   }
   advert.sessions = load.sessions;
   advert.memory_free = load.memory_free;

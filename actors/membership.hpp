@@ -27,6 +27,8 @@ struct membership_tick {};
 struct load_changed {
   std::uint32_t sessions{0};
   std::uint64_t memory_free{0};
+  std::uint64_t decode_bytes_per_second{0}; ///< of steps done here; 0: none yet
+  std::uint64_t prefill_bytes_per_second{0};
 };
 /// Models were loaded or unloaded, speeds measured, or the node drains.
 struct advert_changed {

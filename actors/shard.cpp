@@ -6,6 +6,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <chrono>
 
 namespace ovir::actors {
 
@@ -13,17 +14,51 @@ namespace {
 
 using shard_pointer = shard_actor::stateful_pointer<shard_state>;
 
+// What the step tells of this machine's speed. Steps that failed or skipped rows tell nothing.
+void note_speed(const shard_job& job, const shard_outcome& outcome, position before,
+                std::chrono::duration<double> time, stage_bench& bench) {
+  const auto* const step = std::get_if<step_work>(&job.work);
+  if (step == nullptr || !outcome.done || outcome.length - before != step->header.count) {
+    return;
+  }
+  const std::uint32_t count = step->header.count;
+  const compute::segment& segment = *bench.segment;
+  const std::uint64_t bytes = count == 1 ? segment.weight_bytes() : segment.layer_bytes();
+  bench.meter->add({bytes, count, time.count()});
+}
+
+shard_outcome perform_timed(const shard_job& job, stage_bench& bench,
+                            compute::parallel_runner& runner) {
+  if (!bench.meter) {
+    return perform(job, bench, runner);
+  }
+  const position before = job.data->state.kv.length();
+  const auto start = bench.env->now();
+  shard_outcome outcome = perform(job, bench, runner);
+  note_speed(job, outcome, before, bench.env->now() - start, bench);
+  return outcome;
+}
+
+// What a job computed goes on from the thread that computed it: the next stage need not wait until
+// this actor wakes. A frame of an epoch that ended meanwhile is void where it arrives.
 void post_next(shard_pointer self) {
   shard_state& state = self->state;
   auto job = state.core->next_job();
   if (!job) {
     return;
   }
-  state.executor->post([job = std::move(*job), bench = state.bench, alive = state.alive,
+  const frame_sink next = state.routes.at(job->request).next;
+  state.executor->post([job = std::move(*job), bench = state.bench, alive = state.alive, next,
                         shard = shard_actor{self}](compute::parallel_runner& runner) {
-    if (alive->load(std::memory_order_relaxed)) {
-      caf::anon_send(shard, shard_job_done{job.request, job.driver, perform(job, *bench, runner)});
+    if (!alive->load(std::memory_order_relaxed)) {
+      return;
     }
+    shard_outcome outcome = perform_timed(job, *bench, runner);
+    // Before `step_done`, so that a lead that sees the last stage at the end has its logits.
+    if (outcome.done && outcome.outgoing && alive->load(std::memory_order_relaxed)) {
+      caf::anon_send(next, tensor_frame{std::move(outcome.outgoing)});
+    }
+    caf::anon_send(shard, shard_job_done{job.request, job.driver, std::move(outcome)});
   });
 }
 
@@ -102,9 +137,6 @@ void job_done(shard_pointer self, shard_job_done& done) {
     const shard_state::route& route = self->state.routes.at(done.request);
     if (!done.outcome.done) {
       report_failure(self, done.request, done.driver, done.outcome.done.error());
-    } else if (done.outcome.outgoing && done.driver == session->driver) {
-      // Before `step_done`, so that a lead that sees the last stage at the end has its logits.
-      self->send(route.next, tensor_frame{done.outcome.outgoing});
     }
     self->send(route.lead, step_done{route.stage, done.driver, done.outcome.length,
                                      done.outcome.units, std::move(done.outcome.leaves)});

@@ -2,10 +2,12 @@
 
 #include "actors/boundary_log.hpp"
 #include "actors/protocol.hpp"
+#include "actors/step_meter.hpp"
 #include "compute/segment.hpp"
 #include "messages/frame.hpp"
 #include "messages/limits.hpp"
 #include "messages/result.hpp"
+#include "storage/env.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -24,6 +26,8 @@ struct stage_bench {
   std::unique_ptr<compute::segment> segment;
   compute::step_output output;
   std::size_t kv_bytes_max{0}; ///< per request, of its KV cache and of its kept boundaries each
+  std::shared_ptr<step_meter> meter; ///< null: steps are not timed; else `env` is there too
+  storage::env* env{nullptr};
 };
 
 /// What a stage keeps of a request while a compute job may be using it: the shard touches these

@@ -45,6 +45,10 @@ host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refu
   host_state::slot made{open.model, open.layers, std::make_shared<stage_bench>(), model, {}, {}};
   made.bench->segment = std::move(*segment);
   made.bench->kv_bytes_max = state.environment.memory_bytes;
+  if (state.environment.env != nullptr) {
+    made.bench->env = state.environment.env;
+    made.bench->meter = state.meter;
+  }
   state.environment.launch(self, name, made.bench);
   return &state.slots.emplace(name, std::move(made)).first->second;
 }
@@ -376,8 +380,11 @@ void report_load(host_pointer self) {
   host_state& state = self->state;
   const std::uint64_t used = weight_bytes(state) + state.session_bytes;
   const std::uint64_t all = state.environment.memory_bytes;
+  const node_speeds speeds = state.meter->speeds();
   state.environment.report(
-      {static_cast<std::uint32_t>(state.sessions.size()), all > used ? all - used : 0});
+      {static_cast<std::uint32_t>(state.sessions.size()), all > used ? all - used : 0,
+       static_cast<std::uint64_t>(speeds.decode_bytes_per_second.value_or(0)),
+       static_cast<std::uint64_t>(speeds.prefill_bytes_per_second.value_or(0))});
 }
 
 host_report describe(const host_state& state) {

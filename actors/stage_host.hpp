@@ -31,6 +31,7 @@ struct host_environment {
   peers* links{nullptr};
   model_catalog* models{nullptr};
   log* journal{nullptr};
+  storage::env* env{nullptr};
   std::function<void(load_changed)> report; ///< what this node's advert shall say
   shard_launcher launch;
   std::uint64_t memory_bytes{0}; ///< for weights, KV caches and kept boundaries
@@ -69,6 +70,7 @@ struct host_state {
   std::map<std::pair<request_id, layer_index>, session> sessions;
   std::uint64_t session_bytes{0};
   members_view members;
+  std::shared_ptr<step_meter> meter{std::make_shared<step_meter>()}; ///< of all slots
 };
 
 using host_pointer = caf::stateful_actor<host_state>*;

@@ -44,7 +44,7 @@ std::map<node_id, role_set> keys_of(const node_options& options, const node_id& 
 class cluster_node final : public node {
 public:
   cluster_node(const node_options& options, const node_surroundings& around)
-      : options_(options), around_(around), pool_(threads_of(options)),
+      : options_(options), around_(around), pool_(threads_of(options)), draws_(1),
         config_(system_config::threads(handler_threads)), system_(config_) {}
 
   ~cluster_node() override {
@@ -96,6 +96,7 @@ private:
   std::atomic<bool> drained_{false};
   // Destroyed in reverse: first the actors, then the threads they post to.
   actors::compute_pool pool_;
+  actors::compute_pool draws_; ///< a draw takes less than a step by far, and must not wait for one
   system_config config_;
   caf::actor_system system_;
   std::shared_ptr<const node_parts> parts_;
@@ -236,6 +237,7 @@ void cluster_node::start_tree() {
   parts->env = around_.env;
   parts->journal = around_.journal;
   parts->executor = &pool_;
+  parts->draws = &draws_;
   parts->links = links_.get();
   parts->access = access_.get();
   parts->models = &models_;

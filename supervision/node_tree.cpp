@@ -97,7 +97,7 @@ actors::lead_environment lead_parts(const node_parts& parts,
   around.shape.context = std::min(config.context, model->context);
   around.vocabulary = model->vocabulary.get();
   around.env = parts.env;
-  around.executor = parts.executor;
+  around.executor = parts.draws;
   around.paths = caf::actor_cast<actors::path_provider>(paths);
   around.journal = parts.requests;
   around.keeps = model;
@@ -146,6 +146,7 @@ child_spec host_child(const parts_pointer& parts, const known_pointer& known) {
     around.links = parts->links;
     around.models = parts->models;
     around.journal = parts->journal;
+    around.env = parts->env;
     around.launch = shard_launcher_for(parts, known);
     around.memory_bytes = parts->memory_bytes;
     // Membership starts after the host, so it is looked up when there is something to say.

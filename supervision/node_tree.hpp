@@ -36,6 +36,7 @@ struct node_parts {
   storage::env* env{nullptr};
   actors::log* journal{nullptr};
   actors::compute_executor* executor{nullptr};
+  actors::compute_executor* draws{nullptr}; ///< of the leads: tokens wait for no stage's step
   actors::peers* links{nullptr};
   actors::access_list* access{nullptr};
   actors::model_catalog* models{nullptr};

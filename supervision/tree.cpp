@@ -100,6 +100,7 @@ supervisor_spec requests_tree(const tree_parts& parts, const cluster_options& op
                                              parts.env,
                                              parts.executor,
                                              caf::actor_cast<actors::path_provider>(directory),
+                                             nullptr,
                                              nullptr};
   // The scheduler starts after the leads' supervisor and, one_for_all, never outlives it; both
   // start functions run on their supervisor's turn, so the slot needs no lock.
