@@ -45,6 +45,7 @@ struct admin_environment {
   std::function<void()> drain_self;
   std::function<void()> kill_self;
   std::function<void(std::uint32_t ms)> stop_self;
+  std::function<void(std::chrono::milliseconds)> delay_self; ///< what it sends to members
   /// Loads a model on the compute threads, where `done` is called.
   std::function<void(const std::string& path, std::optional<layer_range> layers,
                      std::function<void(result<model_catalog::entry>)> done)>

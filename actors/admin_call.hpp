@@ -33,8 +33,11 @@ struct admin_call {
   }
   void refuse(const error& e) const { refuse(to_string(e.code), e.message); }
   void refuse(std::string_view code, std::string_view message) const {
+    refuse_with(json{{"code", code}, {"message", message}});
+  }
+  void refuse_with(json why) const {
     close();
-    send({{"ok", false}, {"done", true}, {"error", {{"code", code}, {"message", message}}}});
+    send({{"ok", false}, {"done", true}, {"error", std::move(why)}});
   }
 };
 

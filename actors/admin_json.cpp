@@ -244,6 +244,7 @@ json members_json(const std::vector<member>& members, const node_id& self) {
         {{"node", to_hex(m.node)},
          {"name", m.advert.name},
          {"address", m.advert.address},
+         {"admin_address", m.advert.admin_address},
          {"roles", roles_json(m.advert.roles)},
          {"health", health_text(m.health)},
          {"self", m.node == self},

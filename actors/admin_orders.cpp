@@ -7,22 +7,39 @@ namespace ovir::actors {
 
 namespace {
 
-// Runs `act` when the node named is this one; others are asked for over the link by their own
-// shell.
-result<void> at_node(const admin_call& c, const std::string& name,
-                     std::function<void(const node_id&, bool self)> act) {
-  return with_members(c, [c, name, act](const members_view& members) {
+result<void> with_node(const admin_call& c, const std::string& name,
+                       std::function<void(const node_id&)> act) {
+  return with_members(c, [c, name, act = std::move(act)](const members_view& members) {
     const auto node = find_node(*members, name);
     if (!node) {
       return c.refuse(node.error());
     }
-    act(*node, *node == c.self->state.environment.self);
+    act(*node);
   });
 }
 
-void refuse_elsewhere(const admin_call& c) {
-  c.refuse({errc::unsupported, "this version orders only the node it is connected to; connect to "
-                               "that node's admin address"});
+// Runs `act` when the node named is this one. For others the client is told where they are: no node
+// obeys another in its operator's name.
+result<void> at_this_node(const admin_call& c, const std::string& name,
+                          std::function<void(const node_id&)> act) {
+  return with_members(c, [c, name, act = std::move(act)](const members_view& members) {
+    const auto node = find_node(*members, name);
+    if (!node) {
+      return c.refuse(node.error());
+    }
+    if (*node == c.self->state.environment.self) {
+      return act(*node);
+    }
+    const auto known = std::find_if(members->begin(), members->end(),
+                                    [&](const member& m) { return m.node == *node; });
+    const std::string address =
+        known == members->end() ? std::string{} : known->advert.admin_address;
+    c.refuse_with(json{{"code", "elsewhere"},
+                       {"message", fmt::format("order node {} itself{}{}", short_name(*node),
+                                               address.empty() ? "" : ", at ", address)},
+                       {"node", to_hex(*node)},
+                       {"address", address}});
+  });
 }
 
 } // namespace
@@ -45,10 +62,7 @@ result<void> with_members(const admin_call& c, std::function<void(const members_
 result<void> drain_node(const admin_call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::string name, args.text("node"));
   OVIR_TRY(args.done());
-  return at_node(c, name, [c](const node_id& node, bool self) {
-    if (!self) {
-      return refuse_elsewhere(c);
-    }
+  return at_this_node(c, name, [c](const node_id& node) {
     c.self->state.environment.drain_self();
     c.done({{"node", to_hex(node)}, {"sessions", nullptr}});
   });
@@ -57,8 +71,8 @@ result<void> drain_node(const admin_call& c, admin_arguments& args) {
 result<void> kick_node(const admin_call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::string name, args.text("node"));
   OVIR_TRY(args.done());
-  return at_node(c, name, [c](const node_id& node, bool self) {
-    if (self) {
+  return with_node(c, name, [c](const node_id& node) {
+    if (node == c.self->state.environment.self) {
       return c.refuse({errc::invalid_argument, "a node does not kick itself; use 'drain'"});
     }
     const admin_environment& around = c.self->state.environment;
@@ -87,23 +101,28 @@ result<void> make_chaos(const admin_call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::string name, args.text("node"));
   OVIR_ASSIGN(const std::uint64_t ms, args.whole("ms", 0, 600'000, 0));
   OVIR_TRY(args.done());
-  if (!c.self->state.environment.chaos) {
-    c.refuse("forbidden", "this node's configuration does not allow chaos; set chaos.enabled");
-    return {};
-  }
-  if (action != "kill" && action != "stop") {
-    return fail(errc::unsupported, "chaos can 'kill' and 'stop' a node in this version, not '{}'",
+  if (action != "kill" && action != "stop" && action != "delay") {
+    return fail(errc::invalid_argument, "chaos can 'kill', 'stop' and 'delay' a node, not '{}'",
                 action.substr(0, 32));
   }
   if (action == "stop" && ms == 0) {
     return fail(errc::invalid_argument, "chaos stop needs 'ms', 1 to 600000");
   }
-  return at_node(c, name, [c, action, ms](const node_id& node, bool self) {
-    if (!self) {
-      return refuse_elsewhere(c);
-    }
+  const std::uint64_t delay_max = static_cast<std::uint64_t>(limits::chaos_delay_max.count());
+  if (action == "delay" && ms > delay_max) {
+    return fail(errc::invalid_argument, "chaos delay takes 'ms' from 0 to {}, not {}", delay_max,
+                ms);
+  }
+  return at_this_node(c, name, [c, action, ms](const node_id& node) {
     const admin_environment& around = c.self->state.environment;
+    if (!around.chaos) {
+      return c.refuse("forbidden",
+                      "this node's configuration does not allow chaos; set chaos.enabled");
+    }
     c.done({{"node", to_hex(node)}});
+    if (action == "delay") {
+      return around.delay_self(std::chrono::milliseconds{ms});
+    }
     if (action == "kill") {
       around.kill_self();
     } else {

@@ -29,8 +29,9 @@ struct measured_rtt {
 
 /// What a node says of itself to the others: enough to plan with. Bounds: limits::advert_*.
 struct node_advert {
-  std::string name;    ///< for people; the key is what counts
-  std::string address; ///< HOST:PORT of its listener
+  std::string name;          ///< for people; the key is what counts
+  std::string address;       ///< HOST:PORT of its listener
+  std::string admin_address; ///< HOST:PORT where it takes admin shells
   role_set roles;
   bool draining{false}; ///< finishes what it has and takes nothing new
   std::vector<held_segment> held;

@@ -145,13 +145,13 @@ private:
   std::string_view why_;
 };
 
-// advert = node incarnation:u64 roles:u16 draining:flag name:text address:text
+// advert = node incarnation:u64 roles:u16 draining:flag name:text address:text admin_address:text
 //          count:u16 (model first:u32 last:u32 model_layers:u32)*
 //          memory_bytes:u64 memory_free:u64 decode:u64 prefill:u64 sessions:u32
 //          count:u16 (node microseconds:u32)*
 void write_advert(writer& w, const signed_advert& a) {
   w.node(a.node).number(a.incarnation).number(a.advert.roles.bits).flag(a.advert.draining);
-  w.text(a.advert.name).text(a.advert.address);
+  w.text(a.advert.name).text(a.advert.address).text(a.advert.admin_address);
   w.number(static_cast<std::uint16_t>(a.advert.held.size()));
   for (const held_segment& s : a.advert.held) {
     w.raw(s.model.bytes).number(s.layers.first).number(s.layers.last).number(s.model_layers);
@@ -173,6 +173,7 @@ signed_advert read_advert(reader& r) {
   a.advert.draining = r.flag();
   a.advert.name = r.text(limits::node_name_bytes_max);
   a.advert.address = r.text(limits::address_bytes_max);
+  a.advert.admin_address = r.text(limits::address_bytes_max);
   a.advert.held.resize(r.count(limits::advert_segments_max, segment_bytes));
   for (held_segment& s : a.advert.held) {
     r.raw(s.model.bytes);
@@ -359,19 +360,20 @@ result<void> check_advert(const node_advert& advert) {
   const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   const auto outside = [](char c) { return c < 0x21 || c > 0x7e; };
   if (advert.name.size() > limits::node_name_bytes_max ||
-      advert.address.size() > limits::address_bytes_max ||
+      std::max(advert.address.size(), advert.admin_address.size()) > limits::address_bytes_max ||
       advert.held.size() > limits::advert_segments_max ||
       advert.rtts.size() > limits::advert_rtts_max) {
     return fail(errc::over_limit,
                 "advert: a name of {} bytes, an address of {}, {} segments and {} round trips, of "
                 "which at most {}, {}, {} and {} are allowed; advertise less",
-                advert.name.size(), advert.address.size(), advert.held.size(), advert.rtts.size(),
-                limits::node_name_bytes_max, limits::address_bytes_max, limits::advert_segments_max,
-                limits::advert_rtts_max);
+                advert.name.size(), std::max(advert.address.size(), advert.admin_address.size()),
+                advert.held.size(), advert.rtts.size(), limits::node_name_bytes_max,
+                limits::address_bytes_max, limits::advert_segments_max, limits::advert_rtts_max);
   }
   if (!compute::is_utf8(advert.name) ||
       std::any_of(advert.name.begin(), advert.name.end(), control) ||
-      std::any_of(advert.address.begin(), advert.address.end(), outside)) {
+      std::any_of(advert.address.begin(), advert.address.end(), outside) ||
+      std::any_of(advert.admin_address.begin(), advert.admin_address.end(), outside)) {
     return fail(errc::malformed, "advert: a name must be UTF-8 without control characters, and an "
                                  "address printable ASCII; change them");
   }

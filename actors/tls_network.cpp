@@ -2,6 +2,7 @@
 
 #include "actors/tls_admission.hpp"
 #include "actors/tls_link.hpp"
+#include "storage/thread_signals.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -10,7 +11,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <csignal>
 #include <list>
 #include <thread>
 #include <unordered_map>
@@ -44,16 +44,6 @@ void set_link_options(tcp::socket& socket) {
 
 namespace {
 
-/// Ctrl-C and its kin belong to the program's main thread; faults end the program where they are.
-void leave_signals_to_main() {
-  sigset_t all;
-  sigfillset(&all);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) {
-    sigdelset(&all, fault);
-  }
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
-}
-
 /// An io_context with its thread.
 class io_thread {
 public:
@@ -61,7 +51,7 @@ public:
 
   void start() {
     thread_ = std::thread{[this] {
-      leave_signals_to_main();
+      storage::leave_signals_to_main();
       context.run();
     }};
   }

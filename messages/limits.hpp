@@ -85,6 +85,7 @@ inline constexpr std::size_t connections_pending_max = 32; // incoming, not yet 
 // pending alone, so that one address cannot keep the others out.
 inline constexpr std::size_t connections_per_address_max = 64;
 inline constexpr std::size_t connections_pending_per_address_max = 16;
+inline constexpr std::chrono::milliseconds chaos_delay_max{10'000};
 inline constexpr std::size_t link_lines_max = 4; // of one peer, until one of them is chosen
 inline constexpr std::size_t connections_per_node_max = 32; // incoming, admitted, of one key
 inline constexpr std::chrono::milliseconds admission_deadline{5'000}; // from accept to admission

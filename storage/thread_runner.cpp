@@ -1,11 +1,11 @@
 #include "storage/thread_runner.hpp"
 
 #include "messages/check.hpp"
+#include "storage/thread_signals.hpp"
 
 #include <fmt/format.h>
 
 #include <chrono>
-#include <csignal>
 #include <limits>
 #include <system_error>
 
@@ -27,17 +27,6 @@ void pause_briefly() noexcept {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
-}
-
-// Ctrl-C and its kin belong to the program's main thread.
-void leave_signals_to_main() {
-  sigset_t all;
-  sigfillset(&all);
-  // A fault in a part must still end the program where it happened.
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) {
-    sigdelset(&all, fault);
-  }
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
 } // namespace

@@ -1,6 +1,8 @@
 #include "supervision/node.hpp"
 
 #include "actors/compute_pool.hpp"
+#include "actors/delay_line.hpp"
+#include "actors/link_format.hpp"
 #include "actors/speed_measurement.hpp"
 #include "actors/tls_network.hpp"
 #include "messages/caf/errors.hpp"
@@ -49,10 +51,11 @@ public:
 
   ~cluster_node() override {
     // No more messages from outside, then the actors, then what they use.
-    network_.reset();
     if (links_) {
       links_->use(static_cast<actors::network*>(nullptr));
     }
+    delays_.reset();
+    network_.reset();
     if (root_) {
       shut_down();
     }
@@ -82,6 +85,7 @@ private:
   void start_tree();
   void shut_down();
   std::size_t running();
+  [[nodiscard]] result<std::string> admin_address_of(const std::string& member_address) const;
   actors::admin_environment admin_parts();
 
   node_options options_;
@@ -103,6 +107,7 @@ private:
   std::shared_ptr<directory> known_;
   caf::actor root_;
   std::unique_ptr<actors::tls_network> network_;
+  std::unique_ptr<actors::delay_line> delays_; ///< in front of `network_`
 };
 
 result<void> cluster_node::open_state() {
@@ -176,9 +181,21 @@ result<void> cluster_node::open_network() {
   how.listen = options_.listen;
   how.admin_listen = options_.admin_listen;
   OVIR_ASSIGN(network_, actors::tls_network::start(*around_.key, how, *links_));
-  links_->use(network_.get());
+  delays_ = std::make_unique<actors::delay_line>(*network_);
+  links_->use(delays_.get());
   advert_.address = options_.advertise.empty() ? network_->listen_address() : options_.advertise;
+  OVIR_ASSIGN(advert_.admin_address, admin_address_of(advert_.address));
   return {};
+}
+
+// Shells reach this node under the host that members do.
+result<std::string> cluster_node::admin_address_of(const std::string& member_address) const {
+  if (options_.admin_listen.empty() || member_address.empty()) {
+    return member_address.empty() ? network_->admin_address() : member_address;
+  }
+  OVIR_ASSIGN(const auto members, actors::parse_host_and_port(member_address));
+  OVIR_ASSIGN(const auto shells, actors::parse_host_and_port(network_->admin_address()));
+  return to_string(actors::host_and_port{members.host, shells.port});
 }
 
 actors::admin_environment cluster_node::admin_parts() {
@@ -194,6 +211,7 @@ actors::admin_environment cluster_node::admin_parts() {
   admin.chaos = options_.chaos;
   admin.kill_self = around_.kill_self;
   admin.stop_self = around_.stop_self;
+  admin.delay_self = [this](std::chrono::milliseconds delay) { delays_->set_delay(delay); };
   admin.drain_self = [this] { drained_.store(true); };
   admin.load = [this](const std::string& path, std::optional<layer_range> layers,
                       std::function<void(result<actors::model_catalog::entry>)> done) {

@@ -108,6 +108,17 @@ result<exit_code> run_terminal(shell_session& session, surroundings& around) {
   return exit_code::done;
 }
 
+// An order for another node goes to that node, and to nobody who merely answers at its address.
+shell_outcome call_at(const secret_key& key, const shell_failure& where,
+                      const shell_patience& patience, const std::atomic<bool>& interrupted,
+                      const shell_command& command, const shell_listener& listener) {
+  OVIR_TRY(check_address(where.address, address_use::connect));
+  OVIR_ASSIGN(const node_id node, node_id_from_hex(where.node));
+  OVIR_ASSIGN(const auto link, shell_link::make(key, {{where.address}, {node}}));
+  shell_client client{*link, patience, interrupted};
+  return client.call(command, listener);
+}
+
 result<exit_code> run(const options& given, surroundings& around) {
   OVIR_ASSIGN(shell_target target, target_of(given));
   OVIR_ASSIGN(const secret_key key, key_of(given, around));
@@ -116,6 +127,10 @@ result<exit_code> run(const options& given, surroundings& around) {
   patience.deadline = std::chrono::milliseconds{static_cast<std::int64_t>(given.deadline * 1e3)};
   shell_client client{*link, patience, around.interrupted};
   shell_session session{client, around.environment, given.as_json};
+  session.on_elsewhere([&](const shell_failure& where, const shell_command& command,
+                           const shell_listener& listener) -> shell_outcome {
+    return call_at(key, where, patience, around.interrupted, command, listener);
+  });
   if (!given.lines.empty()) {
     return run_lines(given, session);
   }

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::chrono::milliseconds slice{50};
 constexpr std::string_view forbidden = "forbidden";
+constexpr std::string_view elsewhere = "elsewhere";
 
 std::optional<errc> errc_from(std::string_view code) {
   for (unsigned value = 0; value <= std::numeric_limits<std::uint8_t>::max(); ++value) {
@@ -57,8 +58,13 @@ shell_failure failure_of(const json& reply) {
     return error{errc::malformed, "the node refused the command and did not say why"};
   }
   const std::string code = text_of(*e, "code");
-  const bool known = code == forbidden || errc_from(code).has_value();
-  return {known ? code : to_string(errc::internal), text_of(*e, "message")};
+  const bool known = code == forbidden || code == elsewhere || errc_from(code).has_value();
+  shell_failure failure{known ? code : to_string(errc::internal), text_of(*e, "message")};
+  if (code == elsewhere) {
+    failure.node = text_of(*e, "node");
+    failure.address = text_of(*e, "address");
+  }
+  return failure;
 }
 
 // Whoever refuses us at the door will do so again; a place where nobody is may be alive later.
@@ -385,9 +391,9 @@ std::optional<shell_outcome> shell_client::take_refusal(followed& what, const js
   const shell_failure failure = failure_of(reply);
   const auto code = errc_from(failure.code);
   const bool unknown = code == errc::not_found;
-  const bool elsewhere = code == errc::busy || code == errc::peer_lost ||
-                         code == errc::segment_missing || code == errc::superseded;
-  if (what.cancelled_at || !(elsewhere || (unknown && what.known))) {
+  const bool another = code == errc::busy || code == errc::peer_lost ||
+                       code == errc::segment_missing || code == errc::superseded;
+  if (what.cancelled_at || !(another || (unknown && what.known))) {
     return shell_outcome{failure};
   }
   const auto now = clock::now();

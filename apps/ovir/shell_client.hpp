@@ -20,6 +20,8 @@ namespace ovir::apps {
 struct shell_failure {
   std::string code;
   std::string message;
+  std::string node{};    ///< code `elsewhere`: who obeys such an order, hexadecimal
+  std::string address{}; ///< and where; may be empty
 
   shell_failure(std::string_view what, std::string_view sentence) : code(what), message(sentence) {}
   shell_failure(const error& e) : code(to_string(e.code)), message(e.message) {}

@@ -61,6 +61,10 @@ shell_outcome shell_session::run_command(shell_command command) {
     write_note(fmt::format("\n[{}]\n", compute::printable(note, sentence_bytes_max)));
   };
   auto outcome = client_.call(command, listener);
+  if (const auto* const failure = std::get_if<shell_failure>(&outcome);
+      failure != nullptr && failure->code == "elsewhere" && elsewhere_) {
+    outcome = elsewhere_(*failure, command, listener);
+  }
   if (const auto* const data = std::get_if<json>(&outcome); data != nullptr && !as_json_) {
     if (answers_with_text(command)) {
       show("\n");

@@ -5,9 +5,10 @@
 #include "messages/result.hpp"
 #include "storage/env.hpp"
 
-#include <atomic>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace ovir::apps {
 
@@ -20,6 +21,11 @@ public:
   /// one that failed.
   shell_session(shell_client& client, storage::env& environment, bool as_json)
       : client_(client), environment_(environment), as_json_(as_json) {}
+
+  /// Sends a command to the node that a failure with code `elsewhere` names.
+  using other_node = std::function<shell_outcome(
+      const shell_failure& where, const shell_command& command, const shell_listener& listener)>;
+  void on_elsewhere(other_node call) { elsewhere_ = std::move(call); }
 
   /// Runs the commands of a line until one fails, whose exit code it returns; `io_failed` when
   /// nobody reads standard output.
@@ -37,6 +43,7 @@ private:
   shell_client& client_;
   storage::env& environment_;
   bool as_json_;
+  other_node elsewhere_;
   bool over_{false};
   std::optional<error> output_failed_;
 };

@@ -137,6 +137,33 @@ TEST_F(losses, sigterm_lets_a_schedulers_requests_end) {
   expect_right(asked, long_one(), cluster);
 }
 
+TEST_F(losses, one_shell_orders_every_node) {
+  test_cluster cluster{{.nodes = {scheduler("s"), worker("a", "0-7"), worker("b", "0-7")}}};
+  cluster.start();
+  const auto order = [&](const std::string& line) {
+    return test::run_ovir({"shell", "--connect", cluster.admin_address(0), "--key",
+                           cluster.admin_key(), "--json", "-e", line});
+  };
+  const auto delayed = order("chaos delay a --ms 60");
+  ASSERT_EQ(delayed.exit_code, 0) << delayed.err << cluster.last_words();
+  const auto is_far = [&] {
+    for (const apps::json& n : cluster.ask(0, "nodes").at("nodes")) {
+      if (n.at("name") == "a" && n.at("rtt_ms").is_number() && n.at("rtt_ms") >= 20.0) {
+        return true;
+      }
+    }
+    return false;
+  };
+  EXPECT_TRUE(cluster.wait_until(is_far)) << cluster.ask(0, "nodes").dump();
+  EXPECT_EQ(order("chaos delay a --ms 0").exit_code, 0);
+  const auto drained = order("drain b");
+  EXPECT_EQ(drained.exit_code, 0) << drained.err;
+  EXPECT_TRUE(cluster.wait_until([&] { return !cluster.running(2); })) << cluster.last_words();
+  EXPECT_TRUE(cluster.running(1));
+  asked_request asked{cluster, {0}, long_one().arguments};
+  expect_right(asked, long_one(), cluster);
+}
+
 TEST_F(losses, a_second_process_on_the_same_state_is_refused) {
   test_cluster cluster{{.nodes = {scheduler("s"), worker("a", "0-7")}}};
   cluster.start();

@@ -18,6 +18,7 @@ node_advert some_advert() {
   node_advert a;
   a.name = "großer knoten";
   a.address = "node.example:7001";
+  a.admin_address = "node.example:7002";
   a.roles.add(role::worker).add(role::store);
   a.draining = true;
   a.held = {{digest{{1, 2, 3}}, {0, 4}, 8}, {digest{{4}}, {4, 8}, 8}};
@@ -137,11 +138,13 @@ TEST(gossip_format, refuses_adverts_outside_their_bounds) {
   const std::vector<std::pair<errc, std::function<void(node_advert&)>>> faults{
       {errc::over_limit, [](node_advert& a) { a.name = std::string(65, 'n'); }},
       {errc::over_limit, [](node_advert& a) { a.address = std::string(257, 'a'); }},
+      {errc::over_limit, [](node_advert& a) { a.admin_address = std::string(257, 'a'); }},
       {errc::over_limit, [](node_advert& a) { a.held.assign(65, a.held[0]); }},
       {errc::over_limit, [](node_advert& a) { a.rtts.assign(65, a.rtts[0]); }},
       {errc::malformed, [](node_advert& a) { a.name = "a\x1b[2J"; }},
       {errc::malformed, [](node_advert& a) { a.name = "\xff"; }},
       {errc::malformed, [](node_advert& a) { a.address = "host :1"; }},
+      {errc::malformed, [](node_advert& a) { a.admin_address = "host\n:1"; }},
       {errc::malformed, [](node_advert& a) { a.roles.add(role::operate); }},
       {errc::malformed,
        [](node_advert& a) {
