@@ -162,14 +162,15 @@ using lead_actor = caf::typed_actor<
     caf::reacts_to<path_missing>, caf::reacts_to<path_lost>, caf::reacts_to<cancel_request>,
     caf::reacts_to<token_drawn>, caf::reacts_to<watch_tick>>;
 
-/// What a compute job of a shard found; sent to the shard itself.
-struct shard_job_done;
+/// What a pass of a shard found, and the end of its wait for others to join one; both sent to the
+/// shard itself.
+struct shard_pass_done;
+struct shard_gather_over;
 
-using shard_actor =
-    caf::typed_actor<caf::reacts_to<tensor_frame>, caf::reacts_to<open_session>,
-                     caf::reacts_to<replay_boundaries>, caf::reacts_to<resend_logits>,
-                     caf::reacts_to<finish_session>, caf::reacts_to<close_session>,
-                     caf::reacts_to<log_token>, caf::reacts_to<shard_job_done>>;
+using shard_actor = caf::typed_actor<
+    caf::reacts_to<tensor_frame>, caf::reacts_to<open_session>, caf::reacts_to<replay_boundaries>,
+    caf::reacts_to<resend_logits>, caf::reacts_to<finish_session>, caf::reacts_to<close_session>,
+    caf::reacts_to<log_token>, caf::reacts_to<shard_pass_done>, caf::reacts_to<shard_gather_over>>;
 
 /// Starts a driver's epoch at a stage. The session is made when it is not there; it is kept when it
 /// is, and answers `session_opened` once the step under way has ended.
@@ -292,7 +293,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::log_token)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::token_drawn)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_tick)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::shard_job_done)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::shard_pass_done)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::shard_gather_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::text_piece)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::generation_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::submit_request)

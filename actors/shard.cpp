@@ -14,11 +14,13 @@ namespace {
 
 using shard_pointer = shard_actor::stateful_pointer<shard_state>;
 
-// What the step tells of this machine's speed. Steps that failed or skipped rows tell nothing.
-void note_speed(const shard_job& job, const shard_outcome& outcome, position before,
-                std::chrono::duration<double> time, stage_bench& bench) {
-  const auto* const step = std::get_if<step_work>(&job.work);
-  if (step == nullptr || !outcome.done || outcome.length - before != step->header.count) {
+// What a pass of one step tells of this machine's speed. Steps that failed or skipped rows tell
+// nothing, and passes of several little.
+void note_speed(const std::vector<shard_job>& pass, const std::vector<shard_outcome>& outcomes,
+                position before, std::chrono::duration<double> time, stage_bench& bench) {
+  const auto* const step = std::get_if<step_work>(&pass.front().work);
+  if (!bench.meter || pass.size() != 1 || step == nullptr || !outcomes.front().done ||
+      outcomes.front().length - before != step->header.count) {
     return;
   }
   const std::uint32_t count = step->header.count;
@@ -27,39 +29,73 @@ void note_speed(const shard_job& job, const shard_outcome& outcome, position bef
   bench.meter->add({bytes, count, time.count()});
 }
 
-shard_outcome perform_timed(const shard_job& job, stage_bench& bench,
-                            compute::parallel_runner& runner) {
-  if (!bench.meter) {
-    return perform(job, bench, runner);
+std::vector<shard_outcome> perform_timed(const std::vector<shard_job>& pass, stage_bench& bench,
+                                         compute::parallel_runner& runner,
+                                         std::chrono::nanoseconds& time) {
+  if (bench.env == nullptr) {
+    return perform(pass, bench, runner);
   }
-  const position before = job.data->state.kv.length();
+  const position before = pass.front().data->state.kv.length();
   const auto start = bench.env->now();
-  shard_outcome outcome = perform(job, bench, runner);
-  note_speed(job, outcome, before, bench.env->now() - start, bench);
-  return outcome;
+  std::vector<shard_outcome> outcomes = perform(pass, bench, runner);
+  time = bench.env->now() - start;
+  note_speed(pass, outcomes, before, time, bench);
+  return outcomes;
 }
 
-// What a job computed goes on from the thread that computed it: the next stage need not wait until
+// What a pass computed goes on from the thread that computed it: the next stage need not wait until
 // this actor wakes. A frame of an epoch that ended meanwhile is void where it arrives.
-void post_next(shard_pointer self) {
+void post(shard_pointer self, std::vector<shard_job> pass) {
   shard_state& state = self->state;
-  auto job = state.core->next_job();
-  if (!job) {
-    return;
+  std::vector<frame_sink> sinks;
+  for (const shard_job& job : pass) {
+    sinks.push_back(state.routes.at(job.request).next);
   }
-  const frame_sink next = state.routes.at(job->request).next;
-  state.executor->post([job = std::move(*job), bench = state.bench, alive = state.alive, next,
+  state.executor->post([pass = std::move(pass), sinks = std::move(sinks), bench = state.bench,
+                        alive = state.alive,
                         shard = shard_actor{self}](compute::parallel_runner& runner) {
     if (!alive->load(std::memory_order_relaxed)) {
       return;
     }
-    shard_outcome outcome = perform_timed(job, *bench, runner);
-    // Before `step_done`, so that a lead that sees the last stage at the end has its logits.
-    if (outcome.done && outcome.outgoing && alive->load(std::memory_order_relaxed)) {
-      caf::anon_send(next, tensor_frame{std::move(outcome.outgoing)});
+    shard_pass_done done;
+    std::vector<shard_outcome> outcomes = perform_timed(pass, *bench, runner, done.time);
+    for (std::size_t i = 0; i < pass.size(); ++i) {
+      // Before `step_done`, so that a lead that sees the last stage at the end has its logits.
+      shard_outcome& outcome = outcomes[i];
+      if (outcome.done && outcome.outgoing && alive->load(std::memory_order_relaxed)) {
+        caf::anon_send(sinks[i], tensor_frame{std::move(outcome.outgoing)});
+      }
+      done.jobs.push_back({pass[i].request, pass[i].driver, std::move(outcome)});
     }
-    caf::anon_send(shard, shard_job_done{job.request, job.driver, std::move(outcome)});
+    caf::anon_send(shard, std::move(done));
   });
+}
+
+// Starts a pass where there is one, or waits for others to join it: a small share of the time that
+// the pass they would else miss takes.
+void post_next(shard_pointer self) {
+  shard_state& state = self->state;
+  const auto wait = std::min<std::chrono::nanoseconds>(state.pass_time / limits::gather_divisor,
+                                                       limits::gather_wait_max);
+  std::vector<shard_job> pass = state.core->next_pass(wait.count() > 0);
+  if (!pass.empty()) {
+    state.waits = false;
+    post(self, std::move(pass));
+  } else if (state.core->gathering() && !state.waits) {
+    state.waits = true;
+    self->delayed_send(self, wait, shard_gather_over{++state.gather});
+  }
+}
+
+void gather_over(shard_pointer self, std::uint64_t gather) {
+  shard_state& state = self->state;
+  if (!state.waits || gather != state.gather) {
+    return;
+  }
+  state.waits = false;
+  if (auto pass = state.core->next_pass(false); !pass.empty()) {
+    post(self, std::move(pass));
+  }
 }
 
 void report_failure(shard_pointer self, request_id request, epoch driver, const error& reason) {
@@ -133,19 +169,27 @@ void lead_down(shard_pointer self, const caf::down_msg& message) {
 
 void job_done(shard_pointer self, shard_job_done& done) {
   shard_core::session* session = self->state.core->job_ended(done.request, done.outcome.length);
-  if (session != nullptr) {
-    const shard_state::route& route = self->state.routes.at(done.request);
-    if (!done.outcome.done) {
-      report_failure(self, done.request, done.driver, done.outcome.done.error());
-    }
-    self->send(route.lead, step_done{route.stage, done.driver, done.outcome.length,
-                                     done.outcome.units, std::move(done.outcome.leaves)});
-    if (session->open_owed) {
-      answer_opened(self, *session);
-    }
-    if (session->finish_owed && session->queue.empty()) {
-      answer_finished(self, *session);
-    }
+  if (session == nullptr) {
+    return;
+  }
+  const shard_state::route& route = self->state.routes.at(done.request);
+  if (!done.outcome.done) {
+    report_failure(self, done.request, done.driver, done.outcome.done.error());
+  }
+  self->send(route.lead, step_done{route.stage, done.driver, done.outcome.length,
+                                   done.outcome.units, std::move(done.outcome.leaves)});
+  if (session->open_owed) {
+    answer_opened(self, *session);
+  }
+  if (session->finish_owed && session->queue.empty()) {
+    answer_finished(self, *session);
+  }
+}
+
+void pass_done(shard_pointer self, shard_pass_done& done) {
+  self->state.pass_time = done.time;
+  for (shard_job_done& job : done.jobs) {
+    job_done(self, job);
   }
   post_next(self);
 }
@@ -198,7 +242,8 @@ shard_actor::behavior_type shard_behavior(shard_pointer self, std::shared_ptr<st
       [self](const finish_session& order) { finish(self, order); },
       [self](const close_session& command) { close(self, command.request); },
       [](const log_token&) {}, // for a stage on another node, whose host keeps it
-      [self](shard_job_done& done) { job_done(self, done); },
+      [self](shard_pass_done& done) { pass_done(self, done); },
+      [self](const shard_gather_over& over) { gather_over(self, over.gather); },
   };
 }
 

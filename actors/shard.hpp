@@ -6,13 +6,16 @@
 #include <caf/stateful_actor.hpp>
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <vector>
 
 namespace ovir::actors {
 
-/// The actor that holds one segment and computes its units. Handlers only book and send; steps run
-/// on the executor and come back as messages. A session ends when its lead says so or dies.
+/// The actor that holds one segment and computes its units. Handlers only book and send; passes
+/// run on the executor and come back as messages. A session ends when its lead says so or dies.
 struct shard_state {
   struct route {
     stage_index stage;
@@ -24,6 +27,9 @@ struct shard_state {
   std::shared_ptr<stage_bench> bench;
   compute_executor* executor{nullptr};
   std::map<request_id, route> routes;
+  std::chrono::nanoseconds pass_time{0}; ///< of the last pass; 0: not known
+  std::uint64_t gather{0};               ///< the wait for others that is under way, counted
+  bool waits{false};                     ///< for others to join the next pass
   /// False once this actor ended: jobs still waiting are then not worth computing.
   std::shared_ptr<std::atomic<bool>> alive = std::make_shared<std::atomic<bool>>(true);
 };
@@ -32,6 +38,14 @@ struct shard_job_done {
   request_id request;
   epoch driver;
   shard_outcome outcome;
+};
+struct shard_pass_done {
+  std::vector<shard_job_done> jobs;
+  std::chrono::nanoseconds time{0};
+};
+/// Sent to oneself by the clock: the wait is over, unless it was before.
+struct shard_gather_over {
+  std::uint64_t gather{0};
 };
 
 /// `executor` outlives the actor system.

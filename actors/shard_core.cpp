@@ -12,6 +12,14 @@ frame_kind input_kind(const compute::segment& segment) {
   return segment.is_first() ? frame_kind::tokens : frame_kind::boundary;
 }
 
+/// Rows that a piece of work adds to a pass; replays and the like compute nothing.
+std::uint32_t rows_of(const session_work& work) {
+  const auto* const step = std::get_if<step_work>(&work);
+  return step == nullptr ? 0 : step->header.count;
+}
+
+bool is_narrow(const session_work& work) { return rows_of(work) <= limits::pass_narrow_rows; }
+
 } // namespace
 
 shard_core::shard_core(std::shared_ptr<stage_bench> bench) : bench_(std::move(bench)) {}
@@ -99,6 +107,7 @@ void shard_core::finish(const finish_session& order) {
   session* s = find(order.request);
   if (s != nullptr && order.driver == s->driver) {
     s->finish_owed = true;
+    s->decodes = false;
   }
 }
 
@@ -113,6 +122,10 @@ result<void> shard_core::enqueue(session& s, session_work work) {
     return fail(errc::over_limit, "more than {} frames wait at one stage",
                 2 * limits::frames_in_flight_max);
   }
+  if (rows_of(work) > 0) {
+    s.decodes = is_narrow(work);
+    s.late = false;
+  }
   s.queue.push_back(std::move(work));
   if (!s.busy && s.queue.size() == 1) {
     turns_.push_back(s.request);
@@ -120,23 +133,86 @@ result<void> shard_core::enqueue(session& s, session_work work) {
   return {};
 }
 
-std::optional<shard_job> shard_core::next_job() {
-  if (busy_ || turns_.empty()) {
-    return std::nullopt;
+// Of those who decode and were not late: the share that this segment has of the layers, rounded,
+// because that share of the time they are here.
+std::size_t shard_core::decoders_wanted() const {
+  const compute::segment& segment = *bench_->segment;
+  const std::size_t all = segment.config().layers;
+  const auto present =
+      static_cast<std::size_t>(std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) {
+        return s.second.decodes && !s.second.late;
+      }));
+  return std::max<std::size_t>((2 * present * segment.layers().size() + all) / (2 * all), 1);
+}
+
+std::size_t shard_core::decoders_ready() {
+  return static_cast<std::size_t>(
+      std::count_if(turns_.begin(), turns_.end(), [this](request_id request) {
+        const session_work& work = find(request)->queue.front();
+        return rows_of(work) > 0 && is_narrow(work);
+      }));
+}
+
+// Until they are back, nobody waits for them.
+void shard_core::forget_absent() {
+  for (auto& [request, s] : sessions_) {
+    s.late = s.queue.empty();
   }
-  session* s = find(turns_.front());
-  turns_.pop_front();
-  OVIR_CHECK(s != nullptr && !s->busy && !s->queue.empty());
-  shard_job job{s->request, s->driver, s->data, std::move(s->queue.front())};
-  s->queue.pop_front();
-  s->busy = true;
-  busy_ = true;
+}
+
+shard_job shard_core::begin_job(session& s) {
+  OVIR_CHECK(!s.busy && !s.queue.empty());
+  shard_job job{s.request, s.driver, s.data, std::move(s.queue.front())};
+  s.queue.pop_front();
+  s.busy = true;
+  ++under_way_;
   return job;
 }
 
+std::vector<shard_job> shard_core::next_pass(bool patient) {
+  std::vector<shard_job> pass;
+  gathering_ = false;
+  if (under_way_ > 0 || turns_.empty()) {
+    return pass;
+  }
+  const bool few = is_narrow(find(turns_.front())->queue.front());
+  std::size_t decoders_max = limits::pass_sessions_max;
+  if (few) {
+    const std::size_t ready = decoders_ready();
+    if (ready < decoders_wanted() && ready == turns_.size()) {
+      if (patient) {
+        gathering_ = true;
+        return pass;
+      }
+      forget_absent();
+    }
+    decoders_max = decoders_wanted();
+  }
+  std::uint32_t rows = 0;
+  std::size_t decoders = 0;
+  std::deque<request_id> left;
+  for (const request_id request : turns_) {
+    session* const s = find(request);
+    OVIR_CHECK(s != nullptr);
+    const std::uint32_t more = rows_of(s->queue.front());
+    const bool narrow = is_narrow(s->queue.front());
+    const bool room = narrow ? decoders < decoders_max && rows + more <= limits::prefill_chunk_max
+                             : !few && rows + more <= limits::pass_rows_max;
+    if (!pass.empty() && (!room || pass.size() == limits::pass_sessions_max)) {
+      left.push_back(request);
+      continue;
+    }
+    rows += more;
+    decoders += narrow && more > 0 ? 1 : 0;
+    pass.push_back(begin_job(*s));
+  }
+  turns_ = std::move(left);
+  return pass;
+}
+
 shard_core::session* shard_core::job_ended(request_id request, position length) {
-  OVIR_CHECK(busy_);
-  busy_ = false;
+  OVIR_CHECK(under_way_ > 0);
+  --under_way_;
   session* s = find(request);
   // Closed, or closed and opened again: the job was not for this one.
   if (s == nullptr || !s->busy) {

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <variant>
 #include <vector>
 
@@ -24,10 +25,10 @@ namespace ovir::actors {
 /// executor's order guarantees.
 struct stage_bench {
   std::unique_ptr<compute::segment> segment;
-  compute::step_output output;
+  std::vector<compute::step_output> outputs; ///< of the steps of a pass
   std::size_t kv_bytes_max{0}; ///< per request, of its KV cache and of its kept boundaries each
-  std::shared_ptr<step_meter> meter; ///< null: steps are not timed; else `env` is there too
-  storage::env* env{nullptr};
+  std::shared_ptr<step_meter> meter; ///< null: speeds are not kept; else `env` is there too
+  storage::env* env{nullptr};        ///< null: passes are not timed
 };
 
 /// What a stage keeps of a request while a compute job may be using it: the shard touches these
@@ -55,7 +56,7 @@ struct resend_work {
 };
 using session_work = std::variant<step_work, replay_work, resend_work>;
 
-/// One job for the executor.
+/// What one session does in a pass.
 struct shard_job {
   request_id request;
   epoch driver;
@@ -72,13 +73,20 @@ struct shard_outcome {
   frame_bytes outgoing;
 };
 
-/// Performs a job: computes, keeps the boundaries, encodes what goes on. Called by one thread at a
-/// time, never by an actor's handler.
-[[nodiscard]] shard_outcome perform(const shard_job& job, stage_bench& bench,
-                                    compute::parallel_runner& runner);
+/// Performs the jobs of a pass, of different sessions: computes all steps in one pass over the
+/// weights, keeps the boundaries, encodes what goes on. Outcomes are in the order of jobs, and each
+/// is what it would be alone. Called by one thread at a time, never by an actor's handler.
+[[nodiscard]] std::vector<shard_outcome>
+perform(std::span<const shard_job> pass, stage_bench& bench, compute::parallel_runner& runner);
 
-/// A shard's sessions and their order of work: decides, without CAF, what is computed next, what is
-/// a duplicate, what is refused. One job at a time; requests take turns.
+/// A shard's sessions and their order of work: decides, without CAF, what is computed next and
+/// together, what is a duplicate, what is refused. One pass at a time; requests take turns.
+///
+/// Steps of few rows, those of requests that decode, share passes: the weights are read once for
+/// all of them. Of the requests that decode on this path, a pass takes this segment's share of the
+/// model's layers: all of them where there is one stage, every second one where there are two. So
+/// the stages of a path have something to do at the same time. Steps of many rows come one after
+/// another; steps of few rows that wait by then ride along.
 class shard_core {
 public:
   explicit shard_core(std::shared_ptr<stage_bench> bench);
@@ -92,6 +100,8 @@ public:
     bool stale{false};       ///< the job under way belongs to data that was given up
     bool open_owed{false};   ///< `session_opened` is sent when the job under way ends
     bool finish_owed{false}; ///< `session_finished` is sent when all work is done
+    bool decodes{false};     ///< its latest step had few rows
+    bool late{false};        ///< a pass waited for it in vain
     std::deque<session_work> queue;
     std::shared_ptr<session_data> data;
   };
@@ -110,9 +120,12 @@ public:
   void finish(const finish_session& order);
   void close(request_id request);
 
-  /// The next job, when none is under way and there is work.
-  [[nodiscard]] std::optional<shard_job> next_job();
-  /// The job of `request` ended. Null when the session was closed meanwhile.
+  /// The next pass, when none is under way and there is work; else empty. A `patient` caller also
+  /// gets nothing while some who decode are expected to join: then `gathering`, and it calls again
+  /// when more arrived, or without patience when it has waited long enough.
+  [[nodiscard]] std::vector<shard_job> next_pass(bool patient);
+  [[nodiscard]] bool gathering() const noexcept { return gathering_; }
+  /// The job of `request` ended, as one of its pass. Null when the session was closed meanwhile.
   session* job_ended(request_id request, position length);
 
   [[nodiscard]] session* find(request_id request);
@@ -123,11 +136,16 @@ public:
 private:
   [[nodiscard]] result<std::shared_ptr<session_data>> fresh_data(std::uint32_t positions) const;
   [[nodiscard]] result<void> enqueue(session& s, session_work work);
+  [[nodiscard]] std::size_t decoders_wanted() const;
+  [[nodiscard]] std::size_t decoders_ready();
+  void forget_absent();
+  [[nodiscard]] shard_job begin_job(session& s);
 
   std::shared_ptr<stage_bench> bench_;
   std::map<request_id, session> sessions_;
   std::deque<request_id> turns_; // sessions with work that are not busy
-  bool busy_{false};
+  std::size_t under_way_{0};     // jobs of the current pass
+  bool gathering_{false};
 };
 
 /// Units whose last position lies in [first, first + count): windows closed, times layers.

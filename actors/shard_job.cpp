@@ -59,36 +59,41 @@ void keep_last_logits(session_data& data, const compute::step_input& in,
   data.logits_at = in.first + in.count - 1;
 }
 
-void compute_step(const shard_job& job, const step_work& work, stage_bench& bench,
-                  compute::parallel_runner& runner, shard_outcome& out) {
-  session_data& data = *job.data;
-  compute::segment& segment = *bench.segment;
+/// What is to be computed of a frame: nothing when it is a duplicate, computed before the lead's
+/// epoch began, or does not fit.
+std::optional<compute::step_input> begin_step(const step_work& work, shard_outcome& out) {
   const frame_header& h = work.header;
   if (h.first > out.length) {
     out.done = fail(errc::peer_lost, "a frame begins at position {} and the stage is at {}",
                     h.first, out.length);
-    return;
+    return std::nullopt;
   }
   if (h.first + h.count <= out.length) {
-    return; // a duplicate: computed before the lead's epoch began
+    return std::nullopt;
   }
   const auto view = decode_frame(*work.frame);
   OVIR_CHECK(view.has_value());
-  const compute::step_input in = input_of(*view, out.length);
-  out.done = segment.forward(data.state, in, runner, bench.output);
+  return input_of(*view, out.length);
+}
+
+void end_step(const shard_job& job, const compute::session_step& step,
+              const compute::segment& segment, shard_outcome& out) {
+  const compute::step_input& in = step.in;
+  session_data& data = *job.data;
+  out.done = step.done;
   if (!out.done) {
     return;
   }
   out.length = data.state.kv.length();
   out.units = units_closed(in.first, in.count, segment.layers().size());
-  out.leaves = bench.output.leaves;
+  out.leaves = step.out->leaves;
   data.leaves.insert(data.leaves.end(), out.leaves.begin(), out.leaves.end());
   if (!segment.is_last()) {
-    data.boundaries.append(bench.output.boundary);
+    data.boundaries.append(step.out->boundary);
     out.outgoing = boundary_frame(job, segment, in.first, in.count, in.logit_rows);
     return;
   }
-  keep_last_logits(data, in, bench.output, segment.config().vocabulary);
+  keep_last_logits(data, in, *step.out, segment.config().vocabulary);
   if (in.logit_rows > 0) {
     out.outgoing = logits_frame(job, segment);
   }
@@ -116,17 +121,32 @@ void resend_step(const shard_job& job, const resend_work& work, const compute::s
 
 } // namespace
 
-shard_outcome perform(const shard_job& job, stage_bench& bench, compute::parallel_runner& runner) {
-  shard_outcome out;
-  out.length = job.data->state.kv.length();
-  if (const auto* step = std::get_if<step_work>(&job.work)) {
-    compute_step(job, *step, bench, runner, out);
-  } else if (const auto* replay = std::get_if<replay_work>(&job.work)) {
-    replay_step(job, *replay, *bench.segment, out);
-  } else {
-    resend_step(job, std::get<resend_work>(job.work), *bench.segment, out);
+std::vector<shard_outcome> perform(std::span<const shard_job> pass, stage_bench& bench,
+                                   compute::parallel_runner& runner) {
+  std::vector<shard_outcome> outcomes(pass.size());
+  std::vector<compute::session_step> steps;
+  std::vector<std::size_t> jobs; // of the steps
+  bench.outputs.resize(std::max(bench.outputs.size(), pass.size()));
+  for (std::size_t i = 0; i < pass.size(); ++i) {
+    const shard_job& job = pass[i];
+    shard_outcome& out = outcomes[i];
+    out.length = job.data->state.kv.length();
+    if (const auto* step = std::get_if<step_work>(&job.work)) {
+      if (const auto in = begin_step(*step, out)) {
+        steps.push_back({&job.data->state, *in, &bench.outputs[steps.size()]});
+        jobs.push_back(i);
+      }
+    } else if (const auto* replay = std::get_if<replay_work>(&job.work)) {
+      replay_step(job, *replay, *bench.segment, out);
+    } else {
+      resend_step(job, std::get<resend_work>(job.work), *bench.segment, out);
+    }
   }
-  return out;
+  bench.segment->forward(steps, runner);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    end_step(pass[jobs[i]], steps[i], *bench.segment, outcomes[jobs[i]]);
+  }
+  return outcomes;
 }
 
 } // namespace ovir::actors

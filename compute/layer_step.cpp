@@ -98,33 +98,51 @@ void multiply(const kernel_set& kernels, const activations& input,
   runner.run(parts, std::cref(product_part));
 }
 
-result<void> layer_step::check(const char* where) const {
-  for (std::uint32_t t = 0; t < count; ++t) {
-    if (scratch.ok[t] == 0) {
-      return fail(errc::nonfinite,
-                  "a NaN, an infinity or a value beyond fp16 arose {} of layer {} "
-                  "at position {}",
-                  where, layer, first + t);
+// A session fails as a whole, and with what its first bad row says.
+bool layer_step::check(const char* where) const {
+  bool any = false;
+  for (session_rows& s : sessions) {
+    const auto begin = scratch.ok.begin() + s.row;
+    const auto end = begin + s.count;
+    const auto bad = std::find(begin, end, std::uint8_t{0});
+    if (!s.failed && bad != end) {
+      s.failed = fail(errc::nonfinite,
+                      "a NaN, an infinity or a value beyond fp16 arose {} of layer {} "
+                      "at position {}",
+                      where, layer, s.first + (bad - begin));
+      std::fill(begin, end, std::uint8_t{0});
     }
+    any = any || !s.failed;
   }
-  return {};
+  return any;
 }
 
-bool layer_step::store_keys_and_values(std::size_t token) const {
-  const auto p = first + static_cast<position>(token);
+// Products take all rows, those of failed sessions too: these are zeros then, as good as any.
+void layer_step::quantize(activations& a, std::size_t row) const {
+  if (scratch.ok[row] != 0 && a.quantize(kernels, row)) {
+    return;
+  }
+  scratch.ok[row] = 0;
+  std::fill_n(a.row(row), a.cols(), 0.0F);
+  OVIR_CHECK(a.quantize(kernels, row));
+}
+
+bool layer_step::store_keys_and_values(std::size_t row) const {
+  const session_rows& s = sessions[scratch.session_of[row]];
+  const position p = s.first + static_cast<position>(row - s.row);
   const float* cos_sin = rope.row(p);
   const std::uint32_t pairs = config.rope_dim / 2;
-  float* q = scratch.q.data() + token * config.q_dim();
+  float* q = scratch.q.data() + row * config.q_dim();
   for (std::uint32_t h = 0; h < config.heads; ++h) {
     kernels.rotate(q + std::size_t{h} * config.head_dim, cos_sin, pairs);
   }
   bool ok = true;
   for (std::uint32_t h = 0; h < config.kv_heads; ++h) {
-    const std::size_t at = token * config.kv_dim() + std::size_t{h} * config.head_dim;
+    const std::size_t at = row * config.kv_dim() + std::size_t{h} * config.head_dim;
     const std::size_t to = std::size_t{p} * config.head_dim;
     kernels.rotate(scratch.k.data() + at, cos_sin, pairs);
-    ok = kernels.to_half(scratch.k.data() + at, config.head_dim, kv.keys(layer, h) + to) && ok;
-    ok = kernels.to_half(scratch.v.data() + at, config.head_dim, kv.values(layer, h) + to) && ok;
+    ok = kernels.to_half(scratch.k.data() + at, config.head_dim, s.kv->keys(layer, h) + to) && ok;
+    ok = kernels.to_half(scratch.v.data() + at, config.head_dim, s.kv->values(layer, h) + to) && ok;
   }
   return ok;
 }
@@ -134,98 +152,124 @@ void layer_step::attend(parallel_runner& runner) const {
   // every d up to the limit (tests/unit/compute/segment_test.cpp tries them all against exact
   // integers).
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
-  const std::size_t tasks = std::size_t{count} * config.heads;
+  const std::size_t tasks = std::size_t{rows} * config.heads;
   const std::size_t parts = std::min(runner.width(), tasks);
-  const std::size_t positions = std::size_t{first} + count;
+  std::size_t positions = 0;
+  for (const session_rows& s : sessions) {
+    positions = std::max(positions, std::size_t{s.first} + s.count);
+  }
   float* scores = grown(scratch.scores, parts * positions);
   const std::uint32_t heads_per_kv = config.heads / config.kv_heads;
   const auto attend_part = [&](std::size_t part) {
-    // Strided, because later tokens have more positions to look at.
+    // Strided, because later positions have more to look at.
     for (std::size_t i = part; i < tasks; i += parts) {
-      const std::size_t token = i / config.heads;
+      const std::size_t row = i / config.heads;
+      if (scratch.ok[row] == 0) {
+        continue;
+      }
+      const session_rows& s = sessions[scratch.session_of[row]];
       const auto head = static_cast<std::uint32_t>(i % config.heads);
       const std::size_t at = std::size_t{head} * config.head_dim;
-      kernels.attend({.query = scratch.q.data() + token * config.q_dim() + at,
-                      .keys = kv.keys(layer, head / heads_per_kv),
-                      .values = kv.values(layer, head / heads_per_kv),
+      kernels.attend({.query = scratch.q.data() + row * config.q_dim() + at,
+                      .keys = s.kv->keys(layer, head / heads_per_kv),
+                      .values = s.kv->values(layer, head / heads_per_kv),
                       .stride = config.head_dim,
-                      .positions = first + static_cast<std::uint32_t>(token) + 1,
+                      .positions = s.first + static_cast<std::uint32_t>(row - s.row) + 1,
                       .head_dim = config.head_dim,
                       .scale = scale,
                       .scores = scores + part * positions,
-                      .output = scratch.heads.row(token) + at});
+                      .output = scratch.heads.row(row) + at});
     }
   };
   runner.run(parts, std::cref(attend_part));
 }
 
-result<void> layer_step::attention(std::span<float> x, parallel_runner& runner) const {
-  const std::size_t n = count;
+bool layer_step::attention(std::span<float> x, parallel_runner& runner) const {
+  const std::size_t n = rows;
   const product_group qkv[] = {
       {&weights.attn_q, grown(scratch.q, n * config.q_dim())},
       {&weights.attn_k, grown(scratch.k, n * config.kv_dim())},
       {&weights.attn_v, grown(scratch.v, n * config.kv_dim())},
   };
-  scratch.ok.assign(n, 1);
-  scratch.hidden.reshape(count, config.dim, forms_of(qkv));
+  scratch.hidden.reshape(rows, config.dim, forms_of(qkv));
   for_tokens(n, runner, [&](std::size_t t) {
-    kernels.rms_norm(x.data() + t * config.dim, floats(weights.attn_norm), config.dim,
-                     config.norm_epsilon, scratch.hidden.row(t));
-    scratch.ok[t] = scratch.hidden.quantize(kernels, t) ? 1 : 0;
+    if (scratch.ok[t] != 0) {
+      kernels.rms_norm(x.data() + t * config.dim, floats(weights.attn_norm), config.dim,
+                       config.norm_epsilon, scratch.hidden.row(t));
+    }
+    quantize(scratch.hidden, t);
   });
-  OVIR_TRY(check("in the attention input"));
+  if (!check("in the attention input")) {
+    return false;
+  }
   multiply(kernels, scratch.hidden, qkv, runner);
-  for_tokens(n, runner, [&](std::size_t t) { scratch.ok[t] = store_keys_and_values(t) ? 1 : 0; });
-  OVIR_TRY(check("in a key or value"));
-
+  for_tokens(n, runner, [&](std::size_t t) {
+    if (scratch.ok[t] != 0) {
+      scratch.ok[t] = store_keys_and_values(t) ? 1 : 0;
+    }
+  });
+  if (!check("in a key or value")) {
+    return false;
+  }
   const product_group out[] = {{&weights.attn_output, grown(scratch.residual, n * config.dim)}};
-  scratch.heads.reshape(count, config.q_dim(), forms_of(out));
+  scratch.heads.reshape(rows, config.q_dim(), forms_of(out));
   attend(runner);
-  for_tokens(n, runner,
-             [&](std::size_t t) { scratch.ok[t] = scratch.heads.quantize(kernels, t) ? 1 : 0; });
-  OVIR_TRY(check("in the attention output"));
+  for_tokens(n, runner, [&](std::size_t t) { quantize(scratch.heads, t); });
+  if (!check("in the attention output")) {
+    return false;
+  }
   multiply(kernels, scratch.heads, out, runner);
-  return {};
+  return true;
 }
 
-result<void> layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const {
-  const std::size_t n = count;
+bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const {
+  const std::size_t n = rows;
   const product_group gate_up[] = {
       {&weights.ffn_gate, grown(scratch.gate, n * config.ffn_dim)},
       {&weights.ffn_up, grown(scratch.up, n * config.ffn_dim)},
   };
   const product_group down[] = {{&weights.ffn_down, scratch.residual.data()}};
-  scratch.hidden.reshape(count, config.dim, forms_of(gate_up));
+  scratch.hidden.reshape(rows, config.dim, forms_of(gate_up));
   for_tokens(n, runner, [&](std::size_t t) {
-    float* row = x.data() + t * config.dim;
-    const bool finite = kernels.add(row, scratch.residual.data() + t * config.dim, config.dim);
-    kernels.rms_norm(row, floats(weights.ffn_norm), config.dim, config.norm_epsilon,
-                     scratch.hidden.row(t));
-    scratch.ok[t] = scratch.hidden.quantize(kernels, t) && finite ? 1 : 0;
+    if (scratch.ok[t] != 0) {
+      float* row = x.data() + t * config.dim;
+      scratch.ok[t] =
+          kernels.add(row, scratch.residual.data() + t * config.dim, config.dim) ? 1 : 0;
+      kernels.rms_norm(row, floats(weights.ffn_norm), config.dim, config.norm_epsilon,
+                       scratch.hidden.row(t));
+    }
+    quantize(scratch.hidden, t);
   });
-  OVIR_TRY(check("in the feed-forward input"));
+  if (!check("in the feed-forward input")) {
+    return false;
+  }
   multiply(kernels, scratch.hidden, gate_up, runner);
-  scratch.inner.reshape(count, config.ffn_dim, forms_of(down));
+  scratch.inner.reshape(rows, config.ffn_dim, forms_of(down));
   for_tokens(n, runner, [&](std::size_t t) {
-    kernels.swiglu(scratch.gate.data() + t * config.ffn_dim, scratch.up.data() + t * config.ffn_dim,
-                   config.ffn_dim, scratch.inner.row(t));
-    scratch.ok[t] = scratch.inner.quantize(kernels, t) ? 1 : 0;
+    if (scratch.ok[t] != 0) {
+      kernels.swiglu(scratch.gate.data() + t * config.ffn_dim,
+                     scratch.up.data() + t * config.ffn_dim, config.ffn_dim, scratch.inner.row(t));
+    }
+    quantize(scratch.inner, t);
   });
-  OVIR_TRY(check("in the feed-forward block"));
+  if (!check("in the feed-forward block")) {
+    return false;
+  }
   multiply(kernels, scratch.inner, down, runner);
   for_tokens(n, runner, [&](std::size_t t) {
-    scratch.ok[t] =
-        kernels.add(x.data() + t * config.dim, scratch.residual.data() + t * config.dim, config.dim)
-            ? 1
-            : 0;
+    if (scratch.ok[t] != 0) {
+      scratch.ok[t] = kernels.add(x.data() + t * config.dim,
+                                  scratch.residual.data() + t * config.dim, config.dim)
+                          ? 1
+                          : 0;
+    }
   });
   return check("at the end");
 }
 
-result<void> layer_step::run(std::span<float> x, parallel_runner& runner) const {
-  OVIR_CHECK(x.size() == std::size_t{count} * config.dim);
-  OVIR_TRY(attention(x, runner));
-  return feed_forward(x, runner);
+bool layer_step::run(std::span<float> x, parallel_runner& runner) const {
+  OVIR_CHECK(x.size() == std::size_t{rows} * config.dim);
+  return attention(x, runner) && feed_forward(x, runner);
 }
 
 } // namespace ovir::compute

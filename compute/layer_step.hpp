@@ -10,11 +10,13 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
-/// One transformer layer over the positions of one step: the order of operations of exact-1,
-/// section 5, and how they are spread over a runner. Results do not depend on the spreading.
+/// One transformer layer over the rows of one pass: the order of operations of exact-1, section 5,
+/// and how they are spread over a runner. A row is one position of one session. Results depend
+/// neither on the spreading nor on the other sessions of the pass.
 namespace ovir::compute {
 
 /// Which activation forms a group of products reads.
@@ -62,7 +64,18 @@ private:
 void multiply(const kernel_set& kernels, const activations& input,
               std::span<const product_group> group, parallel_runner& runner);
 
-/// Calls `f(t)` for every token of a step; one token is not worth waking anybody.
+/// What one session has in a pass: its rows [row, row + count) are its positions
+/// [first, first + count).
+struct session_rows {
+  kv_cache* kv;
+  position first;
+  std::uint32_t count;
+  std::uint32_t row;
+  /// Why the session does not go on. Its rows compute nothing from then on.
+  std::optional<error> failed{};
+};
+
+/// Calls `f(t)` for every row of a pass; one row is not worth waking anybody.
 /// `f` is passed by reference, because a std::function of it would allocate.
 template <class F>
 void for_tokens(std::size_t tokens, parallel_runner& runner, const F& f) {
@@ -73,23 +86,24 @@ void for_tokens(std::size_t tokens, parallel_runner& runner, const F& f) {
   }
 }
 
-/// Memory of a step, reused from layer to layer and step to step: nothing is allocated per token
-/// once a request has reached its longest step.
+/// Memory of a pass, reused from layer to layer and pass to pass: nothing of it is allocated anew
+/// once the longest pass was seen.
 struct step_scratch {
-  activations hidden;          ///< input of q, k, v and of gate, up; normalised
-  activations heads;           ///< attention's output, input of attn_output
-  activations inner;           ///< input of ffn_down
-  std::vector<float> q;        ///< [tokens][q_dim]
-  std::vector<float> k;        ///< [tokens][kv_dim]
-  std::vector<float> v;        ///< [tokens][kv_dim]
-  std::vector<float> gate;     ///< [tokens][ffn_dim]
-  std::vector<float> up;       ///< [tokens][ffn_dim]
-  std::vector<float> residual; ///< [tokens][dim], what a block adds
-  std::vector<float> scores;   ///< [parts][positions]
-  std::vector<std::uint8_t> ok;
+  activations hidden;                    ///< input of q, k, v and of gate, up; normalised
+  activations heads;                     ///< attention's output, input of attn_output
+  activations inner;                     ///< input of ffn_down
+  std::vector<float> q;                  ///< [tokens][q_dim]
+  std::vector<float> k;                  ///< [tokens][kv_dim]
+  std::vector<float> v;                  ///< [tokens][kv_dim]
+  std::vector<float> gate;               ///< [tokens][ffn_dim]
+  std::vector<float> up;                 ///< [tokens][ffn_dim]
+  std::vector<float> residual;           ///< [tokens][dim], what a block adds
+  std::vector<float> scores;             ///< [parts][positions]
+  std::vector<std::uint32_t> session_of; ///< [rows] index of the row's session
+  std::vector<std::uint8_t> ok; ///< [rows] false once a value was not finite, or its session failed
 };
 
-/// A view that binds one layer to one step. Lives on the stack of `segment::forward`.
+/// A view that binds one layer to one pass. Lives on the stack of `segment::forward`.
 class layer_step {
 public:
   const model_config& config;
@@ -97,21 +111,22 @@ public:
   layer_index layer;
   const kernel_set& kernels;
   const rope_table& rope;
-  kv_cache& kv;
-  position first;
-  std::uint32_t count;
+  std::span<session_rows> sessions; ///< of which `scratch` has `session_of` and `ok`
+  std::uint32_t rows;
   step_scratch& scratch;
 
-  /// Advances the residual stream x [count][dim] by this layer and writes K and V of positions
-  /// [first, first + count). `nonfinite` names layer and position.
-  [[nodiscard]] result<void> run(std::span<float> x, parallel_runner& runner) const;
+  /// Advances the residual stream x [rows][dim] by this layer and writes K and V of the rows'
+  /// positions. A session in which a value is not finite fails with `nonfinite`, which names layer
+  /// and position, and changes nothing for the others. False when none is left.
+  [[nodiscard]] bool run(std::span<float> x, parallel_runner& runner) const;
 
 private:
-  [[nodiscard]] result<void> attention(std::span<float> x, parallel_runner& runner) const;
-  [[nodiscard]] result<void> feed_forward(std::span<float> x, parallel_runner& runner) const;
-  [[nodiscard]] bool store_keys_and_values(std::size_t token) const;
+  [[nodiscard]] bool attention(std::span<float> x, parallel_runner& runner) const;
+  [[nodiscard]] bool feed_forward(std::span<float> x, parallel_runner& runner) const;
+  [[nodiscard]] bool store_keys_and_values(std::size_t row) const;
+  void quantize(activations& a, std::size_t row) const;
   void attend(parallel_runner& runner) const;
-  [[nodiscard]] result<void> check(const char* where) const;
+  [[nodiscard]] bool check(const char* where) const;
 };
 
 } // namespace ovir::compute

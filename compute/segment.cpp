@@ -2,6 +2,7 @@
 
 #include "compute/layer_step.hpp"
 #include "compute/quantized_rows.hpp"
+#include "messages/check.hpp"
 #include "messages/limits.hpp"
 
 #include <algorithm>
@@ -16,15 +17,27 @@ struct segment::impl {
   const kernel_set* kernels;
   rope_table rope;
   step_scratch scratch;
-  std::vector<float> x; ///< [count][dim], the residual stream of the current step
+  std::vector<float> x; ///< [rows][dim], the residual stream of the current pass
+  std::vector<float> shared_logits;
+  // The sessions of the current pass, and for each its step and what its hash states will be: these
+  // advance only with the whole step, so that a failed one leaves no trace.
+  std::vector<session_rows> sessions;
+  std::vector<session_step*> steps;
+  std::vector<unit_digests> units;
 
   [[nodiscard]] bool is_first() const noexcept { return layers.first == 0; }
   [[nodiscard]] bool is_last() const noexcept { return layers.last == weights.config.layers; }
+  [[nodiscard]] std::span<float> rows_of(const session_rows& s) noexcept {
+    const std::size_t dim = weights.config.dim;
+    return {x.data() + s.row * dim, s.count * dim};
+  }
 
   [[nodiscard]] result<void> check_input(const segment_state& state, const step_input& in) const;
-  [[nodiscard]] result<void> load_input(const step_input& in, parallel_runner& runner);
-  [[nodiscard]] result<void> logits(const step_input& in, parallel_runner& runner,
-                                    step_output& out);
+  [[nodiscard]] std::uint32_t gather(std::span<session_step> all);
+  void load_input(parallel_runner& runner);
+  [[nodiscard]] bool run_layers(std::uint32_t rows, parallel_runner& runner);
+  void logits(parallel_runner& runner);
+  void finish();
 };
 
 namespace {
@@ -132,86 +145,178 @@ result<void> segment::impl::check_input(const segment_state& state, const step_i
   return {};
 }
 
-result<void> segment::impl::load_input(const step_input& in, parallel_runner& runner) {
-  const std::uint32_t dim = weights.config.dim;
-  x.resize(std::max(x.size(), std::size_t{in.count} * dim));
-  if (is_first()) {
-    for_tokens(in.count, runner, [&](std::size_t t) {
-      embed_row(weights.token_embedding, in.tokens[t], x.data() + t * dim);
-    });
-  } else {
-    std::memcpy(x.data(), in.boundary.data(), in.boundary.size_bytes());
-  }
-  for (std::size_t i = 0; i < std::size_t{in.count} * dim; ++i) {
-    if (!std::isfinite(x[i])) {
-      return fail(errc::nonfinite, "a NaN or infinity entered layer {} at position {}",
-                  layers.first, in.first + i / dim);
+// Lays the rows of all steps that are in order one behind the other; how many there are.
+std::uint32_t segment::impl::gather(std::span<session_step> all) {
+  sessions.clear();
+  steps.clear();
+  units.clear();
+  scratch.session_of.clear();
+  std::uint32_t rows = 0;
+  for (session_step& step : all) {
+    step.out->boundary.clear();
+    step.out->logits.clear();
+    step.out->leaves.clear();
+    step.done = check_input(*step.state, step.in);
+    if (step.done) {
+      scratch.session_of.insert(scratch.session_of.end(), step.in.count,
+                                static_cast<std::uint32_t>(sessions.size()));
+      sessions.push_back({&step.state->kv, step.in.first, step.in.count, rows});
+      steps.push_back(&step);
+      units.push_back(step.state->units);
+      rows += step.in.count;
     }
   }
-  return {};
+  OVIR_CHECK(sessions.size() <= limits::pass_sessions_max && rows <= limits::prefill_chunk_max,
+             sessions.size(), rows);
+  scratch.ok.assign(rows, 1);
+  return rows;
 }
 
-result<void> segment::impl::logits(const step_input& in, parallel_runner& runner,
-                                   step_output& out) {
-  const model_config& c = weights.config;
-  out.logits.resize(std::size_t{in.logit_rows} * c.vocabulary);
-  if (in.logit_rows == 0) {
-    return {};
+void segment::impl::load_input(parallel_runner& runner) {
+  const std::uint32_t dim = weights.config.dim;
+  x.resize(std::max(x.size(), scratch.session_of.size() * dim));
+  if (is_first()) {
+    for_tokens(scratch.session_of.size(), runner, [&](std::size_t row) {
+      const std::size_t i = scratch.session_of[row];
+      embed_row(weights.token_embedding, steps[i]->in.tokens[row - sessions[i].row],
+                x.data() + row * dim);
+    });
   }
-  const float* rows = x.data() + std::size_t{in.count - in.logit_rows} * c.dim;
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    session_rows& s = sessions[i];
+    const std::span<float> values = rows_of(s);
+    if (!is_first()) {
+      std::memcpy(values.data(), steps[i]->in.boundary.data(), values.size_bytes());
+    }
+    const auto bad =
+        std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+    if (bad != values.end()) {
+      s.failed = fail(errc::nonfinite, "a NaN or infinity entered layer {} at position {}",
+                      layers.first, s.first + (bad - values.begin()) / dim);
+      std::fill_n(scratch.ok.begin() + s.row, s.count, std::uint8_t{0});
+    }
+  }
+}
+
+// False when no session is left.
+bool segment::impl::run_layers(std::uint32_t rows, parallel_runner& runner) {
+  const model_config& c = weights.config;
+  const std::span<float> stream{x.data(), std::size_t{rows} * c.dim};
+  for (layer_index l = layers.first; l < layers.last; ++l) {
+    const layer_step step{c, weights.layers[l], l, *kernels, rope, sessions, rows, scratch};
+    if (!step.run(stream, runner)) {
+      return false;
+    }
+    if (l + 1 < c.layers) {
+      for_tokens(sessions.size(), runner, [&](std::size_t i) {
+        const session_rows& s = sessions[i];
+        if (!s.failed) {
+          units[i].add(l, s.first, s.count, rows_of(s), c.dim, steps[i]->out->leaves);
+        }
+      });
+    }
+  }
+  return true;
+}
+
+void segment::impl::logits(parallel_runner& runner) {
+  const model_config& c = weights.config;
+  std::vector<const float*> sources; // of each row of logits: its row of the stream
+  std::size_t asked = 0;
+  std::vector<float>* only = nullptr;
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    const std::uint32_t wanted = sessions[i].failed ? 0 : steps[i]->in.logit_rows;
+    const float* const end = rows_of(sessions[i]).data() + std::size_t{sessions[i].count} * c.dim;
+    for (std::uint32_t t = wanted; t > 0; --t) {
+      sources.push_back(end - std::size_t{t} * c.dim);
+    }
+    asked += wanted > 0 ? 1 : 0;
+    only = wanted > 0 ? &steps[i]->out->logits : only;
+  }
+  if (sources.empty()) {
+    return;
+  }
+  // Those of one session need not be copied.
+  std::vector<float>& all = asked == 1 ? *only : shared_logits;
+  all.resize(sources.size() * c.vocabulary);
   const auto* norm = reinterpret_cast<const float*>(weights.output_norm.data);
-  const product_group head[] = {{&weights.output, out.logits.data()}};
+  const product_group head[] = {{&weights.output, all.data()}};
   activations& a = scratch.hidden;
-  a.reshape(in.logit_rows, c.dim, forms_of(head));
+  a.reshape(static_cast<std::uint32_t>(sources.size()), c.dim, forms_of(head));
   std::vector<std::uint8_t>& ok = scratch.ok;
-  ok.assign(in.logit_rows, 1);
-  for_tokens(in.logit_rows, runner, [&](std::size_t t) {
-    kernels->rms_norm(rows + t * c.dim, norm, c.dim, c.norm_epsilon, a.row(t));
-    ok[t] = a.quantize(*kernels, t) ? 1 : 0;
+  ok.assign(sources.size(), 1);
+  for_tokens(sources.size(), runner, [&](std::size_t t) {
+    kernels->rms_norm(sources[t], norm, c.dim, c.norm_epsilon, a.row(t));
+    if (!a.quantize(*kernels, t)) {
+      ok[t] = 0;
+      std::fill_n(a.row(t), c.dim, 0.0F); // the row is multiplied all the same
+      OVIR_CHECK(a.quantize(*kernels, t));
+    }
   });
   multiply(*kernels, a, head, runner);
-  const bool finite =
-      std::all_of(ok.begin(), ok.end(), [](std::uint8_t o) { return o != 0; }) &&
-      std::all_of(out.logits.begin(), out.logits.end(), [](float l) { return std::isfinite(l); });
-  if (!finite) {
-    return fail(errc::nonfinite, "a NaN or infinity arose in the logits of positions {} to {}",
-                in.first + in.count - in.logit_rows, in.first + in.count - 1);
+  std::size_t row = 0;
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    const step_input& in = steps[i]->in;
+    if (sessions[i].failed || in.logit_rows == 0) {
+      continue;
+    }
+    const float* const first = all.data() + row * c.vocabulary;
+    const float* const last = first + std::size_t{in.logit_rows} * c.vocabulary;
+    const auto normal = ok.begin() + static_cast<std::ptrdiff_t>(row);
+    if (std::find(normal, normal + in.logit_rows, std::uint8_t{0}) != normal + in.logit_rows ||
+        !std::all_of(first, last, [](float l) { return std::isfinite(l); })) {
+      sessions[i].failed =
+          fail(errc::nonfinite, "a NaN or infinity arose in the logits of positions {} to {}",
+               in.first + in.count - in.logit_rows, in.first + in.count - 1);
+    }
+    if (asked > 1) {
+      steps[i]->out->logits.assign(first, last);
+    }
+    row += in.logit_rows;
   }
-  return {};
+}
+
+// Gives the sessions what was computed for them.
+void segment::impl::finish() {
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    session_rows& s = sessions[i];
+    session_step& step = *steps[i];
+    if (s.failed) {
+      step.done = std::move(*s.failed);
+      continue;
+    }
+    if (!is_last()) {
+      const std::span<const float> rows = rows_of(s);
+      step.out->boundary.assign(rows.begin(), rows.end());
+    }
+    std::sort(step.out->leaves.begin(), step.out->leaves.end(),
+              [](const unit_leaf& a, const unit_leaf& b) { return a.unit < b.unit; });
+    step.state->units = std::move(units[i]);
+    step.state->kv.set_length(s.first + s.count);
+  }
 }
 
 result<void> segment::forward(segment_state& state, const step_input& in, parallel_runner& runner,
                               step_output& out) {
+  session_step step{&state, in, &out};
+  forward({&step, 1}, runner);
+  return step.done;
+}
+
+void segment::forward(std::span<session_step> steps, parallel_runner& runner) {
   impl& s = *impl_;
-  OVIR_TRY(s.check_input(state, in));
-  out.boundary.clear();
-  out.logits.clear();
-  out.leaves.clear();
-  OVIR_TRY(s.load_input(in, runner));
-  s.rope.grow(in.first + in.count);
-  const std::uint32_t dim = s.weights.config.dim;
-  const std::span<float> x{s.x.data(), std::size_t{in.count} * dim};
-  // Hash states advance only with the whole step, so that a failed one leaves no trace.
-  unit_digests units = state.units;
-  for (layer_index l = s.layers.first; l < s.layers.last; ++l) {
-    const layer_step step{
-        s.weights.config, s.weights.layers[l], l, *s.kernels, s.rope, state.kv, in.first, in.count,
-        s.scratch};
-    OVIR_TRY(step.run(x, runner));
-    if (l + 1 < s.weights.config.layers) {
-      units.add(l, in.first, in.count, x, dim, out.leaves);
-    }
+  const std::uint32_t rows = s.gather(steps);
+  if (rows == 0) {
+    return;
   }
-  if (s.is_last()) {
-    OVIR_TRY(s.logits(in, runner, out));
-  } else {
-    out.boundary.assign(x.begin(), x.end());
+  s.load_input(runner);
+  for (const session_rows& session : s.sessions) {
+    s.rope.grow(session.first + session.count);
   }
-  std::sort(out.leaves.begin(), out.leaves.end(),
-            [](const unit_leaf& a, const unit_leaf& b) { return a.unit < b.unit; });
-  state.units = std::move(units);
-  state.kv.set_length(in.first + in.count);
-  return {};
+  if (s.run_layers(rows, runner) && s.is_last()) {
+    s.logits(runner);
+  }
+  s.finish();
 }
 
 } // namespace ovir::compute

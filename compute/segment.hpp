@@ -58,6 +58,14 @@ struct step_output {
   std::vector<unit_leaf> leaves; ///< units completed by this step, in order of (window, layer)
 };
 
+/// One session's step of a pass.
+struct session_step {
+  segment_state* state{nullptr}; ///< of no other step of the pass
+  step_input in;
+  step_output* out{nullptr};
+  result<void> done{}; ///< what came of it
+};
+
 /// A layer range of a model bound for execution. Immutable after `make` but for its scratch memory;
 /// one `forward` at a time. The model's file must outlive it.
 class segment {
@@ -93,6 +101,11 @@ public:
   /// token outside the vocabulary.
   [[nodiscard]] result<void> forward(segment_state& state, const step_input& in,
                                      parallel_runner& runner, step_output& out);
+
+  /// Computes steps of several sessions in one pass over the weights. Each gets the bits and the
+  /// `done` it would get alone, whatever becomes of the others. Precondition: at most
+  /// limits::pass_sessions_max steps, of at most limits::prefill_chunk_max positions together.
+  void forward(std::span<session_step> steps, parallel_runner& runner);
 
 private:
   struct impl;

@@ -38,6 +38,15 @@ inline constexpr std::uint64_t merges_max = 1U << 20U;
 inline constexpr std::uint32_t threads_max = 256;
 inline constexpr std::uint32_t stages_max = 256;
 inline constexpr std::uint32_t prefill_chunk_max = 4'096;
+inline constexpr std::uint32_t pass_sessions_max = 64; // that share a pass over a segment's weights
+// Steps of more rows than the first take part in a pass of others only as far as the second allows,
+// so that those who decode do not wait for all who begin.
+inline constexpr std::uint32_t pass_narrow_rows = 4;
+inline constexpr std::uint32_t pass_rows_max = 64;
+// How long a stage that could compute waits for others to join a pass: so much of the last one's
+// time, and never longer than this.
+inline constexpr std::uint32_t gather_divisor = 8;
+inline constexpr std::chrono::milliseconds gather_wait_max{5};
 inline constexpr std::size_t activation_bytes_max = std::size_t{256} << 20U; // one tensor of a step
 inline constexpr std::uint32_t window_positions = 32;    // DESIGN: the grain of units
 inline constexpr std::uint32_t requests_active_max = 64; // per scheduler

@@ -125,6 +125,7 @@ public:
       stages_.push_back({layers, segment->weight_bytes(), 0});
       bench->segment = std::move(segment);
       bench->kv_bytes_max = options_.kv_bytes_max;
+      bench->env = &env_;
       parts.benches.push_back(std::move(bench));
     }
     parts.vocabulary = &vocabulary;

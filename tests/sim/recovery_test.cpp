@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -150,6 +151,45 @@ TEST(sim, other_requests_do_not_notice_a_recovery) {
     ASSERT_TRUE(node.run());
     for (const auto& answer : node.answers()) {
       expect_undisturbed(*answer);
+    }
+  }
+}
+
+/// Requests that differ in everything that a stage could mix up.
+supervision::run_request variant(std::uint32_t i) {
+  supervision::run_request request = story(20 + 3 * i);
+  request.sampling.seed = 100 + i;
+  request.prompt.resize(3 + 4 * i);
+  std::rotate(request.prompt.begin(), request.prompt.begin() + i, request.prompt.end());
+  return request;
+}
+
+TEST(sim, requests_that_share_passes_get_what_they_get_alone) {
+  constexpr std::uint32_t count = 5;
+  std::vector<actors::generation_report> alone;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    simulated_node node{model().loaded.get(), *model().vocabulary, options(1), 1};
+    node.submit(variant(i));
+    ASSERT_TRUE(node.run());
+    alone.push_back(node.answers()[0]->outcome->value());
+  }
+  for (const std::uint32_t stages : {1U, 2U, 4U}) {
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+      SCOPED_TRACE("stages " + std::to_string(stages) + ", seed " + std::to_string(seed));
+      simulated_node node{model().loaded.get(), *model().vocabulary, options(stages), seed};
+      for (std::uint32_t i = 0; i < count; ++i) {
+        supervision::run_request request = variant(i);
+        request.kill_shards = i == 0 ? static_cast<std::uint32_t>(seed % 3) : 0;
+        request.kill_seed = seed;
+        node.submit(request);
+      }
+      ASSERT_TRUE(node.run());
+      for (std::uint32_t i = 0; i < count; ++i) {
+        const auto& outcome = *node.answers()[i]->outcome;
+        ASSERT_TRUE(outcome) << outcome.error().message;
+        EXPECT_EQ(outcome->tokens, alone[i].tokens);
+        EXPECT_EQ(to_hex(outcome->transcript), to_hex(alone[i].transcript));
+      }
     }
   }
 }

@@ -44,6 +44,7 @@ supervision::tree_parts parts_of(const compute::model& m, const compute::tokeniz
     auto bench = std::make_shared<actors::stage_bench>();
     bench->segment = compute::segment::make(m, layers, **kernels, runner).value();
     bench->kv_bytes_max = options.kv_bytes_max;
+    bench->env = &env;
     parts.benches.push_back(std::move(bench));
   }
   parts.vocabulary = &vocabulary;

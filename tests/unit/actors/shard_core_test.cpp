@@ -46,11 +46,17 @@ public:
   /// Performs all work there is; what went out last.
   shard_outcome work() {
     shard_outcome last;
-    while (auto job = core.next_job()) {
-      last = perform(*job, *bench_, runner_);
-      (void)core.job_ended(job->request, last.length);
+    for (auto pass = core.next_pass(false); !pass.empty(); pass = core.next_pass(false)) {
+      last = do_pass(pass).back();
     }
     return last;
+  }
+  std::vector<shard_outcome> do_pass(const std::vector<shard_job>& pass) {
+    auto outcomes = perform(pass, *bench_, runner_);
+    for (std::size_t i = 0; i < pass.size(); ++i) {
+      (void)core.job_ended(pass[i].request, outcomes[i].length);
+    }
+    return outcomes;
   }
   shard_outcome send(const frame_bytes& frame) {
     EXPECT_TRUE(core.accept(frame));
@@ -66,13 +72,13 @@ public:
   shard_core core;
 };
 
-frame_bytes tokens(position first, std::uint32_t count, std::uint32_t e = 1,
-                   std::uint32_t rows = 0) {
+frame_bytes tokens(position first, std::uint32_t count, std::uint32_t e = 1, std::uint32_t rows = 0,
+                   request_id id = request) {
   std::vector<token_id> ids(count);
   for (std::uint32_t i = 0; i < count; ++i) {
     ids[i] = (first + i) * 11 % 300;
   }
-  const frame_header h{frame_kind::tokens, request, epoch{e}, first, count, 1, rows};
+  const frame_header h{frame_kind::tokens, id, epoch{e}, first, count, 1, rows};
   return std::make_shared<const std::vector<std::byte>>(
       encode_frame(h, std::as_bytes(std::span{ids})));
 }
@@ -141,7 +147,7 @@ TEST(shard_core, a_new_epoch_voids_what_waits_and_rejects_the_one_before) {
   s.open(1);
   ASSERT_TRUE(s.core.accept(tokens(0, 2, 1)));
   s.open(2);
-  EXPECT_FALSE(s.core.next_job().has_value());
+  EXPECT_TRUE(s.core.next_pass(false).empty());
   (void)s.send(tokens(0, 2, 1));
   EXPECT_EQ(s.core.find(request)->length, 0U);
   (void)s.send(tokens(0, 2, 2));
@@ -192,25 +198,160 @@ TEST(shard_core, holds_at_most_as_many_requests_as_a_node_computes_for) {
   EXPECT_TRUE(s.core.open(request_id{10'000}, epoch{1}, 4, 4));
 }
 
-TEST(shard_core, requests_take_turns) {
-  stage s{{0, 2}};
-  ASSERT_TRUE(s.core.open(request_id{1}, epoch{1}, 8, 8));
-  ASSERT_TRUE(s.core.open(request_id{2}, epoch{1}, 8, 8));
-  for (position p = 0; p < 2; ++p) {
-    for (const std::uint64_t id : {1U, 2U}) {
-      const token_id token = 5;
-      const frame_header h{frame_kind::tokens, request_id{id}, epoch{1}, p, 1, 1, 0};
-      ASSERT_TRUE(s.core.accept(std::make_shared<const std::vector<std::byte>>(
-          encode_frame(h, std::as_bytes(std::span{&token, 1})))));
+std::vector<std::uint64_t> requests_of(const std::vector<shard_job>& pass) {
+  std::vector<std::uint64_t> ids;
+  for (const shard_job& job : pass) {
+    ids.push_back(job.request.value);
+  }
+  return ids;
+}
+
+using ids = std::vector<std::uint64_t>;
+
+/// A stage with requests 1 to `count`, and frames for them.
+class shared_stage : public stage {
+public:
+  shared_stage(layer_range layers, std::uint64_t count) : stage(layers) {
+    for (std::uint64_t id = 1; id <= count; ++id) {
+      EXPECT_TRUE(core.open(request_id{id}, epoch{1}, 512, 512));
     }
   }
-  std::vector<std::uint64_t> order;
-  while (auto job = s.core.next_job()) {
-    EXPECT_FALSE(s.core.next_job().has_value());
-    order.push_back(job->request.value);
-    (void)s.core.job_ended(job->request, 0);
+  /// Tokens that follow what the request sent so far.
+  void take(std::uint64_t id, std::uint32_t count) {
+    EXPECT_TRUE(core.accept(tokens(sent_[id], count, 1, 0, request_id{id})));
+    sent_[id] += count;
   }
-  EXPECT_EQ(order, (std::vector<std::uint64_t>{1, 2, 1, 2}));
+  ids next(bool patient) {
+    const auto pass = core.next_pass(patient);
+    if (!pass.empty()) {
+      EXPECT_TRUE(core.next_pass(false).empty()) << "two passes at once";
+      (void)do_pass(pass);
+    }
+    return requests_of(pass);
+  }
+
+private:
+  std::map<std::uint64_t, position> sent_;
+};
+
+constexpr std::uint32_t wide = limits::pass_narrow_rows + 1;
+
+TEST(shard_core, steps_of_few_rows_share_a_pass_in_the_order_they_came) {
+  shared_stage s{{0, 4}, 3};
+  for (const std::uint64_t id : {2U, 1U, 3U, 2U}) {
+    s.take(id, 1);
+  }
+  EXPECT_EQ(s.next(true), (ids{2, 1, 3}));
+  EXPECT_EQ(s.next(false), (ids{2}));
+  EXPECT_EQ(s.next(false), ids{});
+}
+
+TEST(shard_core, a_pass_takes_the_segments_share_of_those_who_decode) {
+  shared_stage half{{0, 2}, 4};
+  for (const std::uint64_t id : {1U, 2U, 3U, 4U}) {
+    half.take(id, 1);
+  }
+  EXPECT_EQ(half.next(true), (ids{1, 2}));
+  EXPECT_EQ(half.next(true), (ids{3, 4}));
+}
+
+TEST(shard_core, a_patient_pass_waits_for_those_who_decode_elsewhere) {
+  shared_stage s{{0, 4}, 3};
+  for (const std::uint64_t id : {1U, 2U, 3U}) {
+    s.take(id, 1);
+  }
+  EXPECT_EQ(s.next(true), (ids{1, 2, 3}));
+  s.take(2, 1);
+  EXPECT_EQ(s.next(true), ids{});
+  EXPECT_TRUE(s.core.gathering());
+  s.take(1, 1);
+  EXPECT_EQ(s.next(true), ids{});
+  s.take(3, 1);
+  EXPECT_EQ(s.next(true), (ids{2, 1, 3}));
+  EXPECT_FALSE(s.core.gathering());
+}
+
+TEST(shard_core, whoever_came_late_is_not_waited_for_until_it_is_back) {
+  shared_stage s{{0, 4}, 3};
+  for (const std::uint64_t id : {1U, 2U, 3U}) {
+    s.take(id, 1);
+  }
+  EXPECT_EQ(s.next(true), (ids{1, 2, 3}));
+  s.take(1, 1);
+  s.take(2, 1);
+  EXPECT_EQ(s.next(true), ids{});
+  EXPECT_EQ(s.next(false), (ids{1, 2}));
+  s.take(1, 1);
+  s.take(2, 1);
+  EXPECT_EQ(s.next(true), (ids{1, 2}));
+  s.take(3, 1);
+  EXPECT_EQ(s.next(true), ids{});
+  s.take(1, 1);
+  s.take(2, 1);
+  EXPECT_EQ(s.next(true), (ids{3, 1, 2}));
+}
+
+TEST(shard_core, nobody_waits_for_requests_that_end_or_read_their_prompt) {
+  shared_stage s{{0, 4}, 4};
+  for (const std::uint64_t id : {1U, 2U, 3U, 4U}) {
+    s.take(id, 1);
+  }
+  EXPECT_EQ(s.next(true), (ids{1, 2, 3, 4}));
+  s.core.finish({request_id{2}, epoch{1}});
+  s.core.close(request_id{3});
+  s.take(4, wide);
+  EXPECT_EQ(s.next(true), (ids{4}));
+  s.take(1, 1);
+  EXPECT_EQ(s.next(true), (ids{1}));
+}
+
+TEST(shard_core, steps_of_many_rows_come_in_turn_and_take_waiting_ones_of_few_along) {
+  shared_stage s{{0, 4}, 4};
+  s.take(1, 1);
+  s.take(2, limits::pass_rows_max);
+  s.take(3, wide);
+  s.take(4, 1);
+  EXPECT_EQ(s.next(true), (ids{1, 4})) << "those who decode do not wait for a prompt";
+  s.take(1, 1);
+  EXPECT_EQ(s.next(true), (ids{2, 1})) << "nor does a prompt wait for ever";
+  EXPECT_EQ(s.next(true), (ids{3}));
+}
+
+TEST(shard_core, short_prompts_share_a_pass_up_to_a_number_of_rows) {
+  shared_stage s{{0, 4}, 4};
+  s.take(1, limits::pass_rows_max / 2);
+  s.take(2, limits::pass_rows_max / 2 + 1);
+  s.take(3, limits::pass_rows_max / 4);
+  s.take(4, limits::pass_rows_max / 4);
+  EXPECT_EQ(s.next(true), (ids{1, 3, 4}));
+  EXPECT_EQ(s.next(true), (ids{2}));
+}
+
+TEST(shard_core, replays_and_logits_wait_for_nobody) {
+  shared_stage s{{0, 2}, 2};
+  s.take(1, 1);
+  s.take(2, 1);
+  EXPECT_EQ(s.next(false), (ids{1}));
+  EXPECT_EQ(s.next(false), (ids{2}));
+  ASSERT_TRUE(s.core.replay({request_id{1}, epoch{1}, 0, 1, 0}));
+  EXPECT_EQ(s.next(true), (ids{1}));
+}
+
+TEST(shard_core, a_failure_is_that_of_its_request_alone) {
+  shared_stage s{{0, 2}, 3};
+  ASSERT_TRUE(s.core.accept(tokens(0, 1, 1, 0, request_id{1})));
+  ASSERT_TRUE(s.core.accept(tokens(5, wide, 1, 0, request_id{2})));
+  ASSERT_TRUE(s.core.accept(tokens(0, 1, 1, 0, request_id{3})));
+  const auto narrow = s.core.next_pass(false);
+  ASSERT_EQ(requests_of(narrow), (ids{1}));
+  (void)s.do_pass(narrow);
+  const auto pass = s.core.next_pass(false);
+  ASSERT_EQ(requests_of(pass), (ids{2, 3}));
+  const auto outcomes = s.do_pass(pass);
+  EXPECT_EQ(outcomes[0].done.error().code, errc::peer_lost);
+  ASSERT_TRUE(outcomes[1].done);
+  EXPECT_EQ(outcomes[1].length, 1U);
+  EXPECT_EQ(decode_frame(*outcomes[1].outgoing)->header.request, request_id{3});
 }
 
 TEST(shard_core, counts_a_unit_when_its_window_closes) {
