@@ -41,7 +41,7 @@ result<void> delay_line::send(connection_id connection, message_kind kind, std::
     std::unique_lock lock{guard_};
     if (kind != message_kind::reply && kind != message_kind::request && !passes()) {
       const std::size_t charge = bytes->size() + limits::message_overhead_bytes;
-      if (held_bytes_ + charge > limits::link_send_bytes_max) {
+      if (held_bytes_ + charge > limits::data_send_bytes_max) {
         lock.unlock();
         error reason{errc::busy, "more is sent than a delayed line holds"};
         to_.close(connection, reason);

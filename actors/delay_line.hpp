@@ -22,7 +22,7 @@ public:
   void set_delay(std::chrono::milliseconds delay);
 
   connection_id connect(const std::string& address, channel kind, const node_id& expected) override;
-  /// `busy` when limits::link_send_bytes_max are held, which closes the connection.
+  /// `busy` when limits::data_send_bytes_max are held, which closes the connection.
   result<void> send(connection_id connection, message_kind kind, std::uint32_t target,
                     std::shared_ptr<const std::vector<std::byte>> bytes) override;
   /// At once: what is held for it is lost, as on a line that is cut.

@@ -74,7 +74,7 @@ TEST(delay_line, holds_a_bounded_number_of_bytes) {
   noting_network net;
   delay_line line{net};
   line.set_delay(limits::chaos_delay_max);
-  const auto large = bytes_of(limits::link_send_bytes_max / 2);
+  const auto large = bytes_of(limits::data_send_bytes_max / 2);
   EXPECT_TRUE(line.send(connection_id{1}, message_kind::tensor, 0, large));
   const auto refused = line.send(connection_id{5}, message_kind::tensor, 1, large);
   ASSERT_FALSE(refused);
