@@ -13,14 +13,16 @@ connection_slots::slot& connection_slots::slot::operator=(slot&& other) noexcept
   return *this;
 }
 
-result<void> connection_slots::slot::admitted(const node_id& node) {
+result<void> connection_slots::slot::admitted(const node_id& node, channel kind) {
   OVIR_CHECK(of_ != nullptr);
   const std::lock_guard lock{of_->mutex_};
   if (!what_.incoming || !what_.pending) {
     return {};
   }
+  const std::size_t most =
+      kind == channel::admin ? limits::shells_per_key_max : limits::connections_per_node_max;
   std::size_t& held = of_->nodes_[node];
-  if (held >= limits::connections_per_node_max) {
+  if (held >= most) {
     return fail(errc::busy, "node {} has {} connections here already, as many as one node may have",
                 short_name(node), held);
   }

@@ -25,8 +25,8 @@ public:
     ~slot() { give_back(); }
 
     /// An incoming connection was admitted as this node's: it is pending no longer. `busy` when the
-    /// node has as many as one may have.
-    [[nodiscard]] result<void> admitted(const node_id& node);
+    /// node has as many of this kind as one may have. A key is a member's or a person's, not both.
+    [[nodiscard]] result<void> admitted(const node_id& node, channel kind);
 
   private:
     friend class connection_slots;

@@ -239,11 +239,17 @@ const link_table::line* link_table::used(const node_id& node) const {
 }
 
 std::optional<connection_id> link_table::way(const node_id& to, channel kind) const {
-  const line* const l = used(to);
-  if (l == nullptr) {
-    return std::nullopt;
+  if (const line* const l = used(to)) {
+    return kind == channel::data ? l->data : std::optional{l->control};
   }
-  return kind == channel::data ? l->data : std::optional{l->control};
+  const auto found = nodes_.find(to);
+  if (kind == channel::control && found != nodes_.end()) {
+    const auto& lines = found->second.lines;
+    const auto theirs =
+        std::find_if(lines.rbegin(), lines.rend(), [](const line& l) { return !l.ours; });
+    return theirs == lines.rend() ? std::nullopt : std::optional{theirs->control};
+  }
+  return std::nullopt;
 }
 
 bool link_table::linked(const node_id& node) const { return used(node) != nullptr; }

@@ -56,7 +56,8 @@ public:
   /// own as soon as it knows the other; one that lasts was opened because its opener lost ours.
   [[nodiscard]] effects tick();
 
-  /// The connections in use; empty without a link.
+  /// The connections in use. Without a link: empty, or for answers the control connection of a line
+  /// that the other side opened, which may know it complete already.
   [[nodiscard]] std::optional<connection_id> way(const node_id& to, channel kind) const;
   [[nodiscard]] bool linked(const node_id& node) const;
   [[nodiscard]] std::vector<node_id> linked() const;

@@ -15,4 +15,22 @@ std::size_t message_bytes_max(channel c, message_kind kind) noexcept {
   return 0;
 }
 
+std::size_t send_bytes_max(channel c) noexcept {
+  switch (c) {
+  case channel::control: return limits::control_send_bytes_max;
+  case channel::data: return limits::data_send_bytes_max;
+  case channel::admin: return limits::admin_send_bytes_max;
+  }
+  return 0;
+}
+
+std::size_t receive_bytes_max(channel c) noexcept {
+  switch (c) {
+  case channel::control: return limits::control_receive_bytes_max;
+  case channel::data: return limits::data_receive_bytes_max;
+  case channel::admin: return limits::admin_receive_bytes_max;
+  }
+  return 0;
+}
+
 } // namespace ovir::actors

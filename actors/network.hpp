@@ -34,6 +34,10 @@ enum class message_kind : std::uint16_t {
 
 /// Largest payload of a kind on a channel; 0 where the channel does not take it.
 [[nodiscard]] std::size_t message_bytes_max(channel c, message_kind kind) noexcept;
+/// Bytes that may wait for a slow peer, each message with its overhead, before another is queued.
+[[nodiscard]] std::size_t send_bytes_max(channel c) noexcept;
+/// Bytes of messages that may be held by whoever got them, or one message, whichever is more.
+[[nodiscard]] std::size_t receive_bytes_max(channel c) noexcept;
 
 using connection_id = strong_id<struct connection_id_tag, std::uint64_t>;
 
@@ -97,7 +101,7 @@ public:
                                 const node_id& expected) = 0;
 
   /// Queues a message, in order. `peer_lost` when the connection is gone; `busy` when the peer is
-  /// so slow that `limits::link_send_bytes_max` wait for it, which also closes the connection.
+  /// so slow that more than `send_bytes_max` wait for it, which also closes the connection.
   /// `target` travels along: what it means is between the two ends. Any thread.
   virtual result<void> send(connection_id connection, message_kind kind, std::uint32_t target,
                             std::shared_ptr<const std::vector<std::byte>> bytes) = 0;

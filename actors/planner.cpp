@@ -404,6 +404,15 @@ void compare_alone(const plan_request& r, const path_problem& p, plan& made) {
 
 } // namespace
 
+// Residual, normed and attention rows, q, k, v and the three of the feed-forward block, twice: once
+// as floats and once in the form products take.
+std::uint64_t stage_buffers(const compute::model_config& c, std::uint32_t prefill_chunk) noexcept {
+  return process_bytes +
+         std::uint64_t{prefill_chunk} * 2 * sizeof(float) *
+             (3 * std::uint64_t{c.dim} + 2 * std::uint64_t{c.q_dim()} +
+              2 * std::uint64_t{c.kv_dim()} + 3 * std::uint64_t{c.ffn_dim});
+}
+
 model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk) {
   const compute::model_config& c = m.config;
   model_shape s;
@@ -422,12 +431,7 @@ model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk) {
   s.tied_head = m.output.data == m.token_embedding.data;
   s.boundary = std::uint64_t{c.dim} * sizeof(float);
   s.logits = std::uint64_t{c.vocabulary} * sizeof(float);
-  // Residual, normed and attention rows, q, k, v and the three of the feed-forward block, twice:
-  // once as floats and once in the form products take.
-  s.stage_buffers =
-      process_bytes + std::uint64_t{prefill_chunk} * 2 * sizeof(float) *
-                          (3 * std::uint64_t{c.dim} + 2 * std::uint64_t{c.q_dim()} +
-                           2 * std::uint64_t{c.kv_dim()} + 3 * std::uint64_t{c.ffn_dim});
+  s.stage_buffers = stage_buffers(c, prefill_chunk);
   return s;
 }
 

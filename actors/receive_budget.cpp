@@ -27,10 +27,11 @@ struct held_message {
 
 } // namespace
 
-receive_budget::receive_budget(std::function<void()> resume) : resume_(std::move(resume)) {}
+receive_budget::receive_budget(std::size_t bytes_max, std::function<void()> resume)
+    : bytes_max_(bytes_max), resume_(std::move(resume)) {}
 
 bool receive_budget::fits(std::size_t charge) const noexcept {
-  return outstanding_ == 0 || outstanding_ + charge <= limits::link_receive_bytes_max;
+  return outstanding_ == 0 || outstanding_ + charge <= bytes_max_;
 }
 
 bool receive_budget::reserve(std::size_t bytes) {

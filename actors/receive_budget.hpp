@@ -12,13 +12,13 @@ namespace ovir::actors {
 
 /// Counts the bytes of one connection that were received and are still held by somebody. Each
 /// message counts limits::message_overhead_bytes besides, so that many small ones are bounded as
-/// well. At most limits::link_receive_bytes_max are out at once, or a single message. Any thread;
-/// outlives its connection for as long as a message is held.
+/// well. At most `bytes_max` are out at once, or a single message. Any thread; outlives its
+/// connection for as long as a message is held.
 class receive_budget : public std::enable_shared_from_this<receive_budget> {
 public:
   /// `resume` is called, on the thread that lets go, when a message that was refused now fits. It
   /// must only post.
-  explicit receive_budget(std::function<void()> resume);
+  receive_budget(std::size_t bytes_max, std::function<void()> resume);
 
   /// Reserves for a message of `bytes` bytes. False: not now; `resume` will be called once.
   [[nodiscard]] bool reserve(std::size_t bytes);
@@ -34,6 +34,7 @@ public:
 private:
   [[nodiscard]] bool fits(std::size_t charge) const noexcept;
 
+  const std::size_t bytes_max_;
   mutable std::mutex mutex_;
   std::function<void()> resume_;
   std::size_t outstanding_{0};

@@ -1,5 +1,6 @@
 #include "actors/stage_host.hpp"
 
+#include "actors/planner.hpp"
 #include "messages/caf/system_config.hpp"
 
 #include <caf/all.hpp>
@@ -104,6 +105,16 @@ std::uint64_t weight_bytes(const host_state& state) {
   return bytes;
 }
 
+/// What the planner counts for computing at all: not to be promised to requests, or a path through
+/// here would no longer fit for anybody else.
+std::uint64_t buffer_bytes(const host_state& state) {
+  std::uint64_t bytes = 0;
+  for (const auto& model : state.environment.models->all()) {
+    bytes = std::max(bytes, stage_buffers(model->weights.config, model->prefill_chunk));
+  }
+  return bytes;
+}
+
 /// Tokens that can be drawn within so many positions: the last one needs none.
 std::size_t drawn_max(const request_log& log, std::uint32_t positions) {
   return std::max<std::size_t>(log.drawn.size(),
@@ -130,9 +141,9 @@ bool has_rivals(const host_state& state, const node_id& lead) {
 /// Whether a session of `bytes` fits in place of `known` (null: beside the others).
 result<void> check_room(const host_state& state, const node_id& lead, std::uint64_t bytes,
                         const host_state::session* known) {
-  const std::uint64_t weights = weight_bytes(state);
+  const std::uint64_t taken = weight_bytes(state) + buffer_bytes(state);
   const std::uint64_t all =
-      state.environment.memory_bytes - std::min(weights, state.environment.memory_bytes);
+      state.environment.memory_bytes - std::min(taken, state.environment.memory_bytes);
   std::uint64_t used = 0;
   std::uint64_t own = 0;
   std::size_t own_count = 0;
@@ -152,6 +163,20 @@ result<void> check_room(const host_state& state, const node_id& lead, std::uint6
   if (used + bytes > all || own + bytes > all / 4 * quarters) {
     return fail(errc::busy, "{} MiB are not free here: {} of {} are taken, {} by {}", bytes >> 20U,
                 used >> 20U, all >> 20U, own >> 20U, short_name(lead));
+  }
+  return {};
+}
+
+/// No request of this model is larger, whatever its driver says.
+result<void> check_size(const compute::model_config& config, const wire_open& open) {
+  const std::size_t prompt = open.log ? open.log->prompt.size() : 0;
+  const std::size_t drawn = open.log ? open.log->drawn.size() : 0;
+  // The last token drawn is never computed: one more than the context has room for.
+  if (open.positions > config.context || prompt > config.context ||
+      prompt + drawn > std::size_t{config.context} + 1) {
+    return fail(errc::over_limit,
+                "{} positions for {} tokens of a prompt and {} drawn; the model sees {}",
+                open.positions, prompt, drawn, config.context);
   }
   return {};
 }
@@ -184,9 +209,12 @@ void open(host_pointer self, order_received order) {
   if (slot == nullptr) {
     return answer(self, order.from, order.message, refused);
   }
-  const std::uint64_t bytes =
-      session_bytes(slot->keeps->weights.config, body.layers, body.positions) +
-      (body.log ? log_bytes(*body.log, body.positions) : 0);
+  const compute::model_config& config = slot->keeps->weights.config;
+  if (const auto right = check_size(config, body); !right) {
+    return answer(self, order.from, order.message, right.error());
+  }
+  const std::uint64_t bytes = session_bytes(config, body.layers, body.positions) +
+                              (body.log ? log_bytes(*body.log, body.positions) : 0);
   const bool is_new = known == state.sessions.end();
   if (const auto room = check_room(state, order.from, bytes, is_new ? nullptr : &known->second);
       !room) {
@@ -205,6 +233,7 @@ void open(host_pointer self, order_received order) {
   session.next = body.next.lead ? order.from : body.next.node;
   session.orphan_ticks = 0;
   session.asked = 0;
+  session.ask_in = 0;
   session.doubtful = false;
   session.log.reset();
   if (body.log) {
@@ -330,6 +359,30 @@ void ask_to_adopt(host_pointer self, request_id request, host_state::session& se
   state.environment.links->send_wire(chosen, {request, {}, 0, wire_adopt{*session.log}});
 }
 
+// Those that were asked for least first, and every lead's in turn, so that one that left very many
+// does not hold up another's. The rest waits for the next tick: logs are long, and a scheduler
+// takes few at once from one node anyway.
+void ask_for_orphans(host_pointer self, std::vector<std::pair<request_id, layer_index>> due) {
+  auto& sessions = self->state.sessions;
+  std::map<node_id, std::size_t> places;
+  std::map<std::pair<request_id, layer_index>, std::pair<std::uint32_t, std::size_t>> order;
+  for (const auto& key : due) {
+    const host_state::session& session = sessions.at(key);
+    order[key] = {session.asked, places[session.lead]++};
+  }
+  std::sort(due.begin(), due.end(),
+            [&](const auto& a, const auto& b) { return order.at(a) < order.at(b); });
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < std::min<std::size_t>(due.size(), limits::adoptions_per_node_max) &&
+                          bytes < limits::adoption_bytes_per_tick;
+       ++i) {
+    host_state::session& session = sessions.at(due[i]);
+    bytes += log_bytes(*session.log, 0);
+    session.ask_in = limits::adoption_ticks;
+    ask_to_adopt(self, due[i].first, session);
+  }
+}
+
 // What a lead said last may have been lost with the link; if it needs the stage, it says so again.
 // Frames between stages may have been lost too, of which their lead knows nothing.
 void link_lost(host_pointer self, const node_id& node) {
@@ -349,9 +402,11 @@ void link_lost(host_pointer self, const node_id& node) {
 void tick(host_pointer self) {
   host_state& state = self->state;
   std::vector<std::pair<request_id, layer_index>> expired;
+  std::vector<std::pair<request_id, layer_index>> due;
   for (auto& [key, session] : state.sessions) {
     if (is_there(self, session.lead)) {
       session.orphan_ticks = 0;
+      session.ask_in = 0;
       if (session.doubtful && ++session.doubt_ticks * tick_interval > limits::session_doubt) {
         // A lead that still counts on it opens it again, and everything goes on from there.
         const wire_failed lost{
@@ -365,10 +420,11 @@ void tick(host_pointer self) {
     ++session.orphan_ticks;
     if (session.orphan_ticks * tick_interval > limits::session_grace) {
       expired.push_back(key);
-    } else if (session.log && session.orphan_ticks % limits::adoption_ticks == 1) {
-      ask_to_adopt(self, key.first, session);
+    } else if (session.log && (session.ask_in == 0 || --session.ask_in == 0)) {
+      due.push_back(key);
     }
   }
+  ask_for_orphans(self, std::move(due));
   for (const auto& key : expired) {
     drop_session(self, key);
   }

@@ -61,6 +61,7 @@ struct host_state {
     std::size_t drawn_max{0};      ///< tokens the log has room for
     std::uint32_t orphan_ticks{0}; ///< since the lead's node was last there
     std::uint32_t asked{0};        ///< schedulers asked to adopt it
+    std::uint32_t ask_in{0};       ///< ticks until the next is asked
     bool doubtful{false};          ///< the link to its lead was lost, and the lead not heard since
     std::uint32_t doubt_ticks{0};  ///< with the lead's node there again
   };

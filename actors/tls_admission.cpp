@@ -336,7 +336,7 @@ result<void> tls_admission::judge(const link_hello& hello) {
   OVIR_ASSIGN(peer_.roles,
               host_.handler.admit(peer_hello{peer_.node, hello.kind, hello.cluster, hello.address,
                                              hello.roles, hello.token, bound, peer_.incoming}));
-  return place_.admitted(peer_.node);
+  return place_.admitted(peer_.node, peer_.kind);
 }
 
 bool tls_admission::on_hello_rest() {

@@ -58,14 +58,16 @@ std::string tls_link::name() const {
 }
 
 void tls_link::start() {
-  budget_ = std::make_shared<receive_budget>([weak = weak_from_this(), &context = context_] {
-    // The network detaches the budget before its contexts go.
-    asio::post(context, [weak] {
-      if (const auto self = weak.lock()) {
-        self->resume();
-      }
-    });
-  });
+  budget_ = std::make_shared<receive_budget>(receive_bytes_max(peer_.kind),
+                                             [weak = weak_from_this(), &context = context_] {
+                                               // The network detaches the budget before its
+                                               // contexts go.
+                                               asio::post(context, [weak] {
+                                                 if (const auto self = weak.lock()) {
+                                                   self->resume();
+                                                 }
+                                               });
+                                             });
   started_ = true;
   host_.handler.connected(peer_);
   process();
@@ -225,8 +227,7 @@ result<void> tls_link::send(message_kind kind, std::uint32_t target,
     return fail(errc::over_limit, "a message of kind {} has {} bytes; at most {} are allowed",
                 static_cast<std::uint16_t>(kind), bytes->size(), bytes_max);
   }
-  const std::size_t waiting_max =
-      peer_.kind == channel::admin ? limits::admin_send_bytes_max : limits::link_send_bytes_max;
+  const std::size_t waiting_max = send_bytes_max(peer_.kind);
   bool post = false;
   bool slow = false;
   {
@@ -234,7 +235,7 @@ result<void> tls_link::send(message_kind kind, std::uint32_t target,
     if (!accepting_) {
       return fail(errc::peer_lost, "the link to {} is closed", name());
     }
-    slow = queued_bytes_ + charge_of(bytes->size()) > waiting_max;
+    slow = queued_bytes_ > waiting_max;
     if (slow) {
       accepting_ = false;
     } else {

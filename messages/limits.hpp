@@ -53,7 +53,7 @@ inline constexpr std::uint32_t requests_active_max = 64; // per scheduler
 inline constexpr std::uint32_t requests_waiting_max = 256;
 inline constexpr std::uint32_t frames_in_flight_max = 8; // credit per request and stage
 inline constexpr std::uint32_t recoveries_max = 16; // epochs begun because a stage lacked a frame
-inline constexpr std::size_t frame_bytes_max = 64U << 20U;
+inline constexpr std::size_t frame_bytes_max = 32U << 20U;
 inline constexpr std::chrono::seconds request_deadline_max{24 * 3600};
 // A stage that owes an answer has slack for this long, or for some steps as they usually take,
 // whichever is more; then its lead looks for another.
@@ -75,6 +75,7 @@ inline constexpr std::chrono::seconds session_grace{60};
 inline constexpr std::chrono::seconds session_doubt{5};
 inline constexpr std::uint32_t adoption_ticks = 4;          // between two askings
 inline constexpr std::uint32_t adoptions_per_node_max = 16; // going on at once, asked for by one
+inline constexpr std::size_t adoption_bytes_per_tick = 4U << 20U; // of logs, or one
 inline constexpr std::uint32_t generations_max = 4'095; // leads of one request, one after another
 inline constexpr std::size_t jobs_kept_max = 256;       // finished ones, for clients that come back
 
@@ -85,9 +86,15 @@ inline constexpr std::size_t gossip_bytes_max = 256U << 10U;
 inline constexpr std::size_t admin_bytes_max = 2U << 20U;
 inline constexpr std::size_t admin_depth_max = 4;       // a list within a command's arguments has 3
 inline constexpr std::size_t admin_containers_max = 32; // objects and lists of one command
-inline constexpr std::size_t link_send_bytes_max = 160U << 20U;   // waiting for a slow peer
-inline constexpr std::size_t admin_send_bytes_max = 8U << 20U;    // likewise, for a shell
-inline constexpr std::size_t link_receive_bytes_max = 16U << 20U; // or one frame, whichever is more
+// What waits for a slow peer before another message is queued, by channel. Whoever asks and does not
+// read the answers costs this much on a control or admin connection.
+inline constexpr std::size_t data_send_bytes_max = 160U << 20U;
+inline constexpr std::size_t control_send_bytes_max = 32U << 20U;
+inline constexpr std::size_t admin_send_bytes_max = 1U << 20U;
+// What a peer sent and is still held by somebody; or one message, whichever is more.
+inline constexpr std::size_t data_receive_bytes_max = 16U << 20U;
+inline constexpr std::size_t control_receive_bytes_max = 4U << 20U;
+inline constexpr std::size_t admin_receive_bytes_max = 256U << 10U;
 inline constexpr std::size_t connections_max = 256;
 inline constexpr std::size_t connections_pending_max = 32; // incoming, not yet admitted
 // Incoming ones of one address that is not a loopback address: pending and admitted together, and
@@ -97,6 +104,7 @@ inline constexpr std::size_t connections_pending_per_address_max = 16;
 inline constexpr std::chrono::milliseconds chaos_delay_max{10'000};
 inline constexpr std::size_t link_lines_max = 4; // of one peer, until one of them is chosen
 inline constexpr std::size_t connections_per_node_max = 32; // incoming, admitted, of one key
+inline constexpr std::size_t shells_per_key_max = 16;       // likewise, on the admin channel
 inline constexpr std::chrono::milliseconds admission_deadline{5'000}; // from accept to admission
 inline constexpr std::chrono::milliseconds half_message_deadline{10'000};
 inline constexpr std::chrono::milliseconds connect_deadline{3'000};

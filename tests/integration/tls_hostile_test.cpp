@@ -405,7 +405,7 @@ TEST_F(tls_hostile, headers_that_are_none_close_the_link_before_anything_is_rese
         attempt{1, 2, (8U << 20U) + 1, errc::over_limit}, attempt{1, 1, 10, errc::malformed},
         attempt{1, 0, 10, errc::malformed}, attempt{1, 4, 10, errc::malformed},
         attempt{1, 999, 10, errc::malformed}, attempt{1, 0xffff, 4'000, errc::over_limit},
-        attempt{2, 2, 10, errc::malformed}, attempt{2, 1, (64U << 20U) + 1, errc::over_limit},
+        attempt{2, 2, 10, errc::malformed}, attempt{2, 1, (32U << 20U) + 1, errc::over_limit},
         attempt{3, 2, 10, errc::malformed}, attempt{3, 4, (2U << 20U) + 1, errc::over_limit}}) {
     hostile_hello hello;
     hello.channel = t.channel;
@@ -451,7 +451,7 @@ public:
   [[nodiscard]] bool wait_full(std::size_t bytes) {
     std::unique_lock lock{mutex_};
     return changed_.wait_for(lock, 60s, [this, bytes] {
-      return charge_ + bytes + limits::message_overhead_bytes > limits::link_receive_bytes_max;
+      return charge_ + bytes + limits::message_overhead_bytes > limits::data_receive_bytes_max;
     });
   }
   [[nodiscard]] std::size_t charge() const {
@@ -497,12 +497,12 @@ TEST_F(tls_hostile, a_flood_is_held_back_while_its_messages_are_held) {
     for (int i = 0; i < 100; ++i) {
       talk(); // which also gives the flood time to pass its bound
     }
-    EXPECT_LE(held.charge(), limits::link_receive_bytes_max);
+    EXPECT_LE(held.charge(), limits::data_receive_bytes_max);
     EXPECT_LT(taken, pieces) << "the node takes what nobody has room for";
     node_->net->close(last_, {errc::cancelled, "enough"});
     (void)end_of_last();
     pump.join();
-    EXPECT_LE(held.charge(), limits::link_receive_bytes_max);
+    EXPECT_LE(held.charge(), limits::data_receive_bytes_max);
     node_->heard.on_message({});
   }
 }

@@ -334,7 +334,7 @@ TEST(tls_network, a_receiver_holds_a_bounded_number_of_bytes_and_goes_on_when_th
     ASSERT_TRUE(a.net->send(data.near, message_kind::tensor, i, bytes_of(1U << 20U, i)));
   }
   constexpr std::size_t most =
-      limits::link_receive_bytes_max / ((1U << 20U) + limits::message_overhead_bytes);
+      limits::data_receive_bytes_max / ((1U << 20U) + limits::message_overhead_bytes);
   while (arrived.load() < most) {
     std::this_thread::yield();
   }

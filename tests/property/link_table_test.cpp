@@ -286,6 +286,21 @@ TEST(link_table, half_a_link_is_none) {
   EXPECT_EQ(table.size(), 0U);
 }
 
+// An order can arrive before it is known here that the data connection stands: its opener knew.
+TEST(link_table, answers_find_their_way_before_the_data_connection_is_known) {
+  link_table table{node_named(1)};
+  (void)table.connected(of(1, channel::control, true));
+  EXPECT_FALSE(table.linked(node_named(2)));
+  EXPECT_EQ(table.way(node_named(2), channel::control), connection_id{1});
+  EXPECT_EQ(table.way(node_named(2), channel::data), std::nullopt);
+  (void)table.closed(of(1, channel::control, true), "gone");
+  EXPECT_EQ(table.way(node_named(2), channel::control), std::nullopt);
+  peer_info mine = of(2, channel::control, false);
+  table.dialled(connection_id{2}, "b:1", mine.node);
+  (void)table.connected(mine);
+  EXPECT_EQ(table.way(mine.node, channel::control), std::nullopt) << "nothing was asked there";
+}
+
 TEST(link_table, a_peer_holds_few_lines_that_are_of_no_use) {
   link_table table{node_named(1)};
   std::size_t refused = 0;

@@ -24,6 +24,8 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+constexpr std::size_t sent_kept_max = 1U << 20U;
+
 [[noreturn]] void stop(const std::string& what) {
   throw std::runtime_error(what + ": " + std::strerror(errno));
 }
@@ -190,7 +192,9 @@ struct hostile_peer::parts {
       if (n < 0) {
         return false;
       }
-      sent.insert(sent.end(), bytes.begin(), bytes.begin() + n);
+      if (sent.size() < sent_kept_max) {
+        sent.insert(sent.end(), bytes.begin(), bytes.begin() + n);
+      }
       bytes = bytes.subspan(static_cast<std::size_t>(n));
     }
     return true;
@@ -354,6 +358,15 @@ bool hostile_peer::send(std::span<const std::byte> bytes) {
   return true;
 }
 
+std::vector<std::byte> hostile_peer::sealed(std::span<const std::byte> bytes) {
+  std::vector<std::byte> records;
+  if (SSL_write(parts_->ssl.get(), bytes.data(), static_cast<int>(bytes.size())) > 0) {
+    records.resize(BIO_ctrl_pending(parts_->out));
+    BIO_read(parts_->out, records.data(), static_cast<int>(records.size()));
+  }
+  return records;
+}
+
 std::vector<std::byte> hostile_peer::receive(std::size_t bytes,
                                              std::chrono::milliseconds deadline) {
   const auto until = clock::now() + deadline;
@@ -433,14 +446,20 @@ std::optional<std::string> hostile_peer::introduce(const hostile_hello& hello) {
   return std::string{};
 }
 
-bool hostile_peer::message(std::uint16_t kind, std::uint32_t length,
-                           std::span<const std::byte> payload, std::uint32_t target) {
+std::vector<std::byte> hostile_peer::message_bytes(std::uint16_t kind, std::uint32_t length,
+                                                   std::span<const std::byte> payload,
+                                                   std::uint32_t target) {
   std::vector<std::byte> bytes;
   append(bytes, length, 4);
   append(bytes, kind, 4);
   append(bytes, target, 8);
   bytes.insert(bytes.end(), payload.begin(), payload.end());
-  return send(bytes);
+  return bytes;
+}
+
+bool hostile_peer::message(std::uint16_t kind, std::uint32_t length,
+                           std::span<const std::byte> payload, std::uint32_t target) {
+  return send(message_bytes(kind, length, payload, target));
 }
 
 // Listener

@@ -64,7 +64,7 @@ public:
   [[nodiscard]] bool waits_for_close(std::chrono::milliseconds deadline = default_deadline);
   /// Drops the connection now: a reset.
   void reset();
-  /// Every byte sent so far, as it was on the wire.
+  /// What was sent so far, as it was on the wire: its first mebibyte.
   [[nodiscard]] const std::vector<std::byte>& sent() const;
 
   // TLS
@@ -77,6 +77,8 @@ public:
   [[nodiscard]] std::vector<std::byte> certificate_of_other() const;
   /// False when the connection is gone.
   bool send(std::span<const std::byte> bytes);
+  /// The records that `send` would write, kept back: the next ones follow on them.
+  [[nodiscard]] std::vector<std::byte> sealed(std::span<const std::byte> bytes);
   /// Exactly so many bytes, or empty when the connection ended or the time passed.
   [[nodiscard]] std::vector<std::byte>
   receive(std::size_t bytes, std::chrono::milliseconds deadline = default_deadline);
@@ -88,6 +90,10 @@ public:
   /// and our own agreement sent), the node's reason when refused; nothing when it just closed.
   [[nodiscard]] std::optional<std::string> introduce(const hostile_hello& hello);
   /// The header of a message, and its payload as far as it is given.
+  [[nodiscard]] static std::vector<std::byte> message_bytes(std::uint16_t kind,
+                                                            std::uint32_t length,
+                                                            std::span<const std::byte> payload,
+                                                            std::uint32_t target = 0);
   bool message(std::uint16_t kind, std::uint32_t length, std::span<const std::byte> payload,
                std::uint32_t target = 0);
   /// What the exporter says of this connection followed by `token`, signed by our key.

@@ -74,12 +74,18 @@ std::optional<process_use> use_of_process(pid_t id) {
   process_use use;
   use.threads = number_after(text, "Threads:");
   use.resident_bytes = number_after(text, "VmRSS:") * 1024;
+  use.peak_bytes = number_after(text, "VmHWM:") * 1024;
   std::error_code gone;
   for (fs::directory_iterator at{folder_of(id) / "fd", gone}; !gone && at != end(at);
        at.increment(gone)) {
     ++use.descriptors;
   }
   return gone ? std::nullopt : std::optional{use};
+}
+
+void forget_peak(pid_t id) {
+  std::ofstream file{folder_of(id) / "clear_refs"};
+  file << 5; // as proc(5) has it
 }
 
 std::vector<std::size_t> owners_of_ports(const std::vector<pid_t>& processes,

@@ -14,10 +14,14 @@ struct process_use {
   std::size_t descriptors{0};
   std::size_t threads{0};
   std::uint64_t resident_bytes{0};
+  std::uint64_t peak_bytes{0}; ///< the most that was resident, since `forget_peak` or its start
 };
 
 /// Empty when there is no such process (any more).
 [[nodiscard]] std::optional<process_use> use_of_process(pid_t id);
+
+/// Counts its peak anew from now on; where the system does not let us, it stays as it is.
+void forget_peak(pid_t id);
 
 /// Which of these processes has the socket connected from each of these ports of 127.0.0.1: an
 /// index into `processes`, or their number where none has. Reads the machine's list of connections

@@ -34,7 +34,7 @@ TEST(connection_slots, only_so_many_strangers_are_met_at_once) {
   const auto slots = std::make_shared<connection_slots>();
   std::vector<slot> pending = fill(*slots, "", 1'000);
   EXPECT_EQ(pending.size(), limits::connections_pending_max);
-  ASSERT_TRUE(pending[0].admitted(node(1)));
+  ASSERT_TRUE(pending[0].admitted(node(1), channel::control));
   EXPECT_TRUE(slots->take_incoming("")) << "an admitted one is no stranger";
   pending.clear();
   EXPECT_EQ(slots->in_use(), 0U);
@@ -48,7 +48,7 @@ TEST(connection_slots, one_address_leaves_room_for_others) {
   std::vector<slot> admitted;
   for (std::uint8_t i = 1; i <= 200; ++i) {
     for (slot& s : crowd) {
-      if (s.admitted(node(i))) {
+      if (s.admitted(node(i), channel::control)) {
         admitted.push_back(std::move(s));
       }
     }
@@ -68,15 +68,27 @@ TEST(connection_slots, one_node_has_a_bounded_number) {
   std::vector<slot> held;
   for (std::size_t i = 0; i < limits::connections_per_node_max; ++i) {
     held.push_back(std::move(*slots->take_incoming("")));
-    ASSERT_TRUE(held.back().admitted(node(1)));
+    ASSERT_TRUE(held.back().admitted(node(1), channel::control));
   }
   auto one_more = slots->take_incoming("");
   ASSERT_TRUE(one_more);
-  EXPECT_EQ(one_more->admitted(node(1)).error().code, errc::busy);
-  EXPECT_TRUE(one_more->admitted(node(2)));
+  EXPECT_EQ(one_more->admitted(node(1), channel::control).error().code, errc::busy);
+  EXPECT_TRUE(one_more->admitted(node(2), channel::control));
   held.pop_back();
   auto again = slots->take_incoming("");
-  EXPECT_TRUE(again->admitted(node(1)));
+  EXPECT_TRUE(again->admitted(node(1), channel::data));
+}
+
+TEST(connection_slots, one_person_has_fewer_shells) {
+  const auto slots = std::make_shared<connection_slots>();
+  std::vector<slot> held;
+  for (std::size_t i = 0; i < limits::shells_per_key_max; ++i) {
+    held.push_back(std::move(*slots->take_incoming("")));
+    ASSERT_TRUE(held.back().admitted(node(1), channel::admin));
+  }
+  auto one_more = slots->take_incoming("");
+  ASSERT_TRUE(one_more);
+  EXPECT_EQ(one_more->admitted(node(1), channel::admin).error().code, errc::busy);
 }
 
 TEST(connection_slots, all_together_are_bounded_and_outgoing_ones_count) {
