@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::uint32_t panel_rows = 8;
 constexpr int tile_tokens = 4;
+/// Few, because each half of a panel's rows reads the same memory.
+constexpr std::uint32_t packed_cols = 256;
+/// More tokens than this get packed weights turned into bytes first, once for all.
+constexpr std::uint32_t packed_tokens_max = 8;
 
 inline std::int32_t load_i32(const void* p) {
   std::int32_t value;

@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::uint32_t panel_rows = 16;
 constexpr int tile_tokens = 8;
+constexpr std::uint32_t packed_cols = x86::panel_cols;
+/// Unpacking beside the multiplication costs nothing: other execution units do it.
+constexpr std::uint32_t packed_tokens_max = 0;
 
 inline std::int32_t load_i32(const void* p) {
   std::int32_t value;

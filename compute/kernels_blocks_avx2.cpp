@@ -221,6 +221,8 @@ struct block_format {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx2::panel_rows;
   static constexpr int tile_tokens = avx2::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
 
   static void clear(sum& s) { clear_sums(s); }
   static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
@@ -246,6 +248,18 @@ struct block_format {
   static void row(const unsigned char* data, const x86::batch_view& x, std::uint32_t token,
                   std::int64_t (&sums)[Tokens]) {
     block_row<Format, Tokens>(data, x, token, sums);
+  }
+
+  static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
+                            panel& out) {
+    const packed_blocks<Format> source{from, col};
+    for (std::uint32_t b = 0; b < cols / block; ++b) {
+      out.scale[b] = source.scales(b);
+#pragma GCC unroll 8
+      for (std::uint32_t j = 0; j < 8; ++j) {
+        out.w[b * 8 + j] = source.weights(b, j);
+      }
+    }
   }
 
   template <int Tokens>

@@ -214,6 +214,8 @@ struct q8_0 {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx512::panel_rows;
   static constexpr int tile_tokens = avx512::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
   static constexpr std::size_t bytes = q8_0_bytes;
   static constexpr int bias_log2 = 7;
 
@@ -278,6 +280,8 @@ struct q4_0 {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx512::panel_rows;
   static constexpr int tile_tokens = avx512::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
   static constexpr std::size_t bytes = q4_0_bytes;
   static constexpr int bias_log2 = 3;
 

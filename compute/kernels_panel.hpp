@@ -22,6 +22,23 @@ struct packed_panel {
   std::uint32_t first_row;
 };
 
+/// Tiles are functions of their own: GCC would otherwise put several into one, which then has more
+/// live registers than there are and was a third slower.
+template <class Format, int Tokens>
+__attribute__((noinline)) void run_tile(const typename Format::panel& panel, const batch_view& x,
+                                        std::uint32_t token, std::uint32_t col, std::uint32_t cols,
+                                        typename Format::sum* sums) {
+  Format::template tile<Tokens>(panel, x, token, col, cols, sums);
+}
+
+/// The same with packed weights as they are.
+template <class Format, int Tokens>
+__attribute__((noinline)) void run_direct(const packed_panel& panel, const batch_view& x,
+                                          std::uint32_t token, std::uint32_t col,
+                                          std::uint32_t cols, typename Format::sum* sums) {
+  Format::template direct<Tokens>(panel, x, token, col, cols, sums);
+}
+
 /// The part of a panel that will be unpacked next: `row_bytes` of each row, rows `stride` apart.
 struct panel_bytes {
   const unsigned char* data;
@@ -53,14 +70,14 @@ void panel_tiles(const typename Format::panel& panel, const batch_view& x, std::
     const std::uint32_t upto = next.rows * (t + Format::tile_tokens) / count;
     prefetch_rows<Format>(next, asked, upto);
     asked = upto;
-    Format::template tile<Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
+    run_tile<Format, Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
   }
   prefetch_rows<Format>(next, asked, next.rows);
   for (; t + 2 <= count; t += 2) {
-    Format::template tile<2>(panel, x, token + t, col, cols, sums + t);
+    run_tile<Format, 2>(panel, x, token + t, col, cols, sums + t);
   }
   for (; t < count; ++t) {
-    Format::template tile<1>(panel, x, token + t, col, cols, sums + t);
+    run_tile<Format, 1>(panel, x, token + t, col, cols, sums + t);
   }
 }
 
@@ -122,40 +139,76 @@ void direct_tiles(const packed_panel& panel, const batch_view& x, std::uint32_t 
                   typename Format::sum* sums) {
   std::uint32_t t = 0;
   for (; t + Format::tile_tokens <= count; t += Format::tile_tokens) {
-    Format::template direct<Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
+    run_direct<Format, Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
   }
   for (; t + 2 <= count; t += 2) {
-    Format::template direct<2>(panel, x, token + t, col, cols, sums + t);
+    run_direct<Format, 2>(panel, x, token + t, col, cols, sums + t);
   }
   for (; t < count; ++t) {
-    Format::template direct<1>(panel, x, token + t, col, cols, sums + t);
+    run_direct<Format, 1>(panel, x, token + t, col, cols, sums + t);
   }
 }
 
-/// Any number of tokens with packed weights. Their columns are cut so that what all tokens of a
-/// block read stays in the first-level cache.
+/// Writes rows [first, last) of a panel of packed weights that begins at `row`.
+template <class Format>
+void store_packed(const typename Format::sum* sums, const batch_view& x, std::uint32_t token,
+                  std::uint32_t count, std::uint32_t row, std::uint32_t first, std::uint32_t last,
+                  float* y, std::size_t y_stride) {
+  if (row >= last || row + Format::panel_rows <= first) {
+    return;
+  }
+  const std::uint32_t low = row < first ? first - row : 0;
+  const std::uint32_t high = last - row < Format::panel_rows ? last - row : Format::panel_rows;
+  for (std::uint32_t t = 0; t < count; ++t) {
+    Format::store(sums[t], x.u[token + t] * 0x1p-24F, y + (token + t) * y_stride + row, low, high);
+  }
+}
+
+/// Packed weights of one part of a panel times `count` tokens.
+template <class Format>
+void packed_tiles(const packed_panel& packed, const batch_view& x, std::uint32_t token,
+                  std::uint32_t count, std::uint32_t col, std::uint32_t cols,
+                  typename Format::sum* sums) {
+  if constexpr (Format::packed_tokens_max != 0) {
+    if (count > Format::packed_tokens_max) {
+      alignas(64) typename Format::panel panel;
+      Format::unpack_packed(packed, col, cols, panel);
+      panel_tiles<Format>(panel, x, token, count, col, cols, sums, {});
+      return;
+    }
+  }
+  direct_tiles<Format>(packed, x, token, count, col, cols, sums);
+}
+
+/// Any number of tokens with packed weights. Columns are cut so that what all tokens of a block,
+/// and all parts of a panel, read stays in the first-level cache.
 template <class Format>
 void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t last,
                     const batch_view& x, float* y, std::size_t y_stride) {
-  alignas(64) typename Format::sum sums[panel_tokens];
+  constexpr std::uint32_t parts = packed_rows / Format::panel_rows;
+  alignas(64) typename Format::sum sums[parts][panel_tokens];
   for (std::uint32_t token = 0; token < x.tokens; token += panel_tokens) {
     const std::uint32_t left = x.tokens - token;
     const std::uint32_t count = left < panel_tokens ? left : panel_tokens;
-    for (std::uint32_t row = first - first % Format::panel_rows; row < last;
-         row += Format::panel_rows) {
-      for (std::uint32_t t = 0; t < count; ++t) {
-        Format::clear(sums[t]);
+    for (std::uint32_t row = first - first % packed_rows; row < last; row += packed_rows) {
+      for (std::uint32_t part = 0; part < parts; ++part) {
+        for (std::uint32_t t = 0; t < count; ++t) {
+          Format::clear(sums[part][t]);
+        }
       }
-      const packed_panel packed{w.packed + row / packed_rows * w.panel_bytes, row % packed_rows};
-      for (std::uint32_t col = 0; col < w.cols; col += panel_cols) {
-        const std::uint32_t cols = w.cols - col < panel_cols ? w.cols - col : panel_cols;
-        direct_tiles<Format>(packed, x, token, count, col, cols, sums);
+      const unsigned char* data = w.packed + row / packed_rows * w.panel_bytes;
+      const std::uint32_t step =
+          count > Format::packed_tokens_max ? panel_cols : Format::packed_cols;
+      for (std::uint32_t col = 0; col < w.cols; col += step) {
+        const std::uint32_t cols = w.cols - col < step ? w.cols - col : step;
+        for (std::uint32_t part = 0; part < parts; ++part) {
+          packed_tiles<Format>({data, part * Format::panel_rows}, x, token, count, col, cols,
+                               sums[part]);
+        }
       }
-      const std::uint32_t low = row < first ? first - row : 0;
-      const std::uint32_t high = last - row < Format::panel_rows ? last - row : Format::panel_rows;
-      for (std::uint32_t t = 0; t < count; ++t) {
-        Format::store(sums[t], x.u[token + t] * 0x1p-24F, y + (token + t) * y_stride + row, low,
-                      high);
+      for (std::uint32_t part = 0; part < parts; ++part) {
+        store_packed<Format>(sums[part], x, token, count, row + part * Format::panel_rows, first,
+                             last, y, y_stride);
       }
     }
   }

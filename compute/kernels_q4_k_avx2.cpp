@@ -236,6 +236,8 @@ struct q4_k {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx2::panel_rows;
   static constexpr int tile_tokens = avx2::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
 
   static void clear(sum& s) { clear_sums(s); }
   static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
@@ -268,12 +270,30 @@ struct q4_k {
     superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
   }
 
+  static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
+    return {from.data + std::size_t{index} * packed_superblock::bytes, from.first_row};
+  }
+
+  static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
+                            panel& out) {
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      const packed_superblock block = packed_at(from, col / superblock + b);
+      block.load(out.blocks[b].head);
+#pragma GCC unroll 4
+      for (int pair = 0; pair < 4; ++pair) {
+        for (int i = 0; i < 8; ++i) {
+          out.blocks[b].w[pair * 16 + i] = block.weights(pair, 0, i);
+          out.blocks[b].w[pair * 16 + 8 + i] = block.weights(pair, 1, i);
+        }
+      }
+    }
+  }
+
   template <int Tokens>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const auto at = [&](std::uint32_t b, const auto& run) {
-      const packed_superblock block{
-          p.data + std::size_t{col / superblock + b} * packed_superblock::bytes, p.first_row};
+      const packed_superblock block = packed_at(p, col / superblock + b);
       superblock_head head;
       block.load(head);
       run(block, head);

@@ -245,6 +245,8 @@ struct q4_k {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx512::panel_rows;
   static constexpr int tile_tokens = avx512::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
 
   static void clear(sum& s) { clear_sums(s); }
   static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {

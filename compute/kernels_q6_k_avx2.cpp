@@ -152,6 +152,8 @@ struct q6_k {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx2::panel_rows;
   static constexpr int tile_tokens = avx2::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
 
   static void clear(sum& s) { clear_sums(s); }
   static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
@@ -197,6 +199,27 @@ struct q6_k {
     }
   }
 
+  static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
+    return {from.data + std::size_t{index} * packed_superblock::bytes, from.first_row};
+  }
+
+  static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
+                            panel& out) {
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      const packed_superblock block = packed_at(from, col / superblock + b);
+      out.blocks[b].d = block.d;
+      for (int quarter = 0; quarter < 4; ++quarter) {
+        for (int g = 4 * quarter; g < 4 * quarter + 4; ++g) {
+          out.blocks[b].scale[g] = block.scales(g);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; ++i) {
+          out.blocks[b].w[16 * quarter + i] = block.weights(quarter, i);
+        }
+      }
+    }
+  }
+
   template <int Tokens>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
@@ -204,9 +227,8 @@ struct q6_k {
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      const packed_superblock block{
-          p.data + std::size_t{col / superblock + b} * packed_superblock::bytes, p.first_row};
-      superblock_tile<Tokens>(block, x, q + b * superblock, k + b, m + b * 8, sums);
+      superblock_tile<Tokens>(packed_at(p, col / superblock + b), x, q + b * superblock, k + b,
+                              m + b * 8, sums);
     }
   }
 

@@ -133,4 +133,41 @@ void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept {
   }
 }
 
+packing_plan plan_packing(model& m, layer_range layers) {
+  packing_plan plan;
+  const auto add = [&](weight& w) {
+    if (is_packable(w.type) && !w.wide) {
+      plan.parts.push_back({&w, plan.bytes});
+      plan.bytes += packed_bytes(w);
+    }
+  };
+  for (layer_index l = layers.first; l < layers.last; ++l) {
+    layer_weights& w = m.layers[l];
+    for (weight* one :
+         {&w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_gate, &w.ffn_up, &w.ffn_down}) {
+      add(*one);
+    }
+  }
+  if (layers.last == m.config.layers) {
+    add(m.output);
+  }
+  return plan;
+}
+
+void pack_weight(const packing_plan::part& part, std::byte* memory, parallel_runner& runner) {
+  constexpr std::uint32_t panels_per_job = 8;
+  const weight& w = *part.target;
+  const std::size_t panel_bytes = packed_panel_bytes(w.type, w.cols);
+  const std::uint32_t panels = (w.rows + packed_rows - 1) / packed_rows;
+  std::byte* const out = memory + part.at;
+  const auto pack_some = [&](std::size_t job) {
+    const auto first = static_cast<std::uint32_t>(job) * panels_per_job;
+    for (std::uint32_t i = first; i < std::min(first + panels_per_job, panels); ++i) {
+      pack_panel(w, i, out + i * panel_bytes);
+    }
+  };
+  runner.run((panels + panels_per_job - 1) / panels_per_job, pack_some);
+  part.target->packed = out;
+}
+
 } // namespace ovir::compute

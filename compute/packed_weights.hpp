@@ -1,9 +1,12 @@
 #pragma once
 
+#include "compute/model.hpp"
+#include "compute/parallel.hpp"
 #include "compute/tensor.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 /// Weights rearranged for the fast kernels: rows in panels of sixteen, so that a register holds the
 /// same four elements of every row and nothing has to be shuffled while multiplying. The same
@@ -39,5 +42,23 @@ inline constexpr std::uint32_t packed_rows = 16;
 /// Writes panel `panel`, rows [16 panel, 16 panel + 16) of `w`, to `out`. Rows beyond the last are
 /// zeros.
 void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept;
+
+/// Where in one stretch of memory the packed form of each product weight of some layers goes.
+struct packing_plan {
+  struct part {
+    weight* target; ///< in the model that was planned for
+    std::size_t at;
+  };
+  std::vector<part> parts;
+  std::size_t bytes{0};
+};
+
+/// For the layers held, and the head where the last layer is among them. Weights of floats and
+/// weights that are `wide` stay as they are, so `check_weights` comes first.
+[[nodiscard]] packing_plan plan_packing(model& m, layer_range layers);
+
+/// Packs `part` to its place in `memory` (aligned to 64) and lets its weight point there. The
+/// memory must outlive the model's use.
+void pack_weight(const packing_plan::part& part, std::byte* memory, parallel_runner& runner);
 
 } // namespace ovir::compute
