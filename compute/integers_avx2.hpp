@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::uint32_t panel_rows = 8;
 constexpr int tile_tokens = 4;
+/// Few, because each half of a panel's rows reads the same memory.
+constexpr std::uint32_t packed_cols = 256;
+/// More tokens than this get packed weights turned into bytes first, once for all.
+constexpr std::uint32_t packed_tokens_max = 8;
 
 inline std::int32_t load_i32(const void* p) {
   std::int32_t value;
@@ -96,16 +100,17 @@ inline void clear_sums(row_sums& s) {
   s.odd = _mm256_setzero_si256();
 }
 
-/// y[0..rows) = S rounded once to binary32, times an exact power of two. AVX2 converts 64-bit
+/// y[low..high) = S rounded once to binary32, times an exact power of two. AVX2 converts 64-bit
 /// integers one at a time only.
-inline void store_sums(const row_sums& s, float power, float* y, std::uint32_t rows) {
+inline void store_sums(const row_sums& s, float power, float* y, std::uint32_t low,
+                       std::uint32_t high) {
   std::int64_t all[panel_rows];
-  const __m256i low = _mm256_unpacklo_epi64(s.even, s.odd);  // rows 0, 1, 4, 5
-  const __m256i high = _mm256_unpackhi_epi64(s.even, s.odd); // rows 2, 3, 6, 7
+  const __m256i first = _mm256_unpacklo_epi64(s.even, s.odd);  // rows 0, 1, 4, 5
+  const __m256i second = _mm256_unpackhi_epi64(s.even, s.odd); // rows 2, 3, 6, 7
   auto* out = reinterpret_cast<__m256i*>(all);
-  _mm256_storeu_si256(out, _mm256_permute2x128_si256(low, high, 0x20));
-  _mm256_storeu_si256(out + 1, _mm256_permute2x128_si256(low, high, 0x31));
-  for (std::uint32_t r = 0; r < rows; ++r) {
+  _mm256_storeu_si256(out, _mm256_permute2x128_si256(first, second, 0x20));
+  _mm256_storeu_si256(out + 1, _mm256_permute2x128_si256(first, second, 0x31));
+  for (std::uint32_t r = low; r < high; ++r) {
     y[r] = static_cast<float>(all[r]) * power;
   }
 }
@@ -123,6 +128,14 @@ inline void prefetch(const unsigned char* p) {
     _mm_prefetch(reinterpret_cast<const char*>(p + 4096 + 64 * i), _MM_HINT_T0);
   }
 }
+
+/// One dword of eight rows of a packed panel; `lines` is at the first of these rows.
+inline __m256i load_line(const unsigned char* lines, std::uint32_t index) {
+  return load_32(lines + std::size_t{index} * 64);
+}
+
+/// The fp16 of eight rows.
+inline __m256i load_scales(const unsigned char* halves) { return fixed24(load_16(halves)); }
 
 } // namespace
 } // namespace ovir::compute::avx2

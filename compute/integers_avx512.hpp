@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::uint32_t panel_rows = 16;
 constexpr int tile_tokens = 8;
+constexpr std::uint32_t packed_cols = x86::panel_cols;
+/// Unpacking beside the multiplication costs nothing: other execution units do it.
+constexpr std::uint32_t packed_tokens_max = 0;
 
 inline std::int32_t load_i32(const void* p) {
   std::int32_t value;
@@ -30,6 +33,11 @@ inline __m512i broadcast(const void* p) { return _mm512_set1_epi32(load_i32(p));
 inline __m256i load_32(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
 inline __m128i load_16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+
+/// The first n lanes, all 16 from n = 16 on.
+inline __mmask16 first_lanes(std::uint32_t n) {
+  return n < 16 ? static_cast<__mmask16>((1U << n) - 1U) : static_cast<__mmask16>(0xFFFF);
+}
 
 /// Each odd 32-bit lane moved to the even lane below, where vpmuldq reads.
 inline __m512i odd(__m512i x) { return _mm512_srli_epi64(x, 32); }
@@ -98,17 +106,18 @@ inline void clear_sums(row_sums& s) {
   s.odd = _mm512_setzero_si512();
 }
 
-/// y[0..rows) = S rounded once to binary32, times an exact power of two.
-inline void store_sums(const row_sums& s, float power, float* y, std::uint32_t rows) {
+/// y[low..high) = S rounded once to binary32, times an exact power of two.
+inline void store_sums(const row_sums& s, float power, float* y, std::uint32_t low,
+                       std::uint32_t high) {
   const __m256 scale = _mm256_set1_ps(power);
   const __m256 even = _mm256_mul_ps(_mm512_cvtepi64_ps(s.even), scale);
   const __m256 odds = _mm256_mul_ps(_mm512_cvtepi64_ps(s.odd), scale);
-  const __m256 low = _mm256_unpacklo_ps(even, odds);
-  const __m256 high = _mm256_unpackhi_ps(even, odds);
+  const __m256 first = _mm256_unpacklo_ps(even, odds);
+  const __m256 second = _mm256_unpackhi_ps(even, odds);
   const __m512 all =
-      _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_permute2f128_ps(low, high, 0x20)),
-                         _mm256_permute2f128_ps(low, high, 0x31), 1);
-  _mm512_mask_storeu_ps(y, static_cast<__mmask16>((1U << rows) - 1U), all);
+      _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_permute2f128_ps(first, second, 0x20)),
+                         _mm256_permute2f128_ps(first, second, 0x31), 1);
+  _mm512_mask_storeu_ps(y, static_cast<__mmask16>(first_lanes(high) & ~first_lanes(low)), all);
 }
 
 inline std::int64_t sum_of_lanes(__m256i x) {
@@ -128,6 +137,13 @@ inline void prefetch(const unsigned char* p) {
     _mm_prefetch(reinterpret_cast<const char*>(p + 4096 + 64 * i), _MM_HINT_T0);
   }
 }
+/// One dword of each of the sixteen rows of a packed panel.
+inline __m512i load_line(const unsigned char* lines, std::uint32_t index) {
+  return _mm512_loadu_si512(lines + std::size_t{index} * 64);
+}
+
+/// The fp16 of each of the sixteen rows.
+inline __m512i load_scales(const unsigned char* halves) { return fixed24(load_32(halves)); }
 
 } // namespace
 } // namespace ovir::compute::avx512

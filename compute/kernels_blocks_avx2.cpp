@@ -15,15 +15,46 @@ constexpr std::size_t q4_0_bytes = 18;
 struct block_panel {
   __m256i w[x86::panel_cols / 4];
   __m256i scale[x86::panel_cols / block];
+
+  [[nodiscard]] inline __m256i weights(std::uint32_t b, std::uint32_t j) const {
+    return w[b * 8 + j];
+  }
+  [[nodiscard]] inline __m256i scales(std::uint32_t b) const { return scale[b]; }
+};
+
+/// The same straight from packed weights: groups of eight blocks, their scales first.
+template <class Format>
+struct packed_blocks {
+  static constexpr std::size_t lines = (Format::bytes - 2) / 4;
+  static constexpr std::size_t group_scales = 256;
+
+  const unsigned char* data;
+  std::size_t first_row;
+
+  packed_blocks(const x86::packed_panel& panel, std::uint32_t col)
+      : data(panel.data + std::size_t{col} / 256 * group_scales +
+             std::size_t{col} / block * lines * 64),
+        first_row(panel.first_row) {}
+
+  [[nodiscard]] inline const unsigned char* group(std::uint32_t b) const {
+    return data + std::size_t{b} / 8 * (group_scales + 8 * lines * 64);
+  }
+  [[nodiscard]] inline __m256i weights(std::uint32_t b, std::uint32_t j) const {
+    return Format::packed_weights(
+        group(b) + group_scales + std::size_t{b} % 8 * lines * 64 + 4 * first_row, j);
+  }
+  [[nodiscard]] inline __m256i scales(std::uint32_t b) const {
+    return load_scales(group(b) + b % 8 * 32 + 2 * first_row);
+  }
 };
 
 /// Signed weights: |w| times q with the sign of w, because vpmaddubsw wants one unsigned operand
 /// and a biased byte would saturate its 16-bit sums.
 struct signed_dot {
-  template <int Tokens>
-  static inline void run(const __m256i* w, const std::int8_t* q, std::size_t stride,
-                         const std::int32_t* /*sum*/, std::size_t /*sum_stride*/,
-                         __m256i (&dot)[Tokens]) {
+  template <int Tokens, class Source>
+  static inline void run(const Source& source, std::uint32_t b, const std::int8_t* q,
+                         std::size_t stride, const std::int32_t* /*sum*/,
+                         std::size_t /*sum_stride*/, __m256i (&dot)[Tokens]) {
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
@@ -31,11 +62,12 @@ struct signed_dot {
     }
 #pragma GCC unroll 8
     for (int j = 0; j < 8; ++j) {
-      const __m256i magnitude = _mm256_abs_epi8(w[j]); // at most 128: 128 * 127 * 2 fits 16 bits
+      const __m256i w = source.weights(b, static_cast<std::uint32_t>(j));
+      const __m256i magnitude = _mm256_abs_epi8(w); // at most 128: 128 * 127 * 2 fits 16 bits
 #pragma GCC unroll 4
       for (int t = 0; t < Tokens; ++t) {
         const __m256i four = broadcast(q + static_cast<std::size_t>(t) * stride + j * 4);
-        const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(four, w[j]));
+        const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(four, w));
         dot[t] = _mm256_add_epi32(dot[t], _mm256_madd_epi16(pairs, ones));
       }
     }
@@ -44,9 +76,10 @@ struct signed_dot {
 
 /// Nibbles 0..15 standing for -8..7: eight pair sums of at most 15 * 127 * 2 stay within 16 bits.
 struct nibble_dot {
-  template <int Tokens>
-  static inline void run(const __m256i* w, const std::int8_t* q, std::size_t stride,
-                         const std::int32_t* sum, std::size_t sum_stride, __m256i (&dot)[Tokens]) {
+  template <int Tokens, class Source>
+  static inline void run(const Source& source, std::uint32_t b, const std::int8_t* q,
+                         std::size_t stride, const std::int32_t* sum, std::size_t sum_stride,
+                         __m256i (&dot)[Tokens]) {
     __m256i pairs[Tokens];
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
@@ -54,7 +87,7 @@ struct nibble_dot {
     }
 #pragma GCC unroll 8
     for (int j = 0; j < 8; ++j) {
-      const __m256i nibbles = w[j];
+      const __m256i nibbles = source.weights(b, static_cast<std::uint32_t>(j));
 #pragma GCC unroll 4
       for (int t = 0; t < Tokens; ++t) {
         const __m256i four = broadcast(q + static_cast<std::size_t>(t) * stride + j * 4);
@@ -72,8 +105,8 @@ struct nibble_dot {
 };
 
 /// Sums of 8 rows for `Tokens` tokens.
-template <class Dot, int Tokens>
-inline void block_tile(const block_panel& panel, const x86::batch_view& x, std::uint32_t token,
+template <class Dot, int Tokens, class Source>
+inline void block_tile(const Source& source, const x86::batch_view& x, std::uint32_t token,
                        std::uint32_t col, std::uint32_t cols, row_sums* sums) {
   const std::size_t stride = x.cols / block;
   const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
@@ -81,9 +114,8 @@ inline void block_tile(const block_panel& panel, const x86::batch_view& x, std::
   const std::int32_t* sum = x.sum + token * stride + col / block;
   for (std::uint32_t b = 0; b < cols / block; ++b) {
     __m256i dot[Tokens];
-    Dot::template run<Tokens>(panel.w + std::size_t{b} * 8, q + b * block, x.cols, sum + b, stride,
-                              dot);
-    const __m256i scale = panel.scale[b];
+    Dot::template run<Tokens>(source, b, q + b * block, x.cols, sum + b, stride, dot);
+    const __m256i scale = source.scales(b);
     const __m256i scale_odd = odd(scale);
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
@@ -189,10 +221,12 @@ struct block_format {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx2::panel_rows;
   static constexpr int tile_tokens = avx2::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
 
   static void clear(sum& s) { clear_sums(s); }
-  static void store(const sum& s, float power, float* y, std::uint32_t rows) {
-    store_sums(s, power, y, rows);
+  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
+    store_sums(s, power, y, low, high);
   }
 
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
@@ -215,10 +249,32 @@ struct block_format {
                   std::int64_t (&sums)[Tokens]) {
     block_row<Format, Tokens>(data, x, token, sums);
   }
+
+  static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
+                            panel& out) {
+    const packed_blocks<Format> source{from, col};
+    for (std::uint32_t b = 0; b < cols / block; ++b) {
+      out.scale[b] = source.scales(b);
+#pragma GCC unroll 8
+      for (std::uint32_t j = 0; j < 8; ++j) {
+        out.w[b * 8 + j] = source.weights(b, j);
+      }
+    }
+  }
+
+  template <int Tokens>
+  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
+                     std::uint32_t col, std::uint32_t cols, sum* sums) {
+    block_tile<Dot, Tokens>(packed_blocks<Format>{p, col}, x, token, col, cols, sums);
+  }
 };
 
 struct q8_0 : block_format<q8_0, signed_dot> {
   static constexpr std::size_t bytes = q8_0_bytes;
+
+  static __m256i packed_weights(const unsigned char* p, std::uint32_t j) {
+    return _mm256_xor_si256(load_line(p, j), _mm256_set1_epi8(static_cast<char>(0x80)));
+  }
   static __m256i dot(const unsigned char* p, __m256i q) {
     const __m256i w = load_32(p);
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
@@ -237,6 +293,12 @@ struct q8_0 : block_format<q8_0, signed_dot> {
 
 struct q4_0 : block_format<q4_0, nibble_dot> {
   static constexpr std::size_t bytes = q4_0_bytes;
+
+  /// Low nibbles are elements 0..15, high nibbles 16..31.
+  static __m256i packed_weights(const unsigned char* p, std::uint32_t j) {
+    const __m256i line = load_line(p, j % 4);
+    return _mm256_and_si256(j < 4 ? line : _mm256_srli_epi16(line, 4), _mm256_set1_epi8(15));
+  }
 
   /// 0..15 in element order: low nibbles are elements 0..15, high nibbles 16..31.
   static __m256i nibbles(const unsigned char* p) {

@@ -8,25 +8,72 @@ namespace ovir::compute::avx512 {
 namespace {
 
 constexpr std::uint32_t block = 32;
+constexpr std::uint32_t blocks_max = x86::panel_cols / block;
 constexpr std::size_t q8_0_bytes = 34;
 constexpr std::size_t q4_0_bytes = 18;
 
 /// Weights as unsigned bytes w + 2^BiasLog2, [element / 4][row][4], and D per block and row.
 struct block_panel {
   __m512i w[x86::panel_cols / 4];
-  __m512i scale[x86::panel_cols / block];
+  __m512i scale[blocks_max];
+
+  [[nodiscard]] inline __m512i weights(std::uint32_t b, std::uint32_t j) const {
+    return w[b * 8 + j];
+  }
+  [[nodiscard]] inline __m512i scales(std::uint32_t b) const { return scale[b]; }
 };
 
-/// Sums of 16 rows for `Tokens` tokens. The bias is undone by starting each block's dot product
-/// at -2^BiasLog2 times the sum of q.
+/// The same straight from packed weights: groups of eight blocks, their scales first.
+template <class Format>
+struct packed_blocks {
+  static constexpr std::size_t lines = (Format::bytes - 2) / 4;
+  static constexpr std::size_t group_scales = 256;
+
+  const unsigned char* data;
+
+  packed_blocks(const x86::packed_panel& panel, std::uint32_t col)
+      : data(panel.data + std::size_t{col} / 256 * group_scales +
+             std::size_t{col} / block * lines * 64) {}
+
+  [[nodiscard]] inline const unsigned char* group(std::uint32_t b) const {
+    return data + std::size_t{b} / 8 * (group_scales + 8 * lines * 64);
+  }
+  [[nodiscard]] inline const unsigned char* block_at(std::uint32_t b) const {
+    return group(b) + group_scales + std::size_t{b} % 8 * lines * 64;
+  }
+  [[nodiscard]] inline __m512i weights(std::uint32_t b, std::uint32_t j) const {
+    return Format::packed_weights(block_at(b), j);
+  }
+  [[nodiscard]] inline __m512i scales(std::uint32_t b) const {
+    return load_scales(group(b) + b % 8 * 32);
+  }
+};
+
+/// What each block's dot product of `Tokens` tokens starts at to undo the weights' bias:
+/// -2^BiasLog2 times the sum of q, [token][block].
 template <int BiasLog2, int Tokens>
-inline void block_tile(const block_panel& panel, const x86::batch_view& x, std::uint32_t token,
+inline void block_starts(const std::int32_t* sum, std::size_t stride, std::uint32_t blocks,
+                         std::int32_t (&start)[Tokens][blocks_max]) {
+  for (int t = 0; t < Tokens; ++t, sum += stride) {
+    for (std::uint32_t b = 0; b < blocks; b += 16) {
+      const __mmask16 some = first_lanes(blocks - b);
+      const __m512i shifted = _mm512_slli_epi32(_mm512_maskz_loadu_epi32(some, sum + b), BiasLog2);
+      _mm512_store_si512(start[t] + b, _mm512_sub_epi32(_mm512_setzero_si512(), shifted));
+    }
+  }
+}
+
+/// Sums of 16 rows for `Tokens` tokens.
+template <int BiasLog2, int Tokens, class Source>
+inline void block_tile(const Source& source, const x86::batch_view& x, std::uint32_t token,
                        std::uint32_t col, std::uint32_t cols, row_sums* sums) {
   const std::size_t stride = x.cols;
   const std::size_t block_stride = x.cols / block;
   const std::int8_t* q = x.q + token * stride + col;
   const std::int32_t* k = x.k + token * block_stride + col / block;
-  const std::int32_t* sum = x.sum + token * block_stride + col / block;
+  alignas(64) std::int32_t start[Tokens][blocks_max];
+  block_starts<BiasLog2, Tokens>(x.sum + token * block_stride + col / block, block_stride,
+                                 cols / block, start);
   __m512i even[Tokens];
   __m512i odds[Tokens];
 #pragma GCC unroll 8
@@ -38,20 +85,18 @@ inline void block_tile(const block_panel& panel, const x86::batch_view& x, std::
     __m512i dot[Tokens];
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      const __m512i shifted = _mm512_slli_epi32(
-          broadcast(sum + static_cast<std::size_t>(t) * block_stride + b), BiasLog2);
-      dot[t] = _mm512_sub_epi32(_mm512_setzero_si512(), shifted);
+      dot[t] = broadcast(start[t] + b);
     }
 #pragma GCC unroll 8
     for (int j = 0; j < 8; ++j) {
-      const __m512i w = panel.w[b * 8 + static_cast<std::uint32_t>(j)];
+      const __m512i w = source.weights(b, static_cast<std::uint32_t>(j));
 #pragma GCC unroll 8
       for (int t = 0; t < Tokens; ++t) {
         const std::int8_t* four = q + static_cast<std::size_t>(t) * stride + b * block + j * 4;
         dot[t] = _mm512_dpbusd_epi32(dot[t], w, broadcast(four));
       }
     }
-    const __m512i scale = panel.scale[b];
+    const __m512i scale = source.scales(b);
     const __m512i scale_odd = odd(scale);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
@@ -169,12 +214,14 @@ struct q8_0 {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx512::panel_rows;
   static constexpr int tile_tokens = avx512::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
   static constexpr std::size_t bytes = q8_0_bytes;
   static constexpr int bias_log2 = 7;
 
   static void clear(sum& s) { clear_sums(s); }
-  static void store(const sum& s, float power, float* y, std::uint32_t rows) {
-    store_sums(s, power, y, rows);
+  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
+    store_sums(s, power, y, low, high);
   }
 
   /// |w| times q with the sign of w; 128 for -128 is read as unsigned.
@@ -219,6 +266,13 @@ struct q8_0 {
                   std::int64_t (&sums)[Tokens]) {
     block_row<q8_0, Tokens>(data, x, token, sums);
   }
+
+  static __m512i packed_weights(const unsigned char* p, std::uint32_t j) { return load_line(p, j); }
+  template <int Tokens>
+  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
+                     std::uint32_t col, std::uint32_t cols, sum* sums) {
+    block_tile<bias_log2, Tokens>(packed_blocks<q8_0>{p, col}, x, token, col, cols, sums);
+  }
 };
 
 struct q4_0 {
@@ -226,12 +280,14 @@ struct q4_0 {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx512::panel_rows;
   static constexpr int tile_tokens = avx512::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
   static constexpr std::size_t bytes = q4_0_bytes;
   static constexpr int bias_log2 = 3;
 
   static void clear(sum& s) { clear_sums(s); }
-  static void store(const sum& s, float power, float* y, std::uint32_t rows) {
-    store_sums(s, power, y, rows);
+  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
+    store_sums(s, power, y, low, high);
   }
 
   /// 0..15 standing for -8..7: low nibbles are elements 0..15, high nibbles 16..31.
@@ -280,6 +336,17 @@ struct q4_0 {
   static void row(const unsigned char* data, const x86::batch_view& x, std::uint32_t token,
                   std::int64_t (&sums)[Tokens]) {
     block_row<q4_0, Tokens>(data, x, token, sums);
+  }
+
+  static __m512i packed_weights(const unsigned char* p, std::uint32_t j) {
+    // Low nibbles are elements 0..15, high nibbles 16..31.
+    const __m512i line = load_line(p, j % 4);
+    return _mm512_and_si512(j < 4 ? line : _mm512_srli_epi16(line, 4), _mm512_set1_epi8(15));
+  }
+  template <int Tokens>
+  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
+                     std::uint32_t col, std::uint32_t cols, sum* sums) {
+    block_tile<bias_log2, Tokens>(packed_blocks<q4_0>{p, col}, x, token, col, cols, sums);
   }
 };
 

@@ -13,22 +13,88 @@ inline constexpr std::uint32_t panel_cols = 1024;
 /// Up to this many tokens are computed straight from the file's bytes, a row at a time: memory is
 /// then the limit, and unpacking would not pay.
 inline constexpr std::uint32_t row_tokens_max = 4;
+/// Rows of a panel of packed weights (packed_weights.hpp).
+inline constexpr std::uint32_t packed_rows = 16;
 
-/// Runs Format::tile over all `count` tokens from `token` on, in the widest tiles that fit.
+/// Rows [first_row, ..) of a panel of packed weights.
+struct packed_panel {
+  const unsigned char* data;
+  std::uint32_t first_row;
+};
+
+/// Tiles are functions of their own: GCC would otherwise put several into one, which then has more
+/// live registers than there are and was a third slower.
+template <class Format, int Tokens>
+__attribute__((noinline)) void run_tile(const typename Format::panel& panel, const batch_view& x,
+                                        std::uint32_t token, std::uint32_t col, std::uint32_t cols,
+                                        typename Format::sum* sums) {
+  Format::template tile<Tokens>(panel, x, token, col, cols, sums);
+}
+
+/// The same with packed weights as they are.
+template <class Format, int Tokens>
+__attribute__((noinline)) void run_direct(const packed_panel& panel, const batch_view& x,
+                                          std::uint32_t token, std::uint32_t col,
+                                          std::uint32_t cols, typename Format::sum* sums) {
+  Format::template direct<Tokens>(panel, x, token, col, cols, sums);
+}
+
+/// The part of a panel that will be unpacked next: `row_bytes` of each row, rows `stride` apart.
+struct panel_bytes {
+  const unsigned char* data;
+  std::size_t stride;
+  std::size_t row_bytes;
+  std::uint32_t rows;
+};
+
+/// Asks for rows [first, last) of a panel, into the second-level cache: the first is the tiles'.
+template <class Format>
+void prefetch_rows(const panel_bytes& next, std::uint32_t first, std::uint32_t last) {
+  for (std::uint32_t r = first; r < last; ++r) {
+    const unsigned char* row = next.data + r * next.stride;
+    for (std::size_t i = 0; i < next.row_bytes; i += 64) {
+      __builtin_prefetch(row + i, 0, 2);
+    }
+  }
+}
+
+/// Runs Format::tile over all `count` tokens from `token` on, in the widest tiles that fit. Between
+/// tiles it asks for the weights needed next, so that unpacking them does not wait for memory.
 template <class Format>
 void panel_tiles(const typename Format::panel& panel, const batch_view& x, std::uint32_t token,
                  std::uint32_t count, std::uint32_t col, std::uint32_t cols,
-                 typename Format::sum* sums) {
+                 typename Format::sum* sums, const panel_bytes& next) {
   std::uint32_t t = 0;
+  std::uint32_t asked = 0;
   for (; t + Format::tile_tokens <= count; t += Format::tile_tokens) {
-    Format::template tile<Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
+    const std::uint32_t upto = next.rows * (t + Format::tile_tokens) / count;
+    prefetch_rows<Format>(next, asked, upto);
+    asked = upto;
+    run_tile<Format, Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
   }
+  prefetch_rows<Format>(next, asked, next.rows);
   for (; t + 2 <= count; t += 2) {
-    Format::template tile<2>(panel, x, token + t, col, cols, sums + t);
+    run_tile<Format, 2>(panel, x, token + t, col, cols, sums + t);
   }
   for (; t < count; ++t) {
-    Format::template tile<1>(panel, x, token + t, col, cols, sums + t);
+    run_tile<Format, 1>(panel, x, token + t, col, cols, sums + t);
   }
+}
+
+/// What follows columns [.., col) of the panel at `row`: more of its columns, or the next panel's.
+template <class Format>
+panel_bytes after(const matrix_view& w, std::uint32_t row, std::uint32_t last, std::uint32_t col) {
+  if (col == w.cols) {
+    col = 0;
+    row += Format::panel_rows;
+  }
+  if (row >= last) {
+    return {w.data, 0, 0, 0};
+  }
+  const std::uint32_t cols = w.cols - col < panel_cols ? w.cols - col : panel_cols;
+  const std::size_t begin = w.row_bytes * col / w.cols; // whole blocks, so this is exact
+  return {w.data + row * w.row_bytes + begin, w.row_bytes, w.row_bytes * cols / w.cols,
+          last - row < Format::panel_rows ? last - row : Format::panel_rows};
 }
 
 /// Many tokens: rows are unpacked in panels, lane = row, and each panel meets every token. The
@@ -50,10 +116,99 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
       for (std::uint32_t col = 0; col < w.cols; col += panel_cols) {
         const std::uint32_t cols = w.cols - col < panel_cols ? w.cols - col : panel_cols;
         Format::unpack(data, w.row_bytes, rows, col, cols, panel);
-        panel_tiles<Format>(panel, x, token, count, col, cols, sums);
+        if (col + cols == w.cols) {
+          for (std::uint32_t t = 0; t < count; ++t) {
+            __builtin_prefetch(y + (token + t) * y_stride + row, 1, 2);
+          }
+        }
+        panel_tiles<Format>(panel, x, token, count, col, cols, sums,
+                            after<Format>(w, row, last, col + cols));
       }
       for (std::uint32_t t = 0; t < count; ++t) {
-        Format::store(sums[t], x.u[token + t] * 0x1p-24F, y + (token + t) * y_stride + row, rows);
+        Format::store(sums[t], x.u[token + t] * 0x1p-24F, y + (token + t) * y_stride + row, 0,
+                      rows);
+      }
+    }
+  }
+}
+
+/// Runs Format::direct, which reads packed weights as they are, over `count` tokens.
+template <class Format>
+void direct_tiles(const packed_panel& panel, const batch_view& x, std::uint32_t token,
+                  std::uint32_t count, std::uint32_t col, std::uint32_t cols,
+                  typename Format::sum* sums) {
+  std::uint32_t t = 0;
+  for (; t + Format::tile_tokens <= count; t += Format::tile_tokens) {
+    run_direct<Format, Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
+  }
+  for (; t + 2 <= count; t += 2) {
+    run_direct<Format, 2>(panel, x, token + t, col, cols, sums + t);
+  }
+  for (; t < count; ++t) {
+    run_direct<Format, 1>(panel, x, token + t, col, cols, sums + t);
+  }
+}
+
+/// Writes rows [first, last) of a panel of packed weights that begins at `row`.
+template <class Format>
+void store_packed(const typename Format::sum* sums, const batch_view& x, std::uint32_t token,
+                  std::uint32_t count, std::uint32_t row, std::uint32_t first, std::uint32_t last,
+                  float* y, std::size_t y_stride) {
+  if (row >= last || row + Format::panel_rows <= first) {
+    return;
+  }
+  const std::uint32_t low = row < first ? first - row : 0;
+  const std::uint32_t high = last - row < Format::panel_rows ? last - row : Format::panel_rows;
+  for (std::uint32_t t = 0; t < count; ++t) {
+    Format::store(sums[t], x.u[token + t] * 0x1p-24F, y + (token + t) * y_stride + row, low, high);
+  }
+}
+
+/// Packed weights of one part of a panel times `count` tokens.
+template <class Format>
+void packed_tiles(const packed_panel& packed, const batch_view& x, std::uint32_t token,
+                  std::uint32_t count, std::uint32_t col, std::uint32_t cols,
+                  typename Format::sum* sums) {
+  if constexpr (Format::packed_tokens_max != 0) {
+    if (count > Format::packed_tokens_max) {
+      alignas(64) typename Format::panel panel;
+      Format::unpack_packed(packed, col, cols, panel);
+      panel_tiles<Format>(panel, x, token, count, col, cols, sums, {});
+      return;
+    }
+  }
+  direct_tiles<Format>(packed, x, token, count, col, cols, sums);
+}
+
+/// Any number of tokens with packed weights. Columns are cut so that what all tokens of a block,
+/// and all parts of a panel, read stays in the first-level cache.
+template <class Format>
+void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t last,
+                    const batch_view& x, float* y, std::size_t y_stride) {
+  constexpr std::uint32_t parts = packed_rows / Format::panel_rows;
+  alignas(64) typename Format::sum sums[parts][panel_tokens];
+  for (std::uint32_t token = 0; token < x.tokens; token += panel_tokens) {
+    const std::uint32_t left = x.tokens - token;
+    const std::uint32_t count = left < panel_tokens ? left : panel_tokens;
+    for (std::uint32_t row = first - first % packed_rows; row < last; row += packed_rows) {
+      for (std::uint32_t part = 0; part < parts; ++part) {
+        for (std::uint32_t t = 0; t < count; ++t) {
+          Format::clear(sums[part][t]);
+        }
+      }
+      const unsigned char* data = w.packed + row / packed_rows * w.panel_bytes;
+      const std::uint32_t step =
+          count > Format::packed_tokens_max ? panel_cols : Format::packed_cols;
+      for (std::uint32_t col = 0; col < w.cols; col += step) {
+        const std::uint32_t cols = w.cols - col < step ? w.cols - col : step;
+        for (std::uint32_t part = 0; part < parts; ++part) {
+          packed_tiles<Format>({data, part * Format::panel_rows}, x, token, count, col, cols,
+                               sums[part]);
+        }
+      }
+      for (std::uint32_t part = 0; part < parts; ++part) {
+        store_packed<Format>(sums[part], x, token, count, row + part * Format::panel_rows, first,
+                             last, y, y_stride);
       }
     }
   }
@@ -76,6 +231,9 @@ void product_by_rows(const matrix_view& w, std::uint32_t first, std::uint32_t la
 template <class Format>
 void product_of(const matrix_view& w, std::uint32_t first, std::uint32_t last, const batch_view& x,
                 float* y, std::size_t y_stride) {
+  if (w.packed != nullptr) {
+    return product_packed<Format>(w, first, last, x, y, y_stride);
+  }
   switch (x.tokens) {
   case 0: return;
   case 1: return product_by_rows<Format, 1>(w, first, last, x, 0, y, y_stride);

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint32_t superblock = 256;
 constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
+constexpr std::size_t terms_max = superblocks_max;
 constexpr std::size_t bytes = 144;
 constexpr std::size_t nibbles_at = 16;
 
@@ -25,27 +26,104 @@ inline __m128i scales_and_mins(__m128i head) {
   return _mm_or_si128(top, _mm_and_si128(fours, _mm_setr_epi32(0, 0x0F0F0F0F, 0, 0x0F0F0F0F)));
 }
 
-struct unpacked_superblock {
-  __m256i w[superblock / 4]; ///< 0..15, [element / 4][row][4]
-  __m256i scale[8];          ///< sc_j of each row, in both 16-bit halves
-  __m256i min[8];            ///< mn_j and 512 mn_j as 16-bit halves, for `split_sum`
+/// What a superblock's rows have beside their nibbles: of each row two neighbours, 16 bits each.
+struct superblock_head {
+  __m256i scale[4];
+  __m256i min[4];
   __m256i d;
   __m256i dmin;
 };
 
-/// m_j times the sum of q_j (18 bits and sign) as 512 high + low, both 16 bits, so that one
-/// vpmaddwd multiplies it by a min.
-inline __m256i split_sum(const std::int32_t* m, const std::int32_t* sum) {
-  const __m256i product = _mm256_mullo_epi32(load_32(m), load_32(sum));
-  const __m256i low = _mm256_and_si256(product, _mm256_set1_epi32(511));
-  return _mm256_or_si256(low, _mm256_slli_epi32(_mm256_srai_epi32(product, 9), 16));
+/// Weights as bytes, [element / 4][row][4].
+struct unpacked_superblock {
+  __m256i w[superblock / 4];
+  superblock_head head;
+
+  [[nodiscard]] inline __m256i weights(int pair, int side, int i) const {
+    return w[pair * 16 + side * 8 + i];
+  }
+};
+
+/// A superblock of packed weights: d and dmin, three dwords of scales and mins, 32 of nibbles.
+struct packed_superblock {
+  static constexpr std::size_t bytes = 2304;
+
+  const unsigned char* data;
+  std::size_t first_row;
+
+  /// Each 8 dwords hold 64 elements, the first 32 in the low nibbles.
+  [[nodiscard]] inline __m256i weights(int pair, int side, int i) const {
+    const __m256i line =
+        load_line(data + 256 + 4 * first_row, static_cast<std::uint32_t>(pair * 8 + i));
+    return _mm256_and_si256(side == 0 ? line : _mm256_srli_epi16(line, 4), _mm256_set1_epi8(15));
+  }
+  inline void load(superblock_head& out) const {
+    out.d = load_scales(data + 2 * first_row);
+    out.dmin = load_scales(data + 32 + 2 * first_row);
+    const unsigned char* lines = data + 64 + 4 * first_row;
+    const __m256i third = load_line(lines, 2);
+    set_pairs(load_line(lines, 0), third, out.scale);
+    set_pairs(load_line(lines, 1), _mm256_srli_epi32(third, 4), out.min);
+  }
+
+private:
+  /// `low`: six bits of the first four numbers in each byte, above them the upper two bits of the
+  /// last four, whose lower bits are in `rest`. The two bytes in the middle are exchanged.
+  static inline void set_pairs(__m256i low, __m256i rest, __m256i (&out)[4]) {
+    const __m256i top = _mm256_and_si256(_mm256_srli_epi32(low, 2), _mm256_set1_epi32(0x30303030));
+    const __m256i bytes_of[2] = {
+        _mm256_and_si256(low, _mm256_set1_epi32(0x3F3F3F3F)),
+        _mm256_or_si256(_mm256_and_si256(rest, _mm256_set1_epi32(0x0F0F0F0F)), top)};
+    const __m256i even = _mm256_set1_epi32(0x00FF00FF);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      out[2 * i] = _mm256_and_si256(bytes_of[i], even);
+      out[2 * i + 1] = _mm256_and_si256(_mm256_srli_epi32(bytes_of[i], 8), even);
+    }
+  }
+};
+
+/// What a token contributes to a superblock beside q: of each pair of blocks at 2 i two numbers of
+/// 16 bits. m_j times the sum of q_j has 18 bits and a sign: 512 high + low.
+struct token_terms {
+  alignas(32) std::int32_t m[8];
+  alignas(32) std::int32_t low[8];
+  alignas(32) std::int32_t high[8];
+
+  inline void set(const std::int32_t* m_of, const std::int32_t* sum) {
+    const __m256i all = load_32(m_of);
+    const __m256i product = _mm256_mullo_epi32(all, load_32(sum));
+    set_pairs(all, m);
+    set_pairs(_mm256_and_si256(product, _mm256_set1_epi32(511)), low);
+    set_pairs(_mm256_and_si256(_mm256_srai_epi32(product, 9), _mm256_set1_epi32(0xFFFF)), high);
+  }
+
+private:
+  static inline void set_pairs(__m256i x, std::int32_t* to) {
+    _mm256_store_si256(reinterpret_cast<__m256i*>(to),
+                       _mm256_or_si256(x, _mm256_srli_epi64(x, 16)));
+  }
+};
+
+/// sum_j mn_j m_j sum_j of 8 rows.
+inline __m256i weighted_mins(const superblock_head& head, const token_terms& terms) {
+  __m256i low = _mm256_setzero_si256();
+  __m256i high = _mm256_setzero_si256();
+#pragma GCC unroll 4
+  for (int pair = 0; pair < 4; ++pair) {
+    const __m256i min = head.min[pair];
+    low = _mm256_add_epi32(low, _mm256_madd_epi16(min, broadcast(terms.low + 2 * pair)));
+    high = _mm256_add_epi32(high, _mm256_madd_epi16(min, broadcast(terms.high + 2 * pair)));
+  }
+  return _mm256_add_epi32(low, _mm256_slli_epi32(high, 9));
 }
 
-/// Block j of 8 rows for `Tokens` tokens: scaled += sc_j m_j dot_j.
-template <int Tokens>
-inline void block_of_tile(const unpacked_superblock& p, const std::int8_t* q, std::size_t q_stride,
-                          const std::int32_t* m, std::size_t m_stride, int j,
-                          __m256i (&scaled)[Tokens]) {
+/// One block of 8 rows for `Tokens` tokens: scaled += factor dot. The factors are in one half of
+/// each dword of `factor`.
+template <int Tokens, class Source>
+inline void add_block(const Source& source, int pair, int side, const std::int8_t* q,
+                      std::size_t q_stride, const __m256i (&factor)[Tokens],
+                      __m256i (&scaled)[Tokens]) {
   __m256i pairs[Tokens]; // eight pair sums of at most 15 * 127 * 2 stay within 16 bits
 #pragma GCC unroll 4
   for (int t = 0; t < Tokens; ++t) {
@@ -53,50 +131,51 @@ inline void block_of_tile(const unpacked_superblock& p, const std::int8_t* q, st
   }
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    const __m256i w = p.w[j * 8 + i];
+    const __m256i w = source.weights(pair, side, i);
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
-      const __m256i four = broadcast(q + static_cast<std::size_t>(t) * q_stride + j * 32 + i * 4);
-      pairs[t] = _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(w, four));
+      const std::int8_t* four =
+          q + static_cast<std::size_t>(t) * q_stride + pair * 64 + side * 32 + i * 4;
+      pairs[t] = _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(w, broadcast(four)));
     }
   }
+  // Doubles the half of each dword that belongs to this side.
+  const __m256i half = _mm256_set1_epi64x(side == 0 ? 0x0504050401000100 : 0x0706070603020302);
+  const __m256i both =
+      _mm256_add_epi8(half, _mm256_broadcastsi128_si256(_mm_set_epi64x(0x0808080808080808, 0)));
 #pragma GCC unroll 4
   for (int t = 0; t < Tokens; ++t) {
-    const auto mt =
-        static_cast<short>(m[static_cast<std::size_t>(t) * m_stride + static_cast<std::size_t>(j)]);
-    const __m256i factor = _mm256_mullo_epi16(p.scale[j], _mm256_set1_epi16(mt));
-    scaled[t] = _mm256_add_epi32(scaled[t], _mm256_madd_epi16(pairs[t], factor));
+    const __m256i twice = _mm256_shuffle_epi8(factor[t], both);
+    scaled[t] = _mm256_add_epi32(scaled[t], _mm256_madd_epi16(pairs[t], twice));
   }
 }
 
 /// One superblock of 8 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
-template <int Tokens>
-inline void superblock_tile(const unpacked_superblock& p, const x86::batch_view& x,
-                            const std::int8_t* q, const std::int32_t* k, const std::int32_t* m,
-                            const std::int32_t* sum, row_sums* sums) {
-  const std::size_t m_stride = x.cols / 32;
+template <int Tokens, class Source>
+inline void superblock_tile(const Source& source, const superblock_head& head,
+                            const token_terms* terms, const std::int8_t* q, std::size_t q_stride,
+                            const std::int32_t* k, std::size_t k_stride, row_sums* sums) {
   __m256i scaled[Tokens]; // |sum_j sc_j m_j dot_j| <= 1,935,601,920 fits 32 bits
 #pragma GCC unroll 4
   for (int t = 0; t < Tokens; ++t) {
     scaled[t] = _mm256_setzero_si256();
   }
-  for (int j = 0; j < 8; ++j) {
-    block_of_tile<Tokens>(p, q, x.cols, m, m_stride, j, scaled);
+  for (int pair = 0; pair < 4; ++pair) {
+    __m256i factor[Tokens];
+#pragma GCC unroll 4
+    for (int t = 0; t < Tokens; ++t) {
+      factor[t] =
+          _mm256_mullo_epi16(head.scale[pair], broadcast(terms[t * terms_max].m + 2 * pair));
+    }
+    add_block<Tokens>(source, pair, 0, q, q_stride, factor, scaled);
+    add_block<Tokens>(source, pair, 1, q, q_stride, factor, scaled);
   }
 #pragma GCC unroll 4
   for (int t = 0; t < Tokens; ++t) {
-    const std::size_t at = static_cast<std::size_t>(t);
-    alignas(32) std::int32_t pairs[8];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(pairs),
-                       split_sum(m + at * m_stride, sum + at * m_stride));
-    __m256i mins = _mm256_setzero_si256();
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) {
-      mins = _mm256_add_epi32(mins, _mm256_madd_epi16(p.min[j], _mm256_set1_epi32(pairs[j])));
-    }
-    const __m256i kt = broadcast(k + at * x.scales);
-    const __m256i d = _mm256_mullo_epi32(p.d, kt); // |D| < 2^19, k < 2^12
-    const __m256i dmin = _mm256_mullo_epi32(p.dmin, kt);
+    const __m256i mins = weighted_mins(head, terms[t * terms_max]);
+    const __m256i kt = broadcast(k + static_cast<std::size_t>(t) * k_stride);
+    const __m256i d = _mm256_mullo_epi32(head.d, kt); // |D| < 2^19, k < 2^12
+    const __m256i dmin = _mm256_mullo_epi32(head.dmin, kt);
     sums[t].even = _mm256_add_epi64(sums[t].even, _mm256_sub_epi64(_mm256_mul_epi32(scaled[t], d),
                                                                    _mm256_mul_epi32(mins, dmin)));
     sums[t].odd =
@@ -105,9 +184,31 @@ inline void superblock_tile(const unpacked_superblock& p, const x86::batch_view&
   }
 }
 
+/// `count` superblocks from column `col` on. `at(b)` is the b-th as a source and its head.
+template <int Tokens, class At>
+inline void superblock_tiles(const At& at, const x86::batch_view& x, std::uint32_t token,
+                             std::uint32_t col, std::uint32_t count, row_sums* sums) {
+  const std::size_t m_stride = x.cols / 32;
+  const std::size_t m_at = token * m_stride + col / 32;
+  const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
+  const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+  token_terms terms[Tokens][terms_max];
+  for (std::size_t t = 0; t < Tokens; ++t) {
+    for (std::uint32_t b = 0; b < count; ++b) {
+      terms[t][b].set(x.m + m_at + t * m_stride + b * 8, x.sum + m_at + t * m_stride + b * 8);
+    }
+  }
+  for (std::uint32_t b = 0; b < count; ++b) {
+    at(b, [&](const auto& source, const superblock_head& head) {
+      superblock_tile<Tokens>(source, head, &terms[0][b], q + b * superblock, x.cols, k + b,
+                              x.scales, sums);
+    });
+  }
+}
+
 /// Scales, mins, D and M of one superblock of up to 8 rows, rows into lanes.
 inline void unpack_scales(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
-                          unpacked_superblock& out) {
+                          superblock_head& out) {
   __m256i scales[8];
   __m256i mins[8];
   for (std::uint32_t r = 0; r < panel_rows; ++r) {
@@ -120,9 +221,9 @@ inline void unpack_scales(const unsigned char* data, std::size_t row_bytes, std:
   }
   transpose(scales);
   transpose(mins);
-  for (int j = 0; j < 8; ++j) {
-    out.scale[j] = _mm256_or_si256(scales[j], _mm256_slli_epi32(scales[j], 16));
-    out.min[j] = _mm256_or_si256(mins[j], _mm256_slli_epi32(mins[j], 25));
+  for (int i = 0; i < 4; ++i) {
+    out.scale[i] = _mm256_or_si256(scales[2 * i], _mm256_slli_epi32(scales[2 * i + 1], 16));
+    out.min[i] = _mm256_or_si256(mins[2 * i], _mm256_slli_epi32(mins[2 * i + 1], 16));
   }
   out.d = row_scales(data, row_bytes, rows);
   out.dmin = row_scales(data + 2, row_bytes, rows);
@@ -135,10 +236,12 @@ struct q4_k {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx2::panel_rows;
   static constexpr int tile_tokens = avx2::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
 
   static void clear(sum& s) { clear_sums(s); }
-  static void store(const sum& s, float power, float* y, std::uint32_t rows) {
-    store_sums(s, power, y, rows);
+  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
+    store_sums(s, power, y, low, high);
   }
 
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
@@ -147,7 +250,7 @@ struct q4_k {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       const unsigned char* block = data + (col / superblock + b) * bytes;
       unpacked_superblock& u = out.blocks[b];
-      unpack_scales(block, row_bytes, rows, u);
+      unpack_scales(block, row_bytes, rows, u.head);
       for (std::uint32_t part = 0; part < 4; ++part) {
         __m256i v[8];
         load_panel(block + nibbles_at + 32 * part, row_bytes, rows, v);
@@ -163,13 +266,39 @@ struct q4_k {
   template <int Tokens>
   static void tile(const panel& p, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
                    std::uint32_t cols, sum* sums) {
-    const std::size_t m_at = std::size_t{token} * (x.cols / 32) + col / 32;
-    const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
-    const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+    const auto at = [&](std::uint32_t b, const auto& run) { run(p.blocks[b], p.blocks[b].head); };
+    superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
+  }
+
+  static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
+    return {from.data + std::size_t{index} * packed_superblock::bytes, from.first_row};
+  }
+
+  static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
+                            panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      superblock_tile<Tokens>(p.blocks[b], x, q + b * superblock, k + b, x.m + m_at + b * 8,
-                              x.sum + m_at + b * 8, sums);
+      const packed_superblock block = packed_at(from, col / superblock + b);
+      block.load(out.blocks[b].head);
+#pragma GCC unroll 4
+      for (int pair = 0; pair < 4; ++pair) {
+        for (int i = 0; i < 8; ++i) {
+          out.blocks[b].w[pair * 16 + i] = block.weights(pair, 0, i);
+          out.blocks[b].w[pair * 16 + 8 + i] = block.weights(pair, 1, i);
+        }
+      }
     }
+  }
+
+  template <int Tokens>
+  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
+                     std::uint32_t col, std::uint32_t cols, sum* sums) {
+    const auto at = [&](std::uint32_t b, const auto& run) {
+      const packed_superblock block = packed_at(p, col / superblock + b);
+      superblock_head head;
+      block.load(head);
+      run(block, head);
+    };
+    superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
   }
 
   template <int Tokens>

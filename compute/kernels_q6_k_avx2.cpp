@@ -20,13 +20,63 @@ struct unpacked_superblock {
   __m256i w[superblock / 4]; ///< -32..31, [element / 4][row][4]
   __m256i scale[groups];     ///< sc_g of each row, in both 16-bit halves
   __m256i d;
+
+  [[nodiscard]] inline __m256i weights(int quarter, int i) const { return w[quarter * 16 + i]; }
+  [[nodiscard]] inline __m256i scales(int g) const { return scale[g]; }
 };
 
-/// Group g of 8 rows for `Tokens` tokens: scaled += sc_g m dot_g.
-template <int Tokens>
-inline void group_of_tile(const unpacked_superblock& p, const std::int8_t* q, std::size_t q_stride,
-                          const std::int32_t* m, std::size_t m_stride, int g,
+inline __m256i join(__m256i low_bits, __m256i high_bits) {
+  const __m256i six = _mm256_or_si256(_mm256_and_si256(low_bits, _mm256_set1_epi8(15)),
+                                      _mm256_and_si256(high_bits, _mm256_set1_epi8(0x30)));
+  return _mm256_sub_epi8(six, _mm256_set1_epi8(32));
+}
+
+/// Numbers of 16 bits and a sign, in both halves of their dwords.
+inline __m256i doubled(__m256i x) {
+  return _mm256_or_si256(_mm256_and_si256(x, _mm256_set1_epi32(0xFFFF)), _mm256_slli_epi32(x, 16));
+}
+
+/// A superblock of packed weights: d; 16 scales; four quarters of 64 elements, each 8 dwords of low
+/// nibbles (the first 32 elements', the last 32 elements') of which the first 4 are followed by one
+/// of high bits.
+struct packed_superblock {
+  static constexpr std::size_t bytes = 3392;
+  static constexpr std::size_t quarter_bytes = 768;
+  static constexpr std::size_t scales_at = 64;
+  static constexpr std::size_t quarters_at = 320;
+
+  const unsigned char* data;
+  std::size_t first_row;
+  __m256i d;
+
+  inline packed_superblock(const unsigned char* p, std::size_t row)
+      : data(p), first_row(row), d(load_scales(p + 2 * row)) {}
+
+  /// Elements 64 quarter + 4 i.
+  [[nodiscard]] inline __m256i weights(int quarter, int i) const {
+    const unsigned char* lines =
+        data + quarters_at + static_cast<std::size_t>(quarter) * quarter_bytes + 4 * first_row;
+    const auto at = static_cast<std::uint32_t>(i);
+    const __m256i low = load_line(lines, at % 8 < 4 ? at % 8 * 2 : 4 + at % 8);
+    const __m256i high = load_line(lines, at % 4 * 2 + 1);
+    const __m256i two = at < 4    ? _mm256_slli_epi16(high, 4)
+                        : at < 8  ? _mm256_slli_epi16(high, 2)
+                        : at < 12 ? high
+                                  : _mm256_srli_epi16(high, 2);
+    return join(at < 8 ? low : _mm256_srli_epi16(low, 4), two);
+  }
+  [[nodiscard]] inline __m256i scales(int g) const {
+    return doubled(_mm256_cvtepi8_epi32(
+        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(data + scales_at + 16 * g + first_row))));
+  }
+};
+
+/// Group g = 4 quarter + in_quarter of 8 rows for `Tokens` tokens: scaled += sc_g m dot_g.
+template <int Tokens, class Source>
+inline void group_of_tile(const Source& source, const std::int8_t* q, std::size_t q_stride,
+                          const std::int32_t* m, std::size_t m_stride, int quarter, int in_quarter,
                           __m256i (&scaled)[Tokens]) {
+  const int g = 4 * quarter + in_quarter;
   __m256i pairs[Tokens]; // four pair sums of at most 32 * 127 * 2 stay within 16 bits
 #pragma GCC unroll 4
   for (int t = 0; t < Tokens; ++t) {
@@ -34,7 +84,7 @@ inline void group_of_tile(const unpacked_superblock& p, const std::int8_t* q, st
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    const __m256i w = p.w[g * 4 + i];
+    const __m256i w = source.weights(quarter, 4 * in_quarter + i);
     const __m256i magnitude = _mm256_abs_epi8(w);
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
@@ -46,16 +96,15 @@ inline void group_of_tile(const unpacked_superblock& p, const std::int8_t* q, st
 #pragma GCC unroll 4
   for (int t = 0; t < Tokens; ++t) {
     const auto mt = static_cast<short>(m[static_cast<std::size_t>(t) * m_stride]);
-    const __m256i factor = _mm256_mullo_epi16(p.scale[g], _mm256_set1_epi16(mt));
+    const __m256i factor = _mm256_mullo_epi16(source.scales(g), _mm256_set1_epi16(mt));
     scaled[t] = _mm256_add_epi32(scaled[t], _mm256_madd_epi16(pairs[t], factor));
   }
 }
 
 /// One superblock of 8 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
-template <int Tokens>
-inline void superblock_tile(const unpacked_superblock& p, const x86::batch_view& x,
-                            const std::int8_t* q, const std::int32_t* k, const std::int32_t* m,
-                            row_sums* sums) {
+template <int Tokens, class Source>
+inline void superblock_tile(const Source& source, const x86::batch_view& x, const std::int8_t* q,
+                            const std::int32_t* k, const std::int32_t* m, row_sums* sums) {
   const std::size_t m_stride = x.cols / 32;
   // 64 elements at a time: 4 groups of at most 65,024 * 128 * 63 fit 32 bits, 256 elements do not.
   for (int g = 0; g < groups; g += 4) {
@@ -64,24 +113,19 @@ inline void superblock_tile(const unpacked_superblock& p, const x86::batch_view&
     for (int t = 0; t < Tokens; ++t) {
       scaled[t] = _mm256_setzero_si256();
     }
-    for (int i = g; i < g + 4; ++i) {
-      group_of_tile<Tokens>(p, q, x.cols, m + i / 2, m_stride, i, scaled);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      group_of_tile<Tokens>(source, q, x.cols, m + (g + i) / 2, m_stride, g / 4, i, scaled);
     }
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
       // |D| < 2^19, k < 2^12
       const __m256i d =
-          _mm256_mullo_epi32(p.d, broadcast(k + static_cast<std::size_t>(t) * x.scales));
+          _mm256_mullo_epi32(source.d, broadcast(k + static_cast<std::size_t>(t) * x.scales));
       sums[t].even = _mm256_add_epi64(sums[t].even, _mm256_mul_epi32(scaled[t], d));
       sums[t].odd = _mm256_add_epi64(sums[t].odd, _mm256_mul_epi32(odd(scaled[t]), odd(d)));
     }
   }
-}
-
-inline __m256i join(__m256i low_bits, __m256i high_bits) {
-  const __m256i six = _mm256_or_si256(_mm256_and_si256(low_bits, _mm256_set1_epi8(15)),
-                                      _mm256_and_si256(high_bits, _mm256_set1_epi8(0x30)));
-  return _mm256_sub_epi8(six, _mm256_set1_epi8(32));
 }
 
 /// Scales of one superblock of up to 8 rows, rows into lanes, doubled into 16-bit halves.
@@ -96,8 +140,7 @@ inline void unpack_scales(const unsigned char* block, std::size_t row_bytes, std
     }
     transpose(v);
     for (int g = 0; g < 8; ++g) {
-      out.scale[8 * half + g] = _mm256_or_si256(_mm256_and_si256(v[g], _mm256_set1_epi32(0xFFFF)),
-                                                _mm256_slli_epi32(v[g], 16));
+      out.scale[8 * half + g] = doubled(v[g]);
     }
   }
 }
@@ -109,10 +152,12 @@ struct q6_k {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx2::panel_rows;
   static constexpr int tile_tokens = avx2::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
 
   static void clear(sum& s) { clear_sums(s); }
-  static void store(const sum& s, float power, float* y, std::uint32_t rows) {
-    store_sums(s, power, y, rows);
+  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
+    store_sums(s, power, y, low, high);
   }
 
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
@@ -151,6 +196,39 @@ struct q6_k {
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       superblock_tile<Tokens>(p.blocks[b], x, q + b * superblock, k + b, m + b * 8, sums);
+    }
+  }
+
+  static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
+    return {from.data + std::size_t{index} * packed_superblock::bytes, from.first_row};
+  }
+
+  static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
+                            panel& out) {
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      const packed_superblock block = packed_at(from, col / superblock + b);
+      out.blocks[b].d = block.d;
+      for (int quarter = 0; quarter < 4; ++quarter) {
+        for (int g = 4 * quarter; g < 4 * quarter + 4; ++g) {
+          out.blocks[b].scale[g] = block.scales(g);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; ++i) {
+          out.blocks[b].w[16 * quarter + i] = block.weights(quarter, i);
+        }
+      }
+    }
+  }
+
+  template <int Tokens>
+  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
+                     std::uint32_t col, std::uint32_t cols, sum* sums) {
+    const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
+    const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
+    const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      superblock_tile<Tokens>(packed_at(p, col / superblock + b), x, q + b * superblock, k + b,
+                              m + b * 8, sums);
     }
   }
 

@@ -20,6 +20,43 @@ struct unpacked_superblock {
   __m512i w[superblock / 4]; ///< 0..63, standing for -32..31; [element / 4][row][4]
   __m512i scale[groups];     ///< sc_g of each row
   __m512i d;
+
+  [[nodiscard]] inline __m512i weights(int quarter, int i) const { return w[quarter * 16 + i]; }
+  [[nodiscard]] inline __m512i scales(int g) const { return scale[g]; }
+};
+
+/// A superblock of packed weights: d; 16 scales; four quarters of 64 elements, each 8 dwords of low
+/// nibbles (the first 32 elements', the last 32 elements') of which the first 4 are followed by one
+/// of high bits.
+struct packed_superblock {
+  static constexpr std::size_t bytes = 3392;
+  static constexpr std::size_t quarter_bytes = 768;
+  static constexpr std::size_t scales_at = 64;
+  static constexpr std::size_t quarters_at = 320;
+
+  const unsigned char* data;
+  __m512i d;
+
+  explicit inline packed_superblock(const unsigned char* p) : data(p), d(load_scales(p)) {}
+
+  /// Elements 64 quarter + 4 i.
+  [[nodiscard]] inline __m512i weights(int quarter, int i) const {
+    const unsigned char* lines =
+        data + quarters_at + static_cast<std::size_t>(quarter) * quarter_bytes;
+    const auto at = static_cast<std::uint32_t>(i);
+    const __m512i low = load_line(lines, at % 8 < 4 ? at % 8 * 2 : 4 + at % 8);
+    const __m512i high = load_line(lines, at % 4 * 2 + 1);
+    const __m512i nibble = at < 8 ? low : _mm512_srli_epi16(low, 4);
+    const __m512i two = at < 4    ? _mm512_slli_epi16(high, 4)
+                        : at < 8  ? _mm512_slli_epi16(high, 2)
+                        : at < 12 ? high
+                                  : _mm512_srli_epi16(high, 2);
+    return _mm512_or_si512(_mm512_and_si512(nibble, _mm512_set1_epi8(15)),
+                           _mm512_and_si512(two, _mm512_set1_epi8(0x30)));
+  }
+  [[nodiscard]] inline __m512i scales(int g) const {
+    return _mm512_cvtepi8_epi32(load_16(data + scales_at + 16 * g));
+  }
 };
 
 /// -32 times the sum of q over group g at index (g % 4) * 4 + g / 4: what a dot product with
@@ -48,9 +85,10 @@ struct group_biases {
 };
 
 /// The dot products of two groups (32 elements) with their scales: sc_g dot_g + sc_g+1 dot_g+1.
-template <int Tokens>
-inline void two_groups(const unpacked_superblock& p, const std::int8_t* q, std::size_t q_stride,
-                       const group_biases* bias, int g, __m512i (&out)[Tokens]) {
+template <int Tokens, class Source>
+inline void two_groups(const Source& source, int quarter, int pair, const std::int8_t* q,
+                       std::size_t q_stride, const group_biases* bias, __m512i (&out)[Tokens]) {
+  const int g = 4 * quarter + 2 * pair;
 #pragma GCC unroll 2
   for (int side = 0; side < 2; ++side) {
     __m512i dot[Tokens];
@@ -60,7 +98,7 @@ inline void two_groups(const unpacked_superblock& p, const std::int8_t* q, std::
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-      const __m512i w = p.w[(g + side) * 4 + i];
+      const __m512i w = source.weights(quarter, 8 * pair + 4 * side + i);
 #pragma GCC unroll 8
       for (int t = 0; t < Tokens; ++t) {
         const std::int8_t* four =
@@ -68,7 +106,7 @@ inline void two_groups(const unpacked_superblock& p, const std::int8_t* q, std::
         dot[t] = _mm512_dpbusd_epi32(dot[t], w, broadcast(four));
       }
     }
-    const __m512i scale = p.scale[g + side];
+    const __m512i scale = source.scales(g + side);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
       const __m512i scaled = _mm512_mullo_epi32(dot[t], scale);
@@ -78,10 +116,9 @@ inline void two_groups(const unpacked_superblock& p, const std::int8_t* q, std::
 }
 
 /// One superblock of 16 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
-template <int Tokens>
-inline void superblock_tile(const unpacked_superblock& p, const x86::batch_view& x,
-                            const std::int8_t* q, const std::int32_t* k, const std::int32_t* m,
-                            row_sums* sums) {
+template <int Tokens, class Source>
+inline void superblock_tile(const Source& source, const x86::batch_view& x, const std::int8_t* q,
+                            const std::int32_t* k, const std::int32_t* m, row_sums* sums) {
   const std::size_t m_stride = x.cols / 32;
   group_biases bias[Tokens];
   for (int t = 0; t < Tokens; ++t) {
@@ -90,20 +127,20 @@ inline void superblock_tile(const unpacked_superblock& p, const x86::batch_view&
   // 64 elements at a time: 4 groups of at most 65,024 * 128 * 63 fit 32 bits, 256 elements do not.
   for (int g = 0; g < groups; g += 4) {
     __m512i first[Tokens];
-    two_groups<Tokens>(p, q, x.cols, bias, g, first);
+    two_groups<Tokens>(source, g / 4, 0, q, x.cols, bias, first);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
       first[t] = _mm512_mullo_epi32(first[t],
                                     broadcast(m + static_cast<std::size_t>(t) * m_stride + g / 2));
     }
     __m512i second[Tokens];
-    two_groups<Tokens>(p, q, x.cols, bias, g + 2, second);
+    two_groups<Tokens>(source, g / 4, 1, q, x.cols, bias, second);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
       const std::size_t at = static_cast<std::size_t>(t);
       const __m512i scaled = _mm512_add_epi32(
           first[t], _mm512_mullo_epi32(second[t], broadcast(m + at * m_stride + g / 2 + 1)));
-      const __m512i d = _mm512_mullo_epi32(p.d, broadcast(k + at * x.scales));
+      const __m512i d = _mm512_mullo_epi32(source.d, broadcast(k + at * x.scales));
       sums[t].even = _mm512_add_epi64(sums[t].even, _mm512_mul_epi32(scaled, d));
       sums[t].odd = _mm512_add_epi64(sums[t].odd, _mm512_mul_epi32(odd(scaled), odd(d)));
     }
@@ -117,10 +154,12 @@ struct q6_k {
   using sum = row_sums;
   static constexpr std::uint32_t panel_rows = avx512::panel_rows;
   static constexpr int tile_tokens = avx512::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
 
   static void clear(sum& s) { clear_sums(s); }
-  static void store(const sum& s, float power, float* y, std::uint32_t rows) {
-    store_sums(s, power, y, rows);
+  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
+    store_sums(s, power, y, low, high);
   }
 
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
@@ -171,6 +210,23 @@ struct q6_k {
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       superblock_tile<Tokens>(p.blocks[b], x, q + b * superblock, k + b, m + b * 8, sums);
+    }
+  }
+
+  static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
+    const unsigned char* data = from.data + std::size_t{index} * packed_superblock::bytes;
+    return packed_superblock{data};
+  }
+
+  template <int Tokens>
+  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
+                     std::uint32_t col, std::uint32_t cols, sum* sums) {
+    const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
+    const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
+    const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      superblock_tile<Tokens>(packed_at(p, col / superblock + b), x, q + b * superblock, k + b,
+                              m + b * 8, sums);
     }
   }
 

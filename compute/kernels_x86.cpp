@@ -3,6 +3,7 @@
 #include "compute/kernels_x86.hpp"
 
 #include "compute/kernels.hpp"
+#include "compute/packed_weights.hpp"
 #include "messages/check.hpp"
 
 namespace ovir::compute {
@@ -12,7 +13,11 @@ namespace ovir::compute {
 namespace {
 
 x86::matrix_view view_of(const weight& w) {
-  return {reinterpret_cast<const unsigned char*>(w.data), w.row_bytes(), w.cols};
+  return {.data = reinterpret_cast<const unsigned char*>(w.data),
+          .row_bytes = w.row_bytes(),
+          .cols = w.cols,
+          .packed = reinterpret_cast<const unsigned char*>(w.packed),
+          .panel_bytes = w.packed == nullptr ? 0 : packed_panel_bytes(w.type, w.cols)};
 }
 
 x86::batch_view view_of(const quantized_batch& x) {

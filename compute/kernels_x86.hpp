@@ -9,11 +9,14 @@
 /// one that other processors cannot run.
 namespace ovir::compute::x86 {
 
-/// Rows of weights in their file's encoding.
+/// Rows of weights in their file's encoding, and in panels of sixteen (packed_weights.hpp) where
+/// `packed` is not null.
 struct matrix_view {
   const unsigned char* data;
   std::size_t row_bytes;
   std::uint32_t cols;
+  const unsigned char* packed;
+  std::size_t panel_bytes;
 };
 
 /// `quantized_batch` without its containers. `k` has `scales` entries per token, `m` and `sum`

@@ -78,6 +78,9 @@ struct weight {
   /// Set at load when some row's L1 bound or scale exceeds what int64 sums can hold (exact-1,
   /// section 4): products then take the 128-bit path, same integers, slower.
   bool wide{false};
+  /// The same rows in the order that fast kernels read (packed_weights.hpp); null where nobody made
+  /// it. The reference kernels and the embedding read `data`.
+  const std::byte* packed{nullptr};
 
   [[nodiscard]] bool empty() const noexcept { return data == nullptr; }
   [[nodiscard]] std::size_t row_bytes() const noexcept {

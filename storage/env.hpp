@@ -26,6 +26,13 @@ public:
   virtual void release_pages() noexcept {}
 };
 
+/// Memory for large tables that are read again and again, aligned to 64 bytes and all zeros.
+class large_memory {
+public:
+  virtual ~large_memory() = default;
+  [[nodiscard]] virtual std::span<std::byte> bytes() noexcept = 0;
+};
+
 /// A file being written beside its target: invisible under its name until `commit`, removed when
 /// dropped, so that nothing half-written is left.
 class staged_file {
@@ -71,6 +78,8 @@ public:
   /// Of the machine, or of the control group this process is confined to where that is less; 0:
   /// unknown.
   [[nodiscard]] virtual std::uint64_t memory_bytes() { return 0; }
+  /// In large pages where the machine has them. `over_limit` when there is no such memory.
+  [[nodiscard]] virtual result<std::unique_ptr<large_memory>> allocate(std::size_t bytes);
   /// Takes a folder for this process alone, as long as the result lives and however the process
   /// ends. `busy` when another has it.
   [[nodiscard]] virtual result<std::unique_ptr<held_lock>> lock(const std::string& folder);

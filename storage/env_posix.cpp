@@ -162,6 +162,22 @@ void watch_for_lost_pages() {
   });
 }
 
+class posix_large_memory final : public large_memory {
+public:
+  posix_large_memory(void* address, std::size_t size) : address_(address), size_(size) {}
+  ~posix_large_memory() override { ::munmap(address_, size_); }
+  posix_large_memory(const posix_large_memory&) = delete;
+  posix_large_memory& operator=(const posix_large_memory&) = delete;
+
+  [[nodiscard]] std::span<std::byte> bytes() noexcept override {
+    return {static_cast<std::byte*>(address_), size_};
+  }
+
+private:
+  void* address_;
+  std::size_t size_;
+};
+
 class posix_mapped_file final : public mapped_file {
 public:
   posix_mapped_file(void* address, std::size_t size) : address_(address), size_(size) {}
@@ -359,6 +375,17 @@ public:
                   reason_of(errno));
     }
     return std::unique_ptr<mapped_file>{std::make_unique<posix_mapped_file>(address, size)};
+  }
+
+  result<std::unique_ptr<large_memory>> allocate(std::size_t bytes) override {
+    void* const address =
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (address == MAP_FAILED) {
+      return fail(errc::over_limit, "no memory of {} MiB ({}); free some or raise the limit",
+                  bytes >> 20U, reason_of(errno));
+    }
+    ::madvise(address, bytes, MADV_HUGEPAGE); // a wish; small pages serve as well
+    return std::unique_ptr<large_memory>{std::make_unique<posix_large_memory>(address, bytes)};
   }
 
   result<std::string> read(const std::string& path, std::uint64_t bytes_max) override {

@@ -1,6 +1,7 @@
 #include "apps/compute_threads.hpp"
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/machine.hpp"
+#include "apps/pack_model.hpp"
 #include "apps/progress.hpp"
 #include "compute/sampler.hpp"
 #include "compute/segment.hpp"
@@ -114,12 +115,12 @@ private:
   compute::step_output out_;
 };
 
-result<measurement> measure(const options& given, const ready_model& model,
+result<measurement> measure(const options& given, ready_model& model,
                             const compute::kernel_set& kernels, compute::parallel_runner& runner,
                             surroundings& around) {
-  OVIR_ASSIGN(
-      const auto whole,
-      compute::segment::make(model.weights, {0, model.weights.config.layers}, kernels, runner));
+  const layer_range layers{0, model.weights.config.layers};
+  OVIR_TRY(pack_model(model, layers, kernels, around.environment, runner));
+  OVIR_ASSIGN(const auto whole, compute::segment::make_checked(model.weights, layers, kernels));
   progress shown{around.environment, "measuring"};
   measurement all;
   all.weight_bytes = whole->weight_bytes();
@@ -143,7 +144,7 @@ result<exit_code> bench(const options& given, surroundings& around) {
     write_note("warning: this ovir was built without optimisation; its speed means nothing\n");
   }
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
-  OVIR_ASSIGN(const ready_model model, load_model(around, given.model));
+  OVIR_ASSIGN(ready_model model, load_model(around, given.model));
   if (given.prompt + given.tokens > model.weights.config.context) {
     return fail(errc::invalid_argument,
                 "-p {} and -n {} make {} positions, but {} has a context of {}; ask for less",

@@ -7,6 +7,7 @@
 #include "apps/ovir/machine.hpp"
 #include "apps/ovir/node_config.hpp"
 #include "apps/ovir/node_log.hpp"
+#include "apps/pack_model.hpp"
 #include "apps/state_folder.hpp"
 
 #include <fmt/format.h>
@@ -85,7 +86,7 @@ public:
                     path, model->held.first, model->held.last == 0 ? 0 : model->held.last - 1,
                     config.layers, memory >> 20U);
       }
-      OVIR_TRY(compute::check_weights(ready.weights, model->held, runner));
+      OVIR_TRY(pack_model(ready, model->held, kernels_, around_.environment, runner));
       model->held_bytes = range_bytes(ready.weights, model->held);
     }
     model->id = hash_plain(ready.source.file->bytes());

@@ -1,5 +1,6 @@
 #include "apps/compute_threads.hpp"
 #include "apps/ovir/command.hpp"
+#include "apps/pack_model.hpp"
 #include "apps/progress.hpp"
 #include "compute/segment.hpp"
 
@@ -29,13 +30,14 @@ double nll_of(std::span<const float> logits, token_id next) {
   return std::log(sum) + most - static_cast<double>(logits[next]);
 }
 
-result<std::vector<double>> evaluate(const ready_model& model, std::span<const token_id> ids,
+result<std::vector<double>> evaluate(ready_model& model, std::span<const token_id> ids,
                                      const compute_options& how, surroundings& around) {
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(how.isa));
   compute_threads runner{how.threads};
   const compute::model_config& config = model.weights.config;
-  OVIR_ASSIGN(const auto whole,
-              compute::segment::make(model.weights, {0, config.layers}, *kernels, runner));
+  const layer_range layers{0, config.layers};
+  OVIR_TRY(pack_model(model, layers, *kernels, around.environment, runner));
+  OVIR_ASSIGN(const auto whole, compute::segment::make_checked(model.weights, layers, *kernels));
   const auto positions = static_cast<position>(ids.size() - 1); // the last token predicts nothing
   OVIR_ASSIGN(compute::segment_state state,
               whole->open(positions, std::numeric_limits<std::size_t>::max()));
@@ -62,7 +64,7 @@ result<std::vector<double>> evaluate(const ready_model& model, std::span<const t
 
 result<exit_code> perplexity(const options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string text, read_text(around.environment, given.file));
-  OVIR_ASSIGN(const ready_model model, load_model(around, given.model));
+  OVIR_ASSIGN(ready_model model, load_model(around, given.model));
   OVIR_ASSIGN(std::vector<token_id> ids, model.vocabulary->encode(text, {}));
   const std::size_t in_text = ids.size();
   const std::uint32_t context = model.weights.config.context;

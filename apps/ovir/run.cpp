@@ -1,5 +1,7 @@
+#include "apps/compute_threads.hpp"
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/run_output.hpp"
+#include "apps/pack_model.hpp"
 #include "apps/transcript_file.hpp"
 #include "messages/limits.hpp"
 #include "supervision/local_cluster.hpp"
@@ -165,7 +167,7 @@ result<supervision::run_report> generate(const options& given, const ready_model
 result<exit_code> run(const options& given, surroundings& around) {
   OVIR_TRY(check_options(given));
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
-  OVIR_ASSIGN(const ready_model model, load_model(around, given.model));
+  OVIR_ASSIGN(ready_model model, load_model(around, given.model));
   OVIR_ASSIGN(const std::vector<token_id> prompt, encode_prompt(given, model, around));
   if (given.stages > model.weights.config.layers) {
     return fail(errc::invalid_argument,
@@ -177,6 +179,12 @@ result<exit_code> run(const options& given, surroundings& around) {
   if (!given.transcript.empty()) {
     // Before the work, so that a place that cannot be written is not found after it.
     OVIR_ASSIGN(transcript, around.environment.stage(given.transcript));
+  }
+  {
+    // On threads of its own, which end before the cluster starts its own.
+    compute_threads runner{given.how.threads};
+    OVIR_TRY(pack_model(model, {0, model.weights.config.layers}, *kernels, around.environment,
+                        runner));
   }
   compute::sampling_params sampling = given.sampling;
   if (sampling.temperature > 0 && !given.has_seed) {

@@ -1,6 +1,6 @@
-// Products of every weight type on every kernel set, for 1 token (memory-bound) and 128 tokens
-// (compute-bound), beside the speed of only reading the same memory; and attention over a long
-// context.
+// Products of every weight type on every kernel set, with weights as in the file and packed, for 1
+// token (memory-bound), 8 and 128 tokens (compute-bound), beside the speed of only reading the same
+// memory; and attention over a long context.
 //
 //   build/release/kernels_bench [--benchmark_filter=Q4_K]
 //
@@ -9,6 +9,7 @@
 // may meet another clock frequency or other load. The rates are of wall time, so they mean little
 // on a machine that does other work. Gaps: one shape of matrix, no huge pages.
 #include "compute/kernels.hpp"
+#include "compute/packed_weights.hpp"
 #include "compute/synth_blocks.hpp"
 
 #include <benchmark/benchmark.h>
@@ -31,12 +32,14 @@ using namespace ovir::compute;
 constexpr std::size_t streamed_bytes = std::size_t{192} << 20U; // six times a common L3
 constexpr std::uint32_t cols = 2048;
 constexpr std::uint32_t prefill_rows = 2048;
+constexpr std::uint32_t batch_tokens = 8;
 constexpr std::uint32_t prefill_tokens = 128;
 constexpr std::size_t line_bytes = 64;
 
 /// A matrix, its activations and its results; made before threads start and shared by them.
 struct problem {
   std::vector<std::byte> bytes;
+  std::vector<std::byte> packed;
   weight w;
   quantized_batch x;
   std::vector<float> floats;
@@ -101,9 +104,31 @@ void report(benchmark::State& state, double bytes, double operations) {
       benchmark::Counter(operations * rounds * 1e-9, benchmark::Counter::kIsRate);
 }
 
+/// Where packed weights begin; the fast kernels read whole cache lines.
+std::byte* aligned(std::vector<std::byte>& bytes) {
+  void* at = bytes.data();
+  std::size_t space = bytes.size();
+  return static_cast<std::byte*>(std::align(line_bytes, 1, at, space));
+}
+
+/// Gives the current problem the form of weights asked for; like `prepare`, before the loop.
+void pack(const benchmark::State& state, bool packed) {
+  if (state.thread_index() != 0) {
+    return;
+  }
+  problem& p = *current;
+  p.w.packed = nullptr;
+  if (packed) {
+    p.packed.resize(packed_bytes(p.w) + line_bytes);
+    serial_runner runner;
+    pack_weight({&p.w, 0}, aligned(p.packed), runner);
+  }
+}
+
 void run_product(benchmark::State& state, const kernel_set& set, tensor_type type,
-                 std::uint32_t tokens) {
+                 std::uint32_t tokens, bool packed) {
   prepare(state, type, tokens);
+  pack(state, packed);
   share part{};
   for (auto _ : state) {
     problem& p = *current;
@@ -188,10 +213,17 @@ void add_products(tensor_type type, std::uint32_t tokens) {
           ->UseRealTime();
     }
     for (const kernel_set* set : usable_sets()) {
-      const std::string name = "product/" + shape + "/" + std::string{set->name};
-      benchmark::RegisterBenchmark(name.c_str(), run_product, std::cref(*set), type, tokens)
-          ->Threads(threads)
-          ->UseRealTime();
+      for (const bool packed : {false, true}) {
+        if (packed && !is_packable(type)) {
+          continue;
+        }
+        const std::string name =
+            "product/" + shape + "/" + std::string{set->name} + (packed ? "/packed" : "");
+        benchmark::RegisterBenchmark(name.c_str(), run_product, std::cref(*set), type, tokens,
+                                     packed)
+            ->Threads(threads)
+            ->UseRealTime();
+      }
     }
   }
 }
@@ -212,6 +244,7 @@ int main(int argc, char** argv) {
   for (const tensor_type type : {tensor_type::q8_0, tensor_type::q4_0, tensor_type::q4_k,
                                  tensor_type::q6_k, tensor_type::f16, tensor_type::f32}) {
     add_products(type, 1);
+    add_products(type, batch_tokens);
     add_products(type, prefill_tokens);
   }
   for (const kernel_set* set : usable_sets()) {

@@ -1,5 +1,6 @@
 // Every function of every kernel set this processor runs, against the reference, bit for bit.
 #include "compute/kernels.hpp"
+#include "compute/packed_weights.hpp"
 #include "compute/weight_bounds.hpp"
 #include "tests/support/kernel_inputs.hpp"
 
@@ -65,6 +66,28 @@ std::string name_of_case(const weight& w, rows range, const quantized_batch& x) 
          std::to_string(x.tokens);
 }
 
+/// Every byte of the panels of `w`.
+std::vector<std::byte> packed(const weight& w) {
+  std::vector<std::byte> bytes(packed_bytes(w));
+  const std::size_t panel = packed_panel_bytes(w.type, w.cols);
+  for (std::uint32_t i = 0; i * packed_rows < w.rows; ++i) {
+    pack_panel(w, i, bytes.data() + i * panel);
+  }
+  return bytes;
+}
+
+/// `set` multiplies as the reference does, with the file's bytes and with packed ones.
+void compare_products(const kernel_set& set, const weight& w, rows range,
+                      const quantized_batch& x) {
+  const std::vector<float> wanted = product_of(kernels_reference(), w, range, x);
+  const std::string name = name_of_case(w, range, x);
+  expect_same(product_of(set, w, range, x), wanted, name);
+  const std::vector<std::byte> bytes = packed(w);
+  weight view = w;
+  view.packed = bytes.data();
+  expect_same(product_of(set, view, range, x), wanted, name + " packed");
+}
+
 constexpr std::array quantized_types{tensor_type::q8_0, tensor_type::q4_0, tensor_type::q4_k,
                                      tensor_type::q6_k};
 constexpr std::uint16_t moderate_scale = 0x1C00; // 2^-8
@@ -88,8 +111,7 @@ TEST_P(kernels, multiply_every_shape_of_quantized_weights_exactly) {
         const std::uint32_t first = random.below(count);
         for (const rows range :
              {rows{0, count}, rows{first, count}, rows{0, first}, rows{first, first + 1}}) {
-          expect_same(product_of(set(), w.view, range, x),
-                      product_of(reference(), w.view, range, x), name_of_case(w.view, range, x));
+          compare_products(set(), w.view, range, x);
           ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
         }
       }
@@ -104,8 +126,7 @@ TEST_P(kernels, multiply_more_tokens_than_one_pass_keeps) {
     for (const std::uint32_t tokens : {127U, 128U, 129U, 265U}) {
       const quantized_batch x = make_batch(random, form_for(type), tokens, 1280, filling::random);
       const rows range{0, 19};
-      expect_same(product_of(set(), w.view, range, x), product_of(reference(), w.view, range, x),
-                  name_of_case(w.view, range, x));
+      compare_products(set(), w.view, range, x);
       ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
     }
   }
@@ -127,8 +148,7 @@ TEST_P(kernels, multiply_the_largest_weights_and_activations_that_are_not_wide) 
       for (const std::uint32_t tokens : {1U, 2U, 3U, 4U, 13U, 20U}) {
         const quantized_batch x =
             make_batch(random, form_for(type), tokens, blocks * block, filling::largest);
-        expect_same(product_of(set(), w.view, {0, 21}, x),
-                    product_of(reference(), w.view, {0, 21}, x), name_of_case(w.view, {0, 21}, x));
+        compare_products(set(), w.view, {0, 21}, x);
         ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
       }
     }
@@ -143,8 +163,7 @@ TEST_P(kernels, take_scales_of_blocks_of_32_up_to_31_bits) {
       const owned_weight w = make_quantized(random, type, 17, 32, filling::largest, below_128);
       const quantized_batch x =
           make_batch(random, activation_form::a32, tokens, 32, filling::largest);
-      expect_same(product_of(set(), w.view, {0, 17}, x),
-                  product_of(reference(), w.view, {0, 17}, x), name_of_case(w.view, {0, 17}, x));
+      compare_products(set(), w.view, {0, 17}, x);
     }
   }
 }
@@ -157,9 +176,7 @@ TEST_P(kernels, multiply_zero_and_subnormal_scales_and_zero_vectors) {
         for (const std::uint32_t tokens : {1U, 3U, 10U}) {
           const owned_weight w = make_quantized(random, type, 18, 512, weights, subnormal_scale);
           const quantized_batch x = make_batch(random, form_for(type), tokens, 512, activations);
-          expect_same(product_of(set(), w.view, {1, 18}, x),
-                      product_of(reference(), w.view, {1, 18}, x),
-                      name_of_case(w.view, {1, 18}, x));
+          compare_products(set(), w.view, {1, 18}, x);
         }
       }
     }
@@ -173,8 +190,7 @@ TEST_P(kernels, multiply_wide_rows_as_the_reference_does) {
     owned_weight w = make_quantized(random, type, 5, 512, filling::largest, largest_half);
     w.view.wide = true;
     const quantized_batch x = make_batch(random, form_for(type), 6, 512, filling::largest);
-    expect_same(product_of(set(), w.view, {1, 4}, x), product_of(reference(), w.view, {1, 4}, x),
-                name_of_case(w.view, {1, 4}, x));
+    compare_products(set(), w.view, {1, 4}, x);
   }
 }
 

@@ -9,8 +9,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -296,6 +298,26 @@ TEST_F(env_posix, draws_different_random_bytes_each_time) {
   env_->random(a);
   env_->random(b);
   EXPECT_NE(a, b);
+}
+
+TEST_F(env_posix, gives_large_memory_that_is_zero_and_aligned) {
+  const auto real = make_env_posix();
+  constexpr std::size_t size = 3U << 20U;
+  const auto memory = real->allocate(size);
+  ASSERT_TRUE(memory) << memory.error().message;
+  const std::span<std::byte> bytes = (*memory)->bytes();
+  ASSERT_EQ(bytes.size(), size);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(bytes.data()) % 64, 0U);
+  EXPECT_TRUE(
+      std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{}; }));
+  bytes.back() = std::byte{1};
+}
+
+TEST_F(env_posix, refuses_more_memory_than_there_is) {
+  const auto real = make_env_posix();
+  const auto memory = real->allocate(std::size_t{1} << 62U);
+  ASSERT_FALSE(memory);
+  EXPECT_EQ(memory.error().code, errc::over_limit);
 }
 
 } // namespace

@@ -1,0 +1,64 @@
+#pragma once
+
+#include "compute/model.hpp"
+#include "compute/parallel.hpp"
+#include "compute/tensor.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+/// Weights rearranged for the fast kernels: rows in panels of sixteen, so that a register holds the
+/// same four elements of every row and nothing has to be shuffled while multiplying. The same
+/// numbers in about the same number of bytes, read from first to last.
+///
+/// A panel of Q8_0 or Q4_0 is a run of groups of up to eight blocks: 8 x 16 scales (fp16, one per
+/// block and row; zero beyond the last block), then of each block its dwords, [dword][row]. Q8_0's
+/// weights have 128 added.
+///
+/// A panel of Q4_K or Q6_K is a run of superblocks. Q4_K: 16 d, 16 dmin; the three dwords of packed
+/// scales, each with its two bytes in the middle exchanged, and the 32 of nibbles, [dword][row].
+/// Q6_K: 16 d and 32 zeros; the 16 scales, [scale][row]; four quarters of 64 elements, each 8
+/// dwords of low nibbles (the low half of a byte is of the first 32 elements) of which the first 4
+/// are each followed by one of high bits (two of each run of 16 elements), [dword][row].
+///
+/// Everything stands in the order in which a product reads it: the processor then prefetches by
+/// itself, and any other order was up to three times slower from memory.
+namespace ovir::compute {
+
+/// Rows of a panel.
+inline constexpr std::uint32_t packed_rows = 16;
+
+[[nodiscard]] constexpr bool is_packable(tensor_type type) noexcept {
+  return form_for(type) != activation_form::floats;
+}
+
+/// Bytes of one panel, a multiple of 64. Precondition: `is_packable`.
+[[nodiscard]] std::size_t packed_panel_bytes(tensor_type type, std::uint32_t cols) noexcept;
+
+/// Bytes of all panels of a matrix.
+[[nodiscard]] std::size_t packed_bytes(const weight& w) noexcept;
+
+/// Writes panel `panel`, rows [16 panel, 16 panel + 16) of `w`, to `out`. Rows beyond the last are
+/// zeros.
+void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept;
+
+/// Where in one stretch of memory the packed form of each product weight of some layers goes.
+struct packing_plan {
+  struct part {
+    weight* target; ///< in the model that was planned for
+    std::size_t at;
+  };
+  std::vector<part> parts;
+  std::size_t bytes{0};
+};
+
+/// For the layers held, and the head where the last layer is among them. Weights of floats and
+/// weights that are `wide` stay as they are, so `check_weights` comes first.
+[[nodiscard]] packing_plan plan_packing(model& m, layer_range layers);
+
+/// Packs `part` to its place in `memory` (aligned to 64) and lets its weight point there. The
+/// memory must outlive the model's use.
+void pack_weight(const packing_plan::part& part, std::byte* memory, parallel_runner& runner);
+
+} // namespace ovir::compute
