@@ -407,10 +407,9 @@ void compare_alone(const plan_request& r, const path_problem& p, plan& made) {
 // Residual, normed and attention rows, q, k, v and the three of the feed-forward block, twice: once
 // as floats and once in the form products take.
 std::uint64_t stage_buffers(const compute::model_config& c, std::uint32_t prefill_chunk) noexcept {
-  return process_bytes +
-         std::uint64_t{prefill_chunk} * 2 * sizeof(float) *
-             (3 * std::uint64_t{c.dim} + 2 * std::uint64_t{c.q_dim()} +
-              2 * std::uint64_t{c.kv_dim()} + 3 * std::uint64_t{c.ffn_dim});
+  return process_bytes + std::uint64_t{prefill_chunk} * 2 * sizeof(float) *
+                             (3 * std::uint64_t{c.dim} + 2 * std::uint64_t{c.q_dim()} +
+                              2 * std::uint64_t{c.kv_dim()} + 3 * std::uint64_t{c.ffn_dim});
 }
 
 model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk) {

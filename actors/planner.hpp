@@ -26,8 +26,8 @@ struct model_shape {
   std::uint64_t stage_buffers{0}; ///< scratch of a stage, whatever its layers
 };
 
-/// Bytes of `model_shape::stage_buffers`. `prefill_chunk`: positions per step, for which a stage has
-/// scratch.
+/// Bytes of `model_shape::stage_buffers`. `prefill_chunk`: positions per step, for which a stage
+/// has scratch.
 [[nodiscard]] std::uint64_t stage_buffers(const compute::model_config& c,
                                           std::uint32_t prefill_chunk) noexcept;
 [[nodiscard]] model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk);

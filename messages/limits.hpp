@@ -86,8 +86,8 @@ inline constexpr std::size_t gossip_bytes_max = 256U << 10U;
 inline constexpr std::size_t admin_bytes_max = 2U << 20U;
 inline constexpr std::size_t admin_depth_max = 4;       // a list within a command's arguments has 3
 inline constexpr std::size_t admin_containers_max = 32; // objects and lists of one command
-// What waits for a slow peer before another message is queued, by channel. Whoever asks and does not
-// read the answers costs this much on a control or admin connection.
+// What waits for a slow peer before another message is queued, by channel. Whoever asks and does
+// not read the answers costs this much on a control or admin connection.
 inline constexpr std::size_t data_send_bytes_max = 160U << 20U;
 inline constexpr std::size_t control_send_bytes_max = 32U << 20U;
 inline constexpr std::size_t admin_send_bytes_max = 1U << 20U;
