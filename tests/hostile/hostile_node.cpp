@@ -191,8 +191,7 @@ void hostile_node::SetUp() {
       cluster_spec{.nodes = {{"head", {"scheduler"}, {{path}}},
                              {"front", {"worker"}, {{path, "0-3"}}},
                              {"back", {"scheduler", "worker"}, {{path, "4-7"}}}},
-                   .limits = "memory_mib = 64\n",
-                   .folder = getenv("KEEP") ? getenv("KEEP") : ""});
+                   .limits = "memory_mib = 64\n"});
   for (std::size_t i = 0; i < cluster_->size(); ++i) {
     let_attackers_in(i);
   }
@@ -252,8 +251,6 @@ void hostile_node::TearDown() {
     EXPECT_LE(now.peak_bytes, before_[i].peak_bytes + growth_max) << name;
     const std::uint64_t growth = now.peak_bytes - std::min(now.peak_bytes, before_[i].peak_bytes);
     RecordProperty(name + "_growth_kib", static_cast<int>(growth >> 10U));
-    if (std::getenv("SHOW"))
-      printf("%s +%llu KiB\n", name.c_str(), (unsigned long long)growth >> 10U);
   }
   honest_->stop();
   if (HasFailure()) {

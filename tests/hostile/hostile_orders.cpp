@@ -92,9 +92,10 @@ std::optional<wire_message> hostile_orders::hear(hostile_member& from) {
   }
 }
 
-std::optional<wire_message> hostile_orders::hear_of(hostile_member& from, request_id request) {
+std::optional<wire_message> hostile_orders::hear_of(hostile_member& from, request_id request,
+                                                    epoch driver) {
   auto message = hear(from);
-  while (message && message->request != request) {
+  while (message && (message->request != request || message->driver != driver)) {
     message = hear(from);
   }
   EXPECT_TRUE(message) << "the node says nothing of a request";
@@ -108,7 +109,7 @@ errc hostile_orders::failure_of(const std::optional<wire_message>& message) {
 
 std::optional<errc> hostile_orders::open(hostile_member& driver, const wire_message& order) const {
   EXPECT_TRUE(driver.wire(order));
-  const auto answer = hear_of(driver, order.request);
+  const auto answer = hear_of(driver, order.request, order.driver);
   if (answer && std::holds_alternative<wire_opened>(answer->body)) {
     return std::nullopt;
   }
@@ -119,7 +120,7 @@ void hostile_orders::expect_step(hostile_member& driver) {
   const request_id request = next_request();
   ASSERT_EQ(open(driver, open_of(request, {0, 4}, 64)), std::nullopt);
   ASSERT_TRUE(driver.frame(frame_of(request, frame_kind::tokens, 4), 0));
-  const auto answer = hear_of(driver, request);
+  const auto answer = hear_of(driver, request, epoch{1});
   ASSERT_TRUE(answer);
   EXPECT_TRUE(std::holds_alternative<wire_step>(answer->body));
   ASSERT_TRUE(driver.wire({request, epoch{1}, 0, wire_close{}}));

@@ -27,9 +27,9 @@ protected:
 
   /// The next wire message from the node, gossip passed over; nothing when the link ended.
   [[nodiscard]] static std::optional<actors::wire_message> hear(hostile_member& from);
-  /// The next one about this request, which must come.
-  [[nodiscard]] static std::optional<actors::wire_message> hear_of(hostile_member& from,
-                                                                   request_id request);
+  /// The next one about this request, said to this driver of it, which must come.
+  [[nodiscard]] static std::optional<actors::wire_message>
+  hear_of(hostile_member& from, request_id request, epoch driver);
   /// Its reason, if it says that a stage failed.
   [[nodiscard]] static errc failure_of(const std::optional<actors::wire_message>& message);
   /// Sends an order to open, and returns why it was refused; nothing: the stage stands.

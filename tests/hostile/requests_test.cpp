@@ -82,7 +82,7 @@ TEST_F(hostile_party_to, a_request_that_another_scheduler_drives) {
   EXPECT_EQ(open(rival, open_of(request, {0, 4}, 64, epoch{5})), errc::superseded)
       << "and it was heard after all before it";
   ASSERT_TRUE(driver.frame(frame_of(request, frame_kind::tokens, 4, 5), 0));
-  const auto answer = hear_of(driver, request);
+  const auto answer = hear_of(driver, request, epoch{5});
   ASSERT_TRUE(answer);
   const auto* const step = std::get_if<wire_step>(&answer->body);
   ASSERT_NE(step, nullptr);

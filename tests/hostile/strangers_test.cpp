@@ -118,7 +118,7 @@ TEST_F(hostile_node, gives_half_open_and_slow_connections_up_while_it_serves_oth
   std::vector<bool> open(slow.size(), true);
   std::vector<std::byte> hello = slow.front().hello_bytes(hello_as(1, 1));
   hello[6] = hello[7] = std::byte{0x0f}; // of 3855 bytes
-  hello.resize(400);
+  hello.resize(3'800);
   for (std::size_t n = 0; n < hello.size(); ++n) {
     for (std::size_t i = 0; i < slow.size(); ++i) {
       if (open[i]) {
