@@ -178,14 +178,14 @@ TEST(shard_core, the_end_of_a_job_does_not_touch_a_session_opened_since) {
   stage s{{0, 2}};
   s.open();
   ASSERT_TRUE(s.core.accept(tokens(0, 3)));
-  ASSERT_TRUE(s.core.next_job());
+  ASSERT_EQ(s.core.next_pass(false).size(), 1U);
   s.core.close(request);
   s.open();
   ASSERT_TRUE(s.core.accept(tokens(0, 2)));
   EXPECT_EQ(s.core.job_ended(request, 3), nullptr);
   EXPECT_EQ(s.core.find(request)->length, 0U);
   EXPECT_EQ(s.work().length, 2U);
-  EXPECT_FALSE(s.core.next_job().has_value());
+  EXPECT_TRUE(s.core.next_pass(false).empty());
 }
 
 TEST(shard_core, holds_at_most_as_many_requests_as_a_node_computes_for) {
