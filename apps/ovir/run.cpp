@@ -183,8 +183,8 @@ result<exit_code> run(const options& given, surroundings& around) {
   {
     // On threads of its own, which end before the cluster starts its own.
     compute_threads runner{given.how.threads};
-    OVIR_TRY(pack_model(model, {0, model.weights.config.layers}, *kernels, around.environment,
-                        runner));
+    OVIR_TRY(
+        pack_model(model, {0, model.weights.config.layers}, *kernels, around.environment, runner));
   }
   compute::sampling_params sampling = given.sampling;
   if (sampling.temperature > 0 && !given.has_seed) {
