@@ -33,8 +33,6 @@ private:
 result<void> pack_model(ready_model& model, layer_range layers, const compute::kernel_set& kernels,
                         storage::env& environment, compute::parallel_runner& runner) {
   OVIR_TRY(compute::check_weights(model.weights, layers, runner));
-  storage::mapped_file& file = *model.source.file;
-  file.release_pages();
   if (kernels.id == compute::isa::reference) {
     return {};
   }
@@ -47,6 +45,8 @@ result<void> pack_model(ready_model& model, layer_range layers, const compute::k
   if (!memory) {
     return {}; // slower, but nothing that a user must know of
   }
+  storage::mapped_file& file = *model.source.file;
+  file.release_pages();
   std::size_t released = 0;
   for (const compute::packing_plan::part& part : plan.parts) {
     compute::pack_weight(part, (*memory)->bytes().data(), runner);

@@ -8,7 +8,7 @@ namespace ovir::apps {
 /// Checks the weights of `layers` (`compute::check_weights`) and rearranges them for the kernels in
 /// memory that `model.source.file` owns from then on. Where there is no such memory, or for the
 /// reference kernels, they stay as they are in the file: the same results, more slowly. Pages of
-/// the file that were read are given back.
+/// the file that were read are given back when they are needed no more.
 [[nodiscard]] result<void> pack_model(ready_model& model, layer_range layers,
                                       const compute::kernel_set& kernels, storage::env& environment,
                                       compute::parallel_runner& runner);

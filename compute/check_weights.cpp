@@ -56,8 +56,9 @@ std::vector<checked_weight> weights_in(model& m, layer_range layers) {
   } else if (layers.last == m.config.layers && layers.first != 0) {
     list.push_back({"token_embd.weight", &m.output});
   }
+  // Only checked weights are packed; looking again would bring the file back into memory.
   std::erase_if(list, [](const checked_weight& c) {
-    return form_for(c.target->type) == activation_form::floats;
+    return form_for(c.target->type) == activation_form::floats || c.target->packed != nullptr;
   });
   return list;
 }

@@ -164,15 +164,15 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
     __m256i factor[Tokens];
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
-      factor[t] =
-          _mm256_mullo_epi16(head.scale[pair], broadcast(terms[t * terms_max].m + 2 * pair));
+      factor[t] = _mm256_mullo_epi16(
+          head.scale[pair], broadcast(terms[static_cast<std::size_t>(t) * terms_max].m + 2 * pair));
     }
     add_block<Tokens>(source, pair, 0, q, q_stride, factor, scaled);
     add_block<Tokens>(source, pair, 1, q, q_stride, factor, scaled);
   }
 #pragma GCC unroll 4
   for (int t = 0; t < Tokens; ++t) {
-    const __m256i mins = weighted_mins(head, terms[t * terms_max]);
+    const __m256i mins = weighted_mins(head, terms[static_cast<std::size_t>(t) * terms_max]);
     const __m256i kt = broadcast(k + static_cast<std::size_t>(t) * k_stride);
     const __m256i d = _mm256_mullo_epi32(head.d, kt); // |D| < 2^19, k < 2^12
     const __m256i dmin = _mm256_mullo_epi32(head.dmin, kt);

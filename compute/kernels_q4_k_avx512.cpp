@@ -158,7 +158,8 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
     __m512i factor[Tokens]; // sc_j m_j and sc_(j + 1) m_(j + 1), 12 bits each
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      factor[t] = _mm512_mullo_epi16(head.scale[pair], terms[t * terms_max].factor(pair));
+      factor[t] = _mm512_mullo_epi16(head.scale[pair],
+                                     terms[static_cast<std::size_t>(t) * terms_max].factor(pair));
     }
     __m512i dot[Tokens];
     block_dots<Tokens>(source, pair, 0, q, q_stride, dot);
@@ -176,7 +177,7 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
   }
 #pragma GCC unroll 8
   for (int t = 0; t < Tokens; ++t) {
-    const __m512i mins = weighted_mins(head, terms[t * terms_max]);
+    const __m512i mins = weighted_mins(head, terms[static_cast<std::size_t>(t) * terms_max]);
     const __m512i kt = broadcast(k + static_cast<std::size_t>(t) * k_stride);
     const __m512i d = _mm512_mullo_epi32(head.d, kt); // |D| < 2^19, k < 2^12
     const __m512i dmin = _mm512_mullo_epi32(head.dmin, kt);

@@ -3,7 +3,6 @@
 #include "messages/check.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <utility>
 
@@ -53,16 +52,35 @@ void pack_q4_k(const std::byte* data, std::size_t row, std::byte* out) {
   }
 }
 
-/// Element i of a block of Q6_K, 0..63.
-unsigned q6_k_element(const std::byte* data, std::size_t i) {
-  const std::size_t run = i % 128 / 32;
-  const auto low = static_cast<unsigned>(data[i / 128 * 64 + run % 2 * 32 + i % 32]);
-  const auto high = static_cast<unsigned>(data[128 + i / 128 * 32 + i % 32]);
-  return ((run < 2 ? low : low >> 4U) & 15U) | ((high >> (2 * run)) & 3U) << 4U;
+std::uint32_t load_dword(const std::byte* p) {
+  std::uint32_t value{};
+  std::memcpy(&value, p, sizeof value);
+  return value;
+}
+
+/// Low nibbles of four elements of Q6_K and, above them, of the four 32 elements later: dword i of
+/// quarter q. The file has those of quarters 2 h and 2 h + 1 in the low and the high nibbles of the
+/// same 64 bytes.
+std::uint32_t q6_k_low(const std::byte* data, std::size_t q, std::size_t i) {
+  const std::uint32_t first = load_dword(data + q / 2 * 64 + i * dword);
+  const std::uint32_t second = load_dword(data + q / 2 * 64 + 32 + i * dword);
+  return q % 2 == 0 ? (first & 0x0F0F0F0FU) | (second & 0x0F0F0F0FU) << 4U
+                    : (first >> 4U & 0x0F0F0F0FU) | (second & 0xF0F0F0F0U);
+}
+
+/// The two high bits of four elements and of those 16, 32 and 48 elements later: dword i of quarter
+/// q. The file has a byte for each lane of 32 with the bits of four runs.
+std::uint32_t q6_k_high(const std::byte* data, std::size_t q, std::size_t i) {
+  const std::byte* high = data + 128 + q / 2 * 32 + i * dword;
+  const std::size_t shift = q % 2 * 4;
+  const std::uint32_t first = load_dword(high) >> shift;
+  const std::uint32_t second = load_dword(high + 16) >> shift;
+  constexpr std::uint32_t two = 0x03030303;
+  return (first & two) | (second & two) << 2U | (first >> 2U & two) << 4U |
+         (second >> 2U & two) << 6U;
 }
 
 void pack_q6_k(const std::byte* data, std::size_t row, std::byte* out) {
-  constexpr std::size_t quarter = 12 * line;
   constexpr std::size_t scales = 16;
   constexpr std::size_t scales_at = 192;
   std::memcpy(out + row * half, data + scales_at + scales, half);
@@ -70,16 +88,19 @@ void pack_q6_k(const std::byte* data, std::size_t row, std::byte* out) {
   for (std::size_t g = 0; g < scales; ++g) {
     out[g * packed_rows + row] = data[scales_at + g];
   }
-  out += scales * packed_rows;
-  for (std::size_t q = 0; q < 4; ++q, out += quarter) {
-    std::array<std::byte, 48> bytes{};
-    for (std::size_t i = 0; i < 64; ++i) {
-      const unsigned w = q6_k_element(data, q * 64 + i);
-      const std::size_t low = i % 32 < 16 ? i % 16 / 4 * 8 + i % 4 : 16 + i % 32;
-      bytes[low] |= static_cast<std::byte>((w & 15U) << (i / 32 * 4));
-      bytes[i % 16 / 4 * 8 + 4 + i % 4] |= static_cast<std::byte>(w >> 4U << (i / 16 * 2));
+  out += scales * packed_rows + row * dword;
+  const auto put = [&out](std::uint32_t value) {
+    std::memcpy(out, &value, dword);
+    out += line;
+  };
+  for (std::size_t q = 0; q < 4; ++q) {
+    for (std::size_t i = 0; i < 4; ++i) {
+      put(q6_k_low(data, q, i));
+      put(q6_k_high(data, q, i));
     }
-    spread(bytes.data(), 12, row, out);
+    for (std::size_t i = 4; i < 8; ++i) {
+      put(q6_k_low(data, q, i));
+    }
   }
 }
 

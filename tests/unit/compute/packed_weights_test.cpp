@@ -93,6 +93,18 @@ TEST(packed_weights, leave_weights_of_floats_and_wide_ones_as_they_are) {
   EXPECT_EQ(plan_packing(m, all_of(m)).parts.size(), m.config.layers * 7U);
 }
 
+TEST(packed_weights, are_not_checked_again) {
+  const loaded_model loaded = tiny("q8_0");
+  model m = loaded.get();
+  serial_runner runner;
+  std::vector<std::byte> damaged(m.layers[0].attn_q.rows * m.layers[0].attn_q.row_bytes(),
+                                 std::byte{0xFF}); // NaN scales
+  m.layers[0].attn_q.data = damaged.data();
+  EXPECT_FALSE(check_weights(m, all_of(m), runner));
+  m.layers[0].attn_q.packed = damaged.data();
+  EXPECT_TRUE(check_weights(m, all_of(m), runner));
+}
+
 TEST(packed_weights, change_no_logit) {
   for (const char* quantisation : {"q8_0", "q4_0", "q4_k", "q6_k", "q4_k_m"}) {
     const loaded_model loaded = tiny(quantisation);
