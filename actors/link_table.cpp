@@ -9,6 +9,11 @@ namespace ovir::actors {
 
 namespace {
 
+/// After so many ticks the other side knows of every line that we know.
+constexpr std::uint32_t ticks_until_known = 2;
+/// After so many, it would have closed its own if it knew ours.
+constexpr std::uint32_t patient_ticks = 6;
+
 link_effect close(const node_id& node, connection_id connection, std::string reason) {
   return {link_effect::action::close, node, connection, {}, std::move(reason)};
 }
@@ -176,50 +181,50 @@ void link_table::settle(const node_id& node, const std::string& reason, effects&
     out.push_back({link_effect::action::down, node, {}, {}, reason});
   }
   if (chosen != nullptr) {
-    drop_others(node, e, line{*chosen}, out);
+    drop_older(node, e, line{*chosen}, out);
   }
   if (e.lines.empty() && !e.early_data) {
     nodes_.erase(found);
   }
 }
 
-// The side that accepted what both agree on closes its own, for it learns last that both have it.
 // Of two lines of the same side, the older is of no use.
-void link_table::drop_others(const node_id& node, entry& e, const line& kept, effects& out) const {
-  const bool agreed = kept.ours == (self_ < node);
+void link_table::drop_older(const node_id& node, entry& e, const line& kept, effects& out) {
   bool passed = false;
   std::erase_if(e.lines, [&](const line& l) {
     passed = passed || l.control == kept.control;
-    const bool loses =
-        l.control != kept.control && (l.ours == kept.ours ? !passed : agreed && !kept.ours);
+    const bool loses = !passed && l.ours == kept.ours;
     if (loses) {
-      out.push_back(close(node, l.control, "there is another link"));
-      if (l.data) {
-        out.push_back(close(node, *l.data, "there is another link"));
-      }
+      close_line(node, l, out);
     }
     return loses;
   });
+}
+
+void link_table::close_line(const node_id& node, const line& l, effects& out) {
+  out.push_back(close(node, l.control, "there is another link"));
+  if (l.data) {
+    out.push_back(close(node, *l.data, "there is another link"));
+  }
 }
 
 link_table::effects link_table::tick() {
   effects out;
   std::vector<node_id> changed;
   for (auto& [node, e] : nodes_) {
-    const auto theirs = std::find_if(e.lines.begin(), e.lines.end(),
-                                     [](const line& l) { return !l.ours && l.complete; });
-    const auto ours = std::find_if(e.lines.begin(), e.lines.end(),
-                                   [](const line& l) { return l.ours && l.complete; });
-    if (theirs == e.lines.end() || ours == e.lines.end() || !(self_ < node)) {
-      continue;
+    const auto complete = [&lines = e.lines](bool ours) {
+      return std::find_if(lines.begin(), lines.end(),
+                          [&](const line& l) { return l.ours == ours && l.complete; });
+    };
+    const auto mine = complete(true);
+    if (mine == e.lines.end() || complete(false) == e.lines.end()) {
+      e.ticks_beside = 0;
+    } else if (++e.ticks_beside >= (self_ < node ? patient_ticks : ticks_until_known)) {
+      close_line(node, *mine, out);
+      e.lines.erase(mine);
+      e.ticks_beside = 0;
+      changed.push_back(node);
     }
-    if (!std::exchange(theirs->seen, true)) {
-      continue;
-    }
-    out.push_back(close(node, ours->control, "there is another link"));
-    out.push_back(close(node, *ours->data, "there is another link"));
-    e.lines.erase(ours);
-    changed.push_back(node);
   }
   for (const node_id& node : changed) {
     settle(node, "the link was made anew", out);

@@ -52,8 +52,9 @@ public:
   /// It does no longer, or never will.
   [[nodiscard]] effects closed(const peer_info& peer, const std::string& reason);
 
-  /// About twice a second. Where both nodes opened a line, the one with the higher key closes its
-  /// own as soon as it knows the other; one that lasts was opened because its opener lost ours.
+  /// About twice a second. Where both nodes have opened a line, the one with the higher key closes
+  /// its own after two ticks, when the other side surely knows both. One that lasts longer was
+  /// opened because its opener lost ours.
   [[nodiscard]] effects tick();
 
   /// The connections in use. Without a link: empty, or for answers the control connection of a line
@@ -74,12 +75,12 @@ private:
     bool ours{false}; ///< this node opened it
     std::optional<connection_id> data{};
     bool complete{false}; ///< `data` stands
-    bool seen{false};     ///< by a tick, complete beside ours
   };
   struct entry {
     std::vector<line> lines;                     ///< oldest first
     std::optional<connection_id> early_data{};   ///< came before its control connection
     std::optional<connection_id> used_control{}; ///< of the line in use
+    std::uint32_t ticks_beside{0};               ///< for which both sides' lines have been complete
   };
   struct dial {
     std::string address;
@@ -89,7 +90,8 @@ private:
   void add_control(const peer_info& peer, const std::string& address, effects& out);
   void add_data(const peer_info& peer, effects& out);
   void settle(const node_id& node, const std::string& reason, effects& out);
-  void drop_others(const node_id& node, entry& e, const line& kept, effects& out) const;
+  static void drop_older(const node_id& node, entry& e, const line& kept, effects& out);
+  static void close_line(const node_id& node, const line& l, effects& out);
   [[nodiscard]] const line* best(const node_id& node, const entry& e) const;
   [[nodiscard]] const line* used(const node_id& node) const;
 

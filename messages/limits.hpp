@@ -53,7 +53,7 @@ inline constexpr std::uint32_t requests_active_max = 64; // per scheduler
 inline constexpr std::uint32_t requests_waiting_max = 256;
 inline constexpr std::uint32_t frames_in_flight_max = 8; // credit per request and stage
 inline constexpr std::uint32_t recoveries_max = 16; // epochs begun because a stage lacked a frame
-inline constexpr std::size_t frame_bytes_max = 32U << 20U;
+inline constexpr std::size_t frame_bytes_max = (32U << 20U) + (64U << 10U); // with its header
 inline constexpr std::chrono::seconds request_deadline_max{24 * 3600};
 // A stage that owes an answer has slack for this long, or for some steps as they usually take,
 // whichever is more; then its lead looks for another.

@@ -45,7 +45,6 @@ TEST(tls_network, carries_messages_of_each_channel_both_ways_in_order) {
     message_kind kind;
     std::size_t largest;
   };
-  std::size_t expected = 0;
   for (const lane l : {lane{channel::control, message_kind::wire, 8U << 20U},
                        lane{channel::data, message_kind::tensor, 9U << 20U},
                        lane{channel::admin, message_kind::request, 2U << 20U}}) {
@@ -56,10 +55,9 @@ TEST(tls_network, carries_messages_of_each_channel_both_ways_in_order) {
       const auto bytes = bytes_of(size, target);
       ASSERT_TRUE(a.net->send(ends.near, l.kind, target, bytes));
       ASSERT_TRUE(b.net->send(ends.far, l.kind, target + 100, bytes));
-      const auto there = b.heard.wait_received(expected);
-      const auto back = a.heard.wait_received(expected);
+      const auto there = b.heard.wait_received();
+      const auto back = a.heard.wait_received();
       ASSERT_TRUE(there && back);
-      ++expected;
       EXPECT_EQ(there->target, target);
       EXPECT_EQ(back->target, target + 100);
       EXPECT_EQ(there->kind, l.kind);
@@ -67,6 +65,8 @@ TEST(tls_network, carries_messages_of_each_channel_both_ways_in_order) {
       EXPECT_TRUE(*back->bytes == *bytes);
       EXPECT_EQ(reinterpret_cast<std::uintptr_t>(there->bytes->data()) % 8, 0U);
       ++target;
+      a.heard.drop_messages(); // what is held counts against the sender
+      b.heard.drop_messages();
     }
   }
 }
@@ -101,7 +101,7 @@ TEST(tls_network, many_small_messages_arrive_in_order) {
   link_node a{1};
   link_node b{2};
   const pair_of_ends ends = join(a, b);
-  constexpr std::uint32_t count = 20'000;
+  constexpr std::uint32_t count = 10'000; // which a receiver may hold at once
   for (std::uint32_t i = 0; i < count; ++i) {
     ASSERT_TRUE(a.net->send(ends.near, message_kind::wire, i, bytes_of(i % 97)));
   }
