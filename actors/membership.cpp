@@ -61,6 +61,17 @@ void perform(membership_pointer self, membership_core::effects effects) {
   }
 }
 
+// The core does not tell of round trips; one that changed by an eighth is news for planning.
+bool round_trips_changed(const std::vector<member>& known, const std::vector<member>& now) {
+  return !std::equal(known.begin(), known.end(), now.begin(), now.end(),
+                     [](const member& a, const member& b) {
+                       const auto gap = a.rtt && b.rtt ? std::chrono::abs(*a.rtt - *b.rtt)
+                                                       : std::chrono::microseconds{0};
+                       return a.node == b.node && a.rtt.has_value() == b.rtt.has_value() &&
+                              (!a.rtt || gap <= *a.rtt / 8);
+                     });
+}
+
 void look_after_links(membership_pointer self) {
   peers& links = *self->state.environment.links;
   links.tend();
@@ -76,6 +87,9 @@ void tick(membership_pointer self) {
   if (!state.left) {
     if (state.ticks++ % link_ticks == 0) {
       look_after_links(self);
+      if (round_trips_changed(*state.view, state.core->members())) {
+        publish(self);
+      }
     }
     perform(self, state.core->on_tick(now(self)));
   }

@@ -147,7 +147,8 @@ TEST_F(losses, one_shell_orders_every_node) {
   const auto delayed = order("chaos delay a --ms 60");
   ASSERT_EQ(delayed.exit_code, 0) << delayed.err << cluster.last_words();
   const auto is_far = [&] {
-    for (const apps::json& n : cluster.ask(0, "nodes").at("nodes")) {
+    const apps::json known = cluster.ask(0, "nodes");
+    for (const apps::json& n : known.at("nodes")) {
       if (n.at("name") == "a" && n.at("rtt_ms").is_number() && n.at("rtt_ms") >= 20.0) {
         return true;
       }

@@ -236,7 +236,7 @@ TEST_F(hostile_member_of, the_cluster_floods_it_with_gossip_and_forged_adverts) 
     hostile_member dreamer = member(node, attacker::worker);
     for (std::uint8_t key = 1; key < 0x50; ++key) {
       advert.name = fmt::format("ghost-{}", key);
-      advert.address = "[::1]:1";
+      advert.address = "nobody.invalid:1";
       (void)dreamer.gossip(
           encode_gossip({news{},
                          {sign_advert(attacker_key(key), 1, advert),
@@ -258,7 +258,7 @@ TEST_F(hostile_member_of, the_cluster_praises_itself_and_computes_nothing) {
   std::vector<hostile_member> links;
   node_advert advert;
   advert.name = "black hole";
-  advert.address = "[::1]:1";
+  advert.address = "nobody.invalid:1";
   advert.roles.add(role::worker);
   advert.held.push_back({model_, {0, layers}, layers});
   advert.memory_bytes = advert.memory_free = 1ULL << 40U;

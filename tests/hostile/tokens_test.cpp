@@ -40,7 +40,7 @@ protected:
   void be_known(hostile_member& guest_links) {
     actors::node_advert advert;
     advert.name = "guest";
-    advert.address = "[::1]:1";
+    advert.address = "nobody.invalid:1";
     advert.roles.add(role::worker);
     ASSERT_TRUE(guest_links.gossip(actors::encode_gossip(
         {actors::news{}, {actors::sign_advert(attacker_key(guest), 1, advert)}})));

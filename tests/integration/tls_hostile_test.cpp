@@ -405,7 +405,8 @@ TEST_F(tls_hostile, headers_that_are_none_close_the_link_before_anything_is_rese
         attempt{1, 2, (8U << 20U) + 1, errc::over_limit}, attempt{1, 1, 10, errc::malformed},
         attempt{1, 0, 10, errc::malformed}, attempt{1, 4, 10, errc::malformed},
         attempt{1, 999, 10, errc::malformed}, attempt{1, 0xffff, 4'000, errc::over_limit},
-        attempt{2, 2, 10, errc::malformed}, attempt{2, 1, (32U << 20U) + 1, errc::over_limit},
+        attempt{2, 2, 10, errc::malformed},
+        attempt{2, 1, limits::frame_bytes_max + 1, errc::over_limit},
         attempt{3, 2, 10, errc::malformed}, attempt{3, 4, (2U << 20U) + 1, errc::over_limit}}) {
     hostile_hello hello;
     hello.channel = t.channel;
