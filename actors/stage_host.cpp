@@ -181,9 +181,24 @@ result<void> check_size(const compute::model_config& config, const wire_open& op
   return {};
 }
 
-result<void> check_driver(const host_state::session& session, const order_received& order) {
+bool is_there(host_pointer self, const node_id& node) {
+  const host_state& state = self->state;
+  if (node == state.environment.self) {
+    return true;
+  }
+  const member* const known = find_member(state, node);
+  return state.environment.links->connected(node) && known != nullptr &&
+         known->health == member_health::alive;
+}
+
+// A scheduler takes a request over only from one that is gone or was lost sight of: while its lead
+// is there and has spoken since the link was last lost, nobody's higher epoch counts.
+result<void> check_driver(host_pointer self, const host_state::session& session,
+                          const order_received& order) {
   const bool other = session.lead != order.from;
-  if (order.message.driver < session.driver || (other && order.message.driver == session.driver)) {
+  const bool held = other && !session.doubtful && is_there(self, session.lead);
+  if (held || order.message.driver < session.driver ||
+      (other && order.message.driver == session.driver)) {
     return fail(errc::superseded, "request {:016x} is driven by {}", order.message.request.value,
                 short_name(session.lead));
   }
@@ -196,7 +211,7 @@ void open(host_pointer self, order_received order) {
   const std::pair key{order.message.request, body.layers.first};
   auto known = state.sessions.find(key);
   if (known != state.sessions.end()) {
-    if (const auto allowed = check_driver(known->second, order); !allowed) {
+    if (const auto allowed = check_driver(self, known->second, order); !allowed) {
       return answer(self, order.from, order.message, allowed.error());
     }
     if (known->second.slot != slot_name(body.model, body.layers)) { // cut elsewhere now
@@ -328,16 +343,6 @@ void shard_changed(host_pointer self, const child_event& event) {
     state.slots.erase(found);
     return;
   }
-}
-
-bool is_there(host_pointer self, const node_id& node) {
-  const host_state& state = self->state;
-  if (node == state.environment.self) {
-    return true;
-  }
-  const member* const known = find_member(state, node);
-  return state.environment.links->connected(node) && known != nullptr &&
-         known->health == member_health::alive;
 }
 
 // Schedulers in turn, so that one that cannot does not hold up the request.
