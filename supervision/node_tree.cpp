@@ -215,7 +215,9 @@ child_spec admin_child(const parts_pointer& parts, const known_pointer& known) {
   return kept("admin", known, [parts, known](caf::actor_system& system) {
     actors::admin_environment around = parts->admin;
     around.find = [known](const std::string& name) { return known->get(name); };
-    const caf::actor made = system.spawn(actors::admin_behavior, std::move(around));
+    // On a thread of its own: shells may send megabytes to be parsed, and probes do not wait for
+    // it.
+    const caf::actor made = system.spawn<caf::detached>(actors::admin_behavior, std::move(around));
     actors::peers::receivers receivers;
     receivers.admin = made;
     parts->links->use(receivers);
