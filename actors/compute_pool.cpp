@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -27,9 +28,15 @@ namespace {
 /// some tens of cycles, so these are about 30 and 200 microseconds.
 constexpr std::uint32_t spins_before_yield = 1'000;
 constexpr std::uint32_t spins_before_sleep = 6'000;
-/// Turns for which the leader looks for the next job before it sleeps: actors that learn of a job's
-/// end mostly post the next one within some tens of microseconds, and waking costs as much.
+/// Turns for which the leader looks for the next job before it sleeps, at least: actors that learn
+/// of a job's end mostly post the next one within some tens of microseconds, and waking costs as
+/// much.
 constexpr std::uint32_t spins_between_jobs = 1'500;
+/// Turns of an active wait between two offers of the processor to others: a microsecond or two, so
+/// that an actor that wakes hardly waits for it.
+constexpr std::uint32_t spins_between_offers = 64;
+/// An active wait ends when others took the processor for so long in it: it is wanted elsewhere.
+constexpr std::chrono::microseconds given_away_max{2'000};
 
 void relax(std::uint32_t turn) {
   if (turn % spins_before_yield == spins_before_yield - 1) {
@@ -75,6 +82,7 @@ struct compute_pool::impl final : public compute::parallel_runner {
   std::deque<job> jobs;                  // guarded by `mutex`
   std::atomic<std::uint32_t> waiting{0}; // as many as `jobs` has
   std::vector<std::thread> threads;
+  std::chrono::nanoseconds active_wait{0};
 
   [[nodiscard]] std::size_t width() const noexcept override { return threads.size(); }
 
@@ -188,18 +196,44 @@ struct compute_pool::impl final : public compute::parallel_runner {
       next(*this);
       OVIR_CHECK(compute::rounding_is_exact());
       job_under_way.store(false, std::memory_order_seq_cst);
-      for (std::uint32_t turn = 0; turn < spins_between_jobs && !stopping.load() &&
-                                   waiting.load(std::memory_order_relaxed) == 0;
-           ++turn) {
+      await_next();
+    }
+  }
+
+  [[nodiscard]] bool idle() const {
+    return !stopping.load(std::memory_order_relaxed) &&
+           waiting.load(std::memory_order_relaxed) == 0;
+  }
+
+  // Between two steps of a token's way through several stages a processor that halts takes longer
+  // to come back than the step's messages take (in a virtual machine a tenth of a millisecond per
+  // halt, and every thread on the way may meet one). So the leader looks on for as long as a
+  // neighbour's step may take, and lets whoever else wants the processor have it.
+  void await_next() {
+    for (std::uint32_t turn = 0; turn < spins_between_jobs && idle(); ++turn) {
+      relax(turn);
+    }
+    using clock = std::chrono::steady_clock;
+    const clock::time_point begun = clock::now();
+    clock::duration given_away{0};
+    clock::time_point offered = begun;
+    while (idle() && offered - begun < active_wait && given_away < given_away_max) {
+      for (std::uint32_t turn = 0; turn < spins_between_offers && idle(); ++turn) {
         relax(turn);
       }
+      const clock::time_point before = clock::now();
+      std::this_thread::yield();
+      offered = clock::now();
+      given_away += offered - before;
     }
   }
 };
 
-compute_pool::compute_pool(std::size_t threads) : impl_(std::make_unique<impl>()) {
+compute_pool::compute_pool(std::size_t threads, std::chrono::nanoseconds active_wait)
+    : impl_(std::make_unique<impl>()) {
   OVIR_CHECK(threads >= 1 && threads <= limits::threads_max, threads);
   impl& pool = *impl_;
+  pool.active_wait = active_wait;
   // Sized before the first thread starts: `width` reads it without a lock.
   pool.threads.resize(threads);
   std::size_t started = 0;

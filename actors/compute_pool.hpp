@@ -2,6 +2,7 @@
 
 #include "actors/compute_executor.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 
@@ -13,8 +14,13 @@ namespace ovir::actors {
 /// checks it. Destruction finishes the job under way and drops those that wait.
 class compute_pool final : public compute_executor {
 public:
+  /// An `active_wait` for those that compute stages: longer than a neighbour's step mostly takes.
+  static constexpr std::chrono::milliseconds between_steps{30};
+
   /// 1 <= threads <= limits::threads_max.
-  explicit compute_pool(std::size_t threads);
+  /// After a job the leader looks for the next one for `active_wait` before it sleeps, unless
+  /// others want its processor: 0 where the next job does not hurry.
+  explicit compute_pool(std::size_t threads, std::chrono::nanoseconds active_wait = {});
   ~compute_pool() override;
   compute_pool(const compute_pool&) = delete;
   compute_pool& operator=(const compute_pool&) = delete;

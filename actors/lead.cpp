@@ -1,5 +1,6 @@
 #include "actors/lead.hpp"
 
+#include "actors/turn_here.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/frame.hpp"
@@ -17,6 +18,10 @@ using lead_pointer = lead_actor::stateful_pointer<lead_state>;
 
 /// Ids the repeat penalty looks at; a draw needs no more of the history.
 constexpr std::size_t penalty_window = 64;
+
+/// Logits of a vocabulary up to this size may be looked at on the threads of actors, whose handlers
+/// are to be short: some tens of microseconds.
+constexpr std::size_t drawn_here_bytes_max = std::size_t{1} << 20U;
 
 void perform(lead_pointer self, const open_effect& e) {
   lead_state& state = self->state;
@@ -40,8 +45,10 @@ void perform(lead_pointer self, const tokens_effect& e) {
       frame_kind::tokens, state.request, state.core->current_epoch(), e.first, e.count, 1,
       e.logit_rows};
   const auto ids = state.core->history().subspan(e.first, e.count);
-  self->send(state.path.front().handle, tensor_frame{std::make_shared<const std::vector<std::byte>>(
-                                            encode_frame(header, std::as_bytes(ids)))});
+  // Before this lead does anything else: all of the path waits for the step.
+  send_and_run(state.path.front().handle,
+               tensor_frame{std::make_shared<const std::vector<std::byte>>(
+                   encode_frame(header, std::as_bytes(ids)))});
 }
 
 void perform(lead_pointer self, const replay_effect& e) {
@@ -63,19 +70,29 @@ void perform(lead_pointer self, const finish_effect& e) {
              finish_session{state.request, state.core->current_epoch()});
 }
 
+token_drawn draw(compute::sampler& sampler, const frame_bytes& logits,
+                 std::span<const token_id> recent, position at) {
+  const auto view = decode_frame(*logits);
+  OVIR_CHECK(view.has_value());
+  const token_id token = sampler.draw(view->floats(), recent, at + 1);
+  return {at, token, compute::logits_digest(at, view->floats())};
+}
+
 void perform(lead_pointer self, const draw_effect& e) {
   lead_state& state = self->state;
   const auto history = state.core->history();
   const auto recent = history.last(std::min(history.size(), penalty_window));
-  state.environment.executor->post([lead = lead_actor{self}, frame = std::move(state.logits),
-                                    sampler = state.sampler,
-                                    recent = std::vector<token_id>{recent.begin(), recent.end()},
-                                    at = e.at](compute::parallel_runner&) {
-    const auto view = decode_frame(*frame);
-    OVIR_CHECK(view.has_value());
-    const token_id token = sampler->draw(view->floats(), recent, at + 1);
-    caf::anon_send(lead, token_drawn{at, token, compute::logits_digest(at, view->floats())});
-  });
+  frame_bytes logits = std::move(state.logits);
+  // Waking a thread and being woken again takes longer than the short draw itself, and the next
+  // step waits for it.
+  if (state.sampler->takes_highest() && logits->size() <= drawn_here_bytes_max) {
+    state.drawn = draw(*state.sampler, logits, recent, e.at);
+    return;
+  }
+  state.environment.executor->post(
+      [lead = lead_actor{self}, logits = std::move(logits), sampler = state.sampler,
+       recent = std::vector<token_id>{recent.begin(), recent.end()}, at = e.at](
+          compute::parallel_runner&) { caf::anon_send(lead, draw(*sampler, logits, recent, at)); });
 }
 
 void perform(lead_pointer self, const drawn_effect& e) {
@@ -133,10 +150,15 @@ void perform(lead_pointer self, const end_effect&) {
   self->quit();
 }
 
+void take_token(lead_pointer self, const token_drawn& drawn);
+
 void perform_all(lead_pointer self, const lead_core::effects& effects) {
   ++self->state.progress;
   for (const lead_effect& effect : effects) {
     std::visit([self](const auto& e) { perform(self, e); }, effect);
+  }
+  if (const auto drawn = std::exchange(self->state.drawn, std::nullopt)) {
+    take_token(self, *drawn);
   }
 }
 

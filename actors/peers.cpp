@@ -1,5 +1,6 @@
 #include "actors/peers.hpp"
 
+#include "actors/turn_here.hpp"
 #include "messages/frame.hpp"
 
 #include <caf/all.hpp>
@@ -147,7 +148,9 @@ void peers::send_wire(const node_id& to, wire_message message) {
 
 void peers::send_frame(const node_id& to, std::uint32_t target, frame_bytes frame) {
   if (to == self_) {
-    deliver_frame(self_, target, frame);
+    if (const caf::strong_actor_ptr receiver = receiver_of(self_, target, *frame)) {
+      caf::anon_send(caf::actor_cast<caf::actor>(receiver), tensor_frame{std::move(frame)});
+    }
     return;
   }
   const std::lock_guard lock{guard_};
@@ -277,26 +280,36 @@ void peers::received(const peer_info& peer, message_kind kind, std::uint32_t tar
 }
 
 void peers::deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame) {
-  const auto view = decode_frame(*frame);
+  // Handled outside the lock: whoever gets the frame sends, too.
+  if (const caf::strong_actor_ptr receiver = receiver_of(from, target, *frame)) {
+    send_and_run(receiver, caf::make_message(tensor_frame{frame}));
+  }
+}
+
+/// Null where it may have none, which is counted.
+caf::strong_actor_ptr peers::receiver_of(const node_id& from, std::uint32_t target,
+                                         std::span<const std::byte> frame) {
+  const auto view = decode_frame(frame);
   const std::lock_guard lock{guard_};
   if (!view) {
-    return drop(from, "a malformed frame");
+    drop(from, "a malformed frame");
+    return nullptr;
   }
+  const bool logits = view->header.kind == frame_kind::logits;
   if (target == frame_to_lead) {
     const auto lead = leads_.find(view->header.request);
-    if (lead == leads_.end() || lead->second.path.back().first != from ||
-        view->header.kind != frame_kind::logits) {
-      return drop(from, "logits of a request it has no part in");
+    if (lead == leads_.end() || lead->second.path.back().first != from || !logits) {
+      drop(from, "logits of a request it has no part in");
+      return nullptr;
     }
-    caf::anon_send(lead->second.lead, tensor_frame{frame});
-    return;
+    return caf::actor_cast<caf::strong_actor_ptr>(lead->second.lead);
   }
   const auto stage = stages_.find({view->header.request, target});
-  if (stage == stages_.end() || stage->second.previous != from ||
-      view->header.kind == frame_kind::logits) {
-    return drop(from, "a frame of a request it has no part in");
+  if (stage == stages_.end() || stage->second.previous != from || logits) {
+    drop(from, "a frame of a request it has no part in");
+    return nullptr;
   }
-  caf::anon_send(stage->second.shard, tensor_frame{frame});
+  return caf::actor_cast<caf::strong_actor_ptr>(stage->second.shard);
 }
 
 void peers::deliver_wire(const node_id& from, role_set roles, wire_message message,

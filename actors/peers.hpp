@@ -136,6 +136,8 @@ private:
                     const received_bytes& bytes);
   void deliver_answer(const node_id& from, wire_message& message, const received_bytes& bytes);
   void deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame);
+  [[nodiscard]] caf::strong_actor_ptr receiver_of(const node_id& from, std::uint32_t target,
+                                                  std::span<const std::byte> frame);
   void drop(const node_id& from, std::string_view what);
   void perform(const link_table::effects& effects);
   void announce(const node_id& node, bool up, const std::string& reason);

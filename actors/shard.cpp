@@ -1,5 +1,6 @@
 #include "actors/shard.hpp"
 
+#include "actors/turn_here.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 
@@ -63,11 +64,18 @@ void post(shard_pointer self, std::vector<shard_job> pass) {
       // Before `step_done`, so that a lead that sees the last stage at the end has its logits.
       shard_outcome& outcome = outcomes[i];
       if (outcome.done && outcome.outgoing && alive->load(std::memory_order_relaxed)) {
-        caf::anon_send(sinks[i], tensor_frame{std::move(outcome.outgoing)});
+        tensor_frame frame{std::move(outcome.outgoing)};
+        // One request's next stage, or its lead, goes on here and now. Those of several go on side
+        // by side.
+        if (pass.size() == 1) {
+          send_and_run(sinks[i], std::move(frame));
+        } else {
+          caf::anon_send(sinks[i], std::move(frame));
+        }
       }
       done.jobs.push_back({pass[i].request, pass[i].driver, std::move(outcome)});
     }
-    caf::anon_send(shard, std::move(done));
+    send_and_run(shard, std::move(done));
   });
 }
 

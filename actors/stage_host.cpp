@@ -192,13 +192,17 @@ bool is_there(host_pointer self, const node_id& node) {
 }
 
 // A scheduler takes a request over only from one that is gone or was lost sight of: while its lead
-// is there and has spoken since the link was last lost, nobody's higher epoch counts.
+// is there and has spoken since the link was last lost, nobody's higher epoch counts. Nor does that
+// of a lead without a link: what it said of itself must not shut out those who have one.
 result<void> check_driver(host_pointer self, const host_state::session& session,
                           const order_received& order) {
   const bool other = session.lead != order.from;
   const bool held = other && !session.doubtful && is_there(self, session.lead);
-  if (held || order.message.driver < session.driver ||
-      (other && order.message.driver == session.driver)) {
+  const bool earlier =
+      order.message.driver < session.driver || (other && order.message.driver == session.driver);
+  const bool linked = session.lead == self->state.environment.self ||
+                      self->state.environment.links->connected(session.lead);
+  if (held || (earlier && (linked || !other))) {
     return fail(errc::superseded, "request {:016x} is driven by {}", order.message.request.value,
                 short_name(session.lead));
   }
@@ -214,7 +218,10 @@ void open(host_pointer self, order_received order) {
     if (const auto allowed = check_driver(self, known->second, order); !allowed) {
       return answer(self, order.from, order.message, allowed.error());
     }
-    if (known->second.slot != slot_name(body.model, body.layers)) { // cut elsewhere now
+    const bool cut_elsewhere = known->second.slot != slot_name(body.model, body.layers);
+    const bool begins_anew =
+        known->second.lead != order.from && !(known->second.driver < order.message.driver);
+    if (cut_elsewhere || begins_anew) {
       drop_session(self, key);
       known = state.sessions.end();
     }

@@ -3,6 +3,7 @@
 #include "messages/limits.hpp"
 
 #include <boost/asio/post.hpp>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <utility>
@@ -10,8 +11,8 @@
 namespace ovir::actors {
 
 namespace asio = boost::asio;
+using asio::ip::tcp;
 using boost::system::error_code;
-using tcp = asio::ip::tcp;
 
 namespace {
 
@@ -23,6 +24,9 @@ constexpr std::size_t record_bytes = 16U << 10U;
 std::size_t batch_bytes(channel kind) {
   return kind == channel::data ? std::size_t{256} << 10U : std::size_t{32} << 10U;
 }
+
+/// A thread that sends writes itself while no more than this waits: what a step's logits take.
+constexpr std::size_t write_here_bytes_max = std::size_t{256} << 10U;
 
 /// A payload's memory is made usable this much ahead of what has come, so that a peer that claims
 /// much and sends little costs little.
@@ -58,16 +62,16 @@ std::string tls_link::name() const {
 }
 
 void tls_link::start() {
-  budget_ = std::make_shared<receive_budget>(receive_bytes_max(peer_.kind),
-                                             [weak = weak_from_this(), &context = context_] {
-                                               // The network detaches the budget before its
-                                               // contexts go.
-                                               asio::post(context, [weak] {
-                                                 if (const auto self = weak.lock()) {
-                                                   self->resume();
-                                                 }
-                                               });
-                                             });
+  const turn mine{*this};
+  // The network detaches the budget before its contexts go.
+  auto go_on = [weak = weak_from_this(), &context = context_] {
+    asio::post(context, [weak] {
+      if (const auto self = weak.lock()) {
+        self->resume();
+      }
+    });
+  };
+  budget_ = std::make_shared<receive_budget>(receive_bytes_max(peer_.kind), std::move(go_on));
   started_ = true;
   host_.handler.connected(peer_);
   process();
@@ -84,6 +88,7 @@ void tls_link::read() {
   socket_.async_read_some(
       asio::buffer(space.data(), space.size()),
       [self = shared_from_this()](const error_code& problem, std::size_t bytes) {
+        const turn mine{*self};
         self->reading_ = false;
         if (self->stage_ != stage::open) {
           if (problem) {
@@ -206,6 +211,7 @@ void tls_link::deliver() {
 }
 
 void tls_link::resume() {
+  const turn mine{*this};
   if (stage_ != stage::open || !paused_) {
     return;
   }
@@ -249,11 +255,15 @@ result<void> tls_link::send(message_kind kind, std::uint32_t target,
   if (slow) {
     const error reason = fail(errc::busy, "{} takes its messages too slowly: {} MiB wait for it",
                               name(), waiting_max >> 20U);
-    asio::post(context_, [self = shared_from_this(), reason] { self->lost(reason); });
+    asio::post(context_, [self = shared_from_this(), reason] {
+      const turn mine{*self};
+      self->lost(reason);
+    });
     return reason;
   }
-  if (post) {
+  if (post && !write_here()) {
     asio::post(context_, [self = shared_from_this()] {
+      const turn mine{*self};
       {
         const std::lock_guard lock{self->mutex_};
         self->pump_posted_ = false;
@@ -262,6 +272,32 @@ result<void> tls_link::send(message_kind kind, std::uint32_t target,
     });
   }
   return {};
+}
+
+/// Encrypts and writes what is queued, if that is little and nothing else is under way. False: the
+/// context's thread is to go on.
+bool tls_link::write_here() {
+  const std::unique_lock mine{turns_, std::try_to_lock};
+  if (!mine || taken_ || stage_ != stage::open || !started_ || write_busy_ ||
+      !engine_->output().empty()) {
+    return false;
+  }
+  {
+    const std::lock_guard lock{mutex_};
+    if (queued_bytes_ > write_here_bytes_max) {
+      return false;
+    }
+    pump_posted_ = false;
+  }
+  // Failures show again, and are reported, where the context's thread goes on.
+  if (!encrypt()) {
+    return false;
+  }
+  std::vector<std::byte>& output = engine_->output();
+  const ssize_t written =
+      ::send(socket_.native_handle(), output.data(), output.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  output.erase(output.begin(), output.begin() + std::max<ssize_t>(written, 0));
+  return output.empty() && !next_message();
 }
 
 bool tls_link::next_message() {
@@ -356,6 +392,7 @@ void tls_link::write_rest() {
   socket_.async_write_some(
       asio::buffer(writing_.data() + written_, writing_.size() - written_),
       [self = shared_from_this()](const error_code& problem, std::size_t bytes) {
+        const turn mine{*self};
         if (self->stage_ == stage::over) {
           return;
         }
@@ -403,6 +440,7 @@ void tls_link::watch() {
   timer_.async_wait([weak = weak_from_this()](const error_code& problem) {
     const auto self = weak.lock();
     if (self && !problem) {
+      const turn mine{*self};
       self->timer_set_ = false;
       self->on_time();
     }
@@ -436,6 +474,7 @@ void tls_link::close(error reason) {
     accepting_ = false;
   }
   asio::post(context_, [self = shared_from_this(), reason = std::move(reason)] {
+    const turn mine{*self};
     self->begin_close(reason);
   });
 }
@@ -515,6 +554,7 @@ void tls_link::discard() {
   payload_.resize(record_bytes);
   socket_.async_read_some(asio::buffer(payload_),
                           [self = shared_from_this()](const error_code& problem, std::size_t) {
+                            const turn mine{*self};
                             self->reading_ = false;
                             if (problem) {
                               self->lost(self->reason_);

@@ -18,8 +18,9 @@
 namespace ovir::actors {
 
 /// An admitted connection: messages both ways, bounded (docs/formats/link.md). `send` and `close`
-/// from any thread, the rest on its context's thread. Lives as long as the network knows it or
-/// something is under way on its socket.
+/// from any thread, the rest on its context's thread. A thread that sends little while nothing else
+/// is under way writes to the socket itself: waking another takes longer than that. Lives as long
+/// as the network knows it or something is under way on its socket.
 class tls_link : public std::enable_shared_from_this<tls_link> {
 public:
   /// `connection.socket` belongs to `context`.
@@ -64,6 +65,7 @@ private:
   void discard();
 
   // Sending
+  [[nodiscard]] bool write_here();
   void pump();
   [[nodiscard]] bool encrypt();
   [[nodiscard]] bool encrypt_some();
@@ -86,6 +88,21 @@ private:
   void report(const error& reason);
   [[nodiscard]] std::string name() const;
 
+  /// The right to touch what only one thread at a time may. The context's thread waits for it at
+  /// the start of everything it does here; others take it if it is free, for as long as a short
+  /// write takes, and call nobody meanwhile.
+  class turn {
+  public:
+    explicit turn(tls_link& link) : link_(link), lock_(link.turns_) { link_.taken_ = true; }
+    ~turn() { link_.taken_ = false; }
+    turn(const turn&) = delete;
+    turn& operator=(const turn&) = delete;
+
+  private:
+    tls_link& link_;
+    std::unique_lock<std::recursive_mutex> lock_;
+  };
+
   tls_host& host_;
   const peer_info peer_;
   boost::asio::io_context& context_;
@@ -95,6 +112,8 @@ private:
   connection_slots::slot place_;
   std::shared_ptr<receive_budget> budget_;
 
+  std::recursive_mutex turns_; ///< for what follows, up to `mutex_`
+  bool taken_{false};          ///< by this thread already, where `turns_` could be locked
   stage stage_{stage::open};
   bool started_{false};
   bool reported_{false};

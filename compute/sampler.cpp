@@ -157,12 +157,11 @@ void sampler::keep_min_p() {
 token_id sampler::draw(std::span<const float> logits, std::span<const token_id> history,
                        position p) {
   OVIR_CHECK(!logits.empty());
-  const bool greedy = params_.temperature == 0;
-  if (greedy && params_.repeat_penalty == 1) {
+  if (takes_highest()) {
     return highest_of(logits);
   }
   gather(logits, history);
-  if (greedy) {
+  if (params_.temperature == 0) {
     const auto lower = [](const candidate& a, const candidate& b) { return a.logit < b.logit; };
     return std::max_element(candidates_.begin(), candidates_.end(), lower)->id;
   }

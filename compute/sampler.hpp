@@ -40,6 +40,11 @@ public:
   [[nodiscard]] token_id draw(std::span<const float> logits, std::span<const token_id> history,
                               position p);
 
+  /// Whether a draw is only one look at each logit: a hundredth of what others take.
+  [[nodiscard]] bool takes_highest() const noexcept {
+    return params_.temperature == 0 && params_.repeat_penalty == 1;
+  }
+
 private:
   struct candidate {
     float logit;

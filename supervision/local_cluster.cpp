@@ -107,7 +107,8 @@ finish_reason reason_of(actors::generation_end end) {
 class cluster final : public local_cluster {
 public:
   cluster(const compute::model& m, storage::env& environment, const cluster_options& options)
-      : config_(m.config), env_(environment), options_(options), pool_(options.threads),
+      : config_(m.config), env_(environment), options_(options),
+        pool_(options.threads, actors::compute_pool::between_steps),
         system_config_(config_with_threads()), system_(system_config_) {}
 
   ~cluster() override {

@@ -46,7 +46,8 @@ std::map<node_id, role_set> keys_of(const node_options& options, const node_id& 
 class cluster_node final : public node {
 public:
   cluster_node(const node_options& options, const node_surroundings& around)
-      : options_(options), around_(around), pool_(threads_of(options)), draws_(1),
+      : options_(options), around_(around),
+        pool_(threads_of(options), actors::compute_pool::between_steps), draws_(1),
         config_(system_config::threads(handler_threads)), system_(config_) {}
 
   ~cluster_node() override {

@@ -90,6 +90,24 @@ TEST_F(hostile_party_to, a_request_that_another_scheduler_drives) {
   expect_service();
 }
 
+TEST_F(hostile_party_to, leaves_a_request_behind_in_a_life_that_nobody_reaches) {
+  hostile_member rival = member(front, attacker::rival);
+  const request_id request = next_request();
+  {
+    hostile_member driver = member(front, attacker::scheduler);
+    ASSERT_EQ(open(driver, open_of(request, {0, 4}, 64, epoch{0xFFFF'FFFF})), std::nullopt);
+    EXPECT_EQ(open(rival, open_of(request, {0, 4}, 64)), errc::superseded);
+  }
+  // Refused until the node has noticed that the driver is gone.
+  std::optional<errc> refused = errc::superseded;
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+  while (refused == errc::superseded && std::chrono::steady_clock::now() < until) {
+    refused = open(rival, open_of(request, {0, 4}, 64));
+  }
+  EXPECT_EQ(refused, std::nullopt);
+  expect_service();
+}
+
 TEST_F(hostile_party_to, feeds_its_own_stage_with_anything) {
   hostile_member driver = member(front, attacker::scheduler);
   hostile_member tail = member(back, attacker::scheduler);

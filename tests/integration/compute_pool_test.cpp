@@ -62,6 +62,18 @@ TEST(compute_pool, runs_jobs_one_at_a_time_in_the_order_posted) {
   EXPECT_EQ(order, expected);
 }
 
+TEST(compute_pool, takes_jobs_whether_it_looks_for_them_or_sleeps) {
+  // With the longest wait it looks on, with none it sleeps after a moment.
+  for (const auto active_wait : {std::chrono::milliseconds{0}, std::chrono::milliseconds{60'000}}) {
+    compute_pool pool{2, active_wait};
+    int jobs = 0;
+    for (int i = 0; i < 200; ++i) {
+      run_on(pool, [&jobs](compute::parallel_runner&) { ++jobs; });
+    }
+    EXPECT_EQ(jobs, 200);
+  }
+}
+
 TEST(compute_pool, ends_with_jobs_still_waiting) {
   std::atomic<int> ran{0};
   {
