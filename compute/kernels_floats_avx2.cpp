@@ -2,6 +2,8 @@
 #if defined(__x86_64__)
 
 #include "compute/intrinsics_x86.hpp"
+#include "compute/kernels_attention.hpp"
+#include "compute/kernels_float_products.hpp"
 #include "compute/kernels_floats.hpp"
 
 namespace ovir::compute::avx2 {
@@ -15,6 +17,8 @@ struct lanes {
   static constexpr int attend_blocks = 4;
   static constexpr int tile_rows = 2;
   static constexpr int tile_tokens = 2;
+  static constexpr int packed_tile_rows = 2;
+  static constexpr int packed_tile_tokens = 2;
 
   /// All ones in the first n of sixteen lanes.
   struct mask {

@@ -2,6 +2,8 @@
 #if defined(__x86_64__)
 
 #include "compute/intrinsics_x86.hpp"
+#include "compute/kernels_attention.hpp"
+#include "compute/kernels_float_products.hpp"
 #include "compute/kernels_floats.hpp"
 
 namespace ovir::compute::avx512 {
@@ -14,6 +16,8 @@ struct lanes {
   static constexpr int attend_blocks = 4;
   static constexpr int tile_rows = 4;
   static constexpr int tile_tokens = 4;
+  static constexpr int packed_tile_rows = 8;
+  static constexpr int packed_tile_tokens = 3;
 
   static __mmask16 first(std::uint32_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 

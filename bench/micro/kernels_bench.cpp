@@ -214,9 +214,6 @@ void add_products(tensor_type type, std::uint32_t tokens) {
     }
     for (const kernel_set* set : usable_sets()) {
       for (const bool packed : {false, true}) {
-        if (packed && !is_packable(type)) {
-          continue;
-        }
         const std::string name =
             "product/" + shape + "/" + std::string{set->name} + (packed ? "/packed" : "");
         benchmark::RegisterBenchmark(name.c_str(), run_product, std::cref(*set), type, tokens,

@@ -194,22 +194,56 @@ TEST_P(kernels, multiply_wide_rows_as_the_reference_does) {
   }
 }
 
+/// Products of float weights with rows [first, last), the rest of y as a guard.
+std::vector<float> float_product_of(const kernel_set& set, const weight& w, rows range,
+                                    const std::vector<float>& x, std::size_t x_stride,
+                                    std::uint32_t tokens) {
+  const std::size_t stride = w.rows + 2;
+  std::vector<float> y(stride * tokens, untouched);
+  set.product_float(w, range.first, range.last, x.data(), x_stride, tokens, y.data(), stride);
+  return y;
+}
+
+constexpr std::array float_types{tensor_type::f32, tensor_type::f16, tensor_type::bf16};
+
+TEST_P(kernels, sum_packed_float_weights_in_sixteen_stripes) {
+  kernel_random random{27};
+  for (const tensor_type type : float_types) {
+    for (const std::uint32_t cols : {1U, 15U, 16U, 17U, 31U, 64U, 127U, 128U, 129U, 300U, 512U}) {
+      for (std::uint32_t tokens = 1; tokens <= 13; ++tokens) {
+        const std::uint32_t count = 1 + random.below(70);
+        const owned_weight w = make_floats(random, type, count, cols);
+        const std::vector<std::byte> bytes = packed(w.view);
+        weight view = w.view;
+        view.packed = bytes.data();
+        const std::size_t x_stride = cols + 5;
+        const std::vector<float> x = random.floats(x_stride * tokens, 8);
+        const std::uint32_t first = random.below(count);
+        for (const rows range : {rows{0, count}, rows{first, count}, rows{first, first + 1}}) {
+          expect_same(float_product_of(set(), view, range, x, x_stride, tokens),
+                      float_product_of(reference(), w.view, range, x, x_stride, tokens),
+                      std::string{name_of(type)} + " cols " + std::to_string(cols) + " tokens " +
+                          std::to_string(tokens));
+          ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
+        }
+      }
+    }
+  }
+}
+
 TEST_P(kernels, sum_float_weights_in_sixteen_stripes) {
   kernel_random random{7};
-  for (const tensor_type type : {tensor_type::f32, tensor_type::f16, tensor_type::bf16}) {
+  for (const tensor_type type : float_types) {
     for (std::uint32_t cols = 1; cols <= 70; ++cols) {
       const std::uint32_t count = 1 + random.below(11);
       const std::uint32_t tokens = 1 + random.below(10);
       const owned_weight w = make_floats(random, type, count, cols);
       const std::size_t x_stride = cols + 5;
       const std::vector<float> x = random.floats(x_stride * tokens, 8);
-      const std::uint32_t first = random.below(count);
-      std::vector<float> wanted((count + 2) * tokens, untouched);
-      std::vector<float> got = wanted;
-      reference().product_float(w.view, first, count, x.data(), x_stride, tokens, wanted.data(),
-                                count + 2);
-      set().product_float(w.view, first, count, x.data(), x_stride, tokens, got.data(), count + 2);
-      expect_same(got, wanted, std::string{name_of(type)} + " cols " + std::to_string(cols));
+      const rows range{random.below(count), count};
+      expect_same(float_product_of(set(), w.view, range, x, x_stride, tokens),
+                  float_product_of(reference(), w.view, range, x, x_stride, tokens),
+                  std::string{name_of(type)} + " cols " + std::to_string(cols));
     }
   }
 }
