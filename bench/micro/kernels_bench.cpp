@@ -1,6 +1,6 @@
 // Products of every weight type on every kernel set, with weights as in the file and packed, for 1
 // token (memory-bound), 8 and 128 tokens (compute-bound), beside the speed of only reading the same
-// memory; and attention over a long context.
+// memory; and attention over a long context, of one head and of several that share keys.
 //
 //   build/release/kernels_bench [--benchmark_filter=Q4_K]
 //
@@ -167,7 +167,7 @@ void run_read(benchmark::State& state, tensor_type type) {
   report(state, static_cast<double>(size), 0);
 }
 
-void run_attend(benchmark::State& state, const kernel_set& set) {
+void run_attend(benchmark::State& state, const kernel_set& set, std::uint32_t heads) {
   constexpr std::uint32_t head_dim = 64;
   constexpr std::uint32_t positions = 8192;
   synth_random random{2, 0};
@@ -175,15 +175,16 @@ void run_attend(benchmark::State& state, const kernel_set& set) {
   for (std::uint16_t& h : cache) {
     h = static_cast<std::uint16_t>(0x3000 + random.below(0x800));
   }
-  const std::vector<float> query(head_dim, 0.25F);
-  std::vector<float> scores(positions);
-  std::vector<float> output(head_dim);
+  const std::vector<float> query(heads * head_dim, 0.25F);
+  std::vector<float> scores(heads * positions);
+  std::vector<float> output(heads * head_dim);
   const attention_task task{.query = query.data(),
                             .keys = cache.data(),
                             .values = cache.data() + std::size_t{positions} * head_dim,
                             .stride = head_dim,
                             .positions = positions,
                             .head_dim = head_dim,
+                            .heads = heads,
                             .scale = 0.125F,
                             .scores = scores.data(),
                             .output = output.data()};
@@ -191,7 +192,7 @@ void run_attend(benchmark::State& state, const kernel_set& set) {
     set.attend(task);
     benchmark::ClobberMemory();
   }
-  report(state, static_cast<double>(cache.size() * 2), 4.0 * positions * head_dim);
+  report(state, static_cast<double>(cache.size() * 2), 4.0 * heads * positions * head_dim);
 }
 
 std::vector<const kernel_set*> usable_sets() {
@@ -245,8 +246,11 @@ int main(int argc, char** argv) {
     add_products(type, prefill_tokens);
   }
   for (const kernel_set* set : usable_sets()) {
-    const std::string name = "attend/positions:8192/" + std::string{set->name};
-    benchmark::RegisterBenchmark(name.c_str(), run_attend, std::cref(*set));
+    for (const std::uint32_t heads : {1U, 4U, 8U}) {
+      const std::string name =
+          "attend/positions:8192/heads:" + std::to_string(heads) + "/" + std::string{set->name};
+      benchmark::RegisterBenchmark(name.c_str(), run_attend, std::cref(*set), heads);
+    }
   }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
