@@ -32,7 +32,8 @@ float score_of(const float* query, const std::uint16_t* key, std::uint32_t head_
 /// Heads [head, head + Heads) and positions [p, p + Positions): independent chains of fma, and
 /// shared folding.
 template <class Lanes, int Heads, int Positions>
-inline void score_tile(const attention& task, std::uint32_t head, std::uint32_t p) {
+__attribute__((always_inline)) inline void score_tile(const attention& task, std::uint32_t head,
+                                                      std::uint32_t p) {
   constexpr int sums = Heads * Positions;
   const std::uint16_t* key = task.keys + p * task.stride;
   const float* query = task.query + std::size_t{head} * task.head_dim;
