@@ -5,9 +5,9 @@
 //   build/release/kernels_bench [--benchmark_filter=Q4_K]
 //
 // GB/s counts the bytes of weights (or of keys and values), GOPS two operations per weight and
-// token. Matrices are larger than caches for 1 token. Compare rows of one run only: another run
-// may meet another clock frequency or other load. The rates are of wall time, so they mean little
-// on a machine that does other work. Gaps: one shape of matrix, no huge pages.
+// token. Matrices are larger than caches for 1 and 8 tokens. Compare rows of one run only: another
+// run may meet another clock frequency or other load. The rates are of wall time, so they mean
+// little on a machine that does other work. Gaps: one shape of matrix, no huge pages.
 #include "compute/kernels.hpp"
 #include "compute/packed_weights.hpp"
 #include "compute/synth_blocks.hpp"
@@ -52,8 +52,8 @@ std::unique_ptr<problem> make_problem(tensor_type type, std::uint32_t tokens) {
   auto out = std::make_unique<problem>();
   out->w = {.type = type, .rows = 1, .cols = cols, .data = nullptr, .wide = false};
   const std::size_t row = out->w.row_bytes();
-  out->w.rows =
-      tokens < 8 ? static_cast<std::uint32_t>(streamed_bytes / row / 32 * 32) : prefill_rows;
+  out->w.rows = tokens <= batch_tokens ? static_cast<std::uint32_t>(streamed_bytes / row / 32 * 32)
+                                       : prefill_rows;
   out->bytes.resize(out->w.rows * row);
   synth_random random{1, static_cast<std::uint64_t>(type)};
   synth_blocks{type, 0.02}.fill(random, out->bytes);
