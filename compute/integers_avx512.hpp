@@ -6,7 +6,7 @@
 #include "compute/kernels_panel.hpp"
 
 /// What the AVX-512 integer products share: loads, the 16 x 16 transposition that puts rows into
-/// lanes, 64-bit sums. Everything is private to the including file (docs/adr/0006).
+/// lanes, sums of lanes. Everything is private to the including file (docs/adr/0006).
 namespace ovir::compute::avx512 {
 namespace {
 
@@ -93,31 +93,6 @@ inline void load_panel(const unsigned char* data, std::size_t row_bytes, std::ui
     v[r] = r < rows ? _mm512_loadu_si512(data + r * row_bytes) : _mm512_setzero_si512();
   }
   transpose(v);
-}
-
-/// S of 16 rows and one token, in units of 2^-24 u: rows 0, 2, .. and rows 1, 3, ..
-struct row_sums {
-  __m512i even;
-  __m512i odd;
-};
-
-inline void clear_sums(row_sums& s) {
-  s.even = _mm512_setzero_si512();
-  s.odd = _mm512_setzero_si512();
-}
-
-/// y[low..high) = S rounded once to binary32, times an exact power of two.
-inline void store_sums(const row_sums& s, float power, float* y, std::uint32_t low,
-                       std::uint32_t high) {
-  const __m256 scale = _mm256_set1_ps(power);
-  const __m256 even = _mm256_mul_ps(_mm512_cvtepi64_ps(s.even), scale);
-  const __m256 odds = _mm256_mul_ps(_mm512_cvtepi64_ps(s.odd), scale);
-  const __m256 first = _mm256_unpacklo_ps(even, odds);
-  const __m256 second = _mm256_unpackhi_ps(even, odds);
-  const __m512 all =
-      _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_permute2f128_ps(first, second, 0x20)),
-                         _mm256_permute2f128_ps(first, second, 0x31), 1);
-  _mm512_mask_storeu_ps(y, static_cast<__mmask16>(first_lanes(high) & ~first_lanes(low)), all);
 }
 
 inline std::int64_t sum_of_lanes(__m256i x) {

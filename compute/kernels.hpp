@@ -43,17 +43,18 @@ struct quantized_batch {
   void reshape(activation_form f, std::uint32_t token_count, std::uint32_t col_count);
 };
 
-/// Attention of one query head over `positions` cached positions of its key/value head.
+/// Attention of query heads of one token that share a key/value head, over its cached positions.
 struct attention_task {
-  const float* query{nullptr};          ///< [head_dim], after rotation
+  const float* query{nullptr};          ///< [heads][head_dim], after rotation
   const std::uint16_t* keys{nullptr};   ///< [positions][head_dim], fp16
   const std::uint16_t* values{nullptr}; ///< [positions][head_dim], fp16
   std::size_t stride{0};                ///< fp16 elements between consecutive positions
   std::uint32_t positions{0};           ///< at least 1; position 0 is absolute position 0
   std::uint32_t head_dim{0};
+  std::uint32_t heads{1};
   float scale{0};
-  float* scores{nullptr}; ///< scratch, [positions]
-  float* output{nullptr}; ///< [head_dim]
+  float* scores{nullptr}; ///< scratch, [heads][positions]
+  float* output{nullptr}; ///< [heads][head_dim]
 };
 
 enum class isa : std::uint8_t { reference, avx2, avx512 };
@@ -88,7 +89,7 @@ struct kernel_set {
   /// `cos_sin` [pairs][2].
   void (*rotate)(float* x, const float* cos_sin, std::uint32_t pairs);
 
-  /// One head of one token (section 5, attention).
+  /// Section 5, attention, each head alone: which of them share a task changes no bit.
   void (*attend)(const attention_task& task);
 
   /// a_i = fl(a_i + b_i). False when a result is a NaN or an infinity.

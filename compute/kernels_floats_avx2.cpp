@@ -2,6 +2,8 @@
 #if defined(__x86_64__)
 
 #include "compute/intrinsics_x86.hpp"
+#include "compute/kernels_attention.hpp"
+#include "compute/kernels_float_products.hpp"
 #include "compute/kernels_floats.hpp"
 
 namespace ovir::compute::avx2 {
@@ -12,9 +14,13 @@ struct lanes {
   __m256 low;
   __m256 high;
 
-  static constexpr int attend_blocks = 4;
+  static constexpr int attend_heads = 2;
+  static constexpr int attend_positions = 2;
+  static constexpr int attend_blocks = 2;
   static constexpr int tile_rows = 2;
   static constexpr int tile_tokens = 2;
+  static constexpr int packed_tile_rows = 2;
+  static constexpr int packed_tile_tokens = 2;
 
   /// All ones in the first n of sixteen lanes.
   struct mask {
@@ -143,10 +149,23 @@ struct lanes {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
-  static void fold_four(const lanes (&s)[4], float (&out)[4]) {
-    for (int i = 0; i < 4; ++i) {
-      out[i] = fold(s[i]);
-    }
+  /// The same of four sums: each step folds two vectors into one.
+  static void fold_four(const lanes* s, float* out) {
+    const auto eight = [s](int i) { return _mm256_add_ps(s[i].low, s[i].high); };
+    const auto four = [](__m256 a, __m256 b) {
+      return _mm256_add_ps(_mm256_blend_ps(a, b, 0xF0), _mm256_permute2f128_ps(a, b, 0x21));
+    };
+    const __m256 ab = four(eight(0), eight(1));
+    const __m256 cd = four(eight(2), eight(3));
+    // Two lanes of a, c, b, d.
+    const __m256 two =
+        _mm256_add_ps(_mm256_blend_ps(ab, cd, 0xCC), _mm256_shuffle_ps(ab, cd, 0x4E));
+    const __m256 one = _mm256_add_ps(two, _mm256_movehdup_ps(two));
+    const __m128 ac = _mm256_castps256_ps128(one);
+    const __m128 bd = _mm256_extractf128_ps(one, 1);
+    // a, b, c, d from lanes 0 and 2 of either.
+    const __m128 pairs = _mm_shuffle_ps(ac, bd, 0x88);
+    _mm_storeu_ps(out, _mm_shuffle_ps(pairs, pairs, 0xD8));
   }
 
   using exponents = __m256i;

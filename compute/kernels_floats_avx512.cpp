@@ -2,6 +2,8 @@
 #if defined(__x86_64__)
 
 #include "compute/intrinsics_x86.hpp"
+#include "compute/kernels_attention.hpp"
+#include "compute/kernels_float_products.hpp"
 #include "compute/kernels_floats.hpp"
 
 namespace ovir::compute::avx512 {
@@ -11,9 +13,13 @@ namespace {
 struct lanes {
   __m512 v;
 
+  static constexpr int attend_heads = 4;
+  static constexpr int attend_positions = 4;
   static constexpr int attend_blocks = 4;
   static constexpr int tile_rows = 4;
   static constexpr int tile_tokens = 4;
+  static constexpr int packed_tile_rows = 8;
+  static constexpr int packed_tile_tokens = 3;
 
   static __mmask16 first(std::uint32_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
@@ -81,17 +87,21 @@ struct lanes {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
-  static void fold_four(const lanes (&s)[4], float (&out)[4]) {
-    const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(s[0].v, s[1].v, 0x44),
-                                    _mm512_shuffle_f32x4(s[0].v, s[1].v, 0xEE));
-    const __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(s[2].v, s[3].v, 0x44),
-                                    _mm512_shuffle_f32x4(s[2].v, s[3].v, 0xEE));
-    // Four lanes of each sum, then two, then one.
+  /// The same of four sums: each step folds two vectors into one.
+  static void fold_four(const lanes* s, float* out) {
+    const auto eight = [](__m512 a, __m512 b) {
+      return _mm512_add_ps(_mm512_mask_blend_ps(0xFF00, a, b), _mm512_shuffle_f32x4(a, b, 0x4E));
+    };
+    const __m512 ab = eight(s[0].v, s[1].v);
+    const __m512 cd = eight(s[2].v, s[3].v);
+    // Lanes of a, c, b, d.
+    const __m512i halves =
+        _mm512_setr_epi32(4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 24, 25, 26, 27);
     const __m512 four =
-        _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));
+        _mm512_add_ps(_mm512_mask_blend_ps(0xF0F0, ab, cd), _mm512_permutex2var_ps(ab, halves, cd));
     const __m512 two = _mm512_add_ps(four, _mm512_permute_ps(four, 0x4E));
     const __m512 one = _mm512_add_ps(two, _mm512_movehdup_ps(two));
-    const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m512i firsts = _mm512_setr_epi32(0, 8, 4, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
     _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, one)));
   }
 

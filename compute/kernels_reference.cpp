@@ -203,7 +203,7 @@ void rotate(float* x, const float* cos_sin, std::uint32_t pairs) {
   }
 }
 
-void attend(const attention_task& task) {
+void attend_head(const attention_task& task) {
   float maximum = -std::numeric_limits<float>::infinity();
   for (std::uint32_t p = 0; p < task.positions; ++p) {
     const std::uint16_t* key = task.keys + p * task.stride;
@@ -236,6 +236,15 @@ void attend(const attention_task& task) {
   }
   for (std::uint32_t d = 0; d < task.head_dim; ++d) {
     task.output[d] /= total;
+  }
+}
+
+void attend(const attention_task& task) {
+  for (std::size_t h = 0; h < task.heads; ++h) {
+    attention_task head = task;
+    head.query = task.query + h * task.head_dim;
+    head.output = task.output + h * task.head_dim;
+    attend_head(head);
   }
 }
 

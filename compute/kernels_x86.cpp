@@ -106,6 +106,7 @@ void attend(const attention_task& task) {
               .stride = task.stride,
               .positions = task.positions,
               .head_dim = task.head_dim,
+              .heads = task.heads,
               .scale = task.scale,
               .scores = task.scores,
               .output = task.output});

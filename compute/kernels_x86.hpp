@@ -51,6 +51,7 @@ struct attention {
   std::size_t stride;
   std::uint32_t positions;
   std::uint32_t head_dim;
+  std::uint32_t heads;
   float scale;
   float* scores;
   float* output;

@@ -152,23 +152,31 @@ void layer_step::attend(parallel_runner& runner) const {
   // every d up to the limit (tests/unit/compute/segment_test.cpp tries them all against exact
   // integers).
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
-  const std::size_t tasks = std::size_t{rows} * config.heads;
+  // Heads that share keys and values go together, as long as every thread has a task.
+  std::uint32_t together = config.heads / config.kv_heads;
+  while (together % 2 == 0 && std::size_t{rows} * (config.heads / together) < runner.width()) {
+    together /= 2;
+  }
+  const std::size_t groups = config.heads / together;
+  const std::size_t tasks = rows * groups;
   const std::size_t parts = std::min(runner.width(), tasks);
   std::size_t positions = 0;
   for (const session_rows& s : sessions) {
     positions = std::max(positions, std::size_t{s.first} + s.count);
   }
-  float* scores = grown(scratch.scores, parts * positions);
+  const std::size_t part_scores = positions * together;
+  float* scores = grown(scratch.scores, parts * part_scores);
   const std::uint32_t heads_per_kv = config.heads / config.kv_heads;
   const auto attend_part = [&](std::size_t part) {
-    // Strided, because later positions have more to look at.
+    // Strided, because later positions have more to look at; rows of the same keys and values
+    // behind each other, because these may still be in a cache.
     for (std::size_t i = part; i < tasks; i += parts) {
-      const std::size_t row = i / config.heads;
+      const std::size_t row = i % rows;
       if (scratch.ok[row] == 0) {
         continue;
       }
       const session_rows& s = sessions[scratch.session_of[row]];
-      const auto head = static_cast<std::uint32_t>(i % config.heads);
+      const auto head = static_cast<std::uint32_t>(i / rows) * together;
       const std::size_t at = std::size_t{head} * config.head_dim;
       kernels.attend({.query = scratch.q.data() + row * config.q_dim() + at,
                       .keys = s.kv->keys(layer, head / heads_per_kv),
@@ -176,8 +184,9 @@ void layer_step::attend(parallel_runner& runner) const {
                       .stride = config.head_dim,
                       .positions = s.first + static_cast<std::uint32_t>(row - s.row) + 1,
                       .head_dim = config.head_dim,
+                      .heads = together,
                       .scale = scale,
-                      .scores = scores + part * positions,
+                      .scores = scores + part * part_scores,
                       .output = scratch.heads.row(row) + at});
     }
   };

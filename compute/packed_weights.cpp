@@ -1,7 +1,5 @@
 #include "compute/packed_weights.hpp"
 
-#include "messages/check.hpp"
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -104,6 +102,19 @@ void pack_q6_k(const std::byte* data, std::size_t row, std::byte* out) {
   }
 }
 
+constexpr std::size_t float_columns = 16; ///< of a row that stand together
+constexpr std::size_t float_rows = 4;     ///< rows of a group
+
+void pack_floats(const weight& w, const std::byte* data, std::size_t row, std::byte* out) {
+  const std::size_t run = float_columns * layout_of(w.type).block_bytes;
+  const std::size_t runs = (w.cols + float_columns - 1) / float_columns;
+  out += row / float_rows * runs * float_rows * run + row % float_rows * run;
+  for (std::size_t left = w.row_bytes(); left > 0;
+       left -= std::min(left, run), data += run, out += float_rows * run) {
+    std::memcpy(out, data, std::min(left, run));
+  }
+}
+
 } // namespace
 
 std::size_t packed_panel_bytes(tensor_type type, std::uint32_t cols) noexcept {
@@ -115,10 +126,12 @@ std::size_t packed_panel_bytes(tensor_type type, std::uint32_t cols) noexcept {
            blocks * (layout_of(type).block_bytes - half) * packed_rows;
   case tensor_type::q4_k: return blocks * q4_k_bytes;
   case tensor_type::q6_k: return blocks * q6_k_bytes;
-  default: break;
+  case tensor_type::f32:
+  case tensor_type::f16:
+  case tensor_type::bf16: break;
   }
-  OVIR_CHECK(false, static_cast<std::uint32_t>(type));
-  return 0;
+  const std::size_t runs = (std::size_t{cols} + float_columns - 1) / float_columns;
+  return runs * float_columns * layout_of(type).block_bytes * packed_rows;
 }
 
 std::size_t packed_bytes(const weight& w) noexcept {
@@ -141,7 +154,11 @@ void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept {
                                     : pack_q6_k(data, row, out + b * q6_k_bytes);
       }
       break;
-    default: pack_blocks(w.type, data, blocks, row, out); break;
+    case tensor_type::q8_0:
+    case tensor_type::q4_0: pack_blocks(w.type, data, blocks, row, out); break;
+    case tensor_type::f32:
+    case tensor_type::f16:
+    case tensor_type::bf16: pack_floats(w, data, row, out); break;
     }
   }
   if (w.type == tensor_type::q8_0) {
@@ -157,7 +174,7 @@ void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept {
 packing_plan plan_packing(model& m, layer_range layers) {
   packing_plan plan;
   const auto add = [&](weight& w) {
-    if (is_packable(w.type) && !w.wide) {
+    if (!w.wide) {
       plan.parts.push_back({&w, plan.bytes});
       plan.bytes += packed_bytes(w);
     }

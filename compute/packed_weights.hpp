@@ -22,6 +22,10 @@
 /// dwords of low nibbles (the low half of a byte is of the first 32 elements) of which the first 4
 /// are each followed by one of high bits (two of each run of 16 elements), [dword][row].
 ///
+/// A panel of F16, BF16 or F32 is four groups of four rows, each [columns / 16][row][16]; zeros
+/// beyond the last column. Sums of floats have their order, by columns (exact-1, section 2), so
+/// here a register holds columns of one row.
+///
 /// Everything stands in the order in which a product reads it: the processor then prefetches by
 /// itself, and any other order was up to three times slower from memory.
 namespace ovir::compute {
@@ -29,11 +33,7 @@ namespace ovir::compute {
 /// Rows of a panel.
 inline constexpr std::uint32_t packed_rows = 16;
 
-[[nodiscard]] constexpr bool is_packable(tensor_type type) noexcept {
-  return form_for(type) != activation_form::floats;
-}
-
-/// Bytes of one panel, a multiple of 64. Precondition: `is_packable`.
+/// Bytes of one panel, a multiple of 64.
 [[nodiscard]] std::size_t packed_panel_bytes(tensor_type type, std::uint32_t cols) noexcept;
 
 /// Bytes of all panels of a matrix.
@@ -53,8 +53,8 @@ struct packing_plan {
   std::size_t bytes{0};
 };
 
-/// For the layers held, and the head where the last layer is among them. Weights of floats and
-/// weights that are `wide` stay as they are, so `check_weights` comes first.
+/// For the layers held, and the head where the last layer is among them. Weights that are `wide`
+/// stay as they are, so `check_weights` comes first.
 [[nodiscard]] packing_plan plan_packing(model& m, layer_range layers);
 
 /// Packs `part` to its place in `memory` (aligned to 64) and lets its weight point there. The

@@ -1,13 +1,13 @@
 // Products of every weight type on every kernel set, with weights as in the file and packed, for 1
 // token (memory-bound), 8 and 128 tokens (compute-bound), beside the speed of only reading the same
-// memory; and attention over a long context.
+// memory; and attention over a long context, of one head and of several that share keys.
 //
 //   build/release/kernels_bench [--benchmark_filter=Q4_K]
 //
 // GB/s counts the bytes of weights (or of keys and values), GOPS two operations per weight and
-// token. Matrices are larger than caches for 1 token. Compare rows of one run only: another run
-// may meet another clock frequency or other load. The rates are of wall time, so they mean little
-// on a machine that does other work. Gaps: one shape of matrix, no huge pages.
+// token. Matrices are larger than caches for 1 and 8 tokens. Compare rows of one run only: another
+// run may meet another clock frequency or other load. The rates are of wall time, so they mean
+// little on a machine that does other work. Gaps: one shape of matrix, no huge pages.
 #include "compute/kernels.hpp"
 #include "compute/packed_weights.hpp"
 #include "compute/synth_blocks.hpp"
@@ -52,8 +52,8 @@ std::unique_ptr<problem> make_problem(tensor_type type, std::uint32_t tokens) {
   auto out = std::make_unique<problem>();
   out->w = {.type = type, .rows = 1, .cols = cols, .data = nullptr, .wide = false};
   const std::size_t row = out->w.row_bytes();
-  out->w.rows =
-      tokens < 8 ? static_cast<std::uint32_t>(streamed_bytes / row / 32 * 32) : prefill_rows;
+  out->w.rows = tokens <= batch_tokens ? static_cast<std::uint32_t>(streamed_bytes / row / 32 * 32)
+                                       : prefill_rows;
   out->bytes.resize(out->w.rows * row);
   synth_random random{1, static_cast<std::uint64_t>(type)};
   synth_blocks{type, 0.02}.fill(random, out->bytes);
@@ -167,7 +167,7 @@ void run_read(benchmark::State& state, tensor_type type) {
   report(state, static_cast<double>(size), 0);
 }
 
-void run_attend(benchmark::State& state, const kernel_set& set) {
+void run_attend(benchmark::State& state, const kernel_set& set, std::uint32_t heads) {
   constexpr std::uint32_t head_dim = 64;
   constexpr std::uint32_t positions = 8192;
   synth_random random{2, 0};
@@ -175,15 +175,16 @@ void run_attend(benchmark::State& state, const kernel_set& set) {
   for (std::uint16_t& h : cache) {
     h = static_cast<std::uint16_t>(0x3000 + random.below(0x800));
   }
-  const std::vector<float> query(head_dim, 0.25F);
-  std::vector<float> scores(positions);
-  std::vector<float> output(head_dim);
+  const std::vector<float> query(heads * head_dim, 0.25F);
+  std::vector<float> scores(heads * positions);
+  std::vector<float> output(heads * head_dim);
   const attention_task task{.query = query.data(),
                             .keys = cache.data(),
                             .values = cache.data() + std::size_t{positions} * head_dim,
                             .stride = head_dim,
                             .positions = positions,
                             .head_dim = head_dim,
+                            .heads = heads,
                             .scale = 0.125F,
                             .scores = scores.data(),
                             .output = output.data()};
@@ -191,7 +192,7 @@ void run_attend(benchmark::State& state, const kernel_set& set) {
     set.attend(task);
     benchmark::ClobberMemory();
   }
-  report(state, static_cast<double>(cache.size() * 2), 4.0 * positions * head_dim);
+  report(state, static_cast<double>(cache.size() * 2), 4.0 * heads * positions * head_dim);
 }
 
 std::vector<const kernel_set*> usable_sets() {
@@ -214,9 +215,6 @@ void add_products(tensor_type type, std::uint32_t tokens) {
     }
     for (const kernel_set* set : usable_sets()) {
       for (const bool packed : {false, true}) {
-        if (packed && !is_packable(type)) {
-          continue;
-        }
         const std::string name =
             "product/" + shape + "/" + std::string{set->name} + (packed ? "/packed" : "");
         benchmark::RegisterBenchmark(name.c_str(), run_product, std::cref(*set), type, tokens,
@@ -248,8 +246,11 @@ int main(int argc, char** argv) {
     add_products(type, prefill_tokens);
   }
   for (const kernel_set* set : usable_sets()) {
-    const std::string name = "attend/positions:8192/" + std::string{set->name};
-    benchmark::RegisterBenchmark(name.c_str(), run_attend, std::cref(*set));
+    for (const std::uint32_t heads : {1U, 4U, 8U}) {
+      const std::string name =
+          "attend/positions:8192/heads:" + std::to_string(heads) + "/" + std::string{set->name};
+      benchmark::RegisterBenchmark(name.c_str(), run_attend, std::cref(*set), heads);
+    }
   }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {

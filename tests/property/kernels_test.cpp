@@ -194,22 +194,56 @@ TEST_P(kernels, multiply_wide_rows_as_the_reference_does) {
   }
 }
 
+/// Products of float weights with rows [first, last), the rest of y as a guard.
+std::vector<float> float_product_of(const kernel_set& set, const weight& w, rows range,
+                                    const std::vector<float>& x, std::size_t x_stride,
+                                    std::uint32_t tokens) {
+  const std::size_t stride = w.rows + 2;
+  std::vector<float> y(stride * tokens, untouched);
+  set.product_float(w, range.first, range.last, x.data(), x_stride, tokens, y.data(), stride);
+  return y;
+}
+
+constexpr std::array float_types{tensor_type::f32, tensor_type::f16, tensor_type::bf16};
+
+TEST_P(kernels, sum_packed_float_weights_in_sixteen_stripes) {
+  kernel_random random{27};
+  for (const tensor_type type : float_types) {
+    for (const std::uint32_t cols : {1U, 15U, 16U, 17U, 31U, 64U, 127U, 128U, 129U, 300U, 512U}) {
+      for (std::uint32_t tokens = 1; tokens <= 13; ++tokens) {
+        const std::uint32_t count = 1 + random.below(70);
+        const owned_weight w = make_floats(random, type, count, cols);
+        const std::vector<std::byte> bytes = packed(w.view);
+        weight view = w.view;
+        view.packed = bytes.data();
+        const std::size_t x_stride = cols + 5;
+        const std::vector<float> x = random.floats(x_stride * tokens, 8);
+        const std::uint32_t first = random.below(count);
+        for (const rows range : {rows{0, count}, rows{first, count}, rows{first, first + 1}}) {
+          expect_same(float_product_of(set(), view, range, x, x_stride, tokens),
+                      float_product_of(reference(), w.view, range, x, x_stride, tokens),
+                      std::string{name_of(type)} + " cols " + std::to_string(cols) + " tokens " +
+                          std::to_string(tokens));
+          ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
+        }
+      }
+    }
+  }
+}
+
 TEST_P(kernels, sum_float_weights_in_sixteen_stripes) {
   kernel_random random{7};
-  for (const tensor_type type : {tensor_type::f32, tensor_type::f16, tensor_type::bf16}) {
+  for (const tensor_type type : float_types) {
     for (std::uint32_t cols = 1; cols <= 70; ++cols) {
       const std::uint32_t count = 1 + random.below(11);
       const std::uint32_t tokens = 1 + random.below(10);
       const owned_weight w = make_floats(random, type, count, cols);
       const std::size_t x_stride = cols + 5;
       const std::vector<float> x = random.floats(x_stride * tokens, 8);
-      const std::uint32_t first = random.below(count);
-      std::vector<float> wanted((count + 2) * tokens, untouched);
-      std::vector<float> got = wanted;
-      reference().product_float(w.view, first, count, x.data(), x_stride, tokens, wanted.data(),
-                                count + 2);
-      set().product_float(w.view, first, count, x.data(), x_stride, tokens, got.data(), count + 2);
-      expect_same(got, wanted, std::string{name_of(type)} + " cols " + std::to_string(cols));
+      const rows range{random.below(count), count};
+      expect_same(float_product_of(set(), w.view, range, x, x_stride, tokens),
+                  float_product_of(reference(), w.view, range, x, x_stride, tokens),
+                  std::string{name_of(type)} + " cols " + std::to_string(cols));
     }
   }
 }
@@ -341,9 +375,16 @@ TEST_P(kernels, rotate_every_number_of_pairs_alike) {
   }
 }
 
+struct attention_shape {
+  std::uint32_t heads;
+  std::uint32_t head_dim;
+  std::uint32_t positions;
+};
+
 /// One attention with both sets; the scores are scratch and not compared.
-void compare_attention(const kernel_set& set, kernel_random& random, std::uint32_t head_dim,
-                       std::uint32_t positions, float magnitude) {
+void compare_attention(const kernel_set& set, kernel_random& random, attention_shape shape,
+                       float magnitude) {
+  const auto [heads, head_dim, positions] = shape;
   const std::size_t stride = head_dim + random.below(2) * 3;
   std::vector<std::uint16_t> keys(positions * stride);
   std::vector<std::uint16_t> values(positions * stride);
@@ -351,9 +392,9 @@ void compare_attention(const kernel_set& set, kernel_random& random, std::uint32
     keys[i] = random.half(0x4200);
     values[i] = random.half(0x4200);
   }
-  const std::vector<float> query = random.floats(head_dim, magnitude);
-  std::vector<float> scores(positions);
-  std::vector<float> wanted(head_dim + 16, untouched);
+  const std::vector<float> query = random.floats(std::size_t{heads} * head_dim, magnitude);
+  std::vector<float> scores(std::size_t{heads} * positions);
+  std::vector<float> wanted(std::size_t{heads} * head_dim + 16, untouched);
   std::vector<float> got = wanted;
   attention_task task{.query = query.data(),
                       .keys = keys.data(),
@@ -361,6 +402,7 @@ void compare_attention(const kernel_set& set, kernel_random& random, std::uint32
                       .stride = stride,
                       .positions = positions,
                       .head_dim = head_dim,
+                      .heads = heads,
                       .scale = 1.0F / std::sqrt(static_cast<float>(head_dim)),
                       .scores = scores.data(),
                       .output = wanted.data()};
@@ -368,7 +410,20 @@ void compare_attention(const kernel_set& set, kernel_random& random, std::uint32
   task.output = got.data();
   set.attend(task);
   expect_same(got, wanted,
-              "head_dim " + std::to_string(head_dim) + " positions " + std::to_string(positions));
+              std::to_string(heads) + " heads of " + std::to_string(head_dim) + ", positions " +
+                  std::to_string(positions));
+}
+
+TEST_P(kernels, attend_with_any_number_of_heads_that_share_keys_alike) {
+  kernel_random random{28};
+  for (std::uint32_t heads = 2; heads <= 19; ++heads) {
+    for (const std::uint32_t head_dim : {20U, 64U, 80U, 128U}) {
+      for (const std::uint32_t positions : {1U, 5U, 64U, 67U, 255U, 258U}) {
+        compare_attention(set(), random, {heads, head_dim, positions}, 2);
+        ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
+      }
+    }
+  }
 }
 
 TEST_P(kernels, attend_over_every_head_size_and_chunk_boundary_alike) {
@@ -377,7 +432,7 @@ TEST_P(kernels, attend_over_every_head_size_and_chunk_boundary_alike) {
        {1U, 2U, 15U, 16U, 17U, 20U, 32U, 48U, 64U, 72U, 80U, 96U, 100U, 128U, 144U, 256U}) {
     for (const std::uint32_t positions :
          {1U, 2U, 3U, 4U, 5U, 8U, 15U, 16U, 17U, 31U, 255U, 256U, 257U, 511U, 512U, 700U}) {
-      compare_attention(set(), random, head_dim, positions, 2);
+      compare_attention(set(), random, {1, head_dim, positions}, 2);
       ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
     }
   }
@@ -386,7 +441,8 @@ TEST_P(kernels, attend_over_every_head_size_and_chunk_boundary_alike) {
 TEST_P(kernels, attend_when_nearly_all_weights_vanish) {
   kernel_random random{16};
   for (int round = 0; round < 20; ++round) {
-    compare_attention(set(), random, 64, 300, 200); // scores spread over hundreds
+    compare_attention(set(), random, {1 + random.below(9), 64, 300},
+                      200); // scores spread over hundreds
     ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
   }
 }

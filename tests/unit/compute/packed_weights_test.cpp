@@ -64,7 +64,12 @@ TEST(packed_weights, take_as_many_bytes_as_the_file_but_for_padding) {
   // A panel is whole even where its last rows or the last blocks of its group are missing.
   const weight odd{.type = tensor_type::q4_0, .rows = 17, .cols = 96};
   EXPECT_EQ(packed_bytes(odd), 2U * (256 + 3 * 256));
-  EXPECT_FALSE(is_packable(tensor_type::f16));
+  for (const tensor_type type : {tensor_type::f32, tensor_type::f16, tensor_type::bf16}) {
+    const weight w{.type = type, .rows = 32, .cols = 512};
+    EXPECT_EQ(packed_bytes(w), w.rows * w.row_bytes()) << name_of(type);
+    const weight ragged{.type = type, .rows = 33, .cols = 81};
+    EXPECT_EQ(packed_bytes(ragged), 48U * 96 * layout_of(type).block_bytes) << name_of(type);
+  }
 }
 
 TEST(packed_weights, are_planned_apart_from_each_other_and_only_for_the_layers_held) {
@@ -83,12 +88,9 @@ TEST(packed_weights, are_planned_apart_from_each_other_and_only_for_the_layers_h
   EXPECT_EQ(plan_packing(m, {0, 1}).parts.size(), 7U); // the head is with the last layer
 }
 
-TEST(packed_weights, leave_weights_of_floats_and_wide_ones_as_they_are) {
-  const loaded_model floats = tiny("f16");
-  model m = floats.get();
-  EXPECT_TRUE(plan_packing(m, all_of(m)).parts.empty());
+TEST(packed_weights, leave_wide_weights_as_they_are) {
   const loaded_model quantised = tiny("q8_0");
-  m = quantised.get();
+  model m = quantised.get();
   m.layers[0].ffn_up.wide = true;
   EXPECT_EQ(plan_packing(m, all_of(m)).parts.size(), m.config.layers * 7U);
 }
@@ -106,7 +108,7 @@ TEST(packed_weights, are_not_checked_again) {
 }
 
 TEST(packed_weights, change_no_logit) {
-  for (const char* quantisation : {"q8_0", "q4_0", "q4_k", "q6_k", "q4_k_m"}) {
+  for (const char* quantisation : {"q8_0", "q4_0", "q4_k", "q6_k", "q4_k_m", "f16", "f32"}) {
     const loaded_model loaded = tiny(quantisation);
     model m = loaded.get();
     const std::vector<float> wanted = logits_of(m, kernels_reference());

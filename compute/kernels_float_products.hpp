@@ -1,0 +1,257 @@
+#pragma once
+
+#include "compute/kernels_floats.hpp"
+
+/// Products with weights of floats, written once for both instruction sets (see
+/// kernels_floats.hpp).
+namespace ovir::compute::x86 {
+
+/// Rows of a panel of packed weights, and of one of its groups (packed_weights.hpp).
+inline constexpr std::uint32_t float_panel_rows = 16;
+inline constexpr std::uint32_t float_group_rows = 4;
+
+/// How Lanes reads the three float encodings.
+template <class Lanes>
+struct f32_element {
+  static constexpr std::size_t bytes = 4;
+  static Lanes load(const unsigned char* p) { return Lanes::load(p); }
+  static Lanes load_some(const unsigned char* p, std::uint32_t n) { return Lanes::load_some(p, n); }
+};
+
+template <class Lanes>
+struct f16_element {
+  static constexpr std::size_t bytes = 2;
+  static Lanes load(const unsigned char* p) { return Lanes::load_half(p); }
+  static Lanes load_some(const unsigned char* p, std::uint32_t n) {
+    return Lanes::load_half_some(p, n);
+  }
+};
+
+template <class Lanes>
+struct bf16_element {
+  static constexpr std::size_t bytes = 2;
+  static Lanes load(const unsigned char* p) { return Lanes::load_bfloat(p); }
+  static Lanes load_some(const unsigned char* p, std::uint32_t n) {
+    return Lanes::load_bfloat_some(p, n);
+  }
+};
+
+/// Rows as the file has them; `step` bytes lie between sixteen columns and the next.
+template <class Element>
+struct rows_of_file {
+  static constexpr std::size_t step = stripes * Element::bytes;
+
+  const unsigned char* data;
+  std::size_t row_bytes;
+
+  [[nodiscard]] inline const unsigned char* row(int r) const {
+    return data + static_cast<std::size_t>(r) * row_bytes;
+  }
+};
+
+/// Rows of packed weights: groups of four, sixteen columns of each row side by side.
+template <class Element>
+struct rows_of_panel {
+  static constexpr std::size_t step = float_group_rows * stripes * Element::bytes;
+
+  const unsigned char* data;
+  std::size_t group_bytes;
+
+  [[nodiscard]] inline const unsigned char* row(int r) const {
+    const auto index = static_cast<std::size_t>(r);
+    return data + index / float_group_rows * group_bytes +
+           index % float_group_rows * stripes * Element::bytes;
+  }
+};
+
+/// Cache lines that tiles ask for while they compute, for whoever comes next. Little by little:
+/// many at once would keep the tile's own loads waiting.
+struct lines_ahead {
+  static constexpr std::size_t line = 64;
+
+  const unsigned char* next;
+  const unsigned char* end;
+  std::size_t of_tile;  ///< bytes
+  std::size_t of_block; ///< bytes per `block_cols` columns of a tile
+};
+inline constexpr std::uint32_t block_cols = 128;
+
+/// `Rows` x `Tokens` striped sums; x is the first token's. A function of its own, like the tiles of
+/// kernels_panel.hpp.
+template <class Lanes, class Element, int Rows, int Tokens, class Source>
+__attribute__((noinline)) void float_tile(const Source& source, std::uint32_t cols, const float* x,
+                                          std::size_t x_stride, lines_ahead& ahead,
+                                          float (&out)[Tokens][Rows]) {
+  Lanes s[Tokens][Rows];
+#pragma GCC unroll 8
+  for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      s[t][r] = Lanes::zero();
+    }
+  }
+  const auto left_to_ask = static_cast<std::size_t>(ahead.end - ahead.next);
+  const unsigned char* ask = ahead.next;
+  const unsigned char* const asked =
+      ask + (left_to_ask < ahead.of_tile ? left_to_ask : ahead.of_tile);
+  ahead.next = asked;
+  const std::uint32_t whole = cols / stripes * stripes;
+  std::size_t at = 0;
+  for (std::uint32_t block = 0; block < whole; block += block_cols) {
+    for (std::size_t n = 0; n < ahead.of_block && ask < asked; n += lines_ahead::line) {
+      __builtin_prefetch(ask, 0, 2);
+      ask += lines_ahead::line;
+    }
+    const std::uint32_t end = whole - block < block_cols ? whole : block + block_cols;
+    for (std::uint32_t i = block; i < end; i += stripes, at += Source::step) {
+      Lanes v[Tokens];
+#pragma GCC unroll 8
+      for (int t = 0; t < Tokens; ++t) {
+        v[t] = Lanes::load(x + static_cast<std::size_t>(t) * x_stride + i);
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < Rows; ++r) {
+        const Lanes a = Element::load(source.row(r) + at);
+#pragma GCC unroll 8
+        for (int t = 0; t < Tokens; ++t) {
+          s[t][r] = Lanes::fma(a, v[t], s[t][r]);
+        }
+      }
+    }
+  }
+  const std::uint32_t left = cols - whole;
+  for (int t = 0; t < Tokens; ++t) {
+    for (int r = 0; r < Rows; ++r) {
+      if (left != 0) {
+        const Lanes v = Lanes::load_some(x + static_cast<std::size_t>(t) * x_stride + whole, left);
+        const Lanes a = Element::load_some(source.row(r) + at, left);
+        s[t][r] = Lanes::fma_some(a, v, s[t][r], left);
+      }
+      out[t][r] = Lanes::fold(s[t][r]);
+    }
+  }
+}
+
+/// Rows [row, row + Rows) of the result, those within [first, last), of tokens from `token` on.
+struct float_target {
+  const float_batch& batch;
+  std::uint32_t row;
+  std::uint32_t first;
+  std::uint32_t last;
+  std::uint32_t token;
+};
+
+template <class Lanes, class Element, int Rows, int Tokens, class Source>
+void float_tile_to(const float_target& to, const Source& source, std::uint32_t cols,
+                   lines_ahead& ahead) {
+  float out[Tokens][Rows];
+  float_tile<Lanes, Element, Rows, Tokens>(source, cols, to.batch.x + to.token * to.batch.x_stride,
+                                           to.batch.x_stride, ahead, out);
+  for (std::uint32_t t = 0; t < Tokens; ++t) {
+    float* y = to.batch.y + (to.token + t) * to.batch.y_stride;
+    for (std::uint32_t r = 0; r < Rows; ++r) {
+      if (to.row + r >= to.first && to.row + r < to.last) {
+        y[to.row + r] = out[t][r];
+      }
+    }
+  }
+}
+
+/// `run(token, count)` with count a compile-time constant: tiles of `Widest` tokens, and two twos
+/// rather than a three and a one.
+template <int Count>
+struct token_count {
+  static constexpr int value = Count;
+};
+template <int Widest, class Run>
+void for_token_tiles(std::uint32_t tokens, const Run& run) {
+  std::uint32_t t = 0;
+  while (t < tokens) {
+    const std::uint32_t left = tokens - t;
+    if (left >= Widest && (left != Widest + 1 || Widest < 3)) {
+      run(t, token_count<Widest>{});
+      t += Widest;
+    } else if (left >= 2) {
+      run(t, token_count<2>{});
+      t += 2;
+    } else {
+      run(t, token_count<1>{});
+      t += 1;
+    }
+  }
+}
+
+template <class Lanes, class Element, int Rows>
+void float_panel(const matrix_view& w, std::uint32_t row, const float_target& range) {
+  constexpr std::uint32_t parts = float_panel_rows / Rows;
+  const std::uint32_t tokens = range.batch.tokens;
+  const unsigned char* const data = w.packed + row / float_panel_rows * w.panel_bytes;
+  const unsigned char* const next = data + w.panel_bytes;
+  lines_ahead ahead{next, next, 0, 0};
+  // One tile of tokens reads the weights once, from first to last: processors see that coming.
+  if (tokens > static_cast<std::uint32_t>(Lanes::packed_tile_tokens) &&
+      row + float_panel_rows < range.last) {
+    std::size_t tiles = 0;
+    for_token_tiles<Lanes::packed_tile_tokens>(tokens, [&](auto, auto) { tiles += parts; });
+    ahead.end = next + w.panel_bytes;
+    ahead.of_tile = (w.panel_bytes / tiles / lines_ahead::line + 1) * lines_ahead::line;
+    ahead.of_block =
+        (ahead.of_tile / (w.cols / block_cols + 1) / lines_ahead::line + 1) * lines_ahead::line;
+  }
+  for_token_tiles<Lanes::packed_tile_tokens>(tokens, [&](std::uint32_t t, auto count) {
+    for (std::uint32_t part = 0; part < parts; ++part) {
+      const std::uint32_t r = part * Rows;
+      const std::size_t group_bytes = w.panel_bytes / (float_panel_rows / float_group_rows);
+      const rows_of_panel<Element> all{data, group_bytes};
+      const rows_of_panel<Element> source{all.row(static_cast<int>(r)), group_bytes};
+      float_tile_to<Lanes, Element, Rows, decltype(count)::value>(
+          {range.batch, row + r, range.first, range.last, t}, source, w.cols, ahead);
+    }
+  });
+}
+
+template <class Lanes, class Element>
+void product_float_packed(const matrix_view& w, std::uint32_t first, std::uint32_t last,
+                          const float_batch& batch) {
+  const float_target range{batch, 0, first, last, 0};
+  for (std::uint32_t row = first - first % float_panel_rows; row < last; row += float_panel_rows) {
+    if (batch.tokens == 1) {
+      float_panel<Lanes, Element, float_group_rows>(w, row, range);
+    } else {
+      float_panel<Lanes, Element, Lanes::packed_tile_rows>(w, row, range);
+    }
+  }
+}
+
+template <class Lanes, class Element, int Rows>
+void float_rows(const matrix_view& w, std::uint32_t row, const float_target& range) {
+  lines_ahead none{w.data, w.data, 0, 0};
+  const rows_of_file<Element> source{w.data + row * w.row_bytes, w.row_bytes};
+  std::uint32_t t = 0;
+  for (; t + Lanes::tile_tokens <= range.batch.tokens; t += Lanes::tile_tokens) {
+    float_tile_to<Lanes, Element, Rows, Lanes::tile_tokens>(
+        {range.batch, row, range.first, range.last, t}, source, w.cols, none);
+  }
+  for (; t < range.batch.tokens; ++t) {
+    float_tile_to<Lanes, Element, Rows, 1>({range.batch, row, range.first, range.last, t}, source,
+                                           w.cols, none);
+  }
+}
+
+template <class Lanes, class Element>
+void product_float(const matrix_view& w, std::uint32_t first, std::uint32_t last,
+                   const float_batch& batch) {
+  if (w.packed != nullptr) {
+    return product_float_packed<Lanes, Element>(w, first, last, batch);
+  }
+  const float_target range{batch, 0, first, last, 0};
+  std::uint32_t row = first;
+  for (; row + Lanes::tile_rows <= last; row += Lanes::tile_rows) {
+    float_rows<Lanes, Element, Lanes::tile_rows>(w, row, range);
+  }
+  for (; row < last; ++row) {
+    float_rows<Lanes, Element, 1>(w, row, range);
+  }
+}
+
+} // namespace ovir::compute::x86
