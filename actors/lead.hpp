@@ -54,6 +54,7 @@ struct lead_state {
   std::optional<time_point> first_frame;
   std::optional<time_point> first_token;
   time_point last_token;
+  time_point fed; ///< when the latest tokens were sent
 };
 
 [[nodiscard]] lead_actor::behavior_type lead_behavior(lead_actor::stateful_pointer<lead_state> self,
