@@ -2,6 +2,7 @@
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/run_output.hpp"
 #include "apps/pack_model.hpp"
+#include "apps/packing_note.hpp"
 #include "apps/transcript_file.hpp"
 #include "messages/limits.hpp"
 #include "supervision/local_cluster.hpp"
@@ -185,8 +186,11 @@ result<exit_code> run(const options& given, surroundings& around) {
   {
     // On threads of its own, which end before the cluster starts its own.
     compute_threads runner{given.how.threads};
-    OVIR_TRY(
-        pack_model(model, {0, model.weights.config.layers}, *kernels, around.environment, runner));
+    packing_note note{around.environment.now()};
+    OVIR_TRY(pack_model(model, {0, model.weights.config.layers}, *kernels, around.environment,
+                        runner, [&](std::uint64_t done, std::uint64_t total) {
+                          write_note(note.at(around.environment.now(), done, total));
+                        }));
   }
   compute::sampling_params sampling = given.sampling;
   if (sampling.temperature > 0 && !given.has_seed) {
