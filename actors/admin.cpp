@@ -301,6 +301,8 @@ result<void> run(const call& c, admin_arguments& args) {
   request.max_tokens = static_cast<std::uint32_t>(most);
   OVIR_ASSIGN(request.sampling, read_sampling(args));
   OVIR_ASSIGN(request.stop, args.texts("stop", limits::stop_strings_max));
+  OVIR_ASSIGN(const std::string speculate, args.text("speculate", "auto"));
+  OVIR_ASSIGN(request.drafts, speculation_from(speculate));
   OVIR_ASSIGN(const bool wait, args.boolean("wait", true));
   constexpr std::uint64_t day_ms = 86'400'000;
   OVIR_ASSIGN(const std::uint64_t deadline, args.whole("deadline_ms", 1, day_ms, day_ms));

@@ -366,6 +366,7 @@ json outcome_json(const job_outcome& outcome, const std::vector<member>& members
           {"model", to_hex(outcome.request.model)},
           {"generation", outcome.request.generation},
           {"recoveries", report.restarts},
+          {"speculation", {{"drafted", report.drafted}, {"accepted", report.accepted}}},
           {"path", path_json(report.path, members)}};
 }
 

@@ -42,6 +42,11 @@ void boundary_log::append(std::span<const float> rows) {
   length_ += static_cast<position>(count);
 }
 
+void boundary_log::truncate(position end) {
+  OVIR_CHECK(end <= length_, end, length_);
+  length_ = end;
+}
+
 std::span<const float> boundary_log::rows(position first, std::uint32_t count) const {
   OVIR_CHECK(first + count <= length_, first, count, length_);
   return {rows_.get() + std::size_t{first} * dim_, std::size_t{count} * dim_};

@@ -23,6 +23,8 @@ public:
 
   /// Adds the rows of [length(), length() + rows.size() / dim). Precondition: they fit.
   void append(std::span<const float> rows);
+  /// Forgets the rows from `end` on. Precondition: `end` <= length().
+  void truncate(position end);
   /// Precondition: [first, first + count) was appended.
   [[nodiscard]] std::span<const float> rows(position first, std::uint32_t count) const;
   [[nodiscard]] position length() const noexcept { return length_; }

@@ -8,6 +8,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace ovir::actors {
@@ -41,14 +42,22 @@ void perform(lead_pointer self, const tokens_effect& e) {
   if (!state.first_frame) {
     state.first_frame = state.environment.env->now();
   }
-  const frame_header header{
-      frame_kind::tokens, state.request, state.core->current_epoch(), e.first, e.count, 1,
-      e.logit_rows};
-  const auto ids = state.core->history().subspan(e.first, e.count);
+  state.fed = state.environment.env->now();
+  const auto drafts = static_cast<std::uint32_t>(e.drafts.size());
+  const frame_header header{drafts > 0 ? frame_kind::drafted_tokens : frame_kind::tokens,
+                            state.request,
+                            state.core->current_epoch(),
+                            e.first,
+                            e.count + drafts,
+                            1,
+                            e.logit_rows + drafts};
+  const auto known = state.core->history().subspan(e.first, e.count);
+  std::vector<token_id> ids{known.begin(), known.end()};
+  ids.insert(ids.end(), e.drafts.begin(), e.drafts.end());
   // Before this lead does anything else: all of the path waits for the step.
   send_and_run(state.path.front().handle,
                tensor_frame{std::make_shared<const std::vector<std::byte>>(
-                   encode_frame(header, std::as_bytes(ids)))});
+                   encode_frame(header, std::as_bytes(std::span{ids})))});
 }
 
 void perform(lead_pointer self, const replay_effect& e) {
@@ -70,29 +79,44 @@ void perform(lead_pointer self, const finish_effect& e) {
              finish_session{state.request, state.core->current_epoch()});
 }
 
-token_drawn draw(compute::sampler& sampler, const frame_bytes& logits,
-                 std::span<const token_id> recent, position at) {
-  const auto view = decode_frame(*logits);
-  OVIR_CHECK(view.has_value());
-  const token_id token = sampler.draw(view->floats(), recent, at + 1);
-  return {at, token, compute::logits_digest(at, view->floats())};
+// Draws as a request without drafts does, from the same logits, one position after another: until
+// what comes out is not what was guessed, and the next logits are of another text.
+tokens_drawn draw_all(const std::vector<std::byte>& frame, position at,
+                      const std::vector<token_id>& drafts, std::vector<token_id> recent,
+                      compute::sampler& sampler) {
+  const auto view = decode_frame(frame);
+  OVIR_CHECK(view.has_value() && view->header.count > drafts.size());
+  const std::size_t vocabulary = view->header.width;
+  tokens_drawn out{at, {}};
+  for (std::size_t row = 0;; ++row) {
+    const position p = at + static_cast<position>(row);
+    const auto logits = view->floats().subspan(row * vocabulary, vocabulary);
+    const token_id token = sampler.draw(logits, recent, p + 1);
+    out.drawn.push_back({token, compute::logits_digest(p, logits)});
+    if (row == drafts.size() || token != drafts[row]) {
+      return out;
+    }
+    recent.push_back(token);
+  }
 }
 
 void perform(lead_pointer self, const draw_effect& e) {
   lead_state& state = self->state;
   const auto history = state.core->history();
   const auto recent = history.last(std::min(history.size(), penalty_window));
+  std::vector<token_id> last{recent.begin(), recent.end()};
   frame_bytes logits = std::move(state.logits);
   // Waking a thread and being woken again takes longer than the short draw itself, and the next
   // step waits for it.
   if (state.sampler->takes_highest() && logits->size() <= drawn_here_bytes_max) {
-    state.drawn = draw(*state.sampler, logits, recent, e.at);
+    state.drawn = draw_all(*logits, e.at, e.drafts, std::move(last), *state.sampler);
     return;
   }
-  state.environment.executor->post(
-      [lead = lead_actor{self}, logits = std::move(logits), sampler = state.sampler,
-       recent = std::vector<token_id>{recent.begin(), recent.end()}, at = e.at](
-          compute::parallel_runner&) { caf::anon_send(lead, draw(*sampler, logits, recent, at)); });
+  state.environment.executor->post([lead = lead_actor{self}, logits = std::move(logits),
+                                    sampler = state.sampler, drafts = e.drafts,
+                                    last = std::move(last), at = e.at](compute::parallel_runner&) {
+    caf::anon_send(lead, draw_all(*logits, at, drafts, last, *sampler));
+  });
 }
 
 void perform(lead_pointer self, const drawn_effect& e) {
@@ -150,7 +174,7 @@ void perform(lead_pointer self, const end_effect&) {
   self->quit();
 }
 
-void take_token(lead_pointer self, const token_drawn& drawn);
+void take_tokens(lead_pointer self, const tokens_drawn& drawn);
 
 void perform_all(lead_pointer self, const lead_core::effects& effects) {
   ++self->state.progress;
@@ -158,7 +182,7 @@ void perform_all(lead_pointer self, const lead_core::effects& effects) {
     std::visit([self](const auto& e) { perform(self, e); }, effect);
   }
   if (const auto drawn = std::exchange(self->state.drawn, std::nullopt)) {
-    take_token(self, *drawn);
+    take_tokens(self, *drawn);
   }
 }
 
@@ -227,14 +251,14 @@ void take_logits(lead_pointer self, const tensor_frame& frame) {
     return;
   }
   const auto effects =
-      state.core->on_logits(view->header.epoch, view->header.first + view->header.count - 1);
+      state.core->on_logits(view->header.epoch, view->header.first, view->header.count);
   if (!effects.empty()) {
     state.logits = frame.bytes;
   }
   perform_all(self, effects);
 }
 
-void take_token(lead_pointer self, const token_drawn& drawn) {
+void take_tokens(lead_pointer self, const tokens_drawn& drawn) {
   lead_state& state = self->state;
   const auto now = state.environment.env->now();
   if (!state.first_token) {
@@ -245,7 +269,7 @@ void take_token(lead_pointer self, const token_drawn& drawn) {
   }
   state.last_token = now;
   state.patience = 1;
-  auto effects = state.core->on_drawn(drawn);
+  auto effects = state.core->on_drawn(drawn, now - state.fed);
   // The next step first: a stage computes it while the token is logged and told.
   std::stable_partition(effects.begin(), effects.end(), [](const lead_effect& effect) {
     return std::holds_alternative<tokens_effect>(effect);
@@ -341,7 +365,7 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
       [self](const path_missing& e) { self->state.last_trouble = e.reason; },
       [self](const path_lost& e) { perform_all(self, self->state.core->fail_with(e.reason)); },
       [self](const cancel_request&) { perform_all(self, self->state.core->on_cancel()); },
-      [self](const token_drawn& drawn) { take_token(self, drawn); },
+      [self](const tokens_drawn& drawn) { take_tokens(self, drawn); },
       [self](const watch_tick&) { tick(self); },
   };
 }

@@ -41,20 +41,21 @@ struct lead_state {
   std::shared_ptr<compute::sampler> sampler;
   std::shared_ptr<request_log> log; ///< what another lead would need
   std::unique_ptr<journal_entry> journal;
-  frame_bytes logits;               ///< of the draw under way
-  std::optional<token_drawn> drawn; ///< here and now; others come as messages
-  std::uint64_t progress{0};        ///< events handled
-  std::uint64_t progress_seen{0};   ///< at the last tick
-  std::uint32_t ticks{0};           ///< since the start
-  std::uint32_t ticks_idle{0};      ///< since anything moved
-  std::uint32_t patience{1};        ///< doubles with every complaint that changed nothing
-  error last_trouble;               ///< why there is no path, as far as known
+  frame_bytes logits;                ///< of the draw under way
+  std::optional<tokens_drawn> drawn; ///< here and now; others come as messages
+  std::uint64_t progress{0};         ///< events handled
+  std::uint64_t progress_seen{0};    ///< at the last tick
+  std::uint32_t ticks{0};            ///< since the start
+  std::uint32_t ticks_idle{0};       ///< since anything moved
+  std::uint32_t patience{1};         ///< doubles with every complaint that changed nothing
+  error last_trouble;                ///< why there is no path, as far as known
   std::chrono::seconds deadline{0};
   std::chrono::nanoseconds step_time{0}; ///< smoothed, of one token
   time_point started;
   std::optional<time_point> first_frame;
   std::optional<time_point> first_token;
   time_point last_token;
+  time_point fed; ///< when the latest tokens were sent
 };
 
 [[nodiscard]] lead_actor::behavior_type lead_behavior(lead_actor::stateful_pointer<lead_state> self,

@@ -1,5 +1,6 @@
 #include "actors/lead_core.hpp"
 
+#include "compute/prompt_lookup.hpp"
 #include "messages/check.hpp"
 #include "messages/limits.hpp"
 
@@ -21,7 +22,7 @@ lead_core::lead_core(generation_request request, path_shape shape,
       vocabulary_(vocabulary), stream_(vocabulary), stops_(std::move(request.stop)),
       kills_(request.kill_shards, request.kill_seed, request.max_tokens),
       history_(std::move(request.prompt)), earlier_(std::move(request.drawn)),
-      stages_(shape.stages) {
+      stages_(shape.stages), drafting_(request.drafts) {
   // Leads of one request never share an epoch, and stages take the latest.
   epoch_.value = request.generation << epoch_bits;
   OVIR_CHECK(prompt_ > 0 && prompt_ <= shape.context && shape.stages > 0 &&
@@ -98,6 +99,11 @@ void lead_core::gather(effects& out) {
   phase_ = phase::opening;
   credit_.reset();
   resend_asked_ = false;
+  step_counts_ = false;
+  if (!drafts_.empty()) {
+    drafts_.clear(); // stages drop them with the epoch
+    drafting_.lost();
+  }
   for (std::uint32_t i = 0; i < stages_.size(); ++i) {
     stages_[i].opened = false;
     out.push_back(open_effect{stage_index{i}});
@@ -217,7 +223,11 @@ void lead_core::feed(effects& out) {
     const std::uint32_t count = std::min(shape_.prefill_chunk, goal() - cursor_);
     const std::uint32_t rows = awaiting_logits_ && cursor_ + count == target_ ? 1 : 0;
     if (edge_ == 0) {
-      out.push_back(tokens_effect{cursor_, count, rows});
+      step_counts_ = rows == 1 && count == 1 && output_count() > 0;
+      if (step_counts_) {
+        drafts_ = draft();
+      }
+      out.push_back(tokens_effect{cursor_, count, rows, drafts_});
     } else {
       out.push_back(replay_effect{stage_index{edge_ - 1}, cursor_, count, rows});
     }
@@ -227,6 +237,18 @@ void lead_core::feed(effects& out) {
       sent_ = std::max(sent_, cursor_);
     }
   }
+}
+
+// The last token that may be drawn is never computed, so no draft reaches it.
+std::vector<token_id> lead_core::draft() {
+  const std::size_t room = max_tokens_ - output_count() - 1;
+  if (room == 0 || !drafting_.asks()) {
+    return {};
+  }
+  std::vector<token_id> guess =
+      compute::lookup_draft(history_, std::min<std::size_t>(room, limits::draft_tokens_max));
+  guess.resize(drafting_.choose(static_cast<std::uint32_t>(guess.size())));
+  return guess;
 }
 
 void lead_core::all_computed(effects& out) {
@@ -250,14 +272,17 @@ void lead_core::all_computed(effects& out) {
   try_complete(out);
 }
 
-lead_core::effects lead_core::on_logits(epoch driver, position at) {
+lead_core::effects lead_core::on_logits(epoch driver, position first, std::uint32_t count) {
   effects out;
-  if (phase_ == phase::over || driver != epoch_ || !awaiting_logits_ || at + 1 != target_) {
+  if (phase_ == phase::over || driver != epoch_ || !awaiting_logits_ || first + 1 != target_ ||
+      count == 0 || count > drafts_.size() + 1) {
     return out;
   }
   awaiting_logits_ = false;
   drawing_ = true;
-  out.push_back(draw_effect{at});
+  // Fewer than asked for where a draft could not be computed.
+  const auto answered = drafts_.begin() + static_cast<std::ptrdiff_t>(count - 1);
+  out.push_back(draw_effect{first, {drafts_.begin(), answered}});
   drill(out);
   return out;
 }
@@ -286,22 +311,41 @@ void lead_core::take_drawn(const drawn_token& drawn, effects& out) {
   }
 }
 
-lead_core::effects lead_core::on_drawn(const token_drawn& e) {
+lead_core::effects lead_core::on_drawn(const tokens_drawn& e, std::chrono::nanoseconds step) {
   effects out;
   if (phase_ == phase::over || !drawing_) {
     return out;
   }
   drawing_ = false;
+  const std::vector<token_id> drafts = std::exchange(drafts_, {});
   if (ended_) { // cancelled while the draw was under way
     drive(out);
     return out;
   }
-  if (const auto added = transcript_.add_logits(e.at, e.logits); !added) {
-    fail(added.error(), out);
-    return out;
-  }
   complaints_ = 0; // it goes on
-  take_drawn({e.token, e.logits}, out);
+  position at = e.at;
+  for (const drawn_token& drawn : e.drawn) {
+    if (const auto added = transcript_.add_logits(at, drawn.logits); !added) {
+      fail(added.error(), out);
+      return out;
+    }
+    take_drawn(drawn, out);
+    if (ended_) {
+      break;
+    }
+    ++at;
+  }
+  // Of the tokens drawn, all but the last are computed. Stages learn this from the next frame. When
+  // there is none, because the request ends, they compute them once more.
+  const auto right = static_cast<std::uint32_t>(e.drawn.size() - 1);
+  if (!ended_ && !drafts.empty()) { // else also those of an epoch that is over
+    cursor_ = target_ - 1;
+  }
+  if (std::exchange(step_counts_, false)) {
+    drafting_.passed(static_cast<std::uint32_t>(drafts.size()), right, step);
+  }
+  report_.drafted += drafts.size();
+  report_.accepted += right;
   drive(out);
   drill(out);
   return out;
@@ -341,7 +385,9 @@ lead_core::effects lead_core::on_cancel() {
     return out;
   }
   end_generation(generation_end::cancelled);
-  target_ = sent_;
+  // What tokens were drawn from is computed, if perhaps only as a draft.
+  const bool drawn = sent_ > 0 && output_count() > 0;
+  target_ = drawn ? std::max(sent_, static_cast<position>(history_.size() - 1)) : sent_;
   drive(out);
   // Before anything was sent there is nothing to wait for, and perhaps no stage to ask.
   if (sent_ == 0 && phase_ != phase::over) {

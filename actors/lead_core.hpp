@@ -1,12 +1,14 @@
 #pragma once
 
 #include "actors/credit.hpp"
+#include "actors/draft_control.hpp"
 #include "actors/kill_plan.hpp"
 #include "actors/protocol.hpp"
 #include "actors/stop_filter.hpp"
 #include "compute/tokenizer.hpp"
 #include "compute/transcript.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -28,10 +30,12 @@ struct path_shape {
 struct open_effect { ///< `open_session` to the stage, in the current epoch
   stage_index stage;
 };
-struct tokens_effect { ///< the tokens of [first, first + count) to the first stage
+/// The tokens of [first, first + count) to the first stage, and behind them guesses.
+struct tokens_effect {
   position first;
   std::uint32_t count;
-  std::uint32_t logit_rows;
+  std::uint32_t logit_rows; ///< those of the guesses not counted
+  std::vector<token_id> drafts;
 };
 struct replay_effect { ///< `replay_boundaries` to the stage
   stage_index stage;
@@ -45,8 +49,11 @@ struct resend_effect { ///< `resend_logits` to the last stage
 struct finish_effect { ///< `finish_session` to the stage
   stage_index stage;
 };
-struct draw_effect { ///< draw the token after position `at` and hash its logits
+/// Draw the token after position `at` and hash its logits; as long as what was drawn is the next of
+/// the drafts, do the same with the next row of logits.
+struct draw_effect {
   position at;
+  std::vector<token_id> drafts;
 };
 /// A token of the output and the text that became complete with it.
 struct drawn_effect {
@@ -94,9 +101,10 @@ public:
   [[nodiscard]] effects on_finished(const session_finished& e);
   /// A stage reported an error.
   [[nodiscard]] effects on_failed(const stage_failed& e);
-  /// Logits of position `at` arrived in a frame of `driver`.
-  [[nodiscard]] effects on_logits(epoch driver, position at);
-  [[nodiscard]] effects on_drawn(const token_drawn& e);
+  /// Logits of positions [first, first + count) arrived in a frame of `driver`.
+  [[nodiscard]] effects on_logits(epoch driver, position first, std::uint32_t count);
+  /// `step`: what it took from the frame that was fed to the draw.
+  [[nodiscard]] effects on_drawn(const tokens_drawn& e, std::chrono::nanoseconds step);
   [[nodiscard]] effects on_cancel();
   /// The request cannot go on at all.
   [[nodiscard]] effects fail_with(error reason);
@@ -143,6 +151,7 @@ private:
   void all_computed(effects& out);
   void end_generation(generation_end end);
   void take_drawn(const drawn_token& drawn, effects& out);
+  [[nodiscard]] std::vector<token_id> draft();
   void drill(effects& out);
   void try_complete(effects& out);
   void conclude(effects& out);
@@ -171,8 +180,11 @@ private:
   position target_{0};          ///< positions to be computed as far as known
   bool awaiting_logits_{false}; ///< of position target_ - 1
   bool drawing_{false};
-  bool resend_asked_{false}; ///< in this epoch
-  bool ended_{false};        ///< no further token will be drawn
+  bool step_counts_{false}; ///< under way is a step of one known position, and nothing was lost
+  draft_control drafting_;
+  std::vector<token_id> drafts_; ///< sent behind position target_ - 1 in this epoch
+  bool resend_asked_{false};     ///< in this epoch
+  bool ended_{false};            ///< no further token will be drawn
   std::uint32_t restarts_{0};
   std::uint32_t complaints_{0}; ///< epochs begun because a stage lacked something, since
                                 ///< the last token

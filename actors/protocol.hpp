@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/draft_control.hpp"
 #include "compute/sampler.hpp"
 #include "compute/transcript.hpp"
 #include "messages/digest.hpp"
@@ -147,11 +148,10 @@ struct path_lost {
 struct cancel_request {
   request_id request;
 };
-/// What a draw found: the token for position `at`, and the digest of the logits it came from.
-struct token_drawn {
+/// What a draw found: the token after position `at`, and those after the drafts that were right.
+struct tokens_drawn {
   position at{0};
-  token_id token{0};
-  digest logits;
+  std::vector<drawn_token> drawn; ///< at least one
 };
 /// Sent to oneself by the clock, to see whether anything moved.
 struct watch_tick {};
@@ -160,7 +160,7 @@ using lead_actor = caf::typed_actor<
     caf::reacts_to<tensor_frame>, caf::reacts_to<session_opened>, caf::reacts_to<step_done>,
     caf::reacts_to<session_finished>, caf::reacts_to<stage_failed>, caf::reacts_to<path_found>,
     caf::reacts_to<path_missing>, caf::reacts_to<path_lost>, caf::reacts_to<cancel_request>,
-    caf::reacts_to<token_drawn>, caf::reacts_to<watch_tick>>;
+    caf::reacts_to<tokens_drawn>, caf::reacts_to<watch_tick>>;
 
 /// What a pass of a shard found, and the end of its wait for others to join one; both sent to the
 /// shard itself.
@@ -227,6 +227,7 @@ struct generation_request {
   /// Of a request that another lead began: how often it changed hands, and the tokens so far.
   std::uint32_t generation{0};
   std::vector<drawn_token> drawn;
+  speculation drafts{speculation::automatic}; ///< changes the speed, nothing else
   /// From start to end, waiting for nodes included; over it, the request fails.
   std::chrono::seconds deadline{limits::request_deadline_max};
 };
@@ -244,6 +245,8 @@ struct generation_report {
   std::vector<std::pair<position, digest>> logits; ///< ... in order
   std::uint64_t units_computed{0};
   std::uint32_t restarts{0};
+  std::uint64_t drafted{0};                            ///< tokens guessed and computed ...
+  std::uint64_t accepted{0};                           ///< ... of which these were right
   std::vector<std::uint64_t> kv_bytes;                 ///< per stage
   std::vector<std::pair<node_id, layer_range>> path{}; ///< at the end
   std::chrono::nanoseconds time_to_first_token{0};
@@ -291,7 +294,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_path)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_trouble)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::log_token)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_request)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::token_drawn)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::tokens_drawn)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::shard_pass_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::shard_gather_over)

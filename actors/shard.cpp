@@ -116,6 +116,7 @@ void report_failure(shard_pointer self, request_id request, epoch driver, const 
 void answer_opened(shard_pointer self, shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
   session.open_owed = false;
+  shard_core::drop_drafts(session);
   self->send(route.lead,
              session_opened{route.stage, session.driver, session.length, session.data->leaves});
 }
@@ -123,6 +124,7 @@ void answer_opened(shard_pointer self, shard_core::session& session) {
 void answer_finished(shard_pointer self, shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
   session.finish_owed = false;
+  shard_core::drop_drafts(session);
   session_finished answer = self->state.core->describe(session);
   answer.stage = route.stage;
   self->send(route.lead, std::move(answer));

@@ -8,8 +8,8 @@ namespace ovir::actors {
 
 namespace {
 
-frame_kind input_kind(const compute::segment& segment) {
-  return segment.is_first() ? frame_kind::tokens : frame_kind::boundary;
+bool is_input(const compute::segment& segment, frame_kind kind) {
+  return kind != frame_kind::logits && holds_tokens(kind) == segment.is_first();
 }
 
 /// Rows that a piece of work adds to a pass; replays and the like compute nothing.
@@ -18,7 +18,11 @@ std::uint32_t rows_of(const session_work& work) {
   return step == nullptr ? 0 : step->header.count;
 }
 
-bool is_narrow(const session_work& work) { return rows_of(work) <= limits::pass_narrow_rows; }
+/// A step of a request that decodes, with or without drafts.
+bool is_narrow(const session_work& work) {
+  const auto* const step = std::get_if<step_work>(&work);
+  return rows_of(work) <= limits::pass_narrow_rows || holds_drafts(step->header.kind);
+}
 
 } // namespace
 
@@ -80,7 +84,7 @@ result<void> shard_core::accept(const frame_bytes& frame) {
     return {};
   }
   const std::uint32_t width = bench_->segment->is_first() ? 1 : bench_->segment->config().dim;
-  if (h.kind != input_kind(*bench_->segment) || h.width != width) {
+  if (!is_input(*bench_->segment, h.kind) || h.width != width) {
     return fail(errc::malformed, "a frame of kind {} and width {} came to a stage of width {}",
                 static_cast<unsigned>(h.kind), h.width, width);
   }
@@ -227,6 +231,14 @@ shard_core::session* shard_core::job_ended(request_id request, position length) 
     turns_.push_back(request);
   }
   return s;
+}
+
+void shard_core::drop_drafts(session& s) {
+  OVIR_CHECK(!s.busy);
+  s.data->state.drop_drafts();
+  if (s.data->boundaries.length() > s.length) { // kept by all stages but the last
+    s.data->boundaries.truncate(s.length);
+  }
 }
 
 session_finished shard_core::describe(const session& s) const {

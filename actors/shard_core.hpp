@@ -128,6 +128,10 @@ public:
   /// The job of `request` ended, as one of its pass. Null when the session was closed meanwhile.
   session* job_ended(request_id request, position length);
 
+  /// An epoch or the request ends: drafts that nobody called right are dropped. Only while `s` is
+  /// not `busy`.
+  static void drop_drafts(session& s);
+
   [[nodiscard]] session* find(request_id request);
   /// Leaves of windows begun, and the bytes its KV cache occupies; only while not `busy`.
   [[nodiscard]] session_finished describe(const session& s) const;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 namespace ovir::actors {
 
@@ -14,34 +15,41 @@ frame_bytes share(const frame_header& header, std::span<const float> values) {
   return std::make_shared<const std::vector<std::byte>>(encode_frame(header, bytes_of(values)));
 }
 
-frame_bytes logits_frame(const shard_job& job, const compute::segment& segment) {
-  const session_data& data = *job.data;
-  const frame_header header{frame_kind::logits,
-                            job.request,
-                            job.driver,
-                            *data.logits_at,
-                            1,
-                            segment.config().vocabulary,
-                            1};
-  return share(header, data.logits);
+frame_bytes logits_frame(const shard_job& job, position first, std::uint32_t vocabulary,
+                         std::span<const float> logits) {
+  const auto rows = static_cast<std::uint32_t>(logits.size() / vocabulary);
+  const frame_header header{frame_kind::logits, job.request, job.driver, first, rows,
+                            vocabulary,         rows};
+  return share(header, logits);
 }
 
-frame_bytes boundary_frame(const shard_job& job, const compute::segment& segment, position first,
-                           std::uint32_t count, std::uint32_t logit_rows) {
+/// The rows of a step, drafts among them: what goes on is what was computed.
+frame_bytes boundary_frame(const shard_job& job, const compute::session_step& step,
+                           std::uint32_t dim) {
+  const compute::step_input& in = step.in;
+  const frame_kind kind = in.drafts > 0 ? frame_kind::drafted_boundary : frame_kind::boundary;
+  const frame_header header{kind, job.request, job.driver, in.first, in.count, dim, in.logit_rows};
+  return share(header, step.out->boundary);
+}
+
+frame_bytes kept_boundary_frame(const shard_job& job, const compute::segment& segment,
+                                position first, std::uint32_t count, std::uint32_t logit_rows) {
   const frame_header header{frame_kind::boundary, job.request, job.driver, first, count,
                             segment.config().dim, logit_rows};
   return share(header, job.data->boundaries.rows(first, count));
 }
 
-/// The rows of a frame the stage does not hold yet, as the segment takes them.
+/// The rows of a frame the stage does not hold yet, as the segment takes them. Drafts that it holds
+/// are not among these: the frame may say that they were wrong.
 compute::step_input input_of(const frame_view& frame, position length) {
   const frame_header& h = frame.header;
   compute::step_input in;
-  const std::uint32_t held = length - h.first;
-  in.first = length;
+  const std::uint32_t held = h.first < length ? length - h.first : 0;
+  in.first = std::max(h.first, length);
   in.count = h.count - held;
   in.logit_rows = std::min(h.logit_rows, in.count);
-  if (h.kind == frame_kind::tokens) {
+  in.drafts = h.drafts();
+  if (holds_tokens(h.kind)) {
     in.tokens = frame.tokens().subspan(held);
   } else {
     in.boundary = frame.floats().subspan(std::size_t{held} * h.width);
@@ -49,26 +57,29 @@ compute::step_input input_of(const frame_view& frame, position length) {
   return in;
 }
 
-void keep_last_logits(session_data& data, const compute::step_input& in,
-                      const compute::step_output& out, std::uint32_t vocabulary) {
-  if (in.logit_rows == 0) {
-    return;
-  }
-  const auto* last = out.logits.data() + std::size_t{in.logit_rows - 1} * vocabulary;
-  data.logits.assign(last, last + vocabulary);
-  data.logits_at = in.first + in.count - 1;
+/// Sends logits of the last row that is no draft, and of the drafts. Keeps the former, which are
+/// certainly drawn from.
+frame_bytes answer_logits(const shard_job& job, const compute::step_input& in,
+                          std::span<const float> logits, std::uint32_t vocabulary) {
+  session_data& data = *job.data;
+  logits = logits.last(std::size_t{in.drafts + 1} * vocabulary);
+  const auto kept = logits.first(vocabulary);
+  data.logits.assign(kept.begin(), kept.end());
+  data.logits_at = in.first + in.count - 1 - in.drafts;
+  return logits_frame(job, *data.logits_at, vocabulary, logits);
 }
 
 /// What is to be computed of a frame: nothing when it is a duplicate, computed before the lead's
 /// epoch began, or does not fit.
-std::optional<compute::step_input> begin_step(const step_work& work, shard_outcome& out) {
+std::optional<compute::step_input>
+begin_step(const step_work& work, const compute::segment_state& state, shard_outcome& out) {
   const frame_header& h = work.header;
-  if (h.first > out.length) {
+  if (h.first > state.kv.length()) {
     out.done = fail(errc::peer_lost, "a frame begins at position {} and the stage is at {}",
                     h.first, out.length);
     return std::nullopt;
   }
-  if (h.first + h.count <= out.length) {
+  if (h.first + h.count - h.drafts() <= out.length) {
     return std::nullopt;
   }
   const auto view = decode_frame(*work.frame);
@@ -84,18 +95,37 @@ void end_step(const shard_job& job, const compute::session_step& step,
   if (!out.done) {
     return;
   }
-  out.length = data.state.kv.length();
-  out.units = units_closed(in.first, in.count, segment.layers().size());
+  const position before = std::exchange(out.length, data.state.length());
+  out.units = units_closed(before, out.length - before, segment.layers().size());
   out.leaves = step.out->leaves;
   data.leaves.insert(data.leaves.end(), out.leaves.begin(), out.leaves.end());
   if (!segment.is_last()) {
+    data.boundaries.truncate(in.first); // wrong drafts
     data.boundaries.append(step.out->boundary);
-    out.outgoing = boundary_frame(job, segment, in.first, in.count, in.logit_rows);
+    out.outgoing = boundary_frame(job, step, segment.config().dim);
     return;
   }
-  keep_last_logits(data, in, *step.out, segment.config().vocabulary);
   if (in.logit_rows > 0) {
-    out.outgoing = logits_frame(job, segment);
+    out.outgoing = answer_logits(job, in, step.out->logits, segment.config().vocabulary);
+  }
+}
+
+/// A draft that makes values which are not finite must not end a request that would not meet them
+/// without it: then only what precedes the drafts is computed.
+void compute_without_drafts(std::vector<compute::session_step>& steps, compute::segment& segment,
+                            compute::parallel_runner& runner) {
+  for (compute::session_step& step : steps) {
+    compute::step_input& in = step.in;
+    if (step.done || in.drafts == 0) {
+      continue;
+    }
+    in.count -= in.drafts;
+    in.logit_rows -= in.drafts;
+    in.drafts = 0;
+    in.tokens = in.tokens.first(segment.is_first() ? in.count : 0);
+    in.boundary =
+        in.boundary.first(segment.is_first() ? 0 : std::size_t{in.count} * segment.config().dim);
+    segment.forward({&step, 1}, runner);
   }
 }
 
@@ -107,7 +137,7 @@ void replay_step(const shard_job& job, const replay_work& work, const compute::s
                     end, out.length);
     return;
   }
-  out.outgoing = boundary_frame(job, segment, work.first, work.count, work.logit_rows);
+  out.outgoing = kept_boundary_frame(job, segment, work.first, work.count, work.logit_rows);
 }
 
 void resend_step(const shard_job& job, const resend_work& work, const compute::segment& segment,
@@ -116,7 +146,7 @@ void resend_step(const shard_job& job, const resend_work& work, const compute::s
     out.done = fail(errc::peer_lost, "the logits of position {} are not kept here", work.at);
     return;
   }
-  out.outgoing = logits_frame(job, segment);
+  out.outgoing = logits_frame(job, work.at, segment.config().vocabulary, job.data->logits);
 }
 
 } // namespace
@@ -130,9 +160,9 @@ std::vector<shard_outcome> perform(std::span<const shard_job> pass, stage_bench&
   for (std::size_t i = 0; i < pass.size(); ++i) {
     const shard_job& job = pass[i];
     shard_outcome& out = outcomes[i];
-    out.length = job.data->state.kv.length();
+    out.length = job.data->state.length();
     if (const auto* step = std::get_if<step_work>(&job.work)) {
-      if (const auto in = begin_step(*step, out)) {
+      if (const auto in = begin_step(*step, job.data->state, out)) {
         steps.push_back({&job.data->state, *in, &bench.outputs[steps.size()]});
         jobs.push_back(i);
       }
@@ -143,6 +173,7 @@ std::vector<shard_outcome> perform(std::span<const shard_job> pass, stage_bench&
     }
   }
   bench.segment->forward(steps, runner);
+  compute_without_drafts(steps, *bench.segment, runner);
   for (std::size_t i = 0; i < steps.size(); ++i) {
     end_step(pass[jobs[i]], steps[i], *bench.segment, outcomes[jobs[i]]);
   }

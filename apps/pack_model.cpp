@@ -31,7 +31,8 @@ private:
 } // namespace
 
 result<void> pack_model(ready_model& model, layer_range layers, const compute::kernel_set& kernels,
-                        storage::env& environment, compute::parallel_runner& runner) {
+                        storage::env& environment, compute::parallel_runner& runner,
+                        const pack_progress& progress) {
   OVIR_TRY(compute::check_weights(model.weights, layers, runner));
   if (kernels.id == compute::isa::reference) {
     return {};
@@ -50,6 +51,9 @@ result<void> pack_model(ready_model& model, layer_range layers, const compute::k
   std::size_t released = 0;
   for (const compute::packing_plan::part& part : plan.parts) {
     compute::pack_weight(part, (*memory)->bytes().data(), runner);
+    if (progress) {
+      progress(part.at + compute::packed_bytes(*part.target), plan.bytes);
+    }
     if (part.at - released >= release_every) {
       released = part.at;
       file.release_pages();

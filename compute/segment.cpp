@@ -3,7 +3,7 @@
 #include "compute/layer_step.hpp"
 #include "compute/quantized_rows.hpp"
 #include "messages/check.hpp"
-#include "messages/limits.hpp"
+#include "messages/limits_draft.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -24,6 +24,7 @@ struct segment::impl {
   std::vector<session_rows> sessions;
   std::vector<session_step*> steps;
   std::vector<unit_digests> units;
+  std::vector<std::vector<float>> drafts; ///< boundaries of rows that are guesses
 
   [[nodiscard]] bool is_first() const noexcept { return layers.first == 0; }
   [[nodiscard]] bool is_last() const noexcept { return layers.last == weights.config.layers; }
@@ -35,6 +36,8 @@ struct segment::impl {
   [[nodiscard]] result<void> check_input(const segment_state& state, const step_input& in) const;
   [[nodiscard]] std::uint32_t gather(std::span<session_step> all);
   void load_input(parallel_runner& runner);
+  void hash(std::size_t i, layer_index layer);
+  void keep_drafts(std::size_t i, layer_index layer);
   [[nodiscard]] bool run_layers(std::uint32_t rows, parallel_runner& runner);
   void logits(parallel_runner& runner);
   void finish();
@@ -120,9 +123,13 @@ result<void> segment::impl::check_input(const segment_state& state, const step_i
     return fail(errc::malformed, "a step of {} positions; a step has 1 to {}", in.count,
                 limits::prefill_chunk_max);
   }
-  if (in.first != state.kv.length()) {
+  if (in.first < state.length() || in.first > state.kv.length()) {
     return fail(errc::malformed, "a step at position {} for a segment that is at {}", in.first,
-                state.kv.length());
+                state.length());
+  }
+  if (in.drafts >= in.count || in.drafts > limits::draft_tokens_max) {
+    return fail(errc::malformed, "{} of {} positions are drafts; at most {}, and not all, can be",
+                in.drafts, in.count, limits::draft_tokens_max);
   }
   if (in.count > state.kv.capacity() - in.first) {
     return fail(errc::over_limit, "positions {} to {} do not fit a request of {} positions",
@@ -166,6 +173,7 @@ std::uint32_t segment::impl::gather(std::span<session_step> all) {
       rows += step.in.count;
     }
   }
+  drafts.resize(std::max(drafts.size(), sessions.size()));
   OVIR_CHECK(sessions.size() <= limits::pass_sessions_max && rows <= limits::prefill_chunk_max,
              sessions.size(), rows);
   scratch.ok.assign(rows, 1);
@@ -198,6 +206,38 @@ void segment::impl::load_input(parallel_runner& runner) {
   }
 }
 
+// Adds a layer's rows to its session's open leaves: earlier drafts that turned out right, then
+// those of this step that are none.
+void segment::impl::hash(std::size_t i, layer_index layer) {
+  const session_rows& s = sessions[i];
+  const session_step& step = *steps[i];
+  const std::uint32_t dim = weights.config.dim;
+  const position counted = step.state->length();
+  if (const std::uint32_t right = s.first - counted; right > 0) {
+    const drafted_rows& kept = step.state->drafts;
+    const std::span<const float> all{kept.boundaries};
+    units[i].add(
+        layer, counted, right,
+        all.subspan(std::size_t{layer - layers.first} * kept.count * dim, std::size_t{right} * dim),
+        dim, step.out->leaves);
+  }
+  const std::uint32_t known = s.count - step.in.drafts;
+  units[i].add(layer, s.first, known, rows_of(s).first(std::size_t{known} * dim), dim,
+               step.out->leaves);
+  if (step.in.drafts > 0) {
+    keep_drafts(i, layer);
+  }
+}
+
+void segment::impl::keep_drafts(std::size_t i, layer_index layer) {
+  const std::size_t size = std::size_t{steps[i]->in.drafts} * weights.config.dim;
+  std::vector<float>& kept = drafts[i];
+  const std::size_t at = (layer - layers.first) * size;
+  kept.resize(std::max(kept.size(), at + size));
+  const std::span<const float> rows = rows_of(sessions[i]).last(size);
+  std::copy(rows.begin(), rows.end(), kept.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
 // False when no session is left.
 bool segment::impl::run_layers(std::uint32_t rows, parallel_runner& runner) {
   const model_config& c = weights.config;
@@ -209,9 +249,8 @@ bool segment::impl::run_layers(std::uint32_t rows, parallel_runner& runner) {
     }
     if (l + 1 < c.layers) {
       for_tokens(sessions.size(), runner, [&](std::size_t i) {
-        const session_rows& s = sessions[i];
-        if (!s.failed) {
-          units[i].add(l, s.first, s.count, rows_of(s), c.dim, steps[i]->out->leaves);
+        if (!sessions[i].failed) {
+          hash(i, l);
         }
       });
     }
@@ -293,6 +332,8 @@ void segment::impl::finish() {
               [](const unit_leaf& a, const unit_leaf& b) { return a.unit < b.unit; });
     step.state->units = std::move(units[i]);
     step.state->kv.set_length(s.first + s.count);
+    step.state->drafts.count = step.in.drafts;
+    step.state->drafts.boundaries.swap(drafts[i]);
   }
 }
 

@@ -33,15 +33,32 @@ private:
   position made_{0};
 };
 
+/// Rows at the end of a state that were computed from guessed tokens. They are in its KV cache, but
+/// in no leaf until it is known that the guess was right: their boundaries are kept here.
+struct drafted_rows {
+  std::uint32_t count{0};
+  std::vector<float> boundaries; ///< [layers hashed][count][dim]
+};
+
 /// What one request keeps in one segment: its KV cache and the open leaves of its transcript.
 /// Owned by the shard; one computation at a time.
 struct segment_state {
   kv_cache kv;
   unit_digests units;
+  drafted_rows drafts{};
+
+  /// Positions that count: all computed, less the drafts.
+  [[nodiscard]] position length() const noexcept { return kv.length() - drafts.count; }
+  /// None of the drafts was right.
+  void drop_drafts() {
+    kv.set_length(length());
+    drafts.count = 0;
+  }
 };
 
 /// Input of a step: `tokens` for the segment that holds the embedding, else `boundary`
-/// [count][dim]. Positions are [first, first + count) and `first` equals the state's KV length.
+/// [count][dim]. Positions are [first, first + count). `first` is the state's length, or up to as
+/// many more as it has drafts: those before `first` count from then on, the others are dropped.
 struct step_input {
   position first{0};
   std::uint32_t count{0};
@@ -49,13 +66,15 @@ struct step_input {
   std::span<const float> boundary{};
   /// Rows whose logits are wanted: the last `logit_rows` of the step. Last segment only.
   std::uint32_t logit_rows{0};
+  /// Rows at the end that are guesses: at most limits::draft_tokens_max, and not all.
+  std::uint32_t drafts{0};
 };
 
 /// Output of a step; vectors are reused from step to step.
 struct step_output {
   std::vector<float> boundary;   ///< [count][dim]; empty for the last segment
   std::vector<float> logits;     ///< [logit_rows][vocabulary]; last segment only
-  std::vector<unit_leaf> leaves; ///< units completed by this step, in order of (window, layer)
+  std::vector<unit_leaf> leaves; ///< units completed, in order of (window, layer); never by drafts
 };
 
 /// One session's step of a pass.

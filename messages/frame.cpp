@@ -1,7 +1,7 @@
 #include "messages/frame.hpp"
 
 #include "frame.capnp.h"
-#include "messages/limits.hpp"
+#include "messages/limits_draft.hpp"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>
@@ -88,8 +88,10 @@ result<raw_header> read_header(std::span<const std::byte, header_bytes> bytes) {
 
 std::uint32_t width_max(frame_kind kind) {
   switch (kind) {
-  case frame_kind::tokens: return 1;
-  case frame_kind::boundary: return limits::embedding_max;
+  case frame_kind::tokens:
+  case frame_kind::drafted_tokens: return 1;
+  case frame_kind::boundary:
+  case frame_kind::drafted_boundary: return limits::embedding_max;
   case frame_kind::logits: return limits::vocabulary_max;
   }
   return 0;
@@ -104,12 +106,12 @@ std::uint64_t tensor_bytes_of(const frame_header& header) {
 static_assert(frame_overhead_bytes == prefix_bytes + header_bytes);
 
 std::span<const token_id> frame_view::tokens() const {
-  OVIR_CHECK(header.kind == frame_kind::tokens);
+  OVIR_CHECK(holds_tokens(header.kind));
   return {reinterpret_cast<const token_id*>(tensor.data()), tensor.size() / sizeof(token_id)};
 }
 
 std::span<const float> frame_view::floats() const {
-  OVIR_CHECK(header.kind != frame_kind::tokens);
+  OVIR_CHECK(!holds_tokens(header.kind));
   return {reinterpret_cast<const float*>(tensor.data()), tensor.size() / sizeof(float)};
 }
 
@@ -133,6 +135,12 @@ result<void> check(const frame_header& h) {
   }
   if (h.logit_rows > h.count || (h.kind == frame_kind::logits && h.logit_rows != h.count)) {
     return fail(errc::malformed, "a frame of {} rows asks for logits of {}", h.count, h.logit_rows);
+  }
+  // A draft follows a row that is none, and its own logits say whether it was right.
+  if (holds_drafts(h.kind) && (h.logit_rows < 2 || h.logit_rows - 1 > limits::draft_tokens_max)) {
+    return fail(errc::malformed,
+                "a frame of drafts asks for logits of {} rows; 2 to {} are allowed", h.logit_rows,
+                limits::draft_tokens_max + 1);
   }
   if (tensor_bytes_of(h) + frame_overhead_bytes > limits::frame_bytes_max) {
     return fail(errc::over_limit, "a frame of {} rows of {} elements exceeds {} bytes", h.count,

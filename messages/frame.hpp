@@ -16,7 +16,18 @@ enum class frame_kind : std::uint16_t {
   tokens = 1,   ///< lead to first stage: token ids, width 1
   boundary = 2, ///< stage to next stage: rows of the residual stream, width = dim
   logits = 3,   ///< last stage to lead: rows of logits, width = vocabulary
+  /// As `tokens` and `boundary`, but all of the last `logit_rows` rows beyond the first are drafts:
+  /// guesses of tokens that are not drawn yet. The next frame begins behind those that were right.
+  drafted_tokens = 4,
+  drafted_boundary = 5,
 };
+
+[[nodiscard]] constexpr bool holds_tokens(frame_kind kind) noexcept {
+  return kind == frame_kind::tokens || kind == frame_kind::drafted_tokens;
+}
+[[nodiscard]] constexpr bool holds_drafts(frame_kind kind) noexcept {
+  return kind == frame_kind::drafted_tokens || kind == frame_kind::drafted_boundary;
+}
 
 /// Rows [first, first + count) of one request. Valid ranges are those `decode_frame` enforces.
 struct frame_header {
@@ -28,6 +39,11 @@ struct frame_header {
   std::uint32_t width{0};      ///< elements of four bytes per row
   std::uint32_t logit_rows{0}; ///< of the last rows, logits are wanted; all of them for `logits`
 
+  /// Rows at the end that are guesses.
+  [[nodiscard]] constexpr std::uint32_t drafts() const noexcept {
+    return holds_drafts(kind) ? logit_rows - 1 : 0;
+  }
+
   friend bool operator==(const frame_header&, const frame_header&) = default;
 };
 
@@ -36,9 +52,9 @@ struct frame_view {
   frame_header header;
   std::span<const std::byte> tensor; ///< count * width * 4 bytes, little-endian
 
-  /// Precondition: kind is `tokens`.
+  /// Precondition: `holds_tokens(kind)`.
   [[nodiscard]] std::span<const token_id> tokens() const;
-  /// Precondition: kind is not `tokens`. [count][width].
+  /// Precondition: not `holds_tokens(kind)`. [count][width].
   [[nodiscard]] std::span<const float> floats() const;
 };
 

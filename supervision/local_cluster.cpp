@@ -186,6 +186,8 @@ private:
     report.logits = std::move(done.logits);
     report.units_computed = done.units_computed;
     report.restarts = done.restarts;
+    report.drafted = done.drafted;
+    report.accepted = done.accepted;
     report.time_to_first_token = done.time_to_first_token;
     report.prefill_time = done.prefill_time;
     report.decode_time = done.decode_time;
@@ -235,6 +237,7 @@ result<run_report> cluster::run(const run_request& request,
   wanted.stop = request.stop;
   wanted.kill_shards = request.kill_shards;
   wanted.kill_seed = request.kill_seed;
+  wanted.drafts = request.drafts;
   OVIR_TRY(actors::check(config_, wanted));
   OVIR_ASSIGN(const caf::actor served_by, scheduler());
   caf::scoped_actor self{system_};

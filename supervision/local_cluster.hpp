@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/draft_control.hpp"
 #include "compute/kernels.hpp"
 #include "compute/model.hpp"
 #include "compute/sampler.hpp"
@@ -48,6 +49,7 @@ struct run_request {
   std::vector<std::string> stop; ///< the text is cut before the first of these
   std::uint32_t kill_shards{0};  ///< drill: kill a shard actor at this many random points ...
   std::uint64_t kill_seed{0};    ///< ... drawn from this seed
+  actors::speculation drafts{actors::speculation::automatic};
 };
 
 enum class finish_reason : std::uint8_t { stop, length, cancelled };
@@ -59,6 +61,8 @@ struct run_report {
   digest transcript;
   std::uint64_t units_computed{0};
   std::uint32_t restarts{0}; ///< shard actors restarted while the request ran
+  std::uint64_t drafted{0};  ///< tokens guessed and computed ...
+  std::uint64_t accepted{0}; ///< ... of which these were right
   std::chrono::nanoseconds time_to_first_token{0};
   std::chrono::nanoseconds prefill_time{0};
   std::chrono::nanoseconds decode_time{0}; ///< of all tokens after the first

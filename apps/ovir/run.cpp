@@ -2,6 +2,7 @@
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/run_output.hpp"
 #include "apps/pack_model.hpp"
+#include "apps/packing_note.hpp"
 #include "apps/transcript_file.hpp"
 #include "messages/limits.hpp"
 #include "supervision/local_cluster.hpp"
@@ -26,6 +27,7 @@ struct options {
   compute_options how;
   compute::sampling_params sampling;
   std::vector<std::string> stop;
+  std::string speculate{"auto"};
   bool has_prompt{false};
   bool has_seed{false};
   bool as_json{false};
@@ -143,6 +145,7 @@ result<supervision::run_report> generate(const options& given, const ready_model
   request.max_tokens = std::min(given.max_tokens, model.weights.config.context -
                                                       static_cast<std::uint32_t>(prompt.size()));
   request.stop = given.stop;
+  OVIR_ASSIGN(request.drafts, actors::speculation_from(given.speculate));
   request.kill_shards = given.drill;
   request.kill_seed = given.drill_seed;
   if (request.max_tokens < given.max_tokens) {
@@ -183,8 +186,11 @@ result<exit_code> run(const options& given, surroundings& around) {
   {
     // On threads of its own, which end before the cluster starts its own.
     compute_threads runner{given.how.threads};
-    OVIR_TRY(
-        pack_model(model, {0, model.weights.config.layers}, *kernels, around.environment, runner));
+    packing_note note{around.environment.now()};
+    OVIR_TRY(pack_model(model, {0, model.weights.config.layers}, *kernels, around.environment,
+                        runner, [&](std::uint64_t done, std::uint64_t total) {
+                          write_note(note.at(around.environment.now(), done, total));
+                        }));
   }
   compute::sampling_params sampling = given.sampling;
   if (sampling.temperature > 0 && !given.has_seed) {
@@ -261,6 +267,11 @@ void add_run(CLI::App& app, chosen_command& chosen) {
   add_prefill_chunk(*command, given->how);
   add_isa(*command, given->how);
   add_sampling(*command, *given);
+  command
+      ->add_option("--speculate", given->speculate,
+                   "Compute guessed tokens too: auto (while it is faster), on or off")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->capture_default_str();
   command->add_option("--profile", given->profile, "exact: the same bits everywhere")
       ->capture_default_str();
   command->add_option("--transcript", given->transcript,

@@ -82,6 +82,7 @@ json document_of(const finished_run& run) {
             {"peer", 0}}},
           {"stages", std::move(stages)},
           {"restarts", run.report.restarts},
+          {"speculation", {{"drafted", run.report.drafted}, {"accepted", run.report.accepted}}},
           {"model", run.model},
           {"isa", run.isa},
           {"threads", run.threads},
@@ -107,6 +108,9 @@ std::string summary_of(const finished_run& run) {
   text += fmt::format("decode     {:.1f} tokens/s ({} tokens, ended by {})\n", decode_tps(run),
                       report.tokens.size(), name_of(report.reason));
   text += fmt::format("first token after {:.1f} ms\n", milliseconds(report.time_to_first_token));
+  if (report.drafted > 0) {
+    text += fmt::format("guesses    {} of {} tokens were right\n", report.accepted, report.drafted);
+  }
   text += fmt::format("restarts   {}\n", report.restarts);
   if (run.sampling.temperature > 0) {
     text += fmt::format("seed       {}\n", run.sampling.seed);

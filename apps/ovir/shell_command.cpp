@@ -53,6 +53,7 @@ const std::vector<command_spec>& table() {
         {"--repeat-penalty", "repeat_penalty", kind::real, false, "1: none"},
         {"--seed", "seed", kind::natural, false, "Seed of the draw (default: a new one)"},
         {"--stop", "stop", kind::texts, false, "End before this text; may be given several times"},
+        {"--speculate", "speculate", kind::text, false, "Compute guessed tokens: auto, on or off"},
         {"--request", "request", kind::hex, false, "Its id (default: a new one)"},
         {"--deadline-ms", "deadline_ms", kind::natural, false, "The request ends after this"},
         {"--no-wait", "wait", kind::no, false, "Only start it; see 'attach'"}},

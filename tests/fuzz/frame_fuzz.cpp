@@ -16,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!view) {
     return 0;
   }
-  if (view->header.kind == ovir::frame_kind::tokens) {
+  if (ovir::holds_tokens(view->header.kind)) {
     if (view->tokens().size() != view->header.count) {
       std::abort();
     }

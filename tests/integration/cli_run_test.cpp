@@ -64,6 +64,26 @@ TEST(cli_run, prints_one_digest_however_the_model_is_cut) {
   EXPECT_NE(other_prompt["transcript"], whole["transcript"]);
 }
 
+TEST(cli_run, guesses_tokens_and_changes_none) {
+  for (const char* temperature : {"0", "0.8"}) {
+    const auto run = [&](const std::string& mode, const std::string& stages) {
+      return ovir_json({"run", "-p", story, "-n", "120", "--temp", temperature, "--seed", "7",
+                        "--speculate", mode, "--stages", stages, "--drill", "2"});
+    };
+    const json plain = run("off", "1");
+    EXPECT_EQ(plain["speculation"]["drafted"], 0);
+    for (const char* stages : {"1", "3"}) {
+      const json guessed = run("on", stages);
+      EXPECT_GT(guessed["speculation"]["drafted"], 0);
+      EXPECT_LE(guessed["speculation"]["accepted"], guessed["speculation"]["drafted"]);
+      EXPECT_EQ(guessed["tokens"], plain["tokens"]);
+      EXPECT_EQ(guessed["transcript"], plain["transcript"]);
+    }
+    EXPECT_EQ(run("auto", "2")["transcript"], plain["transcript"]);
+  }
+  EXPECT_EQ(run_ovir({"run", "-p", story, "--speculate", "yes"}).exit_code, 2);
+}
+
 TEST(cli_run, survives_its_drill_and_says_so) {
   const json drilled = ovir_json({"run", "-p", story, "-n", "60", "--stages", "4", "--drill", "5"});
   const json calm = ovir_json({"run", "-p", story, "-n", "60"});

@@ -125,6 +125,52 @@ TEST(sim, fifty_kills_of_shards_change_neither_stream_nor_transcript_over_200_se
   EXPECT_EQ(traces.size(), last);
 }
 
+// A text of which some guesses are right, whoever draws it.
+supervision::run_request repetitive(actors::speculation drafts, float temperature) {
+  supervision::run_request request = story(60);
+  for (token_id i = 0; i < 12; ++i) {
+    request.prompt.push_back(50 + i % 3);
+  }
+  request.sampling.temperature = temperature;
+  request.drafts = drafts;
+  return request;
+}
+
+TEST(sim, guesses_change_nothing_whatever_is_killed_in_their_midst) {
+  std::uint64_t accepted = 0;
+  std::uint64_t rejected = 0;
+  for (const float temperature : {0.0F, 0.05F, 0.2F}) {
+    simulated_node plain{model().loaded.get(), *model().vocabulary, options(1), 1};
+    plain.submit(repetitive(actors::speculation::off, temperature));
+    ASSERT_TRUE(plain.run());
+    const auto& expected = plain.answers()[0]->outcome->value();
+    EXPECT_EQ(expected.drafted, 0U);
+    for (std::uint64_t seed = 1; seed <= std::max<std::uint64_t>(seeds() / 5, 1); ++seed) {
+      SCOPED_TRACE("seed " + std::to_string(seed));
+      const auto stages = static_cast<std::uint32_t>(1 + seed % 4);
+      simulated_node node{model().loaded.get(), *model().vocabulary, options(stages), seed};
+      const auto mode = seed % 3 == 0 ? actors::speculation::automatic : actors::speculation::on;
+      supervision::run_request request = repetitive(mode, temperature);
+      request.kill_shards = seed % 5 == 0 ? 0 : 12;
+      request.kill_seed = seed;
+      node.submit(request);
+      ASSERT_TRUE(node.run());
+      const simulated_node::answer& a = *node.answers()[0];
+      ASSERT_TRUE(a.outcome->has_value()) << a.outcome->error().message;
+      const auto& report = a.outcome->value();
+      ASSERT_EQ(report.tokens, expected.tokens);
+      ASSERT_EQ(to_hex(report.transcript), to_hex(expected.transcript));
+      ASSERT_EQ(report.leaves, expected.leaves);
+      ASSERT_EQ(report.logits, expected.logits);
+      ASSERT_EQ(a.text, expected.text);
+      accepted += report.accepted;
+      rejected += report.drafted - report.accepted;
+    }
+  }
+  EXPECT_GT(accepted, 500U);
+  EXPECT_GT(rejected, 500U);
+}
+
 TEST(sim, the_same_seed_takes_the_same_steps) {
   const auto trace = [](std::uint64_t seed) {
     simulated_node node{model().loaded.get(), *model().vocabulary, options(3), seed};

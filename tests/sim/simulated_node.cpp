@@ -113,6 +113,7 @@ void simulated_node::submit(const supervision::run_request& request) {
   wanted.stop = request.stop;
   wanted.kill_shards = request.kill_shards;
   wanted.kill_seed = request.kill_seed;
+  wanted.drafts = request.drafts;
   const actors::submit_request command{std::move(wanted), requesters_.back()};
   system_.spawn([this, command, a](caf::event_based_actor* self) {
     self->request(root_, 5s, supervision::find_child{std::string{supervision::scheduler_path}})

@@ -54,9 +54,9 @@ public:
   std::string step(std::uint32_t s, position length) {
     return words(core.on_step({stage_index{s}, core.current_epoch(), length, 0, {}}));
   }
-  std::string logits(position at) { return words(core.on_logits(core.current_epoch(), at)); }
+  std::string logits(position at) { return words(core.on_logits(core.current_epoch(), at, 1)); }
   std::string drawn(position at, char letter) {
-    return words(core.on_drawn({at, static_cast<token_id>(letter), digest{}}));
+    return words(core.on_drawn({at, {{static_cast<token_id>(letter), digest{}}}}, {}));
   }
   std::string finished(std::uint32_t s, position length) {
     return words(core.on_finished({stage_index{s}, core.current_epoch(), length, 0, 0, {}}));
@@ -236,7 +236,7 @@ TEST(lead_core, takes_no_progress_and_no_logits_from_an_earlier_epoch) {
   (void)l.up(0);
   (void)l.opened(0, 0);
   (void)l.opened(1, 0);
-  EXPECT_EQ(lead::words(l.core.on_logits(before, 3)), "");
+  EXPECT_EQ(lead::words(l.core.on_logits(before, 3, 1)), "");
   EXPECT_EQ(lead::words(l.core.on_step({stage_index{1}, before, 4, 0, {}})), "");
 }
 

@@ -1,5 +1,5 @@
 #include "messages/frame.hpp"
-#include "messages/limits.hpp"
+#include "messages/limits_draft.hpp"
 
 #include <gtest/gtest.h>
 
@@ -100,6 +100,26 @@ TEST(frame, states_its_bounds_before_it_is_sent) {
               h.width = limits::embedding_max;
             }),
             errc::over_limit);
+}
+
+TEST(frame, of_guesses_needs_a_row_that_is_none_and_has_few_of_them) {
+  frame_header h{frame_kind::drafted_boundary, request_id{7}, epoch{3}, 64, 20, 3, 2};
+  EXPECT_TRUE(check(h));
+  EXPECT_EQ(h.drafts(), 1U);
+  for (const std::uint32_t wanted : {0U, 1U, limits::draft_tokens_max + 2}) {
+    h.logit_rows = wanted;
+    EXPECT_EQ(check(h).error().code, errc::malformed) << wanted;
+  }
+  h.kind = frame_kind::drafted_tokens;
+  h.logit_rows = limits::draft_tokens_max + 1;
+  EXPECT_EQ(check(h).error().code, errc::over_limit) << "tokens have a width of 1";
+  h.width = 1;
+  const std::vector<token_id> ids(20, 9);
+  const auto sent = encode_frame(h, std::as_bytes(std::span{ids}));
+  const auto view = decode_frame(sent);
+  ASSERT_TRUE(view) << view.error().message;
+  EXPECT_EQ(view->header, h);
+  EXPECT_EQ(view->tokens().size(), 20U);
 }
 
 TEST(frame, a_header_that_claims_much_is_refused_without_believing_it) {
