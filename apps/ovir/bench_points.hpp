@@ -88,13 +88,13 @@ struct decode_point {
 struct model_facts {
   std::string path;
   std::uint64_t file_bytes{0};
-  std::uint64_t weight_bytes{0};        ///< in the file's encoding, of one token
-  std::uint64_t weight_bytes_read{0};   ///< as they lie in memory, of one token
-  std::uint64_t packed_bytes{0};        ///< of these, rearranged for the kernels
-  std::uint64_t layer_operations{0};    ///< two per weight of the layers: of each token
-  std::uint64_t head_operations{0};     ///< of each row of logits
+  std::uint64_t weight_bytes{0};                    ///< in the file's encoding, of one token
+  std::uint64_t weight_bytes_read{0};               ///< as they lie in memory, of one token
+  std::uint64_t packed_bytes{0};                    ///< of these, rearranged for the kernels
+  std::uint64_t layer_operations{0};                ///< two per weight of the layers: of each token
+  std::uint64_t head_operations{0};                 ///< of each row of logits
   std::array<std::uint64_t, operations> bytes_of{}; ///< read, by operation
-  bool integers{true};                  ///< its products are of integers
+  bool integers{true};                              ///< its products are of integers
 };
 
 /// Everything found.
@@ -102,7 +102,7 @@ struct findings {
   model_facts model;
   std::vector<prefill_point> prefill;
   std::vector<decode_point> decode;
-  digest logits; ///< of all rows that the first sequence drew from at the first point
+  digest logits;             ///< of all rows that the first sequence drew from at the first point
   std::uint64_t kv_bytes{0}; ///< of all sequences that were held at once
   std::uint64_t peak_rss_bytes{0};
 };

@@ -70,7 +70,8 @@ operation use_of(const compute::weight& w) {
   return found != known.end() && found->first == w.data ? found->second : operation::head;
 }
 
-// The kernel behind a member of kernel_set, timed as `Op`; products below as what their weight is for.
+// The kernel behind a member of kernel_set, timed as `Op`; products below as what their weight is
+// for.
 template <auto Member, operation Op>
 struct timed;
 
@@ -86,8 +87,7 @@ struct timed<Member, Op> {
 template <auto Member>
 struct timed_product;
 
-template <class... Arguments,
-          void (*kernel_set::*Member)(const compute::weight&, Arguments...)>
+template <class... Arguments, void (*kernel_set::*Member)(const compute::weight&, Arguments...)>
 struct timed_product<Member> {
   static void call(const compute::weight& w, Arguments... arguments) {
     const stopwatch watch{use_of(w)};

@@ -46,9 +46,9 @@ double bandwidth_of(const model_facts& model, const decode_point& point) {
 
 // What a step reads per second, of that: weights once, keys and values of every sequence.
 double share_of(const model_facts& model, const decode_point& point) {
-  const double times = 1 + static_cast<double>(point.kv_bytes) /
-                               static_cast<double>(std::max<std::uint64_t>(
-                                   model.weight_bytes_read, 1));
+  const double times =
+      1 + static_cast<double>(point.kv_bytes) /
+              static_cast<double>(std::max<std::uint64_t>(model.weight_bytes_read, 1));
   return median_of(point, [&](const decode_run& run) { return times * run.read / run.step; });
 }
 
@@ -116,8 +116,7 @@ json to_document(const findings& found, const decode_point& point, std::uint32_t
            {"digest_us", naming * microseconds},
            {"runs", std::move(runs)},
            {"transcripts", std::move(transcripts)}};
-  all["profile"] =
-      point.profile ? to_document(found.model, *point.profile) : json(nullptr);
+  all["profile"] = point.profile ? to_document(found.model, *point.profile) : json(nullptr);
   return all;
 }
 

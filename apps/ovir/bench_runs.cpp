@@ -74,7 +74,7 @@ private:
   std::uint64_t done_{0};
 
   std::vector<bench_sequence> sequences_;
-  bench_sequence::mark at_depth_;             ///< of the first sequence
+  bench_sequence::mark at_depth_;              ///< of the first sequence
   std::vector<bench_sequence::mark> prompted_; ///< where decoding begins, of those filled so far
   std::vector<compute::session_step> steps_;
 };
@@ -90,8 +90,8 @@ void measuring::describe(const compute::segment& whole) {
     facts.bytes_of[static_cast<std::size_t>(w.use)] += w.bytes.size();
     facts.weight_bytes_read += w.bytes.size();
     facts.packed_bytes += w.matrix->packed != nullptr ? w.bytes.size() : 0;
-    facts.integers = facts.integers &&
-                     compute::form_for(w.matrix->type) != compute::activation_form::floats;
+    facts.integers =
+        facts.integers && compute::form_for(w.matrix->type) != compute::activation_form::floats;
   }
 }
 
@@ -105,8 +105,8 @@ void measuring::plan_work() {
   }
   const std::uint64_t others = largest(asked_.batches) - 1;
   for (const std::uint32_t depth : asked_.depths) {
-    work_ += (depth + others * (depth + asked_.prompts[0])) +
-             asked_.threads.size() * asked_.runs * run;
+    work_ +=
+        (depth + others * (depth + asked_.prompts[0])) + asked_.threads.size() * asked_.runs * run;
   }
 }
 
@@ -191,7 +191,8 @@ result<void> measuring::at_depth(place p, std::uint32_t threads, std::uint32_t d
     }
   }
   for (std::uint32_t run = 0; run < asked_.runs; ++run) {
-    OVIR_TRY(one_run(p, found_.prefill.data() + first_prefill, found_.decode.data() + first_decode));
+    OVIR_TRY(
+        one_run(p, found_.prefill.data() + first_prefill, found_.decode.data() + first_decode));
   }
   for (std::size_t i = first_decode; asked_.profile && i < found_.decode.size(); ++i) {
     OVIR_ASSIGN(found_.decode[i].profile, profile(p, found_.decode[i]));
@@ -291,8 +292,8 @@ result<void> measuring::check(decode_point& point) {
   point.transcripts = seen;
   for (const decode_point& other : found_.decode) {
     const std::size_t both = std::min(other.transcripts.size(), seen.size());
-    if (other.depth == point.depth && !std::equal(seen.begin(), seen.begin() + both,
-                                                  other.transcripts.begin())) {
+    if (other.depth == point.depth &&
+        !std::equal(seen.begin(), seen.begin() + both, other.transcripts.begin())) {
       return fail(errc::self_test_failed,
                   "two runs of the same tokens gave other numbers ({} threads, {} at once, then {} "
                   "threads, {} at once); this machine computes wrongly, run ovir doctor",

@@ -30,9 +30,7 @@ void bench_sequence::extend(std::uint32_t count) {
   }
 }
 
-void bench_sequence::draw() {
-  ids_.push_back(greedy_.draw(out_.logits, ids_, state_.kv.length()));
-}
+void bench_sequence::draw() { ids_.push_back(greedy_.draw(out_.logits, ids_, state_.kv.length())); }
 
 void bench_sequence::take_logits_digest() {
   const position p = state_.kv.length() - 1;
