@@ -81,7 +81,8 @@ async function load_model(addon, options) {
   if (!(await model.init())) {
     throw new Error(`llama.cpp refuses ${options.model}`);
   }
-  const longest = Math.max(...options.prompts, options.prompts[0] + options.decode);
+  // The warm-up decodes a token after the first prompt, even where nothing else does.
+  const longest = Math.max(...options.prompts, options.prompts[0] + Math.max(1, options.decode));
   const tokens = options.depth + longest;
   const context = new addon.AddonContext(model, {
     contextSize: Math.ceil(tokens / context_step) * context_step,

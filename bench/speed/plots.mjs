@@ -86,8 +86,17 @@ export function bars(title, results) {
   return svg(height, title, parts);
 }
 
+/** The parts of a step with those that hardly show put together. */
+function visible_parts(step) {
+  const shown = step.parts.filter((p) => p.us >= 0.02 * step.step_us);
+  const rest = step.step_us - shown.reduce((sum, p) => sum + p.us, 0);
+  return rest < 0.001 * step.step_us ? shown
+    : [...shown, { name: "all others", us: rest, bytes: 0 }];
+}
+
 /** Where the time of a step goes: one stacked bar per profile, with a legend of its parts. */
-export function stacks(title, results) {
+export function stacks(title, all) {
+  const results = all.map((r) => ({ ...r, step: { ...r.step, parts: visible_parts(r.step) } }));
   const names = [...new Set(results.flatMap((r) => r.step.parts.map((p) => p.name)))];
   const per_row = 4;
   const rows = Math.ceil(names.length / per_row);
@@ -140,8 +149,8 @@ export function roofline(title, { peak, bandwidth, points }) {
   parts.push(`<polyline points="${roof}" class="roof"/>`,
     text_at(x_of(x_range[1]), y_of(peak) - 8, `only multiplying: ${(peak / 1e9).toFixed(0)} Gop/s`,
       "end", "small"),
-    text_at(x_of(1), y_of(bandwidth) - 14, `only reading: ${(bandwidth / 1e9).toFixed(1)} GB/s`,
-      "start", "small"),
+    text_at(x_of(knee / 2) - 12, y_of((bandwidth * knee) / 2),
+      `only reading: ${(bandwidth / 1e9).toFixed(1)} GB/s`, "end", "small"),
     text_at((margin.left + width) / 2, bottom + 40, "operations per byte of weights read"),
     text_at(margin.left - 8, margin.top - 6, "Gop/s", "end", "small"));
   points.forEach((p, i) => {
@@ -149,7 +158,9 @@ export function roofline(title, { peak, bandwidth, points }) {
     const colour = part_colours[i % part_colours.length];
     parts.push(`<circle cx="${round(x)}" cy="${round(y)}" r="5" fill="${colour}"><title>` +
       `${escaped(p.label)}: ${(p.speed / 1e9).toFixed(1)} Gop/s</title></circle>`,
-      text_at(x, y + 18, p.label, "middle", "small"));
+      // The prompts lie close together: one's name stands on the other side.
+      p.label === "prefill 128" ? text_at(x - 10, y + 4, p.label, "end", "small")
+        : text_at(x + 10, y + 4, p.label, "start", "small"));
   });
   return svg(height, title, parts);
 }

@@ -76,7 +76,8 @@ function steps_text(results) {
       return "–";
     }
     const speed = part.bytes > 0 ? `, ${(part.bytes / part.us / 1e3).toFixed(0)} GB/s` : "";
-    return `${part.us.toFixed(0)} µs, ${percent(part.us / r.step.step_us)}${speed}`;
+    const share = ((100 * part.us) / r.step.step_us).toFixed(1);
+    return `${part.us.toFixed(0)} µs, ${share} %${speed}`;
   };
   const rows = names.map((name) => [name, ...steps.map((r) => cell(r, name))]);
   rows.push(["a step", ...steps.map((r) => `${r.step.step_us.toFixed(0)} µs`)]);
