@@ -36,13 +36,13 @@ std::uint64_t peak_multiply(std::uint64_t rounds) {
   for (int i = 0; i < accumulators; ++i) {
     sums[i] = _mm512_set1_epi32(i);
   }
-  const __m512i x = _mm512_set1_epi8(3);
+  __m512i x = _mm512_set1_epi8(3);
   const __m512i y = _mm512_set1_epi8(5);
   for (std::uint64_t r = 0; r < rounds; ++r) {
 #pragma GCC unroll 12
     for (int i = 0; i < accumulators; ++i) {
+      asm volatile("" : "+v"(x)); // or some products could be merged or moved out of the loop
       sums[i] = _mm512_dpbusd_epi32(sums[i], x, y);
-      asm volatile("" : "+v"(sums[i])); // none of them may be merged or left out
     }
   }
   __m512i all = sums[0];

@@ -10,8 +10,8 @@ namespace ovir::apps::bench {
 
 namespace {
 
-// Some milliseconds: long enough for a clock, short enough to stand between two runs.
-constexpr std::uint64_t multiply_rounds = std::uint64_t{1} << 20U;
+// Some tens of milliseconds: long enough not to depend on one interruption.
+constexpr std::uint64_t multiply_rounds = std::uint64_t{4} << 20U;
 
 // Threads meet at these borders, so that none reads a cache line twice.
 constexpr std::size_t read_grain = 4'096;
@@ -78,17 +78,19 @@ double machine_peaks::read_once(compute::parallel_runner& runner) {
   return taken;
 }
 
-double machine_peaks::multiply_rate(compute::parallel_runner& runner) {
-  const std::size_t parts = runner.width();
+double machine_peaks::multiply_seconds(compute::parallel_runner& runner) {
   std::atomic<std::uint64_t> sum{0};
   const auto start = environment_.now();
-  runner.run(parts, [&](std::size_t) {
+  runner.run(runner.width(), [&](std::size_t) {
     sum.fetch_add(loops_.multiply(multiply_rounds), std::memory_order_relaxed);
   });
   const double taken = seconds(environment_.now() - start);
   kept_ += sum.load();
-  const std::uint64_t done = multiply_rounds * loops_.operations * parts;
-  return static_cast<double>(done) / taken;
+  return taken;
+}
+
+double machine_peaks::multiplied(const compute::parallel_runner& runner) const {
+  return static_cast<double>(multiply_rounds * loops_.operations * runner.width());
 }
 
 } // namespace ovir::apps::bench

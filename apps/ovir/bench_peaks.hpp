@@ -32,8 +32,9 @@ public:
 
   /// Seconds to read all of it once: the same bytes on the same pages as a step, nothing computed.
   [[nodiscard]] double read_seconds(compute::parallel_runner& runner);
-  /// Operations per second of all threads together.
-  [[nodiscard]] double multiply_rate(compute::parallel_runner& runner);
+  /// Seconds in which all threads together only multiply, as often as `multiplied` says.
+  [[nodiscard]] double multiply_seconds(compute::parallel_runner& runner);
+  [[nodiscard]] double multiplied(const compute::parallel_runner& runner) const;
 
 private:
   double read_once(compute::parallel_runner& runner);

@@ -31,7 +31,7 @@ struct prefill_point {
   std::uint32_t depth{0};
   std::uint32_t prompt{0};
   std::vector<double> tps;
-  std::vector<double> peak; ///< operations per second of only multiplying, measured after each run
+  std::vector<double> peak; ///< operations per second of only multiplying, measured around each run
 };
 
 /// One run of decoding; times in seconds.

@@ -203,9 +203,11 @@ result<void> measuring::at_depth(place p, std::uint32_t threads, std::uint32_t d
 result<void> measuring::one_run(place p, prefill_point* prefill, decode_point* decoding) {
   for (const std::uint32_t prompt : asked_.prompts) {
     sequences_[0].back_to(at_depth_);
+    const double before = peaks_.multiply_seconds(p.runner);
     OVIR_ASSIGN(const double taken, evaluate(p, sequences_[0], prompt));
+    const double after = peaks_.multiply_seconds(p.runner);
     prefill->tps.push_back(prompt / taken);
-    prefill->peak.push_back(peaks_.multiply_rate(p.runner));
+    prefill->peak.push_back(2 * peaks_.multiplied(p.runner) / (before + after));
     ++prefill;
   }
   for (std::size_t i = 0; asked_.tokens > 0 && i < asked_.batches.size(); ++i) {
