@@ -27,11 +27,13 @@ function spread(all) {
     rounds: values.length };
 }
 
-/** Median of a side's own speed over all rounds that count. */
-function speed(line, c, side, j, o) {
-  const values = counting_rounds(j, c, [side], o).map((r) => figure(r[side].answer, line.what))
-    .filter((v) => v > 0);
-  return values.length > 0 ? median(values) : undefined;
+/** Median of each side's own speed, over the rounds in which all that were measured count. */
+function speeds_of(line, c, j, o) {
+  const asked = ["ovir", ...(line.peers ?? []), ...(line.beside ?? [])];
+  const sides = asked.filter((side) => counting_rounds(j, c, ["ovir", side], o).length > 0);
+  const rounds = counting_rounds(j, c, sides, o);
+  return Object.fromEntries(sides.map((side) =>
+    [side, spread(rounds.map((r) => figure(r[side].answer, line.what))).value]));
 }
 
 /** Ratios to each peer; the better peer is the one with the smallest. */
@@ -119,9 +121,7 @@ export function judge(lines, cases, j, o) {
   return lines.map((line) => {
     const c = cases.find((one) => one.id === line.case);
     const found = measured(line, c, j, o);
-    const sides = ["ovir", ...(line.peers ?? []), ...(line.beside ?? [])];
-    const speeds = ["ratio", "speed"].includes(line.kind)
-      ? Object.fromEntries(sides.map((side) => [side, speed(line, c, side, j, o)])) : {};
+    const speeds = ["ratio", "speed"].includes(line.kind) ? speeds_of(line, c, j, o) : {};
     const step = line.kind === "profile" ? step_parts(c, j, o) : undefined;
     return { ...line, threads: c.threads, ...found, speeds, step, state: verdict(line, found, o),
       note: note_of(found) };

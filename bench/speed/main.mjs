@@ -3,7 +3,7 @@
 //
 //   node bench/speed/main.mjs mode=measure rounds=5 only= results=FILE out=FOLDER models.q8_0=FILE ...
 import { createHash } from "node:crypto";
-import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, statSync,
+import { createReadStream, mkdirSync, readFileSync, renameSync, statSync,
   writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -14,6 +14,7 @@ import { bars, roofline, roofline_of, stacks } from "./plots.mjs";
 import { markdown, summary, with_tables } from "./report.mjs";
 import { check_digests, journal, measure, read_journal, stop_child, unavailable,
   wrong } from "./rounds.mjs";
+import { titles } from "./sides.mjs";
 
 const gib = 2 ** 30;
 const interrupted_code = 130;
@@ -61,31 +62,38 @@ function machine() {
     memory_gib: Math.round(os.totalmem() / gib), kernel: os.release() };
 }
 
-/** What the journal is about: programs and models by content, or by size and date where large. */
-async function header_of(o, cases) {
-  const compared = { machine: machine().processor, prefill_chunk: o.prefill_chunk };
-  const programs = { OVIR: `commit ${o.commit}` };
-  for (const [name, file] of [["OVIR", o.ovir], ["any order", o.any_order],
-    ["ik_llama.cpp", o.ik]]) {
+/** What is compared: programs by content, the package by its version. */
+async function header_of(o) {
+  const ids = {};
+  const programs = {};
+  const add = async (side, file, more) => {
     if (file !== "") {
-      compared[name] = await sha256(file);
-      programs[name] = `${programs[name] ? `${programs[name]}, ` : ""}program ${compared[name]}`;
+      ids[side] = [await sha256(file), ...more].join(" ");
+      programs[titles[side]] = `program ${ids[side]}`;
     }
-  }
+  };
+  await add("ovir", o.ovir, []);
+  programs[titles.ovir] += `, commit ${o.commit}`;
+  ids.ovir_run = ids.ovir;
+  await add("any_order", o.any_order, []);
+  await add("ik_llama_cpp", o.ik, o.ik_arguments);
   if (o.bins !== "") {
-    compared["llama.cpp"] = o.package;
-    programs["llama.cpp"] = o.package;
+    ids.llama_cpp = o.package;
+    programs[titles.llama_cpp] = o.package;
   }
-  if (o.ik !== "") {
-    compared["ik arguments"] = o.ik_arguments.join(" ");
-    programs["ik_llama.cpp"] += ` ${o.ik_arguments.join(" ")}`.trimEnd();
-  }
-  for (const model of new Set(cases.map((c) => c.model))) {
-    const { size, mtimeMs } = statSync(o.models[model]);
-    compared[`model ${model}`] = `${size} ${mtimeMs}`;
-  }
-  return { compared, programs, machine: machine(), settings: settings_of(o),
+  return { ids, programs, machine: machine(), settings: settings_of(o),
     accept_noise: o.accept_noise };
+}
+
+/** Cases with their models by size and date: another file under the same name is another case. */
+function with_models(o, cases) {
+  return cases.map((c) => {
+    const { size, mtimeMs } = statSync(o.models[c.model], { throwIfNoEntry: false }) ?? {};
+    if (size === undefined) {
+      throw new unavailable(`there is no model ${o.models[c.model]} for ${c.id}; see --help`);
+    }
+    return { ...c, model_file: `${size} ${mtimeMs}` };
+  });
 }
 
 function write_whole(file, text) {
@@ -156,14 +164,11 @@ function report(o) {
 }
 
 async function measured(o) {
-  const { lines, cases } = plan(o);
-  for (const c of cases) {
-    if (!existsSync(o.models[c.model])) {
-      throw new unavailable(`there is no model ${o.models[c.model]} for ${c.id}; see --help`);
-    }
-  }
+  const planned = plan(o);
+  const { lines } = planned;
+  const cases = with_models(o, planned.cases);
   mkdirSync(path.dirname(o.results), { recursive: true });
-  const j = new journal(o.results, await header_of(o, cases), o.fresh);
+  const j = journal.open(o.results, await header_of(o), o.fresh);
   await measure(o, j, cases);
   return { j, made: o, lines, cases };
 }

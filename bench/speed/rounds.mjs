@@ -85,27 +85,41 @@ async function one_run(o, c, side) {
   }
 }
 
-/** What a journal must agree on with this invocation for a case to be continued. */
+/** What two runs of a case must have in common besides their program, to be compared. */
 const shape_of = (c) => JSON.stringify({ ...c, sides: undefined });
 
+/**
+ * All answers, and the headers that say what the programs were: {"kind": "header", "machine",
+ * "ids": {side: identity of its program}, ...}. The last header counts; answers of other programs
+ * than it names stay in the file, and are not looked at.
+ */
 export class journal {
-  /** `header` says what is compared; a file of other things is put aside. */
-  constructor(file, header, fresh) {
-    this.file = file;
-    this.as_last_measured = false;
-    this.header = { kind: "header", version: journal_version, ...header };
-    this.runs = [];
-    const key = JSON.stringify(this.header.compared);
+  constructor(file, header, runs) {
+    Object.assign(this, { file, header, runs, as_last_measured: false });
+  }
+
+  /** Continues `file`, or begins it: when `fresh`, or on another machine. */
+  static open(file, header, fresh) {
+    const own = { kind: "header", version: journal_version, ...header };
+    let runs = [];
     if (existsSync(file)) {
       const old = read_journal(file);
-      if (!fresh && JSON.stringify(old.header.compared) === key) {
-        Object.assign(this, old);
-        return;
+      if (!fresh && JSON.stringify(old.header.machine) === JSON.stringify(own.machine)) {
+        // Programs that are not here today keep what they measured.
+        own.ids = { ...old.header.ids, ...own.ids };
+        own.programs = { ...old.header.programs, ...own.programs };
+        runs = old.runs;
+        // Without what a crash tore off at the end.
+        const records = [old.header, ...runs].map((record) => JSON.stringify(record) + "\n");
+        writeFileSync(`${file}.part`, records.join(""));
+        renameSync(`${file}.part`, file);
+      } else {
+        renameSync(file, `${file}.old`);
+        process.stderr.write(`earlier results are now in ${file}.old\n`);
       }
-      renameSync(file, `${file}.old`);
-      process.stderr.write(`results of other programs or models are now in ${file}.old\n`);
     }
-    writeFileSync(file, JSON.stringify(this.header) + "\n");
+    appendFileSync(file, JSON.stringify(own) + "\n");
+    return new journal(file, own, runs);
   }
 
   add(record) {
@@ -118,11 +132,11 @@ export class journal {
    * in the same way alone; where `as_last_measured`, in the way of the last one.
    */
   rounds(c, sides) {
-    const all = this.runs.filter((run) => run.case === c.id);
+    const all = this.runs.filter((run) => run.case === c.id &&
+      run.program === this.header.ids[run.side]);
     const shape = this.as_last_measured ? all.at(-1)?.shape : shape_of(c);
-    const mine = all.filter((run) => run.shape === shape);
     const rounds = new Map();
-    for (const run of mine) {
+    for (const run of all.filter((one) => one.shape === shape)) {
       rounds.set(run.round, { ...rounds.get(run.round), round: run.round, [run.side]: run });
     }
     return [...rounds.values()].filter((r) => sides.every((side) => r[side]?.answer));
@@ -146,11 +160,11 @@ export function read_journal(file) {
       }
     }
   }
-  const [header, ...runs] = records;
-  if (header?.kind !== "header" || header.version !== journal_version) {
+  const headers = records.filter((record) => record.kind === "header");
+  if (headers.length === 0 || headers.some((h) => h.version !== journal_version)) {
     throw new unavailable(`${file} is no journal of scripts/bench; give another --results`);
   }
-  return Object.assign(Object.create(journal.prototype), { file, header, runs });
+  return new journal(file, headers.at(-1), records.filter((record) => record.kind === "run"));
 }
 
 const quiet = (round, sides, o) => sides.every((side) => round[side].others <= o.noise_max);
@@ -186,7 +200,8 @@ async function measure_case(o, j, c) {
         sides = sides.filter((other) => other !== side);
         continue;
       }
-      j.add({ kind: "run", case: c.id, round, side, shape: shape_of(c), ...run });
+      const program = j.header.ids[side];
+      j.add({ kind: "run", case: c.id, round, side, program, shape: shape_of(c), ...run });
       note(c, round, side, run);
     }
   }
