@@ -60,6 +60,7 @@ function surplus({ peak, file, kv, weights, weights_read }) {
   return (peak - Math.max(file, file - weights + weights_read) - kv) / mib;
 }
 
+/** The figure of a line: {value, low, high, rounds, ...}, or {} where there is none. */
 function measured(line, c, j, o) {
   const own = (of) => spread(counting_rounds(j, c, ["ovir"], o).map((r) => of(r.ovir.answer)));
   const pair = (side, of) => spread(counting_rounds(j, c, ["ovir", side], o)
@@ -70,7 +71,8 @@ function measured(line, c, j, o) {
     case "speed": return own((a) => figure(a, line.what));
     case "gain": return own((a) => figure(a, line.what) / figure(a, line.over));
     case "memory": return own((a) => surplus(a.memory));
-    case "cost": return pair("any_order", (ours, other) => 1 - ours / other);
+    case "cost": return spread(counting_rounds(j, c, ["exactness"], o)
+      .map((r) => r.exactness.answer.cost[line.what]));
     case "microseconds": return pair(line.over, (ours, other) => 1e6 / other - 1e6 / ours);
     default: return {};
   }

@@ -16,7 +16,7 @@ function make_cases(o) {
     add(`${type}-t2`, { model: type, prompts: [128, 512] });
     add(`${type}-t1`, { model: type, threads: 1 });
     if (type !== "f16") {
-      add(`exact-${type}`, { model: type, sides: ["ovir", "any_order"] });
+      add(`exact-${type}`, { model: type, sides: ["exactness"] });
     }
   }
   for (const type of ["q4_k_m", "q8_0"]) {
@@ -47,7 +47,7 @@ function make_cases(o) {
 /**
  * A line: `group` is its table, `case` where it is measured, `what` which figure of each side, and
  * its goal. Kinds: "ratio" to the better of `peers`; "share" of the machine; "gain" of one figure
- * of OVIR over another; "cost" beside another build; "memory" in MiB beyond what the model needs;
+ * of OVIR over another; "cost" in time; "memory" in MiB beyond what the model needs;
  * "microseconds" between two sides; "speed" without a goal.
  */
 function decode_lines() {

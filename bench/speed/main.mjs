@@ -75,7 +75,7 @@ async function header_of(o) {
   await add("ovir", o.ovir, []);
   programs[titles.ovir] += `, commit ${o.commit}`;
   ids.ovir_run = ids.ovir;
-  await add("any_order", o.any_order, []);
+  await add("exactness", o.exactness, []);
   await add("ik_llama_cpp", o.ik, o.ik_arguments);
   if (o.bins !== "") {
     ids.llama_cpp = o.package;

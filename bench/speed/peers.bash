@@ -1,5 +1,5 @@
-# Sourced by scripts/bench: finds or fetches the programs that OVIR is compared with. Sets `bins` and
-# `ik_program`, empty where there is none, and `package_name`.
+# Sourced by scripts/bench: finds or fetches the programs that OVIR is compared with. Sets `bins`,
+# `ik_program` and `exactness`, empty where there is none, and `package_name`.
 
 package=@node-llama-cpp/linux-x64
 version=3.22.1
@@ -52,4 +52,15 @@ find_ik_llama_cpp() { # FOLDER or ''
     fi
   done
   end_with 3 "there is no llama-bench in $1, its bin or build/bin; build it, or name another --ik"
+}
+
+# OVIR's own kernels beside the same ones with sums in any order; one of the programs for benchmarks.
+find_exactness() {
+  local built=$root/build/release/ovir_exactness_bench
+  [ -z "$exactness" ] || return 0
+  if [ -x "$built" ]; then
+    exactness=$built
+  else
+    say "exactness: no ovir_exactness_bench, going on without; scripts/bench --micro builds it"
+  fi
 }

@@ -11,7 +11,8 @@ const groups = {
   long: ["Batches and long contexts", "Eight sequences that decode together, beside one; decoding " +
     "after thousands of positions."],
   avx2: ["AVX2 only", "OVIR_ISA=avx2 beside llama.cpp's haswell library, two threads."],
-  exact: ["What exactness costs", "The same kernels that add floats in any order, two threads."],
+  exact: ["What exactness costs", "More time than the same kernels take when they " +
+    "add floats in any order, two threads."],
   small: ["Small models", "stories15M at Q8_0 and the embedded model; what is left of a token's " +
     "time beside its weights."],
   memory: ["Memory", "The most memory of a run beyond the file (or its packed form, once) and " +

@@ -11,7 +11,7 @@ export const titles = {
   ovir: "OVIR",
   llama_cpp: "llama.cpp",
   ik_llama_cpp: "ik_llama.cpp",
-  any_order: "any order",
+  exactness: "exactness",
   ovir_run: "ovir run",
 };
 
@@ -21,11 +21,11 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-function ovir_command(o, c, program) {
+function ovir_command(o, c) {
   const args = ["bench", "-m", o.models[c.model], "-t", c.threads, "-p", c.prompts.join(),
     "-n", c.decode, "-b", c.batch.join(), "--depth", c.depth.join(), "-r", c.runs,
     "--prefill-chunk", o.prefill_chunk, "--json"].map(String);
-  return { command: program, args: c.profile ? [...args, "--profile"] : args,
+  return { command: o.ovir, args: c.profile ? [...args, "--profile"] : args,
     env: c.isa === "" ? {} : { OVIR_ISA: c.isa } };
 }
 
@@ -109,11 +109,28 @@ function run_answer(_, text) {
   return { decode: { 1: all.timing.decode_tps }, prefill: {}, tokens: all.tokens.length };
 }
 
+// A program that has both kinds of kernels, and alternates between them by itself.
+function exactness_command(o, c) {
+  const args = [o.models[c.model], c.threads, c.prompts[0], Math.max(1, c.decode), c.runs];
+  return { command: o.exactness, args: args.map(String), env: {} };
+}
+
+function exactness_answer(c, text) {
+  const all = JSON.parse(text);
+  const [prompt] = c.prompts;
+  return {
+    decode: { 1: all.decode.exact_tps },
+    prefill: { [prompt]: all.prefill.exact_tps },
+    cost: { decode: all.decode.exact_over_any_order - 1,
+      [`prefill.${prompt}`]: all.prefill.exact_over_any_order - 1 },
+  };
+}
+
 const sides = {
-  ovir: { command: (o, c) => ovir_command(o, c, o.ovir), answer: ovir_answer,
+  ovir: { command: ovir_command, answer: ovir_answer,
     missing: () => false },
-  any_order: { command: (o, c) => ovir_command(o, c, o.any_order), answer: ovir_answer,
-    missing: (o) => o.any_order === "" },
+  exactness: { command: exactness_command, answer: exactness_answer,
+    missing: (o) => o.exactness === "" },
   llama_cpp: { command: llama_cpp_command, answer: llama_cpp_answer,
     missing: (o) => o.bins === "" },
   ik_llama_cpp: { command: ik_command, answer: ik_answer, missing: (o) => o.ik === "" },
