@@ -118,7 +118,7 @@ function step_parts(c, j, o) {
   return { step_us: of((p) => p.step_us), parts };
 }
 
-/** Every line with what was found: {id, group, kind, goal, value, low, high, rounds, state, ...}. */
+/** Every line with what was found: {id, kind, goal, value, low, high, rounds, state, ...}. */
 export function judge(lines, cases, j, o) {
   return lines.map((line) => {
     const c = cases.find((one) => one.id === line.case);

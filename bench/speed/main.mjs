@@ -1,7 +1,7 @@
 // scripts/bench after its options: measures what is missing, judges, and writes the documents. The
 // options come as NAME=VALUE, all of them, checked by scripts/bench, which describes them.
 //
-//   node bench/speed/main.mjs mode=measure rounds=5 only= results=FILE out=FOLDER models.q8_0=FILE ...
+//   node bench/speed/main.mjs mode=measure rounds=5 only= results=FILE models.q8_0=FILE ...
 import { createHash } from "node:crypto";
 import { createReadStream, mkdirSync, readFileSync, renameSync, statSync,
   writeFileSync } from "node:fs";
@@ -27,7 +27,8 @@ const words = (text) => text.split(/[\s,]+/).filter(Boolean);
 // What is no text among the options.
 const readers = {
   only: words, ik_arguments: words, depths: (text) => words(text).map(Number),
-  ...Object.fromEntries(["quick", "accept_noise", "fresh"].map((name) => [name, (t) => t === "true"])),
+  ...Object.fromEntries(["quick", "accept_noise", "fresh"]
+    .map((name) => [name, (text) => text === "true"])),
   ...Object.fromEntries(["rounds", "runs", "decode", "deep_decode", "small_decode", "depth",
     "prefill_chunk", "noise_max"].map((name) => [name, Number])),
 };

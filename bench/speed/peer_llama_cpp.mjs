@@ -1,5 +1,5 @@
-// One measurement of llama.cpp, for scripts/bench: loads a model, evaluates prompts, decodes token by
-// token after the first of them, and prints one JSON document.
+// One measurement of llama.cpp, for scripts/bench: loads a model, evaluates prompts, decodes token
+// by token after the first of them, and prints one JSON document.
 //
 //   node bench/speed/peer_llama_cpp.mjs '{"bins": DIR, "model": FILE, "threads": 2,
 //       "prompts": [128, 512], "decode": 32, "depth": 0, "runs": 2,
@@ -9,7 +9,7 @@
 // directly: what is timed is llama_decode on the package's own build of llama.cpp, plus some tens
 // of microseconds of JavaScript per call. The rest is as llama-bench has it: token ids that do not
 // depend on the logits, logits of the last token only, f16 KV cache, weights memory-mapped and
-// repacked where llama.cpp wants to, batches of 512, and a warm-up of one whole prompt and one token.
+// repacked where llama.cpp wants to, batches of 512, and a warm-up of one prompt and one token.
 // `library` restricts it to one processor backend ("haswell"); `depth` positions are evaluated
 // before each measurement and not counted.
 //

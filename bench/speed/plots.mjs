@@ -124,7 +124,7 @@ export function stacks(title, all) {
   return svg(height, title, parts);
 }
 
-/** Operations per second over operations per byte, beneath what the machine can read and multiply. */
+/** Operations per second over operations per byte, beneath what the machine can do at best. */
 export function roofline(title, { peak, bandwidth, points }) {
   const height = 420;
   const bottom = height - margin.bottom;

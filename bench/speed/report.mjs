@@ -3,13 +3,13 @@ import { goal_text } from "./lines.mjs";
 import { titles } from "./sides.mjs";
 
 const groups = {
-  decode: ["Decode", "Tokens per second while decoding after a prompt of 128 tokens, one sequence."],
+  decode: ["Decode", "Tokens per second while decoding one sequence after a prompt of 128 tokens."],
   bandwidth: ["Share of the machine's reading speed", "Bytes that decoding reads per second, of " +
     "only reading the same memory on the same pages, measured between the steps."],
   prefill: ["Prefill", "Tokens per second of evaluating a prompt with two threads."],
   real: ["A real model", "MiniMind2-small at Q8_0, or the model given with --real."],
-  long: ["Batches and long contexts", "Eight sequences that decode together, beside one; decoding " +
-    "after thousands of positions."],
+  long: ["Batches and long contexts", "Eight sequences that decode together, beside one; " +
+    "decoding after thousands of positions."],
   avx2: ["AVX2 only", "OVIR_ISA=avx2 beside llama.cpp's haswell library, two threads."],
   exact: ["What exactness costs", "More time than the same kernels take when they " +
     "add floats in any order, two threads."],
@@ -99,8 +99,8 @@ function unmeasured_text(results) {
 }
 
 /**
- * The tables as a page, or as what docs/PERFORMANCE.md takes in. `plots` are [file, title] of images
- * in `folder`, which is relative to the page.
+ * The tables as a page, or as what docs/PERFORMANCE.md takes in. `plots` are [file, title] of
+ * images in `folder`, which is relative to the page.
  */
 export function markdown(results, header, plots, folder) {
   const { machine: m, programs } = header;
@@ -108,8 +108,8 @@ export function markdown(results, header, plots, folder) {
     "Written by `scripts/bench`; do not edit.", "",
     `- machine: ${m.processor}, ${m.processors} processors, ${m.memory_gib} GiB, Linux ${m.kernel}`,
     ...Object.entries(programs).map(([name, what]) => `- ${name}: ${what}`),
-    `- ${header.settings.rounds} rounds in turn, medians of the ratios within rounds, in brackets ` +
-      "the smallest and largest",
+    `- ${header.settings.rounds} rounds in turn, medians of the ratios within rounds, in ` +
+      "brackets the smallest and largest",
     ...(header.accept_noise ? ["- **on a busy machine** (`--accept-noise`): no basis for a claim"]
       : []), "",
     ...plots.map(([file, title]) => `![${title}](${folder}${file})`), "",

@@ -128,8 +128,8 @@ export class journal {
   }
 
   /**
-   * Rounds of a case in which every one of `sides` answered: [{round, side: record}]. Those measured
-   * in the same way alone; where `as_last_measured`, in the way of the last one.
+   * Rounds of a case in which every one of `sides` answered: [{round, side: record}]. Those
+   * measured in the same way alone; where `as_last_measured`, in the way of the last one.
    */
   rounds(c, sides) {
     const all = this.runs.filter((run) => run.case === c.id &&
