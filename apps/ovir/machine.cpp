@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <thread>
 #include <vector>
@@ -122,10 +123,12 @@ double read_bandwidth(compute::parallel_runner& runner, storage::env& environmen
   return sum.load() > 0 ? rates[passes / 2] : 0;
 }
 
-std::uint64_t peak_rss_bytes() {
-  struct rusage usage {};
-  return ::getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<std::uint64_t>(usage.ru_maxrss) * 1024
-                                               : 0;
+std::uint64_t peak_rss_bytes(storage::env& environment) {
+  // Not getrusage, which begins with what the process was before it became this program.
+  const std::string text = field_of(text_of(environment, "/proc/self/status"), "VmHWM");
+  std::uint64_t kibibytes = 0;
+  std::from_chars(text.data(), text.data() + text.size(), kibibytes);
+  return kibibytes * 1024;
 }
 
 } // namespace ovir::apps

@@ -28,6 +28,6 @@ struct machine {
 [[nodiscard]] double read_bandwidth(compute::parallel_runner& runner, storage::env& environment);
 
 /// The most memory this process has held so far.
-[[nodiscard]] std::uint64_t peak_rss_bytes();
+[[nodiscard]] std::uint64_t peak_rss_bytes(storage::env& environment);
 
 } // namespace ovir::apps

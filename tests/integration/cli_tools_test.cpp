@@ -1,4 +1,4 @@
-// The smaller commands: tokenize, perplexity, bench, model, doctor.
+// The smaller commands: tokenize, perplexity, model, doctor.
 #include "tests/support/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
@@ -55,17 +55,6 @@ TEST(cli_perplexity, says_that_it_stops_at_the_context) {
   EXPECT_EQ(child.exit_code, 0);
   EXPECT_EQ(document_of(child)["ids"].size(), 512U);
   EXPECT_THAT(child.err, HasSubstr("the first 512 are evaluated"));
-}
-
-TEST(cli_bench, measures_and_names_what_it_computed) {
-  const json one = ovir_json({"bench", "-t", "1", "-p", "16", "-n", "4", "-r", "2"});
-  const json other =
-      ovir_json({"bench", "-t", "2", "-p", "16", "-n", "4", "-r", "1", "--isa", "reference"});
-  for (const char* key : {"prefill_tps", "decode_tps", "peak_rss_bytes", "bandwidth_share"}) {
-    EXPECT_GT(one[key].get<double>(), 0) << key;
-  }
-  EXPECT_EQ(one["runs"].size(), 2U);
-  EXPECT_EQ(one["logits"], other["logits"]) << "equal speed must not hide unequal numbers";
 }
 
 TEST(cli_model, writes_the_same_synthetic_model_each_time_and_runs_it) {

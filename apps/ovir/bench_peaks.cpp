@@ -1,0 +1,96 @@
+#include "apps/ovir/bench_peaks.hpp"
+
+#include "compute/packed_weights.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+
+namespace ovir::apps::bench {
+
+namespace {
+
+// Some tens of milliseconds: long enough not to depend on one interruption.
+constexpr std::uint64_t multiply_rounds = std::uint64_t{4} << 20U;
+
+// Threads meet at these borders, so that none reads a cache line twice.
+constexpr std::size_t read_grain = 4'096;
+
+// Weights that may stay in the caches from step to step, on any machine of today.
+constexpr std::size_t cacheable_bytes = std::size_t{512} << 20U;
+
+double seconds(std::chrono::duration<double> time) { return std::max(time.count(), 1e-9); }
+
+} // namespace
+
+std::vector<weight_memory> weights_read(const compute::model& model,
+                                        const compute::kernel_set& kernels) {
+  std::vector<weight_memory> all;
+  const bool packed = kernels.id != compute::isa::reference;
+  const auto add = [&](operation use, const compute::weight& w) {
+    const bool fast = packed && w.packed != nullptr;
+    const std::byte* const first = fast ? w.packed : w.data;
+    const std::size_t count = fast ? compute::packed_bytes(w) : w.rows * w.row_bytes();
+    all.push_back({use, &w, {reinterpret_cast<const unsigned char*>(first), count}});
+  };
+  for (const compute::layer_weights& layer : model.layers) {
+    add(operation::attn_q, layer.attn_q);
+    add(operation::attn_k, layer.attn_k);
+    add(operation::attn_v, layer.attn_v);
+    add(operation::attn_output, layer.attn_output);
+    add(operation::ffn_gate, layer.ffn_gate);
+    add(operation::ffn_up, layer.ffn_up);
+    add(operation::ffn_down, layer.ffn_down);
+  }
+  add(operation::head, model.output);
+  return all;
+}
+
+machine_peaks::machine_peaks(const std::vector<weight_memory>& weights,
+                             const compute::kernel_set& kernels, storage::env& environment)
+    : weights_(weights), loops_(compute::peak_loops_of(kernels.id)), environment_(environment) {
+  for (const weight_memory& w : weights) {
+    bytes_ += w.bytes.size();
+  }
+}
+
+double machine_peaks::read_seconds(compute::parallel_runner& runner) {
+  if (bytes_ < cacheable_bytes) {
+    static_cast<void>(read_once(runner)); // what the caches hold of it, a step finds there too
+  }
+  return read_once(runner);
+}
+
+double machine_peaks::read_once(compute::parallel_runner& runner) {
+  const std::size_t parts = runner.width();
+  std::atomic<std::uint64_t> sum{0};
+  const auto start = environment_.now();
+  runner.run(parts, [&](std::size_t part) {
+    std::uint64_t own = 0;
+    for (const weight_memory& w : weights_) {
+      const compute::slice mine = compute::slice_of(w.bytes.size(), read_grain, part, parts);
+      own += loops_.read(w.bytes.data() + mine.first, mine.last - mine.first);
+    }
+    sum.fetch_add(own, std::memory_order_relaxed);
+  });
+  const double taken = seconds(environment_.now() - start);
+  kept_ += sum.load();
+  return taken;
+}
+
+double machine_peaks::multiply_seconds(compute::parallel_runner& runner) {
+  std::atomic<std::uint64_t> sum{0};
+  const auto start = environment_.now();
+  runner.run(runner.width(), [&](std::size_t) {
+    sum.fetch_add(loops_.multiply(multiply_rounds), std::memory_order_relaxed);
+  });
+  const double taken = seconds(environment_.now() - start);
+  kept_ += sum.load();
+  return taken;
+}
+
+double machine_peaks::multiplied(const compute::parallel_runner& runner) const {
+  return static_cast<double>(multiply_rounds * loops_.operations * runner.width());
+}
+
+} // namespace ovir::apps::bench
