@@ -49,8 +49,7 @@ std::string_view to_string(change_outcome outcome) noexcept {
 
 content_store::content_store(std::string folder, const store_options& options,
                              std::unique_ptr<held_lock> lock)
-    : folder_(std::move(folder)), options_(options), lock_(std::move(lock)),
-      draws_(options.seed) {}
+    : folder_(std::move(folder)), options_(options), lock_(std::move(lock)), draws_(options.seed) {}
 
 content_store::~content_store() {
   if (view_) {
@@ -328,9 +327,10 @@ result<void> content_store::visit(const std::function<void(const entry&)>& visit
   if (found.sound && damaged == 0) {
     return {};
   }
-  return fail(errc::digest_mismatch,
-              "{}: {} pages and {} records of the index are damaged; open the store anew to mend it",
-              folder_, found.damaged_pages, damaged);
+  return fail(
+      errc::digest_mismatch,
+      "{}: {} pages and {} records of the index are damaged; open the store anew to mend it",
+      folder_, found.damaged_pages, damaged);
 }
 
 std::optional<std::string> content_store::take_warning() {

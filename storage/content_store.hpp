@@ -48,9 +48,9 @@ struct store_options {
 struct put_content {
   content_kind kind{content_kind::weights};
   content_owner owner{};
-  std::span<const std::byte> bytes{};  ///< valid until `commit` returns; not empty
-  std::optional<digest> key{};       ///< unsalted; leads to this content from now on
-  std::optional<digest> expected{};  ///< the content's digest, where it is known
+  std::span<const std::byte> bytes{}; ///< valid until `commit` returns; not empty
+  std::optional<digest> key{};        ///< unsalted; leads to this content from now on
+  std::optional<digest> expected{};   ///< the content's digest, where it is known
   std::uint64_t cost_us{0};
   provenance from{};
   bool pinned{false};
@@ -184,11 +184,10 @@ private:
     std::optional<std::uint64_t> damaged_at; ///< the offset whose bytes were wrong
   };
 
-  content_store(std::string folder, const store_options& options,
-                std::unique_ptr<held_lock> lock);
+  content_store(std::string folder, const store_options& options, std::unique_ptr<held_lock> lock);
   [[nodiscard]] result<void> reopen();
-  [[nodiscard]] result<std::vector<change_outcome>> try_commit(
-      std::span<const store_change> changes, std::uint64_t now);
+  [[nodiscard]] result<std::vector<change_outcome>>
+  try_commit(std::span<const store_change> changes, std::uint64_t now);
   [[nodiscard]] result<std::vector<change_outcome>> plan(batch& b,
                                                          std::span<const store_change> changes);
   [[nodiscard]] result<bool> write(batch& b);
@@ -230,7 +229,7 @@ private:
   std::map<entry_place, noted> notes_;
   std::array<bool, content_kinds.size()> counted_{}; ///< counters differ from the index
   std::map<entry_place, std::weak_ptr<const int>> leases_;
-  bool suspect_{false};                    ///< a lookup met a damaged page of the index
+  bool suspect_{false};                   ///< a lookup met a damaged page of the index
   std::optional<std::uint64_t> retry_at_; ///< the disk refused; nothing is kept until then
   std::optional<std::string> warning_;
 };

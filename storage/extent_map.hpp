@@ -47,7 +47,7 @@ private:
   void add_free(extent e);
   void remove_free(extent e);
 
-  std::map<std::uint64_t, std::uint64_t> by_offset_;        ///< offset to bytes
+  std::map<std::uint64_t, std::uint64_t> by_offset_;          ///< offset to bytes
   std::set<std::pair<std::uint64_t, std::uint64_t>> by_size_; ///< bytes, offset
   std::uint64_t end_{0};
   std::uint64_t free_bytes_{0};

@@ -78,8 +78,8 @@ struct index_pages::page {
   bool leaf{false};
 
   [[nodiscard]] std::string_view key(std::size_t i) const {
-    return text_of(std::span{bytes}.subspan(nodes[i].offset + node_header_bytes,
-                                            nodes[i].key_bytes));
+    return text_of(
+        std::span{bytes}.subspan(nodes[i].offset + node_header_bytes, nodes[i].key_bytes));
   }
   [[nodiscard]] std::string_view record(std::size_t i) const {
     return text_of(std::span{bytes}.subspan(
@@ -224,17 +224,17 @@ std::optional<tree_root> index_pages::root_at(std::uint32_t page_bytes, int numb
   root.page = number_at<std::uint64_t>(main_tree, 40);
   root.pages_end = number_at<std::uint64_t>(meta, 120) + 1;
   root.transaction = number_at<std::uint64_t>(meta, 128);
-  const bool sound =
-      number_at<std::uint64_t>(head, 0) == static_cast<unsigned>(number) &&
-      number_at<std::uint16_t>(head, 10) == meta_flag &&
-      number_at<std::uint32_t>(meta, 0) == meta_magic &&
-      number_at<std::uint32_t>(meta, 4) == data_version && root.page_bytes == page_bytes &&
-      number_at<std::uint16_t>(free_tree, 4) == free_tree_flags &&
-      number_at<std::uint16_t>(main_tree, 4) == 0 && root.depth <= depth_max &&
-      root.free_depth <= depth_max && root.pages_end >= first_page &&
-      root.pages_end <= limits::store_index_bytes_max / page_bytes &&
-      (root.depth == 0) == (root.page == tree_root::no_page) &&
-      (root.free_depth == 0) == (root.free_page == tree_root::no_page);
+  const bool sound = number_at<std::uint64_t>(head, 0) == static_cast<unsigned>(number) &&
+                     number_at<std::uint16_t>(head, 10) == meta_flag &&
+                     number_at<std::uint32_t>(meta, 0) == meta_magic &&
+                     number_at<std::uint32_t>(meta, 4) == data_version &&
+                     root.page_bytes == page_bytes &&
+                     number_at<std::uint16_t>(free_tree, 4) == free_tree_flags &&
+                     number_at<std::uint16_t>(main_tree, 4) == 0 && root.depth <= depth_max &&
+                     root.free_depth <= depth_max && root.pages_end >= first_page &&
+                     root.pages_end <= limits::store_index_bytes_max / page_bytes &&
+                     (root.depth == 0) == (root.page == tree_root::no_page) &&
+                     (root.free_depth == 0) == (root.free_page == tree_root::no_page);
   return sound ? std::optional{root} : std::nullopt;
 }
 

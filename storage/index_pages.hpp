@@ -37,8 +37,8 @@ struct pages_found {
 
 /// Reads the file that LMDB 0.9 writes, without trusting a byte of it: every page is copied before
 /// it is looked at, every number in it compared with what is there, and no link leads in a circle.
-/// A damaged page is an answer, never a crash. (LMDB itself follows what its pages say, and may read
-/// or write anywhere in memory.) The layout is that of LMDB's data version 1 on a 64-bit
+/// A damaged page is an answer, never a crash. (LMDB itself follows what its pages say, and may
+/// read or write anywhere in memory.) The layout is that of LMDB's data version 1 on a 64-bit
 /// little-endian machine.
 ///
 /// For one thread at a time; several may read the same file, also while LMDB writes to it, as long

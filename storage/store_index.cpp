@@ -89,9 +89,8 @@ public:
         return false;
       }
       const auto e = entry_from(at, found);
-      return e && std::any_of(e->keys.begin(), e->keys.end(), [&](const digest& k) {
-               return key_index_key(k) == key;
-             });
+      return e && std::any_of(e->keys.begin(), e->keys.end(),
+                              [&](const digest& k) { return key_index_key(k) == key; });
     }
     return counters_from(key, record).has_value();
   }
@@ -237,8 +236,7 @@ result<std::optional<std::string>> store_index::find(const std::string& key) {
 
 result<void> store_index::sample(const std::string& key, std::size_t count,
                                  const index_pages::record_visitor& visit) {
-  return index_pages{*file_}.sample(root_, key, count, visit) ? result<void>{}
-                                                              : damaged("a page");
+  return index_pages{*file_}.sample(root_, key, count, visit) ? result<void>{} : damaged("a page");
 }
 
 result<void> store_index::visit_all(const index_pages::record_visitor& visit) {

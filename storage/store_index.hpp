@@ -26,8 +26,8 @@ struct index_loader {
   std::function<void()> restart; ///< forget what came so far: it comes again
 };
 
-/// The index of a content store: a file of LMDB that is believed only after every page and record of
-/// it was checked. Damage is mended by copying what can be read into a new file. One owner.
+/// The index of a content store: a file of LMDB that is believed only after every page and record
+/// of it was checked. Damage is mended by copying what can be read into a new file. One owner.
 class store_index {
 public:
   /// `unsupported` for the file of another version, `io_failed` where the disk refuses. The folder

@@ -18,8 +18,8 @@ enum class lookup_outcome : std::uint8_t {
   damaged, ///< it was there, but its bytes are not those of its digest: as good as a miss
 };
 
-/// What a lookup found. After a hit `bytes` are those whose BLAKE3 digest is `about.content`; it was
-/// computed just now.
+/// What a lookup found. After a hit `bytes` are those whose BLAKE3 digest is `about.content`; it
+/// was computed just now.
 struct lookup_answer {
   lookup_outcome outcome{lookup_outcome::miss};
   std::optional<content_kind> kind; ///< of what was looked for, where it is known
@@ -58,9 +58,9 @@ private:
 
 /// Looks content up, beside the store's owner and beside other readers: for one thread at a time,
 /// cheap to copy. It takes no lock and never waits for a commit; what is overwritten while it reads
-/// is found out and looked up again. Uses and damage are the owner's to write down: hand each answer
-/// to `content_store::note`. A reader of a store that was closed, or had to be opened anew, finds
-/// nothing.
+/// is found out and looked up again. Uses and damage are the owner's to write down: hand each
+/// answer to `content_store::note`. A reader of a store that was closed, or had to be opened anew,
+/// finds nothing.
 class store_reader {
 public:
   explicit store_reader(std::shared_ptr<const store_view> view) : view_(std::move(view)) {}

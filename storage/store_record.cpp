@@ -100,7 +100,8 @@ digest digest_at(std::string_view bytes) {
 }
 
 bool in_range(const entry& e) {
-  return e.size > 0 && e.size <= limits::store_entry_bytes_max && e.offset % extent_map::unit == 0 &&
+  return e.size > 0 && e.size <= limits::store_entry_bytes_max &&
+         e.offset % extent_map::unit == 0 &&
          e.offset <= limits::store_blocks_bytes_max - limits::store_entry_bytes_max;
 }
 
@@ -173,9 +174,9 @@ std::optional<std::uint64_t> checked(std::string_view key, std::string_view reco
 std::string to_record(const entry& e) {
   std::string body;
   put(body, record_version);
-  put(body, static_cast<std::uint8_t>((e.pinned ? flag_pinned : 0) |
-                                      (e.is_private ? flag_private : 0) |
-                                      (e.from.verified ? flag_verified : 0)));
+  put(body,
+      static_cast<std::uint8_t>((e.pinned ? flag_pinned : 0) | (e.is_private ? flag_private : 0) |
+                                (e.from.verified ? flag_verified : 0)));
   put(body, static_cast<std::uint16_t>(e.keys.size()));
   put(body, e.uses);
   put(body, e.size);
@@ -272,9 +273,8 @@ std::optional<kind_counters> counters_from(std::string_view key, std::string_vie
   field_reader in{*body};
   const auto version = in.take<std::uint8_t>();
   kind_counters out;
-  for (std::uint64_t* const value :
-       {&out.hits, &out.misses, &out.stored, &out.evicted, &out.damaged, &out.bytes_served,
-        &out.saved_us}) {
+  for (std::uint64_t* const value : {&out.hits, &out.misses, &out.stored, &out.evicted,
+                                     &out.damaged, &out.bytes_served, &out.saved_us}) {
     *value = in.take<std::uint64_t>();
   }
   return in.sound_and_done() && version == record_version ? std::optional{out} : std::nullopt;

@@ -26,9 +26,9 @@ enum class content_kind : std::uint8_t {
   logits = 5,
   results = 6, ///< finished and partial answers, with their receipts
 };
-inline constexpr std::array content_kinds{content_kind::weights, content_kind::inputs,
+inline constexpr std::array content_kinds{content_kind::weights,    content_kind::inputs,
                                           content_kind::boundaries, content_kind::kv,
-                                          content_kind::logits, content_kind::results};
+                                          content_kind::logits,     content_kind::results};
 /// "weights", "inputs", "boundaries", "kv", "logits", "results".
 [[nodiscard]] std::string_view to_string(content_kind kind) noexcept;
 [[nodiscard]] std::optional<content_kind> content_kind_from(std::string_view text) noexcept;
@@ -39,8 +39,8 @@ inline constexpr std::array content_kinds{content_kind::weights, content_kind::i
 }
 
 /// Whose content it is. What is private is found only by who knows the owner's secret salt: names
-/// and keys of private entries are salted digests, so neither a lookup nor its time tells a stranger
-/// whether somebody else has the same content. All zero: everybody's.
+/// and keys of private entries are salted digests, so neither a lookup nor its time tells a
+/// stranger whether somebody else has the same content. All zero: everybody's.
 struct content_owner {
   digest salt{};
 
@@ -55,8 +55,8 @@ struct content_owner {
 
 /// Who says that this content is what its keys stand for.
 struct provenance {
-  node_id author{};   ///< who computed it first; empty: not told
-  digest statement{}; ///< of the signed statement; zero: none
+  node_id author{};     ///< who computed it first; empty: not told
+  digest statement{};   ///< of the signed statement; zero: none
   bool verified{false}; ///< somebody else computed it again, to the same bytes
   friend bool operator==(const provenance&, const provenance&) = default;
 };
@@ -68,9 +68,9 @@ struct entry {
   digest content{}; ///< BLAKE3 of its bytes
   std::uint64_t size{0};
   std::uint64_t offset{0}; ///< in the blocks file
-  std::uint64_t stored{0};   ///< in seconds since 1970, and so is the next
+  std::uint64_t stored{0}; ///< in seconds since 1970, and so is the next
   std::uint64_t last_use{0};
-  std::uint32_t uses{0}; ///< since it was stored
+  std::uint32_t uses{0};    ///< since it was stored
   std::uint64_t cost_us{0}; ///< to compute it again, in microseconds of this machine
   bool pinned{false};
   bool is_private{false};

@@ -1,5 +1,4 @@
 #include "storage/content_store.hpp"
-
 #include "tests/store/disk_recorder.hpp"
 #include "tests/store/store_folder.hpp"
 
@@ -258,8 +257,8 @@ TEST_F(content_store_test, the_index_outgrows_its_map) {
     kept.clear();
     for (int i = 0; i < 4'000; ++i, ++n) {
       kept.push_back(small(n));
-      batch.emplace_back(put_content{
-          .kind = content_kind::results, .bytes = kept.back(), .key = digest_of(n)});
+      batch.emplace_back(
+          put_content{.kind = content_kind::results, .bytes = kept.back(), .key = digest_of(n)});
     }
     ASSERT_TRUE(store->commit(batch, t0));
   }

@@ -71,9 +71,7 @@ void note_write(int fd, std::uint64_t offset, const void* bytes, std::size_t siz
 }
 
 /// True when the process is to end at this call.
-bool last_call() {
-  return state().calls_left != unlimited && --state().calls_left == 0;
-}
+bool last_call() { return state().calls_left != unlimited && --state().calls_left == 0; }
 
 [[noreturn]] void die() {
   ::raise(SIGKILL);
@@ -108,9 +106,12 @@ int sync_file(int fd) {
   if (recorded(fd, file)) {
     struct stat status {};
     ::fstat(fd, &status);
-    s.events.push_back({S_ISDIR(status.st_mode) ? disk_event::what::sync_folder
-                                                : disk_event::what::sync,
-                        file, 0, {}, false});
+    s.events.push_back(
+        {S_ISDIR(status.st_mode) ? disk_event::what::sync_folder : disk_event::what::sync,
+         file,
+         0,
+         {},
+         false});
   }
   return s.skip_syncs || s.folder ? 0 : static_cast<int>(::syscall(SYS_fdatasync, fd));
 }

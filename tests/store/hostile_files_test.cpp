@@ -49,8 +49,8 @@ std::string damage(std::string bytes, std::mt19937_64& random) {
   }
   if (way < 12) { // single bits and bytes, often where structure is: the fronts of pages
     for (std::uint64_t n = 1 + random() % 8; n > 0; --n) {
-      const std::size_t at = random() % 2 == 0 ? random() % bytes.size()
-                                               : place(4'096) + random() % 200;
+      const std::size_t at =
+          random() % 2 == 0 ? random() % bytes.size() : place(4'096) + random() % 200;
       bytes[at % bytes.size()] = static_cast<char>(
           random() % 2 == 0 ? bytes[at % bytes.size()] ^ (1 << random() % 8) : random() % 256);
     }
@@ -78,8 +78,8 @@ int use(content_store& store, std::uint64_t first) {
     if (by_key.outcome == lookup_outcome::hit && by_key.bytes != content_of(n, size_of(n))) {
       return 1;
     }
-    const lookup_answer by_content = store.get(
-        content_kind::kv, everybody, hash_plain(content_of(n, size_of(n))), t0);
+    const lookup_answer by_content =
+        store.get(content_kind::kv, everybody, hash_plain(content_of(n, size_of(n))), t0);
     if (by_content.outcome == lookup_outcome::hit &&
         by_content.bytes != content_of(n, size_of(n))) {
       return 2;
@@ -89,7 +89,8 @@ int use(content_store& store, std::uint64_t first) {
     const auto bytes = content_of(n, size_of(n));
     const std::array<store_change, 2> changes{
         put_content{.kind = content_kind::kv, .bytes = bytes, .key = digest_of(n)},
-        remove_content{{content_kind::kv, hash_plain(content_of(n % entries, size_of(n % entries)))}}};
+        remove_content{
+            {content_kind::kv, hash_plain(content_of(n % entries, size_of(n % entries)))}}};
     const auto done = store.commit(changes, t0 + n);
     if (!done) {
       return 3;

@@ -23,8 +23,7 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
 } // namespace
 
 store_folder::store_folder(const std::string& name)
-    : path_(std::filesystem::temp_directory_path() /
-            (name + "-" + std::to_string(::getpid()))) {
+    : path_(std::filesystem::temp_directory_path() / (name + "-" + std::to_string(::getpid()))) {
   std::filesystem::remove_all(path_);
   std::filesystem::create_directories(path_);
 }

@@ -26,8 +26,8 @@ private:
 };
 
 /// Throws where the store cannot be opened.
-[[nodiscard]] std::unique_ptr<storage::content_store> open_store(const std::string& folder,
-                                                                 storage::store_options options = {});
+[[nodiscard]] std::unique_ptr<storage::content_store>
+open_store(const std::string& folder, storage::store_options options = {});
 
 /// Bytes that follow from a number.
 [[nodiscard]] std::vector<std::byte> content_of(std::uint64_t number, std::size_t size);
@@ -39,8 +39,8 @@ private:
 /// `OVIR_SEED`, else a fixed one; printed with failures by whoever uses it.
 [[nodiscard]] std::uint64_t test_seed();
 
-/// Runs `body` in a child process, a copy of this one. Its exit code, or minus the signal that ended
-/// it.
+/// Runs `body` in a child process, a copy of this one. Its exit code, or minus the signal that
+/// ended it.
 template <class Body>
 [[nodiscard]] int run_in_child(const Body& body);
 

@@ -55,11 +55,11 @@ std::vector<model_change> store_model::batch_of(std::mt19937_64& random) {
     const bool limited = numbered_content{change.content}.limited();
     const bool may_pin = !limited || change.content % pin_rarity == 3;
     const std::uint64_t way = random() % 16;
-    change.kind = way < 11   ? what::put
-                  : way < 13 ? what::remove
+    change.kind = way < 11               ? what::put
+                  : way < 13             ? what::remove
                   : way == 13 && may_pin ? what::pin
-                  : way == 14 ? what::unpin
-                              : what::verify;
+                  : way == 14            ? what::unpin
+                                         : what::verify;
     // Keys of limited kinds lead to one content for ever; the others are taken over.
     change.key = limited ? 1'000'000 + change.content : random() % keys_shared;
     change.verified = random() % 4 == 0;
