@@ -38,4 +38,8 @@ std::string key_path_in(const std::string& state_folder) {
   return (std::filesystem::path{state_folder} / "node.key").string();
 }
 
+std::string store_path_in(const std::string& state_folder) {
+  return (std::filesystem::path{state_folder} / "store").string();
+}
+
 } // namespace ovir::apps

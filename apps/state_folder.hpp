@@ -21,4 +21,7 @@ namespace ovir::apps {
 /// The node's secret key in a state folder.
 [[nodiscard]] std::string key_path_in(const std::string& state_folder);
 
+/// The node's content store in a state folder.
+[[nodiscard]] std::string store_path_in(const std::string& state_folder);
+
 } // namespace ovir::apps

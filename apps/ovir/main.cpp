@@ -80,6 +80,7 @@ int run_main(int argc, char** argv) {
   add_keygen(app, chosen);
   add_token(app, chosen);
   add_doctor(app, chosen);
+  add_cache(app, chosen);
   add_shell(app, chosen);
   add_later_commands(app, chosen);
   try {

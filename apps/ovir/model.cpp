@@ -1,4 +1,5 @@
 #include "apps/ovir/command.hpp"
+#include "apps/ovir/model_manifest.hpp"
 
 namespace ovir::apps {
 
@@ -7,6 +8,7 @@ void add_model(CLI::App& app, chosen_command& chosen) {
   model->require_subcommand(1);
   add_model_inspect(*model, chosen);
   add_model_synth(*model, chosen);
+  add_model_manifest(*model, chosen);
   add_later_command(*model, "verify", chosen);
   add_later_command(*model, "pull", chosen);
 }

@@ -1,0 +1,10 @@
+#pragma once
+
+#include "apps/ovir/command.hpp"
+
+namespace ovir::apps {
+
+/// `model manifest`.
+void add_model_manifest(CLI::App& model, chosen_command& chosen);
+
+} // namespace ovir::apps
