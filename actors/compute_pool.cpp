@@ -35,6 +35,8 @@ constexpr std::uint32_t spins_between_jobs = 1'500;
 /// Turns of an active wait between two offers of the processor to others: a microsecond or two, so
 /// that an actor that wakes hardly waits for it.
 constexpr std::uint32_t spins_between_offers = 64;
+/// What an offer takes that nobody accepts, at most.
+constexpr std::chrono::microseconds offer_declined_max{10};
 /// An active wait ends when others took the processor for so long in it: it is wanted elsewhere.
 constexpr std::chrono::microseconds given_away_max{2'000};
 
@@ -224,7 +226,9 @@ struct compute_pool::impl final : public compute::parallel_runner {
       const clock::time_point before = clock::now();
       std::this_thread::yield();
       offered = clock::now();
-      given_away += offered - before;
+      if (offered - before > offer_declined_max) {
+        given_away += offered - before;
+      }
     }
   }
 };

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <array>
+
 namespace ovir::test {
 namespace {
 
@@ -19,7 +21,7 @@ protected:
 // At every port, on every channel.
 TEST_F(hostile_member_of, the_cluster_claims_huge_lengths_and_sends_what_is_no_header) {
   for (const std::uint32_t length : {0xffff'ffffU, 0x7fff'ffffU, (64U << 20U) + 1}) {
-    for (const std::uint16_t kind : {1, 2, 3, 4, 5, 0xffff}) {
+    for (const std::uint16_t kind : std::array<std::uint16_t, 6>{1, 2, 3, 4, 5, 0xffff}) {
       for (hostile_peer& liar : everywhere()) {
         (void)liar.message(kind, length, noise(1'000));
         EXPECT_TRUE(liar.waits_for_close()) << kind << ' ' << length;
