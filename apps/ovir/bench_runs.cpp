@@ -293,8 +293,7 @@ result<void> measuring::check(decode_point& point) {
   }
   point.transcripts = seen;
   for (const decode_point& other : found_.decode) {
-    const auto both =
-        static_cast<std::ptrdiff_t>(std::min(other.transcripts.size(), seen.size()));
+    const auto both = static_cast<std::ptrdiff_t>(std::min(other.transcripts.size(), seen.size()));
     if (other.depth == point.depth &&
         !std::equal(seen.begin(), seen.begin() + both, other.transcripts.begin())) {
       return fail(errc::self_test_failed,
