@@ -31,7 +31,8 @@ function make_cases(o) {
   add("depth", { ...deep, model: "long", depth: [o.depth] });
   add("real-t2", { model: "real", prompts: [128, 512] });
   add("real-t1", { model: "real", threads: 1 });
-  add("real-depth", { ...deep, model: "real", depth: o.depths, sides: ["ovir"] });
+  // Minutes for each round, and no goal: one will do.
+  add("real-depth", { ...deep, model: "real", depth: o.depths, sides: ["ovir"], rounds_max: 1 });
   for (const model of ["15m", "embedded"]) {
     for (const threads of [1, 2]) {
       add(`small-${model}-t${threads}`, { model, threads, prompts: [64], decode: o.small_decode });

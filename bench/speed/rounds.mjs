@@ -185,8 +185,9 @@ function note(c, round, side, run) {
 /** Runs one case until it has its rounds. */
 async function measure_case(o, j, c) {
   let sides = present(o, c);
-  const enough = () => sides.length === 0 || counting_rounds(j, c, sides, o).length >= o.rounds;
-  for (let tries = 0; !enough() && tries < o.rounds * tries_per_round; ++tries) {
+  const wanted = Math.min(o.rounds, c.rounds_max ?? o.rounds);
+  const enough = () => sides.length === 0 || counting_rounds(j, c, sides, o).length >= wanted;
+  for (let tries = 0; !enough() && tries < wanted * tries_per_round; ++tries) {
     if (!(await wait_for_quiet(o))) {
       process.stderr.write(`${c.id}: others keep the machine busy; going on to the next\n`);
       return;

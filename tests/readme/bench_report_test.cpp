@@ -102,5 +102,14 @@ TEST_F(bench_report, refuses_lines_and_options_that_do_not_exist) {
   EXPECT_THAT(none.err, HasSubstr("measure first"));
 }
 
+TEST(bench_measured, passes_everything_on_and_says_what_others_used) {
+  const std::string program = source_file("bench/measured").string();
+  const child_result child =
+      run_child({"/bin/sh", "-c", "'" + program + "' sh -c 'echo out; echo err >&2; exit 7' 3>&1"});
+  EXPECT_EQ(child.exit_code, 7);
+  EXPECT_EQ(child.err, "err\n");
+  EXPECT_THAT(child.out, ::testing::MatchesRegex("out\n[0-9]+\\.[0-9][0-9]\n"));
+}
+
 } // namespace
 } // namespace ovir::test
