@@ -21,6 +21,7 @@ struct block_panel {
     return w[b * 8 + j];
   }
   [[nodiscard]] inline __m512i scales(std::uint32_t b) const { return scale[b]; }
+  __attribute__((always_inline)) inline void ask(std::uint32_t /*b*/) const {}
 };
 
 /// The same straight from packed weights: groups of eight blocks, their scales first.
@@ -30,10 +31,12 @@ struct packed_blocks {
   static constexpr std::size_t group_scales = 256;
 
   const unsigned char* data;
+  bool asks;
 
   packed_blocks(const x86::packed_panel& panel, std::uint32_t col)
       : data(panel.data + std::size_t{col} / 256 * group_scales +
-             std::size_t{col} / block * lines * 64) {}
+             std::size_t{col} / block * lines * 64),
+        asks(panel.asks) {}
 
   [[nodiscard]] inline const unsigned char* group(std::uint32_t b) const {
     return data + std::size_t{b} / 8 * (group_scales + 8 * lines * 64);
@@ -46,6 +49,12 @@ struct packed_blocks {
   }
   [[nodiscard]] inline __m512i scales(std::uint32_t b) const {
     return load_scales(group(b) + b % 8 * 32);
+  }
+  /// A block eight ahead, or so: what lies a group's bytes further on.
+  __attribute__((always_inline)) inline void ask(std::uint32_t b) const {
+    if (asks) {
+      x86::ask_for<lines>(block_at(b) + group_scales + 8 * lines * 64);
+    }
   }
 };
 
@@ -80,6 +89,7 @@ inline void block_tile(const Source& source, const x86::batch_view& x, std::uint
     total[t] = sums[t];
   }
   for (std::uint32_t b = 0; b < cols / block; ++b) {
+    source.ask(b);
     __m512i dot[Tokens];
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {

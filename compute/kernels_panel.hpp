@@ -16,11 +16,25 @@ inline constexpr std::uint32_t row_tokens_max = 4;
 /// Rows of a panel of packed weights (packed_weights.hpp).
 inline constexpr std::uint32_t packed_rows = 16;
 
-/// Rows [first_row, ..) of a panel of packed weights.
+/// Rows [first_row, ..) of a panel of packed weights. Tiles with `asks` ask for the weights some
+/// way ahead: with several tokens the processor computes too long between two loads to do that
+/// itself.
 struct packed_panel {
   const unsigned char* data;
   std::uint32_t first_row;
+  bool asks;
 };
+
+/// Asks for `lines` cache lines from `p` on, into the second-level cache. Beyond the end of memory
+/// this does nothing. Always inlined, like all that calls it: GCC takes a function that does
+/// nothing else for one without effect and drops the calls.
+template <int Lines>
+__attribute__((always_inline)) inline void ask_for(const unsigned char* p) {
+#pragma GCC unroll 16
+  for (int i = 0; i < Lines; ++i) {
+    __builtin_prefetch(p + 64 * i, 0, 2);
+  }
+}
 
 /// Tiles are functions of their own: GCC would otherwise put several into one, which then has more
 /// live registers than there are and was a third slower.
@@ -134,15 +148,23 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
 
 /// Runs Format::direct, which reads packed weights as they are, over `count` tokens.
 template <class Format>
-void direct_tiles(const packed_panel& panel, const batch_view& x, std::uint32_t token,
-                  std::uint32_t count, std::uint32_t col, std::uint32_t cols,
-                  typename Format::sum* sums) {
+void direct_tiles(packed_panel panel, const batch_view& x, std::uint32_t token, std::uint32_t count,
+                  std::uint32_t col, std::uint32_t cols, typename Format::sum* sums) {
   std::uint32_t t = 0;
   for (; t + Format::tile_tokens <= count; t += Format::tile_tokens) {
     run_direct<Format, Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
+    panel.asks = false; // the others find what the first one asked for
+  }
+  if constexpr (Format::tile_tokens > 4) {
+    if (t + 4 <= count) {
+      run_direct<Format, 4>(panel, x, token + t, col, cols, sums + t);
+      panel.asks = false;
+      t += 4;
+    }
   }
   for (; t + 2 <= count; t += 2) {
     run_direct<Format, 2>(panel, x, token + t, col, cols, sums + t);
+    panel.asks = false;
   }
   for (; t < count; ++t) {
     run_direct<Format, 1>(panel, x, token + t, col, cols, sums + t);
@@ -202,8 +224,8 @@ void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t las
       for (std::uint32_t col = 0; col < w.cols; col += step) {
         const std::uint32_t cols = w.cols - col < step ? w.cols - col : step;
         for (std::uint32_t part = 0; part < parts; ++part) {
-          packed_tiles<Format>({data, part * Format::panel_rows}, x, token, count, col, cols,
-                               sums[part]);
+          packed_tiles<Format>({data, part * Format::panel_rows, part == 0 && count > 2}, x, token,
+                               count, col, cols, sums[part]);
         }
       }
       for (std::uint32_t part = 0; part < parts; ++part) {

@@ -62,6 +62,7 @@ struct unpacked_superblock {
   __m512i w[superblock / 4];
   superblock_head head;
 
+  __attribute__((always_inline)) inline void ask(int /*pair*/) const {}
   [[nodiscard]] inline __m512i weights(int pair, int side, int i) const {
     return w[pair * 16 + side * 8 + i];
   }
@@ -74,7 +75,14 @@ struct packed_superblock {
   static constexpr std::size_t nibbles_at = 256;
 
   const unsigned char* data;
+  bool asks;
 
+  /// A quarter of a superblock two ahead.
+  __attribute__((always_inline)) inline void ask(int pair) const {
+    if (asks) {
+      x86::ask_for<9>(data + 2 * bytes + static_cast<std::size_t>(pair) * (bytes / 4));
+    }
+  }
   /// Each 8 dwords hold 64 elements, the first 32 in the low nibbles.
   [[nodiscard]] inline __m512i weights(int pair, int side, int i) const {
     const __m512i line = load_line(data + nibbles_at, static_cast<std::uint32_t>(pair * 8 + i));
@@ -157,6 +165,7 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
     scaled[t] = _mm512_setzero_si512();
   }
   for (int pair = 0; pair < 4; ++pair) {
+    source.ask(pair);
     __m512i factor[Tokens]; // sc_j m_j and sc_(j + 1) m_(j + 1), 12 bits each
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
@@ -272,7 +281,7 @@ struct q4_k {
   }
 
   static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
-    return {from.data + std::size_t{index} * packed_superblock::bytes};
+    return {from.data + std::size_t{index} * packed_superblock::bytes, from.asks};
   }
 
   template <int Tokens>

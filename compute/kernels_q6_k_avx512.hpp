@@ -23,6 +23,7 @@ struct unpacked_superblock {
   __m512i scale[groups];     ///< sc_g of each row
   __m512i d;
 
+  __attribute__((always_inline)) inline void ask(int /*quarter*/) const {}
   [[nodiscard]] inline __m512i weights(int quarter, int i) const { return w[quarter * 16 + i]; }
   [[nodiscard]] inline __m512i scales(int g) const { return scale[g]; }
 };
@@ -37,9 +38,18 @@ struct packed_superblock {
   static constexpr std::size_t quarters_at = 320;
 
   const unsigned char* data;
+  bool asks;
   __m512i d;
 
-  explicit inline packed_superblock(const unsigned char* p) : data(p), d(load_scales(p)) {}
+  inline packed_superblock(const unsigned char* p, bool ahead)
+      : data(p), asks(ahead), d(load_scales(p)) {}
+
+  /// A quarter of a superblock two ahead.
+  __attribute__((always_inline)) inline void ask(int quarter) const {
+    if (asks) {
+      x86::ask_for<14>(data + 2 * bytes + static_cast<std::size_t>(quarter) * (bytes / 4));
+    }
+  }
 
   /// Elements 64 quarter + 4 i.
   [[nodiscard]] inline __m512i weights(int quarter, int i) const {
@@ -128,6 +138,7 @@ inline void superblock_tile(const Source& source, const x86::batch_view& x, cons
   }
   // 64 elements at a time: 4 groups of at most 65,024 * 128 * 63 fit 32 bits, 256 elements do not.
   for (int g = 0; g < groups; g += 4) {
+    source.ask(g / 4);
     __m512i first[Tokens];
     two_groups<Tokens>(source, g / 4, 0, q, x.cols, bias, first);
 #pragma GCC unroll 8
@@ -216,7 +227,7 @@ struct q6_k {
 
   static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
     const unsigned char* data = from.data + std::size_t{index} * packed_superblock::bytes;
-    return packed_superblock{data};
+    return packed_superblock{data, from.asks};
   }
 
   template <int Tokens>

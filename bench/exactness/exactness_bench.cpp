@@ -17,10 +17,13 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <bit>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,10 +40,14 @@ struct options {
   std::uint32_t rounds;
 };
 
-struct timing {
-  double prefill;
-  double decode;
-  std::vector<float> logits;
+/// One kind of sums: its segment, and what it does in a round.
+struct side {
+  std::unique_ptr<segment> whole{};
+  std::unique_ptr<segment_state> state{};
+  step_output out{};
+  double prefill{0}; ///< seconds
+  double decode{0};
+  std::vector<float> logits{};
 };
 
 /// The exact quantisation, but k as a float.
@@ -82,34 +89,54 @@ void product(const weight& w, std::uint32_t first, std::uint32_t last, const qua
   run(matrix, first, last, batch, y, y_stride);
 }
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+/// Of the clock, or with one thread of the processor, which other programs disturb less.
+double seconds(std::uint32_t threads) {
+  timespec now{};
+  clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
-result<timing> measure(segment& whole, const options& given, parallel_runner& runner) {
-  OVIR_ASSIGN(segment_state state, whole.open(given.prompt + given.tokens, std::size_t{1} << 34U));
+result<double> timed_step(side& one, std::span<const token_id> ids, const options& given,
+                          parallel_runner& runner) {
+  const step_input in{.first = one.state->kv.length(),
+                      .count = static_cast<std::uint32_t>(ids.size()),
+                      .tokens = ids,
+                      .logit_rows = 1};
+  const double start = seconds(given.threads);
+  OVIR_TRY(one.whole->forward(*one.state, in, runner, one.out));
+  return seconds(given.threads) - start;
+}
+
+/// A prompt and tokens after it, in turn token by token: memory is faster and slower within a
+/// second. The same tokens on both sides, whatever the logits say.
+result<void> measure(std::array<side, 2>& sides, std::uint32_t round, const options& given,
+                     parallel_runner& runner) {
   std::vector<token_id> ids(given.prompt);
+  const std::uint32_t vocabulary = sides[0].whole->config().vocabulary;
   for (std::uint32_t i = 0; i < given.prompt; ++i) {
-    ids[i] = static_cast<token_id>((std::uint64_t{i} * 7'919 + 3) % whole.config().vocabulary);
+    ids[i] = static_cast<token_id>((std::uint64_t{i} * 7'919 + 3) % vocabulary);
   }
-  step_output out;
-  timing all{};
-  const double start = seconds();
-  OVIR_TRY(
-      whole.forward(state, {.count = given.prompt, .tokens = ids, .logit_rows = 1}, runner, out));
-  const double prefilled = seconds();
-  // The same tokens on both sides, whatever the logits say.
-  for (std::uint32_t i = 0; i < given.tokens; ++i) {
-    const step_input in{.first = state.kv.length(),
-                        .count = 1,
-                        .tokens = std::span{ids}.subspan(i % given.prompt, 1),
-                        .logit_rows = 1};
-    OVIR_TRY(whole.forward(state, in, runner, out));
+  for (std::uint32_t turn = 0; turn < 2; ++turn) {
+    side& one = sides[(turn + round) % 2];
+    OVIR_ASSIGN(segment_state state,
+                one.whole->open(given.prompt + given.tokens, std::size_t{1} << 34U));
+    one.state = std::make_unique<segment_state>(std::move(state));
+    OVIR_ASSIGN(one.prefill, timed_step(one, ids, given, runner));
+    one.decode = 0;
   }
-  all.prefill = prefilled - start;
-  all.decode = seconds() - prefilled;
-  all.logits = out.logits;
-  return all;
+  for (std::uint32_t i = 0; i < 2 * given.tokens; ++i) {
+    side& one = sides[(i + i / 2) % 2]; // each goes first every other time
+    OVIR_ASSIGN(const double time,
+                timed_step(one, std::span{ids}.subspan(i / 2 % given.prompt, 1), given, runner));
+    one.decode += time;
+  }
+  for (side& one : sides) {
+    if (round > 0 && one.out.logits != one.logits) {
+      return fail(errc::self_test_failed, "round {} gave other logits than the first", round);
+    }
+    one.logits = one.out.logits;
+  }
+  return {};
 }
 
 double median(std::vector<double> values) {
@@ -143,32 +170,26 @@ result<nlohmann::json> run(const options& given) {
   OVIR_ASSIGN(apps::ready_model model, apps::prepare_model(given.model, std::move(file)));
   const layer_range layers{0, model.weights.config.layers};
   OVIR_TRY(apps::pack_model(model, layers, *exact, *environment, runner));
-  OVIR_ASSIGN(const auto ours, segment::make_checked(model.weights, layers, *exact));
-  OVIR_ASSIGN(const auto theirs, segment::make_checked(model.weights, layers, any_order));
-  std::vector<double> prefill[2];
-  std::vector<double> decode[2];
-  std::vector<float> logits[2];
-  for (std::uint32_t round = 0; round <= given.rounds; ++round) { // the first one warms up
-    for (std::uint32_t turn = 0; turn < 2; ++turn) {
-      const std::uint32_t side = (turn + round) % 2;
-      OVIR_ASSIGN(const timing one, measure(side == 0 ? *ours : *theirs, given, runner));
-      if (round == 0) {
-        logits[side] = one.logits;
-        continue;
-      }
-      if (one.logits != logits[side]) {
-        return fail(errc::self_test_failed, "round {} gave other logits than the first", round);
-      }
-      prefill[side].push_back(one.prefill);
-      decode[side].push_back(one.decode);
+  std::array<side, 2> sides;
+  OVIR_ASSIGN(sides[0].whole, segment::make_checked(model.weights, layers, *exact));
+  OVIR_ASSIGN(sides[1].whole, segment::make_checked(model.weights, layers, any_order));
+  std::array<std::vector<double>, 2> prefill;
+  std::array<std::vector<double>, 2> decode;
+  for (std::uint32_t round = 0; round <= given.rounds; ++round) {
+    OVIR_TRY(measure(sides, round, given, runner));
+    for (std::size_t i = 0; round > 0 && i < 2; ++i) { // the first round warms up
+      prefill[i].push_back(sides[i].prefill);
+      decode[i].push_back(sides[i].decode);
     }
   }
-  return nlohmann::json{{"model", given.model},
-                        {"threads", given.threads},
-                        {"prompt", given.prompt},
-                        {"tokens", given.tokens},
-                        {"prefill", summary(prefill[0], prefill[1], given.prompt)},
-                        {"decode", summary(decode[0], decode[1], given.tokens)}};
+  return nlohmann::json{
+      {"model", given.model},
+      {"threads", given.threads},
+      {"prompt", given.prompt},
+      {"tokens", given.tokens},
+      {"superblocks", form_for(model.weights.layers[0].attn_q.type) == activation_form::a256},
+      {"prefill", summary(prefill[0], prefill[1], given.prompt)},
+      {"decode", summary(decode[0], decode[1], given.tokens)}};
 }
 
 std::uint32_t number(const char* text) {
