@@ -1,7 +1,11 @@
 #include "messages/digest.hpp"
 
+#include "messages/check.hpp"
+#include "messages/hash_pieces.hpp"
+
 #include <blake3.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <memory>
@@ -71,9 +75,20 @@ digest hash(std::string_view domain, std::span<const std::byte> bytes) {
 }
 
 digest hash_plain(std::span<const std::byte> bytes) {
+  return hash_plain_in_pieces(bytes, std::max<std::size_t>(bytes.size(), 1), [] {});
+}
+
+digest hash_plain_in_pieces(std::span<const std::byte> bytes, std::size_t piece,
+                            const std::function<void()>& after) {
+  OVIR_CHECK(piece > 0);
   blake3_hasher state;
   blake3_hasher_init(&state);
-  blake3_hasher_update(&state, bytes.data(), bytes.size());
+  while (!bytes.empty()) {
+    const std::span<const std::byte> next = bytes.first(std::min(piece, bytes.size()));
+    blake3_hasher_update(&state, next.data(), next.size());
+    bytes = bytes.subspan(next.size());
+    after();
+  }
   digest d;
   blake3_hasher_finalize(&state, d.bytes.data(), d.bytes.size());
   return d;

@@ -1,5 +1,6 @@
 #include "supervision/node.hpp"
 
+#include "apps/hash_file.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/key_file.hpp"
 #include "apps/ovir/command.hpp"
@@ -89,9 +90,7 @@ public:
       OVIR_TRY(pack_model(ready, model->held, kernels_, around_.environment, runner));
       model->held_bytes = range_bytes(ready.weights, model->held);
     }
-    model->id = hash_plain(ready.source.file->bytes());
-    // Hashing read all of it; only the layers held are to stay in memory.
-    ready.source.file->release_pages();
+    model->id = hash_file(*ready.source.file);
     model->name = file_name(path);
     model->weights = std::move(ready.weights);
     if (how_.roles.has(role::scheduler)) {

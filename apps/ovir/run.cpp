@@ -1,4 +1,5 @@
 #include "apps/compute_threads.hpp"
+#include "apps/hash_file.hpp"
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/run_output.hpp"
 #include "apps/pack_model.hpp"
@@ -90,7 +91,7 @@ std::uint64_t draw_seed(storage::env& environment) {
 transcript_file transcript_of(const finished_run& run, const ready_model& model) {
   transcript_file file;
   file.model_name = model.weights.config.name;
-  file.model_file = hash_plain(model.source.file->bytes());
+  file.model_file = hash_file(*model.source.file);
   file.prompt = run.prompt;
   file.output = run.report.tokens;
   file.sampling = run.sampling;

@@ -20,11 +20,18 @@ namespace {
 constexpr std::uint32_t requests_max = 8;
 constexpr std::uint32_t layers = 8;
 
-/// 70 positions of prompt, more than two windows and more than a chunk; each request another.
+/// 70 positions of prompt, more than two windows and more than a chunk; each request another. Every
+/// second one repeats itself, so that guesses of what follows can be right.
 supervision::run_request request_number(std::uint32_t number, std::uint32_t vocabulary) {
   supervision::run_request r;
   for (std::uint32_t i = 0; i < 70; ++i) {
-    r.prompt.push_back((i * 7919 + number * 104'729 + 31) % vocabulary);
+    const std::uint32_t word = number % 2 == 0 ? i : i % 7;
+    r.prompt.push_back((word * 7919 + number * 104'729 + 31) % vocabulary);
+  }
+  r.drafts = actors::speculation::off;
+  if (number % 2 == 1) { // greedy
+    r.max_tokens = 40 + number;
+    return r;
   }
   r.sampling.temperature = 0.8F;
   r.sampling.top_k = 40;
@@ -41,7 +48,8 @@ apps::json arguments_of(const supervision::run_request& r) {
           {"temperature", static_cast<double>(r.sampling.temperature)},
           {"top_k", r.sampling.top_k},
           {"repeat_penalty", static_cast<double>(r.sampling.repeat_penalty)},
-          {"seed", r.sampling.seed}};
+          {"seed", r.sampling.seed},
+          {"speculate", "on"}};
 }
 
 class node_cluster : public ::testing::Test {
@@ -87,6 +95,8 @@ protected:
         ASSERT_EQ(asked[i]->failure(), "") << cluster.last_words();
         ASSERT_EQ(data.at("transcript"), to_hex(expected_[i].transcript))
             << workers << " workers, request " << i << " of " << at_once << " at once";
+        drafted_ += data.at("speculation").at("drafted").get<std::uint64_t>();
+        accepted_ += data.at("speculation").at("accepted").get<std::uint64_t>();
         ASSERT_EQ(data.at("text"), expected_[i].text);
         ASSERT_EQ(data.at("tokens").get<std::vector<token_id>>(), expected_[i].tokens);
         std::set<std::string> on_path;
@@ -98,6 +108,8 @@ protected:
     }
   }
 
+  std::uint64_t drafted_{0}; // of all requests
+  std::uint64_t accepted_{0};
   temporary_folder folder_;
   std::unique_ptr<storage::env> env_ = storage::make_env_posix();
   std::filesystem::path path_;
@@ -115,6 +127,8 @@ TEST_P(synthetic_on, workers_has_the_digest_of_one_process) {
   write_file(path, synthetic_model(spec));
   ASSERT_NO_FATAL_FAILURE(use(path));
   expect_one_digest(GetParam());
+  EXPECT_GT(accepted_, 0U) << "no guess was right";
+  EXPECT_GT(drafted_, accepted_) << "no guess was wrong";
 }
 
 TEST_P(minimind_on, workers_has_the_digest_of_one_process) {

@@ -1,4 +1,5 @@
 #include "messages/digest.hpp"
+#include "messages/hash_pieces.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,6 +8,19 @@ namespace ovir {
 TEST(digest, matches_the_official_blake3_vector_of_nothing) {
   EXPECT_EQ(to_hex(hash_plain({})),
             "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
+}
+
+TEST(digest, of_pieces_is_that_of_the_whole) {
+  std::vector<std::byte> bytes(5'000);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<std::byte>(i * 7);
+  }
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{64}, std::size_t{1'250},
+                                  std::size_t{4'999}, std::size_t{5'000}, std::size_t{9'000}}) {
+    std::size_t times = 0;
+    EXPECT_EQ(hash_plain_in_pieces(bytes, piece, [&times] { ++times; }), hash_plain(bytes));
+    EXPECT_EQ(times, (bytes.size() + piece - 1) / piece);
+  }
 }
 
 TEST(digest, reads_back_its_hex_and_refuses_anything_else) {
