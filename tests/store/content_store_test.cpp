@@ -262,7 +262,12 @@ TEST_F(content_store_test, the_index_outgrows_its_map) {
     }
     ASSERT_TRUE(store->commit(batch, t0));
   }
+  // Lists of free pages are long now; small changes make them shorter, where they are.
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    put(n + i, 16, content_kind::results);
+  }
   test::skip_syncs(false);
+  EXPECT_EQ(store->generation(), 1U) << "nothing was damaged";
   EXPECT_EQ(get(0).bytes, small(0));
   EXPECT_EQ(get(n - 1).bytes, small(n - 1));
 }
