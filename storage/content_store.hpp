@@ -105,7 +105,7 @@ struct kind_usage {
 };
 
 /// One folder, one process: the folder is locked, and a second process is refused with `busy`.
-/// Index and blocks are files of their own (docs/adr/0014): `index.mdb`, written by LMDB and read
+/// Index and blocks are files of their own (docs/adr/0016): `index.mdb`, written by LMDB and read
 /// with care, and `blocks`, where content lies in runs of whole 4 KiB blocks that no two entries
 /// share.
 ///

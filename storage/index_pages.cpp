@@ -382,9 +382,20 @@ pages_found index_pages::visit_all(const tree_root& root, const record_visitor& 
 
 bool index_pages::read_overflow(walk& w, std::uint64_t number, std::uint32_t bytes,
                                 std::vector<std::byte>& out) {
-  const std::uint64_t pages = (header_bytes + bytes + w.root.page_bytes - 1) / w.root.page_bytes;
   const std::uint64_t end = std::min(w.root.pages_end, w.pages_in_file);
-  if (number < first_page || pages > end || number > end - pages) {
+  if (number < first_page || number >= end) {
+    return false;
+  }
+  std::array<std::byte, header_bytes> head{};
+  const std::uint64_t at = number * w.root.page_bytes;
+  const auto got_head = file_.read_at(at, head);
+  if (!got_head || *got_head != head.size() || number_at<std::uint64_t>(head, 0) != number ||
+      number_at<std::uint16_t>(head, 10) != overflow_flag) {
+    return false;
+  }
+  // It may have more pages than the record needs: a shorter record takes the place of a longer one.
+  const std::uint64_t pages = number_at<std::uint32_t>(head, 12);
+  if (pages > end - number || header_bytes + bytes > pages * w.root.page_bytes) {
     return false;
   }
   for (std::uint64_t i = 0; i < pages; ++i) {
@@ -392,15 +403,9 @@ bool index_pages::read_overflow(walk& w, std::uint64_t number, std::uint32_t byt
       return false;
     }
   }
-  std::array<std::byte, header_bytes> head{};
   out.resize(bytes);
-  const std::uint64_t at = number * w.root.page_bytes;
-  const auto got_head = file_.read_at(at, head);
   const auto got = file_.read_at(at + header_bytes, out);
-  return got_head && *got_head == head.size() && got && *got == bytes &&
-         number_at<std::uint64_t>(head, 0) == number &&
-         number_at<std::uint16_t>(head, 10) == overflow_flag &&
-         number_at<std::uint32_t>(head, 12) == pages;
+  return got && *got == bytes;
 }
 
 // A record of the tree of free pages: how many, then their numbers, the largest first.

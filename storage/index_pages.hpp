@@ -43,7 +43,7 @@ struct pages_found {
 ///
 /// For one thread at a time; several may read the same file, also while LMDB writes to it, as long
 /// as not more than one transaction is committed during a lookup: LMDB writes no page that the last
-/// three states of the tree consist of.
+/// two states of the tree consist of.
 class index_pages {
 public:
   enum class lookup : std::uint8_t { found, absent, damaged };

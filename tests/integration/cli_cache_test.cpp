@@ -92,7 +92,7 @@ TEST_F(cli_cache, verify_drops_what_is_damaged_and_says_so_once) {
 
 TEST_F(cli_cache, verify_says_so_when_the_index_had_to_be_mended) {
   std::fstream file{store() + "/index.mdb", std::ios::in | std::ios::out | std::ios::binary};
-  file.seekp(16);
+  file.seekp(4'096 + 16); // the older of the two first pages
   file.put('!');
   file.close();
   const child_result mended = run_ovir(cache({"verify"}));
