@@ -1,5 +1,7 @@
 #include "actors/turn_here.hpp"
 
+#include "messages/caf/system_config.hpp"
+
 #include <caf/actor_system.hpp>
 #include <caf/execution_unit.hpp>
 #include <caf/message_id.hpp>
@@ -14,8 +16,6 @@ namespace {
 
 /// Actors that one call runs at most: a frame's lead or stage, and whom it tells.
 constexpr std::size_t turns_max = 8;
-/// Messages an actor handles in a turn.
-constexpr std::size_t messages_per_turn = 16;
 
 /// What a worker thread of the scheduler is to its actors, for one call. As one does, it owns a
 /// reference to each actor in its queue.
@@ -29,7 +29,7 @@ public:
     for (std::size_t turn = 0; turn < turns_max && !jobs_.empty(); ++turn) {
       caf::resumable* const job = jobs_.front();
       jobs_.pop_front();
-      switch (job->resume(this, messages_per_turn)) {
+      switch (job->resume(this, messages_per_turn_max)) {
       case caf::resumable::resume_later: leave(job); break;
       case caf::resumable::done:
       case caf::resumable::awaiting_message:
