@@ -1,5 +1,6 @@
 #include "actors/compute_pool.hpp"
 
+#include "actors/gap_forecast.hpp"
 #include "compute/numerics.hpp"
 #include "messages/check.hpp"
 #include "messages/limits.hpp"
@@ -39,6 +40,8 @@ constexpr std::uint32_t spins_between_offers = 64;
 constexpr std::chrono::microseconds offer_declined_max{10};
 /// An active wait ends when others took the processor for so long in it: it is wanted elsewhere.
 constexpr std::chrono::microseconds given_away_max{2'000};
+/// How long before a job is due the leader wakes: timers are late, and steps sometimes early.
+constexpr std::chrono::microseconds wakes_early{1'500};
 
 void relax(std::uint32_t turn) {
   if (turn % spins_before_yield == spins_before_yield - 1) {
@@ -85,6 +88,7 @@ struct compute_pool::impl final : public compute::parallel_runner {
   std::atomic<std::uint32_t> waiting{0}; // as many as `jobs` has
   std::vector<std::thread> threads;
   std::chrono::nanoseconds active_wait{0};
+  gap_forecast gaps; // the leader's own
 
   [[nodiscard]] std::size_t width() const noexcept override { return threads.size(); }
 
@@ -210,11 +214,24 @@ struct compute_pool::impl final : public compute::parallel_runner {
   // Between two steps of a token's way through several stages a processor that halts takes longer
   // to come back than the step's messages take (in a virtual machine a tenth of a millisecond per
   // halt, and every thread on the way may meet one). So the leader looks on for as long as a
-  // neighbour's step may take, and lets whoever else wants the processor have it.
+  // neighbour's step may take, and lets whoever else wants the processor have it. But a thread that
+  // looks on slows down one that computes beside it on the same core, so it sleeps for as long as
+  // the steps' rhythm says that nothing will come.
   void await_next() {
+    using clock = std::chrono::steady_clock;
+    const clock::time_point ended = clock::now();
     for (std::uint32_t turn = 0; turn < spins_between_jobs && idle(); ++turn) {
       relax(turn);
     }
+    if (const auto quiet = gaps.shortest() - wakes_early; idle() && quiet > wakes_early) {
+      std::unique_lock lock(mutex);
+      posted.wait_until(lock, ended + quiet, [this] { return stopping.load() || !jobs.empty(); });
+    }
+    look_on();
+    gaps.note(clock::now() - ended);
+  }
+
+  void look_on() {
     using clock = std::chrono::steady_clock;
     const clock::time_point begun = clock::now();
     clock::duration given_away{0};
