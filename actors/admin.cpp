@@ -8,6 +8,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace ovir::actors {
 
@@ -19,6 +20,13 @@ constexpr std::uint32_t beat_ticks = 5;
 constexpr std::uint64_t protocol = 1;
 
 using call = admin_call;
+
+// A node that nobody watches has nothing to do.
+void keep_ticking(admin_pointer self) {
+  if (!std::exchange(self->state.ticking, true)) {
+    self->delayed_send(self, tick_interval, admin_tick{});
+  }
+}
 
 result<caf::actor> jobs_of(const call& c) {
   caf::actor jobs = find_actor(c, "jobs");
@@ -210,6 +218,7 @@ result<void> show_top(const call& c, admin_arguments& args) {
     return {};
   }
   admin_state& state = c.self->state;
+  keep_ticking(c.self);
   state.watches[state.next_tag++] = {
       c.connection,
       c.id,
@@ -254,6 +263,7 @@ result<void> watch(const call& c, request_id id, std::uint32_t from) {
     return {}; // gone while its request was taken: nobody to tell
   }
   const std::uint64_t tag = state.next_tag++;
+  keep_ticking(c.self);
   state.watches[tag] = {c.connection, c.id, id, false, 0, 0};
   c.self
       ->request(jobs, admin_ask_wait, watch_job{id, from, caf::actor_cast<caf::actor>(c.self), tag})
@@ -451,7 +461,10 @@ void tick(admin_pointer self) {
     }
     ++watch.ticks;
   }
-  self->delayed_send(self, tick_interval, admin_tick{});
+  self->state.ticking = false;
+  if (!self->state.watches.empty()) {
+    keep_ticking(self);
+  }
 }
 
 } // namespace
@@ -460,7 +473,6 @@ caf::behavior admin_behavior(admin_pointer self, admin_environment environment) 
   make_quiet(self);
   self->state.environment = std::move(environment);
   self->state.members = std::make_shared<const std::vector<member>>();
-  self->delayed_send(self, tick_interval, admin_tick{});
   if (const caf::actor membership = self->state.environment.find("membership")) {
     self->request(membership, admin_ask_wait, list_members{})
         .then([self](const members_changed& m) { self->state.members = m.members; },

@@ -72,6 +72,7 @@ struct admin_state {
   std::map<connection_id, client> clients;
   std::map<std::uint64_t, watch> watches; ///< by tag
   std::uint64_t next_tag{1};
+  bool ticking{false}; ///< an `admin_tick` is under way: as long as something is watched
   members_view members;
 };
 

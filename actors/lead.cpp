@@ -1,5 +1,6 @@
 #include "actors/lead.hpp"
 
+#include "actors/answer.hpp"
 #include "actors/turn_here.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
@@ -20,10 +21,6 @@ using lead_pointer = lead_actor::stateful_pointer<lead_state>;
 /// Ids the repeat penalty looks at; a draw needs no more of the history.
 constexpr std::size_t penalty_window = 64;
 
-/// Logits of a vocabulary up to this size may be looked at on the threads of actors, whose handlers
-/// are to be short: some tens of microseconds.
-constexpr std::size_t drawn_here_bytes_max = std::size_t{1} << 20U;
-
 void perform(lead_pointer self, const open_effect& e) {
   lead_state& state = self->state;
   const std::size_t next = e.stage.value + 1;
@@ -34,7 +31,7 @@ void perform(lead_pointer self, const open_effect& e) {
              open_session{state.request, state.core->current_epoch(), e.stage,
                           state.core->positions_max(), state.core->target(), lead_actor{self},
                           last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle},
-                          std::move(log)});
+                          std::move(log), state.sampler->takes_highest()});
 }
 
 void perform(lead_pointer self, const tokens_effect& e) {
@@ -102,16 +99,16 @@ tokens_drawn draw_all(const std::vector<std::byte>& frame, position at,
 
 void perform(lead_pointer self, const draw_effect& e) {
   lead_state& state = self->state;
+  if (state.sampler->takes_highest()) {
+    const auto view = decode_frame(*state.logits);
+    OVIR_CHECK(view.has_value());
+    state.drawn = take_choices(*view, e.at, e.drafts);
+    return;
+  }
   const auto history = state.core->history();
   const auto recent = history.last(std::min(history.size(), penalty_window));
   std::vector<token_id> last{recent.begin(), recent.end()};
   frame_bytes logits = std::move(state.logits);
-  // Waking a thread and being woken again takes longer than the short draw itself, and the next
-  // step waits for it.
-  if (state.sampler->takes_highest() && logits->size() <= drawn_here_bytes_max) {
-    state.drawn = draw_all(*logits, e.at, e.drafts, std::move(last), *state.sampler);
-    return;
-  }
   state.environment.executor->post([lead = lead_actor{self}, logits = std::move(logits),
                                     sampler = state.sampler, drafts = e.drafts,
                                     last = std::move(last), at = e.at](compute::parallel_runner&) {
@@ -241,13 +238,14 @@ void stage_refused(lead_pointer self, const stage_failed& e) {
   perform_all(self, state.core->on_failed(e));
 }
 
-void take_logits(lead_pointer self, const tensor_frame& frame) {
+void take_answer(lead_pointer self, const tensor_frame& frame) {
   lead_state& state = self->state;
   const auto view = decode_frame(*frame.bytes);
-  if (!view || view->header.kind != frame_kind::logits || view->header.request != state.request ||
-      view->header.width != state.environment.vocabulary->vocabulary()) {
+  if (!view || view->header.request != state.request ||
+      !is_answer(*view, state.sampler->takes_highest(),
+                 state.environment.vocabulary->vocabulary())) {
     perform_all(self, state.core->fail_with(
-                          {errc::malformed, "the last stage sent a frame that holds no logits"}));
+                          {errc::malformed, "the last stage sent a frame that is no answer"}));
     return;
   }
   const auto effects =
@@ -356,7 +354,7 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
   self->set_down_handler([self](caf::down_msg& message) { shard_down(self, message); });
   begin(self, std::move(request));
   return {
-      [self](const tensor_frame& frame) { take_logits(self, frame); },
+      [self](const tensor_frame& frame) { take_answer(self, frame); },
       [self](const session_opened& e) { perform_all(self, self->state.core->on_opened(e)); },
       [self](const step_done& e) { perform_all(self, self->state.core->on_step(e)); },
       [self](const session_finished& e) { perform_all(self, self->state.core->on_finished(e)); },

@@ -21,6 +21,7 @@ peers::peers(node_id self, access_list& access, log& journal, clock unix_now)
     : self_(self), access_(access), log_(journal), unix_now_(std::move(unix_now)), links_(self) {}
 
 void peers::use(network* net) {
+  const std::unique_lock sending{sending_};
   const std::lock_guard lock{guard_};
   network_ = net;
 }
@@ -139,11 +140,16 @@ void peers::send_wire(const node_id& to, wire_message message) {
     deliver_wire(self_, member_roles, std::move(message), {});
     return;
   }
-  const std::lock_guard lock{guard_};
-  const auto control = links_.way(to, channel::control);
+  const std::shared_lock sending{sending_};
+  const auto control = way(to, channel::control);
   if (control && network_ != nullptr && check(message)) {
     (void)network_->send(*control, message_kind::wire, 0, shared(encode_wire(message)));
   }
+}
+
+std::optional<connection_id> peers::way(const node_id& to, channel kind) const {
+  const std::lock_guard lock{guard_};
+  return links_.way(to, kind);
 }
 
 void peers::send_frame(const node_id& to, std::uint32_t target, frame_bytes frame) {
@@ -153,8 +159,8 @@ void peers::send_frame(const node_id& to, std::uint32_t target, frame_bytes fram
     }
     return;
   }
-  const std::lock_guard lock{guard_};
-  if (const auto data = links_.way(to, channel::data); data && network_ != nullptr) {
+  const std::shared_lock sending{sending_};
+  if (const auto data = way(to, channel::data); data && network_ != nullptr) {
     (void)network_->send(*data, message_kind::tensor, target, std::move(frame));
   }
 }
@@ -295,7 +301,8 @@ caf::strong_actor_ptr peers::receiver_of(const node_id& from, std::uint32_t targ
     drop(from, "a malformed frame");
     return nullptr;
   }
-  const bool logits = view->header.kind == frame_kind::logits;
+  const bool logits =
+      view->header.kind == frame_kind::logits || view->header.kind == frame_kind::choice;
   if (target == frame_to_lead) {
     const auto lead = leads_.find(view->header.request);
     if (lead == leads_.end() || lead->second.path.back().first != from || !logits) {

@@ -13,6 +13,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -139,6 +140,7 @@ private:
   [[nodiscard]] caf::strong_actor_ptr receiver_of(const node_id& from, std::uint32_t target,
                                                   std::span<const std::byte> frame);
   void drop(const node_id& from, std::string_view what);
+  [[nodiscard]] std::optional<connection_id> way(const node_id& to, channel kind) const;
   void perform(const link_table::effects& effects);
   void announce(const node_id& node, bool up, const std::string& reason);
 
@@ -146,8 +148,11 @@ private:
   access_list& access_;
   log& log_;
   const clock unix_now_;
+  /// Shared by those who send messages of requests, which takes a while: they wait for nobody but
+  /// `use`, and then the network stays until they are done. Taken before `guard_`.
+  std::shared_mutex sending_;
   mutable std::mutex guard_;
-  network* network_{nullptr};
+  network* network_{nullptr}; ///< written under both
   receivers actors_;
   link_table links_;
   std::map<request_id, lead_route> leads_;

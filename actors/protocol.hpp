@@ -184,6 +184,8 @@ struct open_session {
   frame_sink next; ///< the next stage, or the lead
   /// What another lead would need, for the first stage's node to keep; else null.
   std::shared_ptr<const request_log> log;
+  /// The last stage answers with the highest logit's token, not with the logits.
+  bool highest{false};
 };
 
 // Lead and whoever finds paths

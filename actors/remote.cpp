@@ -60,6 +60,7 @@ private:
     order.layers = what_.layers;
     order.positions = m.positions;
     order.keep = m.keep;
+    order.highest = m.highest;
     if (m.log != nullptr) {
       order.log = *m.log;
     }

@@ -148,6 +148,7 @@ void open(shard_pointer self, const open_session& command) {
     self->monitor(command.lead);
   }
   shard_core::session& session = *state.core->find(command.request);
+  session.highest = command.highest;
   session.open_owed = true;
   if (!session.busy) {
     answer_opened(self, session);

@@ -9,7 +9,8 @@ namespace ovir::actors {
 namespace {
 
 bool is_input(const compute::segment& segment, frame_kind kind) {
-  return kind != frame_kind::logits && holds_tokens(kind) == segment.is_first();
+  return kind != frame_kind::logits && kind != frame_kind::choice &&
+         holds_tokens(kind) == segment.is_first();
 }
 
 /// Rows that a piece of work adds to a pass; replays and the like compute nothing.
@@ -166,7 +167,7 @@ void shard_core::forget_absent() {
 
 shard_job shard_core::begin_job(session& s) {
   OVIR_CHECK(!s.busy && !s.queue.empty());
-  shard_job job{s.request, s.driver, s.data, std::move(s.queue.front())};
+  shard_job job{s.request, s.driver, s.data, std::move(s.queue.front()), s.highest};
   s.queue.pop_front();
   s.busy = true;
   ++under_way_;

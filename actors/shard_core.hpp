@@ -62,6 +62,7 @@ struct shard_job {
   epoch driver;
   std::shared_ptr<session_data> data;
   session_work work;
+  bool highest{false}; ///< answered with the highest logit's token, not with the logits
 };
 
 /// What it found. `outgoing` is for the session's next hop, when there is something to send.
@@ -102,6 +103,7 @@ public:
     bool finish_owed{false}; ///< `session_finished` is sent when all work is done
     bool decodes{false};     ///< its latest step had few rows
     bool late{false};        ///< a pass waited for it in vain
+    bool highest{false};     ///< as in `open_session`
     std::deque<session_work> queue;
     std::shared_ptr<session_data> data;
   };

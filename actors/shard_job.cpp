@@ -1,4 +1,6 @@
 #include "actors/shard_core.hpp"
+#include "compute/sampler.hpp"
+#include "compute/transcript.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>
@@ -15,8 +17,26 @@ frame_bytes share(const frame_header& header, std::span<const float> values) {
   return std::make_shared<const std::vector<std::byte>>(encode_frame(header, bytes_of(values)));
 }
 
-frame_bytes logits_frame(const shard_job& job, position first, std::uint32_t vocabulary,
+frame_bytes choice_frame(const shard_job& job, position first, std::uint32_t vocabulary,
                          std::span<const float> logits) {
+  std::vector<token_choice> choices;
+  for (position p = first; !logits.empty(); ++p) {
+    const auto row = logits.first(vocabulary);
+    choices.push_back({compute::highest_of(row), compute::logits_digest(p, row)});
+    logits = logits.subspan(vocabulary);
+  }
+  const auto rows = static_cast<std::uint32_t>(choices.size());
+  const frame_header header{frame_kind::choice, job.request, job.driver, first, rows,
+                            choice_width,       rows};
+  return std::make_shared<const std::vector<std::byte>>(
+      encode_frame(header, std::as_bytes(std::span{choices})));
+}
+
+frame_bytes answer_frame(const shard_job& job, position first, std::uint32_t vocabulary,
+                         std::span<const float> logits) {
+  if (job.highest) {
+    return choice_frame(job, first, vocabulary, logits);
+  }
   const auto rows = static_cast<std::uint32_t>(logits.size() / vocabulary);
   const frame_header header{frame_kind::logits, job.request, job.driver, first, rows,
                             vocabulary,         rows};
@@ -57,8 +77,8 @@ compute::step_input input_of(const frame_view& frame, position length) {
   return in;
 }
 
-/// Sends logits of the last row that is no draft, and of the drafts. Keeps the former, which are
-/// certainly drawn from.
+/// Answers for the last row that is no draft, and for the drafts. Keeps the logits of the former,
+/// which are certainly drawn from.
 frame_bytes answer_logits(const shard_job& job, const compute::step_input& in,
                           std::span<const float> logits, std::uint32_t vocabulary) {
   session_data& data = *job.data;
@@ -66,7 +86,7 @@ frame_bytes answer_logits(const shard_job& job, const compute::step_input& in,
   const auto kept = logits.first(vocabulary);
   data.logits.assign(kept.begin(), kept.end());
   data.logits_at = in.first + in.count - 1 - in.drafts;
-  return logits_frame(job, *data.logits_at, vocabulary, logits);
+  return answer_frame(job, *data.logits_at, vocabulary, logits);
 }
 
 /// What is to be computed of a frame: nothing when it is a duplicate, computed before the lead's
@@ -146,7 +166,7 @@ void resend_step(const shard_job& job, const resend_work& work, const compute::s
     out.done = fail(errc::peer_lost, "the logits of position {} are not kept here", work.at);
     return;
   }
-  out.outgoing = logits_frame(job, work.at, segment.config().vocabulary, job.data->logits);
+  out.outgoing = answer_frame(job, work.at, segment.config().vocabulary, job.data->logits);
 }
 
 } // namespace

@@ -88,7 +88,7 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
                                                             open.next.layers.first);
   links.route_stage(request, open.layers.first, slot.shard, open.previous);
   self->send(slot.shard, open_session{request, order.message.driver, stage_index{0}, open.positions,
-                                      open.keep, lead, next, nullptr});
+                                      open.keep, lead, next, nullptr, open.highest});
 }
 
 const member* find_member(const host_state& state, const node_id& node) {

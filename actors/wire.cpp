@@ -134,6 +134,7 @@ void write(Open::Builder to, const wire_open& m) {
   to.setLast(m.layers.last);
   to.setPositions(m.positions);
   to.setKeep(m.keep);
+  to.setHighest(m.highest);
   to.setNextIsLead(m.next.lead);
   to.setNextFirst(m.next.layers.first);
   to.setNextLast(m.next.layers.last);
@@ -279,6 +280,7 @@ result<wire_body> read_open(const Open::Reader& from, request_id id, std::size_t
   m.layers = {from.getFirst(), from.getLast()};
   m.positions = from.getPositions();
   m.keep = from.getKeep();
+  m.highest = from.getHighest();
   m.next.lead = from.getNextIsLead();
   m.next.layers = {from.getNextFirst(), from.getNextLast()};
   m.model.bytes = read_bytes32(from.getModel());

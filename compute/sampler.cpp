@@ -38,17 +38,6 @@ std::uint64_t weight_of(float logit, float highest) {
   return static_cast<std::uint64_t>(exact_exp(logit - highest) * two_to_32);
 }
 
-/// The first token among equals of the highest logit.
-token_id highest_of(std::span<const float> logits) {
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < logits.size(); ++i) {
-    if (logits[i] > logits[best]) {
-      best = i;
-    }
-  }
-  return static_cast<token_id>(best);
-}
-
 /// floor(p * 2^32): exact, because scaling by a power of two is.
 std::uint64_t fixed32(double p) { return static_cast<std::uint64_t>(p * 0x1p+32); }
 
@@ -84,6 +73,17 @@ result<void> check(const sampling_params& params) {
   const float penalty = params.repeat_penalty;
   return in_range("repeat_penalty", penalty, penalty >= 0.01F && penalty <= 100,
                   "between 0.01 and 100");
+}
+
+token_id highest_of(std::span<const float> logits) {
+  OVIR_CHECK(!logits.empty());
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < logits.size(); ++i) {
+    if (logits[i] > logits[best]) {
+      best = i;
+    }
+  }
+  return static_cast<token_id>(best);
 }
 
 void sampler::gather(std::span<const float> logits, std::span<const token_id> history) {

@@ -29,6 +29,10 @@ struct sampling_params {
 /// `invalid_argument` names the parameter, its value and its range.
 [[nodiscard]] result<void> check(const sampling_params& params);
 
+/// The first token among equals of the highest logit: what a greedy draw without a penalty takes.
+/// Precondition: not empty.
+[[nodiscard]] token_id highest_of(std::span<const float> logits);
+
 /// Draws tokens as exact-1 section 5 says: no libm, no library generator, no state but scratch, so
 /// a token depends on its arguments alone.
 class sampler {

@@ -17,13 +17,16 @@
 // header_bytes = u32               ; always 48
 // tensor_bytes = u64               ; count * width * 4
 // header  = Cap'n Proto message of one segment, messages/frame.capnp
-// tensor  = count rows of width elements: u32 for tokens, binary32 otherwise
+// tensor  = count rows of width elements: u32 for tokens, a u32 and a digest of 32 bytes for
+// choices,
+//           binary32 otherwise
 // All numbers are little-endian.
 
 namespace ovir {
 
 static_assert(std::endian::native == std::endian::little, "tensors are sent in memory order");
 static_assert(sizeof(float) == 4 && sizeof(token_id) == 4);
+static_assert(sizeof(token_choice) == choice_width * 4 && alignof(token_choice) <= 8);
 
 namespace {
 
@@ -93,6 +96,7 @@ std::uint32_t width_max(frame_kind kind) {
   case frame_kind::boundary:
   case frame_kind::drafted_boundary: return limits::embedding_max;
   case frame_kind::logits: return limits::vocabulary_max;
+  case frame_kind::choice: return choice_width;
   }
   return 0;
 }
@@ -111,8 +115,14 @@ std::span<const token_id> frame_view::tokens() const {
 }
 
 std::span<const float> frame_view::floats() const {
-  OVIR_CHECK(!holds_tokens(header.kind));
+  OVIR_CHECK(!holds_tokens(header.kind) && header.kind != frame_kind::choice);
   return {reinterpret_cast<const float*>(tensor.data()), tensor.size() / sizeof(float)};
+}
+
+std::span<const token_choice> frame_view::choices() const {
+  OVIR_CHECK(header.kind == frame_kind::choice);
+  return {reinterpret_cast<const token_choice*>(tensor.data()),
+          tensor.size() / sizeof(token_choice)};
 }
 
 result<void> check(const frame_header& h) {
@@ -133,7 +143,12 @@ result<void> check(const frame_header& h) {
     return fail(errc::over_limit, "a frame reaches position {}; at most {} are allowed",
                 std::uint64_t{h.first} + h.count, limits::context_max);
   }
-  if (h.logit_rows > h.count || (h.kind == frame_kind::logits && h.logit_rows != h.count)) {
+  if (h.kind == frame_kind::choice && h.width != choice_width) {
+    return fail(errc::malformed, "a frame of choices has rows of {} elements, not {}", h.width,
+                choice_width);
+  }
+  const bool answers = h.kind == frame_kind::logits || h.kind == frame_kind::choice;
+  if (h.logit_rows > h.count || (answers && h.logit_rows != h.count)) {
     return fail(errc::malformed, "a frame of {} rows asks for logits of {}", h.count, h.logit_rows);
   }
   // A draft follows a row that is none, and its own logits say whether it was right.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
 
@@ -20,7 +21,17 @@ enum class frame_kind : std::uint16_t {
   /// guesses of tokens that are not drawn yet. The next frame begins behind those that were right.
   drafted_tokens = 4,
   drafted_boundary = 5,
+  choice =
+      6, ///< last stage to lead, for requests that take the highest logit: rows of `token_choice`
 };
+
+/// What `choice` says of a position's logits, as it lies in a frame.
+struct token_choice {
+  token_id token{0}; ///< the first of the highest logit
+  digest logits;     ///< `compute::logits_digest` of all of them
+};
+/// Elements of four bytes in a `token_choice`.
+inline constexpr std::uint32_t choice_width = 9;
 
 [[nodiscard]] constexpr bool holds_tokens(frame_kind kind) noexcept {
   return kind == frame_kind::tokens || kind == frame_kind::drafted_tokens;
@@ -36,8 +47,9 @@ struct frame_header {
   ovir::epoch epoch;
   position first{0};
   std::uint32_t count{0};
-  std::uint32_t width{0};      ///< elements of four bytes per row
-  std::uint32_t logit_rows{0}; ///< of the last rows, logits are wanted; all of them for `logits`
+  std::uint32_t width{0}; ///< elements of four bytes per row
+  /// Of the last rows, logits are wanted; all of them for `logits` and `choice`.
+  std::uint32_t logit_rows{0};
 
   /// Rows at the end that are guesses.
   [[nodiscard]] constexpr std::uint32_t drafts() const noexcept {
@@ -54,8 +66,10 @@ struct frame_view {
 
   /// Precondition: `holds_tokens(kind)`.
   [[nodiscard]] std::span<const token_id> tokens() const;
-  /// Precondition: not `holds_tokens(kind)`. [count][width].
+  /// Precondition: neither `holds_tokens(kind)` nor `choice`. [count][width].
   [[nodiscard]] std::span<const float> floats() const;
+  /// Precondition: `choice`. Tokens may be any number: whoever uses them checks.
+  [[nodiscard]] std::span<const token_choice> choices() const;
 };
 
 /// Bytes in front of the tensor: magic, lengths and the Cap'n Proto header. A multiple of 8, so the

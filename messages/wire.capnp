@@ -46,6 +46,7 @@ struct Open {
   nextNode @8 :Bytes32;
   previous @9 :Bytes32;
   log @10 :RequestLog; # null: none
+  highest @11 :Bool; # the last stage answers with the highest logit's token
 }
 
 struct Replay {

@@ -65,8 +65,13 @@ std::vector<std::byte> hostile_orders::frame_of(request_id request, frame_kind k
   header.epoch = epoch{driver};
   header.first = first;
   header.count = count;
-  header.width = kind == frame_kind::tokens ? 1 : kind == frame_kind::logits ? vocabulary : dim;
-  header.logit_rows = kind == frame_kind::logits ? count : 1;
+  switch (kind) {
+  case frame_kind::tokens: header.width = 1; break;
+  case frame_kind::logits: header.width = vocabulary; break;
+  case frame_kind::choice: header.width = choice_width; break;
+  default: header.width = dim;
+  }
+  header.logit_rows = kind == frame_kind::logits || kind == frame_kind::choice ? count : 1;
   std::vector<std::byte> values = noise(std::size_t{count} * header.width * 4);
   if (kind == frame_kind::tokens) {
     for (std::size_t i = 0; i < values.size(); i += 4) {

@@ -1,11 +1,13 @@
 // What a stage does with rows that are guesses: computes them, sends them on, and counts them only
 // when the next frame says that they were right.
 #include "actors/shard_core.hpp"
+#include "compute/transcript.hpp"
 #include "tests/support/gguf_builder.hpp"
 #include "tests/support/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 namespace ovir::actors {
@@ -106,6 +108,27 @@ TEST(shard_draft, the_last_stage_answers_with_logits_of_every_guess_and_keeps_th
   }
   ASSERT_TRUE(s.core.resend({request, epoch{1}, 0}));
   EXPECT_EQ(floats_of(s.work()), row(all, 0, vocabulary));
+}
+
+TEST(shard_draft, the_last_stage_chooses_where_the_highest_logit_is_wanted) {
+  stage s{{0, 4}};
+  stage plain{{0, 4}};
+  s.core.find(request)->highest = true;
+  const auto out = s.send(tokens(0, {1, 2, 3}, 2));
+  const auto choices = decode_frame(*out.outgoing).value();
+  ASSERT_EQ(choices.header,
+            (frame_header{frame_kind::choice, request, epoch{1}, 0, 3, choice_width, 3}));
+  for (position p = 0; p < 3; ++p) {
+    const auto logits = floats_of(plain.send(tokens(p, {p + 1})));
+    const auto highest = std::max_element(logits.begin(), logits.end()) - logits.begin();
+    EXPECT_EQ(choices.choices()[p].token, static_cast<token_id>(highest));
+    EXPECT_EQ(choices.choices()[p].logits, compute::logits_digest(p, logits));
+  }
+  ASSERT_TRUE(s.core.resend({request, epoch{1}, 0}));
+  const auto again = s.work();
+  const auto first = decode_frame(*again.outgoing).value();
+  ASSERT_EQ(first.header.count, 1U);
+  EXPECT_EQ(first.choices()[0].logits, choices.choices()[0].logits);
 }
 
 TEST(shard_draft, goes_on_behind_right_guesses_and_in_the_place_of_wrong_ones) {

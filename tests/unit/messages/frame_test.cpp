@@ -44,6 +44,21 @@ TEST(frame, carries_tokens_and_logits_too) {
   EXPECT_TRUE(decode_frame(encode_frame(logits, std::as_bytes(std::span{rows}))));
 }
 
+TEST(frame, carries_choices_of_their_own_width_only) {
+  const std::vector<token_choice> two{{7, {}}, {8, {}}};
+  frame_header choices{frame_kind::choice, request_id{1}, epoch{1}, 9, 2, choice_width, 2};
+  const auto sent = encode_frame(choices, std::as_bytes(std::span{two}));
+  const auto view = decode_frame(sent);
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->choices().size(), 2U);
+  EXPECT_EQ(view->choices()[1].token, 8U);
+  choices.width = choice_width - 1;
+  EXPECT_EQ(check(choices).error().code, errc::malformed);
+  choices.width = choice_width;
+  choices.logit_rows = 1;
+  EXPECT_EQ(check(choices).error().code, errc::malformed);
+}
+
 TEST(frame, refuses_every_truncation_and_every_trailing_byte) {
   const auto whole = boundary_frame();
   for (std::size_t size = 0; size < whole.size(); ++size) {

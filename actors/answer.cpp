@@ -1,0 +1,34 @@
+#include "actors/answer.hpp"
+
+#include "messages/check.hpp"
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+bool is_answer(const frame_view& frame, bool highest, std::uint32_t vocabulary) {
+  if (!highest) {
+    return frame.header.kind == frame_kind::logits && frame.header.width == vocabulary;
+  }
+  if (frame.header.kind != frame_kind::choice) {
+    return false;
+  }
+  const auto choices = frame.choices();
+  return std::all_of(choices.begin(), choices.end(),
+                     [&](const token_choice& choice) { return choice.token < vocabulary; });
+}
+
+tokens_drawn take_choices(const frame_view& frame, position at, std::span<const token_id> drafts) {
+  OVIR_CHECK(frame.header.count > drafts.size());
+  tokens_drawn out{at, {}};
+  for (const token_choice& choice : frame.choices().first(drafts.size() + 1)) {
+    const std::size_t row = out.drawn.size();
+    out.drawn.push_back({choice.token, choice.logits});
+    if (row < drafts.size() && choice.token != drafts[row]) {
+      break; // what follows is of another text
+    }
+  }
+  return out;
+}
+
+} // namespace ovir::actors
