@@ -11,9 +11,9 @@ namespace ovir::actors {
 namespace {
 
 /// The core wants to be asked often: its time-outs are as fine as this.
-constexpr std::chrono::milliseconds tick_interval{50};
+constexpr std::chrono::milliseconds tick_interval{100};
 /// Ticks between two looks at the links, with a knock at the seeds that are not there.
-constexpr std::uint32_t link_ticks = 10;
+constexpr std::uint32_t link_ticks = 5;
 
 membership_core::time_point now(membership_pointer self) {
   return self->state.environment.env->now();

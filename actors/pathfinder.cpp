@@ -286,6 +286,19 @@ void lead_down(pathfinder_pointer self, const caf::down_msg& message) {
   }
 }
 
+// While no node is avoided, nothing here waits for time to pass.
+void keep_ticking(pathfinder_pointer self) {
+  if (!std::exchange(self->state.ticking, true)) {
+    self->delayed_send(self, tick_interval, paths_tick{});
+  }
+}
+
+void avoid(pathfinder_pointer self, pathfinder_state::watched& request, const node_id& node,
+           std::uint32_t ticks) {
+  request.avoid[node] = self->state.ticks + ticks;
+  keep_ticking(self);
+}
+
 void trouble(pathfinder_pointer self, const path_trouble& news) {
   pathfinder_state& state = self->state;
   const auto found = state.requests.find(news.request);
@@ -302,7 +315,7 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
                                  short_name(where->node), news.reason.message);
   switch (news.reason.code) {
   case errc::timed_out:
-    request.avoid[where->node] = state.ticks + avoid_slow;
+    avoid(self, request, where->node, avoid_slow);
     look(self, news.request, true);
     if (!request.broken) {
       // It was the only one, or it is left now: either way it need not be shunned by this request.
@@ -314,8 +327,8 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
     return;
   case errc::busy:
   case errc::segment_missing:
-    request.avoid[where->node] =
-        state.ticks + (news.reason.code == errc::busy ? avoid_busy : avoid_missing);
+    avoid(self, request, where->node,
+          news.reason.code == errc::busy ? avoid_busy : avoid_missing);
     break;
   default: break;
   }
@@ -373,16 +386,21 @@ void members_are(pathfinder_pointer self, const members_changed& news) {
 void tick(pathfinder_pointer self) {
   pathfinder_state& state = self->state;
   ++state.ticks;
+  state.ticking = false;
   bool retry = false;
+  bool avoiding = false;
   for (auto& [id, request] : state.requests) {
     const auto gone = std::erase_if(request.avoid,
                                     [&](const auto& entry) { return entry.second <= state.ticks; });
     retry = retry || (gone > 0 && request.broken);
+    avoiding = avoiding || !request.avoid.empty();
   }
   if (retry) {
     mend_all(self);
   }
-  self->delayed_send(self, tick_interval, paths_tick{});
+  if (avoiding) {
+    keep_ticking(self);
+  }
 }
 
 path_description describe(pathfinder_pointer self, const describe_path& wanted) {
@@ -431,7 +449,6 @@ pathfinder_actor::behavior_type pathfinder_behavior(pathfinder_pointer self,
   self->state.environment = std::move(environment);
   self->state.members = std::make_shared<const std::vector<member>>();
   self->set_down_handler([self](caf::down_msg& message) { lead_down(self, message); });
-  self->delayed_send(self, tick_interval, paths_tick{});
   return {
       [self](const watch_path& command) { watch(self, command); },
       [self](const path_trouble& news) { trouble(self, news); },

@@ -82,6 +82,7 @@ struct pathfinder_state {
   members_view members;
   std::map<request_id, watched> requests;
   std::uint32_t ticks{0};
+  bool ticking{false}; ///< a `paths_tick` is under way: as long as a node is avoided
 };
 
 [[nodiscard]] pathfinder_actor::behavior_type
