@@ -256,7 +256,14 @@ result<void> stop_watch(const call& c, admin_arguments& args) {
 
 // Requests
 
-result<void> watch(const call& c, request_id id, std::uint32_t from) {
+constexpr std::uint64_t bunch_max = 1024;
+
+result<std::uint32_t> read_bunch(admin_arguments& args) {
+  OVIR_ASSIGN(const std::uint64_t bunch, args.whole("bunch", 1, bunch_max, 1));
+  return static_cast<std::uint32_t>(bunch);
+}
+
+result<void> watch(const call& c, request_id id, std::uint32_t from, std::uint32_t bunch) {
   OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
   admin_state& state = c.self->state;
   if (!state.clients.contains(c.connection)) {
@@ -266,7 +273,8 @@ result<void> watch(const call& c, request_id id, std::uint32_t from) {
   keep_ticking(c.self);
   state.watches[tag] = {c.connection, c.id, id, false, 0, 0};
   c.self
-      ->request(jobs, admin_ask_wait, watch_job{id, from, caf::actor_cast<caf::actor>(c.self), tag})
+      ->request(jobs, admin_ask_wait,
+                watch_job{id, from, caf::actor_cast<caf::actor>(c.self), tag, bunch})
       .then([](bool) {},
             [c, tag](const caf::error& e) {
               c.self->state.watches.erase(tag);
@@ -314,6 +322,7 @@ result<void> run(const call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::string speculate, args.text("speculate", "auto"));
   OVIR_ASSIGN(request.drafts, speculation_from(speculate));
   OVIR_ASSIGN(const bool wait, args.boolean("wait", true));
+  OVIR_ASSIGN(const std::uint32_t bunch, read_bunch(args));
   constexpr std::uint64_t day_ms = 86'400'000;
   OVIR_ASSIGN(const std::uint64_t deadline, args.whole("deadline_ms", 1, day_ms, day_ms));
   request.deadline = std::chrono::seconds{(deadline + 999) / 1'000};
@@ -322,11 +331,11 @@ result<void> run(const call& c, admin_arguments& args) {
   const request_id id = request.id;
   c.self->request(jobs, admin_ask_wait, submit_job{std::move(request)})
       .then(
-          [c, id, wait](bool) {
+          [c, id, wait, bunch](bool) {
             if (!wait) {
               return c.done({{"request", request_text(id)}});
             }
-            if (const auto watching = watch(c, id, 0); !watching) {
+            if (const auto watching = watch(c, id, 0, bunch); !watching) {
               c.refuse(watching.error());
             }
           },
@@ -337,8 +346,9 @@ result<void> run(const call& c, admin_arguments& args) {
 result<void> attach(const call& c, admin_arguments& args) {
   OVIR_ASSIGN(const request_id id, args.request());
   OVIR_ASSIGN(const std::uint64_t from, args.whole("from", 0, limits::context_max, 0));
+  OVIR_ASSIGN(const std::uint32_t bunch, read_bunch(args));
   OVIR_TRY(args.done());
-  return watch(c, id, static_cast<std::uint32_t>(from));
+  return watch(c, id, static_cast<std::uint32_t>(from), bunch);
 }
 
 result<void> cancel(const call& c, admin_arguments& args) {

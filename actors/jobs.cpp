@@ -87,7 +87,7 @@ result<void> watch(jobs_pointer self, const watch_job& command) {
     return fail(errc::invalid_argument, "request {:016x} has {} tokens, and {} was asked for",
                 command.request.value, j.pieces.size(), command.from);
   }
-  jobs_state::watcher w{command.watcher, command.tag, command.from};
+  jobs_state::watcher w{command.watcher, command.tag, command.from, command.bunch};
   send_pieces(self, j, w);
   if (!j.outcome) {
     j.watchers.push_back(std::move(w));
@@ -114,7 +114,7 @@ void take_piece(jobs_pointer self, const text_piece& piece) {
   }
   j.pieces.push_back({*piece.token, piece.text});
   for (jobs_state::watcher& w : j.watchers) {
-    if (w.next <= piece.index) {
+    if (w.next + w.bunch <= j.pieces.size()) {
       send_pieces(self, j, w);
     }
   }

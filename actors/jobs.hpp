@@ -52,7 +52,8 @@ struct watch_job {
   request_id request;
   std::uint32_t from{0};
   caf::actor watcher;
-  std::uint64_t tag{0}; ///< the watcher's name for this watch
+  std::uint64_t tag{0};   ///< the watcher's name for this watch
+  std::uint32_t bunch{1}; ///< tokens told at once; fewer only at the end
 };
 struct unwatch_job {
   caf::actor watcher;
@@ -96,6 +97,7 @@ struct jobs_state {
     caf::actor who;
     std::uint64_t tag{0};
     std::uint32_t next{0};
+    std::uint32_t bunch{1};
   };
   struct piece {
     token_id token{0};

@@ -327,8 +327,7 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
     return;
   case errc::busy:
   case errc::segment_missing:
-    avoid(self, request, where->node,
-          news.reason.code == errc::busy ? avoid_busy : avoid_missing);
+    avoid(self, request, where->node, news.reason.code == errc::busy ? avoid_busy : avoid_missing);
     break;
   default: break;
   }

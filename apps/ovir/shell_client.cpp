@@ -267,16 +267,29 @@ shell_outcome shell_client::follow(const shell_command& command, const shell_lis
   }
 }
 
+namespace {
+
+void tell_in_bunches(json& args, std::uint32_t tokens) {
+  if (tokens > 1) {
+    args["bunch"] = tokens;
+  }
+}
+
+} // namespace
+
 result<void> shell_client::send_followed(followed& what) {
   if (what.submit_next) {
-    OVIR_ASSIGN(what.id, send("run", what.command.args));
+    json args = what.command.args;
+    tell_in_bunches(args, what.listener.bunch);
+    OVIR_ASSIGN(what.id, send("run", args));
     what.submit_next = false;
     what.known = true;
     what.unknown_since.reset();
     return {};
   }
-  OVIR_ASSIGN(what.id, send("attach", {{"request", what.request},
-                                       {"from", what.from + what.progress.next()}}));
+  json args{{"request", what.request}, {"from", what.from + what.progress.next()}};
+  tell_in_bunches(args, what.listener.bunch);
+  OVIR_ASSIGN(what.id, send("attach", args));
   return {};
 }
 

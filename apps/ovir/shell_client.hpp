@@ -48,6 +48,8 @@ struct shell_listener {
   std::function<void(std::uint64_t)> token{};
   std::function<void(const json&)> event;     ///< anything else
   std::function<void(std::string_view)> note; ///< for a person: connections lost and found
+  /// Tokens told at once, 1 to 1024: more where nobody reads along.
+  std::uint32_t bunch{1};
 };
 
 /// Runs commands on whichever node of a target answers, and keeps a request's stream through their

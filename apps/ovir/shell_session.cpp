@@ -21,6 +21,9 @@ bool answers_with_text(const shell_command& command) {
   return command.spec->name == "run" || command.spec->name == "attach";
 }
 
+/// Tokens of an answer that is shown as a whole, told at once.
+constexpr std::uint32_t unseen_bunch = 16;
+
 } // namespace
 
 void shell_session::show(std::string_view text) {
@@ -55,6 +58,7 @@ shell_outcome shell_session::run_command(shell_command command) {
                                          "leave one of them out"};
   }
   shell_listener listener;
+  listener.bunch = as_json_ ? unseen_bunch : 1;
   listener.text = [this](std::string_view text) { show(for_terminal(text)); };
   listener.event = [this, &command](const json& event) { show_event(command, event); };
   listener.note = [](std::string_view note) {

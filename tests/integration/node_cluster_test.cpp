@@ -88,7 +88,7 @@ protected:
       std::vector<std::unique_ptr<asked_request>> asked;
       for (std::uint32_t i = 0; i < at_once; ++i) {
         asked.push_back(std::make_unique<asked_request>(cluster, std::vector<std::size_t>{0},
-                                                        arguments_of(requests_[i])));
+                                                        arguments_of(requests_[i]), 1 + 4 * i));
       }
       for (std::uint32_t i = 0; i < at_once; ++i) {
         const apps::json data = asked[i]->answer();

@@ -45,6 +45,7 @@ protected:
       }
     };
     listener.note = [this](std::string_view note) { notes_.emplace_back(note); };
+    listener.bunch = bunch_;
     return client.call(*command, listener);
   }
   static json data(const shell_outcome& outcome) {
@@ -69,6 +70,7 @@ protected:
   std::atomic<bool> interrupted_{false};
   std::array<std::byte, 16> chance_{std::byte{0xaa}};
   std::string text_;
+  std::uint32_t bunch_{1};
   std::vector<json> events_;
   std::vector<std::string> notes_;
   std::function<void()> on_event_;
@@ -262,6 +264,22 @@ TEST_F(shell_client_test, attach_starts_where_it_was_told_to) {
                        }};
   EXPECT_EQ(code(call({"attach", "aa", "--from", "5"}, {&node})), "ok");
   EXPECT_EQ(text_, " a");
+}
+
+TEST_F(shell_client_test, who_shows_nothing_is_told_in_bunches_also_by_the_next_node) {
+  const fake_node lost{1, [](fake_node& self, const json& command) {
+                         self.token(command, 0, 7, "On");
+                         self.drop();
+                       }};
+  const fake_node next{2, [](fake_node& self, const json& command) {
+                         self.token(command, 1, 8, "ce");
+                         self.done(command, answer({7, 8}, "Once"));
+                       }};
+  bunch_ = 16;
+  EXPECT_EQ(data(call({"run", "Hi"}, {&lost, &next}))["text"], "Once");
+  EXPECT_EQ(args(lost, 0)["bunch"], 16);
+  EXPECT_EQ(args(next, 0)["bunch"], 16);
+  EXPECT_EQ(args(next, 0)["from"], 1);
 }
 
 TEST_F(shell_client_test, attach_to_what_nobody_knows_is_not_found_at_once) {

@@ -17,8 +17,8 @@ cluster_shell::options options_at(const test_cluster& cluster,
 } // namespace
 
 asked_request::asked_request(const test_cluster& cluster, const std::vector<std::size_t>& places,
-                             apps::json arguments)
-    : shell_(options_at(cluster, places)),
+                             apps::json arguments, std::uint32_t bunch)
+    : bunch_(bunch), shell_(options_at(cluster, places)),
       thread_([this, given = std::move(arguments)] { ask(given); }) {}
 
 asked_request::~asked_request() {
@@ -35,6 +35,7 @@ void asked_request::ask(const apps::json& arguments) {
     ++tokens_;
     changed_.notify_all();
   };
+  listener.bunch = bunch_;
   listener.note = [this](std::string_view note) { (notes_ += note) += "\n"; };
   apps::shell_outcome outcome = shell_.call("run", arguments, listener);
   failure_ = failure_text(outcome);

@@ -15,9 +15,10 @@ namespace ovir::test {
 /// node. Ends it when dropped.
 class asked_request {
 public:
-  /// `arguments` of the admin command `run`; `places` are the nodes asked, in turn.
+  /// `arguments` of the admin command `run`; `places` are the nodes asked, in turn; tokens are told
+  /// `bunch` at a time.
   asked_request(const test_cluster& cluster, const std::vector<std::size_t>& places,
-                apps::json arguments);
+                apps::json arguments, std::uint32_t bunch = 1);
   ~asked_request();
   asked_request(const asked_request&) = delete;
   asked_request& operator=(const asked_request&) = delete;
@@ -33,6 +34,7 @@ public:
 private:
   void ask(const apps::json& arguments);
 
+  std::uint32_t bunch_;
   std::mutex guard_; ///< for tokens_ and over_
   std::condition_variable changed_;
   std::uint64_t tokens_{0};
