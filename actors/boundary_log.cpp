@@ -34,6 +34,11 @@ result<boundary_log> boundary_log::make(std::uint32_t positions_max, std::uint32
   return log;
 }
 
+void boundary_log::begin_at(position first) {
+  OVIR_CHECK(length_ == first_ && first >= first_ && first <= capacity_, first, length_);
+  first_ = length_ = first;
+}
+
 void boundary_log::append(std::span<const float> rows) {
   OVIR_CHECK(dim_ > 0 && rows.size() % dim_ == 0, dim_, rows.size());
   const std::size_t count = rows.size() / dim_;
@@ -43,12 +48,12 @@ void boundary_log::append(std::span<const float> rows) {
 }
 
 void boundary_log::truncate(position end) {
-  OVIR_CHECK(end <= length_, end, length_);
+  OVIR_CHECK(end >= first_ && end <= length_, end, first_, length_);
   length_ = end;
 }
 
 std::span<const float> boundary_log::rows(position first, std::uint32_t count) const {
-  OVIR_CHECK(first + count <= length_, first, count, length_);
+  OVIR_CHECK(first >= first_ && first + count <= length_, first, count, length_);
   return {rows_.get() + std::size_t{first} * dim_, std::size_t{count} * dim_};
 }
 

@@ -21,13 +21,17 @@ public:
   [[nodiscard]] static result<boundary_log> make(std::uint32_t positions_max, std::uint32_t dim,
                                                  std::size_t bytes_max);
 
+  /// Begins at `first`: the rows before it are not known here. Precondition: nothing was appended.
+  void begin_at(position first);
   /// Adds the rows of [length(), length() + rows.size() / dim). Precondition: they fit.
   void append(std::span<const float> rows);
-  /// Forgets the rows from `end` on. Precondition: `end` <= length().
+  /// Forgets the rows from `end` on. Precondition: first() <= `end` <= length().
   void truncate(position end);
   /// Precondition: [first, first + count) was appended.
   [[nodiscard]] std::span<const float> rows(position first, std::uint32_t count) const;
   [[nodiscard]] position length() const noexcept { return length_; }
+  /// Rows before this one are not here.
+  [[nodiscard]] position first() const noexcept { return first_; }
 
 private:
   struct free_delete {
@@ -37,6 +41,7 @@ private:
   std::unique_ptr<float, free_delete> rows_;
   std::uint32_t dim_{0};
   std::uint32_t capacity_{0};
+  position first_{0};
   position length_{0};
 };
 

@@ -1,6 +1,7 @@
 #include "actors/lead.hpp"
 
-#include "actors/answer.hpp"
+#include "actors/choices.hpp"
+#include "actors/lead_cache.hpp"
 #include "actors/turn_here.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
@@ -16,8 +17,6 @@ namespace ovir::actors {
 
 namespace {
 
-using lead_pointer = lead_actor::stateful_pointer<lead_state>;
-
 /// Ids the repeat penalty looks at; a draw needs no more of the history.
 constexpr std::size_t penalty_window = 64;
 
@@ -27,11 +26,17 @@ void perform(lead_pointer self, const open_effect& e) {
   const bool last = next == state.path.size();
   // A copy: the proxy of a stage elsewhere reads it while this lead goes on.
   auto log = e.stage.value == 0 ? std::make_shared<const request_log>(*state.log) : nullptr;
-  self->send(state.path[e.stage.value].handle,
-             open_session{state.request, state.core->current_epoch(), e.stage,
-                          state.core->positions_max(), state.core->target(), lead_actor{self},
-                          last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle},
-                          std::move(log), state.sampler->takes_highest()});
+  open_session order{state.request,
+                     state.core->current_epoch(),
+                     e.stage,
+                     state.core->positions_max(),
+                     state.core->target(),
+                     lead_actor{self},
+                     last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle},
+                     std::move(log)};
+  order.highest = state.sampler->takes_highest();
+  allow_reuse(self, order);
+  self->send(state.path[e.stage.value].handle, std::move(order));
 }
 
 void perform(lead_pointer self, const tokens_effect& e) {
@@ -129,6 +134,7 @@ void perform(lead_pointer self, const drawn_effect& e) {
     }
   }
   caf::anon_send(state.requester, text_piece{state.request, e.index, e.drawn.token, e.text});
+  keep_draws(self, e.index);
 }
 
 void perform(lead_pointer self, const text_effect& e) {
@@ -158,6 +164,9 @@ void perform(lead_pointer self, const end_effect&) {
     report.prefill_time = *state.first_token - *state.first_frame;
     report.decode_time = state.last_token - *state.first_token;
   }
+  if (outcome) {
+    keep_finished(self, *outcome);
+  }
   for (const path_stage& stage : state.path) {
     if (outcome) {
       outcome->path.emplace_back(stage.node, stage.layers);
@@ -178,6 +187,7 @@ void perform_all(lead_pointer self, const lead_core::effects& effects) {
   for (const lead_effect& effect : effects) {
     std::visit([self](const auto& e) { perform(self, e); }, effect);
   }
+  tell_windows(self);
   if (const auto drawn = std::exchange(self->state.drawn, std::nullopt)) {
     take_tokens(self, *drawn);
   }
@@ -242,8 +252,8 @@ void take_answer(lead_pointer self, const tensor_frame& frame) {
   lead_state& state = self->state;
   const auto view = decode_frame(*frame.bytes);
   if (!view || view->header.request != state.request ||
-      !is_answer(*view, state.sampler->takes_highest(),
-                 state.environment.vocabulary->vocabulary())) {
+      !can_draw_from(*view, state.sampler->takes_highest(),
+                     state.environment.vocabulary->vocabulary())) {
     perform_all(self, state.core->fail_with(
                           {errc::malformed, "the last stage sent a frame that is no answer"}));
     return;
@@ -321,6 +331,36 @@ void tick(lead_pointer self) {
   self->delayed_send(self, limits::lead_tick, watch_tick{});
 }
 
+void ask_for_path(lead_pointer self) {
+  lead_state& state = self->state;
+  perform_all(self, state.core->resume());
+  self->send(state.environment.paths, watch_path{state.request, state.log->model,
+                                                 state.core->positions_max(), lead_actor{self}});
+}
+
+// Whoever computes the same prefix just now has it in a moment; whoever had the same request before
+// has its answer.
+void go_on_with(lead_pointer self, request_entered* known) {
+  lead_state& state = self->state;
+  if (state.core->is_over()) { // cancelled while it waited
+    return;
+  }
+  const std::uint32_t vocabulary = state.environment.vocabulary->vocabulary();
+  if (known != nullptr && known->finished &&
+      agrees(*known->finished, state.log->prompt, state.log->max_tokens, vocabulary)) {
+    state.first_frame = state.first_token = state.last_token = state.environment.env->now();
+    perform_all(self, state.core->conclude_with(*known->finished, known->from_disk));
+    if (state.core->is_over()) {
+      return;
+    }
+    state.first_frame = state.first_token = std::nullopt;
+  }
+  if (known != nullptr) {
+    adopt_draws(*state.core, std::move(known->drawn), vocabulary);
+  }
+  ask_for_path(self);
+}
+
 void begin(lead_pointer self, generation_request request) {
   lead_state& state = self->state;
   const lead_environment& around = state.environment;
@@ -336,11 +376,13 @@ void begin(lead_pointer self, generation_request request) {
   state.deadline = request.deadline;
   state.sampler = std::make_shared<compute::sampler>(request.sampling);
   state.started = around.env->now();
-  const digest model = request.model;
+  const cache_use use = request.cache;
   state.core.emplace(std::move(request), around.shape, *around.vocabulary);
-  perform_all(self, state.core->resume());
-  self->send(around.paths,
-             watch_path{state.request, model, state.core->positions_max(), lead_actor{self}});
+  if (enter_cache(self, use, [self](request_entered* known) { go_on_with(self, known); })) {
+    state.core->use_cache();
+  } else {
+    ask_for_path(self);
+  }
   self->delayed_send(self, limits::lead_tick, watch_tick{});
 }
 

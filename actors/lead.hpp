@@ -1,8 +1,10 @@
 #pragma once
 
+#include "actors/cache_protocol.hpp"
 #include "actors/compute_executor.hpp"
 #include "actors/lead_core.hpp"
 #include "actors/request_journal.hpp"
+#include "compute/prefix.hpp"
 #include "compute/sampler.hpp"
 #include "storage/env.hpp"
 
@@ -25,6 +27,16 @@ struct lead_environment {
   /// Where requests are logged token by token; null: nowhere.
   request_journal* journal{nullptr};
   std::shared_ptr<const void> keeps; ///< the model, while the lead needs its vocabulary
+  cache_access cache{};              ///< for requests that may use it
+};
+
+/// What a lead knows of its request for the cache.
+struct lead_reuse {
+  cache_use use;
+  std::optional<digest> request_name; ///< of one whose answer is kept
+  compute::prefix_chain chain;        ///< of prompt and output
+  std::size_t named{0};               ///< windows whose names the stages have
+  std::uint32_t computed_told{0};     ///< windows, to the cache
 };
 
 /// The actor that drives one request: a shell around `lead_core`. It tells `requester` of each
@@ -41,6 +53,7 @@ struct lead_state {
   std::shared_ptr<compute::sampler> sampler;
   std::shared_ptr<request_log> log; ///< what another lead would need
   std::unique_ptr<journal_entry> journal;
+  std::optional<lead_reuse> reuse;   ///< absent: the cache is not used
   frame_bytes logits;                ///< of the draw under way
   std::optional<tokens_drawn> drawn; ///< here and now; others come as messages
   std::uint64_t progress{0};         ///< events handled

@@ -43,16 +43,39 @@ bool lead_core::current(stage_index s, epoch e) const noexcept {
 lead_core::effects lead_core::resume() {
   effects out;
   for (const drawn_token& drawn : std::exchange(earlier_, {})) {
+    if (ended_) {
+      break;
+    }
     const auto at = static_cast<position>(history_.size() - 1);
     if (const auto added = transcript_.add_logits(at, drawn.logits); !added) {
       fail(added.error(), out);
       return out;
     }
-    if (ended_) {
-      break;
-    }
     take_drawn(drawn, out);
   }
+  return out;
+}
+
+void lead_core::adopt(std::vector<drawn_token> drawn) {
+  drawn.resize(std::min(drawn.size(), max_tokens_));
+  if (drawn.size() > earlier_.size()) {
+    earlier_ = std::move(drawn);
+  }
+}
+
+lead_core::effects lead_core::conclude_with(const answer_record& answer, bool from_disk) {
+  earlier_ = answer.drawn;
+  effects out = resume();
+  const bool same_end = ended_ && report_.tokens.size() == answer.drawn.size() &&
+                        report_.end == answer.end && answer.hashed_layers == shape_.hashed_layers;
+  if (phase_ == phase::over || !same_end || !add_leaves(leaves_of(answer), out)) {
+    return out;
+  }
+  target_ = answer.positions;
+  const std::uint64_t windows = (target_ + limits::window_positions - 1) / limits::window_positions;
+  report_.answer_reused = true;
+  (from_disk ? report_.reused.disk : report_.reused.memory) = windows * (shape_.hashed_layers + 1);
+  conclude(out);
   return out;
 }
 
@@ -74,6 +97,7 @@ lead_core::effects lead_core::on_path(const std::vector<bool>& kept) {
     stages_[i].up = true;
   }
   had_path_ = true;
+  gaps_ = 0;
   gather(out);
   return out;
 }
@@ -95,6 +119,12 @@ void lead_core::gather(effects& out) {
       return;
     }
   }
+  // The last position is always computed: logits are kept by nobody.
+  reuse_windows_ = reuse_ && target_ > 0 ? (target_ - 1) / limits::window_positions : 0;
+  begin_epoch(out);
+}
+
+void lead_core::begin_epoch(effects& out) {
   ++epoch_.value;
   phase_ = phase::opening;
   credit_.reset();
@@ -118,15 +148,47 @@ lead_core::effects lead_core::on_opened(const session_opened& e) {
   if (!add_leaves(e.leaves, out)) {
     return out;
   }
-  stages_[e.stage.value].opened = true;
-  stages_[e.stage.value].length = e.length;
+  stage& opened = stages_[e.stage.value];
+  opened.opened = true;
+  opened.length = e.length;
+  opened.replays_from = e.replays_from;
+  opened.reused = e.reused;
+  if (ended_) { // what a stage holds by now is part of the answer
+    target_ = std::max(target_, e.length);
+  }
   if (std::all_of(stages_.begin(), stages_.end(), [](const stage& st) { return st.opened; })) {
+    if (close_gap(out)) {
+      return out;
+    }
     phase_ = phase::driving;
     enter_edge(shape_.stages - 1);
     drive(out);
   }
   drill(out);
   return out;
+}
+
+// What a stage took from the cache it cannot replay to one behind it that lacks it. So nobody takes
+// more than that one has; and nothing, if there was a gap again.
+bool lead_core::close_gap(effects& out) {
+  bool gap = false;
+  std::uint32_t windows = reuse_windows_;
+  for (std::size_t i = 1; i < stages_.size(); ++i) {
+    if (stages_[i].length < stages_[i - 1].replays_from) {
+      gap = true;
+      windows = std::min(windows, stages_[i].length / limits::window_positions);
+    }
+  }
+  if (gap) {
+    reuse_windows_ = gaps_++ == 0 ? windows : 0;
+    begin_epoch(out);
+  }
+  return gap;
+}
+
+std::uint32_t lead_core::windows_computed() const noexcept {
+  const bool known = phase_ == phase::driving || phase_ == phase::finishing;
+  return known ? done_behind(0) / limits::window_positions : 0;
 }
 
 bool lead_core::add_leaves(const std::vector<compute::unit_leaf>& leaves, effects& out) {
@@ -388,9 +450,20 @@ lead_core::effects lead_core::on_cancel() {
   // What tokens were drawn from is computed, if perhaps only as a draft.
   const bool drawn = sent_ > 0 && output_count() > 0;
   target_ = drawn ? std::max(sent_, static_cast<position>(history_.size() - 1)) : sent_;
+  for (const stage& st : stages_) {
+    target_ = std::max(target_, sent_ > 0 ? st.length : 0);
+  }
   drive(out);
   // Before anything was sent there is nothing to wait for, and perhaps no stage to ask.
   if (sent_ == 0 && phase_ != phase::over) {
+    target_ = 0;
+    // Stages may have stated windows from the cache, for which nobody asked.
+    for (const auto& [at, logits] : std::exchange(transcript_, {}).logits()) {
+      static_cast<void>(transcript_.add_logits(at, logits));
+    }
+    for (stage& st : stages_) {
+      st.reused = {};
+    }
     conclude(out);
   }
   return out;
@@ -460,6 +533,9 @@ result<generation_report> lead_core::outcome() {
   }
   report_.restarts = restarts_;
   for (const stage& st : stages_) {
+    report_.reused.memory += st.reused.memory;
+    report_.reused.disk += st.reused.disk;
+    report_.reused.peer += st.reused.peer;
     report_.kv_bytes.push_back(st.kv_bytes);
   }
   return std::move(report_);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/answer_record.hpp"
 #include "actors/credit.hpp"
 #include "actors/draft_control.hpp"
 #include "actors/kill_plan.hpp"
@@ -87,8 +88,16 @@ public:
   /// `vocabulary` outlives the core. The prompt is not empty and fits the context.
   lead_core(generation_request request, path_shape shape, const compute::tokenizer& vocabulary);
 
+  // Before any event, in this order, each at most once:
+  /// Stages may take windows from the cache.
+  void use_cache() noexcept { reuse_ = true; }
+  /// The first tokens of the answer, known from an earlier time: as if an earlier lead had drawn
+  /// them. What goes beyond the request's limits is ignored.
+  void adopt(std::vector<drawn_token> drawn);
+  /// The answer, known whole. Where it turns out not to be one to this request, whatever its
+  /// digests say, the request goes on behind it. Precondition: `agrees`.
+  [[nodiscard]] effects conclude_with(const answer_record& answer, bool from_disk);
   /// What an earlier lead of this request drew (`generation_request::drawn`): told again, in order.
-  /// Call once, before any event.
   [[nodiscard]] effects resume();
 
   // Events
@@ -117,6 +126,11 @@ public:
   [[nodiscard]] std::optional<stage_index> awaited() const noexcept;
   /// Most positions the request can reach: what stages reserve.
   [[nodiscard]] std::uint32_t positions_max() const noexcept { return positions_max_; }
+  /// Windows that may come from the cache in this epoch.
+  [[nodiscard]] std::uint32_t reuse_windows() const noexcept { return reuse_windows_; }
+  /// Windows that all stages hold, as far as they said in this epoch.
+  [[nodiscard]] std::uint32_t windows_computed() const noexcept;
+  [[nodiscard]] bool is_over() const noexcept { return phase_ == phase::over; }
   /// Prompt and output so far.
   [[nodiscard]] std::span<const token_id> history() const noexcept { return history_; }
   [[nodiscard]] std::size_t output_count() const noexcept { return history_.size() - prompt_; }
@@ -137,12 +151,16 @@ private:
     bool opened{false};
     bool finished{false};
     position length{0};
+    position replays_from{0};
+    units_reused reused;
     std::uint64_t kv_bytes{0};
   };
 
   [[nodiscard]] bool current(stage_index s, epoch e) const noexcept;
   [[nodiscard]] bool add_leaves(const std::vector<compute::unit_leaf>& leaves, effects& out);
   void gather(effects& out);
+  void begin_epoch(effects& out);
+  [[nodiscard]] bool close_gap(effects& out);
   void enter_edge(std::uint32_t edge);
   [[nodiscard]] position goal() const noexcept;
   [[nodiscard]] position done_behind(std::uint32_t edge) const noexcept;
@@ -170,6 +188,9 @@ private:
   std::vector<drawn_token> earlier_; ///< drawn by an earlier lead, until `resume`
   std::vector<stage> stages_;
   bool had_path_{false};
+  bool reuse_{false};
+  std::uint32_t reuse_windows_{0};
+  std::uint32_t gaps_{0}; ///< epochs begun on this path because a stage lacked what another reused
   credit credit_;
   epoch epoch_{0};
   phase phase_{phase::gathering};

@@ -88,6 +88,14 @@ struct finish_session {
 struct close_session {
   request_id request;
 };
+/// Names of windows from `first` on, which the stage may keep its units under once they are
+/// complete. What was named in `open_session` is not named again.
+struct name_windows {
+  request_id request;
+  epoch driver;
+  std::uint32_t first{0};
+  std::vector<digest> prefixes;
+};
 /// To the first stage: another token was drawn, the `index`th of the output. Its node can then go
 /// on with the request when the lead's is gone.
 struct log_token {
@@ -101,6 +109,14 @@ struct log_token {
 // own. `read_from` are the bytes of an answer from another node, which count against its connection
 // while they are held.
 
+/// Units of a request that were found instead of computed, by where.
+struct units_reused {
+  std::uint64_t memory{0};
+  std::uint64_t disk{0};
+  std::uint64_t peer{0};
+  friend bool operator==(const units_reused&, const units_reused&) = default;
+};
+
 /// Answer to `open_session`: the stage holds positions [0, length), and stated these leaves.
 struct session_opened {
   stage_index stage;
@@ -108,6 +124,9 @@ struct session_opened {
   position length{0};
   std::vector<compute::unit_leaf> leaves;
   frame_bytes read_from{};
+  /// The first position whose boundary the stage can replay: those before came from the cache.
+  position replays_from{0};
+  units_reused reused{}; ///< by this session, since it began
 };
 struct step_done {
   stage_index stage;
@@ -167,10 +186,12 @@ using lead_actor = caf::typed_actor<
 struct shard_pass_done;
 struct shard_gather_over;
 
-using shard_actor = caf::typed_actor<
-    caf::reacts_to<tensor_frame>, caf::reacts_to<open_session>, caf::reacts_to<replay_boundaries>,
-    caf::reacts_to<resend_logits>, caf::reacts_to<finish_session>, caf::reacts_to<close_session>,
-    caf::reacts_to<log_token>, caf::reacts_to<shard_pass_done>, caf::reacts_to<shard_gather_over>>;
+using shard_actor =
+    caf::typed_actor<caf::reacts_to<tensor_frame>, caf::reacts_to<open_session>,
+                     caf::reacts_to<replay_boundaries>, caf::reacts_to<resend_logits>,
+                     caf::reacts_to<finish_session>, caf::reacts_to<close_session>,
+                     caf::reacts_to<log_token>, caf::reacts_to<name_windows>,
+                     caf::reacts_to<shard_pass_done>, caf::reacts_to<shard_gather_over>>;
 
 /// Starts a driver's epoch at a stage. The session is made when it is not there; it is kept when it
 /// is, and answers `session_opened` once the step under way has ended.
@@ -186,6 +207,11 @@ struct open_session {
   std::shared_ptr<const request_log> log;
   /// The last stage answers with the highest logit's token, not with the logits.
   bool highest{false};
+  /// Names of the windows known so far, and how many of them may come from the cache: a session
+  /// that took more from there begins afresh. Null: the cache is not used.
+  std::shared_ptr<const std::vector<digest>> prefixes{};
+  std::uint32_t reuse_windows{0};
+  digest salt{}; ///< of the owner of what is kept; all zero: everybody
 };
 
 // Lead and whoever finds paths
@@ -216,6 +242,15 @@ struct path_trouble {
 };
 using path_provider = caf::typed_actor<caf::reacts_to<watch_path>, caf::reacts_to<path_trouble>>;
 
+/// What of a request may be looked up in the cache, and kept there. It changes the speed, and
+/// nothing else.
+struct cache_use {
+  bool prefixes{false};
+  bool answers{false}; ///< only of requests that are the same again: greedy, or with a given seed
+  digest salt{};       ///< of the owner; all zero: everybody may use it
+  friend bool operator==(const cache_use&, const cache_use&) = default;
+};
+
 /// A request as the scheduler takes it.
 struct generation_request {
   request_id id;
@@ -230,6 +265,7 @@ struct generation_request {
   std::uint32_t generation{0};
   std::vector<drawn_token> drawn;
   speculation drafts{speculation::automatic}; ///< changes the speed, nothing else
+  cache_use cache{};
   /// From start to end, waiting for nodes included; over it, the request fails.
   std::chrono::seconds deadline{limits::request_deadline_max};
 };
@@ -246,6 +282,8 @@ struct generation_report {
   std::vector<compute::unit_leaf> leaves;          ///< what the transcript was made from ...
   std::vector<std::pair<position, digest>> logits; ///< ... in order
   std::uint64_t units_computed{0};
+  units_reused reused{};
+  bool answer_reused{false}; ///< the whole answer was kept from an earlier time
   std::uint32_t restarts{0};
   std::uint64_t drafted{0};                            ///< tokens guessed and computed ...
   std::uint64_t accepted{0};                           ///< ... of which these were right
@@ -295,6 +333,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_lost)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_path)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_trouble)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::log_token)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::name_windows)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::tokens_drawn)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_tick)

@@ -1,5 +1,6 @@
 #include "actors/shard.hpp"
 
+#include "actors/shard_cache.hpp"
 #include "actors/turn_here.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
@@ -73,7 +74,7 @@ void post(shard_pointer self, std::vector<shard_job> pass) {
           caf::anon_send(sinks[i], std::move(frame));
         }
       }
-      done.jobs.push_back({pass[i].request, pass[i].driver, std::move(outcome)});
+      done.jobs.push_back({pass[i].request, pass[i].driver, pass[i].data, std::move(outcome)});
     }
     send_and_run(shard, std::move(done));
   });
@@ -117,8 +118,22 @@ void answer_opened(shard_pointer self, shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
   session.open_owed = false;
   shard_core::drop_drafts(session);
-  self->send(route.lead,
-             session_opened{route.stage, session.driver, session.length, session.data->leaves});
+  session_opened answer{route.stage, session.driver, session.length, session.data->leaves};
+  answer.replays_from = session.data->boundaries.first();
+  answer.reused = session.reused;
+  self->send(route.lead, std::move(answer));
+}
+
+// The session's job has ended: the stage says how far it is, or takes from the cache what it can
+// before.
+void settle_open(shard_pointer self, shard_core::session& session) {
+  if (may_reuse(self, session)) {
+    ask_cache(
+        self, session, [self](shard_core::session& s) { answer_opened(self, s); },
+        [self] { post_next(self); });
+  } else {
+    answer_opened(self, session);
+  }
 }
 
 void answer_finished(shard_pointer self, shard_core::session& session) {
@@ -135,7 +150,8 @@ void open(shard_pointer self, const open_session& command) {
   const auto known = state.routes.find(command.request);
   const bool same_lead = known != state.routes.end() && known->second.lead == command.lead;
   const auto opened =
-      state.core->open(command.request, command.driver, command.positions, command.keep);
+      state.core->open(command.request, command.driver, command.positions, command.keep,
+                       command.reuse_windows * limits::window_positions);
   if (!opened) {
     self->send(command.lead, stage_failed{command.stage, command.driver, opened.error()});
     return;
@@ -143,15 +159,17 @@ void open(shard_pointer self, const open_session& command) {
   if (known != state.routes.end() && !same_lead) {
     self->demonitor(known->second.lead.address());
   }
-  state.routes[command.request] = {command.stage, command.lead, command.next};
+  state.routes[command.request] = {command.stage,    command.lead,          command.next,
+                                   command.prefixes, command.reuse_windows, command.salt};
   if (!same_lead) {
     self->monitor(command.lead);
   }
   shard_core::session& session = *state.core->find(command.request);
   session.highest = command.highest;
   session.open_owed = true;
+  begin_keeping(self, session);
   if (!session.busy) {
-    answer_opened(self, session);
+    settle_open(self, session);
   }
 }
 
@@ -162,6 +180,7 @@ void close(shard_pointer self, request_id request) {
   }
   self->demonitor(route->second.lead.address());
   self->state.routes.erase(route);
+  self->state.keepers.erase(request);
   self->state.core->close(request);
 }
 
@@ -174,11 +193,12 @@ void lead_down(shard_pointer self, const caf::down_msg& message) {
   }
   for (const request_id request : orphans) {
     self->state.routes.erase(request);
+    self->state.keepers.erase(request);
     self->state.core->close(request);
   }
 }
 
-void job_done(shard_pointer self, shard_job_done& done) {
+void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds time) {
   shard_core::session* session = self->state.core->job_ended(done.request, done.outcome.length);
   if (session == nullptr) {
     return;
@@ -187,10 +207,13 @@ void job_done(shard_pointer self, shard_job_done& done) {
   if (!done.outcome.done) {
     report_failure(self, done.request, done.driver, done.outcome.done.error());
   }
+  if (session->data == done.data) {
+    keep_complete(self, *session, done.outcome.leaves, time); // before anybody learns of them
+  }
   self->send(route.lead, step_done{route.stage, done.driver, done.outcome.length,
                                    done.outcome.units, std::move(done.outcome.leaves)});
   if (session->open_owed) {
-    answer_opened(self, *session);
+    settle_open(self, *session);
   }
   if (session->finish_owed && session->queue.empty()) {
     answer_finished(self, *session);
@@ -200,7 +223,7 @@ void job_done(shard_pointer self, shard_job_done& done) {
 void pass_done(shard_pointer self, shard_pass_done& done) {
   self->state.pass_time = done.time;
   for (shard_job_done& job : done.jobs) {
-    job_done(self, job);
+    job_done(self, job, done.time / static_cast<std::int64_t>(done.jobs.size()));
   }
   post_next(self);
 }
@@ -253,6 +276,7 @@ shard_actor::behavior_type shard_behavior(shard_pointer self, std::shared_ptr<st
       [self](const finish_session& order) { finish(self, order); },
       [self](const close_session& command) { close(self, command.request); },
       [](const log_token&) {}, // for a stage on another node, whose host keeps it
+      [self](const name_windows& names) { name_more(self, names); },
       [self](shard_pass_done& done) { pass_done(self, done); },
       [self](const shard_gather_over& over) { gather_over(self, over.gather); },
   };

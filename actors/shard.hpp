@@ -2,6 +2,7 @@
 
 #include "actors/compute_executor.hpp"
 #include "actors/shard_core.hpp"
+#include "actors/unit_keeper.hpp"
 
 #include <caf/stateful_actor.hpp>
 
@@ -21,15 +22,21 @@ struct shard_state {
     stage_index stage;
     lead_actor lead;
     frame_sink next;
+    prefix_list prefixes{}; ///< names of the windows that may be reused; null: no cache
+    std::uint32_t reuse_windows{0};
+    digest salt{};
+    bool reusing{false};    ///< the cache was asked, or what it had is being copied
+    bool reuse_done{false}; ///< it had no more
   };
   const char* name{"shard"};
   std::unique_ptr<shard_core> core;
   std::shared_ptr<stage_bench> bench;
   compute_executor* executor{nullptr};
   std::map<request_id, route> routes;
-  std::chrono::nanoseconds pass_time{0}; ///< of the last pass; 0: not known
-  std::uint64_t gather{0};               ///< the wait for others that is under way, counted
-  bool waits{false};                     ///< for others to join the next pass
+  std::map<request_id, unit_keeper> keepers; ///< of sessions whose units are kept
+  std::chrono::nanoseconds pass_time{0};     ///< of the last pass; 0: not known
+  std::uint64_t gather{0};                   ///< the wait for others that is under way, counted
+  bool waits{false};                         ///< for others to join the next pass
   /// False once this actor ended: jobs still waiting are then not worth computing.
   std::shared_ptr<std::atomic<bool>> alive = std::make_shared<std::atomic<bool>>(true);
 };
@@ -37,6 +44,7 @@ struct shard_state {
 struct shard_job_done {
   request_id request;
   epoch driver;
+  std::shared_ptr<session_data> data;
   shard_outcome outcome;
 };
 struct shard_pass_done {

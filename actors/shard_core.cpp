@@ -46,7 +46,7 @@ result<std::shared_ptr<session_data>> shard_core::fresh_data(std::uint32_t posit
 }
 
 result<void> shard_core::open(request_id request, epoch driver, std::uint32_t positions,
-                              position keep) {
+                              position keep, position reuse) {
   if (session* known = find(request)) {
     if (driver < known->driver) {
       return fail(errc::superseded, "a driver of epoch {} is behind epoch {}", driver.value,
@@ -55,12 +55,18 @@ result<void> shard_core::open(request_id request, epoch driver, std::uint32_t po
     // Work of an earlier epoch is void: the new driver asks for what is still missing.
     known->driver = driver;
     known->queue.clear();
+    if (!known->busy) { // what had come from the cache and was not taken in is void as well
+      known->reused_to = std::min(known->reused_to, known->length);
+    }
     known->finish_owed = false;
     std::erase(turns_, request);
-    if (known->length > keep || known->positions != positions) {
+    const bool cannot_replay = !bench_->segment->is_last() && known->reused_to > reuse;
+    if (known->length > keep || known->positions != positions || cannot_replay) {
       OVIR_ASSIGN(known->data, fresh_data(positions));
       known->positions = positions;
       known->length = 0;
+      known->reused_to = 0;
+      known->reused = {};
       known->stale = known->busy;
     }
     return {};
@@ -106,6 +112,14 @@ result<void> shard_core::resend(const resend_logits& order) {
     return {};
   }
   return enqueue(*s, resend_work{order.at});
+}
+
+result<void> shard_core::restore(request_id request, epoch driver, units_found units) {
+  session* s = find(request);
+  if (s == nullptr || driver != s->driver) {
+    return {};
+  }
+  return enqueue(*s, restore_work{std::move(units)});
 }
 
 void shard_core::finish(const finish_session& order) {

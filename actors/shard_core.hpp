@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/boundary_log.hpp"
+#include "actors/cache_protocol.hpp"
 #include "actors/protocol.hpp"
 #include "actors/step_meter.hpp"
 #include "compute/segment.hpp"
@@ -11,6 +12,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,6 +31,7 @@ struct stage_bench {
   std::size_t kv_bytes_max{0}; ///< per request, of its KV cache and of its kept boundaries each
   std::shared_ptr<step_meter> meter; ///< null: speeds are not kept; else `env` is there too
   storage::env* env{nullptr};        ///< null: passes are not timed
+  cache_access cache{};              ///< where units are kept over requests
 };
 
 /// What a stage keeps of a request while a compute job may be using it: the shard touches these
@@ -54,7 +57,11 @@ struct replay_work {
 struct resend_work {
   position at{0};
 };
-using session_work = std::variant<step_work, replay_work, resend_work>;
+/// Units from the cache, of the windows behind those the stage holds.
+struct restore_work {
+  units_found units;
+};
+using session_work = std::variant<step_work, replay_work, resend_work, restore_work>;
 
 /// What one session does in a pass.
 struct shard_job {
@@ -97,6 +104,8 @@ public:
     epoch driver;
     std::uint32_t positions{0};
     position length{0};
+    position reused_to{0}; ///< positions before came from the cache ...
+    units_reused reused;   ///< ... as these units
     bool busy{false};
     bool stale{false};       ///< the job under way belongs to data that was given up
     bool open_owed{false};   ///< `session_opened` is sent when the job under way ends
@@ -110,15 +119,19 @@ public:
 
   /// Starts an epoch. `timed_out` for a lower epoch than seen, `busy` beyond
   /// limits::sessions_max sessions, `over_limit` for more positions than fit. A session that
-  /// holds more than `keep` positions begins afresh: its driver does not know what they were.
+  /// holds more than `keep` positions begins afresh: its driver does not know what they were. So
+  /// does one that took more than `reuse` from the cache and has to replay them to another stage.
   [[nodiscard]] result<void> open(request_id request, epoch driver, std::uint32_t positions,
-                                  position keep);
+                                  position keep,
+                                  position reuse = std::numeric_limits<position>::max());
   /// Takes a frame for the session it names. Frames of a lower epoch and of unknown requests are
   /// dropped without an error; `over_limit` when its credit was exceeded, `malformed` when it is
   /// not for this stage.
   [[nodiscard]] result<void> accept(const frame_bytes& frame);
   [[nodiscard]] result<void> replay(const replay_boundaries& order);
   [[nodiscard]] result<void> resend(const resend_logits& order);
+  /// Takes units for a session that computed nothing yet.
+  [[nodiscard]] result<void> restore(request_id request, epoch driver, units_found units);
   void finish(const finish_session& order);
   void close(request_id request);
 

@@ -152,9 +152,11 @@ void compute_without_drafts(std::vector<compute::session_step>& steps, compute::
 void replay_step(const shard_job& job, const replay_work& work, const compute::segment& segment,
                  shard_outcome& out) {
   const std::uint64_t end = std::uint64_t{work.first} + work.count;
-  if (segment.is_last() || work.count == 0 || end > out.length) {
-    out.done = fail(errc::peer_lost, "positions below {} are to be replayed, the stage is at {}",
-                    end, out.length);
+  if (segment.is_last() || work.count == 0 || end > out.length ||
+      work.first < job.data->boundaries.first()) {
+    out.done =
+        fail(errc::peer_lost, "positions {} to {} are to be replayed, the stage has {} to {}",
+             work.first, end, segment.is_last() ? 0 : job.data->boundaries.first(), out.length);
     return;
   }
   out.outgoing = kept_boundary_frame(job, segment, work.first, work.count, work.logit_rows);
@@ -167,6 +169,35 @@ void resend_step(const shard_job& job, const resend_work& work, const compute::s
     return;
   }
   out.outgoing = answer_frame(job, work.at, segment.config().vocabulary, job.data->logits);
+}
+
+/// Units that were computed before, by whomever: K and V as they were, and the leaves they state.
+void restore_step(const shard_job& job, const restore_work& work, const compute::segment& segment,
+                  compute::parallel_runner& runner, shard_outcome& out) {
+  compute::segment_state& state = job.data->state;
+  const layer_range layers = segment.layers();
+  const std::size_t windows = work.units.blocks.size() / layers.size();
+  const std::uint64_t end = (work.units.first + windows) * limits::window_positions;
+  if (work.units.first * limits::window_positions != out.length ||
+      state.kv.length() != out.length || end > state.kv.capacity()) {
+    out.done =
+        fail(errc::internal, "units up to position {} came for a stage at {}", end, out.length);
+    return;
+  }
+  runner.run(work.units.blocks.size(),
+             [&](std::size_t i) { work.units.blocks[i].copy_to(state.kv); });
+  for (const compute::kv_block& block : work.units.blocks) {
+    const compute::kv_block_header& h = block.header();
+    if (h.layer + 1 < segment.config().layers) {
+      out.leaves.push_back({{h.window, h.layer}, limits::window_positions, h.output});
+    }
+  }
+  state.resume_at(work.units.first + static_cast<std::uint32_t>(windows));
+  out.length = state.length();
+  job.data->leaves.insert(job.data->leaves.end(), out.leaves.begin(), out.leaves.end());
+  if (!segment.is_last()) {
+    job.data->boundaries.begin_at(out.length);
+  }
 }
 
 } // namespace
@@ -188,6 +219,8 @@ std::vector<shard_outcome> perform(std::span<const shard_job> pass, stage_bench&
       }
     } else if (const auto* replay = std::get_if<replay_work>(&job.work)) {
       replay_step(job, *replay, *bench.segment, out);
+    } else if (const auto* restore = std::get_if<restore_work>(&job.work)) {
+      restore_step(job, *restore, *bench.segment, runner, out);
     } else {
       resend_step(job, std::get<resend_work>(job.work), *bench.segment, out);
     }

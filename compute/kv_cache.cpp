@@ -1,6 +1,7 @@
 #include "compute/kv_cache.hpp"
 
 #include <cstdlib>
+#include <utility>
 
 namespace ovir::compute {
 
@@ -12,6 +13,7 @@ result<kv_cache> kv_cache::make(const model_config& config, layer_range layers,
   kv_cache cache;
   cache.first_layer_ = layers.first;
   cache.layer_count_ = layers.size();
+  cache.kv_heads_ = config.kv_heads;
   cache.head_dim_ = config.head_dim;
   cache.capacity_ = capacity;
   // kv_dim <= 2^20 and capacity <= 2^20, so the product fits by far.
@@ -38,9 +40,17 @@ void kv_cache::set_length(position n) {
   length_ = n;
 }
 
-std::uint16_t* kv_cache::keys(layer_index layer, std::uint32_t kv_head) noexcept {
+const std::uint16_t* kv_cache::keys(layer_index layer, std::uint32_t kv_head) const noexcept {
   return data_.get() + std::size_t{layer - first_layer_} * 2 * layer_elements_ +
          std::size_t{kv_head} * capacity_ * head_dim_;
+}
+
+const std::uint16_t* kv_cache::values(layer_index layer, std::uint32_t kv_head) const noexcept {
+  return keys(layer, kv_head) + layer_elements_;
+}
+
+std::uint16_t* kv_cache::keys(layer_index layer, std::uint32_t kv_head) noexcept {
+  return const_cast<std::uint16_t*>(std::as_const(*this).keys(layer, kv_head));
 }
 
 std::uint16_t* kv_cache::values(layer_index layer, std::uint32_t kv_head) noexcept {

@@ -30,6 +30,15 @@ public:
   /// [position][head_dim] of one head of one layer; `layer` counts from the whole model's first.
   [[nodiscard]] std::uint16_t* keys(layer_index layer, std::uint32_t kv_head) noexcept;
   [[nodiscard]] std::uint16_t* values(layer_index layer, std::uint32_t kv_head) noexcept;
+  [[nodiscard]] const std::uint16_t* keys(layer_index layer, std::uint32_t kv_head) const noexcept;
+  [[nodiscard]] const std::uint16_t* values(layer_index layer,
+                                            std::uint32_t kv_head) const noexcept;
+
+  [[nodiscard]] bool holds(layer_index layer) const noexcept {
+    return layer >= first_layer_ && layer - first_layer_ < layer_count_;
+  }
+  [[nodiscard]] std::uint32_t kv_heads() const noexcept { return kv_heads_; }
+  [[nodiscard]] std::uint32_t head_dim() const noexcept { return head_dim_; }
 
 private:
   struct free_delete {
@@ -39,6 +48,7 @@ private:
   std::unique_ptr<std::uint16_t, free_delete> data_;
   layer_index first_layer_{0};
   std::uint32_t layer_count_{0};
+  std::uint32_t kv_heads_{0};
   std::uint32_t head_dim_{0};
   std::uint32_t capacity_{0};
   std::size_t layer_elements_{0}; ///< of K (or V) of one layer

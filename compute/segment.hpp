@@ -6,6 +6,7 @@
 #include "compute/parallel.hpp"
 #include "compute/transcript.hpp"
 #include "messages/ids.hpp"
+#include "messages/limits.hpp"
 #include "messages/result.hpp"
 
 #include <cstdint>
@@ -49,6 +50,12 @@ struct segment_state {
 
   /// Positions that count: all computed, less the drafts.
   [[nodiscard]] position length() const noexcept { return kv.length() - drafts.count; }
+  /// Counts the windows before `window`, whose K and V were copied in from blocks and whose leaves
+  /// are those of the blocks. Precondition: no drafts, no window begun, none of this many yet.
+  void resume_at(std::uint32_t window) {
+    kv.set_length(window * limits::window_positions);
+    units.skip_to(window);
+  }
   /// None of the drafts was right.
   void drop_drafts() {
     kv.set_length(length());

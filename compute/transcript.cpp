@@ -77,6 +77,13 @@ void unit_digests::add(layer_index layer, position first, std::uint32_t count,
   }
 }
 
+void unit_digests::skip_to(std::uint32_t window) {
+  for (open_unit& open : open_) {
+    OVIR_CHECK(open.positions == 0 && open.window <= window, open.positions, open.window, window);
+    open.window = window;
+  }
+}
+
 std::vector<unit_leaf> unit_digests::open_leaves() const {
   std::vector<unit_leaf> leaves;
   for (std::uint32_t i = 0; i < open_.size(); ++i) {

@@ -48,6 +48,10 @@ public:
   void add(layer_index layer, position first, std::uint32_t count, std::span<const float> rows,
            std::uint32_t dim, std::vector<unit_leaf>& done);
 
+  /// Goes on where `window` begins, because the windows before it were stated elsewhere.
+  /// Precondition: no window is begun, nor was one from `window` on.
+  void skip_to(std::uint32_t window);
+
   /// Leaves of windows begun but not complete, in layer order.
   [[nodiscard]] std::vector<unit_leaf> open_leaves() const;
 

@@ -12,7 +12,9 @@
 
 #include <algorithm>
 #include <future>
+#include <initializer_list>
 #include <latch>
+#include <optional>
 #include <system_error>
 #include <thread>
 
@@ -118,8 +120,18 @@ public:
   }
 
   result<void> raise(const compute::model& m, const compute::tokenizer& vocabulary,
-                     const compute::kernel_set& kernels) {
+                     const compute::kernel_set& kernels, std::optional<cluster_cache> cache) {
     tree_parts parts;
+    if (cache) {
+      warn_ = cache->warn;
+      tiers_ =
+          std::make_shared<actors::cache_tiers>(cache->memory_bytes, std::move(cache->store), env_);
+      front_.emplace(1);
+      back_.emplace(1);
+      parts.cache = {std::make_shared<actors::cache_handle>(), cache->model};
+      parts.cache_around = {tiers_, &*front_, &*back_, &env_, warn_};
+      cache_ = parts.cache.handle;
+    }
     for (const layer_range layers : cut_model(m, options_.stages)) {
       OVIR_ASSIGN(auto segment, make_segment(m, layers, kernels));
       auto bench = std::make_shared<actors::stage_bench>();
@@ -127,6 +139,7 @@ public:
       bench->segment = std::move(segment);
       bench->kv_bytes_max = options_.kv_bytes_max;
       bench->env = &env_;
+      bench->cache = parts.cache;
       parts.benches.push_back(std::move(bench));
     }
     parts.vocabulary = &vocabulary;
@@ -139,6 +152,17 @@ public:
   result<run_report> run(const run_request& request,
                          const std::function<void(std::string_view)>& on_text,
                          const std::atomic<bool>* cancel) override;
+
+  actors::cache_report cache_report() override {
+    actors::cache_report out;
+    if (const caf::actor cache = cache_ ? cache_->get() : caf::actor{}) {
+      caf::scoped_actor self{system_};
+      self->request(cache, ask_wait, actors::describe_cache{})
+          .receive([&](const actors::cache_report& report) { out = report; },
+                   [](const caf::error&) {});
+    }
+    return out;
+  }
 
   std::string tree() override {
     caf::scoped_actor self{system_};
@@ -185,6 +209,8 @@ private:
     report.leaves = std::move(done.leaves);
     report.logits = std::move(done.logits);
     report.units_computed = done.units_computed;
+    report.reused = done.reused;
+    report.answer_reused = done.answer_reused;
     report.restarts = done.restarts;
     report.drafted = done.drafted;
     report.accepted = done.accepted;
@@ -199,6 +225,7 @@ private:
   }
 
   void shut_down() {
+    static_cast<void>(cache_report()); // behind all that was handed to the cache before
     caf::scoped_actor self{system_};
     self->monitor(root_);
     self->send_exit(root_, caf::exit_reason::user_shutdown);
@@ -211,6 +238,23 @@ private:
       self->send_exit(root_, caf::exit_reason::kill);
       wait(limits::shutdown_wait);
     }
+    if (tiers_) {
+      cache_->set({}); // no handle may outlive the actor system
+      flush_cache();
+    }
+  }
+
+  // Nobody uses the cache any more, but a commit may be under way, front, back and front.
+  void flush_cache() {
+    for (actors::compute_executor* const executor :
+         std::initializer_list<actors::compute_executor*>{&*front_, &*back_, &*front_}) {
+      std::promise<void> idle;
+      executor->post([&](compute::parallel_runner&) { idle.set_value(); });
+      idle.get_future().wait();
+    }
+    for (const std::string& warning : actors::flush(*tiers_)) {
+      warn_(warning);
+    }
   }
 
   compute::model_config config_;
@@ -218,6 +262,11 @@ private:
   cluster_options options_;
   // Destroyed in reverse: first the actors, then the threads they post to.
   actors::compute_pool pool_;
+  std::shared_ptr<actors::cache_tiers> tiers_; ///< null: there is no cache
+  std::shared_ptr<actors::cache_handle> cache_;
+  std::function<void(const std::string&)> warn_;
+  std::optional<actors::compute_pool> front_;
+  std::optional<actors::compute_pool> back_;
   system_config system_config_;
   caf::actor_system system_;
   caf::actor root_;
@@ -238,6 +287,7 @@ result<run_report> cluster::run(const run_request& request,
   wanted.kill_shards = request.kill_shards;
   wanted.kill_seed = request.kill_seed;
   wanted.drafts = request.drafts;
+  wanted.cache = request.cache;
   OVIR_TRY(actors::check(config_, wanted));
   OVIR_ASSIGN(const caf::actor served_by, scheduler());
   caf::scoped_actor self{system_};
@@ -272,14 +322,13 @@ result<run_report> cluster::run(const run_request& request,
 
 } // namespace
 
-result<std::unique_ptr<local_cluster>> local_cluster::start(const compute::model& m,
-                                                            const compute::tokenizer& vocabulary,
-                                                            const compute::kernel_set& kernels,
-                                                            storage::env& environment,
-                                                            cluster_options options) {
+result<std::unique_ptr<local_cluster>>
+local_cluster::start(const compute::model& m, const compute::tokenizer& vocabulary,
+                     const compute::kernel_set& kernels, storage::env& environment,
+                     cluster_options options, std::optional<cluster_cache> cache) {
   OVIR_TRY(check_options(m, options));
   auto made = std::make_unique<cluster>(m, environment, options);
-  OVIR_TRY(made->raise(m, vocabulary, kernels));
+  OVIR_TRY(made->raise(m, vocabulary, kernels, std::move(cache)));
   return std::unique_ptr<local_cluster>{std::move(made)};
 }
 

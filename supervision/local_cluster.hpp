@@ -1,6 +1,7 @@
 #pragma once
 
-#include "actors/draft_control.hpp"
+#include "actors/cache_protocol.hpp"
+#include "actors/protocol.hpp"
 #include "compute/kernels.hpp"
 #include "compute/model.hpp"
 #include "compute/sampler.hpp"
@@ -9,6 +10,7 @@
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
+#include "storage/content_store.hpp"
 #include "storage/env.hpp"
 
 #include <atomic>
@@ -16,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +38,14 @@ struct cluster_options {
   std::chrono::milliseconds restart_backoff{10}; ///< before the first restart; doubles up to 1 s
 };
 
+/// What is kept over requests, and with a store over processes.
+struct cluster_cache {
+  digest model; ///< of the manifest
+  std::size_t memory_bytes{0};
+  std::unique_ptr<storage::content_store> store; ///< null: memory alone
+  std::function<void(const std::string&)> warn;  ///< for the user; from any thread
+};
+
 /// One segment of the cut, for the picture.
 struct stage_report {
   layer_range layers;
@@ -50,6 +61,7 @@ struct run_request {
   std::uint32_t kill_shards{0};  ///< drill: kill a shard actor at this many random points ...
   std::uint64_t kill_seed{0};    ///< ... drawn from this seed
   actors::speculation drafts{actors::speculation::automatic};
+  actors::cache_use cache{}; ///< of no effect where the cluster has no cache
 };
 
 enum class finish_reason : std::uint8_t { stop, length, cancelled };
@@ -60,6 +72,8 @@ struct run_report {
   finish_reason reason{finish_reason::length};
   digest transcript;
   std::uint64_t units_computed{0};
+  actors::units_reused reused;
+  bool answer_reused{false}; ///< the answer was kept from an earlier time: nothing was computed
   std::uint32_t restarts{0}; ///< shard actors restarted while the request ran
   std::uint64_t drafted{0};  ///< tokens guessed and computed ...
   std::uint64_t accepted{0}; ///< ... of which these were right
@@ -81,7 +95,8 @@ public:
   /// `invalid_argument` for more stages than layers and the like.
   [[nodiscard]] static result<std::unique_ptr<local_cluster>>
   start(const compute::model& m, const compute::tokenizer& vocabulary,
-        const compute::kernel_set& kernels, storage::env& environment, cluster_options options);
+        const compute::kernel_set& kernels, storage::env& environment, cluster_options options,
+        std::optional<cluster_cache> cache = std::nullopt);
   virtual ~local_cluster() = default;
 
   /// Runs one request and waits for it. `on_text` is called in order with each piece of text as it
@@ -90,6 +105,9 @@ public:
   [[nodiscard]] virtual result<run_report> run(const run_request& request,
                                                const std::function<void(std::string_view)>& on_text,
                                                const std::atomic<bool>* cancel) = 0;
+
+  /// What the cache did so far; all zero where there is none.
+  [[nodiscard]] virtual actors::cache_report cache_report() = 0;
 
   /// The supervision tree as indented text: name, state, restarts.
   [[nodiscard]] virtual std::string tree() = 0;

@@ -101,7 +101,8 @@ supervisor_spec requests_tree(const tree_parts& parts, const cluster_options& op
                                              parts.executor,
                                              caf::actor_cast<actors::path_provider>(directory),
                                              nullptr,
-                                             nullptr};
+                                             nullptr,
+                                             parts.cache};
   // The scheduler starts after the leads' supervisor and, one_for_all, never outlives it; both
   // start functions run on their supervisor's turn, so the slot needs no lock.
   auto leads = std::make_shared<caf::actor>();
@@ -120,6 +121,17 @@ supervisor_spec requests_tree(const tree_parts& parts, const cluster_options& op
     return system.spawn(actors::scheduler_behavior, launcher(*leads, environment));
   };
   return {"requests", strategy::one_for_all, shard_policy(options), {leads_child, scheduler}, {}};
+}
+
+child_spec cache_child(const actors::cache_access& cache, const actors::cache_environment& around) {
+  child_spec spec;
+  spec.rules = {"cache", restart_kind::permanent, worker_shutdown};
+  spec.start = [handle = cache.handle, around](caf::actor_system& system) -> result<caf::actor> {
+    const caf::actor made = system.spawn(actors::cache_behavior, around);
+    handle->set(made);
+    return made;
+  };
+  return spec;
 }
 
 } // namespace
@@ -142,11 +154,23 @@ supervisor_spec node_tree(const tree_parts& parts, const cluster_options& option
   child_spec requests = supervisor_child(
       {"requests", restart_kind::permanent, limits::shutdown_wait},
       [parts, options, directory] { return requests_tree(parts, options, *directory); });
-  return {"ovir",
-          strategy::rest_for_one,
-          group_policy(options),
-          {std::move(directory_child), std::move(stages), std::move(requests)},
-          {}};
+  supervisor_spec tree{"ovir",
+                       strategy::rest_for_one,
+                       group_policy(options),
+                       {std::move(directory_child), std::move(stages), std::move(requests)},
+                       {}};
+  if (parts.cache.handle) {
+    tree.children.push_back(
+        supervisor_child({"reuse", restart_kind::permanent, limits::shutdown_wait},
+                         [cache = parts.cache, around = parts.cache_around, options] {
+                           return supervisor_spec{"reuse",
+                                                  strategy::one_for_one,
+                                                  shard_policy(options),
+                                                  {cache_child(cache, around)},
+                                                  {}};
+                         }));
+  }
+  return tree;
 }
 
 std::uint32_t prefill_chunk_for(const compute::model_config& config, std::uint32_t wanted) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/cache.hpp"
 #include "actors/compute_executor.hpp"
 #include "actors/lead.hpp"
 #include "actors/shard_core.hpp"
@@ -20,6 +21,8 @@
 ///       requests          one_for_all
 ///         leads           one_for_one, temporary children, one per request
 ///         scheduler
+///       reuse             one_for_one, where there is a cache: last, so that nobody restarts with
+///         cache           it; without it, everything is computed
 namespace ovir::supervision {
 
 /// What the actors of a tree work with. All of it outlives the actor system.
@@ -28,6 +31,8 @@ struct tree_parts {
   const compute::tokenizer* vocabulary{nullptr};
   storage::env* env{nullptr};
   actors::compute_executor* executor{nullptr};
+  actors::cache_access cache{}; ///< no handle: there is no cache
+  actors::cache_environment cache_around{};
 };
 
 /// Path of the scheduler for `find_child`, from the root.

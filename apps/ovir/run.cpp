@@ -1,6 +1,7 @@
 #include "apps/compute_threads.hpp"
 #include "apps/hash_file.hpp"
 #include "apps/ovir/command.hpp"
+#include "apps/ovir/run_cache.hpp"
 #include "apps/ovir/run_output.hpp"
 #include "apps/pack_model.hpp"
 #include "apps/packing_note.hpp"
@@ -26,6 +27,7 @@ struct options {
   std::uint32_t drill{0};
   std::uint64_t drill_seed{1};
   compute_options how;
+  cache_options cache;
   compute::sampling_params sampling;
   std::vector<std::string> stop;
   std::string speculate{"auto"};
@@ -127,10 +129,10 @@ private:
   error reason_;
 };
 
-result<supervision::run_report> generate(const options& given, const ready_model& model,
-                                         const std::vector<token_id>& prompt,
-                                         const compute::sampling_params& sampling,
-                                         const compute::kernel_set& kernels, surroundings& around) {
+result<supervision::run_report>
+generate(const options& given, const ready_model& model, const std::vector<token_id>& prompt,
+         const compute::sampling_params& sampling, const compute::kernel_set& kernels,
+         std::optional<supervision::cluster_cache> cache, surroundings& around) {
   supervision::cluster_options cut;
   cut.stages = given.stages;
   cut.threads = given.how.threads;
@@ -139,7 +141,7 @@ result<supervision::run_report> generate(const options& given, const ready_model
   cut.restarts_max = std::max(cut.restarts_max, given.drill);
   OVIR_ASSIGN(const auto cluster,
               supervision::local_cluster::start(model.weights, *model.vocabulary, kernels,
-                                                around.environment, cut));
+                                                around.environment, cut, std::move(cache)));
   supervision::run_request request;
   request.prompt = prompt;
   request.sampling = sampling;
@@ -149,6 +151,9 @@ result<supervision::run_report> generate(const options& given, const ready_model
   OVIR_ASSIGN(request.drafts, actors::speculation_from(given.speculate));
   request.kill_shards = given.drill;
   request.kill_seed = given.drill_seed;
+  request.cache.prefixes = true;
+  // A drill wants to see its crashes; and what is drawn by chance is another answer each time.
+  request.cache.answers = given.drill == 0 && (sampling.temperature == 0 || given.has_seed);
   if (request.max_tokens < given.max_tokens) {
     write_note(fmt::format("note: the context of {} positions leaves room for {} tokens\n",
                            model.weights.config.context, request.max_tokens));
@@ -171,6 +176,7 @@ result<supervision::run_report> generate(const options& given, const ready_model
 result<exit_code> run(const options& given, surroundings& around) {
   OVIR_TRY(check_options(given));
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
+  const std::optional<file_identity> model_file = identity_of(given.model);
   OVIR_ASSIGN(ready_model model, load_model(around, given.model));
   OVIR_ASSIGN(const std::vector<token_id> prompt, encode_prompt(given, model, around));
   if (given.stages > model.weights.config.layers) {
@@ -184,6 +190,8 @@ result<exit_code> run(const options& given, surroundings& around) {
     // Before the work, so that a place that cannot be written is not found after it.
     OVIR_ASSIGN(transcript, around.environment.stage(given.transcript));
   }
+  OVIR_ASSIGN(std::optional<supervision::cluster_cache> cache,
+              open_cache(given.cache, model, model_file, around));
   {
     // On threads of its own, which end before the cluster starts its own.
     compute_threads runner{given.how.threads};
@@ -198,7 +206,7 @@ result<exit_code> run(const options& given, surroundings& around) {
     sampling.seed = draw_seed(around.environment);
   }
   OVIR_ASSIGN(const supervision::run_report report,
-              generate(given, model, prompt, sampling, *kernels, around));
+              generate(given, model, prompt, sampling, *kernels, std::move(cache), around));
   const finished_run finished{
       report,        prompt,           sampling, model.weights.config, model.source.path,
       kernels->name, given.how.threads};
@@ -237,7 +245,6 @@ void add_sampling(CLI::App& command, options& given) {
 void add_later_run_options(CLI::App& command) {
   add_later_option(command, "--chat", false);
   add_later_option(command, "--system", true);
-  add_later_option(command, "--no-cache", false);
   add_later_option(command, "--receipt", true);
 }
 
@@ -283,6 +290,7 @@ void add_run(CLI::App& app, chosen_command& chosen) {
       ->check(CLI::Range(0U, limits::drill_kills_max));
   add_seed(*command, "--drill-seed", given->drill_seed, "Seed of those points")
       ->capture_default_str();
+  add_cache_options(*command, given->cache);
   add_json(*command, given->as_json);
   add_later_run_options(*command);
   command->callback([given, prompt, &chosen] {

@@ -77,9 +77,10 @@ json document_of(const finished_run& run) {
           {"units",
            {{"needed", units_needed(run)},
             {"computed", run.report.units_computed},
-            {"memory", 0},
-            {"disk", 0},
-            {"peer", 0}}},
+            {"memory", run.report.reused.memory},
+            {"disk", run.report.reused.disk},
+            {"peer", run.report.reused.peer}}},
+          {"answer_reused", run.report.answer_reused},
           {"stages", std::move(stages)},
           {"restarts", run.report.restarts},
           {"speculation", {{"drafted", run.report.drafted}, {"accepted", run.report.accepted}}},
@@ -110,6 +111,13 @@ std::string summary_of(const finished_run& run) {
   text += fmt::format("first token after {:.1f} ms\n", milliseconds(report.time_to_first_token));
   if (report.drafted > 0) {
     text += fmt::format("guesses    {} of {} tokens were right\n", report.accepted, report.drafted);
+  }
+  const actors::units_reused& reused = report.reused;
+  if (const std::uint64_t all = reused.memory + reused.disk + reused.peer; all > 0) {
+    text +=
+        fmt::format("reused     {} of {} units ({} from memory, {} from disk, {} from peers){}\n",
+                    all, units_needed(run), reused.memory, reused.disk, reused.peer,
+                    report.answer_reused ? ": the whole answer" : "");
   }
   text += fmt::format("restarts   {}\n", report.restarts);
   if (run.sampling.temperature > 0) {

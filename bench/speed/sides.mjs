@@ -100,7 +100,7 @@ function ik_answer(c, text) {
 function run_command(o, c) {
   const prompt = "Once upon a time there was a little girl who had a dog";
   const args = ["run", "-m", o.models[c.model], "-t", c.threads, "--stages", 1, "-p", prompt, "-n",
-    c.decode, "--speculate", "off", "--json"];
+    c.decode, "--speculate", "off", "--no-cache", "--json"];
   return { command: o.ovir, args: args.map(String), env: {} };
 }
 

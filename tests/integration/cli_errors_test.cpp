@@ -94,9 +94,14 @@ TEST(cli_errors, what_later_versions_do_is_refused_not_ignored) {
   expect_refusal({"model", "verify", "x"}, usage, "not in this version");
   expect_refusal({"run", "-p", "x", "--chat"}, usage, "--chat is not in this version");
   expect_refusal({"run", "-p", "x", "--system", "y"}, usage, "--system is not in this version");
-  expect_refusal({"run", "-p", "x", "--no-cache"}, usage, "--no-cache is not in this version");
   expect_refusal({"run", "-p", "x", "--receipt", "y"}, usage, "--receipt is not in this version");
   expect_refusal({"run", "-p", "x", "--profile", "fast"}, usage, "not in this version");
+}
+
+TEST(cli_errors, sizes_of_the_cache_that_are_none) {
+  expect_refusal({"run", "-p", "x", "--cache-memory", "much"}, usage, "'much' is no size");
+  expect_refusal({"run", "-p", "x", "--cache-disk", "-1"}, usage, "'-1' is no size");
+  expect_refusal({"run", "-p", "x", "--no-cache", "--cache-disk", "20X"}, usage, "is no size");
 }
 
 TEST(cli_errors, prompts_that_cannot_be_run) {

@@ -35,7 +35,8 @@ namespace {
 
 supervision::tree_parts parts_of(const compute::model& m, const compute::tokenizer& vocabulary,
                                  const supervision::cluster_options& options, storage::env& env,
-                                 actors::compute_executor& executor) {
+                                 actors::compute_executor& executor,
+                                 const actors::cache_access& cache) {
   const auto kernels = compute::select_kernels(std::nullopt);
   compute::serial_runner runner;
   supervision::tree_parts parts;
@@ -45,24 +46,32 @@ supervision::tree_parts parts_of(const compute::model& m, const compute::tokeniz
     bench->segment = compute::segment::make(m, layers, **kernels, runner).value();
     bench->kv_bytes_max = options.kv_bytes_max;
     bench->env = &env;
+    bench->cache = cache;
     parts.benches.push_back(std::move(bench));
   }
   parts.vocabulary = &vocabulary;
   parts.env = &env;
   parts.executor = &executor;
+  parts.cache = cache;
   return parts;
 }
 
 } // namespace
 
 simulated_node::simulated_node(const compute::model& m, const compute::tokenizer& vocabulary,
-                               const supervision::cluster_options& options, std::uint64_t seed)
+                               const supervision::cluster_options& options, std::uint64_t seed,
+                               std::shared_ptr<actors::cache_tiers> tiers)
     : config_(system_config::simulated()), system_(config_),
       scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())),
       executor_(std::make_unique<actors::simulated_executor>(system_)), random_(seed) {
-  root_ = system_.spawn(
-      supervision::supervisor_behavior,
-      supervision::node_tree(parts_of(m, vocabulary, options, env_, *executor_), options));
+  if (tiers) {
+    front_ = std::make_unique<actors::simulated_executor>(system_);
+    back_ = std::make_unique<actors::simulated_executor>(system_);
+    cache_ = {std::make_shared<actors::cache_handle>(), hash_plain({})};
+  }
+  supervision::tree_parts parts = parts_of(m, vocabulary, options, env_, *executor_, cache_);
+  parts.cache_around = {std::move(tiers), front_.get(), back_.get(), &env_, {}};
+  root_ = system_.spawn(supervision::supervisor_behavior, supervision::node_tree(parts, options));
   settle(0s);
 }
 
@@ -71,7 +80,13 @@ simulated_node::~simulated_node() {
     caf::anon_send_exit(requester, caf::exit_reason::kill);
   }
   caf::anon_send_exit(root_, caf::exit_reason::kill);
+  settle(0s);
   executor_.reset();
+  front_.reset();
+  back_.reset();
+  if (cache_.handle) {
+    cache_.handle->set({});
+  }
   settle(0s);
 }
 
@@ -114,6 +129,7 @@ void simulated_node::submit(const supervision::run_request& request) {
   wanted.kill_shards = request.kill_shards;
   wanted.kill_seed = request.kill_seed;
   wanted.drafts = request.drafts;
+  wanted.cache = request.cache;
   const actors::submit_request command{std::move(wanted), requesters_.back()};
   system_.spawn([this, command, a](caf::event_based_actor* self) {
     self->request(root_, 5s, supervision::find_child{std::string{supervision::scheduler_path}})
@@ -167,6 +183,19 @@ supervision::tree_node simulated_node::tree() {
   settle(0s);
   if (!out) {
     throw std::runtime_error("the tree does not answer");
+  }
+  return *out;
+}
+
+actors::cache_report simulated_node::cache_report() {
+  std::optional<actors::cache_report> out;
+  system_.spawn([this, &out](caf::event_based_actor* self) {
+    self->request(cache_.handle->get(), 5s, actors::describe_cache{})
+        .then([&out](const actors::cache_report& report) { out = report; });
+  });
+  settle(0s);
+  if (!out) {
+    throw std::runtime_error("the cache does not answer");
   }
   return *out;
 }

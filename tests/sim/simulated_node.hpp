@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/cache.hpp"
 #include "actors/protocol.hpp"
 #include "actors/simulated_executor.hpp"
 #include "messages/caf/system_config.hpp"
@@ -38,7 +39,8 @@ private:
 class simulated_node {
 public:
   simulated_node(const compute::model& m, const compute::tokenizer& vocabulary,
-                 const supervision::cluster_options& options, std::uint64_t seed);
+                 const supervision::cluster_options& options, std::uint64_t seed,
+                 std::shared_ptr<actors::cache_tiers> tiers = nullptr);
   ~simulated_node();
   simulated_node(const simulated_node&) = delete;
   simulated_node& operator=(const simulated_node&) = delete;
@@ -60,6 +62,7 @@ public:
 
   [[nodiscard]] const std::vector<std::unique_ptr<answer>>& answers() const { return answers_; }
   [[nodiscard]] supervision::tree_node tree();
+  [[nodiscard]] actors::cache_report cache_report();
   /// The actor at a path of the tree, asked for while everything else goes on; empty when there is
   /// none.
   [[nodiscard]] caf::actor find(const std::string& path);
@@ -75,6 +78,9 @@ private:
   caf::actor_system system_;
   caf::scheduler::test_coordinator& scheduler_;
   std::unique_ptr<actors::simulated_executor> executor_;
+  std::unique_ptr<actors::simulated_executor> front_; ///< of the cache, and ...
+  std::unique_ptr<actors::simulated_executor> back_;
+  actors::cache_access cache_;
   caf::actor root_;
   std::vector<caf::actor> requesters_;
   std::vector<std::unique_ptr<answer>> answers_;

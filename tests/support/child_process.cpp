@@ -1,5 +1,7 @@
 #include "tests/support/child_process.hpp"
 
+#include "tests/support/shared_files.hpp"
+
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -76,7 +78,8 @@ std::vector<std::string> environment_with(const std::map<std::string, std::strin
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string text = *entry;
     // A setting of whoever runs the tests must not steer the program under test.
-    if (text.rfind("OVIR_ISA=", 0) != 0 && !added.contains(text.substr(0, text.find('=')))) {
+    if (text.rfind("OVIR_ISA=", 0) != 0 && text.rfind("OVIR_HOME=", 0) != 0 &&
+        !added.contains(text.substr(0, text.find('=')))) {
       all.push_back(text);
     }
   }
@@ -89,6 +92,7 @@ std::vector<std::string> environment_with(const std::map<std::string, std::strin
 } // namespace
 
 struct child_process::parts {
+  std::optional<temporary_folder> home;
   pid_t id{-1};
   clock::time_point deadline;
   std::thread out_reader;
@@ -138,6 +142,12 @@ child_process::child_process(const std::vector<std::string>& arguments, child_op
   if (!options.out_path.empty()) {
     close_end(out.write);
     out.write = ::open(options.out_path.c_str(), O_WRONLY | O_CLOEXEC);
+  }
+  const bool has_home = options.environment.contains("OVIR_HOME") ||
+                        options.environment.contains("XDG_STATE_HOME") ||
+                        options.environment.contains("HOME");
+  if (!has_home) {
+    options.environment["OVIR_HOME"] = parts_->home.emplace().path();
   }
   std::vector<std::string> argument_texts = arguments;
   std::vector<std::string> environment_texts = environment_with(options.environment);

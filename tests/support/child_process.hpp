@@ -31,7 +31,10 @@ struct child_options {
   bool dies_with_thread{false}; ///< the system kills it when the thread that started it ends
 };
 
-/// A program running beside the test. Its output is collected by threads, so it never waits for us.
+/// A program running beside the test. Where the options do not say where it keeps its state, it
+/// gets a folder of its own, empty at first and removed when it ends: what one program computed is
+/// not what the next one tells.
+///  Its output is collected by threads, so it never waits for us.
 /// Killed and reaped when dropped.
 class child_process {
 public:

@@ -1,4 +1,4 @@
-#include "actors/answer.hpp"
+#include "actors/choices.hpp"
 
 #include <gtest/gtest.h>
 
@@ -29,25 +29,25 @@ std::vector<token_id> taken(const std::vector<token_id>& chosen,
   return out;
 }
 
-TEST(answer, is_of_the_kind_that_was_asked_for) {
+TEST(choices, is_of_the_kind_that_was_asked_for) {
   const std::vector<float> row(vocabulary);
   const auto logits =
       encode_frame({frame_kind::logits, request_id{1}, epoch{1}, 4, 1, vocabulary, 1},
                    std::as_bytes(std::span{row}));
   const auto chosen = choices({3});
-  EXPECT_TRUE(is_answer(decode_frame(logits).value(), false, vocabulary));
-  EXPECT_FALSE(is_answer(decode_frame(logits).value(), true, vocabulary));
-  EXPECT_FALSE(is_answer(decode_frame(logits).value(), false, vocabulary + 1));
-  EXPECT_TRUE(is_answer(decode_frame(chosen).value(), true, vocabulary));
-  EXPECT_FALSE(is_answer(decode_frame(chosen).value(), false, vocabulary));
+  EXPECT_TRUE(can_draw_from(decode_frame(logits).value(), false, vocabulary));
+  EXPECT_FALSE(can_draw_from(decode_frame(logits).value(), true, vocabulary));
+  EXPECT_FALSE(can_draw_from(decode_frame(logits).value(), false, vocabulary + 1));
+  EXPECT_TRUE(can_draw_from(decode_frame(chosen).value(), true, vocabulary));
+  EXPECT_FALSE(can_draw_from(decode_frame(chosen).value(), false, vocabulary));
 }
 
-TEST(answer, chooses_no_token_beyond_the_vocabulary_in_any_row) {
-  EXPECT_TRUE(is_answer(decode_frame(choices({0, 8})).value(), true, vocabulary));
-  EXPECT_FALSE(is_answer(decode_frame(choices({0, 9})).value(), true, vocabulary));
+TEST(choices, chooses_no_token_beyond_the_vocabulary_in_any_row) {
+  EXPECT_TRUE(can_draw_from(decode_frame(choices({0, 8})).value(), true, vocabulary));
+  EXPECT_FALSE(can_draw_from(decode_frame(choices({0, 9})).value(), true, vocabulary));
 }
 
-TEST(answer, counts_as_far_as_guesses_were_right) {
+TEST(choices, counts_as_far_as_guesses_were_right) {
   using ids = std::vector<token_id>;
   EXPECT_EQ(taken({5}, {}), (ids{5}));
   EXPECT_EQ(taken({5, 6, 7}, {5, 6}), (ids{5, 6, 7}));

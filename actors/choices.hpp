@@ -11,11 +11,11 @@ namespace ovir::actors {
 
 /// Whether a frame is what a last stage was asked for: with `highest`, choices among the tokens of
 /// the vocabulary, else rows of logits of all of them.
-[[nodiscard]] bool is_answer(const frame_view& frame, bool highest, std::uint32_t vocabulary);
+[[nodiscard]] bool can_draw_from(const frame_view& frame, bool highest, std::uint32_t vocabulary);
 
 /// The tokens that a frame of choices draws after position `at`: as long as what was chosen is the
-/// next of the drafts, the next choice counts, too. Precondition: `is_answer` with `highest`, and
-/// more rows than drafts.
+/// next of the drafts, the next choice counts, too. Precondition: `can_draw_from` with `highest`,
+/// and more rows than drafts.
 [[nodiscard]] tokens_drawn take_choices(const frame_view& frame, position at,
                                         std::span<const token_id> drafts);
 

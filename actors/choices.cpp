@@ -1,4 +1,4 @@
-#include "actors/answer.hpp"
+#include "actors/choices.hpp"
 
 #include "messages/check.hpp"
 
@@ -6,7 +6,7 @@
 
 namespace ovir::actors {
 
-bool is_answer(const frame_view& frame, bool highest, std::uint32_t vocabulary) {
+bool can_draw_from(const frame_view& frame, bool highest, std::uint32_t vocabulary) {
   if (!highest) {
     return frame.header.kind == frame_kind::logits && frame.header.width == vocabulary;
   }

@@ -1,0 +1,67 @@
+// The bytes of docs/formats/kv-block.md, field by field. A change here is a new version.
+#include "compute/kv_block.hpp"
+#include "compute/prefix.hpp"
+#include "tests/support/kv_blocks.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace ovir::compute {
+namespace {
+
+std::string hex(std::span<const std::byte> bytes) {
+  std::string out;
+  for (const std::byte b : bytes) {
+    out += fmt::format("{:02x}", static_cast<unsigned>(b));
+  }
+  return out;
+}
+
+TEST(kv_block_golden, prefixes_and_unit_keys_are_these) {
+  std::vector<token_id> ids(64);
+  std::iota(ids.begin(), ids.end(), 0U);
+  prefix_chain chain;
+  chain.add(ids);
+  EXPECT_EQ(to_hex(chain.windows()[0]),
+            "63e5a2c3fb8251e668e8916a045e6bd092f4972185ac83a72950429326be6b30");
+  EXPECT_EQ(to_hex(chain.windows()[1]),
+            "2886dd7da4de8a10751f8259d357e6a18c76c05beb495d6db8a9ba6b83b956ee");
+  EXPECT_EQ(to_hex(unit_key(hash_plain({}), 7, chain.windows()[0])),
+            "60cee978c19d12ff6e6a300a31ee96ae979a4cce1b3ad7be01c579da8a302069");
+}
+
+TEST(kv_block_golden, a_block_of_one_head_of_one_element_is_these_bytes) {
+  kv_cache cache = test::filled_kv({5, 6}, {1, 1}, 64, 1);
+  for (std::uint16_t p = 0; p < 64; ++p) {
+    cache.keys(5, 0)[p] = p;
+    cache.values(5, 0)[p] = static_cast<std::uint16_t>(0x3C00 + p);
+  }
+  const std::vector<std::byte> bytes =
+      encode_kv_block(cache, 5, 1, unit_key(hash_plain({}), 5, hash_plain({})), nullptr);
+  ASSERT_EQ(bytes.size(), 96 + 2 * 64 + 32U);
+  EXPECT_EQ(hex(std::span{bytes}.first(32)),
+            "4f564b56" // "OVKV"
+            "0100"     // version
+            "0100"     // binary16
+            "05000000" // layer
+            "01000000" // window
+            "01000000" // heads
+            "01000000" // elements of each
+            "20000000" // positions
+            "00000000");
+  EXPECT_EQ(hex(std::span{bytes}.subspan(32, 64)),
+            "825136fe2fbb8f3dfaed7cc4c021cec38abe06e6aa04608244ed1ec55febc5e4"
+            "52b751d7943e15148ee8b09d2b37b66d2403c9efa31b873cacbfa2d955279461");
+  for (std::uint16_t p = 0; p < 32; ++p) {
+    EXPECT_EQ(hex(std::span{bytes}.subspan(96 + 2 * p, 2)), fmt::format("{:02x}00", 32 + p));
+    EXPECT_EQ(hex(std::span{bytes}.subspan(160 + 2 * p, 2)), fmt::format("{:02x}3c", 32 + p));
+  }
+  EXPECT_EQ(hex(std::span{bytes}.last(32)),
+            "4f193378bbdc8757db1dae552dd6f800b27c1ca7c3ed5e48a7fea8335adc6356");
+}
+
+} // namespace
+} // namespace ovir::compute

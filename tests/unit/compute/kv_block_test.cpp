@@ -1,0 +1,121 @@
+#include "compute/kv_block.hpp"
+#include "messages/limits.hpp"
+#include "messages/limits_cache.hpp"
+#include "tests/support/kv_blocks.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+namespace ovir::compute {
+namespace {
+
+constexpr kv_shape shape{3, 4};
+constexpr layer_range layers{2, 4};
+
+digest repeated(std::uint8_t byte) {
+  digest d;
+  d.bytes.fill(byte);
+  return d;
+}
+
+std::vector<std::byte> example() {
+  const kv_cache cache = test::filled_kv(layers, shape, 96, 7);
+  const digest output = repeated(0xBB);
+  return encode_kv_block(cache, 3, 1, repeated(0xAA), &output);
+}
+
+errc refusal(std::vector<std::byte> bytes) {
+  const auto block = kv_block::decode(test::share(std::move(bytes)));
+  EXPECT_FALSE(block);
+  return block ? errc::internal : block.error().code;
+}
+
+TEST(kv_block, takes_a_window_out_and_puts_the_very_bits_back_into_another_cut) {
+  const kv_cache from = test::filled_kv(layers, shape, 96, 7);
+  kv_cache to = test::filled_kv({0, 8}, shape, 128, 8);
+  const digest output = repeated(0xBB);
+  const auto block =
+      kv_block::decode(test::share(encode_kv_block(from, 3, 1, repeated(0xAA), &output))).value();
+  EXPECT_EQ(block.header(), (kv_block_header{3, 1, shape, repeated(0xAA), output}));
+  const kv_cache before = test::filled_kv({0, 8}, shape, 128, 8);
+  block.copy_to(to);
+  for (std::uint32_t head = 0; head < shape.heads; ++head) {
+    for (position p = 0; p < 128; ++p) {
+      const bool inside = p >= 32 && p < 64;
+      const std::size_t at = std::size_t{p} * shape.head_dim;
+      const auto* const keys = inside ? from.keys(3, head) : before.keys(3, head);
+      const auto* const values = inside ? from.values(3, head) : before.values(3, head);
+      EXPECT_EQ(std::memcmp(to.keys(3, head) + at, keys + at, shape.head_dim * 2), 0) << p;
+      EXPECT_EQ(std::memcmp(to.values(3, head) + at, values + at, shape.head_dim * 2), 0) << p;
+    }
+  }
+}
+
+TEST(kv_block, of_the_last_layer_states_the_digest_of_its_k_and_v) {
+  const kv_cache cache = test::filled_kv(layers, shape, 96, 7);
+  const auto block =
+      kv_block::decode(test::share(encode_kv_block(cache, 3, 1, repeated(0xAA), nullptr))).value();
+  EXPECT_EQ(block.header().output, kv_output(block.header(), block.keys(), block.values()));
+  const kv_cache other = test::filled_kv(layers, shape, 96, 8);
+  const auto another =
+      kv_block::decode(test::share(encode_kv_block(other, 3, 1, repeated(0xAA), nullptr))).value();
+  EXPECT_NE(block.header().output, another.header().output);
+}
+
+TEST(kv_block, with_any_bit_changed_is_refused) {
+  const std::vector<std::byte> right = example();
+  ASSERT_TRUE(kv_block::decode(test::share(right)));
+  for (std::size_t bit = 0; bit < right.size() * 8; ++bit) {
+    std::vector<std::byte> wrong = right;
+    wrong[bit / 8] ^= std::byte{1} << (bit % 8);
+    EXPECT_FALSE(kv_block::decode(test::share(wrong))) << "bit " << bit;
+  }
+}
+
+TEST(kv_block, of_any_other_length_is_refused) {
+  const std::vector<std::byte> right = example();
+  for (std::size_t size = 0; size < right.size(); ++size) {
+    EXPECT_FALSE(
+        kv_block::decode(test::share({right.begin(), right.begin() + static_cast<int>(size)})));
+  }
+  std::vector<std::byte> longer = right;
+  longer.push_back(std::byte{});
+  EXPECT_EQ(refusal(longer), errc::malformed);
+}
+
+// Everything that a forger could change and seal again.
+TEST(kv_block, sealed_again_after_a_change_is_refused_where_it_makes_no_sense) {
+  const auto with = [](std::size_t at, std::uint32_t value, std::size_t bytes) {
+    std::vector<std::byte> block = example();
+    std::memcpy(block.data() + at, &value, bytes);
+    test::seal_kv_block(block);
+    return block;
+  };
+  ASSERT_TRUE(kv_block::decode(test::share(with(8, 3, 4))));
+  EXPECT_EQ(refusal(with(4, 2, 2)), errc::unsupported);
+  EXPECT_EQ(refusal(with(6, 2, 2)), errc::malformed); // element
+  EXPECT_EQ(refusal(with(8, limits::layers_max, 4)), errc::over_limit);
+  EXPECT_EQ(refusal(with(12, limits::context_max / 32, 4)), errc::over_limit);
+  EXPECT_EQ(refusal(with(16, 0, 4)), errc::over_limit);                // heads
+  EXPECT_EQ(refusal(with(16, limits::heads_max, 4)), errc::malformed); // size
+  EXPECT_EQ(refusal(with(20, 0xFFFFFFFF, 4)), errc::over_limit);       // head_dim
+  EXPECT_EQ(refusal(with(24, 31, 4)), errc::malformed);                // positions
+  EXPECT_EQ(refusal(with(28, 1, 4)), errc::malformed);                 // reserved
+  EXPECT_EQ(refusal(with(96, 0x7C00, 2)), errc::malformed);            // infinity
+  EXPECT_EQ(refusal(with(98, 0xFE01, 2)), errc::malformed);            // NaN
+}
+
+TEST(kv_block, beyond_the_limit_is_refused_by_its_numbers) {
+  std::vector<std::byte> block = example();
+  const std::uint32_t heads = limits::heads_max;
+  const std::uint32_t dim = limits::head_dim_max;
+  ASSERT_GT(kv_block_bytes({heads, dim}), limits::kv_block_bytes_max);
+  std::memcpy(block.data() + 16, &heads, 4);
+  std::memcpy(block.data() + 20, &dim, 4);
+  test::seal_kv_block(block);
+  EXPECT_EQ(refusal(block), errc::over_limit);
+}
+
+} // namespace
+} // namespace ovir::compute
