@@ -393,7 +393,11 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
   make_quiet(self);
   self->state.requester = std::move(requester);
   self->state.environment = std::move(environment);
-  self->set_down_handler([self](caf::down_msg& message) { shard_down(self, message); });
+  self->set_down_handler([self](caf::down_msg& message) {
+    if (!cache_down(self, message)) {
+      shard_down(self, message);
+    }
+  });
   begin(self, std::move(request));
   return {
       [self](const tensor_frame& frame) { take_answer(self, frame); },

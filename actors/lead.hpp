@@ -10,6 +10,7 @@
 
 #include <caf/stateful_actor.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -37,6 +38,8 @@ struct lead_reuse {
   compute::prefix_chain chain;        ///< of prompt and output
   std::size_t named{0};               ///< windows whose names the stages have
   std::uint32_t computed_told{0};     ///< windows, to the cache
+  caf::actor_addr waits_for;          ///< the cache that was asked, until it answers or ends
+  std::function<void(request_entered*)> go_on;
 };
 
 /// The actor that drives one request: a shell around `lead_core`. It tells `requester` of each

@@ -19,6 +19,14 @@ std::uint64_t microseconds(std::chrono::nanoseconds time) {
       std::chrono::duration_cast<std::chrono::microseconds>(time).count());
 }
 
+void answered(lead_pointer self, request_entered* known) {
+  lead_reuse& reuse = *self->state.reuse;
+  if (const auto go_on = std::exchange(reuse.go_on, nullptr)) {
+    self->demonitor(reuse.waits_for);
+    go_on(known);
+  }
+}
+
 } // namespace
 
 bool enter_cache(lead_pointer self, const cache_use& use,
@@ -42,9 +50,22 @@ bool enter_cache(lead_pointer self, const cache_use& use,
       question.finished_key = finished_key(*reuse.request_name, log.max_tokens, log.stop);
     }
   }
+  // A cache that crashes answers nobody, and its successor knows of nothing.
+  reuse.waits_for = cache.address();
+  reuse.go_on = std::move(go_on);
+  self->monitor(cache);
   self->request(cache, state.deadline, std::move(question))
-      .then([go_on](request_entered& known) { go_on(&known); },
-            [go_on](const caf::error&) { go_on(nullptr); });
+      .then([self](request_entered& known) { answered(self, &known); },
+            [self](const caf::error&) { answered(self, nullptr); });
+  return true;
+}
+
+bool cache_down(lead_pointer self, const caf::down_msg& message) {
+  const auto& reuse = self->state.reuse;
+  if (!reuse || !reuse->go_on || reuse->waits_for != message.source) {
+    return false;
+  }
+  answered(self, nullptr);
   return true;
 }
 

@@ -15,6 +15,9 @@ using lead_pointer = lead_actor::stateful_pointer<lead_state>;
 [[nodiscard]] bool enter_cache(lead_pointer self, const cache_use& use,
                                std::function<void(request_entered*)> go_on);
 
+/// Whether it was the cache this lead waits for that ended; then it goes on without.
+[[nodiscard]] bool cache_down(lead_pointer self, const caf::down_msg& message);
+
 /// Draws known from an earlier time, up to the first that is not one of this model's tokens.
 void adopt_draws(lead_core& core, std::vector<drawn_token> drawn, std::uint32_t vocabulary);
 

@@ -203,6 +203,25 @@ TEST(sim_reuse, kills_evictions_and_a_dying_cache_change_nothing) {
   EXPECT_GT(restarts, seeds(60) * 6);
 }
 
+TEST(sim_reuse, a_cache_that_dies_leaves_no_one_waiting) {
+  const generation_report cold = tree{1, 1, nullptr}.ask(request(1, 5));
+  for (std::uint32_t when = 30; when < 400; when += 9) {
+    SCOPED_TRACE(when);
+    tree t{2, when, memory_of(plenty)};
+    t.node().submit(request(1, 5));
+    t.node().submit(request(1, 5));
+    t.node().submit(request(1, 5));
+    std::uint32_t steps = 0;
+    static_cast<void>(t.node().run_until([&] { return ++steps > when; }, 1'000'000));
+    caf::anon_send_exit(t.node().find("reuse/cache"), caf::exit_reason::kill);
+    ASSERT_TRUE(t.node().run());
+    for (const auto& answer : t.node().answers()) {
+      ASSERT_TRUE(answer->outcome->has_value()) << answer->outcome->error().message;
+      expect_same(answer->outcome->value(), cold);
+    }
+  }
+}
+
 TEST(sim_reuse, requests_that_come_and_go_leave_no_one_waiting) {
   for (std::uint64_t seed = 1; seed <= seeds(30); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
