@@ -23,7 +23,7 @@ struct block_panel {
 };
 
 /// The same straight from packed weights: groups of eight blocks, their scales first.
-template <class Format>
+template <class Format, bool Asks>
 struct packed_blocks {
   static constexpr std::size_t lines = (Format::bytes - 2) / 4;
   static constexpr std::size_t group_scales = 256;
@@ -39,12 +39,20 @@ struct packed_blocks {
   [[nodiscard]] inline const unsigned char* group(std::uint32_t b) const {
     return data + std::size_t{b} / 8 * (group_scales + 8 * lines * 64);
   }
-  [[nodiscard]] inline __m256i weights(std::uint32_t b, std::uint32_t j) const {
-    return Format::packed_weights(
-        group(b) + group_scales + std::size_t{b} % 8 * lines * 64 + 4 * first_row, j);
+  __attribute__((always_inline)) [[nodiscard]] inline __m256i weights(std::uint32_t b,
+                                                                      std::uint32_t j) const {
+    const unsigned char* first = group(b) + group_scales + std::size_t{b} % 8 * lines * 64;
+    if (j < lines) {
+      x86::ask_beyond<Asks>(first + std::size_t{j} * 64);
+    }
+    return Format::packed_weights(first + 4 * first_row, j);
   }
-  [[nodiscard]] inline __m256i scales(std::uint32_t b) const {
-    return load_scales(group(b) + b % 8 * 32 + 2 * first_row);
+  __attribute__((always_inline)) [[nodiscard]] inline __m256i scales(std::uint32_t b) const {
+    const unsigned char* halves = group(b) + b % 8 * 32;
+    if (b % 2 == 0) {
+      x86::ask_beyond<Asks>(halves);
+    }
+    return load_scales(halves + 2 * first_row);
   }
 };
 
@@ -252,7 +260,7 @@ struct block_format {
 
   static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
                             panel& out) {
-    const packed_blocks<Format> source{from, col};
+    const packed_blocks<Format, false> source{from, col};
     for (std::uint32_t b = 0; b < cols / block; ++b) {
       out.scale[b] = source.scales(b);
 #pragma GCC unroll 8
@@ -262,10 +270,10 @@ struct block_format {
     }
   }
 
-  template <int Tokens>
+  template <int Tokens, bool Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
-    block_tile<Dot, Tokens>(packed_blocks<Format>{p, col}, x, token, col, cols, sums);
+    block_tile<Dot, Tokens>(packed_blocks<Format, Asks>{p, col}, x, token, col, cols, sums);
   }
 };
 

@@ -21,22 +21,19 @@ struct block_panel {
     return w[b * 8 + j];
   }
   [[nodiscard]] inline __m512i scales(std::uint32_t b) const { return scale[b]; }
-  __attribute__((always_inline)) inline void ask(std::uint32_t /*b*/) const {}
 };
 
 /// The same straight from packed weights: groups of eight blocks, their scales first.
-template <class Format>
+template <class Format, bool Asks>
 struct packed_blocks {
   static constexpr std::size_t lines = (Format::bytes - 2) / 4;
   static constexpr std::size_t group_scales = 256;
 
   const unsigned char* data;
-  bool asks;
 
   packed_blocks(const x86::packed_panel& panel, std::uint32_t col)
       : data(panel.data + std::size_t{col} / 256 * group_scales +
-             std::size_t{col} / block * lines * 64),
-        asks(panel.asks) {}
+             std::size_t{col} / block * lines * 64) {}
 
   [[nodiscard]] inline const unsigned char* group(std::uint32_t b) const {
     return data + std::size_t{b} / 8 * (group_scales + 8 * lines * 64);
@@ -44,17 +41,20 @@ struct packed_blocks {
   [[nodiscard]] inline const unsigned char* block_at(std::uint32_t b) const {
     return group(b) + group_scales + std::size_t{b} % 8 * lines * 64;
   }
-  [[nodiscard]] inline __m512i weights(std::uint32_t b, std::uint32_t j) const {
-    return Format::packed_weights(block_at(b), j);
-  }
-  [[nodiscard]] inline __m512i scales(std::uint32_t b) const {
-    return load_scales(group(b) + b % 8 * 32);
-  }
-  /// A block eight ahead, or so: what lies a group's bytes further on.
-  __attribute__((always_inline)) inline void ask(std::uint32_t b) const {
-    if (asks) {
-      x86::ask_for<lines>(block_at(b) + group_scales + 8 * lines * 64);
+  __attribute__((always_inline)) [[nodiscard]] inline __m512i weights(std::uint32_t b,
+                                                                      std::uint32_t j) const {
+    const unsigned char* line = block_at(b) + j % lines * 64;
+    if (j < lines) {
+      x86::ask_beyond<Asks>(line);
     }
+    return Format::packed_weights(line, j);
+  }
+  __attribute__((always_inline)) [[nodiscard]] inline __m512i scales(std::uint32_t b) const {
+    const unsigned char* halves = group(b) + b % 8 * 32;
+    if (b % 2 == 0) {
+      x86::ask_beyond<Asks>(halves);
+    }
+    return load_scales(halves);
   }
 };
 
@@ -89,7 +89,6 @@ inline void block_tile(const Source& source, const x86::batch_view& x, std::uint
     total[t] = sums[t];
   }
   for (std::uint32_t b = 0; b < cols / block; ++b) {
-    source.ask(b);
     __m512i dot[Tokens];
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
@@ -270,11 +269,13 @@ struct q8_0 {
     block_row<q8_0, Tokens>(data, x, token, sums);
   }
 
-  static __m512i packed_weights(const unsigned char* p, std::uint32_t j) { return load_line(p, j); }
-  template <int Tokens>
+  static __m512i packed_weights(const unsigned char* p, std::uint32_t /*j*/) {
+    return _mm512_loadu_si512(p);
+  }
+  template <int Tokens, bool Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
-    block_tile<bias_log2, Tokens>(packed_blocks<q8_0>{p, col}, x, token, col, cols, sums);
+    block_tile<bias_log2, Tokens>(packed_blocks<q8_0, Asks>{p, col}, x, token, col, cols, sums);
   }
 };
 
@@ -344,13 +345,13 @@ struct q4_0 {
 
   static __m512i packed_weights(const unsigned char* p, std::uint32_t j) {
     // Low nibbles are elements 0..15, high nibbles 16..31.
-    const __m512i line = load_line(p, j % 4);
+    const __m512i line = _mm512_loadu_si512(p);
     return _mm512_and_si512(j < 4 ? line : _mm512_srli_epi16(line, 4), _mm512_set1_epi8(15));
   }
-  template <int Tokens>
+  template <int Tokens, bool Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
-    block_tile<bias_log2, Tokens>(packed_blocks<q4_0>{p, col}, x, token, col, cols, sums);
+    block_tile<bias_log2, Tokens>(packed_blocks<q4_0, Asks>{p, col}, x, token, col, cols, sums);
   }
 };
 

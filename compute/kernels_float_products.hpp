@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compute/kernels_ask.hpp"
 #include "compute/kernels_floats.hpp"
 
 /// Products with weights of floats, written once for both instruction sets (see
@@ -73,8 +74,14 @@ struct lines_ahead {
   const unsigned char* end;
   std::size_t of_tile;  ///< bytes
   std::size_t of_block; ///< bytes per `block_cols` columns of a tile
+  bool beyond;          ///< instead, what lies `ask_ahead` beyond each load
 };
 inline constexpr std::uint32_t block_cols = 128;
+
+/// Rows of a group whose sixteen columns share a cache line.
+template <class Element>
+inline constexpr int rows_of_line = static_cast<int>(lines_ahead::line /
+                                                     (stripes * Element::bytes));
 
 /// `Rows` x `Tokens` striped sums; x is the first token's. A function of its own, like the tiles of
 /// kernels_panel.hpp.
@@ -95,6 +102,7 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
   const unsigned char* const asked =
       ask + (left_to_ask < ahead.of_tile ? left_to_ask : ahead.of_tile);
   ahead.next = asked;
+  const bool beyond = ahead.beyond;
   const std::uint32_t whole = cols / stripes * stripes;
   std::size_t at = 0;
   for (std::uint32_t block = 0; block < whole; block += block_cols) {
@@ -111,7 +119,11 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
       }
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) {
-        const Lanes a = Element::load(source.row(r) + at);
+        const unsigned char* row = source.row(r) + at;
+        if (beyond && r % rows_of_line<Element> == 0) {
+          ask_beyond<true>(row);
+        }
+        const Lanes a = Element::load(row);
 #pragma GCC unroll 8
         for (int t = 0; t < Tokens; ++t) {
           s[t][r] = Lanes::fma(a, v[t], s[t][r]);
@@ -187,10 +199,10 @@ void float_panel(const matrix_view& w, std::uint32_t row, const float_target& ra
   const std::uint32_t tokens = range.batch.tokens;
   const unsigned char* const data = w.packed + row / float_panel_rows * w.panel_bytes;
   const unsigned char* const next = data + w.panel_bytes;
-  lines_ahead ahead{next, next, 0, 0};
-  // One tile of tokens reads the weights once, from first to last: processors see that coming.
-  if (tokens > static_cast<std::uint32_t>(Lanes::packed_tile_tokens) &&
-      row + float_panel_rows < range.last) {
+  // One tile of tokens reads the weights once, from first to last.
+  const bool once = tokens <= static_cast<std::uint32_t>(Lanes::packed_tile_tokens);
+  lines_ahead ahead{next, next, 0, 0, once && tokens >= w.asks_from};
+  if (!once && row + float_panel_rows < range.last) {
     std::size_t tiles = 0;
     for_token_tiles<Lanes::packed_tile_tokens>(tokens, [&](auto, auto) { tiles += parts; });
     ahead.end = next + w.panel_bytes;
@@ -215,7 +227,7 @@ void product_float_packed(const matrix_view& w, std::uint32_t first, std::uint32
                           const float_batch& batch) {
   const float_target range{batch, 0, first, last, 0};
   for (std::uint32_t row = first - first % float_panel_rows; row < last; row += float_panel_rows) {
-    if (batch.tokens == 1) {
+    if (batch.tokens <= static_cast<std::uint32_t>(Lanes::packed_tile_tokens)) {
       float_panel<Lanes, Element, float_group_rows>(w, row, range);
     } else {
       float_panel<Lanes, Element, Lanes::packed_tile_rows>(w, row, range);
@@ -225,7 +237,7 @@ void product_float_packed(const matrix_view& w, std::uint32_t first, std::uint32
 
 template <class Lanes, class Element, int Rows>
 void float_rows(const matrix_view& w, std::uint32_t row, const float_target& range) {
-  lines_ahead none{w.data, w.data, 0, 0};
+  lines_ahead none{w.data, w.data, 0, 0, false};
   const rows_of_file<Element> source{w.data + row * w.row_bytes, w.row_bytes};
   std::uint32_t t = 0;
   for (; t + Lanes::tile_tokens <= range.batch.tokens; t += Lanes::tile_tokens) {

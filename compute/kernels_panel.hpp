@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compute/kernels_ask.hpp"
 #include "compute/kernels_x86.hpp"
 
 /// Loops around the inner kernels, the same for both instruction sets. `Format` is always a type of
@@ -25,17 +26,6 @@ struct packed_panel {
   bool asks;
 };
 
-/// Asks for `lines` cache lines from `p` on, into the second-level cache. Beyond the end of memory
-/// this does nothing. Always inlined, like all that calls it: GCC takes a function that does
-/// nothing else for one without effect and drops the calls.
-template <int Lines>
-__attribute__((always_inline)) inline void ask_for(const unsigned char* p) {
-#pragma GCC unroll 16
-  for (int i = 0; i < Lines; ++i) {
-    __builtin_prefetch(p + 64 * i, 0, 2);
-  }
-}
-
 /// Tiles are functions of their own: GCC would otherwise put several into one, which then has more
 /// live registers than there are and was a third slower.
 template <class Format, int Tokens>
@@ -46,11 +36,11 @@ __attribute__((noinline)) void run_tile(const typename Format::panel& panel, con
 }
 
 /// The same with packed weights as they are.
-template <class Format, int Tokens>
+template <class Format, int Tokens, bool Asks>
 __attribute__((noinline)) void run_direct(const packed_panel& panel, const batch_view& x,
                                           std::uint32_t token, std::uint32_t col,
                                           std::uint32_t cols, typename Format::sum* sums) {
-  Format::template direct<Tokens>(panel, x, token, col, cols, sums);
+  Format::template direct<Tokens, Asks>(panel, x, token, col, cols, sums);
 }
 
 /// The part of a panel that will be unpacked next: `row_bytes` of each row, rows `stride` apart.
@@ -146,28 +136,38 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
   }
 }
 
-/// Runs Format::direct, which reads packed weights as they are, over `count` tokens.
+/// Runs Format::direct, which reads packed weights as they are. Only the first tile asks for
+/// weights: the others find them.
+template <class Format, int Tokens>
+void direct_tile(packed_panel& panel, const batch_view& x, std::uint32_t token, std::uint32_t col,
+                 std::uint32_t cols, typename Format::sum* sums) {
+  if (panel.asks) {
+    run_direct<Format, Tokens, true>(panel, x, token, col, cols, sums);
+    panel.asks = false;
+  } else {
+    run_direct<Format, Tokens, false>(panel, x, token, col, cols, sums);
+  }
+}
+
+/// `count` tokens, in the widest tiles that fit.
 template <class Format>
 void direct_tiles(packed_panel panel, const batch_view& x, std::uint32_t token, std::uint32_t count,
                   std::uint32_t col, std::uint32_t cols, typename Format::sum* sums) {
   std::uint32_t t = 0;
   for (; t + Format::tile_tokens <= count; t += Format::tile_tokens) {
-    run_direct<Format, Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
-    panel.asks = false; // the others find what the first one asked for
+    direct_tile<Format, Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
   }
   if constexpr (Format::tile_tokens > 4) {
     if (t + 4 <= count) {
-      run_direct<Format, 4>(panel, x, token + t, col, cols, sums + t);
-      panel.asks = false;
+      direct_tile<Format, 4>(panel, x, token + t, col, cols, sums + t);
       t += 4;
     }
   }
   for (; t + 2 <= count; t += 2) {
-    run_direct<Format, 2>(panel, x, token + t, col, cols, sums + t);
-    panel.asks = false;
+    direct_tile<Format, 2>(panel, x, token + t, col, cols, sums + t);
   }
   for (; t < count; ++t) {
-    run_direct<Format, 1>(panel, x, token + t, col, cols, sums + t);
+    direct_tile<Format, 1>(panel, x, token + t, col, cols, sums + t);
   }
 }
 
@@ -224,8 +224,8 @@ void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t las
       for (std::uint32_t col = 0; col < w.cols; col += step) {
         const std::uint32_t cols = w.cols - col < step ? w.cols - col : step;
         for (std::uint32_t part = 0; part < parts; ++part) {
-          packed_tiles<Format>({data, part * Format::panel_rows, part == 0 && count > 2}, x, token,
-                               count, col, cols, sums[part]);
+          packed_tiles<Format>({data, part * Format::panel_rows, part == 0 && count >= w.asks_from},
+                               x, token, count, col, cols, sums[part]);
         }
       }
       for (std::uint32_t part = 0; part < parts; ++part) {

@@ -45,6 +45,7 @@ struct unpacked_superblock {
 };
 
 /// A superblock of packed weights: d and dmin, three dwords of scales and mins, 32 of nibbles.
+template <bool Asks>
 struct packed_superblock {
   static constexpr std::size_t bytes = 2304;
 
@@ -52,12 +53,17 @@ struct packed_superblock {
   std::size_t first_row;
 
   /// Each 8 dwords hold 64 elements, the first 32 in the low nibbles.
-  [[nodiscard]] inline __m256i weights(int pair, int side, int i) const {
-    const __m256i line =
-        load_line(data + 256 + 4 * first_row, static_cast<std::uint32_t>(pair * 8 + i));
+  __attribute__((always_inline)) [[nodiscard]] inline __m256i weights(int pair, int side,
+                                                                      int i) const {
+    const auto at = static_cast<std::uint32_t>(pair * 8 + i);
+    if (side == 0) {
+      x86::ask_beyond<Asks>(data + 256 + std::size_t{at} * 64);
+    }
+    const __m256i line = load_line(data + 256 + 4 * first_row, at);
     return _mm256_and_si256(side == 0 ? line : _mm256_srli_epi16(line, 4), _mm256_set1_epi8(15));
   }
-  inline void load(superblock_head& out) const {
+  __attribute__((always_inline)) inline void load(superblock_head& out) const {
+    x86::ask_beyond_lines<Asks, 4>(data);
     out.d = load_scales(data + 2 * first_row);
     out.dmin = load_scales(data + 32 + 2 * first_row);
     const unsigned char* lines = data + 64 + 4 * first_row;
@@ -270,14 +276,15 @@ struct q4_k {
     superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
   }
 
-  static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
-    return {from.data + std::size_t{index} * packed_superblock::bytes, from.first_row};
+  template <bool Asks>
+  static packed_superblock<Asks> packed_at(const x86::packed_panel& from, std::uint32_t index) {
+    return {from.data + std::size_t{index} * packed_superblock<Asks>::bytes, from.first_row};
   }
 
   static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
                             panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      const packed_superblock block = packed_at(from, col / superblock + b);
+      const packed_superblock<false> block = packed_at<false>(from, col / superblock + b);
       block.load(out.blocks[b].head);
 #pragma GCC unroll 4
       for (int pair = 0; pair < 4; ++pair) {
@@ -289,11 +296,11 @@ struct q4_k {
     }
   }
 
-  template <int Tokens>
+  template <int Tokens, bool Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const auto at = [&](std::uint32_t b, const auto& run) {
-      const packed_superblock block = packed_at(p, col / superblock + b);
+      const packed_superblock<Asks> block = packed_at<Asks>(p, col / superblock + b);
       superblock_head head;
       block.load(head);
       run(block, head);

@@ -62,33 +62,32 @@ struct unpacked_superblock {
   __m512i w[superblock / 4];
   superblock_head head;
 
-  __attribute__((always_inline)) inline void ask(int /*pair*/) const {}
   [[nodiscard]] inline __m512i weights(int pair, int side, int i) const {
     return w[pair * 16 + side * 8 + i];
   }
 };
 
 /// A superblock of packed weights: d and dmin, three dwords of scales and mins, 32 of nibbles.
+template <bool Asks>
 struct packed_superblock {
   static constexpr std::size_t bytes = 2304;
   static constexpr std::size_t scales_at = 64;
   static constexpr std::size_t nibbles_at = 256;
 
   const unsigned char* data;
-  bool asks;
 
-  /// A quarter of a superblock two ahead.
-  __attribute__((always_inline)) inline void ask(int pair) const {
-    if (asks) {
-      x86::ask_for<9>(data + 2 * bytes + static_cast<std::size_t>(pair) * (bytes / 4));
-    }
-  }
   /// Each 8 dwords hold 64 elements, the first 32 in the low nibbles.
-  [[nodiscard]] inline __m512i weights(int pair, int side, int i) const {
-    const __m512i line = load_line(data + nibbles_at, static_cast<std::uint32_t>(pair * 8 + i));
-    return _mm512_and_si512(side == 0 ? line : _mm512_srli_epi16(line, 4), _mm512_set1_epi8(15));
+  __attribute__((always_inline)) [[nodiscard]] inline __m512i weights(int pair, int side,
+                                                                      int i) const {
+    const unsigned char* line = data + nibbles_at + static_cast<std::size_t>(pair * 8 + i) * 64;
+    if (side == 0) {
+      x86::ask_beyond<Asks>(line);
+    }
+    const __m512i both = _mm512_loadu_si512(line);
+    return _mm512_and_si512(side == 0 ? both : _mm512_srli_epi16(both, 4), _mm512_set1_epi8(15));
   }
-  inline void load(superblock_head& out) const {
+  __attribute__((always_inline)) inline void load(superblock_head& out) const {
+    x86::ask_beyond_lines<Asks, nibbles_at / 64>(data);
     out.d = load_scales(data);
     out.dmin = load_scales(data + 32);
     const unsigned char* at = data + scales_at;
@@ -165,7 +164,6 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
     scaled[t] = _mm512_setzero_si512();
   }
   for (int pair = 0; pair < 4; ++pair) {
-    source.ask(pair);
     __m512i factor[Tokens]; // sc_j m_j and sc_(j + 1) m_(j + 1), 12 bits each
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
@@ -280,10 +278,6 @@ struct q4_k {
     }
   }
 
-  static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
-    return {from.data + std::size_t{index} * packed_superblock::bytes, from.asks};
-  }
-
   template <int Tokens>
   static void tile(const panel& p, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
                    std::uint32_t cols, sum* sums) {
@@ -291,11 +285,12 @@ struct q4_k {
     superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
   }
 
-  template <int Tokens>
+  template <int Tokens, bool Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const auto at = [&](std::uint32_t b, const auto& run) {
-      const packed_superblock block = packed_at(p, col / superblock + b);
+      using source = packed_superblock<Asks>;
+      const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
       superblock_head head;
       block.load(head);
       run(block, head);

@@ -39,6 +39,7 @@ inline __m256i doubled(__m256i x) {
 /// A superblock of packed weights: d; 16 scales; four quarters of 64 elements, each 8 dwords of low
 /// nibbles (the first 32 elements', the last 32 elements') of which the first 4 are followed by one
 /// of high bits.
+template <bool Asks>
 struct packed_superblock {
   static constexpr std::size_t bytes = 3392;
   static constexpr std::size_t quarter_bytes = 768;
@@ -49,15 +50,25 @@ struct packed_superblock {
   std::size_t first_row;
   __m256i d;
 
-  inline packed_superblock(const unsigned char* p, std::size_t row)
-      : data(p), first_row(row), d(load_scales(p + 2 * row)) {}
+  __attribute__((always_inline)) inline packed_superblock(const unsigned char* p, std::size_t row)
+      : data(p), first_row(row), d(load_scales(p + 2 * row)) {
+    x86::ask_beyond_lines<Asks, quarters_at / 64>(data);
+  }
 
   /// Elements 64 quarter + 4 i.
-  [[nodiscard]] inline __m256i weights(int quarter, int i) const {
-    const unsigned char* lines =
-        data + quarters_at + static_cast<std::size_t>(quarter) * quarter_bytes + 4 * first_row;
+  __attribute__((always_inline)) [[nodiscard]] inline __m256i weights(int quarter, int i) const {
+    const unsigned char* first =
+        data + quarters_at + static_cast<std::size_t>(quarter) * quarter_bytes;
+    const unsigned char* lines = first + 4 * first_row;
     const auto at = static_cast<std::uint32_t>(i);
-    const __m256i low = load_line(lines, at % 8 < 4 ? at % 8 * 2 : 4 + at % 8);
+    const std::uint32_t low_at = at % 8 < 4 ? at % 8 * 2 : 4 + at % 8;
+    if (at < 8) {
+      x86::ask_beyond<Asks>(first + std::size_t{low_at} * 64);
+    }
+    if (at < 4) {
+      x86::ask_beyond<Asks>(first + std::size_t{low_at + 1} * 64);
+    }
+    const __m256i low = load_line(lines, low_at);
     const __m256i high = load_line(lines, at % 4 * 2 + 1);
     const __m256i two = at < 4    ? _mm256_slli_epi16(high, 4)
                         : at < 8  ? _mm256_slli_epi16(high, 2)
@@ -199,14 +210,15 @@ struct q6_k {
     }
   }
 
-  static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
-    return {from.data + std::size_t{index} * packed_superblock::bytes, from.first_row};
+  template <bool Asks>
+  static packed_superblock<Asks> packed_at(const x86::packed_panel& from, std::uint32_t index) {
+    return {from.data + std::size_t{index} * packed_superblock<Asks>::bytes, from.first_row};
   }
 
   static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
                             panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      const packed_superblock block = packed_at(from, col / superblock + b);
+      const packed_superblock<false> block = packed_at<false>(from, col / superblock + b);
       out.blocks[b].d = block.d;
       for (int quarter = 0; quarter < 4; ++quarter) {
         for (int g = 4 * quarter; g < 4 * quarter + 4; ++g) {
@@ -220,15 +232,15 @@ struct q6_k {
     }
   }
 
-  template <int Tokens>
+  template <int Tokens, bool Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      superblock_tile<Tokens>(packed_at(p, col / superblock + b), x, q + b * superblock, k + b,
-                              m + b * 8, sums);
+      superblock_tile<Tokens>(packed_at<Asks>(p, col / superblock + b), x, q + b * superblock,
+                              k + b, m + b * 8, sums);
     }
   }
 

@@ -23,7 +23,6 @@ struct unpacked_superblock {
   __m512i scale[groups];     ///< sc_g of each row
   __m512i d;
 
-  __attribute__((always_inline)) inline void ask(int /*quarter*/) const {}
   [[nodiscard]] inline __m512i weights(int quarter, int i) const { return w[quarter * 16 + i]; }
   [[nodiscard]] inline __m512i scales(int g) const { return scale[g]; }
 };
@@ -31,6 +30,7 @@ struct unpacked_superblock {
 /// A superblock of packed weights: d; 16 scales; four quarters of 64 elements, each 8 dwords of low
 /// nibbles (the first 32 elements', the last 32 elements') of which the first 4 are followed by one
 /// of high bits.
+template <bool Asks>
 struct packed_superblock {
   static constexpr std::size_t bytes = 3392;
   static constexpr std::size_t quarter_bytes = 768;
@@ -38,25 +38,26 @@ struct packed_superblock {
   static constexpr std::size_t quarters_at = 320;
 
   const unsigned char* data;
-  bool asks;
   __m512i d;
 
-  inline packed_superblock(const unsigned char* p, bool ahead)
-      : data(p), asks(ahead), d(load_scales(p)) {}
-
-  /// A quarter of a superblock two ahead.
-  __attribute__((always_inline)) inline void ask(int quarter) const {
-    if (asks) {
-      x86::ask_for<14>(data + 2 * bytes + static_cast<std::size_t>(quarter) * (bytes / 4));
-    }
+  __attribute__((always_inline)) explicit inline packed_superblock(const unsigned char* p)
+      : data(p), d(load_scales(p)) {
+    x86::ask_beyond_lines<Asks, quarters_at / 64>(data);
   }
 
   /// Elements 64 quarter + 4 i.
-  [[nodiscard]] inline __m512i weights(int quarter, int i) const {
+  __attribute__((always_inline)) [[nodiscard]] inline __m512i weights(int quarter, int i) const {
     const unsigned char* lines =
         data + quarters_at + static_cast<std::size_t>(quarter) * quarter_bytes;
     const auto at = static_cast<std::uint32_t>(i);
-    const __m512i low = load_line(lines, at % 8 < 4 ? at % 8 * 2 : 4 + at % 8);
+    const std::uint32_t low_at = at % 8 < 4 ? at % 8 * 2 : 4 + at % 8;
+    if (at < 8) {
+      x86::ask_beyond<Asks>(lines + std::size_t{low_at} * 64);
+    }
+    if (at < 4) {
+      x86::ask_beyond<Asks>(lines + std::size_t{low_at + 1} * 64);
+    }
+    const __m512i low = load_line(lines, low_at);
     const __m512i high = load_line(lines, at % 4 * 2 + 1);
     const __m512i nibble = at < 8 ? low : _mm512_srli_epi16(low, 4);
     const __m512i two = at < 4    ? _mm512_slli_epi16(high, 4)
@@ -138,7 +139,6 @@ inline void superblock_tile(const Source& source, const x86::batch_view& x, cons
   }
   // 64 elements at a time: 4 groups of at most 65,024 * 128 * 63 fit 32 bits, 256 elements do not.
   for (int g = 0; g < groups; g += 4) {
-    source.ask(g / 4);
     __m512i first[Tokens];
     two_groups<Tokens>(source, g / 4, 0, q, x.cols, bias, first);
 #pragma GCC unroll 8
@@ -225,20 +225,16 @@ struct q6_k {
     }
   }
 
-  static packed_superblock packed_at(const x86::packed_panel& from, std::uint32_t index) {
-    const unsigned char* data = from.data + std::size_t{index} * packed_superblock::bytes;
-    return packed_superblock{data, from.asks};
-  }
-
-  template <int Tokens>
+  template <int Tokens, bool Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      superblock_tile<Tokens>(packed_at(p, col / superblock + b), x, q + b * superblock, k + b,
-                              m + b * 8, sums);
+      using source = packed_superblock<Asks>;
+      const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
+      superblock_tile<Tokens>(block, x, q + b * superblock, k + b, m + b * 8, sums);
     }
   }
 

@@ -3,6 +3,7 @@
 #include "compute/kernels_x86.hpp"
 
 #include "compute/kernels.hpp"
+#include "compute/kernels_ask.hpp"
 #include "compute/packed_weights.hpp"
 #include "messages/check.hpp"
 
@@ -13,11 +14,13 @@ namespace ovir::compute {
 namespace {
 
 x86::matrix_view view_of(const weight& w) {
+  static const std::uint32_t asks_from = x86::asks_from_here();
   return {.data = reinterpret_cast<const unsigned char*>(w.data),
           .row_bytes = w.row_bytes(),
           .cols = w.cols,
           .packed = reinterpret_cast<const unsigned char*>(w.packed),
-          .panel_bytes = w.packed == nullptr ? 0 : packed_panel_bytes(w.type, w.cols)};
+          .panel_bytes = w.packed == nullptr ? 0 : packed_panel_bytes(w.type, w.cols),
+          .asks_from = asks_from};
 }
 
 x86::batch_view view_of(const quantized_batch& x) {

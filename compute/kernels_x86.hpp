@@ -17,6 +17,7 @@ struct matrix_view {
   std::uint32_t cols;
   const unsigned char* packed;
   std::size_t panel_bytes;
+  std::uint32_t asks_from; ///< tokens from which tiles ask for weights ahead of their loads
 };
 
 /// `quantized_batch` without its containers. `k` has `scales` entries per token, `m` and `sum`

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+/// How tiles ask for packed weights ahead of their loads, so that these do not wait for memory.
+namespace ovir::compute::x86 {
+
+/// How far ahead of its loads a tile asks for weights, in bytes.
+inline constexpr std::size_t ask_ahead = 12288;
+
+/// Tokens from which tiles ask, where the processor reads fewer at the speed of memory by itself.
+inline constexpr std::uint32_t ask_tokens_self_reading = 3;
+
+/// Tokens from which tiles ask on an AMD processor or another's, by its family as CPUID counts it.
+/// Results do not depend on it.
+[[nodiscard]] std::uint32_t asks_from(bool amd, std::uint32_t family) noexcept;
+
+/// The same on the processor that runs this.
+[[nodiscard]] std::uint32_t asks_from_here() noexcept;
+
+/// Where a tile `Asks`, asks for the cache line `ask_ahead` beyond `line`, which is about to be
+/// loaded. One at a time, between the multiplications: several at once keep the loads waiting.
+/// Beyond the end of memory this does nothing. Always inlined, like all that calls it: GCC takes a
+/// function that does nothing else for one without effect and drops the calls.
+template <bool Asks>
+__attribute__((always_inline)) inline void ask_beyond(const unsigned char* line) {
+  if constexpr (Asks) {
+    __builtin_prefetch(line + ask_ahead, 0, 3);
+  }
+}
+
+/// The same of `Lines` lines.
+template <bool Asks, int Lines>
+__attribute__((always_inline)) inline void ask_beyond_lines(const unsigned char* first) {
+#pragma GCC unroll 8
+  for (int i = 0; i < Lines; ++i) {
+    ask_beyond<Asks>(first + 64 * i);
+  }
+}
+
+} // namespace ovir::compute::x86
