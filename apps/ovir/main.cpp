@@ -81,6 +81,7 @@ int run_main(int argc, char** argv) {
   add_token(app, chosen);
   add_doctor(app, chosen);
   add_cache(app, chosen);
+  add_ledger(app, chosen);
   add_shell(app, chosen);
   add_later_commands(app, chosen);
   try {
