@@ -1,0 +1,74 @@
+#pragma once
+
+#include "compute/transcript.hpp"
+#include "messages/compact_receipt.hpp"
+#include "messages/node_id.hpp"
+#include "messages/receipt.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+/// Tier T0: checks a receipt against itself, without the model. Trusts nobody: every failure names
+/// who signed what is wrong, and the unit. docs/formats/receipt.md, "What is checked".
+namespace ovir::compute {
+
+/// Who may sign. By default nobody is known, and no receipt passes.
+struct signer_policy {
+  enum class kind : std::uint8_t { unknown, any, listed };
+  kind who{kind::unknown};
+  std::set<node_id> listed;
+};
+
+/// One thing found wrong.
+struct receipt_failure {
+  std::string what;
+  std::optional<node_id> signer; ///< whose word is wrong; nobody's where nobody signed it
+  std::optional<unit_name> unit; ///< a window, and the first layer of what is wrong in it
+  std::optional<position> at;    ///< where it is about one position
+};
+
+/// Form, signatures, chain from boundary to boundary, coverage, transcript and policy. Empty when
+/// all is well. Cost: three signatures per stage and window, and a few hashes per unit.
+[[nodiscard]] std::vector<receipt_failure> check_receipt(const receipt& r,
+                                                         const signer_policy& policy);
+
+/// The same for a compact receipt, as far as it goes: who signed what about the last windows, that
+/// the lead closed it, and that the stages tile the model.
+[[nodiscard]] std::vector<receipt_failure> check_receipt(const compact_receipt& c,
+                                                         const signer_policy& policy);
+
+/// The logits digests a receipt's last stage states, by position; those of its statements alone.
+struct stated_draws {
+  position first{0};
+  std::vector<digest> logits;
+};
+[[nodiscard]] stated_draws draws_of(const receipt& r);
+/// The transcript digest that follows from what the stages of `r` state. Precondition:
+/// `check_receipt` found nothing wrong with their form. An error says what is missing.
+[[nodiscard]] result<digest> transcript_of(const receipt& r);
+
+/// Checks one revealed row of logits: it is the one stated, and the token after it follows from it.
+/// `row` is of position `draws_of(r).first + index`. Precondition: `check_receipt` is empty.
+class draw_checker {
+public:
+  /// An error where the sampling parameters are outside their ranges.
+  [[nodiscard]] static result<draw_checker> make(const receipt& r);
+  [[nodiscard]] std::optional<receipt_failure> check(std::size_t index, std::span<const float> row);
+  /// Rows that a token was drawn from.
+  [[nodiscard]] std::size_t draws() const noexcept { return output_; }
+
+private:
+  draw_checker() = default;
+  node_id lead_;
+  stated_draws stated_;
+  std::vector<token_id> tokens_;
+  std::size_t prompt_{0};
+  std::size_t output_{0};
+  sampling_facts how_;
+};
+
+} // namespace ovir::compute

@@ -1,0 +1,117 @@
+// The bytes of docs/formats/receipt.md. A change here is a new version of the format.
+#include "messages/compact_receipt.hpp"
+#include "messages/digest_tree.hpp"
+#include "messages/receipt.hpp"
+#include "tests/support/receipt_maker.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace ovir {
+namespace {
+
+std::string hex(std::span<const std::byte> bytes) {
+  std::string out;
+  for (const std::byte b : bytes) {
+    out += fmt::format("{:02x}", std::to_integer<unsigned>(b));
+  }
+  return out;
+}
+
+const receipt& example() {
+  static const receipt made = test::receipt_maker{}.small();
+  return made;
+}
+
+TEST(receipt_golden, a_receipt_is_these_bytes) {
+  const auto bytes = encode_receipt(example());
+  EXPECT_EQ(bytes.size(), 1560U);
+  EXPECT_EQ(hex(std::span{bytes}.first(64)),
+            "00000000c200000000000000050007004f564952524350540100010004000000e803000000000000840300"
+            "0000000000204e0000000000001800000007000400");
+  EXPECT_EQ(to_hex(hash_plain(bytes)),
+            "60bca4aad8296011b251cb9f920251af3eb40b0dcc0d48335efe8cf8a197d411");
+}
+
+TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {
+  const auto brief = encode_compact(compact(example()).value());
+  EXPECT_EQ(brief.size(), 1128U);
+  EXPECT_EQ(to_hex(hash_plain(brief)),
+            "574aa4ecd7559b9212c3a7a8739675971202be31208238132350913d70db03c5");
+  const auto opened = encode_opening(open_unit(example(), 0, 1).value());
+  EXPECT_EQ(to_hex(hash_plain(opened)),
+            "4a6ea65f6694dbcd88a703e2f796849d8976211aa27981d8fa99e1422839145a");
+}
+
+TEST(receipt_golden, a_batch_of_evidence_is_these_bytes) {
+  const evidence_batch batch{example().asked.request, example().stages[1], {}};
+  EXPECT_EQ(to_hex(hash_plain(encode_evidence(batch))),
+            "75b1d3bce8821b71c8eae5c4f08a6169d768f4ebef0df49fa5e0604e8e0de47c");
+}
+
+TEST(receipt_golden, the_request_has_this_digest) {
+  EXPECT_EQ(to_hex(request_digest(example().asked)),
+            "eadd27e98b5095e909be18996af6eca0dc6db003475c7fc08080c1d8e25b5778");
+}
+
+// Field by field, without the code under test.
+TEST(receipt_golden, what_is_signed_is_joined_as_the_page_says) {
+  const receipt& r = example();
+  const stage_records& stage = r.stages[1];
+  const auto key = std::as_bytes(std::span{stage.signer.node.key});
+  const auto open = [&](std::string_view domain) {
+    hasher h{domain};
+    h.update_u64(0x0123456789abcdef).update(request_digest(r.asked)).update(r.asked.model);
+    h.update_text("exact-1").update_u32(2);
+    h.update_u32(1).update_u32(2).update(key).update_text("ovir test");
+    return h;
+  };
+  const digest nothing = hash("ovir/evidence/v1/empty", {});
+  hasher commitment = open("ovir/commitment/v1");
+  commitment.update_u32(0).update_u32(1).update_u32(0).update(nothing).update_u64(1'800'000'000);
+  const digest committed = commitment.finish();
+  EXPECT_TRUE(verify(stage.signer.node, "ovir/commitment/v1/signature",
+                     std::as_bytes(std::span{committed.bytes}), stage.commitments[0].proof));
+
+  const statement& s = stage.statements[0];
+  const digest unit = hasher{"ovir/statement/v1/unit"}
+                          .update_u32(0)
+                          .update_u32(1)
+                          .update_u32(4)
+                          .update(s.units[0])
+                          .finish();
+  const auto draw = [&](std::uint32_t at, const digest& logits) {
+    return hasher{"ovir/statement/v1/draw"}.update_u32(at).update(logits).finish();
+  };
+  const digest draws = hasher{"ovir/evidence/v1/node"}
+                           .update(draw(2, s.logits[0]))
+                           .update(draw(3, s.logits[1]))
+                           .finish();
+  hasher stated{"ovir/statement/v1"};
+  stated.update(hasher{"ovir/evidence/v1/signed"}
+                    .update(committed)
+                    .update(std::as_bytes(std::span{stage.commitments[0].proof.bytes}))
+                    .finish());
+  stated.update_u32(0).update_u32(4);
+  stated.update(hasher{"ovir/statement/v1/input"}
+                    .update(s.input)
+                    .update(std::as_bytes(std::span{s.received.bytes}))
+                    .finish());
+  stated.update_u32(1).update(unit).update_u32(2).update_u32(2).update(draws).update(nothing);
+  stated.update_u64(100).update_u64(1'000);
+  const digest value = stated.finish();
+  EXPECT_TRUE(verify(stage.signer.node, "ovir/statement/v1/signature",
+                     std::as_bytes(std::span{value.bytes}), s.proof));
+
+  hasher link{"ovir/link/v1"};
+  link.update_u64(0x0123456789abcdef).update(request_digest(r.asked)).update(r.asked.model);
+  link.update_text("exact-1").update_u32(2);
+  link.update_u32(0).update_u32(1).update(std::as_bytes(std::span{r.stages[0].signer.node.key}));
+  link.update_text("ovir test").update_u32(0).update_u32(4).update(s.input);
+  const digest sent = link.finish();
+  EXPECT_TRUE(verify(r.stages[0].signer.node, "ovir/link/v1/signature",
+                     std::as_bytes(std::span{sent.bytes}), s.received));
+}
+
+} // namespace
+} // namespace ovir

@@ -1,0 +1,59 @@
+// Every single bit of a receipt counts: with any one of them flipped it is refused, or found wrong.
+#include "compute/receipt_check.hpp"
+#include "messages/compact_receipt.hpp"
+#include "tests/support/receipt_maker.hpp"
+
+#include <gtest/gtest.h>
+
+namespace ovir {
+namespace {
+
+const compute::signer_policy anybody{compute::signer_policy::kind::any, {}};
+
+template <class Accepted>
+void expect_every_flip_rejected(std::vector<std::byte> bytes, const Accepted& accepted) {
+  ASSERT_TRUE(accepted(bytes));
+  std::size_t survived = 0;
+  for (std::size_t i = 0; i < 8 * bytes.size(); ++i) {
+    const auto bit = std::byte{1} << static_cast<int>(i % 8);
+    bytes[i / 8] ^= bit;
+    if (accepted(bytes)) {
+      ++survived;
+      ADD_FAILURE() << "bit " << i % 8 << " of byte " << i / 8;
+    }
+    bytes[i / 8] ^= bit;
+  }
+  EXPECT_EQ(survived, 0U);
+}
+
+TEST(receipt_bits, of_a_receipt_all_count) {
+  const receipt r = test::receipt_maker{}.small();
+  expect_every_flip_rejected(encode_receipt(r), [](const std::vector<std::byte>& bytes) {
+    const auto read = decode_receipt(bytes);
+    return read && check_receipt(*read, anybody).empty();
+  });
+}
+
+TEST(receipt_bits, of_a_compact_receipt_all_count) {
+  const receipt r = test::receipt_maker{}.small();
+  expect_every_flip_rejected(encode_compact(compact(r).value()),
+                             [](const std::vector<std::byte>& bytes) {
+                               const auto read = decode_compact(bytes);
+                               return read && check_receipt(*read, anybody).empty();
+                             });
+}
+
+TEST(receipt_bits, of_an_opened_unit_all_count) {
+  const receipt r = test::receipt_maker{}.honest();
+  const compact_receipt brief = compact(r).value();
+  for (const std::uint32_t window : {0U, 2U}) {
+    expect_every_flip_rejected(encode_opening(open_unit(r, window, 4).value()),
+                               [&](const std::vector<std::byte>& bytes) {
+                                 const auto read = decode_opening(bytes);
+                                 return read && check_opening(brief, *read);
+                               });
+  }
+}
+
+} // namespace
+} // namespace ovir
