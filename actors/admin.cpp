@@ -371,12 +371,16 @@ struct command_entry {
 };
 
 constexpr command_entry commands[] = {
-    {"version", false, show_version}, {"nodes", false, show_nodes}, {"models", false, show_models},
-    {"tree", false, show_tree},       {"jobs", false, show_jobs},   {"job", false, show_job},
-    {"plan", false, show_plan},       {"top", false, show_top},     {"attach", false, attach},
-    {"stop", false, stop_watch},      {"run", true, run},           {"cancel", true, cancel},
-    {"drain", true, drain_node},      {"kick", true, kick_node},    {"load", true, load_model},
-    {"unload", true, unload_model},   {"log", true, set_log_level}, {"chaos", true, make_chaos},
+    {"version", false, show_version}, {"nodes", false, show_nodes},
+    {"models", false, show_models},   {"tree", false, show_tree},
+    {"jobs", false, show_jobs},       {"job", false, show_job},
+    {"fetches", false, show_fetches}, {"plan", false, show_plan},
+    {"top", false, show_top},         {"attach", false, attach},
+    {"stop", false, stop_watch},      {"run", true, run},
+    {"cancel", true, cancel},         {"drain", true, drain_node},
+    {"kick", true, kick_node},        {"load", true, load_model},
+    {"unload", true, unload_model},   {"log", true, set_log_level},
+    {"chaos", true, make_chaos},
 };
 
 void take_request(admin_pointer self, const admin_request& request) {

@@ -107,8 +107,8 @@ bool is_known(std::uint8_t code) { return to_string(static_cast<errc>(code)) != 
 
 result<void> check(const link_hello& hello) {
   const auto kind = static_cast<std::uint8_t>(hello.kind);
-  if (kind < 1 || kind > 3) {
-    return fail(errc::malformed, "a hello asks for channel {}; there are 1 to 3", kind);
+  if (kind < 1 || kind > 4) {
+    return fail(errc::malformed, "a hello asks for channel {}; there are 1 to 4", kind);
   }
   OVIR_TRY(check_text("cluster name", hello.cluster, limits::cluster_name_bytes_max));
   OVIR_TRY(check_text("address", hello.address, limits::address_bytes_max));
@@ -185,8 +185,8 @@ result<link_hello> decode_hello_body(std::span<const std::byte> bytes) {
   }
   reader in{bytes};
   const std::uint16_t kind = in.u16();
-  if (kind < 1 || kind > 3) {
-    return fail(errc::malformed, "a hello asks for channel {}; there are 1 to 3", kind);
+  if (kind < 1 || kind > 4) {
+    return fail(errc::malformed, "a hello asks for channel {}; there are 1 to 4", kind);
   }
   link_hello hello;
   hello.kind = static_cast<channel>(kind);

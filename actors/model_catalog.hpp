@@ -1,6 +1,7 @@
 #pragma once
 
 #include "compute/kernels.hpp"
+#include "compute/manifest.hpp"
 #include "compute/model.hpp"
 #include "compute/tokenizer.hpp"
 #include "messages/digest.hpp"
@@ -18,12 +19,16 @@ namespace ovir::actors {
 
 /// A model as a node knows it. Immutable; lives as long as anybody uses it, and its file with it.
 struct catalog_model {
-  digest id;        ///< plain BLAKE3 of the file: its name never matters
+  digest id;        ///< of its manifest: the file's name never matters
   std::string name; ///< for people
   /// Layers held ready: their weights are checked, and only they are ever read. Empty on a node
   /// that only drives requests.
   layer_range held;
   compute::model weights; ///< checked within `held`
+  std::shared_ptr<const compute::model_manifest> manifest;
+  compute::gguf metadata; ///< of `file`
+  /// Every tensor is in the file, not only those of `held`: a file fetched from others has holes.
+  bool whole{true};
   std::unique_ptr<compute::tokenizer> vocabulary;
   std::unique_ptr<storage::mapped_file> file;
   const compute::kernel_set* kernels{nullptr};

@@ -1,6 +1,7 @@
 #include "actors/network.hpp"
 
 #include "messages/limits.hpp"
+#include "messages/limits_fetch.hpp"
 
 namespace ovir::actors {
 
@@ -11,6 +12,7 @@ std::size_t message_bytes_max(channel c, message_kind kind) noexcept {
   case message_kind::gossip: return c == channel::control ? limits::gossip_bytes_max : 0;
   case message_kind::request:
   case message_kind::reply: return c == channel::admin ? limits::admin_bytes_max : 0;
+  case message_kind::weights: return c == channel::bulk ? limits::fetch_frame_bytes_max : 0;
   }
   return 0;
 }
@@ -20,6 +22,7 @@ std::size_t send_bytes_max(channel c) noexcept {
   case channel::control: return limits::control_send_bytes_max;
   case channel::data: return limits::data_send_bytes_max;
   case channel::admin: return limits::admin_send_bytes_max;
+  case channel::bulk: return limits::bulk_send_bytes_max;
   }
   return 0;
 }
@@ -29,6 +32,7 @@ std::size_t receive_bytes_max(channel c) noexcept {
   case channel::control: return limits::control_receive_bytes_max;
   case channel::data: return limits::data_receive_bytes_max;
   case channel::admin: return limits::admin_receive_bytes_max;
+  case channel::bulk: return limits::bulk_receive_bytes_max;
   }
   return 0;
 }

@@ -38,6 +38,8 @@ void peers::use(const receivers& actors) {
   take(actors_.paths, actors.paths);
   take(actors_.jobs, actors.jobs);
   take(actors_.admin, actors.admin);
+  take(actors_.source, actors.source);
+  take(actors_.fetcher, actors.fetcher);
   // A new actor learns of the links there are.
   for (const node_id& node : links_.linked()) {
     for (const caf::actor* actor : {&actors.membership, &actors.paths, &actors.host}) {
@@ -83,6 +85,11 @@ void peers::disconnect(const node_id& node, const error& reason) {
     for (const connection_id one : links_.connections(node)) {
       network_->close(one, reason);
     }
+    for (const auto& [one, owner] : bulk_) {
+      if (owner == node) {
+        network_->close(one, reason);
+      }
+    }
   }
 }
 
@@ -110,6 +117,20 @@ void peers::send_admin(connection_id to, const std::string& json) {
   if (network_ != nullptr) {
     (void)network_->send(to, message_kind::reply, 0,
                          shared(std::vector<std::byte>{first, first + json.size()}));
+  }
+}
+
+std::optional<connection_id> peers::connect_bulk(const std::string& address,
+                                                 const node_id& expected) {
+  const std::lock_guard lock{guard_};
+  return network_ == nullptr ? std::nullopt
+                             : std::optional{network_->connect(address, channel::bulk, expected)};
+}
+
+void peers::send_bulk(connection_id to, std::vector<std::byte> bytes) {
+  const std::lock_guard lock{guard_};
+  if (network_ != nullptr) {
+    (void)network_->send(to, message_kind::weights, 0, shared(std::move(bytes)));
   }
 }
 
@@ -220,6 +241,13 @@ void peers::connected(const peer_info& peer) {
     }
     return;
   }
+  if (peer.kind == channel::bulk) {
+    bulk_[peer.connection] = peer.node;
+    if (const caf::actor& receiver = bulk_receiver(peer)) {
+      caf::anon_send(receiver, bulk_connected{peer});
+    }
+    return;
+  }
   const link_table::effects effects = links_.connected(peer);
   for (const link_effect& e : effects) {
     if (e.what == link_effect::action::up) {
@@ -235,6 +263,13 @@ void peers::closed(const peer_info& peer, const error& reason) {
   if (peer.kind == channel::admin) {
     if (actors_.admin) {
       caf::anon_send(actors_.admin, admin_closed{peer.connection});
+    }
+    return;
+  }
+  if (peer.kind == channel::bulk) {
+    bulk_.erase(peer.connection);
+    if (const caf::actor& receiver = bulk_receiver(peer)) {
+      caf::anon_send(receiver, bulk_closed{peer, reason});
     }
     return;
   }
@@ -275,6 +310,13 @@ void peers::received(const peer_info& peer, message_kind kind, std::uint32_t tar
     const std::lock_guard lock{guard_};
     if (actors_.admin) {
       caf::anon_send(actors_.admin, admin_request{peer, std::move(bytes)});
+    }
+    return;
+  }
+  case message_kind::weights: {
+    const std::lock_guard lock{guard_};
+    if (const caf::actor& receiver = bulk_receiver(peer)) {
+      caf::anon_send(receiver, bulk_received{peer, std::move(bytes)});
     }
     return;
   }

@@ -51,6 +51,20 @@ struct adoption_answered {
   node_id from;
   request_id request;
 };
+/// A connection for weights is there, ...
+struct bulk_connected {
+  peer_info peer;
+};
+/// ... said something (messages/fetch_frame.hpp), ...
+struct bulk_received {
+  peer_info peer;
+  received_bytes bytes;
+};
+/// ... or is over, or never came to be.
+struct bulk_closed {
+  peer_info peer;
+  error reason;
+};
 struct admin_connected {
   peer_info peer;
 };
@@ -74,6 +88,8 @@ public:
     caf::actor paths;      ///< link_changed
     caf::actor jobs;       ///< adoption_asked
     caf::actor admin;      ///< admin_*
+    caf::actor source;     ///< bulk_*, of connections others began
+    caf::actor fetcher;    ///< bulk_*, of those begun here
   };
   using clock = std::function<std::uint64_t()>; ///< seconds since 1970
 
@@ -96,6 +112,11 @@ public:
   void close(connection_id connection, error reason);
   void send_gossip(const node_id& to, std::vector<std::byte> bytes);
   void send_admin(connection_id to, const std::string& json);
+  /// Begins a connection for weights: its `bulk_connected` or `bulk_closed` goes to the fetcher.
+  /// Empty where there is no network.
+  [[nodiscard]] std::optional<connection_id> connect_bulk(const std::string& address,
+                                                          const node_id& expected);
+  void send_bulk(connection_id to, std::vector<std::byte> bytes);
 
   // Routes. A stage is named by its first layer.
   void route_lead(request_id request, lead_actor lead,
@@ -139,6 +160,10 @@ private:
   void deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame);
   [[nodiscard]] caf::strong_actor_ptr receiver_of(const node_id& from, std::uint32_t target,
                                                   std::span<const std::byte> frame);
+  /// Who hears of this connection for weights.
+  [[nodiscard]] const caf::actor& bulk_receiver(const peer_info& peer) const {
+    return peer.incoming ? actors_.source : actors_.fetcher;
+  }
   void drop(const node_id& from, std::string_view what);
   [[nodiscard]] std::optional<connection_id> way(const node_id& to, channel kind) const;
   void perform(const link_table::effects& effects);
@@ -157,6 +182,7 @@ private:
   link_table links_;
   std::map<request_id, lead_route> leads_;
   std::map<std::pair<request_id, layer_index>, stage_route> stages_;
+  std::map<connection_id, node_id> bulk_; ///< connections for weights, of either side
   std::uint64_t dropped_{0};
 };
 
@@ -167,6 +193,9 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::gossip_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::order_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_asked)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_answered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_connected)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_received)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_closed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_closed)

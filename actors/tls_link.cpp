@@ -22,7 +22,8 @@ constexpr std::size_t record_bytes = 16U << 10U;
 /// Read from and written to the socket at once: a tensor wants few system calls, a control link
 /// little memory.
 std::size_t batch_bytes(channel kind) {
-  return kind == channel::data ? std::size_t{256} << 10U : std::size_t{32} << 10U;
+  const bool large = kind == channel::data || kind == channel::bulk;
+  return large ? std::size_t{256} << 10U : std::size_t{32} << 10U;
 }
 
 /// A thread that sends writes itself while no more than this waits: what a step's logits take.

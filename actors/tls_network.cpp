@@ -106,7 +106,7 @@ private:
   void accept(listener& at);
   void meet(tcp::socket socket, const listener& at);
   [[nodiscard]] io_thread& thread_of(channel kind) {
-    return kind == channel::data ? data_ : control_;
+    return kind == channel::data ? data_ : kind == channel::bulk ? bulk_ : control_;
   }
   [[nodiscard]] result<tcp::socket> move_to(asio::io_context& context, tcp::socket socket);
   [[nodiscard]] std::shared_ptr<tls_link> find_link(connection_id connection);
@@ -116,6 +116,7 @@ private:
   io_thread door_;    ///< listens, and meets whoever connects to us
   io_thread control_; ///< control and admin links
   io_thread data_;    ///< data links
+  io_thread bulk_;    ///< weights, which delay nothing else
   std::list<listener> listeners_;
   std::atomic<std::uint64_t> next_id_{1};
 
@@ -125,7 +126,7 @@ private:
 };
 
 tls_network_threads::~tls_network_threads() {
-  for (io_thread* thread : {&door_, &control_, &data_}) {
+  for (io_thread* thread : {&door_, &control_, &data_, &bulk_}) {
     thread->stop();
   }
   const error reason{errc::cancelled, "this node closes its connections"};
@@ -177,7 +178,7 @@ void tls_network_threads::start() {
   for (listener& at : listeners_) {
     accept(at);
   }
-  for (io_thread* thread : {&door_, &control_, &data_}) {
+  for (io_thread* thread : {&door_, &control_, &data_, &bulk_}) {
     thread->start();
   }
 }

@@ -27,8 +27,9 @@ struct tls_options {
 
 /// `network` over TCP and TLS 1.3 (OpenSSL, Boost.Asio). The certificate of each side is made from
 /// its Ed25519 node key, so the handshake itself proves the key; no authority is asked. Control and
-/// admin connections share a thread, data connections have another. Whoever connects to us is met
-/// on a third until it is admitted, so that strangers delay nobody; `admit` is called there.
+/// admin connections share a thread, data and bulk connections have one each. Whoever connects to
+/// us is met on a fourth until it is admitted, so that strangers delay nobody; `admit` is called
+/// there.
 ///
 /// Bounds, all in messages/limits.hpp: connections in all, those not yet admitted, those of one
 /// address; a deadline from accept to admission and for a half message; each kind's length before

@@ -165,7 +165,7 @@ std::string tokenizer_bytes_of(const gguf& file) {
   return metadata_bytes(file, [](std::string_view key) { return key.starts_with("tokenizer."); });
 }
 
-result<model_manifest> manifest_of(const gguf& file) {
+result<model_manifest> manifest_of(const gguf& file, const std::function<void()>& between) {
   OVIR_ASSIGN(const std::string_view architecture, file.text_at("general.architecture"));
   const std::string prefix = std::string{architecture} + ".";
   model_manifest out;
@@ -196,6 +196,9 @@ result<model_manifest> manifest_of(const gguf& file) {
     for (std::size_t at = 0; at < tensor.data.size(); at += manifest_chunk_bytes) {
       t.chunks.push_back(hash_plain(tensor.data.subspan(
           at, std::min<std::size_t>(manifest_chunk_bytes, tensor.data.size() - at))));
+    }
+    if (between) {
+      between();
     }
     out.tensors.push_back(std::move(t));
   }

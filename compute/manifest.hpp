@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,7 +41,9 @@ struct model_manifest {
 
 /// Reads and hashes every tensor: about as long as reading the file takes. `unsupported` where a
 /// tensor's size is unknown, `malformed` without an architecture.
-[[nodiscard]] result<model_manifest> manifest_of(const gguf& file);
+/// `between` (may be empty) is called now and then, such as for giving pages back.
+[[nodiscard]] result<model_manifest> manifest_of(const gguf& file,
+                                                 const std::function<void()>& between = {});
 
 /// The metadata that makes up the tokenizer, as canonical bytes: what `tokenizer` is the digest of.
 [[nodiscard]] std::string tokenizer_bytes_of(const gguf& file);

@@ -2,11 +2,13 @@
 
 #include "actors/compute_pool.hpp"
 #include "actors/delay_line.hpp"
+#include "actors/fetcher.hpp"
 #include "actors/link_format.hpp"
 #include "actors/speed_measurement.hpp"
 #include "actors/tls_network.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/cid.hpp"
 #include "supervision/node_tree.hpp"
 #include "supervision/tree_json.hpp"
 
@@ -83,6 +85,12 @@ private:
   result<void> open_network();
   void load_later(const std::string& path, std::optional<layer_range> layers,
                   std::function<void(result<actors::model_catalog::entry>)> done);
+  void load_file_later(const std::string& path, std::optional<layer_range> layers,
+                       const std::shared_ptr<const compute::model_manifest>& fetched,
+                       std::function<void(result<actors::model_catalog::entry>)> done);
+  std::shared_ptr<actors::fetch_answer>
+  load_fetched(std::function<void(result<actors::model_catalog::entry>)> done);
+  std::vector<actors::fetch_order> configured_fetches();
   void start_tree();
   void shut_down();
   std::size_t running();
@@ -135,7 +143,7 @@ result<actors::model_catalog::entry> cluster_node::load_model(const model_option
   std::promise<result<actors::model_catalog::entry>> made;
   pool_.post([&](compute::parallel_runner& runner) {
     made.set_value([&]() -> result<actors::model_catalog::entry> {
-      OVIR_ASSIGN(const auto model, around_.load(option.path, option.layers, runner));
+      OVIR_ASSIGN(const auto model, around_.load(option.path, option.layers, nullptr, runner));
       if (model->held.size() > 0 && advert != nullptr) {
         OVIR_ASSIGN(const auto segment,
                     compute::segment::make_checked(model->weights, model->held, *model->kernels));
@@ -157,6 +165,9 @@ result<actors::model_catalog::entry> cluster_node::load_model(const model_option
 
 result<void> cluster_node::load_models() {
   for (const model_option& option : options_.models) {
+    if (option.content) {
+      continue; // as soon as it is here: the fetcher sees to it
+    }
     OVIR_ASSIGN(const auto model, load_model(option, &advert_));
     around_.journal->say(
         actors::log_level::info, std::nullopt, "model {} ({}), layers {}-{} of {} held",
@@ -226,27 +237,82 @@ actors::admin_environment cluster_node::admin_parts() {
   return admin;
 }
 
-// For a shell: the answer is given on the compute threads, whence it may send messages.
+// For a shell: the answer is given on another thread, whence it may send messages.
 void cluster_node::load_later(const std::string& path, std::optional<layer_range> layers,
                               std::function<void(result<actors::model_catalog::entry>)> done) {
-  pool_.post([this, path, layers, done = std::move(done)](compute::parallel_runner& runner) {
-    auto loaded = around_.load(path, layers, runner);
-    if (!loaded) {
-      return done(loaded.error());
+  if (!path.starts_with(cid_begin)) {
+    return load_file_later(path, layers, nullptr, std::move(done));
+  }
+  const auto name = digest_from_cid(path);
+  const caf::actor fetcher = known_->get("fetcher");
+  if (!name || !fetcher) {
+    return done(name ? fail(errc::unsupported, "this node is no worker and fetches no weights; "
+                                               "name a file of its machine")
+                     : name.error());
+  }
+  caf::anon_send(fetcher, actors::fetch_order{*name, layers, false, load_fetched(std::move(done))});
+}
+
+std::shared_ptr<actors::fetch_answer>
+cluster_node::load_fetched(std::function<void(result<actors::model_catalog::entry>)> done) {
+  return std::make_shared<actors::fetch_answer>(
+      [this, done = std::move(done)](const result<actors::fetched_segment>& fetched) {
+        if (!fetched) {
+          return done(fetched.error());
+        }
+        load_file_later(fetched->path, fetched->layers, fetched->manifest, done);
+      });
+}
+
+void cluster_node::load_file_later(const std::string& path, std::optional<layer_range> layers,
+                                   const std::shared_ptr<const compute::model_manifest>& fetched,
+                                   std::function<void(result<actors::model_catalog::entry>)> done) {
+  pool_.post(
+      [this, path, layers, fetched, done = std::move(done)](compute::parallel_runner& runner) {
+        auto loaded = around_.load(path, layers, fetched, runner);
+        if (!loaded) {
+          return done(loaded.error());
+        }
+        const std::shared_ptr<const actors::catalog_model> model = *loaded;
+        models_.put(model);
+        if (const caf::actor membership = known_->get("membership"); model->held.size() > 0) {
+          std::vector<actors::held_segment> held;
+          for (const auto& part : models_.all()) {
+            if (part->id == model->id && part->held.size() > 0) {
+              held.push_back({part->id, part->held, part->weights.config.layers});
+            }
+          }
+          caf::anon_send(membership, actors::advert_changed{[held](actors::node_advert& advert) {
+                           std::erase_if(advert.held, [&](const actors::held_segment& h) {
+                             return h.model == held.front().model;
+                           });
+                           advert.held.insert(advert.held.end(), held.begin(), held.end());
+                         }});
+        }
+        done(model);
+      });
+}
+
+/// What the configuration wants fetched. Its outcome is for the log alone.
+std::vector<actors::fetch_order> cluster_node::configured_fetches() {
+  std::vector<actors::fetch_order> orders;
+  for (const model_option& option : options_.models) {
+    if (option.content) {
+      orders.push_back(
+          {*option.content, option.layers, true,
+           load_fetched([journal = around_.journal,
+                         path = option.path](const result<actors::model_catalog::entry>& loaded) {
+             if (loaded) {
+               journal->say(actors::log_level::info, std::nullopt, "holds layers {}-{} of model {}",
+                            (*loaded)->held.first, (*loaded)->held.last - 1, path);
+             } else {
+               journal->say(actors::log_level::error, std::nullopt, "does not hold model {}: {}",
+                            path, loaded.error().message);
+             }
+           })});
     }
-    const std::shared_ptr<const actors::catalog_model> model = *loaded;
-    models_.put(model);
-    if (const caf::actor membership = known_->get("membership"); model->held.size() > 0) {
-      const actors::held_segment held{model->id, model->held, model->weights.config.layers};
-      caf::anon_send(membership, actors::advert_changed{[held](actors::node_advert& advert) {
-                       std::erase_if(advert.held, [&](const actors::held_segment& h) {
-                         return h.model == held.model;
-                       });
-                       advert.held.push_back(held);
-                     }});
-    }
-    done(model);
-  });
+  }
+  return orders;
 }
 
 void cluster_node::start_tree() {
@@ -262,6 +328,7 @@ void cluster_node::start_tree() {
   parts->models = &models_;
   parts->requests = requests_.get();
   parts->memory_bytes = memory_;
+  parts->fetches = configured_fetches();
   actors::membership_environment& members = parts->membership;
   members.key = around_.key;
   members.links = links_.get();
@@ -377,6 +444,10 @@ std::vector<std::string> cluster_node::reload(const node_options& fresh) {
                 "model");
   needs_restart(fresh.memory_bytes != options_.memory_bytes, "limits.memory_mib");
   needs_restart(fresh.threads != options_.threads, "limits.threads");
+  needs_restart(fresh.fetch_window_bytes != options_.fetch_window_bytes, "fetch.window_mib");
+  needs_restart(fresh.fetch_bytes_per_second != options_.fetch_bytes_per_second, "fetch.mib_s");
+  needs_restart(fresh.serve_bytes_per_second != options_.serve_bytes_per_second,
+                "fetch.serve_mib_s");
   needs_restart(fresh.chaos != options_.chaos, "chaos.enabled");
   return later;
 }

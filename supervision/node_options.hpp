@@ -1,7 +1,9 @@
 #pragma once
 
+#include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_fetch.hpp"
 #include "messages/node_id.hpp"
 
 #include <chrono>
@@ -14,8 +16,10 @@ namespace ovir::supervision {
 
 /// A model this node knows and the part of it that it holds ready.
 struct model_option {
-  std::string path;
+  std::string path;                  ///< as the configuration names it
   std::optional<layer_range> layers; ///< absent: every layer that fits the memory
+  /// Named by content: fetched from other members where it is not here already.
+  std::optional<digest> content{};
 };
 
 /// Someone who may connect: a node or an admin shell.
@@ -46,7 +50,10 @@ struct node_options {
   std::chrono::milliseconds probe_timeout{250};
   std::chrono::milliseconds suspect_timeout{600};
   std::chrono::milliseconds drain_wait{30'000}; ///< SIGTERM: for running requests
-  bool chaos{false};                            ///< admin `chaos` commands are obeyed
+  std::uint64_t fetch_window_bytes{limits::fetch_window_bytes_max}; ///< asked for, not yet here
+  std::uint64_t fetch_bytes_per_second{0};                          ///< of all it fetches; 0: any
+  std::uint64_t serve_bytes_per_second{0}; ///< of weights to others, in all; 0: any
+  bool chaos{false};                       ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};
   std::string log_file;                    ///< empty: standard error
   std::uint64_t log_bytes_max{16U << 20U}; ///< then it rotates

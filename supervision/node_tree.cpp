@@ -5,6 +5,7 @@
 #include "actors/scheduler.hpp"
 #include "actors/shard.hpp"
 #include "actors/stage_host.hpp"
+#include "actors/weights_source.hpp"
 #include "messages/caf/errors.hpp"
 #include "supervision/tree.hpp"
 
@@ -163,6 +164,41 @@ child_spec host_child(const parts_pointer& parts, const known_pointer& known) {
   });
 }
 
+child_spec source_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("source", known, [parts](caf::actor_system& system) {
+    const caf::actor made = system.spawn<caf::detached>(
+        actors::source_behavior,
+        actors::source_environment{parts->links, parts->models, parts->journal, parts->env,
+                                   parts->options->serve_bytes_per_second});
+    actors::peers::receivers receivers;
+    receivers.source = made;
+    parts->links->use(receivers);
+    return made;
+  });
+}
+
+child_spec fetcher_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("fetcher", known, [parts](caf::actor_system& system) {
+    actors::fetcher_environment around;
+    around.self = parts->key->id();
+    around.links = parts->links;
+    around.models = parts->models;
+    around.journal = parts->journal;
+    around.env = parts->env;
+    around.state = parts->options->state;
+    around.memory_bytes = parts->memory_bytes;
+    around.settings.window_bytes = parts->options->fetch_window_bytes;
+    around.settings.bytes_per_second = parts->options->fetch_bytes_per_second;
+    around.configured = parts->fetches;
+    const caf::actor made =
+        system.spawn<caf::detached>(actors::fetcher_behavior, std::move(around));
+    actors::peers::receivers receivers;
+    receivers.fetcher = made;
+    parts->links->use(receivers);
+    return made;
+  });
+}
+
 child_spec membership_child(const parts_pointer& parts, const known_pointer& known) {
   return kept("membership", known, [parts, known](caf::actor_system& system) {
     actors::membership_environment around = parts->membership;
@@ -170,7 +206,7 @@ child_spec membership_child(const parts_pointer& parts, const known_pointer& kno
     around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
     around.watchers = [known] {
       std::vector<caf::actor> list;
-      for (const char* name : {"paths", "host", "admin"}) {
+      for (const char* name : {"paths", "host", "fetcher", "admin"}) {
         if (caf::actor watcher = known->get(name)) {
           list.push_back(std::move(watcher));
         }
@@ -248,6 +284,10 @@ supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts
   tree.children.push_back(paths_child(parts, known));
   if (roles.has(role::worker)) {
     tree.children.push_back(host_child(parts, known));
+  }
+  tree.children.push_back(source_child(parts, known));
+  if (roles.has(role::worker)) {
+    tree.children.push_back(fetcher_child(parts, known));
   }
   tree.children.push_back(membership_child(parts, known));
   if (roles.has(role::scheduler)) {

@@ -2,6 +2,7 @@
 
 #include "actors/admin.hpp"
 #include "actors/compute_executor.hpp"
+#include "actors/fetcher.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
@@ -12,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 /// The tree of a cluster member, the second of the two places that name roles:
 ///
@@ -21,6 +23,8 @@
 ///           shard
 ///       paths            where requests run
 ///       host             lends this node's segments                          (role worker)
+///       source           serves weights to others
+///       fetcher          fetches weights from others                         (role worker)
 ///       membership       who is there
 ///       requests         one_for_all                                         (role scheduler)
 ///         leads          one_for_one, temporary children, one per request
@@ -44,6 +48,7 @@ struct node_parts {
   actors::membership_environment membership;
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};
+  std::vector<actors::fetch_order> fetches; ///< what the configuration wants here
 };
 
 /// The actors that others need to find, as they are at the moment: start functions put them here,

@@ -1,6 +1,5 @@
 #include "supervision/node.hpp"
 
-#include "apps/hash_file.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/key_file.hpp"
 #include "apps/ovir/command.hpp"
@@ -71,6 +70,7 @@ public:
 
   result<std::shared_ptr<actors::catalog_model>>
   operator()(const std::string& path, std::optional<layer_range> layers,
+             const std::shared_ptr<const compute::model_manifest>& fetched,
              compute::parallel_runner& runner) const {
     OVIR_ASSIGN(ready_model ready,
                 load_model(around_, path == embedded_model_path ? std::string{} : path));
@@ -90,12 +90,13 @@ public:
       OVIR_TRY(pack_model(ready, model->held, kernels_, around_.environment, runner));
       model->held_bytes = range_bytes(ready.weights, model->held);
     }
-    model->id = hash_file(*ready.source.file);
-    model->name = file_name(path);
+    OVIR_TRY(name_by_content(*model, ready, fetched));
+    model->name = fetched ? to_hex(model->id).substr(0, digits_of_name) : file_name(path);
     model->weights = std::move(ready.weights);
     if (how_.roles.has(role::scheduler)) {
       model->vocabulary = std::move(ready.vocabulary);
     }
+    model->metadata = std::move(ready.source.metadata);
     model->file = std::move(ready.source.file);
     model->kernels = &kernels_;
     model->prefill_chunk = how_.prefill_chunk;
@@ -104,6 +105,23 @@ public:
   }
 
 private:
+  static constexpr std::size_t digits_of_name = 16; ///< of a model that came without a file's name
+
+  static result<void>
+  name_by_content(actors::catalog_model& model, ready_model& ready,
+                  const std::shared_ptr<const compute::model_manifest>& fetched) {
+    model.whole = fetched == nullptr;
+    model.manifest = fetched;
+    if (model.whole) {
+      OVIR_ASSIGN(compute::model_manifest made,
+                  compute::manifest_of(ready.source.metadata,
+                                       [&ready] { ready.source.file->release_pages(); }));
+      model.manifest = std::make_shared<const compute::model_manifest>(std::move(made));
+    }
+    model.id = compute::name_of(*model.manifest);
+    return {};
+  }
+
   static std::string file_name(const std::string& path) {
     const auto slash = path.rfind('/');
     return slash == std::string::npos ? path : path.substr(slash + 1);

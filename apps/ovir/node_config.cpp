@@ -4,7 +4,9 @@
 #include "apps/ovir/config_table.hpp"
 #include "apps/ovir/node_address.hpp"
 #include "compute/printable.hpp"
+#include "messages/cid.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_fetch.hpp"
 #include "messages/signing.hpp"
 
 #include <algorithm>
@@ -27,14 +29,15 @@ constexpr text_rule word_rule{"word", limits::node_name_bytes_max};
 constexpr text_rule key_rule{"key", 2 * node_id::size};
 constexpr text_rule token_rule{"join token", limits::hello_bytes_max};
 
-constexpr std::array<std::string_view, 17> file_keys{
+constexpr std::array<std::string_view, 18> file_keys{
     "name",   "cluster", "roles",  "listen", "advertise", "admin_listen",
     "state",  "seeds",   "admins", "access", "model",     "join_token",
-    "limits", "probe",   "drain",  "log",    "chaos"};
+    "limits", "fetch",   "probe",  "drain",  "log",       "chaos"};
 constexpr std::array<std::string_view, 2> access_keys{"key", "roles"};
 constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
                                                       "prefill_chunk"};
+constexpr std::array<std::string_view, 3> fetch_keys{"window_mib", "mib_s", "serve_mib_s"};
 constexpr std::array<std::string_view, 3> probe_keys{"interval_ms", "timeout_ms", "suspect_ms"};
 constexpr std::array<std::string_view, 1> drain_keys{"wait_s"};
 constexpr std::array<std::string_view, 4> log_keys{"level", "file", "max_mib", "files"};
@@ -44,9 +47,10 @@ struct table_keys {
   std::string_view table;
   std::span<const std::string_view> keys;
 };
-constexpr std::array<table_keys, 7> tables_of_file{{{"access", access_keys},
+constexpr std::array<table_keys, 8> tables_of_file{{{"access", access_keys},
                                                     {"model", model_keys},
                                                     {"limits", limits_keys},
+                                                    {"fetch", fetch_keys},
                                                     {"probe", probe_keys},
                                                     {"drain", drain_keys},
                                                     {"log", log_keys},
@@ -71,6 +75,7 @@ private:
   result<void> models(const toml::table& root);
   result<void> add_model(const toml::table& table);
   result<void> resources(const toml::table& root);
+  result<void> fetching(const toml::table& root);
   result<void> probing(const toml::table& root);
   result<void> draining(const toml::table& root);
   result<void> logging(const toml::table& root);
@@ -334,7 +339,19 @@ result<void> reader::add_model(const toml::table& table) {
   OVIR_TRY(in_.known_keys(table, "[[model]]", model_keys));
   model_option model;
   OVIR_ASSIGN(model.path, in_.text(table, "path", path_rule));
-  if (model.path != embedded_model_path) {
+  if (model.path.starts_with(cid_begin)) {
+    const auto content = digest_from_cid(model.path);
+    if (!content) {
+      return in_.refuse(place_of(table, "path"), "'path': {}", content.error().message);
+    }
+    if (!options_.roles.has(role::worker)) {
+      return in_.refuse(place_of(table, "path"),
+                        "models named by content are fetched by workers, and this node's roles are "
+                        "{}; name a file, or add worker to 'roles'",
+                        to_string(options_.roles));
+    }
+    model.content = *content;
+  } else if (model.path != embedded_model_path) {
     OVIR_ASSIGN(model.path, file_path(table, "path"));
   }
   if (const toml::node* const value = table.get("layers"); value != nullptr) {
@@ -384,6 +401,26 @@ result<void> reader::resources(const toml::table& root) {
       const std::uint64_t chunk,
       in_.whole(*table, "prefill_chunk", {1, limits::prefill_chunk_max}, options_.prefill_chunk));
   options_.prefill_chunk = static_cast<std::uint32_t>(chunk);
+  return {};
+}
+
+result<void> reader::fetching(const toml::table& root) {
+  OVIR_ASSIGN(const toml::table* const table, in_.section(root, "fetch"));
+  if (table == nullptr) {
+    return {};
+  }
+  OVIR_TRY(in_.known_keys(*table, "[fetch]", fetch_keys));
+  OVIR_ASSIGN(const std::uint64_t window, in_.whole(*table, "window_mib",
+                                                    {limits::fetch_window_bytes_min >> 20U,
+                                                     limits::fetch_window_bytes_max >> 20U},
+                                                    options_.fetch_window_bytes >> 20U));
+  options_.fetch_window_bytes = window << 20U;
+  OVIR_ASSIGN(const std::uint64_t rate,
+              in_.whole(*table, "mib_s", {0, limits::fetch_rate_mib_max}, 0));
+  options_.fetch_bytes_per_second = rate << 20U;
+  OVIR_ASSIGN(const std::uint64_t serve,
+              in_.whole(*table, "serve_mib_s", {0, limits::fetch_rate_mib_max}, 0));
+  options_.serve_bytes_per_second = serve << 20U;
   return {};
 }
 
@@ -480,6 +517,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(access(root));
   OVIR_TRY(models(root));
   OVIR_TRY(resources(root));
+  OVIR_TRY(fetching(root));
   OVIR_TRY(probing(root));
   OVIR_TRY(draining(root));
   OVIR_TRY(logging(root));

@@ -98,6 +98,9 @@ std::string describe(const node_options& o) {
   out.line("limits.threads", "{}", number_text(o.threads, "all processors"));
   out.line("limits.context", "{}", number_text(o.context_max, "the model's"));
   out.line("limits.prefill_chunk", "{}", o.prefill_chunk);
+  out.line("fetch.window_mib", "{}", o.fetch_window_bytes >> 20U);
+  out.line("fetch.mib_s", "{}", number_text(o.fetch_bytes_per_second >> 20U, "no limit"));
+  out.line("fetch.serve_mib_s", "{}", number_text(o.serve_bytes_per_second >> 20U, "no limit"));
   out.line("probe.interval_ms", "{}", o.probe_interval.count());
   out.line("probe.timeout_ms", "{}", o.probe_timeout.count());
   out.line("probe.suspect_ms", "{}", o.suspect_timeout.count());
@@ -145,6 +148,10 @@ json document_of(const node_options& o) {
             {"threads", o.threads},
             {"context", o.context_max},
             {"prefill_chunk", o.prefill_chunk}}},
+          {"fetch",
+           {{"window_mib", o.fetch_window_bytes >> 20U},
+            {"mib_s", o.fetch_bytes_per_second >> 20U},
+            {"serve_mib_s", o.serve_bytes_per_second >> 20U}}},
           {"probe",
            {{"interval_ms", o.probe_interval.count()},
             {"timeout_ms", o.probe_timeout.count()},

@@ -26,6 +26,7 @@ const std::vector<command_spec>& table() {
   static const std::vector<command_spec> commands{
       {"nodes", "Members of the cluster", {}},
       {"models", "Models and who holds which layers", {}},
+      {"fetches", "Weights the node fetches from others, and what it served", {}},
       {"tree", "Supervision tree of the node, with restarts", {}},
       {"jobs", "Requests that run or wait", {}},
       {"job", "One request, stage by stage", {request}},
@@ -65,8 +66,8 @@ const std::vector<command_spec>& table() {
       {"drain", "Let a node finish what it has, take nothing new, and leave", {node}, false},
       {"kick", "Close a node's links and refuse it", {node}, false},
       {"load",
-       "Hold layers of a model file on the node's own machine",
-       {{"PATH", "path", kind::text, true, "GGUF file"},
+       "Hold layers of a model file on the node's own machine, or fetched from others by its name",
+       {{"PATH", "path", kind::text, true, "GGUF file, or what ovir model manifest prints"},
         {"--first", "first_layer", kind::natural, false, "First layer (default: what fits)"},
         {"--last", "last_layer", kind::natural, false, "Last layer"}},
        false},

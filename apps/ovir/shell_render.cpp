@@ -114,6 +114,23 @@ std::string models_text(const json& data) {
   return table.text();
 }
 
+std::string fetches_text(const json& data) {
+  text_table table{{"MODEL", "LAYERS", "STATE", ">SIZE", ">HERE BEFORE", ">FROM FILES", ">FETCHED",
+                    "SOURCES", "REASON"}};
+  for (const json& fetch : list_at(data, "fetches")) {
+    const std::string sources = joined(list_at(fetch, "sources"), ", ", [](const json& source) {
+      return short_hex(source, "node") + " " + size(source, "bytes") +
+             (at(source, "fault").is_string() ? " (" + text(source, "fault") + ")" : "");
+    });
+    table.add({short_hex(fetch, "model"), layers(fetch), text(fetch, "state"), size(fetch, "bytes"),
+               size(fetch, "present_bytes"), size(fetch, "local_bytes"),
+               size(fetch, "verified_bytes"), sources, text(fetch, "reason")});
+  }
+  return table.text() + fmt::format("served {} in {} pieces to {} now; refused {}\n",
+                                    size(data, "served_bytes"), text(data, "served_pieces"),
+                                    text(data, "askers"), text(data, "refused"));
+}
+
 std::string tree_text(const json& child, std::size_t depth) {
   std::string line(2 * depth, ' ');
   line += text(child, "name");
@@ -275,6 +292,7 @@ std::string render(std::string_view command, const json& data) {
   static const std::map<std::string_view, form> forms{
       {"nodes", nodes_text},
       {"models", models_text},
+      {"fetches", fetches_text},
       {"tree", [](const json& d) { return tree_text(at(d, "tree"), 0); }},
       {"jobs", [](const json& d) { return jobs_text(list_at(d, "jobs")); }},
       {"job", job_text},
