@@ -35,6 +35,11 @@ std::uint64_t per_audit_ppm(const deterrence_terms& t) {
 
 wide ceil_div(wide a, wide b) { return a / b + (a % b != 0 ? 1 : 0); }
 
+/// What a convicted provider loses for certain.
+micro_credits stake_lost(const deterrence_terms& t) {
+  return mul_ppm_down(t.stake, ppm_one - t.finder_ppm);
+}
+
 result<void> check_ranges(const deterrence_terms& t) {
   struct ratio {
     std::string_view name;
@@ -97,7 +102,11 @@ std::string provider_advice(const deterrence_terms& t, wide risk_per_unit) {
     const wide more = needed - risk_per_unit; // the inequality fails, so this is positive
     if (more <= limits::ledger_supply_max) {
       if (t.mode == trust_mode::bonded) {
-        add("stake", t.stake, t.stake + more);
+        const std::uint64_t kept = std::max<std::uint64_t>(ppm_one - t.finder_ppm, 1);
+        if (const wide stake = ceil_div((stake_lost(t) + more) * ppm_one, kept);
+            stake <= limits::ledger_supply_max) {
+          add("stake", t.stake, stake);
+        }
       }
       add("unit_fee", t.unit_fee, t.unit_fee + more);
     }
@@ -114,7 +123,7 @@ std::string provider_advice(const deterrence_terms& t, wide risk_per_unit) {
 deterrence_finding provider(const deterrence_terms& t) {
   deterrence_finding f;
   f.theorem = "provider";
-  const wide risk = wide{t.unit_fee} + t.staying_value + t.stake;
+  const wide risk = wide{t.unit_fee} + t.staying_value + stake_lost(t);
   const std::uint64_t q = detection_ppm(t);
   f.at_risk = q > t.false_conviction_ppm ? (q - t.false_conviction_ppm) * risk : wide{0};
   f.saved = wide{t.saved} * ppm_one;

@@ -33,6 +33,7 @@ struct deterrence_terms {
   micro_credits saved{0};                   ///< D: computing that a cheat saves
   micro_credits staying_value{0};           ///< Phi: what staying in is worth
   micro_credits stake{0};                   ///< b: what can be lost beside; 0 when zero-bond
+  std::uint64_t finder_ppm{0}; ///< of a lost stake, what its owner may get back by finding himself
   // Auditors are paid, too, and may say "right" without looking.
   std::uint64_t planted_ppm{0};   ///< of the units they get, how many have a known wrong answer
   micro_credits audit_fee{0};     ///< for one audit
@@ -53,8 +54,9 @@ struct deterrence_finding {
   std::string advice; ///< which number to change, and to what; empty when it holds
 };
 
-/// Checks both theorems. `invalid_argument` for numbers out of their range, among them a stake in
-/// zero-bond mode.
+/// Checks both theorems. A stake counts as far as its owner cannot get it back as the finder of his
+/// own fault: (10^6 - finder_ppm) of 10^6 (docs/proofs). `invalid_argument` for numbers out of
+/// their range, among them a stake in zero-bond mode.
 [[nodiscard]] result<std::vector<deterrence_finding>> examine(const deterrence_terms& t);
 
 /// Nothing when the policy deters; else `invalid_argument` with what fails and what to change.

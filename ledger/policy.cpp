@@ -44,9 +44,15 @@ result<void> check_ranges(const policy& p) {
   return examined ? result<void>{} : examined.error();
 }
 
+deterrence_terms terms_of(const policy& p) {
+  deterrence_terms t = p.deterrence;
+  t.finder_ppm = p.finder_ppm;
+  return t;
+}
+
 result<void> check(const policy& p) {
   OVIR_TRY(check_ranges(p));
-  return require_deterrence(p.deterrence);
+  return require_deterrence(terms_of(p));
 }
 
 } // namespace ovir::ledger

@@ -30,6 +30,9 @@ struct policy {
   deterrence_terms deterrence;
 };
 
+/// The terms of the inequalities, the finder's fee of the rules included.
+[[nodiscard]] deterrence_terms terms_of(const policy& p);
+
 /// Every number within its range, the deterrence inequalities included. `invalid_argument` says
 /// which number to change.
 [[nodiscard]] result<void> check(const policy& p);

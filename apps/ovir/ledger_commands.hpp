@@ -4,7 +4,13 @@
 
 namespace ovir::apps {
 
-/// `ovir ledger policy`; the parts of `ovir ledger` are one file each.
+// The parts of `ovir ledger`, one file each.
+
+/// `create`, `mint`, `transfer`, `stake`, `unstake`, `balance`.
+void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen);
+/// `log`, `statement`, `verify`, `head`, `prove`.
+void add_ledger_log(CLI::App& ledger, chosen_command& chosen);
+/// `policy`.
 void add_ledger_policy(CLI::App& ledger, chosen_command& chosen);
 
 } // namespace ovir::apps

@@ -53,7 +53,7 @@ result<exit_code> check_policy(const options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string text,
               around.environment.read(given.file, limits::config_file_bytes_max));
   OVIR_ASSIGN(const ledger::policy policy, parse_ledger_policy(given.file, text));
-  OVIR_ASSIGN(const auto findings, ledger::examine(policy.deterrence));
+  OVIR_ASSIGN(const auto findings, ledger::examine(terms_of(policy)));
   const auto accepted = ledger::check(policy);
   json theorems = json::array();
   std::string lines;

@@ -66,6 +66,7 @@ TEST(deterrence, its_advice_followed_to_the_letter_is_enough_and_one_less_is_not
   t.colluding_share_ppm = 300'000;
   t.auditors = 2;
   t.false_conviction_ppm = 1'000;
+  t.finder_ppm = 250'000;
   const std::string text = require_deterrence(t).error().message;
   const auto with = [&](std::uint64_t deterrence_terms::*number, std::uint64_t value) {
     deterrence_terms changed = t;
@@ -108,6 +109,18 @@ TEST(deterrence, auditors_in_league_lower_the_detection) {
   EXPECT_NE(require_deterrence(t).error().message.find("colluding_share_ppm"), std::string::npos);
 }
 
+TEST(deterrence, a_stake_counts_without_what_its_owner_could_find_himself) {
+  deterrence_terms t = bonded();
+  t.finder_ppm = 100'000;
+  EXPECT_FALSE(require_deterrence(t)) << "docs/proofs, mutant finder";
+  t.stake = t.stake * 10 / 9 + 1;
+  EXPECT_TRUE(require_deterrence(t));
+  policy p;
+  p.deterrence = bonded();
+  p.finder_ppm = 100'000;
+  EXPECT_NE(check(p).error().message.find("raise audit_rate_ppm"), std::string::npos);
+}
+
 TEST(deterrence, zero_bond_with_a_stake_is_a_contradiction) {
   deterrence_terms t = zero_bond();
   t.stake = 1;
@@ -138,6 +151,7 @@ TEST(deterrence, many_cheated_units_are_caught_almost_surely_and_never_overstate
 TEST(policy, refuses_numbers_out_of_range_and_a_deterrence_that_fails) {
   policy p;
   p.deterrence = bonded();
+  p.deterrence.audit_rate_ppm = 200'000;
   EXPECT_TRUE(check(p));
   p.finder_ppm = 1'000'000; // who finds must not gain by cheating himself
   EXPECT_NE(check(p).error().message.find("finder_ppm"), std::string::npos);

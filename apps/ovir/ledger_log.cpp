@@ -1,0 +1,319 @@
+// `ovir ledger log | statement | verify | head | prove`.
+#include "apps/ovir/ledger_commands.hpp"
+#include "apps/ovir/ledger_folder.hpp"
+#include "ledger/verify.hpp"
+
+#include <algorithm>
+#include <memory>
+
+namespace ovir::apps {
+
+namespace {
+
+constexpr std::uint64_t entries_default = 1'000;
+
+struct options {
+  std::string folder;
+  std::string account;
+  std::vector<std::string> heads;
+  std::vector<std::string> promises;
+  std::string output;
+  std::uint64_t first{0};
+  std::uint64_t count{entries_default};
+  std::uint64_t index{0};
+  std::uint64_t size{0};
+  std::uint64_t since{0};
+  bool skip_signatures{false};
+  bool as_csv{false};
+  bool as_json{false};
+};
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span{text});
+}
+
+/// Walks the log; damage is an error here, `verify` tells more.
+template <class Visit>
+result<void> walk(const options& given, const Visit& visit) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
+  OVIR_ASSIGN(const auto file, open_ledger_log(folder));
+  ledger::verify_options how;
+  how.signatures = false;
+  how.visit = visit;
+  OVIR_ASSIGN(const ledger::verify_report seen, ledger::verify_log(*file, how));
+  if (seen.fault) {
+    return fail(errc::digest_mismatch, "{}; see ovir ledger verify", seen.fault->what);
+  }
+  return {};
+}
+
+result<exit_code> show_log(const options& given, surroundings&) {
+  json list = json::array();
+  std::string text =
+      given.as_csv ? "entry,time,kind,id,movement,from,to,amount,request,window\n" : "";
+  OVIR_TRY(walk(given, [&](std::uint64_t index, const ledger::entry& e,
+                           const std::vector<ledger::posting>& effects) {
+    if (index < given.first || index - given.first >= given.count) {
+      return;
+    }
+    const std::string kind{to_string(ledger::kind_of(e.what))};
+    const std::string id = to_hex(ledger::id_of(e.what));
+    json moves = json::array();
+    text += given.as_csv ? "" : fmt::format("{:>8}  {}  {}\n", index, e.time, kind);
+    for (const ledger::posting& p : effects) {
+      moves.push_back(posting_json(p));
+      text += given.as_csv
+                  ? fmt::format("{},{},{},{},{},{},{},{},{},{}\n", index, e.time, kind, id,
+                                to_string(p.kind), place_text(p.from), place_text(p.to), p.amount,
+                                p.request == digest{} ? "" : to_hex(p.request), p.window)
+                  : fmt::format("{:>22}  {} -> {}  {}\n", credits_text(p.amount),
+                                place_text(p.from), place_text(p.to), to_string(p.kind));
+    }
+    list.push_back({{"entry", index},
+                    {"time", e.time},
+                    {"kind", kind},
+                    {"id", id},
+                    {"movements", std::move(moves)}});
+  }));
+  if (given.as_json) {
+    OVIR_TRY(write_document(json{{"entries", std::move(list)}}));
+  } else {
+    OVIR_TRY(write_output(text));
+  }
+  return exit_code::done;
+}
+
+/// What one line of a statement says.
+struct statement_line {
+  std::uint64_t index;
+  std::uint64_t time;
+  ledger::posting what;
+  bool out;
+};
+
+std::string why(const ledger::posting& p) {
+  std::string text{to_string(p.kind)};
+  if (p.request != digest{}) {
+    text += " of request " + to_hex(p.request).substr(0, 8);
+    text += p.window >= ledger::first_compensation
+                ? fmt::format(", compensation {}", p.window - ledger::first_compensation)
+                : fmt::format(", window {}", p.window);
+  }
+  return text;
+}
+
+result<exit_code> statement(const options& given, surroundings&) {
+  OVIR_ASSIGN(const node_id node, node_id_from_hex(given.account));
+  std::vector<statement_line> lines;
+  OVIR_TRY(walk(given, [&](std::uint64_t index, const ledger::entry& e,
+                           const std::vector<ledger::posting>& effects) {
+    for (const ledger::posting& p : effects) {
+      for (const bool out : {true, false}) {
+        const ledger::account_ref& side = out ? p.from : p.to;
+        if (e.time >= given.since && side.of.bytes == node.key &&
+            side.kind != ledger::purse::escrow) {
+          lines.push_back({index, e.time, p, out});
+        }
+      }
+    }
+  }));
+  if (given.as_json) {
+    json list = json::array();
+    for (const statement_line& l : lines) {
+      json line = posting_json(l.what);
+      line["entry"] = l.index;
+      line["time"] = l.time;
+      line["direction"] = l.out ? "out" : "in";
+      line["why"] = why(l.what);
+      list.push_back(std::move(line));
+    }
+    OVIR_TRY(write_document(json{{"account", to_hex(node)}, {"lines", std::move(list)}}));
+    return exit_code::done;
+  }
+  std::string text = given.as_csv ? "entry,time,purse,change,why,other\n"
+                                  : fmt::format("{:>8}  {:<10}  {:<8}{:>20}  {}\n", "entry", "time",
+                                                "purse", "change", "why");
+  for (const statement_line& l : lines) {
+    const ledger::account_ref& mine = l.out ? l.what.from : l.what.to;
+    const ledger::account_ref& other = l.out ? l.what.to : l.what.from;
+    text +=
+        given.as_csv
+            ? fmt::format("{},{},{},{}{},\"{}\",{}\n", l.index, l.time, to_string(mine.kind),
+                          l.out ? "-" : "", l.what.amount, why(l.what), place_text(other))
+            : fmt::format("{:>8}  {:<10}  {:<8}{:>20}  {}, {} {}\n", l.index, l.time,
+                          to_string(mine.kind), (l.out ? "-" : "+") + credits_text(l.what.amount),
+                          why(l.what), l.out ? "to" : "from", place_text(other));
+  }
+  OVIR_TRY(write_output(text));
+  return exit_code::done;
+}
+
+result<exit_code> verify_all(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
+  OVIR_ASSIGN(const auto file, open_ledger_log(folder));
+  ledger::verify_options how;
+  how.signatures = !given.skip_signatures;
+  OVIR_ASSIGN(const auto kept, kept_head(around.environment, folder));
+  if (kept) {
+    how.heads.push_back(*kept);
+  }
+  for (const std::string& path : given.heads) {
+    OVIR_ASSIGN(const std::string text, read_proof_file(around.environment, path));
+    OVIR_ASSIGN(const ledger::signed_head head, ledger::signed_head_from(bytes_of(text)));
+    how.heads.push_back(head);
+  }
+  for (const std::string& path : given.promises) {
+    OVIR_ASSIGN(const std::string text, read_proof_file(around.environment, path));
+    OVIR_ASSIGN(ledger::acknowledgement promise, ledger::acknowledgement_from(bytes_of(text)));
+    how.heads.push_back(promise.head);
+    how.promises.push_back(std::move(promise));
+  }
+  OVIR_ASSIGN(const ledger::verify_report seen, ledger::verify_log(*file, how));
+  if (given.as_json) {
+    json fault = nullptr;
+    if (seen.fault) {
+      fault = {{"entry", seen.fault->entry ? json(*seen.fault->entry) : json(nullptr)},
+               {"what", seen.fault->what}};
+    }
+    OVIR_TRY(write_document(json{{"ok", !seen.fault},
+                                 {"head", head_json(seen.head)},
+                                 {"torn_bytes", seen.tail.torn_bytes},
+                                 {"convictions", seen.convictions},
+                                 {"evidence_replayed", seen.evidence_replayed},
+                                 {"fault", std::move(fault)}}));
+  } else if (seen.fault) {
+    OVIR_TRY(write_output(fmt::format(
+        "WRONG{}: {}\n", seen.fault->entry ? fmt::format(" at entry {}", *seen.fault->entry) : "",
+        seen.fault->what)));
+  } else {
+    std::string text = fmt::format("{} entries, all as they were written; root {}\n",
+                                   seen.head.size, to_hex(seen.head.root));
+    if (seen.tail.torn) {
+      text += fmt::format("behind them {} of a batch that was never finished\n",
+                          bytes_text(seen.tail.torn_bytes));
+    }
+    if (seen.convictions > 0) {
+      text +=
+          fmt::format("{} convictions; their evidence was not replayed here\n", seen.convictions);
+    }
+    OVIR_TRY(write_output(text));
+  }
+  return seen.fault ? exit_code::wrong : exit_code::done;
+}
+
+result<exit_code> show_head(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
+  OVIR_ASSIGN(const auto kept, kept_head(around.environment, folder));
+  if (!kept) {
+    return fail(errc::not_found, "{}: there is no signed head; see ovir ledger create", folder);
+  }
+  if (!given.output.empty()) {
+    OVIR_TRY(write_proof_file(around.environment, given.output, to_bytes(*kept)));
+  }
+  const bool good = ledger::signed_by_its_keeper(*kept);
+  if (given.as_json) {
+    json document = head_json(kept->head);
+    document["keeper"] = to_hex(kept->keeper);
+    document["signed"] = good;
+    OVIR_TRY(write_document(document));
+  } else {
+    OVIR_TRY(write_output(fmt::format("ledger {}\nsize   {}\nroot   {}\nkeeper {}{}\n",
+                                      to_hex(kept->head.ledger), kept->head.size,
+                                      to_hex(kept->head.root), to_hex(kept->keeper),
+                                      good ? "" : ", who did NOT sign this")));
+  }
+  return good ? exit_code::done : exit_code::wrong;
+}
+
+json path_json(const std::vector<digest>& path) {
+  json list = json::array();
+  for (const digest& d : path) {
+    list.push_back(to_hex(d));
+  }
+  return list;
+}
+
+result<exit_code> prove(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
+  OVIR_ASSIGN(ledger_folder open, ledger_folder::open(around.environment, folder));
+  const ledger::ledger& book = open.book();
+  const std::uint64_t size = book.log().size();
+  OVIR_ASSIGN(const ledger::inclusion in, book.prove(given.index, size));
+  json document{{"ledger", to_hex(book.id())},       {"entry", given.index},
+                {"leaf", to_hex(in.leaf)},           {"size", size},
+                {"root", to_hex(book.log().root())}, {"path", path_json(in.path)}};
+  if (given.size > 0) {
+    OVIR_ASSIGN(const std::vector<digest> proof, book.prove_consistency(given.size, size));
+    document["consistent_with"] = given.size;
+    document["consistency"] = path_json(proof);
+  }
+  if (given.as_json) {
+    OVIR_TRY(write_document(document));
+    return exit_code::done;
+  }
+  std::string text = fmt::format("entry {} of {}\nleaf {}\nroot {}\n", given.index, size,
+                                 to_hex(in.leaf), to_hex(book.log().root()));
+  for (const digest& d : in.path) {
+    text += "path " + to_hex(d) + "\n";
+  }
+  OVIR_TRY(write_output(text));
+  return exit_code::done;
+}
+
+using action = result<exit_code> (*)(const options&, surroundings&);
+
+CLI::App* add_action(CLI::App& parent, chosen_command& chosen, const char* name, const char* what,
+                     const std::shared_ptr<options>& given, action run) {
+  CLI::App* const command = parent.add_subcommand(name, what);
+  command->add_option("--ledger", given->folder,
+                      "Folder of the ledger (default: ledger in the state folder)");
+  add_json(*command, given->as_json);
+  command->callback([given, run, &chosen] {
+    chosen.as_json = given->as_json;
+    chosen.run = [given, run](surroundings& around) { return run(*given, around); };
+  });
+  return command;
+}
+
+} // namespace
+
+void add_ledger_log(CLI::App& ledger, chosen_command& chosen) {
+  const auto log = std::make_shared<options>();
+  CLI::App* const logged =
+      add_action(ledger, chosen, "log", "Entries with their movements", log, show_log);
+  logged->add_option("--from", log->first, "First entry")->capture_default_str();
+  logged->add_option("--max", log->count, "At most so many")->capture_default_str();
+  logged->add_flag("--csv", log->as_csv, "Comma-separated, amounts in micro-credits");
+
+  const auto account = std::make_shared<options>();
+  CLI::App* const stated =
+      add_action(ledger, chosen, "statement",
+                 "What an account got and gave, for which request and window", account, statement);
+  stated->add_option("ACCOUNT", account->account, "Public key")->required();
+  stated->add_option("--since", account->since, "Seconds since 1970");
+  stated->add_flag("--csv", account->as_csv, "Comma-separated, amounts in micro-credits");
+
+  const auto checked = std::make_shared<options>();
+  CLI::App* const verified = add_action(
+      ledger, chosen, "verify",
+      "Every byte, signature, rule and invariant of the log (exit code 1 if one is wrong)", checked,
+      verify_all);
+  verified->add_option("--head", checked->heads,
+                       "File with a signed head seen earlier (repeatable)");
+  verified->add_option("--promise", checked->promises, "File with an acknowledgement (repeatable)");
+  verified->add_flag("--skip-signatures", checked->skip_signatures,
+                     "Leave the signatures of clients unchecked: some twenty times as fast");
+
+  const auto head = std::make_shared<options>();
+  add_action(ledger, chosen, "head", "The keeper's last signed head", head, show_head)
+      ->add_option("-o,--output", head->output, "File for its bytes, for verify --head");
+
+  const auto proof = std::make_shared<options>();
+  CLI::App* const proved = add_action(
+      ledger, chosen, "prove", "That an entry is in the log, and that it only grew", proof, prove);
+  proved->add_option("ENTRY", proof->index, "Its index")->required();
+  proved->add_option("--since-size", proof->size,
+                     "Prove also that the log begins with its first so many entries");
+}
+
+} // namespace ovir::apps

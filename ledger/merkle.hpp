@@ -1,0 +1,57 @@
+#pragma once
+
+#include "messages/digest.hpp"
+#include "messages/result.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+/// The Merkle tree of RFC 9162, section 2.1, over BLAKE3: a leaf is H("ovir/ledger/v1/leaf";
+/// entry), an inner node H("ovir/ledger/v1/node"; left, right). The two domains take the place of
+/// the RFC's prefix bytes. The root of no leaves is H("ovir/ledger/v1/leaf"; nothing).
+namespace ovir::ledger {
+
+[[nodiscard]] digest leaf_hash(std::span<const std::byte> entry);
+[[nodiscard]] digest node_hash(const digest& left, const digest& right);
+[[nodiscard]] digest empty_root();
+
+/// The root of a growing tree, in the memory of its right edge: at most 64 digests.
+class merkle_frontier {
+public:
+  void append(const digest& leaf);
+  [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+  [[nodiscard]] digest root() const;
+  friend bool operator==(const merkle_frontier&, const merkle_frontier&) = default;
+
+private:
+  std::uint64_t size_{0};
+  std::vector<digest> peaks_; ///< roots of complete subtrees, the largest first
+};
+
+/// The root over leaves [first, first + count) of somebody's log. `first` is a multiple of the
+/// least power of two that is not below `count`.
+using range_root = std::function<result<digest>(std::uint64_t first, std::uint64_t count)>;
+
+/// A `range_root` over leaves in memory.
+[[nodiscard]] digest root_of(std::span<const digest> leaves);
+
+/// PATH(index, D[size]): proves that a leaf is in the tree of `size`. Precondition: index < size.
+[[nodiscard]] result<std::vector<digest>> inclusion_proof(std::uint64_t index, std::uint64_t size,
+                                                          const range_root& range);
+/// PROOF(first, D[second]): proves that the tree of `second` begins with that of `first`.
+/// Precondition: 0 < first <= second. Empty when they are equal.
+[[nodiscard]] result<std::vector<digest>>
+consistency_proof(std::uint64_t first, std::uint64_t second, const range_root& range);
+
+/// RFC 9162, 2.1.3.2. False for a proof of another length, and for index >= size.
+[[nodiscard]] bool verify_inclusion(const digest& leaf, std::uint64_t index, std::uint64_t size,
+                                    std::span<const digest> proof, const digest& root);
+/// RFC 9162, 2.1.4.2. False for first = 0, and for first > second.
+[[nodiscard]] bool verify_consistency(std::uint64_t first, const digest& first_root,
+                                      std::uint64_t second, const digest& second_root,
+                                      std::span<const digest> proof);
+
+} // namespace ovir::ledger
