@@ -13,7 +13,7 @@ namespace ovir::apps {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> later_commands{"serve", "receipt", "ledger"};
+constexpr std::array<std::string_view, 2> later_commands{"serve", "ledger"};
 
 } // namespace
 

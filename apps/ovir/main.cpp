@@ -82,6 +82,7 @@ int run_main(int argc, char** argv) {
   add_doctor(app, chosen);
   add_cache(app, chosen);
   add_shell(app, chosen);
+  add_receipt(app, chosen);
   add_later_commands(app, chosen);
   try {
     app.parse(argc, argv);
