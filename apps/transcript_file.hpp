@@ -29,6 +29,8 @@ struct transcript_file {
   std::vector<compute::unit_leaf> units;
   std::vector<std::pair<position, digest>> logits;
   digest root;
+  /// K and V of the last layer by window, where a receipt states them; no part of the file.
+  std::vector<digest> last_layer{};
 
   /// Prompt, then output.
   [[nodiscard]] std::vector<token_id> tokens() const;
@@ -46,6 +48,7 @@ struct failure {
   std::string what;
   std::optional<compute::unit_name> unit;
   std::optional<position> at;
+  bool is_logits{false}; ///< `at` is about the logits, not about the token drawn
 };
 
 /// Checks a file against itself: the set is complete, the root follows from the leaves. Empty when

@@ -135,10 +135,11 @@ failures check_shape(const receipt& r) {
         r, fmt::format("the stages end at layer {}, the model at {}", next, r.asked.layers))};
   }
   const std::size_t tokens = r.asked.prompt.size() + r.output.size();
-  const std::size_t drawn_from = r.output.empty() ? 0 : tokens - 1;
-  const bool possible = r.end == receipt_end::cancelled
-                            ? r.positions >= drawn_from && r.positions <= tokens
-                            : r.positions == drawn_from;
+  const bool cancelled = r.end == receipt_end::cancelled;
+  const std::size_t undrawn = cancelled ? 0 : tokens; // nothing was to be drawn
+  const std::size_t drawn_from = r.output.empty() ? undrawn : tokens - 1;
+  const bool possible =
+      cancelled ? r.positions >= drawn_from && r.positions <= tokens : r.positions == drawn_from;
   if (!possible) {
     return {by_lead(r, fmt::format("{} positions cannot be what {} tokens in and {} out take",
                                    r.positions, r.asked.prompt.size(), r.output.size()))};

@@ -130,7 +130,9 @@ result<evidence_batch> decode_evidence(std::span<const std::byte> bytes) {
 }
 
 result<void> check_records(const stage_records& records) {
-  OVIR_TRY(check_signer(records.signer, false));
+  // A lead signs links too, and nothing else.
+  const bool links_alone = records.commitments.empty() && records.statements.empty();
+  OVIR_TRY(check_signer(records.signer, links_alone && records.signer.layers == layer_range{}));
   OVIR_TRY(at_most("commitments are", records.commitments.size(), limits::windows_max));
   OVIR_TRY(at_most("statements are", records.statements.size(), limits::windows_max));
   for (const commitment& c : records.commitments) {

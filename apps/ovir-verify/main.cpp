@@ -4,6 +4,7 @@
 #include "apps/interrupt.hpp"
 #include "apps/open_model.hpp"
 #include "apps/ovir-verify/replay.hpp"
+#include "apps/receipt_report.hpp"
 #include "apps/transcript_file.hpp"
 #include "messages/limits.hpp"
 #include "storage/env.hpp"
@@ -23,6 +24,8 @@ constexpr std::string_view program = "ovir-verify";
 
 struct options {
   std::string file;
+  std::string opening;
+  signer_options signers;
   std::string model;
   std::string isa;
   std::uint32_t threads{1};
@@ -30,24 +33,44 @@ struct options {
 };
 
 void describe(CLI::App& app, options& given) {
-  app.description("Checks a transcript file written by `ovir run --transcript`, without trusting "
-                  "whoever wrote it.");
-  app.footer("Without --model the root is computed again from the leaves (tier T0). With --model\n"
-             "everything is computed again, and the first unit that differs is named (tier T2).\n"
-             "\nExamples:\n"
-             "  ovir run -p \"Once upon a time\" --transcript story.json\n"
-             "  ovir-verify story.json\n"
-             "  ovir-verify story.json --model assets/tales-q4_k_m.gguf\n"
-             "\nExit codes: 0 all equal, 1 something differs, 2 usage, 3 refused or not found,\n"
-             "4 unavailable.");
+  app.description("Checks a receipt written by `ovir run --receipt`, or a transcript file, without "
+                  "trusting whoever wrote it.");
+  app.footer(
+      "Without --model a file is checked against itself: signatures, and that one thing\n"
+      "follows from another (tier T0). With --model everything is computed again, and the\n"
+      "first unit that differs is named, with who signed it (tier T2).\n"
+      "Whose signatures count is part of the question: a receipt needs --signers FILE (a key\n"
+      "per line) or --any-signer; else the answer is \"signers unknown\".\n"
+      "\nExamples:\n"
+      "  ovir run -p \"Once upon a time\" --receipt story.receipt\n"
+      "  ovir-verify story.receipt --signers nodes.txt\n"
+      "  ovir-verify story.receipt --any-signer --model assets/tales-q4_k_m.gguf\n"
+      "  ovir run -p \"Once upon a time\" --transcript story.json\n"
+      "  ovir-verify story.json\n"
+      "  ovir-verify story.json --model assets/tales-q4_k_m.gguf\n"
+      "\nExit codes: 0 all equal, 1 something differs, 2 usage, 3 refused or not found,\n"
+      "4 unavailable.");
   app.set_version_flag("--version", std::string{program} + " " + OVIR_VERSION);
   given.threads =
       std::clamp<std::uint32_t>(std::thread::hardware_concurrency(), 1, limits::threads_max);
-  app.add_option("FILE", given.file, "The transcript file")->required();
+  app.add_option("FILE", given.file, "The receipt or transcript file")->required();
   app.add_option("-m,--model", given.model, "The GGUF model it was made with: replay everything");
   app.add_option("-t,--threads", given.threads, "Compute threads")
       ->check(CLI::Range(std::uint32_t{1}, limits::threads_max))
       ->capture_default_str();
+  add_signers(app, given.signers);
+  app.add_option("--open", given.opening,
+                 "A unit opened by `ovir receipt open`: is it of this compact receipt?");
+  for (const char* const later : {"--replay", "--tier"}) {
+    app.add_option_function<std::string>(
+           later,
+           [later](const std::string&) {
+             throw CLI::ValidationError(
+                 fmt::format("{} is not in this version ({})", later, OVIR_VERSION));
+           })
+        ->expected(0, 1)
+        ->group("");
+  }
   app.add_option("--isa", given.isa, "Kernels to compute with: reference, avx2 or avx512")
       ->envname("OVIR_ISA");
   app.add_flag("--json", given.as_json, "Print one JSON document");
@@ -89,29 +112,94 @@ result<void> report(const options& given, const transcript_file& file,
   return write_output(text);
 }
 
-result<exit_code> verify(const options& given, storage::env& environment,
-                         const std::atomic<bool>& interrupted) {
-  auto text = environment.read(given.file, limits::transcript_file_bytes_max);
-  if (!text) {
-    error e = text.error();
-    e.code = e.code == errc::invalid_argument ? errc::unsupported : e.code;
-    return e;
-  }
-  const auto file = parse_transcript_file(*text);
+/// Computes everything again that `file` states.
+result<std::vector<failure>> replay_all(const options& given, const transcript_file& file,
+                                        storage::env& environment,
+                                        const std::atomic<bool>& interrupted) {
+  OVIR_ASSIGN(auto mapped, map_file(environment, given.model));
+  OVIR_ASSIGN(const ready_model model, prepare_model(given.model, std::move(mapped)));
+  OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.isa));
+  compute_threads runner{given.threads};
+  progress shown{environment, "replaying"};
+  return replay(file, model, *kernels, runner, shown, interrupted);
+}
+
+result<exit_code> verify_transcript(const options& given, std::string_view text,
+                                    storage::env& environment,
+                                    const std::atomic<bool>& interrupted) {
+  const auto file = parse_transcript_file(text);
   if (!file) {
     return in_context(given.file, file.error());
   }
   std::vector<failure> failures = check_root(*file);
   if (failures.empty() && !given.model.empty()) {
-    OVIR_ASSIGN(auto mapped, map_file(environment, given.model));
-    OVIR_ASSIGN(const ready_model model, prepare_model(given.model, std::move(mapped)));
-    OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.isa));
-    compute_threads runner{given.threads};
-    progress shown{environment, "replaying"};
-    OVIR_ASSIGN(failures, replay(*file, model, *kernels, runner, shown, interrupted));
+    OVIR_ASSIGN(failures, replay_all(given, *file, environment, interrupted));
   }
   OVIR_TRY(report(given, *file, failures));
   return failures.empty() ? exit_code::done : exit_code::wrong;
+}
+
+/// A unit of the receipt, opened: adds what does not fit.
+result<void> check_opened(const options& given, const any_receipt& r, storage::env& environment,
+                          std::vector<compute::receipt_failure>& failures) {
+  OVIR_ASSIGN(const std::string text, environment.read(given.opening, limits::opening_bytes_max));
+  const auto opened = decode_opening(std::as_bytes(std::span{text}));
+  if (!opened) {
+    return in_context(given.opening, opened.error());
+  }
+  const auto* const brief = std::get_if<compact_receipt>(&r);
+  if (brief == nullptr) {
+    return fail(errc::invalid_argument, "--open needs a compact receipt; {} is a whole one",
+                given.file);
+  }
+  if (const auto fits = check_opening(*brief, *opened); !fits) {
+    failures.push_back({fits.error().message, std::nullopt,
+                        compute::unit_name{opened->statement.window, opened->layer}, std::nullopt});
+  }
+  return {};
+}
+
+result<exit_code> verify_receipt(const options& given, std::string_view text,
+                                 storage::env& environment, const std::atomic<bool>& interrupted) {
+  OVIR_ASSIGN(const compute::signer_policy who, policy_of(given.signers, environment));
+  const auto r = parse_receipt(text);
+  if (!r) {
+    return in_context(given.file, r.error());
+  }
+  std::vector<compute::receipt_failure> failures = check_receipt(*r, who);
+  if (!given.opening.empty()) {
+    OVIR_TRY(check_opened(given, *r, environment, failures));
+  }
+  if (failures.empty() && !given.model.empty()) {
+    const auto* const whole = std::get_if<receipt>(&*r);
+    if (whole == nullptr) {
+      return fail(errc::invalid_argument, "a compact receipt has no tokens to compute again; give "
+                                          "the whole receipt");
+    }
+    OVIR_ASSIGN(const auto differences,
+                replay_all(given, transcript_in(*whole), environment, interrupted));
+    for (const failure& difference : differences) {
+      failures.push_back(blame(*whole, difference));
+    }
+  }
+  const std::string_view tier = given.model.empty() ? "T0" : "T2";
+  OVIR_TRY(given.as_json ? write_document(verdict_document(*r, tier, failures))
+                         : write_output(verdict_text(*r, tier, failures)));
+  return failures.empty() ? exit_code::done : exit_code::wrong;
+}
+
+result<exit_code> verify(const options& given, storage::env& environment,
+                         const std::atomic<bool>& interrupted) {
+  auto text = environment.read(given.file, limits::receipt_bytes_max);
+  if (!text) {
+    error e = text.error();
+    e.code = e.code == errc::invalid_argument ? errc::unsupported : e.code;
+    return e;
+  }
+  if (kind_of(std::as_bytes(std::span{*text})) == receipt_kind::other) {
+    return verify_transcript(given, *text, environment, interrupted);
+  }
+  return verify_receipt(given, *text, environment, interrupted);
 }
 
 int run_main(int argc, char** argv) {

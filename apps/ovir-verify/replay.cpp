@@ -1,5 +1,6 @@
 #include "apps/ovir-verify/replay.hpp"
 
+#include "compute/kv_digest.hpp"
 #include "compute/segment.hpp"
 #include "messages/limits.hpp"
 
@@ -39,7 +40,7 @@ std::optional<failure> compare_draws(const transcript_file& file, std::span<cons
     if (const digest computed = compute::logits_digest(p, logits); computed != stated) {
       return failure{fmt::format("position {}: the logits stated are {}, computed again {}", p,
                                  to_hex(stated), to_hex(computed)),
-                     std::nullopt, p};
+                     std::nullopt, p, true};
     }
     const token_id drawn = sampler.draw(logits, tokens.first(p + 1), p + 1);
     if (drawn != tokens[p + 1]) {
@@ -47,6 +48,30 @@ std::optional<failure> compare_draws(const transcript_file& file, std::span<cons
                                  "parameters give {}",
                                  p + 1, tokens[p + 1], drawn),
                      std::nullopt, p + 1};
+    }
+  }
+  return std::nullopt;
+}
+
+// The K and V of the model's last layer, where they are stated, over windows that are complete by
+// `end` and were not by `first`, or are the last.
+std::optional<failure> compare_last_layer(const transcript_file& file,
+                                          compute::segment_state& state,
+                                          const compute::model_config& config, position first,
+                                          position end) {
+  constexpr std::uint32_t window = limits::window_positions;
+  for (std::uint32_t w = first / window; w * window < end && w < file.last_layer.size(); ++w) {
+    const std::uint32_t positions = std::min(file.positions - w * window, window);
+    if (w * window + positions > end) {
+      break;
+    }
+    const layer_index layer = config.layers - 1;
+    const digest computed = compute::kv_digest(state.kv, config, layer, w, positions);
+    if (computed != file.last_layer[w]) {
+      return failure{fmt::format("layer {} over window {}: the K and V stated are {}, computed "
+                                 "again {}",
+                                 layer, w, to_hex(file.last_layer[w]), to_hex(computed)),
+                     compute::unit_name{w, layer}, std::nullopt};
     }
   }
   return std::nullopt;
@@ -121,6 +146,9 @@ result<std::vector<failure>> replay(const transcript_file& file, const ready_mod
     }
     if (auto wrong = compare_draws(file, tokens, end - in.logit_rows, out.logits, config.vocabulary,
                                    sampler)) {
+      return std::vector{*wrong};
+    }
+    if (auto wrong = compare_last_layer(file, state, config, first, end)) {
       return std::vector{*wrong};
     }
   }

@@ -13,7 +13,7 @@ namespace ovir::apps {
 
 namespace {
 
-constexpr std::array<std::string_view, 2> later_commands{"serve", "receipt"};
+constexpr std::array<std::string_view, 1> later_commands{"serve"};
 
 } // namespace
 

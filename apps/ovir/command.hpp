@@ -41,6 +41,7 @@ void add_token(CLI::App& app, chosen_command& chosen);
 void add_doctor(CLI::App& app, chosen_command& chosen);
 void add_cache(CLI::App& app, chosen_command& chosen);
 void add_ledger(CLI::App& app, chosen_command& chosen);
+void add_receipt(CLI::App& app, chosen_command& chosen);
 void add_shell(CLI::App& app, chosen_command& chosen);
 /// Names that later versions answer to: they are refused with a sentence, not with "unknown".
 void add_later_commands(CLI::App& app, chosen_command& chosen);

@@ -83,6 +83,7 @@ int run_main(int argc, char** argv) {
   add_cache(app, chosen);
   add_ledger(app, chosen);
   add_shell(app, chosen);
+  add_receipt(app, chosen);
   add_later_commands(app, chosen);
   try {
     app.parse(argc, argv);

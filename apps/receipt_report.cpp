@@ -1,0 +1,262 @@
+#include "apps/receipt_report.hpp"
+
+#include "messages/limits_evidence.hpp"
+
+#include <algorithm>
+
+namespace ovir::apps {
+
+namespace {
+
+using compute::receipt_failure;
+using compute::signer_policy;
+
+constexpr std::uint64_t signers_file_bytes_max = limits::signers_max * 256;
+
+json unit_of(const receipt_failure& f) {
+  if (f.unit) {
+    return {{"window", f.unit->window}, {"layer", f.unit->layer}};
+  }
+  return f.at ? json{{"position", *f.at}} : json(nullptr);
+}
+
+std::string_view name_of(receipt_end end) {
+  switch (end) {
+  case receipt_end::stop: return "stop";
+  case receipt_end::length: return "length";
+  case receipt_end::cancelled: return "cancelled";
+  }
+  return "";
+}
+
+/// What both kinds say.
+struct outline {
+  std::string_view kind;
+  closing_facts closed;
+  std::vector<std::uint64_t> compute_us; ///< by stage; of a compact one only the last window's
+};
+
+outline outline_of(const any_receipt& r) {
+  if (const auto* const brief = std::get_if<compact_receipt>(&r)) {
+    outline out{"compact receipt", brief->closed, {}};
+    for (const compact_receipt::stage& stage : brief->stages) {
+      out.compute_us.push_back(stage.last.compute_us);
+    }
+    return out;
+  }
+  const auto& whole = std::get<receipt>(r);
+  outline out{"receipt", closing_of(whole, std::vector<digest>(whole.stages.size())), {}};
+  for (const stage_records& stage : whole.stages) {
+    std::uint64_t time = 0;
+    for (const statement& s : stage.statements) {
+      time += s.compute_us;
+    }
+    out.compute_us.push_back(time);
+  }
+  return out;
+}
+
+} // namespace
+
+void add_signers(CLI::App& command, signer_options& given) {
+  command.add_option("--signers", given.file, "File of the keys whose signatures count");
+  command.add_flag("--any-signer", given.any, "Everybody's signature counts");
+  command.add_option("--ledger-head", given.head, "")->group(""); // refused by policy_of
+}
+
+result<signer_policy> policy_of(const signer_options& given, storage::env& environment) {
+  if (!given.head.empty()) {
+    return fail(errc::invalid_argument,
+                "--ledger-head is not in this version ({}); name the keys "
+                "that count with --signers FILE",
+                OVIR_VERSION);
+  }
+  if (given.any && !given.file.empty()) {
+    return fail(errc::invalid_argument,
+                "--signers and --any-signer contradict each other; give one of them");
+  }
+  if (given.any) {
+    return signer_policy{signer_policy::kind::any, {}};
+  }
+  if (given.file.empty()) {
+    return signer_policy{};
+  }
+  OVIR_ASSIGN(const std::string text, environment.read(given.file, signers_file_bytes_max));
+  auto listed = parse_signers(text);
+  if (!listed) {
+    return in_context(given.file, listed.error());
+  }
+  return signer_policy{signer_policy::kind::listed, std::move(*listed)};
+}
+
+result<std::set<node_id>> parse_signers(std::string_view text) {
+  std::set<node_id> keys;
+  std::size_t number = 0;
+  while (!text.empty()) {
+    ++number;
+    const std::size_t end = text.find('\n');
+    std::string_view line = text.substr(0, end);
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+    line.remove_prefix(std::min(line.find_first_not_of(" \t\r"), line.size()));
+    line = line.substr(0, line.find_first_of(" \t\r#"));
+    if (line.empty()) {
+      continue;
+    }
+    const auto key = node_id_from_hex(line);
+    if (!key) {
+      return fail(errc::malformed, "line {} does not begin with a key of 64 hexadecimal digits",
+                  number);
+    }
+    keys.insert(*key);
+    if (keys.size() > limits::signers_max) {
+      return fail(errc::over_limit, "more than {} keys", limits::signers_max);
+    }
+  }
+  return keys;
+}
+
+result<any_receipt> parse_receipt(std::string_view text) {
+  const auto bytes = std::as_bytes(std::span{text});
+  if (kind_of(bytes) == receipt_kind::compact) {
+    OVIR_ASSIGN(compact_receipt r, decode_compact(bytes));
+    return any_receipt{std::move(r)};
+  }
+  OVIR_ASSIGN(receipt r, decode_receipt(bytes));
+  return any_receipt{std::move(r)};
+}
+
+std::vector<receipt_failure> check_receipt(const any_receipt& r, const signer_policy& who) {
+  return std::visit([&who](const auto& one) { return compute::check_receipt(one, who); }, r);
+}
+
+transcript_file transcript_in(const receipt& r) {
+  transcript_file file;
+  file.model_file = r.asked.model;
+  file.prompt = r.asked.prompt;
+  file.output = r.output;
+  const sampling_facts& how = r.asked.sampling;
+  file.sampling = {how.temperature, how.top_k, how.top_p, how.min_p, how.repeat_penalty, how.seed};
+  file.finish_reason = name_of(r.end);
+  file.hashed_layers = r.asked.layers - 1;
+  file.positions = r.positions;
+  for (const stage_records& stage : r.stages) {
+    for (const statement& s : stage.statements) {
+      for (std::size_t i = 0; i < s.units.size(); ++i) {
+        const layer_index layer = stage.signer.layers.first + static_cast<layer_index>(i);
+        if (layer + 1 < r.asked.layers) {
+          file.units.push_back({{s.window, layer}, s.positions, s.units[i]});
+        } else {
+          file.last_layer.push_back(s.units[i]);
+        }
+      }
+    }
+  }
+  const compute::stated_draws drawn = compute::draws_of(r);
+  for (std::size_t i = 0; i < std::min(drawn.logits.size(), r.output.size()); ++i) {
+    file.logits.emplace_back(drawn.first + static_cast<position>(i), drawn.logits[i]);
+  }
+  file.root = r.transcript;
+  return file;
+}
+
+receipt_failure blame(const receipt& r, const failure& difference) {
+  receipt_failure found{difference.what, r.lead.node, difference.unit, difference.at};
+  if (difference.unit) {
+    for (const stage_records& stage : r.stages) {
+      const layer_range layers = stage.signer.layers;
+      if (difference.unit->layer >= layers.first && difference.unit->layer < layers.last) {
+        found.signer = stage.signer.node;
+      }
+    }
+  } else if (difference.is_logits) {
+    found.signer = r.stages.back().signer.node;
+  }
+  return found;
+}
+
+json verdict_document(const any_receipt& r, std::string_view tier,
+                      const std::vector<receipt_failure>& found) {
+  json list = json::array();
+  for (const receipt_failure& f : found) {
+    list.push_back({{"what", f.what},
+                    {"signer", f.signer ? json(to_hex(*f.signer)) : json(nullptr)},
+                    {"unit", unit_of(f)}});
+  }
+  return {{"ok", found.empty()},
+          {"tier", tier},
+          {"failures", std::move(list)},
+          {"receipt", receipt_document(r)}};
+}
+
+std::string verdict_text(const any_receipt& r, std::string_view tier,
+                         const std::vector<receipt_failure>& found) {
+  std::string text;
+  for (const receipt_failure& f : found) {
+    text += fmt::format("wrong: {}{}\n", f.what,
+                        f.signer ? fmt::format(" (signer {})", to_hex(*f.signer)) : "");
+  }
+  if (found.empty()) {
+    const outline out = outline_of(r);
+    text = fmt::format("right ({}): {} stages signed {} windows of {} layers, and {} closed it\n",
+                       tier, out.closed.stages.size(), windows_of(out.closed.positions),
+                       out.closed.terms.layers, short_name(out.closed.lead.node));
+  }
+  return text;
+}
+
+json receipt_document(const any_receipt& r) {
+  const outline out = outline_of(r);
+  const closing_facts& f = out.closed;
+  json stages = json::array();
+  for (std::size_t i = 0; i < f.stages.size(); ++i) {
+    const evidence_signer& by = f.stages[i].signer;
+    stages.push_back({{"first_layer", by.layers.first},
+                      {"last_layer", by.layers.last - 1},
+                      {"signer", to_hex(by.node)},
+                      {"software", by.software},
+                      {"compute_us", out.compute_us[i]}});
+  }
+  json document{{"kind", out.kind},
+                {"request", fmt::format("{:016x}", f.terms.request.value)},
+                {"content", to_hex(f.terms.content)},
+                {"profile", f.terms.profile},
+                {"model", to_hex(f.terms.model)},
+                {"layers", f.terms.layers},
+                {"positions", f.positions},
+                {"output_tokens", f.output},
+                {"finish_reason", name_of(f.end)},
+                {"transcript", to_hex(f.transcript)},
+                {"lead", to_hex(f.lead.node)},
+                {"first_token_us", f.first_token_us},
+                {"prefill_us", f.prefill_us},
+                {"decode_us", f.decode_us},
+                {"stages", std::move(stages)}};
+  if (const auto* const whole = std::get_if<receipt>(&r)) {
+    document["prompt_tokens"] = whole->asked.prompt;
+    document["tokens"] = whole->output;
+    document["seed"] = whole->asked.sampling.seed;
+  }
+  return document;
+}
+
+std::string receipt_text(const any_receipt& r) {
+  const outline out = outline_of(r);
+  const closing_facts& f = out.closed;
+  std::string text = fmt::format(
+      "{} of request {:016x}, {}\nmodel      {} ({} layers)\n"
+      "tokens     {} positions computed, {} tokens drawn, ended by {}\ntranscript {}\n"
+      "lead       {} {}\ntimes      first token {:.1f} ms, prefill {:.1f} ms, decode {:.1f} ms\n",
+      out.kind, f.terms.request.value, f.terms.profile, to_hex(f.terms.model), f.terms.layers,
+      f.positions, f.output, name_of(f.end), to_hex(f.transcript), to_hex(f.lead.node),
+      f.lead.software, static_cast<double>(f.first_token_us) / 1e3,
+      static_cast<double>(f.prefill_us) / 1e3, static_cast<double>(f.decode_us) / 1e3);
+  for (std::size_t i = 0; i < f.stages.size(); ++i) {
+    const evidence_signer& by = f.stages[i].signer;
+    text += fmt::format("layers     {} to {} by {} {}, {:.1f} ms of work\n", by.layers.first,
+                        by.layers.last - 1, to_hex(by.node), by.software,
+                        static_cast<double>(out.compute_us[i]) / 1e3);
+  }
+  return text + "nothing of this was checked; ovir receipt verify does\n";
+}
+
+} // namespace ovir::apps
