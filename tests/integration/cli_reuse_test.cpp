@@ -181,6 +181,7 @@ TEST_F(cli_reuse, damaged_blocks_are_counted_and_computed_again) {
 
 TEST_F(cli_reuse, what_was_kept_before_a_kill_is_used_after_it) {
   const json cold = run(prompt_, {"-n", "300", "--no-cache"});
+  static_cast<void>(run(prompt_, {"-n", "70"})); // told to be kept, so a kill must not lose it
   std::vector<std::string> command = arguments(prompt_, {"-n", "300"});
   command.insert(command.begin(), ovir_program());
   std::uint64_t found = 0;
