@@ -81,6 +81,20 @@ void ban(fetcher_pointer self, fetch& f, const node_id& node, const std::string&
   close_link(self, f, link, {errc::digest_mismatch, reason});
 }
 
+/// Bytes of pieces that came from it, for the tokenizer as for the rest: a source counts what it
+/// has on the way, and one that is told too little keeps the last pieces to itself.
+std::uint64_t received_from(const fetch& f, const node_id& node) {
+  std::uint64_t bytes = 0;
+  if (const auto before = f.shown.sources.find(node); before != f.shown.sources.end()) {
+    bytes += before->second.bytes;
+  }
+  if (f.core) {
+    const auto now = f.core->sources().find(node);
+    bytes += now == f.core->sources().end() ? 0 : now->second.bytes;
+  }
+  return bytes;
+}
+
 /// False: the fetch is over.
 bool perform(fetcher_pointer self, const fetch_core::effects& effects) {
   fetch& f = *self->state.active;
@@ -100,7 +114,8 @@ bool perform(fetcher_pointer self, const fetch_core::effects& effects) {
     const auto link = f.links.find(ask.source);
     if (link != f.links.end() && link->second.connection) {
       self->state.environment.links->send_bulk(
-          *link->second.connection, encode_want_pieces(f.order.model, ask.pieces, ask.received));
+          *link->second.connection,
+          encode_want_pieces(f.order.model, ask.pieces, received_from(f, ask.source)));
     }
   }
   if (f.core && f.core->failed()) {
