@@ -148,19 +148,18 @@ TEST_F(cli_reuse, chance_without_a_seed_is_neither_kept_nor_told_again) {
 }
 
 TEST_F(cli_reuse, evicting_all_the_time_changes_no_bit) {
-  const json cold = run(prompt_, {"-n", "40", "--no-cache"});
-  for (const char* disk : {"0", "40K", "150K"}) {
+  for (const std::string disk : {"0", "40K", "150K"}) {
     for (int i = 0; i < 3; ++i) {
       SCOPED_TRACE(disk);
-      const std::string n = std::to_string(40 + i);
+      // Never the same twice, which would be told again.
+      const std::string prompt = prompt_ + disk + std::to_string(i);
       const json told =
-          run(prompt_, {"-n", n, "--cache-disk", disk, "--cache-memory", "0", "--stages", "3"});
-      expect_same(told, run(prompt_, {"-n", n, "--no-cache"}));
+          run(prompt, {"-n", "40", "--cache-disk", disk, "--cache-memory", "0", "--stages", "3"});
+      EXPECT_GT(told["units"]["computed"], 0);
+      expect_same(told, run(prompt, {"-n", "40", "--no-cache"}));
     }
   }
-  EXPECT_GT(stats()["kinds"]["kv"]["evicted"].get<std::uint64_t>() +
-                stats()["kinds"]["kv"]["stored"].get<std::uint64_t>(),
-            0U);
+  EXPECT_GT(stats()["kinds"]["kv"]["stored"], 0);
 }
 
 TEST_F(cli_reuse, damaged_blocks_are_counted_and_computed_again) {
@@ -170,9 +169,11 @@ TEST_F(cli_reuse, damaged_blocks_are_counted_and_computed_again) {
     SCOPED_TRACE(round);
     EXPECT_GE(damage(round == 0 ? 100 : 9), 1U);
     const std::string n = std::to_string(201 + round);
-    expect_same(run(prompt_, {"-n", n, "--stages", "2"}), run(prompt_, {"-n", n, "--no-cache"}));
+    const json told = run(prompt_, {"-n", n, "--stages", "2"});
+    expect_same(told, run(prompt_, {"-n", n, "--no-cache"}));
     damaged = 0;
-    for (const auto& [kind, numbers] : stats()["kinds"].items()) {
+    const json kinds = stats()["kinds"];
+    for (const auto& [kind, numbers] : kinds.items()) {
       damaged += numbers["damaged"].get<std::uint64_t>();
     }
   }
