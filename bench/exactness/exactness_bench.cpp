@@ -10,6 +10,7 @@
 #include "apps/open_model.hpp"
 #include "apps/pack_model.hpp"
 #include "bench/exactness/float_kernels.hpp"
+#include "compute/kernels_ask.hpp"
 #include "compute/packed_weights.hpp"
 #include "compute/segment.hpp"
 #include "messages/check.hpp"
@@ -69,7 +70,8 @@ void product(const weight& w, std::uint32_t first, std::uint32_t last, const qua
                                 .row_bytes = w.row_bytes(),
                                 .cols = w.cols,
                                 .packed = reinterpret_cast<const unsigned char*>(w.packed),
-                                .panel_bytes = packed_panel_bytes(w.type, w.cols)};
+                                .panel_bytes = packed_panel_bytes(w.type, w.cols),
+                                .asks_from = x86::asks_from_here()};
   const x86::batch_view batch{.q = x.q.data(),
                               .k = x.k.data(),
                               .m = x.m.data(),

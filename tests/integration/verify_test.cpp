@@ -150,7 +150,7 @@ TEST_F(verify, refuses_hostile_files_with_a_sentence) {
   expect_refusal("{", "is not JSON");
   expect_refusal("[1]", "is not an object");
   expect_refusal(std::string(1'000'000, '['), "nested deeper");
-  expect_refusal(std::string(34U << 20U, ' '), "larger than");
+  expect_refusal(std::string(34U << 20U, ' '), "has at most");
   const auto with = [&](const std::string& key, const json& value) {
     json changed = document_;
     changed[key] = value;
