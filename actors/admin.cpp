@@ -322,6 +322,7 @@ result<void> run(const call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::string speculate, args.text("speculate", "auto"));
   OVIR_ASSIGN(request.drafts, speculation_from(speculate));
   OVIR_ASSIGN(const bool wait, args.boolean("wait", true));
+  OVIR_ASSIGN(request.receipt, args.boolean("receipt", false));
   OVIR_ASSIGN(const std::uint32_t bunch, read_bunch(args));
   constexpr std::uint64_t day_ms = 86'400'000;
   OVIR_ASSIGN(const std::uint64_t deadline, args.whole("deadline_ms", 1, day_ms, day_ms));

@@ -338,6 +338,41 @@ json job_json(const job_view& job) {
   return out;
 }
 
+namespace {
+
+/// Of larger ones a reply would not be sent; a shell is told how to get a smaller one.
+constexpr std::size_t receipt_sent_bytes_max = limits::admin_send_bytes_max / 4;
+
+std::string hex_text(const std::vector<std::byte>& bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (const std::byte b : bytes) {
+    text += digits[std::to_integer<unsigned>(b) >> 4U];
+    text += digits[std::to_integer<unsigned>(b) & 15U];
+  }
+  return text;
+}
+
+/// {"bytes": hexadecimal} or {"error": why there is none}; null where none was asked for.
+json receipt_json(const generation_report& report) {
+  if (report.receipt == nullptr) {
+    return nullptr;
+  }
+  if (!*report.receipt) {
+    return {{"error", report.receipt->error().message}};
+  }
+  const std::vector<std::byte>& bytes = **report.receipt;
+  if (bytes.size() > receipt_sent_bytes_max) {
+    return {{"error", fmt::format("the receipt has {} bytes, shells are sent {} at most; ask for "
+                                  "fewer tokens",
+                                  bytes.size(), receipt_sent_bytes_max)}};
+  }
+  return {{"bytes", hex_text(bytes)}};
+}
+
+} // namespace
+
 json outcome_json(const job_outcome& outcome, const std::vector<member>& members) {
   const generation_report& report = *outcome.report;
   const double prefill = seconds(report.prefill_time);
@@ -350,7 +385,7 @@ json outcome_json(const job_outcome& outcome, const std::vector<member>& members
           {"prompt_tokens", outcome.request.prompt},
           {"tokens", report.tokens},
           {"transcript", to_hex(report.transcript)},
-          {"receipt", nullptr},
+          {"receipt", receipt_json(report)},
           {"finish_reason", end_text(report.end)},
           {"timing",
            {{"prefill_tps", prefill > 0 ? prompt / prefill : 0},

@@ -2,6 +2,7 @@
 
 #include "actors/choices.hpp"
 #include "actors/lead_cache.hpp"
+#include "actors/stage_evidence.hpp"
 #include "actors/turn_here.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
@@ -20,6 +21,11 @@ namespace {
 /// Ids the repeat penalty looks at; a draw needs no more of the history.
 constexpr std::size_t penalty_window = 64;
 
+/// Who closes a receipt answers for its tokens, and so draws them from the logits.
+bool wants_choices(const lead_state& state) {
+  return state.sampler->takes_highest() && state.evidence == nullptr;
+}
+
 void perform(lead_pointer self, const open_effect& e) {
   lead_state& state = self->state;
   const std::size_t next = e.stage.value + 1;
@@ -34,9 +40,35 @@ void perform(lead_pointer self, const open_effect& e) {
                      lead_actor{self},
                      last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle},
                      std::move(log)};
-  order.highest = state.sampler->takes_highest();
+  order.highest = wants_choices(state);
   allow_reuse(self, order);
   self->send(state.path[e.stage.value].handle, std::move(order));
+  if (state.evidence != nullptr) {
+    self->send(state.path[e.stage.value].handle,
+               sign_evidence{state.request, state.core->current_epoch(), state.evidence->order()});
+  }
+}
+
+// To the first stage, behind the tokens themselves: at the desk, so that no token waits for it.
+// `first` is where the frame began: guesses that were right lie between it and what was signed
+// last.
+void sign_tokens(lead_pointer self, position first, position end, bool all) {
+  lead_state& state = self->state;
+  constexpr std::uint32_t grain = limits::link_signature_positions;
+  first = std::min(first, state.tokens_signed);
+  if (state.evidence == nullptr || (first / grain == end / grain && !all) || first >= end) {
+    return;
+  }
+  state.tokens_signed = end;
+  const position from = first / limits::window_positions * limits::window_positions;
+  const auto known = state.core->history().subspan(from, end - from);
+  state.environment.desk->executor->post(
+      [evidence = state.evidence, tokens = std::vector<token_id>{known.begin(), known.end()}, first,
+       end, stage = state.path.front().handle, request = state.request,
+       driver = state.core->current_epoch()](compute::parallel_runner&) {
+        caf::anon_send(stage, tensor_frame{evidence_frame(
+                                  request, driver, evidence->sign_tokens(tokens, first, end))});
+      });
 }
 
 void perform(lead_pointer self, const tokens_effect& e) {
@@ -60,6 +92,7 @@ void perform(lead_pointer self, const tokens_effect& e) {
   send_and_run(state.path.front().handle,
                tensor_frame{std::make_shared<const std::vector<std::byte>>(
                    encode_frame(header, std::as_bytes(std::span{ids})))});
+  sign_tokens(self, e.first, e.first + e.count, false);
 }
 
 void perform(lead_pointer self, const replay_effect& e) {
@@ -77,6 +110,10 @@ void perform(lead_pointer self, const resend_effect& e) {
 
 void perform(lead_pointer self, const finish_effect& e) {
   lead_state& state = self->state;
+  const position end = state.core->target();
+  if (e.stage.value == 0 && end % limits::window_positions > 0) {
+    sign_tokens(self, end - 1, end, true); // of the window that stays incomplete
+  }
   self->send(state.path[e.stage.value].handle,
              finish_session{state.request, state.core->current_epoch()});
 }
@@ -104,7 +141,7 @@ tokens_drawn draw_all(const std::vector<std::byte>& frame, position at,
 
 void perform(lead_pointer self, const draw_effect& e) {
   lead_state& state = self->state;
-  if (state.sampler->takes_highest()) {
+  if (wants_choices(state)) {
     const auto view = decode_frame(*state.logits);
     OVIR_CHECK(view.has_value());
     state.drawn = take_choices(*view, e.at, e.drafts);
@@ -155,6 +192,77 @@ void release(lead_pointer self, const shard_actor& stage) {
   }
 }
 
+// The request is over: everyone is told, stages may forget it.
+void end_with(lead_pointer self, result<generation_report> outcome) {
+  lead_state& state = self->state;
+  for (const path_stage& stage : state.path) {
+    release(self, stage.handle);
+  }
+  if (state.environment.journal != nullptr) {
+    state.environment.journal->done(state.request);
+  }
+  caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});
+  self->quit();
+}
+
+void end_with_receipt(lead_pointer self, result<std::vector<std::byte>> made) {
+  result<generation_report> outcome = std::move(*self->state.ending);
+  self->state.ending.reset();
+  outcome->receipt = std::make_shared<const result<std::vector<std::byte>>>(std::move(made));
+  end_with(self, std::move(outcome));
+}
+
+receipt_end end_of(generation_end end) {
+  switch (end) {
+  case generation_end::stop: return receipt_end::stop;
+  case generation_end::length: return receipt_end::length;
+  case generation_end::cancelled: return receipt_end::cancelled;
+  }
+  return receipt_end::length;
+}
+
+// At the desk: it checks all that was signed.
+void close_receipt(lead_pointer self) {
+  lead_state& state = self->state;
+  const generation_report& report = **state.ending;
+  receipt_facts facts{state.evidence->asked(), report.tokens,      end_of(report.end),
+                      report.positions,        report.transcript,  report.time_to_first_token,
+                      report.prefill_time,     report.decode_time, report.path};
+  state.closing = true;
+  state.environment.desk->executor->post([evidence = state.evidence, facts = std::move(facts),
+                                          frames = state.statements,
+                                          lead = lead_actor{self}](compute::parallel_runner&) {
+    caf::anon_send(lead, receipt_made{evidence->make(facts, frames)});
+  });
+}
+
+void take_receipt(lead_pointer self, receipt_made& made) {
+  lead_state& state = self->state;
+  state.closing = false;
+  if (!state.ending) {
+    return;
+  }
+  const bool waits = !made.bytes && made.bytes.error().code == errc::timed_out &&
+                     state.ticks_ending * limits::lead_tick < limits::statement_wait;
+  if (!waits) {
+    end_with_receipt(self, std::move(made.bytes));
+  }
+}
+
+void take_statements(lead_pointer self, const frame_bytes& frame) {
+  lead_state& state = self->state;
+  if (state.evidence == nullptr ||
+      state.statement_bytes + frame->size() > limits::receipt_bytes_max) {
+    return;
+  }
+  // A copy: a frame from another node counts against its connection as long as it is held.
+  state.statement_bytes += frame->size();
+  state.statements.push_back(std::make_shared<const std::vector<std::byte>>(*frame));
+  if (state.ending && !state.closing) {
+    close_receipt(self);
+  }
+}
+
 void perform(lead_pointer self, const end_effect&) {
   lead_state& state = self->state;
   auto outcome = state.core->outcome();
@@ -165,19 +273,18 @@ void perform(lead_pointer self, const end_effect&) {
     report.decode_time = state.last_token - *state.first_token;
   }
   if (outcome) {
-    keep_finished(self, *outcome);
-  }
-  for (const path_stage& stage : state.path) {
-    if (outcome) {
+    if (state.evidence == nullptr) {
+      keep_finished(self, *outcome);
+    }
+    for (const path_stage& stage : state.path) {
       outcome->path.emplace_back(stage.node, stage.layers);
     }
-    release(self, stage.handle);
+    if (state.evidence != nullptr) {
+      state.ending = std::move(outcome);
+      return close_receipt(self);
+    }
   }
-  if (state.environment.journal != nullptr) {
-    state.environment.journal->done(state.request);
-  }
-  caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});
-  self->quit();
+  end_with(self, std::move(outcome));
 }
 
 void take_tokens(lead_pointer self, const tokens_drawn& drawn);
@@ -251,9 +358,11 @@ void stage_refused(lead_pointer self, const stage_failed& e) {
 void take_answer(lead_pointer self, const tensor_frame& frame) {
   lead_state& state = self->state;
   const auto view = decode_frame(*frame.bytes);
+  if (view && view->header.kind == frame_kind::evidence) {
+    return take_statements(self, frame.bytes);
+  }
   if (!view || view->header.request != state.request ||
-      !can_draw_from(*view, state.sampler->takes_highest(),
-                     state.environment.vocabulary->vocabulary())) {
+      !can_draw_from(*view, wants_choices(state), state.environment.vocabulary->vocabulary())) {
     perform_all(self, state.core->fail_with(
                           {errc::malformed, "the last stage sent a frame that is no answer"}));
     return;
@@ -307,6 +416,14 @@ void begin_anew(lead_pointer self) {
 void tick(lead_pointer self) {
   lead_state& state = self->state;
   ++state.ticks;
+  if (state.ending) {
+    ++state.ticks_ending;
+    if (!state.closing) {
+      close_receipt(self);
+    }
+    self->delayed_send(self, limits::lead_tick, watch_tick{});
+    return;
+  }
   if (state.ticks * limits::lead_tick > state.deadline) {
     const std::string why =
         state.last_trouble.message.empty() ? "" : "; last trouble: " + state.last_trouble.message;
@@ -372,11 +489,23 @@ void begin(lead_pointer self, generation_request request) {
       state.journal = std::move(*entry);
     }
   }
+  if (request.receipt && around.desk != nullptr) {
+    const auto& s = request.sampling;
+    request_facts asked{
+        request.id,         std::string{compute::profile_name},
+        request.model,      around.shape.hashed_layers + 1,
+        request.prompt,     {s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, s.seed},
+        request.max_tokens, request.stop};
+    state.evidence = std::make_shared<const lead_evidence>(
+        *around.desk, std::move(asked),
+        around.env->unix_seconds() + static_cast<std::uint64_t>(request.deadline.count()));
+  }
   state.request = request.id;
   state.deadline = request.deadline;
   state.sampler = std::make_shared<compute::sampler>(request.sampling);
   state.started = around.env->now();
-  const cache_use use = request.cache;
+  // What is reused is not computed, and nobody signs for it.
+  const cache_use use = state.evidence == nullptr ? request.cache : cache_use{};
   state.core.emplace(std::move(request), around.shape, *around.vocabulary);
   if (enter_cache(self, use, [self](request_entered* known) { go_on_with(self, known); })) {
     state.core->use_cache();
@@ -410,6 +539,7 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
       [self](const path_lost& e) { perform_all(self, self->state.core->fail_with(e.reason)); },
       [self](const cancel_request&) { perform_all(self, self->state.core->on_cancel()); },
       [self](const tokens_drawn& drawn) { take_tokens(self, drawn); },
+      [self](receipt_made& made) { take_receipt(self, made); },
       [self](const watch_tick&) { tick(self); },
   };
 }

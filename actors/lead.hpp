@@ -3,6 +3,7 @@
 #include "actors/cache_protocol.hpp"
 #include "actors/compute_executor.hpp"
 #include "actors/lead_core.hpp"
+#include "actors/lead_evidence.hpp"
 #include "actors/request_journal.hpp"
 #include "compute/prefix.hpp"
 #include "compute/sampler.hpp"
@@ -28,6 +29,7 @@ struct lead_environment {
   /// Where requests are logged token by token; null: nowhere.
   request_journal* journal{nullptr};
   std::shared_ptr<const void> keeps; ///< the model, while the lead needs its vocabulary
+  const signing_desk* desk{nullptr}; ///< null: no receipts
   cache_access cache{};              ///< for requests that may use it
 };
 
@@ -56,6 +58,13 @@ struct lead_state {
   std::shared_ptr<compute::sampler> sampler;
   std::shared_ptr<request_log> log; ///< what another lead would need
   std::unique_ptr<journal_entry> journal;
+  std::shared_ptr<const lead_evidence> evidence; ///< null: no receipt is wanted, or none possible
+  std::vector<frame_bytes> statements;           ///< frames of evidence, as they came
+  std::size_t statement_bytes{0};
+  position tokens_signed{0};                       ///< below it, what was sent to the first stage
+  std::optional<result<generation_report>> ending; ///< while the last statements are waited for
+  bool closing{false};                             ///< a receipt is being made
+  std::uint32_t ticks_ending{0};
   std::optional<lead_reuse> reuse;   ///< absent: the cache is not used
   frame_bytes logits;                ///< of the draw under way
   std::optional<tokens_drawn> drawn; ///< here and now; others come as messages

@@ -22,7 +22,7 @@ lead_core::lead_core(generation_request request, path_shape shape,
       vocabulary_(vocabulary), stream_(vocabulary), stops_(std::move(request.stop)),
       kills_(request.kill_shards, request.kill_seed, request.max_tokens),
       history_(std::move(request.prompt)), earlier_(std::move(request.drawn)),
-      stages_(shape.stages), drafting_(request.drafts) {
+      stages_(shape.stages), signs_(request.receipt), drafting_(request.drafts) {
   // Leads of one request never share an epoch, and stages take the latest.
   epoch_.value = request.generation << epoch_bits;
   OVIR_CHECK(prompt_ > 0 && prompt_ <= shape.context && shape.stages > 0 &&
@@ -283,7 +283,7 @@ void lead_core::drive(effects& out) {
 void lead_core::feed(effects& out) {
   while (credit_.available() && cursor_ < goal()) {
     const std::uint32_t count = std::min(shape_.prefill_chunk, goal() - cursor_);
-    const std::uint32_t rows = awaiting_logits_ && cursor_ + count == target_ ? 1 : 0;
+    const std::uint32_t rows = logit_rows(cursor_, count);
     if (edge_ == 0) {
       step_counts_ = rows == 1 && count == 1 && output_count() > 0;
       if (step_counts_) {
@@ -299,6 +299,17 @@ void lead_core::feed(effects& out) {
       sent_ = std::max(sent_, cursor_);
     }
   }
+}
+
+// Of a step that is new, those of its last position. Where stages sign, also of what was computed
+// before, elsewhere or as a draft: whoever computes it last states what was drawn from.
+std::uint32_t lead_core::logit_rows(position first, std::uint32_t count) const noexcept {
+  const position end = first + count;
+  const auto first_draw = static_cast<position>(prompt_ - 1);
+  if (signs_ && max_tokens_ > 0 && end > first_draw) {
+    return end - std::max(first, first_draw);
+  }
+  return awaiting_logits_ && end == target_ ? 1 : 0;
 }
 
 // The last token that may be drawn is never computed, so no draft reaches it.

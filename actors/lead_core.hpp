@@ -166,6 +166,7 @@ private:
   [[nodiscard]] position done_behind(std::uint32_t edge) const noexcept;
   void drive(effects& out);
   void feed(effects& out);
+  [[nodiscard]] std::uint32_t logit_rows(position first, std::uint32_t count) const noexcept;
   void all_computed(effects& out);
   void end_generation(generation_end end);
   void take_drawn(const drawn_token& drawn, effects& out);
@@ -202,6 +203,7 @@ private:
   bool awaiting_logits_{false}; ///< of position target_ - 1
   bool drawing_{false};
   bool step_counts_{false}; ///< under way is a step of one known position, and nothing was lost
+  bool signs_{false};       ///< every row of logits drawn from is to be stated by who computed it
   draft_control drafting_;
   std::vector<token_id> drafts_; ///< sent behind position target_ - 1 in this epoch
   bool resend_asked_{false};     ///< in this epoch

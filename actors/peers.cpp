@@ -345,9 +345,13 @@ caf::strong_actor_ptr peers::receiver_of(const node_id& from, std::uint32_t targ
   }
   const bool logits =
       view->header.kind == frame_kind::logits || view->header.kind == frame_kind::choice;
+  const bool evidence = view->header.kind == frame_kind::evidence;
   if (target == frame_to_lead) {
     const auto lead = leads_.find(view->header.request);
-    if (lead == leads_.end() || lead->second.path.back().first != from || !logits) {
+    const bool member =
+        lead != leads_.end() && std::any_of(lead->second.path.begin(), lead->second.path.end(),
+                                            [&](const auto& stage) { return stage.first == from; });
+    if (!member || !(evidence || (logits && lead->second.path.back().first == from))) {
       drop(from, "logits of a request it has no part in");
       return nullptr;
     }

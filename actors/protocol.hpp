@@ -5,6 +5,7 @@
 #include "compute/transcript.hpp"
 #include "messages/digest.hpp"
 #include "messages/error.hpp"
+#include "messages/evidence.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits.hpp"
 #include "messages/node_id.hpp"
@@ -105,6 +106,14 @@ struct log_token {
   drawn_token drawn;
 };
 
+/// To a stage, behind `open_session`: sign what is computed of the request. What is signed goes in
+/// frames of evidence to the next stage and to the lead.
+struct sign_evidence {
+  request_id request;
+  epoch driver;
+  evidence_order order;
+};
+
 // Stage to lead. The epoch says which driver asked; a lead takes leaves of any, progress of its
 // own. `read_from` are the bytes of an answer from another node, which count against its connection
 // while they are held.
@@ -167,6 +176,10 @@ struct path_lost {
 struct cancel_request {
   request_id request;
 };
+/// The lead's receipt, made beside its thread, or why there is none.
+struct receipt_made {
+  result<std::vector<std::byte>> bytes{error{}};
+};
 /// What a draw found: the token after position `at`, and those after the drafts that were right.
 struct tokens_drawn {
   position at{0};
@@ -179,19 +192,18 @@ using lead_actor = caf::typed_actor<
     caf::reacts_to<tensor_frame>, caf::reacts_to<session_opened>, caf::reacts_to<step_done>,
     caf::reacts_to<session_finished>, caf::reacts_to<stage_failed>, caf::reacts_to<path_found>,
     caf::reacts_to<path_missing>, caf::reacts_to<path_lost>, caf::reacts_to<cancel_request>,
-    caf::reacts_to<tokens_drawn>, caf::reacts_to<watch_tick>>;
+    caf::reacts_to<tokens_drawn>, caf::reacts_to<receipt_made>, caf::reacts_to<watch_tick>>;
 
 /// What a pass of a shard found, and the end of its wait for others to join one; both sent to the
 /// shard itself.
 struct shard_pass_done;
 struct shard_gather_over;
 
-using shard_actor =
-    caf::typed_actor<caf::reacts_to<tensor_frame>, caf::reacts_to<open_session>,
-                     caf::reacts_to<replay_boundaries>, caf::reacts_to<resend_logits>,
-                     caf::reacts_to<finish_session>, caf::reacts_to<close_session>,
-                     caf::reacts_to<log_token>, caf::reacts_to<name_windows>,
-                     caf::reacts_to<shard_pass_done>, caf::reacts_to<shard_gather_over>>;
+using shard_actor = caf::typed_actor<
+    caf::reacts_to<tensor_frame>, caf::reacts_to<open_session>, caf::reacts_to<replay_boundaries>,
+    caf::reacts_to<resend_logits>, caf::reacts_to<finish_session>, caf::reacts_to<close_session>,
+    caf::reacts_to<log_token>, caf::reacts_to<name_windows>, caf::reacts_to<sign_evidence>,
+    caf::reacts_to<shard_pass_done>, caf::reacts_to<shard_gather_over>>;
 
 /// Starts a driver's epoch at a stage. The session is made when it is not there; it is kept when it
 /// is, and answers `session_opened` once the step under way has ended.
@@ -265,6 +277,7 @@ struct generation_request {
   std::uint32_t generation{0};
   std::vector<drawn_token> drawn;
   speculation drafts{speculation::automatic}; ///< changes the speed, nothing else
+  bool receipt{false};                        ///< the stages sign, and the report has a receipt
   cache_use cache{};
   /// From start to end, waiting for nodes included; over it, the request fails.
   std::chrono::seconds deadline{limits::request_deadline_max};
@@ -292,6 +305,8 @@ struct generation_report {
   std::chrono::nanoseconds time_to_first_token{0};
   std::chrono::nanoseconds prefill_time{0};
   std::chrono::nanoseconds decode_time{0};
+  /// Bytes of messages/receipt.hpp, or why there are none; null where none was asked for.
+  std::shared_ptr<const result<std::vector<std::byte>>> receipt{};
 };
 
 // To whoever asked for the generation
@@ -333,6 +348,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_lost)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_path)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_trouble)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::log_token)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::sign_evidence)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::receipt_made)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::name_windows)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::tokens_drawn)

@@ -82,6 +82,8 @@ private:
       tell({}, wire_close{});
     } else if (const auto* drawn = as<log_token>(content)) {
       tell(drawn->driver, wire_drawn{drawn->index, drawn->drawn});
+    } else if (const auto* sign = as<sign_evidence>(content)) {
+      tell(sign->driver, wire_sign{sign->order});
     }
   }
 

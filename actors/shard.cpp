@@ -1,6 +1,7 @@
 #include "actors/shard.hpp"
 
 #include "actors/shard_cache.hpp"
+#include "actors/shard_evidence.hpp"
 #include "actors/turn_here.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
@@ -13,8 +14,6 @@
 namespace ovir::actors {
 
 namespace {
-
-using shard_pointer = shard_actor::stateful_pointer<shard_state>;
 
 // What a pass of one step tells of this machine's speed. Steps that failed or skipped rows tell
 // nothing, and passes of several little.
@@ -45,6 +44,21 @@ std::vector<shard_outcome> perform_timed(const std::vector<shard_job>& pass, sta
   return outcomes;
 }
 
+// Frames, not copies of them: what is made of these is not this thread's matter.
+evidence_step evidence_of(const shard_job& job, const shard_outcome& outcome,
+                          std::chrono::nanoseconds time) {
+  if (!job.signs || !outcome.done) {
+    return {};
+  }
+  const auto* const step = std::get_if<step_work>(&job.work);
+  return {step == nullptr ? nullptr : step->frame,
+          outcome.outgoing,
+          outcome.leaves,
+          outcome.logits,
+          time,
+          job.data};
+}
+
 // What a pass computed goes on from the thread that computed it: the next stage need not wait until
 // this actor wakes. A frame of an epoch that ended meanwhile is void where it arrives.
 void post(shard_pointer self, std::vector<shard_job> pass) {
@@ -64,6 +78,8 @@ void post(shard_pointer self, std::vector<shard_job> pass) {
     for (std::size_t i = 0; i < pass.size(); ++i) {
       // Before `step_done`, so that a lead that sees the last stage at the end has its logits.
       shard_outcome& outcome = outcomes[i];
+      evidence_step evidence =
+          evidence_of(pass[i], outcome, done.time / static_cast<std::int64_t>(pass.size()));
       if (outcome.done && outcome.outgoing && alive->load(std::memory_order_relaxed)) {
         tensor_frame frame{std::move(outcome.outgoing)};
         // One request's next stage, or its lead, goes on here and now. Those of several go on side
@@ -74,7 +90,8 @@ void post(shard_pointer self, std::vector<shard_job> pass) {
           caf::anon_send(sinks[i], std::move(frame));
         }
       }
-      done.jobs.push_back({pass[i].request, pass[i].driver, pass[i].data, std::move(outcome)});
+      done.jobs.push_back(
+          {pass[i].request, pass[i].driver, pass[i].data, std::move(outcome), std::move(evidence)});
     }
     send_and_run(shard, std::move(done));
   });
@@ -142,6 +159,7 @@ void answer_finished(shard_pointer self, shard_core::session& session) {
   shard_core::drop_drafts(session);
   session_finished answer = self->state.core->describe(session);
   answer.stage = route.stage;
+  finish_evidence(self, session, answer.leaves);
   self->send(route.lead, std::move(answer));
 }
 
@@ -159,8 +177,17 @@ void open(shard_pointer self, const open_session& command) {
   if (known != state.routes.end() && !same_lead) {
     self->demonitor(known->second.lead.address());
   }
-  state.routes[command.request] = {command.stage,    command.lead,          command.next,
-                                   command.prefixes, command.reuse_windows, command.salt};
+  shard_state::route& route = state.routes[command.request];
+  if (route.data != nullptr && route.data != state.core->find(command.request)->data) {
+    route = {}; // the session began afresh
+  }
+  route.stage = command.stage;
+  route.lead = command.lead;
+  route.next = command.next;
+  route.prefixes = command.prefixes;
+  route.reuse_windows = command.reuse_windows;
+  route.salt = command.salt;
+  route.reusing = route.reuse_done = false;
   if (!same_lead) {
     self->monitor(command.lead);
   }
@@ -207,6 +234,9 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
   if (!done.outcome.done) {
     report_failure(self, done.request, done.driver, done.outcome.done.error());
   }
+  if (done.evidence.data != nullptr) {
+    note_step(self, *session, done.driver, std::move(done.evidence));
+  }
   if (session->data == done.data) {
     keep_complete(self, *session, done.outcome.leaves, time); // before anybody learns of them
   }
@@ -229,11 +259,15 @@ void pass_done(shard_pointer self, shard_pass_done& done) {
 }
 
 void take_frame(shard_pointer self, const tensor_frame& frame) {
+  const auto view = decode_frame(*frame.bytes);
+  if (view && view->header.kind == frame_kind::evidence) {
+    return take_evidence(self, view->header, frame.bytes);
+  }
   const auto accepted = self->state.core->accept(frame.bytes);
-  if (!accepted) {
-    if (const auto view = decode_frame(*frame.bytes)) {
-      report_failure(self, view->header.request, view->header.epoch, accepted.error());
-    }
+  if (view && accepted) {
+    commit_evidence(self, view->header);
+  } else if (view) {
+    report_failure(self, view->header.request, view->header.epoch, accepted.error());
   }
   post_next(self);
 }
@@ -276,6 +310,7 @@ shard_actor::behavior_type shard_behavior(shard_pointer self, std::shared_ptr<st
       [self](const finish_session& order) { finish(self, order); },
       [self](const close_session& command) { close(self, command.request); },
       [](const log_token&) {}, // for a stage on another node, whose host keeps it
+      [self](const sign_evidence& order) { begin_evidence(self, order); },
       [self](const name_windows& names) { name_more(self, names); },
       [self](shard_pass_done& done) { pass_done(self, done); },
       [self](const shard_gather_over& over) { gather_over(self, over.gather); },

@@ -2,6 +2,7 @@
 
 #include "actors/compute_executor.hpp"
 #include "actors/shard_core.hpp"
+#include "actors/stage_evidence.hpp"
 #include "actors/unit_keeper.hpp"
 
 #include <caf/stateful_actor.hpp>
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace ovir::actors {
@@ -22,6 +24,15 @@ struct shard_state {
     stage_index stage;
     lead_actor lead;
     frame_sink next;
+    // Of a request that is signed for.
+    std::shared_ptr<stage_evidence> evidence{};
+    std::shared_ptr<session_data> data{}; ///< whose work it is about
+    std::vector<evidence_step> steps{};   ///< not handed on yet
+    position committed{0};                ///< asked to commit to, so far
+    position flushed{0};                  ///< the session's length at the last hand-over
+    std::optional<storage::env::time_point> first_frame{};
+    std::shared_ptr<std::atomic<std::uint32_t>> waiting =
+        std::make_shared<std::atomic<std::uint32_t>>(0); ///< batches from the stage before
     prefix_list prefixes{}; ///< names of the windows that may be reused; null: no cache
     std::uint32_t reuse_windows{0};
     digest salt{};
@@ -46,6 +57,7 @@ struct shard_job_done {
   epoch driver;
   std::shared_ptr<session_data> data;
   shard_outcome outcome;
+  evidence_step evidence{}; ///< without data where nothing is signed
 };
 struct shard_pass_done {
   std::vector<shard_job_done> jobs;

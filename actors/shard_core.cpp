@@ -68,6 +68,7 @@ result<void> shard_core::open(request_id request, epoch driver, std::uint32_t po
       known->reused_to = 0;
       known->reused = {};
       known->stale = known->busy;
+      known->signs = false;
     }
     return {};
   }
@@ -181,7 +182,7 @@ void shard_core::forget_absent() {
 
 shard_job shard_core::begin_job(session& s) {
   OVIR_CHECK(!s.busy && !s.queue.empty());
-  shard_job job{s.request, s.driver, s.data, std::move(s.queue.front()), s.highest};
+  shard_job job{s.request, s.driver, s.data, std::move(s.queue.front()), s.signs, s.highest};
   s.queue.pop_front();
   s.busy = true;
   ++under_way_;

@@ -3,6 +3,7 @@
 #include "actors/boundary_log.hpp"
 #include "actors/cache_protocol.hpp"
 #include "actors/protocol.hpp"
+#include "actors/signing_desk.hpp"
 #include "actors/step_meter.hpp"
 #include "compute/segment.hpp"
 #include "messages/frame.hpp"
@@ -17,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -31,6 +33,7 @@ struct stage_bench {
   std::size_t kv_bytes_max{0}; ///< per request, of its KV cache and of its kept boundaries each
   std::shared_ptr<step_meter> meter; ///< null: speeds are not kept; else `env` is there too
   storage::env* env{nullptr};        ///< null: passes are not timed
+  const signing_desk* desk{nullptr}; ///< null: this stage signs nothing
   cache_access cache{};              ///< where units are kept over requests
 };
 
@@ -69,6 +72,7 @@ struct shard_job {
   epoch driver;
   std::shared_ptr<session_data> data;
   session_work work;
+  bool signs{false};   ///< digests of all logits computed are wanted
   bool highest{false}; ///< answered with the highest logit's token, not with the logits
 };
 
@@ -79,6 +83,8 @@ struct shard_outcome {
   std::uint64_t units{0};
   std::vector<compute::unit_leaf> leaves;
   frame_bytes outgoing;
+  /// Where the job signs: of logits that were asked for and are not in `outgoing`.
+  std::vector<std::pair<position, digest>> logits{};
 };
 
 /// Performs the jobs of a pass, of different sessions: computes all steps in one pass over the
@@ -112,6 +118,7 @@ public:
     bool finish_owed{false}; ///< `session_finished` is sent when all work is done
     bool decodes{false};     ///< its latest step had few rows
     bool late{false};        ///< a pass waited for it in vain
+    bool signs{false};       ///< evidence is made of it
     bool highest{false};     ///< as in `open_session`
     std::deque<session_work> queue;
     std::shared_ptr<session_data> data;

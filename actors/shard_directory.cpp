@@ -1,6 +1,7 @@
 #include "actors/shard_directory.hpp"
 
 #include "messages/caf/system_config.hpp"
+#include "messages/check.hpp"
 
 #include <caf/all.hpp>
 
@@ -52,10 +53,14 @@ void child_changed(directory_pointer self, const child_event& event) {
 } // namespace
 
 directory_actor::behavior_type directory_behavior(directory_pointer self,
-                                                  std::vector<std::string> supervisors) {
+                                                  std::vector<std::string> supervisors,
+                                                  const std::vector<layer_range>& segments) {
+  OVIR_CHECK(supervisors.size() == segments.size(), supervisors.size(), segments.size());
   make_quiet(self);
   self->state.supervisors = std::move(supervisors);
-  self->state.stages.resize(self->state.supervisors.size());
+  for (const layer_range& layers : segments) {
+    self->state.stages.push_back({shard_actor{}, {}, layers});
+  }
   self->set_down_handler([self](caf::down_msg& message) {
     std::erase_if(self->state.leads,
                   [&](const lead_actor& lead) { return lead.address() == message.source; });

@@ -23,9 +23,10 @@ struct directory_state {
   std::vector<lead_actor> leads;
 };
 
-/// `supervisors` are the names of the supervisors that hold one shard each, in order of the stages.
+/// `supervisors` are the names of the supervisors that hold one shard each, in order of the stages,
+/// and `segments` the layers of each.
 [[nodiscard]] directory_actor::behavior_type
 directory_behavior(directory_actor::stateful_pointer<directory_state> self,
-                   std::vector<std::string> supervisors);
+                   std::vector<std::string> supervisors, const std::vector<layer_range>& segments);
 
 } // namespace ovir::actors

@@ -89,6 +89,21 @@ frame_bytes answer_logits(const shard_job& job, const compute::step_input& in,
   return answer_frame(job, *data.logits_at, vocabulary, logits);
 }
 
+/// Where a stage took another's place, logits were drawn from that it did not compute: it is asked
+/// for them again, to state them, and sends only the last.
+std::vector<std::pair<position, digest>> earlier_logits(const compute::step_input& in,
+                                                        std::span<const float> logits,
+                                                        std::uint32_t vocabulary) {
+  std::vector<std::pair<position, digest>> digests;
+  const position end = in.first + in.count;
+  for (std::uint32_t row = 0; row + in.drafts + 1 < in.logit_rows; ++row) {
+    const position at = end - in.logit_rows + row;
+    digests.emplace_back(
+        at, compute::logits_digest(at, logits.subspan(std::size_t{row} * vocabulary, vocabulary)));
+  }
+  return digests;
+}
+
 /// What is to be computed of a frame: nothing when it is a duplicate, computed before the lead's
 /// epoch began, or does not fit.
 std::optional<compute::step_input>
@@ -126,6 +141,8 @@ void end_step(const shard_job& job, const compute::session_step& step,
     return;
   }
   if (in.logit_rows > 0) {
+    out.logits = job.signs ? earlier_logits(in, step.out->logits, segment.config().vocabulary)
+                           : std::vector<std::pair<position, digest>>{};
     out.outgoing = answer_logits(job, in, step.out->logits, segment.config().vocabulary);
   }
 }

@@ -46,6 +46,7 @@ host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refu
   host_state::slot made{open.model, open.layers, std::make_shared<stage_bench>(), model, {}, {}};
   made.bench->segment = std::move(*segment);
   made.bench->kv_bytes_max = state.environment.memory_bytes;
+  made.bench->desk = state.environment.desk;
   if (state.environment.env != nullptr) {
     made.bench->env = state.environment.env;
     made.bench->meter = state.meter;
@@ -89,6 +90,10 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
   links.route_stage(request, open.layers.first, slot.shard, open.previous);
   self->send(slot.shard, open_session{request, order.message.driver, stage_index{0}, open.positions,
                                       open.keep, lead, next, nullptr, open.highest});
+  const auto session = state.sessions.find({request, open.layers.first});
+  if (session != state.sessions.end() && session->second.evidence) {
+    self->send(slot.shard, sign_evidence{request, order.message.driver, *session->second.evidence});
+  }
 }
 
 const member* find_member(const host_state& state, const node_id& node) {
@@ -258,6 +263,7 @@ void open(host_pointer self, order_received order) {
   session.ask_in = 0;
   session.doubtful = false;
   session.log.reset();
+  session.evidence.reset();
   if (body.log) {
     session.drawn_max = drawn_max(*body.log, body.positions);
     session.log = std::move(*body.log);
@@ -295,6 +301,9 @@ void take_order(host_pointer self, const order_received& order) {
   if (const auto* drawn = std::get_if<wire_drawn>(&m.body)) {
     return keep_drawn(found->second, *drawn);
   }
+  if (const auto* sign = std::get_if<wire_sign>(&m.body)) {
+    found->second.evidence = sign->order; // also for a shard that is still being started
+  }
   const auto slot = state.slots.find(found->second.slot);
   if (slot == state.slots.end() || !slot->second.shard) {
     return;
@@ -307,6 +316,8 @@ void take_order(host_pointer self, const order_received& order) {
     self->send(shard, resend_logits{m.request, m.driver, resend->at});
   } else if (std::holds_alternative<wire_finish>(m.body)) {
     self->send(shard, finish_session{m.request, m.driver});
+  } else if (const auto* signs = std::get_if<wire_sign>(&m.body)) {
+    self->send(shard, sign_evidence{m.request, m.driver, signs->order});
   }
 }
 

@@ -35,6 +35,7 @@ struct host_environment {
   std::function<void(load_changed)> report; ///< what this node's advert shall say
   shard_launcher launch;
   std::uint64_t memory_bytes{0}; ///< for weights, KV caches and kept boundaries
+  const signing_desk* desk{nullptr};
 };
 
 /// Lets other nodes' leads use this node's segments: any range of layers within what is held
@@ -58,12 +59,13 @@ struct host_state {
     node_id next;           ///< ... who gets its
     std::uint64_t bytes{0}; ///< promised: KV cache, kept boundaries, log
     std::optional<request_log> log;
-    std::size_t drawn_max{0};      ///< tokens the log has room for
-    std::uint32_t orphan_ticks{0}; ///< since the lead's node was last there
-    std::uint32_t asked{0};        ///< schedulers asked to adopt it
-    std::uint32_t ask_in{0};       ///< ticks until the next is asked
-    bool doubtful{false};          ///< the link to its lead was lost, and the lead not heard since
-    std::uint32_t doubt_ticks{0};  ///< with the lead's node there again
+    std::optional<evidence_order> evidence; ///< to sign for
+    std::size_t drawn_max{0};               ///< tokens the log has room for
+    std::uint32_t orphan_ticks{0};          ///< since the lead's node was last there
+    std::uint32_t asked{0};                 ///< schedulers asked to adopt it
+    std::uint32_t ask_in{0};                ///< ticks until the next is asked
+    bool doubtful{false};         ///< the link to its lead was lost, and the lead not heard since
+    std::uint32_t doubt_ticks{0}; ///< with the lead's node there again
   };
   const char* name{"host"};
   host_environment environment;

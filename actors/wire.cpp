@@ -193,6 +193,13 @@ struct body_writer {
   }
   void operator()(const wire_adopt& m) { write(root.initAdopt(), m.log); }
   void operator()(const wire_adopted&) { root.setAdopted(); }
+  void operator()(const wire_sign& m) {
+    auto to = root.initSign();
+    to.setLayers(m.order.terms.layers);
+    to.setDeadline(m.order.deadline_unix);
+    write(to.initContent(), m.order.terms.content.bytes);
+    write(to.initModel(), m.order.terms.model.bytes);
+  }
 };
 
 std::vector<std::byte> write_message(const wire_message& message) {
@@ -335,6 +342,17 @@ result<wire_body> read_adopt(const RequestLog::Reader& from, request_id id, std:
   return wire_body{wire_adopt{std::move(log)}};
 }
 
+wire_body read_sign(const wire_schema::Sign::Reader& from, request_id id) {
+  wire_sign m;
+  m.order.terms.request = id;
+  m.order.terms.content.bytes = read_bytes32(from.getContent());
+  m.order.terms.model.bytes = read_bytes32(from.getModel());
+  m.order.terms.profile = compute::profile_name;
+  m.order.terms.layers = from.getLayers();
+  m.order.deadline_unix = from.getDeadline();
+  return m;
+}
+
 result<wire_body> read_body(const WireMessage::Reader& root, request_id id, std::size_t present) {
   switch (root.which()) {
   case WireMessage::OPEN: return read_open(root.getOpen(), id, present);
@@ -349,6 +367,7 @@ result<wire_body> read_body(const WireMessage::Reader& root, request_id id, std:
   case WireMessage::FAILED: return read_failed(root.getFailed());
   case WireMessage::ADOPT: return read_adopt(root.getAdopt(), id, present);
   case WireMessage::ADOPTED: return wire_body{wire_adopted{}};
+  case WireMessage::SIGN: return read_sign(root.getSign(), id);
   }
   return fail(errc::unsupported, "a message of kind {}, which this version does not know",
               static_cast<unsigned>(root.which()));

@@ -101,9 +101,16 @@ struct wire_adopted {
   friend bool operator==(wire_adopted, wire_adopted) = default;
 };
 
-using wire_body =
-    std::variant<wire_open, wire_replay, wire_resend, wire_finish, wire_close, wire_drawn,
-                 wire_opened, wire_step, wire_finished, wire_failed, wire_adopt, wire_adopted>;
+/// To a stage: sign what is computed of the request, which is of the message's.
+struct wire_sign {
+  evidence_order order;
+
+  friend bool operator==(const wire_sign&, const wire_sign&) = default;
+};
+
+using wire_body = std::variant<wire_open, wire_replay, wire_resend, wire_finish, wire_close,
+                               wire_drawn, wire_opened, wire_step, wire_finished, wire_failed,
+                               wire_adopt, wire_adopted, wire_sign>;
 
 struct wire_message {
   request_id request;

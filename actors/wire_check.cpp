@@ -136,6 +136,16 @@ struct body_check {
     return {};
   }
   result<void> operator()(const wire_adopt& m) const { return check_log(m.log, request); }
+  result<void> operator()(const wire_sign& m) const {
+    const evidence_terms& terms = m.order.terms;
+    if (terms.request != request || terms.profile != compute::profile_name || terms.layers == 0) {
+      return fail(errc::malformed,
+                  "an order to sign for request {:016x}, profile \"{}\" and {} "
+                  "layers in a message about {:016x}",
+                  terms.request.value, terms.profile, terms.layers, request.value);
+    }
+    return at_most("the layers of a model are", terms.layers, limits::layers_max);
+  }
   template <class Empty> // finish, close, adopted
   result<void> operator()(const Empty& m) const {
     static_assert(std::is_empty_v<Empty>);

@@ -132,6 +132,7 @@ std::vector<receipt_failure> check_receipt(const any_receipt& r, const signer_po
 transcript_file transcript_in(const receipt& r) {
   transcript_file file;
   file.model_file = r.asked.model;
+  file.model_is_named = true;
   file.prompt = r.asked.prompt;
   file.output = r.output;
   const sampling_facts& how = r.asked.sampling;

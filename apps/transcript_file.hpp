@@ -19,7 +19,8 @@ namespace ovir::apps {
 /// `ovir-verify` reads it (docs/formats/transcript-file.md).
 struct transcript_file {
   std::string model_name;
-  digest model_file; ///< plain BLAKE3 of the GGUF file
+  digest model_file;          ///< plain BLAKE3 of the GGUF file
+  bool model_is_named{false}; ///< `model_file` is the digest of its manifest: a receipt's
   std::vector<token_id> prompt;
   std::vector<token_id> output;
   compute::sampling_params sampling;

@@ -2,6 +2,7 @@
 
 #include "frame.capnp.h"
 #include "messages/limits_draft.hpp"
+#include "messages/limits_evidence.hpp"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>
@@ -96,6 +97,7 @@ std::uint32_t width_max(frame_kind kind) {
   case frame_kind::boundary:
   case frame_kind::drafted_boundary: return limits::embedding_max;
   case frame_kind::logits: return limits::vocabulary_max;
+  case frame_kind::evidence: return limits::evidence_batch_bytes_max / element_bytes;
   case frame_kind::choice: return choice_width;
   }
   return 0;
@@ -150,6 +152,10 @@ result<void> check(const frame_header& h) {
   const bool answers = h.kind == frame_kind::logits || h.kind == frame_kind::choice;
   if (h.logit_rows > h.count || (answers && h.logit_rows != h.count)) {
     return fail(errc::malformed, "a frame of {} rows asks for logits of {}", h.count, h.logit_rows);
+  }
+  if (h.kind == frame_kind::evidence && (h.count != 1 || h.first != 0 || h.logit_rows != 0)) {
+    return fail(errc::malformed, "a frame of evidence of {} rows from position {} on", h.count,
+                h.first);
   }
   // A draft follows a row that is none, and its own logits say whether it was right.
   if (holds_drafts(h.kind) && (h.logit_rows < 2 || h.logit_rows - 1 > limits::draft_tokens_max)) {

@@ -23,6 +23,9 @@ enum class frame_kind : std::uint16_t {
   drafted_boundary = 5,
   choice =
       6, ///< last stage to lead, for requests that take the highest logit: rows of `token_choice`
+  /// No tensor: one row of the bytes of `encode_evidence` (messages/evidence.hpp), stage to next
+  /// stage or to the lead, lead to first stage.
+  evidence = 7,
 };
 
 /// What `choice` says of a position's logits, as it lies in a frame.

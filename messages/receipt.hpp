@@ -30,7 +30,7 @@ struct sampling_facts {
 struct request_facts {
   request_id request;
   std::string profile;     ///< "exact-1"
-  digest model;            ///< plain BLAKE3 of the GGUF file
+  digest model;            ///< the model's name: BLAKE3 of its manifest
   std::uint32_t layers{0}; ///< of the model
   std::vector<token_id> prompt;
   sampling_facts sampling;

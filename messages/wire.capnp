@@ -31,6 +31,7 @@ struct WireMessage {
     failed @13 :Failed;
     adopt @14 :RequestLog;
     adopted @15 :Void;
+    sign @16 :Sign;
   }
 }
 
@@ -47,6 +48,13 @@ struct Open {
   previous @9 :Bytes32;
   log @10 :RequestLog; # null: none
   highest @11 :Bool; # the last stage answers with the highest logit's token
+}
+
+struct Sign {
+  layers @0 :UInt32; # of the model
+  deadline @1 :UInt64; # seconds since 1970
+  content @2 :Bytes32;
+  model @3 :Bytes32;
 }
 
 struct Replay {

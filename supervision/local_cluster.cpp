@@ -111,7 +111,9 @@ public:
   cluster(const compute::model& m, storage::env& environment, const cluster_options& options)
       : config_(m.config), env_(environment), options_(options),
         pool_(options.threads, actors::compute_pool::between_steps),
-        system_config_(config_with_threads()), system_(system_config_) {}
+        signing_(options.key == nullptr ? nullptr : std::make_unique<actors::compute_pool>(1)),
+        desk_{options.key, signing_.get(), options.software}, system_config_(config_with_threads()),
+        system_(system_config_) {}
 
   ~cluster() override {
     if (root_) {
@@ -139,12 +141,14 @@ public:
       bench->segment = std::move(segment);
       bench->kv_bytes_max = options_.kv_bytes_max;
       bench->env = &env_;
+      bench->desk = options_.key == nullptr ? nullptr : &desk_;
       bench->cache = parts.cache;
       parts.benches.push_back(std::move(bench));
     }
     parts.vocabulary = &vocabulary;
     parts.env = &env_;
     parts.executor = &pool_;
+    parts.desk = options_.key == nullptr ? nullptr : &desk_;
     root_ = system_.spawn(supervisor_behavior, node_tree(parts, options_));
     return {};
   }
@@ -217,6 +221,7 @@ private:
     report.time_to_first_token = done.time_to_first_token;
     report.prefill_time = done.prefill_time;
     report.decode_time = done.decode_time;
+    report.receipt = std::move(done.receipt);
     report.stages = stages_;
     for (std::size_t i = 0; i < stages_.size() && i < done.kv_bytes.size(); ++i) {
       report.stages[i].kv_bytes = done.kv_bytes[i];
@@ -262,6 +267,8 @@ private:
   cluster_options options_;
   // Destroyed in reverse: first the actors, then the threads they post to.
   actors::compute_pool pool_;
+  std::unique_ptr<actors::compute_pool> signing_; ///< beside the work: no token waits for it
+  actors::signing_desk desk_;
   std::shared_ptr<actors::cache_tiers> tiers_; ///< null: there is no cache
   std::shared_ptr<actors::cache_handle> cache_;
   std::function<void(const std::string&)> warn_;
@@ -277,7 +284,7 @@ private:
 result<run_report> cluster::run(const run_request& request,
                                 const std::function<void(std::string_view)>& on_text,
                                 const std::atomic<bool>* cancel) {
-  const request_id id{next_request_.fetch_add(1)};
+  const request_id id = request.id.value > 0 ? request.id : request_id{next_request_.fetch_add(1)};
   actors::generation_request wanted;
   wanted.id = id;
   wanted.prompt = request.prompt;
@@ -287,6 +294,8 @@ result<run_report> cluster::run(const run_request& request,
   wanted.kill_shards = request.kill_shards;
   wanted.kill_seed = request.kill_seed;
   wanted.drafts = request.drafts;
+  wanted.model = request.model;
+  wanted.receipt = request.receipt;
   wanted.cache = request.cache;
   OVIR_TRY(actors::check(config_, wanted));
   OVIR_ASSIGN(const caf::actor served_by, scheduler());

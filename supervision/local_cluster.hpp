@@ -10,6 +10,7 @@
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
+#include "messages/signing.hpp"
 #include "storage/content_store.hpp"
 #include "storage/env.hpp"
 
@@ -36,6 +37,9 @@ struct cluster_options {
   std::uint32_t restarts_max{5}; ///< crashes of one supervisor's children within `restart_period`
   std::chrono::milliseconds restart_period{5'000};
   std::chrono::milliseconds restart_backoff{10}; ///< before the first restart; doubles up to 1 s
+  const secret_key* key{
+      nullptr};         ///< signs for all of them; outlives the cluster; null: no receipts
+  std::string software; ///< how this program calls itself in receipts
 };
 
 /// What is kept over requests, and with a store over processes.
@@ -61,6 +65,9 @@ struct run_request {
   std::uint32_t kill_shards{0};  ///< drill: kill a shard actor at this many random points ...
   std::uint64_t kill_seed{0};    ///< ... drawn from this seed
   actors::speculation drafts{actors::speculation::automatic};
+  request_id id{}; ///< 0: the cluster numbers its requests itself
+  digest model;    ///< the model's name; only for a receipt
+  bool receipt{false};
   actors::cache_use cache{}; ///< of no effect where the cluster has no cache
 };
 
@@ -85,6 +92,8 @@ struct run_report {
   /// What the root was made from, in order of (window, layer) and of position.
   std::vector<compute::unit_leaf> leaves;
   std::vector<std::pair<position, digest>> logits;
+  /// Null where none was asked for; an error says why there is none.
+  std::shared_ptr<const result<std::vector<std::byte>>> receipt;
 };
 
 /// A supervised tree of actors in this process: scheduler, leads, one shard per stage, a compute

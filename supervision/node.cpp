@@ -49,7 +49,7 @@ class cluster_node final : public node {
 public:
   cluster_node(const node_options& options, const node_surroundings& around)
       : options_(options), around_(around),
-        pool_(threads_of(options), actors::compute_pool::between_steps), draws_(1),
+        pool_(threads_of(options), actors::compute_pool::between_steps), signing_(1), draws_(1),
         config_(system_config::threads(handler_threads)), system_(config_) {}
 
   ~cluster_node() override {
@@ -109,6 +109,8 @@ private:
   std::atomic<bool> drained_{false};
   // Destroyed in reverse: first the actors, then the threads they post to.
   actors::compute_pool pool_;
+  actors::compute_pool signing_;
+  actors::signing_desk desk_;
   actors::compute_pool draws_; ///< a draw takes less than a step by far, and must not wait for one
   system_config config_;
   caf::actor_system system_;
@@ -323,6 +325,8 @@ void cluster_node::start_tree() {
   parts->journal = around_.journal;
   parts->executor = &pool_;
   parts->draws = &draws_;
+  desk_ = {around_.key, &signing_, around_.software};
+  parts->desk = &desk_;
   parts->links = links_.get();
   parts->access = access_.get();
   parts->models = &models_;

@@ -30,6 +30,7 @@ struct node_surroundings {
   actors::log* journal{nullptr};
   model_loader load;
   std::string version;
+  std::string software; ///< how this program calls itself in what it signs
   /// `chaos kill` and `chaos stop`: what happens to this process. Only when the options allow it.
   std::function<void()> kill_self;
   std::function<void(std::uint32_t ms)> stop_self;

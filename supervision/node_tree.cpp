@@ -101,6 +101,7 @@ actors::lead_environment lead_parts(const node_parts& parts,
   around.executor = parts.draws;
   around.paths = caf::actor_cast<actors::path_provider>(paths);
   around.journal = parts.requests;
+  around.desk = parts.desk;
   around.keeps = model;
   return around;
 }
@@ -150,6 +151,7 @@ child_spec host_child(const parts_pointer& parts, const known_pointer& known) {
     around.env = parts->env;
     around.launch = shard_launcher_for(parts, known);
     around.memory_bytes = parts->memory_bytes;
+    around.desk = parts->desk;
     // Membership starts after the host, so it is looked up when there is something to say.
     around.report = [known](actors::load_changed load) {
       if (const caf::actor membership = known->get("membership")) {

@@ -41,6 +41,7 @@ struct node_parts {
   actors::log* journal{nullptr};
   actors::compute_executor* executor{nullptr};
   actors::compute_executor* draws{nullptr}; ///< of the leads: tokens wait for no stage's step
+  const actors::signing_desk* desk{nullptr};
   actors::peers* links{nullptr};
   actors::access_list* access{nullptr};
   actors::model_catalog* models{nullptr};

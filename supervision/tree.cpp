@@ -102,6 +102,7 @@ supervisor_spec requests_tree(const tree_parts& parts, const cluster_options& op
                                              caf::actor_cast<actors::path_provider>(directory),
                                              nullptr,
                                              nullptr,
+                                             parts.desk,
                                              parts.cache};
   // The scheduler starts after the leads' supervisor and, one_for_all, never outlives it; both
   // start functions run on their supervisor's turn, so the slot needs no lock.
@@ -138,14 +139,18 @@ child_spec cache_child(const actors::cache_access& cache, const actors::cache_en
 
 supervisor_spec node_tree(const tree_parts& parts, const cluster_options& options) {
   std::vector<std::string> names;
+  std::vector<layer_range> segments;
   for (std::size_t i = 0; i < parts.benches.size(); ++i) {
     names.push_back(stage_name(i));
+    segments.push_back(parts.benches[i]->segment->layers());
   }
   auto directory = std::make_shared<caf::actor>();
   child_spec directory_child;
   directory_child.rules = {"directory", restart_kind::permanent, worker_shutdown};
-  directory_child.start = [names, directory](caf::actor_system& system) -> result<caf::actor> {
-    *directory = caf::actor_cast<caf::actor>(system.spawn(actors::directory_behavior, names));
+  directory_child.start = [names, segments,
+                           directory](caf::actor_system& system) -> result<caf::actor> {
+    *directory =
+        caf::actor_cast<caf::actor>(system.spawn(actors::directory_behavior, names, segments));
     return *directory;
   };
   child_spec stages = supervisor_child(

@@ -31,7 +31,8 @@ struct tree_parts {
   const compute::tokenizer* vocabulary{nullptr};
   storage::env* env{nullptr};
   actors::compute_executor* executor{nullptr};
-  actors::cache_access cache{}; ///< no handle: there is no cache
+  const actors::signing_desk* desk{nullptr}; ///< null: nothing is signed
+  actors::cache_access cache{};              ///< no handle: there is no cache
   actors::cache_environment cache_around{};
 };
 

@@ -1,6 +1,7 @@
 #include "apps/ovir-verify/replay.hpp"
 
 #include "compute/kv_digest.hpp"
+#include "compute/manifest.hpp"
 #include "compute/segment.hpp"
 #include "messages/limits.hpp"
 
@@ -77,11 +78,26 @@ std::optional<failure> compare_last_layer(const transcript_file& file,
   return std::nullopt;
 }
 
+// A transcript file names a model by its file, a receipt by its manifest.
+result<digest> digest_of(const ready_model& model, bool by_name) {
+  if (!by_name) {
+    return hash_plain(model.source.file->bytes());
+  }
+  OVIR_ASSIGN(const compute::model_manifest manifest, compute::manifest_of(model.source.metadata));
+  return compute::name_of(manifest);
+}
+
 std::vector<failure> unlike_the_model(const transcript_file& file, const ready_model& model) {
   const compute::model_config& config = model.weights.config;
-  if (const digest given = hash_plain(model.source.file->bytes()); given != file.model_file) {
-    return {{fmt::format("the transcript was made with model file {}, {} is {}",
-                         to_hex(file.model_file), model.source.path, to_hex(given)),
+  const auto given = digest_of(model, file.model_is_named);
+  if (!given) {
+    return {{given.error().message, std::nullopt, std::nullopt}};
+  }
+  if (*given != file.model_file) {
+    return {{fmt::format("the {} was made with model {}{}, {} is {}",
+                         file.model_is_named ? "receipt" : "transcript",
+                         file.model_is_named ? "" : "file ", to_hex(file.model_file),
+                         model.source.path, to_hex(*given)),
              {},
              {}}};
   }

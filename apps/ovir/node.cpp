@@ -8,6 +8,7 @@
 #include "apps/ovir/node_config.hpp"
 #include "apps/ovir/node_log.hpp"
 #include "apps/pack_model.hpp"
+#include "apps/software.hpp"
 #include "apps/state_folder.hpp"
 
 #include <fmt/format.h>
@@ -175,6 +176,7 @@ result<exit_code> serve(const options& given, const supervision::node_options& h
   outside.journal = journal.get();
   outside.load = loader{around, how, *kernels};
   outside.version = OVIR_VERSION;
+  outside.software = software_text(*kernels);
   outside.kill_self = [] { ::kill(::getpid(), SIGKILL); };
   outside.stop_self = stop_for;
   const std::atomic<bool>& hang_up = watch_for_hang_up();

@@ -1,11 +1,15 @@
 #include "apps/compute_threads.hpp"
 #include "apps/hash_file.hpp"
+#include "apps/key_file.hpp"
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/run_cache.hpp"
 #include "apps/ovir/run_output.hpp"
 #include "apps/pack_model.hpp"
 #include "apps/packing_note.hpp"
+#include "apps/software.hpp"
+#include "apps/state_folder.hpp"
 #include "apps/transcript_file.hpp"
+#include "compute/manifest.hpp"
 #include "messages/limits.hpp"
 #include "supervision/local_cluster.hpp"
 
@@ -21,6 +25,7 @@ struct options {
   std::string prompt;
   std::string file;
   std::string transcript;
+  std::string receipt;
   std::string profile{"exact"};
   std::uint32_t max_tokens{128};
   std::uint32_t stages{1};
@@ -129,16 +134,20 @@ private:
   error reason_;
 };
 
-result<supervision::run_report>
-generate(const options& given, const ready_model& model, const std::vector<token_id>& prompt,
-         const compute::sampling_params& sampling, const compute::kernel_set& kernels,
-         std::optional<supervision::cluster_cache> cache, surroundings& around) {
+result<supervision::run_report> generate(const options& given, const ready_model& model,
+                                         const std::vector<token_id>& prompt,
+                                         const compute::sampling_params& sampling,
+                                         const compute::kernel_set& kernels,
+                                         std::optional<supervision::cluster_cache> cache,
+                                         surroundings& around, const secret_key* key) {
   supervision::cluster_options cut;
   cut.stages = given.stages;
   cut.threads = given.how.threads;
   cut.prefill_chunk = given.how.prefill_chunk;
   // A drill means its crashes; whoever asks for many wants them all survived.
   cut.restarts_max = std::max(cut.restarts_max, given.drill);
+  cut.key = key;
+  cut.software = key == nullptr ? "" : software_text(kernels);
   OVIR_ASSIGN(const auto cluster,
               supervision::local_cluster::start(model.weights, *model.vocabulary, kernels,
                                                 around.environment, cut, std::move(cache)));
@@ -151,9 +160,19 @@ generate(const options& given, const ready_model& model, const std::vector<token
   OVIR_ASSIGN(request.drafts, actors::speculation_from(given.speculate));
   request.kill_shards = given.drill;
   request.kill_seed = given.drill_seed;
-  request.cache.prefixes = true;
-  // A drill wants to see its crashes; and what is drawn by chance is another answer each time.
-  request.cache.answers = given.drill == 0 && (sampling.temperature == 0 || given.has_seed);
+  if (key != nullptr) {
+    std::array<std::uint64_t, 1> id{};
+    around.environment.random(std::as_writable_bytes(std::span{id}));
+    request.id = request_id{id[0] | 1U}; // 0 is none
+    OVIR_ASSIGN(const compute::model_manifest manifest,
+                compute::manifest_of(model.source.metadata));
+    request.model = compute::name_of(manifest);
+    request.receipt = true; // of what is computed, so nothing is reused
+  } else {
+    request.cache.prefixes = true;
+    // A drill wants to see its crashes; and what is drawn by chance is another answer each time.
+    request.cache.answers = given.drill == 0 && (sampling.temperature == 0 || given.has_seed);
+  }
   if (request.max_tokens < given.max_tokens) {
     write_note(fmt::format("note: the context of {} positions leaves room for {} tokens\n",
                            model.weights.config.context, request.max_tokens));
@@ -185,6 +204,13 @@ result<exit_code> run(const options& given, surroundings& around) {
                 given.stages, model.source.path, model.weights.config.layers,
                 model.weights.config.layers);
   }
+  std::unique_ptr<storage::staged_file> receipt;
+  std::optional<secret_key> key;
+  if (!given.receipt.empty()) {
+    OVIR_ASSIGN(const std::string folder, state_folder());
+    OVIR_ASSIGN(key, load_or_make_key(around.environment, key_path_in(folder)));
+    OVIR_ASSIGN(receipt, around.environment.stage(given.receipt));
+  }
   std::unique_ptr<storage::staged_file> transcript;
   if (!given.transcript.empty()) {
     // Before the work, so that a place that cannot be written is not found after it.
@@ -206,14 +232,28 @@ result<exit_code> run(const options& given, surroundings& around) {
     sampling.seed = draw_seed(around.environment);
   }
   OVIR_ASSIGN(const supervision::run_report report,
-              generate(given, model, prompt, sampling, *kernels, std::move(cache), around));
-  const finished_run finished{
-      report,        prompt,           sampling, model.weights.config, model.source.path,
-      kernels->name, given.how.threads};
+              generate(given, model, prompt, sampling, *kernels, std::move(cache), around,
+                       key ? &*key : nullptr));
+  const finished_run finished{report,
+                              prompt,
+                              sampling,
+                              model.weights.config,
+                              model.source.path,
+                              kernels->name,
+                              given.how.threads,
+                              given.receipt};
   if (transcript != nullptr) {
     const std::string text = to_text(transcript_of(finished, model));
     OVIR_TRY(transcript->append(std::as_bytes(std::span{text})));
     OVIR_TRY(transcript->commit());
+  }
+  if (receipt != nullptr) {
+    OVIR_CHECK(report.receipt != nullptr);
+    if (!*report.receipt) {
+      return in_context("there is no receipt", report.receipt->error());
+    }
+    OVIR_TRY(receipt->append(**report.receipt));
+    OVIR_TRY(receipt->commit());
   }
   if (given.as_json) {
     OVIR_TRY(write_document(document_of(finished)));
@@ -245,7 +285,6 @@ void add_sampling(CLI::App& command, options& given) {
 void add_later_run_options(CLI::App& command) {
   add_later_option(command, "--chat", false);
   add_later_option(command, "--system", true);
-  add_later_option(command, "--receipt", true);
 }
 
 } // namespace
@@ -284,6 +323,9 @@ void add_run(CLI::App& app, chosen_command& chosen) {
       ->capture_default_str();
   command->add_option("--transcript", given->transcript,
                       "Write what was computed to a file that ovir-verify checks");
+  command->add_option("--receipt", given->receipt,
+                      "Write what every stage signed to a file that ovir-verify checks; the key is "
+                      "the state folder's node.key");
   command
       ->add_option("--drill", given->drill,
                    "Kill a segment's actor at this many random points; the text must not change")

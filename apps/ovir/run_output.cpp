@@ -68,7 +68,7 @@ json document_of(const finished_run& run) {
           {"prompt_tokens", run.prompt},
           {"tokens", run.report.tokens},
           {"transcript", to_hex(run.report.transcript)},
-          {"receipt", nullptr},
+          {"receipt", run.receipt.empty() ? json(nullptr) : json(run.receipt)},
           {"finish_reason", name_of(run.report.reason)},
           {"timing",
            {{"prefill_tps", prefill_tps(run)},
@@ -122,6 +122,9 @@ std::string summary_of(const finished_run& run) {
   text += fmt::format("restarts   {}\n", report.restarts);
   if (run.sampling.temperature > 0) {
     text += fmt::format("seed       {}\n", run.sampling.seed);
+  }
+  if (!run.receipt.empty()) {
+    text += fmt::format("receipt    {}\n", run.receipt);
   }
   return text + fmt::format("transcript {}\n", to_hex(report.transcript));
 }

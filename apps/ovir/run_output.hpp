@@ -20,6 +20,7 @@ struct finished_run {
   std::string_view model; ///< as named by the user
   std::string_view isa;
   std::uint32_t threads{1};
+  std::string receipt{}; ///< the file it is in; empty: none
 };
 
 [[nodiscard]] std::string_view name_of(supervision::finish_reason reason) noexcept;

@@ -15,6 +15,15 @@ namespace {
 
 using kind = value_kind;
 
+command_spec chaos_command(const argument_spec& node) {
+  return {"chaos",
+          "Do a node harm, where its configuration allows it",
+          {{"ACTION", "action", kind::text, true, "kill, stop or delay"},
+           node,
+           {"--ms", "ms", kind::natural, false, "Milliseconds to stop for or to delay by"}},
+          false};
+}
+
 const std::vector<command_spec>& table() {
   static const argument_spec request{"REQUEST", "request", kind::hex, true, "As 'jobs' shows it"};
   static const argument_spec node{"NODE", "node", kind::text, true,
@@ -56,6 +65,7 @@ const std::vector<command_spec>& table() {
         {"--stop", "stop", kind::texts, false, "End before this text; may be given several times"},
         {"--speculate", "speculate", kind::text, false, "Compute guessed tokens: auto, on or off"},
         {"--request", "request", kind::hex, false, "Its id (default: a new one)"},
+        {"--receipt", "receipt", kind::text, false, "Write what every stage signed to this file"},
         {"--deadline-ms", "deadline_ms", kind::natural, false, "The request ends after this"},
         {"--no-wait", "wait", kind::no, false, "Only start it; see 'attach'"}},
        false},
@@ -76,12 +86,7 @@ const std::vector<command_spec>& table() {
        "How much the node writes to its log",
        {{"LEVEL", "level", kind::text, true, "trace, debug, info, warn or error"}},
        false},
-      {"chaos",
-       "Do a node harm, where its configuration allows it",
-       {{"ACTION", "action", kind::text, true, "kill, stop or delay"},
-        node,
-        {"--ms", "ms", kind::natural, false, "Milliseconds to stop for or to delay by"}},
-       false},
+      chaos_command(node),
   };
   return commands;
 }

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <utility>
+#include <vector>
 
 namespace ovir::apps {
 
@@ -15,6 +17,24 @@ constexpr std::size_t sentence_bytes_max = 500;
 
 json document_of(const shell_failure& failure) {
   return {{"error", {{"code", failure.code}, {"message", failure.message}}}};
+}
+
+result<std::vector<std::byte>> bytes_from_hex(std::string_view text) {
+  const auto value = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
+  std::vector<std::byte> bytes;
+  bytes.reserve(text.size() / 2);
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+    if (value(text[i]) < 0 || value(text[i + 1]) < 0) {
+      break;
+    }
+    bytes.push_back(static_cast<std::byte>(16 * value(text[i]) + value(text[i + 1])));
+  }
+  if (2 * bytes.size() != text.size()) {
+    return fail(errc::malformed, "the node sent a receipt that is not hexadecimal");
+  }
+  return bytes;
 }
 
 bool answers_with_text(const shell_command& command) {
@@ -47,7 +67,32 @@ void shell_session::show_event(const shell_command& command, const json& event) 
   }
 }
 
+// The receipt goes into the file that was named, and the file's name into the document.
+result<void> shell_session::keep_receipt(const std::string& path, json& data) {
+  const json sent = std::exchange(data["receipt"], nullptr);
+  if (sent.is_object() && sent.contains("error") && sent["error"].is_string()) {
+    return fail(
+        errc::not_found, "there is no receipt: {}",
+        compute::printable(sent["error"].get_ref<const std::string&>(), sentence_bytes_max));
+  }
+  if (!sent.is_object() || !sent.contains("bytes") || !sent["bytes"].is_string()) {
+    return fail(errc::not_found, "the node sent no receipt; it may be of an older version");
+  }
+  OVIR_ASSIGN(const std::vector<std::byte> bytes,
+              bytes_from_hex(sent["bytes"].get_ref<const std::string&>()));
+  OVIR_ASSIGN(const auto file, environment_.stage(path));
+  OVIR_TRY(file->append(bytes));
+  OVIR_TRY(file->commit());
+  data["receipt"] = path;
+  return {};
+}
+
 shell_outcome shell_session::run_command(shell_command command) {
+  std::string receipt;
+  if (command.spec->name == "run" && command.args.contains("receipt")) {
+    receipt = command.args["receipt"].get<std::string>();
+    command.args["receipt"] = true;
+  }
   if (command.spec->name == "run") {
     std::array<std::byte, 16> chance{};
     environment_.random(chance);
@@ -68,6 +113,12 @@ shell_outcome shell_session::run_command(shell_command command) {
   if (const auto* const failure = std::get_if<shell_failure>(&outcome);
       failure != nullptr && failure->code == "elsewhere" && elsewhere_) {
     outcome = elsewhere_(*failure, command, listener);
+  }
+  if (auto* const data = std::get_if<json>(&outcome);
+      data != nullptr && !receipt.empty() && command.args.value("wait", true)) {
+    if (const auto kept = keep_receipt(receipt, *data); !kept) {
+      return shell_failure{kept.error()};
+    }
   }
   if (const auto* const data = std::get_if<json>(&outcome); data != nullptr && !as_json_) {
     if (answers_with_text(command)) {

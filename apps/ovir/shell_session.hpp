@@ -37,6 +37,7 @@ private:
   [[nodiscard]] shell_outcome run_words(const std::vector<std::string>& words);
   [[nodiscard]] shell_outcome run_command(shell_command command);
   [[nodiscard]] result<exit_code> report(const shell_failure& failure) const;
+  [[nodiscard]] result<void> keep_receipt(const std::string& path, json& data);
   void show(std::string_view text);
   void show_event(const shell_command& command, const json& event);
 

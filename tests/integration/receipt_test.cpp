@@ -2,11 +2,15 @@
 // and with the model, and what was changed is found and its signer named.
 #include "messages/compact_receipt.hpp"
 #include "tests/support/cli.hpp"
+#include "tests/support/gguf_builder.hpp"
 #include "tests/support/receipt_maker.hpp"
 #include "tests/support/shared_files.hpp"
+#include "tests/support/test_cluster.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <set>
 
 namespace ovir::test {
 namespace {
@@ -93,6 +97,74 @@ TEST_F(receipts, of_another_version_or_of_nothing_are_refused) {
   const child_result child = run_ovir_verify({path("r"), "--any-signer"});
   EXPECT_EQ(child.exit_code, 3);
   EXPECT_THAT(child.err, HasSubstr("version 2"));
+}
+
+TEST_F(receipts, of_a_run_hold_with_and_without_the_model) {
+  const std::string model = source_file("assets/tales-q4_k_m.gguf");
+  const json run = ovir_json({"run", "-p", "Once upon a time", "-n", "70", "--stages", "3",
+                              "--temp", "0.8", "--seed", "11", "--receipt", path("r")});
+  EXPECT_EQ(run["receipt"], path("r"));
+  const json t0 = verdict({path("r"), "--any-signer"}, 0);
+  EXPECT_EQ(t0["receipt"]["transcript"], run["transcript"]);
+  EXPECT_EQ(t0["receipt"]["tokens"], run["tokens"]);
+  EXPECT_EQ(t0["receipt"]["stages"].size(), 3U);
+  EXPECT_EQ(verdict({path("r"), "--any-signer", "--model", model}, 0)["tier"], "T2");
+  EXPECT_EQ(run_ovir({"receipt", "show", path("r")}).exit_code, 0);
+  EXPECT_EQ(run_ovir({"receipt", "verify", path("r"), "--any-signer"}).exit_code, 0);
+}
+
+TEST_F(receipts, survive_stages_that_crash_while_they_are_made) {
+  const json run = ovir_json({"run", "-p", "Once upon a time", "-n", "60", "--stages", "3",
+                              "--drill", "3", "--receipt", path("r")});
+  EXPECT_EQ(run["restarts"], 3);
+  EXPECT_EQ(verdict({path("r"), "--any-signer"}, 0)["ok"], true);
+}
+
+// Three workers and a scheduler, each a process with a key of its own.
+TEST_F(receipts, of_a_cluster_name_its_nodes_and_hold_for_a_stranger) {
+  compute::synth_spec spec;
+  spec.layers = 9;
+  const std::string model = path("synthetic.gguf");
+  write_file(model, synthetic_model(spec));
+  test_cluster cluster{{.nodes = {{"scheduler", {"scheduler"}, {{model}}},
+                                  {"one", {"worker"}, {{model, "0-2"}}},
+                                  {"two", {"worker"}, {{model, "3-5"}}},
+                                  {"three", {"worker"}, {{model, "6-8"}}}}}};
+  cluster.start();
+  cluster_shell shell = cluster.shell();
+  apps::json asked{{"request", "00000000000abcde"},
+                   {"max_tokens", 60},
+                   {"receipt", true},
+                   {"temperature", 0.8},
+                   {"seed", 5}};
+  for (int i = 0; i < 40; ++i) {
+    asked["tokens"].push_back(3 + i % 7);
+  }
+  const apps::shell_outcome outcome = shell.call("run", asked);
+  ASSERT_EQ(failure_text(outcome), "") << cluster.last_words();
+  const auto& data = std::get<apps::json>(outcome);
+  ASSERT_TRUE(data.at("receipt").is_object()) << data.at("receipt");
+  ASSERT_TRUE(data.at("receipt").contains("bytes")) << data.at("receipt") << cluster.last_words();
+  std::string bytes;
+  const auto hex = data.at("receipt").at("bytes").get<std::string>();
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  }
+  write_file(path("r"), bytes);
+  std::string signers;
+  const apps::json nodes = cluster.ask(0, "nodes");
+  for (const apps::json& node : nodes.at("nodes")) {
+    signers += node.at("node").get<std::string>() + " " + node.at("name").get<std::string>() + "\n";
+  }
+  write_file(path("signers"), signers);
+  const json t0 = verdict({path("r"), "--signers", path("signers")}, 0);
+  EXPECT_EQ(t0["receipt"]["transcript"], data.at("transcript").get<std::string>());
+  std::set<std::string> who;
+  for (const json& stage : t0["receipt"]["stages"]) {
+    who.insert(stage["signer"].get<std::string>());
+  }
+  EXPECT_EQ(who.size(), 3U);
+  EXPECT_EQ(verdict({path("r"), "--any-signer", "--model", model}, 0)["tier"], "T2");
 }
 
 } // namespace

@@ -1,5 +1,6 @@
 #include "tests/property/random_wire.hpp"
 
+#include "compute/transcript.hpp"
 #include "messages/limits.hpp"
 
 #include <algorithm>
@@ -152,6 +153,10 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
   case 8: return wire_finished{length, draw.number(), draw.number(), draw.leaves()};
   case 9: return draw.failed();
   case 10: return wire_adopt{draw.log(id)};
+  case 11:
+    return wire_sign{{{id, digest{draw.bytes32()}, digest{draw.bytes32()},
+                       std::string{compute::profile_name}, 1 + draw.upto(limits::layers_max - 1)},
+                      draw.number()}};
   default: return wire_adopted{};
   }
 }

@@ -84,7 +84,7 @@ TEST(wire, another_version_or_kind_is_unsupported) {
   put<std::uint16_t>(bytes, version_at, 2);
   EXPECT_EQ(refusal_of_bytes(bytes), errc::unsupported);
   bytes = encode_wire(open());
-  put<std::uint16_t>(bytes, kind_at, 12);
+  put<std::uint16_t>(bytes, kind_at, 13);
   EXPECT_EQ(refusal_of_bytes(bytes), errc::unsupported);
 }
 

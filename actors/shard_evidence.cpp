@@ -1,0 +1,166 @@
+#include "actors/shard_evidence.hpp"
+
+#include "messages/limits_evidence.hpp"
+
+#include <caf/all.hpp>
+
+#include <utility>
+
+namespace ovir::actors {
+
+namespace {
+
+using route = shard_state::route;
+
+/// Batches from the stage before that wait to be looked at; more are dropped.
+constexpr std::uint32_t batches_waiting_max = 64;
+
+struct destination {
+  request_id request;
+  epoch driver;
+  lead_actor lead;
+  frame_sink next;
+};
+
+void send(const destination& to, const evidence_news& news) {
+  if (says_anything(news.to_lead)) {
+    caf::anon_send(to.lead, tensor_frame{evidence_frame(to.request, to.driver, news.to_lead)});
+  }
+  if (says_anything(news.to_next)) {
+    caf::anon_send(to.next, tensor_frame{evidence_frame(to.request, to.driver, news.to_next)});
+  }
+}
+
+/// Runs `work(evidence, since the first frame, news)` at the desk, in order, and sends what came of
+/// it.
+template <class Work>
+void at_desk(shard_pointer self, const route& r, const destination& to, Work work) {
+  const stage_bench& bench = *self->state.bench;
+  const auto since = bench.env != nullptr && r.first_frame ? bench.env->now() - *r.first_frame
+                                                           : std::chrono::nanoseconds{0};
+  bench.desk->executor->post(
+      [evidence = r.evidence, to, since, work = std::move(work)](compute::parallel_runner&) {
+        evidence_news news = evidence->begin();
+        work(*evidence, since, news);
+        send(to, news);
+      });
+}
+
+destination destination_of(request_id request, epoch driver, const route& r) {
+  return {request, driver, r.lead, r.next};
+}
+
+route* signing_route(shard_pointer self, request_id request) {
+  const auto found = self->state.routes.find(request);
+  return found == self->state.routes.end() || !found->second.evidence ? nullptr : &found->second;
+}
+
+void flush(shard_pointer self, route& r, const destination& to) {
+  at_desk(self, r, to,
+          [steps = std::exchange(r.steps, {})](
+              stage_evidence& evidence, std::chrono::nanoseconds since, evidence_news& news) {
+            for (const evidence_step& step : steps) {
+              evidence.add(step, since, news);
+            }
+          });
+}
+
+} // namespace
+
+void begin_evidence(shard_pointer self, const sign_evidence& order) {
+  shard_state& state = self->state;
+  const auto found = state.routes.find(order.request);
+  shard_core::session* const session = state.core->find(order.request);
+  if (found == state.routes.end() || session == nullptr || session->driver != order.driver ||
+      state.bench->desk == nullptr) {
+    return;
+  }
+  route& r = found->second;
+  if (r.evidence && r.evidence->order().terms == order.order.terms) {
+    // For a lead that does not know it yet.
+    const destination to = destination_of(order.request, order.driver, r);
+    state.bench->desk->executor->post([evidence = r.evidence, to](compute::parallel_runner&) {
+      for (const evidence_batch& batch : evidence->all()) {
+        send(to, {batch, {}});
+      }
+    });
+    return;
+  }
+  const compute::segment& segment = *state.bench->segment;
+  if (session->length == 0 && !session->busy &&
+      order.order.terms.layers == segment.config().layers) {
+    r.evidence = std::make_shared<stage_evidence>(order.order, state.bench);
+    r.data = session->data;
+    r.committed = 0;
+    session->signs = true;
+  }
+}
+
+void take_evidence(shard_pointer self, const frame_header& header, const frame_bytes& frame) {
+  route* const r = signing_route(self, header.request);
+  if (r == nullptr || r->waiting->load() >= batches_waiting_max) {
+    return;
+  }
+  r->waiting->fetch_add(1);
+  at_desk(self, *r, destination_of(header.request, header.epoch, *r),
+          [frame, waiting = r->waiting](stage_evidence& evidence, std::chrono::nanoseconds,
+                                        evidence_news& news) {
+            waiting->fetch_sub(1);
+            const auto view = decode_frame(*frame);
+            if (const auto batch = decode_evidence(view->tensor)) {
+              evidence.take(*batch, news);
+            }
+          });
+}
+
+void commit_evidence(shard_pointer self, const frame_header& header) {
+  route* const r = signing_route(self, header.request);
+  const shard_core::session* const session = self->state.core->find(header.request);
+  if (r == nullptr || session == nullptr || header.epoch != session->driver) {
+    return;
+  }
+  if (!r->first_frame && self->state.bench->env != nullptr) {
+    r->first_frame = self->state.bench->env->now();
+  }
+  const position end = header.first + header.count - header.drafts();
+  if (end <= r->committed) {
+    return;
+  }
+  constexpr std::uint32_t window = limits::window_positions;
+  r->committed = (end + window - 1) / window * window;
+  at_desk(self, *r, destination_of(header.request, header.epoch, *r),
+          [end](stage_evidence& evidence, std::chrono::nanoseconds, evidence_news& news) {
+            evidence.commit(end, news);
+          });
+}
+
+void note_step(shard_pointer self, const shard_core::session& session, epoch driver,
+               evidence_step step) {
+  route* const r = signing_route(self, session.request);
+  if (r == nullptr || step.data != r->data || step.data != session.data) {
+    return;
+  }
+  r->steps.push_back(std::move(step));
+  constexpr std::uint32_t grain = limits::link_signature_positions;
+  if (session.length / grain != r->flushed / grain || r->steps.size() >= grain) {
+    r->flushed = session.length;
+    flush(self, *r, destination_of(session.request, driver, *r));
+  }
+}
+
+void finish_evidence(shard_pointer self, const shard_core::session& session,
+                     const std::vector<compute::unit_leaf>& open) {
+  route* const r = signing_route(self, session.request);
+  if (r == nullptr) {
+    return;
+  }
+  const destination to = destination_of(session.request, session.driver, *r);
+  flush(self, *r, to);
+  at_desk(self, *r, to,
+          [open, length = session.length](stage_evidence& evidence, std::chrono::nanoseconds since,
+                                          evidence_news& news) {
+            evidence.finish(length, open, since, news);
+          });
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "actors/compute_executor.hpp"
+#include "messages/signing.hpp"
+
+#include <string>
+
+namespace ovir::actors {
+
+/// With what the stages and leads of a node sign. The executor is none that computes: signing,
+/// hashing and checking run beside the work and hold up no token. Outlives the actor system.
+struct signing_desk {
+  const secret_key* key{nullptr};
+  compute_executor* executor{nullptr};
+  std::string software; ///< as in messages/evidence.hpp
+};
+
+} // namespace ovir::actors

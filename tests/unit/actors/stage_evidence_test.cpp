@@ -1,0 +1,340 @@
+// What stages sign about real work, and what a lead makes of it: three stages compute a small
+// model, each with a key of its own, and the receipt is checked by tier T0.
+#include "actors/lead_evidence.hpp"
+#include "actors/stage_evidence.hpp"
+#include "compute/receipt_check.hpp"
+#include "compute/sampler.hpp"
+#include "tests/support/gguf_builder.hpp"
+#include "tests/support/loaded_model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace ovir::actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr request_id request{77};
+constexpr std::uint32_t layers = 6;
+
+const test::loaded_model& model() {
+  static const test::loaded_model m = [] {
+    compute::synth_spec spec;
+    spec.layers = layers;
+    spec.dim = 32;
+    spec.ffn_dim = 64;
+    spec.heads = 2;
+    spec.kv_heads = 1;
+    spec.vocabulary = 300;
+    spec.quantization = compute::synth_quantization::q8_0;
+    return test::loaded_model{test::synthetic_model(spec)};
+  }();
+  return m;
+}
+
+secret_key key_number(std::uint8_t number) {
+  std::array<std::byte, secret_key::seed_size> seed{};
+  seed.fill(std::byte{number});
+  return secret_key::from_seed(seed);
+}
+
+/// A stage and its side of the evidence, told at once what happens.
+class signing_stage {
+public:
+  signing_stage(layer_range range, std::uint8_t number)
+      : key_(key_number(number)), desk_{&key_, nullptr, "ovir test"},
+        bench_(std::make_shared<stage_bench>()), core_(bench_) {
+    bench_->segment =
+        compute::segment::make(model().get(), range, compute::kernels_reference(), runner_).value();
+    bench_->kv_bytes_max = 1U << 20U;
+    bench_->desk = &desk_;
+    EXPECT_TRUE(core_.open(request, epoch{1}, 128, 128));
+    core_.find(request)->signs = true;
+  }
+
+  void begin(const evidence_order& order) {
+    evidence = std::make_unique<stage_evidence>(order, bench_);
+    news = evidence->begin();
+  }
+  /// Computes a frame; what goes out.
+  frame_bytes work(const frame_bytes& frame) {
+    evidence->commit(decode_frame(*frame)->header.first + 1, news);
+    EXPECT_TRUE(core_.accept(frame));
+    const auto pass = core_.next_pass(false);
+    EXPECT_EQ(pass.size(), 1U);
+    shard_outcome out = perform(pass, *bench_, runner_).front();
+    EXPECT_TRUE(out.done);
+    (void)core_.job_ended(request, out.length);
+    evidence->add({frame, out.outgoing, out.leaves, out.logits, 10us, pass.front().data}, 1ms,
+                  news);
+    return out.outgoing;
+  }
+  void finish() {
+    const shard_core::session& s = *core_.find(request);
+    shard_core::drop_drafts(*core_.find(request));
+    evidence->finish(s.length, core_.describe(s).leaves, 1ms, news);
+  }
+  [[nodiscard]] const node_id& id() const { return key_.id(); }
+  [[nodiscard]] position length() { return core_.find(request)->length; }
+  [[nodiscard]] layer_range range() const { return bench_->segment->layers(); }
+
+private:
+  compute::serial_runner runner_;
+  secret_key key_;
+  signing_desk desk_;
+  std::shared_ptr<stage_bench> bench_;
+  shard_core core_;
+
+public:
+  std::unique_ptr<stage_evidence> evidence;
+  evidence_news news;
+};
+
+/// A request driven by hand: greedy, with wrong and right guesses now and then.
+class signed_request : public ::testing::Test {
+protected:
+  signed_request() {
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      stages_.push_back(std::make_unique<signing_stage>(layer_range{2 * i, 2 * i + 2},
+                                                        static_cast<std::uint8_t>(i + 1)));
+    }
+    asked_.request = request;
+    asked_.profile = compute::profile_name;
+    asked_.layers = layers;
+    asked_.max_tokens = 40;
+    for (token_id i = 0; i < 45; ++i) {
+      asked_.prompt.push_back(3 + i % 7);
+    }
+    lead_ = std::make_unique<lead_evidence>(desk_, asked_, 1'900'000'000);
+    tokens_ = asked_.prompt;
+    for (auto& stage : stages_) {
+      stage->begin(lead_->order());
+    }
+  }
+
+  /// Feeds known tokens [first, first + count) and guesses behind; draws what follows.
+  void step(position first, std::uint32_t count, const std::vector<token_id>& guesses,
+            std::uint32_t rows) {
+    std::vector<token_id> ids{tokens_.begin() + first, tokens_.begin() + first + count};
+    ids.insert(ids.end(), guesses.begin(), guesses.end());
+    const auto drafts = static_cast<std::uint32_t>(guesses.size());
+    const frame_header h{drafts > 0 ? frame_kind::drafted_tokens : frame_kind::tokens,
+                         request,
+                         epoch{1},
+                         first,
+                         count + drafts,
+                         1,
+                         rows + drafts};
+    auto frame = std::make_shared<const std::vector<std::byte>>(
+        encode_frame(h, std::as_bytes(std::span{ids})));
+    sign_tokens(first, first + count);
+    for (auto& stage : stages_) {
+      frame = stage->work(frame);
+      pass_on();
+    }
+    if (rows > 0) {
+      draw(*frame, first + count - 1, guesses);
+    }
+  }
+
+  void draw(const std::vector<std::byte>& frame, position at,
+            const std::vector<token_id>& guesses) {
+    const auto view = decode_frame(frame).value();
+    compute::sampler sampler{{}};
+    for (std::size_t row = 0;; ++row) {
+      const auto p = at + static_cast<position>(row);
+      const auto logits = view.floats().subspan(row * view.header.width, view.header.width);
+      tokens_.push_back(sampler.draw(logits, tokens_, p + 1));
+      EXPECT_TRUE(transcript_.add_logits(p, compute::logits_digest(p, logits)));
+      if (row == guesses.size() || tokens_.back() != guesses[row]) {
+        return;
+      }
+    }
+  }
+
+  void sign_tokens(position first, position end) {
+    first = std::min(first, signed_); // guesses that were right lie in between
+    signed_ = end;
+    const position from = first / 32 * 32;
+    const evidence_batch batch =
+        lead_->sign_tokens(std::span{tokens_}.subspan(from, end - from), first, end);
+    const auto read = decode_evidence(encode_evidence(batch)).value();
+    stages_[0]->evidence->take(read, stages_[0]->news);
+  }
+
+  /// What each stage has to tell goes where it belongs.
+  void pass_on() {
+    for (std::size_t i = 0; i < stages_.size(); ++i) {
+      evidence_news news = std::exchange(stages_[i]->news, stages_[i]->evidence->begin());
+      if (says_anything(news.to_lead)) {
+        for (const statement& s : news.to_lead.records.statements) {
+          for (std::size_t u = 0; u < s.units.size(); ++u) {
+            const layer_index layer = stages_[i]->range().first + static_cast<layer_index>(u);
+            if (layer + 1 < layers) {
+              EXPECT_TRUE(transcript_.add_unit({{s.window, layer}, s.positions, s.units[u]}));
+            }
+          }
+        }
+        frames_.push_back(evidence_frame(request, epoch{1}, news.to_lead));
+      }
+      if (i + 1 < stages_.size() && says_anything(news.to_next)) {
+        links_ += news.to_next.links.size();
+        stages_[i + 1]->evidence->take(decode_evidence(encode_evidence(news.to_next)).value(),
+                                       stages_[i + 1]->news);
+      }
+    }
+  }
+
+  void finish() {
+    for (auto& stage : stages_) {
+      stage->finish();
+    }
+    const auto end = static_cast<position>(tokens_.size() - 1);
+    sign_tokens(end - 1, end);
+    for (int i = 0; i < 3; ++i) {
+      pass_on();
+    }
+  }
+
+  result<receipt> make() {
+    receipt_facts facts;
+    facts.asked = asked_;
+    facts.output = {tokens_.begin() + 45, tokens_.end()};
+    facts.end = receipt_end::stop;
+    facts.positions = static_cast<std::uint32_t>(tokens_.size() - 1);
+    if (const auto root = transcript_.root(layers - 1, facts.positions, tokens_)) {
+      facts.transcript = *root; // else something is missing, which the lead is to find
+    }
+    for (const auto& stage : stages_) {
+      facts.path.emplace_back(stage->id(), stage->range());
+    }
+    OVIR_ASSIGN(const auto bytes, lead_->make(facts, frames_));
+    return decode_receipt(bytes);
+  }
+
+  /// 45 tokens of prompt in two chunks, then up to 30 drawn.
+  void run(std::size_t drawn) {
+    step(0, 40, {}, 0);
+    step(40, 5, {}, 1);
+    while (tokens_.size() < 45 + drawn) {
+      step(static_cast<position>(tokens_.size() - 1), 1, {}, 1);
+    }
+  }
+
+  secret_key key_ = key_number(9);
+  signing_desk desk_{&key_, nullptr, "ovir test"};
+  request_facts asked_;
+  std::unique_ptr<lead_evidence> lead_;
+  std::vector<std::unique_ptr<signing_stage>> stages_;
+  std::vector<token_id> tokens_;
+  std::vector<frame_bytes> frames_;
+  compute::transcript transcript_;
+  std::size_t links_{0};
+  position signed_{0};
+};
+
+const compute::signer_policy anybody{compute::signer_policy::kind::any, {}};
+
+TEST_F(signed_request, ends_in_a_receipt_that_holds) {
+  run(30);
+  finish();
+  const auto r = make();
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_TRUE(check_receipt(*r, anybody).empty());
+  ASSERT_EQ(r->stages.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(r->stages[i].signer.node, stages_[i]->id());
+    EXPECT_EQ(r->stages[i].statements.size(), 3U);
+    EXPECT_TRUE(r->stages[i].senders.empty());
+  }
+  EXPECT_EQ(compute::draws_of(*r).logits.size(), r->output.size());
+}
+
+TEST_F(signed_request, signs_what_is_sent_every_eighth_position_while_it_decodes) {
+  run(1);
+  const std::size_t before = links_;
+  while (tokens_.size() < 45 + 17) {
+    step(static_cast<position>(tokens_.size() - 1), 1, {}, 1);
+  }
+  EXPECT_EQ(links_ - before, 2U * 2U) << "two stages that send, positions 48 and 56";
+}
+
+// Guesses that were right are stated when the next frame says so; in the last frame there is no
+// next, so a lead feeds them once more and asks for their logits again.
+TEST_F(signed_request, states_what_was_drawn_from_guesses_too) {
+  step(0, 45, {}, 1);
+  while (tokens_.size() < 45 + 24) {
+    // What repeats is mostly right, and a token that never comes is wrong.
+    const token_id last = tokens_.back();
+    const std::vector<token_id> guesses{last, tokens_.size() % 3 == 0 ? token_id{299} : last};
+    step(static_cast<position>(tokens_.size() - 1), 1, guesses, 1);
+  }
+  const auto held = stages_[0]->length();
+  const auto end = static_cast<position>(tokens_.size() - 1);
+  if (held < end) {
+    const std::vector<token_id> known = tokens_;
+    step(held, end - held, {}, end - held);
+    tokens_ = known; // drawn again from the same logits
+  }
+  finish();
+  const auto r = make();
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_TRUE(check_receipt(*r, anybody).empty());
+}
+
+TEST_F(signed_request, has_no_receipt_while_a_statement_is_missing) {
+  run(10);
+  const auto r = make();
+  ASSERT_FALSE(r);
+  EXPECT_EQ(r.error().code, errc::timed_out);
+}
+
+TEST_F(signed_request, states_nothing_for_an_input_that_nobody_signed) {
+  evidence_batch forged = lead_->sign_tokens(std::span{tokens_}.first(32), 0, 32);
+  forged.links[0].output.bytes[0] ^= 1U; // another window's, say
+  signing_stage fresh{{0, 2}, 1};
+  fresh.begin(lead_->order());
+  const frame_header h{frame_kind::tokens, request, epoch{1}, 0, 32, 1, 0};
+  (void)fresh.work(std::make_shared<const std::vector<std::byte>>(
+      encode_frame(h, std::as_bytes(std::span{tokens_}.first(32)))));
+  EXPECT_TRUE(fresh.news.to_lead.records.statements.empty());
+  fresh.evidence->take(forged, fresh.news);
+  EXPECT_TRUE(fresh.news.to_lead.records.statements.empty());
+  fresh.evidence->take(lead_->sign_tokens(std::span{tokens_}.first(32), 0, 32), fresh.news);
+  EXPECT_EQ(fresh.news.to_lead.records.statements.size(), 1U);
+}
+
+TEST_F(signed_request, is_refused_where_a_stage_signed_something_else) {
+  run(30);
+  finish();
+  for (frame_bytes& frame : frames_) {
+    evidence_batch batch = decode_evidence(decode_frame(*frame)->tensor).value();
+    if (batch.records.signer.layers.first == 2 && !batch.records.statements.empty()) {
+      batch.records.statements[0].units[0].bytes[5] ^= 1U;
+      frame = evidence_frame(request, epoch{1}, batch);
+      break;
+    }
+  }
+  const auto r = make();
+  ASSERT_FALSE(r);
+  EXPECT_EQ(r.error().code, errc::digest_mismatch);
+  EXPECT_NE(r.error().message.find(short_name(stages_[1]->id())), std::string::npos);
+}
+
+TEST_F(signed_request, is_told_again_to_a_lead_that_was_not_there) {
+  run(30);
+  finish();
+  frames_.clear();
+  for (const auto& stage : stages_) {
+    for (const evidence_batch& batch : stage->evidence->all()) {
+      frames_.push_back(evidence_frame(request, epoch{2}, batch));
+    }
+  }
+  const auto r = make();
+  ASSERT_TRUE(r) << r.error().message;
+}
+
+} // namespace
+} // namespace ovir::actors
