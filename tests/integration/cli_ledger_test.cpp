@@ -1,0 +1,149 @@
+// `ovir ledger`: a ledger from its first entry to a rewritten one, as people use it.
+#include "tests/support/cli.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ovir::test {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+/// A ledger with a keeper, who may mint, and two accounts with keys of their own.
+class cli_ledger : public testing::Test {
+protected:
+  cli_ledger() {
+    keeper = make_key("keeper");
+    alice = make_key("alice");
+    bob = make_key("bob");
+    const json made = run({"create", "--policy", source_file("config/ledger.toml"), "--mint-key",
+                           keeper, "--keeper", path("keeper")});
+    id = made["ledger"];
+  }
+
+  std::string path(const std::string& name) const { return (folder.path() / name).string(); }
+  std::string make_key(const std::string& name) const {
+    return ovir_json({"keygen", "-o", path(name)})["public_key"];
+  }
+  std::vector<std::string> with_ledger(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), "ledger");
+    arguments.insert(arguments.end(), {"--ledger", path("book")});
+    return arguments;
+  }
+  json run(std::vector<std::string> arguments) const {
+    return ovir_json(with_ledger(std::move(arguments)));
+  }
+  child_result fail(std::vector<std::string> arguments, int code) const {
+    child_result child = run_ovir(with_ledger(std::move(arguments)));
+    EXPECT_EQ(child.exit_code, code) << child.out << child.err;
+    return child;
+  }
+  json act(std::vector<std::string> what, const std::string& key) const {
+    what.insert(what.end(), {"--key", path(key), "--keeper", path("keeper")});
+    return run(std::move(what));
+  }
+  json balance(const std::string& account) const {
+    return run({"balance", account})["accounts"][0];
+  }
+
+  temporary_folder folder;
+  std::string keeper;
+  std::string alice;
+  std::string bob;
+  std::string id;
+};
+
+TEST_F(cli_ledger, credits_are_minted_paid_staked_and_called_back) {
+  act({"mint", alice, "100"}, "keeper");
+  const json paid = act({"transfer", bob, "12.345678", "--promise", path("promise")}, "alice");
+  EXPECT_EQ(paid["entry"], 2);
+  EXPECT_EQ(paid["amount"], 12'345'678);
+  act({"stake", "50"}, "alice");
+  act({"unstake", "20"}, "alice");
+  const json of_alice = balance(alice);
+  EXPECT_EQ(of_alice["free"], 37'654'322);
+  EXPECT_EQ(of_alice["stake"], 50'000'000);
+  EXPECT_EQ(of_alice["leaving"], 20'000'000);
+  EXPECT_EQ(balance(bob)["free"], 12'345'678);
+  // The same again, with its nonce: the first answer.
+  const json again = act(
+      {"transfer", bob, "12.345678", "--nonce", std::to_string(paid["nonce"].get<int>())}, "alice");
+  EXPECT_EQ(again["entry"], 2);
+  EXPECT_EQ(again["id"], paid["id"]);
+  EXPECT_EQ(balance(bob)["free"], 12'345'678);
+  const json verified = run({"verify", "--promise", path("promise")});
+  EXPECT_EQ(verified["ok"], true);
+  EXPECT_EQ(verified["head"]["size"], 5);
+  EXPECT_EQ(verified["head"]["ledger"], id);
+  const json proof = run({"prove", "2", "--since-size", "3"});
+  EXPECT_EQ(proof["root"], verified["head"]["root"]);
+  EXPECT_EQ(run({"head"})["root"], proof["root"]);
+}
+
+TEST_F(cli_ledger, statements_say_what_moved_and_why_for_people_and_for_tables) {
+  act({"mint", alice, "100"}, "keeper");
+  act({"transfer", bob, "10"}, "alice");
+  const child_result text = run_ovir(with_ledger({"statement", alice}));
+  EXPECT_THAT(text.out, HasSubstr("+100.000000  mint, from mint"));
+  EXPECT_THAT(text.out, HasSubstr("-10.000000  transfer, to free of " + bob.substr(0, 8)));
+  const child_result csv = run_ovir(with_ledger({"statement", bob, "--csv"}));
+  EXPECT_THAT(csv.out, HasSubstr("entry,time,purse,change,why,other\n2,"));
+  EXPECT_THAT(csv.out, HasSubstr(",free,10000000,\"transfer\",free of " + alice.substr(0, 8)));
+  EXPECT_EQ(run({"statement", bob})["lines"][0]["direction"], "in");
+  EXPECT_EQ(run({"log", "--from", "1", "--max", "1"})["entries"][0]["kind"], "mint");
+  EXPECT_THAT(run_ovir(with_ledger({"balance", "--csv"})).out,
+              HasSubstr(alice + ",90000000,0,0,0,0,0\n"));
+}
+
+TEST_F(cli_ledger, refuses_what_the_rules_forbid_and_says_why) {
+  const auto acting = [&](std::vector<std::string> what, const std::string& key) {
+    what.insert(what.end(), {"--key", path(key), "--keeper", path("keeper")});
+    return what;
+  };
+  EXPECT_THAT(fail(acting({"transfer", bob, "1"}, "alice"), 2).err,
+              HasSubstr("has 0 micro-credits free"));
+  EXPECT_THAT(fail(acting({"mint", alice, "1"}, "alice"), 2).err, HasSubstr("mint keys"));
+  EXPECT_THAT(fail(acting({"transfer", bob, "1.2345678"}, "alice"), 2).err,
+              HasSubstr("six decimals"));
+  EXPECT_THAT(fail(acting({"transfer", "bob", "1"}, "alice"), 3).err,
+              HasSubstr("64 lower-case hexadecimal digits"));
+  EXPECT_THAT(fail({"mint", alice, "1", "--key", path("keeper"), "--keeper", path("alice")}, 2).err,
+              HasSubstr("not that of this ledger's keeper"));
+  EXPECT_EQ(run({"verify"})["head"]["size"], 1) << "a refusal was written";
+  EXPECT_THAT(run_ovir({"ledger", "balance", "--ledger", path("nowhere")}).err,
+              HasSubstr("there is no ledger"));
+  EXPECT_EQ(fail({"create", "--policy", source_file("config/ledger.toml"), "--mint-key", keeper,
+                  "--keeper", path("keeper")},
+                 2)
+                .exit_code,
+            2);
+}
+
+TEST_F(cli_ledger, verify_names_the_entry_of_a_flipped_bit_and_convicts_a_rewritten_log) {
+  act({"mint", alice, "100"}, "keeper");
+  act({"transfer", bob, "10", "--promise", path("promise")}, "alice");
+  const std::string log = path("book") + "/log";
+  const std::string sound = read_file(log);
+  std::string damaged = sound;
+  const std::size_t third = damaged.rfind("BTCH");
+  damaged[third + 100] = static_cast<char>(damaged[third + 100] ^ 1);
+  write_file(log, damaged);
+  const child_result found = fail({"verify", "--json"}, 1);
+  EXPECT_EQ(document_of(found)["fault"]["entry"], 2);
+  EXPECT_EQ(fail({"balance"}, 1).out, "") << "a damaged ledger answers nothing";
+  // The keeper, with its keys, begins again from before the transfer.
+  std::string shorter = sound;
+  std::fill(shorter.begin() + static_cast<long>(third), shorter.end(), '\0');
+  write_file(log, shorter);
+  EXPECT_THAT(fail({"verify"}, 1).out, HasSubstr("signed head says"));
+  std::filesystem::remove(path("book") + "/head");
+  act({"transfer", bob, "99"}, "alice");
+  EXPECT_EQ(run({"verify"})["ok"], true) << "by itself the rewritten log is sound";
+  const child_result convicted = fail({"verify", "--promise", path("promise"), "--json"}, 1);
+  EXPECT_EQ(document_of(convicted)["fault"]["entry"], 2);
+}
+
+} // namespace
+} // namespace ovir::test
