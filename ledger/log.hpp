@@ -21,6 +21,8 @@ namespace ovir::ledger {
 struct log_report {
   bool torn{false};            ///< a batch that was never finished lay behind the last entry
   std::uint64_t torn_bytes{0}; ///< of it
+  /// The first entry that is not as it was written, or is gone: what a reader's error is about.
+  std::optional<std::uint64_t> damaged_entry;
 };
 
 struct log_options {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 /// Reading a log: batch by batch, believing nothing before it checks.
 namespace ovir::ledger {
@@ -126,10 +127,10 @@ public:
       }
       const auto head = batch_head_from(sector);
       if (!head) {
-        return damaged(log_.size_, "the head of its batch does not check");
+        return wrong_at(log_.size_, "the head of its batch does not check");
       }
       if (head->first != log_.size_ || head->chain != log_.chain_) {
-        return damaged(log_.size_, "its batch does not continue the entry before it");
+        return wrong_at(log_.size_, "its batch does not continue the entry before it");
       }
       OVIR_ASSIGN(const batch_in_file batch, batch_in_file::read(*log_.file_, log_.end_, *head));
       OVIR_ASSIGN(const bool whole, check(batch));
@@ -142,9 +143,17 @@ public:
     }
   }
 
+  /// The entry that the last error is about.
+  [[nodiscard]] std::optional<std::uint64_t> damaged_entry() const { return damaged_entry_; }
+
 private:
+  error wrong_at(std::uint64_t index, std::string_view what) {
+    damaged_entry_ = index;
+    return damaged(index, what);
+  }
+
   /// Zeros where a batch would begin: nothing may follow but the rest of a batch that was torn.
-  result<void> end_here(log_report& report) const {
+  result<void> end_here(log_report& report) {
     OVIR_ASSIGN(const auto end, end_of_nonzero(*log_.file_, log_.end_, file_bytes_));
     if (!end) {
       return {};
@@ -152,7 +161,7 @@ private:
     const std::uint64_t longest = padded(batch_head_bytes + limits::ledger_batch_bytes_max);
     OVIR_ASSIGN(const bool more, holds_batch(*log_.file_, log_.end_ + sector_bytes, *end));
     if (more || *end - log_.end_ > longest) {
-      return damaged(log_.size_, "the head of its batch is gone, but there is more behind it");
+      return wrong_at(log_.size_, "the head of its batch is gone, but there is more behind it");
     }
     report.torn = true;
     report.torn_bytes = *end - log_.end_;
@@ -161,7 +170,7 @@ private:
 
   /// True when every entry checks. False for a torn batch, which must be the last; an error names
   /// the first entry that does not check in one that is whole.
-  result<bool> check(const batch_in_file& batch) const {
+  result<bool> check(const batch_in_file& batch) {
     std::optional<error> wrong;
     digest chain = log_.chain_;
     std::size_t at = 0;
@@ -169,12 +178,12 @@ private:
     for (; n < batch.head.entries && !wrong; ++n) {
       const auto frame = next_frame(batch.body(), at);
       if (!frame) {
-        wrong = damaged(batch.head.first + n, "its length is wrong");
+        wrong = wrong_at(batch.head.first + n, "its length is wrong");
         break;
       }
       chain = chain_after(chain, leaf_hash(frame->bytes));
       if (std::memcmp(chain.bytes.data(), frame->check.data(), check_bytes) != 0) {
-        wrong = damaged(batch.head.first + n, "its check fails");
+        wrong = wrong_at(batch.head.first + n, "its check fails");
       }
     }
     const std::uint64_t last = batch.head.first + batch.head.entries - 1;
@@ -182,7 +191,7 @@ private:
     if (!wrong && (at != batch.head.bytes || std::any_of(rest.begin(), rest.end(), [](std::byte b) {
                      return b != padding;
                    }))) {
-      wrong = damaged(last, "what fills its batch up is not what was written");
+      wrong = wrong_at(last, "what fills its batch up is not what was written");
     }
     if (!wrong) {
       return true;
@@ -212,6 +221,7 @@ private:
   entry_log& log_;
   const entry_visitor& visit_;
   std::uint64_t file_bytes_;
+  std::optional<std::uint64_t> damaged_entry_;
 };
 
 result<void> entry_log::scan(const entry_visitor& visit, log_report& report, bool repair) {
@@ -220,7 +230,11 @@ result<void> entry_log::scan(const entry_visitor& visit, log_report& report, boo
   OVIR_ASSIGN(const std::size_t got, file_->read_at(0, head));
   OVIR_TRY(check_file_head(std::span{head}.first(got)));
   end_ = sector_bytes;
-  OVIR_TRY((scanner{*this, visit, prepared_}.run(report)));
+  scanner reader{*this, visit, prepared_};
+  if (const auto done = reader.run(report); !done) {
+    report.damaged_entry = reader.damaged_entry();
+    return done.error();
+  }
   if (repair && report.torn) {
     const std::vector<std::byte> zeros(
         static_cast<std::size_t>(std::min(padded(report.torn_bytes), prepared_ - end_)));
@@ -232,14 +246,15 @@ result<void> entry_log::scan(const entry_visitor& visit, log_report& report, boo
 
 namespace {
 
-result<void> require_entries(std::uint64_t size, std::uint64_t least) {
-  return size >= least
-             ? result<void>{}
-             : fail(
-                   errc::digest_mismatch,
-                   "entry {} of the log is gone: the log ends with {} entries, but had {}; restore "
-                   "it from a follower",
-                   size, size, least);
+result<void> require_entries(std::uint64_t size, std::uint64_t least, log_report& report) {
+  if (size >= least) {
+    return {};
+  }
+  report.damaged_entry = size;
+  return fail(errc::digest_mismatch,
+              "entry {} of the log is gone: the log ends with {} entries, but had {}; restore it "
+              "from a follower",
+              size, size, least);
 }
 
 } // namespace
@@ -249,7 +264,7 @@ result<entry_log> entry_log::open(durable_file& file, const log_options& options
                                   std::uint64_t entries_least) {
   entry_log log{file, options};
   OVIR_TRY(log.scan(visit, report, false));
-  OVIR_TRY(require_entries(log.size_, entries_least)); // before anything is cleared away
+  OVIR_TRY(require_entries(log.size_, entries_least, report)); // before anything is cleared away
   if (report.torn) {
     log = entry_log{file, options};
     OVIR_TRY(log.scan([](std::uint64_t, std::span<const std::byte>) { return result<void>{}; },
@@ -263,7 +278,7 @@ result<entry_log> entry_log::read(durable_file& file, const entry_visitor& visit
   entry_log log{file, {}};
   log.writable_ = false;
   OVIR_TRY(log.scan(visit, report, false));
-  OVIR_TRY(require_entries(log.size_, entries_least));
+  OVIR_TRY(require_entries(log.size_, entries_least, report));
   return log;
 }
 

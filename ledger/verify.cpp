@@ -3,7 +3,6 @@
 #include "ledger/invariants.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 
 namespace ovir::ledger {
@@ -111,18 +110,6 @@ private:
   std::vector<posting> effects_;
 };
 
-/// The entry that a sentence of the log's reader names ("entry 7 of the log ..."): it may be behind
-/// the last one visited, in the same batch.
-std::uint64_t entry_named_in(std::string_view sentence, std::uint64_t otherwise) {
-  constexpr std::string_view before = "entry ";
-  std::uint64_t index = otherwise;
-  if (sentence.starts_with(before)) {
-    sentence.remove_prefix(before.size());
-    std::from_chars(sentence.data(), sentence.data() + sentence.size(), index);
-  }
-  return index;
-}
-
 /// Heads and promises must be signed, by this log's keeper, before they count against it.
 result<void> check_given(const verify_options& options, const state& s) {
   const auto is_its = [&](const signed_head& h) {
@@ -189,9 +176,8 @@ result<verify_report> verify_log(durable_file& file, const verify_options& optio
     if (log.error().code == errc::io_failed) {
       return log.error();
     }
-    const std::string& what = log.error().message;
-    report.fault =
-        log_fault{in_entry ? walk.current() : entry_named_in(what, walk.head().size), what};
+    const std::uint64_t behind = report.tail.damaged_entry.value_or(walk.head().size);
+    report.fault = log_fault{in_entry ? walk.current() : behind, log.error().message};
     return report;
   }
   if (walk.head().size > 0) {

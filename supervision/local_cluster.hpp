@@ -38,8 +38,8 @@ struct cluster_options {
   std::chrono::milliseconds restart_period{5'000};
   std::chrono::milliseconds restart_backoff{10}; ///< before the first restart; doubles up to 1 s
   const secret_key* key{
-      nullptr};         ///< signs for all of them; outlives the cluster; null: no receipts
-  std::string software; ///< how this program calls itself in receipts
+      nullptr};           ///< signs for all of them; outlives the cluster; null: no receipts
+  std::string software{}; ///< how this program calls itself in receipts
 };
 
 /// What is kept over requests, and with a store over processes.
