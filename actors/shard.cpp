@@ -5,6 +5,7 @@
 #include "actors/turn_here.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/limits_gather.hpp"
 
 #include <caf/all.hpp>
 
@@ -98,17 +99,20 @@ void post(shard_pointer self, std::vector<shard_job> pass) {
 }
 
 // Starts a pass where there is one, or waits for others to join it: a small share of the time that
-// the pass they would else miss takes.
+// the pass they would else miss takes, or, once, all of it.
 void post_next(shard_pointer self) {
   shard_state& state = self->state;
-  const auto wait = std::min<std::chrono::nanoseconds>(state.pass_time / limits::gather_divisor,
-                                                       limits::gather_wait_max);
-  std::vector<shard_job> pass = state.core->next_pass(wait.count() > 0);
+  std::vector<shard_job> pass = state.core->next_pass(state.pass_time.count() > 0);
   if (!pass.empty()) {
     state.waits = false;
     post(self, std::move(pass));
   } else if (state.core->gathering() && !state.waits) {
     state.waits = true;
+    const auto wait =
+        state.core->regrouping()
+            ? std::min<std::chrono::nanoseconds>(state.pass_time, limits::regroup_wait_max)
+            : std::min<std::chrono::nanoseconds>(state.pass_time / limits::gather_divisor,
+                                                 limits::gather_wait_max);
     self->delayed_send(self, wait, shard_gather_over{++state.gather});
   }
 }

@@ -1,8 +1,10 @@
 #include "actors/shard_core.hpp"
 
 #include "messages/check.hpp"
+#include "messages/limits_gather.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace ovir::actors {
 
@@ -173,6 +175,32 @@ std::size_t shard_core::decoders_ready() {
       }));
 }
 
+// Those who decode and were not late ran in more passes, each its latest, than hold them all.
+bool shard_core::scattered() const {
+  std::set<std::uint64_t> passes;
+  std::size_t present = 0;
+  for (const auto& [request, s] : sessions_) {
+    if (s.decodes && !s.late) {
+      passes.insert(s.pass);
+      ++present;
+    }
+  }
+  const std::size_t wanted = decoders_wanted();
+  return passes.size() > (present + wanted - 1) / wanted;
+}
+
+// Where requests take different times to come back, no wait keeps them together.
+void shard_core::gathered_in_vain() {
+  if (regrouping_) {
+    brief_next_ = std::min(2 * brief_next_, limits::regroup_backoff_max);
+    brief_left_ = brief_next_;
+  } else if (brief_left_ > 0) {
+    --brief_left_;
+  }
+  regrouping_ = false;
+  forget_absent();
+}
+
 // Until they are back, nobody waits for them.
 void shard_core::forget_absent() {
   for (auto& [request, s] : sessions_) {
@@ -185,6 +213,7 @@ shard_job shard_core::begin_job(session& s) {
   shard_job job{s.request, s.driver, s.data, std::move(s.queue.front()), s.signs, s.highest};
   s.queue.pop_front();
   s.busy = true;
+  s.pass = passes_;
   ++under_way_;
   return job;
 }
@@ -200,14 +229,21 @@ std::vector<shard_job> shard_core::next_pass(bool patient) {
   if (few) {
     const std::size_t ready = decoders_ready();
     if (ready < decoders_wanted() && ready == turns_.size()) {
+      const bool apart = scattered();
+      if (!apart) {
+        brief_next_ = 1;
+        brief_left_ = 0;
+      }
       if (patient) {
         gathering_ = true;
+        regrouping_ = apart && brief_left_ == 0;
         return pass;
       }
-      forget_absent();
+      gathered_in_vain();
     }
     decoders_max = decoders_wanted();
   }
+  ++passes_;
   std::uint32_t rows = 0;
   std::size_t decoders = 0;
   std::deque<request_id> left;

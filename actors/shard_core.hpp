@@ -99,8 +99,10 @@ perform(std::span<const shard_job> pass, stage_bench& bench, compute::parallel_r
 /// Steps of few rows, those of requests that decode, share passes: the weights are read once for
 /// all of them. Of the requests that decode on this path, a pass takes this segment's share of the
 /// model's layers: all of them where there is one stage, every second one where there are two. So
-/// the stages of a path have something to do at the same time. Steps of many rows come one after
-/// another; steps of few rows that wait by then ride along.
+/// the stages of a path have something to do at the same time. Who shared a pass arrives together
+/// the next time; so a group, once formed, lasts, and where there are more groups than need be, one
+/// long wait joins two of them for good. Steps of many rows come one after another; steps of few
+/// rows that wait by then ride along.
 class shard_core {
 public:
   explicit shard_core(std::shared_ptr<stage_bench> bench);
@@ -118,6 +120,7 @@ public:
     bool finish_owed{false}; ///< `session_finished` is sent when all work is done
     bool decodes{false};     ///< its latest step had few rows
     bool late{false};        ///< a pass waited for it in vain
+    std::uint64_t pass{0};   ///< the latest that it was in
     bool signs{false};       ///< evidence is made of it
     bool highest{false};     ///< as in `open_session`
     std::deque<session_work> queue;
@@ -147,6 +150,9 @@ public:
   /// when more arrived, or without patience when it has waited long enough.
   [[nodiscard]] std::vector<shard_job> next_pass(bool patient);
   [[nodiscard]] bool gathering() const noexcept { return gathering_; }
+  /// While `gathering`: those who decode run in more groups than need be, so a wait as long as a
+  /// pass is worth its time. False for a while after such a wait was in vain.
+  [[nodiscard]] bool regrouping() const noexcept { return gathering_ && regrouping_; }
   /// The job of `request` ended, as one of its pass. Null when the session was closed meanwhile.
   session* job_ended(request_id request, position length);
 
@@ -164,6 +170,8 @@ private:
   [[nodiscard]] result<void> enqueue(session& s, session_work work);
   [[nodiscard]] std::size_t decoders_wanted() const;
   [[nodiscard]] std::size_t decoders_ready();
+  [[nodiscard]] bool scattered() const;
+  void gathered_in_vain();
   void forget_absent();
   [[nodiscard]] shard_job begin_job(session& s);
 
@@ -171,7 +179,11 @@ private:
   std::map<request_id, session> sessions_;
   std::deque<request_id> turns_; // sessions with work that are not busy
   std::size_t under_way_{0};     // jobs of the current pass
+  std::uint64_t passes_{0};
   bool gathering_{false};
+  bool regrouping_{false};
+  std::uint32_t brief_next_{1}; // gatherings that are brief after the next long one in vain
+  std::uint32_t brief_left_{0}; // and how many of them are still to come
 };
 
 /// Units whose last position lies in [first, first + count): windows closed, times layers.

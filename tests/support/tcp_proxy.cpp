@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -153,8 +154,8 @@ struct tcp_proxy::parts {
 
   void accept_from(std::size_t index);
   void drop_doomed();
-  /// Milliseconds until something is due, or -1.
-  [[nodiscard]] int wait_time(clock::time_point now) const;
+  /// Until something is due. To the nanosecond, as poll's milliseconds would come on top.
+  [[nodiscard]] std::optional<timespec> wait_time(clock::time_point now) const;
   void fill(std::vector<pollfd>& polled, std::vector<connection*>& owners, clock::time_point now);
   void serve(connection& c, short dialler, short target, clock::time_point now) const;
   void run();
@@ -219,7 +220,7 @@ void tcp_proxy::parts::drop_doomed() {
   }
 }
 
-int tcp_proxy::parts::wait_time(clock::time_point now) const {
+std::optional<timespec> tcp_proxy::parts::wait_time(clock::time_point now) const {
   std::optional<clock::time_point> first;
   for (const connection& c : connections) {
     for (const flow* f : {&c.there, &c.back}) {
@@ -228,9 +229,12 @@ int tcp_proxy::parts::wait_time(clock::time_point now) const {
       }
     }
   }
-  return first
-             ? static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(*first - now).count())
-             : -1;
+  if (!first) {
+    return std::nullopt;
+  }
+  const std::chrono::nanoseconds left = *first - now;
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+  return timespec{seconds.count(), (left - seconds).count()};
 }
 
 // The wake-up, the listeners, then two entries for each connection that is not held.
@@ -271,15 +275,16 @@ void tcp_proxy::parts::serve(connection& c, short dialler, short target,
 }
 
 void tcp_proxy::parts::run() {
+  ::prctl(PR_SET_TIMERSLACK, 1); // else the kernel adds 50 us to each delay
   std::vector<pollfd> polled;
   std::vector<connection*> owners;
   std::unique_lock lock{guard};
   while (!over) {
     const std::size_t listening = routes.size();
     fill(polled, owners, clock::now());
-    const int wait = wait_time(clock::now());
+    const std::optional<timespec> wait = wait_time(clock::now());
     lock.unlock();
-    ::poll(polled.data(), polled.size(), wait);
+    ::ppoll(polled.data(), polled.size(), wait ? &*wait : nullptr, nullptr);
     lock.lock();
     if ((polled[0].revents & POLLIN) != 0) {
       std::uint64_t count = 0;

@@ -291,6 +291,69 @@ TEST(shard_core, whoever_came_late_is_not_waited_for_until_it_is_back) {
   EXPECT_EQ(s.next(true), (ids{3, 1, 2}));
 }
 
+/// Four who decode, each in a pass of its own.
+void scatter(shared_stage& s) {
+  for (const std::uint64_t id : {1U, 2U, 3U, 4U}) {
+    s.take(id, 1);
+    EXPECT_EQ(s.next(false), (ids{id}));
+  }
+}
+
+TEST(shard_core, requests_in_more_groups_than_need_be_are_waited_for_until_they_are_joined) {
+  shared_stage half{{0, 2}, 4};
+  scatter(half);
+  half.take(1, 1);
+  EXPECT_EQ(half.next(true), ids{});
+  EXPECT_TRUE(half.core.regrouping());
+  half.take(2, 1);
+  EXPECT_EQ(half.next(true), (ids{1, 2}));
+  EXPECT_FALSE(half.core.regrouping());
+  half.take(3, 1);
+  EXPECT_EQ(half.next(true), ids{});
+  EXPECT_TRUE(half.core.regrouping());
+  half.take(4, 1);
+  EXPECT_EQ(half.next(true), (ids{3, 4}));
+  // Two groups are what two stages want.
+  half.take(1, 1);
+  EXPECT_EQ(half.next(true), ids{});
+  EXPECT_TRUE(half.core.gathering());
+  EXPECT_FALSE(half.core.regrouping());
+}
+
+TEST(shard_core, an_odd_one_out_is_a_group_of_its_own) {
+  shared_stage half{{0, 2}, 3};
+  for (const std::uint64_t id : {1U, 2U, 3U}) {
+    half.take(id, 1);
+  }
+  EXPECT_EQ(half.next(true), (ids{1, 2}));
+  EXPECT_EQ(half.next(true), ids{}); // 3
+  EXPECT_TRUE(half.core.gathering());
+  EXPECT_FALSE(half.core.regrouping());
+}
+
+TEST(shard_core, after_a_long_wait_in_vain_the_next_ones_are_brief) {
+  shared_stage half{{0, 2}, 4};
+  scatter(half);
+  half.take(1, 1);
+  EXPECT_EQ(half.next(true), ids{});
+  EXPECT_TRUE(half.core.regrouping());
+  EXPECT_EQ(half.next(false), (ids{1}));
+  // Of those who were late, the first to come is back alone, with the second there are two.
+  const auto waits = [&half](std::uint64_t back, std::uint64_t waited_for) {
+    half.take(back, 1);
+    EXPECT_EQ(half.next(true), (ids{back}));
+    half.take(waited_for, 1);
+    EXPECT_EQ(half.next(true), ids{});
+    EXPECT_TRUE(half.core.gathering());
+    return half.core.regrouping();
+  };
+  EXPECT_FALSE(waits(2, 3));
+  EXPECT_EQ(half.next(false), (ids{3}));
+  EXPECT_FALSE(waits(4, 1));
+  EXPECT_EQ(half.next(false), (ids{1}));
+  EXPECT_TRUE(waits(2, 3));
+}
+
 TEST(shard_core, nobody_waits_for_requests_that_end_or_read_their_prompt) {
   shared_stage s{{0, 4}, 4};
   for (const std::uint64_t id : {1U, 2U, 3U, 4U}) {

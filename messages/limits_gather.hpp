@@ -1,0 +1,14 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace ovir::limits {
+
+// A stage whose requests run in more groups than they need waits longer, once, so that two groups
+// become one: as long as its last pass took, and never longer than this.
+inline constexpr std::chrono::milliseconds regroup_wait_max{50};
+// After a long wait in vain so many gatherings are brief again: 2, 4, and so on, at most this.
+inline constexpr std::uint32_t regroup_backoff_max = 64;
+
+} // namespace ovir::limits
