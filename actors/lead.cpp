@@ -369,7 +369,10 @@ void take_answer(lead_pointer self, const tensor_frame& frame) {
   }
   const auto effects =
       state.core->on_logits(view->header.epoch, view->header.first, view->header.count);
-  if (!effects.empty()) {
+  const bool drawn_from = std::any_of(effects.begin(), effects.end(), [](const auto& effect) {
+    return std::holds_alternative<draw_effect>(effect);
+  });
+  if (drawn_from) {
     state.logits = frame.bytes;
   }
   perform_all(self, effects);

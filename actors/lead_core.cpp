@@ -347,8 +347,13 @@ void lead_core::all_computed(effects& out) {
 
 lead_core::effects lead_core::on_logits(epoch driver, position first, std::uint32_t count) {
   effects out;
-  if (phase_ == phase::over || driver != epoch_ || !awaiting_logits_ || first + 1 != target_ ||
-      count == 0 || count > drafts_.size() + 1) {
+  if (phase_ == phase::over || driver != epoch_) {
+    return out;
+  }
+  // The last stage says no more than this where it has no more to say.
+  stages_.back().length = std::max(stages_.back().length, first + 1);
+  if (!awaiting_logits_ || first + 1 != target_ || count == 0 || count > drafts_.size() + 1) {
+    drive(out);
     return out;
   }
   awaiting_logits_ = false;

@@ -110,7 +110,8 @@ public:
   [[nodiscard]] effects on_finished(const session_finished& e);
   /// A stage reported an error.
   [[nodiscard]] effects on_failed(const stage_failed& e);
-  /// Logits of positions [first, first + count) arrived in a frame of `driver`.
+  /// Logits of positions [first, first + count) arrived in a frame of `driver`: the last stage has
+  /// computed the first of them, and may not report that separately.
   [[nodiscard]] effects on_logits(epoch driver, position first, std::uint32_t count);
   /// `step`: what it took from the frame that was fed to the draw.
   [[nodiscard]] effects on_drawn(const tokens_drawn& e, std::chrono::nanoseconds step);

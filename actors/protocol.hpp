@@ -137,6 +137,7 @@ struct session_opened {
   position replays_from{0};
   units_reused reused{}; ///< by this session, since it began
 };
+/// Progress. The last stage leaves it out where its answer to the step says as much.
 struct step_done {
   stage_index stage;
   epoch driver;

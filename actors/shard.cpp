@@ -244,8 +244,10 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
   if (session->data == done.data) {
     keep_complete(self, *session, done.outcome.leaves, time); // before anybody learns of them
   }
-  self->send(route.lead, step_done{route.stage, done.driver, done.outcome.length,
-                                   done.outcome.units, std::move(done.outcome.leaves)});
+  if (!done.outcome.told) {
+    self->send(route.lead, step_done{route.stage, done.driver, done.outcome.length,
+                                     done.outcome.units, std::move(done.outcome.leaves)});
+  }
   if (session->open_owed) {
     settle_open(self, *session);
   }

@@ -83,6 +83,7 @@ struct shard_outcome {
   std::uint64_t units{0};
   std::vector<compute::unit_leaf> leaves;
   frame_bytes outgoing;
+  bool told{false}; ///< by `outgoing`: the lead learns all of this from it
   /// Where the job signs: of logits that were asked for and are not in `outgoing`.
   std::vector<std::pair<position, digest>> logits{};
 };

@@ -144,6 +144,7 @@ void end_step(const shard_job& job, const compute::session_step& step,
     out.logits = job.signs ? earlier_logits(in, step.out->logits, segment.config().vocabulary)
                            : std::vector<std::pair<position, digest>>{};
     out.outgoing = answer_logits(job, in, step.out->logits, segment.config().vocabulary);
+    out.told = in.count == 1 && in.drafts == 0 && out.units == 0 && out.leaves.empty();
   }
 }
 

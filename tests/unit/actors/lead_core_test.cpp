@@ -157,10 +157,24 @@ TEST(lead_core, draws_streams_and_sends_the_next_token_until_the_length_is_reach
 
 TEST(lead_core, waits_for_the_whole_path_before_it_asks_for_the_open_leaves) {
   lead l = driving();
+  (void)l.logits(3);
+  (void)l.step(1, 4);
+  EXPECT_EQ(l.drawn(3, 0), "");
+  EXPECT_EQ(l.step(0, 4), "finish:0 finish:1");
+}
+
+TEST(lead_core, learns_from_an_answer_how_far_the_last_stage_is) {
+  lead l = driving();
   (void)l.step(0, 4);
   (void)l.logits(3);
-  EXPECT_EQ(l.drawn(3, 0), "");
-  EXPECT_EQ(l.step(1, 4), "finish:0 finish:1");
+  EXPECT_EQ(l.drawn(3, 0), "finish:0 finish:1");
+}
+
+TEST(lead_core, an_answer_that_comes_after_the_request_was_cancelled_still_tells) {
+  lead l = driving();
+  (void)l.step(0, 4);
+  EXPECT_TRUE(l.core.on_cancel().empty());
+  EXPECT_EQ(l.logits(3), "finish:0 finish:1");
 }
 
 TEST(lead_core, ends_at_a_stop_string_and_shows_nothing_of_it) {
