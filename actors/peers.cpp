@@ -176,7 +176,7 @@ std::optional<connection_id> peers::way(const node_id& to, channel kind) const {
 void peers::send_frame(const node_id& to, std::uint32_t target, frame_bytes frame) {
   if (to == self_) {
     if (const caf::strong_actor_ptr receiver = receiver_of(self_, target, *frame)) {
-      caf::anon_send(caf::actor_cast<caf::actor>(receiver), tensor_frame{std::move(frame)});
+      send_and_run(receiver, caf::make_message(tensor_frame{std::move(frame)}));
     }
     return;
   }

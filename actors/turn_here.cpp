@@ -4,6 +4,7 @@
 
 #include <caf/actor_system.hpp>
 #include <caf/execution_unit.hpp>
+#include <caf/logger.hpp>
 #include <caf/message_id.hpp>
 #include <caf/resumable.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
@@ -48,9 +49,27 @@ private:
   std::deque<caf::resumable*> jobs_;
 };
 
+// An actor that spawns another leaves a reference to the system's logger with its thread, and a
+// system's end waits until all of them are gone. Threads that are none of its own outlive it.
+class logger_left {
+public:
+  logger_left() = default;
+  logger_left(const logger_left&) = delete;
+  logger_left& operator=(const logger_left&) = delete;
+  ~logger_left() {
+    if (!had_one_) {
+      caf::logger::set_current_actor_system(nullptr);
+    }
+  }
+
+private:
+  bool had_one_{caf::logger::current_logger() != nullptr};
+};
+
 } // namespace
 
 void send_and_run(const caf::strong_actor_ptr& target, caf::message content) {
+  const logger_left after;
   unit here{*target->home_system};
   target->get()->enqueue(nullptr, caf::make_message_id(), std::move(content), &here);
   here.run();

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
 #include <vector>
 
 namespace ovir::actors {
@@ -39,6 +40,19 @@ TEST_F(turn_here, an_actor_and_whom_it_tells_handle_a_message_before_the_call_en
   run_the_scheduler(); // their first turns
   send_and_run(first, 6);
   EXPECT_EQ(seen, std::vector<int>{7});
+}
+
+// Its end would wait for the thread's.
+TEST_F(turn_here, the_thread_keeps_nothing_of_the_system) {
+  const caf::actor parent = system.spawn([](caf::event_based_actor* self) -> caf::behavior {
+    return {[self](int) { self->spawn([](caf::event_based_actor*) {}); }};
+  });
+  run_the_scheduler();
+  std::thread{[&parent] {
+    send_and_run(parent, 1);
+    EXPECT_EQ(caf::logger::current_logger(), nullptr);
+  }}.join();
+  run_the_scheduler();
 }
 
 TEST_F(turn_here, a_long_chain_is_left_to_the_scheduler) {
