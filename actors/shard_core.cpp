@@ -21,6 +21,12 @@ std::uint32_t rows_of(const session_work& work) {
   return step == nullptr ? 0 : step->header.count;
 }
 
+/// A token is drawn behind it, and what follows is a step of few rows.
+bool ends_prompt(const session_work& work) {
+  const auto* const step = std::get_if<step_work>(&work);
+  return step != nullptr && step->header.logit_rows > 0;
+}
+
 /// A step of a request that decodes, with or without drafts.
 bool is_narrow(const session_work& work) {
   const auto* const step = std::get_if<step_work>(&work);
@@ -213,6 +219,7 @@ shard_job shard_core::begin_job(session& s) {
   shard_job job{s.request, s.driver, s.data, std::move(s.queue.front()), s.signs, s.highest};
   s.queue.pop_front();
   s.busy = true;
+  s.prompt_ends = ends_prompt(job.work);
   s.pass = passes_;
   ++under_way_;
   return job;
@@ -279,6 +286,8 @@ shard_core::session* shard_core::job_ended(request_id request, position length) 
     s->length = length;
   }
   s->stale = false;
+  // Whoever shares this pass may come back together, and is then waited for.
+  s->decodes = s->decodes || (s->prompt_ends && !s->finish_owed);
   if (!s->queue.empty()) {
     turns_.push_back(request);
   }

@@ -119,7 +119,8 @@ public:
     bool stale{false};       ///< the job under way belongs to data that was given up
     bool open_owed{false};   ///< `session_opened` is sent when the job under way ends
     bool finish_owed{false}; ///< `session_finished` is sent when all work is done
-    bool decodes{false};     ///< its latest step had few rows
+    bool decodes{false};     ///< its latest step had few rows, or was the last of its prompt
+    bool prompt_ends{false}; ///< with the job under way
     bool late{false};        ///< a pass waited for it in vain
     std::uint64_t pass{0};   ///< the latest that it was in
     bool signs{false};       ///< evidence is made of it

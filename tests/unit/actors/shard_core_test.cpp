@@ -217,8 +217,8 @@ public:
     }
   }
   /// Tokens that follow what the request sent so far.
-  void take(std::uint64_t id, std::uint32_t count) {
-    EXPECT_TRUE(core.accept(tokens(sent_[id], count, 1, 0, request_id{id})));
+  void take(std::uint64_t id, std::uint32_t count, std::uint32_t logit_rows = 0) {
+    EXPECT_TRUE(core.accept(tokens(sent_[id], count, 1, logit_rows, request_id{id})));
     sent_[id] += count;
   }
   ids next(bool patient) {
@@ -352,6 +352,18 @@ TEST(shard_core, after_a_long_wait_in_vain_the_next_ones_are_brief) {
   EXPECT_FALSE(waits(4, 1));
   EXPECT_EQ(half.next(false), (ids{1}));
   EXPECT_TRUE(waits(2, 3));
+}
+
+TEST(shard_core, requests_whose_prompts_ended_together_are_waited_for_at_their_first_token) {
+  shared_stage s{{0, 4}, 2};
+  s.take(1, wide, 1);
+  s.take(2, wide, 1);
+  EXPECT_EQ(s.next(true), (ids{1, 2}));
+  s.take(1, 1);
+  EXPECT_EQ(s.next(true), ids{});
+  EXPECT_TRUE(s.core.gathering());
+  s.take(2, 1);
+  EXPECT_EQ(s.next(true), (ids{1, 2}));
 }
 
 TEST(shard_core, nobody_waits_for_requests_that_end_or_read_their_prompt) {
