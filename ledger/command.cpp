@@ -2,6 +2,7 @@
 
 #include "ledger/codec.hpp"
 #include "messages/limits_ledger.hpp"
+#include "messages/short_hash.hpp"
 
 #include <algorithm>
 
@@ -24,14 +25,14 @@ digest as_digest(const node_id& id) {
 
 digest make_id(const digest& subject, std::uint64_t unit, command_kind kind,
                std::uint64_t sequence) {
-  static const hasher empty{"ovir/ledger/v1/id"};
+  thread_local short_hasher ids{"ovir/ledger/v1/id"};
   std::array<std::byte, digest::size + 24> bytes{};
   const auto kind_number = static_cast<std::uint64_t>(kind);
   std::memcpy(bytes.data(), subject.bytes.data(), digest::size);
   std::memcpy(bytes.data() + digest::size, &unit, sizeof(unit));
   std::memcpy(bytes.data() + digest::size + 8, &kind_number, sizeof(kind_number));
   std::memcpy(bytes.data() + digest::size + 16, &sequence, sizeof(sequence));
-  return hasher{empty}.update(bytes).finish();
+  return ids(bytes);
 }
 
 void write_policy(byte_writer& w, const policy& p) {
@@ -238,6 +239,10 @@ escrow_id escrow_of(const reserve& r) {
   return hasher{empty}.update(as_digest(r.payer)).update(r.about).update_u64(r.nonce).finish();
 }
 
+digest reservation_id(const escrow_id& request) {
+  return make_id(request, 0, command_kind::reserve, 0);
+}
+
 digest id_of(const command& c) {
   const command_kind kind = kind_of(c);
   return std::visit(
@@ -248,7 +253,7 @@ digest id_of(const command& c) {
           [&](const lock& l) { return make_id(as_digest(l.account), 0, kind, l.nonce); },
           [&](const unlock& u) { return make_id(as_digest(u.account), 0, kind, u.nonce); },
           [&](const unlocked& u) { return make_id(as_digest(u.account), 0, kind, u.unlock_nonce); },
-          [&](const reserve& r) { return make_id(escrow_of(r), 0, kind, 0); },
+          [&](const reserve& r) { return reservation_id(escrow_of(r)); },
           [&](const accrue& a) { return make_id(a.request, a.window, kind, 0); },
           [&](const release& r) { return make_id(r.request, r.window, kind, 0); },
           [&](const settle& s) { return make_id(s.request, 0, kind, 0); },

@@ -11,9 +11,25 @@
 
 namespace ovir::ledger {
 
+/// Chance for hash tables over 32 bytes: keys are chosen by strangers, who must not know which of
+/// them meet.
+[[nodiscard]] inline std::uint64_t keyed_hash(std::uint64_t seed,
+                                              const std::array<std::uint8_t, 32>& k) noexcept {
+  __extension__ typedef unsigned __int128 product;
+  std::array<std::uint64_t, 4> words{};
+  std::memcpy(words.data(), k.data(), k.size());
+  const auto fold = [](std::uint64_t a, std::uint64_t b) {
+    const product p = product{a} * b;
+    return static_cast<std::uint64_t>(p) ^ static_cast<std::uint64_t>(p >> 64U);
+  };
+  const std::uint64_t low = fold(words[0] ^ seed, words[1] ^ 0x9e37'79b9'7f4a'7c15ULL);
+  const std::uint64_t high = fold(words[2] ^ seed, words[3] ^ 0xc2b2'ae3d'27d4'eb4fULL);
+  return fold(low ^ seed, high ^ 0x1656'67b1'9e37'79f9ULL);
+}
+
 /// A hash table from 32 bytes to `Value`, which only grows: no tombstones, one cache line or two
-/// per look-up. `seed` is chance from outside: keys are chosen by strangers, who must not know
-/// which of them meet. The order of its entries means nothing.
+/// per look-up. `seed` is chance from outside (`keyed_hash`). The order of its entries means
+/// nothing.
 template <class Value>
 class key_table {
 public:
@@ -66,23 +82,11 @@ private:
   /// Where `k` is, or the free slot where it would be.
   [[nodiscard]] std::size_t place_of(const key& k) const noexcept {
     const std::size_t mask = slots_.size() - 1;
-    std::size_t at = static_cast<std::size_t>(hash_of(k)) & mask;
+    std::size_t at = static_cast<std::size_t>(keyed_hash(seed_, k)) & mask;
     while (slots_[at].used && slots_[at].name != k) {
       at = (at + 1) & mask;
     }
     return at;
-  }
-  [[nodiscard]] std::uint64_t hash_of(const key& k) const noexcept {
-    __extension__ typedef unsigned __int128 product;
-    std::array<std::uint64_t, 4> words{};
-    std::memcpy(words.data(), k.data(), k.size());
-    const auto fold = [](std::uint64_t a, std::uint64_t b) {
-      const product p = product{a} * b;
-      return static_cast<std::uint64_t>(p) ^ static_cast<std::uint64_t>(p >> 64U);
-    };
-    const std::uint64_t low = fold(words[0] ^ seed_, words[1] ^ 0x9e37'79b9'7f4a'7c15ULL);
-    const std::uint64_t high = fold(words[2] ^ seed_, words[3] ^ 0xc2b2'ae3d'27d4'eb4fULL);
-    return fold(low ^ seed_, high ^ 0x1656'67b1'9e37'79f9ULL);
   }
   void grow() {
     std::vector<slot> old(slots_.empty() ? slots_first : slots_.size() * 2);

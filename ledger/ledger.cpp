@@ -3,11 +3,14 @@
 #include "messages/limits_ledger.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace ovir::ledger {
 
 namespace {
+
+constexpr std::size_t ids_ahead = 64; ///< commands whose ids are looked up together
 
 /// Applies an entry of a log that was written before: what was applied then must be again.
 result<void> replay(state& s, std::uint64_t index, std::span<const std::byte> bytes,
@@ -49,18 +52,76 @@ result<ledger> ledger::create(durable_file& file, const genesis& rules, std::uin
 }
 
 result<ledger> ledger::open(durable_file& file, const ledger_options& options, log_report& report) {
-  state s{options.seed};
-  digest id;
+  open_report all;
+  auto opened = open(file, options, all);
+  report = all.log;
+  return opened;
+}
+
+result<ledger> ledger::open(durable_file& file, const ledger_options& options,
+                            open_report& report) {
+  std::optional<log_index> index;
+  std::optional<log_index::loaded> from;
+  if (options.index != nullptr) {
+    index.emplace(*options.index);
+    if (auto loaded = index->load(options.seed)) {
+      from = std::move(*loaded);
+    } else {
+      report.index_trouble = loaded.error().message;
+    }
+  }
+  if (from) {
+    auto opened = open_with(file, options, report, index, std::move(from));
+    if (opened || opened.error().code != errc::not_found) {
+      return opened;
+    }
+    report = {};
+    report.index_trouble = opened.error().message;
+    index.emplace(*options.index);
+  }
+  return open_with(file, options, report, index, std::nullopt);
+}
+
+/// `from`: what the index says. Without it, everything is read, and the index is made anew.
+result<ledger> ledger::open_with(durable_file& file, const ledger_options& options,
+                                 open_report& report, std::optional<log_index>& index,
+                                 std::optional<log_index::loaded> from) {
+  const auto give_up_index = [&](const error& why) {
+    report.index_trouble = why.message;
+    index.reset();
+  };
+  state s = from ? std::move(from->at) : state{options.seed};
+  digest id = from ? from->ledger : digest{};
+  if (index && !from) {
+    report.index_rebuilt = true;
+    if (const auto done = index->clear(); !done) {
+      give_up_index(done.error());
+    }
+  }
+  if (index) {
+    s.track();
+  }
   std::vector<posting> effects;
-  OVIR_ASSIGN(entry_log log, entry_log::open(
-                                 file, options.log,
-                                 [&](std::uint64_t index, std::span<const std::byte> bytes) {
-                                   if (index == 0) {
-                                     id = leaf_hash(bytes);
-                                   }
-                                   return replay(s, index, bytes, effects);
-                                 },
-                                 report, options.entries_least));
+  report.entries_read = 0;
+  const entry_visitor visit = [&](std::uint64_t number,
+                                  std::span<const std::byte> bytes) -> result<void> {
+    if (number == 0) {
+      id = leaf_hash(bytes);
+    }
+    OVIR_TRY(replay(s, number, bytes, effects));
+    ++report.entries_read;
+    if (index) {
+      index->note(number, s.last_time(), effects);
+      if (index->waiting() >= limits::ledger_index_lines_max) {
+        if (const auto done = index->spill(); !done) {
+          give_up_index(done.error());
+        }
+      }
+    }
+    return {};
+  };
+  OVIR_ASSIGN(entry_log log, entry_log::open(file, options.log, visit, report.log,
+                                             options.entries_least, from ? &from->log : nullptr));
   if (log.size() == 0) {
     return fail(errc::malformed,
                 "the log has no entry: making the ledger was interrupted; remove it and make it "
@@ -68,7 +129,25 @@ result<ledger> ledger::open(durable_file& file, const ledger_options& options, l
   }
   ledger opened{std::move(log), std::move(s)};
   opened.id_ = id;
+  opened.index_ = std::move(index);
+  if (report.index_rebuilt || report.entries_read > limits::ledger_index_behind_max) {
+    opened.absorb();
+  }
   return opened;
+}
+
+void ledger::absorb() {
+  // Without it the ledger is as good; who opens it next reads more.
+  if (index_ && !failed_ && !index_->absorb(state_, log_, id_)) {
+    index_.reset();
+  }
+}
+
+result<std::vector<statement_line>> ledger::statement(const node_id& account) const {
+  if (!index_) {
+    return fail(errc::not_found, "the ledger has no index now; opening it anew makes one");
+  }
+  return index_->statement(account);
 }
 
 error ledger::failed_before() const {
@@ -85,7 +164,16 @@ result<batch_outcome> ledger::commit(std::span<const authentic_command> batch, s
   }
   batch_outcome out;
   out.commands.reserve(batch.size());
-  for (const authentic_command& c : batch) {
+  out.effects.reserve(batch.size()); // most commands move one amount
+  std::array<digest, ids_ahead> ids;
+  for (std::size_t n = 0; n < batch.size(); ++n) {
+    if (n % ids_ahead == 0) { // all misses of the cache at once
+      for (std::size_t i = n; i < std::min(n + ids_ahead, batch.size()); ++i) {
+        ids[i - n] = id_of(batch[i].what());
+        state_.expect(ids[i - n]);
+      }
+    }
+    const authentic_command& c = batch[n];
     command_outcome one;
     scratch_.clear();
     // The copy is of a few words for what is frequent, and of a list for what is not.
@@ -93,7 +181,8 @@ result<batch_outcome> ledger::commit(std::span<const authentic_command> batch, s
     encode(e, scratch_);
     if (!log_.room_for(scratch_.size())) {
       one.why = fail(errc::busy, "the batch has no room for more bytes; send it in the next one");
-    } else if (const auto done = state_.apply(e, scratch_, state_.entries(), out.effects)) {
+    } else if (const auto done =
+                   state_.apply(e, scratch_, state_.entries(), out.effects, ids[n % ids_ahead])) {
       one.done = *done;
       if (done->how == apply_outcome::applied) {
         log_.stage(scratch_);
@@ -107,6 +196,19 @@ result<batch_outcome> ledger::commit(std::span<const authentic_command> batch, s
   failed_ = true; // until it is known to last
   OVIR_TRY(log_.flush());
   failed_ = false;
+  if (index_) {
+    std::size_t begin = 0;
+    for (const command_outcome& c : out.commands) {
+      if (c.done && c.done->how == apply_outcome::applied) {
+        index_->note(c.done->index, state_.last_time(),
+                     std::span{out.effects}.subspan(begin, c.effects_end - begin));
+      }
+      begin = c.effects_end;
+    }
+    if (index_->waiting() >= limits::ledger_index_lines_max) {
+      absorb();
+    }
+  }
   return out;
 }
 
@@ -142,6 +244,9 @@ result<void> ledger::follow(std::span<const std::vector<std::byte>> entries,
       OVIR_TRY(evidence(*x));
     }
     OVIR_TRY(replay(state_, index, bytes, effects));
+    if (index_) {
+      index_->note(index, state_.last_time(), effects);
+    }
     if (!log_.room_for(bytes.size())) {
       OVIR_TRY(log_.flush());
     }
@@ -149,6 +254,9 @@ result<void> ledger::follow(std::span<const std::vector<std::byte>> entries,
   }
   OVIR_TRY(log_.flush());
   failed_ = false;
+  if (index_ && index_->waiting() >= limits::ledger_index_lines_max) {
+    absorb();
+  }
   return {};
 }
 

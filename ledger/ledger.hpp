@@ -3,6 +3,7 @@
 #include "ledger/attest.hpp"
 #include "ledger/head.hpp"
 #include "ledger/log.hpp"
+#include "ledger/log_index.hpp"
 #include "ledger/state.hpp"
 #include "messages/durable_file.hpp"
 #include "messages/result.hpp"
@@ -11,6 +12,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 /// A ledger: its state, and the log that the state follows from.
@@ -20,6 +22,16 @@ struct ledger_options {
   std::uint64_t seed{0}; ///< chance, for hash tables
   log_options log;
   std::uint64_t entries_least{0}; ///< by a head seen earlier; a shorter log is an error
+  /// Where to begin instead of at entry 0, and quick statements; must outlive the ledger.
+  derived_index* index{nullptr};
+};
+
+/// What opening a ledger did.
+struct open_report {
+  log_report log;
+  std::uint64_t entries_read{0}; ///< the others were in the index
+  bool index_rebuilt{false};     ///< there was none, or it was of no use
+  std::string index_trouble;     ///< why the ledger goes on without it, or why it was rebuilt
 };
 
 /// What became of one command of a batch.
@@ -50,6 +62,10 @@ public:
   /// Replays the log. Damage is `digest_mismatch` with the entry; nothing is changed then.
   [[nodiscard]] static result<ledger> open(durable_file& file, const ledger_options& options,
                                            log_report& report);
+  /// As this one; with an index it reads what the index lacks. One that is missing, damaged, older
+  /// or of another log costs time, nothing else.
+  [[nodiscard]] static result<ledger> open(durable_file& file, const ledger_options& options,
+                                           open_report& report);
 
   /// Applies what can be applied, in order, and makes it last: one write, one sync. At most
   /// `limits::ledger_batch_entries_max` commands; `now` in seconds since 1970, and a clock that
@@ -65,6 +81,13 @@ public:
   /// object answers nothing any more, and `entries` with the head is the evidence.
   [[nodiscard]] result<void> follow(std::span<const std::vector<std::byte>> entries,
                                     const signed_head& head, const evidence_check& evidence);
+
+  /// Writes the index as of now: for when there is time, and before closing. `commit` does it by
+  /// itself, after its sync, when more than `limits::ledger_index_lines_max` movements wait. An
+  /// index that cannot be written is left alone until the ledger is opened anew.
+  void absorb();
+  /// Movements of an account, in order. `not_found` without an index.
+  [[nodiscard]] result<std::vector<statement_line>> statement(const node_id& account) const;
 
   [[nodiscard]] const state& view() const noexcept { return state_; }
   [[nodiscard]] const entry_log& log() const noexcept { return log_; }
@@ -87,8 +110,14 @@ private:
   ledger(entry_log log, state s) : log_(std::move(log)), state_(std::move(s)) {}
   [[nodiscard]] error failed_before() const;
 
+  [[nodiscard]] static result<ledger> open_with(durable_file& file, const ledger_options& options,
+                                                open_report& report,
+                                                std::optional<log_index>& index,
+                                                std::optional<log_index::loaded> from);
+
   entry_log log_;
   state state_;
+  std::optional<log_index> index_;
   digest id_;
   bool failed_{false};
   std::vector<std::byte> scratch_;

@@ -2,23 +2,26 @@
 
 #include "ledger/codec.hpp"
 #include "ledger/log_format.hpp"
+#include "messages/short_hash.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 namespace ovir::ledger {
 
 namespace {
 
-constexpr std::uint64_t block_leaves = 256; ///< one root in memory for so many
-constexpr std::uint64_t place_every = 64;   ///< entries between two remembered batches
+constexpr std::uint64_t place_every = 64; ///< entries between two remembered batches
 constexpr std::size_t zeros_at_once = 1U << 20U;
+constexpr std::size_t worth_a_hint = 16; ///< entries of a batch; hashing fewer takes no time
 
 } // namespace
 
 digest chain_after(const digest& before, const digest& leaf) {
-  static const hasher empty{"ovir/ledger/v1/chain"};
-  return hasher{empty}.update(before).update(leaf).finish();
+  thread_local short_hasher links{"ovir/ledger/v1/chain"};
+  const std::array<digest, 2> both{before, leaf};
+  return links(std::as_bytes(std::span{both}));
 }
 
 result<entry_log> entry_log::create(durable_file& file, const log_options& options) {
@@ -37,6 +40,9 @@ result<entry_log> entry_log::create(durable_file& file, const log_options& optio
 }
 
 result<void> entry_log::prepare(std::uint64_t end) {
+  if (end > prepared_) {
+    prepared_ = std::max(prepared_, file_->extended());
+  }
   if (end <= prepared_) {
     return {};
   }
@@ -63,14 +69,29 @@ void entry_log::note_place(std::uint64_t first, std::uint64_t offset) {
   }
 }
 
-void entry_log::append_leaf(const digest& leaf) {
-  tree_.append(leaf);
-  block_.append(leaf);
-  if (block_.size() == block_leaves) {
-    block_roots_.push_back(block_.root());
-    block_ = {};
+void entry_log::grown::append(const digest& leaf) {
+  block.append(leaf);
+  if (block.size() == block_leaves) {
+    block_roots.push_back(block.root());
+    tree.append_tree(block_roots.back(), block_leaves);
+    block = {};
   }
-  ++size_;
+}
+
+void entry_log::take(grown&& next) {
+  tree_ = std::move(next.tree);
+  block_ = std::move(next.block);
+  block_roots_.insert(block_roots_.end(), next.block_roots.begin(), next.block_roots.end());
+}
+
+log_checkpoint entry_log::checkpoint() const {
+  return {size_, end_, last_, chain_, block_, block_roots_, places_};
+}
+
+merkle_frontier entry_log::frontier() const {
+  merkle_frontier all = tree_;
+  all.append_right(block_);
+  return all;
 }
 
 bool entry_log::room_for(std::size_t bytes) const noexcept {
@@ -111,16 +132,33 @@ result<void> entry_log::flush() {
   writable_ = false; // until it is known to have worked
   OVIR_TRY(prepare(end_ + batch_.size()));
   OVIR_TRY(file_->write_at(end_, batch_));
+  // While the disk works the tree grows; nobody sees it before the batch lasts.
+  if (staged_leaves_.size() >= worth_a_hint) {
+    file_->sync_soon(end_, batch_.size());
+  }
+  grown next{tree_, block_, {}};
+  for (const digest& leaf : staged_leaves_) {
+    next.append(leaf);
+  }
   OVIR_TRY(file_->sync());
   writable_ = true;
   note_place(size_, end_);
+  last_ = end_;
   end_ += batch_.size();
-  for (const digest& leaf : staged_leaves_) {
-    append_leaf(leaf);
-  }
+  size_ += staged_leaves_.size();
+  take(std::move(next));
   chain_ = staged_chain_;
   staged_leaves_.clear();
+  extend_soon();
   return {};
+}
+
+/// So that hardly a batch waits for zeros: the next step is asked for when half of one is left.
+void entry_log::extend_soon() {
+  const std::uint64_t step = std::max<std::uint64_t>(options_.step_bytes, sector_bytes);
+  if (prepared_ - end_ < step / 2 && prepared_ + step <= limits::ledger_log_bytes_max) {
+    file_->extend_soon(prepared_, padded(prepared_ + step));
+  }
 }
 
 result<digest> entry_log::root_between(std::uint64_t first, std::uint64_t count) const {

@@ -20,6 +20,8 @@ inline constexpr std::size_t batch_head_bytes = 64;
 inline constexpr std::size_t entry_frame_bytes = 4 + check_bytes; ///< length before, check after
 inline constexpr std::byte padding{0xa5};                         ///< no sector of a batch is zero
 
+inline constexpr std::uint64_t block_leaves = 256; ///< one root in memory for so many
+
 struct batch_head {
   std::uint32_t entries{0};
   std::uint64_t first{0}; ///< index of its first entry

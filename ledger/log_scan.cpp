@@ -207,13 +207,17 @@ private:
   result<void> take(const batch_in_file& batch) {
     log_.note_place(log_.size_, log_.end_);
     std::size_t at = 0;
+    grown next{log_.tree_, log_.block_, {}};
     for (std::uint32_t n = 0; n < batch.head.entries; ++n) {
       const auto frame = next_frame(batch.body(), at);
       OVIR_TRY(visit_(log_.size_, frame->bytes));
       const digest leaf = leaf_hash(frame->bytes);
       log_.chain_ = chain_after(log_.chain_, leaf);
-      log_.append_leaf(leaf);
+      next.append(leaf);
+      ++log_.size_;
     }
+    log_.take(std::move(next));
+    log_.last_ = log_.end_;
     log_.end_ += batch.sectors.size();
     return {};
   }
@@ -224,12 +228,56 @@ private:
   std::optional<std::uint64_t> damaged_entry_;
 };
 
-result<void> entry_log::scan(const entry_visitor& visit, log_report& report, bool repair) {
+/// Takes over what was known at `from`, if the batch before it leads there: the check behind an
+/// entry follows from every entry before it.
+result<void> entry_log::go_on_from(const log_checkpoint& from) {
+  const auto other = [] { return fail(errc::not_found, "the checkpoint is not one of this log"); };
+  std::array<std::byte, sector_bytes> sector{};
+  OVIR_TRY(read_padded(*file_, from.last_batch, sector));
+  const auto head = batch_head_from(sector);
+  if (!head || from.places.empty() || head->first + head->entries != from.size ||
+      from.last_batch + padded(batch_head_bytes + head->bytes) != from.end ||
+      from.block_roots.size() * block_leaves + from.block.size() != from.size) {
+    return other();
+  }
+  OVIR_ASSIGN(const batch_in_file batch, batch_in_file::read(*file_, from.last_batch, *head));
+  chain_ = head->chain;
+  std::size_t at = 0;
+  for (std::uint32_t n = 0; n < head->entries; ++n) {
+    const auto frame = next_frame(batch.body(), at);
+    if (!frame) {
+      return other();
+    }
+    chain_ = chain_after(chain_, leaf_hash(frame->bytes));
+    if (std::memcmp(chain_.bytes.data(), frame->check.data(), check_bytes) != 0) {
+      return other();
+    }
+  }
+  if (chain_ != from.chain) {
+    return other();
+  }
+  size_ = from.size;
+  end_ = from.end;
+  last_ = from.last_batch;
+  block_ = from.block;
+  block_roots_ = from.block_roots;
+  for (const digest& root : block_roots_) {
+    tree_.append_tree(root, block_leaves);
+  }
+  places_ = from.places;
+  return {};
+}
+
+result<void> entry_log::scan(const entry_visitor& visit, log_report& report, bool repair,
+                             const log_checkpoint* from) {
   std::array<std::byte, sector_bytes> head{};
   OVIR_ASSIGN(prepared_, file_->size());
   OVIR_ASSIGN(const std::size_t got, file_->read_at(0, head));
   OVIR_TRY(check_file_head(std::span{head}.first(got)));
   end_ = sector_bytes;
+  if (from != nullptr) {
+    OVIR_TRY(go_on_from(*from));
+  }
   scanner reader{*this, visit, prepared_};
   if (const auto done = reader.run(report); !done) {
     report.damaged_entry = reader.damaged_entry();
@@ -261,14 +309,14 @@ result<void> require_entries(std::uint64_t size, std::uint64_t least, log_report
 
 result<entry_log> entry_log::open(durable_file& file, const log_options& options,
                                   const entry_visitor& visit, log_report& report,
-                                  std::uint64_t entries_least) {
+                                  std::uint64_t entries_least, const log_checkpoint* from) {
   entry_log log{file, options};
-  OVIR_TRY(log.scan(visit, report, false));
+  OVIR_TRY(log.scan(visit, report, false, from));
   OVIR_TRY(require_entries(log.size_, entries_least, report)); // before anything is cleared away
   if (report.torn) {
     log = entry_log{file, options};
     OVIR_TRY(log.scan([](std::uint64_t, std::span<const std::byte>) { return result<void>{}; },
-                      report, true));
+                      report, true, from));
   }
   return log;
 }
@@ -286,7 +334,7 @@ result<void> entry_log::visit_range(std::uint64_t first, std::uint64_t count,
                                     const entry_visitor& visit) const {
   const auto after =
       std::upper_bound(places_.begin(), places_.end(), first,
-                       [](std::uint64_t index, const place& p) { return index < p.first; });
+                       [](std::uint64_t index, const log_place& p) { return index < p.first; });
   std::uint64_t offset = std::prev(after)->offset;
   std::uint64_t index = std::prev(after)->first;
   std::array<std::byte, batch_head_bytes> head_bytes{};

@@ -1,8 +1,11 @@
 #include "ledger/merkle.hpp"
 
 #include "messages/check.hpp"
+#include "messages/short_hash.hpp"
 
+#include <array>
 #include <bit>
+#include <utility>
 
 namespace ovir::ledger {
 
@@ -13,14 +16,16 @@ std::uint64_t split_of(std::uint64_t n) { return std::bit_floor(n - 1); }
 
 } // namespace
 
+// A hasher for each thread: it is scratch, and says nothing about what was hashed before.
 digest leaf_hash(std::span<const std::byte> entry) {
-  static const hasher empty{"ovir/ledger/v1/leaf"};
-  return hasher{empty}.update(entry).finish();
+  thread_local short_hasher leaves{"ovir/ledger/v1/leaf"};
+  return leaves(entry);
 }
 
 digest node_hash(const digest& left, const digest& right) {
-  static const hasher empty{"ovir/ledger/v1/node"};
-  return hasher{empty}.update(left).update(right).finish();
+  thread_local short_hasher nodes{"ovir/ledger/v1/node"};
+  const std::array<digest, 2> both{left, right};
+  return nodes(std::as_bytes(std::span{both}));
 }
 
 digest empty_root() { return leaf_hash({}); }
@@ -33,6 +38,34 @@ void merkle_frontier::append(const digest& leaf) {
   }
   peaks_.push_back(node);
   ++size_;
+}
+
+void merkle_frontier::append_tree(const digest& root, std::uint64_t leaves) {
+  OVIR_CHECK(std::has_single_bit(leaves) && size_ % leaves == 0, size_, leaves);
+  digest node = root;
+  for (std::uint64_t n = size_ / leaves; n % 2 == 1; n /= 2) {
+    node = node_hash(peaks_.back(), node);
+    peaks_.pop_back();
+  }
+  peaks_.push_back(node);
+  size_ += leaves;
+}
+
+void merkle_frontier::append_right(const merkle_frontier& right) {
+  OVIR_CHECK(right.size_ == 0 || size_ % std::bit_ceil(right.size_) == 0, size_, right.size_);
+  peaks_.insert(peaks_.end(), right.peaks_.begin(), right.peaks_.end());
+  size_ += right.size_;
+}
+
+std::optional<merkle_frontier> merkle_frontier::from_peaks(std::uint64_t size,
+                                                           std::vector<digest> peaks) {
+  if (static_cast<std::size_t>(std::popcount(size)) != peaks.size()) {
+    return std::nullopt;
+  }
+  merkle_frontier made;
+  made.size_ = size;
+  made.peaks_ = std::move(peaks);
+  return made;
 }
 
 digest merkle_frontier::root() const {

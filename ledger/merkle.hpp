@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,8 +23,18 @@ namespace ovir::ledger {
 class merkle_frontier {
 public:
   void append(const digest& leaf);
+  /// As so many leaves at once, whose root is known. `leaves` is a power of two that divides
+  /// `size`.
+  void append_tree(const digest& root, std::uint64_t leaves);
+  /// As the leaves of another tree, one by one; they fit between two multiples of a power of two.
+  void append_right(const merkle_frontier& right);
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   [[nodiscard]] digest root() const;
+  /// Roots of complete subtrees, the largest first: as many as `size()` has bits set.
+  [[nodiscard]] const std::vector<digest>& peaks() const noexcept { return peaks_; }
+  /// Inverse of `size` and `peaks`. Nothing unless they fit each other.
+  [[nodiscard]] static std::optional<merkle_frontier> from_peaks(std::uint64_t size,
+                                                                 std::vector<digest> peaks);
   friend bool operator==(const merkle_frontier&, const merkle_frontier&) = default;
 
 private:

@@ -1,5 +1,5 @@
-#include "ledger/codec.hpp"
 #include "ledger/state.hpp"
+#include "ledger/state_bytes.hpp"
 #include "messages/limits_ledger.hpp"
 
 #include <algorithm>
@@ -16,8 +16,9 @@ error damaged(std::string_view what) {
   return fail(errc::malformed, "the snapshot is damaged ({}); it is made anew from the log", what);
 }
 
-void write_account(byte_writer& w, const node_id& node, const account& a) {
-  w.write(node);
+} // namespace
+
+void write_account(byte_writer& w, const account& a) {
   for (const std::uint64_t n :
        {a.free, a.pending, a.stake, a.earned, a.nonce, a.minute, a.actions, a.assigned_units,
         a.valid_units, a.consecutive, a.last_active, a.pending_windows, a.open_requests}) {
@@ -48,6 +49,8 @@ account read_account(byte_reader& r) {
   }
   return a;
 }
+
+namespace {
 
 void write_windows(byte_writer& w, const std::vector<window_record>& windows) {
   w.number(static_cast<std::uint32_t>(windows.size()));
@@ -96,8 +99,9 @@ bool read_windows(byte_reader& r, std::vector<window_record>& windows) {
   return true;
 }
 
-void write_request(byte_writer& w, const escrow_id& id, const request_record& q) {
-  w.write(id);
+} // namespace
+
+void write_request(byte_writer& w, const request_record& q) {
   w.write(q.payer);
   w.number(static_cast<std::uint8_t>(q.open));
   w.number(static_cast<std::uint8_t>(q.prompt_accounted));
@@ -122,8 +126,6 @@ bool read_request(byte_reader& r, request_record& q) {
   return read_windows(r, q.windows) && read_windows(r, q.compensations);
 }
 
-} // namespace
-
 std::vector<std::byte> state::snapshot() const {
   std::vector<std::byte> out;
   byte_writer w{out};
@@ -145,21 +147,25 @@ std::vector<std::byte> state::snapshot() const {
   }
   w.number(static_cast<std::uint64_t>(accounts_.size()));
   for (const auto& [node, a] : accounts()) {
-    write_account(w, node, *a);
+    w.write(node);
+    write_account(w, *a);
   }
   w.number(static_cast<std::uint64_t>(requests_.size()));
   for (const auto& [id, q] : requests_) {
-    write_request(w, id, q);
-  }
-  std::vector<std::pair<digest, id_record>> ids;
-  ids.reserve(ids_.size());
-  ids_.for_each([&](const auto& key, const id_record& x) { ids.emplace_back(digest{key}, x); });
-  std::sort(ids.begin(), ids.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  w.number(static_cast<std::uint64_t>(ids.size()));
-  for (const auto& [id, x] : ids) {
     w.write(id);
-    w.number(x.index);
-    w.number(x.content);
+    write_request(w, q);
+  }
+  std::vector<std::pair<digest, std::uint64_t>> ids;
+  ids.reserve(ids_.size());
+  for (std::uint64_t index = 0; index < ids_.size(); ++index) {
+    ids.emplace_back(ids_.at(index).id, index);
+  }
+  std::sort(ids.begin(), ids.end());
+  w.number(static_cast<std::uint64_t>(ids.size()));
+  for (const auto& [id, index] : ids) {
+    w.write(id);
+    w.number(index);
+    w.number(ids_.at(index).content);
   }
   w.write(hash("ovir/ledger/v1/snapshot", out));
   return out;
@@ -203,6 +209,35 @@ result<void> state::read_rules(byte_reader& r) {
   return {};
 }
 
+/// One id for each entry.
+result<void> state::read_ids(byte_reader& r) {
+  constexpr std::size_t id_bytes = digest::size + 16;
+  const auto count = r.number<std::uint64_t>();
+  if (count != entries_ || count > r.rest().size() / id_bytes) {
+    return damaged("its ids");
+  }
+  std::vector<id_table::record> by_entry(static_cast<std::size_t>(count));
+  std::vector<bool> given(by_entry.size());
+  for (std::uint64_t i = 0; i < count; ++i) {
+    id_table::record x;
+    r.read(x.id);
+    const auto index = r.number<std::uint64_t>();
+    x.content = r.number<std::uint64_t>();
+    if (index >= count || given[index]) {
+      return damaged("its ids");
+    }
+    given[index] = true;
+    by_entry[index] = x;
+  }
+  for (const id_table::record& x : by_entry) {
+    if (ids_.find(x.id)) {
+      return damaged("its ids");
+    }
+    ids_.append(x);
+  }
+  return {};
+}
+
 result<void> state::read_records(byte_reader& r) {
   for (auto left = r.number<std::uint64_t>(); left > 0 && r.sound(); --left) {
     node_id node;
@@ -222,13 +257,7 @@ result<void> state::read_records(byte_reader& r) {
     }
     note_due(id, q);
   }
-  for (auto left = r.number<std::uint64_t>(); left > 0 && r.sound(); --left) {
-    digest id;
-    r.read(id);
-    id_record& x = ids_[id.bytes];
-    x.index = r.number<std::uint64_t>();
-    x.content = r.number<std::uint64_t>();
-  }
+  OVIR_TRY(read_ids(r));
   return r.finished() ? result<void>{} : damaged("its length");
 }
 

@@ -42,8 +42,8 @@ const request_record* state::find_request(const escrow_id& request) const {
 }
 
 std::optional<std::uint64_t> state::index_of(const digest& id) const noexcept {
-  const id_record* const found = ids_.find(id.bytes);
-  return found == nullptr ? std::nullopt : std::optional{found->index};
+  const auto found = ids_.find(id);
+  return found ? std::optional{found->index} : std::nullopt;
 }
 
 micro_credits* state::slot_of(const account_ref& ref) {
@@ -53,9 +53,9 @@ micro_credits* state::slot_of(const account_ref& ref) {
   case purse::treasury: return &totals_.treasury;
   case purse::burn: return &totals_.burnt;
   case purse::escrow: return &requests_.at(ref.of).held;
-  case purse::free: return &accounts_[ref.of.bytes].free;
-  case purse::pending: return &accounts_[ref.of.bytes].pending;
-  case purse::stake: return &accounts_[ref.of.bytes].stake;
+  case purse::free: return &at(node_id{ref.of.bytes}).free;
+  case purse::pending: return &at(node_id{ref.of.bytes}).pending;
+  case purse::stake: return &at(node_id{ref.of.bytes}).stake;
   }
   OVIR_CHECK(false, static_cast<int>(ref.kind));
   return nullptr;
@@ -94,11 +94,15 @@ void state::post(posting_kind kind, const account_ref& from, const account_ref& 
 
 result<applied> state::apply(const entry& e, std::span<const std::byte> bytes, std::uint64_t index,
                              std::vector<posting>& effects) {
+  return apply(e, bytes, index, effects, id_of(e.what));
+}
+
+result<applied> state::apply(const entry& e, std::span<const std::byte> bytes, std::uint64_t index,
+                             std::vector<posting>& effects, const digest& id) {
   OVIR_CHECK(index == entries_, index, entries_);
   OVIR_TRY(check_form(e.what));
-  const digest id = id_of(e.what);
   const std::uint64_t content = content_of(e, bytes);
-  if (const id_record* const known = ids_.find(id.bytes); known != nullptr) {
+  if (const auto known = ids_.find(id)) {
     if (known->content != content) {
       return fail(errc::invalid_argument,
                   "entry {} is another {} under the same id; use a new nonce", known->index,
@@ -122,7 +126,7 @@ result<applied> state::apply(const entry& e, std::span<const std::byte> bytes, s
     now_ = before;
     return done.error();
   }
-  ids_[id.bytes] = {index, content};
+  ids_.append({id, content});
   time_ = e.time;
   ++entries_;
   return applied{apply_outcome::applied, index};
@@ -137,7 +141,34 @@ result<void> state::step(const entry& e, std::vector<posting>& effects) {
   if (const node_id* const signer = signer_of(e.what); signer != nullptr) {
     count_action(e, *signer, nonce_of(e.what));
   }
+  if (tracking_) {
+    note_touched(e);
+  }
   return {};
+}
+
+/// A command changes no request but its own.
+void state::note_touched(const entry& e) {
+  std::visit(
+      [&](const auto& x) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(x)>, reserve>) {
+          touched_.requests.push_back(escrow_of(x));
+        } else if constexpr (requires { x.request; }) {
+          touched_.requests.push_back(x.request);
+        }
+      },
+      e.what);
+}
+
+touched state::take_touched() {
+  touched all = std::exchange(touched_, {});
+  const auto each_once = [](auto& list) {
+    std::sort(list.begin(), list.end());
+    list.erase(std::unique(list.begin(), list.end()), list.end());
+  };
+  each_once(all.accounts);
+  each_once(all.requests);
+  return all;
 }
 
 /// Order and frequency of what accounts sign. Changes nothing.
@@ -191,7 +222,7 @@ namespace {
 
 error not_enough(const node_id& node, std::string_view purse, micro_credits has,
                  micro_credits wanted) {
-  return fail(errc::invalid_argument, "{} has {} micro-credits {}, which is less than {}",
+  return fail(errc::over_limit, "{} has {} micro-credits {}, which is less than {}",
               short_name(node), has, purse, wanted);
 }
 
@@ -276,7 +307,7 @@ result<void> state::run(const reserve& x) {
   const account* const payer = find(x.payer);
   const micro_credits has = payer == nullptr ? 0 : payer->free;
   if (has < quote) {
-    return fail(errc::invalid_argument,
+    return fail(errc::over_limit,
                 "{} has {} micro-credits free and this request may cost {}; add credit or ask for "
                 "fewer tokens",
                 short_name(x.payer), has, quote);

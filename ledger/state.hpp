@@ -2,6 +2,7 @@
 
 #include "ledger/account.hpp"
 #include "ledger/command.hpp"
+#include "ledger/id_table.hpp"
 #include "ledger/key_table.hpp"
 #include "ledger/policy.hpp"
 
@@ -37,6 +38,12 @@ struct totals {
   friend bool operator==(const totals&, const totals&) = default;
 };
 
+/// Accounts and requests that changed.
+struct touched {
+  std::vector<node_id> accounts;
+  std::vector<escrow_id> requests;
+};
+
 /// Balances, requests and ids: a deterministic function of the entries applied. Either an entry is
 /// applied whole, or it is refused and nothing has changed. Does not check signatures
 /// (`attest.hpp`). One thread at a time. A copy is independent.
@@ -51,6 +58,12 @@ public:
   /// actions this minute).
   [[nodiscard]] result<applied> apply(const entry& e, std::span<const std::byte> bytes,
                                       std::uint64_t index, std::vector<posting>& effects);
+
+  /// The same, of an entry whose `id_of` is known; `expect` some entries ahead makes it faster.
+  [[nodiscard]] result<applied> apply(const entry& e, std::span<const std::byte> bytes,
+                                      std::uint64_t index, std::vector<posting>& effects,
+                                      const digest& id);
+  void expect(const digest& id) const noexcept { ids_.expect(id); }
 
   /// Entries that were applied.
   [[nodiscard]] std::uint64_t entries() const noexcept { return entries_; }
@@ -77,7 +90,13 @@ public:
   [[nodiscard]] const std::map<escrow_id, request_record>& requests() const noexcept {
     return requests_;
   }
-  [[nodiscard]] std::size_t ids() const noexcept { return ids_.size(); }
+  [[nodiscard]] std::uint64_t ids() const noexcept { return ids_.size(); }
+  [[nodiscard]] const id_table& id_records() const noexcept { return ids_; }
+
+  /// From now on it notes which accounts and requests change, for `take_touched`.
+  void track() noexcept { tracking_ = true; }
+  /// What changed since `track` or the last call: each once, in order.
+  [[nodiscard]] touched take_touched();
 
   /// Canonical bytes of all of it: equal for equal states, whatever the seeds.
   [[nodiscard]] std::vector<std::byte> snapshot() const;
@@ -85,10 +104,6 @@ public:
   [[nodiscard]] static result<state> restore(std::span<const std::byte> bytes, std::uint64_t seed);
 
 private:
-  struct id_record {
-    std::uint64_t index{0};
-    std::uint64_t content{0}; ///< of what the command says, to tell a retry from a reuse
-  };
   struct division; // of an accrual: what goes where
 
   [[nodiscard]] result<void> step(const entry& e, std::vector<posting>& effects);
@@ -121,15 +136,22 @@ private:
   void end_window(const escrow_id& request, request_record& q, std::uint32_t number,
                   window_phase phase);
 
+  void note_touched(const entry& e);
   void note_due(const escrow_id& id, const request_record& q);
   [[nodiscard]] result<void> read_rules(byte_reader& r);
   [[nodiscard]] result<void> read_records(byte_reader& r);
+  [[nodiscard]] result<void> read_ids(byte_reader& r);
 
   /// The only place where balances change.
   void post(posting_kind kind, const account_ref& from, const account_ref& to,
             micro_credits amount);
   [[nodiscard]] micro_credits* slot_of(const account_ref& ref);
-  account& at(const node_id& node) { return accounts_[node.key]; }
+  account& at(const node_id& node) {
+    if (tracking_) {
+      touched_.accounts.push_back(node);
+    }
+    return accounts_[node.key];
+  }
 
   // Of the entry being applied.
   std::vector<posting>* effects_{nullptr};
@@ -143,12 +165,16 @@ private:
   totals totals_;
   key_table<account> accounts_;
   std::map<escrow_id, request_record> requests_;
-  key_table<id_record> ids_;
+  id_table ids_;
   // What follows from the above: what becomes due when.
   std::set<std::pair<std::uint64_t, escrow_id>> expirations_;
   std::set<std::tuple<std::uint64_t, escrow_id, std::uint32_t>> releases_;
   std::set<std::tuple<std::uint64_t, node_id, std::uint64_t>> unlockings_;
+  // Not part of the state: what changed in it.
+  bool tracking_{false};
+  touched touched_;
   friend class conviction;
+  friend class state_loader;
 };
 
 } // namespace ovir::ledger

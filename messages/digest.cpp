@@ -2,6 +2,7 @@
 
 #include "messages/check.hpp"
 #include "messages/hash_pieces.hpp"
+#include "messages/short_hash.hpp"
 
 #include <blake3.h>
 
@@ -68,6 +69,18 @@ digest hasher::finish() const {
 
 void hasher::finish_into(std::span<std::uint8_t> out) const {
   blake3_hasher_finalize(native(state_), out.data(), out.size());
+}
+
+short_hasher::short_hasher(std::string_view domain) {
+  blake3_hasher_init_derive_key_raw(native(state_), domain.data(), domain.size());
+}
+
+digest short_hasher::operator()(std::span<const std::byte> bytes) {
+  blake3_hasher_reset(native(state_)); // keeps the domain's key
+  blake3_hasher_update(native(state_), bytes.data(), bytes.size());
+  digest d;
+  blake3_hasher_finalize(native(state_), d.bytes.data(), d.bytes.size());
+  return d;
 }
 
 digest hash(std::string_view domain, std::span<const std::byte> bytes) {

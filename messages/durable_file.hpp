@@ -25,6 +25,16 @@ public:
   /// what was written since the last success.
   [[nodiscard]] virtual result<void> sync() = 0;
   [[nodiscard]] virtual result<std::uint64_t> size() const = 0;
+
+  // Hints, for speed alone; by default nothing happens.
+
+  /// Zeros will be wanted from `from`, the file's end, up to `to`: whoever can writes and syncs
+  /// them meanwhile, beside what the caller writes before `from`.
+  virtual void extend_soon(std::uint64_t /*from*/, std::uint64_t /*to*/) {}
+  /// Waits for what `extend_soon` began. Up to where zeros last because of it; 0 for nowhere.
+  [[nodiscard]] virtual std::uint64_t extended() { return 0; }
+  /// What was written there will be synced next: the disk may begin with it.
+  virtual void sync_soon(std::uint64_t /*offset*/, std::uint64_t /*bytes*/) noexcept {}
 };
 
 } // namespace ovir

@@ -30,8 +30,10 @@ inline constexpr std::size_t ledger_batch_bytes_max = 16U << 20U;
 inline constexpr std::uint64_t ledger_log_bytes_max = std::uint64_t{1} << 42U;
 inline constexpr std::uint64_t ledger_log_step_bytes = 16U << 20U; // prepared at a time
 inline constexpr std::uint64_t ledger_entries_max = std::uint64_t{1} << 32U;
-inline constexpr std::size_t ledger_proof_nodes_max = 66; // of a consistency proof
-inline constexpr std::size_t ledger_due_max = 1'024;      // commands proposed at a time
+inline constexpr std::size_t ledger_proof_nodes_max = 66;       // of a consistency proof
+inline constexpr std::size_t ledger_index_lines_max = 65'536;   // movements not in the index yet
+inline constexpr std::uint64_t ledger_index_behind_max = 1'024; // entries, after opening a ledger
+inline constexpr std::size_t ledger_due_max = 1'024;            // commands proposed at a time
 
 inline constexpr std::uint64_t ledger_policy_file_bytes_max = 16U << 20U;
 inline constexpr std::uint64_t ledger_seconds_max = 4'102'444'800; // the year 2100

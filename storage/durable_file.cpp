@@ -2,16 +2,26 @@
 
 #include "storage/random_access_file.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <utility>
+#include <vector>
 
 namespace ovir::storage {
 
 namespace {
 
+/// Zeros written at once by a background job: small, because a sync of what is written meanwhile
+/// waits for them too.
+constexpr std::size_t zeros_at_once = 128U << 10U;
+
 class machine_file final : public durable_file {
 public:
-  machine_file(random_access_file file, bool writable)
-      : file_(std::move(file)), writable_(writable) {}
+  machine_file(random_access_file file, bool writable, background_runner background)
+      : file_(std::move(file)), writable_(writable), background_(std::move(background)) {}
+  ~machine_file() override { extending_.wait(true); }
+  machine_file(const machine_file&) = delete;
+  machine_file& operator=(const machine_file&) = delete;
 
   result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> out) const override {
     return file_.read_at(offset, out);
@@ -26,13 +36,49 @@ public:
   }
   result<std::uint64_t> size() const override { return file_.size(); }
 
+  void extend_soon(std::uint64_t from, std::uint64_t to) override {
+    if (!background_ || !writable_ || from >= to || extending_.exchange(true)) {
+      return;
+    }
+    // Told also when the job is dropped without having run.
+    const std::shared_ptr<void> at_end{this, [this](void*) {
+                                         extending_ = false;
+                                         extending_.notify_all();
+                                       }};
+    background_([this, at_end, from, to] { write_zeros(from, to); });
+  }
+  std::uint64_t extended() override {
+    extending_.wait(true);
+    return extended_;
+  }
+  void sync_soon(std::uint64_t offset, std::uint64_t bytes) noexcept override {
+    if (writable_) {
+      file_.sync_soon(offset, bytes);
+    }
+  }
+
 private:
+  /// As far as the disk allows; who needs more meets the error itself.
+  void write_zeros(std::uint64_t from, std::uint64_t to) {
+    const std::vector<std::byte> zeros(zeros_at_once);
+    while (from < to) {
+      const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(to - from, zeros.size()));
+      if (!file_.write_at(from, std::span{zeros}.first(part)) || !file_.sync()) {
+        return;
+      }
+      from += part;
+      extended_ = from;
+    }
+  }
   [[nodiscard]] result<void> check_writable() const {
     return writable_ ? result<void>{} : fail(errc::io_failed, "the file was opened to read only");
   }
 
   random_access_file file_;
   bool writable_;
+  background_runner background_;
+  std::atomic<bool> extending_{false};
+  std::atomic<std::uint64_t> extended_{0};
 };
 
 /// The folder that `path` is in.
@@ -43,7 +89,8 @@ std::string folder_of(const std::string& path) {
 
 } // namespace
 
-result<std::unique_ptr<durable_file>> open_durable_file(const std::string& path, bool make) {
+result<std::unique_ptr<durable_file>> open_durable_file(const std::string& path, bool make,
+                                                        background_runner background) {
   if (!make) {
     const auto there = random_access_file::open_to_read(path);
     if (!there) {
@@ -55,13 +102,15 @@ result<std::unique_ptr<durable_file>> open_durable_file(const std::string& path,
   if (make) {
     sync_folder(folder_of(path));
   }
-  return std::unique_ptr<durable_file>{std::make_unique<machine_file>(std::move(file), true)};
+  return std::unique_ptr<durable_file>{
+      std::make_unique<machine_file>(std::move(file), true, std::move(background))};
 }
 
 result<std::unique_ptr<durable_file>> open_durable_file_to_read(const std::string& path) {
   OVIR_ASSIGN(random_access_file file, random_access_file::open_to_read(path));
   OVIR_TRY(file.size());
-  return std::unique_ptr<durable_file>{std::make_unique<machine_file>(std::move(file), false)};
+  return std::unique_ptr<durable_file>{
+      std::make_unique<machine_file>(std::move(file), false, background_runner{})};
 }
 
 } // namespace ovir::storage

@@ -104,6 +104,11 @@ result<void> random_access_file::sync() {
   return {};
 }
 
+void random_access_file::sync_soon(std::uint64_t offset, std::uint64_t bytes) noexcept {
+  ::sync_file_range(fd_, static_cast<off64_t>(offset), static_cast<off64_t>(bytes),
+                    SYNC_FILE_RANGE_WRITE);
+}
+
 void random_access_file::release(std::uint64_t offset, std::uint64_t bytes) noexcept {
   ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
               static_cast<off_t>(bytes));

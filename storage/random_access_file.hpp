@@ -31,6 +31,8 @@ public:
   [[nodiscard]] result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   /// When it returns, what was written survives a loss of power.
   [[nodiscard]] result<void> sync();
+  /// The disk may begin with what was written there; promises nothing.
+  void sync_soon(std::uint64_t offset, std::uint64_t bytes) noexcept;
   /// Gives a range back to the disk where the filesystem can: it reads as zeros afterwards, or as
   /// before.
   void release(std::uint64_t offset, std::uint64_t bytes) noexcept;

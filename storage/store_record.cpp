@@ -1,7 +1,9 @@
 #include "storage/store_record.hpp"
 
 #include "messages/limits_store.hpp"
+#include "storage/record_check.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <span>
@@ -66,11 +68,6 @@ std::uint64_t check_of(std::string_view key, std::string_view body) {
   std::uint64_t check = 0;
   std::memcpy(&check, bytes.data(), sizeof(check));
   return check;
-}
-
-std::string with_check(std::string_view key, std::string body) {
-  put(body, check_of(key, body));
-  return body;
 }
 
 std::string table_key(char table, std::optional<content_kind> kind, const digest* name) {
@@ -157,6 +154,15 @@ std::string counters_index_key(content_kind kind) {
   return table_key(counters_table, kind, nullptr);
 }
 std::string summary_index_key() { return table_key(summary_table, std::nullopt, nullptr); }
+
+std::string with_check(std::string_view key, std::string body) {
+  put(body, check_of(key, body));
+  return body;
+}
+
+std::string_view without_check(std::string_view record) {
+  return record.substr(0, record.size() - std::min(record.size(), check_bytes));
+}
 
 std::optional<std::uint64_t> checked(std::string_view key, std::string_view record) {
   if (record.size() <= check_bytes || key.empty()) {

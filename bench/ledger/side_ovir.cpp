@@ -2,6 +2,9 @@
 #include "ledger/ledger.hpp"
 #include "storage/durable_file.hpp"
 
+#include <functional>
+#include <thread>
+
 namespace ovir::bench {
 
 namespace {
@@ -16,7 +19,9 @@ node_id node_of(std::uint32_t account) {
 class ovir_side final : public side {
 public:
   explicit ovir_side(const std::string& folder) {
-    auto opened = storage::open_durable_file(folder + "/log", true);
+    auto opened = storage::open_durable_file(folder + "/log", true, [](std::function<void()> job) {
+      std::thread{std::move(job)}.detach();
+    });
     if (!opened) {
       give_up(opened.error().message);
     }
