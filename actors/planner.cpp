@@ -17,8 +17,6 @@ constexpr std::uint64_t mib = 1U << 20U;
 /// What a node needs besides any model: program, stacks, allocator, actor system.
 constexpr std::uint64_t process_bytes = 24 * mib;
 
-std::uint64_t bytes_of(const compute::weight& w) { return std::uint64_t{w.rows} * w.row_bytes(); }
-
 bool positive(double value) { return std::isfinite(value) && value > 0; }
 
 result<void> check_node(const plan_node& node, std::size_t layers) {
@@ -416,17 +414,11 @@ model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk) {
   const compute::model_config& c = m.config;
   model_shape s;
   for (const compute::layer_weights& w : m.layers) {
-    std::uint64_t bytes = 0;
-    for (const compute::weight* part :
-         {&w.attn_norm, &w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_norm, &w.ffn_gate,
-          &w.ffn_up, &w.ffn_down}) {
-      bytes += bytes_of(*part);
-    }
-    s.layer_weights.push_back(bytes);
+    s.layer_weights.push_back(compute::file_bytes(w));
   }
   s.kv_per_position = std::uint64_t{c.kv_dim()} * 2 * 2; // K and V, fp16
-  s.embedding = bytes_of(m.token_embedding);
-  s.head = bytes_of(m.output_norm) + bytes_of(m.output);
+  s.embedding = compute::file_bytes(m.token_embedding);
+  s.head = compute::file_bytes(m.output_norm) + compute::file_bytes(m.output);
   s.tied_head = m.output.data == m.token_embedding.data;
   s.boundary = std::uint64_t{c.dim} * sizeof(float);
   s.logits = std::uint64_t{c.vocabulary} * sizeof(float);

@@ -39,17 +39,12 @@ std::vector<checked_weight> weights_in(model& m, layer_range layers) {
     list.push_back({"token_embd.weight", &m.token_embedding});
   }
   for (layer_index l = layers.first; l < layers.last; ++l) {
-    layer_weights& w = m.layers[l];
-    const auto add = [&](std::string_view part, weight& target) {
-      list.push_back({fmt::format("blk.{}.{}.weight", l, part), &target});
-    };
-    add("attn_q", w.attn_q);
-    add("attn_k", w.attn_k);
-    add("attn_v", w.attn_v);
-    add("attn_output", w.attn_output);
-    add("ffn_gate", w.ffn_gate);
-    add("ffn_up", w.ffn_up);
-    add("ffn_down", w.ffn_down);
+    for (const layer_part& part : layer_parts) {
+      weight& target = m.layers[l].*part.member;
+      if (part.product && !target.empty()) {
+        list.push_back({fmt::format("blk.{}.{}.weight", l, part.name), &target});
+      }
+    }
   }
   if (layers.last == m.config.layers && !is_tied(m)) {
     list.push_back({"output.weight", &m.output});

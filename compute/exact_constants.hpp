@@ -33,6 +33,14 @@ inline constexpr std::array<float, 7> exp_coefficients{
     0x1p+0F,         // 1
 };
 
+// gelu, binary32: the binary32 numbers nearest to 0.044715 and to sqrt(2 / pi).
+inline constexpr float gelu_cube = 0x1.6e4e26p-5F;
+inline constexpr float gelu_root = 0x1.988454p-1F;
+
+// log, binary64: ln 2 as an unevaluated sum.
+inline constexpr double ln2 = 0x1.62e42fefa39efp-1;
+inline constexpr double ln2_rest = 0x1.abc9e3b39803fp-56;
+
 // Conversions between fp16 and binary32.
 inline constexpr float half_rebias = 0x1p+112F; // from exponent bias 15 to bias 127
 inline constexpr float half_first_infinite = 0x1p+16F;

@@ -152,6 +152,20 @@ float exact_tanh(float x) noexcept {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(y) | (bits & sign_bit));
 }
 
+float exact_soft_cap(float x, float cap) noexcept { return cap * exact_tanh(x / cap); }
+
+float exact_gelu(float x) noexcept {
+  const float slope = 1.0F + (exact::gelu_cube * x) * x;
+  const float t = exact_tanh((exact::gelu_root * x) * slope);
+  return (0.5F * x) * (1.0F + t);
+}
+
+double exact_log(double x) noexcept {
+  const double_pair l = log2_of(x);
+  const double_pair p = product_of(l.high, exact::ln2);
+  return p.high + std::fma(l.low, exact::ln2, std::fma(l.high, exact::ln2_rest, p.low));
+}
+
 double exact_pow(double base, double exponent) noexcept {
   const double_pair l = log2_of(base);
   const double_pair p = product_of(exponent, l.high);

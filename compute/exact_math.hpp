@@ -17,6 +17,15 @@ __extension__ typedef __int128 int128; // not ISO C++; the keyword keeps -Wpedan
 /// tanh by sign and exp(-2|x|).
 [[nodiscard]] float exact_tanh(float x) noexcept;
 
+/// cap * tanh(x / cap), for cap > 0.
+[[nodiscard]] float exact_soft_cap(float x, float cap) noexcept;
+
+/// x / 2 * (1 + tanh(sqrt(2 / pi) * x * (1 + 0.044715 * x^2))), in the order exact-1 gives.
+[[nodiscard]] float exact_gelu(float x) noexcept;
+
+/// ln(x) in binary64, for x > 0: with less than a unit in its last place wrong.
+[[nodiscard]] double exact_log(double x) noexcept;
+
 /// base^exponent in binary64, for base > 0 and results within [2^-1000, 2^1000].
 [[nodiscard]] double exact_pow(double base, double exponent) noexcept;
 

@@ -50,9 +50,11 @@ struct attention_task {
   const std::uint16_t* values{nullptr}; ///< [positions][head_dim], fp16
   std::size_t stride{0};                ///< fp16 elements between consecutive positions
   std::uint32_t positions{0};           ///< at least 1; position 0 is absolute position 0
+  std::uint32_t first{0};               ///< positions before it are masked; below `positions`
   std::uint32_t head_dim{0};
   std::uint32_t heads{1};
   float scale{0};
+  float cap{0};           ///< scores become cap * tanh(score / cap); 0: they do not
   float* scores{nullptr}; ///< scratch, [heads][positions]
   float* output{nullptr}; ///< [heads][head_dim]
 };
@@ -79,7 +81,7 @@ struct kernel_set {
                         const float* x, std::size_t x_stride, std::uint32_t tokens, float* y,
                         std::size_t y_stride);
 
-  /// y_i = (x_i * r) * w_i with r = 1 / sqrt(ss / n + epsilon).
+  /// y_i = (x_i * r) * w_i with r = 1 / sqrt(ss / n + epsilon). `y` may be `x`.
   void (*rms_norm)(const float* x, const float* w, std::uint32_t n, float epsilon, float* y);
 
   /// out_i = fl(silu(gate_i) * up_i). `out` may be `gate`.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compute/exact_math.hpp"
 #include "compute/kernels_floats.hpp"
 
 /// Attention over sixteen lanes, written once for both instruction sets (see kernels_floats.hpp).
@@ -110,6 +111,17 @@ float scale_scores(float* scores, std::uint32_t n, float scale) {
   for (; i < n; ++i) {
     scores[i] *= scale;
     maximum = scores[i] > maximum ? scores[i] : maximum;
+  }
+  return maximum;
+}
+
+/// Caps the scores of one head that are not masked; returns the largest. Static, so that no file's
+/// copy can be taken for another's.
+static inline float cap_scores(const attention& task, float* scores) {
+  float maximum = -__builtin_inff();
+  for (std::uint32_t p = task.first; p < task.positions; ++p) {
+    scores[p] = exact_soft_cap(scores[p], task.cap);
+    maximum = scores[p] > maximum ? scores[p] : maximum;
   }
   return maximum;
 }
@@ -231,7 +243,14 @@ void attend_together(const attention& task) {
   float total[attention_heads] = {};
   for (std::uint32_t h = 0; h < task.heads; ++h) {
     float* scores = task.scores + std::size_t{h} * task.positions;
+    // A masked score becomes a weight of +0, which adds to no sum and changes no bit of one.
+    for (std::uint32_t p = 0; p < task.first; ++p) {
+      scores[p] = -__builtin_inff();
+    }
     maximum[h] = scale_scores<Lanes>(scores, task.positions, task.scale);
+    if (task.cap != 0) {
+      maximum[h] = cap_scores(task, scores);
+    }
   }
   for (std::uint32_t i = 0; i < task.heads * task.head_dim; ++i) {
     task.output[i] = 0;
@@ -259,10 +278,16 @@ void attend_together(const attention& task) {
 template <class Lanes>
 void attend(const attention& task) {
   attention part = task;
+  // Chunks that are masked as a whole are left out.
+  const std::uint32_t skipped = task.first / attention_chunk * attention_chunk;
+  part.keys += skipped * task.stride;
+  part.values += skipped * task.stride;
+  part.positions -= skipped;
+  part.first -= skipped;
   for (std::uint32_t h = 0; h < task.heads; h += attention_heads) {
     part.heads = task.heads - h < attention_heads ? task.heads - h : attention_heads;
     part.query = task.query + std::size_t{h} * task.head_dim;
-    part.scores = task.scores + std::size_t{h} * task.positions;
+    part.scores = task.scores + std::size_t{h} * part.positions;
     part.output = task.output + std::size_t{h} * task.head_dim;
     attend_together<Lanes>(part);
   }

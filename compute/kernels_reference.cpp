@@ -123,7 +123,6 @@ Sum row_product(const weight& w, std::uint32_t row, const quantized_batch& x, st
   const std::int8_t* q = x.q_row(token);
   const std::int32_t* k = x.k_row(token);
   const std::int32_t* m = x.m_row(token);
-  const std::int32_t* sums = x.sum_row(token);
   const tensor_layout layout = layout_of(w.type);
   const std::size_t blocks = w.cols / layout.block_elements;
   const std::byte* block = w.row(row);
@@ -136,13 +135,15 @@ Sum row_product(const weight& w, std::uint32_t row, const quantized_batch& x, st
     const std::size_t group = layout.block_elements / integers.groups;
     for (std::size_t g = 0; g < integers.groups; ++g) {
       std::int64_t dot = 0;
+      std::int64_t sum = 0;
       for (std::size_t i = g * group; i < (g + 1) * group; ++i) {
         dot += std::int64_t{integers.w[i]} * qb[i];
+        sum += qb[i];
       }
       const std::size_t j = (b * layout.block_elements + g * group) / 32;
       scaled += std::int64_t{integers.scale[g]} * m[j] * dot;
       if (integers.min_scale != 0) {
-        mins += std::int64_t{integers.min[g]} * m[j] * sums[j];
+        mins += std::int64_t{integers.min[g]} * m[j] * sum;
       }
     }
     const std::size_t scale_index = b * layout.block_elements / x.scale_block();
@@ -156,7 +157,7 @@ void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
              const quantized_batch& x, float* y, std::size_t y_stride) {
   OVIR_CHECK(form_for(w.type) == x.form && w.cols == x.cols, w.cols, x.cols);
   for (std::size_t t = 0; t < x.tokens; ++t) {
-    const float power = x.u[t] * 0x1p-24F; // exact: u >= 2^-100
+    const float power = x.u[t] * unit_of_products(w.type); // exact: u >= 2^-100
     for (std::uint32_t row = row_first; row < row_last; ++row) {
       const float rounded = w.wide ? round_to_float_wide(row_product<int128>(w, row, x, t))
                                    : round_to_float(row_product<std::int64_t>(w, row, x, t));
@@ -205,27 +206,32 @@ void rotate(float* x, const float* cos_sin, std::uint32_t pairs) {
 
 void attend_head(const attention_task& task) {
   float maximum = -std::numeric_limits<float>::infinity();
-  for (std::uint32_t p = 0; p < task.positions; ++p) {
+  for (std::uint32_t p = task.first; p < task.positions; ++p) {
     const std::uint16_t* key = task.keys + p * task.stride;
     const float dot = striped_sum(
         task.head_dim, [&](std::size_t i) { return task.query[i]; },
         [&](std::size_t i) { return half_to_float(key[i]); });
-    task.scores[p] = dot * task.scale;
+    const float score = dot * task.scale;
+    task.scores[p] = task.cap == 0 ? score : exact_soft_cap(score, task.cap);
     maximum = task.scores[p] > maximum ? task.scores[p] : maximum;
   }
   float total = 0;
   for (std::uint32_t d = 0; d < task.head_dim; ++d) {
     task.output[d] = 0;
   }
-  for (std::uint32_t first = 0; first < task.positions; first += attention_chunk) {
-    const std::uint32_t last = std::min(first + attention_chunk, task.positions);
+  for (std::uint32_t chunk = task.first / attention_chunk * attention_chunk; chunk < task.positions;
+       chunk += attention_chunk) {
+    const std::uint32_t first = std::max(chunk, task.first);
+    const std::uint32_t last = std::min(chunk + attention_chunk, task.positions);
     for (std::uint32_t p = first; p < last; ++p) {
       task.scores[p] = exact_exp(task.scores[p] - maximum);
     }
-    // Chunks start at multiples of 256, so lane = p mod 16 is lane = (p - first) mod 16.
-    total += striped_sum(
-        last - first, [&](std::size_t i) { return task.scores[first + i]; },
-        [](std::size_t) { return 1.0F; });
+    // Chunks start at multiples of 256, so lane = p mod 16 is lane = (p - chunk) mod 16.
+    stripe_sums sums{};
+    for (std::uint32_t p = first; p < last; ++p) {
+      sums[(p - chunk) % stripes] = std::fma(task.scores[p], 1.0F, sums[(p - chunk) % stripes]);
+    }
+    total += fold(sums);
     for (std::uint32_t d = 0; d < task.head_dim; ++d) {
       float o = 0;
       for (std::uint32_t p = first; p < last; ++p) {

@@ -5,7 +5,11 @@
 #include "compute/kernels.hpp"
 #include "compute/kernels_ask.hpp"
 #include "compute/packed_weights.hpp"
+#include "compute/unpacked_rows.hpp"
 #include "messages/check.hpp"
+
+#include <algorithm>
+#include <vector>
 
 namespace ovir::compute {
 
@@ -20,7 +24,8 @@ x86::matrix_view view_of(const weight& w) {
           .cols = w.cols,
           .packed = reinterpret_cast<const unsigned char*>(w.packed),
           .panel_bytes = w.packed == nullptr ? 0 : packed_panel_bytes(w.type, w.cols),
-          .asks_from = asks_from};
+          .asks_from = asks_from,
+          .unit = unit_of_products(w.type)};
 }
 
 x86::batch_view view_of(const quantized_batch& x) {
@@ -68,6 +73,34 @@ bool quantize(const float* x, quantized_batch& batch, std::uint32_t token) {
                           .a256 = batch.form == activation_form::a256});
 }
 
+/// Types without a kernel of their own. Rows that nobody unpacked at load are unpacked a few at a
+/// time, small enough to stay in the second-level cache until all tokens met them.
+void product_unpacked(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
+                      const quantized_batch& x, float* y, std::size_t y_stride) {
+  constexpr std::size_t buffer_bytes = std::size_t{128} << 10U;
+  x86::integer_product* const run =
+      x.form == activation_form::a32 ? avx2::product_unpacked_32 : avx2::product_unpacked_256;
+  x86::matrix_view rows = view_of(w);
+  rows.row_bytes = unpacked_row_bytes(w.type, w.cols);
+  if (w.packed != nullptr) {
+    rows.data = rows.packed;
+    run(rows, row_first, row_last, view_of(x), y, y_stride);
+    return;
+  }
+  thread_local std::vector<std::byte> buffer; // kept, so that a step of decoding allocates nothing
+  const auto together =
+      static_cast<std::uint32_t>(std::max<std::size_t>(1, buffer_bytes / rows.row_bytes));
+  for (std::uint32_t row = row_first; row < row_last; row += together) {
+    const std::uint32_t count = std::min(together, row_last - row);
+    buffer.resize(std::max(buffer.size(), count * rows.row_bytes));
+    for (std::uint32_t i = 0; i < count; ++i) {
+      unpack_row(w.type, w.row(row + i), w.cols, buffer.data() + i * rows.row_bytes);
+    }
+    rows.data = reinterpret_cast<const unsigned char*>(buffer.data());
+    run(rows, 0, count, view_of(x), y + row, y_stride);
+  }
+}
+
 template <const functions& Set>
 void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
              const quantized_batch& x, float* y, std::size_t y_stride) {
@@ -75,6 +108,10 @@ void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
   if (w.wide) {
     // Rare, and 128-bit sums have no vector form: the reference gives the same integers.
     kernels_reference().product(w, row_first, row_last, x, y, y_stride);
+    return;
+  }
+  if (is_unpacked(w.type)) {
+    product_unpacked(w, row_first, row_last, x, y, y_stride);
     return;
   }
   x86::integer_product* run = nullptr;
@@ -108,9 +145,11 @@ void attend(const attention_task& task) {
               .values = task.values,
               .stride = task.stride,
               .positions = task.positions,
+              .first = task.first,
               .head_dim = task.head_dim,
               .heads = task.heads,
               .scale = task.scale,
+              .cap = task.cap,
               .scores = task.scores,
               .output = task.output});
 }

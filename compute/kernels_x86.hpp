@@ -18,6 +18,7 @@ struct matrix_view {
   const unsigned char* packed;
   std::size_t panel_bytes;
   std::uint32_t asks_from; ///< tokens from which tiles ask for weights ahead of their loads
+  float unit;              ///< of products (tensor.hpp)
 };
 
 /// `quantized_batch` without its containers. `k` has `scales` entries per token, `m` and `sum`
@@ -51,9 +52,11 @@ struct attention {
   const std::uint16_t* values;
   std::size_t stride;
   std::uint32_t positions;
+  std::uint32_t first;
   std::uint32_t head_dim;
   std::uint32_t heads;
   float scale;
+  float cap;
   float* scores;
   float* output;
 };
@@ -87,6 +90,7 @@ using to_half_function = bool(const float* x, std::uint32_t n, std::uint16_t* ou
 
 namespace ovir::compute::avx2 {
 x86::integer_product product_q8_0, product_q4_0, product_q4_k, product_q6_k;
+x86::integer_product product_unpacked_32, product_unpacked_256; ///< rows of unpacked_rows.hpp
 x86::float_product product_f32, product_f16, product_bf16;
 x86::quantize_function quantize;
 x86::rms_norm_function rms_norm;

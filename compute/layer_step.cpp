@@ -1,9 +1,9 @@
 #include "compute/layer_step.hpp"
 
+#include "compute/block_operations.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 
 namespace ovir::compute {
@@ -127,31 +127,76 @@ void layer_step::quantize(activations& a, std::size_t row) const {
   OVIR_CHECK(a.quantize(kernels, row));
 }
 
+/// Norms one row of heads, each alone or all together, by the weight's length.
+static void norm_heads(const kernel_set& kernels, const weight& norm, float epsilon, float* x,
+                       std::uint32_t n) {
+  for (std::uint32_t at = 0; !norm.empty() && at < n; at += norm.cols) {
+    kernels.rms_norm(x + at, floats(norm), norm.cols, epsilon, x + at);
+  }
+}
+
+// Biases and norms of queries, keys and values, as far as the model has them, and the rotation.
+bool layer_step::finish_queries_and_keys(std::size_t row) const {
+  float* const q = scratch.q.data() + row * config.q_dim();
+  float* const k = scratch.k.data() + row * config.kv_dim();
+  float* const v = scratch.v.data() + row * config.kv_dim();
+  bool ok = true;
+  if (!weights.attn_q_bias.empty()) {
+    ok = kernels.add(q, floats(weights.attn_q_bias), config.q_dim());
+    ok = kernels.add(k, floats(weights.attn_k_bias), config.kv_dim()) && ok;
+    ok = kernels.add(v, floats(weights.attn_v_bias), config.kv_dim()) && ok;
+  }
+  norm_heads(kernels, weights.attn_q_norm, config.norm_epsilon, q, config.q_dim());
+  norm_heads(kernels, weights.attn_k_norm, config.norm_epsilon, k, config.kv_dim());
+  if (kind.rotated) {
+    const session_rows& s = sessions[scratch.session_of[row]];
+    const float* const cos_sin = rope.row(s.first + static_cast<position>(row - s.row));
+    for (std::uint32_t h = 0; h < config.heads; ++h) {
+      rotate(kernels, config.rotary, q + std::size_t{h} * config.head_dim, cos_sin,
+             config.rope_dim / 2);
+    }
+    for (std::uint32_t h = 0; h < config.kv_heads; ++h) {
+      rotate(kernels, config.rotary, k + std::size_t{h} * config.head_dim, cos_sin,
+             config.rope_dim / 2);
+    }
+  }
+  return ok;
+}
+
 bool layer_step::store_keys_and_values(std::size_t row) const {
   const session_rows& s = sessions[scratch.session_of[row]];
   const position p = s.first + static_cast<position>(row - s.row);
-  const float* cos_sin = rope.row(p);
-  const std::uint32_t pairs = config.rope_dim / 2;
-  float* q = scratch.q.data() + row * config.q_dim();
-  for (std::uint32_t h = 0; h < config.heads; ++h) {
-    kernels.rotate(q + std::size_t{h} * config.head_dim, cos_sin, pairs);
-  }
-  bool ok = true;
+  bool ok = finish_queries_and_keys(row);
   for (std::uint32_t h = 0; h < config.kv_heads; ++h) {
     const std::size_t at = row * config.kv_dim() + std::size_t{h} * config.head_dim;
     const std::size_t to = std::size_t{p} * config.head_dim;
-    kernels.rotate(scratch.k.data() + at, cos_sin, pairs);
     ok = kernels.to_half(scratch.k.data() + at, config.head_dim, s.kv->keys(layer, h) + to) && ok;
     ok = kernels.to_half(scratch.v.data() + at, config.head_dim, s.kv->values(layer, h) + to) && ok;
   }
   return ok;
 }
 
+// What a block reads: the stream, normed where the model does that.
+void layer_step::read_block_input(const float* x, const weight& norm, std::size_t row) const {
+  const float* const from = x + row * config.dim;
+  if (norm.empty()) {
+    std::copy_n(from, config.dim, scratch.hidden.row(row));
+  } else {
+    kernels.rms_norm(from, floats(norm), config.dim, config.norm_epsilon, scratch.hidden.row(row));
+  }
+}
+
+// Adds what a block put out to the stream, normed and scaled where the model does that.
+bool layer_step::add_block_output(float* x, const weight& norm, std::size_t row) const {
+  float* const out = scratch.residual.data() + row * config.dim;
+  if (!norm.empty()) {
+    kernels.rms_norm(out, floats(norm), config.dim, config.norm_epsilon, out);
+  }
+  scale_by(out, config.dim, config.residual_scale);
+  return kernels.add(x + row * config.dim, out, config.dim);
+}
+
 void layer_step::attend(parallel_runner& runner) const {
-  // 1 / sqrt(d), correctly rounded: sqrt and the quotient in binary64 have enough spare bits for
-  // every d up to the limit (tests/unit/compute/segment_test.cpp tries them all against exact
-  // integers).
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
   // Heads that share keys and values go together, as long as every thread has a task.
   std::uint32_t together = config.heads / config.kv_heads;
   while (together % 2 == 0 && std::size_t{rows} * (config.heads / together) < runner.width()) {
@@ -178,14 +223,17 @@ void layer_step::attend(parallel_runner& runner) const {
       const session_rows& s = sessions[scratch.session_of[row]];
       const auto head = static_cast<std::uint32_t>(i / rows) * together;
       const std::size_t at = std::size_t{head} * config.head_dim;
+      const position last = s.first + static_cast<std::uint32_t>(row - s.row);
       kernels.attend({.query = scratch.q.data() + row * config.q_dim() + at,
                       .keys = s.kv->keys(layer, head / heads_per_kv),
                       .values = s.kv->values(layer, head / heads_per_kv),
                       .stride = config.head_dim,
-                      .positions = s.first + static_cast<std::uint32_t>(row - s.row) + 1,
+                      .positions = last + 1,
+                      .first = kind.window != 0 && last >= kind.window ? last + 1 - kind.window : 0,
                       .head_dim = config.head_dim,
                       .heads = together,
-                      .scale = scale,
+                      .scale = config.attention_scale,
+                      .cap = config.attention_cap,
                       .scores = scores + part * part_scores,
                       .output = scratch.heads.row(row) + at});
     }
@@ -203,8 +251,7 @@ bool layer_step::attention(std::span<float> x, parallel_runner& runner) const {
   scratch.hidden.reshape(rows, config.dim, forms_of(qkv));
   for_tokens(n, runner, [&](std::size_t t) {
     if (scratch.ok[t] != 0) {
-      kernels.rms_norm(x.data() + t * config.dim, floats(weights.attn_norm), config.dim,
-                       config.norm_epsilon, scratch.hidden.row(t));
+      read_block_input(x.data(), weights.attn_norm, t);
     }
     quantize(scratch.hidden, t);
   });
@@ -241,11 +288,8 @@ bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const
   scratch.hidden.reshape(rows, config.dim, forms_of(gate_up));
   for_tokens(n, runner, [&](std::size_t t) {
     if (scratch.ok[t] != 0) {
-      float* row = x.data() + t * config.dim;
-      scratch.ok[t] =
-          kernels.add(row, scratch.residual.data() + t * config.dim, config.dim) ? 1 : 0;
-      kernels.rms_norm(row, floats(weights.ffn_norm), config.dim, config.norm_epsilon,
-                       scratch.hidden.row(t));
+      scratch.ok[t] = add_block_output(x.data(), weights.attn_post_norm, t) ? 1 : 0;
+      read_block_input(x.data(), weights.ffn_norm, t);
     }
     quantize(scratch.hidden, t);
   });
@@ -256,8 +300,8 @@ bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const
   scratch.inner.reshape(rows, config.ffn_dim, forms_of(down));
   for_tokens(n, runner, [&](std::size_t t) {
     if (scratch.ok[t] != 0) {
-      kernels.swiglu(scratch.gate.data() + t * config.ffn_dim,
-                     scratch.up.data() + t * config.ffn_dim, config.ffn_dim, scratch.inner.row(t));
+      gated(kernels, config.gate, scratch.gate.data() + t * config.ffn_dim,
+            scratch.up.data() + t * config.ffn_dim, config.ffn_dim, scratch.inner.row(t));
     }
     quantize(scratch.inner, t);
   });
@@ -267,10 +311,7 @@ bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const
   multiply(kernels, scratch.inner, down, runner);
   for_tokens(n, runner, [&](std::size_t t) {
     if (scratch.ok[t] != 0) {
-      scratch.ok[t] = kernels.add(x.data() + t * config.dim,
-                                  scratch.residual.data() + t * config.dim, config.dim)
-                          ? 1
-                          : 0;
+      scratch.ok[t] = add_block_output(x.data(), weights.ffn_post_norm, t) ? 1 : 0;
     }
   });
   return check("at the end");

@@ -109,6 +109,7 @@ public:
   const model_config& config;
   const layer_weights& weights;
   layer_index layer;
+  layer_kind kind;
   const kernel_set& kernels;
   const rope_table& rope;
   std::span<session_rows> sessions; ///< of which `scratch` has `session_of` and `ok`
@@ -123,6 +124,9 @@ public:
 private:
   [[nodiscard]] bool attention(std::span<float> x, parallel_runner& runner) const;
   [[nodiscard]] bool feed_forward(std::span<float> x, parallel_runner& runner) const;
+  void read_block_input(const float* x, const weight& norm, std::size_t row) const;
+  [[nodiscard]] bool add_block_output(float* x, const weight& norm, std::size_t row) const;
+  [[nodiscard]] bool finish_queries_and_keys(std::size_t row) const;
   [[nodiscard]] bool store_keys_and_values(std::size_t row) const;
   void quantize(activations& a, std::size_t row) const;
   void attend(parallel_runner& runner) const;

@@ -1,5 +1,6 @@
 #include "compute/model.hpp"
 
+#include "compute/architecture.hpp"
 #include "compute/printable.hpp"
 #include "messages/limits.hpp"
 
@@ -23,7 +24,7 @@ public:
   result<weight> bind(std::string_view name, std::uint32_t rows, std::uint32_t cols,
                       tensor_use use);
   /// Refuses what nothing asked for.
-  [[nodiscard]] result<void> refuse_unused() const;
+  [[nodiscard]] result<void> refuse_unused(std::string_view architecture) const;
 
 private:
   const gguf& file_;
@@ -35,8 +36,8 @@ result<tensor_type> type_for(const gguf_tensor& tensor, tensor_use use) {
   if (!type) {
     return fail(errc::unsupported,
                 "tensor \"{}\" is of type {}, which this build does not compute with; convert the "
-                "model to one of F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q6_K",
-                printable(tensor.name), name_of_raw_type(tensor.raw_type));
+                "model to one of {}",
+                printable(tensor.name), name_of_raw_type(tensor.raw_type), tensor_type_names());
   }
   if (use != tensor_use::matrix && *type != tensor_type::f32) {
     return fail(errc::unsupported, "tensor \"{}\" is of type {}, this build needs it as F32",
@@ -73,37 +74,122 @@ result<weight> tensor_binder::bind(std::string_view name, std::uint32_t rows, st
   return weight{type, rows, cols, tensor->data.data(), false};
 }
 
-result<void> tensor_binder::refuse_unused() const {
+result<void> tensor_binder::refuse_unused(std::string_view architecture) const {
   for (std::size_t i = 0; i < used_.size(); ++i) {
     if (!used_[i]) {
       return fail(errc::unsupported,
-                  "tensor \"{}\" is not part of a llama model this build computes (a bias, an "
+                  "tensor \"{}\" is not part of a {} model this build computes (a bias, an "
                   "expert or another variant), and leaving it out would change every answer",
-                  printable(file_.tensors()[i].name));
+                  printable(file_.tensors()[i].name), architecture);
     }
   }
   return {};
 }
 
-result<layer_weights> bind_layer(tensor_binder& binder, const model_config& c, std::uint32_t l) {
-  const auto bind = [&](std::string_view part, std::uint32_t rows, std::uint32_t cols,
-                        tensor_use use = tensor_use::matrix) {
-    return binder.bind(fmt::format("blk.{}.{}.weight", l, part), rows, cols, use);
-  };
-  layer_weights w;
-  OVIR_ASSIGN(w.attn_norm, bind("attn_norm", 1, c.dim, tensor_use::norm));
-  OVIR_ASSIGN(w.attn_q, bind("attn_q", c.q_dim(), c.dim));
-  OVIR_ASSIGN(w.attn_k, bind("attn_k", c.kv_dim(), c.dim));
-  OVIR_ASSIGN(w.attn_v, bind("attn_v", c.kv_dim(), c.dim));
-  OVIR_ASSIGN(w.attn_output, bind("attn_output", c.dim, c.q_dim()));
-  OVIR_ASSIGN(w.ffn_norm, bind("ffn_norm", 1, c.dim, tensor_use::norm));
-  OVIR_ASSIGN(w.ffn_gate, bind("ffn_gate", c.ffn_dim, c.dim));
-  OVIR_ASSIGN(w.ffn_up, bind("ffn_up", c.ffn_dim, c.dim));
-  OVIR_ASSIGN(w.ffn_down, bind("ffn_down", c.dim, c.ffn_dim));
-  return w;
+/// Rows [first, first + rows) of `all`, as a weight of their own.
+weight rows_of(const weight& all, std::uint32_t first, std::uint32_t rows) {
+  weight part = all;
+  part.rows = rows;
+  part.data = all.row(first);
+  return part;
+}
+
+/// Binds the tensors of one layer, as the architecture declares them.
+class layer_binder {
+public:
+  layer_binder(tensor_binder& binder, const model_config& c, std::uint32_t layer)
+      : binder_(binder), c_(c), family_(*find_architecture(c.architecture)), layer_(layer) {}
+  result<layer_weights> run();
+
+private:
+  [[nodiscard]] result<weight> matrix(std::string_view part, std::uint32_t rows,
+                                      std::uint32_t cols) {
+    return binder_.bind(fmt::format("blk.{}.{}.weight", layer_, part), rows, cols,
+                        tensor_use::matrix);
+  }
+  [[nodiscard]] result<weight> norm(std::string_view part, std::uint32_t cols) {
+    return binder_.bind(fmt::format("blk.{}.{}.weight", layer_, part), 1, cols, tensor_use::norm);
+  }
+  [[nodiscard]] result<weight> bias(std::string_view part, std::uint32_t cols) {
+    return binder_.bind(fmt::format("blk.{}.{}.bias", layer_, part), 1, cols, tensor_use::norm);
+  }
+  result<void> norms();
+  result<void> queries_keys_values();
+  result<void> feed_forward();
+
+  tensor_binder& binder_;
+  const model_config& c_;
+  const architecture& family_;
+  std::uint32_t layer_;
+  layer_weights w_;
+};
+
+result<void> layer_binder::norms() {
+  if (family_.input_norms) {
+    OVIR_ASSIGN(w_.attn_norm, norm("attn_norm", c_.dim));
+    OVIR_ASSIGN(w_.ffn_norm, norm("ffn_norm", c_.dim));
+  }
+  if (family_.output_norms) {
+    OVIR_ASSIGN(w_.attn_post_norm, norm("post_attention_norm", c_.dim));
+    OVIR_ASSIGN(w_.ffn_post_norm, norm("post_ffw_norm", c_.dim));
+  }
+  if (family_.query_key_norms != head_norms::none) {
+    const bool each = family_.query_key_norms == head_norms::each_head;
+    OVIR_ASSIGN(w_.attn_q_norm, norm("attn_q_norm", each ? c_.head_dim : c_.q_dim()));
+    OVIR_ASSIGN(w_.attn_k_norm, norm("attn_k_norm", each ? c_.head_dim : c_.kv_dim()));
+  }
+  return {};
+}
+
+result<void> layer_binder::queries_keys_values() {
+  if (family_.fused_qkv) {
+    OVIR_ASSIGN(const weight all, matrix("attn_qkv", c_.q_dim() + 2 * c_.kv_dim(), c_.dim));
+    w_.attn_q = rows_of(all, 0, c_.q_dim());
+    w_.attn_k = rows_of(all, c_.q_dim(), c_.kv_dim());
+    w_.attn_v = rows_of(all, c_.q_dim() + c_.kv_dim(), c_.kv_dim());
+  } else {
+    OVIR_ASSIGN(w_.attn_q, matrix("attn_q", c_.q_dim(), c_.dim));
+    OVIR_ASSIGN(w_.attn_k, matrix("attn_k", c_.kv_dim(), c_.dim));
+    OVIR_ASSIGN(w_.attn_v, matrix("attn_v", c_.kv_dim(), c_.dim));
+  }
+  if (family_.qkv_biases == presence::required) {
+    OVIR_ASSIGN(w_.attn_q_bias, bias("attn_q", c_.q_dim()));
+    OVIR_ASSIGN(w_.attn_k_bias, bias("attn_k", c_.kv_dim()));
+    OVIR_ASSIGN(w_.attn_v_bias, bias("attn_v", c_.kv_dim()));
+  }
+  return {};
+}
+
+result<void> layer_binder::feed_forward() {
+  if (family_.fused_gate_up) {
+    OVIR_ASSIGN(const weight both, matrix("ffn_up", 2 * c_.ffn_dim, c_.dim));
+    w_.ffn_gate = rows_of(both, 0, c_.ffn_dim);
+    w_.ffn_up = rows_of(both, c_.ffn_dim, c_.ffn_dim);
+  } else {
+    OVIR_ASSIGN(w_.ffn_gate, matrix("ffn_gate", c_.ffn_dim, c_.dim));
+    OVIR_ASSIGN(w_.ffn_up, matrix("ffn_up", c_.ffn_dim, c_.dim));
+  }
+  OVIR_ASSIGN(w_.ffn_down, matrix("ffn_down", c_.dim, c_.ffn_dim));
+  return {};
+}
+
+result<layer_weights> layer_binder::run() {
+  OVIR_TRY(norms());
+  OVIR_TRY(queries_keys_values());
+  OVIR_ASSIGN(w_.attn_output, matrix("attn_output", c_.dim, c_.q_dim()));
+  OVIR_TRY(feed_forward());
+  return w_;
 }
 
 } // namespace
+
+std::uint64_t file_bytes(const layer_weights& w) noexcept {
+  std::uint64_t total = 0;
+  for (const layer_part& part : layer_parts) {
+    total += file_bytes(w.*part.member);
+  }
+  return total;
+}
 
 result<model> bind_model(const gguf& file) {
   model m;
@@ -123,10 +209,10 @@ result<model> bind_model(const gguf& file) {
   }
   // Grows as tensors are found: the number of layers is a claim until they are.
   for (std::uint32_t l = 0; l < c.layers; ++l) {
-    OVIR_ASSIGN(layer_weights layer, bind_layer(binder, c, l));
+    OVIR_ASSIGN(const layer_weights layer, (layer_binder{binder, c, l}.run()));
     m.layers.push_back(layer);
   }
-  OVIR_TRY(binder.refuse_unused());
+  OVIR_TRY(binder.refuse_unused(c.architecture));
   return m;
 }
 

@@ -7,23 +7,67 @@
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
 
+#include <array>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace ovir::compute {
 
-/// Weights of one transformer layer. Shapes are [rows][cols]; vectors have one row.
+/// Weights of one transformer layer. Shapes are [rows][cols]; vectors have one row and are F32.
+/// Those that the model's architecture lacks are empty, and the forward pass leaves them out.
 struct layer_weights {
-  weight attn_norm;   ///< [1][dim], F32
-  weight attn_q;      ///< [q_dim][dim]
-  weight attn_k;      ///< [kv_dim][dim]
-  weight attn_v;      ///< [kv_dim][dim]
-  weight attn_output; ///< [dim][q_dim]
-  weight ffn_norm;    ///< [1][dim], F32
-  weight ffn_gate;    ///< [ffn_dim][dim]
-  weight ffn_up;      ///< [ffn_dim][dim]
-  weight ffn_down;    ///< [dim][ffn_dim]
+  weight attn_norm;      ///< [1][dim], of the input
+  weight attn_q;         ///< [q_dim][dim]
+  weight attn_k;         ///< [kv_dim][dim]
+  weight attn_v;         ///< [kv_dim][dim]
+  weight attn_q_bias;    ///< [1][q_dim]
+  weight attn_k_bias;    ///< [1][kv_dim]
+  weight attn_v_bias;    ///< [1][kv_dim]
+  weight attn_q_norm;    ///< [1][head_dim or q_dim]
+  weight attn_k_norm;    ///< [1][head_dim or kv_dim]
+  weight attn_output;    ///< [dim][q_dim]
+  weight attn_post_norm; ///< [1][dim], of the output
+  weight ffn_norm;       ///< [1][dim], of the input
+  weight ffn_gate;       ///< [ffn_dim][dim]
+  weight ffn_up;         ///< [ffn_dim][dim]
+  weight ffn_down;       ///< [dim][ffn_dim]
+  weight ffn_post_norm;  ///< [1][dim], of the output
 };
+
+/// One weight of a layer. `name` is the tensor's, between "blk.N." and ".weight", or of the view
+/// where one tensor holds several.
+struct layer_part {
+  std::string_view name;
+  weight layer_weights::*member;
+  bool product; ///< multiplied with activations: checked at load, and packed
+};
+
+/// Every weight of a layer, in no order that matters.
+inline constexpr std::array<layer_part, 16> layer_parts{{
+    {"attn_norm", &layer_weights::attn_norm, false},
+    {"attn_q", &layer_weights::attn_q, true},
+    {"attn_k", &layer_weights::attn_k, true},
+    {"attn_v", &layer_weights::attn_v, true},
+    {"attn_q.bias", &layer_weights::attn_q_bias, false},
+    {"attn_k.bias", &layer_weights::attn_k_bias, false},
+    {"attn_v.bias", &layer_weights::attn_v_bias, false},
+    {"attn_q_norm", &layer_weights::attn_q_norm, false},
+    {"attn_k_norm", &layer_weights::attn_k_norm, false},
+    {"attn_output", &layer_weights::attn_output, true},
+    {"post_attention_norm", &layer_weights::attn_post_norm, false},
+    {"ffn_norm", &layer_weights::ffn_norm, false},
+    {"ffn_gate", &layer_weights::ffn_gate, true},
+    {"ffn_up", &layer_weights::ffn_up, true},
+    {"ffn_down", &layer_weights::ffn_down, true},
+    {"post_ffw_norm", &layer_weights::ffn_post_norm, false},
+}};
+
+/// Bytes of a weight in its file; 0 of an empty one.
+[[nodiscard]] inline std::uint64_t file_bytes(const weight& w) noexcept {
+  return w.empty() ? 0 : std::uint64_t{w.rows} * w.row_bytes();
+}
+[[nodiscard]] std::uint64_t file_bytes(const layer_weights& w) noexcept;
 
 /// A model bound to its file: configuration and weight views. Owns no tensor bytes; the mapped file
 /// must outlive it.

@@ -1,6 +1,7 @@
 #include "compute/numerics_vectors.hpp"
 
 #include "compute/exact_math.hpp"
+#include "compute/quantized_rows.hpp"
 #include "compute/sampler.hpp"
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -83,13 +85,12 @@ void fix_block(generator& g, tensor_type type, bool wide, std::byte* block) {
              static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(g.value(-30, 32)) >> 16U));
     return;
   case tensor_type::f16: put_half(block, g.half(finite_exponents)); return;
-  case tensor_type::q8_0:
-  case tensor_type::q4_0: put_half(block, g.half(exponents)); return;
-  case tensor_type::q4_k:
-    put_half(block, g.half(exponents));
-    put_half(block + 2, g.half(exponents));
-    return;
-  case tensor_type::q6_k: put_half(block + 208, g.half(exponents)); return;
+  default: break;
+  }
+  const scale_places places = scale_places_of(type);
+  put_half(block + places.d, g.half(exponents));
+  if (places.dmin) {
+    put_half(block + *places.dmin, g.half(exponents));
   }
 }
 
@@ -217,8 +218,12 @@ void product_vectors(const kernel_set& kernels, vector_outputs& out) {
   };
   constexpr std::array<shape, 5> shapes{
       {{1, 1, 1}, {35, 2, 5}, {19, 3, 9}, {33, 1, 2}, {16, 2, 3}}};
-  constexpr std::array types{tensor_type::q8_0, tensor_type::q4_0, tensor_type::q4_k,
-                             tensor_type::q6_k};
+  constexpr std::array types{tensor_type::q8_0,   tensor_type::q4_0,    tensor_type::q4_k,
+                             tensor_type::q6_k,   tensor_type::q4_1,    tensor_type::q5_0,
+                             tensor_type::q5_1,   tensor_type::iq4_nl,  tensor_type::q2_k,
+                             tensor_type::q3_k,   tensor_type::q5_k,    tensor_type::iq4_xs,
+                             tensor_type::iq2_xs, tensor_type::iq2_xxs, tensor_type::iq2_s,
+                             tensor_type::iq3_s,  tensor_type::iq3_xxs};
   generator g{2};
   for (const tensor_type type : types) {
     const activation_form form = form_for(type);
@@ -368,6 +373,46 @@ void attend_vectors(const kernel_set& kernels, vector_outputs& out) {
   }
 }
 
+/// Windows that begin in a chunk, at one and after some, and scores that are capped.
+void masked_attend_vectors(const kernel_set& kernels, vector_outputs& out) {
+  struct shape {
+    std::uint32_t first;
+    std::uint32_t positions;
+    float cap;
+  };
+  constexpr std::array<shape, 7> shapes{{{1, 2, 0},
+                                         {17, 40, 0},
+                                         {255, 300, 0},
+                                         {256, 290, 0},
+                                         {530, 801, 0},
+                                         {0, 70, 5},
+                                         {300, 555, 50}}};
+  constexpr std::uint32_t heads = 3;
+  constexpr std::uint32_t head_dim = 48;
+  generator g{8};
+  for (const shape& s : shapes) {
+    const std::vector<float> query = values(g, std::size_t{heads} * head_dim, -6, 8);
+    const std::vector<std::uint16_t> keys = halves(g, std::size_t{head_dim} * s.positions, 18);
+    const std::vector<std::uint16_t> cached = halves(g, std::size_t{head_dim} * s.positions, 20);
+    std::vector<float> scores(std::size_t{heads} * s.positions);
+    std::vector<float> results(std::size_t{heads} * head_dim);
+    kernels.attend({.query = query.data(),
+                    .keys = keys.data(),
+                    .values = cached.data(),
+                    .stride = head_dim,
+                    .positions = s.positions,
+                    .first = s.first,
+                    .head_dim = head_dim,
+                    .heads = heads,
+                    .scale = 0x1.6a09e6p-3F,
+                    .cap = s.cap,
+                    .scores = scores.data(),
+                    .output = results.data()});
+    out.begin(fmt::format("attend from {} to {}, cap {}", s.first, s.positions, s.cap));
+    out.add(std::span<const float>{results});
+  }
+}
+
 void add_double(vector_outputs& out, double x) {
   const auto bits = std::bit_cast<std::uint64_t>(x);
   out.words.push_back(static_cast<std::uint32_t>(bits));
@@ -406,6 +451,7 @@ vector_outputs run_kernel_vectors(const kernel_set& kernels) {
   norm_and_activation_vectors(kernels, out);
   add_and_half_vectors(kernels, out);
   attend_vectors(kernels, out);
+  masked_attend_vectors(kernels, out);
   return out;
 }
 
@@ -413,12 +459,22 @@ vector_outputs run_function_vectors() {
   vector_outputs out;
   generator g{7};
   const std::vector<float> x = values(g, 2'000, -30, 37);
-  for (const auto& [name, function] :
-       {std::pair{"exp", &exact_exp}, {"silu", &exact_silu}, {"tanh", &exact_tanh}}) {
+  for (const auto& [name, function] : {std::pair{"exp", &exact_exp},
+                                       {"silu", &exact_silu},
+                                       {"tanh", &exact_tanh},
+                                       {"gelu", &exact_gelu}}) {
     out.begin(name);
     for (const float v : x) {
       out.add(std::array{function(v)});
     }
+  }
+  out.begin("soft cap");
+  for (const float v : x) {
+    out.add(std::array{exact_soft_cap(v, 30.0F)});
+  }
+  out.begin("log");
+  for (const float v : x) {
+    add_double(out, exact_log(1.0 + static_cast<double>(std::fabs(v))));
   }
   out.begin("pow");
   for (const double base : {10'000.0, 500'000.0, 1'000'000.0}) {

@@ -1,5 +1,7 @@
 #include "compute/packed_weights.hpp"
 
+#include "compute/unpacked_rows.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -118,6 +120,9 @@ void pack_floats(const weight& w, const std::byte* data, std::size_t row, std::b
 } // namespace
 
 std::size_t packed_panel_bytes(tensor_type type, std::uint32_t cols) noexcept {
+  if (is_unpacked(type)) {
+    return packed_rows * unpacked_row_bytes(type, cols);
+  }
   const std::size_t blocks = blocks_of(type, cols);
   switch (type) {
   case tensor_type::q8_0:
@@ -126,9 +131,7 @@ std::size_t packed_panel_bytes(tensor_type type, std::uint32_t cols) noexcept {
            blocks * (layout_of(type).block_bytes - half) * packed_rows;
   case tensor_type::q4_k: return blocks * q4_k_bytes;
   case tensor_type::q6_k: return blocks * q6_k_bytes;
-  case tensor_type::f32:
-  case tensor_type::f16:
-  case tensor_type::bf16: break;
+  default: break;
   }
   const std::size_t runs = (std::size_t{cols} + float_columns - 1) / float_columns;
   return runs * float_columns * layout_of(type).block_bytes * packed_rows;
@@ -146,6 +149,10 @@ void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept {
   const std::size_t blocks = blocks_of(w.type, w.cols);
   for (std::uint32_t row = 0; row < packed_rows && first + row < w.rows; ++row) {
     const std::byte* data = w.row(first + row);
+    if (is_unpacked(w.type)) {
+      unpack_row(w.type, data, w.cols, out + row * unpacked_row_bytes(w.type, w.cols));
+      continue;
+    }
     switch (w.type) {
     case tensor_type::q4_k:
     case tensor_type::q6_k:
@@ -156,9 +163,7 @@ void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept {
       break;
     case tensor_type::q8_0:
     case tensor_type::q4_0: pack_blocks(w.type, data, blocks, row, out); break;
-    case tensor_type::f32:
-    case tensor_type::f16:
-    case tensor_type::bf16: pack_floats(w, data, row, out); break;
+    default: pack_floats(w, data, row, out); break;
     }
   }
   if (w.type == tensor_type::q8_0) {
@@ -180,10 +185,10 @@ packing_plan plan_packing(model& m, layer_range layers) {
     }
   };
   for (layer_index l = layers.first; l < layers.last; ++l) {
-    layer_weights& w = m.layers[l];
-    for (weight* one :
-         {&w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_gate, &w.ffn_up, &w.ffn_down}) {
-      add(*one);
+    for (const layer_part& part : layer_parts) {
+      if (weight& one = m.layers[l].*part.member; part.product && !one.empty()) {
+        add(one);
+      }
     }
   }
   if (layers.last == m.config.layers) {

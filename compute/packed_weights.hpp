@@ -26,6 +26,9 @@
 /// beyond the last column. Sums of floats have their order, by columns (exact-1, section 2), so
 /// here a register holds columns of one row.
 ///
+/// A panel of any other type is its rows one after the other, as unpacked_rows.hpp has them: more
+/// bytes than in the file.
+///
 /// Everything stands in the order in which a product reads it: the processor then prefetches by
 /// itself, and any other order was up to three times slower from memory.
 namespace ovir::compute {

@@ -4,10 +4,13 @@
 #include "compute/utf8.hpp"
 #include "messages/limits.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <span>
+#include <string>
 #include <utility>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -37,6 +40,14 @@ constexpr std::string_view llama_words = R"('(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR
                                          R"(| ?[^\p{White_Space}\p{L}\p{N}]++[\r\n]*+)"
                                          R"(|(\p{White_Space}++))";
 
+// As llama's, but every digit is a word.
+constexpr std::string_view qwen_words = R"('(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE]))"
+                                        R"(|[^\r\n\p{L}\p{N}]?\p{L}++)"
+                                        R"(|\p{N})"
+                                        R"(| ?[^\p{White_Space}\p{L}\p{N}]++[\r\n]*+)"
+                                        R"(|(\p{White_Space}++))";
+
+constexpr std::string_view single_numbers = R"(\p{N})";
 constexpr std::string_view punctuation_runs = R"([\p{P}$+<=>^~|]++)";
 constexpr std::string_view number_runs = R"(\p{N}++)";
 constexpr std::string_view digit_triples = R"([0-9][0-9][0-9])";
@@ -57,9 +68,51 @@ struct step {
 
 constexpr std::array gpt2_steps{step{gpt2_words, white_space_rule::leave_last}};
 constexpr std::array llama_steps{step{llama_words, white_space_rule::end_at_new_line}};
+constexpr std::array qwen_steps{step{qwen_words, white_space_rule::end_at_new_line}};
+constexpr std::array starcoder_steps{step{single_numbers},
+                                     step{gpt2_words, white_space_rule::leave_last}};
 constexpr std::array default_steps{step{punctuation_runs},
                                    step{gpt2_words, white_space_rule::leave_last},
                                    step{number_runs}, step{digit_triples}};
+
+/// What `tokenizer.ggml.pre` may say. Names that llama.cpp takes for the same are the same here.
+struct named_rules {
+  std::string_view name;
+  std::span<const step> steps;
+  bool takes_whole_words{false};
+  bool adds_bos{false};
+};
+
+constexpr std::array known_rules{
+    named_rules{"default", default_steps},
+    named_rules{"gpt-2", gpt2_steps},
+    named_rules{"phi-2", gpt2_steps},
+    named_rules{"mpt", gpt2_steps},
+    named_rules{"olmo", gpt2_steps},
+    named_rules{"jais", gpt2_steps},
+    named_rules{"llama-bpe", llama_steps, true, true},
+    named_rules{"llama3", llama_steps, true, true},
+    named_rules{"llama-v3", llama_steps, true, true},
+    named_rules{"falcon3", llama_steps, true, true},
+    named_rules{"dbrx", llama_steps},
+    named_rules{"smaug-bpe", llama_steps},
+    named_rules{"qwen2", qwen_steps},
+    named_rules{"deepseek-r1-qwen", qwen_steps},
+    named_rules{"stablelm2", qwen_steps},
+    named_rules{"starcoder", starcoder_steps},
+    named_rules{"refact", starcoder_steps},
+    named_rules{"smollm", starcoder_steps},
+    named_rules{"codeshell", starcoder_steps},
+    named_rules{"command-r", starcoder_steps},
+};
+
+std::string known_names() {
+  std::string names;
+  for (const named_rules& rules : known_rules) {
+    names += fmt::format("{}'{}'", names.empty() ? "" : ", ", rules.name);
+  }
+  return names;
+}
 
 struct code_deleter {
   void operator()(pcre2_code* code) const noexcept { pcre2_code_free(code); }
@@ -201,28 +254,20 @@ pretokenizer& pretokenizer::operator=(pretokenizer&&) noexcept = default;
 pretokenizer::~pretokenizer() = default;
 
 result<pretokenizer> pretokenizer::make(std::string_view name) {
-  auto rules = std::make_unique<pretokenizer_rules>();
-  const auto compile_all = [&rules](const auto& steps) -> result<void> {
-    for (const step& source : steps) {
-      OVIR_ASSIGN(compiled_step compiled, compile(source));
-      rules->steps.push_back(std::move(compiled));
-    }
-    return {};
-  };
-  if (name == "gpt-2") {
-    OVIR_TRY(compile_all(gpt2_steps));
-  } else if (name == "llama-bpe") {
-    OVIR_TRY(compile_all(llama_steps));
-    rules->takes_whole_words = true;
-    rules->adds_bos = true;
-  } else if (name == "default") {
-    OVIR_TRY(compile_all(default_steps));
-  } else {
+  const auto* const known = std::find_if(known_rules.begin(), known_rules.end(),
+                                         [&](const named_rules& one) { return one.name == name; });
+  if (known == known_rules.end()) {
     return fail(errc::unsupported,
-                "tokenizer.ggml.pre: the pre-tokenizer '{}' is unknown to this build; it knows "
-                "'gpt-2', 'llama-bpe' and 'default'",
-                printable(name));
+                "tokenizer.ggml.pre: the pre-tokenizer '{}' is unknown to this build; it knows {}",
+                printable(name), known_names());
   }
+  auto rules = std::make_unique<pretokenizer_rules>();
+  for (const step& source : known->steps) {
+    OVIR_ASSIGN(compiled_step compiled, compile(source));
+    rules->steps.push_back(std::move(compiled));
+  }
+  rules->takes_whole_words = known->takes_whole_words;
+  rules->adds_bos = known->adds_bos;
   rules->context.reset(pcre2_match_context_create(nullptr));
   if (rules->context == nullptr) {
     throw std::bad_alloc{};

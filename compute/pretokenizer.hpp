@@ -14,8 +14,7 @@ struct pretokenizer_rules;
 /// Immutable; `split` may run on any number of threads.
 class pretokenizer {
 public:
-  /// `name` is `tokenizer.ggml.pre`: "gpt-2", "llama-bpe" or "default"; any other is
-  /// `unsupported`.
+  /// `name` is `tokenizer.ggml.pre`; `unsupported` names an unknown one and all that are known.
   [[nodiscard]] static result<pretokenizer> make(std::string_view name);
   pretokenizer(pretokenizer&&) noexcept;
   pretokenizer& operator=(pretokenizer&&) noexcept;

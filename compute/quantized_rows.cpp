@@ -1,5 +1,6 @@
 #include "compute/quantized_rows.hpp"
 
+#include "compute/block_decoders.hpp"
 #include "compute/exact_math.hpp"
 #include "messages/check.hpp"
 
@@ -86,16 +87,25 @@ void unpack_q4_k_scales(const std::uint8_t* packed, std::uint8_t* scales, std::u
   }
 }
 
-block_scales scales_of(tensor_type type, const std::byte* block) {
+scale_places scale_places_of(tensor_type type) {
   switch (type) {
-  case tensor_type::q8_0:
-  case tensor_type::q4_0: return {load_u16(block), 0};
-  case tensor_type::q4_k: return {load_u16(block), load_u16(block + 2)};
-  case tensor_type::q6_k: return {load_u16(block + q6_k_d_at), 0};
+  case tensor_type::q4_1:
+  case tensor_type::q5_1:
+  case tensor_type::q4_k:
+  case tensor_type::q5_k: return {0, 2};
+  case tensor_type::q2_k: return {80, 82};
+  case tensor_type::q3_k: return {108, {}};
+  case tensor_type::q6_k: return {q6_k_d_at, {}};
   default: break;
   }
-  OVIR_CHECK(false, static_cast<std::uint32_t>(type));
-  return {};
+  OVIR_CHECK(form_for(type) != activation_form::floats, static_cast<std::uint32_t>(type));
+  return {0, {}};
+}
+
+block_scales scales_of(tensor_type type, const std::byte* block) {
+  const scale_places places = scale_places_of(type);
+  return {load_u16(block + places.d),
+          places.dmin ? load_u16(block + *places.dmin) : std::uint16_t{0}};
 }
 
 integer_block decode_block(tensor_type type, const std::byte* block) {
@@ -106,9 +116,24 @@ integer_block decode_block(tensor_type type, const std::byte* block) {
   switch (type) {
   case tensor_type::q8_0: decode_q8_0(block, out); break;
   case tensor_type::q4_0: decode_q4_0(block, out); break;
+  case tensor_type::q4_1: decode_q4_1(block, out); break;
+  case tensor_type::q5_0: decode_q5_0(block, out); break;
+  case tensor_type::q5_1: decode_q5_1(block, out); break;
+  case tensor_type::q2_k: decode_q2_k(block, out); break;
+  case tensor_type::q3_k: decode_q3_k(block, out); break;
   case tensor_type::q4_k: decode_q4_k(block, out); break;
+  case tensor_type::q5_k: decode_q5_k(block, out); break;
   case tensor_type::q6_k: decode_q6_k(block, out); break;
-  default: OVIR_CHECK(false, static_cast<std::uint32_t>(type));
+  case tensor_type::iq2_xxs: decode_iq2_xxs(block, out); break;
+  case tensor_type::iq2_xs: decode_iq2_xs(block, out); break;
+  case tensor_type::iq2_s: decode_iq2_s(block, out); break;
+  case tensor_type::iq3_xxs: decode_iq3_xxs(block, out); break;
+  case tensor_type::iq3_s: decode_iq3_s(block, out); break;
+  case tensor_type::iq4_nl: decode_iq4_nl(block, out); break;
+  case tensor_type::iq4_xs: decode_iq4_xs(block, out); break;
+  case tensor_type::f32:
+  case tensor_type::f16:
+  case tensor_type::bf16: OVIR_CHECK(false, static_cast<std::uint32_t>(type));
   }
   return out;
 }
@@ -139,7 +164,7 @@ void embed_row(const weight& w, std::uint32_t row, float* out) {
       // |D| < 2^40, so the sum stays below 2^53.
       const std::int64_t z = block.block_scale * block.scale[i / group] * block.w[i] -
                              block.min_scale * block.min[i / group];
-      out[b * layout.block_elements + i] = round_to_float(z) * 0x1p-24F;
+      out[b * layout.block_elements + i] = round_to_float(z) * unit_of_products(w.type);
     }
   }
 }

@@ -5,16 +5,17 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 /// The readable decoder of weight encodings: what each type's bytes mean as integers. Used by the
 /// reference kernels, the embedding and the checks at load; fast kernels have their own.
 namespace ovir::compute {
 
 /// One block of a quantised row as integers. The value of element i in group g is
-/// (block_scale * scale[g] * w[i] - min_scale * min[g]) * 2^-24.
+/// (block_scale * scale[g] * w[i] - min_scale * min[g]) * unit_of_products(type).
 struct integer_block {
   std::int64_t block_scale{0}; ///< D = d * 2^24
-  std::int64_t min_scale{0};   ///< M = dmin * 2^24; 0 for types without
+  std::int64_t min_scale{0};   ///< M = dmin * 2^24; -m * 2^24 for Q4_1 and Q5_1; 0 for others
   std::size_t groups{1};       ///< groups of equal length that share scale and min
   std::array<std::int32_t, 16> scale{1};
   std::array<std::int32_t, 16> min{};
@@ -23,6 +24,14 @@ struct integer_block {
 
 /// Precondition: a quantised type and finite scales (`check_weights`).
 [[nodiscard]] integer_block decode_block(tensor_type type, const std::byte* block);
+
+/// Where the fp16 scales of a block stand.
+struct scale_places {
+  std::size_t d;
+  std::optional<std::size_t> dmin; ///< dmin, or the m of Q4_1 and Q5_1
+};
+/// Precondition: a quantised type.
+[[nodiscard]] scale_places scale_places_of(tensor_type type);
 
 /// Scales of a block as their fp16 bits, without decoding the rest: d, and dmin or 0.
 struct block_scales {

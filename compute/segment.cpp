@@ -1,5 +1,6 @@
 #include "compute/segment.hpp"
 
+#include "compute/block_operations.hpp"
 #include "compute/layer_step.hpp"
 #include "compute/quantized_rows.hpp"
 #include "messages/check.hpp"
@@ -16,6 +17,7 @@ struct segment::impl {
   layer_range layers;
   const kernel_set* kernels;
   rope_table rope;
+  rope_table window_rope; ///< of layers with a window, where they have their own
   step_scratch scratch;
   std::vector<float> x; ///< [rows][dim], the residual stream of the current pass
   std::vector<float> shared_logits;
@@ -80,6 +82,9 @@ result<std::unique_ptr<segment>> segment::make_checked(const model& checked, lay
     embed_row(w, 0, factors.data());
   }
   parts->rope = rope_table{checked.config, factors};
+  if (checked.config.window_rope_base != 0) {
+    parts->window_rope = rope_table::of_windows(checked.config);
+  }
   return std::unique_ptr<segment>{new segment{std::move(parts)}};
 }
 
@@ -88,22 +93,16 @@ layer_range segment::layers() const noexcept { return impl_->layers; }
 bool segment::is_first() const noexcept { return impl_->is_first(); }
 bool segment::is_last() const noexcept { return impl_->is_last(); }
 
-namespace {
-std::uint64_t bytes(const weight& w) { return std::uint64_t{w.rows} * w.row_bytes(); }
-} // namespace
-
 std::uint64_t segment::weight_bytes() const noexcept {
   return layer_bytes() +
-         (is_last() ? bytes(impl_->weights.output_norm) + bytes(impl_->weights.output) : 0);
+         (is_last() ? file_bytes(impl_->weights.output_norm) + file_bytes(impl_->weights.output)
+                    : 0);
 }
 
 std::uint64_t segment::layer_bytes() const noexcept {
   std::uint64_t total = 0;
   for (layer_index l = impl_->layers.first; l < impl_->layers.last; ++l) {
-    const layer_weights& w = impl_->weights.layers[l];
-    total += bytes(w.attn_norm) + bytes(w.attn_q) + bytes(w.attn_k) + bytes(w.attn_v) +
-             bytes(w.attn_output) + bytes(w.ffn_norm) + bytes(w.ffn_gate) + bytes(w.ffn_up) +
-             bytes(w.ffn_down);
+    total += file_bytes(impl_->weights.layers[l]);
   }
   return total;
 }
@@ -188,6 +187,7 @@ void segment::impl::load_input(parallel_runner& runner) {
       const std::size_t i = scratch.session_of[row];
       embed_row(weights.token_embedding, steps[i]->in.tokens[row - sessions[i].row],
                 x.data() + row * dim);
+      scale_by(x.data() + row * dim, dim, weights.config.embedding_scale);
     });
   }
   for (std::size_t i = 0; i < sessions.size(); ++i) {
@@ -243,7 +243,12 @@ bool segment::impl::run_layers(std::uint32_t rows, parallel_runner& runner) {
   const model_config& c = weights.config;
   const std::span<float> stream{x.data(), std::size_t{rows} * c.dim};
   for (layer_index l = layers.first; l < layers.last; ++l) {
-    const layer_step step{c, weights.layers[l], l, *kernels, rope, sessions, rows, scratch};
+    const layer_kind kind = c.kind_of(l);
+    const layer_step step{c,        weights.layers[l],
+                          l,        kind,
+                          *kernels, kind.window_rope ? window_rope : rope,
+                          sessions, rows,
+                          scratch};
     if (!step.run(stream, runner)) {
       return false;
     }
@@ -293,6 +298,8 @@ void segment::impl::logits(parallel_runner& runner) {
     }
   });
   multiply(*kernels, a, head, runner);
+  for_tokens(sources.size(), runner,
+             [&](std::size_t t) { finish_logits(c, all.data() + t * c.vocabulary, c.vocabulary); });
   std::size_t row = 0;
   for (std::size_t i = 0; i < sessions.size(); ++i) {
     const step_input& in = steps[i]->in;
@@ -353,6 +360,7 @@ void segment::forward(std::span<session_step> steps, parallel_runner& runner) {
   s.load_input(runner);
   for (const session_rows& session : s.sessions) {
     s.rope.grow(session.first + session.count);
+    s.window_rope.grow(session.first + session.count);
   }
   if (s.run_layers(rows, runner) && s.is_last()) {
     s.logits(runner);

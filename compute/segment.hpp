@@ -22,15 +22,22 @@ namespace ovir::compute {
 class rope_table {
 public:
   rope_table() = default;
+  /// Of all layers but those with a table of their own. `factors` [rope_dim / 2] divide the
+  /// frequencies; empty: they do not.
   rope_table(const model_config& config, std::span<const float> factors);
+  /// Of layers with a window, where they have a base of their own: neither factors nor scaling.
+  [[nodiscard]] static rope_table of_windows(const model_config& config);
   /// Makes rows for positions < n.
   void grow(position n);
   /// [rope_dim / 2][2]: cos, sin. Precondition: grown beyond `p`.
   [[nodiscard]] const float* row(position p) const;
 
 private:
+  void scale(const model_config& config);
+
   std::vector<double> frequencies_;
   std::vector<float> rows_;
+  float magnitude_{1}; ///< of cos and sin
   position made_{0};
 };
 

@@ -109,6 +109,7 @@ void synth_blocks::fill(synth_random& random, std::span<std::byte> out) const {
   case tensor_type::q4_0: return fill_q4_0(random, out);
   case tensor_type::q4_k: return fill_q4_k(random, out);
   case tensor_type::q6_k: return fill_q6_k(random, out);
+  default: OVIR_CHECK(false, static_cast<std::uint32_t>(type_)); // no synth_quantization has others
   }
 }
 

@@ -1,6 +1,7 @@
 #include "compute/tensor.hpp"
 
 #include <array>
+#include <string>
 
 namespace ovir::compute {
 
@@ -46,6 +47,19 @@ std::optional<tensor_type> tensor_type_from(std::uint32_t raw) noexcept {
     return std::nullopt;
   }
   return type;
+}
+
+std::string_view tensor_type_names() {
+  static const std::string names = [] {
+    std::string out;
+    for (std::uint32_t raw = 0; raw < raw_types.size(); ++raw) {
+      if (tensor_type_from(raw)) {
+        out += (out.empty() ? "" : ", ") + std::string{raw_types[raw].name};
+      }
+    }
+    return out;
+  }();
+  return names;
 }
 
 std::string_view name_of_raw_type(std::uint32_t raw) noexcept {

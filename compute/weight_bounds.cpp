@@ -45,8 +45,21 @@ block_worst worst_of(tensor_type type) {
   switch (type) {
   case tensor_type::q8_0: return {32 * 128, 0};
   case tensor_type::q4_0: return {32 * 8, 0};
+  case tensor_type::q4_1: return {32 * 15, 32};
+  case tensor_type::q5_0: return {32 * 16, 0};
+  case tensor_type::q5_1: return {32 * 31, 32};
+  case tensor_type::iq4_nl: return {32 * 127, 0};
+  case tensor_type::q2_k: return {256 * 15 * 3, 16 * 32 * 15};
+  case tensor_type::q3_k: return {256 * 32 * 4, 0};
   case tensor_type::q4_k: return {256 * 63 * 15, 8 * 32 * 63};
+  case tensor_type::q5_k: return {256 * 63 * 31, 8 * 32 * 63};
   case tensor_type::q6_k: return {256 * 128 * 32, 0};
+  case tensor_type::iq2_xxs:
+  case tensor_type::iq2_xs:
+  case tensor_type::iq2_s: return {256 * 31 * 43, 0};
+  case tensor_type::iq3_xxs: return {256 * 31 * 62, 0};
+  case tensor_type::iq3_s: return {256 * 31 * 15, 0};
+  case tensor_type::iq4_xs: return {256 * 32 * 127, 0};
   default: break;
   }
   OVIR_CHECK(false, static_cast<std::uint32_t>(type));

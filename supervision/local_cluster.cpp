@@ -57,19 +57,10 @@ system_config config_with_threads() {
   return system_config::threads(handler_threads);
 }
 
-std::uint64_t bytes_of(const compute::layer_weights& w) {
-  std::uint64_t total = 0;
-  for (const compute::weight* part : {&w.attn_norm, &w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output,
-                                      &w.ffn_norm, &w.ffn_gate, &w.ffn_up, &w.ffn_down}) {
-    total += std::uint64_t{part->rows} * part->row_bytes();
-  }
-  return total;
-}
-
 std::vector<layer_range> cut_model(const compute::model& m, std::uint32_t stages) {
   std::vector<std::uint64_t> bytes;
   for (const compute::layer_weights& layer : m.layers) {
-    bytes.push_back(bytes_of(layer));
+    bytes.push_back(compute::file_bytes(layer));
   }
   return cut(bytes, std::uint64_t{m.output.rows} * m.output.row_bytes(), stages);
 }

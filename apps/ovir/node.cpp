@@ -33,25 +33,14 @@ struct options {
   bool as_json{false};
 };
 
-std::uint64_t bytes_of(const compute::weight& w) { return std::uint64_t{w.rows} * w.row_bytes(); }
-
-std::uint64_t layer_bytes(const compute::layer_weights& w) {
-  std::uint64_t total = 0;
-  for (const compute::weight* part : {&w.attn_norm, &w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output,
-                                      &w.ffn_norm, &w.ffn_gate, &w.ffn_up, &w.ffn_down}) {
-    total += bytes_of(*part);
-  }
-  return total;
-}
-
 std::uint64_t range_bytes(const compute::model& m, layer_range layers) {
-  std::uint64_t total = layers.first == 0 ? bytes_of(m.token_embedding) : 0;
+  std::uint64_t total = layers.first == 0 ? compute::file_bytes(m.token_embedding) : 0;
   for (layer_index l = layers.first; l < layers.last; ++l) {
-    total += layer_bytes(m.layers[l]);
+    total += compute::file_bytes(m.layers[l]);
   }
   const bool tied = m.output.data == m.token_embedding.data;
   const bool head = layers.last == m.config.layers && !(tied && layers.first == 0);
-  return total + (head ? bytes_of(m.output) : 0);
+  return total + (head ? compute::file_bytes(m.output) : 0);
 }
 
 // As many layers from the first as the memory has room for beside caches: four fifths of it.

@@ -88,8 +88,12 @@ void compare_products(const kernel_set& set, const weight& w, rows range,
   expect_same(product_of(set, view, range, x), wanted, name + " packed");
 }
 
-constexpr std::array quantized_types{tensor_type::q8_0, tensor_type::q4_0, tensor_type::q4_k,
-                                     tensor_type::q6_k};
+constexpr std::array quantized_types{tensor_type::q8_0,    tensor_type::q4_0,   tensor_type::q4_k,
+                                     tensor_type::q6_k,    tensor_type::q4_1,   tensor_type::q5_0,
+                                     tensor_type::q5_1,    tensor_type::iq4_nl, tensor_type::q2_k,
+                                     tensor_type::q3_k,    tensor_type::q5_k,   tensor_type::iq4_xs,
+                                     tensor_type::iq2_xxs, tensor_type::iq2_xs, tensor_type::iq2_s,
+                                     tensor_type::iq3_xxs, tensor_type::iq3_s};
 constexpr std::uint16_t moderate_scale = 0x1C00; // 2^-8
 constexpr std::uint16_t subnormal_scale = 0x03FF;
 

@@ -1,5 +1,7 @@
 #include "tests/support/kernel_inputs.hpp"
 
+#include "compute/quantized_rows.hpp"
+
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -18,20 +20,6 @@ std::uint64_t chosen_seed(std::uint64_t seed) {
 
 void put_half(std::byte* at, std::uint16_t bits) { std::memcpy(at, &bits, sizeof bits); }
 
-/// Where the fp16 scales of a block are, and its signed 8-bit scales, if it has any.
-struct block_places {
-  std::size_t d;
-  std::size_t dmin; ///< equals d when there is none
-};
-
-block_places places_of(tensor_type type) {
-  switch (type) {
-  case tensor_type::q4_k: return {0, 2};
-  case tensor_type::q6_k: return {208, 208};
-  default: return {0, 0};
-  }
-}
-
 /// All weights and scales of a block at one end of their range.
 void fill_largest(kernel_random& random, tensor_type type, std::byte* block, std::size_t size) {
   const bool low = random.below(2) == 0;
@@ -42,6 +30,12 @@ void fill_largest(kernel_random& random, tensor_type type, std::byte* block, std
     std::memset(block + 4, 0xFF, 12); // every sc and mn 63
   } else if (type == tensor_type::q6_k) {
     std::memset(block + 192, random.below(2) == 0 ? 0x80 : 0x7F, 16);
+  } else if (type == tensor_type::q5_k) {
+    std::memset(block + 4, 0xFF, 12);
+  } else if (type == tensor_type::q2_k) {
+    std::memset(block, 0xFF, 16);
+  } else if (type == tensor_type::iq4_xs) {
+    std::memset(block + 2, random.below(2) == 0 ? 0x00 : 0xFF, 6); // scales of -32 or 31
   }
 }
 
@@ -89,8 +83,8 @@ owned_weight make_quantized(kernel_random& random, tensor_type type, std::uint32
     if (how == filling::largest) {
       fill_largest(random, type, block, layout.block_bytes);
     }
-    const block_places places = places_of(type);
-    for (const std::size_t place : {places.d, places.dmin}) {
+    const compute::scale_places places = compute::scale_places_of(type);
+    for (const std::size_t place : {places.d, places.dmin.value_or(places.d)}) {
       std::uint16_t bits = random.half(scale_most);
       if (how == filling::largest) {
         bits = static_cast<std::uint16_t>(scale_most | (bits & 0x8000U));

@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace ovir::compute {
 namespace {
 
@@ -84,7 +86,7 @@ TEST(model_config, counts_tokens_by_key_then_list_then_embedding) {
 TEST(model_config, refuses_other_architectures_by_name) {
   auto b = minimal_llama().remove_entry("general.architecture");
   expect_refusal(b, errc::malformed, "general.architecture");
-  expect_refusal(b.text("general.architecture", "qwen2"), errc::unsupported, "\"qwen2\"");
+  expect_refusal(b.text("general.architecture", "mamba"), errc::unsupported, "\"mamba\"");
 }
 
 TEST(model_config, names_the_key_that_is_missing) {
@@ -140,14 +142,35 @@ TEST(model_config, accepts_counts_per_layer_only_when_they_agree) {
                  "0 elements");
 }
 
-TEST(model_config, refuses_rope_it_does_not_compute) {
-  for (const char* type : {"linear", "yarn", "llama3", "longrope"}) {
+TEST(model_config, reads_how_rope_is_scaled_and_refuses_other_ways) {
+  for (const char* type : {"llama3", "longrope"}) {
     expect_refusal(minimal_llama().text("llama.rope.scaling.type", type), errc::unsupported, type);
   }
-  EXPECT_TRUE(config_of(minimal_llama().text("llama.rope.scaling.type", "none")));
-  expect_refusal(minimal_llama().f32("llama.rope.scaling.factor", 4.0F), errc::unsupported,
-                 "linearly");
-  EXPECT_TRUE(config_of(minimal_llama().f32("llama.rope.scaling.factor", 1.0F)));
+  EXPECT_EQ(config_of(minimal_llama().text("llama.rope.scaling.type", "none"))->rope.how,
+            rope_scaling::kind::none);
+  // Without a type a factor means linear scaling; 0 and 1 mean none.
+  const auto linear = config_of(minimal_llama().f32("llama.rope.scaling.factor", 4.0F));
+  ASSERT_TRUE(linear);
+  EXPECT_EQ(linear->rope.how, rope_scaling::kind::linear);
+  EXPECT_EQ(linear->rope.factor, 4.0);
+  for (const float same : {0.0F, 1.0F}) {
+    const auto c = config_of(minimal_llama().f32("llama.rope.scaling.factor", same));
+    ASSERT_TRUE(c);
+    EXPECT_EQ(c->rope.how, rope_scaling::kind::none);
+  }
+  auto yarn = minimal_llama().text("llama.rope.scaling.type", "yarn");
+  yarn.f32("llama.rope.scaling.factor", 8.0F);
+  yarn.u32("llama.rope.scaling.original_context_length", 32);
+  const auto c = config_of(yarn);
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_EQ(c->rope.how, rope_scaling::kind::yarn);
+  EXPECT_EQ(c->rope.original_context, 32.0);
+  for (const float factor : {0.5F, -1.0F, 4096.0F, std::numeric_limits<float>::quiet_NaN()}) {
+    expect_refusal(minimal_llama().f32("llama.rope.scaling.factor", factor), errc::malformed,
+                   "factor");
+  }
+  expect_refusal(minimal_llama().f32("llama.rope.scaling.attn_factor", 2.0F), errc::unsupported,
+                 "attn_factor");
   expect_refusal(minimal_llama().f32("llama.rope.scale_linear", 2.0F), errc::unsupported,
                  "scale_linear");
   for (const float base : {0.0F, -1.0F, 0.5F, std::numeric_limits<float>::infinity(),
@@ -156,12 +179,43 @@ TEST(model_config, refuses_rope_it_does_not_compute) {
   }
 }
 
+TEST(model_config, names_every_architecture_it_knows_when_it_refuses_one) {
+  auto mamba = minimal_llama().remove_entry("general.architecture");
+  expect_refusal(mamba.text("general.architecture", "mamba"), errc::unsupported,
+                 "\"mamba\"; this build computes llama, ");
+}
+
+TEST(model_config, takes_a_window_from_mistrals_files) {
+  const auto c = config_of(minimal_llama().u32("llama.attention.sliding_window", 48));
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_EQ(c->kind_of(0).window, 48U);
+  EXPECT_EQ(c->kind_of(1).window, 48U);
+  EXPECT_FALSE(c->kind_of(1).window_rope);
+  expect_refusal(minimal_llama().text("llama.attention.sliding_window", "48"), errc::malformed,
+                 "sliding_window");
+}
+
+TEST(model_config, lets_layers_differ_as_the_architecture_declares) {
+  model_config c;
+  c.window = 64;
+  c.global_every = 3;
+  c.unrotated_every = 2;
+  c.window_rope_base = 10'000;
+  EXPECT_EQ(c.kind_of(0).window, 64U);
+  EXPECT_TRUE(c.kind_of(0).rotated);
+  EXPECT_TRUE(c.kind_of(0).window_rope);
+  EXPECT_FALSE(c.kind_of(1).rotated);
+  EXPECT_EQ(c.kind_of(2).window, 0U);
+  EXPECT_FALSE(c.kind_of(2).window_rope);
+}
+
 TEST(model_config, refuses_keys_that_change_the_arithmetic) {
   expect_refusal(minimal_llama().u32("llama.expert_count", 8), errc::unsupported, "expert_count");
   EXPECT_TRUE(config_of(minimal_llama().u32("llama.expert_count", 0)));
-  expect_refusal(minimal_llama().u32("llama.attention.sliding_window", 128), errc::unsupported,
-                 "sliding_window");
-  expect_refusal(minimal_llama().f32("llama.logit_scale", 2.0F), errc::unsupported, "logit_scale");
+  for (const char* key : {"llama.logit_scale", "llama.residual_scale", "llama.embedding_scale",
+                          "llama.attention.scale", "llama.attn_logit_softcapping"}) {
+    expect_refusal(minimal_llama().f32(key, 2.0F), errc::unsupported, key);
+  }
   expect_refusal(minimal_llama().text("llama.logit_scale", "2"), errc::unsupported, "logit_scale");
   expect_refusal(minimal_llama().boolean("llama.attention.causal", false), errc::unsupported,
                  "causal");

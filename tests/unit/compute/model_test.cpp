@@ -34,6 +34,66 @@ gguf_builder with_tensor(const std::string& name, std::uint32_t raw_type,
   return minimal_llama().remove_tensor(name).tensor(name, raw_type, std::move(shape));
 }
 
+/// The minimal model under another architecture's name.
+gguf_builder minimal(const std::string& architecture) {
+  gguf_builder b;
+  b.text("general.architecture", architecture);
+  for (const auto& [key, value] : {std::pair{"block_count", 2U},
+                                   {"embedding_length", 8U},
+                                   {"feed_forward_length", 16U},
+                                   {"attention.head_count", 2U},
+                                   {"attention.head_count_kv", 1U},
+                                   {"context_length", 64U},
+                                   {"vocab_size", 10U}}) {
+    b.u32(architecture + "." + key, value);
+  }
+  b.f32(architecture + ".attention.layer_norm_rms_epsilon", 1e-5F);
+  constexpr auto f32 = tensor_type::f32;
+  b.tensor("token_embd.weight", f32, {8, 10}).tensor("output_norm.weight", f32, {8});
+  for (const std::string layer : {"blk.0.", "blk.1."}) {
+    for (const char* part : {"attn_norm", "ffn_norm"}) {
+      b.tensor(layer + part + ".weight", f32, {8});
+    }
+    b.tensor(layer + "attn_q.weight", f32, {8, 8}).tensor(layer + "attn_k.weight", f32, {8, 4});
+    b.tensor(layer + "attn_v.weight", f32, {8, 4});
+    b.tensor(layer + "attn_output.weight", f32, {8, 8});
+    b.tensor(layer + "ffn_gate.weight", f32, {8, 16}).tensor(layer + "ffn_up.weight", f32, {8, 16});
+    b.tensor(layer + "ffn_down.weight", f32, {16, 8});
+  }
+  return b;
+}
+
+TEST(bind_model, asks_for_the_tensors_its_architecture_declares) {
+  auto qwen2 = minimal("qwen2");
+  expect_refusal(qwen2, errc::malformed, "no tensor \"blk.0.attn_q.bias\"");
+  for (const std::string layer : {"blk.0.", "blk.1."}) {
+    qwen2.tensor(layer + "attn_q.bias", tensor_type::f32, {8});
+    qwen2.tensor(layer + "attn_k.bias", tensor_type::f32, {4});
+    qwen2.tensor(layer + "attn_v.bias", tensor_type::f32, {4});
+  }
+  const auto bytes = qwen2.build();
+  const auto file = gguf::parse(bytes);
+  const auto m = bind_model(*file);
+  ASSERT_TRUE(m) << m.error().message;
+  EXPECT_EQ(m->layers[1].attn_k_bias.cols, 4U);
+  EXPECT_TRUE(m->layers[1].attn_q_norm.empty());
+  EXPECT_EQ(m->config.rotary, rotary_pairs::halves);
+
+  auto qwen3 = minimal("qwen3");
+  expect_refusal(qwen3, errc::malformed, "no tensor \"blk.0.attn_q_norm.weight\"");
+  for (const std::string layer : {"blk.0.", "blk.1."}) {
+    qwen3.tensor(layer + "attn_q_norm.weight", tensor_type::f32, {4});
+    qwen3.tensor(layer + "attn_k_norm.weight", tensor_type::f32, {4});
+  }
+  const auto normed_bytes = qwen3.build();
+  const auto normed = gguf::parse(normed_bytes);
+  const auto bound = bind_model(*normed);
+  ASSERT_TRUE(bound) << bound.error().message;
+  EXPECT_EQ(bound->layers[0].attn_q_norm.cols, 4U);
+  qwen3.tensor("blk.0.attn_q.bias", tensor_type::f32, {8});
+  expect_refusal(qwen3, errc::unsupported, "not part of a qwen3 model");
+}
+
 TEST(bind_model, finds_every_tensor) {
   const auto bytes = minimal_llama().build();
   const auto file = gguf::parse(bytes);
