@@ -9,6 +9,7 @@
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/cid.hpp"
+#include "supervision/http_gateway.hpp"
 #include "supervision/node_tree.hpp"
 #include "supervision/tree_json.hpp"
 
@@ -53,6 +54,7 @@ public:
         config_(system_config::threads(handler_threads)), system_(config_) {}
 
   ~cluster_node() override {
+    gateway_.reset();
     // No more messages from outside, then the actors, then what they use.
     if (links_) {
       links_->use(static_cast<actors::network*>(nullptr));
@@ -65,6 +67,9 @@ public:
     if (links_) {
       links_->forget_actors();
     }
+    if (desk_of_gateway_) {
+      desk_of_gateway_->use(caf::actor{});
+    }
     known_.reset();
     parts_.reset();
   }
@@ -73,6 +78,7 @@ public:
 
   std::string listen_address() const override { return network_->listen_address(); }
   std::string admin_address() const override { return network_->admin_address(); }
+  std::string http_address() const override { return gateway_ ? gateway_->address() : ""; }
   bool drain(const std::atomic<bool>& hurry) override;
   std::vector<std::string> reload(const node_options& options) override;
   bool finished() const override { return drained_.load(); }
@@ -119,6 +125,8 @@ private:
   caf::actor root_;
   std::unique_ptr<actors::tls_network> network_;
   std::unique_ptr<actors::delay_line> delays_; ///< in front of `network_`
+  std::unique_ptr<actors::gateway_desk> desk_of_gateway_;
+  std::unique_ptr<http_gateway> gateway_;
 };
 
 result<void> cluster_node::open_state() {
@@ -346,6 +354,10 @@ void cluster_node::start_tree() {
   members.incarnation = around_.env->unix_seconds() * 1'000;
   members.seeds = options_.seeds;
   parts->admin = admin_parts();
+  if (options_.gateway) {
+    desk_of_gateway_ = std::make_unique<actors::gateway_desk>(models_);
+    parts->gateway = desk_of_gateway_.get();
+  }
   parts_ = std::move(parts);
   known_ = std::make_shared<directory>();
   root_ = system_.spawn(supervisor_behavior, cluster_node_tree(parts_, known_));
@@ -372,6 +384,10 @@ result<void> cluster_node::raise() {
   advert_.memory_free = memory_ - weights;
   OVIR_TRY(open_network());
   start_tree();
+  if (options_.gateway) {
+    OVIR_ASSIGN(gateway_, http_gateway::start(*options_.gateway, *desk_of_gateway_, *around_.env,
+                                              *around_.journal));
+  }
   return {};
 }
 
@@ -400,6 +416,9 @@ std::size_t cluster_node::running() {
 bool cluster_node::drain(const std::atomic<bool>& hurry) {
   caf::scoped_actor self{system_};
   const caf::actor membership = known_->get("membership");
+  if (gateway_) {
+    gateway_->drain();
+  }
   if (const caf::actor jobs = known_->get("jobs")) {
     self->send(jobs, actors::drain_jobs{});
   }
@@ -452,6 +471,7 @@ std::vector<std::string> cluster_node::reload(const node_options& fresh) {
   needs_restart(fresh.fetch_bytes_per_second != options_.fetch_bytes_per_second, "fetch.mib_s");
   needs_restart(fresh.serve_bytes_per_second != options_.serve_bytes_per_second,
                 "fetch.serve_mib_s");
+  needs_restart(fresh.gateway != options_.gateway, "gateway");
   needs_restart(fresh.chaos != options_.chaos, "chaos.enabled");
   return later;
 }

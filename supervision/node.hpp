@@ -48,6 +48,8 @@ public:
 
   [[nodiscard]] virtual std::string listen_address() const = 0;
   [[nodiscard]] virtual std::string admin_address() const = 0;
+  /// Of the HTTP endpoint; empty where there is none.
+  [[nodiscard]] virtual std::string http_address() const = 0;
 
   /// Takes nothing new, lets running requests end within `drain_wait`, says goodbye. What is still
   /// running then is kept in its log for another scheduler or the next start. Returns whether all

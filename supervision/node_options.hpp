@@ -4,6 +4,7 @@
 #include "messages/ids.hpp"
 #include "messages/limits.hpp"
 #include "messages/limits_fetch.hpp"
+#include "messages/limits_gateway.hpp"
 #include "messages/node_id.hpp"
 
 #include <chrono>
@@ -26,6 +27,25 @@ struct model_option {
 struct access_option {
   node_id key;
   role_set roles;
+};
+
+/// The HTTP endpoint of a scheduler.
+struct gateway_option {
+  std::string listen;          ///< HOST:PORT
+  std::string tls_certificate; ///< PEM file; empty: plain HTTP
+  std::string tls_key;         ///< PEM file
+  std::string keys;            ///< file of API keys; empty: everybody may ask
+  std::string chat_format{"auto"};
+  std::size_t connections_max{limits::http_connections_max};
+  std::size_t requests_max{limits::api_requests_max}; ///< under way at once
+  std::size_t body_bytes_max{limits::http_body_bytes_max};
+  std::chrono::milliseconds idle_wait{limits::http_idle_wait};
+  std::chrono::milliseconds header_wait{limits::http_header_wait};
+  std::chrono::milliseconds body_wait{limits::http_body_wait};
+  std::chrono::milliseconds write_wait{limits::http_write_wait};
+  std::chrono::milliseconds resume_wait{limits::api_resume_wait}; ///< for a client that went
+
+  friend bool operator==(const gateway_option&, const gateway_option&) = default;
 };
 
 /// What a node is, as its configuration file says (config/worker.toml explains every key).
@@ -53,6 +73,7 @@ struct node_options {
   std::uint64_t fetch_window_bytes{limits::fetch_window_bytes_max}; ///< asked for, not yet here
   std::uint64_t fetch_bytes_per_second{0};                          ///< of all it fetches; 0: any
   std::uint64_t serve_bytes_per_second{0}; ///< of weights to others, in all; 0: any
+  std::optional<gateway_option> gateway;   ///< absent: no HTTP
   bool chaos{false};                       ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};
   std::string log_file;                    ///< empty: standard error

@@ -208,7 +208,7 @@ child_spec membership_child(const parts_pointer& parts, const known_pointer& kno
     around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
     around.watchers = [known] {
       std::vector<caf::actor> list;
-      for (const char* name : {"paths", "host", "fetcher", "admin"}) {
+      for (const char* name : {"paths", "host", "fetcher", "gateway", "admin"}) {
         if (caf::actor watcher = known->get(name)) {
           list.push_back(std::move(watcher));
         }
@@ -247,6 +247,19 @@ supervisor_spec requests_tree_of(const parts_pointer& parts, const known_pointer
           restart_policy{5, 5s, 10ms, 1s},
           {std::move(leads), std::move(scheduler), std::move(jobs)},
           {}};
+}
+
+child_spec gateway_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("gateway", known, [parts, known](caf::actor_system& system) {
+    actors::gateway_environment around;
+    around.desk = parts->gateway;
+    around.models = parts->models;
+    around.env = parts->env;
+    around.find = [known](const std::string& name) { return known->get(name); };
+    const caf::actor made = system.spawn(actors::gateway_behavior, std::move(around));
+    parts->gateway->use(made);
+    return made;
+  });
 }
 
 child_spec admin_child(const parts_pointer& parts, const known_pointer& known) {
@@ -295,6 +308,9 @@ supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts
   if (roles.has(role::scheduler)) {
     tree.children.push_back(kept_supervisor(
         "requests", known, [parts, known] { return requests_tree_of(parts, known); }));
+  }
+  if (parts->gateway != nullptr) {
+    tree.children.push_back(gateway_child(parts, known));
   }
   tree.children.push_back(admin_child(parts, known));
   return tree;

@@ -3,6 +3,7 @@
 #include "actors/admin.hpp"
 #include "actors/compute_executor.hpp"
 #include "actors/fetcher.hpp"
+#include "actors/gateway.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
@@ -30,6 +31,7 @@
 ///         leads          one_for_one, temporary children, one per request
 ///         scheduler
 ///         jobs           requests as clients see them
+///       gateway          requests of HTTP clients                 (with an HTTP endpoint)
 ///       admin            shells
 namespace ovir::supervision {
 
@@ -46,6 +48,7 @@ struct node_parts {
   actors::access_list* access{nullptr};
   actors::model_catalog* models{nullptr};
   actors::request_journal* requests{nullptr}; ///< null: not a scheduler
+  actors::gateway_desk* gateway{nullptr};     ///< null: no HTTP endpoint
   actors::membership_environment membership;
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};

@@ -4,18 +4,11 @@
 #include "messages/limits.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <limits>
 #include <thread>
 
 namespace ovir::apps {
-
-namespace {
-
-constexpr std::array<std::string_view, 1> later_commands{"serve"};
-
-} // namespace
 
 void add_threads(CLI::App& command, compute_options& options) {
   options.threads =
@@ -56,6 +49,8 @@ CLI::Option* add_seed(CLI::App& command, const std::string& name, std::uint64_t&
   });
 }
 
+void add_later_commands(CLI::App&, chosen_command&) {} // none at the moment
+
 void add_later_option(CLI::App& command, const std::string& names, bool takes_value) {
   const auto refuse = [names](const auto&...) -> void {
     throw CLI::ValidationError(fmt::format("{} is not in this version ({})", names, OVIR_VERSION),
@@ -77,12 +72,6 @@ void add_later_command(CLI::App& parent, const std::string& name, chosen_command
     chosen.as_json = std::find(rest.begin(), rest.end(), "--json") != rest.end();
     chosen.run = [full](surroundings&) -> result<exit_code> { return not_in_this_version(full); };
   });
-}
-
-void add_later_commands(CLI::App& app, chosen_command& chosen) {
-  for (const std::string_view name : later_commands) {
-    add_later_command(app, std::string{name}, chosen);
-  }
 }
 
 result<ready_model> load_model(surroundings& around, const std::string& path) {

@@ -2,6 +2,7 @@
 #include "apps/exit_code.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/ovir/command.hpp"
+#include "apps/ovir/http_commands.hpp"
 #include "storage/env.hpp"
 
 #include <algorithm>
@@ -78,10 +79,12 @@ int run_main(int argc, char** argv) {
   add_model(app, chosen);
   add_node(app, chosen);
   add_keygen(app, chosen);
+  add_key(app, chosen);
   add_token(app, chosen);
   add_doctor(app, chosen);
   add_cache(app, chosen);
   add_ledger(app, chosen);
+  add_serve(app, chosen);
   add_shell(app, chosen);
   add_receipt(app, chosen);
   add_later_commands(app, chosen);

@@ -7,6 +7,7 @@
 #include "apps/ovir/machine.hpp"
 #include "apps/ovir/node_config.hpp"
 #include "apps/ovir/node_log.hpp"
+#include "apps/ovir/node_run.hpp"
 #include "apps/pack_model.hpp"
 #include "apps/software.hpp"
 #include "apps/state_folder.hpp"
@@ -140,10 +141,13 @@ void stop_for(std::uint32_t ms) {
   ::kill(self, SIGSTOP);
 }
 
-result<void> reload(const options& given, surroundings& around, node_log& journal,
-                    supervision::node& running) {
+result<void> reload(const std::function<result<supervision::node_options>()>& reread,
+                    node_log& journal, supervision::node& running) {
   OVIR_TRY(journal.reopen());
-  OVIR_ASSIGN(const auto fresh, read_node_config(around.environment, given.config));
+  if (!reread) {
+    return {};
+  }
+  OVIR_ASSIGN(const auto fresh, reread());
   for (const std::string& line : running.reload(fresh)) {
     journal.write(actors::log_level::warn, std::nullopt, line);
   }
@@ -151,8 +155,10 @@ result<void> reload(const options& given, surroundings& around, node_log& journa
   return {};
 }
 
-result<exit_code> serve(const options& given, const supervision::node_options& how,
-                        surroundings& around) {
+} // namespace
+
+result<exit_code> run_node(const supervision::node_options& how, surroundings& around,
+                           const std::function<result<supervision::node_options>()>& reread) {
   const char* const isa = std::getenv("OVIR_ISA");
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(isa == nullptr ? "" : isa));
   OVIR_TRY(around.environment.make_folder(how.state));
@@ -176,10 +182,16 @@ result<exit_code> serve(const options& given, const supervision::node_options& h
                node->listen_address(), node->admin_address());
   write_note(fmt::format("node {} '{}' listens on {}, shells on {}\n", to_hex(key.id()), how.name,
                          node->listen_address(), node->admin_address()));
+  if (how.gateway) {
+    journal->say(actors::log_level::info, std::nullopt, "answers HTTP on {}", node->http_address());
+    write_note(fmt::format("answers {} on {}\n",
+                           how.gateway->tls_certificate.empty() ? "http" : "https",
+                           node->http_address()));
+  }
   while (!around.interrupted.load() && !node->finished()) {
     wait_for(signal_poll);
     if (take_hang_up(hang_up)) {
-      if (const auto done = reload(given, around, *journal, *node); !done) {
+      if (const auto done = reload(reread, *journal, *node); !done) {
         journal->say(actors::log_level::error, std::nullopt, "configuration kept: {}",
                      done.error().message);
       }
@@ -191,10 +203,14 @@ result<exit_code> serve(const options& given, const supervision::node_options& h
   return clean ? exit_code::done : exit_code::unavailable;
 }
 
+namespace {
+
 result<exit_code> run(const options& given, surroundings& around) {
   OVIR_ASSIGN(const auto how, read_node_config(around.environment, given.config));
   if (!given.check) {
-    return serve(given, how, around);
+    return run_node(how, around, [&given, &around] {
+      return read_node_config(around.environment, given.config);
+    });
   }
   if (given.as_json) {
     OVIR_TRY(write_document(document_of(how)));

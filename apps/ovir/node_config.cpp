@@ -3,6 +3,7 @@
 #include "actors/log.hpp"
 #include "apps/ovir/config_table.hpp"
 #include "apps/ovir/node_address.hpp"
+#include "apps/ovir/node_config_gateway.hpp"
 #include "compute/printable.hpp"
 #include "messages/cid.hpp"
 #include "messages/limits.hpp"
@@ -29,10 +30,10 @@ constexpr text_rule word_rule{"word", limits::node_name_bytes_max};
 constexpr text_rule key_rule{"key", 2 * node_id::size};
 constexpr text_rule token_rule{"join token", limits::hello_bytes_max};
 
-constexpr std::array<std::string_view, 18> file_keys{
-    "name",   "cluster", "roles",  "listen", "advertise", "admin_listen",
-    "state",  "seeds",   "admins", "access", "model",     "join_token",
-    "limits", "fetch",   "probe",  "drain",  "log",       "chaos"};
+constexpr std::array<std::string_view, 19> file_keys{
+    "name",  "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
+    "seeds", "admins",  "access", "model",  "join_token", "limits",       "fetch",
+    "probe", "drain",   "log",    "chaos",  "gateway"};
 constexpr std::array<std::string_view, 2> access_keys{"key", "roles"};
 constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
@@ -47,14 +48,15 @@ struct table_keys {
   std::string_view table;
   std::span<const std::string_view> keys;
 };
-constexpr std::array<table_keys, 8> tables_of_file{{{"access", access_keys},
+constexpr std::array<table_keys, 9> tables_of_file{{{"access", access_keys},
                                                     {"model", model_keys},
                                                     {"limits", limits_keys},
                                                     {"fetch", fetch_keys},
                                                     {"probe", probe_keys},
                                                     {"drain", drain_keys},
                                                     {"log", log_keys},
-                                                    {"chaos", chaos_keys}}};
+                                                    {"chaos", chaos_keys},
+                                                    {"gateway", gateway_keys}}};
 
 class reader {
 public:
@@ -80,6 +82,7 @@ private:
   result<void> draining(const toml::table& root);
   result<void> logging(const toml::table& root);
   result<void> chaos(const toml::table& root);
+  result<void> gateway(const toml::table& root);
 
   result<role_set> roles(const toml::table& table, role_set may_be) const;
   result<node_id> key(const toml::node& value, std::string_view name) const;
@@ -507,6 +510,22 @@ result<void> reader::chaos(const toml::table& root) {
   return {};
 }
 
+result<void> reader::gateway(const toml::table& root) {
+  OVIR_ASSIGN(const toml::table* const table, in_.section(root, "gateway"));
+  if (table == nullptr) {
+    return {};
+  }
+  if (!options_.roles.has(role::scheduler)) {
+    return in_.refuse(table->source(),
+                      "[gateway] is for a scheduler, which drives what clients ask "
+                      "for; add scheduler to 'roles'");
+  }
+  const gateway_places places{[&] { return address(*table, "listen", address_use::listen); },
+                              [&](std::string_view key) { return file_path(*table, key); }};
+  OVIR_ASSIGN(options_.gateway, read_gateway(in_, *table, places));
+  return {};
+}
+
 result<node_options> reader::read(std::string_view text) {
   OVIR_ASSIGN(const toml::table root, in_.parse(text));
   OVIR_TRY(in_.known_keys(root, "the file", file_keys));
@@ -522,6 +541,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(draining(root));
   OVIR_TRY(logging(root));
   OVIR_TRY(chaos(root));
+  OVIR_TRY(gateway(root));
   return std::move(options_);
 }
 

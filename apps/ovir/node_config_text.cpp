@@ -82,6 +82,43 @@ void write_models(table_writer& out, const node_options& o) {
   }
 }
 
+void write_gateway(table_writer& out, const node_options& o) {
+  const supervision::gateway_option g = o.gateway.value_or(supervision::gateway_option{});
+  out.line("gateway.listen", "{}", or_else(g.listen, "(nowhere: no HTTP)"));
+  out.line("gateway.tls_certificate", "{}", or_else(g.tls_certificate, "(plain HTTP)"));
+  out.line("gateway.tls_key", "{}", or_else(g.tls_key, "(none)"));
+  out.line("gateway.keys", "{}", or_else(g.keys, "(everybody on this machine)"));
+  out.line("gateway.chat_format", "{}", g.chat_format);
+  out.line("gateway.connections", "{}", g.connections_max);
+  out.line("gateway.requests", "{}", g.requests_max);
+  out.line("gateway.body_mib", "{}", g.body_bytes_max >> 20U);
+  out.line("gateway.idle_ms", "{}", g.idle_wait.count());
+  out.line("gateway.header_ms", "{}", g.header_wait.count());
+  out.line("gateway.body_ms", "{}", g.body_wait.count());
+  out.line("gateway.write_ms", "{}", g.write_wait.count());
+  out.line("gateway.resume_ms", "{}", g.resume_wait.count());
+}
+
+json gateway_document(const node_options& o) {
+  if (!o.gateway) {
+    return nullptr;
+  }
+  const supervision::gateway_option& g = *o.gateway;
+  return {{"listen", g.listen},
+          {"tls_certificate", null_or(g.tls_certificate)},
+          {"tls_key", null_or(g.tls_key)},
+          {"keys", null_or(g.keys)},
+          {"chat_format", g.chat_format},
+          {"connections", g.connections_max},
+          {"requests", g.requests_max},
+          {"body_mib", g.body_bytes_max >> 20U},
+          {"idle_ms", g.idle_wait.count()},
+          {"header_ms", g.header_wait.count()},
+          {"body_ms", g.body_wait.count()},
+          {"write_ms", g.write_wait.count()},
+          {"resume_ms", g.resume_wait.count()}};
+}
+
 /// "0 (all processors)" or the number alone.
 std::string number_text(std::uint64_t number, std::string_view zero) {
   return number == 0 ? fmt::format("0 ({})", zero) : fmt::format("{}", number);
@@ -111,6 +148,7 @@ std::string describe(const node_options& o) {
   out.line("log.max_mib", "{}", o.log_bytes_max >> 20U);
   out.line("log.files", "{}", o.log_files_max);
   out.line("chaos.enabled", "{}", o.chaos);
+  write_gateway(out, o);
   return std::move(out).take();
 }
 
@@ -163,7 +201,8 @@ json document_of(const node_options& o) {
             {"file", null_or(o.log_file)},
             {"max_mib", o.log_bytes_max >> 20U},
             {"files", o.log_files_max}}},
-          {"chaos", {{"enabled", o.chaos}}}};
+          {"chaos", {{"enabled", o.chaos}}},
+          {"gateway", gateway_document(o)}};
 }
 
 } // namespace ovir::apps

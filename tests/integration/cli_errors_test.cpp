@@ -86,10 +86,6 @@ TEST(cli_errors, says_which_command_or_option_is_unknown) {
 }
 
 TEST(cli_errors, what_later_versions_do_is_refused_not_ignored) {
-  for (const char* command : {"serve"}) {
-    expect_refusal({command, "--anything", "x"}, usage, "not in this version");
-    expect_refusal({command, "--help"}, usage, "not in this version");
-  }
   expect_refusal({"model", "pull", "x"}, usage, "not in this version");
   expect_refusal({"model", "verify", "x"}, usage, "not in this version");
   expect_refusal({"run", "-p", "x", "--chat"}, usage, "--chat is not in this version");

@@ -1,0 +1,78 @@
+#pragma once
+
+#include "gateway/api_error.hpp"
+#include "gateway/completion_request.hpp"
+#include "gateway/event_id.hpp"
+#include "gateway/generation_order.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ovir::gateway {
+
+/// What an answer looks like, whatever comes of it.
+struct answer_shape {
+  api_kind kind{api_kind::completion};
+  request_id id;
+  std::vector<request_id> answers; ///< as the cluster knows them
+  std::string model;               ///< as the client called it
+  std::string fingerprint;
+  std::uint64_t created{0}; ///< Unix seconds
+  std::uint64_t prompt_tokens{0};
+  bool stream{false};
+  bool include_usage{false};
+};
+
+/// Turns tokens into the body of an answer or the events of a stream. A core: what it returns is to
+/// be sent at once, in order. Tokens of each answer come from index 0 on, without a gap, also to a
+/// client that had some already: those are passed over.
+class answer_writer {
+public:
+  /// `received`: what the client has, by answer; empty: nothing. `invalid_argument` in
+  /// `check_received` otherwise.
+  explicit answer_writer(answer_shape shape, std::vector<std::uint32_t> received = {});
+
+  /// Whether `received` can be what a client has of an answer of this shape.
+  [[nodiscard]] static bool fits(const answer_shape& shape, const event_id& last);
+
+  /// A token of answer `answer`; the event that says so, or nothing.
+  [[nodiscard]] std::string on_token(std::uint32_t answer, std::uint32_t index,
+                                     const std::string& text);
+  /// The end of answer `answer`; behind the last one the end of the stream.
+  [[nodiscard]] std::string on_end(std::uint32_t answer, generation_outcome outcome);
+  /// Every answer is over.
+  [[nodiscard]] bool over() const;
+
+  /// The body; once every answer is over.
+  [[nodiscard]] std::string body() const;
+  /// Tokens drawn, of all answers.
+  [[nodiscard]] std::uint64_t tokens() const;
+  /// Digest of the only answer.
+  [[nodiscard]] std::optional<digest> transcript() const;
+
+  [[nodiscard]] const answer_shape& shape() const noexcept { return shape_; }
+
+private:
+  struct answer {
+    std::uint32_t next{0};     ///< token that comes next from the cluster
+    std::uint32_t received{0}; ///< events the client has
+    std::size_t text_bytes{0}; ///< of the answer, so far
+    std::optional<generation_outcome> outcome;
+  };
+
+  [[nodiscard]] std::string event(std::uint32_t index, const std::string& text,
+                                  const generation_outcome* end);
+  [[nodiscard]] event_id place() const;
+
+  answer_shape shape_;
+  std::vector<answer> answers_;
+};
+
+/// An error within a stream that has begun.
+[[nodiscard]] std::string error_event(const api_error& e);
+/// What keeps a silent stream alive: a comment.
+[[nodiscard]] std::string beat_event();
+
+} // namespace ovir::gateway

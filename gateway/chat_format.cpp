@@ -1,0 +1,264 @@
+#include "gateway/chat_format.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace ovir::gateway {
+
+namespace {
+
+using kind = prompt_part::kind;
+using parts = std::vector<prompt_part>;
+
+api_error wrong_role(std::size_t i, std::string_view why) {
+  const std::string name = fmt::format("messages[{}].role", i);
+  return bad_parameter(name, fmt::format("'{}': {}", name, why));
+}
+
+std::string trimmed(const std::string& text) {
+  constexpr std::string_view space = " \t\r\n\f\v";
+  const std::size_t first = text.find_first_not_of(space);
+  return first == std::string::npos ? std::string{}
+                                    : text.substr(first, text.find_last_not_of(space) - first + 1);
+}
+
+/// Qwen, Yi, SmolLM and many more.
+class chatml final : public chat_format {
+public:
+  api_result<parts> render(std::span<const chat_message> messages) const override {
+    parts out;
+    for (const chat_message& m : messages) {
+      out.push_back({kind::control, "<|im_start|>"});
+      out.push_back({kind::text, m.role + "\n" + m.content});
+      out.push_back({kind::control, "<|im_end|>"});
+      out.push_back({kind::text, "\n"});
+    }
+    out.push_back({kind::control, "<|im_start|>"});
+    out.push_back({kind::text, "assistant\n"});
+    return out;
+  }
+  std::string_view end_of_turn() const override { return "<|im_end|>"; }
+};
+
+class llama_3 final : public chat_format {
+public:
+  api_result<parts> render(std::span<const chat_message> messages) const override {
+    parts out{{kind::bos}};
+    for (const chat_message& m : messages) {
+      begin(out, m.role);
+      out.push_back({kind::text, "\n\n" + trimmed(m.content)});
+      out.push_back({kind::control, "<|eot_id|>"});
+    }
+    begin(out, "assistant");
+    out.push_back({kind::text, "\n\n"});
+    return out;
+  }
+  std::string_view end_of_turn() const override { return "<|eot_id|>"; }
+
+private:
+  static void begin(parts& out, const std::string& role) {
+    out.push_back({kind::control, "<|start_header_id|>"});
+    out.push_back({kind::text, role});
+    out.push_back({kind::control, "<|end_header_id|>"});
+  }
+};
+
+class llama_2 final : public chat_format {
+public:
+  api_result<parts> render(std::span<const chat_message> messages) const override {
+    parts out;
+    std::string system;
+    std::size_t i = 0;
+    if (messages.front().role == "system") {
+      system = "<<SYS>>\n" + messages.front().content + "\n<</SYS>>\n\n";
+      i = 1;
+    }
+    bool user = true;
+    for (; i < messages.size(); ++i, user = !user) {
+      const chat_message& m = messages[i];
+      if (m.role != (user ? "user" : "assistant")) {
+        return wrong_role(i, "this model's conversations begin with at most one system message, "
+                             "then user and assistant take turns");
+      }
+      if (user) {
+        out.push_back({kind::bos});
+        out.push_back({kind::text, "[INST] " + trimmed(system + m.content) + " [/INST]"});
+        system.clear();
+      } else {
+        out.push_back({kind::text, " " + trimmed(m.content) + " "});
+        out.push_back({kind::eos});
+      }
+    }
+    if (user) {
+      return wrong_role(messages.size() - 1, "this model answers a user's message, which must be "
+                                             "the last one");
+    }
+    return out;
+  }
+  std::string_view end_of_turn() const override { return {}; }
+};
+
+class zephyr final : public chat_format {
+public:
+  api_result<parts> render(std::span<const chat_message> messages) const override {
+    parts out;
+    for (const chat_message& m : messages) {
+      out.push_back({kind::text, fmt::format("<|{}|>\n{}", m.role, m.content)});
+      out.push_back({kind::eos});
+      out.push_back({kind::text, "\n"});
+    }
+    out.push_back({kind::text, "<|assistant|>\n"});
+    return out;
+  }
+  std::string_view end_of_turn() const override { return {}; }
+};
+
+/// The model inside the program.
+class tales final : public chat_format {
+public:
+  api_result<parts> render(std::span<const chat_message> messages) const override {
+    parts out{{kind::bos}};
+    for (std::size_t i = 0; i < messages.size(); ++i) {
+      const chat_message& m = messages[i];
+      if (m.role == "user") {
+        out.push_back({kind::text, "User: " + m.content + "\nAssistant:"});
+      } else if (m.role == "assistant") {
+        out.push_back({kind::text, " " + m.content});
+        out.push_back({kind::eos});
+        out.push_back({kind::text, "\n"});
+      } else {
+        return wrong_role(i, "this model's conversations have no place for system messages");
+      }
+    }
+    return out;
+  }
+  std::string_view end_of_turn() const override { return {}; }
+};
+
+constexpr std::string_view chatml_template =
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] "
+    "+ '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'<|im_start|>assistant\\n' }}{% endif %}";
+constexpr std::string_view chatml_template_defaulted =
+    "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif "
+    "%}{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
+    "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'<|im_start|>assistant\\n' }}{% endif %}";
+constexpr std::string_view llama_3_template =
+    "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = "
+    "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | "
+    "trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% "
+    "endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}";
+constexpr std::string_view llama_3_template_always =
+    "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = "
+    "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | "
+    "trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% "
+    "endif %}{{ content }}{% endfor %}{{ "
+    "'<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}";
+constexpr std::string_view zephyr_template =
+    "{% for message in messages %}\n{% if message['role'] == 'user' %}\n{{ '<|user|>\n' + "
+    "message['content'] + eos_token }}\n{% elif message['role'] == 'system' %}\n{{ '<|system|>\n' "
+    "+ message['content'] + eos_token }}\n{% elif message['role'] == 'assistant' %}\n{{ "
+    "'<|assistant|>\n'  + message['content'] + eos_token }}\n{% endif %}\n{% if loop.last and "
+    "add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}";
+constexpr std::string_view tales_template =
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ 'User: ' + m['content'] "
+    "+ '\\nAssistant:' }}{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token + "
+    "'\\n' }}{% endif %}{% endfor %}";
+
+struct known_format {
+  std::string_view name;
+  std::shared_ptr<const chat_format> (*make)();
+  std::array<std::string_view, 2> templates{};
+};
+
+template <class Format>
+std::shared_ptr<const chat_format> make() {
+  return std::make_shared<Format>();
+}
+
+constexpr std::array<known_format, 5> formats{{
+    {"chatml", make<chatml>, {chatml_template, chatml_template_defaulted}},
+    {"llama-2", make<llama_2>, {}},
+    {"llama-3", make<llama_3>, {llama_3_template, llama_3_template_always}},
+    {"zephyr", make<zephyr>, {zephyr_template}},
+    {"tales", make<tales>, {tales_template}},
+}};
+
+} // namespace
+
+result<std::shared_ptr<const chat_format>> chat_format_for(std::string_view declared,
+                                                           std::string_view chat_template) {
+  const bool by_text = declared == "auto";
+  const auto* const found =
+      std::find_if(formats.begin(), formats.end(), [&](const known_format& f) {
+        return by_text ? !chat_template.empty() && std::find(f.templates.begin(), f.templates.end(),
+                                                             chat_template) != f.templates.end()
+                       : f.name == declared;
+      });
+  if (found != formats.end()) {
+    return found->make();
+  }
+  if (!by_text) {
+    return fail(errc::not_found, "there is no chat format '{}'; there are {}", declared,
+                chat_format_names());
+  }
+  return fail(errc::unsupported, "{}",
+              chat_template.empty()
+                  ? "this model's file has no chat template; use /v1/completions, or let the "
+                    "operator declare gateway.chat_format"
+                  : "this model's chat template is none that can be rendered here; use "
+                    "/v1/completions, or let the operator declare gateway.chat_format");
+}
+
+std::string chat_format_names() {
+  std::string names = "auto";
+  for (const known_format& f : formats) {
+    names += fmt::format(", {}", f.name);
+  }
+  return names;
+}
+
+bool is_chat_format(std::string_view name) {
+  return name == "auto" || std::any_of(formats.begin(), formats.end(),
+                                       [&](const known_format& f) { return f.name == name; });
+}
+
+result<std::vector<token_id>> encode_parts(const compute::tokenizer& vocabulary,
+                                           std::span<const prompt_part> all) {
+  std::vector<token_id> ids;
+  if (vocabulary.adds_bos() && vocabulary.bos()) {
+    ids.push_back(*vocabulary.bos());
+  }
+  std::string text;
+  const auto encode = [&](const std::string& piece, bool special) -> result<void> {
+    if (!piece.empty()) {
+      OVIR_ASSIGN(const auto more, vocabulary.encode(piece, {false, special}));
+      ids.insert(ids.end(), more.begin(), more.end());
+    }
+    return {};
+  };
+  for (const prompt_part& part : all) {
+    if (part.what == kind::text) {
+      text += part.text;
+      continue;
+    }
+    OVIR_TRY(encode(std::exchange(text, {}), false));
+    if (part.what == kind::control) {
+      OVIR_TRY(encode(part.text, true));
+    } else if (part.what == kind::eos && vocabulary.eos()) {
+      ids.push_back(*vocabulary.eos());
+    } else if (part.what == kind::bos && vocabulary.bos() &&
+               (ids.empty() || ids != std::vector<token_id>{*vocabulary.bos()})) {
+      ids.push_back(*vocabulary.bos());
+    }
+  }
+  OVIR_TRY(encode(text, false));
+  return ids;
+}
+
+} // namespace ovir::gateway

@@ -1,0 +1,254 @@
+#include "gateway/completion_request.hpp"
+
+#include "gateway/parameters.hpp"
+#include "messages/limits.hpp"
+#include "messages/limits_gateway.hpp"
+
+#include <fmt/format.h>
+
+namespace ovir::gateway {
+
+namespace {
+
+constexpr std::uint64_t seed_max = (std::uint64_t{1} << 63U) - 1;
+constexpr double temperature_min = 1e-3; ///< below it 0 alone, which is greedy
+constexpr double temperature_max = 2;
+
+std::optional<std::vector<token_id>> tokens_of(const json& list) {
+  std::vector<token_id> ids;
+  for (const json& id : list) {
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= limits::vocabulary_max) {
+      return std::nullopt;
+    }
+    ids.push_back(id.get<token_id>());
+  }
+  return ids;
+}
+
+void read_prompts(parameters& in, completion_request& out) {
+  const json& value = in.raw("prompt");
+  constexpr std::string_view form = "must be a text, a list of texts, a list of token ids, or a "
+                                    "list of such lists";
+  const auto add_tokens = [&](const json& list) {
+    auto ids = tokens_of(list);
+    if (!ids || ids->empty()) {
+      in.refuse("prompt", std::string{form});
+    } else {
+      out.prompts.emplace_back(std::move(*ids));
+    }
+  };
+  if (value.is_string()) {
+    out.prompts.emplace_back(value.get<std::string>());
+  } else if (!value.is_array() || value.empty()) {
+    in.refuse("prompt", value.is_null() ? "is missing" : std::string{form});
+  } else if (value.front().is_number()) {
+    add_tokens(value);
+  } else if (value.size() > limits::api_choices_max) {
+    in.refuse("prompt", fmt::format("has {} prompts; at most {} are answered together",
+                                    value.size(), limits::api_choices_max));
+  } else {
+    for (const json& one : value) {
+      if (one.is_string()) {
+        out.prompts.emplace_back(one.get<std::string>());
+      } else if (one.is_array()) {
+        add_tokens(one);
+      } else {
+        in.refuse("prompt", std::string{form});
+      }
+    }
+  }
+}
+
+/// A text, or a list of parts of type "text".
+std::string content_of(parameters& in) {
+  const json& value = in.raw("content");
+  if (value.is_string()) {
+    return value.get<std::string>();
+  }
+  std::string text;
+  if (!value.is_array()) {
+    in.refuse("content", value.is_null() ? "is missing" : "must be a text or a list of text parts");
+    return text;
+  }
+  for (const json& part : value) {
+    if (!part.is_object() || !part.contains("text") || !part["text"].is_string() ||
+        part.value("type", json{}) != "text" || part.size() != 2) {
+      in.refuse("content", "may only have parts of type 'text'");
+      return {};
+    }
+    text += part["text"].get_ref<const std::string&>();
+  }
+  return text;
+}
+
+void read_message(parameters& all, const json& value, std::size_t i, completion_request& out) {
+  const std::string where = fmt::format("messages[{}]", i);
+  if (!value.is_object()) {
+    all.refuse(bad_parameter(where, fmt::format("'{}' must be an object", where)));
+    return;
+  }
+  parameters in{value, where + "."};
+  chat_message message;
+  message.role = in.text("role", limits::api_name_bytes_max);
+  if (message.role == "developer") { // the newer name of the same
+    message.role = "system";
+  }
+  if (!in.failure() && message.role != "system" && message.role != "user" &&
+      message.role != "assistant") {
+    in.refuse("role", "must be system, developer, user or assistant");
+  }
+  message.content = content_of(in);
+  in.only_empty("name", "chat formats here have no place for names");
+  in.only_empty("tool_calls", "tools are not in this version");
+  in.only_empty("refusal", "chat formats here have no place for refusals");
+  in.only_empty("audio", "only text is understood");
+  in.only_empty("function_call", "tools are not in this version");
+  in.done();
+  if (in.failure()) {
+    all.refuse(*in.failure());
+  } else {
+    out.messages.push_back(std::move(message));
+  }
+}
+
+void read_messages(parameters& in, completion_request& out) {
+  const json& list = in.raw("messages");
+  if (!list.is_array() || list.empty() || list.size() > limits::api_messages_max) {
+    in.refuse("messages",
+              fmt::format("must be a list of 1 to {} messages", limits::api_messages_max));
+    return;
+  }
+  for (std::size_t i = 0; i < list.size() && !in.failure(); ++i) {
+    read_message(in, list[i], i, out);
+  }
+}
+
+void read_sampling(parameters& in, completion_request& out) {
+  compute::sampling_params& s = out.sampling;
+  const double temperature = in.number("temperature", 0, temperature_max, 1);
+  if (temperature > 0 && temperature < temperature_min) {
+    in.refuse("temperature",
+              fmt::format("must be 0 or {} to {}", temperature_min, temperature_max));
+  }
+  s.temperature = static_cast<float>(temperature);
+  s.top_p = in.number("top_p", 0, 1, 1);
+  if (s.top_p == 0) {
+    in.refuse("top_p", "must be above 0 and at most 1; for the likeliest token alone set "
+                       "'temperature' to 0");
+  }
+  s.top_k = static_cast<std::uint32_t>(in.whole("top_k", 0, limits::vocabulary_max, 0));
+  s.min_p = in.number("min_p", 0, 1, 0);
+  if (s.min_p == 1) {
+    in.refuse("min_p", "must be at least 0 and below 1");
+  }
+  s.repeat_penalty = static_cast<float>(in.number("repeat_penalty", 0.01, 100, 1));
+  if (in.has("seed")) {
+    out.seed = in.whole("seed", 0, seed_max, 0);
+  }
+}
+
+void read_lengths(parameters& in, completion_request& out) {
+  const auto read = [&in](std::string_view key) -> std::optional<std::uint32_t> {
+    const auto most = static_cast<std::uint32_t>(in.whole(key, 1, limits::context_max, 1));
+    return in.has(key) ? std::optional{most} : std::nullopt;
+  };
+  out.max_tokens = read("max_tokens");
+  if (out.kind == api_kind::chat) {
+    const auto newer = read("max_completion_tokens");
+    if (newer && out.max_tokens && *newer != *out.max_tokens) {
+      in.refuse("max_tokens", "and 'max_completion_tokens' contradict each other; give one");
+    }
+    out.max_tokens = newer ? newer : out.max_tokens;
+  }
+  out.stop = in.texts("stop", limits::stop_strings_max);
+  for (const std::string& stop : out.stop) {
+    if (stop.empty() || stop.size() > limits::stop_string_bytes_max) {
+      in.refuse("stop",
+                fmt::format("must have texts of 1 to {} bytes", limits::stop_string_bytes_max));
+    }
+  }
+  out.n = static_cast<std::uint32_t>(in.whole("n", 1, limits::api_choices_max, 1));
+  out.deadline = std::chrono::milliseconds{
+      in.whole("deadline_ms", 1, static_cast<std::uint64_t>(limits::api_deadline_max.count()),
+               static_cast<std::uint64_t>(limits::api_deadline_max.count()))};
+}
+
+void read_streaming(parameters& in, completion_request& out) {
+  out.stream = in.boolean("stream", false);
+  const json& options = in.raw("stream_options");
+  if (options.is_null()) {
+    return;
+  }
+  if (!options.is_object() || !out.stream) {
+    in.refuse("stream_options", out.stream ? "must be an object" : "is for 'stream': true alone");
+    return;
+  }
+  parameters inner{options, "stream_options."};
+  out.include_usage = inner.boolean("include_usage", false);
+  inner.only_empty("include_obfuscation", "nothing is padded here; lengths of chunks can be seen");
+  inner.done();
+  if (inner.failure()) {
+    in.refuse(*inner.failure());
+  }
+}
+
+/// What clients may say because it changes nothing here, and must not believe where it would.
+void refuse_what_is_not_there(parameters& in, api_kind kind) {
+  in.only_empty("frequency_penalty", "there is only 'repeat_penalty'");
+  in.only_empty("presence_penalty", "there is only 'repeat_penalty'");
+  in.only_empty("logit_bias", "logits are drawn from as the model gives them");
+  in.only_empty("logprobs", "logits stay with the nodes that computed them");
+  in.only_empty("top_logprobs", "logits stay with the nodes that computed them");
+  in.only_empty("store", "nothing is stored");
+  in.only_empty("metadata", "nothing is stored");
+  in.only_empty("tools", "tools are not in this version");
+  in.only("tool_choice", "none", "tools are not in this version");
+  in.only_empty("functions", "tools are not in this version");
+  in.only("function_call", "none", "tools are not in this version");
+  in.only("response_format", json{{"type", "text"}},
+          "only {\"type\": \"text\"} is in this version");
+  in.only("modalities", json::array({"text"}), "only text is produced");
+  in.only("service_tier", "auto", "there are no tiers");
+  static_cast<void>(in.text("user", limits::api_name_bytes_max, "")); // for logs, which name keys
+  if (kind == api_kind::completion) {
+    in.only_empty("echo", "the prompt is not repeated");
+    in.only("best_of", 1, "every answer is returned; use 'n'");
+    in.only_empty("suffix", "text is only continued");
+  } else {
+    in.only("parallel_tool_calls", true, "tools are not in this version");
+  }
+}
+
+} // namespace
+
+api_result<completion_request> parse_completion(api_kind kind, std::string_view body) {
+  const auto document = parse_object(body);
+  if (!document) {
+    return refusal(400, "invalid_json", document.error().message);
+  }
+  completion_request out;
+  out.kind = kind;
+  parameters in{*document};
+  out.model = in.text("model", limits::api_name_bytes_max);
+  if (kind == api_kind::chat) {
+    read_messages(in, out);
+  } else {
+    read_prompts(in, out);
+  }
+  read_sampling(in, out);
+  read_lengths(in, out);
+  read_streaming(in, out);
+  refuse_what_is_not_there(in, kind);
+  in.done();
+  if (out.prompts.size() * out.n > limits::api_choices_max) {
+    in.refuse("n", fmt::format("times the number of prompts is {}; at most {} answers are made "
+                               "together",
+                               out.prompts.size() * out.n, limits::api_choices_max));
+  }
+  if (in.failure()) {
+    return *in.failure();
+  }
+  return out;
+}
+
+} // namespace ovir::gateway

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "compute/sampler.hpp"
+#include "gateway/api_error.hpp"
+#include "messages/ids.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace ovir::gateway {
+
+enum class api_kind : std::uint8_t { completion, chat };
+
+struct chat_message {
+  std::string role; ///< "system", "user" or "assistant"
+  std::string content;
+  friend bool operator==(const chat_message&, const chat_message&) = default;
+};
+
+/// A text, or the tokens themselves.
+using prompt_input = std::variant<std::string, std::vector<token_id>>;
+
+/// The body of POST /v1/completions or /v1/chat/completions. All a client sent is in here or was
+/// refused; whether the model can do it is seen by `prepare`.
+struct completion_request {
+  api_kind kind{api_kind::completion};
+  std::string model;
+  std::vector<prompt_input> prompts;  ///< of a completion, at least one
+  std::vector<chat_message> messages; ///< of a chat, at least one
+  compute::sampling_params sampling;  ///< without the seed
+  std::optional<std::uint64_t> seed;
+  std::optional<std::uint32_t> max_tokens;
+  std::vector<std::string> stop;
+  std::uint32_t n{1};
+  bool stream{false};
+  bool include_usage{false};
+  std::chrono::milliseconds deadline; ///< from start to end
+};
+
+/// Reads a body. Errors name the parameter.
+[[nodiscard]] api_result<completion_request> parse_completion(api_kind kind, std::string_view body);
+
+} // namespace ovir::gateway

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "compute/sampler.hpp"
+#include "compute/tokenizer.hpp"
+#include "messages/digest.hpp"
+#include "messages/ids.hpp"
+#include "messages/limits.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+/// What the gateway asks of the cluster and hears of it, as values.
+namespace ovir::gateway {
+
+/// One text to be generated.
+struct generation_order {
+  request_id id;
+  digest model;
+  std::vector<token_id> prompt; ///< at least one token
+  compute::sampling_params sampling;
+  std::uint32_t max_tokens{0};
+  std::vector<std::string> stop;
+  std::chrono::seconds deadline{limits::request_deadline_max};
+};
+
+enum class generation_ending : std::uint8_t { stop, length, cancelled };
+
+/// What a finished text is.
+struct generation_outcome {
+  generation_ending ending{generation_ending::length};
+  std::uint32_t tokens{0}; ///< drawn, the ending one included
+  std::string text;        ///< whole
+  digest transcript;
+};
+
+/// A model that requests may name.
+struct served_model {
+  digest id;
+  std::string name;
+  std::uint32_t context{0}; ///< positions of a prompt and its answer together
+  std::shared_ptr<const compute::tokenizer> vocabulary;
+  std::string chat_template; ///< of its metadata; empty: none
+};
+
+} // namespace ovir::gateway

@@ -1,0 +1,241 @@
+#include "gateway/http_server.hpp"
+
+#include "gateway/http_connection.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <optional>
+#include <thread>
+#include <vector>
+
+namespace ovir::gateway {
+
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+using tcp = asio::ip::tcp;
+using clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds accept_pause{50}; // when descriptors have run out
+
+/// As many descriptors as the system allows: each connection needs one.
+void raise_descriptors() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+class server final : public http_server {
+public:
+  server(const http_options& options, http_handler& handler)
+      : options_(options), shared_{options_, handler} {}
+
+  ~server() override {
+    stopping_.store(true);
+    long_context_.stop();
+    context_.stop();
+    for (std::thread* const thread : {&long_thread_, &thread_}) {
+      if (thread->joinable()) {
+        thread->join();
+      }
+    }
+    for (const auto& connection : open_) {
+      connection->close();
+    }
+  }
+
+  result<void> listen();
+
+  std::string listen_address() const override { return address_; }
+  void post(std::function<void()> act) override { asio::post(context_, std::move(act)); }
+  void post_long(std::function<void()> act) override { asio::post(long_context_, std::move(act)); }
+  std::size_t connections() const override { return count_.load(); }
+
+  void drain() override {
+    post([this] {
+      shared_.draining = true;
+      error_code ignored;
+      acceptor_.close(ignored);
+      for (const auto& connection : open_) {
+        connection->drain();
+      }
+    });
+  }
+
+private:
+  result<void> use_certificate();
+  void accept();
+  void take(tcp::socket socket);
+  [[nodiscard]] bool make_room();
+  void tick();
+
+  http_options options_;
+  http_shared shared_;
+  asio::io_context context_{1};
+  asio::io_context long_context_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
+  asio::executor_work_guard<asio::io_context::executor_type> long_work_{
+      long_context_.get_executor()};
+  tcp::acceptor acceptor_{context_};
+  asio::steady_timer timer_{context_};
+  asio::steady_timer pause_{context_};
+  std::optional<asio::ssl::context> tls_;
+  std::string address_;
+  std::vector<std::shared_ptr<http_connection>> open_;
+  std::atomic<std::size_t> count_{0};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+  std::thread long_thread_;
+};
+
+result<void> server::use_certificate() {
+  if (options_.tls_certificate.empty()) {
+    return {};
+  }
+  tls_.emplace(asio::ssl::context::tls_server);
+  tls_->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 |
+                    asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 |
+                    asio::ssl::context::no_tlsv1_1 | SSL_OP_NO_RENEGOTIATION);
+  error_code e;
+  tls_->use_certificate_chain_file(options_.tls_certificate, e);
+  if (e) {
+    return fail(errc::invalid_argument, "the TLS certificate {} cannot be used: {}",
+                options_.tls_certificate, e.message());
+  }
+  tls_->use_private_key_file(options_.tls_key, asio::ssl::context::pem, e);
+  if (e || SSL_CTX_check_private_key(tls_->native_handle()) != 1) {
+    return fail(errc::invalid_argument, "the TLS key {} cannot be used, or is not that of {}",
+                options_.tls_key, options_.tls_certificate);
+  }
+  return {};
+}
+
+result<void> server::listen() {
+  OVIR_TRY(use_certificate());
+  const std::string& text = options_.listen;
+  const std::size_t colon = text.rfind(':');
+  std::string host = text.substr(0, colon);
+  std::uint16_t port = 0;
+  if (colon == std::string::npos ||
+      std::from_chars(text.data() + colon + 1, text.data() + text.size(), port).ec != std::errc{}) {
+    return fail(errc::invalid_argument, "'{}' is no HOST:PORT to listen on", text);
+  }
+  if (host.size() > 2 && host.front() == '[') {
+    host = host.substr(1, host.size() - 2);
+  }
+  error_code e;
+  const auto found = tcp::resolver{context_}.resolve(host, std::to_string(port), e);
+  if (e) {
+    return fail(errc::not_found, "there is no address for '{}': {}", host, e.message());
+  }
+  const tcp::endpoint place = found.begin()->endpoint();
+  acceptor_.open(place.protocol(), e);
+  if (!e) {
+    acceptor_.set_option(tcp::acceptor::reuse_address{true}, e);
+    acceptor_.bind(place, e);
+  }
+  if (!e) {
+    acceptor_.listen(asio::socket_base::max_listen_connections, e);
+  }
+  if (e) {
+    return fail(errc::io_failed, "cannot listen on {}: {}", text, e.message());
+  }
+  const bool six = place.address().is_v6();
+  address_ = fmt::format(fmt::runtime(six ? "[{}]:{}" : "{}:{}"), place.address().to_string(),
+                         acceptor_.local_endpoint().port());
+  raise_descriptors();
+  accept();
+  tick();
+  thread_ = std::thread{[this] { context_.run(); }};
+  long_thread_ = std::thread{[this] { long_context_.run(); }};
+  return {};
+}
+
+void server::accept() {
+  acceptor_.async_accept([this](error_code e, tcp::socket socket) {
+    if (e == asio::error::operation_aborted || !acceptor_.is_open()) {
+      return;
+    }
+    if (e) {
+      pause_.expires_after(accept_pause);
+      pause_.async_wait([this](error_code cancelled) {
+        if (!cancelled) {
+          accept();
+        }
+      });
+      return;
+    }
+    take(std::move(socket));
+    accept();
+  });
+}
+
+void server::take(tcp::socket socket) {
+  if (!make_room()) {
+    return; // every place has a request: the newcomer's connection is closed
+  }
+  error_code ignored;
+  socket.set_option(tcp::no_delay{true}, ignored);
+  socket.non_blocking(true, ignored);
+  open_.push_back(make_http_connection(std::move(socket), tls_ ? &*tls_ : nullptr, shared_));
+  count_.store(open_.size());
+  open_.back()->begin();
+}
+
+bool server::make_room() {
+  std::erase_if(open_, [](const auto& connection) { return connection->closed(); });
+  if (open_.size() < options_.connections_max) {
+    return true;
+  }
+  const auto longest =
+      std::min_element(open_.begin(), open_.end(), [](const auto& a, const auto& b) {
+        return a->idle_since() < b->idle_since();
+      });
+  if ((*longest)->idle_since() == clock::time_point::max()) {
+    return false;
+  }
+  (*longest)->close();
+  open_.erase(longest);
+  return true;
+}
+
+void server::tick() {
+  timer_.expires_after(limits::http_tick);
+  timer_.async_wait([this](error_code cancelled) {
+    if (cancelled || stopping_.load()) {
+      return;
+    }
+    const auto now = clock::now();
+    const auto all = open_; // closing one may change the list
+    for (const auto& connection : all) {
+      connection->check_time(now);
+    }
+    std::erase_if(open_, [](const auto& connection) { return connection->closed(); });
+    count_.store(open_.size());
+    shared_.handler.tick();
+    tick();
+  });
+}
+
+} // namespace
+
+result<std::unique_ptr<http_server>> http_server::start(const http_options& options,
+                                                        http_handler& handler) {
+  auto made = std::make_unique<server>(options, handler);
+  OVIR_TRY(made->listen());
+  return std::unique_ptr<http_server>{std::move(made)};
+}
+
+} // namespace ovir::gateway

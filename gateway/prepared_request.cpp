@@ -1,0 +1,179 @@
+#include "gateway/prepared_request.hpp"
+
+#include "messages/limits_gateway.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace ovir::gateway {
+
+namespace {
+
+constexpr std::uint32_t completion_tokens = 16; ///< where a completion does not say
+constexpr std::size_t short_digits_min = 8;
+
+std::uint64_t number_from(std::string_view domain, std::uint64_t value, std::uint32_t index) {
+  const digest d = hasher{domain}.update_u64(value).update_u32(index).finish();
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < sizeof number; ++i) {
+    number |= std::uint64_t{d.bytes[i]} << (8 * i);
+  }
+  return number;
+}
+
+request_id id_of(request_id base, std::uint32_t index) {
+  return index == 0 ? base
+                    : request_id{std::max<std::uint64_t>(
+                          number_from("ovir/gateway/v1/answer", base.value, index), 1)};
+}
+
+/// Answers of one request differ, whether it brought a seed or not.
+std::uint64_t seed_of(const completion_request& request, request_id id, std::uint32_t index) {
+  const std::uint64_t first =
+      request.seed ? *request.seed : number_from("ovir/gateway/v1/unseeded", id.value, 0);
+  return index == 0 ? first : number_from("ovir/gateway/v1/seed", first, index);
+}
+
+using tokens_list = std::vector<std::vector<token_id>>;
+
+api_result<tokens_list> encode_prompts(const completion_request& request,
+                                       const served_model& model) {
+  tokens_list all;
+  for (const prompt_input& prompt : request.prompts) {
+    if (const auto* const ids = std::get_if<std::vector<token_id>>(&prompt)) {
+      const auto wrong = std::find_if(ids->begin(), ids->end(), [&](token_id id) {
+        return id >= model.vocabulary->vocabulary();
+      });
+      if (wrong != ids->end()) {
+        return bad_parameter("prompt", fmt::format("'prompt' has token {}, outside the model's "
+                                                   "vocabulary of {}",
+                                                   *wrong, model.vocabulary->vocabulary()));
+      }
+      all.push_back(*ids);
+      continue;
+    }
+    auto ids = model.vocabulary->encode(std::get<std::string>(prompt), {});
+    if (!ids) {
+      return from_error(ids.error(), "prompt");
+    }
+    all.push_back(std::move(*ids));
+  }
+  return all;
+}
+
+api_result<tokens_list> encode_chat(const completion_request& request, const served_model& model,
+                                    const chat_format& format) {
+  auto parts = format.render(request.messages);
+  if (const auto* const refused = std::get_if<api_error>(&parts)) {
+    return *refused;
+  }
+  auto ids = encode_parts(*model.vocabulary, std::get<std::vector<prompt_part>>(parts));
+  if (!ids) {
+    return from_error(ids.error(), "messages");
+  }
+  return tokens_list{std::move(*ids)};
+}
+
+/// A model that has the end of a turn as a token stops there by itself.
+void add_end_of_turn(const chat_format& format, const served_model& model,
+                     std::vector<std::string>& stop) {
+  const std::string end{format.end_of_turn()};
+  if (end.empty() || stop.size() == limits::stop_strings_max) {
+    return;
+  }
+  const auto ids = model.vocabulary->encode(end, {false, true});
+  if (!ids || ids->size() != 1 || !model.vocabulary->ends_generation(ids->front())) {
+    stop.push_back(end);
+  }
+}
+
+} // namespace
+
+api_result<served_model> find_model(const std::vector<served_model>& models,
+                                    std::string_view name) {
+  const auto fits = [&](const served_model& m) {
+    const std::string id = to_hex(m.id);
+    return m.name == name || to_cid(m.id) == name ||
+           (name.size() >= short_digits_min && id.starts_with(name));
+  };
+  const auto found = std::find_if(models.begin(), models.end(), fits);
+  if (found == models.end()) {
+    api_error e = refusal(404, "model_not_found",
+                          fmt::format("there is no model '{}' here; GET /v1/models lists those "
+                                      "there are",
+                                      name));
+    e.param = "model";
+    return e;
+  }
+  const auto other = std::find_if(std::next(found), models.end(), fits);
+  if (other != models.end() && other->id != found->id) {
+    return bad_parameter("model", fmt::format("'model': several models are called '{}'; name one "
+                                              "by its id",
+                                              name));
+  }
+  return *found;
+}
+
+api_result<prepared_request> prepare(const completion_request& request, const served_model& model,
+                                     request_id id, std::string_view declared_format) {
+  const bool chat = request.kind == api_kind::chat;
+  const std::string_view where = chat ? "messages" : "prompt";
+  api_result<tokens_list> prompts = tokens_list{};
+  std::vector<std::string> stop = request.stop;
+  if (chat) {
+    const auto format = chat_format_for(declared_format, model.chat_template);
+    if (!format) {
+      return from_error(format.error(), where);
+    }
+    prompts = encode_chat(request, model, **format);
+    add_end_of_turn(**format, model, stop);
+  } else {
+    prompts = encode_prompts(request, model);
+  }
+  if (const auto* const refused = std::get_if<api_error>(&prompts)) {
+    return *refused;
+  }
+  prepared_request out;
+  for (auto& prompt : std::get<tokens_list>(prompts)) {
+    const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(prompt.size(), 1U << 30U));
+    if (length == 0) {
+      return bad_parameter(where, fmt::format("'{}' has no tokens; give at least one", where));
+    }
+    const std::uint32_t room = model.context - std::min(model.context, length);
+    if (room == 0 || (request.max_tokens && *request.max_tokens > room)) {
+      api_error e = bad_parameter(
+          where, fmt::format("'{}' has {} tokens and up to {} more are asked for, but the model "
+                             "sees {} in all",
+                             where, length, request.max_tokens.value_or(1), model.context));
+      e.code = "context_length_exceeded";
+      return e;
+    }
+    out.shape.prompt_tokens += length;
+    for (std::uint32_t i = 0; i < request.n; ++i) {
+      const auto index = static_cast<std::uint32_t>(out.orders.size());
+      generation_order order;
+      order.id = id_of(id, index);
+      order.model = model.id;
+      order.prompt = prompt;
+      order.sampling = request.sampling;
+      order.sampling.seed = seed_of(request, id, index);
+      order.max_tokens =
+          std::min(room, request.max_tokens.value_or(chat ? room : completion_tokens));
+      order.stop = stop;
+      order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
+      out.tokens_max += std::uint64_t{length} + order.max_tokens;
+      out.shape.answers.push_back(order.id);
+      out.orders.push_back(std::move(order));
+    }
+  }
+  out.shape.kind = request.kind;
+  out.shape.id = id;
+  out.shape.model = request.model;
+  out.shape.fingerprint = "exact-1-" + to_hex(model.id).substr(0, 16);
+  out.shape.stream = request.stream;
+  out.shape.include_usage = request.include_usage;
+  return out;
+}
+
+} // namespace ovir::gateway

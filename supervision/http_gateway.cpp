@@ -1,0 +1,152 @@
+#include "supervision/http_gateway.hpp"
+
+#include "gateway/api_key_file.hpp"
+#include "gateway/application.hpp"
+#include "gateway/http_server.hpp"
+#include "messages/limits_gateway.hpp"
+
+#include <cstring>
+
+namespace ovir::supervision {
+
+namespace {
+
+gateway::http_options http_of(const gateway_option& o) {
+  gateway::http_options http;
+  http.listen = o.listen;
+  http.tls_certificate = o.tls_certificate;
+  http.tls_key = o.tls_key;
+  http.connections_max = o.connections_max;
+  http.body_bytes_max = o.body_bytes_max;
+  http.idle_wait = o.idle_wait;
+  http.header_wait = o.header_wait;
+  http.body_wait = o.body_wait;
+  http.write_wait = o.write_wait;
+  return http;
+}
+
+gateway::api_options api_of(const gateway_option& o) {
+  gateway::api_options api;
+  api.chat_format = o.chat_format;
+  api.requests_max = o.requests_max;
+  api.resume_wait = o.resume_wait;
+  api.keys_needed = !o.keys.empty();
+  return api;
+}
+
+class whole_gateway final : public http_gateway, public gateway::http_handler {
+public:
+  whole_gateway(const gateway_option& options, actors::gateway_desk& desk, storage::env& env,
+                actors::log& journal)
+      : options_(options), desk_(desk), env_(env), journal_(journal),
+        application_(api_of(options), surroundings()) {}
+
+  ~whole_gateway() override {
+    desk_.use(nullptr, nullptr);
+    server_.reset();
+  }
+
+  result<void> raise() {
+    if (!options_.keys.empty()) {
+      OVIR_ASSIGN(auto keys, gateway::load_api_keys(env_, options_.keys));
+      application_.use_keys(std::move(keys));
+    }
+    next_reading_ = env_.now() + limits::api_keys_reread;
+    OVIR_ASSIGN(server_, gateway::http_server::start(http_of(options_), *this));
+    ready_.store(true);
+    desk_.use(&application_, [this](std::function<void()> act) { server_->post(std::move(act)); });
+    return {};
+  }
+
+  std::string address() const override { return server_->listen_address(); }
+
+  void drain() override {
+    server_->post([this] { application_.drain(); });
+    server_->drain();
+  }
+
+  // On the server's thread, from its first moment on.
+
+  std::optional<gateway::http_reply> refuse_early(const gateway::http_request& head) override {
+    if (!ready_.load()) {
+      return refuse_malformed(503, "this node is being started");
+    }
+    return application_.refuse_early(head);
+  }
+  void serve(gateway::http_request request,
+             std::shared_ptr<gateway::http_exchange> exchange) override {
+    application_.serve(std::move(request), std::move(exchange));
+  }
+  gateway::http_reply refuse_malformed(int status, std::string_view why) override {
+    return application_.refuse_malformed(status, why);
+  }
+  void tick() override {
+    if (!ready_.load()) {
+      return;
+    }
+    application_.tick();
+    if (!options_.keys.empty() && env_.now() >= next_reading_) {
+      next_reading_ = env_.now() + limits::api_keys_reread;
+      server_->post_long([this] { read_keys(); });
+    }
+  }
+
+private:
+  gateway::api_surroundings surroundings() {
+    gateway::api_surroundings around;
+    around.engine = &desk_;
+    around.now = [this] { return env_.now(); };
+    around.unix_seconds = [this] { return env_.unix_seconds(); };
+    around.random = [this] {
+      std::array<std::byte, sizeof(std::uint64_t)> bytes{};
+      env_.random(bytes);
+      std::uint64_t value = 0;
+      std::memcpy(&value, bytes.data(), bytes.size());
+      return value;
+    };
+    around.elsewhere = [this](std::function<void()> work, std::function<void()> then) {
+      server_->post_long([this, work = std::move(work), then = std::move(then)] {
+        work();
+        server_->post(then);
+      });
+    };
+    around.say = [this](std::optional<request_id> id, const std::string& text) {
+      journal_.write(actors::log_level::info, id, text);
+    };
+    return around;
+  }
+
+  /// A key that was revoked or made since.
+  void read_keys() {
+    auto keys = gateway::load_api_keys(env_, options_.keys);
+    if (keys) {
+      unreadable_ = false;
+      server_->post([this, fresh = std::move(*keys)] { application_.use_keys(fresh); });
+    } else if (!std::exchange(unreadable_, true)) {
+      journal_.say(actors::log_level::error, std::nullopt, "the API keys stay as they were: {}",
+                   keys.error().message);
+    }
+  }
+
+  gateway_option options_;
+  actors::gateway_desk& desk_;
+  storage::env& env_;
+  actors::log& journal_;
+  gateway::application application_;
+  std::atomic<bool> ready_{false};
+  storage::env::time_point next_reading_;
+  bool unreadable_{false}; ///< of the long thread
+  std::unique_ptr<gateway::http_server> server_;
+};
+
+} // namespace
+
+result<std::unique_ptr<http_gateway>> http_gateway::start(const gateway_option& options,
+                                                          actors::gateway_desk& desk,
+                                                          storage::env& env, actors::log& journal) {
+  auto made = std::make_unique<whole_gateway>(options, desk, env, journal);
+  OVIR_TRY(made->raise());
+  return std::unique_ptr<http_gateway>{std::move(made)};
+}
+
+} // namespace ovir::supervision

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "actors/gateway.hpp"
+#include "actors/log.hpp"
+#include "messages/result.hpp"
+#include "storage/env.hpp"
+#include "supervision/node_options.hpp"
+
+#include <memory>
+#include <string>
+
+namespace ovir::supervision {
+
+/// A node's HTTP endpoint: server, application and keys put together. Thread-safe. Destruction
+/// closes every connection.
+class http_gateway {
+public:
+  virtual ~http_gateway() = default;
+
+  /// Reads keys and certificate, listens and answers. All arguments outlive it. Errors name the
+  /// option at fault.
+  [[nodiscard]] static result<std::unique_ptr<http_gateway>> start(const gateway_option& options,
+                                                                   actors::gateway_desk& desk,
+                                                                   storage::env& env,
+                                                                   actors::log& journal);
+
+  [[nodiscard]] virtual std::string address() const = 0;
+  /// Takes nothing new; what is under way goes on.
+  virtual void drain() = 0;
+};
+
+} // namespace ovir::supervision

@@ -1,0 +1,42 @@
+#include "gateway/completion_request.hpp"
+#include "messages/limits.hpp"
+#include "messages/limits_gateway.hpp"
+
+#include <cstdint>
+#include <cstdlib>
+
+namespace {
+
+void require(bool promise) {
+  if (!promise) {
+    std::abort();
+  }
+}
+
+} // namespace
+
+// Reads any bytes as the body of a request, of either kind. What is accepted is within its bounds;
+// what is refused says why, as a client's fault.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace ovir::gateway;
+  namespace limits = ovir::limits;
+  for (const api_kind kind : {api_kind::completion, api_kind::chat}) {
+    const auto parsed = parse_completion(kind, {reinterpret_cast<const char*>(data), size});
+    if (const auto* const refused = std::get_if<api_error>(&parsed)) {
+      require(refused->status == 400 && !refused->message.empty() && !body_of(*refused).empty());
+      continue;
+    }
+    const auto& r = std::get<completion_request>(parsed);
+    require(!r.model.empty() || size > 0);
+    require(r.n >= 1 && r.n <= limits::api_choices_max);
+    require(r.stop.size() <= limits::stop_strings_max);
+    require(!r.max_tokens || (*r.max_tokens >= 1 && *r.max_tokens <= limits::context_max));
+    require(r.prompts.size() * r.n <= limits::api_choices_max);
+    require(r.prompts.empty() == (kind == api_kind::chat));
+    require(r.messages.empty() == (kind == api_kind::completion));
+    require(r.deadline.count() > 0 && r.deadline <= limits::api_deadline_max);
+    require(bool{ovir::compute::check(r.sampling)});
+    require(r.stream || !r.include_usage);
+  }
+  return 0;
+}

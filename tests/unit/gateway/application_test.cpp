@@ -1,0 +1,285 @@
+// The endpoint with a cluster and connections that are made up, and a clock that a test moves.
+#include "gateway/application.hpp"
+#include "gateway/bounded_json.hpp"
+#include "gateway/event_id.hpp"
+#include "messages/limits_gateway.hpp"
+#include "tests/support/loaded_model.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+namespace ovir::gateway {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+struct made_up_cluster final : generator {
+  void start(std::uint64_t tag, const generation_order& order, bool may_run) override {
+    started.push_back({tag, order, may_run});
+  }
+  void watch(std::uint64_t tag, request_id id) override { watched.emplace_back(tag, id); }
+  void forget(std::uint64_t tag) override { forgotten.push_back(tag); }
+  void cancel(request_id id) override { cancelled.push_back(id); }
+  std::vector<served_model> models() override { return list; }
+  bool ready() override { return is_ready; }
+
+  struct start_call {
+    std::uint64_t tag;
+    generation_order order;
+    bool may_run;
+  };
+  std::vector<start_call> started;
+  std::vector<std::pair<std::uint64_t, request_id>> watched;
+  std::vector<std::uint64_t> forgotten;
+  std::vector<request_id> cancelled;
+  std::vector<served_model> list;
+  bool is_ready{true};
+};
+
+struct made_up_exchange final : http_exchange {
+  void reply(http_reply answer) override {
+    head = std::move(answer);
+    ended = true;
+  }
+  void begin_stream(http_reply begun) override { head = std::move(begun); }
+  void send(std::string piece) override { head.body += piece; }
+  void end_stream() override { ended = true; }
+  void when_gone(std::function<void()> gone) override { on_gone = std::move(gone); }
+
+  http_reply head{0};
+  bool ended{false};
+  std::function<void()> on_gone;
+};
+
+class endpoint : public ::testing::Test {
+protected:
+  endpoint() {
+    served_model model;
+    model.id.bytes[0] = 1;
+    model.name = "m";
+    model.context = 64;
+    model.vocabulary = compute::tokenizer::make(file_.file()).value();
+    cluster_.list.push_back(std::move(model));
+    restart({});
+  }
+
+  void restart(api_options options) {
+    api_surroundings around;
+    around.engine = &cluster_;
+    around.now = [this] { return now_; };
+    around.unix_seconds = [] { return 1'000'000U; };
+    around.random = [this] { return ++random_; };
+    around.elsewhere = [](const auto& work, const auto& then) {
+      work();
+      then();
+    };
+    around.say = [this](auto, const std::string& line) { log_ += line + "\n"; };
+    app_.emplace(std::move(options), std::move(around));
+  }
+
+  std::shared_ptr<made_up_exchange> ask(const std::string& body, const std::string& path,
+                                        std::map<std::string, std::string, std::less<>> fields = {},
+                                        const std::string& method = "POST") {
+    http_request request;
+    request.method = method;
+    request.path = path;
+    request.fields = std::move(fields);
+    request.fields["content-type"] = "application/json";
+    request.body = body;
+    auto exchange = std::make_shared<made_up_exchange>();
+    app_->serve(std::move(request), exchange);
+    return exchange;
+  }
+  std::shared_ptr<made_up_exchange> complete(const std::string& more = "") {
+    return ask(R"({"model": "m", "prompt": "Once")" + more + "}", "/v1/completions");
+  }
+  static generation_outcome outcome(std::string text, std::uint32_t tokens) {
+    return {generation_ending::stop, tokens, std::move(text), {}};
+  }
+  [[nodiscard]] std::uint64_t tag() const { return cluster_.started.back().tag; }
+
+  test::loaded_model file_{test::source_file("assets/tales-q4_k_m.gguf")};
+  made_up_cluster cluster_;
+  std::chrono::steady_clock::time_point now_{};
+  std::uint64_t random_{0xa0};
+  std::string log_;
+  std::optional<application> app_;
+};
+
+TEST_F(endpoint, answers_once_the_cluster_has) {
+  const auto exchange = complete();
+  ASSERT_EQ(cluster_.started.size(), 1U);
+  EXPECT_FALSE(cluster_.started[0].may_run);
+  EXPECT_EQ(cluster_.started[0].order.max_tokens, 16U);
+  app_->on_token(tag(), 0, " upon");
+  EXPECT_FALSE(exchange->ended);
+  app_->on_end(tag(), outcome(" upon", 1));
+  ASSERT_TRUE(exchange->ended);
+  EXPECT_EQ(exchange->head.status, 200);
+  EXPECT_EQ(json::parse(exchange->head.body)["choices"][0]["text"], " upon");
+  EXPECT_EQ(app_->counts().under_way, 0U);
+}
+
+TEST_F(endpoint, never_logs_a_prompt_or_an_answer) {
+  complete();
+  app_->on_token(tag(), 0, "SECRET");
+  app_->on_end(tag(), outcome("SECRET", 1));
+  EXPECT_THAT(log_, HasSubstr("everybody"));
+  EXPECT_EQ(log_.find("SECRET"), std::string::npos);
+  EXPECT_EQ(log_.find("Once"), std::string::npos);
+}
+
+TEST_F(endpoint, an_error_before_the_first_token_has_its_status_and_later_it_is_an_event) {
+  const auto early = complete(R"(, "stream": true)");
+  app_->on_end(tag(), fail(errc::busy, "the queue is full"));
+  EXPECT_EQ(early->head.status, 503);
+  EXPECT_EQ(early->head.fields.at(0).first, "Retry-After");
+  const auto late = complete(R"(, "stream": true)");
+  app_->on_token(tag(), 0, "a");
+  app_->on_end(tag(), fail(errc::peer_lost, "no nodes are left"));
+  EXPECT_EQ(late->head.status, 200);
+  EXPECT_THAT(late->head.body, HasSubstr("no nodes are left"));
+  EXPECT_EQ(late->head.body.find("[DONE]"), std::string::npos);
+  EXPECT_TRUE(late->ended);
+}
+
+TEST_F(endpoint, waits_for_a_client_that_went_and_then_cancels) {
+  const auto exchange = complete(R"(, "stream": true)");
+  app_->on_token(tag(), 0, "a");
+  exchange->on_gone();
+  now_ += limits::api_resume_wait - 1ms;
+  app_->tick();
+  EXPECT_TRUE(cluster_.cancelled.empty());
+  now_ += 1ms;
+  app_->tick();
+  ASSERT_EQ(cluster_.cancelled.size(), 1U);
+  EXPECT_EQ(cluster_.cancelled[0], cluster_.started[0].order.id);
+  EXPECT_EQ(app_->counts().abandoned, 1U);
+  app_->on_end(tag(), generation_outcome{generation_ending::cancelled, 1, "a", {}});
+  EXPECT_EQ(app_->counts().under_way, 0U);
+}
+
+TEST_F(endpoint, a_client_that_comes_back_in_time_gets_what_it_lacks) {
+  const auto first = complete(R"(, "stream": true)");
+  const std::uint64_t before = tag();
+  app_->on_token(before, 0, "a");
+  first->on_gone();
+  const std::string id = to_text(cluster_.started[0].order.id);
+  const auto second = ask("", "/v1/requests/" + id, {{"last-event-id", id + ":1"}}, "GET");
+  EXPECT_EQ(cluster_.forgotten, std::vector<std::uint64_t>{before});
+  ASSERT_EQ(cluster_.started.size(), 2U);
+  EXPECT_TRUE(cluster_.started[1].may_run);
+  app_->on_token(before, 1, "x"); // of the watch that is over
+  app_->on_token(tag(), 0, "a");
+  app_->on_token(tag(), 1, "b");
+  app_->on_end(tag(), outcome("ab", 2));
+  EXPECT_EQ(second->head.body.find("\"text\":\"a\""), std::string::npos);
+  EXPECT_THAT(second->head.body, HasSubstr("\"text\":\"b\""));
+  EXPECT_THAT(second->head.body, HasSubstr("[DONE]"));
+  now_ += 1h;
+  app_->tick();
+  EXPECT_TRUE(cluster_.cancelled.empty());
+}
+
+TEST_F(endpoint, a_restart_of_whoever_drives_requests_is_not_seen_by_clients) {
+  const auto exchange = complete(R"(, "stream": true)");
+  app_->on_token(tag(), 0, "a");
+  app_->on_restart();
+  ASSERT_EQ(cluster_.started.size(), 2U);
+  EXPECT_EQ(cluster_.started[1].order.id, cluster_.started[0].order.id);
+  app_->on_token(tag(), 0, "a");
+  app_->on_token(tag(), 1, "b");
+  app_->on_end(tag(), outcome("ab", 2));
+  const std::string& body = exchange->head.body;
+  EXPECT_EQ(body.find("\"text\":\"a\""), body.rfind("\"text\":\"a\"")) << body;
+}
+
+TEST_F(endpoint, the_same_request_under_the_same_id_is_the_same_and_another_is_refused) {
+  const std::string body = R"({"model": "m", "prompt": "Once", "n": 2})";
+  const std::map<std::string, std::string, std::less<>> named{
+      {"x-ovir-request", "00000000000000ff"}};
+  ask(body, "/v1/completions", named);
+  ask(body, "/v1/completions", named);
+  ASSERT_EQ(cluster_.started.size(), 4U);
+  for (const std::size_t i : {0U, 1U}) {
+    EXPECT_EQ(cluster_.started[i].order.id, cluster_.started[i + 2].order.id);
+    EXPECT_EQ(cluster_.started[i].order.sampling, cluster_.started[i + 2].order.sampling);
+  }
+  EXPECT_NE(cluster_.started[0].order.sampling.seed, cluster_.started[1].order.sampling.seed);
+  const auto other = ask(R"({"model": "m", "prompt": "Twice"})", "/v1/completions", named);
+  EXPECT_EQ(other->head.status, 409);
+}
+
+TEST_F(endpoint, a_deadline_ends_a_request_wherever_it_is) {
+  const auto exchange = complete(R"(, "deadline_ms": 1500)");
+  now_ += 1499ms;
+  app_->tick();
+  EXPECT_FALSE(exchange->ended);
+  now_ += 1ms;
+  app_->tick();
+  EXPECT_EQ(exchange->head.status, 504);
+  EXPECT_EQ(cluster_.cancelled.size(), 1U);
+}
+
+TEST_F(endpoint, more_requests_than_there_may_be_are_refused_before_their_body_is_read) {
+  api_options options;
+  options.requests_max = 1;
+  restart(options);
+  complete();
+  http_request next;
+  next.method = "POST";
+  next.path = "/v1/completions";
+  next.fields["content-type"] = "application/json";
+  const auto refused = app_->refuse_early(next);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->status, 503);
+}
+
+TEST_F(endpoint, a_silent_stream_is_kept_alive) {
+  const auto exchange = complete(R"(, "stream": true)");
+  now_ += limits::http_beat;
+  app_->tick();
+  EXPECT_EQ(exchange->head.status, 200);
+  EXPECT_THAT(exchange->head.body, HasSubstr(": "));
+}
+
+TEST_F(endpoint, is_ready_when_a_model_is_whole_and_it_does_not_drain) {
+  EXPECT_EQ(ask("", "/ready", {}, "GET")->head.status, 200);
+  cluster_.is_ready = false;
+  EXPECT_EQ(ask("", "/ready", {}, "GET")->head.status, 503);
+  EXPECT_EQ(ask("", "/health", {}, "GET")->head.status, 200);
+  cluster_.is_ready = true;
+  app_->drain();
+  EXPECT_EQ(ask("", "/ready", {}, "GET")->head.status, 503);
+  EXPECT_EQ(complete()->head.status, 503);
+}
+
+TEST_F(endpoint, a_quota_gives_back_what_was_not_used) {
+  api_options options;
+  options.keys_needed = true;
+  restart(options);
+  known_keys keys;
+  api_key key;
+  key.name = "ann";
+  key.tokens_per_day = 40;
+  std::array<std::byte, 32> secret{};
+  const std::string text = keys.table.add(key, secret, keys.with).value();
+  app_->use_keys(keys);
+  const auto completed = [&] {
+    return ask(R"({"model": "m", "prompt": [5, 6], "max_tokens": 20})", "/v1/completions",
+               {{"authorization", "Bearer " + text}});
+  };
+  const auto first = completed();
+  const auto second = completed(); // 22 of 40 are set aside
+  EXPECT_EQ(second->head.status, 429);
+  app_->on_end(tag(), outcome("", 0));
+  EXPECT_EQ(first->head.status, 200);
+  const auto third = completed();
+  EXPECT_EQ(third->head.status, 0) << "38 are left: it runs";
+  EXPECT_EQ(complete()->head.status, 401);
+}
+
+} // namespace
+} // namespace ovir::gateway

@@ -1,0 +1,98 @@
+#include "gateway/chat_format.hpp"
+#include "tests/support/loaded_model.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <gmock/gmock.h>
+
+namespace ovir::gateway {
+namespace {
+
+using kind = prompt_part::kind;
+
+std::vector<prompt_part> rendered(std::string_view format, std::vector<chat_message> messages) {
+  const auto found = chat_format_for(format, "");
+  auto parts = found.value()->render(messages);
+  if (const auto* const refused = std::get_if<api_error>(&parts)) {
+    ADD_FAILURE() << refused->message;
+    return {};
+  }
+  return std::get<std::vector<prompt_part>>(parts);
+}
+
+std::string flat(const std::vector<prompt_part>& parts) {
+  std::string text;
+  for (const prompt_part& p : parts) {
+    text += p.what == kind::bos ? "<s>" : p.what == kind::eos ? "</s>" : p.text;
+  }
+  return text;
+}
+
+std::string refused_role(std::string_view format, std::vector<chat_message> messages) {
+  const auto parts = chat_format_for(format, "").value()->render(messages);
+  return std::holds_alternative<api_error>(parts) ? std::get<api_error>(parts).param : "accepted";
+}
+
+TEST(chat_format, writes_conversations_as_the_models_templates_do) {
+  const std::vector<chat_message> talk{
+      {"system", "S"}, {"user", "U"}, {"assistant", "A"}, {"user", " V "}};
+  EXPECT_EQ(
+      flat(rendered("chatml", talk)),
+      "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
+      "A<|im_end|>\n<|im_start|>user\n V <|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(flat(rendered("llama-3", talk)),
+            "<s><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user"
+            "<|end_header_id|>\n\nU<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nA"
+            "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nV<|eot_id|><|start_header_id|>"
+            "assistant<|end_header_id|>\n\n");
+  EXPECT_EQ(flat(rendered("llama-2", talk)),
+            "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST] A </s><s>[INST] V [/INST]");
+  EXPECT_EQ(flat(rendered("zephyr", talk)),
+            "<|system|>\nS</s>\n<|user|>\nU</s>\n<|assistant|>\nA</s>\n<|user|>\n V </s>\n"
+            "<|assistant|>\n");
+}
+
+TEST(chat_format, an_order_it_has_no_place_for_is_refused_by_message) {
+  EXPECT_EQ(refused_role("llama-2", {{"user", "a"}, {"user", "b"}}), "messages[1].role");
+  EXPECT_EQ(refused_role("llama-2", {{"user", "a"}, {"assistant", "b"}}), "messages[1].role");
+  EXPECT_EQ(refused_role("llama-2", {{"system", "a"}}), "messages[0].role");
+  EXPECT_EQ(refused_role("tales", {{"user", "a"}, {"system", "b"}}), "messages[1].role");
+}
+
+TEST(chat_format, a_template_that_is_not_known_by_its_text_is_refused) {
+  EXPECT_EQ(chat_format_for("auto", "").error().code, errc::unsupported);
+  EXPECT_EQ(chat_format_for("auto", "{{ messages }}").error().code, errc::unsupported);
+  EXPECT_EQ(chat_format_for("nonsense", "").error().code, errc::not_found);
+}
+
+TEST(chat_format, the_model_inside_the_program_is_known_by_its_template) {
+  const test::loaded_model model{test::source_file("assets/tales-q4_k_m.gguf")};
+  const auto text = model.file().text_at("tokenizer.chat_template");
+  ASSERT_TRUE(text);
+  const auto format = chat_format_for("auto", *text);
+  ASSERT_TRUE(format) << format.error().message;
+  const auto vocabulary = compute::tokenizer::make(model.file()).value();
+  const std::vector<chat_message> talk{{"user", "Hi"}, {"assistant", "Ho"}, {"user", "Hi"}};
+  auto parts = (*format)->render(talk);
+  const auto ids = encode_parts(*vocabulary, std::get<std::vector<prompt_part>>(parts));
+  ASSERT_TRUE(ids);
+  const auto whole =
+      vocabulary->encode("User: Hi\nAssistant: Ho<|eos|>\nUser: Hi\nAssistant:", {true, true});
+  EXPECT_EQ(*ids, *whole);
+}
+
+TEST(chat_format, nobody_ends_their_own_turn) {
+  const test::loaded_model model{test::source_file("assets/tales-q4_k_m.gguf")};
+  const auto vocabulary = compute::tokenizer::make(model.file()).value();
+  const auto eos = vocabulary->eos();
+  ASSERT_TRUE(eos);
+  const std::vector<prompt_part> parts{{kind::bos}, {kind::text, "User: <|eos|><|bos|>"}};
+  const auto ids = encode_parts(*vocabulary, parts);
+  ASSERT_TRUE(ids);
+  EXPECT_THAT(std::vector<token_id>(ids->begin() + 1, ids->end()),
+              testing::Each(testing::AllOf(testing::Ne(*eos), testing::Ne(*vocabulary->bos()))));
+  const std::vector<prompt_part> said{{kind::control, "<|eos|>"}};
+  EXPECT_EQ(encode_parts(*vocabulary, said)->back(), *eos);
+}
+
+} // namespace
+} // namespace ovir::gateway

@@ -1,0 +1,186 @@
+#include "gateway/completion_request.hpp"
+#include "messages/limits.hpp"
+#include "messages/limits_gateway.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace ovir::gateway {
+namespace {
+
+completion_request parsed(api_kind kind, const std::string& body) {
+  const auto out = parse_completion(kind, body);
+  if (const auto* const refused = std::get_if<api_error>(&out)) {
+    ADD_FAILURE() << refused->message;
+    return {};
+  }
+  return std::get<completion_request>(out);
+}
+
+/// The parameter a body is refused for.
+api_error refused(api_kind kind, const std::string& body) {
+  const auto out = parse_completion(kind, body);
+  if (!std::holds_alternative<api_error>(out)) {
+    ADD_FAILURE() << "accepted: " << body;
+    return {};
+  }
+  const api_error e = std::get<api_error>(out);
+  EXPECT_EQ(e.status, 400) << body;
+  EXPECT_EQ(e.type, "invalid_request_error");
+  return e;
+}
+
+std::string with(const std::string& parameter) {
+  return R"({"model": "m", "prompt": "x", )" + parameter + "}";
+}
+
+std::string chat_with(const std::string& parameter) {
+  return R"({"model": "m", "messages": [{"role": "user", "content": "x"}], )" + parameter + "}";
+}
+
+TEST(completion_request, reads_what_a_client_may_ask) {
+  const auto r = parsed(api_kind::completion,
+                        with(R"("max_tokens": 7, "temperature": 0, "top_p": 0.5, "n": 2, "seed": 9,
+                             "stop": ["a", "b"], "stream": true, "user": "ann",
+                             "stream_options": {"include_usage": true}, "deadline_ms": 1500)"));
+  EXPECT_EQ(r.max_tokens, 7U);
+  EXPECT_EQ(r.sampling.temperature, 0);
+  EXPECT_EQ(r.sampling.top_p, 0.5);
+  EXPECT_EQ(r.n, 2U);
+  EXPECT_EQ(r.seed, 9U);
+  EXPECT_EQ(r.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(r.stream && r.include_usage);
+  EXPECT_EQ(r.deadline, std::chrono::milliseconds{1500});
+}
+
+TEST(completion_request, defaults_are_those_of_the_api) {
+  const auto r = parsed(api_kind::completion, R"({"model": "m", "prompt": "x"})");
+  EXPECT_EQ(r.sampling.temperature, 1);
+  EXPECT_EQ(r.sampling.top_p, 1);
+  EXPECT_EQ(r.n, 1U);
+  EXPECT_FALSE(r.seed || r.max_tokens || r.stream);
+}
+
+TEST(completion_request, takes_every_form_of_prompt) {
+  using tokens = std::vector<token_id>;
+  const auto prompts = [](const std::string& value) {
+    return parsed(api_kind::completion, R"({"model": "m", "prompt": )" + value + "}").prompts;
+  };
+  EXPECT_EQ(prompts(R"("a")"), (std::vector<prompt_input>{"a"}));
+  EXPECT_EQ(prompts(R"(["a", "b"])"), (std::vector<prompt_input>{"a", "b"}));
+  EXPECT_EQ(prompts("[1, 2]"), (std::vector<prompt_input>{tokens{1, 2}}));
+  EXPECT_EQ(prompts("[[1], [2]]"), (std::vector<prompt_input>{tokens{1}, tokens{2}}));
+}
+
+TEST(completion_request, reads_messages_in_both_forms_and_both_names_of_the_system) {
+  const auto r = parsed(api_kind::chat, R"({"model": "m", "messages": [
+    {"role": "developer", "content": "be kind"},
+    {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+    {"role": "assistant", "content": "c", "refusal": null}]})");
+  EXPECT_EQ(r.messages,
+            (std::vector<chat_message>{{"system", "be kind"}, {"user", "ab"}, {"assistant", "c"}}));
+}
+
+TEST(completion_request, refuses_what_is_out_of_range_and_names_it) {
+  for (const auto& [parameter, name] : std::vector<std::pair<std::string, std::string>>{
+           {R"("temperature": 2.1)", "temperature"},
+           {R"("temperature": 0.0001)", "temperature"},
+           {R"("temperature": "hot")", "temperature"},
+           {R"("top_p": 0)", "top_p"},
+           {R"("top_p": 1.5)", "top_p"},
+           {R"("n": 0)", "n"},
+           {R"("n": 17)", "n"},
+           {R"("n": 1.5)", "n"},
+           {R"("max_tokens": 0)", "max_tokens"},
+           {R"("max_tokens": -1)", "max_tokens"},
+           {R"("seed": -1)", "seed"},
+           {R"("seed": 18446744073709551615)", "seed"},
+           {R"("stop": [""])", "stop"},
+           {R"("stop": [1])", "stop"},
+           {R"("stream": 1)", "stream"},
+           {R"("stream_options": {"include_usage": true})", "stream_options"},
+           {R"("stream": true, "stream_options": {"other": 1})", "stream_options.other"},
+           {R"("deadline_ms": 0)", "deadline_ms"},
+           {R"("min_p": 1)", "min_p"},
+           {R"("user": 5)", "user"},
+       }) {
+    EXPECT_EQ(refused(api_kind::completion, with(parameter)).param, name) << parameter;
+  }
+}
+
+TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
+  for (const std::string parameter :
+       {R"("logprobs": 1)", R"("echo": true)", R"("best_of": 3)", R"("suffix": "x")",
+        R"("frequency_penalty": 0.5)", R"("presence_penalty": -1)", R"("logit_bias": {"5": 1})",
+        R"("response_format": {"type": "json_object"})"}) {
+    const api_error e = refused(api_kind::completion, with(parameter));
+    EXPECT_EQ(e.param, parameter.substr(1, parameter.find('"', 1) - 1));
+    EXPECT_EQ(e.code, "unsupported_parameter");
+  }
+  for (const std::string parameter :
+       {R"("logprobs": true)", R"("top_logprobs": 2)", R"("tools": [{"type": "function"}])",
+        R"("tool_choice": "auto")", R"("store": true)", R"("modalities": ["audio"])",
+        R"("functions": [{}])"}) {
+    EXPECT_EQ(refused(api_kind::chat, chat_with(parameter)).param,
+              parameter.substr(1, parameter.find('"', 1) - 1));
+  }
+  const api_error unknown = refused(api_kind::completion, with(R"("tempreature": 1)"));
+  EXPECT_EQ(unknown.param, "tempreature");
+  EXPECT_EQ(unknown.code, "unknown_parameter");
+}
+
+TEST(completion_request, lets_through_what_changes_nothing) {
+  parsed(api_kind::completion,
+         with(R"("logprobs": null, "echo": false, "best_of": 1, "frequency_penalty": 0,
+              "logit_bias": {}, "suffix": null, "response_format": {"type": "text"})"));
+  parsed(api_kind::chat, chat_with(R"("logprobs": false, "tools": [], "tool_choice": "none",
+              "modalities": ["text"], "store": false, "top_logprobs": null)"));
+}
+
+TEST(completion_request, names_the_message_that_is_wrong) {
+  const auto message = [](const std::string& text) {
+    return refused(api_kind::chat, R"({"model": "m", "messages": [)" + text + "]}").param;
+  };
+  EXPECT_EQ(message(""), "messages");
+  EXPECT_EQ(message("5"), "messages[0]");
+  EXPECT_EQ(message(R"({"role": "tool", "content": "x"})"), "messages[0].role");
+  EXPECT_EQ(message(R"({"role": "user"})"), "messages[0].content");
+  EXPECT_EQ(message(R"({"role": "user", "content": [{"type": "image_url", "image_url": {}}]})"),
+            "messages[0].content");
+  EXPECT_EQ(message(R"({"role": "user", "content": "x", "name": "Ann"})"), "messages[0].name");
+  EXPECT_EQ(message(R"({"role": "user", "content": "x", "mood": 1})"), "messages[0].mood");
+}
+
+TEST(completion_request, two_names_of_one_length_must_agree) {
+  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("max_completion_tokens": 5)")).max_tokens, 5U);
+  parsed(api_kind::chat, chat_with(R"("max_completion_tokens": 5, "max_tokens": 5)"));
+  EXPECT_EQ(
+      refused(api_kind::chat, chat_with(R"("max_completion_tokens": 5, "max_tokens": 6)")).param,
+      "max_tokens");
+}
+
+TEST(completion_request, prompts_times_n_are_bounded_together) {
+  EXPECT_EQ(
+      refused(api_kind::completion, R"({"model": "m", "prompt": ["a", "b", "c"], "n": 6})").param,
+      "n");
+}
+
+TEST(completion_request, what_is_no_json_object_is_refused_before_it_is_kept) {
+  for (const std::string body :
+       {"", "[]", "{", "5", R"({"model": "m", "model": "m", "prompt": "x"})",
+        "{\"model\": \"\xff\"}", R"({"model": 1e999})"}) {
+    EXPECT_EQ(refused(api_kind::completion, body).code, "invalid_json") << body;
+  }
+  std::string deep = R"({"model": "m", "prompt": )";
+  deep +=
+      std::string(limits::api_json_depth_max, '[') + std::string(limits::api_json_depth_max, ']');
+  EXPECT_EQ(refused(api_kind::completion, deep + "}").code, "invalid_json");
+  std::string many = R"({"model": "m", "prompt": [1)";
+  for (std::size_t i = 0; i < limits::api_json_values_max; ++i) {
+    many += ",1";
+  }
+  EXPECT_EQ(refused(api_kind::completion, many + "]}").code, "invalid_json");
+}
+
+} // namespace
+} // namespace ovir::gateway
