@@ -14,6 +14,9 @@ namespace {
 
 using job = jobs_state::job;
 
+constexpr std::uint32_t recomputations_max = 3; ///< of one request
+constexpr std::chrono::milliseconds begin_again_after{200};
+
 bool same_request(const generation_request& a, const generation_request& b) {
   const auto& s = a.sampling;
   const auto& t = b.sampling;
@@ -56,6 +59,8 @@ result<void> start(jobs_pointer self, generation_request request) {
     }
   }
   job& fresh = state.jobs[request.id];
+  fresh.receipt_asked = request.receipt;
+  request.receipt = request.receipt || state.environment.signs_all;
   fresh.request = request;
   fresh.alone = alone;
   fresh.started = state.environment.env->now();
@@ -103,12 +108,51 @@ void unwatch(jobs_pointer self, const unwatch_job& command) {
   }
 }
 
+/// What was told from `index` on came from a node that was convicted since. Who heard it is told
+/// so, and may ask again from there.
+void correct(jobs_pointer self, job& j, std::uint32_t index) {
+  auto wrong = std::make_shared<job_outcome>();
+  wrong->request = j.request;
+  wrong->report = error{errc::digest_mismatch,
+                        fmt::format("the tokens from index {} on were computed wrongly by a node "
+                                    "that was convicted since; ask for this request again from "
+                                    "there",
+                                    index)};
+  j.pieces.resize(index);
+  const auto heard = [&](const jobs_state::watcher& w) { return w.next > index; };
+  for (const jobs_state::watcher& w : j.watchers) {
+    if (heard(w)) {
+      self->send(w.who, job_over{w.tag, wrong});
+    }
+  }
+  std::erase_if(j.watchers, heard);
+}
+
+/// A request in which something was computed wrongly begins again, without what was drawn.
+bool begin_again(jobs_pointer self, job& j, const error& reason) {
+  jobs_state& state = self->state;
+  if (reason.code != errc::digest_mismatch || j.recomputed >= recomputations_max) {
+    return false;
+  }
+  ++j.recomputed;
+  ++j.request.generation;
+  j.request.drawn = {};
+  state.environment.journal->say(log_level::warn, j.request.id, "begins again: {}", reason.message);
+  // Its lead is about to end, and must have ended for another to start.
+  self->delayed_send(state.environment.scheduler, begin_again_after,
+                     submit_request{j.request, caf::actor_cast<caf::actor>(self)});
+  return true;
+}
+
 void take_piece(jobs_pointer self, const text_piece& piece) {
   const auto found = self->state.jobs.find(piece.request);
   if (found == self->state.jobs.end() || !piece.token) {
     return;
   }
   job& j = found->second;
+  if (piece.index < j.pieces.size() && j.pieces[piece.index].token != *piece.token) {
+    correct(self, j, piece.index);
+  }
   if (piece.index != j.pieces.size()) {
     return; // told again by a lead that went on
   }
@@ -120,6 +164,15 @@ void take_piece(jobs_pointer self, const text_piece& piece) {
   }
 }
 
+void hand_over_receipt(const jobs_state& state, const job& j, generation_report& report) {
+  if (report.receipt != nullptr && *report.receipt && state.environment.finished) {
+    state.environment.finished(std::make_shared<const std::vector<std::byte>>(**report.receipt));
+  }
+  if (!j.receipt_asked) {
+    report.receipt = nullptr;
+  }
+}
+
 void take_end(jobs_pointer self, generation_done& done) {
   jobs_state& state = self->state;
   const auto found = state.jobs.find(done.request);
@@ -127,6 +180,12 @@ void take_end(jobs_pointer self, generation_done& done) {
     return;
   }
   job& j = found->second;
+  if (!done.outcome && begin_again(self, j, done.outcome.error())) {
+    return;
+  }
+  if (done.outcome && done.outcome->tokens.size() < j.pieces.size()) {
+    correct(self, j, static_cast<std::uint32_t>(done.outcome->tokens.size()));
+  }
   auto outcome = std::make_shared<job_outcome>();
   outcome->request = j.request;
   outcome->report = std::move(done.outcome);
@@ -135,6 +194,7 @@ void take_end(jobs_pointer self, generation_done& done) {
     outcome->report = error{errc::peer_lost, "another scheduler drives this request now"};
   }
   if (outcome->report) {
+    hand_over_receipt(state, j, *outcome->report);
     outcome->report->leaves = {};
     outcome->report->logits = {};
     state.environment.journal->say(log_level::info, done.request, "done: {} tokens, transcript {}",

@@ -10,6 +10,7 @@
 #include <caf/stateful_actor.hpp>
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -87,6 +88,9 @@ struct jobs_environment {
   storage::env* env{nullptr};
   request_journal* requests{nullptr};
   caf::actor scheduler;
+  bool signs_all{false}; ///< every request gets a receipt, asked for or not, so that it is audited
+  /// Takes each receipt; may be empty.
+  std::function<void(std::shared_ptr<const std::vector<std::byte>>)> finished{};
 };
 
 /// The requests this node drives or drove lately, with every token so far, so that a client may
@@ -109,8 +113,10 @@ struct jobs_state {
     std::vector<watcher> watchers;
     std::shared_ptr<const job_outcome> outcome;
     storage::env::time_point started;
-    node_id asked_by; ///< of a request that was adopted: who asked; else nobody
-    bool alone{true}; ///< no other request of this node ran meanwhile
+    node_id asked_by;            ///< of a request that was adopted: who asked; else nobody
+    bool alone{true};            ///< no other request of this node ran meanwhile
+    bool receipt_asked{false};   ///< else it is for audits alone
+    std::uint32_t recomputed{0}; ///< how often it began again, because something was wrong
   };
   const char* name{"jobs"};
   jobs_environment environment;

@@ -440,6 +440,21 @@ request_location locate(const pathfinder_state& state, request_id id) {
   return where;
 }
 
+/// Whatever came after a convicted stage is wrong wherever it is kept: the request begins again.
+void convicted(pathfinder_pointer self, const node_convicted& news) {
+  for (auto& [id, request] : self->state.requests) {
+    const bool had_part = std::any_of(request.path.begin(), request.path.end(),
+                                      [&](const place& p) { return p.node == news.node; }) ||
+                          std::any_of(request.opened.begin(), request.opened.end(),
+                                      [&](const auto& stage) { return stage.first == news.node; });
+    if (had_part) {
+      self->send(request.lead, path_lost{{errc::digest_mismatch,
+                                          fmt::format("computed with a node that was convicted: {}",
+                                                      news.what)}});
+    }
+  }
+}
+
 } // namespace
 
 pathfinder_actor::behavior_type pathfinder_behavior(pathfinder_pointer self,
@@ -460,6 +475,7 @@ pathfinder_actor::behavior_type pathfinder_behavior(pathfinder_pointer self,
         }
       },
       [self](const paths_tick&) { tick(self); },
+      [self](const node_convicted& news) { convicted(self, news); },
       [self](const describe_path& wanted) { return describe(self, wanted); },
       [self](const locate_request& wanted) { return locate(self->state, wanted.request); },
   };

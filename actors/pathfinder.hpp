@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/convicted.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
@@ -45,7 +46,7 @@ struct request_location {
 
 using pathfinder_actor =
     path_provider::extend<caf::reacts_to<members_changed>, caf::reacts_to<link_changed>,
-                          caf::reacts_to<paths_tick>,
+                          caf::reacts_to<paths_tick>, caf::reacts_to<node_convicted>,
                           caf::replies_to<describe_path>::with<path_description>,
                           caf::replies_to<locate_request>::with<request_location>>;
 

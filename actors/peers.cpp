@@ -40,6 +40,7 @@ void peers::use(const receivers& actors) {
   take(actors_.admin, actors.admin);
   take(actors_.source, actors.source);
   take(actors_.fetcher, actors.fetcher);
+  take(actors_.verifier, actors.verifier);
   // A new actor learns of the links there are.
   for (const node_id& node : links_.linked()) {
     for (const caf::actor* actor : {&actors.membership, &actors.paths, &actors.host}) {
@@ -131,6 +132,13 @@ void peers::send_bulk(connection_id to, std::vector<std::byte> bytes) {
   const std::lock_guard lock{guard_};
   if (network_ != nullptr) {
     (void)network_->send(to, message_kind::weights, 0, shared(std::move(bytes)));
+  }
+}
+
+void peers::send_audit(const node_id& to, std::vector<std::byte> bytes) {
+  const std::lock_guard lock{guard_};
+  if (const auto data = links_.way(to, channel::data); data && network_ != nullptr) {
+    (void)network_->send(*data, message_kind::audit, 0, shared(std::move(bytes)));
   }
 }
 
@@ -317,6 +325,13 @@ void peers::received(const peer_info& peer, message_kind kind, std::uint32_t tar
     const std::lock_guard lock{guard_};
     if (const caf::actor& receiver = bulk_receiver(peer)) {
       caf::anon_send(receiver, bulk_received{peer, std::move(bytes)});
+    }
+    return;
+  }
+  case message_kind::audit: {
+    const std::lock_guard lock{guard_};
+    if (actors_.verifier) {
+      caf::anon_send(actors_.verifier, audit_received{peer.node, peer.roles, std::move(bytes)});
     }
     return;
   }

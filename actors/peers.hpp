@@ -65,6 +65,12 @@ struct bulk_closed {
   peer_info peer;
   error reason;
 };
+/// About audits (messages/audit.hpp), from a member with these roles.
+struct audit_received {
+  node_id from;
+  role_set roles;
+  received_bytes bytes{};
+};
 struct admin_connected {
   peer_info peer;
 };
@@ -90,6 +96,7 @@ public:
     caf::actor admin;      ///< admin_*
     caf::actor source;     ///< bulk_*, of connections others began
     caf::actor fetcher;    ///< bulk_*, of those begun here
+    caf::actor verifier;   ///< audit_received
   };
   using clock = std::function<std::uint64_t()>; ///< seconds since 1970
 
@@ -117,6 +124,8 @@ public:
   [[nodiscard]] std::optional<connection_id> connect_bulk(const std::string& address,
                                                           const node_id& expected);
   void send_bulk(connection_id to, std::vector<std::byte> bytes);
+  /// Dropped where there is no link.
+  void send_audit(const node_id& to, std::vector<std::byte> bytes);
 
   // Routes. A stage is named by its first layer.
   void route_lead(request_id request, lead_actor lead,
@@ -196,6 +205,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_answered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_closed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::audit_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_closed)

@@ -5,6 +5,7 @@
 #include "actors/scheduler.hpp"
 #include "actors/shard.hpp"
 #include "actors/stage_host.hpp"
+#include "actors/verifier.hpp"
 #include "actors/weights_source.hpp"
 #include "messages/caf/errors.hpp"
 #include "supervision/tree.hpp"
@@ -208,7 +209,7 @@ child_spec membership_child(const parts_pointer& parts, const known_pointer& kno
     around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
     around.watchers = [known] {
       std::vector<caf::actor> list;
-      for (const char* name : {"paths", "host", "fetcher", "gateway", "admin"}) {
+      for (const char* name : {"paths", "host", "fetcher", "gateway", "verifier", "admin"}) {
         if (caf::actor watcher = known->get(name)) {
           list.push_back(std::move(watcher));
         }
@@ -223,6 +224,35 @@ child_spec membership_child(const parts_pointer& parts, const known_pointer& kno
   });
 }
 
+// Detached: it computes for seconds at a time, which nobody else shall wait for.
+child_spec verifier_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("verifier", known, [parts, known](caf::actor_system& system) {
+    actors::verifier_environment around;
+    around.key = parts->key;
+    around.links = parts->links;
+    around.access = parts->access;
+    around.models = parts->models;
+    around.journal = parts->journal;
+    around.env = parts->env;
+    around.state = parts->options->state;
+    around.audits = parts->options->roles.has(role::verifier);
+    around.how.least_rate_ppm = parts->options->audit_least_rate_ppm;
+    around.watchers = [known] {
+      std::vector<caf::actor> list;
+      if (caf::actor paths = known->get("paths")) {
+        list.push_back(std::move(paths));
+      }
+      return list;
+    };
+    const caf::actor made =
+        system.spawn<caf::detached>(actors::verifier_behavior, std::move(around));
+    actors::peers::receivers receivers;
+    receivers.verifier = made;
+    parts->links->use(receivers);
+    return made;
+  });
+}
+
 supervisor_spec requests_tree_of(const parts_pointer& parts, const known_pointer& known) {
   child_spec leads = kept_supervisor("leads", known, [] {
     return supervisor_spec{"leads", strategy::one_for_one, restart_policy{1, 1s}, {}, {}};
@@ -231,10 +261,16 @@ supervisor_spec requests_tree_of(const parts_pointer& parts, const known_pointer
     return caf::actor{system.spawn(actors::scheduler_behavior, lead_launcher_for(parts, known))};
   });
   child_spec jobs = kept("jobs", known, [parts, known](caf::actor_system& system) {
-    const caf::actor made = system.spawn(
-        actors::jobs_behavior,
-        actors::jobs_environment{parts->key->id(), parts->links, parts->models, parts->journal,
-                                 parts->env, parts->requests, known->get("scheduler")});
+    actors::jobs_environment around{parts->key->id(),       parts->links, parts->models,
+                                    parts->journal,         parts->env,   parts->requests,
+                                    known->get("scheduler")};
+    around.signs_all = parts->options->audit_every_request;
+    around.finished = [known](std::shared_ptr<const std::vector<std::byte>> bytes) {
+      if (const caf::actor verifier = known->get("verifier")) {
+        caf::anon_send(verifier, actors::receipt_finished{std::move(bytes)});
+      }
+    };
+    const caf::actor made = system.spawn(actors::jobs_behavior, std::move(around));
     actors::peers::receivers receivers;
     receivers.jobs = made;
     parts->links->use(receivers);
@@ -304,6 +340,7 @@ supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts
   if (roles.has(role::worker)) {
     tree.children.push_back(fetcher_child(parts, known));
   }
+  tree.children.push_back(verifier_child(parts, known));
   tree.children.push_back(membership_child(parts, known));
   if (roles.has(role::scheduler)) {
     tree.children.push_back(kept_supervisor(

@@ -26,6 +26,7 @@
 ///       host             lends this node's segments                          (role worker)
 ///       source           serves weights to others
 ///       fetcher          fetches weights from others                         (role worker)
+///       verifier         audits others' work (role verifier), checks convictions
 ///       membership       who is there
 ///       requests         one_for_all                                         (role scheduler)
 ///         leads          one_for_one, temporary children, one per request

@@ -30,14 +30,15 @@ constexpr text_rule word_rule{"word", limits::node_name_bytes_max};
 constexpr text_rule key_rule{"key", 2 * node_id::size};
 constexpr text_rule token_rule{"join token", limits::hello_bytes_max};
 
-constexpr std::array<std::string_view, 19> file_keys{
+constexpr std::array<std::string_view, 20> file_keys{
     "name",  "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
     "seeds", "admins",  "access", "model",  "join_token", "limits",       "fetch",
-    "probe", "drain",   "log",    "chaos",  "gateway"};
+    "audit", "probe", "drain",  "log",    "chaos",      "gateway"};
 constexpr std::array<std::string_view, 2> access_keys{"key", "roles"};
 constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
                                                       "prefill_chunk"};
+constexpr std::array<std::string_view, 2> audit_keys{"least_rate_ppm", "every_request"};
 constexpr std::array<std::string_view, 3> fetch_keys{"window_mib", "mib_s", "serve_mib_s"};
 constexpr std::array<std::string_view, 3> probe_keys{"interval_ms", "timeout_ms", "suspect_ms"};
 constexpr std::array<std::string_view, 1> drain_keys{"wait_s"};
@@ -52,6 +53,7 @@ constexpr std::array<table_keys, 9> tables_of_file{{{"access", access_keys},
                                                     {"model", model_keys},
                                                     {"limits", limits_keys},
                                                     {"fetch", fetch_keys},
+                                                    {"audit", audit_keys},
                                                     {"probe", probe_keys},
                                                     {"drain", drain_keys},
                                                     {"log", log_keys},
@@ -78,6 +80,7 @@ private:
   result<void> add_model(const toml::table& table);
   result<void> resources(const toml::table& root);
   result<void> fetching(const toml::table& root);
+  result<void> auditing(const toml::table& root);
   result<void> probing(const toml::table& root);
   result<void> draining(const toml::table& root);
   result<void> logging(const toml::table& root);
@@ -427,6 +430,19 @@ result<void> reader::fetching(const toml::table& root) {
   return {};
 }
 
+result<void> reader::auditing(const toml::table& root) {
+  OVIR_ASSIGN(const toml::table* const table, in_.section(root, "audit"));
+  if (table == nullptr) {
+    return {};
+  }
+  OVIR_TRY(in_.known_keys(*table, "[audit]", audit_keys));
+  OVIR_ASSIGN(const std::uint64_t rate,
+              in_.whole(*table, "least_rate_ppm", {1, 1'000'000}, options_.audit_least_rate_ppm));
+  options_.audit_least_rate_ppm = static_cast<std::uint32_t>(rate);
+  OVIR_ASSIGN(options_.audit_every_request, in_.boolean(*table, "every_request", false));
+  return {};
+}
+
 result<std::chrono::milliseconds> reader::probe_time(const toml::table& table, std::string_view key,
                                                      std::chrono::milliseconds otherwise) const {
   constexpr whole_range range{static_cast<std::uint64_t>(limits::probe_time_min.count()),
@@ -537,6 +553,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(models(root));
   OVIR_TRY(resources(root));
   OVIR_TRY(fetching(root));
+  OVIR_TRY(auditing(root));
   OVIR_TRY(probing(root));
   OVIR_TRY(draining(root));
   OVIR_TRY(logging(root));

@@ -36,6 +36,7 @@ const std::vector<command_spec>& table() {
       {"nodes", "Members of the cluster", {}},
       {"models", "Models and who holds which layers", {}},
       {"fetches", "Weights the node fetches from others, and what it served", {}},
+      {"audits", "Who was convicted of what, and what the node's verifier knows of others", {}},
       {"tree", "Supervision tree of the node, with restarts", {}},
       {"jobs", "Requests that run or wait", {}},
       {"job", "One request, stage by stage", {request}},

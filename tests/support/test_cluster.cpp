@@ -161,7 +161,7 @@ void test_cluster::write_config(std::size_t i, const std::string& token) const {
   text += fmt::format("[drain]\nwait_s = {}\n\n", spec_.drain_wait_s);
   text += fmt::format("[log]\nlevel = \"{}\"\nfile = \"{}\"\n\n", spec_.log_level,
                       (folder_ / (n.name + ".log")).string());
-  text += "[chaos]\nenabled = true\n";
+  text += spec_.tables + "\n[chaos]\nenabled = true\n";
   write_text(config(i), text);
 }
 
@@ -186,8 +186,12 @@ void test_cluster::start(std::size_t i) {
   options.deadline = std::chrono::hours{24};
   options.dies_with_thread = true;
   options.environment["OVIR_HOME"] = state(i).string();
+  for (const auto& [name, value] : node(i).environment) {
+    options.environment[name] = value;
+  }
+  const std::string program = node(i).program.empty() ? ovir_program() : node(i).program;
   auto process = std::make_unique<child_process>(
-      std::vector<std::string>{ovir_program(), "node", "-c", config(i).string()}, options);
+      std::vector<std::string>{program, "node", "-c", config(i).string()}, options);
   const std::lock_guard lock{guard_};
   members_[i]->process = std::move(process);
   members_[i]->frozen = false;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,6 +30,8 @@ struct cluster_node {
   std::string name;
   std::vector<std::string> roles{"worker"};
   std::vector<cluster_part> parts{};
+  std::string program{};                            ///< instead of `ovir`
+  std::map<std::string, std::string> environment{}; ///< beside the others'
 
   [[nodiscard]] bool has_role(const std::string& role) const;
 };
@@ -41,6 +44,7 @@ struct cluster_spec {
   std::uint32_t drain_wait_s{10};
   std::string log_level{"info"};
   std::string limits{};           ///< further lines of [limits]
+  std::string tables{};           ///< further tables of every configuration
   std::filesystem::path folder{}; ///< for configurations, state and logs; empty: a temporary one
 };
 

@@ -1,0 +1,39 @@
+#pragma once
+
+#include "ledger/track_record.hpp"
+#include "messages/audit.hpp"
+#include "storage/env.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ovir::actors {
+
+/// What a node keeps of audits below its state folder (docs/formats/audit.md): `audits/events-N`,
+/// one file of events for each life of a verifier, and `audits/convictions/KEY`. What was appended
+/// survives the process. `env` outlives it. One thread.
+class audit_files {
+public:
+  /// Makes the folders. `state`: the node's.
+  [[nodiscard]] static result<audit_files> open(storage::env& env, const std::string& state);
+
+  /// All events of earlier lives, oldest first. Of a file that is damaged, those before the damage.
+  /// The oldest files beyond limits::audit_log_entries_max events are removed.
+  [[nodiscard]] result<std::vector<ledger::track_event>> read_events();
+  [[nodiscard]] result<void> append(std::span<const ledger::track_event> events);
+
+  /// Every conviction that was kept and still reads as one.
+  [[nodiscard]] std::vector<conviction> read_convictions();
+  [[nodiscard]] result<void> keep(const conviction& c);
+
+private:
+  audit_files(storage::env& env, std::string folder) : env_(&env), folder_(std::move(folder)) {}
+
+  storage::env* env_;
+  std::string folder_;
+  std::unique_ptr<storage::append_file> events_; ///< of this life
+  std::array<std::byte, 16> last_{};
+};
+
+} // namespace ovir::actors

@@ -1,0 +1,561 @@
+#include "actors/verifier.hpp"
+
+#include "compute/receipt_check.hpp"
+#include "compute/receipt_replay.hpp"
+#include "messages/caf/system_config.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+constexpr std::chrono::seconds tick_interval{1};
+/// Receipts kept to be compared with others: they are a few kilobytes each.
+constexpr std::size_t recent_bytes_max = std::size_t{32} << 20U;
+/// Questions of one verifier that wait at once.
+constexpr std::ptrdiff_t questions_per_node_max = 32;
+
+using receipt_bytes = verifier_state::receipt_bytes;
+
+const compute::signer_policy anybody{compute::signer_policy::kind::any, {}};
+
+template <class... Args>
+void say(verifier_pointer self, log_level level, fmt::format_string<Args...> text, Args&&... args) {
+  self->state.environment.journal->say(level, std::nullopt, text, std::forward<Args>(args)...);
+}
+
+std::uint64_t seconds_now(verifier_pointer self) {
+  return self->state.environment.env->unix_seconds();
+}
+
+std::string place_text(const audit_place& place) {
+  switch (place.part) {
+  case audit_part::unit: return fmt::format("layer {} over window {}", place.layer, place.window);
+  case audit_part::draw: return fmt::format("the logits of position {}", place.at);
+  case audit_part::token: return fmt::format("the token behind position {}", place.at);
+  }
+  return {};
+}
+
+std::string conviction_text(const conviction& c) {
+  return fmt::format("{} {} {}", short_name(c.guilty),
+                     c.kind == conviction_kind::replay ? "stated something else than two hosts "
+                                                         "compute:"
+                                                       : "contradicted itself about",
+                     place_text(c.place));
+}
+
+// Members
+
+bool is_verifier(verifier_pointer self, const node_id& node) {
+  const auto& around = self->state.environment;
+  if (node == around.key->id()) {
+    return around.audits;
+  }
+  const auto may = around.access->possible(node);
+  return may && may->has(role::verifier);
+}
+
+/// Who can be asked now, in an order that differs from question to question.
+std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about) {
+  std::vector<node_id> there;
+  for (const member& m : *self->state.members) {
+    if (m.advert.roles.has(role::verifier) && m.health == member_health::alive &&
+        is_verifier(self, m.node)) {
+      there.push_back(m.node);
+    }
+  }
+  std::sort(there.begin(), there.end());
+  if (!there.empty()) {
+    std::rotate(there.begin(), there.begin() + about.bytes[0] % there.size(), there.end());
+  }
+  return there;
+}
+
+void send(verifier_pointer self, const node_id& to, const audit_message& message) {
+  if (auto bytes = encode_audit(message)) {
+    self->state.environment.links->send_audit(to, std::move(*bytes));
+  }
+}
+
+// Computing
+
+/// The whole model with every weight looked at, or why not.
+result<std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
+whole_model(verifier_pointer self, const digest& id, compute::parallel_runner& runner) {
+  auto& known = self->state.checked;
+  if (const auto found = known.find(id); found != known.end()) {
+    return found->second;
+  }
+  for (const model_catalog::entry& part : self->state.environment.models->all()) {
+    if (part->id != id || !part->whole || part->kernels == nullptr) {
+      continue;
+    }
+    auto weights = std::make_shared<compute::model>(part->weights);
+    const std::uint32_t layers = weights->config.layers;
+    const layer_range held = part->held.size() == 0 ? layer_range{layers, layers} : part->held;
+    for (const layer_range rest : {layer_range{0, held.first}, layer_range{held.last, layers}}) {
+      if (rest.size() > 0) {
+        OVIR_TRY(compute::check_weights(*weights, rest, runner));
+      }
+    }
+    known[id] = {part, weights};
+    return known[id];
+  }
+  return fail(errc::segment_missing, "model {} is not here as a whole", to_hex(id).substr(0, 8));
+}
+
+result<compute::replay_outcome> replay(verifier_pointer self, const receipt& r,
+                                       const compute::replay_bounds& bounds) {
+  compute::serial_runner runner;
+  OVIR_ASSIGN(const auto model, whole_model(self, r.asked.model, runner));
+  return compute::replay(r, *model.second, bounds, *model.first->kernels, runner);
+}
+
+// Convictions
+
+void flush(verifier_pointer self) {
+  verifier_state& state = self->state;
+  if (state.book && state.files) {
+    if (const auto kept = state.files->append(state.book->take_events()); !kept) {
+      say(self, log_level::error, "events of audits are not kept: {}", kept.error().message);
+    }
+  }
+}
+
+void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& effects);
+
+/// Puts out who was convicted, here and for good.
+void eject(verifier_pointer self, const conviction& c) {
+  verifier_state& state = self->state;
+  const auto& around = state.environment;
+  const node_id& guilty = c.guilty;
+  conviction_view view{guilty, c.kind, c.place, conviction_text(c), {}};
+  for (const audit_verdict& v : c.verdicts) {
+    view.verifiers.push_back(v.verifier);
+  }
+  state.convicted[guilty] = view;
+  say(self, log_level::error, "convicted: {}", view.what);
+  if (guilty == around.key->id()) {
+    return; // the others see to it
+  }
+  for (const caf::actor& watcher : around.watchers()) {
+    self->send(watcher, node_convicted{guilty, view.what});
+  }
+  if (const auto kicked = around.access->kick(guilty); !kicked) {
+    say(self, log_level::error, "that {} is out is not kept: {}", short_name(guilty),
+        kicked.error().message);
+  }
+  around.links->disconnect(guilty, {errc::invalid_argument, "convicted: " + view.what});
+  if (state.book) {
+    perform(self, state.book->learn_conviction(guilty, seconds_now(self)));
+    std::erase_if(state.cases,
+                  [&](const auto& entry) { return state.book->unit_of(entry.first) == nullptr; });
+  }
+  flush(self);
+}
+
+void publish(verifier_pointer self, const conviction& c, const std::optional<node_id>& from) {
+  verifier_state& state = self->state;
+  if (state.files) {
+    if (const auto kept = state.files->keep(c); !kept) {
+      say(self, log_level::error, "the conviction of {} is not kept: {}", short_name(c.guilty),
+          kept.error().message);
+    }
+  }
+  for (const member& m : *state.members) {
+    if (m.node != state.environment.key->id() && m.node != from) {
+      send(self, m.node, c);
+    }
+  }
+  eject(self, c);
+}
+
+/// Never believed: who convicts must show it, and where the model is here it is computed again.
+result<void> examine(verifier_pointer self, const conviction& c) {
+  OVIR_TRY(compute::check_conviction(c));
+  if (c.kind == conviction_kind::equivocation) {
+    return {};
+  }
+  for (const audit_verdict& v : c.verdicts) {
+    if (!is_verifier(self, v.verifier)) {
+      return fail(errc::invalid_argument, "{} is no verifier here", short_name(v.verifier));
+    }
+  }
+  OVIR_ASSIGN(const receipt r, decode_receipt(c.receipts.front()));
+  const auto again = replay(self, r, compute::bounds_of(c.place));
+  if (!again) { // without the model two verifiers' words have to do
+    return again.error().code == errc::segment_missing ? result<void>{} : again.error();
+  }
+  const auto faults = compute::first_faults(r, *again);
+  const bool same = std::any_of(faults.begin(), faults.end(), [&](const auto& f) {
+    return f.signer == c.guilty && f.place == c.place && f.computed == c.computed;
+  });
+  return same ? result<void>{}
+              : fail(errc::invalid_argument, "computed again here, {} stated the truth",
+                     short_name(c.guilty));
+}
+
+void take_conviction(verifier_pointer self, const node_id& from, const conviction& c) {
+  if (self->state.convicted.contains(c.guilty) ||
+      self->state.convicted.size() >= limits::audit_convicted_max) {
+    return;
+  }
+  if (const auto holds = examine(self, c); !holds) {
+    return say(self, log_level::warn, "{} wants {} convicted, which does not hold: {}",
+               short_name(from), short_name(c.guilty), holds.error().message);
+  }
+  publish(self, c, from);
+}
+
+void convict(verifier_pointer self, const ledger::convict_signer& done) {
+  const auto found = self->state.cases.find(done.about);
+  if (found == self->state.cases.end()) {
+    return;
+  }
+  conviction c;
+  c.guilty = done.guilty;
+  c.place = found->second.place;
+  c.computed = found->second.computed;
+  c.receipts.push_back(*found->second.bytes);
+  for (const audit_verdict& v : found->second.verdicts) {
+    if (std::find(done.hosts.begin(), done.hosts.end(), v.verifier) != done.hosts.end()) {
+      c.verdicts.push_back(v);
+    }
+  }
+  self->state.cases.erase(found);
+  if (const auto holds = compute::check_conviction(c); !holds) { // checked before it is sent, too
+    return say(self, log_level::error, "a conviction made here does not hold: {}",
+               holds.error().message);
+  }
+  publish(self, c, std::nullopt);
+}
+
+void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& effects) {
+  verifier_state& state = self->state;
+  for (const ledger::audit_effect& effect : effects) {
+    if (const auto* ask = std::get_if<ledger::ask_host>(&effect)) {
+      const auto found = state.cases.find(ask->about);
+      if (found != state.cases.end()) {
+        found->second.asked = ask->host;
+        found->second.until = state.environment.env->now() + limits::second_opinion_wait;
+        send(self, ask->host,
+             audit_question{ask->about.value, found->second.place, *found->second.bytes});
+      }
+    } else if (const auto* guilty = std::get_if<ledger::convict_signer>(&effect)) {
+      convict(self, *guilty);
+    } else if (const auto* idle = std::get_if<ledger::strike_auditor>(&effect)) {
+      say(self, log_level::error, "{} vouched for what others compute differently: not asked again",
+          short_name(idle->host));
+    } else if (const auto* open = std::get_if<ledger::leave_open>(&effect)) {
+      state.cases.erase(open->about);
+      say(self, log_level::warn,
+          "{} stated something else than is computed here, not convicted: {}",
+          short_name(open->signer), open->reason);
+    }
+  }
+}
+
+// Audits
+
+void take_receipt(verifier_pointer self, receipt_bytes bytes) {
+  verifier_state& state = self->state;
+  if (bytes->size() > limits::audit_receipt_bytes_max ||
+      state.receipts.size() >= limits::audit_queue_max) {
+    ++state.count.unaudited;
+    return;
+  }
+  state.receipts.push_back(std::move(bytes));
+  self->send(self, verifier_work{});
+}
+
+/// From one of this node's requests: one verifier gets it, which nobody chooses.
+void offer(verifier_pointer self, const receipt_finished& done) {
+  const digest name = receipt_digest(*done.bytes);
+  const auto there = verifiers_there(self, name);
+  std::vector<node_id> able = there;
+  if (self->state.environment.audits) {
+    able.push_back(self->state.environment.key->id());
+  }
+  if (able.empty() || done.bytes->size() > limits::audit_receipt_bytes_max) {
+    ++self->state.count.unaudited;
+    return;
+  }
+  const node_id& chosen = able[name.bytes[1] % able.size()];
+  if (chosen == self->state.environment.key->id()) {
+    return take_receipt(self, done.bytes);
+  }
+  send(self, chosen, audit_offer{*done.bytes});
+}
+
+void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, const receipt& r) {
+  verifier_state& state = self->state;
+  for (const auto& [other_bytes, other] : state.recent) {
+    const auto found = compute::find_equivocation(other, r);
+    if (!found || state.convicted.contains(found->signer) || *other_bytes == *bytes) {
+      continue;
+    }
+    const conviction c{
+        conviction_kind::equivocation, found->signer, found->place, {}, {*other_bytes, *bytes}, {}};
+    if (compute::check_conviction(c)) {
+      publish(self, c, std::nullopt);
+    }
+  }
+  state.recent.emplace_back(bytes, r);
+  state.recent_bytes += bytes->size();
+  while (state.recent_bytes > recent_bytes_max ||
+         state.recent.size() > limits::audit_equivocation_kept_max) {
+    state.recent_bytes -= state.recent.front().first->size();
+    state.recent.pop_front();
+  }
+}
+
+void open_case(verifier_pointer self, const receipt_bytes& bytes, const receipt& r,
+               const compute::stated_fault& fault) {
+  verifier_state& state = self->state;
+  const digest name = receipt_digest(*bytes);
+  const digest key = verdict_digest(name, fault.place, fault.stated);
+  const ledger::stated_unit unit{fault.signer, fault.place.window, fault.place.layer, key,
+                                 fault.stated};
+  const auto effects =
+      state.book->differs(unit, fault.computed, verifiers_there(self, name), seconds_now(self));
+  say(self, log_level::warn, "request {:016x}: {} stated {} otherwise than it is computed here",
+      r.asked.request.value, short_name(fault.signer), place_text(fault.place));
+  for (const ledger::audit_effect& effect : effects) {
+    if (const auto* ask = std::get_if<ledger::ask_host>(&effect)) {
+      state.cases[ask->about] = {
+          bytes,          fault.place,
+          fault.computed, {give_verdict(*state.environment.key, name, fault.place, fault.computed)},
+          std::nullopt,   {}};
+    }
+  }
+  perform(self, effects);
+}
+
+void begin_chain(verifier_pointer self) {
+  verifier_state& state = self->state;
+  state.cases.clear();
+  digest seed;
+  state.environment.env->random(std::as_writable_bytes(std::span{seed.bytes}));
+  auto chain = ledger::hash_chain::make(seed, limits::audit_chain_links_max / 64);
+  say(self, log_level::info, "audits draw from a hash chain of {} links behind {}", chain->links(),
+      to_hex(chain->anchor()));
+  state.book.emplace(state.environment.key->id(), std::move(*chain), state.records,
+                     state.environment.how);
+}
+
+void audit(verifier_pointer self, const receipt_bytes& bytes) {
+  verifier_state& state = self->state;
+  const auto r = decode_receipt(*bytes);
+  if (!r) {
+    return say(self, log_level::warn, "what came as a receipt is none: {}", r.error().message);
+  }
+  if (const auto wrong = compute::check_receipt(*r, anybody); !wrong.empty()) {
+    return say(self, log_level::warn, "request {:016x}: a receipt that does not hold: {}",
+               r->asked.request.value, wrong.front().what);
+  }
+  ++state.count.receipts;
+  compare_with_recent(self, bytes, *r);
+  std::vector<ledger::stated_unit> units;
+  for (const compute::keyed_unit& u : compute::units_of(*r)) {
+    if (u.signer != state.environment.key->id()) { // nobody audits himself
+      units.push_back({u.signer, u.unit.window, u.unit.layer, u.key, u.stated});
+    }
+  }
+  const digest head = hash("ovir/audit/v1/head", std::as_bytes(std::span{r->closing.bytes}));
+  auto drawn = state.book->draw(head, units);
+  if (!drawn) { // the chain is used up; cases that wait are dropped with it
+    begin_chain(self);
+    drawn = state.book->draw(head, units);
+  }
+  state.count.units += units.size();
+  state.count.drawn += drawn->units.size();
+  std::set<node_id> at_fault;
+  if (!drawn->units.empty()) {
+    compute::replay_bounds bounds;
+    for (const std::size_t i : drawn->units) {
+      bounds.layers = std::max(bounds.layers, units[i].layer + 1);
+      bounds.windows = std::max(bounds.windows, units[i].window + 1);
+    }
+    const auto again = replay(self, *r, bounds);
+    if (!again) {
+      ++state.count.unaudited;
+      return say(self, log_level::warn, "request {:016x} is not audited: {}",
+                 r->asked.request.value, again.error().message);
+    }
+    for (const compute::stated_fault& fault : compute::first_faults(*r, *again)) {
+      at_fault.insert(fault.signer);
+      open_case(self, bytes, *r, fault);
+    }
+  }
+  std::erase_if(units, [&](const ledger::stated_unit& u) { return at_fault.contains(u.signer); });
+  state.book->settle(units, seconds_now(self));
+  flush(self);
+}
+
+void answer(verifier_pointer self, const verifier_state::question& asked) {
+  const auto r = decode_receipt(asked.what.receipt);
+  if (!r || !compute::check_receipt(*r, anybody).empty()) {
+    return; // the asker hears nothing, as from one that is gone
+  }
+  const audit_place& place = asked.what.place;
+  if (!compute::stated_at(*r, place)) {
+    return;
+  }
+  const auto again = replay(self, *r, compute::bounds_of(place));
+  const auto computed = again ? compute::computed_at(*again, place) : std::nullopt;
+  if (!computed) {
+    return say(self, log_level::info, "a question of {} is not answered: {}",
+               short_name(asked.from),
+               again ? "it is about nothing that is computed" : again.error().message);
+  }
+  send(self, asked.from,
+       audit_answer{asked.what.number, *computed,
+                    give_verdict(*self->state.environment.key, receipt_digest(asked.what.receipt),
+                                 place, *computed)});
+}
+
+/// One at a time, so that answers and convictions come in between.
+void work(verifier_pointer self) {
+  verifier_state& state = self->state;
+  if (!state.questions.empty()) {
+    const auto asked = std::move(state.questions.front());
+    state.questions.pop_front();
+    return answer(self, asked);
+  }
+  if (!state.receipts.empty()) {
+    const receipt_bytes bytes = std::move(state.receipts.front());
+    state.receipts.pop_front();
+    audit(self, bytes);
+  }
+}
+
+void take_question(verifier_pointer self, const node_id& from, audit_question&& q) {
+  verifier_state& state = self->state;
+  const auto own = std::count_if(state.questions.begin(), state.questions.end(),
+                                 [&](const auto& other) { return other.from == from; });
+  if (!state.environment.audits || !is_verifier(self, from) || own >= questions_per_node_max ||
+      state.questions.size() >= limits::audit_queue_max) {
+    return;
+  }
+  state.questions.push_back({from, std::move(q)});
+  self->send(self, verifier_work{});
+}
+
+void take_answer(verifier_pointer self, const node_id& from, const audit_answer& a) {
+  verifier_state& state = self->state;
+  const ledger::audit_case_id about{a.number};
+  const auto found = state.cases.find(about);
+  if (found == state.cases.end() || found->second.asked != from || a.verdict.verifier != from ||
+      !verify_verdict(a.verdict, receipt_digest(*found->second.bytes), found->second.place,
+                      a.computed)) {
+    return;
+  }
+  found->second.asked.reset();
+  found->second.verdicts.push_back(a.verdict);
+  perform(self, state.book->answered(about, from, a.computed, seconds_now(self)));
+  flush(self);
+}
+
+void received(verifier_pointer self, const audit_received& came) {
+  auto message = decode_audit(*came.bytes);
+  if (!message) {
+    return say(self, log_level::warn, "{} sent what is no message about audits: {}",
+               short_name(came.from), message.error().message);
+  }
+  if (auto* q = std::get_if<audit_question>(&*message)) {
+    take_question(self, came.from, std::move(*q));
+  } else if (const auto* a = std::get_if<audit_answer>(&*message)) {
+    take_answer(self, came.from, *a);
+  } else if (const auto* c = std::get_if<conviction>(&*message)) {
+    take_conviction(self, came.from, *c);
+  } else if (auto* o = std::get_if<audit_offer>(&*message)) {
+    if (self->state.environment.audits && came.roles.has(role::scheduler)) {
+      take_receipt(self, std::make_shared<const std::vector<std::byte>>(std::move(o->receipt)));
+    }
+  }
+}
+
+void tick(verifier_pointer self) {
+  verifier_state& state = self->state;
+  std::vector<std::pair<ledger::audit_case_id, node_id>> late;
+  for (auto& [about, c] : state.cases) {
+    if (c.asked && state.environment.env->now() >= c.until) {
+      late.emplace_back(about, *c.asked);
+    }
+  }
+  for (const auto& [about, host] : late) {
+    perform(self, state.book->silent(about, host, seconds_now(self)));
+  }
+  flush(self);
+  self->delayed_send(self, tick_interval, verifier_tick{});
+}
+
+audit_report describe(const verifier_state& state) {
+  audit_report report = state.count;
+  report.waiting = state.receipts.size() + state.questions.size();
+  report.open = state.cases.size();
+  for (const node_id& node : state.records.known()) {
+    const ledger::account& counts = *state.records.find(node);
+    report.signers.push_back({node,
+                              state.records.reputation(node, state.environment.env->unix_seconds()),
+                              state.records.audit_rate(node, state.environment.how.least_rate_ppm),
+                              counts.valid_units, counts.assigned_units});
+  }
+  for (const auto& [node, view] : state.convicted) {
+    report.convictions.push_back(view);
+  }
+  return report;
+}
+
+void start(verifier_pointer self) {
+  verifier_state& state = self->state;
+  auto files = audit_files::open(*state.environment.env, state.environment.state);
+  if (!files) {
+    say(self, log_level::error, "audits keep nothing: {}", files.error().message);
+  } else {
+    state.files = std::move(*files);
+  }
+  if (state.environment.audits) {
+    const auto events =
+        state.files ? state.files->read_events()
+                    : result<std::vector<ledger::track_event>>{std::vector<ledger::track_event>{}};
+    if (!events) {
+      say(self, log_level::error, "earlier audits are not read: {}", events.error().message);
+    } else {
+      std::for_each(events->begin(), events->end(),
+                    [&](const ledger::track_event& e) { state.records.apply(e); });
+    }
+    begin_chain(self);
+  }
+  if (state.files) {
+    for (const conviction& c : state.files->read_convictions()) {
+      if (compute::check_conviction(c)) { // a file may have been changed meanwhile
+        eject(self, c);
+      }
+    }
+  }
+}
+
+} // namespace
+
+caf::behavior verifier_behavior(verifier_pointer self, verifier_environment environment) {
+  make_quiet(self);
+  self->state.environment = std::move(environment);
+  self->state.members = std::make_shared<const std::vector<member>>();
+  start(self);
+  self->delayed_send(self, tick_interval, verifier_tick{});
+  return {
+      [self](const audit_received& came) { received(self, came); },
+      [self](const receipt_finished& done) { offer(self, done); },
+      [self](const verifier_work&) { work(self); },
+      [self](const members_changed& news) { self->state.members = news.members; },
+      [self](const verifier_tick&) { tick(self); },
+      [self](const list_convictions&) { return describe(self->state); },
+  };
+}
+
+} // namespace ovir::actors

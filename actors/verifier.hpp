@@ -1,0 +1,121 @@
+#pragma once
+
+#include "actors/audit_files.hpp"
+#include "actors/convicted.hpp"
+#include "actors/membership.hpp"
+#include "actors/model_catalog.hpp"
+#include "actors/peers.hpp"
+#include "ledger/audit.hpp"
+#include "messages/audit.hpp"
+#include "messages/receipt.hpp"
+
+#include <caf/event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ovir::actors {
+
+/// From this node's requests: one ended with this receipt.
+struct receipt_finished {
+  std::shared_ptr<const std::vector<std::byte>> bytes;
+};
+/// Answered by an `audit_report`.
+struct list_convictions {};
+struct conviction_view {
+  node_id node;
+  conviction_kind kind{conviction_kind::replay};
+  audit_place place;
+  std::string what;
+  std::vector<node_id> verifiers;
+};
+/// What a verifier's log of events says of a signer (ledger/track_record.hpp).
+struct signer_view {
+  node_id node;
+  std::uint64_t reputation_ppm{0};
+  std::uint64_t audit_rate_ppm{0};
+  std::uint64_t valid_units{0};
+  std::uint64_t assigned_units{0};
+};
+struct audit_report {
+  std::vector<conviction_view> convictions;
+  std::vector<signer_view> signers;
+  std::uint64_t waiting{0};   ///< receipts and questions still to be looked at
+  std::uint64_t open{0};      ///< mismatches that wait for a second host
+  std::uint64_t receipts{0};  ///< that came for an audit here
+  std::uint64_t drawn{0};     ///< units computed again
+  std::uint64_t units{0};     ///< of so many
+  std::uint64_t unaudited{0}; ///< receipts dropped: too many at once, or a model not whole here
+};
+struct verifier_tick {};
+struct verifier_work {};
+
+struct verifier_environment {
+  const secret_key* key{nullptr};
+  peers* links{nullptr};
+  access_list* access{nullptr};
+  model_catalog* models{nullptr};
+  log* journal{nullptr};
+  storage::env* env{nullptr};
+  std::string state;  ///< the node's folder
+  bool audits{false}; ///< it is a verifier; else it only checks what others convict of
+  ledger::audit_settings how;
+  /// Told of every conviction.
+  std::function<std::vector<caf::actor>()> watchers;
+};
+
+/// A node's side of audits. On every node: takes receipts of its own requests to a verifier, and
+/// checks convictions before it acts on them. On a verifier: draws units of others' receipts,
+/// computes them again, asks a second verifier where something differs, and convicts.
+struct verifier_state {
+  using receipt_bytes = std::shared_ptr<const std::vector<std::byte>>;
+  struct question {
+    node_id from;
+    audit_question what;
+  };
+  struct open_case {
+    receipt_bytes bytes;
+    audit_place place;
+    digest computed;
+    std::vector<audit_verdict> verdicts; ///< this node's first
+    std::optional<node_id> asked;
+    storage::env::time_point until;
+  };
+  const char* name{"verifier"};
+  verifier_environment environment;
+  std::optional<audit_files> files;
+  ledger::track_records records;
+  std::optional<ledger::audit_book> book;
+  members_view members;
+  std::deque<receipt_bytes> receipts; ///< waiting, at most limits::audit_queue_max
+  std::deque<question> questions;     ///< waiting, likewise
+  std::map<ledger::audit_case_id, open_case> cases;
+  std::deque<std::pair<receipt_bytes, receipt>> recent; ///< to find equivocation
+  std::size_t recent_bytes{0};
+  std::map<digest, std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
+      checked; ///< whole models, all of their weights looked at
+  std::map<node_id, conviction_view> convicted;
+  audit_report count;
+};
+
+using verifier_pointer = caf::stateful_actor<verifier_state>*;
+
+/// Computes on its own thread: spawn it detached.
+[[nodiscard]] caf::behavior verifier_behavior(verifier_pointer self,
+                                              verifier_environment environment);
+
+} // namespace ovir::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::receipt_finished)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::list_convictions)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::audit_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::verifier_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::verifier_work)

@@ -1,0 +1,43 @@
+@0xc4e19d3a70b5f826;
+# About audits (docs/formats/audit.md). Digests and keys are Data of 32 bytes, signatures of 64.
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("ovir::audit_schema");
+
+struct Place {
+  part @0 :UInt8; # 1 unit, 2 draw, 3 token
+  window @1 :UInt32;
+  layer @2 :UInt32;
+  position @3 :UInt32;
+}
+
+struct Verdict {
+  verifier @0 :Data;
+  proof @1 :Data;
+}
+
+struct Conviction {
+  kind @0 :UInt8; # 1 replay, 2 equivocation
+  guilty @1 :Data;
+  place @2 :Place;
+  computed @3 :Data;
+  receipts @4 :List(Data);
+  verdicts @5 :List(Verdict);
+}
+
+struct AuditMessage {
+  version @0 :UInt16; # 1
+  union {
+    offer @1 :Data; # a receipt
+    question :group {
+      number @2 :UInt64;
+      place @3 :Place;
+      receipt @4 :Data;
+    }
+    answer :group {
+      number @5 :UInt64;
+      computed @6 :Data;
+      verdict @7 :Verdict;
+    }
+    conviction @8 :Conviction;
+  }
+}

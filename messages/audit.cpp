@@ -1,0 +1,229 @@
+#include "messages/audit.hpp"
+
+#include "audit.capnp.h"
+#include "messages/evidence_codec.hpp"
+
+namespace ovir {
+
+namespace {
+
+using namespace evidence_codec;
+
+constexpr std::uint16_t version = 1;
+constexpr std::string_view verdict_domain = "ovir/audit/v1/verdict";
+
+std::span<const std::byte> bytes_of(const digest& d) { return std::as_bytes(std::span{d.bytes}); }
+capnp::Data::Reader data_of_key(const node_id& id) {
+  return data_of(std::as_bytes(std::span{id.key}));
+}
+
+void write(audit_schema::Place::Builder out, const audit_place& place) {
+  out.setPart(static_cast<std::uint8_t>(place.part));
+  out.setWindow(place.window);
+  out.setLayer(place.layer);
+  out.setPosition(place.at);
+}
+
+void write(audit_schema::Verdict::Builder out, const audit_verdict& v) {
+  out.setVerifier(data_of_key(v.verifier));
+  out.setProof(data_of(v.proof));
+}
+
+void write(audit_schema::Conviction::Builder out, const conviction& c) {
+  out.setKind(static_cast<std::uint8_t>(c.kind));
+  out.setGuilty(data_of_key(c.guilty));
+  write(out.initPlace(), c.place);
+  out.setComputed(data_of(c.computed));
+  auto receipts = out.initReceipts(static_cast<kj::uint>(c.receipts.size()));
+  for (kj::uint i = 0; i < receipts.size(); ++i) {
+    receipts.set(i, data_of(std::span<const std::byte>{c.receipts[i]}));
+  }
+  auto verdicts = out.initVerdicts(static_cast<kj::uint>(c.verdicts.size()));
+  for (kj::uint i = 0; i < verdicts.size(); ++i) {
+    write(verdicts[i], c.verdicts[i]);
+  }
+}
+
+result<audit_place> read(audit_schema::Place::Reader in) {
+  audit_place place;
+  place.part = static_cast<audit_part>(in.getPart());
+  if (in.getPart() < 1 || in.getPart() > 3) {
+    return fail(errc::unsupported, "part {} of a receipt is not known to this version",
+                in.getPart());
+  }
+  place.window = in.getWindow();
+  place.layer = in.getLayer();
+  place.at = in.getPosition();
+  if (place.window >= limits::context_max / limits::window_positions) {
+    return fail(errc::over_limit, "window {} lies beyond every context", place.window);
+  }
+  return place;
+}
+
+result<audit_verdict> read(audit_schema::Verdict::Reader in) {
+  audit_verdict v;
+  OVIR_ASSIGN(v.verifier, fixed<node_id>(in.getVerifier(), "a verifier's key"));
+  OVIR_ASSIGN(v.proof, fixed<signature>(in.getProof(), "a verdict's signature"));
+  return v;
+}
+
+std::vector<std::byte> copy_of(capnp::Data::Reader data) {
+  const auto* const first = reinterpret_cast<const std::byte*>(data.begin());
+  return {first, first + data.size()};
+}
+
+result<std::vector<std::byte>> receipt_in(capnp::Data::Reader data) {
+  if (data.size() > limits::audit_receipt_bytes_max) {
+    return fail(errc::over_limit, "a receipt of {} bytes; {} at most are audited", data.size(),
+                limits::audit_receipt_bytes_max);
+  }
+  return copy_of(data);
+}
+
+result<conviction> read(audit_schema::Conviction::Reader in, std::size_t present) {
+  conviction c;
+  c.kind = static_cast<conviction_kind>(in.getKind());
+  if (in.getKind() < 1 || in.getKind() > 2) {
+    return fail(errc::unsupported, "a conviction of kind {} is not known to this version",
+                in.getKind());
+  }
+  OVIR_ASSIGN(c.guilty, fixed<node_id>(in.getGuilty(), "a convicted key"));
+  OVIR_ASSIGN(c.place, read(in.getPlace()));
+  OVIR_ASSIGN(c.computed, fixed<digest>(in.getComputed(), "a digest"));
+  const auto receipts = in.getReceipts();
+  const auto verdicts = in.getVerdicts();
+  OVIR_TRY(all_there(receipts, word_bytes, present, "receipts"));
+  OVIR_TRY(all_there(verdicts, word_bytes, present, "verdicts"));
+  if (receipts.size() > 2 || verdicts.size() > limits::audit_verdicts_max) {
+    return fail(errc::over_limit, "a conviction with {} receipts and {} verdicts; at most 2 and {}",
+                receipts.size(), verdicts.size(), limits::audit_verdicts_max);
+  }
+  for (const auto one : receipts) {
+    OVIR_ASSIGN(auto bytes, receipt_in(one));
+    c.receipts.push_back(std::move(bytes));
+  }
+  for (const auto one : verdicts) {
+    OVIR_ASSIGN(const audit_verdict v, read(one));
+    c.verdicts.push_back(v);
+  }
+  return c;
+}
+
+result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_t present) {
+  if (in.getVersion() != version) {
+    return fail(errc::unsupported, "a message about audits of version {}; this one knows {}",
+                in.getVersion(), version);
+  }
+  switch (in.which()) {
+  case audit_schema::AuditMessage::OFFER: {
+    OVIR_ASSIGN(auto bytes, receipt_in(in.getOffer()));
+    return audit_message{audit_offer{std::move(bytes)}};
+  }
+  case audit_schema::AuditMessage::QUESTION: {
+    audit_question q;
+    q.number = in.getQuestion().getNumber();
+    OVIR_ASSIGN(q.place, read(in.getQuestion().getPlace()));
+    OVIR_ASSIGN(q.receipt, receipt_in(in.getQuestion().getReceipt()));
+    return audit_message{std::move(q)};
+  }
+  case audit_schema::AuditMessage::ANSWER: {
+    audit_answer a;
+    a.number = in.getAnswer().getNumber();
+    OVIR_ASSIGN(a.computed, fixed<digest>(in.getAnswer().getComputed(), "a digest"));
+    OVIR_ASSIGN(a.verdict, read(in.getAnswer().getVerdict()));
+    return audit_message{a};
+  }
+  case audit_schema::AuditMessage::CONVICTION: {
+    OVIR_ASSIGN(auto c, read(in.getConviction(), present));
+    return audit_message{std::move(c)};
+  }
+  }
+  return fail(errc::unsupported, "a message about audits of a kind this version does not know");
+}
+
+/// Words that the parts of variable size need at most.
+std::size_t words_of(const audit_message& message) {
+  std::size_t bytes = 1'024;
+  if (const auto* offer = std::get_if<audit_offer>(&message)) {
+    bytes += offer->receipt.size();
+  } else if (const auto* question = std::get_if<audit_question>(&message)) {
+    bytes += question->receipt.size();
+  } else if (const auto* c = std::get_if<conviction>(&message)) {
+    for (const auto& one : c->receipts) {
+      bytes += one.size() + 2 * word_bytes;
+    }
+    bytes += c->verdicts.size() * 128;
+  }
+  return bytes / word_bytes + 1;
+}
+
+void write_any(audit_schema::AuditMessage::Builder out, const audit_message& message) {
+  out.setVersion(version);
+  if (const auto* offer = std::get_if<audit_offer>(&message)) {
+    out.setOffer(data_of(std::span<const std::byte>{offer->receipt}));
+  } else if (const auto* q = std::get_if<audit_question>(&message)) {
+    auto group = out.initQuestion();
+    group.setNumber(q->number);
+    write(group.initPlace(), q->place);
+    group.setReceipt(data_of(std::span<const std::byte>{q->receipt}));
+  } else if (const auto* a = std::get_if<audit_answer>(&message)) {
+    auto group = out.initAnswer();
+    group.setNumber(a->number);
+    group.setComputed(data_of(a->computed));
+    write(group.initVerdict(), a->verdict);
+  } else {
+    write(out.initConviction(), std::get<conviction>(message));
+  }
+}
+
+} // namespace
+
+digest verdict_digest(const digest& receipt, const audit_place& place, const digest& computed) {
+  return hasher{"ovir/audit/v1/verdict-fields"}
+      .update(receipt)
+      .update_u32(static_cast<std::uint32_t>(place.part))
+      .update_u32(place.window)
+      .update_u32(place.layer)
+      .update_u32(place.at)
+      .update(computed)
+      .finish();
+}
+
+audit_verdict give_verdict(const secret_key& key, const digest& receipt, const audit_place& place,
+                           const digest& computed) {
+  return {key.id(), key.sign(verdict_domain, bytes_of(verdict_digest(receipt, place, computed)))};
+}
+
+bool verify_verdict(const audit_verdict& v, const digest& receipt, const audit_place& place,
+                    const digest& computed) {
+  return verify(v.verifier, verdict_domain, bytes_of(verdict_digest(receipt, place, computed)),
+                v.proof);
+}
+
+digest receipt_digest(std::span<const std::byte> receipt) {
+  return hash("ovir/audit/v1/receipt", receipt);
+}
+
+result<std::vector<std::byte>> encode_audit(const audit_message& message) {
+  const std::size_t words = words_of(message);
+  if (words * word_bytes > limits::audit_message_bytes_max) {
+    return fail(errc::over_limit, "a message about audits of {} bytes; at most {}",
+                words * word_bytes, limits::audit_message_bytes_max);
+  }
+  return write_message<audit_schema::AuditMessage>(
+      words, [&](audit_schema::AuditMessage::Builder out) { write_any(out, message); });
+}
+
+result<audit_message> decode_audit(std::span<const std::byte> bytes) {
+  constexpr std::string_view what = "a message about audits";
+  OVIR_ASSIGN(auto message, (read_message<audit_schema::AuditMessage, audit_message>(
+                                bytes, limits::audit_message_bytes_max, what,
+                                [](audit_schema::AuditMessage::Reader in, std::size_t present) {
+                                  return read_any(in, present);
+                                })));
+  OVIR_ASSIGN(const auto canonical, encode_audit(message));
+  OVIR_TRY(same_bytes(canonical, bytes, what));
+  return message;
+}
+
+} // namespace ovir

@@ -1,0 +1,209 @@
+// What a node does when others want somebody convicted: it looks itself, and believes nobody.
+#include "actors/verifier.hpp"
+#include "compute/receipt_replay.hpp"
+#include "messages/caf/system_config.hpp"
+#include "tests/support/lying_path.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace ovir::actors {
+namespace {
+
+using namespace std::chrono_literals;
+using test::lie;
+using test::lying_path;
+using test::receipt_maker;
+
+constexpr std::size_t judge =
+    3; ///< index of a key; `receipt_maker::stranger` is the other verifier
+
+const lying_path& path() {
+  static const lying_path one;
+  return one;
+}
+
+secret_key own_key() {
+  std::array<std::byte, secret_key::seed_size> seed{};
+  seed.fill(std::byte{99});
+  return secret_key::from_seed(seed);
+}
+
+/// A node that admits two verifiers and the three stages, with the model or without.
+class convicting : public ::testing::Test {
+protected:
+  convicting()
+      : config_(system_config::simulated()), system_(config_),
+        scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())) {
+    access_list::settings settings;
+    for (const std::size_t verifier : {judge, receipt_maker::stranger}) {
+      settings.keys[path().cast().id(verifier)] = role_set{}.add(role::verifier);
+    }
+    for (std::size_t stage = 0; stage < 3; ++stage) {
+      settings.keys[path().cast().id(stage)] = role_set{}.add(role::worker);
+    }
+    access_ = access_list::load(*env_, settings).value();
+    links_ = std::make_unique<peers>(key_.id(), *access_, log_, [] { return std::uint64_t{1}; });
+  }
+  ~convicting() override {
+    caf::anon_send_exit(verifier_, caf::exit_reason::kill);
+    scheduler_.run();
+  }
+
+  void start(bool with_model) {
+    if (with_model) {
+      auto model = std::make_shared<catalog_model>();
+      model->id = path().make({}).asked.model;
+      model->weights = path().weights();
+      model->held = {0, lying_path::layers}; // all of them were looked at
+      model->kernels = &compute::kernels_reference();
+      models_.put(model);
+    }
+    verifier_environment around;
+    around.key = &key_;
+    around.links = links_.get();
+    around.access = access_.get();
+    around.models = &models_;
+    around.journal = &log_;
+    around.env = env_.get();
+    around.state = folder_.path().string();
+    around.watchers = [] { return std::vector<caf::actor>{}; };
+    verifier_ = system_.spawn(verifier_behavior, std::move(around));
+    scheduler_.run();
+  }
+  void restart(bool with_model) {
+    caf::anon_send_exit(verifier_, caf::exit_reason::kill);
+    scheduler_.run();
+    start(with_model);
+  }
+
+  void send(const audit_message& message) {
+    const auto bytes =
+        std::make_shared<const std::vector<std::byte>>(encode_audit(message).value());
+    caf::anon_send(verifier_,
+                   audit_received{path().cast().id(judge), role_set{}.add(role::verifier), bytes});
+    scheduler_.run();
+  }
+  std::vector<node_id> convicted() {
+    std::vector<node_id> nodes;
+    system_.spawn([&, this](caf::event_based_actor* self) {
+      self->request(verifier_, 1s, list_convictions{}).then([&nodes](const audit_report& report) {
+        for (const conviction_view& view : report.convictions) {
+          nodes.push_back(view.node);
+        }
+      });
+    });
+    scheduler_.run();
+    return nodes;
+  }
+  [[nodiscard]] bool admitted(const node_id& node) const {
+    return access_->possible(node).has_value();
+  }
+
+  static conviction convict(const receipt& r, const audit_place& place, const digest& computed,
+                            const std::vector<std::size_t>& judges) {
+    conviction c;
+    c.guilty = compute::stated_at(r, place)->signer;
+    c.place = place;
+    c.computed = computed;
+    c.receipts = {encode_receipt(r)};
+    for (const std::size_t who : judges) {
+      c.verdicts.push_back(
+          give_verdict(path().cast().key(who), receipt_digest(c.receipts[0]), place, computed));
+    }
+    return c;
+  }
+  /// Of the second stage, which did lie.
+  static conviction true_one(const std::vector<std::size_t>& judges) {
+    const receipt r = path().make({lie::wrong_output, 4, 45});
+    compute::serial_runner runner;
+    const auto again = compute::replay(r, path().weights(), compute::bounds_of(r),
+                                       compute::kernels_reference(), runner)
+                           .value();
+    const auto fault = compute::first_faults(r, again).at(0);
+    return convict(r, fault.place, fault.computed, judges);
+  }
+  /// Of the first stage, which did not.
+  static conviction false_one() {
+    return convict(path().make({}), {audit_part::unit, 1, 1, 0}, hasher{"ovir/test/x"}.finish(),
+                   {judge, receipt_maker::stranger});
+  }
+
+  test::temporary_folder folder_;
+  std::unique_ptr<storage::env> env_ = storage::make_env_posix();
+  const secret_key key_ = own_key();
+  null_log log_;
+  model_catalog models_;
+  std::unique_ptr<access_list> access_;
+  std::unique_ptr<peers> links_;
+  system_config config_;
+  caf::actor_system system_;
+  caf::scheduler::test_coordinator& scheduler_;
+  caf::actor verifier_;
+};
+
+TEST_F(convicting, a_liar_is_put_out_and_stays_out_after_a_restart) {
+  start(true);
+  const conviction c = true_one({judge, receipt_maker::stranger});
+  ASSERT_EQ(c.guilty, path().cast().id(1));
+  send(c);
+  EXPECT_EQ(convicted(), std::vector{c.guilty});
+  EXPECT_FALSE(admitted(c.guilty));
+  EXPECT_TRUE(admitted(path().cast().id(0)));
+  EXPECT_TRUE(admitted(path().cast().id(2))) << "an honest stage behind the liar";
+  restart(true);
+  EXPECT_EQ(convicted(), std::vector{c.guilty});
+}
+
+TEST_F(convicting, two_verifiers_in_league_convict_nobody_where_the_model_is) {
+  start(true);
+  send(false_one());
+  EXPECT_TRUE(convicted().empty());
+  EXPECT_TRUE(admitted(path().cast().id(0)));
+}
+
+TEST_F(convicting, a_node_without_the_model_takes_the_word_of_two_verifiers_it_admitted) {
+  start(false);
+  send(true_one({judge}));
+  EXPECT_TRUE(convicted().empty()) << "one is not enough";
+  send(true_one({judge, 2}));
+  EXPECT_TRUE(convicted().empty()) << "a worker is no verifier";
+  send(true_one({judge, receipt_maker::stranger}));
+  EXPECT_EQ(convicted().size(), 1U);
+}
+
+TEST_F(convicting, equivocation_needs_no_verifier_and_no_model) {
+  start(false);
+  const receipt honest = path().make({});
+  receipt other = honest;
+  other.stages[2].statements[1].units[0] = hasher{"ovir/test/other"}.finish();
+  path().sign_all(other);
+  const auto found = compute::find_equivocation(honest, other);
+  ASSERT_TRUE(found);
+  send(conviction{conviction_kind::equivocation,
+                  found->signer,
+                  found->place,
+                  {},
+                  {encode_receipt(honest), encode_receipt(other)},
+                  {}});
+  EXPECT_EQ(convicted(), std::vector{path().cast().id(2)});
+}
+
+TEST_F(convicting, what_is_no_conviction_changes_nothing) {
+  start(true);
+  conviction c = true_one({judge, receipt_maker::stranger});
+  c.guilty = path().cast().id(0);
+  send(c);
+  caf::anon_send(verifier_, audit_received{path().cast().id(judge), role_set{}.add(role::verifier),
+                                           std::make_shared<const std::vector<std::byte>>(64)});
+  scheduler_.run();
+  EXPECT_TRUE(convicted().empty());
+}
+
+} // namespace
+} // namespace ovir::actors

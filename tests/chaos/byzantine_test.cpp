@@ -1,0 +1,146 @@
+// Five workers, two of which lie at random, and two verifiers, all as processes: whoever lies is
+// convicted by those who compute it again, put out of every node, and nobody else is.
+#include "tests/support/asked_request.hpp"
+#include "tests/support/cli.hpp"
+#include "tests/support/gguf_builder.hpp"
+#include "tests/support/test_cluster.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+
+namespace ovir::test {
+namespace {
+
+constexpr std::uint32_t layers = 8;
+constexpr std::size_t scheduler = 0;
+constexpr std::size_t first_verifier = 1;
+constexpr std::size_t first_worker = 3;
+constexpr std::size_t liars = 2; ///< the first workers
+
+std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
+  const char* const given = std::getenv(name);
+  return given == nullptr ? otherwise : std::strtoull(given, nullptr, 10);
+}
+
+class byzantine : public ::testing::Test {
+protected:
+  byzantine() {
+    compute::synth_spec spec;
+    spec.layers = layers;
+    path_ = (folder_.path() / "synthetic.gguf").string();
+    write_file(path_, synthetic_model(spec));
+    std::vector<cluster_node> nodes{{"scheduler", {"scheduler"}, {{path_}}},
+                                    {"verifier-0", {"verifier"}, {{path_}}},
+                                    {"verifier-1", {"verifier"}, {{path_}}}};
+    const std::uint64_t seed = number_from("OVIR_SEED", 1);
+    for (std::uint32_t i = 0; i < 5; ++i) {
+      cluster_node worker{
+          fmt::format("worker-{}", i), {"worker"}, {{path_, i % 2 == 0 ? "0-3" : "4-7"}}};
+      if (i < liars) {
+        worker.name = fmt::format("liar-{}", i);
+        worker.program = OVIR_LIAR_PROGRAM;
+        worker.environment = {{"OVIR_LIE_SEED", fmt::format("{}", seed + i)},
+                              {"OVIR_LIE_PPM", "60000"}};
+      }
+      nodes.push_back(worker);
+    }
+    cluster_ = std::make_unique<test_cluster>(cluster_spec{
+        .nodes = nodes, .tables = "[audit]\nevery_request = true\nleast_rate_ppm = 300000\n"});
+    cluster_->start();
+    const apps::json seen = cluster_->ask(scheduler, "nodes");
+    for (const apps::json& node : seen.at("nodes")) {
+      keys_[node.at("name").get<std::string>()] = node.at("node").get<std::string>();
+    }
+  }
+
+  /// Keys that a node holds for convicted.
+  [[nodiscard]] std::set<std::string> convicted(std::size_t at) const {
+    std::set<std::string> all;
+    const apps::json data = cluster_->ask(at, "audits");
+    for (const apps::json& one : data.at("convictions")) {
+      all.insert(one.at("node").get<std::string>());
+    }
+    return all;
+  }
+  [[nodiscard]] std::set<std::string> liar_keys() const {
+    return {keys_.at("liar-0"), keys_.at("liar-1")};
+  }
+  [[nodiscard]] bool nothing_waits() const {
+    for (const std::size_t v : {first_verifier, first_verifier + 1}) {
+      const apps::json data = cluster_->ask(v, "audits");
+      if (data.at("waiting") != 0 || data.at("open") != 0) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  apps::json request(std::uint64_t number) {
+    std::vector<token_id> prompt;
+    for (std::uint64_t i = 0; i < 36; ++i) {
+      prompt.push_back(static_cast<token_id>((number * 7'919 + i * 31) % 300));
+    }
+    asked_request asked{
+        *cluster_, {scheduler}, {{"tokens", prompt}, {"max_tokens", 8}, {"speculate", "off"}}};
+    const apps::json data = asked.answer();
+    // Who heard a token that a convicted node computed wrongly is told so; all else ends well.
+    const bool told = asked.failure().find("convicted") != std::string::npos;
+    told_ += told ? 1 : 0;
+    failures_ += asked.failure().empty() || told ? 0 : 1;
+    EXPECT_TRUE(asked.failure().empty() || told) << asked.failure();
+    return data;
+  }
+
+  temporary_folder folder_;
+  std::string path_;
+  std::unique_ptr<test_cluster> cluster_;
+  std::map<std::string, std::string> keys_;
+  std::uint64_t failures_{0};
+  std::uint64_t told_{0}; ///< requests that were told of wrong tokens while they ran
+};
+
+TEST_F(byzantine, both_liars_are_convicted_everywhere_and_nobody_honest_is) {
+  const std::uint64_t requests = number_from("OVIR_BYZANTINE_REQUESTS", 12);
+  for (std::uint64_t i = 0; i < requests; ++i) {
+    (void)request(i);
+  }
+  // Liars that were not on enough paths are asked until they were.
+  for (std::uint64_t i = requests; convicted(scheduler).size() < liars && i < requests + 40; ++i) {
+    (void)request(i);
+  }
+  EXPECT_TRUE(cluster_->wait_until([&] { return nothing_waits(); }));
+  const auto everywhere = [&] {
+    for (const std::size_t at : {scheduler, first_verifier, first_verifier + 1, first_worker + 2,
+                                 first_worker + 3, first_worker + 4}) {
+      if (convicted(at) != liar_keys()) {
+        return false;
+      }
+    }
+    return true;
+  };
+  EXPECT_TRUE(cluster_->wait_until(everywhere)) << cluster_->last_words();
+  EXPECT_EQ(convicted(first_verifier), liar_keys()) << "nobody honest";
+  // Out of the cluster: nobody counts them among the living, and requests go on without them.
+  const apps::json after = request(10'000);
+  for (const apps::json& stage : after.at("path")) {
+    EXPECT_EQ(stage.at("name").get<std::string>().find("liar"), std::string::npos);
+  }
+  std::uint64_t units = 0;
+  std::uint64_t drawn = 0;
+  for (const std::size_t v : {first_verifier, first_verifier + 1}) {
+    const apps::json data = cluster_->ask(v, "audits");
+    units += data.at("units").get<std::uint64_t>();
+    drawn += data.at("drawn").get<std::uint64_t>();
+    EXPECT_EQ(data.at("unaudited"), 0);
+  }
+  EXPECT_EQ(failures_, 0U) << "requests of convicted nodes begin again by themselves";
+  std::printf("%llu requests, %llu of %llu units drawn, 2 of 2 liars convicted, %llu told\n",
+              static_cast<unsigned long long>(requests), static_cast<unsigned long long>(drawn),
+              static_cast<unsigned long long>(units), static_cast<unsigned long long>(told_));
+}
+
+} // namespace
+} // namespace ovir::test

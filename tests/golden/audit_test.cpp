@@ -1,0 +1,63 @@
+// The bytes of docs/formats/audit.md. A change here is a new version of the format.
+#include "ledger/audit_draw.hpp"
+#include "ledger/track_record.hpp"
+#include "messages/audit.hpp"
+#include "messages/receipt.hpp"
+#include "tests/support/receipt_maker.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace ovir {
+namespace {
+
+std::string hex(std::span<const std::byte> bytes) {
+  std::string out;
+  for (const std::byte b : bytes) {
+    out += fmt::format("{:02x}", std::to_integer<unsigned>(b));
+  }
+  return out;
+}
+
+digest some(std::uint64_t n) { return hasher{"ovir/test/audit"}.update_u64(n).finish(); }
+
+std::string named(const audit_message& m) { return to_hex(hash_plain(*encode_audit(m))); }
+
+TEST(audit_golden, messages_are_these_bytes) {
+  const test::receipt_maker cast;
+  const auto bytes = encode_receipt(cast.small());
+  const audit_place place{audit_part::unit, 0, 1, 0};
+  const digest name = receipt_digest(bytes);
+  const audit_verdict verdict = give_verdict(cast.key(3), name, place, some(1));
+  EXPECT_EQ(to_hex(name), "4f0e93a5c8f2dcfcf373960dbef50744cd44f17b940226374bb9f315d0596e0b");
+  EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
+            "788da0c93bf5a31f77c2ab6e07a46bfcc084dd4ba54086e23471b312346912e8");
+  EXPECT_EQ(named(audit_offer{bytes}),
+            "1b9f3bce676cdc3bdd94c5402fb1eb1451be31fbd4bbcfc1e365aa2d01ea993b");
+  EXPECT_EQ(named(audit_question{7, place, bytes}),
+            "1d72d92a64a5014d8feb09c4172a29442b1ed1dbd6192456b563a80ab2fde85e");
+  EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
+            "b24a5a19c2634bc17163e9692c524593f40813892b5d3d122ff9f087fa80f161");
+  EXPECT_EQ(named(conviction{conviction_kind::replay,
+                             cast.id(1),
+                             place,
+                             some(1),
+                             {bytes},
+                             {verdict, give_verdict(cast.key(5), name, place, some(1))}}),
+            "523c6ce42191a4314b68ba1e01c8ddfd4fc4c318cfada5ff7fc618f212971703");
+}
+
+TEST(audit_golden, draws_and_events_are_these) {
+  const auto chain = ledger::hash_chain::make(some(2), 1'000);
+  EXPECT_EQ(to_hex(chain->anchor()),
+            "c48a8c4e92a55b02a31be529833cdf718da1eb42b126d82eea895174083b5a95");
+  EXPECT_EQ(fmt::format("{:016x}", ledger::audit_draw(*chain->link(1), some(3), some(4))),
+            "0e015079c23f11d5");
+  const test::receipt_maker cast;
+  EXPECT_EQ(hex(ledger::encode({1'800'000'000, cast.id(1), ledger::work_event::wrong, 3}, {})),
+            "00d2496b000000008139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a2"
+            "5df60f5b8fc9b394040000000300000098b9be77bd1c4c8f7b5af0e9fde6b8cb");
+}
+
+} // namespace
+} // namespace ovir

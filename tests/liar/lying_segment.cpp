@@ -1,0 +1,123 @@
+// What a lying worker computes. The linker calls this instead of `compute::segment::forward`
+// (tests/CMakeLists.txt): it changes what goes into the real one or what comes out, at random, so
+// that everything the worker signs fits together and is wrong. OVIR_LIE names one way to lie, or
+// "any"; OVIR_LIE_SEED is the chance, OVIR_LIE_PPM how many passes lie.
+#include "compute/segment.hpp"
+#include "messages/digest.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using ovir::compute::parallel_runner;
+using ovir::compute::segment;
+using ovir::compute::session_step;
+
+extern "C" {
+// NOLINTBEGIN(bugprone-reserved-identifier)
+void __real__ZN4ovir7compute7segment7forwardESt4spanINS0_12session_stepELm18446744073709551615EERNS0_15parallel_runnerE(
+    segment* self, std::span<session_step> steps, parallel_runner& runner);
+void __wrap__ZN4ovir7compute7segment7forwardESt4spanINS0_12session_stepELm18446744073709551615EERNS0_15parallel_runnerE(
+    segment* self, std::span<session_step> steps, parallel_runner& runner);
+// NOLINTEND(bugprone-reserved-identifier)
+}
+
+namespace {
+
+constexpr std::string_view ways[] = {
+    "wrong_output", "scaled", "quantised", "skipped", "stale_kv", "swapped_positions", "logits"};
+
+std::string setting(const char* name, const char* otherwise) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? otherwise : value;
+}
+
+/// The next of a row of numbers that the seed determines.
+std::uint64_t chance() {
+  static std::atomic<std::uint64_t> drawn{0};
+  static const std::uint64_t seed =
+      std::strtoull(setting("OVIR_LIE_SEED", "1").c_str(), nullptr, 10);
+  const ovir::digest d =
+      ovir::hasher{"ovir/test/liar"}.update_u64(seed).update_u64(drawn++).finish();
+  std::uint64_t value = 0;
+  std::memcpy(&value, d.bytes.data(), sizeof(value));
+  return value;
+}
+
+std::string_view way() {
+  static const std::string wanted = setting("OVIR_LIE", "any");
+  return wanted == "any" ? ways[chance() % std::size(ways)] : std::string_view{wanted};
+}
+
+std::uint64_t share_ppm() {
+  static const std::uint64_t ppm =
+      std::strtoull(setting("OVIR_LIE_PPM", "100000").c_str(), nullptr, 10);
+  return ppm;
+}
+
+/// Of a stage that gets tokens: another token than the one that came.
+void lie_about_tokens(session_step& step, std::vector<ovir::token_id>& changed) {
+  changed.assign(step.in.tokens.begin(), step.in.tokens.end());
+  ovir::token_id& one = changed[chance() % changed.size()];
+  one = one == 0 ? 1 : one - 1;
+  step.in.tokens = changed;
+}
+
+void lie_about_rows(session_step& step, std::uint32_t dim, std::string_view how,
+                    std::vector<float>& changed) {
+  changed.assign(step.in.boundary.begin(), step.in.boundary.end());
+  const std::size_t row = chance() % step.in.count;
+  float* const at = changed.data() + row * dim;
+  if (how == "scaled") {
+    std::transform(at, at + dim, at, [](float v) { return v * 1.01F; });
+  } else if (how == "quantised") {
+    std::transform(at, at + dim, at, [](float v) { return std::round(v * 16.0F) / 16.0F; });
+  } else if (how == "skipped") {
+    std::fill(at, at + dim, 0.5F);
+  } else if ((how == "stale_kv" || how == "swapped_positions") && row > 0) {
+    how == "stale_kv" ? (void)std::copy_n(at - dim, dim, at)
+                      : (void)std::swap_ranges(at, at + dim, at - dim);
+  } else {
+    at[chance() % dim] += 0.5F;
+  }
+  step.in.boundary = changed;
+}
+
+} // namespace
+
+void __wrap__ZN4ovir7compute7segment7forwardESt4spanINS0_12session_stepELm18446744073709551615EERNS0_15parallel_runnerE(
+    segment* self, std::span<session_step> steps, parallel_runner& runner) {
+  const std::uint32_t dim = self->config().dim;
+  std::deque<std::vector<float>> rows; // what the steps point into until the pass is over
+  std::deque<std::vector<ovir::token_id>> tokens;
+  std::vector<bool> about_logits(steps.size(), false);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    session_step& step = steps[i];
+    if (chance() % 1'000'000 >= share_ppm() || step.in.count == 0) {
+      continue;
+    }
+    const std::string_view how = way();
+    if (how == "logits" && self->is_last()) {
+      about_logits[i] = true;
+    } else if (self->is_first()) {
+      lie_about_tokens(step, tokens.emplace_back());
+    } else {
+      lie_about_rows(step, dim, how, rows.emplace_back());
+    }
+  }
+  __real__ZN4ovir7compute7segment7forwardESt4spanINS0_12session_stepELm18446744073709551615EERNS0_15parallel_runnerE(
+      self, steps, runner);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    if (about_logits[i] && steps[i].done && !steps[i].out->logits.empty()) {
+      std::rotate(steps[i].out->logits.begin(), steps[i].out->logits.begin() + 1,
+                  steps[i].out->logits.end());
+    }
+  }
+}

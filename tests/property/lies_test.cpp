@@ -1,0 +1,306 @@
+// The fault injection without processes: each kind of lie at the first, middle and last segment and
+// position, told by somebody who owns a valid key and signs whatever fits the format. What holds by
+// its signatures is computed again, and the liar and nobody else is named, with its unit.
+#include "compute/receipt_check.hpp"
+#include "compute/receipt_replay.hpp"
+#include "tests/support/lying_path.hpp"
+
+#include <gtest/gtest.h>
+
+namespace ovir::test {
+namespace {
+
+using compute::stated_fault;
+
+constexpr std::array<position, 3> places{5, 45, 75}; ///< in the first, middle and last window
+constexpr std::array<lie, 9> lies{
+    lie::wrong_output,    lie::scaled,     lie::smaller_model, lie::lower_quantisation,
+    lie::skipped_layer,   lie::early_exit, lie::stale_kv,      lie::swapped_positions,
+    lie::uncomputed_claim};
+
+const lying_path& path() {
+  static const lying_path one;
+  return one;
+}
+
+std::vector<compute::receipt_failure> form(const receipt& r) {
+  return compute::check_receipt(r, {compute::signer_policy::kind::any, {}});
+}
+
+compute::replay_outcome again(const receipt& r, compute::replay_bounds bounds) {
+  compute::serial_runner runner;
+  auto done = compute::replay(r, path().weights(), bounds, compute::kernels_reference(), runner);
+  if (!done) {
+    ADD_FAILURE() << done.error().message;
+    return {};
+  }
+  return std::move(*done);
+}
+
+std::vector<stated_fault> faults(const receipt& r) {
+  return first_faults(r, again(r, compute::bounds_of(r)));
+}
+
+/// Weights are wrong from the first position on, wherever the liar says it begins.
+std::uint32_t window_of(lie how, position from) {
+  const bool always = how == lie::smaller_model || how == lie::lower_quantisation;
+  return always ? 0 : from / limits::window_positions;
+}
+
+TEST(lies, an_honest_path_has_no_fault) {
+  const receipt r = path().make({});
+  EXPECT_TRUE(form(r).empty()) << form(r).front().what;
+  EXPECT_TRUE(faults(r).empty());
+  const auto all = again(r, compute::bounds_of(r));
+  for (const compute::keyed_unit& unit : compute::units_of(r)) {
+    EXPECT_EQ(all.units.at(unit.unit), unit.stated);
+  }
+  EXPECT_EQ(all.units.size(), compute::units_of(r).size());
+  EXPECT_EQ(all.draws.size(), lying_path::output);
+}
+
+TEST(lies, each_about_bits_is_found_at_every_place_and_its_author_named) {
+  int cases = 0;
+  for (const lie how : lies) {
+    for (std::uint32_t stage = 0; stage < 3; ++stage) {
+      for (const position from : places) {
+        // Before the second layer there is something to skip or repeat.
+        const told_lie told{how, 3 * stage + (how == lie::early_exit ? 0 : 1), from};
+        const receipt r = path().make(told);
+        ASSERT_TRUE(form(r).empty()) << "the forger signs well: " << form(r).front().what;
+        const auto found = faults(r);
+        ASSERT_EQ(found.size(), 1U) << static_cast<int>(how) << " " << stage << " " << from;
+        // An early exit is right up to the stage's first layer.
+        const layer_index layer = how == lie::early_exit ? told.layer + 1 : told.layer;
+        EXPECT_EQ(found[0].signer, path().cast().id(stage));
+        EXPECT_EQ(found[0].place, (audit_place{audit_part::unit, window_of(how, from), layer, 0}))
+            << static_cast<int>(how) << " " << stage << " " << from;
+        ++cases;
+        if (from != places[1]) {
+          continue;
+        }
+        // Whoever looks at this unit alone finds it as well.
+        const auto alone = first_faults(r, again(r, compute::bounds_of(found[0].place)));
+        ASSERT_EQ(alone.size(), 1U);
+        EXPECT_EQ(alone[0], found[0]);
+      }
+    }
+  }
+  EXPECT_EQ(cases, 81);
+}
+
+TEST(lies, about_logits_name_the_last_stage_and_about_tokens_the_lead) {
+  for (const position from : {position{39}, position{50}, position{78}}) {
+    const receipt logits = path().make({lie::wrong_logits, 8, from});
+    ASSERT_TRUE(form(logits).empty());
+    const auto by_stage = faults(logits);
+    ASSERT_EQ(by_stage.size(), 1U);
+    EXPECT_EQ(by_stage[0].signer, path().cast().id(2));
+    EXPECT_EQ(by_stage[0].place, (audit_place{audit_part::draw, from / 32, 8, from}));
+
+    const receipt tokens = path().make({lie::wrong_sampling, 0, from});
+    ASSERT_TRUE(form(tokens).empty());
+    const auto by_lead = faults(tokens);
+    ASSERT_EQ(by_lead.size(), 1U);
+    EXPECT_EQ(by_lead[0].signer, path().cast().id(receipt_maker::lead));
+    EXPECT_EQ(by_lead[0].place, (audit_place{audit_part::token, from / 32, 8, from}));
+  }
+}
+
+TEST(lies, of_two_liars_both_are_named_where_neither_is_the_others_excuse) {
+  receipt r = path().make({lie::wrong_output, 6, 5}); // the last stage, in the first window
+  r.stages[0].statements[1].units[1] = hasher{"ovir/test/second"}.finish();
+  path().sign_all(r);
+  const auto found = faults(r);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].signer, path().cast().id(2));
+  EXPECT_EQ(found[1].signer, path().cast().id(0));
+}
+
+TEST(lies, a_replayed_statement_fails_by_its_signature) {
+  const receipt old = path().cast().honest();
+  for (std::uint32_t stage = 0; stage < 3; ++stage) {
+    for (std::uint32_t w = 0; w < 3; ++w) {
+      receipt r = path().make({});
+      r.stages[stage].statements[w] = old.stages[stage].statements[w];
+      const auto open = form(r);
+      ASSERT_FALSE(open.empty());
+      EXPECT_EQ(open[0].signer, path().cast().id(stage)) << "nobody closed it";
+      ASSERT_TRUE(open[0].unit);
+      EXPECT_EQ(open[0].unit->window, w);
+      path().cast().close(r);
+      EXPECT_EQ(form(r).front().signer, path().cast().id(receipt_maker::lead))
+          << "who closes it has looked";
+    }
+  }
+}
+
+TEST(lies, right_bits_under_anothers_key_are_not_the_others_word) {
+  for (std::uint32_t stage = 0; stage < 3; ++stage) {
+    for (std::uint32_t w = 0; w < 3; ++w) {
+      receipt r = path().make({});
+      const receipt honest = r;
+      path().cast().sign_stage(r, stage, receipt_maker::stranger);
+      // Stated by its key and shown as the stage's.
+      const statement stolen = r.stages[stage].statements[w];
+      r = honest;
+      r.stages[stage].statements[w] = stolen;
+      path().cast().close(r);
+      const auto wrong = form(r);
+      ASSERT_FALSE(wrong.empty());
+      EXPECT_EQ(wrong[0].signer, path().cast().id(receipt_maker::lead));
+    }
+  }
+}
+
+TEST(lies, two_statements_for_one_unit_convict_without_a_replay) {
+  const receipt honest = path().make({});
+  for (std::uint32_t stage = 0; stage < 3; ++stage) {
+    for (std::uint32_t w = 0; w < 3; ++w) {
+      receipt other = honest;
+      other.stages[stage].statements[w].units[1] = hasher{"ovir/test/equivocal"}.finish();
+      path().sign_all(other);
+      ASSERT_TRUE(form(other).empty()) << form(other).front().what;
+      const auto found = compute::find_equivocation(honest, other);
+      ASSERT_TRUE(found);
+      EXPECT_EQ(found->signer, path().cast().id(stage));
+      EXPECT_EQ(found->place, (audit_place{audit_part::unit, w, 3 * stage + 1, 0}));
+      conviction c{conviction_kind::equivocation,
+                   found->signer,
+                   found->place,
+                   {},
+                   {encode_receipt(honest), encode_receipt(other)},
+                   {}};
+      EXPECT_TRUE(compute::check_conviction(c));
+      c.guilty = path().cast().id((stage + 1) % 3);
+      EXPECT_FALSE(compute::check_conviction(c)) << "and nobody else";
+    }
+  }
+}
+
+TEST(lies, an_honest_stage_behind_a_liar_contradicts_itself_nowhere) {
+  // The same question twice: once the first stage lied, so those behind state other bits.
+  const receipt honest = path().make({});
+  const receipt lied = path().make({lie::wrong_output, 1, 5});
+  const auto found = compute::find_equivocation(honest, lied);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->signer, path().cast().id(0));
+  receipt behind_a = honest;
+  receipt behind_b = lied;
+  behind_a.stages.erase(behind_a.stages.begin());
+  behind_b.stages.erase(behind_b.stages.begin());
+  EXPECT_FALSE(compute::find_equivocation(behind_a, behind_b)) << "they had other inputs";
+}
+
+TEST(lies, forged_timing_is_a_claim_and_convicts_nobody) {
+  for (std::uint32_t stage = 0; stage < 3; ++stage) {
+    receipt r = path().make({});
+    r.stages[stage].statements[1].elapsed_us = 1;
+    r.stages[stage].statements[1].compute_us = 1;
+    path().sign_all(r);
+    EXPECT_TRUE(form(r).empty());
+    EXPECT_TRUE(faults(r).empty());
+  }
+}
+
+TEST(lies, a_withheld_statement_earns_nothing_and_convicts_nobody) {
+  receipt r = path().make({});
+  r.stages[1].statements.pop_back();
+  path().cast().close(r);
+  const auto wrong = form(r);
+  ASSERT_FALSE(wrong.empty());
+  EXPECT_EQ(wrong[0].signer, path().cast().id(receipt_maker::lead)) << "who closed it anyway";
+}
+
+/// A conviction of the middle stage, with verdicts of two who have no part in the request.
+class convictions : public testing::Test {
+protected:
+  convictions() {
+    const receipt r = path().make({lie::wrong_output, 4, 45});
+    const auto fault = faults(r).at(0);
+    c.guilty = fault.signer;
+    c.place = fault.place;
+    c.computed = fault.computed;
+    c.receipts = {encode_receipt(r)};
+    for (const std::size_t who : {std::size_t{3}, receipt_maker::stranger}) {
+      c.verdicts.push_back(vote(who));
+    }
+  }
+  [[nodiscard]] audit_verdict vote(std::size_t who) const {
+    return give_verdict(path().cast().key(who), receipt_digest(c.receipts[0]), c.place, c.computed);
+  }
+  conviction c;
+};
+
+TEST_F(convictions, hold_with_two_verdicts_and_what_they_are_about) {
+  EXPECT_TRUE(compute::check_conviction(c));
+}
+
+TEST_F(convictions, need_two_hosts_that_are_not_the_accused) {
+  conviction one = c;
+  one.verdicts.pop_back();
+  EXPECT_FALSE(compute::check_conviction(one));
+  one.verdicts.push_back(one.verdicts[0]);
+  EXPECT_FALSE(compute::check_conviction(one)) << "one host twice";
+  one.verdicts[1] = vote(1);
+  EXPECT_FALSE(compute::check_conviction(one)) << "the accused itself";
+}
+
+TEST_F(convictions, are_of_who_stated_it_and_of_nothing_else) {
+  conviction other = c;
+  other.guilty = path().cast().id(0);
+  EXPECT_FALSE(compute::check_conviction(other));
+  other = c;
+  other.place.layer = 3; // another unit: the verdicts are not about it
+  EXPECT_FALSE(compute::check_conviction(other));
+  other = c;
+  const receipt r = *decode_receipt(c.receipts[0]);
+  other.computed = compute::stated_at(r, c.place)->value; // what it did state
+  other.verdicts = {vote(3), vote(5)};
+  EXPECT_FALSE(compute::check_conviction(other));
+  other = c;
+  other.receipts[0][other.receipts[0].size() / 2] ^= std::byte{1};
+  EXPECT_FALSE(compute::check_conviction(other));
+}
+
+TEST_F(convictions, travel_in_one_encoding_and_no_flipped_bit_convicts) {
+  const auto bytes = *encode_audit(c);
+  const auto back = decode_audit(bytes);
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(std::get<conviction>(*back), c);
+  for (std::size_t bit = 0; bit < 8 * bytes.size(); bit += 97) { // every byte is among some
+    auto other = bytes;
+    other[bit / 8] ^= static_cast<std::byte>(1U << bit % 8);
+    const auto read = decode_audit(other);
+    const bool convicts = read && std::holds_alternative<conviction>(*read) &&
+                          compute::check_conviction(std::get<conviction>(*read));
+    EXPECT_FALSE(convicts) << bit;
+  }
+}
+
+TEST(audit_messages, come_back_as_they_were_sent) {
+  const receipt r = path().cast().small();
+  const audit_place place{audit_part::draw, 1, 2, 40};
+  const digest some = hasher{"ovir/test/some"}.finish();
+  for (const audit_message& m :
+       {audit_message{audit_offer{encode_receipt(r)}},
+        audit_message{audit_question{7, place, encode_receipt(r)}},
+        audit_message{
+            audit_answer{7, some, give_verdict(path().cast().key(0), some, place, some)}}}) {
+    const auto bytes = encode_audit(m);
+    ASSERT_TRUE(bytes);
+    const auto back = decode_audit(*bytes);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(*back, m);
+    for (std::size_t cut = 0; cut < bytes->size(); cut += 8) {
+      EXPECT_FALSE(decode_audit(std::span{*bytes}.first(cut)));
+    }
+  }
+  EXPECT_EQ(encode_audit(audit_offer{std::vector<std::byte>(limits::audit_message_bytes_max)})
+                .error()
+                .code,
+            errc::over_limit);
+}
+
+} // namespace
+} // namespace ovir::test

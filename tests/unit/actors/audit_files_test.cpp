@@ -1,0 +1,76 @@
+#include "actors/audit_files.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace ovir::actors {
+namespace {
+
+using ledger::track_event;
+using ledger::work_event;
+
+class kept_audits : public testing::Test {
+protected:
+  audit_files open() {
+    auto files = audit_files::open(*env_, folder_.path().string());
+    EXPECT_TRUE(files) << files.error().message;
+    return std::move(*files);
+  }
+  std::vector<track_event> events(std::uint32_t from, std::uint32_t to) {
+    std::vector<track_event> list;
+    for (std::uint32_t i = from; i < to; ++i) {
+      list.push_back({i, node_, work_event::valid, i});
+    }
+    return list;
+  }
+  std::filesystem::path only_file() {
+    for (const auto& entry : std::filesystem::directory_iterator{folder_.path() / "audits"}) {
+      if (entry.is_regular_file()) {
+        return entry.path();
+      }
+    }
+    return {};
+  }
+
+  test::temporary_folder folder_;
+  std::unique_ptr<storage::env> env_ = storage::make_env_posix();
+  node_id node_;
+};
+
+TEST_F(kept_audits, are_there_again_in_the_next_life_in_order) {
+  {
+    audit_files first = open();
+    EXPECT_TRUE(first.append(events(0, 3)));
+    EXPECT_TRUE(first.append(events(3, 5)));
+  }
+  audit_files second = open();
+  EXPECT_EQ(second.read_events(), events(0, 5));
+  EXPECT_TRUE(second.append(events(5, 7)));
+  EXPECT_EQ(open().read_events(), events(0, 7));
+}
+
+TEST_F(kept_audits, end_where_a_crash_tore_them) {
+  EXPECT_TRUE(open().append(events(0, 4)));
+  std::filesystem::resize_file(only_file(), 3 * ledger::track_event_bytes + 17);
+  EXPECT_EQ(open().read_events(), events(0, 3));
+}
+
+TEST_F(kept_audits, convictions_are_kept_by_who_was_convicted_and_damaged_ones_left_out) {
+  conviction c;
+  c.receipts = {std::vector<std::byte>(100)};
+  node_id other;
+  other.key.fill(7);
+  EXPECT_TRUE(open().keep(c));
+  c.guilty = other;
+  EXPECT_TRUE(open().keep(c));
+  EXPECT_TRUE(open().keep(c));
+  EXPECT_EQ(open().read_convictions().size(), 2U);
+  std::ofstream{folder_.path() / "audits" / "convictions" / to_hex(other)} << "damaged";
+  EXPECT_EQ(open().read_convictions().size(), 1U);
+}
+
+} // namespace
+} // namespace ovir::actors
