@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -129,6 +130,9 @@ template <class Root, class Value, class Read>
     value = read(reader.getRoot<Root>(), bytes.size());
   });
   KJ_IF_MAYBE (problem, failed) {
+    if (problem->getType() == kj::Exception::Type::OVERLOADED) {
+      throw std::bad_alloc{}; // there was no memory: nothing about these bytes
+    }
     return fail(errc::malformed, "these bytes are not {}: {}", what,
                 problem->getDescription().cStr());
   }

@@ -3,9 +3,12 @@
 #include "apps/exit_code.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/open_model.hpp"
+#include "apps/ovir-verify/capsule.hpp"
+#include "apps/ovir-verify/prepare.hpp"
 #include "apps/ovir-verify/replay.hpp"
 #include "apps/receipt_report.hpp"
 #include "apps/transcript_file.hpp"
+#include "messages/capsule.hpp"
 #include "messages/limits.hpp"
 #include "storage/env.hpp"
 
@@ -25,12 +28,53 @@ constexpr std::string_view program = "ovir-verify";
 struct options {
   std::string file;
   std::string opening;
+  std::string capsule;
+  std::string reveal;
+  std::string prepared;
+  prepare_orders prepare;
+  std::uint64_t memory_mib{limits::sandbox_memory_mib_default};
+  std::int64_t seconds{limits::sandbox_time_default.count()};
   signer_options signers;
   std::string model;
   std::string isa;
   std::uint32_t threads{1};
   bool as_json{false};
 };
+
+void add_replay(CLI::App& app, options& given) {
+  app.add_option("--replay", given.capsule,
+                 "A replay capsule instead of FILE: with --model, compute its units again in a "
+                 "sandboxed process");
+  CLI::Option* const reveal = app.add_option(
+      "--reveal", given.reveal,
+      "The integers of one unit of the capsule FILE, by `ovir receipt reveal`: check "
+      "them without the model (tier T1)");
+  CLI::Option* const prepared =
+      app.add_option("--prepared", given.prepared, "What `ovir-verify prepare` wrote of the model");
+  reveal->needs(prepared);
+  prepared->needs(reveal);
+  app.add_option("--memory-limit", given.memory_mib,
+                 "MiB that a sandboxed process may use beside the files it is given")
+      ->check(CLI::Range(std::uint64_t{16}, limits::sandbox_memory_mib_max))
+      ->capture_default_str();
+  app.add_option("--time-limit", given.seconds, "Seconds that a sandboxed process may take")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{limits::sandbox_time_max.count()}))
+      ->capture_default_str();
+}
+
+void add_prepare(CLI::App& app, options& given) {
+  CLI::App* const command = app.add_subcommand(
+      "prepare", "Draw the secret vectors with which --reveal is checked without the model");
+  command->add_option("-m,--model", given.prepare.model, "The GGUF model")->required();
+  command
+      ->add_option("-o,--output", given.prepare.output,
+                   "File to write, mode 0600; send it to nobody")
+      ->required();
+  command->add_option("-t,--threads", given.prepare.threads, "Compute threads")
+      ->check(CLI::Range(std::uint32_t{1}, limits::threads_max))
+      ->capture_default_str();
+  command->add_flag("--json", given.as_json, "Errors as one JSON document");
+}
 
 void describe(CLI::App& app, options& given) {
   app.description("Checks a receipt written by `ovir run --receipt`, or a transcript file, without "
@@ -45,15 +89,19 @@ void describe(CLI::App& app, options& given) {
       "  ovir run -p \"Once upon a time\" --receipt story.receipt\n"
       "  ovir-verify story.receipt --signers nodes.txt\n"
       "  ovir-verify story.receipt --any-signer --model assets/tales-q4_k_m.gguf\n"
+      "  ovir-verify --replay story.capsule --model assets/tales-q4_k_m.gguf --any-signer\n"
+      "  ovir-verify prepare --model assets/tales-q4_k_m.gguf --output tales.prepared\n"
+      "  ovir receipt reveal story.capsule unit.reveal --layer 0 --window 0\n"
+      "  ovir-verify story.capsule --reveal unit.reveal --prepared tales.prepared --any-signer\n"
       "  ovir run -p \"Once upon a time\" --transcript story.json\n"
       "  ovir-verify story.json\n"
       "  ovir-verify story.json --model assets/tales-q4_k_m.gguf\n"
       "\nExit codes: 0 all equal, 1 something differs, 2 usage, 3 refused or not found,\n"
       "4 unavailable.");
   app.set_version_flag("--version", std::string{program} + " " + OVIR_VERSION);
-  given.threads =
+  given.prepare.threads = given.threads =
       std::clamp<std::uint32_t>(std::thread::hardware_concurrency(), 1, limits::threads_max);
-  app.add_option("FILE", given.file, "The receipt or transcript file")->required();
+  app.add_option("FILE", given.file, "The receipt, replay capsule or transcript file");
   app.add_option("-m,--model", given.model, "The GGUF model it was made with: replay everything");
   app.add_option("-t,--threads", given.threads, "Compute threads")
       ->check(CLI::Range(std::uint32_t{1}, limits::threads_max))
@@ -61,16 +109,15 @@ void describe(CLI::App& app, options& given) {
   add_signers(app, given.signers);
   app.add_option("--open", given.opening,
                  "A unit opened by `ovir receipt open`: is it of this compact receipt?");
-  for (const char* const later : {"--replay", "--tier"}) {
-    app.add_option_function<std::string>(
-           later,
-           [later](const std::string&) {
-             throw CLI::ValidationError(
-                 fmt::format("{} is not in this version ({})", later, OVIR_VERSION));
-           })
-        ->expected(0, 1)
-        ->group("");
-  }
+  add_replay(app, given);
+  add_prepare(app, given);
+  app.add_option_function<std::string>("--tier",
+                                       [](const std::string&) {
+                                         throw CLI::ValidationError(fmt::format(
+                                             "--tier is not in this version ({})", OVIR_VERSION));
+                                       })
+      ->expected(0, 1)
+      ->group("");
   app.add_option("--isa", given.isa, "Kernels to compute with: reference, avx2 or avx512")
       ->envname("OVIR_ISA");
   app.add_flag("--json", given.as_json, "Print one JSON document");
@@ -188,13 +235,52 @@ result<exit_code> verify_receipt(const options& given, std::string_view text,
   return failures.empty() ? exit_code::done : exit_code::wrong;
 }
 
+result<exit_code> replay_capsule(const options& given, const std::string& file,
+                                 storage::env& environment, const std::atomic<bool>& interrupted) {
+  capsule_orders orders;
+  orders.file = file;
+  orders.model = given.model;
+  orders.reveal = given.reveal;
+  orders.prepared = given.prepared;
+  orders.isa = given.isa;
+  orders.threads = given.threads;
+  OVIR_ASSIGN(orders.who, policy_of(given.signers, environment));
+  orders.bounds.memory_bytes = given.memory_mib << 20U;
+  orders.bounds.time = std::chrono::seconds{given.seconds};
+  orders.as_json = given.as_json;
+  return verify_capsule(orders, environment, interrupted);
+}
+
 result<exit_code> verify(const options& given, storage::env& environment,
                          const std::atomic<bool>& interrupted) {
-  auto text = environment.read(given.file, limits::receipt_bytes_max);
+  if (given.file.empty() == given.capsule.empty()) {
+    return fail(errc::invalid_argument, "give either a file or --replay CAPSULE; see {} --help",
+                program);
+  }
+  if (!given.capsule.empty()) {
+    if (given.model.empty()) {
+      return fail(errc::invalid_argument,
+                  "--replay computes again and needs --model; without it, give {} as FILE",
+                  given.capsule);
+    }
+    return replay_capsule(given, given.capsule, environment, interrupted);
+  }
+  if (!given.reveal.empty()) {
+    if (!given.model.empty()) {
+      return fail(errc::invalid_argument,
+                  "--reveal needs no --model, and --model needs no reveal; give one of them");
+    }
+    return replay_capsule(given, given.file, environment, interrupted);
+  }
+  auto text = environment.read(given.file, limits::capsule_bytes_max);
   if (!text) {
     error e = text.error();
     e.code = e.code == errc::invalid_argument ? errc::unsupported : e.code;
     return e;
+  }
+  if (is_capsule(std::as_bytes(std::span{*text}))) {
+    text->clear();
+    return replay_capsule(given, given.file, environment, interrupted);
   }
   if (kind_of(std::as_bytes(std::span{*text})) == receipt_kind::other) {
     return verify_transcript(given, *text, environment, interrupted);
@@ -219,7 +305,8 @@ int run_main(int argc, char** argv) {
     return static_cast<int>(exit_code::usage);
   }
   const auto environment = storage::make_env_posix();
-  const auto done = verify(given, *environment, interrupted);
+  const auto done = app.got_subcommand("prepare") ? prepare(given.prepare, *environment)
+                                                  : verify(given, *environment, interrupted);
   if (!done) {
     write_error(program, done.error(), given.as_json);
     return static_cast<int>(exit_code_of(done.error().code));

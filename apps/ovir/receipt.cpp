@@ -1,5 +1,8 @@
+#include "apps/capsule_file.hpp"
+#include "apps/compute_threads.hpp"
 #include "apps/ovir/command.hpp"
 #include "apps/receipt_report.hpp"
+#include "compute/reveal_check.hpp"
 
 #include <memory>
 
@@ -11,6 +14,9 @@ struct options {
   std::string file;
   std::string output;
   signer_options signers;
+  std::string model;
+  std::vector<std::string> units;
+  compute_options how;
   std::uint32_t window{0};
   std::uint32_t layer{0};
   bool as_json{false};
@@ -76,6 +82,36 @@ result<exit_code> open(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
+result<exit_code> enclose(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const receipt r, load_sound(given, around));
+  OVIR_ASSIGN(const ready_model model, load_model(around, given.model));
+  OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
+  compute_threads runner{given.how.threads};
+  OVIR_ASSIGN(const auto bytes, capsule_bytes(r, given.units, model, *kernels, runner));
+  OVIR_TRY(write_file(around, given.output, bytes));
+  write_note(fmt::format("{} bytes in {}\n", bytes.size(), given.output));
+  return exit_code::done;
+}
+
+result<exit_code> reveal(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const std::string text,
+              around.environment.read(given.file, limits::capsule_bytes_max));
+  const auto enclosed = decode_capsule(std::as_bytes(std::span{text}));
+  if (!enclosed) {
+    return in_context(given.file, enclosed.error());
+  }
+  OVIR_ASSIGN(const ready_model model, load_model(around, given.model));
+  OVIR_TRY(is_model_of(enclosed->what, model.source));
+  OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
+  compute_threads runner{given.how.threads};
+  OVIR_ASSIGN(const unit_reveal opened, compute::reveal_unit(*enclosed, {given.window, given.layer},
+                                                             model.weights, *kernels, runner));
+  const auto bytes = encode_reveal(opened);
+  OVIR_TRY(write_file(around, given.output, bytes));
+  write_note(fmt::format("{} bytes in {}\n", bytes.size(), given.output));
+  return exit_code::done;
+}
+
 using action = result<exit_code> (*)(const options&, surroundings&);
 
 std::shared_ptr<options> add(CLI::App& group, const std::string& name, const std::string& about,
@@ -88,6 +124,20 @@ std::shared_ptr<options> add(CLI::App& group, const std::string& name, const std
     chosen.run = [given, act](surroundings& around) { return act(*given, around); };
   });
   return given;
+}
+
+void add_reveal(CLI::App& group, chosen_command& chosen) {
+  const auto given =
+      add(group, "reveal", "Write the integers of one unit of a capsule, for ovir-verify --reveal",
+          reveal, chosen);
+  CLI::App* const command = group.get_subcommand("reveal");
+  command->add_option("OUTPUT", given->output, "File to write")->required();
+  command->add_option("-m,--model", given->model, "GGUF file (default: the embedded model)");
+  command->add_option("--window", given->window, "Window of 32 positions, from 0")->required();
+  command->add_option("--layer", given->layer, "Layer, from 0: where a piece of it begins")
+      ->required();
+  add_threads(*command, given->how);
+  add_isa(*command, given->how);
 }
 
 } // namespace
@@ -112,6 +162,22 @@ void add_receipt(CLI::App& app, chosen_command& chosen) {
   group->get_subcommand("compact")
       ->add_option("OUTPUT", brief->output, "File to write")
       ->required();
+  const auto held =
+      add(*group, "capsule", "Write it with the inputs of units, for replay", enclose, chosen);
+  CLI::App* const encloses = group->get_subcommand("capsule");
+  encloses->add_option("OUTPUT", held->output, "File to write")->required();
+  encloses->add_option("-m,--model", held->model, "GGUF file (default: the embedded model)");
+  encloses
+      ->add_option("--units", held->units,
+                   "Layers, and up to which window: 3, 3-5, 3@2; may be given several times "
+                   "(default: every stage, whole)")
+      ->allow_extra_args(false);
+  add_threads(*encloses, held->how);
+  add_isa(*encloses, held->how);
+  encloses->footer("\nExamples:\n"
+                   "  ovir receipt capsule story.receipt story.capsule\n"
+                   "  ovir receipt capsule story.receipt unit.capsule -m MODEL.gguf --units 3@2");
+  add_reveal(*group, chosen);
   const auto unit =
       add(*group, "open", "Write the proof of one unit for a compact receipt", open, chosen);
   CLI::App* const opens = group->get_subcommand("open");

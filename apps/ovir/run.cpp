@@ -1,3 +1,4 @@
+#include "apps/capsule_file.hpp"
 #include "apps/compute_threads.hpp"
 #include "apps/hash_file.hpp"
 #include "apps/key_file.hpp"
@@ -26,6 +27,7 @@ struct options {
   std::string file;
   std::string transcript;
   std::string receipt;
+  std::string capsule;
   std::string profile{"exact"};
   std::uint32_t max_tokens{128};
   std::uint32_t stages{1};
@@ -192,6 +194,55 @@ result<supervision::run_report> generate(const options& given, const ready_model
   return report;
 }
 
+/// Where evidence goes, and the key that signs it; all empty where none was asked for.
+struct evidence_files {
+  std::optional<secret_key> key;
+  std::unique_ptr<storage::staged_file> receipt;
+  std::unique_ptr<storage::staged_file> capsule;
+};
+
+result<evidence_files> open_evidence(const options& given, surroundings& around) {
+  evidence_files files;
+  if (given.receipt.empty() && given.capsule.empty()) {
+    return files;
+  }
+  OVIR_ASSIGN(const std::string folder, state_folder());
+  OVIR_ASSIGN(files.key, load_or_make_key(around.environment, key_path_in(folder)));
+  if (!given.receipt.empty()) {
+    OVIR_ASSIGN(files.receipt, around.environment.stage(given.receipt));
+  }
+  if (!given.capsule.empty()) {
+    OVIR_ASSIGN(files.capsule, around.environment.stage(given.capsule));
+  }
+  return files;
+}
+
+/// The receipt, and the capsule, whose inputs are computed again: nothing kept them.
+result<void> write_evidence(const options& given, const supervision::run_report& report,
+                            const ready_model& model, const compute::kernel_set& kernels,
+                            evidence_files& files) {
+  if (!files.key) {
+    return {};
+  }
+  OVIR_CHECK(report.receipt != nullptr);
+  if (!*report.receipt) {
+    return in_context("there is no receipt", report.receipt->error());
+  }
+  const std::vector<std::byte>& bytes = **report.receipt;
+  if (files.receipt != nullptr) {
+    OVIR_TRY(files.receipt->append(bytes));
+    OVIR_TRY(files.receipt->commit());
+  }
+  if (files.capsule != nullptr) {
+    OVIR_ASSIGN(const receipt whole, decode_receipt(bytes));
+    compute_threads runner{given.how.threads};
+    OVIR_ASSIGN(const auto capsule, capsule_bytes(whole, {}, model, kernels, runner));
+    OVIR_TRY(files.capsule->append(capsule));
+    OVIR_TRY(files.capsule->commit());
+  }
+  return {};
+}
+
 result<exit_code> run(const options& given, surroundings& around) {
   OVIR_TRY(check_options(given));
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
@@ -204,13 +255,7 @@ result<exit_code> run(const options& given, surroundings& around) {
                 given.stages, model.source.path, model.weights.config.layers,
                 model.weights.config.layers);
   }
-  std::unique_ptr<storage::staged_file> receipt;
-  std::optional<secret_key> key;
-  if (!given.receipt.empty()) {
-    OVIR_ASSIGN(const std::string folder, state_folder());
-    OVIR_ASSIGN(key, load_or_make_key(around.environment, key_path_in(folder)));
-    OVIR_ASSIGN(receipt, around.environment.stage(given.receipt));
-  }
+  OVIR_ASSIGN(evidence_files evidence, open_evidence(given, around));
   std::unique_ptr<storage::staged_file> transcript;
   if (!given.transcript.empty()) {
     // Before the work, so that a place that cannot be written is not found after it.
@@ -233,7 +278,7 @@ result<exit_code> run(const options& given, surroundings& around) {
   }
   OVIR_ASSIGN(const supervision::run_report report,
               generate(given, model, prompt, sampling, *kernels, std::move(cache), around,
-                       key ? &*key : nullptr));
+                       evidence.key ? &*evidence.key : nullptr));
   const finished_run finished{report,
                               prompt,
                               sampling,
@@ -247,14 +292,7 @@ result<exit_code> run(const options& given, surroundings& around) {
     OVIR_TRY(transcript->append(std::as_bytes(std::span{text})));
     OVIR_TRY(transcript->commit());
   }
-  if (receipt != nullptr) {
-    OVIR_CHECK(report.receipt != nullptr);
-    if (!*report.receipt) {
-      return in_context("there is no receipt", report.receipt->error());
-    }
-    OVIR_TRY(receipt->append(**report.receipt));
-    OVIR_TRY(receipt->commit());
-  }
+  OVIR_TRY(write_evidence(given, report, model, *kernels, evidence));
   if (given.as_json) {
     OVIR_TRY(write_document(document_of(finished)));
   } else {
@@ -326,6 +364,9 @@ void add_run(CLI::App& app, chosen_command& chosen) {
   command->add_option("--receipt", given->receipt,
                       "Write what every stage signed to a file that ovir-verify checks; the key is "
                       "the state folder's node.key");
+  command->add_option("--capsule", given->capsule,
+                      "Write the receipt with the input of every stage, which ovir-verify --replay "
+                      "computes again");
   command
       ->add_option("--drill", given->drill,
                    "Kill a segment's actor at this many random points; the text must not change")

@@ -1,0 +1,182 @@
+// What checking costs, beside computing: the figures of tiers T0 and T1.
+//
+//   build/release/ovir_verify_bench MODEL ROUNDS
+//
+// MODEL has at least 3 layers, such as `ovir model synth m.gguf --preset 1.1b --layers 3`. One
+// thread. Both sides in turn; prints medians as a JSON object, and a digest of what was computed.
+#include "apps/compute_threads.hpp"
+#include "apps/open_model.hpp"
+#include "apps/pack_model.hpp"
+#include "compute/layer_step.hpp"
+#include "compute/reveal_check.hpp"
+#include "compute/segment.hpp"
+#include "messages/check.hpp"
+#include "messages/secret_random.hpp"
+#include "tests/support/receipt_maker.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+
+namespace {
+
+using namespace ovir;
+using namespace ovir::compute;
+
+constexpr std::uint32_t context = 512;
+constexpr std::uint32_t window = 15; ///< the last of the context
+constexpr layer_index layer = 1;     ///< neither the first nor the last
+
+template <class T>
+T must(result<T> r) {
+  if (!r) {
+    std::fprintf(stderr, "ovir_verify_bench: %s\n", r.error().message.c_str());
+    std::exit(4);
+  }
+  return std::move(r).value();
+}
+
+double seconds(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double median(std::vector<double> all) {
+  std::sort(all.begin(), all.end());
+  return all[all.size() / 2];
+}
+
+std::vector<float> rows_before(const model& m, const receipt& r, const kernel_set& kernels,
+                               parallel_runner& runner) {
+  const auto first = must(segment::make_checked(m, {0, layer}, kernels));
+  segment_state state = must(first->open(context, std::numeric_limits<std::size_t>::max()));
+  std::vector<token_id> tokens = r.asked.prompt;
+  tokens.resize(context, 5);
+  std::vector<float> rows;
+  step_output out;
+  for (position p = 0; p < context; p += 32) {
+    step_input in;
+    in.first = p;
+    in.count = 32;
+    in.tokens = std::span{tokens}.subspan(p, 32);
+    OVIR_CHECK(first->forward(state, in, runner, out).has_value());
+    rows.insert(rows.end(), out.boundary.begin(), out.boundary.end());
+  }
+  return rows;
+}
+
+/// The unit as its worker computed it: the windows before are in its cache.
+double compute_unit(segment& one, const std::vector<float>& rows, std::uint32_t dim,
+                    parallel_runner& runner, digest& output) {
+  segment_state state = must(one.open(context, std::numeric_limits<std::size_t>::max()));
+  step_output out;
+  double last = 0;
+  for (position p = 0; p < context; p += 32) {
+    step_input in;
+    in.first = p;
+    in.count = 32;
+    in.boundary = std::span{rows}.subspan(std::size_t{p} * dim, std::size_t{32} * dim);
+    last = seconds([&] { OVIR_CHECK(one.forward(state, in, runner, out).has_value()); });
+  }
+  output = out.leaves.front().boundary;
+  return last;
+}
+
+/// The seven products of a layer over 32 positions, and their checks.
+void products(const model& m, const prepared_model& secret, const kernel_set& kernels,
+              std::map<std::string, std::vector<double>>& times, parallel_runner& runner) {
+  const layer_weights& w = m.layers[layer];
+  const weight* const all[] = {&w.attn_q,   &w.attn_k, &w.attn_v,  &w.attn_output,
+                               &w.ffn_gate, &w.ffn_up, &w.ffn_down};
+  double computing = 0;
+  double checking = 0;
+  for (std::size_t i = 0; i < layer_matrices; ++i) {
+    quantized_batch x;
+    x.reshape(form_for(all[i]->type), 32, all[i]->cols);
+    std::vector<float> row(all[i]->cols);
+    for (std::uint32_t t = 0; t < 32; ++t) {
+      for (std::size_t c = 0; c < row.size(); ++c) {
+        row[c] = static_cast<float>((c * 37 + t * 101 + i) % 997) / 500.0F - 1;
+      }
+      OVIR_CHECK(kernels.quantize(row.data(), x, t));
+    }
+    std::vector<float> y(std::size_t{32} * all[i]->rows);
+    std::vector<std::int64_t> sums(y.size());
+    integer_product(*all[i], x, sums, runner);
+    std::vector<std::uint64_t> weigh(32);
+    fill_secret(std::as_writable_bytes(std::span{weigh}));
+    computing +=
+        seconds([&] { kernels.product(*all[i], 0, all[i]->rows, x, y.data(), all[i]->rows); });
+    checking += seconds([&] {
+      OVIR_CHECK(check_product(secret.layers[layer].matrices[i], x, sums, weigh) ==
+                 product_fault::none);
+    });
+  }
+  times["products_computed_ms"].push_back(computing * 1e3);
+  times["products_checked_ms"].push_back(checking * 1e3);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: ovir_verify_bench MODEL ROUNDS\n");
+    return 2;
+  }
+  const int rounds = std::max(1, std::atoi(argv[2]));
+  const auto environment = storage::make_env_posix();
+  apps::ready_model model =
+      must(apps::prepare_model(argv[1], must(apps::map_file(*environment, argv[1]))));
+  const kernel_set& kernels = *must(apps::kernels_from(""));
+  apps::compute_threads runner{1};
+  const model_config& config = model.weights.config;
+  OVIR_CHECK(config.layers == 3 && config.context >= context, config.layers);
+  compute::model plain = model.weights;
+  OVIR_CHECK(check_weights(plain, {0, 3}, runner).has_value());
+  OVIR_CHECK(
+      apps::pack_model(model, {0, config.layers}, kernels, *environment, runner).has_value());
+
+  const test::receipt_maker cast;
+  receipt r = cast.make({3, 1, context + 1 - 8, 8, 17});
+  const prepared_model secret =
+      must(prepare_model_check(plain, r.asked.model, fill_secret, runner));
+  capsule c{r, config.dim, {{{layer, layer + 1}, context, {}}}};
+  c.pieces[0].rows = rows_before(model.weights, r, kernels, runner);
+  const unit_reveal revealed = must(reveal_unit(c, {window, layer}, plain, kernels, runner));
+  const auto one = must(segment::make_checked(model.weights, {layer, layer + 1}, kernels));
+  digest output;
+  std::map<std::string, std::vector<double>> times;
+  for (int i = 0; i < rounds; ++i) {
+    times["unit_computed_ms"].push_back(
+        compute_unit(*one, c.pieces[0].rows, config.dim, runner, output) * 1e3);
+    c.what.stages[1].statements[window].units[0] = output;
+    times["unit_checked_ms"].push_back(
+        1e3 * seconds([&] {
+          OVIR_CHECK(must(check_reveal(c, revealed, secret, kernels, runner)).empty());
+        }));
+    products(model.weights, secret, kernels, times, runner);
+    const receipt signed_by_all = cast.make({3, 3, 100, 400, 17});
+    times["t0_us_per_token_and_stage"].push_back(
+        1e6 / (499.0 * 3) * seconds([&] {
+          OVIR_CHECK(check_receipt(signed_by_all, {signer_policy::kind::any, {}}).empty());
+        }));
+  }
+  nlohmann::ordered_json document{{"model", config.name}, {"kernels", kernels.name}};
+  for (const auto& [name, all] : times) {
+    document[name] = median(all);
+  }
+  document["products_ratio"] =
+      median(times["products_computed_ms"]) / median(times["products_checked_ms"]);
+  document["unit_ratio"] = median(times["unit_computed_ms"]) / median(times["unit_checked_ms"]);
+  document["digest"] = to_hex(output);
+  std::printf("%s\n", document.dump(2).c_str());
+  return 0;
+}

@@ -1,0 +1,267 @@
+#include "compute/freivalds.hpp"
+
+#include "compute/exact_math.hpp"
+#include "compute/field_sums.hpp"
+#include "compute/quantized_rows.hpp"
+#include "messages/check.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+namespace ovir::compute {
+
+namespace {
+
+__extension__ using uint128 = unsigned __int128;
+
+/// The largest |q * m * k| of an activation, exact-1 section 3.
+std::uint64_t activation_max(activation_form form) {
+  constexpr std::uint64_t a32 = std::uint64_t{127} * 4'095;
+  return form == activation_form::a256 ? a32 * 63 : a32;
+}
+
+std::uint64_t reduce(uint128 x) {
+  // 2^61 = 1, so what is above the 61st bit is added to what is below.
+  const auto once = static_cast<std::uint64_t>(x & field_prime) +
+                    static_cast<std::uint64_t>((x >> 61U) & field_prime) +
+                    static_cast<std::uint64_t>(x >> 122U);
+  const std::uint64_t twice = (once & field_prime) + (once >> 61U);
+  return twice >= field_prime ? twice - field_prime : twice;
+}
+std::uint64_t multiply(std::uint64_t a, std::uint64_t b) { return reduce(uint128{a} * b); }
+std::uint64_t add(std::uint64_t a, std::uint64_t b) { return reduce(uint128{a} + b); }
+
+/// A signed integer as an element.
+std::uint64_t element(std::int64_t x) {
+  const auto magnitude = x < 0 ? 0 - static_cast<std::uint64_t>(x) : static_cast<std::uint64_t>(x);
+  const std::uint64_t below = reduce(magnitude);
+  return x < 0 && below != 0 ? field_prime - below : below;
+}
+
+std::vector<std::uint64_t> draw_vector(std::size_t n, const secret_source& secrets) {
+  std::vector<std::uint64_t> drawn(n);
+  secrets(std::as_writable_bytes(std::span{drawn}));
+  for (std::uint64_t& value : drawn) {
+    value &= field_prime;
+    while (value == field_prime) { // once in 2^61: the one number that is not below it
+      secrets(std::as_writable_bytes(std::span{&value, 1}));
+      value &= field_prime;
+    }
+  }
+  return drawn;
+}
+
+/// Weights of a row as integers: element i is D * sc * w - M * mn, in units of 2^-24.
+void integer_row(const weight& w, std::uint32_t row, std::vector<std::int64_t>& out) {
+  const tensor_layout layout = layout_of(w.type);
+  const std::byte* block = w.row(row);
+  for (std::size_t b = 0; b < w.cols / layout.block_elements; ++b, block += layout.block_bytes) {
+    const integer_block integers = decode_block(w.type, block);
+    const std::size_t group = layout.block_elements / integers.groups;
+    for (std::size_t i = 0; i < layout.block_elements; ++i) {
+      out[b * layout.block_elements + i] =
+          integers.block_scale * integers.scale[i / group] * integers.w[i] -
+          integers.min_scale * integers.min[i / group];
+    }
+  }
+}
+
+const unit_matrix layer_order[] = {unit_matrix::q,      unit_matrix::k,    unit_matrix::v,
+                                   unit_matrix::output, unit_matrix::gate, unit_matrix::up,
+                                   unit_matrix::down};
+
+std::vector<float> floats_of(const weight& w) {
+  std::vector<float> values(w.cols);
+  embed_row(w, 0, values.data());
+  return values;
+}
+
+} // namespace
+
+activation_form form_of(const prepared_matrix& m) noexcept {
+  return m.form == 1 ? activation_form::a32 : activation_form::a256;
+}
+
+result<prepared_matrix> prepare_matrix(const weight& w, std::string_view name,
+                                       const secret_source& secrets) {
+  const activation_form form = form_for(w.type);
+  if (form == activation_form::floats) {
+    return fail(errc::unsupported,
+                "{} is {}, whose products are sums of floats and no integers: check this model by "
+                "replay",
+                name, name_of(w.type));
+  }
+  prepared_matrix made;
+  made.form = form == activation_form::a32 ? 1 : 2;
+  made.rows = w.rows;
+  made.cols = w.cols;
+  made.secret = draw_vector(w.rows, secrets);
+  made.product.assign(w.cols, 0);
+  made.bounds.resize(w.rows);
+  std::vector<std::int64_t> row(w.cols);
+  for (std::uint32_t r = 0; r < w.rows; ++r) {
+    integer_row(w, r, row);
+    uint128 l1 = 0;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      l1 += static_cast<std::uint64_t>(std::abs(row[i]));
+      made.product[i] = add(made.product[i], multiply(made.secret[r], element(row[i])));
+    }
+    const uint128 most = l1 * activation_max(form);
+    if (w.wide || most > limits::checked_sum_max) {
+      return fail(errc::unsupported,
+                  "row {} of {} may have sums beyond 2^60, too large for the field: check this "
+                  "model by replay",
+                  r, name);
+    }
+    made.bounds[r] = static_cast<std::uint64_t>(most);
+  }
+  return made;
+}
+
+result<prepared_model> prepare_model_check(const model& m, const digest& name,
+                                           const secret_source& secrets, parallel_runner& runner) {
+  const model_config& c = m.config;
+  prepared_model made;
+  made.model = name;
+  secrets(std::as_writable_bytes(std::span{made.seed.bytes}));
+  made.layer_count = c.layers;
+  made.dim = c.dim;
+  made.feed_forward = c.ffn_dim;
+  made.heads = c.heads;
+  made.kv_heads = c.kv_heads;
+  made.head_dim = c.head_dim;
+  made.rope_dim = c.rope_dim;
+  made.vocabulary = c.vocabulary;
+  made.context = c.context;
+  made.norm_epsilon = c.norm_epsilon;
+  made.rope_base = c.rope_base;
+  if (!m.rope_factors.empty()) {
+    made.rope_factors = floats_of(m.rope_factors);
+  }
+  made.output_norm = floats_of(m.output_norm);
+  made.embedding.resize(c.vocabulary);
+  runner.run(runner.width(), [&](std::size_t part) {
+    std::vector<float> row(c.dim);
+    const slice mine = slice_of(c.vocabulary, 1, part, runner.width());
+    for (std::size_t id = mine.first; id < mine.last; ++id) {
+      embed_row(m.token_embedding, static_cast<std::uint32_t>(id), row.data());
+      made.embedding[id] = embedding_row_digest(row);
+    }
+  });
+  OVIR_ASSIGN(made.head, prepare_matrix(m.output, "output.weight", secrets));
+  made.layers.resize(c.layers);
+  std::vector<result<void>> done(c.layers);
+  runner.run(c.layers, [&](std::size_t l) {
+    const layer_weights& from = m.layers[l];
+    prepared_layer& to = made.layers[l];
+    to.attention_norm = floats_of(from.attn_norm);
+    to.feed_forward_norm = floats_of(from.ffn_norm);
+    const weight* const weights[] = {&from.attn_q,   &from.attn_k, &from.attn_v,  &from.attn_output,
+                                     &from.ffn_gate, &from.ffn_up, &from.ffn_down};
+    constexpr std::string_view names[] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
+                                          "ffn_gate", "ffn_up", "ffn_down"};
+    for (std::size_t i = 0; i < layer_matrices && done[l]; ++i) {
+      auto one = prepare_matrix(*weights[i], fmt::format("blk.{}.{}.weight", l, names[i]), secrets);
+      if (one) {
+        to.matrices[static_cast<std::size_t>(layer_order[i])] = std::move(*one);
+      } else {
+        done[l] = one.error();
+      }
+    }
+  });
+  for (const result<void>& one : done) {
+    OVIR_TRY(one);
+  }
+  return made;
+}
+
+model_config config_of(const prepared_model& m) {
+  model_config c;
+  c.architecture = "llama";
+  c.layers = m.layer_count;
+  c.dim = m.dim;
+  c.ffn_dim = m.feed_forward;
+  c.heads = m.heads;
+  c.kv_heads = m.kv_heads;
+  c.head_dim = m.head_dim;
+  c.rope_dim = m.rope_dim;
+  c.vocabulary = m.vocabulary;
+  c.context = m.context;
+  c.norm_epsilon = m.norm_epsilon;
+  c.rope_base = m.rope_base;
+  return c;
+}
+
+product_fault check_product(const prepared_matrix& m, const quantized_batch& x,
+                            std::span<const std::int64_t> sums,
+                            std::span<const std::uint64_t> weigh) {
+  OVIR_CHECK(x.form == form_of(m) && x.cols == m.cols && weigh.size() >= x.tokens, x.cols, m.cols);
+  OVIR_CHECK(sums.size() == std::size_t{x.tokens} * m.rows, sums.size(), m.rows);
+  const field_sums& kernels = field_sums_here();
+  std::vector<std::int64_t> low(m.rows);
+  std::vector<std::int64_t> high(m.rows);
+  std::vector<std::int64_t> inputs(m.cols);
+  std::vector<std::int32_t> scales(m.cols / 32);
+  for (std::size_t first = 0; first < x.tokens; first += weighed_tokens_max) {
+    std::fill(low.begin(), low.end(), 0);
+    std::fill(high.begin(), high.end(), 0);
+    std::fill(inputs.begin(), inputs.end(), 0);
+    const std::size_t last = std::min<std::size_t>(first + weighed_tokens_max, x.tokens);
+    for (std::size_t t = first; t < last; ++t) {
+      const std::int64_t weight =
+          static_cast<std::int64_t>(weigh[t] % (2 * token_weight_max)) - token_weight_max;
+      if (!kernels.add_sums(sums.data() + t * m.rows, m.bounds.data(), m.rows, weight, low.data(),
+                            high.data())) {
+        return product_fault::out_of_bounds;
+      }
+      const std::size_t per_scale = x.scale_block() / 32;
+      for (std::size_t j = 0; j < scales.size(); ++j) {
+        scales[j] = x.m_row(t)[j] * x.k_row(t)[j / per_scale];
+      }
+      kernels.add_inputs(x.q_row(t), scales.data(), m.cols, weight, inputs.data());
+    }
+    std::uint64_t claimed = 0;
+    for (std::size_t r = 0; r < m.rows; ++r) {
+      const std::uint64_t sum =
+          add(multiply(element(high[r]), std::uint64_t{1} << sum_split_bits), element(low[r]));
+      claimed = add(claimed, multiply(m.secret[r], sum));
+    }
+    std::uint64_t expected = 0;
+    for (std::size_t i = 0; i < m.cols; ++i) {
+      expected = add(expected, multiply(m.product[i], element(inputs[i])));
+    }
+    if (claimed != expected) {
+      return product_fault::not_the_product;
+    }
+  }
+  return product_fault::none;
+}
+
+void integer_product(const weight& w, const quantized_batch& x, std::span<std::int64_t> sums,
+                     parallel_runner& runner) {
+  OVIR_CHECK(!w.wide && form_for(w.type) == x.form && sums.size() == std::size_t{x.tokens} * w.rows,
+             sums.size());
+  const std::size_t per_scale = x.scale_block() / 32;
+  const std::size_t parts = std::min<std::size_t>(runner.width(), w.rows);
+  runner.run(parts, [&](std::size_t part) {
+    std::vector<std::int64_t> row(w.cols);
+    const slice mine = slice_of(w.rows, 1, part, parts);
+    for (std::size_t r = mine.first; r < mine.last; ++r) {
+      integer_row(w, static_cast<std::uint32_t>(r), row);
+      for (std::size_t t = 0; t < x.tokens; ++t) {
+        std::int64_t total = 0;
+        for (std::size_t j = 0; j < w.cols / 32; ++j) {
+          std::int64_t dot = 0; // 32 products of 53 and 7 bits
+          for (std::size_t i = j * 32; i < j * 32 + 32; ++i) {
+            dot += row[i] * x.q_row(t)[i];
+          }
+          total += dot * x.m_row(t)[j] * x.k_row(t)[j / per_scale];
+        }
+        sums[t * w.rows + r] = total;
+      }
+    }
+  });
+}
+
+} // namespace ovir::compute

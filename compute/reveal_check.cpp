@@ -1,0 +1,285 @@
+#include "compute/reveal_check.hpp"
+
+#include "compute/quantized_rows.hpp"
+#include "compute/sampler.hpp"
+#include "compute/unit_walk.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace ovir::compute {
+
+namespace {
+
+constexpr std::array<std::string_view, unit_matrices> matrix_names{
+    "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down", "output"};
+
+constexpr std::size_t index_of(unit_matrix which) { return static_cast<std::size_t>(which); }
+
+/// The worker's side: by the weights, and kept.
+class computed_products final : public integer_products {
+public:
+  computed_products(const model& m, layer_index layer, parallel_runner& runner, unit_reveal& keep)
+      : runner_(runner), keep_(keep) {
+    const layer_weights& w = m.layers[layer];
+    weights_ = {&w.attn_q,   &w.attn_k, &w.attn_v,   &w.attn_output,
+                &w.ffn_gate, &w.ffn_up, &w.ffn_down, &m.output};
+  }
+  [[nodiscard]] result<void> usable() const {
+    for (std::size_t i = 0; i < unit_matrices; ++i) {
+      if (weights_[i]->wide || form_for(weights_[i]->type) == activation_form::floats) {
+        return fail(errc::unsupported,
+                    "{} is {}{}, whose products are no integers of 64 bits: such a unit is checked "
+                    "by replay",
+                    matrix_names[i], name_of(weights_[i]->type),
+                    weights_[i]->wide ? " with very large scales" : "");
+      }
+    }
+    return {};
+  }
+  [[nodiscard]] activation_form form_of(unit_matrix which) const override {
+    return form_for(weights_[index_of(which)]->type);
+  }
+  [[nodiscard]] result<std::span<const std::int64_t>> of(unit_matrix which,
+                                                         const quantized_batch& x) override {
+    std::vector<std::int64_t>& sums = keep_.sums[index_of(which)];
+    const weight& w = *weights_[index_of(which)];
+    sums.resize(std::size_t{x.tokens} * w.rows);
+    integer_product(w, x, sums, runner_);
+    return std::span<const std::int64_t>{sums};
+  }
+
+private:
+  std::array<const weight*, unit_matrices> weights_{};
+  parallel_runner& runner_;
+  unit_reveal& keep_;
+};
+
+/// The auditor's side: as revealed, if it passes.
+class checked_products final : public integer_products {
+public:
+  checked_products(const prepared_model& secret, const unit_reveal& revealed)
+      : secret_(secret), revealed_(revealed) {}
+  [[nodiscard]] activation_form form_of(unit_matrix which) const override {
+    return compute::form_of(matrix(which));
+  }
+  [[nodiscard]] result<std::span<const std::int64_t>> of(unit_matrix which,
+                                                         const quantized_batch& x) override {
+    const prepared_matrix& m = matrix(which);
+    const std::string_view name = matrix_names[index_of(which)];
+    const std::vector<std::int64_t>& sums = revealed_.sums[index_of(which)];
+    if (sums.size() != std::size_t{x.tokens} * m.rows) {
+      return fail(errc::digest_mismatch, "{} integers are revealed of {}; {} are needed",
+                  sums.size(), name, std::size_t{x.tokens} * m.rows);
+    }
+    std::vector<std::uint64_t> weigh(x.tokens);
+    hasher{"ovir/reveal/v1/weights"}
+        .update(secret_.seed)
+        .update(revealed_.transcript)
+        .update_u32(revealed_.window)
+        .update_u32(revealed_.layer)
+        .update_u32(static_cast<std::uint32_t>(which))
+        .finish_into({reinterpret_cast<std::uint8_t*>(weigh.data()), weigh.size() * 8});
+    switch (check_product(m, x, sums, weigh)) {
+    case product_fault::none: break;
+    case product_fault::out_of_bounds:
+      return fail(errc::digest_mismatch,
+                  "an integer revealed of {} is larger than any product can be", name);
+    case product_fault::not_the_product:
+      return fail(errc::digest_mismatch, "the integers revealed of {} are not its products", name);
+    }
+    return std::span<const std::int64_t>{sums};
+  }
+
+private:
+  [[nodiscard]] const prepared_matrix& matrix(unit_matrix which) const {
+    return which == unit_matrix::head ? secret_.head
+                                      : secret_.layers[revealed_.layer].matrices[index_of(which)];
+  }
+  const prepared_model& secret_;
+  const unit_reveal& revealed_;
+};
+
+std::vector<token_id> tokens_of(const receipt& r) {
+  std::vector<token_id> all = r.asked.prompt;
+  all.insert(all.end(), r.output.begin(), r.output.end());
+  return all;
+}
+
+const capsule_piece* piece_for(const capsule& c, unit_name unit) {
+  const auto found = std::find_if(c.pieces.begin(), c.pieces.end(), [&](const capsule_piece& p) {
+    return p.layers.first == unit.layer && windows_of(p.positions) > unit.window;
+  });
+  return found == c.pieces.end() ? nullptr : &*found;
+}
+
+result<unit_task> task_for(const capsule& c, unit_name unit) {
+  const receipt& r = c.what;
+  if (unit.layer >= r.asked.layers || unit.window >= windows_of(r.positions) ||
+      piece_for(c, unit) == nullptr) {
+    return fail(
+        errc::invalid_argument,
+        "the capsule has no piece that begins with layer {} and reaches window {}; make one "
+        "with ovir receipt capsule --units {}@{}",
+        unit.layer, unit.window, unit.layer, unit.window);
+  }
+  unit_task task;
+  task.unit = unit;
+  const position first = unit.window * limits::window_positions;
+  task.positions = first + positions_of(unit.window, r.positions);
+  if (unit.layer > 0) {
+    task.rows = std::span{piece_for(c, unit)->rows}.first(std::size_t{task.positions} * c.dim);
+  }
+  if (unit.layer + 1 == r.asked.layers) {
+    const auto draws_first = static_cast<position>(r.asked.prompt.size() - 1);
+    const position draws_end = draws_first + static_cast<position>(r.output.size());
+    task.draws_first = std::max(first, draws_first);
+    const position end = std::min(task.positions, draws_end);
+    task.draws = end > task.draws_first ? end - task.draws_first : 0;
+  }
+  return task;
+}
+
+/// The rows revealed of layer 0 are those of the tokens. Who reveals others is not believed.
+result<void> check_embeddings(const receipt& r, const unit_task& task, const unit_reveal& revealed,
+                              const prepared_model& secret) {
+  if (revealed.rows.size() != std::size_t{task.positions} * secret.dim) {
+    return fail(errc::digest_mismatch, "{} values of embeddings are revealed; {} are needed",
+                revealed.rows.size(), std::size_t{task.positions} * secret.dim);
+  }
+  const std::vector<token_id> tokens = tokens_of(r);
+  for (position p = 0; p < task.positions; ++p) {
+    const auto row = std::span{revealed.rows}.subspan(std::size_t{p} * secret.dim, secret.dim);
+    if (tokens[p] >= secret.vocabulary ||
+        embedding_row_digest(row) != secret.embedding[tokens[p]]) {
+      return fail(errc::digest_mismatch,
+                  "the embedding revealed for position {} is not its token's", p);
+    }
+  }
+  return {};
+}
+
+std::vector<receipt_failure> compare(const receipt& r, const unit_task& task,
+                                     const unit_result& computed, std::uint32_t vocabulary) {
+  const unit_name unit = task.unit;
+  if (computed.output != stated_output(r, unit)) {
+    return {{fmt::format(
+                 "layer {} over window {}: from the integers revealed follows {}, stated is "
+                 "{}",
+                 unit.layer, unit.window, to_hex(computed.output), to_hex(stated_output(r, unit))),
+             signer_of(r, unit.layer), unit, std::nullopt}};
+  }
+  const stated_draws stated = draws_of(r);
+  auto checker = draw_checker::make(r);
+  for (std::uint32_t i = 0; i < task.draws; ++i) {
+    const position at = task.draws_first + i;
+    const auto row = std::span{computed.logits}.subspan(std::size_t{i} * vocabulary, vocabulary);
+    if (logits_digest(at, row) != stated.logits[at - stated.first]) {
+      return {{fmt::format("position {}: from the integers revealed follow other logits than those "
+                           "stated",
+                           at),
+               r.stages.back().signer.node, std::nullopt, at}};
+    }
+    if (!checker) {
+      return {{checker.error().message, r.lead.node, std::nullopt, at}};
+    }
+    if (auto wrong = checker->check(at - stated.first, row)) {
+      return {*wrong};
+    }
+  }
+  return {};
+}
+
+result<void> belong_together(const capsule& c, const unit_reveal& revealed,
+                             const prepared_model& secret) {
+  if (revealed.transcript != c.what.transcript) {
+    return fail(errc::invalid_argument, "the reveal belongs to transcript {}, the capsule to {}",
+                to_hex(revealed.transcript), to_hex(c.what.transcript));
+  }
+  if (secret.model != c.what.asked.model || secret.layer_count != c.what.asked.layers ||
+      secret.dim != c.dim) {
+    return fail(errc::invalid_argument, "prepared is model {}, the receipt is about {}",
+                to_hex(secret.model), to_hex(c.what.asked.model));
+  }
+  return {};
+}
+
+} // namespace
+
+result<unit_reveal> reveal_unit(const capsule& c, unit_name unit, const model& m,
+                                const kernel_set& kernels, parallel_runner& runner) {
+  if (m.config.layers != c.what.asked.layers || m.config.dim != c.dim) {
+    return fail(errc::digest_mismatch, "the capsule is about another model");
+  }
+  OVIR_ASSIGN(unit_task task, task_for(c, unit));
+  model checked = m;
+  OVIR_TRY(check_weights(checked, {0, m.config.layers}, runner));
+  unit_reveal out;
+  out.transcript = c.what.transcript;
+  out.window = unit.window;
+  out.layer = unit.layer;
+  if (unit.layer == 0) {
+    const std::vector<token_id> tokens = tokens_of(c.what);
+    out.rows.resize(std::size_t{task.positions} * m.config.dim);
+    for (position p = 0; p < task.positions; ++p) {
+      if (tokens[p] >= m.config.vocabulary) {
+        return fail(errc::digest_mismatch, "token {} is outside the model's vocabulary", tokens[p]);
+      }
+      embed_row(m.token_embedding, tokens[p], out.rows.data() + std::size_t{p} * m.config.dim);
+    }
+    task.rows = out.rows;
+  }
+  computed_products products{checked, unit.layer, runner, out};
+  OVIR_TRY(products.usable());
+  const auto floats = [](const weight& w) {
+    return std::span{reinterpret_cast<const float*>(w.data), w.cols};
+  };
+  std::vector<float> factors;
+  if (!m.rope_factors.empty()) {
+    factors.resize(m.rope_factors.cols);
+    embed_row(m.rope_factors, 0, factors.data());
+  }
+  const layer_weights& w = m.layers[unit.layer];
+  OVIR_TRY(walk_unit(m.config,
+                     {floats(w.attn_norm), floats(w.ffn_norm), floats(m.output_norm), factors},
+                     task, kernels, products, runner));
+  return out;
+}
+
+result<std::vector<receipt_failure>> check_reveal(const capsule& c, const unit_reveal& revealed,
+                                                  const prepared_model& secret,
+                                                  const kernel_set& kernels,
+                                                  parallel_runner& runner) {
+  OVIR_TRY(belong_together(c, revealed, secret));
+  const unit_name unit{revealed.window, revealed.layer};
+  OVIR_ASSIGN(unit_task task, task_for(c, unit));
+  const receipt& r = c.what;
+  const auto failed = [&](const error& why) {
+    return std::vector<receipt_failure>{
+        {fmt::format("layer {} over window {}: {}", unit.layer, unit.window, why.message),
+         signer_of(r, unit.layer), unit, std::nullopt}};
+  };
+  if (unit.layer == 0) {
+    if (const auto same = check_embeddings(r, task, revealed, secret); !same) {
+      return failed(same.error());
+    }
+    task.rows = revealed.rows;
+  }
+  const auto finite = [](float v) { return std::isfinite(v); };
+  if (!std::all_of(task.rows.begin(), task.rows.end(), finite)) {
+    return failed(fail(errc::nonfinite, "a value that is not finite goes in"));
+  }
+  checked_products products{secret, revealed};
+  const prepared_layer& layer = secret.layers[unit.layer];
+  const auto computed = walk_unit(
+      config_of(secret),
+      {layer.attention_norm, layer.feed_forward_norm, secret.output_norm, secret.rope_factors},
+      task, kernels, products, runner);
+  if (!computed) {
+    return failed(computed.error());
+  }
+  return compare(r, task, *computed, secret.vocabulary);
+}
+
+} // namespace ovir::compute

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+/// Bounds of prepared models and reveals (docs/formats/prepared.md, docs/formats/reveal.md).
+namespace ovir::limits {
+
+inline constexpr std::size_t prepared_bytes_max = std::size_t{2} << 30U;
+inline constexpr std::size_t reveal_bytes_max = std::size_t{256} << 20U;
+/// |S| of an integer product that can be checked in the field: two of them differ by less than its
+/// size.
+inline constexpr std::uint64_t checked_sum_max = (std::uint64_t{1} << 60U) - 1;
+
+} // namespace ovir::limits
