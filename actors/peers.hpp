@@ -13,6 +13,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <utility>
@@ -65,6 +66,11 @@ struct bulk_closed {
   peer_info peer;
   error reason;
 };
+/// Said about blocks (messages/block_frame.hpp), on a control or a bulk connection.
+struct blocks_received {
+  peer_info peer;
+  received_bytes bytes;
+};
 struct admin_connected {
   peer_info peer;
 };
@@ -90,6 +96,7 @@ public:
     caf::actor admin;      ///< admin_*
     caf::actor source;     ///< bulk_*, of connections others began
     caf::actor fetcher;    ///< bulk_*, of those begun here
+    caf::actor blocks;     ///< blocks_received; bulk_* of those begun for blocks; link_changed
   };
   using clock = std::function<std::uint64_t()>; ///< seconds since 1970
 
@@ -112,11 +119,15 @@ public:
   void close(connection_id connection, error reason);
   void send_gossip(const node_id& to, std::vector<std::byte> bytes);
   void send_admin(connection_id to, const std::string& json);
-  /// Begins a connection for weights: its `bulk_connected` or `bulk_closed` goes to the fetcher.
-  /// Empty where there is no network.
-  [[nodiscard]] std::optional<connection_id> connect_bulk(const std::string& address,
-                                                          const node_id& expected);
-  void send_bulk(connection_id to, std::vector<std::byte> bytes);
+  /// Begins a connection for weights, or for blocks: its `bulk_connected` or `bulk_closed` goes to
+  /// who deals with them. Empty where there is no network.
+  [[nodiscard]] std::optional<connection_id>
+  connect_bulk(const std::string& address, const node_id& expected,
+               message_kind about = message_kind::weights);
+  void send_bulk(connection_id to, std::vector<std::byte> bytes,
+                 message_kind about = message_kind::weights);
+  /// On the control connection: what this node claims to have.
+  void send_claims(const node_id& to, std::shared_ptr<const std::vector<std::byte>> bytes);
 
   // Routes. A stage is named by its first layer.
   void route_lead(request_id request, lead_actor lead,
@@ -162,7 +173,9 @@ private:
                                                   std::span<const std::byte> frame);
   /// Who hears of this connection for weights.
   [[nodiscard]] const caf::actor& bulk_receiver(const peer_info& peer) const {
-    return peer.incoming ? actors_.source : actors_.fetcher;
+    return block_links_.contains(peer.connection) ? actors_.blocks
+           : peer.incoming                        ? actors_.source
+                                                  : actors_.fetcher;
   }
   void drop(const node_id& from, std::string_view what);
   [[nodiscard]] std::optional<connection_id> way(const node_id& to, channel kind) const;
@@ -182,7 +195,8 @@ private:
   link_table links_;
   std::map<request_id, lead_route> leads_;
   std::map<std::pair<request_id, layer_index>, stage_route> stages_;
-  std::map<connection_id, node_id> bulk_; ///< connections for weights, of either side
+  std::map<connection_id, node_id> bulk_; ///< connections for weights or blocks, of either side
+  std::set<connection_id> block_links_;   ///< those of them begun here for blocks
   std::uint64_t dropped_{0};
 };
 
@@ -196,6 +210,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_answered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_closed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::blocks_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_closed)

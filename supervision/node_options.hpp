@@ -28,6 +28,20 @@ struct access_option {
   role_set roles;
 };
 
+/// What a node keeps for reuse, beside what `memory_bytes` of `node_options` is for.
+struct cache_option {
+  bool enabled{true};
+  std::string folder; ///< empty: `store` in the state folder
+  std::uint64_t memory_bytes{std::uint64_t{256} << 20U};
+  std::uint64_t disk_bytes{std::uint64_t{4} << 30U}; ///< of prefixes; 0: memory alone
+  bool share{false}; ///< what requests leave may be used by everybody, unless they say otherwise
+  bool peers{true};  ///< fetch from other nodes, and serve them
+  /// Whose content makes owners' salts; the same on schedulers that are to share what they keep.
+  std::string owner_key_file; ///< empty: the node's own key
+
+  friend bool operator==(const cache_option&, const cache_option&) = default;
+};
+
 /// What a node is, as its configuration file says (config/worker.toml explains every key).
 struct node_options {
   std::string name;    ///< for people
@@ -53,7 +67,8 @@ struct node_options {
   std::uint64_t fetch_window_bytes{limits::fetch_window_bytes_max}; ///< asked for, not yet here
   std::uint64_t fetch_bytes_per_second{0};                          ///< of all it fetches; 0: any
   std::uint64_t serve_bytes_per_second{0}; ///< of weights to others, in all; 0: any
-  bool chaos{false};                       ///< admin `chaos` commands are obeyed
+  cache_option cache;
+  bool chaos{false}; ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};
   std::string log_file;                    ///< empty: standard error
   std::uint64_t log_bytes_max{16U << 20U}; ///< then it rotates

@@ -29,10 +29,10 @@ constexpr text_rule word_rule{"word", limits::node_name_bytes_max};
 constexpr text_rule key_rule{"key", 2 * node_id::size};
 constexpr text_rule token_rule{"join token", limits::hello_bytes_max};
 
-constexpr std::array<std::string_view, 18> file_keys{
-    "name",   "cluster", "roles",  "listen", "advertise", "admin_listen",
-    "state",  "seeds",   "admins", "access", "model",     "join_token",
-    "limits", "fetch",   "probe",  "drain",  "log",       "chaos"};
+constexpr std::array<std::string_view, 19> file_keys{
+    "name",  "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
+    "seeds", "admins",  "access", "model",  "join_token", "limits",       "fetch",
+    "probe", "drain",   "log",    "chaos",  "cache"};
 constexpr std::array<std::string_view, 2> access_keys{"key", "roles"};
 constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
@@ -41,20 +41,23 @@ constexpr std::array<std::string_view, 3> fetch_keys{"window_mib", "mib_s", "ser
 constexpr std::array<std::string_view, 3> probe_keys{"interval_ms", "timeout_ms", "suspect_ms"};
 constexpr std::array<std::string_view, 1> drain_keys{"wait_s"};
 constexpr std::array<std::string_view, 4> log_keys{"level", "file", "max_mib", "files"};
+constexpr std::array<std::string_view, 7> cache_keys{
+    "enabled", "folder", "memory_mib", "disk_mib", "share", "peers", "owner_key_file"};
 constexpr std::array<std::string_view, 1> chaos_keys{"enabled"};
 
 struct table_keys {
   std::string_view table;
   std::span<const std::string_view> keys;
 };
-constexpr std::array<table_keys, 8> tables_of_file{{{"access", access_keys},
+constexpr std::array<table_keys, 9> tables_of_file{{{"access", access_keys},
                                                     {"model", model_keys},
                                                     {"limits", limits_keys},
                                                     {"fetch", fetch_keys},
                                                     {"probe", probe_keys},
                                                     {"drain", drain_keys},
                                                     {"log", log_keys},
-                                                    {"chaos", chaos_keys}}};
+                                                    {"chaos", chaos_keys},
+                                                    {"cache", cache_keys}}};
 
 class reader {
 public:
@@ -80,6 +83,7 @@ private:
   result<void> draining(const toml::table& root);
   result<void> logging(const toml::table& root);
   result<void> chaos(const toml::table& root);
+  result<void> reuse(const toml::table& root);
 
   result<role_set> roles(const toml::table& table, role_set may_be) const;
   result<node_id> key(const toml::node& value, std::string_view name) const;
@@ -507,6 +511,28 @@ result<void> reader::chaos(const toml::table& root) {
   return {};
 }
 
+result<void> reader::reuse(const toml::table& root) {
+  OVIR_ASSIGN(const toml::table* const table, in_.section(root, "cache"));
+  if (table == nullptr) {
+    return {};
+  }
+  OVIR_TRY(in_.known_keys(*table, "[cache]", cache_keys));
+  supervision::cache_option& o = options_.cache;
+  OVIR_ASSIGN(o.enabled, in_.boolean(*table, "enabled", o.enabled));
+  OVIR_ASSIGN(o.folder, file_path(*table, "folder"));
+  const auto mib = [&](std::string_view key, std::uint64_t otherwise) {
+    return in_.whole(*table, key, {0, limits::node_memory_mib_max}, otherwise >> 20U);
+  };
+  OVIR_ASSIGN(const std::uint64_t memory, mib("memory_mib", o.memory_bytes));
+  o.memory_bytes = memory << 20U;
+  OVIR_ASSIGN(const std::uint64_t disk, mib("disk_mib", o.disk_bytes));
+  o.disk_bytes = disk << 20U;
+  OVIR_ASSIGN(o.share, in_.boolean(*table, "share", o.share));
+  OVIR_ASSIGN(o.peers, in_.boolean(*table, "peers", o.peers));
+  OVIR_ASSIGN(o.owner_key_file, file_path(*table, "owner_key_file"));
+  return {};
+}
+
 result<node_options> reader::read(std::string_view text) {
   OVIR_ASSIGN(const toml::table root, in_.parse(text));
   OVIR_TRY(in_.known_keys(root, "the file", file_keys));
@@ -522,6 +548,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(draining(root));
   OVIR_TRY(logging(root));
   OVIR_TRY(chaos(root));
+  OVIR_TRY(reuse(root));
   return std::move(options_);
 }
 

@@ -40,7 +40,9 @@ struct cluster_spec {
   std::uint32_t threads{1};   ///< that compute, per node
   std::uint32_t drain_wait_s{10};
   std::string log_level{"info"};
-  std::string limits{};           ///< further lines of [limits]
+  std::string limits{}; ///< further lines of [limits]
+  /// Lines of [cache]; empty: nothing is kept, so that the same request is computed again.
+  std::string cache{};
   std::filesystem::path folder{}; ///< for configurations, state and logs; empty: a temporary one
 };
 
