@@ -323,6 +323,15 @@ result<void> run(const call& c, admin_arguments& args) {
   OVIR_ASSIGN(request.drafts, speculation_from(speculate));
   OVIR_ASSIGN(const bool wait, args.boolean("wait", true));
   OVIR_ASSIGN(request.receipt, args.boolean("receipt", false));
+  OVIR_ASSIGN(const std::string reuse, args.text("cache", "default"));
+  OVIR_ASSIGN(const cache_choice choice, cache_choice_from(reuse));
+  // A seed that the shell made up comes never again.
+  OVIR_ASSIGN(const bool fresh_seed, args.boolean("fresh_seed", false));
+  const admin_state& state = c.self->state;
+  const node_id& owner = state.clients.at(c.connection).peer.node;
+  request.cache = cache_use_of(state.environment.cache, choice,
+                               {reinterpret_cast<const char*>(owner.key.data()), owner.key.size()},
+                               request.sampling.temperature == 0 || !fresh_seed);
   OVIR_ASSIGN(const std::uint32_t bunch, read_bunch(args));
   constexpr std::uint64_t day_ms = 86'400'000;
   OVIR_ASSIGN(const std::uint64_t deadline, args.whole("deadline_ms", 1, day_ms, day_ms));
@@ -382,6 +391,7 @@ constexpr command_entry commands[] = {
     {"kick", true, kick_node},        {"load", true, load_model},
     {"unload", true, unload_model},   {"log", true, set_log_level},
     {"chaos", true, make_chaos},      {"audits", false, show_audits},
+    {"chaos", true, make_chaos},      {"cache", false, show_cache},
 };
 
 void take_request(admin_pointer self, const admin_request& request) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/cache_owner.hpp"
 #include "actors/jobs.hpp"
 #include "actors/membership.hpp"
 #include "actors/pathfinder.hpp"
@@ -38,7 +39,9 @@ struct admin_environment {
   access_list* access{nullptr};
   model_catalog* models{nullptr};
   log* journal{nullptr};
-  /// "membership", "paths", "jobs" (schedulers), "host" (workers), as they are at the moment.
+  cache_policy cache; ///< of requests that come from shells
+  /// "membership", "paths", "jobs" (schedulers), "host" (workers), "cache", as they are at the
+  /// moment.
   std::function<caf::actor(const std::string& name)> find;
   tree_writer tree;
   bool chaos{false};

@@ -55,6 +55,7 @@ struct admin_call {
 [[nodiscard]] result<void> load_model(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_fetches(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_audits(const admin_call& c, admin_arguments& args);
+[[nodiscard]] result<void> show_cache(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> unload_model(const admin_call& c, admin_arguments& args);
 void take_loaded(admin_pointer self, const model_loaded& news);
 

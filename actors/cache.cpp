@@ -1,5 +1,6 @@
 #include "actors/cache.hpp"
 
+#include "actors/block_exchange.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits_cache.hpp"
 
@@ -48,25 +49,74 @@ void commit(cache_pointer self) {
   });
 }
 
+void answer_lookup(cache_pointer self, cache_lookup_done& done);
+
+// `blocks` came from others for this lookup.
+void find(cache_pointer self, std::uint64_t ticket, std::vector<fetched_block> blocks) {
+  const cache_environment& around = self->state.environment;
+  const cache_state::lookup& lookup = self->state.lookups.at(ticket);
+  const bool others = around.exchange && !lookup.asked_others;
+  around.front->post([tiers = around.tiers, me = caf::actor{self}, ticket, others,
+                      blocks = std::move(blocks),
+                      wanted = lookup.wanted](compute::parallel_runner&) mutable {
+    if (!blocks.empty()) {
+      tiers->take_fetched(wanted.scope, std::move(blocks));
+    }
+    cache_lookup_done done{
+        ticket, tiers->find(wanted), {}, tiers->unit_cost_us(wanted.scope.model)};
+    if (others && !done.found.more) {
+      const auto windows = done.found.blocks.size() / wanted.scope.layers.size();
+      done.missing = tiers->missing(wanted, wanted.first + static_cast<std::uint32_t>(windows));
+    }
+    caf::anon_send(me, std::move(done));
+  });
+}
+
 caf::typed_response_promise<units_found> look_up(cache_pointer self, const find_units& wanted) {
   cache_state& state = self->state;
   const std::uint64_t ticket = ++state.tickets;
   auto promise = self->make_response_promise<units_found>();
-  state.lookups.emplace(ticket, promise);
-  state.environment.front->post([tiers = state.environment.tiers, me = caf::actor{self}, ticket,
-                                 wanted](compute::parallel_runner&) {
-    caf::anon_send(me, cache_lookup_done{ticket, tiers->find(wanted)});
-  });
+  state.lookups[ticket] = {promise, wanted, false};
+  find(self, ticket, {});
   order_commit(self); // what the lookup notes
   return promise;
 }
 
+// What other nodes have comes into the tiers, and then it is found like everything else.
+void ask_others(cache_pointer self, const caf::actor& exchange, cache_lookup_done& done) {
+  cache_state::lookup& lookup = self->state.lookups.at(done.ticket);
+  lookup.asked_others = true;
+  auto rest = std::make_shared<units_found>(std::move(done.found));
+  const auto give_up = [self, ticket = done.ticket, rest] {
+    cache_lookup_done local{ticket, std::move(*rest)};
+    answer_lookup(self, local);
+  };
+  self->request(exchange, limits::cache_wait_max,
+                fetch_blocks{lookup.wanted.scope.model, std::move(done.missing), done.unit_us})
+      .then(
+          [self, ticket = done.ticket, give_up](blocks_fetched& fetched) {
+            if (fetched.blocks.empty()) {
+              return give_up();
+            }
+            find(self, ticket, std::move(fetched.blocks));
+            order_commit(self);
+          },
+          [give_up](const caf::error&) { give_up(); });
+}
+
 void answer_lookup(cache_pointer self, cache_lookup_done& done) {
   const auto found = self->state.lookups.find(done.ticket);
-  if (found != self->state.lookups.end()) {
-    found->second.deliver(std::move(done.found));
-    self->state.lookups.erase(found);
+  if (found == self->state.lookups.end()) {
+    return;
   }
+  const auto& exchange = self->state.environment.exchange;
+  if (!done.missing.empty() && !found->second.asked_others) {
+    if (const caf::actor others = exchange ? exchange() : caf::actor{}) {
+      return ask_others(self, others, done);
+    }
+  }
+  found->second.promise.deliver(std::move(done.found));
+  self->state.lookups.erase(found);
 }
 
 void let_go(cache_pointer self, const std::vector<request_id>& requests) {
@@ -140,6 +190,26 @@ void keep(cache_pointer self, const Kept& what) {
   order_commit(self);
 }
 
+// What was computed here tells what computing takes, and whether others were right.
+void keep_computed(cache_pointer self, const keep_units& units) {
+  const cache_environment& around = self->state.environment;
+  const caf::actor exchange = around.exchange ? around.exchange() : caf::actor{};
+  around.front->post([around, units, exchange](compute::parallel_runner&) {
+    around.tiers->keep(units);
+    for (const node_id& author : around.tiers->take_refuted()) {
+      warn(around, {fmt::format("blocks that {} sent are not what comes out when they are computed",
+                                short_name(author))});
+      if (exchange) {
+        caf::anon_send(exchange, author_refuted{author});
+      }
+    }
+  });
+  if (exchange && units.cost_us > 0) {
+    caf::anon_send(exchange, unit_computed{units.scope.model, units.cost_us});
+  }
+  order_commit(self);
+}
+
 void lead_down(cache_pointer self, const caf::down_msg& message) {
   std::vector<request_id> gone;
   for (const auto& [request, lead] : self->state.watched) {
@@ -176,7 +246,7 @@ caf::behavior cache_behavior(cache_pointer self, cache_environment environment) 
   return {
       [self](const find_units& wanted) { return look_up(self, wanted); },
       [self](cache_lookup_done& done) { answer_lookup(self, done); },
-      [self](const keep_units& units) { keep(self, units); },
+      [self](const keep_units& units) { keep_computed(self, units); },
       [self](enter_request& wanted) { return enter(self, wanted); },
       [self](cache_answer_looked_up& found) { answer_found(self, found); },
       [self](const windows_computed& e) {

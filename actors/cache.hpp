@@ -24,6 +24,8 @@ struct cache_environment {
   compute_executor* back{nullptr};  ///< commits, each of which waits for the disk
   storage::env* env{nullptr};
   std::function<void(const std::string&)> warn; ///< from any thread
+  /// Who fetches from other nodes (actors/block_exchange.hpp), as it is at the moment; may be null.
+  std::function<caf::actor()> exchange{};
 };
 
 /// The actor that stages and leads ask: a shell around `cache_tiers` and `flight_table`. It never
@@ -39,7 +41,12 @@ struct cache_state {
     enter_request asked;
     request_entered answer;
   };
-  std::map<std::uint64_t, caf::typed_response_promise<units_found>> lookups; ///< by ticket
+  struct lookup {
+    caf::typed_response_promise<units_found> promise;
+    find_units wanted;
+    bool asked_others{false};
+  };
+  std::map<std::uint64_t, lookup> lookups; ///< by ticket
   std::map<request_id, question> leads;
   std::map<request_id, caf::actor_addr> watched; ///< leads, until they leave
   std::uint64_t tickets{0};
@@ -51,6 +58,8 @@ struct cache_state {
 struct cache_lookup_done {
   std::uint64_t ticket{0};
   units_found found;
+  std::vector<wanted_window> missing{}; ///< behind them, where others may be asked
+  std::uint64_t unit_us{0};             ///< what computing one takes; 0: not known
 };
 struct cache_answer_looked_up {
   request_id request;

@@ -92,14 +92,21 @@ struct cache_report {
   std::uint64_t memory_bytes{0};
   std::uint64_t memory_entries{0};
   std::uint64_t memory_evicted{0};
+  std::uint64_t unwritten{0}; ///< entries that are not on the disk yet
   std::uint64_t from_memory{0};
   std::uint64_t from_disk{0};
+  std::uint64_t from_peer{0};
+  std::uint64_t answers{0};  ///< found whole
+  std::uint64_t saved_us{0}; ///< what it would have taken to compute what was found
   std::uint64_t missed{0};
-  std::uint64_t damaged{0};  ///< found and not believed
-  std::uint64_t kept{0};     ///< new entries
-  std::uint64_t not_kept{0}; ///< for want of room, or because the disk was too slow
-  std::uint64_t waited{0};   ///< requests that waited for another's prefix
-  std::uint64_t gave_up{0};  ///< waits that were given up
+  std::uint64_t served{0};    ///< blocks, to other nodes
+  std::uint64_t rechecked{0}; ///< of others, computed again to see whether they are right
+  std::uint64_t refuted{0};   ///< they were not
+  std::uint64_t damaged{0};   ///< found and not believed
+  std::uint64_t kept{0};      ///< new entries
+  std::uint64_t not_kept{0};  ///< for want of room, or because the disk was too slow
+  std::uint64_t waited{0};    ///< requests that waited for another's prefix
+  std::uint64_t gave_up{0};   ///< waits that were given up
 };
 
 /// Where the cache of this process is: its actor may be restarted. Thread-safe.

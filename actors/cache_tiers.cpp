@@ -24,6 +24,20 @@ cache_tiers::cache_tiers(std::size_t memory_bytes_max,
     : memory_(memory_bytes_max), store_(std::move(store)), env_(environment) {
   if (store_) {
     reader_ = store_->reader();
+    std::vector<std::pair<std::uint64_t, digest>> kept; // last use, place
+    const auto seen = store_->visit([&kept](const storage::entry& e) {
+      if (e.kind == content_kind::kv) {
+        for (const digest& place : e.keys) {
+          kept.emplace_back(e.last_use, place);
+        }
+      }
+    });
+    if (seen) { // else nothing is claimed of what an earlier life kept
+      std::sort(kept.begin(), kept.end());
+      for (const auto& [last_use, place] : kept) {
+        places_.touch(place);
+      }
+    }
   }
 }
 
@@ -68,6 +82,8 @@ void cache_tiers::distrust(const digest& place, const found& what) {
   ++report_.damaged;
   memory_.remove(place);
   unwritten_.erase(place);
+  claimed_.erase(place);
+  places_.forget(place);
   if (reader_) {
     doubted_.insert(place);
   }
@@ -97,21 +113,31 @@ bool cache_tiers::find_window(const find_units& wanted, std::uint32_t window, un
     const bool stated = right && (layer + 1 < scope.model_layers ||
                                   block->header().output ==
                                       kv_output(block->header(), block->keys(), block->values()));
+    const digest place = storage::lookup_key(owner, key);
     if (!stated) {
-      distrust(storage::lookup_key(owner, key), *hit);
+      distrust(place, *hit);
+      return false;
+    }
+    if (claims_spent(place, *hit)) {
+      spend_rest(wanted, window);
       return false;
     }
     blocks.push_back(std::move(*block));
-    (hit->on_disk ? from.disk : from.memory) += 1;
+    places_.touch(place);
+    (fresh_.erase(place) > 0 ? from.peer : hit->on_disk ? from.disk : from.memory) += 1;
     if (hit->on_disk) {
+      learn_cost(scope.model, hit->on_disk->about.cost_us);
       note(*hit->on_disk);
     }
   }
+  report_.saved_us += unit_cost_us(scope.model) * blocks.size();
   std::move(blocks.begin(), blocks.end(), std::back_inserter(out.blocks));
   out.from.memory += from.memory;
   out.from.disk += from.disk;
+  out.from.peer += from.peer;
   report_.from_memory += from.memory;
   report_.from_disk += from.disk;
+  report_.from_peer += from.peer;
   return true;
 }
 
@@ -143,8 +169,25 @@ bool cache_tiers::holds(const content_owner& owner, const digest& key) const {
          (reader_ && !doubted_.contains(place) && reader_->describe_by_key(owner, key));
 }
 
+void cache_tiers::learn_cost(const digest& model, std::uint64_t cost_us) {
+  if (cost_us == 0 ||
+      (!unit_costs_.contains(model) && unit_costs_.size() >= limits::unit_costs_max)) {
+    return;
+  }
+  std::uint64_t& known = unit_costs_[model];
+  known = known == 0 ? cost_us : (7 * known + cost_us) / 8;
+}
+
+std::uint64_t cache_tiers::unit_cost_us(const digest& model) const {
+  const auto known = unit_costs_.find(model);
+  return known == unit_costs_.end() ? 0 : known->second;
+}
+
 void cache_tiers::put(write entry) {
   memory_.add(entry.place, entry.bytes);
+  if (entry.kind == content_kind::kv) {
+    places_.touch(entry.place);
+  }
   if (!reader_) {
     ++report_.kept;
     return;
@@ -160,11 +203,13 @@ void cache_tiers::put(write entry) {
 
 void cache_tiers::keep(const keep_units& units) {
   const unit_scope& scope = units.scope;
+  learn_cost(scope.model, units.cost_us);
   const content_owner owner = owner_of(scope.salt);
   for (std::uint32_t i = 0; i < units.prefixes->size(); ++i) {
     for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
       const digest key = compute::unit_key(scope.model, layer, (*units.prefixes)[i]);
-      if (holds(owner, key)) {
+      const digest place = storage::lookup_key(owner, key);
+      if (holds(owner, key) && !spent_.contains(place)) {
         continue;
       }
       const compute::unit_name name{units.first + i, layer};
@@ -177,8 +222,9 @@ void cache_tiers::keep(const keep_units& units) {
       }
       auto bytes = std::make_shared<const std::vector<std::byte>>(compute::encode_kv_block(
           *units.kv, layer, name.window, key, last ? nullptr : &leaf->boundary));
-      put({content_kind::kv, owner, key, storage::lookup_key(owner, key), std::move(bytes),
-           units.cost_us});
+      write fresh{content_kind::kv, owner, key, place, std::move(bytes), units.cost_us};
+      recheck(place, fresh);
+      put(std::move(fresh));
     }
   }
 }
@@ -209,6 +255,9 @@ request_entered cache_tiers::find_answer(const enter_request& wanted) {
     if (out.finished && !out.finished->finished) {
       out.finished.reset();
     }
+  }
+  if (out.finished) {
+    ++report_.answers;
   }
   if (out.finished || !wanted.request_name) {
     return out;
@@ -277,6 +326,7 @@ std::vector<std::string> cache_tiers::take(committed done) {
 
 const cache_report& cache_tiers::report() {
   report_.memory_bytes = memory_.bytes();
+  report_.unwritten = unwritten_.size();
   report_.memory_entries = memory_.entries();
   report_.memory_evicted = memory_.evicted();
   return report_;
@@ -292,8 +342,12 @@ cache_tiers::committed cache_tiers::commit(batch&& taken) {
   std::vector<storage::store_change> changes;
   for (const write& w : taken.writes) {
     out.places.push_back(w.place);
-    changes.emplace_back(storage::put_content{
-        .kind = w.kind, .owner = w.owner, .bytes = *w.bytes, .key = w.key, .cost_us = w.cost_us});
+    changes.emplace_back(storage::put_content{.kind = w.kind,
+                                              .owner = w.owner,
+                                              .bytes = *w.bytes,
+                                              .key = w.key,
+                                              .cost_us = w.cost_us,
+                                              .from = w.from});
   }
   const auto done = store_->commit(changes, now);
   while (auto warning = store_->take_warning()) {

@@ -1,6 +1,9 @@
 #pragma once
 
 #include "actors/cache_protocol.hpp"
+#include "actors/place_list.hpp"
+#include "actors/wanted_block.hpp"
+#include "messages/limits_blocks.hpp"
 #include "messages/result.hpp"
 #include "storage/content_store.hpp"
 #include "storage/env.hpp"
@@ -34,6 +37,7 @@ public:
     digest place; ///< the key as it is looked up
     bytes_pointer bytes;
     std::uint64_t cost_us{0};
+    storage::provenance from{};
   };
   struct batch {
     std::vector<write> writes;
@@ -63,6 +67,24 @@ public:
   /// The sentences for the log.
   [[nodiscard]] std::vector<std::string> take(committed done);
   [[nodiscard]] const cache_report& report();
+  /// What a unit of this model takes to compute, in microseconds, as far as was seen; 0: nothing
+  /// was.
+  [[nodiscard]] std::uint64_t unit_cost_us(const digest& model) const;
+
+  // For other nodes, and from them; the front as well.
+
+  /// What windows [first, wanted.last) lack here, each up to where they can be used.
+  [[nodiscard]] std::vector<wanted_window> missing(const find_units& wanted,
+                                                   std::uint32_t first) const;
+  /// Blocks of an owner that came from others. They are claims until somebody here computes them
+  /// again, which is after limits::claimed_uses_max uses.
+  void take_fetched(const unit_scope& scope, std::vector<fetched_block> blocks);
+  /// Bytes of a block by its place; null where it is not here.
+  [[nodiscard]] bytes_pointer serve(const digest& place);
+  /// The places of the blocks here, if they are others than at the last call.
+  [[nodiscard]] std::optional<std::vector<digest>> take_places();
+  /// Who sent blocks that computing again did not confirm, since the last call.
+  [[nodiscard]] std::vector<node_id> take_refuted();
 
   // The back
 
@@ -80,6 +102,10 @@ private:
   [[nodiscard]] bool find_window(const find_units& wanted, std::uint32_t window,
                                  units_found& found);
   void put(write entry);
+  [[nodiscard]] bool claims_spent(const digest& place, const found& what);
+  void spend_rest(const find_units& wanted, std::uint32_t window);
+  void recheck(const digest& place, write& fresh);
+  void learn_cost(const digest& model, std::uint64_t cost_us);
   void note(storage::lookup_answer answer);
   /// What was read cannot be what it was kept as.
   void distrust(const digest& place, const found& what);
@@ -95,6 +121,17 @@ private:
   std::set<digest> dropped_; ///< of these, the batch under way drops them
   std::optional<storage::store_reader> reader_;
   cache_report report_;
+  std::map<digest, std::uint64_t> unit_costs_; ///< by model, at most limits::unit_costs_max
+  place_list places_{limits::blocks_claimed_max};
+  /// Blocks of others that nobody computed here: whose they are, and how often they were used.
+  struct claimed {
+    node_id author;
+    std::uint32_t uses{0};
+  };
+  std::map<digest, claimed> claimed_; ///< at most limits::claims_kept_max
+  std::set<digest> spent_;            ///< of these, to be computed again
+  std::set<digest> fresh_;            ///< fetched, and not used yet
+  std::vector<node_id> refuted_;
   // The back's
   std::unique_ptr<storage::content_store> store_;
   storage::env& env_;

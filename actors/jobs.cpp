@@ -188,6 +188,7 @@ void take_end(jobs_pointer self, generation_done& done) {
   }
   auto outcome = std::make_shared<job_outcome>();
   outcome->request = j.request;
+  outcome->time = state.environment.env->now() - j.started;
   outcome->report = std::move(done.outcome);
   const bool superseded = !outcome->report && outcome->report.error().code == errc::superseded;
   if (superseded) { // another scheduler has it: a client finds it there
@@ -297,6 +298,11 @@ constexpr std::size_t measured_tokens_min = 8;
 double decode_speed(const job& j) {
   const generation_report& report = *j.outcome->report;
   const double time = std::chrono::duration<double>(report.decode_time).count();
+  // Tokens known from an earlier time cost nothing; their units were reused like the prompt's.
+  const auto reused = report.reused.memory + report.reused.disk + report.reused.peer;
+  if (report.answer_reused || reused > 0) {
+    return 0;
+  }
   if (!j.alone || report.restarts > 0 || report.tokens.size() < measured_tokens_min || time <= 0) {
     return 0;
   }

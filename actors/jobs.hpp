@@ -9,6 +9,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -40,6 +41,7 @@ struct job_view {
 struct job_outcome {
   generation_request request;
   result<generation_report> report{error{}};
+  std::chrono::nanoseconds time{0}; ///< at this node, from the request to its last token
 };
 
 /// Starts a request. One that is known already and the same is left as it is, so that asking again

@@ -2,6 +2,7 @@
 
 #include "messages/limits.hpp"
 #include "messages/limits_audit.hpp"
+#include "messages/limits_blocks.hpp"
 #include "messages/limits_fetch.hpp"
 
 namespace ovir::actors {
@@ -15,6 +16,10 @@ std::size_t message_bytes_max(channel c, message_kind kind) noexcept {
   case message_kind::reply: return c == channel::admin ? limits::admin_bytes_max : 0;
   case message_kind::weights: return c == channel::bulk ? limits::fetch_frame_bytes_max : 0;
   case message_kind::audit: return c == channel::data ? limits::audit_message_bytes_max : 0;
+  case message_kind::blocks:
+    return c == channel::bulk      ? limits::block_frame_bytes_max
+           : c == channel::control ? limits::block_claims_bytes_max
+                                   : 0;
   }
   return 0;
 }

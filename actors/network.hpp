@@ -21,7 +21,7 @@ enum class channel : std::uint8_t {
   control = 1, ///< between members: orders, answers, gossip
   data = 2,    ///< between members: tensor frames
   admin = 3,   ///< a person's shell: JSON requests and answers
-  bulk = 4,    ///< between members: weights, which no activation waits for
+  bulk = 4,    ///< between members: weights and blocks, which no activation waits for
 };
 
 /// What a message is. Which kinds a channel takes and how large they may be: `message_bytes_max`.
@@ -33,6 +33,7 @@ enum class message_kind : std::uint16_t {
   reply = 5,   ///< admin: JSON, node to client
   weights = 6, ///< bulk: a message of messages/fetch_frame.hpp
   audit = 8,   ///< data: a message of messages/audit.hpp
+  blocks = 7,  ///< control, bulk: a message of messages/block_frame.hpp
 };
 
 /// Largest payload of a kind on a channel; 0 where the channel does not take it.

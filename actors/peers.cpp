@@ -41,9 +41,11 @@ void peers::use(const receivers& actors) {
   take(actors_.source, actors.source);
   take(actors_.fetcher, actors.fetcher);
   take(actors_.verifier, actors.verifier);
+  take(actors_.blocks, actors.blocks);
   // A new actor learns of the links there are.
   for (const node_id& node : links_.linked()) {
-    for (const caf::actor* actor : {&actors.membership, &actors.paths, &actors.host}) {
+    for (const caf::actor* actor :
+         {&actors.membership, &actors.paths, &actors.host, &actors.blocks}) {
       if (*actor) {
         caf::anon_send(*actor, link_changed{node, true, {}});
       }
@@ -122,16 +124,29 @@ void peers::send_admin(connection_id to, const std::string& json) {
 }
 
 std::optional<connection_id> peers::connect_bulk(const std::string& address,
-                                                 const node_id& expected) {
+                                                 const node_id& expected, message_kind about) {
   const std::lock_guard lock{guard_};
-  return network_ == nullptr ? std::nullopt
-                             : std::optional{network_->connect(address, channel::bulk, expected)};
+  if (network_ == nullptr) {
+    return std::nullopt;
+  }
+  const connection_id made = network_->connect(address, channel::bulk, expected);
+  if (about == message_kind::blocks) {
+    block_links_.insert(made);
+  }
+  return made;
 }
 
-void peers::send_bulk(connection_id to, std::vector<std::byte> bytes) {
+void peers::send_bulk(connection_id to, std::vector<std::byte> bytes, message_kind about) {
   const std::lock_guard lock{guard_};
   if (network_ != nullptr) {
-    (void)network_->send(to, message_kind::weights, 0, shared(std::move(bytes)));
+    (void)network_->send(to, about, 0, shared(std::move(bytes)));
+  }
+}
+
+void peers::send_claims(const node_id& to, std::shared_ptr<const std::vector<std::byte>> bytes) {
+  const std::lock_guard lock{guard_};
+  if (const auto control = links_.way(to, channel::control); control && network_ != nullptr) {
+    (void)network_->send(*control, message_kind::blocks, 0, std::move(bytes));
   }
 }
 
@@ -211,7 +226,8 @@ result<role_set> peers::admit(const peer_hello& hello) {
 
 void peers::announce(const node_id& node, bool up, const std::string& reason) {
   const link_changed news{node, up, reason};
-  for (const caf::actor* actor : {&actors_.membership, &actors_.paths, &actors_.host}) {
+  for (const caf::actor* actor :
+       {&actors_.membership, &actors_.paths, &actors_.host, &actors_.blocks}) {
     if (*actor) {
       caf::anon_send(*actor, news);
     }
@@ -279,6 +295,7 @@ void peers::closed(const peer_info& peer, const error& reason) {
     if (const caf::actor& receiver = bulk_receiver(peer)) {
       caf::anon_send(receiver, bulk_closed{peer, reason});
     }
+    block_links_.erase(peer.connection);
     return;
   }
   log_.say(log_level::debug, std::nullopt, "a {} connection with {} ended: {}",
@@ -332,6 +349,13 @@ void peers::received(const peer_info& peer, message_kind kind, std::uint32_t tar
     const std::lock_guard lock{guard_};
     if (actors_.verifier) {
       caf::anon_send(actors_.verifier, audit_received{peer.node, peer.roles, std::move(bytes)});
+    }
+    return;
+  }
+  case message_kind::blocks: {
+    const std::lock_guard lock{guard_};
+    if (actors_.blocks) {
+      caf::anon_send(actors_.blocks, blocks_received{peer, std::move(bytes)});
     }
     return;
   }
@@ -426,8 +450,8 @@ void peers::deliver_answer(const node_id& from, wire_message& message,
   const lead_actor& lead = found->second.lead;
   const epoch driver = message.driver;
   if (auto* opened = std::get_if<wire_opened>(&message.body)) {
-    caf::anon_send(lead,
-                   session_opened{stage, driver, opened->length, std::move(opened->leaves), bytes});
+    caf::anon_send(lead, session_opened{stage, driver, opened->length, std::move(opened->leaves),
+                                        bytes, opened->replays_from, opened->reused});
   } else if (auto* step = std::get_if<wire_step>(&message.body)) {
     caf::anon_send(
         lead, step_done{stage, driver, step->length, step->units, std::move(step->leaves), bytes});

@@ -13,6 +13,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <utility>
@@ -71,6 +72,11 @@ struct audit_received {
   role_set roles;
   received_bytes bytes{};
 };
+/// Said about blocks (messages/block_frame.hpp), on a control or a bulk connection.
+struct blocks_received {
+  peer_info peer;
+  received_bytes bytes;
+};
 struct admin_connected {
   peer_info peer;
 };
@@ -97,6 +103,7 @@ public:
     caf::actor source;     ///< bulk_*, of connections others began
     caf::actor fetcher;    ///< bulk_*, of those begun here
     caf::actor verifier;   ///< audit_received
+    caf::actor blocks;     ///< blocks_received; bulk_* of those begun for blocks; link_changed
   };
   using clock = std::function<std::uint64_t()>; ///< seconds since 1970
 
@@ -119,13 +126,17 @@ public:
   void close(connection_id connection, error reason);
   void send_gossip(const node_id& to, std::vector<std::byte> bytes);
   void send_admin(connection_id to, const std::string& json);
-  /// Begins a connection for weights: its `bulk_connected` or `bulk_closed` goes to the fetcher.
-  /// Empty where there is no network.
-  [[nodiscard]] std::optional<connection_id> connect_bulk(const std::string& address,
-                                                          const node_id& expected);
-  void send_bulk(connection_id to, std::vector<std::byte> bytes);
+  /// Begins a connection for weights, or for blocks: its `bulk_connected` or `bulk_closed` goes to
+  /// who deals with them. Empty where there is no network.
+  [[nodiscard]] std::optional<connection_id>
+  connect_bulk(const std::string& address, const node_id& expected,
+               message_kind about = message_kind::weights);
+  void send_bulk(connection_id to, std::vector<std::byte> bytes,
+                 message_kind about = message_kind::weights);
   /// Dropped where there is no link.
   void send_audit(const node_id& to, std::vector<std::byte> bytes);
+  /// On the control connection: what this node claims to have.
+  void send_claims(const node_id& to, std::shared_ptr<const std::vector<std::byte>> bytes);
 
   // Routes. A stage is named by its first layer.
   void route_lead(request_id request, lead_actor lead,
@@ -171,7 +182,9 @@ private:
                                                   std::span<const std::byte> frame);
   /// Who hears of this connection for weights.
   [[nodiscard]] const caf::actor& bulk_receiver(const peer_info& peer) const {
-    return peer.incoming ? actors_.source : actors_.fetcher;
+    return block_links_.contains(peer.connection) ? actors_.blocks
+           : peer.incoming                        ? actors_.source
+                                                  : actors_.fetcher;
   }
   void drop(const node_id& from, std::string_view what);
   [[nodiscard]] std::optional<connection_id> way(const node_id& to, channel kind) const;
@@ -191,7 +204,8 @@ private:
   link_table links_;
   std::map<request_id, lead_route> leads_;
   std::map<std::pair<request_id, layer_index>, stage_route> stages_;
-  std::map<connection_id, node_id> bulk_; ///< connections for weights, of either side
+  std::map<connection_id, node_id> bulk_; ///< connections for weights or blocks, of either side
+  std::set<connection_id> block_links_;   ///< those of them begun here for blocks
   std::uint64_t dropped_{0};
 };
 
@@ -206,6 +220,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_closed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::audit_received)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::blocks_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_closed)

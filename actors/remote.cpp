@@ -64,6 +64,9 @@ private:
     if (m.log != nullptr) {
       order.log = *m.log;
     }
+    if (m.prefixes) {
+      order.reuse = wire_reuse{m.reuse_windows, m.salt, *m.prefixes};
+    }
     tell(m.driver, std::move(order));
   }
 
@@ -84,6 +87,8 @@ private:
       tell(drawn->driver, wire_drawn{drawn->index, drawn->drawn});
     } else if (const auto* sign = as<sign_evidence>(content)) {
       tell(sign->driver, wire_sign{sign->order});
+    } else if (const auto* names = as<name_windows>(content)) {
+      tell(names->driver, wire_names{names->first, names->prefixes});
     }
   }
 
@@ -106,7 +111,8 @@ private:
     if (const auto* frame = as<tensor_frame>(content)) {
       out_.send_frame(node_, frame_to_lead, frame->bytes);
     } else if (const auto* opened = as<session_opened>(content)) {
-      tell(opened->driver, wire_opened{opened->length, opened->leaves});
+      tell(opened->driver,
+           wire_opened{opened->length, opened->leaves, opened->replays_from, opened->reused});
     } else if (const auto* step = as<step_done>(content)) {
       tell(step->driver, wire_step{step->length, step->units, step->leaves});
     } else if (const auto* done = as<session_finished>(content)) {

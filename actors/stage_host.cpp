@@ -47,6 +47,7 @@ host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refu
   made.bench->segment = std::move(*segment);
   made.bench->kv_bytes_max = state.environment.memory_bytes;
   made.bench->desk = state.environment.desk;
+  made.bench->cache = {state.environment.cache, open.model};
   if (state.environment.env != nullptr) {
     made.bench->env = state.environment.env;
     made.bench->meter = state.meter;
@@ -88,8 +89,15 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
                                          : make_remote_sink(self->system(), links, open.next.node,
                                                             open.next.layers.first);
   links.route_stage(request, open.layers.first, slot.shard, open.previous);
-  self->send(slot.shard, open_session{request, order.message.driver, stage_index{0}, open.positions,
-                                      open.keep, lead, next, nullptr, open.highest});
+  open_session command{
+      request, order.message.driver, stage_index{0}, open.positions, open.keep, lead, next,
+      nullptr, open.highest};
+  if (open.reuse) {
+    command.prefixes = std::make_shared<const std::vector<digest>>(open.reuse->prefixes);
+    command.reuse_windows = open.reuse->windows;
+    command.salt = open.reuse->salt;
+  }
+  self->send(slot.shard, std::move(command));
   const auto session = state.sessions.find({request, open.layers.first});
   if (session != state.sessions.end() && session->second.evidence) {
     self->send(slot.shard, sign_evidence{request, order.message.driver, *session->second.evidence});
@@ -172,6 +180,9 @@ result<void> check_room(const host_state& state, const node_id& lead, std::uint6
   return {};
 }
 
+/// Whole windows that a request of so many positions can have.
+std::uint32_t windows_of(std::uint32_t positions) { return positions / limits::window_positions; }
+
 /// No request of this model is larger, whatever its driver says.
 result<void> check_size(const compute::model_config& config, const wire_open& open) {
   const std::size_t prompt = open.log ? open.log->prompt.size() : 0;
@@ -182,6 +193,10 @@ result<void> check_size(const compute::model_config& config, const wire_open& op
     return fail(errc::over_limit,
                 "{} positions for {} tokens of a prompt and {} drawn; the model sees {}",
                 open.positions, prompt, drawn, config.context);
+  }
+  if (open.reuse && open.reuse->prefixes.size() > windows_of(open.positions)) {
+    return fail(errc::over_limit, "{} windows are named, but {} positions have {}",
+                open.reuse->prefixes.size(), open.positions, windows_of(open.positions));
   }
   return {};
 }
@@ -262,6 +277,7 @@ void open(host_pointer self, order_received order) {
   session.asked = 0;
   session.ask_in = 0;
   session.doubtful = false;
+  session.windows_max = windows_of(body.positions);
   session.log.reset();
   session.evidence.reset();
   if (body.log) {
@@ -316,6 +332,10 @@ void take_order(host_pointer self, const order_received& order) {
     self->send(shard, resend_logits{m.request, m.driver, resend->at});
   } else if (std::holds_alternative<wire_finish>(m.body)) {
     self->send(shard, finish_session{m.request, m.driver});
+  } else if (const auto* names = std::get_if<wire_names>(&m.body)) {
+    if (std::uint64_t{names->first} + names->prefixes.size() <= found->second.windows_max) {
+      self->send(shard, name_windows{m.request, m.driver, names->first, names->prefixes});
+    }
   } else if (const auto* signs = std::get_if<wire_sign>(&m.body)) {
     self->send(shard, sign_evidence{m.request, m.driver, signs->order});
   }

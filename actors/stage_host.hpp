@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/cache_protocol.hpp"
 #include "actors/compute_executor.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
@@ -36,6 +37,7 @@ struct host_environment {
   shard_launcher launch;
   std::uint64_t memory_bytes{0}; ///< for weights, KV caches and kept boundaries
   const signing_desk* desk{nullptr};
+  std::shared_ptr<cache_handle> cache{}; ///< null: nothing is reused or kept
 };
 
 /// Lets other nodes' leads use this node's segments: any range of layers within what is held
@@ -61,6 +63,7 @@ struct host_state {
     std::optional<request_log> log;
     std::optional<evidence_order> evidence; ///< to sign for
     std::size_t drawn_max{0};               ///< tokens the log has room for
+    std::uint32_t windows_max{0};           ///< that may be named
     std::uint32_t orphan_ticks{0};          ///< since the lead's node was last there
     std::uint32_t asked{0};                 ///< schedulers asked to adopt it
     std::uint32_t ask_in{0};                ///< ticks until the next is asked

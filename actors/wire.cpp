@@ -29,7 +29,10 @@ using wire_schema::Drawn;
 using wire_schema::DrawnAt;
 using wire_schema::Failed;
 using wire_schema::Leaf;
+using wire_schema::Names;
 using wire_schema::Open;
+using wire_schema::OpenedReusing;
+using wire_schema::OpenReusing;
 using wire_schema::Progress;
 using wire_schema::Replay;
 using wire_schema::RequestLog;
@@ -38,16 +41,17 @@ using wire_schema::WireMessage;
 constexpr std::uint16_t wire_version = 1;
 constexpr std::size_t word_bytes = sizeof(capnp::word);
 constexpr std::size_t prefix_bytes = 8;
-/// Everything but what lists and texts hold; the largest kind has 40.
-constexpr std::size_t fixed_words_max = 48;
-/// Root, open, log, stop strings, a string.
-constexpr int nesting_max = 5;
+/// Everything but what lists and texts hold; the largest kind has 51.
+constexpr std::size_t fixed_words_max = 60;
+/// Root, an open that may reuse, the open in it, log, stop strings, a string.
+constexpr int nesting_max = 6;
 
 // Bytes of one element in the lists of the schema; no element can be shorter in any message.
 constexpr std::size_t token_bytes = 4;
 constexpr std::size_t text_pointer_bytes = 8;
 constexpr std::size_t drawn_bytes = 40;
 constexpr std::size_t leaf_bytes = 48;
+constexpr std::size_t name_bytes = 32;
 
 std::size_t words_of(std::size_t bytes) { return (bytes + word_bytes - 1) / word_bytes; }
 
@@ -66,7 +70,10 @@ std::size_t list_words(const wire_body& body) {
         if constexpr (requires { m.leaves; }) {
           return words_of(m.leaves.size() * leaf_bytes);
         } else if constexpr (std::is_same_v<decltype(m), const wire_open&>) {
-          return m.log ? list_words(*m.log) : 0;
+          return (m.log ? list_words(*m.log) : 0) +
+                 (m.reuse ? words_of(m.reuse->prefixes.size() * name_bytes) : 0);
+        } else if constexpr (std::is_same_v<decltype(m), const wire_names&>) {
+          return words_of(m.prefixes.size() * name_bytes);
         } else if constexpr (std::is_same_v<decltype(m), const wire_adopt&>) {
           return list_words(m.log);
         } else if constexpr (std::is_same_v<decltype(m), const wire_failed&>) {
@@ -165,10 +172,40 @@ void write(Progress::Builder to, const Body& m) {
   }
 }
 
+void write(capnp::List<wire_schema::Bytes32>::Builder to, const std::vector<digest>& names) {
+  for (unsigned i = 0; i < to.size(); ++i) {
+    write(to[i], names[i].bytes);
+  }
+}
+
+void write(OpenReusing::Builder to, const wire_open& m) {
+  to.setWindows(m.reuse->windows);
+  write(to.initOpen(), m);
+  write(to.initSalt(), m.reuse->salt.bytes);
+  write(to.initPrefixes(static_cast<unsigned>(m.reuse->prefixes.size())), m.reuse->prefixes);
+}
+
+void write(OpenedReusing::Builder to, const wire_opened& m) {
+  to.setReplaysFrom(m.replays_from);
+  to.setMemory(m.reused.memory);
+  to.setDisk(m.reused.disk);
+  to.setPeer(m.reused.peer);
+  write(to.initProgress(), m);
+}
+
+/// Whether it says more than the plain kind can.
+bool reuses(const wire_opened& m) { return m.replays_from > 0 || m.reused != units_reused{}; }
+
 struct body_writer {
   WireMessage::Builder root;
 
-  void operator()(const wire_open& m) { write(root.initOpen(), m); }
+  void operator()(const wire_open& m) {
+    if (m.reuse) {
+      write(root.initOpenReusing(), m);
+    } else {
+      write(root.initOpen(), m);
+    }
+  }
   void operator()(const wire_replay& m) {
     auto to = root.initReplay();
     to.setFirst(m.first);
@@ -183,7 +220,13 @@ struct body_writer {
     to.setIndex(m.index);
     write(to.initDrawn(), m.drawn);
   }
-  void operator()(const wire_opened& m) { write(root.initOpened(), m); }
+  void operator()(const wire_opened& m) {
+    if (reuses(m)) {
+      write(root.initOpenedReusing(), m);
+    } else {
+      write(root.initOpened(), m);
+    }
+  }
   void operator()(const wire_step& m) { write(root.initStep(), m); }
   void operator()(const wire_finished& m) { write(root.initFinished(), m); }
   void operator()(const wire_failed& m) {
@@ -193,6 +236,11 @@ struct body_writer {
   }
   void operator()(const wire_adopt& m) { write(root.initAdopt(), m.log); }
   void operator()(const wire_adopted&) { root.setAdopted(); }
+  void operator()(const wire_names& m) {
+    auto to = root.initNames();
+    to.setFirst(m.first);
+    write(to.initPrefixes(static_cast<unsigned>(m.prefixes.size())), m.prefixes);
+  }
   void operator()(const wire_sign& m) {
     auto to = root.initSign();
     to.setLayers(m.order.terms.layers);
@@ -282,7 +330,18 @@ result<request_log> read_log(const RequestLog::Reader& from, request_id id, std:
   return log;
 }
 
-result<wire_body> read_open(const Open::Reader& from, request_id id, std::size_t present) {
+result<std::vector<digest>> read_names(const capnp::List<wire_schema::Bytes32>::Reader& from,
+                                       std::size_t present) {
+  OVIR_TRY(all_there(from, name_bytes, present));
+  std::vector<digest> names;
+  names.reserve(from.size());
+  for (const wire_schema::Bytes32::Reader name : from) {
+    names.push_back(digest{read_bytes32(name)});
+  }
+  return names;
+}
+
+result<wire_open> read_open(const Open::Reader& from, request_id id, std::size_t present) {
   wire_open m;
   m.layers = {from.getFirst(), from.getLast()};
   m.positions = from.getPositions();
@@ -296,6 +355,28 @@ result<wire_body> read_open(const Open::Reader& from, request_id id, std::size_t
   if (from.hasLog()) {
     OVIR_ASSIGN(m.log, read_log(from.getLog(), id, present));
   }
+  return m;
+}
+
+result<wire_body> read_open_body(const Open::Reader& from, request_id id, std::size_t present) {
+  OVIR_ASSIGN(wire_open m, read_open(from, id, present));
+  return wire_body{std::move(m)};
+}
+
+result<wire_body> read_open_reusing(const OpenReusing::Reader& from, request_id id,
+                                    std::size_t present) {
+  OVIR_ASSIGN(wire_open m, read_open(from.getOpen(), id, present));
+  wire_reuse& reuse = m.reuse.emplace();
+  reuse.windows = from.getWindows();
+  reuse.salt.bytes = read_bytes32(from.getSalt());
+  OVIR_ASSIGN(reuse.prefixes, read_names(from.getPrefixes(), present));
+  return wire_body{std::move(m)};
+}
+
+result<wire_body> read_names_body(const Names::Reader& from, std::size_t present) {
+  wire_names m;
+  m.first = from.getFirst();
+  OVIR_ASSIGN(m.prefixes, read_names(from.getPrefixes(), present));
   return wire_body{std::move(m)};
 }
 
@@ -322,6 +403,16 @@ result<wire_body> read_progress(const Progress::Reader& from, std::size_t presen
     m.kv_bytes = from.getKvBytes();
   }
   OVIR_ASSIGN(m.leaves, read_leaves(from.getLeaves(), present));
+  return wire_body{std::move(m)};
+}
+
+result<wire_body> read_opened_reusing(const OpenedReusing::Reader& from, std::size_t present) {
+  const Progress::Reader progress = from.getProgress();
+  wire_opened m;
+  m.length = progress.getLength();
+  OVIR_ASSIGN(m.leaves, read_leaves(progress.getLeaves(), present));
+  m.replays_from = from.getReplaysFrom();
+  m.reused = {from.getMemory(), from.getDisk(), from.getPeer()};
   return wire_body{std::move(m)};
 }
 
@@ -355,7 +446,7 @@ wire_body read_sign(const wire_schema::Sign::Reader& from, request_id id) {
 
 result<wire_body> read_body(const WireMessage::Reader& root, request_id id, std::size_t present) {
   switch (root.which()) {
-  case WireMessage::OPEN: return read_open(root.getOpen(), id, present);
+  case WireMessage::OPEN: return read_open_body(root.getOpen(), id, present);
   case WireMessage::REPLAY: return read_replay(root.getReplay());
   case WireMessage::RESEND: return wire_body{wire_resend{root.getResend()}};
   case WireMessage::FINISH: return wire_body{wire_finish{}};
@@ -368,6 +459,9 @@ result<wire_body> read_body(const WireMessage::Reader& root, request_id id, std:
   case WireMessage::ADOPT: return read_adopt(root.getAdopt(), id, present);
   case WireMessage::ADOPTED: return wire_body{wire_adopted{}};
   case WireMessage::SIGN: return read_sign(root.getSign(), id);
+  case WireMessage::NAMES: return read_names_body(root.getNames(), present);
+  case WireMessage::OPEN_REUSING: return read_open_reusing(root.getOpenReusing(), id, present);
+  case WireMessage::OPENED_REUSING: return read_opened_reusing(root.getOpenedReusing(), present);
   }
   return fail(errc::unsupported, "a message of kind {}, which this version does not know",
               static_cast<unsigned>(root.which()));

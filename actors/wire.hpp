@@ -25,6 +25,15 @@ struct next_hop {
   friend bool operator==(const next_hop&, const next_hop&) = default;
 };
 
+/// What a stage may take from its cache, and keep there: as in `open_session`.
+struct wire_reuse {
+  std::uint32_t windows{0};     ///< at most as many as there are names
+  digest salt;                  ///< of the owner; all zero: everybody
+  std::vector<digest> prefixes; ///< names of the windows known
+
+  friend bool operator==(const wire_reuse&, const wire_reuse&) = default;
+};
+
 struct wire_open {
   digest model;
   layer_range layers;
@@ -33,7 +42,8 @@ struct wire_open {
   bool highest{false};        ///< as in `open_session`
   next_hop next;
   node_id previous; ///< who will send frames: a node, or the lead's for the first stage
-  std::optional<request_log> log; ///< to the first stage
+  std::optional<request_log> log;    ///< to the first stage
+  std::optional<wire_reuse> reuse{}; ///< absent: the cache is not used
 
   friend bool operator==(const wire_open&, const wire_open&) = default;
 };
@@ -55,6 +65,13 @@ struct wire_finish {
 struct wire_close {
   friend bool operator==(wire_close, wire_close) = default;
 };
+/// Names of windows from `first` on, as in `name_windows`.
+struct wire_names {
+  std::uint32_t first{0};
+  std::vector<digest> prefixes; ///< at least one
+
+  friend bool operator==(const wire_names&, const wire_names&) = default;
+};
 /// To the first stage's node: appended to its copy of the log. `index` counts drawn tokens from 0.
 struct wire_drawn {
   std::uint32_t index{0};
@@ -66,6 +83,8 @@ struct wire_drawn {
 struct wire_opened {
   position length{0};
   std::vector<compute::unit_leaf> leaves; ///< all completed so far
+  position replays_from{0};               ///< as in `session_opened`
+  units_reused reused{};
 
   friend bool operator==(const wire_opened&, const wire_opened&) = default;
 };
@@ -110,7 +129,7 @@ struct wire_sign {
 
 using wire_body = std::variant<wire_open, wire_replay, wire_resend, wire_finish, wire_close,
                                wire_drawn, wire_opened, wire_step, wire_finished, wire_failed,
-                               wire_adopt, wire_adopted, wire_sign>;
+                               wire_adopt, wire_adopted, wire_sign, wire_names>;
 
 struct wire_message {
   request_id request;

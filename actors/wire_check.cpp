@@ -10,6 +10,8 @@ namespace ovir::actors {
 
 namespace {
 
+constexpr std::uint64_t units_max =
+    std::uint64_t{limits::layers_max} * (limits::context_max / limits::window_positions);
 constexpr std::uint32_t windows_max = limits::context_max / limits::window_positions;
 
 result<void> check_layers(layer_range layers, std::string_view what) {
@@ -107,6 +109,11 @@ struct body_check {
       return fail(errc::malformed, "a stage is opened without {} node",
                   m.previous.empty() ? "a previous" : "a next");
     }
+    if (m.reuse) {
+      OVIR_TRY(at_most("the windows named are", m.reuse->prefixes.size(), windows_max));
+      OVIR_TRY(at_most("the windows that may be reused are", m.reuse->windows,
+                       m.reuse->prefixes.size()));
+    }
     return m.log ? check_log(*m.log, request) : result<void>{};
   }
   result<void> operator()(const wire_replay& m) const {
@@ -124,7 +131,17 @@ struct body_check {
     OVIR_TRY(at_most("the index of a drawn token is", m.index, limits::context_max - 1));
     return check_drawn(m.drawn);
   }
-  result<void> operator()(const wire_opened& m) const { return progress(m.length, m.leaves); }
+  result<void> operator()(const wire_names& m) const { return check_names(m.first, m.prefixes); }
+  result<void> operator()(const wire_opened& m) const {
+    if (m.replays_from > m.length) {
+      return fail(errc::malformed, "a stage of {} positions replays from {} on", m.length,
+                  m.replays_from);
+    }
+    for (const std::uint64_t units : {m.reused.memory, m.reused.disk, m.reused.peer}) {
+      OVIR_TRY(at_most("the units a stage reused are", units, units_max));
+    }
+    return progress(m.length, m.leaves);
+  }
   result<void> operator()(const wire_step& m) const { return progress(m.length, m.leaves); }
   result<void> operator()(const wire_finished& m) const { return progress(m.length, m.leaves); }
   result<void> operator()(const wire_failed& m) const {
@@ -154,6 +171,13 @@ struct body_check {
   }
 
 private:
+  static result<void> check_names(std::uint32_t first, const std::vector<digest>& names) {
+    if (names.empty()) {
+      return fail(errc::malformed, "a list of windows names none");
+    }
+    return at_most("the windows named end at", std::uint64_t{first} + names.size(), windows_max);
+  }
+
   static result<void> progress(position length, const std::vector<compute::unit_leaf>& leaves) {
     OVIR_TRY(at_most("the positions a stage holds are", length, limits::context_max));
     return check_leaves(leaves);

@@ -32,6 +32,9 @@ struct WireMessage {
     adopt @14 :RequestLog;
     adopted @15 :Void;
     sign @16 :Sign;
+    names @17 :Names;
+    openReusing @18 :OpenReusing;     # an open of a request that may use the cache
+    openedReusing @19 :OpenedReusing; # an opened that reused units
   }
 }
 
@@ -55,6 +58,27 @@ struct Sign {
   deadline @1 :UInt64; # seconds since 1970
   content @2 :Bytes32;
   model @3 :Bytes32;
+}
+
+struct Names {
+  # Of windows from `first` on.
+  first @0 :UInt32;
+  prefixes @1 :List(Bytes32);
+}
+
+struct OpenReusing {
+  windows @0 :UInt32; # so many may come from the cache
+  open @1 :Open;
+  salt @2 :Bytes32;   # of the owner of what is kept
+  prefixes @3 :List(Bytes32); # names of the windows known
+}
+
+struct OpenedReusing {
+  replaysFrom @0 :UInt32; # the first position whose boundary can be replayed
+  memory @1 :UInt64;      # units reused, by where they were
+  disk @2 :UInt64;
+  peer @3 :UInt64;
+  progress @4 :Progress;
 }
 
 struct Replay {

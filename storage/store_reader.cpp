@@ -128,6 +128,10 @@ lookup_answer store_reader::find_by_key(const content_owner& owner, const digest
   return look_up({std::nullopt, lookup_key(owner, key)}, true);
 }
 
+lookup_answer store_reader::find_at(const digest& place) const {
+  return look_up({std::nullopt, place}, true);
+}
+
 lookup_answer store_reader::read(const key_target& target) const {
   return look_up({target, {}}, true);
 }

@@ -69,6 +69,9 @@ public:
                                    const digest& content) const;
   [[nodiscard]] lookup_answer find_by_key(const content_owner& owner, const digest& key) const;
 
+  /// By a key as it is looked up: what its owner's salt made of it.
+  [[nodiscard]] lookup_answer find_at(const digest& place) const;
+
   /// Only what is known of it, without its bytes: microseconds.
   [[nodiscard]] std::optional<entry> describe(content_kind kind, const content_owner& owner,
                                               const digest& content) const;

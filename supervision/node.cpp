@@ -10,6 +10,7 @@
 #include "messages/caf/system_config.hpp"
 #include "messages/cid.hpp"
 #include "supervision/http_gateway.hpp"
+#include "supervision/node_cache.hpp"
 #include "supervision/node_tree.hpp"
 #include "supervision/tree_json.hpp"
 
@@ -72,6 +73,9 @@ public:
     }
     known_.reset();
     parts_.reset();
+    if (cache_) {
+      cache_->finish();
+    }
   }
 
   result<void> raise();
@@ -117,6 +121,7 @@ private:
   actors::compute_pool pool_;
   actors::compute_pool signing_;
   actors::signing_desk desk_;
+  std::unique_ptr<node_cache> cache_; ///< null: nothing is kept
   actors::compute_pool draws_; ///< a draw takes less than a step by far, and must not wait for one
   system_config config_;
   caf::actor_system system_;
@@ -142,6 +147,7 @@ result<void> cluster_node::open_state() {
     OVIR_ASSIGN(requests_,
                 actors::request_journal::open(*around_.env, options_.state + "/requests"));
   }
+  OVIR_ASSIGN(cache_, node_cache::open(options_, *around_.key, *around_.env, *around_.journal));
   links_ = std::make_unique<actors::peers>(around_.key->id(), *access_, *around_.journal,
                                            [env = around_.env] { return env->unix_seconds(); });
   return {};
@@ -231,6 +237,9 @@ actors::admin_environment cluster_node::admin_parts() {
   admin.models = &models_;
   admin.journal = around_.journal;
   admin.chaos = options_.chaos;
+  if (cache_) {
+    admin.cache = cache_->policy();
+  }
   admin.kill_self = around_.kill_self;
   admin.stop_self = around_.stop_self;
   admin.delay_self = [this](std::chrono::milliseconds delay) { delays_->set_delay(delay); };
@@ -340,6 +349,7 @@ void cluster_node::start_tree() {
   parts->models = &models_;
   parts->requests = requests_.get();
   parts->memory_bytes = memory_;
+  parts->cache = cache_.get();
   parts->fetches = configured_fetches();
   actors::membership_environment& members = parts->membership;
   members.key = around_.key;
@@ -472,6 +482,7 @@ std::vector<std::string> cluster_node::reload(const node_options& fresh) {
   needs_restart(fresh.serve_bytes_per_second != options_.serve_bytes_per_second,
                 "fetch.serve_mib_s");
   needs_restart(fresh.gateway != options_.gateway, "gateway");
+  needs_restart(fresh.cache != options_.cache, "cache");
   needs_restart(fresh.chaos != options_.chaos, "chaos.enabled");
   return later;
 }

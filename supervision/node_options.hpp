@@ -48,6 +48,20 @@ struct gateway_option {
   friend bool operator==(const gateway_option&, const gateway_option&) = default;
 };
 
+/// What a node keeps for reuse, beside what `memory_bytes` of `node_options` is for.
+struct cache_option {
+  bool enabled{true};
+  std::string folder; ///< empty: `store` in the state folder
+  std::uint64_t memory_bytes{std::uint64_t{256} << 20U};
+  std::uint64_t disk_bytes{std::uint64_t{4} << 30U}; ///< of prefixes; 0: memory alone
+  bool share{false}; ///< what requests leave may be used by everybody, unless they say otherwise
+  bool peers{true};  ///< fetch from other nodes, and serve them
+  /// Whose content makes owners' salts; the same on schedulers that are to share what they keep.
+  std::string owner_key_file; ///< empty: the node's own key
+
+  friend bool operator==(const cache_option&, const cache_option&) = default;
+};
+
 /// What a node is, as its configuration file says (config/worker.toml explains every key).
 struct node_options {
   std::string name;    ///< for people
@@ -76,6 +90,7 @@ struct node_options {
   std::uint32_t audit_least_rate_ppm{100'000}; ///< role verifier: of units, how many at least
   bool audit_every_request{false}; ///< role scheduler: also those nobody wants a receipt of
   std::optional<gateway_option> gateway; ///< absent: no HTTP
+  cache_option cache;
   bool chaos{false};                     ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};
   std::string log_file;                    ///< empty: standard error

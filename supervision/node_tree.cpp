@@ -1,5 +1,6 @@
 #include "supervision/node_tree.hpp"
 
+#include "actors/block_exchange.hpp"
 #include "actors/jobs.hpp"
 #include "actors/pathfinder.hpp"
 #include "actors/scheduler.hpp"
@@ -104,6 +105,7 @@ actors::lead_environment lead_parts(const node_parts& parts,
   around.journal = parts.requests;
   around.desk = parts.desk;
   around.keeps = model;
+  around.cache = {parts.cache == nullptr ? nullptr : parts.cache->handle(), model->id};
   return around;
 }
 
@@ -153,6 +155,7 @@ child_spec host_child(const parts_pointer& parts, const known_pointer& known) {
     around.launch = shard_launcher_for(parts, known);
     around.memory_bytes = parts->memory_bytes;
     around.desk = parts->desk;
+    around.cache = parts->cache == nullptr ? nullptr : parts->cache->handle();
     // Membership starts after the host, so it is looked up when there is something to say.
     around.report = [known](actors::load_changed load) {
       if (const caf::actor membership = known->get("membership")) {
@@ -209,7 +212,8 @@ child_spec membership_child(const parts_pointer& parts, const known_pointer& kno
     around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
     around.watchers = [known] {
       std::vector<caf::actor> list;
-      for (const char* name : {"paths", "host", "fetcher", "gateway", "verifier", "admin"}) {
+      for (const char* name :
+           {"paths", "host", "fetcher", "gateway", "verifier", "admin", "blocks"}) {
         if (caf::actor watcher = known->get(name)) {
           list.push_back(std::move(watcher));
         }
@@ -312,6 +316,40 @@ child_spec admin_child(const parts_pointer& parts, const known_pointer& known) {
   });
 }
 
+child_spec blocks_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("blocks", known, [parts, known](caf::actor_system& system) {
+    const actors::cache_environment& cache = parts->cache->around();
+    const caf::actor made = system.spawn(
+        actors::exchange_behavior,
+        actors::exchange_environment{parts->links, parts->journal, parts->env, cache.tiers,
+                                     cache.front, known->get("membership")});
+    actors::peers::receivers receivers;
+    receivers.blocks = made;
+    parts->links->use(receivers);
+    return made;
+  });
+}
+
+child_spec reuse_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept_supervisor("reuse", known, [parts, known] {
+    std::vector<child_spec> children;
+    children.push_back(kept("cache", known, [parts, known](caf::actor_system& system) {
+      actors::cache_environment around = parts->cache->around();
+      if (parts->options->cache.peers) {
+        around.exchange = [known] { return known->get("blocks"); };
+      }
+      const caf::actor made = system.spawn(actors::cache_behavior, std::move(around));
+      parts->cache->handle()->set(made);
+      return made;
+    }));
+    if (parts->options->cache.peers) {
+      children.push_back(blocks_child(parts, known));
+    }
+    return supervisor_spec{
+        "reuse", strategy::one_for_one, restart_policy{5, 5s, 10ms, 1s}, std::move(children), {}};
+  });
+}
+
 } // namespace
 
 void directory::put(const std::string& name, caf::actor actor) {
@@ -350,6 +388,9 @@ supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts
     tree.children.push_back(gateway_child(parts, known));
   }
   tree.children.push_back(admin_child(parts, known));
+  if (parts->cache != nullptr) {
+    tree.children.push_back(reuse_child(parts, known));
+  }
   return tree;
 }
 

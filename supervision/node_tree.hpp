@@ -8,6 +8,7 @@
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
 #include "actors/request_journal.hpp"
+#include "supervision/node_cache.hpp"
 #include "supervision/node_options.hpp"
 #include "supervision/supervisor.hpp"
 
@@ -34,6 +35,9 @@
 ///         jobs           requests as clients see them
 ///       gateway          requests of HTTP clients                 (with an HTTP endpoint)
 ///       admin            shells
+///       reuse            one_for_one, where anything is kept: last, so that nobody restarts with
+///         cache            it; without it, everything is computed
+///         blocks           from and for other nodes
 namespace ovir::supervision {
 
 /// What the actors of a node work with. All of it outlives the actor system.
@@ -53,6 +57,7 @@ struct node_parts {
   actors::membership_environment membership;
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};
+  const node_cache* cache{nullptr};         ///< null: nothing is kept
   std::vector<actors::fetch_order> fetches; ///< what the configuration wants here
 };
 

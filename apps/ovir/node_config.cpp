@@ -3,6 +3,7 @@
 #include "actors/log.hpp"
 #include "apps/ovir/config_table.hpp"
 #include "apps/ovir/node_address.hpp"
+#include "apps/ovir/node_config_cache.hpp"
 #include "apps/ovir/node_config_gateway.hpp"
 #include "compute/printable.hpp"
 #include "messages/cid.hpp"
@@ -30,10 +31,10 @@ constexpr text_rule word_rule{"word", limits::node_name_bytes_max};
 constexpr text_rule key_rule{"key", 2 * node_id::size};
 constexpr text_rule token_rule{"join token", limits::hello_bytes_max};
 
-constexpr std::array<std::string_view, 20> file_keys{
+constexpr std::array<std::string_view, 21> file_keys{
     "name",  "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
     "seeds", "admins",  "access", "model",  "join_token", "limits",       "fetch",
-    "audit", "probe", "drain",  "log",    "chaos",      "gateway"};
+    "audit", "probe",   "drain",  "log",    "chaos",      "gateway",      "cache"};
 constexpr std::array<std::string_view, 2> access_keys{"key", "roles"};
 constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
@@ -49,7 +50,7 @@ struct table_keys {
   std::string_view table;
   std::span<const std::string_view> keys;
 };
-constexpr std::array<table_keys, 9> tables_of_file{{{"access", access_keys},
+constexpr std::array<table_keys, 11> tables_of_file{{{"access", access_keys},
                                                     {"model", model_keys},
                                                     {"limits", limits_keys},
                                                     {"fetch", fetch_keys},
@@ -58,7 +59,8 @@ constexpr std::array<table_keys, 9> tables_of_file{{{"access", access_keys},
                                                     {"drain", drain_keys},
                                                     {"log", log_keys},
                                                     {"chaos", chaos_keys},
-                                                    {"gateway", gateway_keys}}};
+                                                    {"gateway", gateway_keys},
+                                                    {"cache", cache_keys}}};
 
 class reader {
 public:
@@ -86,6 +88,7 @@ private:
   result<void> logging(const toml::table& root);
   result<void> chaos(const toml::table& root);
   result<void> gateway(const toml::table& root);
+  result<void> reuse(const toml::table& root);
 
   result<role_set> roles(const toml::table& table, role_set may_be) const;
   result<node_id> key(const toml::node& value, std::string_view name) const;
@@ -542,6 +545,17 @@ result<void> reader::gateway(const toml::table& root) {
   return {};
 }
 
+result<void> reader::reuse(const toml::table& root) {
+  OVIR_ASSIGN(const toml::table* const table, in_.section(root, "cache"));
+  if (table == nullptr) {
+    return {};
+  }
+  OVIR_ASSIGN(options_.cache, read_cache(in_, *table, [&](std::string_view name) {
+                return file_path(*table, name);
+              }));
+  return {};
+}
+
 result<node_options> reader::read(std::string_view text) {
   OVIR_ASSIGN(const toml::table root, in_.parse(text));
   OVIR_TRY(in_.known_keys(root, "the file", file_keys));
@@ -559,6 +573,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(logging(root));
   OVIR_TRY(chaos(root));
   OVIR_TRY(gateway(root));
+  OVIR_TRY(reuse(root));
   return std::move(options_);
 }
 

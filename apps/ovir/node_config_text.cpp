@@ -151,6 +151,13 @@ std::string describe(const node_options& o) {
   out.line("log.files", "{}", o.log_files_max);
   out.line("chaos.enabled", "{}", o.chaos);
   write_gateway(out, o);
+  out.line("cache.enabled", "{}", o.cache.enabled);
+  out.line("cache.folder", "{}", or_else(o.cache.folder, "(store in the state folder)"));
+  out.line("cache.memory_mib", "{}", o.cache.memory_bytes >> 20U);
+  out.line("cache.disk_mib", "{}", number_text(o.cache.disk_bytes >> 20U, "nothing on disk"));
+  out.line("cache.share", "{}", o.cache.share);
+  out.line("cache.peers", "{}", o.cache.peers);
+  out.line("cache.owner_key_file", "{}", or_else(o.cache.owner_key_file, "(this node's key)"));
   return std::move(out).take();
 }
 
@@ -206,7 +213,15 @@ json document_of(const node_options& o) {
             {"max_mib", o.log_bytes_max >> 20U},
             {"files", o.log_files_max}}},
           {"chaos", {{"enabled", o.chaos}}},
-          {"gateway", gateway_document(o)}};
+          {"gateway", gateway_document(o)},
+          {"cache",
+           {{"enabled", o.cache.enabled},
+            {"folder", null_or(o.cache.folder)},
+            {"memory_mib", o.cache.memory_bytes >> 20U},
+            {"disk_mib", o.cache.disk_bytes >> 20U},
+            {"share", o.cache.share},
+            {"peers", o.cache.peers},
+            {"owner_key_file", null_or(o.cache.owner_key_file)}}}};
 }
 
 } // namespace ovir::apps

@@ -149,6 +149,7 @@ result<supervision::run_report> generate(const options& given, const ready_model
   // A drill means its crashes; whoever asks for many wants them all survived.
   cut.restarts_max = std::max(cut.restarts_max, given.drill);
   cut.key = key;
+  const bool caches = cache.has_value();
   cut.software = key == nullptr ? "" : software_text(kernels);
   OVIR_ASSIGN(const auto cluster,
               supervision::local_cluster::start(model.weights, *model.vocabulary, kernels,
@@ -187,6 +188,9 @@ result<supervision::run_report> generate(const options& given, const ready_model
       request, [&](std::string_view text) { printer(text); }, &around.interrupted);
   if (printer.failed().load()) {
     return printer.reason();
+  }
+  if (report && given.cache.explain) {
+    write_note(explanation_of(*report, cluster->cache_report(), !caches || key != nullptr));
   }
   if (!given.as_json) {
     OVIR_TRY(write_output("\n"));

@@ -60,6 +60,8 @@ result<digest> name_model(const ready_model& model, const std::optional<file_ide
 void add_cache_options(CLI::App& command, cache_options& options) {
   command.add_flag("--no-cache", options.off,
                    "Compute everything: neither use nor keep what was computed before");
+  command.add_flag("--explain-cache", options.explain,
+                   "Say what was reused, where it was, and why the rest was computed");
   command
       .add_option("--cache-memory", options.memory,
                   "Kept in memory at most, in bytes or with K, M, G or T")
@@ -109,6 +111,38 @@ open_cache(const cache_options& options, const ready_model& model,
     return std::optional<supervision::cluster_cache>{};
   }
   return std::optional{std::move(*cache)};
+}
+
+std::string explanation_of(const supervision::run_report& run, const actors::cache_report& cache,
+                           bool off) {
+  if (off) {
+    return "cache: nothing is looked up or kept\n";
+  }
+  if (run.answer_reused) {
+    return fmt::format("cache: the whole answer was kept from an earlier time, {}\n",
+                       run.reused.disk > 0 ? "on the disk" : "in memory");
+  }
+  const std::uint64_t found = run.reused.memory + run.reused.disk + run.reused.peer;
+  std::string text = fmt::format(
+      "cache: {} units found ({} in memory, {} on the disk, {} at other nodes), {} computed\n",
+      found, run.reused.memory, run.reused.disk, run.reused.peer, run.units_computed);
+  if (cache.saved_us > 0) {
+    text += fmt::format("cache: to compute what was found would have taken {:.3f} s\n",
+                        static_cast<double>(cache.saved_us) / 1e6);
+  }
+  if (cache.damaged > 0) {
+    text += fmt::format("cache: {} that were there were damaged and are computed again\n",
+                        cache.damaged);
+  }
+  text += cache.missed > 0
+              ? fmt::format("cache: {} stages looked for one window more than there was\n",
+                            cache.missed)
+              : std::string{"cache: every window that may be reused was there\n"};
+  text +=
+      fmt::format("cache: {} new entries are kept, {} are not; the last window of a prompt, and "
+                  "one that is not whole, are always computed\n",
+                  cache.kept + cache.unwritten, cache.not_kept);
+  return text + "cache: nobody else was asked: a run is a cluster of its own\n";
 }
 
 } // namespace ovir::apps

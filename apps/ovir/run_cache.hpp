@@ -12,6 +12,7 @@ namespace ovir::apps {
 /// What `ovir run` keeps for the next time, unless told otherwise.
 struct cache_options {
   bool off{false};
+  bool explain{false}; ///< say what was reused, and why the rest was computed
   std::string memory{"256M"};
   std::string disk{"4G"};
 };
@@ -37,5 +38,9 @@ struct file_identity {
 [[nodiscard]] result<std::optional<supervision::cluster_cache>>
 open_cache(const cache_options& options, const ready_model& model,
            const std::optional<file_identity>& before, surroundings& around);
+
+/// What the cache did for a run, in lines for people.
+[[nodiscard]] std::string explanation_of(const supervision::run_report& run,
+                                         const actors::cache_report& cache, bool off);
 
 } // namespace ovir::apps

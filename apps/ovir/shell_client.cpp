@@ -443,6 +443,7 @@ void complete_run(shell_command& run, std::span<const std::byte, 16> random) {
   if (draws && !run.args.contains("seed")) {
     // JSON readers commonly hold numbers as binary64: a seed they can repeat has 53 bits.
     run.args["seed"] = chance[1] >> 11U;
+    run.args["fresh_seed"] = true;
   }
 }
 

@@ -35,6 +35,7 @@ const std::vector<command_spec>& table() {
   static const std::vector<command_spec> commands{
       {"nodes", "Members of the cluster", {}},
       {"models", "Models and who holds which layers", {}},
+      {"cache", "What the node keeps for reuse, and what that saved", {}},
       {"fetches", "Weights the node fetches from others, and what it served", {}},
       {"audits", "Who was convicted of what, and what the node's verifier knows of others", {}},
       {"tree", "Supervision tree of the node, with restarts", {}},
@@ -67,6 +68,7 @@ const std::vector<command_spec>& table() {
         {"--speculate", "speculate", kind::text, false, "Compute guessed tokens: auto, on or off"},
         {"--request", "request", kind::hex, false, "Its id (default: a new one)"},
         {"--receipt", "receipt", kind::text, false, "Write what every stage signed to this file"},
+        {"--cache", "cache", kind::text, false, "What it leaves: default, private, public or off"},
         {"--deadline-ms", "deadline_ms", kind::natural, false, "The request ends after this"},
         {"--no-wait", "wait", kind::no, false, "Only start it; see 'attach'"}},
        false},

@@ -114,6 +114,54 @@ std::string models_text(const json& data) {
   return table.text();
 }
 
+std::string peers_text(const json& peers) {
+  if (!peers.is_object()) {
+    return "others     nothing is fetched from them or served to them\n";
+  }
+  std::string out = fmt::format(
+      "others     {} blocks, {}, in {} fetches; computing was faster {} times; wrong predictions "
+      "{} "
+      "and {}\n           stale claims {}, wrong blocks {}, silent {}; told {} in {} messages\n",
+      text(peers, "blocks"), size(peers, "bytes"), text(peers, "fetches"), text(peers, "declined"),
+      text(peers, "wrong_fetch"), text(peers, "wrong_compute"), text(peers, "stale"),
+      text(peers, "wrong_blocks"), text(peers, "stalled"), size(peers, "claims_bytes"),
+      text(peers, "claims_sent"));
+  text_table members{{"NODE", ">CLAIMS", ">RATE", ">BLOCKS", ">STALE", "FAULT"}};
+  for (const json& member : list_at(peers, "members")) {
+    members.add({short_hex(member, "node"), text(member, "names"), size(member, "bytes_per_second"),
+                 text(member, "blocks"), text(member, "stale"), text(member, "fault")});
+  }
+  text_table why{{"MODEL", ">WINDOWS", ">BLOCKS", ">FETCH us", ">COMPUTE us", "FETCHED", ">GOT",
+                  ">TOOK us", "WRONG"}};
+  for (const json& d : list_at(peers, "decisions")) {
+    why.add({short_hex(d, "model"), text(d, "windows"), text(d, "blocks"), text(d, "fetch_us"),
+             text(d, "compute_us"), text(d, "fetched"), text(d, "windows_got"), text(d, "took_us"),
+             text(d, "wrong")});
+  }
+  return out + members.text() + why.text();
+}
+
+std::string cache_text(const json& data) {
+  if (at(data, "enabled") != true) {
+    return "nothing is kept: the node's configuration switches it off\n";
+  }
+  const json& units = at(data, "units");
+  const auto saved = number(data, "saved_us");
+  return fmt::format("in memory  {} in {} entries, {} evicted; {} not on the disk yet\n"
+                     "avoided    {} units from memory, {} from disk, {} from others; {} whole "
+                     "answers\nsaved      {:.1f} s\nkept       {}, not kept {}, missed {}, damaged "
+                     "{}; served {} to others\nchecked    {} of others' computed again, {} wrong\n"
+                     "waited     {} for others' prefixes, gave up {}\n",
+                     size(data, "memory_bytes"), text(data, "memory_entries"),
+                     text(data, "memory_evicted"), text(data, "unwritten"), text(units, "memory"),
+                     text(units, "disk"), text(units, "peer"), text(data, "answers"),
+                     saved ? *saved / 1e6 : 0.0, text(data, "kept"), text(data, "not_kept"),
+                     text(data, "missed"), text(data, "damaged"), text(data, "served"),
+                     text(data, "rechecked"), text(data, "refuted"), text(data, "waited"),
+                     text(data, "gave_up")) +
+         peers_text(at(data, "peers"));
+}
+
 std::string fetches_text(const json& data) {
   text_table table{{"MODEL", "LAYERS", "STATE", ">SIZE", ">HERE BEFORE", ">FROM FILES", ">FETCHED",
                     "SOURCES", "REASON"}};
@@ -292,6 +340,7 @@ std::string render(std::string_view command, const json& data) {
   static const std::map<std::string_view, form> forms{
       {"nodes", nodes_text},
       {"models", models_text},
+      {"cache", cache_text},
       {"fetches", fetches_text},
       {"tree", [](const json& d) { return tree_text(at(d, "tree"), 0); }},
       {"jobs", [](const json& d) { return jobs_text(list_at(d, "jobs")); }},

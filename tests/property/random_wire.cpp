@@ -50,6 +50,7 @@ public:
   drawn_token drawn() { return {upto(limits::vocabulary_max - 1), digest{bytes32()}}; }
   request_log log(request_id id);
   wire_open open(request_id id);
+  std::vector<digest> names(std::uint32_t least);
   wire_replay replay();
   std::vector<compute::unit_leaf> leaves();
   wire_failed failed();
@@ -95,6 +96,14 @@ request_log drawer::log(request_id id) {
   return log;
 }
 
+std::vector<digest> drawer::names(std::uint32_t least) {
+  std::vector<digest> names(between(least, list_max));
+  for (digest& name : names) {
+    name = digest{bytes32()};
+  }
+  return names;
+}
+
 wire_open drawer::open(request_id id) {
   wire_open m;
   m.model = digest{bytes32()};
@@ -110,6 +119,10 @@ wire_open drawer::open(request_id id) {
   m.previous = node_id{bytes32()};
   if (coin()) {
     m.log = log(id);
+  }
+  if (coin()) {
+    m.reuse = actors::wire_reuse{0, digest{bytes32()}, names(0)};
+    m.reuse->windows = upto(static_cast<std::uint32_t>(m.reuse->prefixes.size()));
   }
   return m;
 }
@@ -148,7 +161,14 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
   case 3: return wire_finish{};
   case 4: return wire_close{};
   case 5: return wire_drawn{draw.upto(limits::context_max - 1), draw.drawn()};
-  case 6: return wire_opened{length, draw.leaves()};
+  case 6: {
+    wire_opened opened{length, draw.leaves()};
+    if (draw.coin()) {
+      opened.replays_from = draw.upto(length);
+      opened.reused = {draw.upto(1U << 25U), draw.upto(1U << 25U), draw.upto(1U << 25U)};
+    }
+    return opened;
+  }
   case 7: return wire_step{length, draw.number(), draw.leaves()};
   case 8: return wire_finished{length, draw.number(), draw.number(), draw.leaves()};
   case 9: return draw.failed();
@@ -157,6 +177,7 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
     return wire_sign{{{id, digest{draw.bytes32()}, digest{draw.bytes32()},
                        std::string{compute::profile_name}, 1 + draw.upto(limits::layers_max - 1)},
                       draw.number()}};
+  case 12: return wire_names{draw.upto(1'000), draw.names(1)};
   default: return wire_adopted{};
   }
 }

@@ -191,6 +191,49 @@ TEST(wire, positions_and_tokens_of_small_messages_are_bounded) {
   EXPECT_EQ(refusal(far), errc::over_limit);
 }
 
+TEST(wire, an_open_that_may_reuse_names_at_least_the_windows_it_may_take) {
+  wire_message message = open();
+  auto& reuse = std::get<wire_open>(message.body).reuse.emplace();
+  EXPECT_EQ(decode_wire(encode_wire(message)).value(), message); // none is known yet
+  reuse.prefixes.resize(3);
+  reuse.windows = 3;
+  EXPECT_EQ(decode_wire(encode_wire(message)).value(), message);
+  reuse.windows = 4;
+  EXPECT_EQ(refusal(message), errc::over_limit);
+  reuse.windows = 0;
+  reuse.prefixes.resize(limits::context_max / limits::window_positions + 1);
+  EXPECT_EQ(refusal(message), errc::over_limit);
+}
+
+TEST(wire, names_of_windows_are_bounded) {
+  const auto names = [](std::uint32_t first, std::size_t count) {
+    return wire_message{request, epoch{1}, 0, wire_names{first, std::vector<digest>(count)}};
+  };
+  EXPECT_EQ(refusal(names(0, 0)), errc::malformed);
+  EXPECT_EQ(decode_wire(encode_wire(names(32'767, 1))).value(), names(32'767, 1));
+  EXPECT_EQ(refusal(names(32'767, 2)), errc::over_limit);
+  EXPECT_EQ(refusal(names(0xffff'ffff, 2)), errc::over_limit);
+}
+
+TEST(wire, what_a_stage_reused_lies_within_what_it_holds) {
+  const auto opened = [](position length, position replays_from, units_reused reused) {
+    return wire_message{request, epoch{1}, 0, wire_opened{length, {}, replays_from, reused}};
+  };
+  EXPECT_EQ(decode_wire(encode_wire(opened(64, 64, {1, 2, 3}))).value(), opened(64, 64, {1, 2, 3}));
+  EXPECT_EQ(decode_wire(encode_wire(opened(64, 0, {}))).value(), opened(64, 0, {}));
+  EXPECT_EQ(refusal(opened(64, 65, {})), errc::malformed);
+  EXPECT_EQ(refusal(opened(64, 0, {0, 0, std::uint64_t{1} << 40U})), errc::over_limit);
+}
+
+TEST(wire, an_opened_that_reused_nothing_has_one_encoding) {
+  const wire_message message{request, epoch{1}, 0, wire_opened{64, {}, 32, {1, 0, 0}}};
+  std::vector<std::byte> bytes = encode_wire(message);
+  // Body behind root (8 words from the front): replaysFrom, then units from memory.
+  put(bytes, 56, std::uint32_t{0});
+  put(bytes, 64, std::uint64_t{0});
+  EXPECT_EQ(refusal_of_bytes(bytes), errc::malformed);
+}
+
 TEST(wire, a_leaf_names_a_window_a_layer_and_some_positions_of_it) {
   EXPECT_TRUE(check(step({{{32'767, 1'023}, 32, {}}})));
   EXPECT_EQ(refusal(step({{{32'768, 0}, 32, {}}})), errc::over_limit);

@@ -104,7 +104,10 @@ TEST(node_config, takes_every_value) {
                                 "[probe]\ninterval_ms = 10\ntimeout_ms = 20\nsuspect_ms = 20\n"
                                 "[drain]\nwait_s = 0\n"
                                 "[log]\nlevel = \"debug\"\nfile = \"n.log\"\nmax_mib = 2\n"
-                                "files = 1\n[chaos]\nenabled = true\n");
+                                "files = 1\n[chaos]\nenabled = true\n"
+                                "[cache]\nenabled = false\nfolder = \"kept\"\nmemory_mib = 7\n"
+                                "disk_mib = 0\nshare = true\npeers = false\n"
+                                "owner_key_file = \"owner.key\"\n");
   EXPECT_EQ(o.name, "n");
   EXPECT_EQ(o.cluster, "c");
   EXPECT_EQ(o.roles, roles);
@@ -132,6 +135,8 @@ TEST(node_config, takes_every_value) {
   EXPECT_EQ(o.log_bytes_max, std::uint64_t{2} << 20U);
   EXPECT_EQ(o.log_files_max, 1U);
   EXPECT_TRUE(o.chaos);
+  EXPECT_EQ(o.cache, (supervision::cache_option{false, "conf/kept", std::uint64_t{7} << 20U, 0,
+                                                true, false, "conf/owner.key"}));
 }
 
 TEST(node_config, counts_both_layers_that_are_named) {
@@ -199,6 +204,8 @@ TEST(node_config, refuses_values_outside_their_bounds) {
        ":7:14: 'memory_mib' must be between 0 and 16777216, not -1"},
       {scheduler + "[limits]\nmemory_mib = 16777217\n", ":7:14: 'memory_mib' must be between"},
       {scheduler + "[limits]\nmemory_mib = 1.5\n", ":7:14: 'memory_mib' must be a whole number"},
+      {scheduler + "[cache]\ndisk_mib = 16777217\n", ":7:12: 'disk_mib' must be between 0 and"},
+      {scheduler + "[cache]\nshare = 1\n", ":7:9: 'share' must be"},
       {scheduler + "[limits]\nthreads = 257\n", ":7:11: 'threads' must be between 0 and 256"},
       {scheduler + "[limits]\nthreads = \"4\"\n", ":7:11: 'threads' must be a whole number"},
       {scheduler + "[limits]\ncontext = 1048577\n", ":7:11: 'context' must be between 0 and"},

@@ -1,0 +1,151 @@
+#include "actors/cache_tiers.hpp"
+#include "compute/prefix.hpp"
+#include "messages/limits_blocks.hpp"
+
+#include <algorithm>
+#include <utility>
+
+// What the tiers do for other nodes, and with what comes from them.
+
+namespace ovir::actors {
+
+using storage::content_kind;
+using storage::content_owner;
+using storage::lookup_outcome;
+
+std::vector<wanted_window> cache_tiers::missing(const find_units& wanted,
+                                                std::uint32_t first) const {
+  std::vector<wanted_window> windows;
+  const unit_scope& scope = wanted.scope;
+  const content_owner owner{scope.salt};
+  const std::size_t block_bytes = compute::kv_block_bytes(scope.shape);
+  std::size_t bytes = 0;
+  for (std::uint32_t window = first; window < wanted.last; ++window) {
+    wanted_window lacks;
+    for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
+      const digest key = compute::unit_key(scope.model, layer, (*wanted.prefixes)[window]);
+      const digest place = storage::lookup_key(owner, key);
+      if (spent_.contains(place)) {
+        return windows; // to be computed, and all behind it with it
+      }
+      if (!holds(owner, key)) {
+        lacks.push_back({place, key, layer, window, scope.shape, layer + 1 == scope.model_layers});
+      }
+    }
+    bytes += lacks.size() * block_bytes;
+    if (!windows.empty() && bytes > limits::block_fetch_bytes_max) {
+      return windows;
+    }
+    windows.push_back(std::move(lacks));
+  }
+  return windows;
+}
+
+void cache_tiers::take_fetched(const unit_scope& scope, std::vector<fetched_block> blocks) {
+  const content_owner owner{scope.salt};
+  for (fetched_block& block : blocks) {
+    const digest place = block.wanted.place;
+    if (holds(owner, block.wanted.key) || claimed_.size() >= limits::claims_kept_max) {
+      continue;
+    }
+    claimed_[place] = {block.source, 0};
+    fresh_.insert(place);
+    put({content_kind::kv,
+         owner,
+         block.wanted.key,
+         place,
+         std::move(block.bytes),
+         unit_cost_us(scope.model),
+         {block.source, {}, false}});
+  }
+}
+
+/// Counts a use of what another node only claims. True: it was used often enough.
+bool cache_tiers::claims_spent(const digest& place, const found& what) {
+  if (what.on_disk) {
+    const storage::provenance& from = what.on_disk->about.from;
+    if (!from.verified && !from.author.empty() && !claimed_.contains(place)) {
+      if (claimed_.size() >= limits::claims_kept_max) {
+        return true; // nothing that is not counted is believed
+      }
+      claimed_[place] = {from.author, what.on_disk->about.uses};
+    }
+  }
+  const auto known = claimed_.find(place);
+  if (known == claimed_.end()) {
+    return false;
+  }
+  if (++known->second.uses > limits::claimed_uses_max) {
+    spent_.insert(place);
+    return true;
+  }
+  return false;
+}
+
+/// Who computes a window computes those behind it as well: all that is only claimed of them is seen
+/// then.
+void cache_tiers::spend_rest(const find_units& wanted, std::uint32_t window) {
+  const unit_scope& scope = wanted.scope;
+  const content_owner owner{scope.salt};
+  for (; window < wanted.last; ++window) {
+    for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
+      const digest key = compute::unit_key(scope.model, layer, (*wanted.prefixes)[window]);
+      const digest place = storage::lookup_key(owner, key);
+      if (claimed_.contains(place)) {
+        spent_.insert(place);
+      }
+    }
+  }
+}
+
+/// What was used often enough has been computed here: was it right?
+void cache_tiers::recheck(const digest& place, write& fresh) {
+  if (spent_.erase(place) == 0) {
+    return;
+  }
+  ++report_.rechecked;
+  fresh.from.verified = true;
+  const auto author = claimed_.extract(place);
+  const auto before = look_up(fresh.kind, fresh.owner, fresh.key);
+  if (before && *before->bytes != *fresh.bytes) {
+    ++report_.refuted;
+    if (!author.empty() &&
+        std::find(refuted_.begin(), refuted_.end(), author.mapped().author) == refuted_.end()) {
+      refuted_.push_back(author.mapped().author);
+    }
+  }
+}
+
+cache_tiers::bytes_pointer cache_tiers::serve(const digest& place) {
+  bytes_pointer bytes = memory_.find(place);
+  if (const auto waiting = unwritten_.find(place); !bytes && waiting != unwritten_.end()) {
+    bytes = waiting->second;
+  }
+  if (!bytes && reader_ && !doubted_.contains(place)) {
+    storage::lookup_answer answer = reader_->find_at(place);
+    if (answer.outcome == lookup_outcome::hit && answer.kind == content_kind::kv) {
+      bytes = std::make_shared<const std::vector<std::byte>>(std::exchange(answer.bytes, {}));
+      note(std::move(answer));
+    } else if (answer.outcome == lookup_outcome::damaged && answer.kind == content_kind::kv) {
+      ++report_.damaged;
+      doubted_.insert(place);
+      note(std::move(answer));
+    }
+  }
+  // Only what is a block: answers are looked up under names of another kind, but under names all
+  // the same.
+  if (!bytes || bytes->size() > limits::kv_block_bytes_max || !compute::kv_block::decode(bytes)) {
+    places_.forget(place);
+    return nullptr;
+  }
+  ++report_.served;
+  return bytes;
+}
+
+std::optional<std::vector<digest>> cache_tiers::take_places() {
+  return places_.changed() ? std::optional{places_.look()} : std::nullopt;
+}
+
+std::vector<node_id> cache_tiers::take_refuted() { return std::exchange(refuted_, {}); }
+
+} // namespace ovir::actors

@@ -1,0 +1,257 @@
+// Blocks between nodes: a prefix that some nodes computed is used by others, whatever the cut, and
+// what is damaged, evicted or lost on the way never changes an answer.
+#include "tests/support/cli.hpp"
+#include "tests/support/gguf_builder.hpp"
+#include "tests/support/test_cluster.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace ovir::test {
+namespace {
+
+constexpr std::uint32_t layers = 8;
+constexpr std::uint32_t prompt_tokens = 100; // three whole windows
+constexpr std::uint32_t prefix_windows = 3;
+
+class node_blocks : public ::testing::Test {
+protected:
+  node_blocks() {
+    compute::synth_spec spec;
+    spec.layers = layers;
+    write_file(model_, synthetic_model(spec));
+  }
+
+  /// A scheduler and a worker for each range of layers; an empty range holds another model.
+  [[nodiscard]] cluster_spec spec(const std::vector<std::string>& parts,
+                                  const std::string& cache) const {
+    cluster_spec out;
+    out.nodes.push_back({"scheduler", {"scheduler"}, {{model_.string()}}});
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      out.nodes.push_back({fmt::format("worker-{}", i),
+                           {"worker"},
+                           {parts[i].empty() ? cluster_part{"embedded"}
+                                             : cluster_part{model_.string(), parts[i]}}});
+    }
+    out.cache = cache;
+    return out;
+  }
+
+  static apps::json request(std::uint32_t salt, std::uint32_t seed, const char* cache = "default") {
+    static std::uint64_t last = 0;
+    std::vector<token_id> tokens;
+    for (std::uint32_t i = 0; i < prompt_tokens; ++i) {
+      tokens.push_back(3 + (i * 7919 + salt * 31) % 250);
+    }
+    return {{"request", fmt::format("{:016x}", 0x1000 + ++last)},
+            {"tokens", tokens},
+            {"max_tokens", 8},
+            {"temperature", 0.8},
+            {"seed", seed},
+            {"cache", cache}};
+  }
+  static apps::json ask(const test_cluster& cluster, const apps::json& args) {
+    cluster_shell shell = cluster.shell({0});
+    const apps::shell_outcome outcome = shell.call("run", args);
+    EXPECT_EQ(failure_text(outcome), "") << cluster.last_words();
+    const auto* const data = std::get_if<apps::json>(&outcome);
+    return data == nullptr ? apps::json::object() : *data;
+  }
+  static std::uint64_t units(const apps::json& data, const char* where) {
+    return data.at("units").at(where).get<std::uint64_t>();
+  }
+  static void expect_same(const apps::json& told, const apps::json& expected) {
+    for (const char* const key : {"text", "tokens", "transcript", "finish_reason"}) {
+      EXPECT_EQ(told.at(key), expected.at(key)) << key;
+    }
+  }
+  /// Another cut: what node `i` holds is let go, and these layers taken instead.
+  void recut(const test_cluster& cluster, std::size_t i, std::uint32_t first,
+             std::uint32_t last) const {
+    cluster_shell shell = cluster.shell({i});
+    static_cast<void>(shell.data("unload synthetic.gguf"));
+    static_cast<void>(
+        shell.data(fmt::format("load {} --first {} --last {}", model_.string(), first, last)));
+  }
+  /// Whether node `i` knows of so many blocks of each of the others of these names.
+  static bool knows(const test_cluster& cluster, std::size_t i,
+                    const std::vector<std::uint64_t>& names) {
+    std::vector<std::uint64_t> known;
+    const apps::json told = cluster.ask(i, "cache");
+    for (const apps::json& member : told.at("peers").at("members")) {
+      known.push_back(member.at("names").get<std::uint64_t>());
+    }
+    std::sort(known.begin(), known.end());
+    return known == names;
+  }
+  /// Flips a bit in every `stride`th block of the disk of node `i`.
+  static std::size_t damage(const test_cluster& cluster, std::size_t i, std::size_t stride) {
+    const auto path = cluster.state(i) / "store/blocks";
+    const std::uint64_t blocks = std::filesystem::file_size(path) / 4'096;
+    std::fstream file{path, std::ios::in | std::ios::out | std::ios::binary};
+    std::size_t damaged = 0;
+    for (std::uint64_t block = 0; block < blocks; block += stride, ++damaged) {
+      const auto at = static_cast<std::streamoff>(block * 4'096 + 300);
+      file.seekg(at);
+      const char old = static_cast<char>(file.get());
+      file.seekp(at);
+      file.put(static_cast<char>(old ^ 4));
+    }
+    return damaged;
+  }
+
+  temporary_folder folder_;
+  std::filesystem::path model_ = folder_.path() / "synthetic.gguf";
+};
+
+TEST_F(node_blocks, three_nodes_use_a_prefix_that_two_computed_for_another_cut) {
+  // Large enough that everybody expects fetching to be faster than computing, by far.
+  compute::synth_spec large;
+  large.layers = layers;
+  large.dim = 512;
+  large.ffn_dim = 2'048;
+  large.heads = 8;
+  large.kv_heads = 1;
+  write_file(model_, synthetic_model(large));
+  test_cluster cluster{spec({"0-3", "4-7", ""}, "enabled = true")};
+  cluster.start();
+  const apps::json cold = ask(cluster, request(1, 2, "off"));
+  static_cast<void>(ask(cluster, request(1, 1)));
+  // Worker 2 has none; each of the others claims three windows of four layers. Schedulers have no
+  // blocks, and claim nothing as long as that is so.
+  ASSERT_TRUE(cluster.wait_until([&] {
+    return knows(cluster, 3, {12, 12});
+  })) << cluster.ask(3, "cache");
+  recut(cluster, 1, 0, 1);
+  recut(cluster, 2, 2, 4);
+  cluster_shell third = cluster.shell({3});
+  static_cast<void>(third.data(fmt::format("load {} --first 5 --last 7", model_.string())));
+  ASSERT_TRUE(cluster.wait_until([&] {
+    const apps::json models = cluster.ask(0, "models").at("models");
+    return std::any_of(models.begin(), models.end(), [](const apps::json& model) {
+      return model.at("complete") == true && model.at("holders").size() == 3;
+    });
+  }));
+  const apps::json told = ask(cluster, request(1, 2));
+  expect_same(told, cold);
+  EXPECT_EQ(told.at("path").size(), 3U) << told.at("path");
+  EXPECT_EQ(units(told, "memory"), prefix_windows * 3); // layers 0, 1 and 4 where they were
+  EXPECT_EQ(units(told, "peer"), prefix_windows * 5);
+  EXPECT_EQ(units(told, "computed"), units(cold, "computed") - prefix_windows * layers);
+  const apps::json peers = cluster.ask(3, "cache").at("peers");
+  EXPECT_EQ(peers.at("blocks"), prefix_windows * 3);
+  EXPECT_EQ(peers.at("fetches"), 1);
+  EXPECT_EQ(peers.at("wrong_blocks"), 0);
+  const apps::json why = peers.at("decisions").at(0);
+  EXPECT_EQ(cluster.ask(2, "cache").at("peers").at("blocks"), prefix_windows * 2);
+  EXPECT_EQ(why.at("fetched"), true);
+  EXPECT_EQ(why.at("windows"), prefix_windows);
+  EXPECT_EQ(why.at("windows_got"), prefix_windows);
+  // And now they are here.
+  const apps::json again = ask(cluster, request(1, 3));
+  EXPECT_EQ(units(again, "peer"), 0U);
+  EXPECT_EQ(units(again, "memory"), prefix_windows * layers);
+}
+
+TEST_F(node_blocks, what_is_private_is_used_by_its_owner_on_other_nodes_and_by_nobody_else) {
+  test_cluster cluster{spec({"0-7", ""}, "enabled = true")};
+  cluster.start();
+  static_cast<void>(ask(cluster, request(2, 1)));
+  ASSERT_TRUE(cluster.wait_until([&] { return knows(cluster, 2, {24}); }));
+  cluster_shell second = cluster.shell({2});
+  static_cast<void>(second.data(fmt::format("load {} --first 0 --last 7", model_.string())));
+  static_cast<void>(cluster.shell({1}).data("unload synthetic.gguf"));
+  ASSERT_TRUE(cluster.wait_until(
+      [&] { return cluster.ask(0, "models").dump().find("\"worker-1\"") != std::string::npos; }));
+  EXPECT_EQ(units(ask(cluster, request(2, 2, "public")), "peer"), 0U);
+  EXPECT_EQ(units(ask(cluster, request(2, 2)), "peer"), prefix_windows * layers);
+}
+
+TEST_F(node_blocks, sixty_four_requests_at_once_compute_their_common_prefix_once) {
+  test_cluster cluster{spec({"0-3", "4-7"}, "enabled = true")};
+  cluster.start();
+  constexpr std::uint32_t requests = 64;
+  constexpr std::uint32_t askers = 8; // a node takes few connections of one key
+  std::vector<std::vector<std::string>> ids(askers);
+  std::vector<std::thread> threads;
+  for (std::uint32_t asker = 0; asker < askers; ++asker) {
+    std::vector<apps::json> mine;
+    for (std::uint32_t i = 0; i < requests / askers; ++i) {
+      mine.push_back(request(3, 1 + asker * requests + i));
+      mine.back()["wait"] = false;
+      ids[asker].push_back(mine.back().at("request"));
+    }
+    threads.emplace_back([&cluster, mine = std::move(mine)] {
+      cluster_shell shell = cluster.shell({0});
+      for (const apps::json& one : mine) {
+        EXPECT_EQ(failure_text(shell.call("run", one)), "");
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  std::uint64_t computed = 0;
+  std::uint64_t reused = 0;
+  cluster_shell shell = cluster.shell({0});
+  for (const auto& some : ids) {
+    for (const std::string& id : some) {
+      const apps::shell_outcome outcome = shell.call("attach", {{"request", id}});
+      ASSERT_EQ(failure_text(outcome), "") << cluster.last_words();
+      const apps::json& data = std::get<apps::json>(outcome);
+      computed += units(data, "computed");
+      reused += units(data, "memory") + units(data, "disk") + units(data, "peer");
+    }
+  }
+  constexpr std::uint64_t prefix = prefix_windows * layers;
+  EXPECT_EQ(reused, (requests - 1) * prefix);
+  // Each has one window of its own, behind the prefix.
+  EXPECT_EQ(computed, prefix + std::uint64_t{requests} * layers);
+  RecordProperty("waited", cluster.ask(0, "cache").at("waited").get<int>());
+}
+
+class node_blocks_kept : public node_blocks, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(node_blocks_kept, in_any_way_give_the_answers_that_computing_gives) {
+  test_cluster cluster{spec({"0-3", "4-7"}, GetParam())};
+  cluster.start();
+  for (std::uint32_t round = 0; round < 3; ++round) {
+    SCOPED_TRACE(round);
+    for (std::uint32_t salt = 1; salt <= 4; ++salt) {
+      const apps::json cold = ask(cluster, request(salt, 10 * salt + round, "off"));
+      expect_same(ask(cluster, request(salt, 10 * salt + round)), cold); // another draw each round
+      expect_same(ask(cluster, request(salt, 10 * salt + round)), cold); // the same again
+    }
+    for (std::size_t i = 0; i < cluster.size(); ++i) {
+      EXPECT_EQ(cluster.terminate(i).exit_code, 0);
+    }
+    std::size_t damaged = 0;
+    for (std::size_t i = 1; i < cluster.size(); ++i) {
+      if (std::filesystem::exists(cluster.state(i) / "store/blocks")) {
+        damaged += damage(cluster, i, 7);
+      }
+    }
+    cluster.start();
+    if (round == 0 && damaged > 0) {
+      const apps::json after = ask(cluster, request(1, 11));
+      expect_same(after, ask(cluster, request(1, 11, "off")));
+      const std::uint64_t found = cluster.ask(1, "cache").at("damaged").get<std::uint64_t>() +
+                                  cluster.ask(2, "cache").at("damaged").get<std::uint64_t>();
+      EXPECT_GT(found, 0U) << "nothing of what was damaged was looked at";
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(ways, node_blocks_kept,
+                         ::testing::Values("memory_mib = 64", "memory_mib = 0",
+                                           "memory_mib = 1\ndisk_mib = 1",
+                                           "memory_mib = 64\ndisk_mib = 0\npeers = false"));
+
+} // namespace
+} // namespace ovir::test
