@@ -47,7 +47,7 @@ public:
   /// As the entry `size()`. Precondition: not there.
   void append(const record& r) {
     OVIR_CHECK(size_ < limits::ledger_entries_max, size_);
-    if ((size_ + 1) * 8 > slots_.size() * 5) {
+    if ((size_ + 1) * 4 > slots_.size() * 3) {
       grow();
     }
     slots_[place_of(r.id)] = {tag_of(keyed_hash(seed_, r.id.bytes)),
@@ -84,8 +84,8 @@ private:
     const std::uint64_t h = keyed_hash(seed_, id.bytes);
     const std::size_t mask = slots_.size() - 1;
     std::size_t place = static_cast<std::size_t>(h) & mask;
-    while (slots_[place].tag != 0 &&
-           (slots_[place].tag != tag_of(h) || at(slots_[place].index).id != id)) {
+    while (slots_[place].tag != 0 && (slots_[place].tag != tag_of(h) ||
+                                      !same_key(at(slots_[place].index).id.bytes, id.bytes))) {
       place = (place + 1) & mask;
     }
     return place;

@@ -11,15 +11,17 @@ namespace ovir::storage {
 
 namespace {
 
-/// Zeros written at once by a background job: small, because a sync of what is written meanwhile
-/// waits for them too.
-constexpr std::size_t zeros_at_once = 128U << 10U;
+/// Zeros of a background job, written at once and between two syncs: few, because whoever writes
+/// meanwhile waits for a write, and his sync for what is not synced yet. More syncs cost more than
+/// they spare (docs/PERFORMANCE.md).
+constexpr std::size_t zeros_at_once = 64U << 10U;
+constexpr std::size_t zeros_per_sync = 8 * zeros_at_once;
 
 class machine_file final : public durable_file {
 public:
   machine_file(random_access_file file, bool writable, background_runner background)
       : file_(std::move(file)), writable_(writable), background_(std::move(background)) {}
-  ~machine_file() override { extending_.wait(true); }
+  ~machine_file() override { extending_->wait(true); }
   machine_file(const machine_file&) = delete;
   machine_file& operator=(const machine_file&) = delete;
 
@@ -37,18 +39,18 @@ public:
   result<std::uint64_t> size() const override { return file_.size(); }
 
   void extend_soon(std::uint64_t from, std::uint64_t to) override {
-    if (!background_ || !writable_ || from >= to || extending_.exchange(true)) {
+    if (!background_ || !writable_ || from >= to || extending_->exchange(true)) {
       return;
     }
     // Told also when the job is dropped without having run.
-    const std::shared_ptr<void> at_end{this, [this](void*) {
-                                         extending_ = false;
-                                         extending_.notify_all();
+    const std::shared_ptr<void> at_end{nullptr, [extending = extending_](void*) {
+                                         *extending = false; // from here on the file may be gone
+                                         extending->notify_all();
                                        }};
     background_([this, at_end, from, to] { write_zeros(from, to); });
   }
   std::uint64_t extended() override {
-    extending_.wait(true);
+    extending_->wait(true);
     return extended_;
   }
   void sync_soon(std::uint64_t offset, std::uint64_t bytes) noexcept override {
@@ -61,13 +63,21 @@ private:
   /// As far as the disk allows; who needs more meets the error itself.
   void write_zeros(std::uint64_t from, std::uint64_t to) {
     const std::vector<std::byte> zeros(zeros_at_once);
+    std::size_t unsynced = 0;
     while (from < to) {
       const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(to - from, zeros.size()));
-      if (!file_.write_at(from, std::span{zeros}.first(part)) || !file_.sync()) {
+      if (!file_.write_at(from, std::span{zeros}.first(part))) {
         return;
       }
       from += part;
-      extended_ = from;
+      unsynced += part;
+      if (unsynced >= zeros_per_sync || from == to) {
+        if (!file_.sync()) {
+          return;
+        }
+        unsynced = 0;
+        extended_ = from;
+      }
     }
   }
   [[nodiscard]] result<void> check_writable() const {
@@ -77,7 +87,7 @@ private:
   random_access_file file_;
   bool writable_;
   background_runner background_;
-  std::atomic<bool> extending_{false};
+  std::shared_ptr<std::atomic<bool>> extending_{std::make_shared<std::atomic<bool>>(false)};
   std::atomic<std::uint64_t> extended_{0};
 };
 

@@ -4,6 +4,7 @@
 #include "apps/interrupt.hpp"
 #include "apps/open_model.hpp"
 #include "apps/ovir-verify/capsule.hpp"
+#include "apps/ovir-verify/ledger_proof.hpp"
 #include "apps/ovir-verify/prepare.hpp"
 #include "apps/ovir-verify/replay.hpp"
 #include "apps/receipt_report.hpp"
@@ -85,6 +86,8 @@ void describe(CLI::App& app, options& given) {
       "first unit that differs is named, with who signed it (tier T2).\n"
       "Whose signatures count is part of the question: a receipt needs --signers FILE (a key\n"
       "per line) or --any-signer; else the answer is \"signers unknown\".\n"
+      "A signed head, promise or proof of a ledger is checked likewise; its keeper must be among\n"
+      "the signers.\n"
       "\nExamples:\n"
       "  ovir run -p \"Once upon a time\" --receipt story.receipt\n"
       "  ovir-verify story.receipt --signers nodes.txt\n"
@@ -281,6 +284,10 @@ result<exit_code> verify(const options& given, storage::env& environment,
   if (is_capsule(std::as_bytes(std::span{*text}))) {
     text->clear();
     return replay_capsule(given, given.file, environment, interrupted);
+  }
+  if (is_ledger_proof(*text)) {
+    OVIR_ASSIGN(const compute::signer_policy keepers, policy_of(given.signers, environment));
+    return verify_ledger_proof(given.file, *text, keepers, given.as_json);
   }
   if (kind_of(std::as_bytes(std::span{*text})) == receipt_kind::other) {
     return verify_transcript(given, *text, environment, interrupted);

@@ -8,8 +8,10 @@ namespace ovir::apps {
 
 /// `create`, `mint`, `transfer`, `stake`, `unstake`, `balance`.
 void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen);
-/// `log`, `statement`, `verify`, `head`, `prove`.
+/// `log`, `verify`, `head`, `prove`.
 void add_ledger_log(CLI::App& ledger, chosen_command& chosen);
+/// `statement`.
+void add_ledger_statement(CLI::App& ledger, chosen_command& chosen);
 /// `policy`.
 void add_ledger_policy(CLI::App& ledger, chosen_command& chosen);
 

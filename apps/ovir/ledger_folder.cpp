@@ -1,8 +1,10 @@
 #include "apps/ovir/ledger_folder.hpp"
 
 #include "apps/state_folder.hpp"
+#include "ledger/verify.hpp"
 #include "messages/limits_ledger.hpp"
 #include "storage/durable_file.hpp"
+#include "storage/lmdb_index.hpp"
 
 #include <charconv>
 
@@ -23,6 +25,13 @@ std::uint64_t seed_from(storage::env& environment) {
 
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span{text});
+}
+
+/// Whether the log as it was opened begins with what the head is of.
+bool extends(const ledger::ledger& book, const ledger::log_head& head) {
+  const auto proof = book.prove_consistency(head.size, book.log().size());
+  return proof && ledger::verify_consistency(head.size, head.root, book.log().size(),
+                                             book.log().root(), *proof);
 }
 
 result<std::vector<std::string>> files_in(storage::env& environment, const std::string& folder) {
@@ -52,7 +61,8 @@ result<ledger_folder> ledger_folder::create(storage::env& environment, const std
   if (!book) {
     return in_context(folder, book.error());
   }
-  ledger_folder made{environment, folder, std::move(lock), std::move(file), std::move(*book)};
+  ledger_folder made{environment,     folder,  std::move(lock),
+                     std::move(file), nullptr, std::move(*book)};
   OVIR_TRY(made.sign_head(keeper));
   return made;
 }
@@ -71,16 +81,33 @@ result<ledger_folder> ledger_folder::open(storage::env& environment, const std::
   ledger::ledger_options options;
   options.seed = seed_from(environment);
   options.entries_least = head ? head->head.size : 0;
-  ledger::log_report report;
+  storage::derived_index_report found;
+  auto index = storage::open_lmdb_index(folder, found);
+  options.index = index ? index->get() : nullptr;
+  ledger::open_report report;
   auto book = ledger::ledger::open(*file, options, report);
+  if (book && head && !extends(*book, head->head) && index && (*index)->clear()) {
+    report = {}; // not by the index's word alone
+    report.index_trouble = "it does not lead to the signed head";
+    book = ledger::ledger::open(*file, options, report);
+  }
   if (!book) {
     return in_context(folder, book.error());
   }
-  if (report.torn) {
+  if (report.log.torn) {
     write_note(fmt::format("note: a batch of {} that was never finished was cleared\n",
-                           bytes_text(report.torn_bytes)));
+                           bytes_text(report.log.torn_bytes)));
   }
-  return ledger_folder{environment, folder, std::move(lock), std::move(file), std::move(*book)};
+  if (!index || found.damaged || !report.index_trouble.empty()) {
+    write_note(fmt::format("note: the ledger's index was of no use; {}\n",
+                           index ? "it was made anew from the log" : index.error().message));
+  }
+  return ledger_folder{environment,
+                       folder,
+                       std::move(lock),
+                       std::move(file),
+                       index ? std::move(*index) : nullptr,
+                       std::move(*book)};
 }
 
 result<ledger::signed_head> ledger_folder::sign_head(const secret_key& keeper) {
@@ -117,6 +144,21 @@ result<std::unique_ptr<durable_file>> open_ledger_log(const std::string& folder)
                 folder);
   }
   return file;
+}
+
+result<void> walk_ledger(const std::string& given_folder,
+                         const std::function<void(std::uint64_t, const ledger::entry&,
+                                                  const std::vector<ledger::posting>&)>& visit) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given_folder));
+  OVIR_ASSIGN(const auto file, open_ledger_log(folder));
+  ledger::verify_options how;
+  how.signatures = false;
+  how.visit = visit;
+  OVIR_ASSIGN(const ledger::verify_report seen, ledger::verify_log(*file, how));
+  if (seen.fault) {
+    return fail(errc::digest_mismatch, "{}; see ovir ledger verify", seen.fault->what);
+  }
+  return {};
 }
 
 result<std::optional<ledger::signed_head>> kept_head(storage::env& environment,

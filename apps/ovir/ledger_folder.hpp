@@ -2,16 +2,19 @@
 
 #include "apps/console.hpp"
 #include "ledger/ledger.hpp"
+#include "messages/derived_index.hpp"
 #include "messages/durable_file.hpp"
 #include "messages/result.hpp"
 #include "messages/signing.hpp"
 #include "storage/env.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
-/// A ledger's folder: `log`, the keeper's last signed `head`, and the lock of who has it open.
+/// A ledger's folder: `log`, its `index.mdb`, the keeper's last signed `head`, and the lock of who
+/// has it open.
 namespace ovir::apps {
 
 /// Given, or `ledger` in the state folder.
@@ -41,19 +44,27 @@ public:
 private:
   ledger_folder(storage::env& environment, std::string folder,
                 std::unique_ptr<storage::held_lock> lock, std::unique_ptr<durable_file> file,
-                ledger::ledger book)
+                std::unique_ptr<derived_index> index, ledger::ledger book)
       : environment_(&environment), folder_(std::move(folder)), lock_(std::move(lock)),
-        file_(std::move(file)), book_(std::make_unique<ledger::ledger>(std::move(book))) {}
+        file_(std::move(file)), index_(std::move(index)),
+        book_(std::make_unique<ledger::ledger>(std::move(book))) {}
 
   storage::env* environment_;
   std::string folder_;
   std::unique_ptr<storage::held_lock> lock_;
   std::unique_ptr<durable_file> file_;
+  std::unique_ptr<derived_index> index_; ///< null where the disk refused it
   std::unique_ptr<ledger::ledger> book_;
 };
 
 /// The log of a folder, to look at.
 [[nodiscard]] result<std::unique_ptr<durable_file>> open_ledger_log(const std::string& folder);
+/// Reads a ledger's whole log, without opening it for this process alone: every entry with its
+/// movements. Damage is `digest_mismatch`; `ovir ledger verify` tells more.
+[[nodiscard]] result<void>
+walk_ledger(const std::string& given_folder,
+            const std::function<void(std::uint64_t index, const ledger::entry&,
+                                     const std::vector<ledger::posting>&)>& visit);
 /// The head kept in a folder; nothing where there is none.
 [[nodiscard]] result<std::optional<ledger::signed_head>> kept_head(storage::env& environment,
                                                                    const std::string& folder);

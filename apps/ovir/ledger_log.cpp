@@ -1,6 +1,7 @@
-// `ovir ledger log | statement | verify | head | prove`.
+// `ovir ledger log | verify | head | prove`.
 #include "apps/ovir/ledger_commands.hpp"
 #include "apps/ovir/ledger_folder.hpp"
+#include "ledger/proof.hpp"
 #include "ledger/verify.hpp"
 
 #include <algorithm>
@@ -14,15 +15,14 @@ constexpr std::uint64_t entries_default = 1'000;
 
 struct options {
   std::string folder;
-  std::string account;
   std::vector<std::string> heads;
   std::vector<std::string> promises;
   std::string output;
+  std::string since_head; ///< file with a signed head
   std::uint64_t first{0};
   std::uint64_t count{entries_default};
   std::uint64_t index{0};
   std::uint64_t size{0};
-  std::uint64_t since{0};
   bool skip_signatures{false};
   bool as_csv{false};
   bool as_json{false};
@@ -32,27 +32,12 @@ std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span{text});
 }
 
-/// Walks the log; damage is an error here, `verify` tells more.
-template <class Visit>
-result<void> walk(const options& given, const Visit& visit) {
-  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
-  OVIR_ASSIGN(const auto file, open_ledger_log(folder));
-  ledger::verify_options how;
-  how.signatures = false;
-  how.visit = visit;
-  OVIR_ASSIGN(const ledger::verify_report seen, ledger::verify_log(*file, how));
-  if (seen.fault) {
-    return fail(errc::digest_mismatch, "{}; see ovir ledger verify", seen.fault->what);
-  }
-  return {};
-}
-
 result<exit_code> show_log(const options& given, surroundings&) {
   json list = json::array();
   std::string text =
       given.as_csv ? "entry,time,kind,id,movement,from,to,amount,request,window\n" : "";
-  OVIR_TRY(walk(given, [&](std::uint64_t index, const ledger::entry& e,
-                           const std::vector<ledger::posting>& effects) {
+  OVIR_TRY(walk_ledger(given.folder, [&](std::uint64_t index, const ledger::entry& e,
+                                         const std::vector<ledger::posting>& effects) {
     if (index < given.first || index - given.first >= given.count) {
       return;
     }
@@ -80,71 +65,6 @@ result<exit_code> show_log(const options& given, surroundings&) {
   } else {
     OVIR_TRY(write_output(text));
   }
-  return exit_code::done;
-}
-
-/// What one line of a statement says.
-struct statement_line {
-  std::uint64_t index;
-  std::uint64_t time;
-  ledger::posting what;
-  bool out;
-};
-
-std::string why(const ledger::posting& p) {
-  std::string text{to_string(p.kind)};
-  if (p.request != digest{}) {
-    text += " of request " + to_hex(p.request).substr(0, 8);
-    text += p.window >= ledger::first_compensation
-                ? fmt::format(", compensation {}", p.window - ledger::first_compensation)
-                : fmt::format(", window {}", p.window);
-  }
-  return text;
-}
-
-result<exit_code> statement(const options& given, surroundings&) {
-  OVIR_ASSIGN(const node_id node, node_id_from_hex(given.account));
-  std::vector<statement_line> lines;
-  OVIR_TRY(walk(given, [&](std::uint64_t index, const ledger::entry& e,
-                           const std::vector<ledger::posting>& effects) {
-    for (const ledger::posting& p : effects) {
-      for (const bool out : {true, false}) {
-        const ledger::account_ref& side = out ? p.from : p.to;
-        if (e.time >= given.since && side.of.bytes == node.key &&
-            side.kind != ledger::purse::escrow) {
-          lines.push_back({index, e.time, p, out});
-        }
-      }
-    }
-  }));
-  if (given.as_json) {
-    json list = json::array();
-    for (const statement_line& l : lines) {
-      json line = posting_json(l.what);
-      line["entry"] = l.index;
-      line["time"] = l.time;
-      line["direction"] = l.out ? "out" : "in";
-      line["why"] = why(l.what);
-      list.push_back(std::move(line));
-    }
-    OVIR_TRY(write_document(json{{"account", to_hex(node)}, {"lines", std::move(list)}}));
-    return exit_code::done;
-  }
-  std::string text = given.as_csv ? "entry,time,purse,change,why,other\n"
-                                  : fmt::format("{:>8}  {:<10}  {:<8}{:>20}  {}\n", "entry", "time",
-                                                "purse", "change", "why");
-  for (const statement_line& l : lines) {
-    const ledger::account_ref& mine = l.out ? l.what.from : l.what.to;
-    const ledger::account_ref& other = l.out ? l.what.to : l.what.from;
-    text +=
-        given.as_csv
-            ? fmt::format("{},{},{},{}{},\"{}\",{}\n", l.index, l.time, to_string(mine.kind),
-                          l.out ? "-" : "", l.what.amount, why(l.what), place_text(other))
-            : fmt::format("{:>8}  {:<10}  {:<8}{:>20}  {}, {} {}\n", l.index, l.time,
-                          to_string(mine.kind), (l.out ? "-" : "+") + credits_text(l.what.amount),
-                          why(l.what), l.out ? "to" : "from", place_text(other));
-  }
-  OVIR_TRY(write_output(text));
   return exit_code::done;
 }
 
@@ -233,6 +153,27 @@ json path_json(const std::vector<digest>& path) {
   return list;
 }
 
+/// For others to check with ovir-verify: under the head that the keeper signed last.
+result<void> write_proof(const options& given, surroundings& around, const std::string& folder,
+                         const ledger::ledger& book) {
+  OVIR_ASSIGN(const auto head, kept_head(around.environment, folder));
+  if (!head || head->head.size <= given.index) {
+    return fail(errc::not_found, "no signed head holds entry {} yet; have the keeper sign one",
+                given.index);
+  }
+  if (given.since_head.empty()) {
+    OVIR_ASSIGN(ledger::inclusion in, book.prove(given.index, head->head.size));
+    OVIR_ASSIGN(std::vector<std::byte> entry, book.log().entry_at(given.index));
+    return write_proof_file(around.environment, given.output,
+                            to_bytes(ledger::entry_proof{std::move(entry), std::move(in), *head}));
+  }
+  OVIR_ASSIGN(const std::string text, read_proof_file(around.environment, given.since_head));
+  OVIR_ASSIGN(const ledger::signed_head first, ledger::signed_head_from(bytes_of(text)));
+  OVIR_ASSIGN(std::vector<digest> path, book.prove_consistency(first.head.size, head->head.size));
+  return write_proof_file(around.environment, given.output,
+                          to_bytes(ledger::consistency{first, *head, std::move(path)}));
+}
+
 result<exit_code> prove(const options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   OVIR_ASSIGN(ledger_folder open, ledger_folder::open(around.environment, folder));
@@ -246,6 +187,9 @@ result<exit_code> prove(const options& given, surroundings& around) {
     OVIR_ASSIGN(const std::vector<digest> proof, book.prove_consistency(given.size, size));
     document["consistent_with"] = given.size;
     document["consistency"] = path_json(proof);
+  }
+  if (!given.output.empty()) {
+    OVIR_TRY(write_proof(given, around, folder, book));
   }
   if (given.as_json) {
     OVIR_TRY(write_document(document));
@@ -285,14 +229,6 @@ void add_ledger_log(CLI::App& ledger, chosen_command& chosen) {
   logged->add_option("--max", log->count, "At most so many")->capture_default_str();
   logged->add_flag("--csv", log->as_csv, "Comma-separated, amounts in micro-credits");
 
-  const auto account = std::make_shared<options>();
-  CLI::App* const stated =
-      add_action(ledger, chosen, "statement",
-                 "What an account got and gave, for which request and window", account, statement);
-  stated->add_option("ACCOUNT", account->account, "Public key")->required();
-  stated->add_option("--since", account->since, "Seconds since 1970");
-  stated->add_flag("--csv", account->as_csv, "Comma-separated, amounts in micro-credits");
-
   const auto checked = std::make_shared<options>();
   CLI::App* const verified = add_action(
       ledger, chosen, "verify",
@@ -314,6 +250,11 @@ void add_ledger_log(CLI::App& ledger, chosen_command& chosen) {
   proved->add_option("ENTRY", proof->index, "Its index")->required();
   proved->add_option("--since-size", proof->size,
                      "Prove also that the log begins with its first so many entries");
+  proved->add_option("-o,--output", proof->output,
+                     "File for the proof, for ovir-verify: the entry and its way to the last head");
+  proved->add_option("--since-head", proof->since_head,
+                     "File with an earlier signed head: the proof in --output is that the log only "
+                     "grew since");
 }
 
 } // namespace ovir::apps

@@ -99,7 +99,8 @@ nlohmann::ordered_json measure_signatures(const options& given) {
 
 nlohmann::ordered_json measure(const options& given) {
   const std::unique_ptr<side> it =
-      given.side == "ovir"                ? make_ovir(given.folder)
+      given.side == "ovir"                ? make_ovir(given.folder, false)
+      : given.side == "ovir-indexed"      ? make_ovir(given.folder, true)
       : given.side == "sqlite"            ? make_sqlite(given.folder, false)
       : given.side == "sqlite-memory"     ? make_sqlite(given.folder, true)
       : given.side == "postgres-set"      ? make_postgres(given.connection, true)
@@ -154,9 +155,10 @@ int main(int argc, char** argv) {
   using namespace ovir::bench;
   options given;
   CLI::App app{"Durable transfers of one side"};
-  app.add_option("--side", given.side,
-                 "ovir, sqlite, sqlite-memory, postgres-set, postgres-pipeline, fdatasync or "
-                 "signatures");
+  app.add_option(
+      "--side", given.side,
+      "ovir, ovir-indexed, sqlite, sqlite-memory, postgres-set, postgres-pipeline, fdatasync or "
+      "signatures");
   app.add_option("--folder", given.folder, "Where its files go; must be empty");
   app.add_option("--connection", given.connection, "PostgreSQL's, as libpq takes it");
   app.add_option("--batch", given.batch, "Transfers per commit")->check(CLI::Range(1, 10'000));

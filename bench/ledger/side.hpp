@@ -34,7 +34,8 @@ inline constexpr std::uint64_t first_balance = 1'000'000'000'000;
 [[nodiscard]] std::string id_bytes(std::uint64_t number);
 [[noreturn]] void give_up(const std::string& what);
 
-[[nodiscard]] std::unique_ptr<side> make_ovir(const std::string& folder);
+/// `indexed`: with its index in LMDB, which is written after the commits it is behind of.
+[[nodiscard]] std::unique_ptr<side> make_ovir(const std::string& folder, bool indexed);
 /// `ids_in_memory`: uniqueness is kept by a hash table beside it, as OVIR's is.
 [[nodiscard]] std::unique_ptr<side> make_sqlite(const std::string& folder, bool ids_in_memory);
 /// `connection` is libpq's. `set_based`: one statement per batch, else one per transfer, pipelined.

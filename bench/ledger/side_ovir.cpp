@@ -1,6 +1,7 @@
 #include "bench/ledger/side.hpp"
 #include "ledger/ledger.hpp"
 #include "storage/durable_file.hpp"
+#include "storage/lmdb_index.hpp"
 
 #include <functional>
 #include <thread>
@@ -18,7 +19,7 @@ node_id node_of(std::uint32_t account) {
 
 class ovir_side final : public side {
 public:
-  explicit ovir_side(const std::string& folder) {
+  ovir_side(const std::string& folder, bool indexed) {
     auto opened = storage::open_durable_file(folder + "/log", true, [](std::function<void()> job) {
       std::thread{std::move(job)}.detach();
     });
@@ -33,6 +34,21 @@ public:
     auto made = ovir::ledger::ledger::create(*file_, g, time, {});
     if (!made) {
       give_up(made.error().message);
+    }
+    if (indexed) { // a ledger that was opened has one, a new one has not
+      storage::derived_index_report unused;
+      auto index = storage::open_lmdb_index(folder, unused);
+      if (!index) {
+        give_up(index.error().message);
+      }
+      index_ = std::move(*index);
+      ledger_options options;
+      options.index = index_.get();
+      open_report report;
+      made = ovir::ledger::ledger::open(*file_, options, report);
+      if (!made) {
+        give_up(made.error().message);
+      }
     }
     book_ = std::make_unique<ovir::ledger::ledger>(std::move(*made));
     std::vector<authentic_command> mints;
@@ -77,6 +93,7 @@ private:
   }
 
   std::unique_ptr<durable_file> file_;
+  std::unique_ptr<derived_index> index_;
   std::unique_ptr<ovir::ledger::ledger> book_;
   std::vector<node_id> nodes_;
   std::vector<authentic_command> commands_;
@@ -84,8 +101,8 @@ private:
 
 } // namespace
 
-std::unique_ptr<side> make_ovir(const std::string& folder) {
-  return std::make_unique<ovir_side>(folder);
+std::unique_ptr<side> make_ovir(const std::string& folder, bool indexed) {
+  return std::make_unique<ovir_side>(folder, indexed);
 }
 
 } // namespace ovir::bench

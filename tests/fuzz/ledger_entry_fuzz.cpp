@@ -1,15 +1,16 @@
 #include "ledger/codec.hpp"
 #include "ledger/command.hpp"
-#include "ledger/head.hpp"
+#include "ledger/proof.hpp"
 #include "ledger/state.hpp"
 
 #include <cstdint>
 #include <cstdlib>
 #include <vector>
 
-// Reads any bytes as an entry, a head, an acknowledgement, evidence of a fork and a snapshot. What
-// is accepted must be written as the same bytes again: two encodings of one value would be two
-// leaves. An entry is also offered to an empty ledger, which must refuse or apply it whole.
+// Reads any bytes as an entry, a head, an acknowledgement, evidence of a fork, a proof and a
+// snapshot. What is accepted must be written as the same bytes again: two encodings of one value
+// would be two leaves. An entry is also offered to an empty ledger, which must refuse or apply it
+// whole.
 namespace {
 
 using namespace ovir::ledger;
@@ -54,6 +55,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   round_trip<signed_head>(bytes, signed_head_from);
   round_trip<acknowledgement>(bytes, acknowledgement_from);
   round_trip<fork_evidence>(bytes, fork_evidence_from);
+  round_trip<consistency>(bytes, consistency_from);
+  round_trip<entry_proof>(bytes, entry_proof_from);
+  if (const auto p = proof_from(bytes)) {
+    static_cast<void>(check_proof(*p));
+  }
   // The digest at a snapshot's end keeps a fuzzer out; so it is put right.
   std::vector<std::byte> image(bytes.begin(), bytes.end());
   byte_writer{image}.write(ovir::hash("ovir/ledger/v1/snapshot", bytes));

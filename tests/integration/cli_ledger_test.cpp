@@ -89,12 +89,79 @@ TEST_F(cli_ledger, statements_say_what_moved_and_why_for_people_and_for_tables) 
   EXPECT_THAT(text.out, HasSubstr("+100.000000  mint, from mint"));
   EXPECT_THAT(text.out, HasSubstr("-10.000000  transfer, to free of " + bob.substr(0, 8)));
   const child_result csv = run_ovir(with_ledger({"statement", bob, "--csv"}));
-  EXPECT_THAT(csv.out, HasSubstr("entry,time,purse,change,why,other\n2,"));
+  EXPECT_THAT(csv.out,
+              HasSubstr("entry,time,purse,change,why,other,request,window,payer,reason\n2,"));
   EXPECT_THAT(csv.out, HasSubstr(",free,10000000,\"transfer\",free of " + alice.substr(0, 8)));
+  EXPECT_THAT(csv.out, HasSubstr(",\"paid\"\n"));
   EXPECT_EQ(run({"statement", bob})["lines"][0]["direction"], "in");
   EXPECT_EQ(run({"log", "--from", "1", "--max", "1"})["entries"][0]["kind"], "mint");
   EXPECT_THAT(run_ovir(with_ledger({"balance", "--csv"})).out,
               HasSubstr(alice + ",90000000,0,0,0,0,0\n"));
+}
+
+TEST_F(cli_ledger, a_damaged_or_missing_index_is_made_anew_and_changes_no_answer) {
+  act({"mint", alice, "100"}, "keeper");
+  act({"transfer", bob, "10"}, "alice");
+  const json before = run({"statement", bob});
+  EXPECT_EQ(before["lines"][0]["reason"], "paid");
+  const std::string index = path("book") + "/index.mdb";
+  const std::string sound = read_file(index);
+  for (const std::string& bytes :
+       {std::string(sound.size(), 'x'), sound.substr(0, 5'000), std::string{}}) {
+    write_file(index, bytes);
+    const child_result seen = run_ovir(with_ledger({"statement", bob, "--json"}));
+    EXPECT_EQ(document_of(seen), before);
+    EXPECT_THAT(seen.err, HasSubstr("made anew from the log"));
+    EXPECT_EQ(run({"verify"})["ok"], true);
+  }
+  std::filesystem::remove(index);
+  EXPECT_EQ(run({"statement", bob}), before);
+  EXPECT_EQ(balance(bob)["free"], 10'000'000);
+}
+
+TEST_F(cli_ledger, others_check_its_proofs_without_its_log_and_find_forged_ones) {
+  act({"mint", alice, "100"}, "keeper");
+  run({"head", "-o", path("early")});
+  act({"transfer", bob, "10", "--promise", path("promise")}, "alice");
+  run({"prove", "2", "-o", path("entry")});
+  run({"prove", "2", "--since-head", path("early"), "-o", path("grown")});
+  write_file(path("keepers"), keeper + "\n");
+  write_file(path("strangers"), bob + "\n");
+  const auto check = [&](const std::string& proof, std::vector<std::string> who, int code) {
+    who.insert(who.begin(), {path(proof), "--json"});
+    const child_result child = run_ovir_verify(who);
+    EXPECT_EQ(child.exit_code, code) << proof << child.out << child.err;
+    return document_of(child);
+  };
+  for (const std::string proof : {"early", "promise", "entry", "grown"}) {
+    EXPECT_EQ(check(proof, {"--signers", path("keepers")}, 0)["ledger"], id);
+    EXPECT_EQ(check(proof, {"--signers", path("strangers")}, 1)["failures"][0]["signer"], keeper);
+    EXPECT_THAT(check(proof, {}, 1)["failures"][0]["what"].get<std::string>(),
+                HasSubstr("signers unknown"));
+  }
+  const json entry = check("entry", {"--any-signer"}, 0);
+  EXPECT_EQ(entry["kind"], "transfer");
+  EXPECT_EQ(entry["entry"], 2);
+  std::string forged = read_file(path("entry"));
+  forged[30] = static_cast<char>(forged[30] ^ 1); // who paid
+  write_file(path("forged"), forged);
+  EXPECT_THAT(check("forged", {"--any-signer"}, 1)["failures"][0]["what"].get<std::string>(),
+              HasSubstr("not those of the leaf"));
+  // The keeper begins again from the same rules and pays bob less: what it proves of that log does
+  // not follow from the head it signed before.
+  const std::string log = path("book") + "/log";
+  std::string rewritten = read_file(log);
+  const std::size_t third = rewritten.rfind("BTCH");
+  const std::size_t second = rewritten.rfind("BTCH", third - 1);
+  std::fill(rewritten.begin() + static_cast<long>(second), rewritten.end(), '\0');
+  write_file(log, rewritten);
+  std::filesystem::remove(path("book") + "/head");
+  act({"mint", alice, "99"}, "keeper");
+  act({"transfer", bob, "9"}, "alice");
+  run({"prove", "2", "--since-head", path("early"), "-o", path("grown")});
+  EXPECT_THAT(
+      check("grown", {"--signers", path("keepers")}, 1)["failures"][0]["what"].get<std::string>(),
+      HasSubstr("does not show"));
 }
 
 TEST_F(cli_ledger, refuses_what_the_rules_forbid_and_says_why) {
@@ -102,7 +169,7 @@ TEST_F(cli_ledger, refuses_what_the_rules_forbid_and_says_why) {
     what.insert(what.end(), {"--key", path(key), "--keeper", path("keeper")});
     return what;
   };
-  EXPECT_THAT(fail(acting({"transfer", bob, "1"}, "alice"), 2).err,
+  EXPECT_THAT(fail(acting({"transfer", bob, "1"}, "alice"), 3).err,
               HasSubstr("has 0 micro-credits free"));
   EXPECT_THAT(fail(acting({"mint", alice, "1"}, "alice"), 2).err, HasSubstr("mint keys"));
   EXPECT_THAT(fail(acting({"transfer", bob, "1.2345678"}, "alice"), 2).err,

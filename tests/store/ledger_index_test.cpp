@@ -144,7 +144,7 @@ public:
     ASSERT_TRUE(it.book) << it.why.message;
     ASSERT_EQ(it.book->view().snapshot(), truth_of(folder.path()));
     const auto read = storage::open_durable_file_to_read((folder.path() / "log").string()).value();
-    for (const std::uint8_t who : {1, 2, 3, 4}) {
+    for (std::uint8_t who = 1; who <= 4; ++who) {
       ASSERT_EQ(it.book->statement(ledger_world::node(who)).value(),
                 truth_of(*read, ledger_world::node(who)))
           << "account " << int{who};
@@ -322,7 +322,6 @@ TEST_F(ledger_index_test, after_each_kill_log_and_index_agree) {
       if (!it.book) {
         return 1;
       }
-      ledger_world mine = *world;
       test::kill_at_call(when);
       for (std::uint64_t i = it.book->log().size();; i += 1'000) {
         std::vector<authentic_command> batch;

@@ -19,10 +19,13 @@
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <random>
 #include <set>
+#include <thread>
+#include <utility>
 
 namespace ovir::ledger {
 namespace {
@@ -189,6 +192,58 @@ TEST(ledger_log, every_image_that_lost_power_can_leave_has_all_that_was_acknowle
   }
   EXPECT_GT(tried, 200U);
   EXPECT_GT(torn, 50U) << "the images must have had torn ends";
+}
+
+// --- room ahead
+
+TEST(ledger_log, room_zeroed_beside_the_work_changes_no_byte_and_may_fail_or_never_come) {
+  std::vector<std::thread> threads;
+  std::vector<std::function<void()>> later;
+  const std::vector<storage::background_runner> runners{
+      {},
+      [](std::function<void()> job) { job(); },
+      [](const std::function<void()>&) {},
+      [&](std::function<void()> job) { threads.emplace_back(std::move(job)); },
+      [&](std::function<void()> job) {
+        later.push_back(std::move(job));
+        if (later.size() == 1 && later.front()) {
+          std::exchange(later, {}).front()(); // while the file is in use
+        }
+      }};
+  std::vector<std::byte> first;
+  for (const storage::background_runner& runner : runners) {
+    const test::store_folder folder{"ovir-ledger-room"};
+    const std::string path = (folder.path() / "log").string();
+    ledger_options options;
+    options.log.step_bytes = 16 * sector_bytes;
+    std::vector<std::byte> snapshot;
+    {
+      const auto file = storage::open_durable_file(path, true, runner).value();
+      ledger book = ledger::create(*file, ledger_world::rules(), t0, options).value();
+      ledger_world world{book.id()};
+      for (std::uint64_t n = 0; n < 20; ++n) {
+        ASSERT_TRUE(book.commit(batch_for(book, world, n, 1 + n * 7 % 23), t0 + n));
+      }
+      snapshot = book.view().snapshot();
+    } // waits for its job
+    std::vector<std::byte> bytes;
+    {
+      const auto file = storage::open_durable_file(path, false).value();
+      log_report report;
+      const auto opened = ledger::open(*file, options, report);
+      ASSERT_TRUE(opened) << opened.error().message;
+      ASSERT_FALSE(report.torn);
+      ASSERT_EQ(opened->view().snapshot(), snapshot);
+      bytes.resize(static_cast<std::size_t>(opened->log().bytes()));
+      ASSERT_TRUE(file->read_at(0, bytes));
+    }
+    first = first.empty() ? bytes : first;
+    ASSERT_EQ(bytes, first);
+    for (std::thread& t : threads) {
+      t.join();
+    }
+    threads.clear();
+  }
 }
 
 // --- kill -9

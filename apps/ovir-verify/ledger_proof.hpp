@@ -1,0 +1,21 @@
+#pragma once
+
+#include "apps/exit_code.hpp"
+#include "apps/receipt_report.hpp"
+#include "messages/result.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace ovir::apps {
+
+/// Whether the bytes of a file begin like a head, promise or proof of a ledger.
+[[nodiscard]] bool is_ledger_proof(std::string_view bytes);
+
+/// Checks it against itself, and its keeper against who may sign: `--signers` lists keepers here.
+/// `name` is the file's. Prints the verdict.
+[[nodiscard]] result<exit_code> verify_ledger_proof(const std::string& name, std::string_view bytes,
+                                                    const compute::signer_policy& keepers,
+                                                    bool as_json);
+
+} // namespace ovir::apps
