@@ -212,6 +212,7 @@ void application::resume(const http_request& request, const api_key& key,
 void application::begin(const call_pointer& c) {
   const answer_shape& shape = c->shape();
   calls_[shape.id] = c;
+  c->begun = around_.now();
   c->answers.resize(c->orders.size());
   if (!c->watched_only) {
     counts_.prompt_tokens += shape.prompt_tokens;
@@ -286,7 +287,10 @@ void application::on_token(std::uint64_t tag, std::uint32_t index, const std::st
     return; // told again after a restart
   }
   ++answer.next;
-  counts_.answer_tokens += c->watched_only ? 0 : 1;
+  counts_.completion_tokens += c->watched_only ? 0 : 1;
+  if (!std::exchange(c->spoke, true) && !c->watched_only) {
+    counts_.first_token.add(around_.now() - c->begun);
+  }
   std::string event = c->writer->on_token(which, index, text);
   if (!event.empty() && c->exchange) {
     begin_stream(c);
@@ -375,6 +379,7 @@ void application::fail_call(const call_pointer& c, const api_error& why) {
 
 void application::end_call(const call_pointer& c) {
   if (!c->watched_only) {
+    counts_.duration.add(around_.now() - c->begun);
     const std::uint64_t used = c->shape().prompt_tokens + c->writer->tokens();
     budget_.settle(c->owner, c->day, c->reserved, used);
     budget_.end(c->owner);
