@@ -22,6 +22,8 @@ bool same_orders(const std::vector<generation_order>& a, const std::vector<gener
                     });
 }
 
+api_error too_late() { return refusal(504, "timed_out", "the request's deadline is over"); }
+
 /// What the client says it has; none where it says nothing.
 api_result<std::optional<event_id>> last_event_of(const http_request& request) {
   const std::string_view text = request.field("last-event-id");
@@ -286,6 +288,9 @@ void application::on_token(std::uint64_t tag, std::uint32_t index, const std::st
   if (index != answer.next) {
     return; // told again after a restart
   }
+  if (around_.now() >= c->deadline) {
+    return fail_call(c, too_late());
+  }
   ++answer.next;
   counts_.completion_tokens += c->watched_only ? 0 : 1;
   if (!std::exchange(c->spoke, true) && !c->watched_only) {
@@ -310,6 +315,9 @@ void application::on_end(std::uint64_t tag, const result<generation_outcome>& ou
   c->answers[which].tag = 0;
   if (!outcome) {
     return fail_call(c, from_error(outcome.error()));
+  }
+  if (around_.now() >= c->deadline) {
+    return fail_call(c, too_late());
   }
   std::string events = c->writer->on_end(which, *outcome);
   if (!events.empty() && c->exchange) {
@@ -392,7 +400,7 @@ void application::tick() {
   const auto all = calls_; // one that ends is taken out
   for (const auto& [id, c] : all) {
     if (now >= c->deadline) {
-      fail_call(c, refusal(504, "timed_out", "the request's deadline is over"));
+      fail_call(c, too_late());
     } else if (c->cancelled_at && now - *c->cancelled_at >= cancel_wait) {
       fail_call(c, refusal(409, "cancelled", "the request was cancelled"));
     } else if (c->gone_since && !c->cancelled_at && now - *c->gone_since >= options_.resume_wait) {

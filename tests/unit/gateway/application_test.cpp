@@ -225,6 +225,17 @@ TEST_F(endpoint, a_deadline_ends_a_request_wherever_it_is) {
   app_->tick();
   EXPECT_EQ(exchange->head.status, 504);
   EXPECT_EQ(cluster_.cancelled.size(), 1U);
+  for (const bool by_token : {true, false}) { // not only when the clock ticks
+    const auto late = complete(R"(, "deadline_ms": 5)");
+    now_ += 5ms;
+    if (by_token) {
+      app_->on_token(tag(), 0, "a");
+    } else {
+      app_->on_end(tag(), outcome("", 0));
+    }
+    EXPECT_EQ(late->head.status, 504);
+    EXPECT_EQ(app_->counts().under_way, 0U);
+  }
 }
 
 TEST_F(endpoint, more_requests_than_there_may_be_are_refused_before_their_body_is_read) {
