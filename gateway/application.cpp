@@ -28,7 +28,9 @@ std::string_view methods_of(std::string_view path) {
     return "GET, DELETE";
   }
   const bool model = path.starts_with("/v1/models/") && path.size() > models_path.size() + 1;
-  return path == "/health" || path == "/ready" || path == models_path || model ? "GET" : "";
+  return path == "/health" || path == "/ready" || path == "/metrics" || path == models_path || model
+             ? "GET"
+             : "";
 }
 
 bool is_open_to_all(std::string_view path) { return path == "/health" || path == "/ready"; }
@@ -71,6 +73,7 @@ void application::use_keys(known_keys keys) { keys_ = std::move(keys); }
 api_counts application::counts() const {
   api_counts now = counts_;
   now.under_way = calls_.size() + preparing_;
+  now.connections = around_.connections();
   return now;
 }
 
@@ -151,8 +154,12 @@ std::optional<http_reply> application::refuse_early(const http_request& head) {
   if (const auto* const refused = std::get_if<api_error>(&key)) {
     return answer_of(*refused);
   }
-  if (!std::get<api_key>(key).may_infer) {
-    return answer_of(refusal(403, "role_missing", "this API key has not the role infer"));
+  const bool metrics = head.path == "/metrics";
+  const auto& good = std::get<api_key>(key);
+  if (metrics ? !good.may_read_metrics : !good.may_infer) {
+    return answer_of(
+        refusal(403, "role_missing",
+                fmt::format("this API key has not the role {}", metrics ? "metrics" : "infer")));
   }
   if (!generates(head.path)) {
     return std::nullopt;
@@ -187,6 +194,12 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
   const api_key& key = std::get<api_key>(found);
   if (generates(request.path)) {
     return generate(std::move(request), key, exchange);
+  }
+  if (request.path == "/metrics") {
+    http_reply page;
+    page.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    page.body = metrics_text(counts());
+    return exchange->reply(counted(std::move(page)));
   }
   if (request.path == models_path) {
     return exchange->reply(counted(list_models()));

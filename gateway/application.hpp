@@ -4,6 +4,7 @@
 #include "gateway/generator.hpp"
 #include "gateway/http_exchange.hpp"
 #include "gateway/key_budget.hpp"
+#include "gateway/metrics.hpp"
 #include "gateway/prepared_request.hpp"
 #include "messages/limits_gateway.hpp"
 
@@ -35,18 +36,9 @@ struct api_surroundings {
   std::function<std::uint64_t()> random; ///< 64 bits from the system's generator
   /// Runs the first on another thread and then the second on the server's.
   std::function<void(std::function<void()> work, std::function<void()> then)> elsewhere;
+  std::function<std::size_t()> connections; ///< of the server
   /// A line for the operator; never a prompt, an answer or a key.
   std::function<void(std::optional<request_id>, const std::string&)> say;
-};
-
-/// What the endpoint counts. Only ever grows, but for `under_way`.
-struct api_counts {
-  std::map<int, std::uint64_t> replies; ///< by status
-  std::uint64_t prompt_tokens{0};
-  std::uint64_t answer_tokens{0};
-  std::uint64_t resumed{0};
-  std::uint64_t abandoned{0}; ///< cancelled because their client went
-  std::uint64_t under_way{0};
 };
 
 /// The endpoint: who may ask what, and the requests under way. On the server's thread alone.

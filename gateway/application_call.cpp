@@ -22,6 +22,8 @@ bool same_orders(const std::vector<generation_order>& a, const std::vector<gener
                     });
 }
 
+api_error too_late() { return refusal(504, "timed_out", "the request's deadline is over"); }
+
 /// What the client says it has; none where it says nothing.
 api_result<std::optional<event_id>> last_event_of(const http_request& request) {
   const std::string_view text = request.field("last-event-id");
@@ -212,6 +214,7 @@ void application::resume(const http_request& request, const api_key& key,
 void application::begin(const call_pointer& c) {
   const answer_shape& shape = c->shape();
   calls_[shape.id] = c;
+  c->begun = around_.now();
   c->answers.resize(c->orders.size());
   if (!c->watched_only) {
     counts_.prompt_tokens += shape.prompt_tokens;
@@ -285,8 +288,14 @@ void application::on_token(std::uint64_t tag, std::uint32_t index, const std::st
   if (index != answer.next) {
     return; // told again after a restart
   }
+  if (around_.now() >= c->deadline) {
+    return fail_call(c, too_late());
+  }
   ++answer.next;
-  counts_.answer_tokens += c->watched_only ? 0 : 1;
+  counts_.completion_tokens += c->watched_only ? 0 : 1;
+  if (!std::exchange(c->spoke, true) && !c->watched_only) {
+    counts_.first_token.add(around_.now() - c->begun);
+  }
   std::string event = c->writer->on_token(which, index, text);
   if (!event.empty() && c->exchange) {
     begin_stream(c);
@@ -306,6 +315,9 @@ void application::on_end(std::uint64_t tag, const result<generation_outcome>& ou
   c->answers[which].tag = 0;
   if (!outcome) {
     return fail_call(c, from_error(outcome.error()));
+  }
+  if (around_.now() >= c->deadline) {
+    return fail_call(c, too_late());
   }
   std::string events = c->writer->on_end(which, *outcome);
   if (!events.empty() && c->exchange) {
@@ -375,6 +387,7 @@ void application::fail_call(const call_pointer& c, const api_error& why) {
 
 void application::end_call(const call_pointer& c) {
   if (!c->watched_only) {
+    counts_.duration.add(around_.now() - c->begun);
     const std::uint64_t used = c->shape().prompt_tokens + c->writer->tokens();
     budget_.settle(c->owner, c->day, c->reserved, used);
     budget_.end(c->owner);
@@ -387,7 +400,7 @@ void application::tick() {
   const auto all = calls_; // one that ends is taken out
   for (const auto& [id, c] : all) {
     if (now >= c->deadline) {
-      fail_call(c, refusal(504, "timed_out", "the request's deadline is over"));
+      fail_call(c, too_late());
     } else if (c->cancelled_at && now - *c->cancelled_at >= cancel_wait) {
       fail_call(c, refusal(409, "cancelled", "the request was cancelled"));
     } else if (c->gone_since && !c->cancelled_at && now - *c->gone_since >= options_.resume_wait) {

@@ -19,10 +19,12 @@ struct application::call {
   std::vector<progress> answers;
   std::optional<answer_writer> writer;
   std::shared_ptr<http_exchange> exchange; ///< null: its client is gone
+  std::chrono::steady_clock::time_point begun;
   std::chrono::steady_clock::time_point deadline;
   std::chrono::steady_clock::time_point quiet_since;
   std::optional<std::chrono::steady_clock::time_point> gone_since;
   std::optional<std::chrono::steady_clock::time_point> cancelled_at;
+  bool spoke{false};        ///< there was a token
   bool streaming{false};    ///< the head was sent
   bool looked_for{false};   ///< somebody may drive it already
   bool watched_only{false}; ///< it was finished before: nothing is computed for it

@@ -75,8 +75,10 @@ std::string_view ambiguity_of(const header& head) {
       return "Transfer-Encoding must be chunked, once, and without Content-Length";
     }
   }
-  if (head.count(http::field::content_length) > 1) {
-    return "there is more than one Content-Length";
+  const std::string length{head[http::field::content_length]};
+  if (head.count(http::field::content_length) > 1 ||
+      length.find_first_not_of("0123456789") != std::string::npos) {
+    return "Content-Length must be one number";
   }
   if (head.count(http::field::host) > 1 ||
       (head.version() == 11 && head.count(http::field::host) != 1)) {

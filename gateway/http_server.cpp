@@ -188,6 +188,9 @@ void server::take(tcp::socket socket) {
   }
   error_code ignored;
   socket.set_option(tcp::no_delay{true}, ignored);
+  // What a slow client costs the system is bounded, too; without this it grows to megabytes.
+  socket.set_option(tcp::socket::send_buffer_size{static_cast<int>(limits::http_system_bytes)},
+                    ignored);
   socket.non_blocking(true, ignored);
   open_.push_back(make_http_connection(std::move(socket), tls_ ? &*tls_ : nullptr, shared_));
   count_.store(open_.size());

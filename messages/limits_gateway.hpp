@@ -16,6 +16,7 @@ inline constexpr std::size_t http_body_bytes_max = 4U << 20U;
 inline constexpr std::size_t http_body_mib_bound = 64;
 inline constexpr std::size_t http_ahead_bytes_max = 64U << 10U; // read before it is its turn
 inline constexpr std::size_t http_send_bytes_max = 1U << 20U;   // unread by a slow client
+inline constexpr std::size_t http_system_bytes = 128U << 10U;   // the same, in the system's hands
 inline constexpr std::size_t http_path_bytes_max = 1'024;
 inline constexpr std::chrono::milliseconds http_handshake_wait{10'000};
 inline constexpr std::chrono::milliseconds http_idle_wait{60'000};

@@ -65,6 +65,8 @@ public:
     server_->drain();
   }
 
+  std::size_t connections() const override { return server_->connections(); }
+
   // On the server's thread, from its first moment on.
 
   std::optional<gateway::http_reply> refuse_early(const gateway::http_request& head) override {
@@ -110,6 +112,7 @@ private:
         server_->post(then);
       });
     };
+    around.connections = [this] { return server_->connections(); };
     around.say = [this](std::optional<request_id> id, const std::string& text) {
       journal_.write(actors::log_level::info, id, text);
     };

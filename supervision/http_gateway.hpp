@@ -25,8 +25,9 @@ public:
                                                                    actors::log& journal);
 
   [[nodiscard]] virtual std::string address() const = 0;
-  /// Takes nothing new; what is under way goes on.
+  /// Takes nothing new; what is under way goes on, and its connections close behind it.
   virtual void drain() = 0;
+  [[nodiscard]] virtual std::size_t connections() const = 0;
 };
 
 } // namespace ovir::supervision

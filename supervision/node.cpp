@@ -436,7 +436,8 @@ bool cluster_node::drain(const std::atomic<bool>& hurry) {
              actors::advert_changed{[](actors::node_advert& advert) { advert.draining = true; }});
   const auto until = around_.env->now() + options_.drain_wait;
   std::size_t left = running();
-  while (left > 0 && !hurry.load() && around_.env->now() < until) {
+  const auto clients = [this] { return gateway_ ? gateway_->connections() : std::size_t{0}; };
+  while (left + clients() > 0 && !hurry.load() && around_.env->now() < until) {
     self->receive(caf::after(drain_poll) >> [] {});
     left = running();
   }

@@ -48,10 +48,10 @@ result<supervision::gateway_option> read_gateway(const config_reader& in, const 
   if (out.listen.empty()) {
     return in.refuse(table.source(), "the key 'listen' is missing");
   }
-  OVIR_ASSIGN(out.tls_certificate, places.file_path("tls_certificate"));
+  OVIR_ASSIGN(out.tls_certificate, places.file_path("tls_cert"));
   OVIR_ASSIGN(out.tls_key, places.file_path("tls_key"));
   if (out.tls_certificate.empty() != out.tls_key.empty()) {
-    return in.refuse(table.source(), "'tls_certificate' and 'tls_key' belong together; set both");
+    return in.refuse(table.source(), "'tls_cert' and 'tls_key' belong together; set both");
   }
   OVIR_ASSIGN(out.keys, places.file_path("keys"));
   if (out.keys.empty() && !is_local_address(out.listen)) {

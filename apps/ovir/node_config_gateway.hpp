@@ -10,8 +10,8 @@
 namespace ovir::apps {
 
 inline constexpr std::array<std::string_view, 13> gateway_keys{
-    "listen",   "tls_certificate", "tls_key",   "keys",    "chat_format", "connections", "requests",
-    "body_mib", "idle_ms",         "header_ms", "body_ms", "write_ms",    "resume_ms"};
+    "listen",   "tls_cert", "tls_key",   "keys",    "chat_format", "connections", "requests",
+    "body_mib", "idle_ms",  "header_ms", "body_ms", "write_ms",    "resume_ms"};
 
 /// How the file's reader understands addresses and paths.
 struct gateway_places {

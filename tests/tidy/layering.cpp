@@ -28,6 +28,7 @@ constexpr std::array libraries{
     library{"libsodium", "sodium"},
     library{"OpenSSL", "openssl/"},
     library{"Boost.Asio", "boost/"},
+    library{"prometheus-cpp", "prometheus/"},
     library{"CLI11", "CLI/"},
     library{"toml++", "toml++/"},
     library{"nlohmann_json", "nlohmann/"},

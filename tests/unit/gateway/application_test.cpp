@@ -3,11 +3,14 @@
 #include "gateway/bounded_json.hpp"
 #include "gateway/event_id.hpp"
 #include "messages/limits_gateway.hpp"
+#include "tests/support/cli.hpp"
 #include "tests/support/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+
+#include <sstream>
 
 namespace ovir::gateway {
 namespace {
@@ -75,6 +78,7 @@ protected:
       work();
       then();
     };
+    around.connections = [] { return 3U; };
     around.say = [this](auto, const std::string& line) { log_ += line + "\n"; };
     app_.emplace(std::move(options), std::move(around));
   }
@@ -221,6 +225,17 @@ TEST_F(endpoint, a_deadline_ends_a_request_wherever_it_is) {
   app_->tick();
   EXPECT_EQ(exchange->head.status, 504);
   EXPECT_EQ(cluster_.cancelled.size(), 1U);
+  for (const bool by_token : {true, false}) { // not only when the clock ticks
+    const auto late = complete(R"(, "deadline_ms": 5)");
+    now_ += 5ms;
+    if (by_token) {
+      app_->on_token(tag(), 0, "a");
+    } else {
+      app_->on_end(tag(), outcome("", 0));
+    }
+    EXPECT_EQ(late->head.status, 504);
+    EXPECT_EQ(app_->counts().under_way, 0U);
+  }
 }
 
 TEST_F(endpoint, more_requests_than_there_may_be_are_refused_before_their_body_is_read) {
@@ -254,6 +269,58 @@ TEST_F(endpoint, is_ready_when_a_model_is_whole_and_it_does_not_drain) {
   app_->drain();
   EXPECT_EQ(ask("", "/ready", {}, "GET")->head.status, 503);
   EXPECT_EQ(complete()->head.status, 503);
+}
+
+/// Samples by the whole beginning of their line, less help and type.
+std::map<std::string, double> samples_of(const std::string& page) {
+  std::map<std::string, double> samples;
+  std::istringstream lines{page};
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t space = line.rfind(' ');
+    if (!line.starts_with('#') && space != std::string::npos) {
+      samples[line.substr(0, space)] = std::stod(line.substr(space + 1));
+    }
+  }
+  return samples;
+}
+
+TEST_F(endpoint, every_metric_is_documented_and_moves) {
+  const auto before = samples_of(ask("", "/metrics", {}, "GET")->head.body);
+  const auto first = complete(R"(, "stream": true)");
+  now_ += 30ms;
+  app_->on_token(tag(), 0, "a");
+  first->on_gone();
+  const std::string id = to_text(cluster_.started[0].order.id);
+  ask("", "/v1/requests/" + id, {}, "GET")->on_gone();
+  now_ += limits::api_resume_wait;
+  app_->tick();
+  app_->on_end(tag(), generation_outcome{generation_ending::cancelled, 1, "a", {}});
+  complete(); // is still under way
+  const std::string page = ask("", "/metrics", {}, "GET")->head.body;
+  const auto after = samples_of(page);
+  const std::string documented = test::read_file(test::source_file("docs/metrics.md"));
+  std::istringstream lines{page};
+  std::size_t families = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("# TYPE ")) {
+      continue;
+    }
+    const std::string name = line.substr(7, line.find(' ', 7) - 7);
+    EXPECT_THAT(documented, HasSubstr("`" + name)) << "is not on the page";
+    ++families;
+    double moved = 0;
+    for (const auto& [sample, value] : after) {
+      const auto found = before.find(sample);
+      moved += sample.starts_with(name) ? value - (found == before.end() ? 0 : found->second) : 0;
+    }
+    EXPECT_TRUE(moved > 0 || name == "ovir_gateway_connections") << name;
+  }
+  EXPECT_EQ(families, 9U);
+  EXPECT_EQ(after.at("ovir_gateway_connections"), 3);
+  EXPECT_EQ(after.at("ovir_gateway_completion_tokens_total"), 1);
+  EXPECT_EQ(after.at("ovir_gateway_time_to_first_token_seconds_bucket{le=\"0.025\"}"), 0);
+  EXPECT_EQ(after.at("ovir_gateway_time_to_first_token_seconds_bucket{le=\"0.05\"}"), 1);
+  EXPECT_EQ(after.at("ovir_gateway_requests_under_way"), 1);
 }
 
 TEST_F(endpoint, a_quota_gives_back_what_was_not_used) {

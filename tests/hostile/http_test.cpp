@@ -1,0 +1,219 @@
+// HTTP clients that mean no good: whatever they send, they get the right status, cost next to
+// nothing, and an honest client is served beside them.
+#include "messages/limits_gateway.hpp"
+#include "tests/support/cli.hpp"
+#include "tests/support/http_client.hpp"
+#include "tests/support/process_use.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+namespace ovir::test {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::uint64_t memory_growth_max = 64U << 20U;
+constexpr auto honest_body = R"({"model": "embedded", "prompt": "Once", "max_tokens": 2})";
+
+class hostile_http : public ::testing::Test {
+protected:
+  void SetUp() override {
+    port_ = free_port();
+    const auto config = folder_.path() / "node.toml";
+    write_file(config,
+               fmt::format("name = \"n\"\ncluster = \"c\"\nroles = [\"worker\", \"scheduler\"]\n"
+                           "admin_listen = \"127.0.0.1:0\"\nstate = \"state\"\n"
+                           "[[model]]\npath = \"embedded\"\n[limits]\nthreads = 1\n"
+                           "[gateway]\nlisten = \"127.0.0.1:{}\"\nconnections = 40\n"
+                           "requests = 4\nbody_mib = 1\nheader_ms = 300\nbody_ms = 300\n"
+                           "write_ms = 500\nresume_ms = 100\n",
+                           port_));
+    child_options options;
+    options.deadline = std::chrono::hours{1};
+    node_.emplace(std::vector<std::string>{ovir_program(), "node", "-c", config.string()}, options);
+    wait_until_ready(port_);
+    expect_service();
+    before_ = use_of_process(node_->id())->resident_bytes;
+  }
+  void TearDown() override {
+    expect_service();
+    const auto use = use_of_process(node_->id());
+    ASSERT_TRUE(use) << "the node is gone";
+    EXPECT_LT(use->resident_bytes, before_ + memory_growth_max);
+  }
+
+  void expect_service() const {
+    const http_answer answer = http_ask(port_, "POST", "/v1/completions", honest_body);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+  }
+  /// What bytes are answered with, on a connection of their own.
+  [[nodiscard]] int status_of(std::string_view bytes) const {
+    http_socket socket{port_};
+    socket.send(bytes);
+    return socket.answer().status;
+  }
+
+  /// A number of /metrics.
+  [[nodiscard]] int metric(const std::string& name) const {
+    const std::string page = http_ask(port_, "GET", "/metrics").body;
+    const std::string line = "\novir_gateway_" + name + " ";
+    return std::stoi(page.substr(page.find(line) + line.size()));
+  }
+
+  temporary_folder folder_;
+  std::uint16_t port_{0};
+  std::optional<child_process> node_;
+  std::uint64_t before_{0};
+};
+
+TEST_F(hostile_http, bytes_that_are_no_request_are_refused) {
+  for (const std::string bytes :
+       {"\r\n\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/1.1\nHost: x\n\n", "GET / HTTP/9.9\r\n\r\n",
+        "\x16\x03\x01\x02\x01\x01\xfc\x03\x03", "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+        "GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nA: \x7f\x00\r\n\r\n"}) {
+    http_socket socket{port_};
+    socket.send(bytes);
+    socket.send("\r\n\r\n");
+    const int status = socket.answer().status;
+    EXPECT_TRUE(status == 400 || status == 505 || status == 408) << status << " for " << bytes;
+  }
+}
+
+TEST_F(hostile_http,
+       a_request_whose_end_is_a_matter_of_opinion_is_refused_and_nothing_behind_it_read) {
+  const std::string smuggled = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+  const std::string line = "POST /v1/completions HTTP/1.1\r\nHost: x\r\n"
+                           "Content-Type: application/json\r\n";
+  for (const std::string fields :
+       {"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5, 5\r\n", "Content-Length: +5\r\n", "Content-Length: 0x5\r\n",
+        "Content-Length: -1\r\n", "Content-Length: 18446744073709551617\r\n",
+        "Transfer-Encoding: identity\r\n", "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n", "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding: \x0b"
+        "chunked\r\n",
+        "Host: y\r\nContent-Length: 5\r\n"}) {
+    http_socket socket{port_};
+    socket.send(line + fields + "\r\n" + "0\r\n\r\n" + smuggled);
+    const std::string all = socket.read_to_end().value_or("still open");
+    EXPECT_THAT(all, testing::StartsWith("HTTP/1.1 4")) << fields;
+    EXPECT_EQ(all.find("\"status\""), std::string::npos) << "smuggled: " << fields << all;
+    EXPECT_EQ(all.find("HTTP/1.1", 1), std::string::npos) << "two answers: " << fields << all;
+  }
+  EXPECT_EQ(status_of("POST /v1/completions HTTP/1.0\r\nTransfer-Encoding: chunked\r\n"
+                      "Content-Type: application/json\r\n\r\n0\r\n\r\n"),
+            400);
+  EXPECT_EQ(status_of("GET /health HTTP/1.1\r\n\r\n"), 400) << "no Host";
+}
+
+TEST_F(hostile_http, what_is_too_large_is_refused_before_it_is_read) {
+  EXPECT_EQ(status_of("GET /" + std::string(2'000, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n"), 414);
+  EXPECT_EQ(status_of("GET /health HTTP/1.1\r\nHost: x\r\nA: " +
+                      std::string(limits::http_header_bytes_max, 'a') + "\r\n\r\n"),
+            431);
+  std::string many = "GET /health HTTP/1.1\r\nHost: x\r\n";
+  for (std::size_t i = 0; i <= limits::http_fields_max; ++i) {
+    many += fmt::format("a{}: b\r\n", i);
+  }
+  EXPECT_EQ(status_of(many + "\r\n"), 431);
+  EXPECT_EQ(status_of("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                      "application/json\r\nContent-Length: 1000000000000\r\n\r\n"),
+            413);
+  std::string chunks = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                       "application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (int i = 0; i < 40; ++i) {
+    chunks += "10000\r\n" + std::string(65'536, ' ') + "\r\n";
+  }
+  EXPECT_EQ(status_of(chunks), 413);
+  EXPECT_EQ(status_of("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                      "application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      "fffffffffffffffff\r\n"),
+            400);
+  const std::string deep(1'000'000, '[');
+  EXPECT_EQ(http_ask(port_, "POST", "/v1/completions", deep).status, 400);
+  std::string numbers = R"({"model": "embedded", "prompt": [1)";
+  for (int i = 0; i < 500'000; ++i) {
+    numbers += ",1";
+  }
+  EXPECT_EQ(http_ask(port_, "POST", "/v1/completions", numbers + "]}").status, 400);
+}
+
+TEST_F(hostile_http, who_sends_too_slowly_is_told_and_let_go) {
+  http_socket head{port_};
+  head.send("GET /health HTT");
+  EXPECT_EQ(head.answer().status, 408);
+  EXPECT_TRUE(head.read_to_end());
+  http_socket body{port_};
+  body.send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "Content-Length: 100\r\n\r\n{");
+  EXPECT_EQ(body.answer().status, 408);
+  EXPECT_TRUE(body.read_to_end());
+}
+
+TEST_F(hostile_http, hundreds_of_idle_and_half_begun_connections_stop_nobody) {
+  std::vector<http_socket> crowd;
+  for (int i = 0; i < 400; ++i) { // ten times as many as there are places
+    crowd.emplace_back(port_);
+    if (i % 2 == 1) {
+      crowd.back().send("POST /v1/completions HTTP/1.1\r\nHost");
+    }
+    if (i % 50 == 0) {
+      expect_service();
+    }
+  }
+  expect_service();
+  EXPECT_LT(use_of_process(node_->id())->descriptors, 150U);
+}
+
+TEST_F(hostile_http, more_requests_than_there_may_be_are_refused_and_those_left_alone_make_room) {
+  const std::string many =
+      R"({"model": "embedded", "prompt": "Once", "max_tokens": 500, "temperature": 2, "n": 16})";
+  std::vector<http_socket> busy;
+  for (int i = 0; i < 4; ++i) {
+    busy.emplace_back(port_);
+    busy.back().send(http_text("POST", "/v1/completions", many));
+  }
+  while (metric("requests_under_way") < 4) {
+  }
+  const http_answer refused = http_ask(port_, "POST", "/v1/completions", honest_body);
+  EXPECT_EQ(refused.status, 503) << refused.body;
+  EXPECT_TRUE(refused.fields.contains("retry-after"));
+  busy.clear(); // aborted: nobody will want the answers
+  while (metric("requests_under_way") > 0) {
+  }
+  EXPECT_EQ(metric("requests_abandoned_total"), 4);
+}
+
+TEST_F(hostile_http, who_reads_nothing_is_let_go_and_costs_its_own_answer_alone) {
+  http_socket asleep{port_, 4'096};
+  asleep.send(http_text("POST", "/v1/completions",
+                        R"({"model": "embedded", "prompt": "Once", "max_tokens": 500,
+                            "stream": true, "temperature": 2, "n": 16})"));
+  (void)asleep.read_until("data: ");
+  while (metric("connections") > 1) { // ours that asks
+    expect_service();
+  }
+  EXPECT_EQ(asleep.answer().body.find("[DONE]"), std::string::npos);
+}
+
+TEST_F(hostile_http, requests_one_behind_the_other_are_answered_in_order_and_bounded) {
+  http_socket socket{port_};
+  std::string many;
+  for (int i = 0; i < 50; ++i) {
+    many += i % 2 == 0 ? http_text("GET", "/health") : http_text("GET", "/nowhere");
+  }
+  socket.send(many);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(socket.answer().status, i % 2 == 0 ? 200 : 404) << i;
+  }
+}
+
+} // namespace
+} // namespace ovir::test
