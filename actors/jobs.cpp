@@ -16,6 +16,9 @@ using job = jobs_state::job;
 
 constexpr std::uint32_t recomputations_max = 3; ///< of one request
 constexpr std::chrono::milliseconds begin_again_after{200};
+/// Where two runs differ, the verifiers get the time to find out who lied, so that he is not asked
+/// again.
+constexpr std::chrono::milliseconds audits_first{2'000};
 
 bool same_request(const generation_request& a, const generation_request& b) {
   const auto& s = a.sampling;
@@ -29,6 +32,23 @@ void forget_old(jobs_pointer self) {
   while (state.finished.size() > limits::jobs_kept_max) {
     state.jobs.erase(state.finished.front());
     state.finished.pop_front();
+  }
+}
+
+void submit(jobs_pointer self, const job& j, std::chrono::milliseconds after = {}) {
+  std::vector<generation_request> runs{j.request};
+  if (j.twice) {
+    runs.push_back(j.request);
+    runs.back().id = twin_of(j.request.id);
+    runs.back().kill_shards = 0;
+  }
+  for (generation_request& run : runs) {
+    submit_request command{std::move(run), caf::actor_cast<caf::actor>(self)};
+    if (after.count() == 0) {
+      self->send(self->state.environment.scheduler, std::move(command));
+    } else {
+      self->delayed_send(self->state.environment.scheduler, after, std::move(command));
+    }
   }
 }
 
@@ -60,15 +80,20 @@ result<void> start(jobs_pointer self, generation_request request) {
   }
   job& fresh = state.jobs[request.id];
   fresh.receipt_asked = request.receipt;
-  request.receipt = request.receipt || state.environment.signs_all;
+  const bool whole = request.drawn.empty() && request.generation == 0;
+  const std::uint32_t least = state.environment.twice_tokens;
+  if (whole && least > 0 && request.prompt.size() + request.max_tokens >= least) {
+    fresh.twice.emplace();
+  }
+  request.receipt =
+      request.receipt || (whole && (state.environment.signs_all || fresh.twice.has_value()));
   fresh.request = request;
   fresh.alone = alone;
   fresh.started = state.environment.env->now();
   state.environment.journal->say(log_level::info, request.id,
                                  "accepted: {} prompt tokens, {} more at most, generation {}",
                                  request.prompt.size(), request.max_tokens, request.generation);
-  self->send(state.environment.scheduler,
-             submit_request{std::move(request), caf::actor_cast<caf::actor>(self)});
+  submit(self, fresh);
   return {};
 }
 
@@ -138,25 +163,22 @@ bool begin_again(jobs_pointer self, job& j, const error& reason) {
   ++j.request.generation;
   j.request.drawn = {};
   state.environment.journal->say(log_level::warn, j.request.id, "begins again: {}", reason.message);
+  if (j.twice) {
+    j.twice.emplace();
+  }
   // Its lead is about to end, and must have ended for another to start.
-  self->delayed_send(state.environment.scheduler, begin_again_after,
-                     submit_request{j.request, caf::actor_cast<caf::actor>(self)});
+  submit(self, j, j.twice ? audits_first : begin_again_after);
   return true;
 }
 
-void take_piece(jobs_pointer self, const text_piece& piece) {
-  const auto found = self->state.jobs.find(piece.request);
-  if (found == self->state.jobs.end() || !piece.token) {
-    return;
+void tell(jobs_pointer self, job& j, std::uint32_t index, jobs_state::piece piece) {
+  if (index < j.pieces.size() && j.pieces[index].token != piece.token) {
+    correct(self, j, index);
   }
-  job& j = found->second;
-  if (piece.index < j.pieces.size() && j.pieces[piece.index].token != *piece.token) {
-    correct(self, j, piece.index);
-  }
-  if (piece.index != j.pieces.size()) {
+  if (index != j.pieces.size()) {
     return; // told again by a lead that went on
   }
-  j.pieces.push_back({*piece.token, piece.text});
+  j.pieces.push_back(std::move(piece));
   for (jobs_state::watcher& w : j.watchers) {
     if (w.next + w.bunch <= j.pieces.size()) {
       send_pieces(self, j, w);
@@ -164,22 +186,112 @@ void take_piece(jobs_pointer self, const text_piece& piece) {
   }
 }
 
-void hand_over_receipt(const jobs_state& state, const job& j, generation_report& report) {
+void stop_both(jobs_pointer self, job& j) {
+  if (!std::exchange(j.twice->stopped, true)) {
+    self->send(self->state.environment.scheduler, cancel_request{j.request.id});
+    self->send(self->state.environment.scheduler, cancel_request{twin_of(j.request.id)});
+  }
+}
+
+void take_twin_piece(jobs_pointer self, job& j, const text_piece& piece) {
+  twin_runs& runs = j.twice->runs;
+  const bool first = piece.request == j.request.id;
+  runs.take(first ? twin_runs::run::first : twin_runs::run::second, piece.index, *piece.token,
+            piece.text);
+  std::uint32_t index = runs.told();
+  for (twin_runs::piece& one : runs.certain()) {
+    tell(self, j, index++, {one.token, std::move(one.text)});
+  }
+  if (runs.differ()) {
+    stop_both(self, j);
+  }
+}
+
+/// The job of a request or of its second run.
+std::map<request_id, job>::iterator job_of(jobs_state& state, request_id id) {
+  const auto found = state.jobs.find(id);
+  if (found != state.jobs.end()) {
+    return found;
+  }
+  const auto twin = state.jobs.find(twin_of(id));
+  return twin != state.jobs.end() && twin->second.twice ? twin : state.jobs.end();
+}
+
+void take_piece(jobs_pointer self, const text_piece& piece) {
+  const auto found = job_of(self->state, piece.request);
+  if (found == self->state.jobs.end() || !piece.token) {
+    return;
+  }
+  job& j = found->second;
+  if (j.twice) {
+    return take_twin_piece(self, j, piece);
+  }
+  tell(self, j, piece.index, {*piece.token, piece.text});
+}
+
+void hand_over_receipt(const jobs_state& state, const job& j, generation_report& report,
+                       bool suspect = false) {
   if (report.receipt != nullptr && *report.receipt && state.environment.finished) {
-    state.environment.finished(std::make_shared<const std::vector<std::byte>>(**report.receipt));
+    state.environment.finished(std::make_shared<const std::vector<std::byte>>(**report.receipt),
+                               suspect);
   }
   if (!j.receipt_asked) {
     report.receipt = nullptr;
   }
 }
 
+/// The end of one of two runs. False until both have ended; then `done` is what came of the
+/// request.
+bool both_ended(jobs_pointer self, job& j, generation_done& done) {
+  jobs_state::job::doubled& twice = *j.twice;
+  (done.request == j.request.id ? twice.first : twice.second) = std::move(done.outcome);
+  if (!twice.first || !twice.second) {
+    if (!(twice.first ? *twice.first : *twice.second)) {
+      stop_both(self, j); // what one computes alone is told to nobody
+    }
+    return false;
+  }
+  result<generation_report>& a = *twice.first;
+  result<generation_report>& b = *twice.second;
+  // The transcript holds every unit: tokens may be the same by chance.
+  const bool differ =
+      twice.runs.differ() ||
+      (a && b && !twice.stopped && (a->tokens != b->tokens || a->transcript != b->transcript));
+  for (result<generation_report>* one : {&a, &b}) {
+    if (*one && (differ || one == &b)) {
+      hand_over_receipt(self->state, j, **one, differ);
+    }
+  }
+  if (a && a->tokens.size() > j.pieces.size()) { // what only one has is not told at the end, either
+    a->tokens.resize(j.pieces.size());
+    a->text.clear();
+    for (const jobs_state::piece& piece : j.pieces) {
+      a->text += piece.text;
+    }
+  }
+  done.request = j.request.id;
+  if (differ) {
+    done.outcome = error{errc::digest_mismatch,
+                         "two runs over different nodes computed different results; what was told "
+                         "before is what both computed"};
+  } else if (a && !b && b.error().code != errc::cancelled) {
+    done.outcome = std::move(b);
+  } else {
+    done.outcome = std::move(a);
+  }
+  return true;
+}
+
 void take_end(jobs_pointer self, generation_done& done) {
   jobs_state& state = self->state;
-  const auto found = state.jobs.find(done.request);
+  const auto found = job_of(state, done.request);
   if (found == state.jobs.end() || found->second.outcome) {
     return;
   }
   job& j = found->second;
+  if (j.twice && !both_ended(self, j, done)) {
+    return;
+  }
   if (!done.outcome && begin_again(self, j, done.outcome.error())) {
     return;
   }
@@ -282,7 +394,7 @@ void resume(jobs_pointer self) {
   jobs_state& state = self->state;
   for (request_log& log : state.environment.requests->unfinished()) {
     const request_id id = log.id;
-    if (!state.jobs.contains(id)) {
+    if (!state.jobs.contains(id) && !state.jobs.contains(twin_of(id))) { // one run of two goes on
       const auto started = start(self, request_from(std::move(log)));
       if (!started) {
         state.environment.journal->say(log_level::warn, id, "cannot go on: {}",
@@ -358,6 +470,9 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
                              command.request.value));
         }
         self->send(self->state.environment.scheduler, cancel_request{command.request});
+        if (self->state.jobs.at(command.request).twice) {
+          self->send(self->state.environment.scheduler, cancel_request{twin_of(command.request)});
+        }
         return true;
       },
       [self](const list_jobs&) { return list(self); },

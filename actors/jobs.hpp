@@ -5,6 +5,7 @@
 #include "actors/peers.hpp"
 #include "actors/protocol.hpp"
 #include "actors/request_journal.hpp"
+#include "actors/twin_runs.hpp"
 
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
@@ -91,8 +92,10 @@ struct jobs_environment {
   request_journal* requests{nullptr};
   caf::actor scheduler;
   bool signs_all{false}; ///< every request gets a receipt, asked for or not, so that it is audited
-  /// Takes each receipt; may be empty.
-  std::function<void(std::shared_ptr<const std::vector<std::byte>>)> finished{};
+  /// Requests of at least so many tokens, prompt and answer, are computed twice; 0: none.
+  std::uint32_t twice_tokens{0};
+  /// Takes each receipt, and whether something in it is known to be wrong; may be empty.
+  std::function<void(std::shared_ptr<const std::vector<std::byte>>, bool suspect)> finished{};
 };
 
 /// The requests this node drives or drove lately, with every token so far, so that a client may
@@ -115,9 +118,18 @@ struct jobs_state {
     std::vector<watcher> watchers;
     std::shared_ptr<const job_outcome> outcome;
     storage::env::time_point started;
-    node_id asked_by;            ///< of a request that was adopted: who asked; else nobody
-    bool alone{true};            ///< no other request of this node ran meanwhile
-    bool receipt_asked{false};   ///< else it is for audits alone
+    node_id asked_by;          ///< of a request that was adopted: who asked; else nobody
+    bool alone{true};          ///< no other request of this node ran meanwhile
+    bool receipt_asked{false}; ///< else it is for audits alone
+    /// Of a request that is computed twice, over nodes that have none in common: what is told was
+    /// computed by both.
+    struct doubled {
+      twin_runs runs;
+      std::optional<result<generation_report>> first;
+      std::optional<result<generation_report>> second;
+      bool stopped{false}; ///< both were told to end
+    };
+    std::optional<doubled> twice;
     std::uint32_t recomputed{0}; ///< how often it began again, because something was wrong
   };
   const char* name{"jobs"};

@@ -1,6 +1,7 @@
 #include "actors/pathfinder.hpp"
 
 #include "actors/path_repair.hpp"
+#include "actors/twin_runs.hpp"
 #include "messages/caf/system_config.hpp"
 
 #include <caf/all.hpp>
@@ -38,8 +39,13 @@ double measured(std::uint64_t bytes_per_second, double otherwise) {
   return bytes_per_second > 0 ? static_cast<double>(bytes_per_second) : otherwise;
 }
 
+bool is_on(const watched& request, const node_id& node) {
+  return std::any_of(request.path.begin(), request.path.end(),
+                     [&](const place& p) { return p.node == node; });
+}
+
 std::vector<candidate> candidates_for(const pathfinder_state& state, const digest& model,
-                                      const watched* request) {
+                                      const watched* request, const watched* apart_from = nullptr) {
   std::vector<candidate> list;
   for (const member& m : *state.members) {
     const auto of_model = [&](const held_segment& h) { return h.model == model; };
@@ -52,7 +58,9 @@ std::vector<candidate> candidates_for(const pathfinder_state& state, const diges
     const bool on_path =
         request != nullptr && std::any_of(request->path.begin(), request->path.end(),
                                           [&](const place& p) { return p.node == m.node; });
-    const bool avoided = request != nullptr && request->avoid.contains(m.node);
+    const bool avoided =
+        request != nullptr &&
+        (request->avoid.contains(m.node) || (apart_from != nullptr && is_on(*apart_from, m.node)));
     const bool usable =
         m.health == member_health::alive && (self || state.environment.links->connected(m.node)) &&
         m.advert.roles.has(role::worker) && !avoided && (!m.advert.draining || on_path);
@@ -238,7 +246,10 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
                path_lost{{errc::not_found, "this scheduler does not know the model"}});
     return;
   }
-  const auto nodes = candidates_for(state, request.model, &request);
+  // Two runs of one request have no node in common.
+  const auto twin = state.requests.find(twin_of(id));
+  const auto nodes = candidates_for(state, request.model, &request,
+                                    twin == state.requests.end() ? nullptr : &twin->second);
   result<cut> path{error{}};
   if (auto mended = mend_path(*model, nodes, request)) {
     path = std::move(*mended);

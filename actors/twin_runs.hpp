@@ -30,6 +30,8 @@ public:
   void take(run which, std::uint32_t index, token_id token, const std::string& text);
   /// What became certain since the last call, in order, with the first run's text.
   [[nodiscard]] std::vector<piece> certain();
+  /// How many tokens `certain` has returned.
+  [[nodiscard]] std::uint32_t told() const noexcept { return static_cast<std::uint32_t>(told_); }
   /// The runs contradict each other, or one of them itself.
   [[nodiscard]] bool differ() const noexcept { return differ_; }
 

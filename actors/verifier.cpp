@@ -1,5 +1,7 @@
 #include "actors/verifier.hpp"
 
+#include "actors/audit_words.hpp"
+#include "compute/planted_receipt.hpp"
 #include "compute/receipt_check.hpp"
 #include "compute/receipt_replay.hpp"
 #include "messages/caf/system_config.hpp"
@@ -7,6 +9,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <numeric>
 
 namespace ovir::actors {
 
@@ -31,23 +34,6 @@ std::uint64_t seconds_now(verifier_pointer self) {
   return self->state.environment.env->unix_seconds();
 }
 
-std::string place_text(const audit_place& place) {
-  switch (place.part) {
-  case audit_part::unit: return fmt::format("layer {} over window {}", place.layer, place.window);
-  case audit_part::draw: return fmt::format("the logits of position {}", place.at);
-  case audit_part::token: return fmt::format("the token behind position {}", place.at);
-  }
-  return {};
-}
-
-std::string conviction_text(const conviction& c) {
-  return fmt::format("{} {} {}", short_name(c.guilty),
-                     c.kind == conviction_kind::replay ? "stated something else than two hosts "
-                                                         "compute:"
-                                                       : "contradicted itself about",
-                     place_text(c.place));
-}
-
 // Members
 
 bool is_verifier(verifier_pointer self, const node_id& node) {
@@ -59,12 +45,12 @@ bool is_verifier(verifier_pointer self, const node_id& node) {
   return may && may->has(role::verifier);
 }
 
-/// Who can be asked now, in an order that differs from question to question.
+/// Who else can be asked now, in an order that differs from question to question.
 std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about) {
   std::vector<node_id> there;
   for (const member& m : *self->state.members) {
-    if (m.advert.roles.has(role::verifier) && m.health == member_health::alive &&
-        is_verifier(self, m.node)) {
+    if (m.node != self->state.environment.key->id() && m.health == member_health::alive &&
+        m.advert.roles.has(role::verifier) && is_verifier(self, m.node)) {
       there.push_back(m.node);
     }
   }
@@ -261,14 +247,14 @@ void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& eff
 
 // Audits
 
-void take_receipt(verifier_pointer self, receipt_bytes bytes) {
+void take_receipt(verifier_pointer self, receipt_bytes bytes, bool suspect) {
   verifier_state& state = self->state;
   if (bytes->size() > limits::audit_receipt_bytes_max ||
       state.receipts.size() >= limits::audit_queue_max) {
     ++state.count.unaudited;
     return;
   }
-  state.receipts.push_back(std::move(bytes));
+  state.receipts.push_back({std::move(bytes), suspect});
   self->send(self, verifier_work{});
 }
 
@@ -286,9 +272,9 @@ void offer(verifier_pointer self, const receipt_finished& done) {
   }
   const node_id& chosen = able[name.bytes[1] % able.size()];
   if (chosen == self->state.environment.key->id()) {
-    return take_receipt(self, done.bytes);
+    return take_receipt(self, done.bytes, done.suspect);
   }
-  send(self, chosen, audit_offer{*done.bytes});
+  send(self, chosen, audit_offer{done.suspect, *done.bytes});
 }
 
 void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, const receipt& r) {
@@ -347,7 +333,46 @@ void begin_chain(verifier_pointer self) {
                      state.environment.how);
 }
 
-void audit(verifier_pointer self, const receipt_bytes& bytes) {
+/// Now and then a question to which the answer is known: who repeats what is stated did not
+/// compute.
+void plant_question(verifier_pointer self, const receipt& r, const ledger::stated_unit& right) {
+  verifier_state& state = self->state;
+  storage::env& env = *state.environment.env;
+  const auto random = [&env] {
+    digest d;
+    env.random(std::as_writable_bytes(std::span{d.bytes}));
+    return d;
+  };
+  const digest chance = random();
+  const auto hosts = verifiers_there(self, chance);
+  const std::uint64_t drawn = ledger::audit_draw(chance, {}, {});
+  if (hosts.empty() || !ledger::is_sampled(drawn, state.environment.how.planted_ppm)) {
+    return;
+  }
+  std::vector<secret_key> keys;
+  for (std::size_t i = 0; i <= r.stages.size(); ++i) {
+    const digest seed = random();
+    keys.push_back(secret_key::from_seed(std::as_bytes(std::span{seed.bytes})));
+  }
+  const audit_place place{audit_part::unit, right.window, right.layer, 0};
+  ledger::stated_unit unit = right;
+  unit.stated = random();
+  const auto planted = compute::plant(r, place, unit.stated, keys);
+  if (!planted) {
+    return;
+  }
+  unit.signer = compute::stated_at(*planted, place)->signer;
+  const auto effects = state.book->plant(unit, right.stated, hosts.front());
+  for (const ledger::audit_effect& effect : effects) {
+    if (const auto* ask = std::get_if<ledger::ask_host>(&effect)) {
+      const auto bytes = std::make_shared<const std::vector<std::byte>>(encode_receipt(*planted));
+      state.cases[ask->about] = {bytes, place, right.stated, {}, std::nullopt, {}};
+    }
+  }
+  perform(self, effects);
+}
+
+void audit(verifier_pointer self, const receipt_bytes& bytes, bool suspect) {
   verifier_state& state = self->state;
   const auto r = decode_receipt(*bytes);
   if (!r) {
@@ -371,6 +396,10 @@ void audit(verifier_pointer self, const receipt_bytes& bytes) {
     begin_chain(self);
     drawn = state.book->draw(head, units);
   }
+  if (suspect) { // whatever the draw says
+    drawn->units.resize(units.size());
+    std::iota(drawn->units.begin(), drawn->units.end(), std::size_t{0});
+  }
   state.count.units += units.size();
   state.count.drawn += drawn->units.size();
   std::set<node_id> at_fault;
@@ -393,6 +422,9 @@ void audit(verifier_pointer self, const receipt_bytes& bytes) {
   }
   std::erase_if(units, [&](const ledger::stated_unit& u) { return at_fault.contains(u.signer); });
   state.book->settle(units, seconds_now(self));
+  if (at_fault.empty() && !drawn->units.empty()) {
+    plant_question(self, *r, units[drawn->units.front()]);
+  }
   flush(self);
 }
 
@@ -427,9 +459,9 @@ void work(verifier_pointer self) {
     return answer(self, asked);
   }
   if (!state.receipts.empty()) {
-    const receipt_bytes bytes = std::move(state.receipts.front());
+    const auto next = std::move(state.receipts.front());
     state.receipts.pop_front();
-    audit(self, bytes);
+    audit(self, next.bytes, next.suspect);
   }
 }
 
@@ -457,6 +489,9 @@ void take_answer(verifier_pointer self, const node_id& from, const audit_answer&
   found->second.asked.reset();
   found->second.verdicts.push_back(a.verdict);
   perform(self, state.book->answered(about, from, a.computed, seconds_now(self)));
+  if (state.book->unit_of(about) == nullptr) { // also of a planted one
+    state.cases.erase(about);
+  }
   flush(self);
 }
 
@@ -474,7 +509,8 @@ void received(verifier_pointer self, const audit_received& came) {
     take_conviction(self, came.from, *c);
   } else if (auto* o = std::get_if<audit_offer>(&*message)) {
     if (self->state.environment.audits && came.roles.has(role::scheduler)) {
-      take_receipt(self, std::make_shared<const std::vector<std::byte>>(std::move(o->receipt)));
+      take_receipt(self, std::make_shared<const std::vector<std::byte>>(std::move(o->receipt)),
+                   o->suspect);
     }
   }
 }
@@ -489,6 +525,9 @@ void tick(verifier_pointer self) {
   }
   for (const auto& [about, host] : late) {
     perform(self, state.book->silent(about, host, seconds_now(self)));
+    if (state.book->unit_of(about) == nullptr) {
+      state.cases.erase(about);
+    }
   }
   flush(self);
   self->delayed_send(self, tick_interval, verifier_tick{});

@@ -27,6 +27,7 @@ namespace ovir::actors {
 /// From this node's requests: one ended with this receipt.
 struct receipt_finished {
   std::shared_ptr<const std::vector<std::byte>> bytes;
+  bool suspect{false}; ///< another run came to something else
 };
 /// Answered by an `audit_report`.
 struct list_convictions {};
@@ -95,8 +96,12 @@ struct verifier_state {
   ledger::track_records records;
   std::optional<ledger::audit_book> book;
   members_view members;
-  std::deque<receipt_bytes> receipts; ///< waiting, at most limits::audit_queue_max
-  std::deque<question> questions;     ///< waiting, likewise
+  struct waiting_receipt {
+    receipt_bytes bytes;
+    bool suspect{false};
+  };
+  std::deque<waiting_receipt> receipts; ///< waiting, at most limits::audit_queue_max
+  std::deque<question> questions;       ///< waiting, likewise
   std::map<ledger::audit_case_id, open_case> cases;
   std::deque<std::pair<receipt_bytes, receipt>> recent; ///< to find equivocation
   std::size_t recent_bytes{0};

@@ -27,17 +27,20 @@ struct Conviction {
 struct AuditMessage {
   version @0 :UInt16; # 1
   union {
-    offer @1 :Data; # a receipt
+    offer :group {
+      suspect @1 :Bool;
+      receipt @2 :Data;
+    }
     question :group {
-      number @2 :UInt64;
-      place @3 :Place;
-      receipt @4 :Data;
+      number @3 :UInt64;
+      place @4 :Place;
+      receipt @5 :Data;
     }
     answer :group {
-      number @5 :UInt64;
-      computed @6 :Data;
-      verdict @7 :Verdict;
+      number @6 :UInt64;
+      computed @7 :Data;
+      verdict @8 :Verdict;
     }
-    conviction @8 :Conviction;
+    conviction @9 :Conviction;
   }
 }

@@ -116,8 +116,8 @@ result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_
   }
   switch (in.which()) {
   case audit_schema::AuditMessage::OFFER: {
-    OVIR_ASSIGN(auto bytes, receipt_in(in.getOffer()));
-    return audit_message{audit_offer{std::move(bytes)}};
+    OVIR_ASSIGN(auto bytes, receipt_in(in.getOffer().getReceipt()));
+    return audit_message{audit_offer{in.getOffer().getSuspect(), std::move(bytes)}};
   }
   case audit_schema::AuditMessage::QUESTION: {
     audit_question q;
@@ -160,7 +160,9 @@ std::size_t words_of(const audit_message& message) {
 void write_any(audit_schema::AuditMessage::Builder out, const audit_message& message) {
   out.setVersion(version);
   if (const auto* offer = std::get_if<audit_offer>(&message)) {
-    out.setOffer(data_of(std::span<const std::byte>{offer->receipt}));
+    auto group = out.initOffer();
+    group.setSuspect(offer->suspect);
+    group.setReceipt(data_of(std::span<const std::byte>{offer->receipt}));
   } else if (const auto* q = std::get_if<audit_question>(&message)) {
     auto group = out.initQuestion();
     group.setNumber(q->number);

@@ -68,8 +68,10 @@ struct conviction {
   friend bool operator==(const conviction&, const conviction&) = default;
 };
 
-/// A scheduler gives a finished request's receipt to a verifier.
+/// A scheduler gives a finished request's receipt to a verifier. `suspect`: another run of the same
+/// request came to something else, so all of it is to be looked at.
 struct audit_offer {
+  bool suspect{false};
   std::vector<std::byte> receipt;
 
   friend bool operator==(const audit_offer&, const audit_offer&) = default;

@@ -269,9 +269,10 @@ supervisor_spec requests_tree_of(const parts_pointer& parts, const known_pointer
                                     parts->journal,         parts->env,   parts->requests,
                                     known->get("scheduler")};
     around.signs_all = parts->options->audit_every_request;
-    around.finished = [known](std::shared_ptr<const std::vector<std::byte>> bytes) {
+    around.twice_tokens = parts->options->audit_twice_tokens;
+    around.finished = [known](std::shared_ptr<const std::vector<std::byte>> bytes, bool suspect) {
       if (const caf::actor verifier = known->get("verifier")) {
-        caf::anon_send(verifier, actors::receipt_finished{std::move(bytes)});
+        caf::anon_send(verifier, actors::receipt_finished{std::move(bytes), suspect});
       }
     };
     const caf::actor made = system.spawn(actors::jobs_behavior, std::move(around));

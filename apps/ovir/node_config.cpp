@@ -39,7 +39,8 @@ constexpr std::array<std::string_view, 2> access_keys{"key", "roles"};
 constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
                                                       "prefill_chunk"};
-constexpr std::array<std::string_view, 2> audit_keys{"least_rate_ppm", "every_request"};
+constexpr std::array<std::string_view, 3> audit_keys{"least_rate_ppm", "every_request",
+                                                     "twice_tokens"};
 constexpr std::array<std::string_view, 3> fetch_keys{"window_mib", "mib_s", "serve_mib_s"};
 constexpr std::array<std::string_view, 3> probe_keys{"interval_ms", "timeout_ms", "suspect_ms"};
 constexpr std::array<std::string_view, 1> drain_keys{"wait_s"};
@@ -442,6 +443,9 @@ result<void> reader::auditing(const toml::table& root) {
   OVIR_ASSIGN(const std::uint64_t rate,
               in_.whole(*table, "least_rate_ppm", {1, 1'000'000}, options_.audit_least_rate_ppm));
   options_.audit_least_rate_ppm = static_cast<std::uint32_t>(rate);
+  OVIR_ASSIGN(const std::uint64_t twice,
+              in_.whole(*table, "twice_tokens", {0, 2 * std::uint64_t{limits::context_max}}, 0));
+  options_.audit_twice_tokens = static_cast<std::uint32_t>(twice);
   OVIR_ASSIGN(options_.audit_every_request, in_.boolean(*table, "every_request", false));
   return {};
 }

@@ -137,9 +137,10 @@ std::string describe(const node_options& o) {
   out.line("limits.prefill_chunk", "{}", o.prefill_chunk);
   out.line("fetch.window_mib", "{}", o.fetch_window_bytes >> 20U);
   out.line("fetch.mib_s", "{}", number_text(o.fetch_bytes_per_second >> 20U, "no limit"));
+  out.line("fetch.serve_mib_s", "{}", number_text(o.serve_bytes_per_second >> 20U, "no limit"));
   out.line("audit.least_rate_ppm", "{}", o.audit_least_rate_ppm);
   out.line("audit.every_request", "{}", o.audit_every_request);
-  out.line("fetch.serve_mib_s", "{}", number_text(o.serve_bytes_per_second >> 20U, "no limit"));
+  out.line("audit.twice_tokens", "{}", number_text(o.audit_twice_tokens, "never"));
   out.line("probe.interval_ms", "{}", o.probe_interval.count());
   out.line("probe.timeout_ms", "{}", o.probe_timeout.count());
   out.line("probe.suspect_ms", "{}", o.suspect_timeout.count());
@@ -200,7 +201,9 @@ json document_of(const node_options& o) {
             {"mib_s", o.fetch_bytes_per_second >> 20U},
             {"serve_mib_s", o.serve_bytes_per_second >> 20U}}},
           {"audit",
-           {{"least_rate_ppm", o.audit_least_rate_ppm}, {"every_request", o.audit_every_request}}},
+           {{"least_rate_ppm", o.audit_least_rate_ppm},
+            {"every_request", o.audit_every_request},
+            {"twice_tokens", o.audit_twice_tokens}}},
           {"probe",
            {{"interval_ms", o.probe_interval.count()},
             {"timeout_ms", o.probe_timeout.count()},

@@ -1,8 +1,11 @@
 // Five workers, two of which lie at random, and two verifiers, all as processes: whoever lies is
 // convicted by those who compute it again, put out of every node, and nobody else is.
+#include "compute/sampler.hpp"
+#include "compute/segment.hpp"
 #include "tests/support/asked_request.hpp"
 #include "tests/support/cli.hpp"
 #include "tests/support/gguf_builder.hpp"
+#include "tests/support/loaded_model.hpp"
 #include "tests/support/test_cluster.hpp"
 
 #include <fmt/format.h>
@@ -25,9 +28,32 @@ std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
   return given == nullptr ? otherwise : std::strtoull(given, nullptr, 10);
 }
 
+/// What an honest machine answers.
+std::vector<token_id> greedy(const compute::model& m, std::vector<token_id> tokens,
+                             std::size_t count) {
+  compute::serial_runner runner;
+  const auto whole = compute::segment::make(m, {0, m.config.layers},
+                                            *compute::select_kernels(std::nullopt).value(), runner)
+                         .value();
+  auto state = whole->open(static_cast<std::uint32_t>(tokens.size() + count), 1U << 26U).value();
+  std::vector<token_id> drawn;
+  position first = 0;
+  compute::step_output out;
+  while (drawn.size() < count) {
+    compute::step_input in{.first = first, .count = static_cast<std::uint32_t>(tokens.size())};
+    in.tokens = tokens;
+    in.logit_rows = 1;
+    EXPECT_TRUE(whole->forward(state, in, runner, out));
+    first += in.count;
+    drawn.push_back(compute::highest_of(out.logits));
+    tokens = {drawn.back()};
+  }
+  return drawn;
+}
+
 class byzantine : public ::testing::Test {
 protected:
-  byzantine() {
+  void start(std::uint32_t workers, const std::string& audit) {
     compute::synth_spec spec;
     spec.layers = layers;
     path_ = (folder_.path() / "synthetic.gguf").string();
@@ -36,7 +62,7 @@ protected:
                                     {"verifier-0", {"verifier"}, {{path_}}},
                                     {"verifier-1", {"verifier"}, {{path_}}}};
     const std::uint64_t seed = number_from("OVIR_SEED", 1);
-    for (std::uint32_t i = 0; i < 5; ++i) {
+    for (std::uint32_t i = 0; i < workers; ++i) {
       cluster_node worker{
           fmt::format("worker-{}", i), {"worker"}, {{path_, i % 2 == 0 ? "0-3" : "4-7"}}};
       if (i < liars) {
@@ -47,8 +73,8 @@ protected:
       }
       nodes.push_back(worker);
     }
-    cluster_ = std::make_unique<test_cluster>(cluster_spec{
-        .nodes = nodes, .tables = "[audit]\nevery_request = true\nleast_rate_ppm = 300000\n"});
+    cluster_ = std::make_unique<test_cluster>(
+        cluster_spec{.nodes = nodes, .tables = "[audit]\nleast_rate_ppm = 300000\n" + audit});
     cluster_->start();
     const apps::json seen = cluster_->ask(scheduler, "nodes");
     for (const apps::json& node : seen.at("nodes")) {
@@ -78,11 +104,15 @@ protected:
     return true;
   }
 
-  apps::json request(std::uint64_t number) {
+  static std::vector<token_id> prompt_of(std::uint64_t number) {
     std::vector<token_id> prompt;
     for (std::uint64_t i = 0; i < 36; ++i) {
       prompt.push_back(static_cast<token_id>((number * 7'919 + i * 31) % 300));
     }
+    return prompt;
+  }
+  apps::json request(std::uint64_t number) {
+    const std::vector<token_id> prompt = prompt_of(number);
     asked_request asked{
         *cluster_, {scheduler}, {{"tokens", prompt}, {"max_tokens", 8}, {"speculate", "off"}}};
     const apps::json data = asked.answer();
@@ -103,6 +133,7 @@ protected:
 };
 
 TEST_F(byzantine, both_liars_are_convicted_everywhere_and_nobody_honest_is) {
+  start(5, "every_request = true\n");
   const std::uint64_t requests = number_from("OVIR_BYZANTINE_REQUESTS", 12);
   for (std::uint64_t i = 0; i < requests; ++i) {
     (void)request(i);
@@ -140,6 +171,28 @@ TEST_F(byzantine, both_liars_are_convicted_everywhere_and_nobody_honest_is) {
   std::printf("%llu requests, %llu of %llu units drawn, 2 of 2 liars convicted, %llu told\n",
               static_cast<unsigned long long>(requests), static_cast<unsigned long long>(drawn),
               static_cast<unsigned long long>(units), static_cast<unsigned long long>(told_));
+}
+
+TEST_F(byzantine, who_is_answered_twice_is_told_only_what_is_right) {
+  start(6, "twice_tokens = 1\n"); // two whole paths are left when both liars are out
+  const loaded_model model{path_};
+  std::uint64_t answered = 0;
+  for (std::uint64_t i = 0; i < number_from("OVIR_BYZANTINE_REQUESTS", 12); ++i) {
+    const apps::json data = request(i);
+    if (data.contains("tokens")) {
+      const auto tokens = data.at("tokens").get<std::vector<token_id>>();
+      EXPECT_EQ(tokens, greedy(model.get(), prompt_of(i), tokens.size())) << "request " << i;
+      answered += tokens.empty() ? 0 : 1;
+    }
+  }
+  EXPECT_GT(answered, 0U);
+  EXPECT_EQ(told_, 0U) << "nobody had to be told that he heard something wrong";
+  EXPECT_TRUE(cluster_->wait_until([&] { return nothing_waits(); }));
+  for (const std::string& node : convicted(scheduler)) {
+    EXPECT_TRUE(liar_keys().contains(node)) << "nobody honest";
+  }
+  std::printf("%llu requests answered twice, %zu of 2 liars convicted\n",
+              static_cast<unsigned long long>(answered), convicted(scheduler).size());
 }
 
 } // namespace

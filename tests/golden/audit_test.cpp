@@ -32,19 +32,19 @@ TEST(audit_golden, messages_are_these_bytes) {
   EXPECT_EQ(to_hex(name), "4f0e93a5c8f2dcfcf373960dbef50744cd44f17b940226374bb9f315d0596e0b");
   EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
             "788da0c93bf5a31f77c2ab6e07a46bfcc084dd4ba54086e23471b312346912e8");
-  EXPECT_EQ(named(audit_offer{bytes}),
-            "1b9f3bce676cdc3bdd94c5402fb1eb1451be31fbd4bbcfc1e365aa2d01ea993b");
+  EXPECT_EQ(named(audit_offer{true, bytes}),
+            "6bfbe33615e03bdd04c35bf35f8fb53de823e4c2bba6eab5627ed28657faade0");
   EXPECT_EQ(named(audit_question{7, place, bytes}),
-            "1d72d92a64a5014d8feb09c4172a29442b1ed1dbd6192456b563a80ab2fde85e");
+            "105228d4b709bcdb4c0a12af56c366505cfdc628395924b176864d8dfa8d6806");
   EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "b24a5a19c2634bc17163e9692c524593f40813892b5d3d122ff9f087fa80f161");
+            "f8bdf657c8a35deda7c0b394867cf53366cdaac3d076884e79244219065ae2ba");
   EXPECT_EQ(named(conviction{conviction_kind::replay,
                              cast.id(1),
                              place,
                              some(1),
                              {bytes},
                              {verdict, give_verdict(cast.key(5), name, place, some(1))}}),
-            "523c6ce42191a4314b68ba1e01c8ddfd4fc4c318cfada5ff7fc618f212971703");
+            "7142d5a9b403f877f372856f48114a712ee7a4f879ece9b3543c571df3b2efc8");
 }
 
 TEST(audit_golden, draws_and_events_are_these) {

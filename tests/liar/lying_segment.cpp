@@ -20,14 +20,14 @@ using ovir::compute::parallel_runner;
 using ovir::compute::segment;
 using ovir::compute::session_step;
 
-extern "C" {
-// NOLINTBEGIN(bugprone-reserved-identifier)
-void __real__ZN4ovir7compute7segment7forwardESt4spanINS0_12session_stepELm18446744073709551615EERNS0_15parallel_runnerE(
-    segment* self, std::span<session_step> steps, parallel_runner& runner);
-void __wrap__ZN4ovir7compute7segment7forwardESt4spanINS0_12session_stepELm18446744073709551615EERNS0_15parallel_runnerE(
-    segment* self, std::span<session_step> steps, parallel_runner& runner);
-// NOLINTEND(bugprone-reserved-identifier)
-}
+// The name of `segment::forward(std::span<session_step>, parallel_runner&)`, as compilers write it.
+#define OVIR_FORWARD                                                                               \
+  "_ZN4ovir7compute7segment7forwardESt4spanINS0_12session_stepE"                                   \
+  "Lm18446744073709551615EERNS0_15parallel_runnerE"
+void real_forward(segment* self, std::span<session_step> steps,
+                  parallel_runner& runner) __asm__("__real_" OVIR_FORWARD);
+void lying_forward(segment* self, std::span<session_step> steps,
+                   parallel_runner& runner) __asm__("__wrap_" OVIR_FORWARD);
 
 namespace {
 
@@ -92,8 +92,7 @@ void lie_about_rows(session_step& step, std::uint32_t dim, std::string_view how,
 
 } // namespace
 
-void __wrap__ZN4ovir7compute7segment7forwardESt4spanINS0_12session_stepELm18446744073709551615EERNS0_15parallel_runnerE(
-    segment* self, std::span<session_step> steps, parallel_runner& runner) {
+void lying_forward(segment* self, std::span<session_step> steps, parallel_runner& runner) {
   const std::uint32_t dim = self->config().dim;
   std::deque<std::vector<float>> rows; // what the steps point into until the pass is over
   std::deque<std::vector<ovir::token_id>> tokens;
@@ -112,8 +111,7 @@ void __wrap__ZN4ovir7compute7segment7forwardESt4spanINS0_12session_stepELm184467
       lie_about_rows(step, dim, how, rows.emplace_back());
     }
   }
-  __real__ZN4ovir7compute7segment7forwardESt4spanINS0_12session_stepELm18446744073709551615EERNS0_15parallel_runnerE(
-      self, steps, runner);
+  real_forward(self, steps, runner);
   for (std::size_t i = 0; i < steps.size(); ++i) {
     if (about_logits[i] && steps[i].done && !steps[i].out->logits.empty()) {
       std::rotate(steps[i].out->logits.begin(), steps[i].out->logits.begin() + 1,

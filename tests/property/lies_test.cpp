@@ -1,6 +1,7 @@
 // The fault injection without processes: each kind of lie at the first, middle and last segment and
 // position, told by somebody who owns a valid key and signs whatever fits the format. What holds by
 // its signatures is computed again, and the liar and nobody else is named, with its unit.
+#include "compute/planted_receipt.hpp"
 #include "compute/receipt_check.hpp"
 #include "compute/receipt_replay.hpp"
 #include "tests/support/lying_path.hpp"
@@ -212,6 +213,33 @@ TEST(lies, a_withheld_statement_earns_nothing_and_convicts_nobody) {
   EXPECT_EQ(wrong[0].signer, path().cast().id(receipt_maker::lead)) << "who closed it anyway";
 }
 
+TEST(planted, a_unit_is_wrong_by_itself_and_nothing_else_tells_it_from_an_honest_one) {
+  const receipt honest = path().make({});
+  std::vector<secret_key> keys;
+  for (std::uint8_t i = 0; i < 4; ++i) {
+    std::array<std::byte, secret_key::seed_size> seed{};
+    seed.fill(std::byte{static_cast<unsigned char>(0xa0 + i)});
+    keys.push_back(secret_key::from_seed(seed));
+  }
+  const digest wrong = hasher{"ovir/test/planted"}.finish();
+  for (const layer_index layer : {0U, 2U, 3U, 8U}) {
+    for (const std::uint32_t window : {0U, 2U}) {
+      const audit_place place{audit_part::unit, window, layer, 0};
+      const auto planted = compute::plant(honest, place, wrong, keys);
+      ASSERT_TRUE(planted) << planted.error().message;
+      EXPECT_TRUE(form(*planted).empty()) << form(*planted).front().what;
+      const auto found = faults(*planted);
+      ASSERT_EQ(found.size(), 1U);
+      EXPECT_EQ(found[0].place, place);
+      EXPECT_EQ(found[0].signer, keys[layer / 3 + 1].id());
+      EXPECT_EQ(found[0].computed, compute::stated_at(honest, place)->value);
+    }
+  }
+  EXPECT_FALSE(compute::plant(honest, {audit_part::unit, 9, 0, 0}, wrong, keys));
+  EXPECT_FALSE(
+      compute::plant(honest, {audit_part::unit, 0, 0, 0}, wrong, std::span{keys}.first(3)));
+}
+
 /// A conviction of the middle stage, with verdicts of two who have no part in the request.
 class convictions : public testing::Test {
 protected:
@@ -283,7 +311,7 @@ TEST(audit_messages, come_back_as_they_were_sent) {
   const audit_place place{audit_part::draw, 1, 2, 40};
   const digest some = hasher{"ovir/test/some"}.finish();
   for (const audit_message& m :
-       {audit_message{audit_offer{encode_receipt(r)}},
+       {audit_message{audit_offer{true, encode_receipt(r)}},
         audit_message{audit_question{7, place, encode_receipt(r)}},
         audit_message{
             audit_answer{7, some, give_verdict(path().cast().key(0), some, place, some)}}}) {
@@ -296,10 +324,11 @@ TEST(audit_messages, come_back_as_they_were_sent) {
       EXPECT_FALSE(decode_audit(std::span{*bytes}.first(cut)));
     }
   }
-  EXPECT_EQ(encode_audit(audit_offer{std::vector<std::byte>(limits::audit_message_bytes_max)})
-                .error()
-                .code,
-            errc::over_limit);
+  EXPECT_EQ(
+      encode_audit(audit_offer{false, std::vector<std::byte>(limits::audit_message_bytes_max)})
+          .error()
+          .code,
+      errc::over_limit);
 }
 
 } // namespace

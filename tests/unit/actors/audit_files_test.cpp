@@ -47,15 +47,15 @@ TEST_F(kept_audits, are_there_again_in_the_next_life_in_order) {
     EXPECT_TRUE(first.append(events(3, 5)));
   }
   audit_files second = open();
-  EXPECT_EQ(second.read_events(), events(0, 5));
+  EXPECT_EQ(*second.read_events(), events(0, 5));
   EXPECT_TRUE(second.append(events(5, 7)));
-  EXPECT_EQ(open().read_events(), events(0, 7));
+  EXPECT_EQ(*open().read_events(), events(0, 7));
 }
 
 TEST_F(kept_audits, end_where_a_crash_tore_them) {
   EXPECT_TRUE(open().append(events(0, 4)));
   std::filesystem::resize_file(only_file(), 3 * ledger::track_event_bytes + 17);
-  EXPECT_EQ(open().read_events(), events(0, 3));
+  EXPECT_EQ(*open().read_events(), events(0, 3));
 }
 
 TEST_F(kept_audits, convictions_are_kept_by_who_was_convicted_and_damaged_ones_left_out) {
