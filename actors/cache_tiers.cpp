@@ -24,20 +24,6 @@ cache_tiers::cache_tiers(std::size_t memory_bytes_max,
     : memory_(memory_bytes_max), store_(std::move(store)), env_(environment) {
   if (store_) {
     reader_ = store_->reader();
-    std::vector<std::pair<std::uint64_t, digest>> kept; // last use, place
-    const auto seen = store_->visit([&kept](const storage::entry& e) {
-      if (e.kind == content_kind::kv) {
-        for (const digest& place : e.keys) {
-          kept.emplace_back(e.last_use, place);
-        }
-      }
-    });
-    if (seen) { // else nothing is claimed of what an earlier life kept
-      std::sort(kept.begin(), kept.end());
-      for (const auto& [last_use, place] : kept) {
-        places_.touch(place);
-      }
-    }
   }
 }
 

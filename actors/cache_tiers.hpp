@@ -81,6 +81,9 @@ public:
   void take_fetched(const unit_scope& scope, std::vector<fetched_block> blocks);
   /// Bytes of a block by its place; null where it is not here.
   [[nodiscard]] bytes_pointer serve(const digest& place);
+  /// Reads the whole index, so that what an earlier life kept is claimed. Before anything else, as
+  /// it looks at the store itself.
+  void claim_kept();
   /// The places of the blocks here, if they are others than at the last call.
   [[nodiscard]] std::optional<std::vector<digest>> take_places();
   /// Who sent blocks that computing again did not confirm, since the last call.

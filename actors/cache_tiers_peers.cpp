@@ -142,6 +142,27 @@ cache_tiers::bytes_pointer cache_tiers::serve(const digest& place) {
   return bytes;
 }
 
+void cache_tiers::claim_kept() {
+  if (!store_) {
+    return;
+  }
+  std::vector<std::pair<std::uint64_t, digest>> kept; // last use, place
+  const auto seen = store_->visit([&kept](const storage::entry& e) {
+    if (e.kind == content_kind::kv) {
+      for (const digest& place : e.keys) {
+        kept.emplace_back(e.last_use, place);
+      }
+    }
+  });
+  if (!seen) {
+    return; // nothing is claimed of what an earlier life kept
+  }
+  std::sort(kept.begin(), kept.end());
+  for (const auto& [last_use, place] : kept) {
+    places_.touch(place);
+  }
+}
+
 std::optional<std::vector<digest>> cache_tiers::take_places() {
   return places_.changed() ? std::optional{places_.look()} : std::nullopt;
 }

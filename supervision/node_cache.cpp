@@ -74,6 +74,9 @@ result<std::unique_ptr<node_cache>> node_cache::open(const node_options& options
   made->policy_ = {true, options.cache.share, secret};
   made->around_.tiers = std::make_shared<actors::cache_tiers>(
       options.cache.memory_bytes, open_store(options, environment, journal), environment);
+  if (options.cache.peers) {
+    made->around_.tiers->claim_kept();
+  }
   made->around_.front = &made->front_;
   made->around_.back = &made->back_;
   made->around_.env = &environment;

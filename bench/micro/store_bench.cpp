@@ -5,7 +5,8 @@
 //
 // The index of a million entries is written directly (their content is not looked at); lookups are
 // by key, the way requests come, each a key's record and an entry's. p50 and p99 are of single
-// lookups in microseconds, with the clock's own cost in them.
+// lookups in microseconds, with the clock's own cost in them. Commits are measured likewise, alone
+// and with a thread that looks up all the time: what readers cost the writer.
 #include "messages/digest.hpp"
 #include "storage/content_store.hpp"
 #include "storage/lmdb_file.hpp"
@@ -98,33 +99,57 @@ large_store& world() {
   return only;
 }
 
-/// Commits batches of 32 KV blocks until told to stop; they are taken out again.
+/// Commits a batch of 32 KV blocks, and one that takes them out again.
+void write_twice(content_store& store, std::uint64_t n) {
+  std::vector<std::byte> block(32U << 10U);
+  std::vector<std::vector<std::byte>> blocks;
+  std::vector<store_change> changes;
+  for (std::uint64_t i = 0; i < 32; ++i) {
+    std::memcpy(block.data(), &n, sizeof(n));
+    std::memcpy(block.data() + sizeof(n), &i, sizeof(i));
+    blocks.push_back(block);
+  }
+  for (const auto& bytes : blocks) {
+    changes.emplace_back(put_content{.kind = content_kind::boundaries, .bytes = bytes});
+  }
+  if (!store.commit(changes, t0)) {
+    std::abort();
+  }
+  changes.clear();
+  for (const auto& bytes : blocks) {
+    changes.emplace_back(remove_content{{content_kind::boundaries, hash_plain(bytes)}});
+  }
+  if (!store.commit(changes, t0)) {
+    std::abort();
+  }
+}
+
 void write_until(content_store& store, const std::atomic<bool>& over,
                  std::atomic<std::uint64_t>& commits) {
-  std::vector<std::byte> block(32U << 10U);
   for (std::uint64_t n = 0; !over; ++n) {
-    std::vector<std::vector<std::byte>> blocks;
-    std::vector<store_change> changes;
-    for (std::uint64_t i = 0; i < 32; ++i) {
-      std::memcpy(block.data(), &n, sizeof(n));
-      std::memcpy(block.data() + sizeof(n), &i, sizeof(i));
-      blocks.push_back(block);
-    }
-    for (const auto& bytes : blocks) {
-      changes.emplace_back(put_content{.kind = content_kind::boundaries, .bytes = bytes});
-    }
-    if (!store.commit(changes, t0)) {
-      std::abort();
-    }
-    changes.clear();
-    for (const auto& bytes : blocks) {
-      changes.emplace_back(remove_content{{content_kind::boundaries, hash_plain(bytes)}});
-    }
-    if (!store.commit(changes, t0)) {
-      std::abort();
-    }
+    write_twice(store, n);
     commits += 2;
   }
+}
+
+digest any_key(std::uint64_t& n) {
+  n = n * 6'364'136'223'846'793'005U + 1'442'695'040'888'963'407U;
+  return numbered((n >> 20U) % entries, 1);
+}
+
+void count_times(benchmark::State& state, std::vector<double>& times) {
+  std::sort(times.begin(), times.end());
+  const auto at = [&](double share) {
+    return times[std::min(times.size() - 1,
+                          static_cast<std::size_t>(share * static_cast<double>(times.size())))];
+  };
+  state.counters["p50_us"] = at(0.5);
+  state.counters["p99_us"] = at(0.99);
+}
+
+double since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
+      .count();
 }
 
 void lookup(benchmark::State& state) {
@@ -139,13 +164,10 @@ void lookup(benchmark::State& state) {
   std::vector<double> times;
   std::uint64_t n = 0;
   for (auto _ : state) {
-    n = (n * 6'364'136'223'846'793'005U + 1'442'695'040'888'963'407U);
-    const digest key = numbered((n >> 20U) % entries, 1);
+    const digest key = any_key(n);
     const auto begin = std::chrono::steady_clock::now();
     const auto found = reader.describe_by_key({}, key);
-    times.push_back(
-        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
-            .count());
+    times.push_back(since(begin));
     if (!found) {
       state.SkipWithError("an entry is missing");
       break;
@@ -155,17 +177,39 @@ void lookup(benchmark::State& state) {
   if (writer.joinable()) {
     writer.join();
   }
-  std::sort(times.begin(), times.end());
-  const auto at = [&](double share) {
-    return times[std::min(times.size() - 1,
-                          static_cast<std::size_t>(share * static_cast<double>(times.size())))];
-  };
-  state.counters["p50_us"] = at(0.5);
-  state.counters["p99_us"] = at(0.99);
+  count_times(state, times);
   state.counters["commits"] = static_cast<double>(commits);
   state.counters["open_s"] = world().open_seconds();
 }
 BENCHMARK(lookup)->ArgName("writing")->Arg(0)->Arg(1)->MinTime(2)->UseRealTime();
+
+void commit(benchmark::State& state) {
+  content_store& store = world().store();
+  std::atomic<bool> over{false};
+  std::atomic<std::uint64_t> lookups{0};
+  std::thread reader;
+  if (state.range(0) != 0) {
+    reader = std::thread{[&, from = store.reader()] {
+      for (std::uint64_t n = 1; !over; ++lookups) {
+        benchmark::DoNotOptimize(from.describe_by_key({}, any_key(n)));
+      }
+    }};
+  }
+  std::vector<double> times;
+  std::uint64_t n = std::uint64_t{1} << 40U;
+  for (auto _ : state) {
+    const auto begin = std::chrono::steady_clock::now();
+    write_twice(store, ++n);
+    times.push_back(since(begin) / 2);
+  }
+  over = true;
+  if (reader.joinable()) {
+    reader.join();
+  }
+  count_times(state, times);
+  state.counters["lookups"] = static_cast<double>(lookups);
+}
+BENCHMARK(commit)->ArgName("reading")->Arg(0)->Arg(1)->MinTime(2)->UseRealTime();
 
 void blake3(benchmark::State& state) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(state.range(0)));

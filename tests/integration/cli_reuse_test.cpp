@@ -270,5 +270,22 @@ TEST(cli_reuse_real, a_model_of_8_layers_reuses_a_chat_cut_another_way) {
             second["units"]["needed"]);
 }
 
+TEST_F(cli_reuse, what_was_reused_is_explained_and_added_up) {
+  const auto told = [this](const std::vector<std::string>& more) {
+    std::vector<std::string> all{"-n", "40", "--explain-cache"};
+    all.insert(all.end(), more.begin(), more.end());
+    return run_ovir(arguments(prompt_, all), home()).err;
+  };
+  EXPECT_THAT(told({}), HasSubstr("cache: 0 units found"));
+  EXPECT_THAT(told({}),
+              HasSubstr("cache: the whole answer was kept from an earlier time, on the disk"));
+  EXPECT_THAT(told({"--temp", "0.9", "--seed", "1"}), HasSubstr("on the disk, 0 at other nodes)"));
+  EXPECT_THAT(told({"--no-cache"}), HasSubstr("cache: nothing is looked up or kept"));
+  const json saved = stats();
+  EXPECT_GE(saved["units_avoided"], 7 * layers);
+  EXPECT_GT(saved["bytes_moved"], 0);
+  EXPECT_GT(saved["seconds_saved"], 0);
+}
+
 } // namespace
 } // namespace ovir::test

@@ -84,7 +84,7 @@ TEST(wire, another_version_or_kind_is_unsupported) {
   put<std::uint16_t>(bytes, version_at, 2);
   EXPECT_EQ(refusal_of_bytes(bytes), errc::unsupported);
   bytes = encode_wire(open());
-  put<std::uint16_t>(bytes, kind_at, 13);
+  put<std::uint16_t>(bytes, kind_at, 99);
   EXPECT_EQ(refusal_of_bytes(bytes), errc::unsupported);
 }
 
@@ -228,9 +228,9 @@ TEST(wire, what_a_stage_reused_lies_within_what_it_holds) {
 TEST(wire, an_opened_that_reused_nothing_has_one_encoding) {
   const wire_message message{request, epoch{1}, 0, wire_opened{64, {}, 32, {1, 0, 0}}};
   std::vector<std::byte> bytes = encode_wire(message);
-  // Body behind root (8 words from the front): replaysFrom, then units from memory.
-  put(bytes, 56, std::uint32_t{0});
-  put(bytes, 64, std::uint64_t{0});
+  // Behind prefix, root and its pointers: replaysFrom, then units from memory.
+  put(bytes, 48, std::uint32_t{0});
+  put(bytes, 56, std::uint64_t{0});
   EXPECT_EQ(refusal_of_bytes(bytes), errc::malformed);
 }
 
