@@ -238,6 +238,10 @@ escrow_id escrow_of(const reserve& r) {
   return hasher{empty}.update(as_digest(r.payer)).update(r.about).update_u64(r.nonce).finish();
 }
 
+digest reservation_id(const escrow_id& request) {
+  return make_id(request, 0, command_kind::reserve, 0);
+}
+
 digest id_of(const command& c) {
   const command_kind kind = kind_of(c);
   return std::visit(
@@ -248,7 +252,7 @@ digest id_of(const command& c) {
           [&](const lock& l) { return make_id(as_digest(l.account), 0, kind, l.nonce); },
           [&](const unlock& u) { return make_id(as_digest(u.account), 0, kind, u.nonce); },
           [&](const unlocked& u) { return make_id(as_digest(u.account), 0, kind, u.unlock_nonce); },
-          [&](const reserve& r) { return make_id(escrow_of(r), 0, kind, 0); },
+          [&](const reserve& r) { return reservation_id(escrow_of(r)); },
           [&](const accrue& a) { return make_id(a.request, a.window, kind, 0); },
           [&](const release& r) { return make_id(r.request, r.window, kind, 0); },
           [&](const settle& s) { return make_id(s.request, 0, kind, 0); },
