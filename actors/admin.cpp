@@ -381,7 +381,7 @@ constexpr command_entry commands[] = {
     {"cancel", true, cancel},         {"drain", true, drain_node},
     {"kick", true, kick_node},        {"load", true, load_model},
     {"unload", true, unload_model},   {"log", true, set_log_level},
-    {"chaos", true, make_chaos},
+    {"chaos", true, make_chaos},      {"ledger", false, use_ledger},
 };
 
 void take_request(admin_pointer self, const admin_request& request) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ledger/policy.hpp"
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits.hpp"
@@ -28,6 +29,17 @@ struct access_option {
   role_set roles;
 };
 
+/// What a node has to do with the ledger of its cluster.
+struct ledger_option {
+  std::string folder;                  ///< where a keeper has it; empty: in `state`
+  std::string policy;                  ///< file with the rules of a new one
+  std::optional<ledger::policy> rules; ///< of that file
+  std::vector<node_id> mint_keys;      ///< of a new one; empty: the keeper's own
+  node_id keeper;                      ///< of whoever uses one; empty: none
+  bool serves_unpaid{false};           ///< requests, while the keeper is away
+  bool follow{false};                  ///< keeps a copy of the keeper's log, and checks it
+};
+
 /// What a node is, as its configuration file says (config/worker.toml explains every key).
 struct node_options {
   std::string name;    ///< for people
@@ -53,7 +65,8 @@ struct node_options {
   std::uint64_t fetch_window_bytes{limits::fetch_window_bytes_max}; ///< asked for, not yet here
   std::uint64_t fetch_bytes_per_second{0};                          ///< of all it fetches; 0: any
   std::uint64_t serve_bytes_per_second{0}; ///< of weights to others, in all; 0: any
-  bool chaos{false};                       ///< admin `chaos` commands are obeyed
+  ledger_option ledger;
+  bool chaos{false}; ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};
   std::string log_file;                    ///< empty: standard error
   std::uint64_t log_bytes_max{16U << 20U}; ///< then it rotates

@@ -3,6 +3,7 @@
 #include "actors/admin.hpp"
 #include "actors/compute_executor.hpp"
 #include "actors/fetcher.hpp"
+#include "actors/kept_ledger.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
@@ -26,6 +27,8 @@
 ///       source           serves weights to others
 ///       fetcher          fetches weights from others                         (role worker)
 ///       membership       who is there
+///       ledger           keeps the ledger of the cluster                     (role ledger)
+///       payments         uses it: this node's account, and its requests
 ///       requests         one_for_all                                         (role scheduler)
 ///         leads          one_for_one, temporary children, one per request
 ///         scheduler
@@ -49,6 +52,9 @@ struct node_parts {
   actors::membership_environment membership;
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};
+  actors::kept_ledger* ledger{nullptr};     ///< null: not its keeper
+  node_id keeper;                           ///< of the ledger this node uses; empty: none
+  durable_file* ledger_copy{nullptr};       ///< of the keeper's log; null: none is kept
   std::vector<actors::fetch_order> fetches; ///< what the configuration wants here
 };
 

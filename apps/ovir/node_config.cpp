@@ -2,7 +2,9 @@
 
 #include "actors/log.hpp"
 #include "apps/ovir/config_table.hpp"
+#include "apps/ovir/ledger_policy_file.hpp"
 #include "apps/ovir/node_address.hpp"
+#include "apps/ovir/node_config_ledger.hpp"
 #include "compute/printable.hpp"
 #include "messages/cid.hpp"
 #include "messages/limits.hpp"
@@ -29,10 +31,10 @@ constexpr text_rule word_rule{"word", limits::node_name_bytes_max};
 constexpr text_rule key_rule{"key", 2 * node_id::size};
 constexpr text_rule token_rule{"join token", limits::hello_bytes_max};
 
-constexpr std::array<std::string_view, 18> file_keys{
-    "name",   "cluster", "roles",  "listen", "advertise", "admin_listen",
-    "state",  "seeds",   "admins", "access", "model",     "join_token",
-    "limits", "fetch",   "probe",  "drain",  "log",       "chaos"};
+constexpr std::array<std::string_view, 19> file_keys{
+    "name",  "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
+    "seeds", "admins",  "access", "model",  "join_token", "limits",       "fetch",
+    "probe", "drain",   "log",    "chaos",  "ledger"};
 constexpr std::array<std::string_view, 2> access_keys{"key", "roles"};
 constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
@@ -47,7 +49,8 @@ struct table_keys {
   std::string_view table;
   std::span<const std::string_view> keys;
 };
-constexpr std::array<table_keys, 8> tables_of_file{{{"access", access_keys},
+constexpr std::array<table_keys, 9> tables_of_file{{{"access", access_keys},
+                                                    {"ledger", ledger_section_keys},
                                                     {"model", model_keys},
                                                     {"limits", limits_keys},
                                                     {"fetch", fetch_keys},
@@ -522,6 +525,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(draining(root));
   OVIR_TRY(logging(root));
   OVIR_TRY(chaos(root));
+  OVIR_TRY(read_ledger_section(in_, root, folder_, options_));
   return std::move(options_);
 }
 
@@ -533,7 +537,13 @@ result<node_options> parse_node_config(const std::string& path, std::string_view
 
 result<node_options> read_node_config(storage::env& environment, const std::string& path) {
   OVIR_ASSIGN(const std::string text, environment.read(path, limits::config_file_bytes_max));
-  return parse_node_config(path, text);
+  OVIR_ASSIGN(node_options how, parse_node_config(path, text));
+  if (!how.ledger.policy.empty()) {
+    OVIR_ASSIGN(const std::string rules,
+                environment.read(how.ledger.policy, limits::config_file_bytes_max));
+    OVIR_ASSIGN(how.ledger.rules, parse_ledger_policy(how.ledger.policy, rules));
+  }
+  return how;
 }
 
 std::vector<std::string> node_config_keys() {

@@ -101,6 +101,15 @@ std::string describe(const node_options& o) {
   out.line("fetch.window_mib", "{}", o.fetch_window_bytes >> 20U);
   out.line("fetch.mib_s", "{}", number_text(o.fetch_bytes_per_second >> 20U, "no limit"));
   out.line("fetch.serve_mib_s", "{}", number_text(o.serve_bytes_per_second >> 20U, "no limit"));
+  if (o.roles.has(role::ledger)) {
+    out.line("ledger.folder", "{}", or_else(o.ledger.folder, "(in the state folder)"));
+    out.line("ledger.policy", "{}", or_else(o.ledger.policy, "(none: the ledger is there)"));
+  } else {
+    out.line("ledger.keeper", "{}",
+             o.ledger.keeper.empty() ? "(none: nothing is paid)" : to_hex(o.ledger.keeper));
+  }
+  out.line("ledger.when_away", "{}", o.ledger.serves_unpaid ? "serve" : "refuse");
+  out.line("ledger.follow", "{}", o.ledger.follow);
   out.line("probe.interval_ms", "{}", o.probe_interval.count());
   out.line("probe.timeout_ms", "{}", o.probe_timeout.count());
   out.line("probe.suspect_ms", "{}", o.suspect_timeout.count());
@@ -131,7 +140,18 @@ json document_of(const node_options& o) {
     }
     models.push_back({{"path", model.path}, {"layers", std::move(layers)}});
   }
+  json mint_keys = json::array();
+  for (const node_id& key : o.ledger.mint_keys) {
+    mint_keys.push_back(to_hex(key));
+  }
   return {{"name", o.name},
+          {"ledger",
+           {{"folder", null_or(o.ledger.folder)},
+            {"policy", null_or(o.ledger.policy)},
+            {"mint_keys", std::move(mint_keys)},
+            {"keeper", o.ledger.keeper.empty() ? json(nullptr) : json(to_hex(o.ledger.keeper))},
+            {"when_away", o.ledger.serves_unpaid ? "serve" : "refuse"},
+            {"follow", o.ledger.follow}}},
           {"cluster", o.cluster},
           {"roles", words_of(o.roles)},
           {"state", null_or(o.state)},
