@@ -170,6 +170,42 @@ TEST_F(paid_requests, are_settled_when_their_scheduler_dies_in_the_middle) {
   EXPECT_EQ(paid_->verify().at("ok"), true);
 }
 
+TEST_F(paid_requests, have_followers_who_notice_a_keeper_that_rewrites) {
+  namespace fs = std::filesystem;
+  ASSERT_NO_FATAL_FAILURE(start({.follow = true}));
+  test_cluster& nodes = paid_->nodes();
+  const std::size_t books = nodes.index_of("books");
+  paid_->mint("front", 250 * credit);
+  const fs::path early = nodes.folder() / "early";
+  nodes.kill(books);
+  fs::copy(paid_->ledger_folder(), early);
+  nodes.start(books);
+  nodes.wait_until_whole();
+  ASSERT_NO_FATAL_FAILURE(wait_for_ledger());
+  ASSERT_EQ(paid_->run(1, 60), "") << state();
+  ASSERT_TRUE(settled(150 * credit)) << state();
+  const json kept = paid_->verify().at("head");
+  for (const char* const name : {"front", "two"}) {
+    EXPECT_TRUE(nodes.wait_until([&] { return paid_->verify_copy(name).at("head") == kept; }))
+        << name << " has " << paid_->verify_copy(name) << "\n"
+        << nodes.last_words();
+  }
+  // The keeper forgets the request, and goes on as if it had never been: each entry is sound.
+  nodes.kill(books);
+  fs::remove_all(paid_->ledger_folder());
+  fs::rename(early, paid_->ledger_folder());
+  nodes.start(books);
+  nodes.wait_until_whole();
+  paid_->mint("two", 5 * credit);
+  EXPECT_EQ(paid_->verify().at("ok"), true);
+  EXPECT_TRUE(nodes.wait_until([&] {
+    return fs::exists(nodes.state(nodes.index_of("front")) / "payments" / "fork") &&
+           fs::exists(nodes.state(nodes.index_of("two")) / "payments" / "fork");
+  })) << nodes.last_words();
+  EXPECT_THAT(paid_->run(2, 8), HasSubstr("contradicted itself"));
+  EXPECT_EQ(paid_->verify_copy("two").at("head"), kept) << "the copy is what was signed first";
+}
+
 class liars : public paid_requests, public ::testing::WithParamInterface<std::string> {};
 
 // Three processes. "two" signs two results of one input: who holds both, convicts it.

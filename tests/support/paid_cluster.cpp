@@ -61,9 +61,10 @@ paid_cluster::paid_cluster(const options& how) {
   for (std::size_t i = 0; i < cluster_->size(); ++i) {
     const bool keeps = cluster_->node(i).has_role("ledger");
     append(cluster_->config(i),
-           "\n[ledger]\n" + (keeps ? fmt::format("policy = \"{}\"\n", policy)
-                                   : fmt::format("keeper = \"{}\"\nwhen_away = \"{}\"\n",
-                                                 key_of("books"), how.when_away)));
+           "\n[ledger]\n" + (keeps
+                                 ? fmt::format("policy = \"{}\"\n", policy)
+                                 : fmt::format("keeper = \"{}\"\nwhen_away = \"{}\"\nfollow = {}\n",
+                                               key_of("books"), how.when_away, how.follow)));
   }
 }
 
@@ -102,23 +103,46 @@ apps::json paid_cluster::account(const std::string& name) {
 }
 
 void paid_cluster::mint(const std::string& name, std::uint64_t micro_credits) {
-  (void)cluster_->ask(
-      cluster_->index_of("books"),
-      fmt::format("ledger mint {} {}", name == "assurance" ? name : key_of(name), micro_credits));
+  const std::string line =
+      fmt::format("ledger mint {} {}", name == "assurance" ? name : key_of(name), micro_credits);
+  std::string trouble;
+  const auto minted = [&] { // a keeper that has just started asks itself first
+    try {
+      return !cluster_->ask(cluster_->index_of("books"), line).empty();
+    } catch (const std::runtime_error& failed) {
+      trouble = failed.what();
+      return false;
+    }
+  };
+  if (!cluster_->wait_until(minted)) {
+    throw std::runtime_error(trouble);
+  }
 }
 
 void paid_cluster::stake(const std::string& name, std::uint64_t micro_credits) {
   (void)cluster_->ask(cluster_->index_of(name), fmt::format("ledger stake {}", micro_credits));
 }
 
-apps::json paid_cluster::verify() {
-  const child_result child =
-      run_ovir({"ledger", "verify", "--json", "--ledger",
-                (cluster_->state(cluster_->index_of("books")) / "ledger").string()});
+namespace {
+
+apps::json verified(const std::filesystem::path& folder) {
+  const child_result child = run_ovir({"ledger", "verify", "--json", "--ledger", folder.string()});
   if (child.exit_code != 0) {
     throw std::runtime_error("ovir ledger verify: " + child.out + child.err);
   }
   return apps::json::parse(child.out);
+}
+
+} // namespace
+
+std::filesystem::path paid_cluster::ledger_folder() const {
+  return cluster_->state(cluster_->index_of("books")) / "ledger";
+}
+
+apps::json paid_cluster::verify() { return verified(ledger_folder()); }
+
+apps::json paid_cluster::verify_copy(const std::string& name) {
+  return verified(cluster_->state(cluster_->index_of(name)) / "ledger-copy");
 }
 
 } // namespace ovir::test

@@ -23,6 +23,7 @@ public:
     std::vector<std::string> second_half{"two"};
     bool keeper_computes{true};
     std::string when_away{"refuse"};
+    bool follow{false}; ///< all but the keeper copy its log
   };
   static constexpr std::uint32_t layers = 8;
   static constexpr std::uint32_t prompt = 40; ///< tokens of each request
@@ -47,6 +48,10 @@ public:
   void stake(const std::string& name, std::uint64_t micro_credits);
   /// `ovir ledger verify` of the keeper's log, whether its node runs or not; throws where it fails.
   [[nodiscard]] apps::json verify();
+  /// The same of a follower's copy.
+  [[nodiscard]] apps::json verify_copy(const std::string& name);
+  /// Where the keeper has the ledger.
+  [[nodiscard]] std::filesystem::path ledger_folder() const;
 
 private:
   temporary_folder folder_;
