@@ -101,13 +101,15 @@ std::string describe(const node_options& o) {
   out.line("fetch.window_mib", "{}", o.fetch_window_bytes >> 20U);
   out.line("fetch.mib_s", "{}", number_text(o.fetch_bytes_per_second >> 20U, "no limit"));
   out.line("fetch.serve_mib_s", "{}", number_text(o.serve_bytes_per_second >> 20U, "no limit"));
-  if (o.roles.has(role::ledger)) {
-    out.line("ledger.folder", "{}", or_else(o.ledger.folder, "(in the state folder)"));
-    out.line("ledger.policy", "{}", or_else(o.ledger.policy, "(none: the ledger is there)"));
-  } else {
-    out.line("ledger.keeper", "{}",
-             o.ledger.keeper.empty() ? "(none: nothing is paid)" : to_hex(o.ledger.keeper));
+  out.line("ledger.folder", "{}", or_else(o.ledger.folder, "(of a keeper: in the state folder)"));
+  out.line("ledger.policy", "{}", or_else(o.ledger.policy, "(none)"));
+  std::string mint_keys;
+  for (const node_id& key : o.ledger.mint_keys) {
+    mint_keys += (mint_keys.empty() ? "" : ", ") + short_name(key);
   }
+  out.line("ledger.mint_keys", "{}", or_else(mint_keys, "(of a new ledger: the keeper's)"));
+  out.line("ledger.keeper", "{}",
+           o.ledger.keeper.empty() ? "(none: nothing is paid)" : to_hex(o.ledger.keeper));
   out.line("ledger.when_away", "{}", o.ledger.serves_unpaid ? "serve" : "refuse");
   out.line("ledger.follow", "{}", o.ledger.follow);
   out.line("probe.interval_ms", "{}", o.probe_interval.count());

@@ -140,6 +140,15 @@ TEST_F(payments_of_a_request, are_not_for_who_claims_the_layers_of_others) {
   EXPECT_EQ(pending(0), 0U);
 }
 
+TEST_F(payments_of_a_request, are_not_kept_from_others_by_who_claims_their_layers) {
+  core_->take(path_, told_by(0, 3), 0);
+  core_->take(path_, {r_.asked.request, cast_.make({1, 9, 70, 21, 17}).stages[0], {}}, 0);
+  core_->take(path_, told_by(1, 3), 0);
+  core_->take(path_, told_by(2, 3), 0);
+  EXPECT_EQ(send_all(), 1U);
+  EXPECT_EQ(pending(0), 30'030'000U);
+}
+
 TEST_F(payments_of_a_request, are_not_for_statements_that_are_not_signed) {
   r_.stages[1].statements[2].compute_us += 1;
   tell(3);
