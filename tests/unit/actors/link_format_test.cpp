@@ -1,5 +1,6 @@
 #include "actors/link_format.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_credit.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -140,11 +141,13 @@ TEST(link_format, each_channel_takes_its_kinds_up_to_their_limits) {
     message_kind kind;
     std::size_t bytes_max;
   };
-  const std::vector<row> taken{{channel::control, message_kind::wire, limits::wire_bytes_max},
-                               {channel::control, message_kind::gossip, limits::gossip_bytes_max},
-                               {channel::data, message_kind::tensor, limits::frame_bytes_max},
-                               {channel::admin, message_kind::request, limits::admin_bytes_max},
-                               {channel::admin, message_kind::reply, limits::admin_bytes_max}};
+  const std::vector<row> taken{
+      {channel::control, message_kind::wire, limits::wire_bytes_max},
+      {channel::control, message_kind::gossip, limits::gossip_bytes_max},
+      {channel::control, message_kind::credit, limits::credit_message_bytes_max},
+      {channel::data, message_kind::tensor, limits::frame_bytes_max},
+      {channel::admin, message_kind::request, limits::admin_bytes_max},
+      {channel::admin, message_kind::reply, limits::admin_bytes_max}};
   for (const channel c : {channel::control, channel::data, channel::admin}) {
     for (std::uint16_t kind = 0; kind < 20; ++kind) {
       const auto at = std::find_if(taken.begin(), taken.end(), [&](const row& r) {
