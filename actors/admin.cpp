@@ -391,7 +391,7 @@ constexpr command_entry commands[] = {
     {"kick", true, kick_node},        {"load", true, load_model},
     {"unload", true, unload_model},   {"log", true, set_log_level},
     {"chaos", true, make_chaos},      {"audits", false, show_audits},
-    {"chaos", true, make_chaos},      {"cache", false, show_cache},
+    {"cache", false, show_cache},     {"ledger", false, use_ledger},
 };
 
 void take_request(admin_pointer self, const admin_request& request) {

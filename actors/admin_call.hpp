@@ -53,6 +53,7 @@ struct admin_call {
 [[nodiscard]] result<void> set_log_level(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> make_chaos(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> load_model(const admin_call& c, admin_arguments& args);
+[[nodiscard]] result<void> use_ledger(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_fetches(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_audits(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_cache(const admin_call& c, admin_arguments& args);

@@ -2,6 +2,7 @@
 
 #include "actors/choices.hpp"
 #include "actors/lead_cache.hpp"
+#include "actors/payments.hpp"
 #include "actors/stage_evidence.hpp"
 #include "actors/turn_here.hpp"
 #include "messages/caf/errors.hpp"
@@ -192,6 +193,14 @@ void release(lead_pointer self, const shard_actor& stage) {
   }
 }
 
+computing_path path_now(const lead_state& state) {
+  computing_path path;
+  for (const path_stage& stage : state.path) {
+    path.emplace_back(stage.node, stage.layers);
+  }
+  return path;
+}
+
 // The request is over: everyone is told, stages may forget it.
 void end_with(lead_pointer self, result<generation_report> outcome) {
   lead_state& state = self->state;
@@ -200,6 +209,10 @@ void end_with(lead_pointer self, result<generation_report> outcome) {
   }
   if (state.environment.journal != nullptr) {
     state.environment.journal->done(state.request);
+  }
+  if (state.environment.payments) {
+    caf::anon_send(state.environment.payments,
+                   work_over{state.request, state.core->output_count(), path_now(state)});
   }
   caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});
   self->quit();
@@ -258,6 +271,10 @@ void take_statements(lead_pointer self, const frame_bytes& frame) {
   // A copy: a frame from another node counts against its connection as long as it is held.
   state.statement_bytes += frame->size();
   state.statements.push_back(std::make_shared<const std::vector<std::byte>>(*frame));
+  if (state.environment.payments) {
+    caf::anon_send(state.environment.payments,
+                   work_stated{state.request, state.statements.back(), path_now(state)});
+  }
   if (state.ending && !state.closing) {
     close_receipt(self);
   }
@@ -493,14 +510,8 @@ void begin(lead_pointer self, generation_request request) {
     }
   }
   if (request.receipt && around.desk != nullptr) {
-    const auto& s = request.sampling;
-    request_facts asked{
-        request.id,         std::string{compute::profile_name},
-        request.model,      around.shape.hashed_layers + 1,
-        request.prompt,     {s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, s.seed},
-        request.max_tokens, request.stop};
     state.evidence = std::make_shared<const lead_evidence>(
-        *around.desk, std::move(asked),
+        *around.desk, facts_of(request, around.shape.hashed_layers + 1),
         around.env->unix_seconds() + static_cast<std::uint64_t>(request.deadline.count()));
   }
   state.request = request.id;

@@ -31,6 +31,7 @@ struct lead_environment {
   std::shared_ptr<const void> keeps; ///< the model, while the lead needs its vocabulary
   const signing_desk* desk{nullptr}; ///< null: no receipts
   cache_access cache{};              ///< for requests that may use it
+  caf::actor payments{};             ///< hears of a request that is paid for; else empty
 };
 
 /// What a lead knows of its request for the cache.

@@ -17,8 +17,25 @@ std::uint64_t microseconds(std::chrono::nanoseconds time) {
       std::chrono::duration_cast<std::chrono::microseconds>(time).count());
 }
 
-/// Adds what came behind what is known. One that begins with window 0 begins anew: a stage that
-/// took another's place, or one that tells everything again.
+/// Leaves what the receipt needs: no commitment that came to nothing, and of who sent something
+/// only those whose place another took.
+void trim(stage_records& stage, const evidence_signer& before) {
+  while (!stage.commitments.empty() && stage.commitments.back().window >= stage.statements.size()) {
+    stage.commitments.pop_back();
+  }
+  std::erase(stage.senders, before);
+}
+
+} // namespace
+
+request_facts facts_of(const generation_request& request, std::uint32_t layers) {
+  const auto& s = request.sampling;
+  return {request.id,         std::string{compute::profile_name},
+          request.model,      layers,
+          request.prompt,     {s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, s.seed},
+          request.max_tokens, request.stop};
+}
+
 void add_records(stage_records& known, stage_records&& more) {
   const bool anew = known.signer != more.signer ||
                     (!more.commitments.empty() && more.commitments.front().window == 0);
@@ -45,17 +62,6 @@ void add_records(stage_records& known, stage_records&& more) {
     known.senders = std::move(more.senders);
   }
 }
-
-/// Leaves what the receipt needs: no commitment that came to nothing, and of who sent something
-/// only those whose place another took.
-void trim(stage_records& stage, const evidence_signer& before) {
-  while (!stage.commitments.empty() && stage.commitments.back().window >= stage.statements.size()) {
-    stage.commitments.pop_back();
-  }
-  std::erase(stage.senders, before);
-}
-
-} // namespace
 
 lead_evidence::lead_evidence(const signing_desk& desk, request_facts asked,
                              std::uint64_t deadline_unix)

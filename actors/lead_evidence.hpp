@@ -24,6 +24,12 @@ struct receipt_facts {
   std::vector<std::pair<node_id, layer_range>> path; ///< a node is empty within one process
 };
 
+/// What was asked for, as it enters the request's digest.
+[[nodiscard]] request_facts facts_of(const generation_request& request, std::uint32_t layers);
+/// Adds what came behind what is known. One that begins with window 0 begins anew: a stage that
+/// took another's place, or one that tells everything again.
+void add_records(stage_records& known, stage_records&& more);
+
 /// A lead's side of evidence: its order, the tokens it signs for, and the receipt. Stateless but
 /// for what it is given, so that all of it can run at the signing desk. `desk` outlives it.
 class lead_evidence {

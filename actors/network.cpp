@@ -3,6 +3,7 @@
 #include "messages/limits.hpp"
 #include "messages/limits_audit.hpp"
 #include "messages/limits_blocks.hpp"
+#include "messages/limits_credit.hpp"
 #include "messages/limits_fetch.hpp"
 
 namespace ovir::actors {
@@ -14,6 +15,7 @@ std::size_t message_bytes_max(channel c, message_kind kind) noexcept {
   case message_kind::gossip: return c == channel::control ? limits::gossip_bytes_max : 0;
   case message_kind::request:
   case message_kind::reply: return c == channel::admin ? limits::admin_bytes_max : 0;
+  case message_kind::credit: return c == channel::control ? limits::credit_message_bytes_max : 0;
   case message_kind::weights: return c == channel::bulk ? limits::fetch_frame_bytes_max : 0;
   case message_kind::audit: return c == channel::data ? limits::audit_message_bytes_max : 0;
   case message_kind::blocks:

@@ -32,8 +32,9 @@ enum class message_kind : std::uint16_t {
   request = 4, ///< admin: JSON, client to node
   reply = 5,   ///< admin: JSON, node to client
   weights = 6, ///< bulk: a message of messages/fetch_frame.hpp
-  audit = 8,   ///< data: a message of messages/audit.hpp
   blocks = 7,  ///< control, bulk: a message of messages/block_frame.hpp
+  audit = 8,   ///< data: a message of messages/audit.hpp
+  credit = 9,  ///< control: a message of ledger/message.hpp
 };
 
 /// Largest payload of a kind on a channel; 0 where the channel does not take it.

@@ -1,6 +1,7 @@
 #include "actors/peers.hpp"
 
 #include "actors/turn_here.hpp"
+#include "ledger/message.hpp"
 #include "messages/frame.hpp"
 
 #include <caf/all.hpp>
@@ -42,10 +43,12 @@ void peers::use(const receivers& actors) {
   take(actors_.fetcher, actors.fetcher);
   take(actors_.verifier, actors.verifier);
   take(actors_.blocks, actors.blocks);
+  take(actors_.ledger, actors.ledger);
+  take(actors_.payments, actors.payments);
   // A new actor learns of the links there are.
   for (const node_id& node : links_.linked()) {
-    for (const caf::actor* actor :
-         {&actors.membership, &actors.paths, &actors.host, &actors.blocks}) {
+    for (const caf::actor* actor : {&actors.membership, &actors.paths, &actors.host, &actors.blocks,
+                                    &actors.ledger, &actors.payments}) {
       if (*actor) {
         caf::anon_send(*actor, link_changed{node, true, {}});
       }
@@ -157,6 +160,27 @@ void peers::send_audit(const node_id& to, std::vector<std::byte> bytes) {
   }
 }
 
+void peers::send_credit(const node_id& to, std::vector<std::byte> bytes) {
+  if (to == self_) {
+    deliver_credit(self_, member_roles, shared(std::move(bytes)));
+    return;
+  }
+  const std::lock_guard lock{guard_};
+  if (const auto control = links_.way(to, channel::control); control && network_ != nullptr) {
+    (void)network_->send(*control, message_kind::credit, 0, shared(std::move(bytes)));
+  }
+}
+
+/// Questions are for who keeps the ledger, everything else for who uses it.
+void peers::deliver_credit(const node_id& from, role_set roles, received_bytes bytes) {
+  const std::lock_guard lock{guard_};
+  const caf::actor& receiver = ledger::is_question(*bytes) ? actors_.ledger : actors_.payments;
+  if (!receiver) {
+    return drop(from, "a message about credits");
+  }
+  caf::anon_send(receiver, credit_received{from, roles, std::move(bytes)});
+}
+
 void peers::route_lead(request_id request, lead_actor lead,
                        std::vector<std::pair<node_id, layer_index>> path) {
   const std::lock_guard lock{guard_};
@@ -227,7 +251,8 @@ result<role_set> peers::admit(const peer_hello& hello) {
 void peers::announce(const node_id& node, bool up, const std::string& reason) {
   const link_changed news{node, up, reason};
   for (const caf::actor* actor :
-       {&actors_.membership, &actors_.paths, &actors_.host, &actors_.blocks}) {
+       {&actors_.membership, &actors_.paths, &actors_.host, &actors_.blocks, &actors_.ledger,
+        &actors_.payments}) {
     if (*actor) {
       caf::anon_send(*actor, news);
     }
@@ -359,6 +384,7 @@ void peers::received(const peer_info& peer, message_kind kind, std::uint32_t tar
     }
     return;
   }
+  case message_kind::credit: deliver_credit(peer.node, peer.roles, std::move(bytes)); return;
   case message_kind::reply: {
     const std::lock_guard lock{guard_};
     return drop(peer.node, "a reply nobody waits for");

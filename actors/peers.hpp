@@ -52,6 +52,12 @@ struct adoption_answered {
   node_id from;
   request_id request;
 };
+/// A message of ledger/message.hpp: a question for the keeper of the ledger, or what it says.
+struct credit_received {
+  node_id from;
+  role_set roles;
+  received_bytes bytes;
+};
 /// A connection for weights is there, ...
 struct bulk_connected {
   peer_info peer;
@@ -104,6 +110,8 @@ public:
     caf::actor fetcher;    ///< bulk_*, of those begun here
     caf::actor verifier;   ///< audit_received
     caf::actor blocks;     ///< blocks_received; bulk_* of those begun for blocks; link_changed
+    caf::actor ledger;     ///< credit_received, link_changed: this node keeps the ledger
+    caf::actor payments;   ///< credit_received, link_changed: what the keeper says
   };
   using clock = std::function<std::uint64_t()>; ///< seconds since 1970
 
@@ -137,6 +145,8 @@ public:
   void send_audit(const node_id& to, std::vector<std::byte> bytes);
   /// On the control connection: what this node claims to have.
   void send_claims(const node_id& to, std::shared_ptr<const std::vector<std::byte>> bytes);
+  /// A message of ledger/message.hpp. Lost where there is no link: whoever sent it asks again.
+  void send_credit(const node_id& to, std::vector<std::byte> bytes);
 
   // Routes. A stage is named by its first layer.
   void route_lead(request_id request, lead_actor lead,
@@ -177,6 +187,7 @@ private:
   void deliver_wire(const node_id& from, role_set roles, wire_message message,
                     const received_bytes& bytes);
   void deliver_answer(const node_id& from, wire_message& message, const received_bytes& bytes);
+  void deliver_credit(const node_id& from, role_set roles, received_bytes bytes);
   void deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame);
   [[nodiscard]] caf::strong_actor_ptr receiver_of(const node_id& from, std::uint32_t target,
                                                   std::span<const std::byte> frame);
@@ -216,6 +227,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::gossip_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::order_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_asked)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_answered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_closed)

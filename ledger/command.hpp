@@ -177,7 +177,7 @@ using command = std::variant<genesis, mint, transfer, lock, unlock, unlocked, re
 [[nodiscard]] std::uint64_t nonce_of(const command& c) noexcept;
 /// The escrow that a reservation opens.
 [[nodiscard]] escrow_id escrow_of(const reserve& r);
-/// The id of the command that opened it.
+/// The id of the reservation that opened an escrow.
 [[nodiscard]] digest reservation_id(const escrow_id& request);
 /// H(subject, unit, kind, sequence): the id under which a command is applied at most once.
 [[nodiscard]] digest id_of(const command& c);

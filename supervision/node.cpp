@@ -9,6 +9,7 @@
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/cid.hpp"
+#include "storage/durable_file.hpp"
 #include "supervision/http_gateway.hpp"
 #include "supervision/node_cache.hpp"
 #include "supervision/node_tree.hpp"
@@ -89,6 +90,7 @@ public:
 
 private:
   result<void> open_state();
+  result<void> open_ledger();
   result<void> load_models();
   result<actors::model_catalog::entry> load_model(const model_option& option,
                                                   actors::node_advert* advert);
@@ -112,6 +114,8 @@ private:
   std::unique_ptr<storage::held_lock> lock_;
   std::unique_ptr<actors::access_list> access_;
   std::unique_ptr<actors::request_journal> requests_;
+  std::unique_ptr<actors::kept_ledger> ledger_; ///< null: not its keeper
+  std::unique_ptr<durable_file> ledger_copy_;
   actors::model_catalog models_;
   std::unique_ptr<actors::peers> links_;
   actors::node_advert advert_;
@@ -150,6 +154,41 @@ result<void> cluster_node::open_state() {
   OVIR_ASSIGN(cache_, node_cache::open(options_, *around_.key, *around_.env, *around_.journal));
   links_ = std::make_unique<actors::peers>(around_.key->id(), *access_, *around_.journal,
                                            [env = around_.env] { return env->unix_seconds(); });
+  return {};
+}
+
+result<void> cluster_node::open_ledger() {
+  if (!options_.ledger.keeper.empty() || options_.roles.has(role::ledger)) {
+    OVIR_TRY(around_.env->make_folder(options_.state + "/payments"));
+  }
+  if (!options_.roles.has(role::ledger)) {
+    if (options_.ledger.follow && !options_.ledger.keeper.empty()) {
+      const std::string folder = options_.state + "/ledger-copy";
+      OVIR_TRY(around_.env->make_folder(folder));
+      OVIR_ASSIGN(ledger_copy_, storage::open_durable_file(folder + "/log", true));
+    }
+    return {};
+  }
+  if (const node_id& named = options_.ledger.keeper; !named.empty() && named != around_.key->id()) {
+    return fail(errc::invalid_argument,
+                "ledger.keeper names {} and this node, {}, has the role ledger: it keeps its own; "
+                "leave one of the two out",
+                short_name(named), short_name(around_.key->id()));
+  }
+  actors::kept_ledger_options how;
+  how.folder = options_.ledger.folder.empty() ? options_.state + "/ledger" : options_.ledger.folder;
+  how.rules = options_.ledger.rules;
+  how.mint_keys = options_.ledger.mint_keys;
+  how.key = around_.key;
+  how.env = around_.env;
+  how.roles_of = [this](const node_id& node) {
+    return node == around_.key->id() ? options_.roles
+                                     : access_->possible(node).value_or(role_set{});
+  };
+  OVIR_ASSIGN(ledger_, actors::kept_ledger::open(std::move(how)));
+  around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",
+                       to_hex(ledger_->keeper().book().id()).substr(0, 8),
+                       ledger_->keeper().book().log().size());
   return {};
 }
 
@@ -348,6 +387,9 @@ void cluster_node::start_tree() {
   parts->access = access_.get();
   parts->models = &models_;
   parts->requests = requests_.get();
+  parts->ledger = ledger_.get();
+  parts->ledger_copy = ledger_copy_.get();
+  parts->keeper = ledger_ ? around_.key->id() : options_.ledger.keeper;
   parts->memory_bytes = memory_;
   parts->cache = cache_.get();
   parts->fetches = configured_fetches();
@@ -380,6 +422,7 @@ result<void> cluster_node::raise() {
   advert_.roles = options_.roles;
   advert_.memory_bytes = memory_;
   OVIR_TRY(open_state());
+  OVIR_TRY(open_ledger());
   OVIR_TRY(load_models());
   std::uint64_t weights = 0;
   for (const auto& model : models_.all()) {
@@ -484,6 +527,13 @@ std::vector<std::string> cluster_node::reload(const node_options& fresh) {
                 "fetch.serve_mib_s");
   needs_restart(fresh.gateway != options_.gateway, "gateway");
   needs_restart(fresh.cache != options_.cache, "cache");
+  needs_restart(fresh.ledger.folder != options_.ledger.folder ||
+                    fresh.ledger.policy != options_.ledger.policy ||
+                    fresh.ledger.mint_keys != options_.ledger.mint_keys ||
+                    fresh.ledger.keeper != options_.ledger.keeper ||
+                    fresh.ledger.serves_unpaid != options_.ledger.serves_unpaid ||
+                    fresh.ledger.follow != options_.ledger.follow,
+                "ledger");
   needs_restart(fresh.chaos != options_.chaos, "chaos.enabled");
   return later;
 }

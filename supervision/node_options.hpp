@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ledger/policy.hpp"
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits.hpp"
@@ -62,6 +63,17 @@ struct cache_option {
   friend bool operator==(const cache_option&, const cache_option&) = default;
 };
 
+/// What a node has to do with the ledger of its cluster.
+struct ledger_option {
+  std::string folder;                  ///< where a keeper has it; empty: in `state`
+  std::string policy;                  ///< file with the rules of a new one
+  std::optional<ledger::policy> rules; ///< of that file
+  std::vector<node_id> mint_keys;      ///< of a new one; empty: the keeper's own
+  node_id keeper;                      ///< of whoever uses one; empty: none
+  bool serves_unpaid{false};           ///< requests, while the keeper is away
+  bool follow{false};                  ///< keeps a copy of the keeper's log, and checks it
+};
+
 /// What a node is, as its configuration file says (config/worker.toml explains every key).
 struct node_options {
   std::string name;    ///< for people
@@ -92,6 +104,7 @@ struct node_options {
   bool audit_every_request{false}; ///< role scheduler: also those nobody wants a receipt of
   std::optional<gateway_option> gateway; ///< absent: no HTTP
   cache_option cache;
+  ledger_option ledger;
   bool chaos{false};                     ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};
   std::string log_file;                    ///< empty: standard error

@@ -2,13 +2,16 @@
 
 #include "actors/block_exchange.hpp"
 #include "actors/jobs.hpp"
+#include "actors/ledger_keeper.hpp"
 #include "actors/pathfinder.hpp"
+#include "actors/payments.hpp"
 #include "actors/scheduler.hpp"
 #include "actors/shard.hpp"
 #include "actors/stage_host.hpp"
 #include "actors/verifier.hpp"
 #include "actors/weights_source.hpp"
 #include "messages/caf/errors.hpp"
+#include "messages/limits_credit.hpp"
 #include "supervision/tree.hpp"
 
 #include <caf/all.hpp>
@@ -26,6 +29,8 @@ using known_pointer = std::shared_ptr<directory>;
 
 constexpr std::chrono::milliseconds worker_shutdown{500};
 constexpr std::chrono::milliseconds start_wait{5'000};
+/// Beyond what the payments wait for themselves.
+constexpr std::chrono::milliseconds reserve_answer_wait = 2 * limits::reserve_wait;
 
 /// A child that is known under its name while it lives.
 child_spec kept(std::string name, const known_pointer& known,
@@ -109,6 +114,50 @@ actors::lead_environment lead_parts(const node_parts& parts,
   return around;
 }
 
+using lead_started = std::function<void(result<caf::actor>)>;
+
+/// `payments` is empty for a request that nobody pays for.
+void start_lead(const parts_pointer& parts, const known_pointer& known,
+                caf::event_based_actor* self, actors::submit_request command,
+                const actors::model_catalog::entry& model, const caf::actor& payments,
+                lead_started done) {
+  actors::lead_environment around = lead_parts(*parts, model, known->get("paths"));
+  around.payments = payments;
+  const request_id id = command.request.id;
+  // What is signed is what is paid for.
+  command.request.receipt = command.request.receipt || payments;
+  child_spec spec;
+  spec.rules = {fmt::format("lead-{:016x}", id.value), restart_kind::temporary, worker_shutdown};
+  spec.start = [command = std::move(command),
+                around = std::move(around)](caf::actor_system& system) -> result<caf::actor> {
+    return caf::actor_cast<caf::actor>(
+        system.spawn(actors::lead_behavior, command.request, command.requester, around));
+  };
+  self->request(known->get("leads"), start_wait, start_child{std::move(spec)})
+      .then(
+          [done, payments, id](caf::actor& lead) {
+            if (payments) {
+              caf::anon_send(payments, actors::paid_lead{id, lead});
+            }
+            done(std::move(lead));
+          },
+          [done, payments, id](const caf::error& reason) {
+            if (payments) {
+              caf::anon_send(payments, actors::work_over{id, 0, {}});
+            }
+            done(from_caf(reason));
+          });
+}
+
+std::uint64_t model_bytes(const actors::catalog_model& model) {
+  std::uint64_t bytes = 0;
+  for (const compute::tensor_manifest& tensor : model.manifest->tensors) {
+    bytes += tensor.bytes;
+  }
+  return bytes;
+}
+
+/// Nothing is computed before its quote is reserved.
 actors::lead_launcher lead_launcher_for(const parts_pointer& parts, const known_pointer& known) {
   return [parts, known](caf::event_based_actor* self, const actors::submit_request& command,
                         std::function<void(result<caf::actor>)> done) {
@@ -117,17 +166,18 @@ actors::lead_launcher lead_launcher_for(const parts_pointer& parts, const known_
       done(fail(errc::not_found, "the model of this request was unloaded"));
       return;
     }
-    child_spec spec;
-    spec.rules = {fmt::format("lead-{:016x}", command.request.id.value), restart_kind::temporary,
-                  worker_shutdown};
-    spec.start = [command, around = lead_parts(*parts, model, known->get("paths"))](
-                     caf::actor_system& system) -> result<caf::actor> {
-      return caf::actor_cast<caf::actor>(
-          system.spawn(actors::lead_behavior, command.request, command.requester, around));
-    };
-    self->request(known->get("leads"), start_wait, start_child{std::move(spec)})
-        .then([done](caf::actor& lead) { done(std::move(lead)); },
-              [done](const caf::error& reason) { done(from_caf(reason)); });
+    const caf::actor payments = known->get("payments");
+    if (!payments) {
+      return start_lead(parts, known, self, command, model, nullptr, std::move(done));
+    }
+    actors::reserve_credit quote{command.request, model->weights.config.layers,
+                                 model_bytes(*model)};
+    self->request(payments, reserve_answer_wait, std::move(quote))
+        .then(
+            [parts, known, self, command, model, payments, done](bool paid) {
+              start_lead(parts, known, self, command, model, paid ? payments : nullptr, done);
+            },
+            [done](const caf::error& reason) { done(from_caf(reason)); });
   };
 }
 
@@ -257,6 +307,45 @@ child_spec verifier_child(const parts_pointer& parts, const known_pointer& known
   });
 }
 
+child_spec ledger_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("ledger", known, [parts](caf::actor_system& system) {
+    const caf::actor made = system.spawn<caf::detached>(
+        actors::ledger_keeper_behavior,
+        actors::ledger_keeper_environment{parts->ledger, parts->links, parts->journal, parts->env});
+    actors::peers::receivers receivers;
+    receivers.ledger = made;
+    parts->links->use(receivers);
+    return made;
+  });
+}
+
+child_spec payments_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("payments", known, [parts, known](caf::actor_system& system) {
+    actors::payments_environment around;
+    around.key = parts->key;
+    around.keeper = parts->keeper;
+    around.serves_unpaid = parts->options->ledger.serves_unpaid;
+    around.links = parts->links;
+    around.journal = parts->journal;
+    around.env = parts->env;
+    around.folder = parts->options->state + "/payments";
+    around.copy = parts->ledger_copy;
+    around.paths = [known] { return known->get("paths"); };
+    around.eject = [parts](const node_id& node) {
+      if (const auto kicked = parts->access->kick(node); !kicked) {
+        parts->journal->say(actors::log_level::error, std::nullopt, "{}", kicked.error().message);
+      }
+      parts->links->disconnect(node, {errc::invalid_argument, "convicted by the ledger"});
+    };
+    const caf::actor made =
+        system.spawn<caf::detached>(actors::payments_behavior, std::move(around));
+    actors::peers::receivers receivers;
+    receivers.payments = made;
+    parts->links->use(receivers);
+    return made;
+  });
+}
+
 supervisor_spec requests_tree_of(const parts_pointer& parts, const known_pointer& known) {
   child_spec leads = kept_supervisor("leads", known, [] {
     return supervisor_spec{"leads", strategy::one_for_one, restart_policy{1, 1s}, {}, {}};
@@ -381,6 +470,12 @@ supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts
   }
   tree.children.push_back(verifier_child(parts, known));
   tree.children.push_back(membership_child(parts, known));
+  if (parts->ledger != nullptr) {
+    tree.children.push_back(ledger_child(parts, known));
+  }
+  if (!parts->keeper.empty()) {
+    tree.children.push_back(payments_child(parts, known));
+  }
   if (roles.has(role::scheduler)) {
     tree.children.push_back(kept_supervisor(
         "requests", known, [parts, known] { return requests_tree_of(parts, known); }));

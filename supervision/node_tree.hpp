@@ -4,6 +4,7 @@
 #include "actors/compute_executor.hpp"
 #include "actors/fetcher.hpp"
 #include "actors/gateway.hpp"
+#include "actors/kept_ledger.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
@@ -29,6 +30,8 @@
 ///       fetcher          fetches weights from others                         (role worker)
 ///       verifier         audits others' work (role verifier), checks convictions
 ///       membership       who is there
+///       ledger           keeps the ledger of the cluster                     (role ledger)
+///       payments         uses it: this node's account, and its requests
 ///       requests         one_for_all                                         (role scheduler)
 ///         leads          one_for_one, temporary children, one per request
 ///         scheduler
@@ -58,6 +61,9 @@ struct node_parts {
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};
   const node_cache* cache{nullptr};         ///< null: nothing is kept
+  actors::kept_ledger* ledger{nullptr};     ///< null: not its keeper
+  node_id keeper;                           ///< of the ledger this node uses; empty: none
+  durable_file* ledger_copy{nullptr};       ///< of the keeper's log; null: none is kept
   std::vector<actors::fetch_order> fetches; ///< what the configuration wants here
 };
 

@@ -2,9 +2,12 @@
 
 #include "actors/log.hpp"
 #include "apps/ovir/config_table.hpp"
+#include "apps/ovir/ledger_policy_file.hpp"
 #include "apps/ovir/node_address.hpp"
 #include "apps/ovir/node_config_cache.hpp"
 #include "apps/ovir/node_config_gateway.hpp"
+#include "apps/ovir/node_config_keys.hpp"
+#include "apps/ovir/node_config_ledger.hpp"
 #include "compute/printable.hpp"
 #include "messages/cid.hpp"
 #include "messages/limits.hpp"
@@ -30,38 +33,6 @@ constexpr text_rule address_rule{"address", limits::address_bytes_max};
 constexpr text_rule word_rule{"word", limits::node_name_bytes_max};
 constexpr text_rule key_rule{"key", 2 * node_id::size};
 constexpr text_rule token_rule{"join token", limits::hello_bytes_max};
-
-constexpr std::array<std::string_view, 21> file_keys{
-    "name",  "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
-    "seeds", "admins",  "access", "model",  "join_token", "limits",       "fetch",
-    "audit", "probe",   "drain",  "log",    "chaos",      "gateway",      "cache"};
-constexpr std::array<std::string_view, 2> access_keys{"key", "roles"};
-constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
-constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
-                                                      "prefill_chunk"};
-constexpr std::array<std::string_view, 3> audit_keys{"least_rate_ppm", "every_request",
-                                                     "twice_tokens"};
-constexpr std::array<std::string_view, 3> fetch_keys{"window_mib", "mib_s", "serve_mib_s"};
-constexpr std::array<std::string_view, 3> probe_keys{"interval_ms", "timeout_ms", "suspect_ms"};
-constexpr std::array<std::string_view, 1> drain_keys{"wait_s"};
-constexpr std::array<std::string_view, 4> log_keys{"level", "file", "max_mib", "files"};
-constexpr std::array<std::string_view, 1> chaos_keys{"enabled"};
-
-struct table_keys {
-  std::string_view table;
-  std::span<const std::string_view> keys;
-};
-constexpr std::array<table_keys, 11> tables_of_file{{{"access", access_keys},
-                                                    {"model", model_keys},
-                                                    {"limits", limits_keys},
-                                                    {"fetch", fetch_keys},
-                                                    {"audit", audit_keys},
-                                                    {"probe", probe_keys},
-                                                    {"drain", drain_keys},
-                                                    {"log", log_keys},
-                                                    {"chaos", chaos_keys},
-                                                    {"gateway", gateway_keys},
-                                                    {"cache", cache_keys}}};
 
 class reader {
 public:
@@ -578,6 +549,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(chaos(root));
   OVIR_TRY(gateway(root));
   OVIR_TRY(reuse(root));
+  OVIR_TRY(read_ledger_section(in_, root, folder_, options_));
   return std::move(options_);
 }
 
@@ -589,7 +561,13 @@ result<node_options> parse_node_config(const std::string& path, std::string_view
 
 result<node_options> read_node_config(storage::env& environment, const std::string& path) {
   OVIR_ASSIGN(const std::string text, environment.read(path, limits::config_file_bytes_max));
-  return parse_node_config(path, text);
+  OVIR_ASSIGN(node_options how, parse_node_config(path, text));
+  if (!how.ledger.policy.empty()) {
+    OVIR_ASSIGN(const std::string rules,
+                environment.read(how.ledger.policy, limits::config_file_bytes_max));
+    OVIR_ASSIGN(how.ledger.rules, parse_ledger_policy(how.ledger.policy, rules));
+  }
+  return how;
 }
 
 std::vector<std::string> node_config_keys() {

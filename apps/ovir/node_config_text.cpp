@@ -141,6 +141,17 @@ std::string describe(const node_options& o) {
   out.line("audit.least_rate_ppm", "{}", o.audit_least_rate_ppm);
   out.line("audit.every_request", "{}", o.audit_every_request);
   out.line("audit.twice_tokens", "{}", number_text(o.audit_twice_tokens, "never"));
+  out.line("ledger.folder", "{}", or_else(o.ledger.folder, "(of a keeper: in the state folder)"));
+  out.line("ledger.policy", "{}", or_else(o.ledger.policy, "(none)"));
+  std::string mint_keys;
+  for (const node_id& key : o.ledger.mint_keys) {
+    mint_keys += (mint_keys.empty() ? "" : ", ") + short_name(key);
+  }
+  out.line("ledger.mint_keys", "{}", or_else(mint_keys, "(of a new ledger: the keeper's)"));
+  out.line("ledger.keeper", "{}",
+           o.ledger.keeper.empty() ? "(none: nothing is paid)" : to_hex(o.ledger.keeper));
+  out.line("ledger.when_away", "{}", o.ledger.serves_unpaid ? "serve" : "refuse");
+  out.line("ledger.follow", "{}", o.ledger.follow);
   out.line("probe.interval_ms", "{}", o.probe_interval.count());
   out.line("probe.timeout_ms", "{}", o.probe_timeout.count());
   out.line("probe.suspect_ms", "{}", o.suspect_timeout.count());
@@ -179,7 +190,18 @@ json document_of(const node_options& o) {
     }
     models.push_back({{"path", model.path}, {"layers", std::move(layers)}});
   }
+  json mint_keys = json::array();
+  for (const node_id& key : o.ledger.mint_keys) {
+    mint_keys.push_back(to_hex(key));
+  }
   return {{"name", o.name},
+          {"ledger",
+           {{"folder", null_or(o.ledger.folder)},
+            {"policy", null_or(o.ledger.policy)},
+            {"mint_keys", std::move(mint_keys)},
+            {"keeper", o.ledger.keeper.empty() ? json(nullptr) : json(to_hex(o.ledger.keeper))},
+            {"when_away", o.ledger.serves_unpaid ? "serve" : "refuse"},
+            {"follow", o.ledger.follow}}},
           {"cluster", o.cluster},
           {"roles", words_of(o.roles)},
           {"state", null_or(o.state)},

@@ -24,6 +24,17 @@ command_spec chaos_command(const argument_spec& node) {
           false};
 }
 
+command_spec ledger_command() {
+  return {"ledger",
+          "This node's account in the ledger, and what the ledger's keeper says",
+          {{"ACTION", "action", kind::text, true,
+            "balance, head; mint, transfer, stake, unstake, convict"},
+           {"SUBJECT", "subject", kind::text, false,
+            "An account; of stake and unstake the amount; of convict the evidence, in hexadecimal"},
+           {"AMOUNT", "amount", kind::text, false, "Micro-credits"}},
+          false};
+}
+
 const std::vector<command_spec>& table() {
   static const argument_spec request{"REQUEST", "request", kind::hex, true, "As 'jobs' shows it"};
   static const argument_spec node{"NODE", "node", kind::text, true,
@@ -85,6 +96,7 @@ const std::vector<command_spec>& table() {
         {"--last", "last_layer", kind::natural, false, "Last layer"}},
        false},
       {"unload", "Drop a model once nobody uses it", {model}, false},
+      ledger_command(),
       {"log",
        "How much the node writes to its log",
        {{"LEVEL", "level", kind::text, true, "trace, debug, info, warn or error"}},

@@ -2,6 +2,7 @@
 #include "messages/limits.hpp"
 #include "messages/limits_audit.hpp"
 #include "messages/limits_blocks.hpp"
+#include "messages/limits_credit.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -146,6 +147,7 @@ TEST(link_format, each_channel_takes_its_kinds_up_to_their_limits) {
       {channel::control, message_kind::wire, limits::wire_bytes_max},
       {channel::control, message_kind::gossip, limits::gossip_bytes_max},
       {channel::control, message_kind::blocks, limits::block_claims_bytes_max},
+      {channel::control, message_kind::credit, limits::credit_message_bytes_max},
       {channel::data, message_kind::tensor, limits::frame_bytes_max},
       {channel::data, message_kind::audit, limits::audit_message_bytes_max},
       {channel::admin, message_kind::request, limits::admin_bytes_max},

@@ -413,5 +413,34 @@ TEST(node_config, shows_every_key) {
   }
 }
 
+TEST(node_config, says_who_keeps_the_ledger_or_where_it_is_kept) {
+  const node_options uses = parsed(scheduler + "[ledger]\nkeeper = \"" + key_a +
+                                   "\"\nwhen_away = \"serve\"\nfollow = true\n");
+  EXPECT_EQ(to_hex(uses.ledger.keeper), key_a);
+  EXPECT_TRUE(uses.ledger.serves_unpaid);
+  EXPECT_TRUE(uses.ledger.follow);
+  const std::string keeper = "name = \"n\"\ncluster = \"c\"\nroles = [\"ledger\"]\n"
+                             "listen = \"n.example:7300\"\nstate = \"state\"\n";
+  const node_options keeps =
+      parsed(keeper + "[ledger]\nfolder = \"books\"\npolicy = \"rules.toml\"\nmint_keys = [\"" +
+             key_b + "\"]\n");
+  EXPECT_EQ(keeps.ledger.folder, "conf/books");
+  EXPECT_EQ(keeps.ledger.policy, "conf/rules.toml");
+  ASSERT_EQ(keeps.ledger.mint_keys.size(), 1U);
+  const node_options neither = parsed(scheduler);
+  EXPECT_TRUE(neither.ledger.keeper.empty());
+  EXPECT_FALSE(neither.ledger.serves_unpaid);
+}
+
+TEST(node_config, refuses_a_ledger_that_makes_no_sense) {
+  const mistake mistakes[] = {
+      {scheduler + "[ledger]\nfolder = \"books\"\n", ":7:10: 'folder' is for who keeps"},
+      {scheduler + "[ledger]\nkeeper = \"me\"\n", ":7:10: 'keeper' must be a key"},
+      {scheduler + "[ledger]\nwhen_away = \"wait\"\n", ":7:13: 'when_away' is"},
+      {scheduler + "[ledger]\nkepeer = \"x\"\n", ":7:1: "},
+  };
+  expect_refused(mistakes);
+}
+
 } // namespace
 } // namespace ovir::apps

@@ -1,0 +1,164 @@
+// The shell's command `ledger`: this node's account, and what its cluster's keeper says.
+#include "actors/admin_call.hpp"
+#include "actors/payments.hpp"
+#include "messages/caf/errors.hpp"
+#include "messages/limits_credit.hpp"
+#include "messages/limits_ledger.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace ovir::actors {
+
+namespace {
+
+constexpr std::string_view looking = "balance, head";
+constexpr std::string_view writing = "mint, transfer, stake, unstake, convict";
+
+json head_json(const ledger::signed_head& head) {
+  return {{"ledger", to_hex(head.head.ledger)},
+          {"size", head.head.size},
+          {"root", to_hex(head.head.root)},
+          {"chain", to_hex(head.head.chain)},
+          {"time", head.head.time},
+          {"keeper", to_hex(head.keeper)},
+          {"signature", fmt::format("{:02x}", fmt::join(head.proof.bytes, ""))}};
+}
+
+json account_json(const ledger::account_report& a) {
+  return {{"account", to_hex(a.who)},
+          {"free", a.free},
+          {"pending", a.pending},
+          {"stake", a.stake},
+          {"leaving", a.leaving},
+          {"earned", a.earned},
+          {"nonce", a.nonce},
+          {"reputation_ppm", a.reputation_ppm},
+          {"influence", a.influence},
+          {"ejected", std::binary_search(a.ejected.begin(), a.ejected.end(), a.who)}};
+}
+
+/// A key, or what a member is called.
+result<node_id> account_from(const admin_call& c, const std::string& name) {
+  if (const auto key = node_id_from_hex(name)) {
+    return *key;
+  }
+  return find_node(*c.self->state.members, name);
+}
+
+result<ledger::micro_credits> amount_from(const std::string& text) {
+  std::uint64_t amount = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, wrong] = std::from_chars(text.data(), end, amount);
+  if (wrong != std::errc{} || rest != end || amount == 0 || amount > limits::ledger_supply_max) {
+    return fail(errc::invalid_argument, "'{}' is no amount; give whole micro-credits, 1 to {}",
+                text.substr(0, 32), limits::ledger_supply_max);
+  }
+  return amount;
+}
+
+result<std::vector<std::byte>> bytes_from(const std::string& hex) {
+  std::vector<std::byte> bytes;
+  if (hex.size() % 2 != 0 || hex.size() / 2 > limits::credit_evidence_bytes_max) {
+    return fail(errc::invalid_argument,
+                "evidence is an even number of hexadecimal digits, of at most {} bytes",
+                limits::credit_evidence_bytes_max);
+  }
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    std::uint8_t byte = 0;
+    const auto [rest, wrong] = std::from_chars(hex.data() + i, hex.data() + i + 2, byte, 16);
+    if (wrong != std::errc{} || rest != hex.data() + i + 2) {
+      return fail(errc::invalid_argument, "evidence is hexadecimal digits; it has '{}'",
+                  hex.substr(i, 2));
+    }
+    bytes.push_back(std::byte{byte});
+  }
+  return bytes;
+}
+
+result<void> look(const admin_call& c, const caf::actor& payments, const std::string& action,
+                  const std::string& subject) {
+  describe_account asked;
+  if (!subject.empty()) {
+    OVIR_ASSIGN(asked.who, account_from(c, subject));
+  }
+  c.self->request(payments, 2 * limits::payment_action_wait, asked)
+      .then(
+          [c, action](const ledger::account_report& a) {
+            c.done(action == "head" ? head_json(a.head) : account_json(a));
+          },
+          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  return {};
+}
+
+template <class Order>
+void order(const admin_call& c, const caf::actor& payments, Order asked) {
+  c.self->request(payments, 2 * limits::payment_action_wait, std::move(asked))
+      .then(
+          [c](const ledger::promise& p) {
+            c.done({{"entry", p.entry.entry.index},
+                    {"time", p.time},
+                    {"head", head_json(p.entry.head)}});
+          },
+          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+}
+
+result<ledger::command> command_from(const admin_call& c, const std::string& action,
+                                     const std::string& subject, const std::string& amount) {
+  if (action == "stake" || action == "unstake") {
+    OVIR_ASSIGN(const ledger::micro_credits much, amount_from(subject));
+    return action == "stake" ? ledger::command{ledger::lock{{}, much, 0}}
+                             : ledger::command{ledger::unlock{{}, much, 0}};
+  }
+  OVIR_ASSIGN(const ledger::micro_credits much, amount_from(amount));
+  if (action == "mint" && (subject == "assurance" || subject == "treasury")) {
+    return ledger::command{ledger::mint{{},
+                                        subject == "assurance" ? ledger::mint_target::assurance
+                                                               : ledger::mint_target::treasury,
+                                        {},
+                                        much,
+                                        0}};
+  }
+  OVIR_ASSIGN(const node_id to, account_from(c, subject));
+  return action == "mint"
+             ? ledger::command{ledger::mint{{}, ledger::mint_target::participant, to, much, 0}}
+             : ledger::command{ledger::transfer{{}, to, much, 0}};
+}
+
+} // namespace
+
+result<void> use_ledger(const admin_call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const std::string action, args.text("action"));
+  OVIR_ASSIGN(const std::string subject, args.text("subject", ""));
+  OVIR_ASSIGN(const std::string amount, args.text("amount", ""));
+  OVIR_TRY(args.done());
+  const caf::actor payments = find_actor(c, "payments");
+  if (!payments) {
+    return fail(errc::unsupported,
+                "this node uses no ledger; set ledger.keeper in its configuration, or ask another");
+  }
+  if (action == "balance" || action == "head") {
+    return look(c, payments, action, subject);
+  }
+  if (action != "mint" && action != "transfer" && action != "stake" && action != "unstake" &&
+      action != "convict") {
+    return fail(errc::invalid_argument, "'{}' is none of {} and {}", action.substr(0, 32), looking,
+                writing);
+  }
+  if (!c.self->state.clients.at(c.connection).peer.roles.has(role::operate)) {
+    c.refuse("forbidden", fmt::format("'ledger {}' needs the role operator", action));
+    return {};
+  }
+  if (action == "convict") {
+    OVIR_ASSIGN(std::vector<std::byte> evidence, bytes_from(subject));
+    order(c, payments, accuse{std::move(evidence)});
+    return {};
+  }
+  OVIR_ASSIGN(ledger::command what, command_from(c, action, subject, amount));
+  order(c, payments, credit_order{std::move(what), {}});
+  return {};
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "ledger/keeper.hpp"
+#include "messages/durable_file.hpp"
+#include "messages/signing.hpp"
+#include "storage/env.hpp"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ovir::actors {
+
+/// Where a node keeps the ledger of its cluster, and how it begins one.
+struct kept_ledger_options {
+  std::string folder;
+  std::optional<ledger::policy> rules; ///< for a new one; absent: there must be one
+  std::vector<node_id> mint_keys;      ///< of a new one; empty: the node's own key
+  const secret_key* key{nullptr};      ///< the keeper's
+  storage::env* env{nullptr};
+  std::function<role_set(const node_id&)> roles_of;
+};
+
+/// A ledger's folder as a node has it: `log`, the last signed `head`, `evidence` of convictions,
+/// and the lock of who has it open, which `ovir ledger` respects (docs/formats/credit.md). One
+/// thread at a time.
+class kept_ledger {
+public:
+  /// Makes the ledger where there is none and rules are given. Errors name the folder and what to
+  /// change: no ledger and no rules, another keeper's key, a damaged log, a policy that does not
+  /// deter.
+  [[nodiscard]] static result<std::unique_ptr<kept_ledger>> open(kept_ledger_options how);
+
+  [[nodiscard]] ledger::keeper& keeper() noexcept { return *keeper_; }
+  /// Reads the log again, after a failed write: what lasts of it is in the log, nowhere else.
+  [[nodiscard]] result<void> reopen();
+  /// Writes the head beside the log, so that a log that lost its end is noticed.
+  [[nodiscard]] result<void> keep_head();
+  [[nodiscard]] const std::string& note() const noexcept { return note_; } ///< of a torn end
+
+private:
+  explicit kept_ledger(kept_ledger_options how) : how_(std::move(how)) {}
+  [[nodiscard]] result<void> begin();
+  [[nodiscard]] result<std::uint64_t> entries_least() const;
+  [[nodiscard]] result<void> keep_evidence(const digest& name,
+                                           std::span<const std::byte> bytes) const;
+
+  kept_ledger_options how_;
+  std::unique_ptr<storage::held_lock> lock_;
+  std::unique_ptr<durable_file> file_;
+  std::optional<ledger::keeper> keeper_;
+  std::uint64_t head_kept_{0};
+  std::string note_;
+};
+
+} // namespace ovir::actors

@@ -1,0 +1,164 @@
+#pragma once
+
+#include "actors/log.hpp"
+#include "actors/log_follower.hpp"
+#include "actors/payment_core.hpp"
+#include "actors/peers.hpp"
+#include "actors/protocol.hpp"
+#include "ledger/message.hpp"
+#include "messages/signing.hpp"
+#include "storage/env.hpp"
+
+#include <caf/event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace ovir::actors {
+
+/// Reserves what a request may cost, before any work. Answered with whether it is paid for: true,
+/// or false where nobody pays because the keeper is away and the configuration allows it. An error
+/// refuses the request.
+struct reserve_credit {
+  generation_request request;
+  std::uint32_t layers{0};      ///< of the model
+  std::uint64_t model_bytes{0}; ///< of its tensors: what a token costs
+};
+/// Who drives a request that was reserved for: should it end without a word, the request is over.
+struct paid_lead {
+  request_id request;
+  caf::actor lead;
+};
+/// From a lead: a frame of evidence, and who computes now. Behind the work; nobody waits for it.
+struct work_stated {
+  request_id request;
+  frame_bytes evidence;
+  computing_path path;
+};
+/// From a lead: the request is over after so many tokens of output.
+struct work_over {
+  request_id request;
+  std::uint64_t tokens{0};
+  computing_path path;
+};
+/// From a shell: what the keeper says of an account; answered with an `account_report`.
+struct describe_account {
+  node_id who;
+};
+/// From a shell: a command of this node's account, whose key, nonce and signature are put in here,
+/// or a conviction with its evidence. Answered with the keeper's `promise`.
+struct credit_order {
+  ledger::command what;
+  std::vector<std::byte> evidence{};
+};
+/// From a shell: an equivocation (ledger/equivocation.hpp), as bytes. Answered with the keeper's
+/// promise of the conviction, whose finder is this node.
+struct accuse {
+  std::vector<std::byte> evidence;
+};
+struct payment_tick {};
+
+struct payments_environment {
+  const secret_key* key{nullptr};
+  node_id keeper;
+  bool serves_unpaid{false}; ///< new requests, while the keeper is away
+  peers* links{nullptr};
+  log* journal{nullptr};
+  storage::env* env{nullptr};
+  std::string folder;          ///< of what is reserved and not settled, a file each
+  durable_file* copy{nullptr}; ///< of the keeper's log, kept here; null: none
+  std::function<caf::actor()> paths;
+  /// Told of each node that was convicted, once: it gets no more work.
+  std::function<void(const node_id&)> eject;
+};
+
+/// What this node has to do with the ledger of its cluster, as one who uses it: its account, and as
+/// a scheduler the payment of its requests (docs/adr/0032). Every command is sent until the keeper
+/// promised it or refused; ids make that safe. Reservations are on disk before they are sent, so an
+/// earlier life of this node leaves none behind. Never on the path of a token.
+struct payments_state {
+  /// A command on its way to the keeper.
+  struct sent {
+    std::uint64_t id{0};
+    ledger::command what;
+    std::vector<std::byte> entry; ///< with time 0
+    std::vector<std::byte> evidence;
+    storage::env::time_point at;
+  };
+  struct paid {
+    std::optional<reserve_credit> asked; ///< until it is reserved, or resumed
+    caf::typed_response_promise<bool> answer;
+    storage::env::time_point since;
+    bool planning{false};
+    std::vector<std::byte> reservation; ///< entry; empty: not yet made
+    bool reserved{false};               ///< the keeper promised it
+    bool reported{false};               ///< how far it is accounted is known
+    std::optional<payment_core> core;
+    std::optional<sent> under_way;
+    std::uint32_t refusals{0}; ///< in a row
+    caf::actor_addr lead;
+    bool resumed{false}; ///< another lead began it
+  };
+  struct order {
+    sent what;
+    caf::typed_response_promise<ledger::promise> answer;
+    storage::env::time_point since;
+  };
+  struct question {
+    caf::typed_response_promise<ledger::account_report> answer;
+    storage::env::time_point since;
+  };
+  struct accusation {
+    std::vector<std::byte> evidence;
+    ledger::convict what;    ///< but for its escrow
+    std::uint32_t window{0}; ///< of positions
+    caf::typed_response_promise<ledger::promise> answer;
+    storage::env::time_point since;
+  };
+  const char* name{"payments"};
+  payments_environment environment;
+  bool linked{false};
+  std::optional<digest> ledger; ///< its name, once the keeper reported
+  ledger::policy rules;
+  std::uint64_t nonce{0};
+  std::uint64_t next_id{1};
+  storage::env::time_point asked_account{};
+  std::optional<ledger::signed_head> head; ///< the largest of the keeper's
+  bool distrusted{false};                  ///< the keeper contradicted itself
+  std::set<node_id> linked_nodes;          ///< heads are passed on to them
+  std::optional<log_follower> follower;    ///< null: no copy is kept
+  /// By index, until the copy shows whether they hold.
+  std::map<std::uint64_t, ledger::acknowledgement> promises;
+  std::set<node_id> ejected;
+  std::map<request_id, paid> requests;
+  std::map<std::uint64_t, order> orders;
+  std::map<std::uint64_t, question> questions;
+  std::map<std::uint64_t, accusation> accusations;
+  bool ticking{false};
+};
+
+using payments_pointer = caf::stateful_actor<payments_state>*;
+
+/// Spawned detached: it waits for the disk and checks signatures.
+[[nodiscard]] caf::behavior payments_behavior(payments_pointer self,
+                                              payments_environment environment);
+
+} // namespace ovir::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::reserve_credit)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::paid_lead)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::work_stated)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::work_over)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_account)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_order)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::accuse)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payment_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::account_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::promise)

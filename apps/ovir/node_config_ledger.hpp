@@ -1,0 +1,22 @@
+#pragma once
+
+#include "apps/ovir/config_table.hpp"
+#include "supervision/node_options.hpp"
+
+#include <array>
+#include <filesystem>
+#include <string_view>
+
+/// The table [ledger] of a node's configuration.
+namespace ovir::apps {
+
+inline constexpr std::array<std::string_view, 6> ledger_section_keys{
+    "folder", "policy", "mint_keys", "keeper", "when_away", "follow"};
+
+/// Reads it into `options`, whose roles are known. Paths count from `folder`. `malformed` as of
+/// `config_reader`: also for keys of a keeper on another node.
+[[nodiscard]] result<void> read_ledger_section(const config_reader& in, const toml::table& root,
+                                               const std::filesystem::path& folder,
+                                               supervision::node_options& options);
+
+} // namespace ovir::apps

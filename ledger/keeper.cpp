@@ -1,0 +1,309 @@
+#include "ledger/keeper.hpp"
+
+#include "ledger/equivocation.hpp"
+#include "ledger/standing.hpp"
+#include "messages/limits.hpp"
+#include "messages/limits_credit.hpp"
+#include "messages/limits_ledger.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace ovir::ledger {
+
+keeper::keeper(ledger book, keeper_surroundings around, std::vector<std::byte> genesis)
+    : book_(std::move(book)), around_(std::move(around)), genesis_(std::move(genesis)) {
+  for (const auto& [node, a] : book_.view().accounts()) {
+    if (a->ejected) {
+      ejected_.insert(node);
+    }
+  }
+  for (const auto& [request, record] : book_.view().requests()) {
+    if (const auto r = reservation_of(request)) {
+      escrows_[r->about] = request;
+    }
+  }
+}
+
+result<keeper> keeper::make(ledger book, keeper_surroundings around) {
+  const genesis& rules = book.view().origin();
+  if (around.key->id() != rules.log_keeper) {
+    return fail(errc::invalid_argument,
+                "this ledger is kept by {} and this node is {}; give the node the keeper's key, or "
+                "another folder",
+                short_name(rules.log_keeper), short_name(around.key->id()));
+  }
+  OVIR_TRY(check(rules.rules));
+  OVIR_ASSIGN(std::vector<std::byte> first, book.log().entry_at(0));
+  return keeper{std::move(book), std::move(around), std::move(first)};
+}
+
+const signed_head& keeper::head() {
+  if (!head_ || head_->head.size != book_.log().size()) {
+    head_ = sign(*around_.key, book_.head());
+  }
+  return *head_;
+}
+
+void keeper::take(const node_id& from, role_set roles, message question,
+                  std::vector<keeper_answer>& answers) {
+  const std::uint64_t id = question.id;
+  const auto answer = [&](auto body) { answers.push_back({from, {id, std::move(body)}}); };
+  if (askers_.size() < limits::members_max) {
+    askers_.insert(from);
+  }
+  if (auto* const asked = std::get_if<submit>(&question.body)) {
+    queue(from, roles, id, *asked, answers);
+  } else if (const auto* const account = std::get_if<ask_account>(&question.body)) {
+    answer(report_on(account->who));
+  } else if (const auto* const request = std::get_if<ask_request>(&question.body)) {
+    answer(report_on_request(request->request));
+  } else if (const auto* const entries = std::get_if<ask_entries>(&question.body)) {
+    if (auto run = entries_from(entries->first)) {
+      answer(std::move(*run));
+    } else {
+      answer(refusal{run.error()});
+    }
+  }
+}
+
+void keeper::queue(const node_id& from, role_set roles, std::uint64_t id, submit& asked,
+                   std::vector<keeper_answer>& answers) {
+  const auto refuse = [&](error why) { answers.push_back({from, {id, refusal{std::move(why)}}}); };
+  if (waiting_.size() >= limits::ledger_waiting_max ||
+      waiting_of_[from] >= limits::ledger_waiting_per_node_max) {
+    return refuse(fail(errc::busy, "{} commands wait, {} of them yours; send it again later",
+                       waiting_.size(), waiting_of_[from]));
+  }
+  auto admitted = admit(from, roles, asked);
+  if (!admitted) {
+    return refuse(admitted.error());
+  }
+  ++waiting_of_[from];
+  waiting_.push_back({from, id, std::move(*admitted), std::move(asked.evidence)});
+}
+
+result<authentic_command> keeper::admit(const node_id& from, role_set roles,
+                                        const submit& asked) const {
+  OVIR_ASSIGN(entry e, decode_entry(asked.entry));
+  if (e.time != 0) {
+    return fail(errc::invalid_argument, "a command comes with the time {}; the keeper gives it one",
+                e.time);
+  }
+  const bool convicts = std::holds_alternative<convict>(e.what);
+  if (!asked.evidence.empty() && !convicts) {
+    return fail(errc::invalid_argument, "a {} comes with evidence; only convictions have any",
+                to_string(kind_of(e.what)));
+  }
+  if (signer_of(e.what) != nullptr) {
+    return authenticate(book_.id(), std::move(e.what), e.proof);
+  }
+  OVIR_TRY(admit_unsigned(from, roles, e.what, asked.evidence));
+  return by_log_keeper(book_.id(), std::move(e.what));
+}
+
+result<void> keeper::admit_unsigned(const node_id& from, role_set roles, const command& what,
+                                    std::span<const std::byte> evidence) const {
+  if (const convict* const x = std::get_if<convict>(&what)) {
+    return admit_conviction(roles, *x, evidence);
+  }
+  if (const compensate* const x = std::get_if<compensate>(&what)) {
+    const micro_credits most = book_.view().origin().rules.deterrence.audit_fee;
+    if (!roles.has(role::verifier) || x->to != from || x->amount > most) {
+      return fail(errc::invalid_argument,
+                  "an audit pays the verifier that asks for it, at most {} micro-credits", most);
+    }
+    return {};
+  }
+  const escrow_id* request = nullptr;
+  if (const accrue* const window = std::get_if<accrue>(&what)) {
+    request = &window->request;
+  } else if (const settle* const end = std::get_if<settle>(&what)) {
+    request = &end->request;
+  } else {
+    return fail(errc::invalid_argument, "a {} follows from time or from the rules; nobody sends it",
+                to_string(kind_of(what)));
+  }
+  const request_record* const record = book_.view().find_request(*request);
+  if (record != nullptr && record->payer != from) {
+    return fail(errc::invalid_argument, "the request {} is paid for by {}, who alone may {} it",
+                to_hex(*request).substr(0, 8), short_name(record->payer), to_string(kind_of(what)));
+  }
+  return {}; // one that is over may be sent again: it is answered with the index it has
+}
+
+result<reserve> keeper::reservation_of(const escrow_id& request) const {
+  const auto index = book_.view().index_of(reservation_id(request));
+  if (!index) {
+    return fail(errc::not_found, "there was never a reservation {}", to_hex(request).substr(0, 8));
+  }
+  OVIR_ASSIGN(const std::vector<std::byte> bytes, book_.log().entry_at(*index));
+  OVIR_ASSIGN(entry e, decode_entry(bytes));
+  return std::get<reserve>(std::move(e.what));
+}
+
+result<void> keeper::admit_conviction(role_set roles, const convict& x,
+                                      std::span<const std::byte> evidence) const {
+  if (x.kind == evidence_kind::equivocation) {
+    OVIR_ASSIGN(const reserve reservation, reservation_of(x.request));
+    return check_equivocation(x, reservation, evidence);
+  }
+  if (!roles.has(role::verifier)) {
+    return fail(errc::invalid_argument, "a conviction by replay comes from a verifier");
+  }
+  for (const verdict& v : x.verdicts) {
+    if (!around_.roles_of || !around_.roles_of(v.verifier).has(role::verifier)) {
+      return fail(errc::invalid_argument, "{} gave a verdict and is no verifier here",
+                  short_name(v.verifier));
+    }
+  }
+  if (!evidence.empty() && evidence_digest(evidence) != x.evidence) {
+    return fail(errc::invalid_argument,
+                "the evidence is not the one that the conviction names by its digest");
+  }
+  return {};
+}
+
+result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answer>& answers) {
+  std::vector<waiting_command> asked = std::exchange(waiting_, {});
+  waiting_of_.clear();
+  std::vector<authentic_command> batch;
+  for (const waiting_command& one : asked) {
+    if (!one.evidence.empty() && around_.keep_evidence) {
+      const auto& x = std::get<convict>(one.what.what());
+      OVIR_TRY(around_.keep_evidence(x.evidence, one.evidence));
+    }
+    batch.push_back(one.what);
+  }
+  if (due) {
+    for (command& c : book_.view().due(now, limits::ledger_due_max)) {
+      OVIR_ASSIGN(authentic_command one, by_log_keeper(book_.id(), std::move(c)));
+      batch.push_back(std::move(one));
+    }
+  }
+  if (batch.empty()) {
+    return {};
+  }
+  OVIR_ASSIGN(const batch_outcome done, book_.commit(batch, now));
+  promise_all(done, asked, answers);
+  return {};
+}
+
+result<promise> keeper::promise_of(std::uint64_t index) {
+  promise made;
+  OVIR_ASSIGN(const std::vector<std::byte> bytes, book_.log().entry_at(index));
+  std::memcpy(&made.time, bytes.data(), sizeof(made.time));
+  OVIR_ASSIGN(made.entry, book_.acknowledge(index, head()));
+  return made;
+}
+
+void keeper::promise_all(const batch_outcome& done, std::span<const waiting_command> asked,
+                         std::vector<keeper_answer>& answers) {
+  bool convicted = false;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    const command_outcome& one = done.commands[i];
+    message answer{asked[i].id, refusal{one.why}};
+    if (one.done) {
+      if (auto made = promise_of(one.done->index)) {
+        answer.body = std::move(*made);
+      } else {
+        answer.body = refusal{made.error()};
+      }
+      if (const reserve* const r = std::get_if<reserve>(&asked[i].what.what())) {
+        note_escrow(*r);
+      }
+      if (const convict* const x = std::get_if<convict>(&asked[i].what.what())) {
+        convicted = ejected_.insert(x->guilty).second || convicted;
+      }
+    }
+    answers.push_back({asked[i].from, std::move(answer)});
+  }
+  if (convicted) {
+    for (const node_id& node : askers_) {
+      answers.push_back({node, {0, report_on(node)}});
+    }
+  }
+}
+
+void keeper::tell_head(std::vector<keeper_answer>& answers) {
+  if (const signed_head& now = head(); now.head.size != told_) {
+    told_ = now.head.size;
+    for (const node_id& node : askers_) {
+      answers.push_back({node, {0, head_news{now}}});
+    }
+  }
+}
+
+account_report keeper::report_on(const node_id& who) {
+  account_report report;
+  report.who = who;
+  report.genesis = genesis_;
+  report.head = head();
+  const state& s = book_.view();
+  if (const account* const a = s.find(who)) {
+    const policy& rules = s.origin().rules;
+    report.free = a->free;
+    report.pending = a->pending;
+    report.stake = a->stake;
+    report.leaving = a->stake - a->firm_stake();
+    report.earned = a->earned;
+    report.nonce = a->nonce;
+    report.reputation_ppm = reputation_ppm(*a, s.last_time(), rules);
+    report.influence = influence(*a, s.last_time(), rules);
+  }
+  for (const node_id& node : ejected_) {
+    if (report.ejected.size() < limits::credit_ejected_max) {
+      report.ejected.push_back(node);
+    }
+  }
+  return report;
+}
+
+/// Forgets those that are over once there are twice as many as requests.
+void keeper::note_escrow(const reserve& r) {
+  if (escrows_.size() > 2 * book_.view().requests().size() + limits::ledger_waiting_max) {
+    std::erase_if(escrows_, [&](const auto& known) {
+      return book_.view().find_request(known.second) == nullptr;
+    });
+  }
+  escrows_[r.about] = escrow_of(r);
+}
+
+request_report keeper::report_on_request(const digest& request) const {
+  request_report report;
+  const auto about = escrows_.find(request);
+  report.request = about == escrows_.end() ? request : about->second;
+  if (const request_record* const q = book_.view().find_request(report.request)) {
+    report.prompt = q->prompt;
+    report.known = true;
+    report.open = q->open;
+    report.prompt_accounted = q->prompt_accounted;
+    report.windows = static_cast<std::uint32_t>(q->windows.size());
+    report.accounted = q->accounted;
+    report.reserved = q->reserved;
+    report.accrued = q->accrued;
+    report.held = q->held;
+    report.expires = q->expires;
+  }
+  return report;
+}
+
+result<entry_run> keeper::entries_from(std::uint64_t first) {
+  entry_run run;
+  run.first = first;
+  run.head = head();
+  std::size_t bytes = 0;
+  for (std::uint64_t i = first; i < run.head.head.size; ++i) {
+    OVIR_ASSIGN(std::vector<std::byte> entry, book_.log().entry_at(i));
+    bytes += entry.size() + sizeof(std::uint32_t);
+    if (run.entries.size() >= limits::credit_entries_max ||
+        bytes > limits::credit_entries_bytes_max) {
+      break;
+    }
+    run.entries.push_back(std::move(entry));
+  }
+  return run;
+}
+
+} // namespace ovir::ledger

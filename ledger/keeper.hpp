@@ -1,0 +1,106 @@
+#pragma once
+
+#include "ledger/ledger.hpp"
+#include "ledger/message.hpp"
+#include "messages/node_id.hpp"
+#include "messages/signing.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <vector>
+
+namespace ovir::ledger {
+
+/// What a keeper needs from outside.
+struct keeper_surroundings {
+  const secret_key* key{nullptr}; ///< the ledger's keeper; outlives it
+  /// What a node may be, as far as this node knows: whose verdicts count.
+  std::function<role_set(const node_id&)> roles_of;
+  /// Keeps the evidence of a conviction, lasting, before it is applied.
+  std::function<result<void>(const digest& name, std::span<const std::byte> bytes)> keep_evidence;
+};
+
+/// An answer on its way.
+struct keeper_answer {
+  node_id to;
+  message what;
+};
+
+/// Who keeps the ledger of a cluster: decides who may ask for what, puts commands together into
+/// batches, and promises. Knows no clock and no link: time comes in, answers go out.
+///
+/// Commands that accounts sign may come from anybody. Accruals and the end of a request come from
+/// who pays for it; what follows from time comes from here alone; a conviction by equivocation from
+/// anybody who has the evidence, one by replay from a verifier, with verdicts of verifiers; a fee
+/// for an audit from the verifier it is for.
+///
+/// One thread at a time.
+class keeper {
+public:
+  /// `invalid_argument` where the key is not that of the ledger's keeper, or its policy does not
+  /// deter.
+  [[nodiscard]] static result<keeper> make(ledger book, keeper_surroundings around);
+
+  /// Answers what can be answered at once; commands wait for `commit`, at most
+  /// `limits::ledger_waiting_max`, of one sender `limits::ledger_waiting_per_node_max`; more are
+  /// refused as `busy`.
+  void take(const node_id& from, role_set roles, message question,
+            std::vector<keeper_answer>& answers);
+  /// Commands wait for the next batch.
+  [[nodiscard]] bool waiting() const noexcept { return !waiting_.empty(); }
+  /// Makes what waits last, with `due` also what time makes possible, and promises it. `now` in
+  /// seconds since 1970. An error: nothing was promised, and the ledger must be opened anew.
+  [[nodiscard]] result<void> commit(std::uint64_t now, bool due,
+                                    std::vector<keeper_answer>& answers);
+  /// The head, to those who ever asked, if it is another than when this was last called.
+  void tell_head(std::vector<keeper_answer>& answers);
+
+  [[nodiscard]] const ledger& book() const noexcept { return book_; }
+  /// Signed anew when the log has grown.
+  [[nodiscard]] const signed_head& head();
+
+private:
+  struct waiting_command {
+    node_id from;
+    std::uint64_t id{0};
+    authentic_command what;
+    std::vector<std::byte> evidence;
+  };
+
+  keeper(ledger book, keeper_surroundings around, std::vector<std::byte> genesis);
+  [[nodiscard]] result<authentic_command> admit(const node_id& from, role_set roles,
+                                                const submit& asked) const;
+  [[nodiscard]] result<void> admit_unsigned(const node_id& from, role_set roles,
+                                            const command& what,
+                                            std::span<const std::byte> evidence) const;
+  [[nodiscard]] result<void> admit_conviction(role_set roles, const convict& x,
+                                              std::span<const std::byte> evidence) const;
+  [[nodiscard]] result<reserve> reservation_of(const escrow_id& request) const;
+  void queue(const node_id& from, role_set roles, std::uint64_t id, submit& asked,
+             std::vector<keeper_answer>& answers);
+  [[nodiscard]] account_report report_on(const node_id& who);
+  [[nodiscard]] request_report report_on_request(const digest& request) const;
+  void note_escrow(const reserve& r);
+  [[nodiscard]] result<entry_run> entries_from(std::uint64_t first);
+  [[nodiscard]] result<promise> promise_of(std::uint64_t index);
+  void promise_all(const batch_outcome& done, std::span<const waiting_command> asked,
+                   std::vector<keeper_answer>& answers);
+
+  ledger book_;
+  keeper_surroundings around_;
+  std::vector<std::byte> genesis_;
+  std::optional<signed_head> head_;
+  std::uint64_t told_{0}; ///< size of the head last told
+  std::vector<waiting_command> waiting_;
+  std::map<node_id, std::size_t> waiting_of_;
+  std::set<node_id> askers_; ///< at most limits::members_max
+  std::set<node_id> ejected_;
+  std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over
+};
+
+} // namespace ovir::ledger

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+/// The bounds of who keeps the ledger of a cluster and of who pays by it, beside those of
+/// `messages/limits_ledger.hpp`.
+namespace ovir::limits {
+
+inline constexpr std::size_t credit_message_bytes_max = 256U << 10U;
+inline constexpr std::size_t credit_evidence_bytes_max = 192U << 10U; // of a conviction
+inline constexpr std::size_t credit_entries_max = 1'024;              // in one message
+inline constexpr std::size_t credit_entries_bytes_max = 192U << 10U;  // in one message
+inline constexpr std::size_t credit_ejected_max = 1'024;              // told at once
+
+// Of the keeper.
+inline constexpr std::size_t ledger_waiting_max = 4'096;         // commands for the next batch
+inline constexpr std::size_t ledger_waiting_per_node_max = 512;  // of one sender
+inline constexpr std::chrono::milliseconds ledger_tick{500};     // what time makes due, heads
+inline constexpr std::size_t ledger_head_file_bytes_max = 1'024; // a kept head
+
+// Of who follows.
+inline constexpr std::size_t credit_catch_up_bytes_max = 256U << 20U; // not yet under a head
+inline constexpr std::size_t promises_kept_max = 1'024; // until the copy shows whether they hold
+
+// Of who pays.
+inline constexpr std::size_t payments_open_max = 1'024; // requests reserved and not yet settled
+inline constexpr std::chrono::milliseconds payment_tick{250};
+inline constexpr std::chrono::milliseconds payment_retry{2'000}; // an unanswered command is resent
+inline constexpr std::chrono::milliseconds reserve_wait{5'000};  // then the request is refused
+inline constexpr std::chrono::seconds payment_orphan_wait{120};  // for its lead to come back
+inline constexpr std::uint64_t reserve_beyond_s = 900; // a reservation outlives its request by
+inline constexpr std::uint64_t reserve_clock_s = 60;   // that the keeper's clock may be behind
+inline constexpr std::size_t payment_actions_max = 64; // of shells, under way
+inline constexpr std::chrono::milliseconds payment_action_wait{10'000};
+
+} // namespace ovir::limits

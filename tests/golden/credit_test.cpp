@@ -1,0 +1,55 @@
+// The bytes of docs/formats/credit.md.
+#include "ledger/equivocation.hpp"
+#include "ledger/message.hpp"
+#include "tests/support/receipt_maker.hpp"
+
+#include <gtest/gtest.h>
+
+namespace ovir::ledger {
+namespace {
+
+std::string hex(std::span<const std::byte> bytes) {
+  std::string out;
+  for (const std::byte b : bytes) {
+    out += fmt::format("{:02x}", static_cast<unsigned>(b));
+  }
+  return out;
+}
+
+TEST(golden_credit, questions_are_kind_version_id_and_body) {
+  node_id who;
+  who.key.fill(0x11);
+  std::string key;
+  for (int i = 0; i < 32; ++i) {
+    key += "11";
+  }
+  EXPECT_EQ(hex(to_bytes(message{0x0102030405060708, ask_account{who}})),
+            "01" // ask account
+            "01" // version
+            "0807060504030201" +
+                key);
+  EXPECT_EQ(hex(to_bytes(message{7, ask_entries{9}})), "04010700000000000000"
+                                                       "0900000000000000");
+  EXPECT_EQ(hex(to_bytes(message{7, submit{{std::byte{0xaa}}, {}}})), "02010700000000000000"
+                                                                      "01000000aa00000000");
+  EXPECT_EQ(hex(to_bytes(message{7, refusal{{errc::busy, "no"}}})), "23010700000000000000"
+                                                                    "01020000006e6f");
+}
+
+TEST(golden_credit, an_equivocation_has_this_name) {
+  const test::receipt_maker cast;
+  const receipt r = cast.small();
+  receipt other = r;
+  other.stages[1].statements[0].units[0].bytes[0] ^= 1;
+  cast.sign_stage(other, 1);
+  const std::vector<std::byte> bytes =
+      to_bytes(equivocation{terms_of(r.asked), r.stages[1], other.stages[1]});
+  EXPECT_EQ(hex(std::span{bytes}.first(2)), "0401");
+  EXPECT_EQ(to_hex(evidence_digest(bytes)),
+            "ca45c7b99d22d5c32e52d8d9c0002bb3116b32926ecc7d09b808ecc3c46a9dbe");
+  EXPECT_EQ(to_hex(about_of(terms_of(r.asked))),
+            "7fe9f3874c0072a8c7717859e2dbb879783bab25f71cf14d52fc66a3603dbfc5");
+}
+
+} // namespace
+} // namespace ovir::ledger

@@ -1,0 +1,221 @@
+// What of a request is paid, to whom and when, against a ledger that checks every share.
+#include "actors/payment_core.hpp"
+#include "ledger/equivocation.hpp"
+#include "ledger/invariants.hpp"
+#include "tests/support/ledger_world.hpp"
+#include "tests/support/memory_file.hpp"
+#include "tests/support/receipt_maker.hpp"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+
+namespace ovir::actors {
+namespace {
+
+using ledger::credit;
+using test::ledger_world;
+using test::receipt_maker;
+
+constexpr std::uint64_t t0 = ledger_world::t0;
+
+/// 70 prompt tokens, 21 drawn: 90 positions, windows of 32, 32 and 26.
+class payments_of_a_request : public ::testing::Test {
+protected:
+  payments_of_a_request() {
+    (void)ledger::ledger::create(file_, ledger_world::rules(), t0, {}).value();
+    ledger::log_report report;
+    book_.emplace(ledger::ledger::open(file_, {}, report).value());
+    world_.emplace(book_->id());
+    apply(world_->mint(1, 200 * credit));
+    reservation_.payer = ledger_world::node(1);
+    reservation_.about = ledger::about_of(terms_of(r_.asked));
+    reservation_.rate = credit;
+    reservation_.prompt = r_.asked.prompt.size();
+    reservation_.completion_max = 60;
+    reservation_.expires = t0 + 1'000;
+    for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+      reservation_.stages.push_back({cast_.id(i), 3, 1'000'000});
+      path_.emplace_back(cast_.id(i), r_.stages[i].signer.layers);
+    }
+    reservation_.nonce = 1;
+    const ledger::command c = reservation_;
+    apply(ledger::authenticate(book_->id(), c,
+                               ledger::sign_action(ledger_world::key(1), book_->id(), c))
+              .value());
+    core_.emplace(terms_of(r_.asked), reservation_, ledger_world::rules().rules);
+  }
+
+  void apply(const ledger::authentic_command& c) {
+    const auto out = book_->commit(std::span{&c, 1}, t0 + 1).value();
+    EXPECT_TRUE(out.commands[0].done) << out.commands[0].why.message;
+    EXPECT_TRUE(ledger::check_invariants(book_->view()));
+  }
+  /// Sends what the core wants sent, until it wants nothing.
+  std::uint32_t send_all(const std::set<node_id>& ejected = {}) {
+    std::uint32_t sent = 0;
+    while (const auto c = core_->next(ejected)) {
+      apply(ledger::by_log_keeper(book_->id(), *c).value());
+      core_->applied(*c);
+      ++sent;
+      if (sent > 20) {
+        ADD_FAILURE() << "it never ends";
+        break;
+      }
+    }
+    return sent;
+  }
+  /// Statements of stage `i` about windows below `windows`, as one batch.
+  [[nodiscard]] evidence_batch told_by(std::size_t i, std::uint32_t windows) const {
+    stage_records records = r_.stages[i];
+    records.statements.resize(windows);
+    return {r_.asked.request, records, {}};
+  }
+  void tell(std::uint32_t windows) {
+    for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+      core_->take(path_, told_by(i, windows), 0);
+    }
+  }
+  [[nodiscard]] std::uint64_t pending(std::size_t i) const {
+    const ledger::account* const a = book_->view().find(cast_.id(i));
+    return a == nullptr ? 0 : a->pending;
+  }
+  [[nodiscard]] std::uint64_t free_credit() const {
+    return book_->view().find(ledger_world::node(1))->free;
+  }
+
+  receipt_maker cast_;
+  receipt r_ = cast_.honest();
+  test::memory_file file_;
+  std::optional<ledger::ledger> book_;
+  std::optional<ledger_world> world_;
+  ledger::reserve reservation_;
+  computing_path path_;
+  std::optional<payment_core> core_;
+};
+
+TEST_F(payments_of_a_request, wait_until_every_stage_stated_a_window) {
+  tell(2); // within the prompt: nothing to pay yet
+  EXPECT_EQ(core_->stated(), 2U);
+  EXPECT_EQ(core_->next({}), std::nullopt);
+  core_->take(path_, told_by(0, 3), 0);
+  core_->take(path_, told_by(1, 3), 0);
+  EXPECT_EQ(core_->next({}), std::nullopt) << "the last stage said nothing of window 2";
+  core_->take(path_, told_by(2, 3), 0);
+  EXPECT_EQ(send_all(), 1U);
+  EXPECT_EQ(pending(0), 30'030'000U) << "91 tokens less a hundredth, in three parts";
+  EXPECT_EQ(pending(2), 30'030'000U);
+  EXPECT_FALSE(core_->over());
+}
+
+TEST_F(payments_of_a_request, add_up_to_what_was_drawn_and_give_back_the_rest) {
+  tell(3);
+  core_->end(21, path_, false);
+  EXPECT_EQ(send_all(), 2U);
+  EXPECT_TRUE(core_->over());
+  EXPECT_EQ(free_credit(), (200 - 91) * credit);
+}
+
+TEST_F(payments_of_a_request, that_nobody_signed_are_none) {
+  core_->end(21, path_, false);
+  EXPECT_EQ(send_all(), 1U);
+  EXPECT_EQ(free_credit(), 200 * credit);
+  EXPECT_EQ(pending(0), 0U);
+}
+
+TEST_F(payments_of_a_request, of_a_lead_that_went_on_go_to_the_path_it_saw) {
+  core_->end(21, path_, true);
+  EXPECT_EQ(send_all(), 2U);
+  EXPECT_EQ(free_credit(), (200 - 91) * credit);
+  EXPECT_EQ(pending(1), 30'030'000U);
+}
+
+TEST_F(payments_of_a_request, are_not_for_who_claims_the_layers_of_others) {
+  // It owns a key and a place in the path, and signs for all layers.
+  stage_records greedy = cast_.make({1, 9, 70, 21, 17}).stages[0];
+  ASSERT_EQ(greedy.signer.layers, (layer_range{0, 9}));
+  core_->take(path_, {r_.asked.request, greedy, {}}, 0);
+  core_->end(21, path_, false);
+  EXPECT_EQ(send_all(), 1U) << "settled without paying";
+  EXPECT_EQ(pending(0), 0U);
+}
+
+TEST_F(payments_of_a_request, are_not_kept_from_others_by_who_claims_their_layers) {
+  core_->take(path_, told_by(0, 3), 0);
+  core_->take(path_, {r_.asked.request, cast_.make({1, 9, 70, 21, 17}).stages[0], {}}, 0);
+  core_->take(path_, told_by(1, 3), 0);
+  core_->take(path_, told_by(2, 3), 0);
+  EXPECT_EQ(send_all(), 1U);
+  EXPECT_EQ(pending(0), 30'030'000U);
+}
+
+TEST_F(payments_of_a_request, are_not_for_statements_that_are_not_signed) {
+  r_.stages[1].statements[2].compute_us += 1;
+  tell(3);
+  EXPECT_EQ(core_->stated(), 2U);
+  core_->end(21, path_, false);
+  send_all();
+  EXPECT_EQ(free_credit(), 200 * credit);
+}
+
+TEST_F(payments_of_a_request, go_to_who_took_over_and_stated_all_of_it) {
+  tell(2);
+  receipt other = r_;
+  other.stages[1].signer.node = cast_.id(receipt_maker::stranger);
+  cast_.sign_stage(other, 1, receipt_maker::stranger);
+  path_[1].first = cast_.id(receipt_maker::stranger);
+  core_->take(path_, {r_.asked.request, other.stages[1], {}}, 0);
+  core_->take(path_, told_by(0, 3), 0);
+  core_->take(path_, told_by(2, 3), 0);
+  send_all();
+  EXPECT_EQ(pending(1), 0U);
+  EXPECT_EQ(pending(receipt_maker::stranger), 30'030'000U);
+}
+
+TEST_F(payments_of_a_request, leave_out_who_was_convicted) {
+  tell(3);
+  core_->end(21, path_, false);
+  send_all({cast_.id(1)});
+  EXPECT_EQ(pending(1), 0U);
+  EXPECT_EQ(pending(0), 45'045'000U);
+  EXPECT_TRUE(core_->over());
+}
+
+TEST_F(payments_of_a_request, go_on_from_what_the_keeper_has) {
+  tell(3);
+  send_all();
+  // A scheduler that was killed knows its reservation and nothing else.
+  payment_core again{terms_of(r_.asked), reservation_, ledger_world::rules().rules};
+  const ledger::request_record& q = *book_->view().find_request(again.escrow());
+  ledger::request_report report;
+  report.request = again.escrow();
+  report.known = report.open = true;
+  report.prompt_accounted = q.prompt_accounted;
+  report.windows = static_cast<std::uint32_t>(q.windows.size());
+  report.accounted = q.accounted;
+  again.follow(report);
+  core_.emplace(std::move(again));
+  tell(3);
+  EXPECT_EQ(core_->next({}), std::nullopt) << "nothing twice";
+  core_->end(21, path_, false);
+  EXPECT_EQ(send_all(), 1U);
+  EXPECT_EQ(free_credit(), (200 - 91) * credit);
+  report.known = false; // it was over already
+  core_->follow(report);
+  EXPECT_TRUE(core_->over());
+}
+
+TEST_F(payments_of_a_request, count_what_came_too_late_as_late) {
+  for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+    core_->take(path_, told_by(i, 3), i == 0 ? ~std::uint64_t{0} : 0);
+  }
+  const auto c = core_->next({});
+  ASSERT_TRUE(c);
+  for (const ledger::window_share& s : std::get<ledger::accrue>(*c).computed) {
+    EXPECT_EQ(s.units, 3U);
+    EXPECT_EQ(s.on_time, s.node == cast_.id(0) ? 0U : 3U);
+  }
+}
+
+} // namespace
+} // namespace ovir::actors
