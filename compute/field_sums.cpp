@@ -7,16 +7,25 @@ namespace ovir::compute {
 
 const field_sums& field_sums_plain() noexcept { return these_sums; }
 
-const field_sums& field_sums_here() noexcept {
-  if (const field_sums* const best = field_sums_avx512();
-      best != nullptr && processor_has(isa::avx512)) {
-    return *best;
+namespace {
+
+const field_sums& best() noexcept {
+  if (const field_sums* const wide = field_sums_avx512();
+      wide != nullptr && processor_has(isa::avx512)) {
+    return *wide;
   }
   if (const field_sums* const good = field_sums_avx2();
       good != nullptr && processor_has(isa::avx2)) {
     return *good;
   }
   return these_sums;
+}
+
+} // namespace
+
+const field_sums& field_sums_here() noexcept {
+  static const field_sums& chosen = best(); // asking the processor takes longer than a check
+  return chosen;
 }
 
 } // namespace ovir::compute

@@ -18,6 +18,8 @@ struct field_sums {
   /// is above its bound; the sums are then unspecified.
   bool (*add_sums)(const std::int64_t* s, const std::uint64_t* bounds, std::size_t n,
                    std::int64_t weight, std::int64_t* low, std::int64_t* high);
+  /// y_i = fl(S_i) * power: rounded once, as exact-1 does. Precondition: power is one of two.
+  void (*round)(const std::int64_t* s, std::size_t n, float power, float* y);
   /// out_i += weight * q_i * scales[i / 32], over n elements, a multiple of 32. A scale is m * k.
   void (*add_inputs)(const std::int8_t* q, const std::int32_t* scales, std::size_t n,
                      std::int64_t weight, std::int64_t* out);

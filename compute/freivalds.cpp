@@ -6,6 +6,7 @@
 #include "messages/check.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 
@@ -38,6 +39,25 @@ std::uint64_t element(std::int64_t x) {
   const std::uint64_t below = reduce(magnitude);
   return x < 0 && below != 0 ? field_prime - below : below;
 }
+
+/// A scalar product in the field, reduced as seldom as its 128 bits allow.
+struct field_total {
+  std::uint64_t value{0};
+
+  /// Adds `elements` times `integers`, which are below 2^62.
+  void add(const std::uint64_t* elements, const std::int64_t* integers, std::size_t n) {
+    constexpr std::size_t terms = 8; // of 123 bits each
+    for (std::size_t i = 0; i < n; i += terms) {
+      int128 sum = 0;
+      for (std::size_t j = i; j < std::min(i + terms, n); ++j) {
+        sum += int128{static_cast<std::int64_t>(elements[j])} * integers[j];
+      }
+      const std::uint64_t below =
+          reduce(sum < 0 ? -static_cast<uint128>(sum) : static_cast<uint128>(sum));
+      value = reduce(uint128{value} + (sum < 0 ? field_prime - below : below));
+    }
+  }
+};
 
 std::vector<std::uint64_t> draw_vector(std::size_t n, const secret_source& secrets) {
   std::vector<std::uint64_t> drawn(n);
@@ -193,45 +213,55 @@ model_config config_of(const prepared_model& m) {
   return c;
 }
 
-product_fault check_product(const prepared_matrix& m, const quantized_batch& x,
-                            std::span<const std::int64_t> sums,
-                            std::span<const std::uint64_t> weigh) {
-  OVIR_CHECK(x.form == form_of(m) && x.cols == m.cols && weigh.size() >= x.tokens, x.cols, m.cols);
-  OVIR_CHECK(sums.size() == std::size_t{x.tokens} * m.rows, sums.size(), m.rows);
+weighed_inputs::weighed_inputs(const quantized_batch& x, std::span<const std::uint64_t> weigh)
+    : x_(&x) {
+  OVIR_CHECK(weigh.size() >= x.tokens, weigh.size(), x.tokens);
+  const std::size_t groups = (x.tokens + weighed_tokens_max - 1) / weighed_tokens_max;
+  sums_.resize(groups * x.cols);
+  const std::size_t per_scale = x.scale_block() / 32;
+  std::vector<std::int32_t> scales(x.cols / 32);
+  for (std::size_t t = 0; t < x.tokens; ++t) {
+    weights_.push_back(static_cast<std::int64_t>(weigh[t] % (2 * token_weight_max)) -
+                       token_weight_max);
+    for (std::size_t j = 0; j < scales.size(); ++j) {
+      scales[j] = x.m_row(t)[j] * x.k_row(t)[j / per_scale];
+    }
+    field_sums_here().add_inputs(x.q_row(t), scales.data(), x.cols, weights_.back(),
+                                 sums_.data() + t / weighed_tokens_max * x.cols);
+  }
+}
+
+product_fault check_product(const prepared_matrix& m, const weighed_inputs& x,
+                            std::span<const std::int64_t> sums) {
+  const quantized_batch& inputs = x.inputs();
+  OVIR_CHECK(inputs.form == form_of(m) && inputs.cols == m.cols, inputs.cols, m.cols);
+  OVIR_CHECK(sums.size() == std::size_t{inputs.tokens} * m.rows, sums.size(), m.rows);
+  constexpr std::size_t rows_at_once = 512; // so that their sums stay in the first cache
   const field_sums& kernels = field_sums_here();
-  std::vector<std::int64_t> low(m.rows);
-  std::vector<std::int64_t> high(m.rows);
-  std::vector<std::int64_t> inputs(m.cols);
-  std::vector<std::int32_t> scales(m.cols / 32);
-  for (std::size_t first = 0; first < x.tokens; first += weighed_tokens_max) {
-    std::fill(low.begin(), low.end(), 0);
-    std::fill(high.begin(), high.end(), 0);
-    std::fill(inputs.begin(), inputs.end(), 0);
-    const std::size_t last = std::min<std::size_t>(first + weighed_tokens_max, x.tokens);
-    for (std::size_t t = first; t < last; ++t) {
-      const std::int64_t weight =
-          static_cast<std::int64_t>(weigh[t] % (2 * token_weight_max)) - token_weight_max;
-      if (!kernels.add_sums(sums.data() + t * m.rows, m.bounds.data(), m.rows, weight, low.data(),
-                            high.data())) {
-        return product_fault::out_of_bounds;
+  std::array<std::int64_t, rows_at_once> low{};
+  std::array<std::int64_t, rows_at_once> high{};
+  for (std::size_t first = 0; first < inputs.tokens; first += weighed_tokens_max) {
+    const std::size_t last = std::min<std::size_t>(first + weighed_tokens_max, inputs.tokens);
+    field_total lows;
+    field_total highs;
+    for (std::size_t row = 0; row < m.rows; row += rows_at_once) {
+      const std::size_t count = std::min<std::size_t>(rows_at_once, m.rows - row);
+      low.fill(0);
+      high.fill(0);
+      for (std::size_t t = first; t < last; ++t) {
+        if (!kernels.add_sums(sums.data() + t * m.rows + row, m.bounds.data() + row, count,
+                              x.weights()[t], low.data(), high.data())) {
+          return product_fault::out_of_bounds;
+        }
       }
-      const std::size_t per_scale = x.scale_block() / 32;
-      for (std::size_t j = 0; j < scales.size(); ++j) {
-        scales[j] = x.m_row(t)[j] * x.k_row(t)[j / per_scale];
-      }
-      kernels.add_inputs(x.q_row(t), scales.data(), m.cols, weight, inputs.data());
+      lows.add(m.secret.data() + row, low.data(), count);
+      highs.add(m.secret.data() + row, high.data(), count);
     }
-    std::uint64_t claimed = 0;
-    for (std::size_t r = 0; r < m.rows; ++r) {
-      const std::uint64_t sum =
-          add(multiply(element(high[r]), std::uint64_t{1} << sum_split_bits), element(low[r]));
-      claimed = add(claimed, multiply(m.secret[r], sum));
-    }
-    std::uint64_t expected = 0;
-    for (std::size_t i = 0; i < m.cols; ++i) {
-      expected = add(expected, multiply(m.product[i], element(inputs[i])));
-    }
-    if (claimed != expected) {
+    field_total expected;
+    expected.add(m.product.data(), x.group(first / weighed_tokens_max).data(), m.cols);
+    const std::uint64_t claimed =
+        add(multiply(highs.value, std::uint64_t{1} << sum_split_bits), lows.value);
+    if (claimed != expected.value) {
       return product_fault::not_the_product;
     }
   }

@@ -10,6 +10,7 @@
 #include <functional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 /// Freivalds' check of integer products over the field of p = 2^61 - 1: with a secret r and r W
 /// prepared, r (W x) is compared with (r W) x, so a product costs the auditor two scalar products.
@@ -39,12 +40,30 @@ using secret_source = std::function<void(std::span<std::byte>)>;
 /// What is wrong with revealed integers.
 enum class product_fault : std::uint8_t { none, out_of_bounds, not_the_product };
 
-/// Whether `sums` [tokens][rows] are the exact products with `x`. `weigh`: 8 bytes that nobody else
-/// knows for each token. An honest product always passes; another passes with a probability below
-/// 2^-27. Precondition: `x` has `m.cols` columns in the matrix's form, `sums` the right size.
-[[nodiscard]] product_fault check_product(const prepared_matrix& m, const quantized_batch& x,
-                                          std::span<const std::int64_t> sums,
-                                          std::span<const std::uint64_t> weigh);
+/// Activations weighed by secret numbers, at most `weighed_tokens_max` tokens together: what the
+/// matrices that share an input share of their checks.
+class weighed_inputs {
+public:
+  /// `weigh`: a number that nobody else knows for each token. `x` must outlive this.
+  weighed_inputs(const quantized_batch& x, std::span<const std::uint64_t> weigh);
+  [[nodiscard]] const quantized_batch& inputs() const noexcept { return *x_; }
+  [[nodiscard]] std::span<const std::int64_t> weights() const noexcept { return weights_; }
+  /// Sum of weight times input over the tokens of a group, [cols].
+  [[nodiscard]] std::span<const std::int64_t> group(std::size_t index) const noexcept {
+    return std::span{sums_}.subspan(index * x_->cols, x_->cols);
+  }
+
+private:
+  const quantized_batch* x_;
+  std::vector<std::int64_t> weights_;
+  std::vector<std::int64_t> sums_;
+};
+
+/// Whether `sums` [tokens][rows] are the exact products with `x`. An honest product always passes;
+/// another passes with a probability below 2^-27. Precondition: the inputs have `m.cols` columns in
+/// the matrix's form, `sums` the right size.
+[[nodiscard]] product_fault check_product(const prepared_matrix& m, const weighed_inputs& x,
+                                          std::span<const std::int64_t> sums);
 
 /// S of rows of `w` times every token of `x`: [tokens][w.rows], exact. What a worker reveals.
 /// Precondition: a quantised type that is not wide.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 
 namespace ovir::compute {
 
@@ -73,15 +74,7 @@ public:
       return fail(errc::digest_mismatch, "{} integers are revealed of {}; {} are needed",
                   sums.size(), name, std::size_t{x.tokens} * m.rows);
     }
-    std::vector<std::uint64_t> weigh(x.tokens);
-    hasher{"ovir/reveal/v1/weights"}
-        .update(secret_.seed)
-        .update(revealed_.transcript)
-        .update_u32(revealed_.window)
-        .update_u32(revealed_.layer)
-        .update_u32(static_cast<std::uint32_t>(which))
-        .finish_into({reinterpret_cast<std::uint8_t*>(weigh.data()), weigh.size() * 8});
-    switch (check_product(m, x, sums, weigh)) {
+    switch (check_product(m, weighed(which, x), sums)) {
     case product_fault::none: break;
     case product_fault::out_of_bounds:
       return fail(errc::digest_mismatch,
@@ -97,8 +90,29 @@ private:
     return which == unit_matrix::head ? secret_.head
                                       : secret_.layers[revealed_.layer].matrices[index_of(which)];
   }
+  /// K and V, gate and up have the same input, and share what is weighed of it.
+  const weighed_inputs& weighed(unit_matrix which, const quantized_batch& x) {
+    const bool follows = (which == unit_matrix::v && kept_for_ == unit_matrix::k) ||
+                         (which == unit_matrix::up && kept_for_ == unit_matrix::gate);
+    if (!follows || form_of(which) != form_of(kept_for_)) {
+      std::vector<std::uint64_t> weigh(x.tokens);
+      hasher{"ovir/reveal/v1/weights"}
+          .update(secret_.seed)
+          .update(revealed_.transcript)
+          .update_u32(revealed_.window)
+          .update_u32(revealed_.layer)
+          .update_u32(static_cast<std::uint32_t>(which))
+          .finish_into({reinterpret_cast<std::uint8_t*>(weigh.data()), weigh.size() * 8});
+      kept_.emplace(x, weigh);
+      kept_for_ = which;
+    }
+    return *kept_;
+  }
+
   const prepared_model& secret_;
   const unit_reveal& revealed_;
+  std::optional<weighed_inputs> kept_;
+  unit_matrix kept_for_{unit_matrix::head};
 };
 
 std::vector<token_id> tokens_of(const receipt& r) {

@@ -1,6 +1,6 @@
 #include "compute/unit_walk.hpp"
 
-#include "compute/exact_math.hpp"
+#include "compute/field_sums.hpp"
 #include "compute/kv_cache.hpp"
 #include "compute/kv_digest.hpp"
 #include "compute/segment.hpp"
@@ -32,8 +32,8 @@ private:
     return fail(errc::nonfinite, "a value that is not finite arose {} of layer {} in window {}",
                 where, task_.unit.layer, task_.unit.window);
   }
-  [[nodiscard]] result<quantized_batch> quantize(const floats& rows, std::uint32_t cols,
-                                                 std::size_t skip, activation_form form);
+  [[nodiscard]] result<void> quantize(const floats& rows, std::uint32_t cols, std::size_t skip,
+                                      activation_form form);
   result<floats> product(unit_matrix which, const floats& rows, std::uint32_t cols,
                          std::size_t skip = 0);
   result<void> keys_and_values(const floats& normal, kv_cache& kv, const rope_table& rope);
@@ -51,6 +51,7 @@ private:
   parallel_runner& runner_;
   position first_;      ///< of the window
   std::uint32_t count_; ///< positions in it
+  quantized_batch x_;   ///< input of the current product
 };
 
 floats walk::normalize(std::span<const float> rows, std::span<const float> norm) {
@@ -64,35 +65,35 @@ floats walk::normalize(std::span<const float> rows, std::span<const float> norm)
 }
 
 /// Rows of `rows` but the first `skip`.
-result<quantized_batch> walk::quantize(const floats& rows, std::uint32_t cols, std::size_t skip,
-                                       activation_form form) {
+result<void> walk::quantize(const floats& rows, std::uint32_t cols, std::size_t skip,
+                            activation_form form) {
   const auto tokens = static_cast<std::uint32_t>(rows.size() / cols - skip);
-  quantized_batch batch;
-  batch.reshape(form, tokens, cols);
+  x_.reshape(form, tokens, cols);
   std::vector<std::uint8_t> ok(tokens);
   runner_.run(tokens, [&](std::size_t t) {
-    ok[t] = kernels_.quantize(rows.data() + (skip + t) * cols, batch, static_cast<std::uint32_t>(t))
+    ok[t] = kernels_.quantize(rows.data() + (skip + t) * cols, x_, static_cast<std::uint32_t>(t))
                 ? 1
                 : 0;
   });
-  if (std::find(ok.begin(), ok.end(), std::uint8_t{0}) != ok.end()) {
-    return nonfinite("in the input of a product");
-  }
-  return batch;
+  return std::find(ok.begin(), ok.end(), std::uint8_t{0}) == ok.end()
+             ? result<void>{}
+             : nonfinite("in the input of a product");
 }
 
 /// The integers of somebody else, rounded once.
 result<floats> walk::product(unit_matrix which, const floats& rows, std::uint32_t cols,
                              std::size_t skip) {
-  OVIR_ASSIGN(const quantized_batch x, quantize(rows, cols, skip, products_.form_of(which)));
-  OVIR_ASSIGN(const std::span<const std::int64_t> sums, products_.of(which, x));
-  const std::size_t width = sums.size() / x.tokens;
+  // V has the input of K, and up that of gate.
+  const bool follows = which == unit_matrix::v || which == unit_matrix::up;
+  if (!follows || x_.form != products_.form_of(which)) {
+    OVIR_TRY(quantize(rows, cols, skip, products_.form_of(which)));
+  }
+  OVIR_ASSIGN(const std::span<const std::int64_t> sums, products_.of(which, x_));
+  const std::size_t width = sums.size() / x_.tokens;
   floats y(sums.size());
-  runner_.run(x.tokens, [&](std::size_t t) {
-    const float power = x.u[t] * 0x1p-24F;
-    for (std::size_t i = t * width; i < (t + 1) * width; ++i) {
-      y[i] = round_to_float(sums[i]) * power;
-    }
+  runner_.run(x_.tokens, [&](std::size_t t) {
+    field_sums_here().round(sums.data() + t * width, width, x_.u[t] * 0x1p-24F,
+                            y.data() + t * width);
   });
   return y;
 }

@@ -22,6 +22,7 @@ public:
   virtual ~integer_products() = default;
   [[nodiscard]] virtual activation_form form_of(unit_matrix which) const = 0;
   /// S of `which` times the rows of `x`, [x.tokens][rows], unrounded. Valid until the next call.
+  /// K and V are asked for behind each other with the same `x`, and so are gate and up.
   [[nodiscard]] virtual result<std::span<const std::int64_t>> of(unit_matrix which,
                                                                  const quantized_batch& x) = 0;
 };

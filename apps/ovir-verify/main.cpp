@@ -4,12 +4,14 @@
 #include "apps/interrupt.hpp"
 #include "apps/open_model.hpp"
 #include "apps/ovir-verify/capsule.hpp"
+#include "apps/ovir-verify/fast.hpp"
 #include "apps/ovir-verify/ledger_proof.hpp"
 #include "apps/ovir-verify/prepare.hpp"
 #include "apps/ovir-verify/replay.hpp"
 #include "apps/receipt_report.hpp"
 #include "apps/transcript_file.hpp"
 #include "messages/capsule.hpp"
+#include "messages/fast_record.hpp"
 #include "messages/limits.hpp"
 #include "storage/env.hpp"
 
@@ -32,6 +34,7 @@ struct options {
   std::string capsule;
   std::string reveal;
   std::string prepared;
+  std::string calibrate;
   prepare_orders prepare;
   std::uint64_t memory_mib{limits::sandbox_memory_mib_default};
   std::int64_t seconds{limits::sandbox_time_default.count()};
@@ -54,6 +57,10 @@ void add_replay(CLI::App& app, options& given) {
       app.add_option("--prepared", given.prepared, "What `ovir-verify prepare` wrote of the model");
   reveal->needs(prepared);
   prepared->needs(reveal);
+  app.add_option("--calibrate", given.calibrate,
+                 "Of a record of the profile fast: print how far it is from --model, computed fast "
+                 "or exact")
+      ->check(CLI::IsMember({"fast", "exact"}));
   app.add_option("--memory-limit", given.memory_mib,
                  "MiB that a sandboxed process may use beside the files it is given")
       ->check(CLI::Range(std::uint64_t{16}, limits::sandbox_memory_mib_max))
@@ -280,6 +287,18 @@ result<exit_code> verify(const options& given, storage::env& environment,
     error e = text.error();
     e.code = e.code == errc::invalid_argument ? errc::unsupported : e.code;
     return e;
+  }
+  if (is_fast_record(std::as_bytes(std::span{*text}))) {
+    fast_orders orders{given.file,    given.model, given.isa,    given.calibrate,
+                       given.threads, {},          given.as_json};
+    OVIR_ASSIGN(orders.who, policy_of(given.signers, environment));
+    return verify_fast(orders, environment);
+  }
+  if (!given.calibrate.empty()) {
+    return fail(errc::invalid_argument,
+                "--calibrate is about a record of the profile fast; {} is "
+                "none",
+                given.file);
   }
   if (is_capsule(std::as_bytes(std::span{*text}))) {
     text->clear();

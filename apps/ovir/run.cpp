@@ -4,6 +4,7 @@
 #include "apps/key_file.hpp"
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/run_cache.hpp"
+#include "apps/ovir/run_fast.hpp"
 #include "apps/ovir/run_output.hpp"
 #include "apps/pack_model.hpp"
 #include "apps/packing_note.hpp"
@@ -49,10 +50,13 @@ result<void> check_options(const options& given) {
     return fail(errc::invalid_argument,
                 "give either a prompt with -p TEXT or a file with -f FILE; see ovir run --help");
   }
-  if (given.profile == "fast") {
-    return not_in_this_version("--profile fast");
+  if (given.profile == "fast" && (given.stages != 1 || given.drill != 0 ||
+                                  !given.transcript.empty() || !given.capsule.empty())) {
+    return fail(errc::invalid_argument,
+                "--profile fast computes in one piece and is not reproducible: it has no --stages, "
+                "--drill, --transcript and --capsule");
   }
-  if (given.profile != "exact") {
+  if (given.profile != "exact" && given.profile != "fast") {
     return fail(errc::invalid_argument, "--profile {}: the profiles are exact and fast",
                 given.profile);
   }
@@ -247,6 +251,17 @@ result<void> write_evidence(const options& given, const supervision::run_report&
   return {};
 }
 
+result<exit_code> run_in_fast(const options& given, const std::vector<token_id>& prompt,
+                              const ready_model& model, surroundings& around) {
+  fast_orders orders{prompt, given.sampling, 0, given.receipt, given.as_json};
+  if (orders.sampling.temperature > 0 && !given.has_seed) {
+    orders.sampling.seed = draw_seed(around.environment);
+  }
+  orders.max_tokens = std::min(given.max_tokens, model.weights.config.context -
+                                                     static_cast<std::uint32_t>(prompt.size()));
+  return run_fast(orders, model, around);
+}
+
 result<exit_code> run(const options& given, surroundings& around) {
   OVIR_TRY(check_options(given));
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
@@ -258,6 +273,9 @@ result<exit_code> run(const options& given, surroundings& around) {
                 "--stages {}: {} has {} layers, and a stage needs at least one; ask for at most {}",
                 given.stages, model.source.path, model.weights.config.layers,
                 model.weights.config.layers);
+  }
+  if (given.profile == "fast") {
+    return run_in_fast(given, prompt, model, around);
   }
   OVIR_ASSIGN(evidence_files evidence, open_evidence(given, around));
   std::unique_ptr<storage::staged_file> transcript;
@@ -361,7 +379,9 @@ void add_run(CLI::App& app, chosen_command& chosen) {
                    "Compute guessed tokens too: auto (while it is faster), on or off")
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();
-  command->add_option("--profile", given->profile, "exact: the same bits everywhere")
+  command
+      ->add_option("--profile", given->profile,
+                   "exact: the same bits everywhere; fast: OpenBLAS, NOT reproducible")
       ->capture_default_str();
   command->add_option("--transcript", given->transcript,
                       "Write what was computed to a file that ovir-verify checks");

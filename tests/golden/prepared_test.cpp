@@ -61,14 +61,16 @@ TEST(prepared_golden, a_prepared_model_is_these_bytes) {
   const auto bytes = encode_prepared(example());
   EXPECT_EQ(std::memcmp(bytes.data() + 16, "OVIRPREP", 8), 0);
   EXPECT_EQ(bytes.size(), 6672U);
-  EXPECT_EQ(to_hex(hash_plain(bytes)), "923b341d538b25f28f8fa8535649e00be1d56235ba55bd339f2608a6c830d4ff");
+  EXPECT_EQ(to_hex(hash_plain(bytes)),
+            "923b341d538b25f28f8fa8535649e00be1d56235ba55bd339f2608a6c830d4ff");
 }
 
 TEST(prepared_golden, a_reveal_is_these_bytes) {
   auto bytes = encode_reveal(revealed());
   EXPECT_EQ(std::memcmp(bytes.data() + 16, "OVIRRVEA", 8), 0);
   EXPECT_EQ(bytes.size(), 360U);
-  EXPECT_EQ(to_hex(hash_plain(bytes)), "42354c65a441358d8e4e6d193658d1fd71e9e8a2e493f8d197db5817b53323fa");
+  EXPECT_EQ(to_hex(hash_plain(bytes)),
+            "42354c65a441358d8e4e6d193658d1fd71e9e8a2e493f8d197db5817b53323fa");
   bytes[24] = std::byte{2};
   const auto later = decode_reveal(bytes);
   ASSERT_FALSE(later);

@@ -90,7 +90,8 @@ TEST(cli_errors, what_later_versions_do_is_refused_not_ignored) {
   expect_refusal({"model", "verify", "x"}, usage, "not in this version");
   expect_refusal({"run", "-p", "x", "--chat"}, usage, "--chat is not in this version");
   expect_refusal({"run", "-p", "x", "--system", "y"}, usage, "--system is not in this version");
-  expect_refusal({"run", "-p", "x", "--profile", "fast"}, usage, "not in this version");
+  expect_refusal({"run", "-p", "x", "--profile", "fast", "--stages", "2"}, usage,
+                 "computes in one piece");
 }
 
 TEST(cli_errors, sizes_of_the_cache_that_are_none) {

@@ -165,6 +165,24 @@ TEST_F(receipts, of_a_cluster_name_its_nodes_and_hold_for_a_stranger) {
   }
   EXPECT_EQ(who.size(), 3U);
   EXPECT_EQ(verdict({path("r"), "--any-signer", "--model", model}, 0)["tier"], "T2");
+
+  // In parts: every stage from a capsule in the sandbox, and one unit of each without the weights.
+  const std::string listed = path("signers");
+  ASSERT_EQ(run_ovir({"receipt", "capsule", path("r"), path("c"), "-m", model}).exit_code, 0);
+  const json replayed = verdict({"--replay", path("c"), "--signers", listed, "--model", model}, 0);
+  EXPECT_EQ(replayed["tier"], "T2");
+  EXPECT_EQ(replayed["sandboxed"], true);
+  EXPECT_EQ(replayed["units"], 9 * ((40 + 60 - 1 + 31) / 32));
+  ASSERT_EQ(run_ovir_verify({"prepare", "-m", model, "-o", path("p")}).exit_code, 0);
+  for (const char* const layer : {"0", "3", "6"}) {
+    const child_result opened = run_ovir({"receipt", "reveal", path("c"), path("v"), "-m", model,
+                                          "--window", "1", "--layer", layer});
+    ASSERT_EQ(opened.exit_code, 0) << opened.err;
+    const json passed = verdict(
+        {path("c"), "--reveal", path("v"), "--prepared", path("p"), "--signers", listed}, 0);
+    EXPECT_EQ(passed["tier"], "T1");
+    EXPECT_EQ(passed["ok"], true);
+  }
 }
 
 } // namespace

@@ -49,6 +49,7 @@ constexpr std::array libraries{
     library{"POSIX", "pthread.h"},
     library{"POSIX", "sched.h"},
     library{"POSIX", "malloc.h"},
+    library{"POSIX", "dlfcn.h"},
     library{"POSIX", "sys/"},
     library{"POSIX", "netinet/"},
 };

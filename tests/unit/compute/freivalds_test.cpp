@@ -65,19 +65,19 @@ TEST_P(freivalds, passes_what_is_honest_and_catches_every_single_change) {
     const quantized_batch x = activations(w, tokens, tokens);
     std::vector<std::int64_t> sums(std::size_t{tokens} * w.rows);
     integer_product(w, x, sums, serial_);
-    EXPECT_EQ(check_product(*m, x, sums, weights(tokens, 3)), product_fault::none) << tokens;
+    EXPECT_EQ(check_product(*m, {x, weights(tokens, 3)}, sums), product_fault::none) << tokens;
     for (int i = 0; i < 40; ++i) {
       const std::size_t at = chance() % sums.size();
       const std::int64_t honest = sums[at];
       sums[at] += i % 2 == 0 ? 1 : -static_cast<std::int64_t>(chance() % 100'000) - 1;
-      EXPECT_EQ(check_product(*m, x, sums, weights(tokens, chance())),
+      EXPECT_EQ(check_product(*m, {x, weights(tokens, chance())}, sums),
                 product_fault::not_the_product)
           << tokens << " " << at;
       sums[at] = honest;
     }
     if (tokens > 1) { // tokens swapped
       std::swap_ranges(sums.begin(), sums.begin() + w.rows, sums.begin() + w.rows);
-      EXPECT_EQ(check_product(*m, x, sums, weights(tokens, 5)), product_fault::not_the_product);
+      EXPECT_EQ(check_product(*m, {x, weights(tokens, 5)}, sums), product_fault::not_the_product);
     }
   }
 }
@@ -107,13 +107,13 @@ TEST_P(freivalds, refuses_integers_that_differ_by_the_field_s_size) {
   for (const std::int64_t by :
        {static_cast<std::int64_t>(field_prime), -static_cast<std::int64_t>(field_prime)}) {
     sums[17] += by;
-    EXPECT_EQ(check_product(*m, x, sums, weights(3, 1)), product_fault::out_of_bounds);
+    EXPECT_EQ(check_product(*m, {x, weights(3, 1)}, sums), product_fault::out_of_bounds);
     sums[17] -= by;
   }
   for (const std::int64_t any : {INT64_MIN, INT64_MAX, INT64_MIN + 1}) {
     const std::int64_t honest = sums[5];
     sums[5] = any;
-    EXPECT_EQ(check_product(*m, x, sums, weights(3, 1)), product_fault::out_of_bounds);
+    EXPECT_EQ(check_product(*m, {x, weights(3, 1)}, sums), product_fault::out_of_bounds);
     sums[5] = honest;
   }
 }
