@@ -250,9 +250,8 @@ result<role_set> peers::admit(const peer_hello& hello) {
 
 void peers::announce(const node_id& node, bool up, const std::string& reason) {
   const link_changed news{node, up, reason};
-  for (const caf::actor* actor :
-       {&actors_.membership, &actors_.paths, &actors_.host, &actors_.blocks, &actors_.ledger,
-        &actors_.payments}) {
+  for (const caf::actor* actor : {&actors_.membership, &actors_.paths, &actors_.host,
+                                  &actors_.blocks, &actors_.ledger, &actors_.payments}) {
     if (*actor) {
       caf::anon_send(*actor, news);
     }

@@ -100,12 +100,12 @@ struct node_options {
   std::uint64_t fetch_bytes_per_second{0};                          ///< of all it fetches; 0: any
   std::uint64_t serve_bytes_per_second{0};     ///< of weights to others, in all; 0: any
   std::uint32_t audit_least_rate_ppm{100'000}; ///< role verifier: of units, how many at least
-  std::uint32_t audit_twice_tokens{0};    ///< role scheduler; 0: nothing is computed twice
-  bool audit_every_request{false}; ///< role scheduler: also those nobody wants a receipt of
+  std::uint32_t audit_twice_tokens{0};         ///< role scheduler; 0: nothing is computed twice
+  bool audit_every_request{false};       ///< role scheduler: also those nobody wants a receipt of
   std::optional<gateway_option> gateway; ///< absent: no HTTP
   cache_option cache;
   ledger_option ledger;
-  bool chaos{false};                     ///< admin `chaos` commands are obeyed
+  bool chaos{false}; ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};
   std::string log_file;                    ///< empty: standard error
   std::uint64_t log_bytes_max{16U << 20U}; ///< then it rotates

@@ -43,8 +43,8 @@ struct cluster_spec {
   std::uint32_t threads{1};   ///< that compute, per node
   std::uint32_t drain_wait_s{10};
   std::string log_level{"info"};
-  std::string limits{};           ///< further lines of [limits]
-  std::string tables{};           ///< further tables of every configuration
+  std::string limits{}; ///< further lines of [limits]
+  std::string tables{}; ///< further tables of every configuration
   std::string limits{}; ///< further lines of [limits]
   /// Lines of [cache]; empty: nothing is kept, so that the same request is computed again.
   std::string cache{};
