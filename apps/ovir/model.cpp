@@ -9,7 +9,7 @@ void add_model(CLI::App& app, chosen_command& chosen) {
   add_model_inspect(*model, chosen);
   add_model_synth(*model, chosen);
   add_model_manifest(*model, chosen);
-  add_later_command(*model, "verify", chosen);
+  add_model_verify(*model, chosen);
   add_later_command(*model, "pull", chosen);
 }
 

@@ -97,6 +97,29 @@ TEST(cli_model, inspects_metadata_and_tensors) {
   EXPECT_THAT(table.out, HasSubstr("Q4_K"));
 }
 
+TEST(cli_model, verifies_a_file_against_its_manifest_and_names_the_damaged_chunk) {
+  const temporary_folder folder;
+  const std::string manifest = folder.path() / "tales.manifest";
+  const std::string damaged = folder.path() / "damaged.gguf";
+  ASSERT_EQ(run_ovir({"model", "manifest", tales(), "-o", manifest}).exit_code, 0);
+  const json sound = ovir_json({"model", "verify", tales(), "--manifest", manifest});
+  EXPECT_TRUE(sound["faults"].empty());
+  const json seen = ovir_json({"model", "inspect", tales()});
+  ASSERT_EQ(sound["tensors"].size(), seen["tensors"].size());
+
+  // One bit of one weight: the file is as valid as before, but it is another model.
+  std::string bytes = read_file(tales());
+  const json& last = seen["tensors"].back();
+  char& bad = bytes[last["offset"].get<std::size_t>() + last["bytes"].get<std::size_t>() - 1];
+  bad = static_cast<char>(bad ^ 1);
+  write_file(damaged, bytes);
+  const child_result found = run_ovir({"model", "verify", damaged, "--manifest", manifest});
+  EXPECT_EQ(found.exit_code, 1);
+  EXPECT_THAT(found.err, HasSubstr("tensor " + last["name"].get<std::string>() +
+                                   " differs from the manifest within bytes"));
+  EXPECT_EQ(run_ovir({"model", "verify", damaged}).exit_code, 0);
+}
+
 TEST(cli_doctor, says_what_this_machine_has) {
   const json found = ovir_json({"doctor", "--threads", "1"});
   EXPECT_EQ(found["healthy"], true);
