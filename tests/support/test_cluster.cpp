@@ -161,15 +161,9 @@ void test_cluster::write_config(std::size_t i, const std::string& token) const {
   text += fmt::format("[drain]\nwait_s = {}\n\n", spec_.drain_wait_s);
   text += fmt::format("[log]\nlevel = \"{}\"\nfile = \"{}\"\n\n", spec_.log_level,
                       (folder_ / (n.name + ".log")).string());
-  text += spec_.tables + "
-                             [chaos] enabled = true
-
-              [cache] ";
-      text +=
-      spec_.cache.empty() ? "enabled = false
-                            " : spec_.cache + "
-                            ";
-      write_text(config(i), text);
+  text += spec_.tables + "\n[chaos]\nenabled = true\n\n[cache]\n";
+  text += spec_.cache.empty() ? "enabled = false\n" : spec_.cache + "\n";
+  write_text(config(i), text);
 }
 
 std::size_t test_cluster::index_of(const std::string& name) const {

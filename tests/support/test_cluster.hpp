@@ -45,7 +45,6 @@ struct cluster_spec {
   std::string log_level{"info"};
   std::string limits{}; ///< further lines of [limits]
   std::string tables{}; ///< further tables of every configuration
-  std::string limits{}; ///< further lines of [limits]
   /// Lines of [cache]; empty: nothing is kept, so that the same request is computed again.
   std::string cache{};
   std::filesystem::path folder{}; ///< for configurations, state and logs; empty: a temporary one
