@@ -96,8 +96,7 @@ result<void> report(const options& given, const digest& name, const std::vector<
                          {"bytes", line.tensor->data.size()},
                          {"fault", line.fault}});
     }
-    return write_document(
-        json{{"model", to_cid(name)}, {"tensors", tensors}, {"faults", faults}});
+    return write_document(json{{"model", to_cid(name)}, {"tensors", tensors}, {"faults", faults}});
   }
   std::string text;
   for (const tensor_line& line : lines) {

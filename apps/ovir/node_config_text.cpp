@@ -173,6 +173,33 @@ std::string describe(const node_options& o) {
   return std::move(out).take();
 }
 
+namespace {
+
+json ledger_document(const supervision::ledger_option& o) {
+  json mint_keys = json::array();
+  for (const node_id& key : o.mint_keys) {
+    mint_keys.push_back(to_hex(key));
+  }
+  return {{"folder", null_or(o.folder)},
+          {"policy", null_or(o.policy)},
+          {"mint_keys", std::move(mint_keys)},
+          {"keeper", o.keeper.empty() ? json(nullptr) : json(to_hex(o.keeper))},
+          {"when_away", o.serves_unpaid ? "serve" : "refuse"},
+          {"follow", o.follow}};
+}
+
+json cache_document(const supervision::cache_option& o) {
+  return {{"enabled", o.enabled},
+          {"folder", null_or(o.folder)},
+          {"memory_mib", o.memory_bytes >> 20U},
+          {"disk_mib", o.disk_bytes >> 20U},
+          {"share", o.share},
+          {"peers", o.peers},
+          {"owner_key_file", null_or(o.owner_key_file)}};
+}
+
+} // namespace
+
 json document_of(const node_options& o) {
   json admins = json::array();
   for (const node_id& admin : o.admins) {
@@ -190,18 +217,8 @@ json document_of(const node_options& o) {
     }
     models.push_back({{"path", model.path}, {"layers", std::move(layers)}});
   }
-  json mint_keys = json::array();
-  for (const node_id& key : o.ledger.mint_keys) {
-    mint_keys.push_back(to_hex(key));
-  }
   return {{"name", o.name},
-          {"ledger",
-           {{"folder", null_or(o.ledger.folder)},
-            {"policy", null_or(o.ledger.policy)},
-            {"mint_keys", std::move(mint_keys)},
-            {"keeper", o.ledger.keeper.empty() ? json(nullptr) : json(to_hex(o.ledger.keeper))},
-            {"when_away", o.ledger.serves_unpaid ? "serve" : "refuse"},
-            {"follow", o.ledger.follow}}},
+          {"ledger", ledger_document(o.ledger)},
           {"cluster", o.cluster},
           {"roles", words_of(o.roles)},
           {"state", null_or(o.state)},
@@ -239,14 +256,7 @@ json document_of(const node_options& o) {
             {"files", o.log_files_max}}},
           {"chaos", {{"enabled", o.chaos}}},
           {"gateway", gateway_document(o)},
-          {"cache",
-           {{"enabled", o.cache.enabled},
-            {"folder", null_or(o.cache.folder)},
-            {"memory_mib", o.cache.memory_bytes >> 20U},
-            {"disk_mib", o.cache.disk_bytes >> 20U},
-            {"share", o.cache.share},
-            {"peers", o.cache.peers},
-            {"owner_key_file", null_or(o.cache.owner_key_file)}}}};
+          {"cache", cache_document(o.cache)}};
 }
 
 } // namespace ovir::apps

@@ -87,7 +87,6 @@ TEST(cli_errors, says_which_command_or_option_is_unknown) {
 
 TEST(cli_errors, what_later_versions_do_is_refused_not_ignored) {
   expect_refusal({"model", "pull", "x"}, usage, "not in this version");
-  expect_refusal({"model", "verify", "x"}, usage, "not in this version");
   expect_refusal({"run", "-p", "x", "--chat"}, usage, "--chat is not in this version");
   expect_refusal({"run", "-p", "x", "--system", "y"}, usage, "--system is not in this version");
   expect_refusal({"run", "-p", "x", "--profile", "fast", "--stages", "2"}, usage,
@@ -225,7 +224,7 @@ TEST(cli_help, explains_every_command_with_an_example) {
   const child_result top = run_ovir({"--help"});
   EXPECT_EQ(top.exit_code, 0);
   for (const char* command :
-       {"run", "tokenize", "perplexity", "bench", "plan", "model", "doctor"}) {
+       {"run", "serve", "tokenize", "perplexity", "bench", "plan", "model", "doctor"}) {
     EXPECT_THAT(top.out, HasSubstr(command));
     const child_result one = run_ovir({command, "--help"});
     EXPECT_EQ(one.exit_code, 0);
@@ -235,7 +234,7 @@ TEST(cli_help, explains_every_command_with_an_example) {
   EXPECT_THAT(run_ovir({"--version"}).out, StartsWith("ovir "));
   EXPECT_THAT(run_ovir_verify({"--help"}).out, HasSubstr("Example"));
   // What is not there is not in the help either.
-  EXPECT_THAT(top.out, ::testing::Not(HasSubstr("serve")));
+  EXPECT_THAT(top.out, ::testing::Not(HasSubstr("console")));
 }
 
 } // namespace

@@ -86,6 +86,7 @@ std::string paid_cluster::run(std::uint64_t request, std::uint32_t tokens, apps:
   apps::json asked{{"request", fmt::format("{:016x}", request)},
                    {"max_tokens", tokens},
                    {"temperature", 0.8},
+                   {"receipt", true},
                    {"seed", seed}};
   for (std::uint32_t i = 0; i < prompt; ++i) {
     asked["tokens"].push_back(3 + i % 7);
