@@ -116,7 +116,7 @@ void perform(lead_pointer self, const finish_effect& e) {
     sign_tokens(self, end - 1, end, true); // of the window that stays incomplete
   }
   self->send(state.path[e.stage.value].handle,
-             finish_session{state.request, state.core->current_epoch()});
+             finish_session{state.request, state.core->current_epoch(), e.at});
 }
 
 // Draws as a request without drafts does, from the same logits, one position after another: until

@@ -129,6 +129,7 @@ void lead_core::begin_epoch(effects& out) {
   phase_ = phase::opening;
   credit_.reset();
   resend_asked_ = false;
+  finish_asked_ = false;
   step_counts_ = false;
   if (!drafts_.empty()) {
     drafts_.clear(); // stages drop them with the epoch
@@ -220,7 +221,7 @@ lead_core::effects lead_core::on_step(const step_done& e) {
 
 lead_core::effects lead_core::on_finished(const session_finished& e) {
   effects out;
-  if (!current(e.stage, e.driver) || phase_ != phase::finishing || e.length != target_) {
+  if (!current(e.stage, e.driver) || !finish_asked_ || e.length != target_) {
     return out;
   }
   if (!add_leaves(e.leaves, out)) {
@@ -297,6 +298,11 @@ void lead_core::feed(effects& out) {
     credit_.spend(cursor_);
     if (edge_ == 0) {
       sent_ = std::max(sent_, cursor_);
+      // Whatever is drawn behind the last position there can be, nothing more is computed: the
+      // stages need not be asked a second time, a round trip later.
+      if (awaiting_logits_ && cursor_ == positions_max_ && drafts_.empty()) {
+        ask_for_ends(out);
+      }
     }
   }
 }
@@ -337,12 +343,19 @@ void lead_core::all_computed(effects& out) {
     return;
   }
   phase_ = phase::finishing;
+  ask_for_ends(out);
+  try_complete(out);
+}
+
+void lead_core::ask_for_ends(effects& out) {
+  if (std::exchange(finish_asked_, true)) {
+    return;
+  }
   for (std::uint32_t i = 0; i < stages_.size(); ++i) {
     if (!stages_[i].finished) {
-      out.push_back(finish_effect{stage_index{i}});
+      out.push_back(finish_effect{stage_index{i}, target_});
     }
   }
-  try_complete(out);
 }
 
 lead_core::effects lead_core::on_logits(epoch driver, position first, std::uint32_t count) {

@@ -49,6 +49,7 @@ struct resend_effect { ///< `resend_logits` to the last stage
 };
 struct finish_effect { ///< `finish_session` to the stage
   stage_index stage;
+  position at;
 };
 /// Draw the token after position `at` and hash its logits; as long as what was drawn is the next of
 /// the drafts, do the same with the next row of logits.
@@ -169,6 +170,7 @@ private:
   void feed(effects& out);
   [[nodiscard]] std::uint32_t logit_rows(position first, std::uint32_t count) const noexcept;
   void all_computed(effects& out);
+  void ask_for_ends(effects& out);
   void end_generation(generation_end end);
   void take_drawn(const drawn_token& drawn, effects& out);
   [[nodiscard]] std::vector<token_id> draft();
@@ -208,6 +210,7 @@ private:
   draft_control drafting_;
   std::vector<token_id> drafts_; ///< sent behind position target_ - 1 in this epoch
   bool resend_asked_{false};     ///< in this epoch
+  bool finish_asked_{false};     ///< in this epoch, of all that have not stated their end
   bool ended_{false};            ///< no further token will be drawn
   std::uint32_t restarts_{0};
   std::uint32_t complaints_{0}; ///< epochs begun because a stage lacked something, since

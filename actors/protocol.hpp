@@ -84,6 +84,7 @@ struct resend_logits {
 struct finish_session {
   request_id request;
   epoch driver;
+  position at{0}; ///< the stage states its end once it holds so many positions
 };
 /// The stage may forget the request.
 struct close_session {

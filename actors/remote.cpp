@@ -80,7 +80,7 @@ private:
     } else if (const auto* resend = as<resend_logits>(content)) {
       tell(resend->driver, wire_resend{resend->at});
     } else if (const auto* finish = as<finish_session>(content)) {
-      tell(finish->driver, wire_finish{});
+      tell(finish->driver, wire_finish{finish->at});
     } else if (as<close_session>(content) != nullptr) {
       tell({}, wire_close{});
     } else if (const auto* drawn = as<log_token>(content)) {

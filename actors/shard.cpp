@@ -251,7 +251,7 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
   if (session->open_owed) {
     settle_open(self, *session);
   }
-  if (session->finish_owed && session->queue.empty()) {
+  if (shard_core::finishes_now(*session)) {
     answer_finished(self, *session);
   }
 }
@@ -289,7 +289,7 @@ void take_order(shard_pointer self, const Order& order, const result<void>& take
 void finish(shard_pointer self, const finish_session& order) {
   self->state.core->finish(order);
   shard_core::session* session = self->state.core->find(order.request);
-  if (session != nullptr && session->finish_owed && !session->busy && session->queue.empty()) {
+  if (session != nullptr && shard_core::finishes_now(*session)) {
     answer_finished(self, *session);
   }
 }

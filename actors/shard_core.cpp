@@ -135,8 +135,13 @@ void shard_core::finish(const finish_session& order) {
   session* s = find(order.request);
   if (s != nullptr && order.driver == s->driver) {
     s->finish_owed = true;
-    s->decodes = false;
+    s->finish_at = order.at;
+    s->decodes = s->decodes && s->length < s->finish_at;
   }
+}
+
+bool shard_core::finishes_now(const session& s) noexcept {
+  return s.finish_owed && !s.busy && s.queue.empty() && s.length >= s.finish_at;
 }
 
 void shard_core::close(request_id request) {
@@ -251,6 +256,9 @@ std::vector<shard_job> shard_core::next_pass(bool patient) {
     decoders_max = decoders_wanted();
   }
   ++passes_;
+  const std::uint32_t rows_max = bench_->segment->layers().size() < bench_->segment->config().layers
+                                     ? limits::pass_rows_of_cut_max
+                                     : limits::pass_rows_max;
   std::uint32_t rows = 0;
   std::size_t decoders = 0;
   std::deque<request_id> left;
@@ -260,7 +268,7 @@ std::vector<shard_job> shard_core::next_pass(bool patient) {
     const std::uint32_t more = rows_of(s->queue.front());
     const bool narrow = is_narrow(s->queue.front());
     const bool room = narrow ? decoders < decoders_max && rows + more <= limits::prefill_chunk_max
-                             : !few && rows + more <= limits::pass_rows_max;
+                             : !few && rows + more <= rows_max;
     if (!pass.empty() && (!room || pass.size() == limits::pass_sessions_max)) {
       left.push_back(request);
       continue;
@@ -287,7 +295,8 @@ shard_core::session* shard_core::job_ended(request_id request, position length) 
   }
   s->stale = false;
   // Whoever shares this pass may come back together, and is then waited for.
-  s->decodes = s->decodes || (s->prompt_ends && !s->finish_owed);
+  s->decodes =
+      s->finish_owed ? s->decodes && s->length < s->finish_at : s->decodes || s->prompt_ends;
   if (!s->queue.empty()) {
     turns_.push_back(request);
   }

@@ -118,7 +118,8 @@ public:
     bool busy{false};
     bool stale{false};       ///< the job under way belongs to data that was given up
     bool open_owed{false};   ///< `session_opened` is sent when the job under way ends
-    bool finish_owed{false}; ///< `session_finished` is sent when all work is done
+    bool finish_owed{false}; ///< `session_finished` is sent when all work is done ...
+    position finish_at{0};   ///< ... and so many positions are held
     bool decodes{false};     ///< its latest step had few rows, or was the last of its prompt
     bool prompt_ends{false}; ///< with the job under way
     bool late{false};        ///< a pass waited for it in vain
@@ -145,6 +146,8 @@ public:
   /// Takes units for a session that computed nothing yet.
   [[nodiscard]] result<void> restore(request_id request, epoch driver, units_found units);
   void finish(const finish_session& order);
+  /// `session_finished` is owed, and all there is to do before it is done.
+  [[nodiscard]] static bool finishes_now(const session& s) noexcept;
   void close(request_id request);
 
   /// The next pass, when none is under way and there is work; else empty. A `patient` caller also

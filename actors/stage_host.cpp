@@ -330,8 +330,8 @@ void take_order(host_pointer self, const order_received& order) {
                                         replay->logit_rows});
   } else if (const auto* resend = std::get_if<wire_resend>(&m.body)) {
     self->send(shard, resend_logits{m.request, m.driver, resend->at});
-  } else if (std::holds_alternative<wire_finish>(m.body)) {
-    self->send(shard, finish_session{m.request, m.driver});
+  } else if (const auto* finish = std::get_if<wire_finish>(&m.body)) {
+    self->send(shard, finish_session{m.request, m.driver, finish->at});
   } else if (const auto* names = std::get_if<wire_names>(&m.body)) {
     if (std::uint64_t{names->first} + names->prefixes.size() <= found->second.windows_max) {
       self->send(shard, name_windows{m.request, m.driver, names->first, names->prefixes});

@@ -213,7 +213,13 @@ struct body_writer {
     to.setLogitRows(m.logit_rows);
   }
   void operator()(const wire_resend& m) { root.setResend(m.at); }
-  void operator()(const wire_finish&) { root.setFinish(); }
+  void operator()(const wire_finish& m) {
+    if (m.at > 0) {
+      root.setFinishAt(m.at);
+    } else {
+      root.setFinish();
+    }
+  }
   void operator()(const wire_close&) { root.setClose(); }
   void operator()(const wire_drawn& m) {
     auto to = root.initDrawn();
@@ -444,6 +450,14 @@ wire_body read_sign(const wire_schema::Sign::Reader& from, request_id id) {
   return m;
 }
 
+// 0 is said by `finish`: each message has one form.
+result<wire_body> read_finish_at(std::uint32_t at) {
+  if (at == 0) {
+    return fail(errc::malformed, "a stage is to finish at position 0");
+  }
+  return wire_body{wire_finish{at}};
+}
+
 result<wire_body> read_body(const WireMessage::Reader& root, request_id id, std::size_t present) {
   switch (root.which()) {
   case WireMessage::OPEN: return read_open_body(root.getOpen(), id, present);
@@ -462,6 +476,7 @@ result<wire_body> read_body(const WireMessage::Reader& root, request_id id, std:
   case WireMessage::NAMES: return read_names_body(root.getNames(), present);
   case WireMessage::OPEN_REUSING: return read_open_reusing(root.getOpenReusing(), id, present);
   case WireMessage::OPENED_REUSING: return read_opened_reusing(root.getOpenedReusing(), present);
+  case WireMessage::FINISH_AT: return read_finish_at(root.getFinishAt());
   }
   return fail(errc::unsupported, "a message of kind {}, which this version does not know",
               static_cast<unsigned>(root.which()));

@@ -60,6 +60,8 @@ struct wire_resend {
   friend bool operator==(const wire_resend&, const wire_resend&) = default;
 };
 struct wire_finish {
+  position at{0}; ///< as in `finish_session`
+
   friend bool operator==(wire_finish, wire_finish) = default;
 };
 struct wire_close {

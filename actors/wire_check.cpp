@@ -127,6 +127,9 @@ struct body_check {
   result<void> operator()(const wire_resend& m) const {
     return at_most("the position whose logits are wanted is", m.at, limits::context_max - 1);
   }
+  result<void> operator()(const wire_finish& m) const {
+    return at_most("the positions a stage finishes at are", m.at, limits::context_max);
+  }
   result<void> operator()(const wire_drawn& m) const {
     OVIR_TRY(at_most("the index of a drawn token is", m.index, limits::context_max - 1));
     return check_drawn(m.drawn);

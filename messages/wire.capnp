@@ -35,6 +35,7 @@ struct WireMessage {
     names @17 :Names;
     openReusing @18 :OpenReusing;     # an open of a request that may use the cache
     openedReusing @19 :OpenedReusing; # an opened that reused units
+    finishAt @20 :UInt32; # a finish, once the stage holds so many positions: at least 1
   }
 }
 

@@ -158,7 +158,7 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
   case 0: return draw.open(id);
   case 1: return draw.replay();
   case 2: return wire_resend{draw.upto(limits::context_max - 1)};
-  case 3: return wire_finish{};
+  case 3: return wire_finish{draw.coin() ? length : 0};
   case 4: return wire_close{};
   case 5: return wire_drawn{draw.upto(limits::context_max - 1), draw.drawn()};
   case 6: {

@@ -96,7 +96,7 @@ private:
   }
   static std::string word(const resend_effect& e) { return fmt::format("resend:{}", e.at); }
   static std::string word(const finish_effect& e) {
-    return fmt::format("finish:{}", e.stage.value);
+    return fmt::format("finish:{}@{}", e.stage.value, e.at);
   }
   static std::string word(const draw_effect& e) { return fmt::format("draw:{}", e.at); }
   static std::string word(const drawn_effect& e) { return e.text.empty() ? "" : "text:" + e.text; }
@@ -142,11 +142,11 @@ TEST(lead_core, draws_streams_and_sends_the_next_token_until_the_length_is_reach
   (void)l.step(0, 5);
   EXPECT_EQ(l.logits(4), "draw:4");
   (void)l.step(1, 5);
-  EXPECT_EQ(l.drawn(4, 'y'), "text:y tokens:5-6!");
+  EXPECT_EQ(l.drawn(4, 'y'), "text:y tokens:5-6! finish:0@6 finish:1@6");
   (void)l.step(0, 6);
   EXPECT_EQ(l.logits(5), "draw:5");
   (void)l.step(1, 6);
-  EXPECT_EQ(l.drawn(5, 'z'), "text:z finish:0 finish:1");
+  EXPECT_EQ(l.drawn(5, 'z'), "text:z");
   EXPECT_EQ(l.finished(1, 6), "");
   EXPECT_EQ(l.finished(0, 6), "end");
   const auto report = l.core.outcome();
@@ -155,26 +155,57 @@ TEST(lead_core, draws_streams_and_sends_the_next_token_until_the_length_is_reach
   EXPECT_EQ(report->end, generation_end::length);
 }
 
+TEST(lead_core, takes_the_end_of_a_stage_that_comes_before_the_last_token_is_drawn) {
+  lead l{2, 1};
+  (void)l.up(0);
+  (void)l.up(1);
+  (void)l.opened(0, 0);
+  EXPECT_EQ(l.opened(1, 0), "tokens:0-2 tokens:2-4! finish:0@4 finish:1@4");
+  (void)l.step(0, 4);
+  EXPECT_EQ(l.finished(0, 4), "");
+  EXPECT_EQ(l.logits(3), "draw:3");
+  EXPECT_EQ(l.finished(1, 4), "");
+  EXPECT_EQ(l.drawn(3, 'x'), "text:x end");
+}
+
+TEST(lead_core, asks_again_for_the_end_of_a_stage_that_was_lost_before_it_stated_it) {
+  lead l{2, 1};
+  (void)l.up(0);
+  (void)l.up(1);
+  (void)l.opened(0, 0);
+  (void)l.opened(1, 0);
+  (void)l.step(0, 4);
+  (void)l.finished(0, 4);
+  (void)l.down(1);
+  EXPECT_EQ(l.up(1), "open:0 open:1");
+  (void)l.opened(0, 4);
+  EXPECT_EQ(l.opened(1, 0), "replay0:0-2 replay0:2-4!");
+  (void)l.step(1, 4);
+  EXPECT_EQ(l.logits(3), "draw:3");
+  EXPECT_EQ(l.drawn(3, 'x'), "text:x finish:1@4");
+  EXPECT_EQ(l.finished(1, 4), "end");
+}
+
 TEST(lead_core, waits_for_the_whole_path_before_it_asks_for_the_open_leaves) {
   lead l = driving();
   (void)l.logits(3);
   (void)l.step(1, 4);
   EXPECT_EQ(l.drawn(3, 0), "");
-  EXPECT_EQ(l.step(0, 4), "finish:0 finish:1");
+  EXPECT_EQ(l.step(0, 4), "finish:0@4 finish:1@4");
 }
 
 TEST(lead_core, learns_from_an_answer_how_far_the_last_stage_is) {
   lead l = driving();
   (void)l.step(0, 4);
   (void)l.logits(3);
-  EXPECT_EQ(l.drawn(3, 0), "finish:0 finish:1");
+  EXPECT_EQ(l.drawn(3, 0), "finish:0@4 finish:1@4");
 }
 
 TEST(lead_core, an_answer_that_comes_after_the_request_was_cancelled_still_tells) {
   lead l = driving();
   (void)l.step(0, 4);
   EXPECT_TRUE(l.core.on_cancel().empty());
-  EXPECT_EQ(l.logits(3), "finish:0 finish:1");
+  EXPECT_EQ(l.logits(3), "finish:0@4 finish:1@4");
 }
 
 TEST(lead_core, ends_at_a_stop_string_and_shows_nothing_of_it) {
@@ -186,7 +217,7 @@ TEST(lead_core, ends_at_a_stop_string_and_shows_nothing_of_it) {
   (void)l.step(0, 5);
   (void)l.logits(4);
   (void)l.step(1, 5);
-  EXPECT_EQ(l.drawn(4, 'z'), "finish:0 finish:1");
+  EXPECT_EQ(l.drawn(4, 'z'), "finish:0@5 finish:1@5");
   (void)l.finished(0, 5);
   EXPECT_EQ(l.finished(1, 5), "end");
   const auto report = l.core.outcome();
@@ -290,7 +321,7 @@ TEST(lead_core, a_cancelled_request_lets_what_is_under_way_finish) {
   (void)l.opened(0, 0);
   EXPECT_EQ(lead::words(l.core.on_cancel()), "");
   EXPECT_EQ(l.step(0, 14), "");
-  EXPECT_EQ(l.step(0, 16), "finish:0");
+  EXPECT_EQ(l.step(0, 16), "finish:0@16");
   EXPECT_EQ(l.finished(0, 16), "end");
   EXPECT_EQ(l.core.outcome()->end, generation_end::cancelled);
 }

@@ -1,5 +1,6 @@
 #include "actors/shard_core.hpp"
 #include "compute/synth.hpp"
+#include "messages/limits_gather.hpp"
 #include "tests/support/loaded_model.hpp"
 
 #include <gtest/gtest.h>
@@ -380,6 +381,23 @@ TEST(shard_core, nobody_waits_for_requests_that_end_or_read_their_prompt) {
   EXPECT_EQ(s.next(true), (ids{1}));
 }
 
+TEST(shard_core, who_is_to_end_at_a_position_decodes_until_it_is_reached) {
+  shared_stage s{{0, 4}, 2};
+  s.take(1, 1);
+  s.take(2, 1);
+  EXPECT_EQ(s.next(true), (ids{1, 2}));
+  const position held = s.core.find(request_id{2})->length;
+  s.core.finish({request_id{2}, epoch{1}, held + 1});
+  EXPECT_FALSE(shard_core::finishes_now(*s.core.find(request_id{2})));
+  s.take(1, 1);
+  EXPECT_EQ(s.next(true), ids{}) << "its last step joins the pass";
+  s.take(2, 1);
+  EXPECT_EQ(s.next(true), (ids{1, 2}));
+  EXPECT_TRUE(shard_core::finishes_now(*s.core.find(request_id{2})));
+  s.take(1, 1);
+  EXPECT_EQ(s.next(true), (ids{1})) << "nobody waits for a step that will not come";
+}
+
 TEST(shard_core, steps_of_many_rows_come_in_turn_and_take_waiting_ones_of_few_along) {
   shared_stage s{{0, 4}, 4};
   s.take(1, 1);
@@ -400,6 +418,15 @@ TEST(shard_core, short_prompts_share_a_pass_up_to_a_number_of_rows) {
   s.take(4, limits::pass_rows_max / 4);
   EXPECT_EQ(s.next(true), (ids{1, 3, 4}));
   EXPECT_EQ(s.next(true), (ids{2}));
+}
+
+TEST(shard_core, where_a_model_is_cut_prompts_are_passed_on_in_smaller_groups) {
+  shared_stage half{{0, 2}, 3};
+  half.take(1, limits::pass_rows_of_cut_max / 2);
+  half.take(2, limits::pass_rows_of_cut_max / 2);
+  half.take(3, wide);
+  EXPECT_EQ(half.next(true), (ids{1, 2}));
+  EXPECT_EQ(half.next(true), (ids{3}));
 }
 
 TEST(shard_core, replays_and_logits_wait_for_nobody) {
