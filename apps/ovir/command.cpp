@@ -49,8 +49,6 @@ CLI::Option* add_seed(CLI::App& command, const std::string& name, std::uint64_t&
   });
 }
 
-void add_later_commands(CLI::App&, chosen_command&) {} // none at the moment
-
 void add_later_option(CLI::App& command, const std::string& names, bool takes_value) {
   const auto refuse = [names](const auto&...) -> void {
     throw CLI::ValidationError(fmt::format("{} is not in this version ({})", names, OVIR_VERSION),

@@ -44,7 +44,6 @@ void add_ledger(CLI::App& app, chosen_command& chosen);
 void add_receipt(CLI::App& app, chosen_command& chosen);
 void add_shell(CLI::App& app, chosen_command& chosen);
 /// Names that later versions answer to: they are refused with a sentence, not with "unknown".
-void add_later_commands(CLI::App& app, chosen_command& chosen);
 void add_later_command(CLI::App& parent, const std::string& name, chosen_command& chosen);
 
 /// `model inspect`, `model synth`.

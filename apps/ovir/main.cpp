@@ -87,7 +87,6 @@ int run_main(int argc, char** argv) {
   add_serve(app, chosen);
   add_shell(app, chosen);
   add_receipt(app, chosen);
-  add_later_commands(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
