@@ -14,7 +14,7 @@ namespace ovir::actors {
 
 namespace {
 
-constexpr std::string_view looking = "balance, head";
+constexpr std::string_view looking = "balance, head, statement";
 constexpr std::string_view writing = "mint, transfer, stake, unstake, convict";
 
 json head_json(const ledger::signed_head& head) {
@@ -93,6 +93,82 @@ result<void> look(const admin_call& c, const caf::actor& payments, const std::st
   return {};
 }
 
+json line_json(const ledger::statement_line& l, const node_id* payer) {
+  const auto purse = [](const ledger::account_ref& ref) {
+    return json{{"purse", std::string{to_string(ref.kind)}},
+                {"of", ref.of == digest{} ? json(nullptr) : json(to_hex(ref.of))}};
+  };
+  const bool of_request = l.what.request != digest{};
+  return {{"entry", l.index},
+          {"time", l.time},
+          {"direction", l.out ? "out" : "in"},
+          {"amount", l.what.amount},
+          {"kind", std::string{to_string(l.what.kind)}},
+          {"from", purse(l.what.from)},
+          {"to", purse(l.what.to)},
+          {"request", of_request ? json(to_hex(l.what.request)) : json(nullptr)},
+          {"window", of_request ? json(l.what.window) : json(nullptr)},
+          {"payer", payer == nullptr ? json(nullptr) : json(to_hex(*payer))},
+          {"reason", std::string{ledger::reason_of(l.what.kind)}}};
+}
+
+json statement_json(const ledger::statement_report& r, const ledger::statement_place& asked) {
+  json lines = json::array();
+  for (const ledger::statement_line& l : r.lines) {
+    const auto payer =
+        std::lower_bound(r.payers.begin(), r.payers.end(), l.what.request,
+                         [](const auto& p, const digest& request) { return p.request < request; });
+    const bool known = payer != r.payers.end() && payer->request == l.what.request;
+    lines.push_back(line_json(l, known ? &payer->node : nullptr));
+  }
+  json next = nullptr;
+  if (r.more && !asked.newest && !r.lines.empty()) { // an entry may go on with the next page
+    const std::uint64_t last = r.lines.back().index;
+    const auto seen = static_cast<std::uint64_t>(
+        std::count_if(r.lines.begin(), r.lines.end(),
+                      [last](const ledger::statement_line& l) { return l.index == last; }));
+    next = fmt::format("{}+{}", last, seen + (last == asked.entry ? asked.skip : 0));
+  }
+  return {{"account", to_hex(r.who)},
+          {"lines", std::move(lines)},
+          {"more", r.more},
+          {"next", std::move(next)}};
+}
+
+/// "17", an entry, or "17+3", so many of its movements behind; empty: the newest.
+result<ledger::statement_place> place_from(const std::string& text) {
+  ledger::statement_place place;
+  if (text.empty()) {
+    place.newest = true;
+    return place;
+  }
+  const char* const end = text.data() + text.size();
+  auto read = std::from_chars(text.data(), end, place.entry);
+  if (read.ec == std::errc{} && read.ptr != end && *read.ptr == '+') {
+    read = std::from_chars(read.ptr + 1, end, place.skip);
+  }
+  if (read.ec != std::errc{} || read.ptr != end) {
+    return fail(errc::invalid_argument,
+                "'{}' is no place in a statement; give the number of an entry, or what 'next' said",
+                text.substr(0, 32));
+  }
+  return place;
+}
+
+result<void> show_statement(const admin_call& c, const caf::actor& payments,
+                            const std::string& subject, const std::string& from) {
+  describe_statement asked;
+  OVIR_ASSIGN(asked.from, place_from(from));
+  if (!subject.empty()) {
+    OVIR_ASSIGN(asked.who, account_from(c, subject));
+  }
+  c.self->request(payments, 2 * limits::payment_action_wait, asked)
+      .then([c, from = asked.from](
+                const ledger::statement_report& r) { c.done(statement_json(r, from)); },
+            [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  return {};
+}
+
 template <class Order>
 void order(const admin_call& c, const caf::actor& payments, Order asked) {
   c.self->request(payments, 2 * limits::payment_action_wait, std::move(asked))
@@ -141,6 +217,9 @@ result<void> use_ledger(const admin_call& c, admin_arguments& args) {
   }
   if (action == "balance" || action == "head") {
     return look(c, payments, action, subject);
+  }
+  if (action == "statement") {
+    return show_statement(c, payments, subject, amount);
   }
   if (action != "mint" && action != "transfer" && action != "stake" && action != "unstake" &&
       action != "convict") {

@@ -2,8 +2,10 @@
 
 #include "messages/limits_credit.hpp"
 #include "storage/durable_file.hpp"
+#include "storage/lmdb_index.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace ovir::actors {
 
@@ -70,10 +72,10 @@ result<void> kept_ledger::begin() {
   return {};
 }
 
-result<std::uint64_t> kept_ledger::entries_least() const {
+result<std::optional<ledger::signed_head>> kept_ledger::kept_head() const {
   OVIR_ASSIGN(const bool there, has_file(*how_.env, how_.folder, "head"));
   if (!there) {
-    return std::uint64_t{0};
+    return std::optional<ledger::signed_head>{};
   }
   OVIR_ASSIGN(const std::string text,
               how_.env->read(how_.folder + "/head", limits::ledger_head_file_bytes_max));
@@ -81,30 +83,102 @@ result<std::uint64_t> kept_ledger::entries_least() const {
   if (!head) {
     return in_context("head", head.error());
   }
-  return head->head.size;
+  return std::optional{*head};
+}
+
+/// With the index where it helps; the log's word and the signed head's are what counts.
+result<ledger::ledger> kept_ledger::open_book() {
+  OVIR_ASSIGN(const auto head, kept_head());
+  ledger::ledger_options options;
+  options.seed = seed_from(*how_.env);
+  options.entries_least = head ? head->head.size : 0;
+  index_.reset();
+  storage::derived_index_report found;
+  if (auto opened = storage::open_lmdb_index(how_.folder, found)) {
+    index_ = std::move(*opened);
+  } else {
+    notes_.push_back(
+        fmt::format("the ledger goes on without its index: {}", opened.error().message));
+  }
+  options.index = index_.get();
+  ledger::open_report report;
+  auto book = ledger::ledger::open(*file_, options, report);
+  if (book && head && !book->extends(head->head) && index_ && index_->clear()) {
+    report = {}; // not by the index's word alone
+    report.index_trouble = "it does not lead to the signed head";
+    book = ledger::ledger::open(*file_, options, report);
+  }
+  if (!book) {
+    return book;
+  }
+  if (report.log.torn) {
+    notes_.push_back(fmt::format("a batch of {} bytes that was never finished was cleared",
+                                 report.log.torn_bytes));
+  }
+  if (found.damaged || !report.index_trouble.empty()) {
+    notes_.push_back(fmt::format(
+        "the ledger's index was of no use{}{}; it was made anew from {} entries",
+        report.index_trouble.empty() ? "" : ": ", report.index_trouble, report.entries_read));
+  }
+  absorbed_ = 0;
+  absorbed_at_ = how_.env->now();
+  return book;
 }
 
 result<void> kept_ledger::reopen() {
-  keeper_.reset();
-  file_.reset();
-  OVIR_ASSIGN(file_, storage::open_durable_file(how_.folder + "/log", false));
-  ledger::ledger_options options;
-  options.seed = seed_from(*how_.env);
-  OVIR_ASSIGN(options.entries_least, entries_least());
-  ledger::log_report report;
-  OVIR_ASSIGN(auto book, ledger::ledger::open(*file_, options, report));
-  note_ = report.torn ? fmt::format("a batch of {} bytes that was never finished was cleared",
-                                    report.torn_bytes)
-                      : std::string{};
+  OVIR_ASSIGN(auto file, storage::open_durable_file(how_.folder + "/log", false));
+  const auto before = std::exchange(file_, std::move(file)); // until its keeper is gone
+  auto book = open_book();
+  if (!book) {
+    keeper_.reset();
+    return book.error();
+  }
+  if (keeper_) { // it knows who is to be told
+    OVIR_TRY(keeper_->replace(std::move(*book)));
+    return keep_head();
+  }
   ledger::keeper_surroundings around;
   around.key = how_.key;
   around.roles_of = how_.roles_of;
   around.keep_evidence = [this](const digest& name, std::span<const std::byte> bytes) {
     return keep_evidence(name, bytes);
   };
-  OVIR_ASSIGN(auto made, ledger::keeper::make(std::move(book), std::move(around)));
+  OVIR_ASSIGN(auto made, ledger::keeper::make(std::move(*book), std::move(around)));
   keeper_.emplace(std::move(made));
   return keep_head();
+}
+
+result<void> kept_ledger::tend_index() {
+  const auto now = how_.env->now();
+  if (keeper_->book().indexed()) {
+    const std::uint64_t size = keeper_->book().log().size();
+    if (size != absorbed_ && now - absorbed_at_ >= limits::ledger_absorb_every) {
+      keeper_->absorb();
+      absorbed_ = size;
+      absorbed_at_ = now;
+    }
+    if (keeper_->book().indexed()) {
+      return {};
+    }
+  }
+  if (index_tried_ != storage::env::time_point{} && now - index_tried_ < index_retry_) {
+    return {};
+  }
+  index_retry_ = index_tried_ == storage::env::time_point{}
+                     ? limits::ledger_index_retry
+                     : std::min(2 * index_retry_, limits::ledger_index_retry_max);
+  index_tried_ = now;
+  // The log is read again beside the one that is kept, which goes on with the result.
+  OVIR_ASSIGN(auto book, open_book());
+  return keeper_->replace(std::move(book));
+}
+
+std::vector<std::string> kept_ledger::take_notes() { return std::exchange(notes_, {}); }
+
+kept_ledger::~kept_ledger() {
+  if (keeper_) {
+    keeper_->absorb();
+  }
 }
 
 result<void> kept_ledger::keep_head() {

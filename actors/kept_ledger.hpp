@@ -1,10 +1,13 @@
 #pragma once
 
 #include "ledger/keeper.hpp"
+#include "messages/derived_index.hpp"
 #include "messages/durable_file.hpp"
+#include "messages/limits_credit.hpp"
 #include "messages/signing.hpp"
 #include "storage/env.hpp"
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -23,11 +26,16 @@ struct kept_ledger_options {
   std::function<role_set(const node_id&)> roles_of;
 };
 
-/// A ledger's folder as a node has it: `log`, the last signed `head`, `evidence` of convictions,
-/// and the lock of who has it open, which `ovir ledger` respects (docs/formats/credit.md). One
-/// thread at a time.
+/// A ledger's folder as a node has it: `log`, its `index.mdb`, the last signed `head`, `evidence`
+/// of convictions, and the lock of who has it open, which `ovir ledger` respects
+/// (docs/formats/credit.md). One thread at a time.
 class kept_ledger {
 public:
+  /// The index is written once more.
+  ~kept_ledger();
+  kept_ledger(const kept_ledger&) = delete;
+  kept_ledger& operator=(const kept_ledger&) = delete;
+
   /// Makes the ledger where there is none and rules are given. Errors name the folder and what to
   /// change: no ledger and no rules, another keeper's key, a damaged log, a policy that does not
   /// deter.
@@ -38,21 +46,31 @@ public:
   [[nodiscard]] result<void> reopen();
   /// Writes the head beside the log, so that a log that lost its end is noticed.
   [[nodiscard]] result<void> keep_head();
-  [[nodiscard]] const std::string& note() const noexcept { return note_; } ///< of a torn end
+  /// When nothing waits: writes the index behind the log every `limits::ledger_absorb_every`, and
+  /// makes one that was damaged anew, from the log. An error is one of opening the log.
+  [[nodiscard]] result<void> tend_index();
+  /// What opening met and mended, told once: a torn end, an index of no use.
+  [[nodiscard]] std::vector<std::string> take_notes();
 
 private:
   explicit kept_ledger(kept_ledger_options how) : how_(std::move(how)) {}
   [[nodiscard]] result<void> begin();
-  [[nodiscard]] result<std::uint64_t> entries_least() const;
+  [[nodiscard]] result<std::optional<ledger::signed_head>> kept_head() const;
+  [[nodiscard]] result<ledger::ledger> open_book();
   [[nodiscard]] result<void> keep_evidence(const digest& name,
                                            std::span<const std::byte> bytes) const;
 
   kept_ledger_options how_;
   std::unique_ptr<storage::held_lock> lock_;
   std::unique_ptr<durable_file> file_;
+  std::unique_ptr<derived_index> index_; ///< null where the disk refused it
   std::optional<ledger::keeper> keeper_;
   std::uint64_t head_kept_{0};
-  std::string note_;
+  std::uint64_t absorbed_{0}; ///< entries
+  storage::env::time_point absorbed_at_{};
+  storage::env::time_point index_tried_{};
+  std::chrono::seconds index_retry_{limits::ledger_index_retry};
+  std::vector<std::string> notes_;
 };
 
 } // namespace ovir::actors

@@ -22,6 +22,12 @@ void fail_with(ledger_keeper_pointer self, const error& why) {
                                        "the ledger cannot be written: {}", why.message);
 }
 
+void tell_notes(ledger_keeper_pointer self) {
+  for (const std::string& note : self->state.environment.kept->take_notes()) {
+    self->state.environment.journal->say(log_level::warn, std::nullopt, "{}", note);
+  }
+}
+
 void commit(ledger_keeper_pointer self, bool due) {
   ledger_keeper_state& state = self->state;
   std::vector<ledger::keeper_answer> answers;
@@ -63,6 +69,7 @@ void tick(ledger_keeper_pointer self) {
       return fail_with(self, again.error());
     }
     state.failed = false;
+    tell_notes(self);
   }
   commit(self, true);
   if (state.failed) {
@@ -75,6 +82,12 @@ void tick(ledger_keeper_pointer self) {
   std::vector<ledger::keeper_answer> answers;
   state.environment.kept->keeper().tell_head(answers);
   send_all(self, answers);
+  if (!state.batching) {
+    if (const auto tended = state.environment.kept->tend_index(); !tended) {
+      return fail_with(self, tended.error());
+    }
+    tell_notes(self);
+  }
 }
 
 } // namespace
@@ -83,10 +96,7 @@ caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
                                      ledger_keeper_environment environment) {
   make_quiet(self);
   self->state.environment = environment;
-  const kept_ledger& kept = *environment.kept;
-  if (!kept.note().empty()) {
-    environment.journal->say(log_level::warn, std::nullopt, "{}", kept.note());
-  }
+  tell_notes(self);
   self->delayed_send(self, limits::ledger_tick, ledger_tick{});
   return {
       [self](const credit_received& news) { take(self, news); },

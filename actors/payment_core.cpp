@@ -2,7 +2,6 @@
 
 #include "actors/lead_evidence.hpp"
 #include "ledger/split.hpp"
-#include "ledger/tariff.hpp"
 #include "messages/limits_ledger.hpp"
 #include "messages/receipt.hpp"
 
@@ -24,9 +23,10 @@ const commitment* covering(const stage_records& records, std::uint32_t window) {
 
 } // namespace
 
-payment_core::payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules)
+payment_core::payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
+                           std::map<node_id, ledger::reward_factors> factors)
     : terms_(std::move(terms)), reservation_(std::move(reservation)), rules_(std::move(rules)),
-      escrow_(ledger::escrow_of(reservation_)) {}
+      factors_(std::move(factors)), escrow_(ledger::escrow_of(reservation_)) {}
 
 void payment_core::take(const computing_path& path, evidence_batch&& batch,
                         std::uint64_t unix_now) {
@@ -112,7 +112,9 @@ void payment_core::add_worker(cohort& all, const node_id& node, layer_range laye
     ask = planned.node == node ? planned.ask_ppm : ask;
   }
   worker& w = all[node];
-  w.weight += ledger::stage_weight({layers.size(), ask}, {});
+  const auto planned = factors_.find(node);
+  w.weight += ledger::stage_weight(
+      {layers.size(), ask}, planned == factors_.end() ? ledger::reward_factors{} : planned->second);
   w.units += layers.size();
   w.on_time += late ? 0 : layers.size();
 }

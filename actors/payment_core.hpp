@@ -3,6 +3,7 @@
 #include "ledger/command.hpp"
 #include "ledger/message.hpp"
 #include "ledger/policy.hpp"
+#include "ledger/tariff.hpp"
 #include "messages/evidence.hpp"
 #include "messages/ids.hpp"
 #include "messages/node_id.hpp"
@@ -25,7 +26,10 @@ using computing_path = std::vector<std::pair<node_id, layer_range>>;
 /// A pure core: knows no ledger but what it is told of it.
 class payment_core {
 public:
-  payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules);
+  /// `factors`: by which the weights of the planned nodes are multiplied, fixed with the
+  /// reservation; a node without them has neutral ones.
+  payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
+               std::map<node_id, ledger::reward_factors> factors = {});
 
   /// Statements of a stage of `path`; what is not signed by it pays nobody. `unix_now`: when they
   /// came, in seconds: a statement behind its commitment's deadline is late, whatever it says.
@@ -72,6 +76,7 @@ private:
   evidence_terms terms_;
   ledger::reserve reservation_;
   ledger::policy rules_;
+  std::map<node_id, ledger::reward_factors> factors_;
   ledger::escrow_id escrow_;
   std::map<layer_index, stage> stages_; ///< by their first layer
   /// Of each window that all stated: who did, and the positions below its end.

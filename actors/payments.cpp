@@ -2,7 +2,6 @@
 
 #include "actors/payments_parts.hpp"
 #include "ledger/attest.hpp"
-#include "ledger/equivocation.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 
@@ -122,66 +121,23 @@ caf::result<ledger::promise> act(payments_pointer self, credit_order& asked) {
   return waiting.answer;
 }
 
-caf::result<ledger::promise> begin_accusation(payments_pointer self, accuse& asked) {
+/// Asks the keeper, and remembers who waits in `waiting`.
+template <class Answer, class Question>
+caf::result<Answer> ask_keeper(payments_pointer self,
+                               std::map<std::uint64_t, payments_state::question<Answer>>& waiting,
+                               Question asked) {
   payments_state& state = self->state;
-  const auto evidence = ledger::equivocation_from(asked.evidence);
-  const auto fault = evidence ? ledger::find_fault(*evidence)
-                              : result<ledger::equivocation_fault>{evidence.error()};
-  if (!fault) {
-    return to_caf(fault.error());
-  }
-  if (!ready(state) || state.accusations.size() >= limits::payment_actions_max) {
-    return to_caf(fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
-                       short_name(state.environment.keeper)));
-  }
-  payments_state::accusation a;
-  a.what.guilty = fault->guilty;
-  a.what.finder = state.environment.key->id();
-  a.what.kind = ledger::evidence_kind::equivocation;
-  a.what.evidence = ledger::evidence_digest(asked.evidence);
-  a.window = fault->window;
-  a.evidence = std::move(asked.evidence);
-  a.answer = self->make_response_promise<ledger::promise>();
-  a.since = now_of(self);
-  const std::uint64_t id = state.next_id++;
-  auto& waiting = state.accusations[id] = std::move(a);
-  say(self, id, ledger::ask_request{ledger::about_of(evidence->terms)});
-  keep_ticking(self);
-  return waiting.answer;
-}
-
-/// The escrow is known now: the conviction goes to the keeper.
-void go_on_accusing(payments_pointer self, payments_state::accusation a,
-                    const ledger::request_report& report) {
-  payments_state& state = self->state;
-  if (!report.known) {
-    a.answer.deliver(to_caf(fail(errc::not_found, "the request of this evidence is over and its "
-                                                  "audit window, too: nothing can be taken back")));
-    return;
-  }
-  a.what.request = report.request;
-  a.what.window = ledger::accrual_window(report.prompt, a.window);
-  if (const auto form = ledger::check_form(a.what); !form) {
-    a.answer.deliver(to_caf(form.error()));
-    return;
-  }
-  auto entry = entry_of(a.what, {});
-  payments_state::order order{make_sent(self, a.what, std::move(entry), std::move(a.evidence)),
-                              a.answer, now_of(self)};
-  const std::uint64_t id = order.what.id;
-  submit(self, state.orders.emplace(id, std::move(order)).first->second.what);
-}
-
-caf::result<ledger::account_report> describe(payments_pointer self, const describe_account& asked) {
-  payments_state& state = self->state;
-  if (!state.linked || state.questions.size() >= limits::payment_actions_max) {
+  if (!state.linked || waiting.size() >= limits::payment_actions_max) {
     return to_caf(fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
                        short_name(state.environment.keeper)));
   }
   const std::uint64_t id = state.next_id++;
-  auto& q = state.questions[id];
-  q = {self->make_response_promise<ledger::account_report>(), now_of(self)};
-  say(self, id, ledger::ask_account{asked.who.empty() ? state.environment.key->id() : asked.who});
+  auto& q = waiting[id];
+  q = {self->make_response_promise<Answer>(), now_of(self)};
+  if (asked.who.empty()) {
+    asked.who = state.environment.key->id();
+  }
+  say(self, id, std::move(asked));
   keep_ticking(self);
   return q.answer;
 }
@@ -228,6 +184,9 @@ void take_account(payments_pointer self, ledger::account_report& report) {
   begin_copy(self, report.genesis);
   if (report.who == state.environment.key->id()) {
     state.nonce = std::max(state.nonce, report.nonce);
+  }
+  if (const auto known = state.standings.find(report.who); known != state.standings.end()) {
+    known->second.reputation_ppm = report.reputation_ppm;
   }
   for (const node_id& node : report.ejected) {
     if (node == state.environment.key->id()) {
@@ -381,15 +340,19 @@ void take_message(payments_pointer self, const credit_received& news) {
   if (const auto* const run = std::get_if<ledger::entry_run>(&m->body)) {
     return take_entries(self, *run);
   }
+  if (const auto asked = state.statements.find(m->id); asked != state.statements.end()) {
+    if (auto* const page = std::get_if<ledger::statement_report>(&m->body)) {
+      asked->second.answer.deliver(std::move(*page));
+    } else if (const auto* const r = std::get_if<ledger::refusal>(&m->body)) {
+      asked->second.answer.deliver(to_caf(r->reason));
+    }
+    state.statements.erase(asked);
+    return;
+  }
   if (m->id == 0 || !state.ledger) {
     return;
   }
-  if (const auto accused = state.accusations.find(m->id); accused != state.accusations.end()) {
-    if (const auto* const report = std::get_if<ledger::request_report>(&m->body)) {
-      payments_state::accusation a = std::move(accused->second);
-      state.accusations.erase(accused);
-      go_on_accusing(self, std::move(a), *report);
-    }
+  if (take_answer_to_accusation(self, *m)) {
     return;
   }
   const auto of = std::find_if(state.requests.begin(), state.requests.end(), [&](const auto& r) {
@@ -453,9 +416,12 @@ void tick(payments_pointer self) {
     }
   }
   give_up_late(state.accusations, now);
+  tend_convictions(self);
   give_up_late(state.questions, now);
+  give_up_late(state.statements, now);
   if (!state.ledger || !state.requests.empty() || !state.orders.empty() ||
-      !state.questions.empty() || !state.accusations.empty()) {
+      !state.questions.empty() || !state.statements.empty() || !state.accusations.empty() ||
+      !state.convictions.empty()) {
     keep_ticking(self);
   }
 }
@@ -502,7 +468,14 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
       [self](const link_changed& news) { keeper_link(self, news); },
       [self](credit_order& asked) { return act(self, asked); },
       [self](accuse& asked) { return begin_accusation(self, asked); },
-      [self](const describe_account& asked) { return describe(self, asked); },
+      [self](const conviction_found& news) { report_conviction(self, news); },
+      [self](const describe_account& asked) {
+        return ask_keeper(self, self->state.questions, ledger::ask_account{asked.who});
+      },
+      [self](const describe_statement& asked) {
+        return ask_keeper(self, self->state.statements,
+                          ledger::ask_statement{asked.who, asked.from});
+      },
       [self](const payment_tick&) { tick(self); },
   };
 }

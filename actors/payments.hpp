@@ -6,6 +6,7 @@
 #include "actors/peers.hpp"
 #include "actors/protocol.hpp"
 #include "ledger/message.hpp"
+#include "messages/audit.hpp"
 #include "messages/signing.hpp"
 #include "storage/env.hpp"
 
@@ -52,6 +53,11 @@ struct work_over {
 struct describe_account {
   node_id who;
 };
+/// From a shell: a page of an account's statement; answered with a `statement_report`.
+struct describe_statement {
+  node_id who; ///< empty: this node
+  ledger::statement_place from;
+};
 /// From a shell: a command of this node's account, whose key, nonce and signature are put in here,
 /// or a conviction with its evidence. Answered with the keeper's `promise`.
 struct credit_order {
@@ -63,12 +69,18 @@ struct credit_order {
 struct accuse {
   std::vector<std::byte> evidence;
 };
+/// From this node's verifier: a conviction in which it gave a verdict, or that convicts by itself.
+/// The ledger hears of it until it is in there, or `limits::conviction_report_wait` is over.
+struct conviction_found {
+  std::shared_ptr<const conviction> what;
+};
 struct payment_tick {};
 
 struct payments_environment {
   const secret_key* key{nullptr};
   node_id keeper;
-  bool serves_unpaid{false}; ///< new requests, while the keeper is away
+  bool serves_unpaid{false};  ///< new requests, while the keeper is away
+  bool weighs_factors{false}; ///< deadline, bottleneck and reputation, beside the work
   peers* links{nullptr};
   log* journal{nullptr};
   storage::env* env{nullptr};
@@ -97,9 +109,10 @@ struct payments_state {
     caf::typed_response_promise<bool> answer;
     storage::env::time_point since;
     bool planning{false};
-    std::vector<std::byte> reservation; ///< entry; empty: not yet made
-    bool reserved{false};               ///< the keeper promised it
-    bool reported{false};               ///< how far it is accounted is known
+    std::vector<std::byte> reservation;                ///< entry; empty: not yet made
+    std::map<node_id, ledger::reward_factors> factors; ///< of the planned nodes
+    bool reserved{false};                              ///< the keeper promised it
+    bool reported{false};                              ///< how far it is accounted is known
     std::optional<payment_core> core;
     std::optional<sent> under_way;
     std::uint32_t refusals{0}; ///< in a row
@@ -111,8 +124,9 @@ struct payments_state {
     caf::typed_response_promise<ledger::promise> answer;
     storage::env::time_point since;
   };
+  template <class Answer>
   struct question {
-    caf::typed_response_promise<ledger::account_report> answer;
+    caf::typed_response_promise<Answer> answer;
     storage::env::time_point since;
   };
   struct accusation {
@@ -121,6 +135,17 @@ struct payments_state {
     std::uint32_t window{0}; ///< of positions
     caf::typed_response_promise<ledger::promise> answer;
     storage::env::time_point since;
+  };
+  /// A conviction on its way to the ledger.
+  struct reported {
+    ledger::convict what; ///< its escrow and window once the keeper said them
+    std::vector<std::byte> evidence;
+    digest about;            ///< of the request
+    std::uint32_t window{0}; ///< of positions
+    std::uint64_t id{0};     ///< of what was said last
+    std::string why;         ///< the keeper's last refusal
+    storage::env::time_point since;
+    storage::env::time_point at{};
   };
   const char* name{"payments"};
   payments_environment environment;
@@ -136,11 +161,19 @@ struct payments_state {
   std::optional<log_follower> follower;    ///< null: no copy is kept
   /// By index, until the copy shows whether they hold.
   std::map<std::uint64_t, ledger::acknowledgement> promises;
+  /// Of nodes that were planned, as the keeper said it last, and when it was asked.
+  struct standing {
+    std::uint64_t reputation_ppm{0};
+    storage::env::time_point asked{};
+  };
+  std::map<node_id, standing> standings;
   std::set<node_id> ejected;
   std::map<request_id, paid> requests;
   std::map<std::uint64_t, order> orders;
-  std::map<std::uint64_t, question> questions;
+  std::map<std::uint64_t, question<ledger::account_report>> questions;
+  std::map<std::uint64_t, question<ledger::statement_report>> statements;
   std::map<std::uint64_t, accusation> accusations;
+  std::map<node_id, reported> convictions; ///< by the guilty one
   bool ticking{false};
 };
 
@@ -157,8 +190,11 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::paid_lead)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::work_stated)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::work_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_account)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_statement)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::accuse)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::conviction_found)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payment_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::account_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::promise)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::statement_report)

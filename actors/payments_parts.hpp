@@ -6,9 +6,17 @@
 #include <caf/fwd.hpp>
 #include <caf/result.hpp>
 
-/// What the two files of the payments actor say to each other: payments.cpp, the keeper's messages,
-/// shells and time; payments_requests.cpp, the requests of this node.
+/// What the files of the payments actor say to each other: payments.cpp, the keeper's messages,
+/// shells and time; payments_requests.cpp, the requests of this node; payments_convictions.cpp, who
+/// was convicted.
 namespace ovir::actors {
+
+// payments_convictions.cpp
+[[nodiscard]] caf::result<ledger::promise> begin_accusation(payments_pointer self, accuse& asked);
+void report_conviction(payments_pointer self, const conviction_found& news);
+/// Whether it was one.
+[[nodiscard]] bool take_answer_to_accusation(payments_pointer self, const ledger::message& m);
+void tend_convictions(payments_pointer self);
 
 [[nodiscard]] storage::env::time_point now_of(payments_pointer self);
 void keep_ticking(payments_pointer self);

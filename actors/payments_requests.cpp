@@ -136,6 +136,48 @@ result<ledger::reserve> quote(payments_pointer self, const reserve_credit& asked
   return r;
 }
 
+/// What the keeper said of a node last, asked again now and then: nobody waits for it, and one that
+/// was never heard of is a newcomer.
+std::uint64_t reputation_of(payments_pointer self, const node_id& node) {
+  payments_state& state = self->state;
+  if (!state.standings.contains(node) && state.standings.size() >= limits::members_max) {
+    return 0;
+  }
+  auto& known = state.standings[node];
+  if (known.asked == storage::env::time_point{} ||
+      now_of(self) - known.asked > limits::reputation_every) {
+    known.asked = now_of(self);
+    say(self, 0, ledger::ask_account{node});
+  }
+  return known.reputation_ppm;
+}
+
+/// ODSI's factors (ledger/tariff.hpp), from the plan and the ledger alone: the share of the path's
+/// time that a stage is expected to take, and how much of the time that the request allows for.
+std::map<node_id, ledger::reward_factors>
+factors_of(payments_pointer self, const reserve_credit& asked, const path_description& planned) {
+  std::map<node_id, ledger::reward_factors> all;
+  const double path_s = planned.planned->speed.token_seconds;
+  const auto positions =
+      static_cast<double>(asked.request.prompt.size() + asked.request.max_tokens);
+  const double allowed_s = std::chrono::duration<double>(asked.request.deadline).count() /
+                           std::max(1.0, positions) / static_cast<double>(planned.stages.size());
+  const auto nanoseconds = [](double seconds) {
+    return static_cast<std::uint64_t>(std::clamp(seconds, 0.0, 1e6) * 1e9);
+  };
+  for (const planned_stage& s : planned.stages) {
+    const double share = path_s > 0 ? std::clamp(s.stage.decode_seconds / path_s, 0.0, 1.0) : 0;
+    ledger::reward_factors f;
+    f.deadline_ppm =
+        ledger::deadline_factor_ppm(nanoseconds(s.stage.decode_seconds), nanoseconds(allowed_s));
+    f.bottleneck_ppm = ledger::bottleneck_factor_ppm(
+        static_cast<std::uint64_t>(share * static_cast<double>(limits::ppm_one)));
+    f.reputation_ppm = ledger::reputation_factor_ppm(reputation_of(self, s.node));
+    all.emplace(s.node, f); // of a node with two stages, the first one's
+  }
+  return all;
+}
+
 void take_plan(payments_pointer self, request_id request, const path_description& planned) {
   payments_state& state = self->state;
   const auto found = state.requests.find(request);
@@ -153,6 +195,9 @@ void take_plan(payments_pointer self, request_id request, const path_description
           : result<ledger::reserve>{error{errc::peer_lost, "the ledger's keeper went away"}};
   if (!r) {
     return refuse(self, request, r.error());
+  }
+  if (state.environment.weighs_factors) {
+    p.factors = factors_of(self, *p.asked, planned);
   }
   p.reservation = entry_of(*r, ledger::sign_action(*state.environment.key, *state.ledger, *r));
   if (const auto kept = keep_reservation(self, request, p); !kept) {
@@ -189,7 +234,7 @@ void make_core(payments_pointer self, paid& p) {
   OVIR_CHECK(r.has_value());
   const evidence_terms terms =
       p.asked ? terms_of(facts_of(p.asked->request, p.asked->layers)) : evidence_terms{};
-  p.core.emplace(terms, *r, state.rules);
+  p.core.emplace(terms, *r, state.rules, p.factors);
 }
 
 void grant(payments_pointer self, paid& p) {

@@ -1,6 +1,7 @@
 #include "actors/verifier.hpp"
 
 #include "actors/audit_words.hpp"
+#include "actors/verifier_parts.hpp"
 #include "compute/planted_receipt.hpp"
 #include "compute/receipt_check.hpp"
 #include "compute/receipt_replay.hpp"
@@ -124,6 +125,7 @@ void eject(verifier_pointer self, const conviction& c) {
     view.verifiers.push_back(v.verifier);
   }
   state.convicted[guilty] = view;
+  note_for_ledger(self, c);
   say(self, log_level::error, "convicted: {}", view.what);
   if (guilty == around.key->id()) {
     return; // the others see to it
@@ -530,24 +532,8 @@ void tick(verifier_pointer self) {
     }
   }
   flush(self);
+  tell_ledger(self);
   self->delayed_send(self, tick_interval, verifier_tick{});
-}
-
-audit_report describe(const verifier_state& state) {
-  audit_report report = state.count;
-  report.waiting = state.receipts.size() + state.questions.size();
-  report.open = state.cases.size();
-  for (const node_id& node : state.records.known()) {
-    const ledger::account& counts = *state.records.find(node);
-    report.signers.push_back({node,
-                              state.records.reputation(node, state.environment.env->unix_seconds()),
-                              state.records.audit_rate(node, state.environment.how.least_rate_ppm),
-                              counts.valid_units, counts.assigned_units});
-  }
-  for (const auto& [node, view] : state.convicted) {
-    report.convictions.push_back(view);
-  }
-  return report;
 }
 
 void start(verifier_pointer self) {

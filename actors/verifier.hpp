@@ -71,6 +71,9 @@ struct verifier_environment {
   ledger::audit_settings how;
   /// Told of every conviction.
   std::function<std::vector<caf::actor>()> watchers;
+  /// Who tells the ledger of convictions that this verifier has a verdict in, or evidence for;
+  /// null where none is used.
+  std::function<caf::actor()> payments;
 };
 
 /// A node's side of audits. On every node: takes receipts of its own requests to a verifier, and
@@ -108,6 +111,7 @@ struct verifier_state {
   std::map<digest, std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
       checked; ///< whole models, all of their weights looked at
   std::map<node_id, conviction_view> convicted;
+  std::vector<std::shared_ptr<const conviction>> for_ledger; ///< until somebody is there to tell
   audit_report count;
 };
 

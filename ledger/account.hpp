@@ -60,6 +60,8 @@ enum class posting_kind : std::uint8_t {
   compensate,
 };
 [[nodiscard]] std::string_view to_string(posting_kind kind) noexcept;
+/// Why credits moved, for people: what a statement says.
+[[nodiscard]] std::string_view reason_of(posting_kind kind) noexcept;
 
 /// One movement: the same amount leaves one account and arrives at another.
 struct posting {

@@ -1,6 +1,5 @@
 #include "ledger/index_records.hpp"
 
-#include "ledger/codec.hpp"
 #include "ledger/state_bytes.hpp"
 
 #include <algorithm>
@@ -13,7 +12,6 @@ constexpr std::uint32_t version = 1;
 constexpr std::size_t number_bytes = 8;
 
 enum line_flag : std::uint8_t { is_out = 1, names_other = 2, names_request = 4, names_window = 8 };
-constexpr std::uint8_t line_flags = 15;
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span{text});
@@ -36,13 +34,19 @@ std::string named_key(index_table table, const Name& name) {
   return key;
 }
 
+std::uint8_t flags_of(const statement_line& l) {
+  const account_ref& other = l.out ? l.what.to : l.what.from;
+  return static_cast<std::uint8_t>((l.out ? is_out : 0) | (other.of != digest{} ? names_other : 0) |
+                                   (l.what.request != digest{} ? names_request : 0) |
+                                   (l.what.window != 0 ? names_window : 0));
+}
+
+} // namespace
+
 void write_line(byte_writer& w, const statement_line& l) {
   const account_ref& own = l.out ? l.what.from : l.what.to;
   const account_ref& other = l.out ? l.what.to : l.what.from;
-  const bool of_request = l.what.request != digest{};
-  const auto flags = static_cast<std::uint8_t>(
-      (l.out ? is_out : 0) | (other.of != digest{} ? names_other : 0) |
-      (of_request ? names_request : 0) | (l.what.window != 0 ? names_window : 0));
+  const std::uint8_t flags = flags_of(l);
   w.number(l.index);
   w.number(l.time);
   w.number(flags);
@@ -55,7 +59,7 @@ void write_line(byte_writer& w, const statement_line& l) {
   if ((flags & names_other) != 0) {
     w.write(other.of);
   }
-  if (of_request) {
+  if ((flags & names_request) != 0) {
     w.write(l.what.request);
   }
   if ((flags & names_window) != 0) {
@@ -84,12 +88,10 @@ bool read_line(byte_reader& r, const node_id& account, statement_line& l) {
   l.out = (flags & is_out) != 0;
   l.what.from = l.out ? own : other;
   l.what.to = l.out ? other : own;
-  return (flags & ~line_flags) == 0 && own.kind >= purse::free && own.kind <= purse::stake &&
+  return flags == flags_of(l) && own.kind >= purse::free && own.kind <= purse::stake &&
          other.kind >= purse::mint && other.kind <= purse::burn &&
          l.what.kind >= posting_kind::mint && l.what.kind <= posting_kind::compensate;
 }
-
-} // namespace
 
 std::string index_key(index_table table) { return std::string{static_cast<char>(table)}; }
 

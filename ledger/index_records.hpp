@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ledger/codec.hpp"
 #include "ledger/log_index.hpp"
 
 #include <optional>
@@ -57,6 +58,10 @@ struct index_account {
 [[nodiscard]] std::optional<index_account> index_account_from(std::string_view record);
 [[nodiscard]] std::string to_record(const std::vector<id_table::record>& ids);
 [[nodiscard]] std::optional<std::vector<id_table::record>> ids_from(std::string_view record);
+/// One movement of an account, as records and messages have it. Reading: false for what nobody
+/// wrote so.
+void write_line(byte_writer& w, const statement_line& l);
+[[nodiscard]] bool read_line(byte_reader& r, const node_id& account, statement_line& l);
 /// Of one account; as many as fit are taken off the front of `lines`.
 [[nodiscard]] std::string history_record(std::span<const statement_line>& lines);
 [[nodiscard]] std::optional<std::vector<statement_line>> history_from(const node_id& account,

@@ -14,6 +14,13 @@ namespace ovir::ledger {
 
 keeper::keeper(ledger book, keeper_surroundings around, std::vector<std::byte> genesis)
     : book_(std::move(book)), around_(std::move(around)), genesis_(std::move(genesis)) {
+  learn();
+}
+
+/// What is looked up often, from the ledger.
+void keeper::learn() {
+  ejected_.clear();
+  escrows_.clear();
   for (const auto& [node, a] : book_.view().accounts()) {
     if (a->ejected) {
       ejected_.insert(node);
@@ -37,6 +44,19 @@ result<keeper> keeper::make(ledger book, keeper_surroundings around) {
   OVIR_TRY(check(rules.rules));
   OVIR_ASSIGN(std::vector<std::byte> first, book.log().entry_at(0));
   return keeper{std::move(book), std::move(around), std::move(first)};
+}
+
+result<void> keeper::replace(ledger book) {
+  OVIR_CHECK(waiting_.empty(), waiting_.size());
+  if (book.id() != book_.id() || book.log().size() < told_) {
+    return fail(errc::digest_mismatch,
+                "the ledger {} of {} entries is not the one that is kept, of {}",
+                to_hex(book.id()).substr(0, 8), book.log().size(), told_);
+  }
+  book_ = std::move(book);
+  head_.reset();
+  learn();
+  return {};
 }
 
 const signed_head& keeper::head() {
@@ -64,6 +84,14 @@ void keeper::take(const node_id& from, role_set roles, message question,
       answer(std::move(*run));
     } else {
       answer(refusal{run.error()});
+    }
+  } else if (auto* const word = std::get_if<vouch>(&question.body)) {
+    take_vouch(from, roles, id, *word, answers);
+  } else if (const auto* const statement = std::get_if<ask_statement>(&question.body)) {
+    if (auto page = statement_of(*statement)) {
+      answer(std::move(*page));
+    } else {
+      answer(refusal{page.error()});
     }
   }
 }
@@ -165,6 +193,51 @@ result<void> keeper::admit_conviction(role_set roles, const convict& x,
   return {};
 }
 
+void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, vouch& asked,
+                        std::vector<keeper_answer>& answers) {
+  const auto refuse = [&](error why) { answers.push_back({from, {id, refusal{std::move(why)}}}); };
+  convict& x = asked.what;
+  if (ejected_.contains(x.guilty)) {
+    return answers.push_back({from, {id, report_on(from)}});
+  }
+  if (x.verdicts.front().verifier != from) {
+    return refuse(fail(errc::invalid_argument, "a verifier vouches with its own verdict alone"));
+  }
+  if (const auto may = admit_conviction(roles, x, {}); !may) {
+    return refuse(may.error());
+  }
+  if (const auto is_signed = check_signatures(book_.id(), x, {}); !is_signed) {
+    return refuse(is_signed.error());
+  }
+  std::vector<std::byte> said = verdict_bytes(book_.id(), x);
+  const auto finder = std::as_bytes(std::span{x.finder.key});
+  said.insert(said.end(), finder.begin(), finder.end());
+  const digest name = hash("ovir/ledger/v1/vouched", said);
+  const auto known = vouched_.find(name);
+  if (known == vouched_.end()) {
+    if (vouched_.size() >= limits::ledger_vouched_max) {
+      return refuse(fail(errc::busy, "{} convictions wait for a second verdict; try again later",
+                         vouched_.size()));
+    }
+    vouched_.emplace(name, std::move(x));
+    return; // until another verifier says so, too
+  }
+  if (known->second.verdicts.front().verifier == from) {
+    return;
+  }
+  convict whole = std::move(known->second);
+  vouched_.erase(known);
+  whole.verdicts.push_back(x.verdicts.front());
+  std::sort(whole.verdicts.begin(), whole.verdicts.end(),
+            [](const verdict& a, const verdict& b) { return a.verifier < b.verifier; });
+  auto ready = by_log_keeper(book_.id(), std::move(whole));
+  if (!ready) {
+    return refuse(ready.error());
+  }
+  ++waiting_of_[from];
+  waiting_.push_back({from, id, std::move(*ready), {}});
+}
+
 result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answer>& answers) {
   std::vector<waiting_command> asked = std::exchange(waiting_, {});
   waiting_of_.clear();
@@ -256,6 +329,23 @@ account_report keeper::report_on(const node_id& who) {
     if (report.ejected.size() < limits::credit_ejected_max) {
       report.ejected.push_back(node);
     }
+  }
+  return report;
+}
+
+result<statement_report> keeper::statement_of(const ask_statement& asked) {
+  OVIR_ASSIGN(statement_page page,
+              book_.statement(asked.who, asked.from, limits::statement_lines_max));
+  statement_report report{asked.who, std::move(page.lines), page.more, {}};
+  std::map<escrow_id, node_id> payers;
+  for (const statement_line& l : report.lines) {
+    if (l.what.request != digest{} && !payers.contains(l.what.request)) {
+      OVIR_ASSIGN(const reserve reservation, reservation_of(l.what.request));
+      payers.emplace(l.what.request, reservation.payer);
+    }
+  }
+  for (const auto& [request, payer] : payers) {
+    report.payers.push_back({request, payer});
   }
   return report;
 }

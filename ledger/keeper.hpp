@@ -36,8 +36,8 @@ struct keeper_answer {
 ///
 /// Commands that accounts sign may come from anybody. Accruals and the end of a request come from
 /// who pays for it; what follows from time comes from here alone; a conviction by equivocation from
-/// anybody who has the evidence, one by replay from a verifier, with verdicts of verifiers; a fee
-/// for an audit from the verifier it is for.
+/// anybody who has the evidence, one by replay from a verifier, with verdicts of verifiers, or from
+/// two verifiers that each vouch for it; a fee for an audit from the verifier it is for.
 ///
 /// One thread at a time.
 class keeper {
@@ -61,6 +61,10 @@ public:
   void tell_head(std::vector<keeper_answer>& answers);
 
   [[nodiscard]] const ledger& book() const noexcept { return book_; }
+  /// Writes the ledger's index, for when there is time.
+  void absorb() { book_.absorb(); }
+  /// Goes on with this one, of the same log, opened anew. Nothing may wait.
+  [[nodiscard]] result<void> replace(ledger book);
   /// Signed anew when the log has grown.
   [[nodiscard]] const signed_head& head();
 
@@ -73,6 +77,8 @@ private:
   };
 
   keeper(ledger book, keeper_surroundings around, std::vector<std::byte> genesis);
+  void learn();
+  [[nodiscard]] result<statement_report> statement_of(const ask_statement& asked);
   [[nodiscard]] result<authentic_command> admit(const node_id& from, role_set roles,
                                                 const submit& asked) const;
   [[nodiscard]] result<void> admit_unsigned(const node_id& from, role_set roles,
@@ -80,6 +86,8 @@ private:
                                             std::span<const std::byte> evidence) const;
   [[nodiscard]] result<void> admit_conviction(role_set roles, const convict& x,
                                               std::span<const std::byte> evidence) const;
+  void take_vouch(const node_id& from, role_set roles, std::uint64_t id, vouch& asked,
+                  std::vector<keeper_answer>& answers);
   [[nodiscard]] result<reserve> reservation_of(const escrow_id& request) const;
   void queue(const node_id& from, role_set roles, std::uint64_t id, submit& asked,
              std::vector<keeper_answer>& answers);
@@ -101,6 +109,7 @@ private:
   std::set<node_id> askers_; ///< at most limits::members_max
   std::set<node_id> ejected_;
   std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over
+  std::map<digest, convict> vouched_;   ///< convictions that lack a verdict, by what they say
 };
 
 } // namespace ovir::ledger

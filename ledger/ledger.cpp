@@ -150,6 +150,18 @@ result<std::vector<statement_line>> ledger::statement(const node_id& account) co
   return index_->statement(account);
 }
 
+result<statement_page> ledger::statement(const node_id& account, const statement_place& from,
+                                         std::size_t lines_max) {
+  if (!index_) {
+    return fail(errc::busy, "the ledger's index is being made anew; ask again in a while");
+  }
+  auto page = index_->statement(account, from, lines_max);
+  if (!page) {
+    index_.reset();
+  }
+  return page;
+}
+
 error ledger::failed_before() const {
   return fail(errc::io_failed, "the ledger failed before; open it anew to see what lasts");
 }
@@ -262,6 +274,12 @@ result<void> ledger::follow(std::span<const std::vector<std::byte>> entries,
 
 log_head ledger::head() const {
   return {id_, log_.size(), log_.root(), log_.chain(), state_.last_time()};
+}
+
+bool ledger::extends(const log_head& head) const {
+  const auto proof = prove_consistency(head.size, log_.size());
+  return head.ledger == id_ && proof &&
+         verify_consistency(head.size, head.root, log_.size(), log_.root(), *proof);
 }
 
 result<inclusion> ledger::prove(std::uint64_t index, std::uint64_t size) const {

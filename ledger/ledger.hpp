@@ -88,12 +88,19 @@ public:
   void absorb();
   /// Movements of an account, in order. `not_found` without an index.
   [[nodiscard]] result<std::vector<statement_line>> statement(const node_id& account) const;
+  /// A page of them. An index that cannot be read is left alone from then on (`indexed`).
+  [[nodiscard]] result<statement_page>
+  statement(const node_id& account, const statement_place& from, std::size_t lines_max);
+  /// It has an index that is in use.
+  [[nodiscard]] bool indexed() const noexcept { return index_.has_value(); }
 
   [[nodiscard]] const state& view() const noexcept { return state_; }
   [[nodiscard]] const entry_log& log() const noexcept { return log_; }
   /// The ledger's name: the leaf of its genesis entry.
   [[nodiscard]] const digest& id() const noexcept { return id_; }
   [[nodiscard]] log_head head() const;
+  /// The log begins with what this head is of.
+  [[nodiscard]] bool extends(const log_head& head) const;
   /// It answers: no write failed.
   [[nodiscard]] bool sound() const noexcept { return !failed_; }
 

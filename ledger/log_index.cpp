@@ -328,16 +328,22 @@ void log_index::add_log(derived_index::changes& out, const state& s,
   }
 }
 
+result<std::vector<statement_line>> log_index::history(const node_id& account,
+                                                       std::uint64_t record) const {
+  OVIR_ASSIGN(const auto found, store_->find(index_key(account, record)));
+  auto lines = found ? history_from(account, *found) : std::nullopt;
+  if (!lines || lines->empty()) {
+    return unusable("a statement");
+  }
+  return std::move(*lines);
+}
+
 result<std::vector<statement_line>> log_index::statement(const node_id& account) const {
   OVIR_ASSIGN(const std::uint64_t records, history_of(account));
   std::vector<statement_line> all;
   for (std::uint64_t n = 0; n < records; ++n) {
-    OVIR_ASSIGN(const auto record, store_->find(index_key(account, n)));
-    const auto lines = record ? history_from(account, *record) : std::nullopt;
-    if (!lines) {
-      return unusable("a statement");
-    }
-    all.insert(all.end(), lines->begin(), lines->end());
+    OVIR_ASSIGN(const auto lines, history(account, n));
+    all.insert(all.end(), lines.begin(), lines.end());
   }
   for (const noted& n : waiting_) {
     if (n.account == account) {
@@ -345,6 +351,62 @@ result<std::vector<statement_line>> log_index::statement(const node_id& account)
     }
   }
   return all;
+}
+
+/// The last of the account's records that begins before `entry`, or 0.
+result<std::uint64_t> log_index::record_with(const node_id& account, std::uint64_t records,
+                                             std::uint64_t entry) const {
+  std::uint64_t first = 0;
+  for (std::uint64_t end = records; end - first > 1;) {
+    const std::uint64_t middle = first + (end - first) / 2;
+    OVIR_ASSIGN(const auto lines, history(account, middle));
+    (lines.front().index < entry ? first : end) = middle;
+  }
+  return first;
+}
+
+result<statement_page> log_index::statement(const node_id& account, const statement_place& from,
+                                            std::size_t lines_max) const {
+  OVIR_ASSIGN(const std::uint64_t records, history_of(account));
+  std::vector<statement_line> waiting;
+  for (const noted& n : waiting_) {
+    if (n.account == account) {
+      waiting.push_back(n.line);
+    }
+  }
+  statement_page page;
+  if (from.newest) {
+    std::uint64_t n = records;
+    page.lines = std::move(waiting);
+    for (; n > 0 && page.lines.size() <= lines_max; --n) {
+      OVIR_ASSIGN(const auto lines, history(account, n - 1));
+      page.lines.insert(page.lines.begin(), lines.begin(), lines.end());
+    }
+    page.more = n > 0 || page.lines.size() > lines_max;
+    if (page.lines.size() > lines_max) {
+      page.lines.erase(page.lines.begin(), page.lines.end() - static_cast<long>(lines_max));
+    }
+    return page;
+  }
+  std::size_t skip = from.skip;
+  const auto take = [&](const std::vector<statement_line>& lines) {
+    for (const statement_line& l : lines) {
+      if (l.index < from.entry || (l.index == from.entry && skip > 0)) {
+        skip -= l.index == from.entry ? 1 : 0;
+      } else if (page.lines.size() == lines_max) {
+        page.more = true;
+      } else {
+        page.lines.push_back(l);
+      }
+    }
+  };
+  OVIR_ASSIGN(std::uint64_t n, record_with(account, records, from.entry));
+  for (; n < records && !page.more; ++n) {
+    OVIR_ASSIGN(const auto lines, history(account, n));
+    take(lines);
+  }
+  take(waiting);
+  return page;
 }
 
 } // namespace ovir::ledger

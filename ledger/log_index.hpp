@@ -25,6 +25,18 @@ struct statement_line {
   friend bool operator==(const statement_line&, const statement_line&) = default;
 };
 
+/// Where a page of a statement begins.
+struct statement_place {
+  std::uint64_t entry{0}; ///< the first entry of interest
+  std::uint32_t skip{0};  ///< so many of its movements were seen
+  bool newest{false};     ///< instead: the page that ends with the last movement
+  friend bool operator==(const statement_place&, const statement_place&) = default;
+};
+struct statement_page {
+  std::vector<statement_line> lines;
+  bool more{false}; ///< there are others behind these; of the newest page, before
+};
+
 class log_index {
 public:
   struct loaded {
@@ -53,6 +65,10 @@ public:
 
   /// Movements of an account in order, those that wait included.
   [[nodiscard]] result<std::vector<statement_line>> statement(const node_id& account) const;
+  /// At most `lines_max` (>= 1) of these, reading no more records than hold them, and of the others
+  /// the logarithm of their number.
+  [[nodiscard]] result<statement_page>
+  statement(const node_id& account, const statement_place& from, std::size_t lines_max) const;
 
 private:
   struct noted {
@@ -63,6 +79,10 @@ private:
   void add_request(derived_index::changes& out, const escrow_id& id, const request_record* q);
   void add_log(derived_index::changes& out, const state& s, const log_checkpoint& at) const;
   [[nodiscard]] result<std::uint64_t> history_of(const node_id& account) const;
+  [[nodiscard]] result<std::vector<statement_line>> history(const node_id& account,
+                                                            std::uint64_t record) const;
+  [[nodiscard]] result<std::uint64_t> record_with(const node_id& account, std::uint64_t records,
+                                                  std::uint64_t entry) const;
 
   derived_index* store_;
   std::vector<noted> waiting_;

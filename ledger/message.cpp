@@ -1,6 +1,7 @@
 #include "ledger/message.hpp"
 
 #include "ledger/codec.hpp"
+#include "ledger/index_records.hpp"
 #include "messages/limits.hpp"
 #include "messages/limits_credit.hpp"
 #include "messages/limits_ledger.hpp"
@@ -23,19 +24,23 @@ enum class message_kind : std::uint8_t {
   submit = 2,
   ask_request = 3,
   ask_entries = 4,
+  ask_statement = 5,
+  vouch = 6,
   account_report = 33,
   promise = 34,
   refusal = 35,
   request_report = 36,
   entry_run = 37,
   head_news = 38,
+  statement_report = 39,
 };
 constexpr std::uint8_t first_answer = 32;
-constexpr std::array kinds{message_kind::ask_account,    message_kind::submit,
-                           message_kind::ask_request,    message_kind::ask_entries,
-                           message_kind::account_report, message_kind::promise,
-                           message_kind::refusal,        message_kind::request_report,
-                           message_kind::entry_run,      message_kind::head_news};
+constexpr std::array kinds{
+    message_kind::ask_account,     message_kind::submit,        message_kind::ask_request,
+    message_kind::ask_entries,     message_kind::ask_statement, message_kind::vouch,
+    message_kind::account_report,  message_kind::promise,       message_kind::refusal,
+    message_kind::request_report,  message_kind::entry_run,     message_kind::head_news,
+    message_kind::statement_report};
 static_assert(kinds.size() == std::variant_size_v<decltype(message::body)>);
 
 void write_block(byte_writer& w, std::span<const std::byte> bytes) {
@@ -101,6 +106,34 @@ struct body_writer {
     }
   }
   void operator()(const head_news& m) const { write_block(w, to_bytes(m.head)); }
+  void operator()(const ask_statement& m) const {
+    w.write(m.who);
+    w.number(m.from.entry);
+    w.number(m.from.skip);
+    w.number(static_cast<std::uint8_t>(m.from.newest ? 1 : 0));
+  }
+  void operator()(const vouch& m) const {
+    w.write(m.what.request);
+    w.number(m.what.window);
+    w.write(m.what.guilty);
+    w.write(m.what.finder);
+    w.write(m.what.evidence);
+    w.write(m.what.verdicts.front().verifier);
+    w.write(m.what.verdicts.front().proof);
+  }
+  void operator()(const statement_report& m) const {
+    w.write(m.who);
+    w.number(static_cast<std::uint8_t>(m.more ? 1 : 0));
+    w.number(static_cast<std::uint32_t>(m.lines.size()));
+    for (const statement_line& l : m.lines) {
+      write_line(w, l);
+    }
+    w.number(static_cast<std::uint32_t>(m.payers.size()));
+    for (const statement_report::payer& p : m.payers) {
+      w.write(p.request);
+      w.write(p.node);
+    }
+  }
 };
 
 /// Bytes behind their length, which is compared with `most` and with what is there.
@@ -222,6 +255,66 @@ result<message> read_entries(byte_reader& r, std::uint64_t id) {
   return with(id, std::move(m));
 }
 
+result<bool> read_yes(byte_reader& r, std::string_view what) {
+  const auto value = r.number<std::uint8_t>();
+  return value <= 1 ? result<bool>{value == 1}
+                    : fail(errc::malformed, "{} is {}; it is 0 or 1", what, value);
+}
+
+result<message> read_ask_statement(byte_reader& r, std::uint64_t id) {
+  ask_statement m;
+  r.read(m.who);
+  m.from.entry = r.number<std::uint64_t>();
+  m.from.skip = r.number<std::uint32_t>();
+  OVIR_ASSIGN(m.from.newest, read_yes(r, "whether the newest are asked for"));
+  return with(id, m);
+}
+
+message read_vouch(byte_reader& r, std::uint64_t id) {
+  vouch m;
+  r.read(m.what.request);
+  m.what.window = r.number<std::uint32_t>();
+  r.read(m.what.guilty);
+  r.read(m.what.finder);
+  r.read(m.what.evidence);
+  m.what.verdicts.resize(1);
+  r.read(m.what.verdicts.front().verifier);
+  r.read(m.what.verdicts.front().proof);
+  return {id, std::move(m)};
+}
+
+result<message> read_statement(byte_reader& r, std::uint64_t id) {
+  statement_report m;
+  r.read(m.who);
+  OVIR_ASSIGN(m.more, read_yes(r, "whether there are more"));
+  const auto count_of = [&r](std::string_view what) -> result<std::size_t> {
+    const std::size_t count = r.number<std::uint32_t>();
+    return count <= limits::statement_lines_max
+               ? result<std::size_t>{count}
+               : fail(errc::over_limit, "{} {} in one message; at most {} are allowed", count, what,
+                      limits::statement_lines_max);
+  };
+  OVIR_ASSIGN(const std::size_t lines, count_of("movements"));
+  for (std::size_t i = 0; i < lines && r.sound(); ++i) { // each takes bytes: no reserving
+    statement_line l;
+    if (!read_line(r, m.who, l)) {
+      return fail(errc::malformed, "a statement has a movement that is none of its account");
+    }
+    m.lines.push_back(l);
+  }
+  OVIR_ASSIGN(const std::size_t payers, count_of("payers"));
+  for (std::size_t i = 0; i < payers && r.sound(); ++i) {
+    statement_report::payer p;
+    r.read(p.request);
+    r.read(p.node);
+    if (!m.payers.empty() && !(m.payers.back().request < p.request)) {
+      return fail(errc::malformed, "the requests of a statement are not in order");
+    }
+    m.payers.push_back(p);
+  }
+  return with(id, std::move(m));
+}
+
 result<message> read_body(byte_reader& r, message_kind kind, std::uint64_t id) {
   switch (kind) {
   case message_kind::ask_account: {
@@ -236,6 +329,8 @@ result<message> read_body(byte_reader& r, message_kind kind, std::uint64_t id) {
     return with(id, m);
   }
   case message_kind::ask_entries: return with(id, ask_entries{r.number<std::uint64_t>()});
+  case message_kind::ask_statement: return read_ask_statement(r, id);
+  case message_kind::vouch: return read_vouch(r, id);
   case message_kind::account_report: return read_account(r, id);
   case message_kind::promise: return read_promise(r, id);
   case message_kind::refusal: return read_refusal(r, id);
@@ -245,12 +340,21 @@ result<message> read_body(byte_reader& r, message_kind kind, std::uint64_t id) {
     OVIR_ASSIGN(const signed_head head, read_head(r));
     return with(id, head_news{head});
   }
+  case message_kind::statement_report: return read_statement(r, id);
   }
   return fail(errc::unsupported, "a message of kind {}, which this version does not know",
               static_cast<unsigned>(kind));
 }
 
 } // namespace
+
+bool operator==(const vouch& a, const vouch& b) {
+  const verdict& x = a.what.verdicts.front();
+  const verdict& y = b.what.verdicts.front();
+  return a.what.request == b.what.request && a.what.window == b.what.window &&
+         a.what.guilty == b.what.guilty && a.what.finder == b.what.finder &&
+         a.what.evidence == b.what.evidence && x.verifier == y.verifier && x.proof == y.proof;
+}
 
 result<void> check_promise(const promise& p, std::span<const std::byte> entry, const digest& ledger,
                            const node_id& keeper) {

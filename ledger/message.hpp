@@ -2,6 +2,7 @@
 
 #include "ledger/account.hpp"
 #include "ledger/head.hpp"
+#include "ledger/log_index.hpp"
 #include "messages/error.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
@@ -40,6 +41,20 @@ struct ask_request {
 struct ask_entries {
   std::uint64_t first{0};
   friend bool operator==(const ask_entries&, const ask_entries&) = default;
+};
+/// A page of an account's movements. Answered by `statement_report`.
+struct ask_statement {
+  node_id who;
+  statement_place from;
+  friend bool operator==(const ask_statement&, const ask_statement&) = default;
+};
+/// A verifier's word that a conviction by replay holds, with one verdict: its own. When the keeper
+/// has those of two verifiers that say the same, with the same finder, it convicts. Answered by
+/// `promise` or `refusal` when it did, to whoever came last, or by an `account_report` where the
+/// guilty one is out already; sent again until then.
+struct vouch {
+  convict what;
+  friend bool operator==(const vouch& a, const vouch& b);
 };
 
 // Answers
@@ -104,10 +119,25 @@ struct head_news {
   friend bool operator==(const head_news&, const head_news&) = default;
 };
 
+/// At most `limits::statement_lines_max` movements of an account in order, and who pays for the
+/// requests in them, ascending by request. What the keeper says: `ask_entries` proves it.
+struct statement_report {
+  struct payer {
+    escrow_id request;
+    node_id node;
+    friend bool operator==(const payer&, const payer&) = default;
+  };
+  node_id who;
+  std::vector<statement_line> lines;
+  bool more{false}; ///< there are others behind them; where the newest were asked for, before
+  std::vector<payer> payers;
+  friend bool operator==(const statement_report&, const statement_report&) = default;
+};
+
 struct message {
   std::uint64_t id{0}; ///< the asker's; an answer has its question's, what nobody asked for 0
-  std::variant<ask_account, submit, ask_request, ask_entries, account_report, promise, refusal,
-               request_report, entry_run, head_news>
+  std::variant<ask_account, submit, ask_request, ask_entries, ask_statement, vouch, account_report,
+               promise, refusal, request_report, entry_run, head_news, statement_report>
       body;
   friend bool operator==(const message&, const message&) = default;
 };

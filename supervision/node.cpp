@@ -532,6 +532,7 @@ std::vector<std::string> cluster_node::reload(const node_options& fresh) {
                     fresh.ledger.mint_keys != options_.ledger.mint_keys ||
                     fresh.ledger.keeper != options_.ledger.keeper ||
                     fresh.ledger.serves_unpaid != options_.ledger.serves_unpaid ||
+                    fresh.ledger.weighs_factors != options_.ledger.weighs_factors ||
                     fresh.ledger.follow != options_.ledger.follow,
                 "ledger");
   needs_restart(fresh.chaos != options_.chaos, "chaos.enabled");

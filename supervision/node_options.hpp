@@ -72,6 +72,7 @@ struct ledger_option {
   node_id keeper;                      ///< of whoever uses one; empty: none
   bool serves_unpaid{false};           ///< requests, while the keeper is away
   bool follow{false};                  ///< keeps a copy of the keeper's log, and checks it
+  bool weighs_factors{false};          ///< pays by deadline, bottleneck and reputation, too
 };
 
 /// What a node is, as its configuration file says (config/worker.toml explains every key).

@@ -298,6 +298,9 @@ child_spec verifier_child(const parts_pointer& parts, const known_pointer& known
       }
       return list;
     };
+    if (!parts->keeper.empty()) {
+      around.payments = [known] { return known->get("payments"); };
+    }
     const caf::actor made =
         system.spawn<caf::detached>(actors::verifier_behavior, std::move(around));
     actors::peers::receivers receivers;
@@ -325,6 +328,7 @@ child_spec payments_child(const parts_pointer& parts, const known_pointer& known
     around.key = parts->key;
     around.keeper = parts->keeper;
     around.serves_unpaid = parts->options->ledger.serves_unpaid;
+    around.weighs_factors = parts->options->ledger.weighs_factors;
     around.links = parts->links;
     around.journal = parts->journal;
     around.env = parts->env;

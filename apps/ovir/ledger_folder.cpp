@@ -27,13 +27,6 @@ std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span{text});
 }
 
-/// Whether the log as it was opened begins with what the head is of.
-bool extends(const ledger::ledger& book, const ledger::log_head& head) {
-  const auto proof = book.prove_consistency(head.size, book.log().size());
-  return proof && ledger::verify_consistency(head.size, head.root, book.log().size(),
-                                             book.log().root(), *proof);
-}
-
 result<std::vector<std::string>> files_in(storage::env& environment, const std::string& folder) {
   return environment.list(folder);
 }
@@ -86,7 +79,7 @@ result<ledger_folder> ledger_folder::open(storage::env& environment, const std::
   options.index = index ? index->get() : nullptr;
   ledger::open_report report;
   auto book = ledger::ledger::open(*file, options, report);
-  if (book && head && !extends(*book, head->head) && index && (*index)->clear()) {
+  if (book && head && !book->extends(head->head) && index && (*index)->clear()) {
     report = {}; // not by the index's word alone
     report.index_trouble = "it does not lead to the signed head";
     book = ledger::ledger::open(*file, options, report);

@@ -10,7 +10,6 @@ namespace ovir::apps {
 
 namespace {
 
-using ledger::posting_kind;
 using ledger::statement_line;
 
 struct options {
@@ -20,30 +19,6 @@ struct options {
   bool as_csv{false};
   bool as_json{false};
 };
-
-/// Why credits moved, for people.
-std::string_view reason(posting_kind kind) {
-  switch (kind) {
-  case posting_kind::mint: return "made by a mint key";
-  case posting_kind::transfer: return "paid";
-  case posting_kind::lock: return "put at stake";
-  case posting_kind::unlock: return "back from stake";
-  case posting_kind::reserve: return "set aside before the work";
-  case posting_kind::accrue: return "earned, pending until the audit window is over";
-  case posting_kind::fee: return "fee for audits";
-  case posting_kind::cache_refund: return "refunded: it came from a cache";
-  case posting_kind::release: return "the audit window is over";
-  case posting_kind::settle: return "refunded: not used";
-  case posting_kind::cancel: return "refunded: withdrawn before any work";
-  case posting_kind::expire: return "refunded: the reservation's time was over";
-  case posting_kind::clawback: return "taken back: wrong, or after a wrong window";
-  case posting_kind::slash: return "stake lost by a conviction";
-  case posting_kind::finder_fee: return "for finding a fault";
-  case posting_kind::burn: return "lost by a conviction";
-  case posting_kind::compensate: return "for honest work beside a convicted node, or an audit";
-  }
-  return "unknown";
-}
 
 std::string window_text(const ledger::posting& p) {
   return p.window >= ledger::first_compensation
@@ -136,7 +111,7 @@ json lines_json(const statement& s) {
     line["time"] = l.time;
     line["direction"] = l.out ? "out" : "in";
     line["why"] = why(l, s.payers);
-    line["reason"] = std::string{reason(l.what.kind)};
+    line["reason"] = std::string{ledger::reason_of(l.what.kind)};
     const auto payer = s.payers.find(l.what.request);
     line["payer"] = payer == s.payers.end() ? json(nullptr) : json(to_hex(payer->second));
     list.push_back(std::move(line));
@@ -149,11 +124,11 @@ std::string csv_line(const statement_line& l, const statement& s) {
   const ledger::account_ref& other = l.out ? l.what.to : l.what.from;
   const auto payer = s.payers.find(l.what.request);
   const bool of_request = l.what.request != digest{};
-  return fmt::format("{},{},{},{}{},\"{}\",{},{},{},{},\"{}\"\n", l.index, l.time,
-                     to_string(mine.kind), l.out ? "-" : "", l.what.amount, why(l, s.payers),
-                     place_text(other), of_request ? to_hex(l.what.request) : "",
-                     of_request ? fmt::format("{}", l.what.window) : "",
-                     payer == s.payers.end() ? "" : to_hex(payer->second), reason(l.what.kind));
+  return fmt::format(
+      "{},{},{},{}{},\"{}\",{},{},{},{},\"{}\"\n", l.index, l.time, to_string(mine.kind),
+      l.out ? "-" : "", l.what.amount, why(l, s.payers), place_text(other),
+      of_request ? to_hex(l.what.request) : "", of_request ? fmt::format("{}", l.what.window) : "",
+      payer == s.payers.end() ? "" : to_hex(payer->second), ledger::reason_of(l.what.kind));
 }
 
 std::string text_line(const statement_line& l, const statement& s) {
@@ -162,7 +137,7 @@ std::string text_line(const statement_line& l, const statement& s) {
   return fmt::format("{:>8}  {:<10}  {:<8}{:>20}  {}, {} {} ({})\n", l.index, l.time,
                      to_string(mine.kind), (l.out ? "-" : "+") + credits_text(l.what.amount),
                      why(l, s.payers), l.out ? "to" : "from", place_text(other),
-                     reason(l.what.kind));
+                     ledger::reason_of(l.what.kind));
 }
 
 result<exit_code> show_statement(const options& given, surroundings& around) {

@@ -98,6 +98,11 @@ result<void> read_ledger_section(const config_reader& in, const toml::table& roo
   }
   o.serves_unpaid = away == "serve";
   OVIR_ASSIGN(o.follow, in.boolean(*table, "follow", o.follow));
+  OVIR_ASSIGN(const std::string rewards, in.text(*table, "rewards", word_rule, "work"));
+  if (rewards != "work" && rewards != "factors") {
+    return in.refuse(place_of(*table, "rewards"), "'rewards' is \"work\" or \"factors\"");
+  }
+  o.weighs_factors = rewards == "factors";
   return {};
 }
 

@@ -10,8 +10,8 @@
 /// The table [ledger] of a node's configuration.
 namespace ovir::apps {
 
-inline constexpr std::array<std::string_view, 6> ledger_section_keys{
-    "folder", "policy", "mint_keys", "keeper", "when_away", "follow"};
+inline constexpr std::array<std::string_view, 7> ledger_section_keys{
+    "folder", "policy", "mint_keys", "keeper", "when_away", "follow", "rewards"};
 
 /// Reads it into `options`, whose roles are known. Paths count from `folder`. `malformed` as of
 /// `config_reader`: also for keys of a keeper on another node.

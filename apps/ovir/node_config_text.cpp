@@ -152,6 +152,7 @@ std::string describe(const node_options& o) {
            o.ledger.keeper.empty() ? "(none: nothing is paid)" : to_hex(o.ledger.keeper));
   out.line("ledger.when_away", "{}", o.ledger.serves_unpaid ? "serve" : "refuse");
   out.line("ledger.follow", "{}", o.ledger.follow);
+  out.line("ledger.rewards", "{}", o.ledger.weighs_factors ? "factors" : "work");
   out.line("probe.interval_ms", "{}", o.probe_interval.count());
   out.line("probe.timeout_ms", "{}", o.probe_timeout.count());
   out.line("probe.suspect_ms", "{}", o.suspect_timeout.count());
@@ -185,7 +186,8 @@ json ledger_document(const supervision::ledger_option& o) {
           {"mint_keys", std::move(mint_keys)},
           {"keeper", o.keeper.empty() ? json(nullptr) : json(to_hex(o.keeper))},
           {"when_away", o.serves_unpaid ? "serve" : "refuse"},
-          {"follow", o.follow}};
+          {"follow", o.follow},
+          {"rewards", o.weighs_factors ? "factors" : "work"}};
 }
 
 json cache_document(const supervision::cache_option& o) {

@@ -28,10 +28,11 @@ command_spec ledger_command() {
   return {"ledger",
           "This node's account in the ledger, and what the ledger's keeper says",
           {{"ACTION", "action", kind::text, true,
-            "balance, head; mint, transfer, stake, unstake, convict"},
+            "balance, head, statement; mint, transfer, stake, unstake, convict"},
            {"SUBJECT", "subject", kind::text, false,
             "An account; of stake and unstake the amount; of convict the evidence, in hexadecimal"},
-           {"AMOUNT", "amount", kind::text, false, "Micro-credits"}},
+           {"AMOUNT", "amount", kind::text, false,
+            "Micro-credits; of statement the first entry (default: the newest)"}},
           false};
 }
 

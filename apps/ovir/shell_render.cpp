@@ -292,6 +292,47 @@ std::string values_text(const json& data) {
   return out;
 }
 
+std::string credits(const json& object, std::string_view key) {
+  const json& value = at(object, key);
+  if (!value.is_number_unsigned()) {
+    return std::string{dash};
+  }
+  const auto amount = value.get<std::uint64_t>();
+  return fmt::format("{}.{:06}", amount / 1'000'000, amount % 1'000'000);
+}
+
+/// "free of 1a2b3c4d", "assurance".
+std::string purse(const json& account) {
+  const json& of = at(account, "of");
+  return text(account, "purse") + (of.is_string() ? " of " + short_hex(account, "of") : "");
+}
+
+/// A statement as a table; everything else a line for each value.
+std::string ledger_text(const json& data) {
+  if (!data.contains("lines")) {
+    return values_text(data);
+  }
+  text_table table{{">ENTRY", "TIME", "PURSE", ">CHANGE", "REQUEST", "WINDOW", "WITH", "WHY"}};
+  for (const json& line : list_at(data, "lines")) {
+    const bool out = text(line, "direction") == "out";
+    table.add({text(line, "entry"), text(line, "time"),
+               text(at(line, out ? "from" : "to"), "purse"),
+               (out ? "-" : "+") + credits(line, "amount"), short_hex(line, "request"),
+               text(line, "window"), purse(at(line, out ? "to" : "from")), text(line, "reason")});
+  }
+  if (at(data, "more") != true || !at(data, "account").is_string()) {
+    return table.text();
+  }
+  constexpr std::size_t key_digits = 64;
+  const bool goes_on = at(data, "next").is_string();
+  return table.text() +
+         fmt::format(
+             "{}: ledger statement {} {}\n",
+             goes_on ? "it goes on" : "there are earlier ones, from",
+             compute::printable(at(data, "account").get_ref<const std::string&>(), key_digits),
+             goes_on ? text(data, "next") : "0");
+}
+
 std::size_t characters(const std::string& utf8) {
   return static_cast<std::size_t>(std::count_if(utf8.begin(), utf8.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U;
@@ -349,6 +390,7 @@ std::string render(std::string_view command, const json& data) {
       {"top", top_text},
       {"run", answer_text},
       {"attach", answer_text},
+      {"ledger", ledger_text},
   };
   const auto found = forms.find(command);
   return found == forms.end() ? values_text(data) : found->second(data);

@@ -164,7 +164,8 @@ private:
     case strategy::honest: return false;
     case strategy::lazy: return seldom_audited && random_() % lazy_every == 0;
     case strategy::lying:
-    case strategy::colluding: return seldom_audited;
+    case strategy::colluding:
+    case strategy::patient: return seldom_audited;
     case strategy::impatient:
     case strategy::sybil: return true;
     }
@@ -259,7 +260,7 @@ private:
     apply(x);
     ++p.convictions;
     p.left_behind += book_.find(p.key)->free;
-    if (p.plays == strategy::sybil) {
+    if (p.plays == strategy::sybil || p.plays == strategy::patient) {
       enter(p);
     } else {
       p.out = true;
@@ -349,7 +350,8 @@ policy market_policy() {
 } // namespace
 
 std::string_view to_string(strategy s) noexcept {
-  constexpr std::array names{"honest", "lazy", "lying", "impatient", "colluding", "Sybil"};
+  constexpr std::array names{"honest",    "lazy",  "lying",        "impatient",
+                             "colluding", "Sybil", "patient Sybil"};
   return names[static_cast<std::size_t>(s)];
 }
 

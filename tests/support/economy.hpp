@@ -19,8 +19,9 @@ enum class strategy : std::uint8_t {
   impatient, ///< computes nothing from the first unit on
   colluding, ///< as `lying`, and the policy's share of the auditors vouches for it
   sybil,     ///< as `impatient`; convicted, it comes back under a new key, stake and all
+  patient,   ///< as `lying`, and comes back likewise: each key earns a history and cashes it in
 };
-inline constexpr std::size_t strategies = 6;
+inline constexpr std::size_t strategies = 7;
 [[nodiscard]] std::string_view to_string(strategy s) noexcept;
 
 struct economy_options {

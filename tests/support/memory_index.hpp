@@ -14,6 +14,7 @@ public:
     return {};
   }
   result<std::optional<std::string>> find(const std::string& key) override {
+    ++reads;
     const auto found = records.find(key);
     return found == records.end() ? std::optional<std::string>{} : std::optional{found->second};
   }
@@ -33,6 +34,7 @@ public:
   }
 
   std::map<std::string, std::string, std::less<>> records;
+  std::size_t reads{0}; ///< single ones
 };
 
 } // namespace ovir::test

@@ -44,6 +44,10 @@ paid_cluster::paid_cluster(const options& how) {
   const std::string model = folder_.path() / "synthetic.gguf";
   write_file(model, synthetic_model(spec));
   std::vector<cluster_node> all{{"front", {"scheduler"}, {{model}}}};
+  if (!how.liar.empty()) {
+    all.front().roles.emplace_back("verifier");
+    all.push_back({"check", {"verifier"}, {{model}}});
+  }
   if (how.keeper_computes) {
     all.push_back({"books", {"ledger", "worker"}, {{model, "0-3"}}});
   } else {
@@ -52,8 +56,14 @@ paid_cluster::paid_cluster(const options& how) {
   }
   for (const std::string& name : how.second_half) {
     all.push_back({name, {"worker"}, {{model, "4-7"}}});
+    if (!how.liar.empty()) {
+      all.back().program = how.liar;
+      all.back().environment = {{"OVIR_LIE", "wrong_output"}, {"OVIR_LIE_PPM", "1000000"}};
+    }
   }
-  cluster_ = std::make_unique<test_cluster>(cluster_spec{.nodes = std::move(all)});
+  cluster_ = std::make_unique<test_cluster>(
+      cluster_spec{.nodes = std::move(all),
+                   .tables = how.liar.empty() ? "" : "[audit]\nleast_rate_ppm = 300000\n"});
   const std::string policy = folder_.path() / "ledger.toml";
   write_file(policy, fmt::format("mode = \"{}\"\n[rules]\naudit_window_s = {}\n\n{}", how.mode,
                                  how.audit_window_s,

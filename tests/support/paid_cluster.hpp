@@ -24,6 +24,8 @@ public:
     bool keeper_computes{true};
     std::string when_away{"refuse"};
     bool follow{false}; ///< all but the keeper copy its log
+    /// A program that lies, for the second half; with it "front" and "check" are verifiers.
+    std::string liar{};
   };
   static constexpr std::uint32_t layers = 8;
   static constexpr std::uint32_t prompt = 40; ///< tokens of each request

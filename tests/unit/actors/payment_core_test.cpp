@@ -217,5 +217,18 @@ TEST_F(payments_of_a_request, count_what_came_too_late_as_late) {
   }
 }
 
+TEST_F(payments_of_a_request, are_divided_by_the_factors_fixed_with_the_reservation) {
+  std::map<node_id, ledger::reward_factors> factors;
+  factors[cast_.id(0)] = {1'500'000, 1'300'000, 1'200'000}; // 2.34 times
+  factors[cast_.id(1)] = {500'000, 1'000'000, 800'000};     // 0.4 times
+  core_.emplace(terms_of(r_.asked), reservation_, ledger_world::rules().rules, factors);
+  tell(3);
+  EXPECT_EQ(send_all(), 1U);
+  constexpr std::uint64_t sum = 90'090'000; // the same as without
+  EXPECT_EQ(pending(0) + pending(1) + pending(2), sum);
+  EXPECT_NEAR(static_cast<double>(pending(0)), sum * 2.34 / (2.34 + 0.4 + 1), 1);
+  EXPECT_NEAR(static_cast<double>(pending(1)), sum * 0.4 / (2.34 + 0.4 + 1), 1);
+}
+
 } // namespace
 } // namespace ovir::actors

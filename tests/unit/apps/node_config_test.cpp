@@ -415,7 +415,9 @@ TEST(node_config, shows_every_key) {
 
 TEST(node_config, says_who_keeps_the_ledger_or_where_it_is_kept) {
   const node_options uses = parsed(scheduler + "[ledger]\nkeeper = \"" + key_a +
-                                   "\"\nwhen_away = \"serve\"\nfollow = true\n");
+                                   "\"\nwhen_away = \"serve\"\nfollow = true\n"
+                                   "rewards = \"factors\"\n");
+  EXPECT_TRUE(uses.ledger.weighs_factors);
   EXPECT_EQ(to_hex(uses.ledger.keeper), key_a);
   EXPECT_TRUE(uses.ledger.serves_unpaid);
   EXPECT_TRUE(uses.ledger.follow);
@@ -430,6 +432,7 @@ TEST(node_config, says_who_keeps_the_ledger_or_where_it_is_kept) {
   const node_options neither = parsed(scheduler);
   EXPECT_TRUE(neither.ledger.keeper.empty());
   EXPECT_FALSE(neither.ledger.serves_unpaid);
+  EXPECT_FALSE(neither.ledger.weighs_factors);
 }
 
 TEST(node_config, refuses_a_ledger_that_makes_no_sense) {
@@ -437,6 +440,7 @@ TEST(node_config, refuses_a_ledger_that_makes_no_sense) {
       {scheduler + "[ledger]\nfolder = \"books\"\n", ":7:10: 'folder' is for who keeps"},
       {scheduler + "[ledger]\nkeeper = \"me\"\n", ":7:10: 'keeper' must be a key"},
       {scheduler + "[ledger]\nwhen_away = \"wait\"\n", ":7:13: 'when_away' is"},
+      {scheduler + "[ledger]\nrewards = \"all\"\n", ":7:11: 'rewards' is"},
       {scheduler + "[ledger]\nkepeer = \"x\"\n", ":7:1: "},
   };
   expect_refused(mistakes);

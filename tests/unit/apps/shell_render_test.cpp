@@ -66,6 +66,31 @@ TEST(shell_render, what_is_missing_or_of_another_type_is_a_dash) {
   }
 }
 
+TEST(shell_render, a_statement_is_a_table_that_says_how_to_go_on) {
+  const json me{{"purse", "pending"}, {"of", std::string(64, 'a')}};
+  const json escrow{{"purse", "escrow"}, {"of", std::string(64, 'b')}};
+  const json line{{"entry", 17},
+                  {"time", 5},
+                  {"direction", "in"},
+                  {"amount", 1'500'000},
+                  {"from", escrow},
+                  {"to", me},
+                  {"request", std::string(64, 'b')},
+                  {"window", 2},
+                  {"reason", "earned"}};
+  json data{{"account", std::string(64, 'a')}, {"lines", {line}}, {"more", true}, {"next", "17+1"}};
+  EXPECT_THAT(render("ledger", data), HasSubstr("pending  +1.500000  bbbbbbbb"));
+  EXPECT_THAT(render("ledger", data),
+              HasSubstr("it goes on: ledger statement " + std::string(64, 'a') + " 17+1\n"));
+  data["next"] = nullptr;
+  EXPECT_THAT(render("ledger", data), HasSubstr("there are earlier ones, from: ledger statement"));
+  data["more"] = false;
+  EXPECT_THAT(render("ledger", data), ::testing::Not(HasSubstr("ledger statement")));
+  data["lines"][0]["direction"] = "out";
+  EXPECT_THAT(render("ledger", data), HasSubstr("escrow   -1.500000"));
+  EXPECT_THAT(render("ledger", json{{"free", 7}}), HasSubstr("free  7"));
+}
+
 TEST(shell_render, data_without_a_form_is_a_line_per_value) {
   EXPECT_EQ(render("drain", {{"node", "one"}, {"sessions", 2}}), "node      one\nsessions  2\n");
 }

@@ -292,6 +292,91 @@ TEST_F(convictions_asked_for, by_replay_come_from_verifiers_with_verdicts_of_ver
   EXPECT_TRUE(keeper_->book().view().find(cast_.id(1))->ejected);
 }
 
+TEST_F(convictions_asked_for, by_two_verifiers_that_each_vouch_for_it) {
+  const role_set verifier = role_set{}.add(role::verifier);
+  std::vector<keeper_answer> answers;
+  const auto say = [&](std::uint8_t from, convict x, std::uint8_t signer, role_set roles) {
+    x.kind = evidence_kind::replay;
+    x.verdicts = {give_verdict(ledger_world::key(signer), id_, x)};
+    answers.clear();
+    keeper_->take(ledger_world::node(from), roles, {++message_, vouch{x}}, answers);
+    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    return answers.empty() ? std::string{"waits"} : refused(answers.front().what);
+  };
+  const auto ejected = [&] { return keeper_->book().view().find(cast_.id(1))->ejected; };
+  EXPECT_THAT(say(120, x_, 120, scheduler), HasSubstr("comes from a verifier"));
+  EXPECT_THAT(say(50, x_, 50, verifier), HasSubstr("is no verifier here"));
+  EXPECT_THAT(say(121, x_, 120, verifier), HasSubstr("its own verdict alone"));
+  EXPECT_EQ(say(120, x_, 120, verifier), "waits");
+  EXPECT_EQ(say(120, x_, 120, verifier), "waits") << "one verifier is no two";
+  convict other = x_; // forgers who sign all they say: two that say different things convict nobody
+  other.evidence = leaf_hash({});
+  EXPECT_EQ(say(121, other, 121, verifier), "waits");
+  other = x_;
+  other.finder = ledger_world::node(121);
+  EXPECT_EQ(say(121, other, 121, verifier), "waits");
+  other = x_;
+  other.window = 7;
+  EXPECT_EQ(say(121, other, 121, verifier), "waits");
+  EXPECT_FALSE(ejected());
+  // A signature of something else: of another window.
+  convict forged = x_;
+  forged.kind = evidence_kind::replay;
+  forged.window = 3;
+  forged.verdicts = {give_verdict(ledger_world::key(121), id_, forged)};
+  forged.window = 0;
+  answers.clear();
+  keeper_->take(ledger_world::node(121), verifier, {++message_, vouch{forged}}, answers);
+  EXPECT_THAT(refused(answers.at(0).what), HasSubstr("is not signed by it"));
+
+  EXPECT_EQ(say(121, x_, 121, verifier), "");
+  EXPECT_TRUE(ejected());
+  EXPECT_TRUE(std::holds_alternative<promise>(answers.front().what.body));
+  EXPECT_TRUE(check_invariants(keeper_->book().view()));
+  // Whoever says it again hears that it is done.
+  EXPECT_EQ(say(120, x_, 120, verifier), "");
+  EXPECT_EQ(std::get<account_report>(answers.front().what.body).ejected,
+            std::vector<node_id>{cast_.id(1)});
+}
+
+TEST_F(convictions_asked_for, that_two_vouched_for_and_the_rules_refuse_may_be_vouched_for_again) {
+  const role_set verifier = role_set{}.add(role::verifier);
+  std::vector<keeper_answer> answers;
+  const auto both = [&](std::uint32_t window) {
+    answers.clear();
+    for (const std::uint8_t who : {std::uint8_t{120}, std::uint8_t{121}}) {
+      convict x = x_;
+      x.kind = evidence_kind::replay;
+      x.window = window;
+      x.verdicts = {give_verdict(ledger_world::key(who), id_, x)};
+      keeper_->take(ledger_world::node(who), verifier, {++message_, vouch{x}}, answers);
+    }
+    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    return refused(answers.front().what);
+  };
+  EXPECT_THAT(both(1), HasSubstr("has no window 1")); // not paid yet
+  const message m = ask(
+      1, bytes_of([&] {
+        accrue a = everything(paid_, 30);
+        a.window = 1;
+        const std::uint64_t gross = 10 * credit;
+        std::vector<weighted> weights;
+        for (const window_share& s : a.computed) {
+          weights.push_back({s.node, 1});
+        }
+        const auto parts =
+            split(gross - scaled(gross, ledger_world::rules().rules.fee_ppm, 1'000'000), weights)
+                .value();
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+          a.computed[i].amount = parts[i];
+        }
+        return a;
+      }()));
+  ASSERT_EQ(refused(m), "");
+  EXPECT_EQ(both(1), "");
+  EXPECT_TRUE(keeper_->book().view().find(cast_.id(1))->ejected);
+}
+
 TEST_F(keepers, serve_their_log_to_followers) {
   mint(1, 5);
   mint(2, 5);

@@ -16,6 +16,26 @@ namespace {
 using test::ledger_world;
 using test::receipt_maker;
 
+/// Movements with and without everything that a line may leave out.
+statement_report statement_of(const node_id& who) {
+  const account_ref free = purse_of(purse::free, who);
+  const account_ref other = purse_of(purse::free, ledger_world::node(2));
+  const account_ref escrow{purse::escrow, leaf_hash({})};
+  statement_report report;
+  report.who = who;
+  report.more = true;
+  report.lines = {
+      {1, 5, {posting_kind::mint, {purse::mint, {}}, free, 70, {}, 0}, false},
+      {2, 6, {posting_kind::transfer, free, other, 7, {}, 0}, true},
+      {2, 6, {posting_kind::reserve, free, escrow, 8, leaf_hash({}), 0}, true},
+      {3,
+       7,
+       {posting_kind::accrue, escrow, purse_of(purse::pending, who), 2, leaf_hash({}), 4},
+       false}};
+  report.payers = {{leaf_hash({}), who}};
+  return report;
+}
+
 std::vector<message> one_of_each() {
   const signed_head head = sign(ledger_world::key(ledger_world::keeper),
                                 {digest{}, 3, leaf_hash({}), digest{}, ledger_world::t0});
@@ -23,6 +43,13 @@ std::vector<message> one_of_each() {
   account_report account{ledger_world::node(1), some, head, 1, 2, 3, 4, 5, 6, 7, 8, {}};
   account.ejected = {ledger_world::node(2), ledger_world::node(3)};
   request_report request{leaf_hash({}), true, true, false, 3, 40, 70, 100, 50, 50, 77};
+  convict word;
+  word.request = leaf_hash({});
+  word.window = 3;
+  word.guilty = ledger_world::node(4);
+  word.finder = ledger_world::node(5);
+  word.evidence = leaf_hash({});
+  word.verdicts = {{ledger_world::node(5), {}}};
   const acknowledgement promised{{2, leaf_hash({}), {digest{}, digest{}}}, head};
   return {{1, ask_account{ledger_world::node(1)}},
           {2, submit{some, {}}},
@@ -34,7 +61,11 @@ std::vector<message> one_of_each() {
           {8, refusal{{errc::busy, "later"}}},
           {9, request},
           {10, entry_run{4, {some, {}, some}, head}},
-          {11, head_news{head}}};
+          {11, head_news{head}},
+          {12, ask_statement{ledger_world::node(1), {9, 3, false}}},
+          {13, ask_statement{ledger_world::node(1), {0, 0, true}}},
+          {14, statement_of(ledger_world::node(1))},
+          {15, vouch{word}}};
 }
 
 TEST(credit_message, comes_back_as_it_was_said) {
@@ -50,7 +81,7 @@ TEST(credit_message, of_a_member_is_a_question_and_of_the_keeper_none) {
   for (const message& m : one_of_each()) {
     questions += is_question(to_bytes(m)) ? 1 : 0;
   }
-  EXPECT_EQ(questions, 5U);
+  EXPECT_EQ(questions, 8U);
   EXPECT_FALSE(is_question({}));
 }
 

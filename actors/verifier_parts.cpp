@@ -1,0 +1,52 @@
+#include "actors/verifier_parts.hpp"
+
+#include "actors/payments.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace ovir::actors {
+
+void note_for_ledger(verifier_pointer self, const conviction& c) {
+  verifier_state& state = self->state;
+  const auto& around = state.environment;
+  const bool own = std::any_of(c.verdicts.begin(), c.verdicts.end(), [&](const audit_verdict& v) {
+    return v.verifier == around.key->id();
+  });
+  if (around.payments && around.audits && (own || c.kind == conviction_kind::equivocation)) {
+    state.for_ledger.push_back(std::make_shared<const conviction>(c));
+  }
+}
+
+void tell_ledger(verifier_pointer self) {
+  verifier_state& state = self->state;
+  if (state.for_ledger.empty()) {
+    return;
+  }
+  if (const caf::actor payments = state.environment.payments()) {
+    for (auto& c : std::exchange(state.for_ledger, {})) {
+      self->send(payments, conviction_found{std::move(c)});
+    }
+  }
+}
+
+audit_report describe(const verifier_state& state) {
+  audit_report report = state.count;
+  report.waiting = state.receipts.size() + state.questions.size();
+  report.open = state.cases.size();
+  for (const node_id& node : state.records.known()) {
+    const ledger::account& counts = *state.records.find(node);
+    report.signers.push_back({node,
+                              state.records.reputation(node, state.environment.env->unix_seconds()),
+                              state.records.audit_rate(node, state.environment.how.least_rate_ppm),
+                              counts.valid_units, counts.assigned_units});
+  }
+  for (const auto& [node, view] : state.convicted) {
+    report.convictions.push_back(view);
+  }
+  return report;
+}
+
+} // namespace ovir::actors
