@@ -1,14 +1,15 @@
 // The content store: hashing as it verifies content, and lookups among a million entries, with the
 // writer idle and with it committing all the time.
 //
-//   build/release/store_bench [--benchmark_filter=lookup]     (bench/store_load judges what it prints)
+//   build/release/store_bench [--benchmark_filter=lookup]     (bench/store_load judges what it
+//   prints)
 //
-// The index of a million entries is written directly. Their content is one and the same, 4,000 zeros,
-// in a million places of a file with holes, so that it takes no disk. Lookups are by key, the way
-// requests come, each a key's record and an entry's, alone or with the content, read and hashed. p50
-// and p99 are of single lookups in microseconds, with the clock's own cost in them. Commits are
-// measured likewise, alone and with a thread that looks up all the time: what readers cost the
-// writer.
+// The index of a million entries is written directly. Their content is one and the same, 4,000
+// zeros, in a million places of a file with holes, so that it takes no disk. Lookups are by key,
+// the way requests come, each a key's record and an entry's, alone or with the content, read and
+// hashed. p50 and p99 are of single lookups in microseconds, with the clock's own cost in them.
+// Commits are measured likewise, alone and with a thread that looks up all the time: what readers
+// cost the writer.
 #include "messages/digest.hpp"
 #include "storage/content_store.hpp"
 #include "storage/lmdb_file.hpp"
@@ -165,7 +166,8 @@ double since(std::chrono::steady_clock::time_point begin) {
       .count();
 }
 
-template <class LookUp> void measure_lookups(benchmark::State& state, const LookUp& look_up) {
+template <class LookUp>
+void measure_lookups(benchmark::State& state, const LookUp& look_up) {
   content_store& store = world().store();
   const store_reader reader = store.reader();
   std::atomic<bool> over{false};

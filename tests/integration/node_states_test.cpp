@@ -1,7 +1,7 @@
 // Bits never depend on the cache: the same requests at nodes whose cache is cold, warm, on the disk
-// alone, at other nodes alone, evicting all the time, and silently damaged. Every answer is compared
-// with that of a node that keeps nothing and holds all layers, and in each state it is counted where
-// units came from: a test that met another state than its own would prove nothing.
+// alone, at other nodes alone, evicting all the time, and silently damaged. Every answer is
+// compared with that of a node that keeps nothing and holds all layers, and in each state it is
+// counted where units came from: a test that met another state than its own would prove nothing.
 #include "storage/content_store.hpp"
 #include "storage/env.hpp"
 #include "tests/support/cli.hpp"
