@@ -180,17 +180,11 @@ result<std::vector<std::uint32_t>> take_local(fetcher_pointer self,
   return left;
 }
 
-/// From the first as many layers as fit four fifths of the memory.
-result<layer_range> fitting(const compute::piece_list& pieces, std::uint64_t memory) {
-  layer_range best{0, 0};
-  for (layer_index last = 1; last <= pieces.layers(); ++last) {
-    OVIR_ASSIGN(const auto wanted, pieces.of_segment({0, last}));
-    if (pieces.bytes_of(wanted) > memory / 5 * 4) {
-      break;
-    }
-    best.last = last;
+/// Layers that are whole are of use while the rest is on its way.
+void tell_part(fetch& f) {
+  if (const auto layers = f.order.part ? f.begun->take() : std::nullopt) {
+    f.order.part({f.order.model, *layers, f.store->weights_path(), f.store->manifest()});
   }
-  return best;
 }
 
 result<void> choose_layers(fetcher_pointer self) {
@@ -200,7 +194,7 @@ result<void> choose_layers(fetcher_pointer self) {
   if (f.order.layers) {
     f.shown.layers = *f.order.layers;
   } else {
-    OVIR_ASSIGN(f.shown.layers, fitting(pieces, memory));
+    OVIR_ASSIGN(f.shown.layers, fitting_layers(pieces, memory));
   }
   OVIR_ASSIGN(f.wanted, pieces.of_segment(f.shown.layers));
   f.shown.bytes = pieces.bytes_of(f.wanted);
@@ -245,7 +239,9 @@ result<bool> advance(fetcher_pointer self) {
     f.shown.present_bytes = f.shown.bytes - f.store->pieces()->bytes_of(absent);
     f.shown.present_bytes -= words_before ? 0 : words;
     OVIR_ASSIGN(const auto left, take_local(self, absent));
+    OVIR_ASSIGN(f.begun, first_layers::of(*f.store->pieces(), f.shown.layers, f.wanted, left));
     use_core(self, left);
+    tell_part(f);
   }
   if (!f.core->done()) {
     return false;
@@ -397,6 +393,10 @@ void take_piece(fetcher_pointer self, const node_id& from, const fetch_view& vie
                                                : f.store->write(view.header.piece, view.payload);
     if (!kept) {
       return finish(self, kept.error());
+    }
+    if (f.begun) {
+      f.begun->arrived(view.header.piece);
+      tell_part(f);
     }
   }
   if (perform(self, effects) && f.core->done()) {

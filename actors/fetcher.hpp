@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/fetch_core.hpp"
+#include "actors/fetch_layers.hpp"
 #include "actors/fetch_progress.hpp"
 #include "actors/fetched_model.hpp"
 #include "actors/log.hpp"
@@ -13,6 +14,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -28,6 +30,9 @@ struct fetch_order {
   std::optional<layer_range> layers; ///< absent: from the first as many as fit the memory
   bool patient{false};               ///< waits for sources for ever
   std::shared_ptr<fetch_answer> answer;
+  /// Gets the first layers while the rest is fetched (`first_layers`), on the fetcher's thread; may
+  /// be empty.
+  std::function<void(const fetched_segment&)> part{};
 };
 
 struct fetch_tick {};
@@ -75,6 +80,7 @@ struct fetcher_state {
     fetch_core::time_point manifest_asked{};
     fetch_core::time_point idle_since{}; ///< nobody owes anything
     std::vector<std::uint32_t> wanted;
+    std::optional<first_layers> begun; ///< from stage `pieces` on
   };
   const char* name{"fetcher"};
   fetcher_environment environment;

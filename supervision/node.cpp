@@ -102,6 +102,7 @@ private:
                        std::function<void(result<actors::model_catalog::entry>)> done);
   std::shared_ptr<actors::fetch_answer>
   load_fetched(std::function<void(result<actors::model_catalog::entry>)> done);
+  std::function<void(const actors::fetched_segment&)> serve_first_layers();
   std::vector<actors::fetch_order> configured_fetches();
   void start_tree();
   void shut_down();
@@ -308,7 +309,8 @@ void cluster_node::load_later(const std::string& path, std::optional<layer_range
                                                "name a file of its machine")
                      : name.error());
   }
-  caf::anon_send(fetcher, actors::fetch_order{*name, layers, false, load_fetched(std::move(done))});
+  caf::anon_send(fetcher, actors::fetch_order{*name, layers, false, load_fetched(std::move(done)),
+                                              serve_first_layers()});
 }
 
 std::shared_ptr<actors::fetch_answer>
@@ -320,6 +322,26 @@ cluster_node::load_fetched(std::function<void(result<actors::model_catalog::entr
         }
         load_file_later(fetched->path, fetched->layers, fetched->manifest, done);
       });
+}
+
+/// Layers that are whole are held while the rest of their segment is fetched; the segment takes
+/// their place. Loads come one after another, in the order in which they are posted.
+std::function<void(const actors::fetched_segment&)> cluster_node::serve_first_layers() {
+  return [this](const actors::fetched_segment& part) {
+    load_file_later(part.path, part.layers, part.manifest,
+                    [journal = around_.journal](const result<actors::model_catalog::entry>& held) {
+                      if (held) {
+                        journal->say(actors::log_level::info, std::nullopt,
+                                     "serves layers {}-{} of model {} while the rest is fetched",
+                                     (*held)->held.first, (*held)->held.last - 1,
+                                     to_hex((*held)->id).substr(0, 8));
+                      } else {
+                        journal->say(actors::log_level::warn, std::nullopt,
+                                     "cannot serve the first layers of a model yet: {}",
+                                     held.error().message);
+                      }
+                    });
+  };
 }
 
 void cluster_node::load_file_later(const std::string& path, std::optional<layer_range> layers,
@@ -367,7 +389,8 @@ std::vector<actors::fetch_order> cluster_node::configured_fetches() {
                journal->say(actors::log_level::error, std::nullopt, "does not hold model {}: {}",
                             path, loaded.error().message);
              }
-           })});
+           }),
+           serve_first_layers()});
     }
   }
   return orders;

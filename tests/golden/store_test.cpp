@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <sstream>
+
 namespace ovir::storage {
 namespace {
 
@@ -86,6 +89,43 @@ TEST(store_golden, counters_and_the_summary_are_these_bytes) {
             "01"
             "090000000000000008000000000000000700000000000000"
             "7ec30651d388a9fb");
+}
+
+/// The record of this name in the page's block of bytes: its hexadecimal digits without spaces.
+std::string on_the_page(const std::string& name) {
+  std::ifstream page{OVIR_SOURCE_DIR "/docs/formats/store.md"};
+  std::string digits;
+  bool inside = false;
+  bool wanted = false;
+  for (std::string line; std::getline(page, line);) {
+    if (line.starts_with("```")) {
+      inside = !inside;
+    } else if (inside) {
+      std::istringstream words{line};
+      std::string word;
+      if (!line.starts_with(" ")) {
+        words >> word;
+        wanted = word == name;
+      }
+      while (wanted && words >> word) {
+        digits += word;
+      }
+    }
+  }
+  return digits;
+}
+
+TEST(store_golden, the_page_of_the_format_has_these_bytes) {
+  EXPECT_EQ(on_the_page("entry"),
+            hex(entry_index_key(content_kind::kv, example().name)) + hex(to_record(example())));
+  EXPECT_EQ(on_the_page("key"),
+            hex(key_index_key(repeated(0x11))) +
+                hex(to_record(repeated(0x11), key_target{content_kind::kv, hash_plain({})})));
+  EXPECT_EQ(on_the_page("counters"),
+            hex(counters_index_key(content_kind::kv)) +
+                hex(to_record(content_kind::kv, kind_counters{1, 2, 3, 4, 5, 6, 7})));
+  EXPECT_EQ(on_the_page("summary"),
+            hex(summary_index_key()) + hex(to_record(index_summary{9, 8, 7})));
 }
 
 TEST(store_golden, private_names_are_salted) {

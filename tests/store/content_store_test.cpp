@@ -335,6 +335,32 @@ TEST_F(content_store_test, readers_beside_the_writer_find_what_stays_whatever_co
   EXPECT_EQ(wrong, 0U);
 }
 
+// A reader in the middle of a lookup, at each of its reads: were there anything that it holds, the
+// commits would wait for it, and it for them.
+TEST_F(content_store_test, a_reader_that_stands_still_holds_up_no_commit) {
+  test::skip_syncs(true);
+  for (std::uint64_t n = 0; n < 300; ++n) {
+    put(1'000 + n, 100);
+  }
+  std::uint64_t stops = 0;
+  for (bool stopped = true; stopped; ++stops) {
+    stopped = false;
+    const store_reader reader = store->reader();
+    test::stop_at_read(stops, [&] {
+      stopped = true;
+      for (std::uint64_t n = 0; n < 50; ++n) {
+        put(n);
+        commit_one(remove_content{named(n)});
+      }
+    });
+    const lookup_answer found = reader.find_by_key(everybody, digest_of(1'000 + stops * 7));
+    test::stop_at_read(0, nullptr);
+    EXPECT_EQ(found.outcome, lookup_outcome::hit) << stops;
+  }
+  test::skip_syncs(false);
+  EXPECT_GE(stops, 4U); // two lookups in the tree, and the content
+}
+
 TEST_F(content_store_test, compacting_keeps_everything_and_makes_the_index_smaller) {
   for (std::uint64_t n = 0; n < 200; ++n) {
     put(n);

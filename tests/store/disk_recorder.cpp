@@ -14,6 +14,7 @@
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <utility>
 
 namespace ovir::test {
 
@@ -30,6 +31,12 @@ struct recorder_state {
   std::uint64_t bytes_left{unlimited};
   bool skip_syncs{false};
 };
+
+struct stopped_read {
+  std::uint64_t reads_before{0};
+  std::function<void()> meanwhile;
+};
+thread_local stopped_read to_stop;
 
 // The calls below have no other way to their state. Tests that use it have one thread.
 recorder_state& state() {
@@ -189,7 +196,33 @@ void make_power_loss_image(const std::vector<disk_event>& events, std::size_t co
 
 } // namespace ovir::test
 
+namespace ovir::test {
+
+void stop_at_read(std::uint64_t n, std::function<void()> meanwhile) {
+  to_stop = {n, std::move(meanwhile)};
+}
+
+namespace {
+
+void before_read() {
+  if (to_stop.meanwhile && to_stop.reads_before-- == 0) {
+    std::exchange(to_stop.meanwhile, nullptr)();
+  }
+}
+
+} // namespace
+} // namespace ovir::test
+
 extern "C" {
+
+ssize_t pread(int fd, void* bytes, std::size_t size, off_t offset) {
+  ovir::test::before_read();
+  return ::syscall(SYS_pread64, fd, bytes, size, offset);
+}
+
+ssize_t pread64(int fd, void* bytes, std::size_t size, off64_t offset) {
+  return ::pread(fd, bytes, size, offset);
+}
 
 ssize_t pwrite(int fd, const void* bytes, std::size_t size, off_t offset) {
   return ovir::test::write_at(fd, bytes, size, static_cast<std::uint64_t>(offset));

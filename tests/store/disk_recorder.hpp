@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <random>
 #include <string>
@@ -47,5 +48,7 @@ void skip_syncs(bool skip);
 /// Writes beyond so many bytes in all fail with ENOSPC, as on a full disk.
 void fail_writes_after(std::uint64_t bytes);
 void fail_no_writes();
+/// This thread's `n`th read from now on (0: the next) stands still until `meanwhile` returns.
+void stop_at_read(std::uint64_t n, std::function<void()> meanwhile);
 
 } // namespace ovir::test

@@ -17,7 +17,7 @@ namespace {
 using namespace storage;
 
 constexpr std::uint64_t t0 = 1'700'000'000;
-constexpr std::uint64_t operations = 20'000; // times OVIR_STORE_EFFORT: 50 make a million
+constexpr std::uint64_t operations = 20'000; // times OVIR_STORE_EFFORT; tests/store/long_life
 constexpr std::uint64_t batches_per_life = 60;
 
 /// What a child tells after each batch it was told is on the disk.
@@ -122,6 +122,8 @@ TEST(store_model, agrees_with_the_store_over_a_random_life_with_kill_9) {
 TEST(store_model, agrees_with_the_store_after_a_loss_of_power_at_any_moment) {
   constexpr std::uint64_t images_per_life = 25;
   std::mt19937_64 random{test_seed() + 2};
+  std::uint64_t done = 0;
+  std::uint64_t images = 0;
   for (std::uint64_t life = 0; life < 6 * effort(); ++life) {
     const store_folder folder{"ovir-store-power"};
     std::filesystem::create_directories(folder.store());
@@ -136,6 +138,7 @@ TEST(store_model, agrees_with_the_store_after_a_loss_of_power_at_any_moment) {
         const auto batch = store_model::batch_of(random);
         const auto outcomes = store->commit(changes_of(batch, bytes), t0 + b);
         ASSERT_TRUE(outcomes);
+        done += batch.size();
         states.push_back(states.back());
         states.back().apply(batch);
         states.back().apply_outcomes(batch, *outcomes);
@@ -146,6 +149,7 @@ TEST(store_model, agrees_with_the_store_after_a_loss_of_power_at_any_moment) {
     const std::vector<disk_event> events = stop_recording();
     for (std::uint64_t i = 0; i < images_per_life; ++i) {
       const std::size_t at = random() % (events.size() + 1);
+      ++images;
       const std::filesystem::path image = folder.path() / "image";
       std::filesystem::remove_all(image);
       make_power_loss_image(events, at, names, random, image);
@@ -168,6 +172,8 @@ TEST(store_model, agrees_with_the_store_after_a_loss_of_power_at_any_moment) {
       skip_syncs(false);
     }
   }
+  std::printf("%llu changes, %llu images of a loss of power\n",
+              static_cast<unsigned long long>(done), static_cast<unsigned long long>(images));
 }
 
 TEST(store_model, finds_a_store_that_acknowledges_before_it_synced) {
