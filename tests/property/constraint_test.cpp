@@ -166,6 +166,14 @@ TEST(constraint, a_matcher_that_goes_on_in_the_middle_allows_the_same) {
       }
       output.push_back(id);
     }
+    // And one that is asked for what it passed already.
+    const std::vector<token_id> start;
+    const auto back = one->allowed(start);
+    ASSERT_TRUE(back);
+    const std::vector<std::uint64_t> bits{back->begin(), back->end()};
+    auto fresh = token_matcher::make(constraint, words().words()).value();
+    const auto first = fresh->allowed(start);
+    ASSERT_TRUE(first && std::equal(bits.begin(), bits.end(), first->begin(), first->end()));
   }
 }
 
