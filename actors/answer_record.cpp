@@ -84,8 +84,8 @@ digest request_digest(const digest& model, std::span<const token_id> prompt,
                       const compute::sampling_params& sampling) {
   // Greedy draws need no chance: whatever the seed is.
   const std::uint64_t seed = sampling.temperature > 0 ? sampling.seed : 0;
-  return hasher{"ovir/request/v1"}
-      .update(model)
+  hasher state{"ovir/request/v1"};
+  state.update(model)
       .update_text(compute::profile_name)
       .update_u32(static_cast<std::uint32_t>(prompt.size()))
       .update(std::as_bytes(prompt))
@@ -94,8 +94,11 @@ digest request_digest(const digest& model, std::span<const token_id> prompt,
       .update_u64(std::bit_cast<std::uint64_t>(sampling.top_p))
       .update_u64(std::bit_cast<std::uint64_t>(sampling.min_p))
       .update_u32(std::bit_cast<std::uint32_t>(sampling.repeat_penalty))
-      .update_u64(seed)
-      .finish();
+      .update_u64(seed);
+  if (!sampling.constraint.empty()) {
+    state.update_text(sampling.constraint);
+  }
+  return state.finish();
 }
 
 digest finished_key(const digest& request, std::uint32_t max_tokens,

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::chrono::milliseconds ask_wait{5'000};
 
-generation_request request_of(const gateway::generation_order& order) {
+generation_request request_of(const gateway::generation_order& order, const cache_policy& cache) {
   generation_request request;
   request.id = order.id;
   request.model = order.model;
@@ -25,6 +25,9 @@ generation_request request_of(const gateway::generation_order& order) {
   request.max_tokens = order.max_tokens;
   request.stop = order.stop;
   request.deadline = order.deadline;
+  request.receipt = order.receipt;
+  // Answers are drawn each time they are asked for; only prompts are not computed again.
+  request.cache = cache_use_of(cache, cache_choice::as_configured, order.owner, false);
   return request;
 }
 
@@ -37,14 +40,27 @@ gateway::generation_ending ending_of(generation_end end) {
   return gateway::generation_ending::length;
 }
 
+/// Positions of the prompt that no stage had to compute, as far as whole windows say.
+std::uint32_t cached_tokens(const generation_report& report, std::uint32_t prompt) {
+  const std::uint64_t units = report.reused.memory + report.reused.disk + report.reused.peer;
+  const std::uint64_t layers = report.path.empty() ? 0 : report.path.back().second.last;
+  return layers == 0 ? 0
+                     : static_cast<std::uint32_t>(std::min<std::uint64_t>(
+                           units / layers * limits::window_positions, prompt));
+}
+
 result<gateway::generation_outcome> outcome_of(const job_outcome& job) {
   if (!job.report) {
     return job.report.error();
   }
   const generation_report& report = *job.report;
-  return gateway::generation_outcome{ending_of(report.end),
-                                     static_cast<std::uint32_t>(report.tokens.size()), report.text,
-                                     report.transcript};
+  return gateway::generation_outcome{
+      ending_of(report.end),
+      static_cast<std::uint32_t>(report.tokens.size()),
+      report.text,
+      report.transcript,
+      cached_tokens(report, static_cast<std::uint32_t>(job.request.prompt.size())),
+      report.receipt};
 }
 
 /// Every layer of some model that this node drives requests for is on a node that lives.
@@ -226,7 +242,7 @@ void gateway_desk::send(gateway_start command) {
 }
 
 void gateway_desk::start(std::uint64_t tag, const gateway::generation_order& order, bool may_run) {
-  send(gateway_start{tag, request_of(order), may_run, true});
+  send(gateway_start{tag, request_of(order, cache_), may_run, true});
 }
 
 void gateway_desk::watch(std::uint64_t tag, request_id id) {

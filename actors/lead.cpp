@@ -121,9 +121,11 @@ void perform(lead_pointer self, const finish_effect& e) {
 
 // Draws as a request without drafts does, from the same logits, one position after another: until
 // what comes out is not what was guessed, and the next logits are of another text.
-tokens_drawn draw_all(const std::vector<std::byte>& frame, position at,
-                      const std::vector<token_id>& drafts, std::vector<token_id> recent,
-                      compute::sampler& sampler) {
+// `output`: all of it so far, for the matcher of a constraint.
+result<tokens_drawn> draw_all(const std::vector<std::byte>& frame, position at,
+                              const std::vector<token_id>& drafts, std::vector<token_id> recent,
+                              compute::sampler& sampler, compute::token_matcher* matcher,
+                              std::vector<token_id> output) {
   const auto view = decode_frame(frame);
   OVIR_CHECK(view.has_value() && view->header.count > drafts.size());
   const std::size_t vocabulary = view->header.width;
@@ -131,12 +133,21 @@ tokens_drawn draw_all(const std::vector<std::byte>& frame, position at,
   for (std::size_t row = 0;; ++row) {
     const position p = at + static_cast<position>(row);
     const auto logits = view->floats().subspan(row * vocabulary, vocabulary);
-    const token_id token = sampler.draw(logits, recent, p + 1);
+    compute::token_mask allowed;
+    if (matcher != nullptr) {
+      const auto found = matcher->allowed(output);
+      if (!found) { // an earlier lead drew what it must not
+        return fail(errc::malformed, "the answer so far does not keep to its constraint");
+      }
+      allowed = *found;
+    }
+    const token_id token = sampler.draw(logits, recent, p + 1, allowed);
     out.drawn.push_back({token, compute::logits_digest(p, logits)});
     if (row == drafts.size() || token != drafts[row]) {
       return out;
     }
     recent.push_back(token);
+    output.push_back(token);
   }
 }
 
@@ -151,12 +162,23 @@ void perform(lead_pointer self, const draw_effect& e) {
   const auto history = state.core->history();
   const auto recent = history.last(std::min(history.size(), penalty_window));
   std::vector<token_id> last{recent.begin(), recent.end()};
+  std::vector<token_id> output;
+  if (state.matcher != nullptr) {
+    const auto drawn = history.last(state.core->output_count());
+    output.assign(drawn.begin(), drawn.end());
+  }
   frame_bytes logits = std::move(state.logits);
-  state.environment.executor->post([lead = lead_actor{self}, logits = std::move(logits),
-                                    sampler = state.sampler, drafts = e.drafts,
-                                    last = std::move(last), at = e.at](compute::parallel_runner&) {
-    caf::anon_send(lead, draw_all(*logits, at, drafts, last, *sampler));
-  });
+  state.environment.executor->post(
+      [lead = lead_actor{self}, logits = std::move(logits), sampler = state.sampler,
+       matcher = state.matcher, drafts = e.drafts, last = std::move(last),
+       output = std::move(output), at = e.at](compute::parallel_runner&) {
+        auto drawn = draw_all(*logits, at, drafts, last, *sampler, matcher.get(), output);
+        if (drawn) {
+          caf::anon_send(lead, std::move(*drawn));
+        } else {
+          caf::anon_send(lead, path_lost{drawn.error()});
+        }
+      });
 }
 
 void perform(lead_pointer self, const drawn_effect& e) {
@@ -518,9 +540,22 @@ void begin(lead_pointer self, generation_request request) {
   state.deadline = request.deadline;
   state.sampler = std::make_shared<compute::sampler>(request.sampling);
   state.started = around.env->now();
+  std::optional<error> wrong;
+  if (!request.sampling.constraint.empty()) {
+    auto made =
+        compute::token_matcher::make(request.sampling.constraint, around.vocabulary->words());
+    if (made) {
+      state.matcher = std::move(*made);
+    } else {
+      wrong = made.error();
+    }
+  }
   // What is reused is not computed, and nobody signs for it.
   const cache_use use = state.evidence == nullptr ? request.cache : cache_use{};
   state.core.emplace(std::move(request), around.shape, *around.vocabulary);
+  if (wrong) {
+    return perform_all(self, state.core->fail_with(*std::move(wrong)));
+  }
   if (enter_cache(self, use, [self](request_entered* known) { go_on_with(self, known); })) {
     state.core->use_cache();
   } else {

@@ -57,7 +57,8 @@ struct lead_state {
   caf::actor requester;
   std::vector<path_stage> path; ///< a handle is empty while its stage is down
   std::shared_ptr<compute::sampler> sampler;
-  std::shared_ptr<request_log> log; ///< what another lead would need
+  std::shared_ptr<compute::token_matcher> matcher; ///< of a constraint; else null
+  std::shared_ptr<request_log> log;                ///< what another lead would need
   std::unique_ptr<journal_entry> journal;
   std::shared_ptr<const lead_evidence> evidence; ///< null: no receipt is wanted, or none possible
   std::vector<frame_bytes> statements;           ///< frames of evidence, as they came

@@ -30,10 +30,14 @@ void trim(stage_records& stage, const evidence_signer& before) {
 
 request_facts facts_of(const generation_request& request, std::uint32_t layers) {
   const auto& s = request.sampling;
-  return {request.id,         std::string{compute::profile_name},
-          request.model,      layers,
-          request.prompt,     {s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, s.seed},
-          request.max_tokens, request.stop};
+  return {request.id,
+          std::string{compute::profile_name},
+          request.model,
+          layers,
+          request.prompt,
+          {s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, s.seed, s.constraint},
+          request.max_tokens,
+          request.stop};
 }
 
 void add_records(stage_records& known, stage_records&& more) {

@@ -68,8 +68,6 @@ void send(verifier_pointer self, const node_id& to, const audit_message& message
   }
 }
 
-// Computing
-
 /// The whole model with every weight looked at, or why not.
 result<std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
 whole_model(verifier_pointer self, const digest& id, compute::parallel_runner& runner) {
@@ -99,7 +97,8 @@ result<compute::replay_outcome> replay(verifier_pointer self, const receipt& r,
                                        const compute::replay_bounds& bounds) {
   compute::serial_runner runner;
   OVIR_ASSIGN(const auto model, whole_model(self, r.asked.model, runner));
-  return compute::replay(r, *model.second, bounds, *model.first->kernels, runner);
+  return compute::replay(r, *model.second, bounds, *model.first->kernels, runner, {},
+                         model.first->vocabulary.get());
 }
 
 // Convictions

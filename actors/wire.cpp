@@ -2,6 +2,7 @@
 
 #include "compute/printable.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_constraint.hpp"
 #include "wire.capnp.h"
 
 #include <capnp/message.h>
@@ -38,7 +39,7 @@ using wire_schema::Replay;
 using wire_schema::RequestLog;
 using wire_schema::WireMessage;
 
-constexpr std::uint16_t wire_version = 1;
+constexpr std::uint16_t wire_version = 2;
 constexpr std::size_t word_bytes = sizeof(capnp::word);
 constexpr std::size_t prefix_bytes = 8;
 /// Everything but what lists and texts hold; the largest kind has 51.
@@ -121,6 +122,7 @@ void write(RequestLog::Builder to, const request_log& log) {
   to.setMinP(log.sampling.min_p);
   to.setRepeatPenalty(log.sampling.repeat_penalty);
   to.setSeed(log.sampling.seed);
+  to.setConstraint(data_of(log.sampling.constraint));
   write(to.initModel(), log.model.bytes);
   auto prompt = to.initPrompt(static_cast<unsigned>(log.prompt.size()));
   for (unsigned i = 0; i < prompt.size(); ++i) {
@@ -312,6 +314,14 @@ result<request_log> read_log(const RequestLog::Reader& from, request_id id, std:
   log.sampling.min_p = from.getMinP();
   log.sampling.repeat_penalty = from.getRepeatPenalty();
   log.sampling.seed = from.getSeed();
+  const auto constraint = from.getConstraint();
+  if (constraint.size() > limits::constraint_bytes_max) {
+    return fail(errc::over_limit,
+                "a request's log with a constraint of {} bytes; at most {} are "
+                "allowed",
+                constraint.size(), limits::constraint_bytes_max);
+  }
+  log.sampling.constraint = text_of(constraint);
   log.model.bytes = read_bytes32(from.getModel());
   const auto prompt = from.getPrompt();
   OVIR_TRY(all_there(prompt, token_bytes, present));

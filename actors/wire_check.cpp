@@ -1,5 +1,6 @@
 #include "actors/wire.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_constraint.hpp"
 
 #include <algorithm>
 #include <type_traits>
@@ -68,6 +69,8 @@ result<void> check_log(const request_log& log, request_id request) {
     OVIR_TRY(check_drawn(drawn));
   }
   OVIR_TRY(check_stop(log.stop));
+  OVIR_TRY(at_most("the bytes of a constraint are", log.sampling.constraint.size(),
+                   limits::constraint_bytes_max));
   if (const auto sampling = compute::check(log.sampling); !sampling) {
     return fail(errc::malformed, "a request's log: {}", sampling.error().message);
   }

@@ -136,7 +136,8 @@ transcript_file transcript_in(const receipt& r) {
   file.prompt = r.asked.prompt;
   file.output = r.output;
   const sampling_facts& how = r.asked.sampling;
-  file.sampling = {how.temperature, how.top_k, how.top_p, how.min_p, how.repeat_penalty, how.seed};
+  file.sampling = {how.temperature,    how.top_k, how.top_p,     how.min_p,
+                   how.repeat_penalty, how.seed,  how.constraint};
   file.finish_reason = name_of(r.end);
   file.hashed_layers = r.asked.layers - 1;
   file.positions = r.positions;

@@ -267,7 +267,8 @@ std::vector<receipt_failure> check_inputs(const capsule& c) {
 
 result<std::optional<receipt_failure>> replay_piece(const capsule& c, const capsule_piece& piece,
                                                     const model& m, const kernel_set& kernels,
-                                                    parallel_runner& runner) {
+                                                    parallel_runner& runner,
+                                                    const token_trie* words) {
   const receipt& r = c.what;
   const model_config& config = m.config;
   OVIR_TRY(fits(r, m));
@@ -278,7 +279,10 @@ result<std::optional<receipt_failure>> replay_piece(const capsule& c, const caps
   OVIR_ASSIGN(const auto work, segment::make(m, piece.layers, kernels, runner));
   OVIR_ASSIGN(segment_state state,
               work->open(piece.positions, std::numeric_limits<std::size_t>::max()));
-  OVIR_ASSIGN(draw_checker checker, draw_checker::make(r));
+  std::optional<draw_checker> checker; // of the model's last layer alone
+  if (work->is_last()) {
+    OVIR_ASSIGN(checker, draw_checker::make(r, words));
+  }
   const std::vector<token_id> tokens = tokens_of(r);
   using found = std::optional<receipt_failure>;
   step_output out;
@@ -303,7 +307,7 @@ result<std::optional<receipt_failure>> replay_piece(const capsule& c, const caps
         return wrong;
       }
       if (found wrong =
-              first_of_draws(r, checker, end - in.logit_rows, out.logits, config.vocabulary)) {
+              first_of_draws(r, *checker, end - in.logit_rows, out.logits, config.vocabulary)) {
         return wrong;
       }
     }

@@ -45,9 +45,10 @@ struct piece_choice {
 
 /// Computes a piece again and compares all its units, and where it ends in the model's last layer
 /// also logits and tokens. The first difference in order of position, with its signer. Errors are
-/// about the model or this machine. Precondition: receipt and inputs were found right.
+/// about the model or this machine. `words` as of `draw_checker`. Precondition: receipt and inputs
+/// were found right.
 [[nodiscard]] result<std::optional<receipt_failure>>
 replay_piece(const capsule& c, const capsule_piece& piece, const model& m,
-             const kernel_set& kernels, parallel_runner& runner);
+             const kernel_set& kernels, parallel_runner& runner, const token_trie* words = nullptr);
 
 } // namespace ovir::compute

@@ -1,6 +1,5 @@
 #include "compute/receipt_check.hpp"
 
-#include "compute/sampler.hpp"
 #include "messages/digest_tree.hpp"
 
 #include <algorithm>
@@ -402,7 +401,23 @@ result<digest> transcript_of(const receipt& r) {
   return leaves.root(r.asked.layers - 1, r.positions, tokens_of(r));
 }
 
-result<draw_checker> draw_checker::make(const receipt& r) {
+sampling_params params_of(const sampling_facts& how) {
+  return {how.temperature,    how.top_k, how.top_p,     how.min_p,
+          how.repeat_penalty, how.seed,  how.constraint};
+}
+
+result<std::unique_ptr<token_matcher>> matcher_of(const receipt& r, const token_trie* words) {
+  if (r.asked.sampling.constraint.empty()) {
+    return std::unique_ptr<token_matcher>{};
+  }
+  if (words == nullptr) {
+    return fail(errc::unsupported, "the answer is constrained; its tokens are checked with the "
+                                   "model's vocabulary, which is not here");
+  }
+  return token_matcher::make(r.asked.sampling.constraint, *words);
+}
+
+result<draw_checker> draw_checker::make(const receipt& r, const token_trie* words) {
   draw_checker made;
   made.lead_ = r.lead.node;
   made.stated_ = draws_of(r);
@@ -410,9 +425,8 @@ result<draw_checker> draw_checker::make(const receipt& r) {
   made.prompt_ = r.asked.prompt.size();
   made.output_ = r.output.size();
   made.how_ = r.asked.sampling;
-  OVIR_TRY(ovir::compute::check(sampling_params{made.how_.temperature, made.how_.top_k,
-                                                made.how_.top_p, made.how_.min_p,
-                                                made.how_.repeat_penalty, made.how_.seed}));
+  OVIR_TRY(ovir::compute::check(params_of(made.how_)));
+  OVIR_ASSIGN(made.matcher_, matcher_of(r, words));
   return made;
 }
 
@@ -425,9 +439,20 @@ std::optional<receipt_failure> draw_checker::check(std::size_t index, std::span<
         fmt::format("the logits revealed for position {} are not those stated", at), std::nullopt,
         std::nullopt, at};
   }
-  sampler draw{sampling_params{how_.temperature, how_.top_k, how_.top_p, how_.min_p,
-                               how_.repeat_penalty, how_.seed}};
-  const token_id token = draw.draw(row, std::span{tokens_}.first(at + 1), at + 1);
+  sampler draw{params_of(how_)};
+  const auto before = std::span{tokens_}.first(at + 1);
+  token_mask allowed;
+  if (matcher_) {
+    const auto found = matcher_->allowed(before.subspan(prompt_));
+    if (!found) {
+      return receipt_failure{fmt::format("the tokens up to position {} do not keep to the "
+                                         "constraint",
+                                         at),
+                             lead_, std::nullopt, at};
+    }
+    allowed = *found;
+  }
+  const token_id token = draw.draw(row, before, at + 1, allowed);
   if (token != tokens_[at + 1]) {
     return receipt_failure{fmt::format("the token of position {} is {}, the logits and the "
                                        "sampling parameters give {}",

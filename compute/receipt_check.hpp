@@ -1,11 +1,13 @@
 #pragma once
 
+#include "compute/sampler.hpp"
 #include "compute/transcript.hpp"
 #include "messages/compact_receipt.hpp"
 #include "messages/node_id.hpp"
 #include "messages/receipt.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -53,10 +55,16 @@ struct stated_draws {
 
 /// Checks one revealed row of logits: it is the one stated, and the token after it follows from it.
 /// `row` is of position `draws_of(r).first + index`. Precondition: `check_receipt` is empty.
+[[nodiscard]] sampling_params params_of(const sampling_facts& how);
+/// The matcher of a receipt's constraint; null where it has none. `unsupported` without `words`.
+[[nodiscard]] result<std::unique_ptr<token_matcher>> matcher_of(const receipt& r,
+                                                                const token_trie* words);
 class draw_checker {
 public:
-  /// An error where the sampling parameters are outside their ranges.
-  [[nodiscard]] static result<draw_checker> make(const receipt& r);
+  /// An error where the sampling parameters are outside their ranges. `words`: of the model; a
+  /// constrained answer cannot be checked without them (`unsupported`). They outlive the checker.
+  [[nodiscard]] static result<draw_checker> make(const receipt& r,
+                                                 const token_trie* words = nullptr);
   [[nodiscard]] std::optional<receipt_failure> check(std::size_t index, std::span<const float> row);
   /// Rows that a token was drawn from.
   [[nodiscard]] std::size_t draws() const noexcept { return output_; }
@@ -69,6 +77,7 @@ private:
   std::size_t prompt_{0};
   std::size_t output_{0};
   sampling_facts how_;
+  std::unique_ptr<token_matcher> matcher_; ///< of a constraint; else null
 };
 
 } // namespace ovir::compute

@@ -26,10 +26,7 @@ std::vector<token_id> tokens_of(const receipt& r) {
 
 digest token_digest(token_id id) { return output_digest(std::span{&id, 1}); }
 
-sampling_params sampling_of(const receipt& r) {
-  const sampling_facts& how = r.asked.sampling;
-  return {how.temperature, how.top_k, how.top_p, how.min_p, how.repeat_penalty, how.seed};
-}
+sampling_params sampling_of(const receipt& r) { return params_of(r.asked.sampling); }
 
 const stage_records* stage_with(const receipt& r, layer_index layer) {
   const auto found = std::find_if(r.stages.begin(), r.stages.end(), [&](const stage_records& s) {
@@ -51,8 +48,10 @@ const digest* stated_unit(const receipt& r, const unit_name& unit) {
 /// What a replay goes through, a chunk after the other.
 class walk {
 public:
-  walk(const receipt& r, const model& m, const replay_bounds& bounds)
-      : receipt_(r), config_(m.config), tokens_(tokens_of(r)), sampler_(sampling_of(r)) {
+  walk(const receipt& r, const model& m, const replay_bounds& bounds,
+       std::unique_ptr<token_matcher> matcher)
+      : receipt_(r), matcher_(std::move(matcher)), config_(m.config), tokens_(tokens_of(r)),
+        sampler_(sampling_of(r)) {
     out_.bounds = bounds;
     last_ = bounds.layers == config_.layers;
     end_ = std::min(r.positions, bounds.windows * window_size);
@@ -99,12 +98,29 @@ private:
       const auto row = rows.first(config_.vocabulary);
       out_.draws[p] = logits_digest(p, row);
       if (p + 1 < tokens_.size()) {
-        out_.follows[p] = sampler_.draw(row, std::span{tokens_}.first(p + 1), p + 1);
+        take_token(p, row);
       }
     }
   }
 
+  // What follows a token that must not have been drawn is nobody's fault but that one's.
+  void take_token(position p, std::span<const float> row) {
+    const auto before = std::span{tokens_}.first(p + 1);
+    token_mask allowed;
+    if (matcher_) {
+      const auto found = matcher_->allowed(before.subspan(receipt_.asked.prompt.size()));
+      if (!found) {
+        return;
+      }
+      allowed = *found;
+    } else if (!receipt_.asked.sampling.constraint.empty()) {
+      return;
+    }
+    out_.follows[p] = sampler_.draw(row, before, p + 1, allowed);
+  }
+
   const receipt& receipt_;
+  std::unique_ptr<token_matcher> matcher_; ///< null: no constraint, or no vocabulary
   const model_config& config_;
   std::vector<token_id> tokens_;
   sampler sampler_;
@@ -143,10 +159,17 @@ replay_bounds bounds_of(const receipt& r) { return {r.asked.layers, windows_of(r
 
 result<replay_outcome> replay(const receipt& r, const model& m, const replay_bounds& bounds,
                               const kernel_set& kernels, parallel_runner& runner,
-                              const std::function<bool()>& stop) {
+                              const std::function<bool()>& stop, const tokenizer* vocabulary) {
   OVIR_TRY(check_fit(r, m, bounds));
+  std::unique_ptr<token_matcher> matcher;
+  if (vocabulary != nullptr && !r.asked.sampling.constraint.empty()) {
+    if (auto made = matcher_of(
+            r, &vocabulary->words())) { // else its tokens are not judged, but all else is
+      matcher = std::move(*made);
+    }
+  }
   OVIR_ASSIGN(const auto layers, segment::make_checked(m, {0, bounds.layers}, kernels));
-  walk path{r, m, bounds};
+  walk path{r, m, bounds, std::move(matcher)};
   OVIR_ASSIGN(segment_state state,
               layers->open(path.end(), std::numeric_limits<std::size_t>::max()));
   step_output step;

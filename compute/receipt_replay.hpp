@@ -3,6 +3,7 @@
 #include "compute/kernels.hpp"
 #include "compute/model.hpp"
 #include "compute/parallel.hpp"
+#include "compute/tokenizer.hpp"
 #include "compute/transcript.hpp"
 #include "messages/audit.hpp"
 #include "messages/receipt.hpp"
@@ -36,13 +37,15 @@ struct replay_outcome {
   std::map<position, token_id> follows; ///< the token behind a position, by the receipt's sampling
 };
 
+/// Tokens of a constrained answer are judged only with the model's `vocabulary`.
 /// `invalid_argument` where the model or the bounds do not fit the receipt, `cancelled` when `stop`
 /// says so. Precondition: `check_receipt` found nothing. `m`: of which `check_weights` accepted the
 /// layers. Cost: that of computing as much.
 [[nodiscard]] result<replay_outcome> replay(const receipt& r, const model& m,
                                             const replay_bounds& bounds, const kernel_set& kernels,
                                             parallel_runner& runner,
-                                            const std::function<bool()>& stop = {});
+                                            const std::function<bool()>& stop = {},
+                                            const tokenizer* vocabulary = nullptr);
 
 /// One thing that was stated and is computed differently.
 struct stated_fault {

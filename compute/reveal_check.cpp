@@ -196,7 +196,10 @@ std::vector<receipt_failure> compare(const receipt& r, const unit_task& task,
                r.stages.back().signer.node, std::nullopt, at}};
     }
     if (!checker) {
-      return {{checker.error().message, r.lead.node, std::nullopt, at}};
+      // What a constraint allows is not known here, and so nobody is to blame.
+      const bool known = r.asked.sampling.constraint.empty();
+      return {{checker.error().message, known ? std::optional{r.lead.node} : std::nullopt,
+               std::nullopt, at}};
     }
     if (auto wrong = checker->check(at - stated.first, row)) {
       return {*wrong};

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <limits>
+#include <optional>
 
 namespace ovir::compute {
 
@@ -75,6 +77,23 @@ result<void> check(const sampling_params& params) {
                   "between 0.01 and 100");
 }
 
+namespace {
+
+template <class Visitor>
+void for_each_allowed(token_mask allowed, std::size_t vocabulary, const Visitor& visit) {
+  constexpr std::size_t bits = 64;
+  for (std::size_t w = 0; w < allowed.size(); ++w) {
+    for (std::uint64_t word = allowed[w]; word != 0; word &= word - 1) {
+      const std::size_t id = w * bits + static_cast<std::size_t>(std::countr_zero(word));
+      if (id < vocabulary) {
+        visit(static_cast<token_id>(id));
+      }
+    }
+  }
+}
+
+} // namespace
+
 token_id highest_of(std::span<const float> logits) {
   OVIR_CHECK(!logits.empty());
   std::size_t best = 0;
@@ -86,11 +105,31 @@ token_id highest_of(std::span<const float> logits) {
   return static_cast<token_id>(best);
 }
 
-void sampler::gather(std::span<const float> logits, std::span<const token_id> history) {
-  candidates_.resize(logits.size());
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    candidates_[i] = {logits[i], static_cast<token_id>(i)};
+token_id highest_of(std::span<const float> logits, token_mask allowed) {
+  std::optional<token_id> best;
+  for_each_allowed(allowed, logits.size(), [&](token_id id) {
+    if (!best || logits[id] > logits[*best]) {
+      best = id;
+    }
+  });
+  OVIR_CHECK(best.has_value());
+  return *best;
+}
+
+void sampler::gather(std::span<const float> logits, std::span<const token_id> history,
+                     token_mask allowed) {
+  candidates_.clear();
+  candidates_.reserve(logits.size());
+  if (allowed.empty()) {
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      candidates_.push_back({logits[i], static_cast<token_id>(i)});
+    }
+  } else {
+    for_each_allowed(allowed, logits.size(), [&](token_id id) {
+      candidates_.push_back({logits[id], id});
+    });
   }
+  OVIR_CHECK(!candidates_.empty());
   if (params_.repeat_penalty == 1) {
     return;
   }
@@ -99,9 +138,13 @@ void sampler::gather(std::span<const float> logits, std::span<const token_id> hi
   const auto end = std::copy(tail.begin(), tail.end(), recent.begin());
   std::sort(recent.begin(), end);
   const auto distinct_end = std::unique(recent.begin(), end);
+  // Candidates stand in order of their ids.
+  auto from = candidates_.begin();
   for (auto id = recent.begin(); id != distinct_end; ++id) {
-    if (*id < candidates_.size()) {
-      candidates_[*id].logit = penalized(candidates_[*id].logit, params_.repeat_penalty);
+    from = std::lower_bound(from, candidates_.end(), *id,
+                            [](const candidate& c, token_id wanted) { return c.id < wanted; });
+    if (from != candidates_.end() && from->id == *id) {
+      from->logit = penalized(from->logit, params_.repeat_penalty);
     }
   }
 }
@@ -154,13 +197,13 @@ void sampler::keep_min_p() {
   candidates_.resize(kept);
 }
 
-token_id sampler::draw(std::span<const float> logits, std::span<const token_id> history,
-                       position p) {
+token_id sampler::draw(std::span<const float> logits, std::span<const token_id> history, position p,
+                       token_mask allowed) {
   OVIR_CHECK(!logits.empty());
-  if (takes_highest()) {
-    return highest_of(logits);
+  if (params_.temperature == 0 && params_.repeat_penalty == 1) {
+    return allowed.empty() ? highest_of(logits) : highest_of(logits, allowed);
   }
-  gather(logits, history);
+  gather(logits, history, allowed);
   if (params_.temperature == 0) {
     const auto lower = [](const candidate& a, const candidate& b) { return a.logit < b.logit; };
     return std::max_element(candidates_.begin(), candidates_.end(), lower)->id;

@@ -42,6 +42,11 @@ std::string tokenizer::decode(const std::vector<token_id>& ids, bool special) co
   return text;
 }
 
+const token_trie& tokenizer::words() const {
+  std::call_once(words_made_, [this] { words_ = std::make_unique<const token_trie>(*this); });
+  return *words_;
+}
+
 std::string text_stream::add(token_id id) {
   held_ += vocabulary_.piece(id, /*special=*/false);
   std::string text;

@@ -1,10 +1,12 @@
 #pragma once
 
 #include "compute/gguf.hpp"
+#include "compute/token_trie.hpp"
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,9 +49,16 @@ public:
   /// True when decoding drops one leading space (`llama` models with a space prefix).
   [[nodiscard]] virtual bool has_space_prefix() const noexcept = 0;
 
+  /// All tokens by their bytes; made when it is asked for first. Any thread.
+  [[nodiscard]] const token_trie& words() const;
+
 protected:
   /// True for tokens that `encode` cuts out of the text, behind which it starts anew with a space.
   [[nodiscard]] virtual bool cuts_text(token_id) const noexcept { return false; }
+
+private:
+  mutable std::once_flag words_made_;
+  mutable std::unique_ptr<const token_trie> words_;
 };
 
 /// Turns a stream of tokens into text that is always whole UTF-8: bytes of a character split over

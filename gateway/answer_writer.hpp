@@ -4,6 +4,7 @@
 #include "gateway/completion_request.hpp"
 #include "gateway/event_id.hpp"
 #include "gateway/generation_order.hpp"
+#include "gateway/tool_call_reader.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -22,6 +23,8 @@ struct answer_shape {
   std::uint64_t created{0}; ///< Unix seconds
   std::uint64_t prompt_tokens{0};
   bool stream{false};
+  std::uint32_t answers_each{1}; ///< to one prompt
+  bool has_tools{false};         ///< calls of tools are looked for in the text
   bool include_usage{false};
 };
 
@@ -49,6 +52,8 @@ public:
   [[nodiscard]] std::string body() const;
   /// Tokens drawn, of all answers.
   [[nodiscard]] std::uint64_t tokens() const;
+  /// Tokens of the prompts that were not computed again.
+  [[nodiscard]] std::uint64_t cached() const;
   /// Digest of the only answer.
   [[nodiscard]] std::optional<digest> transcript() const;
 
@@ -59,10 +64,12 @@ private:
     std::uint32_t next{0};     ///< token that comes next from the cluster
     std::uint32_t received{0}; ///< events the client has
     std::size_t text_bytes{0}; ///< of the answer, so far
+    tool_call_reader calls;    ///< where there may be some
     std::optional<generation_outcome> outcome;
   };
 
-  [[nodiscard]] std::string event(std::uint32_t index, const std::string& text,
+  [[nodiscard]] tool_call_reader::pieces pieces_of(answer& a, const std::string& text) const;
+  [[nodiscard]] std::string event(std::uint32_t index, const tool_call_reader::pieces& text,
                                   const generation_outcome* end);
   [[nodiscard]] event_id place() const;
 
@@ -70,6 +77,8 @@ private:
   std::vector<answer> answers_;
 };
 
+/// Where the receipt of an answer is.
+[[nodiscard]] std::string receipt_url(request_id answer);
 /// An error within a stream that has begun.
 [[nodiscard]] std::string error_event(const api_error& e);
 /// What keeps a silent stream alive: a comment.

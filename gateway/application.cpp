@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view models_path = "/v1/models";
 constexpr std::string_view requests_path = "/v1/requests/";
+constexpr std::string_view receipts_path = "/v1/receipts/";
 
 bool generates(std::string_view path) {
   return path == "/v1/completions" || path == "/v1/chat/completions";
@@ -28,7 +29,9 @@ std::string_view methods_of(std::string_view path) {
     return "GET, DELETE";
   }
   const bool model = path.starts_with("/v1/models/") && path.size() > models_path.size() + 1;
-  return path == "/health" || path == "/ready" || path == "/metrics" || path == models_path || model
+  const bool receipt = path.starts_with(receipts_path) && path.size() > receipts_path.size();
+  return path == "/health" || path == "/ready" || path == "/metrics" || path == models_path ||
+                 model || receipt
              ? "GET"
              : "";
 }
@@ -203,6 +206,10 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
   }
   if (request.path == models_path) {
     return exchange->reply(counted(list_models()));
+  }
+  if (request.path.starts_with(receipts_path)) {
+    return exchange->reply(
+        show_receipt(key, std::string_view{request.path}.substr(receipts_path.size())));
   }
   if (request.path.starts_with(requests_path)) {
     if (request.method == "DELETE") {

@@ -80,6 +80,7 @@ private:
   [[nodiscard]] http_reply ready();
   [[nodiscard]] http_reply list_models();
   [[nodiscard]] http_reply show_model(std::string_view name);
+  [[nodiscard]] http_reply show_receipt(const api_key& key, std::string_view name);
   [[nodiscard]] http_reply cancel(const api_key& key, std::string_view id);
   void resume(const http_request& request, const api_key& key,
               const std::shared_ptr<http_exchange>& exchange);
@@ -97,6 +98,7 @@ private:
   void finish(const call_pointer& c);
   void fail_call(const call_pointer& c, const api_error& why);
   void end_call(const call_pointer& c);
+  void keep_receipt(const call& c, std::uint32_t which, const generation_outcome& outcome);
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> fields_of(const call& c) const;
 
   api_options options_;
@@ -110,6 +112,13 @@ private:
   std::map<std::uint64_t, std::pair<call_pointer, std::uint32_t>> tags_; ///< and which answer
   std::map<request_id, finished> finished_;
   std::deque<request_id> finished_order_; ///< oldest first
+  struct kept_receipt {
+    std::string owner; ///< id of the key
+    std::shared_ptr<const result<std::vector<std::byte>>> receipt;
+  };
+  std::map<request_id, kept_receipt> receipts_; ///< by answer
+  std::deque<request_id> receipts_order_;       ///< oldest first
+  std::size_t receipt_bytes_{0};
   std::uint64_t next_tag_{1};
 };
 

@@ -18,7 +18,7 @@ bool same_orders(const std::vector<generation_order>& a, const std::vector<gener
                     [](const generation_order& x, const generation_order& y) {
                       return x.id == y.id && x.model == y.model && x.prompt == y.prompt &&
                              x.sampling == y.sampling && x.max_tokens == y.max_tokens &&
-                             x.stop == y.stop;
+                             x.receipt == y.receipt && x.stop == y.stop;
                     });
 }
 
@@ -131,6 +131,9 @@ void application::take_prepared(pending& p) {
   c->owner = p.key.id;
   c->key_name = p.key.name;
   c->orders = std::move(ready.orders);
+  for (generation_order& order : c->orders) {
+    order.owner = c->owner;
+  }
   ready.shape.created = seconds;
   c->looked_for = p.last.has_value();
   c->deadline = around_.now() + p.deadline;
@@ -265,6 +268,10 @@ std::vector<std::pair<std::string, std::string>> application::fields_of(const ca
   fields.emplace_back("X-OVIR-Request", id);
   if (const auto transcript = c.writer->transcript()) {
     fields.emplace_back("X-OVIR-Transcript", to_hex(*transcript));
+    if (const auto receipt = receipts_.find(c.shape().answers.front());
+        receipt != receipts_.end() && receipt->second.owner == c.owner) {
+      fields.emplace_back("X-OVIR-Receipt", receipt_url(receipt->first));
+    }
   }
   return fields;
 }
@@ -319,6 +326,7 @@ void application::on_end(std::uint64_t tag, const result<generation_outcome>& ou
   if (around_.now() >= c->deadline) {
     return fail_call(c, too_late());
   }
+  keep_receipt(*c, which, *outcome);
   std::string events = c->writer->on_end(which, *outcome);
   if (!events.empty() && c->exchange) {
     begin_stream(c);
@@ -327,6 +335,38 @@ void application::on_end(std::uint64_t tag, const result<generation_outcome>& ou
   if (c->writer->over()) {
     finish(c);
   }
+}
+
+void application::keep_receipt(const call& c, std::uint32_t which,
+                               const generation_outcome& outcome) {
+  const request_id id = c.orders[which].id;
+  if (!outcome.receipt || !*outcome.receipt || receipts_.contains(id)) {
+    return;
+  }
+  receipt_bytes_ += (*outcome.receipt)->size();
+  receipts_.emplace(id, kept_receipt{c.owner, outcome.receipt});
+  receipts_order_.push_back(id);
+  while (receipts_order_.size() > 1 && receipt_bytes_ > limits::api_receipts_bytes_max) {
+    const auto oldest = receipts_.find(receipts_order_.front());
+    receipt_bytes_ -= (*oldest->second.receipt)->size();
+    receipts_.erase(oldest);
+    receipts_order_.pop_front();
+  }
+}
+
+http_reply application::show_receipt(const api_key& key, std::string_view name) {
+  const auto id = request_id_from(name);
+  const auto found = id ? receipts_.find(*id) : receipts_.end();
+  if (found == receipts_.end() || found->second.owner != key.id) {
+    return answer_of(refusal(404, "unknown_receipt",
+                             "this node has no receipt of such an answer; it keeps the latest ones "
+                             "of requests with \"receipt\": true"));
+  }
+  http_reply reply;
+  reply.content_type = "application/octet-stream";
+  const std::vector<std::byte>& bytes = **found->second.receipt;
+  reply.body.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return counted(std::move(reply));
 }
 
 void application::on_restart() {

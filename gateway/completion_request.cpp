@@ -1,7 +1,9 @@
 #include "gateway/completion_request.hpp"
 
+#include "gateway/constraint_request.hpp"
 #include "gateway/parameters.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_constraint.hpp"
 #include "messages/limits_gateway.hpp"
 
 #include <fmt/format.h>
@@ -81,6 +83,32 @@ std::string content_of(parameters& in) {
   return text;
 }
 
+void read_calls(parameters& in, chat_message& message) {
+  const json& list = in.raw("tool_calls");
+  constexpr std::string_view form = "must be a list of {\"id\", \"type\": \"function\", "
+                                    "\"function\": {\"name\", \"arguments\"}}";
+  const auto text = [](const json& object, const char* key) -> std::optional<std::string> {
+    const auto found = object.find(key);
+    return found != object.end() && found->is_string() ? std::optional{found->get<std::string>()}
+                                                       : std::nullopt;
+  };
+  if (!list.is_array() || list.size() > limits::constraint_tools_max) {
+    in.refuse("tool_calls", std::string{form});
+    return;
+  }
+  for (const json& one : list) {
+    const bool whole = one.is_object() && one.size() == 3 && text(one, "type") == "function" &&
+                       text(one, "id") && one.contains("function") && one["function"].is_object();
+    const auto name = whole ? text(one["function"], "name") : std::nullopt;
+    const auto arguments = whole ? text(one["function"], "arguments") : std::nullopt;
+    if (!name || !arguments || one["function"].size() != 2) {
+      in.refuse("tool_calls", std::string{form});
+      return;
+    }
+    message.calls.push_back({*text(one, "id"), *name, *arguments});
+  }
+}
+
 void read_message(parameters& all, const json& value, std::size_t i, completion_request& out) {
   const std::string where = fmt::format("messages[{}]", i);
   if (!value.is_object()) {
@@ -94,15 +122,27 @@ void read_message(parameters& all, const json& value, std::size_t i, completion_
     message.role = "system";
   }
   if (!in.failure() && message.role != "system" && message.role != "user" &&
-      message.role != "assistant") {
-    in.refuse("role", "must be system, developer, user or assistant");
+      message.role != "assistant" && message.role != "tool") {
+    in.refuse("role", "must be system, developer, user, assistant or tool");
   }
-  message.content = content_of(in);
+  const bool calls = message.role == "assistant" && in.has("tool_calls");
+  if (calls) {
+    read_calls(in, message);
+  } else {
+    in.only_empty("tool_calls", "are of the assistant");
+  }
+  if (!calls || in.has("content")) { // who calls need not say anything
+    message.content = content_of(in);
+  } else {
+    static_cast<void>(in.raw("content"));
+  }
+  if (message.role == "tool") {
+    message.answers = in.text("tool_call_id", limits::api_name_bytes_max);
+  }
   in.only_empty("name", "chat formats here have no place for names");
-  in.only_empty("tool_calls", "tools are not in this version");
   in.only_empty("refusal", "chat formats here have no place for refusals");
   in.only_empty("audio", "only text is understood");
-  in.only_empty("function_call", "tools are not in this version");
+  in.only_empty("function_call", "is 'tool_calls' by now");
   in.done();
   if (in.failure()) {
     all.refuse(*in.failure());
@@ -201,12 +241,8 @@ void refuse_what_is_not_there(parameters& in, api_kind kind) {
   in.only_empty("top_logprobs", "logits stay with the nodes that computed them");
   in.only_empty("store", "nothing is stored");
   in.only_empty("metadata", "nothing is stored");
-  in.only_empty("tools", "tools are not in this version");
-  in.only("tool_choice", "none", "tools are not in this version");
-  in.only_empty("functions", "tools are not in this version");
-  in.only("function_call", "none", "tools are not in this version");
-  in.only("response_format", json{{"type", "text"}},
-          "only {\"type\": \"text\"} is in this version");
+  in.only_empty("functions", "are 'tools' by now");
+  in.only("function_call", "none", "is 'tool_choice' by now");
   in.only("modalities", json::array({"text"}), "only text is produced");
   in.only("service_tier", "auto", "there are no tiers");
   static_cast<void>(in.text("user", limits::api_name_bytes_max, "")); // for logs, which name keys
@@ -214,8 +250,6 @@ void refuse_what_is_not_there(parameters& in, api_kind kind) {
     in.only_empty("echo", "the prompt is not repeated");
     in.only("best_of", 1, "every answer is returned; use 'n'");
     in.only_empty("suffix", "text is only continued");
-  } else {
-    in.only("parallel_tool_calls", true, "tools are not in this version");
   }
 }
 
@@ -238,7 +272,9 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_sampling(in, out);
   read_lengths(in, out);
   read_streaming(in, out);
+  read_constraint(in, body, out);
   refuse_what_is_not_there(in, kind);
+  out.receipt = in.boolean("receipt", false);
   in.done();
   if (out.prompts.size() * out.n > limits::api_choices_max) {
     in.refuse("n", fmt::format("times the number of prompts is {}; at most {} answers are made "

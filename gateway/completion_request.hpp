@@ -16,9 +16,19 @@ namespace ovir::gateway {
 
 enum class api_kind : std::uint8_t { completion, chat };
 
+/// A call of a tool that an assistant made.
+struct chat_call {
+  std::string id;
+  std::string name;
+  std::string arguments; ///< JSON
+  friend bool operator==(const chat_call&, const chat_call&) = default;
+};
+
 struct chat_message {
-  std::string role; ///< "system", "user" or "assistant"
+  std::string role; ///< "system", "user", "assistant" or "tool"
   std::string content;
+  std::vector<chat_call> calls{}; ///< of an assistant
+  std::string answers{};          ///< of a tool: the id of the call
   friend bool operator==(const chat_message&, const chat_message&) = default;
 };
 
@@ -36,9 +46,13 @@ struct completion_request {
   std::optional<std::uint64_t> seed;
   std::optional<std::uint32_t> max_tokens;
   std::vector<std::string> stop;
+  std::string constraint;    ///< members of a constraint, less its tokens; empty: none
+  std::string constraint_of; ///< the parameter it comes from
+  std::string tools_text;    ///< what may be called, a JSON object per line; empty: nothing
   std::uint32_t n{1};
   bool stream{false};
   bool include_usage{false};
+  bool receipt{false};                ///< signed by the nodes that computed it
   std::chrono::milliseconds deadline; ///< from start to end
 };
 

@@ -5,8 +5,10 @@
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits.hpp"
+#include "messages/result.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -24,6 +26,8 @@ struct generation_order {
   std::uint32_t max_tokens{0};
   std::vector<std::string> stop;
   std::chrono::seconds deadline{limits::request_deadline_max};
+  std::string owner;   ///< whose cache is used: a key's id
+  bool receipt{false}; ///< the answer is to be signed
 };
 
 enum class generation_ending : std::uint8_t { stop, length, cancelled };
@@ -34,6 +38,9 @@ struct generation_outcome {
   std::uint32_t tokens{0}; ///< drawn, the ending one included
   std::string text;        ///< whole
   digest transcript;
+  std::uint32_t cached_tokens{0}; ///< of the prompt, not computed because they were before
+  /// Bytes of messages/receipt.hpp, or why there are none; null where none was asked for.
+  std::shared_ptr<const result<std::vector<std::byte>>> receipt{};
 };
 
 /// A model that requests may name.

@@ -1,5 +1,7 @@
 #include "gateway/prepared_request.hpp"
 
+#include "compute/token_matcher.hpp"
+#include "gateway/tool_prompt.hpp"
 #include "messages/limits_gateway.hpp"
 
 #include <fmt/format.h>
@@ -64,7 +66,10 @@ api_result<tokens_list> encode_prompts(const completion_request& request,
 
 api_result<tokens_list> encode_chat(const completion_request& request, const served_model& model,
                                     const chat_format& format) {
-  auto parts = format.render(request.messages);
+  auto parts = format.render(uses_tools(request) ? without_tools(request, true) : request.messages);
+  if (std::holds_alternative<api_error>(parts) && !request.tools_text.empty()) {
+    parts = format.render(without_tools(request, false)); // perhaps it has no system messages
+  }
   if (const auto* const refused = std::get_if<api_error>(&parts)) {
     return *refused;
   }
@@ -86,6 +91,30 @@ void add_end_of_turn(const chat_format& format, const served_model& model,
   if (!ids || ids->size() != 1 || !model.vocabulary->ends_generation(ids->front())) {
     stop.push_back(end);
   }
+}
+
+/// Whether this model can answer as it must, in as many tokens as each answer has.
+std::optional<api_error> check_constraint(const completion_request& request,
+                                          const served_model& model,
+                                          const std::vector<generation_order>& orders) {
+  std::string checked; // answers to one prompt are alike
+  for (const generation_order& order : orders) {
+    if (order.sampling.constraint == checked) {
+      continue;
+    }
+    checked = order.sampling.constraint;
+    const auto made = compute::token_matcher::make(checked, model.vocabulary->words());
+    if (!made) {
+      api_error e =
+          bad_parameter(request.constraint_of,
+                        fmt::format("'{}': {}", request.constraint_of, made.error().message));
+      if (made.error().code == errc::unsupported) {
+        e.code = "unsupported_parameter";
+      }
+      return e;
+    }
+  }
+  return std::nullopt;
 }
 
 } // namespace
@@ -160,13 +189,22 @@ api_result<prepared_request> prepare(const completion_request& request, const se
       order.sampling.seed = seed_of(request, id, index);
       order.max_tokens =
           std::min(room, request.max_tokens.value_or(chat ? room : completion_tokens));
+      if (!request.constraint.empty()) {
+        order.sampling.constraint = compute::constraint_text(order.max_tokens, request.constraint);
+      }
       order.stop = stop;
       order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
+      order.receipt = request.receipt;
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
       out.shape.answers.push_back(order.id);
       out.orders.push_back(std::move(order));
     }
   }
+  if (const auto refused = check_constraint(request, model, out.orders)) {
+    return *refused;
+  }
+  out.shape.answers_each = request.n;
+  out.shape.has_tools = request.constraint_of == "tools";
   out.shape.kind = request.kind;
   out.shape.id = id;
   out.shape.model = request.model;

@@ -67,11 +67,12 @@ struct Asked {
   model @10 :Data;
   prompt @11 :List(UInt32);
   stop @12 :List(Data);
+  constraint @13 :Data; # empty: none
 }
 
 struct Receipt {
   magic @0 :UInt64; # "OVIRRCPT"
-  version @1 :UInt16; # 1
+  version @1 :UInt16; # 2
   end @2 :UInt8;
   positions @3 :UInt32;
   firstTokenUs @4 :UInt64;

@@ -39,6 +39,7 @@ inline constexpr std::size_t api_messages_max = 1'024;
 inline constexpr std::uint32_t api_requests_max = 256; // of clients, under way at once
 inline constexpr std::uint32_t api_requests_bound = 4'096;
 inline constexpr std::size_t api_finished_kept_max = 256;          // for clients that come back
+inline constexpr std::size_t api_receipts_bytes_max = 64U << 20U;  // of answers that are over
 inline constexpr std::chrono::milliseconds api_resume_wait{5'000}; // for a client that went
 inline constexpr std::chrono::milliseconds api_search_wait{2'000}; // for a request elsewhere
 inline constexpr std::chrono::milliseconds api_search_pause{100};

@@ -2,6 +2,7 @@
 
 #include "messages/digest_tree.hpp"
 #include "messages/evidence_codec.hpp"
+#include "messages/limits_constraint.hpp"
 
 #include <cmath>
 
@@ -14,7 +15,7 @@ using namespace evidence_codec;
 using evidence_schema::Receipt;
 
 constexpr std::uint64_t receipt_magic = 0x54504352'5249564fU; // "OVIRRCPT"
-constexpr std::uint16_t receipt_version = 1;
+constexpr std::uint16_t receipt_version = 2;
 constexpr std::string_view receipt_name = "a receipt";
 constexpr std::size_t stage_bytes = 32; // in a list
 
@@ -34,6 +35,7 @@ void add_signer(hasher& state, const evidence_signer& by) {
 
 std::size_t words_of(const receipt& r) {
   std::size_t words = 256 + (r.asked.prompt.size() + r.output.size()) / 2;
+  words += 1 + r.asked.sampling.constraint.size() / word_bytes;
   for (const std::string& stop : r.asked.stop) {
     words += 2 + stop.size() / word_bytes;
   }
@@ -60,6 +62,7 @@ void write_asked(evidence_schema::Asked::Builder out, const request_facts& asked
   out.setMinP(asked.sampling.min_p);
   out.setRepeatPenalty(asked.sampling.repeat_penalty);
   out.setSeed(asked.sampling.seed);
+  out.setConstraint(data_of(std::string_view{asked.sampling.constraint}));
   out.setProfile(data_of(std::string_view{asked.profile}));
   out.setModel(data_of(asked.model));
   write_ids(out.initPrompt(static_cast<kj::uint>(asked.prompt.size())), asked.prompt);
@@ -109,8 +112,15 @@ result<request_facts> read_asked(evidence_schema::Asked::Reader from, std::size_
   asked.request = request_id{from.getRequest()};
   asked.layers = from.getLayers();
   asked.max_tokens = from.getMaxTokens();
-  asked.sampling = {from.getTemperature(), from.getTopK(),          from.getTopP(),
-                    from.getMinP(),        from.getRepeatPenalty(), from.getSeed()};
+  asked.sampling = {from.getTemperature(),
+                    from.getTopK(),
+                    from.getTopP(),
+                    from.getMinP(),
+                    from.getRepeatPenalty(),
+                    from.getSeed(),
+                    {}};
+  OVIR_ASSIGN(asked.sampling.constraint,
+              text(from.getConstraint(), limits::constraint_bytes_max, "a constraint"));
   OVIR_ASSIGN(asked.profile, text(from.getProfile(), limits::profile_bytes_max, "a profile"));
   OVIR_ASSIGN(asked.model, fixed<digest>(from.getModel(), "a model"));
   OVIR_ASSIGN(asked.prompt, read_ids(from.getPrompt(), present));
@@ -185,6 +195,9 @@ result<void> check_asked(const request_facts& asked) {
       !std::isfinite(s.repeat_penalty)) {
     return fail(errc::malformed, "a receipt with a sampling parameter that is not finite");
   }
+  if (s.constraint.size() > limits::constraint_bytes_max) {
+    return fail(errc::over_limit, "a receipt with a constraint of {} bytes", s.constraint.size());
+  }
   return {};
 }
 
@@ -204,6 +217,9 @@ digest request_digest(const request_facts& facts) {
   state.update_u32(facts.max_tokens).update_u32(static_cast<std::uint32_t>(facts.stop.size()));
   for (const std::string& stop : facts.stop) {
     state.update_text(stop);
+  }
+  if (!facts.sampling.constraint.empty()) {
+    state.update_text(facts.sampling.constraint);
   }
   return state.finish();
 }

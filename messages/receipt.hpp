@@ -22,6 +22,7 @@ struct sampling_facts {
   double min_p{0};
   float repeat_penalty{1};
   std::uint64_t seed{0};
+  std::string constraint{}; ///< as of compute/constraint.hpp; empty: none
 
   friend bool operator==(const sampling_facts&, const sampling_facts&) = default;
 };

@@ -139,4 +139,5 @@ struct RequestLog {
   prompt @9 :List(UInt32);
   stop @10 :List(Data);
   drawn @11 :List(Drawn);
+  constraint @12 :Data; # empty: none
 }

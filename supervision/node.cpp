@@ -430,7 +430,8 @@ void cluster_node::start_tree() {
   members.seeds = options_.seeds;
   parts->admin = admin_parts();
   if (options_.gateway) {
-    desk_of_gateway_ = std::make_unique<actors::gateway_desk>(models_);
+    desk_of_gateway_ = std::make_unique<actors::gateway_desk>(
+        models_, cache_ ? cache_->policy() : actors::cache_policy{});
     parts->gateway = desk_of_gateway_.get();
   }
   parts_ = std::move(parts);

@@ -33,7 +33,8 @@ std::optional<failure> compare_unit(const leaf_map& stated, const compute::unit_
 // Checks the logits of each position of a chunk and the token drawn from them.
 std::optional<failure> compare_draws(const transcript_file& file, std::span<const token_id> tokens,
                                      position first, std::span<const float> rows,
-                                     std::uint32_t vocabulary, compute::sampler& sampler) {
+                                     std::uint32_t vocabulary, compute::sampler& sampler,
+                                     compute::token_matcher* matcher) {
   for (position p = first; !rows.empty() && p + 1 < tokens.size();
        ++p, rows = rows.subspan(vocabulary)) {
     const std::span<const float> logits = rows.first(vocabulary);
@@ -43,7 +44,16 @@ std::optional<failure> compare_draws(const transcript_file& file, std::span<cons
                                  to_hex(stated), to_hex(computed)),
                      std::nullopt, p, true};
     }
-    const token_id drawn = sampler.draw(logits, tokens.first(p + 1), p + 1);
+    compute::token_mask allowed;
+    if (matcher != nullptr) {
+      const auto found = matcher->allowed(tokens.first(p + 1).subspan(file.prompt.size()));
+      if (!found) {
+        return failure{fmt::format("the tokens up to position {} do not keep to the constraint", p),
+                       std::nullopt, p};
+      }
+      allowed = *found;
+    }
+    const token_id drawn = sampler.draw(logits, tokens.first(p + 1), p + 1, allowed);
     if (drawn != tokens[p + 1]) {
       return failure{fmt::format("position {}: the token stated is {}, the logits and the sampling "
                                  "parameters give {}",
@@ -140,6 +150,11 @@ result<std::vector<failure>> replay(const transcript_file& file, const ready_mod
   const std::vector<token_id> tokens = file.tokens();
   const auto first_draw = static_cast<position>(file.prompt.size() - 1);
   compute::sampler sampler{file.sampling};
+  std::unique_ptr<compute::token_matcher> matcher;
+  if (!file.sampling.constraint.empty()) {
+    OVIR_ASSIGN(matcher,
+                compute::token_matcher::make(file.sampling.constraint, model.vocabulary->words()));
+  }
   compute::step_output out;
   for (position first = 0; first < file.positions; first += chunk_positions) {
     if (interrupted.load()) {
@@ -161,7 +176,7 @@ result<std::vector<failure>> replay(const transcript_file& file, const ready_mod
       }
     }
     if (auto wrong = compare_draws(file, tokens, end - in.logit_rows, out.logits, config.vocabulary,
-                                   sampler)) {
+                                   sampler, matcher.get())) {
       return std::vector{*wrong};
     }
     if (auto wrong = compare_last_layer(file, state, config, first, end)) {

@@ -25,12 +25,12 @@ const receipt& example() {
 
 TEST(receipt_golden, a_receipt_is_these_bytes) {
   const auto bytes = encode_receipt(example());
-  EXPECT_EQ(bytes.size(), 1560U);
+  EXPECT_EQ(bytes.size(), 1568U);
   EXPECT_EQ(hex(std::span{bytes}.first(64)),
-            "00000000c200000000000000050007004f564952524350540100010004000000e803000000000000840300"
-            "0000000000204e0000000000001800000007000400");
+            "00000000c300000000000000050007004f564952524350540200010004000000e803000000000000840300"
+            "0000000000204e0000000000001800000007000500");
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "60bca4aad8296011b251cb9f920251af3eb40b0dcc0d48335efe8cf8a197d411");
+            "68271b2543cbc3caa381d8cd80d1aaf5b3da42d9dc5c36689494e0cf265b72f0");
 }
 
 TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {

@@ -37,7 +37,7 @@ TEST(wire_golden, a_step_is_these_bytes) {
   const wire_step step{64, 3, {{{1, 2}, 32, digest{counted(0x20)}}}};
   expect_bytes({request, epoch{9}, 4, step}, "0000000010000000\n"
                                              "0000000003000100\n"
-                                             "0100070009000000\n"
+                                             "0200070009000000\n"
                                              "0807060504030201\n"
                                              "0400000000000000\n"
                                              "0000000003000100\n"
@@ -57,7 +57,7 @@ TEST(wire_golden, a_step_is_these_bytes) {
 TEST(wire_golden, a_close_is_these_bytes) {
   expect_bytes({request, epoch{9}, 4, wire_close{}}, "0000000005000000\n"
                                                      "0000000003000100\n"
-                                                     "0100040009000000\n"
+                                                     "0200040009000000\n"
                                                      "0807060504030201\n"
                                                      "0400000000000000\n"
                                                      "0000000000000000\n");
@@ -67,7 +67,7 @@ TEST(wire_golden, a_failure_is_these_bytes) {
   const wire_failed failed{{errc::peer_lost, "gone"}};
   expect_bytes({request, epoch{9}, 4, failed}, "0000000008000000\n"
                                                "0000000003000100\n"
-                                               "0100090009000000\n"
+                                               "0200090009000000\n"
                                                "0807060504030201\n"
                                                "0400000000000000\n"
                                                "0000000001000100\n"
@@ -103,9 +103,9 @@ wire_open open_with_log() {
 }
 
 TEST(wire_golden, an_open_with_its_log_is_these_bytes) {
-  expect_bytes({request, epoch{9}, 0, open_with_log()}, "0000000033000000\n"
+  expect_bytes({request, epoch{9}, 0, open_with_log()}, "0000000034000000\n"
                                                         "0000000003000100\n"
-                                                        "0100000009000000\n"
+                                                        "0200000009000000\n"
                                                         "0807060504030201\n"
                                                         "0000000000000000\n"
                                                         "0000000004000400\n"
@@ -116,7 +116,7 @@ TEST(wire_golden, an_open_with_its_log_is_these_bytes) {
                                                         "0c00000004000000\n"
                                                         "1800000004000000\n"
                                                         "2400000004000000\n"
-                                                        "3000000006000400\n"
+                                                        "3000000006000500\n"
                                                         "2021222324252627\n"
                                                         "28292a2b2c2d2e2f\n"
                                                         "3031323334353637\n"
@@ -135,10 +135,11 @@ TEST(wire_golden, an_open_with_its_log_is_these_bytes) {
                                                         "000000000000d03f\n"
                                                         "0000c03f00000000\n"
                                                         "0700000000000000\n"
-                                                        "0c00000004000000\n"
-                                                        "190000001c000000\n"
-                                                        "1d00000016000000\n"
-                                                        "290000002f000000\n"
+                                                        "1000000004000000\n"
+                                                        "1d0000001c000000\n"
+                                                        "2100000016000000\n"
+                                                        "2d0000002f000000\n"
+                                                        "0100000002000000\n"
                                                         "2021222324252627\n"
                                                         "28292a2b2c2d2e2f\n"
                                                         "3031323334353637\n"
@@ -161,7 +162,7 @@ TEST(wire_golden, names_of_windows_are_these_bytes) {
   expect_bytes({request, epoch{9}, 4, wire_names{3, {digest{counted(0x20)}}}},
                "000000000c000000\n"
                "0000000003000100\n"
-               "01000d0009000000\n"
+               "02000d0009000000\n"
                "0807060504030201\n"
                "0400000000000000\n"
                "0000000001000100\n"
@@ -185,7 +186,7 @@ TEST(wire_golden, an_open_that_may_reuse_is_these_bytes) {
   open.reuse = wire_reuse{1, digest{counted(0xa0)}, {digest{counted(0x80)}}};
   expect_bytes({request, epoch{9}, 4, open}, "0000000026000000\n"
                                              "0000000003000100\n"
-                                             "01000e0009000000\n"
+                                             "02000e0009000000\n"
                                              "0807060504030201\n"
                                              "0400000000000000\n"
                                              "0000000001000300\n"
@@ -227,7 +228,7 @@ TEST(wire_golden, an_open_that_may_reuse_is_these_bytes) {
 TEST(wire_golden, an_opened_that_reused_is_these_bytes) {
   expect_bytes({request, epoch{9}, 4, wire_opened{64, {}, 32, {1, 2, 3}}}, "000000000f000000\n"
                                                                            "0000000003000100\n"
-                                                                           "01000f0009000000\n"
+                                                                           "02000f0009000000\n"
                                                                            "0807060504030201\n"
                                                                            "0400000000000000\n"
                                                                            "0000000004000100\n"

@@ -108,11 +108,83 @@ assert.equal(stopped.choices[0].finish_reason, "stop");
 assert.ok(!stopped.choices[0].text.includes(word));
 assert.equal((await call("completion with a stop streamed", async () => streamed(await complete({stop: [word], stream: true})))).text, stopped.choices[0].text);
 
+// JSON
+function schema(inner) {
+  return {type: "json_schema", json_schema: {name: "answer", strict: true, schema: inner}};
+}
+const free = await call("chat in JSON", () => chat({response_format: {type: "json_object"}, max_tokens: 40}));
+assert.equal(typeof JSON.parse(free.choices[0].message.content), "object");
+const animal = {type: "object", additionalProperties: false, required: ["name", "legs", "tags", "mother"], properties: {name: {type: "string", maxLength: 12}, legs: {type: "integer", minimum: 0, maximum: 8}, tags: {type: "array", items: {enum: ["tame", "wild"]}, maxItems: 2}, mother: {anyOf: [{$ref: "#"}, {type: "null"}]}}};
+for (const temperature of [0, 1]) {
+  const options = {response_format: schema(animal), max_tokens: 120, seed: 5, temperature};
+  const whole = await call(`chat by a schema at ${temperature}`, () => chat(options));
+  const value = JSON.parse(whole.choices[0].message.content);
+  assert.deepEqual(Object.keys(value), ["name", "legs", "tags", "mother"]);
+  assert.ok(value.legs >= 0 && value.legs <= 8 && value.name.length <= 12);
+  const live = await call(`chat by a schema at ${temperature} streamed`, async () => streamed(await chat({...options, stream: true})));
+  assert.equal(live.text, whole.choices[0].message.content);
+}
+const parsed = await call("chat.completions.parse", () => client.chat.completions.parse({model, messages: cow, max_tokens: 60, temperature: 0, response_format: schema({enum: ["moo", "woof"]})}));
+assert.ok(["moo", "woof"].includes(parsed.choices[0].message.parsed));
+const listed = await call("completion in JSON", () => complete({response_format: schema({type: "array", items: {type: "boolean"}, minItems: 2, maxItems: 3}), max_tokens: 30}));
+assert.ok(JSON.parse(listed.choices[0].text).length >= 2);
+
+// Tools
+const tools = [
+  {type: "function", function: {name: "get_sound", description: "What an animal says", parameters: {type: "object", properties: {animal: {enum: ["cow", "dog"]}, loud: {type: "boolean"}}, required: ["animal"], additionalProperties: false}}},
+  {type: "function", function: {name: "stop"}},
+];
+const calling = {tools, tool_choice: "required", max_tokens: 120, parallel_tool_calls: false};
+const called = await call("chat that must call", () => chat(calling));
+assert.equal(called.choices[0].finish_reason, "tool_calls");
+assert.equal(called.choices[0].message.content, null);
+assert.equal(called.choices[0].message.tool_calls.length, 1);
+const named = await call("chat that must call one", () => chat({...calling, tool_choice: {type: "function", function: {name: "get_sound"}}}));
+const made = named.choices[0].message.tool_calls[0];
+assert.equal(made.function.name, "get_sound");
+assert.ok(["cow", "dog"].includes(JSON.parse(made.function.arguments).animal));
+const deltas = await call("chat that must call streamed", async () => {
+  const list = [];
+  let finish = null;
+  for await (const chunk of await chat({...calling, tool_choice: {type: "function", function: {name: "get_sound"}}, stream: true})) {
+    finish = chunk.choices[0].finish_reason ?? finish;
+    for (const one of chunk.choices[0].delta.tool_calls ?? []) {
+      list[one.index] ??= {id: one.id, name: one.function.name, text: ""};
+      list[one.index].text += one.function.arguments;
+    }
+  }
+  return {list, finish};
+});
+assert.equal(deltas.finish, "tool_calls");
+assert.equal(deltas.list.length, 1);
+assert.equal(deltas.list[0].name, "get_sound");
+assert.equal(deltas.list[0].text, made.function.arguments);
+assert.match(deltas.list[0].id, /^call_/);
+const helped = await call("chat that must call by the stream helper", () => client.chat.completions.stream({model, messages: cow, temperature: 0, ...calling}).finalChatCompletion());
+assert.deepEqual(helped.choices[0].message.tool_calls[0].function.arguments, called.choices[0].message.tool_calls[0].function.arguments);
+const may = await call("chat that may call", () => chat({tools, max_tokens: 24}));
+assert.ok(["stop", "length", "tool_calls"].includes(may.choices[0].finish_reason));
+const none = await call("chat that must not call", () => chat({tools, tool_choice: "none"}));
+assert.equal(none.choices[0].message.content, answer.choices[0].message.content);
+await call("chat with the result of a call", () => chat({tools, messages: [...cow, named.choices[0].message, {role: "tool", tool_call_id: made.id, content: "Moo!"}]}));
+
+// Receipts
+const signed = await call("chat with a receipt", () => chat({receipt: true}).withResponse());
+assert.equal(signed.data.choices[0].message.content, answer.choices[0].message.content);
+const url = signed.data.choices[0].ovir.receipt;
+assert.equal(url, signed.response.headers.get("x-ovir-receipt"));
+const receipt = await call("the receipt", () => client.get(url.slice(3), {__binaryResponse: true}));
+assert.ok((await receipt.arrayBuffer()).byteLength > 1000);
+assert.equal(typeof signed.data.usage.prompt_tokens_details.cached_tokens, "number");
+await refused("no such receipt", 404, undefined, () => client.get("/receipts/0000000000000001"));
+
 // Errors
 await refused("unknown model", 404, "model", () => chat({model: "gpt-9"}));
-await refused("tools", 400, "tools", () => chat({tools: [{type: "function", function: {name: "f", parameters: {}}}]}));
-await refused("tool_choice", 400, "tool_choice", () => chat({tool_choice: "auto"}));
-await refused("response_format", 400, "response_format", () => chat({response_format: {type: "json_object"}}));
+await refused("a tool of another kind", 400, "tools[0]", () => chat({tools: [{type: "custom", custom: {name: "f"}}]}));
+await refused("tool_choice without tools", 400, "tool_choice", () => chat({tool_choice: "auto"}));
+await refused("response_format", 400, "response_format", () => chat({response_format: {type: "xml"}}));
+await refused("a schema that cannot be kept to", 400, "response_format", () => chat({response_format: schema({type: "string", pattern: "a+"})}));
+await refused("too few tokens for a schema", 400, "response_format", () => chat({max_tokens: 2, response_format: schema({const: "a long text"})}));
 await refused("logprobs", 400, "logprobs", () => chat({logprobs: true}));
 await refused("top_logprobs", 400, "top_logprobs", () => chat({top_logprobs: 3}));
 await refused("logprobs of a completion", 400, "logprobs", () => complete({logprobs: 2}));
@@ -164,19 +236,33 @@ await call("eight streams at once", async () => {
 
 // A worker dies while it streams: nothing of it is seen.
 const options = {max_tokens: 480, temperature: 2, seed: 77, stream: true};
+const numbers = {type: "array", items: {type: "integer", minimum: 0}, minItems: 100};
+const constrained = {...options, prompt: "Numbers:", response_format: schema(numbers)};
 const expected = await call("a long stream", async () => streamed(await complete(options)));
-await call("a long stream while a worker is killed", async () => {
-  const stream = await complete(options);
+const counted = await call("a long constrained stream", async () => streamed(await complete(constrained)));
+assert.ok(JSON.parse(counted.text).length >= 100);
+let begun = 0;
+async function watched(asked) {
   let got = "";
   let seen = 0;
-  for await (const chunk of stream) {
+  for await (const chunk of await complete(asked)) {
     got += chunk.choices[0]?.text ?? "";
     seen += 1;
     if (seen === 2) {
-      console.log("kill");
+      begun += 1;
+      if (begun === 2) {
+        console.log("kill");
+      }
     }
   }
-  assert.equal(got, expected.text);
+  return got;
+}
+await call("two long streams while a worker is killed", async () => {
+  const [plain, kept] = await Promise.all([watched(options), watched(constrained)]);
+  assert.equal(plain, expected.text);
+  assert.equal(kept, counted.text);
 });
 await call("chat after it", () => chat());
+const after = await call("chat by a schema after it", () => chat({response_format: schema(animal), max_tokens: 120}));
+assert.equal(JSON.parse(after.choices[0].message.content).mother === undefined, false);
 console.log(`calls ${calls}`);

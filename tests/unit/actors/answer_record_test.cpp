@@ -101,20 +101,21 @@ TEST(answer_record, keys_tell_requests_apart_by_all_that_matters_and_nothing_els
   EXPECT_EQ(request_digest(model, prompt, greedy), request_digest(model, prompt, greedy_with_seed));
   compute::sampling_params hot;
   hot.temperature = 0.5F;
-  std::vector<compute::sampling_params> all(7, hot);
+  std::vector<compute::sampling_params> all(8, hot);
   all[1].seed = 1;
   all[2].top_k = 5;
   all[3].top_p = 0.5;
   all[4].min_p = 0.5;
   all[5].repeat_penalty = 2;
   all[6].temperature = 0.25F;
+  all[7].constraint = "{}";
   std::set<digest> keys{request_digest(model, prompt, greedy)};
   for (const compute::sampling_params& s : all) {
     keys.insert(request_digest(model, prompt, s));
   }
   keys.insert(request_digest(hash("a", {}), prompt, greedy));
   keys.insert(request_digest(model, std::span{prompt}.first(39), greedy));
-  EXPECT_EQ(keys.size(), 10U);
+  EXPECT_EQ(keys.size(), 11U);
   const digest request = *keys.begin();
   const std::set<digest> ends{finished_key(request, 5, {}),
                               finished_key(request, 6, {}),

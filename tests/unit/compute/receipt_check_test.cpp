@@ -2,9 +2,10 @@
 // owns valid keys, and recomputes every digest and signature that hangs on what it changes.
 #include "compute/receipt_check.hpp"
 #include "compute/sampler.hpp"
+#include "tests/support/byte_words.hpp"
 #include "tests/support/receipt_maker.hpp"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <algorithm>
 #include <functional>
@@ -160,6 +161,7 @@ TEST(receipt_check, names_the_lead_where_what_it_signed_was_changed) {
       {"min_p", [](receipt& r) { r.asked.sampling.min_p = 0; }, lead},
       {"repeat_penalty", [](receipt& r) { r.asked.sampling.repeat_penalty = 1; }, lead},
       {"seed", [](receipt& r) { r.asked.sampling.seed += 1; }, lead},
+      {"a constraint", [](receipt& r) { r.asked.sampling.constraint = "{}"; }, lead},
       {"max_tokens", [](receipt& r) { r.asked.max_tokens += 1; }, lead},
       {"stop", [](receipt& r) { r.asked.stop.front() += "."; }, lead},
       {"no stop", [](receipt& r) { r.asked.stop.clear(); }, lead},
@@ -405,6 +407,60 @@ TEST_F(drawn_tokens, are_told_from_others_that_a_lead_took_instead) {
     EXPECT_EQ(wrong->signer, cast().id(lead));
     EXPECT_EQ(wrong->at, static_cast<position>(70 + i));
   }
+}
+
+/// The first 64 tokens are "0" to "9" and what is no JSON; only integers are to be drawn.
+TEST_F(drawn_tokens, of_a_constrained_answer_keep_to_it_and_are_told_from_others) {
+  std::vector<std::string> text(63, "x");
+  for (std::size_t i = 0; i < 10; ++i) {
+    text[20 + i] = std::to_string(i);
+  }
+  const test::byte_words words{text};
+  made_.asked.sampling.constraint =
+      constraint_text(static_cast<std::uint32_t>(made_.output.size()),
+                      R"("schema":{"type":"array","items":{"type":"integer"}})");
+  ASSERT_FALSE(draw_checker::make(made_, &words.words())); // no "[" in this vocabulary
+  made_.asked.sampling.constraint = constraint_text(static_cast<std::uint32_t>(made_.output.size()),
+                                                    R"("schema":{"type":"integer"})");
+  auto matcher = token_matcher::make(made_.asked.sampling.constraint, words.words()).value();
+  sampler draw{params_of(made_.asked.sampling)};
+  std::vector<token_id> tokens = made_.asked.prompt;
+  made_.output.clear();
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    const auto allowed = matcher->allowed(made_.output);
+    ASSERT_TRUE(allowed);
+    made_.output.push_back(draw.draw(rows_[i], tokens, static_cast<position>(70 + i), *allowed));
+    tokens.push_back(made_.output.back());
+    if (words.ends_generation(tokens.back())) {
+      // What is drawn behind the end is nothing the rest of this test looks at.
+      made_.output.resize(rows_.size(), tokens.back());
+      break;
+    }
+  }
+  sign_all();
+  EXPECT_FALSE(draw_checker::make(made_)); // cannot be judged without the vocabulary
+  auto checker = draw_checker::make(made_, &words.words()).value();
+  for (std::size_t i = 0; i < rows_.size() && made_.output[i] != words.end(); ++i) {
+    EXPECT_FALSE(checker.check(i, rows_[i])) << i;
+    EXPECT_TRUE(words.piece(made_.output[i], false) != "x") << i;
+  }
+  // A lead that draws as if there were no constraint, and signs that.
+  const std::vector<token_id> honest = made_.output;
+  made_.output[1] = 3;
+  sign_all();
+  auto again = draw_checker::make(made_, &words.words()).value();
+  EXPECT_FALSE(again.check(0, rows_[0]));
+  const auto wrong = again.check(1, rows_[1]);
+  ASSERT_TRUE(wrong);
+  EXPECT_EQ(wrong->signer, cast().id(lead));
+  const auto behind = again.check(2, rows_[2]);
+  ASSERT_TRUE(behind);
+  EXPECT_THAT(behind->what, testing::HasSubstr("do not keep to the constraint"));
+  // One that signs another constraint than was asked for has another request.
+  made_.output = honest;
+  const digest asked = request_digest(made_.asked);
+  made_.asked.sampling.constraint.clear();
+  EXPECT_NE(request_digest(made_.asked), asked);
 }
 
 TEST_F(drawn_tokens, need_the_logits_that_were_stated) {

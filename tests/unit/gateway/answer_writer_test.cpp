@@ -118,8 +118,10 @@ TEST(answer_writer, a_body_has_every_answer_its_text_and_the_usage) {
   EXPECT_EQ(body["choices"][0]["text"], "a");
   EXPECT_EQ(body["choices"][1]["finish_reason"], "length");
   EXPECT_EQ(body["choices"][1]["ovir"]["request"], "0000000000000abd");
-  EXPECT_EQ(body["usage"],
-            (json{{"prompt_tokens", 5}, {"completion_tokens", 5}, {"total_tokens", 10}}));
+  EXPECT_EQ(body["usage"], (json{{"prompt_tokens", 5},
+                                 {"completion_tokens", 5},
+                                 {"total_tokens", 10},
+                                 {"prompt_tokens_details", {{"cached_tokens", 0}}}}));
 }
 
 TEST(answer_writer, an_event_of_another_request_fits_nowhere) {

@@ -112,15 +112,14 @@ TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
   for (const std::string parameter :
        {R"("logprobs": 1)", R"("echo": true)", R"("best_of": 3)", R"("suffix": "x")",
         R"("frequency_penalty": 0.5)", R"("presence_penalty": -1)", R"("logit_bias": {"5": 1})",
-        R"("response_format": {"type": "json_object"})"}) {
+        R"("tools": [{"type": "function"}])"}) {
     const api_error e = refused(api_kind::completion, with(parameter));
     EXPECT_EQ(e.param, parameter.substr(1, parameter.find('"', 1) - 1));
     EXPECT_EQ(e.code, "unsupported_parameter");
   }
   for (const std::string parameter :
-       {R"("logprobs": true)", R"("top_logprobs": 2)", R"("tools": [{"type": "function"}])",
-        R"("tool_choice": "auto")", R"("store": true)", R"("modalities": ["audio"])",
-        R"("functions": [{}])"}) {
+       {R"("logprobs": true)", R"("top_logprobs": 2)", R"("tool_choice": "auto")",
+        R"("store": true)", R"("modalities": ["audio"])", R"("functions": [{}])"}) {
     EXPECT_EQ(refused(api_kind::chat, chat_with(parameter)).param,
               parameter.substr(1, parameter.find('"', 1) - 1));
   }
@@ -143,7 +142,12 @@ TEST(completion_request, names_the_message_that_is_wrong) {
   };
   EXPECT_EQ(message(""), "messages");
   EXPECT_EQ(message("5"), "messages[0]");
-  EXPECT_EQ(message(R"({"role": "tool", "content": "x"})"), "messages[0].role");
+  EXPECT_EQ(message(R"({"role": "robot", "content": "x"})"), "messages[0].role");
+  EXPECT_EQ(message(R"({"role": "tool", "content": "x"})"), "messages[0].tool_call_id");
+  EXPECT_EQ(message(R"({"role": "assistant", "tool_calls": [{"id": "a"}]})"),
+            "messages[0].tool_calls");
+  EXPECT_EQ(message(R"({"role": "user", "content": "x", "tool_calls": [{"id": "a"}]})"),
+            "messages[0].tool_calls");
   EXPECT_EQ(message(R"({"role": "user"})"), "messages[0].content");
   EXPECT_EQ(message(R"({"role": "user", "content": [{"type": "image_url", "image_url": {}}]})"),
             "messages[0].content");
