@@ -54,7 +54,7 @@ TEST(chat_templates, give_what_jinja2_gives) {
   ASSERT_EQ(python_says.exit_code, 0) << python_says.err;
   const json wanted = json::parse(python_says.out);
   const json conversations = json::parse(read_file(folder() / "conversations.json"));
-  EXPECT_GE(wanted.size(), 16U);
+  EXPECT_GE(wanted.size(), 15U);
   std::size_t texts = 0;
   for (const auto& [shape, answers] : wanted.items()) {
     const std::string source = read_file(folder() / (shape + ".jinja"));
@@ -76,7 +76,7 @@ TEST(chat_templates, give_what_jinja2_gives) {
       }
     }
   }
-  EXPECT_GE(texts, 120U);
+  EXPECT_GE(texts, 119U);
 }
 
 TEST(chat_templates, of_real_models_are_rendered) {
