@@ -1,5 +1,20 @@
 #include "compute/field_sums.hpp"
 
+#include "compute/field_lanes.hpp"
+
+namespace ovir::compute {
+namespace {
+
+/// a * b of the signed low halves of each lane.
+inline eight times(eight a, eight b) {
+  using eight_halves = std::int32_t __attribute__((vector_size(32)));
+  return __builtin_convertvector(__builtin_convertvector(a, eight_halves), eight) *
+         __builtin_convertvector(__builtin_convertvector(b, eight_halves), eight);
+}
+
+} // namespace
+} // namespace ovir::compute
+
 #include "compute/field_sums_loops.hpp"
 #include "compute/kernels.hpp"
 

@@ -44,18 +44,27 @@ std::uint64_t element(std::int64_t x) {
 struct field_total {
   std::uint64_t value{0};
 
-  /// Adds `elements` times `integers`, which are below 2^62.
+  /// Adds `elements` times `integers`, which are below 1.6 * 2^62 in magnitude.
   void add(const std::uint64_t* elements, const std::int64_t* integers, std::size_t n) {
-    constexpr std::size_t terms = 8; // of 123 bits each
-    for (std::size_t i = 0; i < n; i += terms) {
+    constexpr std::size_t terms = 8; // of 2^123.7 each
+    std::size_t i = 0;
+    for (; i + terms <= n; i += terms) {
       int128 sum = 0;
-      for (std::size_t j = i; j < std::min(i + terms, n); ++j) {
+      for (std::size_t j = i; j < i + terms; ++j) {
         sum += int128{static_cast<std::int64_t>(elements[j])} * integers[j];
       }
-      const std::uint64_t below =
-          reduce(sum < 0 ? -static_cast<uint128>(sum) : static_cast<uint128>(sum));
-      value = reduce(uint128{value} + (sum < 0 ? field_prime - below : below));
+      add(sum);
     }
+    for (; i < n; ++i) {
+      add(int128{static_cast<std::int64_t>(elements[i])} * integers[i]);
+    }
+  }
+
+private:
+  void add(int128 sum) {
+    const std::uint64_t below =
+        reduce(sum < 0 ? -static_cast<uint128>(sum) : static_cast<uint128>(sum));
+    value = reduce(uint128{value} + (sum < 0 ? field_prime - below : below));
   }
 };
 
@@ -219,53 +228,68 @@ weighed_inputs::weighed_inputs(const quantized_batch& x, std::span<const std::ui
   const std::size_t groups = (x.tokens + weighed_tokens_max - 1) / weighed_tokens_max;
   sums_.resize(groups * x.cols);
   const std::size_t per_scale = x.scale_block() / 32;
-  std::vector<std::int32_t> scales(x.cols / 32);
+  std::vector<std::int32_t> scales(std::size_t{x.tokens} * (x.cols / 32));
   for (std::size_t t = 0; t < x.tokens; ++t) {
     weights_.push_back(static_cast<std::int64_t>(weigh[t] % (2 * token_weight_max)) -
                        token_weight_max);
-    for (std::size_t j = 0; j < scales.size(); ++j) {
-      scales[j] = x.m_row(t)[j] * x.k_row(t)[j / per_scale];
+    for (std::size_t j = 0; j < x.cols / 32; ++j) {
+      scales[t * (x.cols / 32) + j] = x.m_row(t)[j] * x.k_row(t)[j / per_scale];
     }
-    field_sums_here().add_inputs(x.q_row(t), scales.data(), x.cols, weights_.back(),
-                                 sums_.data() + t / weighed_tokens_max * x.cols);
+  }
+  for (std::size_t first = 0; first < x.tokens; first += weighed_tokens_max) {
+    field_sums_here().weigh_inputs(x.q_row(first), scales.data() + first * (x.cols / 32), x.cols,
+                                   std::min<std::size_t>(weighed_tokens_max, x.tokens - first),
+                                   weights_.data() + first,
+                                   sums_.data() + first / weighed_tokens_max * x.cols);
   }
 }
 
 product_fault check_product(const prepared_matrix& m, const weighed_inputs& x,
-                            std::span<const std::int64_t> sums) {
+                            std::span<const std::int64_t> sums, std::span<float> rounded) {
   const quantized_batch& inputs = x.inputs();
   OVIR_CHECK(inputs.form == form_of(m) && inputs.cols == m.cols, inputs.cols, m.cols);
   OVIR_CHECK(sums.size() == std::size_t{inputs.tokens} * m.rows, sums.size(), m.rows);
+  OVIR_CHECK(rounded.empty() || rounded.size() == sums.size(), rounded.size());
   constexpr std::size_t rows_at_once = 512; // so that their sums stay in the first cache
   const field_sums& kernels = field_sums_here();
   std::array<std::int64_t, rows_at_once> low{};
   std::array<std::int64_t, rows_at_once> high{};
   for (std::size_t first = 0; first < inputs.tokens; first += weighed_tokens_max) {
     const std::size_t last = std::min<std::size_t>(first + weighed_tokens_max, inputs.tokens);
-    field_total lows;
-    field_total highs;
+    field_total claimed;
     for (std::size_t row = 0; row < m.rows; row += rows_at_once) {
       const std::size_t count = std::min<std::size_t>(rows_at_once, m.rows - row);
       low.fill(0);
       high.fill(0);
-      for (std::size_t t = first; t < last; ++t) {
-        if (!kernels.add_sums(sums.data() + t * m.rows + row, m.bounds.data() + row, count,
-                              x.weights()[t], low.data(), high.data())) {
-          return product_fault::out_of_bounds;
-        }
+      if (!kernels.add_sums(sums.data() + first * m.rows + row, m.rows, last - first,
+                            m.bounds.data() + row, count, x.weights().data() + first, low.data(),
+                            high.data())) {
+        return product_fault::out_of_bounds;
       }
-      lows.add(m.secret.data() + row, low.data(), count);
-      highs.add(m.secret.data() + row, high.data(), count);
+      for (std::size_t t = first; t < last && !rounded.empty(); ++t) { // while they are near
+        kernels.round(sums.data() + t * m.rows + row, count, inputs.u[t] * 0x1p-24F,
+                      rounded.data() + t * m.rows + row);
+      }
+      kernels.join(low.data(), high.data(), count);
+      claimed.add(m.secret.data() + row, low.data(), count);
     }
     field_total expected;
     expected.add(m.product.data(), x.group(first / weighed_tokens_max).data(), m.cols);
-    const std::uint64_t claimed =
-        add(multiply(highs.value, std::uint64_t{1} << sum_split_bits), lows.value);
-    if (claimed != expected.value) {
+    if (claimed.value != expected.value) {
       return product_fault::not_the_product;
     }
   }
   return product_fault::none;
+}
+
+void round_sums(std::span<const std::int64_t> sums, const quantized_batch& x,
+                std::span<float> rounded, parallel_runner& runner) {
+  OVIR_CHECK(sums.size() == rounded.size() && sums.size() % x.tokens == 0, sums.size());
+  const std::size_t width = sums.size() / x.tokens;
+  runner.run(x.tokens, [&](std::size_t t) {
+    field_sums_here().round(sums.data() + t * width, width, x.u[t] * 0x1p-24F,
+                            rounded.data() + t * width);
+  });
 }
 
 void integer_product(const weight& w, const quantized_batch& x, std::span<std::int64_t> sums,

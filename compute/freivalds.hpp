@@ -60,10 +60,16 @@ private:
 };
 
 /// Whether `sums` [tokens][rows] are the exact products with `x`. An honest product always passes;
-/// another passes with a probability below 2^-27. Precondition: the inputs have `m.cols` columns in
-/// the matrix's form, `sums` the right size.
+/// another passes with a probability below 2^-27. `rounded`, of the same size or empty, becomes
+/// what the profile rounds them to; unspecified where a fault is found. Precondition: the inputs
+/// have `m.cols` columns in the matrix's form, `sums` the right size.
 [[nodiscard]] product_fault check_product(const prepared_matrix& m, const weighed_inputs& x,
-                                          std::span<const std::int64_t> sums);
+                                          std::span<const std::int64_t> sums,
+                                          std::span<float> rounded = {});
+
+/// Rounds `sums` [x.tokens][rows] once each, as exact-1 does.
+void round_sums(std::span<const std::int64_t> sums, const quantized_batch& x,
+                std::span<float> rounded, parallel_runner& runner);
 
 /// S of rows of `w` times every token of `x`: [tokens][w.rows], exact. What a worker reveals.
 /// Precondition: a quantised type that is not wide.

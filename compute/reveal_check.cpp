@@ -2,11 +2,11 @@
 
 #include "compute/quantized_rows.hpp"
 #include "compute/sampler.hpp"
-#include "compute/unit_walk.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 namespace ovir::compute {
@@ -42,13 +42,15 @@ public:
   [[nodiscard]] activation_form form_of(unit_matrix which) const override {
     return form_for(weights_[index_of(which)]->type);
   }
-  [[nodiscard]] result<std::span<const std::int64_t>> of(unit_matrix which,
-                                                         const quantized_batch& x) override {
+  [[nodiscard]] result<void> of(unit_matrix which, const quantized_batch& x,
+                                std::span<const position> /*all*/, std::vector<float>& y) override {
     std::vector<std::int64_t>& sums = keep_.sums[index_of(which)];
     const weight& w = *weights_[index_of(which)];
     sums.resize(std::size_t{x.tokens} * w.rows);
     integer_product(w, x, sums, runner_);
-    return std::span<const std::int64_t>{sums};
+    y.resize(sums.size());
+    round_sums(sums, x, y, runner_);
+    return {};
   }
 
 private:
@@ -60,21 +62,28 @@ private:
 /// The auditor's side: as revealed, if it passes.
 class checked_products final : public integer_products {
 public:
-  checked_products(const prepared_model& secret, const unit_reveal& revealed)
-      : secret_(secret), revealed_(revealed) {}
+  checked_products(const prepared_model& secret, const unit_reveal& revealed,
+                   std::vector<std::int64_t>& chosen)
+      : secret_(secret), revealed_(revealed), chosen_(chosen) {}
   [[nodiscard]] activation_form form_of(unit_matrix which) const override {
     return compute::form_of(matrix(which));
   }
-  [[nodiscard]] result<std::span<const std::int64_t>> of(unit_matrix which,
-                                                         const quantized_batch& x) override {
+  [[nodiscard]] result<void> of(unit_matrix which, const quantized_batch& x,
+                                std::span<const position> places, std::vector<float>& y) override {
     const prepared_matrix& m = matrix(which);
     const std::string_view name = matrix_names[index_of(which)];
-    const std::vector<std::int64_t>& sums = revealed_.sums[index_of(which)];
-    if (sums.size() != std::size_t{x.tokens} * m.rows) {
+    // Places end with the last position that is revealed.
+    const std::size_t tokens = places.empty() ? x.tokens : places.back() + std::size_t{1};
+    std::span<const std::int64_t> sums = revealed_.sums[index_of(which)];
+    if (sums.size() != tokens * m.rows) {
       return fail(errc::digest_mismatch, "{} integers are revealed of {}; {} are needed",
-                  sums.size(), name, std::size_t{x.tokens} * m.rows);
+                  sums.size(), name, tokens * m.rows);
     }
-    switch (check_product(m, weighed(which, x), sums)) {
+    if (tokens != x.tokens) {
+      sums = gather(sums, m.rows, places);
+    }
+    y.resize(sums.size());
+    switch (check_product(m, weighed(which, x), sums, y)) {
     case product_fault::none: break;
     case product_fault::out_of_bounds:
       return fail(errc::digest_mismatch,
@@ -82,10 +91,18 @@ public:
     case product_fault::not_the_product:
       return fail(errc::digest_mismatch, "the integers revealed of {} are not its products", name);
     }
-    return std::span<const std::int64_t>{sums};
+    return {};
   }
 
 private:
+  std::span<const std::int64_t> gather(std::span<const std::int64_t> sums, std::size_t width,
+                                       std::span<const position> places) {
+    chosen_.resize(places.size() * width);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      std::copy_n(sums.data() + places[i] * width, width, chosen_.data() + i * width);
+    }
+    return chosen_;
+  }
   [[nodiscard]] const prepared_matrix& matrix(unit_matrix which) const {
     return which == unit_matrix::head ? secret_.head
                                       : secret_.layers[revealed_.layer].matrices[index_of(which)];
@@ -111,6 +128,7 @@ private:
 
   const prepared_model& secret_;
   const unit_reveal& revealed_;
+  std::vector<std::int64_t>& chosen_; ///< rows of the matrix asked for last
   std::optional<weighed_inputs> kept_;
   unit_matrix kept_for_{unit_matrix::head};
 };
@@ -208,6 +226,27 @@ std::vector<receipt_failure> compare(const receipt& r, const unit_task& task,
   return {};
 }
 
+/// `count / one_in` of [0, count), rounded up, ascending: those with the smallest secret numbers.
+std::vector<std::uint32_t> draw_places(std::uint32_t count, const spot_draw& where,
+                                       std::string_view what) {
+  std::vector<std::uint32_t> places(count);
+  std::iota(places.begin(), places.end(), 0U);
+  if (where.one_in <= 1 || count == 0) {
+    return places;
+  }
+  std::vector<std::uint64_t> drawn(count);
+  hasher{what}
+      .update(where.seed)
+      .update_u32(count)
+      .finish_into({reinterpret_cast<std::uint8_t*>(drawn.data()), drawn.size() * 8});
+  const std::uint32_t wanted = (count - 1) / where.one_in + 1;
+  std::nth_element(places.begin(), places.begin() + (wanted - 1), places.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return drawn[a] < drawn[b]; });
+  places.resize(wanted);
+  std::sort(places.begin(), places.end());
+  return places;
+}
+
 result<void> belong_together(const capsule& c, const unit_reveal& revealed,
                              const prepared_model& secret) {
   if (revealed.transcript != c.what.transcript) {
@@ -257,18 +296,27 @@ result<unit_reveal> reveal_unit(const capsule& c, unit_name unit, const model& m
     factors.resize(m.rope_factors.cols);
     embed_row(m.rope_factors, 0, factors.data());
   }
+  rope_table rope{m.config, factors};
+  rope.grow(task.positions);
+  unit_scratch scratch;
   const layer_weights& w = m.layers[unit.layer];
-  OVIR_TRY(walk_unit(m.config,
-                     {floats(w.attn_norm), floats(w.ffn_norm), floats(m.output_norm), factors},
-                     task, kernels, products, runner));
+  OVIR_ASSIGN(unit_result walked,
+              walk_unit(m.config,
+                        {floats(w.attn_norm), floats(w.ffn_norm), floats(m.output_norm), &rope},
+                        task, kernels, products, runner, scratch));
+  out.between = std::move(walked.between);
   return out;
 }
 
-result<std::vector<receipt_failure>> check_reveal(const capsule& c, const unit_reveal& revealed,
-                                                  const prepared_model& secret,
-                                                  const kernel_set& kernels,
-                                                  parallel_runner& runner) {
-  OVIR_TRY(belong_together(c, revealed, secret));
+reveal_checker::reveal_checker(const prepared_model& secret, const kernel_set& kernels,
+                               parallel_runner& runner)
+    : secret_(secret), kernels_(kernels), runner_(runner), config_(config_of(secret)),
+      rope_(config_, secret.rope_factors) {}
+
+result<std::vector<receipt_failure>>
+reveal_checker::check(const capsule& c, const unit_reveal& revealed, const spot_draw& where) {
+  OVIR_CHECK(where.one_in > 0);
+  OVIR_TRY(belong_together(c, revealed, secret_));
   const unit_name unit{revealed.window, revealed.layer};
   OVIR_ASSIGN(unit_task task, task_for(c, unit));
   const receipt& r = c.what;
@@ -278,25 +326,27 @@ result<std::vector<receipt_failure>> check_reveal(const capsule& c, const unit_r
          signer_of(r, unit.layer), unit, std::nullopt}};
   };
   if (unit.layer == 0) {
-    if (const auto same = check_embeddings(r, task, revealed, secret); !same) {
+    if (const auto same = check_embeddings(r, task, revealed, secret_); !same) {
       return failed(same.error());
     }
     task.rows = revealed.rows;
   }
-  const auto finite = [](float v) { return std::isfinite(v); };
-  if (!std::all_of(task.rows.begin(), task.rows.end(), finite)) {
-    return failed(fail(errc::nonfinite, "a value that is not finite goes in"));
-  }
-  checked_products products{secret, revealed};
-  const prepared_layer& layer = secret.layers[unit.layer];
+  const unit_spots spots{
+      &revealed.between,
+      draw_places(unit.window * limits::window_positions, where, "ovir/reveal/v2/earlier"),
+      draw_places((task.positions - unit.window * limits::window_positions) * secret_.kv_heads,
+                  where, "ovir/reveal/v2/attention")};
+  task.spots = &spots;
+  rope_.grow(task.positions);
+  checked_products products{secret_, revealed, chosen_};
+  const prepared_layer& layer = secret_.layers[unit.layer];
   const auto computed = walk_unit(
-      config_of(secret),
-      {layer.attention_norm, layer.feed_forward_norm, secret.output_norm, secret.rope_factors},
-      task, kernels, products, runner);
+      config_, {layer.attention_norm, layer.feed_forward_norm, secret_.output_norm, &rope_}, task,
+      kernels_, products, runner_, scratch_);
   if (!computed) {
     return failed(computed.error());
   }
-  return compare(r, task, *computed, secret.vocabulary);
+  return compare(r, task, *computed, secret_.vocabulary);
 }
 
 } // namespace ovir::compute

@@ -3,6 +3,7 @@
 #include "compute/kernels.hpp"
 #include "compute/model_config.hpp"
 #include "compute/parallel.hpp"
+#include "compute/segment.hpp"
 #include "compute/transcript.hpp"
 #include "messages/prepared.hpp"
 #include "messages/result.hpp"
@@ -16,15 +17,17 @@
 /// attention, softmax, activation, residual) is computed here, by the kernels of the profile.
 namespace ovir::compute {
 
-/// Where the integers come from.
+/// Where the integers come from, and what they are rounded to.
 class integer_products {
 public:
   virtual ~integer_products() = default;
   [[nodiscard]] virtual activation_form form_of(unit_matrix which) const = 0;
-  /// S of `which` times the rows of `x`, [x.tokens][rows], unrounded. Valid until the next call.
-  /// K and V are asked for behind each other with the same `x`, and so are gate and up.
-  [[nodiscard]] virtual result<std::span<const std::int64_t>> of(unit_matrix which,
-                                                                 const quantized_batch& x) = 0;
+  /// `which` times the rows of `x`, [x.tokens][rows]: exact sums, rounded once. K and V are asked
+  /// for behind each other with the same `x`, and so are gate and up. `places`: which of the
+  /// positions that the matrix is revealed for the rows are; empty where they are all.
+  [[nodiscard]] virtual result<void> of(unit_matrix which, const quantized_batch& x,
+                                        std::span<const position> places,
+                                        std::vector<float>& y) = 0;
 };
 
 /// The floats of a unit's weights.
@@ -32,7 +35,16 @@ struct unit_floats {
   std::span<const float> attention_norm;    ///< [dim]
   std::span<const float> feed_forward_norm; ///< [dim]
   std::span<const float> output_norm;       ///< [dim]
-  std::span<const float> rope_factors;      ///< [rope_dim / 2], or none
+  const rope_table* rope{nullptr};          ///< grown to the window's end
+};
+
+/// Where what depends on earlier positions is computed and compared with what was revealed. All
+/// other places are taken as revealed.
+struct unit_spots {
+  const unit_between* revealed{nullptr};
+  std::vector<position> earlier; ///< before the window, ascending: K and V
+  /// Ascending: position in the window * kv heads + kv head: attention of the heads that share it.
+  std::vector<std::uint32_t> attention;
 };
 
 struct unit_task {
@@ -43,16 +55,35 @@ struct unit_task {
   /// only.
   position draws_first{0};
   std::uint32_t draws{0};
+  /// Null: everything is computed and returned.
+  const unit_spots* spots{nullptr};
 };
 
 struct unit_result {
   digest output;             ///< as a statement has it: of the boundary, or of K and V
   std::vector<float> logits; ///< [draws][vocabulary]
+  unit_between between;      ///< where the task has no spots
 };
 
-/// `nonfinite`, or what `products` refused. Precondition: sizes fit `config`.
+/// Memory of a walk for the next one: what it works in is megabytes, and fresh pages cost more than
+/// what an auditor does with them.
+class unit_scratch {
+public:
+  /// `n` floats of any value.
+  [[nodiscard]] std::vector<float> take(std::size_t n);
+  void give(std::vector<float>&& used);
+
+  quantized_batch inputs; ///< of the current product
+
+private:
+  std::vector<std::vector<float>> free_;
+};
+
+/// `nonfinite`, `digest_mismatch` where something revealed is not what follows, or what `products`
+/// refused. Precondition: sizes fit `config`, and those of the spots the task.
 [[nodiscard]] result<unit_result> walk_unit(const model_config& config, const unit_floats& floats,
                                             const unit_task& task, const kernel_set& kernels,
-                                            integer_products& products, parallel_runner& runner);
+                                            integer_products& products, parallel_runner& runner,
+                                            unit_scratch& scratch);
 
 } // namespace ovir::compute

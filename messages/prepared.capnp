@@ -44,10 +44,13 @@ struct Prepared {
 
 struct Reveal {
   magic @0 :UInt64; # "OVIRRVEA"
-  version @1 :UInt16; # 1
+  version @1 :UInt16; # 2
   window @2 :UInt32;
   layer @3 :UInt32;
   transcript @4 :Data;
   rows @5 :Data; # f32, of layer 0
   sums @6 :List(Data); # i64, of q, k, v, output, gate, up, down, head
+  keys @7 :Data; # fp16
+  values @8 :Data; # fp16
+  heads @9 :Data; # f32
 }

@@ -16,7 +16,8 @@ using prepared_schema::Reveal;
 
 constexpr std::uint64_t prepared_magic = 0x50455250'5249564fU; // "OVIRPREP"
 constexpr std::uint64_t reveal_magic = 0x41455652'5249564fU;   // "OVIRRVEA"
-constexpr std::uint16_t version = 1;
+constexpr std::uint16_t prepared_version = 1;
+constexpr std::uint16_t reveal_version = 2;
 constexpr std::string_view prepared_name = "a prepared model";
 constexpr std::string_view reveal_name = "a reveal";
 constexpr std::size_t layer_bytes = 24; // in a list
@@ -87,7 +88,7 @@ std::vector<std::byte> write(const prepared_model& m) {
   }
   return write_message<Prepared>(words, [&](Prepared::Builder out) {
     out.setMagic(prepared_magic);
-    out.setVersion(version);
+    out.setVersion(prepared_version);
     out.setLayerCount(m.layer_count);
     out.setDim(m.dim);
     out.setFeedForward(m.feed_forward);
@@ -113,7 +114,8 @@ std::vector<std::byte> write(const prepared_model& m) {
 }
 
 template <class Reader>
-result<void> check_begin(const Reader& from, std::uint64_t magic, std::string_view name) {
+result<void> check_begin(const Reader& from, std::uint64_t magic, std::uint16_t version,
+                         std::string_view name) {
   if (from.getMagic() != magic) {
     return fail(errc::malformed, "these bytes do not begin like {}", name);
   }
@@ -125,7 +127,7 @@ result<void> check_begin(const Reader& from, std::uint64_t magic, std::string_vi
 }
 
 result<prepared_model> read_prepared(Prepared::Reader from, std::size_t present) {
-  OVIR_TRY(check_begin(from, prepared_magic, prepared_name));
+  OVIR_TRY(check_begin(from, prepared_magic, prepared_version, prepared_name));
   prepared_model m;
   m.layer_count = from.getLayerCount();
   m.dim = from.getDim();
@@ -177,13 +179,14 @@ result<void> check_matrix(const prepared_matrix& m, std::uint32_t rows, std::uin
 }
 
 std::vector<std::byte> write(const unit_reveal& u) {
-  std::size_t words = 64 + u.rows.size() / 2;
+  std::size_t words = 64 + u.rows.size() / 2 + u.between.heads.size() / 2 +
+                      u.between.keys.size() / 4 + u.between.values.size() / 4;
   for (const auto& sums : u.sums) {
     words += 4 + sums.size();
   }
   return write_message<Reveal>(words, [&](Reveal::Builder out) {
     out.setMagic(reveal_magic);
-    out.setVersion(version);
+    out.setVersion(reveal_version);
     out.setWindow(u.window);
     out.setLayer(u.layer);
     out.setTranscript(data_of(u.transcript));
@@ -192,11 +195,14 @@ std::vector<std::byte> write(const unit_reveal& u) {
     for (std::size_t i = 0; i < unit_matrices; ++i) {
       sums.set(static_cast<kj::uint>(i), list_of(u.sums[i]));
     }
+    out.setKeys(list_of(u.between.keys));
+    out.setValues(list_of(u.between.values));
+    out.setHeads(list_of(u.between.heads));
   });
 }
 
 result<unit_reveal> read_reveal(Reveal::Reader from, std::size_t present) {
-  OVIR_TRY(check_begin(from, reveal_magic, reveal_name));
+  OVIR_TRY(check_begin(from, reveal_magic, reveal_version, reveal_name));
   unit_reveal u;
   u.window = from.getWindow();
   u.layer = from.getLayer();
@@ -211,6 +217,9 @@ result<unit_reveal> read_reveal(Reveal::Reader from, std::size_t present) {
   for (std::size_t i = 0; i < unit_matrices; ++i) {
     OVIR_ASSIGN(u.sums[i], fixed_list<std::int64_t>(sums[static_cast<kj::uint>(i)], "sums"));
   }
+  OVIR_ASSIGN(u.between.keys, fixed_list<std::uint16_t>(from.getKeys(), "keys"));
+  OVIR_ASSIGN(u.between.values, fixed_list<std::uint16_t>(from.getValues(), "values"));
+  OVIR_ASSIGN(u.between.heads, fixed_list<float>(from.getHeads(), "heads"));
   return u;
 }
 

@@ -74,6 +74,19 @@ struct prepared_model {
 /// Sizes, ranges, and every number of the field below its size.
 [[nodiscard]] result<void> check(const prepared_model& m);
 
+/// What lies between a unit's products and depends on earlier positions. An auditor may compute it
+/// at some places only, which it draws secretly, and take the rest as revealed.
+struct unit_between {
+  /// fp16, after rotation, [kv heads][positions to the window's end][head_dim].
+  std::vector<std::uint16_t> keys;
+  std::vector<std::uint16_t> values;
+  /// Attention of the window before attn_output, [positions in the window][q_dim]; empty where a
+  /// unit ends with K and V.
+  std::vector<float> heads;
+
+  friend bool operator==(const unit_between&, const unit_between&) = default;
+};
+
 /// The integers of one unit before they were rounded. Rows are positions.
 struct unit_reveal {
   digest transcript; ///< of the receipt it belongs to
@@ -83,6 +96,7 @@ struct unit_reveal {
   /// Of q, output, gate, up, down: the window's positions; of k and v: all to its end; of the head:
   /// those a token was drawn from. Empty where a unit does not have them.
   std::array<std::vector<std::int64_t>, unit_matrices> sums;
+  unit_between between;
 
   friend bool operator==(const unit_reveal&, const unit_reveal&) = default;
 };

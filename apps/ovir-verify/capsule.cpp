@@ -6,6 +6,7 @@
 #include "compute/capsule_replay.hpp"
 #include "compute/reveal_check.hpp"
 #include "messages/capsule.hpp"
+#include "messages/secret_random.hpp"
 
 namespace ovir::apps {
 
@@ -73,7 +74,9 @@ result<failures> check_revealed(const capsule& c, const capsule_orders& orders,
   }
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(orders.isa));
   compute_threads runner{orders.threads};
-  return compute::check_reveal(c, *revealed, *secret, *kernels, runner);
+  compute::spot_draw where{orders.one_in, {}};
+  fill_secret(std::as_writable_bytes(std::span{where.seed.bytes}));
+  return compute::reveal_checker{*secret, *kernels, runner}.check(c, *revealed, where);
 }
 
 std::string_view done_text(std::string_view tier) {
@@ -110,11 +113,19 @@ result<std::string> judge(const capsule_orders& orders, exhibits& given) {
     document["units"] = units;
     document["sandboxed"] = true;
     document["convicts"] = !found.empty() && convicts;
+    if (tier == "T1") {
+      document["one_in"] = orders.one_in;
+    }
     return verdict + to_text(document) + "\n";
   }
   verdict += verdict_text(whole, tier, found);
   if (found.empty()) {
     verdict += fmt::format("equal: {} {}\n", units, done_text(tier));
+    if (tier == "T1" && orders.one_in > 1) {
+      verdict += fmt::format("attention and earlier keys and values were computed at 1 of {} "
+                             "places, drawn secretly\n",
+                             orders.one_in);
+    }
   } else if (!convicts) {
     verdict += "this is a suspicion and convicts nobody: replay the unit with ovir-verify "
                "--replay\n";

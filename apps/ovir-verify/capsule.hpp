@@ -19,6 +19,7 @@ struct capsule_orders {
   std::string model;  ///< empty: only whether receipt and inputs fit together
   std::string reveal; ///< with `prepared`, instead of a model: tier T1 of the unit revealed
   std::string prepared;
+  std::uint32_t one_in{1}; ///< with `reveal`: `compute::spot_draw`
   std::string isa;
   std::uint32_t threads{1};
   compute::signer_policy who;

@@ -34,6 +34,7 @@ struct options {
   std::string capsule;
   std::string reveal;
   std::string prepared;
+  std::uint32_t one_in{1};
   std::string calibrate;
   prepare_orders prepare;
   std::uint64_t memory_mib{limits::sandbox_memory_mib_default};
@@ -57,6 +58,12 @@ void add_replay(CLI::App& app, options& given) {
       app.add_option("--prepared", given.prepared, "What `ovir-verify prepare` wrote of the model");
   reveal->needs(prepared);
   prepared->needs(reveal);
+  app.add_option("--one-in", given.one_in,
+                 "With --reveal: compute attention and earlier keys and values at 1 of N places, "
+                 "drawn secretly; a lie at m of them passes with a chance of (1 - 1/N)^m")
+      ->needs(reveal)
+      ->check(CLI::Range(std::uint32_t{1}, limits::spots_one_in_max))
+      ->capture_default_str();
   app.add_option("--calibrate", given.calibrate,
                  "Of a record of the profile fast: print how far it is from --model, computed fast "
                  "or exact")
@@ -252,6 +259,7 @@ result<exit_code> replay_capsule(const options& given, const std::string& file,
   orders.model = given.model;
   orders.reveal = given.reveal;
   orders.prepared = given.prepared;
+  orders.one_in = given.one_in;
   orders.isa = given.isa;
   orders.threads = given.threads;
   OVIR_ASSIGN(orders.who, policy_of(given.signers, environment));

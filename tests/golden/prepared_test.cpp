@@ -54,6 +54,7 @@ unit_reveal revealed() {
   for (std::size_t i = 0; i < unit_matrices; ++i) {
     u.sums[i] = {static_cast<std::int64_t>(i), -1, std::int64_t{1} << 50U};
   }
+  u.between = {{0x3c00, 0xbc00}, {0x4000}, {1.5F}};
   return u;
 }
 
@@ -68,14 +69,14 @@ TEST(prepared_golden, a_prepared_model_is_these_bytes) {
 TEST(prepared_golden, a_reveal_is_these_bytes) {
   auto bytes = encode_reveal(revealed());
   EXPECT_EQ(std::memcmp(bytes.data() + 16, "OVIRRVEA", 8), 0);
-  EXPECT_EQ(bytes.size(), 360U);
+  EXPECT_EQ(bytes.size(), 408U);
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "42354c65a441358d8e4e6d193658d1fd71e9e8a2e493f8d197db5817b53323fa");
-  bytes[24] = std::byte{2};
+            "2fa3de5cf25c869d2883cf92a960dc8b6d6f838c3547a7d418bea197d42c2288");
+  bytes[24] = std::byte{3};
   const auto later = decode_reveal(bytes);
   ASSERT_FALSE(later);
   EXPECT_EQ(later.error().code, errc::unsupported);
-  EXPECT_THAT(later.error().message, ::testing::HasSubstr("version 2"));
+  EXPECT_THAT(later.error().message, ::testing::HasSubstr("version 3"));
 }
 
 } // namespace

@@ -145,27 +145,37 @@ TEST_F(freivalds, draws_another_vector_each_time) {
 TEST(field_sums, are_the_same_in_every_instruction_set) {
   std::mt19937_64 chance{5};
   constexpr std::size_t n = 352;
-  std::vector<std::int64_t> s(n);
-  std::vector<std::int8_t> q(n);
-  std::vector<std::int32_t> scales(n / 32);
-  for (std::size_t i = 0; i < n; ++i) {
-    s[i] = static_cast<std::int64_t>(chance()) >> 4;
-    q[i] = static_cast<std::int8_t>(static_cast<int>(chance() % 255) - 127);
+  constexpr std::size_t stride = n + 3;
+  constexpr std::size_t tokens = 7; // four together, and three alone
+  std::vector<std::int64_t> s(tokens * stride);
+  std::vector<std::int8_t> q(tokens * n);
+  std::vector<std::int32_t> scales(tokens * n / 32);
+  std::vector<std::int64_t> weights{token_weight_max - 1, -token_weight_max, 77, -1, 0, 1, 99};
+  for (std::int64_t& sum : s) {
+    sum = static_cast<std::int64_t>(chance()) >> 4;
+  }
+  for (std::int8_t& one : q) {
+    one = static_cast<std::int8_t>(static_cast<int>(chance() % 255) - 127);
   }
   for (std::int32_t& k : scales) {
     k = static_cast<std::int32_t>(chance() % (63 * 4'095)) + 1;
   }
-  std::vector<std::uint64_t> bounds(n, std::uint64_t{1} << 60U);
+  const std::vector<std::uint64_t> bounds(n, std::uint64_t{1} << 60U);
+  std::int64_t too_large = -(std::int64_t{1} << 60U) - 1;
   const auto run = [&](const field_sums& by) {
     std::vector<std::int64_t> out(3 * n);
-    for (const std::int64_t weight : {token_weight_max - 1, -token_weight_max, std::int64_t{77}}) {
-      EXPECT_TRUE(by.add_sums(s.data(), bounds.data(), n, weight, out.data(), out.data() + n));
-      by.add_inputs(q.data(), scales.data(), n, weight, out.data() + 2 * n);
-    }
-    bounds[n - 1] = static_cast<std::uint64_t>(std::abs(s[n - 1])) - 1;
+    const auto add = [&](std::int64_t* to) {
+      return by.add_sums(s.data(), stride, tokens, bounds.data(), n, weights.data(), to, to + n);
+    };
+    EXPECT_TRUE(add(out.data()));
+    by.join(out.data(), out.data() + n, n);
+    by.weigh_inputs(q.data(), scales.data(), n, tokens, weights.data(), out.data() + 2 * n);
     std::vector<std::int64_t> unused(2 * n);
-    EXPECT_FALSE(by.add_sums(s.data(), bounds.data(), n, 1, unused.data(), unused.data() + n));
-    bounds[n - 1] = std::uint64_t{1} << 60U;
+    for (const std::size_t t : {std::size_t{1}, tokens - 1}) {
+      std::swap(s[t * stride + n - 1], too_large);
+      EXPECT_FALSE(add(unused.data())) << t;
+      std::swap(s[t * stride + n - 1], too_large);
+    }
     return out;
   };
   const auto plain = run(field_sums_plain());
@@ -174,6 +184,22 @@ TEST(field_sums, are_the_same_in_every_instruction_set) {
   }
   if (processor_has(isa::avx512) && field_sums_avx512() != nullptr) {
     EXPECT_EQ(run(*field_sums_avx512()), plain);
+  }
+  // By the definition, in integers that are wide enough.
+  __extension__ using wide = __int128;
+  const auto in_field = [](wide x) {
+    const wide p = field_prime;
+    return static_cast<std::uint64_t>((x % p + p) % p);
+  };
+  for (std::size_t i = 0; i < n; ++i) {
+    wide sum = 0;
+    std::int64_t input = 0;
+    for (std::size_t t = 0; t < tokens; ++t) {
+      sum += wide{weights[t]} * s[t * stride + i];
+      input += weights[t] * scales[t * (n / 32) + i / 32] * q[t * n + i];
+    }
+    EXPECT_EQ(in_field(plain[i]), in_field(sum)) << i;
+    EXPECT_EQ(plain[2 * n + i], input) << i;
   }
 }
 

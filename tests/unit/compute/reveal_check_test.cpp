@@ -1,6 +1,7 @@
 // Tier T1: what an honest worker reveals passes, at every place of a request; every lie in it does
 // not, and nobody is convicted by it.
 #include "compute/reveal_check.hpp"
+#include "compute/unit_walk.hpp"
 #include "tests/support/computed_receipt.hpp"
 #include "tests/support/gguf_builder.hpp"
 
@@ -61,8 +62,10 @@ protected:
     EXPECT_TRUE(made) << made.error().message;
     return made ? *made : unit_reveal{};
   }
-  std::vector<receipt_failure> check(const capsule& c, const unit_reveal& u) {
-    auto done = check_reveal(c, u, secret(), kernels_reference(), serial_);
+  std::vector<receipt_failure> check(const capsule& c, const unit_reveal& u,
+                                     const spot_draw& where = {}) {
+    reveal_checker checker{secret(), kernels_reference(), serial_};
+    auto done = checker.check(c, u, where);
     EXPECT_TRUE(done) << done.error().message;
     return done ? *done : std::vector<receipt_failure>{};
   }
@@ -148,18 +151,166 @@ TEST_F(reveals, show_what_was_stated_falsely) {
   EXPECT_THAT(found[0].what, HasSubstr("other logits"));
 }
 
+// With one place in four computed, honest work always passes, and a lie at one place is missed
+// about three times in four: never by chance of the machine, because the seeds are fixed.
+TEST_F(reveals, are_computed_at_the_places_drawn) {
+  const capsule c = of_layer(honest(), 1);
+  const unit_reveal u = reveal(c, {1, 1});
+  const auto draw = [](std::uint8_t n) {
+    spot_draw where{4, {}};
+    where.seed.bytes.fill(n);
+    return where;
+  };
+  int found_key = 0;
+  int found_head = 0;
+  constexpr int draws = 60;
+  for (std::uint8_t n = 0; n < draws; ++n) {
+    EXPECT_TRUE(check(c, u, draw(n)).empty());
+    unit_reveal changed = u;
+    changed.between.keys[u.between.keys.size() / 2 + 5] ^= 1U; // of a head's first position
+    found_key += check(c, changed, draw(n)).empty() ? 0 : 1;
+    changed = u;
+    changed.between.heads[17] += 100;
+    const auto found = check(c, changed, draw(n));
+    // Where it is not seen itself, what follows from it has another input than was stated.
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].unit, (unit_name{1, 1}));
+    found_head += found[0].what.find("attention revealed") != std::string::npos ? 1 : 0;
+  }
+  EXPECT_GT(found_head, draws / 8);
+  EXPECT_LT(found_head, draws / 2);
+  EXPECT_GE(found_key, found_head / 4);
+}
+
+// Who lies at every place is found by whatever was drawn; everywhere is everywhere.
+TEST_F(reveals, with_a_lie_between_products_are_suspicious) {
+  const capsule c = of_layer(honest(), 1);
+  const unit_reveal u = reveal(c, {2, 1});
+  for (const std::uint32_t one_in : {1U, 64U}) {
+    unit_reveal changed = u;
+    for (float& value : changed.between.heads) {
+      value *= 1.001F;
+    }
+    EXPECT_THAT(check(c, changed, {one_in, {}})[0].what, HasSubstr("attention revealed"));
+    changed = u;
+    for (std::uint16_t& value : changed.between.values) {
+      value ^= 1U;
+    }
+    EXPECT_THAT(check(c, changed, {one_in, {}})[0].what, HasSubstr("value revealed of head"));
+    changed = u;
+    changed.between.keys.pop_back();
+    EXPECT_THAT(check(c, changed, {one_in, {}})[0].what, HasSubstr("are needed"));
+    changed = u;
+    changed.between.heads.push_back(0);
+    EXPECT_THAT(check(c, changed, {one_in, {}})[0].what, HasSubstr("are needed"));
+  }
+  for (std::size_t at = 0; at < u.between.keys.size(); at += 97) {
+    unit_reveal changed = u;
+    changed.between.keys[at] ^= 1U;
+    EXPECT_THAT(check(c, changed)[0].what, HasSubstr("key revealed of head")) << at;
+  }
+  for (std::size_t at = 0; at < u.between.heads.size(); at += 211) {
+    unit_reveal changed = u;
+    changed.between.heads[at] = std::nextafter(changed.between.heads[at], 1e9F);
+    EXPECT_THAT(check(c, changed)[0].what, HasSubstr("attention revealed at position")) << at;
+  }
+}
+
+/// A worker's products by the weights, kept.
+class kept_products final : public integer_products {
+public:
+  kept_products(const compute::model& m, layer_index layer, unit_reveal& keep) : keep_(keep) {
+    const layer_weights& w = m.layers[layer];
+    weights_ = {&w.attn_q,   &w.attn_k, &w.attn_v,   &w.attn_output,
+                &w.ffn_gate, &w.ffn_up, &w.ffn_down, &m.output};
+  }
+  [[nodiscard]] activation_form form_of(unit_matrix which) const override {
+    return form_for(weights_[static_cast<std::size_t>(which)]->type);
+  }
+  [[nodiscard]] result<void> of(unit_matrix which, const quantized_batch& x,
+                                std::span<const position>, std::vector<float>& y) override {
+    const weight& w = *weights_[static_cast<std::size_t>(which)];
+    auto& sums = keep_.sums[static_cast<std::size_t>(which)];
+    sums.resize(std::size_t{x.tokens} * w.rows);
+    integer_product(w, x, sums, serial_);
+    y.resize(sums.size());
+    round_sums(sums, x, y, serial_);
+    return {};
+  }
+
+private:
+  std::array<const weight*, unit_matrices> weights_{};
+  unit_reveal& keep_;
+  serial_runner serial_;
+};
+
+// A worker that gives one head another attention at one position, computes everything after that
+// rightly, states what follows, signs it and reveals all of it: wrong at that place alone.
+TEST_F(reveals, that_follow_from_a_lie_are_seen_where_it_is) {
+  receipt r = honest().r;
+  computed_receipt forged = honest();
+  const capsule c = of_layer(honest(), 1);
+  unit_reveal u = reveal(c, {1, 1});
+  u.between.heads[70] *= 1.5F;
+  const unit_spots nowhere{&u.between, {}, {}};
+  unit_task task;
+  task.unit = {1, 1};
+  task.positions = 64;
+  task.rows = std::span{c.pieces[0].rows}.first(std::size_t{64} * 256);
+  task.spots = &nowhere;
+  compute::model checked = model().get();
+  ASSERT_TRUE(check_weights(checked, {0, 3}, serial_));
+  unit_reveal followed;
+  kept_products products{checked, 1, followed};
+  const layer_weights& w = checked.layers[1];
+  const auto norm = [](const weight& of) {
+    return std::span{reinterpret_cast<const float*>(of.data), of.cols};
+  };
+  rope_table rope{checked.config, {}};
+  unit_scratch scratch;
+  rope.grow(64);
+  const auto lie = walk_unit(checked.config, {norm(w.attn_norm), norm(w.ffn_norm), {}, &rope}, task,
+                             kernels_reference(), products, serial_, scratch);
+  ASSERT_TRUE(lie) << lie.error().message;
+  for (const auto which :
+       {unit_matrix::output, unit_matrix::gate, unit_matrix::up, unit_matrix::down}) {
+    u.sums[static_cast<std::size_t>(which)] = followed.sums[static_cast<std::size_t>(which)];
+  }
+  ASSERT_NE(r.stages[1].statements[1].units[0], lie->output);
+  r.stages[1].statements[1].units[0] = lie->output;
+  cast_.sign_stage(r, 1);
+  cast_.follow_statements(r);
+  cast_.close(r);
+  forged.r = r;
+  const capsule false_one = of_layer(forged, 1);
+  u.transcript = r.transcript;
+  const auto everywhere = check(false_one, u);
+  ASSERT_EQ(everywhere.size(), 1U);
+  EXPECT_THAT(everywhere[0].what, HasSubstr("attention revealed at position 32"));
+  EXPECT_EQ(everywhere[0].signer, cast_.id(1));
+  int seen = 0;
+  constexpr int draws = 64;
+  for (std::uint8_t n = 0; n < draws; ++n) {
+    spot_draw where{8, {}};
+    where.seed.bytes.fill(n);
+    seen += check(false_one, u, where).empty() ? 0 : 1;
+  }
+  EXPECT_GE(seen, 2); // 8 are expected
+  EXPECT_LE(seen, 20);
+}
+
 TEST_F(reveals, of_another_capsule_or_model_are_refused) {
   const capsule c = of_layer(honest(), 1);
   const unit_reveal u = reveal(c, {1, 1});
   unit_reveal other = u;
   other.transcript.bytes[0] ^= 1U;
-  EXPECT_FALSE(check_reveal(c, other, secret(), *fast_, serial_));
+  EXPECT_FALSE((reveal_checker{secret(), *fast_, serial_}.check(c, other, {})));
   other = u;
   other.layer = 2; // the capsule has no such piece
-  EXPECT_FALSE(check_reveal(c, other, secret(), *fast_, serial_));
+  EXPECT_FALSE((reveal_checker{secret(), *fast_, serial_}.check(c, other, {})));
   prepared_model another = secret();
   another.model.bytes[0] ^= 1U;
-  EXPECT_FALSE(check_reveal(c, u, another, *fast_, serial_));
+  EXPECT_FALSE((reveal_checker{another, *fast_, serial_}.check(c, u, {})));
 }
 
 TEST_F(reveals, need_what_was_prepared_written_and_read) {
