@@ -2,6 +2,8 @@
 
 #include "compute/exact_math.hpp"
 
+#include <bit>
+
 namespace ovir::compute {
 
 void rotate(const kernel_set& kernels, rotary_pairs which, float* x, const float* cos_sin,
@@ -52,6 +54,15 @@ void finish_logits(const model_config& config, float* logits, std::uint32_t n) {
       logits[i] = exact_soft_cap(logits[i], config.logit_cap);
     }
   }
+}
+
+bool all_finite(std::span<const float> x) noexcept {
+  constexpr std::uint32_t exponent = 0x7F800000;
+  std::uint32_t bad = 0;
+  for (const float v : x) {
+    bad |= (std::bit_cast<std::uint32_t>(v) & exponent) == exponent ? 1U : 0U;
+  }
+  return bad == 0;
 }
 
 } // namespace ovir::compute

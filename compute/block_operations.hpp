@@ -4,6 +4,7 @@
 #include "compute/model_config.hpp"
 
 #include <cstdint>
+#include <span>
 
 /// Operations of blocks that are a small part of the work: one definition for every processor,
 /// in the order of operations that docs/formats/exact-1.md gives.
@@ -22,5 +23,8 @@ void scale_by(float* x, std::uint32_t n, float factor);
 
 /// What a model makes of its head's products: divided, then capped.
 void finish_logits(const model_config& config, float* logits, std::uint32_t n);
+
+/// Whether none of them is a NaN or an infinity. Looks at all, several at once.
+[[nodiscard]] bool all_finite(std::span<const float> x) noexcept;
 
 } // namespace ovir::compute

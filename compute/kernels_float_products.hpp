@@ -131,15 +131,26 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
       }
     }
   }
-  const std::uint32_t left = cols - whole;
-  for (int t = 0; t < Tokens; ++t) {
-    for (int r = 0; r < Rows; ++r) {
-      if (left != 0) {
-        const Lanes v = Lanes::load_some(x + static_cast<std::size_t>(t) * x_stride + whole, left);
+  if (const std::uint32_t left = cols - whole; left != 0) {
+    for (int t = 0; t < Tokens; ++t) {
+      const Lanes v = Lanes::load_some(x + static_cast<std::size_t>(t) * x_stride + whole, left);
+      for (int r = 0; r < Rows; ++r) {
         const Lanes a = Element::load_some(source.row(r) + at, left);
         s[t][r] = Lanes::fma_some(a, v, s[t][r], left);
       }
-      out[t][r] = Lanes::fold(s[t][r]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < Tokens; ++t) {
+    if constexpr (Rows % 4 == 0) {
+#pragma GCC unroll 4
+      for (int r = 0; r < Rows; r += 4) {
+        Lanes::fold_four(s[t] + r, out[t] + r);
+      }
+    } else {
+      for (int r = 0; r < Rows; ++r) {
+        out[t][r] = Lanes::fold(s[t][r]);
+      }
     }
   }
 }

@@ -13,6 +13,12 @@ namespace {
 /// Rows are split in multiples of this, the height of a panel in the fast kernels.
 constexpr std::size_t row_grain = 16;
 
+/// From this many tokens on a product is cut into more parts than there are threads, so that a
+/// thread whose processor others use leaves some of its share to the rest. With fewer, reading is
+/// what takes the time, and runs of memory that begin more often are read more slowly.
+constexpr std::uint32_t tokens_of_many_parts = 16;
+constexpr std::size_t parts_per_thread = 4;
+
 template <class T>
 T* grown(std::vector<T>& v, std::size_t n) {
   if (v.size() < n) {
@@ -68,7 +74,9 @@ void multiply(const kernel_set& kernels, const activations& input,
   for (const product_group& g : group) {
     total += (g.matrix->rows + row_grain - 1) / row_grain * row_grain;
   }
-  const std::size_t parts = std::min(runner.width(), total / row_grain);
+  const bool many = runner.width() > 1 && input.tokens() >= tokens_of_many_parts;
+  const std::size_t parts =
+      std::min(runner.width() * (many ? parts_per_thread : 1), total / row_grain);
   const auto product_part = [&](std::size_t part) {
     slice rows = slice_of(total, row_grain, part, parts);
     for (const product_group& g : group) {

@@ -94,15 +94,41 @@ void for_each_allowed(token_mask allowed, std::size_t vocabulary, const Visitor&
 
 } // namespace
 
+// Lane by lane, which compilers turn into vectors; then the first that equals the highest, looked
+// for in runs. As a comparison of each with the best so far, to the choice between zeros and with a
+// NaN.
 token_id highest_of(std::span<const float> logits) {
   OVIR_CHECK(!logits.empty());
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < logits.size(); ++i) {
-    if (logits[i] > logits[best]) {
-      best = i;
+  constexpr std::size_t lanes = 16;
+  constexpr std::size_t run = 512;
+  const float* const x = logits.data();
+  const std::size_t n = logits.size();
+  std::array<float, lanes> most{};
+  most.fill(x[0]);
+  std::size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (std::size_t l = 0; l < lanes; ++l) {
+      most[l] = x[i + l] > most[l] ? x[i + l] : most[l];
     }
   }
-  return static_cast<token_id>(best);
+  for (; i < n; ++i) {
+    most[0] = x[i] > most[0] ? x[i] : most[0];
+  }
+  float highest = most[0];
+  for (const float one : most) {
+    highest = one > highest ? one : highest;
+  }
+  for (std::size_t first = 0; first < n; first += run) {
+    const std::size_t end = std::min(n, first + run);
+    std::uint32_t found = 0;
+    for (std::size_t at = first; at < end; ++at) {
+      found |= x[at] == highest ? 1U : 0U;
+    }
+    if (found != 0) {
+      return static_cast<token_id>(std::find(x + first, x + end, highest) - x);
+    }
+  }
+  return 0; // the first is a NaN, which nothing is higher than
 }
 
 token_id highest_of(std::span<const float> logits, token_mask allowed) {

@@ -196,9 +196,9 @@ void segment::impl::load_input(parallel_runner& runner) {
     if (!is_first()) {
       std::memcpy(values.data(), steps[i]->in.boundary.data(), values.size_bytes());
     }
-    const auto bad =
-        std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-    if (bad != values.end()) {
+    if (!all_finite(values)) {
+      const auto bad =
+          std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
       s.failed = fail(errc::nonfinite, "a NaN or infinity entered layer {} at position {}",
                       layers.first, s.first + (bad - values.begin()) / dim);
       std::fill_n(scratch.ok.begin() + s.row, s.count, std::uint8_t{0});
@@ -310,7 +310,7 @@ void segment::impl::logits(parallel_runner& runner) {
     const float* const last = first + std::size_t{in.logit_rows} * c.vocabulary;
     const auto normal = ok.begin() + static_cast<std::ptrdiff_t>(row);
     if (std::find(normal, normal + in.logit_rows, std::uint8_t{0}) != normal + in.logit_rows ||
-        !std::all_of(first, last, [](float l) { return std::isfinite(l); })) {
+        !all_finite({first, last})) {
       sessions[i].failed =
           fail(errc::nonfinite, "a NaN or infinity arose in the logits of positions {} to {}",
                in.first + in.count - in.logit_rows, in.first + in.count - 1);

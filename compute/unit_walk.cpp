@@ -1,5 +1,10 @@
 #include "compute/unit_walk.hpp"
 
+<<<<<<< HEAD
+=======
+#include "compute/block_operations.hpp"
+#include "compute/field_sums.hpp"
+>>>>>>> 768844f844105d15fe2d45459c3f4198e543c42a
 #include "compute/kv_cache.hpp"
 #include "compute/kv_digest.hpp"
 #include "messages/check.hpp"
@@ -309,8 +314,7 @@ result<floats> walk::logits(const floats& x) {
       std::span{x}.subspan(skip * config_.dim, std::size_t{task_.draws} * config_.dim);
   OVIR_ASSIGN(floats all,
               product(unit_matrix::head, normalize(rows, given_.output_norm), config_.dim));
-  const bool ok = std::all_of(all.begin(), all.end(), [](float l) { return std::isfinite(l); });
-  return ok ? result<floats>{std::move(all)} : nonfinite("in the logits");
+  return all_finite(all) ? result<floats>{std::move(all)} : nonfinite("in the logits");
 }
 
 result<unit_result> walk::run() {

@@ -160,21 +160,31 @@ const quick_lines = ["decode-q4_k_m-t2", "bandwidth-q4_k_m-t2", "prefill-128-q4_
 const selects = (name, id) => id === name || id.startsWith(`${name}-`);
 
 /**
- * The lines chosen by `only` (all when empty) and the cases they need. Throws a RangeError that
- * names a word of `only` which chooses nothing.
+ * The lines chosen by `only` and by `models` of their cases (all when empty), and the cases they
+ * need. Throws a RangeError that names a word which chooses nothing.
  */
 export function plan(o) {
   const cases = make_cases(o);
   const all = [...decode_lines(), ...prefill_lines(), ...real_lines(), ...other_lines(o),
     ...avx2_lines(), ...exact_lines()];
   const only = o.only.length > 0 ? o.only : o.quick ? quick_lines : [];
+  const known = new Set([...cases.values()].map((c) => c.model));
+  for (const model of o.models_only) {
+    if (!known.has(model)) {
+      throw new RangeError(`--model: there is no model '${model}'; there are ${[...known].join()}`);
+    }
+  }
   for (const name of only) {
     if (!all.some((line) => selects(name, line.id))) {
       throw new RangeError(`--only: there is no line '${name}'; --list shows all`);
     }
   }
-  const lines = only.length === 0 ? all
-    : all.filter((line) => only.some((name) => selects(name, line.id)));
+  const lines = all.filter((line) =>
+    (only.length === 0 || only.some((name) => selects(name, line.id))) &&
+    (o.models_only.length === 0 || o.models_only.includes(cases.get(line.case).model)));
+  if (lines.length === 0) {
+    throw new RangeError("--only and --model together choose no line; --list shows all");
+  }
   const needed = new Set(lines.map((line) => line.case));
   const kept = [...cases.values()].filter((c) => needed.has(c.id)).map((c) => narrowed(c, lines));
   return { lines, cases: kept };

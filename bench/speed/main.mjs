@@ -26,11 +26,11 @@ const settings_of = ({ rounds, decode, deep_decode, small_decode, depth, depths,
 const words = (text) => text.split(/[\s,]+/).filter(Boolean);
 // What is no text among the options.
 const readers = {
-  only: words, ik_arguments: words, depths: (text) => words(text).map(Number),
+  only: words, models_only: words, ik_arguments: words, depths: (text) => words(text).map(Number),
   ...Object.fromEntries(["quick", "accept_noise", "fresh"]
     .map((name) => [name, (text) => text === "true"])),
   ...Object.fromEntries(["rounds", "runs", "decode", "deep_decode", "small_decode", "depth",
-    "prefill_chunk", "noise_max"].map((name) => [name, Number])),
+    "prefill_chunk", "noise_max", "minutes"].map((name) => [name, Number])),
 };
 
 function options_of(args) {
@@ -136,7 +136,7 @@ function plots_of(results, cases, j, o) {
  * `o.page`.
  */
 function write_documents(o) {
-  const { j, made, lines, cases } = report({ ...o, only: [], quick: false });
+  const { j, made, lines, cases } = report({ ...o, only: [], models_only: [], quick: false });
   const results = judge(lines, cases, j, made);
   mkdirSync(o.out, { recursive: true });
   const plots = plots_of(results, cases, j, made);

@@ -182,12 +182,23 @@ function note(c, round, side, run) {
     `tokens/s, others used ${run.others.toFixed(2)} processors\n`);
 }
 
+/** Whether a round more, as long as the last one of its case, would end after the time given. */
+function out_of_time(o, j, c) {
+  const last = j.runs.filter((run) => run.case === c.id && run.round === j.last_round(c));
+  const expected_s = last.reduce((sum, run) => sum + run.wall_s, 0);
+  return o.minutes > 0 && performance.now() / 1e3 + expected_s > o.minutes * 60;
+}
+
 /** Runs one case until it has its rounds. */
 async function measure_case(o, j, c) {
   let sides = present(o, c);
   const wanted = Math.min(o.rounds, c.rounds_max ?? o.rounds);
   const enough = () => sides.length === 0 || counting_rounds(j, c, sides, o).length >= wanted;
   for (let tries = 0; !enough() && tries < wanted * tries_per_round; ++tries) {
+    if (out_of_time(o, j, c)) {
+      process.stderr.write(`${c.id}: no time left for a round; the same command continues\n`);
+      return;
+    }
     if (!(await wait_for_quiet(o))) {
       process.stderr.write(`${c.id}: others keep the machine busy; going on to the next\n`);
       return;

@@ -36,6 +36,31 @@ TEST(sampler, greedy_takes_the_highest_logit_and_of_equals_the_lowest_id) {
   EXPECT_EQ(s.draw(std::vector{-5.0F}, {}, 0), 0U);
 }
 
+TEST(sampler, the_highest_is_the_first_that_none_before_or_after_exceeds) {
+  const auto plain = [](const std::vector<float>& logits) {
+    std::size_t best = 0;
+    for (std::size_t i = 1; i < logits.size(); ++i) {
+      best = logits[i] > logits[best] ? i : best;
+    }
+    return static_cast<token_id>(best);
+  };
+  const float infinity = std::numeric_limits<float>::infinity();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const std::size_t n : {1U, 2U, 15U, 16U, 17U, 511U, 512U, 513U, 530U, 1600U}) {
+    for (std::size_t at = 0; at < n; at += n < 20 ? 1 : 7) {
+      std::vector<float> logits(n, -1.5F);
+      for (const float value : {-0.0F, 2.0F, infinity, -infinity, nan}) {
+        logits[at] = value;
+        EXPECT_EQ(highest_of(logits), plain(logits)) << n << " " << at << " " << value;
+        logits[n - 1 - at / 2] = value == 0 ? 0.0F : value;
+        EXPECT_EQ(highest_of(logits), plain(logits)) << n << " " << at << " " << value;
+        logits[n - 1 - at / 2] = -1.5F;
+      }
+    }
+    EXPECT_EQ(highest_of(ramp(n)), plain(ramp(n)));
+  }
+}
+
 TEST(sampler, greedy_still_applies_the_repeat_penalty) {
   sampler s{{.repeat_penalty = 2}};
   const std::vector<token_id> history{1};
