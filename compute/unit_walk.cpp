@@ -1,10 +1,6 @@
 #include "compute/unit_walk.hpp"
 
-<<<<<<< HEAD
-=======
 #include "compute/block_operations.hpp"
-#include "compute/field_sums.hpp"
->>>>>>> 768844f844105d15fe2d45459c3f4198e543c42a
 #include "compute/kv_cache.hpp"
 #include "compute/kv_digest.hpp"
 #include "messages/check.hpp"

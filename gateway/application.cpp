@@ -36,6 +36,19 @@ std::string_view methods_of(std::string_view path) {
              : "";
 }
 
+/// "GET" of "GET, DELETE"; not "ET", which Beast's parser takes for a method, too.
+bool is_one_of(std::string_view method, std::string_view methods) {
+  constexpr std::string_view between = ", ";
+  while (!methods.empty()) {
+    const std::string_view one = methods.substr(0, methods.find(between));
+    if (method == one) {
+      return true;
+    }
+    methods.remove_prefix(std::min(methods.size(), one.size() + between.size()));
+  }
+  return false;
+}
+
 bool is_open_to_all(std::string_view path) { return path == "/health" || path == "/ready"; }
 
 json model_json(const served_model& m) {
@@ -134,7 +147,7 @@ std::optional<http_reply> application::refuse_route(const http_request& request)
   if (methods.empty()) {
     return answer_of(refusal(404, "unknown_url", "there is nothing at this path"));
   }
-  if (std::string_view{methods}.find(request.method) == std::string_view::npos) {
+  if (!is_one_of(request.method, methods)) {
     http_reply reply =
         answer_of(refusal(405, "method_not_allowed", fmt::format("this path answers {}", methods)));
     reply.fields.emplace_back("Allow", methods);
