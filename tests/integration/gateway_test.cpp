@@ -163,6 +163,7 @@ TEST_F(gateway, says_which_parameter_is_wrong_with_the_right_status) {
   EXPECT_EQ(ask("POST", "/v1/completions", R"({"model": "gpt-9", "prompt": "x"})").status, 404);
   EXPECT_EQ(ask("POST", "/v1/completions", "{").status, 400);
   EXPECT_EQ(ask("GET", "/v1/completions").status, 405);
+  EXPECT_EQ(ask("ET", "/v1/models").status, 405) << "a part of GET is no method";
   EXPECT_EQ(ask("GET", "/nowhere").status, 404);
   EXPECT_EQ(ask("POST", "/v1/completions", {}, {{"Content-Length", "0"}}).status, 415);
   EXPECT_EQ(ask("GET", "/v1/models", {}, {{"Origin", "https://page.example"}}).status, 403);
