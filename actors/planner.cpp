@@ -1,6 +1,7 @@
 #include "actors/planner.hpp"
 
 #include "actors/path_search.hpp"
+#include "compute/packed_weights.hpp"
 #include "messages/limits.hpp"
 
 #include <algorithm>
@@ -414,12 +415,13 @@ model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk) {
   const compute::model_config& c = m.config;
   model_shape s;
   for (const compute::layer_weights& w : m.layers) {
-    s.layer_weights.push_back(compute::file_bytes(w));
+    s.layer_weights.push_back(compute::held_bytes(w));
   }
   s.kv_per_position = std::uint64_t{c.kv_dim()} * 2 * 2; // K and V, fp16
   s.embedding = compute::file_bytes(m.token_embedding);
-  s.head = compute::file_bytes(m.output_norm) + compute::file_bytes(m.output);
-  s.tied_head = m.output.data == m.token_embedding.data;
+  s.head = compute::file_bytes(m.output_norm) + compute::held_bytes(m.output);
+  // An embedding that is unpacked for products stays in the file's form for looking up.
+  s.tied_head = m.output.data == m.token_embedding.data && !compute::is_unpacked(m.output.type);
   s.boundary = std::uint64_t{c.dim} * sizeof(float);
   s.logits = std::uint64_t{c.vocabulary} * sizeof(float);
   s.stage_buffers = stage_buffers(c, prefill_chunk);

@@ -142,6 +142,18 @@ std::size_t packed_bytes(const weight& w) noexcept {
   return panels * packed_panel_bytes(w.type, w.cols);
 }
 
+std::uint64_t held_bytes(const weight& w) noexcept {
+  return !w.empty() && is_unpacked(w.type) ? packed_bytes(w) : file_bytes(w);
+}
+
+std::uint64_t held_bytes(const layer_weights& w) noexcept {
+  std::uint64_t total = 0;
+  for (const layer_part& part : layer_parts) {
+    total += held_bytes(w.*part.member);
+  }
+  return total;
+}
+
 void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept {
   const std::size_t bytes = packed_panel_bytes(w.type, w.cols);
   std::memset(out, 0, bytes);

@@ -42,6 +42,11 @@ inline constexpr std::uint32_t packed_rows = 16;
 /// Bytes of all panels of a matrix.
 [[nodiscard]] std::size_t packed_bytes(const weight& w) noexcept;
 
+/// Bytes that computing with a weight needs in memory, and reads: those of its rows unpacked where
+/// its type has no kernel of its own, else as many as in its file.
+[[nodiscard]] std::uint64_t held_bytes(const weight& w) noexcept;
+[[nodiscard]] std::uint64_t held_bytes(const layer_weights& w) noexcept;
+
 /// Writes panel `panel`, rows [16 panel, 16 panel + 16) of `w`, to `out`. Rows beyond the last are
 /// zeros.
 void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept;

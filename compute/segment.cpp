@@ -2,6 +2,7 @@
 
 #include "compute/block_operations.hpp"
 #include "compute/layer_step.hpp"
+#include "compute/packed_weights.hpp"
 #include "compute/quantized_rows.hpp"
 #include "messages/check.hpp"
 #include "messages/limits_draft.hpp"
@@ -95,14 +96,14 @@ bool segment::is_last() const noexcept { return impl_->is_last(); }
 
 std::uint64_t segment::weight_bytes() const noexcept {
   return layer_bytes() +
-         (is_last() ? file_bytes(impl_->weights.output_norm) + file_bytes(impl_->weights.output)
+         (is_last() ? file_bytes(impl_->weights.output_norm) + held_bytes(impl_->weights.output)
                     : 0);
 }
 
 std::uint64_t segment::layer_bytes() const noexcept {
   std::uint64_t total = 0;
   for (layer_index l = impl_->layers.first; l < impl_->layers.last; ++l) {
-    total += file_bytes(impl_->weights.layers[l]);
+    total += held_bytes(impl_->weights.layers[l]);
   }
   return total;
 }

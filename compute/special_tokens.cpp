@@ -162,28 +162,14 @@ std::optional<token_id> special_tokens::name_set::longest_at(const token_table& 
 }
 
 special_tokens::fragment special_tokens::first_fragment(const token_table& table,
-                                                        std::string_view text, bool parse_special,
-                                                        std::string_view outside) const {
+                                                        std::string_view text,
+                                                        bool parse_special) const {
   const name_set& names = parse_special ? parsed_ : always_;
   if (names.ids.empty()) {
     return {text.size(), std::nullopt};
   }
-  std::size_t own_end = text.size(); // of the bytes that may name control tokens
   for (std::size_t at = 0; at < text.size(); ++at) {
-    std::optional<token_id> id;
-    if (outside.empty() || !parse_special) {
-      id = names.longest_at(table, text.substr(at));
-    } else {
-      if (at == 0 || at >= own_end) {
-        own_end = std::min(outside.find_first_not_of('\0', at), text.size());
-      }
-      id = own_end > at ? names.longest_at(table, text.substr(at, own_end - at)) : std::nullopt;
-      const auto always = always_.ids.empty() ? id : always_.longest_at(table, text.substr(at));
-      if (always && (!id || table.text(*always).size() > table.text(*id).size())) {
-        id = always;
-      }
-    }
-    if (id) {
+    if (const auto id = names.longest_at(table, text.substr(at))) {
       return at > 0 ? fragment{at, std::nullopt} : fragment{table.text(*id).size(), id};
     }
   }

@@ -47,9 +47,8 @@ public:
   /// What `text`, which must not be empty, starts with. User-defined tokens are always cut out,
   /// control and unknown ones only with `parse_special`. Of several names at one place the longest
   /// is taken, and names do not overlap: the leftmost goes first.
-  /// `outside`: as of `tokenizer::options`.
   [[nodiscard]] fragment first_fragment(const token_table& table, std::string_view text,
-                                        bool parse_special, std::string_view outside = {}) const;
+                                        bool parse_special) const;
 
 private:
   /// Special tokens in the order of their names, and which bytes their names start with.

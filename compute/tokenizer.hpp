@@ -21,9 +21,6 @@ public:
   struct options {
     bool add_bos{true};        ///< put BOS first (and EOS last) where the model asks for it
     bool parse_special{false}; ///< read "<|im_end|>" and the like as the control token
-    /// With `parse_special`: one byte per byte of the text, not zero where somebody outside wrote
-    /// it, so that no control token is read there. Empty: the whole text may name them.
-    std::string_view outside{};
   };
 
   /// Reads `tokenizer.ggml.*`: `unsupported` names an unknown model or pre-tokenizer, `malformed`

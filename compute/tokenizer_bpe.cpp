@@ -282,8 +282,7 @@ result<std::vector<token_id>> tokenizer_bpe::encode(std::string_view text, optio
   word_encoder encoder{*this, out};
   std::vector<std::string_view> words;
   while (!text.empty()) {
-    const auto fragment =
-        special_.first_fragment(table_, text, opts.parse_special, opts.outside);
+    const auto fragment = special_.first_fragment(table_, text, opts.parse_special);
     if (fragment.token) {
       out.push_back(*fragment.token);
     } else {
@@ -294,7 +293,6 @@ result<std::vector<token_id>> tokenizer_bpe::encode(std::string_view text, optio
       }
     }
     text.remove_prefix(fragment.bytes);
-    opts.outside.remove_prefix(std::min(opts.outside.size(), fragment.bytes));
   }
   if (opts.add_bos && special_.adds_eos()) {
     out.push_back(*special_.eos());

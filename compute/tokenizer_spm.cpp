@@ -263,8 +263,7 @@ result<std::vector<token_id>> tokenizer_spm::encode(std::string_view text, optio
   stretch_encoder encoder{*this, out};
   bool space_first = adds_space_;
   while (!text.empty()) {
-    const auto fragment =
-        special_.first_fragment(table_, text, opts.parse_special, opts.outside);
+    const auto fragment = special_.first_fragment(table_, text, opts.parse_special);
     if (fragment.token) {
       out.push_back(*fragment.token);
       space_first = adds_space_;
@@ -273,7 +272,6 @@ result<std::vector<token_id>> tokenizer_spm::encode(std::string_view text, optio
       space_first = false;
     }
     text.remove_prefix(fragment.bytes);
-    opts.outside.remove_prefix(std::min(opts.outside.size(), fragment.bytes));
   }
   if (opts.add_bos && special_.adds_eos()) {
     out.push_back(*special_.eos());

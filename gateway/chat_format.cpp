@@ -1,5 +1,7 @@
 #include "gateway/chat_format.hpp"
 
+#include "templates/chat_template.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -138,6 +140,41 @@ public:
   std::string_view end_of_turn() const override { return {}; }
 };
 
+/// Whatever the model's own template says.
+class of_template final : public chat_format {
+public:
+  explicit of_template(templates::chat_template form) : form_(std::move(form)) {}
+
+  api_result<parts> render(std::span<const chat_message> messages) const override {
+    std::vector<templates::value> said;
+    for (const chat_message& m : messages) {
+      said.push_back(templates::message(m.role, m.content));
+    }
+    templates::chat_input input;
+    input.messages = templates::value::list(std::move(said));
+    const auto text = form_.render(input);
+    if (!text) {
+      return text.error().code == errc::invalid_argument
+                 ? bad_parameter("messages", text.error().message)
+                 : from_error(text.error(), "messages");
+    }
+    parts out;
+    const std::string& authors = text->authors();
+    for (std::size_t at = 0; at < text->size();) {
+      const std::size_t end = std::min(authors.find_first_not_of(authors[at], at), text->size());
+      const bool own = authors[at] == static_cast<char>(templates::author::model);
+      out.push_back({own ? kind::control : kind::text, text->bytes().substr(at, end - at)});
+      at = end;
+    }
+    return out;
+  }
+  // The tokens that end a turn are in the vocabulary.
+  std::string_view end_of_turn() const override { return {}; }
+
+private:
+  templates::chat_template form_;
+};
+
 constexpr std::string_view chatml_template =
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] "
     "+ '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
@@ -192,7 +229,8 @@ constexpr std::array<known_format, 5> formats{{
 } // namespace
 
 result<std::shared_ptr<const chat_format>> chat_format_for(std::string_view declared,
-                                                           std::string_view chat_template) {
+                                                           std::string_view chat_template,
+                                                           const compute::tokenizer& vocabulary) {
   const bool by_text = declared == "auto";
   const auto* const found =
       std::find_if(formats.begin(), formats.end(), [&](const known_format& f) {
@@ -207,12 +245,20 @@ result<std::shared_ptr<const chat_format>> chat_format_for(std::string_view decl
     return fail(errc::not_found, "there is no chat format '{}'; there are {}", declared,
                 chat_format_names());
   }
-  return fail(errc::unsupported, "{}",
-              chat_template.empty()
-                  ? "this model's file has no chat template; use /v1/completions, or let the "
-                    "operator declare gateway.chat_format"
-                  : "this model's chat template is none that can be rendered here; use "
-                    "/v1/completions, or let the operator declare gateway.chat_format");
+  if (chat_template.empty()) {
+    return fail(errc::unsupported,
+                "this model's file has no chat template; use /v1/completions, or let the operator "
+                "declare gateway.chat_format");
+  }
+  auto form = templates::chat_template::parse(chat_template, vocabulary);
+  if (!form) {
+    error e = form.error();
+    e.message = fmt::format("this model's chat template cannot be rendered here: {}; use "
+                            "/v1/completions, or let the operator declare gateway.chat_format",
+                            e.message);
+    return e;
+  }
+  return std::shared_ptr<const chat_format>{std::make_shared<const of_template>(std::move(*form))};
 }
 
 std::string chat_format_names() {
@@ -230,35 +276,22 @@ bool is_chat_format(std::string_view name) {
 
 result<std::vector<token_id>> encode_parts(const compute::tokenizer& vocabulary,
                                            std::span<const prompt_part> all) {
-  std::vector<token_id> ids;
-  if (vocabulary.adds_bos() && vocabulary.bos()) {
-    ids.push_back(*vocabulary.bos());
-  }
-  std::string text;
-  const auto encode = [&](const std::string& piece, bool special) -> result<void> {
-    if (!piece.empty()) {
-      OVIR_ASSIGN(const auto more, vocabulary.encode(piece, {false, special}));
-      ids.insert(ids.end(), more.begin(), more.end());
+  // Control tokens are named, so that texts beside them are cut as in one whole text.
+  templates::marked_text whole;
+  const auto name = [&](std::optional<token_id> id) {
+    if (id) {
+      whole.append(vocabulary.piece(*id, /*special=*/true), templates::author::model);
     }
-    return {};
   };
   for (const prompt_part& part : all) {
-    if (part.what == kind::text) {
-      text += part.text;
-      continue;
-    }
-    OVIR_TRY(encode(std::exchange(text, {}), false));
-    if (part.what == kind::control) {
-      OVIR_TRY(encode(part.text, true));
-    } else if (part.what == kind::eos && vocabulary.eos()) {
-      ids.push_back(*vocabulary.eos());
-    } else if (part.what == kind::bos && vocabulary.bos() &&
-               (ids.empty() || ids != std::vector<token_id>{*vocabulary.bos()})) {
-      ids.push_back(*vocabulary.bos());
+    switch (part.what) {
+    case kind::text: whole.append(part.text, templates::author::outside); break;
+    case kind::control: whole.append(part.text, templates::author::model); break;
+    case kind::bos: name(vocabulary.bos()); break;
+    case kind::eos: name(vocabulary.eos()); break;
     }
   }
-  OVIR_TRY(encode(text, false));
-  return ids;
+  return templates::encode(vocabulary, whole);
 }
 
 } // namespace ovir::gateway

@@ -19,7 +19,7 @@ namespace ovir::gateway {
 struct prompt_part {
   enum class kind : std::uint8_t {
     text,
-    control, ///< the name of a special token, "<|im_end|>"
+    control, ///< the model's own words, which may name special tokens: "<|im_end|>"
     bos,     ///< the model's BOS, unless the prompt has it already
     eos
   };
@@ -40,10 +40,12 @@ public:
   [[nodiscard]] virtual std::string_view end_of_turn() const = 0;
 };
 
-/// The format called `declared`; of "auto" the one whose template this is, letter by letter.
-/// `not_found` for a name that is none, `unsupported` for a template that is not known.
+/// The format called `declared`; of "auto" the one whose template this is, letter by letter, or
+/// the template itself, rendered for `vocabulary`. `not_found` for a name that is none; what is
+/// wrong with the template.
 [[nodiscard]] result<std::shared_ptr<const chat_format>>
-chat_format_for(std::string_view declared, std::string_view chat_template);
+chat_format_for(std::string_view declared, std::string_view chat_template,
+                const compute::tokenizer& vocabulary);
 
 /// "auto" and the names of `chat_format_for`, for messages.
 [[nodiscard]] std::string chat_format_names();

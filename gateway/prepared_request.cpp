@@ -151,7 +151,7 @@ api_result<prepared_request> prepare(const completion_request& request, const se
   api_result<tokens_list> prompts = tokens_list{};
   std::vector<std::string> stop = request.stop;
   if (chat) {
-    const auto format = chat_format_for(declared_format, model.chat_template);
+    const auto format = chat_format_for(declared_format, model.chat_template, *model.vocabulary);
     if (!format) {
       return from_error(format.error(), where);
     }

@@ -1,6 +1,9 @@
 #include "templates/chat_template.hpp"
 
+#include "messages/limits.hpp"
 #include "templates/parser.hpp"
+
+#include <algorithm>
 
 namespace ovir::templates {
 
@@ -48,12 +51,73 @@ result<marked_text> chat_template::render(const chat_input& input) const {
   return interpreter{*tree_, variables, input.now}.run();
 }
 
+namespace {
+
+/// Where in the model's own words a control token is named, and which.
+struct named_token {
+  std::size_t at;
+  std::size_t bytes;
+  token_id id;
+};
+
+/// Names of control tokens in `words`, read as the tokenizer reads them: control tokens are those
+/// that have no text unless they are asked for theirs.
+result<std::vector<named_token>> named_in(const compute::tokenizer& vocabulary,
+                                          const std::string& words) {
+  std::vector<named_token> found;
+  OVIR_ASSIGN(const std::vector<token_id> ids,
+              vocabulary.encode(words, {.add_bos = false, .parse_special = true}));
+  std::size_t from = 0;
+  for (const token_id id : ids) {
+    const std::string name = vocabulary.piece(id, /*special=*/true);
+    if (name.empty() || !vocabulary.piece(id, /*special=*/false).empty()) {
+      continue;
+    }
+    // An unknown token stands for bytes, too, and is then not named.
+    const std::size_t at = words.find(name, from);
+    if (at != std::string::npos) {
+      found.push_back({at, name.size(), id});
+      from = at + name.size();
+    }
+  }
+  return found;
+}
+
+} // namespace
+
 result<std::vector<token_id>> encode(const compute::tokenizer& vocabulary,
                                      const marked_text& prompt) {
-  OVIR_ASSIGN(std::vector<token_id> ids,
-              vocabulary.encode(prompt.bytes(), {.add_bos = false,
-                                                 .parse_special = true,
-                                                 .outside = prompt.authors()}));
+  if (prompt.size() > limits::prompt_bytes_max) {
+    return fail(errc::over_limit, "the conversation has {} bytes, at most {} are encoded at once",
+                prompt.size(), limits::prompt_bytes_max);
+  }
+  std::vector<token_id> ids;
+  const std::string& bytes = prompt.bytes();
+  const std::string& authors = prompt.authors();
+  std::size_t begin = 0; // of the text that is not encoded yet
+  const auto encode_to = [&](std::size_t end) -> result<void> {
+    if (begin < end) {
+      OVIR_ASSIGN(const std::vector<token_id> more,
+                  vocabulary.encode(std::string_view{bytes}.substr(begin, end - begin),
+                                    {.add_bos = false, .parse_special = false}));
+      ids.insert(ids.end(), more.begin(), more.end());
+    }
+    return {};
+  };
+  for (std::size_t at = 0; at < bytes.size();) {
+    const std::size_t end = std::min(authors.find_first_not_of(authors[at], at), bytes.size());
+    if (authors[at] == static_cast<char>(author::model)) {
+      OVIR_ASSIGN(const std::vector<named_token> named,
+                  named_in(vocabulary, bytes.substr(at, end - at)));
+      for (const named_token& n : named) {
+        OVIR_TRY(encode_to(at + n.at));
+        ids.push_back(n.id);
+        begin = at + n.at + n.bytes;
+      }
+    }
+    at = end;
+  }
+  OVIR_TRY(encode_to(bytes.size()));
   if (vocabulary.adds_bos() && (ids.empty() || ids.front() != vocabulary.bos())) {
     ids.insert(ids.begin(), *vocabulary.bos());
   }

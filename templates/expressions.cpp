@@ -11,8 +11,8 @@ namespace ovir::templates {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> functions{"range", "namespace", "dict",
-                                                    "raise_exception", "strftime_now"};
+constexpr std::array<std::string_view, 5> functions{"range", "namespace", "dict", "raise_exception",
+                                                    "strftime_now"};
 
 /// Byte at which character `index` of a text begins, its end beyond.
 std::size_t byte_of(std::string_view text, std::size_t index) {
@@ -262,9 +262,9 @@ value interpreter::arithmetic(std::string_view op, const value& a, const value& 
       return wrong(errc::malformed, fmt::format("'{}' is undefined",
                                                 (a.is_undefined() ? a : b).get<undefined>()->name));
     }
-    return wrong(op == "%" && a.as_text() != nullptr ? errc::unsupported : errc::malformed,
-                 fmt::format("'{}' has no meaning between a {} and a {} here", op, a.kind(),
-                             b.kind()));
+    return wrong(
+        op == "%" && a.as_text() != nullptr ? errc::unsupported : errc::malformed,
+        fmt::format("'{}' has no meaning between a {} and a {} here", op, a.kind(), b.kind()));
   }
   if ((op == "/" || op == "//" || op == "%") && *y == 0) {
     return wrong(errc::malformed, "division by zero");
@@ -324,8 +324,7 @@ bool interpreter::holds(const value& a, std::string_view op, const value& b) {
   const auto order = compare(a, b);
   if (!order) {
     if (!a.as_number() || !b.as_number()) {
-      wrong(errc::malformed,
-            fmt::format("a {} and a {} have no order", a.kind(), b.kind()));
+      wrong(errc::malformed, fmt::format("a {} and a {} have no order", a.kind(), b.kind()));
     }
     return false;
   }
@@ -354,9 +353,9 @@ value interpreter::evaluate_slice(const node& n) {
   const std::int64_t step = integer_or(bound_at(3), 1);
   const marked_text* const text = of.as_text();
   if (!failed() && text == nullptr && of.as_list() == nullptr) {
-    return of.is_undefined() ? wrong(errc::malformed, fmt::format("'{}' is undefined",
-                                                                  of.get<undefined>()->name))
-                             : value::missing("a slice");
+    return of.is_undefined()
+               ? wrong(errc::malformed, fmt::format("'{}' is undefined", of.get<undefined>()->name))
+               : value::missing("a slice");
   }
   if (step == 0 || step < -limits::template_slice_step_max ||
       step > limits::template_slice_step_max) {

@@ -100,15 +100,14 @@ value interpreter::filter_title(const value& v, const bound&) {
   constexpr std::string_view between = "-({[<";
   const marked_text text = text_of(v);
   bool first = true;
-  return has_only_ascii_cases(text.bytes())
-             ? made(text.each([&](char c) {
-                 const bool begins = first;
-                 first = between.find(c) != std::string_view::npos ||
-                         (static_cast<unsigned char>(c) < 0x80 &&
-                          is_space(static_cast<unsigned char>(c)));
-                 return begins ? ascii_upper(c) : ascii_lower(c);
-               }))
-             : wrong(errc::unsupported, "'title' of letters beyond ASCII");
+  return has_only_ascii_cases(text.bytes()) ? made(text.each([&](char c) {
+    const bool begins = first;
+    first = between.find(c) != std::string_view::npos ||
+            (static_cast<unsigned char>(c) < 0x80 && is_space(static_cast<unsigned char>(c)));
+    return begins ? ascii_upper(c) : ascii_lower(c);
+  }))
+                                            : wrong(errc::unsupported,
+                                                    "'title' of letters beyond ASCII");
 }
 
 value interpreter::filter_length(const value& v, const bound&) {
@@ -165,9 +164,8 @@ value interpreter::filter_tojson(const value& v, const bound& with) {
   if (const marked_text* const text = with[1].as_text()) {
     style.indent = text->bytes();
   } else if (!with[1].is_undefined() && !with[1].is_none()) {
-    style.indent.emplace(static_cast<std::size_t>(std::clamp<std::int64_t>(
-                             integer_or(with[1], 0), 0, 16)),
-                         ' ');
+    style.indent.emplace(
+        static_cast<std::size_t>(std::clamp<std::int64_t>(integer_or(with[1], 0), 0, 16)), ' ');
   }
   if (const list_value* const separators = with[2].as_list()) {
     if (separators->items.size() != 2 || separators->items[0].as_text() == nullptr ||
@@ -276,7 +274,9 @@ value interpreter::filter_round(const value& v, const bound& with) {
   if (!d || digits != 0 || (how != "common" && how != "ceil" && how != "floor")) {
     return wrong(errc::unsupported, "'round' other than of a number to a whole one");
   }
-  return value{how == "ceil" ? std::ceil(*d) : how == "floor" ? std::floor(*d) : std::nearbyint(*d)};
+  return value{how == "ceil"    ? std::ceil(*d)
+               : how == "floor" ? std::floor(*d)
+                                : std::nearbyint(*d)};
 }
 
 value interpreter::filter_default(const value& v, const bound& with) {

@@ -133,9 +133,8 @@ std::vector<value> interpreter::items_of(const value& v) {
   return {};
 }
 
-std::optional<interpreter::bound>
-interpreter::bind(std::string_view what, const call_values& with,
-                  std::span<const std::string_view> parameters) {
+std::optional<interpreter::bound> interpreter::bind(std::string_view what, const call_values& with,
+                                                    std::span<const std::string_view> parameters) {
   bound out{};
   if (with.plain.size() > parameters.size() ||
       (!with.plain.empty() && parameters[with.plain.size() - 1].empty())) {
@@ -271,7 +270,7 @@ interpreter::flow interpreter::execute_loop(const node& n) {
   if (++nesting_ > limits::template_nesting_max) {
     wrong(errc::over_limit, "blocks lie too deep in each other");
   }
-  for (; state->at < state->items.size() && !failed() && charge(1, sizeof(scope)); ++state->at) {
+  for (; state->at < state->items.size() && !failed() && charge(4, sizeof(scope)); ++state->at) {
     enter(state->items[state->at]);
     scope_->variables.emplace_back("loop", value{value::state{state}});
     if (execute(n.parts[3]) == flow::stop_loop) {

@@ -80,8 +80,8 @@ private:
     } else if (sign != '+' && kind != '{' && kind != 0) {
       const std::size_t newline = text.rfind('\n');
       const std::size_t begin = newline == std::string::npos ? 0 : newline + 1;
-      if ((begin > 0 || line_starts_) && leading_space(std::string_view{text}.substr(begin)) ==
-                                             text.size() - begin) {
+      if ((begin > 0 || line_starts_) &&
+          leading_space(std::string_view{text}.substr(begin)) == text.size() - begin) {
         text.resize(begin);
       }
     }
@@ -224,8 +224,8 @@ private:
     if (c == '\'' || c == '"') {
       return read_text(c);
     }
-    const auto* const found = std::find_if(signs.begin(), signs.end(),
-                                           [&](std::string_view sign) { return sees(sign); });
+    const auto* const found =
+        std::find_if(signs.begin(), signs.end(), [&](std::string_view sign) { return sees(sign); });
     if (found == signs.end() || *found == "!" || *found == ";") {
       return wrong("'" + compute::printable(rest().substr(0, 1)) + "' has no meaning there");
     }
@@ -338,7 +338,7 @@ private:
     }
     std::uint32_t code = 0;
     for (const char c : source_.substr(i + skip, count)) {
-      const std::uint32_t digit = is_digit(c)             ? static_cast<std::uint32_t>(c - '0')
+      const std::uint32_t digit = is_digit(c)            ? static_cast<std::uint32_t>(c - '0')
                                   : c >= 'a' && c <= 'f' ? static_cast<std::uint32_t>(c - 'a') + 10
                                   : c >= 'A' && c <= 'F' ? static_cast<std::uint32_t>(c - 'A') + 10
                                                          : 99;
@@ -386,7 +386,8 @@ std::size_t trailing_space(std::string_view text) noexcept {
   std::size_t end = text.size();
   while (end > 0) {
     std::size_t begin = end - 1;
-    while (begin > 0 && end - begin < 4 && (static_cast<unsigned char>(text[begin]) & 0xC0U) == 0x80) {
+    while (begin > 0 && end - begin < 4 &&
+           (static_cast<unsigned char>(text[begin]) & 0xC0U) == 0x80) {
       --begin;
     }
     const auto step = compute::read_utf8(text.substr(begin, end - begin));

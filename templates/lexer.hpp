@@ -10,16 +10,16 @@
 namespace ovir::templates {
 
 enum class token_kind : std::uint8_t {
-  data,           ///< text between tags
-  print_begin,    ///< {{
-  print_end,      ///< }}
-  block_begin,    ///< {%
-  block_end,      ///< %}
+  data,        ///< text between tags
+  print_begin, ///< {{
+  print_end,   ///< }}
+  block_begin, ///< {%
+  block_end,   ///< %}
   name,
-  text,           ///< a string literal, unescaped
+  text, ///< a string literal, unescaped
   integer,
   number,
-  sign,           ///< an operator or bracket
+  sign, ///< an operator or bracket
   end,
 };
 

@@ -16,8 +16,9 @@ constexpr std::array<std::string_view, 6> dict_methods{"get",    "items",  "keys
 constexpr std::array<std::string_view, 6> list_methods{"append", "extend", "insert",
                                                        "pop",    "index",  "count"};
 constexpr std::array<std::string_view, 18> text_methods{
-    "strip", "lstrip", "rstrip", "split", "rsplit",     "splitlines", "startswith", "endswith", "upper",
-    "lower", "title",  "join",   "find",  "capitalize", "replace",    "count",      "format",   "isdigit"};
+    "strip",      "lstrip",     "rstrip",  "split", "rsplit", "splitlines",
+    "startswith", "endswith",   "upper",   "lower", "title",  "join",
+    "find",       "capitalize", "replace", "count", "format", "isdigit"};
 constexpr std::array<std::string_view, 2> loop_methods{"cycle", "changed"};
 
 bool is_one_of(std::span<const std::string_view> names, std::string_view name) {
@@ -28,8 +29,7 @@ bool has_method(const value& of, std::string_view name) {
   return (of.as_dict() != nullptr && is_one_of(dict_methods, name)) ||
          (of.as_list() != nullptr && is_one_of(list_methods, name)) ||
          (of.as_text() != nullptr && is_one_of(text_methods, name)) ||
-         (of.get<std::shared_ptr<loop_state>>() != nullptr &&
-          is_one_of(loop_methods, name));
+         (of.get<std::shared_ptr<loop_state>>() != nullptr && is_one_of(loop_methods, name));
 }
 
 } // namespace
@@ -50,8 +50,7 @@ value interpreter::member(const value& of, std::string_view name) {
     members = &(*space)->members;
   }
   if (members != nullptr) {
-    const value* const found =
-        charge(members->items.size() / 8) ? members->find(name) : nullptr;
+    const value* const found = charge(members->items.size() / 8) ? members->find(name) : nullptr;
     return found == nullptr ? value::missing(name) : *found;
   }
   if (const auto* const loop = of.get<std::shared_ptr<loop_state>>()) {
@@ -92,8 +91,8 @@ value interpreter::item(const value& of, const value& key) {
     return {};
   }
   if (of.is_undefined()) {
-    return wrong(errc::malformed, fmt::format("'{}' is undefined, so it has no items",
-                                              of.get<undefined>()->name));
+    return wrong(errc::malformed,
+                 fmt::format("'{}' is undefined, so it has no items", of.get<undefined>()->name));
   }
   if (const auto* const dict = of.as_dict()) {
     const value* const found = charge(dict->items.size() / 8) ? dict->find(key) : nullptr;
@@ -120,8 +119,8 @@ value interpreter::item(const value& of, const value& key) {
     for (std::size_t i = 0; i < at; ++i) {
       byte += compute::read_utf8(std::string_view{text->bytes()}.substr(byte)).bytes;
     }
-    return made(text->part(
-        byte, compute::read_utf8(std::string_view{text->bytes()}.substr(byte)).bytes));
+    return made(
+        text->part(byte, compute::read_utf8(std::string_view{text->bytes()}.substr(byte)).bytes));
   }
   if (const marked_text* const name = key.as_text()) {
     return of.as_dict() != nullptr && !has_method(of, name->bytes())
@@ -141,9 +140,9 @@ value interpreter::path_of(const value& of, const value& path) {
   while (!failed()) {
     const std::size_t dot = rest.find('.');
     const std::string_view name = rest.substr(0, dot);
-    const bool number = !name.empty() && name.size() < 10 &&
-                        std::all_of(name.begin(), name.end(),
-                                    [](char c) { return c >= '0' && c <= '9'; });
+    const bool number =
+        !name.empty() && name.size() < 10 &&
+        std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
     at = item(at, number ? value{std::int64_t{std::stoll(std::string{name})}} : value::text(name));
     if (dot == std::string_view::npos) {
       break;
@@ -161,8 +160,7 @@ value interpreter::call(const value& callee, call_values with) {
     return call_macro(**m, std::move(with));
   }
   if (const auto* const f = callee.get<function_value>()) {
-    return f->self == nullptr ? call_function(f->name, with)
-                              : call_method(*f->self, f->name, with);
+    return f->self == nullptr ? call_function(f->name, with) : call_method(*f->self, f->name, with);
   }
   return callee.is_undefined()
              ? wrong(errc::malformed, fmt::format("'{}' is undefined, so it cannot be called",
@@ -173,8 +171,8 @@ value interpreter::call(const value& callee, call_values with) {
 value interpreter::call_macro(const macro& m, call_values with) {
   const node& n = tree_.nodes[m.definition];
   if (with.plain.size() > n.names.size()) {
-    return wrong(errc::malformed, fmt::format("the macro '{}' takes at most {} arguments", n.name,
-                                              n.names.size()));
+    return wrong(errc::malformed,
+                 fmt::format("the macro '{}' takes at most {} arguments", n.name, n.names.size()));
   }
   const auto inside = std::make_shared<scope>(scope{{}, m.home});
   const std::shared_ptr<scope> outside = std::exchange(scope_, inside);
@@ -197,8 +195,8 @@ value interpreter::call_macro(const macro& m, call_values with) {
   if (has_caller) {
     inside->variables.push_back(with.named[0]);
   } else if (!with.named.empty()) {
-    wrong(errc::malformed, fmt::format("the macro '{}' has no parameter '{}' left", n.name,
-                                       with.named[0].first));
+    wrong(errc::malformed,
+          fmt::format("the macro '{}' has no parameter '{}' left", n.name, with.named[0].first));
   }
   value out = failed() || !charge(1, sizeof(scope)) ? value{} : rendered(n.parts.back());
   scope_ = outside;
@@ -328,20 +326,20 @@ value interpreter::call_method(const value& self, std::string_view name, const c
   if (const marked_text* const text = self.as_text()) {
     return charge(1 + text->size() / 32) ? call_text_method(*text, name, *values) : value{};
   }
-  if (const list_value* const list = self.as_list(); list != nullptr && charge(list->items.size())) {
+  if (const list_value* const list = self.as_list();
+      list != nullptr && charge(list->items.size())) {
     if (name == "count") {
       return value{static_cast<std::int64_t>(
           std::count(list->items.begin(), list->items.end(), (*values)[0]))};
     }
     if (name == "index") {
       const auto at = std::find(list->items.begin(), list->items.end(), (*values)[0]);
-      return at == list->items.end()
-                 ? wrong(errc::malformed, "'index' does not find its value")
-                 : value{static_cast<std::int64_t>(at - list->items.begin())};
+      return at == list->items.end() ? wrong(errc::malformed, "'index' does not find its value")
+                                     : value{static_cast<std::int64_t>(at - list->items.begin())};
     }
   }
-  return wrong(errc::unsupported, fmt::format("'{}' would change what templates may only read",
-                                              name));
+  return wrong(errc::unsupported,
+               fmt::format("'{}' would change what templates may only read", name));
 }
 
 value interpreter::call_dict_method(const dict_value& self, std::string_view name,
@@ -355,15 +353,13 @@ value interpreter::call_dict_method(const dict_value& self, std::string_view nam
   }
   std::vector<value> items;
   for (const auto& [key, v] : self.items) {
-    items.push_back(name == "keys"     ? key
-                    : name == "values" ? v
-                                       : value::list({key, v}, true));
+    items.push_back(name == "keys" ? key : name == "values" ? v : value::list({key, v}, true));
   }
   if (name == "keys" || name == "values" || name == "items") {
     return made_list(std::move(items));
   }
-  return wrong(errc::unsupported, fmt::format("'{}' would change what templates may only read",
-                                              name));
+  return wrong(errc::unsupported,
+               fmt::format("'{}' would change what templates may only read", name));
 }
 
 value interpreter::call_loop_method(loop_state& loop, std::string_view name,

@@ -25,8 +25,8 @@ node_index parser::block_until(std::initializer_list<std::string_view> ends) {
     const token_kind what = now().what;
     if (what == token_kind::data) {
       const std::uint32_t line = now().line;
-      parts.push_back(add(node{
-          .what = node_kind::data, .line = line, .constant = value::text(next().text)}));
+      parts.push_back(
+          add(node{.what = node_kind::data, .line = line, .constant = value::text(next().text)}));
     } else if (what == token_kind::print_begin) {
       next();
       parts.push_back(add(node_kind::print, {tuple()}));
@@ -41,8 +41,8 @@ node_index parser::block_until(std::initializer_list<std::string_view> ends) {
       }
       parts.push_back(statement());
     } else if (ends.size() != 0) {
-      wrong(errc::malformed, fmt::format("a block that '{}' would end does not end",
-                                         *(ends.end() - 1)));
+      wrong(errc::malformed,
+            fmt::format("a block that '{}' would end does not end", *(ends.end() - 1)));
     } else {
       break;
     }

@@ -9,10 +9,22 @@ namespace ovir::templates {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 16> relations{{
-    {"eq", "=="}, {"equalto", "=="}, {"==", "=="}, {"ne", "!="},
-    {"!=", "!="}, {"lt", "<"},       {"<", "<"},   {"lessthan", "<"},
-    {"le", "<="}, {"<=", "<="},      {"gt", ">"},  {">", ">"},
-    {"greaterthan", ">"}, {"ge", ">="}, {">=", ">="}, {"in", "in"},
+    {"eq", "=="},
+    {"equalto", "=="},
+    {"==", "=="},
+    {"ne", "!="},
+    {"!=", "!="},
+    {"lt", "<"},
+    {"<", "<"},
+    {"lessthan", "<"},
+    {"le", "<="},
+    {"<=", "<="},
+    {"gt", ">"},
+    {">", ">"},
+    {"greaterthan", ">"},
+    {"ge", ">="},
+    {">=", ">="},
+    {"in", "in"},
 }};
 
 struct kind_test {
@@ -26,9 +38,8 @@ bool is_cased(const value& v, char (*change)(char)) {
     return false;
   }
   const std::string& bytes = text->bytes();
-  const bool any = std::any_of(bytes.begin(), bytes.end(), [](char c) {
-    return ascii_lower(c) != c || ascii_upper(c) != c;
-  });
+  const bool any = std::any_of(bytes.begin(), bytes.end(),
+                               [](char c) { return ascii_lower(c) != c || ascii_upper(c) != c; });
   return any && std::all_of(bytes.begin(), bytes.end(), [&](char c) { return change(c) == c; });
 }
 

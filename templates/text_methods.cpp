@@ -13,10 +13,11 @@ namespace {
 
 /// Ranges beyond ASCII with letters that have cases, or that Python's methods change otherwise.
 constexpr std::array<std::pair<char32_t, char32_t>, 24> cased{{
-    {0xAA, 0x2AF},     {0x345, 0x345},    {0x370, 0x587},     {0x10A0, 0x10FF}, {0x13A0, 0x13FF},
-    {0x1C80, 0x1CBF},  {0x1D00, 0x1DBF},  {0x1E00, 0x1FFF},   {0x2071, 0x2071}, {0x207F, 0x209C},
-    {0x2102, 0x2188},  {0x24B6, 0x24E9},  {0x2C00, 0x2D2F},   {0xA640, 0xA69F}, {0xA720, 0xA7FF},
-    {0xAB30, 0xABBF},  {0xFB00, 0xFB17},  {0xFF21, 0xFF5A},   {0x10400, 0x104FF}, {0x10570, 0x107BF},
+    {0xAA, 0x2AF},      {0x345, 0x345},     {0x370, 0x587},     {0x10A0, 0x10FF},
+    {0x13A0, 0x13FF},   {0x1C80, 0x1CBF},   {0x1D00, 0x1DBF},   {0x1E00, 0x1FFF},
+    {0x2071, 0x2071},   {0x207F, 0x209C},   {0x2102, 0x2188},   {0x24B6, 0x24E9},
+    {0x2C00, 0x2D2F},   {0xA640, 0xA69F},   {0xA720, 0xA7FF},   {0xAB30, 0xABBF},
+    {0xFB00, 0xFB17},   {0xFF21, 0xFF5A},   {0x10400, 0x104FF}, {0x10570, 0x107BF},
     {0x10C80, 0x10CFF}, {0x118A0, 0x118DF}, {0x16E40, 0x16E7F}, {0x1D400, 0x1F189},
 }};
 
@@ -270,9 +271,8 @@ value interpreter::call_text_search(const marked_text& self, std::string_view na
   }
   if (name == "replace") {
     const marked_text* const by = with[1].as_text();
-    return first == nullptr || by == nullptr
-               ? wrong(errc::malformed, "'replace' needs two texts")
-               : replaced(self, *first, *by, integer_or(with[2], -1));
+    return first == nullptr || by == nullptr ? wrong(errc::malformed, "'replace' needs two texts")
+                                             : replaced(self, *first, *by, integer_or(with[2], -1));
   }
   if (first == nullptr || first->empty() || name == "format") {
     return wrong(errc::unsupported, fmt::format("'{}' with these arguments", name));
@@ -280,10 +280,9 @@ value interpreter::call_text_search(const marked_text& self, std::string_view na
   std::int64_t count = 0;
   std::size_t at = self.bytes().find(first->bytes());
   if (name == "find") {
-    return value{at == std::string::npos
-                     ? std::int64_t{-1}
-                     : static_cast<std::int64_t>(
-                           length_of(std::string_view{self.bytes()}.substr(0, at)))};
+    return value{at == std::string::npos ? std::int64_t{-1}
+                                         : static_cast<std::int64_t>(length_of(
+                                               std::string_view{self.bytes()}.substr(0, at)))};
   }
   for (; at != std::string::npos; at = self.bytes().find(first->bytes(), at + first->size())) {
     ++count;

@@ -111,8 +111,9 @@ bool value::truth() const noexcept {
 }
 
 std::string_view value::kind() const noexcept {
-  constexpr std::string_view names[] = {"undefined", "None",  "bool", "int",       "float",    "str",
-                                        "list",      "dict",  "namespace", "macro", "loop", "function"};
+  constexpr std::string_view names[] = {"undefined", "None",  "bool", "int",
+                                        "float",     "str",   "list", "dict",
+                                        "namespace", "macro", "loop", "function"};
   return names[state_.index()];
 }
 

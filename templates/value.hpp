@@ -48,11 +48,11 @@ struct function_value {
 
 class value {
 public:
-  using state = std::variant<undefined, none, bool, std::int64_t, double,
-                             std::shared_ptr<const marked_text>, std::shared_ptr<const list_value>,
-                             std::shared_ptr<const dict_value>, std::shared_ptr<namespace_value>,
-                             std::shared_ptr<const macro>, std::shared_ptr<loop_state>,
-                             function_value>;
+  using state =
+      std::variant<undefined, none, bool, std::int64_t, double, std::shared_ptr<const marked_text>,
+                   std::shared_ptr<const list_value>, std::shared_ptr<const dict_value>,
+                   std::shared_ptr<namespace_value>, std::shared_ptr<const macro>,
+                   std::shared_ptr<loop_state>, function_value>;
 
   value() = default;
   value(none) : state_(none{}) {}
@@ -60,8 +60,8 @@ public:
   explicit value(std::int64_t i) : state_(i) {}
   explicit value(double d) : state_(d) {}
   value(marked_text text)
-      : state_(std::make_shared<const marked_text>(std::move(text))), weight_(16 + as_text()->size()) {
-  }
+      : state_(std::make_shared<const marked_text>(std::move(text))),
+        weight_(16 + as_text()->size()) {}
   explicit value(state s) : state_(std::move(s)) {}
   /// Text of the model's own, or of this program.
   static value text(std::string_view bytes) { return marked_text{bytes, author::model}; }

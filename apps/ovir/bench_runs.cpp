@@ -43,7 +43,7 @@ private:
     compute::parallel_runner& runner;
   };
 
-  void describe(const compute::segment& whole);
+  void describe();
   void plan_work();
   result<void> open(const compute::segment& whole, std::uint32_t depth);
   result<void> at_depth(place p, std::uint32_t threads, std::uint32_t depth);
@@ -79,11 +79,15 @@ private:
   std::vector<compute::session_step> steps_;
 };
 
-void measuring::describe(const compute::segment& whole) {
+void measuring::describe() {
   model_facts& facts = found_.model;
   facts.path = model_.source.path;
   facts.file_bytes = model_.source.file->bytes().size();
-  facts.weight_bytes = whole.weight_bytes();
+  facts.weight_bytes = compute::file_bytes(model_.weights.output_norm);
+  for (const compute::layer_weights& w : model_.weights.layers) {
+    facts.weight_bytes += compute::file_bytes(w);
+  }
+  facts.weight_bytes += compute::file_bytes(model_.weights.output);
   for (const weight_memory& w : memory_) {
     const std::uint64_t operations = std::uint64_t{2} * w.matrix->rows * w.matrix->cols;
     (w.use == operation::head ? facts.head_operations : facts.layer_operations) += operations;
@@ -111,7 +115,7 @@ void measuring::plan_work() {
 }
 
 result<findings> measuring::all(compute::segment& whole) {
-  describe(whole);
+  describe();
   plan_work();
   // A long context is computed once, by the most threads asked for.
   compute_threads widest{largest(asked_.threads)};

@@ -1,6 +1,7 @@
 #include "apps/console.hpp"
 #include "apps/exit_code.hpp"
 #include "apps/interrupt.hpp"
+#include "apps/ovir/chat.hpp"
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/http_commands.hpp"
 #include "storage/env.hpp"
@@ -72,6 +73,7 @@ int run_main(int argc, char** argv) {
   describe(app);
   chosen_command chosen;
   add_run(app, chosen);
+  add_chat(app, chosen);
   add_tokenize(app, chosen);
   add_perplexity(app, chosen);
   add_bench(app, chosen);

@@ -11,6 +11,7 @@
 #include "apps/pack_model.hpp"
 #include "apps/software.hpp"
 #include "apps/state_folder.hpp"
+#include "compute/packed_weights.hpp"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -37,11 +38,11 @@ struct options {
 std::uint64_t range_bytes(const compute::model& m, layer_range layers) {
   std::uint64_t total = layers.first == 0 ? compute::file_bytes(m.token_embedding) : 0;
   for (layer_index l = layers.first; l < layers.last; ++l) {
-    total += compute::file_bytes(m.layers[l]);
+    total += compute::held_bytes(m.layers[l]);
   }
-  const bool tied = m.output.data == m.token_embedding.data;
+  const bool tied = m.output.data == m.token_embedding.data && !compute::is_unpacked(m.output.type);
   const bool head = layers.last == m.config.layers && !(tied && layers.first == 0);
-  return total + (head ? compute::file_bytes(m.output) : 0);
+  return total + (head ? compute::held_bytes(m.output) : 0);
 }
 
 // As many layers from the first as the memory has room for beside caches: four fifths of it.

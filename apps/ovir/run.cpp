@@ -2,10 +2,12 @@
 #include "apps/compute_threads.hpp"
 #include "apps/hash_file.hpp"
 #include "apps/key_file.hpp"
+#include "apps/ovir/chat_prompt.hpp"
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/run_cache.hpp"
 #include "apps/ovir/run_fast.hpp"
 #include "apps/ovir/run_output.hpp"
+#include "apps/ovir/sampling_options.hpp"
 #include "apps/pack_model.hpp"
 #include "apps/packing_note.hpp"
 #include "apps/software.hpp"
@@ -36,11 +38,11 @@ struct options {
   std::uint64_t drill_seed{1};
   compute_options how;
   cache_options cache;
-  compute::sampling_params sampling;
-  std::vector<std::string> stop;
+  sampling_options sampling;
+  std::string system;
   std::string speculate{"auto"};
+  bool chat{false};
   bool has_prompt{false};
-  bool has_seed{false};
   bool as_json{false};
 };
 
@@ -60,17 +62,10 @@ result<void> check_options(const options& given) {
     return fail(errc::invalid_argument, "--profile {}: the profiles are exact and fast",
                 given.profile);
   }
-  if (given.stop.size() > limits::stop_strings_max) {
-    return fail(errc::invalid_argument, "--stop: {} stop strings; at most {} are allowed",
-                given.stop.size(), limits::stop_strings_max);
+  if (!given.chat && !given.system.empty()) {
+    return fail(errc::invalid_argument, "--system is a part of conversations; give --chat too");
   }
-  for (const std::string& stop : given.stop) {
-    if (stop.empty() || stop.size() > limits::stop_string_bytes_max) {
-      return fail(errc::invalid_argument, "--stop: a stop string has 1 to {} bytes, this one {}",
-                  limits::stop_string_bytes_max, stop.size());
-    }
-  }
-  return compute::check(given.sampling);
+  return check(given.sampling);
 }
 
 result<std::vector<token_id>> encode_prompt(const options& given, const ready_model& model,
@@ -82,6 +77,11 @@ result<std::vector<token_id>> encode_prompt(const options& given, const ready_mo
   if (text.empty()) {
     return fail(errc::invalid_argument, "the prompt is empty; give at least one character");
   }
+  if (given.chat) {
+    OVIR_ASSIGN(conversation said, conversation::begin(model, given.system));
+    said.add("user", text);
+    return said.prompt();
+  }
   OVIR_ASSIGN(std::vector<token_id> ids, model.vocabulary->encode(text, {}));
   const std::uint32_t context = model.weights.config.context;
   if (ids.size() >= context) {
@@ -91,14 +91,6 @@ result<std::vector<token_id>> encode_prompt(const options& given, const ready_mo
                 ids.size(), model.source.path, context);
   }
   return ids;
-}
-
-// An unseeded request gets its seed when it is accepted, before the first step.
-std::uint64_t draw_seed(storage::env& environment) {
-  std::array<std::uint64_t, 1> seed{};
-  environment.random(std::as_writable_bytes(std::span{seed}));
-  // JSON readers commonly hold numbers as binary64: a seed they can repeat has 53 bits.
-  return seed[0] >> 11U;
 }
 
 transcript_file transcript_of(const finished_run& run, const ready_model& model) {
@@ -163,7 +155,7 @@ result<supervision::run_report> generate(const options& given, const ready_model
   request.sampling = sampling;
   request.max_tokens = std::min(given.max_tokens, model.weights.config.context -
                                                       static_cast<std::uint32_t>(prompt.size()));
-  request.stop = given.stop;
+  request.stop = given.sampling.stop;
   OVIR_ASSIGN(request.drafts, actors::speculation_from(given.speculate));
   request.kill_shards = given.drill;
   request.kill_seed = given.drill_seed;
@@ -178,14 +170,15 @@ result<supervision::run_report> generate(const options& given, const ready_model
   } else {
     request.cache.prefixes = true;
     // A drill wants to see its crashes; and what is drawn by chance is another answer each time.
-    request.cache.answers = given.drill == 0 && (sampling.temperature == 0 || given.has_seed);
+    request.cache.answers =
+        given.drill == 0 && (sampling.temperature == 0 || given.sampling.has_seed);
   }
   if (request.max_tokens < given.max_tokens) {
     write_note(fmt::format("note: the context of {} positions leaves room for {} tokens\n",
                            model.weights.config.context, request.max_tokens));
   }
   text_printer printer{given.as_json};
-  if (!given.as_json && given.has_prompt) {
+  if (!given.as_json && given.has_prompt && !given.chat) {
     write_note(given.prompt);
   }
   auto report = cluster->run(
@@ -253,10 +246,8 @@ result<void> write_evidence(const options& given, const supervision::run_report&
 
 result<exit_code> run_in_fast(const options& given, const std::vector<token_id>& prompt,
                               const ready_model& model, surroundings& around) {
-  fast_orders orders{prompt, given.sampling, 0, given.receipt, given.as_json};
-  if (orders.sampling.temperature > 0 && !given.has_seed) {
-    orders.sampling.seed = draw_seed(around.environment);
-  }
+  fast_orders orders{prompt, seeded(given.sampling, around.environment), 0, given.receipt,
+                     given.as_json};
   orders.max_tokens = std::min(given.max_tokens, model.weights.config.context -
                                                      static_cast<std::uint32_t>(prompt.size()));
   return run_fast(orders, model, around);
@@ -294,10 +285,7 @@ result<exit_code> run(const options& given, surroundings& around) {
                           write_note(note.at(around.environment.now(), done, total));
                         }));
   }
-  compute::sampling_params sampling = given.sampling;
-  if (sampling.temperature > 0 && !given.has_seed) {
-    sampling.seed = draw_seed(around.environment);
-  }
+  const compute::sampling_params sampling = seeded(given.sampling, around.environment);
   OVIR_ASSIGN(const supervision::run_report report,
               generate(given, model, prompt, sampling, *kernels, std::move(cache), around,
                        evidence.key ? &*evidence.key : nullptr));
@@ -323,30 +311,6 @@ result<exit_code> run(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-void add_sampling(CLI::App& command, options& given) {
-  compute::sampling_params& s = given.sampling;
-  command.add_option("--temp", s.temperature, "Temperature; 0 is greedy")->capture_default_str();
-  command.add_option("--top-k", s.top_k, "Draw among the k likeliest; 0 is all")
-      ->check(CLI::Range(std::uint32_t{0}, limits::vocabulary_max))
-      ->capture_default_str();
-  command.add_option("--top-p", s.top_p, "Draw among the likeliest that hold this share")
-      ->capture_default_str();
-  command.add_option("--min-p", s.min_p, "Leave out what is this much less likely than the best")
-      ->capture_default_str();
-  command
-      .add_option("--repeat-penalty", s.repeat_penalty, "Penalty on the last 64 tokens; 1: none")
-      ->capture_default_str();
-  add_seed(command, "--seed", s.seed, "Seed of the draw (default: a new one, which is printed)")
-      ->each([&given](const std::string&) { given.has_seed = true; });
-  command.add_option("--stop", given.stop, "End before this text; may be given several times")
-      ->allow_extra_args(false);
-}
-
-void add_later_run_options(CLI::App& command) {
-  add_later_option(command, "--chat", false);
-  add_later_option(command, "--system", true);
-}
-
 } // namespace
 
 void add_run(CLI::App& app, chosen_command& chosen) {
@@ -358,12 +322,16 @@ void add_run(CLI::App& app, chosen_command& chosen) {
                   "\"cancelled\", exit code 0).\n"
                   "\nExamples:\n"
                   "  ovir run -p \"Once upon a time\"\n"
+                  "  ovir run --chat -p \"Tell me a story about a fox.\"\n"
                   "  ovir run -m MODEL.gguf -p \"Hello\" --temp 0.8 --top-p 0.95 --seed 7\n"
                   "  ovir run -p \"Once upon a time\" --stages 3 --drill 5\n"
                   "  ovir run -p \"Once upon a time\" --transcript story.json");
   command->add_option("-m,--model", given->model, "GGUF file (default: the embedded model)");
   CLI::Option* const prompt = command->add_option("-p,--prompt", given->prompt, "The prompt");
   command->add_option("-f,--file", given->file, "Read the prompt from a file; - is standard input");
+  command->add_flag("--chat", given->chat,
+                    "The prompt is a message: write it down as the model's chat template says");
+  command->add_option("--system", given->system, "With --chat: what the model is told before");
   command->add_option("-n,--tokens", given->max_tokens, "Tokens to produce at most")
       ->check(CLI::Range(std::uint32_t{1}, limits::context_max))
       ->capture_default_str();
@@ -373,7 +341,7 @@ void add_run(CLI::App& app, chosen_command& chosen) {
   add_threads(*command, given->how);
   add_prefill_chunk(*command, given->how);
   add_isa(*command, given->how);
-  add_sampling(*command, *given);
+  add_sampling(*command, given->sampling);
   command
       ->add_option("--speculate", given->speculate,
                    "Compute guessed tokens too: auto (while it is faster), on or off")
@@ -399,7 +367,6 @@ void add_run(CLI::App& app, chosen_command& chosen) {
       ->capture_default_str();
   add_cache_options(*command, given->cache);
   add_json(*command, given->as_json);
-  add_later_run_options(*command);
   command->callback([given, prompt, &chosen] {
     given->has_prompt = prompt->count() > 0;
     chosen.as_json = given->as_json;

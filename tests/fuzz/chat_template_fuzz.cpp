@@ -15,8 +15,8 @@ void require(bool promise) {
 
 } // namespace
 
-// Reads any bytes as a chat template and renders a conversation with it: it ends, within its bounds,
-// with a text of which every byte has an author, or with a reason.
+// Reads any bytes as a chat template and renders a conversation with it: it ends, within its
+// bounds, with a text of which every byte has an author, or with a reason.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ovir::templates;
   const auto tree = parse_template({reinterpret_cast<const char*>(data), size});

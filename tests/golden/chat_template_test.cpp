@@ -50,7 +50,8 @@ TEST(chat_templates, give_what_jinja2_gives) {
   if (!has_jinja2()) {
     GTEST_SKIP() << "needs python3-jinja2: scripts/setup test";
   }
-  const auto python_says = run_child({python, (folder() / "render.py").string(), folder().string()});
+  const auto python_says =
+      run_child({python, (folder() / "render.py").string(), folder().string()});
   ASSERT_EQ(python_says.exit_code, 0) << python_says.err;
   const json wanted = json::parse(python_says.out);
   const json conversations = json::parse(read_file(folder() / "conversations.json"));
@@ -103,8 +104,7 @@ TEST(chat_templates, of_real_models_are_rendered) {
                       {"bos_token", vocabulary->piece(*vocabulary->bos(), true)},
                       {"eos_token", vocabulary->piece(*vocabulary->eos(), true)}}}}
                    .dump());
-    const auto said =
-        run_child({python, (folder() / "render.py").string(), place.path().string()});
+    const auto said = run_child({python, (folder() / "render.py").string(), place.path().string()});
     ASSERT_EQ(said.exit_code, 0) << said.err;
     EXPECT_EQ(prompt->bytes(), json::parse(said.out)["own"]["one"].get<std::string>());
   }
@@ -128,8 +128,8 @@ TEST(chat_templates, let_nobody_write_control_tokens) {
   const std::string half = eos.substr(0, 2);
   for (const std::string filter :
        {"m.content", "m.content | upper | lower", "m.content.split('@') | join('')",
-        "(m.content ~ '')[:]", "m.content | replace('@', '')", "m.content | tojson",
-        "[m.content]", "m.content | list | join", "('%s' ~ m.content)"}) {
+        "(m.content ~ '')[:]", "m.content | replace('@', '')", "m.content | tojson", "[m.content]",
+        "m.content | list | join", "('%s' ~ m.content)"}) {
     std::string source = "{% for m in messages %}{{ " + filter + " }}{% endfor %}";
     if (const auto at = source.find("%s"); at != std::string::npos) {
       source.replace(at, 2, half);
@@ -138,8 +138,8 @@ TEST(chat_templates, let_nobody_write_control_tokens) {
     ASSERT_TRUE(t) << t.error().message;
     templates::chat_input input;
     const bool joins = filter.find("%s") != std::string::npos;
-    input.messages = templates::value::list(
-        {templates::message("user", joins ? eos.substr(2) : eos)});
+    input.messages =
+        templates::value::list({templates::message("user", joins ? eos.substr(2) : eos)});
     const auto prompt = t->render(input);
     ASSERT_TRUE(prompt) << prompt.error().message;
     EXPECT_NE(prompt->bytes().find(eos), std::string::npos) << filter;

@@ -2,6 +2,7 @@
 #include "messages/limits.hpp"
 #include "tests/support/gguf_builder.hpp"
 #include "tests/support/loaded_model.hpp"
+#include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -194,6 +195,24 @@ TEST(planner, refuses_numbers_outside_their_range) {
     const auto made = make_plan(bad[i]);
     ASSERT_FALSE(made) << i;
     EXPECT_EQ(made.error().code, errc::invalid_argument) << i;
+  }
+}
+
+TEST(planner, counts_what_weights_take_in_memory_not_in_the_file) {
+  OVIR_SHARED_FILE(path, "models/quants/tiny-llama-q2_k.gguf");
+  const test::loaded_model model{path};
+  const model_shape shape = shape_of(model.get(), 64);
+  for (std::size_t l = 0; l < shape.layer_weights.size(); ++l) {
+    const compute::layer_weights& w = model.get().layers[l];
+    // Of these types, nearly 9.25 bits an element; other types stay as they are.
+    std::uint64_t least = 0;
+    for (const compute::layer_part& part : compute::layer_parts) {
+      const compute::weight& one = w.*part.member;
+      least += !one.empty() && compute::is_unpacked(one.type) ? one.rows * std::uint64_t{one.cols}
+                                                              : compute::file_bytes(one);
+    }
+    EXPECT_GE(shape.layer_weights[l], least) << l;
+    EXPECT_GT(shape.layer_weights[l], 2 * compute::file_bytes(w)) << l;
   }
 }
 

@@ -4,13 +4,25 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 namespace ovir::gateway {
 namespace {
 
 using kind = prompt_part::kind;
 
+const test::loaded_model& tales() {
+  static const test::loaded_model model{test::source_file("assets/tales-q4_k_m.gguf")};
+  return model;
+}
+
+const compute::tokenizer& vocabulary_of_tales() {
+  static const auto vocabulary = compute::tokenizer::make(tales().file()).value();
+  return *vocabulary;
+}
+
 std::vector<prompt_part> rendered(std::string_view format, std::vector<chat_message> messages) {
-  const auto found = chat_format_for(format, "");
+  const auto found = chat_format_for(format, "", vocabulary_of_tales());
   auto parts = found.value()->render(messages);
   if (const auto* const refused = std::get_if<api_error>(&parts)) {
     ADD_FAILURE() << refused->message;
@@ -28,7 +40,7 @@ std::string flat(const std::vector<prompt_part>& parts) {
 }
 
 std::string refused_role(std::string_view format, std::vector<chat_message> messages) {
-  const auto parts = chat_format_for(format, "").value()->render(messages);
+  const auto parts = chat_format_for(format, "", vocabulary_of_tales()).value()->render(messages);
   return std::holds_alternative<api_error>(parts) ? std::get<api_error>(parts).param : "accepted";
 }
 
@@ -58,17 +70,41 @@ TEST(chat_format, an_order_it_has_no_place_for_is_refused_by_message) {
   EXPECT_EQ(refused_role("tales", {{"user", "a"}, {"system", "b"}}), "messages[1].role");
 }
 
-TEST(chat_format, a_template_that_is_not_known_by_its_text_is_refused) {
-  EXPECT_EQ(chat_format_for("auto", "").error().code, errc::unsupported);
-  EXPECT_EQ(chat_format_for("auto", "{{ messages }}").error().code, errc::unsupported);
-  EXPECT_EQ(chat_format_for("nonsense", "").error().code, errc::not_found);
+TEST(chat_format, a_template_that_cannot_be_rendered_is_refused) {
+  const compute::tokenizer& v = vocabulary_of_tales();
+  EXPECT_EQ(chat_format_for("auto", "", v).error().code, errc::unsupported);
+  EXPECT_EQ(chat_format_for("auto", "{% include 'x' %}", v).error().code, errc::unsupported);
+  EXPECT_EQ(chat_format_for("auto", "{% if %}", v).error().code, errc::malformed);
+  EXPECT_EQ(chat_format_for("nonsense", "", v).error().code, errc::not_found);
+}
+
+TEST(chat_format, any_other_template_is_rendered_and_may_refuse) {
+  const compute::tokenizer& v = vocabulary_of_tales();
+  const auto format =
+      chat_format_for("auto",
+                      "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}"
+                      "{{ raise_exception('no system here') }}{% endif %}"
+                      "[{{ m.role }}]{{ m.content | trim }}{{ eos_token }}{% endfor %}",
+                      v)
+          .value();
+  const std::vector<chat_message> talk{{"user", " a<|eos|> "}, {"assistant", "b"}};
+  const auto ids =
+      encode_parts(v, std::get<std::vector<prompt_part>>(format->render(talk))).value();
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), *v.eos()), 2);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), *v.bos()), 1);
+  EXPECT_EQ(v.decode(ids, true), "<|bos|>[user]a<|eos|><|eos|>[assistant]b<|eos|>");
+  const std::vector<chat_message> other{{"system", "x"}};
+  const auto refused = format->render(other);
+  ASSERT_TRUE(std::holds_alternative<api_error>(refused));
+  EXPECT_EQ(std::get<api_error>(refused).param, "messages");
+  EXPECT_THAT(std::get<api_error>(refused).message, testing::HasSubstr("no system here"));
 }
 
 TEST(chat_format, the_model_inside_the_program_is_known_by_its_template) {
   const test::loaded_model model{test::source_file("assets/tales-q4_k_m.gguf")};
   const auto text = model.file().text_at("tokenizer.chat_template");
   ASSERT_TRUE(text);
-  const auto format = chat_format_for("auto", *text);
+  const auto format = chat_format_for("auto", *text, vocabulary_of_tales());
   ASSERT_TRUE(format) << format.error().message;
   const auto vocabulary = compute::tokenizer::make(model.file()).value();
   const std::vector<chat_message> talk{{"user", "Hi"}, {"assistant", "Ho"}, {"user", "Hi"}};

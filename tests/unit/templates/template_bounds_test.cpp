@@ -70,18 +70,37 @@ TEST(chat_template, that_is_too_deep_or_too_long_is_refused_before_it_runs) {
 TEST(chat_template, that_is_wrong_is_refused_with_its_line) {
   EXPECT_NE(error_of("a\nb {{ 1 + }}", errc::malformed).find("line 2"), std::string::npos);
   EXPECT_NE(error_of("\n\n{{ nothing.here }}", errc::malformed).find("line 3"), std::string::npos);
-  for (const char* source :
-       {"{% if x %}", "{% endif %}", "{{ 1", "{# no end", "{% raw %}", "{% for in x %}{% endfor %}",
-        "{% set %}", "{{ 'x }}", "{{ (1] }}", "{{ f(a=1, 2) }}", "{{ 1 2 }}", "{% nonsense %}",
-        "{{ 1 / 0 }}", "{{ 'a' + 1 }}", "{{ [] < 1 }}", "{% set a.b = 1 %}", "{{ missing() }}",
-        "{{ range(1, 2, 0) }}", "{% for a, b in [1] %}{% endfor %}", "{{ '\\ud800' }}",
-        "{{ none | length }}", "\xff", "{{ ''.split('') }}", "{{ x | tojson }}", "{{ [1:2:3:4] }}"}) {
+  for (const char* source : {"{% if x %}",
+                             "{% endif %}",
+                             "{{ 1",
+                             "{# no end",
+                             "{% raw %}",
+                             "{% for in x %}{% endfor %}",
+                             "{% set %}",
+                             "{{ 'x }}",
+                             "{{ (1] }}",
+                             "{{ f(a=1, 2) }}",
+                             "{{ 1 2 }}",
+                             "{% nonsense %}",
+                             "{{ 1 / 0 }}",
+                             "{{ 'a' + 1 }}",
+                             "{{ [] < 1 }}",
+                             "{% set a.b = 1 %}",
+                             "{{ missing() }}",
+                             "{{ range(1, 2, 0) }}",
+                             "{% for a, b in [1] %}{% endfor %}",
+                             "{{ '\\ud800' }}",
+                             "{{ none | length }}",
+                             "\xff",
+                             "{{ ''.split('') }}",
+                             "{{ x | tojson }}",
+                             "{{ [1:2:3:4] }}"}) {
     error_of(source, errc::malformed);
   }
-  for (const char* source : {"{% include 'x' %}", "{% extends 'x' %}", "{% import 'x' as y %}",
-                             "{{ 1 | urlize }}", "{{ 1 is filter }}", "{{ [].append(1) }}",
-                             "{{ 'É' | lower }}", "{{ f(*a) }}", "{{ '%s' % 'x' }}",
-                             "{{ strftime_now('%Y') }}", "{{ namespace() }}"}) {
+  for (const char* source :
+       {"{% include 'x' %}", "{% extends 'x' %}", "{% import 'x' as y %}", "{{ 1 | urlize }}",
+        "{{ 1 is filter }}", "{{ [].append(1) }}", "{{ 'É' | lower }}", "{{ f(*a) }}",
+        "{{ '%s' % 'x' }}", "{{ strftime_now('%Y') }}", "{{ namespace() }}"}) {
     error_of(source, errc::unsupported);
   }
   EXPECT_EQ(error_of("{{ raise_exception('no such role') }}", errc::invalid_argument),
