@@ -108,6 +108,10 @@ struct verifier_state {
   std::map<digest, std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
       checked; ///< whole models, all of their weights looked at
   std::map<node_id, conviction_view> convicted;
+  /// Whom others were sent lately: who asks again at once gets nothing.
+  std::map<std::pair<node_id, node_id>, storage::env::time_point> sent; ///< to, guilty
+  storage::env::time_point tell_at{};
+  storage::env::time_point standing_at{};
   audit_report count;
 };
 
