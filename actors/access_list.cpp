@@ -87,11 +87,12 @@ result<std::unique_ptr<access_list>> access_list::load(storage::env& env, settin
     words >> key >> roles.bits >> nonce >> state;
     const auto node = node_id_from_hex(key);
     good = node && !words.fail() && !(words >> rest) && read_nonce(nonce, used) &&
-           (state == "admitted" || state == "kicked");
+           (state == "admitted" || state == "kicked" || state == "convicted");
     if (good) { // a line for each token of a node, the latest last
       admission& entry = list->admitted_[*node];
       entry.roles = roles;
-      entry.kicked = state == "kicked";
+      entry.convicted = state == "convicted";
+      entry.kicked = entry.convicted || state == "kicked";
       if (used != no_nonce) {
         entry.used.push_back(used);
       }
@@ -106,7 +107,7 @@ result<std::unique_ptr<access_list>> access_list::load(storage::env& env, settin
   // Naming a key in the configuration lets a kicked node in again, when this one is restarted.
   for (const auto& [node, roles] : list->settings_.keys) {
     if (const auto known = list->admitted_.find(node); known != list->admitted_.end()) {
-      known->second.kicked = false;
+      known->second.kicked = known->second.convicted;
     }
   }
   return list;
@@ -118,7 +119,9 @@ result<void> access_list::save() const {
   }
   std::string text = fmt::format("{}\n", head);
   for (const auto& [node, entry] : admitted_) {
-    const std::string_view state = entry.kicked ? "kicked" : "admitted";
+    const std::string_view state = entry.convicted ? "convicted"
+                                   : entry.kicked  ? "kicked"
+                                                   : "admitted";
     for (const auto& nonce : entry.used) {
       text += fmt::format("{} {} {} {}\n", to_hex(node), entry.roles.bits, hex(nonce), state);
     }
@@ -200,6 +203,12 @@ result<role_set> access_list::admit(const peer_hello& hello, std::uint64_t unix_
   }
   const auto known = admitted_.find(hello.node);
   const bool kicked = known != admitted_.end() && known->second.kicked;
+  if (kicked && known->second.convicted) {
+    return fail(errc::invalid_argument,
+                "{} was convicted of a false statement; no token brings this key back, only a new "
+                "key does",
+                short_name(hello.node));
+  }
   const auto listed = settings_.keys.find(hello.node);
   if (listed != settings_.keys.end() && !kicked) {
     return wanted_within(hello, listed->second);
@@ -237,6 +246,13 @@ std::optional<role_set> access_list::possible(const node_id& node) const {
 result<void> access_list::kick(const node_id& node) {
   const std::lock_guard lock{guard_};
   admitted_[node].kicked = true; // holds even when it cannot be written down
+  return save();
+}
+
+result<void> access_list::expel(const node_id& node) {
+  const std::lock_guard lock{guard_};
+  admitted_[node].kicked = true;
+  admitted_[node].convicted = true;
   return save();
 }
 

@@ -40,6 +40,10 @@ public:
   /// Never again, unless an admin issues a new token or the configuration names it and this node is
   /// restarted.
   [[nodiscard]] result<void> kick(const node_id& node);
+  /// Never again, whatever token it shows and whatever the configuration names: who lied once and
+  /// could come back for a token would pay a token for a lie. An operator who wants the machine
+  /// back gives it a new key.
+  [[nodiscard]] result<void> expel(const node_id& node);
   /// After a reload of the configuration.
   void replace_keys(std::map<node_id, role_set> keys);
 
@@ -48,6 +52,7 @@ private:
     role_set roles;                                   ///< of the latest token
     std::vector<std::array<std::uint8_t, 16>> used{}; ///< nonces of its tokens, latest last
     bool kicked{false};
+    bool convicted{false}; ///< implies `kicked`
   };
 
   access_list(storage::env& env, settings how) : env_(env), settings_(std::move(how)) {}

@@ -79,18 +79,24 @@ std::vector<conviction> audit_files::read_convictions() {
   const std::string folder = folder_ + "/convictions";
   const auto names = env_->list(folder);
   for (const std::string& name : names ? *names : std::vector<std::string>{}) {
-    const auto text =
-        env_->read(fmt::format("{}/{}", folder, name), limits::audit_message_bytes_max);
-    if (!text || all.size() >= limits::audit_convicted_max) {
-      continue;
-    }
-    if (auto message = decode_audit(bytes_of(*text))) {
-      if (auto* c = std::get_if<conviction>(&*message)) {
-        all.push_back(std::move(*c));
-      }
+    auto c = read_file(fmt::format("{}/{}", folder, name));
+    if (c && all.size() < limits::audit_convicted_max) {
+      all.push_back(std::move(*c));
     }
   }
   return all;
+}
+
+result<conviction> audit_files::read_file(const std::string& path) {
+  OVIR_ASSIGN(const std::string text, env_->read(path, limits::audit_message_bytes_max));
+  OVIR_ASSIGN(audit_message message, decode_audit(bytes_of(text)));
+  auto* const c = std::get_if<conviction>(&message);
+  return c == nullptr ? fail(errc::malformed, "{} is no conviction", path)
+                      : result<conviction>{std::move(*c)};
+}
+
+result<conviction> audit_files::read_conviction(const node_id& guilty) {
+  return read_file(fmt::format("{}/convictions/{}", folder_, to_hex(guilty)));
 }
 
 result<void> audit_files::keep(const conviction& c) {

@@ -26,8 +26,11 @@ public:
   /// Every conviction that was kept and still reads as one.
   [[nodiscard]] std::vector<conviction> read_convictions();
   [[nodiscard]] result<void> keep(const conviction& c);
+  /// The one of this key. `not_found`, or what is wrong with it.
+  [[nodiscard]] result<conviction> read_conviction(const node_id& guilty);
 
 private:
+  [[nodiscard]] result<conviction> read_file(const std::string& path);
   audit_files(storage::env& env, std::string folder) : env_(&env), folder_(std::move(folder)) {}
 
   storage::env* env_;

@@ -4,6 +4,8 @@
 
 #include <caf/allowed_unsafe_message_type.hpp>
 
+#include <cstdint>
+#include <map>
 #include <string>
 
 namespace ovir::actors {
@@ -15,6 +17,13 @@ struct node_convicted {
   std::string what; ///< one sentence
 };
 
+/// To those who choose nodes: what one verifier's log says of those it audited.
+struct standing_told {
+  node_id verifier;
+  std::map<node_id, std::uint32_t> reputation_ppm;
+};
+
 } // namespace ovir::actors
 
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::standing_told)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::node_convicted)

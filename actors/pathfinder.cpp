@@ -33,6 +33,7 @@ struct candidate {
   layer_range held;
   bool usable{false};
   std::uint64_t memory{0}; ///< its share of what the member has free
+  double trust{1};         ///< its speed counts as so many times what it measured
 };
 
 double measured(std::uint64_t bytes_per_second, double otherwise) {
@@ -66,7 +67,8 @@ std::vector<candidate> candidates_for(const pathfinder_state& state, const diges
         m.advert.roles.has(role::worker) && !avoided && (!m.advert.draining || on_path);
     for (const held_segment& held : m.advert.held) {
       if (of_model(held)) {
-        list.push_back({&m, held.layers, usable, m.advert.memory_free / parts});
+        list.push_back(
+            {&m, held.layers, usable, m.advert.memory_free / parts, state.trusted.trust(m.node)});
       }
     }
   }
@@ -92,7 +94,7 @@ plan_request plan_for(const catalog_model& model, const std::vector<candidate>& 
     node.loaded = true;
     node.memory = std::max<std::uint64_t>(c.memory, 1);
     // Requests share a machine; one that computes for others is slower for this one.
-    const double share = 1.0 / (1.0 + advert.sessions);
+    const double share = c.trust / (1.0 + advert.sessions);
     node.decode_bytes_per_second =
         share * measured(advert.decode_bytes_per_second, unmeasured_decode);
     node.prefill_bytes_per_second =
@@ -136,10 +138,10 @@ std::optional<cut> mend_path(const catalog_model& model, const std::vector<candi
   std::vector<repair_node> able;
   for (const candidate& c : nodes) {
     const node_advert& advert = c.who->advert;
-    able.push_back(
-        {c.usable, c.held, c.memory,
-         measured(advert.decode_bytes_per_second, unmeasured_decode) / (1.0 + advert.sessions),
-         c.who->rtt ? std::chrono::duration<double>(*c.who->rtt).count() : 0});
+    able.push_back({c.usable, c.held, c.memory,
+                    c.trust * measured(advert.decode_bytes_per_second, unmeasured_decode) /
+                        (1.0 + advert.sessions),
+                    c.who->rtt ? std::chrono::duration<double>(*c.who->rtt).count() : 0});
   }
   for (const place& p : request.path) {
     const auto found = std::find_if(nodes.begin(), nodes.end(), [&](const candidate& c) {
@@ -386,6 +388,7 @@ void members_are(pathfinder_pointer self, const members_changed& news) {
   state.members = news.members;
   for (const member& m : *news.members) {
     if (m.health != member_health::alive) {
+      state.trusted.forget(m.node);
       node_gone(self, m.node,
                 {errc::peer_lost, fmt::format("{} does not answer", short_name(m.node))});
     }
@@ -453,6 +456,7 @@ request_location locate(const pathfinder_state& state, request_id id) {
 
 /// Whatever came after a convicted stage is wrong wherever it is kept: the request begins again.
 void convicted(pathfinder_pointer self, const node_convicted& news) {
+  self->state.trusted.forget(news.node);
   for (auto& [id, request] : self->state.requests) {
     const bool had_part = std::any_of(request.path.begin(), request.path.end(),
                                       [&](const place& p) { return p.node == news.node; }) ||
@@ -487,6 +491,9 @@ pathfinder_actor::behavior_type pathfinder_behavior(pathfinder_pointer self,
       },
       [self](const paths_tick&) { tick(self); },
       [self](const node_convicted& news) { convicted(self, news); },
+      [self](const standing_told& news) {
+        self->state.trusted.tell(news.verifier, news.reputation_ppm);
+      },
       [self](const describe_path& wanted) { return describe(self, wanted); },
       [self](const locate_request& wanted) { return locate(self->state, wanted.request); },
   };

@@ -5,6 +5,7 @@
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
 #include "actors/planner.hpp"
+#include "actors/standing.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_actor.hpp>
@@ -47,6 +48,7 @@ struct request_location {
 using pathfinder_actor =
     path_provider::extend<caf::reacts_to<members_changed>, caf::reacts_to<link_changed>,
                           caf::reacts_to<paths_tick>, caf::reacts_to<node_convicted>,
+                          caf::reacts_to<standing_told>,
                           caf::replies_to<describe_path>::with<path_description>,
                           caf::replies_to<locate_request>::with<request_location>>;
 
@@ -81,6 +83,7 @@ struct pathfinder_state {
   const char* name{"paths"};
   pathfinder_environment environment;
   members_view members;
+  standing trusted;
   std::map<request_id, watched> requests;
   std::uint32_t ticks{0};
   bool ticking{false}; ///< a `paths_tick` is under way: as long as a node is avoided

@@ -1,6 +1,7 @@
 #include "actors/verifier.hpp"
 
 #include "actors/audit_words.hpp"
+#include "actors/conviction_news.hpp"
 #include "actors/verifier_parts.hpp"
 #include "compute/planted_receipt.hpp"
 #include "compute/receipt_check.hpp"
@@ -37,15 +38,6 @@ std::uint64_t seconds_now(verifier_pointer self) {
 
 // Members
 
-bool is_verifier(verifier_pointer self, const node_id& node) {
-  const auto& around = self->state.environment;
-  if (node == around.key->id()) {
-    return around.audits;
-  }
-  const auto may = around.access->possible(node);
-  return may && may->has(role::verifier);
-}
-
 /// Who else can be asked now, in an order that differs from question to question.
 std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about) {
   std::vector<node_id> there;
@@ -62,11 +54,7 @@ std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about)
   return there;
 }
 
-void send(verifier_pointer self, const node_id& to, const audit_message& message) {
-  if (auto bytes = encode_audit(message)) {
-    self->state.environment.links->send_audit(to, std::move(*bytes));
-  }
-}
+// Computing
 
 /// The whole model with every weight looked at, or why not.
 result<std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
@@ -132,9 +120,9 @@ void eject(verifier_pointer self, const conviction& c) {
   for (const caf::actor& watcher : around.watchers()) {
     self->send(watcher, node_convicted{guilty, view.what});
   }
-  if (const auto kicked = around.access->kick(guilty); !kicked) {
+  if (const auto out = around.access->expel(guilty); !out) {
     say(self, log_level::error, "that {} is out is not kept: {}", short_name(guilty),
-        kicked.error().message);
+        out.error().message);
   }
   around.links->disconnect(guilty, {errc::invalid_argument, "convicted: " + view.what});
   if (state.book) {
@@ -155,7 +143,7 @@ void publish(verifier_pointer self, const conviction& c, const std::optional<nod
   }
   for (const member& m : *state.members) {
     if (m.node != state.environment.key->id() && m.node != from) {
-      send(self, m.node, c);
+      send_audit(self, m.node, c);
     }
   }
   eject(self, c);
@@ -229,8 +217,8 @@ void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& eff
       if (found != state.cases.end()) {
         found->second.asked = ask->host;
         found->second.until = state.environment.env->now() + limits::second_opinion_wait;
-        send(self, ask->host,
-             audit_question{ask->about.value, found->second.place, *found->second.bytes});
+        send_audit(self, ask->host,
+                   audit_question{ask->about.value, found->second.place, *found->second.bytes});
       }
     } else if (const auto* guilty = std::get_if<ledger::convict_signer>(&effect)) {
       convict(self, *guilty);
@@ -275,7 +263,7 @@ void offer(verifier_pointer self, const receipt_finished& done) {
   if (chosen == self->state.environment.key->id()) {
     return take_receipt(self, done.bytes, done.suspect);
   }
-  send(self, chosen, audit_offer{done.suspect, *done.bytes});
+  send_audit(self, chosen, audit_offer{done.suspect, *done.bytes});
 }
 
 void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, const receipt& r) {
@@ -445,10 +433,10 @@ void answer(verifier_pointer self, const verifier_state::question& asked) {
                short_name(asked.from),
                again ? "it is about nothing that is computed" : again.error().message);
   }
-  send(self, asked.from,
-       audit_answer{asked.what.number, *computed,
-                    give_verdict(*self->state.environment.key, receipt_digest(asked.what.receipt),
-                                 place, *computed)});
+  send_audit(self, asked.from,
+             audit_answer{asked.what.number, *computed,
+                          give_verdict(*self->state.environment.key,
+                                       receipt_digest(asked.what.receipt), place, *computed)});
 }
 
 /// One at a time, so that answers and convictions come in between.
@@ -508,6 +496,10 @@ void received(verifier_pointer self, const audit_received& came) {
     take_answer(self, came.from, *a);
   } else if (const auto* c = std::get_if<conviction>(&*message)) {
     take_conviction(self, came.from, *c);
+  } else if (const auto* known = std::get_if<audit_known>(&*message)) {
+    take_known(self, came.from, *known);
+  } else if (const auto* told = std::get_if<audit_standing>(&*message)) {
+    take_standing(self, came.from, *told);
   } else if (auto* o = std::get_if<audit_offer>(&*message)) {
     if (self->state.environment.audits && came.roles.has(role::scheduler)) {
       take_receipt(self, std::make_shared<const std::vector<std::byte>>(std::move(o->receipt)),
@@ -532,6 +524,8 @@ void tick(verifier_pointer self) {
   }
   flush(self);
   tell_ledger(self);
+  tell_somebody(self);
+  tell_standing(self);
   self->delayed_send(self, tick_interval, verifier_tick{});
 }
 
@@ -576,9 +570,12 @@ caf::behavior verifier_behavior(verifier_pointer self, verifier_environment envi
       [self](const audit_received& came) { received(self, came); },
       [self](const receipt_finished& done) { offer(self, done); },
       [self](const verifier_work&) { work(self); },
-      [self](const members_changed& news) { self->state.members = news.members; },
+      [self](const members_changed& news) {
+        tell_those_who_came(self, news.members);
+        self->state.members = news.members;
+      },
       [self](const verifier_tick&) { tick(self); },
-      [self](const list_convictions&) { return describe(self->state); },
+      [self](const list_convictions&) { return describe_audits(self->state); },
   };
 }
 

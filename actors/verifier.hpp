@@ -112,6 +112,10 @@ struct verifier_state {
       checked; ///< whole models, all of their weights looked at
   std::map<node_id, conviction_view> convicted;
   std::vector<std::shared_ptr<const conviction>> for_ledger; ///< until somebody is there to tell
+  /// Whom others were sent lately: who asks again at once gets nothing.
+  std::map<std::pair<node_id, node_id>, storage::env::time_point> sent; ///< to, guilty
+  storage::env::time_point tell_at{};
+  storage::env::time_point standing_at{};
   audit_report count;
 };
 

@@ -42,5 +42,13 @@ struct AuditMessage {
       verdict @8 :Verdict;
     }
     conviction @9 :Conviction;
+    known :group {
+      answer @10 :Bool;
+      convicted @11 :Data; # keys, ascending
+    }
+    standing :group {
+      nodes @12 :Data; # keys, ascending
+      reputations @13 :Data; # u32 each, in ppm
+    }
   }
 }

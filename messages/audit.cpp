@@ -3,6 +3,9 @@
 #include "audit.capnp.h"
 #include "messages/evidence_codec.hpp"
 
+#include <algorithm>
+#include <functional>
+
 namespace ovir {
 
 namespace {
@@ -109,6 +112,19 @@ result<conviction> read(audit_schema::Conviction::Reader in, std::size_t present
   return c;
 }
 
+/// Each once, ascending.
+result<std::vector<node_id>> keys_in(capnp::Data::Reader data) {
+  if (data.size() > limits::audit_convicted_max * sizeof(node_id)) {
+    return fail(errc::over_limit, "{} bytes of keys; at most {} keys are told", data.size(),
+                limits::audit_convicted_max);
+  }
+  OVIR_ASSIGN(auto keys, fixed_list<node_id>(data, "keys"));
+  if (std::adjacent_find(keys.begin(), keys.end(), std::greater_equal<>{}) != keys.end()) {
+    return fail(errc::malformed, "keys that do not ascend");
+  }
+  return keys;
+}
+
 result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_t present) {
   if (in.getVersion() != version) {
     return fail(errc::unsupported, "a message about audits of version {}; this one knows {}",
@@ -137,6 +153,24 @@ result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_
     OVIR_ASSIGN(auto c, read(in.getConviction(), present));
     return audit_message{std::move(c)};
   }
+  case audit_schema::AuditMessage::KNOWN: {
+    audit_known known;
+    known.answer = in.getKnown().getAnswer();
+    OVIR_ASSIGN(known.convicted, keys_in(in.getKnown().getConvicted()));
+    return audit_message{std::move(known)};
+  }
+  case audit_schema::AuditMessage::STANDING: {
+    audit_standing standing;
+    OVIR_ASSIGN(standing.nodes, keys_in(in.getStanding().getNodes()));
+    OVIR_ASSIGN(standing.reputations_ppm,
+                fixed_list<std::uint32_t>(in.getStanding().getReputations(), "reputations"));
+    if (standing.reputations_ppm.size() != standing.nodes.size() ||
+        std::any_of(standing.reputations_ppm.begin(), standing.reputations_ppm.end(),
+                    [](std::uint32_t ppm) { return ppm > 1'000'000; })) {
+      return fail(errc::malformed, "reputations that are none, or not one for each node");
+    }
+    return audit_message{std::move(standing)};
+  }
   }
   return fail(errc::unsupported, "a message about audits of a kind this version does not know");
 }
@@ -153,6 +187,10 @@ std::size_t words_of(const audit_message& message) {
       bytes += one.size() + 2 * word_bytes;
     }
     bytes += c->verdicts.size() * 128;
+  } else if (const auto* known = std::get_if<audit_known>(&message)) {
+    bytes += known->convicted.size() * sizeof(node_id);
+  } else if (const auto* standing = std::get_if<audit_standing>(&message)) {
+    bytes += standing->nodes.size() * (sizeof(node_id) + sizeof(std::uint32_t));
   }
   return bytes / word_bytes + 1;
 }
@@ -173,6 +211,14 @@ void write_any(audit_schema::AuditMessage::Builder out, const audit_message& mes
     group.setNumber(a->number);
     group.setComputed(data_of(a->computed));
     write(group.initVerdict(), a->verdict);
+  } else if (const auto* known = std::get_if<audit_known>(&message)) {
+    auto group = out.initKnown();
+    group.setAnswer(known->answer);
+    group.setConvicted(data_of(std::as_bytes(std::span{known->convicted})));
+  } else if (const auto* standing = std::get_if<audit_standing>(&message)) {
+    auto group = out.initStanding();
+    group.setNodes(data_of(std::as_bytes(std::span{standing->nodes})));
+    group.setReputations(data_of(std::as_bytes(std::span{standing->reputations_ppm})));
   } else {
     write(out.initConviction(), std::get<conviction>(message));
   }

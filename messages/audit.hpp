@@ -91,7 +91,22 @@ struct audit_answer {
 
   friend bool operator==(const audit_answer&, const audit_answer&) = default;
 };
-using audit_message = std::variant<audit_offer, audit_question, audit_answer, conviction>;
+/// Whom a node holds for convicted, told to another from time to time: who lacks some is sent them.
+struct audit_known {
+  bool answer{false};             ///< to such a message: not answered by another
+  std::vector<node_id> convicted; ///< ascending, at most limits::audit_convicted_max
+
+  friend bool operator==(const audit_known&, const audit_known&) = default;
+};
+/// What a verifier's log says of those it audited, told to schedulers: their planners ask.
+struct audit_standing {
+  std::vector<node_id> nodes;                 ///< ascending, at most limits::audit_convicted_max
+  std::vector<std::uint32_t> reputations_ppm; ///< as many, at most 10^6 each
+
+  friend bool operator==(const audit_standing&, const audit_standing&) = default;
+};
+using audit_message = std::variant<audit_offer, audit_question, audit_answer, conviction,
+                                   audit_known, audit_standing>;
 
 /// A Cap'n Proto message of one segment, at a multiple of 8. `over_limit` where it would be larger
 /// than limits::audit_message_bytes_max.

@@ -18,5 +18,12 @@ inline constexpr std::size_t audit_reason_bytes_max = 256;
 /// How long a second host may take before another is asked.
 inline constexpr std::chrono::seconds second_opinion_wait{60};
 inline constexpr std::uint32_t second_opinions_asked_max = 4;
+/// How often a node tells one other, by lot, whom it holds for convicted.
+inline constexpr std::chrono::seconds convictions_told_every{5};
+/// How often a verifier tells schedulers what its log says of those it audited.
+inline constexpr std::chrono::seconds standing_told_every{5};
+inline constexpr std::size_t convictions_sent_max = 8; ///< for one such message
+/// The same conviction is not sent to the same node again before.
+inline constexpr std::chrono::seconds conviction_sent_again{60};
 
 } // namespace ovir::limits

@@ -34,6 +34,20 @@ secret_key own_key() {
   return secret_key::from_seed(seed);
 }
 
+/// Remembers what is sent over the links there are.
+class sent_messages final : public network {
+public:
+  connection_id connect(const std::string&, channel, const node_id&) override { return {}; }
+  result<void> send(connection_id connection, message_kind, std::uint32_t,
+                    std::shared_ptr<const std::vector<std::byte>> bytes) override {
+    all.emplace_back(connection.value, decode_audit(*bytes).value());
+    return {};
+  }
+  void close(connection_id, error) override {}
+
+  std::vector<std::pair<std::uint64_t, audit_message>> all;
+};
+
 /// A node that admits two verifiers and the three stages, with the model or without.
 class convicting : public ::testing::Test {
 protected:
@@ -82,11 +96,34 @@ protected:
     start(with_model);
   }
 
-  void send(const audit_message& message) {
+  void send(const audit_message& message, std::size_t from = judge) {
     const auto bytes =
         std::make_shared<const std::vector<std::byte>>(encode_audit(message).value());
     caf::anon_send(verifier_,
-                   audit_received{path().cast().id(judge), role_set{}.add(role::verifier), bytes});
+                   audit_received{path().cast().id(from), role_set{}.add(role::verifier), bytes});
+    scheduler_.run();
+  }
+  /// Of this key, alive and linked: its data connection is number 2 * key + 2.
+  [[nodiscard]] member link(std::size_t key) {
+    const node_id node = path().cast().id(key);
+    for (const channel kind : {channel::control, channel::data}) {
+      peer_info peer;
+      peer.connection.value = 2 * key + (kind == channel::data ? 2 : 1);
+      peer.node = node;
+      peer.kind = kind;
+      peer.roles = role_set{}.add(role::worker);
+      peer.incoming = true;
+      links_->connected(peer);
+    }
+    EXPECT_TRUE(links_->connected(node));
+    member m;
+    m.node = node;
+    m.health = member_health::alive;
+    return m;
+  }
+  void members_are(std::vector<member> all) {
+    caf::anon_send(verifier_,
+                   members_changed{std::make_shared<const std::vector<member>>(std::move(all))});
     scheduler_.run();
   }
   std::vector<node_id> convicted() {
@@ -192,6 +229,49 @@ TEST_F(convicting, equivocation_needs_no_verifier_and_no_model) {
                   {encode_receipt(honest), encode_receipt(other)},
                   {}});
   EXPECT_EQ(convicted(), std::vector{path().cast().id(2)});
+}
+
+// Who was away is told when it comes, asks for what it lacks, and gets it: once.
+TEST_F(convicting, convictions_are_sent_to_those_who_missed_them) {
+  sent_messages sent;
+  links_->use(&sent);
+  start(true);
+  const conviction c = true_one({judge, receipt_maker::stranger});
+  send(c);
+  ASSERT_EQ(convicted().size(), 1U);
+  EXPECT_TRUE(sent.all.empty()) << "nobody is there";
+  members_are({link(0), link(2)});
+  ASSERT_EQ(sent.all.size(), 2U);
+  for (const auto& [connection, message] : sent.all) {
+    EXPECT_EQ(message, audit_message(audit_known{false, {c.guilty}}));
+  }
+  members_are({link(0), link(2)});
+  EXPECT_EQ(sent.all.size(), 2U) << "they were there before";
+  sent.all.clear();
+
+  send(audit_known{true, {}}, 0); // the one lacks it
+  ASSERT_EQ(sent.all.size(), 1U);
+  EXPECT_EQ(sent.all[0].first, 2U);
+  EXPECT_EQ(sent.all[0].second, audit_message{c});
+  send(audit_known{true, {}}, 0);
+  EXPECT_EQ(sent.all.size(), 1U) << "the same is not sent again at once";
+  send(audit_known{false, {c.guilty}}, 2);
+  EXPECT_EQ(sent.all.size(), 1U) << "who knows as much gets nothing";
+  links_->use(nullptr);
+}
+
+TEST_F(convicting, who_hears_of_a_conviction_it_lacks_asks_for_it_and_believes_nothing_yet) {
+  sent_messages sent;
+  links_->use(&sent);
+  start(true);
+  members_are({link(0)});
+  send(audit_known{false, {path().cast().id(1)}}, 0);
+  EXPECT_TRUE(convicted().empty());
+  ASSERT_EQ(sent.all.size(), 1U);
+  EXPECT_EQ(sent.all[0].second, audit_message(audit_known{true, {}}));
+  send(audit_known{true, {path().cast().id(1)}}, 0);
+  EXPECT_EQ(sent.all.size(), 1U) << "an answer is not answered";
+  links_->use(nullptr);
 }
 
 TEST_F(convicting, what_is_no_conviction_changes_nothing) {

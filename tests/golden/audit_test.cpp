@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace ovir {
 namespace {
 
@@ -45,6 +47,18 @@ TEST(audit_golden, messages_are_these_bytes) {
                              {bytes},
                              {verdict, give_verdict(cast.key(5), name, place, some(1))}}),
             "7142d5a9b403f877f372856f48114a712ee7a4f879ece9b3543c571df3b2efc8");
+  std::vector<node_id> keys{cast.id(1), cast.id(2)};
+  std::sort(keys.begin(), keys.end());
+  const audit_known known{true, keys};
+  EXPECT_EQ(named(known), "08eefa42e7061dc7c621f1fcb974fcc09efcf9d734e896d49e642bc8281a3a93");
+  const audit_standing standing{keys, {0, 1'000'000}};
+  EXPECT_EQ(named(standing), "20a7ff260bd1f04afe9a4483c2918f26b6531ce929ef3b6bd0f2364642030740");
+  EXPECT_EQ(std::get<audit_standing>(*decode_audit(*encode_audit(standing))), standing);
+  EXPECT_FALSE(decode_audit(*encode_audit(audit_standing{keys, {0}})));
+  EXPECT_FALSE(decode_audit(*encode_audit(audit_standing{keys, {0, 1'000'001}})));
+  EXPECT_EQ(std::get<audit_known>(*decode_audit(*encode_audit(known))), known);
+  EXPECT_FALSE(decode_audit(*encode_audit(audit_known{false, {keys[1], keys[0]}}))) << "descending";
+  EXPECT_FALSE(decode_audit(*encode_audit(audit_known{false, {keys[0], keys[0]}}))) << "twice";
 }
 
 TEST(audit_golden, draws_and_events_are_these) {

@@ -155,6 +155,23 @@ TEST_F(access_lists, a_kicked_key_that_the_configuration_names_returns_after_a_r
   EXPECT_EQ(list_->possible(key_of(2).id()), roles({role::worker}));
 }
 
+TEST_F(access_lists, a_convicted_key_returns_with_nothing_at_all) {
+  ASSERT_EQ(refusal(with_token(9, 1)), "");
+  ASSERT_TRUE(list_->expel(key_of(9).id()));
+  ASSERT_TRUE(list_->expel(key_of(2).id())); // which the configuration names
+  for (int life = 0; life < 2; ++life) {
+    EXPECT_THAT(refusal(with_token(9, 1)), HasSubstr("was convicted"));
+    EXPECT_THAT(refusal(with_token(9, 3)), HasSubstr("was convicted")) << "a new token";
+    EXPECT_THAT(refusal(hello(9)), HasSubstr("was convicted"));
+    EXPECT_THAT(refusal(hello(2)), HasSubstr("was convicted"));
+    EXPECT_EQ(list_->possible(key_of(9).id()), std::nullopt);
+    EXPECT_EQ(list_->possible(key_of(2).id()), std::nullopt);
+    ASSERT_TRUE(list_->kick(key_of(9).id())); // by an operator too: no way to a token's readmission
+    restart();
+  }
+  EXPECT_THAT(refusal(with_token(9, 4)), HasSubstr("was convicted"));
+}
+
 TEST_F(access_lists, gossip_is_kept_of_those_who_could_show_a_token) {
   EXPECT_EQ(list_->possible(key_of(2).id()), roles({role::worker}));
   EXPECT_EQ(list_->possible(key_of(77).id()), member_roles);
