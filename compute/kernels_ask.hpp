@@ -12,26 +12,35 @@ inline constexpr std::size_t ask_ahead = 12288;
 /// Tokens from which tiles ask, where the processor reads fewer at the speed of memory by itself.
 inline constexpr std::uint32_t ask_tokens_self_reading = 3;
 
+/// Where a tile asks for weights to be brought: nowhere when it does not ask.
+enum class ask_into : std::uint8_t { nothing, first_level, second_level };
+
 /// Tokens from which tiles ask on an AMD processor or another's, by its family as CPUID counts it.
 /// Results do not depend on it.
 [[nodiscard]] std::uint32_t asks_from(bool amd, std::uint32_t family) noexcept;
 
+/// Whether they then ask for the first-level cache, rather than the second.
+[[nodiscard]] bool asks_near(bool amd, std::uint32_t family) noexcept;
+
 /// The same on the processor that runs this.
 [[nodiscard]] std::uint32_t asks_from_here() noexcept;
+[[nodiscard]] bool asks_near_here() noexcept;
 
-/// Where a tile `Asks`, asks for the cache line `ask_ahead` beyond `line`, which is about to be
-/// loaded. One at a time, between the multiplications: several at once keep the loads waiting.
+/// Where a tile asks (`Asks`), asks for the cache line `ask_ahead` beyond `line`, which is about to
+/// be loaded. One at a time, between the multiplications: several at once keep the loads waiting.
 /// Beyond the end of memory this does nothing. Always inlined, like all that calls it: GCC takes a
 /// function that does nothing else for one without effect and drops the calls.
-template <bool Asks>
+template <ask_into Asks>
 __attribute__((always_inline)) inline void ask_beyond(const unsigned char* line) {
-  if constexpr (Asks) {
+  if constexpr (Asks == ask_into::first_level) {
     __builtin_prefetch(line + ask_ahead, 0, 3);
+  } else if constexpr (Asks == ask_into::second_level) {
+    __builtin_prefetch(line + ask_ahead, 0, 2);
   }
 }
 
 /// The same of `Lines` lines.
-template <bool Asks, int Lines>
+template <ask_into Asks, int Lines>
 __attribute__((always_inline)) inline void ask_beyond_lines(const unsigned char* first) {
 #pragma GCC unroll 8
   for (int i = 0; i < Lines; ++i) {

@@ -23,7 +23,7 @@ struct block_panel {
 };
 
 /// The same straight from packed weights: groups of eight blocks, their scales first.
-template <class Format, bool Asks>
+template <class Format, x86::ask_into Asks>
 struct packed_blocks {
   static constexpr std::size_t lines = (Format::bytes - 2) / 4;
   static constexpr std::size_t group_scales = 256;
@@ -260,7 +260,7 @@ struct block_format {
 
   static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
                             panel& out) {
-    const packed_blocks<Format, false> source{from, col};
+    const packed_blocks<Format, x86::ask_into::nothing> source{from, col};
     for (std::uint32_t b = 0; b < cols / block; ++b) {
       out.scale[b] = source.scales(b);
 #pragma GCC unroll 8
@@ -270,7 +270,7 @@ struct block_format {
     }
   }
 
-  template <int Tokens, bool Asks>
+  template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     block_tile<Dot, Tokens>(packed_blocks<Format, Asks>{p, col}, x, token, col, cols, sums);

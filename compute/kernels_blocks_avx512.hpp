@@ -24,7 +24,7 @@ struct block_panel {
 };
 
 /// The same straight from packed weights: groups of eight blocks, their scales first.
-template <class Format, bool Asks>
+template <class Format, x86::ask_into Asks>
 struct packed_blocks {
   static constexpr std::size_t lines = (Format::bytes - 2) / 4;
   static constexpr std::size_t group_scales = 256;
@@ -272,7 +272,7 @@ struct q8_0 {
   static __m512i packed_weights(const unsigned char* p, std::uint32_t /*j*/) {
     return _mm512_loadu_si512(p);
   }
-  template <int Tokens, bool Asks>
+  template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     block_tile<bias_log2, Tokens>(packed_blocks<q8_0, Asks>{p, col}, x, token, col, cols, sums);
@@ -348,7 +348,7 @@ struct q4_0 {
     const __m512i line = _mm512_loadu_si512(p);
     return _mm512_and_si512(j < 4 ? line : _mm512_srli_epi16(line, 4), _mm512_set1_epi8(15));
   }
-  template <int Tokens, bool Asks>
+  template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     block_tile<bias_log2, Tokens>(packed_blocks<q4_0, Asks>{p, col}, x, token, col, cols, sums);

@@ -121,7 +121,7 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
       for (int r = 0; r < Rows; ++r) {
         const unsigned char* row = source.row(r) + at;
         if (beyond && r % rows_of_line<Element> == 0) {
-          ask_beyond<true>(row);
+          ask_beyond<ask_into::first_level>(row);
         }
         const Lanes a = Element::load(row);
 #pragma GCC unroll 8

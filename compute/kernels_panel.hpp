@@ -23,7 +23,7 @@ inline constexpr std::uint32_t packed_rows = 16;
 struct packed_panel {
   const unsigned char* data;
   std::uint32_t first_row;
-  bool asks;
+  ask_into asks;
 };
 
 /// Tiles are functions of their own: GCC would otherwise put several into one, which then has more
@@ -36,7 +36,7 @@ __attribute__((noinline)) void run_tile(const typename Format::panel& panel, con
 }
 
 /// The same with packed weights as they are.
-template <class Format, int Tokens, bool Asks>
+template <class Format, int Tokens, ask_into Asks>
 __attribute__((noinline)) void run_direct(const packed_panel& panel, const batch_view& x,
                                           std::uint32_t token, std::uint32_t col,
                                           std::uint32_t cols, typename Format::sum* sums) {
@@ -141,12 +141,18 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
 template <class Format, int Tokens>
 void direct_tile(packed_panel& panel, const batch_view& x, std::uint32_t token, std::uint32_t col,
                  std::uint32_t cols, typename Format::sum* sums) {
-  if (panel.asks) {
-    run_direct<Format, Tokens, true>(panel, x, token, col, cols, sums);
-    panel.asks = false;
-  } else {
-    run_direct<Format, Tokens, false>(panel, x, token, col, cols, sums);
+  switch (panel.asks) {
+  case ask_into::nothing:
+    run_direct<Format, Tokens, ask_into::nothing>(panel, x, token, col, cols, sums);
+    break;
+  case ask_into::first_level:
+    run_direct<Format, Tokens, ask_into::first_level>(panel, x, token, col, cols, sums);
+    break;
+  case ask_into::second_level:
+    run_direct<Format, Tokens, ask_into::second_level>(panel, x, token, col, cols, sums);
+    break;
   }
+  panel.asks = ask_into::nothing;
 }
 
 /// `count` tokens, in the widest tiles that fit.
@@ -208,6 +214,7 @@ template <class Format>
 void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t last,
                     const batch_view& x, float* y, std::size_t y_stride) {
   constexpr std::uint32_t parts = packed_rows / Format::panel_rows;
+  const ask_into asked = w.asks_near ? ask_into::first_level : ask_into::second_level;
   alignas(64) typename Format::sum sums[parts][panel_tokens];
   for (std::uint32_t token = 0; token < x.tokens; token += panel_tokens) {
     const std::uint32_t left = x.tokens - token;
@@ -224,7 +231,8 @@ void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t las
       for (std::uint32_t col = 0; col < w.cols; col += step) {
         const std::uint32_t cols = w.cols - col < step ? w.cols - col : step;
         for (std::uint32_t part = 0; part < parts; ++part) {
-          packed_tiles<Format>({data, part * Format::panel_rows, part == 0 && count >= w.asks_from},
+          packed_tiles<Format>({data, part * Format::panel_rows,
+                                part == 0 && count >= w.asks_from ? asked : ask_into::nothing},
                                x, token, count, col, cols, sums[part]);
         }
       }

@@ -45,7 +45,7 @@ struct unpacked_superblock {
 };
 
 /// A superblock of packed weights: d and dmin, three dwords of scales and mins, 32 of nibbles.
-template <bool Asks>
+template <x86::ask_into Asks>
 struct packed_superblock {
   static constexpr std::size_t bytes = 2304;
 
@@ -276,7 +276,7 @@ struct q4_k {
     superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
   }
 
-  template <bool Asks>
+  template <x86::ask_into Asks>
   static packed_superblock<Asks> packed_at(const x86::packed_panel& from, std::uint32_t index) {
     return {from.data + std::size_t{index} * packed_superblock<Asks>::bytes, from.first_row};
   }
@@ -284,7 +284,8 @@ struct q4_k {
   static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
                             panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      const packed_superblock<false> block = packed_at<false>(from, col / superblock + b);
+      const packed_superblock<x86::ask_into::nothing> block =
+          packed_at<x86::ask_into::nothing>(from, col / superblock + b);
       block.load(out.blocks[b].head);
 #pragma GCC unroll 4
       for (int pair = 0; pair < 4; ++pair) {
@@ -296,7 +297,7 @@ struct q4_k {
     }
   }
 
-  template <int Tokens, bool Asks>
+  template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const auto at = [&](std::uint32_t b, const auto& run) {

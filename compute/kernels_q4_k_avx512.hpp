@@ -68,7 +68,7 @@ struct unpacked_superblock {
 };
 
 /// A superblock of packed weights: d and dmin, three dwords of scales and mins, 32 of nibbles.
-template <bool Asks>
+template <x86::ask_into Asks>
 struct packed_superblock {
   static constexpr std::size_t bytes = 2304;
   static constexpr std::size_t scales_at = 64;
@@ -285,7 +285,7 @@ struct q4_k {
     superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
   }
 
-  template <int Tokens, bool Asks>
+  template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const auto at = [&](std::uint32_t b, const auto& run) {

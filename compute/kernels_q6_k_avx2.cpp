@@ -39,7 +39,7 @@ inline __m256i doubled(__m256i x) {
 /// A superblock of packed weights: d; 16 scales; four quarters of 64 elements, each 8 dwords of low
 /// nibbles (the first 32 elements', the last 32 elements') of which the first 4 are followed by one
 /// of high bits.
-template <bool Asks>
+template <x86::ask_into Asks>
 struct packed_superblock {
   static constexpr std::size_t bytes = 3392;
   static constexpr std::size_t quarter_bytes = 768;
@@ -210,7 +210,7 @@ struct q6_k {
     }
   }
 
-  template <bool Asks>
+  template <x86::ask_into Asks>
   static packed_superblock<Asks> packed_at(const x86::packed_panel& from, std::uint32_t index) {
     return {from.data + std::size_t{index} * packed_superblock<Asks>::bytes, from.first_row};
   }
@@ -218,7 +218,8 @@ struct q6_k {
   static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
                             panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      const packed_superblock<false> block = packed_at<false>(from, col / superblock + b);
+      const packed_superblock<x86::ask_into::nothing> block =
+          packed_at<x86::ask_into::nothing>(from, col / superblock + b);
       out.blocks[b].d = block.d;
       for (int quarter = 0; quarter < 4; ++quarter) {
         for (int g = 4 * quarter; g < 4 * quarter + 4; ++g) {
@@ -232,7 +233,7 @@ struct q6_k {
     }
   }
 
-  template <int Tokens, bool Asks>
+  template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;

@@ -30,7 +30,7 @@ struct unpacked_superblock {
 /// A superblock of packed weights: d; 16 scales; four quarters of 64 elements, each 8 dwords of low
 /// nibbles (the first 32 elements', the last 32 elements') of which the first 4 are followed by one
 /// of high bits.
-template <bool Asks>
+template <x86::ask_into Asks>
 struct packed_superblock {
   static constexpr std::size_t bytes = 3392;
   static constexpr std::size_t quarter_bytes = 768;
@@ -225,7 +225,7 @@ struct q6_k {
     }
   }
 
-  template <int Tokens, bool Asks>
+  template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;

@@ -18,6 +18,7 @@ struct matrix_view {
   const unsigned char* packed;
   std::size_t panel_bytes;
   std::uint32_t asks_from; ///< tokens from which tiles ask for weights ahead of their loads
+  bool asks_near;          ///< into the first-level cache, not the second
   float unit;              ///< of products (tensor.hpp)
 };
 

@@ -71,7 +71,9 @@ void product(const weight& w, std::uint32_t first, std::uint32_t last, const qua
                                 .cols = w.cols,
                                 .packed = reinterpret_cast<const unsigned char*>(w.packed),
                                 .panel_bytes = packed_panel_bytes(w.type, w.cols),
-                                .asks_from = x86::asks_from_here()};
+                                .asks_from = x86::asks_from_here(),
+                                .asks_near = x86::asks_near_here(),
+                                .unit = unit_of_products(w.type)};
   const x86::batch_view batch{.q = x.q.data(),
                               .k = x.k.data(),
                               .m = x.m.data(),
