@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::chrono::milliseconds ask_wait{5'000};
 
-generation_request request_of(const gateway::generation_order& order) {
+generation_request request_of(const gateway::generation_order& order, const cache_policy& cache) {
   generation_request request;
   request.id = order.id;
   request.model = order.model;
@@ -25,6 +25,8 @@ generation_request request_of(const gateway::generation_order& order) {
   request.max_tokens = order.max_tokens;
   request.stop = order.stop;
   request.deadline = order.deadline;
+  request.cache =
+      cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;
 }
 
@@ -226,7 +228,7 @@ void gateway_desk::send(gateway_start command) {
 }
 
 void gateway_desk::start(std::uint64_t tag, const gateway::generation_order& order, bool may_run) {
-  send(gateway_start{tag, request_of(order), may_run, true});
+  send(gateway_start{tag, request_of(order, cache_), may_run, true});
 }
 
 void gateway_desk::watch(std::uint64_t tag, request_id id) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/cache_owner.hpp"
 #include "actors/jobs.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
@@ -31,7 +32,8 @@ class gateway_desk final : public gateway::generator {
 public:
   using poster = std::function<void(std::function<void()>)>;
 
-  explicit gateway_desk(const model_catalog& models) : models_(models) {}
+  explicit gateway_desk(const model_catalog& models, cache_policy cache = {})
+      : models_(models), cache_(cache) {}
 
   /// Who listens, on the thread that `post` runs things on; null: nobody any more.
   void use(gateway::generation_events* events, poster post);
@@ -53,6 +55,7 @@ private:
   void send(gateway_start command);
 
   const model_catalog& models_;
+  const cache_policy cache_; ///< of requests that come from HTTP clients
   std::atomic<bool> ready_{false};
   mutable std::mutex guard_;
   caf::actor actor_;

@@ -131,6 +131,9 @@ void application::take_prepared(pending& p) {
   c->owner = p.key.id;
   c->key_name = p.key.name;
   c->orders = std::move(ready.orders);
+  for (generation_order& order : c->orders) {
+    order.owner = p.key.id;
+  }
   ready.shape.created = seconds;
   c->looked_for = p.last.has_value();
   c->deadline = around_.now() + p.deadline;

@@ -24,6 +24,9 @@ struct generation_order {
   std::uint32_t max_tokens{0};
   std::vector<std::string> stop;
   std::chrono::seconds deadline{limits::request_deadline_max};
+  /// Whose kept results it may use: the id of an API key; empty: of everybody who may ask here.
+  std::string owner{};
+  bool repeatable{true}; ///< greedy, or with a seed that was given: its answer may be kept
 };
 
 enum class generation_ending : std::uint8_t { stop, length, cancelled };

@@ -161,6 +161,7 @@ api_result<prepared_request> prepare(const completion_request& request, const se
       order.max_tokens =
           std::min(room, request.max_tokens.value_or(chat ? room : completion_tokens));
       order.stop = stop;
+      order.repeatable = request.sampling.temperature == 0 || request.seed.has_value();
       order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
       out.shape.answers.push_back(order.id);
