@@ -4,6 +4,7 @@
 #include "actors/admin_json.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/limits_console.hpp"
 
 #include <caf/all.hpp>
 
@@ -90,6 +91,11 @@ void locate(const call& c, const job_view& job, std::function<void(json)> use) {
           [c, job, use](const request_location& where) {
             json out = job_json(job);
             out["path"] = path_json(where.stages, *c.self->state.members);
+            out["paths"] = json::array();
+            for (const job_path& taken : job.paths) {
+              out["paths"].push_back(
+                  {{"from", taken.from}, {"path", path_json(taken.path, *c.self->state.members)}});
+            }
             use(std::move(out));
           },
           [c](const caf::error& e) { c.refuse(from_caf(e)); });
@@ -133,7 +139,16 @@ result<void> show_job(const call& c, admin_arguments& args) {
     if (found == list.end()) {
       return c.refuse({errc::not_found, "this node does not drive this request"});
     }
-    locate(c, *found, [c](json document) { c.done({{"job", std::move(document)}}); });
+    locate(c, *found, [c, outcome = found->outcome](json document) {
+      if (outcome) {
+        const json all = outcome_json(*outcome, *c.self->state.members);
+        for (const char* const key :
+             {"units", "answer_reused", "transcript", "timing", "speculation", "recoveries"}) {
+          document[key] = all[key];
+        }
+      }
+      c.done({{"job", std::move(document)}});
+    });
   });
 }
 
@@ -394,6 +409,21 @@ constexpr command_entry commands[] = {
     {"cache", false, show_cache},     {"ledger", false, use_ledger},
 };
 
+void act_on(const call& c, const std::string& name, const json& given, role_set roles) {
+  const auto* const entry = std::find_if(std::begin(commands), std::end(commands),
+                                         [&](const command_entry& e) { return e.name == name; });
+  if (entry == std::end(commands)) {
+    return c.refuse(fail(errc::unsupported, "there is no command '{}'", name.substr(0, 32)));
+  }
+  if (entry->operates && !roles.has(role::operate)) {
+    return c.refuse("forbidden", fmt::format("'{}' needs the role operator", entry->name));
+  }
+  admin_arguments args{given};
+  if (const auto acted = entry->act(c, args); !acted) {
+    c.refuse(acted.error());
+  }
+}
+
 void take_request(admin_pointer self, const admin_request& request) {
   admin_state& state = self->state;
   const auto client = state.clients.find(request.peer.connection);
@@ -415,20 +445,24 @@ void take_request(admin_pointer self, const admin_request& request) {
                    {"error", {{"code", "busy"}, {"message", "too many commands at once"}}}});
   }
   client->second.open.insert(parsed->id);
-  const auto* const entry =
-      std::find_if(std::begin(commands), std::end(commands),
-                   [&](const command_entry& e) { return e.name == parsed->name; });
-  if (entry == std::end(commands)) {
-    return c.refuse(
-        fail(errc::unsupported, "there is no command '{}'", parsed->name.substr(0, 32)));
+  act_on(c, parsed->name, parsed->args, request.peer.roles);
+}
+
+/// A question of the console: what a reader may ask, and one answer ends it.
+void take_look(admin_pointer self, console_look& look) {
+  admin_state& state = self->state;
+  if (state.looks.size() >= limits::console_looks_max) {
+    return look.answer(
+        {{"ok", false},
+         {"error", {{"code", "busy"}, {"message", "too many questions of the console at once"}}}});
   }
-  if (entry->operates && !request.peer.roles.has(role::operate)) {
-    return c.refuse("forbidden", fmt::format("'{}' needs the role operator", entry->name));
-  }
-  admin_arguments args{parsed->args};
-  if (const auto acted = entry->act(c, args); !acted) {
-    c.refuse(acted.error());
-  }
+  admin_state::client& console = state.clients[console_connection];
+  console.peer.connection = console_connection;
+  console.peer.roles = role_set{}.add(role::reader);
+  const call c{self, console_connection, state.next_tag++};
+  console.open.insert(c.id);
+  state.looks[c.id] = std::move(look.answer);
+  act_on(c, look.command, look.args, console.peer.roles);
 }
 
 void take_token(admin_pointer self, const job_token& token) {
@@ -508,6 +542,7 @@ caf::behavior admin_behavior(admin_pointer self, admin_environment environment) 
         self->state.clients[news.peer.connection] = {news.peer, {}};
       },
       [self](const admin_request& request) { take_request(self, request); },
+      [self](console_look& look) { take_look(self, look); },
       [self](const admin_closed& news) { forget_client(self, news.connection); },
       [self](const members_changed& news) { self->state.members = news.members; },
       [self](const job_token& token) { take_token(self, token); },

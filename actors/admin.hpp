@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/cache_owner.hpp"
+#include "actors/console_desk.hpp"
 #include "actors/jobs.hpp"
 #include "actors/membership.hpp"
 #include "actors/pathfinder.hpp"
@@ -74,6 +75,8 @@ struct admin_state {
   admin_environment environment;
   std::map<connection_id, client> clients;
   std::map<std::uint64_t, watch> watches; ///< by tag
+  /// Of the console, by command; its commands are those of `console_connection`.
+  std::map<std::uint64_t, std::function<void(nlohmann::json)>> looks;
   std::uint64_t next_tag{1};
   bool ticking{false}; ///< an `admin_tick` is under way: as long as something is watched
   members_view members;

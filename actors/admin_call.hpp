@@ -17,6 +17,12 @@ struct admin_call {
   std::uint64_t id;
 
   void send(json reply) const {
+    if (connection == console_connection) {
+      if (const auto look = self->state.looks.extract(id); !look.empty()) {
+        look.mapped()(std::move(reply));
+      }
+      return;
+    }
     reply["id"] = id;
     self->state.environment.links->send_admin(
         connection, reply.dump(-1, ' ', false, json::error_handler_t::replace));

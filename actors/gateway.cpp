@@ -26,8 +26,8 @@ generation_request request_of(const gateway::generation_order& order, const cach
   request.stop = order.stop;
   request.deadline = order.deadline;
   request.receipt = order.receipt;
-  // Answers are drawn each time they are asked for; only prompts are not computed again.
-  request.cache = cache_use_of(cache, cache_choice::as_configured, order.owner, false);
+  request.cache =
+      cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;
 }
 
@@ -42,6 +42,9 @@ gateway::generation_ending ending_of(generation_end end) {
 
 /// Positions of the prompt that no stage had to compute, as far as whole windows say.
 std::uint32_t cached_tokens(const generation_report& report, std::uint32_t prompt) {
+  if (report.answer_reused) {
+    return prompt;
+  }
   const std::uint64_t units = report.reused.memory + report.reused.disk + report.reused.peer;
   const std::uint64_t layers = report.path.empty() ? 0 : report.path.back().second.last;
   return layers == 0 ? 0

@@ -55,7 +55,7 @@ private:
   void send(gateway_start command);
 
   const model_catalog& models_;
-  cache_policy cache_;
+  const cache_policy cache_; ///< of requests that come from HTTP clients
   std::atomic<bool> ready_{false};
   mutable std::mutex guard_;
   caf::actor actor_;

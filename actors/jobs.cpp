@@ -3,6 +3,7 @@
 #include "actors/request_check.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/limits_console.hpp"
 
 #include <caf/all.hpp>
 
@@ -229,6 +230,20 @@ void take_piece(jobs_pointer self, const text_piece& piece) {
   tell(self, j, piece.index, {*piece.token, piece.text});
 }
 
+/// Of one that is computed twice, the first run's: both gave every token that is told.
+void take_path(jobs_pointer self, path_taken& news) {
+  const auto found = self->state.jobs.find(news.request);
+  if (found == self->state.jobs.end()) {
+    return;
+  }
+  std::vector<job_path>& paths = found->second.paths;
+  // A lead that went on from an earlier token, and what it found before it drew one.
+  std::erase_if(paths, [&](const job_path& p) { return p.from >= news.from; });
+  if (paths.size() < limits::job_paths_max) {
+    paths.push_back({news.from, std::move(news.path)});
+  }
+}
+
 void hand_over_receipt(const jobs_state& state, const job& j, generation_report& report,
                        bool suspect = false) {
   if (report.receipt != nullptr && *report.receipt && state.environment.finished) {
@@ -433,12 +448,14 @@ std::vector<job_view> list(jobs_pointer self) {
     view.drawn = static_cast<std::uint32_t>(j.pieces.size());
     view.max_tokens = j.request.max_tokens;
     view.generation = j.request.generation;
+    view.paths = j.paths;
     view.age_ms = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(now - j.started).count());
     if (j.outcome) {
       view.state = j.outcome->report ? job_state::done : job_state::failed;
       if (j.outcome->report) {
         view.end = j.outcome->report->end;
+        view.outcome = j.outcome;
         view.decode_tps = decode_speed(j);
       } else {
         view.failure = j.outcome->report.error();
@@ -478,6 +495,7 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
       [self](const list_jobs&) { return list(self); },
       [self](const drain_jobs&) { self->state.draining = true; },
       [self](const text_piece& piece) { take_piece(self, piece); },
+      [self](path_taken& news) { take_path(self, news); },
       [self](generation_done& done) { take_end(self, done); },
       [self](adoption_asked& asked) { adopt(self, asked); },
       [self](const resume_jobs&) { resume(self); },

@@ -2,6 +2,7 @@
 
 #include "actors/log.hpp"
 #include "actors/model_catalog.hpp"
+#include "actors/path_news.hpp"
 #include "actors/peers.hpp"
 #include "actors/protocol.hpp"
 #include "actors/request_journal.hpp"
@@ -23,6 +24,14 @@ namespace ovir::actors {
 
 enum class job_state : std::uint8_t { running, done, failed };
 
+/// Which path computed the tokens from index `from` on, until the next one of its list.
+struct job_path {
+  std::uint32_t from{0};
+  std::vector<std::pair<node_id, layer_range>> path;
+};
+
+struct job_outcome;
+
 /// A request as clients see it.
 struct job_view {
   request_id request;
@@ -36,6 +45,10 @@ struct job_view {
   double decode_tps{0}; ///< of one that is done, ran alone and undisturbed; 0: not known
   std::optional<error> failure;
   std::optional<generation_end> end;
+  /// By token; of one that was begun or is computed here, at most limits::job_paths_max. Tokens
+  /// that were kept from an earlier answer have none.
+  std::vector<job_path> paths;
+  std::shared_ptr<const job_outcome> outcome; ///< of one that is over
 };
 
 /// What a finished request leaves behind: the report without its evidence, and the request.
@@ -115,6 +128,7 @@ struct jobs_state {
   struct job {
     generation_request request;
     std::vector<piece> pieces;
+    std::vector<job_path> paths;
     std::vector<watcher> watchers;
     std::shared_ptr<const job_outcome> outcome;
     storage::env::time_point started;

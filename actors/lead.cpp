@@ -2,6 +2,7 @@
 
 #include "actors/choices.hpp"
 #include "actors/lead_cache.hpp"
+#include "actors/path_news.hpp"
 #include "actors/payments.hpp"
 #include "actors/stage_evidence.hpp"
 #include "actors/turn_here.hpp"
@@ -359,6 +360,11 @@ void path_changed(lead_pointer self, const path_found& news) {
     }
   }
   state.ticks_idle = 0;
+  if (state.environment.tells_path) {
+    caf::anon_send(state.requester,
+                   path_taken{state.request, static_cast<std::uint32_t>(state.core->output_count()),
+                              path_now(state)});
+  }
   perform_all(self, state.core->on_path(kept));
 }
 

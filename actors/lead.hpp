@@ -32,6 +32,7 @@ struct lead_environment {
   const signing_desk* desk{nullptr}; ///< null: no receipts
   cache_access cache{};              ///< for requests that may use it
   caf::actor payments{};             ///< hears of a request that is paid for; else empty
+  bool tells_path{false};            ///< whoever wants the answer hears `path_taken`
 };
 
 /// What a lead knows of its request for the cache.

@@ -61,6 +61,9 @@ json json_of(const api_key& k) {
   if (k.may_read_metrics) {
     roles.push_back("metrics");
   }
+  if (k.may_look) {
+    roles.push_back("reader");
+  }
   return {{"id", k.id},
           {"name", k.name},
           {"roles", std::move(roles)},
@@ -89,7 +92,7 @@ result<api_key> key_from(const json& value, std::size_t i) {
   k.requests_per_minute = in.whole("requests_per_minute", 0, limits::api_rate_max, 0);
   k.tokens_per_day = in.whole("tokens_per_day", 0, limits::api_rate_max, 0);
   k.concurrent = in.whole("concurrent", 0, limits::api_rate_max, 0);
-  const std::vector<std::string> roles = in.texts("roles", 2);
+  const std::vector<std::string> roles = in.texts("roles", 3);
   in.done();
   if (in.failure()) {
     return fail(errc::malformed, "{}", in.failure()->message);
@@ -99,6 +102,7 @@ result<api_key> key_from(const json& value, std::size_t i) {
   };
   k.may_infer = has("infer");
   k.may_read_metrics = has("metrics");
+  k.may_look = has("reader");
   std::array<std::uint8_t, id_digits / 2> id{};
   if (!read_hex(k.id, id) || !read_hex(digits, k.hash)) {
     return wrong("'id' and 'hash' must be 16 and 64 hexadecimal digits");
@@ -106,9 +110,10 @@ result<api_key> key_from(const json& value, std::size_t i) {
   if (!is_name(k.name)) {
     return wrong("'name' must be printable ASCII without spaces");
   }
-  if (roles.size() != std::size_t{k.may_infer} + std::size_t{k.may_read_metrics} ||
+  if (roles.size() !=
+          std::size_t{k.may_infer} + std::size_t{k.may_read_metrics} + std::size_t{k.may_look} ||
       !value["roles"].is_array()) {
-    return wrong("'roles' must be a list of infer and metrics");
+    return wrong("'roles' must be a list of infer, metrics and reader");
   }
   return k;
 }

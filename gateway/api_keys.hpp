@@ -22,6 +22,7 @@ struct api_key {
   std::string name; ///< for people
   bool may_infer{true};
   bool may_read_metrics{false};
+  bool may_look{false}; ///< at the cluster: the role reader
   std::array<std::uint8_t, 32> hash{};
   std::uint64_t created{0};             ///< Unix seconds
   std::uint64_t revoked{0};             ///< likewise; 0: it is good

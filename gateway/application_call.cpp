@@ -132,7 +132,7 @@ void application::take_prepared(pending& p) {
   c->key_name = p.key.name;
   c->orders = std::move(ready.orders);
   for (generation_order& order : c->orders) {
-    order.owner = c->owner;
+    order.owner = p.key.id;
   }
   ready.shape.created = seconds;
   c->looked_for = p.last.has_value();

@@ -26,8 +26,10 @@ struct generation_order {
   std::uint32_t max_tokens{0};
   std::vector<std::string> stop;
   std::chrono::seconds deadline{limits::request_deadline_max};
-  std::string owner;   ///< whose cache is used: a key's id
-  bool receipt{false}; ///< the answer is to be signed
+  /// Whose kept results it may use: the id of an API key; empty: of everybody who may ask here.
+  std::string owner{};
+  bool repeatable{true}; ///< greedy, or with a seed that was given: its answer may be kept
+  bool receipt{false};   ///< the answer is to be signed
 };
 
 enum class generation_ending : std::uint8_t { stop, length, cancelled };

@@ -193,6 +193,7 @@ api_result<prepared_request> prepare(const completion_request& request, const se
         order.sampling.constraint = compute::constraint_text(order.max_tokens, request.constraint);
       }
       order.stop = stop;
+      order.repeatable = request.sampling.temperature == 0 || request.seed.has_value();
       order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
       order.receipt = request.receipt;
       out.tokens_max += std::uint64_t{length} + order.max_tokens;

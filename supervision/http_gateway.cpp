@@ -2,6 +2,7 @@
 
 #include "gateway/api_key_file.hpp"
 #include "gateway/application.hpp"
+#include "gateway/console.hpp"
 #include "gateway/http_server.hpp"
 #include "messages/limits_gateway.hpp"
 
@@ -36,25 +37,32 @@ gateway::api_options api_of(const gateway_option& o) {
 
 class whole_gateway final : public http_gateway, public gateway::http_handler {
 public:
-  whole_gateway(const gateway_option& options, actors::gateway_desk& desk, storage::env& env,
-                actors::log& journal)
-      : options_(options), desk_(desk), env_(env), journal_(journal),
-        application_(api_of(options), surroundings()) {}
+  whole_gateway(const gateway_option& options, actors::gateway_desk& desk,
+                actors::console_desk& view, storage::env& env, actors::log& journal)
+      : options_(options), desk_(desk), view_(view), env_(env), journal_(journal),
+        application_(api_of(options), surroundings()),
+        console_(
+            !options.keys.empty(), view, [this] { return env_.now(); },
+            [this] { return application_.counts(); }) {}
 
   ~whole_gateway() override {
     desk_.use(nullptr, nullptr);
+    view_.use(actors::console_desk::poster{});
     server_.reset();
   }
 
   result<void> raise() {
     if (!options_.keys.empty()) {
       OVIR_ASSIGN(auto keys, gateway::load_api_keys(env_, options_.keys));
+      console_.use_keys(keys);
       application_.use_keys(std::move(keys));
     }
     next_reading_ = env_.now() + limits::api_keys_reread;
     OVIR_ASSIGN(server_, gateway::http_server::start(http_of(options_), *this));
     ready_.store(true);
-    desk_.use(&application_, [this](std::function<void()> act) { server_->post(std::move(act)); });
+    const auto post = [this](std::function<void()> act) { server_->post(std::move(act)); };
+    desk_.use(&application_, post);
+    view_.use(post);
     return {};
   }
 
@@ -73,10 +81,24 @@ public:
     if (!ready_.load()) {
       return refuse_malformed(503, "this node is being started");
     }
-    return application_.refuse_early(head);
+    if (gateway::console::serves(head.path)) {
+      return console_.refuse_early(head);
+    }
+    if (!console_.is_own_page(head)) {
+      return application_.refuse_early(head);
+    }
+    gateway::http_request own = head;
+    own.fields.erase("origin");
+    return application_.refuse_early(own);
   }
   void serve(gateway::http_request request,
              std::shared_ptr<gateway::http_exchange> exchange) override {
+    if (gateway::console::serves(request.path)) {
+      return console_.serve(request, exchange);
+    }
+    if (console_.is_own_page(request)) {
+      request.fields.erase("origin");
+    }
     application_.serve(std::move(request), std::move(exchange));
   }
   gateway::http_reply refuse_malformed(int status, std::string_view why) override {
@@ -87,6 +109,7 @@ public:
       return;
     }
     application_.tick();
+    console_.tick();
     if (!options_.keys.empty() && env_.now() >= next_reading_) {
       next_reading_ = env_.now() + limits::api_keys_reread;
       server_->post_long([this] { read_keys(); });
@@ -124,7 +147,10 @@ private:
     auto keys = gateway::load_api_keys(env_, options_.keys);
     if (keys) {
       unreadable_ = false;
-      server_->post([this, fresh = std::move(*keys)] { application_.use_keys(fresh); });
+      server_->post([this, fresh = std::move(*keys)] {
+        console_.use_keys(fresh);
+        application_.use_keys(fresh);
+      });
     } else if (!std::exchange(unreadable_, true)) {
       journal_.say(actors::log_level::error, std::nullopt, "the API keys stay as they were: {}",
                    keys.error().message);
@@ -133,9 +159,11 @@ private:
 
   gateway_option options_;
   actors::gateway_desk& desk_;
+  actors::console_desk& view_;
   storage::env& env_;
   actors::log& journal_;
   gateway::application application_;
+  gateway::console console_;
   std::atomic<bool> ready_{false};
   storage::env::time_point next_reading_;
   bool unreadable_{false}; ///< of the long thread
@@ -146,8 +174,9 @@ private:
 
 result<std::unique_ptr<http_gateway>> http_gateway::start(const gateway_option& options,
                                                           actors::gateway_desk& desk,
+                                                          actors::console_desk& console,
                                                           storage::env& env, actors::log& journal) {
-  auto made = std::make_unique<whole_gateway>(options, desk, env, journal);
+  auto made = std::make_unique<whole_gateway>(options, desk, console, env, journal);
   OVIR_TRY(made->raise());
   return std::unique_ptr<http_gateway>{std::move(made)};
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/console_desk.hpp"
 #include "actors/gateway.hpp"
 #include "actors/log.hpp"
 #include "messages/result.hpp"
@@ -19,10 +20,9 @@ public:
 
   /// Reads keys and certificate, listens and answers. All arguments outlive it. Errors name the
   /// option at fault.
-  [[nodiscard]] static result<std::unique_ptr<http_gateway>> start(const gateway_option& options,
-                                                                   actors::gateway_desk& desk,
-                                                                   storage::env& env,
-                                                                   actors::log& journal);
+  [[nodiscard]] static result<std::unique_ptr<http_gateway>>
+  start(const gateway_option& options, actors::gateway_desk& desk, actors::console_desk& console,
+        storage::env& env, actors::log& journal);
 
   [[nodiscard]] virtual std::string address() const = 0;
   /// Takes nothing new; what is under way goes on, and its connections close behind it.

@@ -71,6 +71,7 @@ public:
     }
     if (desk_of_gateway_) {
       desk_of_gateway_->use(caf::actor{});
+      console_->use(caf::actor{});
     }
     known_.reset();
     parts_.reset();
@@ -86,6 +87,7 @@ public:
   std::string http_address() const override { return gateway_ ? gateway_->address() : ""; }
   bool drain(const std::atomic<bool>& hurry) override;
   std::vector<std::string> reload(const node_options& options) override;
+  bool responds() override;
   bool finished() const override { return drained_.load(); }
 
 private:
@@ -136,6 +138,7 @@ private:
   std::unique_ptr<actors::tls_network> network_;
   std::unique_ptr<actors::delay_line> delays_; ///< in front of `network_`
   std::unique_ptr<actors::gateway_desk> desk_of_gateway_;
+  std::unique_ptr<actors::console_desk> console_;
   std::unique_ptr<http_gateway> gateway_;
 };
 
@@ -433,6 +436,8 @@ void cluster_node::start_tree() {
     desk_of_gateway_ = std::make_unique<actors::gateway_desk>(
         models_, cache_ ? cache_->policy() : actors::cache_policy{});
     parts->gateway = desk_of_gateway_.get();
+    console_ = std::make_unique<actors::console_desk>();
+    parts->console = console_.get();
   }
   parts_ = std::move(parts);
   known_ = std::make_shared<directory>();
@@ -462,8 +467,8 @@ result<void> cluster_node::raise() {
   OVIR_TRY(open_network());
   start_tree();
   if (options_.gateway) {
-    OVIR_ASSIGN(gateway_, http_gateway::start(*options_.gateway, *desk_of_gateway_, *around_.env,
-                                              *around_.journal));
+    OVIR_ASSIGN(gateway_, http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_,
+                                              *around_.env, *around_.journal));
   }
   return {};
 }
@@ -488,6 +493,14 @@ std::size_t cluster_node::running() {
                  [](const caf::error&) {});
   }
   return count;
+}
+
+bool cluster_node::responds() {
+  bool answered = false;
+  caf::scoped_actor self{system_};
+  self->request(root_, ask_wait, describe_tree{})
+      .receive([&](const tree_node&) { answered = true; }, [](const caf::error&) {});
+  return answered;
 }
 
 bool cluster_node::drain(const std::atomic<bool>& hurry) {

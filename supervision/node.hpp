@@ -60,6 +60,9 @@ public:
   /// sentence each, what only a restart changes.
   [[nodiscard]] virtual std::vector<std::string> reload(const node_options& options) = 0;
 
+  /// Whether every supervisor answers, within some seconds.
+  [[nodiscard]] virtual bool responds() = 0;
+
   /// A drain that a shell asked for is over.
   [[nodiscard]] virtual bool finished() const = 0;
 };

@@ -110,6 +110,7 @@ actors::lead_environment lead_parts(const node_parts& parts,
   around.journal = parts.requests;
   around.desk = parts.desk;
   around.keeps = model;
+  around.tells_path = true;
   around.cache = {parts.cache == nullptr ? nullptr : parts.cache->handle(), model->id};
   return around;
 }
@@ -406,6 +407,9 @@ child_spec admin_child(const parts_pointer& parts, const known_pointer& known) {
     actors::peers::receivers receivers;
     receivers.admin = made;
     parts->links->use(receivers);
+    if (parts->console != nullptr) {
+      parts->console->use(made);
+    }
     return made;
   });
 }

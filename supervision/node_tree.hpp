@@ -2,6 +2,7 @@
 
 #include "actors/admin.hpp"
 #include "actors/compute_executor.hpp"
+#include "actors/console_desk.hpp"
 #include "actors/fetcher.hpp"
 #include "actors/gateway.hpp"
 #include "actors/kept_ledger.hpp"
@@ -57,6 +58,7 @@ struct node_parts {
   actors::model_catalog* models{nullptr};
   actors::request_journal* requests{nullptr}; ///< null: not a scheduler
   actors::gateway_desk* gateway{nullptr};     ///< null: no HTTP endpoint
+  actors::console_desk* console{nullptr};     ///< likewise
   actors::membership_environment membership;
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};

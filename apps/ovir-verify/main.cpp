@@ -2,6 +2,7 @@
 #include "apps/console.hpp"
 #include "apps/exit_code.hpp"
 #include "apps/interrupt.hpp"
+#include "apps/manual.hpp"
 #include "apps/open_model.hpp"
 #include "apps/ovir-verify/capsule.hpp"
 #include "apps/ovir-verify/fast.hpp"
@@ -43,6 +44,7 @@ struct options {
   std::string model;
   std::string isa;
   std::uint32_t threads{1};
+  std::string manual;
   bool as_json{false};
 };
 
@@ -92,6 +94,7 @@ void add_prepare(CLI::App& app, options& given) {
 }
 
 void describe(CLI::App& app, options& given) {
+  app.name(std::string{program});
   app.description("Checks a receipt written by `ovir run --receipt`, or a transcript file, without "
                   "trusting whoever wrote it.");
   app.footer(
@@ -138,6 +141,8 @@ void describe(CLI::App& app, options& given) {
   app.add_option("--isa", given.isa, "Kernels to compute with: reference, avx2 or avx512")
       ->envname("OVIR_ISA");
   app.add_flag("--json", given.as_json, "Print one JSON document");
+  // For packages.
+  app.add_option("--manual", given.manual, "Write the manual pages to this folder")->group("");
 }
 
 json unit_of(const failure& f) {
@@ -322,6 +327,14 @@ result<exit_code> verify(const options& given, storage::env& environment,
   return verify_receipt(given, *text, environment, interrupted);
 }
 
+int report_end(const result<exit_code>& done, const options& given) {
+  if (!done) {
+    write_error(program, done.error(), given.as_json);
+    return static_cast<int>(exit_code_of(done.error().code));
+  }
+  return static_cast<int>(*done);
+}
+
 int run_main(int argc, char** argv) {
   reserve_standard_descriptors();
   const std::atomic<bool>& interrupted = watch_for_interrupts();
@@ -339,13 +352,14 @@ int run_main(int argc, char** argv) {
     return static_cast<int>(exit_code::usage);
   }
   const auto environment = storage::make_env_posix();
+  if (!given.manual.empty()) {
+    const auto written =
+        write_manual_pages(*environment, given.manual, manual_pages(app, OVIR_VERSION));
+    return report_end(written ? result<exit_code>{exit_code::done} : written.error(), given);
+  }
   const auto done = app.got_subcommand("prepare") ? prepare(given.prepare, *environment)
                                                   : verify(given, *environment, interrupted);
-  if (!done) {
-    write_error(program, done.error(), given.as_json);
-    return static_cast<int>(exit_code_of(done.error().code));
-  }
-  return static_cast<int>(*done);
+  return report_end(done, given);
 }
 
 } // namespace

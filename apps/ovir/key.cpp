@@ -30,6 +30,7 @@ result<exit_code> create(const options& given, surroundings& around) {
   key.name = given.name;
   key.may_infer = has(given.roles, "infer");
   key.may_read_metrics = has(given.roles, "metrics");
+  key.may_look = has(given.roles, "reader");
   key.created = around.environment.unix_seconds();
   key.requests_per_minute = given.requests_per_minute;
   key.tokens_per_day = given.tokens_per_day;
@@ -70,6 +71,9 @@ result<exit_code> list(const options& given, surroundings& around) {
     }
     if (key.may_read_metrics) {
       roles.push_back("metrics");
+    }
+    if (key.may_look) {
+      roles.push_back("reader");
     }
     table += fmt::format("{}  {:<20} {:<8} {}/min  {}/day  {} at once\n", key.id, key.name,
                          key.revoked > 0 ? "revoked" : "good", limit(key.requests_per_minute),
@@ -135,9 +139,11 @@ void add_key(CLI::App& app, chosen_command& chosen) {
   CLI::App* const made =
       add_action(*command, "create", "Make a key and show it, once", given, chosen, create);
   made->add_option("name", given->name, "Who it is for, as logs say it")->required();
-  made->add_option("--role", given->roles, "infer, metrics, or both with a comma")
+  made->add_option(
+          "--role", given->roles,
+          "infer, metrics, reader (looks at the cluster, as the console does); with commas")
       ->delimiter(',')
-      ->check(CLI::IsMember({"infer", "metrics"}))
+      ->check(CLI::IsMember({"infer", "metrics", "reader"}))
       ->capture_default_str();
   const auto limit = [made](const std::string& name, std::uint64_t& value,
                             const std::string& help) {

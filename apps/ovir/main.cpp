@@ -4,6 +4,7 @@
 #include "apps/ovir/chat.hpp"
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/http_commands.hpp"
+#include "apps/ovir/package_commands.hpp"
 #include "storage/env.hpp"
 
 #include <algorithm>
@@ -87,6 +88,8 @@ int run_main(int argc, char** argv) {
   add_cache(app, chosen);
   add_ledger(app, chosen);
   add_serve(app, chosen);
+  add_init(app, chosen);
+  add_manual(app, chosen);
   add_shell(app, chosen);
   add_receipt(app, chosen);
   try {

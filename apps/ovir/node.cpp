@@ -8,6 +8,7 @@
 #include "apps/ovir/node_config.hpp"
 #include "apps/ovir/node_log.hpp"
 #include "apps/ovir/node_run.hpp"
+#include "apps/ovir/service_manager.hpp"
 #include "apps/pack_model.hpp"
 #include "apps/software.hpp"
 #include "apps/state_folder.hpp"
@@ -156,6 +157,22 @@ result<void> reload(const std::function<result<supervision::node_options>()>& re
   return {};
 }
 
+// A process whose tree stands still is worth no more than one that is gone: then the service
+// manager hears nothing and starts another.
+void show_life(service_manager& manager, supervision::node& running, surroundings& around,
+               node_log& journal) {
+  if (!manager.beat_due(around.environment.now())) {
+    return;
+  }
+  if (running.responds()) {
+    manager.beat(around.environment.now());
+  } else {
+    manager.miss(around.environment.now());
+    journal.write(actors::log_level::error, std::nullopt,
+                  "the supervision tree does not answer; no sign of life for the service manager");
+  }
+}
+
 } // namespace
 
 result<exit_code> run_node(const supervision::node_options& how, surroundings& around,
@@ -189,8 +206,11 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
                            how.gateway->tls_certificate.empty() ? "http" : "https",
                            node->http_address()));
   }
+  service_manager manager{around.environment.now()};
+  manager.ready(fmt::format("node '{}' listens on {}", how.name, node->listen_address()));
   while (!around.interrupted.load() && !node->finished()) {
     wait_for(signal_poll);
+    show_life(manager, *node, around, *journal);
     if (take_hang_up(hang_up)) {
       if (const auto done = reload(reread, *journal, *node); !done) {
         journal->say(actors::log_level::error, std::nullopt, "configuration kept: {}",
@@ -198,6 +218,7 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
       }
     }
   }
+  manager.stopping();
   journal->write(actors::log_level::info, std::nullopt, "drains");
   forget_interrupts();
   const bool clean = node->drain(around.interrupted);

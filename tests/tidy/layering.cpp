@@ -42,6 +42,7 @@ constexpr std::array libraries{
     library{"intrinsics", "cpuid.h"},
     library{"libedit", "histedit.h"},
     library{"libseccomp", "seccomp.h"},
+    library{"libsystemd", "systemd/"},
     library{"POSIX", "poll.h"},
     library{"POSIX", "unistd.h"},
     library{"POSIX", "fcntl.h"},

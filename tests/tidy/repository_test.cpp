@@ -35,14 +35,16 @@ bool is_foreign(const fs::path& path) {
   return names.contains(path.filename().string());
 }
 
-/// Text files are judged; models, corpora and licence texts only count as link targets.
+/// Text files are judged; models, corpora, licence texts and the bundle of others' libraries only
+/// count as link targets.
 bool is_text(const std::string& path) {
   static const std::set<std::string> suffixes{".cpp",   ".hpp", ".md",  ".txt", ".cmake", ".json",
                                               ".capnp", ".py",  ".mjs", ".js",  ".sh",    ".bash"};
   const std::string suffix = fs::path{path}.extension().string();
   const bool script = suffix.empty() && (path.starts_with("scripts/") || path.starts_with(".ci/"));
   const bool corpus = path.starts_with("tests/fuzz/corpus/");
-  return !corpus && (script || suffixes.contains(suffix));
+  const bool bundle = path == "gateway/console/noble.mjs";
+  return !corpus && !bundle && (script || suffixes.contains(suffix));
 }
 
 struct repository {

@@ -1,0 +1,51 @@
+# What `cmake --install` and the Debian package have (scripts/package).
+include(GNUInstallDirs)
+# A package needs two programs, not every test: scripts/package builds them.
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY TRUE)
+set(package_folder ${PROJECT_SOURCE_DIR}/package)
+
+# Manual pages and completion, by the programs themselves.
+set(manual_folder ${CMAKE_BINARY_DIR}/manual)
+add_custom_command(
+  OUTPUT ${manual_folder}/ovir.1 ${manual_folder}/ovir-verify.1 ${manual_folder}/ovir.bash
+  COMMAND ${CMAKE_COMMAND} -E rm -rf ${manual_folder}
+  COMMAND ovir manual --folder ${manual_folder}
+  COMMAND ovir-verify --manual ${manual_folder}
+  COMMAND ovir manual --completion > ${manual_folder}/ovir.bash
+  DEPENDS ovir ovir-verify VERBATIM)
+add_custom_target(ovir_manual DEPENDS ${manual_folder}/ovir.1 ${manual_folder}/ovir-verify.1
+                                      ${manual_folder}/ovir.bash)
+
+install(TARGETS ovir ovir-verify RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(DIRECTORY ${manual_folder}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
+        FILES_MATCHING PATTERN "*.1")
+install(FILES ${manual_folder}/ovir.bash RENAME ovir
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES ${package_folder}/ovir.service DESTINATION lib/systemd/system)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/config/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
+        FILES_MATCHING PATTERN "*.toml" PATTERN local EXCLUDE)
+install(FILES ${PROJECT_SOURCE_DIR}/CHANGELOG.md ${package_folder}/copyright
+        DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME ovir)
+set(CPACK_PACKAGE_CONTACT "the OVIR authors <ovir@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "language models on several machines, with results to check")
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
+    "Runs a GGUF model cut over the machines there are, goes on when one of them\n\
+ dies, and prints with every answer a digest that is the same everywhere.\n\
+ A systemd service answers OpenAI's clients on 127.0.0.1:7380; a small model\n\
+ is inside the program.")
+set(CPACK_PACKAGE_DIRECTORY ${PROJECT_SOURCE_DIR}/build/package)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION misc)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS adduser)
+# The profile `fast` loads it when it is asked for.
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS libopenblas0-pthread)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
+    "${package_folder}/postinst;${package_folder}/prerm;${package_folder}/postrm")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+include(CPack)

@@ -1,0 +1,119 @@
+// Asks for an answer and shows which path computed each of its tokens.
+import { byId, el, facts, say, show } from './dom.mjs';
+import { ask, eventsOf, look } from './source.mjs';
+import * as words from './words.mjs';
+
+const COLOURS = 6;
+let running = null; // {abort, request, tokens, paths}
+
+/// The index of the path that computed token `i`; null: nobody has said yet.
+const pathOf = (paths, i) => {
+  const at = paths.findLastIndex((p) => p.from <= i);
+  return at < 0 ? null : at;
+};
+
+const colour = () => {
+  const { tokens, paths, kept } = running;
+  tokens.forEach((span, i) => {
+    const at = pathOf(paths, i);
+    span.className = kept ? 'kept' : at === null ? '' : `path${at % COLOURS}`;
+  });
+  const legend = paths.map((p, i) => el('li', {}, el('span', { class: `path${i % COLOURS}` }, `from token ${p.from}`), ' ', words.path(p.path)));
+  if (kept) { legend.unshift(el('li', {}, el('span', { class: 'kept' }, 'all of it'), ' was kept from the same question before')); }
+  show('legend', ...legend);
+};
+
+/// News of the requests under way: who computes this one.
+export const take = (kind, data) => {
+  const job = kind === 'jobs' && running && data.jobs?.find((j) => j.request === running.request);
+  if (job && JSON.stringify(job.paths) !== JSON.stringify(running.paths)) {
+    running.paths = job.paths;
+    colour();
+  }
+};
+
+const showEnd = async (transcript) => {
+  const list = [['Request', el('code', {}, running.request)], ['Transcript', el('code', {}, transcript ?? 'none')]];
+  try {
+    const { job } = await look(`jobs/${running.request}`);
+    running.paths = job.paths;
+    running.kept = job.answer_reused === true;
+    colour();
+    const u = job.units;
+    if (u) {
+      list.push(['Cache hits', u.needed === u.computed ? 'none: everything was computed'
+        : `${u.memory + u.disk + u.peer} of ${u.needed} units: ${u.memory} from memory, ${u.disk} from disk, ${u.peer} from other nodes`]);
+    }
+    list.push(['Recoveries', job.recoveries ?? 0]);
+    if (job.timing) {
+      list.push(['Speed', `${job.timing.decode_tps.toFixed(1)} tokens/s, the first after ${words.ms(job.timing.ttft_ms)}`]);
+    }
+  } catch (error) {
+    list.push(['Path', `not told: ${error.message}`]);
+  }
+  list.push(['Receipt', el('a', { href: '#receipts', id: 'to-receipt' }, 'look for it')]);
+  facts('answer-facts', list);
+  byId('to-receipt').addEventListener('click', () => { byId('receipt-id').value = running.request; });
+};
+
+const run = async () => {
+  running = { abort: new AbortController(), request: '', tokens: [], paths: [], kept: false };
+  const prompt = byId('prompt').value;
+  show('answer', el('span', { class: 'asked' }, prompt));
+  show('legend');
+  show('answer-facts');
+  say('answer-state', 'asks');
+  byId('stop').disabled = false;
+  byId('ask-button').disabled = true;
+  const began = performance.now();
+  let transcript = null;
+  try {
+    const response = await ask('/v1/completions', {
+      method: 'POST', signal: running.abort.signal, headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({
+        model: byId('model').value, prompt, stream: true, max_tokens: byId('tokens').valueAsNumber,
+        temperature: byId('temperature').valueAsNumber, seed: byId('seed').valueAsNumber,
+      }),
+    });
+    running.request = response.headers.get('X-OVIR-Request');
+    for await (const event of eventsOf(response)) {
+      if (event.data === '[DONE]') { break; }
+      const data = JSON.parse(event.data);
+      if (data.error) { throw new Error(data.error.message); }
+      const choice = data.choices?.[0];
+      transcript = choice?.ovir?.transcript ?? transcript;
+      if (choice && !choice.finish_reason) {
+        const span = el('span', {}, choice.text);
+        running.tokens.push(span);
+        byId('answer').append(span);
+        colour();
+        say('answer-state', `${running.tokens.length} tokens`);
+      } else if (choice?.text) {
+        byId('answer').append(choice.text);
+      }
+    }
+    await showEnd(transcript);
+    say('answer-state', `${running.tokens.length} tokens in ${words.ms(performance.now() - began)}`, 'good');
+  } catch (error) {
+    say('answer-state', running.abort.signal.aborted ? 'stopped' : `no answer: ${error.message}`, 'bad');
+  }
+  byId('stop').disabled = true;
+  byId('ask-button').disabled = false;
+};
+
+export const begin = () => {
+  byId('ask').addEventListener('submit', (event) => {
+    event.preventDefault();
+    run();
+  });
+  byId('stop').addEventListener('click', () => running?.abort.abort());
+};
+
+export const connect = async () => {
+  try {
+    const { data } = await (await ask('/v1/models')).json();
+    show('model', ...data.map((m) => el('option', { value: m.id }, m.id)));
+  } catch (error) {
+    say('answer-state', `no models: ${error.message}`, 'bad');
+  }
+};

@@ -1,0 +1,59 @@
+// The console's receipt check against `ovir-verify`: node receipts.mjs OVIR OVIR_VERIFY FOLDER
+// Both must say the same of a receipt, and of the same receipt with one bit changed, wherever that
+// bit is. OVIR_SEED replays a choice of bits.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { checkReceipt } from '../../gateway/console/receipt_check.mjs';
+import { readReceipt } from '../../gateway/console/receipt.mjs';
+import { ed25519 } from '../../gateway/console/noble.mjs';
+
+const [ovir, verifier, folder] = process.argv.slice(2);
+const file = `${folder}/story.receipt`;
+const environment = { ...process.env, OVIR_HOME: `${folder}/home` };
+const changes = 160;
+
+execFileSync(ovir, ['run', '-p', 'Once upon a time there was a little fox who wanted to see the sea', '-n', '40', '--stages', '3', '--no-cache', '--receipt', file], { env: environment, stdio: 'pipe' });
+const good = new Uint8Array(readFileSync(file));
+
+const here = (bytes) => {
+  try { return checkReceipt(bytes).fault === null; } catch (error) {
+    assert.equal(error.constructor.name, 'Malformed', error.stack);
+    return false;
+  }
+};
+const there = (bytes) => {
+  writeFileSync(`${folder}/changed.receipt`, bytes);
+  return spawnSync(verifier, [`${folder}/changed.receipt`, '--any-signer']).status === 0;
+};
+
+const whole = checkReceipt(good);
+assert.equal(whole.fault, null, JSON.stringify(whole.fault));
+assert.equal(whole.stages.length, 3);
+assert.ok(there(good));
+
+let state = BigInt(process.env.OVIR_SEED ?? 20251121);
+console.log(`seed ${state}`);
+const below = (most) => {
+  state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffffffffffffffffn;
+  return Number((state >> 33n) % BigInt(most));
+};
+for (let i = 0; i < changes; ++i) {
+  const changed = good.slice();
+  const at = below(changed.length);
+  changed[at] ^= 1 << below(8);
+  assert.equal(here(changed), false, `byte ${at} changed, and the page accepts it`);
+  if (i % 16 === 0) { assert.equal(there(changed), false, `byte ${at} changed, and ovir-verify accepts it`); }
+}
+for (const wrong of [good.slice(0, -8), Uint8Array.of(...good, 0, 0, 0, 0, 0, 0, 0, 0), new Uint8Array(24), new Uint8Array()]) {
+  assert.equal(here(wrong), false);
+}
+
+// Signatures that mean nothing by themselves: another key signs the same bytes.
+const forger = ed25519.utils.randomSecretKey();
+const r = readReceipt(good);
+const swapped = good.slice();
+const place = Buffer.from(good).indexOf(Buffer.from(r.lead.node));
+swapped.set(ed25519.getPublicKey(forger), place);
+assert.equal(here(swapped), false);
+console.log(`ok: ${changes} changes of ${good.length} bytes are found`);

@@ -1,0 +1,146 @@
+// `ovir init`: what it writes starts, it asks nothing and takes nothing away. And what a node tells
+// a service manager.
+#include "tests/support/cli.hpp"
+#include "tests/support/http_client.hpp"
+#include "tests/support/process_use.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+
+namespace ovir::test {
+namespace {
+
+namespace fs = std::filesystem;
+using json = nlohmann::json;
+using testing::HasSubstr;
+
+std::string local(std::uint16_t port) { return fmt::format("127.0.0.1:{}", port); }
+
+TEST(cli_init, writes_a_configuration_that_a_node_understands) {
+  const temporary_folder folder;
+  const json made = ovir_json({"init", "--folder", (folder.path() / "n").string()});
+  EXPECT_EQ(made["made"], true);
+  const json how = ovir_json({"node", "--check", "-c", made["config"]});
+  EXPECT_EQ(how["roles"], json::array({"worker", "scheduler"}));
+  EXPECT_EQ(how["gateway"]["listen"], "127.0.0.1:7380");
+  EXPECT_TRUE(fs::exists(folder.path() / "n" / "node.key"));
+  EXPECT_TRUE(fs::exists(folder.path() / "n" / "admin.key"));
+}
+
+TEST(cli_init, keeps_what_is_there) {
+  const temporary_folder folder;
+  const std::string state = (folder.path() / "n").string();
+  const json first = ovir_json({"init", "--folder", state});
+  write_file(first["config"].get<std::string>(),
+             read_file(first["config"].get<std::string>()) + "# mine\n");
+  const std::string text = read_file(first["config"].get<std::string>());
+  const json again = ovir_json({"init", "--folder", state, "--name", "another"});
+  EXPECT_EQ(again["made"], false);
+  EXPECT_EQ(again["node"], first["node"]);
+  EXPECT_EQ(read_file(first["config"].get<std::string>()), text);
+}
+
+TEST(cli_init, refuses_what_no_node_would_start_with) {
+  const temporary_folder folder;
+  const std::string state = (folder.path() / "n").string();
+  for (const auto& [arguments, why] : std::map<std::vector<std::string>, std::string>{
+           {{"--http", "0.0.0.0:7380"}, "keys"},
+           {{"--join", "a.example:7300"}, "--listen"},
+           {{"--listen", "0.0.0.0:7300"}, "name the one"},
+           {{"--http", "nonsense"}, "--http"},
+           {{"--name", ""}, ""}}) {
+    std::vector<std::string> all{"init", "--folder", state};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    const child_result seen = run_ovir(all);
+    if (why.empty()) { // the machine's name is taken
+      EXPECT_EQ(seen.exit_code, 0) << seen.err;
+      continue;
+    }
+    EXPECT_NE(seen.exit_code, 0) << arguments[0];
+    EXPECT_THAT(seen.err, HasSubstr(why));
+    EXPECT_TRUE(is_one_line(seen.err)) << seen.err;
+    EXPECT_FALSE(fs::exists(folder.path() / "n" / "node.toml"));
+  }
+}
+
+/// What systemd would be: a socket that a service tells how it is.
+class service_socket {
+public:
+  explicit service_socket(const fs::path& path)
+      : path_(path), socket_(::socket(AF_UNIX, SOCK_DGRAM, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
+    EXPECT_EQ(::bind(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  }
+  ~service_socket() { ::close(socket_); }
+  service_socket(const service_socket&) = delete;
+  service_socket& operator=(const service_socket&) = delete;
+
+  [[nodiscard]] std::string path() const { return path_.string(); }
+  /// The next message that begins so; empty when none comes for a long time.
+  [[nodiscard]] std::string next(std::string_view begins) const {
+    pollfd waits{socket_, POLLIN, 0};
+    while (::poll(&waits, 1, 60'000) == 1) {
+      std::array<char, 1024> text{};
+      const ssize_t size = ::recv(socket_, text.data(), text.size(), 0);
+      const std::string_view seen{text.data(),
+                                  static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+      if (seen.starts_with(begins)) {
+        return std::string{seen};
+      }
+    }
+    return {};
+  }
+
+private:
+  fs::path path_;
+  int socket_;
+};
+
+TEST(service, says_when_it_is_ready_that_it_lives_and_when_it_ends) {
+  const temporary_folder folder;
+  const service_socket manager{folder.path() / "notify"};
+  const std::uint16_t port = free_port();
+  const json made = ovir_json({"init", "--folder", (folder.path() / "n").string(), "--http",
+                               local(port), "--shells", local(free_port())});
+  child_options options;
+  options.environment["NOTIFY_SOCKET"] = manager.path();
+  options.environment["WATCHDOG_USEC"] = "400000";
+  child_process node{{ovir_program(), "node", "-c", made["config"]}, options};
+  EXPECT_THAT(manager.next("READY=1"), HasSubstr("STATUS=node"));
+  EXPECT_EQ(http_ask(port, "GET", "/health").status, 200);
+  EXPECT_EQ(manager.next("WATCHDOG=1"), "WATCHDOG=1");
+  EXPECT_EQ(manager.next("WATCHDOG=1"), "WATCHDOG=1");
+  node.send_signal(SIGTERM);
+  EXPECT_THAT(manager.next("STOPPING=1"), HasSubstr("drains"));
+  EXPECT_EQ(node.wait().exit_code, 0);
+}
+
+TEST(manual, has_a_page_for_every_command_and_none_for_others) {
+  const temporary_folder folder;
+  const std::string pages = (folder.path() / "man1").string();
+  ASSERT_EQ(run_ovir({"manual", "--folder", pages}).exit_code, 0);
+  ASSERT_EQ(run_ovir_verify({"--manual", pages}).exit_code, 0);
+  for (const char* const page : {"ovir", "ovir-run", "ovir-model-inspect", "ovir-token-show",
+                                 "ovir-verify", "ovir-verify-prepare"}) {
+    const std::string text = read_file(fs::path{pages} / (std::string{page} + ".1"));
+    EXPECT_THAT(text, HasSubstr(".SH NAME")) << page;
+    EXPECT_THAT(text, HasSubstr(".SH OPTIONS")) << page;
+  }
+  EXPECT_THAT(read_file(fs::path{pages} / "ovir-run.1"), HasSubstr("\\-\\-stages"));
+  const child_result completion = run_ovir({"manual", "--completion"});
+  EXPECT_EQ(completion.exit_code, 0);
+  EXPECT_THAT(completion.out, HasSubstr("'ovir model') commands='inspect "));
+}
+
+} // namespace
+} // namespace ovir::test
