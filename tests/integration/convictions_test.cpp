@@ -18,6 +18,7 @@ namespace ovir::test {
 namespace {
 
 using apps::json;
+namespace fs = std::filesystem;
 
 constexpr std::uint64_t credit = paid_cluster::credit;
 
@@ -120,6 +121,7 @@ struct kill_moment {
 
 class killed_keepers : public liars {
 protected:
+  using clock = std::chrono::steady_clock;
   static constexpr std::size_t rounds = 6;
 
   /// One who may lie in each round.
@@ -182,35 +184,11 @@ protected:
     EXPECT_TRUE(earns(guilty, 49'500'000U)) << state();
     return {guilty, lie_of(guilty, r)};
   }
-};
 
-TEST_P(killed_keepers, in_the_middle_of_a_conviction_change_nothing) {
-  namespace fs = std::filesystem;
-  using clock = std::chrono::steady_clock;
-  std::vector<json> undisturbed;
-  clock::duration slowest{};
-  ASSERT_NO_FATAL_FAILURE(begin());
-  for (std::size_t round = 0; round < rounds; ++round) {
-    const lie said = lied_request(round);
-    ASSERT_FALSE(HasFailure());
-    const auto before = clock::now();
-    (void)paid_->nodes().ask(paid_->nodes().index_of("front"),
-                             "ledger convict " + hex_of(said.evidence));
-    slowest = std::max(slowest, clock::now() - before);
-    undisturbed.push_back(standing(said.guilty));
-  }
-  EXPECT_EQ(paid_->verify().at("convictions"), rounds);
+  static std::string line_of(const lie& said) { return "ledger convict " + hex_of(said.evidence); }
 
-  const char* const given = std::getenv("OVIR_SEED");
-  std::mt19937_64 random{given == nullptr ? 1 : std::strtoull(given, nullptr, 10)};
-  paid_.reset();
-  ASSERT_NO_FATAL_FAILURE(begin());
-  test_cluster& nodes = paid_->nodes();
-  const std::size_t books = nodes.index_of("books");
-  std::set<std::string> convicted;
-  for (std::size_t round = 0; round < rounds; ++round) {
-    const lie said = lied_request(round);
-    ASSERT_FALSE(HasFailure());
+  /// From now on, one for each round.
+  [[nodiscard]] std::vector<kill_moment> moments_of(const lie& said, clock::duration after) const {
     const fs::path folder = paid_->ledger_folder();
     const auto written = [](const fs::path& file) {
       std::error_code none;
@@ -219,19 +197,24 @@ TEST_P(killed_keepers, in_the_middle_of_a_conviction_change_nothing) {
     const auto log_then = written(folder / "log");
     const auto head_then = written(folder / "head");
     const auto sent = clock::now();
-    const auto after = slowest * static_cast<long>(random() % 1'000) / 1'000;
-    const std::vector<kill_moment> moments{
-        {"when the evidence is kept",
-         [&] {
-           return fs::exists(folder / "evidence" / to_hex(ledger::evidence_digest(said.evidence)));
-         }},
-        {"when the log is written", [&] { return written(folder / "log") != log_then; }},
-        {"when the head is kept", [&] { return written(folder / "head") != head_then; }},
-        {"before anything", [] { return true; }},
-        {"at a moment of the seed", [&] { return clock::now() - sent >= after; }},
-        {"at a moment of the seed", [&] { return clock::now() - sent >= after; }}};
-    const kill_moment& moment = moments.at(round % moments.size());
-    const std::string line = "ledger convict " + hex_of(said.evidence);
+    return {{"when the evidence is kept",
+             [=] {
+               return fs::exists(folder / "evidence" /
+                                 to_hex(ledger::evidence_digest(said.evidence)));
+             }},
+            {"when the log is written", [=] { return written(folder / "log") != log_then; }},
+            {"when the head is kept", [=] { return written(folder / "head") != head_then; }},
+            {"before anything", [] { return true; }},
+            {"at a moment of the seed", [=] { return clock::now() - sent >= after; }},
+            {"at a moment of the seed", [=] { return clock::now() - sent >= after; }}};
+  }
+
+  /// Hands the conviction in and kills the keeper meanwhile.
+  void disturb(std::size_t round, const lie& said, clock::duration after) {
+    test_cluster& nodes = paid_->nodes();
+    const std::size_t books = nodes.index_of("books");
+    const kill_moment moment = moments_of(said, after).at(round);
+    const std::string line = line_of(said);
     std::atomic<bool> answered{false};
     std::thread shell{[&] {
       try {
@@ -252,6 +235,33 @@ TEST_P(killed_keepers, in_the_middle_of_a_conviction_change_nothing) {
                 left.at("convictions") == round + 1 ? "convicted" : "not convicted");
     nodes.start(books);
     shell.join();
+  }
+};
+
+TEST_P(killed_keepers, in_the_middle_of_a_conviction_change_nothing) {
+  std::vector<json> undisturbed;
+  clock::duration slowest{};
+  ASSERT_NO_FATAL_FAILURE(begin());
+  for (std::size_t round = 0; round < rounds; ++round) {
+    const lie said = lied_request(round);
+    ASSERT_FALSE(HasFailure());
+    const auto before = clock::now();
+    (void)paid_->nodes().ask(paid_->nodes().index_of("front"), line_of(said));
+    slowest = std::max(slowest, clock::now() - before);
+    undisturbed.push_back(standing(said.guilty));
+  }
+  EXPECT_EQ(paid_->verify().at("convictions"), rounds);
+
+  const char* const given = std::getenv("OVIR_SEED");
+  std::mt19937_64 random{given == nullptr ? 1 : std::strtoull(given, nullptr, 10)};
+  paid_.reset();
+  ASSERT_NO_FATAL_FAILURE(begin());
+  test_cluster& nodes = paid_->nodes();
+  std::set<std::string> convicted;
+  for (std::size_t round = 0; round < rounds; ++round) {
+    const lie said = lied_request(round);
+    ASSERT_FALSE(HasFailure());
+    disturb(round, said, slowest * static_cast<long>(random() % 1'000) / 1'000);
     convicted.insert(said.guilty);
     ASSERT_NO_FATAL_FAILURE(wait_for_ledger(convicted));
     ASSERT_TRUE(nodes.wait_until([&] {
@@ -259,13 +269,13 @@ TEST_P(killed_keepers, in_the_middle_of_a_conviction_change_nothing) {
         return true;
       }
       try {
-        (void)nodes.ask(nodes.index_of("front"), line);
+        (void)nodes.ask(nodes.index_of("front"), line_of(said));
       } catch (const std::runtime_error&) {
         return false;
       }
       return true;
     })) << state();
-    EXPECT_EQ(standing(said.guilty), undisturbed.at(round)) << "killed " << moment.what;
+    EXPECT_EQ(standing(said.guilty), undisturbed.at(round)) << "round " << round;
   }
   const json end = paid_->verify();
   EXPECT_EQ(end.at("ok"), true);
