@@ -53,6 +53,11 @@ bool asked_request::wait_for_tokens(std::uint64_t count) {
   return tokens_ >= count && !over_;
 }
 
+bool asked_request::over() {
+  const std::lock_guard lock{guard_};
+  return over_;
+}
+
 apps::json asked_request::answer() {
   if (thread_.joinable()) {
     thread_.join();

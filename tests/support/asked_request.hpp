@@ -25,6 +25,7 @@ public:
 
   /// False when it ended before.
   [[nodiscard]] bool wait_for_tokens(std::uint64_t count);
+  [[nodiscard]] bool over();
   /// Waits for the end. The data, or null and `failure`.
   [[nodiscard]] apps::json answer();
   [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
