@@ -1,6 +1,7 @@
 #include "actors/lead.hpp"
 
 #include "actors/choices.hpp"
+#include "actors/draws.hpp"
 #include "actors/lead_cache.hpp"
 #include "actors/path_news.hpp"
 #include "actors/payments.hpp"
@@ -118,38 +119,6 @@ void perform(lead_pointer self, const finish_effect& e) {
   }
   self->send(state.path[e.stage.value].handle,
              finish_session{state.request, state.core->current_epoch(), e.at});
-}
-
-// Draws as a request without drafts does, from the same logits, one position after another: until
-// what comes out is not what was guessed, and the next logits are of another text.
-// `output`: all of it so far, for the matcher of a constraint.
-result<tokens_drawn> draw_all(const std::vector<std::byte>& frame, position at,
-                              const std::vector<token_id>& drafts, std::vector<token_id> recent,
-                              compute::sampler& sampler, compute::token_matcher* matcher,
-                              std::vector<token_id> output) {
-  const auto view = decode_frame(frame);
-  OVIR_CHECK(view.has_value() && view->header.count > drafts.size());
-  const std::size_t vocabulary = view->header.width;
-  tokens_drawn out{at, {}};
-  for (std::size_t row = 0;; ++row) {
-    const position p = at + static_cast<position>(row);
-    const auto logits = view->floats().subspan(row * vocabulary, vocabulary);
-    compute::token_mask allowed;
-    if (matcher != nullptr) {
-      const auto found = matcher->allowed(output);
-      if (!found) { // an earlier lead drew what it must not
-        return fail(errc::malformed, "the answer so far does not keep to its constraint");
-      }
-      allowed = *found;
-    }
-    const token_id token = sampler.draw(logits, recent, p + 1, allowed);
-    out.drawn.push_back({token, compute::logits_digest(p, logits)});
-    if (row == drafts.size() || token != drafts[row]) {
-      return out;
-    }
-    recent.push_back(token);
-    output.push_back(token);
-  }
 }
 
 void perform(lead_pointer self, const draw_effect& e) {

@@ -12,6 +12,7 @@
 #include "storage/durable_file.hpp"
 #include "supervision/http_gateway.hpp"
 #include "supervision/node_cache.hpp"
+#include "supervision/node_reload.hpp"
 #include "supervision/node_tree.hpp"
 #include "supervision/tree_json.hpp"
 
@@ -530,50 +531,11 @@ bool cluster_node::drain(const std::atomic<bool>& hurry) {
 }
 
 std::vector<std::string> cluster_node::reload(const node_options& fresh) {
-  std::vector<std::string> later;
-  const auto needs_restart = [&](bool changed, std::string_view key) {
-    if (changed) {
-      later.push_back(fmt::format("'{}' changed: takes effect when the node is restarted", key));
-    }
-  };
   if (const auto level = actors::log_level_from_text(fresh.log_level)) {
     around_.journal->set_level(*level);
   }
   access_->replace_keys(keys_of(fresh, around_.key->id()));
-  needs_restart(fresh.name != options_.name, "name");
-  needs_restart(fresh.cluster != options_.cluster, "cluster");
-  needs_restart(fresh.roles != options_.roles, "roles");
-  needs_restart(fresh.listen != options_.listen, "listen");
-  needs_restart(fresh.advertise != options_.advertise, "advertise");
-  needs_restart(fresh.admin_listen != options_.admin_listen, "admin_listen");
-  needs_restart(fresh.state != options_.state, "state");
-  needs_restart(fresh.seeds != options_.seeds, "seeds");
-  needs_restart(fresh.admins != options_.admins, "admins");
-  needs_restart(fresh.join_token != options_.join_token, "join_token");
-  needs_restart(fresh.models.size() != options_.models.size() ||
-                    !std::equal(fresh.models.begin(), fresh.models.end(), options_.models.begin(),
-                                [](const model_option& a, const model_option& b) {
-                                  return a.path == b.path && a.layers == b.layers;
-                                }),
-                "model");
-  needs_restart(fresh.memory_bytes != options_.memory_bytes, "limits.memory_mib");
-  needs_restart(fresh.threads != options_.threads, "limits.threads");
-  needs_restart(fresh.fetch_window_bytes != options_.fetch_window_bytes, "fetch.window_mib");
-  needs_restart(fresh.fetch_bytes_per_second != options_.fetch_bytes_per_second, "fetch.mib_s");
-  needs_restart(fresh.serve_bytes_per_second != options_.serve_bytes_per_second,
-                "fetch.serve_mib_s");
-  needs_restart(fresh.gateway != options_.gateway, "gateway");
-  needs_restart(fresh.cache != options_.cache, "cache");
-  needs_restart(fresh.ledger.folder != options_.ledger.folder ||
-                    fresh.ledger.policy != options_.ledger.policy ||
-                    fresh.ledger.mint_keys != options_.ledger.mint_keys ||
-                    fresh.ledger.keeper != options_.ledger.keeper ||
-                    fresh.ledger.serves_unpaid != options_.ledger.serves_unpaid ||
-                    fresh.ledger.weighs_factors != options_.ledger.weighs_factors ||
-                    fresh.ledger.follow != options_.ledger.follow,
-                "ledger");
-  needs_restart(fresh.chaos != options_.chaos, "chaos.enabled");
-  return later;
+  return restarts_for(options_, fresh);
 }
 
 void cluster_node::shut_down() {

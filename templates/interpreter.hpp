@@ -113,7 +113,6 @@ private:
 
   // Filters (filters.cpp, filters_lists.cpp) and tests (tests_of_values.cpp).
   value apply_filter(std::string_view name, call_values with);
-  value apply_chooser(std::string_view name, const call_values& with);
   value choose(std::string_view name, const call_values& with);
   value map(const call_values& with);
   bool apply_test(std::string_view name, const call_values& with);

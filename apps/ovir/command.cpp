@@ -49,16 +49,6 @@ CLI::Option* add_seed(CLI::App& command, const std::string& name, std::uint64_t&
   });
 }
 
-void add_later_option(CLI::App& command, const std::string& names, bool takes_value) {
-  const auto refuse = [names](const auto&...) -> void {
-    throw CLI::ValidationError(fmt::format("{} is not in this version ({})", names, OVIR_VERSION),
-                               static_cast<int>(exit_code::usage));
-  };
-  CLI::Option* const option = takes_value ? command.add_option_function<std::string>(names, refuse)
-                                          : command.add_flag_function(names, refuse);
-  option->group(""); // not in the help: it does not exist yet
-}
-
 void add_later_command(CLI::App& parent, const std::string& name, chosen_command& chosen) {
   CLI::App* const command = parent.add_subcommand(name);
   command->group("")->prefix_command(); // not in the help; takes whatever follows

@@ -66,9 +66,6 @@ void add_json(CLI::App& command, bool& as_json);
 CLI::Option* add_seed(CLI::App& command, const std::string& name, std::uint64_t& seed,
                       const std::string& help);
 
-/// Makes `option` of `command` known but refused: "X is not in this version".
-void add_later_option(CLI::App& command, const std::string& names, bool takes_value);
-
 /// The file at `path`, or the embedded model when `path` is empty.
 [[nodiscard]] result<ready_model> load_model(surroundings& around, const std::string& path);
 
