@@ -14,6 +14,7 @@
 #include "messages/capsule.hpp"
 #include "messages/fast_record.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_prepared.hpp"
 #include "storage/env.hpp"
 
 #include <CLI/CLI.hpp>
