@@ -59,6 +59,7 @@ std::size_t words_of(std::size_t bytes) { return (bytes + word_bytes - 1) / word
 std::size_t list_words(const request_log& log) {
   std::size_t words = words_of(log.prompt.size() * token_bytes);
   words += words_of(log.drawn.size() * drawn_bytes);
+  words += words_of(log.sampling.constraint.size());
   for (const std::string& text : log.stop) {
     words += words_of(text_pointer_bytes) + words_of(text.size());
   }

@@ -32,6 +32,25 @@ error malformed(std::string_view where, std::string_view what) {
   return fail(errc::malformed, "the schema at {}: {}", printable(where), what);
 }
 
+/// The names in 'required', all of them members of `properties`.
+result<std::set<std::string>>
+required_of(const ordered_json& schema, const ordered_json& properties, const std::string& where) {
+  std::set<std::string> required;
+  if (!schema.contains("required")) {
+    return required;
+  }
+  if (!schema["required"].is_array()) {
+    return malformed(where, "'required' must be a list of names");
+  }
+  for (const ordered_json& name : schema["required"]) {
+    if (!name.is_string() || !properties.contains(name.get_ref<const std::string&>())) {
+      return unsupported(where, "required", "must name members of 'properties'");
+    }
+    required.insert(name.get<std::string>());
+  }
+  return required;
+}
+
 /// Refuses keywords other than `known` and annotations.
 result<void> only(const ordered_json& schema, const std::string& where,
                   std::initializer_list<std::string_view> known) {
@@ -376,18 +395,7 @@ result<void> schema_rules::fill_object(rule_index rule, const ordered_json& sche
   if (!properties.is_object()) {
     return malformed(where, "'properties' must be an object");
   }
-  std::set<std::string> required;
-  if (schema.contains("required")) {
-    if (!schema["required"].is_array()) {
-      return malformed(where, "'required' must be a list of names");
-    }
-    for (const ordered_json& name : schema["required"]) {
-      if (!name.is_string() || !properties.contains(name.get_ref<const std::string&>())) {
-        return unsupported(where, "required", "must name members of 'properties'");
-      }
-      required.insert(name.get<std::string>());
-    }
-  }
+  OVIR_ASSIGN(const std::set<std::string> required, required_of(schema, properties, where));
   // Members that no property names: as the schema says; where it says nothing, only in an object
   // without properties.
   std::optional<rule_index> other;
@@ -405,11 +413,18 @@ result<void> schema_rules::fill_object(rule_index rule, const ordered_json& sche
     return malformed(where, "'additionalProperties' must be true, false or a schema");
   }
 
+  return fill_members(rule, properties, required, other, where, depth);
+}
+
+result<void> schema_rules::fill_members(rule_index rule, const ordered_json& properties,
+                                        const std::set<std::string>& required,
+                                        std::optional<rule_index> other, const std::string& where,
+                                        std::size_t depth) {
   state_index empty = out_.add_state();  // nothing was written yet
   state_index filled = out_.add_state(); // something was
   const state_index close = out_.add_state();
-  out_.byte(first, '{', empty);
-  out_.byte(close, '}', last);
+  out_.byte(out_.rules[rule].first, '{', empty);
+  out_.byte(close, '}', out_.rules[rule].last);
   const auto start_member = [&](state_index at_empty, state_index at_filled) {
     const state_index name = out_.add_state();
     const state_index comma = out_.add_state();

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 
 namespace ovir::compute {
@@ -36,6 +38,10 @@ private:
                                          const std::string& where);
   [[nodiscard]] result<void> fill_object(rule_index rule, const ordered_json& schema,
                                          const std::string& where, std::size_t depth);
+  [[nodiscard]] result<void> fill_members(rule_index rule, const ordered_json& properties,
+                                          const std::set<std::string>& required,
+                                          std::optional<rule_index> other, const std::string& where,
+                                          std::size_t depth);
   [[nodiscard]] result<void> fill_array(rule_index rule, const ordered_json& schema,
                                         const std::string& where, std::size_t depth);
   [[nodiscard]] result<void> fill_string(rule_index rule, const ordered_json& schema,

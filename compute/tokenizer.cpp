@@ -42,9 +42,18 @@ std::string tokenizer::decode(const std::vector<token_id>& ids, bool special) co
   return text;
 }
 
+tokenizer::~tokenizer() { delete words_.load(std::memory_order_acquire); }
+
 const token_trie& tokenizer::words() const {
-  std::call_once(words_made_, [this] { words_ = std::make_unique<const token_trie>(*this); });
-  return *words_;
+  const token_trie* known = words_.load(std::memory_order_acquire);
+  if (known == nullptr) {
+    // Threads that ask at once make one each, all alike; the first is kept.
+    auto made = std::make_unique<const token_trie>(*this);
+    if (words_.compare_exchange_strong(known, made.get(), std::memory_order_acq_rel)) {
+      known = made.release();
+    }
+  }
+  return *known;
 }
 
 std::string text_stream::add(token_id id) {

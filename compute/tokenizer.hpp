@@ -5,8 +5,8 @@
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
 
+#include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,7 +26,8 @@ public:
   /// Reads `tokenizer.ggml.*`: `unsupported` names an unknown model or pre-tokenizer, `malformed`
   /// the field that is wrong. Owns everything it needs; the file may go away.
   [[nodiscard]] static result<std::unique_ptr<tokenizer>> make(const gguf& file);
-  virtual ~tokenizer() = default;
+  tokenizer() = default;
+  virtual ~tokenizer();
 
   /// `over_limit` beyond limits::prompt_bytes_max. Invalid UTF-8 is encoded, not refused.
   [[nodiscard]] virtual result<std::vector<token_id>> encode(std::string_view text,
@@ -57,8 +58,7 @@ protected:
   [[nodiscard]] virtual bool cuts_text(token_id) const noexcept { return false; }
 
 private:
-  mutable std::once_flag words_made_;
-  mutable std::unique_ptr<const token_trie> words_;
+  mutable std::atomic<const token_trie*> words_{nullptr}; ///< owned
 };
 
 /// Turns a stream of tokens into text that is always whole UTF-8: bytes of a character split over

@@ -97,15 +97,16 @@ result<std::string> joining_part(const options& given, const keys& made, surroun
     }
     out += "]\n";
   }
+  out += fmt::format("# Whoever holds the admin key lets nodes in.\nadmins = [\"{}\"]\n",
+                     to_hex(made.admin.key.id()));
   std::array<std::byte, 16> nonce{};
   around.environment.random(nonce);
   const join_token token = issue_token(
       made.admin.key, made.node.key.id(), role_set{}.add(role::worker).add(role::scheduler),
       around.environment.unix_seconds() + static_cast<std::uint64_t>(leave.count()), nonce);
-  out += fmt::format("# Whoever holds the admin key lets nodes in: this one shows its leave to "
-                     "members that do\n# not know it, and takes theirs.\n"
-                     "admins = [\"{}\"]\njoin_token = \"{}\"\n",
-                     to_hex(made.admin.key.id()), to_text(token));
+  out += fmt::format("# Its leave, for members that do not know it: those that come by a token of "
+                     "theirs.\njoin_token = \"{}\"\n",
+                     to_text(token));
   return out;
 }
 

@@ -242,9 +242,9 @@ result<void> reader::joining(const toml::table& root) {
     return in_.refuse(value->source(), "'join_token' is damaged; copy the whole text that begins "
                                        "with ovir-join-, as it was issued");
   }
-  if (options_.seeds.empty()) {
-    return in_.refuse(value->source(),
-                      "'join_token' is shown to the seeds, but 'seeds' names none");
+  if (options_.seeds.empty() && options_.admins.empty()) {
+    return in_.refuse(value->source(), "'join_token' is shown to other members, but 'seeds' names "
+                                       "none, and without 'admins' none comes by a token");
   }
   if (!options_.roles.within(token->roles)) {
     return in_.refuse(value->source(),

@@ -31,22 +31,22 @@ TEST(audit_golden, messages_are_these_bytes) {
   const audit_place place{audit_part::unit, 0, 1, 0};
   const digest name = receipt_digest(bytes);
   const audit_verdict verdict = give_verdict(cast.key(3), name, place, some(1));
-  EXPECT_EQ(to_hex(name), "4f0e93a5c8f2dcfcf373960dbef50744cd44f17b940226374bb9f315d0596e0b");
+  EXPECT_EQ(to_hex(name), "8695437729fc446ac5577e702c8954e68235b6e0a9b58b20fad64e4d4a68c322");
   EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
-            "788da0c93bf5a31f77c2ab6e07a46bfcc084dd4ba54086e23471b312346912e8");
+            "8df0f00d4b5d643577b11de67dc864995a6519c791f4a51b37b125247b84dd2c");
   EXPECT_EQ(named(audit_offer{true, bytes}),
-            "6bfbe33615e03bdd04c35bf35f8fb53de823e4c2bba6eab5627ed28657faade0");
+            "ba5b8e80eb72d38e26b3fcea945fb957688f172f455ebd9ec6da8227423c0450");
   EXPECT_EQ(named(audit_question{7, place, bytes}),
-            "105228d4b709bcdb4c0a12af56c366505cfdc628395924b176864d8dfa8d6806");
+            "a203d6d204c4fe61bf48daa046453ca38c6c13be34d04c608d39c316216623ba");
   EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "f8bdf657c8a35deda7c0b394867cf53366cdaac3d076884e79244219065ae2ba");
+            "9d542d16457d96f06e5f5052ff24bd756cf4a485d5267ef7772c20c27642f225");
   EXPECT_EQ(named(conviction{conviction_kind::replay,
                              cast.id(1),
                              place,
                              some(1),
                              {bytes},
                              {verdict, give_verdict(cast.key(5), name, place, some(1))}}),
-            "7142d5a9b403f877f372856f48114a712ee7a4f879ece9b3543c571df3b2efc8");
+            "a163c79574ff91e5f4ec0b9cd7dcd53df87c2e931de61e8447573bc1a608359c");
   std::vector<node_id> keys{cast.id(1), cast.id(2)};
   std::sort(keys.begin(), keys.end());
   const audit_known known{true, keys};

@@ -22,9 +22,9 @@ capsule example() {
 
 TEST(capsule_golden, a_capsule_is_these_bytes) {
   const auto bytes = encode_capsule(example());
-  EXPECT_EQ(bytes.size(), 1696U);
+  EXPECT_EQ(bytes.size(), 1704U);
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "50def2b1baf0aa57ace22a14c81d90a43fcad80a3638ec1d38e09290e9df2a0c");
+            "e56e97b826ffe8e8d837847731b47e4cbef1937357435fd5fb3295892bf705af");
 }
 
 TEST(capsule_golden, the_receipt_and_the_rows_lie_in_it_as_they_are) {

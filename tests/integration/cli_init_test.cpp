@@ -30,7 +30,7 @@ TEST(cli_init, writes_a_configuration_that_a_node_understands) {
   EXPECT_EQ(made["made"], true);
   const json how = ovir_json({"node", "--check", "-c", made["config"]});
   EXPECT_EQ(how["roles"], json::array({"worker", "scheduler"}));
-  EXPECT_EQ(how["gateway"]["listen"], "127.0.0.1:7380");
+  EXPECT_EQ(how["gateway"]["listen"], local(7380));
   EXPECT_TRUE(fs::exists(folder.path() / "n" / "node.key"));
   EXPECT_TRUE(fs::exists(folder.path() / "n" / "admin.key"));
 }
@@ -52,9 +52,9 @@ TEST(cli_init, refuses_what_no_node_would_start_with) {
   const temporary_folder folder;
   const std::string state = (folder.path() / "n").string();
   for (const auto& [arguments, why] : std::map<std::vector<std::string>, std::string>{
-           {{"--http", "0.0.0.0:7380"}, "keys"},
+           {{"--http", fmt::format("0.0.0.0:{}", 7380)}, "keys"},
            {{"--join", "a.example:7300"}, "--listen"},
-           {{"--listen", "0.0.0.0:7300"}, "name the one"},
+           {{"--listen", fmt::format("0.0.0.0:{}", 7300)}, "name the one"},
            {{"--http", "nonsense"}, "--http"},
            {{"--name", ""}, ""}}) {
     std::vector<std::string> all{"init", "--folder", state};

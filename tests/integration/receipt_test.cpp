@@ -92,11 +92,11 @@ TEST_F(receipts, are_made_compact_and_opened) {
 
 TEST_F(receipts, of_another_version_or_of_nothing_are_refused) {
   std::vector<std::byte> bytes = encode_receipt(cast_.small());
-  bytes[24] = std::byte{2};
+  bytes[24] = std::byte{9};
   write_file(path("r"), text_of(bytes));
   const child_result child = run_ovir_verify({path("r"), "--any-signer"});
   EXPECT_EQ(child.exit_code, 3);
-  EXPECT_THAT(child.err, HasSubstr("version 2"));
+  EXPECT_THAT(child.err, HasSubstr("version 9"));
 }
 
 TEST_F(receipts, of_a_run_hold_with_and_without_the_model) {

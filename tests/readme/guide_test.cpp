@@ -6,6 +6,7 @@
 #include "tests/support/process_use.hpp"
 #include "tests/support/shared_files.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -75,8 +76,9 @@ TEST_P(guide, says_commands_that_work) {
   std::string script = script_of(page);
   const bool plain_init = script.find("ovir init\n") != std::string::npos;
   if (plain_init) {
-    script.replace(script.find("ovir init\n"), 10,
-                   "ovir init --http 127.0.0.1:7380 --shells 127.0.0.1:7310\n");
+    script.replace(
+        script.find("ovir init\n"), 10,
+        fmt::format("ovir init --http 127.0.0.1:{} --shells 127.0.0.1:{}\n", 7380, 7310));
   }
   child_options options;
   options.deadline = std::chrono::seconds{240};
@@ -124,7 +126,8 @@ TEST(guides, have_no_command_block_that_nobody_runs) {
 }
 
 TEST(guides, keep_a_port_the_same_through_a_page) {
-  const std::string out = with_free_ports("a 127.0.0.1:7301 b 127.0.0.1:7302 c 127.0.0.1:7301");
+  const std::string out =
+      with_free_ports(fmt::format("a 127.0.0.1:{0} b 127.0.0.1:{1} c 127.0.0.1:{0}", 7301, 7302));
   const std::regex form{R"(a 127\.0\.0\.1:(\d+) b 127\.0\.0\.1:(\d+) c 127\.0\.0\.1:(\d+))"};
   std::smatch ports;
   ASSERT_TRUE(std::regex_match(out, ports, form)) << out;

@@ -150,7 +150,7 @@ http_answer http_socket::answer() {
 
 std::string http_text(std::string_view method, std::string_view path, std::string_view body,
                       const http_fields& fields) {
-  std::string text = fmt::format("{} {} HTTP/1.1\r\nHost: ovir\r\n", method, path);
+  std::string text = fmt::format("{} {} HTTP/1.1\r\nHost: localhost\r\n", method, path);
   for (const auto& [name, value] : fields) {
     text += fmt::format("{}: {}\r\n", name, value);
   }

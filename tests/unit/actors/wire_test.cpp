@@ -81,7 +81,7 @@ TEST(wire, an_open_reads_back_with_its_log) {
 
 TEST(wire, another_version_or_kind_is_unsupported) {
   auto bytes = encode_wire(open());
-  put<std::uint16_t>(bytes, version_at, 2);
+  put<std::uint16_t>(bytes, version_at, 9);
   EXPECT_EQ(refusal_of_bytes(bytes), errc::unsupported);
   bytes = encode_wire(open());
   put<std::uint16_t>(bytes, kind_at, 99);

@@ -283,7 +283,7 @@ TEST(node_config, refuses_keys_and_tokens_that_mean_nothing) {
       {scheduler + access + access, ":10:7: an [[access]] for aaaaaaaa... came before"},
       {scheduler + "join_token = \"ovir-join-x\"\n", ":6:14: 'join_token' is damaged; copy the"},
       {scheduler + "join_token = \"" + token_for(member_roles) + "\"\n",
-       ":6:14: 'join_token' is shown to the seeds, but 'seeds' names none"},
+       ":6:14: 'join_token' is shown to other members, but 'seeds' names none, and without"},
       {scheduler + seeds + "join_token = \"" + token_for(ledger) + "\"\n",
        ":7:14: 'join_token' is for the roles ledger, but 'roles' has scheduler"},
   };

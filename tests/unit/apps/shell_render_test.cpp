@@ -72,7 +72,7 @@ TEST(shell_render, a_statement_is_a_table_that_says_how_to_go_on) {
   const json line{{"entry", 17},
                   {"time", 5},
                   {"direction", "in"},
-                  {"amount", 1'500'000},
+                  {"amount", 1'500'000U},
                   {"from", escrow},
                   {"to", me},
                   {"request", std::string(64, 'b')},

@@ -62,7 +62,7 @@ TEST(receipt, is_refused_where_it_is_cut_or_longer) {
 
 TEST(receipt, of_another_version_is_refused_by_its_number) {
   std::vector<std::byte> bytes = encode_receipt(cast().small());
-  bytes[24] = std::byte{2}; // behind the segment table, the root pointer and the magic
+  bytes[24] = std::byte{9}; // behind the segment table, the root pointer and the magic
   EXPECT_EQ(code_of(bytes, decode_receipt), errc::unsupported);
   bytes = encode_compact(compact(cast().small()).value());
   bytes[24] = std::byte{2};
