@@ -158,7 +158,7 @@ try {
   assert.ok((await text('why')).length > 20);
   await judge('plan');
   await page.click('a[href="#history"]');
-  await contains('charts', /at most \d+\.\d tokens\/s/);
+  await contains('charts', /tokens\/s, at most \d+\.\d in the last \d+ s/);
   await judge('history');
 
   // Nothing of it came from elsewhere, and nothing was refused by its own policy.

@@ -87,7 +87,7 @@ TEST(shell_render, a_statement_is_a_table_that_says_how_to_go_on) {
   data["more"] = false;
   EXPECT_THAT(render("ledger", data), ::testing::Not(HasSubstr("ledger statement")));
   data["lines"][0]["direction"] = "out";
-  EXPECT_THAT(render("ledger", data), HasSubstr("escrow   -1.500000"));
+  EXPECT_THAT(render("ledger", data), HasSubstr("escrow  -1.500000"));
   EXPECT_THAT(render("ledger", json{{"free", 7}}), HasSubstr("free  7"));
 }
 
