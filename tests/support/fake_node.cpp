@@ -23,7 +23,11 @@ fake_node::fake_node(std::uint8_t key_seed, script answers)
   network_ = std::move(*network);
 }
 
-fake_node::~fake_node() { network_.reset(); }
+// Its threads may be in `say`, and end before `delete` does: until then the pointer stays.
+fake_node::~fake_node() {
+  delete network_.get();
+  static_cast<void>(network_.release());
+}
 
 std::vector<fake_node::json> fake_node::requests() const {
   const std::lock_guard lock{guard_};
