@@ -44,6 +44,7 @@ void perform(lead_pointer self, const open_effect& e) {
                      last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle},
                      std::move(log)};
   order.highest = wants_choices(state);
+  order.signs = state.evidence != nullptr;
   allow_reuse(self, order);
   self->send(state.path[e.stage.value].handle, std::move(order));
   if (state.evidence != nullptr) {

@@ -221,6 +221,9 @@ struct open_session {
   std::shared_ptr<const request_log> log;
   /// The last stage answers with the highest logit's token, not with the logits.
   bool highest{false};
+  /// `sign_evidence` follows; `session_opened` is not said before it came, so that no frame
+  /// overtakes it.
+  bool signs{false};
   /// Names of the windows known so far, and how many of them may come from the cache: a session
   /// that took more from there begins afresh. Null: the cache is not used.
   std::shared_ptr<const std::vector<digest>> prefixes{};

@@ -61,6 +61,7 @@ private:
     order.positions = m.positions;
     order.keep = m.keep;
     order.highest = m.highest;
+    order.signs = m.signs;
     if (m.log != nullptr) {
       order.log = *m.log;
     }

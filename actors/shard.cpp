@@ -148,6 +148,9 @@ void answer_opened(shard_pointer self, shard_core::session& session) {
 // The session's job has ended: the stage says how far it is, or takes from the cache what it can
 // before.
 void settle_open(shard_pointer self, shard_core::session& session) {
+  if (self->state.routes.at(session.request).sign_owed) {
+    return;
+  }
   if (may_reuse(self, session)) {
     ask_cache(
         self, session, [self](shard_core::session& s) { answer_opened(self, s); },
@@ -188,6 +191,7 @@ void open(shard_pointer self, const open_session& command) {
   route.stage = command.stage;
   route.lead = command.lead;
   route.next = command.next;
+  route.sign_owed = command.signs;
   route.prefixes = command.prefixes;
   route.reuse_windows = command.reuse_windows;
   route.salt = command.salt;
@@ -201,6 +205,19 @@ void open(shard_pointer self, const open_session& command) {
   begin_keeping(self, session);
   if (!session.busy) {
     settle_open(self, session);
+  }
+}
+
+void sign(shard_pointer self, const sign_evidence& order) {
+  begin_evidence(self, order);
+  const auto route = self->state.routes.find(order.request);
+  shard_core::session* const session = self->state.core->find(order.request);
+  if (route == self->state.routes.end() || session == nullptr || session->driver != order.driver) {
+    return;
+  }
+  const bool owed = std::exchange(route->second.sign_owed, false);
+  if (owed && session->open_owed && !session->busy) {
+    settle_open(self, *session);
   }
 }
 
@@ -316,7 +333,7 @@ shard_actor::behavior_type shard_behavior(shard_pointer self, std::shared_ptr<st
       [self](const finish_session& order) { finish(self, order); },
       [self](const close_session& command) { close(self, command.request); },
       [](const log_token&) {}, // for a stage on another node, whose host keeps it
-      [self](const sign_evidence& order) { begin_evidence(self, order); },
+      [self](const sign_evidence& order) { sign(self, order); },
       [self](const name_windows& names) { name_more(self, names); },
       [self](shard_pass_done& done) { pass_done(self, done); },
       [self](const shard_gather_over& over) { gather_over(self, over.gather); },

@@ -25,6 +25,7 @@ struct shard_state {
     lead_actor lead;
     frame_sink next;
     // Of a request that is signed for.
+    bool sign_owed{false}; ///< the order to sign comes behind the one to open
     std::shared_ptr<stage_evidence> evidence{};
     std::shared_ptr<session_data> data{}; ///< whose work it is about
     std::vector<evidence_step> steps{};   ///< not handed on yet

@@ -92,6 +92,7 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
   open_session command{
       request, order.message.driver, stage_index{0}, open.positions, open.keep, lead, next,
       nullptr, open.highest};
+  command.signs = open.signs;
   if (open.reuse) {
     command.prefixes = std::make_shared<const std::vector<digest>>(open.reuse->prefixes);
     command.reuse_windows = open.reuse->windows;

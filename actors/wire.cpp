@@ -145,6 +145,7 @@ void write(Open::Builder to, const wire_open& m) {
   to.setPositions(m.positions);
   to.setKeep(m.keep);
   to.setHighest(m.highest);
+  to.setSigns(m.signs);
   to.setNextIsLead(m.next.lead);
   to.setNextFirst(m.next.layers.first);
   to.setNextLast(m.next.layers.last);
@@ -364,6 +365,7 @@ result<wire_open> read_open(const Open::Reader& from, request_id id, std::size_t
   m.positions = from.getPositions();
   m.keep = from.getKeep();
   m.highest = from.getHighest();
+  m.signs = from.getSigns();
   m.next.lead = from.getNextIsLead();
   m.next.layers = {from.getNextFirst(), from.getNextLast()};
   m.model.bytes = read_bytes32(from.getModel());

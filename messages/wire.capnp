@@ -13,7 +13,7 @@ struct Bytes32 {
 }
 
 struct WireMessage {
-  version @0 :UInt16; # 1
+  version @0 :UInt16; # 2
   epoch @1 :UInt32;   # driver generation
   request @2 :UInt64;
   stage @3 :UInt32;   # its first layer
@@ -52,6 +52,7 @@ struct Open {
   previous @9 :Bytes32;
   log @10 :RequestLog; # null: none
   highest @11 :Bool; # the last stage answers with the highest logit's token
+  signs @12 :Bool; # a sign follows, before which nothing is opened
 }
 
 struct Sign {

@@ -112,6 +112,7 @@ wire_open drawer::open(request_id id) {
   m.positions = between(1, limits::context_max);
   m.keep = upto(limits::context_max);
   m.highest = coin();
+  m.signs = coin();
   m.next.lead = coin();
   m.next.node = node_id{bytes32()};
   if (!m.next.lead) {
