@@ -32,21 +32,4 @@ void tell_ledger(verifier_pointer self) {
   }
 }
 
-audit_report describe(const verifier_state& state) {
-  audit_report report = state.count;
-  report.waiting = state.receipts.size() + state.questions.size();
-  report.open = state.cases.size();
-  for (const node_id& node : state.records.known()) {
-    const ledger::account& counts = *state.records.find(node);
-    report.signers.push_back({node,
-                              state.records.reputation(node, state.environment.env->unix_seconds()),
-                              state.records.audit_rate(node, state.environment.how.least_rate_ppm),
-                              counts.valid_units, counts.assigned_units});
-  }
-  for (const auto& [node, view] : state.convicted) {
-    report.convictions.push_back(view);
-  }
-  return report;
-}
-
 } // namespace ovir::actors

@@ -2,7 +2,7 @@
 
 #include "actors/verifier.hpp"
 
-/// Parts of the verifier's actor that only look: what the ledger is told, and what shells are.
+/// What the verifier's actor tells the ledger.
 namespace ovir::actors {
 
 /// Remembers a conviction for the ledger: a verifier vouches for what it computed itself, and hands
@@ -10,6 +10,5 @@ namespace ovir::actors {
 void note_for_ledger(verifier_pointer self, const conviction& c);
 /// Hands those on once somebody is there to take them.
 void tell_ledger(verifier_pointer self);
-[[nodiscard]] audit_report describe(const verifier_state& state);
 
 } // namespace ovir::actors
