@@ -98,8 +98,23 @@ void post(shard_pointer self, std::vector<shard_job> pass) {
   });
 }
 
-// Starts a pass where there is one, or waits for others to join it: a small share of the time that
-// the pass they would else miss takes, or, once, all of it.
+// A small share of the time that the pass takes which they would else miss; once, all of it, or
+// the time in which all who decode must come by.
+std::chrono::nanoseconds wait_for_others(const shard_state& state) {
+  using std::chrono::nanoseconds;
+  if (state.core->mustering()) {
+    return std::min<nanoseconds>(state.away, limits::muster_wait_max);
+  }
+  if (state.core->regrouping()) {
+    return std::min<nanoseconds>(state.pass_time, limits::regroup_wait_max);
+  }
+  return state.rested ? std::min<nanoseconds>(state.pass_time / limits::gather_divisor_at_rest,
+                                              limits::regroup_wait_max)
+                      : std::min<nanoseconds>(state.pass_time / limits::gather_divisor,
+                                              limits::gather_wait_max);
+}
+
+// Starts a pass where there is one, or waits for others to join it.
 void post_next(shard_pointer self) {
   shard_state& state = self->state;
   std::vector<shard_job> pass = state.core->next_pass(state.pass_time.count() > 0);
@@ -108,12 +123,7 @@ void post_next(shard_pointer self) {
     post(self, std::move(pass));
   } else if (state.core->gathering() && !state.waits) {
     state.waits = true;
-    const auto wait =
-        state.core->regrouping()
-            ? std::min<std::chrono::nanoseconds>(state.pass_time, limits::regroup_wait_max)
-            : std::min<std::chrono::nanoseconds>(state.pass_time / limits::gather_divisor,
-                                                 limits::gather_wait_max);
-    self->delayed_send(self, wait, shard_gather_over{++state.gather});
+    self->delayed_send(self, wait_for_others(state), shard_gather_over{++state.gather});
   }
 }
 
@@ -274,17 +284,43 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
 }
 
 void pass_done(shard_pointer self, shard_pass_done& done) {
-  self->state.pass_time = done.time;
+  shard_state& state = self->state;
+  state.pass_time = done.time;
+  state.rested = false;
+  if (state.bench->env != nullptr) {
+    state.rests_since = state.bench->env->now();
+  }
   for (shard_job_done& job : done.jobs) {
+    if (const auto route = state.routes.find(job.request); route != state.routes.end()) {
+      route->second.last_pass = state.rests_since;
+    }
     job_done(self, job, done.time / static_cast<std::int64_t>(done.jobs.size()));
   }
   post_next(self);
+}
+
+// Before a frame of this request is taken.
+void note_rest(shard_state& state, request_id request) {
+  const auto route = state.routes.find(request);
+  if (!state.rests_since || !state.core->at_rest() || route == state.routes.end() ||
+      !route->second.last_pass) {
+    return;
+  }
+  const auto now = state.bench->env->now();
+  state.rested = now - *state.rests_since > state.pass_time / limits::burst_gap_divisor;
+  if (state.rested) {
+    state.away = now - *route->second.last_pass;
+    state.core->begin_burst();
+  }
 }
 
 void take_frame(shard_pointer self, const tensor_frame& frame) {
   const auto view = decode_frame(*frame.bytes);
   if (view && view->header.kind == frame_kind::evidence) {
     return take_evidence(self, view->header, frame.bytes);
+  }
+  if (view) {
+    note_rest(self->state, view->header.request);
   }
   const auto accepted = self->state.core->accept(frame.bytes);
   if (view && accepted) {

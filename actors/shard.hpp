@@ -32,6 +32,7 @@ struct shard_state {
     position committed{0};                ///< asked to commit to, so far
     position flushed{0};                  ///< the session's length at the last hand-over
     std::optional<storage::env::time_point> first_frame{};
+    std::optional<storage::env::time_point> last_pass{}; ///< ended then
     std::shared_ptr<std::atomic<std::uint32_t>> waiting =
         std::make_shared<std::atomic<std::uint32_t>>(0); ///< batches from the stage before
     prefix_list prefixes{}; ///< names of the windows that may be reused; null: no cache
@@ -49,6 +50,9 @@ struct shard_state {
   std::chrono::nanoseconds pass_time{0};     ///< of the last pass; 0: not known
   std::uint64_t gather{0};                   ///< the wait for others that is under way, counted
   bool waits{false};                         ///< for others to join the next pass
+  std::optional<storage::env::time_point> rests_since{};
+  bool rested{false};               ///< before the step that came first
+  std::chrono::nanoseconds away{0}; ///< so long was the request that began the burst
   /// False once this actor ended: jobs still waiting are then not worth computing.
   std::shared_ptr<std::atomic<bool>> alive = std::make_shared<std::atomic<bool>>(true);
 };

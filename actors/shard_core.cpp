@@ -158,6 +158,7 @@ result<void> shard_core::enqueue(session& s, session_work work) {
   if (rows_of(work) > 0) {
     s.decodes = is_narrow(work);
     s.late = false;
+    s.burst = bursts_;
   }
   s.queue.push_back(std::move(work));
   if (!s.busy && s.queue.size() == 1) {
@@ -166,16 +167,20 @@ result<void> shard_core::enqueue(session& s, session_work work) {
   return {};
 }
 
-// Of those who decode and were not late: the share that this segment has of the layers, rounded,
-// because that share of the time they are here.
+// Those who decode and were not late.
+std::size_t shard_core::decoders_present() const {
+  return static_cast<std::size_t>(
+      std::count_if(sessions_.begin(), sessions_.end(),
+                    [](const auto& s) { return s.second.decodes && !s.second.late; }));
+}
+
+// The share of them that this segment has of the layers, rounded, because that share of the time
+// they are here.
 std::size_t shard_core::decoders_wanted() const {
   const compute::segment& segment = *bench_->segment;
   const std::size_t all = segment.config().layers;
-  const auto present =
-      static_cast<std::size_t>(std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) {
-        return s.second.decodes && !s.second.late;
-      }));
-  return std::max<std::size_t>((2 * present * segment.layers().size() + all) / (2 * all), 1);
+  return std::max<std::size_t>((2 * decoders_present() * segment.layers().size() + all) / (2 * all),
+                               1);
 }
 
 std::size_t shard_core::decoders_ready() {
@@ -212,6 +217,48 @@ void shard_core::gathered_in_vain() {
   forget_absent();
 }
 
+void shard_core::begin_burst() {
+  const bool apart = std::any_of(sessions_.begin(), sessions_.end(), [this](const auto& s) {
+    return s.second.decodes && !s.second.late && s.second.burst != bursts_;
+  });
+  ++bursts_;
+  if (!bench_->segment->is_first()) {
+    return;
+  }
+  if (!apart && !scattered()) {
+    muster_next_ = std::max(muster_next_ / 2, 1U);
+  } else if (muster_left_ > 0) {
+    --muster_left_;
+  } else {
+    mustering_ = true;
+    muster_left_ = muster_next_;
+    muster_next_ = std::min(2 * muster_next_, limits::muster_backoff_max);
+  }
+}
+
+// Whether the pass, which those who decode would lead, had better wait for more of them. Without
+// patience it has waited.
+bool shard_core::awaits_others(bool patient) {
+  const std::size_t ready = decoders_ready();
+  if (ready != turns_.size() || ready >= (mustering_ ? decoders_present() : decoders_wanted())) {
+    return false;
+  }
+  if (mustering_) {
+    return patient;
+  }
+  const bool apart = scattered();
+  if (!apart) {
+    brief_next_ = 1;
+    brief_left_ = 0;
+  }
+  if (patient) {
+    regrouping_ = apart && brief_left_ == 0;
+  } else {
+    gathered_in_vain();
+  }
+  return patient;
+}
+
 // Until they are back, nobody waits for them.
 void shard_core::forget_absent() {
   for (auto& [request, s] : sessions_) {
@@ -239,22 +286,13 @@ std::vector<shard_job> shard_core::next_pass(bool patient) {
   const bool few = is_narrow(find(turns_.front())->queue.front());
   std::size_t decoders_max = limits::pass_sessions_max;
   if (few) {
-    const std::size_t ready = decoders_ready();
-    if (ready < decoders_wanted() && ready == turns_.size()) {
-      const bool apart = scattered();
-      if (!apart) {
-        brief_next_ = 1;
-        brief_left_ = 0;
-      }
-      if (patient) {
-        gathering_ = true;
-        regrouping_ = apart && brief_left_ == 0;
-        return pass;
-      }
-      gathered_in_vain();
+    if (awaits_others(patient)) {
+      gathering_ = true;
+      return pass;
     }
     decoders_max = decoders_wanted();
   }
+  mustering_ = false;
   ++passes_;
   const std::uint32_t rows_max = bench_->segment->layers().size() < bench_->segment->config().layers
                                      ? limits::pass_rows_of_cut_max

@@ -102,8 +102,9 @@ perform(std::span<const shard_job> pass, stage_bench& bench, compute::parallel_r
 /// model's layers: all of them where there is one stage, every second one where there are two. So
 /// the stages of a path have something to do at the same time. Who shared a pass arrives together
 /// the next time; so a group, once formed, lasts, and where there are more groups than need be, one
-/// long wait joins two of them for good. Steps of many rows come one after another; steps of few
-/// rows that wait by then ride along.
+/// long wait joins two of them for good. A first stage that is at rest between them waits for all,
+/// once, so that groups follow one another closely. Steps of many rows come one after another;
+/// steps of few rows that wait by then ride along.
 class shard_core {
 public:
   explicit shard_core(std::shared_ptr<stage_bench> bench);
@@ -124,6 +125,7 @@ public:
     bool prompt_ends{false}; ///< with the job under way
     bool late{false};        ///< a pass waited for it in vain
     std::uint64_t pass{0};   ///< the latest that it was in
+    std::uint64_t burst{0};  ///< in which its latest step came
     bool signs{false};       ///< evidence is made of it
     bool highest{false};     ///< as in `open_session`
     std::deque<session_work> queue;
@@ -155,6 +157,15 @@ public:
   /// when more arrived, or without patience when it has waited long enough.
   [[nodiscard]] std::vector<shard_job> next_pass(bool patient);
   [[nodiscard]] bool gathering() const noexcept { return gathering_; }
+  /// Nothing is computed, and nothing waits to be.
+  [[nodiscard]] bool at_rest() const noexcept { return under_way_ == 0 && turns_.empty(); }
+  /// A stage that was at rest for a while is about to take a step. Where those who decode came in
+  /// several bursts, a first stage now waits for all of them: then they come one group behind the
+  /// other from there on, and no stage computes one while another stage on the same machine
+  /// computes the other, unless there is no time left in which nobody computes.
+  void begin_burst();
+  /// While `gathering`: for all who decode.
+  [[nodiscard]] bool mustering() const noexcept { return gathering_ && mustering_; }
   /// While `gathering`: those who decode run in more groups than need be, so a wait as long as a
   /// pass is worth its time. False for a while after such a wait was in vain.
   [[nodiscard]] bool regrouping() const noexcept { return gathering_ && regrouping_; }
@@ -173,9 +184,11 @@ public:
 private:
   [[nodiscard]] result<std::shared_ptr<session_data>> fresh_data(std::uint32_t positions) const;
   [[nodiscard]] result<void> enqueue(session& s, session_work work);
+  [[nodiscard]] std::size_t decoders_present() const;
   [[nodiscard]] std::size_t decoders_wanted() const;
   [[nodiscard]] std::size_t decoders_ready();
   [[nodiscard]] bool scattered() const;
+  [[nodiscard]] bool awaits_others(bool patient);
   void gathered_in_vain();
   void forget_absent();
   [[nodiscard]] shard_job begin_job(session& s);
@@ -189,6 +202,10 @@ private:
   bool regrouping_{false};
   std::uint32_t brief_next_{1}; // gatherings that are brief after the next long one in vain
   std::uint32_t brief_left_{0}; // and how many of them are still to come
+  std::uint64_t bursts_{0};
+  bool mustering_{false};
+  std::uint32_t muster_next_{1}; // bursts without a muster after the next muster
+  std::uint32_t muster_left_{0}; // and how many of them are still to come
 };
 
 /// Units whose last position lies in [first, first + count): windows closed, times layers.

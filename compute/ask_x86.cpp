@@ -40,10 +40,13 @@ processor this_processor() noexcept {
 } // namespace
 
 // Measured (docs/PERFORMANCE.md): Zen 5 reads packed weights for one token at 0.42 to 0.92 of the
-// speed of plain reading and beyond it when asked; Zen 4 reads at that speed and lost 10 to 40 %.
-// Others were not measured.
+// speed of plain reading and beyond it when asked; Zen 4 reads at that speed for one token and lost
+// 10 to 40 %, for two it reads at 0.75 of it and at 0.86 when asked. Others were not measured.
 std::uint32_t asks_from(bool amd, std::uint32_t family) noexcept {
-  return amd && family >= zen_5 ? 1 : ask_tokens_self_reading;
+  if (!amd || family < zen_4) {
+    return ask_tokens_self_reading;
+  }
+  return family >= zen_5 ? 1 : 2;
 }
 
 // Measured with 8 tokens (docs/PERFORMANCE.md): on Zen 4 asking for the second-level cache is 1.5

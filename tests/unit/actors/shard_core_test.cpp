@@ -355,6 +355,57 @@ TEST(shard_core, after_a_long_wait_in_vain_the_next_ones_are_brief) {
   EXPECT_TRUE(waits(2, 3));
 }
 
+/// All four requests decode, and came together.
+void come_together(shared_stage& stage) {
+  for (const std::uint64_t id : {1U, 2U, 3U, 4U}) {
+    stage.take(id, 1);
+  }
+  EXPECT_EQ(stage.next(false), (ids{1, 2}));
+  EXPECT_EQ(stage.next(false), (ids{3, 4}));
+}
+
+/// A group of two comes to a stage at rest, which may wait for the others.
+ids burst(shared_stage& stage, std::uint64_t first) {
+  stage.core.begin_burst();
+  stage.take(first, 1);
+  stage.take(first + 1, 1);
+  return stage.next(true);
+}
+
+TEST(shard_core, a_first_stage_waits_for_all_where_groups_come_to_it_at_rest) {
+  shared_stage half{{0, 2}, 4};
+  come_together(half);
+  EXPECT_EQ(burst(half, 1), (ids{1, 2}));
+  EXPECT_EQ(burst(half, 3), ids{});
+  EXPECT_TRUE(half.core.mustering());
+  half.take(1, 1);
+  EXPECT_EQ(half.next(true), ids{}) << "more than its share is here, but not all";
+  half.take(2, 1);
+  EXPECT_EQ(half.next(true), (ids{3, 4}));
+  EXPECT_FALSE(half.core.mustering());
+  EXPECT_EQ(half.next(true), (ids{1, 2}));
+  // From there on one group follows the other: nothing to wait for.
+  EXPECT_EQ(burst(half, 3), (ids{3, 4}));
+}
+
+TEST(shard_core, after_a_muster_that_did_not_last_bursts_begin_without_one) {
+  shared_stage half{{0, 2}, 4};
+  come_together(half);
+  std::vector<int> between; // bursts that did not wait, before one that did
+  int since = 0;
+  for (int i = 0; i < 40; ++i) {
+    const std::uint64_t first = i % 2 == 0 ? 1 : 3;
+    ++since;
+    if (burst(half, first).empty()) {
+      EXPECT_TRUE(half.core.mustering());
+      EXPECT_EQ(half.next(false), (ids{first, first + 1})) << "in vain";
+      between.push_back(since);
+      since = 0;
+    }
+  }
+  EXPECT_EQ(between, (std::vector<int>{2, 2, 3, 5, 9, 17}));
+}
+
 TEST(shard_core, requests_whose_prompts_ended_together_are_waited_for_at_their_first_token) {
   shared_stage s{{0, 4}, 2};
   s.take(1, wide, 1);
