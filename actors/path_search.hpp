@@ -52,7 +52,8 @@ struct path_problem {
   [[nodiscard]] bool fits(std::uint32_t on, layer_range range) const;
 };
 
-struct path_stage {
+/// A stage of a path that was searched for.
+struct searched_stage {
   std::uint32_t node{0};
   layer_range layers;
 };
@@ -69,7 +70,7 @@ struct path_question {
 };
 
 struct path_answer {
-  std::vector<path_stage> path; ///< empty: none was found
+  std::vector<searched_stage> path; ///< empty: none was found
   double seconds{std::numeric_limits<double>::infinity()};
   /// No path of interest costs less than this. Equals `seconds` when the search ended by itself.
   double bound{0};

@@ -164,7 +164,7 @@ path_problem problem_of(const plan_request& r) {
 }
 
 plan_speed speed_of(const plan_request& r, const path_problem& p,
-                    const std::vector<path_stage>& path) {
+                    const std::vector<searched_stage>& path) {
   plan_speed speed;
   double prefill = 0;
   const path_problem::node& last = p.nodes[path.back().node];
@@ -199,7 +199,7 @@ double price(const plan_request& r, const plan_speed& speed) {
 }
 
 struct found_path {
-  std::vector<path_stage> path;
+  std::vector<searched_stage> path;
   double bound{0}; ///< no path has a lower price
   std::uint64_t states{0};
   bool complete{true};

@@ -15,7 +15,7 @@ void perform(dispatcher_pointer self, unit_pool_core::effects&& effects) {
   for (unit_pool_effect& effect : effects) {
     if (auto* assign = std::get_if<assign_effect>(&effect)) {
       self->send(state.workers.at(assign->worker.value), std::move(assign->range));
-    } else if (auto* finish = std::get_if<finish_effect>(&effect)) {
+    } else if (auto* finish = std::get_if<batch_done_effect>(&effect)) {
       self->send(state.clients.at(finish->client.value),
                  batch_done{finish->batch, std::move(finish->failures)});
     }

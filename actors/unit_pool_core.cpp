@@ -155,7 +155,7 @@ void unit_pool_core::finish_if_done(batch_key key, effects& out) {
     if (open.next < open.size()) {
       return;
     }
-    out.push_back(finish_effect{open.client, open.id, std::move(open.failures)});
+    out.push_back(batch_done_effect{open.client, open.id, std::move(open.failures)});
   }
   batches_.erase(found);
 }

@@ -23,12 +23,12 @@ struct assign_effect {
   unit_range range;
 };
 /// Tell the client.
-struct finish_effect {
+struct batch_done_effect {
   unit_client_key client;
   batch_id batch;
   std::vector<unit_failure> failures;
 };
-using unit_pool_effect = std::variant<assign_effect, finish_effect>;
+using unit_pool_effect = std::variant<assign_effect, batch_done_effect>;
 
 /// The books of a pool. Batches wait in order of arrival; a worker has at most
 /// `limits::unit_worker_credit` of them, so that it never waits for the next one and little is to

@@ -39,7 +39,7 @@ result<row_sets> compute_fast(const fast_record& r, const compute::model& m) {
 
 /// By exact-1, every layer but the last, whose boundary nobody has there.
 result<row_sets> compute_exact(const fast_record& r, const compute::model& m,
-                               const fast_orders& orders) {
+                               const fast_check_orders& orders) {
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(orders.isa));
   compute_threads runner{orders.threads};
   row_sets rows(m.config.layers - 1);
@@ -112,7 +112,7 @@ result<void> fits(const fast_record& r, const ready_model& model) {
   return {};
 }
 
-result<exit_code> tell(const fast_orders& orders, const fast_record& r, const failures& found,
+result<exit_code> tell(const fast_check_orders& orders, const fast_record& r, const failures& found,
                        const std::vector<unit_distance>& all) {
   double most = 0;
   for (const unit_distance& one : all) {
@@ -146,7 +146,7 @@ result<exit_code> tell(const fast_orders& orders, const fast_record& r, const fa
   return found.empty() ? exit_code::done : exit_code::wrong;
 }
 
-result<exit_code> calibrate(const fast_orders& orders, const fast_record& r,
+result<exit_code> calibrate(const fast_check_orders& orders, const fast_record& r,
                             const ready_model& model) {
   OVIR_TRY(fits(r, model));
   OVIR_ASSIGN(const row_sets rows, orders.calibrate == "exact"
@@ -164,7 +164,7 @@ result<exit_code> calibrate(const fast_orders& orders, const fast_record& r,
 
 } // namespace
 
-result<exit_code> verify_fast(const fast_orders& orders, storage::env& environment) {
+result<exit_code> verify_fast(const fast_check_orders& orders, storage::env& environment) {
   OVIR_ASSIGN(const auto file, map_file(environment, orders.file));
   const auto r = decode_fast_record(file->bytes());
   if (!r) {

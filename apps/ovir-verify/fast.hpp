@@ -15,7 +15,7 @@ namespace ovir::apps {
 /// measurements behind it, and what of honest work it refuses.
 inline constexpr double fast_tolerance = 1e-4;
 
-struct fast_orders {
+struct fast_check_orders {
   std::string file;
   std::string model;
   std::string isa;
@@ -27,6 +27,7 @@ struct fast_orders {
 
 /// Checks the signature, computes everything again and compares unit by unit. Prints the verdict,
 /// or the distances.
-[[nodiscard]] result<exit_code> verify_fast(const fast_orders& orders, storage::env& environment);
+[[nodiscard]] result<exit_code> verify_fast(const fast_check_orders& orders,
+                                            storage::env& environment);
 
 } // namespace ovir::apps

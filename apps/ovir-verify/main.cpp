@@ -303,8 +303,8 @@ result<exit_code> verify(const options& given, storage::env& environment,
     return e;
   }
   if (is_fast_record(std::as_bytes(std::span{*text}))) {
-    fast_orders orders{given.file,    given.model, given.isa,    given.calibrate,
-                       given.threads, {},          given.as_json};
+    fast_check_orders orders{given.file,    given.model, given.isa,    given.calibrate,
+                             given.threads, {},          given.as_json};
     OVIR_ASSIGN(orders.who, policy_of(given.signers, environment));
     return verify_fast(orders, environment);
   }

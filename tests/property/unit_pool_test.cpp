@@ -167,7 +167,7 @@ private:
         auto& queue = workers_.at(assign->worker.value);
         queue.push_back(assign->range);
         EXPECT_LE(queue.size(), limits::unit_worker_credit);
-      } else if (const auto* finish = std::get_if<finish_effect>(&effect)) {
+      } else if (const auto* finish = std::get_if<batch_done_effect>(&effect)) {
         batch_book& b = batches_.at(finish->batch.value);
         EXPECT_FALSE(b.finished);
         b.finished = true;

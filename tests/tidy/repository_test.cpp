@@ -3,6 +3,7 @@
 #include "tests/support/shared_files.hpp"
 #include "tests/tidy/banned.hpp"
 #include "tests/tidy/layering.hpp"
+#include "tests/tidy/one_name.hpp"
 #include "tests/tidy/orphans.hpp"
 #include "tests/tidy/shape.hpp"
 
@@ -149,6 +150,8 @@ TEST(repository, headers_are_guarded_and_own_headers_come_first) {
 }
 
 TEST(repository, nobody_calls_what_is_banned) { EXPECT_TIDY(over_code(check_banned_calls)); }
+
+TEST(repository, names_each_type_once) { EXPECT_TIDY(check_one_name(the_repository().files)); }
 
 TEST(repository, holds_no_unfinished_notes_and_no_machine_of_its_own) {
   std::vector<finding> found;

@@ -2,6 +2,7 @@
 // one that looks alike and is fine.
 #include "tests/tidy/banned.hpp"
 #include "tests/tidy/layering.hpp"
+#include "tests/tidy/one_name.hpp"
 #include "tests/tidy/orphans.hpp"
 #include "tests/tidy/shape.hpp"
 
@@ -162,6 +163,21 @@ TEST(banned, finds_notes_machines_and_registries) {
   EXPECT_EQ(check_words({"a.md", std::string{"https://registry.np"} + "mjs.org"}).size(), 1U);
   EXPECT_TRUE(
       check_words({"a.md", "the todos of mastodon, network/path, ovir-test-XXXXXX"}).empty());
+}
+
+TEST(one_name, finds_types_that_two_files_define_in_one_namespace) {
+  const auto found = [](const std::string& first, const std::string& second) {
+    return check_one_name({{"a.hpp", first}, {"b.hpp", second}}).size();
+  };
+  const std::string stage = "#pragma once\nnamespace ovir::a {\nstruct stage { int x{0}; };\n}\n";
+  EXPECT_EQ(found(stage, stage), 1U);
+  EXPECT_EQ(found(stage, "namespace ovir::a {\nclass stage final : public base<int> {};\n}"), 1U);
+  EXPECT_EQ(found(stage, "namespace ovir::a {\nenum class stage : int { one };\n}"), 1U);
+  EXPECT_EQ(found(stage, "namespace ovir::a {\ntemplate <class T>\nstruct stage {};\n}"), 1U);
+  EXPECT_EQ(found(stage, "namespace ovir::b {\nstruct stage {};\n}"), 0U);
+  EXPECT_EQ(found(stage, "namespace ovir::a {\nnamespace {\nstruct stage {};\n}\n}"), 0U);
+  EXPECT_EQ(found(stage, "namespace ovir::a {\nstruct line {\n  struct stage {};\n};\n}"), 0U);
+  EXPECT_EQ(found(stage, "namespace ovir::a {\nstruct stage;\nvoid f(struct stage& s) {}\n}"), 0U);
 }
 
 TEST(orphans, finds_headers_pages_and_scripts_nobody_leads_to) {

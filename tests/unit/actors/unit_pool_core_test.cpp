@@ -57,7 +57,7 @@ protected:
         assigned_[a->worker.value].push_back(a->range);
         words_ += fmt::format("{}:[{},{})x{}", a->worker.value, a->range.first, a->range.last,
                               a->range.attempt);
-      } else if (const auto* f = std::get_if<finish_effect>(&effect)) {
+      } else if (const auto* f = std::get_if<batch_done_effect>(&effect)) {
         words_ += fmt::format("done{}", f->batch.value);
         for (const unit_failure& failure : f->failures) {
           words_ += fmt::format("{}{}", failure.what == unit_failure::kind::wrong ? "?" : "!",
