@@ -347,6 +347,7 @@ result<void> run(const call& c, admin_arguments& args) {
   request.cache = cache_use_of(state.environment.cache, choice,
                                {reinterpret_cast<const char*>(owner.key.data()), owner.key.size()},
                                request.sampling.temperature == 0 || !fresh_seed);
+  OVIR_ASSIGN(request.cache.explain, args.boolean("explain_cache", false));
   OVIR_ASSIGN(const std::uint32_t bunch, read_bunch(args));
   constexpr std::uint64_t day_ms = 86'400'000;
   OVIR_ASSIGN(const std::uint64_t deadline, args.whole("deadline_ms", 1, day_ms, day_ms));

@@ -373,6 +373,43 @@ json receipt_json(const generation_report& report) {
 
 } // namespace
 
+json reuse_json(const std::optional<stage_reuse>& stage) {
+  if (!stage) {
+    return json::object();
+  }
+  const fetch_told& others = stage->told.others;
+  return {{"memory", stage->from.memory},
+          {"disk", stage->from.disk},
+          {"peer", stage->from.peer},
+          {"wanted", stage->told.wanted},
+          {"found", stage->told.found},
+          {"end", to_string(stage->told.end)},
+          {"others",
+           {{"choice", to_string(others.choice)},
+            {"windows", others.windows},
+            {"blocks", others.blocks},
+            {"windows_got", others.windows_got},
+            {"fetch_us", others.fetch_us},
+            {"compute_us", others.compute_us == 0 ? json(nullptr) : json(others.compute_us)},
+            {"took_us", others.took_us}}}};
+}
+
+namespace {
+
+/// Stages in order, as in `path`; null where nobody asked.
+json explained_json(const job_outcome& outcome, json path) {
+  if (!outcome.request.cache.explain) {
+    return nullptr;
+  }
+  const auto& explained = outcome.report->explained;
+  for (std::size_t i = 0; i < path.size() && i < explained.size(); ++i) {
+    path[i].update(reuse_json(explained[i]));
+  }
+  return path;
+}
+
+} // namespace
+
 json outcome_json(const job_outcome& outcome, const std::vector<member>& members) {
   const generation_report& report = *outcome.report;
   const double prefill = seconds(report.prefill_time);
@@ -400,6 +437,7 @@ json outcome_json(const job_outcome& outcome, const std::vector<member>& members
             {"disk", report.reused.disk},
             {"peer", report.reused.peer}}},
           {"answer_reused", report.answer_reused},
+          {"explained", explained_json(outcome, path_json(report.path, members))},
           {"seed", outcome.request.sampling.seed},
           {"model", to_hex(outcome.request.model)},
           {"generation", outcome.request.generation},

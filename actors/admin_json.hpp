@@ -60,6 +60,10 @@ private:
 [[nodiscard]] json path_json(const std::vector<std::pair<node_id, layer_range>>& path,
                              const std::vector<member>& members);
 [[nodiscard]] json job_json(const job_view& job);
+/// What of a stage's lookup in the cache is told: docs/formats/admin.md, run, `explained`. Without
+/// the stage's layers.
+[[nodiscard]] json reuse_json(const std::optional<stage_reuse>& stage);
+
 [[nodiscard]] json outcome_json(const job_outcome& outcome, const std::vector<member>& members);
 /// Tokens per second of the latest requests that ran alone, their median.
 [[nodiscard]] std::optional<double> measured_speed(const std::vector<job_view>& jobs,

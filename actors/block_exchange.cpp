@@ -61,6 +61,19 @@ void hang_up(exchange_pointer self, const core::drop& drop) {
   }
 }
 
+fetch_told told_of(const fetch_decision& d) {
+  const bool faster = d.compute_us == 0 || d.fetch_us < d.compute_us;
+  return {d.fetched ? fetch_choice::fetched
+          : faster  ? fetch_choice::busy
+                    : fetch_choice::computed,
+          d.windows,
+          d.blocks,
+          d.windows_got,
+          d.fetch_us,
+          d.compute_us,
+          d.took_us};
+}
+
 void perform(exchange_pointer self, core::effects effects) {
   for (const core::drop& drop : effects.drops) {
     hang_up(self, drop);
@@ -68,7 +81,7 @@ void perform(exchange_pointer self, core::effects effects) {
   for (core::finished& done : effects.done) {
     const auto promise = self->state.waiting.find(done.fetch);
     if (promise != self->state.waiting.end()) {
-      promise->second.deliver(blocks_fetched{std::move(done.blocks)});
+      promise->second.deliver(blocks_fetched{std::move(done.blocks), told_of(done.decision)});
       self->state.waiting.erase(promise);
     }
   }
@@ -83,7 +96,9 @@ caf::result<blocks_fetched> fetch(exchange_pointer self, fetch_blocks& wanted) {
   core::effects effects;
   if (!state.core.begin(id, wanted.model, std::move(wanted.windows), wanted.unit_us, now_of(self),
                         effects)) {
-    return blocks_fetched{};
+    blocks_fetched none;
+    none.told.choice = fetch_choice::nobody;
+    return effects.declined ? blocks_fetched{{}, told_of(*effects.declined)} : none;
   }
   auto promise = self->make_response_promise<blocks_fetched>();
   state.waiting.emplace(id, promise);

@@ -27,6 +27,7 @@ struct fetch_blocks {
 };
 struct blocks_fetched {
   std::vector<fetched_block> blocks; ///< of the first windows wanted, without a gap
+  fetch_told told;
 };
 /// A unit was computed here.
 struct unit_computed {

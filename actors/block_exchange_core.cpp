@@ -109,6 +109,7 @@ bool block_exchange_core::begin(std::uint64_t id, const digest& model,
                      fetches_.size() < limits::block_fetches_max;
   note(decision);
   if (!decision.fetched) {
+    out.declined = decision;
     ++counts_.declined;
     declined_[model] = {decision.fetch_us / decision.blocks, decisions_made_ - 1};
     if (declined_.size() > limits::unit_costs_max) {
@@ -120,6 +121,7 @@ bool block_exchange_core::begin(std::uint64_t id, const digest& model,
   fresh.limit = fresh.windows.size();
   fresh.begun = now;
   fresh.serial = decisions_made_ - 1;
+  fresh.decision = std::move(decision);
   fetches_.emplace(id, std::move(fresh));
   pump(now, out);
   return true;
@@ -188,17 +190,19 @@ void block_exchange_core::ask_for(std::uint64_t id, fetch& f, time_point now, ef
 }
 
 void block_exchange_core::finish(std::uint64_t id, fetch& f, time_point now, effects& out) {
-  finished done{id, {}};
+  finished done{id, {}, f.decision};
   for (std::size_t w = 0; w < f.limit; ++w) {
     for (block& b : f.windows[w]) {
       done.blocks.push_back({b.wanted, b.source, std::move(b.bytes)});
     }
   }
+  done.decision.took_us = microseconds(now - f.begun);
+  done.decision.windows_got = static_cast<std::uint32_t>(f.limit);
+  done.decision.wrong =
+      done.decision.compute_us > 0 && done.decision.took_us > done.decision.compute_us;
+  counts_.wrong_fetch += done.decision.wrong ? 1U : 0U;
   if (fetch_decision* const decision = decision_of(f.serial)) {
-    decision->took_us = microseconds(now - f.begun);
-    decision->windows_got = static_cast<std::uint32_t>(f.limit);
-    decision->wrong = decision->compute_us > 0 && decision->took_us > decision->compute_us;
-    counts_.wrong_fetch += decision->wrong ? 1U : 0U;
+    *decision = done.decision;
   }
   out.done.push_back(std::move(done));
 }

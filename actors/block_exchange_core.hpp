@@ -65,6 +65,7 @@ public:
   struct finished {
     std::uint64_t fetch{0};
     std::vector<fetched_block> blocks; ///< of the first windows wanted, without a gap
+    fetch_decision decision;           ///< and what came of it
   };
   struct drop {
     node_id source;
@@ -75,6 +76,7 @@ public:
     std::vector<ask> asks;
     std::vector<finished> done;
     std::vector<drop> drops; ///< end the connection: what is on its way is not waited for
+    std::optional<fetch_decision> declined; ///< by `begin`; none: nobody has what is wanted
   };
 
   /// What `node` may have, from now on: so many names, as it says.
@@ -142,6 +144,7 @@ private:
     std::vector<std::vector<block>> windows;
     std::size_t limit{0}; ///< windows that can still come
     time_point begun;
+    fetch_decision decision;
     std::uint64_t serial{0}; ///< of its decision
   };
   struct question {

@@ -95,6 +95,7 @@ void ask_others(cache_pointer self, const caf::actor& exchange, cache_lookup_don
                 fetch_blocks{lookup.wanted.scope.model, std::move(done.missing), done.unit_us})
       .then(
           [self, ticket = done.ticket, give_up](blocks_fetched& fetched) {
+            self->state.lookups.at(ticket).others = fetched.told;
             if (fetched.blocks.empty()) {
               return give_up();
             }
@@ -115,6 +116,7 @@ void answer_lookup(cache_pointer self, cache_lookup_done& done) {
       return ask_others(self, others, done);
     }
   }
+  done.found.others = found->second.others;
   found->second.promise.deliver(std::move(done.found));
   self->state.lookups.erase(found);
 }

@@ -45,6 +45,7 @@ struct cache_state {
     caf::typed_response_promise<units_found> promise;
     find_units wanted;
     bool asked_others{false};
+    fetch_told others{}; ///< what came of asking them
   };
   std::map<std::uint64_t, lookup> lookups; ///< by ticket
   std::map<request_id, question> leads;

@@ -43,6 +43,8 @@ struct units_found {
   std::vector<compute::kv_block> blocks; ///< [window][layer of the scope], whole windows
   units_reused from;
   bool more{false}; ///< behind these there may be more: ask again
+  reuse_end end{reuse_end::all};
+  fetch_told others{};
 };
 
 /// Complete windows of a stage, to be kept under their names. Their positions in `kv` are not

@@ -89,8 +89,10 @@ bool cache_tiers::find_window(const find_units& wanted, std::uint32_t window, un
   for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
     const digest key = compute::unit_key(scope.model, layer, (*wanted.prefixes)[window]);
     const auto hit = look_up(content_kind::kv, owner, key);
+    const digest place = storage::lookup_key(owner, key);
     if (!hit) {
       ++report_.missed;
+      out.end = doubted_.contains(place) ? reuse_end::damaged : reuse_end::missing;
       return false;
     }
     auto block = compute::kv_block::decode(hit->bytes);
@@ -99,12 +101,13 @@ bool cache_tiers::find_window(const find_units& wanted, std::uint32_t window, un
     const bool stated = right && (layer + 1 < scope.model_layers ||
                                   block->header().output ==
                                       kv_output(block->header(), block->keys(), block->values()));
-    const digest place = storage::lookup_key(owner, key);
     if (!stated) {
       distrust(place, *hit);
+      out.end = reuse_end::damaged;
       return false;
     }
     if (claims_spent(place, *hit)) {
+      out.end = reuse_end::rechecked;
       spend_rest(wanted, window);
       return false;
     }

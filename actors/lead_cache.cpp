@@ -89,6 +89,7 @@ void allow_reuse(lead_pointer self, open_session& order) {
   order.reuse_windows =
       std::min(state.core->reuse_windows(), static_cast<std::uint32_t>(reuse.named));
   order.salt = reuse.use.salt;
+  order.explain = reuse.use.explain;
 }
 
 void tell_windows(lead_pointer self) {

@@ -152,8 +152,10 @@ lead_core::effects lead_core::on_opened(const session_opened& e) {
   stage& opened = stages_[e.stage.value];
   opened.opened = true;
   opened.length = e.length;
+  opened.stated = e.length;
   opened.replays_from = e.replays_from;
   opened.reused = e.reused;
+  opened.told = e.told;
   if (ended_) { // what a stage holds by now is part of the answer
     target_ = std::max(target_, e.length);
   }
@@ -188,8 +190,13 @@ bool lead_core::close_gap(effects& out) {
 }
 
 std::uint32_t lead_core::windows_computed() const noexcept {
-  const bool known = phase_ == phase::driving || phase_ == phase::finishing;
-  return known ? done_behind(0) / limits::window_positions : 0;
+  if (phase_ != phase::driving && phase_ != phase::finishing) {
+    return 0;
+  }
+  const auto least =
+      std::min_element(stages_.begin(), stages_.end(),
+                       [](const stage& a, const stage& b) { return a.stated < b.stated; });
+  return least->stated / limits::window_positions;
 }
 
 bool lead_core::add_leaves(const std::vector<compute::unit_leaf>& leaves, effects& out) {
@@ -213,6 +220,7 @@ lead_core::effects lead_core::on_step(const step_done& e) {
   if (current(e.stage, e.driver) && phase_ != phase::opening) {
     stage& st = stages_[e.stage.value];
     st.length = std::max(st.length, e.length);
+    st.stated = std::max(st.stated, e.length);
     drive(out);
   }
   drill(out);
@@ -492,6 +500,7 @@ lead_core::effects lead_core::on_cancel() {
     }
     for (stage& st : stages_) {
       st.reused = {};
+      st.told.reset();
     }
     conclude(out);
   }
@@ -566,6 +575,8 @@ result<generation_report> lead_core::outcome() {
     report_.reused.disk += st.reused.disk;
     report_.reused.peer += st.reused.peer;
     report_.kv_bytes.push_back(st.kv_bytes);
+    report_.explained.push_back(st.told ? std::optional{stage_reuse{st.reused, *st.told}}
+                                        : std::nullopt);
   }
   return std::move(report_);
 }

@@ -130,7 +130,8 @@ public:
   [[nodiscard]] std::uint32_t positions_max() const noexcept { return positions_max_; }
   /// Windows that may come from the cache in this epoch.
   [[nodiscard]] std::uint32_t reuse_windows() const noexcept { return reuse_windows_; }
-  /// Windows that all stages hold, as far as they said in this epoch.
+  /// Windows that all stages hold and have handed over for reuse, as far as they said in this
+  /// epoch.
   [[nodiscard]] std::uint32_t windows_computed() const noexcept;
   [[nodiscard]] bool is_over() const noexcept { return phase_ == phase::over; }
   /// Prompt and output so far.
@@ -153,8 +154,12 @@ private:
     bool opened{false};
     bool finished{false};
     position length{0};
+    /// As it said itself, which it does after it handed its units over for reuse. Answers to steps
+    /// travel faster.
+    position stated{0};
     position replays_from{0};
     units_reused reused;
+    std::optional<reuse_told> told;
     std::uint64_t kv_bytes{0};
   };
 

@@ -476,7 +476,7 @@ void peers::deliver_answer(const node_id& from, wire_message& message,
   const epoch driver = message.driver;
   if (auto* opened = std::get_if<wire_opened>(&message.body)) {
     caf::anon_send(lead, session_opened{stage, driver, opened->length, std::move(opened->leaves),
-                                        bytes, opened->replays_from, opened->reused});
+                                        bytes, opened->replays_from, opened->reused, opened->told});
   } else if (auto* step = std::get_if<wire_step>(&message.body)) {
     caf::anon_send(
         lead, step_done{stage, driver, step->length, step->units, std::move(step->leaves), bytes});

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/draft_control.hpp"
+#include "actors/reuse_told.hpp"
 #include "compute/sampler.hpp"
 #include "compute/transcript.hpp"
 #include "messages/digest.hpp"
@@ -119,14 +120,6 @@ struct sign_evidence {
 // own. `read_from` are the bytes of an answer from another node, which count against its connection
 // while they are held.
 
-/// Units of a request that were found instead of computed, by where.
-struct units_reused {
-  std::uint64_t memory{0};
-  std::uint64_t disk{0};
-  std::uint64_t peer{0};
-  friend bool operator==(const units_reused&, const units_reused&) = default;
-};
-
 /// Answer to `open_session`: the stage holds positions [0, length), and stated these leaves.
 struct session_opened {
   stage_index stage;
@@ -136,7 +129,8 @@ struct session_opened {
   frame_bytes read_from{};
   /// The first position whose boundary the stage can replay: those before came from the cache.
   position replays_from{0};
-  units_reused reused{}; ///< by this session, since it began
+  units_reused reused{};            ///< by this session, since it began
+  std::optional<reuse_told> told{}; ///< where the order asked for it
 };
 /// Progress. The last stage leaves it out where its answer to the step says as much.
 struct step_done {
@@ -228,7 +222,8 @@ struct open_session {
   /// that took more from there begins afresh. Null: the cache is not used.
   std::shared_ptr<const std::vector<digest>> prefixes{};
   std::uint32_t reuse_windows{0};
-  digest salt{}; ///< of the owner of what is kept; all zero: everybody
+  digest salt{};       ///< of the owner of what is kept; all zero: everybody
+  bool explain{false}; ///< the answer says how the lookup went
 };
 
 // Lead and whoever finds paths
@@ -265,6 +260,7 @@ struct cache_use {
   bool prefixes{false};
   bool answers{false}; ///< only of requests that are the same again: greedy, or with a given seed
   digest salt{};       ///< of the owner; all zero: everybody may use it
+  bool explain{false}; ///< the report says how lookups went
   friend bool operator==(const cache_use&, const cache_use&) = default;
 };
 
@@ -290,6 +286,12 @@ struct generation_request {
 
 enum class generation_end : std::uint8_t { stop, length, cancelled };
 
+/// What a stage took from its node's cache, and why no more.
+struct stage_reuse {
+  units_reused from;
+  reuse_told told;
+};
+
 /// What a finished request produced.
 struct generation_report {
   std::vector<token_id> tokens;
@@ -302,6 +304,8 @@ struct generation_report {
   std::uint64_t units_computed{0};
   units_reused reused{};
   bool answer_reused{false}; ///< the whole answer was kept from an earlier time
+  /// Per stage, where the request asked for it; nothing for a stage that did not tell.
+  std::vector<std::optional<stage_reuse>> explained{};
   std::uint32_t restarts{0};
   std::uint64_t drafted{0};                            ///< tokens guessed and computed ...
   std::uint64_t accepted{0};                           ///< ... of which these were right

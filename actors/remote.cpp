@@ -66,7 +66,7 @@ private:
       order.log = *m.log;
     }
     if (m.prefixes) {
-      order.reuse = wire_reuse{m.reuse_windows, m.salt, *m.prefixes};
+      order.reuse = wire_reuse{m.reuse_windows, m.salt, *m.prefixes, m.explain};
     }
     tell(m.driver, std::move(order));
   }
@@ -112,8 +112,8 @@ private:
     if (const auto* frame = as<tensor_frame>(content)) {
       out_.send_frame(node_, frame_to_lead, frame->bytes);
     } else if (const auto* opened = as<session_opened>(content)) {
-      tell(opened->driver,
-           wire_opened{opened->length, opened->leaves, opened->replays_from, opened->reused});
+      tell(opened->driver, wire_opened{opened->length, opened->leaves, opened->replays_from,
+                                       opened->reused, opened->told});
     } else if (const auto* step = as<step_done>(content)) {
       tell(step->driver, wire_step{step->length, step->units, step->leaves});
     } else if (const auto* done = as<session_finished>(content)) {

@@ -152,6 +152,13 @@ void answer_opened(shard_pointer self, shard_core::session& session) {
   session_opened answer{route.stage, session.driver, session.length, session.data->leaves};
   answer.replays_from = session.data->boundaries.first();
   answer.reused = session.reused;
+  if (route.explain) {
+    answer.told = route.told;
+    answer.told->found = session.reused_to / limits::window_positions;
+    if (answer.told->found < answer.told->wanted && answer.told->end == reuse_end::all) {
+      answer.told->end = reuse_end::unanswered; // there is no cache to ask
+    }
+  }
   self->send(route.lead, std::move(answer));
 }
 
@@ -206,6 +213,11 @@ void open(shard_pointer self, const open_session& command) {
   route.reuse_windows = command.reuse_windows;
   route.salt = command.salt;
   route.reusing = route.reuse_done = false;
+  route.explain = command.explain && command.prefixes;
+  if (route.explain) {
+    route.told.wanted =
+        std::min(command.reuse_windows, static_cast<std::uint32_t>(command.prefixes->size()));
+  }
   if (!same_lead) {
     self->monitor(command.lead);
   }

@@ -40,6 +40,8 @@ struct shard_state {
     digest salt{};
     bool reusing{false};    ///< the cache was asked, or what it had is being copied
     bool reuse_done{false}; ///< it had no more
+    bool explain{false};    ///< the lead wants to know how the lookup went
+    reuse_told told{};
   };
   const char* name{"shard"};
   std::unique_ptr<shard_core> core;

@@ -68,6 +68,10 @@ void ask_cache(shard_pointer self, shard_core::session& session,
     }
     known->second.reusing = false;
     known->second.reuse_done = found == nullptr || !found->more;
+    known->second.told.end = found == nullptr ? reuse_end::unanswered : found->end;
+    if (found != nullptr && found->others.choice != fetch_choice::not_asked) {
+      known->second.told.others = found->others; // else those of an earlier part of the lookup
+    }
     const bool any = found != nullptr && !found->blocks.empty();
     const auto windows =
         any ? static_cast<std::uint32_t>(found->blocks.size() /
@@ -77,6 +81,9 @@ void ask_cache(shard_pointer self, shard_core::session& session,
     const units_reused from = any ? found->from : units_reused{};
     if (!any || s->busy || !self->state.core->restore(request, driver, std::move(*found))) {
       known->second.reuse_done = true;
+      if (any) {
+        known->second.told.end = reuse_end::unanswered;
+      }
       if (!s->busy && s->open_owed) {
         none(*s);
       }

@@ -97,6 +97,7 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
     command.prefixes = std::make_shared<const std::vector<digest>>(open.reuse->prefixes);
     command.reuse_windows = open.reuse->windows;
     command.salt = open.reuse->salt;
+    command.explain = open.reuse->explain;
   }
   self->send(slot.shard, std::move(command));
   const auto session = state.sessions.find({request, open.layers.first});

@@ -1,9 +1,9 @@
 #include "actors/wire.hpp"
 
+#include "actors/wire_write.hpp"
 #include "compute/printable.hpp"
 #include "messages/limits.hpp"
 #include "messages/limits_constraint.hpp"
-#include "wire.capnp.h"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>
@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <type_traits>
 
 // message = segments words segment
 // segments = u32              ; 0: one segment
@@ -32,6 +31,7 @@ using wire_schema::Failed;
 using wire_schema::Leaf;
 using wire_schema::Names;
 using wire_schema::Open;
+using wire_schema::OpenedExplained;
 using wire_schema::OpenedReusing;
 using wire_schema::OpenReusing;
 using wire_schema::Progress;
@@ -39,245 +39,8 @@ using wire_schema::Replay;
 using wire_schema::RequestLog;
 using wire_schema::WireMessage;
 
-constexpr std::uint16_t wire_version = 2;
-constexpr std::size_t word_bytes = sizeof(capnp::word);
-constexpr std::size_t prefix_bytes = 8;
-/// Everything but what lists and texts hold; the largest kind has 51.
-constexpr std::size_t fixed_words_max = 60;
 /// Root, an open that may reuse, the open in it, log, stop strings, a string.
 constexpr int nesting_max = 6;
-
-// Bytes of one element in the lists of the schema; no element can be shorter in any message.
-constexpr std::size_t token_bytes = 4;
-constexpr std::size_t text_pointer_bytes = 8;
-constexpr std::size_t drawn_bytes = 40;
-constexpr std::size_t leaf_bytes = 48;
-constexpr std::size_t name_bytes = 32;
-
-std::size_t words_of(std::size_t bytes) { return (bytes + word_bytes - 1) / word_bytes; }
-
-std::size_t list_words(const request_log& log) {
-  std::size_t words = words_of(log.prompt.size() * token_bytes);
-  words += words_of(log.drawn.size() * drawn_bytes);
-  words += words_of(log.sampling.constraint.size());
-  for (const std::string& text : log.stop) {
-    words += words_of(text_pointer_bytes) + words_of(text.size());
-  }
-  return words;
-}
-
-std::size_t list_words(const wire_body& body) {
-  return std::visit(
-      [](const auto& m) -> std::size_t {
-        if constexpr (requires { m.leaves; }) {
-          return words_of(m.leaves.size() * leaf_bytes);
-        } else if constexpr (std::is_same_v<decltype(m), const wire_open&>) {
-          return (m.log ? list_words(*m.log) : 0) +
-                 (m.reuse ? words_of(m.reuse->prefixes.size() * name_bytes) : 0);
-        } else if constexpr (std::is_same_v<decltype(m), const wire_names&>) {
-          return words_of(m.prefixes.size() * name_bytes);
-        } else if constexpr (std::is_same_v<decltype(m), const wire_adopt&>) {
-          return list_words(m.log);
-        } else if constexpr (std::is_same_v<decltype(m), const wire_failed&>) {
-          return words_of(m.reason.message.size());
-        } else {
-          return 0;
-        }
-      },
-      body);
-}
-
-// Writing
-
-using bytes32 = std::array<std::uint8_t, 32>;
-static_assert(digest::size == sizeof(bytes32) && node_id::size == sizeof(bytes32));
-
-std::array<std::uint64_t, 4> words_from(const bytes32& bytes) {
-  return std::bit_cast<std::array<std::uint64_t, 4>>(bytes);
-}
-
-template <class Builder> // Bytes32, Drawn, Leaf
-void write(Builder to, const bytes32& bytes) {
-  const auto words = words_from(bytes);
-  to.setW0(words[0]);
-  to.setW1(words[1]);
-  to.setW2(words[2]);
-  to.setW3(words[3]);
-}
-
-void write(Drawn::Builder to, const drawn_token& drawn) {
-  to.setToken(drawn.token);
-  write(to, drawn.logits.bytes);
-}
-
-capnp::Data::Reader data_of(std::string_view text) {
-  return {reinterpret_cast<const kj::byte*>(text.data()), text.size()};
-}
-
-void write(RequestLog::Builder to, const request_log& log) {
-  to.setGeneration(log.generation);
-  to.setMaxTokens(log.max_tokens);
-  to.setTemperature(log.sampling.temperature);
-  to.setTopK(log.sampling.top_k);
-  to.setTopP(log.sampling.top_p);
-  to.setMinP(log.sampling.min_p);
-  to.setRepeatPenalty(log.sampling.repeat_penalty);
-  to.setSeed(log.sampling.seed);
-  to.setConstraint(data_of(log.sampling.constraint));
-  write(to.initModel(), log.model.bytes);
-  auto prompt = to.initPrompt(static_cast<unsigned>(log.prompt.size()));
-  for (unsigned i = 0; i < prompt.size(); ++i) {
-    prompt.set(i, log.prompt[i]);
-  }
-  auto stop = to.initStop(static_cast<unsigned>(log.stop.size()));
-  for (unsigned i = 0; i < stop.size(); ++i) {
-    stop.set(i, data_of(log.stop[i]));
-  }
-  auto drawn = to.initDrawn(static_cast<unsigned>(log.drawn.size()));
-  for (unsigned i = 0; i < drawn.size(); ++i) {
-    write(drawn[i], log.drawn[i]);
-  }
-}
-
-void write(Open::Builder to, const wire_open& m) {
-  to.setFirst(m.layers.first);
-  to.setLast(m.layers.last);
-  to.setPositions(m.positions);
-  to.setKeep(m.keep);
-  to.setHighest(m.highest);
-  to.setSigns(m.signs);
-  to.setNextIsLead(m.next.lead);
-  to.setNextFirst(m.next.layers.first);
-  to.setNextLast(m.next.layers.last);
-  write(to.initModel(), m.model.bytes);
-  write(to.initNextNode(), m.next.node.key);
-  write(to.initPrevious(), m.previous.key);
-  if (m.log) {
-    write(to.initLog(), *m.log);
-  }
-}
-
-template <class Body> // opened, step, finished
-void write(Progress::Builder to, const Body& m) {
-  to.setLength(m.length);
-  if constexpr (requires { m.units; }) {
-    to.setUnits(m.units);
-  }
-  if constexpr (requires { m.kv_bytes; }) {
-    to.setKvBytes(m.kv_bytes);
-  }
-  auto leaves = to.initLeaves(static_cast<unsigned>(m.leaves.size()));
-  for (unsigned i = 0; i < leaves.size(); ++i) {
-    const compute::unit_leaf& leaf = m.leaves[i];
-    leaves[i].setWindow(leaf.unit.window);
-    leaves[i].setLayer(leaf.unit.layer);
-    leaves[i].setPositions(leaf.positions);
-    write(leaves[i], leaf.boundary.bytes);
-  }
-}
-
-void write(capnp::List<wire_schema::Bytes32>::Builder to, const std::vector<digest>& names) {
-  for (unsigned i = 0; i < to.size(); ++i) {
-    write(to[i], names[i].bytes);
-  }
-}
-
-void write(OpenReusing::Builder to, const wire_open& m) {
-  to.setWindows(m.reuse->windows);
-  write(to.initOpen(), m);
-  write(to.initSalt(), m.reuse->salt.bytes);
-  write(to.initPrefixes(static_cast<unsigned>(m.reuse->prefixes.size())), m.reuse->prefixes);
-}
-
-void write(OpenedReusing::Builder to, const wire_opened& m) {
-  to.setReplaysFrom(m.replays_from);
-  to.setMemory(m.reused.memory);
-  to.setDisk(m.reused.disk);
-  to.setPeer(m.reused.peer);
-  write(to.initProgress(), m);
-}
-
-/// Whether it says more than the plain kind can.
-bool reuses(const wire_opened& m) { return m.replays_from > 0 || m.reused != units_reused{}; }
-
-struct body_writer {
-  WireMessage::Builder root;
-
-  void operator()(const wire_open& m) {
-    if (m.reuse) {
-      write(root.initOpenReusing(), m);
-    } else {
-      write(root.initOpen(), m);
-    }
-  }
-  void operator()(const wire_replay& m) {
-    auto to = root.initReplay();
-    to.setFirst(m.first);
-    to.setCount(m.count);
-    to.setLogitRows(m.logit_rows);
-  }
-  void operator()(const wire_resend& m) { root.setResend(m.at); }
-  void operator()(const wire_finish& m) {
-    if (m.at > 0) {
-      root.setFinishAt(m.at);
-    } else {
-      root.setFinish();
-    }
-  }
-  void operator()(const wire_close&) { root.setClose(); }
-  void operator()(const wire_drawn& m) {
-    auto to = root.initDrawn();
-    to.setIndex(m.index);
-    write(to.initDrawn(), m.drawn);
-  }
-  void operator()(const wire_opened& m) {
-    if (reuses(m)) {
-      write(root.initOpenedReusing(), m);
-    } else {
-      write(root.initOpened(), m);
-    }
-  }
-  void operator()(const wire_step& m) { write(root.initStep(), m); }
-  void operator()(const wire_finished& m) { write(root.initFinished(), m); }
-  void operator()(const wire_failed& m) {
-    auto to = root.initFailed();
-    to.setCode(static_cast<std::uint8_t>(m.reason.code));
-    to.setText(data_of(m.reason.message));
-  }
-  void operator()(const wire_adopt& m) { write(root.initAdopt(), m.log); }
-  void operator()(const wire_adopted&) { root.setAdopted(); }
-  void operator()(const wire_names& m) {
-    auto to = root.initNames();
-    to.setFirst(m.first);
-    write(to.initPrefixes(static_cast<unsigned>(m.prefixes.size())), m.prefixes);
-  }
-  void operator()(const wire_sign& m) {
-    auto to = root.initSign();
-    to.setLayers(m.order.terms.layers);
-    to.setDeadline(m.order.deadline_unix);
-    write(to.initContent(), m.order.terms.content.bytes);
-    write(to.initModel(), m.order.terms.model.bytes);
-  }
-};
-
-std::vector<std::byte> write_message(const wire_message& message) {
-  std::vector<std::byte> out(wire_bytes(message));
-  capnp::FlatMessageBuilder builder(
-      kj::arrayPtr(reinterpret_cast<capnp::word*>(out.data() + prefix_bytes),
-                   (out.size() - prefix_bytes) / word_bytes));
-  auto root = builder.initRoot<WireMessage>();
-  root.setVersion(wire_version);
-  root.setEpoch(message.driver.value);
-  root.setRequest(message.request.value);
-  root.setStage(message.stage);
-  std::visit(body_writer{root}, message.body);
-  const auto segments = builder.getSegmentsForOutput();
-  OVIR_CHECK(segments.size() == 1, segments.size());
-  const auto words = static_cast<std::uint32_t>(segments[0].size());
-  std::memcpy(out.data() + 4, &words, sizeof(words));
-  out.resize(prefix_bytes + words * word_bytes);
-  return out;
-}
 
 // Reading. All of it runs inside `read_message`, which catches what Cap'n Proto throws.
 
@@ -326,7 +89,7 @@ result<request_log> read_log(const RequestLog::Reader& from, request_id id, std:
   log.sampling.constraint = text_of(constraint);
   log.model.bytes = read_bytes32(from.getModel());
   const auto prompt = from.getPrompt();
-  OVIR_TRY(all_there(prompt, token_bytes, present));
+  OVIR_TRY(all_there(prompt, wire_token_bytes, present));
   log.prompt.reserve(prompt.size());
   for (const token_id token : prompt) {
     log.prompt.push_back(token);
@@ -340,7 +103,7 @@ result<request_log> read_log(const RequestLog::Reader& from, request_id id, std:
     log.stop.push_back(text_of(text));
   }
   const auto drawn = from.getDrawn();
-  OVIR_TRY(all_there(drawn, drawn_bytes, present));
+  OVIR_TRY(all_there(drawn, wire_drawn_bytes, present));
   log.drawn.reserve(drawn.size());
   for (const Drawn::Reader one : drawn) {
     log.drawn.push_back(read_drawn(one));
@@ -350,7 +113,7 @@ result<request_log> read_log(const RequestLog::Reader& from, request_id id, std:
 
 result<std::vector<digest>> read_names(const capnp::List<wire_schema::Bytes32>::Reader& from,
                                        std::size_t present) {
-  OVIR_TRY(all_there(from, name_bytes, present));
+  OVIR_TRY(all_there(from, wire_name_bytes, present));
   std::vector<digest> names;
   names.reserve(from.size());
   for (const wire_schema::Bytes32::Reader name : from) {
@@ -382,10 +145,11 @@ result<wire_body> read_open_body(const Open::Reader& from, request_id id, std::s
   return wire_body{std::move(m)};
 }
 
-result<wire_body> read_open_reusing(const OpenReusing::Reader& from, request_id id,
+result<wire_body> read_open_reusing(const OpenReusing::Reader& from, bool explain, request_id id,
                                     std::size_t present) {
   OVIR_ASSIGN(wire_open m, read_open(from.getOpen(), id, present));
   wire_reuse& reuse = m.reuse.emplace();
+  reuse.explain = explain;
   reuse.windows = from.getWindows();
   reuse.salt.bytes = read_bytes32(from.getSalt());
   OVIR_ASSIGN(reuse.prefixes, read_names(from.getPrefixes(), present));
@@ -401,7 +165,7 @@ result<wire_body> read_names_body(const Names::Reader& from, std::size_t present
 
 result<std::vector<compute::unit_leaf>> read_leaves(const capnp::List<Leaf>::Reader& from,
                                                     std::size_t present) {
-  OVIR_TRY(all_there(from, leaf_bytes, present));
+  OVIR_TRY(all_there(from, wire_leaf_bytes, present));
   std::vector<compute::unit_leaf> leaves;
   leaves.reserve(from.size());
   for (const Leaf::Reader leaf : from) {
@@ -425,13 +189,34 @@ result<wire_body> read_progress(const Progress::Reader& from, std::size_t presen
   return wire_body{std::move(m)};
 }
 
-result<wire_body> read_opened_reusing(const OpenedReusing::Reader& from, std::size_t present) {
+result<wire_opened> read_opened_reusing(const OpenedReusing::Reader& from, std::size_t present) {
   const Progress::Reader progress = from.getProgress();
   wire_opened m;
   m.length = progress.getLength();
   OVIR_ASSIGN(m.leaves, read_leaves(progress.getLeaves(), present));
   m.replays_from = from.getReplaysFrom();
   m.reused = {from.getMemory(), from.getDisk(), from.getPeer()};
+  return m;
+}
+
+result<wire_body> read_opened_explained(const OpenedExplained::Reader& from, std::size_t present) {
+  OVIR_ASSIGN(wire_opened m, read_opened_reusing(from.getOpened(), present));
+  reuse_told& told = m.told.emplace();
+  told.wanted = from.getWanted();
+  told.found = from.getFound();
+  told.end = static_cast<reuse_end>(from.getEnd());
+  told.others = {static_cast<fetch_choice>(from.getChoice()),
+                 from.getWindows(),
+                 from.getBlocks(),
+                 from.getWindowsGot(),
+                 from.getFetchUs(),
+                 from.getComputeUs(),
+                 from.getTookUs()};
+  return wire_body{std::move(m)};
+}
+
+result<wire_body> read_opened_body(const OpenedReusing::Reader& from, std::size_t present) {
+  OVIR_ASSIGN(wire_opened m, read_opened_reusing(from, present));
   return wire_body{std::move(m)};
 }
 
@@ -487,9 +272,14 @@ result<wire_body> read_body(const WireMessage::Reader& root, request_id id, std:
   case WireMessage::ADOPTED: return wire_body{wire_adopted{}};
   case WireMessage::SIGN: return read_sign(root.getSign(), id);
   case WireMessage::NAMES: return read_names_body(root.getNames(), present);
-  case WireMessage::OPEN_REUSING: return read_open_reusing(root.getOpenReusing(), id, present);
-  case WireMessage::OPENED_REUSING: return read_opened_reusing(root.getOpenedReusing(), present);
+  case WireMessage::OPEN_REUSING:
+    return read_open_reusing(root.getOpenReusing(), false, id, present);
+  case WireMessage::OPENED_REUSING: return read_opened_body(root.getOpenedReusing(), present);
   case WireMessage::FINISH_AT: return read_finish_at(root.getFinishAt());
+  case WireMessage::OPEN_EXPLAINING:
+    return read_open_reusing(root.getOpenExplaining(), true, id, present);
+  case WireMessage::OPENED_EXPLAINED:
+    return read_opened_explained(root.getOpenedExplained(), present);
   }
   return fail(errc::unsupported, "a message of kind {}, which this version does not know",
               static_cast<unsigned>(root.which()));
@@ -510,7 +300,7 @@ result<wire_message> read_root(const WireMessage::Reader& root, std::size_t pres
 
 // Cap'n Proto reports malformed bytes by an exception of its own; this is the edge where it ends.
 result<wire_message> read_message(std::span<const std::byte> bytes) {
-  const std::size_t words = bytes.size() / word_bytes;
+  const std::size_t words = bytes.size() / wire_word_bytes;
   result<wire_message> message{error{}};
   const auto failed = kj::runCatchingExceptions([&bytes, &message, words] {
     capnp::ReaderOptions options;
@@ -528,7 +318,7 @@ result<wire_message> read_message(std::span<const std::byte> bytes) {
 }
 
 result<void> check_prefix(std::span<const std::byte> bytes) {
-  if (bytes.size() < prefix_bytes + word_bytes) {
+  if (bytes.size() < wire_prefix_bytes + wire_word_bytes) {
     return fail(errc::malformed, "a message of {} bytes is shorter than any", bytes.size());
   }
   if (bytes.size() > limits::wire_bytes_max) {
@@ -539,7 +329,8 @@ result<void> check_prefix(std::span<const std::byte> bytes) {
   std::uint32_t words = 0;
   std::memcpy(&more_segments, bytes.data(), sizeof(more_segments));
   std::memcpy(&words, bytes.data() + 4, sizeof(words));
-  if (more_segments != 0 || prefix_bytes + std::uint64_t{words} * word_bytes != bytes.size()) {
+  if (more_segments != 0 ||
+      wire_prefix_bytes + std::uint64_t{words} * wire_word_bytes != bytes.size()) {
     return fail(errc::malformed, "a message of {} bytes is not one segment of {} words",
                 bytes.size(), words);
   }
@@ -547,10 +338,6 @@ result<void> check_prefix(std::span<const std::byte> bytes) {
 }
 
 } // namespace
-
-std::size_t wire_bytes(const wire_message& message) {
-  return prefix_bytes + (fixed_words_max + list_words(message.body)) * word_bytes;
-}
 
 std::vector<std::byte> encode_wire(const wire_message& message) {
   const auto good = check(message);
@@ -565,7 +352,7 @@ std::vector<std::byte> encode_wire(const wire_message& message) {
 }
 
 result<wire_message> decode_wire(std::span<const std::byte> bytes) {
-  OVIR_CHECK(reinterpret_cast<std::uintptr_t>(bytes.data()) % word_bytes == 0);
+  OVIR_CHECK(reinterpret_cast<std::uintptr_t>(bytes.data()) % wire_word_bytes == 0);
   OVIR_TRY(check_prefix(bytes));
   OVIR_ASSIGN(wire_message message, read_message(bytes));
   OVIR_TRY(check(message));

@@ -30,6 +30,7 @@ struct wire_reuse {
   std::uint32_t windows{0};     ///< at most as many as there are names
   digest salt;                  ///< of the owner; all zero: everybody
   std::vector<digest> prefixes; ///< names of the windows known
+  bool explain{false};          ///< the answer says how the lookup went
 
   friend bool operator==(const wire_reuse&, const wire_reuse&) = default;
 };
@@ -88,6 +89,7 @@ struct wire_opened {
   std::vector<compute::unit_leaf> leaves; ///< all completed so far
   position replays_from{0};               ///< as in `session_opened`
   units_reused reused{};
+  std::optional<reuse_told> told{}; ///< where the open asked for it
 
   friend bool operator==(const wire_opened&, const wire_opened&) = default;
 };

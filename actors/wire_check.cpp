@@ -89,6 +89,19 @@ result<void> check_leaves(const std::vector<compute::unit_leaf>& leaves) {
   return {};
 }
 
+result<void> check_told(const reuse_told& told) {
+  if (to_string(told.end).empty() || to_string(told.others.choice).empty()) {
+    return fail(errc::unsupported,
+                "a lookup that ended as {}, {}, which this version does not know",
+                static_cast<unsigned>(told.end), static_cast<unsigned>(told.others.choice));
+  }
+  OVIR_TRY(at_most("the windows a stage looked for are", told.wanted, windows_max));
+  OVIR_TRY(at_most("the windows a stage found are", told.found, told.wanted));
+  OVIR_TRY(at_most("the windows that others claim are", told.others.windows, windows_max));
+  OVIR_TRY(at_most("the windows fetched are", told.others.windows_got, told.others.windows));
+  return at_most("the blocks that others claim are", told.others.blocks, units_max);
+}
+
 /// The rules of each kind.
 struct body_check {
   request_id request;
@@ -145,6 +158,9 @@ struct body_check {
     }
     for (const std::uint64_t units : {m.reused.memory, m.reused.disk, m.reused.peer}) {
       OVIR_TRY(at_most("the units a stage reused are", units, units_max));
+    }
+    if (m.told) {
+      OVIR_TRY(check_told(*m.told));
     }
     return progress(m.length, m.leaves);
   }

@@ -36,6 +36,8 @@ struct WireMessage {
     openReusing @18 :OpenReusing;     # an open of a request that may use the cache
     openedReusing @19 :OpenedReusing; # an opened that reused units
     finishAt @20 :UInt32; # a finish, once the stage holds so many positions: at least 1
+    openExplaining @21 :OpenReusing;  # an openReusing whose answer says how the lookup went
+    openedExplained @22 :OpenedExplained;
   }
 }
 
@@ -81,6 +83,20 @@ struct OpenedReusing {
   disk @2 :UInt64;
   peer @3 :UInt64;
   progress @4 :Progress;
+}
+
+struct OpenedExplained {
+  wanted @0 :UInt32;     # windows that may come from the cache
+  found @1 :UInt32;      # of these
+  end @2 :UInt8;         # why no more
+  choice @3 :UInt8;      # what came of those that lacked
+  windows @4 :UInt32;    # of these, that others claim
+  blocks @5 :UInt32;
+  windowsGot @6 :UInt32; # from others
+  fetchUs @7 :UInt64;    # predicted
+  computeUs @8 :UInt64;  # likewise; 0: not known
+  tookUs @9 :UInt64;
+  opened @10 :OpenedReusing;
 }
 
 struct Replay {

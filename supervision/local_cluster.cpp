@@ -206,6 +206,7 @@ private:
     report.units_computed = done.units_computed;
     report.reused = done.reused;
     report.answer_reused = done.answer_reused;
+    report.explained = std::move(done.explained);
     report.restarts = done.restarts;
     report.drafted = done.drafted;
     report.accepted = done.accepted;

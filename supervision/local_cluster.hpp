@@ -81,6 +81,8 @@ struct run_report {
   std::uint64_t units_computed{0};
   actors::units_reused reused;
   bool answer_reused{false}; ///< the answer was kept from an earlier time: nothing was computed
+  /// Per stage, where the request asked for it.
+  std::vector<std::optional<actors::stage_reuse>> explained;
   std::uint32_t restarts{0}; ///< shard actors restarted while the request ran
   std::uint64_t drafted{0};  ///< tokens guessed and computed ...
   std::uint64_t accepted{0}; ///< ... of which these were right

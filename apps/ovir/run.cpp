@@ -169,6 +169,7 @@ result<supervision::run_report> generate(const options& given, const ready_model
     request.receipt = true; // of what is computed, so nothing is reused
   } else {
     request.cache.prefixes = true;
+    request.cache.explain = given.cache.explain;
     // A drill wants to see its crashes; and what is drawn by chance is another answer each time.
     request.cache.answers =
         given.drill == 0 && (sampling.temperature == 0 || given.sampling.has_seed);

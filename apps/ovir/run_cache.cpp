@@ -1,5 +1,7 @@
 #include "apps/ovir/run_cache.hpp"
 
+#include "actors/admin_json.hpp"
+#include "apps/ovir/explain_cache.hpp"
 #include "apps/ovir/size_text.hpp"
 #include "apps/state_folder.hpp"
 #include "compute/manifest.hpp"
@@ -142,6 +144,13 @@ std::string explanation_of(const supervision::run_report& run, const actors::cac
       fmt::format("cache: {} new entries are kept, {} are not; the last window of a prompt, and "
                   "one that is not whole, are always computed\n",
                   cache.kept + cache.unwritten, cache.not_kept);
+  actors::json stages = actors::json::array();
+  for (std::size_t i = 0; i < run.explained.size() && i < run.stages.size(); ++i) {
+    stages.push_back(actors::reuse_json(run.explained[i]));
+    stages.back()["first_layer"] = run.stages[i].layers.first;
+    stages.back()["last_layer"] = run.stages[i].layers.last - 1;
+  }
+  text += explained_text(stages);
   return text + "cache: nobody else was asked: a run is a cluster of its own\n";
 }
 

@@ -81,6 +81,8 @@ const std::vector<command_spec>& table() {
         {"--request", "request", kind::hex, false, "Its id (default: a new one)"},
         {"--receipt", "receipt", kind::text, false, "Write what every stage signed to this file"},
         {"--cache", "cache", kind::text, false, "What it leaves: default, private, public or off"},
+        {"--explain-cache", "explain_cache", kind::yes, false,
+         "Say what every stage took from its cache, and why the rest was fetched or computed"},
         {"--deadline-ms", "deadline_ms", kind::natural, false, "The request ends after this"},
         {"--no-wait", "wait", kind::no, false, "Only start it; see 'attach'"}},
        false},

@@ -1,5 +1,6 @@
 #include "apps/ovir/shell_render.hpp"
 
+#include "apps/ovir/explain_cache.hpp"
 #include "compute/printable.hpp"
 
 #include <fmt/format.h>
@@ -269,6 +270,11 @@ std::string answer_text(const json& data) {
       text(data, "finish_reason"), fixed(timing, "ttft_ms"));
   out += fmt::format("path       {}\nrecoveries {}\nrequest    {}\n", path(data),
                      text(data, "recoveries"), text(data, "request"));
+  if (data.value("answer_reused", json(false)) == true) {
+    out += "cache      the whole answer was kept from an earlier time\n";
+  } else {
+    out += explained_text(at(data, "explained"));
+  }
   const json& transcript = at(data, "transcript");
   return out + fmt::format("transcript {}\n",
                            transcript.is_string()

@@ -244,5 +244,22 @@ TEST(wire_golden, an_opened_that_reused_is_these_bytes) {
                                                                            "0000000006000000\n");
 }
 
+TEST(wire_golden, an_open_whose_answer_explains_differs_in_its_kind_alone) {
+  wire_open open;
+  open.layers = {4, 8};
+  open.positions = 64;
+  open.next.lead = true;
+  open.previous = node_id{counted(0x40)};
+  open.reuse = wire_reuse{1, digest{counted(0xa0)}, {digest{counted(0x80)}}};
+  const auto plain = encode_wire({request, epoch{9}, 4, open});
+  open.reuse->explain = true;
+  auto explaining = encode_wire({request, epoch{9}, 4, open});
+  constexpr std::size_t kind_at = 18;
+  EXPECT_EQ(plain[kind_at], std::byte{14});
+  EXPECT_EQ(explaining[kind_at], std::byte{17});
+  explaining[kind_at] = plain[kind_at];
+  EXPECT_EQ(explaining, plain);
+}
+
 } // namespace
 } // namespace ovir::actors

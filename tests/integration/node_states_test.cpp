@@ -158,6 +158,47 @@ TEST_F(node_states, warm_takes_the_longest_common_prefix_from_memory) {
   }
 }
 
+TEST_F(node_states, where_units_came_from_and_why_no_more_is_explained_stage_by_stage) {
+  test_cluster cluster{spec({"0-3", "4-7"}, "enabled = true")};
+  cluster.start();
+  const auto explained = [&](const char* letters, std::uint32_t draw) {
+    apps::json args = request(letters, draw);
+    args["explain_cache"] = true;
+    const apps::json told = ask(cluster, args);
+    EXPECT_EQ(told.at("explained").size(), 2U) << told.at("explained");
+    return told.at("explained");
+  };
+  struct expected {
+    const char* letters;
+    int found;
+    const char* end;
+    const char* choice;
+  };
+  // The second worker claims what it has, and that is another part of the model.
+  for (const auto [letters, found, end, choice] : {expected{"abc", 0, "missing", "nobody"},
+                                                   {"abc", 3, "all", "not_asked"},
+                                                   {"abd", 2, "missing", "nobody"}}) {
+    static std::uint32_t draw = 0;
+    for (const apps::json& stage : explained(letters, ++draw)) {
+      EXPECT_EQ(stage.at("wanted"), 3) << letters << stage;
+      EXPECT_EQ(stage.at("found"), found) << letters << stage;
+      EXPECT_EQ(stage.at("memory"), 4 * found) << letters << stage;
+      EXPECT_EQ(stage.at("end"), end) << letters << stage;
+      EXPECT_EQ(stage.at("others").at("choice"), choice) << letters << stage;
+      EXPECT_TRUE(stage.at("name").get<std::string>().starts_with("worker-")) << stage;
+    }
+  }
+  EXPECT_TRUE(ask(cluster, request("abc", 9)).at("explained").is_null());
+  const child_result shell =
+      run_ovir({"shell", "--key", cluster.admin_key(), "--connect", cluster.admin_address(0), "-e",
+                "run \"Once upon a time there was a node that kept what it had computed\" -n 4 "
+                "--explain-cache"});
+  EXPECT_EQ(shell.exit_code, 0) << shell.err;
+  EXPECT_NE((shell.out + shell.err).find("cache      layers 4-7 on worker-1: 0 of "),
+            std::string::npos)
+      << shell.out << shell.err;
+}
+
 TEST_F(node_states, disk_alone_gives_what_was_kept_also_after_a_restart) {
   test_cluster cluster{spec({"0-3", "4-7"}, "memory_mib = 0")};
   cluster.start();
@@ -208,9 +249,24 @@ TEST_F(node_states, peers_alone_give_it_to_nodes_that_never_computed_it) {
            models.find("\"worker-3\"") != std::string::npos;
   })) << cluster.ask(0, "models");
   for (const char* const letters : {"abc", "xde"}) {
-    const apps::json told = ask_compared(cluster, request(letters, 2));
+    apps::json asked = request(letters, 2);
+    const apps::json computed = ask(*plain_, asked);
+    asked["explain_cache"] = true;
+    const apps::json told = ask(cluster, asked);
+    expect_same(told, computed);
     EXPECT_EQ(units(told, "peer"), 3U * layers) << letters << " " << cluster.ask(3, "cache");
     EXPECT_EQ(units(told, "memory") + units(told, "disk"), 0U) << letters;
+    for (const apps::json& stage : told.at("explained")) {
+      const apps::json& others = stage.at("others");
+      const int held = stage.at("last_layer").get<int>() - stage.at("first_layer").get<int>() + 1;
+      EXPECT_EQ(stage.at("found"), 3) << stage;
+      EXPECT_EQ(stage.at("peer"), 3 * held) << stage;
+      EXPECT_EQ(others.at("choice"), "fetched") << stage;
+      EXPECT_EQ(others.at("windows_got"), 3) << stage;
+      EXPECT_EQ(others.at("blocks"), 3 * held) << stage;
+      EXPECT_GT(others.at("fetch_us"), 0) << stage;
+      EXPECT_GT(others.at("took_us"), 0) << stage;
+    }
   }
   EXPECT_EQ(count(cluster, 1, "served") + count(cluster, 2, "served"), 2U * 3 * layers);
   EXPECT_EQ(cluster.ask(3, "cache").at("peers").at("wrong_blocks"), 0);

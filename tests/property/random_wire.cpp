@@ -53,6 +53,7 @@ public:
   std::vector<digest> names(std::uint32_t least);
   wire_replay replay();
   std::vector<compute::unit_leaf> leaves();
+  actors::reuse_told told();
   wire_failed failed();
   compute::sampling_params sampling();
 
@@ -124,6 +125,7 @@ wire_open drawer::open(request_id id) {
   }
   if (coin()) {
     m.reuse = actors::wire_reuse{0, digest{bytes32()}, names(0)};
+    m.reuse->explain = coin();
     m.reuse->windows = upto(static_cast<std::uint32_t>(m.reuse->prefixes.size()));
   }
   return m;
@@ -143,6 +145,22 @@ std::vector<compute::unit_leaf> drawer::leaves() {
     leaf.boundary = digest{bytes32()};
   }
   return leaves;
+}
+
+reuse_told drawer::told() {
+  constexpr std::uint32_t windows_max = limits::context_max / limits::window_positions;
+  reuse_told told;
+  told.wanted = upto(windows_max);
+  told.found = upto(told.wanted);
+  told.end = static_cast<reuse_end>(upto(4));
+  told.others.choice = static_cast<fetch_choice>(upto(4));
+  told.others.windows = upto(windows_max);
+  told.others.windows_got = upto(told.others.windows);
+  told.others.blocks = upto(1U << 25U);
+  told.others.fetch_us = number();
+  told.others.compute_us = number();
+  told.others.took_us = number();
+  return told;
 }
 
 wire_failed drawer::failed() {
@@ -168,6 +186,9 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
     if (draw.coin()) {
       opened.replays_from = draw.upto(length);
       opened.reused = {draw.upto(1U << 25U), draw.upto(1U << 25U), draw.upto(1U << 25U)};
+    }
+    if (draw.coin()) {
+      opened.told = draw.told();
     }
     return opened;
   }

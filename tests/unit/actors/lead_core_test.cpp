@@ -315,6 +315,23 @@ TEST(lead_core, a_stage_that_lacks_something_gets_a_new_epoch_but_not_for_ever) 
   EXPECT_EQ(lead::words(l.core.on_failed(gap)), "end");
 }
 
+// An answer overtakes what its stage says of itself, and whoever goes then finds nothing kept
+// there.
+TEST(lead_core, windows_are_computed_when_every_stage_said_so_and_not_by_an_answer_alone) {
+  lead l{2, 3, 68};
+  (void)l.up(0);
+  (void)l.up(1);
+  (void)l.opened(0, 66);
+  (void)l.opened(1, 60);
+  EXPECT_EQ(l.core.windows_computed(), 1U);
+  (void)l.step(1, 62);
+  (void)l.step(0, 68);
+  EXPECT_NE(l.logits(67), "");
+  EXPECT_EQ(l.core.windows_computed(), 1U);
+  (void)l.step(1, 68);
+  EXPECT_EQ(l.core.windows_computed(), 2U);
+}
+
 TEST(lead_core, a_cancelled_request_lets_what_is_under_way_finish) {
   lead l{1, 3, 60};
   (void)l.up(0);
