@@ -1,5 +1,7 @@
 #include "apps/manual.hpp"
 
+#include "apps/command_tree.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,8 +12,6 @@
 namespace ovir::apps {
 
 namespace {
-
-using command_path = std::vector<const CLI::App*>;
 
 /// Text that roff prints as it stands. A line that began with a dot or an apostrophe would be a
 /// request.
@@ -33,40 +33,6 @@ std::string escaped(std::string_view text) {
   }
   return out;
 }
-
-std::string joined(const command_path& path, std::string_view between) {
-  std::string out;
-  for (const CLI::App* const app : path) {
-    out += (out.empty() ? "" : std::string{between}) + app->get_name();
-  }
-  return out;
-}
-
-std::vector<const CLI::App*> commands_of(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App* child) {
-    return !child->get_name().empty() && !child->get_group().empty();
-  });
-}
-
-/// Those that `--help` shows; positional ones apart.
-std::vector<const CLI::Option*> options_of(const CLI::App& app, bool positional) {
-  return app.get_options([positional](const CLI::Option* option) {
-    return option->get_positional() == positional && !option->get_group().empty();
-  });
-}
-
-std::vector<std::string> names_of(const CLI::Option& option) {
-  std::vector<std::string> names;
-  for (const std::string& name : option.get_snames()) {
-    names.push_back("-" + name);
-  }
-  for (const std::string& name : option.get_lnames()) {
-    names.push_back("--" + name);
-  }
-  return names;
-}
-
-bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
 
 /// The type alone: what a check adds ("TEXT:INT in [1 - 256]") stays, behind a blank.
 std::string value_of(const CLI::Option& option) {
@@ -165,26 +131,6 @@ void add_pages(const command_path& path, const std::string& version,
   }
 }
 
-/// A line per command for the script: what may follow it.
-void add_words(const command_path& path, std::string& steps, std::string& words) {
-  std::string follow;
-  for (const CLI::App* const command : commands_of(*path.back())) {
-    follow += command->get_name() + " ";
-    command_path below = path;
-    below.push_back(command);
-    steps += fmt::format("      '{}') at='{}' ;;\n", joined(below, " "), joined(below, " "));
-    add_words(below, steps, words);
-  }
-  std::string options;
-  for (const CLI::Option* const option : options_of(*path.back(), false)) {
-    for (const std::string& name : names_of(*option)) {
-      options += name + " ";
-    }
-  }
-  words +=
-      fmt::format("    '{}') commands='{}' options='{}' ;;\n", joined(path, " "), follow, options);
-}
-
 } // namespace
 
 std::vector<manual_page> manual_pages(const CLI::App& program, const std::string& version) {
@@ -203,32 +149,6 @@ result<void> write_manual_pages(storage::env& environment, const std::string& fo
     OVIR_TRY(file->commit());
   }
   return {};
-}
-
-std::string bash_completion(const CLI::App& program) {
-  std::string steps;
-  std::string words;
-  add_words({&program}, steps, words);
-  std::string function = "_" + program.get_name();
-  std::replace(function.begin(), function.end(), '-', '_');
-  return fmt::format("# bash completion of {0}, written by it\n"
-                     "{1}() {{\n"
-                     "  local at='{0}' commands='' options='' i\n"
-                     "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
-                     "    case \"$at ${{COMP_WORDS[i]}}\" in\n"
-                     "{2}"
-                     "      *) ;;\n"
-                     "    esac\n"
-                     "  done\n"
-                     "  case $at in\n"
-                     "{3}"
-                     "  esac\n"
-                     "  local current=${{COMP_WORDS[COMP_CWORD]}}\n"
-                     "  if [[ $current == -* ]]; then commands=$options; fi\n"
-                     "  mapfile -t COMPREPLY < <(compgen -W \"$commands\" -- \"$current\")\n"
-                     "}}\n"
-                     "complete -o default -F {1} {0}\n",
-                     program.get_name(), function, steps, words);
 }
 
 } // namespace ovir::apps

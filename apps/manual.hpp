@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-/// Manual pages and shell completion, written from the options that a program parses: they cannot
-/// say anything else than `--help`.
+/// Manual pages, written from the options that a program parses: they cannot say anything else than
+/// `--help`.
 namespace ovir::apps {
 
 struct manual_page {
@@ -25,8 +25,5 @@ struct manual_page {
 /// Writes each page as FOLDER/NAME.1; makes the folder.
 [[nodiscard]] result<void> write_manual_pages(storage::env& environment, const std::string& folder,
                                               const std::vector<manual_page>& pages);
-
-/// A script for bash: commands, options, else names of files.
-[[nodiscard]] std::string bash_completion(const CLI::App& program);
 
 } // namespace ovir::apps

@@ -6,21 +6,35 @@ set(package_folder ${PROJECT_SOURCE_DIR}/package)
 
 # Manual pages and completion, by the programs themselves.
 set(manual_folder ${CMAKE_BINARY_DIR}/manual)
+set(completions)
+set(completion_commands)
+foreach(shell bash zsh fish)
+  list(APPEND completions ${manual_folder}/ovir.${shell} ${manual_folder}/ovir-verify.${shell})
+  list(APPEND completion_commands
+    COMMAND ovir manual --completion=${shell} > ${manual_folder}/ovir.${shell}
+    COMMAND ovir-verify --completion ${shell} > ${manual_folder}/ovir-verify.${shell})
+endforeach()
 add_custom_command(
-  OUTPUT ${manual_folder}/ovir.1 ${manual_folder}/ovir-verify.1 ${manual_folder}/ovir.bash
+  OUTPUT ${manual_folder}/ovir.1 ${manual_folder}/ovir-verify.1 ${completions}
   COMMAND ${CMAKE_COMMAND} -E rm -rf ${manual_folder}
   COMMAND ovir manual --folder ${manual_folder}
   COMMAND ovir-verify --manual ${manual_folder}
-  COMMAND ovir manual --completion > ${manual_folder}/ovir.bash
+  ${completion_commands}
   DEPENDS ovir ovir-verify VERBATIM)
 add_custom_target(ovir_manual DEPENDS ${manual_folder}/ovir.1 ${manual_folder}/ovir-verify.1
-                                      ${manual_folder}/ovir.bash)
+                                      ${completions})
 
 install(TARGETS ovir ovir-verify RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY ${manual_folder}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
         FILES_MATCHING PATTERN "*.1")
-install(FILES ${manual_folder}/ovir.bash RENAME ovir
-        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+foreach(program ovir ovir-verify)
+  install(FILES ${manual_folder}/${program}.bash RENAME ${program}
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${manual_folder}/${program}.zsh RENAME _${program}
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+  install(FILES ${manual_folder}/${program}.fish
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endforeach()
 install(FILES ${package_folder}/ovir.service DESTINATION lib/systemd/system)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/config/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
         FILES_MATCHING PATTERN "*.toml" PATTERN local EXCLUDE)
@@ -29,7 +43,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/CHANGELOG.md ${package_folder}/copyright
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME ovir)
-set(CPACK_PACKAGE_CONTACT "the OVIR authors <ovir@localhost>")
+set(CPACK_PACKAGE_CONTACT "Seed 6900fd79 maintainers <maintainers@users.noreply.b-seed-6900fd79.example>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "language models on several machines, with results to check")
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
     "Runs a GGUF model cut over the machines there are, goes on when one of them\n\

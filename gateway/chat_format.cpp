@@ -1,5 +1,7 @@
 #include "gateway/chat_format.hpp"
 
+#include "compute/constraint.hpp"
+#include "gateway/tool_values.hpp"
 #include "templates/chat_template.hpp"
 
 #include <fmt/format.h>
@@ -143,7 +145,9 @@ public:
 /// Whatever the model's own template says.
 class of_template final : public chat_format {
 public:
-  explicit of_template(templates::chat_template form) : form_(std::move(form)) {}
+  of_template(templates::chat_template form, std::string_view source)
+      : form_(std::move(form)), writes_tools_(source.find("tools") != std::string_view::npos &&
+                                              source.find(call_mark) != std::string_view::npos) {}
 
   api_result<parts> render(std::span<const chat_message> messages) const override {
     std::vector<templates::value> said;
@@ -152,6 +156,21 @@ public:
     }
     templates::chat_input input;
     input.messages = templates::value::list(std::move(said));
+    return written(input);
+  }
+  bool writes_tools() const override { return writes_tools_; }
+  api_result<parts> render_with_tools(std::span<const chat_message> messages,
+                                      std::string_view tools_text) const override {
+    templates::chat_input input;
+    input.messages = conversation_value(messages);
+    input.tools = tools_value(tools_text);
+    return written(input);
+  }
+  // The tokens that end a turn are in the vocabulary.
+  std::string_view end_of_turn() const override { return {}; }
+
+private:
+  api_result<parts> written(const templates::chat_input& input) const {
     const auto text = form_.render(input);
     if (!text) {
       return text.error().code == errc::invalid_argument
@@ -168,11 +187,13 @@ public:
     }
     return out;
   }
-  // The tokens that end a turn are in the vocabulary.
-  std::string_view end_of_turn() const override { return {}; }
 
-private:
+  /// Templates write the line's end behind it as an escape.
+  static constexpr std::string_view call_mark =
+      compute::tool_call_open.substr(0, compute::tool_call_open.find('\n'));
+
   templates::chat_template form_;
+  bool writes_tools_;
 };
 
 constexpr std::string_view chatml_template =
@@ -258,7 +279,8 @@ result<std::shared_ptr<const chat_format>> chat_format_for(std::string_view decl
                             e.message);
     return e;
   }
-  return std::shared_ptr<const chat_format>{std::make_shared<const of_template>(std::move(*form))};
+  return std::shared_ptr<const chat_format>{
+      std::make_shared<const of_template>(std::move(*form), chat_template)};
 }
 
 std::string chat_format_names() {

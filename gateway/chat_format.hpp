@@ -36,6 +36,16 @@ public:
   /// that the format has no place for, naming the message.
   [[nodiscard]] virtual api_result<std::vector<prompt_part>>
   render(std::span<const chat_message> messages) const = 0;
+  /// Whether the format has words of its own for tools, and writes calls as they are written here
+  /// (`written_call`): else `without_tools` makes texts of them.
+  [[nodiscard]] virtual bool writes_tools() const { return false; }
+  /// The same with tools, calls and their results. `tools_text` as of a `completion_request`.
+  /// Precondition: `writes_tools()`.
+  [[nodiscard]] virtual api_result<std::vector<prompt_part>>
+  render_with_tools(std::span<const chat_message> messages, std::string_view tools_text) const {
+    static_cast<void>(tools_text);
+    return render(messages);
+  }
   /// What ends an answer; empty: only the model's EOS.
   [[nodiscard]] virtual std::string_view end_of_turn() const = 0;
 };

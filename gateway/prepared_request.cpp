@@ -66,9 +66,16 @@ api_result<tokens_list> encode_prompts(const completion_request& request,
 
 api_result<tokens_list> encode_chat(const completion_request& request, const served_model& model,
                                     const chat_format& format) {
-  auto parts = format.render(uses_tools(request) ? without_tools(request, true) : request.messages);
-  if (std::holds_alternative<api_error>(parts) && !request.tools_text.empty()) {
-    parts = format.render(without_tools(request, false)); // perhaps it has no system messages
+  api_result<std::vector<prompt_part>> parts = std::vector<prompt_part>{};
+  if (!uses_tools(request)) {
+    parts = format.render(request.messages);
+  } else if (format.writes_tools()) {
+    parts = format.render_with_tools(request.messages, request.tools_text);
+  } else {
+    parts = format.render(without_tools(request, true));
+    if (std::holds_alternative<api_error>(parts) && !request.tools_text.empty()) {
+      parts = format.render(without_tools(request, false)); // perhaps it has no system messages
+    }
   }
   if (const auto* const refused = std::get_if<api_error>(&parts)) {
     return *refused;

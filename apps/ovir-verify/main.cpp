@@ -1,3 +1,4 @@
+#include "apps/completion.hpp"
 #include "apps/compute_threads.hpp"
 #include "apps/console.hpp"
 #include "apps/exit_code.hpp"
@@ -46,6 +47,7 @@ struct options {
   std::string isa;
   std::uint32_t threads{1};
   std::string manual;
+  std::string completion;
   bool as_json{false};
 };
 
@@ -144,6 +146,9 @@ void describe(CLI::App& app, options& given) {
   app.add_flag("--json", given.as_json, "Print one JSON document");
   // For packages.
   app.add_option("--manual", given.manual, "Write the manual pages to this folder")->group("");
+  app.add_option("--completion", given.completion,
+                 "Print what a shell completes by: bash, zsh, fish")
+      ->group("");
 }
 
 json unit_of(const failure& f) {
@@ -356,6 +361,11 @@ int run_main(int argc, char** argv) {
   if (!given.manual.empty()) {
     const auto written =
         write_manual_pages(*environment, given.manual, manual_pages(app, OVIR_VERSION));
+    return report_end(written ? result<exit_code>{exit_code::done} : written.error(), given);
+  }
+  if (!given.completion.empty()) {
+    const auto script = completion_for(app, given.completion);
+    const auto written = script ? write_output(*script) : result<void>{script.error()};
     return report_end(written ? result<exit_code>{exit_code::done} : written.error(), given);
   }
   const auto done = app.got_subcommand("prepare") ? prepare(given.prepare, *environment)

@@ -1,15 +1,19 @@
 #include "apps/key_file.hpp"
+#include "apps/ovir/embedded_model.hpp"
 #include "apps/ovir/node_address.hpp"
 #include "apps/ovir/node_config.hpp"
 #include "apps/ovir/package_commands.hpp"
 #include "apps/state_folder.hpp"
+#include "compute/model_config.hpp"
 #include "messages/limits.hpp"
 #include "messages/signing.hpp"
 
 #include <unistd.h>
 
 #include <array>
+#include <charconv>
 #include <filesystem>
+#include <limits>
 #include <span>
 
 namespace ovir::apps {
@@ -28,9 +32,18 @@ struct options {
   std::string shells{"127.0.0.1:7310"};
   std::string listen; ///< empty: a node alone
   std::vector<std::string> join;
-  std::string admin_key; ///< empty: admin.key in the folder
+  std::string admin_key;  ///< empty: admin.key in the folder
+  std::uint32_t nodes{0}; ///< of one cluster on this machine; 0: the one that is described
+  std::vector<std::string> layers{}; ///< ranges to hold; none: as many as fit
+  bool logs_to_file{false};
   bool as_json{false};
 };
+
+// Where the first of several nodes is reached: not where a node alone is, such as the package's
+// service, so that both may run.
+constexpr std::string_view first_http = "127.0.0.1:7381";
+constexpr std::string_view first_shells = "127.0.0.1:7311";
+constexpr std::string_view first_listen = "127.0.0.1:7301";
 
 /// As long as a token may live: it is shown once to each node that does not know this one yet.
 constexpr std::chrono::seconds leave = limits::token_lifetime_max;
@@ -126,9 +139,17 @@ result<std::string> config_text(const options& given, const std::string& state, 
   out += fmt::format("\n# Who may look and operate: the key that `ovir shell --key` names.\n"
                      "[[access]]\nkey = \"{}\"\nroles = [\"reader\", \"operator\"]\n",
                      to_hex(made.admin.key.id()));
-  out += fmt::format("\n# \"embedded\" is the small model inside the program; else a GGUF file.\n"
-                     "[[model]]\npath = {}\n",
-                     toml_text(given.model));
+  out += "\n# \"embedded\" is the small model inside the program; else a GGUF file.\n";
+  for (const std::string& range : given.layers) {
+    out += fmt::format("[[model]]\npath = {}\nlayers = {}\n", toml_text(given.model),
+                       toml_text(range));
+  }
+  if (given.layers.empty()) {
+    out += fmt::format("[[model]]\npath = {}\n", toml_text(given.model));
+  }
+  if (given.logs_to_file) {
+    out += "\n[log]\nfile = \"node.log\"\n";
+  }
   if (!given.http.empty()) {
     out += fmt::format("\n# OpenAI's clients, and the console in a browser. An address that other "
                        "machines reach needs\n# `keys`, made by `ovir key create`.\n"
@@ -168,7 +189,13 @@ result<void> complete(options& how) {
   return check_places(how);
 }
 
-result<exit_code> init(const options& given, surroundings& around) {
+struct made_node {
+  options how; ///< complete
+  node_id node;
+  bool fresh; ///< else its configuration was there
+};
+
+result<made_node> make_node(const options& given, surroundings& around) {
   options how = given;
   OVIR_TRY(complete(how));
   OVIR_TRY(around.environment.make_folder(how.folder));
@@ -183,17 +210,127 @@ result<exit_code> init(const options& given, surroundings& around) {
   OVIR_TRY(parse_node_config(how.config, text));
   OVIR_ASSIGN(const bool fresh,
               around.environment.make_secret_file(how.config, std::as_bytes(std::span{text})));
-  if (how.as_json) {
-    OVIR_TRY(write_document(json{{"config", how.config},
-                                 {"made", fresh},
-                                 {"state", how.folder},
-                                 {"node", to_hex(made.node.key.id())},
-                                 {"admin_key", how.admin_key},
-                                 {"http", how.http},
-                                 {"shells", how.shells}}));
+  return made_node{how, made.node.key.id(), fresh};
+}
+
+json document_of(const made_node& made) {
+  return {{"config", made.how.config},       {"made", made.fresh},
+          {"state", made.how.folder},        {"node", to_hex(made.node)},
+          {"admin_key", made.how.admin_key}, {"http", made.how.http},
+          {"shells", made.how.shells}};
+}
+
+/// The same host, so many ports further.
+result<std::string> next_address(std::string_view option, const std::string& address,
+                                 std::uint32_t further) {
+  if (const auto good = check_address(address, address_use::connect); !good) {
+    return in_context(fmt::format("{} {}", option, address), good.error());
+  }
+  const std::size_t colon = address.rfind(':');
+  std::uint32_t port = 0;
+  std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
+  if (port + further > std::numeric_limits<std::uint16_t>::max()) {
+    return fail(errc::invalid_argument, "{} {}: there is no port {} for the last node", option,
+                address, port + further);
+  }
+  return fmt::format("{}:{}", address.substr(0, colon), port + further);
+}
+
+/// Layers are dealt in as many pieces as there are nodes, at most one per layer. A node holds its
+/// piece and the next, so that three or more can do without any one of them.
+std::vector<std::string> layers_of(std::uint32_t node, std::uint32_t nodes, std::uint32_t layers) {
+  const std::uint32_t pieces = std::min(nodes, layers);
+  const auto range = [&](std::uint32_t first_piece, std::uint32_t last_piece) {
+    return fmt::format("{}-{}", layers * first_piece / pieces,
+                       layers * (last_piece + 1) / pieces - 1);
+  };
+  const std::uint32_t piece = node % pieces;
+  if (pieces <= 2) {
+    return {range(0, pieces - 1)};
+  }
+  if (piece + 1 < pieces) {
+    return {range(piece, piece + 1)};
+  }
+  return {range(0, 0), range(piece, piece)}; // the next piece is the first
+}
+
+result<std::uint32_t> count_layers(surroundings& around, const std::string& model) {
+  if (model == embedded_model_path) {
+    OVIR_ASSIGN(const open_model inside,
+                parse_model(std::string{embedded_model_name}, embedded_model()));
+    OVIR_ASSIGN(const compute::model_config shape, compute::read_config(inside.metadata));
+    return shape.layers;
+  }
+  OVIR_ASSIGN(auto file, map_file(around.environment, model));
+  OVIR_ASSIGN(const open_model opened, parse_model(model, std::move(file)));
+  const auto shape = compute::read_config(opened.metadata);
+  if (!shape) {
+    return in_context(model, shape.error());
+  }
+  return shape->layers;
+}
+
+/// n1, n2, ... below the folder, each with the next ports, one admin key for all.
+result<exit_code> init_several(const options& given, surroundings& around) {
+  if (!given.join.empty() || !given.name.empty() || !given.config.empty()) {
+    return fail(errc::invalid_argument,
+                "--nodes makes a whole cluster; --join, --name and --config are for a node alone");
+  }
+  OVIR_ASSIGN(const std::uint32_t layers, count_layers(around, given.model));
+  OVIR_ASSIGN(const std::string folder, absolute(given.folder.empty() ? "." : given.folder));
+  json documents = json::array();
+  std::string starts;
+  std::string configs;
+  for (std::uint32_t i = 0; i < given.nodes; ++i) {
+    options how = given;
+    how.name = fmt::format("n{}", i + 1);
+    how.folder = (fs::path{folder} / how.name).string();
+    if (how.admin_key.empty()) {
+      how.admin_key = (fs::path{folder} / "admin.key").string();
+    }
+    how.layers = layers_of(i, given.nodes, layers);
+    how.logs_to_file = true;
+    OVIR_ASSIGN(how.listen, next_address("--listen", given.listen, i));
+    OVIR_ASSIGN(how.shells, next_address("--shells", given.shells, i));
+    if (!given.http.empty()) {
+      OVIR_ASSIGN(how.http, next_address("--http", given.http, i));
+    }
+    if (i > 0) {
+      how.join = {given.listen};
+    }
+    OVIR_ASSIGN(const made_node made, make_node(how, around));
+    documents.push_back(document_of(made));
+    configs += made.how.config + "\n";
+    starts += made.fresh
+                  ? fmt::format("start it:    ovir node -c {} &\n", made.how.config)
+                  : fmt::format("{} is there already; it was left as it is\n", made.how.config);
+    if (i + 1 == given.nodes) {
+      starts += fmt::format("look at it:  ovir shell --key {} --connect {}\n", made.how.admin_key,
+                            given.shells);
+    }
+  }
+  if (given.as_json) {
+    OVIR_TRY(write_document(json{{"nodes", documents}}));
     return exit_code::done;
   }
-  if (!fresh) {
+  write_note(starts + (given.http.empty()
+                           ? std::string{}
+                           : fmt::format("ask it:      http://{}/v1\n", given.http)));
+  OVIR_TRY(write_output(configs));
+  return exit_code::done;
+}
+
+result<exit_code> init(const options& given, surroundings& around) {
+  if (given.nodes > 0) {
+    return init_several(given, around);
+  }
+  OVIR_ASSIGN(const made_node made, make_node(given, around));
+  const options& how = made.how;
+  if (how.as_json) {
+    OVIR_TRY(write_document(document_of(made)));
+    return exit_code::done;
+  }
+  if (!made.fresh) {
     write_note(fmt::format("{} is there already; it was left as it is\n", how.config));
   } else {
     write_note(fmt::format(
@@ -221,6 +358,7 @@ void add_init(CLI::App& app, chosen_command& chosen) {
       "\nExamples:\n"
       "  ovir init\n"
       "  ovir init -m model.gguf --http 127.0.0.1:8080\n"
+      "  ovir init --nodes 3\n"
       "  ovir init --listen a.example:7300\n"
       "  ovir init --listen b.example:7300 --join a.example:7300 --admin-key admin.key");
   command->add_option("--folder", given->folder,
@@ -228,13 +366,22 @@ void add_init(CLI::App& app, chosen_command& chosen) {
                       "$XDG_STATE_HOME/ovir, else ~/.local/state/ovir)");
   command->add_option("-c,--config", given->config,
                       "The file to write (default: node.toml in the folder)");
+  command
+      ->add_option("--nodes", given->nodes,
+                   "Instead of one: so many nodes of a cluster on this machine, n1, n2, ... below "
+                   "--folder (default: here), each with the next ports from 7381 (--http), 7311 "
+                   "(--shells) and 7301 (--listen) on")
+      ->check(CLI::Range(std::size_t{1}, limits::members_max));
   command->add_option("--name", given->name, "What people call the node (default: the machine's)");
   command->add_option("--cluster", given->cluster, "The cluster it belongs to")
       ->capture_default_str();
   command->add_option("-m,--model", given->model, "GGUF file, or embedded")->capture_default_str();
-  command->add_option("--http", given->http, "HOST:PORT for OpenAI's clients; empty: none")
-      ->capture_default_str();
-  command->add_option("--shells", given->shells, "HOST:PORT for ovir shell")->capture_default_str();
+  CLI::Option* const http =
+      command->add_option("--http", given->http, "HOST:PORT for OpenAI's clients; empty: none")
+          ->capture_default_str();
+  CLI::Option* const shells =
+      command->add_option("--shells", given->shells, "HOST:PORT for ovir shell")
+          ->capture_default_str();
   command->add_option("--listen", given->listen,
                       "HOST:PORT where other members reach it (default: it is alone)");
   command->add_option("--join", given->join, "HOST:PORT of members to join through, with commas")
@@ -243,7 +390,12 @@ void add_init(CLI::App& app, chosen_command& chosen) {
                       "Secret key that lets nodes in and operates them, made when there is none "
                       "(default: admin.key in the folder)");
   add_json(*command, given->as_json);
-  command->callback([given, &chosen] {
+  command->callback([given, http, shells, &chosen] {
+    if (given->nodes > 0) {
+      given->http = http->count() > 0 ? given->http : first_http;
+      given->shells = shells->count() > 0 ? given->shells : first_shells;
+      given->listen = given->listen.empty() ? first_listen : given->listen;
+    }
     chosen.as_json = given->as_json;
     chosen.run = [given](surroundings& around) { return init(*given, around); };
   });

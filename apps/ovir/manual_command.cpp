@@ -1,3 +1,4 @@
+#include "apps/completion.hpp"
 #include "apps/manual.hpp"
 #include "apps/ovir/package_commands.hpp"
 
@@ -7,13 +8,14 @@ namespace {
 
 struct options {
   std::string folder;
-  bool completion{false};
+  std::string completion; ///< the shell; empty: a page
 };
 
 result<exit_code> write_manual(const CLI::App& program, const options& given,
                                surroundings& around) {
-  if (given.completion) {
-    OVIR_TRY(write_output(bash_completion(program)));
+  if (!given.completion.empty()) {
+    OVIR_ASSIGN(const std::string script, completion_for(program, given.completion));
+    OVIR_TRY(write_output(script));
     return exit_code::done;
   }
   const auto pages = manual_pages(program, OVIR_VERSION);
@@ -29,15 +31,18 @@ result<exit_code> write_manual(const CLI::App& program, const options& given,
 
 void add_manual(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command =
-      app.add_subcommand("manual", "Print the manual page, or the completion of bash");
+      app.add_subcommand("manual", "Print the manual page, or what shells complete commands by");
   const auto given = std::make_shared<options>();
   command->footer("\nExamples:\n"
                   "  ovir manual | man -l -\n"
                   "  ovir manual --folder man1\n"
-                  "  source <(ovir manual --completion)");
+                  "  source <(ovir manual --completion)\n"
+                  "  ovir manual --completion=fish | source");
   CLI::Option* const folder =
       command->add_option("--folder", given->folder, "Write a page for every command there");
-  command->add_flag("--completion", given->completion, "Print a script for bash instead")
+  command
+      ->add_flag("--completion{bash}", given->completion,
+                 "Print a script for a shell instead: bash, =zsh or =fish")
       ->excludes(folder);
   command->callback([&app, given, &chosen] {
     chosen.run = [&app, given](surroundings& around) { return write_manual(app, *given, around); };

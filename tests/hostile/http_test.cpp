@@ -17,6 +17,16 @@ using testing::HasSubstr;
 constexpr std::uint64_t memory_growth_max = 64U << 20U;
 constexpr auto honest_body = R"({"model": "embedded", "prompt": "Once", "max_tokens": 2})";
 
+/// Answers that cannot end before hundreds of tokens were drawn, whatever chance says: what they
+/// must be has so many items.
+std::string long_body(bool stream) {
+  return fmt::format(R"({{"model": "embedded", "prompt": "Once", "max_tokens": 500, "stream": {},
+      "temperature": 2, "n": 16, "response_format": {{"type": "json_schema", "json_schema": {{
+      "name": "long", "schema": {{"type": "array", "items": {{"type": "boolean"}},
+      "minItems": 60}}}}}}}})",
+                     stream);
+}
+
 class hostile_http : public ::testing::Test {
 protected:
   void SetUp() override {
@@ -173,8 +183,7 @@ TEST_F(hostile_http, hundreds_of_idle_and_half_begun_connections_stop_nobody) {
 }
 
 TEST_F(hostile_http, more_requests_than_there_may_be_are_refused_and_those_left_alone_make_room) {
-  const std::string many =
-      R"({"model": "embedded", "prompt": "Once", "max_tokens": 500, "temperature": 2, "n": 16})";
+  const std::string many = long_body(false);
   std::vector<http_socket> busy;
   for (int i = 0; i < 4; ++i) {
     busy.emplace_back(port_);
@@ -193,9 +202,7 @@ TEST_F(hostile_http, more_requests_than_there_may_be_are_refused_and_those_left_
 
 TEST_F(hostile_http, who_reads_nothing_is_let_go_and_costs_its_own_answer_alone) {
   http_socket asleep{port_, 4'096};
-  asleep.send(http_text("POST", "/v1/completions",
-                        R"({"model": "embedded", "prompt": "Once", "max_tokens": 500,
-                            "stream": true, "temperature": 2, "n": 16})"));
+  asleep.send(http_text("POST", "/v1/completions", long_body(true)));
   (void)asleep.read_until("data: ");
   while (metric("connections") > 1) { // ours that asks
     expect_service();

@@ -14,6 +14,8 @@
 
 #include <csignal>
 #include <cstring>
+#include <map>
+#include <set>
 
 namespace ovir::test {
 namespace {
@@ -68,6 +70,66 @@ TEST(cli_init, refuses_what_no_node_would_start_with) {
     EXPECT_THAT(seen.err, HasSubstr(why));
     EXPECT_TRUE(is_one_line(seen.err)) << seen.err;
     EXPECT_FALSE(fs::exists(folder.path() / "n" / "node.toml"));
+  }
+}
+
+/// Every layer that the nodes' configurations name, by node.
+std::vector<std::set<int>> layers_of(const json& nodes) {
+  std::vector<std::set<int>> held;
+  for (const json& node : nodes) {
+    held.emplace_back();
+    const json how = ovir_json({"node", "--check", "-c", node["config"]});
+    for (const json& part : how["models"]) {
+      for (int layer = part["layers"]["first"]; layer <= part["layers"]["last"]; ++layer) {
+        EXPECT_TRUE(held.back().insert(layer).second) << layer << " is held twice";
+      }
+    }
+  }
+  return held;
+}
+
+TEST(cli_init, makes_a_cluster_of_one_machine_that_can_do_without_any_node) {
+  const temporary_folder folder;
+  const json nodes =
+      ovir_json({"init", "--nodes", "3", "--folder", folder.path().string()})["nodes"];
+  ASSERT_EQ(nodes.size(), 3U);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(nodes[i]["http"], local(static_cast<std::uint16_t>(7381 + i)));
+    EXPECT_EQ(nodes[i]["shells"], local(static_cast<std::uint16_t>(7311 + i)));
+    EXPECT_EQ(nodes[i]["admin_key"], (folder.path() / "admin.key").string());
+    EXPECT_EQ(nodes[i]["config"],
+              (folder.path() / fmt::format("n{}", i + 1) / "node.toml").string());
+    EXPECT_NE(nodes[i]["node"], nodes[(i + 1) % 3]["node"]);
+  }
+  const auto held = layers_of(nodes);
+  std::set<int> all;
+  for (const auto& part : held) {
+    all.insert(part.begin(), part.end());
+  }
+  EXPECT_EQ(static_cast<std::size_t>(*all.rbegin()) + 1, all.size());
+  for (std::size_t lost = 0; lost < held.size(); ++lost) {
+    EXPECT_LT(held[lost].size(), all.size()) << "nobody should hold the whole model";
+    std::set<int> rest = held[(lost + 1) % 3];
+    rest.insert(held[(lost + 2) % 3].begin(), held[(lost + 2) % 3].end());
+    EXPECT_EQ(rest, all) << "without node " << lost;
+  }
+}
+
+TEST(cli_init, refuses_a_cluster_that_cannot_be) {
+  const temporary_folder folder;
+  const std::string there = (folder.path() / "n").string();
+  for (const auto& [arguments, why] : std::map<std::vector<std::string>, std::string>{
+           {{"--nodes", "3", "--join", "a.example:7300"}, "--join"},
+           {{"--nodes", "3", "--http", local(65535)}, "65536"},
+           {{"--nodes", "3", "--listen", local(0)}, "--listen"},
+           {{"--nodes", "3", "-m", "nowhere.gguf"}, "nowhere.gguf"},
+           {{"--nodes", "65"}, "64"}}) {
+    std::vector<std::string> all{"init", "--folder", there};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    const child_result seen = run_ovir(all);
+    EXPECT_NE(seen.exit_code, 0) << arguments[2];
+    EXPECT_THAT(seen.err, HasSubstr(why));
+    EXPECT_TRUE(is_one_line(seen.err)) << seen.err;
   }
 }
 
@@ -137,9 +199,60 @@ TEST(manual, has_a_page_for_every_command_and_none_for_others) {
     EXPECT_THAT(text, HasSubstr(".SH OPTIONS")) << page;
   }
   EXPECT_THAT(read_file(fs::path{pages} / "ovir-run.1"), HasSubstr("\\-\\-stages"));
-  const child_result completion = run_ovir({"manual", "--completion"});
-  EXPECT_EQ(completion.exit_code, 0);
-  EXPECT_THAT(completion.out, HasSubstr("'ovir model') commands='inspect "));
+}
+
+/// What a shell, with the script of its completion, says of a line.
+std::string completed(const std::string& shell, const std::string& script,
+                      const std::string& question) {
+  const child_result seen = run_child({"/usr/bin/env", shell, "-c", script + "\n" + question});
+  EXPECT_EQ(seen.exit_code, 0) << shell << ": " << seen.err;
+  return seen.out;
+}
+
+TEST(manual, completes_commands_and_options_in_bash) {
+  const std::string script = run_ovir({"manual", "--completion"}).out;
+  const auto say = [&](const std::string& words, int at) {
+    return completed(
+        "bash", script,
+        fmt::format("COMP_WORDS=({}); COMP_CWORD={}; _ovir; echo ${{COMPREPLY[*]}}", words, at));
+  };
+  EXPECT_EQ(say("ovir model ins", 2), "inspect\n");
+  EXPECT_EQ(say("ovir run --stag", 2), "--stages\n");
+  EXPECT_EQ(run_ovir({"manual", "--completion=bash"}).out, script);
+}
+
+TEST(manual, completes_commands_and_options_in_zsh) {
+  const std::string script = run_ovir({"manual", "--completion=zsh"}).out;
+  // _describe shows the elements of the array that its last argument names.
+  const std::string shown = "_describe() { print -rl -- ${(P)@[-1]} }\n_files() { print files }\n"
+                            "compdef() { }\n";
+  const auto say = [&](const std::string& words, int at) {
+    return completed("zsh", shown + script,
+                     fmt::format("words=({}); CURRENT={}; _ovir", words, at));
+  };
+  EXPECT_THAT(say("ovir model ins", 3), HasSubstr("inspect:"));
+  EXPECT_THAT(say("ovir run --stag", 3), HasSubstr("--stages:"));
+  EXPECT_EQ(say("ovir model inspect mod", 4), "files\n");
+}
+
+TEST(manual, completes_commands_and_options_in_fish) {
+  const std::string script = run_ovir({"manual", "--completion=fish"}).out;
+  const auto say = [&](const std::string& line) {
+    return completed("fish", script, "complete -C '" + line + "'");
+  };
+  EXPECT_THAT(say("ovir model ins"), testing::StartsWith("inspect\t"));
+  EXPECT_THAT(say("ovir run --stag"), testing::StartsWith("--stages\t"));
+  EXPECT_THAT(say("ovir model inspect --he"), testing::StartsWith("--help\t"));
+}
+
+TEST(manual, says_which_shells_it_completes_for) {
+  const child_result seen = run_ovir({"manual", "--completion=cmd"});
+  EXPECT_EQ(seen.exit_code, 2);
+  EXPECT_THAT(seen.err, HasSubstr("bash, zsh and fish"));
+  const child_result verify = run_ovir_verify({"--completion", "zsh"});
+  EXPECT_EQ(verify.exit_code, 0);
+  EXPECT_THAT(verify.out, HasSubstr("#compdef ovir-verify"));
+  EXPECT_THAT(verify.out, HasSubstr("'ovir-verify prepare')"));
 }
 
 } // namespace

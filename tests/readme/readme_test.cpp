@@ -83,6 +83,22 @@ TEST(readme, runs_a_story_that_survives_a_node) {
       << seen.output;
 }
 
+/// Who begins with the package types this much; it is run by tests/package/install.
+TEST(readme, needs_less_than_two_minutes_of_typing) {
+  constexpr std::string_view marker = "<!-- executed by tests/package/install -->\n```sh\n";
+  constexpr std::size_t keys_a_minute = 215; // 43 words
+  const std::string page = readme();
+  std::size_t keys = 0;
+  std::size_t blocks = 0;
+  for (std::size_t at = page.find(marker); at != std::string::npos; at = page.find(marker, at)) {
+    at += marker.size();
+    keys += page.find("```\n", at) - at;
+    ++blocks;
+  }
+  EXPECT_GE(blocks, 3U);
+  EXPECT_LE(keys, 2 * keys_a_minute);
+}
+
 TEST(commands, come_from_marked_blocks_alone) {
   const auto found = executed_commands("```sh\nrm -rf everything\n```\n"
                                        "<!-- executed -->\n```sh\n# a comment\none\n\ntwo\n```\n"

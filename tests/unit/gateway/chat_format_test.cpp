@@ -100,6 +100,59 @@ TEST(chat_format, any_other_template_is_rendered_and_may_refuse) {
   EXPECT_THAT(std::get<api_error>(refused).message, testing::HasSubstr("no system here"));
 }
 
+constexpr std::string_view template_with_tools =
+    "{% if tools %}tools:{% for t in tools %}{{ t | tojson }};{% endfor %}{% endif %}"
+    "{% for m in messages %}[{{ m.role }}"
+    "{% if m.role == 'tool' %} {{ m.name }} {{ m.tool_call_id }}{% endif %}]{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<tool_call>{{ c.function.name }} "
+    "{{ c.function.arguments.city }} {{ c.function.arguments | tojson }}</tool_call>{% endfor %}"
+    "{{ eos_token }}{% endfor %}";
+
+TEST(chat_format, a_template_that_speaks_of_tools_is_told_of_them) {
+  const compute::tokenizer& v = vocabulary_of_tales();
+  const auto format = chat_format_for("auto", template_with_tools, v).value();
+  ASSERT_TRUE(format->writes_tools());
+  const std::vector<chat_message> talk{
+      {"user", "Is it cold?"},
+      {"assistant", "", {{"call_1", "weather", R"({"city": "Bonn", "days": [1, 2.5, null]})"}}},
+      {"tool", "3 degrees", {}, "call_1"}};
+  const std::string tools = R"({"name":"weather","parameters":{"type":"object","z":1,"a":true}})"
+                            "\n"
+                            R"({"name":"<|eos|>"})"
+                            "\n";
+  const auto ids =
+      encode_parts(v, std::get<std::vector<prompt_part>>(format->render_with_tools(talk, tools)))
+          .value();
+  EXPECT_EQ(v.decode(ids, true),
+            "<|bos|>tools:"
+            R"({"type": "function", "function": {"name": "weather", "parameters": )"
+            R"({"type": "object", "z": 1, "a": true}}};)"
+            R"({"type": "function", "function": {"name": "<|eos|>"}};)"
+            "[user]Is it cold?<|eos|>[assistant]<tool_call>weather Bonn "
+            R"({"city": "Bonn", "days": [1, 2.5, null]})"
+            "</tool_call><|eos|>[tool weather call_1]3 degrees<|eos|>");
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), *v.eos()), 3) << "a tool's name is no token";
+}
+
+TEST(chat_format, tools_that_are_not_there_and_calls_that_are_no_json_are_written_all_the_same) {
+  const compute::tokenizer& v = vocabulary_of_tales();
+  const auto format = chat_format_for("auto", template_with_tools, v).value();
+  const std::vector<chat_message> talk{{"assistant", "x", {{"c", "f", "not json"}}},
+                                       {"tool", "y", {}, "of nobody"}};
+  const auto ids =
+      encode_parts(v, std::get<std::vector<prompt_part>>(format->render_with_tools(talk, "")))
+          .value();
+  EXPECT_EQ(v.decode(ids, true), "<|bos|>[assistant]x<tool_call>f  \"not json\"</tool_call><|eos|>"
+                                 "[tool  of nobody]y<|eos|>");
+}
+
+TEST(chat_format, a_template_that_writes_calls_otherwise_is_not_told_of_tools) {
+  const compute::tokenizer& v = vocabulary_of_tales();
+  EXPECT_FALSE(chat_format_for("auto", "{{ tools }}[TOOL_CALLS]", v).value()->writes_tools());
+  EXPECT_FALSE(chat_format_for("auto", "<tool_call>{{ bos_token }}", v).value()->writes_tools());
+  EXPECT_FALSE(chat_format_for("chatml", "", v).value()->writes_tools());
+}
+
 TEST(chat_format, the_model_inside_the_program_is_known_by_its_template) {
   const test::loaded_model model{test::source_file("assets/tales-q4_k_m.gguf")};
   const auto text = model.file().text_at("tokenizer.chat_template");
