@@ -3,6 +3,7 @@
 #include "actors/path_search.hpp"
 #include "compute/packed_weights.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_experts.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -404,11 +405,17 @@ void compare_alone(const plan_request& r, const path_problem& p, plan& made) {
 } // namespace
 
 // Residual, normed and attention rows, q, k, v and the three of the feed-forward block, twice: once
-// as floats and once in the form products take.
+// as floats and once in the form products take; and what experts take beside them.
 std::uint64_t stage_buffers(const compute::model_config& c, std::uint32_t prefill_chunk) noexcept {
-  return process_bytes + std::uint64_t{prefill_chunk} * 2 * sizeof(float) *
-                             (3 * std::uint64_t{c.dim} + 2 * std::uint64_t{c.q_dim()} +
-                              2 * std::uint64_t{c.kv_dim()} + 3 * std::uint64_t{c.ffn_dim});
+  const std::uint32_t widest = c.experts == 0 ? c.ffn_dim : c.shared_ffn_dim;
+  const std::uint64_t expert_rows =
+      c.experts == 0 ? 0 : std::max(prefill_chunk, limits::expert_group_rows);
+  return process_bytes +
+         std::uint64_t{prefill_chunk} * 2 * sizeof(float) *
+             (3 * std::uint64_t{c.dim} + 2 * std::uint64_t{c.q_dim()} +
+              2 * std::uint64_t{c.kv_dim()} + 3 * std::uint64_t{widest}) +
+         expert_rows * 2 * sizeof(float) *
+             (3 * std::uint64_t{c.expert_ffn_dim} + 3 * std::uint64_t{c.dim});
 }
 
 model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk) {

@@ -8,18 +8,28 @@
 #include "messages/result.hpp"
 #include "storage/env.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace ovir::apps {
 
 /// A model file opened for reading. Views point into `file`; moving keeps them valid.
 struct open_model {
-  std::string path; ///< as the user named it; for errors and reports
-  std::unique_ptr<storage::mapped_file> file;
+  std::string path;                           ///< as the user named it; for errors and reports
+  std::unique_ptr<storage::mapped_file> file; ///< the first, where there are several: it owns all
+  std::vector<std::span<const std::byte>> parts; ///< of every file, in order
   compute::gguf metadata;
 };
+
+/// Bytes of all files of a model.
+[[nodiscard]] std::uint64_t bytes_of(const open_model& model);
+/// Plain BLAKE3 of its file, or of all files one behind the other.
+[[nodiscard]] digest digest_of(const open_model& model);
 
 /// A model ready to compute with.
 struct ready_model {
@@ -35,7 +45,15 @@ struct ready_model {
 /// Reads a whole text file ("-" is standard input), at most limits::text_file_bytes_max.
 [[nodiscard]] result<std::string> read_text(storage::env& environment, const std::string& path);
 
-/// Parses the metadata. Errors name the path.
+/// Maps and parses a model file, and with the first of several (`-00001-of-0000N.gguf`) all others
+/// beside it, of which it makes one model.
+[[nodiscard]] result<open_model> open_model_at(storage::env& environment, const std::string& path);
+/// The same, bound and with its tokenizer.
+[[nodiscard]] result<ready_model> ready_model_at(storage::env& environment,
+                                                 const std::string& path);
+
+/// Parses the metadata of a model that is one file; one of several is `unsupported`. Errors name
+/// the path.
 [[nodiscard]] result<open_model> parse_model(std::string path,
                                              std::unique_ptr<storage::mapped_file> file);
 /// Parses, binds every tensor and makes the tokenizer.

@@ -21,6 +21,13 @@ enum class head_norms : std::uint8_t {
   whole_row, ///< over all heads together
 };
 
+/// How the shares of the experts chosen for a row are made of the router's logits.
+enum class expert_shares : std::uint8_t {
+  none,      ///< the family has no experts
+  of_all,    ///< softmax over all experts
+  of_chosen, ///< softmax over those chosen
+};
+
 /// A family of models. Default values are llama's.
 struct architecture {
   /// `general.architecture`, and what its keys begin with.
@@ -42,6 +49,10 @@ struct architecture {
   // Feed-forward.
   gate_function gate{gate_function::silu};
   bool fused_gate_up{false}; ///< the gate's rows and then the others' are one `ffn_up`
+
+  // Mixtures of experts, in files that state `expert_count`.
+  expert_shares experts{expert_shares::none};
+  bool shared_expert{false}; ///< one more that every row passes through, with a share of its own
 
   // Around the blocks.
   bool input_norms{true};         ///< `attn_norm`, `ffn_norm`: of what a block reads
@@ -69,7 +80,9 @@ extern const architecture llama_architecture;
 extern const architecture olmo2_architecture;
 extern const architecture phi3_architecture;
 extern const architecture qwen2_architecture;
+extern const architecture qwen2moe_architecture;
 extern const architecture qwen3_architecture;
+extern const architecture qwen3moe_architecture;
 extern const architecture smollm3_architecture;
 
 } // namespace ovir::compute

@@ -1,4 +1,5 @@
-// Llama 1 to 3, and Mistral, whose files carry the same name and state a window.
+// Llama 1 to 3, and Mistral and Mixtral, whose files carry the same name and state a window, or
+// experts.
 #include "compute/architecture.hpp"
 
 #include <array>
@@ -6,11 +7,12 @@
 namespace ovir::compute {
 
 namespace {
-constexpr std::array<std::string_view, 1> keys{"attention.sliding_window"};
+constexpr std::array<std::string_view, 2> keys{"attention.sliding_window", "expert_count"};
 } // namespace
 
 const architecture llama_architecture{
     .name = "llama",
+    .experts = expert_shares::of_chosen,
     .reads = keys,
 };
 

@@ -9,9 +9,9 @@ namespace {
 
 /// Every family this build computes. A new one is registered here and nowhere else.
 constexpr std::array all_architectures{
-    &llama_architecture,  &qwen2_architecture,   &qwen3_architecture, &gemma_architecture,
-    &gemma2_architecture, &gemma3_architecture,  &phi3_architecture,  &granite_architecture,
-    &olmo2_architecture,  &smollm3_architecture,
+    &llama_architecture,  &qwen2_architecture,   &qwen3_architecture,    &gemma_architecture,
+    &gemma2_architecture, &gemma3_architecture,  &phi3_architecture,     &granite_architecture,
+    &olmo2_architecture,  &smollm3_architecture, &qwen2moe_architecture, &qwen3moe_architecture,
 };
 
 } // namespace

@@ -19,6 +19,7 @@ void decode_iq2_s(const std::byte* block, integer_block& out);
 void decode_iq3_xxs(const std::byte* block, integer_block& out);
 void decode_iq3_s(const std::byte* block, integer_block& out);
 void decode_iq4_nl(const std::byte* block, integer_block& out);
+void decode_mxfp4(const std::byte* block, integer_block& out);
 void decode_iq4_xs(const std::byte* block, integer_block& out);
 
 } // namespace ovir::compute

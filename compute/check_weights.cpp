@@ -22,6 +22,7 @@ constexpr float rope_factor_max = 0x1p20F;
 struct checked_weight {
   std::string name;
   weight* target;
+  std::uint32_t first_row{0}; ///< of `target`, in the tensor
 };
 
 struct job {
@@ -39,12 +40,9 @@ std::vector<checked_weight> weights_in(model& m, layer_range layers) {
     list.push_back({"token_embd.weight", &m.token_embedding});
   }
   for (layer_index l = layers.first; l < layers.last; ++l) {
-    for (const layer_part& part : layer_parts) {
-      weight& target = m.layers[l].*part.member;
-      if (part.product && !target.empty()) {
-        list.push_back({fmt::format("blk.{}.{}.weight", l, part.name), &target});
-      }
-    }
+    for_each_product(m.layers[l], [&](std::string_view name, weight& target, std::uint32_t first) {
+      list.push_back({fmt::format("blk.{}.{}.weight", l, name), &target, first});
+    });
   }
   if (layers.last == m.config.layers && !is_tied(m)) {
     list.push_back({"output.weight", &m.output});
@@ -102,9 +100,13 @@ result<void> check_weights(model& m, layer_range layers, parallel_runner& runner
   for (const job& j : jobs) {
     if (j.found.nonfinite) {
       return fail(errc::malformed,
-                  "tensor \"{}\" has an infinite or NaN scale in row {}; the file is damaged or "
+                  "tensor \"{}\" has an infinite or NaN scale{} in row {}; the file is damaged or "
                   "was converted wrongly",
-                  list[j.weight].name, *j.found.nonfinite);
+                  list[j.weight].name,
+                  list[j.weight].target->type == tensor_type::mxfp4
+                      ? ", or one that is not from 2^-31 to 2^8,"
+                      : "",
+                  list[j.weight].first_row + *j.found.nonfinite);
     }
     list[j.weight].target->wide = list[j.weight].target->wide || j.found.wide;
   }

@@ -1,7 +1,8 @@
-// Encodings by codebooks. All begin with d. IQ4_NL: 16 bytes of nibbles that number levels. IQ4_XS:
-// two high bits of eight scales, their low nibbles, then eight times 16 bytes of such nibbles. The
-// others number whole runs of eight (IQ2) or four (IQ3) magnitudes and have the signs apart; where
-// only seven signs of eight are stored, the last makes their number even.
+// Encodings by codebooks. All begin with d, MXFP4 with the exponent of a power of two, then
+// nibbles. IQ4_NL: 16 bytes of nibbles that number levels. IQ4_XS: two high bits of eight scales,
+// their low nibbles, then eight times 16 bytes of such nibbles. The others number whole runs of
+// eight (IQ2) or four (IQ3) magnitudes and have the signs apart; where only seven signs of eight
+// are stored, the last makes their number even.
 #include "compute/block_decoders.hpp"
 #include "compute/codebooks.hpp"
 
@@ -70,6 +71,16 @@ void nibble_scales(const std::byte* scales, integer_block& out) {
 }
 
 } // namespace
+
+void decode_mxfp4(const std::byte* block, integer_block& out) {
+  // Twice the numbers that a sign, two bits of exponent and one of mantissa stand for.
+  constexpr std::array<std::int32_t, 16> doubled{0, 1,  2,  3,  4,  6,  8,  12,
+                                                 0, -1, -2, -3, -4, -6, -8, -12};
+  for (std::size_t i = 0; i < 16; ++i) {
+    out.w[i] = doubled[byte_at(block, 1 + i) & 15U];
+    out.w[16 + i] = doubled[byte_at(block, 1 + i) >> 4U];
+  }
+}
 
 void decode_iq4_nl(const std::byte* block, integer_block& out) {
   decode_levels(block + 2, out.w.data());

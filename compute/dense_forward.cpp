@@ -1,6 +1,7 @@
 #include "compute/dense_forward.hpp"
 
 #include "compute/exact_math.hpp"
+#include "compute/plain_blocks.hpp"
 #include "compute/quantized_rows.hpp"
 #include "messages/check.hpp"
 
@@ -65,6 +66,7 @@ dense_sequence::dense_sequence(const model& m, float_product product, std::uint3
 
 result<dense_sequence> dense_sequence::make(const model& m, float_product product,
                                             std::uint32_t positions) {
+  OVIR_TRY(require_plain_blocks(m, "floats by a library (the profile \"fast\")"));
   if (positions == 0 || positions > m.config.context) {
     return fail(errc::over_limit, "{} positions do not fit the model's context of {}", positions,
                 m.config.context);

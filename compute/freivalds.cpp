@@ -2,6 +2,7 @@
 
 #include "compute/exact_math.hpp"
 #include "compute/field_sums.hpp"
+#include "compute/plain_blocks.hpp"
 #include "compute/quantized_rows.hpp"
 #include "messages/check.hpp"
 
@@ -121,6 +122,11 @@ result<prepared_matrix> prepare_matrix(const weight& w, std::string_view name,
                 "replay",
                 name, name_of(w.type));
   }
+  if (fraction_bits(w.type) != 0) {
+    return fail(errc::unsupported,
+                "{} is {}, whose scales have bits after the point: check this model by replay",
+                name, name_of(w.type));
+  }
   prepared_matrix made;
   made.form = form == activation_form::a32 ? 1 : 2;
   made.rows = w.rows;
@@ -150,6 +156,7 @@ result<prepared_matrix> prepare_matrix(const weight& w, std::string_view name,
 
 result<prepared_model> prepare_model_check(const model& m, const digest& name,
                                            const secret_source& secrets, parallel_runner& runner) {
+  OVIR_TRY(require_plain_blocks(m, "checks without weights"));
   const model_config& c = m.config;
   prepared_model made;
   made.model = name;

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ovir::compute {
 
@@ -31,6 +32,8 @@ class gguf_parser {
 public:
   explicit gguf_parser(std::span<const std::byte> file) : file_(file) {}
   [[nodiscard]] result<gguf> run();
+  /// The metadata of the first and the tensors of all. Precondition: no two tensors of one name.
+  [[nodiscard]] static result<gguf> join(std::vector<gguf> parts);
 
 private:
   result<void> read_header();

@@ -1,6 +1,5 @@
 #include "compute/layer_step.hpp"
 
-#include "compute/block_operations.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>
@@ -18,14 +17,6 @@ constexpr std::size_t row_grain = 16;
 /// what takes the time, and runs of memory that begin more often are read more slowly.
 constexpr std::uint32_t tokens_of_many_parts = 16;
 constexpr std::size_t parts_per_thread = 4;
-
-template <class T>
-T* grown(std::vector<T>& v, std::size_t n) {
-  if (v.size() < n) {
-    v.resize(n);
-  }
-  return v.data();
-}
 
 const float* floats(const weight& w) { return reinterpret_cast<const float*>(w.data); }
 
@@ -68,6 +59,105 @@ bool activations::quantize(const kernel_set& kernels, std::size_t token) {
   return ok;
 }
 
+namespace {
+
+/// Copies row `row` of `from` to row `to` of `out`, which have the same form and length.
+void copy_row(const quantized_batch& from, std::size_t row, quantized_batch& out, std::size_t to) {
+  const std::size_t blocks = from.cols / 32;
+  const std::size_t scales = from.cols / from.scale_block();
+  std::copy_n(from.q_row(row), from.cols, &out.q[to * from.cols]);
+  std::copy_n(from.k_row(row), scales, &out.k[to * scales]);
+  std::copy_n(from.m_row(row), blocks, &out.m[to * blocks]);
+  std::copy_n(from.sum_row(row), blocks, &out.sum[to * blocks]);
+  out.u[to] = from.u[row];
+}
+
+/// Rows [from, to) of one product.
+void multiply_rows(const kernel_set& kernels, const single_product& p, std::uint32_t from,
+                   std::uint32_t to) {
+  const activations& input = *p.input;
+  const std::size_t stride = p.matrix->rows;
+  switch (form_for(p.matrix->type)) {
+  case activation_form::floats:
+    kernels.product_float(*p.matrix, from, to, input.row(0), input.cols(), input.tokens(), p.output,
+                          stride);
+    break;
+  case activation_form::a32:
+    kernels.product(*p.matrix, from, to, input.a32(), p.output, stride);
+    break;
+  case activation_form::a256:
+    kernels.product(*p.matrix, from, to, input.a256(), p.output, stride);
+    break;
+  }
+}
+
+} // namespace
+
+void activations::gather(const activations& from, std::span<const std::uint32_t> which,
+                         form_set forms) {
+  tokens_ = static_cast<std::uint32_t>(which.size());
+  cols_ = from.cols_;
+  forms_ = forms;
+  if (forms.floats) {
+    grown(floats_, which.size() * cols_);
+  }
+  if (forms.a32) {
+    a32_.reshape(activation_form::a32, tokens_, from.a32_.cols);
+  }
+  if (forms.a256) {
+    a256_.reshape(activation_form::a256, tokens_, from.a256_.cols);
+  }
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    if (forms.floats) {
+      std::copy_n(from.row(which[i]), cols_, row(i));
+    }
+    if (forms.a32) {
+      copy_row(from.a32_, which[i], a32_, i);
+    }
+    if (forms.a256) {
+      copy_row(from.a256_, which[i], a256_, i);
+    }
+  }
+}
+
+void multiply_each(const kernel_set& kernels, std::span<const single_product> products,
+                   parallel_runner& runner) {
+  const auto grains_of = [](const single_product& p) {
+    return (std::size_t{p.matrix->rows} + row_grain - 1) / row_grain;
+  };
+  std::size_t cost = 0;
+  std::size_t grains = 0;
+  for (const single_product& p : products) {
+    cost += grains_of(p) * p.input->tokens();
+    grains += grains_of(p);
+  }
+  // A part is a run of grains, of one product or of several. Its bounds are multiples of a share of
+  // the cost, so parts of products with more rows have fewer of their matrix's.
+  const std::size_t parts =
+      std::min(grains, runner.width() * (runner.width() == 1 ? 1 : parts_per_thread));
+  const auto some_rows = [&](std::size_t part) {
+    const std::size_t from = cost * part / parts;
+    const std::size_t to = cost * (part + 1) / parts;
+    std::size_t at = 0; ///< cost before the product
+    for (const single_product& p : products) {
+      const std::size_t tokens = p.input->tokens();
+      const std::size_t all = grains_of(p) * tokens;
+      // A grain belongs to the part in which it begins.
+      const auto grain_at = [&](std::size_t bound) {
+        return bound <= at ? 0 : std::min((bound - at + tokens - 1) / tokens, grains_of(p));
+      };
+      const std::size_t first = grain_at(from) * row_grain;
+      const std::size_t last = std::min<std::size_t>(grain_at(to) * row_grain, p.matrix->rows);
+      if (first < last) {
+        multiply_rows(kernels, p, static_cast<std::uint32_t>(first),
+                      static_cast<std::uint32_t>(last));
+      }
+      at += all;
+    }
+  };
+  runner.run(parts, std::cref(some_rows));
+}
+
 void multiply(const kernel_set& kernels, const activations& input,
               std::span<const product_group> group, parallel_runner& runner) {
   std::size_t total = 0;
@@ -85,19 +175,7 @@ void multiply(const kernel_set& kernels, const activations& input,
           static_cast<std::uint32_t>(std::min<std::size_t>(rows.first, g.matrix->rows));
       const auto to = static_cast<std::uint32_t>(std::min<std::size_t>(rows.last, g.matrix->rows));
       if (from < to) {
-        const std::size_t stride = g.matrix->rows;
-        switch (form_for(g.matrix->type)) {
-        case activation_form::floats:
-          kernels.product_float(*g.matrix, from, to, input.row(0), input.cols(), input.tokens(),
-                                g.output, stride);
-          break;
-        case activation_form::a32:
-          kernels.product(*g.matrix, from, to, input.a32(), g.output, stride);
-          break;
-        case activation_form::a256:
-          kernels.product(*g.matrix, from, to, input.a256(), g.output, stride);
-          break;
-        }
+        multiply_rows(kernels, {&input, g.matrix, g.output}, from, to);
       }
       rows.first -= std::min(rows.first, padded);
       rows.last -= std::min(rows.last, padded);
@@ -327,7 +405,8 @@ bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const
 
 bool layer_step::run(std::span<float> x, parallel_runner& runner) const {
   OVIR_CHECK(x.size() == std::size_t{rows} * config.dim);
-  return attention(x, runner) && feed_forward(x, runner);
+  return attention(x, runner) &&
+         (weights.experts.empty() ? feed_forward(x, runner) : mixture(x, runner));
 }
 
 } // namespace ovir::compute

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compute/block_operations.hpp"
 #include "compute/kernels.hpp"
 #include "compute/kv_cache.hpp"
 #include "compute/model.hpp"
@@ -43,6 +44,8 @@ public:
   [[nodiscard]] const float* row(std::size_t token) const noexcept {
     return floats_.data() + token * cols_;
   }
+  /// Takes rows `which` of `from`, quantised already, in the forms that are needed of them.
+  void gather(const activations& from, std::span<const std::uint32_t> which, form_set forms);
   /// Quantises row `token` into the needed forms. False when it holds a NaN or an infinity.
   [[nodiscard]] bool quantize(const kernel_set& kernels, std::size_t token);
 
@@ -63,6 +66,17 @@ private:
 /// Every product of the group in one parallel region, split by output rows.
 void multiply(const kernel_set& kernels, const activations& input,
               std::span<const product_group> group, parallel_runner& runner);
+
+/// A product with an input of its own.
+struct single_product {
+  const activations* input;
+  const weight* matrix;
+  float* output; ///< [input->tokens()][matrix->rows]
+};
+
+/// Every product in one parallel region, split so that parts cost about the same.
+void multiply_each(const kernel_set& kernels, std::span<const single_product> products,
+                   parallel_runner& runner);
 
 /// What one session has in a pass: its rows [row, row + count) are its positions
 /// [first, first + count).
@@ -86,6 +100,42 @@ void for_tokens(std::size_t tokens, parallel_runner& runner, const F& f) {
   }
 }
 
+/// An expert of a group, and the seats of its rows, counted from the group's first.
+struct seated_expert {
+  std::uint32_t expert;
+  std::uint32_t first;
+  std::uint32_t rows;
+};
+
+/// The part of a pass's memory that mixtures of experts need. A seat is a place for one row of one
+/// expert: those of an expert are neighbours, in the order of rows.
+struct expert_scratch {
+  std::vector<float> logits;             ///< [rows][experts]
+  std::vector<float> shared_logit;       ///< [rows]
+  std::vector<float> shared;             ///< [rows][dim], output of the shared expert
+  std::vector<chosen_expert> chosen;     ///< [rows][used], ascending by expert
+  std::vector<std::uint32_t> seat_of;    ///< [rows][used]
+  std::vector<std::uint32_t> first_seat; ///< [experts + 1]
+  std::vector<std::uint32_t> row_of;     ///< [seats]
+  std::vector<std::uint8_t> ok;          ///< [seats of a group]
+  std::vector<float> gate;               ///< [seats of a group][expert_ffn_dim]
+  std::vector<float> up;                 ///< [seats of a group][expert_ffn_dim]
+  std::vector<float> output;             ///< [seats of a group][dim]
+  std::vector<activations> inputs;       ///< of the experts of a group, that with most rows first
+  std::vector<activations> inner;
+  std::vector<seated_expert> group;
+  std::vector<single_product> products;
+};
+
+/// At least `n` elements; memory only ever grows.
+template <class T>
+T* grown(std::vector<T>& v, std::size_t n) {
+  if (v.size() < n) {
+    v.resize(n);
+  }
+  return v.data();
+}
+
 /// Memory of a pass, reused from layer to layer and pass to pass: nothing of it is allocated anew
 /// once the longest pass was seen.
 struct step_scratch {
@@ -99,6 +149,7 @@ struct step_scratch {
   std::vector<float> up;                 ///< [tokens][ffn_dim]
   std::vector<float> residual;           ///< [tokens][dim], what a block adds
   std::vector<float> scores;             ///< [parts][positions]
+  expert_scratch experts;                ///< of layers that have some
   std::vector<std::uint32_t> session_of; ///< [rows] index of the row's session
   std::vector<std::uint8_t> ok; ///< [rows] false once a value was not finite, or its session failed
 };
@@ -124,6 +175,12 @@ public:
 private:
   [[nodiscard]] bool attention(std::span<float> x, parallel_runner& runner) const;
   [[nodiscard]] bool feed_forward(std::span<float> x, parallel_runner& runner) const;
+  // Mixtures of experts (layer_step_experts.cpp).
+  [[nodiscard]] bool mixture(std::span<float> x, parallel_runner& runner) const;
+  [[nodiscard]] bool route(parallel_runner& runner) const;
+  [[nodiscard]] bool shared_expert(parallel_runner& runner) const;
+  [[nodiscard]] bool run_experts(std::uint32_t first, std::uint32_t last,
+                                 parallel_runner& runner) const;
   void read_block_input(const float* x, const weight& norm, std::size_t row) const;
   [[nodiscard]] bool add_block_output(float* x, const weight& norm, std::size_t row) const;
   [[nodiscard]] bool finish_queries_and_keys(std::size_t row) const;

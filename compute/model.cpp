@@ -3,10 +3,12 @@
 #include "compute/architecture.hpp"
 #include "compute/printable.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_experts.hpp"
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace ovir::compute {
 
@@ -21,8 +23,9 @@ public:
   explicit tensor_binder(const gguf& file) : file_(file), used_(file.tensors().size(), false) {}
 
   [[nodiscard]] bool has(std::string_view name) const { return file_.find_tensor(name) != nullptr; }
-  result<weight> bind(std::string_view name, std::uint32_t rows, std::uint32_t cols,
-                      tensor_use use);
+  /// `count` matrices one behind the other, as one of so many rows.
+  result<weight> bind(std::string_view name, std::uint32_t rows, std::uint32_t cols, tensor_use use,
+                      std::uint32_t count = 1);
   /// Refuses what nothing asked for.
   [[nodiscard]] result<void> refuse_unused(std::string_view architecture) const;
 
@@ -55,7 +58,7 @@ result<tensor_type> type_for(const gguf_tensor& tensor, tensor_use use) {
 }
 
 result<weight> tensor_binder::bind(std::string_view name, std::uint32_t rows, std::uint32_t cols,
-                                   tensor_use use) {
+                                   tensor_use use, std::uint32_t count) {
   const gguf_tensor* tensor = file_.find_tensor(name);
   if (tensor == nullptr) {
     return fail(errc::malformed,
@@ -65,13 +68,14 @@ result<weight> tensor_binder::bind(std::string_view name, std::uint32_t rows, st
   }
   used_[static_cast<std::size_t>(tensor - file_.tensors().data())] = true;
   const auto& shape = tensor->shape;
-  if (shape[0] != cols || shape[1] != rows || shape[2] != 1 || shape[3] != 1) {
+  if (shape[0] != cols || shape[1] != rows || shape[2] != count || shape[3] != 1) {
     return fail(errc::malformed,
-                "tensor \"{}\" has shape {} x {} x {} x {}, its metadata asks for {} x {}", name,
-                shape[0], shape[1], shape[2], shape[3], cols, rows);
+                "tensor \"{}\" has shape {} x {} x {} x {}, its metadata asks for {} x {}{}", name,
+                shape[0], shape[1], shape[2], shape[3], cols, rows,
+                count == 1 ? "" : fmt::format(" x {}", count));
   }
   OVIR_ASSIGN(const tensor_type type, type_for(*tensor, use));
-  return weight{type, rows, cols, tensor->data.data(), false};
+  return weight{type, rows * count, cols, tensor->data.data(), false};
 }
 
 result<void> tensor_binder::refuse_unused(std::string_view architecture) const {
@@ -116,6 +120,7 @@ private:
   result<void> norms();
   result<void> queries_keys_values();
   result<void> feed_forward();
+  result<void> experts();
 
   tensor_binder& binder_;
   const model_config& c_;
@@ -160,7 +165,33 @@ result<void> layer_binder::queries_keys_values() {
   return {};
 }
 
+result<void> layer_binder::experts() {
+  static_assert(std::uint64_t{limits::experts_max} * limits::feed_forward_max <= 1ULL << 31U);
+  OVIR_ASSIGN(w_.ffn_router, matrix("ffn_gate_inp", c_.experts, c_.dim));
+  w_.experts.resize(c_.experts);
+  for (const expert_part& part : expert_parts) {
+    const bool down = part.member == &expert_weights::down;
+    const std::uint32_t rows = down ? c_.dim : c_.expert_ffn_dim;
+    const std::uint32_t cols = down ? c_.expert_ffn_dim : c_.dim;
+    OVIR_ASSIGN(const weight all, binder_.bind(fmt::format("blk.{}.{}.weight", layer_, part.name),
+                                               rows, cols, tensor_use::matrix, c_.experts));
+    for (std::uint32_t e = 0; e < c_.experts; ++e) {
+      w_.experts[e].*part.member = rows_of(all, e * rows, rows);
+    }
+  }
+  if (c_.shared_ffn_dim != 0) {
+    OVIR_ASSIGN(w_.ffn_share, matrix("ffn_gate_inp_shexp", 1, c_.dim));
+    OVIR_ASSIGN(w_.ffn_shared_gate, matrix("ffn_gate_shexp", c_.shared_ffn_dim, c_.dim));
+    OVIR_ASSIGN(w_.ffn_shared_up, matrix("ffn_up_shexp", c_.shared_ffn_dim, c_.dim));
+    OVIR_ASSIGN(w_.ffn_shared_down, matrix("ffn_down_shexp", c_.dim, c_.shared_ffn_dim));
+  }
+  return {};
+}
+
 result<void> layer_binder::feed_forward() {
+  if (c_.experts != 0) {
+    return experts();
+  }
   if (family_.fused_gate_up) {
     OVIR_ASSIGN(const weight both, matrix("ffn_up", 2 * c_.ffn_dim, c_.dim));
     w_.ffn_gate = rows_of(both, 0, c_.ffn_dim);
@@ -178,7 +209,7 @@ result<layer_weights> layer_binder::run() {
   OVIR_TRY(queries_keys_values());
   OVIR_ASSIGN(w_.attn_output, matrix("attn_output", c_.dim, c_.q_dim()));
   OVIR_TRY(feed_forward());
-  return w_;
+  return std::move(w_);
 }
 
 } // namespace
@@ -187,6 +218,11 @@ std::uint64_t file_bytes(const layer_weights& w) noexcept {
   std::uint64_t total = 0;
   for (const layer_part& part : layer_parts) {
     total += file_bytes(w.*part.member);
+  }
+  for (const expert_weights& expert : w.experts) {
+    for (const expert_part& part : expert_parts) {
+      total += file_bytes(expert.*part.member);
+    }
   }
   return total;
 }
@@ -209,8 +245,8 @@ result<model> bind_model(const gguf& file) {
   }
   // Grows as tensors are found: the number of layers is a claim until they are.
   for (std::uint32_t l = 0; l < c.layers; ++l) {
-    OVIR_ASSIGN(const layer_weights layer, (layer_binder{binder, c, l}.run()));
-    m.layers.push_back(layer);
+    OVIR_ASSIGN(layer_weights layer, (layer_binder{binder, c, l}.run()));
+    m.layers.push_back(std::move(layer));
   }
   OVIR_TRY(binder.refuse_unused(c.architecture));
   return m;

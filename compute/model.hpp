@@ -14,6 +14,13 @@
 
 namespace ovir::compute {
 
+/// The weights of one expert.
+struct expert_weights {
+  weight gate; ///< [expert_ffn_dim][dim]
+  weight up;   ///< [expert_ffn_dim][dim]
+  weight down; ///< [dim][expert_ffn_dim]
+};
+
 /// Weights of one transformer layer. Shapes are [rows][cols]; vectors have one row and are F32.
 /// Those that the model's architecture lacks are empty, and the forward pass leaves them out.
 struct layer_weights {
@@ -33,6 +40,13 @@ struct layer_weights {
   weight ffn_up;         ///< [ffn_dim][dim]
   weight ffn_down;       ///< [dim][ffn_dim]
   weight ffn_post_norm;  ///< [1][dim], of the output
+  // Where the feed-forward block is a mixture of experts, in place of gate, up and down:
+  weight ffn_router;      ///< [experts][dim]
+  weight ffn_share;       ///< [1][dim], of the shared expert
+  weight ffn_shared_gate; ///< [shared_ffn_dim][dim]
+  weight ffn_shared_up;   ///< [shared_ffn_dim][dim]
+  weight ffn_shared_down; ///< [dim][shared_ffn_dim]
+  std::vector<expert_weights> experts;
 };
 
 /// One weight of a layer. `name` is the tensor's, between "blk.N." and ".weight", or of the view
@@ -43,8 +57,8 @@ struct layer_part {
   bool product; ///< multiplied with activations: checked at load, and packed
 };
 
-/// Every weight of a layer, in no order that matters.
-inline constexpr std::array<layer_part, 16> layer_parts{{
+/// Every weight of a layer but those of its experts, in no order that matters.
+inline constexpr std::array<layer_part, 21> layer_parts{{
     {"attn_norm", &layer_weights::attn_norm, false},
     {"attn_q", &layer_weights::attn_q, true},
     {"attn_k", &layer_weights::attn_k, true},
@@ -61,7 +75,42 @@ inline constexpr std::array<layer_part, 16> layer_parts{{
     {"ffn_up", &layer_weights::ffn_up, true},
     {"ffn_down", &layer_weights::ffn_down, true},
     {"post_ffw_norm", &layer_weights::ffn_post_norm, false},
+    {"ffn_gate_inp", &layer_weights::ffn_router, true},
+    {"ffn_gate_inp_shexp", &layer_weights::ffn_share, true},
+    {"ffn_gate_shexp", &layer_weights::ffn_shared_gate, true},
+    {"ffn_up_shexp", &layer_weights::ffn_shared_up, true},
+    {"ffn_down_shexp", &layer_weights::ffn_shared_down, true},
 }};
+
+/// One weight of an expert; those of all experts of a layer are one tensor, one behind the other.
+struct expert_part {
+  std::string_view name;
+  weight expert_weights::*member;
+};
+inline constexpr std::array<expert_part, 3> expert_parts{{
+    {"ffn_gate_exps", &expert_weights::gate},
+    {"ffn_up_exps", &expert_weights::up},
+    {"ffn_down_exps", &expert_weights::down},
+}};
+
+/// Calls `f(name, weight, first)` for every product weight of a layer that is there; `first` is the
+/// weight's first row in the tensor of that name.
+template <class Layer, class F>
+void for_each_product(Layer& layer, const F& f) {
+  for (const layer_part& part : layer_parts) {
+    if (auto& one = layer.*part.member; part.product && !one.empty()) {
+      f(part.name, one, std::uint32_t{0});
+    }
+  }
+  for (const expert_part& part : expert_parts) {
+    std::uint32_t first = 0;
+    for (auto& expert : layer.experts) {
+      auto& one = expert.*part.member;
+      f(part.name, one, first);
+      first += one.rows;
+    }
+  }
+}
 
 /// Bytes of a weight in its file; 0 of an empty one.
 [[nodiscard]] inline std::uint64_t file_bytes(const weight& w) noexcept {

@@ -3,11 +3,13 @@
 #include "compute/architecture.hpp"
 #include "compute/printable.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_experts.hpp"
 #include "messages/limits_model.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -24,8 +26,12 @@ struct arithmetic_key {
   std::string_view key;
   double neutral;
 };
-constexpr std::array<arithmetic_key, 12> arithmetic_keys{{
+constexpr std::array<arithmetic_key, 16> arithmetic_keys{{
     {"expert_count", 0},
+    {"expert_weights_scale", 1},
+    {"expert_gating_func", 1},
+    {"expert_group_count", 1},
+    {"leading_dense_block_count", 0},
     {"attention.sliding_window", 0},
     {"attention.scale", 0},
     {"attention.clamp_kqv", 0},
@@ -69,6 +75,7 @@ private:
   result<void> read_scaling();
   result<void> read_variants();
   result<void> read_scales();
+  result<void> read_experts();
 
   /// `part` behind the architecture's name and a dot.
   [[nodiscard]] std::string key(std::string_view part) const {
@@ -370,6 +377,37 @@ result<void> config_reader::read_scales() {
   return scale("final_logit_softcapping", out_.logit_cap, 0);
 }
 
+// An expert is as long as a dense block would be where the file does not say.
+result<void> config_reader::read_experts() {
+  OVIR_ASSIGN(const double stated,
+              number_or("expert_count", 0, 0, std::numeric_limits<std::uint32_t>::max()));
+  if (stated == 0 || family_->experts == expert_shares::none) {
+    return {};
+  }
+  OVIR_ASSIGN(out_.experts, count(key("expert_count"), limits::experts_max));
+  OVIR_ASSIGN(out_.experts_used, count(key("expert_used_count"), limits::experts_used_max));
+  if (out_.experts_used > out_.experts) {
+    return fail(errc::malformed, "\"{}\" is {}, more than the {} of \"{}\"",
+                key("expert_used_count"), out_.experts_used, out_.experts, key("expert_count"));
+  }
+  OVIR_ASSIGN(out_.expert_ffn_dim,
+              count_or(key("expert_feed_forward_length"), limits::feed_forward_max, out_.ffn_dim));
+  if (family_->shared_expert) {
+    OVIR_ASSIGN(out_.shared_ffn_dim, count_or(key("expert_shared_feed_forward_length"),
+                                              limits::feed_forward_max, out_.ffn_dim));
+  }
+  out_.shares_of_all = family_->experts == expert_shares::of_all;
+  if (has("expert_weights_norm")) {
+    OVIR_ASSIGN(const bool of_chosen, file_.bool_at(key("expert_weights_norm")));
+    if (of_chosen == out_.shares_of_all) {
+      return fail(errc::unsupported,
+                  "\"{}\" is {}, which asks for arithmetic this build does not compute",
+                  key("expert_weights_norm"), of_chosen);
+    }
+  }
+  return {};
+}
+
 result<void> config_reader::read_variants() {
   OVIR_TRY(read_scales());
   constexpr std::string_view window = "attention.sliding_window";
@@ -412,6 +450,7 @@ result<model_config> config_reader::run() {
   OVIR_TRY(read_heads());
   OVIR_TRY(read_rope());
   OVIR_TRY(read_variants());
+  OVIR_TRY(read_experts());
   OVIR_TRY(read_vocabulary());
   return out_;
 }

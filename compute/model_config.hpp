@@ -59,12 +59,17 @@ struct model_config {
   std::uint32_t window{0};       ///< of layers that have one; 0: none has
   std::uint32_t global_every{0}; ///< see `architecture`
   std::uint32_t unrotated_every{0};
-  float attention_scale{0}; ///< scores are multiplied by it
-  float attention_cap{0};   ///< scores become cap * tanh(score / cap); 0: they do not
-  float logit_cap{0};       ///< likewise logits
-  float embedding_scale{1}; ///< token embeddings are multiplied by it
-  float residual_scale{1};  ///< what a block adds is multiplied by it
-  float logit_divisor{1};   ///< logits are divided by it
+  std::uint32_t experts{0};        ///< of each layer; 0: its feed-forward block is dense
+  std::uint32_t experts_used{0};   ///< by each row, at most `experts`
+  std::uint32_t expert_ffn_dim{0}; ///< inner length of an expert
+  std::uint32_t shared_ffn_dim{0}; ///< of the expert that every row uses; 0: there is none
+  bool shares_of_all{false};       ///< softmax over all experts, not over those chosen
+  float attention_scale{0};        ///< scores are multiplied by it
+  float attention_cap{0};          ///< scores become cap * tanh(score / cap); 0: they do not
+  float logit_cap{0};              ///< likewise logits
+  float embedding_scale{1};        ///< token embeddings are multiplied by it
+  float residual_scale{1};         ///< what a block adds is multiplied by it
+  float logit_divisor{1};          ///< logits are divided by it
 
   [[nodiscard]] std::uint32_t kv_dim() const noexcept { return kv_heads * head_dim; }
   [[nodiscard]] std::uint32_t q_dim() const noexcept { return heads * head_dim; }

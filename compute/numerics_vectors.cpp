@@ -1,5 +1,6 @@
 #include "compute/numerics_vectors.hpp"
 
+#include "compute/block_operations.hpp"
 #include "compute/exact_math.hpp"
 #include "compute/quantized_rows.hpp"
 #include "compute/sampler.hpp"
@@ -86,6 +87,12 @@ void fix_block(generator& g, tensor_type type, bool wide, std::byte* block) {
     return;
   case tensor_type::f16: put_half(block, g.half(finite_exponents)); return;
   default: break;
+  }
+  if (type == tensor_type::mxfp4) {
+    constexpr std::uint32_t narrow = 18; // D < 2^17
+    constexpr std::uint32_t all = mxfp4_exponent_max - mxfp4_exponent_min + 1;
+    *block = static_cast<std::byte>(mxfp4_exponent_min + g.bits() % (wide ? all : narrow));
+    return;
   }
   const scale_places places = scale_places_of(type);
   put_half(block + places.d, g.half(exponents));
@@ -223,7 +230,7 @@ void product_vectors(const kernel_set& kernels, vector_outputs& out) {
                              tensor_type::q5_1,   tensor_type::iq4_nl,  tensor_type::q2_k,
                              tensor_type::q3_k,   tensor_type::q5_k,    tensor_type::iq4_xs,
                              tensor_type::iq2_xs, tensor_type::iq2_xxs, tensor_type::iq2_s,
-                             tensor_type::iq3_s,  tensor_type::iq3_xxs};
+                             tensor_type::iq3_s,  tensor_type::iq3_xxs, tensor_type::mxfp4};
   generator g{2};
   for (const tensor_type type : types) {
     const activation_form form = form_for(type);
@@ -471,6 +478,17 @@ vector_outputs run_function_vectors() {
   out.begin("soft cap");
   for (const float v : x) {
     out.add(std::array{exact_soft_cap(v, 30.0F)});
+  }
+  out.begin("experts");
+  for (std::size_t i = 0; i < 200; ++i) {
+    std::vector<float> logits = values(g, 3 + i % 40, -4, 7);
+    logits[i % logits.size()] = logits[0]; // some are equal
+    std::vector<chosen_expert> chosen(1 + i % 3);
+    out.add(choose_experts(logits, i % 2 == 0, chosen));
+    for (const chosen_expert& c : chosen) {
+      out.words.push_back(c.expert);
+      out.add(std::array{c.share, share_of(c.share * 8)});
+    }
   }
   out.begin("log");
   for (const float v : x) {

@@ -151,6 +151,11 @@ std::uint64_t held_bytes(const layer_weights& w) noexcept {
   for (const layer_part& part : layer_parts) {
     total += held_bytes(w.*part.member);
   }
+  for (const expert_weights& expert : w.experts) {
+    for (const expert_part& part : expert_parts) {
+      total += held_bytes(expert.*part.member);
+    }
+  }
   return total;
 }
 
@@ -197,11 +202,8 @@ packing_plan plan_packing(model& m, layer_range layers) {
     }
   };
   for (layer_index l = layers.first; l < layers.last; ++l) {
-    for (const layer_part& part : layer_parts) {
-      if (weight& one = m.layers[l].*part.member; part.product && !one.empty()) {
-        add(one);
-      }
-    }
+    for_each_product(m.layers[l],
+                     [&](std::string_view /*name*/, weight& one, std::uint32_t) { add(one); });
   }
   if (layers.last == m.config.layers) {
     add(m.output);

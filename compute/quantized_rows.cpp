@@ -110,6 +110,13 @@ block_scales scales_of(tensor_type type, const std::byte* block) {
 
 integer_block decode_block(tensor_type type, const std::byte* block) {
   integer_block out;
+  if (type == tensor_type::mxfp4) {
+    const auto exponent = std::to_integer<std::uint8_t>(block[0]);
+    out.block_scale =
+        exponent < mxfp4_exponent_min ? 0 : std::int64_t{1} << (exponent - mxfp4_exponent_min);
+    decode_mxfp4(block, out);
+    return out;
+  }
   const block_scales scales = scales_of(type, block);
   out.block_scale = half_to_fixed24(scales.d);
   out.min_scale = half_to_fixed24(scales.dmin);
@@ -133,6 +140,7 @@ integer_block decode_block(tensor_type type, const std::byte* block) {
   case tensor_type::iq4_xs: decode_iq4_xs(block, out); break;
   case tensor_type::f32:
   case tensor_type::f16:
+  case tensor_type::mxfp4:
   case tensor_type::bf16: OVIR_CHECK(false, static_cast<std::uint32_t>(type));
   }
   return out;

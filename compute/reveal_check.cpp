@@ -1,5 +1,6 @@
 #include "compute/reveal_check.hpp"
 
+#include "compute/plain_blocks.hpp"
 #include "compute/quantized_rows.hpp"
 #include "compute/sampler.hpp"
 
@@ -29,9 +30,11 @@ public:
   }
   [[nodiscard]] result<void> usable() const {
     for (std::size_t i = 0; i < unit_matrices; ++i) {
-      if (weights_[i]->wide || form_for(weights_[i]->type) == activation_form::floats) {
+      if (weights_[i]->wide || form_for(weights_[i]->type) == activation_form::floats ||
+          fraction_bits(weights_[i]->type) != 0) {
         return fail(errc::unsupported,
-                    "{} is {}{}, whose products are no integers of 64 bits: such a unit is checked "
+                    "{} is {}{}, whose products are no integers of 64 bits in units of 2^-24: such "
+                    "a unit is checked "
                     "by replay",
                     matrix_names[i], name_of(weights_[i]->type),
                     weights_[i]->wide ? " with very large scales" : "");
@@ -286,6 +289,7 @@ result<unit_reveal> reveal_unit(const capsule& c, unit_name unit, const model& m
     }
     task.rows = out.rows;
   }
+  OVIR_TRY(require_plain_blocks(m, "reveals"));
   computed_products products{checked, unit.layer, runner, out};
   OVIR_TRY(products.usable());
   const auto floats = [](const weight& w) {

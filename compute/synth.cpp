@@ -1,6 +1,6 @@
 #include "compute/synth.hpp"
 
-#include "compute/gguf.hpp"
+#include "compute/gguf_writer.hpp"
 #include "compute/printable.hpp"
 #include "compute/synth_blocks.hpp"
 #include "compute/synth_vocabulary.hpp"
@@ -10,9 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <optional>
-#include <type_traits>
 #include <vector>
 
 namespace ovir::compute {
@@ -61,57 +59,6 @@ struct planned_tensor {
 std::uint64_t aligned(std::uint64_t offset) {
   return (offset + file_alignment - 1) / file_alignment * file_alignment;
 }
-
-/// Appends GGUF metadata to a string.
-class header_writer {
-public:
-  template <class T>
-  void number(T value) {
-    static_assert(std::is_arithmetic_v<T>);
-    std::array<char, sizeof(T)> bytes;
-    std::memcpy(bytes.data(), &value, sizeof(T));
-    bytes_.append(bytes.data(), bytes.size());
-  }
-  void text(std::string_view value) {
-    number(std::uint64_t{value.size()});
-    bytes_ += value;
-  }
-  void entry(std::string_view key, gguf_type type) {
-    text(key);
-    number(static_cast<std::uint32_t>(type));
-    ++entries_;
-  }
-  void u32(std::string_view key, std::uint32_t value) {
-    entry(key, gguf_type::u32);
-    number(value);
-  }
-  void f32(std::string_view key, float value) {
-    entry(key, gguf_type::f32);
-    number(value);
-  }
-  void string(std::string_view key, std::string_view value) {
-    entry(key, gguf_type::string);
-    text(value);
-  }
-  void array(std::string_view key, gguf_type element, std::size_t count) {
-    entry(key, gguf_type::array);
-    number(static_cast<std::uint32_t>(element));
-    number(std::uint64_t{count});
-  }
-  void strings(std::string_view key, const std::vector<std::string>& values) {
-    array(key, gguf_type::string, values.size());
-    for (const std::string& value : values) {
-      text(value);
-    }
-  }
-
-  [[nodiscard]] const std::string& bytes() const { return bytes_; }
-  [[nodiscard]] std::uint64_t entries() const { return entries_; }
-
-private:
-  std::string bytes_;
-  std::uint64_t entries_{0};
-};
 
 struct bounded {
   std::string_view name;
@@ -215,7 +162,7 @@ result<void> check_rows(const std::vector<planned_tensor>& tensors) {
   return {};
 }
 
-void write_tokenizer(header_writer& out, const synth_spec& s) {
+void write_tokenizer(gguf_writer& out, const synth_spec& s) {
   const synth_vocabulary v = make_synth_vocabulary(s.vocabulary, s.seed);
   out.string("tokenizer.ggml.model", "gpt2");
   out.string("tokenizer.ggml.pre", "gpt-2");
@@ -233,7 +180,7 @@ void write_tokenizer(header_writer& out, const synth_spec& s) {
 
 /// Everything before the tensor data, padded to the alignment.
 std::string header(const synth_spec& s, const std::vector<planned_tensor>& tensors) {
-  header_writer meta;
+  gguf_writer meta;
   meta.string("general.architecture", "llama");
   meta.string("general.name", s.name);
   meta.u32("general.file_type", facts_of(s.quantization).file_type);
@@ -255,12 +202,12 @@ std::string header(const synth_spec& s, const std::vector<planned_tensor>& tenso
   meta.u32("llama.vocab_size", s.vocabulary);
   write_tokenizer(meta, s);
 
-  header_writer out;
+  gguf_writer out;
   out.number(std::uint32_t{3});
   out.number(std::uint64_t{tensors.size()});
   out.number(meta.entries());
   std::string bytes = "GGUF" + out.bytes() + meta.bytes();
-  header_writer infos;
+  gguf_writer infos;
   std::uint64_t offset = 0;
   for (const planned_tensor& t : tensors) {
     infos.text(t.name);

@@ -29,6 +29,7 @@ enum class tensor_type : std::uint32_t {
   iq2_s = 22,
   iq4_xs = 23,
   bf16 = 30,
+  mxfp4 = 39,
 };
 
 /// How a type is stored: `block_elements` consecutive elements of a row in `block_bytes` bytes.
@@ -59,6 +60,7 @@ struct tensor_layout {
   case tensor_type::iq3_xxs: return {256, 98};
   case tensor_type::iq2_s: return {256, 82};
   case tensor_type::iq4_xs: return {256, 136};
+  case tensor_type::mxfp4: return {32, 17};
   }
   return {0, 0};
 }
@@ -83,7 +85,7 @@ struct tensor_layout {
 /// The form activations take for products with a weight type (exact-1, section 3).
 enum class activation_form : std::uint8_t {
   floats, ///< F32, F16, BF16 weights: binary32 activations, striped sums
-  a32,    ///< weights scaled per 32: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL
+  a32,    ///< weights scaled per 32: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4
   a256,   ///< weights in superblocks of 256: the K-quants and the other IQ types
 };
 
@@ -96,13 +98,14 @@ enum class activation_form : std::uint8_t {
 }
 
 /// Bits after the point of a type's integer weights, beside the 24 of its scales: IQ2 and IQ3 types
-/// scale by odd multiples of an eighth or a quarter.
+/// scale by odd multiples of an eighth or a quarter, MXFP4 by powers of two down to 2^-32.
 [[nodiscard]] constexpr int fraction_bits(tensor_type type) noexcept {
   switch (type) {
   case tensor_type::iq2_xxs:
   case tensor_type::iq2_xs:
   case tensor_type::iq2_s: return 3;
   case tensor_type::iq3_xxs: return 2;
+  case tensor_type::mxfp4: return 8;
   default: return 0;
   }
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 
 namespace ovir::compute {
 
@@ -49,6 +50,7 @@ block_worst worst_of(tensor_type type) {
   case tensor_type::q5_0: return {32 * 16, 0};
   case tensor_type::q5_1: return {32 * 31, 32};
   case tensor_type::iq4_nl: return {32 * 127, 0};
+  case tensor_type::mxfp4: return {32 * 12, 0};
   case tensor_type::q2_k: return {256 * 15 * 3, 16 * 32 * 15};
   case tensor_type::q3_k: return {256 * 32 * 4, 0};
   case tensor_type::q4_k: return {256 * 63 * 15, 8 * 32 * 63};
@@ -100,9 +102,41 @@ block_scales largest_scales(const weight& w, const std::byte* row) {
   return most;
 }
 
-bool needs_wide(const weight& w, const std::byte* row, const block_scales& most) {
-  const std::int64_t d = half_to_fixed24(most.d);
-  const std::int64_t dmin = half_to_fixed24(most.dmin);
+/// D and M of a row at most.
+struct largest_fixed {
+  std::int64_t d;
+  std::int64_t dmin;
+};
+
+/// Of MXFP4; empty where some block's exponent cannot be computed with.
+std::optional<largest_fixed> largest_powers(const weight& w, const std::byte* row) {
+  constexpr std::size_t block_bytes = 17;
+  constexpr std::byte magnitudes{0x77}; // without the signs of two nibbles
+  largest_fixed most{0, 0};
+  for (const std::byte* block = row; block < row + w.row_bytes(); block += block_bytes) {
+    const auto exponent = std::to_integer<std::uint8_t>(block[0]);
+    const bool zeros = std::all_of(block + 1, block + block_bytes,
+                                   [](std::byte b) { return (b & magnitudes) == std::byte{0}; });
+    if (exponent > mxfp4_exponent_max || (exponent < mxfp4_exponent_min && !zeros)) {
+      return std::nullopt;
+    }
+    most.d = std::max(most.d, decode_block(w.type, block).block_scale);
+  }
+  return most;
+}
+
+/// Of the other types; empty where a scale is an infinity or a NaN.
+std::optional<largest_fixed> largest_halves(const weight& w, const std::byte* row) {
+  const block_scales most = largest_scales(w, row);
+  if (most.d >= infinity_bits || most.dmin >= infinity_bits) {
+    return std::nullopt;
+  }
+  return largest_fixed{half_to_fixed24(most.d), half_to_fixed24(most.dmin)};
+}
+
+bool needs_wide(const weight& w, const std::byte* row, const largest_fixed& most) {
+  const std::int64_t d = most.d;
+  const std::int64_t dmin = most.dmin;
   const form_limits limit = limits_of(w.type);
   if (d >= limit.scale || dmin >= limit.scale) {
     return true;
@@ -120,12 +154,13 @@ row_bounds bounds_of_rows(const weight& w, std::uint32_t first, std::uint32_t la
   row_bounds out;
   for (std::uint32_t r = first; r < last; ++r) {
     const std::byte* row = w.row(r);
-    const block_scales most = largest_scales(w, row);
-    if (most.d >= infinity_bits || most.dmin >= infinity_bits) {
+    const std::optional<largest_fixed> most =
+        w.type == tensor_type::mxfp4 ? largest_powers(w, row) : largest_halves(w, row);
+    if (!most) {
       out.nonfinite = r;
       return out;
     }
-    out.wide = out.wide || needs_wide(w, row, most);
+    out.wide = out.wide || needs_wide(w, row, *most);
   }
   return out;
 }

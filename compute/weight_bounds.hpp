@@ -10,8 +10,9 @@ namespace ovir::compute {
 
 /// What rows [first, last) of a quantised weight need.
 struct row_bounds {
-  bool wide{false};                       ///< some row needs 128-bit sums
-  std::optional<std::uint32_t> nonfinite; ///< first row with an infinite or NaN scale
+  bool wide{false}; ///< some row needs 128-bit sums
+  /// First row with an infinite or NaN scale, or one of MXFP4 beyond what is computed with.
+  std::optional<std::uint32_t> nonfinite;
 };
 
 /// Precondition: a quantised type. Reads the scales of every block; the rest of a row only where

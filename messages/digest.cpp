@@ -10,6 +10,7 @@
 #include <bit>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 namespace ovir {
 
@@ -88,18 +89,25 @@ digest hash(std::string_view domain, std::span<const std::byte> bytes) {
 }
 
 digest hash_plain(std::span<const std::byte> bytes) {
-  return hash_plain_in_pieces(bytes, std::max<std::size_t>(bytes.size(), 1), [] {});
+  return hash_plain_in_order({&bytes, 1}, [] {});
 }
 
 digest hash_plain_in_pieces(std::span<const std::byte> bytes, std::size_t piece,
                             const std::function<void()>& after) {
   OVIR_CHECK(piece > 0);
+  std::vector<std::span<const std::byte>> pieces;
+  for (; !bytes.empty(); bytes = bytes.subspan(std::min(piece, bytes.size()))) {
+    pieces.push_back(bytes.first(std::min(piece, bytes.size())));
+  }
+  return hash_plain_in_order(pieces, after);
+}
+
+digest hash_plain_in_order(std::span<const std::span<const std::byte>> stretches,
+                           const std::function<void()>& after) {
   blake3_hasher state;
   blake3_hasher_init(&state);
-  while (!bytes.empty()) {
-    const std::span<const std::byte> next = bytes.first(std::min(piece, bytes.size()));
+  for (const std::span<const std::byte> next : stretches) {
     blake3_hasher_update(&state, next.data(), next.size());
-    bytes = bytes.subspan(next.size());
     after();
   }
   digest d;

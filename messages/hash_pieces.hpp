@@ -13,4 +13,8 @@ namespace ovir {
 [[nodiscard]] digest hash_plain_in_pieces(std::span<const std::byte> bytes, std::size_t piece,
                                           const std::function<void()>& after);
 
+/// The same of several stretches one behind the other; `after` is called behind each.
+[[nodiscard]] digest hash_plain_in_order(std::span<const std::span<const std::byte>> stretches,
+                                         const std::function<void()>& after);
+
 } // namespace ovir

@@ -174,8 +174,7 @@ result<exit_code> verify_fast(const fast_check_orders& orders, storage::env& env
   if (orders.model.empty() || (!found.empty() && orders.calibrate.empty())) {
     return tell(orders, *r, found, {});
   }
-  OVIR_ASSIGN(auto mapped, map_file(environment, orders.model));
-  OVIR_ASSIGN(const ready_model model, prepare_model(orders.model, std::move(mapped)));
+  OVIR_ASSIGN(const ready_model model, ready_model_at(environment, orders.model));
   if (!orders.calibrate.empty()) {
     return calibrate(orders, *r, model);
   }

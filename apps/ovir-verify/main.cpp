@@ -191,8 +191,7 @@ result<void> report(const options& given, const transcript_file& file,
 result<std::vector<failure>> replay_all(const options& given, const transcript_file& file,
                                         storage::env& environment,
                                         const std::atomic<bool>& interrupted) {
-  OVIR_ASSIGN(auto mapped, map_file(environment, given.model));
-  OVIR_ASSIGN(const ready_model model, prepare_model(given.model, std::move(mapped)));
+  OVIR_ASSIGN(const ready_model model, ready_model_at(environment, given.model));
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.isa));
   compute_threads runner{given.threads};
   progress shown{environment, "replaying"};

@@ -13,8 +13,7 @@ result<exit_code> prepare(const prepare_orders& orders, storage::env& environmen
   if (orders.model.empty() || orders.output.empty()) {
     return fail(errc::invalid_argument, "prepare needs --model and --output");
   }
-  OVIR_ASSIGN(auto mapped, map_file(environment, orders.model));
-  OVIR_ASSIGN(const open_model source, parse_model(orders.model, std::move(mapped)));
+  OVIR_ASSIGN(const open_model source, open_model_at(environment, orders.model));
   auto weights = compute::bind_model(source.metadata);
   if (!weights) {
     return in_context(orders.model, weights.error());

@@ -91,7 +91,7 @@ std::optional<failure> compare_last_layer(const transcript_file& file,
 // A transcript file names a model by its file, a receipt by its manifest.
 result<digest> digest_of(const ready_model& model, bool by_name) {
   if (!by_name) {
-    return hash_plain(model.source.file->bytes());
+    return apps::digest_of(model.source);
   }
   OVIR_ASSIGN(const compute::model_manifest manifest, compute::manifest_of(model.source.metadata));
   return compute::name_of(manifest);

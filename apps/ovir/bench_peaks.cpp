@@ -28,6 +28,9 @@ std::vector<weight_memory> weights_read(const compute::model& model,
   std::vector<weight_memory> all;
   const bool packed = kernels.id != compute::isa::reference;
   const auto add = [&](operation use, const compute::weight& w) {
+    if (w.empty()) {
+      return;
+    }
     const bool fast = packed && w.packed != nullptr;
     const std::byte* const first = fast ? w.packed : w.data;
     const std::size_t count = fast ? compute::packed_bytes(w) : w.rows * w.row_bytes();
@@ -41,6 +44,16 @@ std::vector<weight_memory> weights_read(const compute::model& model,
     add(operation::ffn_gate, layer.ffn_gate);
     add(operation::ffn_up, layer.ffn_up);
     add(operation::ffn_down, layer.ffn_down);
+    add(operation::ffn_gate, layer.ffn_router);
+    add(operation::ffn_gate, layer.ffn_shared_gate);
+    add(operation::ffn_up, layer.ffn_shared_up);
+    add(operation::ffn_down, layer.ffn_shared_down);
+    // Of experts, as many as a token goes through: all are of one size.
+    for (std::uint32_t e = 0; e < model.config.experts_used; ++e) {
+      add(operation::ffn_gate, layer.experts[e].gate);
+      add(operation::ffn_up, layer.experts[e].up);
+      add(operation::ffn_down, layer.experts[e].down);
+    }
   }
   add(operation::head, model.output);
   return all;

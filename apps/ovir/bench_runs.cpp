@@ -82,10 +82,15 @@ private:
 void measuring::describe() {
   model_facts& facts = found_.model;
   facts.path = model_.source.path;
-  facts.file_bytes = model_.source.file->bytes().size();
+  facts.file_bytes = bytes_of(model_.source);
   facts.weight_bytes = compute::file_bytes(model_.weights.output_norm);
   for (const compute::layer_weights& w : model_.weights.layers) {
     facts.weight_bytes += compute::file_bytes(w);
+    for (std::size_t e = model_.weights.config.experts_used; e < w.experts.size(); ++e) {
+      facts.weight_bytes -= compute::file_bytes(w.experts[e].gate) +
+                            compute::file_bytes(w.experts[e].up) +
+                            compute::file_bytes(w.experts[e].down);
+    }
   }
   facts.weight_bytes += compute::file_bytes(model_.weights.output);
   for (const weight_memory& w : memory_) {

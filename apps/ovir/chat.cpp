@@ -53,6 +53,12 @@ result<line_source> lines_of(surroundings& around) {
   }};
 }
 
+/// Behind "Assistant:" many models begin with a blank, which is not part of what they say, and
+/// which templates write by themselves where they tell what was said before.
+std::string_view without_blanks(std::string_view answer) {
+  return answer.substr(std::min(answer.find_first_not_of(' '), answer.size()));
+}
+
 /// One model, one conversation.
 class talk {
 public:
@@ -95,12 +101,18 @@ private:
                  model_.weights.config.context - static_cast<std::uint32_t>(prompt->size()));
     request.cache.prefixes = true; // what was said before is computed once
     bool readable = true;
+    bool begun = false;
     const auto report = cluster_.run(
-        request, [&](std::string_view text) { readable = readable && write_output(text); },
+        request,
+        [&](std::string_view text) {
+          text = begun ? text : without_blanks(text);
+          begun = begun || !text.empty();
+          readable = readable && write_output(text);
+        },
         &around_.interrupted);
     OVIR_TRY(report);
     OVIR_TRY(write_output("\n"));
-    said_.add("assistant", report->text);
+    said_.add("assistant", without_blanks(report->text));
     return {};
   }
 

@@ -66,8 +66,16 @@ result<ready_model> load_model(surroundings& around, const std::string& path) {
   if (path.empty()) {
     return prepare_model(std::string{embedded_model_name}, embedded_model());
   }
-  OVIR_ASSIGN(auto file, map_file(around.environment, path));
-  return prepare_model(path, std::move(file));
+  OVIR_ASSIGN(ready_model model, ready_model_at(around.environment, path));
+  const std::uint64_t memory = around.environment.memory_bytes();
+  if (const std::uint64_t bytes = bytes_of(model.source); memory > 0 && bytes > memory) {
+    write_note(fmt::format(
+        "note: {} has {}, this machine {} of memory: what does not fit is read from the disk again "
+        "for every token, which takes seconds each, or minutes; a smaller quantisation, or layers "
+        "on several nodes (ovir plan), will be faster\n",
+        path, bytes_text(bytes), bytes_text(memory)));
+  }
+  return model;
 }
 
 error not_in_this_version(std::string_view what) {

@@ -49,6 +49,7 @@ void add_later_command(CLI::App& parent, const std::string& name, chosen_command
 /// `model inspect`, `model synth`.
 void add_model_inspect(CLI::App& model, chosen_command& chosen);
 void add_model_synth(CLI::App& model, chosen_command& chosen);
+void add_model_quantize(CLI::App& model, chosen_command& chosen);
 /// `token show`.
 void add_token_show(CLI::App& token, chosen_command& chosen);
 

@@ -4,10 +4,11 @@
 namespace ovir::apps {
 
 void add_model(CLI::App& app, chosen_command& chosen) {
-  CLI::App* const model = app.add_subcommand("model", "Look into model files, or make one");
+  CLI::App* const model = app.add_subcommand("model", "Look into model files, or make them");
   model->require_subcommand(1);
   add_model_inspect(*model, chosen);
   add_model_synth(*model, chosen);
+  add_model_quantize(*model, chosen);
   add_model_manifest(*model, chosen);
   add_model_verify(*model, chosen);
   add_later_command(*model, "pull", chosen);

@@ -127,7 +127,8 @@ json document_of(const open_model& model, const digest& file) {
                        {"bytes", tensor.data.size()}});
   }
   return {{"file", model.path},
-          {"bytes", model.file->bytes().size()},
+          {"bytes", bytes_of(model)},
+          {"files", model.parts.size()},
           {"digest", to_hex(file)},
           {"cid", to_cid(file)},
           {"version", model.metadata.version()},
@@ -139,8 +140,10 @@ json document_of(const open_model& model, const digest& file) {
 
 std::string table_of(const open_model& model, const digest& file) {
   const compute::gguf& gguf = model.metadata;
-  std::string text = fmt::format("{}: GGUF v{}, {}, {} entries, {} tensors\ndigest {}\n\n",
-                                 model.path, gguf.version(), bytes_text(model.file->bytes().size()),
+  const std::size_t files = model.parts.size();
+  std::string text = fmt::format("{}: GGUF v{}, {}{}, {} entries, {} tensors\ndigest {}\n\n",
+                                 model.path, gguf.version(), bytes_text(bytes_of(model)),
+                                 files == 1 ? "" : fmt::format(" in {} files", files),
                                  gguf.entries().size(), gguf.tensors().size(), to_hex(file));
   std::size_t width = 0;
   for (const compute::gguf_entry& entry : gguf.entries()) {
@@ -166,9 +169,8 @@ std::string table_of(const open_model& model, const digest& file) {
 }
 
 result<exit_code> inspect(const options& given, surroundings& around) {
-  OVIR_ASSIGN(auto file, map_file(around.environment, given.file));
-  OVIR_ASSIGN(const open_model model, parse_model(given.file, std::move(file)));
-  const digest whole = hash_plain(model.file->bytes());
+  OVIR_ASSIGN(const open_model model, open_model_at(around.environment, given.file));
+  const digest whole = digest_of(model);
   if (given.as_json) {
     OVIR_TRY(write_document(document_of(model, whole)));
   } else {

@@ -34,8 +34,7 @@ totals totals_of(const compute::model_manifest& manifest) {
 }
 
 result<exit_code> write_manifest(const options& given, surroundings& around) {
-  OVIR_ASSIGN(auto file, map_file(around.environment, given.file));
-  OVIR_ASSIGN(const open_model model, parse_model(given.file, std::move(file)));
+  OVIR_ASSIGN(const open_model model, open_model_at(around.environment, given.file));
   OVIR_ASSIGN(const compute::model_manifest manifest, compute::manifest_of(model.metadata));
   const std::string bytes = compute::to_bytes(manifest);
   if (!given.output.empty()) {

@@ -107,8 +107,7 @@ result<void> report(const options& given, const digest& name, const std::vector<
 }
 
 result<exit_code> verify(const options& given, surroundings& around) {
-  OVIR_ASSIGN(auto file, map_file(around.environment, given.file));
-  OVIR_ASSIGN(const open_model model, parse_model(given.file, std::move(file)));
+  OVIR_ASSIGN(const open_model model, open_model_at(around.environment, given.file));
   std::optional<compute::model_manifest> wanted;
   if (!given.manifest.empty()) {
     OVIR_ASSIGN(wanted, read_manifest(around, given.manifest));

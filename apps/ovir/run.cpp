@@ -1,6 +1,5 @@
 #include "apps/capsule_file.hpp"
 #include "apps/compute_threads.hpp"
-#include "apps/hash_file.hpp"
 #include "apps/key_file.hpp"
 #include "apps/ovir/chat_prompt.hpp"
 #include "apps/ovir/command.hpp"
@@ -96,7 +95,7 @@ result<std::vector<token_id>> encode_prompt(const options& given, const ready_mo
 transcript_file transcript_of(const finished_run& run, const ready_model& model) {
   transcript_file file;
   file.model_name = model.weights.config.name;
-  file.model_file = hash_file(*model.source.file);
+  file.model_file = digest_of(model.source);
   file.prompt = run.prompt;
   file.output = run.report.tokens;
   file.sampling = run.sampling;

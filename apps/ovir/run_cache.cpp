@@ -39,7 +39,9 @@ digest key_of(const file_identity& id) {
 result<digest> name_model(const ready_model& model, const std::optional<file_identity>& before,
                           content_store& store, storage::env& environment) {
   const std::uint64_t now = environment.unix_seconds();
-  const bool known = before && identity_of(model.source.path) == before;
+  // The identity is that of one file.
+  const bool known =
+      before && model.source.parts.size() == 1 && identity_of(model.source.path) == before;
   if (known) {
     const storage::lookup_answer kept = store.get_by_key({}, key_of(*before), now);
     if (kept.outcome == storage::lookup_outcome::hit && kept.about.kind == content_kind::inputs) {

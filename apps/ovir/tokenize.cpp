@@ -23,8 +23,7 @@ result<exit_code> tokenize(const options& given, surroundings& around) {
   if (!given.file.empty()) {
     OVIR_ASSIGN(text, read_text(around.environment, given.file));
   }
-  OVIR_ASSIGN(auto file, map_file(around.environment, given.model));
-  OVIR_ASSIGN(const open_model model, parse_model(given.model, std::move(file)));
+  OVIR_ASSIGN(const open_model model, open_model_at(around.environment, given.model));
   const auto vocabulary = compute::tokenizer::make(model.metadata);
   if (!vocabulary) {
     return in_context(given.model, vocabulary.error());

@@ -170,8 +170,7 @@ result<nlohmann::json> run(const options& given) {
   any_order.product = product;
   const auto environment = storage::make_env_posix();
   apps::compute_threads runner{given.threads};
-  OVIR_ASSIGN(auto file, apps::map_file(*environment, given.model));
-  OVIR_ASSIGN(apps::ready_model model, apps::prepare_model(given.model, std::move(file)));
+  OVIR_ASSIGN(apps::ready_model model, apps::ready_model_at(*environment, given.model));
   const layer_range layers{0, model.weights.config.layers};
   OVIR_TRY(apps::pack_model(model, layers, *exact, *environment, runner));
   std::array<side, 2> sides;

@@ -141,8 +141,7 @@ int main(int argc, char** argv) {
   }
   const int rounds = std::max(1, std::atoi(argv[2]));
   const auto environment = storage::make_env_posix();
-  apps::ready_model model =
-      must(apps::prepare_model(argv[1], must(apps::map_file(*environment, argv[1]))));
+  apps::ready_model model = must(apps::ready_model_at(*environment, argv[1]));
   const kernel_set& kernels = *must(apps::kernels_from(""));
   apps::compute_threads runner{1};
   const model_config& config = model.weights.config;

@@ -23,7 +23,7 @@ constexpr std::array types{tensor_type::q8_0,    tensor_type::q4_0,   tensor_typ
                            tensor_type::q2_k,    tensor_type::q3_k,   tensor_type::q4_k,
                            tensor_type::q5_k,    tensor_type::q6_k,   tensor_type::iq4_xs,
                            tensor_type::iq2_xxs, tensor_type::iq2_xs, tensor_type::iq2_s,
-                           tensor_type::iq3_xxs, tensor_type::iq3_s};
+                           tensor_type::iq3_xxs, tensor_type::iq3_s,  tensor_type::mxfp4};
 
 /// Activations that are a function of the place alone.
 quantized_batch batch_of(tensor_type type, std::uint32_t cols) {

@@ -60,7 +60,7 @@ INSTANTIATE_TEST_SUITE_P(
                     tensor_type::q5_1, tensor_type::iq4_nl, tensor_type::q2_k, tensor_type::q3_k,
                     tensor_type::q4_k, tensor_type::q5_k, tensor_type::q6_k, tensor_type::iq4_xs,
                     tensor_type::iq2_xxs, tensor_type::iq2_xs, tensor_type::iq2_s,
-                    tensor_type::iq3_xxs, tensor_type::iq3_s),
+                    tensor_type::iq3_xxs, tensor_type::iq3_s, tensor_type::mxfp4),
     [](const auto& info) { return std::string{compute::name_of(info.param)}; });
 
 } // namespace

@@ -1,6 +1,8 @@
 // One transcript digest per request, whether one process answers it or nodes of a cluster do: one,
 // two, three or five workers that hold the model among them, one to eight requests at once.
+#include "compute/packed_weights.hpp"
 #include "supervision/local_cluster.hpp"
+#include "tests/support/architecture_model.hpp"
 #include "tests/support/asked_request.hpp"
 #include "tests/support/cli.hpp"
 #include "tests/support/gguf_builder.hpp"
@@ -10,6 +12,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <vector>
@@ -85,26 +88,30 @@ protected:
     test_cluster cluster{{.nodes = nodes(workers)}};
     cluster.start();
     for (std::uint32_t at_once = 1; at_once <= requests_max; ++at_once) {
-      std::vector<std::unique_ptr<asked_request>> asked;
-      for (std::uint32_t i = 0; i < at_once; ++i) {
-        asked.push_back(std::make_unique<asked_request>(cluster, std::vector<std::size_t>{0},
-                                                        arguments_of(requests_[i]), 1 + 4 * i));
+      ASSERT_NO_FATAL_FAILURE(expect_one_digest_on(cluster, workers, at_once));
+    }
+  }
+
+  void expect_one_digest_on(test_cluster& cluster, std::uint32_t workers, std::uint32_t at_once) {
+    std::vector<std::unique_ptr<asked_request>> asked;
+    for (std::uint32_t i = 0; i < at_once; ++i) {
+      asked.push_back(std::make_unique<asked_request>(cluster, std::vector<std::size_t>{0},
+                                                      arguments_of(requests_[i]), 1 + 4 * i));
+    }
+    for (std::uint32_t i = 0; i < at_once; ++i) {
+      const apps::json data = asked[i]->answer();
+      ASSERT_EQ(asked[i]->failure(), "") << cluster.last_words();
+      ASSERT_EQ(data.at("transcript"), to_hex(expected_[i].transcript))
+          << workers << " workers, request " << i << " of " << at_once << " at once";
+      drafted_ += data.at("speculation").at("drafted").get<std::uint64_t>();
+      accepted_ += data.at("speculation").at("accepted").get<std::uint64_t>();
+      ASSERT_EQ(data.at("text"), expected_[i].text);
+      ASSERT_EQ(data.at("tokens").get<std::vector<token_id>>(), expected_[i].tokens);
+      std::set<std::string> on_path;
+      for (const apps::json& stage : data.at("path")) {
+        on_path.insert(stage.at("name").get<std::string>());
       }
-      for (std::uint32_t i = 0; i < at_once; ++i) {
-        const apps::json data = asked[i]->answer();
-        ASSERT_EQ(asked[i]->failure(), "") << cluster.last_words();
-        ASSERT_EQ(data.at("transcript"), to_hex(expected_[i].transcript))
-            << workers << " workers, request " << i << " of " << at_once << " at once";
-        drafted_ += data.at("speculation").at("drafted").get<std::uint64_t>();
-        accepted_ += data.at("speculation").at("accepted").get<std::uint64_t>();
-        ASSERT_EQ(data.at("text"), expected_[i].text);
-        ASSERT_EQ(data.at("tokens").get<std::vector<token_id>>(), expected_[i].tokens);
-        std::set<std::string> on_path;
-        for (const apps::json& stage : data.at("path")) {
-          on_path.insert(stage.at("name").get<std::string>());
-        }
-        ASSERT_EQ(on_path.size(), workers) << "not every worker was needed: " << data.at("path");
-      }
+      ASSERT_EQ(on_path.size(), workers) << "not every worker was needed: " << data.at("path");
     }
   }
 
@@ -137,6 +144,40 @@ TEST_P(minimind_on, workers_has_the_digest_of_one_process) {
   expect_one_digest(GetParam());
 }
 
+/// Models whose layers choose among experts, by the name of their case.
+class experts_on : public node_cluster, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(experts_on, three_workers_have_the_digest_of_one_process_and_the_memory_that_was_planned) {
+  const std::vector<architecture_case> cases = architecture_cases();
+  const auto wanted = std::find_if(cases.begin(), cases.end(),
+                                   [](const architecture_case& c) { return c.name == GetParam(); });
+  ASSERT_NE(wanted, cases.end());
+  const std::filesystem::path path = folder_.path() / "experts.gguf";
+  write_file(path, architecture_model(*wanted));
+  ASSERT_NO_FATAL_FAILURE(use(path));
+  test_cluster cluster{{.nodes = nodes(3)}};
+  cluster.start();
+  expect_one_digest_on(cluster, 3, requests_max);
+  const loaded_model model{path};
+  const apps::json planned = cluster.ask(0, "plan");
+  std::size_t stages = 0;
+  for (const apps::json& stage : planned.at("stages")) {
+    ++stages;
+    std::uint64_t held = 0;
+    for (auto l = stage.at("first_layer").get<layer_index>();
+         l <= stage.at("last_layer").get<layer_index>(); ++l) {
+      held += compute::held_bytes(model.get().layers[l]);
+    }
+    EXPECT_GE(stage.at("weight_bytes").get<std::uint64_t>(), held);
+    const auto use = cluster.use(cluster.index_of(stage.at("node").get<std::string>()));
+    ASSERT_TRUE(use);
+    EXPECT_LE(use->peak_bytes, stage.at("memory_bytes").get<std::uint64_t>()) << stage;
+  }
+  EXPECT_EQ(stages, 3U);
+}
+
+INSTANTIATE_TEST_SUITE_P(models, experts_on, ::testing::Values("mixtral", "qwen2moe", "qwen3moe"),
+                         [](const auto& info) { return std::string{info.param}; });
 INSTANTIATE_TEST_SUITE_P(workers, synthetic_on, ::testing::Values(1, 2, 3, 5));
 INSTANTIATE_TEST_SUITE_P(workers, minimind_on, ::testing::Values(1, 2, 3, 5));
 

@@ -93,7 +93,7 @@ constexpr std::array quantized_types{tensor_type::q8_0,    tensor_type::q4_0,   
                                      tensor_type::q5_1,    tensor_type::iq4_nl, tensor_type::q2_k,
                                      tensor_type::q3_k,    tensor_type::q5_k,   tensor_type::iq4_xs,
                                      tensor_type::iq2_xxs, tensor_type::iq2_xs, tensor_type::iq2_s,
-                                     tensor_type::iq3_xxs, tensor_type::iq3_s};
+                                     tensor_type::iq3_xxs, tensor_type::iq3_s,  tensor_type::mxfp4};
 constexpr std::uint16_t moderate_scale = 0x1C00; // 2^-8
 constexpr std::uint16_t subnormal_scale = 0x03FF;
 

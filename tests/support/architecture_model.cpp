@@ -18,6 +18,8 @@ constexpr std::uint32_t heads = 6;
 constexpr std::uint32_t kv_heads = 2;
 constexpr std::uint32_t head_dim = 40;
 constexpr std::uint32_t ffn_dim = 352;
+constexpr std::uint32_t expert_dim = 88;
+constexpr std::uint32_t shared_dim = 136;
 constexpr std::uint32_t vocabulary = 320;
 
 class model_writer {
@@ -38,7 +40,10 @@ private:
   void metadata();
   void tokenizer();
   void layer(std::uint32_t index);
-  void matrix(const std::string& name, std::uint32_t rows, std::uint32_t cols, float size = 1);
+  void experts(const std::string& blk);
+  void matrix(const std::string& name, std::uint32_t rows, std::uint32_t cols, float size = 1,
+              std::uint32_t count = 1);
+  void router(const std::string& name, std::vector<std::uint64_t> shape);
   void vector(const std::string& name, std::uint32_t n, float middle, float spread);
 
   const architecture_case& wanted_;
@@ -52,12 +57,25 @@ void model_writer::metadata() {
   const auto key = [&](const char* part) { return wanted_.architecture + "." + part; };
   out_.text("general.architecture", wanted_.architecture).text("general.name", "synthetic");
   out_.u32(key("block_count"), layers).u32(key("embedding_length"), dim_);
-  out_.u32(key("feed_forward_length"), ffn_dim).u32(key("attention.head_count"), heads);
+  // Mixtral's files say with the length of a dense block how long an expert is.
+  const bool mixtral = wanted_.experts > 0 && wanted_.architecture == "llama";
+  out_.u32(key("feed_forward_length"), mixtral ? expert_dim : ffn_dim);
+  out_.u32(key("attention.head_count"), heads);
   out_.u32(key("attention.head_count_kv"), kv_heads).u32(key("context_length"), 512);
   out_.u32(key("attention.key_length"), head_dim).u32(key("attention.value_length"), head_dim);
   out_.f32(key("attention.layer_norm_rms_epsilon"), 1e-5F);
   out_.u32(key("rope.dimension_count"), head_dim).f32(key("rope.freq_base"), 100'000.0F);
   out_.u32(key("vocab_size"), vocabulary);
+  if (wanted_.experts > 0) {
+    out_.u32(key("expert_count"), wanted_.experts);
+    out_.u32(key("expert_used_count"), wanted_.experts_used);
+    if (!mixtral) {
+      out_.u32(key("expert_feed_forward_length"), expert_dim);
+    }
+    if (family_->shared_expert) {
+      out_.u32(key("expert_shared_feed_forward_length"), shared_dim);
+    }
+  }
   if (wanted_.metadata) {
     wanted_.metadata(out_);
   }
@@ -72,14 +90,48 @@ void model_writer::tokenizer() {
 }
 
 void model_writer::matrix(const std::string& name, std::uint32_t rows, std::uint32_t cols,
-                          float size) {
+                          float size, std::uint32_t count) {
   const float bound = size * std::sqrt(3.0F / static_cast<float>(cols));
-  std::vector<std::byte> data(std::size_t{rows} * cols * 2);
-  for (std::size_t i = 0; i < std::size_t{rows} * cols; ++i) {
+  const std::size_t elements = std::size_t{rows} * cols * count;
+  std::vector<std::byte> data(elements * 2);
+  for (std::size_t i = 0; i < elements; ++i) {
     const std::uint16_t bits = compute::float_to_half(random_.in(-bound, bound));
     std::memcpy(&data[2 * i], &bits, sizeof bits);
   }
-  out_.tensor(name, compute::tensor_type::f16, {cols, rows}, std::move(data));
+  std::vector<std::uint64_t> shape{cols, rows};
+  if (count > 1) {
+    shape.push_back(count);
+  }
+  out_.tensor(name, compute::tensor_type::f16, std::move(shape), std::move(data));
+}
+
+// F32, as routers are. Programs whose sums differ choose another expert where two logits nearly
+// tie; with these seeds no row of the tests has such.
+void model_writer::router(const std::string& name, std::vector<std::uint64_t> shape) {
+  const float bound = std::sqrt(3.0F / static_cast<float>(dim_));
+  std::size_t elements = 1;
+  for (const std::uint64_t n : shape) {
+    elements *= n;
+  }
+  std::vector<std::byte> data(elements * 4);
+  for (std::size_t i = 0; i < elements; ++i) {
+    const float value = random_.in(-bound, bound);
+    std::memcpy(&data[4 * i], &value, sizeof value);
+  }
+  out_.tensor(name, compute::tensor_type::f32, std::move(shape), std::move(data));
+}
+
+void model_writer::experts(const std::string& blk) {
+  router(blk + "ffn_gate_inp.weight", {dim_, wanted_.experts});
+  matrix(blk + "ffn_gate_exps.weight", expert_dim, dim_, 1, wanted_.experts);
+  matrix(blk + "ffn_up_exps.weight", expert_dim, dim_, 1, wanted_.experts);
+  matrix(blk + "ffn_down_exps.weight", dim_, expert_dim, 1, wanted_.experts);
+  if (family_->shared_expert) {
+    router(blk + "ffn_gate_inp_shexp.weight", {dim_});
+    matrix(blk + "ffn_gate_shexp.weight", shared_dim, dim_);
+    matrix(blk + "ffn_up_shexp.weight", shared_dim, dim_);
+    matrix(blk + "ffn_down_shexp.weight", dim_, shared_dim);
+  }
 }
 
 void model_writer::vector(const std::string& name, std::uint32_t n, float middle, float spread) {
@@ -124,6 +176,10 @@ void model_writer::layer(std::uint32_t index) {
     norm("attn_k_norm", each ? head_dim : kv_dim);
   }
   matrix(blk + "attn_output.weight", dim_, q_dim);
+  if (wanted_.experts > 0) {
+    experts(blk);
+    return;
+  }
   if (family_->fused_gate_up) {
     matrix(blk + "ffn_up.weight", 2 * ffn_dim, dim_);
   } else {
@@ -179,6 +235,9 @@ std::vector<architecture_case> architecture_cases() {
        }},
       {"olmo2", "olmo2"},
       {"smollm3", "smollm3"},
+      {"mixtral", "llama", {}, 5, 2},
+      {"qwen2moe", "qwen2moe", {}, 7, 3},
+      {"qwen3moe", "qwen3moe", {}, 11, 4},
   };
 }
 

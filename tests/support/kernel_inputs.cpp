@@ -83,6 +83,16 @@ owned_weight make_quantized(kernel_random& random, tensor_type type, std::uint32
     if (how == filling::largest) {
       fill_largest(random, type, block, layout.block_bytes);
     }
+    if (type == tensor_type::mxfp4) {
+      // Of moderate scales as many bits as of the others, of all finite ones all.
+      constexpr std::uint16_t all_finite = 0x7BFF;
+      const std::uint32_t most = scale_most == all_finite
+                                     ? compute::mxfp4_exponent_max - compute::mxfp4_exponent_min
+                                     : 1U + (std::uint32_t{scale_most} >> 10U);
+      block[0] = static_cast<std::byte>(compute::mxfp4_exponent_min +
+                                        (how == filling::largest ? most : random.below(most + 1)));
+      continue;
+    }
     const compute::scale_places places = compute::scale_places_of(type);
     for (const std::size_t place : {places.d, places.dmin.value_or(places.d)}) {
       std::uint16_t bits = random.half(scale_most);

@@ -209,9 +209,35 @@ TEST(model_config, lets_layers_differ_as_the_architecture_declares) {
   EXPECT_FALSE(c.kind_of(2).window_rope);
 }
 
+TEST(model_config, reads_a_mixture_of_experts_and_refuses_contradictions) {
+  const auto mixtral = [](std::uint32_t experts, std::uint32_t used) {
+    return minimal_llama().u32("llama.expert_count", experts).u32("llama.expert_used_count", used);
+  };
+  const auto c = config_of(mixtral(8, 2));
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_EQ(c->experts, 8U);
+  EXPECT_EQ(c->experts_used, 2U);
+  EXPECT_EQ(c->expert_ffn_dim, c->ffn_dim);
+  EXPECT_EQ(c->shared_ffn_dim, 0U);
+  EXPECT_FALSE(c->shares_of_all);
+  EXPECT_EQ(config_of(mixtral(8, 2).u32("llama.expert_feed_forward_length", 24))->expert_ffn_dim,
+            24U);
+  expect_refusal(minimal_llama().u32("llama.expert_count", 8), errc::malformed,
+                 "llama.expert_used_count");
+  expect_refusal(mixtral(8, 0), errc::malformed, "not positive");
+  expect_refusal(mixtral(8, 9), errc::malformed, "more than the 8");
+  expect_refusal(mixtral(513, 2), errc::over_limit, "513");
+  expect_refusal(mixtral(8, 2).boolean("llama.expert_weights_norm", false), errc::unsupported,
+                 "expert_weights_norm");
+  EXPECT_TRUE(config_of(mixtral(8, 2).boolean("llama.expert_weights_norm", true)));
+}
+
 TEST(model_config, refuses_keys_that_change_the_arithmetic) {
-  expect_refusal(minimal_llama().u32("llama.expert_count", 8), errc::unsupported, "expert_count");
   EXPECT_TRUE(config_of(minimal_llama().u32("llama.expert_count", 0)));
+  expect_refusal(minimal_llama().f32("llama.expert_weights_scale", 2.5F), errc::unsupported,
+                 "expert_weights_scale");
+  expect_refusal(minimal_llama().u32("llama.expert_gating_func", 2), errc::unsupported,
+                 "expert_gating_func");
   for (const char* key : {"llama.logit_scale", "llama.residual_scale", "llama.embedding_scale",
                           "llama.attention.scale", "llama.attn_logit_softcapping"}) {
     expect_refusal(minimal_llama().f32(key, 2.0F), errc::unsupported, key);

@@ -1,0 +1,380 @@
+// Floats to blocks. What a block's bytes mean is compute/quantized_rows.cpp and
+// compute/block_decoders.cpp; here it is chosen which integers stand for the floats.
+//
+// Errors are weighted by |x| and the size of all elements around it: large weights do more to a
+// result, but many small ones do most of it. A scale is searched among some that put the largest
+// element at or near the end of the range, each made the best for the integers it gives; scales
+// that are integers themselves are then tried one higher and one lower.
+#include "compute/quantizer.hpp"
+
+#include "compute/exact_math.hpp"
+#include "messages/check.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+namespace ovir::compute {
+
+namespace {
+
+/// x to the nearest integer, ties to even, for |x| < 2^22.
+float nearest(float x) {
+  constexpr float magic = 0x1.8p+23F;
+  return (x + magic) - magic;
+}
+
+float clamped(float x, float low, float high) { return std::clamp(nearest(x), low, high); }
+
+/// Quotients far beyond a range are as good as its end, and `nearest` needs them small.
+float quotient(float x, float d) {
+  constexpr float far = 1e6F;
+  return d == 0 ? 0 : std::clamp(x / d, -far, far);
+}
+
+void put_half(std::byte* out, std::uint16_t bits) { std::memcpy(out, &bits, sizeof bits); }
+
+/// fp16 bits of a scale and what they mean. False when it is beyond fp16.
+bool to_scale(float x, std::uint16_t& bits, float& value) {
+  bits = float_to_half(x);
+  constexpr std::uint16_t exponent = 0x7C00;
+  value = (bits & exponent) == exponent ? 0 : half_to_float(bits);
+  return (bits & exponent) != exponent;
+}
+
+/// How much an error of each element matters.
+template <std::size_t N>
+std::array<float, N> importance(const float* x) {
+  double squares = 0;
+  for (std::size_t i = 0; i < N; ++i) {
+    squares += double{x[i]} * double{x[i]};
+  }
+  const auto size = static_cast<float>(std::sqrt(squares / N));
+  std::array<float, N> w{};
+  for (std::size_t i = 0; i < N; ++i) {
+    w[i] = size + std::fabs(x[i]);
+  }
+  return w;
+}
+
+/// Steps of a tenth of an integer about the end of the range at which the largest element may lie.
+constexpr int search_steps = 10;
+constexpr float search_step = 0.1F;
+
+/// The scale d for which d * q, q integers from `low` to `high`, is nearest to x.
+template <std::size_t N>
+float best_scale(const float* x, const std::array<float, N>& w, float low, float high) {
+  const float* const largest =
+      std::max_element(x, x + N, [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+  if (*largest == 0) {
+    return 0;
+  }
+  float best = 0;
+  double most = -1;
+  for (const float end : {low, high}) {
+    for (int step = -search_steps; step <= search_steps; ++step) {
+      const float d = *largest / (end + search_step * static_cast<float>(step));
+      double product = 0;
+      double square = 0;
+      for (std::size_t i = 0; i < N; ++i) {
+        const float q = clamped(quotient(x[i], d), low, high);
+        product += double{w[i]} * double{x[i]} * double{q};
+        square += double{w[i]} * double{q} * double{q};
+      }
+      // The error left by the best scale for these integers is a constant less this.
+      const double gain = square > 0 ? product * product / square : 0;
+      if (gain > most) {
+        most = gain;
+        best = square > 0 ? static_cast<float>(product / square) : 0;
+      }
+    }
+  }
+  return best;
+}
+
+bool quantize_q8_0(const float* x, std::byte* out) {
+  constexpr std::size_t n = 32;
+  float most = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    most = std::max(most, std::fabs(x[i]));
+  }
+  std::uint16_t bits = 0;
+  float d = 0;
+  const bool ok = to_scale(most / 127, bits, d);
+  put_half(out, bits);
+  for (std::size_t i = 0; i < n; ++i) {
+    out[2 + i] =
+        static_cast<std::byte>(static_cast<std::int8_t>(clamped(quotient(x[i], d), -127, 127)));
+  }
+  return ok;
+}
+
+/// Q4_0 and Q5_0: nibbles of elements 0..15 and 16..31, behind their fifth bits where there are
+/// any.
+bool quantize_symmetric(const float* x, bool fifth, std::byte* out) {
+  constexpr std::size_t n = 32;
+  const float low = fifth ? -16 : -8;
+  std::uint16_t bits = 0;
+  float d = 0;
+  const bool ok = to_scale(best_scale(x, importance<n>(x), low, -low - 1), bits, d);
+  put_half(out, bits);
+  std::array<std::uint32_t, n> q{};
+  std::uint32_t high = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    q[i] = static_cast<std::uint32_t>(clamped(quotient(x[i], d), low, -low - 1) - low);
+    high |= (q[i] >> 4U) << i;
+  }
+  std::byte* nibbles = out + 2;
+  if (fifth) {
+    std::memcpy(nibbles, &high, sizeof high);
+    nibbles += sizeof high;
+  }
+  for (std::size_t i = 0; i < n / 2; ++i) {
+    nibbles[i] = static_cast<std::byte>((q[i] & 15U) | (q[i + n / 2] & 15U) << 4U);
+  }
+  return ok;
+}
+
+// K-quants: superblocks of 256.
+constexpr std::size_t super = 256;
+
+/// A group of Q4_K: values are scale * q - min, q from 0 to 15, min at least 0.
+struct scale_and_min {
+  float scale{0};
+  float min{0};
+};
+constexpr std::size_t q4_k_group = 32;
+constexpr std::size_t q4_k_groups = super / q4_k_group;
+constexpr float nibble_max = 15;
+constexpr float six_bits_max = 63;
+
+double error_of(const float* x, const std::array<float, q4_k_group>& w, scale_and_min s) {
+  double sum = 0;
+  for (std::size_t i = 0; i < q4_k_group; ++i) {
+    const float q = clamped(quotient(x[i] + s.min, s.scale), 0, nibble_max);
+    const double off = double{x[i]} - (double{s.scale} * double{q} - double{s.min});
+    sum += double{w[i]} * off * off;
+  }
+  return sum;
+}
+
+/// The best scale and min for the integers that `from` gives: the minimum of a square form in two
+/// unknowns, or in one where the min would be negative.
+scale_and_min fitted(const float* x, const std::array<float, q4_k_group>& w, scale_and_min from) {
+  double sw = 0;
+  double sq = 0;
+  double sqq = 0;
+  double sx = 0;
+  double sxq = 0;
+  for (std::size_t i = 0; i < q4_k_group; ++i) {
+    const double q = clamped(quotient(x[i] + from.min, from.scale), 0, nibble_max);
+    sw += w[i];
+    sq += double{w[i]} * q;
+    sqq += double{w[i]} * q * q;
+    sx += double{w[i]} * double{x[i]};
+    sxq += double{w[i]} * double{x[i]} * q;
+  }
+  const double determinant = sw * sqq - sq * sq;
+  if (determinant > 0) {
+    const double scale = (sw * sxq - sq * sx) / determinant;
+    const double min = (sq * sxq - sqq * sx) / determinant;
+    if (scale > 0 && min >= 0) {
+      return {static_cast<float>(scale), static_cast<float>(min)};
+    }
+  }
+  return {sqq > 0 && sxq > 0 ? static_cast<float>(sxq / sqq) : 0, 0};
+}
+
+scale_and_min best_scale_and_min(const float* x, const std::array<float, q4_k_group>& w) {
+  const auto [lowest, highest] = std::minmax_element(x, x + q4_k_group);
+  const float low = std::min(*lowest, 0.0F);
+  const float range = std::max(*highest, 0.0F) - low;
+  if (range == 0) {
+    return {};
+  }
+  scale_and_min best{0, -low};
+  double least = error_of(x, w, best);
+  for (int step = -search_steps; step <= search_steps; ++step) {
+    scale_and_min s{range / (nibble_max + search_step * static_cast<float>(step)), -low};
+    for (int pass = 0; pass < 2; ++pass) {
+      s = fitted(x, w, s);
+      if (const double error = error_of(x, w, s); error < least) {
+        least = error;
+        best = s;
+      }
+    }
+  }
+  return best;
+}
+
+/// The twelve bytes of eight 6-bit scales and mins (unpack_q4_k_scales reads them).
+void pack_q4_k_scales(const std::array<std::uint32_t, q4_k_groups>& scales,
+                      const std::array<std::uint32_t, q4_k_groups>& mins, std::byte* out) {
+  for (std::size_t j = 0; j < 4; ++j) {
+    out[j] = static_cast<std::byte>(scales[j] | (scales[j + 4] >> 4U) << 6U);
+    out[j + 4] = static_cast<std::byte>(mins[j] | (mins[j + 4] >> 4U) << 6U);
+    out[j + 8] = static_cast<std::byte>((scales[j + 4] & 15U) | (mins[j + 4] & 15U) << 4U);
+  }
+}
+
+bool quantize_q4_k(const float* x, std::byte* out) {
+  std::array<std::array<float, q4_k_group>, q4_k_groups> w{};
+  std::array<scale_and_min, q4_k_groups> wanted{};
+  float scale_max = 0;
+  float min_max = 0;
+  for (std::size_t g = 0; g < q4_k_groups; ++g) {
+    w[g] = importance<q4_k_group>(x + g * q4_k_group);
+    wanted[g] = best_scale_and_min(x + g * q4_k_group, w[g]);
+    scale_max = std::max(scale_max, wanted[g].scale);
+    min_max = std::max(min_max, wanted[g].min);
+  }
+  std::uint16_t d_bits = 0;
+  std::uint16_t dmin_bits = 0;
+  float d = 0;
+  float dmin = 0;
+  bool ok = to_scale(scale_max / six_bits_max, d_bits, d);
+  ok = to_scale(min_max / six_bits_max, dmin_bits, dmin) && ok;
+  put_half(out, d_bits);
+  put_half(out + 2, dmin_bits);
+  std::array<std::uint32_t, q4_k_groups> scales{};
+  std::array<std::uint32_t, q4_k_groups> mins{};
+  std::array<std::uint8_t, super> q{};
+  for (std::size_t g = 0; g < q4_k_groups; ++g) {
+    const float* const group = x + g * q4_k_group;
+    const float scale = clamped(quotient(wanted[g].scale, d), 0, six_bits_max);
+    const float min = clamped(quotient(wanted[g].min, dmin), 0, six_bits_max);
+    double least = std::numeric_limits<double>::infinity();
+    scale_and_min chosen;
+    for (int by_scale = -1; by_scale <= 1; ++by_scale) {
+      for (int by_min = -1; by_min <= 1; ++by_min) {
+        const float s = std::clamp(scale + static_cast<float>(by_scale), 0.0F, six_bits_max);
+        const float m = std::clamp(min + static_cast<float>(by_min), 0.0F, six_bits_max);
+        if (const double error = error_of(group, w[g], {d * s, dmin * m}); error < least) {
+          least = error;
+          chosen = {d * s, dmin * m};
+          scales[g] = static_cast<std::uint32_t>(s);
+          mins[g] = static_cast<std::uint32_t>(m);
+        }
+      }
+    }
+    for (std::size_t i = 0; i < q4_k_group; ++i) {
+      q[g * q4_k_group + i] = static_cast<std::uint8_t>(
+          clamped(quotient(group[i] + chosen.min, chosen.scale), 0, nibble_max));
+    }
+  }
+  pack_q4_k_scales(scales, mins, out + 4);
+  for (std::size_t i = 0; i < super / 2; ++i) {
+    const std::size_t low = i / q4_k_group * 2 * q4_k_group + i % q4_k_group;
+    out[16 + i] = static_cast<std::byte>(q[low] | q[low + q4_k_group] << 4U);
+  }
+  return ok;
+}
+
+constexpr std::size_t q6_k_group = 16;
+constexpr std::size_t q6_k_groups = super / q6_k_group;
+
+bool quantize_q6_k(const float* x, std::byte* out) {
+  constexpr float low = -32;
+  constexpr float high = 31;
+  std::array<std::array<float, q6_k_group>, q6_k_groups> w{};
+  std::array<float, q6_k_groups> wanted{};
+  float largest = 0;
+  for (std::size_t g = 0; g < q6_k_groups; ++g) {
+    w[g] = importance<q6_k_group>(x + g * q6_k_group);
+    wanted[g] = best_scale(x + g * q6_k_group, w[g], low, high);
+    largest = std::fabs(wanted[g]) > std::fabs(largest) ? wanted[g] : largest;
+  }
+  std::uint16_t d_bits = 0;
+  float d = 0;
+  const bool ok = to_scale(largest / -128, d_bits, d);
+  std::memset(out, 0, 208);
+  put_half(out + 208, d_bits);
+  for (std::size_t g = 0; g < q6_k_groups; ++g) {
+    const float* const group = x + g * q6_k_group;
+    const float scale = clamped(quotient(wanted[g], d), -128, 127);
+    double least = std::numeric_limits<double>::infinity();
+    float chosen = 0;
+    for (int by = -1; by <= 1; ++by) {
+      const float s = std::clamp(scale + static_cast<float>(by), -128.0F, 127.0F);
+      double error = 0;
+      for (std::size_t i = 0; i < q6_k_group; ++i) {
+        const float q = clamped(quotient(group[i], d * s), low, high);
+        const double off = double{group[i]} - double{d * s} * double{q};
+        error += double{w[g][i]} * off * off;
+      }
+      if (error < least) {
+        least = error;
+        chosen = s;
+      }
+    }
+    out[192 + g] = static_cast<std::byte>(static_cast<std::int8_t>(chosen));
+    for (std::size_t i = 0; i < q6_k_group; ++i) {
+      const auto q =
+          static_cast<std::uint32_t>(clamped(quotient(group[i], d * chosen), low, high) - low);
+      // Two halves of 128 elements, in each four runs of 32: see decode_q6_k.
+      const std::size_t at = g * q6_k_group + i;
+      const std::size_t half = at / 128;
+      const std::size_t run = at % 128 / 32;
+      const std::size_t lane = at % 32;
+      out[half * 64 + run % 2 * 32 + lane] |=
+          static_cast<std::byte>((q & 15U) << (run < 2 ? 0U : 4U));
+      out[128 + half * 32 + lane] |= static_cast<std::byte>((q >> 4U) << (2 * run));
+    }
+  }
+  return ok;
+}
+
+bool to_halves(std::span<const float> x, std::byte* out) {
+  bool ok = true;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    std::uint16_t bits = 0;
+    float value = 0;
+    ok = to_scale(x[i], bits, value) && ok;
+    put_half(out + 2 * i, bits);
+  }
+  return ok;
+}
+
+} // namespace
+
+bool can_quantize(tensor_type type) noexcept {
+  switch (type) {
+  case tensor_type::f32:
+  case tensor_type::f16:
+  case tensor_type::q8_0:
+  case tensor_type::q4_0:
+  case tensor_type::q5_0:
+  case tensor_type::q4_k:
+  case tensor_type::q6_k: return true;
+  default: return false;
+  }
+}
+
+bool quantize_row(tensor_type type, std::span<const float> x, std::byte* out) {
+  const tensor_layout layout = layout_of(type);
+  OVIR_CHECK(can_quantize(type) && x.size() % layout.block_elements == 0, x.size());
+  if (type == tensor_type::f32) {
+    std::memcpy(out, x.data(), x.size_bytes());
+    return true;
+  }
+  if (type == tensor_type::f16) {
+    return to_halves(x, out);
+  }
+  bool ok = true;
+  for (std::size_t at = 0; at < x.size(); at += layout.block_elements, out += layout.block_bytes) {
+    const float* const block = x.data() + at;
+    switch (type) {
+    case tensor_type::q8_0: ok = quantize_q8_0(block, out) && ok; break;
+    case tensor_type::q4_0: ok = quantize_symmetric(block, false, out) && ok; break;
+    case tensor_type::q5_0: ok = quantize_symmetric(block, true, out) && ok; break;
+    case tensor_type::q4_k: ok = quantize_q4_k(block, out) && ok; break;
+    default: ok = quantize_q6_k(block, out) && ok; break;
+    }
+  }
+  return ok;
+}
+
+} // namespace ovir::compute
