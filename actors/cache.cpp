@@ -1,6 +1,7 @@
 #include "actors/cache.hpp"
 
 #include "actors/block_exchange.hpp"
+#include "compute/prefix.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits_cache.hpp"
 
@@ -168,6 +169,16 @@ caf::typed_response_promise<request_entered> enter(cache_pointer self, enter_req
   return promise;
 }
 
+// What another owner computes, or another model, is of no use to this request: it neither waits for
+// that nor takes so long that anybody could tell.
+std::vector<digest> flight_names(const enter_request& asked) {
+  std::vector<digest> names;
+  for (const digest& window : asked.windows) {
+    names.push_back(storage::lookup_key({asked.salt}, compute::unit_key(asked.model, 0, window)));
+  }
+  return names;
+}
+
 // Who has the whole answer computes nothing that others could wait for.
 void answer_found(cache_pointer self, cache_answer_looked_up& found) {
   cache_state& state = self->state;
@@ -178,7 +189,7 @@ void answer_found(cache_pointer self, cache_answer_looked_up& found) {
   cache_state::question& question = lead->second;
   question.answer = std::move(found.answer);
   if (question.answer.finished ||
-      state.flights.enter(found.request, std::move(question.asked.windows), question.asked.wanted,
+      state.flights.enter(found.request, flight_names(question.asked), question.asked.wanted,
                           state.environment.env->now())) {
     let_go(self, {found.request});
   }

@@ -67,6 +67,7 @@ struct enter_request {
   std::size_t wanted{0};       ///< so many of them it would take from others
   std::optional<digest> finished_key;
   std::optional<digest> request_name; ///< `request_digest`, for what was drawn so far
+  digest model{};                     ///< of the manifest
 };
 struct request_entered {
   std::optional<answer_record> finished;

@@ -20,8 +20,10 @@ content_owner owner_of(const digest& salt) { return content_owner{salt}; }
 } // namespace
 
 cache_tiers::cache_tiers(std::size_t memory_bytes_max,
-                         std::unique_ptr<storage::content_store> store, storage::env& environment)
-    : memory_(memory_bytes_max), store_(std::move(store)), env_(environment) {
+                         std::unique_ptr<storage::content_store> store, storage::env& environment,
+                         bool answers_are_claims)
+    : answers_are_claims_(answers_are_claims), memory_(memory_bytes_max), store_(std::move(store)),
+      env_(environment) {
   if (store_) {
     reader_ = store_->reader();
   }
@@ -106,7 +108,7 @@ bool cache_tiers::find_window(const find_units& wanted, std::uint32_t window, un
       out.end = reuse_end::damaged;
       return false;
     }
-    if (claims_spent(place, *hit)) {
+    if (claims_spent(content_kind::kv, place, *hit)) {
       out.end = reuse_end::rechecked;
       spend_rest(wanted, window);
       return false;
@@ -219,17 +221,21 @@ void cache_tiers::keep(const keep_units& units) {
 }
 
 std::optional<answer_record> cache_tiers::answer_at(const content_owner& owner, const digest& key,
-                                                    bool& from_disk) {
+                                                    request_entered& out) {
   const auto hit = look_up(content_kind::results, owner, key);
   if (!hit) {
     return std::nullopt;
   }
+  const digest place = storage::lookup_key(owner, key);
   auto record = answer_from(*hit->bytes);
   if (!record || record->key != key) {
-    distrust(storage::lookup_key(owner, key), *hit);
+    distrust(place, *hit);
     return std::nullopt;
   }
-  from_disk = hit->on_disk.has_value();
+  if (claims_spent(content_kind::results, place, *hit)) {
+    return std::nullopt;
+  }
+  out.from_disk = hit->on_disk.has_value();
   if (hit->on_disk) {
     note(*hit->on_disk);
   }
@@ -240,7 +246,7 @@ request_entered cache_tiers::find_answer(const enter_request& wanted) {
   request_entered out;
   const content_owner owner = owner_of(wanted.salt);
   if (wanted.finished_key) {
-    out.finished = answer_at(owner, *wanted.finished_key, out.from_disk);
+    out.finished = answer_at(owner, *wanted.finished_key, out);
     if (out.finished && !out.finished->finished) {
       out.finished.reset();
     }
@@ -248,11 +254,13 @@ request_entered cache_tiers::find_answer(const enter_request& wanted) {
   if (out.finished) {
     ++report_.answers;
   }
-  if (out.finished || !wanted.request_name) {
+  const bool again =
+      wanted.finished_key && spent_.contains(storage::lookup_key(owner, *wanted.finished_key));
+  if (out.finished || again || !wanted.request_name) {
     return out;
   }
   for (std::uint32_t window = 0; out.drawn.size() < limits::answer_draws_max; ++window) {
-    const auto record = answer_at(owner, draws_key(*wanted.request_name, window), out.from_disk);
+    const auto record = answer_at(owner, draws_key(*wanted.request_name, window), out);
     if (!record || record->finished) {
       break;
     }
@@ -263,7 +271,8 @@ request_entered cache_tiers::find_answer(const enter_request& wanted) {
 
 void cache_tiers::keep(const keep_answer& answer) {
   const content_owner owner = owner_of(answer.salt);
-  if (holds(owner, answer.record.key)) {
+  const digest place = storage::lookup_key(owner, answer.record.key);
+  if (holds(owner, answer.record.key) && !spent_.contains(place)) {
     return;
   }
   auto bytes = std::make_shared<const std::vector<std::byte>>(to_bytes(answer.record));
@@ -271,8 +280,13 @@ void cache_tiers::keep(const keep_answer& answer) {
     ++report_.not_kept;
     return;
   }
-  put({content_kind::results, owner, answer.record.key,
-       storage::lookup_key(owner, answer.record.key), std::move(bytes), answer.cost_us});
+  write fresh{content_kind::results, owner,         answer.record.key, place,
+              std::move(bytes),      answer.cost_us};
+  recheck(place, fresh);
+  if (is_claim(fresh.kind, fresh.from) && claimed_.size() < limits::claims_kept_max) {
+    claimed_.try_emplace(place);
+  }
+  put(std::move(fresh));
 }
 
 std::optional<cache_tiers::batch> cache_tiers::take_batch() {

@@ -52,8 +52,10 @@ public:
   };
 
   /// `store` may be null: then memory alone. `environment` outlives the tiers.
+  /// `answers_are_claims`: other nodes compute what answers consist of, so an answer is used
+  /// limits::claimed_uses_max times, and then computed again once.
   cache_tiers(std::size_t memory_bytes_max, std::unique_ptr<storage::content_store> store,
-              storage::env& environment);
+              storage::env& environment, bool answers_are_claims = false);
 
   // The front
 
@@ -105,7 +107,8 @@ private:
   [[nodiscard]] bool find_window(const find_units& wanted, std::uint32_t window,
                                  units_found& found);
   void put(write entry);
-  [[nodiscard]] bool claims_spent(const digest& place, const found& what);
+  [[nodiscard]] bool claims_spent(content_kind kind, const digest& place, const found& what);
+  [[nodiscard]] bool is_claim(content_kind kind, const storage::provenance& from) const;
   void spend_rest(const find_units& wanted, std::uint32_t window);
   void recheck(const digest& place, write& fresh);
   void learn_cost(const digest& model, std::uint64_t cost_us);
@@ -113,8 +116,9 @@ private:
   /// What was read cannot be what it was kept as.
   void distrust(const digest& place, const found& what);
   [[nodiscard]] std::optional<answer_record> answer_at(const storage::content_owner& owner,
-                                                       const digest& key, bool& from_disk);
+                                                       const digest& key, request_entered& out);
 
+  const bool answers_are_claims_;
   storage::memory_tier memory_;
   std::map<digest, bytes_pointer> unwritten_; ///< in the queue or in a batch under way
   std::deque<write> queue_;
@@ -126,9 +130,10 @@ private:
   cache_report report_;
   std::map<digest, std::uint64_t> unit_costs_; ///< by model, at most limits::unit_costs_max
   place_list places_{limits::blocks_claimed_max};
-  /// Blocks of others that nobody computed here: whose they are, and how often they were used.
+  /// Blocks of others that nobody computed here, and answers that nobody computed again: whose they
+  /// are, and how often they were used.
   struct claimed {
-    node_id author;
+    node_id author; ///< empty: of several
     std::uint32_t uses{0};
   };
   std::map<digest, claimed> claimed_; ///< at most limits::claims_kept_max

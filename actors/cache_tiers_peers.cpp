@@ -60,11 +60,17 @@ void cache_tiers::take_fetched(const unit_scope& scope, std::vector<fetched_bloc
   }
 }
 
-/// Counts a use of what another node only claims. True: it was used often enough.
-bool cache_tiers::claims_spent(const digest& place, const found& what) {
+/// Whether nobody here knows it to be right.
+bool cache_tiers::is_claim(content_kind kind, const storage::provenance& from) const {
+  return !from.verified &&
+         (!from.author.empty() || (kind == content_kind::results && answers_are_claims_));
+}
+
+/// Counts a use of what other nodes only claim. True: it was used often enough.
+bool cache_tiers::claims_spent(content_kind kind, const digest& place, const found& what) {
   if (what.on_disk) {
     const storage::provenance& from = what.on_disk->about.from;
-    if (!from.verified && !from.author.empty() && !claimed_.contains(place)) {
+    if (is_claim(kind, from) && !claimed_.contains(place)) {
       if (claimed_.size() >= limits::claims_kept_max) {
         return true; // nothing that is not counted is believed
       }
@@ -98,18 +104,20 @@ void cache_tiers::spend_rest(const find_units& wanted, std::uint32_t window) {
   }
 }
 
-/// What was used often enough has been computed here: was it right?
+/// What was used often enough has been computed again: was it right? Of an answer that comes out
+/// another nobody knows which one is: the later one takes the place, as a claim.
 void cache_tiers::recheck(const digest& place, write& fresh) {
   if (spent_.erase(place) == 0) {
     return;
   }
   ++report_.rechecked;
-  fresh.from.verified = true;
   const auto author = claimed_.extract(place);
   const auto before = look_up(fresh.kind, fresh.owner, fresh.key);
-  if (before && *before->bytes != *fresh.bytes) {
+  const bool differs = before && *before->bytes != *fresh.bytes;
+  fresh.from.verified = fresh.kind == content_kind::kv || (before && !differs);
+  if (differs) {
     ++report_.refuted;
-    if (!author.empty() &&
+    if (!author.empty() && !author.mapped().author.empty() &&
         std::find(refuted_.begin(), refuted_.end(), author.mapped().author) == refuted_.end()) {
       refuted_.push_back(author.mapped().author);
     }

@@ -187,10 +187,21 @@ void tell_part(fetch& f) {
   }
 }
 
+/// Bytes of weights that this order may bring.
+std::uint64_t room_for(const fetcher_state& state, const fetch_order& order) {
+  std::uint64_t room = state.environment.memory_bytes;
+  if (order.beside) {
+    for (const auto& part : state.environment.models->all()) {
+      room -= std::min(room, part->held_bytes);
+    }
+  }
+  return room;
+}
+
 result<void> choose_layers(fetcher_pointer self) {
   fetch& f = *self->state.active;
   const compute::piece_list& pieces = *f.store->pieces();
-  const std::uint64_t memory = self->state.environment.memory_bytes;
+  const std::uint64_t memory = room_for(self->state, f.order);
   if (f.order.layers) {
     f.shown.layers = *f.order.layers;
   } else {
@@ -200,9 +211,10 @@ result<void> choose_layers(fetcher_pointer self) {
   f.shown.bytes = pieces.bytes_of(f.wanted);
   if (f.shown.bytes > memory) {
     return fail(errc::over_limit,
-                "layers {}-{} have {} MiB and the node may use {}; hold fewer or raise "
+                "layers {}-{} have {} MiB and the node may use {}{}; hold fewer or raise "
                 "limits.memory_mib",
-                f.shown.layers.first, f.shown.layers.last - 1, f.shown.bytes >> 20U, memory >> 20U);
+                f.shown.layers.first, f.shown.layers.last - 1, f.shown.bytes >> 20U, memory >> 20U,
+                f.order.beside ? " beside what it holds" : "");
   }
   return {};
 }

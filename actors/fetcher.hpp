@@ -33,6 +33,7 @@ struct fetch_order {
   /// Gets the first layers while the rest is fetched (`first_layers`), on the fetcher's thread; may
   /// be empty.
   std::function<void(const fetched_segment&)> part{};
+  bool beside{false}; ///< only what fits beside all that is held
 };
 
 struct fetch_tick {};

@@ -42,6 +42,7 @@ bool enter_cache(lead_pointer self, const cache_use& use,
   reuse.chain.add(log.prompt);
   enter_request question{state.request, use.salt,    reuse.chain.windows(), 0,
                          std::nullopt,  std::nullopt};
+  question.model = state.environment.cache.model;
   question.wanted = (log.prompt.size() - 1) / limits::window_positions;
   if (use.answers) {
     reuse.request_name = request_digest(state.environment.cache.model, log.prompt, log.sampling);

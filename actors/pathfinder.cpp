@@ -1,5 +1,6 @@
 #include "actors/pathfinder.hpp"
 
+#include "actors/path_loads.hpp"
 #include "actors/path_repair.hpp"
 #include "actors/twin_runs.hpp"
 #include "messages/caf/system_config.hpp"
@@ -12,11 +13,10 @@ namespace ovir::actors {
 
 namespace {
 
-using pathfinder_pointer = pathfinder_actor::stateful_pointer<pathfinder_state>;
 using place = pathfinder_state::place;
 using watched = pathfinder_state::watched;
 
-constexpr std::chrono::milliseconds tick_interval{100};
+constexpr std::chrono::milliseconds tick_interval = paths_tick_interval;
 /// Ticks for which a node is not asked again after it refused, was slow, or lacked the segment.
 constexpr std::uint32_t avoid_busy = 10;
 constexpr std::uint32_t avoid_slow = 100;
@@ -227,6 +227,8 @@ void install(pathfinder_pointer self, request_id id, watched& request, const cut
   request.opened.insert(route.begin(), route.end());
   request.broken = false;
   request.told_missing = false;
+  request.lacking.reset();
+  request.load_told.clear();
   around.links->route_lead(id, request.lead, std::move(route));
   self->send(request.lead, std::move(news));
 }
@@ -236,6 +238,13 @@ bool same_path(const watched& request, const cut& path) {
                     [](const place& p, const auto& q) {
                       return p.node == q.first && p.layers == q.second && p.proxy;
                     });
+}
+
+// While no node is avoided and no path is missing, nothing here waits for time to pass.
+void keep_ticking(pathfinder_pointer self) {
+  if (!std::exchange(self->state.ticking, true)) {
+    self->delayed_send(self, tick_interval, paths_tick{});
+  }
 }
 
 // Looks for a path and hands it over; with `only_if_other`, not when it is the one there is.
@@ -259,6 +268,10 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
     path = plan_path(state, *model, nodes, request.positions);
   }
   if (!path) {
+    if (!request.lacking) {
+      request.lacking = state.ticks;
+      keep_ticking(self);
+    }
     if (!only_if_other && !request.told_missing) {
       request.told_missing = true;
       state.environment.journal->say(log_level::warn, id, "has no path: {}", path.error().message);
@@ -296,13 +309,6 @@ void lead_down(pathfinder_pointer self, const caf::down_msg& message) {
     } else {
       ++it;
     }
-  }
-}
-
-// While no node is avoided, nothing here waits for time to pass.
-void keep_ticking(pathfinder_pointer self) {
-  if (!std::exchange(self->state.ticking, true)) {
-    self->delayed_send(self, tick_interval, paths_tick{});
   }
 }
 
@@ -402,16 +408,21 @@ void tick(pathfinder_pointer self) {
   state.ticking = false;
   bool retry = false;
   bool avoiding = false;
+  bool lacking = false;
   for (auto& [id, request] : state.requests) {
     const auto gone = std::erase_if(request.avoid,
                                     [&](const auto& entry) { return entry.second <= state.ticks; });
     retry = retry || (gone > 0 && request.broken);
     avoiding = avoiding || !request.avoid.empty();
+    lacking = lacking || request.lacking;
   }
   if (retry) {
     mend_all(self);
   }
-  if (avoiding) {
+  if (lacking) {
+    order_loads(self);
+  }
+  if (avoiding || lacking) {
     keep_ticking(self);
   }
 }
@@ -494,6 +505,7 @@ pathfinder_actor::behavior_type pathfinder_behavior(pathfinder_pointer self,
       [self](const standing_told& news) {
         self->state.trusted.tell(news.verifier, news.reputation_ppm);
       },
+      [self](const load_failed& news) { load_refused(self, news); },
       [self](const describe_path& wanted) { return describe(self, wanted); },
       [self](const locate_request& wanted) { return locate(self->state, wanted.request); },
   };

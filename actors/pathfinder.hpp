@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/convicted.hpp"
+#include "actors/load_orders.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
@@ -48,7 +49,7 @@ struct request_location {
 using pathfinder_actor =
     path_provider::extend<caf::reacts_to<members_changed>, caf::reacts_to<link_changed>,
                           caf::reacts_to<paths_tick>, caf::reacts_to<node_convicted>,
-                          caf::reacts_to<standing_told>,
+                          caf::reacts_to<standing_told>, caf::reacts_to<load_failed>,
                           caf::replies_to<describe_path>::with<path_description>,
                           caf::replies_to<locate_request>::with<request_location>>;
 
@@ -61,8 +62,9 @@ struct pathfinder_environment {
 
 /// Finds each request of this node a path through the cluster and mends it: what still works stays
 /// where it is, with its KV cache; a lost stage goes to the best node that holds its layers. A
-/// request without a path waits until a node comes. Nothing moves merely because something faster
-/// joined: new requests use it.
+/// request without a path waits until a node comes, or one that was ordered to fetch the layers
+/// that lack (docs/adr/0047-layers-fetched-on-order.md). Nothing moves merely because something
+/// faster joined: new requests use it.
 struct pathfinder_state {
   struct place {
     node_id node;
@@ -79,14 +81,18 @@ struct pathfinder_state {
     std::map<node_id, std::uint32_t> avoid; ///< node, and the tick from which it is asked again
     bool broken{true};                      ///< the path lacks a stage, or there is none
     bool told_missing{false};
+    std::optional<std::uint32_t> lacking; ///< no path since this tick
+    std::string load_told;                ///< what its lead heard of layers to be fetched
   };
   const char* name{"paths"};
   pathfinder_environment environment;
   members_view members;
   standing trusted;
   std::map<request_id, watched> requests;
+  load_orders loads;
   std::uint32_t ticks{0};
-  bool ticking{false}; ///< a `paths_tick` is under way: as long as a node is avoided
+  /// A `paths_tick` is under way: as long as a node is avoided, or a request has no path.
+  bool ticking{false};
 };
 
 [[nodiscard]] pathfinder_actor::behavior_type

@@ -453,6 +453,13 @@ void peers::deliver_wire(const node_id& from, role_set roles, wire_message messa
     caf::anon_send(actors_.host, adoption_answered{from, message.request});
     return;
   }
+  if (auto* failed = std::get_if<wire_load_failed>(&message.body)) {
+    if (!actors_.paths || !roles.has(role::worker)) {
+      return drop(from, "a refusal to fetch");
+    }
+    caf::anon_send(actors_.paths, load_failed{from, std::move(*failed)});
+    return;
+  }
   if (!actors_.host || !roles.has(role::scheduler)) {
     return drop(from, "an order to a stage");
   }

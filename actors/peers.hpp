@@ -58,6 +58,11 @@ struct credit_received {
   role_set roles;
   received_bytes bytes;
 };
+/// A node will not hold the layers it was ordered to fetch.
+struct load_failed {
+  node_id from;
+  wire_load_failed what;
+};
 /// A connection for weights is there, ...
 struct bulk_connected {
   peer_info peer;
@@ -103,7 +108,7 @@ public:
   struct receivers {
     caf::actor host;       ///< order_received
     caf::actor membership; ///< link_changed, gossip_received
-    caf::actor paths;      ///< link_changed
+    caf::actor paths;      ///< link_changed, load_failed
     caf::actor jobs;       ///< adoption_asked
     caf::actor admin;      ///< admin_*
     caf::actor source;     ///< bulk_*, of connections others began
@@ -227,6 +232,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::gossip_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::order_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_asked)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_answered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::load_failed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_received)

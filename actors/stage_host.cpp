@@ -1,5 +1,6 @@
 #include "actors/stage_host.hpp"
 
+#include "actors/host_loads.hpp"
 #include "actors/planner.hpp"
 #include "messages/caf/system_config.hpp"
 
@@ -510,10 +511,13 @@ caf::behavior host_behavior(host_pointer self, host_environment environment) {
       [self](order_received& order) {
         if (std::holds_alternative<wire_open>(order.message.body)) {
           open(self, std::move(order));
+        } else if (const auto* load = std::get_if<wire_load>(&order.message.body)) {
+          take_load(self, order.from, order.message.request, *load);
         } else {
           take_order(self, order);
         }
       },
+      [self](const host_load_ended& end) { load_ended(self, end); },
       [self](const child_event& event) { shard_changed(self, event); },
       [self](const members_changed& news) { self->state.members = news.members; },
       [self](const link_changed& link) {

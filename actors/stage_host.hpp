@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,17 @@ struct host_tick {};
 using shard_launcher = std::function<void(caf::event_based_actor* self, const std::string& name,
                                           std::shared_ptr<stage_bench> bench)>;
 
+/// Fetches layers from others and holds them; calls back once, on any thread.
+using layer_fetcher =
+    std::function<void(const digest& model, layer_range layers, std::function<void(result<void>)>)>;
+
+/// Of layers that were fetched on order.
+struct host_load_ended {
+  digest model;
+  layer_range layers;
+  result<void> outcome;
+};
+
 struct host_environment {
   node_id self;
   peers* links{nullptr};
@@ -38,6 +50,7 @@ struct host_environment {
   std::uint64_t memory_bytes{0}; ///< for weights, KV caches and kept boundaries
   const signing_desk* desk{nullptr};
   std::shared_ptr<cache_handle> cache{}; ///< null: nothing is reused or kept
+  layer_fetcher fetch{};                 ///< null: this node takes no orders to fetch
 };
 
 /// Lets other nodes' leads use this node's segments: any range of layers within what is held
@@ -70,11 +83,18 @@ struct host_state {
     bool doubtful{false};         ///< the link to its lead was lost, and the lead not heard since
     std::uint32_t doubt_ticks{0}; ///< with the lead's node there again
   };
+  /// Layers that schedulers ordered, and are not held yet.
+  struct load {
+    digest model;
+    layer_range layers;
+    std::set<node_id> askers;
+  };
   const char* name{"host"};
   host_environment environment;
   std::map<std::string, slot> slots;
   std::map<std::pair<request_id, layer_index>, session> sessions;
   std::uint64_t session_bytes{0};
+  std::vector<load> loads; ///< at most limits::loads_carried_max
   members_view members;
   std::shared_ptr<step_meter> meter{std::make_shared<step_meter>()}; ///< of all slots
 };
@@ -94,6 +114,7 @@ struct host_report {
 
 } // namespace ovir::actors
 
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::host_load_ended)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::host_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_host)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::host_report)

@@ -228,8 +228,25 @@ wire_body read_drawn_at(const DrawnAt::Reader& from) {
   return wire_drawn{from.getIndex(), read_drawn(from.getDrawn())};
 }
 
-wire_body read_failed(const Failed::Reader& from) {
-  return wire_failed{error{static_cast<errc>(from.getCode()), text_of(from.getText())}};
+error read_reason(const Failed::Reader& from) {
+  return error{static_cast<errc>(from.getCode()), text_of(from.getText())};
+}
+
+wire_body read_load(const wire_schema::Load::Reader& from) {
+  return wire_load{digest{read_bytes32(from.getModel())}, {from.getFirst(), from.getLast()}};
+}
+
+wire_body read_load_failed(const wire_schema::LoadFailed::Reader& from) {
+  return wire_load_failed{digest{read_bytes32(from.getModel())}, read_reason(from.getReason())};
+}
+
+/// Null where a message gives no reason.
+error* reason_in(wire_body& body) {
+  if (auto* const failed = std::get_if<wire_failed>(&body)) {
+    return &failed->reason;
+  }
+  auto* const load = std::get_if<wire_load_failed>(&body);
+  return load == nullptr ? nullptr : &load->reason;
 }
 
 result<wire_body> read_adopt(const RequestLog::Reader& from, request_id id, std::size_t present) {
@@ -267,7 +284,9 @@ result<wire_body> read_body(const WireMessage::Reader& root, request_id id, std:
   case WireMessage::OPENED: return read_progress<wire_opened>(root.getOpened(), present);
   case WireMessage::STEP: return read_progress<wire_step>(root.getStep(), present);
   case WireMessage::FINISHED: return read_progress<wire_finished>(root.getFinished(), present);
-  case WireMessage::FAILED: return read_failed(root.getFailed());
+  case WireMessage::FAILED: return wire_body{wire_failed{read_reason(root.getFailed())}};
+  case WireMessage::LOAD: return read_load(root.getLoad());
+  case WireMessage::LOAD_FAILED: return read_load_failed(root.getLoadFailed());
   case WireMessage::ADOPT: return read_adopt(root.getAdopt(), id, present);
   case WireMessage::ADOPTED: return wire_body{wire_adopted{}};
   case WireMessage::SIGN: return read_sign(root.getSign(), id);
@@ -342,10 +361,10 @@ result<void> check_prefix(std::span<const std::byte> bytes) {
 std::vector<std::byte> encode_wire(const wire_message& message) {
   const auto good = check(message);
   OVIR_CHECK(good.has_value(), good.has_value() ? std::string{} : good.error().message);
-  const auto* const failed = std::get_if<wire_failed>(&message.body);
-  if (failed != nullptr && failed->reason.message.size() > limits::error_text_bytes_max) {
-    wire_message cut = message;
-    std::get<wire_failed>(cut.body).reason.message.resize(limits::error_text_bytes_max);
+  wire_message cut = message;
+  if (error* const reason = reason_in(cut.body);
+      reason != nullptr && reason->message.size() > limits::error_text_bytes_max) {
+    reason->message.resize(limits::error_text_bytes_max);
     return write_message(cut);
   }
   return write_message(message);
@@ -360,9 +379,8 @@ result<wire_message> decode_wire(std::span<const std::byte> bytes) {
   if (!std::equal(canonical.begin(), canonical.end(), bytes.begin(), bytes.end())) {
     return fail(errc::malformed, "a message is not in its one canonical form");
   }
-  if (auto* const failed = std::get_if<wire_failed>(&message.body)) {
-    std::string& text = failed->reason.message;
-    text = compute::printable(text, limits::error_text_bytes_max);
+  if (error* const reason = reason_in(message.body)) {
+    reason->message = compute::printable(reason->message, limits::error_text_bytes_max);
   }
   return message;
 }

@@ -132,9 +132,25 @@ struct wire_sign {
   friend bool operator==(const wire_sign&, const wire_sign&) = default;
 };
 
-using wire_body = std::variant<wire_open, wire_replay, wire_resend, wire_finish, wire_close,
-                               wire_drawn, wire_opened, wire_step, wire_finished, wire_failed,
-                               wire_adopt, wire_adopted, wire_sign, wire_names>;
+/// To a worker: fetch these layers from others and hold them; the message's request waits for them.
+struct wire_load {
+  digest model;
+  layer_range layers; ///< from the message's stage on
+
+  friend bool operator==(const wire_load&, const wire_load&) = default;
+};
+/// To who ordered that: it will not hold them.
+struct wire_load_failed {
+  digest model;
+  error reason;
+
+  friend bool operator==(const wire_load_failed&, const wire_load_failed&) = default;
+};
+
+using wire_body =
+    std::variant<wire_open, wire_replay, wire_resend, wire_finish, wire_close, wire_drawn,
+                 wire_opened, wire_step, wire_finished, wire_failed, wire_adopt, wire_adopted,
+                 wire_sign, wire_names, wire_load, wire_load_failed>;
 
 struct wire_message {
   request_id request;

@@ -166,14 +166,16 @@ struct body_check {
   }
   result<void> operator()(const wire_step& m) const { return progress(m.length, m.leaves); }
   result<void> operator()(const wire_finished& m) const { return progress(m.length, m.leaves); }
-  result<void> operator()(const wire_failed& m) const {
-    if (to_string(m.reason.code) == "unknown") {
-      return fail(errc::unsupported,
-                  "a stage failed with code {}, which this version does not know",
-                  static_cast<unsigned>(m.reason.code));
+  result<void> operator()(const wire_failed& m) const { return check_reason(m.reason); }
+  result<void> operator()(const wire_load& m) const {
+    OVIR_TRY(check_layers(m.layers, "an order to fetch"));
+    if (m.layers.first != stage) {
+      return fail(errc::malformed, "an order to fetch layers from {} in a message about stage {}",
+                  m.layers.first, stage);
     }
     return {};
   }
+  result<void> operator()(const wire_load_failed& m) const { return check_reason(m.reason); }
   result<void> operator()(const wire_adopt& m) const { return check_log(m.log, request); }
   result<void> operator()(const wire_sign& m) const {
     const evidence_terms& terms = m.order.terms;
@@ -193,6 +195,15 @@ struct body_check {
   }
 
 private:
+  static result<void> check_reason(const error& reason) {
+    if (to_string(reason.code) == "unknown") {
+      return fail(errc::unsupported,
+                  "a stage failed with code {}, which this version does not know",
+                  static_cast<unsigned>(reason.code));
+    }
+    return {};
+  }
+
   static result<void> check_names(std::uint32_t first, const std::vector<digest>& names) {
     if (names.empty()) {
       return fail(errc::malformed, "a list of windows names none");

@@ -15,6 +15,7 @@ static_assert(std::endian::native == std::endian::little, "digests are written a
 namespace {
 
 using wire_schema::Drawn;
+using wire_schema::Failed;
 using wire_schema::Leaf;
 using wire_schema::Open;
 using wire_schema::OpenedExplained;
@@ -52,7 +53,7 @@ std::size_t list_words(const wire_body& body) {
           return words_of(m.prefixes.size() * wire_name_bytes);
         } else if constexpr (std::is_same_v<decltype(m), const wire_adopt&>) {
           return list_words(m.log);
-        } else if constexpr (std::is_same_v<decltype(m), const wire_failed&>) {
+        } else if constexpr (requires { m.reason; }) {
           return words_of(m.reason.message.size());
         } else {
           return 0;
@@ -184,6 +185,11 @@ void write(OpenedExplained::Builder to, const wire_opened& m) {
 /// Whether it says more than the plain kind can.
 bool reuses(const wire_opened& m) { return m.replays_from > 0 || m.reused != units_reused{}; }
 
+void write(Failed::Builder to, const error& reason) {
+  to.setCode(static_cast<std::uint8_t>(reason.code));
+  to.setText(data_of(reason.message));
+}
+
 struct body_writer {
   WireMessage::Builder root;
 
@@ -225,10 +231,17 @@ struct body_writer {
   }
   void operator()(const wire_step& m) { write(root.initStep(), m); }
   void operator()(const wire_finished& m) { write(root.initFinished(), m); }
-  void operator()(const wire_failed& m) {
-    auto to = root.initFailed();
-    to.setCode(static_cast<std::uint8_t>(m.reason.code));
-    to.setText(data_of(m.reason.message));
+  void operator()(const wire_failed& m) { write(root.initFailed(), m.reason); }
+  void operator()(const wire_load& m) {
+    auto to = root.initLoad();
+    write(to.initModel(), m.model.bytes);
+    to.setFirst(m.layers.first);
+    to.setLast(m.layers.last);
+  }
+  void operator()(const wire_load_failed& m) {
+    auto to = root.initLoadFailed();
+    write(to.initModel(), m.model.bytes);
+    write(to.initReason(), m.reason);
   }
   void operator()(const wire_adopt& m) { write(root.initAdopt(), m.log); }
   void operator()(const wire_adopted&) { root.setAdopted(); }

@@ -38,6 +38,8 @@ struct WireMessage {
     finishAt @20 :UInt32; # a finish, once the stage holds so many positions: at least 1
     openExplaining @21 :OpenReusing;  # an openReusing whose answer says how the lookup went
     openedExplained @22 :OpenedExplained;
+    load @23 :Load;
+    loadFailed @24 :LoadFailed;
   }
 }
 
@@ -97,6 +99,17 @@ struct OpenedExplained {
   computeUs @8 :UInt64;  # likewise; 0: not known
   tookUs @9 :UInt64;
   opened @10 :OpenedReusing;
+}
+
+struct Load {
+  model @0 :Bytes32;
+  first @1 :UInt32; # layers [first, last)
+  last @2 :UInt32;
+}
+
+struct LoadFailed {
+  model @0 :Bytes32;
+  reason @1 :Failed;
 }
 
 struct Replay {

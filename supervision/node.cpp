@@ -103,6 +103,8 @@ private:
   void load_file_later(const std::string& path, std::optional<layer_range> layers,
                        const std::shared_ptr<const compute::model_manifest>& fetched,
                        std::function<void(result<actors::model_catalog::entry>)> done);
+  void load_ordered(const digest& model, layer_range layers,
+                    std::function<void(result<void>)> done);
   std::shared_ptr<actors::fetch_answer>
   load_fetched(std::function<void(result<actors::model_catalog::entry>)> done);
   std::function<void(const actors::fetched_segment&)> serve_first_layers();
@@ -317,6 +319,20 @@ void cluster_node::load_later(const std::string& path, std::optional<layer_range
                                               serve_first_layers()});
 }
 
+// For a scheduler that has nobody who holds these layers.
+void cluster_node::load_ordered(const digest& model, layer_range layers,
+                                std::function<void(result<void>)> done) {
+  const caf::actor fetcher = known_->get("fetcher");
+  if (!fetcher) {
+    return done(fail(errc::busy, "its fetcher is being started"));
+  }
+  const auto loaded = [done = std::move(done)](const result<actors::model_catalog::entry>& held) {
+    done(held ? result<void>{} : held.error());
+  };
+  caf::anon_send(fetcher, actors::fetch_order{model, layers, false, load_fetched(loaded),
+                                              serve_first_layers(), true});
+}
+
 std::shared_ptr<actors::fetch_answer>
 cluster_node::load_fetched(std::function<void(result<actors::model_catalog::entry>)> done) {
   return std::make_shared<actors::fetch_answer>(
@@ -420,6 +436,12 @@ void cluster_node::start_tree() {
   parts->memory_bytes = memory_;
   parts->cache = cache_.get();
   parts->fetches = configured_fetches();
+  if (options_.fetch_orders) {
+    parts->fetch_ordered = [this](const digest& model, layer_range layers,
+                                  std::function<void(result<void>)> done) {
+      load_ordered(model, layers, std::move(done));
+    };
+  }
   actors::membership_environment& members = parts->membership;
   members.key = around_.key;
   members.links = links_.get();

@@ -73,7 +73,7 @@ result<std::unique_ptr<node_cache>> node_cache::open(const node_options& options
   OVIR_ASSIGN(const digest secret, secret_of(options, key, environment));
   made->policy_ = {true, options.cache.share, secret};
   made->around_.tiers = std::make_shared<actors::cache_tiers>(
-      options.cache.memory_bytes, open_store(options, environment, journal), environment);
+      options.cache.memory_bytes, open_store(options, environment, journal), environment, true);
   if (options.cache.peers) {
     made->around_.tiers->claim_kept();
   }

@@ -35,6 +35,7 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(fresh.fetch_window_bytes != now.fetch_window_bytes, "fetch.window_mib");
   needs_restart(fresh.fetch_bytes_per_second != now.fetch_bytes_per_second, "fetch.mib_s");
   needs_restart(fresh.serve_bytes_per_second != now.serve_bytes_per_second, "fetch.serve_mib_s");
+  needs_restart(fresh.fetch_orders != now.fetch_orders, "fetch.orders");
   needs_restart(fresh.gateway != now.gateway, "gateway");
   needs_restart(fresh.cache != now.cache, "cache");
   needs_restart(fresh.ledger.folder != now.ledger.folder ||

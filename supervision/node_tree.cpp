@@ -205,6 +205,7 @@ child_spec host_child(const parts_pointer& parts, const known_pointer& known) {
     around.env = parts->env;
     around.launch = shard_launcher_for(parts, known);
     around.memory_bytes = parts->memory_bytes;
+    around.fetch = parts->fetch_ordered;
     around.desk = parts->desk;
     around.cache = parts->cache == nullptr ? nullptr : parts->cache->handle();
     // Membership starts after the host, so it is looked up when there is something to say.

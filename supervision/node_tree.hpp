@@ -10,6 +10,7 @@
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
 #include "actors/request_journal.hpp"
+#include "actors/stage_host.hpp"
 #include "supervision/node_cache.hpp"
 #include "supervision/node_options.hpp"
 #include "supervision/supervisor.hpp"
@@ -67,6 +68,7 @@ struct node_parts {
   node_id keeper;                           ///< of the ledger this node uses; empty: none
   durable_file* ledger_copy{nullptr};       ///< of the keeper's log; null: none is kept
   std::vector<actors::fetch_order> fetches; ///< what the configuration wants here
+  actors::layer_fetcher fetch_ordered;      ///< null: schedulers order nothing of this node
 };
 
 /// The actors that others need to find, as they are at the moment: start functions put them here,

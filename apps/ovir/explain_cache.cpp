@@ -11,7 +11,9 @@ namespace {
 using json = nlohmann::json;
 
 std::uint64_t number(const json& from, const char* key) {
-  return from.contains(key) && from[key].is_number_unsigned() ? from[key].get<std::uint64_t>() : 0;
+  return from.contains(key) && from[key].is_number_integer() && from[key] >= 0
+             ? from[key].get<std::uint64_t>()
+             : 0;
 }
 
 std::string word(const json& from, const char* key) {

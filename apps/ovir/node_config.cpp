@@ -402,6 +402,7 @@ result<void> reader::fetching(const toml::table& root) {
   OVIR_ASSIGN(const std::uint64_t serve,
               in_.whole(*table, "serve_mib_s", {0, limits::fetch_rate_mib_max}, 0));
   options_.serve_bytes_per_second = serve << 20U;
+  OVIR_ASSIGN(options_.fetch_orders, in_.boolean(*table, "orders", options_.fetch_orders));
   return {};
 }
 

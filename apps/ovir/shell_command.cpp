@@ -36,6 +36,16 @@ command_spec ledger_command() {
           false};
 }
 
+command_spec load_command() {
+  return {
+      "load",
+      "Hold layers of a model file on the node's own machine, or fetched from others by its name",
+      {{"PATH", "path", kind::text, true, "GGUF file, or what ovir model manifest prints"},
+       {"--first", "first_layer", kind::natural, false, "First layer (default: what fits)"},
+       {"--last", "last_layer", kind::natural, false, "Last layer"}},
+      false};
+}
+
 const std::vector<command_spec>& table() {
   static const argument_spec request{"REQUEST", "request", kind::hex, true, "As 'jobs' shows it"};
   static const argument_spec node{"NODE", "node", kind::text, true,
@@ -92,12 +102,7 @@ const std::vector<command_spec>& table() {
       {"cancel", "End a request with what it has", {request}, false},
       {"drain", "Let a node finish what it has, take nothing new, and leave", {node}, false},
       {"kick", "Close a node's links and refuse it", {node}, false},
-      {"load",
-       "Hold layers of a model file on the node's own machine, or fetched from others by its name",
-       {{"PATH", "path", kind::text, true, "GGUF file, or what ovir model manifest prints"},
-        {"--first", "first_layer", kind::natural, false, "First layer (default: what fits)"},
-        {"--last", "last_layer", kind::natural, false, "Last layer"}},
-       false},
+      load_command(),
       {"unload", "Drop a model once nobody uses it", {model}, false},
       ledger_command(),
       {"log",

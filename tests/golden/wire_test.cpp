@@ -261,5 +261,68 @@ TEST(wire_golden, an_open_whose_answer_explains_differs_in_its_kind_alone) {
   EXPECT_EQ(explaining, plain);
 }
 
+TEST(wire_golden, an_opened_that_explains_is_these_bytes) {
+  wire_opened opened{64, {}, 32, {1, 2, 3}};
+  opened.told = reuse_told{3, 2, reuse_end::missing, {fetch_choice::computed, 5, 4, 0, 9, 8, 7}};
+  expect_bytes({request, epoch{9}, 4, opened}, "0000000016000000\n"
+                                               "0000000003000100\n"
+                                               "0200120009000000\n"
+                                               "0807060504030201\n"
+                                               "0400000000000000\n"
+                                               "0000000006000100\n"
+                                               "0300000002000000\n"
+                                               "0103000005000000\n"
+                                               "0400000000000000\n"
+                                               "0900000000000000\n"
+                                               "0800000000000000\n"
+                                               "0700000000000000\n"
+                                               "0000000004000100\n"
+                                               "2000000000000000\n"
+                                               "0100000000000000\n"
+                                               "0200000000000000\n"
+                                               "0300000000000000\n"
+                                               "0000000003000100\n"
+                                               "4000000000000000\n"
+                                               "0000000000000000\n"
+                                               "0000000000000000\n"
+                                               "0100000007000000\n"
+                                               "0000000006000000\n");
+}
+
+TEST(wire_golden, an_order_to_fetch_layers_is_these_bytes) {
+  expect_bytes({request, {}, 4, wire_load{digest{counted(0x80)}, {4, 8}}}, "000000000b000000\n"
+                                                                           "0000000003000100\n"
+                                                                           "0200130000000000\n"
+                                                                           "0807060504030201\n"
+                                                                           "0400000000000000\n"
+                                                                           "0000000001000100\n"
+                                                                           "0400000008000000\n"
+                                                                           "0000000004000000\n"
+                                                                           "8081828384858687\n"
+                                                                           "88898a8b8c8d8e8f\n"
+                                                                           "9091929394959697\n"
+                                                                           "98999a9b9c9d9e9f\n");
+}
+
+TEST(wire_golden, a_refusal_to_fetch_is_these_bytes) {
+  expect_bytes(
+      {request, {}, 4, wire_load_failed{digest{counted(0x80)}, {errc::over_limit, "no room"}}},
+      "000000000e000000\n"
+      "0000000003000100\n"
+      "0200140000000000\n"
+      "0807060504030201\n"
+      "0400000000000000\n"
+      "0000000000000200\n"
+      "0400000004000000\n"
+      "1000000001000100\n"
+      "8081828384858687\n"
+      "88898a8b8c8d8e8f\n"
+      "9091929394959697\n"
+      "98999a9b9c9d9e9f\n"
+      "1600000000000000\n"
+      "010000003a000000\n"
+      "6e6f20726f6f6d00\n");
+}
+
 } // namespace
 } // namespace ovir::actors

@@ -173,47 +173,70 @@ TEST_F(node_blocks, what_is_private_is_used_by_its_owner_on_other_nodes_and_by_n
   EXPECT_EQ(units(ask(cluster, request(2, 2)), "peer"), prefix_windows * layers);
 }
 
+/// Sends all of them as fast as it can, and waits for the answers.
+struct at_once {
+  at_once(const test_cluster& cluster, const std::vector<apps::json>& requests) {
+    constexpr std::size_t askers = 8; // a node takes few connections of one key
+    std::vector<std::thread> threads;
+    for (std::size_t asker = 0; asker < askers; ++asker) {
+      threads.emplace_back([&cluster, &requests, asker] {
+        cluster_shell shell = cluster.shell({0});
+        for (std::size_t i = asker; i < requests.size(); i += askers) {
+          apps::json one = requests[i];
+          one["wait"] = false;
+          EXPECT_EQ(failure_text(shell.call("run", one)), "");
+        }
+      });
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+    cluster_shell shell = cluster.shell({0});
+    for (const apps::json& one : requests) {
+      const apps::shell_outcome outcome = shell.call("attach", {{"request", one.at("request")}});
+      EXPECT_EQ(failure_text(outcome), "") << cluster.last_words();
+      if (const auto* const data = std::get_if<apps::json>(&outcome)) {
+        const apps::json& units = data->at("units");
+        computed += units.at("computed").get<std::uint64_t>();
+        for (const char* const where : {"memory", "disk", "peer"}) {
+          reused += units.at(where).get<std::uint64_t>();
+        }
+      }
+    }
+  }
+
+  std::uint64_t computed{0};
+  std::uint64_t reused{0};
+};
+
 TEST_F(node_blocks, sixty_four_requests_at_once_compute_their_common_prefix_once) {
   test_cluster cluster{spec({"0-3", "4-7"}, "enabled = true")};
   cluster.start();
-  constexpr std::uint32_t requests = 64;
-  constexpr std::uint32_t askers = 8; // a node takes few connections of one key
-  std::vector<std::vector<std::string>> ids(askers);
-  std::vector<std::thread> threads;
-  for (std::uint32_t asker = 0; asker < askers; ++asker) {
-    std::vector<apps::json> mine;
-    for (std::uint32_t i = 0; i < requests / askers; ++i) {
-      mine.push_back(request(3, 1 + asker * requests + i));
-      mine.back()["wait"] = false;
-      ids[asker].push_back(mine.back().at("request"));
-    }
-    threads.emplace_back([&cluster, mine = std::move(mine)] {
-      cluster_shell shell = cluster.shell({0});
-      for (const apps::json& one : mine) {
-        EXPECT_EQ(failure_text(shell.call("run", one)), "");
-      }
-    });
+  std::vector<apps::json> requests;
+  for (std::uint32_t i = 0; i < 64; ++i) {
+    requests.push_back(request(3, 1 + i));
   }
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
-  std::uint64_t computed = 0;
-  std::uint64_t reused = 0;
-  cluster_shell shell = cluster.shell({0});
-  for (const auto& some : ids) {
-    for (const std::string& id : some) {
-      const apps::shell_outcome outcome = shell.call("attach", {{"request", id}});
-      ASSERT_EQ(failure_text(outcome), "") << cluster.last_words();
-      const apps::json& data = std::get<apps::json>(outcome);
-      computed += units(data, "computed");
-      reused += units(data, "memory") + units(data, "disk") + units(data, "peer");
-    }
-  }
+  const at_once told{cluster, requests};
   constexpr std::uint64_t prefix = prefix_windows * layers;
-  EXPECT_EQ(reused, (requests - 1) * prefix);
+  EXPECT_EQ(told.reused, (requests.size() - 1) * prefix);
   // Each has one window of its own, behind the prefix.
-  EXPECT_EQ(computed, prefix + std::uint64_t{requests} * layers);
+  EXPECT_EQ(told.computed, prefix + requests.size() * layers);
   RecordProperty("waited", cluster.ask(0, "cache").at("waited").get<int>());
+}
+
+// Who has other names for the same prefix can use nothing of it, and is not told by a wait that
+// somebody asks the same.
+TEST_F(node_blocks, of_two_owners_at_once_each_computes_the_common_prefix_once) {
+  test_cluster cluster{spec({"0-3", "4-7"}, "enabled = true")};
+  cluster.start();
+  std::vector<apps::json> requests;
+  for (std::uint32_t i = 0; i < 32; ++i) {
+    requests.push_back(request(3, 1 + i, i % 2 == 0 ? "private" : "public"));
+  }
+  const at_once told{cluster, requests};
+  constexpr std::uint64_t prefix = prefix_windows * layers;
+  EXPECT_EQ(told.reused, (requests.size() - 2) * prefix);
+  EXPECT_EQ(told.computed, 2 * prefix + requests.size() * layers);
 }
 
 class node_blocks_kept : public node_blocks, public ::testing::WithParamInterface<const char*> {};

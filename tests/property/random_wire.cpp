@@ -201,6 +201,8 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
                        std::string{compute::profile_name}, 1 + draw.upto(limits::layers_max - 1)},
                       draw.number()}};
   case 12: return wire_names{draw.upto(1'000), draw.names(1)};
+  case 13: return wire_load{digest{draw.bytes32()}, draw.layers()};
+  case 14: return wire_load_failed{digest{draw.bytes32()}, draw.failed().reason};
   default: return wire_adopted{};
   }
 }
@@ -216,6 +218,8 @@ wire_message random_wire(std::mt19937_64& random) {
   message.body = body_of(draw, random() % std::variant_size_v<wire_body>, message.request);
   if (const auto* const open = std::get_if<wire_open>(&message.body)) {
     message.stage = open->layers.first;
+  } else if (const auto* const load = std::get_if<wire_load>(&message.body)) {
+    message.stage = load->layers.first;
   }
   return message;
 }

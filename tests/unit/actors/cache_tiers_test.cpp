@@ -272,6 +272,92 @@ TEST_F(tiers_on_disk, answers_come_back_whole_or_as_far_as_they_were_drawn) {
   EXPECT_TRUE(tiers.find_answer(question).drawn.empty());
 }
 
+class tiers_whose_answers_others_compute : public tiers_on_disk {
+protected:
+  tiers_whose_answers_others_compute() { answer_.key = finished_key(request_, 30, {}); }
+
+  [[nodiscard]] cache_tiers open_claiming() const {
+    return {1U << 20U, storage::content_store::open(*env_, folder_.path() / "claims", {}).value(),
+            *env_, true};
+  }
+  /// Times it is found until it is not, at most 100.
+  [[nodiscard]] std::uint32_t found(cache_tiers& tiers) const {
+    enter_request question;
+    question.finished_key = answer_.key;
+    question.request_name = request_;
+    for (std::uint32_t times = 0; times < 100; ++times) {
+      const request_entered known = tiers.find_answer(question);
+      if (!known.finished) {
+        EXPECT_TRUE(known.drawn.empty()) << "it is to be computed from its beginning";
+        return times;
+      }
+      EXPECT_EQ(known.finished, answer_);
+    }
+    return 100;
+  }
+
+  digest request_ = request_digest(hash_plain({}), test::answered_prompt(), {});
+  answer_record answer_ = test::finished_answer(30);
+};
+
+TEST_F(tiers_whose_answers_others_compute,
+       believe_one_so_often_and_then_one_that_came_out_the_same) {
+  {
+    cache_tiers tiers = open_claiming();
+    answer_record begun = test::drawn_window();
+    begun.key = draws_key(request_, 0);
+    tiers.keep(keep_answer{{}, begun, 5});
+    tiers.keep(keep_answer{{}, answer_, 5});
+    EXPECT_EQ(found(tiers), limits::claimed_uses_max);
+    EXPECT_EQ(found(tiers), 0U);
+    tiers.keep(keep_answer{{}, answer_, 5});
+    EXPECT_EQ(found(tiers), 100U);
+    EXPECT_EQ(tiers.report().rechecked, 1U);
+    EXPECT_EQ(tiers.report().refuted, 0U);
+    commit(tiers);
+  }
+  cache_tiers later = open_claiming();
+  EXPECT_EQ(found(later), 100U) << "it is known to be right after a restart";
+}
+
+TEST_F(tiers_whose_answers_others_compute, count_uses_over_a_restart) {
+  std::uint32_t before = 0;
+  {
+    cache_tiers tiers = open_claiming();
+    tiers.keep(keep_answer{{}, answer_, 5});
+    commit(tiers);
+  }
+  for (int life = 0; life < 4; ++life) {
+    cache_tiers tiers = open_claiming();
+    enter_request question;
+    question.finished_key = answer_.key;
+    before += tiers.find_answer(question).finished ? 1U : 0U; // from the disk: noted there
+    commit(tiers);
+  }
+  EXPECT_EQ(before, 4U);
+  cache_tiers tiers = open_claiming();
+  EXPECT_EQ(found(tiers), limits::claimed_uses_max - before);
+}
+
+TEST_F(tiers_whose_answers_others_compute, keep_the_later_one_as_a_claim_where_two_differ) {
+  cache_tiers tiers = open_claiming();
+  answer_record lie = answer_;
+  lie.drawn.back().token ^= 1U;
+  tiers.keep(keep_answer{{}, lie, 5});
+  commit(tiers);
+  enter_request question;
+  question.finished_key = answer_.key;
+  for (std::uint32_t i = 0; i < limits::claimed_uses_max; ++i) {
+    EXPECT_EQ(tiers.find_answer(question).finished, lie);
+  }
+  EXPECT_FALSE(tiers.find_answer(question).finished);
+  tiers.keep(keep_answer{{}, answer_, 5});
+  commit(tiers);
+  EXPECT_EQ(tiers.report().refuted, 1U);
+  EXPECT_TRUE(tiers.take_refuted().empty()) << "whose it was is not known";
+  EXPECT_EQ(found(tiers), limits::claimed_uses_max);
+}
+
 TEST(tiers_in_memory, need_no_store) {
   const auto env = storage::make_env_posix();
   cache_tiers tiers{1U << 20U, nullptr, *env};
