@@ -4,7 +4,9 @@
 #include "actors/admin_json.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/hex.hpp"
 #include "messages/limits_console.hpp"
+#include "messages/limits_ledger.hpp"
 
 #include <caf/all.hpp>
 
@@ -271,13 +273,6 @@ result<void> stop_watch(const call& c, admin_arguments& args) {
 
 // Requests
 
-constexpr std::uint64_t bunch_max = 1024;
-
-result<std::uint32_t> read_bunch(admin_arguments& args) {
-  OVIR_ASSIGN(const std::uint64_t bunch, args.whole("bunch", 1, bunch_max, 1));
-  return static_cast<std::uint32_t>(bunch);
-}
-
 result<void> watch(const call& c, request_id id, std::uint32_t from, std::uint32_t bunch) {
   OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
   admin_state& state = c.self->state;
@@ -298,66 +293,24 @@ result<void> watch(const call& c, request_id id, std::uint32_t from, std::uint32
   return {};
 }
 
-result<compute::sampling_params> read_sampling(admin_arguments& args) {
-  compute::sampling_params s;
-  OVIR_ASSIGN(const double temperature, args.number("temperature", 0));
-  s.temperature = static_cast<float>(temperature);
-  OVIR_ASSIGN(const std::uint64_t top_k, args.whole("top_k", 0, limits::vocabulary_max, 0));
-  s.top_k = static_cast<std::uint32_t>(top_k);
-  OVIR_ASSIGN(s.top_p, args.number("top_p", 1));
-  OVIR_ASSIGN(s.min_p, args.number("min_p", 0));
-  OVIR_ASSIGN(const double penalty, args.number("repeat_penalty", 1));
-  s.repeat_penalty = static_cast<float>(penalty);
-  OVIR_ASSIGN(s.seed, args.whole("seed", 0, (std::uint64_t{1} << 53U) - 1, 0));
-  return s;
-}
-
 result<void> run(const call& c, admin_arguments& args) {
-  generation_request request;
-  OVIR_ASSIGN(request.id, args.request());
-  OVIR_ASSIGN(const std::string name, args.text("model", ""));
-  OVIR_ASSIGN(const auto model, find_model(*c.self->state.environment.models, name));
-  request.model = model->id;
-  if (args.has("prompt") == args.has("tokens")) {
-    return fail(errc::invalid_argument, "give either 'prompt' or 'tokens'");
-  }
-  if (args.has("tokens")) {
-    OVIR_ASSIGN(request.prompt, args.tokens("tokens"));
-  } else {
-    OVIR_ASSIGN(const std::string prompt, args.text("prompt"));
-    if (!model->vocabulary) {
-      return fail(errc::unsupported, "this node is no scheduler; connect to one");
-    }
-    OVIR_ASSIGN(request.prompt, model->vocabulary->encode(prompt, {}));
-  }
-  OVIR_ASSIGN(const std::uint64_t most, args.whole("max_tokens", 1, limits::context_max, 128));
-  request.max_tokens = static_cast<std::uint32_t>(most);
-  OVIR_ASSIGN(request.sampling, read_sampling(args));
-  OVIR_ASSIGN(request.stop, args.texts("stop", limits::stop_strings_max));
-  OVIR_ASSIGN(const std::string speculate, args.text("speculate", "auto"));
-  OVIR_ASSIGN(request.drafts, speculation_from(speculate));
-  OVIR_ASSIGN(const bool wait, args.boolean("wait", true));
-  OVIR_ASSIGN(request.receipt, args.boolean("receipt", false));
-  OVIR_ASSIGN(const std::string reuse, args.text("cache", "default"));
-  OVIR_ASSIGN(const cache_choice choice, cache_choice_from(reuse));
-  // A seed that the shell made up comes never again.
-  OVIR_ASSIGN(const bool fresh_seed, args.boolean("fresh_seed", false));
-  const admin_state& state = c.self->state;
-  const node_id& owner = state.clients.at(c.connection).peer.node;
-  request.cache = cache_use_of(state.environment.cache, choice,
-                               {reinterpret_cast<const char*>(owner.key.data()), owner.key.size()},
-                               request.sampling.temperature == 0 || !fresh_seed);
-  OVIR_ASSIGN(request.cache.explain, args.boolean("explain_cache", false));
-  OVIR_ASSIGN(const std::uint32_t bunch, read_bunch(args));
-  constexpr std::uint64_t day_ms = 86'400'000;
-  OVIR_ASSIGN(const std::uint64_t deadline, args.whole("deadline_ms", 1, day_ms, day_ms));
-  request.deadline = std::chrono::seconds{(deadline + 999) / 1'000};
+  OVIR_ASSIGN(run_order order, read_run(c, args));
+  OVIR_ASSIGN(const std::string payment, args.text("payment", ""));
   OVIR_TRY(args.done());
+  generation_request& request = order.request;
+  if (!payment.empty()) {
+    OVIR_ASSIGN(std::vector<std::byte> entry,
+                bytes_from_hex(payment, "a payment", limits::ledger_entry_bytes_max));
+    request.payment = std::make_shared<const std::vector<std::byte>>(std::move(entry));
+  } else if (c.self->state.environment.clients_pay) {
+    return fail(errc::invalid_argument, "requests here are paid for by who asks: run it with --pay "
+                                        "and the most it may cost, in micro-credits");
+  }
   OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
   const request_id id = request.id;
   c.self->request(jobs, admin_ask_wait, submit_job{std::move(request)})
       .then(
-          [c, id, wait, bunch](bool) {
+          [c, id, wait = order.wait, bunch = order.bunch](bool) {
             if (!wait) {
               return c.done({{"request", request_text(id)}});
             }
@@ -408,6 +361,7 @@ constexpr command_entry commands[] = {
     {"unload", true, unload_model},   {"log", true, set_log_level},
     {"chaos", true, make_chaos},      {"audits", false, show_audits},
     {"cache", false, show_cache},     {"ledger", false, use_ledger},
+    {"quote", true, quote_run},
 };
 
 void act_on(const call& c, const std::string& name, const json& given, role_set roles) {

@@ -41,6 +41,8 @@ struct admin_environment {
   model_catalog* models{nullptr};
   log* journal{nullptr};
   cache_policy cache; ///< of requests that come from shells
+  /// Their requests run only when they are paid for by the shell's own account.
+  bool clients_pay{false};
   /// "membership", "paths", "jobs" (schedulers), "host" (workers), "cache", as they are at the
   /// moment.
   std::function<caf::actor(const std::string& name)> find;

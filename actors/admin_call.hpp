@@ -47,6 +47,18 @@ struct admin_call {
   }
 };
 
+/// What a shell wants to have run.
+struct run_order {
+  generation_request request;
+  model_catalog::entry model;
+  bool wait{true};
+  std::uint32_t bunch{1};
+};
+/// How many tokens are told at once.
+[[nodiscard]] result<std::uint32_t> read_bunch(admin_arguments& args);
+/// From the arguments of `run`, all of them but `payment`.
+[[nodiscard]] result<run_order> read_run(const admin_call& c, admin_arguments& args);
+
 /// An actor of this node by name; empty while it is not there.
 [[nodiscard]] caf::actor find_actor(const admin_call& c, const std::string& name);
 /// Hands the members to `use` on the actor's turn.
@@ -59,6 +71,7 @@ struct admin_call {
 [[nodiscard]] result<void> set_log_level(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> make_chaos(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> load_model(const admin_call& c, admin_arguments& args);
+[[nodiscard]] result<void> quote_run(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> use_ledger(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_fetches(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_audits(const admin_call& c, admin_arguments& args);

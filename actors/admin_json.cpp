@@ -252,6 +252,7 @@ json members_json(const std::vector<member>& members, const node_id& self) {
          {"incarnation", m.incarnation},
          {"rtt_ms", m.rtt ? json(static_cast<double>(m.rtt->count()) / 1e3) : json(nullptr)},
          {"sessions", m.advert.sessions},
+         {"ask_ppm", m.advert.ask_ppm},
          {"memory_bytes", m.advert.memory_bytes},
          {"memory_free", m.advert.memory_free},
          {"decode_bytes_per_second", speed_json(m.advert.decode_bytes_per_second)},

@@ -1,7 +1,11 @@
 // The shell's command `ledger`: this node's account, and what its cluster's keeper says.
 #include "actors/admin_call.hpp"
 #include "actors/payments.hpp"
+#include "ledger/deterrence.hpp"
+#include "ledger/merkle.hpp"
+#include "ledger/policy.hpp"
 #include "messages/caf/errors.hpp"
+#include "messages/hex.hpp"
 #include "messages/limits_credit.hpp"
 #include "messages/limits_ledger.hpp"
 
@@ -14,7 +18,7 @@ namespace ovir::actors {
 
 namespace {
 
-constexpr std::string_view looking = "balance, head, statement";
+constexpr std::string_view looking = "balance, head, statement, log, policy, submit";
 constexpr std::string_view writing = "mint, transfer, stake, unstake, convict";
 
 json head_json(const ledger::signed_head& head) {
@@ -40,6 +44,43 @@ json account_json(const ledger::account_report& a) {
           {"ejected", std::binary_search(a.ejected.begin(), a.ejected.end(), a.who)}};
 }
 
+/// The rules, as the genesis entry has them, whose leaf is the ledger's name.
+json policy_json(const ledger::account_report& report) {
+  const auto first = ledger::decode_entry(report.genesis);
+  const auto* const genesis = first ? std::get_if<ledger::genesis>(&first->what) : nullptr;
+  if (genesis == nullptr) {
+    return {{"ledger", to_hex(report.head.head.ledger)}};
+  }
+  const ledger::policy& p = genesis->rules;
+  const ledger::deterrence_terms& t = p.deterrence;
+  json mint_keys = json::array();
+  for (const node_id& key : genesis->mint_keys) {
+    mint_keys.push_back(to_hex(key));
+  }
+  return {{"ledger", to_hex(ledger::leaf_hash(report.genesis))},
+          {"keeper", to_hex(genesis->log_keeper)},
+          {"mint_keys", std::move(mint_keys)},
+          {"mode", std::string{to_string(t.mode)}},
+          {"refund", p.refund == ledger::refund_rule::window ? "window" : "request"},
+          {"fee_ppm", p.fee_ppm},
+          {"cache_ppm", p.cache_ppm},
+          {"finder_ppm", p.finder_ppm},
+          {"audit_window_s", p.audit_window_s},
+          {"unlock_delay_s", p.unlock_delay_s},
+          {"reservation_s_max", p.reservation_s_max},
+          {"actions_per_minute_max", p.actions_per_minute_max},
+          {"admission_stake", p.admission_stake},
+          {"newcomer_units", p.newcomer_units},
+          {"reputation_half_life_s", p.reputation_half_life_s},
+          {"audit_rate_ppm", t.audit_rate_ppm},
+          {"unit_fee", t.unit_fee},
+          {"saved", t.saved},
+          {"stake", t.stake},
+          {"planted_ppm", t.planted_ppm},
+          {"detection_ppm", ledger::detection_ppm(t)},
+          {"deters", ledger::check(p).has_value()}};
+}
+
 /// A key, or what a member is called.
 result<node_id> account_from(const admin_call& c, const std::string& name) {
   if (const auto key = node_id_from_hex(name)) {
@@ -59,25 +100,6 @@ result<ledger::micro_credits> amount_from(const std::string& text) {
   return amount;
 }
 
-result<std::vector<std::byte>> bytes_from(const std::string& hex) {
-  std::vector<std::byte> bytes;
-  if (hex.size() % 2 != 0 || hex.size() / 2 > limits::credit_evidence_bytes_max) {
-    return fail(errc::invalid_argument,
-                "evidence is an even number of hexadecimal digits, of at most {} bytes",
-                limits::credit_evidence_bytes_max);
-  }
-  for (std::size_t i = 0; i < hex.size(); i += 2) {
-    std::uint8_t byte = 0;
-    const auto [rest, wrong] = std::from_chars(hex.data() + i, hex.data() + i + 2, byte, 16);
-    if (wrong != std::errc{} || rest != hex.data() + i + 2) {
-      return fail(errc::invalid_argument, "evidence is hexadecimal digits; it has '{}'",
-                  hex.substr(i, 2));
-    }
-    bytes.push_back(std::byte{byte});
-  }
-  return bytes;
-}
-
 result<void> look(const admin_call& c, const caf::actor& payments, const std::string& action,
                   const std::string& subject) {
   describe_account asked;
@@ -87,7 +109,9 @@ result<void> look(const admin_call& c, const caf::actor& payments, const std::st
   c.self->request(payments, 2 * limits::payment_action_wait, asked)
       .then(
           [c, action](const ledger::account_report& a) {
-            c.done(action == "head" ? head_json(a.head) : account_json(a));
+            c.done(action == "head"     ? head_json(a.head)
+                   : action == "policy" ? policy_json(a)
+                                        : account_json(a));
           },
           [c](const caf::error& e) { c.refuse(from_caf(e)); });
   return {};
@@ -155,6 +179,38 @@ result<ledger::statement_place> place_from(const std::string& text) {
   return place;
 }
 
+json entry_json(std::uint64_t index, const std::vector<std::byte>& bytes) {
+  json shown{{"entry", index}, {"bytes", to_hex(std::span<const std::byte>{bytes})}};
+  const auto e = ledger::decode_entry(bytes);
+  const node_id* const signer = e ? ledger::signer_of(e->what) : nullptr;
+  shown["time"] = e ? json(e->time) : json(nullptr);
+  shown["kind"] = e ? json(std::string{to_string(ledger::kind_of(e->what))}) : json(nullptr);
+  shown["signer"] = signer == nullptr ? json(nullptr) : json(to_hex(*signer));
+  shown["leaf"] = to_hex(ledger::leaf_hash(bytes));
+  return shown;
+}
+
+/// From an entry on, so many as a message of the keeper holds, under a head it signed.
+result<void> show_log(const admin_call& c, const caf::actor& payments, const std::string& from) {
+  describe_log asked;
+  const auto [rest, wrong] = std::from_chars(from.data(), from.data() + from.size(), asked.first);
+  if (!from.empty() && (wrong != std::errc{} || rest != from.data() + from.size())) {
+    return fail(errc::invalid_argument, "'{}' is no entry; give the number of the first one",
+                from.substr(0, 32));
+  }
+  c.self->request(payments, 2 * limits::payment_action_wait, asked)
+      .then(
+          [c](const ledger::entry_run& run) {
+            json entries = json::array();
+            for (std::size_t i = 0; i < run.entries.size(); ++i) {
+              entries.push_back(entry_json(run.first + i, run.entries[i]));
+            }
+            c.done({{"entries", std::move(entries)}, {"head", head_json(run.head)}});
+          },
+          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  return {};
+}
+
 result<void> show_statement(const admin_call& c, const caf::actor& payments,
                             const std::string& subject, const std::string& from) {
   describe_statement asked;
@@ -215,11 +271,20 @@ result<void> use_ledger(const admin_call& c, admin_arguments& args) {
     return fail(errc::unsupported,
                 "this node uses no ledger; set ledger.keeper in its configuration, or ask another");
   }
-  if (action == "balance" || action == "head") {
+  if (action == "log") {
+    return show_log(c, payments, subject);
+  }
+  if (action == "balance" || action == "head" || action == "policy") {
     return look(c, payments, action, subject);
   }
   if (action == "statement") {
     return show_statement(c, payments, subject, amount);
+  }
+  if (action == "submit") { // its signature says whose it is
+    OVIR_ASSIGN(std::vector<std::byte> entry,
+                bytes_from_hex(subject, "a command", limits::ledger_entry_bytes_max));
+    order(c, payments, signed_order{std::move(entry)});
+    return {};
   }
   if (action != "mint" && action != "transfer" && action != "stake" && action != "unstake" &&
       action != "convict") {
@@ -231,7 +296,8 @@ result<void> use_ledger(const admin_call& c, admin_arguments& args) {
     return {};
   }
   if (action == "convict") {
-    OVIR_ASSIGN(std::vector<std::byte> evidence, bytes_from(subject));
+    OVIR_ASSIGN(std::vector<std::byte> evidence,
+                bytes_from_hex(subject, "evidence", limits::credit_evidence_bytes_max));
     order(c, payments, accuse{std::move(evidence)});
     return {};
   }

@@ -40,6 +40,7 @@ struct node_advert {
   std::uint64_t decode_bytes_per_second{0};  ///< weight bytes; 0: not measured
   std::uint64_t prefill_bytes_per_second{0}; ///< weight bytes times positions; 0: not measured
   std::uint32_t sessions{0};                 ///< requests it computes for
+  std::uint32_t ask_ppm{1'000'000};          ///< what it asks, of a model's rate (LEDGER.md, 1)
   std::vector<measured_rtt> rtts;
 
   friend bool operator==(const node_advert&, const node_advert&) = default;

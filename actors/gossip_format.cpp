@@ -1,6 +1,7 @@
 #include "actors/gossip_format.hpp"
 
 #include "compute/printable.hpp"
+#include "messages/limits_ledger.hpp"
 
 #include <algorithm>
 #include <string>
@@ -12,10 +13,10 @@ namespace ovir::actors {
 
 namespace {
 
-// message    = "OVG1" kind:u8 body count:u16 update*
+// message    = "OVG2" kind:u8 body count:u16 update*
 // update     = 1:u8 advert signature | 2:u8 suspicion signature | 3:u8 farewell signature
 // Integers are little-endian, a flag is one byte 0 or 1, a text is length:u16 and its bytes.
-constexpr std::string_view magic = "OVG1";
+constexpr std::string_view magic = "OVG2";
 constexpr std::size_t signature_bytes = 64;
 constexpr std::size_t suspicion_bytes = 2 * node_id::size + 8;
 constexpr std::size_t farewell_bytes = node_id::size + 8;
@@ -147,7 +148,7 @@ private:
 
 // advert = node incarnation:u64 roles:u16 draining:flag name:text address:text admin_address:text
 //          count:u16 (model first:u32 last:u32 model_layers:u32)*
-//          memory_bytes:u64 memory_free:u64 decode:u64 prefill:u64 sessions:u32
+//          memory_bytes:u64 memory_free:u64 decode:u64 prefill:u64 sessions:u32 ask:u32
 //          count:u16 (node microseconds:u32)*
 void write_advert(writer& w, const signed_advert& a) {
   w.node(a.node).number(a.incarnation).number(a.advert.roles.bits).flag(a.advert.draining);
@@ -158,7 +159,7 @@ void write_advert(writer& w, const signed_advert& a) {
   }
   w.number(a.advert.memory_bytes).number(a.advert.memory_free);
   w.number(a.advert.decode_bytes_per_second).number(a.advert.prefill_bytes_per_second);
-  w.number(a.advert.sessions);
+  w.number(a.advert.sessions).number(a.advert.ask_ppm);
   w.number(static_cast<std::uint16_t>(a.advert.rtts.size()));
   for (const measured_rtt& r : a.advert.rtts) {
     w.node(r.node).number(r.microseconds);
@@ -186,6 +187,7 @@ signed_advert read_advert(reader& r) {
   a.advert.decode_bytes_per_second = r.number<std::uint64_t>();
   a.advert.prefill_bytes_per_second = r.number<std::uint64_t>();
   a.advert.sessions = r.number<std::uint32_t>();
+  a.advert.ask_ppm = r.number<std::uint32_t>();
   a.advert.rtts.resize(r.count(limits::advert_rtts_max, rtt_bytes));
   for (measured_rtt& m : a.advert.rtts) {
     m.node = r.node();
@@ -229,7 +231,7 @@ std::vector<std::byte> canonical(const life_sign& s) {
 }
 
 // One domain per kind of statement, so that none can stand for another.
-constexpr std::string_view domain_of(const signed_advert&) { return "ovir/advert/v1"; }
+constexpr std::string_view domain_of(const signed_advert&) { return "ovir/advert/v2"; }
 constexpr std::string_view domain_of(const signed_suspicion&) { return "ovir/suspicion/v1"; }
 constexpr std::string_view domain_of(const signed_farewell&) { return "ovir/farewell/v1"; }
 constexpr std::string_view domain_of(const life_sign&) { return "ovir/life-sign/v1"; }
@@ -380,6 +382,10 @@ result<void> check_advert(const node_advert& advert) {
   if (!advert.roles.within(member_roles)) {
     return fail(errc::malformed, "advert: roles {:#x} are not those of a member; remove the others",
                 advert.roles.bits);
+  }
+  if (advert.ask_ppm == 0 || advert.ask_ppm > limits::ledger_ask_ppm_max) {
+    return fail(errc::malformed, "advert: it asks {} ppm of the rate; 1 to {} are allowed",
+                advert.ask_ppm, limits::ledger_ask_ppm_max);
   }
   for (const held_segment& s : advert.held) {
     if (s.layers.first >= s.layers.last || s.layers.last > s.model_layers ||

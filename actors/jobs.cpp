@@ -42,6 +42,7 @@ void submit(jobs_pointer self, const job& j, std::chrono::milliseconds after = {
     runs.push_back(j.request);
     runs.back().id = twin_of(j.request.id);
     runs.back().kill_shards = 0;
+    runs.back().payment = nullptr; // looking twice is this node's wish
   }
   for (generation_request& run : runs) {
     submit_request command{std::move(run), caf::actor_cast<caf::actor>(self)};
@@ -163,6 +164,7 @@ bool begin_again(jobs_pointer self, job& j, const error& reason) {
   ++j.recomputed;
   ++j.request.generation;
   j.request.drawn = {};
+  j.request.payment = nullptr; // what was signed pays once; the rest is the cluster's fault
   state.environment.journal->say(log_level::warn, j.request.id, "begins again: {}", reason.message);
   if (j.twice) {
     j.twice.emplace();

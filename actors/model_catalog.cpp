@@ -10,6 +10,14 @@ std::uint64_t session_bytes(const compute::model_config& config, layer_range lay
   return kv + (last ? 0 : std::uint64_t{config.dim} * sizeof(float) * positions);
 }
 
+std::uint64_t model_bytes(const catalog_model& model) noexcept {
+  std::uint64_t bytes = 0;
+  for (const compute::tensor_manifest& tensor : model.manifest->tensors) {
+    bytes += tensor.bytes;
+  }
+  return bytes;
+}
+
 void model_catalog::put(entry model) {
   const std::lock_guard lock{guard_};
   std::vector<entry>& parts = models_[model->id];

@@ -37,6 +37,9 @@ struct catalog_model {
   std::uint64_t held_bytes{0};     ///< of weights
 };
 
+/// Of all tensors of the model, as its manifest lists them: what a token's rate follows from.
+[[nodiscard]] std::uint64_t model_bytes(const catalog_model& model) noexcept;
+
 /// Bytes a request of `positions` positions needs on a stage of `layers`: KV cache, and the
 /// boundaries kept for replay unless the stage is the last.
 [[nodiscard]] std::uint64_t session_bytes(const compute::model_config& config, layer_range layers,

@@ -34,6 +34,7 @@ struct candidate {
   bool usable{false};
   std::uint64_t memory{0}; ///< its share of what the member has free
   double trust{1};         ///< its speed counts as so many times what it measured
+  double price{1};         ///< and as so many times less
 };
 
 double measured(std::uint64_t bytes_per_second, double otherwise) {
@@ -43,6 +44,12 @@ double measured(std::uint64_t bytes_per_second, double otherwise) {
 bool is_on(const watched& request, const node_id& node) {
   return std::any_of(request.path.begin(), request.path.end(),
                      [&](const place& p) { return p.node == node; });
+}
+
+/// What a node asks, relative to the model's rate; 1 where nobody pays.
+double price_of(const pathfinder_environment& around, const node_advert& advert) {
+  return around.pays ? static_cast<double>(advert.ask_ppm) / static_cast<double>(limits::ppm_one)
+                     : 1.0;
 }
 
 std::vector<candidate> candidates_for(const pathfinder_state& state, const digest& model,
@@ -64,11 +71,12 @@ std::vector<candidate> candidates_for(const pathfinder_state& state, const diges
         (request->avoid.contains(m.node) || (apart_from != nullptr && is_on(*apart_from, m.node)));
     const bool usable =
         m.health == member_health::alive && (self || state.environment.links->connected(m.node)) &&
-        m.advert.roles.has(role::worker) && !avoided && (!m.advert.draining || on_path);
+        m.advert.roles.has(role::worker) && !avoided && (!m.advert.draining || on_path) &&
+        (!state.environment.pays || m.advert.ask_ppm <= state.environment.ask_max_ppm);
     for (const held_segment& held : m.advert.held) {
       if (of_model(held)) {
-        list.push_back(
-            {&m, held.layers, usable, m.advert.memory_free / parts, state.trusted.trust(m.node)});
+        list.push_back({&m, held.layers, usable, m.advert.memory_free / parts,
+                        state.trusted.trust(m.node), price_of(state.environment, m.advert)});
       }
     }
   }
@@ -94,7 +102,7 @@ plan_request plan_for(const catalog_model& model, const std::vector<candidate>& 
     node.loaded = true;
     node.memory = std::max<std::uint64_t>(c.memory, 1);
     // Requests share a machine; one that computes for others is slower for this one.
-    const double share = c.trust / (1.0 + advert.sessions);
+    const double share = c.trust / c.price / (1.0 + advert.sessions);
     node.decode_bytes_per_second =
         share * measured(advert.decode_bytes_per_second, unmeasured_decode);
     node.prefill_bytes_per_second =
@@ -115,20 +123,62 @@ std::vector<candidate> usable_only(const std::vector<candidate>& nodes) {
 
 using cut = std::vector<std::pair<node_id, layer_range>>;
 
-result<cut> plan_path(const pathfinder_state& state, const catalog_model& model,
-                      const std::vector<candidate>& nodes, std::uint32_t positions) {
-  const std::vector<candidate> usable = usable_only(nodes);
+/// A plan, and whom its stages' numbers mean.
+struct chosen_path {
+  plan planned;
+  std::vector<candidate> among;
+};
+
+result<chosen_path> plan_among(const pathfinder_state& state, const catalog_model& model,
+                               const std::vector<candidate>& nodes, std::uint32_t positions) {
+  std::vector<candidate> usable = usable_only(nodes);
   if (usable.empty()) {
     return fail(errc::segment_missing, "no node that is there holds layers of model {} ({})",
                 to_hex(model.id).substr(0, 8), model.name);
   }
-  OVIR_ASSIGN(const plan planned,
-              make_plan(plan_for(model, nodes, state.environment.self, positions)));
+  OVIR_ASSIGN(plan planned, make_plan(plan_for(model, nodes, state.environment.self, positions)));
+  return chosen_path{std::move(planned), std::move(usable)};
+}
+
+/// Around those who lack admission; with them where there is no other way, for the keeper of the
+/// ledger then says what is to be waited for.
+result<chosen_path> plan_best(const pathfinder_state& state, const catalog_model& model,
+                              const std::vector<candidate>& nodes, std::uint32_t positions) {
+  if (!state.lacking_admission.empty()) {
+    std::vector<candidate> admitted = nodes;
+    for (candidate& c : admitted) {
+      c.usable = c.usable && !state.lacking_admission.contains(c.who->node);
+    }
+    if (auto found = plan_among(state, model, admitted, positions)) {
+      return found;
+    }
+  }
+  return plan_among(state, model, nodes, positions);
+}
+
+result<cut> plan_path(const pathfinder_state& state, const catalog_model& model,
+                      const std::vector<candidate>& nodes, std::uint32_t positions) {
+  OVIR_ASSIGN(const chosen_path best, plan_best(state, model, nodes, positions));
   cut path;
-  for (const plan_stage& stage : planned.stages) {
-    path.emplace_back(usable[stage.node].who->node, stage.layers);
+  for (const plan_stage& stage : best.planned.stages) {
+    path.emplace_back(best.among[stage.node].who->node, stage.layers);
   }
   return path;
+}
+
+/// The planner was told of speeds divided by prices; what it says of times is to be true again.
+void take_out_prices(chosen_path& best) {
+  plan_speed& speed = best.planned.speed;
+  bool priced = false;
+  for (plan_stage& stage : best.planned.stages) {
+    const double price = best.among[stage.node].price;
+    priced = priced || price != 1;
+    speed.token_seconds -= stage.decode_seconds * (1 - 1 / price);
+    stage.decode_seconds /= price;
+  }
+  if (priced && speed.token_seconds > 0) {
+    speed.tokens_per_second = 1 / speed.token_seconds;
+  }
 }
 
 // Keeps what works; absent when that is impossible or there is nothing to keep.
@@ -138,10 +188,11 @@ std::optional<cut> mend_path(const catalog_model& model, const std::vector<candi
   std::vector<repair_node> able;
   for (const candidate& c : nodes) {
     const node_advert& advert = c.who->advert;
-    able.push_back({c.usable, c.held, c.memory,
-                    c.trust * measured(advert.decode_bytes_per_second, unmeasured_decode) /
-                        (1.0 + advert.sessions),
-                    c.who->rtt ? std::chrono::duration<double>(*c.who->rtt).count() : 0});
+    able.push_back(
+        {c.usable, c.held, c.memory,
+         c.trust / c.price * measured(advert.decode_bytes_per_second, unmeasured_decode) /
+             (1.0 + advert.sessions),
+         c.who->rtt ? std::chrono::duration<double>(*c.who->rtt).count() : 0});
   }
   for (const place& p : request.path) {
     const auto found = std::find_if(nodes.begin(), nodes.end(), [&](const candidate& c) {
@@ -437,20 +488,18 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
     return answer;
   }
   const auto nodes = candidates_for(state, wanted.model, nullptr);
-  const auto usable = usable_only(nodes);
-  if (usable.empty()) {
-    answer.planned =
-        fail(errc::segment_missing, "no node that is there holds layers of {}", model->name);
+  auto best =
+      plan_best(state, *model, nodes, wanted.positions == 0 ? model->context : wanted.positions);
+  if (!best) {
+    answer.planned = best.error();
     return answer;
   }
-  answer.planned = make_plan(plan_for(*model, nodes, state.environment.self,
-                                      wanted.positions == 0 ? model->context : wanted.positions));
-  if (answer.planned) {
-    for (const plan_stage& stage : answer.planned->stages) {
-      const member& who = *usable[stage.node].who;
-      answer.stages.push_back({who.node, who.advert.name, stage});
-    }
+  take_out_prices(*best);
+  for (const plan_stage& stage : best->planned.stages) {
+    const member& who = *best->among[stage.node].who;
+    answer.stages.push_back({who.node, who.advert.name, stage, who.advert.ask_ppm});
   }
+  answer.planned = std::move(best->planned);
   return answer;
 }
 
@@ -506,6 +555,7 @@ pathfinder_actor::behavior_type pathfinder_behavior(pathfinder_pointer self,
         self->state.trusted.tell(news.verifier, news.reputation_ppm);
       },
       [self](const load_failed& news) { load_refused(self, news); },
+      [self](const admission_told& news) { self->state.lacking_admission = news.lacking; },
       [self](const describe_path& wanted) { return describe(self, wanted); },
       [self](const locate_request& wanted) { return locate(self->state, wanted.request); },
   };

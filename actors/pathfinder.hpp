@@ -7,6 +7,7 @@
 #include "actors/peers.hpp"
 #include "actors/planner.hpp"
 #include "actors/standing.hpp"
+#include "messages/limits_ledger.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_actor.hpp>
@@ -32,10 +33,17 @@ struct planned_stage {
   node_id node;
   std::string name;
   plan_stage stage;
+  std::uint64_t ask_ppm{limits::ppm_one}; ///< of the model's rate
 };
 struct path_description {
   result<plan> planned{error{}};
   std::vector<planned_stage> stages;
+};
+
+/// From who pays for requests: nodes that may not be paid for more work now, all of them. They are
+/// planned only where nobody else can do the work.
+struct admission_told {
+  std::set<node_id> lacking;
 };
 
 /// Where the stages of a running request are.
@@ -50,6 +58,7 @@ using pathfinder_actor =
     path_provider::extend<caf::reacts_to<members_changed>, caf::reacts_to<link_changed>,
                           caf::reacts_to<paths_tick>, caf::reacts_to<node_convicted>,
                           caf::reacts_to<standing_told>, caf::reacts_to<load_failed>,
+                          caf::reacts_to<admission_told>,
                           caf::replies_to<describe_path>::with<path_description>,
                           caf::replies_to<locate_request>::with<request_location>>;
 
@@ -58,6 +67,9 @@ struct pathfinder_environment {
   peers* links{nullptr};
   model_catalog* models{nullptr};
   log* journal{nullptr};
+  /// Requests are paid for: a node that asks twice as much as another must be twice as fast.
+  bool pays{false};
+  std::uint64_t ask_max_ppm{limits::ledger_ask_ppm_max}; ///< who asks for more gets no work
 };
 
 /// Finds each request of this node a path through the cluster and mends it: what still works stays
@@ -88,6 +100,7 @@ struct pathfinder_state {
   pathfinder_environment environment;
   members_view members;
   standing trusted;
+  std::set<node_id> lacking_admission;
   std::map<request_id, watched> requests;
   load_orders loads;
   std::uint32_t ticks{0};
@@ -102,6 +115,7 @@ pathfinder_behavior(pathfinder_actor::stateful_pointer<pathfinder_state> self,
 } // namespace ovir::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::paths_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admission_told)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_path)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_description)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::locate_request)

@@ -70,15 +70,48 @@ namespace {
 
 // Shells
 
-caf::result<ledger::promise> act(payments_pointer self, credit_order& asked) {
-  payments_state& state = self->state;
+result<void> may_order(const payments_state& state) {
   if (!ready(state)) {
-    return to_caf(fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
-                       short_name(state.environment.keeper)));
+    return fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
+                short_name(state.environment.keeper));
   }
   if (state.orders.size() >= limits::payment_actions_max) {
-    return to_caf(
-        fail(errc::busy, "{} commands wait for the ledger's keeper", state.orders.size()));
+    return fail(errc::busy, "{} commands wait for the ledger's keeper", state.orders.size());
+  }
+  return {};
+}
+
+caf::result<ledger::promise> send_order(payments_pointer self, payments_state::sent what) {
+  payments_state& state = self->state;
+  const std::uint64_t id = what.id;
+  auto& waiting = state.orders[id];
+  waiting = {std::move(what), self->make_response_promise<ledger::promise>(), now_of(self)};
+  submit(self, waiting.what);
+  keep_ticking(self);
+  return waiting.answer;
+}
+
+/// What a shell's own account signed: passed on, for the signature is the keeper's to check.
+caf::result<ledger::promise> pass_on(payments_pointer self, signed_order& asked) {
+  if (const auto may = may_order(self->state); !may) {
+    return to_caf(may.error());
+  }
+  auto e = ledger::decode_entry(asked.entry);
+  if (!e) {
+    return to_caf(e.error());
+  }
+  if (ledger::signer_of(e->what) == nullptr || e->time != 0) {
+    return to_caf(fail(errc::invalid_argument,
+                       "a {} with the time {} is nothing that an account signs",
+                       to_string(ledger::kind_of(e->what)), e->time));
+  }
+  return send_order(self, make_sent(self, std::move(e->what), std::move(asked.entry)));
+}
+
+caf::result<ledger::promise> act(payments_pointer self, credit_order& asked) {
+  payments_state& state = self->state;
+  if (const auto may = may_order(state); !may) {
+    return to_caf(may.error());
   }
   const node_id& me = state.environment.key->id();
   const std::uint64_t nonce = state.nonce + 1;
@@ -111,14 +144,8 @@ caf::result<ledger::promise> act(payments_pointer self, credit_order& asked) {
     state.nonce = nonce;
   }
   auto entry = entry_of(asked.what, proof);
-  payments_state::order order{
-      make_sent(self, std::move(asked.what), std::move(entry), std::move(asked.evidence)),
-      self->make_response_promise<ledger::promise>(), now_of(self)};
-  const std::uint64_t id = order.what.id;
-  auto& waiting = state.orders.emplace(id, std::move(order)).first->second;
-  submit(self, waiting.what);
-  keep_ticking(self);
-  return waiting.answer;
+  return send_order(
+      self, make_sent(self, std::move(asked.what), std::move(entry), std::move(asked.evidence)));
 }
 
 /// Asks the keeper, and remembers who waits in `waiting`.
@@ -134,8 +161,10 @@ caf::result<Answer> ask_keeper(payments_pointer self,
   const std::uint64_t id = state.next_id++;
   auto& q = waiting[id];
   q = {self->make_response_promise<Answer>(), now_of(self)};
-  if (asked.who.empty()) {
-    asked.who = state.environment.key->id();
+  if constexpr (requires { asked.who; }) {
+    if (asked.who.empty()) {
+      asked.who = state.environment.key->id();
+    }
   }
   say(self, id, std::move(asked));
   keep_ticking(self);
@@ -185,9 +214,7 @@ void take_account(payments_pointer self, ledger::account_report& report) {
   if (report.who == state.environment.key->id()) {
     state.nonce = std::max(state.nonce, report.nonce);
   }
-  if (const auto known = state.standings.find(report.who); known != state.standings.end()) {
-    known->second.reputation_ppm = report.reputation_ppm;
-  }
+  note_standing(self, report);
   for (const node_id& node : report.ejected) {
     if (node == state.environment.key->id()) {
       continue; // others see to it
@@ -198,6 +225,7 @@ void take_account(payments_pointer self, ledger::account_report& report) {
       state.environment.eject(node);
     }
   }
+  try_plans(self);
 }
 
 void take_answer_to_order(payments_pointer self, std::uint64_t id, const ledger::message& m) {
@@ -313,6 +341,23 @@ void take_head(payments_pointer self, const node_id& from, const ledger::signed_
   ask_for_entries(self);
 }
 
+/// The answer to a question of a shell, or why there is none; false: it is to none of these.
+template <class Answer>
+bool take_page(std::map<std::uint64_t, payments_state::question<Answer>>& waiting,
+               ledger::message& m) {
+  const auto asked = waiting.find(m.id);
+  if (asked == waiting.end()) {
+    return false;
+  }
+  if (auto* const page = std::get_if<Answer>(&m.body)) {
+    asked->second.answer.deliver(std::move(*page));
+  } else if (const auto* const r = std::get_if<ledger::refusal>(&m.body)) {
+    asked->second.answer.deliver(to_caf(r->reason));
+  }
+  waiting.erase(asked);
+  return true;
+}
+
 void take_message(payments_pointer self, const credit_received& news) {
   payments_state& state = self->state;
   auto m = ledger::message_from(*news.bytes);
@@ -337,16 +382,11 @@ void take_message(payments_pointer self, const credit_received& news) {
     take_head(self, news.from, report->head);
     return;
   }
-  if (const auto* const run = std::get_if<ledger::entry_run>(&m->body)) {
+  if (const auto* const run = std::get_if<ledger::entry_run>(&m->body);
+      run != nullptr && !state.log_pages.contains(m->id)) {
     return take_entries(self, *run);
   }
-  if (const auto asked = state.statements.find(m->id); asked != state.statements.end()) {
-    if (auto* const page = std::get_if<ledger::statement_report>(&m->body)) {
-      asked->second.answer.deliver(std::move(*page));
-    } else if (const auto* const r = std::get_if<ledger::refusal>(&m->body)) {
-      asked->second.answer.deliver(to_caf(r->reason));
-    }
-    state.statements.erase(asked);
+  if (take_page(state.statements, *m) || take_page(state.log_pages, *m)) {
     return;
   }
   if (m->id == 0 || !state.ledger) {
@@ -393,6 +433,7 @@ void tick(payments_pointer self) {
   if (!state.ledger && now - state.asked_account > limits::payment_retry) {
     ask_for_account(self);
   }
+  try_plans(self);
   std::vector<request_id> all;
   for (const auto& [id, p] : state.requests) {
     all.push_back(id);
@@ -419,9 +460,10 @@ void tick(payments_pointer self) {
   tend_convictions(self);
   give_up_late(state.questions, now);
   give_up_late(state.statements, now);
+  give_up_late(state.log_pages, now);
   if (!state.ledger || !state.requests.empty() || !state.orders.empty() ||
-      !state.questions.empty() || !state.statements.empty() || !state.accusations.empty() ||
-      !state.convictions.empty()) {
+      !state.questions.empty() || !state.statements.empty() || !state.log_pages.empty() ||
+      !state.accusations.empty() || !state.convictions.empty() || !state.waiting_plans.empty()) {
     keep_ticking(self);
   }
 }
@@ -466,7 +508,9 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
       [self](const work_over& news) { end_request(self, news.request, news.tokens, news.path); },
       [self](const credit_received& news) { take_message(self, news); },
       [self](const link_changed& news) { keeper_link(self, news); },
+      [self](const quote_credit& asked) { return offer(self, asked); },
       [self](credit_order& asked) { return act(self, asked); },
+      [self](signed_order& asked) { return pass_on(self, asked); },
       [self](accuse& asked) { return begin_accusation(self, asked); },
       [self](const conviction_found& news) { report_conviction(self, news); },
       [self](const describe_account& asked) {
@@ -475,6 +519,9 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
       [self](const describe_statement& asked) {
         return ask_keeper(self, self->state.statements,
                           ledger::ask_statement{asked.who, asked.from});
+      },
+      [self](const describe_log& asked) {
+        return ask_keeper(self, self->state.log_pages, ledger::ask_entries{asked.first});
       },
       [self](const payment_tick&) { tick(self); },
   };

@@ -32,6 +32,23 @@ struct reserve_credit {
   std::uint32_t layers{0};      ///< of the model
   std::uint64_t model_bytes{0}; ///< of its tensors: what a token costs
 };
+/// From a shell that pays for itself: what `asked` would cost it now. Answered with a
+/// `credit_quote`.
+struct quote_credit {
+  reserve_credit asked;
+  node_id payer;
+};
+/// A reservation for the payer to sign under a nonce of its own, as an entry with time 0, and the
+/// ledger it is for. Good for limits::payment_quote_lasts, once.
+struct credit_quote {
+  std::vector<std::byte> entry;
+  digest ledger;
+};
+/// From a shell: a command that its own account signed, an entry with time 0. Answered with the
+/// keeper's `promise`.
+struct signed_order {
+  std::vector<std::byte> entry;
+};
 /// Who drives a request that was reserved for: should it end without a word, the request is over.
 struct paid_lead {
   request_id request;
@@ -57,6 +74,10 @@ struct describe_account {
 struct describe_statement {
   node_id who; ///< empty: this node
   ledger::statement_place from;
+};
+/// From a shell: what the log says from an entry on; answered with an `entry_run`.
+struct describe_log {
+  std::uint64_t first{0};
 };
 /// From a shell: a command of this node's account, whose key, nonce and signature are put in here,
 /// or a conviction with its evidence. Answered with the keeper's `promise`.
@@ -109,6 +130,8 @@ struct payments_state {
     caf::typed_response_promise<bool> answer;
     storage::env::time_point since;
     bool planning{false};
+    bool by_client{false};                             ///< it signed the reservation
+    bool planned_anew{false};                          ///< after a refusal for want of admission
     std::vector<std::byte> reservation;                ///< entry; empty: not yet made
     std::map<node_id, ledger::reward_factors> factors; ///< of the planned nodes
     bool reserved{false};                              ///< the keeper promised it
@@ -164,14 +187,25 @@ struct payments_state {
   /// Of nodes that were planned, as the keeper said it last, and when it was asked.
   struct standing {
     std::uint64_t reputation_ppm{0};
+    bool told{false};
+    bool admitted{true};
     storage::env::time_point asked{};
   };
   std::map<node_id, standing> standings;
+  /// What was offered to clients, by what it is about; they have not signed it yet.
+  struct offered {
+    ledger::reserve what; ///< with nonce 0
+    std::map<node_id, ledger::reward_factors> factors;
+    storage::env::time_point since;
+  };
+  std::map<digest, offered> offers;
+  std::vector<std::function<void()>> waiting_plans; ///< for news of nodes, or for a node to come
   std::set<node_id> ejected;
   std::map<request_id, paid> requests;
   std::map<std::uint64_t, order> orders;
   std::map<std::uint64_t, question<ledger::account_report>> questions;
   std::map<std::uint64_t, question<ledger::statement_report>> statements;
+  std::map<std::uint64_t, question<ledger::entry_run>> log_pages;
   std::map<std::uint64_t, accusation> accusations;
   std::map<node_id, reported> convictions; ///< by the guilty one
   bool ticking{false};
@@ -186,15 +220,20 @@ using payments_pointer = caf::stateful_actor<payments_state>*;
 } // namespace ovir::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::reserve_credit)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::quote_credit)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_quote)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::signed_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::paid_lead)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::work_stated)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::work_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_account)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_statement)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_log)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::accuse)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::conviction_found)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payment_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::account_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::entry_run)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::promise)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::statement_report)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/pathfinder.hpp"
 #include "actors/payments.hpp"
 #include "messages/limits_credit.hpp"
 
@@ -7,8 +8,8 @@
 #include <caf/result.hpp>
 
 /// What the files of the payments actor say to each other: payments.cpp, the keeper's messages,
-/// shells and time; payments_requests.cpp, the requests of this node; payments_convictions.cpp, who
-/// was convicted.
+/// shells and time; payments_quotes.cpp, what a request would cost; payments_requests.cpp, the
+/// requests of this node; payments_convictions.cpp, who was convicted.
 namespace ovir::actors {
 
 // payments_convictions.cpp
@@ -31,6 +32,32 @@ void submit(payments_pointer self, payments_state::sent& s);
 /// Whether the promise is one of this command, by the keeper.
 [[nodiscard]] bool holds(payments_pointer self, const payments_state::sent& s,
                          const ledger::promise& p);
+
+// payments_quotes.cpp
+
+/// The best path of a request now, through nodes of which the keeper said what they may be: handed
+/// to `use`, or why there is none within limits::reserve_wait of `since`.
+void find_plan(payments_pointer self, const reserve_credit& asked, storage::env::time_point since,
+               std::function<void(const path_description&)> use);
+/// What waits for a plan tries again.
+void try_plans(payments_pointer self);
+/// For `payer`, which is this node or entrusts it; with nonce 0. Precondition: a plan.
+[[nodiscard]] result<ledger::reserve> reservation_for(payments_pointer self,
+                                                      const reserve_credit& asked,
+                                                      const path_description& planned,
+                                                      const node_id& payer);
+/// ODSI's factors of the planned nodes; empty where they do not count.
+[[nodiscard]] std::map<node_id, ledger::reward_factors>
+factors_of(payments_pointer self, const reserve_credit& asked, const path_description& planned);
+[[nodiscard]] digest about_of(const reserve_credit& asked);
+[[nodiscard]] caf::result<credit_quote> offer(payments_pointer self, const quote_credit& asked);
+/// The offer that a client signed, or why it is none. It is good once.
+[[nodiscard]] result<payments_state::offered> take_signed(payments_pointer self,
+                                                          const reserve_credit& asked);
+/// What the keeper says of a node that was planned.
+void note_standing(payments_pointer self, const ledger::account_report& report);
+/// The keeper is asked about these nodes, and no plan is made before it answered.
+void doubt_standing(payments_pointer self, const std::vector<ledger::path_stage>& stages);
 
 void load_reservations(payments_pointer self);
 [[nodiscard]] caf::result<bool> reserve(payments_pointer self, reserve_credit& asked);

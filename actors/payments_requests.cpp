@@ -1,9 +1,7 @@
 #include "actors/lead_evidence.hpp"
-#include "actors/pathfinder.hpp"
 #include "actors/payments_parts.hpp"
 #include "ledger/attest.hpp"
 #include "ledger/equivocation.hpp"
-#include "ledger/tariff.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/frame.hpp"
 #include "messages/limits_ledger.hpp"
@@ -110,72 +108,13 @@ void send_reservation(payments_pointer self, request_id request, paid& p) {
   submit(self, *p.under_way);
 }
 
-result<ledger::reserve> quote(payments_pointer self, const reserve_credit& asked,
-                              const path_description& planned) {
-  payments_state& state = self->state;
-  if (!planned.planned) {
-    return planned.planned.error();
+void send_reserved(payments_pointer self, request_id request, paid& p, const ledger::reserve& r,
+                   const signature& proof) {
+  p.reservation = entry_of(r, proof);
+  if (const auto kept = keep_reservation(self, request, p); !kept) {
+    return refuse(self, request, kept.error());
   }
-  ledger::reserve r;
-  const generation_request& q = asked.request;
-  r.payer = state.environment.key->id();
-  r.about = ledger::about_of(terms_of(facts_of(q, asked.layers)));
-  OVIR_ASSIGN(r.rate, ledger::model_rate(asked.model_bytes));
-  r.prompt = q.prompt.size() + q.drawn.size();
-  r.completion_max = q.max_tokens - std::min<std::uint64_t>(q.max_tokens, q.drawn.size());
-  // A little less than the most, for the keeper's clock may be behind.
-  const std::uint64_t most = state.rules.reservation_s_max;
-  const std::uint64_t lasts =
-      std::min(static_cast<std::uint64_t>(q.deadline.count()) + limits::reserve_beyond_s,
-               most - std::min(limits::reserve_clock_s, most / 2));
-  r.expires = state.environment.env->unix_seconds() + lasts;
-  for (const planned_stage& s : planned.stages) {
-    r.stages.push_back({s.node, s.stage.layers.size(), limits::ppm_one});
-  }
-  r.nonce = ++state.nonce;
-  return r;
-}
-
-/// What the keeper said of a node last, asked again now and then: nobody waits for it, and one that
-/// was never heard of is a newcomer.
-std::uint64_t reputation_of(payments_pointer self, const node_id& node) {
-  payments_state& state = self->state;
-  if (!state.standings.contains(node) && state.standings.size() >= limits::members_max) {
-    return 0;
-  }
-  auto& known = state.standings[node];
-  if (known.asked == storage::env::time_point{} ||
-      now_of(self) - known.asked > limits::reputation_every) {
-    known.asked = now_of(self);
-    say(self, 0, ledger::ask_account{node});
-  }
-  return known.reputation_ppm;
-}
-
-/// ODSI's factors (ledger/tariff.hpp), from the plan and the ledger alone: the share of the path's
-/// time that a stage is expected to take, and how much of the time that the request allows for.
-std::map<node_id, ledger::reward_factors>
-factors_of(payments_pointer self, const reserve_credit& asked, const path_description& planned) {
-  std::map<node_id, ledger::reward_factors> all;
-  const double path_s = planned.planned->speed.token_seconds;
-  const auto positions =
-      static_cast<double>(asked.request.prompt.size() + asked.request.max_tokens);
-  const double allowed_s = std::chrono::duration<double>(asked.request.deadline).count() /
-                           std::max(1.0, positions) / static_cast<double>(planned.stages.size());
-  const auto nanoseconds = [](double seconds) {
-    return static_cast<std::uint64_t>(std::clamp(seconds, 0.0, 1e6) * 1e9);
-  };
-  for (const planned_stage& s : planned.stages) {
-    const double share = path_s > 0 ? std::clamp(s.stage.decode_seconds / path_s, 0.0, 1.0) : 0;
-    ledger::reward_factors f;
-    f.deadline_ppm =
-        ledger::deadline_factor_ppm(nanoseconds(s.stage.decode_seconds), nanoseconds(allowed_s));
-    f.bottleneck_ppm = ledger::bottleneck_factor_ppm(
-        static_cast<std::uint64_t>(share * static_cast<double>(limits::ppm_one)));
-    f.reputation_ppm = ledger::reputation_factor_ppm(reputation_of(self, s.node));
-    all.emplace(s.node, f); // of a node with two stages, the first one's
-  }
-  return all;
+  send_reservation(self, request, p);
 }
 
 void take_plan(payments_pointer self, request_id request, const path_description& planned) {
@@ -186,42 +125,27 @@ void take_plan(payments_pointer self, request_id request, const path_description
   }
   paid& p = found->second;
   p.planning = false;
-  if (!planned.planned && now_of(self) - p.since < limits::reserve_wait) {
-    return; // asked again at the next tick: a node may come
+  const node_id& me = state.environment.key->id();
+  auto r = planned.planned ? reservation_for(self, *p.asked, planned, me)
+                           : result<ledger::reserve>{planned.planned.error()};
+  if (r && !ready(state)) {
+    r = fail(errc::peer_lost, "the ledger's keeper went away");
   }
-  const auto r =
-      ready(state)
-          ? quote(self, *p.asked, planned)
-          : result<ledger::reserve>{error{errc::peer_lost, "the ledger's keeper went away"}};
   if (!r) {
     return refuse(self, request, r.error());
   }
-  if (state.environment.weighs_factors) {
-    p.factors = factors_of(self, *p.asked, planned);
-  }
-  p.reservation = entry_of(*r, ledger::sign_action(*state.environment.key, *state.ledger, *r));
-  if (const auto kept = keep_reservation(self, request, p); !kept) {
-    return refuse(self, request, kept.error());
-  }
-  send_reservation(self, request, p);
+  p.factors = factors_of(self, *p.asked, planned);
+  r->nonce = ++state.nonce;
+  send_reserved(self, request, p, *r,
+                ledger::sign_action(*state.environment.key, *state.ledger, *r));
 }
 
 void ask_for_plan(payments_pointer self, request_id request, paid& p) {
-  const caf::actor paths = self->state.environment.paths();
-  if (p.planning || !paths) {
-    return;
+  if (!std::exchange(p.planning, true)) {
+    find_plan(self, *p.asked, p.since, [self, request](const path_description& planned) {
+      take_plan(self, request, planned);
+    });
   }
-  p.planning = true;
-  const generation_request& q = p.asked->request;
-  const auto positions = static_cast<std::uint32_t>(q.prompt.size() + q.max_tokens);
-  self->request(caf::actor_cast<pathfinder_actor>(paths), limits::reserve_wait,
-                describe_path{q.model, positions})
-      .then([self, request](const path_description& found) { take_plan(self, request, found); },
-            [self, request](const caf::error& reason) {
-              path_description none;
-              none.planned = from_caf(reason);
-              take_plan(self, request, none);
-            });
 }
 
 /// The core of a request, once its terms, its reservation and the rules are known.
@@ -242,6 +166,17 @@ void grant(payments_pointer self, paid& p) {
   if (p.answer.pending()) {
     p.answer.deliver(true);
   }
+}
+
+/// Where a client signed what this node offered it, that is reserved and nothing else.
+void reserve_signed(payments_pointer self, request_id request, paid& p) {
+  auto offered = take_signed(self, *p.asked);
+  if (!offered) {
+    return refuse(self, request, offered.error());
+  }
+  const auto e = ledger::decode_entry(*p.asked->request.payment);
+  p.factors = std::move(offered->factors);
+  send_reserved(self, request, p, std::get<ledger::reserve>(e->what), e->proof);
 }
 
 } // namespace
@@ -279,9 +214,15 @@ caf::result<bool> reserve(payments_pointer self, reserve_credit& asked) {
   p.since = now_of(self);
   p.asked = std::move(asked);
   p.answer = self->make_response_promise<bool>();
-  ask_for_plan(self, id, p);
+  const auto answer = p.answer;
+  if (p.asked->request.payment != nullptr) {
+    p.by_client = true;
+    reserve_signed(self, id, p);
+  } else {
+    ask_for_plan(self, id, p);
+  }
   keep_ticking(self);
-  return p.answer;
+  return answer;
 }
 
 namespace {
@@ -369,7 +310,12 @@ void take_promise(payments_pointer self, request_id request, const ledger::promi
   if (!p.reserved) {
     p.reserved = true;
     p.reported = !p.resumed && p.asked.has_value(); // a new one has nothing accounted
-    grant(self, p);
+    if (p.by_client && p.answer.pending()) {
+      p.reported = false; // unless it was shown before: the keeper promises a retry, too
+      make_core(self, p);
+    } else {
+      grant(self, p);
+    }
   } else if (p.core) {
     p.core->applied(done.what);
   }
@@ -382,6 +328,13 @@ void take_refusal(payments_pointer self, request_id request, const error& why) {
   p.under_way.reset();
   if (!p.reserved) {
     ask_for_account(self); // its nonce, or who is convicted, may be why
+    const auto r = reservation_in(p.reservation);
+    if (why.code == errc::busy && r && p.asked && !p.by_client &&
+        !std::exchange(p.planned_anew, true)) {
+      doubt_standing(self, r->stages); // a newcomer may have got its last window meanwhile
+      p.reservation.clear();
+      return ask_for_plan(self, request, p);
+    }
     return refuse(self, request, why);
   }
   if (why.code == errc::busy) {
@@ -406,6 +359,14 @@ void take_report(payments_pointer self, request_id request, const ledger::reques
   }
   p.under_way.reset();
   p.reported = true;
+  if (p.by_client && p.answer.pending()) {
+    if (!news.known || !news.open || news.windows > 0 || news.prompt_accounted) {
+      return refuse(self, request,
+                    fail(errc::invalid_argument,
+                         "this payment was used before; sign a new one for another request"));
+    }
+    grant(self, p);
+  }
   p.core->follow(news);
   advance(self, request);
 }
@@ -426,7 +387,7 @@ void tend_request(payments_pointer self, request_id id, paid& p) {
     return;
   }
   if (p.reservation.empty()) {
-    return ask_for_plan(self, id, p);
+    return; // it is being planned
   }
   // Nobody goes on with what an earlier life of this node reserved.
   if (!p.asked && now - p.since > limits::payment_orphan_wait && state.ledger) {

@@ -280,6 +280,9 @@ struct generation_request {
   speculation drafts{speculation::automatic}; ///< changes the speed, nothing else
   bool receipt{false};                        ///< the stages sign, and the report has a receipt
   cache_use cache{};
+  /// The reservation that a client signed, as an entry of the ledger with time 0, which pays for it
+  /// on this node; null: this node pays.
+  std::shared_ptr<const std::vector<std::byte>> payment{};
   /// From start to end, waiting for nodes included; over it, the request fails.
   std::chrono::seconds deadline{limits::request_deadline_max};
 };

@@ -133,6 +133,7 @@ struct window_record {
 
 struct request_record {
   node_id payer;
+  node_id scheduler; ///< who accrues and settles: the payer, or whom it entrusted
   bool open{true};
   bool prompt_accounted{false};
   micro_credits rate{0}; ///< of the path, per token

@@ -126,6 +126,9 @@ struct body_writer {
   }
   void operator()(const reserve& r) const {
     w.write(r.payer);
+    if (!r.scheduler.empty()) {
+      w.write(r.scheduler);
+    }
     w.write(r.about);
     for (const std::uint64_t n : {r.rate, r.prompt, r.completion_max, r.expires}) {
       w.number(n);
@@ -199,6 +202,7 @@ std::string_view to_string(command_kind kind) noexcept {
   case command_kind::expire: return "expire";
   case command_kind::convict: return "convict";
   case command_kind::compensate: return "compensate";
+  case command_kind::entrust: return "entrust";
   }
   return "unknown";
 }
@@ -210,6 +214,9 @@ command_kind kind_of(const command& c) noexcept {
                              command_kind::settle,  command_kind::cancel,    command_kind::expire,
                              command_kind::convict, command_kind::compensate};
   static_assert(kinds.size() == std::variant_size_v<command>);
+  if (const reserve* const r = std::get_if<reserve>(&c); r != nullptr && !r->scheduler.empty()) {
+    return command_kind::entrust;
+  }
   return kinds[c.index()];
 }
 
@@ -336,9 +343,15 @@ result<command> read_genesis(byte_reader& r) {
   return command{std::move(g)};
 }
 
-result<command> read_reserve(byte_reader& r) {
+result<command> read_reserve(byte_reader& r, bool entrusted) {
   reserve x;
   r.read(x.payer);
+  if (entrusted) {
+    r.read(x.scheduler);
+    if (r.sound() && x.scheduler.empty()) {
+      return fail(errc::malformed, "a reservation is entrusted to nobody");
+    }
+  }
   r.read(x.about);
   for (std::uint64_t* n : {&x.rate, &x.prompt, &x.completion_max, &x.expires}) {
     *n = r.number<std::uint64_t>();
@@ -441,7 +454,8 @@ result<command> read_body(byte_reader& r, command_kind kind) {
     u.unlock_nonce = r.number<std::uint64_t>();
     return command{u};
   }
-  case command_kind::reserve: return read_reserve(r);
+  case command_kind::reserve: return read_reserve(r, false);
+  case command_kind::entrust: return read_reserve(r, true);
   case command_kind::accrue: return read_accrue(r);
   case command_kind::release: {
     release x;

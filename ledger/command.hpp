@@ -38,6 +38,7 @@ enum class command_kind : std::uint8_t {
   expire = 12,
   convict = 13,
   compensate = 14,
+  entrust = 15, ///< a reservation that another than its payer accrues on
 };
 [[nodiscard]] std::string_view to_string(command_kind kind) noexcept;
 
@@ -84,10 +85,14 @@ struct path_stage {
   node_id node;
   std::uint32_t layers{0};
   std::uint64_t ask_ppm{0};
+  friend bool operator==(const path_stage&, const path_stage&) = default;
 };
 /// The quote of a planned path, before any work: free -> escrow.
 struct reserve {
   node_id payer;
+  /// Who alone may accrue on it and settle it, for a payer that drives no requests itself; such a
+  /// payer cannot cancel (ADR 0038). Empty: the payer.
+  node_id scheduler{};
   digest about;                    ///< the request's digest
   micro_credits rate{0};           ///< of the model, per token
   std::uint64_t prompt{0};         ///< tokens
@@ -95,6 +100,7 @@ struct reserve {
   std::uint64_t expires{0};        ///< seconds since 1970
   std::vector<path_stage> stages;  ///< in the order of the path
   std::uint64_t nonce{0};
+  friend bool operator==(const reserve&, const reserve&) = default;
 };
 /// The payer withdraws: what is not accrued comes back.
 struct cancel {

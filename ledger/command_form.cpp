@@ -66,6 +66,9 @@ struct form {
                   "{} prompt and {} completion tokens; together at least one, each at most {}",
                   r.prompt, r.completion_max, limits::ledger_tokens_max);
     }
+    if (r.scheduler == r.payer) {
+      return refuse("a reservation names its payer as the scheduler; leave that out");
+    }
     if (r.expires > limits::ledger_seconds_max) {
       return refuse("a reservation ends after the year 2100; give it an earlier end");
     }

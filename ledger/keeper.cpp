@@ -154,9 +154,10 @@ result<void> keeper::admit_unsigned(const node_id& from, role_set roles, const c
                 to_string(kind_of(what)));
   }
   const request_record* const record = book_.view().find_request(*request);
-  if (record != nullptr && record->payer != from) {
-    return fail(errc::invalid_argument, "the request {} is paid for by {}, who alone may {} it",
-                to_hex(*request).substr(0, 8), short_name(record->payer), to_string(kind_of(what)));
+  if (record != nullptr && record->scheduler != from) {
+    return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may {} it",
+                to_hex(*request).substr(0, 8), short_name(record->scheduler),
+                to_string(kind_of(what)));
   }
   return {}; // one that is over may be sent again: it is answered with the index it has
 }
@@ -193,6 +194,21 @@ result<void> keeper::admit_conviction(role_set roles, const convict& x,
   return {};
 }
 
+/// A verifier that vouches for much loses the oldest of it: no other is kept from being heard.
+void keeper::make_room_for(const node_id& verifier) {
+  std::size_t its = 0;
+  auto oldest = vouched_.end();
+  for (auto it = vouched_.begin(); it != vouched_.end(); ++it) {
+    if (it->second.what.verdicts.front().verifier == verifier) {
+      ++its;
+      oldest = oldest == vouched_.end() || it->second.said < oldest->second.said ? it : oldest;
+    }
+  }
+  if (its >= limits::ledger_vouched_per_verifier_max) {
+    vouched_.erase(oldest);
+  }
+}
+
 void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, vouch& asked,
                         std::vector<keeper_answer>& answers) {
   const auto refuse = [&](error why) { answers.push_back({from, {id, refusal{std::move(why)}}}); };
@@ -215,17 +231,19 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
   const digest name = hash("ovir/ledger/v1/vouched", said);
   const auto known = vouched_.find(name);
   if (known == vouched_.end()) {
+    make_room_for(from);
     if (vouched_.size() >= limits::ledger_vouched_max) {
       return refuse(fail(errc::busy, "{} convictions wait for a second verdict; try again later",
                          vouched_.size()));
     }
-    vouched_.emplace(name, std::move(x));
+    vouched_.emplace(name, vouched{std::move(x), now_});
     return; // until another verifier says so, too
   }
-  if (known->second.verdicts.front().verifier == from) {
+  if (known->second.what.verdicts.front().verifier == from) {
+    known->second.said = now_;
     return;
   }
-  convict whole = std::move(known->second);
+  convict whole = std::move(known->second.what);
   vouched_.erase(known);
   whole.verdicts.push_back(x.verdicts.front());
   std::sort(whole.verdicts.begin(), whole.verdicts.end(),
@@ -241,6 +259,10 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
 result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answer>& answers) {
   std::vector<waiting_command> asked = std::exchange(waiting_, {});
   waiting_of_.clear();
+  now_ = now;
+  std::erase_if(vouched_, [now](const auto& one) {
+    return one.second.said + limits::ledger_vouch_lasts_s < now;
+  });
   std::vector<authentic_command> batch;
   for (const waiting_command& one : asked) {
     if (!one.evidence.empty() && around_.keep_evidence) {
@@ -324,6 +346,7 @@ account_report keeper::report_on(const node_id& who) {
     report.nonce = a->nonce;
     report.reputation_ppm = reputation_ppm(*a, s.last_time(), rules);
     report.influence = influence(*a, s.last_time(), rules);
+    report.admitted = check_admission(who, a, rules).has_value();
   }
   for (const node_id& node : ejected_) {
     if (report.ejected.size() < limits::credit_ejected_max) {
@@ -357,7 +380,11 @@ void keeper::note_escrow(const reserve& r) {
       return book_.view().find_request(known.second) == nullptr;
     });
   }
-  escrows_[r.about] = escrow_of(r);
+  // What it is about is the payer's word: who says the same later does not take its place.
+  const auto known = escrows_.find(r.about);
+  if (known == escrows_.end() || book_.view().find_request(known->second) == nullptr) {
+    escrows_[r.about] = escrow_of(r);
+  }
 }
 
 request_report keeper::report_on_request(const digest& request) const {

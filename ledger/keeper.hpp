@@ -86,6 +86,7 @@ private:
                                             std::span<const std::byte> evidence) const;
   [[nodiscard]] result<void> admit_conviction(role_set roles, const convict& x,
                                               std::span<const std::byte> evidence) const;
+  void make_room_for(const node_id& verifier);
   void take_vouch(const node_id& from, role_set roles, std::uint64_t id, vouch& asked,
                   std::vector<keeper_answer>& answers);
   [[nodiscard]] result<reserve> reservation_of(const escrow_id& request) const;
@@ -109,7 +110,12 @@ private:
   std::set<node_id> askers_; ///< at most limits::members_max
   std::set<node_id> ejected_;
   std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over
-  std::map<digest, convict> vouched_;   ///< convictions that lack a verdict, by what they say
+  struct vouched {
+    convict what;
+    std::uint64_t said{0}; ///< at the commit before it was said last
+  };
+  std::map<digest, vouched> vouched_; ///< convictions that lack a verdict, by what they say
+  std::uint64_t now_{0};              ///< of the last commit
 };
 
 } // namespace ovir::ledger

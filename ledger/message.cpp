@@ -16,7 +16,7 @@ namespace ovir::ledger {
 
 namespace {
 
-constexpr std::uint8_t version = 1;
+constexpr std::uint8_t version = 2;
 
 /// Values travel. Questions are below 32.
 enum class message_kind : std::uint8_t {
@@ -73,6 +73,7 @@ struct body_writer {
                                   m.reputation_ppm, m.influence}) {
       w.number(n);
     }
+    w.number(static_cast<std::uint8_t>(m.admitted ? 1 : 0));
     w.number(static_cast<std::uint32_t>(m.ejected.size()));
     for (const node_id& node : m.ejected) {
       w.write(node);
@@ -184,6 +185,11 @@ result<message> read_account(byte_reader& r, std::uint64_t id) {
                            &m.reputation_ppm, &m.influence}) {
     *n = r.number<std::uint64_t>();
   }
+  const auto admitted = r.number<std::uint8_t>();
+  if (admitted > 1) {
+    return fail(errc::malformed, "an account is admitted or not: 0 or 1, not {}", admitted);
+  }
+  m.admitted = admitted == 1;
   const std::size_t count = r.number<std::uint32_t>();
   if (count > limits::credit_ejected_max) {
     return fail(errc::over_limit, "{} convicted nodes; at most {} are told", count,

@@ -73,6 +73,9 @@ struct account_report {
   std::uint64_t nonce{0}; ///< the highest it used
   std::uint64_t reputation_ppm{0};
   micro_credits influence{0};
+  /// Whether it may be planned into a path now (`check_admission`): not a newcomer with as many
+  /// windows pending as it may have, nor convicted.
+  bool admitted{true};
   std::vector<node_id> ejected; ///< who was convicted, ascending; the first where too many
   friend bool operator==(const account_report&, const account_report&) = default;
 };

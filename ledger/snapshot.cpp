@@ -9,7 +9,7 @@ namespace ovir::ledger {
 
 namespace {
 
-constexpr std::uint32_t snapshot_version = 1;
+constexpr std::uint32_t snapshot_version = 2;
 constexpr std::uint64_t magic = 0x3150'414e'5352'4c4fULL; // "OLRSNAP1"
 
 error damaged(std::string_view what) {
@@ -103,6 +103,7 @@ bool read_windows(byte_reader& r, std::vector<window_record>& windows) {
 
 void write_request(byte_writer& w, const request_record& q) {
   w.write(q.payer);
+  w.write(q.scheduler);
   w.number(static_cast<std::uint8_t>(q.open));
   w.number(static_cast<std::uint8_t>(q.prompt_accounted));
   for (const std::uint64_t n : {q.rate, q.prompt, q.completion_max, q.accounted, q.expires,
@@ -116,6 +117,7 @@ void write_request(byte_writer& w, const request_record& q) {
 
 bool read_request(byte_reader& r, request_record& q) {
   r.read(q.payer);
+  r.read(q.scheduler);
   q.open = r.number<std::uint8_t>() != 0;
   q.prompt_accounted = r.number<std::uint8_t>() != 0;
   for (std::uint64_t* n : {&q.rate, &q.prompt, &q.completion_max, &q.accounted, &q.expires,

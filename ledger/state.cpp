@@ -179,7 +179,9 @@ result<void> state::admit_action(const entry& e) {
     return {};
   }
   if (const std::uint64_t nonce = nonce_of(e.what); nonce <= a->nonce) {
-    return fail(errc::invalid_argument, "the nonce {} of {} is not above {}, the last it used",
+    return fail(errc::invalid_argument,
+                "the nonce {} of {} is not above {}, the last it used; sign it "
+                "again under a higher one",
                 nonce, short_name(*signer), a->nonce);
   }
   if (a->minute == e.time / seconds_per_minute &&
@@ -319,6 +321,7 @@ result<void> state::run(const reserve& x) {
   about_ = escrow_of(x);
   request_record& q = requests_[about_];
   q.payer = x.payer;
+  q.scheduler = x.scheduler.empty() ? x.payer : x.scheduler;
   q.rate = rate;
   q.prompt = x.prompt;
   q.completion_max = x.completion_max;
@@ -372,6 +375,11 @@ result<void> state::run(const cancel& x) {
   OVIR_ASSIGN(request_record* const q, open_request(x.request));
   if (q->payer != x.payer) {
     return fail(errc::invalid_argument, "{} did not make this reservation", short_name(x.payer));
+  }
+  if (q->scheduler != q->payer) { // else it could take the answer first
+    return fail(errc::invalid_argument,
+                "this reservation is entrusted to {}; it ends when that settles it, or at {}",
+                short_name(q->scheduler), q->expires);
   }
   if (!q->windows.empty()) {
     return fail(errc::invalid_argument,

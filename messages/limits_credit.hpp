@@ -18,11 +18,13 @@ inline constexpr std::size_t statement_lines_max = 512;               // in one 
 // Of the keeper.
 inline constexpr std::size_t ledger_waiting_max = 4'096;        // commands for the next batch
 inline constexpr std::size_t ledger_waiting_per_node_max = 512; // of one sender
-inline constexpr std::size_t ledger_vouched_max = 256;       // convictions with one verdict of two
-inline constexpr std::chrono::milliseconds ledger_tick{500}; // what time makes due, heads
-inline constexpr std::size_t ledger_head_file_bytes_max = 1'024; // a kept head
-inline constexpr std::chrono::seconds ledger_absorb_every{5};    // the index, behind the log
-inline constexpr std::chrono::seconds ledger_index_retry{30};    // a lost one; doubled each time,
+inline constexpr std::size_t ledger_vouched_max = 256; // convictions with one verdict of two
+inline constexpr std::size_t ledger_vouched_per_verifier_max = 32; // of these, then its oldest goes
+inline constexpr std::uint64_t ledger_vouch_lasts_s = 900;         // without being said again
+inline constexpr std::chrono::milliseconds ledger_tick{500};       // what time makes due, heads
+inline constexpr std::size_t ledger_head_file_bytes_max = 1'024;   // a kept head
+inline constexpr std::chrono::seconds ledger_absorb_every{5};      // the index, behind the log
+inline constexpr std::chrono::seconds ledger_index_retry{30};      // a lost one; doubled each time,
 inline constexpr std::chrono::seconds ledger_index_retry_max{3'600}; // up to this
 
 // Of who follows.
@@ -35,6 +37,10 @@ inline constexpr std::chrono::milliseconds payment_tick{250};
 inline constexpr std::chrono::milliseconds payment_retry{2'000}; // an unanswered command is resent
 inline constexpr std::chrono::milliseconds reserve_wait{5'000};  // then the request is refused
 inline constexpr std::chrono::seconds payment_orphan_wait{120};  // for its lead to come back
+inline constexpr std::size_t payment_quotes_max = 1'024; // offered to clients, not yet signed
+inline constexpr std::chrono::seconds payment_quote_lasts{60};
+inline constexpr std::uint64_t offer_lasts_s_max = 172'800; // that a client lets its credits rest
+inline constexpr std::chrono::milliseconds admission_every{2'000}; // a planned node is asked about
 inline constexpr std::uint64_t reserve_beyond_s = 900;      // a reservation outlives its request by
 inline constexpr std::uint64_t reserve_clock_s = 60;        // that the keeper's clock may be behind
 inline constexpr std::chrono::seconds reputation_every{60}; // of a planned node, asked again

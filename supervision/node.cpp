@@ -472,6 +472,7 @@ result<void> cluster_node::raise() {
   memory_ = options_.memory_bytes > 0 ? options_.memory_bytes : machine / 5 * 4;
   advert_.name = options_.name;
   advert_.roles = options_.roles;
+  advert_.ask_ppm = options_.ledger.ask_ppm;
   advert_.memory_bytes = memory_;
   OVIR_TRY(open_state());
   OVIR_TRY(open_ledger());

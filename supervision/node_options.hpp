@@ -72,7 +72,11 @@ struct ledger_option {
   node_id keeper;                      ///< of whoever uses one; empty: none
   bool serves_unpaid{false};           ///< requests, while the keeper is away
   bool follow{false};                  ///< keeps a copy of the keeper's log, and checks it
-  bool weighs_factors{false};          ///< pays by deadline, bottleneck and reputation, too
+  /// Requests of shells run only when their own accounts pay.
+  bool clients_pay{false};
+  std::uint32_t ask_ppm{1'000'000};         ///< what this node asks, of a model's rate
+  std::uint32_t ask_max_ppm{1'000'000'000}; ///< who asks for more is not planned
+  bool weighs_factors{false};               ///< pays by deadline, bottleneck and reputation, too
 };
 
 /// What a node is, as its configuration file says (config/worker.toml explains every key).

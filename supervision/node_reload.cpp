@@ -43,6 +43,9 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
                     fresh.ledger.mint_keys != now.ledger.mint_keys ||
                     fresh.ledger.keeper != now.ledger.keeper ||
                     fresh.ledger.serves_unpaid != now.ledger.serves_unpaid ||
+                    fresh.ledger.clients_pay != now.ledger.clients_pay ||
+                    fresh.ledger.ask_ppm != now.ledger.ask_ppm ||
+                    fresh.ledger.ask_max_ppm != now.ledger.ask_max_ppm ||
                     fresh.ledger.weighs_factors != now.ledger.weighs_factors ||
                     fresh.ledger.follow != now.ledger.follow,
                 "ledger");

@@ -150,14 +150,6 @@ void start_lead(const parts_pointer& parts, const known_pointer& known,
           });
 }
 
-std::uint64_t model_bytes(const actors::catalog_model& model) {
-  std::uint64_t bytes = 0;
-  for (const compute::tensor_manifest& tensor : model.manifest->tensors) {
-    bytes += tensor.bytes;
-  }
-  return bytes;
-}
-
 /// Nothing is computed before its quote is reserved.
 actors::lead_launcher lead_launcher_for(const parts_pointer& parts, const known_pointer& known) {
   return [parts, known](caf::event_based_actor* self, const actors::submit_request& command,
@@ -172,7 +164,7 @@ actors::lead_launcher lead_launcher_for(const parts_pointer& parts, const known_
       return start_lead(parts, known, self, command, model, nullptr, std::move(done));
     }
     actors::reserve_credit quote{command.request, model->weights.config.layers,
-                                 model_bytes(*model)};
+                                 actors::model_bytes(*model)};
     self->request(payments, reserve_answer_wait, std::move(quote))
         .then(
             [parts, known, self, command, model, payments, done](bool paid) {
@@ -187,7 +179,8 @@ child_spec paths_child(const parts_pointer& parts, const known_pointer& known) {
     const auto made = caf::actor_cast<caf::actor>(
         system.spawn(actors::pathfinder_behavior,
                      actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
-                                                    parts->journal}));
+                                                    parts->journal, !parts->keeper.empty(),
+                                                    parts->options->ledger.ask_max_ppm}));
     actors::peers::receivers receivers;
     receivers.paths = made;
     parts->links->use(receivers);
@@ -401,6 +394,7 @@ child_spec gateway_child(const parts_pointer& parts, const known_pointer& known)
 child_spec admin_child(const parts_pointer& parts, const known_pointer& known) {
   return kept("admin", known, [parts, known](caf::actor_system& system) {
     actors::admin_environment around = parts->admin;
+    around.clients_pay = parts->options->ledger.clients_pay;
     around.find = [known](const std::string& name) { return known->get(name); };
     // On a thread of its own: shells may send megabytes to be parsed, and probes do not wait for
     // it.

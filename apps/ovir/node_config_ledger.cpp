@@ -4,6 +4,7 @@
 #include "messages/limits_ledger.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace ovir::apps {
 
@@ -103,6 +104,17 @@ result<void> read_ledger_section(const config_reader& in, const toml::table& roo
     return in.refuse(place_of(*table, "rewards"), "'rewards' is \"work\" or \"factors\"");
   }
   o.weighs_factors = rewards == "factors";
+  OVIR_ASSIGN(const std::string clients, in.text(*table, "clients", word_rule, "node"));
+  if (clients != "node" && clients != "self") {
+    return in.refuse(place_of(*table, "clients"), "'clients' is \"node\" or \"self\"");
+  }
+  o.clients_pay = clients == "self";
+  for (const auto& [key, ask] :
+       {std::pair{"ask_ppm", &o.ask_ppm}, std::pair{"ask_max_ppm", &o.ask_max_ppm}}) {
+    OVIR_ASSIGN(const std::uint64_t ppm,
+                in.whole(*table, key, {1, limits::ledger_ask_ppm_max}, *ask));
+    *ask = static_cast<std::uint32_t>(ppm);
+  }
   return {};
 }
 

@@ -153,6 +153,9 @@ std::string describe(const node_options& o) {
            o.ledger.keeper.empty() ? "(none: nothing is paid)" : to_hex(o.ledger.keeper));
   out.line("ledger.when_away", "{}", o.ledger.serves_unpaid ? "serve" : "refuse");
   out.line("ledger.follow", "{}", o.ledger.follow);
+  out.line("ledger.clients", "{}", o.ledger.clients_pay ? "self" : "node");
+  out.line("ledger.ask_ppm", "{}", o.ledger.ask_ppm);
+  out.line("ledger.ask_max_ppm", "{}", o.ledger.ask_max_ppm);
   out.line("ledger.rewards", "{}", o.ledger.weighs_factors ? "factors" : "work");
   out.line("probe.interval_ms", "{}", o.probe_interval.count());
   out.line("probe.timeout_ms", "{}", o.probe_timeout.count());
@@ -188,6 +191,9 @@ json ledger_document(const supervision::ledger_option& o) {
           {"keeper", o.keeper.empty() ? json(nullptr) : json(to_hex(o.keeper))},
           {"when_away", o.serves_unpaid ? "serve" : "refuse"},
           {"follow", o.follow},
+          {"clients", o.clients_pay ? "self" : "node"},
+          {"ask_ppm", o.ask_ppm},
+          {"ask_max_ppm", o.ask_max_ppm},
           {"rewards", o.weighs_factors ? "factors" : "work"}};
 }
 

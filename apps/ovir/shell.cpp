@@ -126,6 +126,12 @@ result<exit_code> run(const options& given, surroundings& around) {
   shell_patience patience;
   patience.deadline = std::chrono::milliseconds{static_cast<std::int64_t>(given.deadline * 1e3)};
   shell_client client{*link, patience, around.interrupted};
+  shell_account account{key, [] {
+                          const auto now = std::chrono::system_clock::now().time_since_epoch();
+                          return static_cast<std::uint64_t>(
+                              std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+                        }};
+  client.use_account(account);
   shell_session session{client, around.environment, given.as_json};
   session.on_elsewhere([&](const shell_failure& where, const shell_command& command,
                            const shell_listener& listener) -> shell_outcome {

@@ -173,7 +173,90 @@ result<void> shell_client::reconnect(clock::time_point until, const shell_listen
   }
 }
 
+/// One question and its answer, on the connection there is.
+shell_outcome shell_client::ask(std::string_view name, const json& args, clock::time_point until) {
+  OVIR_ASSIGN(const std::uint64_t id, send(name, args));
+  while (true) {
+    if (interrupted_.load()) {
+      return error{errc::cancelled, std::string{ctrl_c}};
+    }
+    if (clock::now() >= until) {
+      return fail(errc::timed_out, "{} did not answer '{}' in time", link_.place(), name);
+    }
+    auto what = next(until);
+    if (const auto* const lost = std::get_if<shell_link::down>(&what)) {
+      return fail(errc::peer_lost, "{} was lost before it answered: {}", link_.place(),
+                  lost->reason.message);
+    }
+    const json* const reply = std::get_if<json>(&what);
+    if (reply != nullptr && number_of(*reply, "id") == id && is_last(*reply)) {
+      return is_ok(*reply) ? shell_outcome{data_of(*reply)} : failure_of(*reply);
+    }
+  }
+}
+
+/// Puts the payment of a `run` that is to be paid for in the place of what it may cost.
+std::optional<shell_failure> shell_client::pay(json& args, clock::time_point until) {
+  const auto most = args.find("pay");
+  if (most == args.end()) {
+    return std::nullopt;
+  }
+  const std::uint64_t at_most = most->is_number_unsigned() ? most->get<std::uint64_t>() : 0;
+  args.erase(most);
+  if (account_ == nullptr) {
+    return error{errc::unsupported, "this shell has no account to pay from"};
+  }
+  auto quote = ask("quote", args, until);
+  if (auto* const failure = std::get_if<shell_failure>(&quote)) {
+    return std::move(*failure);
+  }
+  const auto payment =
+      account_->sign_offer(*std::get_if<json>(&quote), args, link_.peer(), at_most);
+  if (!payment) {
+    return shell_failure{payment.error()};
+  }
+  args["payment"] = *payment;
+  return std::nullopt;
+}
+
+shell_outcome shell_client::act_on_account(const shell_command& command) {
+  if (account_ == nullptr) {
+    return error{errc::unsupported, "this shell has no account"};
+  }
+  const auto until = clock::now() + patience_.deadline;
+  if (!link_.is_up()) {
+    if (auto failed = connect_once(until)) {
+      return *failed;
+    }
+  }
+  const std::string action = text_of(command.args, "action");
+  const std::string subject = text_of(command.args, "subject");
+  if (action == "balance" || action == "statement") {
+    json args{{"action", action}, {"subject", to_hex(account_->id())}};
+    if (!subject.empty()) {
+      args["amount"] = subject; // of a statement, where it begins
+    }
+    return ask("ledger", args, until);
+  }
+  if (action != "transfer" && action != "stake" && action != "unstake") {
+    return fail(errc::invalid_argument,
+                "'{}' is none of balance, statement, transfer, stake and unstake",
+                action.substr(0, 32));
+  }
+  auto head = ask("ledger", {{"action", "head"}}, until);
+  if (std::holds_alternative<shell_failure>(head)) {
+    return head;
+  }
+  OVIR_ASSIGN(const std::string entry,
+              account_->sign_action(*std::get_if<json>(&head), action, subject,
+                                    text_of(command.args, "amount")));
+  return ask("ledger", {{"action", "submit"}, {"subject", entry}}, until);
+}
+
 shell_outcome shell_client::call(const shell_command& command, const shell_listener& listener) {
+  if (command.spec->name == "account") {
+    return act_on_account(command);
+  }
   if (command.spec->name == "attach" ||
       (command.spec->name == "run" && command.args.value("wait", true))) {
     return follow(command, listener);
@@ -199,7 +282,13 @@ shell_outcome shell_client::call_once(const shell_command& command, const shell_
       return *failed;
     }
   }
-  OVIR_ASSIGN(const std::uint64_t id, send(command.spec->name, command.args));
+  json args = command.args;
+  if (command.spec->name == "run") {
+    if (auto unpaid = pay(args, until)) {
+      return *unpaid;
+    }
+  }
+  OVIR_ASSIGN(const std::uint64_t id, send(command.spec->name, args));
   bool stopping = false;
   while (true) {
     if (!watches && clock::now() >= until) {
@@ -252,10 +341,11 @@ shell_outcome shell_client::follow(const shell_command& command, const shell_lis
     }
   }
   while (true) {
-    if (const auto sent = send_followed(what); !sent && sent.error().code != errc::peer_lost) {
-      return sent.error();
-    }
-    if (link_.is_up()) {
+    if (const auto unsent = send_followed(what)) {
+      if (const auto final = take_unsent(what, *unsent)) {
+        return *final;
+      }
+    } else if (link_.is_up()) {
       if (auto outcome = listen(what)) {
         return std::move(*outcome);
       }
@@ -265,6 +355,23 @@ shell_outcome shell_client::follow(const shell_command& command, const shell_lis
     }
     OVIR_TRY(reconnect(what.deadline, listener));
   }
+}
+
+/// What could not even be submitted. Nothing: try again; the next node, where this one is lost.
+std::optional<shell_failure> shell_client::take_unsent(const followed& what,
+                                                       const shell_failure& failure) {
+  const auto code = errc_from(failure.code);
+  if (!link_.is_up() && code == errc::peer_lost) {
+    return std::nullopt;
+  }
+  // A cluster that lost a node a moment ago may have no path, or no keeper, for a while.
+  const bool passes =
+      code == errc::peer_lost || code == errc::busy || code == errc::segment_missing;
+  if (!what.known || !passes || clock::now() >= what.deadline) {
+    return failure;
+  }
+  static_cast<void>(next(std::min(what.deadline, clock::now() + patience_.again)));
+  return std::nullopt;
 }
 
 namespace {
@@ -277,20 +384,29 @@ void tell_in_bunches(json& args, std::uint32_t tokens) {
 
 } // namespace
 
-result<void> shell_client::send_followed(followed& what) {
-  if (what.submit_next) {
-    json args = what.command.args;
-    tell_in_bunches(args, what.listener.bunch);
-    OVIR_ASSIGN(what.id, send("run", args));
+// `peer_lost`: another node is to be asked.
+std::optional<shell_failure> shell_client::send_followed(followed& what) {
+  const bool submits = what.submit_next;
+  json args = what.command.args;
+  if (submits) {
+    if (auto unpaid = pay(args, what.deadline)) {
+      return unpaid;
+    }
+  } else {
+    args = {{"request", what.request}, {"from", what.from + what.progress.next()}};
+  }
+  tell_in_bunches(args, what.listener.bunch);
+  const auto sent = send(submits ? "run" : "attach", args);
+  if (!sent) {
+    return shell_failure{sent.error()};
+  }
+  what.id = *sent;
+  if (submits) {
     what.submit_next = false;
     what.known = true;
     what.unknown_since.reset();
-    return {};
   }
-  json args{{"request", what.request}, {"from", what.from + what.progress.next()}};
-  tell_in_bunches(args, what.listener.bunch);
-  OVIR_ASSIGN(what.id, send("attach", args));
-  return {};
+  return std::nullopt;
 }
 
 // Until the last reply or the end of the connection; nothing: go on elsewhere.

@@ -2,6 +2,7 @@
 
 #include "apps/exit_code.hpp"
 #include "apps/ovir/run_progress.hpp"
+#include "apps/ovir/shell_account.hpp"
 #include "apps/ovir/shell_command.hpp"
 #include "apps/ovir/shell_link.hpp"
 
@@ -60,6 +61,10 @@ public:
   shell_client(shell_link& link, shell_patience patience, const std::atomic<bool>& interrupted)
       : link_(link), patience_(patience), interrupted_(interrupted) {}
 
+  /// What signs where a `run` says in `pay` how many micro-credits it may cost, and the actions of
+  /// `account`; outlives it.
+  void use_account(shell_account& account) noexcept { account_ = &account; }
+
   /// `run` must have its `request` and `seed` (`complete_run`).
   [[nodiscard]] shell_outcome call(const shell_command& command, const shell_listener& listener);
 
@@ -72,8 +77,13 @@ private:
   [[nodiscard]] shell_outcome call_once(const shell_command& command,
                                         const shell_listener& listener, bool& lost);
 
+  [[nodiscard]] shell_outcome ask(std::string_view name, const json& args, clock::time_point until);
+  [[nodiscard]] shell_outcome act_on_account(const shell_command& command);
+  [[nodiscard]] std::optional<shell_failure> pay(json& args, clock::time_point until);
   [[nodiscard]] shell_outcome follow(const shell_command& command, const shell_listener& listener);
-  [[nodiscard]] result<void> send_followed(followed& what);
+  [[nodiscard]] std::optional<shell_failure> send_followed(followed& what);
+  [[nodiscard]] std::optional<shell_failure> take_unsent(const followed& what,
+                                                         const shell_failure& failure);
   [[nodiscard]] std::optional<shell_outcome> listen(followed& what);
   [[nodiscard]] std::optional<shell_outcome> take_last(followed& what, json reply);
   [[nodiscard]] std::optional<shell_outcome> take_refusal(followed& what, const json& reply);
@@ -86,6 +96,7 @@ private:
   shell_link& link_;
   shell_patience patience_;
   const std::atomic<bool>& interrupted_;
+  shell_account* account_{nullptr};
   std::uint64_t last_id_{0};
 };
 

@@ -28,9 +28,10 @@ command_spec ledger_command() {
   return {"ledger",
           "This node's account in the ledger, and what the ledger's keeper says",
           {{"ACTION", "action", kind::text, true,
-            "balance, head, statement; mint, transfer, stake, unstake, convict"},
+            "balance, head, statement, log, policy; mint, transfer, stake, unstake, convict"},
            {"SUBJECT", "subject", kind::text, false,
-            "An account; of stake and unstake the amount; of convict the evidence, in hexadecimal"},
+            "An account; of log the first entry; of stake and unstake the amount; of convict the "
+            "evidence, in hexadecimal"},
            {"AMOUNT", "amount", kind::text, false,
             "Micro-credits; of statement the first entry (default: the newest)"}},
           false};
@@ -44,6 +45,17 @@ command_spec load_command() {
        {"--first", "first_layer", kind::natural, false, "First layer (default: what fits)"},
        {"--last", "last_layer", kind::natural, false, "Last layer"}},
       false};
+}
+
+command_spec account_command() {
+  return {"account",
+          "This shell's own account in the ledger, whose key is the shell's",
+          {{"ACTION", "action", kind::text, true, "balance, statement; transfer, stake, unstake"},
+           {"SUBJECT", "subject", kind::text, false,
+            "Of transfer the account that gets it, a key; of stake and unstake the amount; of "
+            "statement the first entry (default: the newest)"},
+           {"AMOUNT", "amount", kind::text, false, "Micro-credits"}},
+          false};
 }
 
 const std::vector<command_spec>& table() {
@@ -94,6 +106,8 @@ const std::vector<command_spec>& table() {
         {"--explain-cache", "explain_cache", kind::yes, false,
          "Say what every stage took from its cache, and why the rest was fetched or computed"},
         {"--deadline-ms", "deadline_ms", kind::natural, false, "The request ends after this"},
+        {"--pay", "pay", kind::natural, false,
+         "Pay from this shell's account, at most so many micro-credits (default: the node pays)"},
         {"--no-wait", "wait", kind::no, false, "Only start it; see 'attach'"}},
        false},
       {"attach",
@@ -105,6 +119,7 @@ const std::vector<command_spec>& table() {
       load_command(),
       {"unload", "Drop a model once nobody uses it", {model}, false},
       ledger_command(),
+      account_command(),
       {"log",
        "How much the node writes to its log",
        {{"LEVEL", "level", kind::text, true, "trace, debug, info, warn or error"}},

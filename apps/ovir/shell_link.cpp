@@ -59,6 +59,7 @@ shell_link::event shell_link::next(clock::time_point until) {
     }
     if (const auto* const connected = std::get_if<up>(&one.what)) {
       up_ = true;
+      peer_ = connected->node;
       return *connected;
     }
     if (auto* const lost = std::get_if<down>(&one.what)) {

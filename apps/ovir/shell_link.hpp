@@ -50,6 +50,8 @@ public:
   void connect_next();
   [[nodiscard]] bool is_up() const noexcept { return up_; }
   [[nodiscard]] std::size_t places() const noexcept { return target_.addresses.size(); }
+  /// Who answers; empty until somebody did.
+  [[nodiscard]] const node_id& peer() const noexcept { return peer_; }
   /// The address tried last.
   [[nodiscard]] const std::string& place() const { return target_.addresses[at_]; }
 
@@ -80,6 +82,7 @@ private:
   std::size_t at_{0};
   bool tried_{false};
   bool up_{false};
+  node_id peer_;
   actors::connection_id current_{};
   std::mutex guard_; ///< for the following two
   std::condition_variable arrived_;

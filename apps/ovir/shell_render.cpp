@@ -313,8 +313,16 @@ std::string purse(const json& account) {
   return text(account, "purse") + (of.is_string() ? " of " + short_hex(account, "of") : "");
 }
 
-/// A statement as a table; everything else a line for each value.
+/// A statement or a part of the log as a table; everything else a line for each value.
 std::string ledger_text(const json& data) {
+  if (data.contains("entries")) {
+    text_table entries{{">ENTRY", "TIME", "KIND", "SIGNER", "LEAF"}};
+    for (const json& e : list_at(data, "entries")) {
+      entries.add({text(e, "entry"), text(e, "time"), text(e, "kind"), short_hex(e, "signer"),
+                   short_hex(e, "leaf")});
+    }
+    return entries.text();
+  }
   if (!data.contains("lines")) {
     return values_text(data);
   }
@@ -397,6 +405,7 @@ std::string render(std::string_view command, const json& data) {
       {"run", answer_text},
       {"attach", answer_text},
       {"ledger", ledger_text},
+      {"account", ledger_text},
   };
   const auto found = forms.find(command);
   return found == forms.end() ? values_text(data) : found->second(data);

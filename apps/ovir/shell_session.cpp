@@ -2,6 +2,8 @@
 
 #include "apps/ovir/shell_render.hpp"
 #include "compute/printable.hpp"
+#include "messages/hex.hpp"
+#include "messages/limits.hpp"
 
 #include <fmt/format.h>
 
@@ -17,24 +19,6 @@ constexpr std::size_t sentence_bytes_max = 500;
 
 json document_of(const shell_failure& failure) {
   return {{"error", {{"code", failure.code}, {"message", failure.message}}}};
-}
-
-result<std::vector<std::byte>> bytes_from_hex(std::string_view text) {
-  const auto value = [](char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-  };
-  std::vector<std::byte> bytes;
-  bytes.reserve(text.size() / 2);
-  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
-    if (value(text[i]) < 0 || value(text[i + 1]) < 0) {
-      break;
-    }
-    bytes.push_back(static_cast<std::byte>(16 * value(text[i]) + value(text[i + 1])));
-  }
-  if (2 * bytes.size() != text.size()) {
-    return fail(errc::malformed, "the node sent a receipt that is not hexadecimal");
-  }
-  return bytes;
 }
 
 bool answers_with_text(const shell_command& command) {
@@ -79,7 +63,8 @@ result<void> shell_session::keep_receipt(const std::string& path, json& data) {
     return fail(errc::not_found, "the node sent no receipt; it may be of an older version");
   }
   OVIR_ASSIGN(const std::vector<std::byte> bytes,
-              bytes_from_hex(sent["bytes"].get_ref<const std::string&>()));
+              bytes_from_hex(sent["bytes"].get_ref<const std::string&>(),
+                             "the receipt the node sent", limits::admin_bytes_max));
   OVIR_ASSIGN(const auto file, environment_.stage(path));
   OVIR_TRY(file->append(bytes));
   OVIR_TRY(file->commit());

@@ -43,6 +43,8 @@ cluster_shell::cluster_shell(options given) : key_(key_in(given.key_file)) {
   apps::shell_patience patience;
   patience.deadline = given.deadline;
   client_ = std::make_unique<apps::shell_client>(*link_, patience, interrupted_);
+  account_ = std::make_unique<apps::shell_account>(key_, given.clock);
+  client_->use_account(*account_);
 }
 
 cluster_shell::~cluster_shell() = default;

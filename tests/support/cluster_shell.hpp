@@ -19,6 +19,12 @@ public:
     std::string key_file;
     std::vector<std::string> addresses;         ///< HOST:PORT of nodes, asked in turn
     std::chrono::milliseconds deadline{30'000}; ///< without news of a command
+    /// Microseconds since 1970, for the nonces of what it signs.
+    std::uint64_t (*clock)() = [] {
+      return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                            std::chrono::system_clock::now().time_since_epoch())
+                                            .count());
+    };
   };
   /// Throws when there is no such key.
   explicit cluster_shell(options given);
@@ -42,6 +48,7 @@ private:
   secret_key key_;
   std::unique_ptr<apps::shell_link> link_;
   std::unique_ptr<apps::shell_client> client_;
+  std::unique_ptr<apps::shell_account> account_;
 };
 
 /// Why a command has no data, or empty.

@@ -161,6 +161,9 @@ command ledger_commands::fresh(const state& s) {
 command ledger_commands::make_reserve(const state& s) {
   reserve r;
   r.payer = any_node();
+  if (one_in(3)) {
+    r.scheduler = any_node(); // now and then the payer, which is refused
+  }
   const account* const a = s.find(r.payer);
   r.about.bytes[0] = static_cast<std::uint8_t>(below(3));
   r.prompt = below(40);

@@ -245,7 +245,9 @@ bool ledger_model::run(const ledger::reserve& x) {
     return false;
   }
   const std::string id = text(ledger::escrow_of(x));
-  requests_[id] = {payer, rate, x.prompt, x.completion_max, 0, false, true, x.expires, {}, {}};
+  const std::string scheduler = x.scheduler.empty() ? "" : text(x.scheduler);
+  requests_[id] = {payer, scheduler, rate, x.prompt, x.completion_max, 0, false,
+                   true,  x.expires, {},   {}};
   go("free/" + payer, "escrow/" + id, quote);
   return true;
 }
@@ -405,7 +407,7 @@ bool ledger_model::run(const ledger::settle& x) { return close(text(x.request));
 bool ledger_model::run(const ledger::cancel& x) {
   const auto found = requests_.find(text(x.request));
   return found != requests_.end() && found->second.payer == text(x.payer) &&
-         found->second.windows.empty() && close(text(x.request));
+         found->second.scheduler.empty() && found->second.windows.empty() && close(text(x.request));
 }
 
 bool ledger_model::run(const ledger::expire& x) {

@@ -42,6 +42,7 @@ private:
   };
   struct request {
     std::string payer;
+    std::string scheduler; ///< empty: the payer
     credits rate;
     std::uint64_t prompt;
     std::uint64_t completion;

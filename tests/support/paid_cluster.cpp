@@ -65,16 +65,21 @@ paid_cluster::paid_cluster(const options& how) {
       cluster_spec{.nodes = std::move(all),
                    .tables = how.liar.empty() ? "" : "[audit]\nleast_rate_ppm = 300000\n"});
   const std::string policy = folder_.path() / "ledger.toml";
-  write_file(policy, fmt::format("mode = \"{}\"\n[rules]\naudit_window_s = {}\n\n{}", how.mode,
-                                 how.audit_window_s,
+  write_file(policy, fmt::format("mode = \"{}\"\n[rules]\naudit_window_s = {}\n"
+                                 "newcomer_units = {}\n\n{}",
+                                 how.mode, how.audit_window_s, how.newcomer_units,
                                  how.mode == "bonded" ? deterring_bonded : deterring_zero_bond));
   for (std::size_t i = 0; i < cluster_->size(); ++i) {
     const bool keeps = cluster_->node(i).has_role("ledger");
     append(cluster_->config(i),
-           "\n[ledger]\n" + (keeps
-                                 ? fmt::format("policy = \"{}\"\n", policy)
-                                 : fmt::format("keeper = \"{}\"\nwhen_away = \"{}\"\nfollow = {}\n",
-                                               key_of("books"), how.when_away, how.follow)));
+           "\n[ledger]\n" +
+               (keeps ? fmt::format("policy = \"{}\"\n", policy)
+                      : fmt::format("keeper = \"{}\"\nwhen_away = \"{}\"\nfollow = {}\n",
+                                    key_of("books"), how.when_away, how.follow)) +
+               fmt::format("clients = \"{}\"\n", how.clients_pay ? "self" : "node") +
+               (how.asks.contains(cluster_->node(i).name)
+                    ? fmt::format("ask_ppm = {}\n", how.asks.at(cluster_->node(i).name))
+                    : std::string{}));
   }
 }
 
@@ -91,8 +96,15 @@ std::string paid_cluster::key_of(const std::string& name) const {
   return to_hex(secret_of(name).id());
 }
 
-std::string paid_cluster::run(std::uint64_t request, std::uint32_t tokens, apps::json* answer,
-                              std::uint64_t seed) {
+secret_key paid_cluster::client() const {
+  auto key = apps::load_key(*storage::make_env_posix(), cluster_->admin_key());
+  if (!key) {
+    throw std::runtime_error(key.error().message);
+  }
+  return std::move(*key);
+}
+
+apps::json paid_cluster::order(std::uint64_t request, std::uint32_t tokens, std::uint64_t seed) {
   apps::json asked{{"request", fmt::format("{:016x}", request)},
                    {"max_tokens", tokens},
                    {"temperature", 0.8},
@@ -100,6 +112,15 @@ std::string paid_cluster::run(std::uint64_t request, std::uint32_t tokens, apps:
                    {"seed", seed}};
   for (std::uint32_t i = 0; i < prompt; ++i) {
     asked["tokens"].push_back(3 + i % 7);
+  }
+  return asked;
+}
+
+std::string paid_cluster::run(std::uint64_t request, std::uint32_t tokens, apps::json* answer,
+                              std::uint64_t seed, std::optional<std::uint64_t> pay) {
+  apps::json asked = order(request, tokens, seed);
+  if (pay) {
+    asked["pay"] = *pay;
   }
   cluster_shell shell = cluster_->shell({cluster_->index_of("front")});
   apps::shell_outcome outcome = shell.call("run", asked);
@@ -110,12 +131,18 @@ std::string paid_cluster::run(std::uint64_t request, std::uint32_t tokens, apps:
 }
 
 apps::json paid_cluster::account(const std::string& name) {
-  return cluster_->ask(cluster_->index_of("books"), "ledger balance " + key_of(name));
+  return account_of(secret_of(name).id());
+}
+
+apps::json paid_cluster::account_of(const node_id& key) {
+  return cluster_->ask(cluster_->index_of("books"), "ledger balance " + to_hex(key));
 }
 
 void paid_cluster::mint(const std::string& name, std::uint64_t micro_credits) {
-  const std::string line =
-      fmt::format("ledger mint {} {}", name == "assurance" ? name : key_of(name), micro_credits);
+  const std::string to = name == "assurance" ? name
+                         : name == "client"  ? to_hex(client().id())
+                                             : key_of(name);
+  const std::string line = fmt::format("ledger mint {} {}", to, micro_credits);
   std::string trouble;
   const auto minted = [&] { // a keeper that has just started asks itself first
     try {

@@ -6,7 +6,9 @@
 #include "tests/support/test_cluster.hpp"
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,7 +25,10 @@ public:
     std::vector<std::string> second_half{"two"};
     bool keeper_computes{true};
     std::string when_away{"refuse"};
-    bool follow{false}; ///< all but the keeper copy its log
+    bool follow{false};                          ///< all but the keeper copy its log
+    bool clients_pay{false};                     ///< "front" pays for no shell
+    std::map<std::string, std::uint64_t> asks{}; ///< ppm of the rate, of nodes by name
+    std::uint64_t newcomer_units{64};            ///< windows that a newcomer may have pending
     /// A program that lies, for the second half; with it "front" and "check" are verifiers.
     std::string liar{};
   };
@@ -42,10 +47,17 @@ public:
   [[nodiscard]] std::string key_of(const std::string& name) const;
   /// Draws `tokens` tokens. Why there is no answer, or empty.
   [[nodiscard]] std::string run(std::uint64_t request, std::uint32_t tokens,
-                                apps::json* answer = nullptr, std::uint64_t seed = goes_on);
+                                apps::json* answer = nullptr, std::uint64_t seed = goes_on,
+                                std::optional<std::uint64_t> pay = {});
+  /// What `run` sends.
+  [[nodiscard]] static apps::json order(std::uint64_t request, std::uint32_t tokens,
+                                        std::uint64_t seed = goes_on);
+  /// The key of every shell of this cluster: their account.
+  [[nodiscard]] secret_key client() const;
+  [[nodiscard]] apps::json account_of(const node_id& key);
   /// An account, as the node that keeps the ledger shows it.
   [[nodiscard]] apps::json account(const std::string& name);
-  /// Credits for a node's account.
+  /// Credits for the account of a node, of "client" or of "assurance".
   void mint(const std::string& name, std::uint64_t micro_credits);
   void stake(const std::string& name, std::uint64_t micro_credits);
   /// `ovir ledger verify` of the keeper's log, whether its node runs or not; throws where it fails.

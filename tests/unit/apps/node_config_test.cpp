@@ -416,8 +416,12 @@ TEST(node_config, shows_every_key) {
 TEST(node_config, says_who_keeps_the_ledger_or_where_it_is_kept) {
   const node_options uses = parsed(scheduler + "[ledger]\nkeeper = \"" + key_a +
                                    "\"\nwhen_away = \"serve\"\nfollow = true\n"
-                                   "rewards = \"factors\"\n");
+                                   "rewards = \"factors\"\nclients = \"self\"\n"
+                                   "ask_ppm = 750000\nask_max_ppm = 2000000\n");
   EXPECT_TRUE(uses.ledger.weighs_factors);
+  EXPECT_TRUE(uses.ledger.clients_pay);
+  EXPECT_EQ(uses.ledger.ask_ppm, 750'000U);
+  EXPECT_EQ(uses.ledger.ask_max_ppm, 2'000'000U);
   EXPECT_EQ(to_hex(uses.ledger.keeper), key_a);
   EXPECT_TRUE(uses.ledger.serves_unpaid);
   EXPECT_TRUE(uses.ledger.follow);
@@ -433,11 +437,16 @@ TEST(node_config, says_who_keeps_the_ledger_or_where_it_is_kept) {
   EXPECT_TRUE(neither.ledger.keeper.empty());
   EXPECT_FALSE(neither.ledger.serves_unpaid);
   EXPECT_FALSE(neither.ledger.weighs_factors);
+  EXPECT_FALSE(neither.ledger.clients_pay);
+  EXPECT_EQ(neither.ledger.ask_ppm, 1'000'000U);
 }
 
 TEST(node_config, refuses_a_ledger_that_makes_no_sense) {
   const mistake mistakes[] = {
       {scheduler + "[ledger]\nfolder = \"books\"\n", ":7:10: 'folder' is for who keeps"},
+      {scheduler + "[ledger]\nclients = \"all\"\n", "'clients' is"},
+      {scheduler + "[ledger]\nask_ppm = 0\n", "ask_ppm"},
+      {scheduler + "[ledger]\nask_max_ppm = 1000000001\n", "ask_max_ppm"},
       {scheduler + "[ledger]\nkeeper = \"me\"\n", ":7:10: 'keeper' must be a key"},
       {scheduler + "[ledger]\nwhen_away = \"wait\"\n", ":7:13: 'when_away' is"},
       {scheduler + "[ledger]\nrewards = \"all\"\n", ":7:11: 'rewards' is"},

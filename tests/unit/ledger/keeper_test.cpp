@@ -208,6 +208,56 @@ TEST_F(keepers, refuse_a_client_without_credit_with_what_it_has) {
                                     "100000000"));
 }
 
+TEST_F(keepers, let_only_whom_a_payer_entrusted_spend_and_no_more_than_it_signed) {
+  mint(1, 200 * credit);
+  reserve r = reservation(1);
+  r.scheduler = ledger_world::node(2);
+  reserve beyond = r; // a scheduler that makes more of it cannot sign that
+  beyond.completion_max = 100;
+  EXPECT_THAT(refused(ask(2, bytes_of(beyond, sign_action(ledger_world::key(1), id_, r)))),
+              HasSubstr("sign"));
+  beyond = r;
+  beyond.scheduler = ledger_world::node(3);
+  EXPECT_THAT(refused(ask(3, bytes_of(beyond, sign_action(ledger_world::key(1), id_, r)))),
+              HasSubstr("sign"));
+  const std::vector<std::byte> entry = signed_by(1, r);
+  ASSERT_EQ(refused(ask(2, entry)), "") << "whoever hands it in";
+  EXPECT_EQ(keeper_->book().view().find(ledger_world::node(1))->free, 100 * credit);
+  ASSERT_EQ(refused(ask(3, entry)), "") << "a retry";
+  EXPECT_EQ(keeper_->book().view().find(ledger_world::node(1))->free, 100 * credit);
+  for (const std::uint8_t other : {std::uint8_t{1}, std::uint8_t{3}}) {
+    EXPECT_THAT(refused(ask(other, bytes_of(everything(r, 10)))), HasSubstr("who alone may"));
+    EXPECT_THAT(refused(ask(other, bytes_of(settle{escrow_of(r)}))), HasSubstr("who alone may"));
+  }
+  const cancel early{escrow_of(r), ledger_world::node(1), ++nonce_};
+  EXPECT_THAT(refused(ask(1, signed_by(1, early))), HasSubstr("is entrusted to"))
+      << "it could take the answer first";
+  EXPECT_EQ(refused(ask(2, bytes_of(everything(r, 10)))), "");
+  accrue more = everything(r, 31);
+  more.window = 1;
+  EXPECT_THAT(refused(ask(2, bytes_of(more))), HasSubstr("only 30 were reserved for"));
+  EXPECT_EQ(refused(ask(2, bytes_of(settle{escrow_of(r)}))), "");
+  EXPECT_EQ(keeper_->book().view().find(ledger_world::node(1))->free, 120 * credit)
+      << "what is left comes back to who paid";
+  EXPECT_TRUE(check_invariants(keeper_->book().view()));
+}
+
+TEST_F(keepers, keep_to_the_first_that_reserved_for_a_request) {
+  mint(1, 100 * credit);
+  mint(2, 100 * credit);
+  const reserve first = reservation(1);
+  const reserve second = reservation(2); // says it is about the same
+  ASSERT_EQ(refused(ask(1, signed_by(1, first))), "");
+  ASSERT_EQ(refused(ask(2, signed_by(2, second))), "");
+  const auto found = [&] {
+    std::vector<keeper_answer> answers;
+    keeper_->take(ledger_world::node(5), scheduler, {++message_, ask_request{first.about}},
+                  answers);
+    return std::get<request_report>(answers.at(0).what.body).request;
+  };
+  EXPECT_EQ(found(), escrow_of(first));
+}
+
 TEST_F(keepers, end_what_nobody_ends) {
   mint(1, 200 * credit);
   const reserve r = reservation(1);
@@ -337,6 +387,42 @@ TEST_F(convictions_asked_for, by_two_verifiers_that_each_vouch_for_it) {
   EXPECT_EQ(say(120, x_, 120, verifier), "");
   EXPECT_EQ(std::get<account_report>(answers.front().what.body).ejected,
             std::vector<node_id>{cast_.id(1)});
+}
+
+TEST_F(convictions_asked_for, by_verifiers_that_vouch_for_much_are_forgotten_in_time) {
+  const role_set verifier = role_set{}.add(role::verifier);
+  std::vector<keeper_answer> answers;
+  const auto say = [&](std::uint8_t from, std::uint32_t window) {
+    convict x = x_;
+    x.kind = evidence_kind::replay;
+    x.window = window;
+    x.verdicts = {give_verdict(ledger_world::key(from), id_, x)};
+    answers.clear();
+    keeper_->take(ledger_world::node(from), verifier, {++message_, vouch{x}}, answers);
+    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    return answers.empty() ? std::string{"waits"} : refused(answers.front().what);
+  };
+  // More than are kept of one: nobody is told to come back later, its oldest goes.
+  const auto most = static_cast<std::uint32_t>(limits::ledger_vouched_per_verifier_max);
+  for (std::uint32_t i = 0; i <= most; ++i) {
+    ++now_;
+    ASSERT_EQ(say(120, 1'000 + i), "waits");
+  }
+  EXPECT_EQ(say(121, 1'000), "waits") << "the first is gone: this is the only word for it";
+  EXPECT_THAT(say(121, 1'001), HasSubstr("has no window")) << "the second is there";
+  // What nobody repeats is forgotten.
+  ASSERT_EQ(say(120, 0), "waits");
+  now_ += limits::ledger_vouch_lasts_s;
+  ASSERT_EQ(say(120, 0), "waits") << "said again, it lasts";
+  now_ += limits::ledger_vouch_lasts_s;
+  ASSERT_TRUE(keeper_->commit(now_, false, answers));
+  ASSERT_EQ(say(120, 0), "waits");
+  now_ += limits::ledger_vouch_lasts_s + 1;
+  ASSERT_TRUE(keeper_->commit(now_, false, answers));
+  EXPECT_EQ(say(121, 0), "waits");
+  EXPECT_FALSE(keeper_->book().view().find(cast_.id(1))->ejected);
+  EXPECT_EQ(say(120, 0), "");
+  EXPECT_TRUE(keeper_->book().view().find(cast_.id(1))->ejected);
 }
 
 TEST_F(convictions_asked_for, that_two_vouched_for_and_the_rules_refuse_may_be_vouched_for_again) {
