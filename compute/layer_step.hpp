@@ -179,6 +179,8 @@ private:
   [[nodiscard]] bool mixture(std::span<float> x, parallel_runner& runner) const;
   [[nodiscard]] bool route(parallel_runner& runner) const;
   [[nodiscard]] bool shared_expert(parallel_runner& runner) const;
+  void gather_experts(std::uint32_t first, std::uint32_t last, parallel_runner& runner) const;
+  void gate_experts(std::size_t seats, parallel_runner& runner) const;
   [[nodiscard]] bool run_experts(std::uint32_t first, std::uint32_t last,
                                  parallel_runner& runner) const;
   void read_block_input(const float* x, const weight& norm, std::size_t row) const;

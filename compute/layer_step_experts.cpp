@@ -46,9 +46,9 @@ bool layer_step::route(parallel_runner& runner) const {
   return true;
 }
 
-// Experts [first, last) for the rows that chose them, added to the residual.
-bool layer_step::run_experts(std::uint32_t first, std::uint32_t last,
-                             parallel_runner& runner) const {
+// Who is in the group of experts [first, last), their inputs, and the products with these.
+void layer_step::gather_experts(std::uint32_t first, std::uint32_t last,
+                                parallel_runner& runner) const {
   expert_scratch& s = scratch.experts;
   const std::uint32_t begin = s.first_seat[first];
   const std::size_t seats = s.first_seat[last] - begin;
@@ -88,7 +88,12 @@ bool layer_step::run_experts(std::uint32_t first, std::uint32_t last,
     s.products.push_back({input_of(i), &expert.gate, s.gate.data() + at});
     s.products.push_back({input_of(i), &expert.up, s.up.data() + at});
   }
-  multiply_each(kernels, s.products, runner);
+}
+
+// What goes into the second matrix of the group's experts.
+void layer_step::gate_experts(std::size_t seats, parallel_runner& runner) const {
+  expert_scratch& s = scratch.experts;
+  const std::vector<seated_expert>& group = s.group;
   s.ok.assign(seats, 1);
   for_tokens(group.size(), runner, [&](std::size_t i) {
     for (std::size_t r = 0; r < group[i].rows; ++r) {
@@ -102,6 +107,17 @@ bool layer_step::run_experts(std::uint32_t first, std::uint32_t last,
       }
     }
   });
+}
+
+// Experts [first, last) for the rows that chose them, added to the residual.
+bool layer_step::run_experts(std::uint32_t first, std::uint32_t last,
+                             parallel_runner& runner) const {
+  expert_scratch& s = scratch.experts;
+  const std::uint32_t begin = s.first_seat[first];
+  const std::size_t seats = s.first_seat[last] - begin;
+  gather_experts(first, last, runner);
+  multiply_each(kernels, s.products, runner);
+  gate_experts(seats, runner);
   for (std::size_t seat = 0; seat < seats; ++seat) {
     scratch.ok[s.row_of[begin + seat]] &= s.ok[seat];
   }
@@ -109,9 +125,9 @@ bool layer_step::run_experts(std::uint32_t first, std::uint32_t last,
     return false;
   }
   s.products.clear();
-  for (std::size_t i = 0; i < group.size(); ++i) {
-    s.products.push_back({&s.inner[i], &weights.experts[group[i].expert].down,
-                          s.output.data() + std::size_t{group[i].first} * config.dim});
+  for (std::size_t i = 0; i < s.group.size(); ++i) {
+    s.products.push_back({&s.inner[i], &weights.experts[s.group[i].expert].down,
+                          s.output.data() + std::size_t{s.group[i].first} * config.dim});
   }
   multiply_each(kernels, s.products, runner);
   for_tokens(rows, runner, [&](std::size_t t) {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 namespace {
 
@@ -48,8 +49,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   serial_runner runner;
   for (const layer_weights& layer : m->layers) {
-    check_inside(bytes, layer.attn_q);
-    check_inside(bytes, layer.ffn_down);
+    for_each_product(
+        layer, [&](std::string_view, const weight& w, std::uint32_t) { check_inside(bytes, w); });
   }
   check_inside(bytes, m->token_embedding);
   check_inside(bytes, m->output);
