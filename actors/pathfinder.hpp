@@ -54,13 +54,11 @@ struct request_location {
   std::vector<std::pair<node_id, layer_range>> stages;
 };
 
-using pathfinder_actor =
-    path_provider::extend<caf::reacts_to<members_changed>, caf::reacts_to<link_changed>,
-                          caf::reacts_to<paths_tick>, caf::reacts_to<node_convicted>,
-                          caf::reacts_to<standing_told>, caf::reacts_to<load_failed>,
-                          caf::reacts_to<admission_told>,
-                          caf::replies_to<describe_path>::with<path_description>,
-                          caf::replies_to<locate_request>::with<request_location>>;
+using pathfinder_actor = path_provider::extend<
+    caf::reacts_to<members_changed>, caf::reacts_to<link_changed>, caf::reacts_to<paths_tick>,
+    caf::reacts_to<node_convicted>, caf::reacts_to<standing_told>, caf::reacts_to<load_failed>,
+    caf::reacts_to<admission_told>, caf::replies_to<describe_path>::with<path_description>,
+    caf::replies_to<locate_request>::with<request_location>>;
 
 struct pathfinder_environment {
   node_id self;
