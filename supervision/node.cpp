@@ -188,9 +188,8 @@ result<void> cluster_node::open_ledger() {
   how.mint_keys = options_.ledger.mint_keys;
   how.key = around_.key;
   how.env = around_.env;
-  how.roles_of = [this](const node_id& node) {
-    return node == around_.key->id() ? options_.roles
-                                     : access_->possible(node).value_or(role_set{});
+  how.roles_of = [this](const node_id& who) {
+    return who == around_.key->id() ? options_.roles : access_->possible(who).value_or(role_set{});
   };
   OVIR_ASSIGN(ledger_, actors::kept_ledger::open(std::move(how)));
   around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",

@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const tensor_type type = types[data[0] % types.size()];
   const tensor_layout layout = layout_of(type);
-  const std::uint32_t blocks = 1 + data[0] / types.size() % 3;
+  const auto blocks = static_cast<std::uint32_t>(1 + data[0] / types.size() % 3);
   const std::size_t row_bytes = std::size_t{layout.block_bytes} * blocks;
   const std::size_t rows = std::min<std::size_t>((size - 1) / row_bytes, 40);
   if (rows == 0) {

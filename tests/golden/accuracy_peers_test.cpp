@@ -115,8 +115,8 @@ INSTANTIATE_TEST_SUITE_P(
                     accuracy_case{"tiny-llama-q5_k_m", 0.9}, accuracy_case{"tiny-llama-q6_k", 0.9},
                     accuracy_case{"tiny-qwen2-q4_k_m", 0.9},
                     accuracy_case{"tiny-qwen3-q8_0", 1.05}),
-    [](const auto& info) {
-      std::string name = info.param.name;
+    [](const auto& one) {
+      std::string name = one.param.name;
       std::replace_if(
           name.begin(), name.end(), [](char c) { return std::isalnum(c) == 0; }, '_');
       return name;

@@ -124,7 +124,7 @@ TEST_P(architectures, agree_with_llama_cpp) {
 }
 
 INSTANTIATE_TEST_SUITE_P(all, architectures, testing::ValuesIn(architecture_cases()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& one) { return one.param.name; });
 
 } // namespace
 } // namespace ovir::test

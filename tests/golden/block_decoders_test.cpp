@@ -54,14 +54,15 @@ TEST_P(block_decoders, give_what_ggml_gives_for_ten_thousand_random_blocks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    types, block_decoders,
-    testing::Values(tensor_type::q8_0, tensor_type::q4_0, tensor_type::q4_1, tensor_type::q5_0,
-                    tensor_type::q5_1, tensor_type::iq4_nl, tensor_type::q2_k, tensor_type::q3_k,
-                    tensor_type::q4_k, tensor_type::q5_k, tensor_type::q6_k, tensor_type::iq4_xs,
-                    tensor_type::iq2_xxs, tensor_type::iq2_xs, tensor_type::iq2_s,
-                    tensor_type::iq3_xxs, tensor_type::iq3_s, tensor_type::mxfp4),
-    [](const auto& info) { return std::string{compute::name_of(info.param)}; });
+INSTANTIATE_TEST_SUITE_P(types, block_decoders,
+                         testing::Values(tensor_type::q8_0, tensor_type::q4_0, tensor_type::q4_1,
+                                         tensor_type::q5_0, tensor_type::q5_1, tensor_type::iq4_nl,
+                                         tensor_type::q2_k, tensor_type::q3_k, tensor_type::q4_k,
+                                         tensor_type::q5_k, tensor_type::q6_k, tensor_type::iq4_xs,
+                                         tensor_type::iq2_xxs, tensor_type::iq2_xs,
+                                         tensor_type::iq2_s, tensor_type::iq3_xxs,
+                                         tensor_type::iq3_s, tensor_type::mxfp4),
+                         [](const auto& one) { return std::string{compute::name_of(one.param)}; });
 
 } // namespace
 } // namespace ovir::test

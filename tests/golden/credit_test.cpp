@@ -25,14 +25,14 @@ TEST(golden_credit, questions_are_kind_version_id_and_body) {
   }
   EXPECT_EQ(hex(to_bytes(message{0x0102030405060708, ask_account{who}})),
             "01" // ask account
-            "01" // version
+            "02" // version
             "0807060504030201" +
                 key);
-  EXPECT_EQ(hex(to_bytes(message{7, ask_entries{9}})), "04010700000000000000"
+  EXPECT_EQ(hex(to_bytes(message{7, ask_entries{9}})), "04020700000000000000"
                                                        "0900000000000000");
-  EXPECT_EQ(hex(to_bytes(message{7, submit{{std::byte{0xaa}}, {}}})), "02010700000000000000"
+  EXPECT_EQ(hex(to_bytes(message{7, submit{{std::byte{0xaa}}, {}}})), "02020700000000000000"
                                                                       "01000000aa00000000");
-  EXPECT_EQ(hex(to_bytes(message{7, refusal{{errc::busy, "no"}}})), "23010700000000000000"
+  EXPECT_EQ(hex(to_bytes(message{7, refusal{{errc::busy, "no"}}})), "23020700000000000000"
                                                                     "01020000006e6f");
 }
 

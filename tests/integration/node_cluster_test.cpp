@@ -177,7 +177,7 @@ TEST_P(experts_on, three_workers_have_the_digest_of_one_process_and_the_memory_t
 }
 
 INSTANTIATE_TEST_SUITE_P(models, experts_on, ::testing::Values("mixtral", "qwen2moe", "qwen3moe"),
-                         [](const auto& info) { return std::string{info.param}; });
+                         [](const auto& one) { return std::string{one.param}; });
 INSTANTIATE_TEST_SUITE_P(workers, synthetic_on, ::testing::Values(1, 2, 3, 5));
 INSTANTIATE_TEST_SUITE_P(workers, minimind_on, ::testing::Values(1, 2, 3, 5));
 

@@ -111,7 +111,7 @@ std::optional<std::string> http_socket::read_to_end() {
 
 http_answer http_socket::answer() {
   http_answer out;
-  read_until("\r\n\r\n");
+  (void)read_until("\r\n\r\n");
   const std::size_t end = read_.find("\r\n\r\n");
   if (end == std::string::npos || !read_.starts_with("HTTP/1.")) {
     return out;

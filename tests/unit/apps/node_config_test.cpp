@@ -444,9 +444,9 @@ TEST(node_config, says_who_keeps_the_ledger_or_where_it_is_kept) {
 TEST(node_config, refuses_a_ledger_that_makes_no_sense) {
   const mistake mistakes[] = {
       {scheduler + "[ledger]\nfolder = \"books\"\n", ":7:10: 'folder' is for who keeps"},
-      {scheduler + "[ledger]\nclients = \"all\"\n", "'clients' is"},
-      {scheduler + "[ledger]\nask_ppm = 0\n", "ask_ppm"},
-      {scheduler + "[ledger]\nask_max_ppm = 1000000001\n", "ask_max_ppm"},
+      {scheduler + "[ledger]\nclients = \"all\"\n", ":7:11: 'clients' is"},
+      {scheduler + "[ledger]\nask_ppm = 0\n", ":7:11: 'ask_ppm'"},
+      {scheduler + "[ledger]\nask_max_ppm = 1000000001\n", ":7:15: 'ask_max_ppm'"},
       {scheduler + "[ledger]\nkeeper = \"me\"\n", ":7:10: 'keeper' must be a key"},
       {scheduler + "[ledger]\nwhen_away = \"wait\"\n", ":7:13: 'when_away' is"},
       {scheduler + "[ledger]\nrewards = \"all\"\n", ":7:11: 'rewards' is"},

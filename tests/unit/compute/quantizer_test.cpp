@@ -94,7 +94,7 @@ INSTANTIATE_TEST_SUITE_P(types, quantizer,
                                          type_case{tensor_type::q5_0, 0.045},
                                          type_case{tensor_type::q4_k, 0.08},
                                          type_case{tensor_type::q4_0, 0.09}),
-                         [](const auto& info) { return std::string{name_of(info.param.type)}; });
+                         [](const auto& one) { return std::string{name_of(one.param.type)}; });
 
 std::vector<std::byte> file_of(const gguf& model, quantize_recipe recipe, std::size_t threads) {
   const auto plan = plan_quantized(model, recipe);

@@ -51,7 +51,7 @@ struct made_up_exchange final : http_exchange {
   void end_stream() override { ended = true; }
   void when_gone(std::function<void()> gone) override { on_gone = std::move(gone); }
 
-  http_reply head{0};
+  http_reply head{.status = 0, .content_type = {}, .body = {}};
   bool ended{false};
   std::function<void()> on_gone;
 };
