@@ -8,25 +8,38 @@
 namespace ovir::actors {
 
 /// How long a thread that takes jobs is sure to have none, from the gaps before the last jobs: the
-/// shortest of them, so that one surprise ends the trust in a rhythm at once.
+/// shortest of those that followed a gap of the same kind, brief or not, so that one surprise ends
+/// the trust in a rhythm at once. Groups of requests that come one behind the other over slow links
+/// leave a brief gap and a long one in turn.
 class gap_forecast {
 public:
-  /// Gaps remembered: some tokens' worth.
+  /// Gaps remembered of each kind: some tokens' worth.
   static constexpr std::size_t gaps_max = 8;
+  /// Shorter ones are brief.
+  static constexpr std::chrono::milliseconds brief{3};
 
-  /// 0 until `gaps_max` gaps are known.
+  /// 0 until `gaps_max` gaps after one of the last one's kind are known.
   [[nodiscard]] std::chrono::nanoseconds shortest() const {
-    return *std::min_element(gaps_.begin(), gaps_.end());
+    const gaps& such = after_brief_ ? behind_brief_ : behind_long_;
+    return *std::min_element(such.last.begin(), such.last.end());
   }
 
   void note(std::chrono::nanoseconds gap) {
-    gaps_[next_] = gap;
-    next_ = (next_ + 1) % gaps_max;
+    gaps& such = after_brief_ ? behind_brief_ : behind_long_;
+    such.last[such.next] = gap;
+    such.next = (such.next + 1) % gaps_max;
+    after_brief_ = gap < brief;
   }
 
 private:
-  std::array<std::chrono::nanoseconds, gaps_max> gaps_{};
-  std::size_t next_{0};
+  struct gaps {
+    std::array<std::chrono::nanoseconds, gaps_max> last{};
+    std::size_t next{0};
+  };
+
+  gaps behind_long_;
+  gaps behind_brief_;
+  bool after_brief_{false};
 };
 
 } // namespace ovir::actors

@@ -17,7 +17,7 @@ constexpr double batch_precision = 5e-4;
 constexpr std::uint64_t batch_probes = 16;
 constexpr std::uint64_t mib = 1U << 20U;
 /// What a node needs besides any model: program, stacks, allocator, actor system.
-constexpr std::uint64_t process_bytes = 40 * mib;
+constexpr std::uint64_t process_bytes = 24 * mib;
 
 bool positive(double value) { return std::isfinite(value) && value > 0; }
 
