@@ -112,6 +112,9 @@ http_reply application::answer_of(const api_error& e) {
 }
 
 http_reply application::refuse_malformed(int status, std::string_view why) {
+  if (status == 503) { // it is not the request's fault
+    return answer_of(refusal(status, "overloaded", std::string{why}));
+  }
   return answer_of(refusal(status, "bad_request", fmt::format("this is no request: {}", why)));
 }
 

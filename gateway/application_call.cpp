@@ -298,8 +298,10 @@ void application::on_token(std::uint64_t tag, std::uint32_t index, const std::st
   if (around_.now() >= c->deadline) {
     return fail_call(c, too_late());
   }
-  ++answer.next;
-  counts_.completion_tokens += c->watched_only ? 0 : 1;
+  if (++answer.next > answer.drawn) { // else told again, to a client that came back
+    answer.drawn = answer.next;
+    counts_.completion_tokens += c->watched_only ? 0 : 1;
+  }
   if (!std::exchange(c->spoke, true) && !c->watched_only) {
     counts_.first_token.add(around_.now() - c->begun);
   }
@@ -428,7 +430,11 @@ void application::fail_call(const call_pointer& c, const api_error& why) {
 void application::end_call(const call_pointer& c) {
   if (!c->watched_only) {
     counts_.duration.add(around_.now() - c->begun);
-    const std::uint64_t used = c->shape().prompt_tokens + c->writer->tokens();
+    std::uint64_t drawn = 0; // the writer of a client that has just come back may lag behind
+    for (const call::progress& answer : c->answers) {
+      drawn += answer.drawn;
+    }
+    const std::uint64_t used = c->shape().prompt_tokens + std::max(drawn, c->writer->tokens());
     budget_.settle(c->owner, c->day, c->reserved, used);
     budget_.end(c->owner);
   }

@@ -9,7 +9,8 @@ namespace ovir::gateway {
 struct application::call {
   struct progress {
     std::uint64_t tag{0};
-    std::uint32_t next{0}; ///< token that comes next
+    std::uint32_t next{0};  ///< token that comes next
+    std::uint32_t drawn{0}; ///< tokens known of, whichever connection was told of them
     bool over{false};
   };
 

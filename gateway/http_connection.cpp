@@ -120,6 +120,10 @@ public:
     }
   }
 
+  void turn_away() override {
+    refuse(503, "each connection that there may be has a request under way");
+  }
+
   void check_time(time_point now) override {
     if (now < deadline_) {
       return;

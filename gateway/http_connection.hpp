@@ -26,6 +26,8 @@ public:
 
   virtual ~http_connection() = default;
   virtual void begin() = 0;
+  /// Instead of `begin`: says 503, whatever is asked, and ends.
+  virtual void turn_away() = 0;
   virtual void check_time(time_point now) = 0;
   /// No further request after the one under way.
   virtual void drain() = 0;

@@ -1,6 +1,7 @@
 #include "gateway/http_server.hpp"
 
 #include "gateway/http_connection.hpp"
+#include "messages/limits_crowd.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -51,8 +52,10 @@ public:
         thread->join();
       }
     }
-    for (const auto& connection : open_) {
-      connection->close();
+    for (const auto* const list : {&open_, &turned_away_}) {
+      for (const auto& connection : *list) {
+        connection->close();
+      }
     }
   }
 
@@ -94,6 +97,7 @@ private:
   std::optional<asio::ssl::context> tls_;
   std::string address_;
   std::vector<std::shared_ptr<http_connection>> open_;
+  std::vector<std::shared_ptr<http_connection>> turned_away_; ///< beyond those there may be
   std::atomic<std::size_t> count_{0};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
@@ -183,8 +187,9 @@ void server::accept() {
 }
 
 void server::take(tcp::socket socket) {
-  if (!make_room()) {
-    return; // every place has a request: the newcomer's connection is closed
+  const bool has_room = make_room();
+  if (!has_room && (tls_ || turned_away_.size() >= limits::http_turned_away_max)) {
+    return; // every place has a request, and to say so would cost too much
   }
   error_code ignored;
   socket.set_option(tcp::no_delay{true}, ignored);
@@ -192,9 +197,14 @@ void server::take(tcp::socket socket) {
   socket.set_option(tcp::socket::send_buffer_size{static_cast<int>(limits::http_system_bytes)},
                     ignored);
   socket.non_blocking(true, ignored);
-  open_.push_back(make_http_connection(std::move(socket), tls_ ? &*tls_ : nullptr, shared_));
+  auto made = make_http_connection(std::move(socket), tls_ ? &*tls_ : nullptr, shared_);
+  if (!has_room) {
+    turned_away_.push_back(made);
+    return made->turn_away();
+  }
+  open_.push_back(made);
   count_.store(open_.size());
-  open_.back()->begin();
+  made->begin();
 }
 
 bool server::make_room() {
@@ -225,7 +235,12 @@ void server::tick() {
     for (const auto& connection : all) {
       connection->check_time(now);
     }
-    std::erase_if(open_, [](const auto& connection) { return connection->closed(); });
+    for (const auto& connection : turned_away_) {
+      connection->check_time(now);
+    }
+    for (auto* const list : {&open_, &turned_away_}) {
+      std::erase_if(*list, [](const auto& connection) { return connection->closed(); });
+    }
     count_.store(open_.size());
     shared_.handler.tick();
     tick();

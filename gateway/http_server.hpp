@@ -27,7 +27,8 @@ struct http_options {
 
 /// HTTP/1.1 on a thread of its own, however many connections there are: requests of one connection
 /// one after another, at most limits::http_ahead_bytes_max read ahead. Where all places are taken,
-/// the connection that waits longest without a request under way makes room.
+/// the connection that waits longest without a request under way makes room; where each has one, a
+/// newcomer is told 503 (up to limits::http_turned_away_max at a time, and without TLS) or closed.
 class http_server {
 public:
   virtual ~http_server() = default;

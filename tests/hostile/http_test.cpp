@@ -210,6 +210,39 @@ TEST_F(hostile_http, more_requests_than_there_may_be_are_refused_and_those_left_
   EXPECT_EQ(metric("requests_abandoned_total"), 4);
 }
 
+TEST_F(hostile_http, a_connection_more_than_there_may_be_is_told_so_and_one_that_ends_makes_room) {
+  const auto config = folder_.path() / "node.toml";
+  std::string text = read_file(config);
+  text.replace(text.find("connections = 40"), 16, "connections = 3");
+  write_file(config, text);
+  start_node({{"OVIR_ISA", "reference"}});
+  std::vector<http_socket> busy;
+  for (int i = 0; i < 3; ++i) {
+    busy.emplace_back(port_);
+    busy.back().send(http_text("POST", "/v1/completions", long_body(4)));
+    (void)busy.back().read_until("data: ");
+  }
+  std::vector<http_socket> more;
+  for (int i = 0; i < 200; ++i) { // far more than are told
+    more.emplace_back(port_);
+  }
+  for (std::size_t i = 0; i < 20; ++i) {
+    more[i].send(http_text("POST", "/v1/completions", honest_body));
+    const http_answer refused = more[i].answer();
+    EXPECT_EQ(refused.status, 503) << refused.body;
+    EXPECT_TRUE(refused.fields.contains("retry-after"));
+    EXPECT_THAT(refused.body, HasSubstr("overloaded"));
+    EXPECT_TRUE(more[i].read_to_end());
+  }
+  EXPECT_LT(use_of_process(node_->id())->descriptors, 150U);
+  busy.pop_back();
+  while (http_ask(port_, "GET", "/health").status != 200) {
+  }
+  busy.clear();
+  while (metric("requests_under_way") > 0) {
+  }
+}
+
 TEST_F(hostile_http, who_reads_nothing_is_let_go_and_costs_its_own_answer_alone) {
   http_socket asleep{port_, 4'096};
   asleep.send(http_text("POST", "/v1/completions", long_body(16)));

@@ -348,5 +348,36 @@ TEST_F(endpoint, a_quota_gives_back_what_was_not_used) {
   EXPECT_EQ(complete()->head.status, 401);
 }
 
+TEST_F(endpoint, a_quota_forgets_no_token_of_a_client_that_comes_back) {
+  api_options options;
+  options.keys_needed = true;
+  restart(options);
+  known_keys keys;
+  api_key key;
+  key.name = "ann";
+  key.tokens_per_day = 24;
+  std::array<std::byte, 32> secret{};
+  const std::string text = keys.table.add(key, secret, keys.with).value();
+  app_->use_keys(keys);
+  const std::map<std::string, std::string, std::less<>> field{{"authorization", "Bearer " + text}};
+  const auto asked = [&](int tokens) {
+    return ask(fmt::format(R"({{"model": "m", "prompt": [5, 6], "max_tokens": {},
+                               "stream": true, "deadline_ms": 50}})",
+                           tokens),
+               "/v1/completions", field);
+  };
+  asked(22)->on_gone(); // all there are
+  app_->on_token(tag(), 0, "a");
+  app_->on_token(tag(), 1, "b");
+  ask("", "/v1/requests/" + to_text(cluster_.started[0].order.id), field, "GET");
+  app_->on_token(tag(), 0, "a"); // told again
+  EXPECT_EQ(app_->counts().completion_tokens, 2U);
+  now_ += 50ms;
+  app_->tick();
+  EXPECT_EQ(app_->counts().under_way, 0U);
+  EXPECT_EQ(asked(19)->head.status, 429) << "2 of the prompt and 2 drawn are spent";
+  EXPECT_EQ(asked(18)->head.status, 0) << "it runs";
+}
+
 } // namespace
 } // namespace ovir::gateway
