@@ -9,7 +9,7 @@ namespace ovir::actors {
 result<tokens_drawn> draw_all(const std::vector<std::byte>& frame, position at,
                               const std::vector<token_id>& drafts, std::vector<token_id> recent,
                               compute::sampler& sampler, compute::token_matcher* matcher,
-                              std::vector<token_id> output) {
+                              std::vector<token_id> output, std::optional<std::uint32_t> logprobs) {
   const auto view = decode_frame(frame);
   OVIR_CHECK(view.has_value() && view->header.count > drafts.size());
   const std::size_t vocabulary = view->header.width;
@@ -27,6 +27,10 @@ result<tokens_drawn> draw_all(const std::vector<std::byte>& frame, position at,
     }
     const token_id token = sampler.draw(logits, recent, p + 1, allowed);
     out.drawn.push_back({token, compute::logits_digest(p, logits)});
+    if (logprobs) {
+      out.logprobs.push_back(std::make_shared<const compute::token_logprobs>(
+          compute::logprobs_of(logits, token, *logprobs)));
+    }
     if (row == drafts.size() || token != drafts[row]) {
       return out;
     }

@@ -26,6 +26,7 @@ generation_request request_of(const gateway::generation_order& order, const cach
   request.stop = order.stop;
   request.deadline = order.deadline;
   request.receipt = order.receipt;
+  request.logprobs = order.logprobs;
   request.cache =
       cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;
@@ -315,7 +316,7 @@ caf::behavior gateway_behavior(gateway_pointer self, gateway_environment environ
       [self](const job_token& token) {
         if (self->state.interests.contains(token.tag)) {
           self->state.environment.desk->deliver([token](gateway::generation_events& events) {
-            events.on_token(token.tag, token.index, token.text);
+            events.on_token(token.tag, token.index, token.text, {token.token, token.logprobs});
           });
         }
       },

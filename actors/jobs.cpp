@@ -4,6 +4,7 @@
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits_console.hpp"
+#include "messages/limits_logprobs.hpp"
 
 #include <caf/all.hpp>
 
@@ -25,13 +26,21 @@ bool same_request(const generation_request& a, const generation_request& b) {
   const auto& s = a.sampling;
   const auto& t = b.sampling;
   return a.model == b.model && a.prompt == b.prompt && a.max_tokens == b.max_tokens &&
-         a.stop == b.stop && s == t;
+         a.stop == b.stop && s == t && a.logprobs == b.logprobs;
 }
 
+std::uint64_t logprobs_of(const job& j) {
+  return j.request.logprobs ? j.pieces.size() * (std::uint64_t{*j.request.logprobs} + 1) : 0;
+}
+
+/// The one that ended last is kept whatever it takes: whoever waits for it is about to read it.
 void forget_old(jobs_pointer self) {
   jobs_state& state = self->state;
-  while (state.finished.size() > limits::jobs_kept_max) {
-    state.jobs.erase(state.finished.front());
+  while (state.finished.size() > limits::jobs_kept_max ||
+         (state.finished.size() > 1 && state.logprobs_kept > limits::logprobs_kept_max)) {
+    const auto oldest = state.jobs.find(state.finished.front());
+    state.logprobs_kept -= logprobs_of(oldest->second);
+    state.jobs.erase(oldest);
     state.finished.pop_front();
   }
 }
@@ -102,7 +111,7 @@ result<void> start(jobs_pointer self, generation_request request) {
 void send_pieces(jobs_pointer self, const job& j, jobs_state::watcher& w) {
   for (; w.next < j.pieces.size(); ++w.next) {
     const jobs_state::piece& piece = j.pieces[w.next];
-    self->send(w.who, job_token{w.tag, w.next, piece.token, piece.text});
+    self->send(w.who, job_token{w.tag, w.next, piece.token, piece.text, piece.logprobs});
   }
   if (j.outcome) {
     self->send(w.who, job_over{w.tag, j.outcome});
@@ -199,11 +208,11 @@ void stop_both(jobs_pointer self, job& j) {
 void take_twin_piece(jobs_pointer self, job& j, const text_piece& piece) {
   twin_runs& runs = j.twice->runs;
   const bool first = piece.request == j.request.id;
-  runs.take(first ? twin_runs::run::first : twin_runs::run::second, piece.index, *piece.token,
-            piece.text);
+  runs.take(first ? twin_runs::run::first : twin_runs::run::second, piece.index,
+            {*piece.token, piece.text, piece.logprobs});
   std::uint32_t index = runs.told();
   for (twin_runs::piece& one : runs.certain()) {
-    tell(self, j, index++, {one.token, std::move(one.text)});
+    tell(self, j, index++, {one.token, std::move(one.text), std::move(one.logprobs)});
   }
   if (runs.differ()) {
     stop_both(self, j);
@@ -229,7 +238,7 @@ void take_piece(jobs_pointer self, const text_piece& piece) {
   if (j.twice) {
     return take_twin_piece(self, j, piece);
   }
-  tell(self, j, piece.index, {*piece.token, piece.text});
+  tell(self, j, piece.index, {*piece.token, piece.text, piece.logprobs});
 }
 
 /// Of one that is computed twice, the first run's: both gave every token that is told.
@@ -344,6 +353,7 @@ void take_end(jobs_pointer self, generation_done& done) {
   }
   j.request.drawn = {};
   state.finished.push_back(done.request);
+  state.logprobs_kept += logprobs_of(j);
   forget_old(self);
 }
 
@@ -357,6 +367,7 @@ generation_request request_from(request_log log) {
   request.stop = std::move(log.stop);
   request.generation = log.generation + 1;
   request.drawn = std::move(log.drawn);
+  request.logprobs = log.logprobs;
   return request;
 }
 

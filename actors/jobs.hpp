@@ -86,6 +86,7 @@ struct job_token {
   std::uint32_t index{0};
   token_id token{0};
   std::string text;
+  shared_logprobs logprobs{};
 };
 struct job_over {
   std::uint64_t tag{0};
@@ -124,6 +125,7 @@ struct jobs_state {
   struct piece {
     token_id token{0};
     std::string text;
+    shared_logprobs logprobs{};
   };
   struct job {
     generation_request request;
@@ -150,6 +152,7 @@ struct jobs_state {
   jobs_environment environment;
   std::map<request_id, job> jobs;
   std::deque<request_id> finished; ///< oldest first
+  std::uint64_t logprobs_kept{0};  ///< entries, of these
   bool draining{false};
 };
 

@@ -24,9 +24,10 @@ namespace {
 /// Ids the repeat penalty looks at; a draw needs no more of the history.
 constexpr std::size_t penalty_window = 64;
 
-/// Who closes a receipt answers for its tokens, and so draws them from the logits.
+/// Who closes a receipt answers for its tokens, and so draws them from the logits; logprobs are of
+/// all of these, too.
 bool wants_choices(const lead_state& state) {
-  return state.sampler->takes_highest() && state.evidence == nullptr;
+  return state.sampler->takes_highest() && state.evidence == nullptr && !state.log->logprobs;
 }
 
 void perform(lead_pointer self, const open_effect& e) {
@@ -139,17 +140,18 @@ void perform(lead_pointer self, const draw_effect& e) {
     output.assign(drawn.begin(), drawn.end());
   }
   frame_bytes logits = std::move(state.logits);
-  state.environment.executor->post(
-      [lead = lead_actor{self}, logits = std::move(logits), sampler = state.sampler,
-       matcher = state.matcher, drafts = e.drafts, last = std::move(last),
-       output = std::move(output), at = e.at](compute::parallel_runner&) {
-        auto drawn = draw_all(*logits, at, drafts, last, *sampler, matcher.get(), output);
-        if (drawn) {
-          caf::anon_send(lead, std::move(*drawn));
-        } else {
-          caf::anon_send(lead, path_lost{drawn.error()});
-        }
-      });
+  state.environment.executor->post([lead = lead_actor{self}, logits = std::move(logits),
+                                    sampler = state.sampler, matcher = state.matcher,
+                                    drafts = e.drafts, last = std::move(last),
+                                    output = std::move(output), at = e.at,
+                                    top = state.log->logprobs](compute::parallel_runner&) {
+    auto drawn = draw_all(*logits, at, drafts, last, *sampler, matcher.get(), output, top);
+    if (drawn) {
+      caf::anon_send(lead, std::move(*drawn));
+    } else {
+      caf::anon_send(lead, path_lost{drawn.error()});
+    }
+  });
 }
 
 void perform(lead_pointer self, const drawn_effect& e) {
@@ -164,7 +166,8 @@ void perform(lead_pointer self, const drawn_effect& e) {
                  log_token{state.request, state.core->current_epoch(), e.index, e.drawn});
     }
   }
-  caf::anon_send(state.requester, text_piece{state.request, e.index, e.drawn.token, e.text});
+  caf::anon_send(state.requester,
+                 text_piece{state.request, e.index, e.drawn.token, e.text, e.logprobs});
   keep_draws(self, e.index);
 }
 
@@ -501,7 +504,7 @@ void begin(lead_pointer self, generation_request request) {
   const lead_environment& around = state.environment;
   state.log = std::make_shared<request_log>(
       request_log{request.id, request.generation, request.model, request.prompt, request.sampling,
-                  request.max_tokens, request.stop, request.drawn});
+                  request.max_tokens, request.stop, request.drawn, request.logprobs});
   if (around.journal != nullptr) {
     if (auto entry = around.journal->begin(*state.log)) {
       state.journal = std::move(*entry);

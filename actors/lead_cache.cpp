@@ -47,7 +47,8 @@ bool enter_cache(lead_pointer self, const cache_use& use,
   if (use.answers) {
     reuse.request_name = request_digest(state.environment.cache.model, log.prompt, log.sampling);
     question.request_name = reuse.request_name;
-    if (log.drawn.empty()) { // else somebody has seen the beginning already
+    // Else somebody has seen the beginning already; and answers are kept without logprobs.
+    if (log.drawn.empty() && !log.logprobs) {
       question.finished_key = finished_key(*reuse.request_name, log.max_tokens, log.stop);
     }
   }

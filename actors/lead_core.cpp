@@ -21,7 +21,7 @@ lead_core::lead_core(generation_request request, path_shape shape,
     : shape_(shape), prompt_(request.prompt.size()), max_tokens_(request.max_tokens),
       vocabulary_(vocabulary), stream_(vocabulary), stops_(std::move(request.stop)),
       kills_(request.kill_shards, request.kill_seed, request.max_tokens),
-      history_(std::move(request.prompt)), earlier_(std::move(request.drawn)),
+      history_(std::move(request.prompt)), logprobs_(request.logprobs.has_value()),
       stages_(shape.stages), signs_(request.receipt), drafting_(request.drafts) {
   // Leads of one request never share an epoch, and stages take the latest.
   epoch_.value = request.generation << epoch_bits;
@@ -33,6 +33,7 @@ lead_core::lead_core(generation_request request, path_shape shape,
   positions_max_ = target_ + static_cast<std::uint32_t>(max_tokens_ > 0 ? max_tokens_ - 1 : 0);
   awaiting_logits_ = max_tokens_ > 0;
   ended_ = max_tokens_ == 0;
+  adopt(std::move(request.drawn));
 }
 
 bool lead_core::current(stage_index s, epoch e) const noexcept {
@@ -51,14 +52,19 @@ lead_core::effects lead_core::resume() {
       fail(added.error(), out);
       return out;
     }
-    take_drawn(drawn, out);
+    take_drawn(drawn, nullptr, out);
   }
   return out;
 }
 
 void lead_core::adopt(std::vector<drawn_token> drawn) {
   drawn.resize(std::min(drawn.size(), max_tokens_));
-  if (drawn.size() > earlier_.size()) {
+  if (logprobs_ && drawn.size() > expected_.size()) {
+    expected_.clear();
+    for (const drawn_token& one : drawn) {
+      expected_.push_back(one.token);
+    }
+  } else if (!logprobs_ && drawn.size() > earlier_.size()) {
     earlier_ = std::move(drawn);
   }
 }
@@ -329,6 +335,13 @@ std::uint32_t lead_core::logit_rows(position first, std::uint32_t count) const n
 // The last token that may be drawn is never computed, so no draft reaches it.
 std::vector<token_id> lead_core::draft() {
   const std::size_t room = max_tokens_ - output_count() - 1;
+  if (output_count() < expected_.size()) {
+    step_counts_ = false; // says nothing of how well other guesses do
+    const auto rest = std::span{expected_}.subspan(output_count());
+    const auto next =
+        rest.first(std::min<std::size_t>({rest.size(), room, limits::draft_tokens_max}));
+    return {next.begin(), next.end()};
+  }
   if (room == 0 || !drafting_.asks()) {
     return {};
   }
@@ -392,14 +405,17 @@ void lead_core::end_generation(generation_end end) {
   report_.end = end;
 }
 
-void lead_core::take_drawn(const drawn_token& drawn, effects& out) {
+void lead_core::take_drawn(const drawn_token& drawn, shared_logprobs logprobs, effects& out) {
   history_.push_back(drawn.token);
+  if (output_count() <= expected_.size() && expected_[output_count() - 1] != drawn.token) {
+    expected_.clear(); // of another text
+  }
   report_.tokens.push_back(drawn.token);
   const bool ending = vocabulary_.ends_generation(drawn.token);
   std::string shown = ending ? std::string{} : stops_.add(stream_.add(drawn.token));
   report_.text += shown;
   const auto index = static_cast<std::uint32_t>(report_.tokens.size() - 1);
-  out.push_back(drawn_effect{index, drawn, std::move(shown)});
+  out.push_back(drawn_effect{index, drawn, std::move(shown), std::move(logprobs)});
   if (ending || stops_.stopped()) {
     end_generation(generation_end::stop);
   } else if (output_count() >= max_tokens_) {
@@ -422,17 +438,13 @@ lead_core::effects lead_core::on_drawn(const tokens_drawn& e, std::chrono::nanos
     return out;
   }
   complaints_ = 0; // it goes on
-  position at = e.at;
-  for (const drawn_token& drawn : e.drawn) {
-    if (const auto added = transcript_.add_logits(at, drawn.logits); !added) {
+  for (std::size_t i = 0; i < e.drawn.size() && !ended_; ++i) {
+    const position at = e.at + static_cast<position>(i);
+    if (const auto added = transcript_.add_logits(at, e.drawn[i].logits); !added) {
       fail(added.error(), out);
       return out;
     }
-    take_drawn(drawn, out);
-    if (ended_) {
-      break;
-    }
-    ++at;
+    take_drawn(e.drawn[i], i < e.logprobs.size() ? e.logprobs[i] : nullptr, out);
   }
   // Of the tokens drawn, all but the last are computed. Stages learn this from the next frame. When
   // there is none, because the request ends, they compute them once more.

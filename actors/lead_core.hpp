@@ -62,6 +62,7 @@ struct drawn_effect {
   std::uint32_t index;
   drawn_token drawn;
   std::string text;
+  shared_logprobs logprobs{};
 };
 struct text_effect { ///< what was left when generation ended
   std::string text;
@@ -93,12 +94,14 @@ public:
   /// Stages may take windows from the cache.
   void use_cache() noexcept { reuse_ = true; }
   /// The first tokens of the answer, known from an earlier time: as if an earlier lead had drawn
-  /// them. What goes beyond the request's limits is ignored.
+  /// them. What goes beyond the request's limits is ignored. Where logprobs are wanted they are not
+  /// told: they are guesses, which are drawn again from logits that are computed again.
   void adopt(std::vector<drawn_token> drawn);
   /// The answer, known whole. Where it turns out not to be one to this request, whatever its
   /// digests say, the request goes on behind it. Precondition: `agrees`.
   [[nodiscard]] effects conclude_with(const answer_record& answer, bool from_disk);
   /// What an earlier lead of this request drew (`generation_request::drawn`): told again, in order.
+  /// As of `adopt` where logprobs are wanted.
   [[nodiscard]] effects resume();
 
   // Events
@@ -177,7 +180,7 @@ private:
   void all_computed(effects& out);
   void ask_for_ends(effects& out);
   void end_generation(generation_end end);
-  void take_drawn(const drawn_token& drawn, effects& out);
+  void take_drawn(const drawn_token& drawn, shared_logprobs logprobs, effects& out);
   [[nodiscard]] std::vector<token_id> draft();
   void drill(effects& out);
   void try_complete(effects& out);
@@ -195,6 +198,8 @@ private:
   compute::transcript transcript_;
   std::vector<token_id> history_;
   std::vector<drawn_token> earlier_; ///< drawn by an earlier lead, until `resume`
+  const bool logprobs_;              ///< tokens are told with logprobs, so all are drawn here
+  std::vector<token_id> expected_;   ///< then: the answer's first tokens, as drawn at another time
   std::vector<stage> stages_;
   bool had_path_{false};
   bool reuse_{false};

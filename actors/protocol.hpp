@@ -3,6 +3,7 @@
 #include "actors/draft_control.hpp"
 #include "actors/reuse_told.hpp"
 #include "compute/sampler.hpp"
+#include "compute/token_logprobs.hpp"
 #include "compute/transcript.hpp"
 #include "messages/digest.hpp"
 #include "messages/error.hpp"
@@ -49,6 +50,9 @@ struct drawn_token {
   friend bool operator==(const drawn_token&, const drawn_token&) = default;
 };
 
+/// Logprobs of a token, shared by whoever keeps them; null where nobody asked for them.
+using shared_logprobs = std::shared_ptr<const compute::token_logprobs>;
+
 /// Everything a request is, as far as it has come. Kept by its lead's node and, because that sees
 /// every token, by the first stage's.
 struct request_log {
@@ -60,6 +64,8 @@ struct request_log {
   std::uint32_t max_tokens{0};
   std::vector<std::string> stop;
   std::vector<drawn_token> drawn;
+  /// Each token is told with its logprob and those of so many of the likeliest; none: with none.
+  std::optional<std::uint32_t> logprobs{};
 
   friend bool operator==(const request_log&, const request_log&) = default;
 };
@@ -179,7 +185,8 @@ struct receipt_made {
 /// What a draw found: the token after position `at`, and those after the drafts that were right.
 struct tokens_drawn {
   position at{0};
-  std::vector<drawn_token> drawn; ///< at least one
+  std::vector<drawn_token> drawn;          ///< at least one
+  std::vector<shared_logprobs> logprobs{}; ///< of each of these, or none at all
 };
 /// Sent to oneself by the clock, to see whether anything moved.
 struct watch_tick {};
@@ -279,6 +286,8 @@ struct generation_request {
   std::vector<drawn_token> drawn;
   speculation drafts{speculation::automatic}; ///< changes the speed, nothing else
   bool receipt{false};                        ///< the stages sign, and the report has a receipt
+  /// As of `request_log`. It changes how tokens are told, not which.
+  std::optional<std::uint32_t> logprobs{};
   cache_use cache{};
   /// The reservation that a client signed, as an entry of the ledger with time 0, which pays for it
   /// on this node; null: this node pays.
@@ -330,6 +339,7 @@ struct text_piece {
   std::uint32_t index{0};
   std::optional<token_id> token;
   std::string text;
+  shared_logprobs logprobs{}; ///< of `token`
 };
 struct generation_done {
   request_id request;

@@ -1,6 +1,7 @@
 #include "actors/request_check.hpp"
 
 #include "messages/limits.hpp"
+#include "messages/limits_logprobs.hpp"
 
 namespace ovir::actors {
 
@@ -28,6 +29,10 @@ result<void> check(const compute::model_config& config, const generation_request
       return fail(errc::invalid_argument, "a stop string has 1 to {} bytes, not {}",
                   limits::stop_string_bytes_max, stop.size());
     }
+  }
+  if (request.logprobs.value_or(0) > limits::logprobs_top_max) {
+    return fail(errc::over_limit, "{} likeliest tokens with each; at most {} are told",
+                *request.logprobs, limits::logprobs_top_max);
   }
   return compute::check(request.sampling);
 }

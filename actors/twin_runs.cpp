@@ -1,25 +1,34 @@
 #include "actors/twin_runs.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace ovir::actors {
 
-void twin_runs::take(run which, std::uint32_t index, token_id token, const std::string& text) {
-  const std::size_t there = which == run::first ? first_.size() : second_.size();
-  if (index > there) {
+namespace {
+
+bool same(const twin_runs::piece& a, const twin_runs::piece& b) {
+  const bool both = a.logprobs != nullptr && b.logprobs != nullptr;
+  return a.token == b.token && (both ? *a.logprobs == *b.logprobs : a.logprobs == b.logprobs);
+}
+
+} // namespace
+
+void twin_runs::take(run which, std::uint32_t index, piece told) {
+  std::vector<piece>& pieces = which == run::first ? first_ : second_;
+  if (index > pieces.size()) {
     return; // a lead tells in order; what is missing is told again
   }
-  if (index < there) {
-    differ_ = differ_ || (which == run::first ? first_[index].token : second_[index]) != token;
+  if (index < pieces.size()) {
+    differ_ = differ_ || !same(pieces[index], told);
     return;
   }
-  if (which == run::first) {
-    first_.push_back({token, text});
-  } else {
-    second_.push_back(token);
+  if (which == run::second) {
+    told.text.clear();
   }
+  pieces.push_back(std::move(told));
   if (index < std::min(first_.size(), second_.size())) {
-    differ_ = differ_ || first_[index].token != second_[index];
+    differ_ = differ_ || !same(first_[index], second_[index]);
   }
 }
 

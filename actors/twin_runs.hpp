@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/protocol.hpp"
 #include "messages/ids.hpp"
 
 #include <cstdint>
@@ -22,12 +23,13 @@ public:
   struct piece {
     token_id token{0};
     std::string text;
+    shared_logprobs logprobs{};
 
     friend bool operator==(const piece&, const piece&) = default;
   };
 
   /// The `index`th token of a run; one that is told again must be the same.
-  void take(run which, std::uint32_t index, token_id token, const std::string& text);
+  void take(run which, std::uint32_t index, piece told);
   /// What became certain since the last call, in order, with the first run's text.
   [[nodiscard]] std::vector<piece> certain();
   /// How many tokens `certain` has returned.
@@ -37,7 +39,7 @@ public:
 
 private:
   std::vector<piece> first_;
-  std::vector<token_id> second_;
+  std::vector<piece> second_; ///< without texts
   std::size_t told_{0};
   bool differ_{false};
 };

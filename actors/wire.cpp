@@ -87,6 +87,9 @@ result<request_log> read_log(const RequestLog::Reader& from, request_id id, std:
                 constraint.size(), limits::constraint_bytes_max);
   }
   log.sampling.constraint = text_of(constraint);
+  if (from.getLogprobs() > 0) {
+    log.logprobs = from.getLogprobs() - 1;
+  }
   log.model.bytes = read_bytes32(from.getModel());
   const auto prompt = from.getPrompt();
   OVIR_TRY(all_there(prompt, wire_token_bytes, present));

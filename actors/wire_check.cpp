@@ -1,6 +1,7 @@
 #include "actors/wire.hpp"
 #include "messages/limits.hpp"
 #include "messages/limits_constraint.hpp"
+#include "messages/limits_logprobs.hpp"
 
 #include <algorithm>
 #include <type_traits>
@@ -71,6 +72,8 @@ result<void> check_log(const request_log& log, request_id request) {
   OVIR_TRY(check_stop(log.stop));
   OVIR_TRY(at_most("the bytes of a constraint are", log.sampling.constraint.size(),
                    limits::constraint_bytes_max));
+  OVIR_TRY(at_most("the likeliest tokens told with each are", log.logprobs.value_or(0),
+                   limits::logprobs_top_max));
   if (const auto sampling = compute::check(log.sampling); !sampling) {
     return fail(errc::malformed, "a request's log: {}", sampling.error().message);
   }

@@ -94,6 +94,7 @@ void write(RequestLog::Builder to, const request_log& log) {
   to.setRepeatPenalty(log.sampling.repeat_penalty);
   to.setSeed(log.sampling.seed);
   to.setConstraint(data_of(log.sampling.constraint));
+  to.setLogprobs(log.logprobs ? static_cast<std::uint8_t>(*log.logprobs + 1) : 0);
   write(to.initModel(), log.model.bytes);
   auto prompt = to.initPrompt(static_cast<unsigned>(log.prompt.size()));
   for (unsigned i = 0; i < prompt.size(); ++i) {

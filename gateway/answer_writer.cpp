@@ -118,9 +118,23 @@ tool_call_reader::pieces answer_writer::pieces_of(answer& a, const std::string& 
   return shape_.has_tools ? a.calls.add(text) : tool_call_reader::pieces{text, {}};
 }
 
+/// Null where there are none; what is taken is not told again.
+json answer_writer::take_logprobs(answer& a) const {
+  if (shape_.vocabulary == nullptr || a.told.tokens.empty()) {
+    return nullptr;
+  }
+  json told = logprobs_json(shape_.kind, a.told, *shape_.vocabulary);
+  for (const told_token& one : a.told.tokens) {
+    a.told.offset += characters_of(one.token, *shape_.vocabulary);
+  }
+  a.told.tokens.clear();
+  return told;
+}
+
 std::string answer_writer::event(std::uint32_t index, const tool_call_reader::pieces& text,
                                  const generation_outcome* end) {
-  json choice{{"index", index}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
+  json choice{
+      {"index", index}, {"logprobs", take_logprobs(answers_[index])}, {"finish_reason", nullptr}};
   if (shape_.kind == api_kind::chat) {
     choice["delta"] = json::object();
     if (!text.calls.empty()) {
@@ -149,16 +163,23 @@ std::string answer_writer::event(std::uint32_t index, const tool_call_reader::pi
 }
 
 std::string answer_writer::on_token(std::uint32_t which, std::uint32_t index,
-                                    const std::string& text) {
+                                    const std::string& text, const told_token& token) {
   answer& a = answers_.at(which);
   OVIR_CHECK(index == a.next, index, a.next);
   ++a.next;
   a.text_bytes += text.size();
+  if (shape_.vocabulary != nullptr) {
+    a.told.tokens.push_back(token);
+  }
   if (!shape_.stream) {
     return {};
   }
   const auto pieces = pieces_of(a, text);
-  return index >= a.received ? event(which, pieces, nullptr) : std::string{};
+  if (index < a.received) {
+    static_cast<void>(take_logprobs(a));
+    return {};
+  }
+  return event(which, pieces, nullptr);
 }
 
 std::string answer_writer::on_end(std::uint32_t which, generation_outcome outcome) {
@@ -223,8 +244,12 @@ std::string answer_writer::body() const {
   json choices = json::array();
   for (std::size_t i = 0; i < answers_.size(); ++i) {
     const generation_outcome& outcome = *answers_[i].outcome;
-    json choice{
-        {"index", i}, {"logprobs", nullptr}, {"ovir", evidence_of(shape_.answers[i], outcome)}};
+    const told_tokens& told = answers_[i].told;
+    json choice{{"index", i},
+                {"logprobs", shape_.vocabulary == nullptr
+                                 ? json{}
+                                 : logprobs_json(shape_.kind, told, *shape_.vocabulary)},
+                {"ovir", evidence_of(shape_.answers[i], outcome)}};
     std::size_t calls = 0;
     if (shape_.kind == api_kind::chat) {
       tool_call_reader::pieces pieces{outcome.text, {}};

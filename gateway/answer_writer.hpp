@@ -4,6 +4,7 @@
 #include "gateway/completion_request.hpp"
 #include "gateway/event_id.hpp"
 #include "gateway/generation_order.hpp"
+#include "gateway/token_logprobs_json.hpp"
 #include "gateway/tool_call_reader.hpp"
 
 #include <cstdint>
@@ -26,6 +27,8 @@ struct answer_shape {
   std::uint32_t answers_each{1}; ///< to one prompt
   bool has_tools{false};         ///< calls of tools are looked for in the text
   bool include_usage{false};
+  /// Of the model, where tokens are told with logprobs; else null.
+  std::shared_ptr<const compute::tokenizer> vocabulary;
 };
 
 /// Turns tokens into the body of an answer or the events of a stream. A core: what it returns is to
@@ -40,9 +43,10 @@ public:
   /// Whether `received` can be what a client has of an answer of this shape.
   [[nodiscard]] static bool fits(const answer_shape& shape, const event_id& last);
 
-  /// A token of answer `answer`; the event that says so, or nothing.
+  /// A token of answer `answer`; the event that says so, or nothing. It has logprobs where the
+  /// shape has a vocabulary.
   [[nodiscard]] std::string on_token(std::uint32_t answer, std::uint32_t index,
-                                     const std::string& text);
+                                     const std::string& text, const told_token& token = {});
   /// The end of answer `answer`; behind the last one the end of the stream.
   [[nodiscard]] std::string on_end(std::uint32_t answer, generation_outcome outcome);
   /// Every answer is over.
@@ -65,6 +69,7 @@ private:
     std::uint32_t received{0}; ///< events the client has
     std::size_t text_bytes{0}; ///< of the answer, so far
     tool_call_reader calls;    ///< where there may be some
+    told_tokens told;          ///< with logprobs, and not told the client yet
     std::optional<generation_outcome> outcome;
   };
 
@@ -72,6 +77,7 @@ private:
   [[nodiscard]] std::string event(std::uint32_t index, const tool_call_reader::pieces& text,
                                   const generation_outcome* end);
   [[nodiscard]] event_id place() const;
+  [[nodiscard]] json take_logprobs(answer& a) const;
 
   answer_shape shape_;
   std::vector<answer> answers_;

@@ -18,7 +18,7 @@ bool same_orders(const std::vector<generation_order>& a, const std::vector<gener
                     [](const generation_order& x, const generation_order& y) {
                       return x.id == y.id && x.model == y.model && x.prompt == y.prompt &&
                              x.sampling == y.sampling && x.max_tokens == y.max_tokens &&
-                             x.receipt == y.receipt && x.stop == y.stop;
+                             x.receipt == y.receipt && x.stop == y.stop && x.logprobs == y.logprobs;
                     });
 }
 
@@ -285,7 +285,8 @@ void application::begin_stream(const call_pointer& c) {
   }
 }
 
-void application::on_token(std::uint64_t tag, std::uint32_t index, const std::string& text) {
+void application::on_token(std::uint64_t tag, std::uint32_t index, const std::string& text,
+                           const told_token& token) {
   const auto found = tags_.find(tag);
   if (found == tags_.end()) {
     return;
@@ -298,6 +299,11 @@ void application::on_token(std::uint64_t tag, std::uint32_t index, const std::st
   if (around_.now() >= c->deadline) {
     return fail_call(c, too_late());
   }
+  if (c->shape().vocabulary != nullptr && token.logprobs == nullptr) {
+    return fail_call(c, refusal(503, "logprobs_lost",
+                                "the request goes on at a node that does not tell logprobs; ask "
+                                "again"));
+  }
   if (++answer.next > answer.drawn) { // else told again, to a client that came back
     answer.drawn = answer.next;
     counts_.completion_tokens += c->watched_only ? 0 : 1;
@@ -305,7 +311,7 @@ void application::on_token(std::uint64_t tag, std::uint32_t index, const std::st
   if (!std::exchange(c->spoke, true) && !c->watched_only) {
     counts_.first_token.add(around_.now() - c->begun);
   }
-  std::string event = c->writer->on_token(which, index, text);
+  std::string event = c->writer->on_token(which, index, text, token);
   if (!event.empty() && c->exchange) {
     begin_stream(c);
     c->quiet_since = around_.now();

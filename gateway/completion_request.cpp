@@ -5,6 +5,7 @@
 #include "messages/limits.hpp"
 #include "messages/limits_constraint.hpp"
 #include "messages/limits_gateway.hpp"
+#include "messages/limits_logprobs.hpp"
 
 #include <fmt/format.h>
 
@@ -232,13 +233,32 @@ void read_streaming(parameters& in, completion_request& out) {
   }
 }
 
+/// OpenAI's two ways to ask for the same: a chat by two parameters, a completion by one.
+void read_logprobs(parameters& in, completion_request& out) {
+  const auto read_top = [&in](std::string_view key) {
+    return static_cast<std::uint32_t>(in.whole(key, 0, limits::logprobs_top_max, 0));
+  };
+  if (out.kind == api_kind::completion) {
+    if (const json& value = in.raw("logprobs"); !value.is_null() && value != false) {
+      out.logprobs = read_top("logprobs");
+    }
+    in.only_empty("top_logprobs", "is of chats; a completion says how many by 'logprobs'");
+    return;
+  }
+  const bool wanted = in.boolean("logprobs", false);
+  const std::uint32_t top = read_top("top_logprobs");
+  if (wanted) {
+    out.logprobs = top;
+  } else if (top > 0) {
+    in.refuse("top_logprobs", "is for 'logprobs': true alone");
+  }
+}
+
 /// What clients may say because it changes nothing here, and must not believe where it would.
 void refuse_what_is_not_there(parameters& in, api_kind kind) {
   in.only_empty("frequency_penalty", "there is only 'repeat_penalty'");
   in.only_empty("presence_penalty", "there is only 'repeat_penalty'");
   in.only_empty("logit_bias", "logits are drawn from as the model gives them");
-  in.only_empty("logprobs", "logits stay with the nodes that computed them");
-  in.only_empty("top_logprobs", "logits stay with the nodes that computed them");
   in.only_empty("store", "nothing is stored");
   in.only_empty("metadata", "nothing is stored");
   in.only_empty("functions", "are 'tools' by now");
@@ -272,6 +292,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_sampling(in, out);
   read_lengths(in, out);
   read_streaming(in, out);
+  read_logprobs(in, out);
   read_constraint(in, body, out);
   refuse_what_is_not_there(in, kind);
   out.receipt = in.boolean("receipt", false);

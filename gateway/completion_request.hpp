@@ -52,7 +52,9 @@ struct completion_request {
   std::uint32_t n{1};
   bool stream{false};
   bool include_usage{false};
-  bool receipt{false};                ///< signed by the nodes that computed it
+  bool receipt{false}; ///< signed by the nodes that computed it
+  /// Logprobs with each token, and of so many of the likeliest.
+  std::optional<std::uint32_t> logprobs;
   std::chrono::milliseconds deadline; ///< from start to end
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "compute/sampler.hpp"
+#include "compute/token_logprobs.hpp"
 #include "compute/tokenizer.hpp"
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
@@ -11,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,14 @@ struct generation_order {
   std::string owner{};
   bool repeatable{true}; ///< greedy, or with a seed that was given: its answer may be kept
   bool receipt{false};   ///< the answer is to be signed
+  /// Tokens are told with their logprobs and those of so many of the likeliest.
+  std::optional<std::uint32_t> logprobs{};
+};
+
+/// A token as the cluster drew it.
+struct told_token {
+  token_id token{0};
+  std::shared_ptr<const compute::token_logprobs> logprobs{}; ///< null: the order has none
 };
 
 enum class generation_ending : std::uint8_t { stop, length, cancelled };

@@ -3,6 +3,7 @@
 #include "compute/token_matcher.hpp"
 #include "gateway/tool_prompt.hpp"
 #include "messages/limits_gateway.hpp"
+#include "messages/limits_logprobs.hpp"
 
 #include <fmt/format.h>
 
@@ -124,6 +125,35 @@ std::optional<api_error> check_constraint(const completion_request& request,
   return std::nullopt;
 }
 
+std::optional<api_error> check_logprobs(const completion_request& request,
+                                        const std::vector<generation_order>& orders) {
+  std::uint64_t entries = 0;
+  for (const generation_order& order : orders) {
+    entries += order.logprobs ? order.max_tokens * (std::uint64_t{*order.logprobs} + 1) : 0;
+  }
+  if (entries <= limits::logprobs_entries_max) {
+    return std::nullopt;
+  }
+  const bool chat = request.kind == api_kind::chat;
+  const std::string_view where = chat && request.logprobs > 0U ? "top_logprobs" : "logprobs";
+  return bad_parameter(
+      where, fmt::format("'{}': up to {} logprobs are asked for, and at most {} are told with one "
+                         "request: tokens of all answers, each with one more than the likeliest; "
+                         "give a smaller 'max_tokens'",
+                         where, entries, limits::logprobs_entries_max));
+}
+
+void fill_shape(const completion_request& request, const served_model& model, answer_shape& shape) {
+  shape.answers_each = request.n;
+  shape.has_tools = request.constraint_of == "tools";
+  shape.kind = request.kind;
+  shape.model = request.model;
+  shape.fingerprint = "exact-1-" + to_hex(model.id).substr(0, 16);
+  shape.stream = request.stream;
+  shape.include_usage = request.include_usage;
+  shape.vocabulary = request.logprobs ? model.vocabulary : nullptr;
+}
+
 } // namespace
 
 api_result<served_model> find_model(const std::vector<served_model>& models,
@@ -203,6 +233,7 @@ api_result<prepared_request> prepare(const completion_request& request, const se
       order.repeatable = request.sampling.temperature == 0 || request.seed.has_value();
       order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
       order.receipt = request.receipt;
+      order.logprobs = request.logprobs;
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
       out.shape.answers.push_back(order.id);
       out.orders.push_back(std::move(order));
@@ -211,14 +242,11 @@ api_result<prepared_request> prepare(const completion_request& request, const se
   if (const auto refused = check_constraint(request, model, out.orders)) {
     return *refused;
   }
-  out.shape.answers_each = request.n;
-  out.shape.has_tools = request.constraint_of == "tools";
-  out.shape.kind = request.kind;
+  if (const auto refused = check_logprobs(request, out.orders)) {
+    return *refused;
+  }
   out.shape.id = id;
-  out.shape.model = request.model;
-  out.shape.fingerprint = "exact-1-" + to_hex(model.id).substr(0, 16);
-  out.shape.stream = request.stream;
-  out.shape.include_usage = request.include_usage;
+  fill_shape(request, model, out.shape);
   return out;
 }
 

@@ -170,4 +170,5 @@ struct RequestLog {
   stop @10 :List(Data);
   drawn @11 :List(Drawn);
   constraint @12 :Data; # empty: none
+  logprobs @13 :UInt8; # 0: not wanted, else one more than the likeliest tokens told with each
 }

@@ -1,6 +1,7 @@
 #include "gateway/completion_request.hpp"
 #include "messages/limits.hpp"
 #include "messages/limits_gateway.hpp"
+#include "messages/limits_logprobs.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -37,6 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(r.deadline.count() > 0 && r.deadline <= limits::api_deadline_max);
     require(bool{ovir::compute::check(r.sampling)});
     require(r.stream || !r.include_usage);
+    require(r.logprobs.value_or(0) <= limits::logprobs_top_max);
   }
   return 0;
 }

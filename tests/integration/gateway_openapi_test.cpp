@@ -163,6 +163,9 @@ TEST_F(openapi, every_parameter_is_taken_within_its_bounds_and_refused_by_name_b
       if (name == "stream_options") {
         body["stream"] = true;
       }
+      if (name == "top_logprobs" && path == "/v1/chat/completions") {
+        body["logprobs"] = true;
+      }
       if (name == "max_completion_tokens" || name == "max_tokens") {
         body.erase("max_tokens");
         body[name] = value;

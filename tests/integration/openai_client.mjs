@@ -129,6 +129,54 @@ assert.ok(["moo", "woof"].includes(parsed.choices[0].message.parsed));
 const listed = await call("completion in JSON", () => complete({response_format: schema({type: "array", items: {type: "boolean"}, minItems: 2, maxItems: 3}), max_tokens: 30}));
 assert.ok(JSON.parse(listed.choices[0].text).length >= 2);
 
+// Logprobs
+function sound(logprobs, top) {
+  const bytes = [];
+  for (const one of logprobs.content) {
+    assert.equal(one.top_logprobs.length, top);
+    assert.ok(one.logprob <= 0 && Number.isFinite(one.logprob));
+    for (const [i, other] of one.top_logprobs.entries()) {
+      assert.ok(i === 0 || other.logprob <= one.top_logprobs[i - 1].logprob);
+    }
+    assert.ok(one.top_logprobs.reduce((sum, other) => sum + Math.exp(other.logprob), 0) < 1.00001);
+    bytes.push(...one.bytes);
+  }
+  return Buffer.from(bytes).toString();
+}
+async function pieces(stream) {
+  const content = [];
+  for await (const chunk of stream) {
+    content.push(...(chunk.choices[0]?.logprobs?.content ?? []));
+  }
+  return content;
+}
+const likely = await call("chat with logprobs", () => chat({logprobs: true}));
+assert.equal(likely.choices[0].message.content, answer.choices[0].message.content);
+assert.equal(likely.choices[0].ovir.transcript, answer.choices[0].ovir.transcript);
+assert.equal(sound(likely.choices[0].logprobs, 0).trim(), answer.choices[0].message.content.trim());
+const top = await call("chat with top logprobs", () => chat({logprobs: true, top_logprobs: 20}));
+sound(top.choices[0].logprobs, 20);
+for (const [i, one] of top.choices[0].logprobs.content.entries()) {
+  assert.equal(one.logprob, likely.choices[0].logprobs.content[i].logprob);
+  assert.equal(one.token, one.top_logprobs[0].token); // a greedy draw takes the likeliest
+}
+assert.deepEqual(await call("chat with top logprobs streamed", async () => pieces(await chat({logprobs: true, top_logprobs: 20, stream: true}))), top.choices[0].logprobs.content);
+const drawn = {logprobs: true, top_logprobs: 2, temperature: 1.5, seed: 9, n: 2};
+const several = await call("two chats with logprobs at a temperature", () => chat(drawn));
+for (const choice of several.choices) {
+  sound(choice.logprobs, 2);
+}
+assert.deepEqual((await call("the same again", () => chat(drawn))).choices.map((c) => c.logprobs), several.choices.map((c) => c.logprobs));
+const shaped = await call("chat by a schema with logprobs", () => chat({logprobs: true, max_tokens: 60, response_format: schema({enum: ["moo", "woof"]})}));
+assert.equal(sound(shaped.choices[0].logprobs, 0), shaped.choices[0].message.content);
+const legacy = await call("completion with logprobs", () => complete({logprobs: 3}));
+assert.equal(legacy.choices[0].text, text.choices[0].text);
+assert.equal(legacy.choices[0].logprobs.tokens.join(""), text.choices[0].text);
+assert.equal(legacy.choices[0].logprobs.token_logprobs.length, legacy.choices[0].logprobs.tokens.length);
+assert.equal(legacy.choices[0].logprobs.text_offset[1], legacy.choices[0].logprobs.tokens[0].length);
+assert.equal(Object.keys(legacy.choices[0].logprobs.top_logprobs[0]).length, 3);
+assert.equal((await call("chat without logprobs", () => chat({logprobs: false}))).choices[0].logprobs, null);
+
 // Tools
 const tools = [
   {type: "function", function: {name: "get_sound", description: "What an animal says", parameters: {type: "object", properties: {animal: {enum: ["cow", "dog"]}, loud: {type: "boolean"}}, required: ["animal"], additionalProperties: false}}},
@@ -185,9 +233,10 @@ await refused("tool_choice without tools", 400, "tool_choice", () => chat({tool_
 await refused("response_format", 400, "response_format", () => chat({response_format: {type: "xml"}}));
 await refused("a schema that cannot be kept to", 400, "response_format", () => chat({response_format: schema({type: "string", pattern: "a+"})}));
 await refused("too few tokens for a schema", 400, "response_format", () => chat({max_tokens: 2, response_format: schema({const: "a long text"})}));
-await refused("logprobs", 400, "logprobs", () => chat({logprobs: true}));
-await refused("top_logprobs", 400, "top_logprobs", () => chat({top_logprobs: 3}));
-await refused("logprobs of a completion", 400, "logprobs", () => complete({logprobs: 2}));
+await refused("logprobs", 400, "logprobs", () => chat({logprobs: 2}));
+await refused("top_logprobs alone", 400, "top_logprobs", () => chat({top_logprobs: 3}));
+await refused("top_logprobs", 400, "top_logprobs", () => chat({logprobs: true, top_logprobs: 21}));
+await refused("logprobs of a completion", 400, "logprobs", () => complete({logprobs: 21}));
 await refused("temperature", 400, "temperature", () => chat({temperature: 3}));
 await refused("top_p", 400, "top_p", () => chat({top_p: 2}));
 await refused("n", 400, "n", () => chat({n: 100}));
@@ -241,6 +290,16 @@ const constrained = {...options, prompt: "Numbers:", response_format: schema(num
 const expected = await call("a long stream", async () => streamed(await complete(options)));
 const counted = await call("a long constrained stream", async () => streamed(await complete(constrained)));
 assert.ok(JSON.parse(counted.text).length >= 100);
+const weighed = {...options, prompt: "One day,", logprobs: 2};
+async function likelihoods(stream) {
+  const list = [];
+  for await (const chunk of stream) {
+    list.push(...(chunk.choices[0]?.logprobs?.token_logprobs ?? []));
+  }
+  return list;
+}
+const numbered = await call("a long stream with logprobs", async () => likelihoods(await complete(weighed)));
+assert.ok(numbered.length >= 100);
 let begun = 0;
 async function watched(asked) {
   let got = "";
@@ -257,10 +316,11 @@ async function watched(asked) {
   }
   return got;
 }
-await call("two long streams while a worker is killed", async () => {
-  const [plain, kept] = await Promise.all([watched(options), watched(constrained)]);
+await call("three long streams while a worker is killed", async () => {
+  const [plain, kept, told] = await Promise.all([watched(options), watched(constrained), complete(weighed).then(likelihoods)]);
   assert.equal(plain, expected.text);
   assert.equal(kept, counted.text);
+  assert.deepEqual(told, numbered);
 });
 await call("chat after it", () => chat());
 const after = await call("chat by a schema after it", () => chat({response_format: schema(animal), max_tokens: 120}));

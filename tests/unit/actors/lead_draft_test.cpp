@@ -39,8 +39,14 @@ generation_request request(std::string_view prompt, std::uint32_t max_tokens) {
 class lead {
 public:
   explicit lead(std::string_view prompt, std::uint32_t max_tokens = 20)
-      : core{request(prompt, max_tokens), {1, 64, 0, 100}, vocabulary},
-        at_(static_cast<position>(prompt.size() - 1)) {
+      : lead{request(prompt, max_tokens)} {
+    begin();
+  }
+  explicit lead(const generation_request& asked)
+      : core{asked, {1, 64, 0, 100}, vocabulary},
+        at_(static_cast<position>(asked.prompt.size() - 1)) {}
+
+  void begin() {
     (void)core.on_path({false});
     (void)opened(0);
   }
@@ -94,6 +100,16 @@ private:
 
   position at_;
 };
+
+/// One that tells logprobs and goes on for another, which drew `drawn`.
+generation_request told_with_logprobs(std::string_view drawn, std::uint32_t max_tokens) {
+  generation_request r = request("xyz", max_tokens);
+  r.logprobs = 2;
+  for (const char c : drawn) {
+    r.drawn.push_back({static_cast<token_id>(c), digest{}});
+  }
+  return r;
+}
 
 /// A lead that has sent position 5 with all that followed "ab" before.
 lead guessing(std::uint32_t max_tokens = 20) {
@@ -186,6 +202,52 @@ TEST(lead_draft, asks_again_for_logits_that_were_lost_with_guesses) {
   EXPECT_EQ(lead::words(l.core.on_path({true})), "open");
   EXPECT_EQ(l.opened(6), "resend:5");
   EXPECT_EQ(l.logits(6), "draw:5");
+}
+
+TEST(lead_draft, with_logprobs_it_draws_again_what_an_earlier_lead_drew) {
+  lead l{told_with_logprobs("klmnopqrstuv", 20)};
+  EXPECT_EQ(lead::words(l.core.resume()), "") << "nothing is told without its logprobs";
+  EXPECT_EQ(l.core.output_count(), 0U);
+  l.begin();
+  EXPECT_EQ(l.logits(3), "draw:2");
+  EXPECT_EQ(l.drawn("k"), "k tokens:3+1/1lmnopqr");
+  EXPECT_EQ(l.logits(4, 8), "draw:3lmnopqr");
+  EXPECT_EQ(l.drawn("lmnopqrs"), "l m n o p q r s tokens:11+1/1tuv");
+  EXPECT_EQ(l.logits(12, 4), "draw:11tuv");
+  EXPECT_EQ(l.drawn("tuvw"), "t u v w tokens:15+1/1") << "what was known is at its end";
+}
+
+TEST(lead_draft, with_logprobs_it_forgets_what_an_earlier_lead_drew_wrongly) {
+  lead l{told_with_logprobs("klmn", 20)};
+  l.begin();
+  (void)l.logits(3);
+  EXPECT_EQ(l.drawn("k"), "k tokens:3+1/1lmn");
+  EXPECT_EQ(l.logits(4, 4), "draw:3lmn");
+  EXPECT_EQ(l.drawn("lz"), "l z tokens:5+1/1");
+}
+
+TEST(lead_draft, with_logprobs_what_is_known_goes_no_further_than_the_request) {
+  lead l{told_with_logprobs("klmn", 3)};
+  l.begin();
+  (void)l.logits(3);
+  EXPECT_EQ(l.drawn("k"), "k tokens:3+1/1l");
+}
+
+TEST(lead_draft, tells_the_logprobs_of_each_token_it_drew) {
+  lead l = guessing();
+  (void)l.logits(6, 8);
+  tokens_drawn e{5, {{'c', digest{}}, {'d', digest{}}}};
+  for (const float logprob : {-1.0F, -2.0F}) {
+    e.logprobs.push_back(
+        std::make_shared<const compute::token_logprobs>(compute::token_logprobs{logprob, {}}));
+  }
+  std::vector<float> told;
+  for (const lead_effect& effect : l.core.on_drawn(e, 1ms)) {
+    if (const auto* const drawn = std::get_if<drawn_effect>(&effect)) {
+      told.push_back(drawn->logprobs->drawn);
+    }
+  }
+  EXPECT_EQ(told, (std::vector<float>{-1, -2}));
 }
 
 TEST(lead_draft, cancelled_while_right_guesses_are_told_it_counts_what_tokens_were_drawn_from) {

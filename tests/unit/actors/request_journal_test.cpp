@@ -18,6 +18,7 @@ request_log some_log() {
   log.sampling.seed = 11;
   log.max_tokens = 4;
   log.stop = {"end"};
+  log.logprobs = 3;
   return log;
 }
 

@@ -13,12 +13,12 @@ using piece = twin_runs::piece;
 
 TEST(twin_runs, a_token_is_certain_when_both_computed_it_whoever_is_first) {
   twin_runs runs;
-  runs.take(run::first, 0, 7, "a");
+  runs.take(run::first, 0, {7, "a"});
   EXPECT_THAT(runs.certain(), IsEmpty());
-  runs.take(run::second, 0, 7, "");
-  runs.take(run::second, 1, 8, "");
+  runs.take(run::second, 0, {7, ""});
+  runs.take(run::second, 1, {8, ""});
   EXPECT_THAT(runs.certain(), ElementsAre(piece{7, "a"}));
-  runs.take(run::first, 1, 8, "b");
+  runs.take(run::first, 1, {8, "b"});
   EXPECT_THAT(runs.certain(), ElementsAre(piece{8, "b"}));
   EXPECT_FALSE(runs.differ());
 }
@@ -27,29 +27,45 @@ TEST(twin_runs, nothing_is_told_from_where_they_differ) {
   for (const run late : {run::first, run::second}) {
     twin_runs runs;
     const run early = late == run::first ? run::second : run::first;
-    runs.take(early, 0, 7, "a");
-    runs.take(early, 1, 8, "b");
-    runs.take(late, 0, 7, "a");
+    runs.take(early, 0, {7, "a"});
+    runs.take(early, 1, {8, "b"});
+    runs.take(late, 0, {7, "a"});
     EXPECT_EQ(runs.certain().size(), 1U);
-    runs.take(late, 1, 9, "x");
+    runs.take(late, 1, {9, "x"});
     EXPECT_TRUE(runs.differ());
     EXPECT_THAT(runs.certain(), IsEmpty());
   }
 }
 
+TEST(twin_runs, logprobs_are_compared_and_not_the_runs_they_are_told_by) {
+  const auto told = [](float logprob) {
+    return std::make_shared<const compute::token_logprobs>(compute::token_logprobs{logprob, {}});
+  };
+  twin_runs runs;
+  runs.take(run::first, 0, {7, "a", told(-1)});
+  runs.take(run::second, 0, {7, "a", told(-1)});
+  const auto certain = runs.certain();
+  ASSERT_EQ(certain.size(), 1U);
+  EXPECT_EQ(certain[0].logprobs->drawn, -1);
+  runs.take(run::first, 1, {8, "b", told(-1)});
+  runs.take(run::second, 1, {8, "b", told(-2)});
+  EXPECT_TRUE(runs.differ());
+  EXPECT_THAT(runs.certain(), IsEmpty());
+}
+
 TEST(twin_runs, a_run_that_is_told_again_must_be_the_same) {
   twin_runs runs;
-  runs.take(run::first, 0, 7, "a");
-  runs.take(run::first, 0, 7, "a");
+  runs.take(run::first, 0, {7, "a"});
+  runs.take(run::first, 0, {7, "a"});
   EXPECT_FALSE(runs.differ());
-  runs.take(run::first, 0, 8, "a");
+  runs.take(run::first, 0, {8, "a"});
   EXPECT_TRUE(runs.differ());
 }
 
 TEST(twin_runs, a_token_out_of_order_counts_for_nothing) {
   twin_runs runs;
-  runs.take(run::first, 1, 7, "a");
-  runs.take(run::second, 1, 7, "");
+  runs.take(run::first, 1, {7, "a"});
+  runs.take(run::second, 1, {7, ""});
   EXPECT_THAT(runs.certain(), IsEmpty());
 }
 

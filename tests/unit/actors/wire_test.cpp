@@ -1,5 +1,6 @@
 #include "actors/wire.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_logprobs.hpp"
 
 #include <gtest/gtest.h>
 
@@ -79,6 +80,14 @@ TEST(wire, an_open_reads_back_with_its_log) {
   EXPECT_EQ(*read, open());
 }
 
+TEST(wire, a_log_says_whether_logprobs_are_wanted_and_of_how_many) {
+  for (const auto wanted : {std::optional<std::uint32_t>{}, {0U}, {limits::logprobs_top_max}}) {
+    wire_message message = open();
+    std::get<wire_open>(message.body).log->logprobs = wanted;
+    EXPECT_EQ(decode_wire(encode_wire(message)).value(), message);
+  }
+}
+
 TEST(wire, another_version_or_kind_is_unsupported) {
   auto bytes = encode_wire(open());
   put<std::uint16_t>(bytes, version_at, 9);
@@ -151,6 +160,8 @@ TEST(wire, a_log_has_a_prompt_and_keeps_within_its_bounds) {
   EXPECT_EQ(refusal([](wire_open& m) { m.log->drawn[0].token = limits::vocabulary_max; }),
             errc::over_limit);
   EXPECT_EQ(refusal([](wire_open& m) { m.log->max_tokens = 0; }), errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->logprobs = limits::logprobs_top_max + 1; }),
+            errc::over_limit);
   EXPECT_EQ(refusal([](wire_open& m) { m.log->max_tokens = limits::context_max + 1; }),
             errc::over_limit);
   EXPECT_EQ(refusal([](wire_open& m) { m.log->stop.resize(limits::stop_strings_max + 1, "x"); }),

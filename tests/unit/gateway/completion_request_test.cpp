@@ -110,22 +110,42 @@ TEST(completion_request, refuses_what_is_out_of_range_and_names_it) {
 
 TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
   for (const std::string parameter :
-       {R"("logprobs": 1)", R"("echo": true)", R"("best_of": 3)", R"("suffix": "x")",
+       {R"("top_logprobs": 1)", R"("echo": true)", R"("best_of": 3)", R"("suffix": "x")",
         R"("frequency_penalty": 0.5)", R"("presence_penalty": -1)", R"("logit_bias": {"5": 1})",
         R"("tools": [{"type": "function"}])"}) {
     const api_error e = refused(api_kind::completion, with(parameter));
     EXPECT_EQ(e.param, parameter.substr(1, parameter.find('"', 1) - 1));
     EXPECT_EQ(e.code, "unsupported_parameter");
   }
-  for (const std::string parameter :
-       {R"("logprobs": true)", R"("top_logprobs": 2)", R"("tool_choice": "auto")",
-        R"("store": true)", R"("modalities": ["audio"])", R"("functions": [{}])"}) {
+  for (const std::string parameter : {R"("tool_choice": "auto")", R"("store": true)",
+                                      R"("modalities": ["audio"])", R"("functions": [{}])"}) {
     EXPECT_EQ(refused(api_kind::chat, chat_with(parameter)).param,
               parameter.substr(1, parameter.find('"', 1) - 1));
   }
   const api_error unknown = refused(api_kind::completion, with(R"("tempreature": 1)"));
   EXPECT_EQ(unknown.param, "tempreature");
   EXPECT_EQ(unknown.code, "unknown_parameter");
+}
+
+TEST(completion_request, reads_logprobs_as_each_kind_asks_for_them) {
+  EXPECT_EQ(parsed(api_kind::completion, with(R"("logprobs": 0)")).logprobs, 0U);
+  EXPECT_EQ(parsed(api_kind::completion, with(R"("logprobs": 20)")).logprobs, 20U);
+  EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": false)")).logprobs);
+  EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": null)")).logprobs);
+  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true)")).logprobs, 0U);
+  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true, "top_logprobs": 20)")).logprobs,
+            20U);
+  EXPECT_FALSE(parsed(api_kind::chat, chat_with(R"("top_logprobs": 0)")).logprobs);
+  for (const std::string parameter :
+       {R"("logprobs": 21)", R"("logprobs": -1)", R"("logprobs": true)", R"("logprobs": 1.5)"}) {
+    EXPECT_EQ(refused(api_kind::completion, with(parameter)).param, "logprobs") << parameter;
+  }
+  EXPECT_EQ(refused(api_kind::chat, chat_with(R"("logprobs": 1)")).param, "logprobs");
+  for (const std::string parameter :
+       {R"("top_logprobs": 2)", R"("logprobs": false, "top_logprobs": 2)",
+        R"("logprobs": true, "top_logprobs": 21)", R"("logprobs": true, "top_logprobs": true)"}) {
+    EXPECT_EQ(refused(api_kind::chat, chat_with(parameter)).param, "top_logprobs") << parameter;
+  }
 }
 
 TEST(completion_request, lets_through_what_changes_nothing) {

@@ -133,7 +133,7 @@ private:
       const bool ends = vocabulary.ends_generation(output.back());
       const std::string piece = ends ? "" : text.add(output.back());
       outcome.text += piece;
-      app_->on_token(tag, static_cast<std::uint32_t>(output.size() - 1), piece);
+      app_->on_token(tag, static_cast<std::uint32_t>(output.size() - 1), piece, {});
       if (ends) {
         outcome.ending = generation_ending::stop;
         break;
