@@ -367,10 +367,10 @@ TEST_F(endpoint, a_quota_forgets_no_token_of_a_client_that_comes_back) {
                "/v1/completions", field);
   };
   asked(22)->on_gone(); // all there are
-  app_->on_token(tag(), 0, "a");
-  app_->on_token(tag(), 1, "b");
+  app_->on_token(tag(), 0, "a", {});
+  app_->on_token(tag(), 1, "b", {});
   ask("", "/v1/requests/" + to_text(cluster_.started[0].order.id), field, "GET");
-  app_->on_token(tag(), 0, "a"); // told again
+  app_->on_token(tag(), 0, "a", {}); // told again
   EXPECT_EQ(app_->counts().completion_tokens, 2U);
   now_ += 50ms;
   app_->tick();
