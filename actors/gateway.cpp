@@ -26,6 +26,9 @@ generation_request request_of(const gateway::generation_order& order, const cach
   request.stop = order.stop;
   request.deadline = order.deadline;
   request.receipt = order.receipt;
+  if (order.speculate) {
+    request.drafts = *order.speculate ? speculation::on : speculation::off;
+  }
   request.cache =
       cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;

@@ -53,6 +53,7 @@ struct completion_request {
   bool stream{false};
   bool include_usage{false};
   bool receipt{false};                ///< signed by the nodes that computed it
+  std::optional<bool> speculate{};    ///< tokens are guessed; none: where that pays
   std::chrono::milliseconds deadline; ///< from start to end
 };
 

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct generation_order {
   std::string owner{};
   bool repeatable{true}; ///< greedy, or with a seed that was given: its answer may be kept
   bool receipt{false};   ///< the answer is to be signed
+  /// Whether tokens are guessed, which changes the speed and nothing else; none: where that pays.
+  std::optional<bool> speculate{};
 };
 
 enum class generation_ending : std::uint8_t { stop, length, cancelled };

@@ -203,6 +203,7 @@ api_result<prepared_request> prepare(const completion_request& request, const se
       order.repeatable = request.sampling.temperature == 0 || request.seed.has_value();
       order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
       order.receipt = request.receipt;
+      order.speculate = request.speculate;
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
       out.shape.answers.push_back(order.id);
       out.orders.push_back(std::move(order));
