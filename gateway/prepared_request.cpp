@@ -100,6 +100,13 @@ void add_end_of_turn(const chat_format& format, const served_model& model,
   }
 }
 
+/// What changes no token of an answer.
+void set_manner(const completion_request& request, generation_order& order) {
+  order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
+  order.receipt = request.receipt;
+  order.speculate = request.speculate;
+}
+
 /// Whether this model can answer as it must, in as many tokens as each answer has.
 std::optional<api_error> check_constraint(const completion_request& request,
                                           const served_model& model,
@@ -201,9 +208,7 @@ api_result<prepared_request> prepare(const completion_request& request, const se
       }
       order.stop = stop;
       order.repeatable = request.sampling.temperature == 0 || request.seed.has_value();
-      order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
-      order.receipt = request.receipt;
-      order.speculate = request.speculate;
+      set_manner(request, order);
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
       out.shape.answers.push_back(order.id);
       out.orders.push_back(std::move(order));

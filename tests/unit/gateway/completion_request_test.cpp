@@ -42,7 +42,8 @@ TEST(completion_request, reads_what_a_client_may_ask) {
   const auto r = parsed(api_kind::completion,
                         with(R"("max_tokens": 7, "temperature": 0, "top_p": 0.5, "n": 2, "seed": 9,
                              "stop": ["a", "b"], "stream": true, "user": "ann",
-                             "stream_options": {"include_usage": true}, "deadline_ms": 1500, "speculate": false)"));
+                             "stream_options": {"include_usage": true}, "deadline_ms": 1500,
+                             "speculate": false)"));
   EXPECT_EQ(r.max_tokens, 7U);
   EXPECT_EQ(r.sampling.temperature, 0);
   EXPECT_EQ(r.sampling.top_p, 0.5);
