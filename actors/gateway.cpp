@@ -18,6 +18,9 @@ constexpr std::chrono::milliseconds ask_wait{5'000};
 
 generation_request request_of(const gateway::generation_order& order, const cache_policy& cache) {
   generation_request request;
+  if (order.speculate) {
+    request.drafts = *order.speculate ? speculation::on : speculation::off;
+  }
   request.id = order.id;
   request.model = order.model;
   request.prompt = order.prompt;
@@ -26,9 +29,6 @@ generation_request request_of(const gateway::generation_order& order, const cach
   request.stop = order.stop;
   request.deadline = order.deadline;
   request.receipt = order.receipt;
-  if (order.speculate) {
-    request.drafts = *order.speculate ? speculation::on : speculation::off;
-  }
   request.cache =
       cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;

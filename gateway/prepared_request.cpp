@@ -12,6 +12,13 @@ namespace ovir::gateway {
 
 namespace {
 
+/// What a request says of each of its orders alike, and what changes none of its tokens.
+generation_order as_asked(const completion_request& request) {
+  generation_order order;
+  order.speculate = request.speculate;
+  return order;
+}
+
 constexpr std::uint32_t completion_tokens = 16; ///< where a completion does not say
 constexpr std::size_t short_digits_min = 8;
 
@@ -98,13 +105,6 @@ void add_end_of_turn(const chat_format& format, const served_model& model,
   if (!ids || ids->size() != 1 || !model.vocabulary->ends_generation(ids->front())) {
     stop.push_back(end);
   }
-}
-
-/// What changes no token of an answer.
-void set_manner(const completion_request& request, generation_order& order) {
-  order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
-  order.receipt = request.receipt;
-  order.speculate = request.speculate;
 }
 
 /// Whether this model can answer as it must, in as many tokens as each answer has.
@@ -195,7 +195,7 @@ api_result<prepared_request> prepare(const completion_request& request, const se
     out.shape.prompt_tokens += length;
     for (std::uint32_t i = 0; i < request.n; ++i) {
       const auto index = static_cast<std::uint32_t>(out.orders.size());
-      generation_order order;
+      generation_order order = as_asked(request);
       order.id = id_of(id, index);
       order.model = model.id;
       order.prompt = prompt;
@@ -208,7 +208,8 @@ api_result<prepared_request> prepare(const completion_request& request, const se
       }
       order.stop = stop;
       order.repeatable = request.sampling.temperature == 0 || request.seed.has_value();
-      set_manner(request, order);
+      order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
+      order.receipt = request.receipt;
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
       out.shape.answers.push_back(order.id);
       out.orders.push_back(std::move(order));

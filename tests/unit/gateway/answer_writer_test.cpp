@@ -15,7 +15,7 @@ answer_shape shape_of(api_kind kind, std::size_t answers, bool stream) {
   for (std::size_t i = 0; i < answers; ++i) {
     shape.answers.push_back(request_id{0xabc + i});
   }
-  shape.model.assign(1, 'm');
+  shape.model = "m";
   shape.prompt_tokens = 5;
   shape.stream = stream;
   shape.include_usage = stream;
