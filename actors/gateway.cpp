@@ -18,6 +18,9 @@ constexpr std::chrono::milliseconds ask_wait{5'000};
 
 generation_request request_of(const gateway::generation_order& order, const cache_policy& cache) {
   generation_request request;
+  if (order.speculate) {
+    request.drafts = *order.speculate ? speculation::on : speculation::off;
+  }
   request.id = order.id;
   request.model = order.model;
   request.prompt = order.prompt;

@@ -39,7 +39,7 @@ struct packed_blocks {
   [[nodiscard]] inline const unsigned char* group(std::uint32_t b) const {
     return data + std::size_t{b} / 8 * (group_scales + 8 * lines * 64);
   }
-  __attribute__((always_inline)) [[nodiscard]] inline __m256i weights(std::uint32_t b,
+  [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(std::uint32_t b,
                                                                       std::uint32_t j) const {
     const unsigned char* first = group(b) + group_scales + std::size_t{b} % 8 * lines * 64;
     if (j < lines) {
@@ -47,7 +47,7 @@ struct packed_blocks {
     }
     return Format::packed_weights(first + 4 * first_row, j);
   }
-  __attribute__((always_inline)) [[nodiscard]] inline __m256i scales(std::uint32_t b) const {
+  [[nodiscard]] __attribute__((always_inline)) inline __m256i scales(std::uint32_t b) const {
     const unsigned char* halves = group(b) + b % 8 * 32;
     if (b % 2 == 0) {
       x86::ask_beyond<Asks>(halves);

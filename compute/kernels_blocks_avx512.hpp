@@ -41,7 +41,7 @@ struct packed_blocks {
   [[nodiscard]] inline const unsigned char* block_at(std::uint32_t b) const {
     return group(b) + group_scales + std::size_t{b} % 8 * lines * 64;
   }
-  __attribute__((always_inline)) [[nodiscard]] inline __m512i weights(std::uint32_t b,
+  [[nodiscard]] __attribute__((always_inline)) inline __m512i weights(std::uint32_t b,
                                                                       std::uint32_t j) const {
     const unsigned char* line = block_at(b) + j % lines * 64;
     if (j < lines) {
@@ -49,7 +49,7 @@ struct packed_blocks {
     }
     return Format::packed_weights(line, j);
   }
-  __attribute__((always_inline)) [[nodiscard]] inline __m512i scales(std::uint32_t b) const {
+  [[nodiscard]] __attribute__((always_inline)) inline __m512i scales(std::uint32_t b) const {
     const unsigned char* halves = group(b) + b % 8 * 32;
     if (b % 2 == 0) {
       x86::ask_beyond<Asks>(halves);

@@ -53,7 +53,7 @@ struct packed_superblock {
   std::size_t first_row;
 
   /// Each 8 dwords hold 64 elements, the first 32 in the low nibbles.
-  __attribute__((always_inline)) [[nodiscard]] inline __m256i weights(int pair, int side,
+  [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(int pair, int side,
                                                                       int i) const {
     const auto at = static_cast<std::uint32_t>(pair * 8 + i);
     if (side == 0) {

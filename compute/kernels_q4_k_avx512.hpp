@@ -77,7 +77,7 @@ struct packed_superblock {
   const unsigned char* data;
 
   /// Each 8 dwords hold 64 elements, the first 32 in the low nibbles.
-  __attribute__((always_inline)) [[nodiscard]] inline __m512i weights(int pair, int side,
+  [[nodiscard]] __attribute__((always_inline)) inline __m512i weights(int pair, int side,
                                                                       int i) const {
     const unsigned char* line = data + nibbles_at + static_cast<std::size_t>(pair * 8 + i) * 64;
     if (side == 0) {

@@ -56,7 +56,7 @@ struct packed_superblock {
   }
 
   /// Elements 64 quarter + 4 i.
-  __attribute__((always_inline)) [[nodiscard]] inline __m256i weights(int quarter, int i) const {
+  [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(int quarter, int i) const {
     const unsigned char* first =
         data + quarters_at + static_cast<std::size_t>(quarter) * quarter_bytes;
     const unsigned char* lines = first + 4 * first_row;

@@ -46,7 +46,7 @@ struct packed_superblock {
   }
 
   /// Elements 64 quarter + 4 i.
-  __attribute__((always_inline)) [[nodiscard]] inline __m512i weights(int quarter, int i) const {
+  [[nodiscard]] __attribute__((always_inline)) inline __m512i weights(int quarter, int i) const {
     const unsigned char* lines =
         data + quarters_at + static_cast<std::size_t>(quarter) * quarter_bytes;
     const auto at = static_cast<std::uint32_t>(i);

@@ -296,6 +296,9 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_constraint(in, body, out);
   refuse_what_is_not_there(in, kind);
   out.receipt = in.boolean("receipt", false);
+  if (const bool speculate = in.boolean("speculate", false); in.has("speculate")) {
+    out.speculate = speculate;
+  }
   in.done();
   if (out.prompts.size() * out.n > limits::api_choices_max) {
     in.refuse("n", fmt::format("times the number of prompts is {}; at most {} answers are made "

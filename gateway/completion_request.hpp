@@ -46,9 +46,10 @@ struct completion_request {
   std::optional<std::uint64_t> seed;
   std::optional<std::uint32_t> max_tokens;
   std::vector<std::string> stop;
-  std::string constraint;    ///< members of a constraint, less its tokens; empty: none
-  std::string constraint_of; ///< the parameter it comes from
-  std::string tools_text;    ///< what may be called, a JSON object per line; empty: nothing
+  std::optional<bool> speculate; ///< tokens are guessed; none: where that pays
+  std::string constraint;        ///< members of a constraint, less its tokens; empty: none
+  std::string constraint_of;     ///< the parameter it comes from
+  std::string tools_text;        ///< what may be called, a JSON object per line; empty: nothing
   std::uint32_t n{1};
   bool stream{false};
   bool include_usage{false};

@@ -27,6 +27,8 @@ struct generation_order {
   compute::sampling_params sampling;
   std::uint32_t max_tokens{0};
   std::vector<std::string> stop;
+  /// Whether tokens are guessed, which changes the speed and nothing else; none: where that pays.
+  std::optional<bool> speculate{};
   std::chrono::seconds deadline{limits::request_deadline_max};
   /// Whose kept results it may use: the id of an API key; empty: of everybody who may ask here.
   std::string owner{};

@@ -13,6 +13,13 @@ namespace ovir::gateway {
 
 namespace {
 
+/// What a request says of each of its orders alike, and what changes none of its tokens.
+generation_order as_asked(const completion_request& request) {
+  generation_order order;
+  order.speculate = request.speculate;
+  return order;
+}
+
 constexpr std::uint32_t completion_tokens = 16; ///< where a completion does not say
 constexpr std::size_t short_digits_min = 8;
 
@@ -218,7 +225,7 @@ api_result<prepared_request> prepare(const completion_request& request, const se
     out.shape.prompt_tokens += length;
     for (std::uint32_t i = 0; i < request.n; ++i) {
       const auto index = static_cast<std::uint32_t>(out.orders.size());
-      generation_order order;
+      generation_order order = as_asked(request);
       order.id = id_of(id, index);
       order.model = model.id;
       order.prompt = prompt;

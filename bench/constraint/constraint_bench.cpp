@@ -154,8 +154,13 @@ json body_of(const options& o, std::string_view kind, std::uint32_t round) {
   for (std::uint32_t i = 0; i < 32; ++i) {
     prompt.push_back((round * 31 + i * 7) % 250);
   }
-  json body{{"model", o.model}, {"prompt", prompt}, {"max_tokens", o.tokens},
-            {"temperature", 0}, {"stream", true},   {"stream_options", {{"include_usage", true}}}};
+  json body{{"model", o.model},
+            {"prompt", prompt},
+            {"max_tokens", o.tokens},
+            {"temperature", 0},
+            {"stream", true},
+            {"speculate", false},
+            {"stream_options", {{"include_usage", true}}}};
   json schema;
   if (kind == "string") {
     schema = {{"type", "object"},

@@ -46,9 +46,13 @@ std::string body_of(const options& o, std::uint32_t which) {
   for (std::uint32_t i = 0; i < o.prompt; ++i) {
     prompt.push_back((which * 31 + i * 7 + i * i * which) % 250);
   }
-  return json{{"model", o.model},       {"prompt", std::move(prompt)},
-              {"max_tokens", o.tokens}, {"temperature", 0},
-              {"stream", true},         {"stream_options", {{"include_usage", true}}}}
+  return json{{"model", o.model},
+              {"prompt", std::move(prompt)},
+              {"max_tokens", o.tokens},
+              {"temperature", 0},
+              {"stream", true},
+              {"speculate", false},
+              {"stream_options", {{"include_usage", true}}}}
       .dump();
 }
 

@@ -42,7 +42,8 @@ TEST(completion_request, reads_what_a_client_may_ask) {
   const auto r = parsed(api_kind::completion,
                         with(R"("max_tokens": 7, "temperature": 0, "top_p": 0.5, "n": 2, "seed": 9,
                              "stop": ["a", "b"], "stream": true, "user": "ann",
-                             "stream_options": {"include_usage": true}, "deadline_ms": 1500)"));
+                             "stream_options": {"include_usage": true}, "deadline_ms": 1500,
+                             "speculate": false)"));
   EXPECT_EQ(r.max_tokens, 7U);
   EXPECT_EQ(r.sampling.temperature, 0);
   EXPECT_EQ(r.sampling.top_p, 0.5);
@@ -51,6 +52,7 @@ TEST(completion_request, reads_what_a_client_may_ask) {
   EXPECT_EQ(r.stop, (std::vector<std::string>{"a", "b"}));
   EXPECT_TRUE(r.stream && r.include_usage);
   EXPECT_EQ(r.deadline, std::chrono::milliseconds{1500});
+  EXPECT_EQ(r.speculate, false);
 }
 
 TEST(completion_request, defaults_are_those_of_the_api) {
@@ -58,7 +60,7 @@ TEST(completion_request, defaults_are_those_of_the_api) {
   EXPECT_EQ(r.sampling.temperature, 1);
   EXPECT_EQ(r.sampling.top_p, 1);
   EXPECT_EQ(r.n, 1U);
-  EXPECT_FALSE(r.seed || r.max_tokens || r.stream);
+  EXPECT_FALSE(r.seed || r.max_tokens || r.stream || r.speculate);
 }
 
 TEST(completion_request, takes_every_form_of_prompt) {
@@ -103,6 +105,7 @@ TEST(completion_request, refuses_what_is_out_of_range_and_names_it) {
            {R"("deadline_ms": 0)", "deadline_ms"},
            {R"("min_p": 1)", "min_p"},
            {R"("user": 5)", "user"},
+           {R"("speculate": "on")", "speculate"},
        }) {
     EXPECT_EQ(refused(api_kind::completion, with(parameter)).param, name) << parameter;
   }
