@@ -44,30 +44,31 @@ authentic_command ledger_world::keep(command c) const {
 }
 
 authentic_command ledger_world::mint(std::uint8_t to, std::uint64_t amount) {
-  return sign(minter,
-              ledger::mint{node(minter), mint_target::participant, node(to), amount, ++nonce_});
+  return sign(minter, ovir::ledger::mint{node(minter), mint_target::participant, node(to), amount,
+                                         ++nonce_});
 }
 
 authentic_command ledger_world::mint_assurance(std::uint64_t amount) {
-  return sign(minter, ledger::mint{node(minter), mint_target::assurance, {}, amount, ++nonce_});
+  return sign(minter,
+              ovir::ledger::mint{node(minter), mint_target::assurance, {}, amount, ++nonce_});
 }
 
 authentic_command ledger_world::transfer(std::uint8_t from, std::uint8_t to, std::uint64_t amount) {
-  return sign(from, ledger::transfer{node(from), node(to), amount, ++nonce_});
+  return sign(from, ovir::ledger::transfer{node(from), node(to), amount, ++nonce_});
 }
 
 authentic_command ledger_world::lock(std::uint8_t who, std::uint64_t amount) {
-  return sign(who, ledger::lock{node(who), amount, ++nonce_});
+  return sign(who, ovir::ledger::lock{node(who), amount, ++nonce_});
 }
 
 authentic_command ledger_world::unlock(std::uint8_t who, std::uint64_t amount) {
-  return sign(who, ledger::unlock{node(who), amount, ++nonce_});
+  return sign(who, ovir::ledger::unlock{node(who), amount, ++nonce_});
 }
 
 authentic_command ledger_world::reserve(std::uint8_t payer, std::vector<std::uint8_t> stages,
                                         std::uint64_t prompt, std::uint64_t completion,
                                         std::uint64_t expires) {
-  ledger::reserve r;
+  ovir::ledger::reserve r;
   r.payer = node(payer);
   r.about.bytes[0] = 1;
   r.rate = credit;
@@ -86,7 +87,7 @@ authentic_command ledger_world::accrue(const state& s, std::uint64_t frontier,
                                        std::vector<std::uint8_t> stages, std::uint64_t cached_ppm,
                                        std::vector<std::uint8_t> servers) {
   const request_record& q = *s.find_request(last_request);
-  ledger::accrue a;
+  ovir::ledger::accrue a;
   a.request = last_request;
   a.window = static_cast<std::uint32_t>(q.windows.size());
   a.frontier = frontier;
@@ -118,7 +119,7 @@ authentic_command ledger_world::accrue(const state& s, std::uint64_t frontier,
 
 authentic_command ledger_world::convict(std::uint32_t window, std::uint8_t guilty,
                                         std::uint8_t finder) {
-  ledger::convict x;
+  ovir::ledger::convict x;
   x.request = last_request;
   x.window = window;
   x.guilty = node(guilty);
