@@ -80,10 +80,10 @@ struct step_input {
   std::span<const float> boundary{};
   /// Rows whose logits are wanted: the last `logit_rows` of the step. Last segment only.
   std::uint32_t logit_rows{0};
-  /// Rows whose hidden state is wanted, instead of logits: as `logit_rows`.
-  std::uint32_t hidden_rows{0};
   /// Rows at the end that are guesses: at most limits::draft_tokens_max, and not all.
   std::uint32_t drafts{0};
+  /// Rows whose hidden state is wanted, instead of logits: as `logit_rows`.
+  std::uint32_t hidden_rows{0};
 };
 
 /// Output of a step; vectors are reused from step to step.
