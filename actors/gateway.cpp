@@ -30,6 +30,7 @@ generation_request request_of(const gateway::generation_order& order, const cach
   request.deadline = order.deadline;
   request.receipt = order.receipt;
   request.logprobs = order.logprobs;
+  request.embedding = order.embedding;
   request.cache =
       cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;
@@ -67,7 +68,8 @@ result<gateway::generation_outcome> outcome_of(const job_outcome& job) {
       report.text,
       report.transcript,
       cached_tokens(report, static_cast<std::uint32_t>(job.request.prompt.size())),
-      report.receipt};
+      report.receipt,
+      report.embedding};
 }
 
 /// Every layer of some model that this node drives requests for is on a node that lives.

@@ -26,7 +26,7 @@ bool same_request(const generation_request& a, const generation_request& b) {
   const auto& s = a.sampling;
   const auto& t = b.sampling;
   return a.model == b.model && a.prompt == b.prompt && a.max_tokens == b.max_tokens &&
-         a.stop == b.stop && s == t && a.logprobs == b.logprobs;
+         a.stop == b.stop && s == t && a.logprobs == b.logprobs && a.embedding == b.embedding;
 }
 
 std::uint64_t logprobs_of(const job& j) {
@@ -282,7 +282,8 @@ bool both_ended(jobs_pointer self, job& j, generation_done& done) {
   // The transcript holds every unit: tokens may be the same by chance.
   const bool differ =
       twice.runs.differ() ||
-      (a && b && !twice.stopped && (a->tokens != b->tokens || a->transcript != b->transcript));
+      (a && b && !twice.stopped &&
+       (a->tokens != b->tokens || a->transcript != b->transcript || a->embedding != b->embedding));
   for (result<generation_report>* one : {&a, &b}) {
     if (*one && (differ || one == &b)) {
       hand_over_receipt(self->state, j, **one, differ);
@@ -368,6 +369,7 @@ generation_request request_from(request_log log) {
   request.generation = log.generation + 1;
   request.drawn = std::move(log.drawn);
   request.logprobs = log.logprobs;
+  request.embedding = log.embedding;
   return request;
 }
 

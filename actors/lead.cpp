@@ -3,6 +3,7 @@
 #include "actors/choices.hpp"
 #include "actors/draws.hpp"
 #include "actors/lead_cache.hpp"
+#include "actors/lead_signing.hpp"
 #include "actors/path_news.hpp"
 #include "actors/payments.hpp"
 #include "actors/stage_evidence.hpp"
@@ -26,8 +27,17 @@ constexpr std::size_t penalty_window = 64;
 
 /// Who closes a receipt answers for its tokens, and so draws them from the logits; logprobs are of
 /// all of these, too.
+stage_answers wanted_answers(const lead_state& state) {
+  if (state.pooled) {
+    return stage_answers::hidden;
+  }
+  const bool choices =
+      state.sampler->takes_highest() && state.evidence == nullptr && !state.log->logprobs;
+  return choices ? stage_answers::highest : stage_answers::logits;
+}
+
 bool wants_choices(const lead_state& state) {
-  return state.sampler->takes_highest() && state.evidence == nullptr && !state.log->logprobs;
+  return wanted_answers(state) == stage_answers::highest;
 }
 
 void perform(lead_pointer self, const open_effect& e) {
@@ -40,11 +50,11 @@ void perform(lead_pointer self, const open_effect& e) {
                      state.core->current_epoch(),
                      e.stage,
                      state.core->positions_max(),
-                     state.core->target(),
+                     state.core->keeps(e.stage),
                      lead_actor{self},
                      last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle},
                      std::move(log)};
-  order.highest = wants_choices(state);
+  order.answers = wanted_answers(state);
   order.signs = state.evidence != nullptr;
   allow_reuse(self, order);
   self->send(state.path[e.stage.value].handle, std::move(order));
@@ -52,28 +62,6 @@ void perform(lead_pointer self, const open_effect& e) {
     self->send(state.path[e.stage.value].handle,
                sign_evidence{state.request, state.core->current_epoch(), state.evidence->order()});
   }
-}
-
-// To the first stage, behind the tokens themselves: at the desk, so that no token waits for it.
-// `first` is where the frame began: guesses that were right lie between it and what was signed
-// last.
-void sign_tokens(lead_pointer self, position first, position end, bool all) {
-  lead_state& state = self->state;
-  constexpr std::uint32_t grain = limits::link_signature_positions;
-  first = std::min(first, state.tokens_signed);
-  if (state.evidence == nullptr || (first / grain == end / grain && !all) || first >= end) {
-    return;
-  }
-  state.tokens_signed = end;
-  const position from = first / limits::window_positions * limits::window_positions;
-  const auto known = state.core->history().subspan(from, end - from);
-  state.environment.desk->executor->post(
-      [evidence = state.evidence, tokens = std::vector<token_id>{known.begin(), known.end()}, first,
-       end, stage = state.path.front().handle, request = state.request,
-       driver = state.core->current_epoch()](compute::parallel_runner&) {
-        caf::anon_send(stage, tensor_frame{evidence_frame(
-                                  request, driver, evidence->sign_tokens(tokens, first, end))});
-      });
 }
 
 void perform(lead_pointer self, const tokens_effect& e) {
@@ -286,6 +274,9 @@ void perform(lead_pointer self, const end_effect&) {
     report.decode_time = state.last_token - *state.first_token;
   }
   if (outcome) {
+    if (state.pooled) {
+      outcome->embedding = state.pooled->vector();
+    }
     if (state.evidence == nullptr) {
       keep_finished(self, *outcome);
     }
@@ -373,17 +364,33 @@ void stage_refused(lead_pointer self, const stage_failed& e) {
   perform_all(self, state.core->on_failed(e));
 }
 
+void take_hidden(lead_pointer self, const frame_view& view) {
+  lead_state& state = self->state;
+  const frame_header& h = view.header;
+  state.pooled->take(h.first, view.floats());
+  state.first_token = state.last_token = state.environment.env->now();
+  perform_all(self, state.core->on_hidden(h.epoch, h.first + h.count, state.pooled->next()));
+}
+
 void take_answer(lead_pointer self, const tensor_frame& frame) {
   lead_state& state = self->state;
   const auto view = decode_frame(*frame.bytes);
   if (view && view->header.kind == frame_kind::evidence) {
     return take_statements(self, frame.bytes);
   }
-  if (!view || view->header.request != state.request ||
-      !can_draw_from(*view, wants_choices(state), state.environment.vocabulary->vocabulary())) {
+  const auto fits = [&] {
+    return state.pooled ? view->header.kind == frame_kind::hidden &&
+                              view->header.width == state.environment.shape.dim
+                        : can_draw_from(*view, wants_choices(state),
+                                        state.environment.vocabulary->vocabulary());
+  };
+  if (!view || view->header.request != state.request || !fits()) {
     perform_all(self, state.core->fail_with(
                           {errc::malformed, "the last stage sent a frame that is no answer"}));
     return;
+  }
+  if (state.pooled) {
+    return take_hidden(self, *view);
   }
   const auto effects =
       state.core->on_logits(view->header.epoch, view->header.first, view->header.count);
@@ -502,9 +509,9 @@ void go_on_with(lead_pointer self, request_entered* known) {
 void begin(lead_pointer self, generation_request request) {
   lead_state& state = self->state;
   const lead_environment& around = state.environment;
-  state.log = std::make_shared<request_log>(
-      request_log{request.id, request.generation, request.model, request.prompt, request.sampling,
-                  request.max_tokens, request.stop, request.drawn, request.logprobs});
+  state.log = std::make_shared<request_log>(request_log{
+      request.id, request.generation, request.model, request.prompt, request.sampling,
+      request.max_tokens, request.stop, request.drawn, request.logprobs, request.embedding});
   if (around.journal != nullptr) {
     if (auto entry = around.journal->begin(*state.log)) {
       state.journal = std::move(*entry);
@@ -529,8 +536,14 @@ void begin(lead_pointer self, generation_request request) {
       wrong = made.error();
     }
   }
-  // What is reused is not computed, and nobody signs for it.
-  const cache_use use = state.evidence == nullptr ? request.cache : cache_use{};
+  // What is reused is not computed: nobody signs for it, and its hidden states are not there.
+  const bool all = request.embedding == compute::pooling::mean;
+  cache_use use = state.evidence == nullptr && !all ? request.cache : cache_use{};
+  if (request.embedding) {
+    use.answers = false;
+    state.pooled.emplace(*request.embedding, static_cast<position>(request.prompt.size()),
+                         around.shape.dim);
+  }
   state.core.emplace(std::move(request), around.shape, *around.vocabulary);
   if (wrong) {
     return perform_all(self, state.core->fail_with(*std::move(wrong)));

@@ -68,15 +68,16 @@ struct lead_state {
   std::optional<result<generation_report>> ending; ///< while the last statements are waited for
   bool closing{false};                             ///< a receipt is being made
   std::uint32_t ticks_ending{0};
-  std::optional<lead_reuse> reuse;   ///< absent: the cache is not used
-  frame_bytes logits;                ///< of the draw under way
-  std::optional<tokens_drawn> drawn; ///< here and now; others come as messages
-  std::uint64_t progress{0};         ///< events handled
-  std::uint64_t progress_seen{0};    ///< at the last tick
-  std::uint32_t ticks{0};            ///< since the start
-  std::uint32_t ticks_idle{0};       ///< since anything moved
-  std::uint32_t patience{1};         ///< doubles with every complaint that changed nothing
-  error last_trouble;                ///< why there is no path, as far as known
+  std::optional<lead_reuse> reuse;            ///< absent: the cache is not used
+  frame_bytes logits;                         ///< of the draw under way
+  std::optional<compute::pooled_rows> pooled; ///< of a request that makes an embedding
+  std::optional<tokens_drawn> drawn;          ///< here and now; others come as messages
+  std::uint64_t progress{0};                  ///< events handled
+  std::uint64_t progress_seen{0};             ///< at the last tick
+  std::uint32_t ticks{0};                     ///< since the start
+  std::uint32_t ticks_idle{0};                ///< since anything moved
+  std::uint32_t patience{1};                  ///< doubles with every complaint that changed nothing
+  error last_trouble;                         ///< why there is no path, as far as known
   std::chrono::seconds deadline{0};
   std::chrono::nanoseconds step_time{0}; ///< smoothed, of one token
   time_point started;

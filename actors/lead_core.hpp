@@ -25,6 +25,7 @@ struct path_shape {
   std::uint32_t prefill_chunk{64}; ///< positions per frame while more than one are known
   std::uint32_t hashed_layers{0};  ///< layers of the model, less one
   std::uint32_t context{0};        ///< positions the model may see
+  std::uint32_t dim{0};            ///< of the model's hidden states
 };
 
 // What a lead asks its shell to do.
@@ -117,6 +118,10 @@ public:
   /// Logits of positions [first, first + count) arrived in a frame of `driver`: the last stage has
   /// computed the first of them, and may not report that separately.
   [[nodiscard]] effects on_logits(epoch driver, position first, std::uint32_t count);
+  /// Of a request that makes an embedding: hidden rows arrived in a frame of `driver`, up to
+  /// `computed`; those from `next` on are still wanted. Rows are determined, so those of an epoch
+  /// that is over count, too; how far a stage is does not.
+  [[nodiscard]] effects on_hidden(epoch driver, position computed, position next);
   /// `step`: what it took from the frame that was fed to the draw.
   [[nodiscard]] effects on_drawn(const tokens_drawn& e, std::chrono::nanoseconds step);
   [[nodiscard]] effects on_cancel();
@@ -126,6 +131,11 @@ public:
   [[nodiscard]] epoch current_epoch() const noexcept { return epoch_; }
   /// Positions to be computed as far as known: no stage of this request can be further.
   [[nodiscard]] position target() const noexcept { return target_; }
+  /// A stage that holds more positions begins afresh: nobody knows what they were, or what it
+  /// answered was lost.
+  [[nodiscard]] position keeps(stage_index s) const noexcept {
+    return hidden_next_ && s.value + 1 == stages_.size() ? *hidden_next_ : target_;
+  }
   /// Stages that have not computed all they were given, first one first; empty when none is owed
   /// anything. What a deadline is about.
   [[nodiscard]] std::optional<stage_index> awaited() const noexcept;
@@ -167,6 +177,9 @@ private:
   };
 
   [[nodiscard]] bool current(stage_index s, epoch e) const noexcept;
+  [[nodiscard]] bool lacks_hidden() const noexcept {
+    return hidden_next_ && *hidden_next_ < target_;
+  }
   [[nodiscard]] bool add_leaves(const std::vector<compute::unit_leaf>& leaves, effects& out);
   void gather(effects& out);
   void begin_epoch(effects& out);
@@ -200,6 +213,7 @@ private:
   std::vector<drawn_token> earlier_; ///< drawn by an earlier lead, until `resume`
   const bool logprobs_;              ///< tokens are told with logprobs, so all are drawn here
   std::vector<token_id> expected_;   ///< then: the answer's first tokens, as drawn at another time
+  std::optional<position> hidden_next_; ///< of an embedding: the first row it still lacks
   std::vector<stage> stages_;
   bool had_path_{false};
   bool reuse_{false};

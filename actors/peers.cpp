@@ -407,8 +407,7 @@ caf::strong_actor_ptr peers::receiver_of(const node_id& from, std::uint32_t targ
     drop(from, "a malformed frame");
     return nullptr;
   }
-  const bool logits =
-      view->header.kind == frame_kind::logits || view->header.kind == frame_kind::choice;
+  const bool logits = is_answer(view->header.kind);
   const bool evidence = view->header.kind == frame_kind::evidence;
   if (target == frame_to_lead) {
     const auto lead = leads_.find(view->header.request);

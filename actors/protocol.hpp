@@ -2,6 +2,7 @@
 
 #include "actors/draft_control.hpp"
 #include "actors/reuse_told.hpp"
+#include "compute/pooled_rows.hpp"
 #include "compute/sampler.hpp"
 #include "compute/token_logprobs.hpp"
 #include "compute/transcript.hpp"
@@ -66,8 +67,17 @@ struct request_log {
   std::vector<drawn_token> drawn;
   /// Each token is told with its logprob and those of so many of the likeliest; none: with none.
   std::optional<std::uint32_t> logprobs{};
+  /// The prompt is to be made a vector, and nothing drawn.
+  std::optional<compute::pooling> embedding{};
 
   friend bool operator==(const request_log&, const request_log&) = default;
+};
+
+/// What a last stage answers a step with.
+enum class stage_answers : std::uint8_t {
+  logits = 0,  ///< rows of them
+  highest = 1, ///< the token of the highest, and their digest
+  hidden = 2,  ///< rows of the hidden state behind the final norm
 };
 
 // Lead to stage
@@ -220,8 +230,7 @@ struct open_session {
   frame_sink next; ///< the next stage, or the lead
   /// What another lead would need, for the first stage's node to keep; else null.
   std::shared_ptr<const request_log> log;
-  /// The last stage answers with the highest logit's token, not with the logits.
-  bool highest{false};
+  stage_answers answers{stage_answers::logits}; ///< of the last stage
   /// `sign_evidence` follows; `session_opened` is not said before it came, so that no frame
   /// overtakes it.
   bool signs{false};
@@ -288,6 +297,7 @@ struct generation_request {
   bool receipt{false};                        ///< the stages sign, and the report has a receipt
   /// As of `request_log`. It changes how tokens are told, not which.
   std::optional<std::uint32_t> logprobs{};
+  std::optional<compute::pooling> embedding{}; ///< likewise; then `max_tokens` is 0
   cache_use cache{};
   /// The reservation that a client signed, as an entry of the ledger with time 0, which pays for it
   /// on this node; null: this node pays.
@@ -319,6 +329,7 @@ struct generation_report {
   /// Per stage, where the request asked for it; nothing for a stage that did not tell.
   std::vector<std::optional<stage_reuse>> explained{};
   std::uint32_t restarts{0};
+  std::vector<float> embedding{};                      ///< of length 1, where one was asked for
   std::uint64_t drafted{0};                            ///< tokens guessed and computed ...
   std::uint64_t accepted{0};                           ///< ... of which these were right
   std::vector<std::uint64_t> kv_bytes;                 ///< per stage

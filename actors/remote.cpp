@@ -60,7 +60,7 @@ private:
     order.layers = what_.layers;
     order.positions = m.positions;
     order.keep = m.keep;
-    order.highest = m.highest;
+    order.answers = m.answers;
     order.signs = m.signs;
     if (m.log != nullptr) {
       order.log = *m.log;

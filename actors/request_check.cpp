@@ -34,6 +34,9 @@ result<void> check(const compute::model_config& config, const generation_request
     return fail(errc::over_limit, "{} likeliest tokens with each; at most {} are told",
                 *request.logprobs, limits::logprobs_top_max);
   }
+  if (request.embedding && request.max_tokens > 0) {
+    return fail(errc::invalid_argument, "a request for an embedding draws no tokens");
+  }
   return compute::check(request.sampling);
 }
 

@@ -222,7 +222,7 @@ void open(shard_pointer self, const open_session& command) {
     self->monitor(command.lead);
   }
   shard_core::session& session = *state.core->find(command.request);
-  session.highest = command.highest;
+  session.answers = command.answers;
   session.open_owed = true;
   begin_keeping(self, session);
   if (!session.busy) {

@@ -11,8 +11,7 @@ namespace ovir::actors {
 namespace {
 
 bool is_input(const compute::segment& segment, frame_kind kind) {
-  return kind != frame_kind::logits && kind != frame_kind::choice &&
-         holds_tokens(kind) == segment.is_first();
+  return !is_answer(kind) && holds_tokens(kind) == segment.is_first();
 }
 
 /// Rows that a piece of work adds to a pass; replays and the like compute nothing.
@@ -268,10 +267,10 @@ void shard_core::forget_absent() {
 
 shard_job shard_core::begin_job(session& s) {
   OVIR_CHECK(!s.busy && !s.queue.empty());
-  shard_job job{s.request, s.driver, s.data, std::move(s.queue.front()), s.signs, s.highest};
+  shard_job job{s.request, s.driver, s.data, std::move(s.queue.front()), s.signs, s.answers};
   s.queue.pop_front();
   s.busy = true;
-  s.prompt_ends = ends_prompt(job.work);
+  s.prompt_ends = s.answers != stage_answers::hidden && ends_prompt(job.work);
   s.pass = passes_;
   ++under_way_;
   return job;

@@ -72,8 +72,8 @@ struct shard_job {
   epoch driver;
   std::shared_ptr<session_data> data;
   session_work work;
-  bool signs{false};   ///< digests of all logits computed are wanted
-  bool highest{false}; ///< answered with the highest logit's token, not with the logits
+  bool signs{false}; ///< digests of all logits computed are wanted
+  stage_answers answers{stage_answers::logits};
 };
 
 /// What it found. `outgoing` is for the session's next hop, when there is something to send.
@@ -127,7 +127,7 @@ public:
     std::uint64_t pass{0};   ///< the latest that it was in
     std::uint64_t burst{0};  ///< in which its latest step came
     bool signs{false};       ///< evidence is made of it
-    bool highest{false};     ///< as in `open_session`
+    stage_answers answers{stage_answers::logits}; ///< as in `open_session`
     std::deque<session_work> queue;
     std::shared_ptr<session_data> data;
   };

@@ -32,9 +32,18 @@ frame_bytes choice_frame(const shard_job& job, position first, std::uint32_t voc
       encode_frame(header, std::as_bytes(std::span{choices})));
 }
 
+frame_bytes hidden_frame(const shard_job& job, const compute::session_step& step,
+                         std::uint32_t dim) {
+  const compute::step_input& in = step.in;
+  const position first = in.first + in.count - in.hidden_rows;
+  const frame_header header{frame_kind::hidden, job.request, job.driver,    first,
+                            in.hidden_rows,     dim,         in.hidden_rows};
+  return share(header, step.out->hidden);
+}
+
 frame_bytes answer_frame(const shard_job& job, position first, std::uint32_t vocabulary,
                          std::span<const float> logits) {
-  if (job.highest) {
+  if (job.answers == stage_answers::highest) {
     return choice_frame(job, first, vocabulary, logits);
   }
   const auto rows = static_cast<std::uint32_t>(logits.size() / vocabulary);
@@ -106,9 +115,15 @@ std::vector<std::pair<position, digest>> earlier_logits(const compute::step_inpu
 
 /// What is to be computed of a frame: nothing when it is a duplicate, computed before the lead's
 /// epoch began, or does not fit.
-std::optional<compute::step_input>
-begin_step(const step_work& work, const compute::segment_state& state, shard_outcome& out) {
+std::optional<compute::step_input> begin_step(const shard_job& job, const step_work& work,
+                                              const compute::segment& segment, shard_outcome& out) {
+  const compute::segment_state& state = job.data->state;
   const frame_header& h = work.header;
+  const bool hidden = job.answers == stage_answers::hidden;
+  if (hidden && h.drafts() > 0) {
+    out.done = fail(errc::malformed, "a request that draws nothing came with guesses");
+    return std::nullopt;
+  }
   if (h.first > state.kv.length()) {
     out.done = fail(errc::peer_lost, "a frame begins at position {} and the stage is at {}",
                     h.first, out.length);
@@ -119,7 +134,11 @@ begin_step(const step_work& work, const compute::segment_state& state, shard_out
   }
   const auto view = decode_frame(*work.frame);
   OVIR_CHECK(view.has_value());
-  return input_of(*view, out.length);
+  compute::step_input in = input_of(*view, out.length);
+  if (hidden && segment.is_last()) {
+    in.hidden_rows = std::exchange(in.logit_rows, 0);
+  }
+  return in;
 }
 
 void end_step(const shard_job& job, const compute::session_step& step,
@@ -139,6 +158,9 @@ void end_step(const shard_job& job, const compute::session_step& step,
     data.boundaries.append(step.out->boundary);
     out.outgoing = boundary_frame(job, step, segment.config().dim);
     return;
+  }
+  if (in.hidden_rows > 0) {
+    out.outgoing = hidden_frame(job, step, segment.config().dim);
   }
   if (in.logit_rows > 0) {
     out.logits = job.signs ? earlier_logits(in, step.out->logits, segment.config().vocabulary)
@@ -231,7 +253,7 @@ std::vector<shard_outcome> perform(std::span<const shard_job> pass, stage_bench&
     shard_outcome& out = outcomes[i];
     out.length = job.data->state.length();
     if (const auto* step = std::get_if<step_work>(&job.work)) {
-      if (const auto in = begin_step(*step, job.data->state, out)) {
+      if (const auto in = begin_step(job, *step, *bench.segment, out)) {
         steps.push_back({&job.data->state, *in, &bench.outputs[steps.size()]});
         jobs.push_back(i);
       }

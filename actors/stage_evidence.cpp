@@ -148,6 +148,9 @@ void stage_evidence::add_logits(const evidence_step& step, position before) {
   }
   const auto sent = decode_frame(*step.sent);
   OVIR_CHECK(sent.has_value());
+  if (sent->header.kind == frame_kind::hidden) { // nothing is drawn from it
+    return;
+  }
   const std::size_t width = sent->header.width;
   for (std::uint32_t row = 0; row < sent->header.count; ++row) {
     const position at = sent->header.first + row;

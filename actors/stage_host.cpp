@@ -92,7 +92,7 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
   links.route_stage(request, open.layers.first, slot.shard, open.previous);
   open_session command{
       request, order.message.driver, stage_index{0}, open.positions, open.keep, lead, next,
-      nullptr, open.highest};
+      nullptr, open.answers};
   command.signs = open.signs;
   if (open.reuse) {
     command.prefixes = std::make_shared<const std::vector<digest>>(open.reuse->prefixes);

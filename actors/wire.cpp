@@ -90,6 +90,9 @@ result<request_log> read_log(const RequestLog::Reader& from, request_id id, std:
   if (from.getLogprobs() > 0) {
     log.logprobs = from.getLogprobs() - 1;
   }
+  if (from.getEmbedding() > 0) {
+    log.embedding = static_cast<compute::pooling>(from.getEmbedding());
+  }
   log.model.bytes = read_bytes32(from.getModel());
   const auto prompt = from.getPrompt();
   OVIR_TRY(all_there(prompt, wire_token_bytes, present));
@@ -130,7 +133,9 @@ result<wire_open> read_open(const Open::Reader& from, request_id id, std::size_t
   m.layers = {from.getFirst(), from.getLast()};
   m.positions = from.getPositions();
   m.keep = from.getKeep();
-  m.highest = from.getHighest();
+  m.answers = from.getHidden()
+                  ? stage_answers::hidden
+                  : (from.getHighest() ? stage_answers::highest : stage_answers::logits);
   m.signs = from.getSigns();
   m.next.lead = from.getNextIsLead();
   m.next.layers = {from.getNextFirst(), from.getNextLast()};

@@ -38,10 +38,10 @@ struct wire_reuse {
 struct wire_open {
   digest model;
   layer_range layers;
-  std::uint32_t positions{0}; ///< most the request will reach
-  position keep{0};           ///< a session that has gone further begins afresh
-  bool highest{false};        ///< as in `open_session`
-  bool signs{false};          ///< likewise
+  std::uint32_t positions{0};                   ///< most the request will reach
+  position keep{0};                             ///< a session that has gone further begins afresh
+  stage_answers answers{stage_answers::logits}; ///< as in `open_session`
+  bool signs{false};                            ///< likewise
   next_hop next;
   node_id previous; ///< who will send frames: a node, or the lead's for the first stage
   std::optional<request_log> log;    ///< to the first stage

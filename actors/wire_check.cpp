@@ -74,6 +74,11 @@ result<void> check_log(const request_log& log, request_id request) {
                    limits::constraint_bytes_max));
   OVIR_TRY(at_most("the likeliest tokens told with each are", log.logprobs.value_or(0),
                    limits::logprobs_top_max));
+  if (log.embedding) {
+    OVIR_TRY(at_most("the pooling of an embedding is", static_cast<std::uint32_t>(*log.embedding),
+                     static_cast<std::uint32_t>(compute::pooling::last)));
+    OVIR_TRY(at_most("the tokens an embedding may draw are", log.max_tokens, 0));
+  }
   if (const auto sampling = compute::check(log.sampling); !sampling) {
     return fail(errc::malformed, "a request's log: {}", sampling.error().message);
   }

@@ -95,6 +95,7 @@ void write(RequestLog::Builder to, const request_log& log) {
   to.setSeed(log.sampling.seed);
   to.setConstraint(data_of(log.sampling.constraint));
   to.setLogprobs(log.logprobs ? static_cast<std::uint8_t>(*log.logprobs + 1) : 0);
+  to.setEmbedding(log.embedding ? static_cast<std::uint8_t>(*log.embedding) : 0);
   write(to.initModel(), log.model.bytes);
   auto prompt = to.initPrompt(static_cast<unsigned>(log.prompt.size()));
   for (unsigned i = 0; i < prompt.size(); ++i) {
@@ -115,7 +116,8 @@ void write(Open::Builder to, const wire_open& m) {
   to.setLast(m.layers.last);
   to.setPositions(m.positions);
   to.setKeep(m.keep);
-  to.setHighest(m.highest);
+  to.setHighest(m.answers == stage_answers::highest);
+  to.setHidden(m.answers == stage_answers::hidden);
   to.setSigns(m.signs);
   to.setNextIsLead(m.next.lead);
   to.setNextFirst(m.next.layers.first);

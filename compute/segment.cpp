@@ -43,6 +43,7 @@ struct segment::impl {
   void keep_drafts(std::size_t i, layer_index layer);
   [[nodiscard]] bool run_layers(std::uint32_t rows, parallel_runner& runner);
   void logits(parallel_runner& runner);
+  void hidden(parallel_runner& runner);
   void finish();
 };
 
@@ -323,6 +324,32 @@ void segment::impl::logits(parallel_runner& runner) {
   }
 }
 
+// What the head would multiply.
+void segment::impl::hidden(parallel_runner& runner) {
+  const model_config& c = weights.config;
+  const auto* norm = reinterpret_cast<const float*>(weights.output_norm.data);
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    const step_input& in = steps[i]->in;
+    if (sessions[i].failed || in.hidden_rows == 0) {
+      continue;
+    }
+    const std::span<const float> rows =
+        rows_of(sessions[i]).last(std::size_t{in.hidden_rows} * c.dim);
+    std::vector<float>& out = steps[i]->out->hidden;
+    out.resize(rows.size());
+    for_tokens(in.hidden_rows, runner, [&](std::size_t t) {
+      kernels->rms_norm(rows.data() + t * c.dim, norm, c.dim, c.norm_epsilon,
+                        out.data() + t * c.dim);
+    });
+    if (!all_finite(out)) {
+      sessions[i].failed = fail(errc::nonfinite,
+                                "a NaN or infinity arose in the last hidden state of positions {} "
+                                "to {}",
+                                in.first + in.count - in.hidden_rows, in.first + in.count - 1);
+    }
+  }
+}
+
 // Gives the sessions what was computed for them.
 void segment::impl::finish() {
   for (std::size_t i = 0; i < sessions.size(); ++i) {
@@ -365,6 +392,7 @@ void segment::forward(std::span<session_step> steps, parallel_runner& runner) {
   }
   if (s.run_layers(rows, runner) && s.is_last()) {
     s.logits(runner);
+    s.hidden(runner);
   }
   s.finish();
 }

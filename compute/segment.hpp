@@ -82,12 +82,15 @@ struct step_input {
   std::uint32_t logit_rows{0};
   /// Rows at the end that are guesses: at most limits::draft_tokens_max, and not all.
   std::uint32_t drafts{0};
+  /// Rows whose hidden state is wanted, instead of logits: as `logit_rows`.
+  std::uint32_t hidden_rows{0};
 };
 
 /// Output of a step; vectors are reused from step to step.
 struct step_output {
   std::vector<float> boundary;   ///< [count][dim]; empty for the last segment
   std::vector<float> logits;     ///< [logit_rows][vocabulary]; last segment only
+  std::vector<float> hidden;     ///< [hidden_rows][dim], behind the final norm; likewise
   std::vector<unit_leaf> leaves; ///< units completed, in order of (window, layer); never by drafts
 };
 

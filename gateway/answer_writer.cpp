@@ -1,6 +1,7 @@
 #include "gateway/answer_writer.hpp"
 
 #include "gateway/bounded_json.hpp"
+#include "gateway/embedding_json.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>
@@ -240,7 +241,27 @@ std::optional<digest> answer_writer::transcript() const {
              : std::nullopt;
 }
 
+json answer_writer::embeddings() const {
+  json data = json::array();
+  for (std::size_t i = 0; i < answers_.size(); ++i) {
+    const generation_outcome& outcome = *answers_[i].outcome;
+    data.push_back({{"object", "embedding"},
+                    {"index", i},
+                    {"embedding", embedding_json(outcome.embedding, shape_.base64)},
+                    {"ovir", evidence_of(shape_.answers[i], outcome)}});
+  }
+  return {
+      {"object", "list"},
+      {"model", shape_.model},
+      {"system_fingerprint", shape_.fingerprint},
+      {"data", std::move(data)},
+      {"usage", {{"prompt_tokens", shape_.prompt_tokens}, {"total_tokens", shape_.prompt_tokens}}}};
+}
+
 std::string answer_writer::body() const {
+  if (shape_.kind == api_kind::embedding) {
+    return dumped(embeddings());
+  }
   json choices = json::array();
   for (std::size_t i = 0; i < answers_.size(); ++i) {
     const generation_outcome& outcome = *answers_[i].outcome;

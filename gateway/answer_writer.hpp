@@ -29,6 +29,7 @@ struct answer_shape {
   bool include_usage{false};
   /// Of the model, where tokens are told with logprobs; else null.
   std::shared_ptr<const compute::tokenizer> vocabulary;
+  bool base64{false}; ///< of embeddings
 };
 
 /// Turns tokens into the body of an answer or the events of a stream. A core: what it returns is to
@@ -77,6 +78,7 @@ private:
   [[nodiscard]] std::string event(std::uint32_t index, const tool_call_reader::pieces& text,
                                   const generation_outcome* end);
   [[nodiscard]] event_id place() const;
+  [[nodiscard]] json embeddings() const;
   [[nodiscard]] json take_logprobs(answer& a) const;
 
   answer_shape shape_;

@@ -17,7 +17,7 @@ constexpr std::string_view requests_path = "/v1/requests/";
 constexpr std::string_view receipts_path = "/v1/receipts/";
 
 bool generates(std::string_view path) {
-  return path == "/v1/completions" || path == "/v1/chat/completions";
+  return path == "/v1/completions" || path == "/v1/chat/completions" || path == "/v1/embeddings";
 }
 
 /// The methods of a path; empty: there is no such path.

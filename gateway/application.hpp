@@ -95,6 +95,7 @@ private:
   void begin(const call_pointer& fresh);
   void attach(const call_pointer& c, const std::shared_ptr<http_exchange>& exchange);
   void watch_again(const call_pointer& c);
+  void listen_to_more(const call_pointer& c);
   void begin_stream(const call_pointer& c);
   void finish(const call_pointer& c);
   void fail_call(const call_pointer& c, const api_error& why);

@@ -18,8 +18,25 @@ bool same_orders(const std::vector<generation_order>& a, const std::vector<gener
                     [](const generation_order& x, const generation_order& y) {
                       return x.id == y.id && x.model == y.model && x.prompt == y.prompt &&
                              x.sampling == y.sampling && x.max_tokens == y.max_tokens &&
-                             x.receipt == y.receipt && x.stop == y.stop && x.logprobs == y.logprobs;
+                             x.receipt == y.receipt && x.stop == y.stop &&
+                             x.logprobs == y.logprobs && x.embedding == y.embedding;
                     });
+}
+
+api_kind kind_of(std::string_view path) {
+  if (path == "/v1/embeddings") {
+    return api_kind::embedding;
+  }
+  return path == "/v1/completions" ? api_kind::completion : api_kind::chat;
+}
+
+std::string_view name_of(api_kind kind) {
+  switch (kind) {
+  case api_kind::completion: return "completion";
+  case api_kind::chat: return "chat";
+  case api_kind::embedding: return "embeddings";
+  }
+  return "";
 }
 
 api_error too_late() { return refusal(504, "timed_out", "the request's deadline is over"); }
@@ -62,7 +79,7 @@ void application::generate(http_request request, const api_key& key,
     return exchange->reply(answer_of(*refused));
   }
   ++preparing_;
-  p->kind = request.path == "/v1/completions" ? api_kind::completion : api_kind::chat;
+  p->kind = kind_of(request.path);
   p->request = std::move(request);
   p->key = key;
   p->exchange = exchange;
@@ -222,23 +239,36 @@ void application::begin(const call_pointer& c) {
   if (!c->watched_only) {
     counts_.prompt_tokens += shape.prompt_tokens;
   }
-  around_.say(shape.id,
-              fmt::format("key '{}': {}, {} prompt tokens, {} answers{}", c->key_name,
-                          shape.kind == api_kind::chat ? "chat" : "completion", shape.prompt_tokens,
-                          c->orders.size(), shape.stream ? ", streamed" : ""));
+  around_.say(shape.id, fmt::format("key '{}': {}, {} prompt tokens, {} answers{}", c->key_name,
+                                    name_of(shape.kind), shape.prompt_tokens, c->orders.size(),
+                                    shape.stream ? ", streamed" : ""));
   watch_again(c);
 }
 
 void application::watch_again(const call_pointer& c) {
-  for (std::uint32_t i = 0; i < c->answers.size(); ++i) {
-    call::progress& answer = c->answers[i];
-    if (answer.over) {
-      continue;
-    }
+  for (call::progress& answer : c->answers) {
     if (answer.tag != 0) {
       around_.engine->forget(answer.tag);
       tags_.erase(answer.tag);
+      answer.tag = 0;
     }
+  }
+  listen_to_more(c);
+}
+
+/// The many texts of a request for embeddings take turns, so that they leave room for others.
+void application::listen_to_more(const call_pointer& c) {
+  const std::size_t most =
+      c->shape().kind == api_kind::embedding ? limits::api_embeddings_at_once : c->answers.size();
+  auto listening = static_cast<std::size_t>(
+      std::count_if(c->answers.begin(), c->answers.end(),
+                    [](const call::progress& answer) { return answer.tag != 0; }));
+  for (std::uint32_t i = 0; i < c->answers.size() && listening < most; ++i) {
+    call::progress& answer = c->answers[i];
+    if (answer.over || answer.tag != 0) {
+      continue;
+    }
+    ++listening;
     answer.tag = next_tag_++;
     tags_[answer.tag] = {c, i};
     if (c->watched_only) {
@@ -342,6 +372,8 @@ void application::on_end(std::uint64_t tag, const result<generation_outcome>& ou
   }
   if (c->writer->over()) {
     finish(c);
+  } else {
+    listen_to_more(c);
   }
 }
 
@@ -410,7 +442,7 @@ void application::finish(const call_pointer& c) {
 
 void application::fail_call(const call_pointer& c, const api_error& why) {
   for (std::size_t i = 0; i < c->answers.size(); ++i) {
-    if (!c->answers[i].over) {
+    if (c->answers[i].tag != 0) {
       around_.engine->forget(c->answers[i].tag);
       tags_.erase(c->answers[i].tag);
       around_.engine->cancel(c->orders[i].id);

@@ -28,14 +28,14 @@ std::optional<std::vector<token_id>> tokens_of(const json& list) {
   return ids;
 }
 
-void read_prompts(parameters& in, completion_request& out) {
-  const json& value = in.raw("prompt");
+void read_prompts(parameters& in, std::string_view key, std::size_t most, completion_request& out) {
+  const json& value = in.raw(key);
   constexpr std::string_view form = "must be a text, a list of texts, a list of token ids, or a "
                                     "list of such lists";
   const auto add_tokens = [&](const json& list) {
     auto ids = tokens_of(list);
     if (!ids || ids->empty()) {
-      in.refuse("prompt", std::string{form});
+      in.refuse(key, std::string{form});
     } else {
       out.prompts.emplace_back(std::move(*ids));
     }
@@ -43,12 +43,12 @@ void read_prompts(parameters& in, completion_request& out) {
   if (value.is_string()) {
     out.prompts.emplace_back(value.get<std::string>());
   } else if (!value.is_array() || value.empty()) {
-    in.refuse("prompt", value.is_null() ? "is missing" : std::string{form});
+    in.refuse(key, value.is_null() ? "is missing" : std::string{form});
   } else if (value.front().is_number()) {
     add_tokens(value);
-  } else if (value.size() > limits::api_choices_max) {
-    in.refuse("prompt", fmt::format("has {} prompts; at most {} are answered together",
-                                    value.size(), limits::api_choices_max));
+  } else if (value.size() > most) {
+    in.refuse(key,
+              fmt::format("has {} texts; at most {} are answered together", value.size(), most));
   } else {
     for (const json& one : value) {
       if (one.is_string()) {
@@ -56,7 +56,7 @@ void read_prompts(parameters& in, completion_request& out) {
       } else if (one.is_array()) {
         add_tokens(one);
       } else {
-        in.refuse("prompt", std::string{form});
+        in.refuse(key, std::string{form});
       }
     }
   }
@@ -188,6 +188,11 @@ void read_sampling(parameters& in, completion_request& out) {
   }
 }
 
+void read_deadline(parameters& in, completion_request& out) {
+  constexpr auto most = static_cast<std::uint64_t>(limits::api_deadline_max.count());
+  out.deadline = std::chrono::milliseconds{in.whole("deadline_ms", 1, most, most)};
+}
+
 void read_lengths(parameters& in, completion_request& out) {
   const auto read = [&in](std::string_view key) -> std::optional<std::uint32_t> {
     const auto most = static_cast<std::uint32_t>(in.whole(key, 1, limits::context_max, 1));
@@ -209,9 +214,7 @@ void read_lengths(parameters& in, completion_request& out) {
     }
   }
   out.n = static_cast<std::uint32_t>(in.whole("n", 1, limits::api_choices_max, 1));
-  out.deadline = std::chrono::milliseconds{
-      in.whole("deadline_ms", 1, static_cast<std::uint64_t>(limits::api_deadline_max.count()),
-               static_cast<std::uint64_t>(limits::api_deadline_max.count()))};
+  read_deadline(in, out);
 }
 
 void read_streaming(parameters& in, completion_request& out) {
@@ -273,12 +276,41 @@ void refuse_what_is_not_there(parameters& in, api_kind kind) {
   }
 }
 
+api_result<completion_request> read_embeddings(const json& document) {
+  completion_request out;
+  out.kind = api_kind::embedding;
+  parameters in{document};
+  out.model = in.text("model", limits::api_name_bytes_max);
+  read_prompts(in, "input", limits::api_embeddings_max, out);
+  const std::string format = in.text("encoding_format", limits::api_name_bytes_max, "float");
+  if (format != "float" && format != "base64") {
+    in.refuse("encoding_format", "must be 'float' or 'base64'");
+  }
+  out.base64 = format == "base64";
+  const std::string pooling = in.text("pooling", limits::api_name_bytes_max, "mean");
+  if (pooling != "mean" && pooling != "last") {
+    in.refuse("pooling", "must be 'mean' or 'last'");
+  }
+  out.pooling = pooling == "mean" ? compute::pooling::mean : compute::pooling::last;
+  in.only_empty("dimensions", "vectors have as many as the model's hidden state");
+  static_cast<void>(in.text("user", limits::api_name_bytes_max, "")); // for logs, which name keys
+  read_deadline(in, out);
+  in.done();
+  if (in.failure()) {
+    return *in.failure();
+  }
+  return out;
+}
+
 } // namespace
 
 api_result<completion_request> parse_completion(api_kind kind, std::string_view body) {
   const auto document = parse_object(body);
   if (!document) {
     return refusal(400, "invalid_json", document.error().message);
+  }
+  if (kind == api_kind::embedding) {
+    return read_embeddings(*document);
   }
   completion_request out;
   out.kind = kind;
@@ -287,7 +319,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   if (kind == api_kind::chat) {
     read_messages(in, out);
   } else {
-    read_prompts(in, out);
+    read_prompts(in, "prompt", limits::api_choices_max, out);
   }
   read_sampling(in, out);
   read_lengths(in, out);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compute/pooled_rows.hpp"
 #include "compute/sampler.hpp"
 #include "gateway/api_error.hpp"
 #include "messages/ids.hpp"
@@ -14,7 +15,7 @@
 
 namespace ovir::gateway {
 
-enum class api_kind : std::uint8_t { completion, chat };
+enum class api_kind : std::uint8_t { completion, chat, embedding };
 
 /// A call of a tool that an assistant made.
 struct chat_call {
@@ -35,12 +36,12 @@ struct chat_message {
 /// A text, or the tokens themselves.
 using prompt_input = std::variant<std::string, std::vector<token_id>>;
 
-/// The body of POST /v1/completions or /v1/chat/completions. All a client sent is in here or was
-/// refused; whether the model can do it is seen by `prepare`.
+/// The body of POST /v1/completions, /v1/chat/completions or /v1/embeddings. All a client sent is
+/// in here or was refused; whether the model can do it is seen by `prepare`.
 struct completion_request {
   api_kind kind{api_kind::completion};
   std::string model;
-  std::vector<prompt_input> prompts;  ///< of a completion, at least one
+  std::vector<prompt_input> prompts;  ///< of a completion or embeddings, at least one
   std::vector<chat_message> messages; ///< of a chat, at least one
   compute::sampling_params sampling;  ///< without the seed
   std::optional<std::uint64_t> seed;
@@ -56,7 +57,9 @@ struct completion_request {
   bool receipt{false}; ///< signed by the nodes that computed it
   /// Logprobs with each token, and of so many of the likeliest.
   std::optional<std::uint32_t> logprobs;
-  std::chrono::milliseconds deadline; ///< from start to end
+  std::optional<compute::pooling> pooling; ///< of embeddings alone
+  bool base64{false};                      ///< likewise: vectors as text of their bytes
+  std::chrono::milliseconds deadline;      ///< from start to end
 };
 
 /// Reads a body. Errors name the parameter.

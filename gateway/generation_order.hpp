@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compute/pooled_rows.hpp"
 #include "compute/sampler.hpp"
 #include "compute/token_logprobs.hpp"
 #include "compute/tokenizer.hpp"
@@ -36,6 +37,7 @@ struct generation_order {
   bool receipt{false};   ///< the answer is to be signed
   /// Tokens are told with their logprobs and those of so many of the likeliest.
   std::optional<std::uint32_t> logprobs{};
+  std::optional<compute::pooling> embedding{}; ///< nothing is drawn; `max_tokens` is 0
 };
 
 /// A token as the cluster drew it.
@@ -55,6 +57,7 @@ struct generation_outcome {
   std::uint32_t cached_tokens{0}; ///< of the prompt, not computed because they were before
   /// Bytes of messages/receipt.hpp, or why there are none; null where none was asked for.
   std::shared_ptr<const result<std::vector<std::byte>>> receipt{};
+  std::vector<float> embedding{}; ///< where the order wants one
 };
 
 /// A model that requests may name.

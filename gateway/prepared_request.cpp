@@ -47,8 +47,8 @@ std::uint64_t seed_of(const completion_request& request, request_id id, std::uin
 
 using tokens_list = std::vector<std::vector<token_id>>;
 
-api_result<tokens_list> encode_prompts(const completion_request& request,
-                                       const served_model& model) {
+api_result<tokens_list> encode_prompts(const completion_request& request, const served_model& model,
+                                       std::string_view where) {
   tokens_list all;
   for (const prompt_input& prompt : request.prompts) {
     if (const auto* const ids = std::get_if<std::vector<token_id>>(&prompt)) {
@@ -56,16 +56,16 @@ api_result<tokens_list> encode_prompts(const completion_request& request,
         return id >= model.vocabulary->vocabulary();
       });
       if (wrong != ids->end()) {
-        return bad_parameter("prompt", fmt::format("'prompt' has token {}, outside the model's "
-                                                   "vocabulary of {}",
-                                                   *wrong, model.vocabulary->vocabulary()));
+        return bad_parameter(where, fmt::format("'{}' has token {}, outside the model's "
+                                                "vocabulary of {}",
+                                                where, *wrong, model.vocabulary->vocabulary()));
       }
       all.push_back(*ids);
       continue;
     }
     auto ids = model.vocabulary->encode(std::get<std::string>(prompt), {});
     if (!ids) {
-      return from_error(ids.error(), "prompt");
+      return from_error(ids.error(), where);
     }
     all.push_back(std::move(*ids));
   }
@@ -159,37 +159,44 @@ void fill_shape(const completion_request& request, const served_model& model, an
   shape.stream = request.stream;
   shape.include_usage = request.include_usage;
   shape.vocabulary = request.logprobs ? model.vocabulary : nullptr;
+  shape.base64 = request.base64;
 }
 
-} // namespace
-
-api_result<served_model> find_model(const std::vector<served_model>& models,
-                                    std::string_view name) {
-  const auto fits = [&](const served_model& m) {
-    const std::string id = to_hex(m.id);
-    return m.name == name || to_cid(m.id) == name ||
-           (name.size() >= short_digits_min && id.starts_with(name));
-  };
-  const auto found = std::find_if(models.begin(), models.end(), fits);
-  if (found == models.end()) {
-    api_error e = refusal(404, "model_not_found",
-                          fmt::format("there is no model '{}' here; GET /v1/models lists those "
-                                      "there are",
-                                      name));
-    e.param = "model";
-    return e;
+/// An order for each text, which draws nothing.
+api_result<prepared_request> prepare_embeddings(const completion_request& request,
+                                                const served_model& model, request_id id) {
+  const auto prompts = encode_prompts(request, model, "input");
+  if (const auto* const refused = std::get_if<api_error>(&prompts)) {
+    return *refused;
   }
-  const auto other = std::find_if(std::next(found), models.end(), fits);
-  if (other != models.end() && other->id != found->id) {
-    return bad_parameter("model", fmt::format("'model': several models are called '{}'; name one "
-                                              "by its id",
-                                              name));
+  prepared_request out;
+  for (const auto& prompt : std::get<tokens_list>(prompts)) {
+    if (prompt.empty() || prompt.size() > model.context) {
+      api_error e =
+          bad_parameter("input", fmt::format("'input' has a text of {} tokens; 1 to {} are allowed",
+                                             prompt.size(), model.context));
+      e.code = prompt.empty() ? e.code : "context_length_exceeded";
+      return e;
+    }
+    generation_order order;
+    order.id = id_of(id, static_cast<std::uint32_t>(out.orders.size()));
+    order.model = model.id;
+    order.prompt = prompt;
+    order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
+    order.embedding = request.pooling;
+    out.shape.prompt_tokens += prompt.size();
+    out.shape.answers.push_back(order.id);
+    out.orders.push_back(std::move(order));
   }
-  return *found;
+  out.tokens_max = out.shape.prompt_tokens;
+  out.shape.id = id;
+  fill_shape(request, model, out.shape);
+  return out;
 }
 
-api_result<prepared_request> prepare(const completion_request& request, const served_model& model,
-                                     request_id id, std::string_view declared_format) {
+api_result<prepared_request> prepare_answers(const completion_request& request,
+                                             const served_model& model, request_id id,
+                                             std::string_view declared_format) {
   const bool chat = request.kind == api_kind::chat;
   const std::string_view where = chat ? "messages" : "prompt";
   api_result<tokens_list> prompts = tokens_list{};
@@ -202,7 +209,7 @@ api_result<prepared_request> prepare(const completion_request& request, const se
     prompts = encode_chat(request, model, **format);
     add_end_of_turn(**format, model, stop);
   } else {
-    prompts = encode_prompts(request, model);
+    prompts = encode_prompts(request, model, where);
   }
   if (const auto* const refused = std::get_if<api_error>(&prompts)) {
     return *refused;
@@ -255,6 +262,39 @@ api_result<prepared_request> prepare(const completion_request& request, const se
   out.shape.id = id;
   fill_shape(request, model, out.shape);
   return out;
+}
+
+} // namespace
+
+api_result<served_model> find_model(const std::vector<served_model>& models,
+                                    std::string_view name) {
+  const auto fits = [&](const served_model& m) {
+    const std::string id = to_hex(m.id);
+    return m.name == name || to_cid(m.id) == name ||
+           (name.size() >= short_digits_min && id.starts_with(name));
+  };
+  const auto found = std::find_if(models.begin(), models.end(), fits);
+  if (found == models.end()) {
+    api_error e = refusal(404, "model_not_found",
+                          fmt::format("there is no model '{}' here; GET /v1/models lists those "
+                                      "there are",
+                                      name));
+    e.param = "model";
+    return e;
+  }
+  const auto other = std::find_if(std::next(found), models.end(), fits);
+  if (other != models.end() && other->id != found->id) {
+    return bad_parameter("model", fmt::format("'model': several models are called '{}'; name one "
+                                              "by its id",
+                                              name));
+  }
+  return *found;
+}
+
+api_result<prepared_request> prepare(const completion_request& request, const served_model& model,
+                                     request_id id, std::string_view declared_format) {
+  return request.kind == api_kind::embedding ? prepare_embeddings(request, model, id)
+                                             : prepare_answers(request, model, id, declared_format);
 }
 
 } // namespace ovir::gateway

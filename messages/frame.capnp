@@ -4,7 +4,7 @@
 
 struct FrameHeader {
   version @0 :UInt16;   # 1
-  kind @1 :UInt16;      # 1 tokens, 2 boundary, 3 logits, 4 and 5 as 1 and 2 with drafts, 6 choice
+  kind @1 :UInt16;      # 1 tokens, 2 boundary, 3 logits, 4 and 5 as 1 and 2 with drafts, 6 choice, 7 evidence, 8 hidden
   epoch @2 :UInt32;
   request @3 :UInt64;
   first @4 :UInt32;     # position of the first row

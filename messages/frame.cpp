@@ -95,6 +95,7 @@ std::uint32_t width_max(frame_kind kind) {
   case frame_kind::tokens:
   case frame_kind::drafted_tokens: return 1;
   case frame_kind::boundary:
+  case frame_kind::hidden:
   case frame_kind::drafted_boundary: return limits::embedding_max;
   case frame_kind::logits: return limits::vocabulary_max;
   case frame_kind::evidence: return limits::evidence_batch_bytes_max / element_bytes;
@@ -149,8 +150,7 @@ result<void> check(const frame_header& h) {
     return fail(errc::malformed, "a frame of choices has rows of {} elements, not {}", h.width,
                 choice_width);
   }
-  const bool answers = h.kind == frame_kind::logits || h.kind == frame_kind::choice;
-  if (h.logit_rows > h.count || (answers && h.logit_rows != h.count)) {
+  if (h.logit_rows > h.count || (is_answer(h.kind) && h.logit_rows != h.count)) {
     return fail(errc::malformed, "a frame of {} rows asks for logits of {}", h.count, h.logit_rows);
   }
   if (h.kind == frame_kind::evidence && (h.count != 1 || h.first != 0 || h.logit_rows != 0)) {

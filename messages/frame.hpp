@@ -26,6 +26,7 @@ enum class frame_kind : std::uint16_t {
   /// No tensor: one row of the bytes of `encode_evidence` (messages/evidence.hpp), stage to next
   /// stage or to the lead, lead to first stage.
   evidence = 7,
+  hidden = 8, ///< last stage to lead: rows of the hidden state behind the final norm, width = dim
 };
 
 /// What `choice` says of a position's logits, as it lies in a frame.
@@ -39,6 +40,10 @@ inline constexpr std::uint32_t choice_width = 9;
 [[nodiscard]] constexpr bool holds_tokens(frame_kind kind) noexcept {
   return kind == frame_kind::tokens || kind == frame_kind::drafted_tokens;
 }
+/// What a last stage answers.
+[[nodiscard]] constexpr bool is_answer(frame_kind kind) noexcept {
+  return kind == frame_kind::logits || kind == frame_kind::choice || kind == frame_kind::hidden;
+}
 [[nodiscard]] constexpr bool holds_drafts(frame_kind kind) noexcept {
   return kind == frame_kind::drafted_tokens || kind == frame_kind::drafted_boundary;
 }
@@ -51,7 +56,7 @@ struct frame_header {
   position first{0};
   std::uint32_t count{0};
   std::uint32_t width{0}; ///< elements of four bytes per row
-  /// Of the last rows, logits are wanted; all of them for `logits` and `choice`.
+  /// Of the last rows, logits are wanted; all of them for answers.
   std::uint32_t logit_rows{0};
 
   /// Rows at the end that are guesses.

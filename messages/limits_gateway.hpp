@@ -34,7 +34,9 @@ inline constexpr std::size_t api_json_values_max = 1U << 18U;
 inline constexpr std::size_t api_name_bytes_max = 256; // of a model, a user, a parameter
 
 // Requests
-inline constexpr std::uint32_t api_choices_max = 16; // prompts times n
+inline constexpr std::uint32_t api_choices_max = 16;      // prompts times n
+inline constexpr std::size_t api_embeddings_max = 1'024;  // texts of a request
+inline constexpr std::size_t api_embeddings_at_once = 16; // of these, being computed
 inline constexpr std::size_t api_messages_max = 1'024;
 inline constexpr std::uint32_t api_requests_max = 256; // of clients, under way at once
 inline constexpr std::uint32_t api_requests_bound = 4'096;

@@ -57,6 +57,7 @@ struct Open {
   log @10 :RequestLog; # null: none
   highest @11 :Bool; # the last stage answers with the highest logit's token
   signs @12 :Bool; # a sign follows, before which nothing is opened
+  hidden @13 :Bool; # the last stage answers with hidden states; not with `highest`
 }
 
 struct Sign {
@@ -171,4 +172,5 @@ struct RequestLog {
   drawn @11 :List(Drawn);
   constraint @12 :Data; # empty: none
   logprobs @13 :UInt8; # 0: not wanted, else one more than the likeliest tokens told with each
+  embedding @14 :UInt8; # 0: none, 1: the mean of hidden states, 2: the last one
 }

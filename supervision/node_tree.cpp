@@ -103,6 +103,7 @@ actors::lead_environment lead_parts(const node_parts& parts,
   around.shape.prefill_chunk = prefill_chunk_for(config, model->prefill_chunk);
   around.shape.hashed_layers = config.layers - 1;
   around.shape.context = std::min(config.context, model->context);
+  around.shape.dim = config.dim;
   around.vocabulary = model->vocabulary.get();
   around.env = parts.env;
   around.executor = parts.draws;

@@ -90,6 +90,7 @@ actors::path_shape shape_of(const tree_parts& parts, const cluster_options& opti
   shape.prefill_chunk = prefill_chunk_for(config, options.prefill_chunk);
   shape.hashed_layers = config.layers - 1;
   shape.context = config.context;
+  shape.dim = config.dim;
   return shape;
 }
 

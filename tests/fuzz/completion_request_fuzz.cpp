@@ -21,7 +21,7 @@ void require(bool promise) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ovir::gateway;
   namespace limits = ovir::limits;
-  for (const api_kind kind : {api_kind::completion, api_kind::chat}) {
+  for (const api_kind kind : {api_kind::completion, api_kind::chat, api_kind::embedding}) {
     const auto parsed = parse_completion(kind, {reinterpret_cast<const char*>(data), size});
     if (const auto* const refused = std::get_if<api_error>(&parsed)) {
       require(refused->status == 400 && !refused->message.empty() && !body_of(*refused).empty());
@@ -32,9 +32,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(r.n >= 1 && r.n <= limits::api_choices_max);
     require(r.stop.size() <= limits::stop_strings_max);
     require(!r.max_tokens || (*r.max_tokens >= 1 && *r.max_tokens <= limits::context_max));
-    require(r.prompts.size() * r.n <= limits::api_choices_max);
+    require(r.prompts.size() * r.n <=
+            (kind == api_kind::embedding ? limits::api_embeddings_max : limits::api_choices_max));
     require(r.prompts.empty() == (kind == api_kind::chat));
-    require(r.messages.empty() == (kind == api_kind::completion));
+    require(r.messages.empty() == (kind != api_kind::chat));
+    require(r.pooling.has_value() == (kind == api_kind::embedding));
     require(r.deadline.count() > 0 && r.deadline <= limits::api_deadline_max);
     require(bool{ovir::compute::check(r.sampling)});
     require(r.stream || !r.include_usage);

@@ -71,7 +71,7 @@ std::vector<std::byte> hostile_orders::frame_of(request_id request, frame_kind k
   case frame_kind::choice: header.width = choice_width; break;
   default: header.width = dim;
   }
-  header.logit_rows = kind == frame_kind::logits || kind == frame_kind::choice ? count : 1;
+  header.logit_rows = is_answer(kind) ? count : 1;
   std::vector<std::byte> values = noise(std::size_t{count} * header.width * 4);
   if (kind == frame_kind::tokens) {
     for (std::size_t i = 0; i < values.size(); i += 4) {

@@ -73,8 +73,8 @@ TEST_F(hostile_member_of, the_cluster_sends_noise_and_damaged_messages) {
           break;
         }
       }
-      for (const frame_kind kind :
-           {frame_kind::tokens, frame_kind::boundary, frame_kind::logits, frame_kind::choice}) {
+      for (const frame_kind kind : {frame_kind::tokens, frame_kind::boundary, frame_kind::logits,
+                                    frame_kind::choice, frame_kind::hidden}) {
         const auto bytes = frame_of(honest_->current(), kind, 3);
         (void)liar.frame(round % 3 == 0 ? noise(200) : damaged(bytes),
                          round % 3 == 1 ? frame_to_lead : static_cast<std::uint32_t>(round % 8));

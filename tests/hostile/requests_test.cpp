@@ -23,8 +23,8 @@ TEST_F(hostile_party_to, speaks_for_requests_of_others) {
         for (const wire_message& message : every_kind(request, stage)) {
           ASSERT_TRUE(w.wire(message)) << "what a role does not allow is dropped, and no more";
         }
-        for (const frame_kind kind :
-             {frame_kind::tokens, frame_kind::boundary, frame_kind::logits, frame_kind::choice}) {
+        for (const frame_kind kind : {frame_kind::tokens, frame_kind::boundary, frame_kind::logits,
+                                      frame_kind::choice, frame_kind::hidden}) {
           for (std::uint32_t driver = 0; driver < 4; ++driver) {
             ASSERT_TRUE(w.frame(frame_of(request, kind, 1, driver), stage));
             ASSERT_TRUE(w.frame(frame_of(request, kind, 1, driver), frame_to_lead));

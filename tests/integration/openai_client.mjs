@@ -177,6 +177,24 @@ assert.equal(legacy.choices[0].logprobs.text_offset[1], legacy.choices[0].logpro
 assert.equal(Object.keys(legacy.choices[0].logprobs.top_logprobs[0]).length, 3);
 assert.equal((await call("chat without logprobs", () => chat({logprobs: false}))).choices[0].logprobs, null);
 
+// Embeddings
+const embed = (input, more) => client.embeddings.create({model, input, ...more});
+const vector = await call("embedding", () => embed("a cow")); // in base64, unseen
+assert.equal(vector.object, "list");
+assert.equal(vector.data.length, 1);
+assert.ok(vector.usage.prompt_tokens >= 2);
+const length = Math.hypot(...vector.data[0].embedding);
+assert.ok(Math.abs(length - 1) < 1e-5, `length ${length}`);
+const numbered = await call("embedding in numbers", () => embed("a cow", {encoding_format: "float"}));
+assert.deepEqual(numbered.data[0].embedding, [...vector.data[0].embedding]);
+const pair = await call("embeddings of two texts", () => embed(["a dog barks", "a cow"]));
+assert.deepEqual(pair.data.map((one) => one.index), [0, 1]);
+assert.deepEqual(pair.data[1].embedding, vector.data[0].embedding);
+assert.notDeepEqual(pair.data[0].embedding, vector.data[0].embedding);
+assert.notDeepEqual((await call("embedding of the last position", () => embed("a cow", {pooling: "last"}))).data[0].embedding, vector.data[0].embedding);
+assert.deepEqual((await call("embedding of token ids", () => embed([70, 80, 90]))).data[0].embedding, (await call("embeddings of lists of token ids", () => embed([[70, 80, 90], [5]]))).data[0].embedding);
+assert.equal((await call("embeddings of fifty texts", () => embed([...Array(50).keys()].map((i) => `text ${i}`)))).data.length, 50);
+
 // Tools
 const tools = [
   {type: "function", function: {name: "get_sound", description: "What an animal says", parameters: {type: "object", properties: {animal: {enum: ["cow", "dog"]}, loud: {type: "boolean"}}, required: ["animal"], additionalProperties: false}}},
@@ -248,7 +266,10 @@ await refused("an unknown parameter", 400, "mood", () => chat({mood: "good"}));
 await refused("an image", 400, "messages[0].content", () => chat({messages: [{role: "user", content: [{type: "image_url", image_url: {url: "data:,"}}]}]}));
 await refused("no messages", 400, "messages", () => chat({messages: []}));
 await refused("a system message", 400, "messages[0].role", () => chat({messages: [{role: "system", content: "x"}]}));
-await refused("embeddings", 404, undefined, () => client.embeddings.create({model, input: "x"}));
+await refused("embeddings of nothing", 400, "input", () => client.embeddings.create({model, input: []}));
+await refused("embeddings of few dimensions", 400, "dimensions", () => client.embeddings.create({model, input: "x", dimensions: 8}));
+await refused("embeddings of an unknown model", 404, "model", () => client.embeddings.create({model: "gpt-9", input: "x"}));
+await refused("a text that is too long", 400, "input", () => client.embeddings.create({model, input: "a cow ".repeat(5000)}));
 await refused("a wrong key", 401, undefined, () => new OpenAI({baseURL, apiKey: "sk-wrong", maxRetries: 0}).models.list());
 await refused("a deadline", 504, undefined, () => chat({max_tokens: 300, deadline_ms: 1, temperature: 2}));
 
@@ -298,8 +319,8 @@ async function likelihoods(stream) {
   }
   return list;
 }
-const numbered = await call("a long stream with logprobs", async () => likelihoods(await complete(weighed)));
-assert.ok(numbered.length >= 100);
+const weights = await call("a long stream with logprobs", async () => likelihoods(await complete(weighed)));
+assert.ok(weights.length >= 100);
 let begun = 0;
 async function watched(asked) {
   let got = "";
@@ -316,11 +337,14 @@ async function watched(asked) {
   }
   return got;
 }
-await call("three long streams while a worker is killed", async () => {
-  const [plain, kept, told] = await Promise.all([watched(options), watched(constrained), complete(weighed).then(likelihoods)]);
+const texts = [...Array(60).keys()].map((i) => `number ${i}: ${"a cow and a dog ".repeat(12)}`);
+const vectors = (await call("embeddings of long texts", () => embed(texts))).data;
+await call("three long streams and embeddings while a worker is killed", async () => {
+  const [plain, kept, told, same] = await Promise.all([watched(options), watched(constrained), complete(weighed).then(likelihoods), embed(texts)]);
+  assert.deepEqual(same.data.map((one) => one.embedding), vectors.map((one) => one.embedding));
   assert.equal(plain, expected.text);
   assert.equal(kept, counted.text);
-  assert.deepEqual(told, numbered);
+  assert.deepEqual(told, weights);
 });
 await call("chat after it", () => chat());
 const after = await call("chat by a schema after it", () => chat({response_format: schema(animal), max_tokens: 120}));

@@ -16,7 +16,7 @@ using json = nlohmann::json;
 constexpr auto package = "openai@6.30.1";
 constexpr auto integrity = "sha512-5bkK9GoQMd8j4a0TeY95AIC7FtGP38HlfO+YvRq4TkEndHLI1iR8ct9wajmsAMw+"
                            "G/QcPOZnqzhhsUT2GKUWkA==";
-constexpr int calls_min = 60;
+constexpr int calls_min = 100;
 
 /// The folder of the package, fetched once per build folder; empty when npm cannot be had.
 fs::path client_package() {

@@ -112,7 +112,7 @@ wire_open drawer::open(request_id id) {
   m.layers = layers();
   m.positions = between(1, limits::context_max);
   m.keep = upto(limits::context_max);
-  m.highest = coin();
+  m.answers = static_cast<actors::stage_answers>(upto(2));
   m.signs = coin();
   m.next.lead = coin();
   m.next.node = node_id{bytes32()};

@@ -113,7 +113,7 @@ TEST(shard_draft, the_last_stage_answers_with_logits_of_every_guess_and_keeps_th
 TEST(shard_draft, the_last_stage_chooses_where_the_highest_logit_is_wanted) {
   stage s{{0, 4}};
   stage plain{{0, 4}};
-  s.core.find(request)->highest = true;
+  s.core.find(request)->answers = stage_answers::highest;
   const auto out = s.send(tokens(0, {1, 2, 3}, 2));
   const auto choices = decode_frame(*out.outgoing).value();
   ASSERT_EQ(choices.header,

@@ -88,6 +88,21 @@ TEST(wire, a_log_says_whether_logprobs_are_wanted_and_of_how_many) {
   }
 }
 
+TEST(wire, a_log_and_an_open_say_whether_a_vector_is_wanted) {
+  for (const auto how : {compute::pooling::mean, compute::pooling::last}) {
+    wire_message message = open();
+    auto& body = std::get<wire_open>(message.body);
+    body.log->embedding = how;
+    EXPECT_EQ(refusal(message), errc::over_limit) << "and nothing is drawn";
+    body.log->max_tokens = 0;
+    body.log->drawn.clear();
+    body.answers = stage_answers::hidden;
+    EXPECT_EQ(decode_wire(encode_wire(message)).value(), message);
+  }
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->embedding = compute::pooling{3}; }),
+            errc::over_limit);
+}
+
 TEST(wire, another_version_or_kind_is_unsupported) {
   auto bytes = encode_wire(open());
   put<std::uint16_t>(bytes, version_at, 9);

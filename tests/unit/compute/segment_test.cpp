@@ -1,3 +1,4 @@
+#include "compute/quantized_rows.hpp"
 #include "compute/segment.hpp"
 #include "compute/synth.hpp"
 #include "tests/support/gguf_builder.hpp"
@@ -18,6 +19,27 @@ using test::loaded_model;
 
 loaded_model tiny(std::string_view quantisation) {
   return loaded_model{test::tiny_model(1, synth_quantization_from(quantisation).value())};
+}
+
+/// Hidden rows of all positions, computed in chunks.
+std::vector<float> hidden_of(const loaded_model& m, std::uint32_t chunk,
+                             const std::vector<token_id>& tokens) {
+  serial_runner runner;
+  const auto whole =
+      segment::make(m.get(), {0, m.get().config.layers}, kernels_reference(), runner).value();
+  segment_state state = whole->open(64, 1U << 26U).value();
+  std::vector<float> all;
+  for (std::size_t at = 0; at < tokens.size(); at += chunk) {
+    const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(chunk, tokens.size() - at));
+    step_input in{.first = static_cast<position>(at), .count = n};
+    in.tokens = std::span{tokens}.subspan(at, n);
+    in.hidden_rows = n;
+    step_output out;
+    EXPECT_TRUE(whole->forward(state, in, runner, out));
+    EXPECT_TRUE(out.logits.empty());
+    all.insert(all.end(), out.hidden.begin(), out.hidden.end());
+  }
+  return all;
 }
 
 /// Runs `tokens` through the model cut at `cuts` in chunks, and collects what must never change.
@@ -76,6 +98,33 @@ std::vector<token_id> some_tokens(std::size_t n, std::uint32_t vocabulary) {
 }
 
 } // namespace
+
+TEST(segment, hidden_rows_are_what_the_head_multiplies) {
+  const loaded_model m = tiny("q8_0");
+  const model_config& config = m.get().config;
+  const std::vector<token_id> tokens{5, 9, 1, 7, 3, 4, 8};
+  const auto logits = run_cut(m, {}, 7, tokens).logits;
+  const auto hidden = hidden_of(m, 7, tokens);
+  ASSERT_EQ(hidden.size(), tokens.size() * config.dim);
+  EXPECT_EQ(hidden_of(m, 1, tokens), hidden);
+  EXPECT_EQ(hidden_of(m, 3, tokens), hidden);
+  std::vector<float> head(config.dim);
+  double error = 0;
+  double size = 0;
+  for (std::uint32_t v = 0; v < config.vocabulary; ++v) {
+    embed_row(m.get().output, v, head.data());
+    for (std::size_t t = 0; t < tokens.size(); ++t) {
+      double product = 0;
+      for (std::uint32_t i = 0; i < config.dim; ++i) {
+        product += static_cast<double>(head[i]) * static_cast<double>(hidden[t * config.dim + i]);
+      }
+      const double logit = logits[t * config.vocabulary + v];
+      error += (product - logit) * (product - logit);
+      size += logit * logit;
+    }
+  }
+  EXPECT_LT(error, 1e-3 * size) << "but for the rounding of activations they are the same";
+}
 
 TEST(segment, gives_the_same_bits_however_it_is_cut_and_chunked) {
   for (const char* quantisation : {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m"}) {

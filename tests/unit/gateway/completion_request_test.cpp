@@ -151,6 +151,38 @@ TEST(completion_request, reads_logprobs_as_each_kind_asks_for_them) {
   }
 }
 
+TEST(completion_request, reads_texts_to_be_made_vectors) {
+  const auto r = parsed(api_kind::embedding, R"({"model": "m", "input": ["a", "b"],
+      "encoding_format": "base64", "pooling": "last", "user": "u", "deadline_ms": 5})");
+  EXPECT_EQ(r.prompts, (std::vector<prompt_input>{std::string{"a"}, std::string{"b"}}));
+  EXPECT_TRUE(r.base64);
+  EXPECT_EQ(r.pooling, compute::pooling::last);
+  EXPECT_EQ(r.deadline.count(), 5);
+  const auto plain = parsed(api_kind::embedding, R"({"model": "m", "input": "a"})");
+  EXPECT_EQ(plain.pooling, compute::pooling::mean);
+  EXPECT_FALSE(plain.base64);
+  EXPECT_EQ(parsed(api_kind::embedding, R"({"model": "m", "input": [1, 2]})").prompts.size(), 1U);
+  EXPECT_EQ(parsed(api_kind::embedding, R"({"model": "m", "input": [[1, 2], [3]]})").prompts.size(),
+            2U);
+  for (const auto& [rest, name] : std::vector<std::pair<std::string, std::string>>{
+           {R"("user": "u")", "input"},
+           {R"("input": [])", "input"},
+           {R"("input": [[]])", "input"},
+           {R"("input": {})", "input"},
+           {R"("input": "a", "encoding_format": "int8")", "encoding_format"},
+           {R"("input": "a", "pooling": "max")", "pooling"},
+           {R"("input": "a", "dimensions": 5)", "dimensions"},
+           {R"("input": "a", "stream": true)", "stream"},
+           {R"("input": "a", "deadline_ms": 0)", "deadline_ms"}}) {
+    EXPECT_EQ(refused(api_kind::embedding, R"({"model": "m", )" + rest + "}").param, name);
+  }
+  std::string many = R"({"model": "m", "input": ["a")";
+  for (std::size_t i = 0; i < limits::api_embeddings_max; ++i) {
+    many += R"(, "a")";
+  }
+  EXPECT_EQ(refused(api_kind::embedding, many + "]}").param, "input");
+}
+
 TEST(completion_request, lets_through_what_changes_nothing) {
   parsed(api_kind::completion,
          with(R"("logprobs": null, "echo": false, "best_of": 1, "frequency_penalty": 0,

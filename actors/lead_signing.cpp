@@ -1,0 +1,31 @@
+#include "actors/lead_signing.hpp"
+
+#include "actors/stage_evidence.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <vector>
+
+namespace ovir::actors {
+
+void sign_tokens(lead_pointer self, position first, position end, bool all) {
+  lead_state& state = self->state;
+  constexpr std::uint32_t grain = limits::link_signature_positions;
+  first = std::min(first, state.tokens_signed);
+  if (state.evidence == nullptr || (first / grain == end / grain && !all) || first >= end) {
+    return;
+  }
+  state.tokens_signed = end;
+  const position from = first / limits::window_positions * limits::window_positions;
+  const auto known = state.core->history().subspan(from, end - from);
+  state.environment.desk->executor->post(
+      [evidence = state.evidence, tokens = std::vector<token_id>{known.begin(), known.end()}, first,
+       end, stage = state.path.front().handle, request = state.request,
+       driver = state.core->current_epoch()](compute::parallel_runner&) {
+        caf::anon_send(stage, tensor_frame{evidence_frame(
+                                  request, driver, evidence->sign_tokens(tokens, first, end))});
+      });
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,136 @@
+// How a lead drives a request that makes an embedding: it draws nothing, and waits for hidden rows.
+#include "actors/lead_core.hpp"
+
+#include <gtest/gtest.h>
+
+namespace ovir::actors {
+namespace {
+
+class no_words final : public compute::tokenizer {
+public:
+  result<std::vector<token_id>> encode(std::string_view, options) const override {
+    return fail(errc::unsupported, "nothing is encoded");
+  }
+  std::string piece(token_id, bool) const override { return {}; }
+  std::uint32_t vocabulary() const noexcept override { return 128; }
+  std::optional<token_id> bos() const noexcept override { return std::nullopt; }
+  std::optional<token_id> eos() const noexcept override { return 0; }
+  bool adds_bos() const noexcept override { return false; }
+  bool ends_generation(token_id id) const noexcept override { return id < 10; }
+  bool has_space_prefix() const noexcept override { return false; }
+};
+
+const no_words vocabulary;
+
+/// A lead of two stages and six positions, four in a frame.
+class lead {
+public:
+  explicit lead(compute::pooling how) : core{request(how), {2, 4, 0, 100, 8}, vocabulary} {
+    (void)core.on_path({false, false});
+    (void)opened(0, 0);
+  }
+
+  std::string opened(std::uint32_t s, position length) {
+    return words(core.on_opened({stage_index{s}, core.current_epoch(), length, {}}));
+  }
+  std::string step(std::uint32_t s, position length) {
+    return words(core.on_step({stage_index{s}, core.current_epoch(), length, 0, {}}));
+  }
+  std::string hidden(position computed, position next) {
+    return words(core.on_hidden(core.current_epoch(), computed, next));
+  }
+  std::string finished(std::uint32_t s) {
+    return words(core.on_finished({stage_index{s}, core.current_epoch(), 6, 0, 0, {}}));
+  }
+  static std::string words(const lead_core::effects& effects) {
+    std::string out;
+    for (const lead_effect& effect : effects) {
+      out += out.empty() ? "" : " ";
+      out += std::visit([](const auto& e) { return word(e); }, effect);
+    }
+    return out;
+  }
+
+  lead_core core;
+
+private:
+  static generation_request request(compute::pooling how) {
+    generation_request r;
+    r.prompt.assign(6, 20);
+    r.max_tokens = 0;
+    r.embedding = how;
+    return r;
+  }
+  static std::string word(const tokens_effect& e) {
+    return fmt::format("tokens:{}+{}/{}", e.first, e.count, e.logit_rows);
+  }
+  static std::string word(const replay_effect& e) {
+    return fmt::format("replay:{}+{}/{}", e.first, e.count, e.logit_rows);
+  }
+  static std::string word(const finish_effect& e) { return fmt::format("finish:{}", e.at); }
+  static std::string word(const open_effect&) { return "open"; }
+  static std::string word(const end_effect&) { return "end"; }
+  template <class Other>
+  static std::string word(const Other&) {
+    return "?";
+  }
+};
+
+TEST(lead_hidden, asks_for_the_rows_of_all_positions_and_ends_when_it_has_them) {
+  lead l{compute::pooling::mean};
+  EXPECT_EQ(l.opened(1, 0), "tokens:0+4/4 tokens:4+2/2");
+  (void)l.step(0, 6);
+  EXPECT_EQ(l.hidden(4, 4), "");
+  EXPECT_EQ(l.step(1, 6), "") << "it may be done, but the rows are not here";
+  EXPECT_EQ(l.core.awaited(), stage_index{1});
+  EXPECT_EQ(l.hidden(6, 6), "finish:6 finish:6");
+  (void)l.finished(0);
+  EXPECT_EQ(l.finished(1), "end");
+  const auto report = l.core.outcome();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->positions, 6U);
+  EXPECT_TRUE(report->tokens.empty());
+}
+
+TEST(lead_hidden, asks_for_the_last_row_alone_where_that_is_enough) {
+  lead l{compute::pooling::last};
+  EXPECT_EQ(l.opened(1, 0), "tokens:0+4/0 tokens:4+2/1");
+  (void)l.step(0, 6);
+  (void)l.step(1, 4);
+  EXPECT_EQ(l.hidden(6, 6), "finish:6 finish:6");
+}
+
+TEST(lead_hidden, has_rows_that_were_lost_computed_again) {
+  lead l{compute::pooling::mean};
+  (void)l.opened(1, 0);
+  (void)l.step(0, 6);
+  (void)l.hidden(4, 4);
+  (void)l.step(1, 6); // the frame of the last two rows was lost with its link
+  EXPECT_EQ(lead::words(l.core.on_path({true, true})), "open open");
+  EXPECT_EQ(l.core.keeps(stage_index{0}), 6U);
+  EXPECT_EQ(l.core.keeps(stage_index{1}), 4U) << "a last stage that is further begins afresh";
+  (void)l.opened(0, 6);
+  EXPECT_EQ(l.opened(1, 0), "replay:0+4/0 replay:4+2/2");
+  EXPECT_EQ(l.hidden(6, 6), "finish:6 finish:6");
+}
+
+TEST(lead_hidden, takes_rows_of_an_epoch_that_is_over_but_not_how_far_its_stage_was) {
+  lead l{compute::pooling::mean};
+  (void)l.opened(1, 0);
+  const epoch before = l.core.current_epoch();
+  (void)l.core.on_path({true, true});
+  EXPECT_EQ(lead::words(l.core.on_hidden(before, 4, 4)), "");
+  (void)l.opened(0, 6);
+  EXPECT_EQ(l.opened(1, 0), "replay:0+4/0 replay:4+2/2") << "its K and V are wanted all the same";
+  EXPECT_EQ(l.hidden(6, 6), "finish:6 finish:6");
+}
+
+TEST(lead_hidden, cancelled_there_is_no_vector) {
+  lead l{compute::pooling::mean};
+  (void)l.opened(1, 0);
+  EXPECT_EQ(lead::words(l.core.on_cancel()), "end");
+  EXPECT_EQ(l.core.outcome().error().code, errc::cancelled);
+}
+
+} // namespace
+} // namespace ovir::actors
