@@ -157,7 +157,7 @@ TEST_F(gateway, says_which_parameter_is_wrong_with_the_right_status) {
     EXPECT_EQ(answer.status, 400) << answer.body;
     return json::parse(answer.body)["error"].value("param", json{});
   };
-  EXPECT_EQ(error({{"prompt", prompt}, {"logprobs", 2}}), "logprobs");
+  EXPECT_EQ(error({{"prompt", prompt}, {"logprobs", 21}}), "logprobs");
   EXPECT_EQ(error({{"prompt", prompt}, {"max_tokens", 100'000}}), "prompt");
   EXPECT_EQ(error({{"prompt", {99'999}}}), "prompt");
   EXPECT_EQ(ask("POST", "/v1/completions", R"({"model": "gpt-9", "prompt": "x"})").status, 404);

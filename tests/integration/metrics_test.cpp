@@ -70,7 +70,8 @@ class metrics_of : public ::testing::Test {
 protected:
   void SetUp() override {
     const std::string model = (folder_.path() / "m.gguf").string();
-    ASSERT_EQ(run_ovir({"model", "synth", model, "--layers", "8"}).exit_code, 0);
+    ASSERT_EQ(run_ovir({"model", "synth", model, "--layers", "8", "--context", "8192"}).exit_code,
+              0);
     cluster_.emplace(cluster_spec{{{"front", {"scheduler"}, {{model}}},
                                    {"left", {"worker"}, {{model, "0-3"}}},
                                    {"right", {"worker"}, {{model, "4-7"}}}}});
@@ -84,11 +85,12 @@ protected:
 
   [[nodiscard]] std::string page() const { return http_ask(port_, "GET", "/metrics").body; }
   [[nodiscard]] static std::string body(bool stream) {
-    return json{{"model", "m.gguf"},
-                {"prompt", {7, 8, 9}},
-                {"max_tokens", 400},
-                {"stream", stream},
-                {"temperature", 0}}
+    return json{
+        {"model", "m.gguf"},
+        {"prompt", {7, stream ? 10 : 8, 9}}, // of its own: an answer that is kept is told at once
+        {"max_tokens", stream ? 8'000 : 400},
+        {"stream", stream},
+        {"temperature", 0}}
         .dump();
   }
 
