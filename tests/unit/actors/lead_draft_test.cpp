@@ -1,5 +1,6 @@
 // How a lead guesses: what it sends, believes and sends again.
 #include "actors/lead_core.hpp"
+#include "tests/support/letters_tokenizer.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,24 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Ids below 10 end a generation; others are letters.
-class letters final : public compute::tokenizer {
-public:
-  result<std::vector<token_id>> encode(std::string_view, options) const override {
-    return fail(errc::unsupported, "letters are not encoded");
-  }
-  std::string piece(token_id id, bool) const override {
-    return id < 10 ? std::string{} : std::string(1, static_cast<char>(id));
-  }
-  std::uint32_t vocabulary() const noexcept override { return 128; }
-  std::optional<token_id> bos() const noexcept override { return std::nullopt; }
-  std::optional<token_id> eos() const noexcept override { return 0; }
-  bool adds_bos() const noexcept override { return false; }
-  bool ends_generation(token_id id) const noexcept override { return id < 10; }
-  bool has_space_prefix() const noexcept override { return false; }
-};
-
-const letters vocabulary;
+const test::letters vocabulary;
 
 generation_request request(std::string_view prompt, std::uint32_t max_tokens) {
   generation_request r;

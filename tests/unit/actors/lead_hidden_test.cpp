@@ -1,26 +1,13 @@
 // How a lead drives a request that makes an embedding: it draws nothing, and waits for hidden rows.
 #include "actors/lead_core.hpp"
+#include "tests/support/letters_tokenizer.hpp"
 
 #include <gtest/gtest.h>
 
 namespace ovir::actors {
 namespace {
 
-class no_words final : public compute::tokenizer {
-public:
-  result<std::vector<token_id>> encode(std::string_view, options) const override {
-    return fail(errc::unsupported, "nothing is encoded");
-  }
-  std::string piece(token_id, bool) const override { return {}; }
-  std::uint32_t vocabulary() const noexcept override { return 128; }
-  std::optional<token_id> bos() const noexcept override { return std::nullopt; }
-  std::optional<token_id> eos() const noexcept override { return 0; }
-  bool adds_bos() const noexcept override { return false; }
-  bool ends_generation(token_id id) const noexcept override { return id < 10; }
-  bool has_space_prefix() const noexcept override { return false; }
-};
-
-const no_words vocabulary;
+const test::letters vocabulary;
 
 /// A lead of two stages and six positions, four in a frame.
 class lead {
