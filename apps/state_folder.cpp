@@ -42,4 +42,8 @@ std::string store_path_in(const std::string& state_folder) {
   return (std::filesystem::path{state_folder} / "store").string();
 }
 
+std::string models_path_in(const std::string& state_folder) {
+  return (std::filesystem::path{state_folder} / "models").string();
+}
+
 } // namespace ovir::apps

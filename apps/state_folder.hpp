@@ -24,4 +24,7 @@ namespace ovir::apps {
 /// The node's content store in a state folder.
 [[nodiscard]] std::string store_path_in(const std::string& state_folder);
 
+/// Where `ovir model pull` writes model files to.
+[[nodiscard]] std::string models_path_in(const std::string& state_folder);
+
 } // namespace ovir::apps

@@ -6,6 +6,7 @@
 
 /// Q4_K on AVX-512 VNNI: superblocks of 256 elements, eight 6-bit scales and mins, D and M.
 /// S = sum over superblocks of k (D sum_j sc_j m_j dot_j - M sum_j mn_j m_j sum_j).
+/// Q5_K has the same around other weights. A source says how many pairs of blocks fit 32 bits.
 /// `Sums` is exact_sums, but in bench/exactness.
 namespace ovir::compute::avx512 {
 namespace {
@@ -59,6 +60,8 @@ struct superblock_head {
 
 /// Weights as bytes, [element / 4][row][4].
 struct unpacked_superblock {
+  static constexpr int pairs_at_once = 4; ///< |sum_j sc_j m_j dot_j| <= 1,935,601,920
+
   __m512i w[superblock / 4];
   superblock_head head;
 
@@ -70,6 +73,7 @@ struct unpacked_superblock {
 /// A superblock of packed weights: d and dmin, three dwords of scales and mins, 32 of nibbles.
 template <x86::ask_into Asks>
 struct packed_superblock {
+  static constexpr int pairs_at_once = 4;
   static constexpr std::size_t bytes = 2304;
   static constexpr std::size_t scales_at = 64;
   static constexpr std::size_t nibbles_at = 256;
@@ -158,37 +162,43 @@ template <int Tokens, class Source, class Sums>
 inline void superblock_tile(const Source& source, const superblock_head& head,
                             const token_terms* terms, const std::int8_t* q, std::size_t q_stride,
                             const std::int32_t* k, std::size_t k_stride, Sums* sums) {
-  __m512i scaled[Tokens]; // |sum_j sc_j m_j dot_j| <= 1,935,601,920 fits 32 bits
-#pragma GCC unroll 8
-  for (int t = 0; t < Tokens; ++t) {
-    scaled[t] = _mm512_setzero_si512();
-  }
-  for (int pair = 0; pair < 4; ++pair) {
-    __m512i factor[Tokens]; // sc_j m_j and sc_(j + 1) m_(j + 1), 12 bits each
+  for (int done = 0; done < 4; done += Source::pairs_at_once) {
+    __m512i scaled[Tokens];
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      factor[t] = _mm512_mullo_epi16(head.scale[pair],
-                                     terms[static_cast<std::size_t>(t) * terms_max].factor(pair));
+      scaled[t] = _mm512_setzero_si512();
     }
-    __m512i dot[Tokens];
-    block_dots<Tokens>(source, pair, 0, q, q_stride, dot);
+    for (int pair = done; pair < done + Source::pairs_at_once; ++pair) {
+      __m512i factor[Tokens]; // sc_j m_j and sc_(j + 1) m_(j + 1), 12 bits each
+#pragma GCC unroll 8
+      for (int t = 0; t < Tokens; ++t) {
+        factor[t] = _mm512_mullo_epi16(head.scale[pair],
+                                       terms[static_cast<std::size_t>(t) * terms_max].factor(pair));
+      }
+      __m512i dot[Tokens];
+      block_dots<Tokens>(source, pair, 0, q, q_stride, dot);
+#pragma GCC unroll 8
+      for (int t = 0; t < Tokens; ++t) {
+        const __m512i low = _mm512_and_si512(factor[t], _mm512_set1_epi32(0xFFFF));
+        scaled[t] = _mm512_add_epi32(scaled[t], _mm512_mullo_epi32(dot[t], low));
+      }
+      block_dots<Tokens>(source, pair, 1, q, q_stride, dot);
+#pragma GCC unroll 8
+      for (int t = 0; t < Tokens; ++t) {
+        const __m512i high = _mm512_srli_epi32(factor[t], 16);
+        scaled[t] = _mm512_add_epi32(scaled[t], _mm512_mullo_epi32(dot[t], high));
+      }
+    }
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      const __m512i low = _mm512_and_si512(factor[t], _mm512_set1_epi32(0xFFFF));
-      scaled[t] = _mm512_add_epi32(scaled[t], _mm512_mullo_epi32(dot[t], low));
+      const std::int32_t* const kt = k + static_cast<std::size_t>(t) * k_stride;
+      if (done + Source::pairs_at_once < 4) {
+        sums[t].add_superblock(scaled[t], kt, head.d);
+        continue;
+      }
+      const __m512i mins = weighted_mins(head, terms[static_cast<std::size_t>(t) * terms_max]);
+      sums[t].add_superblock(scaled[t], mins, kt, head.d, head.dmin);
     }
-    block_dots<Tokens>(source, pair, 1, q, q_stride, dot);
-#pragma GCC unroll 8
-    for (int t = 0; t < Tokens; ++t) {
-      const __m512i high = _mm512_srli_epi32(factor[t], 16);
-      scaled[t] = _mm512_add_epi32(scaled[t], _mm512_mullo_epi32(dot[t], high));
-    }
-  }
-#pragma GCC unroll 8
-  for (int t = 0; t < Tokens; ++t) {
-    const __m512i mins = weighted_mins(head, terms[static_cast<std::size_t>(t) * terms_max]);
-    sums[t].add_superblock(scaled[t], mins, k + static_cast<std::size_t>(t) * k_stride, head.d,
-                           head.dmin);
   }
 }
 

@@ -47,6 +47,10 @@ struct functions {
   x86::integer_product* q4_0;
   x86::integer_product* q4_k;
   x86::integer_product* q6_k;
+  x86::integer_product* q2_k; ///< of this and the next three, packed weights only
+  x86::integer_product* q3_k;
+  x86::integer_product* q5_k;
+  x86::integer_product* iq4_xs;
   x86::float_product* f32;
   x86::float_product* f16;
   x86::float_product* bf16;
@@ -54,13 +58,16 @@ struct functions {
   x86::attend_function* attend;
 };
 
-constexpr functions avx2_functions{avx2::product_q8_0, avx2::product_q4_0, avx2::product_q4_k,
-                                   avx2::product_q6_k, avx2::product_f32,  avx2::product_f16,
-                                   avx2::product_bf16, avx2::quantize,     avx2::attend};
+constexpr functions avx2_functions{avx2::product_q8_0, avx2::product_q4_0,   avx2::product_q4_k,
+                                   avx2::product_q6_k, avx2::product_q2_k,   avx2::product_q3_k,
+                                   avx2::product_q5_k, avx2::product_iq4_xs, avx2::product_f32,
+                                   avx2::product_f16,  avx2::product_bf16,   avx2::quantize,
+                                   avx2::attend};
 constexpr functions avx512_functions{
-    avx512::product_q8_0, avx512::product_q4_0, avx512::product_q4_k,
-    avx512::product_q6_k, avx512::product_f32,  avx512::product_f16,
-    avx512::product_bf16, avx512::quantize,     avx512::attend};
+    avx512::product_q8_0, avx512::product_q4_0, avx512::product_q4_k, avx512::product_q6_k,
+    avx512::product_q2_k, avx512::product_q3_k, avx512::product_q5_k, avx512::product_iq4_xs,
+    avx512::product_f32,  avx512::product_f16,  avx512::product_bf16, avx512::quantize,
+    avx512::attend};
 
 template <const functions& Set>
 bool quantize(const float* x, quantized_batch& batch, std::uint32_t token) {
@@ -75,8 +82,8 @@ bool quantize(const float* x, quantized_batch& batch, std::uint32_t token) {
                           .a256 = batch.form == activation_form::a256});
 }
 
-/// Types without a kernel of their own. Rows that nobody unpacked at load are unpacked a few at a
-/// time, small enough to stay in the second-level cache until all tokens met them.
+/// Rows of bytes. Rows that nobody unpacked at load are unpacked a few at a time, small enough to
+/// stay in the second-level cache until all tokens met them.
 void product_unpacked(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
                       const quantized_batch& x, float* y, std::size_t y_stride) {
   constexpr std::size_t buffer_bytes = std::size_t{128} << 10U;
@@ -112,7 +119,7 @@ void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
     kernels_reference().product(w, row_first, row_last, x, y, y_stride);
     return;
   }
-  if (is_unpacked(w.type)) {
+  if (is_unpacked(w.type) || (w.packed == nullptr && !has_row_kernel(w.type))) {
     product_unpacked(w, row_first, row_last, x, y, y_stride);
     return;
   }
@@ -122,6 +129,10 @@ void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
   case tensor_type::q4_0: run = Set.q4_0; break;
   case tensor_type::q4_k: run = Set.q4_k; break;
   case tensor_type::q6_k: run = Set.q6_k; break;
+  case tensor_type::q2_k: run = Set.q2_k; break;
+  case tensor_type::q3_k: run = Set.q3_k; break;
+  case tensor_type::q5_k: run = Set.q5_k; break;
+  case tensor_type::iq4_xs: run = Set.iq4_xs; break;
   default: OVIR_CHECK(false, static_cast<std::uint32_t>(w.type)); return;
   }
   run(view_of(w), row_first, row_last, view_of(x), y, y_stride);

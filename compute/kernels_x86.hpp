@@ -72,7 +72,7 @@ struct float_batch {
 };
 
 /// Rows [first, last) of `w` times every token of `x`; y[t * y_stride + row]. Preconditions beyond
-/// `kernel_set::product`: |D| < 2^31 for Q8_0 and Q4_0, |D| and |M| < 2^19 for Q4_K and Q6_K
+/// `kernel_set::product`: |D| < 2^31 for Q8_0 and Q4_0, |D| and |M| < 2^19 for superblocks
 /// (rows beyond are `wide` and never come here).
 using integer_product = void(const matrix_view& w, std::uint32_t first, std::uint32_t last,
                              const batch_view& x, float* y, std::size_t y_stride);
@@ -91,6 +91,7 @@ using to_half_function = bool(const float* x, std::uint32_t n, std::uint16_t* ou
 
 namespace ovir::compute::avx2 {
 x86::integer_product product_q8_0, product_q4_0, product_q4_k, product_q6_k;
+x86::integer_product product_q2_k, product_q3_k, product_q5_k, product_iq4_xs; ///< packed only
 x86::integer_product product_unpacked_32, product_unpacked_256; ///< rows of unpacked_rows.hpp
 x86::float_product product_f32, product_f16, product_bf16;
 x86::quantize_function quantize;
@@ -104,6 +105,7 @@ x86::to_half_function to_half;
 
 namespace ovir::compute::avx512 {
 x86::integer_product product_q8_0, product_q4_0, product_q4_k, product_q6_k;
+x86::integer_product product_q2_k, product_q3_k, product_q5_k, product_iq4_xs; ///< packed only
 x86::float_product product_f32, product_f16, product_bf16;
 x86::quantize_function quantize;
 x86::rms_norm_function rms_norm;

@@ -1,10 +1,10 @@
 #include "compute/packed_weights.hpp"
 
+#include "compute/packed_superblocks.hpp"
 #include "compute/unpacked_rows.hpp"
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 namespace ovir::compute {
 
@@ -15,8 +15,6 @@ constexpr std::size_t half = 2;
 constexpr std::size_t line = packed_rows * dword; ///< one dword of every row
 constexpr std::size_t group_blocks = 8;
 constexpr std::size_t group_scales = group_blocks * packed_rows * half;
-constexpr std::size_t q4_k_bytes = 2304;
-constexpr std::size_t q6_k_bytes = 3392;
 constexpr std::byte q8_0_bias{0x80};
 
 std::size_t blocks_of(tensor_type type, std::uint32_t cols) {
@@ -39,68 +37,6 @@ void pack_blocks(tensor_type type, const std::byte* data, std::size_t blocks, st
     const std::size_t in_group = b % group_blocks;
     std::memcpy(group + (in_group * packed_rows + row) * half, data, half);
     spread(data + half, dwords, row, group + group_scales + in_group * dwords * line);
-  }
-}
-
-void pack_q4_k(const std::byte* data, std::size_t row, std::byte* out) {
-  std::memcpy(out + row * half, data, half);
-  std::memcpy(out + (packed_rows + row) * half, data + half, half);
-  spread(data + dword, 3 + 32, row, out + line);
-  for (std::size_t i = 1; i <= 3; ++i) {
-    std::byte* scales = out + i * line + row * dword;
-    std::swap(scales[1], scales[2]);
-  }
-}
-
-std::uint32_t load_dword(const std::byte* p) {
-  std::uint32_t value{};
-  std::memcpy(&value, p, sizeof value);
-  return value;
-}
-
-/// Low nibbles of four elements of Q6_K and, above them, of the four 32 elements later: dword i of
-/// quarter q. The file has those of quarters 2 h and 2 h + 1 in the low and the high nibbles of the
-/// same 64 bytes.
-std::uint32_t q6_k_low(const std::byte* data, std::size_t q, std::size_t i) {
-  const std::uint32_t first = load_dword(data + q / 2 * 64 + i * dword);
-  const std::uint32_t second = load_dword(data + q / 2 * 64 + 32 + i * dword);
-  return q % 2 == 0 ? (first & 0x0F0F0F0FU) | (second & 0x0F0F0F0FU) << 4U
-                    : (first >> 4U & 0x0F0F0F0FU) | (second & 0xF0F0F0F0U);
-}
-
-/// The two high bits of four elements and of those 16, 32 and 48 elements later: dword i of quarter
-/// q. The file has a byte for each lane of 32 with the bits of four runs.
-std::uint32_t q6_k_high(const std::byte* data, std::size_t q, std::size_t i) {
-  const std::byte* high = data + 128 + q / 2 * 32 + i * dword;
-  const std::size_t shift = q % 2 * 4;
-  const std::uint32_t first = load_dword(high) >> shift;
-  const std::uint32_t second = load_dword(high + 16) >> shift;
-  constexpr std::uint32_t two = 0x03030303;
-  return (first & two) | (second & two) << 2U | (first >> 2U & two) << 4U |
-         (second >> 2U & two) << 6U;
-}
-
-void pack_q6_k(const std::byte* data, std::size_t row, std::byte* out) {
-  constexpr std::size_t scales = 16;
-  constexpr std::size_t scales_at = 192;
-  std::memcpy(out + row * half, data + scales_at + scales, half);
-  out += line;
-  for (std::size_t g = 0; g < scales; ++g) {
-    out[g * packed_rows + row] = data[scales_at + g];
-  }
-  out += scales * packed_rows + row * dword;
-  const auto put = [&out](std::uint32_t value) {
-    std::memcpy(out, &value, dword);
-    out += line;
-  };
-  for (std::size_t q = 0; q < 4; ++q) {
-    for (std::size_t i = 0; i < 4; ++i) {
-      put(q6_k_low(data, q, i));
-      put(q6_k_high(data, q, i));
-    }
-    for (std::size_t i = 4; i < 8; ++i) {
-      put(q6_k_low(data, q, i));
-    }
   }
 }
 
@@ -129,8 +65,12 @@ std::size_t packed_panel_bytes(tensor_type type, std::uint32_t cols) noexcept {
   case tensor_type::q4_0:
     return (blocks + group_blocks - 1) / group_blocks * group_scales +
            blocks * (layout_of(type).block_bytes - half) * packed_rows;
-  case tensor_type::q4_k: return blocks * q4_k_bytes;
-  case tensor_type::q6_k: return blocks * q6_k_bytes;
+  case tensor_type::q2_k:
+  case tensor_type::q3_k:
+  case tensor_type::q4_k:
+  case tensor_type::q5_k:
+  case tensor_type::q6_k:
+  case tensor_type::iq4_xs: return blocks * packed_superblock_bytes(type);
   default: break;
   }
   const std::size_t runs = (std::size_t{cols} + float_columns - 1) / float_columns;
@@ -171,11 +111,14 @@ void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept {
       continue;
     }
     switch (w.type) {
+    case tensor_type::q2_k:
+    case tensor_type::q3_k:
     case tensor_type::q4_k:
+    case tensor_type::q5_k:
     case tensor_type::q6_k:
+    case tensor_type::iq4_xs:
       for (std::size_t b = 0; b < blocks; ++b, data += layout_of(w.type).block_bytes) {
-        w.type == tensor_type::q4_k ? pack_q4_k(data, row, out + b * q4_k_bytes)
-                                    : pack_q6_k(data, row, out + b * q6_k_bytes);
+        pack_superblock(w.type, data, row, out + b * packed_superblock_bytes(w.type));
       }
       break;
     case tensor_type::q8_0:

@@ -16,11 +16,7 @@
 /// block and row; zero beyond the last block), then of each block its dwords, [dword][row]. Q8_0's
 /// weights have 128 added.
 ///
-/// A panel of Q4_K or Q6_K is a run of superblocks. Q4_K: 16 d, 16 dmin; the three dwords of packed
-/// scales, each with its two bytes in the middle exchanged, and the 32 of nibbles, [dword][row].
-/// Q6_K: 16 d and 32 zeros; the 16 scales, [scale][row]; four quarters of 64 elements, each 8
-/// dwords of low nibbles (the low half of a byte is of the first 32 elements) of which the first 4
-/// are each followed by one of high bits (two of each run of 16 elements), [dword][row].
+/// A panel of a type in superblocks that is not unpacked is a run of them (packed_superblocks.hpp).
 ///
 /// A panel of F16, BF16 or F32 is four groups of four rows, each [columns / 16][row][16]; zeros
 /// beyond the last column. Sums of floats have their order, by columns (exact-1, section 2), so

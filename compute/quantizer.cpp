@@ -4,7 +4,8 @@
 // Errors are weighted by |x| and the size of all elements around it: large weights do more to a
 // result, but many small ones do most of it. A scale is searched among some that put the largest
 // element at or near the end of the range, each made the best for the integers it gives; scales
-// that are integers themselves are then tried one higher and one lower.
+// that are integers themselves are then tried one higher and one lower. Last, the scales of a
+// superblock are made the best for all its integers, and these chosen anew, as long as that helps.
 #include "compute/quantizer.hpp"
 
 #include "compute/exact_math.hpp"
@@ -63,6 +64,8 @@ std::array<float, N> importance(const float* x) {
 /// Steps of a tenth of an integer about the end of the range at which the largest element may lie.
 constexpr int search_steps = 10;
 constexpr float search_step = 0.1F;
+/// The same where a range between two ends is searched, and may be narrower than theirs.
+constexpr int narrow_steps = 25;
 
 /// The scale d for which d * q, q integers from `low` to `high`, is nearest to x.
 template <std::size_t N>
@@ -197,7 +200,8 @@ scale_and_min best_scale_and_min(const float* x, const std::array<float, q4_k_gr
   }
   scale_and_min best{0, -low};
   double least = error_of(x, w, best);
-  for (int step = -search_steps; step <= search_steps; ++step) {
+  // A narrower range serves many elements better than the few at its ends.
+  for (int step = -search_steps; step <= narrow_steps; ++step) {
     scale_and_min s{range / (nibble_max + search_step * static_cast<float>(step)), -low};
     for (int pass = 0; pass < 2; ++pass) {
       s = fitted(x, w, s);
@@ -220,111 +224,229 @@ void pack_q4_k_scales(const std::array<std::uint32_t, q4_k_groups>& scales,
   }
 }
 
-bool quantize_q4_k(const float* x, std::byte* out) {
-  std::array<std::array<float, q4_k_group>, q4_k_groups> w{};
-  std::array<scale_and_min, q4_k_groups> wanted{};
-  float scale_max = 0;
-  float min_max = 0;
-  for (std::size_t g = 0; g < q4_k_groups; ++g) {
-    w[g] = importance<q4_k_group>(x + g * q4_k_group);
-    wanted[g] = best_scale_and_min(x + g * q4_k_group, w[g]);
-    scale_max = std::max(scale_max, wanted[g].scale);
-    min_max = std::max(min_max, wanted[g].min);
-  }
-  std::uint16_t d_bits = 0;
-  std::uint16_t dmin_bits = 0;
-  float d = 0;
-  float dmin = 0;
-  bool ok = to_scale(scale_max / six_bits_max, d_bits, d);
-  ok = to_scale(min_max / six_bits_max, dmin_bits, dmin) && ok;
-  put_half(out, d_bits);
-  put_half(out + 2, dmin_bits);
+/// Everything that a block of Q4_K holds.
+struct q4_k_block {
+  std::uint16_t d_bits{0};
+  std::uint16_t dmin_bits{0};
   std::array<std::uint32_t, q4_k_groups> scales{};
   std::array<std::uint32_t, q4_k_groups> mins{};
   std::array<std::uint8_t, super> q{};
+  double error{0};
+};
+
+/// How much each element of each group matters, and the scales and mins that suit the groups best.
+struct q4_k_wishes {
+  std::array<std::array<float, q4_k_group>, q4_k_groups> w;
+  std::array<scale_and_min, q4_k_groups> groups;
+};
+
+/// The best integers for d and dmin: scales and mins about those wished for, all nine pairs.
+q4_k_block rounded(const float* x, const q4_k_wishes& wishes, float d, float dmin) {
+  q4_k_block out;
   for (std::size_t g = 0; g < q4_k_groups; ++g) {
     const float* const group = x + g * q4_k_group;
-    const float scale = clamped(quotient(wanted[g].scale, d), 0, six_bits_max);
-    const float min = clamped(quotient(wanted[g].min, dmin), 0, six_bits_max);
+    const float scale = clamped(quotient(wishes.groups[g].scale, d), 0, six_bits_max);
+    const float min = clamped(quotient(wishes.groups[g].min, dmin), 0, six_bits_max);
     double least = std::numeric_limits<double>::infinity();
     scale_and_min chosen;
     for (int by_scale = -1; by_scale <= 1; ++by_scale) {
       for (int by_min = -1; by_min <= 1; ++by_min) {
         const float s = std::clamp(scale + static_cast<float>(by_scale), 0.0F, six_bits_max);
         const float m = std::clamp(min + static_cast<float>(by_min), 0.0F, six_bits_max);
-        if (const double error = error_of(group, w[g], {d * s, dmin * m}); error < least) {
+        if (const double error = error_of(group, wishes.w[g], {d * s, dmin * m}); error < least) {
           least = error;
           chosen = {d * s, dmin * m};
-          scales[g] = static_cast<std::uint32_t>(s);
-          mins[g] = static_cast<std::uint32_t>(m);
+          out.scales[g] = static_cast<std::uint32_t>(s);
+          out.mins[g] = static_cast<std::uint32_t>(m);
         }
       }
     }
+    out.error += least;
     for (std::size_t i = 0; i < q4_k_group; ++i) {
-      q[g * q4_k_group + i] = static_cast<std::uint8_t>(
+      out.q[g * q4_k_group + i] = static_cast<std::uint8_t>(
           clamped(quotient(group[i] + chosen.min, chosen.scale), 0, nibble_max));
     }
   }
-  pack_q4_k_scales(scales, mins, out + 4);
+  return out;
+}
+
+/// The best d and dmin for a block's integers: the minimum of a square form in two unknowns.
+scale_and_min refitted(const float* x, const q4_k_wishes& wishes, const q4_k_block& block) {
+  double aa = 0;
+  double ab = 0;
+  double bb = 0;
+  double xa = 0;
+  double xb = 0;
+  for (std::size_t i = 0; i < super; ++i) {
+    const std::size_t g = i / q4_k_group;
+    const double w = wishes.w[g][i % q4_k_group];
+    const double a = double{block.q[i]} * block.scales[g];
+    const double b = block.mins[g];
+    aa += w * a * a;
+    ab += w * a * b;
+    bb += w * b * b;
+    xa += w * double{x[i]} * a;
+    xb += w * double{x[i]} * b;
+  }
+  const double determinant = aa * bb - ab * ab;
+  if (determinant > 0) {
+    return {static_cast<float>((xa * bb - xb * ab) / determinant),
+            static_cast<float>((xa * ab - xb * aa) / determinant)};
+  }
+  return {aa > 0 ? static_cast<float>(xa / aa) : 0, 0};
+}
+
+/// Rounds of fitting a block's scales to its integers and these to the scales.
+constexpr int refine_rounds = 4;
+
+bool quantize_q4_k(const float* x, std::byte* out) {
+  q4_k_wishes wishes{};
+  scale_and_min most;
+  for (std::size_t g = 0; g < q4_k_groups; ++g) {
+    wishes.w[g] = importance<q4_k_group>(x + g * q4_k_group);
+    wishes.groups[g] = best_scale_and_min(x + g * q4_k_group, wishes.w[g]);
+    most.scale = std::max(most.scale, wishes.groups[g].scale);
+    most.min = std::max(most.min, wishes.groups[g].min);
+  }
+  q4_k_block best;
+  best.error = std::numeric_limits<double>::infinity();
+  scale_and_min next{most.scale / six_bits_max, most.min / six_bits_max};
+  for (int round = 0; round < refine_rounds; ++round) {
+    std::uint16_t d_bits = 0;
+    std::uint16_t dmin_bits = 0;
+    float d = 0;
+    float dmin = 0;
+    if (!to_scale(next.scale, d_bits, d) || !to_scale(next.min, dmin_bits, dmin)) {
+      return false;
+    }
+    q4_k_block made = rounded(x, wishes, d, dmin);
+    if (made.error >= best.error) {
+      break;
+    }
+    best = made;
+    best.d_bits = d_bits;
+    best.dmin_bits = dmin_bits;
+    next = refitted(x, wishes, best);
+    if (next.scale <= 0 || next.min < 0) {
+      break;
+    }
+  }
+  put_half(out, best.d_bits);
+  put_half(out + 2, best.dmin_bits);
+  pack_q4_k_scales(best.scales, best.mins, out + 4);
   for (std::size_t i = 0; i < super / 2; ++i) {
     const std::size_t low = i / q4_k_group * 2 * q4_k_group + i % q4_k_group;
-    out[16 + i] = static_cast<std::byte>(q[low] | q[low + q4_k_group] << 4U);
+    out[16 + i] = static_cast<std::byte>(best.q[low] | best.q[low + q4_k_group] << 4U);
   }
-  return ok;
+  return true;
 }
 
 constexpr std::size_t q6_k_group = 16;
 constexpr std::size_t q6_k_groups = super / q6_k_group;
 
-bool quantize_q6_k(const float* x, std::byte* out) {
+/// Everything that a block of Q6_K holds.
+struct q6_k_block {
+  std::uint16_t d_bits{0};
+  std::array<float, q6_k_groups> scales{};
+  std::array<float, super> q{}; ///< -32..31
+  double error{0};
+};
+
+struct q6_k_wishes {
+  std::array<std::array<float, q6_k_group>, q6_k_groups> w;
+  std::array<float, q6_k_groups> scales;
+};
+
+/// The best integers for d: scales about those wished for.
+q6_k_block rounded(const float* x, const q6_k_wishes& wishes, float d) {
   constexpr float low = -32;
   constexpr float high = 31;
-  std::array<std::array<float, q6_k_group>, q6_k_groups> w{};
-  std::array<float, q6_k_groups> wanted{};
-  float largest = 0;
-  for (std::size_t g = 0; g < q6_k_groups; ++g) {
-    w[g] = importance<q6_k_group>(x + g * q6_k_group);
-    wanted[g] = best_scale(x + g * q6_k_group, w[g], low, high);
-    largest = std::fabs(wanted[g]) > std::fabs(largest) ? wanted[g] : largest;
-  }
-  std::uint16_t d_bits = 0;
-  float d = 0;
-  const bool ok = to_scale(largest / -128, d_bits, d);
-  std::memset(out, 0, 208);
-  put_half(out + 208, d_bits);
+  q6_k_block out;
   for (std::size_t g = 0; g < q6_k_groups; ++g) {
     const float* const group = x + g * q6_k_group;
-    const float scale = clamped(quotient(wanted[g], d), -128, 127);
+    const float scale = clamped(quotient(wishes.scales[g], d), -128, 127);
     double least = std::numeric_limits<double>::infinity();
-    float chosen = 0;
     for (int by = -1; by <= 1; ++by) {
       const float s = std::clamp(scale + static_cast<float>(by), -128.0F, 127.0F);
       double error = 0;
       for (std::size_t i = 0; i < q6_k_group; ++i) {
         const float q = clamped(quotient(group[i], d * s), low, high);
         const double off = double{group[i]} - double{d * s} * double{q};
-        error += double{w[g][i]} * off * off;
+        error += double{wishes.w[g][i]} * off * off;
       }
       if (error < least) {
         least = error;
-        chosen = s;
+        out.scales[g] = s;
       }
     }
-    out[192 + g] = static_cast<std::byte>(static_cast<std::int8_t>(chosen));
+    out.error += least;
     for (std::size_t i = 0; i < q6_k_group; ++i) {
-      const auto q =
-          static_cast<std::uint32_t>(clamped(quotient(group[i], d * chosen), low, high) - low);
-      // Two halves of 128 elements, in each four runs of 32: see decode_q6_k.
-      const std::size_t at = g * q6_k_group + i;
-      const std::size_t half = at / 128;
-      const std::size_t run = at % 128 / 32;
-      const std::size_t lane = at % 32;
-      out[half * 64 + run % 2 * 32 + lane] |=
-          static_cast<std::byte>((q & 15U) << (run < 2 ? 0U : 4U));
-      out[128 + half * 32 + lane] |= static_cast<std::byte>((q >> 4U) << (2 * run));
+      out.q[g * q6_k_group + i] = clamped(quotient(group[i], d * out.scales[g]), low, high);
     }
   }
-  return ok;
+  return out;
+}
+
+/// The best d for a block's integers; `otherwise` when they are all zero.
+float refitted(const float* x, const q6_k_wishes& wishes, const q6_k_block& block,
+               float otherwise) {
+  double product = 0;
+  double square = 0;
+  for (std::size_t i = 0; i < super; ++i) {
+    const std::size_t g = i / q6_k_group;
+    const double w = wishes.w[g][i % q6_k_group];
+    const double a = double{block.scales[g]} * double{block.q[i]};
+    product += w * double{x[i]} * a;
+    square += w * a * a;
+  }
+  return square > 0 ? static_cast<float>(product / square) : otherwise;
+}
+
+void put_q6_k(const q6_k_block& block, std::byte* out) {
+  std::memset(out, 0, 208);
+  put_half(out + 208, block.d_bits);
+  for (std::size_t g = 0; g < q6_k_groups; ++g) {
+    out[192 + g] = static_cast<std::byte>(static_cast<std::int8_t>(block.scales[g]));
+  }
+  for (std::size_t at = 0; at < super; ++at) {
+    const auto q = static_cast<std::uint32_t>(block.q[at] + 32);
+    // Two halves of 128 elements, in each four runs of 32: see decode_q6_k.
+    const std::size_t half = at / 128;
+    const std::size_t run = at % 128 / 32;
+    const std::size_t lane = at % 32;
+    out[half * 64 + run % 2 * 32 + lane] |=
+        static_cast<std::byte>((q & 15U) << (run < 2 ? 0U : 4U));
+    out[128 + half * 32 + lane] |= static_cast<std::byte>((q >> 4U) << (2 * run));
+  }
+}
+
+bool quantize_q6_k(const float* x, std::byte* out) {
+  q6_k_wishes wishes{};
+  float largest = 0;
+  for (std::size_t g = 0; g < q6_k_groups; ++g) {
+    wishes.w[g] = importance<q6_k_group>(x + g * q6_k_group);
+    wishes.scales[g] = best_scale(x + g * q6_k_group, wishes.w[g], -32, 31);
+    largest = std::fabs(wishes.scales[g]) > std::fabs(largest) ? wishes.scales[g] : largest;
+  }
+  q6_k_block best;
+  best.error = std::numeric_limits<double>::infinity();
+  float next = largest / -128;
+  for (int round = 0; round < refine_rounds; ++round) {
+    std::uint16_t d_bits = 0;
+    float d = 0;
+    if (!to_scale(next, d_bits, d)) {
+      return false;
+    }
+    q6_k_block made = rounded(x, wishes, d);
+    if (made.error >= best.error) {
+      break;
+    }
+    best = made;
+    best.d_bits = d_bits;
+    next = refitted(x, wishes, best, next);
+  }
+  put_q6_k(best, out);
+  return true;
 }
 
 bool to_halves(std::span<const float> x, std::byte* out) {

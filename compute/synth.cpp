@@ -27,7 +27,7 @@ struct quantization_facts {
   std::uint32_t file_type; ///< `general.file_type` of such files
 };
 
-constexpr std::array<quantization_facts, 8> quantizations{{
+constexpr std::array<quantization_facts, 12> quantizations{{
     {synth_quantization::f32, "f32", tensor_type::f32, 0},
     {synth_quantization::f16, "f16", tensor_type::f16, 1},
     {synth_quantization::bf16, "bf16", tensor_type::bf16, 32},
@@ -36,6 +36,10 @@ constexpr std::array<quantization_facts, 8> quantizations{{
     {synth_quantization::q4_k, "q4_k", tensor_type::q4_k, 14},
     {synth_quantization::q6_k, "q6_k", tensor_type::q6_k, 18},
     {synth_quantization::q4_k_m, "q4_k_m", tensor_type::q4_k, 15},
+    {synth_quantization::q2_k, "q2_k", tensor_type::q2_k, 10},
+    {synth_quantization::q3_k, "q3_k", tensor_type::q3_k, 11},
+    {synth_quantization::q5_k, "q5_k", tensor_type::q5_k, 16},
+    {synth_quantization::iq4_xs, "iq4_xs", tensor_type::iq4_xs, 30},
 }};
 
 const quantization_facts& facts_of(synth_quantization quantization) {

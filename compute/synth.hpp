@@ -16,7 +16,20 @@ namespace ovir::compute {
 
 /// What the matrices are stored as. `q4_k_m` mixes Q4_K with Q6_K as llama.cpp's recipe of that
 /// name does; the others use one type throughout. Norms are F32 always.
-enum class synth_quantization : std::uint8_t { f32, f16, bf16, q8_0, q4_0, q4_k, q6_k, q4_k_m };
+enum class synth_quantization : std::uint8_t {
+  f32,
+  f16,
+  bf16,
+  q8_0,
+  q4_0,
+  q4_k,
+  q6_k,
+  q4_k_m,
+  q2_k,
+  q3_k,
+  q5_k,
+  iq4_xs
+};
 
 /// "q4_k_m" and so on, lower case; anything else is `invalid_argument` and lists the names.
 [[nodiscard]] result<synth_quantization> synth_quantization_from(std::string_view name);

@@ -19,6 +19,10 @@ constexpr double deviation_of_byte = 73.9;
 constexpr double deviation_of_nibble = 4.61;
 constexpr double mean_of_nibble = 7.5;
 constexpr double deviation_of_six_bits = 18.5;
+constexpr double deviation_of_five_bits = 9.23;
+constexpr double mean_of_five_bits = 15.5;
+constexpr double deviation_of_two_bits = 1.12;
+constexpr double mean_of_two_bits = 1.5;
 constexpr double deviation_of_four_bytes = 147.8;
 constexpr std::int32_t mean_of_four_bytes = 510;
 
@@ -26,6 +30,11 @@ constexpr std::int32_t mean_of_four_bytes = 510;
 constexpr std::uint32_t sub_scale_first = 32;
 constexpr std::uint32_t sub_scale_count = 32;
 constexpr double sub_scale_mean = 47.5;
+constexpr double small_scale_mean = 11.5; // of Q2_K, from 8 to 15
+
+// Q3_K and IQ4_XS: scales from -32 to 31 times weights from -4 to 3, or times a level of IQ4.
+constexpr double deviation_of_q3_k = 43.5;
+constexpr double deviation_of_iq4_xs = 1246;
 
 std::uint64_t splitmix(std::uint64_t& state) {
   state += 0x9E3779B97F4A7C15U;
@@ -58,8 +67,21 @@ double scale_for(tensor_type type, double deviation) {
   case tensor_type::q8_0: return deviation / deviation_of_byte;
   case tensor_type::q4_0: return deviation / deviation_of_nibble;
   case tensor_type::q4_k: return deviation / (deviation_of_nibble * sub_scale_mean);
+  case tensor_type::q5_k: return deviation / (deviation_of_five_bits * sub_scale_mean);
+  case tensor_type::q2_k: return deviation / (deviation_of_two_bits * small_scale_mean);
+  case tensor_type::q3_k: return deviation / deviation_of_q3_k;
+  case tensor_type::iq4_xs: return deviation / deviation_of_iq4_xs;
   case tensor_type::q6_k: return deviation / (deviation_of_six_bits * sub_scale_mean);
   default: return 0;
+  }
+}
+
+/// What weights are on average before the minimum is taken off.
+double mean_of(tensor_type type) {
+  switch (type) {
+  case tensor_type::q5_k: return mean_of_five_bits;
+  case tensor_type::q2_k: return mean_of_two_bits;
+  default: return mean_of_nibble;
   }
 }
 
@@ -90,7 +112,7 @@ synth_blocks::synth_blocks(tensor_type type, double deviation) : type_(type) {
     // From 3/4 to 5/4 of the scale.
     const double spread = 0.75 + static_cast<double>(i) / 512.0;
     scales_[i] = float_to_half(static_cast<float>(scale * spread));
-    mins_[i] = float_to_half(half_to_float(scales_[i]) * static_cast<float>(mean_of_nibble));
+    mins_[i] = float_to_half(half_to_float(scales_[i]) * static_cast<float>(mean_of(type)));
   }
   for (std::size_t sum = 0; sum < values_.size(); ++sum) {
     const auto centred = static_cast<std::int32_t>(sum) - mean_of_four_bytes;
@@ -107,7 +129,11 @@ void synth_blocks::fill(synth_random& random, std::span<std::byte> out) const {
   case tensor_type::bf16: return fill_floats(random, out);
   case tensor_type::q8_0: return fill_q8_0(random, out);
   case tensor_type::q4_0: return fill_q4_0(random, out);
-  case tensor_type::q4_k: return fill_q4_k(random, out);
+  case tensor_type::q4_k:
+  case tensor_type::q5_k: return fill_q4_k_or_q5_k(random, out);
+  case tensor_type::q2_k: return fill_q2_k(random, out);
+  case tensor_type::q3_k:
+  case tensor_type::iq4_xs: return fill_signed(random, out);
   case tensor_type::q6_k: return fill_q6_k(random, out);
   default: OVIR_CHECK(false, static_cast<std::uint32_t>(type_)); // no synth_quantization has others
   }
@@ -144,11 +170,11 @@ void synth_blocks::fill_q4_0(synth_random& random, std::span<std::byte> out) con
   }
 }
 
-void synth_blocks::fill_q4_k(synth_random& random, std::span<std::byte> out) const {
-  // fp16 d, fp16 dmin, 12 bytes with eight 6-bit scales and eight 6-bit minimums, 128 bytes of
-  // nibbles. Scale and minimum of a sub-block are the same number, and dmin is 7.5 d, so the
-  // weights d*sc*q - dmin*sc with q in [0, 15] are centred.
-  constexpr std::size_t block = 144;
+void synth_blocks::fill_q4_k_or_q5_k(synth_random& random, std::span<std::byte> out) const {
+  // fp16 d, fp16 dmin, 12 bytes with eight 6-bit scales and eight 6-bit minimums, then weights.
+  // Scale and minimum of a sub-block are the same number, and dmin is 7.5 d, so the weights
+  // d*sc*q - dmin*sc with q in [0, 15] are centred; of Q5_K 15.5 d, q in [0, 31].
+  const std::size_t block = layout_of(type_).block_bytes;
   for (std::size_t at = 0; at < out.size(); at += block) {
     const std::uint64_t drawn = random.next();
     const std::size_t choice = drawn >> 56U;
@@ -184,6 +210,31 @@ void synth_blocks::fill_q6_k(synth_random& random, std::span<std::byte> out) con
       out[at + 192 + j] = static_cast<std::byte>(negative ? -size : size);
     }
     store(&out[at + 208], scales_[signs >> 56U]);
+  }
+}
+
+void synth_blocks::fill_q2_k(synth_random& random, std::span<std::byte> out) const {
+  // 16 bytes of a scale and a minimum, the same number from 8 to 15, 64 of pairs of bits, d, dmin.
+  constexpr std::size_t block = 84;
+  for (std::size_t at = 0; at < out.size(); at += block) {
+    random.fill(out.subspan(at, 80));
+    for (std::size_t g = 0; g < 16; ++g) {
+      const auto scale = (std::to_integer<std::uint32_t>(out[at + g]) & 7U) | 8U;
+      out[at + g] = static_cast<std::byte>(scale | scale << 4U);
+    }
+    const std::size_t choice = random.next() >> 56U;
+    store(&out[at + 80], scales_[choice]);
+    store(&out[at + 82], mins_[choice]);
+  }
+}
+
+void synth_blocks::fill_signed(synth_random& random, std::span<std::byte> out) const {
+  // Scales of either sign are as likely, so any bits will do.
+  const std::size_t block = layout_of(type_).block_bytes;
+  const std::size_t d_at = type_ == tensor_type::q3_k ? 108 : 0;
+  for (std::size_t at = 0; at < out.size(); at += block) {
+    random.fill(out.subspan(at, block));
+    store(&out[at + d_at], scales_[random.next() >> 56U]);
   }
 }
 

@@ -52,13 +52,16 @@ private:
   void fill_floats(synth_random& random, std::span<std::byte> out) const;
   void fill_q8_0(synth_random& random, std::span<std::byte> out) const;
   void fill_q4_0(synth_random& random, std::span<std::byte> out) const;
-  void fill_q4_k(synth_random& random, std::span<std::byte> out) const;
+  void fill_q4_k_or_q5_k(synth_random& random, std::span<std::byte> out) const;
   void fill_q6_k(synth_random& random, std::span<std::byte> out) const;
+  void fill_q2_k(synth_random& random, std::span<std::byte> out) const;
+  void fill_signed(synth_random& random, std::span<std::byte> out) const;
 
   tensor_type type_;
   /// Block scales to choose from, as fp16: some spread around the one that gives the deviation.
   std::array<std::uint16_t, 256> scales_{};
-  /// Scales of the minimums of Q4_K that centre its weights, one for each of `scales_`.
+  /// Scales of the minimums of Q2_K, Q4_K and Q5_K that centre their weights, one for each of
+  /// `scales_`.
   std::array<std::uint16_t, 256> mins_{};
   /// Weights of the float types by the sum of four random bytes, in the type's encoding.
   std::array<std::uint32_t, 1021> values_{};

@@ -115,15 +115,31 @@ enum class activation_form : std::uint8_t {
   return 0x1p-24F / static_cast<float>(1 << fraction_bits(type));
 }
 
-/// Whether the fast kernels read rows of this type as bytes (unpacked_rows.hpp), not as they are in
-/// the file.
+/// Whether packed weights of this type are rows of bytes (unpacked_rows.hpp), not panels in the
+/// file's bits (packed_weights.hpp).
 [[nodiscard]] constexpr bool is_unpacked(tensor_type type) noexcept {
   switch (type) {
   case tensor_type::q8_0:
   case tensor_type::q4_0:
+  case tensor_type::q2_k:
+  case tensor_type::q3_k:
   case tensor_type::q4_k:
-  case tensor_type::q6_k: return false;
+  case tensor_type::q5_k:
+  case tensor_type::q6_k:
+  case tensor_type::iq4_xs: return false;
   default: return form_for(type) != activation_form::floats;
+  }
+}
+
+/// Whether the fast kernels read rows of this type as they are in the file. Those of other
+/// quantised types are turned into bytes first where nobody packed them.
+[[nodiscard]] constexpr bool has_row_kernel(tensor_type type) noexcept {
+  switch (type) {
+  case tensor_type::q8_0:
+  case tensor_type::q4_0:
+  case tensor_type::q4_k:
+  case tensor_type::q6_k: return true;
+  default: return false;
   }
 }
 

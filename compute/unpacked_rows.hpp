@@ -6,7 +6,8 @@
 #include <cstdint>
 
 /// Rows of quantised weights as bytes: what the fast kernels read of every type that has no kernel
-/// of its own (docs/adr/0034-one-path-for-other-types.md). The same integers as `decode_block`
+/// of its own, and of some others while nobody packed their weights (tensor.hpp,
+/// docs/adr/0034-one-path-for-other-types.md). The same integers as `decode_block`
 /// gives, so products are the same.
 ///
 /// Of a type scaled per 32, a block is D and M (int32 each), then 32 weights (int8). Of the others
@@ -19,7 +20,7 @@ namespace ovir::compute {
 inline constexpr std::size_t unpacked_32_bytes = 8 + 32;
 inline constexpr std::size_t unpacked_256_bytes = 8 + 16 + 16 + 256;
 
-/// Bytes of a row of `cols` elements. Precondition: is_unpacked(type), whole blocks.
+/// Bytes of a row of `cols` elements. Precondition: a quantised type, whole blocks.
 [[nodiscard]] std::size_t unpacked_row_bytes(tensor_type type, std::uint32_t cols) noexcept;
 
 /// Writes one row. Precondition: the scales of its blocks fit 32 bits (the weight is not `wide`).

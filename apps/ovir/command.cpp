@@ -49,19 +49,6 @@ CLI::Option* add_seed(CLI::App& command, const std::string& name, std::uint64_t&
   });
 }
 
-void add_later_command(CLI::App& parent, const std::string& name, chosen_command& chosen) {
-  CLI::App* const command = parent.add_subcommand(name);
-  command->group("")->prefix_command(); // not in the help; takes whatever follows
-  command->set_help_flag();
-  const std::string full =
-      (parent.get_parent() == nullptr ? "" : "ovir ") + parent.get_name() + " " + name;
-  command->callback([command, full, &chosen] {
-    const std::vector<std::string> rest = command->remaining();
-    chosen.as_json = std::find(rest.begin(), rest.end(), "--json") != rest.end();
-    chosen.run = [full](surroundings&) -> result<exit_code> { return not_in_this_version(full); };
-  });
-}
-
 result<ready_model> load_model(surroundings& around, const std::string& path) {
   if (path.empty()) {
     return prepare_model(std::string{embedded_model_name}, embedded_model());
@@ -76,11 +63,6 @@ result<ready_model> load_model(surroundings& around, const std::string& path) {
         path, bytes_text(bytes), bytes_text(memory)));
   }
   return model;
-}
-
-error not_in_this_version(std::string_view what) {
-  return fail(errc::invalid_argument, "{} is not in this version ({}); see ovir --help for what is",
-              what, OVIR_VERSION);
 }
 
 } // namespace ovir::apps

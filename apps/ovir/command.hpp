@@ -43,8 +43,6 @@ void add_cache(CLI::App& app, chosen_command& chosen);
 void add_ledger(CLI::App& app, chosen_command& chosen);
 void add_receipt(CLI::App& app, chosen_command& chosen);
 void add_shell(CLI::App& app, chosen_command& chosen);
-/// Names that later versions answer to: they are refused with a sentence, not with "unknown".
-void add_later_command(CLI::App& parent, const std::string& name, chosen_command& chosen);
 
 /// `model inspect`, `model synth`.
 void add_model_inspect(CLI::App& model, chosen_command& chosen);
@@ -69,8 +67,5 @@ CLI::Option* add_seed(CLI::App& command, const std::string& name, std::uint64_t&
 
 /// The file at `path`, or the embedded model when `path` is empty.
 [[nodiscard]] result<ready_model> load_model(surroundings& around, const std::string& path);
-
-/// Error of a command or option that is known but absent.
-[[nodiscard]] error not_in_this_version(std::string_view what);
 
 } // namespace ovir::apps

@@ -108,7 +108,9 @@ void add_model_synth(CLI::App& model, chosen_command& chosen) {
   add_shape(*command, given->spec);
   command->add_option("--preset", given->preset, "Start from a shape: 1.1b")
       ->check(CLI::IsMember({std::string{preset_1_1b}}));
-  command->add_option("--type", given->type, "f32, f16, bf16, q8_0, q4_0, q4_k, q6_k or q4_k_m")
+  command
+      ->add_option("--type", given->type,
+                   "f32, f16, bf16, q8_0, q4_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_xs or q4_k_m")
       ->capture_default_str();
   add_json(*command, given->as_json);
   command->callback([given, command, &chosen] {

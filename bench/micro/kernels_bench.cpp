@@ -239,8 +239,10 @@ std::string processor_name() {
 } // namespace
 
 int main(int argc, char** argv) {
-  for (const tensor_type type : {tensor_type::q8_0, tensor_type::q4_0, tensor_type::q4_k,
-                                 tensor_type::q6_k, tensor_type::f16, tensor_type::f32}) {
+  for (const tensor_type type :
+       {tensor_type::q8_0, tensor_type::q4_0, tensor_type::q4_k, tensor_type::q6_k,
+        tensor_type::q5_k, tensor_type::q3_k, tensor_type::q2_k, tensor_type::iq4_xs,
+        tensor_type::f16, tensor_type::f32}) {
     add_products(type, 1);
     add_products(type, batch_tokens);
     add_products(type, prefill_tokens);

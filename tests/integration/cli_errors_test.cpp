@@ -86,7 +86,7 @@ TEST(cli_errors, says_which_command_or_option_is_unknown) {
 }
 
 TEST(cli_errors, what_later_versions_do_is_refused_not_ignored) {
-  expect_refusal({"model", "pull", "x"}, usage, "not in this version");
+  expect_refusal({"model", "pull", "x"}, usage, "begins with neither https:// nor http://");
   expect_refusal({"run", "-p", "x", "--system", "y"}, usage, "give --chat too");
   expect_refusal({"run", "-p", "x", "--profile", "fast", "--stages", "2"}, usage,
                  "computes in one piece");

@@ -9,6 +9,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -129,9 +131,14 @@ TEST(cli_quantize, remakes_the_model_inside_as_well_as_llama_cpp_made_it) {
   EXPECT_EQ(run_ovir({"model", "quantize", floats.string(), again, "--threads", "3"}).exit_code, 0);
   EXPECT_EQ(read_file(ours), read_file(again));
   for (const auto& text : {tales, story}) {
+    const double truth = mean_nll(floats.string(), text);
     const double wanted = mean_nll(theirs.string(), text);
-    // The goal, 0.5 %, is missed by 1.5 % and 0.6 % (docs/adr/0054-quantising.md).
-    EXPECT_LE(mean_nll(ours, text), wanted * 1.02) << text;
+    const double made = mean_nll(ours, text);
+    std::printf("%s: floats %.5f, llama.cpp's %.5f, ours %.5f\n", text.c_str(), truth, wanted,
+                made);
+    // On story.txt llama.cpp's file is 0.9 % better than the floats it was made of, by chance
+    // (docs/adr/0054-quantising.md): no quantiser has to repeat that.
+    EXPECT_LE(made, std::max(wanted, truth) * 1.005) << text;
   }
 }
 

@@ -179,6 +179,43 @@ TEST_P(experts_on, three_workers_have_the_digest_of_one_process_and_the_memory_t
   EXPECT_EQ(stages, 3U);
 }
 
+/// Models with windows shorter than the prompts, by the name of their case.
+class windows_on : public node_cluster, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(windows_on, three_workers_have_the_digest_of_one_process_also_when_one_is_killed) {
+  const std::vector<architecture_case> cases = architecture_cases();
+  const auto wanted = std::find_if(cases.begin(), cases.end(),
+                                   [](const architecture_case& c) { return c.name == GetParam(); });
+  ASSERT_NE(wanted, cases.end());
+  const std::filesystem::path path = folder_.path() / "windows.gguf";
+  write_file(path, architecture_model(*wanted));
+  ASSERT_NO_FATAL_FAILURE(use(path));
+  // Of the middle layers there are two holders, so that one can go.
+  std::vector<cluster_node> all = nodes(3);
+  all.push_back(all[2]);
+  all.back().name = "worker-3";
+  test_cluster cluster{{.nodes = all}};
+  cluster.start();
+  asked_request asked{cluster, {0}, arguments_of(requests_[1]), 1};
+  const apps::json data = asked.answer();
+  ASSERT_EQ(asked.failure(), "") << cluster.last_words();
+  EXPECT_EQ(data.at("transcript"), to_hex(expected_[1].transcript));
+  std::string middle;
+  for (const apps::json& stage : data.at("path")) {
+    const auto name = stage.at("name").get<std::string>();
+    middle = name == "worker-1" || name == "worker-3" ? name : middle;
+  }
+  ASSERT_NE(middle, "") << data.at("path");
+  asked_request again{cluster, {0}, arguments_of(requests_[1]), 1};
+  ASSERT_TRUE(again.wait_for_tokens(3)) << again.failure();
+  cluster.kill(cluster.index_of(middle));
+  const apps::json after = again.answer();
+  ASSERT_EQ(again.failure(), "") << cluster.last_words();
+  EXPECT_EQ(after.at("transcript"), to_hex(expected_[1].transcript));
+}
+
+INSTANTIATE_TEST_SUITE_P(models, windows_on, ::testing::Values("gemma2", "gemma3"),
+                         [](const auto& one) { return std::string{one.param}; });
 INSTANTIATE_TEST_SUITE_P(models, experts_on, ::testing::Values("mixtral", "qwen2moe", "qwen3moe"),
                          [](const auto& one) { return std::string{one.param}; });
 INSTANTIATE_TEST_SUITE_P(workers, synthetic_on, ::testing::Values(1, 2, 3, 5));

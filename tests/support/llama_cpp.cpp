@@ -123,4 +123,19 @@ std::vector<token_id> llama_cpp::tokenize(const std::string& text) const {
   return {ids.begin(), ids.begin() + count};
 }
 
+void llama_cpp::quantize(const std::filesystem::path& folder, const std::filesystem::path& from,
+                         const std::filesystem::path& to, std::uint32_t file_type) {
+  const parts library{folder};
+  auto parameters =
+      library.llama.function<opaque_parameters()>("llama_model_quantize_default_params")();
+  const std::uint32_t choices[] = {1, file_type}; // threads and recipe come first
+  std::memcpy(parameters.bytes, choices, sizeof choices);
+  const std::uint32_t failed =
+      library.llama.function<std::uint32_t(const char*, const char*, const opaque_parameters*)>(
+          "llama_model_quantize")(from.c_str(), to.c_str(), &parameters);
+  if (failed != 0) {
+    throw std::runtime_error("llama.cpp does not quantise the model: " + log_text());
+  }
+}
+
 } // namespace ovir::test

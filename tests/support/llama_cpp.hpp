@@ -23,6 +23,11 @@ public:
   /// Without BOS, and with control tokens read as text.
   [[nodiscard]] std::vector<token_id> tokenize(const std::string& text) const;
 
+  /// Quantises a model of floats, without an importance matrix. `file_type` is llama.cpp's number
+  /// of the recipe (15 is Q4_K_M). Throws what the library says when it refuses.
+  static void quantize(const std::filesystem::path& folder, const std::filesystem::path& from,
+                       const std::filesystem::path& to, std::uint32_t file_type);
+
 private:
   struct parts;
   std::shared_ptr<parts> parts_;

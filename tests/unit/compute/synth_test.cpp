@@ -18,9 +18,10 @@ namespace {
 using testing::HasSubstr;
 
 constexpr synth_quantization all_quantizations[] = {
-    synth_quantization::f32,  synth_quantization::f16,   synth_quantization::bf16,
-    synth_quantization::q8_0, synth_quantization::q4_0,  synth_quantization::q4_k,
-    synth_quantization::q6_k, synth_quantization::q4_k_m};
+    synth_quantization::f32,  synth_quantization::f16,    synth_quantization::bf16,
+    synth_quantization::q8_0, synth_quantization::q4_0,   synth_quantization::q4_k,
+    synth_quantization::q6_k, synth_quantization::q4_k_m, synth_quantization::q2_k,
+    synth_quantization::q3_k, synth_quantization::q5_k,   synth_quantization::iq4_xs};
 
 synth_spec spec_of(synth_quantization quantization) {
   synth_spec spec;

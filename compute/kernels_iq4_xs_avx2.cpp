@@ -1,0 +1,193 @@
+// The product of packed IQ4_XS on AVX2: superblocks of 256 elements, each one of sixteen levels,
+// eight signed 6-bit scales, D. S = sum over superblocks of k D sum_j sc_j m_j dot_j.
+#if defined(__x86_64__)
+
+#include "compute/integers_avx2.hpp"
+
+namespace ovir::compute::avx2 {
+
+namespace {
+
+constexpr std::uint32_t superblock = 256;
+constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
+constexpr int groups = 8;
+
+/// What a superblock's rows have beside their levels.
+struct superblock_head {
+  __m256i scale[groups]; ///< sc_j of each row, in both 16-bit halves
+  __m256i d;
+};
+
+/// Weights as bytes, [element / 4][row][4].
+struct unpacked_superblock {
+  __m256i w[superblock / 4];
+  superblock_head head;
+
+  [[nodiscard]] inline __m256i weights(int j, int i) const { return w[j * 8 + i]; }
+};
+
+/// A superblock of packed weights (packed_superblocks.hpp).
+template <x86::ask_into Asks>
+struct packed_superblock {
+  static constexpr std::size_t bytes = 2176;
+  static constexpr std::size_t nibbles_at = 128;
+
+  const unsigned char* data;
+  std::size_t first_row;
+
+  /// Elements 4 i of group j.
+  [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(int j, int i) const {
+    const unsigned char* line = data + nibbles_at + static_cast<std::size_t>(j * 4 + i % 4) * 64;
+    if (i < 4) {
+      x86::ask_beyond<Asks>(line);
+    }
+    const __m256i levels = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
+    const __m256i both = load_32(line + 4 * first_row);
+    return _mm256_shuffle_epi8(
+        levels, _mm256_and_si256(i < 4 ? both : _mm256_srli_epi16(both, 4), _mm256_set1_epi8(15)));
+  }
+  __attribute__((always_inline)) inline void load(superblock_head& out) const {
+    x86::ask_beyond_lines<Asks, nibbles_at / 64>(data);
+    out.d = load_scales(data + 2 * first_row);
+    __m256i low = load_32(data + 64 + 4 * first_row);
+    __m256i high = _mm256_slli_epi32(_mm256_cvtepu16_epi32(load_16(data + 32 + 2 * first_row)), 4);
+#pragma GCC unroll 8
+    for (int j = 0; j < groups; ++j) {
+      const __m256i six = _mm256_or_si256(_mm256_and_si256(low, _mm256_set1_epi32(15)),
+                                          _mm256_and_si256(high, _mm256_set1_epi32(0x30)));
+      const __m256i twice = _mm256_or_si256(six, _mm256_slli_epi32(six, 16));
+      out.scale[j] = _mm256_sub_epi16(twice, _mm256_set1_epi16(32));
+      low = _mm256_srli_epi32(low, 4);
+      high = _mm256_srli_epi32(high, 2);
+    }
+  }
+};
+
+/// One superblock of 8 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
+template <int Tokens, class Source>
+inline void superblock_tile(const Source& source, const superblock_head& head,
+                            const x86::batch_view& x, const std::int8_t* q, const std::int32_t* k,
+                            const std::int32_t* m, row_sums* sums) {
+  const std::size_t m_stride = x.cols / 32;
+  // Two groups at a time: 516,128 * 32 * 63 * 2 = 2,081,028,096 fits 32 bits.
+  for (int pair = 0; pair < groups; pair += 2) {
+    __m256i scaled[Tokens];
+#pragma GCC unroll 4
+    for (int t = 0; t < Tokens; ++t) {
+      scaled[t] = _mm256_setzero_si256();
+    }
+#pragma GCC unroll 2
+    for (int side = 0; side < 2; ++side) {
+      const int j = pair + side;
+      __m256i factor[Tokens];
+#pragma GCC unroll 4
+      for (int t = 0; t < Tokens; ++t) {
+        const auto mt = static_cast<short>(
+            m[static_cast<std::size_t>(t) * m_stride + static_cast<std::size_t>(j)]);
+        factor[t] = _mm256_mullo_epi16(head.scale[j], _mm256_set1_epi16(mt));
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) {
+        const __m256i w = source.weights(j, i);
+        const __m256i magnitude = _mm256_abs_epi8(w);
+#pragma GCC unroll 4
+        for (int t = 0; t < Tokens; ++t) {
+          const __m256i four = broadcast(q + static_cast<std::size_t>(t) * x.cols + j * 32 + i * 4);
+          // 127 * 127 * 2 fits 16 bits.
+          const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(four, w));
+          scaled[t] = _mm256_add_epi32(scaled[t], _mm256_madd_epi16(pairs, factor[t]));
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int t = 0; t < Tokens; ++t) {
+      // |D| < 2^19, k < 2^12
+      const __m256i d =
+          _mm256_mullo_epi32(head.d, broadcast(k + static_cast<std::size_t>(t) * x.scales));
+      sums[t].even = _mm256_add_epi64(sums[t].even, _mm256_mul_epi32(scaled[t], d));
+      sums[t].odd = _mm256_add_epi64(sums[t].odd, _mm256_mul_epi32(odd(scaled[t]), odd(d)));
+    }
+  }
+}
+
+struct iq4_xs {
+  struct panel {
+    unpacked_superblock blocks[superblocks_max];
+  };
+  using sum = row_sums;
+  static constexpr std::uint32_t panel_rows = avx2::panel_rows;
+  static constexpr int tile_tokens = avx2::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
+
+  static void clear(sum& s) { clear_sums(s); }
+  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
+    store_sums(s, power, y, low, high);
+  }
+
+  template <x86::ask_into Asks>
+  static packed_superblock<Asks> packed_at(const x86::packed_panel& from, std::uint32_t index) {
+    return {from.data + std::size_t{index} * packed_superblock<Asks>::bytes, from.first_row};
+  }
+
+  static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
+                            panel& out) {
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      const packed_superblock<x86::ask_into::nothing> block =
+          packed_at<x86::ask_into::nothing>(from, col / superblock + b);
+      block.load(out.blocks[b].head);
+      for (int j = 0; j < groups; ++j) {
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; ++i) {
+          out.blocks[b].w[j * 8 + i] = block.weights(j, i);
+        }
+      }
+    }
+  }
+
+  /// Where tokens begin in a batch.
+  struct start {
+    const std::int32_t* m;
+    const std::int8_t* q;
+    const std::int32_t* k;
+
+    start(const x86::batch_view& x, std::uint32_t token, std::uint32_t col)
+        : m(x.m + std::size_t{token} * (x.cols / 32) + col / 32),
+          q(x.q + std::size_t{token} * x.cols + col),
+          k(x.k + std::size_t{token} * x.scales + col / superblock) {}
+  };
+
+  template <int Tokens>
+  static void tile(const panel& p, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
+                   std::uint32_t cols, sum* sums) {
+    const start at{x, token, col};
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      superblock_tile<Tokens>(p.blocks[b], p.blocks[b].head, x, at.q + b * superblock, at.k + b,
+                              at.m + b * 8, sums);
+    }
+  }
+
+  template <int Tokens, x86::ask_into Asks>
+  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
+                     std::uint32_t col, std::uint32_t cols, sum* sums) {
+    const start at{x, token, col};
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      const packed_superblock<Asks> block = packed_at<Asks>(p, col / superblock + b);
+      superblock_head head;
+      block.load(head);
+      superblock_tile<Tokens>(block, head, x, at.q + b * superblock, at.k + b, at.m + b * 8, sums);
+    }
+  }
+};
+
+} // namespace
+
+void product_iq4_xs(const x86::matrix_view& w, std::uint32_t first, std::uint32_t last,
+                    const x86::batch_view& x, float* y, std::size_t y_stride) {
+  x86::product_packed<iq4_xs>(w, first, last, x, y, y_stride);
+}
+
+} // namespace ovir::compute::avx2
+
+#endif
