@@ -6,6 +6,7 @@
 #include "messages/caf/system_config.hpp"
 #include "messages/hex.hpp"
 #include "messages/limits_console.hpp"
+#include "messages/limits_evidence.hpp"
 #include "messages/limits_ledger.hpp"
 
 #include <caf/all.hpp>
@@ -343,6 +344,23 @@ result<void> cancel(const call& c, admin_arguments& args) {
   return {};
 }
 
+/// A page of a receipt, from one of its bytes on.
+result<void> show_receipt(const call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const request_id id, args.request());
+  OVIR_ASSIGN(const std::uint64_t from, args.whole("from", 0, limits::receipt_bytes_max, 0));
+  OVIR_TRY(args.done());
+  OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
+  c.self->request(jobs, admin_ask_wait, read_receipt{id})
+      .then(
+          [c, id, from](const kept_receipt& kept) {
+            json page = receipt_page(**kept.made, from);
+            page["request"] = request_text(id);
+            c.done(std::move(page));
+          },
+          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  return {};
+}
+
 struct command_entry {
   std::string_view name;
   bool operates;
@@ -361,7 +379,7 @@ constexpr command_entry commands[] = {
     {"unload", true, unload_model},   {"log", true, set_log_level},
     {"chaos", true, make_chaos},      {"audits", false, show_audits},
     {"cache", false, show_cache},     {"ledger", false, use_ledger},
-    {"quote", true, quote_run},
+    {"quote", true, quote_run},       {"receipt", false, show_receipt},
 };
 
 void act_on(const call& c, const std::string& name, const json& given, role_set roles) {

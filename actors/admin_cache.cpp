@@ -23,6 +23,8 @@ json report_json(const cache_report& r, const cache_policy& policy) {
           {"refuted", r.refuted},
           {"kept", r.kept},
           {"not_kept", r.not_kept},
+          {"quarantined", r.quarantined},
+          {"tainted", r.tainted},
           {"served", r.served},
           {"waited", r.waited},
           {"gave_up", r.gave_up},

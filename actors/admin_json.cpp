@@ -341,10 +341,10 @@ json job_json(const job_view& job) {
 
 namespace {
 
-/// Of larger ones a reply would not be sent; a shell is told how to get a smaller one.
-constexpr std::size_t receipt_sent_bytes_max = limits::admin_send_bytes_max / 4;
+/// Of larger ones a reply would not be sent: they are asked for in pages.
+constexpr std::size_t receipt_page_bytes = limits::admin_send_bytes_max / 4;
 
-std::string hex_text(const std::vector<std::byte>& bytes) {
+std::string hex_text(std::span<const std::byte> bytes) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string text;
   text.reserve(2 * bytes.size());
@@ -355,7 +355,8 @@ std::string hex_text(const std::vector<std::byte>& bytes) {
   return text;
 }
 
-/// {"bytes": hexadecimal} or {"error": why there is none}; null where none was asked for.
+/// {"bytes": hexadecimal}, {"size"} of a larger one, or {"error": why there is none}; null where
+/// none was asked for.
 json receipt_json(const generation_report& report) {
   if (report.receipt == nullptr) {
     return nullptr;
@@ -364,15 +365,19 @@ json receipt_json(const generation_report& report) {
     return {{"error", report.receipt->error().message}};
   }
   const std::vector<std::byte>& bytes = **report.receipt;
-  if (bytes.size() > receipt_sent_bytes_max) {
-    return {{"error", fmt::format("the receipt has {} bytes, shells are sent {} at most; ask for "
-                                  "fewer tokens",
-                                  bytes.size(), receipt_sent_bytes_max)}};
+  if (bytes.size() > receipt_page_bytes) {
+    return {{"size", bytes.size()}};
   }
   return {{"bytes", hex_text(bytes)}};
 }
 
 } // namespace
+
+json receipt_page(std::span<const std::byte> receipt, std::uint64_t from) {
+  const std::size_t first = std::min<std::uint64_t>(from, receipt.size());
+  const auto page = receipt.subspan(first, std::min(receipt_page_bytes, receipt.size() - first));
+  return {{"size", receipt.size()}, {"from", first}, {"bytes", hex_text(page)}};
+}
 
 json reuse_json(const std::optional<stage_reuse>& stage) {
   if (!stage) {

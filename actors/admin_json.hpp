@@ -7,7 +7,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +66,10 @@ private:
 /// What of a stage's lookup in the cache is told: docs/formats/admin.md, run, `explained`. Without
 /// the stage's layers.
 [[nodiscard]] json reuse_json(const std::optional<stage_reuse>& stage);
+
+/// {"size", "from", "bytes": hexadecimal} of a receipt from byte `from` on, as much as a reply
+/// holds.
+[[nodiscard]] json receipt_page(std::span<const std::byte> receipt, std::uint64_t from);
 
 [[nodiscard]] json outcome_json(const job_outcome& outcome, const std::vector<member>& members);
 /// Tokens per second of the latest requests that ran alone, their median.

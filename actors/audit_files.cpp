@@ -21,6 +21,7 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 result<audit_files> audit_files::open(storage::env& env, const std::string& state) {
   audit_files files{env, state + "/audits"};
   OVIR_TRY(env.make_folder(files.folder_ + "/convictions"));
+  OVIR_TRY(env.make_folder(files.folder_ + "/quarantined"));
   return files;
 }
 
@@ -97,6 +98,16 @@ result<conviction> audit_files::read_file(const std::string& path) {
 
 result<conviction> audit_files::read_conviction(const node_id& guilty) {
   return read_file(fmt::format("{}/convictions/{}", folder_, to_hex(guilty)));
+}
+
+result<void> audit_files::note_quarantine(const node_id& guilty) {
+  OVIR_ASSIGN(const auto file,
+              env_->stage(fmt::format("{}/quarantined/{}", folder_, to_hex(guilty))));
+  return file->commit();
+}
+
+bool audit_files::is_quarantined(const node_id& guilty) const {
+  return env_->read(fmt::format("{}/quarantined/{}", folder_, to_hex(guilty)), 0).has_value();
 }
 
 result<void> audit_files::keep(const conviction& c) {

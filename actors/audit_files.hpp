@@ -26,6 +26,9 @@ public:
   /// Every conviction that was kept and still reads as one.
   [[nodiscard]] std::vector<conviction> read_convictions();
   [[nodiscard]] result<void> keep(const conviction& c);
+  /// What was kept for reuse before this conviction is gone, from the disk as well.
+  [[nodiscard]] result<void> note_quarantine(const node_id& guilty);
+  [[nodiscard]] bool is_quarantined(const node_id& guilty) const;
   /// The one of this key. `not_found`, or what is wrong with it.
   [[nodiscard]] result<conviction> read_conviction(const node_id& guilty);
 

@@ -268,6 +268,7 @@ caf::behavior cache_behavior(cache_pointer self, cache_environment environment) 
       },
       [self](const leave_request& e) { leave(self, e.request); },
       [self](const keep_answer& answer) { keep(self, answer); },
+      [self](const write_quarantine&) { order_commit(self); },
       [self](const cache_commit_order&) { commit(self); },
       [self](const cache_commit_done& done) {
         self->state.commit_due = false;

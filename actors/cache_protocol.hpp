@@ -9,6 +9,7 @@
 #include <caf/actor.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -56,6 +57,7 @@ struct keep_units {
   std::shared_ptr<const compute::kv_cache> kv;
   std::vector<compute::unit_leaf> leaves; ///< of these windows; of all layers but the model's last
   std::uint64_t cost_us{0};               ///< of one unit
+  std::uint64_t era{0};                   ///< of the cache when the session began
 };
 
 /// A lead begins: asks for an answer kept, and for leave to compute what others may be computing
@@ -87,7 +89,11 @@ struct keep_answer {
   digest salt;
   answer_record record;
   std::uint64_t cost_us{0};
+  std::uint64_t era{0}; ///< of the cache when the request began
 };
+
+/// A quarantine is to be written to the disk.
+struct write_quarantine {};
 
 /// What happened since the process began; asked with `describe_cache`.
 struct describe_cache {};
@@ -102,14 +108,16 @@ struct cache_report {
   std::uint64_t answers{0};  ///< found whole
   std::uint64_t saved_us{0}; ///< what it would have taken to compute what was found
   std::uint64_t missed{0};
-  std::uint64_t served{0};    ///< blocks, to other nodes
-  std::uint64_t rechecked{0}; ///< of others, computed again to see whether they are right
-  std::uint64_t refuted{0};   ///< they were not
-  std::uint64_t damaged{0};   ///< found and not believed
-  std::uint64_t kept{0};      ///< new entries
-  std::uint64_t not_kept{0};  ///< for want of room, or because the disk was too slow
-  std::uint64_t waited{0};    ///< requests that waited for another's prefix
-  std::uint64_t gave_up{0};   ///< waits that were given up
+  std::uint64_t served{0};      ///< blocks, to other nodes
+  std::uint64_t rechecked{0};   ///< of others, computed again to see whether they are right
+  std::uint64_t refuted{0};     ///< they were not
+  std::uint64_t damaged{0};     ///< found and not believed
+  std::uint64_t kept{0};        ///< new entries
+  std::uint64_t not_kept{0};    ///< for want of room, or because the disk was too slow
+  std::uint64_t quarantined{0}; ///< entries that a conviction took away
+  std::uint64_t tainted{0};     ///< not kept: computed by who began before a conviction
+  std::uint64_t waited{0};      ///< requests that waited for another's prefix
+  std::uint64_t gave_up{0};     ///< waits that were given up
 };
 
 /// Where the cache of this process is: its actor may be restarted. Thread-safe.
@@ -124,10 +132,15 @@ public:
     const std::lock_guard guard{lock_};
     cache_ = std::move(cache);
   }
+  /// How many quarantines there were. What a request found and computed belongs to the era in which
+  /// it began: it may follow from what was taken away since.
+  [[nodiscard]] std::uint64_t era() const noexcept { return era_.load(); }
+  void begin_era(std::uint64_t era) noexcept { era_.store(era); }
 
 private:
   mutable std::mutex lock_;
   caf::actor cache_;
+  std::atomic<std::uint64_t> era_{0};
 };
 
 /// What a stage or a lead needs to use it.
@@ -146,5 +159,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::request_entered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::windows_computed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::leave_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::keep_answer)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::write_quarantine)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_cache)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cache_report)

@@ -45,7 +45,7 @@ cache_tiers::look_up(content_kind kind, const content_owner& owner, const digest
   if (const auto waiting = unwritten_.find(place); waiting != unwritten_.end()) {
     return found{waiting->second, std::nullopt};
   }
-  if (!reader_ || doubted_.contains(place)) {
+  if (!disk_counts() || doubted_.contains(place)) {
     return std::nullopt;
   }
   storage::lookup_answer answer = reader_->find_by_key(owner, key);
@@ -157,7 +157,7 @@ units_found cache_tiers::find(const find_units& wanted) {
 bool cache_tiers::holds(const content_owner& owner, const digest& key) const {
   const digest place = storage::lookup_key(owner, key);
   return memory_.contains(place) || unwritten_.contains(place) ||
-         (reader_ && !doubted_.contains(place) && reader_->describe_by_key(owner, key));
+         (disk_counts() && !doubted_.contains(place) && reader_->describe_by_key(owner, key));
 }
 
 void cache_tiers::learn_cost(const digest& model, std::uint64_t cost_us) {
@@ -195,6 +195,9 @@ void cache_tiers::put(write entry) {
 void cache_tiers::keep(const keep_units& units) {
   const unit_scope& scope = units.scope;
   learn_cost(scope.model, units.cost_us);
+  if (is_tainted(units.era)) {
+    return;
+  }
   const content_owner owner = owner_of(scope.salt);
   for (std::uint32_t i = 0; i < units.prefixes->size(); ++i) {
     for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
@@ -270,6 +273,9 @@ request_entered cache_tiers::find_answer(const enter_request& wanted) {
 }
 
 void cache_tiers::keep(const keep_answer& answer) {
+  if (is_tainted(answer.era)) {
+    return;
+  }
   const content_owner owner = owner_of(answer.salt);
   const digest place = storage::lookup_key(owner, answer.record.key);
   if (holds(owner, answer.record.key) && !spent_.contains(place)) {
@@ -290,10 +296,11 @@ void cache_tiers::keep(const keep_answer& answer) {
 }
 
 std::optional<cache_tiers::batch> cache_tiers::take_batch() {
-  if (!reader_ || (queue_.empty() && notes_.empty())) {
+  if (!reader_ || (queue_.empty() && notes_.empty() && !quarantines_)) {
     return std::nullopt;
   }
   batch out;
+  out.quarantine = quarantine_taken_ = quarantines_;
   std::size_t bytes = 0;
   while (!queue_.empty() && out.writes.size() < limits::store_changes_max &&
          bytes <= limits::cache_batch_bytes_max) {
@@ -316,6 +323,8 @@ std::vector<std::string> cache_tiers::take(committed done) {
   }
   report_.kept += done.kept;
   report_.not_kept += done.not_kept;
+  report_.quarantined += done.quarantined;
+  end_quarantine(done.quarantine);
   reader_ = std::move(done.reader);
   if (!reader_) { // memory alone from here on
     queue_.clear();
@@ -341,6 +350,18 @@ cache_tiers::committed cache_tiers::commit(batch&& taken) {
   OVIR_CHECK(store_ != nullptr);
   for (const storage::lookup_answer& answer : taken.notes) {
     store_->note(answer, now);
+  }
+  if (taken.quarantine) {
+    const auto removed = remove_all(now);
+    out.quarantine = removed.has_value();
+    out.quarantined = removed ? *removed : 0;
+    if (!removed) {
+      out.warnings.push_back(fmt::format("what a conviction took away could not be removed from "
+                                         "the store, which is not used any more: {}",
+                                         removed.error().message));
+      store_.reset();
+      return out;
+    }
   }
   std::vector<storage::store_change> changes;
   for (const write& w : taken.writes) {

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,6 +43,7 @@ public:
   struct batch {
     std::vector<write> writes;
     std::vector<storage::lookup_answer> notes; ///< without their bytes
+    bool quarantine{false};                    ///< first all that is on the disk goes
   };
   struct committed {
     std::vector<digest> places; ///< of its writes
@@ -49,6 +51,8 @@ public:
     std::uint64_t not_kept{0};
     std::optional<storage::store_reader> reader; ///< anew; none: the store is lost
     std::vector<std::string> warnings;
+    bool quarantine{false}; ///< what was on the disk is gone
+    std::uint64_t quarantined{0};
   };
 
   /// `store` may be null: then memory alone. `environment` outlives the tiers.
@@ -72,6 +76,12 @@ public:
   /// What a unit of this model takes to compute, in microseconds, as far as was seen; 0: nothing
   /// was.
   [[nodiscard]] std::uint64_t unit_cost_us(const digest& model) const;
+
+  /// After a conviction: everything kept so far, in memory and on the disk, is found no more and
+  /// removed, because entries do not name those behind whom they were computed. What requests of an
+  /// earlier era compute is not kept either. `done` is called, here or in `take`, once the disk has
+  /// forgotten it, too; never where it refuses. Returns the era that begins.
+  std::uint64_t quarantine(std::function<void()> done);
 
   // For other nodes, and from them; the front as well.
 
@@ -110,6 +120,9 @@ private:
   [[nodiscard]] bool claims_spent(content_kind kind, const digest& place, const found& what);
   [[nodiscard]] bool is_claim(content_kind kind, const storage::provenance& from) const;
   void spend_rest(const find_units& wanted, std::uint32_t window);
+  [[nodiscard]] bool is_tainted(std::uint64_t era);
+  void end_quarantine(bool removed);
+  [[nodiscard]] bool disk_counts() const { return reader_ && !quarantines_; }
   void recheck(const digest& place, write& fresh);
   void learn_cost(const digest& model, std::uint64_t cost_us);
   void note(storage::lookup_answer answer);
@@ -140,7 +153,12 @@ private:
   std::set<digest> spent_;            ///< of these, to be computed again
   std::set<digest> fresh_;            ///< fetched, and not used yet
   std::vector<node_id> refuted_;
+  std::uint64_t era_{0};
+  bool quarantines_{false};      ///< what is on the disk does not count until it is removed
+  bool quarantine_taken_{false}; ///< the batch under way removes it
+  std::vector<std::function<void()>> quarantine_done_;
   // The back's
+  [[nodiscard]] result<std::uint64_t> remove_all(std::uint64_t now);
   std::unique_ptr<storage::content_store> store_;
   storage::env& env_;
 };

@@ -129,7 +129,7 @@ cache_tiers::bytes_pointer cache_tiers::serve(const digest& place) {
   if (const auto waiting = unwritten_.find(place); !bytes && waiting != unwritten_.end()) {
     bytes = waiting->second;
   }
-  if (!bytes && reader_ && !doubted_.contains(place)) {
+  if (!bytes && disk_counts() && !doubted_.contains(place)) {
     storage::lookup_answer answer = reader_->find_at(place);
     if (answer.outcome == lookup_outcome::hit && answer.kind == content_kind::kv) {
       bytes = std::make_shared<const std::vector<std::byte>>(std::exchange(answer.bytes, {}));

@@ -370,6 +370,7 @@ generation_request request_from(request_log log) {
   request.drawn = std::move(log.drawn);
   request.logprobs = log.logprobs;
   request.embedding = log.embedding;
+  request.receipt = log.receipt;
   return request;
 }
 
@@ -483,6 +484,20 @@ std::vector<job_view> list(jobs_pointer self) {
   return views;
 }
 
+caf::result<kept_receipt> receipt_of(const jobs_state& state, request_id request) {
+  const auto found = state.jobs.find(request);
+  if (found == state.jobs.end()) {
+    return to_caf(fail(errc::not_found, "this node does not drive request {:016x}", request.value));
+  }
+  const auto& outcome = found->second.outcome;
+  if (!outcome || !outcome->report || outcome->report->receipt == nullptr ||
+      !*outcome->report->receipt) {
+    return to_caf(fail(errc::not_found, "request {:016x} {}", request.value,
+                       outcome ? "has no receipt" : "is not over"));
+  }
+  return kept_receipt{outcome->report->receipt};
+}
+
 caf::result<bool> answer(const result<void>& outcome) {
   return outcome ? caf::result<bool>{true} : caf::result<bool>{to_caf(outcome.error())};
 }
@@ -508,6 +523,7 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
         return true;
       },
       [self](const list_jobs&) { return list(self); },
+      [self](const read_receipt& e) { return receipt_of(self->state, e.request); },
       [self](const drain_jobs&) { self->state.draining = true; },
       [self](const text_piece& piece) { take_piece(self, piece); },
       [self](path_taken& news) { take_path(self, news); },

@@ -80,6 +80,14 @@ struct cancel_job {
   request_id request;
 };
 struct list_jobs {};
+/// For the receipt of a request that is over; answered by `kept_receipt`. `not_found` when this
+/// node does not drive it, it is not over, or it has none.
+struct read_receipt {
+  request_id request;
+};
+struct kept_receipt {
+  std::shared_ptr<const result<std::vector<std::byte>>> made; ///< holds bytes
+};
 /// To a watcher.
 struct job_token {
   std::uint64_t tag{0};
@@ -167,6 +175,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::unwatch_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::list_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::read_receipt)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::kept_receipt)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::job_token)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::job_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::drain_jobs)

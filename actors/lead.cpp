@@ -104,8 +104,9 @@ void perform(lead_pointer self, const resend_effect& e) {
 void perform(lead_pointer self, const finish_effect& e) {
   lead_state& state = self->state;
   const position end = state.core->target();
-  if (e.stage.value == 0 && end % limits::window_positions > 0) {
-    sign_tokens(self, end - 1, end, true); // of the window that stays incomplete
+  // Of the window that stays incomplete; and of all, where an earlier lead sent the last tokens.
+  if (e.stage.value == 0 && (end % limits::window_positions > 0 || state.tokens_signed < end)) {
+    sign_tokens(self, end - 1, end, true);
   }
   self->send(state.path[e.stage.value].handle,
              finish_session{state.request, state.core->current_epoch(), e.at});
@@ -509,9 +510,10 @@ void go_on_with(lead_pointer self, request_entered* known) {
 void begin(lead_pointer self, generation_request request) {
   lead_state& state = self->state;
   const lead_environment& around = state.environment;
-  state.log = std::make_shared<request_log>(request_log{
-      request.id, request.generation, request.model, request.prompt, request.sampling,
-      request.max_tokens, request.stop, request.drawn, request.logprobs, request.embedding});
+  state.log = std::make_shared<request_log>(
+      request_log{request.id, request.generation, request.model, request.prompt, request.sampling,
+                  request.max_tokens, request.stop, request.drawn, request.logprobs,
+                  request.embedding, request.receipt});
   if (around.journal != nullptr) {
     if (auto entry = around.journal->begin(*state.log)) {
       state.journal = std::move(*entry);

@@ -38,6 +38,7 @@ struct lead_environment {
 /// What a lead knows of its request for the cache.
 struct lead_reuse {
   cache_use use;
+  std::uint64_t era{0};               ///< of the cache when the request began
   std::optional<digest> request_name; ///< of one whose answer is kept
   compute::prefix_chain chain;        ///< of prompt and output
   std::size_t named{0};               ///< windows whose names the stages have

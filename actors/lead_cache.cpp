@@ -39,6 +39,7 @@ bool enter_cache(lead_pointer self, const cache_use& use,
   const request_log& log = *state.log;
   lead_reuse& reuse = state.reuse.emplace();
   reuse.use = use;
+  reuse.era = state.environment.cache.handle->era();
   reuse.chain.add(log.prompt);
   enter_request question{state.request, use.salt,    reuse.chain.windows(), 0,
                          std::nullopt,  std::nullopt};
@@ -139,7 +140,7 @@ void keep_draws(lead_pointer self, std::uint32_t index) {
   const auto end = drawn.begin() + index + 1;
   record.drawn.assign(end - size, end);
   caf::anon_send(cache, keep_answer{state.reuse->use.salt, std::move(record),
-                                    microseconds(size * state.step_time)});
+                                    microseconds(size * state.step_time), state.reuse->era});
 }
 
 void keep_finished(lead_pointer self, const generation_report& report) {
@@ -167,7 +168,8 @@ void keep_finished(lead_pointer self, const generation_report& report) {
     if (agrees(record, state.log->prompt, state.log->max_tokens,
                state.environment.vocabulary->vocabulary())) {
       caf::anon_send(cache, keep_answer{state.reuse->use.salt, std::move(record),
-                                        microseconds(report.prefill_time + report.decode_time)});
+                                        microseconds(report.prefill_time + report.decode_time),
+                                        state.reuse->era});
     }
   }
   caf::anon_send(cache, leave_request{state.request});

@@ -26,6 +26,12 @@ void place_list::forget(const digest& place) {
   }
 }
 
+void place_list::clear() {
+  changed_ = changed_ || !used_.empty();
+  used_.clear();
+  order_.clear();
+}
+
 std::vector<digest> place_list::look() {
   changed_ = false;
   std::vector<digest> all;

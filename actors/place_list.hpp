@@ -18,6 +18,7 @@ public:
   /// It is here, and used now.
   void touch(const digest& place);
   void forget(const digest& place);
+  void clear();
   /// Whether other places are in the list than when it was last looked at.
   [[nodiscard]] bool changed() const noexcept { return changed_; }
   [[nodiscard]] std::vector<digest> look();

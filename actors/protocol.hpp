@@ -69,6 +69,7 @@ struct request_log {
   std::optional<std::uint32_t> logprobs{};
   /// The prompt is to be made a vector, and nothing drawn.
   std::optional<compute::pooling> embedding{};
+  bool receipt{false}; ///< its stages sign, and whoever leads it makes a receipt
 
   friend bool operator==(const request_log&, const request_log&) = default;
 };

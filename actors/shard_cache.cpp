@@ -34,6 +34,7 @@ void hand_over(shard_pointer self, const shard_core::session& session, unit_keep
   units->scope = scope_of(*self->state.bench, self->state.routes.at(session.request).salt);
   units->kv = {session.data, &session.data->state.kv};
   units->cost_us = cost_us;
+  units->era = keeper.era;
   caf::anon_send(cache, std::move(*units));
 }
 
@@ -114,6 +115,7 @@ void begin_keeping(shard_pointer self, const shard_core::session& session) {
   unit_keeper& keeper = self->state.keepers[session.request];
   if (session.length == 0) {
     keeper = {};
+    keeper.era = self->state.bench->cache.handle->era();
   }
   if (is_new) {
     keeper.skip_to(session.length / limits::window_positions); // their leaves are stated

@@ -25,6 +25,8 @@ public:
   /// above; what it returned is not returned again.
   [[nodiscard]] std::optional<keep_units> take();
 
+  std::uint64_t era{0}; ///< of the cache when the session began
+
 private:
   std::vector<digest> names_;
   std::vector<compute::unit_leaf> leaves_; ///< of windows from `next_` on

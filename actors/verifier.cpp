@@ -120,6 +120,9 @@ void eject(verifier_pointer self, const conviction& c) {
   for (const caf::actor& watcher : around.watchers()) {
     self->send(watcher, node_convicted{guilty, view.what});
   }
+  if (around.quarantine && state.files && !state.files->is_quarantined(guilty)) {
+    around.quarantine(guilty);
+  }
   if (const auto out = around.access->expel(guilty); !out) {
     say(self, log_level::error, "that {} is out is not kept: {}", short_name(guilty),
         out.error().message);
@@ -131,6 +134,16 @@ void eject(verifier_pointer self, const conviction& c) {
                   [&](const auto& entry) { return state.book->unit_of(entry.first) == nullptr; });
   }
   flush(self);
+}
+
+/// Not again after a restart.
+void quarantined(verifier_pointer self, const node_id& guilty) {
+  say(self, log_level::warn, "what was kept for reuse before {} was convicted is removed",
+      short_name(guilty));
+  verifier_state& state = self->state;
+  if (const auto kept = state.files->note_quarantine(guilty); !kept) {
+    say(self, log_level::error, "that is not kept, and happens again: {}", kept.error().message);
+  }
 }
 
 void publish(verifier_pointer self, const conviction& c, const std::optional<node_id>& from) {
@@ -570,6 +583,7 @@ caf::behavior verifier_behavior(verifier_pointer self, verifier_environment envi
       [self](const audit_received& came) { received(self, came); },
       [self](const receipt_finished& done) { offer(self, done); },
       [self](const verifier_work&) { work(self); },
+      [self](const quarantine_written& e) { quarantined(self, e.guilty); },
       [self](const members_changed& news) {
         tell_those_who_came(self, news.members);
         self->state.members = news.members;

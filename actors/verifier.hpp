@@ -56,6 +56,10 @@ struct audit_report {
   std::uint64_t units{0};     ///< of so many
   std::uint64_t unaudited{0}; ///< receipts dropped: too many at once, or a model not whole here
 };
+/// What was kept before this one's conviction is gone.
+struct quarantine_written {
+  node_id guilty;
+};
 struct verifier_tick {};
 struct verifier_work {};
 
@@ -71,6 +75,9 @@ struct verifier_environment {
   ledger::audit_settings how;
   /// Told of every conviction.
   std::function<std::vector<caf::actor>()> watchers;
+  /// Takes away what was kept for reuse, because of this one's conviction. `quarantine_written`
+  /// follows once the disk has forgotten it. Empty where nothing is kept.
+  std::function<void(const node_id&)> quarantine;
   /// Who tells the ledger of convictions that this verifier has a verdict in, or evidence for;
   /// null where none is used.
   std::function<caf::actor()> payments;
@@ -130,5 +137,6 @@ using verifier_pointer = caf::stateful_actor<verifier_state>*;
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::receipt_finished)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::list_convictions)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::audit_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::quarantine_written)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::verifier_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::verifier_work)

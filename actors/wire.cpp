@@ -93,6 +93,7 @@ result<request_log> read_log(const RequestLog::Reader& from, request_id id, std:
   if (from.getEmbedding() > 0) {
     log.embedding = static_cast<compute::pooling>(from.getEmbedding());
   }
+  log.receipt = from.getReceipt();
   log.model.bytes = read_bytes32(from.getModel());
   const auto prompt = from.getPrompt();
   OVIR_TRY(all_there(prompt, wire_token_bytes, present));

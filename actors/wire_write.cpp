@@ -96,6 +96,7 @@ void write(RequestLog::Builder to, const request_log& log) {
   to.setConstraint(data_of(log.sampling.constraint));
   to.setLogprobs(log.logprobs ? static_cast<std::uint8_t>(*log.logprobs + 1) : 0);
   to.setEmbedding(log.embedding ? static_cast<std::uint8_t>(*log.embedding) : 0);
+  to.setReceipt(log.receipt);
   write(to.initModel(), log.model.bytes);
   auto prompt = to.initPrompt(static_cast<unsigned>(log.prompt.size()));
   for (unsigned i = 0; i < prompt.size(); ++i) {

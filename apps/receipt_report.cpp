@@ -1,8 +1,11 @@
 #include "apps/receipt_report.hpp"
 
+#include "ledger/participants.hpp"
 #include "messages/limits_evidence.hpp"
+#include "storage/durable_file.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 namespace ovir::apps {
 
@@ -12,6 +15,7 @@ using compute::receipt_failure;
 using compute::signer_policy;
 
 constexpr std::uint64_t signers_file_bytes_max = limits::signers_max * 256;
+constexpr std::uint64_t head_file_bytes_max = 4'096;
 
 json unit_of(const receipt_failure& f) {
   if (f.unit) {
@@ -56,27 +60,54 @@ outline outline_of(const any_receipt& r) {
   return out;
 }
 
+result<std::set<node_id>> signers_of_ledger(const signer_options& given,
+                                            storage::env& environment) {
+  OVIR_ASSIGN(const std::string text, environment.read(given.head, head_file_bytes_max));
+  const auto head = ledger::signed_head_from(std::as_bytes(std::span{text}));
+  if (!head) {
+    return in_context(given.head, head.error());
+  }
+  const std::string path = given.log.empty()
+                               ? (std::filesystem::path{given.head}.parent_path() / "log").string()
+                               : given.log;
+  const auto file = storage::open_durable_file_to_read(path);
+  if (!file) {
+    return given.log.empty() && file.error().code == errc::not_found
+               ? fail(errc::not_found,
+                      "there is no log {} beside the head; name the ledger's log with --ledger-log",
+                      path)
+               : file.error();
+  }
+  auto listed = ledger::participants_at(*head, **file);
+  return listed ? std::move(listed) : result<std::set<node_id>>{in_context(path, listed.error())};
+}
+
 } // namespace
 
 void add_signers(CLI::App& command, signer_options& given) {
   command.add_option("--signers", given.file, "File of the keys whose signatures count");
   command.add_flag("--any-signer", given.any, "Everybody's signature counts");
-  command.add_option("--ledger-head", given.head, "")->group(""); // refused by policy_of
+  CLI::Option* const head = command.add_option(
+      "--ledger-head", given.head,
+      "Signed head of a ledger: those count who had stake in it, were paid by it or drove paid "
+      "requests, and were not convicted, up to this head");
+  command
+      .add_option("--ledger-log", given.log,
+                  "A copy of that ledger's log (default: the file \"log\" beside the head)")
+      ->needs(head);
 }
 
 result<signer_policy> policy_of(const signer_options& given, storage::env& environment) {
-  if (!given.head.empty()) {
-    return fail(errc::invalid_argument,
-                "--ledger-head is not in this version ({}); name the keys "
-                "that count with --signers FILE",
-                OVIR_VERSION);
-  }
-  if (given.any && !given.file.empty()) {
-    return fail(errc::invalid_argument,
-                "--signers and --any-signer contradict each other; give one of them");
+  if ((given.any ? 1 : 0) + (given.file.empty() ? 0 : 1) + (given.head.empty() ? 0 : 1) > 1) {
+    return fail(errc::invalid_argument, "--signers, --ledger-head and --any-signer contradict each "
+                                        "other; give one of them");
   }
   if (given.any) {
     return signer_policy{signer_policy::kind::any, {}};
+  }
+  if (!given.head.empty()) {
+    OVIR_ASSIGN(std::set<node_id> listed, signers_of_ledger(given, environment));
+    return signer_policy{signer_policy::kind::listed, std::move(listed)};
   }
   if (given.file.empty()) {
     return signer_policy{};

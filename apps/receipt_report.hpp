@@ -23,9 +23,10 @@ struct signer_options {
   std::string file; ///< --signers
   bool any{false};  ///< --any-signer
   std::string head; ///< --ledger-head
+  std::string log;  ///< --ledger-log; empty: the file `log` beside the head
 };
 void add_signers(CLI::App& command, signer_options& given);
-/// `invalid_argument` where more than one was given, or one that this version lacks.
+/// `invalid_argument` where more than one was given. Of a ledger, errors of `participants_at`.
 [[nodiscard]] result<compute::signer_policy> policy_of(const signer_options& given,
                                                        storage::env& environment);
 /// A key per line, 64 hexadecimal digits; behind it blanks or # and what people call it.

@@ -1,4 +1,5 @@
 #include "compute/field_lanes.hpp"
+#include "compute/field_sums.hpp"
 #include "compute/intrinsics_x86.hpp"
 
 #include <cstring>
@@ -7,29 +8,46 @@
 namespace ovir::compute {
 namespace {
 
-/// a * b of the signed low halves of each lane.
-inline eight times(eight a, eight b) {
+constexpr std::size_t rows_together = 4;
+
+template <class Product>
+inline eight halves(eight a, eight b, Product product) {
   __m256i parts[2][2];
   std::memcpy(parts[0], &a, sizeof(a));
   std::memcpy(parts[1], &b, sizeof(b));
-  const __m256i products[2] = {_mm256_mul_epi32(parts[0][0], parts[1][0]),
-                               _mm256_mul_epi32(parts[0][1], parts[1][1])};
+  const __m256i products[2] = {product(parts[0][0], parts[1][0]),
+                               product(parts[0][1], parts[1][1])};
   eight out;
   std::memcpy(&out, products, sizeof(out));
   return out;
 }
+/// a * b of the signed low halves of each lane.
+inline eight times(eight a, eight b) {
+  return halves(a, b, [](__m256i x, __m256i y) { return _mm256_mul_epi32(x, y); });
+}
+/// a * b of the low halves of each lane, as numbers without a sign.
+inline eight times_natural(eight a, eight b) {
+  return halves(a, b, [](__m256i x, __m256i y) { return _mm256_mul_epu32(x, y); });
+}
+/// Gets a top bit where |sum| is above its bound: b - S or b + S is negative, also where it wraps.
+inline eight watch(eight seen, eight sum, eight bound) {
+  return seen | (bound - sum) | (bound + sum);
+}
+inline eight outside(eight seen, eight /*bound*/) { return seen; }
 
 } // namespace
 } // namespace ovir::compute
 
+#include "compute/field_inputs_loops.hpp"
 #include "compute/field_sums_loops.hpp"
 #endif
-
-#include "compute/field_sums.hpp"
 
 namespace ovir::compute {
 
 #if defined(__x86_64__)
+namespace {
+constexpr field_sums these_sums{add_sums, round, weigh_inputs};
+} // namespace
 const field_sums* field_sums_avx2() noexcept { return &these_sums; }
 #else
 const field_sums* field_sums_avx2() noexcept { return nullptr; }

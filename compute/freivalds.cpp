@@ -234,17 +234,23 @@ weighed_inputs::weighed_inputs(const quantized_batch& x, std::span<const std::ui
   OVIR_CHECK(weigh.size() >= x.tokens, weigh.size(), x.tokens);
   const std::size_t groups = (x.tokens + weighed_tokens_max - 1) / weighed_tokens_max;
   sums_.resize(groups * x.cols);
+  const std::size_t blocks = x.cols / 32;
   const std::size_t per_scale = x.scale_block() / 32;
-  std::vector<std::int32_t> scales(std::size_t{x.tokens} * (x.cols / 32));
+  std::vector<std::int32_t> scales(std::size_t{x.tokens} * blocks);
   for (std::size_t t = 0; t < x.tokens; ++t) {
-    weights_.push_back(static_cast<std::int64_t>(weigh[t] % (2 * token_weight_max)) -
-                       token_weight_max);
-    for (std::size_t j = 0; j < x.cols / 32; ++j) {
-      scales[t * (x.cols / 32) + j] = x.m_row(t)[j] * x.k_row(t)[j / per_scale];
+    weights_.push_back(
+        static_cast<std::int64_t>(weigh[t] & ((std::uint64_t{1} << token_weight_bits) - 1)));
+    std::int32_t* to = scales.data() + t * blocks;
+    const std::int32_t* const m = x.m_row(t);
+    for (std::size_t j = 0, scale = 0; j < blocks; ++scale) {
+      const std::int32_t k = x.k_row(t)[scale];
+      for (const std::size_t end = j + per_scale; j < end; ++j) {
+        to[j] = m[j] * k;
+      }
     }
   }
   for (std::size_t first = 0; first < x.tokens; first += weighed_tokens_max) {
-    field_sums_here().weigh_inputs(x.q_row(first), scales.data() + first * (x.cols / 32), x.cols,
+    field_sums_here().weigh_inputs(x.q_row(first), scales.data() + first * blocks, x.cols,
                                    std::min<std::size_t>(weighed_tokens_max, x.tokens - first),
                                    weights_.data() + first,
                                    sums_.data() + first / weighed_tokens_max * x.cols);
@@ -257,29 +263,27 @@ product_fault check_product(const prepared_matrix& m, const weighed_inputs& x,
   OVIR_CHECK(inputs.form == form_of(m) && inputs.cols == m.cols, inputs.cols, m.cols);
   OVIR_CHECK(sums.size() == std::size_t{inputs.tokens} * m.rows, sums.size(), m.rows);
   OVIR_CHECK(rounded.empty() || rounded.size() == sums.size(), rounded.size());
-  constexpr std::size_t rows_at_once = 512; // so that their sums stay in the first cache
-  const field_sums& kernels = field_sums_here();
-  std::array<std::int64_t, rows_at_once> low{};
-  std::array<std::int64_t, rows_at_once> high{};
+  std::vector<std::int64_t> total(m.rows);
+  std::array<float, weighed_tokens_max> powers{};
   for (std::size_t first = 0; first < inputs.tokens; first += weighed_tokens_max) {
-    const std::size_t last = std::min<std::size_t>(first + weighed_tokens_max, inputs.tokens);
-    field_total claimed;
-    for (std::size_t row = 0; row < m.rows; row += rows_at_once) {
-      const std::size_t count = std::min<std::size_t>(rows_at_once, m.rows - row);
-      low.fill(0);
-      high.fill(0);
-      if (!kernels.add_sums(sums.data() + first * m.rows + row, m.rows, last - first,
-                            m.bounds.data() + row, count, x.weights().data() + first, low.data(),
-                            high.data())) {
-        return product_fault::out_of_bounds;
-      }
-      for (std::size_t t = first; t < last && !rounded.empty(); ++t) { // while they are near
-        kernels.round(sums.data() + t * m.rows + row, count, inputs.u[t] * 0x1p-24F,
-                      rounded.data() + t * m.rows + row);
-      }
-      kernels.join(low.data(), high.data(), count);
-      claimed.add(m.secret.data() + row, low.data(), count);
+    const std::size_t count = std::min<std::size_t>(weighed_tokens_max, inputs.tokens - first);
+    for (std::size_t t = 0; t < count; ++t) {
+      powers[t] = inputs.u[first + t] * 0x1p-24F;
     }
+    if (!field_sums_here().add_sums(
+            {.s = sums.data() + first * m.rows,
+             .stride = m.rows,
+             .n = m.rows,
+             .tokens = count,
+             .bounds = m.bounds.data(),
+             .weights = x.weights().data() + first,
+             .rounded = rounded.empty() ? nullptr : rounded.data() + first * m.rows,
+             .powers = powers.data()},
+            total.data())) {
+      return product_fault::out_of_bounds;
+    }
+    field_total claimed;
+    claimed.add(m.secret.data(), total.data(), m.rows);
     field_total expected;
     expected.add(m.product.data(), x.group(first / weighed_tokens_max).data(), m.cols);
     if (claimed.value != expected.value) {

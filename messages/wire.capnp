@@ -173,4 +173,5 @@ struct RequestLog {
   constraint @12 :Data; # empty: none
   logprobs @13 :UInt8; # 0: not wanted, else one more than the likeliest tokens told with each
   embedding @14 :UInt8; # 0: none, 1: the mean of hidden states, 2: the last one
+  receipt @15 :Bool; # its stages sign
 }

@@ -30,6 +30,12 @@ void memory_tier::add(const digest& key, bytes_pointer bytes) {
   entries_.emplace(key, entry{std::move(bytes), std::prev(order_.end())});
 }
 
+void memory_tier::clear() {
+  entries_.clear();
+  order_.clear();
+  bytes_ = 0;
+}
+
 void memory_tier::remove(const digest& key) {
   const auto found = entries_.find(key);
   if (found != entries_.end()) {

@@ -27,6 +27,7 @@ public:
   /// Replaces what was there. Content larger than the whole tier is not kept.
   void add(const digest& key, bytes_pointer bytes);
   void remove(const digest& key);
+  void clear();
 
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::size_t entries() const noexcept { return entries_.size(); }

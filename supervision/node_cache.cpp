@@ -3,6 +3,8 @@
 #include "messages/limits_cache.hpp"
 #include "storage/content_store.hpp"
 
+#include <caf/all.hpp>
+
 #include <future>
 #include <initializer_list>
 #include <span>
@@ -84,6 +86,16 @@ result<std::unique_ptr<node_cache>> node_cache::open(const node_options& options
     journal.say(actors::log_level::warn, std::nullopt, "{}", text);
   };
   return made;
+}
+
+void node_cache::quarantine(std::function<void()> done) {
+  front_.post([tiers = around_.tiers, handle = handle_,
+               done = std::move(done)](compute::parallel_runner&) mutable {
+    handle->begin_era(tiers->quarantine(std::move(done)));
+    if (const caf::actor cache = handle->get()) {
+      caf::anon_send(cache, actors::write_quarantine{});
+    }
+  });
 }
 
 void node_cache::finish() {

@@ -8,6 +8,7 @@
 #include "storage/env.hpp"
 #include "supervision/node_options.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -29,6 +30,10 @@ public:
     return handle_;
   }
   [[nodiscard]] const actors::cache_policy& policy() const noexcept { return policy_; }
+
+  /// After a conviction: nothing kept so far is used again. `done` is called on a thread of the
+  /// cache once the disk has forgotten it. Any thread.
+  void quarantine(std::function<void()> done);
 
   /// Writes down what waits. No actor uses it any more.
   void finish();

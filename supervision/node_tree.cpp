@@ -294,6 +294,18 @@ child_spec verifier_child(const parts_pointer& parts, const known_pointer& known
       }
       return list;
     };
+    if (parts->cache != nullptr) {
+      // Weakly: what waits for the disk may outlive the actors.
+      around.quarantine = [cache = parts->cache,
+                           all = std::weak_ptr{known}](const node_id& guilty) {
+        cache->quarantine([all, guilty] {
+          const auto names = all.lock();
+          if (const caf::actor verifier = names ? names->get("verifier") : caf::actor{}) {
+            caf::anon_send(verifier, actors::quarantine_written{guilty});
+          }
+        });
+      };
+    }
     if (!parts->keeper.empty()) {
       around.payments = [known] { return known->get("payments"); };
     }

@@ -63,7 +63,7 @@ struct node_parts {
   actors::membership_environment membership;
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};
-  const node_cache* cache{nullptr};         ///< null: nothing is kept
+  node_cache* cache{nullptr};               ///< null: nothing is kept
   actors::kept_ledger* ledger{nullptr};     ///< null: not its keeper
   node_id keeper;                           ///< of the ledger this node uses; empty: none
   durable_file* ledger_copy{nullptr};       ///< of the keeper's log; null: none is kept

@@ -151,15 +151,16 @@ std::string cache_text(const json& data) {
   return fmt::format("in memory  {} in {} entries, {} evicted; {} not on the disk yet\n"
                      "avoided    {} units from memory, {} from disk, {} from others; {} whole "
                      "answers\nsaved      {:.1f} s\nkept       {}, not kept {}, missed {}, damaged "
-                     "{}; served {} to others\nchecked    {} of others' computed again, {} wrong\n"
+                     "{}; served {} to others\nquarantine {} entries taken away by convictions, {} "
+                     "not kept behind them\nchecked    {} of others' computed again, {} wrong\n"
                      "waited     {} for others' prefixes, gave up {}\n",
                      size(data, "memory_bytes"), text(data, "memory_entries"),
                      text(data, "memory_evicted"), text(data, "unwritten"), text(units, "memory"),
                      text(units, "disk"), text(units, "peer"), text(data, "answers"),
                      saved ? *saved / 1e6 : 0.0, text(data, "kept"), text(data, "not_kept"),
                      text(data, "missed"), text(data, "damaged"), text(data, "served"),
-                     text(data, "rechecked"), text(data, "refuted"), text(data, "waited"),
-                     text(data, "gave_up")) +
+                     text(data, "quarantined"), text(data, "tainted"), text(data, "rechecked"),
+                     text(data, "refuted"), text(data, "waited"), text(data, "gave_up")) +
          peers_text(at(data, "peers"));
 }
 

@@ -4,6 +4,7 @@
 #include "compute/printable.hpp"
 #include "messages/hex.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_evidence.hpp"
 
 #include <fmt/format.h>
 
@@ -28,6 +29,14 @@ bool answers_with_text(const shell_command& command) {
 /// Tokens of an answer that is shown as a whole, told at once.
 constexpr std::uint32_t unseen_bunch = 16;
 
+result<std::vector<std::byte>> bytes_of_page(const json& page) {
+  if (!page.is_object() || !page.contains("bytes") || !page["bytes"].is_string()) {
+    return fail(errc::not_found, "the node sent no receipt; it may be of an older version");
+  }
+  return bytes_from_hex(page["bytes"].get_ref<const std::string&>(), "the receipt the node sent",
+                        limits::admin_bytes_max);
+}
+
 } // namespace
 
 void shell_session::show(std::string_view text) {
@@ -51,6 +60,30 @@ void shell_session::show_event(const shell_command& command, const json& event) 
   }
 }
 
+// A large receipt comes in pages. It is the same bytes whoever is asked again: the request's node
+// keeps it with the request.
+result<void> shell_session::fetch_receipt(const json& data, storage::staged_file& file) {
+  const std::string request = data.value("request", std::string{});
+  for (std::uint64_t from = 0, size = 1; from < size;) {
+    OVIR_ASSIGN(shell_command next,
+                parse_command({"receipt", request, "--from", std::to_string(from)}));
+    const shell_outcome outcome = client_.call(next, {});
+    if (const auto* const failure = std::get_if<shell_failure>(&outcome)) {
+      return fail(errc::not_found, "the receipt broke off behind {} bytes: {}", from,
+                  compute::printable(failure->message, sentence_bytes_max));
+    }
+    const json& page = std::get<json>(outcome);
+    OVIR_ASSIGN(const std::vector<std::byte> bytes, bytes_of_page(page));
+    size = page.value("size", std::uint64_t{0});
+    if (bytes.empty() || size > limits::receipt_bytes_max || page.value("from", size) != from) {
+      return fail(errc::malformed, "the node sent a page of a receipt that is none");
+    }
+    OVIR_TRY(file.append(bytes));
+    from += bytes.size();
+  }
+  return {};
+}
+
 // The receipt goes into the file that was named, and the file's name into the document.
 result<void> shell_session::keep_receipt(const std::string& path, json& data) {
   const json sent = std::exchange(data["receipt"], nullptr);
@@ -59,14 +92,13 @@ result<void> shell_session::keep_receipt(const std::string& path, json& data) {
         errc::not_found, "there is no receipt: {}",
         compute::printable(sent["error"].get_ref<const std::string&>(), sentence_bytes_max));
   }
-  if (!sent.is_object() || !sent.contains("bytes") || !sent["bytes"].is_string()) {
-    return fail(errc::not_found, "the node sent no receipt; it may be of an older version");
-  }
-  OVIR_ASSIGN(const std::vector<std::byte> bytes,
-              bytes_from_hex(sent["bytes"].get_ref<const std::string&>(),
-                             "the receipt the node sent", limits::admin_bytes_max));
   OVIR_ASSIGN(const auto file, environment_.stage(path));
-  OVIR_TRY(file->append(bytes));
+  if (sent.is_object() && sent.contains("size")) {
+    OVIR_TRY(fetch_receipt(data, *file));
+  } else {
+    OVIR_ASSIGN(const std::vector<std::byte> bytes, bytes_of_page(sent));
+    OVIR_TRY(file->append(bytes));
+  }
   OVIR_TRY(file->commit());
   data["receipt"] = path;
   return {};

@@ -38,6 +38,7 @@ private:
   [[nodiscard]] shell_outcome run_command(shell_command command);
   [[nodiscard]] result<exit_code> report(const shell_failure& failure) const;
   [[nodiscard]] result<void> keep_receipt(const std::string& path, json& data);
+  [[nodiscard]] result<void> fetch_receipt(const json& data, storage::staged_file& file);
   void show(std::string_view text);
   void show_event(const shell_command& command, const json& event);
 

@@ -122,8 +122,7 @@ const formFault = (stage, modelLayers) => {
     }
     ++next;
   }
-  if (stage.statements.length === 0) { return byStage(stage, 0, `${layers(stage)} state nothing`); }
-  if (stage.commitments.at(-1).window >= next) {
+  if (stage.commitments.length > 0 && stage.commitments.at(-1).window >= next) {
     return byStage(stage, next, 'a commitment to it is there, but no statement');
   }
   return null;
@@ -266,7 +265,9 @@ const findFault = (r) => {
   let fault = null;
   for (const stage of r.stages) {
     const out = { last: null };
-    const wrong = stageFault(stage, terms, r.asked.layers, out);
+    // Of one that states nothing, nothing is by its key: whoever wrote the receipt left it out.
+    const wrong = stageFault(stage, terms, r.asked.layers, out) ??
+      (stage.statements.length === 0 ? byLead(r, `${layers(stage)} state nothing`) : null);
     fault = fault ?? wrong;
     if (out.last) { last.push(out.last); }
   }

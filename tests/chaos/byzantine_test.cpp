@@ -1,17 +1,17 @@
 // Five workers, two of which lie at random, and two verifiers, all as processes: whoever lies is
 // convicted by those who compute it again, put out of every node, and nobody else is.
-#include "compute/sampler.hpp"
-#include "compute/segment.hpp"
 #include "compute/tokenizer.hpp"
 #include "tests/support/asked_request.hpp"
 #include "tests/support/cli.hpp"
 #include "tests/support/gguf_builder.hpp"
+#include "tests/support/greedy_answer.hpp"
 #include "tests/support/loaded_model.hpp"
 #include "tests/support/test_cluster.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <set>
 
@@ -31,29 +31,6 @@ constexpr std::uint64_t patience = 60;
 std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
   const char* const given = std::getenv(name);
   return given == nullptr ? otherwise : std::strtoull(given, nullptr, 10);
-}
-
-/// What an honest machine answers.
-std::vector<token_id> greedy(const compute::model& m, std::vector<token_id> tokens,
-                             std::size_t count) {
-  compute::serial_runner runner;
-  const auto whole = compute::segment::make(m, {0, m.config.layers},
-                                            *compute::select_kernels(std::nullopt).value(), runner)
-                         .value();
-  auto state = whole->open(static_cast<std::uint32_t>(tokens.size() + count), 1U << 26U).value();
-  std::vector<token_id> drawn;
-  position first = 0;
-  compute::step_output out;
-  while (drawn.size() < count) {
-    compute::step_input in{.first = first, .count = static_cast<std::uint32_t>(tokens.size())};
-    in.tokens = tokens;
-    in.logit_rows = 1;
-    EXPECT_TRUE(whole->forward(state, in, runner, out));
-    first += in.count;
-    drawn.push_back(compute::highest_of(out.logits));
-    tokens = {drawn.back()};
-  }
-  return drawn;
 }
 
 class byzantine : public ::testing::Test {
@@ -241,7 +218,7 @@ TEST_F(byzantine, who_is_answered_twice_is_told_only_what_is_right) {
     if (data.contains("tokens")) {
       const auto tokens = data.at("tokens").get<std::vector<token_id>>();
       ASSERT_FALSE(tokens.empty());
-      EXPECT_EQ(tokens, greedy(model.get(), prompt_of(number), tokens.size()))
+      EXPECT_EQ(tokens, greedy_answer(model.get(), prompt_of(number), tokens.size()))
           << "request " << number;
       const bool ends = vocabulary->ends_generation(tokens.back());
       EXPECT_EQ(data.at("finish_reason"), ends ? "stop" : "length") << "request " << number;
@@ -267,6 +244,105 @@ TEST_F(byzantine, who_is_answered_twice_is_told_only_what_is_right) {
       << cluster_->last_words();
   std::printf("%llu requests answered twice, 2 of 2 liars convicted\n",
               static_cast<unsigned long long>(answered));
+}
+
+/// A liar with the first half of the layers, whose every pass lies, an honest node behind it, and
+/// another one in its place that is away at first.
+class quarantined : public byzantine {
+protected:
+  static constexpr std::size_t liar = first_worker;
+  static constexpr std::size_t behind = first_worker + 1;
+  static constexpr std::size_t spare = first_worker + 2;
+
+  quarantined() {
+    compute::synth_spec spec;
+    spec.layers = layers;
+    path_ = (folder_.path() / "synthetic.gguf").string();
+    write_file(path_, synthetic_model(spec));
+    std::vector<cluster_node> nodes{
+        {"scheduler", {"scheduler"}, {{path_}}},  {"verifier-0", {"verifier"}, {{path_}}},
+        {"verifier-1", {"verifier"}, {{path_}}},  {"liar-0", {"worker"}, {{path_, "0-3"}}},
+        {"behind", {"worker"}, {{path_, "4-7"}}}, {"spare", {"worker"}, {{path_, "0-3"}}}};
+    nodes[liar].program = OVIR_LIAR_PROGRAM;
+    nodes[liar].environment = {{"OVIR_LIE_SEED", "1"}, {"OVIR_LIE_PPM", "1000000"}};
+    cluster_ = std::make_unique<test_cluster>(
+        cluster_spec{.nodes = nodes, .tables = "[audit]\n", .cache = "enabled = true"});
+    cluster_->start();
+    cluster_->kill(spare);
+    for (const apps::json& node : cluster_->ask(scheduler, "nodes").at("nodes")) {
+      keys_[node.at("name").get<std::string>()] = node.at("node").get<std::string>();
+    }
+  }
+
+  [[nodiscard]] std::vector<token_id> answer(bool with_receipt) {
+    std::vector<token_id> prompt = prompt_of(1);
+    const std::vector<token_id> more = prompt_of(2);
+    prompt.insert(prompt.end(), more.begin(), more.end()); // two whole windows
+    asked_request asked{
+        *cluster_,
+        {scheduler},
+        {{"tokens", prompt}, {"max_tokens", 40}, {"speculate", "off"}, {"receipt", with_receipt}}};
+    const apps::json data = asked.answer();
+    told_ += asked.failure().find("convicted") != std::string::npos ? 1 : 0;
+    return data.contains("tokens") ? data.at("tokens").get<std::vector<token_id>>()
+                                   : std::vector<token_id>{};
+  }
+  [[nodiscard]] std::vector<token_id> truth() const {
+    std::vector<token_id> prompt = prompt_of(1);
+    const std::vector<token_id> more = prompt_of(2);
+    prompt.insert(prompt.end(), more.begin(), more.end());
+    const loaded_model model{path_};
+    auto tokens = greedy_answer(model.get(), prompt, 40);
+    const auto vocabulary = compute::tokenizer::make(model.file()).value();
+    const auto end = std::find_if(tokens.begin(), tokens.end(), [&](token_id token) {
+      return vocabulary->ends_generation(token);
+    });
+    tokens.erase(end == tokens.end() ? end : end + 1, tokens.end());
+    return tokens;
+  }
+  [[nodiscard]] std::uint64_t count(std::size_t node, const char* what) const {
+    return cluster_->ask(node, "cache").at(what).get<std::uint64_t>();
+  }
+  [[nodiscard]] bool emptied(std::size_t node) const { return count(node, "quarantined") > 0; }
+};
+
+TEST_F(quarantined, what_follows_from_a_lie_is_served_no_more_by_anybody) {
+  const std::vector<token_id> lie = answer(false);
+  ASSERT_FALSE(lie.empty()) << cluster_->last_words();
+  ASSERT_NE(lie, truth());
+  ASSERT_TRUE(cluster_->wait_until([&] { return count(behind, "kept") > 0; }));
+  EXPECT_EQ(answer(false), lie);
+  EXPECT_EQ(count(scheduler, "answers"), 1U) << "what was cached is believed until it is convicted";
+
+  const std::string key = keys_.at("liar-0");
+  asked_request signed_for{
+      *cluster_,
+      {scheduler},
+      {{"tokens", prompt_of(3)}, {"max_tokens", 8}, {"speculate", "off"}, {"receipt", true}}};
+  ASSERT_TRUE(cluster_->wait_until([&] { return convicted(scheduler).contains(key); },
+                                   std::chrono::seconds{60}))
+      << cluster_->last_words();
+  ASSERT_TRUE(cluster_->wait_until([&] { return convicted(behind).contains(key); }));
+  cluster_->start(spare);
+  (void)signed_for.answer(); // told, or computed anew
+  for (const std::size_t node : {scheduler, behind}) {
+    EXPECT_TRUE(cluster_->wait_until([&] { return emptied(node); })) << node;
+  }
+  EXPECT_EQ(answer(false), truth());
+  EXPECT_EQ(answer(false), truth());
+  EXPECT_EQ(count(scheduler, "answers"), 2U) << "the right one is kept";
+
+  // Neither after a restart, and what was right is not taken away again.
+  for (const std::size_t node : {scheduler, behind}) {
+    ASSERT_TRUE(cluster_->wait_until([&] { return count(node, "unwritten") == 0; }));
+    cluster_->kill(node);
+    cluster_->start(node);
+  }
+  cluster_->wait_until_whole();
+  EXPECT_EQ(answer(false), truth());
+  EXPECT_EQ(count(scheduler, "answers"), 1U);
+  EXPECT_EQ(count(scheduler, "quarantined") + count(behind, "quarantined"), 0U);
+  EXPECT_EQ(convicted(scheduler), std::set<std::string>{key});
 }
 
 } // namespace

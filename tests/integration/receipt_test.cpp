@@ -1,8 +1,12 @@
 // `ovir run --receipt`, `ovir receipt` and the auditor on receipts: what is honest passes without
 // and with the model, and what was changed is found and its signer named.
+#include "ledger/ledger.hpp"
 #include "messages/compact_receipt.hpp"
+#include "storage/durable_file.hpp"
+#include "tests/support/asked_request.hpp"
 #include "tests/support/cli.hpp"
 #include "tests/support/gguf_builder.hpp"
+#include "tests/support/ledger_world.hpp"
 #include "tests/support/receipt_maker.hpp"
 #include "tests/support/shared_files.hpp"
 #include "tests/support/test_cluster.hpp"
@@ -20,6 +24,14 @@ using ::testing::HasSubstr;
 
 std::string text_of(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::string bytes_of_hex(const std::string& hex) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  }
+  return bytes;
 }
 
 class receipts : public ::testing::Test {
@@ -69,9 +81,61 @@ TEST_F(receipts, ask_whose_signatures_count) {
   write_file(path("signers"), "nobody\n");
   EXPECT_EQ(run_ovir_verify({path("r"), "--signers", path("signers")}).exit_code, 3);
   EXPECT_EQ(run_ovir_verify({path("r"), "--signers", "x", "--any-signer"}).exit_code, 2);
-  const child_result later = run_ovir_verify({path("r"), "--ledger-head", "x"});
-  EXPECT_EQ(later.exit_code, 2);
-  EXPECT_THAT(later.err, HasSubstr("not in this version"));
+  EXPECT_EQ(run_ovir_verify({path("r"), "--ledger-head", "x", "--any-signer"}).exit_code, 2);
+}
+
+// Those count who have stake in a ledger: its head, and a copy of its log from anybody.
+TEST_F(receipts, are_signed_by_whom_a_ledger_knows) {
+  write_file(path("r"), text_of(encode_receipt(cast_.honest())));
+  const secret_key keeper = ledger_world::key(ledger_world::keeper);
+  std::filesystem::create_directory(path("book"));
+  const auto file = storage::open_durable_file(path("book") + "/log", true).value();
+  ledger::ledger book =
+      ledger::ledger::create(*file, ledger_world::rules(), ledger_world::t0, {}).value();
+  const auto run = [&](const ledger::authentic_command& one) {
+    EXPECT_TRUE(book.commit(std::span{&one, 1}, ledger_world::t0).value().commands[0].done);
+  };
+  const auto sign_head = [&](const std::string& name) {
+    write_file(path("book") + "/" + name, text_of(to_bytes(ledger::sign(keeper, book.head()))));
+  };
+  std::uint64_t nonce = 1'000;
+  for (const std::size_t who : {std::size_t{0}, std::size_t{2}, receipt_maker::lead}) {
+    const secret_key minter = ledger_world::key(ledger_world::minter);
+    const ledger::mint made{minter.id(), ledger::mint_target::participant, cast_.id(who),
+                            500 * ledger::credit, ++nonce};
+    run(authenticate(book.id(), made, sign_action(minter, book.id(), made)).value());
+    const ledger::lock stake{cast_.id(who), 200 * ledger::credit, ++nonce};
+    run(authenticate(book.id(), stake, sign_action(cast_.key(who), book.id(), stake)).value());
+  }
+  sign_head("early");
+  const json one_missing = verdict({path("r"), "--ledger-head", path("book") + "/early"}, 1);
+  EXPECT_EQ(one_missing["failures"][0]["signer"], to_hex(cast_.id(1)));
+  const secret_key minter = ledger_world::key(ledger_world::minter);
+  const ledger::mint last{minter.id(), ledger::mint_target::participant, cast_.id(1),
+                          500 * ledger::credit, ++nonce};
+  run(authenticate(book.id(), last, sign_action(minter, book.id(), last)).value());
+  const ledger::lock stake{cast_.id(1), 200 * ledger::credit, ++nonce};
+  run(authenticate(book.id(), stake, sign_action(cast_.key(1), book.id(), stake)).value());
+  sign_head("head");
+  EXPECT_EQ(verdict({path("r"), "--ledger-head", path("book") + "/head"}, 0)["ok"], true);
+  EXPECT_EQ(verdict({path("r"), "--ledger-head", path("book") + "/early"}, 1)["ok"], false)
+      << "what came behind a head does not count";
+  EXPECT_EQ(run_ovir({"receipt", "verify", path("r"), "--ledger-head", path("book") + "/head",
+                      "--ledger-log", path("book") + "/log"})
+                .exit_code,
+            0);
+  // A log that somebody changed, and none.
+  std::string bytes = read_file(path("book") + "/log");
+  bytes[1'000] = static_cast<char>(bytes[1'000] ^ 1);
+  write_file(path("changed"), bytes);
+  EXPECT_EQ(run_ovir_verify({path("r"), "--ledger-head", path("book") + "/head", "--ledger-log",
+                             path("changed")})
+                .exit_code,
+            1);
+  write_file(path("head"), read_file(path("book") + "/head"));
+  const child_result alone = run_ovir_verify({path("r"), "--ledger-head", path("head")});
+  EXPECT_EQ(alone.exit_code, 3);
+  EXPECT_THAT(alone.err, HasSubstr("--ledger-log"));
 }
 
 TEST_F(receipts, are_made_compact_and_opened) {
@@ -145,12 +209,7 @@ TEST_F(receipts, of_a_cluster_name_its_nodes_and_hold_for_a_stranger) {
   const auto& data = std::get<apps::json>(outcome);
   ASSERT_TRUE(data.at("receipt").is_object()) << data.at("receipt");
   ASSERT_TRUE(data.at("receipt").contains("bytes")) << data.at("receipt") << cluster.last_words();
-  std::string bytes;
-  const auto hex = data.at("receipt").at("bytes").get<std::string>();
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
-    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
-  }
-  write_file(path("r"), bytes);
+  write_file(path("r"), bytes_of_hex(data.at("receipt").at("bytes").get<std::string>()));
   std::string signers;
   const apps::json nodes = cluster.ask(0, "nodes");
   for (const apps::json& node : nodes.at("nodes")) {
@@ -183,6 +242,51 @@ TEST_F(receipts, of_a_cluster_name_its_nodes_and_hold_for_a_stranger) {
     EXPECT_EQ(passed["tier"], "T1");
     EXPECT_EQ(passed["ok"], true);
   }
+}
+
+// The scheduler dies in the midst of it; another goes on, and closes the receipt.
+TEST_F(receipts, are_made_by_whoever_led_the_request_to_its_end) {
+  compute::synth_spec spec;
+  spec.layers = 9;
+  const std::string model = path("synthetic.gguf");
+  write_file(model, synthetic_model(spec));
+  test_cluster cluster{{.nodes = {{"first", {"scheduler"}, {{model}}},
+                                  {"second", {"scheduler"}, {{model}}},
+                                  {"one", {"worker"}, {{model, "0-2"}}},
+                                  {"two", {"worker"}, {{model, "3-5"}}},
+                                  {"three", {"worker"}, {{model, "6-8"}}}}}};
+  cluster.start();
+  std::map<std::string, std::string> keys;
+  const apps::json nodes = cluster.ask(0, "nodes");
+  std::string signers;
+  for (const apps::json& node : nodes.at("nodes")) {
+    keys[node.at("name").get<std::string>()] = node.at("node").get<std::string>();
+    signers += node.at("node").get<std::string>() + "\n";
+  }
+  write_file(path("signers"), signers);
+  apps::json arguments{{"max_tokens", 400}, {"receipt", true}, {"temperature", 0.8}, {"seed", 5}};
+  for (int i = 0; i < 40; ++i) {
+    arguments["tokens"].push_back(3 + i % 7);
+  }
+  asked_request asked{cluster, {0, 1}, arguments};
+  ASSERT_TRUE(asked.wait_for_tokens(70)) << asked.failure();
+  cluster.kill(0);
+  const apps::json data = asked.answer();
+  ASSERT_EQ(asked.failure(), "") << cluster.last_words();
+  ASSERT_GT(data.at("tokens").size(), 100U);
+  ASSERT_TRUE(data.at("receipt").is_object()) << data.at("receipt") << cluster.last_words();
+  ASSERT_TRUE(data.at("receipt").contains("bytes")) << data.at("receipt") << cluster.last_words();
+  write_file(path("r"), bytes_of_hex(data.at("receipt").at("bytes").get<std::string>()));
+  const json t0 = verdict({path("r"), "--signers", path("signers")}, 0);
+  EXPECT_EQ(t0["receipt"]["lead"], keys.at("second")) << t0;
+  EXPECT_EQ(t0["receipt"]["tokens"], data.at("tokens"));
+  EXPECT_EQ(verdict({path("r"), "--any-signer", "--model", model}, 0)["tier"], "T2");
+  // The first lead sent what came before: its signature is in it, and is asked for.
+  const std::string first = keys.at("first") + "\n";
+  signers.erase(signers.find(first), first.size());
+  write_file(path("signers"), signers);
+  const json without = verdict({path("r"), "--signers", path("signers")}, 1);
+  EXPECT_EQ(without["failures"][0]["signer"], keys.at("first"));
 }
 
 } // namespace

@@ -1,7 +1,8 @@
 // What a lying worker computes. The linker calls this instead of `compute::segment::forward`
 // (tests/CMakeLists.txt): it changes what goes into the real one or what comes out, at random, so
 // that everything the worker signs fits together and is wrong. OVIR_LIE names one way to lie, or
-// "any"; OVIR_LIE_SEED is the chance, OVIR_LIE_PPM how many passes lie.
+// "any"; OVIR_LIE_SEED is the chance, OVIR_LIE_PPM how many passes lie. What is said with a
+// signature and not computed is in lying_words.cpp.
 #include "compute/segment.hpp"
 #include "messages/digest.hpp"
 
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +33,9 @@ void lying_forward(segment* self, std::span<session_step> steps,
 
 namespace {
 
+// Drawn from by "any". Beside them there are, of every pass whatever the share: "smaller_model",
+// as if half of the width were missing; "claimed", a unit inside is stated that was never computed;
+// "equivocation", every other request is computed wrongly.
 constexpr std::string_view ways[] = {
     "wrong_output", "scaled", "quantised", "skipped", "stale_kv", "swapped_positions", "logits"};
 
@@ -90,6 +95,36 @@ void lie_about_rows(session_step& step, std::uint32_t dim, std::string_view how,
   step.in.boundary = changed;
 }
 
+/// Whether a request that begins now is one of those that are computed wrongly.
+bool every_other(const session_step& step) {
+  static std::map<const void*, bool> lies; // by session
+  static std::uint64_t begun = 0;
+  if (step.in.first == 0) {
+    lies[step.state] = begun++ % 2 == 1;
+  }
+  return lies[step.state];
+}
+
+/// Ways that are not drawn by chance. True: this is one of them, and the step was changed.
+bool lie_always(session_step& step, std::uint32_t dim, bool first, std::vector<float>& rows,
+                std::vector<ovir::token_id>& tokens) {
+  const std::string_view how = way();
+  if (how != "smaller_model" && !(how == "equivocation" && every_other(step))) {
+    return how == "equivocation" || how == "claimed";
+  }
+  if (first) {
+    lie_about_tokens(step, tokens);
+    return true;
+  }
+  rows.assign(step.in.boundary.begin(), step.in.boundary.end());
+  for (std::size_t row = 0; row < step.in.count; ++row) {
+    float* const at = rows.data() + row * dim;
+    std::fill(at + dim / 2, at + dim, 0.0F);
+  }
+  step.in.boundary = rows;
+  return true;
+}
+
 } // namespace
 
 void lying_forward(segment* self, std::span<session_step> steps, parallel_runner& runner) {
@@ -99,6 +134,10 @@ void lying_forward(segment* self, std::span<session_step> steps, parallel_runner
   std::vector<bool> about_logits(steps.size(), false);
   for (std::size_t i = 0; i < steps.size(); ++i) {
     session_step& step = steps[i];
+    if (step.in.count > 0 &&
+        lie_always(step, dim, self->is_first(), rows.emplace_back(), tokens.emplace_back())) {
+      continue;
+    }
     if (chance() % 1'000'000 >= share_ppm() || step.in.count == 0) {
       continue;
     }
@@ -112,6 +151,11 @@ void lying_forward(segment* self, std::span<session_step> steps, parallel_runner
     }
   }
   real_forward(self, steps, runner);
+  for (session_step& step : steps) {
+    if (way() == "claimed" && step.done && step.out->leaves.size() > 1) {
+      step.out->leaves.front().boundary.bytes[3] ^= 1U; // not the one that is sent on
+    }
+  }
   for (std::size_t i = 0; i < steps.size(); ++i) {
     if (about_logits[i] && steps[i].done && !steps[i].out->logits.empty()) {
       std::rotate(steps[i].out->logits.begin(), steps[i].out->logits.begin() + 1,

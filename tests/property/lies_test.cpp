@@ -195,22 +195,67 @@ TEST(lies, an_honest_stage_behind_a_liar_contradicts_itself_nowhere) {
 
 TEST(lies, forged_timing_is_a_claim_and_convicts_nobody) {
   for (std::uint32_t stage = 0; stage < 3; ++stage) {
-    receipt r = path().make({});
-    r.stages[stage].statements[1].elapsed_us = 1;
-    r.stages[stage].statements[1].compute_us = 1;
-    path().sign_all(r);
-    EXPECT_TRUE(form(r).empty());
-    EXPECT_TRUE(faults(r).empty());
+    for (std::uint32_t w = 0; w < 3; ++w) {
+      receipt r = path().make({});
+      const std::uint64_t neighbours = r.stages[(stage + 1) % 3].statements[w].elapsed_us;
+      r.stages[stage].statements[w].elapsed_us = 1;
+      r.stages[stage].statements[w].compute_us = 1;
+      path().sign_all(r);
+      EXPECT_TRUE(form(r).empty());
+      EXPECT_TRUE(faults(r).empty());
+      EXPECT_EQ(r.stages[(stage + 1) % 3].statements[w].elapsed_us, neighbours)
+          << "what others saw bounds it, and is not its to change";
+      // Changed without signing anew, it is found, and its signer named.
+      receipt unsigned_claim = path().make({});
+      unsigned_claim.stages[stage].statements[w].elapsed_us = 1;
+      const auto open = form(unsigned_claim);
+      ASSERT_FALSE(open.empty());
+      EXPECT_EQ(open[0].signer, path().cast().id(stage));
+      ASSERT_TRUE(open[0].unit);
+      EXPECT_EQ(open[0].unit->window, w);
+    }
   }
 }
 
 TEST(lies, a_withheld_statement_earns_nothing_and_convicts_nobody) {
-  receipt r = path().make({});
-  r.stages[1].statements.pop_back();
-  path().cast().close(r);
-  const auto wrong = form(r);
-  ASSERT_FALSE(wrong.empty());
-  EXPECT_EQ(wrong[0].signer, path().cast().id(receipt_maker::lead)) << "who closed it anyway";
+  for (std::uint32_t stage = 0; stage < 3; ++stage) {
+    for (std::uint32_t kept = 0; kept < 3; ++kept) { // all from the first, middle or last on
+      receipt r = path().make({});
+      r.stages[stage].statements.resize(kept);
+      while (!r.stages[stage].commitments.empty() &&
+             r.stages[stage].commitments.back().window >= kept) {
+        r.stages[stage].commitments.pop_back();
+      }
+      EXPECT_FALSE(form(r).empty());
+      if (kept > 0) { // else there is no last statement to close over
+        path().cast().close(r);
+      }
+      const auto wrong = form(r);
+      ASSERT_FALSE(wrong.empty());
+      EXPECT_EQ(wrong[0].signer, path().cast().id(receipt_maker::lead))
+          << "who closed it anyway: " << stage << " " << kept;
+    }
+  }
+}
+
+/// The same unit claimed as found in a cache, by who never computed it: at every place, each
+/// neighbour's claim beside it stays who it is.
+TEST(lies, of_every_stage_at_once_each_is_named_for_its_own) {
+  for (const position from : places) {
+    const std::uint32_t w = from / limits::window_positions;
+    receipt r = path().make({});
+    for (std::uint32_t stage = 0; stage < 3; ++stage) {
+      r.stages[stage].statements[w].units[1] = hasher{"ovir/test/all"}.update_u32(stage).finish();
+    }
+    path().sign_all(r);
+    ASSERT_TRUE(form(r).empty()) << form(r).front().what;
+    const auto found = faults(r);
+    ASSERT_EQ(found.size(), 3U);
+    for (std::uint32_t stage = 0; stage < 3; ++stage) {
+      EXPECT_EQ(found[stage].signer, path().cast().id(stage));
+      EXPECT_EQ(found[stage].place, (audit_place{audit_part::unit, w, 3 * stage + 1, 0}));
+    }
+  }
 }
 
 TEST(planted, a_unit_is_wrong_by_itself_and_nothing_else_tells_it_from_an_honest_one) {

@@ -86,6 +86,7 @@ request_log drawer::log(request_id id) {
     token = upto(limits::vocabulary_max - 1);
   }
   log.sampling = sampling();
+  log.receipt = upto(1) == 1;
   log.drawn.resize(upto(list_max));
   for (drawn_token& one : log.drawn) {
     one = drawn();

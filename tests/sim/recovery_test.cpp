@@ -1,10 +1,13 @@
+#include "compute/receipt_check.hpp"
 #include "compute/synth.hpp"
+#include "messages/receipt.hpp"
 #include "tests/sim/simulated_node.hpp"
 #include "tests/support/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -331,6 +334,38 @@ TEST(sim, a_shard_keeps_nothing_of_a_lead_that_has_ended) {
   node.settle(0s);
   // One weak reference stands for all strong ones.
   EXPECT_EQ(caf::actor_cast<caf::strong_actor_ptr>(lead)->weak_refs.load(), 1U);
+}
+
+// Nothing that a token waits for is done at the desk: it stands still until the last one is out,
+// and whatever it then signs, the receipt holds.
+TEST(sim, no_token_waits_for_a_signature_a_digest_or_a_check) {
+  const secret_key key = secret_key::from_seed(std::array<std::byte, secret_key::seed_size>{});
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    held_executor held;
+    const actors::signing_desk desk{&key, &held, "test"};
+    simulated_node node{
+        model().loaded.get(), *model().vocabulary, options(3), seed, nullptr, &desk};
+    node.submit(story());
+    const simulated_node::answer& a = *node.answers()[0];
+    ASSERT_TRUE(
+        node.run_until([&] { return a.text == undisturbed().text; }, std::size_t{1'000'000}));
+    EXPECT_FALSE(a.outcome) << "the receipt waits, and nothing else";
+    EXPECT_GT(held.waiting(), 0U) << "not a single job of the desk was done";
+    ASSERT_TRUE(node.run_until(
+        [&] {
+          held.run_all();
+          return a.outcome.has_value();
+        },
+        std::size_t{1'000'000}));
+    expect_undisturbed(a);
+    const auto& receipt = a.outcome->value().receipt;
+    ASSERT_TRUE(receipt && receipt->has_value())
+        << (receipt ? receipt->error().message : "nobody made one");
+    const auto made = decode_receipt(receipt->value());
+    ASSERT_TRUE(made) << made.error().message;
+    EXPECT_TRUE(compute::check_receipt(*made, {compute::signer_policy::kind::any, {}}).empty());
+  }
 }
 
 } // namespace

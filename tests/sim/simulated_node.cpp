@@ -31,12 +31,22 @@ void counting_env::random(std::span<std::byte> out) {
   std::fill(out.begin(), out.end(), std::byte{});
 }
 
+void held_executor::run_all() {
+  compute::serial_runner runner;
+  while (!jobs_.empty()) {
+    const job next = std::move(jobs_.front());
+    jobs_.pop_front();
+    next(runner);
+  }
+}
+
 namespace {
 
 supervision::tree_parts parts_of(const compute::model& m, const compute::tokenizer& vocabulary,
                                  const supervision::cluster_options& options, storage::env& env,
                                  actors::compute_executor& executor,
-                                 const actors::cache_access& cache) {
+                                 const actors::cache_access& cache,
+                                 const actors::signing_desk* desk) {
   const auto kernels = compute::select_kernels(std::nullopt);
   compute::serial_runner runner;
   supervision::tree_parts parts;
@@ -47,12 +57,14 @@ supervision::tree_parts parts_of(const compute::model& m, const compute::tokeniz
     bench->kv_bytes_max = options.kv_bytes_max;
     bench->env = &env;
     bench->cache = cache;
+    bench->desk = desk;
     parts.benches.push_back(std::move(bench));
   }
   parts.vocabulary = &vocabulary;
   parts.env = &env;
   parts.executor = &executor;
   parts.cache = cache;
+  parts.desk = desk;
   return parts;
 }
 
@@ -60,16 +72,18 @@ supervision::tree_parts parts_of(const compute::model& m, const compute::tokeniz
 
 simulated_node::simulated_node(const compute::model& m, const compute::tokenizer& vocabulary,
                                const supervision::cluster_options& options, std::uint64_t seed,
-                               std::shared_ptr<actors::cache_tiers> tiers)
+                               std::shared_ptr<actors::cache_tiers> tiers,
+                               const actors::signing_desk* desk)
     : config_(system_config::simulated()), system_(config_),
       scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())),
-      executor_(std::make_unique<actors::simulated_executor>(system_)), random_(seed) {
+      executor_(std::make_unique<actors::simulated_executor>(system_)), signs_(desk != nullptr),
+      random_(seed) {
   if (tiers) {
     front_ = std::make_unique<actors::simulated_executor>(system_);
     back_ = std::make_unique<actors::simulated_executor>(system_);
     cache_ = {std::make_shared<actors::cache_handle>(), hash_plain({})};
   }
-  supervision::tree_parts parts = parts_of(m, vocabulary, options, env_, *executor_, cache_);
+  supervision::tree_parts parts = parts_of(m, vocabulary, options, env_, *executor_, cache_, desk);
   parts.cache_around = {std::move(tiers), front_.get(), back_.get(), &env_, {}};
   root_ = system_.spawn(supervision::supervisor_behavior, supervision::node_tree(parts, options));
   settle(0s);
@@ -130,6 +144,7 @@ void simulated_node::submit(const supervision::run_request& request) {
   wanted.kill_seed = request.kill_seed;
   wanted.drafts = request.drafts;
   wanted.cache = request.cache;
+  wanted.receipt = signs_;
   const actors::submit_request command{std::move(wanted), requesters_.back()};
   system_.spawn([this, command, a](caf::event_based_actor* self) {
     self->request(root_, 5s, supervision::find_child{std::string{supervision::scheduler_path}})

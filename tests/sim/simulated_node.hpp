@@ -10,6 +10,7 @@
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,13 +35,27 @@ private:
   time_point now_{};
 };
 
+/// Runs nothing before it is told to: what it is given waits.
+class held_executor final : public actors::compute_executor {
+public:
+  void post(job work) override { jobs_.push_back(std::move(work)); }
+  /// Runs all that waits, and what that posts.
+  void run_all();
+  [[nodiscard]] std::size_t waiting() const { return jobs_.size(); }
+
+private:
+  std::deque<job> jobs_;
+};
+
 /// A whole node, its tree and its computations as messages of CAF's deterministic scheduler: the
-/// next actor to run is drawn from a seed, and time passes only when nothing else can happen.
+/// next actor to run is drawn from a seed, and time passes only when nothing else can happen. With
+/// a desk every request is signed for.
 class simulated_node {
 public:
   simulated_node(const compute::model& m, const compute::tokenizer& vocabulary,
                  const supervision::cluster_options& options, std::uint64_t seed,
-                 std::shared_ptr<actors::cache_tiers> tiers = nullptr);
+                 std::shared_ptr<actors::cache_tiers> tiers = nullptr,
+                 const actors::signing_desk* desk = nullptr);
   ~simulated_node();
   simulated_node(const simulated_node&) = delete;
   simulated_node& operator=(const simulated_node&) = delete;
@@ -81,6 +96,7 @@ private:
   std::unique_ptr<actors::simulated_executor> front_; ///< of the cache, and ...
   std::unique_ptr<actors::simulated_executor> back_;
   actors::cache_access cache_;
+  bool signs_;
   caf::actor root_;
   std::vector<caf::actor> requesters_;
   std::vector<std::unique_ptr<answer>> answers_;

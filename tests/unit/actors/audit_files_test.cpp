@@ -52,6 +52,18 @@ TEST_F(kept_audits, are_there_again_in_the_next_life_in_order) {
   EXPECT_EQ(*open().read_events(), events(0, 7));
 }
 
+TEST_F(kept_audits, know_for_whom_the_cache_was_emptied) {
+  node_id other;
+  other.key[0] = 1;
+  audit_files files = open();
+  EXPECT_FALSE(files.is_quarantined(node_));
+  EXPECT_TRUE(files.note_quarantine(node_));
+  EXPECT_TRUE(files.note_quarantine(node_)) << "again changes nothing";
+  const audit_files later = open();
+  EXPECT_TRUE(later.is_quarantined(node_));
+  EXPECT_FALSE(later.is_quarantined(other));
+}
+
 TEST_F(kept_audits, end_where_a_crash_tore_them) {
   EXPECT_TRUE(open().append(events(0, 4)));
   std::filesystem::resize_file(only_file(), 3 * ledger::track_event_bytes + 17);

@@ -272,6 +272,85 @@ TEST_F(tiers_on_disk, answers_come_back_whole_or_as_far_as_they_were_drawn) {
   EXPECT_TRUE(tiers.find_answer(question).drawn.empty());
 }
 
+TEST_F(tiers_on_disk, a_quarantine_takes_all_that_was_kept_from_memory_and_disk) {
+  answer_record answer = test::finished_answer(30);
+  answer.key = finished_key(request_digest(hash_plain({}), test::answered_prompt(), {}), 30, {});
+  enter_request question;
+  question.finished_key = answer.key;
+  cache_tiers tiers = open(1U << 20U);
+  tiers.keep(all_units());
+  tiers.keep(keep_answer{{}, answer, 5});
+  commit(tiers);
+  (void)tiers.take_places();
+  int told = 0;
+  EXPECT_EQ(tiers.quarantine([&told] { ++told; }), 1U);
+  // At once, though the disk still has it; and nobody is told that it is here.
+  EXPECT_TRUE(tiers.find(ask()).blocks.empty());
+  EXPECT_FALSE(tiers.find_answer(question).finished);
+  EXPECT_FALSE(
+      tiers.serve(storage::lookup_key({}, compute::unit_key(scope().model, 0, (*names())[0]))));
+  EXPECT_EQ(tiers.take_places(), std::vector<digest>{});
+  EXPECT_EQ(told, 0) << "it is still on the disk";
+  commit(tiers);
+  EXPECT_EQ(told, 1);
+  EXPECT_EQ(tiers.report().quarantined, 13U);
+  EXPECT_TRUE(tiers.find(ask()).blocks.empty());
+  // Who began before may have computed with what was taken away.
+  tiers.keep(all_units());
+  tiers.keep(keep_answer{{}, answer, 5});
+  EXPECT_TRUE(tiers.find(ask()).blocks.empty());
+  EXPECT_FALSE(tiers.find_answer(question).finished);
+  EXPECT_EQ(tiers.report().tainted, 2U);
+  keep_units later = all_units();
+  later.era = 1;
+  tiers.keep(later);
+  commit(tiers);
+  EXPECT_EQ(tiers.find(ask()).blocks.size(), 12U);
+}
+
+TEST_F(tiers_on_disk, a_quarantine_reaches_what_was_on_its_way_to_the_disk) {
+  {
+    cache_tiers tiers = open(1U << 20U);
+    tiers.keep(all_units());
+    auto under_way = tiers.take_batch();
+    ASSERT_TRUE(under_way);
+    int told = 0;
+    (void)tiers.quarantine([&told] { ++told; });
+    EXPECT_TRUE(tiers.take(tiers.commit(std::move(*under_way))).empty());
+    EXPECT_EQ(told, 0) << "that batch began before";
+    EXPECT_TRUE(tiers.find(ask()).blocks.empty());
+    commit(tiers);
+    EXPECT_EQ(told, 1);
+  }
+  cache_tiers again = open();
+  EXPECT_TRUE(again.find(ask()).blocks.empty());
+}
+
+TEST_F(tiers_on_disk, a_second_quarantine_waits_for_a_disk_that_forgot_after_it) {
+  cache_tiers tiers = open(1U << 20U);
+  tiers.keep(all_units());
+  commit(tiers);
+  std::vector<int> told;
+  (void)tiers.quarantine([&told] { told.push_back(1); });
+  auto first = tiers.take_batch();
+  ASSERT_TRUE(first && first->quarantine);
+  EXPECT_EQ(tiers.quarantine([&told] { told.push_back(2); }), 2U);
+  EXPECT_TRUE(tiers.take(tiers.commit(std::move(*first))).empty());
+  EXPECT_TRUE(told.empty());
+  commit(tiers);
+  EXPECT_EQ(told, (std::vector<int>{1, 2}));
+}
+
+TEST_F(tiers_on_disk, a_quarantine_without_a_disk_is_over_at_once) {
+  cache_tiers tiers{1U << 20U, nullptr, *env_};
+  tiers.keep(all_units());
+  bool told = false;
+  (void)tiers.quarantine([&told] { told = true; });
+  EXPECT_TRUE(told);
+  EXPECT_TRUE(tiers.find(ask()).blocks.empty());
+  EXPECT_EQ(tiers.report().quarantined, 12U);
+}
+
 class tiers_whose_answers_others_compute : public tiers_on_disk {
 protected:
   tiers_whose_answers_others_compute() { answer_.key = finished_key(request_, 30, {}); }

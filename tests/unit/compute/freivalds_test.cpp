@@ -8,7 +8,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <random>
 
 namespace ovir::compute {
@@ -142,50 +144,95 @@ TEST_F(freivalds, draws_another_vector_each_time) {
   EXPECT_EQ(one->bounds, other->bounds);
 }
 
-TEST(field_sums, are_the_same_in_every_instruction_set) {
-  std::mt19937_64 chance{5};
-  constexpr std::size_t n = 352;
-  constexpr std::size_t stride = n + 3;
-  constexpr std::size_t tokens = 7; // four together, and three alone
-  std::vector<std::int64_t> s(tokens * stride);
-  std::vector<std::int8_t> q(tokens * n);
-  std::vector<std::int32_t> scales(tokens * n / 32);
-  std::vector<std::int64_t> weights{token_weight_max - 1, -token_weight_max, 77, -1, 0, 1, 99};
-  for (std::int64_t& sum : s) {
-    sum = static_cast<std::int64_t>(chance()) >> 4;
+/// What a set makes of made-up integers: the sums over tokens, the rounded ones and the inputs.
+struct weighed {
+  std::vector<std::int64_t> totals;
+  std::vector<float> rounded;
+  std::vector<std::int64_t> inputs;
+
+  friend bool operator==(const weighed&, const weighed&) = default;
+};
+
+/// Integers at and near all that a check may meet: the largest |S|, weights, scales and q.
+class field_sets : public ::testing::TestWithParam<std::size_t> {
+protected:
+  static constexpr std::int64_t largest = (std::int64_t{1} << 60U) - 1;
+  static constexpr std::int32_t scale_max = 63 * 4'095;
+
+  explicit field_sets(std::size_t columns = 1'024 + 352 + 5) : n(columns) {
+    std::mt19937_64 chance{GetParam()};
+    const auto extreme = [&] { return chance() % 4 == 0; };
+    s.resize(tokens * stride());
+    for (std::int64_t& sum : s) {
+      sum = static_cast<std::int64_t>(chance()) >> 3;
+      sum = extreme() ? (sum < 0 ? -largest : largest) : std::clamp(sum, -largest, largest);
+    }
+    q.resize(tokens * width);
+    for (std::int8_t& one : q) {
+      one = extreme() ? std::int8_t{chance() % 2 == 0 ? std::int8_t{127} : std::int8_t{-127}}
+                      : static_cast<std::int8_t>(static_cast<int>(chance() % 255) - 127);
+    }
+    scales.resize(tokens * width / 32);
+    for (std::int32_t& k : scales) {
+      k = extreme() ? scale_max : static_cast<std::int32_t>(chance() % scale_max) + 1;
+    }
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const std::uint64_t mask = (std::uint64_t{1} << token_weight_bits) - 1;
+      weights.push_back(static_cast<std::int64_t>(extreme() ? mask : chance() & mask));
+      powers.push_back(std::ldexp(1.0F, static_cast<int>(chance() % 40) - 30));
+    }
+    bounds.assign(n, largest);
   }
-  for (std::int8_t& one : q) {
-    one = static_cast<std::int8_t>(static_cast<int>(chance() % 255) - 127);
+  [[nodiscard]] std::size_t stride() const { return n + 3; }
+
+  [[nodiscard]] bool add(const field_sums& by, std::int64_t* total, float* rounded) const {
+    return by.add_sums(
+        {s.data(), stride(), n, tokens, bounds.data(), weights.data(), rounded, powers.data()},
+        total);
   }
-  for (std::int32_t& k : scales) {
-    k = static_cast<std::int32_t>(chance() % (63 * 4'095)) + 1;
-  }
-  const std::vector<std::uint64_t> bounds(n, std::uint64_t{1} << 60U);
-  std::int64_t too_large = -(std::int64_t{1} << 60U) - 1;
-  const auto run = [&](const field_sums& by) {
-    std::vector<std::int64_t> out(3 * n);
-    const auto add = [&](std::int64_t* to) {
-      return by.add_sums(s.data(), stride, tokens, bounds.data(), n, weights.data(), to, to + n);
-    };
-    EXPECT_TRUE(add(out.data()));
-    by.join(out.data(), out.data() + n, n);
-    by.weigh_inputs(q.data(), scales.data(), n, tokens, weights.data(), out.data() + 2 * n);
-    std::vector<std::int64_t> unused(2 * n);
-    for (const std::size_t t : {std::size_t{1}, tokens - 1}) {
-      std::swap(s[t * stride + n - 1], too_large);
-      EXPECT_FALSE(add(unused.data())) << t;
-      std::swap(s[t * stride + n - 1], too_large);
+  [[nodiscard]] weighed run(const field_sums& by) {
+    weighed out{std::vector<std::int64_t>(n), std::vector<float>(s.size()),
+                std::vector<std::int64_t>(width)};
+    EXPECT_TRUE(add(by, out.totals.data(), out.rounded.data()));
+    by.weigh_inputs(q.data(), scales.data(), width, tokens, weights.data(), out.inputs.data());
+    std::vector<std::int64_t> unused(n);
+    EXPECT_TRUE(add(by, unused.data(), nullptr));
+    EXPECT_EQ(unused, out.totals) << "rounding changes nothing else";
+    for (std::int64_t wrong : {largest + 1, -largest - 1, INT64_MIN, INT64_MAX}) {
+      for (const std::size_t t : {std::size_t{0}, tokens / 2, tokens - 1}) {
+        for (const std::size_t i : {std::size_t{0}, n / 2, n - 1}) {
+          std::swap(s[t * stride() + i], wrong);
+          EXPECT_FALSE(add(by, unused.data(), nullptr)) << t << " " << i;
+          std::swap(s[t * stride() + i], wrong);
+        }
+      }
     }
     return out;
-  };
-  const auto plain = run(field_sums_plain());
+  }
+
+  std::size_t tokens{GetParam()};
+  std::size_t n;              ///< columns of S: more than are added at once, and a rest
+  std::size_t width{32 * 19}; ///< of inputs: more blocks than at once, and a rest
+  std::vector<std::int64_t> s;
+  std::vector<std::int8_t> q;
+  std::vector<std::int32_t> scales;
+  std::vector<std::int64_t> weights;
+  std::vector<float> powers;
+  std::vector<std::uint64_t> bounds;
+};
+
+TEST_P(field_sets, of_every_processor_give_the_same_bits) {
+  const weighed plain = run(field_sums_plain());
   if (processor_has(isa::avx2) && field_sums_avx2() != nullptr) {
     EXPECT_EQ(run(*field_sums_avx2()), plain);
   }
   if (processor_has(isa::avx512) && field_sums_avx512() != nullptr) {
     EXPECT_EQ(run(*field_sums_avx512()), plain);
   }
-  // By the definition, in integers that are wide enough.
+}
+
+TEST_P(field_sets, are_what_wide_integers_give) {
+  const weighed plain = run(field_sums_plain());
   __extension__ using wide = __int128;
   const auto in_field = [](wide x) {
     const wide p = field_prime;
@@ -193,15 +240,24 @@ TEST(field_sums, are_the_same_in_every_instruction_set) {
   };
   for (std::size_t i = 0; i < n; ++i) {
     wide sum = 0;
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const std::int64_t one = s[t * stride() + i];
+      sum += wide{weights[t]} * one;
+      EXPECT_EQ(plain.rounded[t * stride() + i], static_cast<float>(one) * powers[t]);
+    }
+    EXPECT_EQ(in_field(plain.totals[i]), in_field(sum)) << i;
+    EXPECT_LT(std::abs(plain.totals[i]), std::int64_t{1} << 62U);
+  }
+  for (std::size_t i = 0; i < width; ++i) {
     std::int64_t input = 0;
     for (std::size_t t = 0; t < tokens; ++t) {
-      sum += wide{weights[t]} * s[t * stride + i];
-      input += weights[t] * scales[t * (n / 32) + i / 32] * q[t * n + i];
+      input += weights[t] * scales[t * (width / 32) + i / 32] * q[t * width + i];
     }
-    EXPECT_EQ(in_field(plain[i]), in_field(sum)) << i;
-    EXPECT_EQ(plain[2 * n + i], input) << i;
+    EXPECT_EQ(plain.inputs[i], input) << i;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(of_tokens, field_sets, ::testing::Values(1, 2, 7, 8, 31, 32));
 
 } // namespace
 } // namespace ovir::compute

@@ -1,0 +1,178 @@
+// The kinds of lie as processes: a cluster in which one node lies in one way in all that it does.
+// What is wrong in its bits convicts it and nobody else; what is wrong in its words earns it
+// nothing, and costs the receipt, not the answer.
+#include "messages/receipt.hpp"
+#include "tests/support/asked_request.hpp"
+#include "tests/support/gguf_builder.hpp"
+#include "tests/support/greedy_answer.hpp"
+#include "tests/support/loaded_model.hpp"
+#include "tests/support/test_cluster.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+
+namespace ovir::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::size_t scheduler = 0;
+constexpr std::size_t first_worker = 3;
+
+/// A way to lie, and by whom: 0 to 2, the first, middle and last stage; 3, the scheduler.
+struct told {
+  const char* way;
+  std::size_t by;
+
+  friend void PrintTo(const told& t, std::ostream* to) { *to << t.way << " by " << t.by; }
+};
+
+class lying_nodes : public ::testing::TestWithParam<told> {
+protected:
+  void SetUp() override {
+    compute::synth_spec spec;
+    spec.layers = 9;
+    path_ = (folder_.path() / "synthetic.gguf").string();
+    write_file(path_, synthetic_model(spec));
+    std::vector<cluster_node> nodes{
+        {"scheduler", {"scheduler"}, {{path_}}}, {"verifier-0", {"verifier"}, {{path_}}},
+        {"verifier-1", {"verifier"}, {{path_}}}, {"one", {"worker"}, {{path_, "0-2"}}},
+        {"two", {"worker"}, {{path_, "3-5"}}},   {"three", {"worker"}, {{path_, "6-8"}}}};
+    liar_ = GetParam().by == 3 ? scheduler : first_worker + GetParam().by;
+    nodes[liar_].program = OVIR_LIAR_PROGRAM;
+    nodes[liar_].environment = {
+        {"OVIR_LIE", GetParam().way}, {"OVIR_LIE_SEED", "3"}, {"OVIR_LIE_PPM", "1000000"}};
+    cluster_ = std::make_unique<test_cluster>(
+        cluster_spec{.nodes = nodes, .tables = "[audit]\nleast_rate_ppm = 300000\n"});
+    cluster_->start();
+    for (const apps::json& node : cluster_->ask(scheduler, "nodes").at("nodes")) {
+      keys_[node.at("name").get<std::string>()] = node.at("node").get<std::string>();
+    }
+    for (token_id i = 0; i < 36; ++i) {
+      prompt_.push_back(3 + i * 7 % 290);
+    }
+  }
+
+  [[nodiscard]] asked_request ask() const {
+    return {*cluster_,
+            {scheduler},
+            {{"tokens", prompt_}, {"max_tokens", 29}, {"speculate", "off"}, {"receipt", true}}};
+  }
+  [[nodiscard]] apps::json convictions(std::size_t at) const {
+    return cluster_->ask(at, "audits").at("convictions");
+  }
+  /// All nodes but the liar know of exactly this one.
+  [[nodiscard]] bool everywhere(const std::string& key) const {
+    for (std::size_t i = 0; i < cluster_->size(); ++i) {
+      const apps::json known = i == liar_ ? apps::json::array() : convictions(i);
+      if (i != liar_ && (known.size() != 1 || known[0].at("node") != key)) {
+        return false;
+      }
+    }
+    return true;
+  }
+  [[nodiscard]] bool nothing_waits() const {
+    const auto idle = [&](std::size_t v) {
+      const apps::json data = cluster_->ask(v, "audits");
+      return data.at("waiting") == 0 && data.at("open") == 0;
+    };
+    return idle(1) && idle(2);
+  }
+  [[nodiscard]] const std::string& liars_key() const {
+    return keys_.at(cluster_->node(liar_).name);
+  }
+
+  temporary_folder folder_;
+  std::string path_;
+  std::size_t liar_{0};
+  std::unique_ptr<test_cluster> cluster_;
+  std::map<std::string, std::string> keys_;
+  std::vector<token_id> prompt_;
+};
+
+class lies_in_bits : public lying_nodes {};
+
+TEST_P(lies_in_bits, convict_their_author_on_every_node_and_nobody_else) {
+  bool caught = false;
+  for (int i = 0; i < 3 && !caught; ++i) { // one that lies about every other needs two
+    asked_request asked = ask();
+    ASSERT_TRUE(cluster_->wait_until(
+        [&] {
+          caught = !convictions(1).empty();
+          return caught || asked.over();
+        },
+        std::chrono::seconds{60}))
+        << cluster_->last_words();
+    caught =
+        caught || !cluster_->wait_until([&] { return nothing_waits(); }) || !convictions(1).empty();
+  }
+  ASSERT_TRUE(
+      cluster_->wait_until([&] { return everywhere(liars_key()); }, std::chrono::seconds{60}))
+      << cluster_->last_words();
+  const apps::json known = convictions(1)[0];
+  if (liar_ != scheduler) {
+    const auto layer = known.at("layer").get<std::uint64_t>();
+    EXPECT_EQ(layer / 3, GetParam().by) << known;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    ways, lies_in_bits,
+    ::testing::Values(told{"wrong_output", 0}, told{"wrong_output", 1}, told{"wrong_output", 2},
+                      told{"scaled", 1}, told{"smaller_model", 2}, told{"quantised", 1},
+                      told{"skipped", 2}, told{"stale_kv", 1}, told{"swapped_positions", 2},
+                      told{"logits", 2}, told{"claimed", 0}, told{"claimed", 1},
+                      told{"equivocation", 1}, told{"sampling", 3}),
+    [](const auto& t) { return std::string{t.param.way} + "_" + std::to_string(t.param.by); });
+
+class lies_in_words : public lying_nodes {};
+
+TEST_P(lies_in_words, cost_the_receipt_and_neither_the_answer_nor_an_honest_node) {
+  const loaded_model model{path_};
+  asked_request asked = ask();
+  const apps::json data = asked.answer();
+  ASSERT_EQ(asked.failure(), "") << cluster_->last_words();
+  const auto tokens = data.at("tokens").get<std::vector<token_id>>();
+  ASSERT_FALSE(tokens.empty());
+  EXPECT_EQ(tokens, greedy_answer(model.get(), prompt_, tokens.size()));
+  const apps::json& receipt = data.at("receipt");
+  ASSERT_TRUE(receipt.is_object()) << data;
+  if (std::string{GetParam().way} == "forged_timing") {
+    // A claim. What it says of itself is not what the lead saw.
+    ASSERT_TRUE(receipt.contains("bytes")) << receipt;
+    const auto hex = receipt.at("bytes").get<std::string>();
+    std::vector<std::byte> bytes;
+    for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+      bytes.push_back(static_cast<std::byte>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+    }
+    const auto r = decode_receipt(bytes);
+    ASSERT_TRUE(r) << r.error().message;
+    EXPECT_LE(r->stages[GetParam().by].statements.back().elapsed_us, 1U);
+    EXPECT_GT(r->stages[(GetParam().by + 1) % 3].statements.back().elapsed_us, 1U);
+    EXPECT_GT(r->prefill_us + r->decode_us, 1U);
+  } else {
+    ASSERT_TRUE(receipt.contains("error")) << receipt;
+    const std::string layers = "layers " + std::to_string(3 * GetParam().by) + " to " +
+                               std::to_string(3 * GetParam().by + 2);
+    EXPECT_THAT(receipt.at("error").get<std::string>(),
+                testing::AnyOf(HasSubstr(liars_key().substr(0, 8)), HasSubstr(layers)));
+  }
+  EXPECT_TRUE(cluster_->wait_until([&] { return nothing_waits(); }));
+  for (std::size_t i = 0; i < cluster_->size(); ++i) {
+    EXPECT_TRUE(convictions(i).empty()) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(ways, lies_in_words,
+                         ::testing::Values(told{"other_key", 0}, told{"replayed", 1},
+                                           told{"withheld", 2}, told{"forged_timing", 1}),
+                         [](const auto& t) {
+                           return std::string{t.param.way} + "_" + std::to_string(t.param.by);
+                         });
+
+} // namespace
+} // namespace ovir::test
