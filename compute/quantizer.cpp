@@ -280,7 +280,7 @@ scale_and_min refitted(const float* x, const q4_k_wishes& wishes, const q4_k_blo
   for (std::size_t i = 0; i < super; ++i) {
     const std::size_t g = i / q4_k_group;
     const double w = wishes.w[g][i % q4_k_group];
-    const double a = double{block.q[i]} * block.scales[g];
+    const double a = static_cast<double>(block.q[i] * block.scales[g]);
     const double b = block.mins[g];
     aa += w * a * a;
     ab += w * a * b;

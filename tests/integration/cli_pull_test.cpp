@@ -10,6 +10,7 @@
 #include <openssl/sha.h>
 
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -218,6 +219,58 @@ TEST_F(cli_pull, knows_the_hubs_names_and_its_digests) {
   expect_pulled(
       run_ovir({"model", "pull", "hf:o/r/m.gguf", "--out", target(), "--sha256", digest}, hub));
   EXPECT_EQ(server.requests().at(0).path, "/o/r/resolve/main/m.gguf");
+}
+
+/// OpenSSL's own server for the files of a folder, with a certificate for "localhost" in cert.pem.
+class tls_server {
+public:
+  explicit tls_server(const std::filesystem::path& folder)
+      : program_(
+            {"/bin/sh", "-c",
+             "cd " + folder.string() +
+                 " && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem "
+                 "-days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null "
+                 "&& exec openssl s_server -accept 127.0.0.1:0 -WWW -cert cert.pem -key key.pem"}) {
+    const std::string mark = "ACCEPT 127.0.0.1:";
+    std::string told;
+    std::size_t at = std::string::npos;
+    while (at == std::string::npos || told.find('\n', at) == std::string::npos) {
+      const std::size_t had = told.size();
+      told = program_.wait_for_output(had + 1);
+      if (told.size() == had) {
+        throw std::runtime_error("openssl does not serve: " + told);
+      }
+      at = told.find(mark);
+    }
+    port_ = std::stoi(told.substr(at + mark.size()));
+  }
+  [[nodiscard]] std::string address(const std::string& host) const {
+    return fmt::format("https://{}:{}", host, port_);
+  }
+
+private:
+  child_process program_;
+  int port_{0};
+};
+
+TEST_F(cli_pull, believes_only_servers_that_prove_who_they_are) {
+  if (run_child({"/bin/sh", "-c", "command -v openssl"}).exit_code != 0) {
+    GTEST_SKIP() << "needs openssl's program";
+  }
+  const temporary_folder served;
+  write_file(served.path() / "m.gguf", file_);
+  const tls_server server{served.path()};
+  child_options trusting;
+  trusting.environment = {{"SSL_CERT_FILE", (served.path() / "cert.pem").string()}};
+  const auto pulled = [&](const std::string& host, const child_options& how) {
+    return run_ovir({"model", "pull", server.address(host) + "/m.gguf", "--out", target(),
+                     "--sha256", sha256_of(file_)},
+                    how);
+  };
+  expect_nothing(pulled("localhost", {}), "could not prove that it is localhost");
+  // The address is not among the certificate's names.
+  expect_nothing(pulled("127.0.0.1", trusting), "127.0.0.1");
+  expect_pulled(pulled("localhost", trusting));
 }
 
 TEST_F(cli_pull, says_what_it_cannot_fetch) {
