@@ -58,6 +58,19 @@ command_spec account_command() {
           false};
 }
 
+command_spec log_command() {
+  return {"log",
+          "How much the node writes to its log",
+          {{"LEVEL", "level", kind::text, true, "trace, debug, info, warn or error"}},
+          false};
+}
+
+command_spec receipt_command(const argument_spec& request) {
+  return {"receipt",
+          "A page of the receipt of a request that is over, in hexadecimal",
+          {request, {"--from", "from", kind::natural, false, "First byte (default: 0)"}}};
+}
+
 const std::vector<command_spec>& table() {
   static const argument_spec request{"REQUEST", "request", kind::hex, true, "As 'jobs' shows it"};
   static const argument_spec node{"NODE", "node", kind::text, true,
@@ -113,9 +126,7 @@ const std::vector<command_spec>& table() {
       {"attach",
        "Follow a request that runs, from its first token or another",
        {request, {"--from", "from", kind::natural, false, "Index of the first token to show"}}},
-      {"receipt",
-       "A page of the receipt of a request that is over, in hexadecimal",
-       {request, {"--from", "from", kind::natural, false, "First byte (default: 0)"}}},
+      receipt_command(request),
       {"cancel", "End a request with what it has", {request}, false},
       {"drain", "Let a node finish what it has, take nothing new, and leave", {node}, false},
       {"kick", "Close a node's links and refuse it", {node}, false},
@@ -123,10 +134,7 @@ const std::vector<command_spec>& table() {
       {"unload", "Drop a model once nobody uses it", {model}, false},
       ledger_command(),
       account_command(),
-      {"log",
-       "How much the node writes to its log",
-       {{"LEVEL", "level", kind::text, true, "trace, debug, info, warn or error"}},
-       false},
+      log_command(),
       chaos_command(node),
   };
   return commands;

@@ -3,6 +3,7 @@
 // nothing, and costs the receipt, not the answer.
 #include "messages/receipt.hpp"
 #include "tests/support/asked_request.hpp"
+#include "tests/support/cli.hpp"
 #include "tests/support/gguf_builder.hpp"
 #include "tests/support/greedy_answer.hpp"
 #include "tests/support/loaded_model.hpp"
@@ -11,9 +12,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <iterator>
-#include <set>
+#include <map>
+#include <memory>
+#include <ostream>
 
 namespace ovir::test {
 namespace {
@@ -49,7 +50,8 @@ protected:
     cluster_ = std::make_unique<test_cluster>(
         cluster_spec{.nodes = nodes, .tables = "[audit]\nleast_rate_ppm = 300000\n"});
     cluster_->start();
-    for (const apps::json& node : cluster_->ask(scheduler, "nodes").at("nodes")) {
+    const apps::json seen = cluster_->ask(scheduler, "nodes");
+    for (const apps::json& node : seen.at("nodes")) {
       keys_[node.at("name").get<std::string>()] = node.at("node").get<std::string>();
     }
     for (token_id i = 0; i < 36; ++i) {
@@ -127,7 +129,7 @@ INSTANTIATE_TEST_SUITE_P(
                       told{"skipped", 2}, told{"stale_kv", 1}, told{"swapped_positions", 2},
                       told{"logits", 2}, told{"claimed", 0}, told{"claimed", 1},
                       told{"equivocation", 1}, told{"sampling", 3}),
-    [](const auto& t) { return std::string{t.param.way} + "_" + std::to_string(t.param.by); });
+    [](const auto& of) { return std::string{of.param.way} + "_" + std::to_string(of.param.by); });
 
 class lies_in_words : public lying_nodes {};
 
@@ -151,8 +153,8 @@ TEST_P(lies_in_words, cost_the_receipt_and_neither_the_answer_nor_an_honest_node
     }
     const auto r = decode_receipt(bytes);
     ASSERT_TRUE(r) << r.error().message;
-    EXPECT_LE(r->stages[GetParam().by].statements.back().elapsed_us, 1U);
-    EXPECT_GT(r->stages[(GetParam().by + 1) % 3].statements.back().elapsed_us, 1U);
+    EXPECT_LE(r->stages[GetParam().by].statements.front().elapsed_us, 1U);
+    EXPECT_GT(r->stages[(GetParam().by + 1) % 3].statements.front().elapsed_us, 1U);
     EXPECT_GT(r->prefill_us + r->decode_us, 1U);
   } else {
     ASSERT_TRUE(receipt.contains("error")) << receipt;
@@ -170,8 +172,8 @@ TEST_P(lies_in_words, cost_the_receipt_and_neither_the_answer_nor_an_honest_node
 INSTANTIATE_TEST_SUITE_P(ways, lies_in_words,
                          ::testing::Values(told{"other_key", 0}, told{"replayed", 1},
                                            told{"withheld", 2}, told{"forged_timing", 1}),
-                         [](const auto& t) {
-                           return std::string{t.param.way} + "_" + std::to_string(t.param.by);
+                         [](const auto& of) {
+                           return std::string{of.param.way} + "_" + std::to_string(of.param.by);
                          });
 
 } // namespace

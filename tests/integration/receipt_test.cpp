@@ -289,5 +289,43 @@ TEST_F(receipts, are_made_by_whoever_led_the_request_to_its_end) {
   EXPECT_EQ(without["failures"][0]["signer"], keys.at("first"));
 }
 
+// Of more bytes than a reply to a shell may have.
+TEST_F(receipts, of_long_requests_come_to_a_shell_in_pages) {
+  compute::synth_spec spec;
+  spec.layers = 64;
+  spec.dim = 32;
+  spec.ffn_dim = 64;
+  spec.heads = 2;
+  spec.kv_heads = 1;
+  spec.context = 8'192;
+  spec.quantization = compute::synth_quantization::q8_0;
+  const std::string model = path("long.gguf");
+  write_file(model, synthetic_model(spec));
+  test_cluster cluster{{.nodes = {{"scheduler", {"scheduler"}, {{model}}},
+                                  {"one", {"worker"}, {{model, "0-31"}}},
+                                  {"two", {"worker"}, {{model, "32-63"}}}}}};
+  cluster.start();
+  std::string ids;
+  for (int i = 0; i < 4'000; ++i) {
+    ids += std::to_string(3 + i % 7);
+    ids += ',';
+  }
+  ids.pop_back();
+  const child_result child =
+      run_ovir({"shell", "--key", cluster.admin_key(), "--connect", cluster.admin_address(0),
+                "--json", "-e", "run --ids " + ids + " -n 3 --receipt " + path("r")});
+  ASSERT_EQ(child.exit_code, 0) << child.err << cluster.last_words();
+  EXPECT_GT(read_file(path("r")).size(), 262'144U) << "else it would fit into one reply";
+  const json t0 = verdict({path("r"), "--any-signer"}, 0);
+  EXPECT_EQ(t0["receipt"]["tokens"], document_of(child)["tokens"]);
+  // A page by itself, and behind the end.
+  const std::string request = document_of(child)["request"].get<std::string>();
+  const apps::json page = cluster.ask(0, "receipt " + request + " --from 262144");
+  EXPECT_EQ(page.at("size"), read_file(path("r")).size());
+  EXPECT_EQ(bytes_of_hex(page.at("bytes").get<std::string>()),
+            read_file(path("r")).substr(262'144, 262'144));
+  EXPECT_EQ(cluster.ask(0, "receipt " + request + " --from 9999999").at("bytes"), "");
+}
+
 } // namespace
 } // namespace ovir::test

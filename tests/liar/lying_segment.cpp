@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <string>
 #include <string_view>
@@ -105,12 +106,12 @@ bool every_other(const session_step& step) {
   return lies[step.state];
 }
 
-/// Ways that are not drawn by chance. True: this is one of them, and the step was changed.
+/// Ways that are not drawn by chance, or not about bits. True: this is one of them.
 bool lie_always(session_step& step, std::uint32_t dim, bool first, std::vector<float>& rows,
                 std::vector<ovir::token_id>& tokens) {
   const std::string_view how = way();
   if (how != "smaller_model" && !(how == "equivocation" && every_other(step))) {
-    return how == "equivocation" || how == "claimed";
+    return std::find(std::begin(ways), std::end(ways), how) == std::end(ways);
   }
   if (first) {
     lie_about_tokens(step, tokens);
