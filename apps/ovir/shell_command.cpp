@@ -25,6 +25,13 @@ command_spec chaos_command(const argument_spec& node) {
           false};
 }
 
+command_spec log_command() {
+  return {"log",
+          "How much the node writes to its log",
+          {{"LEVEL", "level", kind::text, true, "trace, debug, info, warn or error"}},
+          false};
+}
+
 command_spec ledger_command() {
   return {"ledger",
           "This node's account in the ledger, and what the ledger's keeper says",
@@ -127,10 +134,7 @@ const std::vector<command_spec>& table() {
       {"unload", "Drop a model once nobody uses it", {model}, false},
       ledger_command(),
       account_command(),
-      {"log",
-       "How much the node writes to its log",
-       {{"LEVEL", "level", kind::text, true, "trace, debug, info, warn or error"}},
-       false},
+      log_command(),
       chaos_command(node),
   };
   return commands;
