@@ -188,7 +188,7 @@ TEST(node_config, refuses_what_is_missing_unknown_or_of_another_type) {
       {scheduler + "[probe]\nx = 2\n", ":7:1: [probe] has no key 'x'; its keys are interval_ms"},
       {scheduler + "[drain]\nx = 2\n", ":7:1: [drain] has no key 'x'; its keys are wait_s"},
       {scheduler + "[log]\nformat = \"xml\"\n", ":7:10: 'format' is none of text, json"},
-      {scheduler + "[metrics]\nlisten = \"0.0.0.0:9464\"\n",
+      {scheduler + "[metrics]\nlisten = \"0.0.0.0:0\"\n",
        ":7:10: 'listen' is an address that other machines reach"},
       {scheduler + "[metrics]\n", ":6:1: the key 'listen' is missing"},
       {scheduler + "[log]\nx = 2\n", ":7:1: [log] has no key 'x'; its keys are level, format"},
