@@ -40,6 +40,7 @@ struct admin_environment {
   access_list* access{nullptr};
   model_catalog* models{nullptr};
   log* journal{nullptr};
+  node_id keeper;     ///< of the ledger this node uses; empty: none
   cache_policy cache; ///< of requests that come from shells
   /// Their requests run only when they are paid for by the shell's own account.
   bool clients_pay{false};

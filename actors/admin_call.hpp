@@ -73,6 +73,8 @@ struct run_order {
 [[nodiscard]] result<void> load_model(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> quote_run(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> use_ledger(const admin_call& c, admin_arguments& args);
+[[nodiscard]] result<void> prove_or_verify(const admin_call& c, const std::string& action,
+                                           const std::string& subject, const std::string& given);
 [[nodiscard]] result<void> show_fetches(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_audits(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_cache(const admin_call& c, admin_arguments& args);

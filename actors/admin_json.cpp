@@ -2,6 +2,7 @@
 
 #include "actors/speed_estimate.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_trace.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -379,6 +380,29 @@ json receipt_page(std::span<const std::byte> receipt, std::uint64_t from) {
   return {{"size", receipt.size()}, {"from", first}, {"bytes", hex_text(page)}};
 }
 
+json trace_json(const job_outcome& outcome, const std::vector<member>& members) {
+  const generation_report& report = *outcome.report;
+  if (report.trace == nullptr) {
+    return nullptr;
+  }
+  const std::string text =
+      chrome_trace(*report.trace, outcome.request.id, {}, names_of_members(members));
+  if (text.size() > limits::trace_shown_bytes_max) {
+    return {{"error", fmt::format("the trace has {} bytes, shells are sent {} at most; ask for "
+                                  "fewer tokens",
+                                  text.size(), limits::trace_shown_bytes_max)}};
+  }
+  return {{"text", text}};
+}
+
+trace_names names_of_members(const std::vector<member>& members) {
+  trace_names names;
+  for (const member& m : members) {
+    names[m.node] = m.advert.name;
+  }
+  return names;
+}
+
 json reuse_json(const std::optional<stage_reuse>& stage) {
   if (!stage) {
     return json::object();
@@ -429,6 +453,7 @@ json outcome_json(const job_outcome& outcome, const std::vector<member>& members
           {"tokens", report.tokens},
           {"transcript", to_hex(report.transcript)},
           {"receipt", receipt_json(report)},
+          {"trace", trace_json(outcome, members)},
           {"finish_reason", end_text(report.end)},
           {"timing",
            {{"prefill_tps", prefill > 0 ? prompt / prefill : 0},

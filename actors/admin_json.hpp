@@ -4,6 +4,7 @@
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
 #include "actors/pathfinder.hpp"
+#include "actors/request_trace.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -71,6 +72,9 @@ private:
 /// holds.
 [[nodiscard]] json receipt_page(std::span<const std::byte> receipt, std::uint64_t from);
 
+[[nodiscard]] trace_names names_of_members(const std::vector<member>& members);
+/// {"text": a file} or {"error": why there is none}; null where none was asked for.
+[[nodiscard]] json trace_json(const job_outcome& outcome, const std::vector<member>& members);
 [[nodiscard]] json outcome_json(const job_outcome& outcome, const std::vector<member>& members);
 /// Tokens per second of the latest requests that ran alone, their median.
 [[nodiscard]] std::optional<double> measured_speed(const std::vector<job_view>& jobs,

@@ -18,7 +18,7 @@ namespace ovir::actors {
 
 namespace {
 
-constexpr std::string_view looking = "balance, head, statement, log, policy, submit";
+constexpr std::string_view looking = "balance, head, statement, log, policy, prove, verify, submit";
 constexpr std::string_view writing = "mint, transfer, stake, unstake, convict";
 
 json head_json(const ledger::signed_head& head) {
@@ -29,6 +29,13 @@ json head_json(const ledger::signed_head& head) {
           {"time", head.head.time},
           {"keeper", to_hex(head.keeper)},
           {"signature", fmt::format("{:02x}", fmt::join(head.proof.bytes, ""))}};
+}
+
+/// With its bytes, for `prove since` and for ovir-verify.
+json head_document(const ledger::signed_head& head) {
+  json shown = head_json(head);
+  shown["proof"] = to_hex(std::span<const std::byte>{ledger::to_bytes(head)});
+  return shown;
 }
 
 json account_json(const ledger::account_report& a) {
@@ -109,7 +116,7 @@ result<void> look(const admin_call& c, const caf::actor& payments, const std::st
   c.self->request(payments, 2 * limits::payment_action_wait, asked)
       .then(
           [c, action](const ledger::account_report& a) {
-            c.done(action == "head"     ? head_json(a.head)
+            c.done(action == "head"     ? head_document(a.head)
                    : action == "policy" ? policy_json(a)
                                         : account_json(a));
           },
@@ -270,6 +277,9 @@ result<void> use_ledger(const admin_call& c, admin_arguments& args) {
   if (!payments) {
     return fail(errc::unsupported,
                 "this node uses no ledger; set ledger.keeper in its configuration, or ask another");
+  }
+  if (action == "prove" || action == "verify") {
+    return prove_or_verify(c, action, subject, amount);
   }
   if (action == "log") {
     return show_log(c, payments, subject);

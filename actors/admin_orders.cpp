@@ -100,9 +100,11 @@ result<void> make_chaos(const admin_call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::string action, args.text("action"));
   OVIR_ASSIGN(const std::string name, args.text("node"));
   OVIR_ASSIGN(const std::uint64_t ms, args.whole("ms", 0, 600'000, 0));
+  OVIR_ASSIGN(const std::string actor, args.text("actor", ""));
   OVIR_TRY(args.done());
-  if (action != "kill" && action != "stop" && action != "delay") {
-    return fail(errc::invalid_argument, "chaos can 'kill', 'stop' and 'delay' a node, not '{}'",
+  if (action != "kill" && action != "stop" && action != "delay" && action != "crash") {
+    return fail(errc::invalid_argument,
+                "chaos can 'kill', 'stop' and 'delay' a node, and 'crash' an actor of it, not '{}'",
                 action.substr(0, 32));
   }
   if (action == "stop" && ms == 0) {
@@ -113,13 +115,20 @@ result<void> make_chaos(const admin_call& c, admin_arguments& args) {
     return fail(errc::invalid_argument, "chaos delay takes 'ms' from 0 to {}, not {}", delay_max,
                 ms);
   }
-  return at_this_node(c, name, [c, action, ms](const node_id& node) {
+  return at_this_node(c, name, [c, action, ms, actor](const node_id& node) {
     const admin_environment& around = c.self->state.environment;
     if (!around.chaos) {
       return c.refuse("forbidden",
                       "this node's configuration does not allow chaos; set chaos.enabled");
     }
+    const caf::actor victim = action == "crash" ? find_actor(c, actor) : nullptr;
+    if (action == "crash" && !victim) {
+      return c.refuse({errc::not_found, "this node has no actor of this name; 'tree' lists them"});
+    }
     c.done({{"node", to_hex(node)}});
+    if (victim) {
+      return caf::anon_send_exit(victim, caf::exit_reason::kill);
+    }
     if (action == "delay") {
       return around.delay_self(std::chrono::milliseconds{ms});
     }

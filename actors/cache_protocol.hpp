@@ -101,6 +101,7 @@ struct cache_report {
   std::uint64_t memory_bytes{0};
   std::uint64_t memory_entries{0};
   std::uint64_t memory_evicted{0};
+  std::uint64_t disk_bytes{0};
   std::uint64_t unwritten{0}; ///< entries that are not on the disk yet
   std::uint64_t from_memory{0};
   std::uint64_t from_disk{0};

@@ -26,6 +26,7 @@ cache_tiers::cache_tiers(std::size_t memory_bytes_max,
       env_(environment) {
   if (store_) {
     reader_ = store_->reader();
+    report_.disk_bytes = store_->bytes_on_disk();
   }
 }
 
@@ -325,6 +326,7 @@ std::vector<std::string> cache_tiers::take(committed done) {
   report_.not_kept += done.not_kept;
   report_.quarantined += done.quarantined;
   end_quarantine(done.quarantine);
+  report_.disk_bytes = done.disk_bytes;
   reader_ = std::move(done.reader);
   if (!reader_) { // memory alone from here on
     queue_.clear();
@@ -390,6 +392,7 @@ cache_tiers::committed cache_tiers::commit(batch&& taken) {
     (there ? out.kept : out.not_kept) += 1;
   }
   out.reader = store_->reader();
+  out.disk_bytes = store_->bytes_on_disk();
   return out;
 }
 

@@ -49,6 +49,7 @@ public:
     std::vector<digest> places; ///< of its writes
     std::uint64_t kept{0};
     std::uint64_t not_kept{0};
+    std::uint64_t disk_bytes{0};
     std::optional<storage::store_reader> reader; ///< anew; none: the store is lost
     std::vector<std::string> warnings;
     bool quarantine{false}; ///< what was on the disk is gone

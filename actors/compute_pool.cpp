@@ -86,6 +86,7 @@ struct compute_pool::impl final : public compute::parallel_runner {
   std::condition_variable posted;
   std::deque<job> jobs;                  // guarded by `mutex`
   std::atomic<std::uint32_t> waiting{0}; // as many as `jobs` has
+  std::atomic<std::uint64_t> done{0};    // jobs
   std::vector<std::thread> threads;
   std::chrono::nanoseconds active_wait{0};
   gap_forecast gaps; // the leader's own
@@ -202,6 +203,7 @@ struct compute_pool::impl final : public compute::parallel_runner {
       next(*this);
       OVIR_CHECK(compute::rounding_is_exact());
       job_under_way.store(false, std::memory_order_seq_cst);
+      done.fetch_add(1, std::memory_order_relaxed);
       await_next();
     }
   }
@@ -283,6 +285,11 @@ void compute_pool::post(job work) {
     impl_->waiting.fetch_add(1, std::memory_order_relaxed);
   }
   impl_->posted.notify_one();
+}
+
+compute_pool::load compute_pool::count() const noexcept {
+  return {impl_->waiting.load(std::memory_order_relaxed),
+          impl_->done.load(std::memory_order_relaxed)};
 }
 
 } // namespace ovir::actors

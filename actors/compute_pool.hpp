@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 namespace ovir::actors {
@@ -27,6 +28,12 @@ public:
 
   [[nodiscard]] std::size_t threads() const noexcept;
   void post(job work) override;
+
+  struct load {
+    std::size_t waiting{0};    ///< jobs
+    std::uint64_t finished{0}; ///< jobs, since it began
+  };
+  [[nodiscard]] load count() const noexcept;
 
 private:
   struct impl;

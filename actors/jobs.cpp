@@ -54,6 +54,9 @@ void submit(jobs_pointer self, const job& j, std::chrono::milliseconds after = {
     runs.back().payment = nullptr; // looking twice is this node's wish
   }
   for (generation_request& run : runs) {
+    if (run.trace) {
+      run.taken = j.started;
+    }
     submit_request command{std::move(run), caf::actor_cast<caf::actor>(self)};
     if (after.count() == 0) {
       self->send(self->state.environment.scheduler, std::move(command));

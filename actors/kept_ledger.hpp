@@ -41,6 +41,7 @@ public:
   /// deter.
   [[nodiscard]] static result<std::unique_ptr<kept_ledger>> open(kept_ledger_options how);
 
+  [[nodiscard]] std::string log_path() const { return how_.folder + "/log"; }
   [[nodiscard]] ledger::keeper& keeper() noexcept { return *keeper_; }
   /// Reads the log again, after a failed write: what lasts of it is in the log, nowhere else.
   [[nodiscard]] result<void> reopen();

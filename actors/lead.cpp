@@ -3,6 +3,8 @@
 #include "actors/choices.hpp"
 #include "actors/draws.hpp"
 #include "actors/lead_cache.hpp"
+#include "actors/lead_counts.hpp"
+#include "actors/lead_facts.hpp"
 #include "actors/lead_signing.hpp"
 #include "actors/path_news.hpp"
 #include "actors/payments.hpp"
@@ -25,21 +27,6 @@ namespace {
 /// Ids the repeat penalty looks at; a draw needs no more of the history.
 constexpr std::size_t penalty_window = 64;
 
-/// Who closes a receipt answers for its tokens, and so draws them from the logits; logprobs are of
-/// all of these, too.
-stage_answers wanted_answers(const lead_state& state) {
-  if (state.pooled) {
-    return stage_answers::hidden;
-  }
-  const bool choices =
-      state.sampler->takes_highest() && state.evidence == nullptr && !state.log->logprobs;
-  return choices ? stage_answers::highest : stage_answers::logits;
-}
-
-bool wants_choices(const lead_state& state) {
-  return wanted_answers(state) == stage_answers::highest;
-}
-
 void perform(lead_pointer self, const open_effect& e) {
   lead_state& state = self->state;
   const std::size_t next = e.stage.value + 1;
@@ -56,6 +43,7 @@ void perform(lead_pointer self, const open_effect& e) {
                      std::move(log)};
   order.answers = wanted_answers(state);
   order.signs = state.evidence != nullptr;
+  order.traces = state.trace != nullptr;
   allow_reuse(self, order);
   self->send(state.path[e.stage.value].handle, std::move(order));
   if (state.evidence != nullptr) {
@@ -71,6 +59,9 @@ void perform(lead_pointer self, const tokens_effect& e) {
   }
   state.fed = state.environment.env->now();
   const auto drafts = static_cast<std::uint32_t>(e.drafts.size());
+  trace_now(state, [&](request_trace& trace, request_trace::time now) {
+    trace.take_feed(now, state.core->current_epoch(), e.first, e.count, drafts);
+  });
   const frame_header header{drafts > 0 ? frame_kind::drafted_tokens : frame_kind::tokens,
                             state.request,
                             state.core->current_epoch(),
@@ -178,14 +169,6 @@ void release(lead_pointer self, const shard_actor& stage) {
   }
 }
 
-computing_path path_now(const lead_state& state) {
-  computing_path path;
-  for (const path_stage& stage : state.path) {
-    path.emplace_back(stage.node, stage.layers);
-  }
-  return path;
-}
-
 // The request is over: everyone is told, stages may forget it.
 void end_with(lead_pointer self, result<generation_report> outcome) {
   lead_state& state = self->state;
@@ -199,6 +182,7 @@ void end_with(lead_pointer self, result<generation_report> outcome) {
     caf::anon_send(state.environment.payments,
                    work_over{state.request, state.core->output_count(), path_now(state)});
   }
+  note_end(state, outcome);
   caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});
   self->quit();
 }
@@ -206,17 +190,13 @@ void end_with(lead_pointer self, result<generation_report> outcome) {
 void end_with_receipt(lead_pointer self, result<std::vector<std::byte>> made) {
   result<generation_report> outcome = std::move(*self->state.ending);
   self->state.ending.reset();
+  count_now(self->state, [&](node_meter& meter) {
+    if (made) {
+      meter.receipt();
+    }
+  });
   outcome->receipt = std::make_shared<const result<std::vector<std::byte>>>(std::move(made));
   end_with(self, std::move(outcome));
-}
-
-receipt_end end_of(generation_end end) {
-  switch (end) {
-  case generation_end::stop: return receipt_end::stop;
-  case generation_end::length: return receipt_end::length;
-  case generation_end::cancelled: return receipt_end::cancelled;
-  }
-  return receipt_end::length;
 }
 
 // At the desk: it checks all that was signed.
@@ -268,6 +248,7 @@ void take_statements(lead_pointer self, const frame_bytes& frame) {
 void perform(lead_pointer self, const end_effect&) {
   lead_state& state = self->state;
   auto outcome = state.core->outcome();
+  trace_now(state, [](request_trace& trace, request_trace::time now) { trace.generated = now; });
   if (outcome && state.first_frame && state.first_token) {
     generation_report& report = *outcome;
     report.time_to_first_token = *state.first_token - state.started;
@@ -325,18 +306,28 @@ void path_changed(lead_pointer self, const path_found& news) {
     }
   }
   state.ticks_idle = 0;
+  if (!old.empty()) {
+    count_now(state, [](node_meter& meter) { meter.recovered(); });
+  }
   if (state.environment.tells_path) {
     caf::anon_send(state.requester,
                    path_taken{state.request, static_cast<std::uint32_t>(state.core->output_count()),
                               path_now(state)});
   }
-  perform_all(self, state.core->on_path(kept));
+  const auto effects = state.core->on_path(kept);
+  trace_now(state, [&](request_trace& trace, request_trace::time now) {
+    trace.take_path(now, state.core->current_epoch(), path_now(state));
+  });
+  perform_all(self, effects);
 }
 
 // The provider knows of a better place, or sends the stage again once it is back.
 void complain(lead_pointer self, stage_index stage, error reason) {
   lead_state& state = self->state;
   state.last_trouble = reason;
+  trace_now(state, [&](request_trace& trace, request_trace::time now) {
+    trace.take_trouble(now, stage.value, reason.message);
+  });
   self->send(state.environment.paths,
              path_trouble{state.request, state.path[stage.value].handle, std::move(reason)});
 }
@@ -393,6 +384,9 @@ void take_answer(lead_pointer self, const tensor_frame& frame) {
   if (state.pooled) {
     return take_hidden(self, *view);
   }
+  trace_now(state, [&](request_trace& trace, request_trace::time now) {
+    trace.take_answer(now, view->header.epoch, view->header.first);
+  });
   const auto effects =
       state.core->on_logits(view->header.epoch, view->header.first, view->header.count);
   const bool drawn_from = std::any_of(effects.begin(), effects.end(), [](const auto& effect) {
@@ -411,23 +405,21 @@ void take_tokens(lead_pointer self, const tokens_drawn& drawn) {
     state.first_token = now;
   } else {
     const std::chrono::nanoseconds step = now - state.last_token;
+    count_now(state, [&](node_meter& meter) { meter.step(step, slack(state)); });
     state.step_time = state.step_time.count() == 0 ? step : (7 * state.step_time + step) / 8;
   }
   state.last_token = now;
   state.patience = 1;
+  if (state.trace) {
+    state.trace->take_draw(now - state.started, drawn.at);
+  }
+  count_now(state, [&](node_meter& meter) { meter.drawn(drawn.drawn.size()); });
   auto effects = state.core->on_drawn(drawn, now - state.fed);
   // The next step first: a stage computes it while the token is logged and told.
   std::stable_partition(effects.begin(), effects.end(), [](const lead_effect& effect) {
     return std::holds_alternative<tokens_effect>(effect);
   });
   perform_all(self, effects);
-}
-
-// How long a stage may owe an answer before another is looked for: its slack.
-std::chrono::nanoseconds slack(const lead_state& state) {
-  const std::chrono::nanoseconds usual =
-      std::max<std::chrono::nanoseconds>(limits::slack_min, limits::slack_steps * state.step_time);
-  return std::min<std::chrono::nanoseconds>(usual * state.patience, limits::slack_max);
 }
 
 // A frame between two stages may have been lost with a link that neither we nor they know of. Where
@@ -479,6 +471,8 @@ void tick(lead_pointer self) {
 
 void ask_for_path(lead_pointer self) {
   lead_state& state = self->state;
+  trace_now(state,
+            [](request_trace& trace, request_trace::time now) { trace.asked_for_path = now; });
   perform_all(self, state.core->resume());
   self->send(state.environment.paths, watch_path{state.request, state.log->model,
                                                  state.core->positions_max(), lead_actor{self}});
@@ -528,6 +522,11 @@ void begin(lead_pointer self, generation_request request) {
   state.deadline = request.deadline;
   state.sampler = std::make_shared<compute::sampler>(request.sampling);
   state.started = around.env->now();
+  if (request.trace) {
+    state.trace = std::make_shared<request_trace>();
+    state.trace->began_unix_us = around.env->unix_seconds() * 1'000'000;
+    state.trace->waited = request.taken ? state.started - *request.taken : request_trace::time{0};
+  }
   std::optional<error> wrong;
   if (!request.sampling.constraint.empty()) {
     auto made =
@@ -574,7 +573,12 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
   return {
       [self](const tensor_frame& frame) { take_answer(self, frame); },
       [self](const session_opened& e) { perform_all(self, self->state.core->on_opened(e)); },
-      [self](const step_done& e) { perform_all(self, self->state.core->on_step(e)); },
+      [self](const step_done& e) {
+        trace_now(self->state, [&](request_trace& trace, request_trace::time now) {
+          trace.take_pass(now, e.driver, e.stage.value, e.length, e.computed);
+        });
+        perform_all(self, self->state.core->on_step(e));
+      },
       [self](const session_finished& e) { perform_all(self, self->state.core->on_finished(e)); },
       [self](const stage_failed& e) { stage_refused(self, e); },
       [self](const path_found& news) { path_changed(self, news); },

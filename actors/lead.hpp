@@ -4,7 +4,9 @@
 #include "actors/compute_executor.hpp"
 #include "actors/lead_core.hpp"
 #include "actors/lead_evidence.hpp"
+#include "actors/node_meter.hpp"
 #include "actors/request_journal.hpp"
+#include "actors/request_trace.hpp"
 #include "compute/prefix.hpp"
 #include "compute/sampler.hpp"
 #include "storage/env.hpp"
@@ -32,6 +34,7 @@ struct lead_environment {
   const signing_desk* desk{nullptr}; ///< null: no receipts
   cache_access cache{};              ///< for requests that may use it
   caf::actor payments{};             ///< hears of a request that is paid for; else empty
+  node_meter* meter{nullptr};        ///< null: nobody counts
   bool tells_path{false};            ///< whoever wants the answer hears `path_taken`
 };
 
@@ -73,6 +76,7 @@ struct lead_state {
   frame_bytes logits;                         ///< of the draw under way
   std::optional<compute::pooled_rows> pooled; ///< of a request that makes an embedding
   std::optional<tokens_drawn> drawn;          ///< here and now; others come as messages
+  std::shared_ptr<request_trace> trace;       ///< null: none is wanted
   std::uint64_t progress{0};                  ///< events handled
   std::uint64_t progress_seen{0};             ///< at the last tick
   std::uint32_t ticks{0};                     ///< since the start

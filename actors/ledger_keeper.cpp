@@ -1,7 +1,10 @@
 #include "actors/ledger_keeper.hpp"
 
+#include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits_credit.hpp"
+#include "messages/limits_ledger_check.hpp"
+#include "storage/durable_file.hpp"
 
 #include <caf/all.hpp>
 
@@ -31,10 +34,16 @@ void tell_notes(ledger_keeper_pointer self) {
 void commit(ledger_keeper_pointer self, bool due) {
   ledger_keeper_state& state = self->state;
   std::vector<ledger::keeper_answer> answers;
-  const auto done =
-      state.environment.kept->keeper().commit(state.environment.env->unix_seconds(), due, answers);
+  storage::env& env = *state.environment.env;
+  ledger::keeper& keeper = state.environment.kept->keeper();
+  const std::uint64_t before = keeper.book().log().size();
+  const auto begun = env.now();
+  const auto done = keeper.commit(env.unix_seconds(), due, answers);
   if (!done) {
     return fail_with(self, done.error());
+  }
+  if (keeper.book().log().size() > before) {
+    state.commits.add(env.now() - begun);
   }
   send_all(self, answers);
 }
@@ -90,6 +99,78 @@ void tick(ledger_keeper_pointer self) {
   }
 }
 
+keeper_report describe(const ledger_keeper_state& state) {
+  const ledger::keeper& keeper = state.environment.kept->keeper();
+  keeper_report report;
+  report.counts = keeper.counts();
+  report.commits = state.commits;
+  report.entries = keeper.book().log().size();
+  report.open_requests = keeper.book().view().requests().size();
+  report.pending_windows = keeper.book().view().pending_windows();
+  return report;
+}
+
+result<std::vector<std::byte>> prove(ledger::keeper& keeper, const prove_ledger& asked) {
+  const ledger::signed_head head = keeper.head();
+  const ledger::ledger& book = keeper.book();
+  if (!asked.since) {
+    if (asked.entry >= head.head.size) {
+      return fail(errc::not_found, "there is no entry {}; the log has {}", asked.entry,
+                  head.head.size);
+    }
+    OVIR_ASSIGN(ledger::inclusion in, book.prove(asked.entry, head.head.size));
+    OVIR_ASSIGN(std::vector<std::byte> entry, book.log().entry_at(asked.entry));
+    return ledger::to_bytes(ledger::entry_proof{std::move(entry), std::move(in), head});
+  }
+  const ledger::log_head& first = asked.since->head;
+  if (first.ledger != head.head.ledger || first.size == 0 || first.size > head.head.size) {
+    return fail(errc::invalid_argument,
+                "this is no earlier head of this ledger: it is one of {} over {} entries",
+                to_hex(first.ledger).substr(0, 8), first.size);
+  }
+  OVIR_ASSIGN(std::vector<digest> path, book.prove_consistency(first.size, head.head.size));
+  return ledger::to_bytes(ledger::consistency{*asked.since, head, std::move(path)});
+}
+
+result<log_check> check_log(const std::string& path, const ledger::signed_head& head) {
+  OVIR_ASSIGN(const auto file, storage::open_durable_file_to_read(path));
+  ledger::verify_options how;
+  how.heads.push_back(head);
+  OVIR_ASSIGN(ledger::verify_report seen, ledger::verify_log(*file, how));
+  return log_check{seen.head, seen.convictions, std::move(seen.fault)};
+}
+
+/// On a thread of its own: commands of others go on meanwhile.
+caf::result<log_check> start_check(ledger_keeper_pointer self) {
+  ledger_keeper_state& state = self->state;
+  kept_ledger& kept = *state.environment.kept;
+  if (kept.keeper().book().log().size() > limits::ledger_check_entries_max) {
+    return to_caf(fail(errc::over_limit,
+                       "the log has {} entries, and {} at most are checked for a shell; use ovir "
+                       "ledger verify at the keeper's machine",
+                       kept.keeper().book().log().size(), limits::ledger_check_entries_max));
+  }
+  if (std::exchange(state.checking, true)) {
+    return to_caf(fail(errc::busy, "the log is being checked for another shell; try again later"));
+  }
+  auto answer = self->make_response_promise<log_check>();
+  self->system().spawn<caf::detached>(
+      [answer, path = kept.log_path(), head = kept.keeper().head(),
+       keeper = caf::actor_cast<caf::actor>(self)](caf::event_based_actor* checker) {
+        checker->send(keeper, ledger_checked{answer, check_log(path, head)});
+      });
+  return answer;
+}
+
+void take_check(ledger_keeper_pointer self, ledger_checked& done) {
+  self->state.checking = false;
+  if (done.outcome) {
+    done.answer.deliver(std::move(*done.outcome));
+  } else {
+    done.answer.deliver(to_caf(done.outcome.error()));
+  }
+}
+
 } // namespace
 
 caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
@@ -108,6 +189,16 @@ caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
         }
       },
       [self](const ledger_tick&) { tick(self); },
+      [self](const describe_keeper&) { return describe(self->state); },
+      [self](const prove_ledger& asked) -> caf::result<ledger_proof> {
+        auto proof = prove(self->state.environment.kept->keeper(), asked);
+        if (!proof) {
+          return to_caf(proof.error());
+        }
+        return ledger_proof{std::move(*proof)};
+      },
+      [self](const check_ledger&) { return start_check(self); },
+      [self](ledger_checked& done) { take_check(self, done); },
   };
 }
 

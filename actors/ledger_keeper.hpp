@@ -3,15 +3,55 @@
 #include "actors/kept_ledger.hpp"
 #include "actors/log.hpp"
 #include "actors/peers.hpp"
+#include "gateway/metrics.hpp"
+#include "ledger/proof.hpp"
+#include "ledger/verify.hpp"
 
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include <optional>
+#include <vector>
 
 namespace ovir::actors {
 
 /// What waits becomes a batch.
 struct ledger_batch {};
 struct ledger_tick {};
+
+/// What Prometheus is told; asked with `describe_keeper`.
+struct describe_keeper {};
+struct keeper_report {
+  ledger::keeper_counts counts;
+  gateway::time_histogram commits; ///< of batches, until they last
+  std::uint64_t entries{0};        ///< of the log
+  std::uint64_t open_requests{0};
+  std::uint64_t pending_windows{0};
+};
+
+/// From a shell: a proof of an entry, or, with a head that was seen earlier, that the log only grew
+/// since, for others to check (ledger/proof.hpp). Answered by `ledger_proof`.
+struct prove_ledger {
+  std::uint64_t entry{0};
+  std::optional<ledger::signed_head> since;
+};
+struct ledger_proof {
+  std::vector<std::byte> bytes;
+};
+/// From a shell: reads the whole log and checks it, beside the keeper's work; one at a time, of at
+/// most limits::ledger_check_entries_max entries. Answered by `log_check`.
+struct check_ledger {};
+struct log_check {
+  ledger::log_head head;
+  std::uint64_t convictions{0};
+  std::optional<ledger::log_fault> fault;
+};
+/// Sent to oneself: a check is over.
+struct ledger_checked {
+  caf::typed_response_promise<log_check> answer;
+  result<log_check> outcome{error{}};
+};
 
 struct ledger_keeper_environment {
   kept_ledger* kept{nullptr}; ///< outlives the actor
@@ -26,8 +66,10 @@ struct ledger_keeper_environment {
 struct ledger_keeper_state {
   const char* name{"ledger"};
   ledger_keeper_environment environment;
+  bool checking{false}; ///< a check of the log is under way
   bool batching{false}; ///< a `ledger_batch` is under way
-  bool failed{false};   ///< a write failed; the log is read again at the next tick
+  gateway::time_histogram commits{gateway::time_histogram::of_steps};
+  bool failed{false}; ///< a write failed; the log is read again at the next tick
 };
 
 using ledger_keeper_pointer = caf::stateful_actor<ledger_keeper_state>*;
@@ -40,3 +82,10 @@ using ledger_keeper_pointer = caf::stateful_actor<ledger_keeper_state>*;
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::ledger_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::ledger_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_keeper)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::keeper_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::prove_ledger)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::ledger_proof)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::check_ledger)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::log_check)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::ledger_checked)

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -35,6 +36,12 @@ public:
   /// One line. `text` may hold what a peer said: an implementation makes it printable and cuts what
   /// is too long. A line that cannot be written is lost, and the log says so when it can.
   virtual void write(log_level level, std::optional<request_id> request, std::string_view text) = 0;
+  /// The same, of a part of the node ("verifier"), which logs with fields name.
+  virtual void write_of(std::string_view part, log_level level, std::optional<request_id> request,
+                        std::string_view text) {
+    (void)part;
+    write(level, request, text);
+  }
 
   /// The lightest level that is written.
   [[nodiscard]] virtual log_level level() const noexcept = 0;
@@ -50,6 +57,21 @@ public:
       write(level, request, fmt::format(text, std::forward<Args>(args)...));
     }
   }
+};
+
+/// The log of a node as one part of it writes there. `to` outlives it.
+class part_log final : public log {
+public:
+  part_log(log& to, std::string part) : to_(to), part_(std::move(part)) {}
+  void write(log_level level, std::optional<request_id> request, std::string_view text) override {
+    to_.write_of(part_, level, request, text);
+  }
+  [[nodiscard]] log_level level() const noexcept override { return to_.level(); }
+  void set_level(log_level level) noexcept override { to_.set_level(level); }
+
+private:
+  log& to_;
+  const std::string part_;
 };
 
 /// Where nobody reads: tools and tests.

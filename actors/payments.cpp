@@ -524,6 +524,11 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
         return ask_keeper(self, self->state.log_pages, ledger::ask_entries{asked.first});
       },
       [self](const payment_tick&) { tick(self); },
+      [self](const describe_payments&) {
+        const payments_state& now = self->state;
+        return payments_report{now.requests.size(), now.head ? now.head->head.size : 0,
+                               now.refused};
+      },
   };
 }
 

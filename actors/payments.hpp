@@ -95,6 +95,13 @@ struct accuse {
 struct conviction_found {
   std::shared_ptr<const conviction> what;
 };
+/// What Prometheus is told; asked with `describe_payments`.
+struct describe_payments {};
+struct payments_report {
+  std::uint64_t requests{0};     ///< reserved for, or being
+  std::uint64_t head_entries{0}; ///< under the newest head of the keeper
+  std::uint64_t refusals{0};     ///< by the keeper, of what is said for requests
+};
 struct payment_tick {};
 
 struct payments_environment {
@@ -179,6 +186,7 @@ struct payments_state {
   std::uint64_t next_id{1};
   storage::env::time_point asked_account{};
   std::optional<ledger::signed_head> head; ///< the largest of the keeper's
+  std::uint64_t refused{0};                ///< commands for requests
   bool distrusted{false};                  ///< the keeper contradicted itself
   std::set<node_id> linked_nodes;          ///< heads are passed on to them
   std::optional<log_follower> follower;    ///< null: no copy is kept
@@ -232,6 +240,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_log)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::accuse)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::conviction_found)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_payments)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payments_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payment_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::account_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::entry_run)

@@ -200,6 +200,13 @@ caf::result<bool> reserve(payments_pointer self, reserve_credit& asked) {
     if (state.environment.serves_unpaid && !state.distrusted) {
       return false;
     }
+    if (!state.ledger && !state.distrusted) { // since this node began
+      return to_caf(
+          fail(errc::busy,
+               "requests are paid for here, and {} that keeps the ledger cannot be reached "
+               "yet; try again in a moment",
+               short_name(state.environment.keeper)));
+    }
     return to_caf(fail(errc::unsupported,
                        "requests are paid for here, and {} that keeps the ledger {}; try again "
                        "when it is back, or ask a node that serves without",
@@ -325,6 +332,7 @@ void take_promise(payments_pointer self, request_id request, const ledger::promi
 void take_refusal(payments_pointer self, request_id request, const error& why) {
   payments_state& state = self->state;
   paid& p = state.requests.at(request);
+  ++state.refused;
   p.under_way.reset();
   if (!p.reserved) {
     ask_for_account(self); // its nonce, or who is convicted, may be why

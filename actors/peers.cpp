@@ -484,8 +484,9 @@ void peers::deliver_answer(const node_id& from, wire_message& message,
     caf::anon_send(lead, session_opened{stage, driver, opened->length, std::move(opened->leaves),
                                         bytes, opened->replays_from, opened->reused, opened->told});
   } else if (auto* step = std::get_if<wire_step>(&message.body)) {
-    caf::anon_send(
-        lead, step_done{stage, driver, step->length, step->units, std::move(step->leaves), bytes});
+    caf::anon_send(lead,
+                   step_done{stage, driver, step->length, step->units, std::move(step->leaves),
+                             bytes, std::chrono::microseconds{step->compute_us}});
   } else if (auto* done = std::get_if<wire_finished>(&message.body)) {
     caf::anon_send(lead, session_finished{stage, driver, done->length, done->units, done->kv_bytes,
                                           std::move(done->leaves), bytes});

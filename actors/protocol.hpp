@@ -157,6 +157,7 @@ struct step_done {
   std::uint64_t units{0}; ///< units this step completed, the last layer's included
   std::vector<compute::unit_leaf> leaves;
   frame_bytes read_from{};
+  std::chrono::nanoseconds computed{0}; ///< of a request that is traced
 };
 struct session_finished {
   stage_index stage;
@@ -241,6 +242,7 @@ struct open_session {
   std::uint32_t reuse_windows{0};
   digest salt{};       ///< of the owner of what is kept; all zero: everybody
   bool explain{false}; ///< the answer says how the lookup went
+  bool traces{false};  ///< every step is told, with the time it was computed in
 };
 
 // Lead and whoever finds paths
@@ -295,7 +297,10 @@ struct generation_request {
   std::uint32_t generation{0};
   std::vector<drawn_token> drawn;
   speculation drafts{speculation::automatic}; ///< changes the speed, nothing else
-  bool receipt{false};                        ///< the stages sign, and the report has a receipt
+  bool trace{false};                          ///< the report says what was done when
+  /// When this node took it; only of one that is traced.
+  std::optional<std::chrono::steady_clock::time_point> taken{};
+  bool receipt{false}; ///< the stages sign, and the report has a receipt
   /// As of `request_log`. It changes how tokens are told, not which.
   std::optional<std::uint32_t> logprobs{};
   std::optional<compute::pooling> embedding{}; ///< likewise; then `max_tokens` is 0
@@ -314,6 +319,8 @@ struct stage_reuse {
   units_reused from;
   reuse_told told;
 };
+
+struct request_trace;
 
 /// What a finished request produced.
 struct generation_report {
@@ -340,6 +347,7 @@ struct generation_report {
   std::chrono::nanoseconds decode_time{0};
   /// Bytes of messages/receipt.hpp, or why there are none; null where none was asked for.
   std::shared_ptr<const result<std::vector<std::byte>>> receipt{};
+  std::shared_ptr<const request_trace> trace{}; ///< null where none was asked for
 };
 
 // To whoever asked for the generation

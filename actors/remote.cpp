@@ -5,6 +5,8 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
+#include <limits>
 #include <mutex>
 #include <utility>
 
@@ -62,6 +64,7 @@ private:
     order.keep = m.keep;
     order.answers = m.answers;
     order.signs = m.signs;
+    order.traces = m.traces;
     if (m.log != nullptr) {
       order.log = *m.log;
     }
@@ -115,7 +118,11 @@ private:
       tell(opened->driver, wire_opened{opened->length, opened->leaves, opened->replays_from,
                                        opened->reused, opened->told});
     } else if (const auto* step = as<step_done>(content)) {
-      tell(step->driver, wire_step{step->length, step->units, step->leaves});
+      const auto us = std::chrono::duration_cast<std::chrono::microseconds>(step->computed).count();
+      constexpr std::int64_t most = std::numeric_limits<std::uint32_t>::max();
+      tell(step->driver,
+           wire_step{step->length, step->units, step->leaves,
+                     static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, most))});
     } else if (const auto* done = as<session_finished>(content)) {
       tell(done->driver, wire_finished{done->length, done->units, done->kv_bytes, done->leaves});
     } else if (const auto* failed = as<stage_failed>(content)) {

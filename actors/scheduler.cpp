@@ -59,6 +59,7 @@ void submit(scheduler_pointer self, const submit_request& command) {
   case admission::answer::start: return start(self, command);
   case admission::answer::wait: state.waiting.emplace(id, command); return;
   case admission::answer::busy:
+    ++state.refused;
     refuse(self, command.requester, id,
            fail(errc::busy, "{} requests run and {} wait; try again later", state.admitted.active(),
                 state.admitted.waiting()));
@@ -110,6 +111,10 @@ caf::behavior scheduler_behavior(scheduler_pointer self, lead_launcher launch) {
   return {
       [self](const submit_request& command) { submit(self, command); },
       [self](const cancel_request& command) { cancel(self, command.request); },
+      [self](const describe_scheduler&) {
+        const scheduler_state& state = self->state;
+        return scheduler_report{state.admitted.active(), state.admitted.waiting(), state.refused};
+      },
   };
 }
 

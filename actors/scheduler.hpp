@@ -11,6 +11,14 @@
 
 namespace ovir::actors {
 
+/// What Prometheus is told; asked with `describe_scheduler`.
+struct describe_scheduler {};
+struct scheduler_report {
+  std::size_t running{0};
+  std::size_t waiting{0};
+  std::uint64_t refused{0}; ///< because too many waited
+};
+
 struct scheduler_state {
   struct active {
     caf::actor requester;
@@ -19,6 +27,7 @@ struct scheduler_state {
   };
   const char* name{"scheduler"};
   admission admitted;
+  std::uint64_t refused{0};
   std::map<request_id, submit_request> waiting;
   std::map<request_id, active> running;
   std::function<void(caf::event_based_actor*, const submit_request&,
@@ -39,3 +48,6 @@ using lead_launcher = decltype(scheduler_state::launch);
 [[nodiscard]] caf::behavior scheduler_behavior(scheduler_pointer self, lead_launcher launch);
 
 } // namespace ovir::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_scheduler)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::scheduler_report)

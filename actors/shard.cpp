@@ -41,6 +41,14 @@ std::vector<shard_outcome> perform_timed(const std::vector<shard_job>& pass, sta
   const auto start = bench.env->now();
   std::vector<shard_outcome> outcomes = perform(pass, bench, runner);
   time = bench.env->now() - start;
+  if (bench.meter) {
+    std::uint64_t positions = 0;
+    for (const shard_job& job : pass) {
+      const auto* const step = std::get_if<step_work>(&job.work);
+      positions += step == nullptr ? 0 : step->header.count;
+    }
+    bench.meter->add_pass(positions, std::chrono::duration<double>(time).count());
+  }
   note_speed(pass, outcomes, before, time, bench);
   return outcomes;
 }
@@ -214,6 +222,7 @@ void open(shard_pointer self, const open_session& command) {
   route.salt = command.salt;
   route.reusing = route.reuse_done = false;
   route.explain = command.explain && command.prefixes;
+  route.traces = command.traces;
   if (route.explain) {
     route.told.wanted =
         std::min(command.reuse_windows, static_cast<std::uint32_t>(command.prefixes->size()));
@@ -283,9 +292,11 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
   if (session->data == done.data) {
     keep_complete(self, *session, done.outcome.leaves, time); // before anybody learns of them
   }
-  if (!done.outcome.told) {
-    self->send(route.lead, step_done{route.stage, done.driver, done.outcome.length,
-                                     done.outcome.units, std::move(done.outcome.leaves)});
+  if (!done.outcome.told || route.traces) {
+    step_done news{route.stage, done.driver, done.outcome.length, done.outcome.units,
+                   std::move(done.outcome.leaves)};
+    news.computed = route.traces ? time : std::chrono::nanoseconds{0};
+    self->send(route.lead, std::move(news));
   }
   if (session->open_owed) {
     settle_open(self, *session);

@@ -42,6 +42,7 @@ struct shard_state {
     bool reuse_done{false}; ///< it had no more
     bool explain{false};    ///< the lead wants to know how the lookup went
     reuse_told told{};
+    bool traces{false}; ///< the lead wants to know of every step
   };
   const char* name{"shard"};
   std::unique_ptr<shard_core> core;

@@ -38,12 +38,15 @@ void at_desk(shard_pointer self, const route& r, const destination& to, Work wor
   const stage_bench& bench = *self->state.bench;
   const auto since = bench.env != nullptr && r.first_frame ? bench.env->now() - *r.first_frame
                                                            : std::chrono::nanoseconds{0};
-  bench.desk->executor->post(
-      [evidence = r.evidence, to, since, work = std::move(work)](compute::parallel_runner&) {
-        evidence_news news = evidence->begin();
-        work(*evidence, since, news);
-        send(to, news);
-      });
+  bench.desk->executor->post([evidence = r.evidence, to, since, meter = bench.desk->meter,
+                              work = std::move(work)](compute::parallel_runner&) {
+    evidence_news news = evidence->begin();
+    work(*evidence, since, news);
+    if (meter != nullptr) {
+      meter->signed_statements(news.to_lead.records.statements.size());
+    }
+    send(to, news);
+  });
 }
 
 destination destination_of(request_id request, epoch driver, const route& r) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/compute_executor.hpp"
+#include "actors/node_meter.hpp"
 #include "messages/signing.hpp"
 
 #include <string>
@@ -12,7 +13,8 @@ namespace ovir::actors {
 struct signing_desk {
   const secret_key* key{nullptr};
   compute_executor* executor{nullptr};
-  std::string software; ///< as in messages/evidence.hpp
+  std::string software;       ///< as in messages/evidence.hpp
+  node_meter* meter{nullptr}; ///< null: nobody counts
 };
 
 } // namespace ovir::actors

@@ -94,6 +94,7 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
       request, order.message.driver, stage_index{0}, open.positions, open.keep, lead, next,
       nullptr, open.answers};
   command.signs = open.signs;
+  command.traces = open.traces;
   if (open.reuse) {
     command.prefixes = std::make_shared<const std::vector<digest>>(open.reuse->prefixes);
     command.reuse_windows = open.reuse->windows;
@@ -494,6 +495,7 @@ host_report describe(const host_state& state) {
   report.sessions = static_cast<std::uint32_t>(state.sessions.size());
   report.session_bytes = state.session_bytes;
   report.weight_bytes = weight_bytes(state);
+  report.work = state.meter->done();
   for (const auto& [name, slot] : state.slots) {
     report.shards.push_back(name);
   }

@@ -6,6 +6,7 @@
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
 #include "actors/shard_core.hpp"
+#include "actors/step_meter.hpp"
 #include "messages/caf/events.hpp"
 
 #include <caf/event_based_actor.hpp>
@@ -110,6 +111,7 @@ struct host_report {
   std::uint64_t session_bytes{0};
   std::uint64_t weight_bytes{0};
   std::vector<std::string> shards;
+  step_meter::work work;
 };
 
 } // namespace ovir::actors

@@ -26,7 +26,7 @@ public:
   tls_host(const secret_key& node_key, tls_identity tls, const tls_options& options,
            network_handler& calls)
       : key(node_key), handler(calls), identity(std::move(tls)), self(options.identity),
-        deadlines(options.deadlines) {}
+        deadlines(options.deadlines), traffic(options.traffic) {}
   tls_host(const tls_host&) = delete;
   tls_host& operator=(const tls_host&) = delete;
 
@@ -35,6 +35,7 @@ public:
   tls_identity identity;
   network_identity self;
   link_deadlines deadlines;
+  std::shared_ptr<network_traffic> traffic;
 
   /// Takes a connection over. Called on the thread that admitted it.
   virtual void admitted(admitted_connection connection) = 0;

@@ -103,6 +103,7 @@ void tls_link::read() {
           self->lost(fail(errc::peer_lost, "lost {}: {}", self->name(), problem.message()));
           return;
         }
+        self->host_.traffic->received.fetch_add(bytes, std::memory_order_relaxed);
         self->engine_->received(bytes);
         self->process();
       });
@@ -402,6 +403,7 @@ void tls_link::write_rest() {
           self->lost(fail(errc::peer_lost, "lost {}: {}", self->name(), problem.message()));
           return;
         }
+        self->host_.traffic->sent.fetch_add(bytes, std::memory_order_relaxed);
         self->written_ += bytes;
         if (self->written_ < self->writing_.size()) {
           self->write_progress_ = clock::now();

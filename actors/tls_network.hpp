@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/network.hpp"
+#include "actors/network_traffic.hpp"
 #include "messages/limits.hpp"
 #include "messages/signing.hpp"
 
@@ -23,6 +24,8 @@ struct tls_options {
   std::string listen;        ///< HOST:PORT, port 0: any; empty: connects only
   std::string admin_listen;  ///< for admin shells only; empty: on `listen` as well
   link_deadlines deadlines;
+  /// Counts what goes over the wire.
+  std::shared_ptr<network_traffic> traffic{std::make_shared<network_traffic>()};
 };
 
 /// `network` over TCP and TLS 1.3 (OpenSSL, Boost.Asio). The certificate of each side is made from

@@ -310,6 +310,7 @@ void open_case(verifier_pointer self, const receipt_bytes& bytes, const receipt&
                                  fault.stated};
   const auto effects =
       state.book->differs(unit, fault.computed, verifiers_there(self, name), seconds_now(self));
+  ++state.count.mismatches;
   say(self, log_level::warn, "request {:016x}: {} stated {} otherwise than it is computed here",
       r.asked.request.value, short_name(fault.signer), place_text(fault.place));
   for (const ledger::audit_effect& effect : effects) {
@@ -578,11 +579,21 @@ caf::behavior verifier_behavior(verifier_pointer self, verifier_environment envi
   self->state.environment = std::move(environment);
   self->state.members = std::make_shared<const std::vector<member>>();
   start(self);
+  note_counts(self->state);
   self->delayed_send(self, tick_interval, verifier_tick{});
   return {
-      [self](const audit_received& came) { received(self, came); },
-      [self](const receipt_finished& done) { offer(self, done); },
-      [self](const verifier_work&) { work(self); },
+      [self](const audit_received& came) {
+        received(self, came);
+        note_counts(self->state);
+      },
+      [self](const receipt_finished& done) {
+        offer(self, done);
+        note_counts(self->state);
+      },
+      [self](const verifier_work&) {
+        work(self);
+        note_counts(self->state);
+      },
       [self](const quarantine_written& e) { quarantined(self, e.guilty); },
       [self](const members_changed& news) {
         tell_those_who_came(self, news.members);

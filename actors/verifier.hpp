@@ -4,6 +4,7 @@
 #include "actors/convicted.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
+#include "actors/node_meter.hpp"
 #include "actors/peers.hpp"
 #include "ledger/audit.hpp"
 #include "messages/audit.hpp"
@@ -49,12 +50,13 @@ struct signer_view {
 struct audit_report {
   std::vector<conviction_view> convictions;
   std::vector<signer_view> signers;
-  std::uint64_t waiting{0};   ///< receipts and questions still to be looked at
-  std::uint64_t open{0};      ///< mismatches that wait for a second host
-  std::uint64_t receipts{0};  ///< that came for an audit here
-  std::uint64_t drawn{0};     ///< units computed again
-  std::uint64_t units{0};     ///< of so many
-  std::uint64_t unaudited{0}; ///< receipts dropped: too many at once, or a model not whole here
+  std::uint64_t waiting{0};    ///< receipts and questions still to be looked at
+  std::uint64_t open{0};       ///< mismatches that wait for a second host
+  std::uint64_t receipts{0};   ///< that came for an audit here
+  std::uint64_t drawn{0};      ///< units computed again
+  std::uint64_t units{0};      ///< of so many
+  std::uint64_t mismatches{0}; ///< units that came out otherwise than stated
+  std::uint64_t unaudited{0};  ///< receipts dropped: too many at once, or a model not whole here
 };
 /// What was kept before this one's conviction is gone.
 struct quarantine_written {
@@ -70,8 +72,9 @@ struct verifier_environment {
   model_catalog* models{nullptr};
   log* journal{nullptr};
   storage::env* env{nullptr};
-  std::string state;  ///< the node's folder
-  bool audits{false}; ///< it is a verifier; else it only checks what others convict of
+  node_meter* meter{nullptr}; ///< null: nobody counts
+  std::string state;          ///< the node's folder
+  bool audits{false};         ///< it is a verifier; else it only checks what others convict of
   ledger::audit_settings how;
   /// Told of every conviction.
   std::function<std::vector<caf::actor>()> watchers;

@@ -11,4 +11,7 @@ void note_for_ledger(verifier_pointer self, const conviction& c);
 /// Hands those on once somebody is there to take them.
 void tell_ledger(verifier_pointer self);
 
+/// For Prometheus: after whatever may have changed it.
+void note_counts(const verifier_state& state);
+
 } // namespace ovir::actors

@@ -138,6 +138,7 @@ result<wire_open> read_open(const Open::Reader& from, request_id id, std::size_t
                   ? stage_answers::hidden
                   : (from.getHighest() ? stage_answers::highest : stage_answers::logits);
   m.signs = from.getSigns();
+  m.traces = from.getTraces();
   m.next.lead = from.getNextIsLead();
   m.next.layers = {from.getNextFirst(), from.getNextLast()};
   m.model.bytes = read_bytes32(from.getModel());
@@ -193,6 +194,9 @@ result<wire_body> read_progress(const Progress::Reader& from, std::size_t presen
   }
   if constexpr (requires { m.kv_bytes; }) {
     m.kv_bytes = from.getKvBytes();
+  }
+  if constexpr (requires { m.compute_us; }) {
+    m.compute_us = from.getComputeUs();
   }
   OVIR_ASSIGN(m.leaves, read_leaves(from.getLeaves(), present));
   return wire_body{std::move(m)};

@@ -42,6 +42,7 @@ struct wire_open {
   position keep{0};                             ///< a session that has gone further begins afresh
   stage_answers answers{stage_answers::logits}; ///< as in `open_session`
   bool signs{false};                            ///< likewise
+  bool traces{false};                           ///< likewise
   next_hop next;
   node_id previous; ///< who will send frames: a node, or the lead's for the first stage
   std::optional<request_log> log;    ///< to the first stage
@@ -97,6 +98,7 @@ struct wire_step {
   position length{0};
   std::uint64_t units{0};
   std::vector<compute::unit_leaf> leaves;
+  std::uint32_t compute_us{0}; ///< of a request that is traced
 
   friend bool operator==(const wire_step&, const wire_step&) = default;
 };

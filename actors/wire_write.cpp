@@ -120,6 +120,7 @@ void write(Open::Builder to, const wire_open& m) {
   to.setHighest(m.answers == stage_answers::highest);
   to.setHidden(m.answers == stage_answers::hidden);
   to.setSigns(m.signs);
+  to.setTraces(m.traces);
   to.setNextIsLead(m.next.lead);
   to.setNextFirst(m.next.layers.first);
   to.setNextLast(m.next.layers.last);
@@ -139,6 +140,9 @@ void write(Progress::Builder to, const Body& m) {
   }
   if constexpr (requires { m.kv_bytes; }) {
     to.setKvBytes(m.kv_bytes);
+  }
+  if constexpr (requires { m.compute_us; }) {
+    to.setComputeUs(m.compute_us);
   }
   auto leaves = to.initLeaves(static_cast<unsigned>(m.leaves.size()));
   for (unsigned i = 0; i < leaves.size(); ++i) {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace ovir::gateway {
 
@@ -215,10 +216,7 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
     return generate(std::move(request), key, exchange);
   }
   if (request.path == "/metrics") {
-    http_reply page;
-    page.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    page.body = metrics_text(counts());
-    return exchange->reply(counted(std::move(page)));
+    return show_metrics(exchange);
   }
   if (request.path == models_path) {
     return exchange->reply(counted(list_models()));
@@ -234,6 +232,23 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
     return resume(request, key, exchange);
   }
   exchange->reply(show_model(std::string_view{request.path}.substr(models_path.size() + 1)));
+}
+
+/// The node's part may come when the client is gone, which the exchange does not mind.
+void application::show_metrics(const std::shared_ptr<http_exchange>& exchange) {
+  const auto show = [this, exchange](metric_families node) {
+    metric_families all = families_of(counts());
+    std::move(node.begin(), node.end(), std::back_inserter(all));
+    http_reply page;
+    page.content_type = metrics_content_type;
+    page.body = metrics_text(all);
+    exchange->reply(counted(std::move(page)));
+  };
+  if (around_.measure) {
+    around_.measure(show);
+  } else {
+    show({});
+  }
 }
 
 http_reply application::health() const { return document({{"status", "ok"}}); }

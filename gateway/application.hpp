@@ -37,6 +37,8 @@ struct api_surroundings {
   /// Runs the first on another thread and then the second on the server's.
   std::function<void(std::function<void()> work, std::function<void()> then)> elsewhere;
   std::function<std::size_t()> connections; ///< of the server
+  /// Hands over what the node behind the endpoint counts, at once or later; null: nothing.
+  std::function<void(std::function<void(metric_families)>)> measure;
   /// A line for the operator; never a prompt, an answer or a key.
   std::function<void(std::optional<request_id>, const std::string&)> say;
 };
@@ -83,6 +85,7 @@ private:
   [[nodiscard]] http_reply show_model(std::string_view name);
   [[nodiscard]] http_reply show_receipt(const api_key& key, std::string_view name);
   [[nodiscard]] http_reply cancel(const api_key& key, std::string_view id);
+  void show_metrics(const std::shared_ptr<http_exchange>& exchange);
   void resume(const http_request& request, const api_key& key,
               const std::shared_ptr<http_exchange>& exchange);
 

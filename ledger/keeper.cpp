@@ -98,7 +98,10 @@ void keeper::take(const node_id& from, role_set roles, message question,
 
 void keeper::queue(const node_id& from, role_set roles, std::uint64_t id, submit& asked,
                    std::vector<keeper_answer>& answers) {
-  const auto refuse = [&](error why) { answers.push_back({from, {id, refusal{std::move(why)}}}); };
+  const auto refuse = [&](error why) {
+    ++counts_.refused;
+    answers.push_back({from, {id, refusal{std::move(why)}}});
+  };
   if (waiting_.size() >= limits::ledger_waiting_max ||
       waiting_of_[from] >= limits::ledger_waiting_per_node_max) {
     return refuse(fail(errc::busy, "{} commands wait, {} of them yours; send it again later",
@@ -211,7 +214,10 @@ void keeper::make_room_for(const node_id& verifier) {
 
 void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, vouch& asked,
                         std::vector<keeper_answer>& answers) {
-  const auto refuse = [&](error why) { answers.push_back({from, {id, refusal{std::move(why)}}}); };
+  const auto refuse = [&](error why) {
+    ++counts_.refused;
+    answers.push_back({from, {id, refusal{std::move(why)}}});
+  };
   convict& x = asked.what;
   if (ejected_.contains(x.guilty)) {
     return answers.push_back({from, {id, report_on(from)}});
@@ -281,6 +287,13 @@ result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answ
     return {};
   }
   OVIR_ASSIGN(const batch_outcome done, book_.commit(batch, now));
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (!done.commands[i].done) {
+      ++counts_.refused;
+    } else if (done.commands[i].done->how == apply_outcome::applied) {
+      ++counts_.entries[kind_of(batch[i].what())];
+    }
+  }
   promise_all(done, asked, answers);
   return {};
 }

@@ -25,6 +25,12 @@ struct keeper_surroundings {
   std::function<result<void>(const digest& name, std::span<const std::byte> bytes)> keep_evidence;
 };
 
+/// What came of commands since the keeper began.
+struct keeper_counts {
+  std::map<command_kind, std::uint64_t> entries; ///< those that became one
+  std::uint64_t refused{0};
+};
+
 /// An answer on its way.
 struct keeper_answer {
   node_id to;
@@ -65,6 +71,7 @@ public:
   void absorb() { book_.absorb(); }
   /// Goes on with this one, of the same log, opened anew. Nothing may wait.
   [[nodiscard]] result<void> replace(ledger book);
+  [[nodiscard]] const keeper_counts& counts() const noexcept { return counts_; }
   /// Signed anew when the log has grown.
   [[nodiscard]] const signed_head& head();
 
@@ -116,6 +123,7 @@ private:
   };
   std::map<digest, vouched> vouched_; ///< convictions that lack a verdict, by what they say
   std::uint64_t now_{0};              ///< of the last commit
+  keeper_counts counts_;
 };
 
 } // namespace ovir::ledger

@@ -90,6 +90,8 @@ public:
   [[nodiscard]] const std::map<escrow_id, request_record>& requests() const noexcept {
     return requests_;
   }
+  /// Windows whose audit is not over.
+  [[nodiscard]] std::size_t pending_windows() const noexcept { return releases_.size(); }
   [[nodiscard]] std::uint64_t ids() const noexcept { return ids_.size(); }
   [[nodiscard]] const id_table& id_records() const noexcept { return ids_; }
 

@@ -58,6 +58,7 @@ struct Open {
   highest @11 :Bool; # the last stage answers with the highest logit's token
   signs @12 :Bool; # a sign follows, before which nothing is opened
   hidden @13 :Bool; # the last stage answers with hidden states; not with `highest`
+  traces @14 :Bool; # every step is told, with the time it was computed in
 }
 
 struct Sign {
@@ -149,6 +150,7 @@ struct Progress {
   units @1 :UInt64;
   kvBytes @2 :UInt64;
   leaves @3 :List(Leaf);
+  computeUs @4 :UInt32; # of a step that is traced, else 0; at most 2^32 - 1
 }
 
 struct Failed {

@@ -5,6 +5,7 @@
 #include "gateway/console.hpp"
 #include "gateway/http_server.hpp"
 #include "messages/limits_gateway.hpp"
+#include "supervision/server_gate.hpp"
 
 #include <cstring>
 
@@ -38,8 +39,10 @@ gateway::api_options api_of(const gateway_option& o) {
 class whole_gateway final : public http_gateway, public gateway::http_handler {
 public:
   whole_gateway(const gateway_option& options, actors::gateway_desk& desk,
-                actors::console_desk& view, storage::env& env, actors::log& journal)
-      : options_(options), desk_(desk), view_(view), env_(env), journal_(journal),
+                actors::console_desk& view, gateway::metrics_source& metrics, storage::env& env,
+                actors::log& journal)
+      : options_(options), desk_(desk), view_(view), metrics_(metrics), env_(env),
+        journal_(journal), gate_(std::make_shared<server_gate>()),
         application_(api_of(options), surroundings()),
         console_(
             !options.keys.empty(), view, [this] { return env_.now(); },
@@ -48,6 +51,7 @@ public:
   ~whole_gateway() override {
     desk_.use(nullptr, nullptr);
     view_.use(actors::console_desk::poster{});
+    gate_->close();
     server_.reset();
   }
 
@@ -61,6 +65,7 @@ public:
     OVIR_ASSIGN(server_, gateway::http_server::start(http_of(options_), *this));
     ready_.store(true);
     const auto post = [this](std::function<void()> act) { server_->post(std::move(act)); };
+    gate_->open(post);
     desk_.use(&application_, post);
     view_.use(post);
     return {};
@@ -135,6 +140,10 @@ private:
         server_->post(then);
       });
     };
+    around.measure = [this](std::function<void(gateway::metric_families)> done) {
+      metrics_.measure([gate = gate_](std::function<void()> act) { gate->post(std::move(act)); },
+                       std::move(done));
+    };
     around.connections = [this] { return server_->connections(); };
     around.say = [this](std::optional<request_id> id, const std::string& text) {
       journal_.write(actors::log_level::info, id, text);
@@ -160,8 +169,10 @@ private:
   gateway_option options_;
   actors::gateway_desk& desk_;
   actors::console_desk& view_;
+  gateway::metrics_source& metrics_;
   storage::env& env_;
   actors::log& journal_;
+  std::shared_ptr<server_gate> gate_;
   gateway::application application_;
   gateway::console console_;
   std::atomic<bool> ready_{false};
@@ -175,8 +186,9 @@ private:
 result<std::unique_ptr<http_gateway>> http_gateway::start(const gateway_option& options,
                                                           actors::gateway_desk& desk,
                                                           actors::console_desk& console,
+                                                          gateway::metrics_source& metrics,
                                                           storage::env& env, actors::log& journal) {
-  auto made = std::make_unique<whole_gateway>(options, desk, console, env, journal);
+  auto made = std::make_unique<whole_gateway>(options, desk, console, metrics, env, journal);
   OVIR_TRY(made->raise());
   return std::unique_ptr<http_gateway>{std::move(made)};
 }

@@ -3,6 +3,7 @@
 #include "actors/console_desk.hpp"
 #include "actors/gateway.hpp"
 #include "actors/log.hpp"
+#include "gateway/metrics.hpp"
 #include "messages/result.hpp"
 #include "storage/env.hpp"
 #include "supervision/node_options.hpp"
@@ -22,7 +23,7 @@ public:
   /// option at fault.
   [[nodiscard]] static result<std::unique_ptr<http_gateway>>
   start(const gateway_option& options, actors::gateway_desk& desk, actors::console_desk& console,
-        storage::env& env, actors::log& journal);
+        gateway::metrics_source& metrics, storage::env& env, actors::log& journal);
 
   [[nodiscard]] virtual std::string address() const = 0;
   /// Takes nothing new; what is under way goes on, and its connections close behind it.

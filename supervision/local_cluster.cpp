@@ -214,6 +214,7 @@ private:
     report.prefill_time = done.prefill_time;
     report.decode_time = done.decode_time;
     report.receipt = std::move(done.receipt);
+    report.trace = std::move(done.trace);
     report.stages = stages_;
     for (std::size_t i = 0; i < stages_.size() && i < done.kv_bytes.size(); ++i) {
       report.stages[i].kv_bytes = done.kv_bytes[i];
@@ -288,6 +289,7 @@ result<run_report> cluster::run(const run_request& request,
   wanted.drafts = request.drafts;
   wanted.model = request.model;
   wanted.receipt = request.receipt;
+  wanted.trace = request.trace;
   wanted.cache = request.cache;
   OVIR_TRY(actors::check(config_, wanted));
   OVIR_ASSIGN(const caf::actor served_by, scheduler());

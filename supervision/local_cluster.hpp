@@ -68,6 +68,7 @@ struct run_request {
   request_id id{}; ///< 0: the cluster numbers its requests itself
   digest model;    ///< the model's name; only for a receipt
   bool receipt{false};
+  bool trace{false};
   actors::cache_use cache{}; ///< of no effect where the cluster has no cache
 };
 
@@ -96,6 +97,7 @@ struct run_report {
   std::vector<std::pair<position, digest>> logits;
   /// Null where none was asked for; an error says why there is none.
   std::shared_ptr<const result<std::vector<std::byte>>> receipt;
+  std::shared_ptr<const actors::request_trace> trace; ///< null where none was asked for
 };
 
 /// A supervised tree of actors in this process: scheduler, leads, one shard per stage, a compute

@@ -11,16 +11,18 @@
 #include "messages/cid.hpp"
 #include "storage/durable_file.hpp"
 #include "supervision/http_gateway.hpp"
+#include "supervision/metrics_endpoint.hpp"
 #include "supervision/node_cache.hpp"
 #include "supervision/node_reload.hpp"
+#include "supervision/node_start.hpp"
 #include "supervision/node_tree.hpp"
+#include "supervision/part_logs.hpp"
 #include "supervision/tree_json.hpp"
 
 #include <caf/all.hpp>
 
 #include <algorithm>
 #include <future>
-#include <thread>
 
 namespace ovir::supervision {
 
@@ -35,29 +37,17 @@ constexpr std::chrono::milliseconds drain_poll{50};
 /// For the goodbye to reach the others before the links close.
 constexpr std::chrono::milliseconds farewell{200};
 
-std::uint32_t threads_of(const node_options& options) {
-  const std::uint32_t all = std::max(1U, std::thread::hardware_concurrency());
-  return std::min(options.threads == 0 ? all : options.threads, limits::threads_max);
-}
-
-std::map<node_id, role_set> keys_of(const node_options& options, const node_id& self) {
-  std::map<node_id, role_set> keys;
-  for (const access_option& entry : options.access) {
-    keys[entry.key] = entry.roles;
-  }
-  keys.erase(self);
-  return keys;
-}
-
 class cluster_node final : public node {
 public:
   cluster_node(const node_options& options, const node_surroundings& around)
-      : options_(options), around_(around),
+      : options_(options), around_(around), logs_(*around.journal),
         pool_(threads_of(options), actors::compute_pool::between_steps), signing_(1), draws_(1),
         config_(system_config::threads(handler_threads)), system_(config_) {}
 
   ~cluster_node() override {
     gateway_.reset();
+    endpoint_.reset();
+    metrics_.use(caf::actor{});
     // No more messages from outside, then the actors, then what they use.
     if (links_) {
       links_->use(static_cast<actors::network*>(nullptr));
@@ -112,11 +102,12 @@ private:
   void start_tree();
   void shut_down();
   std::size_t running();
-  [[nodiscard]] result<std::string> admin_address_of(const std::string& member_address) const;
   actors::admin_environment admin_parts();
+  actors::metrics_environment measured_parts(actors::tree_writer tree);
 
   node_options options_;
   node_surroundings around_;
+  part_logs logs_;
   std::unique_ptr<storage::held_lock> lock_;
   std::unique_ptr<actors::access_list> access_;
   std::unique_ptr<actors::request_journal> requests_;
@@ -131,6 +122,8 @@ private:
   actors::compute_pool pool_;
   actors::compute_pool signing_;
   actors::signing_desk desk_;
+  actors::node_meter meter_;
+  actors::metrics_desk metrics_;
   std::unique_ptr<node_cache> cache_; ///< null: nothing is kept
   actors::compute_pool draws_; ///< a draw takes less than a step by far, and must not wait for one
   system_config config_;
@@ -138,11 +131,13 @@ private:
   std::shared_ptr<const node_parts> parts_;
   std::shared_ptr<directory> known_;
   caf::actor root_;
+  std::shared_ptr<actors::network_traffic> traffic_ = std::make_shared<actors::network_traffic>();
   std::unique_ptr<actors::tls_network> network_;
   std::unique_ptr<actors::delay_line> delays_; ///< in front of `network_`
   std::unique_ptr<actors::gateway_desk> desk_of_gateway_;
   std::unique_ptr<actors::console_desk> console_;
   std::unique_ptr<http_gateway> gateway_;
+  std::unique_ptr<metrics_endpoint> endpoint_;
 };
 
 result<void> cluster_node::open_state() {
@@ -159,7 +154,7 @@ result<void> cluster_node::open_state() {
                 actors::request_journal::open(*around_.env, options_.state + "/requests"));
   }
   OVIR_ASSIGN(cache_, node_cache::open(options_, *around_.key, *around_.env, *around_.journal));
-  links_ = std::make_unique<actors::peers>(around_.key->id(), *access_, *around_.journal,
+  links_ = std::make_unique<actors::peers>(around_.key->id(), *access_, *logs_.of("links"),
                                            [env = around_.env] { return env->unix_seconds(); });
   return {};
 }
@@ -251,24 +246,16 @@ result<void> cluster_node::open_network() {
     OVIR_ASSIGN(const join_token token, token_from_text(options_.join_token));
     how.identity.token = to_bytes(token);
   }
+  how.traffic = traffic_;
   how.listen = options_.listen;
   how.admin_listen = options_.admin_listen;
   OVIR_ASSIGN(network_, actors::tls_network::start(*around_.key, how, *links_));
   delays_ = std::make_unique<actors::delay_line>(*network_);
   links_->use(delays_.get());
   advert_.address = options_.advertise.empty() ? network_->listen_address() : options_.advertise;
-  OVIR_ASSIGN(advert_.admin_address, admin_address_of(advert_.address));
+  OVIR_ASSIGN(advert_.admin_address,
+              admin_address_of(options_, advert_.address, network_->admin_address()));
   return {};
-}
-
-// Shells reach this node under the host that members do.
-result<std::string> cluster_node::admin_address_of(const std::string& member_address) const {
-  if (options_.admin_listen.empty() || member_address.empty()) {
-    return member_address.empty() ? network_->admin_address() : member_address;
-  }
-  OVIR_ASSIGN(const auto members, actors::parse_host_and_port(member_address));
-  OVIR_ASSIGN(const auto shells, actors::parse_host_and_port(network_->admin_address()));
-  return to_string(actors::host_and_port{members.host, shells.port});
 }
 
 actors::admin_environment cluster_node::admin_parts() {
@@ -280,7 +267,7 @@ actors::admin_environment cluster_node::admin_parts() {
   admin.links = links_.get();
   admin.access = access_.get();
   admin.models = &models_;
-  admin.journal = around_.journal;
+  admin.journal = logs_.of("admin");
   admin.chaos = options_.chaos;
   if (cache_) {
     admin.cache = cache_->policy();
@@ -421,9 +408,10 @@ void cluster_node::start_tree() {
   parts->key = around_.key;
   parts->env = around_.env;
   parts->journal = around_.journal;
+  parts->journal_of = [this](const char* part) { return logs_.of(part); };
   parts->executor = &pool_;
   parts->draws = &draws_;
-  desk_ = {around_.key, &signing_, around_.software};
+  desk_ = {around_.key, &signing_, around_.software, &meter_};
   parts->desk = &desk_;
   parts->links = links_.get();
   parts->access = access_.get();
@@ -454,6 +442,9 @@ void cluster_node::start_tree() {
   members.incarnation = around_.env->unix_seconds() * 1'000;
   members.seeds = options_.seeds;
   parts->admin = admin_parts();
+  parts->meter = &meter_;
+  parts->metrics = &metrics_;
+  parts->measured = measured_parts(parts->admin.tree);
   if (options_.gateway) {
     desk_of_gateway_ = std::make_unique<actors::gateway_desk>(
         models_, cache_ ? cache_->policy() : actors::cache_policy{});
@@ -464,6 +455,21 @@ void cluster_node::start_tree() {
   parts_ = std::move(parts);
   known_ = std::make_shared<directory>();
   root_ = system_.spawn(supervisor_behavior, cluster_node_tree(parts_, known_));
+}
+
+actors::metrics_environment cluster_node::measured_parts(actors::tree_writer tree) {
+  actors::metrics_environment measured;
+  measured.tree = std::move(tree);
+  measured.links = links_.get();
+  measured.traffic = traffic_;
+  measured.meter = &meter_;
+  measured.drives = options_.roles.has(role::scheduler);
+  measured.computes = options_.roles.has(role::worker);
+  measured.pools = [this] {
+    return std::vector<std::pair<const char*, actors::compute_pool::load>>{
+        {"stages", pool_.count()}, {"draws", draws_.count()}, {"signing", signing_.count()}};
+  };
+  return measured;
 }
 
 result<void> cluster_node::raise() {
@@ -491,7 +497,13 @@ result<void> cluster_node::raise() {
   start_tree();
   if (options_.gateway) {
     OVIR_ASSIGN(gateway_, http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_,
-                                              *around_.env, *around_.journal));
+                                              metrics_, *around_.env, *logs_.of("gateway")));
+  }
+  if (options_.metrics) {
+    OVIR_ASSIGN(endpoint_, metrics_endpoint::start(*options_.metrics, metrics_, *around_.env,
+                                                   *logs_.of("metrics")));
+    around_.journal->say(actors::log_level::info, std::nullopt, "metrics at {}",
+                         endpoint_->address());
   }
   return {};
 }

@@ -49,6 +49,16 @@ struct gateway_option {
   friend bool operator==(const gateway_option&, const gateway_option&) = default;
 };
 
+/// Where any node tells Prometheus what it counts.
+struct metrics_option {
+  std::string listen;          ///< HOST:PORT
+  std::string tls_certificate; ///< PEM file; empty: plain HTTP
+  std::string tls_key;         ///< PEM file
+  std::string keys;            ///< file of API keys; empty: everybody may read
+
+  friend bool operator==(const metrics_option&, const metrics_option&) = default;
+};
+
 /// What a node keeps for reuse, beside what `memory_bytes` of `node_options` is for.
 struct cache_option {
   bool enabled{true};
@@ -109,10 +119,12 @@ struct node_options {
   std::uint32_t audit_twice_tokens{0};         ///< role scheduler; 0: nothing is computed twice
   bool audit_every_request{false};       ///< role scheduler: also those nobody wants a receipt of
   std::optional<gateway_option> gateway; ///< absent: no HTTP
+  std::optional<metrics_option> metrics; ///< absent: none but a gateway's
   cache_option cache;
   ledger_option ledger;
   bool chaos{false}; ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};
+  std::string log_format{"text"};          ///< or "json"
   std::string log_file;                    ///< empty: standard error
   std::uint64_t log_bytes_max{16U << 20U}; ///< then it rotates
   std::uint32_t log_files_max{4};

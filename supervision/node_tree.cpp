@@ -112,6 +112,7 @@ actors::lead_environment lead_parts(const node_parts& parts,
   around.desk = parts.desk;
   around.keeps = model;
   around.tells_path = true;
+  around.meter = parts.meter;
   around.cache = {parts.cache == nullptr ? nullptr : parts.cache->handle(), model->id};
   return around;
 }
@@ -177,11 +178,11 @@ actors::lead_launcher lead_launcher_for(const parts_pointer& parts, const known_
 
 child_spec paths_child(const parts_pointer& parts, const known_pointer& known) {
   return kept("paths", known, [parts](caf::actor_system& system) {
-    const auto made = caf::actor_cast<caf::actor>(
-        system.spawn(actors::pathfinder_behavior,
-                     actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
-                                                    parts->journal, !parts->keeper.empty(),
-                                                    parts->options->ledger.ask_max_ppm}));
+    const auto made = caf::actor_cast<caf::actor>(system.spawn(
+        actors::pathfinder_behavior,
+        actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
+                                       parts->journal_of("paths"), !parts->keeper.empty(),
+                                       parts->options->ledger.ask_max_ppm}));
     actors::peers::receivers receivers;
     receivers.paths = made;
     parts->links->use(receivers);
@@ -195,7 +196,7 @@ child_spec host_child(const parts_pointer& parts, const known_pointer& known) {
     around.self = parts->key->id();
     around.links = parts->links;
     around.models = parts->models;
-    around.journal = parts->journal;
+    around.journal = parts->journal_of("host");
     around.env = parts->env;
     around.launch = shard_launcher_for(parts, known);
     around.memory_bytes = parts->memory_bytes;
@@ -220,8 +221,8 @@ child_spec source_child(const parts_pointer& parts, const known_pointer& known) 
   return kept("source", known, [parts](caf::actor_system& system) {
     const caf::actor made = system.spawn<caf::detached>(
         actors::source_behavior,
-        actors::source_environment{parts->links, parts->models, parts->journal, parts->env,
-                                   parts->options->serve_bytes_per_second});
+        actors::source_environment{parts->links, parts->models, parts->journal_of("source"),
+                                   parts->env, parts->options->serve_bytes_per_second});
     actors::peers::receivers receivers;
     receivers.source = made;
     parts->links->use(receivers);
@@ -235,7 +236,7 @@ child_spec fetcher_child(const parts_pointer& parts, const known_pointer& known)
     around.self = parts->key->id();
     around.links = parts->links;
     around.models = parts->models;
-    around.journal = parts->journal;
+    around.journal = parts->journal_of("fetcher");
     around.env = parts->env;
     around.state = parts->options->state;
     around.memory_bytes = parts->memory_bytes;
@@ -254,6 +255,7 @@ child_spec fetcher_child(const parts_pointer& parts, const known_pointer& known)
 child_spec membership_child(const parts_pointer& parts, const known_pointer& known) {
   return kept("membership", known, [parts, known](caf::actor_system& system) {
     actors::membership_environment around = parts->membership;
+    around.journal = parts->journal_of("membership");
     // A restart must not look older than what the others know already.
     around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
     around.watchers = [known] {
@@ -282,9 +284,10 @@ child_spec verifier_child(const parts_pointer& parts, const known_pointer& known
     around.links = parts->links;
     around.access = parts->access;
     around.models = parts->models;
-    around.journal = parts->journal;
+    around.journal = parts->journal_of("verifier");
     around.env = parts->env;
     around.state = parts->options->state;
+    around.meter = parts->meter;
     around.audits = parts->options->roles.has(role::verifier);
     around.how.least_rate_ppm = parts->options->audit_least_rate_ppm;
     around.watchers = [known] {
@@ -322,7 +325,8 @@ child_spec ledger_child(const parts_pointer& parts, const known_pointer& known) 
   return kept("ledger", known, [parts](caf::actor_system& system) {
     const caf::actor made = system.spawn<caf::detached>(
         actors::ledger_keeper_behavior,
-        actors::ledger_keeper_environment{parts->ledger, parts->links, parts->journal, parts->env});
+        actors::ledger_keeper_environment{parts->ledger, parts->links, parts->journal_of("ledger"),
+                                          parts->env});
     actors::peers::receivers receivers;
     receivers.ledger = made;
     parts->links->use(receivers);
@@ -338,7 +342,7 @@ child_spec payments_child(const parts_pointer& parts, const known_pointer& known
     around.serves_unpaid = parts->options->ledger.serves_unpaid;
     around.weighs_factors = parts->options->ledger.weighs_factors;
     around.links = parts->links;
-    around.journal = parts->journal;
+    around.journal = parts->journal_of("payments");
     around.env = parts->env;
     around.folder = parts->options->state + "/payments";
     around.copy = parts->ledger_copy;
@@ -366,8 +370,8 @@ supervisor_spec requests_tree_of(const parts_pointer& parts, const known_pointer
     return caf::actor{system.spawn(actors::scheduler_behavior, lead_launcher_for(parts, known))};
   });
   child_spec jobs = kept("jobs", known, [parts, known](caf::actor_system& system) {
-    actors::jobs_environment around{parts->key->id(),       parts->links, parts->models,
-                                    parts->journal,         parts->env,   parts->requests,
+    actors::jobs_environment around{parts->key->id(),          parts->links, parts->models,
+                                    parts->journal_of("jobs"), parts->env,   parts->requests,
                                     known->get("scheduler")};
     around.signs_all = parts->options->audit_every_request;
     around.twice_tokens = parts->options->audit_twice_tokens;
@@ -404,10 +408,41 @@ child_spec gateway_child(const parts_pointer& parts, const known_pointer& known)
   });
 }
 
+/// Who is asked for what Prometheus is told.
+std::vector<std::string> metric_sources(const node_parts& parts) {
+  const role_set roles = parts.options->roles;
+  std::vector<std::string> sources{"membership"};
+  const auto add = [&](bool there, const char* name) {
+    if (there) {
+      sources.emplace_back(name);
+    }
+  };
+  add(roles.has(role::scheduler), "scheduler");
+  add(roles.has(role::worker), "host");
+  add(parts.ledger != nullptr, "ledger");
+  add(!parts.keeper.empty(), "payments");
+  add(parts.cache != nullptr, "cache");
+  add(parts.cache != nullptr && parts.options->cache.peers, "blocks");
+  return sources;
+}
+
+child_spec metrics_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept("metrics", known, [parts, known](caf::actor_system& system) {
+    actors::metrics_environment around = parts->measured;
+    around.find = [known](const std::string& name) { return known->get(name); };
+    around.sources = metric_sources(*parts);
+    const caf::actor made =
+        system.spawn<caf::detached>(actors::metrics_behavior, std::move(around));
+    parts->metrics->use(made);
+    return made;
+  });
+}
+
 child_spec admin_child(const parts_pointer& parts, const known_pointer& known) {
   return kept("admin", known, [parts, known](caf::actor_system& system) {
     actors::admin_environment around = parts->admin;
     around.clients_pay = parts->options->ledger.clients_pay;
+    around.keeper = parts->keeper;
     around.find = [known](const std::string& name) { return known->get(name); };
     // On a thread of its own: shells may send megabytes to be parsed, and probes do not wait for
     // it.
@@ -427,8 +462,8 @@ child_spec blocks_child(const parts_pointer& parts, const known_pointer& known) 
     const actors::cache_environment& cache = parts->cache->around();
     const caf::actor made = system.spawn(
         actors::exchange_behavior,
-        actors::exchange_environment{parts->links, parts->journal, parts->env, cache.tiers,
-                                     cache.front, known->get("membership")});
+        actors::exchange_environment{parts->links, parts->journal_of("blocks"), parts->env,
+                                     cache.tiers, cache.front, known->get("membership")});
     actors::peers::receivers receivers;
     receivers.blocks = made;
     parts->links->use(receivers);
@@ -499,6 +534,7 @@ supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts
   if (parts->gateway != nullptr) {
     tree.children.push_back(gateway_child(parts, known));
   }
+  tree.children.push_back(metrics_child(parts, known));
   tree.children.push_back(admin_child(parts, known));
   if (parts->cache != nullptr) {
     tree.children.push_back(reuse_child(parts, known));

@@ -7,6 +7,7 @@
 #include "actors/gateway.hpp"
 #include "actors/kept_ledger.hpp"
 #include "actors/membership.hpp"
+#include "actors/metrics.hpp"
 #include "actors/model_catalog.hpp"
 #include "actors/peers.hpp"
 #include "actors/request_journal.hpp"
@@ -15,6 +16,7 @@
 #include "supervision/node_options.hpp"
 #include "supervision/supervisor.hpp"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -39,6 +41,7 @@
 ///         scheduler
 ///         jobs           requests as clients see them
 ///       gateway          requests of HTTP clients                 (with an HTTP endpoint)
+///       metrics          what Prometheus is told
 ///       admin            shells
 ///       reuse            one_for_one, where anything is kept: last, so that nobody restarts with
 ///         cache            it; without it, everything is computed
@@ -51,6 +54,8 @@ struct node_parts {
   const secret_key* key{nullptr};
   storage::env* env{nullptr};
   actors::log* journal{nullptr};
+  /// The same as a part of the node writes there.
+  std::function<actors::log*(const char* part)> journal_of;
   actors::compute_executor* executor{nullptr};
   actors::compute_executor* draws{nullptr}; ///< of the leads: tokens wait for no stage's step
   const actors::signing_desk* desk{nullptr};
@@ -60,6 +65,9 @@ struct node_parts {
   actors::request_journal* requests{nullptr}; ///< null: not a scheduler
   actors::gateway_desk* gateway{nullptr};     ///< null: no HTTP endpoint
   actors::console_desk* console{nullptr};     ///< likewise
+  actors::metrics_desk* metrics{nullptr};
+  actors::metrics_environment measured; ///< but for `find` and `sources`
+  actors::node_meter* meter{nullptr};
   actors::membership_environment membership;
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};

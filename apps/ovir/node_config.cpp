@@ -1,6 +1,5 @@
 #include "apps/ovir/node_config.hpp"
 
-#include "actors/log.hpp"
 #include "apps/ovir/config_table.hpp"
 #include "apps/ovir/ledger_policy_file.hpp"
 #include "apps/ovir/node_address.hpp"
@@ -8,6 +7,7 @@
 #include "apps/ovir/node_config_gateway.hpp"
 #include "apps/ovir/node_config_keys.hpp"
 #include "apps/ovir/node_config_ledger.hpp"
+#include "apps/ovir/node_config_log.hpp"
 #include "compute/printable.hpp"
 #include "messages/cid.hpp"
 #include "messages/limits.hpp"
@@ -60,6 +60,7 @@ private:
   result<void> logging(const toml::table& root);
   result<void> chaos(const toml::table& root);
   result<void> gateway(const toml::table& root);
+  result<void> metrics(const toml::table& root);
   result<void> reuse(const toml::table& root);
 
   result<role_set> roles(const toml::table& table, role_set may_be) const;
@@ -68,6 +69,7 @@ private:
   result<std::string> address(const toml::table& table, std::string_view key,
                               address_use use) const;
   result<std::string> file_path(const toml::table& table, std::string_view key) const;
+  gateway_places places_in(const toml::table& table) const;
   result<std::chrono::milliseconds> probe_time(const toml::table& table, std::string_view key,
                                                std::chrono::milliseconds otherwise) const;
 
@@ -476,23 +478,8 @@ result<void> reader::draining(const toml::table& root) {
 
 result<void> reader::logging(const toml::table& root) {
   OVIR_ASSIGN(const toml::table* const table, in_.section(root, "log"));
-  if (table == nullptr) {
-    return {};
-  }
-  OVIR_TRY(in_.known_keys(*table, "[log]", log_keys));
-  OVIR_ASSIGN(options_.log_level, in_.text(*table, "level", word_rule, options_.log_level));
-  const result<actors::log_level> level = actors::log_level_from_text(options_.log_level);
-  if (!level) {
-    return in_.refuse(table->get("level")->source(), "'level': {}", level.error().message);
-  }
-  OVIR_ASSIGN(options_.log_file, file_path(*table, "file"));
-  OVIR_ASSIGN(const std::uint64_t mib, in_.whole(*table, "max_mib", {1, limits::log_file_mib_max},
-                                                 options_.log_bytes_max >> 20U));
-  options_.log_bytes_max = mib << 20U;
-  OVIR_ASSIGN(const std::uint64_t files,
-              in_.whole(*table, "files", {1, limits::log_files_max}, options_.log_files_max));
-  options_.log_files_max = static_cast<std::uint32_t>(files);
-  return {};
+  return table == nullptr ? result<void>{}
+                          : read_log(in_, *table, places_in(*table).file_path, options_);
 }
 
 result<void> reader::chaos(const toml::table& root) {
@@ -515,10 +502,21 @@ result<void> reader::gateway(const toml::table& root) {
                       "[gateway] is for a scheduler, which drives what clients ask "
                       "for; add scheduler to 'roles'");
   }
-  const gateway_places places{[&] { return address(*table, "listen", address_use::listen); },
-                              [&](std::string_view key) { return file_path(*table, key); }};
-  OVIR_ASSIGN(options_.gateway, read_gateway(in_, *table, places));
+  OVIR_ASSIGN(options_.gateway, read_gateway(in_, *table, places_in(*table)));
   return {};
+}
+
+result<void> reader::metrics(const toml::table& root) {
+  OVIR_ASSIGN(const toml::table* const table, in_.section(root, "metrics"));
+  if (table != nullptr) {
+    OVIR_ASSIGN(options_.metrics, read_metrics(in_, *table, places_in(*table)));
+  }
+  return {};
+}
+
+gateway_places reader::places_in(const toml::table& table) const {
+  return {[this, &table] { return address(table, "listen", address_use::listen); },
+          [this, &table](std::string_view key) { return file_path(table, key); }};
 }
 
 result<void> reader::reuse(const toml::table& root) {
@@ -549,6 +547,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(logging(root));
   OVIR_TRY(chaos(root));
   OVIR_TRY(gateway(root));
+  OVIR_TRY(metrics(root));
   OVIR_TRY(reuse(root));
   OVIR_TRY(read_ledger_section(in_, root, folder_, options_));
   return std::move(options_);

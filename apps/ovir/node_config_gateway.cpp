@@ -10,6 +10,33 @@ namespace {
 
 constexpr std::uint64_t wait_least = 100; // milliseconds
 
+const toml::source_region& place_of(const toml::table& table, std::string_view key) {
+  const toml::node* const node = table.get(key);
+  return node != nullptr ? node->source() : table.source();
+}
+
+/// Where an endpoint listens, and who may ask there.
+template <class Option>
+result<void> read_endpoint(const config_reader& in, const toml::table& table,
+                           const gateway_places& places, Option& out) {
+  OVIR_ASSIGN(out.listen, places.listen());
+  if (out.listen.empty()) {
+    return in.refuse(table.source(), "the key 'listen' is missing");
+  }
+  OVIR_ASSIGN(out.tls_certificate, places.file_path("tls_cert"));
+  OVIR_ASSIGN(out.tls_key, places.file_path("tls_key"));
+  if (out.tls_certificate.empty() != out.tls_key.empty()) {
+    return in.refuse(table.source(), "'tls_cert' and 'tls_key' belong together; set both");
+  }
+  OVIR_ASSIGN(out.keys, places.file_path("keys"));
+  if (out.keys.empty() && !is_local_address(out.listen)) {
+    return in.refuse(place_of(table, "listen"),
+                     "'listen' is an address that other machines reach, and without 'keys' "
+                     "everybody may ask; set 'keys', or listen on 127.0.0.1");
+  }
+  return {};
+}
+
 result<void> read_waits(const config_reader& in, const toml::table& table,
                         supervision::gateway_option& out) {
   constexpr auto most = static_cast<std::uint64_t>(limits::http_wait_bound.count());
@@ -39,30 +66,12 @@ bool is_local_address(std::string_view address) {
 result<supervision::gateway_option> read_gateway(const config_reader& in, const toml::table& table,
                                                  const gateway_places& places) {
   OVIR_TRY(in.known_keys(table, "[gateway]", gateway_keys));
-  const auto place_of = [&](std::string_view key) -> const toml::source_region& {
-    const toml::node* const node = table.get(key);
-    return node != nullptr ? node->source() : table.source();
-  };
   supervision::gateway_option out;
-  OVIR_ASSIGN(out.listen, places.listen());
-  if (out.listen.empty()) {
-    return in.refuse(table.source(), "the key 'listen' is missing");
-  }
-  OVIR_ASSIGN(out.tls_certificate, places.file_path("tls_cert"));
-  OVIR_ASSIGN(out.tls_key, places.file_path("tls_key"));
-  if (out.tls_certificate.empty() != out.tls_key.empty()) {
-    return in.refuse(table.source(), "'tls_cert' and 'tls_key' belong together; set both");
-  }
-  OVIR_ASSIGN(out.keys, places.file_path("keys"));
-  if (out.keys.empty() && !is_local_address(out.listen)) {
-    return in.refuse(place_of("listen"),
-                     "'listen' is an address that other machines reach, and without 'keys' "
-                     "everybody may ask; set 'keys', or listen on 127.0.0.1");
-  }
+  OVIR_TRY(read_endpoint(in, table, places, out));
   OVIR_ASSIGN(out.chat_format, in.text(table, "chat_format", {"word", limits::node_name_bytes_max},
                                        out.chat_format));
   if (!gateway::is_chat_format(out.chat_format)) {
-    return in.refuse(place_of("chat_format"), "'chat_format' is none of {}",
+    return in.refuse(place_of(table, "chat_format"), "'chat_format' is none of {}",
                      gateway::chat_format_names());
   }
   OVIR_ASSIGN(
@@ -74,6 +83,14 @@ result<supervision::gateway_option> read_gateway(const config_reader& in, const 
                                                 out.body_bytes_max >> 20U));
   out.body_bytes_max = mib << 20U;
   OVIR_TRY(read_waits(in, table, out));
+  return out;
+}
+
+result<supervision::metrics_option> read_metrics(const config_reader& in, const toml::table& table,
+                                                 const gateway_places& places) {
+  OVIR_TRY(in.known_keys(table, "[metrics]", metrics_keys));
+  supervision::metrics_option out;
+  OVIR_TRY(read_endpoint(in, table, places, out));
   return out;
 }
 

@@ -13,6 +13,9 @@ inline constexpr std::array<std::string_view, 13> gateway_keys{
     "listen",   "tls_cert", "tls_key",   "keys",    "chat_format", "connections", "requests",
     "body_mib", "idle_ms",  "header_ms", "body_ms", "write_ms",    "resume_ms"};
 
+inline constexpr std::array<std::string_view, 4> metrics_keys{"listen", "tls_cert", "tls_key",
+                                                              "keys"};
+
 /// How the file's reader understands addresses and paths.
 struct gateway_places {
   std::function<result<std::string>()> listen; ///< empty when absent
@@ -22,6 +25,10 @@ struct gateway_places {
 /// The table [gateway] of a node's configuration.
 [[nodiscard]] result<supervision::gateway_option>
 read_gateway(const config_reader& in, const toml::table& table, const gateway_places& places);
+
+/// The table [metrics].
+[[nodiscard]] result<supervision::metrics_option>
+read_metrics(const config_reader& in, const toml::table& table, const gateway_places& places);
 
 /// Whether only programs of this machine can connect to HOST:PORT.
 [[nodiscard]] bool is_local_address(std::string_view address);

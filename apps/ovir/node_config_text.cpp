@@ -97,6 +97,21 @@ void write_gateway(table_writer& out, const node_options& o) {
   out.line("gateway.body_ms", "{}", g.body_wait.count());
   out.line("gateway.write_ms", "{}", g.write_wait.count());
   out.line("gateway.resume_ms", "{}", g.resume_wait.count());
+  const supervision::metrics_option m = o.metrics.value_or(supervision::metrics_option{});
+  out.line("metrics.listen", "{}", or_else(m.listen, "(nowhere but at a gateway)"));
+  out.line("metrics.tls_cert", "{}", or_else(m.tls_certificate, "(plain HTTP)"));
+  out.line("metrics.tls_key", "{}", or_else(m.tls_key, "(none)"));
+  out.line("metrics.keys", "{}", or_else(m.keys, "(everybody on this machine)"));
+}
+
+json metrics_document(const node_options& o) {
+  if (!o.metrics) {
+    return nullptr;
+  }
+  return {{"listen", o.metrics->listen},
+          {"tls_cert", null_or(o.metrics->tls_certificate)},
+          {"tls_key", null_or(o.metrics->tls_key)},
+          {"keys", null_or(o.metrics->keys)}};
 }
 
 json gateway_document(const node_options& o) {
@@ -163,6 +178,7 @@ std::string describe(const node_options& o) {
   out.line("drain.wait_s", "{}",
            std::chrono::duration_cast<std::chrono::seconds>(o.drain_wait).count());
   out.line("log.level", "{}", o.log_level);
+  out.line("log.format", "{}", o.log_format);
   out.line("log.file", "{}", or_else(o.log_file, "(standard error)"));
   out.line("log.max_mib", "{}", o.log_bytes_max >> 20U);
   out.line("log.files", "{}", o.log_files_max);
@@ -261,11 +277,13 @@ json document_of(const node_options& o) {
            {{"wait_s", std::chrono::duration_cast<std::chrono::seconds>(o.drain_wait).count()}}},
           {"log",
            {{"level", o.log_level},
+            {"format", o.log_format},
             {"file", null_or(o.log_file)},
             {"max_mib", o.log_bytes_max >> 20U},
             {"files", o.log_files_max}}},
           {"chaos", {{"enabled", o.chaos}}},
           {"gateway", gateway_document(o)},
+          {"metrics", metrics_document(o)},
           {"cache", cache_document(o.cache)}};
 }
 

@@ -3,6 +3,8 @@
 #include "compute/printable.hpp"
 #include "messages/limits.hpp"
 
+#include <fmt/chrono.h>
+#include <nlohmann/json.hpp>
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/rotating_file_sink.h>
@@ -31,21 +33,25 @@ public:
   }
 
   void write(log_level level, std::optional<request_id> request, std::string_view text) override {
+    write_of({}, level, request, text);
+  }
+
+  void write_of(std::string_view part, log_level level, std::optional<request_id> request,
+                std::string_view text) override {
     if (!writes(level)) {
       return;
     }
-    const std::string line = fmt::format("{:<5} {} {}", to_string(level),
-                                         request ? fmt::format("{:016x}", request->value) : "-",
-                                         compute::printable(text, limits::log_line_bytes_max));
     const std::lock_guard lock{mutex_};
     const auto now = options_.now();
+    const std::string line = line_of(now, part, level, request, text);
     if (logger_ == nullptr && (now < retry_at_ || !open_locked())) {
       lose(now);
       return;
     }
-    if (unsaid_ > 0 && put(now, fmt::format("{:<5} - {} lines are missing here: the log could not "
-                                            "be written",
-                                            to_string(log_level::warn), unsaid_))) {
+    if (unsaid_ > 0 &&
+        put(now, line_of(now, {}, log_level::warn, std::nullopt,
+                         fmt::format("{} lines are missing here: the log could not be written",
+                                     unsaid_)))) {
       unsaid_ = 0;
     }
     if (logger_ == nullptr || !put(now, line)) {
@@ -64,6 +70,32 @@ public:
   [[nodiscard]] std::uint64_t lines_lost() const noexcept override { return lost_.load(); }
 
 private:
+  [[nodiscard]] std::string line_of(std::chrono::system_clock::time_point now,
+                                    std::string_view part, log_level level,
+                                    std::optional<request_id> request,
+                                    std::string_view text) const {
+    const std::string said = compute::printable(text, limits::log_line_bytes_max);
+    const std::string about = request ? fmt::format("{:016x}", request->value) : "";
+    if (options_.format == log_format::for_people) {
+      return fmt::format("{:<5} {} {}", to_string(level), request ? about : "-", said);
+    }
+    const auto since = now.time_since_epoch();
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(since).count() % 1'000;
+    nlohmann::ordered_json line{
+        {"time", fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
+                             fmt::gmtime(std::chrono::system_clock::to_time_t(now)), ms)},
+        {"level", to_string(level)},
+        {"node", options_.node}};
+    if (!part.empty()) {
+      line["part"] = part;
+    }
+    if (request) {
+      line["request"] = about;
+    }
+    line["message"] = said;
+    return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  }
+
   result<void> open_locked() {
     spdlog::sink_ptr sink;
     if (options_.file.empty()) {
@@ -79,7 +111,8 @@ private:
     }
     auto logger = std::make_shared<spdlog::logger>("ovir", std::move(sink));
     logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
-        "%Y-%m-%dT%H:%M:%S.%eZ %v", spdlog::pattern_time_type::utc));
+        options_.format == log_format::as_json ? "%v" : "%Y-%m-%dT%H:%M:%S.%eZ %v",
+        spdlog::pattern_time_type::utc));
     logger->set_level(spdlog::level::trace);
     logger->flush_on(spdlog::level::trace);
     logger->set_error_handler([this](const std::string&) { failed_ = true; });
@@ -121,7 +154,10 @@ private:
 
 result<node_log_options> log_options_of(const supervision::node_options& options) {
   OVIR_ASSIGN(const log_level level, actors::log_level_from_text(options.log_level));
-  return node_log_options{options.log_file, options.log_bytes_max, options.log_files_max, level};
+  node_log_options out{options.log_file, options.log_bytes_max, options.log_files_max, level};
+  out.format = options.log_format == "json" ? log_format::as_json : log_format::for_people;
+  out.node = options.name;
+  return out;
 }
 
 result<std::unique_ptr<node_log>> node_log::open(node_log_options options) {

@@ -1,3 +1,4 @@
+#include "actors/request_trace.hpp"
 #include "apps/capsule_file.hpp"
 #include "apps/compute_threads.hpp"
 #include "apps/key_file.hpp"
@@ -29,6 +30,7 @@ struct options {
   std::string file;
   std::string transcript;
   std::string receipt;
+  std::string trace;
   std::string capsule;
   std::string profile{"exact"};
   std::uint32_t max_tokens{128};
@@ -157,6 +159,7 @@ result<supervision::run_report> generate(const options& given, const ready_model
   request.stop = given.sampling.stop;
   OVIR_ASSIGN(request.drafts, actors::speculation_from(given.speculate));
   request.kill_shards = given.drill;
+  request.trace = !given.trace.empty();
   request.kill_seed = given.drill_seed;
   if (key != nullptr) {
     std::array<std::uint64_t, 1> id{};
@@ -285,6 +288,10 @@ result<exit_code> run(const options& given, surroundings& around) {
                           write_note(note.at(around.environment.now(), done, total));
                         }));
   }
+  std::unique_ptr<storage::staged_file> trace;
+  if (!given.trace.empty()) {
+    OVIR_ASSIGN(trace, around.environment.stage(given.trace));
+  }
   const compute::sampling_params sampling = seeded(given.sampling, around.environment);
   OVIR_ASSIGN(const supervision::run_report report,
               generate(given, model, prompt, sampling, *kernels, std::move(cache), around,
@@ -301,6 +308,11 @@ result<exit_code> run(const options& given, surroundings& around) {
     const std::string text = to_text(transcript_of(finished, model));
     OVIR_TRY(transcript->append(std::as_bytes(std::span{text})));
     OVIR_TRY(transcript->commit());
+  }
+  if (trace != nullptr && report.trace != nullptr) {
+    const std::string text = actors::chrome_trace(*report.trace, request_id{1}, "ovir run", {});
+    OVIR_TRY(trace->append(std::as_bytes(std::span{text})));
+    OVIR_TRY(trace->commit());
   }
   OVIR_TRY(write_evidence(given, report, model, *kernels, evidence));
   if (given.as_json) {
@@ -353,6 +365,8 @@ void add_run(CLI::App& app, chosen_command& chosen) {
       ->capture_default_str();
   command->add_option("--transcript", given->transcript,
                       "Write what was computed to a file that ovir-verify checks");
+  command->add_option("--trace", given->trace,
+                      "Write what was done when, for Perfetto or chrome://tracing, to this file");
   command->add_option("--receipt", given->receipt,
                       "Write what every stage signed to a file that ovir-verify checks; the key is "
                       "the state folder's node.key");

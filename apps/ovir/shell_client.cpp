@@ -109,6 +109,7 @@ struct shell_client::followed {
   std::optional<clock::time_point> cancelled_at{};
   std::uint64_t from{0}; ///< of the first token wanted
   std::uint64_t id{0};   ///< of the command under way
+  std::string& refused;  ///< why it was not taken, as far as a node said it last
 
   [[nodiscard]] bool is_run() const { return command.spec->name == "run"; }
 };
@@ -326,35 +327,45 @@ shell_outcome shell_client::call_once(const shell_command& command, const shell_
 }
 
 shell_outcome shell_client::follow(const shell_command& command, const shell_listener& listener) {
-  followed what{.command = command,
-                .listener = listener,
-                .request = text_of(command.args, "request"),
-                .deadline = clock::now() + patience_.deadline};
-  what.submit_next = what.is_run();
-  if (!what.is_run()) {
-    what.from = number_of(command.args, "from").value_or(0);
-    what.whole = what.from == 0;
-  }
-  if (!link_.is_up()) {
-    if (auto failed = connect_once(what.deadline)) {
-      return *failed;
+  std::string refused;
+  auto outcome = [&]() -> shell_outcome {
+    followed what{.command = command,
+                  .listener = listener,
+                  .request = text_of(command.args, "request"),
+                  .deadline = clock::now() + patience_.deadline,
+                  .refused = refused};
+    what.submit_next = what.is_run();
+    if (!what.is_run()) {
+      what.from = number_of(command.args, "from").value_or(0);
+      what.whole = what.from == 0;
     }
-  }
-  while (true) {
-    if (const auto unsent = send_followed(what)) {
-      if (const auto final = take_unsent(what, *unsent)) {
-        return *final;
-      }
-    } else if (link_.is_up()) {
-      if (auto outcome = listen(what)) {
-        return std::move(*outcome);
+    if (!link_.is_up()) {
+      if (auto failed = connect_once(what.deadline)) {
+        return *failed;
       }
     }
-    if (what.submit_next && link_.is_up()) {
-      continue; // the node that knew nothing of it is to run it
+    while (true) {
+      if (const auto unsent = send_followed(what)) {
+        if (const auto final = take_unsent(what, *unsent)) {
+          return *final;
+        }
+      } else if (link_.is_up()) {
+        if (auto heard = listen(what)) {
+          return std::move(*heard);
+        }
+      }
+      if (what.submit_next && link_.is_up()) {
+        continue; // the node that knew nothing of it is to run it
+      }
+      OVIR_TRY(reconnect(what.deadline, listener));
     }
-    OVIR_TRY(reconnect(what.deadline, listener));
+  }();
+  // A deadline that was waited for in vain is no reason: what a node said last is.
+  auto* const failure = std::get_if<shell_failure>(&outcome);
+  if (failure != nullptr && errc_from(failure->code) == errc::timed_out && !refused.empty()) {
+    failure->message += "; the last reason given was: " + refused;
   }
+  return outcome;
 }
 
 /// What could not even be submitted. Nothing: try again; the next node, where this one is lost.
@@ -365,6 +376,9 @@ std::optional<shell_failure> shell_client::take_unsent(const followed& what,
     return std::nullopt;
   }
   // A cluster that lost a node a moment ago may have no path, or no keeper, for a while.
+  if (code != errc::timed_out) {
+    what.refused = failure.message;
+  }
   const bool passes =
       code == errc::peer_lost || code == errc::busy || code == errc::segment_missing;
   if (!what.known || !passes || clock::now() >= what.deadline) {
@@ -454,6 +468,7 @@ std::optional<shell_outcome> shell_client::listen(followed& what) {
     if (event != nullptr && member(*event, "beat") == nullptr) {
       what.known = true;
       what.unknown_since.reset();
+      what.refused.clear();
       what.deadline = clock::now() + patience_.deadline;
       if (const auto taken = take_event(what, *event); !taken) {
         static_cast<void>(send("stop", {{"id", what.id}}));
@@ -524,6 +539,9 @@ std::optional<shell_outcome> shell_client::take_refusal(followed& what, const js
                        code == errc::segment_missing || code == errc::superseded;
   if (what.cancelled_at || !(another || (unknown && what.known))) {
     return shell_outcome{failure};
+  }
+  if (!unknown) {
+    what.refused = failure.message;
   }
   const auto now = clock::now();
   if (unknown) {

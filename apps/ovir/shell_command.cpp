@@ -18,9 +18,17 @@ using kind = value_kind;
 command_spec chaos_command(const argument_spec& node) {
   return {"chaos",
           "Do a node harm, where its configuration allows it",
-          {{"ACTION", "action", kind::text, true, "kill, stop or delay"},
+          {{"ACTION", "action", kind::text, true, "kill, stop, delay or crash"},
            node,
-           {"--ms", "ms", kind::natural, false, "Milliseconds to stop for or to delay by"}},
+           {"--ms", "ms", kind::natural, false, "Milliseconds to stop for or to delay by"},
+           {"--actor", "actor", kind::text, false, "Which actor to crash, as `tree` names it"}},
+          false};
+}
+
+command_spec log_command() {
+  return {"log",
+          "How much the node writes to its log",
+          {{"LEVEL", "level", kind::text, true, "trace, debug, info, warn or error"}},
           false};
 }
 
@@ -28,12 +36,16 @@ command_spec ledger_command() {
   return {"ledger",
           "This node's account in the ledger, and what the ledger's keeper says",
           {{"ACTION", "action", kind::text, true,
-            "balance, head, statement, log, policy; mint, transfer, stake, unstake, convict"},
+            "balance, head, statement, log, policy, prove, verify; mint, transfer, stake, unstake, "
+            "convict"},
            {"SUBJECT", "subject", kind::text, false,
-            "An account; of log the first entry; of stake and unstake the amount; of convict the "
-            "evidence, in hexadecimal"},
+            "An account; of log the first entry; of prove the entry, or 'since'; of stake and "
+            "unstake the amount; of convict the evidence, in hexadecimal"},
            {"AMOUNT", "amount", kind::text, false,
-            "Micro-credits; of statement the first entry (default: the newest)"}},
+            "Micro-credits; of statement the first entry (default: the newest); of prove since the "
+            "file of a head"},
+           {"--output", "output", kind::text, false,
+            "Write the proof, or the head, to this file, for ovir-verify"}},
           false};
 }
 
@@ -115,6 +127,8 @@ const std::vector<command_spec>& table() {
         {"--speculate", "speculate", kind::text, false, "Compute guessed tokens: auto, on or off"},
         {"--request", "request", kind::hex, false, "Its id (default: a new one)"},
         {"--receipt", "receipt", kind::text, false, "Write what every stage signed to this file"},
+        {"--trace", "trace", kind::text, false,
+         "Write what was done when, for Perfetto or chrome://tracing, to this file"},
         {"--cache", "cache", kind::text, false, "What it leaves: default, private, public or off"},
         {"--explain-cache", "explain_cache", kind::yes, false,
          "Say what every stage took from its cache, and why the rest was fetched or computed"},

@@ -5,10 +5,12 @@
 #include "messages/hex.hpp"
 #include "messages/limits.hpp"
 #include "messages/limits_evidence.hpp"
+#include "messages/limits_ledger.hpp"
 
 #include <fmt/format.h>
 
 #include <array>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -104,7 +106,66 @@ result<void> shell_session::keep_receipt(const std::string& path, json& data) {
   return {};
 }
 
+// The same of a trace.
+result<void> shell_session::keep_trace(const std::string& path, json& data) {
+  const json sent = std::exchange(data["trace"], nullptr);
+  if (sent.is_object() && sent.contains("error") && sent["error"].is_string()) {
+    return fail(
+        errc::not_found, "there is no trace: {}",
+        compute::printable(sent["error"].get_ref<const std::string&>(), sentence_bytes_max));
+  }
+  if (!sent.is_object() || !sent.contains("text") || !sent["text"].is_string()) {
+    return fail(errc::not_found, "the node sent no trace; it may be of an older version, or the "
+                                 "request was asked for without one");
+  }
+  OVIR_ASSIGN(const auto file, environment_.stage(path));
+  OVIR_TRY(file->append(std::as_bytes(std::span{sent["text"].get_ref<const std::string&>()})));
+  OVIR_TRY(file->commit());
+  data["trace"] = path;
+  return {};
+}
+
+/// A head that the shell keeps in a file goes to the keeper, and its proof into one.
+result<void> shell_session::read_head(shell_command& command) const {
+  const std::string path = command.args.value("amount", "");
+  OVIR_ASSIGN(const std::string text, environment_.read(path, limits::ledger_entry_bytes_max));
+  command.args["amount"] = to_hex(std::as_bytes(std::span{text}));
+  return {};
+}
+
+result<void> shell_session::keep_proof(const std::string& path, json& data) {
+  const json sent = std::exchange(data["proof"], nullptr);
+  if (!sent.is_string()) {
+    return fail(errc::not_found, "the node sent nothing that proves anything; --output is for "
+                                 "ledger prove and ledger head");
+  }
+  OVIR_ASSIGN(const std::vector<std::byte> bytes,
+              bytes_from_hex(sent.get_ref<const std::string&>(), "the proof the node sent",
+                             limits::admin_bytes_max));
+  OVIR_ASSIGN(const auto file, environment_.stage(path));
+  OVIR_TRY(file->append(bytes));
+  OVIR_TRY(file->commit());
+  data["proof"] = path;
+  return {};
+}
+
 shell_outcome shell_session::run_command(shell_command command) {
+  std::string proof;
+  if (command.spec->name == "ledger") {
+    proof = command.args.value("output", "");
+    command.args.erase("output");
+    if (command.args.value("action", "") == "prove" &&
+        command.args.value("subject", "") == "since") {
+      if (const auto read = read_head(command); !read) {
+        return shell_failure{read.error()};
+      }
+    }
+  }
+  std::string trace;
+  if (command.spec->name == "run" && command.args.contains("trace")) {
+    trace = command.args["trace"].get<std::string>();
+    command.args["trace"] = true;
+  }
   std::string receipt;
   if (command.spec->name == "run" && command.args.contains("receipt")) {
     receipt = command.args["receipt"].get<std::string>();
@@ -134,6 +195,17 @@ shell_outcome shell_session::run_command(shell_command command) {
   if (auto* const data = std::get_if<json>(&outcome);
       data != nullptr && !receipt.empty() && command.args.value("wait", true)) {
     if (const auto kept = keep_receipt(receipt, *data); !kept) {
+      return shell_failure{kept.error()};
+    }
+  }
+  if (auto* const data = std::get_if<json>(&outcome); data != nullptr && !proof.empty()) {
+    if (const auto kept = keep_proof(proof, *data); !kept) {
+      return shell_failure{kept.error()};
+    }
+  }
+  if (auto* const data = std::get_if<json>(&outcome);
+      data != nullptr && !trace.empty() && command.args.value("wait", true)) {
+    if (const auto kept = keep_trace(trace, *data); !kept) {
       return shell_failure{kept.error()};
     }
   }

@@ -39,6 +39,9 @@ private:
   [[nodiscard]] result<exit_code> report(const shell_failure& failure) const;
   [[nodiscard]] result<void> keep_receipt(const std::string& path, json& data);
   [[nodiscard]] result<void> fetch_receipt(const json& data, storage::staged_file& file);
+  [[nodiscard]] result<void> read_head(shell_command& command) const;
+  [[nodiscard]] result<void> keep_proof(const std::string& path, json& data);
+  [[nodiscard]] result<void> keep_trace(const std::string& path, json& data);
   void show(std::string_view text);
   void show_event(const shell_command& command, const json& event);
 

@@ -2,8 +2,10 @@
 // what nodes ask, and newcomers that wait for their audits.
 #include "ledger/attest.hpp"
 #include "messages/hex.hpp"
+#include "tests/support/http_client.hpp"
 #include "tests/support/paid_requests.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -224,17 +226,47 @@ TEST_F(clients_pay, nodes_but_not_newcomers_that_wait_for_their_audits) {
   EXPECT_TRUE(earns(second, 49'500'000U)) << state();
   EXPECT_THAT(why(plainly("run", paid_cluster::order(3, 60))), HasSubstr("wait for their audit"))
       << "a shell would go on asking";
+  // It does, until its deadline; then it says why it was not served.
+  cluster_shell shell =
+      paid_->nodes().shell({paid_->nodes().index_of("front")}, std::chrono::milliseconds{1'500});
+  EXPECT_THAT(failure_text(shell.call("run", paid_cluster::order(4, 60))),
+              HasSubstr("wait for their audit"));
   // Stake makes a newcomer known: what it lacked it has.
   paid_->mint(first, 200 * credit);
   paid_->stake(first, 200 * credit);
   std::string trouble;
-  std::uint64_t id = 4;
+  std::uint64_t id = 5;
   EXPECT_TRUE(paid_->nodes().wait_until([&] {
     trouble = why(plainly("run", paid_cluster::order(id++, 60)));
     return trouble.empty();
   })) << trouble;
   EXPECT_TRUE(earns(first, 2 * 49'500'000U)) << state();
   EXPECT_EQ(paid_->verify().at("ok"), true);
+}
+
+TEST_F(clients_pay, over_http_are_told_to_come_back_while_the_keeper_is_not_there_yet) {
+  paid_.emplace(paid_cluster::options{.keeper_computes = false});
+  test_cluster& nodes = paid_->nodes();
+  const std::size_t front = nodes.index_of("front");
+  const std::uint16_t port = free_port();
+  write_file(nodes.config(front),
+             read_file(nodes.config(front)) +
+                 fmt::format("\n[gateway]\nlisten = \"127.0.0.1:{}\"\n", port));
+  for (const char* const name : {"front", "one", "two"}) {
+    nodes.start(nodes.index_of(name));
+  }
+  wait_until_ready(port);
+  const std::string body =
+      json{{"model", "synthetic.gguf"}, {"prompt", {5, 6, 7}}, {"max_tokens", 4}}.dump();
+  const auto ask = [&] { return http_ask(port, "POST", "/v1/completions", body); };
+  const http_answer early = ask();
+  EXPECT_EQ(early.status, 503) << early.body;
+  EXPECT_TRUE(early.fields.contains("retry-after"));
+  EXPECT_THAT(early.body, HasSubstr("cannot be reached yet"));
+  nodes.start(nodes.index_of("books"));
+  wait_for_ledger();
+  paid_->mint("front", 100 * credit);
+  EXPECT_TRUE(nodes.wait_until([&] { return ask().status == 200; })) << ask().body;
 }
 
 } // namespace

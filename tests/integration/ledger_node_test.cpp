@@ -1,5 +1,6 @@
 // A node that keeps the ledger: statements from its index in the shell, and what becomes of it when
 // the index is damaged while the node runs, and before it starts.
+#include "tests/support/cli.hpp"
 #include "tests/support/paid_requests.hpp"
 
 #include <fmt/format.h>
@@ -109,6 +110,60 @@ TEST_F(ledger_nodes, answer_statements_and_outlive_a_damaged_index) {
   EXPECT_EQ(paid_->verify().at("ok"), true);
   const child_result ended = nodes.terminate(books);
   EXPECT_EQ(ended.exit_code, 0) << ended.err;
+}
+
+// Of a running keeper, asked at another node: the shell goes where the ledger is kept.
+TEST_F(ledger_nodes, prove_entries_and_growth_and_are_checked_from_the_shell) {
+  ASSERT_NO_FATAL_FAILURE(start({}));
+  paid_->mint("front", 100 * credit);
+  test_cluster& nodes = paid_->nodes();
+  temporary_folder folder;
+  const auto file = [&](const char* name) { return (folder.path() / name).string(); };
+  const auto shell = [&](const std::string& line) {
+    return run_ovir({"shell", "--connect", nodes.admin_address(nodes.index_of("front")), "--key",
+                     nodes.admin_key(), "-e", line, "--json"});
+  };
+  const auto said = [&](const std::string& line) {
+    const child_result done = shell(line);
+    EXPECT_EQ(done.exit_code, 0) << line << done.err;
+    return json::parse(done.out);
+  };
+  const auto verify = [&](const std::string& proof) {
+    return run_ovir_verify({proof, "--signers", file("signers")});
+  };
+  write_file(file("signers"), paid_->key_of("books") + "\n");
+  (void)said("ledger head --output " + file("head"));
+  EXPECT_EQ(paid_->run(1, 40), "") << state();
+  const json entry = said("ledger prove 1 --output " + file("entry"));
+  EXPECT_EQ(entry.at("entry"), 1);
+  EXPECT_GT(entry.at("size").get<std::uint64_t>(), 2U);
+  const json grown = said("ledger prove since " + file("head") + " --output " + file("grown"));
+  EXPECT_LT(grown.at("since").get<std::uint64_t>(), grown.at("size").get<std::uint64_t>());
+  for (const char* const proof : {"head", "entry", "grown"}) {
+    const child_result checked = verify(file(proof));
+    EXPECT_EQ(checked.exit_code, 0) << proof << checked.out << checked.err;
+    // One who changes a byte of it is found out.
+    std::string bytes = read_file(file(proof));
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+    write_file(file("forged"), bytes);
+    EXPECT_NE(verify(file("forged")).exit_code, 0) << proof;
+  }
+  EXPECT_NE(shell("ledger prove 100000").exit_code, 0);
+  EXPECT_NE(shell("ledger prove x").exit_code, 0);
+  EXPECT_NE(shell("ledger prove since " + file("entry")).exit_code, 0) << "that is no head";
+  const json checked = said("ledger verify");
+  EXPECT_EQ(checked.at("ok"), true) << checked;
+  EXPECT_GE(checked.at("size").get<std::uint64_t>(), grown.at("size").get<std::uint64_t>());
+  // A log that was changed under the running keeper.
+  const auto log = paid_->ledger_folder() / "log";
+  std::string bytes = read_file(log);
+  const std::size_t used = bytes.find_last_not_of('\0'); // there is room behind it
+  bytes[used / 2] = static_cast<char>(bytes[used / 2] ^ 1);
+  std::fstream{log, std::ios::in | std::ios::out | std::ios::binary}.write(
+      bytes.data(), static_cast<std::streamsize>(used));
+  const json wrong = said("ledger verify");
+  EXPECT_EQ(wrong.at("ok"), false) << wrong;
+  EXPECT_NE(wrong.at("fault"), nullptr);
 }
 
 } // namespace

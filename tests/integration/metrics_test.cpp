@@ -1,70 +1,22 @@
-// What a gateway of a cluster of processes tells Prometheus: as Prometheus' own checker wants it,
-// as docs/metrics.md says it, and each of it moved by what clients do.
+// What a gateway of a cluster of processes tells Prometheus of its clients: as Prometheus' own
+// checker wants it, as docs/metrics.md says it, and each of it moved by what clients do.
+// node_metrics_test.cpp is about the rest.
 #include "tests/support/cli.hpp"
 #include "tests/support/http_client.hpp"
+#include "tests/support/metrics_page.hpp"
 #include "tests/support/test_cluster.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
-#include <regex>
 #include <set>
-#include <sstream>
 
 namespace ovir::test {
 namespace {
 
-namespace fs = std::filesystem;
 using json = nlohmann::json;
 
-/// Name and type of every metric.
-using families = std::map<std::string, std::string>;
-
-families families_of(const std::string& page) {
-  families all;
-  std::istringstream lines{page};
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("# TYPE ")) {
-      const std::size_t end = line.find(' ', 7);
-      EXPECT_TRUE(all.emplace(line.substr(7, end - 7), line.substr(end + 1)).second) << line;
-    }
-  }
-  return all;
-}
-
-/// The rows of the table of docs/metrics.md.
-families documented() {
-  families all;
-  std::istringstream lines{read_file(source_file("docs/metrics.md"))};
-  const std::regex row{R"(\| `(\w+)(?:\{\w+\})?` \| (\w+) \| [^|]+ \|)"};
-  for (std::string line; std::getline(lines, line);) {
-    if (std::smatch parts; std::regex_match(line, parts, row)) {
-      EXPECT_TRUE(all.emplace(parts[1], parts[2]).second) << line;
-    } else {
-      EXPECT_FALSE(line.starts_with("| `")) << "no row of a metric: " << line;
-    }
-  }
-  return all;
-}
-
-/// The sum of the samples of a metric; of a histogram of everything it has.
-double sum_of(const std::string& page, const std::string& name) {
-  double sum = 0;
-  std::istringstream lines{page};
-  for (std::string line; std::getline(lines, line);) {
-    const std::size_t end = line.find_first_of("{ ");
-    const std::string sample = line.substr(0, end);
-    if (sample == name || sample == name + "_count" || sample == name + "_sum") {
-      sum += std::stod(line.substr(line.rfind(' ')));
-    }
-  }
-  return sum;
-}
-
-std::string promtool() {
-  const fs::path unpacked = fs::path{OVIR_SOURCE_DIR} / "build/tools/promtool";
-  return fs::exists(unpacked) ? unpacked.string() : "promtool";
-}
+constexpr std::string_view of_gateways = "ovir_gateway_";
 
 class metrics_of : public ::testing::Test {
 protected:
@@ -83,7 +35,7 @@ protected:
     wait_until_ready(port_);
   }
 
-  [[nodiscard]] std::string page() const { return http_ask(port_, "GET", "/metrics").body; }
+  [[nodiscard]] metrics_page page() const { return read_metrics(port_); }
   [[nodiscard]] static std::string body(bool stream) {
     return json{
         {"model", "m.gguf"},
@@ -100,18 +52,19 @@ protected:
 };
 
 TEST_F(metrics_of, a_gateway_are_those_of_the_documents_and_each_moves) {
-  const std::string before = page();
-  const families told = families_of(before);
-  EXPECT_EQ(told, documented());
+  const metrics_page before = page();
+  std::set<std::string> wanted;
+  for (const auto& [name, what] : documented_metrics()) {
+    if (name.starts_with(of_gateways)) {
+      wanted.insert(name);
+    }
+  }
+  ASSERT_FALSE(wanted.empty());
   std::set<std::string> moved;
   const auto look = [&] {
-    const std::string now = page();
-    EXPECT_EQ(families_of(now), told) << "there is another one now";
-    for (const auto& [name, type] : told) {
-      if (sum_of(now, name) > sum_of(before, name)) {
-        moved.insert(name);
-      }
-    }
+    const metrics_page now = page();
+    EXPECT_EQ(now.types(), before.types()) << "there is another one now";
+    moved.merge(now.moved_since(before));
   };
   EXPECT_EQ(http_ask(port_, "POST", "/v1/completions", body(false)).status, 200);
   http_socket leaves{port_};
@@ -125,33 +78,29 @@ TEST_F(metrics_of, a_gateway_are_those_of_the_documents_and_each_moves) {
   (void)returns.read_until("\ndata: ");
   look();
   returns.close();
-  while (sum_of(page(), "ovir_gateway_requests_under_way") > 0) {
+  while (page().at("ovir_gateway_requests_under_way") > 0) {
   }
   look();
-  for (const auto& [name, type] : told) {
+  for (const std::string& name : wanted) {
     EXPECT_TRUE(moved.contains(name)) << name << " did not move";
   }
 }
 
 TEST_F(metrics_of, a_gateway_please_promtool) {
-  if (run_child({"/usr/bin/env", promtool(), "--version"}).exit_code != 0) {
+  const auto wrong = ask_promtool("# TYPE a gauge\na_seconds_total 1\n");
+  if (wrong.empty()) {
     GTEST_SKIP() << "there is no promtool; scripts/setup test unpacks it";
   }
-  const auto check = [&](const std::string& text) {
-    child_options options;
-    options.input = text;
-    return run_child({"/usr/bin/env", promtool(), "check", "metrics"}, options);
-  };
-  EXPECT_NE(check("# TYPE a gauge\na_seconds_total 1\n").exit_code, 0) << "it sees what is wrong";
+  EXPECT_NE(wrong.front().exit_code, 0) << "it sees what is wrong";
   for (const bool asked : {false, true}) {
     if (asked) {
       EXPECT_EQ(http_ask(port_, "POST", "/v1/completions", body(false)).status, 200);
       EXPECT_EQ(http_ask(port_, "GET", "/nowhere").status, 404);
     }
-    const std::string text = page();
-    const child_result checked = check(text);
-    EXPECT_EQ(checked.exit_code, 0) << checked.out << checked.err << text;
-    EXPECT_EQ(checked.out + checked.err, "") << "it only warns";
+    const std::string text = page().text();
+    const promtool_answer checked = ask_promtool(text).front();
+    EXPECT_EQ(checked.exit_code, 0) << checked.said << text;
+    EXPECT_EQ(checked.said, "") << "it only warns";
   }
 }
 

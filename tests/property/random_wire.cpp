@@ -115,6 +115,7 @@ wire_open drawer::open(request_id id) {
   m.keep = upto(limits::context_max);
   m.answers = static_cast<actors::stage_answers>(upto(2));
   m.signs = coin();
+  m.traces = coin();
   m.next.lead = coin();
   m.next.node = node_id{bytes32()};
   if (!m.next.lead) {
@@ -193,7 +194,7 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
     }
     return opened;
   }
-  case 7: return wire_step{length, draw.number(), draw.leaves()};
+  case 7: return wire_step{length, draw.number(), draw.leaves(), draw.upto(1U << 31U)};
   case 8: return wire_finished{length, draw.number(), draw.number(), draw.leaves()};
   case 9: return draw.failed();
   case 10: return wire_adopt{draw.log(id)};

@@ -5,7 +5,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
+#include <sstream>
 #include <thread>
 
 namespace ovir::apps {
@@ -21,7 +23,9 @@ namespace fs = std::filesystem;
 class node_log_in_a_folder : public ::testing::Test {
 protected:
   node_log_options options(std::uint64_t bytes_max = 1U << 20U, std::uint32_t files_max = 3) {
-    return {file_.string(), bytes_max, files_max, log_level::info, [this] { return now_; }};
+    node_log_options given{file_.string(), bytes_max, files_max};
+    given.now = [this] { return now_; };
+    return given;
   }
 
   std::unique_ptr<node_log> open(node_log_options given) {
@@ -61,6 +65,43 @@ TEST_F(node_log_in_a_folder, keeps_what_a_peer_says_on_one_printable_line) {
   const auto log = open(options());
   log->write(log_level::warn, std::nullopt, "it said \"\n2026 info - all is well\x1b[2J\xff\"");
   EXPECT_THAT(written(), EndsWith("warn  - it said \"\\n2026 info - all is well\\x1b[2J\\xff\"\n"));
+}
+
+TEST_F(node_log_in_a_folder, writes_an_object_a_line_where_it_is_json) {
+  node_log_options given = options();
+  given.format = log_format::as_json;
+  given.node = "one";
+  const auto log = open(given);
+  log->write(log_level::info, request_id{0xab}, "ready");
+  actors::part_log part{*log, "paths"};
+  part.say(log_level::warn, std::nullopt, "it said \"{}\"", "a\nb\xff");
+  part.say(log_level::debug, std::nullopt, "unseen");
+  EXPECT_EQ(written(), "{\"time\":\"2026-03-01T08:30:00.123Z\",\"level\":\"info\",\"node\":\"one\","
+                       "\"request\":\"00000000000000ab\",\"message\":\"ready\"}\n"
+                       "{\"time\":\"2026-03-01T08:30:00.123Z\",\"level\":\"warn\",\"node\":\"one\","
+                       "\"part\":\"paths\",\"message\":\"it said \\\"a\\\\nb\\\\xff\\\"\"}\n");
+}
+
+TEST_F(node_log_in_a_folder, rotates_and_is_opened_anew_where_it_is_json) {
+  node_log_options given = options(1'000, 3);
+  given.format = log_format::as_json;
+  const auto log = open(given);
+  for (int i = 0; i < 60; ++i) {
+    log->say(log_level::info, std::nullopt, "line {}", i);
+  }
+  std::size_t files = 0;
+  for (const auto& entry : fs::directory_iterator{file_.parent_path()}) {
+    ++files;
+    std::istringstream lines{test::read_file(entry.path())};
+    for (std::string line; std::getline(lines, line);) {
+      EXPECT_TRUE(nlohmann::json::accept(line)) << line;
+    }
+  }
+  EXPECT_EQ(files, 3U);
+  fs::rename(file_, file_.string() + ".moved");
+  EXPECT_TRUE(log->reopen());
+  log->write(log_level::info, std::nullopt, "anew");
+  EXPECT_THAT(written(), HasSubstr("\"anew\""));
 }
 
 TEST_F(node_log_in_a_folder, takes_braces_as_they_are) {

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "actors/lead.hpp"
+#include "actors/payment_core.hpp"
+#include "messages/receipt.hpp"
+
+/// What follows from the state of a lead.
+namespace ovir::actors {
+
+/// Who closes a receipt answers for its tokens, and so draws them from the logits; logprobs are of
+/// all of these, too.
+[[nodiscard]] inline stage_answers wanted_answers(const lead_state& state) {
+  if (state.pooled) {
+    return stage_answers::hidden;
+  }
+  const bool choices =
+      state.sampler->takes_highest() && state.evidence == nullptr && !state.log->logprobs;
+  return choices ? stage_answers::highest : stage_answers::logits;
+}
+
+[[nodiscard]] inline bool wants_choices(const lead_state& state) {
+  return wanted_answers(state) == stage_answers::highest;
+}
+
+/// Who computes now.
+[[nodiscard]] inline computing_path path_now(const lead_state& state) {
+  computing_path path;
+  for (const path_stage& stage : state.path) {
+    path.emplace_back(stage.node, stage.layers);
+  }
+  return path;
+}
+
+[[nodiscard]] inline receipt_end end_of(generation_end end) {
+  switch (end) {
+  case generation_end::stop: return receipt_end::stop;
+  case generation_end::length: return receipt_end::length;
+  case generation_end::cancelled: return receipt_end::cancelled;
+  }
+  return receipt_end::length;
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,35 @@
+#include "supervision/node_start.hpp"
+
+#include "actors/link_format.hpp"
+#include "messages/limits.hpp"
+
+#include <algorithm>
+#include <thread>
+
+namespace ovir::supervision {
+
+std::uint32_t threads_of(const node_options& options) {
+  const std::uint32_t all = std::max(1U, std::thread::hardware_concurrency());
+  return std::min(options.threads == 0 ? all : options.threads, limits::threads_max);
+}
+
+std::map<node_id, role_set> keys_of(const node_options& options, const node_id& self) {
+  std::map<node_id, role_set> keys;
+  for (const access_option& entry : options.access) {
+    keys[entry.key] = entry.roles;
+  }
+  keys.erase(self);
+  return keys;
+}
+
+result<std::string> admin_address_of(const node_options& options, const std::string& member_address,
+                                     const std::string& shells_address) {
+  if (options.admin_listen.empty() || member_address.empty()) {
+    return member_address.empty() ? shells_address : member_address;
+  }
+  OVIR_ASSIGN(const auto members, actors::parse_host_and_port(member_address));
+  OVIR_ASSIGN(const auto shells, actors::parse_host_and_port(shells_address));
+  return to_string(actors::host_and_port{members.host, shells.port});
+}
+
+} // namespace ovir::supervision

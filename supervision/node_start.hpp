@@ -1,0 +1,23 @@
+#pragma once
+
+#include "messages/node_id.hpp"
+#include "messages/result.hpp"
+#include "supervision/node_options.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+/// What follows from a node's options before it starts.
+namespace ovir::supervision {
+
+[[nodiscard]] std::uint32_t threads_of(const node_options& options);
+/// Who may connect, but this node itself.
+[[nodiscard]] std::map<node_id, role_set> keys_of(const node_options& options, const node_id& self);
+/// Shells reach this node under the host that members do. `shells_address`: where it listens for
+/// them.
+[[nodiscard]] result<std::string> admin_address_of(const node_options& options,
+                                                   const std::string& member_address,
+                                                   const std::string& shells_address);
+
+} // namespace ovir::supervision
