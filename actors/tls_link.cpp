@@ -291,14 +291,15 @@ bool tls_link::write_here() {
     }
     pump_posted_ = false;
   }
-  // Failures show again, and are reported, where the context's thread goes on.
-  if (!encrypt()) {
+  if (!encrypt()) { // shows again, and is reported, where the context's thread goes on
     return false;
   }
   std::vector<std::byte>& output = engine_->output();
-  const ssize_t written =
-      ::send(socket_.native_handle(), output.data(), output.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  output.erase(output.begin(), output.begin() + std::max<ssize_t>(written, 0));
+  const ssize_t written = std::max<ssize_t>(
+      ::send(socket_.native_handle(), output.data(), output.size(), MSG_DONTWAIT | MSG_NOSIGNAL),
+      0);
+  host_.traffic->sent.fetch_add(static_cast<std::uint64_t>(written), std::memory_order_relaxed);
+  output.erase(output.begin(), output.begin() + written);
   return output.empty() && !next_message();
 }
 

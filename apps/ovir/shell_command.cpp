@@ -25,13 +25,6 @@ command_spec chaos_command(const argument_spec& node) {
           false};
 }
 
-command_spec log_command() {
-  return {"log",
-          "How much the node writes to its log",
-          {{"LEVEL", "level", kind::text, true, "trace, debug, info, warn or error"}},
-          false};
-}
-
 command_spec ledger_command() {
   return {"ledger",
           "This node's account in the ledger, and what the ledger's keeper says",
