@@ -54,41 +54,6 @@ std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about)
   return there;
 }
 
-// Computing
-
-/// The whole model with every weight looked at, or why not.
-result<std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
-whole_model(verifier_pointer self, const digest& id, compute::parallel_runner& runner) {
-  auto& known = self->state.checked;
-  if (const auto found = known.find(id); found != known.end()) {
-    return found->second;
-  }
-  for (const model_catalog::entry& part : self->state.environment.models->all()) {
-    if (part->id != id || !part->whole || part->kernels == nullptr) {
-      continue;
-    }
-    auto weights = std::make_shared<compute::model>(part->weights);
-    const std::uint32_t layers = weights->config.layers;
-    const layer_range held = part->held.size() == 0 ? layer_range{layers, layers} : part->held;
-    for (const layer_range rest : {layer_range{0, held.first}, layer_range{held.last, layers}}) {
-      if (rest.size() > 0) {
-        OVIR_TRY(compute::check_weights(*weights, rest, runner));
-      }
-    }
-    known[id] = {part, weights};
-    return known[id];
-  }
-  return fail(errc::segment_missing, "model {} is not here as a whole", to_hex(id).substr(0, 8));
-}
-
-result<compute::replay_outcome> replay(verifier_pointer self, const receipt& r,
-                                       const compute::replay_bounds& bounds) {
-  compute::serial_runner runner;
-  OVIR_ASSIGN(const auto model, whole_model(self, r.asked.model, runner));
-  return compute::replay(r, *model.second, bounds, *model.first->kernels, runner, {},
-                         model.first->vocabulary.get());
-}
-
 // Convictions
 
 void flush(verifier_pointer self) {

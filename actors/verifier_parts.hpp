@@ -1,9 +1,15 @@
 #pragma once
 
 #include "actors/verifier.hpp"
+#include "compute/receipt_replay.hpp"
 
-/// What the verifier's actor tells the ledger.
+/// What the verifier's actor computes again, and what it tells the ledger and Prometheus.
 namespace ovir::actors {
+
+/// Units of a receipt computed again with the model, every weight of which was looked at, that this
+/// node has as a whole; `segment_missing` where it has not.
+[[nodiscard]] result<compute::replay_outcome> replay(verifier_pointer self, const receipt& r,
+                                                     const compute::replay_bounds& bounds);
 
 /// Remembers a conviction for the ledger: a verifier vouches for what it computed itself, and hands
 /// in what convicts by itself.
