@@ -73,7 +73,7 @@ protected:
     }
     constexpr std::uint32_t kills = 8;
     const run_report hurt = run({2, 4, 16}, *compute::select_kernels(std::nullopt).value(), kills);
-    EXPECT_GE(hurt.restarts, kills / 2) << "an answer that ends early is hurt less often";
+    EXPECT_GE(hurt.restarts, kills / 2) << "kills that meet a stage already down restart nothing";
     EXPECT_EQ(to_hex(hurt.transcript), wanted);
   }
 
