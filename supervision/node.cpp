@@ -47,7 +47,6 @@ public:
   ~cluster_node() override {
     gateway_.reset();
     endpoint_.reset();
-    metrics_.use(caf::actor{});
     // No more messages from outside, then the actors, then what they use.
     if (links_) {
       links_->use(static_cast<actors::network*>(nullptr));
@@ -60,6 +59,9 @@ public:
     if (links_) {
       links_->forget_actors();
     }
+    // Not before: until its end the tree may start an actor that names itself there, and the system
+    // waits for the thread of a detached one as long as anybody holds it.
+    metrics_.use(caf::actor{});
     if (desk_of_gateway_) {
       desk_of_gateway_->use(caf::actor{});
       console_->use(caf::actor{});
