@@ -71,7 +71,8 @@ using metrics_pointer = caf::stateful_actor<metrics_state>*;
 /// Brings questions of HTTP servers to the metrics actor. Thread-safe; outlives both.
 class metrics_desk final : public gateway::metrics_source {
 public:
-  /// The actor that answers, as it is now.
+  /// The actor that answers, as it is now. It is to be let go when no more are started: a system
+  /// waits at its end for a detached actor's thread as long as anybody holds the actor.
   void use(caf::actor metrics);
   void measure(poster post, answer done) override;
 

@@ -59,9 +59,7 @@ public:
     if (links_) {
       links_->forget_actors();
     }
-    // Not before: until its end the tree may start an actor that names itself there, and the system
-    // waits for the thread of a detached one as long as anybody holds it.
-    metrics_.use(caf::actor{});
+    metrics_.use(caf::actor{}); // now that nobody starts another
     if (desk_of_gateway_) {
       desk_of_gateway_->use(caf::actor{});
       console_->use(caf::actor{});
