@@ -29,9 +29,9 @@ namespace {
 /// some tens of cycles, so these are about 30 and 200 microseconds.
 constexpr std::uint32_t spins_before_yield = 1'000;
 constexpr std::uint32_t spins_before_sleep = 6'000;
-/// Turns for which the leader looks for the next job before it sleeps, at least: actors that learn
-/// of a job's end mostly post the next one within some tens of microseconds, and waking costs as
-/// much.
+/// Turns for which the leader of a pool that waits actively looks for the next job before it sleeps, at
+/// least: actors that learn of a job's end mostly post the next one within some tens of microseconds,
+/// and waking costs as much.
 constexpr std::uint32_t spins_between_jobs = 1'500;
 /// Turns of an active wait between two offers of the processor to others: a microsecond or two, so
 /// that an actor that wakes hardly waits for it.
@@ -41,7 +41,10 @@ constexpr std::chrono::microseconds offer_declined_max{10};
 /// An active wait ends when others took the processor for so long in it: it is wanted elsewhere.
 constexpr std::chrono::microseconds given_away_max{2'000};
 /// How long before a job is due the leader wakes: timers are late, and steps sometimes early.
-constexpr std::chrono::microseconds wakes_early{1'500};
+constexpr std::chrono::microseconds wakes_early{700};
+
+/// How long after it was due a job is still looked for.
+constexpr std::chrono::microseconds gives_up_late{2'000};
 
 void relax(std::uint32_t turn) {
   if (turn % spins_before_yield == spins_before_yield - 1) {
@@ -204,7 +207,9 @@ struct compute_pool::impl final : public compute::parallel_runner {
       OVIR_CHECK(compute::rounding_is_exact());
       job_under_way.store(false, std::memory_order_seq_cst);
       done.fetch_add(1, std::memory_order_relaxed);
-      await_next();
+      if (active_wait.count() > 0) {
+        await_next();
+      }
     }
   }
 
@@ -229,16 +234,19 @@ struct compute_pool::impl final : public compute::parallel_runner {
       std::unique_lock lock(mutex);
       posted.wait_until(lock, ended + quiet, [this] { return stopping.load() || !jobs.empty(); });
     }
-    look_on();
+    const auto usual = gaps.longest_but_one();
+    look_on(usual.count() > 0 ? ended + usual + gives_up_late : clock::time_point::max());
     gaps.note(clock::now() - ended);
   }
 
-  void look_on() {
+  /// For `active_wait` at most, and until `usual`: what has not come by then may be long in coming.
+  void look_on(std::chrono::steady_clock::time_point usual) {
     using clock = std::chrono::steady_clock;
     const clock::time_point begun = clock::now();
+    const clock::time_point end = std::min(begun + active_wait, usual);
     clock::duration given_away{0};
     clock::time_point offered = begun;
-    while (idle() && offered - begun < active_wait && given_away < given_away_max) {
+    while (idle() && offered < end && given_away < given_away_max) {
       for (std::uint32_t turn = 0; turn < spins_between_offers && idle(); ++turn) {
         relax(turn);
       }

@@ -24,6 +24,17 @@ public:
     return *std::min_element(such.last.begin(), such.last.end());
   }
 
+  /// How long one is worth waiting for awake: the longest of those gaps but one, because the pause after
+  /// a request is among them and says nothing of the next. 0 until as many are known.
+  [[nodiscard]] std::chrono::nanoseconds longest_but_one() const {
+    if (shortest().count() == 0) {
+      return {};
+    }
+    auto sorted = (after_brief_ ? behind_brief_ : behind_long_).last;
+    std::nth_element(sorted.begin(), sorted.end() - 2, sorted.end());
+    return *(sorted.end() - 2);
+  }
+
   void note(std::chrono::nanoseconds gap) {
     gaps& such = after_brief_ ? behind_brief_ : behind_long_;
     such.last[such.next] = gap;

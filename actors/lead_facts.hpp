@@ -2,6 +2,7 @@
 
 #include "actors/lead.hpp"
 #include "actors/payment_core.hpp"
+#include "messages/limits_draw.hpp"
 #include "messages/receipt.hpp"
 
 /// What follows from the state of a lead.
@@ -20,6 +21,12 @@ namespace ovir::actors {
 
 [[nodiscard]] inline bool wants_choices(const lead_state& state) {
   return wanted_answers(state) == stage_answers::highest;
+}
+
+/// Whether a draw from such a frame of logits takes less than waking a thread for it, and then being woken.
+[[nodiscard]] inline bool draws_here(const lead_state& state, const std::vector<std::byte>& frame) {
+  return state.sampler->takes_highest() && state.matcher == nullptr && !state.log->logprobs &&
+         frame.size() <= limits::draw_here_bytes_max;
 }
 
 /// Who computes now.

@@ -44,5 +44,18 @@ TEST(gap_forecast, a_long_gap_may_be_expected_behind_a_brief_one_and_the_other_w
   EXPECT_EQ(gaps.shortest(), 2ms) << "brief ones behind one another: trust has ended";
 }
 
+TEST(gap_forecast, one_long_pause_does_not_make_the_usual_gap_longer) {
+  gap_forecast gaps;
+  for (std::size_t i = 0; i < gap_forecast::gaps_max; ++i) {
+    EXPECT_EQ(gaps.longest_but_one(), 0ms) << i;
+    gaps.note(i == 3 ? 14ms : 11ms);
+  }
+  EXPECT_EQ(gaps.longest_but_one(), 11ms);
+  gaps.note(900ms);
+  EXPECT_EQ(gaps.longest_but_one(), 14ms);
+  gaps.note(700ms);
+  EXPECT_EQ(gaps.longest_but_one(), 700ms) << "two are a rhythm of their own";
+}
+
 } // namespace
 } // namespace ovir::actors
