@@ -29,9 +29,9 @@ namespace {
 /// some tens of cycles, so these are about 30 and 200 microseconds.
 constexpr std::uint32_t spins_before_yield = 1'000;
 constexpr std::uint32_t spins_before_sleep = 6'000;
-/// Turns for which the leader of a pool that waits actively looks for the next job before it sleeps, at
-/// least: actors that learn of a job's end mostly post the next one within some tens of microseconds,
-/// and waking costs as much.
+/// Turns for which the leader of a pool that waits actively looks for the next job before it
+/// sleeps, at least: actors that learn of a job's end mostly post the next one within some tens of
+/// microseconds, and waking costs as much.
 constexpr std::uint32_t spins_between_jobs = 1'500;
 /// Turns of an active wait between two offers of the processor to others: a microsecond or two, so
 /// that an actor that wakes hardly waits for it.

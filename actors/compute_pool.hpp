@@ -20,8 +20,8 @@ public:
 
   /// 1 <= threads <= limits::threads_max.
   /// After a job the leader looks for the next one for `active_wait` before it sleeps, unless
-  /// others want its processor. 0 where the next job does not hurry: then it sleeps at once, because
-  /// looking on costs a multiple of what a signature or a digest does.
+  /// others want its processor. 0 where the next job does not hurry: then it sleeps at once,
+  /// because looking on costs a multiple of what a signature or a digest does.
   explicit compute_pool(std::size_t threads, std::chrono::nanoseconds active_wait = {});
   ~compute_pool() override;
   compute_pool(const compute_pool&) = delete;

@@ -24,8 +24,8 @@ public:
     return *std::min_element(such.last.begin(), such.last.end());
   }
 
-  /// How long one is worth waiting for awake: the longest of those gaps but one, because the pause after
-  /// a request is among them and says nothing of the next. 0 until as many are known.
+  /// How long one is worth waiting for awake: the longest of those gaps but one, because the pause
+  /// after a request is among them and says nothing of the next. 0 until as many are known.
   [[nodiscard]] std::chrono::nanoseconds longest_but_one() const {
     if (shortest().count() == 0) {
       return {};

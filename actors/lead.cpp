@@ -120,12 +120,6 @@ void perform(lead_pointer self, const draw_effect& e) {
     output.assign(drawn.begin(), drawn.end());
   }
   frame_bytes logits = std::move(state.logits);
-  if (draws_here(state, *logits)) {
-    auto drawn = draw_all(*logits, e.at, e.drafts, std::move(last), *state.sampler, nullptr, {});
-    OVIR_CHECK(drawn.has_value());
-    state.drawn = std::move(*drawn);
-    return;
-  }
   state.environment.executor->post([lead = lead_actor{self}, logits = std::move(logits),
                                     sampler = state.sampler, matcher = state.matcher,
                                     drafts = e.drafts, last = std::move(last),

@@ -146,15 +146,15 @@ result<std::vector<std::byte>> lead_evidence::make(const receipt_facts& facts,
   }
   const auto closing = closing_digest(closing_of(r, last));
   const compute::signer_policy anybody{compute::signer_policy::kind::any, {}};
-  // While nothing is closed, a signature that does not hold is its stage's fault.
-  const auto open = compute::check_receipt(r, anybody);
-  if (open.front().unit) {
-    return fail(errc::digest_mismatch, "{} signed what does not hold: {}",
-                short_name(*open.front().signer), open.front().what);
-  }
   r.closing = sign_closing(*desk_.key, closing);
-  const auto left = compute::check_receipt(r, anybody);
-  if (!left.empty()) {
+  if (const auto left = compute::check_receipt(r, anybody); !left.empty()) {
+    // While nothing is closed, a signature that does not hold is its stage's fault.
+    r.closing = {};
+    const auto open = compute::check_receipt(r, anybody);
+    if (open.front().unit) {
+      return fail(errc::digest_mismatch, "{} signed what does not hold: {}",
+                  short_name(*open.front().signer), open.front().what);
+    }
     return fail(errc::digest_mismatch, "the receipt does not hold: {} ({})", left.front().what,
                 left.front().signer ? short_name(*left.front().signer) : "nobody's");
   }

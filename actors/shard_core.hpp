@@ -85,7 +85,7 @@ struct shard_outcome {
   frame_bytes outgoing;
   bool told{false}; ///< by `outgoing`: the lead learns all of this from it
   /// Where the job signs: of logits that were asked for and are not in `outgoing`.
-  std::vector<std::pair<position, digest>> logits{};
+  std::vector<std::pair<position, stated_draw>> logits{};
 };
 
 /// Performs the jobs of a pass, of different sessions: computes all steps in one pass over the

@@ -100,17 +100,22 @@ frame_bytes answer_logits(const shard_job& job, const compute::step_input& in,
 
 /// Where a stage took another's place, logits were drawn from that it did not compute: it is asked
 /// for them again, to state them, and sends only the last.
-std::vector<std::pair<position, digest>> earlier_logits(const compute::step_input& in,
-                                                        std::span<const float> logits,
-                                                        std::uint32_t vocabulary) {
-  std::vector<std::pair<position, digest>> digests;
+std::vector<std::pair<position, stated_draw>> earlier_logits(const shard_job& job,
+                                                             const compute::step_input& in,
+                                                             std::span<const float> logits,
+                                                             std::uint32_t vocabulary) {
+  std::vector<std::pair<position, stated_draw>> draws;
   const position end = in.first + in.count;
   for (std::uint32_t row = 0; row + in.drafts + 1 < in.logit_rows; ++row) {
     const position at = end - in.logit_rows + row;
-    digests.emplace_back(
-        at, compute::logits_digest(at, logits.subspan(std::size_t{row} * vocabulary, vocabulary)));
+    const auto one = logits.subspan(std::size_t{row} * vocabulary, vocabulary);
+    stated_draw draw{compute::logits_digest(at, one), {}};
+    if (job.answers == stage_answers::highest) {
+      draw.choice = compute::highest_of(one);
+    }
+    draws.emplace_back(at, draw);
   }
-  return digests;
+  return draws;
 }
 
 /// What is to be computed of a frame: nothing when it is a duplicate, computed before the lead's
@@ -163,8 +168,9 @@ void end_step(const shard_job& job, const compute::session_step& step,
     out.outgoing = hidden_frame(job, step, segment.config().dim);
   }
   if (in.logit_rows > 0) {
-    out.logits = job.signs ? earlier_logits(in, step.out->logits, segment.config().vocabulary)
-                           : std::vector<std::pair<position, digest>>{};
+    if (job.signs) {
+      out.logits = earlier_logits(job, in, step.out->logits, segment.config().vocabulary);
+    }
     out.outgoing = answer_logits(job, in, step.out->logits, segment.config().vocabulary);
     out.told = in.count == 1 && in.drafts == 0 && out.units == 0 && out.leaves.empty();
   }

@@ -139,9 +139,9 @@ void stage_evidence::add_logits(const evidence_step& step, position before) {
   // What was computed from guesses that the frame now says were wrong.
   const auto received = decode_frame(*step.received);
   OVIR_CHECK(received.has_value());
-  logits_.erase(logits_.lower_bound(std::max(received->header.first, before)), logits_.end());
+  draws_.erase(draws_.lower_bound(std::max(received->header.first, before)), draws_.end());
   for (const auto& [at, value] : step.logits) {
-    logits_[at] = value;
+    draws_[at] = value;
   }
   if (step.sent == nullptr) {
     return;
@@ -154,7 +154,12 @@ void stage_evidence::add_logits(const evidence_step& step, position before) {
   const std::size_t width = sent->header.width;
   for (std::uint32_t row = 0; row < sent->header.count; ++row) {
     const position at = sent->header.first + row;
-    logits_[at] = compute::logits_digest(at, sent->floats().subspan(row * width, width));
+    if (sent->header.kind == frame_kind::choice) {
+      const token_choice& told = sent->choices()[row];
+      draws_[at] = {told.logits, told.token};
+    } else {
+      draws_[at] = {compute::logits_digest(at, sent->floats().subspan(row * width, width)), {}};
+    }
   }
 }
 
@@ -250,7 +255,7 @@ void stage_evidence::finish(position length, const std::vector<compute::unit_lea
   for (const compute::unit_leaf& leaf : open) {
     units_[leaf.unit] = leaf;
   }
-  logits_.erase(logits_.lower_bound(length), logits_.end());
+  draws_.erase(draws_.lower_bound(length), draws_.end());
   if (!last_) {
     const position before = out_.length - out_.length % window_size;
     sign_links(before, true, news);
@@ -294,15 +299,18 @@ bool stage_evidence::fill(statement& s) {
     s.units.push_back(unit->second.boundary);
   }
   const position first = s.window * window_size;
-  for (auto at = logits_.lower_bound(first); at != logits_.end() && at->first < first + s.positions;
+  for (auto at = draws_.lower_bound(first); at != draws_.end() && at->first < first + s.positions;
        ++at) {
     s.first_draw = s.logits.empty() ? at->first : s.first_draw;
     if (at->first != s.first_draw + s.logits.size()) {
       return false;
     }
-    s.logits.push_back(at->second);
+    s.logits.push_back(at->second.logits);
+    if (at->second.choice) {
+      s.choices.push_back(*at->second.choice);
+    }
   }
-  return true;
+  return s.choices.empty() || s.choices.size() == s.logits.size();
 }
 
 bool stage_evidence::state_window(std::uint32_t window, std::uint32_t positions,

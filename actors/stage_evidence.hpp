@@ -22,7 +22,7 @@ struct evidence_step {
   frame_bytes sent;     ///< null: nothing
   std::vector<compute::unit_leaf> leaves;
   /// Logits that were computed but not sent, of positions that are known.
-  std::vector<std::pair<position, digest>> logits;
+  std::vector<std::pair<position, stated_draw>> logits;
   std::chrono::nanoseconds time{0};
   std::shared_ptr<session_data> data; ///< for K and V
 };
@@ -99,7 +99,7 @@ private:
   row_digests in_;
   row_digests out_; ///< of a stage that is not the last
   std::map<compute::unit_name, compute::unit_leaf> units_;
-  std::map<position, digest> logits_;
+  std::map<position, stated_draw> draws_;
   std::map<std::uint32_t, std::chrono::nanoseconds> times_; ///< of windows not stated yet
   std::map<std::uint32_t, std::pair<evidence_signer, link_signature>> received_; ///< likewise
   std::map<std::uint32_t, link_signature> sent_;                                 ///< the latest

@@ -203,6 +203,31 @@ std::optional<receipt_failure> check_chain(const receipt& r, const evidence_term
   return std::nullopt;
 }
 
+/// A stage that was asked for the tokens of the highest logits signs what it told; the lead passes
+/// on just that, and asks for it only where it is what follows.
+std::optional<receipt_failure> check_choices(const receipt& r, const stated_draws& stated) {
+  const bool highest = sampler{params_of(r.asked.sampling)}.takes_highest();
+  for (std::size_t i = 0; i < stated.choices.size(); ++i) {
+    if (!stated.choices[i]) {
+      continue;
+    }
+    receipt_failure wrong = by_lead(r, "");
+    wrong.at = stated.first + static_cast<position>(i) + 1;
+    if (!highest) {
+      wrong.what = fmt::format("the token of position {} was chosen by the last stage, where the "
+                               "sampling parameters want a draw",
+                               *wrong.at);
+      return wrong;
+    }
+    if (i < r.output.size() && r.output[i] != *stated.choices[i]) {
+      wrong.what = fmt::format("the token of position {} is {}, its last stage chose {}", *wrong.at,
+                               r.output[i], *stated.choices[i]);
+      return wrong;
+    }
+  }
+  return std::nullopt;
+}
+
 /// A stage states the logits it was asked for; which these are is the lead's matter.
 std::optional<receipt_failure> check_draws(const receipt& r) {
   const stated_draws stated = draws_of(r);
@@ -226,7 +251,7 @@ std::optional<receipt_failure> check_draws(const receipt& r) {
     wrong.at = stated.first + static_cast<position>(std::min(stated.logits.size(), most));
     return wrong;
   }
-  return std::nullopt;
+  return check_choices(r, stated);
 }
 
 failures check_policy(const std::vector<node_id>& signers, const signer_policy& policy) {
@@ -379,6 +404,8 @@ stated_draws draws_of(const receipt& r) {
   all.first = static_cast<position>(r.asked.prompt.size() - 1);
   for (const statement& s : r.stages.back().statements) {
     all.logits.insert(all.logits.end(), s.logits.begin(), s.logits.end());
+    all.choices.insert(all.choices.end(), s.choices.begin(), s.choices.end());
+    all.choices.resize(all.logits.size());
   }
   return all;
 }
@@ -421,6 +448,7 @@ result<std::unique_ptr<token_matcher>> matcher_of(const receipt& r, const token_
 result<draw_checker> draw_checker::make(const receipt& r, const token_trie* words) {
   draw_checker made;
   made.lead_ = r.lead.node;
+  made.last_ = r.stages.back().signer.node;
   made.stated_ = draws_of(r);
   made.tokens_ = tokens_of(r);
   made.prompt_ = r.asked.prompt.size();
@@ -458,7 +486,7 @@ std::optional<receipt_failure> draw_checker::check(std::size_t index, std::span<
     return receipt_failure{fmt::format("the token of position {} is {}, the logits and the "
                                        "sampling parameters give {}",
                                        at + 1, tokens_[at + 1], token),
-                           lead_, std::nullopt, at + 1};
+                           stated_.choices[index] ? last_ : lead_, std::nullopt, at + 1};
   }
   return std::nullopt;
 }

@@ -47,6 +47,7 @@ struct receipt_failure {
 struct stated_draws {
   position first{0};
   std::vector<digest> logits;
+  std::vector<std::optional<token_id>> choices; ///< of each: what the last stage told its lead
 };
 [[nodiscard]] stated_draws draws_of(const receipt& r);
 /// The transcript digest that follows from what the stages of `r` state. Precondition:
@@ -72,6 +73,7 @@ public:
 private:
   draw_checker() = default;
   node_id lead_;
+  node_id last_; ///< stage
   stated_draws stated_;
   std::vector<token_id> tokens_;
   std::size_t prompt_{0};

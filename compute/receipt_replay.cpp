@@ -210,7 +210,10 @@ std::optional<stated_value> stated_at(const receipt& r, const audit_place& place
   if (index < prompt || index - prompt >= r.output.size()) {
     return std::nullopt;
   }
-  return stated_value{r.lead.node, token_digest(r.output[index - prompt])};
+  const std::size_t draw = place.at - s->first_draw;
+  const bool chosen = place.at >= s->first_draw && draw < s->choices.size();
+  return stated_value{chosen ? stage->signer.node : r.lead.node,
+                      token_digest(r.output[index - prompt])};
 }
 
 std::optional<digest> computed_at(const replay_outcome& again, const audit_place& place) {
@@ -343,11 +346,19 @@ std::optional<stated_fault> find_equivocation(const receipt& a, const receipt& b
       }
       for (std::size_t i = 0; i < s.logits.size(); ++i) {
         const position at = s.first_draw + static_cast<position>(i);
-        const audit_place place{audit_part::draw, static_cast<std::uint32_t>(w),
-                                one.signer.layers.last - 1, at};
-        if (at >= t.first_draw && at - t.first_draw < t.logits.size() &&
-            s.logits[i] != t.logits[at - t.first_draw]) {
-          return stated_fault{place, one.signer.node, s.logits[i], t.logits[at - t.first_draw]};
+        audit_place place{audit_part::draw, static_cast<std::uint32_t>(w),
+                          one.signer.layers.last - 1, at};
+        if (at < t.first_draw || at - t.first_draw >= t.logits.size()) {
+          continue;
+        }
+        const std::size_t j = at - t.first_draw;
+        if (s.logits[i] != t.logits[j]) {
+          return stated_fault{place, one.signer.node, s.logits[i], t.logits[j]};
+        }
+        if (i < s.choices.size() && j < t.choices.size() && s.choices[i] != t.choices[j]) {
+          place.part = audit_part::token;
+          return stated_fault{place, one.signer.node, token_digest(s.choices[i]),
+                              token_digest(t.choices[j])};
         }
       }
     }

@@ -30,6 +30,7 @@ struct Statement {
   logits @7 :Data;
   proof @8 :Data;
   received @9 :Data; # signature of a link
+  choices @10 :Data; # empty, or a token of 32 bits per digest in logits
 }
 
 struct Link {
@@ -47,7 +48,7 @@ struct Stage {
 }
 
 struct EvidenceBatch {
-  version @0 :UInt16; # 1
+  version @0 :UInt16; # 2
   request @1 :UInt64;
   stage @2 :Stage;
   links @3 :List(Link);
@@ -72,7 +73,7 @@ struct Asked {
 
 struct Receipt {
   magic @0 :UInt64; # "OVIRRCPT"
-  version @1 :UInt16; # 2
+  version @1 :UInt16; # 3
   end @2 :UInt8;
   positions @3 :UInt32;
   firstTokenUs @4 :UInt64;

@@ -37,7 +37,9 @@ constexpr std::string_view closing_domain = "ovir/closing/v1/signature";
 digest draws_root(const statement& what) {
   growing_tree tree;
   for (std::size_t i = 0; i < what.logits.size(); ++i) {
-    tree.add(draw_leaf_digest(what.first_draw + static_cast<position>(i), what.logits[i]));
+    const position at = what.first_draw + static_cast<position>(i);
+    tree.add(i < what.choices.size() ? choice_leaf_digest(at, what.logits[i], what.choices[i])
+                                     : draw_leaf_digest(at, what.logits[i]));
   }
   return tree.root();
 }
@@ -64,6 +66,14 @@ digest unit_leaf_digest(std::uint32_t window, layer_index layer, std::uint32_t p
 
 digest draw_leaf_digest(position at, const digest& logits) {
   return hasher{"ovir/statement/v1/draw"}.update_u32(at).update(logits).finish();
+}
+
+digest choice_leaf_digest(position at, const digest& logits, token_id choice) {
+  return hasher{"ovir/statement/v1/choice"}
+      .update_u32(at)
+      .update(logits)
+      .update_u32(choice)
+      .finish();
 }
 
 digest commitment_digest(const evidence_terms& terms, const evidence_signer& by,
@@ -199,6 +209,11 @@ std::optional<form_fault> find_statement_fault(const stage_records& records, con
     return form_fault{fmt::format("{} logits from position {} on are stated, which is not in the "
                                   "window or not where the model ends",
                                   s.logits.size(), s.first_draw),
+                      s.window};
+  }
+  if (!s.choices.empty() && s.choices.size() != s.logits.size()) {
+    return form_fault{fmt::format("{} choices are stated of {} rows of logits", s.choices.size(),
+                                  s.logits.size()),
                       s.window};
   }
   const bool last = &s == &records.statements.back();

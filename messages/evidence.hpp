@@ -67,12 +67,23 @@ struct statement {
   /// Raw logits that were asked for: of positions [first_draw, first_draw + logits.size()).
   position first_draw{0};
   std::vector<digest> logits;
+  /// Where its lead asked for choices: of each of these rows the token it told it, that of the
+  /// highest logit. Else empty.
+  std::vector<token_id> choices;
   std::uint64_t compute_us{0}; ///< spent in passes over this window's positions: a claim
   std::uint64_t elapsed_us{0}; ///< since the request's first frame came to this stage: a claim
   signature proof;
   signature received; ///< of the one before, over `input`: what it sent of the whole window
 
   friend bool operator==(const statement&, const statement&) = default;
+};
+
+/// A row of logits as its statement has it.
+struct stated_draw {
+  digest logits;
+  std::optional<token_id> choice; ///< none where the lead was sent the row itself
+
+  friend bool operator==(const stated_draw&, const stated_draw&) = default;
 };
 
 /// What was sent to the next stage of the positions of `window` below the `positions`th.
@@ -121,6 +132,7 @@ struct statement_summary {
 [[nodiscard]] digest unit_leaf_digest(std::uint32_t window, layer_index layer,
                                       std::uint32_t positions, const digest& output);
 [[nodiscard]] digest draw_leaf_digest(position at, const digest& logits);
+[[nodiscard]] digest choice_leaf_digest(position at, const digest& logits, token_id choice);
 [[nodiscard]] digest commitment_digest(const evidence_terms& terms, const evidence_signer& by,
                                        const commitment& what, const digest& history);
 /// What others build on: `what` and the signature under it.

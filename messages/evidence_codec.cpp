@@ -7,12 +7,12 @@ namespace {
 using namespace evidence_codec;
 using evidence_schema::EvidenceBatch;
 
-constexpr std::uint16_t batch_version = 1;
+constexpr std::uint16_t batch_version = 2;
 constexpr std::string_view batch_name = "a batch of evidence";
 
 // Bytes of one element in a list of the schema; no element is shorter in any message.
 constexpr std::size_t commitment_bytes = 32;
-constexpr std::size_t statement_bytes = 72;
+constexpr std::size_t statement_bytes = 80;
 constexpr std::size_t link_bytes = 24;
 constexpr std::size_t signer_bytes = 24;
 
@@ -28,6 +28,10 @@ result<void> check_statement(const statement& s) {
   OVIR_TRY(at_most("the first position drawn from is", s.first_draw, limits::context_max));
   OVIR_TRY(at_most("units of a statement are", s.units.size(), limits::layers_max));
   OVIR_TRY(at_most("logits of a statement are", s.logits.size(), limits::window_positions));
+  OVIR_TRY(at_most("choices of a statement are", s.choices.size(), limits::window_positions));
+  for (const token_id choice : s.choices) {
+    OVIR_TRY(at_most("a token chosen is", choice, limits::vocabulary_max - 1));
+  }
   if (s.positions == 0 || s.positions > limits::window_positions) {
     return fail(errc::malformed, "a statement about {} positions of a window", s.positions);
   }
@@ -107,6 +111,7 @@ result<statement> read_statement(evidence_schema::Statement::Reader from) {
   OVIR_ASSIGN(s.input, fixed<digest>(from.getInput(), "an input"));
   OVIR_ASSIGN(s.units, fixed_list<digest>(from.getUnits(), "a list of units"));
   OVIR_ASSIGN(s.logits, fixed_list<digest>(from.getLogits(), "a list of logits"));
+  OVIR_ASSIGN(s.choices, fixed_list<token_id>(from.getChoices(), "a list of choices"));
   OVIR_ASSIGN(s.proof, fixed<signature>(from.getProof(), "a signature"));
   OVIR_ASSIGN(s.received, fixed<signature>(from.getReceived(), "a signature of a link"));
   return s;
@@ -157,7 +162,7 @@ std::size_t words_of(const stage_records& records) {
   words += records.commitments.size() * 16;
   words += records.senders.size() * (16 + limits::software_bytes_max / word_bytes);
   for (const statement& s : records.statements) {
-    words += 32 + 4 * (s.units.size() + s.logits.size());
+    words += 32 + 4 * (s.units.size() + s.logits.size()) + s.choices.size() / 2 + 1;
   }
   return words;
 }
@@ -211,6 +216,7 @@ void write_stage(evidence_schema::Stage::Builder out, const stage_records& recor
     to.setInput(data_of(s.input));
     to.setUnits(data_of(std::span<const digest>{s.units}));
     to.setLogits(data_of(std::span<const digest>{s.logits}));
+    to.setChoices(data_of(std::as_bytes(std::span{s.choices})));
     to.setProof(data_of(s.proof));
     to.setReceived(data_of(s.received));
   }

@@ -140,7 +140,17 @@ const readCommitment = (walk, at) => {
   };
 };
 
-const readStatement = (walk, at) => {
+/// Tokens of 32 bits, as many as rows of logits or none.
+const tokensIn = (bytes, what) => {
+  must(bytes.length % 4 === 0, `${what} are no tokens`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const tokens = Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, true));
+  must(tokens.every((id) => id < LIMITS.vocabulary), `${what} have an id that no vocabulary has`);
+  return tokens;
+};
+
+/// Version 3 has choices behind the rest, whose bytes were written behind those of the logits.
+const readStatement = (walk, at, version) => {
   walk.zeros(at * WORD + 12, 4);
   const statement = {
     window: walk.u32(at, 0), positions: walk.u32(at, 4), firstDraw: walk.u32(at, 8),
@@ -148,6 +158,7 @@ const readStatement = (walk, at) => {
     input: walk.exactly(at + 4, 32, 'an input'),
     units: digestsOf(walk.data(at + 5, 32 * LIMITS.layers, 'units'), 'units'),
     logits: digestsOf(walk.data(at + 6, 32 * WINDOW, 'logits'), 'logits'),
+    choices: version > 2 ? tokensIn(walk.data(at + 9, 4 * WINDOW, 'choices'), 'choices') : [],
     proof: walk.exactly(at + 7, 64, 'a signature'),
     received: walk.exactly(at + 8, 64, 'a signature of a link'),
   };
@@ -156,10 +167,11 @@ const readStatement = (walk, at) => {
   return statement;
 };
 
-const readStage = (walk, at) => ({
+const readStage = (walk, at, version) => ({
   signer: readSigner(walk, walk.struct(at, 1, 2), false),
   commitments: walk.structs(at + 1, 3, 1, LIMITS.windows, 'commitments').map((a) => readCommitment(walk, a)),
-  statements: walk.structs(at + 2, 4, 5, LIMITS.windows, 'statements').map((a) => readStatement(walk, a)),
+  statements: walk.structs(at + 2, 4, version > 2 ? 6 : 5, LIMITS.windows, 'statements')
+    .map((a) => readStatement(walk, a, version)),
   senders: walk.structs(at + 3, 1, 2, LIMITS.senders, 'senders').map((a) => {
     const lead = walk.u32(a, 0) === 0 && walk.u32(a, 4) === 0;
     return readSigner(walk, a, lead);
@@ -198,7 +210,7 @@ export const readReceipt = (bytes) => {
   must(magic === 'OVIRRCPT', magic === 'OVIRCMPT'
     ? 'this is a compact receipt; ovir-verify checks those' : 'these bytes are no receipt');
   const version = walk.u16(at, 8);
-  must(version === 1 || version === 2, `a receipt of version ${version}; this page reads versions 1 and 2`);
+  must(version >= 1 && version <= 3, `a receipt of version ${version}; this page reads versions 1 to 3`);
   walk.zeros(at * WORD + 11, 1);
   const receipt = {
     end: walk.u8(at, 10), positions: walk.u32(at, 12), firstTokenUs: walk.u64(at, 16),
@@ -207,7 +219,7 @@ export const readReceipt = (bytes) => {
     output: walk.numbers(at + 6, LIMITS.context + 1, 'output tokens'),
     transcript: walk.exactly(at + 7, 32, 'a transcript digest'),
     lead: readSigner(walk, walk.struct(at + 8, 1, 2), true),
-    stages: walk.structs(at + 9, 0, 4, LIMITS.stages, 'stages').map((a) => readStage(walk, a)),
+    stages: walk.structs(at + 9, 0, 4, LIMITS.stages, 'stages').map((a) => readStage(walk, a, version)),
     order: walk.exactly(at + 10, 64, 'a signature'),
     closing: walk.exactly(at + 11, 64, 'a signature'),
   };

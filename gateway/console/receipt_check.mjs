@@ -70,8 +70,9 @@ const verify = (by, domain, what, proof) => {
   }
 };
 
-const drawsRoot = (s) => evidenceTree(s.logits.map((d, i) =>
-  H('ovir/statement/v1/draw').u32(s.firstDraw + i).add(d).end()));
+const drawsRoot = (s) => evidenceTree(s.logits.map((d, i) => (i < s.choices.length
+  ? H('ovir/statement/v1/choice').u32(s.firstDraw + i).add(d).u32(s.choices[i]).end()
+  : H('ovir/statement/v1/draw').u32(s.firstDraw + i).add(d).end())));
 
 const commitmentDigest = (terms, by, c, history) => H('ovir/commitment/v1').terms(terms).signer(by)
   .u32(c.window, c.windows, c.statements).add(history).u64(c.deadline).end();
@@ -114,10 +115,11 @@ const formFault = (stage, modelLayers) => {
     const ends = stage.signer.last === modelLayers;
     const placed = s.logits.length === 0 ? s.firstDraw === 0
       : ends && s.firstDraw >= first && s.firstDraw + s.logits.length <= first + s.positions;
+    const chosen = s.choices.length === 0 || s.choices.length === s.logits.length;
     const last = s === stage.statements.at(-1);
     if (s.window !== next) { return byStage(stage, next, `window ${s.window} is stated where ${next} was next`); }
     if (s.window >= committed) { return byStage(stage, s.window, 'no commitment was made before it'); }
-    if (s.units.length !== stage.signer.last - stage.signer.first || !placed || (!last && s.positions !== WINDOW)) {
+    if (s.units.length !== stage.signer.last - stage.signer.first || !placed || !chosen || (!last && s.positions !== WINDOW)) {
       return byStage(stage, s.window, `what ${layers(stage)} state of window ${s.window} has the wrong shape`);
     }
     ++next;
@@ -221,6 +223,27 @@ const chainFault = (r, terms) => {
   return null;
 };
 
+const float = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, 4).getFloat32(0, true);
+
+/// What the last stage says it told its lead is what the lead tells, and it is asked for that only where
+/// the highest logit is what follows.
+const choicesFault = (r, first) => {
+  const highest = float(r.asked.temperature) === 0 && float(r.asked.repeatPenalty) === 1 &&
+    r.asked.constraint.length === 0;
+  let at = 0;
+  for (const s of r.stages.at(-1).statements) {
+    for (let i = 0; i < s.logits.length; ++i, ++at) {
+      if (i >= s.choices.length) { continue; }
+      const where = first + at + 1;
+      if (!highest) { return byLead(r, `the token of position ${where} was chosen by the last stage, where the sampling parameters want a draw`); }
+      if (at < r.output.length && r.output[at] !== s.choices[i]) {
+        return byLead(r, `the token of position ${where} is ${r.output[at]}, its last stage chose ${s.choices[i]}`);
+      }
+    }
+  }
+  return null;
+};
+
 const drawsFault = (r) => {
   const first = r.asked.prompt.length - 1;
   let next = first;
@@ -232,7 +255,7 @@ const drawsFault = (r) => {
   const most = r.end === 2 ? r.positions - first : r.output.length;
   const count = next - first;
   return count < r.output.length || count > most
-    ? byLead(r, `${count} rows of logits are stated for ${r.output.length} tokens`) : null;
+    ? byLead(r, `${count} rows of logits are stated for ${r.output.length} tokens`) : choicesFault(r, first);
 };
 
 const transcriptOf = (r) => {

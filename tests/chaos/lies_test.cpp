@@ -60,9 +60,12 @@ protected:
   }
 
   [[nodiscard]] asked_request ask() const {
-    return {*cluster_,
-            {scheduler},
-            {{"tokens", prompt_}, {"max_tokens", 29}, {"speculate", "off"}, {"receipt", true}}};
+    apps::json request{
+        {"tokens", prompt_}, {"max_tokens", 29}, {"speculate", "off"}, {"receipt", true}};
+    if (std::string{GetParam().way} == "sampling") { // else its last stage chooses
+      request["repeat_penalty"] = 1.1;
+    }
+    return {*cluster_, {scheduler}, std::move(request)};
   }
   [[nodiscard]] apps::json convictions(std::size_t at) const {
     return cluster_->ask(at, "audits").at("convictions");
@@ -128,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(
                       told{"scaled", 1}, told{"smaller_model", 2}, told{"quantised", 1},
                       told{"skipped", 2}, told{"stale_kv", 1}, told{"swapped_positions", 2},
                       told{"logits", 2}, told{"claimed", 0}, told{"claimed", 1},
-                      told{"equivocation", 1}, told{"sampling", 3}),
+                      told{"equivocation", 1}, told{"choice", 2}, told{"sampling", 3}),
     [](const auto& of) { return std::string{of.param.way} + "_" + std::to_string(of.param.by); });
 
 class lies_in_words : public lying_nodes {};

@@ -25,12 +25,12 @@ const receipt& example() {
 
 TEST(receipt_golden, a_receipt_is_these_bytes) {
   const auto bytes = encode_receipt(example());
-  EXPECT_EQ(bytes.size(), 1568U);
+  EXPECT_EQ(bytes.size(), 1584U);
   EXPECT_EQ(hex(std::span{bytes}.first(64)),
-            "00000000c300000000000000050007004f564952524350540200010004000000e803000000000000840300"
+            "00000000c500000000000000050007004f564952524350540300010004000000e803000000000000840300"
             "0000000000204e0000000000001800000007000500");
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "68271b2543cbc3caa381d8cd80d1aaf5b3da42d9dc5c36689494e0cf265b72f0");
+            "ca03f0945a57d252c0cecf73f80bf61130777a094dc332cfcddb0ca4bbfb6cc7");
 }
 
 TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {
@@ -46,7 +46,7 @@ TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {
 TEST(receipt_golden, a_batch_of_evidence_is_these_bytes) {
   const evidence_batch batch{example().asked.request, example().stages[1], {}};
   EXPECT_EQ(to_hex(hash_plain(encode_evidence(batch))),
-            "75b1d3bce8821b71c8eae5c4f08a6169d768f4ebef0df49fa5e0604e8e0de47c");
+            "65d892297933b9eec551d4dccfa38dd86353b45487e8ff192047f271de54750a");
 }
 
 TEST(receipt_golden, the_request_has_this_digest) {
@@ -111,6 +111,25 @@ TEST(receipt_golden, what_is_signed_is_joined_as_the_page_says) {
   const digest sent = link.finish();
   EXPECT_TRUE(verify(r.stages[0].signer.node, "ovir/link/v1/signature",
                      std::as_bytes(std::span{sent.bytes}), s.received));
+}
+
+// What a stage that was asked for the highest logits signs of each.
+TEST(receipt_golden, a_choice_is_a_leaf_of_its_own) {
+  const receipt r = test::receipt_maker{}.small_greedy();
+  const statement& s = r.stages[1].statements[0];
+  ASSERT_EQ(s.choices, r.output);
+  const auto choice = [&](std::uint32_t at, const digest& logits, token_id token) {
+    return hasher{"ovir/statement/v1/choice"}
+        .update_u32(at)
+        .update(logits)
+        .update_u32(token)
+        .finish();
+  };
+  const digest draws = hasher{"ovir/evidence/v1/node"}
+                           .update(choice(2, s.logits[0], 117))
+                           .update(choice(3, s.logits[1], 118))
+                           .finish();
+  EXPECT_EQ(summary_of(s, r.stages[1].signer, {}).draws_root, draws);
 }
 
 } // namespace

@@ -2,7 +2,7 @@
 // (tests/CMakeLists.txt). OVIR_LIE names one way: "other_key", statements by another key than its
 // own; "replayed", the signature of an earlier statement under every later one; "withheld", it
 // computes and states nothing; "forged_timing", everything took a microsecond; "sampling", a lead
-// that takes another token than the one that follows.
+// that draws another token than the one that follows; "choice", a last stage that does.
 #include "actors/draws.hpp"
 #include "actors/stage_evidence.hpp"
 #include "messages/signing.hpp"
@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdlib>
 #include <optional>
+#include <span>
 #include <string_view>
 
 using namespace ovir;
@@ -26,6 +27,8 @@ using namespace ovir::actors;
 #define OVIR_DRAW                                                                                  \
   "_ZN4ovir6actors8draw_allERKSt6vectorISt4byteSaIS2_EEjRKS1_IjSaIjEES8_RNS_7compute7samplerEPN"   \
   "SB_13token_matcherES8_St8optionalIjE"
+
+#define OVIR_HIGHEST "_ZN4ovir7compute10highest_ofESt4spanIKfLm18446744073709551615EE"
 
 signature real_sign(const secret_key& key, const digest& what) __asm__("__real_" OVIR_SIGN);
 signature lying_sign(const secret_key& key, const digest& what) __asm__("__wrap_" OVIR_SIGN);
@@ -47,6 +50,8 @@ result<tokens_drawn> lying_draw(const std::vector<std::byte>& frame, position at
                                 compute::sampler& sampler, compute::token_matcher* matcher,
                                 std::vector<token_id>& output,
                                 std::optional<std::uint32_t> logprobs) __asm__("__wrap_" OVIR_DRAW);
+token_id real_highest(std::span<const float> logits) __asm__("__real_" OVIR_HIGHEST);
+token_id lying_highest(std::span<const float> logits) __asm__("__wrap_" OVIR_HIGHEST);
 
 namespace {
 
@@ -101,4 +106,9 @@ result<tokens_drawn> lying_draw(const std::vector<std::byte>& frame, position at
     token = token == 17 ? 18 : 17; // no end of anything
   }
   return drawn;
+}
+
+token_id lying_highest(std::span<const float> logits) {
+  const token_id token = real_highest(logits);
+  return lies_by("choice") ? (token == 17 ? 18 : 17) : token;
 }

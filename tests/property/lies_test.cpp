@@ -105,6 +105,13 @@ TEST(lies, about_logits_name_the_last_stage_and_about_tokens_the_lead) {
     ASSERT_EQ(by_lead.size(), 1U);
     EXPECT_EQ(by_lead[0].signer, path().cast().id(receipt_maker::lead));
     EXPECT_EQ(by_lead[0].place, (audit_place{audit_part::token, from / 32, 8, from}));
+
+    const receipt choice = path().make({lie::wrong_choice, 8, from});
+    ASSERT_TRUE(form(choice).empty());
+    const auto by_chooser = faults(choice);
+    ASSERT_EQ(by_chooser.size(), 1U);
+    EXPECT_EQ(by_chooser[0].signer, path().cast().id(2));
+    EXPECT_EQ(by_chooser[0].place, (audit_place{audit_part::token, from / 32, 8, from}));
   }
 }
 

@@ -27,11 +27,12 @@ void expect_every_flip_rejected(std::vector<std::byte> bytes, const Accepted& ac
 }
 
 TEST(receipt_bits, of_a_receipt_all_count) {
-  const receipt r = test::receipt_maker{}.small();
-  expect_every_flip_rejected(encode_receipt(r), [](const std::vector<std::byte>& bytes) {
-    const auto read = decode_receipt(bytes);
-    return read && check_receipt(*read, anybody).empty();
-  });
+  for (const receipt& r : {test::receipt_maker{}.small(), test::receipt_maker{}.small_greedy()}) {
+    expect_every_flip_rejected(encode_receipt(r), [](const std::vector<std::byte>& bytes) {
+      const auto read = decode_receipt(bytes);
+      return read && check_receipt(*read, anybody).empty();
+    });
+  }
 }
 
 TEST(receipt_bits, of_a_compact_receipt_all_count) {

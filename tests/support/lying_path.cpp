@@ -203,17 +203,19 @@ receipt lying_path::make(const told_lie& how) const {
   }
   receipt r = asked_for();
   layer_by_layer path{used, how};
-  std::map<position, digest> logits;
+  std::map<position, stated_draw> logits;
   std::vector<token_id> tokens = r.asked.prompt;
   position done = 0;
   while (r.output.size() < output) {
     const auto rows = path.step(std::span{tokens}.subspan(done), done);
     done = static_cast<position>(tokens.size());
-    logits[done - 1] = compute::logits_digest(done - 1, rows);
     token_id next = compute::highest_of(rows);
-    if (how.how == lie::wrong_sampling && done - 1 == how.from) {
+    const bool sampled = how.how == lie::wrong_sampling;
+    if ((sampled || how.how == lie::wrong_choice) && done - 1 == how.from) {
       next = (next + 1) % 300;
     }
+    logits[done - 1] = {compute::logits_digest(done - 1, rows),
+                        sampled ? std::nullopt : std::optional{next}};
     tokens.push_back(next);
     r.output.push_back(next);
   }
@@ -239,7 +241,10 @@ receipt lying_path::make(const told_lie& how) const {
       for (auto at = logits.lower_bound(w * window_size);
            i == 2 && at != logits.end() && at->first < w * window_size + s.positions; ++at) {
         s.first_draw = s.logits.empty() ? at->first : s.first_draw;
-        s.logits.push_back(at->second);
+        s.logits.push_back(at->second.logits);
+        if (at->second.choice) {
+          s.choices.push_back(*at->second.choice);
+        }
       }
       stage.statements.push_back(std::move(s));
     }

@@ -12,7 +12,7 @@
 
 namespace ovir::test {
 
-/// The ways in which a worker of the fault injection lies. All but the last two are about bits.
+/// The ways in which a worker of the fault injection lies. All but the last three are about bits.
 enum class lie : std::uint8_t {
   none,
   wrong_output,       ///< one value of a layer's output is another
@@ -25,7 +25,8 @@ enum class lie : std::uint8_t {
   swapped_positions,  ///< two neighbours exchange their outputs
   uncomputed_claim,   ///< a unit is stated that was never computed, as if it came from a cache
   wrong_logits,       ///< the last stage states and sends other logits
-  wrong_sampling,     ///< the lead takes another token than the one that follows
+  wrong_choice,       ///< the last stage chooses another token than that of its highest logit
+  wrong_sampling,     ///< the lead, which was sent the logits, takes another token
 };
 
 /// Where and how somebody lies. `layer` belongs to the liar's stage.

@@ -42,6 +42,10 @@ receipt receipt_maker::make(const shape& what) const {
   r.asked.prompt.assign(what.prompt, 5);
   r.asked.prompt.front() = what.first;
   r.asked.sampling = {0.75F, 40, 0.95, 0.05, 1.125F, 7};
+  if (what.choices) {
+    r.asked.sampling.temperature = 0;
+    r.asked.sampling.repeat_penalty = 1;
+  }
   r.asked.max_tokens = what.output;
   r.asked.stop = {"END"};
   for (token_id i = 0; i < what.output; ++i) {
@@ -82,6 +86,9 @@ stage_records receipt_maker::work_of(const receipt& r, const shape& what, std::u
       if (p + 1 >= what.prompt) {
         s.first_draw = s.logits.empty() ? p : s.first_draw;
         s.logits.push_back(made_up("logits", p, 0, what.first));
+        if (what.choices) {
+          s.choices.push_back(r.output[p + 1 - what.prompt]);
+        }
       }
     }
     s.compute_us = 100 + w;

@@ -24,6 +24,7 @@ public:
     std::uint32_t prompt{70};
     std::uint32_t output{21};
     token_id first{17};
+    bool choices{false}; ///< greedy, and the last stage states the tokens it chose
   };
 
   receipt_maker();
@@ -38,6 +39,7 @@ public:
   [[nodiscard]] receipt other_question() const { return make({3, 3, 70, 21, 18}); }
   /// Of few bytes.
   [[nodiscard]] receipt small() const { return make({2, 1, 3, 2, 17}); }
+  [[nodiscard]] receipt small_greedy() const { return make({2, 1, 3, 2, 17, true}); }
 
   // What a forger with a valid key can do: state something else and sign it properly.
 

@@ -43,7 +43,7 @@ secret_key key_number(std::uint8_t number) {
 /// A stage and its side of the evidence, told at once what happens.
 class signing_stage {
 public:
-  signing_stage(layer_range range, std::uint8_t number)
+  signing_stage(layer_range range, std::uint8_t number, stage_answers answers)
       : key_(key_number(number)), desk_{&key_, nullptr, "ovir test"},
         bench_(std::make_shared<stage_bench>()), core_(bench_) {
     bench_->segment =
@@ -52,6 +52,7 @@ public:
     bench_->desk = &desk_;
     EXPECT_TRUE(core_.open(request, epoch{1}, 128, 128));
     core_.find(request)->signs = true;
+    core_.find(request)->answers = answers;
   }
 
   void begin(const evidence_order& order) {
@@ -93,12 +94,12 @@ public:
 };
 
 /// A request driven by hand: greedy, with wrong and right guesses now and then.
-class signed_request : public ::testing::Test {
+class signed_request : public ::testing::TestWithParam<stage_answers> {
 protected:
   signed_request() {
     for (std::uint32_t i = 0; i < 3; ++i) {
-      stages_.push_back(std::make_unique<signing_stage>(layer_range{2 * i, 2 * i + 2},
-                                                        static_cast<std::uint8_t>(i + 1)));
+      stages_.push_back(std::make_unique<signing_stage>(
+          layer_range{2 * i, 2 * i + 2}, static_cast<std::uint8_t>(i + 1), GetParam()));
     }
     asked_.request = request;
     asked_.profile = compute::profile_name;
@@ -145,6 +146,15 @@ protected:
     compute::sampler sampler{{}};
     for (std::size_t row = 0;; ++row) {
       const auto p = at + static_cast<position>(row);
+      if (GetParam() == stage_answers::highest) {
+        const token_choice& told = view.choices()[row];
+        tokens_.push_back(told.token);
+        EXPECT_TRUE(transcript_.add_logits(p, told.logits));
+        if (row == guesses.size() || told.token != guesses[row]) {
+          return;
+        }
+        continue;
+      }
       const auto logits = view.floats().subspan(row * view.header.width, view.header.width);
       tokens_.push_back(sampler.draw(logits, tokens_, p + 1));
       EXPECT_TRUE(transcript_.add_logits(p, compute::logits_digest(p, logits)));
@@ -237,7 +247,7 @@ protected:
 
 const compute::signer_policy anybody{compute::signer_policy::kind::any, {}};
 
-TEST_F(signed_request, ends_in_a_receipt_that_holds) {
+TEST_P(signed_request, ends_in_a_receipt_that_holds) {
   run(30);
   finish();
   const auto r = make();
@@ -249,10 +259,15 @@ TEST_F(signed_request, ends_in_a_receipt_that_holds) {
     EXPECT_EQ(r->stages[i].statements.size(), 3U);
     EXPECT_TRUE(r->stages[i].senders.empty());
   }
-  EXPECT_EQ(compute::draws_of(*r).logits.size(), r->output.size());
+  const compute::stated_draws drawn = compute::draws_of(*r);
+  ASSERT_EQ(drawn.logits.size(), r->output.size());
+  for (std::size_t i = 0; i < r->output.size(); ++i) {
+    const bool chosen = GetParam() == stage_answers::highest;
+    EXPECT_EQ(drawn.choices[i], chosen ? std::optional{r->output[i]} : std::nullopt) << i;
+  }
 }
 
-TEST_F(signed_request, signs_what_is_sent_every_eighth_position_while_it_decodes) {
+TEST_P(signed_request, signs_what_is_sent_every_eighth_position_while_it_decodes) {
   run(1);
   const std::size_t before = links_;
   while (tokens_.size() < 45 + 17) {
@@ -263,7 +278,7 @@ TEST_F(signed_request, signs_what_is_sent_every_eighth_position_while_it_decodes
 
 // Guesses that were right are stated when the next frame says so; in the last frame there is no
 // next, so a lead feeds them once more and asks for their logits again.
-TEST_F(signed_request, states_what_was_drawn_from_guesses_too) {
+TEST_P(signed_request, states_what_was_drawn_from_guesses_too) {
   step(0, 45, {}, 1);
   while (tokens_.size() < 45 + 24) {
     // What repeats is mostly right, and a token that never comes is wrong.
@@ -284,17 +299,17 @@ TEST_F(signed_request, states_what_was_drawn_from_guesses_too) {
   EXPECT_TRUE(check_receipt(*r, anybody).empty());
 }
 
-TEST_F(signed_request, has_no_receipt_while_a_statement_is_missing) {
+TEST_P(signed_request, has_no_receipt_while_a_statement_is_missing) {
   run(10);
   const auto r = make();
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().code, errc::timed_out);
 }
 
-TEST_F(signed_request, states_nothing_for_an_input_that_nobody_signed) {
+TEST_P(signed_request, states_nothing_for_an_input_that_nobody_signed) {
   evidence_batch forged = lead_->sign_tokens(std::span{tokens_}.first(32), 0, 32);
   forged.links[0].output.bytes[0] ^= 1U; // another window's, say
-  signing_stage fresh{{0, 2}, 1};
+  signing_stage fresh{{0, 2}, 1, GetParam()};
   fresh.begin(lead_->order());
   const frame_header h{frame_kind::tokens, request, epoch{1}, 0, 32, 1, 0};
   (void)fresh.work(std::make_shared<const std::vector<std::byte>>(
@@ -306,7 +321,7 @@ TEST_F(signed_request, states_nothing_for_an_input_that_nobody_signed) {
   EXPECT_EQ(fresh.news.to_lead.records.statements.size(), 1U);
 }
 
-TEST_F(signed_request, is_refused_where_a_stage_signed_something_else) {
+TEST_P(signed_request, is_refused_where_a_stage_signed_something_else) {
   run(30);
   finish();
   for (frame_bytes& frame : frames_) {
@@ -323,7 +338,7 @@ TEST_F(signed_request, is_refused_where_a_stage_signed_something_else) {
   EXPECT_NE(r.error().message.find(short_name(stages_[1]->id())), std::string::npos);
 }
 
-TEST_F(signed_request, is_told_again_to_a_lead_that_was_not_there) {
+TEST_P(signed_request, is_told_again_to_a_lead_that_was_not_there) {
   run(30);
   finish();
   frames_.clear();
@@ -335,6 +350,12 @@ TEST_F(signed_request, is_told_again_to_a_lead_that_was_not_there) {
   const auto r = make();
   ASSERT_TRUE(r) << r.error().message;
 }
+
+INSTANTIATE_TEST_SUITE_P(answers, signed_request,
+                         ::testing::Values(stage_answers::logits, stage_answers::highest),
+                         [](const auto& of) {
+                           return of.param == stage_answers::highest ? "choices" : "rows";
+                         });
 
 } // namespace
 } // namespace ovir::actors

@@ -240,6 +240,69 @@ TEST(receipt_check, names_the_stage_that_lies_with_a_valid_signature) {
 
 // A stage that sends one thing, passes it off with a signature, and states another to its lead is
 // named, not the stage that took it in good faith. The other way round it is the one that took it.
+receipt greedy() { return cast().make({3, 3, 70, 21, 17, true}); }
+
+void sign_again(receipt& r) {
+  for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+    cast().sign_link(r, i);
+    cast().sign_stage(r, i);
+  }
+  cast().follow_statements(r);
+  cast().close(r);
+}
+
+TEST(receipt_check, binds_the_tokens_that_the_last_stage_chose) {
+  ASSERT_TRUE(check_receipt(greedy(), anybody).empty());
+  const std::vector<std::pair<std::string, std::function<void(std::vector<token_id>&)>>> changes{
+      {"another", [](auto& c) { c[3] += 1; }},
+      {"none", [](auto& c) { c.clear(); }},
+      {"swapped", [](auto& c) { std::swap(c.front(), c.back()); }}};
+  for (const auto& [name, change] : changes) {
+    receipt r = greedy();
+    change(r.stages[2].statements[2].choices);
+    const auto found = check_receipt(r, anybody);
+    ASSERT_FALSE(found.empty()) << name;
+    cast().close(r); // by who has looked
+    const auto closed = check_receipt(r, anybody);
+    ASSERT_FALSE(closed.empty()) << name;
+    EXPECT_EQ(closed.front().signer, cast().id(lead)) << name;
+  }
+}
+
+// All signatures are right, and everything fits but the token.
+TEST(receipt_check, names_the_lead_that_tells_another_token_than_was_chosen) {
+  for (const std::size_t i : {std::size_t{0}, std::size_t{7}, std::size_t{20}}) {
+    receipt r = greedy();
+    r.output[i] += 1;
+    sign_again(r);
+    const auto found = check_receipt(r, anybody);
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].signer, cast().id(lead));
+    EXPECT_EQ(found[0].at, static_cast<position>(70 + i));
+    EXPECT_THAT(found[0].what, testing::HasSubstr("its last stage chose"));
+  }
+}
+
+TEST(receipt_check, names_the_lead_that_asks_for_choices_where_tokens_are_drawn) {
+  receipt r = greedy();
+  r.asked.sampling.temperature = 1;
+  sign_again(r);
+  const auto found = check_receipt(r, anybody);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].signer, cast().id(lead));
+  EXPECT_THAT(found[0].what, testing::HasSubstr("want a draw"));
+}
+
+TEST(receipt_check, names_the_stage_that_signs_choices_of_other_rows) {
+  receipt r = greedy();
+  r.stages[2].statements[2].choices.pop_back();
+  cast().sign_stage(r, 2);
+  const auto found = check_receipt(r, anybody);
+  ASSERT_FALSE(found.empty());
+  EXPECT_EQ(found.front().signer, cast().id(2));
+  EXPECT_EQ(found.front().unit, (unit_name{2, 6}));
+}
+
 TEST(receipt_check, tells_the_stage_that_sent_from_the_stage_that_took) {
   for (std::uint32_t w = 0; w < 3; ++w) {
     receipt r = cast().honest();
@@ -407,6 +470,27 @@ TEST_F(drawn_tokens, are_told_from_others_that_a_lead_took_instead) {
     EXPECT_EQ(wrong->signer, cast().id(lead));
     EXPECT_EQ(wrong->at, static_cast<position>(70 + i));
   }
+}
+
+TEST_F(drawn_tokens, that_the_last_stage_chose_wrongly_are_its_own) {
+  made_.asked.sampling.temperature = 0;
+  made_.asked.sampling.repeat_penalty = 1;
+  statement& last = made_.stages[2].statements[2];
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    made_.output[i] = highest_of(rows_[i]);
+    last.choices.push_back(made_.output[i]);
+  }
+  sign_all();
+  auto honest = draw_checker::make(made_).value();
+  EXPECT_FALSE(honest.check(4, rows_[4]));
+  made_.output[4] = last.choices[4] = (made_.output[4] + 1) % 64;
+  sign_all(); // the lead tells what it was told
+  auto checker = draw_checker::make(made_).value();
+  EXPECT_FALSE(checker.check(3, rows_[3]));
+  const auto wrong = checker.check(4, rows_[4]);
+  ASSERT_TRUE(wrong);
+  EXPECT_EQ(wrong->signer, cast().id(2));
+  EXPECT_EQ(wrong->at, position{74});
 }
 
 /// The first 64 tokens are "0" to "9" and what is no JSON; only integers are to be drawn.

@@ -46,7 +46,8 @@ TEST(evidence_batch, survives_its_encoding) {
 }
 
 TEST(receipt, survives_its_encoding) {
-  for (const receipt& r : {cast().honest(), cast().small(), cast().make({4, 6, 5, 200, 17})}) {
+  for (const receipt& r :
+       {cast().honest(), cast().small(), cast().make({4, 6, 5, 200, 17}), cast().small_greedy()}) {
     EXPECT_EQ(decode_receipt(encode_receipt(r)).value(), r);
   }
 }
@@ -71,8 +72,19 @@ TEST(receipt, of_another_version_is_refused_by_its_number) {
   bytes[24] = std::byte{2};
   EXPECT_EQ(code_of(bytes, decode_opening), errc::unsupported);
   bytes = encode_evidence(batch());
-  bytes[16] = std::byte{2};
+  bytes[16] = std::byte{1};
   EXPECT_EQ(code_of(bytes, decode_evidence), errc::unsupported);
+}
+
+TEST(receipt, with_choices_beyond_their_bounds_is_refused) {
+  receipt r = cast().small_greedy();
+  const auto refused = [&](std::vector<token_id> choices) {
+    r.stages[1].statements[0].choices = std::move(choices);
+    return !check(r).has_value();
+  };
+  EXPECT_TRUE(refused({limits::vocabulary_max}));
+  EXPECT_TRUE(refused(std::vector<token_id>(limits::window_positions + 1)));
+  EXPECT_FALSE(refused({limits::vocabulary_max - 1}));
 }
 
 TEST(receipt, is_not_taken_for_another_format) {
