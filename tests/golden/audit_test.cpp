@@ -31,22 +31,22 @@ TEST(audit_golden, messages_are_these_bytes) {
   const audit_place place{audit_part::unit, 0, 1, 0};
   const digest name = receipt_digest(bytes);
   const audit_verdict verdict = give_verdict(cast.key(3), name, place, some(1));
-  EXPECT_EQ(to_hex(name), "8695437729fc446ac5577e702c8954e68235b6e0a9b58b20fad64e4d4a68c322");
+  EXPECT_EQ(to_hex(name), "9f4b58e5fb500a0fc1c22b40222f00db4ef833707fcffdf40d1a737848f9dbf2");
   EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
-            "8df0f00d4b5d643577b11de67dc864995a6519c791f4a51b37b125247b84dd2c");
+            "f1fbe1b1d20b726875d9aa98ae5a3246393fe1c5ad921ce6b6dd37a80e1f7559");
   EXPECT_EQ(named(audit_offer{true, bytes}),
-            "ba5b8e80eb72d38e26b3fcea945fb957688f172f455ebd9ec6da8227423c0450");
+            "85fb740755e8f30c064d9f3a7677cb91ae6612d65eb050e842ac0c73f23d98c7");
   EXPECT_EQ(named(audit_question{7, place, bytes}),
-            "a203d6d204c4fe61bf48daa046453ca38c6c13be34d04c608d39c316216623ba");
+            "e895c99b4fcb4ff5cf34f00c22b88df637bcd0c2a9e3e9d73d193fa454695a82");
   EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "9d542d16457d96f06e5f5052ff24bd756cf4a485d5267ef7772c20c27642f225");
+            "ef208d35c28931a7b48d46166651c12a5c1b7f61768ba3f86902cda2c9b252c0");
   EXPECT_EQ(named(conviction{conviction_kind::replay,
                              cast.id(1),
                              place,
                              some(1),
                              {bytes},
                              {verdict, give_verdict(cast.key(5), name, place, some(1))}}),
-            "a163c79574ff91e5f4ec0b9cd7dcd53df87c2e931de61e8447573bc1a608359c");
+            "ab1b7cf4e4a2808d5733a1b09d71b0d17fdfcfced91a1e40e8b44768df92ef87");
   std::vector<node_id> keys{cast.id(1), cast.id(2)};
   std::sort(keys.begin(), keys.end());
   const audit_known known{true, keys};

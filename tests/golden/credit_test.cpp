@@ -46,7 +46,7 @@ TEST(golden_credit, an_equivocation_has_this_name) {
       to_bytes(equivocation{terms_of(r.asked), r.stages[1], other.stages[1]});
   EXPECT_EQ(hex(std::span{bytes}.first(2)), "0401");
   EXPECT_EQ(to_hex(evidence_digest(bytes)),
-            "ca45c7b99d22d5c32e52d8d9c0002bb3116b32926ecc7d09b808ecc3c46a9dbe");
+            "a59dc9233800dd71e4b09df55eb656c5cab11c073f5525798f82e57d63ad8a13");
   EXPECT_EQ(to_hex(about_of(terms_of(r.asked))),
             "7fe9f3874c0072a8c7717859e2dbb879783bab25f71cf14d52fc66a3603dbfc5");
 }
