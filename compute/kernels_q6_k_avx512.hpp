@@ -100,14 +100,15 @@ struct group_biases {
 /// The dot products of two groups (32 elements) with their scales: sc_g dot_g + sc_g+1 dot_g+1.
 template <int Tokens, class Source>
 inline void two_groups(const Source& source, int quarter, int pair, const std::int8_t* q,
-                       std::size_t q_stride, const group_biases* bias, __m512i (&out)[Tokens]) {
+                       std::size_t q_stride, const group_biases* bias, std::size_t scales,
+                       __m512i (&out)[Tokens]) {
   const int g = 4 * quarter + 2 * pair;
 #pragma GCC unroll 2
   for (int side = 0; side < 2; ++side) {
     __m512i dot[Tokens];
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      dot[t] = broadcast(bias[t].group(g + side));
+      dot[t] = broadcast(bias[static_cast<std::size_t>(t) * scales].group(g + side));
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
@@ -116,7 +117,7 @@ inline void two_groups(const Source& source, int quarter, int pair, const std::i
       for (int t = 0; t < Tokens; ++t) {
         const std::int8_t* four =
             q + static_cast<std::size_t>(t) * q_stride + (g + side) * 16 + i * 4;
-        dot[t] = _mm512_dpbusd_epi32(dot[t], w, broadcast(four));
+        dot[t] = add_products(dot[t], w, four);
       }
     }
     const __m512i scale = source.scales(g + side);
@@ -128,26 +129,28 @@ inline void two_groups(const Source& source, int quarter, int pair, const std::i
   }
 }
 
+inline group_biases* prepared_biases(const x86::batch_view& x) {
+  static_assert(sizeof(group_biases) == x86::prepared_bytes);
+  return reinterpret_cast<group_biases*>(x.prepared);
+}
+
 /// One superblock of 16 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
 template <int Tokens, class Source, class Sums>
-inline void superblock_tile(const Source& source, const x86::batch_view& x, const std::int8_t* q,
-                            const std::int32_t* k, const std::int32_t* m, Sums* sums) {
+inline void superblock_tile(const Source& source, const x86::batch_view& x,
+                            const group_biases* bias, const std::int8_t* q, const std::int32_t* k,
+                            const std::int32_t* m, Sums* sums) {
   const std::size_t m_stride = x.cols / 32;
-  group_biases bias[Tokens];
-  for (int t = 0; t < Tokens; ++t) {
-    bias[t].of(q + static_cast<std::size_t>(t) * x.cols);
-  }
   // 64 elements at a time: 4 groups of at most 65,024 * 128 * 63 fit 32 bits, 256 elements do not.
   for (int g = 0; g < groups; g += 4) {
     __m512i first[Tokens];
-    two_groups<Tokens>(source, g / 4, 0, q, x.cols, bias, first);
+    two_groups<Tokens>(source, g / 4, 0, q, x.cols, bias, x.scales, first);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
       first[t] = _mm512_mullo_epi32(first[t],
                                     broadcast(m + static_cast<std::size_t>(t) * m_stride + g / 2));
     }
     __m512i second[Tokens];
-    two_groups<Tokens>(source, g / 4, 1, q, x.cols, bias, second);
+    two_groups<Tokens>(source, g / 4, 1, q, x.cols, bias, x.scales, second);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
       const std::size_t at = static_cast<std::size_t>(t);
@@ -169,6 +172,15 @@ struct q6_k {
   static constexpr std::uint32_t packed_cols = avx512::packed_cols;
   static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
 
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    group_biases* out = prepared_biases(x);
+    for (std::uint32_t t = 0; t < count; ++t) {
+      const std::size_t first = (std::size_t{token} + t) * x.scales;
+      for (std::uint32_t b = 0; b < x.scales; ++b, ++out) {
+        out->of(x.q + (first + b) * superblock);
+      }
+    }
+  }
   static void clear(sum& s) { s.clear(); }
   static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
     s.store(power, y, low, high);
@@ -220,8 +232,10 @@ struct q6_k {
     const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+    const group_biases* bias =
+        prepared_biases(x) + std::size_t{token % x86::panel_tokens} * x.scales + col / superblock;
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      superblock_tile<Tokens>(p.blocks[b], x, q + b * superblock, k + b, m + b * 8, sums);
+      superblock_tile<Tokens>(p.blocks[b], x, bias + b, q + b * superblock, k + b, m + b * 8, sums);
     }
   }
 
@@ -231,10 +245,12 @@ struct q6_k {
     const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+    const group_biases* bias =
+        prepared_biases(x) + std::size_t{token % x86::panel_tokens} * x.scales + col / superblock;
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       using source = packed_superblock<Asks>;
       const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
-      superblock_tile<Tokens>(block, x, q + b * superblock, k + b, m + b * 8, sums);
+      superblock_tile<Tokens>(block, x, bias + b, q + b * superblock, k + b, m + b * 8, sums);
     }
   }
 
