@@ -104,6 +104,37 @@ inline void load_panel(const unsigned char* data, std::size_t row_bytes, std::ui
   transpose(v);
 }
 
+/// The sums of sixteen groups of 16 elements, group g at (g % 4) * 4 + g / 4. `fours(i)` has the
+/// sums of four elements each from element 64 i on.
+template <class Fours>
+inline __m512i sums_of_groups(const Fours& fours) {
+  const __m512i v[4] = {fours(0), fours(1), fours(2), fours(3)};
+  // Adds the four dwords of each 128-bit lane, of four vectors at once.
+  const __m512i first =
+      _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+  const __m512i second =
+      _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(first, second),
+                          _mm512_unpackhi_epi64(first, second));
+}
+
+/// The sums of 16 q each of a superblock: group g at (g % 4) * 4 + g / 4.
+inline __m512i group_sums(const std::int8_t* q) {
+  return sums_of_groups([q](int i) {
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1),
+                               _mm512_loadu_si512(q + 64 * i));
+  });
+}
+
+/// The same of the sizes |q|.
+inline __m512i group_sizes(const std::int8_t* q) {
+  return sums_of_groups([q](int i) {
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(),
+                               _mm512_abs_epi8(_mm512_loadu_si512(q + 64 * i)),
+                               _mm512_set1_epi8(1));
+  });
+}
+
 inline std::int64_t sum_of_lanes(__m256i x) {
   const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   return _mm_cvtsi128_si64(two) + _mm_extract_epi64(two, 1);

@@ -126,19 +126,7 @@ private:
   /// the |q| of a block and the size of the sum of its q are at most 2 (2^15 - 1) / 15 together.
   static inline std::int32_t dots_are_narrow(const std::int8_t* q, __m256i sum) {
     constexpr int most = 2 * 32'767 / 15;
-    __m512i v[4]; // in each 128-bit lane half a block of |q|, four by four
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      v[i] =
-          _mm512_dpbusd_epi32(_mm512_setzero_si512(),
-                              _mm512_abs_epi8(_mm512_loadu_si512(q + 64 * i)), _mm512_set1_epi8(1));
-    }
-    const __m512i first =
-        _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
-    const __m512i second =
-        _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
-    const __m512i halves = _mm512_add_epi32(_mm512_unpacklo_epi64(first, second),
-                                            _mm512_unpackhi_epi64(first, second));
+    const __m512i halves = group_sizes(q);
     // Lanes 0 and 2: blocks 0, 2, 4, 6 and 1, 3, 5, 7.
     const __m512i sizes = _mm512_add_epi32(halves, _mm512_shuffle_i32x4(halves, halves, 0xB1));
     const __m512i nets =
@@ -302,7 +290,7 @@ inline bool is_narrow(const Source& /*source*/, const token_terms* terms, std::s
 }
 
 inline token_terms* prepared_terms(const x86::batch_view& x) {
-  static_assert(sizeof(token_terms) == x86::prepared_bytes);
+  static_assert(sizeof(token_terms) <= x86::prepared_bytes);
   return reinterpret_cast<token_terms*>(x.prepared);
 }
 

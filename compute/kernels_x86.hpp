@@ -11,9 +11,9 @@ namespace ovir::compute::x86 {
 
 /// Tokens whose sums are kept at once: 16 KiB of 64-bit sums for 16 rows.
 inline constexpr std::uint32_t panel_tokens = 128;
-/// Bytes per token and 256 columns (or part of them) of what a kernel works out of activations
+/// Most bytes per token and 256 columns (or part of them) of what a kernel works out of activations
 /// once, before it meets weights.
-inline constexpr std::uint32_t prepared_bytes = 64;
+inline constexpr std::uint32_t prepared_bytes = 128;
 
 /// Rows of weights in their file's encoding, and in panels of sixteen (packed_weights.hpp) where
 /// `packed` is not null.
@@ -39,7 +39,7 @@ struct batch_view {
   std::uint32_t tokens;
   std::uint32_t cols;
   std::uint32_t scales;
-  unsigned char* prepared; ///< aligned to 64, [panel_tokens][cols / 256][prepared_bytes]
+  unsigned char* prepared; ///< aligned to 64, for [panel_tokens][cols / 256]
 };
 
 /// Where one token is quantised to.
