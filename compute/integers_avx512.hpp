@@ -16,6 +16,21 @@ constexpr std::uint32_t packed_cols = x86::panel_cols;
 /// Unpacking beside the multiplication costs nothing: other execution units do it.
 constexpr std::uint32_t packed_tokens_max = 0;
 
+/// What all formats of weights have in common.
+template <class Sums>
+struct panel_format {
+  using sum = Sums;
+  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
+  static constexpr int tile_tokens = avx512::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
+
+  static void clear(sum& s) { s.clear(); }
+  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
+    s.store(power, y, low, high);
+  }
+};
+
 inline std::int32_t load_i32(const void* p) {
   std::int32_t value;
   __builtin_memcpy(&value, p, sizeof value);
@@ -159,6 +174,25 @@ inline __m512i load_line(const unsigned char* lines, std::uint32_t index) {
 
 /// The fp16 of each of the sixteen rows.
 inline __m512i load_scales(const unsigned char* halves) { return fixed24(load_32(halves)); }
+
+/// What was prepared of a token's superblock at column `col`; the next token's is x.scales further.
+template <class Terms>
+inline const Terms* prepared_at(const x86::batch_view& x, std::uint32_t token, std::uint32_t col) {
+  return reinterpret_cast<const Terms*>(x.prepared) +
+         std::size_t{token % x86::panel_tokens} * x.scales + col / 256;
+}
+
+/// Prepares all superblocks of some tokens: `of(terms, i)` the i-th of the whole batch.
+template <class Terms, class Of>
+inline void prepare_superblocks(const x86::batch_view& x, std::uint32_t token, std::uint32_t count,
+                                const Of& of) {
+  static_assert(sizeof(Terms) <= x86::prepared_bytes);
+  Terms* const out = reinterpret_cast<Terms*>(x.prepared);
+  const std::size_t first = std::size_t{token} * x.scales;
+  for (std::size_t i = 0; i < std::size_t{count} * x.scales; ++i) {
+    of(out[i], first + i);
+  }
+}
 
 } // namespace
 } // namespace ovir::compute::avx512

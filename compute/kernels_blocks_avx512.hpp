@@ -242,24 +242,15 @@ inline void unpack_scales(const unsigned char* data, std::size_t row_bytes, std:
 }
 
 template <class Sums>
-struct q8_0 {
+struct q8_0 : panel_format<Sums> {
   using panel = block_panel;
   using sum = Sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
   static constexpr std::size_t bytes = 34;
   static constexpr int bias_log2 = 7;
 
   static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
     prepare_starts<bias_log2>(x, token, count);
   }
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
-  }
-
   /// |w| times q with the sign of w; 128 for -128 is read as unsigned.
   static __m256i dot(const unsigned char* p, __m256i q) {
     const __m256i w = load_32(p);
@@ -314,24 +305,15 @@ struct q8_0 {
 };
 
 template <class Sums>
-struct q4_0 {
+struct q4_0 : panel_format<Sums> {
   using panel = block_panel;
   using sum = Sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
   static constexpr std::size_t bytes = 18;
   static constexpr int bias_log2 = 3;
 
   static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
     prepare_starts<bias_log2>(x, token, count);
   }
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
-  }
-
   /// 0..15 standing for -8..7: low nibbles are elements 0..15, high nibbles 16..31.
   static __m256i dot(const unsigned char* p, __m256i q) {
     const __m128i packed = load_16(p);

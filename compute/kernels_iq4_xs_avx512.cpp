@@ -109,37 +109,19 @@ inline void superblock_tile(const Source& source, const x86::batch_view& x, cons
   }
 }
 
-struct iq4_xs {
-  using sum = exact_sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
+struct iq4_xs : panel_format<exact_sums> {
 
-  static level_biases* prepared_biases(const x86::batch_view& x) {
-    static_assert(sizeof(level_biases) <= x86::prepared_bytes);
-    return reinterpret_cast<level_biases*>(x.prepared);
-  }
   static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
-    level_biases* out = prepared_biases(x);
-    const std::size_t first = std::size_t{token} * x.scales;
-    for (std::size_t b = first; b < first + std::size_t{count} * x.scales; ++b, ++out) {
-      out->of(x.sum + b * 8);
-    }
+    prepare_superblocks<level_biases>(
+        x, token, count, [&](level_biases& out, std::size_t i) { out.of(x.sum + i * 8); });
   }
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
-  }
-
   template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const std::size_t m_at = std::size_t{token} * (x.cols / 32) + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
-    const level_biases* bias =
-        prepared_biases(x) + std::size_t{token % x86::panel_tokens} * x.scales + col / superblock;
+    const level_biases* bias = prepared_at<level_biases>(x, token, col);
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       using source = packed_levels<Asks>;
       const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};

@@ -244,40 +244,21 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
 }
 
 template <template <x86::ask_into> class Packed>
-struct sixteenths {
-  using sum = exact_sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
+struct sixteenths : panel_format<exact_sums> {
 
   using terms = token_terms<Packed<x86::ask_into::nothing>::has_mins>;
-  static terms* prepared_terms(const x86::batch_view& x) {
-    static_assert(sizeof(terms) <= x86::prepared_bytes);
-    return reinterpret_cast<terms*>(x.prepared);
-  }
   static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
-    terms* out = prepared_terms(x);
-    for (std::uint32_t t = 0; t < count; ++t) {
-      const std::size_t first = (std::size_t{token} + t) * x.scales;
-      for (std::uint32_t b = 0; b < x.scales; ++b, ++out) {
-        out->set(x.q + (first + b) * superblock, x.m + (first + b) * 8);
-      }
-    }
+    prepare_superblocks<terms>(x, token, count, [&](terms& out, std::size_t i) {
+      out.set(x.q + i * superblock, x.m + i * 8);
+    });
   }
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
-  }
-
   template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     using source = Packed<Asks>;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
-    const terms* prepared =
-        prepared_terms(x) + std::size_t{token % x86::panel_tokens} * x.scales + col / superblock;
+    const terms* prepared = prepared_at<terms>(x, token, col);
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
       superblock_head head;

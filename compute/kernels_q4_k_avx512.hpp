@@ -289,21 +289,11 @@ inline bool is_narrow(const Source& /*source*/, const token_terms* terms, std::s
   return narrow != 0;
 }
 
-inline token_terms* prepared_terms(const x86::batch_view& x) {
-  static_assert(sizeof(token_terms) <= x86::prepared_bytes);
-  return reinterpret_cast<token_terms*>(x.prepared);
-}
-
 /// The terms of all superblocks of some tokens.
 inline void prepare_terms(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
-  token_terms* out = prepared_terms(x);
-  for (std::uint32_t t = 0; t < count; ++t) {
-    const std::size_t first = (std::size_t{token} + t) * x.scales;
-    for (std::uint32_t b = 0; b < x.scales; ++b, ++out) {
-      const std::size_t at = first + b;
-      out->set(x.m + at * 8, x.sum + at * 8, x.q + at * superblock);
-    }
-  }
+  prepare_superblocks<token_terms>(x, token, count, [&](token_terms& out, std::size_t i) {
+    out.set(x.m + i * 8, x.sum + i * 8, x.q + i * superblock);
+  });
 }
 
 /// `count` superblocks from column `col` on. `at(b)` is the b-th as a source and its head.
@@ -312,8 +302,7 @@ inline void superblock_tiles(const At& at, const x86::batch_view& x, std::uint32
                              std::uint32_t col, std::uint32_t count, Sums* sums) {
   const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
   const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
-  const token_terms* terms =
-      prepared_terms(x) + std::size_t{token % x86::panel_tokens} * x.scales + col / superblock;
+  const token_terms* terms = prepared_at<token_terms>(x, token, col);
   for (std::uint32_t b = 0; b < count; ++b) {
     at(b, [&](const auto& source, const superblock_head& head) {
       if (is_narrow<Tokens>(source, terms + b, x.scales)) {
@@ -356,24 +345,15 @@ inline void load_heads(const unsigned char* data, std::size_t row_bytes, std::ui
 }
 
 template <class Sums>
-struct q4_k {
+struct q4_k : panel_format<Sums> {
   struct panel {
     unpacked_superblock blocks[superblocks_max];
   };
   using sum = Sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
 
   static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
     prepare_terms(x, token, count);
   }
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
-  }
-
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {
     const __m512i low = _mm512_set1_epi8(15);

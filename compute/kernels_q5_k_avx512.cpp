@@ -61,21 +61,11 @@ struct packed_fives {
   }
 };
 
-struct q5_k {
-  using sum = exact_sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
+struct q5_k : panel_format<exact_sums> {
 
   static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
     prepare_terms(x, token, count);
   }
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
-  }
-
   template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {

@@ -117,11 +117,6 @@ inline void two_groups(const Source& source, int quarter, int pair, const std::i
   }
 }
 
-inline group_biases* prepared_biases(const x86::batch_view& x) {
-  static_assert(sizeof(group_biases) <= x86::prepared_bytes);
-  return reinterpret_cast<group_biases*>(x.prepared);
-}
-
 /// One superblock of 16 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
 template <int Tokens, class Source, class Sums>
 inline void superblock_tile(const Source& source, const x86::batch_view& x,
@@ -150,30 +145,16 @@ inline void superblock_tile(const Source& source, const x86::batch_view& x,
 }
 
 template <class Sums>
-struct q6_k {
+struct q6_k : panel_format<Sums> {
   struct panel {
     unpacked_superblock blocks[superblocks_max];
   };
   using sum = Sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
 
   static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
-    group_biases* out = prepared_biases(x);
-    for (std::uint32_t t = 0; t < count; ++t) {
-      const std::size_t first = (std::size_t{token} + t) * x.scales;
-      for (std::uint32_t b = 0; b < x.scales; ++b, ++out) {
-        out->of(x.q + (first + b) * superblock);
-      }
-    }
+    prepare_superblocks<group_biases>(
+        x, token, count, [&](group_biases& out, std::size_t i) { out.of(x.q + i * superblock); });
   }
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
-  }
-
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
@@ -220,8 +201,7 @@ struct q6_k {
     const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
-    const group_biases* bias =
-        prepared_biases(x) + std::size_t{token % x86::panel_tokens} * x.scales + col / superblock;
+    const group_biases* bias = prepared_at<group_biases>(x, token, col);
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       superblock_tile<Tokens>(p.blocks[b], x, bias + b, q + b * superblock, k + b, m + b * 8, sums);
     }
@@ -233,8 +213,7 @@ struct q6_k {
     const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
-    const group_biases* bias =
-        prepared_biases(x) + std::size_t{token % x86::panel_tokens} * x.scales + col / superblock;
+    const group_biases* bias = prepared_at<group_biases>(x, token, col);
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       using source = packed_superblock<Asks>;
       const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
