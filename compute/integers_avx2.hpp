@@ -115,6 +115,20 @@ inline void store_sums(const row_sums& s, float power, float* y, std::uint32_t l
   }
 }
 
+/// What all formats of weights have in common.
+struct panel_format {
+  using sum = row_sums;
+  static constexpr std::uint32_t panel_rows = avx2::panel_rows;
+  static constexpr int tile_tokens = avx2::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
+
+  static void clear(sum& s) { clear_sums(s); }
+  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
+    store_sums(s, power, y, low, high);
+  }
+};
+
 inline std::int64_t sum_of_lanes(__m256i x) {
   const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   return _mm_cvtsi128_si64(two) + _mm_extract_epi64(two, 1);

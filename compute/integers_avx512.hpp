@@ -16,6 +16,21 @@ constexpr std::uint32_t packed_cols = x86::panel_cols;
 /// Unpacking beside the multiplication costs nothing: other execution units do it.
 constexpr std::uint32_t packed_tokens_max = 0;
 
+/// What all formats of weights have in common.
+template <class Sums>
+struct panel_format {
+  using sum = Sums;
+  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
+  static constexpr int tile_tokens = avx512::tile_tokens;
+  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
+  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
+
+  static void clear(sum& s) { s.clear(); }
+  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
+    s.store(power, y, low, high);
+  }
+};
+
 inline std::int32_t load_i32(const void* p) {
   std::int32_t value;
   __builtin_memcpy(&value, p, sizeof value);
@@ -29,6 +44,15 @@ inline std::uint16_t load_u16(const unsigned char* p) {
 }
 
 inline __m512i broadcast(const void* p) { return _mm512_set1_epi32(load_i32(p)); }
+
+/// `sum` plus, in each lane, four bytes of `w` times the four of `q`. In assembly, because GCC 12
+/// makes two instructions of it, and what executes beside the multiplications is what they wait
+/// for.
+inline __m512i add_products(__m512i sum, __m512i w, const std::int8_t* q) {
+  using dword [[gnu::may_alias]] = std::int32_t;
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*reinterpret_cast<const dword*>(q)));
+  return sum;
+}
 
 inline __m256i load_32(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
@@ -95,6 +119,37 @@ inline void load_panel(const unsigned char* data, std::size_t row_bytes, std::ui
   transpose(v);
 }
 
+/// The sums of sixteen groups of 16 elements, group g at (g % 4) * 4 + g / 4. `fours(i)` has the
+/// sums of four elements each from element 64 i on.
+template <class Fours>
+inline __m512i sums_of_groups(const Fours& fours) {
+  const __m512i v[4] = {fours(0), fours(1), fours(2), fours(3)};
+  // Adds the four dwords of each 128-bit lane, of four vectors at once.
+  const __m512i first =
+      _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+  const __m512i second =
+      _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(first, second),
+                          _mm512_unpackhi_epi64(first, second));
+}
+
+/// The sums of 16 q each of a superblock: group g at (g % 4) * 4 + g / 4.
+inline __m512i group_sums(const std::int8_t* q) {
+  return sums_of_groups([q](int i) {
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1),
+                               _mm512_loadu_si512(q + 64 * i));
+  });
+}
+
+/// The same of the sizes |q|.
+inline __m512i group_sizes(const std::int8_t* q) {
+  return sums_of_groups([q](int i) {
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(),
+                               _mm512_abs_epi8(_mm512_loadu_si512(q + 64 * i)),
+                               _mm512_set1_epi8(1));
+  });
+}
+
 inline std::int64_t sum_of_lanes(__m256i x) {
   const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   return _mm_cvtsi128_si64(two) + _mm_extract_epi64(two, 1);
@@ -119,6 +174,25 @@ inline __m512i load_line(const unsigned char* lines, std::uint32_t index) {
 
 /// The fp16 of each of the sixteen rows.
 inline __m512i load_scales(const unsigned char* halves) { return fixed24(load_32(halves)); }
+
+/// What was prepared of a token's superblock at column `col`; the next token's is x.scales further.
+template <class Terms>
+inline const Terms* prepared_at(const x86::batch_view& x, std::uint32_t token, std::uint32_t col) {
+  return reinterpret_cast<const Terms*>(x.prepared) +
+         std::size_t{token % x86::panel_tokens} * x.scales + col / 256;
+}
+
+/// Prepares all superblocks of some tokens: `of(terms, i)` the i-th of the whole batch.
+template <class Terms, class Of>
+inline void prepare_superblocks(const x86::batch_view& x, std::uint32_t token, std::uint32_t count,
+                                const Of& of) {
+  static_assert(sizeof(Terms) <= x86::prepared_bytes);
+  Terms* const out = reinterpret_cast<Terms*>(x.prepared);
+  const std::size_t first = std::size_t{token} * x.scales;
+  for (std::size_t i = 0; i < std::size_t{count} * x.scales; ++i) {
+    of(out[i], first + i);
+  }
+}
 
 } // namespace
 } // namespace ovir::compute::avx512

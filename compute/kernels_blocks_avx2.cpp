@@ -224,18 +224,8 @@ inline void block_row(const unsigned char* data, const x86::batch_view& x, std::
 
 /// What both formats share; `Format` adds its block size, `dot`, `centred` and `unpack_block`.
 template <class Format, class Dot>
-struct block_format {
+struct block_format : panel_format {
   using panel = block_panel;
-  using sum = row_sums;
-  static constexpr std::uint32_t panel_rows = avx2::panel_rows;
-  static constexpr int tile_tokens = avx2::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
-
-  static void clear(sum& s) { clear_sums(s); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    store_sums(s, power, y, low, high);
-  }
 
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {

@@ -58,56 +58,87 @@ struct packed_blocks {
   }
 };
 
-/// What each block's dot product of `Tokens` tokens starts at to undo the weights' bias:
-/// -2^BiasLog2 times the sum of q, [token][block].
-template <int BiasLog2, int Tokens>
-inline void block_starts(const std::int32_t* sum, std::size_t stride, std::uint32_t blocks,
-                         std::int32_t (&start)[Tokens][blocks_max]) {
-  for (int t = 0; t < Tokens; ++t, sum += stride) {
+/// What each block's dot product starts at to undo the weights' bias: -2^BiasLog2 times the sum of
+/// q, [token][block].
+template <int BiasLog2>
+inline void prepare_starts(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+  const std::uint32_t blocks = x.cols / block;
+  const std::int32_t* sum = x.sum + std::size_t{token} * blocks;
+  unsigned char* out = x.prepared;
+  for (std::uint32_t t = 0; t < count; ++t, sum += blocks, out += std::size_t{blocks} * 4) {
     for (std::uint32_t b = 0; b < blocks; b += 16) {
       const __mmask16 some = first_lanes(blocks - b);
       const __m512i shifted = _mm512_slli_epi32(_mm512_maskz_loadu_epi32(some, sum + b), BiasLog2);
-      _mm512_store_si512(start[t] + b, _mm512_sub_epi32(_mm512_setzero_si512(), shifted));
+      _mm512_mask_storeu_epi32(out + std::size_t{b} * 4, some,
+                               _mm512_sub_epi32(_mm512_setzero_si512(), shifted));
     }
   }
 }
 
-/// Sums of 16 rows for `Tokens` tokens.
-template <int BiasLog2, int Tokens, class Source, class Sums>
+/// Sums of 16 rows for `Tokens` tokens. While the products of one group of tokens are formed, those
+/// of the group before are scaled: instructions that do not multiply cost nothing where there are
+/// few of them beside many that do, and a quarter of a cycle each where they come all at once.
+template <int Tokens, class Source, class Sums>
 inline void block_tile(const Source& source, const x86::batch_view& x, std::uint32_t token,
                        std::uint32_t col, std::uint32_t cols, Sums* sums) {
+  constexpr int group = Tokens == 8 ? 4 : Tokens;
+  constexpr int groups = Tokens / group;
   const std::size_t stride = x.cols;
   const std::size_t block_stride = x.cols / block;
   const std::int8_t* q = x.q + token * stride + col;
   const std::int32_t* k = x.k + token * block_stride + col / block;
-  alignas(64) std::int32_t start[Tokens][blocks_max];
-  block_starts<BiasLog2, Tokens>(x.sum + token * block_stride + col / block, block_stride,
-                                 cols / block, start);
+  const unsigned char* start =
+      x.prepared + (token % x86::panel_tokens * block_stride + col / block) * 4;
   Sums total[Tokens];
 #pragma GCC unroll 8
   for (int t = 0; t < Tokens; ++t) {
     total[t] = sums[t];
   }
+  __m512i before[group];
+#pragma GCC unroll 8
+  for (int t = 0; t < group; ++t) {
+    before[t] = _mm512_setzero_si512();
+  }
+  __m512i scale_before = _mm512_setzero_si512();
+  const std::int32_t* k_before = k;
+  // Scales token `t` of a group and its block before.
+  const auto add_before = [&](int first, int t) __attribute__((always_inline)) {
+    const std::size_t at = static_cast<std::size_t>(first + t);
+    total[at].add_block(before[t], k_before + at * block_stride, scale_before);
+  };
   for (std::uint32_t b = 0; b < cols / block; ++b) {
-    __m512i dot[Tokens];
-#pragma GCC unroll 8
-    for (int t = 0; t < Tokens; ++t) {
-      dot[t] = broadcast(start[t] + b);
-    }
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) {
-      const __m512i w = source.weights(b, static_cast<std::uint32_t>(j));
-#pragma GCC unroll 8
-      for (int t = 0; t < Tokens; ++t) {
-        const std::int8_t* four = q + static_cast<std::size_t>(t) * stride + b * block + j * 4;
-        dot[t] = _mm512_dpbusd_epi32(dot[t], w, broadcast(four));
-      }
-    }
     const __m512i scale = source.scales(b);
+#pragma GCC unroll 2
+    for (int g = 0; g < groups; ++g) {
+      __m512i dot[group];
 #pragma GCC unroll 8
-    for (int t = 0; t < Tokens; ++t) {
-      total[t].add_block(dot[t], k + static_cast<std::size_t>(t) * block_stride + b, scale);
+      for (int t = 0; t < group; ++t) {
+        const std::size_t at = static_cast<std::size_t>(g * group + t);
+        dot[t] = broadcast(start + (at * block_stride + b) * 4);
+      }
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) {
+        const __m512i w = source.weights(b, static_cast<std::uint32_t>(j));
+#pragma GCC unroll 8
+        for (int t = 0; t < group; ++t) {
+          const std::size_t at = static_cast<std::size_t>(g * group + t);
+          dot[t] = add_products(dot[t], w, q + at * stride + b * block + j * 4);
+        }
+        if (j % 2 == 1 && j / 2 < group) {
+          add_before((g + groups - 1) % groups * group, j / 2);
+        }
+      }
+#pragma GCC unroll 8
+      for (int t = 0; t < group; ++t) {
+        before[t] = dot[t];
+      }
+      scale_before = scale;
+      k_before = k + b;
     }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < group; ++t) {
+    add_before(Tokens - group, t);
   }
 #pragma GCC unroll 8
   for (int t = 0; t < Tokens; ++t) {
@@ -211,21 +242,15 @@ inline void unpack_scales(const unsigned char* data, std::size_t row_bytes, std:
 }
 
 template <class Sums>
-struct q8_0 {
+struct q8_0 : panel_format<Sums> {
   using panel = block_panel;
   using sum = Sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
   static constexpr std::size_t bytes = 34;
   static constexpr int bias_log2 = 7;
 
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    prepare_starts<bias_log2>(x, token, count);
   }
-
   /// |w| times q with the sign of w; 128 for -128 is read as unsigned.
   static __m256i dot(const unsigned char* p, __m256i q) {
     const __m256i w = load_32(p);
@@ -260,7 +285,7 @@ struct q8_0 {
   template <int Tokens>
   static void tile(const panel& p, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
                    std::uint32_t cols, sum* sums) {
-    block_tile<bias_log2, Tokens>(p, x, token, col, cols, sums);
+    block_tile<Tokens>(p, x, token, col, cols, sums);
   }
 
   template <int Tokens>
@@ -275,26 +300,20 @@ struct q8_0 {
   template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
-    block_tile<bias_log2, Tokens>(packed_blocks<q8_0, Asks>{p, col}, x, token, col, cols, sums);
+    block_tile<Tokens>(packed_blocks<q8_0, Asks>{p, col}, x, token, col, cols, sums);
   }
 };
 
 template <class Sums>
-struct q4_0 {
+struct q4_0 : panel_format<Sums> {
   using panel = block_panel;
   using sum = Sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
   static constexpr std::size_t bytes = 18;
   static constexpr int bias_log2 = 3;
 
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    prepare_starts<bias_log2>(x, token, count);
   }
-
   /// 0..15 standing for -8..7: low nibbles are elements 0..15, high nibbles 16..31.
   static __m256i dot(const unsigned char* p, __m256i q) {
     const __m128i packed = load_16(p);
@@ -334,7 +353,7 @@ struct q4_0 {
   template <int Tokens>
   static void tile(const panel& p, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
                    std::uint32_t cols, sum* sums) {
-    block_tile<bias_log2, Tokens>(p, x, token, col, cols, sums);
+    block_tile<Tokens>(p, x, token, col, cols, sums);
   }
 
   template <int Tokens>
@@ -351,7 +370,7 @@ struct q4_0 {
   template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
-    block_tile<bias_log2, Tokens>(packed_blocks<q4_0, Asks>{p, col}, x, token, col, cols, sums);
+    block_tile<Tokens>(packed_blocks<q4_0, Asks>{p, col}, x, token, col, cols, sums);
   }
 };
 

@@ -111,20 +111,10 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
   }
 }
 
-struct iq4_xs {
+struct iq4_xs : panel_format {
   struct panel {
     unpacked_superblock blocks[superblocks_max];
   };
-  using sum = row_sums;
-  static constexpr std::uint32_t panel_rows = avx2::panel_rows;
-  static constexpr int tile_tokens = avx2::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
-
-  static void clear(sum& s) { clear_sums(s); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    store_sums(s, power, y, low, high);
-  }
 
   template <x86::ask_into Asks>
   static packed_superblock<Asks> packed_at(const x86::packed_panel& from, std::uint32_t index) {

@@ -69,13 +69,9 @@ struct packed_levels {
 /// One superblock of 16 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
 template <int Tokens, class Source>
 inline void superblock_tile(const Source& source, const x86::batch_view& x, const std::int8_t* q,
-                            const std::int32_t* k, const std::int32_t* m, const std::int32_t* sum,
+                            const std::int32_t* k, const std::int32_t* m, const level_biases* bias,
                             exact_sums* sums) {
   const std::size_t m_stride = x.cols / 32;
-  level_biases bias[Tokens];
-  for (int t = 0; t < Tokens; ++t) {
-    bias[t].of(sum + static_cast<std::size_t>(t) * m_stride);
-  }
   // Two groups at a time: 516,128 * 32 * 63 * 2 = 2,081,028,096 fits 32 bits.
   for (int pair = 0; pair < groups; pair += 2) {
     __m512i scaled[Tokens];
@@ -85,15 +81,15 @@ inline void superblock_tile(const Source& source, const x86::batch_view& x, cons
       __m512i dot[Tokens];
 #pragma GCC unroll 8
       for (int t = 0; t < Tokens; ++t) {
-        dot[t] = broadcast(bias[t].at + j);
+        dot[t] = broadcast(bias[static_cast<std::size_t>(t) * x.scales].at + j);
       }
 #pragma GCC unroll 8
       for (int i = 0; i < 8; ++i) {
         const __m512i w = source.weights(j, i);
 #pragma GCC unroll 8
         for (int t = 0; t < Tokens; ++t) {
-          dot[t] = _mm512_dpbusd_epi32(
-              dot[t], w, broadcast(q + static_cast<std::size_t>(t) * x.cols + j * 32 + i * 4));
+          dot[t] =
+              add_products(dot[t], w, q + static_cast<std::size_t>(t) * x.cols + j * 32 + i * 4);
         }
       }
       const __m512i scale = source.scales(j);
@@ -113,29 +109,24 @@ inline void superblock_tile(const Source& source, const x86::batch_view& x, cons
   }
 }
 
-struct iq4_xs {
-  using sum = exact_sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
+struct iq4_xs : panel_format<exact_sums> {
 
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    prepare_superblocks<level_biases>(
+        x, token, count, [&](level_biases& out, std::size_t i) { out.of(x.sum + i * 8); });
   }
-
   template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const std::size_t m_at = std::size_t{token} * (x.cols / 32) + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+    const level_biases* bias = prepared_at<level_biases>(x, token, col);
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       using source = packed_levels<Asks>;
       const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
-      superblock_tile<Tokens>(block, x, q + b * superblock, k + b, x.m + m_at + b * 8,
-                              x.sum + m_at + b * 8, sums);
+      superblock_tile<Tokens>(block, x, q + b * superblock, k + b, x.m + m_at + b * 8, bias + b,
+                              sums);
     }
   }
 };

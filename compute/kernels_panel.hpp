@@ -7,8 +7,6 @@
 /// an anonymous namespace, so each instantiation is private to its file.
 namespace ovir::compute::x86 {
 
-/// Tokens whose sums are kept at once: 16 KiB of 64-bit sums for 16 rows.
-inline constexpr std::uint32_t panel_tokens = 128;
 /// Elements of a row unpacked at once: 16 rows of bytes are 16 KiB, half of a common L1.
 inline constexpr std::uint32_t panel_cols = 1024;
 /// Up to this many tokens are computed straight from the file's bytes, a row at a time: memory is
@@ -62,6 +60,15 @@ void prefetch_rows(const panel_bytes& next, std::uint32_t first, std::uint32_t l
   }
 }
 
+/// What tiles of tokens [token, token + count) need of activations in a form of the format's own,
+/// made once for all rows. Most formats need nothing.
+template <class Format>
+void prepare(const batch_view& x, std::uint32_t token, std::uint32_t count) {
+  if constexpr (requires { Format::prepare(x, token, count); }) {
+    Format::prepare(x, token, count);
+  }
+}
+
 /// Runs Format::tile over all `count` tokens from `token` on, in the widest tiles that fit. Between
 /// tiles it asks for the weights needed next, so that unpacking them does not wait for memory.
 template <class Format>
@@ -111,6 +118,7 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
   for (std::uint32_t token = 0; token < x.tokens; token += panel_tokens) {
     const std::uint32_t left = x.tokens - token;
     const std::uint32_t count = left < panel_tokens ? left : panel_tokens;
+    prepare<Format>(x, token, count);
     for (std::uint32_t row = first; row < last; row += Format::panel_rows) {
       const std::uint32_t rows = last - row < Format::panel_rows ? last - row : Format::panel_rows;
       for (std::uint32_t t = 0; t < count; ++t) {
@@ -219,6 +227,7 @@ void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t las
   for (std::uint32_t token = 0; token < x.tokens; token += panel_tokens) {
     const std::uint32_t left = x.tokens - token;
     const std::uint32_t count = left < panel_tokens ? left : panel_tokens;
+    prepare<Format>(x, token, count);
     for (std::uint32_t row = first - first % packed_rows; row < last; row += packed_rows) {
       for (std::uint32_t part = 0; part < parts; ++part) {
         for (std::uint32_t t = 0; t < count; ++t) {

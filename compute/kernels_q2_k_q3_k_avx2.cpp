@@ -258,21 +258,11 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
 }
 
 template <template <x86::ask_into> class Packed>
-struct sixteenths {
+struct sixteenths : panel_format {
   using nothing = Packed<x86::ask_into::nothing>;
   struct panel {
     unpacked_superblock<nothing> blocks[superblocks_max];
   };
-  using sum = row_sums;
-  static constexpr std::uint32_t panel_rows = avx2::panel_rows;
-  static constexpr int tile_tokens = avx2::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
-
-  static void clear(sum& s) { clear_sums(s); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    store_sums(s, power, y, low, high);
-  }
 
   static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
                             panel& out) {

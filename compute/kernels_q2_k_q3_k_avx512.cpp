@@ -12,8 +12,6 @@ namespace ovir::compute::avx512 {
 namespace {
 
 constexpr std::uint32_t superblock = 256;
-constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
-constexpr std::size_t terms_max = superblocks_max;
 constexpr int groups = 16;
 
 /// What a superblock's rows have beside their weights.
@@ -133,60 +131,45 @@ private:
 };
 
 /// What a token contributes to a superblock beside q.
-struct token_terms {
-  alignas(32) std::int32_t m[8];        ///< m_j twice, 16 bits each
-  alignas(64) std::int32_t bias[16];    ///< of Q3_K: -4 times the sum of q of group g
-  alignas(16) std::int8_t digit[3][16]; ///< of Q2_K: m_j times that sum in base 128, lowest first,
-                                        ///< groups as in `superblock_head::min`
+template <bool HasMins>
+struct alignas(64) token_terms {
+  std::int32_t bias[HasMins ? 1 : 16];    ///< of Q3_K: -4 times the sum of q of group g
+  alignas(32) std::int32_t m[8];          ///< m_j twice, 16 bits each
+  std::int8_t digit[3][HasMins ? 16 : 1]; ///< of Q2_K: m_j times that sum in base 128, lowest
+                                          ///< first, groups as in `superblock_head::min`
 
-  template <bool HasMins>
   inline void set(const std::int8_t* q, const std::int32_t* m_of) {
     const __m256i all = load_32(m_of);
     _mm256_store_si256(reinterpret_cast<__m256i*>(m),
                        _mm256_or_si256(all, _mm256_slli_epi32(all, 16)));
     const __m512i sums = group_sums(q); // group g at (g % 4) * 4 + g / 4
-    if (!HasMins) {
+    if constexpr (HasMins) {
+      const __m512i m_of_lane = _mm512_permutexvar_epi32(
+          _mm512_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6, 1, 3, 5, 7, 1, 3, 5, 7),
+          _mm512_castsi256_si512(all));
+      const __m512i product = _mm512_mullo_epi32(sums, m_of_lane); // 18 bits and a sign
+      const __m512i seven = _mm512_set1_epi32(127);
+      set_digit(0, _mm512_and_si512(product, seven));
+      set_digit(1, _mm512_and_si512(_mm512_srai_epi32(product, 7), seven));
+      set_digit(2, _mm512_srai_epi32(product, 14));
+    } else {
       _mm512_store_si512(bias,
                          _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(sums, 2)));
-      return;
     }
-    const __m512i m_of_lane =
-        _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6, 1, 3, 5, 7, 1, 3, 5, 7),
-                                 _mm512_castsi256_si512(all));
-    const __m512i product = _mm512_mullo_epi32(sums, m_of_lane); // 18 bits and a sign
-    const __m512i seven = _mm512_set1_epi32(127);
-    set_digit(0, _mm512_and_si512(product, seven));
-    set_digit(1, _mm512_and_si512(_mm512_srai_epi32(product, 7), seven));
-    set_digit(2, _mm512_srai_epi32(product, 14));
   }
   /// Where a dot product of group g starts from.
   [[nodiscard]] inline const std::int32_t* bias_of(int g) const { return bias + g % 4 * 4 + g / 4; }
 
 private:
-  static inline __m512i group_sums(const std::int8_t* q) {
-    const __m512i ones = _mm512_set1_epi8(1);
-    __m512i v[4];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      v[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, _mm512_loadu_si512(q + 64 * i));
-    }
-    // Adds the four dwords of each 128-bit lane, of four vectors at once.
-    const __m512i first =
-        _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
-    const __m512i second =
-        _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
-    return _mm512_add_epi32(_mm512_unpacklo_epi64(first, second),
-                            _mm512_unpackhi_epi64(first, second));
-  }
   inline void set_digit(int place, __m512i values) {
     const __m128i by_quarter = _mm_setr_epi8(0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15);
-    _mm_store_si128(reinterpret_cast<__m128i*>(digit[place]),
-                    _mm_shuffle_epi8(_mm512_cvtepi32_epi8(values), by_quarter));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(digit[place]),
+                     _mm_shuffle_epi8(_mm512_cvtepi32_epi8(values), by_quarter));
   }
 };
 
 /// sum_g mn_g m_(g/2) sum_g of 16 rows.
-inline __m512i weighted_mins(const superblock_head& head, const token_terms& terms) {
+inline __m512i weighted_mins(const superblock_head& head, const token_terms<true>& terms) {
   __m512i place[3];
 #pragma GCC unroll 3
   for (int i = 0; i < 3; ++i) {
@@ -203,14 +186,14 @@ inline __m512i weighted_mins(const superblock_head& head, const token_terms& ter
 
 /// dot_g of 16 rows and `Tokens` tokens, g = 2 block + side: at most 8128 either way.
 template <int Tokens, class Source>
-inline void group_dots(const Source& source, int block, int side, const token_terms* terms,
+inline void group_dots(const Source& source, int block, int side,
+                       const token_terms<Source::has_mins>* terms, std::size_t scales,
                        const std::int8_t* q, std::size_t q_stride, __m512i (&dot)[Tokens]) {
   const int g = 2 * block + side;
 #pragma GCC unroll 8
   for (int t = 0; t < Tokens; ++t) {
-    dot[t] = Source::has_mins
-                 ? _mm512_setzero_si512()
-                 : broadcast(terms[static_cast<std::size_t>(t) * terms_max].bias_of(g));
+    dot[t] = Source::has_mins ? _mm512_setzero_si512()
+                              : broadcast(terms[static_cast<std::size_t>(t) * scales].bias_of(g));
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
@@ -218,7 +201,7 @@ inline void group_dots(const Source& source, int block, int side, const token_te
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
       const std::int8_t* four = q + static_cast<std::size_t>(t) * q_stride + g * 16 + i * 4;
-      dot[t] = _mm512_dpbusd_epi32(dot[t], w, broadcast(four));
+      dot[t] = add_products(dot[t], w, four);
     }
   }
 }
@@ -226,8 +209,9 @@ inline void group_dots(const Source& source, int block, int side, const token_te
 /// One superblock of 16 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
 template <int Tokens, class Source>
 inline void superblock_tile(const Source& source, const superblock_head& head,
-                            const token_terms* terms, const std::int8_t* q, std::size_t q_stride,
-                            const std::int32_t* k, std::size_t k_stride, exact_sums* sums) {
+                            const token_terms<Source::has_mins>* terms, const std::int8_t* q,
+                            std::size_t q_stride, const std::int32_t* k, std::size_t scales,
+                            exact_sums* sums) {
   __m512i scaled[Tokens]; // 16 groups of at most 8128 * 32 * 63
 #pragma GCC unroll 8
   for (int t = 0; t < Tokens; ++t) {
@@ -235,23 +219,23 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
   }
   for (int block = 0; block < groups / 2; ++block) {
     __m512i first[Tokens];
-    group_dots<Tokens>(source, block, 0, terms, q, q_stride, first);
+    group_dots<Tokens>(source, block, 0, terms, scales, q, q_stride, first);
     __m512i second[Tokens];
-    group_dots<Tokens>(source, block, 1, terms, q, q_stride, second);
+    group_dots<Tokens>(source, block, 1, terms, scales, q, q_stride, second);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
       const __m512i both =
           _mm512_mask_blend_epi16(0xAAAAAAAA, first[t], _mm512_slli_epi32(second[t], 16));
       const __m512i factor = _mm512_mullo_epi16(
-          head.scale[block], broadcast(terms[static_cast<std::size_t>(t) * terms_max].m + block));
+          head.scale[block], broadcast(terms[static_cast<std::size_t>(t) * scales].m + block));
       scaled[t] = _mm512_dpwssd_epi32(scaled[t], both, factor);
     }
   }
 #pragma GCC unroll 8
   for (int t = 0; t < Tokens; ++t) {
-    const std::int32_t* const kt = k + static_cast<std::size_t>(t) * k_stride;
-    if (Source::has_mins) {
-      const __m512i mins = weighted_mins(head, terms[static_cast<std::size_t>(t) * terms_max]);
+    const std::int32_t* const kt = k + static_cast<std::size_t>(t) * scales;
+    if constexpr (Source::has_mins) {
+      const __m512i mins = weighted_mins(head, terms[static_cast<std::size_t>(t) * scales]);
       sums[t].add_superblock(scaled[t], mins, kt, head.d, head.dmin);
     } else {
       sums[t].add_superblock(scaled[t], kt, head.d);
@@ -260,38 +244,26 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
 }
 
 template <template <x86::ask_into> class Packed>
-struct sixteenths {
-  using sum = exact_sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
+struct sixteenths : panel_format<exact_sums> {
 
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
+  using terms = token_terms<Packed<x86::ask_into::nothing>::has_mins>;
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    prepare_superblocks<terms>(x, token, count, [&](terms& out, std::size_t i) {
+      out.set(x.q + i * superblock, x.m + i * 8);
+    });
   }
-
   template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     using source = Packed<Asks>;
-    const std::size_t m_stride = x.cols / 32;
-    const std::int32_t* m = x.m + token * m_stride + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
-    token_terms terms[Tokens][terms_max];
-    for (std::size_t t = 0; t < Tokens; ++t) {
-      for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-        terms[t][b].template set<source::has_mins>(q + t * x.cols + b * superblock,
-                                                   m + t * m_stride + b * 8);
-      }
-    }
+    const terms* prepared = prepared_at<terms>(x, token, col);
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
       superblock_head head;
       block.load(head);
-      superblock_tile<Tokens>(block, head, &terms[0][b], q + b * superblock, x.cols, k + b,
+      superblock_tile<Tokens>(block, head, prepared + b, q + b * superblock, x.cols, k + b,
                               x.scales, sums);
     }
   }

@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::uint32_t superblock = 256;
 constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
-constexpr std::size_t terms_max = superblocks_max;
 constexpr std::size_t bytes = 144;
 constexpr std::size_t nibbles_at = 16;
 
@@ -60,7 +59,8 @@ struct superblock_head {
 
 /// Weights as bytes, [element / 4][row][4].
 struct unpacked_superblock {
-  static constexpr int pairs_at_once = 4; ///< |sum_j sc_j m_j dot_j| <= 1,935,601,920
+  static constexpr int pairs_at_once = 4;          ///< |sum_j sc_j m_j dot_j| <= 1,935,601,920
+  static constexpr bool weights_are_narrow = true; ///< at most 15
 
   __m512i w[superblock / 4];
   superblock_head head;
@@ -74,6 +74,7 @@ struct unpacked_superblock {
 template <x86::ask_into Asks>
 struct packed_superblock {
   static constexpr int pairs_at_once = 4;
+  static constexpr bool weights_are_narrow = true;
   static constexpr std::size_t bytes = 2304;
   static constexpr std::size_t scales_at = 64;
   static constexpr std::size_t nibbles_at = 256;
@@ -100,12 +101,14 @@ struct packed_superblock {
 };
 
 /// What a token contributes to a superblock beside q, in the form the tile multiplies by.
-struct token_terms {
+struct alignas(64) token_terms {
   alignas(32) std::int32_t m[8];      ///< at 2 i: two m_j as `superblock_head::scale[i]`
   alignas(8) std::int8_t digit[3][8]; ///< m_j times the sum of q_j in base 128, lowest first, with
                                       ///< j as in `superblock_head::min`
+  std::int32_t narrow;                ///< not 0: |dot_j| of weights up to 15 fits 16 bits
 
-  inline void set(const std::int32_t* m_of, const std::int32_t* sum) {
+  inline void set(const std::int32_t* m_of, const std::int32_t* sum, const std::int8_t* q) {
+    narrow = dots_are_narrow(q, load_32(sum));
     const __m256i all = load_32(m_of);
     _mm256_store_si256(reinterpret_cast<__m256i*>(m),
                        _mm256_or_si256(all, _mm256_srli_epi64(all, 16)));
@@ -119,6 +122,19 @@ struct token_terms {
   [[nodiscard]] inline __m512i factor(int pair) const { return broadcast(m + 2 * pair); }
 
 private:
+  /// A dot product lies between 15 times the negative q and 15 times the positive ones. The sum of
+  /// the |q| of a block and the size of the sum of its q are at most 2 (2^15 - 1) / 15 together.
+  static inline std::int32_t dots_are_narrow(const std::int8_t* q, __m256i sum) {
+    constexpr int most = 2 * 32'767 / 15;
+    const __m512i halves = group_sizes(q);
+    // Lanes 0 and 2: blocks 0, 2, 4, 6 and 1, 3, 5, 7.
+    const __m512i sizes = _mm512_add_epi32(halves, _mm512_shuffle_i32x4(halves, halves, 0xB1));
+    const __m512i nets =
+        _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6, 1, 3, 5, 7, 1, 3, 5, 7),
+                                 _mm512_castsi256_si512(_mm256_abs_epi32(sum)));
+    return static_cast<std::int32_t>(
+        _mm512_cmpgt_epi32_mask(_mm512_add_epi32(sizes, nets), _mm512_set1_epi32(most)) == 0);
+  }
   inline void set_digit(int place, __m256i values) {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(digit[place]), _mm256_cvtepi32_epi8(values));
   }
@@ -152,16 +168,17 @@ inline void block_dots(const Source& source, int pair, int side, const std::int8
     for (int t = 0; t < Tokens; ++t) {
       const std::int8_t* four =
           q + static_cast<std::size_t>(t) * q_stride + pair * 64 + side * 32 + i * 4;
-      dot[t] = _mm512_dpbusd_epi32(dot[t], w, broadcast(four));
+      dot[t] = add_products(dot[t], w, four);
     }
   }
 }
 
-/// One superblock of 16 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
+/// One superblock of 16 rows for `Tokens` tokens. Pointers are at the superblock, of token 0;
+/// tokens have `scales` superblocks.
 template <int Tokens, class Source, class Sums>
 inline void superblock_tile(const Source& source, const superblock_head& head,
                             const token_terms* terms, const std::int8_t* q, std::size_t q_stride,
-                            const std::int32_t* k, std::size_t k_stride, Sums* sums) {
+                            const std::int32_t* k, std::size_t scales, Sums* sums) {
   for (int done = 0; done < 4; done += Source::pairs_at_once) {
     __m512i scaled[Tokens];
 #pragma GCC unroll 8
@@ -173,7 +190,7 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
 #pragma GCC unroll 8
       for (int t = 0; t < Tokens; ++t) {
         factor[t] = _mm512_mullo_epi16(head.scale[pair],
-                                       terms[static_cast<std::size_t>(t) * terms_max].factor(pair));
+                                       terms[static_cast<std::size_t>(t) * scales].factor(pair));
       }
       __m512i dot[Tokens];
       block_dots<Tokens>(source, pair, 0, q, q_stride, dot);
@@ -191,35 +208,110 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
     }
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      const std::int32_t* const kt = k + static_cast<std::size_t>(t) * k_stride;
+      const std::int32_t* const kt = k + static_cast<std::size_t>(t) * scales;
       if (done + Source::pairs_at_once < 4) {
         sums[t].add_superblock(scaled[t], kt, head.d);
         continue;
       }
-      const __m512i mins = weighted_mins(head, terms[static_cast<std::size_t>(t) * terms_max]);
+      const __m512i mins = weighted_mins(head, terms[static_cast<std::size_t>(t) * scales]);
       sums[t].add_superblock(scaled[t], mins, kt, head.d, head.dmin);
     }
   }
+}
+
+/// The same where every |dot_j| fits 16 bits: those of two blocks meet their factors in one
+/// multiplication, while the products of the next two are formed. 84 instead of 88 multiplications
+/// for a row and a token.
+template <int Tokens, class Source, class Sums>
+inline void narrow_tile(const Source& source, const superblock_head& head, const token_terms* terms,
+                        const std::int8_t* q, std::size_t q_stride, const std::int32_t* k,
+                        std::size_t scales, Sums* sums) {
+  constexpr int pairs = 4;
+  __m512i scaled[Tokens];
+  __m512i both[Tokens]; // of the pair before, 16 bits each
+#pragma GCC unroll 8
+  for (int t = 0; t < Tokens; ++t) {
+    scaled[t] = _mm512_setzero_si512();
+    both[t] = _mm512_setzero_si512();
+  }
+  const auto add_pair = [&](int t, int pair) __attribute__((always_inline)) {
+    const __m512i factor = _mm512_mullo_epi16(
+        head.scale[pair], terms[static_cast<std::size_t>(t) * scales].factor(pair));
+    scaled[t] = _mm512_dpwssd_epi32(scaled[t], both[t], factor);
+  };
+  for (int pair = 0; pair < pairs; ++pair) {
+    __m512i dot[2][Tokens];
+#pragma GCC unroll 2
+    for (int side = 0; side < 2; ++side) {
+#pragma GCC unroll 8
+      for (int t = 0; t < Tokens; ++t) {
+        dot[side][t] = _mm512_setzero_si512();
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) {
+        const __m512i w = source.weights(pair, side, i);
+#pragma GCC unroll 8
+        for (int t = 0; t < Tokens; ++t) {
+          const std::int8_t* four =
+              q + static_cast<std::size_t>(t) * q_stride + pair * 64 + side * 32 + i * 4;
+          dot[side][t] = add_products(dot[side][t], w, four);
+        }
+        if (side == 0 && i < Tokens) {
+          add_pair(i, pair == 0 ? 0 : pair - 1); // before the first pair, of zeros
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t) {
+      both[t] = _mm512_mask_blend_epi16(0xAAAAAAAAU, dot[0][t], _mm512_slli_epi32(dot[1][t], 16));
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < Tokens; ++t) {
+    add_pair(t, pairs - 1);
+    const std::size_t at = static_cast<std::size_t>(t) * scales;
+    sums[t].add_superblock(scaled[t], weighted_mins(head, terms[at]), k + at, head.d, head.dmin);
+  }
+}
+
+/// Whether `narrow_tile` serves a superblock of `Tokens` tokens. With one token memory is what
+/// takes the time.
+template <int Tokens, class Source>
+inline bool is_narrow(const Source& /*source*/, const token_terms* terms, std::size_t scales) {
+  if (!Source::weights_are_narrow || Tokens == 1) {
+    return false;
+  }
+  std::int32_t narrow = 1;
+#pragma GCC unroll 8
+  for (int t = 0; t < Tokens; ++t) {
+    narrow &= terms[static_cast<std::size_t>(t) * scales].narrow;
+  }
+  return narrow != 0;
+}
+
+/// The terms of all superblocks of some tokens.
+inline void prepare_terms(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+  prepare_superblocks<token_terms>(x, token, count, [&](token_terms& out, std::size_t i) {
+    out.set(x.m + i * 8, x.sum + i * 8, x.q + i * superblock);
+  });
 }
 
 /// `count` superblocks from column `col` on. `at(b)` is the b-th as a source and its head.
 template <int Tokens, class At, class Sums>
 inline void superblock_tiles(const At& at, const x86::batch_view& x, std::uint32_t token,
                              std::uint32_t col, std::uint32_t count, Sums* sums) {
-  const std::size_t m_stride = x.cols / 32;
-  const std::size_t m_at = token * m_stride + col / 32;
   const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
   const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
-  token_terms terms[Tokens][terms_max];
-  for (std::size_t t = 0; t < Tokens; ++t) {
-    for (std::uint32_t b = 0; b < count; ++b) {
-      terms[t][b].set(x.m + m_at + t * m_stride + b * 8, x.sum + m_at + t * m_stride + b * 8);
-    }
-  }
+  const token_terms* terms = prepared_at<token_terms>(x, token, col);
   for (std::uint32_t b = 0; b < count; ++b) {
     at(b, [&](const auto& source, const superblock_head& head) {
-      superblock_tile<Tokens>(source, head, &terms[0][b], q + b * superblock, x.cols, k + b,
-                              x.scales, sums);
+      if (is_narrow<Tokens>(source, terms + b, x.scales)) {
+        narrow_tile<Tokens>(source, head, terms + b, q + b * superblock, x.cols, k + b, x.scales,
+                            sums);
+      } else {
+        superblock_tile<Tokens>(source, head, terms + b, q + b * superblock, x.cols, k + b,
+                                x.scales, sums);
+      }
     });
   }
 }
@@ -253,21 +345,15 @@ inline void load_heads(const unsigned char* data, std::size_t row_bytes, std::ui
 }
 
 template <class Sums>
-struct q4_k {
+struct q4_k : panel_format<Sums> {
   struct panel {
     unpacked_superblock blocks[superblocks_max];
   };
   using sum = Sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
 
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    prepare_terms(x, token, count);
   }
-
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {
     const __m512i low = _mm512_set1_epi8(15);

@@ -27,7 +27,8 @@ __attribute__((always_inline)) inline __m512i fifth_bits(__m512i lines, int bit)
 /// A superblock of packed weights (packed_superblocks.hpp).
 template <x86::ask_into Asks>
 struct packed_fives {
-  static constexpr int pairs_at_once = 2; ///< |sum of 4 sc_j m_j dot_j| <= 2,000,121,984
+  static constexpr bool weights_are_narrow = false; ///< they go up to 31
+  static constexpr int pairs_at_once = 2;           ///< |sum of 4 sc_j m_j dot_j| <= 2,000,121,984
   static constexpr std::size_t bytes = 2816;
   static constexpr std::size_t scales_at = 64;
   static constexpr std::size_t weights_at = 256;
@@ -60,18 +61,11 @@ struct packed_fives {
   }
 };
 
-struct q5_k {
-  using sum = exact_sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
+struct q5_k : panel_format<exact_sums> {
 
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    prepare_terms(x, token, count);
   }
-
   template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {

@@ -156,20 +156,10 @@ inline void unpack_scales(const unsigned char* block, std::size_t row_bytes, std
   }
 }
 
-struct q6_k {
+struct q6_k : panel_format {
   struct panel {
     unpacked_superblock blocks[superblocks_max];
   };
-  using sum = row_sums;
-  static constexpr std::uint32_t panel_rows = avx2::panel_rows;
-  static constexpr int tile_tokens = avx2::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx2::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx2::packed_tokens_max;
-
-  static void clear(sum& s) { clear_sums(s); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    store_sums(s, power, y, low, high);
-  }
 
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {

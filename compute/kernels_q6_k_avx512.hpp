@@ -78,20 +78,8 @@ struct group_biases {
   alignas(64) std::int32_t at[groups];
 
   inline void of(const std::int8_t* q) {
-    const __m512i ones = _mm512_set1_epi8(1);
-    __m512i v[4];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      v[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, _mm512_loadu_si512(q + 64 * i));
-    }
-    // Adds the four dwords of each 128-bit lane, of four vectors at once.
-    const __m512i first =
-        _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
-    const __m512i second =
-        _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
-    const __m512i sums = _mm512_add_epi32(_mm512_unpacklo_epi64(first, second),
-                                          _mm512_unpackhi_epi64(first, second));
-    _mm512_store_si512(at, _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(sums, 5)));
+    _mm512_store_si512(
+        at, _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(group_sums(q), 5)));
   }
 
   [[nodiscard]] inline const std::int32_t* group(int g) const { return at + g % 4 * 4 + g / 4; }
@@ -100,14 +88,15 @@ struct group_biases {
 /// The dot products of two groups (32 elements) with their scales: sc_g dot_g + sc_g+1 dot_g+1.
 template <int Tokens, class Source>
 inline void two_groups(const Source& source, int quarter, int pair, const std::int8_t* q,
-                       std::size_t q_stride, const group_biases* bias, __m512i (&out)[Tokens]) {
+                       std::size_t q_stride, const group_biases* bias, std::size_t scales,
+                       __m512i (&out)[Tokens]) {
   const int g = 4 * quarter + 2 * pair;
 #pragma GCC unroll 2
   for (int side = 0; side < 2; ++side) {
     __m512i dot[Tokens];
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      dot[t] = broadcast(bias[t].group(g + side));
+      dot[t] = broadcast(bias[static_cast<std::size_t>(t) * scales].group(g + side));
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
@@ -116,7 +105,7 @@ inline void two_groups(const Source& source, int quarter, int pair, const std::i
       for (int t = 0; t < Tokens; ++t) {
         const std::int8_t* four =
             q + static_cast<std::size_t>(t) * q_stride + (g + side) * 16 + i * 4;
-        dot[t] = _mm512_dpbusd_epi32(dot[t], w, broadcast(four));
+        dot[t] = add_products(dot[t], w, four);
       }
     }
     const __m512i scale = source.scales(g + side);
@@ -130,24 +119,21 @@ inline void two_groups(const Source& source, int quarter, int pair, const std::i
 
 /// One superblock of 16 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
 template <int Tokens, class Source, class Sums>
-inline void superblock_tile(const Source& source, const x86::batch_view& x, const std::int8_t* q,
-                            const std::int32_t* k, const std::int32_t* m, Sums* sums) {
+inline void superblock_tile(const Source& source, const x86::batch_view& x,
+                            const group_biases* bias, const std::int8_t* q, const std::int32_t* k,
+                            const std::int32_t* m, Sums* sums) {
   const std::size_t m_stride = x.cols / 32;
-  group_biases bias[Tokens];
-  for (int t = 0; t < Tokens; ++t) {
-    bias[t].of(q + static_cast<std::size_t>(t) * x.cols);
-  }
   // 64 elements at a time: 4 groups of at most 65,024 * 128 * 63 fit 32 bits, 256 elements do not.
   for (int g = 0; g < groups; g += 4) {
     __m512i first[Tokens];
-    two_groups<Tokens>(source, g / 4, 0, q, x.cols, bias, first);
+    two_groups<Tokens>(source, g / 4, 0, q, x.cols, bias, x.scales, first);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
       first[t] = _mm512_mullo_epi32(first[t],
                                     broadcast(m + static_cast<std::size_t>(t) * m_stride + g / 2));
     }
     __m512i second[Tokens];
-    two_groups<Tokens>(source, g / 4, 1, q, x.cols, bias, second);
+    two_groups<Tokens>(source, g / 4, 1, q, x.cols, bias, x.scales, second);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
       const std::size_t at = static_cast<std::size_t>(t);
@@ -159,21 +145,16 @@ inline void superblock_tile(const Source& source, const x86::batch_view& x, cons
 }
 
 template <class Sums>
-struct q6_k {
+struct q6_k : panel_format<Sums> {
   struct panel {
     unpacked_superblock blocks[superblocks_max];
   };
   using sum = Sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
-  static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
-  static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
 
-  static void clear(sum& s) { s.clear(); }
-  static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
-    s.store(power, y, low, high);
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    prepare_superblocks<group_biases>(
+        x, token, count, [&](group_biases& out, std::size_t i) { out.of(x.q + i * superblock); });
   }
-
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
@@ -220,8 +201,9 @@ struct q6_k {
     const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+    const group_biases* bias = prepared_at<group_biases>(x, token, col);
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      superblock_tile<Tokens>(p.blocks[b], x, q + b * superblock, k + b, m + b * 8, sums);
+      superblock_tile<Tokens>(p.blocks[b], x, bias + b, q + b * superblock, k + b, m + b * 8, sums);
     }
   }
 
@@ -231,10 +213,11 @@ struct q6_k {
     const std::int32_t* m = x.m + std::size_t{token} * (x.cols / 32) + col / 32;
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
+    const group_biases* bias = prepared_at<group_biases>(x, token, col);
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       using source = packed_superblock<Asks>;
       const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
-      superblock_tile<Tokens>(block, x, q + b * superblock, k + b, m + b * 8, sums);
+      superblock_tile<Tokens>(block, x, bias + b, q + b * superblock, k + b, m + b * 8, sums);
     }
   }
 

@@ -5,15 +5,29 @@
 #include "compute/kernels.hpp"
 #include "compute/kernels_ask.hpp"
 #include "compute/packed_weights.hpp"
+#include "compute/prepared_room.hpp"
 #include "compute/unpacked_rows.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 namespace ovir::compute {
 
 #if defined(__x86_64__)
+
+// Kept, so that a step of decoding allocates nothing.
+unsigned char* x86::room_to_prepare(const quantized_batch& x) {
+  thread_local std::vector<std::byte> buffer;
+  constexpr std::size_t line = 64;
+  const std::size_t bytes = std::size_t{std::min(x.tokens, x86::panel_tokens)} *
+                            ((x.cols + 255) / 256) * x86::prepared_bytes;
+  buffer.resize(std::max(buffer.size(), bytes + line));
+  void* at = buffer.data();
+  std::size_t space = buffer.size();
+  return static_cast<unsigned char*>(std::align(line, bytes, at, space));
+}
 
 namespace {
 
@@ -38,7 +52,8 @@ x86::batch_view view_of(const quantized_batch& x) {
           .u = x.u.data(),
           .tokens = x.tokens,
           .cols = x.cols,
-          .scales = x.cols / x.scale_block()};
+          .scales = x.cols / x.scale_block(),
+          .prepared = x86::room_to_prepare(x)};
 }
 
 /// The operations of one set that need adapting.

@@ -9,6 +9,12 @@
 /// one that other processors cannot run.
 namespace ovir::compute::x86 {
 
+/// Tokens whose sums are kept at once: 16 KiB of 64-bit sums for 16 rows.
+inline constexpr std::uint32_t panel_tokens = 128;
+/// Most bytes per token and 256 columns (or part of them) of what a kernel works out of activations
+/// once, before it meets weights.
+inline constexpr std::uint32_t prepared_bytes = 128;
+
 /// Rows of weights in their file's encoding, and in panels of sixteen (packed_weights.hpp) where
 /// `packed` is not null.
 struct matrix_view {
@@ -33,6 +39,7 @@ struct batch_view {
   std::uint32_t tokens;
   std::uint32_t cols;
   std::uint32_t scales;
+  unsigned char* prepared; ///< aligned to 64, for [panel_tokens][cols / 256]
 };
 
 /// Where one token is quantised to.

@@ -12,6 +12,7 @@
 #include "bench/exactness/float_kernels.hpp"
 #include "compute/kernels_ask.hpp"
 #include "compute/packed_weights.hpp"
+#include "compute/prepared_room.hpp"
 #include "compute/segment.hpp"
 #include "messages/check.hpp"
 
@@ -81,7 +82,8 @@ void product(const weight& w, std::uint32_t first, std::uint32_t last, const qua
                               .u = x.u.data(),
                               .tokens = x.tokens,
                               .cols = x.cols,
-                              .scales = x.cols / x.scale_block()};
+                              .scales = x.cols / x.scale_block(),
+                              .prepared = x86::room_to_prepare(x)};
   x86::integer_product* run = bench::product_q8_0;
   switch (w.type) {
   case tensor_type::q8_0: break;

@@ -72,5 +72,15 @@ TEST(cli_chat, a_real_model_answers_in_its_own_template) {
   EXPECT_FALSE(told["text"].get<std::string>().empty());
 }
 
+TEST(cli_chat, a_real_model_is_talked_with) {
+  OVIR_SHARED_FILE(file, "models/minimind2-small-q8_0.gguf");
+  child_options lines;
+  lines.input = "What is the capital of France?\n";
+  const child_result child =
+      run_ovir({"chat", "-m", file.string(), "-n", "64", "--temp", "0"}, lines);
+  ASSERT_EQ(child.exit_code, 0) << child.err;
+  EXPECT_EQ(child.out, "The capital of France is Paris.\n"); // and no control token
+}
+
 } // namespace
 } // namespace ovir::test

@@ -159,6 +159,38 @@ TEST_P(kernels, multiply_the_largest_weights_and_activations_that_are_not_wide) 
   }
 }
 
+/// The q of block `block` of token `token`, all of one sign, sum to `total`.
+void set_block(quantized_batch& x, std::uint32_t token, std::uint32_t block, int total) {
+  const std::size_t at = std::size_t{token} * (x.cols / 32) + block;
+  x.sum[at] = total;
+  for (std::size_t i = 0; i < 32; ++i) {
+    const int part = std::clamp(total, -127, 127);
+    x.q[at * 32 + i] = static_cast<std::int8_t>(part);
+    total -= part;
+  }
+}
+
+// Weights of up to 15 times q that sum to 2184 are the last to fit 16 bits, which some kernels use.
+TEST_P(kernels, multiply_on_both_sides_of_sixteen_bits) {
+  kernel_random random{15};
+  for (const tensor_type type : quantized_types) {
+    if (form_for(type) != activation_form::a256) {
+      continue;
+    }
+    const owned_weight w = make_quantized(random, type, 17, 512, filling::largest, moderate_scale);
+    for (std::uint32_t block = 0; block < 16; ++block) {
+      for (const int total : {2184, 2185, 4064, -2184, -2185}) {
+        quantized_batch x = make_batch(random, activation_form::a256, 8, 512, filling::zeros);
+        for (std::uint32_t token = 0; token < x.tokens; ++token) {
+          set_block(x, token, block, token == block % 8 ? total : total < 0 ? -2184 : 2184);
+        }
+        compare_products(set(), w.view, {0, 17}, x);
+        ASSERT_FALSE(HasFatalFailure()) << "block " << block << ", " << total;
+      }
+    }
+  }
+}
+
 TEST_P(kernels, take_scales_of_blocks_of_32_up_to_31_bits) {
   kernel_random random{4};
   constexpr std::uint16_t below_128 = 0x57FF;
