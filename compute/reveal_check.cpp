@@ -176,15 +176,16 @@ result<unit_task> task_for(const capsule& c, unit_name unit) {
   return task;
 }
 
-/// The rows revealed of layer 0 are those of the tokens. Who reveals others is not believed.
+/// The rows revealed of layer 0 from position `known` on are those of the tokens. Who reveals
+/// others is not believed.
 result<void> check_embeddings(const receipt& r, const unit_task& task, const unit_reveal& revealed,
-                              const prepared_model& secret) {
+                              const prepared_model& secret, position known) {
   if (revealed.rows.size() != std::size_t{task.positions} * secret.dim) {
     return fail(errc::digest_mismatch, "{} values of embeddings are revealed; {} are needed",
                 revealed.rows.size(), std::size_t{task.positions} * secret.dim);
   }
   const std::vector<token_id> tokens = tokens_of(r);
-  for (position p = 0; p < task.positions; ++p) {
+  for (position p = known; p < task.positions; ++p) {
     const auto row = std::span{revealed.rows}.subspan(std::size_t{p} * secret.dim, secret.dim);
     if (tokens[p] >= secret.vocabulary ||
         embedding_row_digest(row) != secret.embedding[tokens[p]]) {
@@ -317,6 +318,58 @@ reveal_checker::reveal_checker(const prepared_model& secret, const kernel_set& k
     : secret_(secret), kernels_(kernels), runner_(runner), config_(config_of(secret)),
       rope_(config_, secret.rope_factors) {}
 
+/// Before the unit's window. What K and V follow from is the receipt's: whoever checks a capsule
+/// compared its rows with what is stated there.
+std::uint32_t reveal_checker::known_positions(const receipt& r, const unit_name& unit) const {
+  const bool same = known_.layer == unit.layer && known_.closing == r.closing;
+  return same ? std::min(known_.positions, unit.window * limits::window_positions) : 0;
+}
+
+/// Precondition: sizes fit `positions`.
+result<void> reveal_checker::same_as_known(const unit_reveal& revealed, std::uint32_t known,
+                                           std::uint32_t positions) const {
+  const std::size_t of_head = std::size_t{positions} * config_.head_dim;
+  for (std::uint32_t h = 0; known > 0 && h < config_.kv_heads; ++h) {
+    for (const bool key : {true, false}) {
+      const std::uint16_t* const given =
+          (key ? revealed.between.keys : revealed.between.values).data() + h * of_head;
+      const std::vector<std::uint16_t>& before = (key ? known_.keys : known_.values)[h];
+      const std::size_t count = std::size_t{known} * config_.head_dim;
+      if (!std::equal(given, given + count, before.data())) {
+        const auto at = std::mismatch(given, given + count, before.data()).first - given;
+        return fail(errc::digest_mismatch,
+                    "the {} revealed of head {} at position {} is not the one that was checked "
+                    "with an earlier window",
+                    key ? "key" : "value", h, static_cast<std::size_t>(at) / config_.head_dim);
+      }
+    }
+  }
+  return {};
+}
+
+void reveal_checker::keep(const receipt& r, const unit_reveal& revealed, std::uint32_t positions) {
+  if (known_positions(r, {positions / limits::window_positions + 1, revealed.layer}) == 0) {
+    known_ = {r.closing, revealed.layer, 0, {}, {}};
+    known_.keys.resize(config_.kv_heads);
+    known_.values.resize(config_.kv_heads);
+  }
+  if (positions <= known_.positions) {
+    return;
+  }
+  const std::size_t of_head = std::size_t{positions} * config_.head_dim;
+  const std::size_t had = std::size_t{known_.positions} * config_.head_dim;
+  for (std::uint32_t h = 0; h < config_.kv_heads; ++h) {
+    const auto add = [&](const std::vector<std::uint16_t>& from, std::vector<std::uint16_t>& to) {
+      const auto first = from.begin() + static_cast<std::ptrdiff_t>(h * of_head);
+      to.insert(to.end(), first + static_cast<std::ptrdiff_t>(had),
+                first + static_cast<std::ptrdiff_t>(of_head));
+    };
+    add(revealed.between.keys, known_.keys[h]);
+    add(revealed.between.values, known_.values[h]);
+  }
+  known_.positions = positions;
+}
+
 result<std::vector<receipt_failure>>
 reveal_checker::check(const capsule& c, const unit_reveal& revealed, const spot_draw& where) {
   OVIR_CHECK(where.one_in > 0);
@@ -329,17 +382,31 @@ reveal_checker::check(const capsule& c, const unit_reveal& revealed, const spot_
         {fmt::format("layer {} over window {}: {}", unit.layer, unit.window, why.message),
          signer_of(r, unit.layer), unit, std::nullopt}};
   };
+  const std::size_t kept_size = std::size_t{task.positions} * config_.kv_heads * config_.head_dim;
+  if (revealed.between.keys.size() != kept_size || revealed.between.values.size() != kept_size) {
+    return failed(fail(errc::digest_mismatch,
+                       "{} keys and {} values are revealed; {} of each are needed",
+                       revealed.between.keys.size(), revealed.between.values.size(), kept_size));
+  }
+  const position known = known_positions(r, unit);
   if (unit.layer == 0) {
-    if (const auto same = check_embeddings(r, task, revealed, secret_); !same) {
+    if (const auto same = check_embeddings(r, task, revealed, secret_, known); !same) {
       return failed(same.error());
     }
     task.rows = revealed.rows;
   }
-  const unit_spots spots{
-      &revealed.between,
-      draw_places(unit.window * limits::window_positions, where, "ovir/reveal/v2/earlier"),
+  if (const auto same = same_as_known(revealed, known, task.positions); !same) {
+    return failed(same.error());
+  }
+  const std::uint32_t unknown = unit.window * limits::window_positions - known;
+  unit_spots spots{
+      &revealed.between, draw_places(unknown, where, "ovir/reveal/v2/earlier"),
       draw_places((task.positions - unit.window * limits::window_positions) * secret_.kv_heads,
                   where, "ovir/reveal/v2/attention")};
+  const bool everywhere = spots.earlier.size() == unknown;
+  for (position& place : spots.earlier) {
+    place += known;
+  }
   task.spots = &spots;
   rope_.grow(task.positions);
   checked_products products{secret_, revealed, chosen_};
@@ -349,6 +416,9 @@ reveal_checker::check(const capsule& c, const unit_reveal& revealed, const spot_
       kernels_, products, runner_, scratch_);
   if (!computed) {
     return failed(computed.error());
+  }
+  if (everywhere) {
+    keep(r, revealed, task.positions);
   }
   return compare(r, task, *computed, secret_.vocabulary);
 }

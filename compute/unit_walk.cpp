@@ -51,7 +51,7 @@ private:
   result<floats> product(unit_matrix which, const floats& rows, std::uint32_t cols,
                          std::size_t skip = 0, std::span<const position> places = {});
   [[nodiscard]] result<floats> normal_inputs();
-  [[nodiscard]] result<void> take_revealed();
+  void take_revealed();
   [[nodiscard]] const std::uint16_t* kept(bool keys, std::uint32_t head) const;
   [[nodiscard]] unit_between all_keys_and_values() const;
   result<void> keys_and_values(const floats& normal);
@@ -119,8 +119,9 @@ std::uint32_t walk::width_of(unit_matrix which) const {
 
 result<floats> walk::product(unit_matrix which, const floats& rows, std::uint32_t cols,
                              std::size_t skip, std::span<const position> places) {
-  // V has the input of K, and up that of gate.
-  const bool follows = which == unit_matrix::v || which == unit_matrix::up;
+  // V has the input of K, and q where K is computed in the window alone; up that of gate.
+  const bool follows =
+      which == unit_matrix::v || which == unit_matrix::up || (which == unit_matrix::q && skip == 0);
   if (!follows || x_.form != products_.form_of(which)) {
     OVIR_TRY(quantize(rows, cols, skip, products_.form_of(which)));
   }
@@ -150,19 +151,15 @@ result<floats> walk::normal_inputs() {
 }
 
 /// In the last layer they are also copied to where its digest is taken from.
-result<void> walk::take_revealed() {
+void walk::take_revealed() {
   const unit_between& from = *task_.spots->revealed;
   const std::size_t of_head = std::size_t{task_.positions} * config_.head_dim;
   const std::size_t all = of_head * config_.kv_heads;
-  if (from.keys.size() != all || from.values.size() != all) {
-    return fail(errc::digest_mismatch, "{} keys and {} values are revealed; {} of each are needed",
-                from.keys.size(), from.values.size(), all);
-  }
+  OVIR_CHECK(from.keys.size() == all && from.values.size() == all, from.keys.size(), all);
   for (std::uint32_t h = 0; h < config_.kv_heads && kv_; ++h) {
     std::copy_n(from.keys.data() + h * of_head, of_head, kv_->keys(task_.unit.layer, h));
     std::copy_n(from.values.data() + h * of_head, of_head, kv_->values(task_.unit.layer, h));
   }
-  return {};
 }
 
 /// [positions][head_dim] of a head.
@@ -193,7 +190,7 @@ result<void> walk::keys_and_values(const floats& normal) {
   OVIR_ASSIGN(floats k, product(unit_matrix::k, normal, config_.dim, 0, places));
   OVIR_ASSIGN(floats v, product(unit_matrix::v, normal, config_.dim, 0, places));
   if (spots) {
-    OVIR_TRY(take_revealed());
+    take_revealed();
   }
   const std::uint32_t width = config_.head_dim;
   std::vector<std::uint16_t> computed(width);

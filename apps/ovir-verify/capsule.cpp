@@ -21,12 +21,12 @@ constexpr std::uint64_t thread_bytes = std::uint64_t{16} << 20U;
 struct exhibits {
   std::unique_ptr<storage::mapped_file> capsule;
   std::unique_ptr<storage::mapped_file> model;
-  std::unique_ptr<storage::mapped_file> reveal;
+  std::vector<std::unique_ptr<storage::mapped_file>> reveals;
   std::vector<std::byte> prepared;
 };
 
 std::string_view tier_of(const capsule_orders& orders) {
-  if (!orders.reveal.empty()) {
+  if (!orders.reveals.empty()) {
     return "T1";
   }
   return orders.model.empty() ? "T0" : "T2";
@@ -62,29 +62,42 @@ result<failures> replay_all(const capsule& c, const capsule_orders& orders, exhi
   return found;
 }
 
-result<failures> check_revealed(const capsule& c, const capsule_orders& orders,
-                                const exhibits& given) {
-  const auto revealed = decode_reveal(given.reveal->bytes());
-  if (!revealed) {
-    return in_context(orders.reveal, revealed.error());
-  }
+/// One after the other: what is revealed of one unit may be a quarter of a gigabyte.
+result<failures> check_revealed(const capsule& c, const capsule_orders& orders, exhibits& given) {
   const auto secret = decode_prepared(given.prepared);
   if (!secret) {
     return in_context(orders.prepared, secret.error());
   }
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(orders.isa));
   compute_threads runner{orders.threads};
-  compute::spot_draw where{orders.one_in, {}};
-  fill_secret(std::as_writable_bytes(std::span{where.seed.bytes}));
-  return compute::reveal_checker{*secret, *kernels, runner}.check(c, *revealed, where);
+  compute::reveal_checker checker{*secret, *kernels, runner};
+  failures found;
+  for (std::size_t i = 0; i < given.reveals.size(); ++i) {
+    const auto revealed = decode_reveal(given.reveals[i]->bytes());
+    if (!revealed) {
+      return in_context(orders.reveals[i], revealed.error());
+    }
+    given.reveals[i].reset();
+    compute::spot_draw where{orders.one_in, {}};
+    fill_secret(std::as_writable_bytes(std::span{where.seed.bytes}));
+    auto wrong = checker.check(c, *revealed, where);
+    if (!wrong) {
+      return in_context(orders.reveals[i], wrong.error());
+    }
+    found.insert(found.end(), wrong->begin(), wrong->end());
+  }
+  return found;
 }
 
-std::string_view done_text(std::string_view tier) {
+std::string_view done_text(std::string_view tier, std::uint64_t units) {
   if (tier == "T2") {
     return "units were computed again in a sandboxed process";
   }
-  return tier == "T1" ? "unit's integer products pass and give what is stated"
-                      : "units have the inputs that the receipt states";
+  if (tier == "T1") {
+    return units == 1 ? "unit's integer products pass and give what is stated"
+                      : "units' integer products pass and give what is stated";
+  }
+  return "units have the inputs that the receipt states";
 }
 
 /// One character, 1 for right, and what is to be printed.
@@ -106,7 +119,7 @@ result<std::string> judge(const capsule_orders& orders, exhibits& given) {
     OVIR_ASSIGN(found, check_revealed(*read, orders, given));
   }
   const any_receipt whole{read->what};
-  const std::uint64_t units = tier == "T1" ? 1 : units_in(*read);
+  const std::uint64_t units = tier == "T1" ? orders.reveals.size() : units_in(*read);
   std::string verdict(1, found.empty() ? '1' : '0');
   if (orders.as_json) {
     json document = verdict_document(whole, tier, found);
@@ -120,7 +133,7 @@ result<std::string> judge(const capsule_orders& orders, exhibits& given) {
   }
   verdict += verdict_text(whole, tier, found);
   if (found.empty()) {
-    verdict += fmt::format("equal: {} {}\n", units, done_text(tier));
+    verdict += fmt::format("equal: {} {}\n", units, done_text(tier, units));
     if (tier == "T1" && orders.one_in > 1) {
       verdict += fmt::format("attention and earlier keys and values were computed at 1 of {} "
                              "places, drawn secretly\n",
@@ -150,8 +163,11 @@ result<exit_code> verify_capsule(const capsule_orders& orders, storage::env& env
   if (!orders.model.empty()) {
     OVIR_ASSIGN(given.model, map_file(environment, orders.model));
   }
-  if (!orders.reveal.empty()) {
-    OVIR_ASSIGN(given.reveal, map_file(environment, orders.reveal));
+  for (const std::string& file : orders.reveals) {
+    OVIR_ASSIGN(auto mapped, map_file(environment, file));
+    given.reveals.push_back(std::move(mapped));
+  }
+  if (!orders.reveals.empty()) {
     OVIR_ASSIGN(given.prepared, read_prepared(orders.prepared, environment));
   }
   sandbox_limits bounds = orders.bounds;

@@ -35,7 +35,7 @@ struct options {
   std::string file;
   std::string opening;
   std::string capsule;
-  std::string reveal;
+  std::vector<std::string> reveals;
   std::string prepared;
   std::uint32_t one_in{1};
   std::string calibrate;
@@ -56,9 +56,11 @@ void add_replay(CLI::App& app, options& given) {
                  "A replay capsule instead of FILE: with --model, compute its units again in a "
                  "sandboxed process");
   CLI::Option* const reveal = app.add_option(
-      "--reveal", given.reveal,
+      "--reveal", given.reveals,
       "The integers of one unit of the capsule FILE, by `ovir receipt reveal`: check "
-      "them without the model (tier T1)");
+      "them without the model (tier T1). May be given for each unit; windows of a layer "
+      "cost least behind each other");
+  reveal->allow_extra_args(false);
   CLI::Option* const prepared =
       app.add_option("--prepared", given.prepared, "What `ovir-verify prepare` wrote of the model");
   reveal->needs(prepared);
@@ -268,7 +270,7 @@ result<exit_code> replay_capsule(const options& given, const std::string& file,
   capsule_orders orders;
   orders.file = file;
   orders.model = given.model;
-  orders.reveal = given.reveal;
+  orders.reveals = given.reveals;
   orders.prepared = given.prepared;
   orders.one_in = given.one_in;
   orders.isa = given.isa;
@@ -294,7 +296,11 @@ result<exit_code> verify(const options& given, storage::env& environment,
     }
     return replay_capsule(given, given.capsule, environment, interrupted);
   }
-  if (!given.reveal.empty()) {
+  if (!given.reveals.empty()) {
+    if (given.reveals.size() > limits::reveals_max) {
+      return fail(errc::over_limit, "{} reveals are more than {} in one call", given.reveals.size(),
+                  limits::reveals_max);
+    }
     if (!given.model.empty()) {
       return fail(errc::invalid_argument,
                   "--reveal needs no --model, and --model needs no reveal; give one of them");

@@ -23,6 +23,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <string>
 
@@ -74,21 +75,57 @@ std::vector<float> rows_before(const model& m, const receipt& r, const kernel_se
   return rows;
 }
 
-/// The unit as its worker computed it: the windows before are in its cache.
-double compute_unit(segment& one, const std::vector<float>& rows, std::uint32_t dim,
-                    parallel_runner& runner, digest& output) {
+/// The layer as its worker computed it: seconds of each window, and what it states of them.
+std::vector<double> compute_layer(segment& one, const std::vector<float>& rows, std::uint32_t dim,
+                                  parallel_runner& runner, std::vector<digest>& outputs) {
   segment_state state = must(one.open(context, std::numeric_limits<std::size_t>::max()));
   step_output out;
-  double last = 0;
+  std::vector<double> each;
+  outputs.clear();
   for (position p = 0; p < context; p += 32) {
     step_input in;
     in.first = p;
     in.count = 32;
     in.boundary = std::span{rows}.subspan(std::size_t{p} * dim, std::size_t{32} * dim);
-    last = seconds([&] { OVIR_CHECK(one.forward(state, in, runner, out).has_value()); });
+    each.push_back(seconds([&] { OVIR_CHECK(one.forward(state, in, runner, out).has_value()); }));
+    outputs.push_back(out.leaves.front().boundary);
+  }
+  return each;
+}
+
+/// The last window as the worker of an answer computes it, whose next token is known when the one
+/// before is drawn: position by position.
+double compute_by_position(segment& one, const std::vector<float>& rows, std::uint32_t dim,
+                           parallel_runner& runner, digest& output) {
+  segment_state state = must(one.open(context, std::numeric_limits<std::size_t>::max()));
+  step_output out;
+  double last = 0;
+  for (position p = 0; p < context;) {
+    step_input in;
+    in.first = p;
+    in.count = p < window * 32 ? 32 : 1;
+    in.boundary = std::span{rows}.subspan(std::size_t{p} * dim, std::size_t{in.count} * dim);
+    const double took =
+        seconds([&] { OVIR_CHECK(one.forward(state, in, runner, out).has_value()); });
+    last += in.count == 1 ? took : 0;
+    p += in.count;
   }
   output = out.leaves.front().boundary;
   return last;
+}
+
+double sum(const std::vector<double>& all) { return std::accumulate(all.begin(), all.end(), 0.0); }
+
+/// All windows of the layer in their order, by an auditor that has seen none of them yet.
+std::vector<double> check_in_order(const capsule& c, const std::vector<unit_reveal>& revealed,
+                                   reveal_checker& checker, std::uint32_t one_in) {
+  std::vector<double> each;
+  for (const unit_reveal& unit : revealed) {
+    spot_draw where{one_in, {}};
+    fill_secret(std::as_writable_bytes(std::span{where.seed.bytes}));
+    each.push_back(seconds([&] { OVIR_CHECK(must(checker.check(c, unit, where)).empty()); }));
+  }
+  return each;
 }
 
 /// The seven products of a layer over 32 positions, and their checks. All have the same made-up
@@ -157,21 +194,38 @@ int main(int argc, char** argv) {
       must(prepare_model_check(plain, r.asked.model, fill_secret, runner));
   capsule c{r, config.dim, {{{layer, layer + 1}, context, {}}}};
   c.pieces[0].rows = rows_before(model.weights, r, kernels, runner);
-  const unit_reveal revealed = must(reveal_unit(c, {window, layer}, plain, kernels, runner));
+  std::vector<unit_reveal> revealed;
+  for (std::uint32_t w = 0; w <= window; ++w) {
+    revealed.push_back(must(reveal_unit(c, {w, layer}, plain, kernels, runner)));
+  }
   const auto one = must(segment::make_checked(model.weights, {layer, layer + 1}, kernels));
   reveal_checker checker{secret, kernels, runner};
+  std::vector<digest> outputs;
   digest output;
   std::map<std::string, std::vector<double>> times;
+  const auto add = [&times](const std::string& name, double taken) {
+    times[name].push_back(taken * 1e3);
+  };
   for (int i = 0; i < rounds; ++i) {
-    times["unit_computed_ms"].push_back(
-        compute_unit(*one, c.pieces[0].rows, config.dim, runner, output) * 1e3);
-    c.what.stages[1].statements[window].units[0] = output;
-    for (const auto& [name, one_in] :
-         {std::pair{"unit_checked_ms", 1U}, std::pair{"unit_checked_1_in_8_ms", 8U}}) {
+    const auto computed = compute_layer(*one, c.pieces[0].rows, config.dim, runner, outputs);
+    add("unit_computed_ms", computed.back());
+    add("layer_computed_ms", sum(computed));
+    add("unit_computed_by_position_ms",
+        compute_by_position(*one, c.pieces[0].rows, config.dim, runner, output));
+    OVIR_CHECK(output == outputs.back());
+    for (std::uint32_t w = 0; w <= window; ++w) {
+      c.what.stages[1].statements[w].units[0] = outputs[w];
+    }
+    for (const auto& [name, one_in] : {std::pair{"", 1U}, std::pair{"_1_in_8", 8U}}) {
+      c.what.closing.bytes[0] ^= 1U; // another receipt: nothing of it has been checked yet
       spot_draw where{one_in, {}};
       fill_secret(std::as_writable_bytes(std::span{where.seed.bytes}));
-      times[name].push_back(
-          1e3 * seconds([&] { OVIR_CHECK(must(checker.check(c, revealed, where)).empty()); }));
+      add(fmt::format("unit_checked{}_ms", name),
+          seconds([&] { OVIR_CHECK(must(checker.check(c, revealed.back(), where)).empty()); }));
+      c.what.closing.bytes[1] ^= 1U;
+      const auto in_order = check_in_order(c, revealed, checker, one_in);
+      add(fmt::format("unit_checked_in_order{}_ms", name), in_order.back());
+      add(fmt::format("layer_checked_in_order{}_ms", name), sum(in_order));
     }
     products(model.weights, secret, kernels, times, runner);
     const receipt signed_by_all = cast.make({3, 3, 100, 400, 17});
@@ -184,11 +238,18 @@ int main(int argc, char** argv) {
   for (const auto& [name, all] : times) {
     document[name] = median(all);
   }
-  document["products_ratio"] =
-      median(times["products_computed_ms"]) / median(times["products_checked_ms"]);
-  document["unit_ratio"] = median(times["unit_computed_ms"]) / median(times["unit_checked_ms"]);
-  document["unit_1_in_8_ratio"] =
-      median(times["unit_computed_ms"]) / median(times["unit_checked_1_in_8_ms"]);
+  const auto ratio = [&](const char* name, const char* computed, const char* checked) {
+    document[name] = median(times[computed]) / median(times[checked]);
+  };
+  ratio("products_ratio", "products_computed_ms", "products_checked_ms");
+  ratio("unit_ratio", "unit_computed_ms", "unit_checked_ms");
+  ratio("unit_1_in_8_ratio", "unit_computed_ms", "unit_checked_1_in_8_ms");
+  ratio("unit_by_position_ratio", "unit_computed_by_position_ms", "unit_checked_ms");
+  ratio("unit_in_order_ratio", "unit_computed_ms", "unit_checked_in_order_ms");
+  ratio("unit_by_position_in_order_ratio", "unit_computed_by_position_ms",
+        "unit_checked_in_order_ms");
+  ratio("layer_in_order_ratio", "layer_computed_ms", "layer_checked_in_order_ms");
+  ratio("layer_in_order_1_in_8_ratio", "layer_computed_ms", "layer_checked_in_order_1_in_8_ms");
   document["digest"] = to_hex(output);
   std::printf("%s\n", document.dump(2).c_str());
   return 0;

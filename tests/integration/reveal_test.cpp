@@ -42,6 +42,14 @@ TEST_F(audit_files, pass_without_the_model_and_convict_nobody_when_they_do_not) 
   EXPECT_EQ(report["ok"], true) << report;
   EXPECT_EQ(report["tier"], "T1");
 
+  // All windows of the layer in one call.
+  (void)expect_done(run_ovir({"receipt", "reveal", path("c"), path("u"), "--model", model(),
+                              "--window", "0", "--layer", "2"}));
+  const std::vector<std::string> both{"--reveal", path("u"),    "--reveal", path("v"),
+                                      path("c"),  "--prepared", path("p"),  "--any-signer"};
+  EXPECT_THAT(expect_done(run_ovir_verify(both)).out,
+              HasSubstr("equal: 2 units' integer products"));
+
   std::string changed = read_file(path("v"));
   changed[changed.size() / 2] ^= 1;
   write_file(path("v"), changed);

@@ -299,6 +299,98 @@ TEST_F(reveals, that_follow_from_a_lie_are_seen_where_it_is) {
   EXPECT_LE(seen, 20);
 }
 
+/// One auditor over all windows of a layer.
+class reveals_in_order : public reveals {
+protected:
+  std::vector<receipt_failure> next(const capsule& c, const unit_reveal& u,
+                                    std::uint32_t one_in = 1, std::uint8_t seed = 0) {
+    spot_draw where{one_in, {}};
+    where.seed.bytes.fill(seed);
+    auto done = checker_.check(c, u, where);
+    EXPECT_TRUE(done) << done.error().message;
+    return done ? *done : std::vector<receipt_failure>{};
+  }
+  /// Of the first position: what a check of a later window looks at unless it knows it.
+  static unit_reveal without_first_key(unit_reveal u) {
+    u.sums[static_cast<std::size_t>(unit_matrix::k)].front() += 1;
+    return u;
+  }
+
+private:
+  reveal_checker checker_{secret(), kernels_reference(), serial_};
+};
+
+TEST_F(reveals_in_order, are_checked_once_for_each_position) {
+  for (layer_index layer = 0; layer < 3; ++layer) {
+    const capsule c = of_layer(honest(), layer);
+    EXPECT_EQ(next(c, without_first_key(reveal(c, {1, layer}))).size(), 1U) << "nothing is known";
+    for (std::uint32_t window = 0; window < 3; ++window) {
+      unit_reveal u = reveal(c, {window, layer});
+      if (window > 0) {
+        u = without_first_key(u);
+        u.rows.empty() ? void() : void(u.rows.front() += 1); // embeddings, likewise
+      }
+      const auto found = next(c, u);
+      EXPECT_TRUE(found.empty()) << found.front().what;
+    }
+    EXPECT_TRUE(next(c, reveal(c, {1, layer})).empty()) << "an earlier one once more";
+  }
+}
+
+TEST_F(reveals_in_order, show_other_keys_and_values_than_before) {
+  const capsule c = of_layer(honest(), 1);
+  ASSERT_TRUE(next(c, reveal(c, {0, 1})).empty());
+  const unit_reveal u = reveal(c, {1, 1});
+  for (const std::uint32_t one_in : {1U, 8U}) {
+    unit_reveal changed = u;
+    changed.between.keys.front() ^= 1U;
+    auto found = next(c, changed, one_in);
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_THAT(found[0].what, HasSubstr("key revealed of head 0 at position 0 is not the one"));
+    EXPECT_EQ(found[0].unit, (unit_name{1, 1}));
+    changed = u;
+    const std::size_t of_head = u.between.values.size() / secret().kv_heads;
+    changed.between.values[of_head * (secret().kv_heads - 1) + 31 * secret().head_dim] ^= 1U;
+    found = next(c, changed, one_in);
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_THAT(found[0].what, HasSubstr("at position 31 is not the one"));
+  }
+}
+
+// What is known of one receipt is not known of another, and of one layer not of the next.
+TEST_F(reveals_in_order, of_other_receipts_and_layers_begin_anew) {
+  const computed_receipt forged{cast_, model(), 40, 30, test::boundary_lie{0, 0, 1.5F}};
+  const capsule c = of_layer(honest(), 1);
+  ASSERT_TRUE(next(c, reveal(c, {0, 1})).empty());
+  const capsule other = of_layer(forged, 1); // of other rows, and rightly computed
+  EXPECT_TRUE(next(other, reveal(other, {1, 1})).empty());
+  EXPECT_EQ(next(c, without_first_key(reveal(c, {1, 1}))).size(), 1U);
+  ASSERT_TRUE(next(c, reveal(c, {1, 1})).empty());
+  const capsule above = of_layer(honest(), 2);
+  EXPECT_TRUE(next(above, reveal(above, {2, 2})).empty());
+}
+
+// A key that was taken as revealed is no key that was checked. In the last layer, where a window
+// without draws states nothing that follows from it.
+TEST_F(reveals_in_order, know_nothing_of_places_that_were_not_drawn) {
+  const computed_receipt longer{cast_, model(), 80, 10};
+  const capsule c = of_layer(longer, 2);
+  const auto with_lie = [](unit_reveal u) {
+    u.between.keys.front() ^= 1U;
+    return u;
+  };
+  const unit_reveal second = with_lie(reveal(c, {1, 2}));
+  const unit_reveal third = with_lie(reveal(c, {2, 2}));
+  int missed = 0;
+  for (std::uint8_t seed = 0; seed < 20; ++seed) {
+    missed += next(c, second, 8, seed).empty() ? 1 : 0;
+    const auto found = next(c, third);
+    ASSERT_EQ(found.size(), 1U) << int{seed};
+    EXPECT_THAT(found[0].what, HasSubstr("is not what its integers give"));
+  }
+  EXPECT_GT(missed, 5);
+}
+
 TEST_F(reveals, of_another_capsule_or_model_are_refused) {
   const capsule c = of_layer(honest(), 1);
   const unit_reveal u = reveal(c, {1, 1});
