@@ -41,7 +41,7 @@ constexpr std::chrono::microseconds offer_declined_max{10};
 /// An active wait ends when others took the processor for so long in it: it is wanted elsewhere.
 constexpr std::chrono::microseconds given_away_max{2'000};
 /// How long before a job is due the leader wakes: timers are late, and steps sometimes early.
-constexpr std::chrono::microseconds wakes_early{700};
+constexpr std::chrono::microseconds wakes_early{1'500};
 
 /// How long after it was due a job is still looked for.
 constexpr std::chrono::microseconds gives_up_late{2'000};

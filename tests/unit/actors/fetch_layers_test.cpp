@@ -39,7 +39,8 @@ TEST(fetch_layers, tells_only_layers_whose_pieces_all_arrived_in_whatever_order)
       }
       if (const auto now = begun.take()) {
         told.push_back(*now);
-        for (const std::uint32_t piece : pieces.of_segment(*now).value()) {
+        const auto these = pieces.of_segment(*now).value();
+        for (const std::uint32_t piece : these) {
           EXPECT_EQ(std::count(missing.begin(), missing.end(), piece), 0) << "not here";
         }
       }
