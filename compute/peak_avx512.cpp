@@ -4,6 +4,8 @@
 
 #include "compute/intrinsics_x86.hpp"
 
+#include <numeric>
+
 namespace ovir::compute::avx512 {
 
 namespace {
@@ -28,7 +30,9 @@ std::uint64_t peak_read(const unsigned char* bytes, std::size_t count) {
     sum += bytes[at];
   }
   const __m512i all = _mm512_add_epi64(_mm512_add_epi64(a, b), _mm512_add_epi64(c, d));
-  return sum + static_cast<std::uint64_t>(_mm512_reduce_add_epi64(all));
+  alignas(line) std::uint64_t lanes[8]; // GCC's reduction adds signed numbers, which may not wrap
+  _mm512_store_si512(lanes, all);
+  return std::accumulate(lanes, lanes + 8, sum);
 }
 
 std::uint64_t peak_multiply(std::uint64_t rounds) {

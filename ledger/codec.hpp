@@ -22,7 +22,11 @@ public:
   /// Appends to `out`, which must outlive it.
   explicit byte_writer(std::vector<std::byte>& out) : out_(out) {}
 
+  /// `from` may be null where `size` is 0.
   void bytes(const void* from, std::size_t size) {
+    if (size == 0) {
+      return;
+    }
     const std::size_t at = out_.size();
     out_.resize(at + size);
     std::memcpy(out_.data() + at, from, size);
