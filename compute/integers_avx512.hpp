@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::uint32_t panel_rows = 16;
 constexpr int tile_tokens = 8;
-constexpr std::uint32_t packed_cols = x86::panel_cols;
+/// Not cut: sums then stay in registers for a whole row, which is worth more than the first-level
+/// cache (docs/PERFORMANCE.md).
+constexpr std::uint32_t packed_cols = 1U << 31U;
 /// Unpacking beside the multiplication costs nothing: other execution units do it.
 constexpr std::uint32_t packed_tokens_max = 0;
 

@@ -216,8 +216,8 @@ void packed_tiles(const packed_panel& packed, const batch_view& x, std::uint32_t
   direct_tiles<Format>(packed, x, token, count, col, cols, sums);
 }
 
-/// Any number of tokens with packed weights. Columns are cut so that what all tokens of a block,
-/// and all parts of a panel, read stays in the first-level cache.
+/// Any number of tokens with packed weights. Where the format asks for it, columns are cut so that
+/// what all tokens of a block, and all parts of a panel, read stays in the first-level cache.
 template <class Format>
 void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t last,
                     const batch_view& x, float* y, std::size_t y_stride) {
@@ -235,8 +235,8 @@ void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t las
         }
       }
       const unsigned char* data = w.packed + row / packed_rows * w.panel_bytes;
-      const std::uint32_t step =
-          count > Format::packed_tokens_max ? panel_cols : Format::packed_cols;
+      const bool unpacks = Format::packed_tokens_max != 0 && count > Format::packed_tokens_max;
+      const std::uint32_t step = unpacks ? panel_cols : Format::packed_cols;
       for (std::uint32_t col = 0; col < w.cols; col += step) {
         const std::uint32_t cols = w.cols - col < step ? w.cols - col : step;
         for (std::uint32_t part = 0; part < parts; ++part) {
