@@ -1,0 +1,61 @@
+// What the fuzzers begin with: of each format with a version, something that this version reads. An
+// input of an earlier one ends at the version, and the fuzzer looks at nothing behind it.
+#include "messages/audit.hpp"
+#include "messages/capsule.hpp"
+#include "messages/compact_receipt.hpp"
+#include "messages/evidence.hpp"
+#include "messages/fast_record.hpp"
+#include "messages/prepared.hpp"
+#include "messages/receipt.hpp"
+#include "tests/support/cli.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+
+namespace ovir::test {
+namespace {
+
+struct format {
+  const char* corpus;
+  const char* kind; ///< one of several in the same corpus
+  std::function<bool(std::span<const std::byte>)> reads;
+};
+
+template <class Message>
+bool is_audit(std::span<const std::byte> bytes) {
+  const auto read = decode_audit(bytes);
+  return read && std::holds_alternative<Message>(*read);
+}
+
+const format formats[] = {
+    {"receipt", "whole", [](auto bytes) { return decode_receipt(bytes).has_value(); }},
+    {"receipt", "compact", [](auto bytes) { return decode_compact(bytes).has_value(); }},
+    {"receipt", "opening", [](auto bytes) { return decode_opening(bytes).has_value(); }},
+    {"evidence", "batch", [](auto bytes) { return decode_evidence(bytes).has_value(); }},
+    {"capsule", "capsule", [](auto bytes) { return decode_capsule(bytes).has_value(); }},
+    {"reveal", "reveal", [](auto bytes) { return decode_reveal(bytes).has_value(); }},
+    {"prepared", "prepared", [](auto bytes) { return decode_prepared(bytes).has_value(); }},
+    {"fast_record", "record", [](auto bytes) { return decode_fast_record(bytes).has_value(); }},
+    {"audit", "offer", is_audit<audit_offer>},
+    {"audit", "question", is_audit<audit_question>},
+    {"audit", "answer", is_audit<audit_answer>},
+    {"audit", "conviction", is_audit<conviction>},
+};
+
+TEST(fuzz_corpora, begin_with_what_this_version_reads) {
+  for (const format& f : formats) {
+    std::size_t read = 0;
+    for (const auto& entry : std::filesystem::directory_iterator{
+             source_file(std::string{"tests/fuzz/corpus/"} + f.corpus)}) {
+      const std::string text = read_file(entry.path());
+      read += f.reads(std::as_bytes(std::span{text})) ? 1 : 0;
+    }
+    EXPECT_GT(read, 0U) << f.corpus << ": no " << f.kind;
+  }
+}
+
+} // namespace
+} // namespace ovir::test
