@@ -227,7 +227,7 @@ const float = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, 4).getFloa
 
 /// What the last stage says it told its lead is what the lead tells, and it is asked for that only where
 /// the highest logit is what follows.
-const choicesFault = (r, first) => {
+export const choicesFault = (r, first) => {
   const highest = float(r.asked.temperature) === 0 && float(r.asked.repeatPenalty) === 1 &&
     r.asked.constraint.length === 0;
   let at = 0;

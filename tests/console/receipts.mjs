@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { checkReceipt } from '../../gateway/console/receipt_check.mjs';
+import { checkReceipt, choicesFault } from '../../gateway/console/receipt_check.mjs';
 import { readReceipt } from '../../gateway/console/receipt.mjs';
 import { ed25519 } from '../../gateway/console/noble.mjs';
 
@@ -56,4 +56,12 @@ const swapped = good.slice();
 const place = Buffer.from(good).indexOf(Buffer.from(r.lead.node));
 swapped.set(ed25519.getPublicKey(forger), place);
 assert.equal(here(swapped), false);
+
+// A lead that tells another token than its last stage signed, or asks for choices where tokens are drawn.
+const first = r.asked.prompt.length - 1;
+const told = (change) => { const other = structuredClone(r); change(other); return choicesFault(other, first); };
+assert.ok(r.stages.at(-1).statements.some((s) => s.choices.length > 0), 'a greedy receipt without choices');
+assert.equal(told(() => {}), null);
+assert.match(told((o) => { o.output[7] += 1; }).what, /its last stage chose/);
+assert.match(told((o) => { o.asked.temperature[3] = 63; }).what, /want a draw/);
 console.log(`ok: ${changes} changes of ${good.length} bytes are found`);

@@ -161,6 +161,23 @@ TEST(lies, right_bits_under_anothers_key_are_not_the_others_word) {
   }
 }
 
+TEST(lies, two_choices_from_the_same_logits_convict_without_a_replay) {
+  const receipt honest = path().make({});
+  const receipt other = path().make({lie::wrong_choice, 8, 79}); // the last one, fed to nobody
+  ASSERT_TRUE(form(other).empty()) << form(other).front().what;
+  const auto found = compute::find_equivocation(honest, other);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->signer, path().cast().id(2));
+  EXPECT_EQ(found->place, (audit_place{audit_part::token, 2, 8, 79}));
+  const conviction c{conviction_kind::equivocation,
+                     found->signer,
+                     found->place,
+                     {},
+                     {encode_receipt(honest), encode_receipt(other)},
+                     {}};
+  EXPECT_TRUE(compute::check_conviction(c));
+}
+
 TEST(lies, two_statements_for_one_unit_convict_without_a_replay) {
   const receipt honest = path().make({});
   for (std::uint32_t stage = 0; stage < 3; ++stage) {
