@@ -71,6 +71,10 @@ struct kernel_set {
   /// infinity; the row is then unspecified.
   bool (*quantize)(const float* x, quantized_batch& batch, std::uint32_t token);
 
+  /// out_i = x_i - q_i * d_i, rounded once: what quantising `x` into row `token` of `batch` left of
+  /// it; d_i is what the element was divided by. `out` may be `x`.
+  void (*remainder)(const float* x, const quantized_batch& batch, std::uint32_t token, float* out);
+
   /// y[t * y_stride + r] = row r of `w` times row t of `x`, for r in [row_first, row_last) and
   /// every token: an exact integer, rounded once (section 4). `w.type` fits `x.form`.
   void (*product)(const weight& w, std::uint32_t row_first, std::uint32_t row_last,

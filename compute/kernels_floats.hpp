@@ -200,4 +200,16 @@ bool quantize(const float* x, const quantized_row& out) {
   return true;
 }
 
+template <class Lanes>
+void remainder(const float* x, const batch_view& batch, std::uint32_t token, float* out) {
+  const std::int8_t* const q = batch.q + std::size_t{token} * batch.cols;
+  const std::int32_t* const k = batch.k + std::size_t{token} * batch.scales;
+  const std::int32_t* const m = batch.m + std::size_t{token} * (batch.cols / quantized_block);
+  const std::uint32_t width = batch.cols / batch.scales;
+  for (std::uint32_t i = 0; i < batch.cols; i += quantized_block) {
+    const float ku = static_cast<float>(k[i / width]) * batch.u[token];
+    Lanes::remainder_32(x + i, static_cast<float>(m[i / quantized_block]) * ku, q + i, out + i);
+  }
+}
+
 } // namespace ovir::compute::x86

@@ -210,6 +210,14 @@ struct lanes {
     const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
     return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
   }
+  static void remainder_32(const float* x, float step, const std::int8_t* q, float* out) {
+    for (int part = 0; part < 4; ++part) {
+      const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(q + 8 * part));
+      const __m256 whole = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+      _mm256_storeu_ps(out + 8 * part, _mm256_fnmadd_ps(whole, _mm256_set1_ps(step),
+                                                        _mm256_loadu_ps(x + 8 * part)));
+    }
+  }
 };
 
 } // namespace
@@ -229,6 +237,9 @@ void product_bf16(const x86::matrix_view& w, std::uint32_t first, std::uint32_t 
 
 bool quantize(const float* x, const x86::quantized_row& out) {
   return x86::quantize<lanes>(x, out);
+}
+void remainder(const float* x, const x86::batch_view& batch, std::uint32_t token, float* out) {
+  x86::remainder<lanes>(x, batch, token, out);
 }
 void rms_norm(const float* x, const float* w, std::uint32_t n, float epsilon, float* y) {
   x86::rms_norm<lanes>(x, w, n, epsilon, y);

@@ -136,6 +136,14 @@ struct lanes {
     }
     return _mm512_reduce_add_epi32(sum);
   }
+  static void remainder_32(const float* x, float step, const std::int8_t* q, float* out) {
+    for (int half = 0; half < 2; ++half) {
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q + 16 * half));
+      const __m512 whole = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+      _mm512_storeu_ps(out + 16 * half, _mm512_fnmadd_ps(whole, _mm512_set1_ps(step),
+                                                         _mm512_loadu_ps(x + 16 * half)));
+    }
+  }
 };
 
 } // namespace
@@ -155,6 +163,9 @@ void product_bf16(const x86::matrix_view& w, std::uint32_t first, std::uint32_t 
 
 bool quantize(const float* x, const x86::quantized_row& out) {
   return x86::quantize<lanes>(x, out);
+}
+void remainder(const float* x, const x86::batch_view& batch, std::uint32_t token, float* out) {
+  x86::remainder<lanes>(x, batch, token, out);
 }
 void rms_norm(const float* x, const float* w, std::uint32_t n, float epsilon, float* y) {
   x86::rms_norm<lanes>(x, w, n, epsilon, y);

@@ -116,6 +116,17 @@ bool quantize(const float* x, quantized_batch& batch, std::uint32_t token) {
   return true;
 }
 
+void remainder(const float* x, const quantized_batch& batch, std::uint32_t token, float* out) {
+  const std::int8_t* q = batch.q_row(token);
+  const std::int32_t* k = batch.k_row(token);
+  const std::int32_t* m = batch.m_row(token);
+  for (std::size_t i = 0; i < batch.cols; ++i) {
+    const float ku = static_cast<float>(k[i / batch.scale_block()]) * batch.u[token];
+    const float step = static_cast<float>(m[i / 32]) * ku;
+    out[i] = std::fma(-static_cast<float>(q[i]), step, x[i]);
+  }
+}
+
 /// S of one row and one token, all terms exact integers (section 4). `Sum` is int64, or int128 for
 /// rows on the wide path.
 template <class Sum>
@@ -299,6 +310,7 @@ const kernel_set& kernels_reference() noexcept {
       .id = isa::reference,
       .name = "reference",
       .quantize = quantize,
+      .remainder = remainder,
       .product = product,
       .product_float = product_float,
       .rms_norm = rms_norm,

@@ -70,6 +70,7 @@ struct functions {
   x86::float_product* f16;
   x86::float_product* bf16;
   x86::quantize_function* quantize;
+  x86::remainder_function* remainder;
   x86::attend_function* attend;
 };
 
@@ -77,12 +78,12 @@ constexpr functions avx2_functions{avx2::product_q8_0, avx2::product_q4_0,   avx
                                    avx2::product_q6_k, avx2::product_q2_k,   avx2::product_q3_k,
                                    avx2::product_q5_k, avx2::product_iq4_xs, avx2::product_f32,
                                    avx2::product_f16,  avx2::product_bf16,   avx2::quantize,
-                                   avx2::attend};
+                                   avx2::remainder,    avx2::attend};
 constexpr functions avx512_functions{
     avx512::product_q8_0, avx512::product_q4_0, avx512::product_q4_k, avx512::product_q6_k,
     avx512::product_q2_k, avx512::product_q3_k, avx512::product_q5_k, avx512::product_iq4_xs,
     avx512::product_f32,  avx512::product_f16,  avx512::product_bf16, avx512::quantize,
-    avx512::attend};
+    avx512::remainder,    avx512::attend};
 
 template <const functions& Set>
 bool quantize(const float* x, quantized_batch& batch, std::uint32_t token) {
@@ -95,6 +96,11 @@ bool quantize(const float* x, quantized_batch& batch, std::uint32_t token) {
                           .u = batch.u.data() + token,
                           .cols = batch.cols,
                           .a256 = batch.form == activation_form::a256});
+}
+
+template <const functions& Set>
+void remainder(const float* x, const quantized_batch& batch, std::uint32_t token, float* out) {
+  Set.remainder(x, view_of(batch), token, out);
 }
 
 /// Rows of bytes. Rows that nobody unpacked at load are unpacked a few at a time, small enough to
@@ -188,6 +194,7 @@ const kernel_set* kernels_avx2() noexcept {
   static constexpr kernel_set set{.id = isa::avx2,
                                   .name = "avx2",
                                   .quantize = quantize<avx2_functions>,
+                                  .remainder = remainder<avx2_functions>,
                                   .product = product<avx2_functions>,
                                   .product_float = product_float<avx2_functions>,
                                   .rms_norm = avx2::rms_norm,
@@ -203,6 +210,7 @@ const kernel_set* kernels_avx512() noexcept {
   static constexpr kernel_set set{.id = isa::avx512,
                                   .name = "avx512",
                                   .quantize = quantize<avx512_functions>,
+                                  .remainder = remainder<avx512_functions>,
                                   .product = product<avx512_functions>,
                                   .product_float = product_float<avx512_functions>,
                                   .rms_norm = avx512::rms_norm,

@@ -86,6 +86,8 @@ using integer_product = void(const matrix_view& w, std::uint32_t first, std::uin
 using float_product = void(const matrix_view& w, std::uint32_t first, std::uint32_t last,
                            const float_batch& batch);
 using quantize_function = bool(const float* x, const quantized_row& out);
+using remainder_function = void(const float* x, const batch_view& batch, std::uint32_t token,
+                                float* out);
 using rms_norm_function = void(const float* x, const float* w, std::uint32_t n, float epsilon,
                                float* y);
 using swiglu_function = void(const float* gate, const float* up, std::uint32_t n, float* out);
@@ -102,6 +104,7 @@ x86::integer_product product_q2_k, product_q3_k, product_q5_k, product_iq4_xs; /
 x86::integer_product product_unpacked_32, product_unpacked_256; ///< rows of unpacked_rows.hpp
 x86::float_product product_f32, product_f16, product_bf16;
 x86::quantize_function quantize;
+x86::remainder_function remainder;
 x86::rms_norm_function rms_norm;
 x86::swiglu_function swiglu;
 x86::rotate_function rotate;
@@ -115,6 +118,7 @@ x86::integer_product product_q8_0, product_q4_0, product_q4_k, product_q6_k;
 x86::integer_product product_q2_k, product_q3_k, product_q5_k, product_iq4_xs; ///< packed only
 x86::float_product product_f32, product_f16, product_bf16;
 x86::quantize_function quantize;
+x86::remainder_function remainder;
 x86::rms_norm_function rms_norm;
 x86::swiglu_function swiglu;
 x86::rotate_function rotate;

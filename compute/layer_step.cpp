@@ -25,10 +25,11 @@ const float* floats(const weight& w) { return reinterpret_cast<const float*>(w.d
 form_set forms_of(std::span<const product_group> group) {
   form_set forms;
   for (const product_group& g : group) {
+    const bool two = g.terms == input_terms::two;
     switch (form_for(g.matrix->type)) {
     case activation_form::floats: forms.floats = true; break;
-    case activation_form::a32: forms.a32 = true; break;
-    case activation_form::a256: forms.a256 = true; break;
+    case activation_form::a32: (two ? forms.a32_two : forms.a32) = true; break;
+    case activation_form::a256: (two ? forms.a256_two : forms.a256) = true; break;
     }
   }
   return forms;
@@ -45,6 +46,15 @@ void activations::reshape(std::uint32_t tokens, std::uint32_t cols, form_set for
   if (forms.a256) {
     a256_.reshape(activation_form::a256, tokens, cols);
   }
+  if (forms.a32_two) {
+    a32_two_.reshape(activation_form::a32, 2 * tokens, cols);
+  }
+  if (forms.a256_two) {
+    a256_two_.reshape(activation_form::a256, 2 * tokens, cols);
+  }
+  if (forms.a32_two || forms.a256_two) {
+    grown(remainders_, std::size_t{tokens} * cols);
+  }
 }
 
 bool activations::quantize(const kernel_set& kernels, std::size_t token) {
@@ -55,6 +65,12 @@ bool activations::quantize(const kernel_set& kernels, std::size_t token) {
   }
   if (forms_.a256) {
     ok = kernels.quantize(row(token), a256_, t) && ok;
+  }
+  if (forms_.a32_two) {
+    ok = quantize_in_two(kernels, row(token), &remainders_[token * cols_], a32_two_, t) && ok;
+  }
+  if (forms_.a256_two) {
+    ok = quantize_in_two(kernels, row(token), &remainders_[token * cols_], a256_two_, t) && ok;
   }
   return ok;
 }
@@ -83,11 +99,14 @@ void multiply_rows(const kernel_set& kernels, const single_product& p, std::uint
                           stride);
     break;
   case activation_form::a32:
-    kernels.product(*p.matrix, from, to, input.a32(), p.output, stride);
+    kernels.product(*p.matrix, from, to, input.a32(p.terms), p.output, stride);
     break;
   case activation_form::a256:
-    kernels.product(*p.matrix, from, to, input.a256(), p.output, stride);
+    kernels.product(*p.matrix, from, to, input.a256(p.terms), p.output, stride);
     break;
+  }
+  if (p.terms == input_terms::two) {
+    add_second_terms(p.output, input.tokens(), stride, from, to);
   }
 }
 
@@ -95,6 +114,7 @@ void multiply_rows(const kernel_set& kernels, const single_product& p, std::uint
 
 void activations::gather(const activations& from, std::span<const std::uint32_t> which,
                          form_set forms) {
+  OVIR_CHECK(!forms.a32_two && !forms.a256_two); // experts take one term
   tokens_ = static_cast<std::uint32_t>(which.size());
   cols_ = from.cols_;
   forms_ = forms;
@@ -175,7 +195,7 @@ void multiply(const kernel_set& kernels, const activations& input,
           static_cast<std::uint32_t>(std::min<std::size_t>(rows.first, g.matrix->rows));
       const auto to = static_cast<std::uint32_t>(std::min<std::size_t>(rows.last, g.matrix->rows));
       if (from < to) {
-        multiply_rows(kernels, {&input, g.matrix, g.output}, from, to);
+        multiply_rows(kernels, {&input, g.matrix, g.output, g.terms}, from, to);
       }
       rows.first -= std::min(rows.first, padded);
       rows.last -= std::min(rows.last, padded);
@@ -331,8 +351,10 @@ bool layer_step::attention(std::span<float> x, parallel_runner& runner) const {
   const std::size_t n = rows;
   const product_group qkv[] = {
       {&weights.attn_q, grown(scratch.q, n * config.q_dim())},
-      {&weights.attn_k, grown(scratch.k, n * config.kv_dim())},
-      {&weights.attn_v, grown(scratch.v, n * config.kv_dim())},
+      {&weights.attn_k, grown(scratch.k, 2 * n * config.kv_dim()),
+       key_terms(form_for(weights.attn_k.type))},
+      {&weights.attn_v, grown(scratch.v, 2 * n * config.kv_dim()),
+       value_terms(form_for(weights.attn_v.type))},
   };
   scratch.hidden.reshape(rows, config.dim, forms_of(qkv));
   for_tokens(n, runner, [&](std::size_t t) {

@@ -6,6 +6,7 @@
 #include "compute/model.hpp"
 #include "compute/parallel.hpp"
 #include "compute/segment.hpp"
+#include "compute/two_terms.hpp"
 #include "messages/result.hpp"
 
 #include <array>
@@ -25,13 +26,16 @@ struct form_set {
   bool floats{false};
   bool a32{false};
   bool a256{false};
+  bool a32_two{false}; ///< two terms
+  bool a256_two{false};
 };
 
 /// One weight of a group of products that share their input, and where its output goes:
-/// [tokens][weight->rows].
+/// [tokens][weight->rows], with room for as many rows again where there are two terms.
 struct product_group {
   const weight* matrix;
   float* output;
+  input_terms terms{input_terms::one};
 };
 
 [[nodiscard]] form_set forms_of(std::span<const product_group> group);
@@ -51,16 +55,24 @@ public:
 
   [[nodiscard]] std::uint32_t tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::uint32_t cols() const noexcept { return cols_; }
-  [[nodiscard]] const quantized_batch& a32() const noexcept { return a32_; }
-  [[nodiscard]] const quantized_batch& a256() const noexcept { return a256_; }
+  /// [terms * tokens][cols]: all first terms, then all second ones.
+  [[nodiscard]] const quantized_batch& a32(input_terms terms) const noexcept {
+    return terms == input_terms::one ? a32_ : a32_two_;
+  }
+  [[nodiscard]] const quantized_batch& a256(input_terms terms) const noexcept {
+    return terms == input_terms::one ? a256_ : a256_two_;
+  }
 
 private:
-  std::vector<float> floats_; ///< [tokens][cols]
+  std::vector<float> floats_;     ///< [tokens][cols]
+  std::vector<float> remainders_; ///< [tokens][cols], where anything takes two terms
   std::uint32_t tokens_{0};
   std::uint32_t cols_{0};
   form_set forms_;
   quantized_batch a32_;
   quantized_batch a256_;
+  quantized_batch a32_two_;
+  quantized_batch a256_two_;
 };
 
 /// Every product of the group in one parallel region, split by output rows.
@@ -71,7 +83,8 @@ void multiply(const kernel_set& kernels, const activations& input,
 struct single_product {
   const activations* input;
   const weight* matrix;
-  float* output; ///< [input->tokens()][matrix->rows]
+  float* output; ///< as that of a `product_group`
+  input_terms terms{input_terms::one};
 };
 
 /// Every product in one parallel region, split so that parts cost about the same.
@@ -143,8 +156,8 @@ struct step_scratch {
   activations heads;                     ///< attention's output, input of attn_output
   activations inner;                     ///< input of ffn_down
   std::vector<float> q;                  ///< [tokens][q_dim]
-  std::vector<float> k;                  ///< [tokens][kv_dim]
-  std::vector<float> v;                  ///< [tokens][kv_dim]
+  std::vector<float> k;                  ///< [two terms][tokens][kv_dim]
+  std::vector<float> v;                  ///< likewise
   std::vector<float> gate;               ///< [tokens][ffn_dim]
   std::vector<float> up;                 ///< [tokens][ffn_dim]
   std::vector<float> residual;           ///< [tokens][dim], what a block adds

@@ -4,6 +4,7 @@
 #include "compute/exact_math.hpp"
 #include "compute/quantized_rows.hpp"
 #include "compute/sampler.hpp"
+#include "compute/two_terms.hpp"
 
 #include <fmt/format.h>
 
@@ -187,6 +188,18 @@ void quantize_vectors(const kernel_set& kernels, vector_outputs& out) {
       out.add(std::span{b.m});
       out.add(std::span{b.sum});
       out.add(std::span{b.u});
+      out.begin(fmt::format("quantize to A{} in two terms, {} columns", step, cols));
+      quantized_batch two;
+      two.reshape(form, 10, cols);
+      std::vector<float> rest(cols);
+      for (std::uint32_t t = 0; t < 5; ++t) {
+        out.add(quantize_in_two(kernels, activation_row(g, cols, t).data(), rest.data(), two, t));
+        out.add(std::span<const float>{rest});
+      }
+      out.add(std::span{two.q});
+      out.add(std::span{two.k});
+      out.add(std::span{two.m});
+      out.add(std::span{two.u});
       out.begin(fmt::format("quantize to A{}, {} columns, not finite", step, cols));
       quantized_batch spare;
       spare.reshape(form, 1, cols);

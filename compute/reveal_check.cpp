@@ -76,14 +76,15 @@ public:
     const prepared_matrix& m = matrix(which);
     const std::string_view name = matrix_names[index_of(which)];
     // Places end with the last position that is revealed.
-    const std::size_t tokens = places.empty() ? x.tokens : places.back() + std::size_t{1};
+    const auto terms = static_cast<std::size_t>(terms_of(which, x.form));
+    const std::size_t tokens = places.empty() ? x.tokens : terms * (places.back() + std::size_t{1});
     std::span<const std::int64_t> sums = revealed_.sums[index_of(which)];
     if (sums.size() != tokens * m.rows) {
       return fail(errc::digest_mismatch, "{} integers are revealed of {}; {} are needed",
                   sums.size(), name, tokens * m.rows);
     }
     if (tokens != x.tokens) {
-      sums = gather(sums, m.rows, places);
+      sums = gather(sums, m.rows, places, terms);
     }
     y.resize(sums.size());
     switch (check_product(m, weighed(which, x), sums, y)) {
@@ -99,10 +100,14 @@ public:
 
 private:
   std::span<const std::int64_t> gather(std::span<const std::int64_t> sums, std::size_t width,
-                                       std::span<const position> places) {
-    chosen_.resize(places.size() * width);
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      std::copy_n(sums.data() + places[i] * width, width, chosen_.data() + i * width);
+                                       std::span<const position> places, std::size_t terms) {
+    chosen_.resize(terms * places.size() * width);
+    std::int64_t* to = chosen_.data();
+    for (std::size_t term = 0; term < terms; ++term) {
+      const std::int64_t* const from = sums.data() + term * (sums.size() / terms);
+      for (const position place : places) {
+        to = std::copy_n(from + place * width, width, to);
+      }
     }
     return chosen_;
   }
@@ -114,7 +119,7 @@ private:
   const weighed_inputs& weighed(unit_matrix which, const quantized_batch& x) {
     const bool follows = (which == unit_matrix::v && kept_for_ == unit_matrix::k) ||
                          (which == unit_matrix::up && kept_for_ == unit_matrix::gate);
-    if (!follows || form_of(which) != form_of(kept_for_)) {
+    if (!follows || form_of(which) != form_of(kept_for_) || kept_->weights().size() != x.tokens) {
       std::vector<std::uint64_t> weigh(x.tokens);
       hasher{"ovir/reveal/v1/weights"}
           .update(secret_.seed)

@@ -94,7 +94,9 @@ private:
 /// Merkle root of `leaves` (docs/formats/transcript.md, "tree"): RFC 6962's shape with BLAKE3.
 [[nodiscard]] digest merkle_root(std::span<const digest> leaves);
 
-/// Profile name, part of every transcript.
-inline constexpr std::string_view profile_name = "exact-1";
+/// Name of the profile, part of every key, transcript and receipt. What follows the stroke is the
+/// beginning of the digest of its test vectors (`profile_digest`, and a test compares them): a
+/// definition that gives other bits has another name, and nothing of the two is mixed.
+inline constexpr std::string_view profile_name = "exact-1/7c004b2d";
 
 } // namespace ovir::compute

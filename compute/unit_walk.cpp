@@ -3,6 +3,7 @@
 #include "compute/block_operations.hpp"
 #include "compute/kv_cache.hpp"
 #include "compute/kv_digest.hpp"
+#include "compute/two_terms.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>
@@ -47,7 +48,7 @@ private:
   }
   [[nodiscard]] std::uint32_t width_of(unit_matrix which) const;
   [[nodiscard]] result<void> quantize(const floats& rows, std::uint32_t cols, std::size_t skip,
-                                      activation_form form);
+                                      activation_form form, input_terms terms);
   result<floats> product(unit_matrix which, const floats& rows, std::uint32_t cols,
                          std::size_t skip = 0, std::span<const position> places = {});
   [[nodiscard]] result<floats> normal_inputs();
@@ -69,7 +70,8 @@ private:
   integer_products& products_;
   parallel_runner& runner_;
   unit_scratch& scratch_;
-  quantized_batch& x_;         ///< input of the current product
+  quantized_batch& x_; ///< input of the current product, in `terms_`
+  input_terms terms_{input_terms::one};
   std::optional<kv_cache> kv_; ///< where it is not taken as revealed, and in the last layer
   position first_;             ///< of the window
   std::uint32_t count_;        ///< positions in it
@@ -89,15 +91,21 @@ floats walk::normalize(std::span<const float> rows, std::span<const float> norm)
 
 /// Rows of `rows` but the first `skip`.
 result<void> walk::quantize(const floats& rows, std::uint32_t cols, std::size_t skip,
-                            activation_form form) {
+                            activation_form form, input_terms terms) {
   const auto tokens = static_cast<std::uint32_t>(rows.size() / cols - skip);
-  x_.reshape(form, tokens, cols);
+  const bool two = terms == input_terms::two;
+  x_.reshape(form, (two ? 2 : 1) * tokens, cols);
+  terms_ = terms;
+  floats rest = scratch_.take(two ? std::size_t{tokens} * cols : 0);
   std::vector<std::uint8_t> ok(tokens);
   runner_.run(tokens, [&](std::size_t t) {
-    ok[t] = kernels_.quantize(rows.data() + (skip + t) * cols, x_, static_cast<std::uint32_t>(t))
-                ? 1
-                : 0;
+    const float* const row = rows.data() + (skip + t) * cols;
+    const auto token = static_cast<std::uint32_t>(t);
+    const bool done = two ? quantize_in_two(kernels_, row, rest.data() + t * cols, x_, token)
+                          : kernels_.quantize(row, x_, token);
+    ok[t] = done ? 1 : 0;
   });
+  scratch_.give(std::move(rest));
   return std::find(ok.begin(), ok.end(), std::uint8_t{0}) == ok.end()
              ? result<void>{}
              : nonfinite("in the input of a product");
@@ -119,14 +127,21 @@ std::uint32_t walk::width_of(unit_matrix which) const {
 
 result<floats> walk::product(unit_matrix which, const floats& rows, std::uint32_t cols,
                              std::size_t skip, std::span<const position> places) {
-  // V has the input of K, and q where K is computed in the window alone; up that of gate.
-  const bool follows =
-      which == unit_matrix::v || which == unit_matrix::up || (which == unit_matrix::q && skip == 0);
-  if (!follows || x_.form != products_.form_of(which)) {
-    OVIR_TRY(quantize(rows, cols, skip, products_.form_of(which)));
+  // V has the input of K, up that of gate.
+  const bool follows = which == unit_matrix::v || which == unit_matrix::up;
+  const activation_form form = products_.form_of(which);
+  const input_terms terms = terms_of(which, form);
+  if (!follows || x_.form != form || terms_ != terms) {
+    OVIR_TRY(quantize(rows, cols, skip, form, terms));
   }
-  floats y = scratch_.take(std::size_t{x_.tokens} * width_of(which));
+  const std::size_t width = width_of(which);
+  floats y = scratch_.take(x_.tokens * width);
   OVIR_TRY(products_.of(which, x_, places, y));
+  if (terms == input_terms::two) {
+    const std::size_t tokens = x_.tokens / 2;
+    add_second_terms(y.data(), tokens, width, 0, width);
+    y.resize(tokens * width);
+  }
   return y;
 }
 

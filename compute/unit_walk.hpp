@@ -5,6 +5,7 @@
 #include "compute/parallel.hpp"
 #include "compute/segment.hpp"
 #include "compute/transcript.hpp"
+#include "compute/two_terms.hpp"
 #include "messages/prepared.hpp"
 #include "messages/result.hpp"
 
@@ -17,14 +18,23 @@
 /// attention, softmax, activation, residual) is computed here, by the kernels of the profile.
 namespace ovir::compute {
 
+[[nodiscard]] constexpr input_terms terms_of(unit_matrix which, activation_form form) noexcept {
+  switch (which) {
+  case unit_matrix::k: return key_terms(form);
+  case unit_matrix::v: return value_terms(form);
+  default: return input_terms::one;
+  }
+}
+
 /// Where the integers come from, and what they are rounded to.
 class integer_products {
 public:
   virtual ~integer_products() = default;
   [[nodiscard]] virtual activation_form form_of(unit_matrix which) const = 0;
   /// `which` times the rows of `x`, [x.tokens][rows]: exact sums, rounded once. K and V are asked
-  /// for behind each other with the same `x`, and so are gate and up. `places`: which of the
-  /// positions that the matrix is revealed for the rows are; empty where they are all.
+  /// for behind each other, with the same `x` where form and terms are the same, and so are gate
+  /// and up. `places`: which of the positions that the matrix is revealed for the rows are, in each
+  /// term; empty where they are all.
   [[nodiscard]] virtual result<void> of(unit_matrix which, const quantized_batch& x,
                                         std::span<const position> places,
                                         std::vector<float>& y) = 0;

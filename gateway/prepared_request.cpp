@@ -1,6 +1,7 @@
 #include "gateway/prepared_request.hpp"
 
 #include "compute/token_matcher.hpp"
+#include "compute/transcript.hpp"
 #include "gateway/tool_prompt.hpp"
 #include "messages/limits_gateway.hpp"
 #include "messages/limits_logprobs.hpp"
@@ -155,7 +156,7 @@ void fill_shape(const completion_request& request, const served_model& model, an
   shape.has_tools = request.constraint_of == "tools";
   shape.kind = request.kind;
   shape.model = request.model;
-  shape.fingerprint = "exact-1-" + to_hex(model.id).substr(0, 16);
+  shape.fingerprint = fmt::format("{}-{}", compute::profile_name, to_hex(model.id).substr(0, 16));
   shape.stream = request.stream;
   shape.include_usage = request.include_usage;
   shape.vocabulary = request.logprobs ? model.vocabulary : nullptr;

@@ -64,6 +64,20 @@ bool quantize(const float* x, quantized_batch& batch, std::uint32_t token) {
   return true;
 }
 
+/// The exact one, but k is a float.
+void remainder(const float* x, const quantized_batch& batch, std::uint32_t token, float* out) {
+  thread_local quantized_batch row; // kept, so that neither side allocates
+  row.reshape(batch.form, 1, batch.cols);
+  const std::size_t scales = batch.cols / batch.scale_block();
+  std::copy_n(batch.q_row(token), batch.cols, row.q.data());
+  std::copy_n(batch.m_row(token), batch.cols / 32, row.m.data());
+  for (std::size_t i = 0; i < scales; ++i) {
+    row.k[i] = static_cast<std::int32_t>(std::bit_cast<float>(batch.k_row(token)[i]));
+  }
+  row.u[0] = batch.u[token];
+  kernels_avx512()->remainder(x, row, 0, out);
+}
+
 void product(const weight& w, std::uint32_t first, std::uint32_t last, const quantized_batch& x,
              float* y, std::size_t y_stride) {
   OVIR_CHECK(w.packed != nullptr);
@@ -169,6 +183,7 @@ result<nlohmann::json> run(const options& given) {
   }
   kernel_set any_order = *exact;
   any_order.quantize = quantize;
+  any_order.remainder = remainder;
   any_order.product = product;
   const auto environment = storage::make_env_posix();
   apps::compute_threads runner{given.threads};

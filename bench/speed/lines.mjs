@@ -2,6 +2,8 @@
 // turn) and lines (one figure of a case, and its goal). Nothing here runs or prints anything.
 
 export const synthetic_types = ["q4_k_m", "q8_0", "q4_0", "q6_k", "f16"];
+// Of these decoding alone is compared: each has kernels by hand, the rest of the types has none.
+export const further_types = ["q5_k", "q3_k", "q2_k", "iq4_xs"];
 const both_peers = ["llama_cpp", "ik_llama_cpp"];
 
 /** Which commands run. `sides` beyond "ovir" are left out where their program is missing. */
@@ -18,6 +20,9 @@ function make_cases(o) {
     if (type !== "f16") {
       add(`exact-${type}`, { model: type, sides: ["exactness"] });
     }
+  }
+  for (const type of further_types) {
+    add(`${type}-t2`, { model: type });
   }
   for (const type of ["q4_k_m", "q8_0"]) {
     const sides = ["ovir", "llama_cpp"];
@@ -70,6 +75,12 @@ function decode_lines() {
         id: `bandwidth-${name}`, group: "bandwidth", case: name, what: "share", kind: "share", goal,
       });
     }
+  }
+  for (const type of further_types) {
+    lines.push({
+      id: `decode-${type}-t2`, group: "decode", case: `${type}-t2`, what: "decode", kind: "ratio",
+      peers: both_peers, goal: 0.85,
+    });
   }
   return lines;
 }

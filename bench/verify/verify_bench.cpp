@@ -141,18 +141,22 @@ void products(const model& m, const prepared_model& secret, const kernel_set& ke
   std::optional<weighed_inputs> shared; // of k for v, of gate for up
   for (std::size_t i = 0; i < layer_matrices; ++i) {
     quantized_batch& x = input;
-    x.reshape(form_for(all[i]->type), 32, all[i]->cols);
+    const activation_form form = form_for(all[i]->type);
+    const bool two = terms_of(static_cast<unit_matrix>(i), form) == input_terms::two;
+    x.reshape(form, two ? 64 : 32, all[i]->cols);
     std::vector<float> row(all[i]->cols);
+    std::vector<float> rest(all[i]->cols);
     for (std::uint32_t t = 0; t < 32; ++t) {
       for (std::size_t c = 0; c < row.size(); ++c) {
         row[c] = static_cast<float>((c * 37 + t * 101) % 997) / 500.0F - 1;
       }
-      OVIR_CHECK(kernels.quantize(row.data(), x, t));
+      OVIR_CHECK(two ? quantize_in_two(kernels, row.data(), rest.data(), x, t)
+                     : kernels.quantize(row.data(), x, t));
     }
-    std::vector<float> y(std::size_t{32} * all[i]->rows);
+    std::vector<float> y(std::size_t{x.tokens} * all[i]->rows);
     std::vector<std::int64_t> sums(y.size());
     integer_product(*all[i], x, sums, runner);
-    std::vector<std::uint64_t> weigh(32);
+    std::vector<std::uint64_t> weigh(x.tokens);
     fill_secret(std::as_writable_bytes(std::span{weigh}));
     computing +=
         seconds([&] { kernels.product(*all[i], 0, all[i]->rows, x, y.data(), all[i]->rows); });

@@ -169,12 +169,14 @@ const closingDigest = (r, terms, last) => {
   return h.end();
 };
 
+const PROFILE = 'exact-1/7c004b2d';
+
 const windowsOf = (positions) => Math.ceil(positions / WINDOW);
 const positionsOf = (window, positions) => Math.min(WINDOW, positions - window * WINDOW);
 const tokensOf = (r) => Uint32Array.of(...r.asked.prompt, ...r.output);
 
 const shapeFault = (r) => {
-  if (new TextDecoder().decode(r.asked.profile) !== 'exact-1') {
+  if (new TextDecoder().decode(r.asked.profile) !== PROFILE) {
     return byLead(r, 'the profile is none that this page knows');
   }
   let next = 0;

@@ -26,11 +26,11 @@ TEST(answer_golden, keys_are_these) {
   sampling.seed = 9;
   const std::vector<token_id> prompt{1, 2, 3};
   const digest request = request_digest(hash_plain({}), prompt, sampling);
-  EXPECT_EQ(to_hex(request), "4fb362ef9ab3e942d514a3d855b05ddd60494ea17713bbb7d79fdc3afc88a74d");
+  EXPECT_EQ(to_hex(request), "698ea1184df3f077fbe09161cd5c16d2ed62b32a631f6c9801562f835e13985a");
   EXPECT_EQ(to_hex(finished_key(request, 128, std::vector<std::string>{"end", ""})),
-            "4af083cb0df2c16b21e87a300d5a49a9cf8075e51f0337f5b88be17493f1bfb1");
+            "770f122ce00b5506a62d40fe2d61a7c65a82eae4d87e8df92b7ccd728c4819f2");
   EXPECT_EQ(to_hex(draws_key(request, 2)),
-            "5198058a1d557d8cd2743f86a04cb9c55dfe2214b1e432a0f54240a1c027dc9c");
+            "eb38db8cbc952f5de6855719a6d451821da8841a4599921e5d61b5161340396c");
 }
 
 TEST(answer_golden, a_finished_answer_of_one_token_is_these_bytes) {
@@ -48,12 +48,12 @@ TEST(answer_golden, a_finished_answer_of_one_token_is_these_bytes) {
   );
   EXPECT_EQ(hex(std::span{bytes}.subspan(24, 64)),
             "a47d63adadaa525dcc9826e277049ba50f2e9f578058dc41b7bc186eda55d084"
-            "28cc02690b231daa601de2f603de7a9373498194dde05fc052de7f4674360f2f");
+            "9d3c061b5343d4667070d93b40c7d5852d87b6428e38deb431bfce1eb5720e19");
   EXPECT_EQ(hex(std::span{bytes}.subspan(88, 36)),
             "3c000000"
             "4e4ab8647cdd9f3745e05e5cde5d0058221920430ea36411cebe57e78899dec5");
   EXPECT_EQ(hex(std::span{bytes}.last(32)),
-            "c28709d6eefe4ecd07113bb74cf703043d5e6c7b7bdd37083018816e5893fee9");
+            "1cc4677b7dd8db337b362140e4795aea4766651c7e9bba89e476e3807373f96e");
 }
 
 TEST(answer_golden, a_window_of_draws_has_neither_end_nor_leaves) {

@@ -31,22 +31,22 @@ TEST(audit_golden, messages_are_these_bytes) {
   const audit_place place{audit_part::unit, 0, 1, 0};
   const digest name = receipt_digest(bytes);
   const audit_verdict verdict = give_verdict(cast.key(3), name, place, some(1));
-  EXPECT_EQ(to_hex(name), "9f4b58e5fb500a0fc1c22b40222f00db4ef833707fcffdf40d1a737848f9dbf2");
+  EXPECT_EQ(to_hex(name), "84c4cd3f0522d1ec42509bec25143239b2d594ca74ff69c6497b959e4a1cc64b");
   EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
-            "f1fbe1b1d20b726875d9aa98ae5a3246393fe1c5ad921ce6b6dd37a80e1f7559");
+            "03a5f968fad640a6fab28c1eac107ef848a3d438178ef4a5f480448d1dd58db8");
   EXPECT_EQ(named(audit_offer{true, bytes}),
-            "85fb740755e8f30c064d9f3a7677cb91ae6612d65eb050e842ac0c73f23d98c7");
+            "91fd34fb1573b3f3621f79a1e27fe4af5a5a7d3a263eca4b13581b9ce7c0bfca");
   EXPECT_EQ(named(audit_question{7, place, bytes}),
-            "e895c99b4fcb4ff5cf34f00c22b88df637bcd0c2a9e3e9d73d193fa454695a82");
+            "b211acadd5152ebacfda8f082f6e7d5540a84d74083922bbf4111f5b9299639c");
   EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "ef208d35c28931a7b48d46166651c12a5c1b7f61768ba3f86902cda2c9b252c0");
+            "92bd2117a9a2e8aad56ff0fd855a48dcf708af3cec1e421236252733ff53b04a");
   EXPECT_EQ(named(conviction{conviction_kind::replay,
                              cast.id(1),
                              place,
                              some(1),
                              {bytes},
                              {verdict, give_verdict(cast.key(5), name, place, some(1))}}),
-            "ab1b7cf4e4a2808d5733a1b09d71b0d17fdfcfced91a1e40e8b44768df92ef87");
+            "fe187009c67fb5bed015eaf5383a7358cd08e644bcd7657f695451f077f109c7");
   std::vector<node_id> keys{cast.id(1), cast.id(2)};
   std::sort(keys.begin(), keys.end());
   const audit_known known{true, keys};

@@ -46,9 +46,9 @@ TEST(golden_credit, an_equivocation_has_this_name) {
       to_bytes(equivocation{terms_of(r.asked), r.stages[1], other.stages[1]});
   EXPECT_EQ(hex(std::span{bytes}.first(2)), "0401");
   EXPECT_EQ(to_hex(evidence_digest(bytes)),
-            "a59dc9233800dd71e4b09df55eb656c5cab11c073f5525798f82e57d63ad8a13");
+            "adb941daed3b343e3a984a0b6e041cfc988d6b79898830127631b938ac9c083d");
   EXPECT_EQ(to_hex(about_of(terms_of(r.asked))),
-            "7fe9f3874c0072a8c7717859e2dbb879783bab25f71cf14d52fc66a3603dbfc5");
+            "04fa40265bc6ae534b2bd6e42ad111ff2a80e519af1a3d4a1239b935c6a05fc1");
 }
 
 } // namespace

@@ -25,33 +25,33 @@ const receipt& example() {
 
 TEST(receipt_golden, a_receipt_is_these_bytes) {
   const auto bytes = encode_receipt(example());
-  EXPECT_EQ(bytes.size(), 1584U);
+  EXPECT_EQ(bytes.size(), 1592U);
   EXPECT_EQ(hex(std::span{bytes}.first(64)),
-            "00000000c500000000000000050007004f564952524350540300010004000000e803000000000000840300"
+            "00000000c600000000000000050007004f564952524350540300010004000000e803000000000000840300"
             "0000000000204e0000000000001800000007000500");
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "ca03f0945a57d252c0cecf73f80bf61130777a094dc332cfcddb0ca4bbfb6cc7");
+            "e9b9244905e6bc5cd477cd2eb5ab2911f66f243dbd4f70f1092d3849157f8c7b");
 }
 
 TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {
   const auto brief = encode_compact(compact(example()).value());
-  EXPECT_EQ(brief.size(), 1128U);
+  EXPECT_EQ(brief.size(), 1136U);
   EXPECT_EQ(to_hex(hash_plain(brief)),
-            "574aa4ecd7559b9212c3a7a8739675971202be31208238132350913d70db03c5");
+            "ab1e8b901831ada9f48b4aee7d375bc0c51bbc759602afd18c1b9b1d308a3d4d");
   const auto opened = encode_opening(open_unit(example(), 0, 1).value());
   EXPECT_EQ(to_hex(hash_plain(opened)),
-            "4a6ea65f6694dbcd88a703e2f796849d8976211aa27981d8fa99e1422839145a");
+            "1c503b3417cd29af25727457ff6ad9798e29bbd1d95dcacdf9c0f6ffee570939");
 }
 
 TEST(receipt_golden, a_batch_of_evidence_is_these_bytes) {
   const evidence_batch batch{example().asked.request, example().stages[1], {}};
   EXPECT_EQ(to_hex(hash_plain(encode_evidence(batch))),
-            "65d892297933b9eec551d4dccfa38dd86353b45487e8ff192047f271de54750a");
+            "270cc0b6a799e9df3449a398038c1dacf36d68d9d3b55456b369f182162fb14d");
 }
 
 TEST(receipt_golden, the_request_has_this_digest) {
   EXPECT_EQ(to_hex(request_digest(example().asked)),
-            "eadd27e98b5095e909be18996af6eca0dc6db003475c7fc08080c1d8e25b5778");
+            "867a72143af363725c8ce40e4b720f61e736d74b7e04bf1d74f57158163f8c46");
 }
 
 // Field by field, without the code under test.
@@ -62,7 +62,7 @@ TEST(receipt_golden, what_is_signed_is_joined_as_the_page_says) {
   const auto open = [&](std::string_view domain) {
     hasher h{domain};
     h.update_u64(0x0123456789abcdef).update(request_digest(r.asked)).update(r.asked.model);
-    h.update_text("exact-1").update_u32(2);
+    h.update_text("exact-1/7c004b2d").update_u32(2);
     h.update_u32(1).update_u32(2).update(key).update_text("ovir test");
     return h;
   };
@@ -105,7 +105,7 @@ TEST(receipt_golden, what_is_signed_is_joined_as_the_page_says) {
 
   hasher link{"ovir/link/v1"};
   link.update_u64(0x0123456789abcdef).update(request_digest(r.asked)).update(r.asked.model);
-  link.update_text("exact-1").update_u32(2);
+  link.update_text("exact-1/7c004b2d").update_u32(2);
   link.update_u32(0).update_u32(1).update(std::as_bytes(std::span{r.stages[0].signer.node.key}));
   link.update_text("ovir test").update_u32(0).update_u32(4).update(s.input);
   const digest sent = link.finish();

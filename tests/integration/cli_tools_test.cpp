@@ -1,4 +1,5 @@
 // The smaller commands: tokenize, perplexity, model, doctor.
+#include "compute/transcript.hpp"
 #include "tests/support/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
@@ -129,7 +130,7 @@ TEST(cli_doctor, says_what_this_machine_has) {
   }
   EXPECT_GT(found["memory_bandwidth"]["one_thread"].get<double>(), 1e8);
   EXPECT_GT(found["memory_bytes"].get<std::uint64_t>(), 0U);
-  EXPECT_EQ(found["profile"]["name"], "exact-1");
+  EXPECT_EQ(found["profile"]["name"], compute::profile_name);
   EXPECT_EQ(found["versions"].size(), 4U);
 }
 

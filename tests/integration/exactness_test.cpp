@@ -198,15 +198,15 @@ TEST_F(exactness, minimind_q8_0_on_the_reference_in_pairwise_cuts) {
   expect_one_digest(pairwise_cuts(), compute::kernels_reference());
 }
 
+// On F16 models: where weights are quantised, products are integers and have no order, and a
+// different last bit elsewhere mostly vanishes when activations are rounded.
 TEST_F(exactness, one_fused_multiply_add_changes_the_digest) {
-  use(synthetic_q4_k_m());
+  use(synthetic(compute::synth_quantization::f16));
   kernel_set wrong = fastest();
   wrong.rotate = rotate_fused;
   EXPECT_NE(transcript_of({1, 1, 64}, wrong), transcript_of({1, 1, 64}, fastest()));
 }
 
-// On an F16 model: where weights are quantised, products are integers and have no order, and a
-// different last bit elsewhere mostly vanishes when activations are rounded to eight bits.
 TEST_F(exactness, one_float_sum_in_another_order_changes_the_digest) {
   use(synthetic(compute::synth_quantization::f16));
   kernel_set wrong = fastest();

@@ -80,20 +80,20 @@ TEST_F(older_data, is_used_by_this_build) {
   EXPECT_EQ(ledger("balance"), json::parse(read_file(path("balance.seen"))));
   const json again = ask_again();
   ASSERT_TRUE(again.contains("choices")) << again;
-  EXPECT_EQ(again["choices"][0]["text"], before["choices"][0]["text"]);
-  EXPECT_EQ(again["choices"][0]["ovir"]["transcript"], before["choices"][0]["ovir"]["transcript"]);
+  EXPECT_NE(again["choices"][0]["ovir"]["transcript"], before["choices"][0]["ovir"]["transcript"]);
   EXPECT_EQ(read_file(path("node.key")), key);
 }
 
-TEST_F(older_data, is_reused_and_not_computed_again) {
+// That build's keys had one term, and so other bits (docs/adr/0068): what it kept must not meet
+// what this one computes.
+TEST_F(older_data, of_another_profile_is_not_reused) {
   std::string config = read_file(path("node.toml")); // what is paid for is computed
   replace(config, ", \"ledger\"]", "]");
   replace(config, "[ledger]", "");
   write_file(path("node.toml"), config);
   const json before = json::parse(read_file(path("answer.seen")));
   EXPECT_EQ(before["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
-  EXPECT_EQ(ask_again()["usage"]["prompt_tokens_details"]["cached_tokens"],
-            before["usage"]["prompt_tokens"]);
+  EXPECT_EQ(ask_again()["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
 }
 
 TEST_F(older_data, has_a_ledger_that_grows_and_was_not_rewritten) {

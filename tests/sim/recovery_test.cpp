@@ -282,7 +282,12 @@ TEST(sim, a_cancelled_request_keeps_what_was_produced) {
     const auto& whole = undisturbed().tokens;
     ASSERT_LT(report.tokens.size(), whole.size());
     EXPECT_TRUE(std::equal(report.tokens.begin(), report.tokens.end(), whole.begin()));
-    EXPECT_EQ(undisturbed().text.substr(0, report.text.size()), report.text);
+    std::string text = report.text;
+    constexpr std::string_view replacement = "\xEF\xBF\xBD";
+    if (text.ends_with(replacement) && !undisturbed().text.starts_with(text)) {
+      text.resize(text.size() - replacement.size()); // of a character that was cut
+    }
+    EXPECT_TRUE(undisturbed().text.starts_with(text)) << text;
   }
 }
 

@@ -36,7 +36,7 @@ receipt_maker::receipt_maker() {
 receipt receipt_maker::make(const shape& what) const {
   receipt r;
   r.asked.request = request_id{0x0123456789abcdef};
-  r.asked.profile = "exact-1";
+  r.asked.profile = compute::profile_name;
   r.asked.model = made_up("model", 0, 0, 0);
   r.asked.layers = what.stages * what.layers;
   r.asked.prompt.assign(what.prompt, 5);

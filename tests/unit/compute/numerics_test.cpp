@@ -1,4 +1,5 @@
 #include "compute/numerics.hpp"
+#include "compute/transcript.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -124,7 +125,11 @@ TEST(rounding_is_exact, sees_flush_to_zero_denormals_are_zero_and_directed_round
 
 TEST(profile_digest, is_the_one_every_machine_and_compiler_gets) {
   EXPECT_EQ(to_hex(profile_digest()),
-            "76e245302bb1595c3cf9571276c3aba64decdda6956da76f18223e9b683474a0");
+            "7c004b2d870f90215ab7d9904114eac44cd46f552c570cf1d10be8e9dc456fca");
+}
+
+TEST(profile_digest, is_what_the_profile_is_named_by) {
+  EXPECT_EQ(profile_name, "exact-1/" + to_hex(profile_digest()).substr(0, 8));
 }
 
 TEST(isa, names_are_read_back_and_others_refused_with_the_choice) {
