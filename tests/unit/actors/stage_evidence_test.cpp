@@ -494,6 +494,32 @@ TEST_P(signed_request, states_nothing_for_a_stranger_s_signature) {
   EXPECT_TRUE(fresh.news.to_lead.records.statements.empty());
 }
 
+// Who sends one thing and signs another, with its own key: a statement that showed this signature
+// would have its stage named for it.
+TEST_P(signed_request, states_nothing_for_another_window_that_its_sender_signed) {
+  signing_stage fresh{{0, 2}, 1, GetParam()};
+  fresh.begin(lead_->order());
+  std::vector<token_id> others = tokens_;
+  others[5] += 1;
+  fresh.evidence->take(lead_->sign_tokens(std::span{others}.first(32), 0, 32), fresh.news);
+  const evidence_batch honest = lead_->sign_tokens(std::span{tokens_}.first(32), 0, 32);
+  for (const auto& [window, positions] : {std::pair{0U, 24U}, {1U, 32U}}) {
+    evidence_batch batch = honest; // this window's digest as that of another, or of fewer positions
+    link_signature& link = batch.links[0];
+    link.window = window;
+    link.positions = positions;
+    link.proof = sign_link(key_, link_digest(lead_->order().terms, batch.records.signer, window,
+                                             positions, link.output));
+    fresh.evidence->take(batch, fresh.news);
+  }
+  const frame_header h{frame_kind::tokens, request, epoch{1}, 0, 32, 1, 0};
+  (void)fresh.work(std::make_shared<const std::vector<std::byte>>(
+      encode_frame(h, std::as_bytes(std::span{tokens_}.first(32)))));
+  EXPECT_TRUE(fresh.news.to_lead.records.statements.empty());
+  fresh.evidence->take(honest, fresh.news);
+  EXPECT_EQ(fresh.news.to_lead.records.statements.size(), 1U);
+}
+
 TEST_P(signed_request, is_told_again_to_a_lead_that_was_not_there) {
   run(30);
   finish();
