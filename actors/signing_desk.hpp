@@ -17,7 +17,7 @@ struct signing_desk {
   compute_executor* executor{nullptr};
   std::string software;       ///< as in messages/evidence.hpp
   node_meter* meter{nullptr}; ///< null: nobody counts
-  /// What was signed or verified here.
+  /// What was signed or verified here; for the executor's jobs alone, which run one by one.
   std::shared_ptr<known_signatures> known{std::make_shared<known_signatures>()};
 };
 

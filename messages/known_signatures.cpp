@@ -64,33 +64,18 @@ bool known_signatures::holds(signed_as kind, const node_id& by, const digest& wh
     return true;
   }
   const bool good = verify(kind, by, what, s);
-  {
-    const std::lock_guard lock{mutex_};
-    ++verified_;
-  }
+  ++verified_;
   if (good) {
     remember(name);
   }
   return good;
 }
 
-std::uint64_t known_signatures::verified() const {
-  const std::lock_guard lock{mutex_};
-  return verified_;
-}
-
-std::size_t known_signatures::size() const {
-  const std::lock_guard lock{mutex_};
-  return recent_.size() + earlier_.size();
-}
-
 bool known_signatures::knows(const digest& name) const {
-  const std::lock_guard lock{mutex_};
   return recent_.contains(name) || earlier_.contains(name);
 }
 
 void known_signatures::remember(const digest& name) {
-  const std::lock_guard lock{mutex_};
   if (recent_.size() >= limits::known_signatures_max) {
     earlier_ = std::exchange(recent_, {});
   }

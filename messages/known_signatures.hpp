@@ -5,7 +5,6 @@
 #include "messages/signing.hpp"
 
 #include <cstdint>
-#include <mutex>
 #include <set>
 
 namespace ovir {
@@ -21,7 +20,7 @@ enum class signed_as : std::uint8_t { order, commitment, statement, link, closin
 /// closes a receipt (docs/adr/0062-signatures-verified-once.md). Remembered is a digest over kind,
 /// signer, what is signed and the signature: what differs in one bit is verified. One that does not
 /// hold is not remembered. The oldest are forgotten first, beyond `limits::known_signatures_max`.
-/// Any thread.
+/// One thread at a time.
 class known_signatures {
 public:
   [[nodiscard]] signature sign(signed_as kind, const secret_key& key, const digest& what);
@@ -29,15 +28,14 @@ public:
   [[nodiscard]] bool holds(signed_as kind, const node_id& by, const digest& what,
                            const signature& s);
   /// How often Ed25519 had to tell.
-  [[nodiscard]] std::uint64_t verified() const;
+  [[nodiscard]] std::uint64_t verified() const noexcept { return verified_; }
   /// Signatures remembered: at most twice the limit.
-  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] std::size_t size() const noexcept { return recent_.size() + earlier_.size(); }
 
 private:
   void remember(const digest& name);
   [[nodiscard]] bool knows(const digest& name) const;
 
-  mutable std::mutex mutex_;
   std::set<digest> recent_;
   std::set<digest> earlier_; ///< dropped when `recent_` is full
   std::uint64_t verified_{0};
