@@ -83,7 +83,8 @@ evidence_batch lead_evidence::sign_tokens(std::span<const token_id> tokens, posi
     const std::uint32_t count = std::min(window_size, end - w * window_size);
     const std::size_t skip = std::size_t{w - first / window_size} * window_size;
     link_signature link{w, count, token_window_digest(w, tokens.subspan(skip, count)), {}};
-    link.proof = sign_link(*desk_.key, link_digest(order_.terms, by_, w, count, link.output));
+    link.proof = desk_.known->sign(signed_as::link, *desk_.key,
+                                   link_digest(order_.terms, by_, w, count, link.output));
     batch.links.push_back(link);
   }
   return batch;
@@ -135,7 +136,7 @@ result<std::vector<std::byte>> lead_evidence::make(const receipt_facts& facts,
   r.lead = by_;
   OVIR_ASSIGN(r.stages, gather(facts, frames));
   OVIR_TRY(check(r));
-  r.order = sign_order(*desk_.key, order_digest(order_.terms, by_));
+  r.order = desk_.known->sign(signed_as::order, *desk_.key, order_digest(order_.terms, by_));
   std::vector<digest> last;
   for (const stage_records& stage : r.stages) {
     if (const auto fault = find_form_fault(stage, r.asked.layers)) {
@@ -146,8 +147,8 @@ result<std::vector<std::byte>> lead_evidence::make(const receipt_facts& facts,
   }
   const auto closing = closing_digest(closing_of(r, last));
   const compute::signer_policy anybody{compute::signer_policy::kind::any, {}};
-  r.closing = sign_closing(*desk_.key, closing);
-  if (const auto left = compute::check_receipt(r, anybody); !left.empty()) {
+  r.closing = desk_.known->sign(signed_as::closing, *desk_.key, closing);
+  if (const auto left = compute::check_receipt(r, anybody, desk_.known.get()); !left.empty()) {
     // While nothing is closed, a signature that does not hold is its stage's fault.
     r.closing = {};
     const auto open = compute::check_receipt(r, anybody);

@@ -48,7 +48,8 @@ public:
 
   /// The receipt from the frames of evidence that came, in order. `timed_out` when statements are
   /// still missing, naming the stage; `digest_mismatch` when what a stage signed is wrong, naming
-  /// its signer. No receipt is handed out that does not pass `compute::check_receipt`.
+  /// its signer. No receipt is handed out that does not pass `compute::check_receipt`, in which
+  /// signatures that this process made or verified are not verified again.
   [[nodiscard]] result<std::vector<std::byte>> make(const receipt_facts& facts,
                                                     const std::vector<frame_bytes>& frames) const;
 

@@ -11,9 +11,17 @@ namespace ovir::actors {
 
 void sign_tokens(lead_pointer self, position first, position end, bool all) {
   lead_state& state = self->state;
-  constexpr std::uint32_t grain = limits::link_signature_positions;
+  if (state.evidence == nullptr) {
+    return;
+  }
+  // A stage of this node has this lead's key: a window that is not complete binds nobody to
+  // anybody.
+  const node_id& stage = state.path.front().node;
+  const bool own = stage.empty() || stage == state.evidence->desk().key->id();
+  const std::uint32_t grain = own ? limits::window_positions : limits::link_signature_positions;
+  end = own && !all ? end / grain * grain : end;
   first = std::min(first, state.tokens_signed);
-  if (state.evidence == nullptr || (first / grain == end / grain && !all) || first >= end) {
+  if ((first / grain == end / grain && !all) || first >= end) {
     return;
   }
   state.tokens_signed = end;

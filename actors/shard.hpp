@@ -29,6 +29,8 @@ struct shard_state {
     std::shared_ptr<stage_evidence> evidence{};
     std::shared_ptr<session_data> data{}; ///< whose work it is about
     std::vector<evidence_step> steps{};   ///< not handed on yet
+    std::vector<frame_bytes> links{};     ///< from the stage before, not handed on yet
+    bool ended{false};                    ///< no step will come that hands them on
     position committed{0};                ///< asked to commit to, so far
     position flushed{0};                  ///< the session's length at the last hand-over
     std::optional<storage::env::time_point> first_frame{};

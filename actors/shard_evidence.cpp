@@ -1,6 +1,7 @@
 #include "actors/shard_evidence.hpp"
 
 #include "messages/limits_evidence.hpp"
+#include "messages/limits_known.hpp"
 
 #include <caf/all.hpp>
 
@@ -12,7 +13,7 @@ namespace {
 
 using route = shard_state::route;
 
-/// Batches from the stage before that wait to be looked at; more are dropped.
+/// Batches from the stage before that wait here or at the desk; more are dropped.
 constexpr std::uint32_t batches_waiting_max = 64;
 
 struct destination {
@@ -58,14 +59,36 @@ route* signing_route(shard_pointer self, request_id request) {
   return found == self->state.routes.end() || !found->second.evidence ? nullptr : &found->second;
 }
 
-void flush(shard_pointer self, route& r, const destination& to) {
+void take_links(stage_evidence& evidence, const std::vector<frame_bytes>& frames,
+                evidence_news& news) {
+  for (const frame_bytes& frame : frames) {
+    const auto view = decode_frame(*frame);
+    if (const auto batch = decode_evidence(view->tensor)) {
+      evidence.take(*batch, news);
+    }
+  }
+}
+
+/// What came since the last hand-over, link signatures and steps, so that the desk wakes once for
+/// all of it; behind them `then(evidence, since the first frame, news)`.
+template <class Then>
+void hand_over(shard_pointer self, route& r, const destination& to, Then then) {
+  r.waiting->fetch_add(static_cast<std::uint32_t>(r.links.size()));
   at_desk(self, r, to,
-          [steps = std::exchange(r.steps, {})](
+          [steps = std::exchange(r.steps, {}), links = std::exchange(r.links, {}),
+           waiting = r.waiting, then = std::move(then)](
               stage_evidence& evidence, std::chrono::nanoseconds since, evidence_news& news) {
+            waiting->fetch_sub(static_cast<std::uint32_t>(links.size()));
+            take_links(evidence, links, news);
             for (const evidence_step& step : steps) {
               evidence.add(step, since, news);
             }
+            then(evidence, since, news);
           });
+}
+
+void hand_over(shard_pointer self, route& r, const destination& to) {
+  hand_over(self, r, to, [](stage_evidence&, std::chrono::nanoseconds, evidence_news&) {});
 }
 
 } // namespace
@@ -95,25 +118,20 @@ void begin_evidence(shard_pointer self, const sign_evidence& order) {
     r.evidence = std::make_shared<stage_evidence>(order.order, state.bench);
     r.data = session->data;
     r.committed = 0;
+    r.ended = false;
     session->signs = true;
   }
 }
 
 void take_evidence(shard_pointer self, const frame_header& header, const frame_bytes& frame) {
   route* const r = signing_route(self, header.request);
-  if (r == nullptr || r->waiting->load() >= batches_waiting_max) {
+  if (r == nullptr || r->waiting->load() + r->links.size() >= batches_waiting_max) {
     return;
   }
-  r->waiting->fetch_add(1);
-  at_desk(self, *r, destination_of(header.request, header.epoch, *r),
-          [frame, waiting = r->waiting](stage_evidence& evidence, std::chrono::nanoseconds,
-                                        evidence_news& news) {
-            waiting->fetch_sub(1);
-            const auto view = decode_frame(*frame);
-            if (const auto batch = decode_evidence(view->tensor)) {
-              evidence.take(*batch, news);
-            }
-          });
+  r->links.push_back(frame);
+  if (r->ended || r->links.size() >= limits::batches_held_max) {
+    hand_over(self, *r, destination_of(header.request, header.epoch, *r));
+  }
 }
 
 void commit_evidence(shard_pointer self, const frame_header& header) {
@@ -147,7 +165,7 @@ void note_step(shard_pointer self, const shard_core::session& session, epoch dri
   constexpr std::uint32_t grain = limits::link_signature_positions;
   if (session.length / grain != r->flushed / grain || r->steps.size() >= grain) {
     r->flushed = session.length;
-    flush(self, *r, destination_of(session.request, driver, *r));
+    hand_over(self, *r, destination_of(session.request, driver, *r));
   }
 }
 
@@ -157,13 +175,12 @@ void finish_evidence(shard_pointer self, const shard_core::session& session,
   if (r == nullptr) {
     return;
   }
-  const destination to = destination_of(session.request, session.driver, *r);
-  flush(self, *r, to);
-  at_desk(self, *r, to,
-          [open, length = session.length](stage_evidence& evidence, std::chrono::nanoseconds since,
-                                          evidence_news& news) {
-            evidence.finish(length, open, since, news);
-          });
+  r->ended = true;
+  hand_over(self, *r, destination_of(session.request, session.driver, *r),
+            [open, length = session.length](stage_evidence& evidence,
+                                            std::chrono::nanoseconds since, evidence_news& news) {
+              evidence.finish(length, open, since, news);
+            });
 }
 
 } // namespace ovir::actors

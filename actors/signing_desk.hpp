@@ -2,8 +2,10 @@
 
 #include "actors/compute_executor.hpp"
 #include "actors/node_meter.hpp"
+#include "messages/known_signatures.hpp"
 #include "messages/signing.hpp"
 
+#include <memory>
 #include <string>
 
 namespace ovir::actors {
@@ -15,6 +17,8 @@ struct signing_desk {
   compute_executor* executor{nullptr};
   std::string software;       ///< as in messages/evidence.hpp
   node_meter* meter{nullptr}; ///< null: nobody counts
+  /// What was signed or verified here; for the executor's jobs alone, which run one by one.
+  std::shared_ptr<known_signatures> known{std::make_shared<known_signatures>()};
 };
 
 } // namespace ovir::actors

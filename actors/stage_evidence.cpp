@@ -3,6 +3,7 @@
 #include "compute/kv_digest.hpp"
 #include "messages/check.hpp"
 #include "messages/limits_evidence.hpp"
+#include "messages/limits_known.hpp"
 
 #include <algorithm>
 
@@ -11,6 +12,7 @@ namespace ovir::actors {
 namespace {
 
 constexpr std::uint32_t window_size = limits::window_positions;
+static_assert(window_size % limits::link_signature_positions == 0);
 
 std::uint64_t microseconds(std::chrono::nanoseconds time) {
   return static_cast<std::uint64_t>(
@@ -32,10 +34,8 @@ bool says_anything(const evidence_batch& batch) {
 }
 
 // What was a guess in an earlier frame is certain where a later one begins behind it.
-void stage_evidence::row_digests::add(const frame_bytes& frame) {
-  const auto view = decode_frame(*frame);
-  OVIR_CHECK(view.has_value());
-  const frame_header& h = view->header;
+void stage_evidence::row_digests::add(const frame_view& view, const frame_bytes& frame) {
+  const frame_header& h = view.header;
   if (h.first > length && drafts.frame != nullptr) {
     const auto earlier = decode_frame(*drafts.frame);
     const std::uint32_t right = std::min(h.first, drafts.first + drafts.count) - length;
@@ -48,7 +48,7 @@ void stage_evidence::row_digests::add(const frame_bytes& frame) {
   }
   const std::uint32_t certain = h.count - h.drafts();
   if (h.first + certain > length) {
-    add_rows(*view, length, h.first + certain - length);
+    add_rows(view, length, h.first + certain - length);
   }
   if (h.drafts() > 0 && length == h.first + certain) {
     drafts = {frame, length, h.drafts()};
@@ -66,19 +66,39 @@ void stage_evidence::row_digests::add_rows(const frame_view& view, position firs
           w, std::span{tokens}.subspan(std::size_t{w} * window_size, window_size));
     }
   } else {
-    const std::size_t width = view.header.width;
-    std::vector<compute::unit_leaf> done;
-    state.add(layer, first, count, view.floats().subspan(skip * width, count * width),
-              view.header.width, done);
-    for (const compute::unit_leaf& leaf : done) {
-      windows[leaf.unit.window] = leaf.boundary;
+    width = view.header.width;
+    const auto rows = view.floats().subspan(skip * width, std::size_t{count} * width);
+    if (count >= limits::link_signature_positions) {
+      hash_waiting();
+      hash_rows(first, rows);
+    } else {
+      waiting.insert(waiting.end(), rows.begin(), rows.end());
     }
   }
   length += count;
+  if ((length - count) / limits::link_signature_positions !=
+      length / limits::link_signature_positions) {
+    hash_waiting(); // a window ends there, too
+  }
+}
+
+void stage_evidence::row_digests::hash_rows(position first, std::span<const float> rows) {
+  std::vector<compute::unit_leaf> done;
+  state.add(layer, first, static_cast<std::uint32_t>(rows.size() / width), rows, width, done);
+  for (const compute::unit_leaf& leaf : done) {
+    windows[leaf.unit.window] = leaf.boundary;
+  }
+}
+
+void stage_evidence::row_digests::hash_waiting() {
+  if (!waiting.empty()) {
+    hash_rows(length - static_cast<position>(waiting.size() / width), waiting);
+    waiting.clear();
+  }
 }
 
 std::optional<digest> stage_evidence::row_digests::at(std::uint32_t window,
-                                                      std::uint32_t positions) const {
+                                                      std::uint32_t positions) {
   if (positions == window_size) {
     const auto found = windows.find(window);
     return found == windows.end() ? std::nullopt : std::optional{found->second};
@@ -89,6 +109,7 @@ std::optional<digest> stage_evidence::row_digests::at(std::uint32_t window,
   if (of_tokens) {
     return token_window_digest(window, std::span{tokens}.last(positions));
   }
+  hash_waiting();
   const auto open = state.open_leaves();
   return open.empty() ? std::nullopt : std::optional{open.front().boundary};
 }
@@ -129,17 +150,15 @@ void stage_evidence::commit(position end, evidence_news& news) {
   c.statements = static_cast<std::uint32_t>(records_.statements.size());
   c.deadline_unix = order_.deadline_unix;
   const digest what = commitment_digest(order_.terms, by_, c, history_.root());
-  c.proof = sign_commitment(key_, what);
+  c.proof = bench_->desk->known->sign(signed_as::commitment, key_, what);
   commitments_.push_back(signed_digest(what, c.proof));
   records_.commitments.push_back(c);
   news.to_lead.records.commitments.push_back(c);
 }
 
-void stage_evidence::add_logits(const evidence_step& step, position before) {
+void stage_evidence::add_logits(const evidence_step& step, position certain) {
   // What was computed from guesses that the frame now says were wrong.
-  const auto received = decode_frame(*step.received);
-  OVIR_CHECK(received.has_value());
-  draws_.erase(draws_.lower_bound(std::max(received->header.first, before)), draws_.end());
+  draws_.erase(draws_.lower_bound(certain), draws_.end());
   for (const auto& [at, value] : step.logits) {
     draws_[at] = value;
   }
@@ -165,25 +184,32 @@ void stage_evidence::add_logits(const evidence_step& step, position before) {
 
 void stage_evidence::add(const evidence_step& step, std::chrono::nanoseconds since,
                          evidence_news& news) {
+  const auto read = [](const frame_bytes& frame) {
+    const auto view = decode_frame(*frame);
+    OVIR_CHECK(view.has_value());
+    return *view;
+  };
   if (step.received == nullptr) {
-    return step.sent == nullptr ? void() : resend_links(step.sent, out_.length, news);
+    return step.sent == nullptr ? void() : resend_links(read(step.sent).header, out_.length, news);
   }
   since_ = since;
   data_ = step.data;
   const position before = in_.length;
-  in_.add(step.received);
+  const frame_view received = read(step.received);
+  in_.add(received, step.received);
   commit(in_.length, news);
   times_[(std::max<position>(in_.length, 1) - 1) / window_size] += step.time;
   for (const compute::unit_leaf& leaf : step.leaves) {
     units_[leaf.unit] = leaf;
   }
   if (last_) {
-    add_logits(step, before);
+    add_logits(step, std::max(received.header.first, before));
   } else if (step.sent != nullptr) {
     const position sent_before = out_.length;
-    out_.add(step.sent);
+    const frame_view sent = read(step.sent);
+    out_.add(sent, step.sent);
     sign_links(sent_before, false, news);
-    resend_links(step.sent, sent_before, news);
+    resend_links(sent.header, sent_before, news);
   }
   if (in_.length != before) {
     state_windows(news);
@@ -206,21 +232,20 @@ void stage_evidence::sign_links(position before, bool ended, evidence_news& news
       return;
     }
     link_signature link{w, there, *output, {}};
-    link.proof = sign_link(key_, link_digest(order_.terms, by_, w, there, *output));
+    link.proof = bench_->desk->known->sign(signed_as::link, key_,
+                                           link_digest(order_.terms, by_, w, there, *output));
     sent_[w] = link;
     news.to_next.links.push_back(link);
   }
 }
 
 // A stage that took another's place is sent everything again, and needs what was signed of it.
-void stage_evidence::resend_links(const frame_bytes& sent, position before, evidence_news& news) {
-  const auto view = decode_frame(*sent);
-  OVIR_CHECK(view.has_value());
-  if (view->header.first >= before) {
+void stage_evidence::resend_links(const frame_header& sent, position before, evidence_news& news) {
+  if (sent.first >= before) {
     return;
   }
-  const std::uint32_t end = view->header.first + view->header.count;
-  for (std::uint32_t w = view->header.first / window_size; w * window_size < end; ++w) {
+  const std::uint32_t end = sent.first + sent.count;
+  for (std::uint32_t w = sent.first / window_size; w * window_size < end; ++w) {
     const auto known = sent_.find(w);
     if (known != sent_.end() && std::find(news.to_next.links.begin(), news.to_next.links.end(),
                                           known->second) == news.to_next.links.end()) {
@@ -236,16 +261,56 @@ void stage_evidence::take(const evidence_batch& links, evidence_news& news) {
     return;
   }
   for (const link_signature& link : links.links) {
-    const bool holds = verify_link(
-        sender.node, link_digest(order_.terms, sender, link.window, link.positions, link.output),
-        link.proof);
-    const auto known = received_.find(link.window);
-    if (holds && link.window >= records_.statements.size() &&
-        (known == received_.end() || known->second.second.positions <= link.positions)) {
-      received_[link.window] = {sender, link};
+    if (link.window >= records_.statements.size()) {
+      unchecked_.push_back({sender, link});
+    }
+    if (unchecked_.size() > limits::links_unchecked_max) {
+      verify_oldest();
     }
   }
   state_windows(news);
+}
+
+bool stage_evidence::holds(const received_link& received) const {
+  const auto& [by, link] = received;
+  return bench_->desk->known->holds(
+      signed_as::link, by.node,
+      link_digest(order_.terms, by, link.window, link.positions, link.output), link.proof);
+}
+
+void stage_evidence::verify_oldest() {
+  const received_link oldest = std::move(unchecked_.front());
+  unchecked_.pop_front();
+  const auto known = received_.find(oldest.link.window);
+  const bool more =
+      known == received_.end() || known->second.link.positions <= oldest.link.positions;
+  if (more && holds(oldest)) {
+    received_[oldest.link.window] = oldest;
+  }
+}
+
+// Anybody can send a signature that is none, so one that does not hold takes no other's place.
+const stage_evidence::received_link*
+stage_evidence::sender_of(std::uint32_t window, std::uint32_t positions, const digest& input) {
+  const auto about = [&](const link_signature& link) {
+    return link.window == window && link.positions == positions && link.output == input;
+  };
+  const auto known = received_.find(window);
+  if (known != received_.end() && about(known->second.link)) {
+    return &known->second;
+  }
+  for (auto at = unchecked_.begin(); at != unchecked_.end();) {
+    if (!about(at->link)) {
+      ++at;
+      continue;
+    }
+    const received_link found = std::move(*at);
+    at = unchecked_.erase(at);
+    if (holds(found)) {
+      return &(received_[window] = found);
+    }
+  }
+  return nullptr;
 }
 
 void stage_evidence::finish(position length, const std::vector<compute::unit_leaf>& open,
@@ -316,25 +381,27 @@ bool stage_evidence::fill(statement& s) {
 bool stage_evidence::state_window(std::uint32_t window, std::uint32_t positions,
                                   evidence_news& news) {
   const auto input = in_.at(window, positions);
-  const auto link = received_.find(window);
-  if (!input || data_ == nullptr || link == received_.end() ||
-      link->second.second.positions != positions || link->second.second.output != *input) {
+  if (!input || data_ == nullptr) {
+    return false;
+  }
+  const received_link* const received = sender_of(window, positions, *input);
+  if (received == nullptr) {
     return false; // who sent it has not signed it, or signed something else
   }
   statement s;
   s.window = window;
   s.positions = positions;
   s.input = *input;
-  s.received = link->second.second.proof;
+  s.received = received->link.proof;
   s.compute_us = microseconds(times_[window]);
   s.elapsed_us = microseconds(since_);
   if (!fill(s)) {
     return false;
   }
   const digest value = statement_digest(commitment_to(window), summary_of(s, by_, history_.root()));
-  s.proof = sign_statement(key_, value);
+  s.proof = bench_->desk->known->sign(signed_as::statement, key_, value);
   history_.add(signed_digest(value, s.proof));
-  const evidence_signer& sender = link->second.first;
+  const evidence_signer& sender = received->sender;
   if (std::find(records_.senders.begin(), records_.senders.end(), sender) ==
           records_.senders.end() &&
       records_.senders.size() < limits::evidence_senders_max) {
@@ -344,6 +411,7 @@ bool stage_evidence::state_window(std::uint32_t window, std::uint32_t positions,
   news.to_lead.records.statements.push_back(s);
   records_.statements.push_back(std::move(s));
   received_.erase(window);
+  std::erase_if(unchecked_, [&](const received_link& r) { return r.link.window <= window; });
   times_.erase(window);
   units_.erase(units_.begin(), units_.lower_bound({window + 1, 0}));
   in_.windows.erase(window);

@@ -8,9 +8,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -49,7 +51,8 @@ public:
   void commit(position end, evidence_news& news);
   /// `since`: since the request's first frame came.
   void add(const evidence_step& step, std::chrono::nanoseconds since, evidence_news& news);
-  /// A link signature from the stage before, or the lead.
+  /// Link signatures from the stage before, or the lead. Verified is the one that a statement is
+  /// about to show; others are kept until then, within `limits::links_unchecked_max`.
   void take(const evidence_batch& links, evidence_news& news);
   /// The request ends after `length` positions; `open` are the leaves of windows begun.
   void finish(position length, const std::vector<compute::unit_leaf>& open,
@@ -74,21 +77,36 @@ private:
     draft_rows drafts;
     std::map<std::uint32_t, digest> windows; ///< complete ones
     bool gap{false};                         ///< a row was missed: nothing can be said any more
+    /// Rows below `length` that `state` lacks: several at once are hashed in a fraction of the
+    /// time.
+    std::vector<float> waiting;
+    std::uint32_t width{0};
 
-    void add(const frame_bytes& frame);
+    void add(const frame_view& view, const frame_bytes& frame);
     void add_rows(const frame_view& view, position first, std::uint32_t count);
+    void hash_rows(position first, std::span<const float> rows);
+    void hash_waiting();
     /// Of the first `positions` rows of the window that `length` is in, or of a complete one.
-    [[nodiscard]] std::optional<digest> at(std::uint32_t window, std::uint32_t positions) const;
+    [[nodiscard]] std::optional<digest> at(std::uint32_t window, std::uint32_t positions);
+  };
+  struct received_link {
+    evidence_signer sender; ///< until it is verified: as it says itself
+    link_signature link;
   };
 
   void sign_links(position before, bool ended, evidence_news& news);
-  void resend_links(const frame_bytes& sent, position before, evidence_news& news);
+  void resend_links(const frame_header& sent, position before, evidence_news& news);
   void state_windows(evidence_news& news);
   [[nodiscard]] bool state_window(std::uint32_t window, std::uint32_t positions,
                                   evidence_news& news);
   [[nodiscard]] bool fill(statement& s);
   [[nodiscard]] const digest& commitment_to(std::uint32_t window) const;
-  void add_logits(const evidence_step& step, position before);
+  void add_logits(const evidence_step& step, position certain);
+  [[nodiscard]] bool holds(const received_link& received) const;
+  void verify_oldest();
+  /// The verified signature of who sent a window, over just this input; null: nobody gave one.
+  [[nodiscard]] const received_link* sender_of(std::uint32_t window, std::uint32_t positions,
+                                               const digest& input);
 
   std::shared_ptr<const stage_bench> bench_;
   const secret_key& key_;
@@ -101,8 +119,9 @@ private:
   std::map<compute::unit_name, compute::unit_leaf> units_;
   std::map<position, stated_draw> draws_;
   std::map<std::uint32_t, std::chrono::nanoseconds> times_; ///< of windows not stated yet
-  std::map<std::uint32_t, std::pair<evidence_signer, link_signature>> received_; ///< likewise
-  std::map<std::uint32_t, link_signature> sent_;                                 ///< the latest
+  std::map<std::uint32_t, received_link> received_;         ///< likewise; verified
+  std::deque<received_link> unchecked_;                     ///< likewise; as they came
+  std::map<std::uint32_t, link_signature> sent_;            ///< the latest
   std::shared_ptr<session_data> data_;
   std::optional<position> end_;
   std::chrono::nanoseconds since_{0};

@@ -12,6 +12,12 @@ namespace {
 using failures = std::vector<receipt_failure>;
 using bound_stages = std::vector<std::vector<bound_statement>>;
 
+/// By what this process knows, or by Ed25519.
+bool holds(known_signatures* known, signed_as kind, const node_id& by, const digest& what,
+           const signature& s) {
+  return known == nullptr ? verify(kind, by, what, s) : known->holds(kind, by, what, s);
+}
+
 unit_name unit_of(const stage_records& stage, std::uint32_t window) {
   return {window, stage.signer.layers.first};
 }
@@ -32,7 +38,8 @@ std::string layers_text(const stage_records& stage) {
 /// that is wrong hangs on it.
 std::optional<receipt_failure> check_signatures(const evidence_terms& terms,
                                                 const stage_records& stage,
-                                                const std::vector<bound_statement>& bound) {
+                                                const std::vector<bound_statement>& bound,
+                                                known_signatures* known) {
   growing_tree history;
   std::vector<digest> roots{history.root()};
   std::size_t stated = 0;
@@ -40,16 +47,16 @@ std::optional<receipt_failure> check_signatures(const evidence_terms& terms,
     if (c.statements >= roots.size()) {
       return by_stage(stage, c.window, "a commitment builds on statements that are not there");
     }
-    if (!verify_commitment(stage.signer.node,
-                           commitment_digest(terms, stage.signer, c, roots[c.statements]),
-                           c.proof)) {
+    if (!holds(known, signed_as::commitment, stage.signer.node,
+               commitment_digest(terms, stage.signer, c, roots[c.statements]), c.proof)) {
       return by_stage(stage, c.window,
                       fmt::format("the commitment of {} to window {} is not what its signer signed",
                                   layers_text(stage), c.window));
     }
     for (; stated < bound.size() && bound[stated].summary.window < c.window + c.windows; ++stated) {
       const bound_statement& s = bound[stated];
-      if (!verify_statement(stage.signer.node, s.to_sign, stage.statements[stated].proof)) {
+      if (!holds(known, signed_as::statement, stage.signer.node, s.to_sign,
+                 stage.statements[stated].proof)) {
         return by_stage(stage, s.summary.window,
                         fmt::format("the statement of {} about window {} is not what its signer "
                                     "signed",
@@ -63,7 +70,8 @@ std::optional<receipt_failure> check_signatures(const evidence_terms& terms,
 }
 
 /// Whose form or signatures are wrong, at most one failure per stage.
-failures check_stages(const receipt& r, const evidence_terms& terms, bound_stages& bound) {
+failures check_stages(const receipt& r, const evidence_terms& terms, bound_stages& bound,
+                      known_signatures* known) {
   failures found;
   for (const stage_records& stage : r.stages) {
     if (const auto fault = find_form_fault(stage, r.asked.layers)) {
@@ -76,7 +84,7 @@ failures check_stages(const receipt& r, const evidence_terms& terms, bound_stage
       continue;
     }
     bound.push_back(bind_statements(terms, stage));
-    if (auto wrong = check_signatures(terms, stage, bound.back())) {
+    if (auto wrong = check_signatures(terms, stage, bound.back(), known)) {
       found.push_back(std::move(*wrong));
     }
   }
@@ -160,10 +168,12 @@ std::vector<token_id> tokens_of(const receipt& r) {
 /// Whose signature `s` shows for its input: the stage before in the path, or one whose place that
 /// took.
 const evidence_signer* sender_of(const evidence_terms& terms, const stage_records& stage,
-                                 const statement& s, const evidence_signer& before) {
+                                 const statement& s, const evidence_signer& before,
+                                 known_signatures* known) {
   const auto sent = [&](const evidence_signer& by) {
     return by.layers.last == before.layers.last &&
-           verify_link(by.node, link_digest(terms, by, s.window, s.positions, s.input), s.received);
+           holds(known, signed_as::link, by.node,
+                 link_digest(terms, by, s.window, s.positions, s.input), s.received);
   };
   if (sent(before)) {
     return &before;
@@ -174,7 +184,8 @@ const evidence_signer* sender_of(const evidence_terms& terms, const stage_record
 
 /// From boundary to boundary: what a stage took in is what the one before signed that it sent, and
 /// what that one states. The first break of the path.
-std::optional<receipt_failure> check_chain(const receipt& r, const evidence_terms& terms) {
+std::optional<receipt_failure> check_chain(const receipt& r, const evidence_terms& terms,
+                                           known_signatures* known) {
   const std::vector<token_id> tokens = tokens_of(r);
   for (std::uint32_t w = 0; w < windows_of(r.positions); ++w) {
     const std::size_t first = std::size_t{w} * limits::window_positions;
@@ -183,7 +194,7 @@ std::optional<receipt_failure> check_chain(const receipt& r, const evidence_term
     const evidence_signer* before = &r.lead;
     for (const stage_records& stage : r.stages) {
       const statement& s = stage.statements[w];
-      const evidence_signer* const sender = sender_of(terms, stage, s, *before);
+      const evidence_signer* const sender = sender_of(terms, stage, s, *before, known);
       if (sender == nullptr) {
         return by_stage(stage, w,
                         fmt::format("{} show no valid signature of who sent them the input of "
@@ -273,19 +284,20 @@ failures check_policy(const std::vector<node_id>& signers, const signer_policy& 
   return found;
 }
 
-failures check_content(const receipt& r) {
+failures check_content(const receipt& r, known_signatures* known) {
   const evidence_terms terms = terms_of(r.asked);
-  if (!verify_order(r.lead.node, order_digest(terms, r.lead), r.order)) {
+  if (!holds(known, signed_as::order, r.lead.node, order_digest(terms, r.lead), r.order)) {
     return {by_lead(r, "what was asked is not what the lead signed")};
   }
   bound_stages bound;
-  failures found = check_stages(r, terms, bound);
+  failures found = check_stages(r, terms, bound, known);
   std::vector<digest> last;
   for (const auto& stage : bound) {
     last.push_back(stage.back().value);
   }
-  const bool closed = last.size() == r.stages.size() &&
-                      verify_closing(r.lead.node, closing_digest(closing_of(r, last)), r.closing);
+  const bool closed =
+      last.size() == r.stages.size() &&
+      holds(known, signed_as::closing, r.lead.node, closing_digest(closing_of(r, last)), r.closing);
   if (!found.empty()) {
     // Who closes a receipt has checked every signature in it. One that does not hold in a receipt
     // that is closed convicts nobody but the lead.
@@ -305,7 +317,7 @@ failures check_content(const receipt& r) {
   if (failures wrong = check_coverage(r); !wrong.empty()) {
     return wrong;
   }
-  if (auto broken = check_chain(r, terms)) {
+  if (auto broken = check_chain(r, terms, known)) {
     return {*broken};
   }
   if (auto wrong = check_draws(r)) {
@@ -380,7 +392,8 @@ failures joined(failures found, failures more) {
 
 } // namespace
 
-std::vector<receipt_failure> check_receipt(const receipt& r, const signer_policy& policy) {
+std::vector<receipt_failure> check_receipt(const receipt& r, const signer_policy& policy,
+                                           known_signatures* known) {
   std::vector<node_id> signers{r.lead.node};
   for (const stage_records& stage : r.stages) {
     signers.push_back(stage.signer.node);
@@ -388,7 +401,7 @@ std::vector<receipt_failure> check_receipt(const receipt& r, const signer_policy
       signers.push_back(by.node);
     }
   }
-  return joined(check_content(r), check_policy(signers, policy));
+  return joined(check_content(r, known), check_policy(signers, policy));
 }
 
 std::vector<receipt_failure> check_receipt(const compact_receipt& c, const signer_policy& policy) {

@@ -3,6 +3,7 @@
 #include "compute/sampler.hpp"
 #include "compute/transcript.hpp"
 #include "messages/compact_receipt.hpp"
+#include "messages/known_signatures.hpp"
 #include "messages/node_id.hpp"
 #include "messages/receipt.hpp"
 
@@ -34,9 +35,10 @@ struct receipt_failure {
 };
 
 /// Form, signatures, chain from boundary to boundary, coverage, transcript and policy. Empty when
-/// all is well. Cost: three signatures per stage and window, and a few hashes per unit.
-[[nodiscard]] std::vector<receipt_failure> check_receipt(const receipt& r,
-                                                         const signer_policy& policy);
+/// all is well. Cost: three signatures per stage and window, and a few hashes per unit. With
+/// `known`, which who closes a receipt has, those signatures alone that are not in it.
+[[nodiscard]] std::vector<receipt_failure>
+check_receipt(const receipt& r, const signer_policy& policy, known_signatures* known = nullptr);
 
 /// The same for a compact receipt, as far as it goes: who signed what about the last windows, that
 /// the lead closed it, and that the stages tile the model.

@@ -3,6 +3,7 @@
 #include "messages/check.hpp"
 #include "messages/digest_tree.hpp"
 #include "messages/limits_evidence.hpp"
+#include "messages/short_hash.hpp"
 
 // The grammar of all of these is on docs/formats/receipt.md.
 namespace ovir {
@@ -56,12 +57,15 @@ digest token_window_digest(std::uint32_t window, std::span<const token_id> ids) 
 
 digest unit_leaf_digest(std::uint32_t window, layer_index layer, std::uint32_t positions,
                         const digest& output) {
-  return hasher{"ovir/statement/v1/unit"}
-      .update_u32(window)
-      .update_u32(layer)
-      .update_u32(positions)
-      .update(output)
-      .finish();
+  thread_local short_hasher units{"ovir/statement/v1/unit"}; // one per layer and window
+  struct {
+    std::uint32_t window;
+    std::uint32_t layer;
+    std::uint32_t positions;
+    digest output;
+  } const fields{window, layer, positions, output};
+  static_assert(sizeof(fields) == 3 * sizeof(std::uint32_t) + digest::size);
+  return units(std::as_bytes(std::span{&fields, 1}));
 }
 
 digest draw_leaf_digest(position at, const digest& logits) {
@@ -69,11 +73,14 @@ digest draw_leaf_digest(position at, const digest& logits) {
 }
 
 digest choice_leaf_digest(position at, const digest& logits, token_id choice) {
-  return hasher{"ovir/statement/v1/choice"}
-      .update_u32(at)
-      .update(logits)
-      .update_u32(choice)
-      .finish();
+  thread_local short_hasher choices{"ovir/statement/v1/choice"}; // one per token
+  struct {
+    position at;
+    digest logits;
+    token_id choice;
+  } const fields{at, logits, choice};
+  static_assert(sizeof(fields) == sizeof(position) + digest::size + sizeof(token_id));
+  return choices(std::as_bytes(std::span{&fields, 1}));
 }
 
 digest commitment_digest(const evidence_terms& terms, const evidence_signer& by,

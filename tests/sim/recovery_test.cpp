@@ -370,6 +370,7 @@ TEST(sim, no_token_waits_for_a_signature_a_digest_or_a_check) {
     const auto made = decode_receipt(receipt->value());
     ASSERT_TRUE(made) << made.error().message;
     EXPECT_TRUE(compute::check_receipt(*made, {compute::signer_policy::kind::any, {}}).empty());
+    EXPECT_EQ(desk.known->verified(), 0U) << "one process, and all of it signed here";
   }
 }
 
