@@ -17,8 +17,9 @@
 /// and with the bytes present before they allocate.
 namespace ovir::actors {
 
-/// Version of hello, verdict and framing together. Sides of different versions do not talk.
-inline constexpr std::uint16_t link_version = 1;
+/// Version of hello, verdict and framing together, and of the arithmetic (`compute::profile_name`):
+/// two nodes of a path have to compute the same bits. Sides of different versions do not talk.
+inline constexpr std::uint16_t link_version = 2;
 
 /// What stands in front of a hello in every version.
 struct hello_prefix {

@@ -438,7 +438,7 @@ std::optional<std::string> hostile_peer::introduce(const hostile_hello& hello) {
   }
   std::vector<std::byte> agreed;
   append(agreed, "OVLV");
-  append(agreed, 1, 2);
+  append(agreed, hello.version, 2);
   append(agreed, 0, 6);
   if (!send(agreed)) {
     return std::nullopt;
