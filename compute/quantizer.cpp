@@ -1,11 +1,11 @@
 // Floats to blocks. What a block's bytes mean is compute/quantized_rows.cpp and
 // compute/block_decoders.cpp; here it is chosen which integers stand for the floats.
 //
-// Errors are weighted by |x| and the size of all elements around it: large weights do more to a
-// result, but many small ones do most of it. A scale is searched among some that put the largest
-// element at or near the end of the range, each made the best for the integers it gives; scales
-// that are integers themselves are then tried one higher and one lower. Last, the scales of a
-// superblock are made the best for all its integers, and these chosen anew, as long as that helps.
+// Every error counts alike: nothing is known of what a matrix will meet. A scale is searched among
+// some that put the largest element at or near the end of the range, each made the best for the
+// integers it gives; scales that are integers themselves are then tried one higher and one lower.
+// Last, the scales of a superblock are made the best for all its integers, and these chosen anew,
+// as long as that helps.
 #include "compute/quantizer.hpp"
 
 #include "compute/exact_math.hpp"
@@ -46,30 +46,16 @@ bool to_scale(float x, std::uint16_t& bits, float& value) {
   return (bits & exponent) != exponent;
 }
 
-/// How much an error of each element matters.
-template <std::size_t N>
-std::array<float, N> importance(const float* x) {
-  double squares = 0;
-  for (std::size_t i = 0; i < N; ++i) {
-    squares += double{x[i]} * double{x[i]};
-  }
-  const auto size = static_cast<float>(std::sqrt(squares / N));
-  std::array<float, N> w{};
-  for (std::size_t i = 0; i < N; ++i) {
-    w[i] = size + std::fabs(x[i]);
-  }
-  return w;
-}
-
-/// Steps of a tenth of an integer about the end of the range at which the largest element may lie.
-constexpr int search_steps = 10;
-constexpr float search_step = 0.1F;
+/// Steps of a twentieth of an integer about the end of the range at which the largest element may
+/// lie.
+constexpr int search_steps = 20;
+constexpr float search_step = 0.05F;
 /// The same where a range between two ends is searched, and may be narrower than theirs.
 constexpr int narrow_steps = 25;
 
 /// The scale d for which d * q, q integers from `low` to `high`, is nearest to x.
 template <std::size_t N>
-float best_scale(const float* x, const std::array<float, N>& w, float low, float high) {
+float best_scale(const float* x, float low, float high) {
   const float* const largest =
       std::max_element(x, x + N, [](float a, float b) { return std::fabs(a) < std::fabs(b); });
   if (*largest == 0) {
@@ -84,8 +70,8 @@ float best_scale(const float* x, const std::array<float, N>& w, float low, float
       double square = 0;
       for (std::size_t i = 0; i < N; ++i) {
         const float q = clamped(quotient(x[i], d), low, high);
-        product += double{w[i]} * double{x[i]} * double{q};
-        square += double{w[i]} * double{q} * double{q};
+        product += double{x[i]} * double{q};
+        square += double{q} * double{q};
       }
       // The error left by the best scale for these integers is a constant less this.
       const double gain = square > 0 ? product * product / square : 0;
@@ -122,7 +108,7 @@ bool quantize_symmetric(const float* x, bool fifth, std::byte* out) {
   const float low = fifth ? -16 : -8;
   std::uint16_t bits = 0;
   float d = 0;
-  const bool ok = to_scale(best_scale(x, importance<n>(x), low, -low - 1), bits, d);
+  const bool ok = to_scale(best_scale<n>(x, low, -low - 1), bits, d);
   put_half(out, bits);
   std::array<std::uint32_t, n> q{};
   std::uint32_t high = 0;
@@ -154,35 +140,34 @@ constexpr std::size_t q4_k_groups = super / q4_k_group;
 constexpr float nibble_max = 15;
 constexpr float six_bits_max = 63;
 
-double error_of(const float* x, const std::array<float, q4_k_group>& w, scale_and_min s) {
+double error_of(const float* x, scale_and_min s) {
   double sum = 0;
   for (std::size_t i = 0; i < q4_k_group; ++i) {
     const float q = clamped(quotient(x[i] + s.min, s.scale), 0, nibble_max);
     const double off = double{x[i]} - (double{s.scale} * double{q} - double{s.min});
-    sum += double{w[i]} * off * off;
+    sum += off * off;
   }
   return sum;
 }
 
 /// The best scale and min for the integers that `from` gives: the minimum of a square form in two
 /// unknowns, or in one where the min would be negative.
-scale_and_min fitted(const float* x, const std::array<float, q4_k_group>& w, scale_and_min from) {
-  double sw = 0;
+scale_and_min fitted(const float* x, scale_and_min from) {
+  constexpr double n = q4_k_group;
   double sq = 0;
   double sqq = 0;
   double sx = 0;
   double sxq = 0;
   for (std::size_t i = 0; i < q4_k_group; ++i) {
     const double q = clamped(quotient(x[i] + from.min, from.scale), 0, nibble_max);
-    sw += w[i];
-    sq += double{w[i]} * q;
-    sqq += double{w[i]} * q * q;
-    sx += double{w[i]} * double{x[i]};
-    sxq += double{w[i]} * double{x[i]} * q;
+    sq += q;
+    sqq += q * q;
+    sx += double{x[i]};
+    sxq += double{x[i]} * q;
   }
-  const double determinant = sw * sqq - sq * sq;
+  const double determinant = n * sqq - sq * sq;
   if (determinant > 0) {
-    const double scale = (sw * sxq - sq * sx) / determinant;
+    const double scale = (n * sxq - sq * sx) / determinant;
     const double min = (sq * sxq - sqq * sx) / determinant;
     if (scale > 0 && min >= 0) {
       return {static_cast<float>(scale), static_cast<float>(min)};
@@ -191,7 +176,7 @@ scale_and_min fitted(const float* x, const std::array<float, q4_k_group>& w, sca
   return {sqq > 0 && sxq > 0 ? static_cast<float>(sxq / sqq) : 0, 0};
 }
 
-scale_and_min best_scale_and_min(const float* x, const std::array<float, q4_k_group>& w) {
+scale_and_min best_scale_and_min(const float* x) {
   const auto [lowest, highest] = std::minmax_element(x, x + q4_k_group);
   const float low = std::min(*lowest, 0.0F);
   const float range = std::max(*highest, 0.0F) - low;
@@ -199,13 +184,13 @@ scale_and_min best_scale_and_min(const float* x, const std::array<float, q4_k_gr
     return {};
   }
   scale_and_min best{0, -low};
-  double least = error_of(x, w, best);
+  double least = error_of(x, best);
   // A narrower range serves many elements better than the few at its ends.
   for (int step = -search_steps; step <= narrow_steps; ++step) {
     scale_and_min s{range / (nibble_max + search_step * static_cast<float>(step)), -low};
     for (int pass = 0; pass < 2; ++pass) {
-      s = fitted(x, w, s);
-      if (const double error = error_of(x, w, s); error < least) {
+      s = fitted(x, s);
+      if (const double error = error_of(x, s); error < least) {
         least = error;
         best = s;
       }
@@ -234,9 +219,8 @@ struct q4_k_block {
   double error{0};
 };
 
-/// How much each element of each group matters, and the scales and mins that suit the groups best.
+/// The scales and mins that suit the groups best.
 struct q4_k_wishes {
-  std::array<std::array<float, q4_k_group>, q4_k_groups> w;
   std::array<scale_and_min, q4_k_groups> groups;
 };
 
@@ -253,7 +237,7 @@ q4_k_block rounded(const float* x, const q4_k_wishes& wishes, float d, float dmi
       for (int by_min = -1; by_min <= 1; ++by_min) {
         const float s = std::clamp(scale + static_cast<float>(by_scale), 0.0F, six_bits_max);
         const float m = std::clamp(min + static_cast<float>(by_min), 0.0F, six_bits_max);
-        if (const double error = error_of(group, wishes.w[g], {d * s, dmin * m}); error < least) {
+        if (const double error = error_of(group, {d * s, dmin * m}); error < least) {
           least = error;
           chosen = {d * s, dmin * m};
           out.scales[g] = static_cast<std::uint32_t>(s);
@@ -271,7 +255,7 @@ q4_k_block rounded(const float* x, const q4_k_wishes& wishes, float d, float dmi
 }
 
 /// The best d and dmin for a block's integers: the minimum of a square form in two unknowns.
-scale_and_min refitted(const float* x, const q4_k_wishes& wishes, const q4_k_block& block) {
+scale_and_min refitted(const float* x, const q4_k_block& block) {
   double aa = 0;
   double ab = 0;
   double bb = 0;
@@ -279,14 +263,13 @@ scale_and_min refitted(const float* x, const q4_k_wishes& wishes, const q4_k_blo
   double xb = 0;
   for (std::size_t i = 0; i < super; ++i) {
     const std::size_t g = i / q4_k_group;
-    const double w = wishes.w[g][i % q4_k_group];
     const double a = static_cast<double>(block.q[i] * block.scales[g]);
     const double b = block.mins[g];
-    aa += w * a * a;
-    ab += w * a * b;
-    bb += w * b * b;
-    xa += w * double{x[i]} * a;
-    xb += w * double{x[i]} * b;
+    aa += a * a;
+    ab += a * b;
+    bb += b * b;
+    xa += double{x[i]} * a;
+    xb += double{x[i]} * b;
   }
   const double determinant = aa * bb - ab * ab;
   if (determinant > 0) {
@@ -303,8 +286,7 @@ bool quantize_q4_k(const float* x, std::byte* out) {
   q4_k_wishes wishes{};
   scale_and_min most;
   for (std::size_t g = 0; g < q4_k_groups; ++g) {
-    wishes.w[g] = importance<q4_k_group>(x + g * q4_k_group);
-    wishes.groups[g] = best_scale_and_min(x + g * q4_k_group, wishes.w[g]);
+    wishes.groups[g] = best_scale_and_min(x + g * q4_k_group);
     most.scale = std::max(most.scale, wishes.groups[g].scale);
     most.min = std::max(most.min, wishes.groups[g].min);
   }
@@ -326,7 +308,7 @@ bool quantize_q4_k(const float* x, std::byte* out) {
     best = made;
     best.d_bits = d_bits;
     best.dmin_bits = dmin_bits;
-    next = refitted(x, wishes, best);
+    next = refitted(x, best);
     if (next.scale <= 0 || next.min < 0) {
       break;
     }
@@ -353,7 +335,6 @@ struct q6_k_block {
 };
 
 struct q6_k_wishes {
-  std::array<std::array<float, q6_k_group>, q6_k_groups> w;
   std::array<float, q6_k_groups> scales;
 };
 
@@ -372,7 +353,7 @@ q6_k_block rounded(const float* x, const q6_k_wishes& wishes, float d) {
       for (std::size_t i = 0; i < q6_k_group; ++i) {
         const float q = clamped(quotient(group[i], d * s), low, high);
         const double off = double{group[i]} - double{d * s} * double{q};
-        error += double{wishes.w[g][i]} * off * off;
+        error += off * off;
       }
       if (error < least) {
         least = error;
@@ -388,16 +369,14 @@ q6_k_block rounded(const float* x, const q6_k_wishes& wishes, float d) {
 }
 
 /// The best d for a block's integers; `otherwise` when they are all zero.
-float refitted(const float* x, const q6_k_wishes& wishes, const q6_k_block& block,
-               float otherwise) {
+float refitted(const float* x, const q6_k_block& block, float otherwise) {
   double product = 0;
   double square = 0;
   for (std::size_t i = 0; i < super; ++i) {
     const std::size_t g = i / q6_k_group;
-    const double w = wishes.w[g][i % q6_k_group];
     const double a = double{block.scales[g]} * double{block.q[i]};
-    product += w * double{x[i]} * a;
-    square += w * a * a;
+    product += double{x[i]} * a;
+    square += a * a;
   }
   return square > 0 ? static_cast<float>(product / square) : otherwise;
 }
@@ -424,8 +403,7 @@ bool quantize_q6_k(const float* x, std::byte* out) {
   q6_k_wishes wishes{};
   float largest = 0;
   for (std::size_t g = 0; g < q6_k_groups; ++g) {
-    wishes.w[g] = importance<q6_k_group>(x + g * q6_k_group);
-    wishes.scales[g] = best_scale(x + g * q6_k_group, wishes.w[g], -32, 31);
+    wishes.scales[g] = best_scale<q6_k_group>(x + g * q6_k_group, -32, 31);
     largest = std::fabs(wishes.scales[g]) > std::fabs(largest) ? wishes.scales[g] : largest;
   }
   q6_k_block best;
@@ -443,7 +421,7 @@ bool quantize_q6_k(const float* x, std::byte* out) {
     }
     best = made;
     best.d_bits = d_bits;
-    next = refitted(x, wishes, best, next);
+    next = refitted(x, best, next);
   }
   put_q6_k(best, out);
   return true;
