@@ -219,6 +219,7 @@ private:
       at = std::max(at + way, busy == busy_until_.end() ? f.at : busy->second);
       at = std::min(at, end);
       const time to = std::min(at + p->computed, end);
+      began_.emplace(std::pair{p->driver, p->stage}, at);
       stage_span(*p, path, at, to, decodes ? fmt::format("step {}", f.first) : "prefill pass");
       busy_until_[{p->driver, p->stage}] = to;
       at = to;
@@ -250,15 +251,18 @@ private:
          {{"stage", p.stage}, {"length", p.length}, {"compute_us", micros(p.computed)}});
   }
 
-  /// What was computed again for a stage that took another's place is nobody's step.
+  /// What was computed again for a stage that took another's place is nobody's step. The stage did
+  /// that before its first step, even where the lead heard of it later.
   void spans_of_replays() {
     for (std::size_t i = 0; i < t_.passes.size(); ++i) {
       const request_trace::pass& p = t_.passes[i];
       if (!taken_.contains(i)) {
+        const auto step = began_.find({p.driver, p.stage});
+        const time to = step == began_.end() ? p.told : std::min(p.told, step->second);
         time& until = replayed_until_[p.stage]; // what is heard of late is not drawn twice
-        const time from = std::max({time{0}, until, p.told - p.computed});
-        stage_span(p, path_of(p.driver), std::min(from, p.told), p.told, "replay");
-        until = std::max(until, p.told);
+        const time from = std::max({time{0}, until, to - p.computed});
+        stage_span(p, path_of(p.driver), std::min(from, to), to, "replay");
+        until = std::max(until, to);
       }
     }
   }
@@ -285,7 +289,8 @@ private:
   const request_trace& t_;
   const trace_names& names_;
   json events_ = json::array();
-  std::map<std::size_t, bool> taken_; ///< passes that belong to a feed
+  std::map<std::size_t, bool> taken_;                     ///< passes that belong to a feed
+  std::map<std::pair<epoch, std::uint32_t>, time> began_; ///< the first step of each stage
   std::map<std::pair<epoch, std::uint32_t>, time> busy_until_;
   std::map<std::uint32_t, time> replayed_until_; ///< by stage
   std::vector<time> rows_;                       ///< when the last span of each ends

@@ -1,8 +1,10 @@
 #include "compute/layer_step.hpp"
 
+#include "compute/grain_shares.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 
 namespace ovir::compute {
@@ -10,13 +12,14 @@ namespace ovir::compute {
 namespace {
 
 /// Rows are split in multiples of this, the height of a panel in the fast kernels.
-constexpr std::size_t row_grain = 16;
+constexpr std::uint32_t row_grain = 16;
 
-/// From this many tokens on a product is cut into more parts than there are threads, so that a
-/// thread whose processor others use leaves some of its share to the rest. With fewer, reading is
-/// what takes the time, and runs of memory that begin more often are read more slowly.
-constexpr std::uint32_t tokens_of_many_parts = 16;
+/// Products of experts are cut into more parts than there are threads, so that a thread whose
+/// processor others use leaves some of its share to the rest.
 constexpr std::size_t parts_per_thread = 4;
+
+/// Multiplications that are worth a run of their own: a few microseconds.
+constexpr std::uint64_t run_products_min = std::uint64_t{1} << 16U;
 
 const float* floats(const weight& w) { return reinterpret_cast<const float*>(w.data); }
 
@@ -180,25 +183,36 @@ void multiply_each(const kernel_set& kernels, std::span<const single_product> pr
 
 void multiply(const kernel_set& kernels, const activations& input,
               std::span<const product_group> group, parallel_runner& runner) {
-  std::size_t total = 0;
+  const auto grains_of = [](const product_group& g) {
+    return (g.matrix->rows + row_grain - 1) / row_grain;
+  };
+  std::uint32_t grains = 0;
   for (const product_group& g : group) {
-    total += (g.matrix->rows + row_grain - 1) / row_grain * row_grain;
+    grains += grains_of(g);
   }
-  const bool many = runner.width() > 1 && input.tokens() >= tokens_of_many_parts;
-  const std::size_t parts =
-      std::min(runner.width() * (many ? parts_per_thread : 1), total / row_grain);
-  const auto product_part = [&](std::size_t part) {
-    slice rows = slice_of(total, row_grain, part, parts);
+  const auto rows_of = [&](grain_run run) {
     for (const product_group& g : group) {
-      const std::size_t padded = (g.matrix->rows + row_grain - 1) / row_grain * row_grain;
-      const auto from =
-          static_cast<std::uint32_t>(std::min<std::size_t>(rows.first, g.matrix->rows));
-      const auto to = static_cast<std::uint32_t>(std::min<std::size_t>(rows.last, g.matrix->rows));
+      const std::uint32_t own = grains_of(g);
+      const std::uint32_t from = std::min(run.first, own) * row_grain;
+      const std::uint32_t to = std::min(std::min(run.last, own) * row_grain, g.matrix->rows);
       if (from < to) {
         multiply_rows(kernels, {&input, g.matrix, g.output, g.terms}, from, to);
       }
-      rows.first -= std::min(rows.first, padded);
-      rows.last -= std::min(rows.last, padded);
+      run.first -= std::min(run.first, own);
+      run.last -= std::min(run.last, own);
+    }
+  };
+  const std::size_t parts = std::min<std::size_t>(runner.width(), grains);
+  if (parts <= 1) {
+    rows_of({0, grains});
+    return;
+  }
+  const std::uint64_t of_grain = std::uint64_t{row_grain} * input.cols() * input.tokens();
+  const auto least = static_cast<std::uint32_t>(run_products_min / of_grain + 1);
+  grain_shares shares{grains, parts, least};
+  const auto product_part = [&](std::size_t part) {
+    for (grain_run run = shares.take(part); !run.empty(); run = shares.take(part)) {
+      rows_of(run);
     }
   };
   runner.run(parts, std::cref(product_part));
@@ -318,10 +332,12 @@ void layer_step::attend(parallel_runner& runner) const {
   const std::size_t part_scores = positions * together;
   float* scores = grown(scratch.scores, parts * part_scores);
   const std::uint32_t heads_per_kv = config.heads / config.kv_heads;
+  std::atomic<std::size_t> next{0};
   const auto attend_part = [&](std::size_t part) {
-    // Strided, because later positions have more to look at; rows of the same keys and values
-    // behind each other, because these may still be in a cache.
-    for (std::size_t i = part; i < tasks; i += parts) {
+    // One at a time, because later positions have more to look at and threads differ; rows of the
+    // same keys and values behind each other, because these may still be in a cache.
+    for (std::size_t i = next.fetch_add(1, std::memory_order_relaxed); i < tasks;
+         i = next.fetch_add(1, std::memory_order_relaxed)) {
       const std::size_t row = i % rows;
       if (scratch.ok[row] == 0) {
         continue;

@@ -220,17 +220,15 @@ struct q4_k_block {
 };
 
 /// The scales and mins that suit the groups best.
-struct q4_k_wishes {
-  std::array<scale_and_min, q4_k_groups> groups;
-};
+using q4_k_wishes = std::array<scale_and_min, q4_k_groups>;
 
 /// The best integers for d and dmin: scales and mins about those wished for, all nine pairs.
 q4_k_block rounded(const float* x, const q4_k_wishes& wishes, float d, float dmin) {
   q4_k_block out;
   for (std::size_t g = 0; g < q4_k_groups; ++g) {
     const float* const group = x + g * q4_k_group;
-    const float scale = clamped(quotient(wishes.groups[g].scale, d), 0, six_bits_max);
-    const float min = clamped(quotient(wishes.groups[g].min, dmin), 0, six_bits_max);
+    const float scale = clamped(quotient(wishes[g].scale, d), 0, six_bits_max);
+    const float min = clamped(quotient(wishes[g].min, dmin), 0, six_bits_max);
     double least = std::numeric_limits<double>::infinity();
     scale_and_min chosen;
     for (int by_scale = -1; by_scale <= 1; ++by_scale) {
@@ -286,9 +284,9 @@ bool quantize_q4_k(const float* x, std::byte* out) {
   q4_k_wishes wishes{};
   scale_and_min most;
   for (std::size_t g = 0; g < q4_k_groups; ++g) {
-    wishes.groups[g] = best_scale_and_min(x + g * q4_k_group);
-    most.scale = std::max(most.scale, wishes.groups[g].scale);
-    most.min = std::max(most.min, wishes.groups[g].min);
+    wishes[g] = best_scale_and_min(x + g * q4_k_group);
+    most.scale = std::max(most.scale, wishes[g].scale);
+    most.min = std::max(most.min, wishes[g].min);
   }
   q4_k_block best;
   best.error = std::numeric_limits<double>::infinity();
@@ -334,9 +332,7 @@ struct q6_k_block {
   double error{0};
 };
 
-struct q6_k_wishes {
-  std::array<float, q6_k_groups> scales;
-};
+using q6_k_wishes = std::array<float, q6_k_groups>;
 
 /// The best integers for d: scales about those wished for.
 q6_k_block rounded(const float* x, const q6_k_wishes& wishes, float d) {
@@ -345,7 +341,7 @@ q6_k_block rounded(const float* x, const q6_k_wishes& wishes, float d) {
   q6_k_block out;
   for (std::size_t g = 0; g < q6_k_groups; ++g) {
     const float* const group = x + g * q6_k_group;
-    const float scale = clamped(quotient(wishes.scales[g], d), -128, 127);
+    const float scale = clamped(quotient(wishes[g], d), -128, 127);
     double least = std::numeric_limits<double>::infinity();
     for (int by = -1; by <= 1; ++by) {
       const float s = std::clamp(scale + static_cast<float>(by), -128.0F, 127.0F);
@@ -403,8 +399,8 @@ bool quantize_q6_k(const float* x, std::byte* out) {
   q6_k_wishes wishes{};
   float largest = 0;
   for (std::size_t g = 0; g < q6_k_groups; ++g) {
-    wishes.scales[g] = best_scale<q6_k_group>(x + g * q6_k_group, -32, 31);
-    largest = std::fabs(wishes.scales[g]) > std::fabs(largest) ? wishes.scales[g] : largest;
+    wishes[g] = best_scale<q6_k_group>(x + g * q6_k_group, -32, 31);
+    largest = std::fabs(wishes[g]) > std::fabs(largest) ? wishes[g] : largest;
   }
   q6_k_block best;
   best.error = std::numeric_limits<double>::infinity();

@@ -5,6 +5,10 @@
 #include "messages/limits_evidence.hpp"
 #include "messages/short_hash.hpp"
 
+#include <bit>
+
+static_assert(std::endian::native == std::endian::little, "fields are hashed in memory order");
+
 // The grammar of all of these is on docs/formats/receipt.md.
 namespace ovir {
 

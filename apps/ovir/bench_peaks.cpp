@@ -1,5 +1,6 @@
 #include "apps/ovir/bench_peaks.hpp"
 
+#include "compute/grain_shares.hpp"
 #include "compute/packed_weights.hpp"
 
 #include <algorithm>
@@ -75,14 +76,31 @@ double machine_peaks::read_seconds(compute::parallel_runner& runner) {
 }
 
 double machine_peaks::read_once(compute::parallel_runner& runner) {
-  const std::size_t parts = runner.width();
+  const auto grains_of = [](const weight_memory& w) {
+    return static_cast<std::uint32_t>((w.bytes.size() + read_grain - 1) / read_grain);
+  };
+  std::uint32_t grains = 0;
+  for (const weight_memory& w : weights_) {
+    grains += grains_of(w);
+  }
   std::atomic<std::uint64_t> sum{0};
   const auto start = environment_.now();
-  runner.run(parts, [&](std::size_t part) {
+  // As products do: no thread waits for a slower one while there is something to read.
+  compute::grain_shares shares{grains, runner.width()};
+  runner.run(runner.width(), [&](std::size_t part) {
     std::uint64_t own = 0;
-    for (const weight_memory& w : weights_) {
-      const compute::slice mine = compute::slice_of(w.bytes.size(), read_grain, part, parts);
-      own += loops_.read(w.bytes.data() + mine.first, mine.last - mine.first);
+    for (auto run = shares.take(part); !run.empty(); run = shares.take(part)) {
+      for (const weight_memory& w : weights_) {
+        const std::uint32_t all = grains_of(w);
+        const std::size_t from = std::size_t{std::min(run.first, all)} * read_grain;
+        const std::size_t to =
+            std::min(std::size_t{std::min(run.last, all)} * read_grain, w.bytes.size());
+        if (from < to) {
+          own += loops_.read(w.bytes.data() + from, to - from);
+        }
+        run.first -= std::min(run.first, all);
+        run.last -= std::min(run.last, all);
+      }
     }
     sum.fetch_add(own, std::memory_order_relaxed);
   });

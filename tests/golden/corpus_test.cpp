@@ -1,5 +1,6 @@
 // What the fuzzers begin with: of each format with a version, something that this version reads. An
 // input of an earlier one ends at the version, and the fuzzer looks at nothing behind it.
+#include "compute/receipt_replay.hpp"
 #include "messages/audit.hpp"
 #include "messages/capsule.hpp"
 #include "messages/compact_receipt.hpp"
@@ -30,6 +31,13 @@ bool is_audit(std::span<const std::byte> bytes) {
   return read && std::holds_alternative<Message>(*read);
 }
 
+template <conviction_kind Kind>
+bool convicts(std::span<const std::byte> bytes) {
+  const auto read = decode_audit(bytes);
+  const auto* const c = read ? std::get_if<conviction>(&*read) : nullptr;
+  return c != nullptr && c->kind == Kind && compute::check_conviction(*c).has_value();
+}
+
 const format formats[] = {
     {"receipt", "whole", [](auto bytes) { return decode_receipt(bytes).has_value(); }},
     {"receipt", "compact", [](auto bytes) { return decode_compact(bytes).has_value(); }},
@@ -43,6 +51,8 @@ const format formats[] = {
     {"audit", "question", is_audit<audit_question>},
     {"audit", "answer", is_audit<audit_answer>},
     {"audit", "conviction", is_audit<conviction>},
+    {"audit", "conviction that holds", convicts<conviction_kind::replay>},
+    {"audit", "equivocation that holds", convicts<conviction_kind::equivocation>},
 };
 
 TEST(fuzz_corpora, begin_with_what_this_version_reads) {

@@ -1,6 +1,7 @@
 // Executes the commands of README.md, so that it cannot lie. They run in the source tree with the
 // programs of this build; nothing is installed or built (OVIR_BIN), and `scripts/test` only lists
 // its tests, because it is what runs this.
+#include "compute/architecture.hpp"
 #include "tests/readme/commands.hpp"
 #include "tests/support/shared_files.hpp"
 
@@ -60,6 +61,19 @@ TEST(readme, shows_the_two_commands_on_its_first_screen) {
   const auto commands = executed_commands(std::string_view{page}.substr(0, end));
   EXPECT_TRUE(names(commands, "scripts/run"));
   EXPECT_TRUE(names(commands, "scripts/test"));
+}
+
+TEST(readme, names_every_architecture) {
+  const std::string page = readme();
+  const std::string known{compute::architecture_names()};
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < known.size(); ++count) {
+    const std::size_t end = std::min(known.find(", ", at), known.size());
+    const std::string name = known.substr(at, end - at);
+    EXPECT_NE(page.find('`' + name + '`'), std::string::npos) << name;
+    at = end + 2;
+  }
+  EXPECT_GE(count, 12U);
 }
 
 TEST(readme, says_commands_that_work) {

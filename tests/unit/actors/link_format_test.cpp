@@ -1,4 +1,5 @@
 #include "actors/link_format.hpp"
+#include "compute/transcript.hpp"
 #include "messages/limits.hpp"
 #include "messages/limits_audit.hpp"
 #include "messages/limits_blocks.hpp"
@@ -46,6 +47,13 @@ TEST(link_format, a_hello_has_the_bytes_its_page_shows) {
   EXPECT_EQ(encode_hello(member()),
             from_hex("4f564c48 0200 1b00"
                      "0100 0500 04 74657374 0e00 5b666538303a3a375d3a37373030 0000"));
+}
+
+// Nodes of one link version compute the same: whoever changes what the profile's name stands for
+// raises the version, and both here.
+TEST(link_format, its_version_is_that_of_the_arithmetic) {
+  EXPECT_EQ(compute::profile_name, "exact-1/7c004b2d");
+  EXPECT_EQ(link_version, 2);
 }
 
 TEST(link_format, a_message_header_has_the_bytes_its_page_shows) {
