@@ -474,8 +474,9 @@ void ask_for_path(lead_pointer self) {
   trace_now(state,
             [](request_trace& trace, request_trace::time now) { trace.asked_for_path = now; });
   perform_all(self, state.core->resume());
-  self->send(state.environment.paths, watch_path{state.request, state.log->model,
-                                                 state.core->positions_max(), lead_actor{self}});
+  self->send(state.environment.paths,
+             watch_path{state.request, state.log->model, state.core->positions_max(),
+                        lead_actor{self}, state.environment.reserved});
 }
 
 // Whoever computes the same prefix just now has it in a moment; whoever had the same request before

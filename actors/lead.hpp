@@ -34,6 +34,7 @@ struct lead_environment {
   const signing_desk* desk{nullptr}; ///< null: no receipts
   cache_access cache{};              ///< for requests that may use it
   caf::actor payments{};             ///< hears of a request that is paid for; else empty
+  layer_places reserved{};           ///< what `payments` reserved for; empty: any path
   node_meter* meter{nullptr};        ///< null: nobody counts
   bool tells_path{false};            ///< whoever wants the answer hears `path_taken`
 };

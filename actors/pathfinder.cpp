@@ -121,8 +121,6 @@ std::vector<candidate> usable_only(const std::vector<candidate>& nodes) {
   return usable;
 }
 
-using cut = std::vector<std::pair<node_id, layer_range>>;
-
 /// A plan, and whom its stages' numbers mean.
 struct chosen_path {
   plan planned;
@@ -156,10 +154,10 @@ result<chosen_path> plan_best(const pathfinder_state& state, const catalog_model
   return plan_among(state, model, nodes, positions);
 }
 
-result<cut> plan_path(const pathfinder_state& state, const catalog_model& model,
-                      const std::vector<candidate>& nodes, std::uint32_t positions) {
+result<layer_places> plan_path(const pathfinder_state& state, const catalog_model& model,
+                               const std::vector<candidate>& nodes, std::uint32_t positions) {
   OVIR_ASSIGN(const chosen_path best, plan_best(state, model, nodes, positions));
-  cut path;
+  layer_places path;
   for (const plan_stage& stage : best.planned.stages) {
     path.emplace_back(best.among[stage.node].who->node, stage.layers);
   }
@@ -181,9 +179,10 @@ void take_out_prices(chosen_path& best) {
   }
 }
 
-// Keeps what works; absent when that is impossible or there is nothing to keep.
-std::optional<cut> mend_path(const catalog_model& model, const std::vector<candidate>& nodes,
-                             const watched& request) {
+// Keeps what works, of a request without a path yet what it would rather have; absent when that is
+// impossible or there is nothing to keep.
+std::optional<layer_places> mend_path(const catalog_model& model,
+                                      const std::vector<candidate>& nodes, const watched& request) {
   std::vector<path_place> before;
   std::vector<repair_node> able;
   for (const candidate& c : nodes) {
@@ -194,16 +193,20 @@ std::optional<cut> mend_path(const catalog_model& model, const std::vector<candi
              (1.0 + advert.sessions),
          c.who->rtt ? std::chrono::duration<double>(*c.who->rtt).count() : 0});
   }
+  layer_places wanted = request.path.empty() ? request.preferred : layer_places{};
   for (const place& p : request.path) {
-    const auto found = std::find_if(nodes.begin(), nodes.end(), [&](const candidate& c) {
-      return c.who->node == p.node && c.held.first <= p.layers.first &&
-             p.layers.last <= c.held.last;
-    });
+    wanted.emplace_back(p.node, p.layers);
+  }
+  for (const auto& [node, layers] : wanted) {
+    const auto found =
+        std::find_if(nodes.begin(), nodes.end(), [&, node = node, layers = layers](const auto& c) {
+          return c.who->node == node && c.held.first <= layers.first && layers.last <= c.held.last;
+        });
     if (found == nodes.end()) {
       able.push_back({}); // gone and forgotten
-      before.push_back({static_cast<std::uint32_t>(able.size() - 1), p.layers});
+      before.push_back({static_cast<std::uint32_t>(able.size() - 1), layers});
     } else {
-      before.push_back({static_cast<std::uint32_t>(found - nodes.begin()), p.layers});
+      before.push_back({static_cast<std::uint32_t>(found - nodes.begin()), layers});
     }
   }
   const model_shape shape = shape_of(model.weights, model.prefill_chunk);
@@ -215,7 +218,7 @@ std::optional<cut> mend_path(const catalog_model& model, const std::vector<candi
   if (!mended) {
     return std::nullopt;
   }
-  cut path;
+  layer_places path;
   for (const path_place& p : *mended) {
     path.emplace_back(nodes[p.node].who->node, p.layers);
   }
@@ -238,7 +241,7 @@ void close_left(const pathfinder_state& state, request_id id, watched& request) 
 }
 
 // Hands the lead its path: proxies that stand for the same stage as before stay the same.
-void install(pathfinder_pointer self, request_id id, watched& request, const cut& path) {
+void install(pathfinder_pointer self, request_id id, watched& request, const layer_places& path) {
   const pathfinder_environment& around = self->state.environment;
   std::vector<place> fresh;
   std::vector<std::pair<node_id, layer_index>> route;
@@ -284,7 +287,7 @@ void install(pathfinder_pointer self, request_id id, watched& request, const cut
   self->send(request.lead, std::move(news));
 }
 
-bool same_path(const watched& request, const cut& path) {
+bool same_path(const watched& request, const layer_places& path) {
   return std::equal(request.path.begin(), request.path.end(), path.begin(), path.end(),
                     [](const place& p, const auto& q) {
                       return p.node == q.first && p.layers == q.second && p.proxy;
@@ -312,7 +315,7 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
   const auto twin = state.requests.find(twin_of(id));
   const auto nodes = candidates_for(state, request.model, &request,
                                     twin == state.requests.end() ? nullptr : &twin->second);
-  result<cut> path{error{}};
+  result<layer_places> path{error{}};
   if (auto mended = mend_path(*model, nodes, request)) {
     path = std::move(*mended);
   } else {
@@ -341,6 +344,7 @@ void watch(pathfinder_pointer self, const watch_path& command) {
   request.model = command.model;
   request.positions = command.positions;
   request.lead = command.lead;
+  request.preferred = command.preferred;
   self->monitor(command.lead);
   watched& known = self->state.requests[command.request];
   request.opened = std::move(known.opened); // of an earlier lead

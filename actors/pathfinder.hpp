@@ -51,7 +51,7 @@ struct locate_request {
   request_id request;
 };
 struct request_location {
-  std::vector<std::pair<node_id, layer_range>> stages;
+  layer_places stages;
 };
 
 using pathfinder_actor = path_provider::extend<
@@ -85,6 +85,7 @@ struct pathfinder_state {
     digest model;
     std::uint32_t positions{0};
     lead_actor lead;
+    layer_places preferred;  ///< begun with, as far as it can be
     std::vector<place> path; ///< empty: none yet
     /// Stages that were told of the request and not yet to forget it.
     std::set<std::pair<node_id, layer_index>> opened;

@@ -24,13 +24,19 @@
 
 namespace ovir::actors {
 
-/// Reserves what a request may cost, before any work. Answered with whether it is paid for: true,
-/// or false where nobody pays because the keeper is away and the configuration allows it. An error
+/// Reserves what a request may cost, before any work. Answered with a `credit_reserved`. An error
 /// refuses the request.
 struct reserve_credit {
   generation_request request;
   std::uint32_t layers{0};      ///< of the model
   std::uint64_t model_bytes{0}; ///< of its tensors: what a token costs
+};
+struct credit_reserved {
+  /// False where nobody pays because the keeper is away and the configuration allows it.
+  bool paid{false};
+  /// What was reserved for: whoever is on it may be paid, by what the keeper knew. Empty of a
+  /// request that an earlier lead began.
+  layer_places path;
 };
 /// From a shell that pays for itself: what `asked` would cost it now. Answered with a
 /// `credit_quote`.
@@ -134,7 +140,8 @@ struct payments_state {
   };
   struct paid {
     std::optional<reserve_credit> asked; ///< until it is reserved, or resumed
-    caf::typed_response_promise<bool> answer;
+    caf::typed_response_promise<credit_reserved> answer;
+    layer_places path;
     storage::env::time_point since;
     bool planning{false};
     bool by_client{false};                             ///< it signed the reservation
@@ -204,6 +211,7 @@ struct payments_state {
   struct offered {
     ledger::reserve what; ///< with nonce 0
     std::map<node_id, ledger::reward_factors> factors;
+    layer_places path;
     storage::env::time_point since;
   };
   std::map<digest, offered> offers;
@@ -228,6 +236,7 @@ using payments_pointer = caf::stateful_actor<payments_state>*;
 } // namespace ovir::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::reserve_credit)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_reserved)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::quote_credit)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_quote)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::signed_order)

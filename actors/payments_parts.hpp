@@ -49,6 +49,8 @@ void try_plans(payments_pointer self);
 /// ODSI's factors of the planned nodes; empty where they do not count.
 [[nodiscard]] std::map<node_id, ledger::reward_factors>
 factors_of(payments_pointer self, const reserve_credit& asked, const path_description& planned);
+/// For its lead to ask for: only who is on it is known to be one that may be paid.
+[[nodiscard]] layer_places places_of(const path_description& planned);
 [[nodiscard]] digest about_of(const reserve_credit& asked);
 [[nodiscard]] caf::result<credit_quote> offer(payments_pointer self, const quote_credit& asked);
 /// The offer that a client signed, or why it is none. It is good once.
@@ -60,7 +62,7 @@ void note_standing(payments_pointer self, const ledger::account_report& report);
 void doubt_standing(payments_pointer self, const std::vector<ledger::path_stage>& stages);
 
 void load_reservations(payments_pointer self);
-[[nodiscard]] caf::result<bool> reserve(payments_pointer self, reserve_credit& asked);
+[[nodiscard]] caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& asked);
 void take_stated(payments_pointer self, const work_stated& news);
 void end_request(payments_pointer self, request_id request, std::uint64_t tokens,
                  const computing_path& path);

@@ -157,6 +157,14 @@ void find_plan(payments_pointer self, const reserve_credit& asked, storage::env:
   plan_once(self, asked, since, std::move(use), false);
 }
 
+layer_places places_of(const path_description& planned) {
+  layer_places places;
+  for (const planned_stage& s : planned.stages) {
+    places.emplace_back(s.node, s.stage.layers);
+  }
+  return places;
+}
+
 digest about_of(const reserve_credit& asked) {
   return ledger::about_of(terms_of(facts_of(asked.request, asked.layers)));
 }
@@ -232,19 +240,19 @@ caf::result<credit_quote> offer(payments_pointer self, const quote_credit& asked
                        state.offers.size() + state.waiting_plans.size()));
   }
   auto answer = self->make_response_promise<credit_quote>();
-  find_plan(
-      self, asked.asked, now_of(self),
-      [self, asked, answer](const path_description& planned) mutable {
-        auto r = planned.planned ? reservation_for(self, asked.asked, planned, asked.payer)
-                                 : result<ledger::reserve>{planned.planned.error()};
-        if (!r) {
-          answer.deliver(to_caf(r.error()));
-          return;
-        }
-        self->state.offers[r->about] = {*r, factors_of(self, asked.asked, planned), now_of(self)};
-        r->nonce = 1; // the payer puts its own
-        answer.deliver(credit_quote{entry_of(*r, {}), *self->state.ledger});
-      });
+  find_plan(self, asked.asked, now_of(self),
+            [self, asked, answer](const path_description& planned) mutable {
+              auto r = planned.planned ? reservation_for(self, asked.asked, planned, asked.payer)
+                                       : result<ledger::reserve>{planned.planned.error()};
+              if (!r) {
+                answer.deliver(to_caf(r.error()));
+                return;
+              }
+              self->state.offers[r->about] = {*r, factors_of(self, asked.asked, planned),
+                                              places_of(planned), now_of(self)};
+              r->nonce = 1; // the payer puts its own
+              answer.deliver(credit_quote{entry_of(*r, {}), *self->state.ledger});
+            });
   return answer;
 }
 

@@ -135,6 +135,7 @@ void take_plan(payments_pointer self, request_id request, const path_description
     return refuse(self, request, r.error());
   }
   p.factors = factors_of(self, *p.asked, planned);
+  p.path = places_of(planned);
   r->nonce = ++state.nonce;
   send_reserved(self, request, p, *r,
                 ledger::sign_action(*state.environment.key, *state.ledger, *r));
@@ -164,7 +165,7 @@ void make_core(payments_pointer self, paid& p) {
 void grant(payments_pointer self, paid& p) {
   make_core(self, p);
   if (p.answer.pending()) {
-    p.answer.deliver(true);
+    p.answer.deliver(credit_reserved{true, p.path});
   }
 }
 
@@ -176,12 +177,13 @@ void reserve_signed(payments_pointer self, request_id request, paid& p) {
   }
   const auto e = ledger::decode_entry(*p.asked->request.payment);
   p.factors = std::move(offered->factors);
+  p.path = std::move(offered->path);
   send_reserved(self, request, p, std::get<ledger::reserve>(e->what), e->proof);
 }
 
 } // namespace
 
-caf::result<bool> reserve(payments_pointer self, reserve_credit& asked) {
+caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& asked) {
   payments_state& state = self->state;
   const request_id id = asked.request.id;
   const auto known = state.requests.find(id);
@@ -194,11 +196,11 @@ caf::result<bool> reserve(payments_pointer self, reserve_credit& asked) {
     p.lead = {};
     make_core(self, p);
     keep_ticking(self);
-    return true;
+    return credit_reserved{true, {}};
   }
   if (!ready(state)) {
     if (state.environment.serves_unpaid && !state.distrusted) {
-      return false;
+      return credit_reserved{};
     }
     if (!state.ledger && !state.distrusted) { // since this node began
       return to_caf(
@@ -220,7 +222,7 @@ caf::result<bool> reserve(payments_pointer self, reserve_credit& asked) {
   paid& p = state.requests[id];
   p.since = now_of(self);
   p.asked = std::move(asked);
-  p.answer = self->make_response_promise<bool>();
+  p.answer = self->make_response_promise<credit_reserved>();
   const auto answer = p.answer;
   if (p.asked->request.payment != nullptr) {
     p.by_client = true;

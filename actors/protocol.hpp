@@ -258,12 +258,17 @@ struct path_stage {
 struct path_found {
   std::vector<path_stage> stages;
 };
+/// Who computes which layers, in their order.
+using layer_places = std::vector<std::pair<node_id, layer_range>>;
 /// Asks for a path, and for news of it until the lead ends.
 struct watch_path {
   request_id request;
   digest model;
   std::uint32_t positions{0};
   lead_actor lead;
+  /// What was paid for: taken as it is where its nodes can, and mended where they cannot. Empty:
+  /// any path.
+  layer_places preferred;
 };
 /// A stage of the path is lost, refuses, or is slow beyond its slack.
 struct path_trouble {

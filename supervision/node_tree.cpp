@@ -119,13 +119,14 @@ actors::lead_environment lead_parts(const node_parts& parts,
 
 using lead_started = std::function<void(result<caf::actor>)>;
 
-/// `payments` is empty for a request that nobody pays for.
+/// `payments` is empty for a request that nobody pays for, and `reserved` the path of one that is.
 void start_lead(const parts_pointer& parts, const known_pointer& known,
                 caf::event_based_actor* self, actors::submit_request command,
                 const actors::model_catalog::entry& model, const caf::actor& payments,
-                lead_started done) {
+                actors::layer_places reserved, lead_started done) {
   actors::lead_environment around = lead_parts(*parts, model, known->get("paths"));
   around.payments = payments;
+  around.reserved = std::move(reserved);
   const request_id id = command.request.id;
   // What is signed is what is paid for.
   command.request.receipt = command.request.receipt || payments;
@@ -163,14 +164,15 @@ actors::lead_launcher lead_launcher_for(const parts_pointer& parts, const known_
     }
     const caf::actor payments = known->get("payments");
     if (!payments) {
-      return start_lead(parts, known, self, command, model, nullptr, std::move(done));
+      return start_lead(parts, known, self, command, model, nullptr, {}, std::move(done));
     }
     actors::reserve_credit quote{command.request, model->weights.config.layers,
                                  actors::model_bytes(*model)};
     self->request(payments, reserve_answer_wait, std::move(quote))
         .then(
-            [parts, known, self, command, model, payments, done](bool paid) {
-              start_lead(parts, known, self, command, model, paid ? payments : nullptr, done);
+            [parts, known, self, command, model, payments, done](actors::credit_reserved& given) {
+              start_lead(parts, known, self, command, model, given.paid ? payments : nullptr,
+                         std::move(given.path), done);
             },
             [done](const caf::error& reason) { done(from_caf(reason)); });
   };

@@ -57,7 +57,7 @@ try {
   await until('the model is complete', async () => (await fetch(`${origin}/ready`)).ok);
 
   browser = await puppeteer.launch({
-    executablePath: process.env.OVIR_CHROMIUM ?? '/usr/bin/chromium', headless: true, userDataDir: `${folder}/profile`,
+    executablePath: process.env.OVIR_CHROMIUM ?? '/usr/bin/chromium', headless: true, userDataDir: `${folder}/profile`, timeout: patience,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
   const page = await browser.newPage();

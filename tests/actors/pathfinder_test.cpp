@@ -1,0 +1,132 @@
+// Which path a request gets: the one that was paid for, as far as its nodes are still there.
+#include "actors/pathfinder.hpp"
+#include "messages/caf/system_config.hpp"
+#include "tests/support/lying_path.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace ovir::actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr layer_index half = 4;
+constexpr layer_index layers = test::lying_path::layers;
+constexpr request_id request{7};
+
+/// Nodes 0 and 1 hold a half each, node 2 holds everything and is as fast.
+class pathfinding : public ::testing::Test {
+protected:
+  pathfinding()
+      : config_(system_config::simulated()), system_(config_),
+        scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())) {
+    model_ = path_.make({}).asked.model;
+    access_list::settings settings;
+    const std::array<layer_range, 3> held{layer_range{0, half}, layer_range{half, layers},
+                                          layer_range{0, layers}};
+    for (std::size_t node = 0; node < held.size(); ++node) {
+      settings.keys[id(node)] = role_set{}.add(role::worker);
+      member m;
+      m.node = id(node);
+      m.advert.roles = settings.keys[id(node)];
+      m.advert.memory_bytes = m.advert.memory_free = std::uint64_t{1} << 30U;
+      m.advert.held = {{model_, held[node]}};
+      members_.push_back(std::move(m));
+    }
+    access_ = access_list::load(*env_, settings).value();
+    links_ = std::make_unique<peers>(path_.cast().id(3), *access_, log_,
+                                     [] { return std::uint64_t{1}; });
+    for (std::size_t node = 0; node < held.size(); ++node) {
+      link(node);
+    }
+    auto model = std::make_shared<catalog_model>();
+    model->id = model_;
+    model->weights = path_.weights();
+    model->held = {0, layers};
+    models_.put(model);
+    pathfinder_environment around;
+    around.self = path_.cast().id(3);
+    around.links = links_.get();
+    around.models = &models_;
+    around.journal = &log_;
+    paths_ = system_.spawn(pathfinder_behavior, around);
+    tell_members();
+    lead_ = system_.spawn([](caf::event_based_actor*) -> caf::behavior {
+      return {[](const path_found&) {},
+              [](const path_missing& news) { ADD_FAILURE() << news.reason.message; }};
+    });
+  }
+  ~pathfinding() override {
+    caf::anon_send_exit(lead_, caf::exit_reason::kill);
+    caf::anon_send_exit(paths_, caf::exit_reason::kill);
+    scheduler_.run();
+  }
+
+  [[nodiscard]] node_id id(std::size_t node) const { return path_.cast().id(node); }
+  void link(std::size_t node) {
+    for (const channel kind : {channel::control, channel::data}) {
+      peer_info peer;
+      peer.connection.value = 2 * node + (kind == channel::data ? 2 : 1);
+      peer.node = id(node);
+      peer.kind = kind;
+      peer.roles = role_set{}.add(role::worker);
+      peer.incoming = true;
+      links_->connected(peer);
+    }
+  }
+  void tell_members() {
+    caf::anon_send(paths_, members_changed{std::make_shared<const std::vector<member>>(members_)});
+    scheduler_.run();
+  }
+  layer_places path_of(layer_places preferred) {
+    caf::anon_send(paths_, watch_path{request, model_, 16, caf::actor_cast<lead_actor>(lead_),
+                                      std::move(preferred)});
+    scheduler_.run();
+    layer_places found;
+    system_.spawn([&, this](caf::event_based_actor* self) {
+      self->request(paths_, 1s, locate_request{request})
+          .then([&found](const request_location& where) { found = where.stages; });
+    });
+    scheduler_.run();
+    return found;
+  }
+
+  std::unique_ptr<storage::env> env_ = storage::make_env_posix();
+  const test::lying_path path_;
+  digest model_;
+  null_log log_;
+  model_catalog models_;
+  std::vector<member> members_;
+  std::unique_ptr<access_list> access_;
+  std::unique_ptr<peers> links_;
+  system_config config_;
+  caf::actor_system system_;
+  caf::scheduler::test_coordinator& scheduler_;
+  pathfinder_actor paths_;
+  caf::actor lead_;
+};
+
+TEST_F(pathfinding, plans_where_nothing_was_paid_for) {
+  EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
+}
+
+TEST_F(pathfinding, begins_on_the_path_that_was_paid_for) {
+  const layer_places paid{{id(0), {0, half}}, {id(1), {half, layers}}};
+  EXPECT_EQ(path_of(paid), paid);
+}
+
+TEST_F(pathfinding, mends_what_was_paid_for_where_a_node_is_gone) {
+  members_[1].health = member_health::dead;
+  tell_members();
+  EXPECT_EQ(path_of({{id(0), {0, half}}, {id(1), {half, layers}}}),
+            (layer_places{{id(0), {0, half}}, {id(2), {half, layers}}}));
+}
+
+} // namespace
+} // namespace ovir::actors
