@@ -6,27 +6,31 @@ export const synthetic_types = ["q4_k_m", "q8_0", "q4_0", "q6_k", "f16"];
 export const further_types = ["q5_k", "q3_k", "q2_k", "iq4_xs"];
 const both_peers = ["llama_cpp", "ik_llama_cpp"];
 
-/** Which commands run. `sides` beyond "ovir" are left out where their program is missing. */
+/**
+ * Which commands run. `sides` beyond "ovir" are left out where their program is missing. A case that
+ * is `steady` compares how fast weights are read, so its rounds count only where memory itself was as
+ * fast for each side.
+ */
 function make_cases(o) {
   const cases = new Map();
   const add = (id, given) =>
     cases.set(id, {
       id, threads: 2, prompts: [128], decode: o.decode, depth: [0], batch: [1], runs: o.runs,
-      profile: false, sides: ["ovir", ...both_peers], isa: "", ...given,
+      profile: false, sides: ["ovir", ...both_peers], isa: "", steady: false, ...given,
     });
   for (const type of synthetic_types) {
-    add(`${type}-t2`, { model: type, prompts: [128, 512] });
-    add(`${type}-t1`, { model: type, threads: 1 });
+    add(`${type}-t2`, { model: type, prompts: [128, 512], steady: true });
+    add(`${type}-t1`, { model: type, threads: 1, steady: true });
     if (type !== "f16") {
       add(`exact-${type}`, { model: type, sides: ["exactness"] });
     }
   }
   for (const type of further_types) {
-    add(`${type}-t2`, { model: type });
+    add(`${type}-t2`, { model: type, steady: true });
   }
   for (const type of ["q4_k_m", "q8_0"]) {
     const sides = ["ovir", "llama_cpp"];
-    add(`avx2-${type}`, { model: type, sides, isa: "avx2" });
+    add(`avx2-${type}`, { model: type, sides, isa: "avx2", steady: true });
     for (const threads of [1, 2]) {
       add(`step-${type}-t${threads}`, { model: type, threads, sides: ["ovir"], profile: true });
     }
@@ -34,8 +38,8 @@ function make_cases(o) {
   add("batch", { model: "q4_k_m", batch: [1, 8], sides: ["ovir"] });
   const deep = { prompts: [16], decode: o.deep_decode, runs: 1 };
   add("depth", { ...deep, model: "long", depth: [o.depth] });
-  add("real-t2", { model: "real", prompts: [128, 512] });
-  add("real-t1", { model: "real", threads: 1 });
+  add("real-t2", { model: "real", prompts: [128, 512], steady: true });
+  add("real-t1", { model: "real", threads: 1, steady: true });
   // Minutes for each round, and no goal: one will do.
   add("real-depth", { ...deep, model: "real", depth: o.depths, sides: ["ovir"], rounds_max: 1 });
   for (const model of ["15m", "embedded"]) {

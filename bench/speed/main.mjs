@@ -20,8 +20,9 @@ const gib = 2 ** 30;
 const interrupted_code = 130;
 // What decides which figures a case gives; kept in the journal, for a report from it alone.
 const settings_of = ({ rounds, decode, deep_decode, small_decode, depth, depths, runs,
-  prefill_chunk }) =>
-  ({ rounds, decode, deep_decode, small_decode, depth, depths, runs, prefill_chunk });
+  prefill_chunk, reading_spread_max }) =>
+  ({ rounds, decode, deep_decode, small_decode, depth, depths, runs, prefill_chunk,
+    reading_spread_max });
 
 const words = (text) => text.split(/[\s,]+/).filter(Boolean);
 // What is no text among the options.
@@ -30,7 +31,7 @@ const readers = {
   ...Object.fromEntries(["quick", "accept_noise", "fresh"]
     .map((name) => [name, (text) => text === "true"])),
   ...Object.fromEntries(["rounds", "runs", "decode", "deep_decode", "small_decode", "depth",
-    "prefill_chunk", "noise_max", "minutes"].map((name) => [name, Number])),
+    "prefill_chunk", "noise_max", "reading_spread_max", "minutes"].map((name) => [name, Number])),
 };
 
 function options_of(args) {

@@ -12,8 +12,10 @@ const run_timeout_s = 1200;
 // Before a round the machine must be quiet for one sample; all waiting of a case ends after this.
 const wait_budget_s = 60;
 const wait_sample = ["sleep", "0.5"];
-// Rounds tried at most, as a multiple of those wanted: disturbed ones are repeated.
+// Rounds tried at most, as a multiple of those wanted: disturbed ones are repeated, and of those that
+// need a steady memory more are disturbed.
 const tries_per_round = 2;
+const tries_per_steady_round = 4;
 const journal_version = 1;
 
 /** An end that is neither a result nor a bug: one sentence and exit code 4. */
@@ -64,6 +66,16 @@ async function wait_for_quiet(o) {
     left_s -= sample.wall_s;
   }
   return o.accept_noise;
+}
+
+/** Bytes per second that so many threads of this machine read just now. */
+async function reading_now(o, threads) {
+  const ran = await watched({ command: o.ovir, args: ["doctor", "--json", "-t", String(threads)],
+    env: {} });
+  if (ran.code !== 0) {
+    throw new wrong(`ovir doctor ended with exit code ${ran.code}: ${ran.err.trim()}`);
+  }
+  return JSON.parse(ran.out).memory_bandwidth.all_threads;
 }
 
 /** One side's answer, or the sentence that says why there is none. */
@@ -169,17 +181,26 @@ export function read_journal(file) {
 
 const quiet = (round, sides, o) => sides.every((side) => round[side].others <= o.noise_max);
 
+// Whether memory was as fast for one side as for the next. A hypervisor that moves this machine's
+// processors to other cores changes what they read by up to two, for seconds or minutes.
+const steady = (readings, o) => readings.length === 0 ||
+  Math.max(...readings) <= Math.min(...readings) * o.reading_spread_max;
+const readings_of = (round, sides) => sides.flatMap((side) => round[side].readings ?? []);
+
 /** Rounds that count: of these sides, undisturbed unless noise is accepted. */
 export function counting_rounds(j, c, sides, o) {
-  return j.rounds(c, sides).filter((r) => o.accept_noise || quiet(r, sides, o));
+  return j.rounds(c, sides).filter((r) =>
+    o.accept_noise || (quiet(r, sides, o) && steady(readings_of(r, sides), o)));
 }
 
 function note(c, round, side, run) {
   const a = run.answer;
   const speeds = [...Object.entries(a.prefill).map(([p, v]) => `prefill ${p}: ${v.toFixed(1)}`),
     ...Object.entries(a.decode).map(([b, v]) => `decode ${b}: ${v.toFixed(1)}`)];
+  const readings = run.readings?.map((rate) => (rate / 1e9).toFixed(0)).join(" and ");
   process.stderr.write(`${c.id} round ${round} ${titles[side].padEnd(12)} ${speeds.join(", ")} ` +
-    `tokens/s, others used ${run.others.toFixed(2)} processors\n`);
+    `tokens/s, others used ${run.others.toFixed(2)} processors` +
+    (readings ? `, memory read before and after at ${readings} GB/s\n` : "\n"));
 }
 
 /** Whether a round more, as long as the last one of its case, would end after the time given. */
@@ -194,7 +215,8 @@ async function measure_case(o, j, c) {
   let sides = present(o, c);
   const wanted = Math.min(o.rounds, c.rounds_max ?? o.rounds);
   const enough = () => sides.length === 0 || counting_rounds(j, c, sides, o).length >= wanted;
-  for (let tries = 0; !enough() && tries < wanted * tries_per_round; ++tries) {
+  const tries_max = wanted * (c.steady ? tries_per_steady_round : tries_per_round);
+  for (let tries = 0; !enough() && tries < tries_max; ++tries) {
     if (out_of_time(o, j, c)) {
       process.stderr.write(`${c.id}: no time left for a round; the same command continues\n`);
       return;
@@ -204,9 +226,14 @@ async function measure_case(o, j, c) {
       return;
     }
     const round = j.last_round(c) + 1;
+    const readings = c.steady ? [await reading_now(o, c.threads)] : [];
     // Every other round the other way round, so that nobody always follows the same neighbour.
     for (const side of round % 2 === 1 ? sides : [...sides].reverse()) {
       const run = await one_run(o, c, side);
+      if (c.steady) {
+        readings.push(await reading_now(o, c.threads));
+        run.readings = readings.slice(-2);
+      }
       if (run.failed) {
         process.stderr.write(`${run.failed}; it is left out of ${c.id}\n`);
         sides = sides.filter((other) => other !== side);
@@ -215,6 +242,10 @@ async function measure_case(o, j, c) {
       const program = j.header.ids[side];
       j.add({ kind: "run", case: c.id, round, side, program, shape: shape_of(c), ...run });
       note(c, round, side, run);
+      if (!o.accept_noise && !steady(readings, o)) {
+        process.stderr.write(`${c.id} round ${round}: memory changed its speed; once more\n`);
+        break;
+      }
     }
   }
 }
