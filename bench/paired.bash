@@ -48,6 +48,14 @@ layers_of() { # MODEL
 }
 # The value of a number key of a JSON document on standard input, the first there is.
 json_number() { sed -n "s/.*\"$1\"[[:space:]]*:[[:space:]]*\(-\{0,1\}[0-9.e+-]*\).*/\1/p" | head -n 1; }
+# Bytes per second that one thread reads just now. A hypervisor that moves processors between cores
+# changes it for seconds, and what is compared then has met two machines.
+reading_now() { "$ovir" doctor --json -t 1 | json_number all_threads; }
+# Whether the fastest of these readings is more than MOST times the slowest.
+is_unsteady() { # MOST READING...
+  printf '%s\n' "${@:2}" | sort -g |
+    awk -v most="$1" 'NR == 1 { low = $1 } END { exit !($1 > most * low) }'
+}
 
 about_machine() {
   printf 'machine   %s, %s processors, load %s\n' \
