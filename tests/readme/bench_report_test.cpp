@@ -52,6 +52,22 @@ TEST_F(bench_report, judges_every_line_of_a_journal) {
   EXPECT_THAT(line("exact-decode-q8_0"), HasSubstr("not measured"));
 }
 
+TEST_F(bench_report, leaves_out_a_round_in_which_memory_changed_its_speed) {
+  const std::string run = R"("case":"q4_k_m-t2","round":1,"side":"ovir",)";
+  const std::string steady = R"("readings":[30e9,31e9],)";
+  const std::string unsteady = R"("readings":[30e9,40e9],)";
+  for (const std::string& readings : {steady, unsteady}) {
+    std::string text = read_file(golden_ + "results.jsonl");
+    text.insert(text.find(run) + run.size(), readings);
+    const std::string journal = (folder_.path() / "read.jsonl").string();
+    write_file(journal, text);
+    // Two rounds of three are too few.
+    const std::string verdict = readings == steady ? "reached" : "no verdict";
+    EXPECT_THAT(report(journal).out,
+                ::testing::ContainsRegex("decode-q4_k_m-t2 [^\n]*  " + verdict));
+  }
+}
+
 TEST_F(bench_report, writes_the_tables_and_plots_that_people_looked_at) {
   EXPECT_EQ(report(golden_ + "results.jsonl").exit_code, 1);
   EXPECT_EQ(written("tables.md"), read_file(golden_ + "tables.txt"));
