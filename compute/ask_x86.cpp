@@ -10,58 +10,70 @@ namespace {
 
 constexpr std::uint32_t zen_4 = 0x19; ///< and Zen 3
 constexpr std::uint32_t zen_5 = 0x1A;
-constexpr unsigned authentic_amd = 0x68747541; // "Auth", the first four letters in EBX
+constexpr std::uint32_t p6 = 6; ///< the family of all of Intel's since
+constexpr std::uint32_t sapphire_rapids = 0x8F;
+constexpr std::uint32_t emerald_rapids = 0xCF;
 
-struct processor {
-  bool amd{false};
-  std::uint32_t family{0};
-};
+// The first four letters of CPUID's name, in EBX.
+constexpr unsigned authentic_amd = 0x68747541;
+constexpr unsigned genuine_intel = 0x756E6547;
 
 processor this_processor() noexcept {
   unsigned a = 0;
   unsigned b = 0;
   unsigned c = 0;
   unsigned d = 0;
-  processor found;
+  processor found{maker::other, 0, 0};
   if (__get_cpuid(0, &a, &b, &c, &d) == 0) {
     return found;
   }
-  const bool amd = b == authentic_amd;
+  if (b == authentic_amd) {
+    found.made_by = maker::amd;
+  } else if (b == genuine_intel) {
+    found.made_by = maker::intel;
+  }
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) {
     return found;
   }
   constexpr std::uint32_t extended = 15; // beyond which families continue in another field
   const std::uint32_t base = a >> 8U & 15U;
-  found.amd = amd;
   found.family = base == extended ? base + (a >> 20U & 255U) : base;
+  found.model = a >> 4U & 15U;
+  if (base == extended || base == p6) {
+    found.model |= a >> 12U & 0xF0U;
+  }
   return found;
 }
 
 } // namespace
 
-// Measured (docs/PERFORMANCE.md): Zen 5 reads packed weights for one token at 0.42 to 0.92 of the
-// speed of plain reading and beyond it when asked; Zen 4 reads at that speed for one token and lost
-// 10 to 40 %, for two it reads at 0.75 of it and at 0.86 when asked. Others were not measured.
-std::uint32_t asks_from(bool amd, std::uint32_t family) noexcept {
-  if (!amd || family < zen_4) {
-    return ask_tokens_self_reading;
+// Measured (docs/PERFORMANCE.md, docs/adr/0026-asking-for-weights.md), the weights being packed:
+// - Zen 5 reads them for one token at 0.42 to 0.92 of the speed of plain reading and beyond it when
+//   asked; the second-level cache is 0.77 to 0.94 times as fast as the first.
+// - Zen 4 reads them at that speed for one token and lost 10 to 40 %, for two at 0.75 of it and at
+//   0.86 when asked; with 8 tokens the second-level cache is 1.5 times as fast as the first. Floats
+//   were not measured with it.
+// - Emerald Rapids reads them for one token at 0.62 of that speed, at 0.80 when asked for the first
+//   level and at 0.84 for the second. Sapphire Rapids has the same cores and caches and
+//   was not measured, like all others.
+ask_policy asks_of(const processor& p) noexcept {
+  constexpr ask_policy unknown{ask_tokens_self_reading, ask_into::first_level,
+                               ask_into::first_level};
+  if (p.made_by == maker::amd) {
+    if (p.family >= zen_5) {
+      return {1, ask_into::first_level, ask_into::first_level};
+    }
+    return p.family == zen_4 ? ask_policy{2, ask_into::second_level, ask_into::first_level}
+                             : unknown;
   }
-  return family >= zen_5 ? 1 : 2;
+  if (p.made_by == maker::intel && p.family == p6 &&
+      (p.model == sapphire_rapids || p.model == emerald_rapids)) {
+    return {1, ask_into::second_level, ask_into::second_level};
+  }
+  return unknown;
 }
 
-// Measured with 8 tokens (docs/PERFORMANCE.md): on Zen 4 asking for the second-level cache is 1.5
-// times as fast as for the first, on Zen 5 0.77 to 0.94 times. Others were not measured.
-bool asks_near(bool amd, std::uint32_t family) noexcept { return !(amd && family == zen_4); }
-
-std::uint32_t asks_from_here() noexcept {
-  const processor here = this_processor();
-  return asks_from(here.amd, here.family);
-}
-
-bool asks_near_here() noexcept {
-  const processor here = this_processor();
-  return asks_near(here.amd, here.family);
-}
+ask_policy asks_here() noexcept { return asks_of(this_processor()); }
 
 } // namespace ovir::compute::x86
 

@@ -15,16 +15,28 @@ inline constexpr std::uint32_t ask_tokens_self_reading = 3;
 /// Where a tile asks for weights to be brought: nowhere when it does not ask.
 enum class ask_into : std::uint8_t { nothing, first_level, second_level };
 
-/// Tokens from which tiles ask on an AMD processor or another's, by its family as CPUID counts it.
-/// Results do not depend on it.
-[[nodiscard]] std::uint32_t asks_from(bool amd, std::uint32_t family) noexcept;
+/// From how many tokens on tiles ask, and for which cache. Results do not depend on it.
+struct ask_policy {
+  std::uint32_t from;
+  ask_into integers;
+  ask_into floats;
+};
 
-/// Whether they then ask for the first-level cache, rather than the second.
-[[nodiscard]] bool asks_near(bool amd, std::uint32_t family) noexcept;
+enum class maker : std::uint8_t { amd, intel, other };
 
-/// The same on the processor that runs this.
-[[nodiscard]] std::uint32_t asks_from_here() noexcept;
-[[nodiscard]] bool asks_near_here() noexcept;
+/// A processor by its family and model as CPUID counts them.
+struct processor {
+  maker made_by;
+  std::uint32_t family;
+  std::uint32_t model;
+};
+
+/// What was measured to be fastest on a processor.
+[[nodiscard]] ask_policy asks_of(const processor& p) noexcept;
+
+/// The same of the one that runs this. Asks it each time, for which a virtual machine takes tens of
+/// microseconds.
+[[nodiscard]] ask_policy asks_here() noexcept;
 
 /// Where a tile asks (`Asks`), asks for the cache line `ask_ahead` beyond `line`, which is about to
 /// be loaded. One at a time, between the multiplications: several at once keep the loads waiting.
@@ -36,6 +48,15 @@ __attribute__((always_inline)) inline void ask_beyond(const unsigned char* line)
     __builtin_prefetch(line + ask_ahead, 0, 3);
   } else if constexpr (Asks == ask_into::second_level) {
     __builtin_prefetch(line + ask_ahead, 0, 2);
+  }
+}
+
+/// The same where only the program that runs knows.
+__attribute__((always_inline)) inline void ask_beyond(ask_into asks, const unsigned char* line) {
+  if (asks == ask_into::first_level) {
+    ask_beyond<ask_into::first_level>(line);
+  } else if (asks == ask_into::second_level) {
+    ask_beyond<ask_into::second_level>(line);
   }
 }
 

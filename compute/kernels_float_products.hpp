@@ -74,7 +74,7 @@ struct lines_ahead {
   const unsigned char* end;
   std::size_t of_tile;  ///< bytes
   std::size_t of_block; ///< bytes per `block_cols` columns of a tile
-  bool beyond;          ///< instead, what lies `ask_ahead` beyond each load
+  ask_into beyond;      ///< instead, what lies `ask_ahead` beyond each load is asked for
 };
 inline constexpr std::uint32_t block_cols = 128;
 
@@ -102,7 +102,7 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
   const unsigned char* const asked =
       ask + (left_to_ask < ahead.of_tile ? left_to_ask : ahead.of_tile);
   ahead.next = asked;
-  const bool beyond = ahead.beyond;
+  const ask_into beyond = ahead.beyond;
   const std::uint32_t whole = cols / stripes * stripes;
   std::size_t at = 0;
   for (std::uint32_t block = 0; block < whole; block += block_cols) {
@@ -120,8 +120,8 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) {
         const unsigned char* row = source.row(r) + at;
-        if (beyond && r % rows_of_line<Element> == 0) {
-          ask_beyond<ask_into::first_level>(row);
+        if (r % rows_of_line<Element> == 0) {
+          ask_beyond(beyond, row);
         }
         const Lanes a = Element::load(row);
 #pragma GCC unroll 8
@@ -212,7 +212,8 @@ void float_panel(const matrix_view& w, std::uint32_t row, const float_target& ra
   const unsigned char* const next = data + w.panel_bytes;
   // One tile of tokens reads the weights once, from first to last.
   const bool once = tokens <= static_cast<std::uint32_t>(Lanes::packed_tile_tokens);
-  lines_ahead ahead{next, next, 0, 0, once && tokens >= w.asks_from};
+  lines_ahead ahead{next, next, 0, 0,
+                    once && tokens >= w.asks.from ? w.asks.floats : ask_into::nothing};
   if (!once && row + float_panel_rows < range.last) {
     std::size_t tiles = 0;
     for_token_tiles<Lanes::packed_tile_tokens>(tokens, [&](auto, auto) { tiles += parts; });
@@ -248,7 +249,7 @@ void product_float_packed(const matrix_view& w, std::uint32_t first, std::uint32
 
 template <class Lanes, class Element, int Rows>
 void float_rows(const matrix_view& w, std::uint32_t row, const float_target& range) {
-  lines_ahead none{w.data, w.data, 0, 0, false};
+  lines_ahead none{w.data, w.data, 0, 0, ask_into::nothing};
   const rows_of_file<Element> source{w.data + row * w.row_bytes, w.row_bytes};
   std::uint32_t t = 0;
   for (; t + Lanes::tile_tokens <= range.batch.tokens; t += Lanes::tile_tokens) {

@@ -222,7 +222,6 @@ template <class Format>
 void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t last,
                     const batch_view& x, float* y, std::size_t y_stride) {
   constexpr std::uint32_t parts = packed_rows / Format::panel_rows;
-  const ask_into asked = w.asks_near ? ask_into::first_level : ask_into::second_level;
   alignas(64) typename Format::sum sums[parts][panel_tokens];
   for (std::uint32_t token = 0; token < x.tokens; token += panel_tokens) {
     const std::uint32_t left = x.tokens - token;
@@ -240,9 +239,10 @@ void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t las
       for (std::uint32_t col = 0; col < w.cols; col += step) {
         const std::uint32_t cols = w.cols - col < step ? w.cols - col : step;
         for (std::uint32_t part = 0; part < parts; ++part) {
-          packed_tiles<Format>({data, part * Format::panel_rows,
-                                part == 0 && count >= w.asks_from ? asked : ask_into::nothing},
-                               x, token, count, col, cols, sums[part]);
+          packed_tiles<Format>(
+              {data, part * Format::panel_rows,
+               part == 0 && count >= w.asks.from ? w.asks.integers : ask_into::nothing},
+              x, token, count, col, cols, sums[part]);
         }
       }
       for (std::uint32_t part = 0; part < parts; ++part) {

@@ -61,6 +61,7 @@ struct superblock_head {
 struct unpacked_superblock {
   static constexpr int pairs_at_once = 4;          ///< |sum_j sc_j m_j dot_j| <= 1,935,601,920
   static constexpr bool weights_are_narrow = true; ///< at most 15
+  static constexpr int odd_shift = 0; ///< blocks of odd numbers have their weights so much higher
 
   __m512i w[superblock / 4];
   superblock_head head;
@@ -75,6 +76,7 @@ template <x86::ask_into Asks>
 struct packed_superblock {
   static constexpr int pairs_at_once = 4;
   static constexpr bool weights_are_narrow = true;
+  static constexpr int odd_shift = 4; // as they stand: a shift for each line would cost more
   static constexpr std::size_t bytes = 2304;
   static constexpr std::size_t scales_at = 64;
   static constexpr std::size_t nibbles_at = 256;
@@ -89,7 +91,7 @@ struct packed_superblock {
       x86::ask_beyond<Asks>(line);
     }
     const __m512i both = _mm512_loadu_si512(line);
-    return _mm512_and_si512(side == 0 ? both : _mm512_srli_epi16(both, 4), _mm512_set1_epi8(15));
+    return _mm512_and_si512(both, _mm512_set1_epi8(static_cast<char>(side == 0 ? 0x0F : 0xF0)));
   }
   __attribute__((always_inline)) inline void load(superblock_head& out) const {
     x86::ask_beyond_lines<Asks, nibbles_at / 64>(data);
@@ -203,7 +205,8 @@ inline void superblock_tile(const Source& source, const superblock_head& head,
 #pragma GCC unroll 8
       for (int t = 0; t < Tokens; ++t) {
         const __m512i high = _mm512_srli_epi32(factor[t], 16);
-        scaled[t] = _mm512_add_epi32(scaled[t], _mm512_mullo_epi32(dot[t], high));
+        const __m512i odd = _mm512_srai_epi32(dot[t], Source::odd_shift);
+        scaled[t] = _mm512_add_epi32(scaled[t], _mm512_mullo_epi32(odd, high));
       }
     }
 #pragma GCC unroll 8
@@ -263,7 +266,8 @@ inline void narrow_tile(const Source& source, const superblock_head& head, const
     }
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      both[t] = _mm512_mask_blend_epi16(0xAAAAAAAAU, dot[0][t], _mm512_slli_epi32(dot[1][t], 16));
+      both[t] = _mm512_mask_blend_epi16(0xAAAAAAAAU, dot[0][t],
+                                        _mm512_slli_epi32(dot[1][t], 16 - Source::odd_shift));
     }
   }
 #pragma GCC unroll 8
@@ -274,11 +278,10 @@ inline void narrow_tile(const Source& source, const superblock_head& head, const
   }
 }
 
-/// Whether `narrow_tile` serves a superblock of `Tokens` tokens. With one token memory is what
-/// takes the time.
+/// Whether `narrow_tile` serves a superblock of `Tokens` tokens.
 template <int Tokens, class Source>
 inline bool is_narrow(const Source& /*source*/, const token_terms* terms, std::size_t scales) {
-  if (!Source::weights_are_narrow || Tokens == 1) {
+  if (!Source::weights_are_narrow) {
     return false;
   }
   std::int32_t narrow = 1;

@@ -28,7 +28,8 @@ __attribute__((always_inline)) inline __m512i fifth_bits(__m512i lines, int bit)
 template <x86::ask_into Asks>
 struct packed_fives {
   static constexpr bool weights_are_narrow = false; ///< they go up to 31
-  static constexpr int pairs_at_once = 2;           ///< |sum of 4 sc_j m_j dot_j| <= 2,000,121,984
+  static constexpr int odd_shift = 0;
+  static constexpr int pairs_at_once = 2; ///< |sum of 4 sc_j m_j dot_j| <= 2,000,121,984
   static constexpr std::size_t bytes = 2816;
   static constexpr std::size_t scales_at = 64;
   static constexpr std::size_t weights_at = 256;

@@ -32,15 +32,13 @@ unsigned char* x86::room_to_prepare(const quantized_batch& x) {
 namespace {
 
 x86::matrix_view view_of(const weight& w) {
-  static const std::uint32_t asks_from = x86::asks_from_here();
-  static const bool asks_near = x86::asks_near_here();
+  static const x86::ask_policy asks = x86::asks_here();
   return {.data = reinterpret_cast<const unsigned char*>(w.data),
           .row_bytes = w.row_bytes(),
           .cols = w.cols,
           .packed = reinterpret_cast<const unsigned char*>(w.packed),
           .panel_bytes = w.packed == nullptr ? 0 : packed_panel_bytes(w.type, w.cols),
-          .asks_from = asks_from,
-          .asks_near = asks_near,
+          .asks = asks,
           .unit = unit_of_products(w.type)};
 }
 

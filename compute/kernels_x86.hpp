@@ -1,5 +1,7 @@
 #pragma once
 
+#include "compute/kernels_ask.hpp"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -23,9 +25,8 @@ struct matrix_view {
   std::uint32_t cols;
   const unsigned char* packed;
   std::size_t panel_bytes;
-  std::uint32_t asks_from; ///< tokens from which tiles ask for weights ahead of their loads
-  bool asks_near;          ///< into the first-level cache, not the second
-  float unit;              ///< of products (tensor.hpp)
+  ask_policy asks;
+  float unit; ///< of products (tensor.hpp)
 };
 
 /// `quantized_batch` without its containers. `k` has `scales` entries per token, `m` and `sum`

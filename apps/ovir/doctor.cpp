@@ -142,8 +142,9 @@ result<exit_code> examine(const options& given, surroundings& around) {
   all.threads = given.how.threads;
   compute::serial_runner one;
   compute_threads threads{given.how.threads};
-  all.bandwidth_one = read_bandwidth(one, around.environment);
-  all.bandwidth_all = read_bandwidth(threads, around.environment);
+  const compute::isa reads_by = chosen ? (*chosen)->id : compute::isa::reference;
+  OVIR_ASSIGN(all.bandwidth_one, read_bandwidth(reads_by, one, around.environment));
+  OVIR_ASSIGN(all.bandwidth_all, read_bandwidth(reads_by, threads, around.environment));
   OVIR_TRY(given.as_json ? write_document(document_of(all)) : write_output(page_of(all)));
   return all.healthy ? exit_code::done : exit_code::wrong;
 }

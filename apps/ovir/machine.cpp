@@ -1,5 +1,7 @@
 #include "apps/ovir/machine.hpp"
 
+#include "compute/peak.hpp"
+
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -9,15 +11,17 @@
 #include <atomic>
 #include <charconv>
 #include <chrono>
+#include <span>
 #include <thread>
-#include <vector>
 
 namespace ovir::apps {
 
 namespace {
 
-constexpr std::size_t buffer_words = (std::size_t{256} << 20U) / sizeof(std::uint64_t);
+constexpr std::size_t buffer_bytes = std::size_t{512} << 20U;
 constexpr std::size_t passes = 5;
+// Threads meet at these borders, so that none reads a cache line twice.
+constexpr std::size_t read_grain = 4'096;
 constexpr std::uint64_t proc_bytes_max = 4U << 20U;
 
 std::string trimmed(std::string text) {
@@ -87,40 +91,32 @@ machine this_machine(storage::env& environment) {
   return found;
 }
 
-double read_bandwidth(compute::parallel_runner& runner, storage::env& environment) {
-  std::vector<std::uint64_t> words(buffer_words);
+result<double> read_bandwidth(compute::isa id, compute::parallel_runner& runner,
+                              storage::env& environment) {
+  OVIR_ASSIGN(const auto memory, environment.allocate(buffer_bytes));
+  const std::span<std::byte> buffer = memory->bytes();
   const std::size_t parts = runner.width();
   const auto part_of = [&](std::size_t i) {
-    return compute::slice_of(words.size(), 512, i, parts);
+    const compute::slice own = compute::slice_of(buffer.size(), read_grain, i, parts);
+    return buffer.subspan(own.first, own.last - own.first);
   };
   // Each thread writes its own part first, so that its pages exist and lie near it.
-  runner.run(parts, [&](std::size_t i) {
-    const compute::slice own = part_of(i);
-    std::fill(words.begin() + static_cast<std::ptrdiff_t>(own.first),
-              words.begin() + static_cast<std::ptrdiff_t>(own.last), i + 1);
-  });
+  runner.run(parts, [&](std::size_t i) { std::ranges::fill(part_of(i), std::byte{1}); });
+  const compute::peak_loops& loops = compute::peak_loops_of(id);
   std::array<double, passes> rates{};
-  std::atomic<std::uint64_t> sum{0};
+  std::atomic<std::uint64_t> sum{0}; // kept, or the compiler would not read at all
   for (double& rate : rates) {
     const auto start = environment.now();
     runner.run(parts, [&](std::size_t i) {
-      const compute::slice own = part_of(i);
-      std::array<std::uint64_t, 16> lanes{};
-      for (std::size_t w = own.first; w + lanes.size() <= own.last; w += lanes.size()) {
-        for (std::size_t l = 0; l < lanes.size(); ++l) {
-          lanes[l] += words[w + l];
-        }
-      }
-      // Kept, or the compiler would not read at all.
-      for (const std::uint64_t lane : lanes) {
-        sum.fetch_add(lane, std::memory_order_relaxed);
-      }
+      const std::span<std::byte> own = part_of(i);
+      sum.fetch_add(loops.read(reinterpret_cast<const unsigned char*>(own.data()), own.size()),
+                    std::memory_order_relaxed);
     });
     const std::chrono::duration<double> time = environment.now() - start;
-    rate = static_cast<double>(words.size() * sizeof(std::uint64_t)) / std::max(time.count(), 1e-9);
+    rate = static_cast<double>(buffer.size()) / std::max(time.count(), 1e-9);
   }
-  std::sort(rates.begin(), rates.end());
-  return sum.load() > 0 ? rates[passes / 2] : 0;
+  std::ranges::sort(rates);
+  return sum.load() != 0 ? rates[passes / 2] : 0;
 }
 
 std::uint64_t peak_rss_bytes(storage::env& environment) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include "compute/kernels.hpp"
 #include "compute/parallel.hpp"
+#include "messages/result.hpp"
 #include "storage/env.hpp"
 
 #include <cstdint>
@@ -23,9 +25,11 @@ struct machine {
 
 [[nodiscard]] machine this_machine(storage::env& environment);
 
-/// Bytes per second of plain reading with all threads of `runner`, from a buffer far larger than
-/// the caches: the median of a few passes. Takes about half a second and 256 MiB.
-[[nodiscard]] double read_bandwidth(compute::parallel_runner& runner, storage::env& environment);
+/// Bytes per second of only reading with all threads of `runner`, in large pages as weights are,
+/// from a buffer that few caches hold: the median of a few passes. Takes about half a second and
+/// 512 MiB; `over_limit` when there is no such memory. Precondition: `processor_has(id)`.
+[[nodiscard]] result<double> read_bandwidth(compute::isa id, compute::parallel_runner& runner,
+                                            storage::env& environment);
 
 /// The most memory this process has held so far.
 [[nodiscard]] std::uint64_t peak_rss_bytes(storage::env& environment);

@@ -82,15 +82,13 @@ void product(const weight& w, std::uint32_t first, std::uint32_t last, const qua
              float* y, std::size_t y_stride) {
   OVIR_CHECK(w.packed != nullptr);
   // Asked once, as the kernels of ovir do: a virtual machine answers CPUID in tens of microseconds.
-  static const auto asks_from = x86::asks_from_here();
-  static const auto asks_near = x86::asks_near_here();
+  static const x86::ask_policy asks = x86::asks_here();
   const x86::matrix_view matrix{.data = reinterpret_cast<const unsigned char*>(w.data),
                                 .row_bytes = w.row_bytes(),
                                 .cols = w.cols,
                                 .packed = reinterpret_cast<const unsigned char*>(w.packed),
                                 .panel_bytes = packed_panel_bytes(w.type, w.cols),
-                                .asks_from = asks_from,
-                                .asks_near = asks_near,
+                                .asks = asks,
                                 .unit = unit_of_products(w.type)};
   const x86::batch_view batch{.q = x.q.data(),
                               .k = x.k.data(),

@@ -58,7 +58,9 @@ find_ik_llama_cpp() { # FOLDER or ''
 find_exactness() {
   local built=$root/build/release/ovir_exactness_bench
   [ -z "$exactness" ] || return 0
-  if [ -x "$built" ]; then
+  if [ -x "$built" ] && grep -q '^OVIR_BUILD_BENCH:BOOL=ON' build/release/CMakeCache.txt; then
+    # Not as it was left: it has the kernels of the day it was built.
+    scripts/build release ovir_exactness_bench
     exactness=$built
   else
     say "exactness: no ovir_exactness_bench, going on without; scripts/bench --micro builds it"

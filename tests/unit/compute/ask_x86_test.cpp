@@ -8,24 +8,39 @@ namespace {
 
 using namespace ovir::compute::x86;
 
-TEST(ask_x86, every_batch_asks_from_zen_5_on_and_only_wider_ones_elsewhere) {
-  EXPECT_EQ(asks_from(true, 0x1A), 1U);
-  EXPECT_EQ(asks_from(true, 0x1B), 1U);
-  EXPECT_EQ(asks_from(true, 0x19), 2U) << "Zen 3 and 4";
-  EXPECT_EQ(asks_from(true, 0x17), ask_tokens_self_reading) << "not measured";
-  EXPECT_EQ(asks_from(false, 0x1A), ask_tokens_self_reading) << "another maker's families";
+ask_policy of(maker made_by, std::uint32_t family, std::uint32_t model) {
+  return asks_of({made_by, family, model});
 }
 
-TEST(ask_x86, only_zen_4_asks_for_the_second_level) {
-  EXPECT_FALSE(asks_near(true, 0x19));
-  EXPECT_TRUE(asks_near(true, 0x1A));
-  EXPECT_TRUE(asks_near(true, 0x17)) << "not measured";
-  EXPECT_TRUE(asks_near(false, 0x19)) << "another maker's families";
+TEST(ask_x86, one_token_asks_on_zen_5_and_sapphire_and_emerald_rapids_alone) {
+  EXPECT_EQ(of(maker::amd, 0x1A, 0x02).from, 1U) << "Zen 5";
+  EXPECT_EQ(of(maker::amd, 0x1B, 0x00).from, 1U) << "what follows it";
+  EXPECT_EQ(of(maker::amd, 0x19, 0x11).from, 2U) << "Zen 4";
+  EXPECT_EQ(of(maker::intel, 6, 0x8F).from, 1U) << "Sapphire Rapids: not measured, the same cores";
+  EXPECT_EQ(of(maker::intel, 6, 0xCF).from, 1U) << "Emerald Rapids";
+  EXPECT_EQ(of(maker::amd, 0x17, 0x31).from, ask_tokens_self_reading) << "not measured";
+  EXPECT_EQ(of(maker::intel, 6, 0x6A).from, ask_tokens_self_reading) << "not measured";
+  EXPECT_EQ(of(maker::other, 0x1A, 0x02).from, ask_tokens_self_reading);
+  EXPECT_EQ(of(maker::amd, 6, 0xCF).from, ask_tokens_self_reading) << "another maker's models";
+  EXPECT_EQ(of(maker::intel, 0x1A, 0x02).from, ask_tokens_self_reading);
 }
 
-TEST(ask_x86, this_processor_has_an_answer) {
-  const std::uint32_t here = asks_from_here();
-  EXPECT_TRUE(here >= 1 && here <= ask_tokens_self_reading) << here;
+TEST(ask_x86, the_second_level_is_asked_for_where_it_was_measured_to_be_faster) {
+  EXPECT_EQ(of(maker::amd, 0x19, 0x11).integers, ask_into::second_level);
+  EXPECT_EQ(of(maker::amd, 0x19, 0x11).floats, ask_into::first_level);
+  EXPECT_EQ(of(maker::intel, 6, 0xCF).integers, ask_into::second_level);
+  EXPECT_EQ(of(maker::intel, 6, 0xCF).floats, ask_into::second_level);
+  EXPECT_EQ(of(maker::amd, 0x1A, 0x02).integers, ask_into::first_level);
+  EXPECT_EQ(of(maker::amd, 0x1A, 0x02).floats, ask_into::first_level);
+  EXPECT_EQ(of(maker::amd, 0x17, 0x31).integers, ask_into::first_level) << "not measured";
+}
+
+// Nothing would be asked for at all if a policy said nowhere: `from` alone says when.
+TEST(ask_x86, every_processor_has_an_answer) {
+  const ask_policy here = asks_here();
+  EXPECT_TRUE(here.from >= 1 && here.from <= ask_tokens_self_reading) << here.from;
+  EXPECT_NE(here.integers, ask_into::nothing);
+  EXPECT_NE(here.floats, ask_into::nothing);
 }
 
 } // namespace
