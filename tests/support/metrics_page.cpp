@@ -5,6 +5,7 @@
 #include "tests/support/http_client.hpp"
 #include "tests/support/shared_files.hpp"
 
+#include <cstdlib>
 #include <filesystem>
 #include <regex>
 #include <sstream>
@@ -24,6 +25,19 @@ std::set<std::string> labels_of(const std::string& braces) {
   return labels;
 }
 
+/// What stands from `at` on, to the end.
+double value_of(const std::string& line, std::size_t at) {
+  if (at != std::string::npos) {
+    const char* const begin = line.c_str() + at;
+    char* end = nullptr;
+    const double value = std::strtod(begin, &end);
+    if (end != begin && *end == '\0') {
+      return value;
+    }
+  }
+  throw std::invalid_argument("a sample without a number: '" + line + "'");
+}
+
 } // namespace
 
 metrics_page::metrics_page(std::string text) : text_(std::move(text)) {
@@ -36,7 +50,7 @@ metrics_page::metrics_page(std::string text) : text_(std::move(text)) {
       }
     } else if (!line.empty() && line[0] != '#') {
       const std::size_t end = line.rfind(' ');
-      samples_[line.substr(0, end)] = std::stod(line.substr(end));
+      samples_[line.substr(0, end)] = value_of(line, end);
     }
   }
 }
@@ -86,7 +100,12 @@ std::set<std::string> metrics_page::moved_since(const metrics_page& before) cons
 }
 
 metrics_page read_metrics(std::uint16_t port) {
-  return metrics_page{http_ask(port, "GET", "/metrics").body};
+  http_answer answer = http_ask(port, "GET", "/metrics");
+  if (answer.status != 200) {
+    throw std::runtime_error("no page of metrics: " + std::to_string(answer.status) + " " +
+                             answer.body);
+  }
+  return metrics_page{std::move(answer.body)};
 }
 
 std::map<std::string, documented_metric> documented_metrics() {

@@ -11,7 +11,8 @@ namespace ovir::test {
 /// Name and type of every metric.
 using metric_types = std::map<std::string, std::string>;
 
-/// A page of /metrics, read by the rules of Prometheus' text format.
+/// A page of /metrics, read by the rules of Prometheus' text format. Throws a std::exception
+/// where it breaks them.
 class metrics_page {
 public:
   explicit metrics_page(std::string text);
@@ -36,7 +37,8 @@ private:
   std::map<std::string, double> samples_;
 };
 
-/// GET /metrics of a server of this machine.
+/// GET /metrics of a server of this machine. Throws std::runtime_error when it gives no page, as
+/// one that is being started.
 [[nodiscard]] metrics_page read_metrics(std::uint16_t port);
 
 /// A row of the table of docs/metrics.md.
