@@ -340,6 +340,7 @@ TEST_F(paid_metrics, those_of_ledger_and_audits_move_when_requests_are_paid_and_
   ASSERT_NO_FATAL_FAILURE(wait_for_ledger());
   seen.begin();
   const std::size_t front = cluster.index_of("front");
+  const std::size_t check = cluster.index_of("check");
   EXPECT_NE(paid_->run(1, 60), "") << "there are no credits yet";
   EXPECT_TRUE(seen.sees({"ovir_ledger_refusals_total", "ovir_payments_refusals_total"}));
   paid_->mint("front", 2'000 * paid_cluster::credit);
@@ -353,8 +354,14 @@ TEST_F(paid_metrics, those_of_ledger_and_audits_move_when_requests_are_paid_and_
       apps::json order = paid_cluster::order(i, 60);
       order["wait"] = false;
       EXPECT_EQ(failure_text(shell.call("run", order)), "");
+      seen.look_at(check);
     }
-    all = seen.sees(of_ledgers);
+    const steady::time_point begun = steady::now();
+    while (!all && steady::now() - begun < std::chrono::seconds{30}) {
+      seen.look_at(check); // without a pause: the moment is brief
+      seen.look();
+      all = seen.missing(of_ledgers).empty();
+    }
   }
   EXPECT_TRUE(all) << testing::PrintToString(seen.missing(of_ledgers)) << state();
   seen.please_promtool();
