@@ -330,40 +330,70 @@ TEST_F(node_metrics, those_of_caches_move_when_units_are_reused_fetched_evicted_
   seen.please_promtool();
 }
 
-using paid_metrics = paid_requests;
+class paid_metrics : public paid_requests {
+protected:
+  static constexpr std::uint32_t burst = 16;
+  static constexpr std::uint32_t bursts_max = 16;
+
+  /// So many requests at once, for whose ends nobody waits.
+  void ask() {
+    cluster_shell shell = paid_->nodes().shell({paid_->nodes().index_of("front")});
+    for (std::uint32_t i = 0; i < burst; ++i) {
+      apps::json order = paid_cluster::order(++last_, 60);
+      // Each about something else: who lies later is to differ from what is computed, not from what
+      // it said itself.
+      order["tokens"][0] = 3 + last_ % 250;
+      order["wait"] = false;
+      EXPECT_EQ(failure_text(shell.call("run", order)), "");
+    }
+  }
+  /// Asks, and looks without a pause until these moved or enough was asked.
+  [[nodiscard]] bool asks_until(watch& seen, const names& wanted,
+                                const std::vector<std::size_t>& where) {
+    for (std::uint32_t i = 0; i < bursts_max; ++i) {
+      ask();
+      const steady::time_point begun = steady::now();
+      while (steady::now() - begun < std::chrono::seconds{3}) {
+        for (const std::size_t node : where) {
+          seen.look_at(node);
+        }
+        if (seen.missing(wanted).empty()) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+private:
+  std::uint64_t last_ = 1;
+};
 
 TEST_F(paid_metrics, those_of_ledger_and_audits_move_when_requests_are_paid_and_a_liar_is_found) {
-  paid_.emplace(paid_cluster::options{.liar = OVIR_LIAR_PROGRAM});
+  paid_.emplace(paid_cluster::options{.newcomer_units = 4'096, .liar = OVIR_LIAR_PROGRAM});
   test_cluster& cluster = paid_->nodes();
+  const std::size_t two = cluster.index_of("two");
+  const std::size_t front = cluster.index_of("front");
+  const std::size_t check = cluster.index_of("check");
+  cluster.set_environment(two, "OVIR_LIE_PPM", "0"); // for the time being
   watch seen{cluster};
   cluster.start();
   ASSERT_NO_FATAL_FAILURE(wait_for_ledger());
   seen.begin();
-  const std::size_t front = cluster.index_of("front");
-  const std::size_t check = cluster.index_of("check");
   EXPECT_NE(paid_->run(1, 60), "") << "there are no credits yet";
   EXPECT_TRUE(seen.sees({"ovir_ledger_refusals_total", "ovir_payments_refusals_total"}));
-  paid_->mint("front", 2'000 * paid_cluster::credit);
-  paid_->mint("two", 300 * paid_cluster::credit);
-  paid_->stake("two", 300 * paid_cluster::credit);
-  cluster_shell shell = cluster.shell({front});
-  // What waits for an audit does so for a moment, and may be gone whenever somebody looks.
-  bool all = false;
-  for (std::uint64_t first = 2; !all && first < 34; first += 8) {
-    for (std::uint64_t i = first; i < first + 8; ++i) {
-      apps::json order = paid_cluster::order(i, 60);
-      order["wait"] = false;
-      EXPECT_EQ(failure_text(shell.call("run", order)), "");
-      seen.look_at(check);
-    }
-    const steady::time_point begun = steady::now();
-    while (!all && steady::now() - begun < std::chrono::seconds{30}) {
-      seen.look_at(check); // without a pause: the moment is brief
-      seen.look();
-      all = seen.missing(of_ledgers).empty();
-    }
-  }
-  EXPECT_TRUE(all) << testing::PrintToString(seen.missing(of_ledgers)) << state();
+  paid_->mint("front", 100'000 * paid_cluster::credit);
+  paid_->mint("two", 20'000 * paid_cluster::credit);
+  paid_->stake("two", 20'000 * paid_cluster::credit);
+  // Audits wait for moments, which may be over whenever somebody looks, and after a conviction
+  // there is nobody left whose units could be audited: first these, then the lies.
+  EXPECT_TRUE(asks_until(seen, {"ovir_audits_waiting"}, {front, check})) << state();
+  cluster.kill(two);
+  cluster.set_environment(two, "OVIR_LIE_PPM", "1000000");
+  cluster.start(two);
+  cluster.wait_until_whole();
+  EXPECT_TRUE(asks_until(seen, {"ovir_audit_mismatches_total"}, {front, check})) << state();
+  EXPECT_TRUE(seen.sees(of_ledgers)) << testing::PrintToString(seen.missing(of_ledgers)) << state();
   seen.please_promtool();
 }
 

@@ -198,6 +198,11 @@ void test_cluster::start(std::size_t i) {
   members_[i]->frozen = false;
 }
 
+void test_cluster::set_environment(std::size_t i, const std::string& name,
+                                   const std::string& value) {
+  spec_.nodes.at(i).environment[name] = value;
+}
+
 void test_cluster::kill(std::size_t i) {
   std::unique_ptr<child_process> process;
   {

@@ -68,6 +68,8 @@ public:
 
   void start(); ///< all, and waits until they know each other
   void start(std::size_t i);
+  /// For this one's environment from its next start on.
+  void set_environment(std::size_t i, const std::string& name, const std::string& value);
   void kill(std::size_t i);   ///< kill -9, and waits for the end
   void freeze(std::size_t i); ///< SIGSTOP
   void thaw(std::size_t i);
