@@ -224,6 +224,18 @@ void add_all_values(const value_chunk& chunk) {
   }
 }
 
+template <class Lanes>
+void divide(float* values, std::uint32_t n, float by) {
+  const Lanes divisor = Lanes::all(by);
+  std::uint32_t i = 0;
+  for (; i + stripes <= n; i += stripes) {
+    Lanes::store(values + i, Lanes::div(Lanes::load(values + i), divisor));
+  }
+  if (i < n) {
+    Lanes::store_some(values + i, Lanes::div(Lanes::load_some(values + i, n - i), divisor), n - i);
+  }
+}
+
 /// At most `attention_heads` heads.
 template <class Lanes>
 void attend_together(const attention& task) {
@@ -270,8 +282,8 @@ void attend_together(const attention& task) {
       add_all_values<Lanes, 1, 4>({task, h, first, n});
     }
   }
-  for (std::uint32_t i = 0; i < task.heads * task.head_dim; ++i) {
-    task.output[i] /= total[i / task.head_dim];
+  for (std::uint32_t h = 0; h < task.heads; ++h) {
+    divide<Lanes>(task.output + std::size_t{h} * task.head_dim, task.head_dim, total[h]);
   }
 }
 

@@ -163,22 +163,35 @@ float unit_of(float scale) {
   return u;
 }
 
+/// The largest magnitude of elements [first, cols), or infinity when any of them is not finite.
 template <class Lanes>
-bool quantize(const float* x, const quantized_row& out) {
-  // Rounded division is monotone, so the largest scale is that of the largest element.
+float largest_from(const float* x, std::uint32_t cols, std::uint32_t first) {
   float largest = 0;
-  for (std::uint32_t i = 0; i < out.cols; i += quantized_block) {
-    const float block = Lanes::largest_of_32(x + i); // an infinity when any is not finite
+  for (std::uint32_t i = first; i < cols; i += quantized_block) {
+    const float block = Lanes::largest_of_32(x + i);
     largest = block > largest ? block : largest;
   }
+  return largest;
+}
+
+/// Sets a token's unit by its largest magnitude; false when that is not finite.
+template <class Lanes>
+bool unit_for(float largest, const quantized_row& out) {
   if (largest > 0x1.fffffep+127F) {
     return false;
   }
+  // Rounded division is monotone, so the largest scale is that of the largest element.
   const float scale = largest / 127.0F;
-  const float u = unit_of<Lanes>(out.a256 ? scale / 63.0F : scale);
-  *out.u = u;
+  *out.u = unit_of<Lanes>(out.a256 ? scale / 63.0F : scale);
+  return true;
+}
+
+/// Quantises from column `begin` on, where a block of scales begins, once the unit is known.
+template <class Lanes>
+void quantize_from(const float* x, const quantized_row& out, std::uint32_t begin) {
+  const float u = *out.u;
   const std::uint32_t width = out.a256 ? quantized_superblock : quantized_block;
-  for (std::uint32_t first = 0; first < out.cols; first += width) {
+  for (std::uint32_t first = begin; first < out.cols; first += width) {
     float s[quantized_superblock / quantized_block];
     float s_max = 0;
     for (std::uint32_t j = 0; j < width / quantized_block; ++j) {
@@ -197,6 +210,14 @@ bool quantize(const float* x, const quantized_row& out) {
                              out.q + std::size_t{at} * quantized_block);
     }
   }
+}
+
+template <class Lanes>
+bool quantize(const float* x, const quantized_row& out) {
+  if (!unit_for<Lanes>(largest_from<Lanes>(x, out.cols, 0), out)) {
+    return false;
+  }
+  quantize_from<Lanes>(x, out, 0);
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include "compute/kernels_attention.hpp"
 #include "compute/kernels_float_products.hpp"
 #include "compute/kernels_floats.hpp"
+#include "compute/kernels_quantize_avx512.hpp"
 
 namespace ovir::compute::avx512 {
 
@@ -161,9 +162,7 @@ void product_bf16(const x86::matrix_view& w, std::uint32_t first, std::uint32_t 
   x86::product_float<lanes, x86::bf16_element<lanes>>(w, first, last, batch);
 }
 
-bool quantize(const float* x, const x86::quantized_row& out) {
-  return x86::quantize<lanes>(x, out);
-}
+bool quantize(const float* x, const x86::quantized_row& out) { return quantize_row<lanes>(x, out); }
 void remainder(const float* x, const x86::batch_view& batch, std::uint32_t token, float* out) {
   x86::remainder<lanes>(x, batch, token, out);
 }
