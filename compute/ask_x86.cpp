@@ -75,6 +75,14 @@ ask_policy asks_of(const processor& p) noexcept {
 
 ask_policy asks_here() noexcept { return asks_of(this_processor()); }
 
+// Measured on Zen 5, which has two multipliers of 512 bits (docs/performance/zen-5.md). Zen 4 has
+// one, and others were not measured.
+bool prefers_long_tiles(const processor& p) noexcept {
+  return p.made_by == maker::amd && p.family >= zen_5;
+}
+
+bool prefers_long_tiles_here() noexcept { return prefers_long_tiles(this_processor()); }
+
 } // namespace ovir::compute::x86
 
 #endif

@@ -34,8 +34,16 @@ struct processor {
 /// What was measured to be fastest on a processor.
 [[nodiscard]] ask_policy asks_of(const processor& p) noexcept;
 
-/// The same of the one that runs this. Asks it each time, for which a virtual machine takes tens of
-/// microseconds.
+/// Whether products of floats with many tokens were measured to be faster in tiles of half as many
+/// rows and twice as many tokens: weights in 16 bits are then widened half as often, where a
+/// multiplication takes no longer than that. Results do not depend on it.
+[[nodiscard]] bool prefers_long_tiles(const processor& p) noexcept;
+
+/// The same of the one that runs this.
+[[nodiscard]] bool prefers_long_tiles_here() noexcept;
+
+/// `asks_of` of the one that runs this. Asks it each time, for which a virtual machine takes tens
+/// of microseconds.
 [[nodiscard]] ask_policy asks_here() noexcept;
 
 /// Where a tile asks (`Asks`), asks for the cache line `ask_ahead` beyond `line`, which is about to

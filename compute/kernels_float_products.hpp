@@ -180,8 +180,8 @@ void float_tile_to(const float_target& to, const Source& source, std::uint32_t c
   }
 }
 
-/// `run(token, count)` with count a compile-time constant: tiles of `Widest` tokens, and two twos
-/// rather than a three and a one.
+/// `run(token, count)` with count a compile-time constant: tiles of `Widest` tokens, of three, and
+/// two twos rather than a three and a one.
 template <int Count>
 struct token_count {
   static constexpr int value = Count;
@@ -194,6 +194,9 @@ void for_token_tiles(std::uint32_t tokens, const Run& run) {
     if (left >= Widest && (left != Widest + 1 || Widest < 3)) {
       run(t, token_count<Widest>{});
       t += Widest;
+    } else if (Widest > 3 && left >= 3 && left != 4) {
+      run(t, token_count<3>{});
+      t += 3;
     } else if (left >= 2) {
       run(t, token_count<2>{});
       t += 2;
@@ -204,25 +207,26 @@ void for_token_tiles(std::uint32_t tokens, const Run& run) {
   }
 }
 
-template <class Lanes, class Element, int Rows>
+/// Tiles of `Rows` rows and `Widest` tokens.
+template <class Lanes, class Element, int Rows, int Widest>
 void float_panel(const matrix_view& w, std::uint32_t row, const float_target& range) {
   constexpr std::uint32_t parts = float_panel_rows / Rows;
   const std::uint32_t tokens = range.batch.tokens;
   const unsigned char* const data = w.packed + row / float_panel_rows * w.panel_bytes;
   const unsigned char* const next = data + w.panel_bytes;
   // One tile of tokens reads the weights once, from first to last.
-  const bool once = tokens <= static_cast<std::uint32_t>(Lanes::packed_tile_tokens);
+  const bool once = tokens <= static_cast<std::uint32_t>(Widest);
   lines_ahead ahead{next, next, 0, 0,
                     once && tokens >= w.asks.from ? w.asks.floats : ask_into::nothing};
   if (!once && row + float_panel_rows < range.last) {
     std::size_t tiles = 0;
-    for_token_tiles<Lanes::packed_tile_tokens>(tokens, [&](auto, auto) { tiles += parts; });
+    for_token_tiles<Widest>(tokens, [&](auto, auto) { tiles += parts; });
     ahead.end = next + w.panel_bytes;
     ahead.of_tile = (w.panel_bytes / tiles / lines_ahead::line + 1) * lines_ahead::line;
     ahead.of_block =
         (ahead.of_tile / (w.cols / block_cols + 1) / lines_ahead::line + 1) * lines_ahead::line;
   }
-  for_token_tiles<Lanes::packed_tile_tokens>(tokens, [&](std::uint32_t t, auto count) {
+  for_token_tiles<Widest>(tokens, [&](std::uint32_t t, auto count) {
     for (std::uint32_t part = 0; part < parts; ++part) {
       const std::uint32_t r = part * Rows;
       const std::size_t group_bytes = w.panel_bytes / (float_panel_rows / float_group_rows);
@@ -234,16 +238,27 @@ void float_panel(const matrix_view& w, std::uint32_t row, const float_target& ra
   });
 }
 
+/// Tokens from which long tiles are taken, where they are: fewer are bound by memory.
+inline constexpr std::uint32_t long_tiles_from = 32;
+
 template <class Lanes, class Element>
 void product_float_packed(const matrix_view& w, std::uint32_t first, std::uint32_t last,
                           const float_batch& batch) {
+  constexpr int rows = Lanes::packed_tile_rows;
+  constexpr int tokens = Lanes::packed_tile_tokens;
   const float_target range{batch, 0, first, last, 0};
   for (std::uint32_t row = first - first % float_panel_rows; row < last; row += float_panel_rows) {
-    if (batch.tokens <= static_cast<std::uint32_t>(Lanes::packed_tile_tokens)) {
-      float_panel<Lanes, Element, float_group_rows>(w, row, range);
-    } else {
-      float_panel<Lanes, Element, Lanes::packed_tile_rows>(w, row, range);
+    if (batch.tokens <= static_cast<std::uint32_t>(tokens)) {
+      float_panel<Lanes, Element, float_group_rows, tokens>(w, row, range);
+      continue;
     }
+    if constexpr (rows / 2 % float_group_rows == 0) { // not on AVX2, whose tiles are smaller
+      if (w.long_tiles && batch.tokens >= long_tiles_from) {
+        float_panel<Lanes, Element, rows / 2, 2 * tokens>(w, row, range);
+        continue;
+      }
+    }
+    float_panel<Lanes, Element, rows, tokens>(w, row, range);
   }
 }
 

@@ -33,12 +33,14 @@ namespace {
 
 x86::matrix_view view_of(const weight& w) {
   static const x86::ask_policy asks = x86::asks_here();
+  static const bool long_tiles = x86::prefers_long_tiles_here();
   return {.data = reinterpret_cast<const unsigned char*>(w.data),
           .row_bytes = w.row_bytes(),
           .cols = w.cols,
           .packed = reinterpret_cast<const unsigned char*>(w.packed),
           .panel_bytes = w.packed == nullptr ? 0 : packed_panel_bytes(w.type, w.cols),
           .asks = asks,
+          .long_tiles = long_tiles,
           .unit = unit_of_products(w.type)};
 }
 

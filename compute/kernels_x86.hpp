@@ -26,7 +26,8 @@ struct matrix_view {
   const unsigned char* packed;
   std::size_t panel_bytes;
   ask_policy asks;
-  float unit; ///< of products (tensor.hpp)
+  bool long_tiles; ///< `prefers_long_tiles`
+  float unit;      ///< of products (tensor.hpp)
 };
 
 /// `quantized_batch` without its containers. `k` has `scales` entries per token, `m` and `sum`

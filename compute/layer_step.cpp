@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <memory>
 
 namespace ovir::compute {
 
@@ -38,11 +39,18 @@ form_set forms_of(std::span<const product_group> group) {
   return forms;
 }
 
+void activations::grow_rows(std::size_t floats) {
+  constexpr std::size_t line = 64;
+  void* at = grown(floats_, floats + line / sizeof(float));
+  std::size_t space = floats_.size() * sizeof(float);
+  rows_ = static_cast<float*>(std::align(line, floats * sizeof(float), at, space));
+}
+
 void activations::reshape(std::uint32_t tokens, std::uint32_t cols, form_set forms) {
   tokens_ = tokens;
   cols_ = cols;
   forms_ = forms;
-  grown(floats_, std::size_t{tokens} * cols);
+  grow_rows(std::size_t{tokens} * cols);
   if (forms.a32) {
     a32_.reshape(activation_form::a32, tokens, cols);
   }
@@ -122,7 +130,7 @@ void activations::gather(const activations& from, std::span<const std::uint32_t>
   cols_ = from.cols_;
   forms_ = forms;
   if (forms.floats) {
-    grown(floats_, which.size() * cols_);
+    grow_rows(which.size() * cols_);
   }
   if (forms.a32) {
     a32_.reshape(activation_form::a32, tokens_, from.a32_.cols);

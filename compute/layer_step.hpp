@@ -43,11 +43,16 @@ struct product_group {
 /// The input of products: rows of floats, and their quantised forms as far as they are needed.
 class activations {
 public:
+  activations() = default;
+  activations(const activations&) = delete; // `rows_` points into its own
+  activations& operator=(const activations&) = delete;
+  activations(activations&&) = default;
+  activations& operator=(activations&&) = default;
+  ~activations() = default;
+
   void reshape(std::uint32_t tokens, std::uint32_t cols, form_set forms);
-  [[nodiscard]] float* row(std::size_t token) noexcept { return floats_.data() + token * cols_; }
-  [[nodiscard]] const float* row(std::size_t token) const noexcept {
-    return floats_.data() + token * cols_;
-  }
+  [[nodiscard]] float* row(std::size_t token) noexcept { return rows_ + token * cols_; }
+  [[nodiscard]] const float* row(std::size_t token) const noexcept { return rows_ + token * cols_; }
   /// Takes rows `which` of `from`, quantised already, in the forms that are needed of them.
   void gather(const activations& from, std::span<const std::uint32_t> which, form_set forms);
   /// Quantises row `token` into the needed forms. False when it holds a NaN or an infinity.
@@ -64,7 +69,12 @@ public:
   }
 
 private:
-  std::vector<float> floats_;     ///< [tokens][cols]
+  /// Makes room for so many floats from the beginning of a cache line on: a load of sixteen that
+  /// crosses two of them takes twice as long.
+  void grow_rows(std::size_t floats);
+
+  std::vector<float> floats_;
+  float* rows_{nullptr};          ///< [tokens][cols], in `floats_`
   std::vector<float> remainders_; ///< [tokens][cols], where anything takes two terms
   std::uint32_t tokens_{0};
   std::uint32_t cols_{0};

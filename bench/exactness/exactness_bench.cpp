@@ -89,6 +89,7 @@ void product(const weight& w, std::uint32_t first, std::uint32_t last, const qua
                                 .packed = reinterpret_cast<const unsigned char*>(w.packed),
                                 .panel_bytes = packed_panel_bytes(w.type, w.cols),
                                 .asks = asks,
+                                .long_tiles = false, // of floats alone
                                 .unit = unit_of_products(w.type)};
   const x86::batch_view batch{.q = x.q.data(),
                               .k = x.k.data(),

@@ -35,6 +35,13 @@ TEST(ask_x86, the_second_level_is_asked_for_where_it_was_measured_to_be_faster) 
   EXPECT_EQ(of(maker::amd, 0x17, 0x31).integers, ask_into::first_level) << "not measured";
 }
 
+TEST(ask_x86, long_tiles_are_taken_where_they_were_measured_to_be_faster) {
+  EXPECT_TRUE(prefers_long_tiles({maker::amd, 0x1A, 0x02})) << "Zen 5";
+  EXPECT_FALSE(prefers_long_tiles({maker::amd, 0x19, 0x11})) << "Zen 4";
+  EXPECT_FALSE(prefers_long_tiles({maker::intel, 6, 0xCF})) << "not measured";
+  EXPECT_FALSE(prefers_long_tiles({maker::other, 0x1A, 0x02}));
+}
+
 // Nothing would be asked for at all if a policy said nowhere: `from` alone says when.
 TEST(ask_x86, every_processor_has_an_answer) {
   const ask_policy here = asks_here();
