@@ -17,28 +17,17 @@
 namespace ovir::compute {
 namespace {
 
+using test::expect_same;
 using test::filling;
 using test::kernel_random;
 using test::make_batch;
 using test::make_floats;
 using test::make_quantized;
 using test::owned_weight;
+using test::packed;
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float untouched = 12345.678F;
-
-/// Fails with the first difference. Any NaN equals any other: exact-1 treats all of them as errors.
-void expect_same(const std::vector<float>& got, const std::vector<float>& wanted,
-                 const std::string& what) {
-  ASSERT_EQ(got.size(), wanted.size()) << what;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    if (std::isnan(got[i]) && std::isnan(wanted[i])) {
-      continue;
-    }
-    ASSERT_EQ(std::bit_cast<std::uint32_t>(got[i]), std::bit_cast<std::uint32_t>(wanted[i]))
-        << what << ": element " << i << " is " << got[i] << ", not " << wanted[i];
-  }
-}
 
 class kernels : public testing::TestWithParam<const kernel_set*> {
 protected:
@@ -64,16 +53,6 @@ std::string name_of_case(const weight& w, rows range, const quantized_batch& x) 
   return std::string{name_of(w.type)} + " rows " + std::to_string(range.first) + ".." +
          std::to_string(range.last) + " cols " + std::to_string(w.cols) + " tokens " +
          std::to_string(x.tokens);
-}
-
-/// Every byte of the panels of `w`.
-std::vector<std::byte> packed(const weight& w) {
-  std::vector<std::byte> bytes(packed_bytes(w));
-  const std::size_t panel = packed_panel_bytes(w.type, w.cols);
-  for (std::uint32_t i = 0; i * packed_rows < w.rows; ++i) {
-    pack_panel(w, i, bytes.data() + i * panel);
-  }
-  return bytes;
 }
 
 /// `set` multiplies as the reference does, with the file's bytes and with packed ones.

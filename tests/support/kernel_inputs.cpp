@@ -1,8 +1,12 @@
 #include "tests/support/kernel_inputs.hpp"
 
+#include "compute/packed_weights.hpp"
 #include "compute/quantized_rows.hpp"
 
+#include <gtest/gtest.h>
+
 #include <bit>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -157,6 +161,27 @@ compute::quantized_batch make_batch(kernel_random& random, activation_form form,
     u = std::bit_cast<float>((27U + random.below(200)) << 23U); // 2^-100 to 2^99
   }
   return out;
+}
+
+std::vector<std::byte> packed(const compute::weight& w) {
+  std::vector<std::byte> bytes(compute::packed_bytes(w));
+  const std::size_t panel = compute::packed_panel_bytes(w.type, w.cols);
+  for (std::uint32_t i = 0; i * compute::packed_rows < w.rows; ++i) {
+    compute::pack_panel(w, i, bytes.data() + i * panel);
+  }
+  return bytes;
+}
+
+void expect_same(const std::vector<float>& got, const std::vector<float>& wanted,
+                 const std::string& what) {
+  ASSERT_EQ(got.size(), wanted.size()) << what;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    if (std::isnan(got[i]) && std::isnan(wanted[i])) {
+      continue;
+    }
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(got[i]), std::bit_cast<std::uint32_t>(wanted[i]))
+        << what << ": element " << i << " is " << got[i] << ", not " << wanted[i];
+  }
 }
 
 } // namespace ovir::test

@@ -5,10 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <string>
 #include <vector>
 
 /// Inputs for comparing kernel sets: weights and activations that are random, or as large as the
-/// bounds of exact-1, section 4, allow.
+/// bounds of exact-1, section 4, allow; and what two sets are compared by.
 namespace ovir::test {
 
 /// A seeded generator. OVIR_SEED in the environment replaces the seed, to look further.
@@ -60,5 +61,13 @@ struct owned_weight {
                                                   compute::activation_form form,
                                                   std::uint32_t tokens, std::uint32_t cols,
                                                   filling how);
+
+/// Every byte of the panels of `w`.
+[[nodiscard]] std::vector<std::byte> packed(const compute::weight& w);
+
+/// Fails with the first difference in bits. Any NaN equals any other: exact-1 treats all of them as
+/// errors.
+void expect_same(const std::vector<float>& got, const std::vector<float>& wanted,
+                 const std::string& what);
 
 } // namespace ovir::test
