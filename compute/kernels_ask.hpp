@@ -6,14 +6,16 @@
 /// How tiles ask for packed weights ahead of their loads, so that these do not wait for memory.
 namespace ovir::compute::x86 {
 
-/// How far ahead of its loads a tile asks for weights, in bytes.
-inline constexpr std::size_t ask_ahead = 12288;
-
 /// Tokens from which tiles ask, where the processor reads fewer at the speed of memory by itself.
 inline constexpr std::uint32_t ask_tokens_self_reading = 3;
 
 /// Where a tile asks for weights to be brought: nowhere when it does not ask.
 enum class ask_into : std::uint8_t { nothing, first_level, second_level };
+
+/// How far ahead of its loads a tile asks for weights, in bytes: in a first level, where
+/// activations and sums need room too, less far than in a second (docs/performance/zen-5.md).
+template <ask_into Asks>
+inline constexpr std::size_t ask_ahead = Asks == ask_into::first_level ? 8192 : 12288;
 
 /// From how many tokens on tiles ask, and for which cache. Results do not depend on it.
 struct ask_policy {
@@ -53,9 +55,9 @@ struct processor {
 template <ask_into Asks>
 __attribute__((always_inline)) inline void ask_beyond(const unsigned char* line) {
   if constexpr (Asks == ask_into::first_level) {
-    __builtin_prefetch(line + ask_ahead, 0, 3);
+    __builtin_prefetch(line + ask_ahead<Asks>, 0, 3);
   } else if constexpr (Asks == ask_into::second_level) {
-    __builtin_prefetch(line + ask_ahead, 0, 2);
+    __builtin_prefetch(line + ask_ahead<Asks>, 0, 2);
   }
 }
 
