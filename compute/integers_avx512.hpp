@@ -45,6 +45,10 @@ inline std::uint16_t load_u16(const unsigned char* p) {
   return value;
 }
 
+/// Keeps loads and what is asked for where they stand among the multiplications. GCC moves them to
+/// the front of a loop, where they wait for each other (docs/performance/zen-5.md).
+__attribute__((always_inline)) inline void keep_order() { asm volatile("" ::: "memory"); }
+
 inline __m512i broadcast(const void* p) { return _mm512_set1_epi32(load_i32(p)); }
 
 /// `sum` plus, in each lane, four bytes of `w` times the four of `q`. In assembly, because GCC 12

@@ -36,13 +36,15 @@ struct packed_superblock {
   static constexpr std::size_t quarter_bytes = 768;
   static constexpr std::size_t scales_at = 64;
   static constexpr std::size_t quarters_at = 320;
+  /// Asked for with each quarter, so that the whole is in even steps. What is left is one line.
+  static constexpr std::size_t asked_bytes = bytes / 64 / 4 * 64;
 
   const unsigned char* data;
   __m512i d;
 
   __attribute__((always_inline)) explicit inline packed_superblock(const unsigned char* p)
       : data(p), d(load_scales(p)) {
-    x86::ask_beyond_lines<Asks, quarters_at / 64>(data);
+    x86::ask_beyond<Asks>(data + 4 * asked_bytes);
   }
 
   /// Elements 64 quarter + 4 i.
@@ -51,11 +53,8 @@ struct packed_superblock {
         data + quarters_at + static_cast<std::size_t>(quarter) * quarter_bytes;
     const auto at = static_cast<std::uint32_t>(i);
     const std::uint32_t low_at = at % 8 < 4 ? at % 8 * 2 : 4 + at % 8;
-    if (at < 8) {
-      x86::ask_beyond<Asks>(lines + std::size_t{low_at} * 64);
-    }
-    if (at < 4) {
-      x86::ask_beyond<Asks>(lines + std::size_t{low_at + 1} * 64);
+    if (at < asked_bytes / 64) {
+      x86::ask_beyond<Asks>(data + static_cast<std::size_t>(quarter) * asked_bytes + at * 64);
     }
     const __m512i low = load_line(lines, low_at);
     const __m512i high = load_line(lines, at % 4 * 2 + 1);
@@ -101,6 +100,7 @@ inline void two_groups(const Source& source, int quarter, int pair, const std::i
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       const __m512i w = source.weights(quarter, 8 * pair + 4 * side + i);
+      keep_order();
 #pragma GCC unroll 8
       for (int t = 0; t < Tokens; ++t) {
         const std::int8_t* four =
@@ -214,10 +214,19 @@ struct q6_k : panel_format<Sums> {
     const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
     const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
     const group_biases* bias = prepared_at<group_biases>(x, token, col);
-    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      using source = packed_superblock<Asks>;
-      const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
-      superblock_tile<Tokens>(block, x, bias + b, q + b * superblock, k + b, m + b * 8, sums);
+    const auto add_all = [&](sum * to) __attribute__((always_inline)) {
+      for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+        using source = packed_superblock<Asks>;
+        const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
+        superblock_tile<Tokens>(block, x, bias + b, q + b * superblock, k + b, m + b * 8, to);
+      }
+    };
+    if constexpr (Tokens == 1) {
+      sum kept = *sums; // in registers, not stored for each quarter
+      add_all(&kept);
+      *sums = kept;
+    } else {
+      add_all(sums);
     }
   }
 
