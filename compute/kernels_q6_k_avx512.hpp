@@ -38,6 +38,7 @@ struct packed_superblock {
   static constexpr std::size_t quarters_at = 320;
   /// Asked for with each quarter, so that the whole is in even steps. What is left is one line.
   static constexpr std::size_t asked_bytes = bytes / 64 / 4 * 64;
+  static_assert(4 * asked_bytes + 64 == bytes);
 
   const unsigned char* data;
   __m512i d;
