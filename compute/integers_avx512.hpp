@@ -10,11 +10,8 @@
 namespace ovir::compute::avx512 {
 namespace {
 
-constexpr std::uint32_t panel_rows = 16;
+constexpr std::uint32_t panel_rows = x86::panel_rows; ///< a register has a lane for each
 constexpr int tile_tokens = 8;
-/// Not cut: sums then stay in registers for a whole row, which is worth more than the first-level
-/// cache (docs/PERFORMANCE.md).
-constexpr std::uint32_t packed_cols = 1U << 31U;
 /// Unpacking beside the multiplication costs nothing: other execution units do it.
 constexpr std::uint32_t packed_tokens_max = 0;
 
@@ -22,9 +19,7 @@ constexpr std::uint32_t packed_tokens_max = 0;
 template <class Sums>
 struct panel_format {
   using sum = Sums;
-  static constexpr std::uint32_t panel_rows = avx512::panel_rows;
   static constexpr int tile_tokens = avx512::tile_tokens;
-  static constexpr std::uint32_t packed_cols = avx512::packed_cols;
   static constexpr std::uint32_t packed_tokens_max = avx512::packed_tokens_max;
 
   static void clear(sum& s) { s.clear(); }

@@ -267,7 +267,7 @@ struct q8_0 : panel_format<Sums> {
     for (std::uint32_t b = 0; b < blocks; b += 2) {
       const bool both = b + 1 < blocks;
       __m512i v[16];
-      for (std::uint32_t r = 0; r < avx512::panel_rows; ++r) {
+      for (std::uint32_t r = 0; r < panel_rows; ++r) {
         v[r] = _mm512_setzero_si512();
         if (r < rows) {
           const unsigned char* p = data + r * row_bytes + b * bytes + 2;
@@ -334,7 +334,7 @@ struct q4_0 : panel_format<Sums> {
     for (std::uint32_t b = 0; b < blocks; b += 4) {
       const std::uint32_t count = blocks - b < 4 ? blocks - b : 4;
       __m512i v[16];
-      for (std::uint32_t r = 0; r < avx512::panel_rows; ++r) {
+      for (std::uint32_t r = 0; r < panel_rows; ++r) {
         alignas(64) __m128i four[4] = {};
         for (std::uint32_t i = 0; r < rows && i < count; ++i) {
           four[i] = load_16(data + r * row_bytes + (b + i) * bytes + 2);

@@ -12,15 +12,13 @@ inline constexpr std::uint32_t panel_cols = 1024;
 /// Up to this many tokens are computed straight from the file's bytes, a row at a time: memory is
 /// then the limit, and unpacking would not pay.
 inline constexpr std::uint32_t row_tokens_max = 4;
-/// Rows of a panel of packed weights (packed_weights.hpp).
-inline constexpr std::uint32_t packed_rows = 16;
+/// Rows of a panel, of packed weights (packed_weights.hpp) and of others.
+inline constexpr std::uint32_t panel_rows = 16;
 
-/// Rows [first_row, ..) of a panel of packed weights. Tiles with `asks` ask for the weights some
-/// way ahead: with several tokens the processor computes too long between two loads to do that
-/// itself.
+/// A panel of packed weights. Tiles with `asks` ask for the weights some way ahead: with several
+/// tokens the processor computes too long between two loads to do that itself.
 struct packed_panel {
   const unsigned char* data;
-  std::uint32_t first_row;
   ask_into asks;
 };
 
@@ -97,7 +95,7 @@ template <class Format>
 panel_bytes after(const matrix_view& w, std::uint32_t row, std::uint32_t last, std::uint32_t col) {
   if (col == w.cols) {
     col = 0;
-    row += Format::panel_rows;
+    row += panel_rows;
   }
   if (row >= last) {
     return {w.data, 0, 0, 0};
@@ -105,7 +103,7 @@ panel_bytes after(const matrix_view& w, std::uint32_t row, std::uint32_t last, s
   const std::uint32_t cols = w.cols - col < panel_cols ? w.cols - col : panel_cols;
   const std::size_t begin = w.row_bytes * col / w.cols; // whole blocks, so this is exact
   return {w.data + row * w.row_bytes + begin, w.row_bytes, w.row_bytes * cols / w.cols,
-          last - row < Format::panel_rows ? last - row : Format::panel_rows};
+          last - row < panel_rows ? last - row : panel_rows};
 }
 
 /// Many tokens: rows are unpacked in panels, lane = row, and each panel meets every token. The
@@ -119,8 +117,8 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
     const std::uint32_t left = x.tokens - token;
     const std::uint32_t count = left < panel_tokens ? left : panel_tokens;
     prepare<Format>(x, token, count);
-    for (std::uint32_t row = first; row < last; row += Format::panel_rows) {
-      const std::uint32_t rows = last - row < Format::panel_rows ? last - row : Format::panel_rows;
+    for (std::uint32_t row = first; row < last; row += panel_rows) {
+      const std::uint32_t rows = last - row < panel_rows ? last - row : panel_rows;
       for (std::uint32_t t = 0; t < count; ++t) {
         Format::clear(sums[t]);
       }
@@ -190,17 +188,14 @@ template <class Format>
 void store_packed(const typename Format::sum* sums, const batch_view& x, std::uint32_t token,
                   std::uint32_t count, std::uint32_t row, std::uint32_t first, std::uint32_t last,
                   float* y, std::size_t y_stride) {
-  if (row >= last || row + Format::panel_rows <= first) {
-    return;
-  }
   const std::uint32_t low = row < first ? first - row : 0;
-  const std::uint32_t high = last - row < Format::panel_rows ? last - row : Format::panel_rows;
+  const std::uint32_t high = last - row < panel_rows ? last - row : panel_rows;
   for (std::uint32_t t = 0; t < count; ++t) {
     Format::store(sums[t], x.u[token + t] * 0x1p-24F, y + (token + t) * y_stride + row, low, high);
   }
 }
 
-/// Packed weights of one part of a panel times `count` tokens.
+/// Columns [col, col + cols) of a panel of packed weights times `count` tokens.
 template <class Format>
 void packed_tiles(const packed_panel& packed, const batch_view& x, std::uint32_t token,
                   std::uint32_t count, std::uint32_t col, std::uint32_t cols,
@@ -216,39 +211,29 @@ void packed_tiles(const packed_panel& packed, const batch_view& x, std::uint32_t
   direct_tiles<Format>(packed, x, token, count, col, cols, sums);
 }
 
-/// Any number of tokens with packed weights. Where the format asks for it, columns are cut so that
-/// what all tokens of a block, and all parts of a panel, read stays in the first-level cache.
+/// Any number of tokens with packed weights. Columns are cut only where weights are unpacked first:
+/// sums that stay in registers for a whole row are worth more than the first-level cache.
 template <class Format>
 void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t last,
                     const batch_view& x, float* y, std::size_t y_stride) {
-  constexpr std::uint32_t parts = packed_rows / Format::panel_rows;
-  alignas(64) typename Format::sum sums[parts][panel_tokens];
+  alignas(64) typename Format::sum sums[panel_tokens];
   for (std::uint32_t token = 0; token < x.tokens; token += panel_tokens) {
     const std::uint32_t left = x.tokens - token;
     const std::uint32_t count = left < panel_tokens ? left : panel_tokens;
+    const bool unpacks = Format::packed_tokens_max != 0 && count > Format::packed_tokens_max;
+    const std::uint32_t step = unpacks && panel_cols < w.cols ? panel_cols : w.cols;
+    const ask_into asks = count >= w.asks.from ? w.asks.integers : ask_into::nothing;
     prepare<Format>(x, token, count);
-    for (std::uint32_t row = first - first % packed_rows; row < last; row += packed_rows) {
-      for (std::uint32_t part = 0; part < parts; ++part) {
-        for (std::uint32_t t = 0; t < count; ++t) {
-          Format::clear(sums[part][t]);
-        }
+    for (std::uint32_t row = first - first % panel_rows; row < last; row += panel_rows) {
+      for (std::uint32_t t = 0; t < count; ++t) {
+        Format::clear(sums[t]);
       }
-      const unsigned char* data = w.packed + row / packed_rows * w.panel_bytes;
-      const bool unpacks = Format::packed_tokens_max != 0 && count > Format::packed_tokens_max;
-      const std::uint32_t step = unpacks ? panel_cols : Format::packed_cols;
+      const unsigned char* data = w.packed + row / panel_rows * w.panel_bytes;
       for (std::uint32_t col = 0; col < w.cols; col += step) {
         const std::uint32_t cols = w.cols - col < step ? w.cols - col : step;
-        for (std::uint32_t part = 0; part < parts; ++part) {
-          packed_tiles<Format>(
-              {data, part * Format::panel_rows,
-               part == 0 && count >= w.asks.from ? w.asks.integers : ask_into::nothing},
-              x, token, count, col, cols, sums[part]);
-        }
+        packed_tiles<Format>({data, asks}, x, token, count, col, cols, sums);
       }
-      for (std::uint32_t part = 0; part < parts; ++part) {
-        store_packed<Format>(sums[part], x, token, count, row + part * Format::panel_rows, first,
-                             last, y, y_stride);
-      }
+      store_packed<Format>(sums, x, token, count, row, first, last, y, y_stride);
     }
   }
 }

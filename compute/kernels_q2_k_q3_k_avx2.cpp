@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::uint32_t superblock = 256;
 constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
-constexpr std::size_t terms_max = superblocks_max;
 constexpr int groups = 16;
 
 /// What a superblock's rows have beside their weights: of each row two neighbours, 16 bits each.
@@ -46,25 +45,30 @@ struct packed_twos {
   static constexpr std::size_t pairs_at = 320;
 
   const unsigned char* data;
-  std::size_t first_row;
 
-  [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(int block, int side,
+  [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(int half, int block, int side,
                                                                       int i) const {
     const unsigned char* line = data + pairs_at + static_cast<std::size_t>(2 * block + side) * 64;
-    if (i == 0) {
+    if (half == 0 && i == 0) {
       x86::ask_beyond<Asks>(line);
     }
-    return two_bits(load_32(line + 4 * first_row), i);
+    return two_bits(load_32(line + 32 * half), i);
   }
-  __attribute__((always_inline)) inline void load(superblock_head& out) const {
+  __attribute__((always_inline)) inline void load(superblock_head (&out)[2]) const {
     x86::ask_beyond_lines<Asks, pairs_at / 64>(data);
-    out.d = load_scales(data + 2 * first_row);
-    out.dmin = load_scales(data + 32 + 2 * first_row);
+    load_half(0, out[0]);
+    load_half(1, out[1]);
+  }
+
+private:
+  __attribute__((always_inline)) inline void load_half(std::size_t half,
+                                                       superblock_head& out) const {
+    out.d = load_scales(data + 16 * half);
+    out.dmin = load_scales(data + 32 + 16 * half);
     const __m256i nibble = _mm256_set1_epi8(15);
 #pragma GCC unroll 4
     for (int quarter = 0; quarter < 4; ++quarter) {
-      const __m256i both =
-          load_line(data + 64 + 4 * first_row, static_cast<std::uint32_t>(quarter));
+      const __m256i both = load_line(data + 64 + 32 * half, static_cast<std::uint32_t>(quarter));
       set_pairs(_mm256_and_si256(both, nibble), out.scale + 2 * quarter);
       set_pairs(_mm256_and_si256(_mm256_srli_epi16(both, 4), nibble), out.min + 2 * quarter);
     }
@@ -79,26 +83,32 @@ struct packed_threes {
   static constexpr std::size_t block_bytes = 192;
 
   const unsigned char* data;
-  std::size_t first_row;
 
   /// With 4 added.
-  [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(int block, int side,
+  [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(int half, int block, int side,
                                                                       int i) const {
     const unsigned char* lines = data + weights_at + static_cast<std::size_t>(block) * block_bytes;
     const unsigned char* pairs = lines + static_cast<std::size_t>(1 + side) * 64;
-    if (i == 0) {
+    if (half == 0 && i == 0) {
       x86::ask_beyond<Asks>(pairs);
       if (side == 0) {
         x86::ask_beyond<Asks>(lines);
       }
     }
-    return _mm256_or_si256(two_bits(load_32(pairs + 4 * first_row), i),
-                           third_bits(load_32(lines + 4 * first_row), 4 * side + i));
+    return _mm256_or_si256(two_bits(load_32(pairs + 32 * half), i),
+                           third_bits(load_32(lines + 32 * half), 4 * side + i));
   }
-  __attribute__((always_inline)) inline void load(superblock_head& out) const {
+  __attribute__((always_inline)) inline void load(superblock_head (&out)[2]) const {
     x86::ask_beyond_lines<Asks, weights_at / 64>(data);
-    out.d = load_scales(data + 2 * first_row);
-    const unsigned char* scales = data + 64 + 4 * first_row;
+    load_half(0, out[0]);
+    load_half(1, out[1]);
+  }
+
+private:
+  __attribute__((always_inline)) inline void load_half(std::size_t half,
+                                                       superblock_head& out) const {
+    out.d = load_scales(data + 16 * half);
+    const unsigned char* scales = data + 64 + 32 * half;
     const __m256i low[2] = {load_line(scales, 0), load_line(scales, 1)};
     const __m256i high = load_line(scales, 2);
     set_quarter(out, 0, low[0], _mm256_slli_epi16(high, 4));
@@ -107,7 +117,6 @@ struct packed_threes {
     set_quarter(out, 3, _mm256_srli_epi16(low[1], 4), _mm256_srli_epi16(high, 2));
   }
 
-private:
   /// Bit `bit` of every byte to bit 2.
   static __attribute__((always_inline)) inline __m256i third_bits(__m256i line, int bit) {
     __m256i moved;
@@ -134,16 +143,16 @@ private:
   }
 };
 
-/// Weights as bytes, [element / 4][row][4].
+/// Weights as bytes, [element / 4][half][row][4].
 template <class Packed>
 struct unpacked_superblock {
   static constexpr bool has_mins = Packed::has_mins;
 
-  __m256i w[superblock / 4];
-  superblock_head head;
+  __m256i w[superblock / 4][2];
+  superblock_head head[2];
 
-  [[nodiscard]] inline __m256i weights(int block, int side, int i) const {
-    return w[block * 8 + side * 4 + i];
+  [[nodiscard]] inline __m256i weights(int half, int block, int side, int i) const {
+    return w[block * 8 + side * 4 + i][half];
   }
 };
 
@@ -155,7 +164,7 @@ struct token_terms {
   std::int32_t low[groups / 2];
   std::int32_t high[groups / 2];
 
-  inline void set(const std::int8_t* q, const std::int32_t* m_of) {
+  inline void set(const std::int8_t* q, const std::int32_t* m_of, const std::int32_t* /*sum*/) {
     for (int j = 0; j < groups / 2; ++j) {
       // Sums of eight elements in 16-bit lanes, then of 16.
       const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), load_32(q + 32 * j));
@@ -176,6 +185,8 @@ struct token_terms {
   }
 };
 
+using token_view = superblock_tokens<token_terms>;
+
 /// sum_g mn_g m_(g/2) sum_g of 8 rows.
 inline __m256i weighted_mins(const superblock_head& head, const token_terms& terms) {
   __m256i low = _mm256_setzero_si256();
@@ -188,71 +199,85 @@ inline __m256i weighted_mins(const superblock_head& head, const token_terms& ter
   return _mm256_add_epi32(low, _mm256_slli_epi32(high, 9));
 }
 
-/// Group g = 2 block + side of 8 rows for `Tokens` tokens: scaled += factor dot. The factors are in
-/// one half of each dword of `factor`.
+/// Group g = 2 block + side of sixteen rows for `Tokens` tokens: scaled += factor dot. The factors
+/// are in one half of each dword of `factor`.
 template <int Tokens, class Source>
-inline void add_group(const Source& source, int block, int side, const token_terms* terms,
-                      const std::int8_t* q, std::size_t q_stride, const __m256i (&factor)[Tokens],
-                      __m256i (&scaled)[Tokens]) {
+inline void add_group(const Source& source, int block, int side, const token_view& x,
+                      const __m256i (&factor)[2][Tokens], __m256i (&scaled)[2][Tokens]) {
   const int g = 2 * block + side;
-  __m256i pairs[Tokens]; // four pair sums of at most 7 * 127 * 2, less at most 4 * 2032
+  __m256i pairs[2][Tokens]; // four pair sums of at most 7 * 127 * 2, less at most 4 * 2032
 #pragma GCC unroll 4
   for (int t = 0; t < Tokens; ++t) {
-    pairs[t] = Source::has_mins
-                   ? _mm256_setzero_si256()
-                   : broadcast(terms[static_cast<std::size_t>(t) * terms_max].bias + g);
+    pairs[0][t] = pairs[1][t] =
+        Source::has_mins ? _mm256_setzero_si256() : broadcast(x.terms_of(t).bias + g);
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    const __m256i w = source.weights(block, side, i);
+    const __m256i w[2] = {source.weights(0, block, side, i), source.weights(1, block, side, i)};
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
-      const std::int8_t* four = q + static_cast<std::size_t>(t) * q_stride + g * 16 + i * 4;
-      pairs[t] = _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(w, broadcast(four)));
+      const __m256i four = broadcast(x.q_of(t) + g * 16 + i * 4);
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        pairs[half][t] = _mm256_add_epi16(pairs[half][t], _mm256_maddubs_epi16(w[half], four));
+      }
     }
+    keep_sums(pairs);
   }
   // Doubles the half of each dword that belongs to this side.
-  const __m256i half = _mm256_set1_epi64x(side == 0 ? 0x0504050401000100 : 0x0706070603020302);
+  const __m256i half_of = _mm256_set1_epi64x(side == 0 ? 0x0504050401000100 : 0x0706070603020302);
   const __m256i both =
-      _mm256_add_epi8(half, _mm256_broadcastsi128_si256(_mm_set_epi64x(0x0808080808080808, 0)));
+      _mm256_add_epi8(half_of, _mm256_broadcastsi128_si256(_mm_set_epi64x(0x0808080808080808, 0)));
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
 #pragma GCC unroll 4
-  for (int t = 0; t < Tokens; ++t) {
-    const __m256i twice = _mm256_shuffle_epi8(factor[t], both);
-    scaled[t] = _mm256_add_epi32(scaled[t], _mm256_madd_epi16(pairs[t], twice));
+    for (int t = 0; t < Tokens; ++t) {
+      const __m256i twice = _mm256_shuffle_epi8(factor[half][t], both);
+      scaled[half][t] = _mm256_add_epi32(scaled[half][t], _mm256_madd_epi16(pairs[half][t], twice));
+    }
   }
 }
 
-/// One superblock of 8 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
-template <int Tokens, class Source>
-inline void superblock_tile(const Source& source, const superblock_head& head,
-                            const token_terms* terms, const std::int8_t* q, std::size_t q_stride,
-                            const std::int32_t* k, std::size_t k_stride, row_sums* sums) {
-  __m256i scaled[Tokens]; // 16 groups of at most 8128 * 32 * 63
-#pragma GCC unroll 4
-  for (int t = 0; t < Tokens; ++t) {
-    scaled[t] = _mm256_setzero_si256();
+/// Adds what a superblock of 8 rows contributes.
+template <bool HasMins>
+inline void add_superblock(row_sums& sums, __m256i scaled, const superblock_head& head,
+                           const token_terms& terms, __m256i k) {
+  const __m256i d = _mm256_mullo_epi32(head.d, k); // |D| < 2^19, k < 2^12
+  sums.even = _mm256_add_epi64(sums.even, _mm256_mul_epi32(scaled, d));
+  sums.odd = _mm256_add_epi64(sums.odd, _mm256_mul_epi32(odd(scaled), odd(d)));
+  if constexpr (HasMins) {
+    const __m256i mins = weighted_mins(head, terms);
+    const __m256i dmin = _mm256_mullo_epi32(head.dmin, k);
+    sums.even = _mm256_sub_epi64(sums.even, _mm256_mul_epi32(mins, dmin));
+    sums.odd = _mm256_sub_epi64(sums.odd, _mm256_mul_epi32(odd(mins), odd(dmin)));
   }
+}
+
+/// One superblock of sixteen rows for `Tokens` tokens.
+template <int Tokens, class Source>
+inline void superblock_tile(const Source& source, const superblock_head (&head)[2],
+                            const token_view& x, panel_sums* sums) {
+  __m256i scaled[2][Tokens]; // 16 groups of at most 8128 * 32 * 63
+  clear(scaled);
   for (int block = 0; block < groups / 2; ++block) {
-    __m256i factor[Tokens];
+    __m256i factor[2][Tokens];
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+#pragma GCC unroll 4
+      for (int t = 0; t < Tokens; ++t) {
+        factor[half][t] =
+            _mm256_mullo_epi16(head[half].scale[block], broadcast(x.terms_of(t).m + block));
+      }
+    }
+    add_group<Tokens>(source, block, 0, x, factor, scaled);
+    add_group<Tokens>(source, block, 1, x, factor, scaled);
+  }
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
-      factor[t] = _mm256_mullo_epi16(
-          head.scale[block], broadcast(terms[static_cast<std::size_t>(t) * terms_max].m + block));
-    }
-    add_group<Tokens>(source, block, 0, terms, q, q_stride, factor, scaled);
-    add_group<Tokens>(source, block, 1, terms, q, q_stride, factor, scaled);
-  }
-#pragma GCC unroll 4
-  for (int t = 0; t < Tokens; ++t) {
-    const __m256i kt = broadcast(k + static_cast<std::size_t>(t) * k_stride);
-    const __m256i d = _mm256_mullo_epi32(head.d, kt); // |D| < 2^19, k < 2^12
-    sums[t].even = _mm256_add_epi64(sums[t].even, _mm256_mul_epi32(scaled[t], d));
-    sums[t].odd = _mm256_add_epi64(sums[t].odd, _mm256_mul_epi32(odd(scaled[t]), odd(d)));
-    if (Source::has_mins) {
-      const __m256i mins = weighted_mins(head, terms[static_cast<std::size_t>(t) * terms_max]);
-      const __m256i dmin = _mm256_mullo_epi32(head.dmin, kt);
-      sums[t].even = _mm256_sub_epi64(sums[t].even, _mm256_mul_epi32(mins, dmin));
-      sums[t].odd = _mm256_sub_epi64(sums[t].odd, _mm256_mul_epi32(odd(mins), odd(dmin)));
+      add_superblock<Source::has_mins>(sums[t].half[half], scaled[half][t], head[half],
+                                       x.terms_of(t), x.k_of(t));
     }
   }
 }
@@ -264,17 +289,22 @@ struct sixteenths : panel_format {
     unpacked_superblock<nothing> blocks[superblocks_max];
   };
 
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    token_view::prepare(x, token, count);
+  }
+
   static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
                             panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      const nothing block{from.data + (std::size_t{col} / superblock + b) * nothing::bytes,
-                          from.first_row};
+      const nothing block{from.data + (std::size_t{col} / superblock + b) * nothing::bytes};
       block.load(out.blocks[b].head);
       for (int j = 0; j < groups / 2; ++j) {
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) {
-          out.blocks[b].w[j * 8 + i] = block.weights(j, 0, i);
-          out.blocks[b].w[j * 8 + 4 + i] = block.weights(j, 1, i);
+          for (int half = 0; half < 2; ++half) {
+            out.blocks[b].w[j * 8 + i][half] = block.weights(half, j, 0, i);
+            out.blocks[b].w[j * 8 + 4 + i][half] = block.weights(half, j, 1, i);
+          }
         }
       }
     }
@@ -284,20 +314,10 @@ struct sixteenths : panel_format {
   template <int Tokens, class At>
   static void tiles(const At& at, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
                     std::uint32_t cols, sum* sums) {
-    const std::size_t m_stride = x.cols / 32;
-    const std::int32_t* m = x.m + token * m_stride + col / 32;
-    const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
-    const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
-    token_terms terms[Tokens][terms_max];
-    for (std::size_t t = 0; t < Tokens; ++t) {
-      for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-        terms[t][b].set(q + t * x.cols + b * superblock, m + t * m_stride + b * 8);
-      }
-    }
-    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      at(b, [&](const auto& source, const superblock_head& head) {
-        superblock_tile<Tokens>(source, head, &terms[0][b], q + b * superblock, x.cols, k + b,
-                                x.scales, sums);
+    token_view tokens{x, token, col};
+    for (std::uint32_t b = 0; b < cols / superblock; ++b, tokens.next()) {
+      at(b, [&](const auto& source, const superblock_head(&head)[2]) {
+        superblock_tile<Tokens>(source, head, tokens, sums);
       });
     }
   }
@@ -314,8 +334,8 @@ struct sixteenths : panel_format {
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
     const auto at = [&](std::uint32_t b, const auto& run) {
       using source = Packed<Asks>;
-      const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes, p.first_row};
-      superblock_head head;
+      const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
+      superblock_head head[2];
       block.load(head);
       run(block, head);
     };

@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::uint32_t superblock = 256;
 constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
-constexpr std::size_t terms_max = superblocks_max;
 constexpr std::size_t bytes = 144;
 constexpr std::size_t nibbles_at = 16;
 
@@ -37,18 +36,22 @@ struct superblock_head {
   __m256i dmin;
 };
 
-/// Weights as bytes, [element / 4][row][4].
-struct unpacked_superblock {
-  static constexpr int pairs_at_once = 4; ///< |sum_j sc_j m_j dot_j| <= 1,935,601,920
-  static constexpr int sums_at_once = 8;  ///< of at most 15 * 127 * 2
+/// Weights as bytes, [element / 4][row][4], of both halves of sixteen rows.
+template <int PairsAtOnce, int SumsAtOnce>
+struct unpacked_bytes {
+  static constexpr int pairs_at_once = PairsAtOnce;
+  static constexpr int sums_at_once = SumsAtOnce;
 
-  __m256i w[superblock / 4];
-  superblock_head head;
+  __m256i w[superblock / 4][2];
+  superblock_head head[2];
 
-  [[nodiscard]] inline __m256i weights(int pair, int side, int i) const {
-    return w[pair * 16 + side * 8 + i];
+  [[nodiscard]] inline __m256i weights(int half, int pair, int side, int i) const {
+    return w[pair * 16 + side * 8 + i][half];
   }
 };
+
+/// Of nibbles |sum_j sc_j m_j dot_j| <= 1,935,601,920, and eight sums of at most 15 * 127 * 2 fit.
+using unpacked_superblock = unpacked_bytes<4, 8>;
 
 /// `low`: six bits of the first four numbers in each byte, above them the upper two bits of the
 /// last four, whose lower bits are in `rest`. The two bytes in the middle are exchanged.
@@ -65,41 +68,42 @@ inline void set_pairs(__m256i low, __m256i rest, __m256i (&out)[4]) {
   }
 }
 
-/// The head of a superblock of packed weights, the four lines before its weights.
+/// The heads of a superblock of packed weights, the four lines before its weights.
 template <x86::ask_into Asks>
-__attribute__((always_inline)) inline void load_head(const unsigned char* data,
-                                                     std::size_t first_row, superblock_head& out) {
+__attribute__((always_inline)) inline void load_heads(const unsigned char* data,
+                                                      superblock_head (&out)[2]) {
   x86::ask_beyond_lines<Asks, 4>(data);
-  out.d = load_scales(data + 2 * first_row);
-  out.dmin = load_scales(data + 32 + 2 * first_row);
-  const unsigned char* lines = data + 64 + 4 * first_row;
-  const __m256i third = load_line(lines, 2);
-  set_pairs(load_line(lines, 0), third, out.scale);
-  set_pairs(load_line(lines, 1), _mm256_srli_epi32(third, 4), out.min);
+#pragma GCC unroll 2
+  for (std::size_t half = 0; half < 2; ++half) {
+    superblock_head& head = out[half];
+    head.d = load_scales(data + 16 * half);
+    head.dmin = load_scales(data + 32 + 16 * half);
+    const unsigned char* lines = data + 64 + 32 * half;
+    const __m256i third = load_line(lines, 2);
+    set_pairs(load_line(lines, 0), third, head.scale);
+    set_pairs(load_line(lines, 1), _mm256_srli_epi32(third, 4), head.min);
+  }
 }
 
 /// A superblock of packed weights: d and dmin, three dwords of scales and mins, 32 of nibbles.
 template <x86::ask_into Asks>
 struct packed_superblock {
-  static constexpr int pairs_at_once = 4;
-  static constexpr int sums_at_once = 8;
+  static constexpr int pairs_at_once = unpacked_superblock::pairs_at_once;
+  static constexpr int sums_at_once = unpacked_superblock::sums_at_once;
   static constexpr std::size_t bytes = 2304;
 
   const unsigned char* data;
-  std::size_t first_row;
 
   /// Each 8 dwords hold 64 elements, the first 32 in the low nibbles.
-  [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(int pair, int side,
+  [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(int half, int pair, int side,
                                                                       int i) const {
     const auto at = static_cast<std::uint32_t>(pair * 8 + i);
-    if (side == 0) {
-      x86::ask_beyond<Asks>(data + 256 + std::size_t{at} * 64);
+    const unsigned char* first = data + 256 + std::size_t{at} * 64;
+    if (half == 0 && side == 0) {
+      x86::ask_beyond<Asks>(first);
     }
-    const __m256i line = load_line(data + 256 + 4 * first_row, at);
+    const __m256i line = load_32(first + 32 * half);
     return _mm256_and_si256(side == 0 ? line : _mm256_srli_epi16(line, 4), _mm256_set1_epi8(15));
-  }
-  __attribute__((always_inline)) inline void load(superblock_head& out) const {
-    load_head<Asks>(data, first_row, out);
   }
 };
 
@@ -110,7 +114,7 @@ struct token_terms {
   alignas(32) std::int32_t low[8];
   alignas(32) std::int32_t high[8];
 
-  inline void set(const std::int32_t* m_of, const std::int32_t* sum) {
+  inline void set(const std::int8_t* /*q*/, const std::int32_t* m_of, const std::int32_t* sum) {
     const __m256i all = load_32(m_of);
     const __m256i product = _mm256_mullo_epi32(all, load_32(sum));
     set_pairs(all, m);
@@ -138,37 +142,42 @@ inline __m256i weighted_mins(const superblock_head& head, const token_terms& ter
   return _mm256_add_epi32(low, _mm256_slli_epi32(high, 9));
 }
 
-/// One block of 8 rows for `Tokens` tokens: scaled += factor dot. The factors are in one half of
-/// each dword of `factor`.
+using token_view = superblock_tokens<token_terms>;
+
+/// One block of sixteen rows for `Tokens` tokens: scaled += factor dot. The factors are in one half
+/// of each dword of `factor`.
 template <int Tokens, class Source>
-inline void add_block(const Source& source, int pair, int side, const std::int8_t* q,
-                      std::size_t q_stride, const __m256i (&factor)[Tokens],
-                      __m256i (&scaled)[Tokens]) {
+inline void add_block(const Source& source, int pair, int side, const token_view& x,
+                      const __m256i (&factor)[2][Tokens], __m256i (&scaled)[2][Tokens]) {
   // Doubles the half of each dword that belongs to this side.
-  const __m256i half = _mm256_set1_epi64x(side == 0 ? 0x0504050401000100 : 0x0706070603020302);
+  const __m256i half_of = _mm256_set1_epi64x(side == 0 ? 0x0504050401000100 : 0x0706070603020302);
   const __m256i both =
-      _mm256_add_epi8(half, _mm256_broadcastsi128_si256(_mm_set_epi64x(0x0808080808080808, 0)));
+      _mm256_add_epi8(half_of, _mm256_broadcastsi128_si256(_mm_set_epi64x(0x0808080808080808, 0)));
 #pragma GCC unroll 2
   for (int done = 0; done < 8; done += Source::sums_at_once) {
-    __m256i pairs[Tokens];
-#pragma GCC unroll 4
-    for (int t = 0; t < Tokens; ++t) {
-      pairs[t] = _mm256_setzero_si256();
-    }
+    __m256i pairs[2][Tokens];
+    clear(pairs);
 #pragma GCC unroll 8
     for (int i = done; i < done + Source::sums_at_once; ++i) {
-      const __m256i w = source.weights(pair, side, i);
+      const __m256i w[2] = {source.weights(0, pair, side, i), source.weights(1, pair, side, i)};
 #pragma GCC unroll 4
       for (int t = 0; t < Tokens; ++t) {
-        const std::int8_t* four =
-            q + static_cast<std::size_t>(t) * q_stride + pair * 64 + side * 32 + i * 4;
-        pairs[t] = _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(w, broadcast(four)));
+        const __m256i four = broadcast(x.q_of(t) + pair * 64 + side * 32 + i * 4);
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; ++half) {
+          pairs[half][t] = _mm256_add_epi16(pairs[half][t], _mm256_maddubs_epi16(w[half], four));
+        }
       }
+      keep_sums(pairs);
     }
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
 #pragma GCC unroll 4
-    for (int t = 0; t < Tokens; ++t) {
-      const __m256i twice = _mm256_shuffle_epi8(factor[t], both);
-      scaled[t] = _mm256_add_epi32(scaled[t], _mm256_madd_epi16(pairs[t], twice));
+      for (int t = 0; t < Tokens; ++t) {
+        const __m256i twice = _mm256_shuffle_epi8(factor[half][t], both);
+        scaled[half][t] =
+            _mm256_add_epi32(scaled[half][t], _mm256_madd_epi16(pairs[half][t], twice));
+      }
     }
   }
 }
@@ -179,75 +188,135 @@ inline void add_scaled(row_sums& sums, __m256i scaled, __m256i d) {
   sums.odd = _mm256_add_epi64(sums.odd, _mm256_mul_epi32(odd(scaled), odd(d)));
 }
 
-/// One superblock of 8 rows for `Tokens` tokens. Pointers are at the superblock, of token 0.
+/// Subtracts M k sum_j mn_j m_j sum_j of 8 rows.
+inline void subtract_mins(row_sums& sums, const superblock_head& head, const token_terms& terms,
+                          __m256i k) {
+  const __m256i mins = weighted_mins(head, terms);
+  const __m256i dmin = _mm256_mullo_epi32(head.dmin, k); // |M| < 2^19, k < 2^12
+  sums.even = _mm256_sub_epi64(sums.even, _mm256_mul_epi32(mins, dmin));
+  sums.odd = _mm256_sub_epi64(sums.odd, _mm256_mul_epi32(odd(mins), odd(dmin)));
+}
+
+/// One superblock of sixteen rows for `Tokens` tokens.
 template <int Tokens, class Source>
-inline void superblock_tile(const Source& source, const superblock_head& head,
-                            const token_terms* terms, const std::int8_t* q, std::size_t q_stride,
-                            const std::int32_t* k, std::size_t k_stride, row_sums* sums) {
+inline void superblock_tile(const Source& source, const superblock_head (&head)[2],
+                            const token_view& x, panel_sums* sums) {
   for (int done = 0; done < 4; done += Source::pairs_at_once) {
-    __m256i scaled[Tokens];
-#pragma GCC unroll 4
-    for (int t = 0; t < Tokens; ++t) {
-      scaled[t] = _mm256_setzero_si256();
-    }
+    __m256i scaled[2][Tokens];
+    clear(scaled);
     for (int pair = done; pair < done + Source::pairs_at_once; ++pair) {
-      __m256i factor[Tokens];
+      __m256i factor[2][Tokens];
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+#pragma GCC unroll 4
+        for (int t = 0; t < Tokens; ++t) {
+          factor[half][t] =
+              _mm256_mullo_epi16(head[half].scale[pair], broadcast(x.terms_of(t).m + 2 * pair));
+        }
+      }
+      add_block<Tokens>(source, pair, 0, x, factor, scaled);
+      add_block<Tokens>(source, pair, 1, x, factor, scaled);
+    }
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
 #pragma GCC unroll 4
       for (int t = 0; t < Tokens; ++t) {
-        factor[t] = _mm256_mullo_epi16(
-            head.scale[pair],
-            broadcast(terms[static_cast<std::size_t>(t) * terms_max].m + 2 * pair));
+        // |D| < 2^19, k < 2^12
+        add_scaled(sums[t].half[half], scaled[half][t],
+                   _mm256_mullo_epi32(head[half].d, x.k_of(t)));
       }
-      add_block<Tokens>(source, pair, 0, q, q_stride, factor, scaled);
-      add_block<Tokens>(source, pair, 1, q, q_stride, factor, scaled);
     }
+  }
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
-      const __m256i kt = broadcast(k + static_cast<std::size_t>(t) * k_stride);
-      const __m256i d = _mm256_mullo_epi32(head.d, kt); // |D| < 2^19, k < 2^12
-      if (done + Source::pairs_at_once < 4) {
-        add_scaled(sums[t], scaled[t], d);
-        continue;
-      }
-      const __m256i mins = weighted_mins(head, terms[static_cast<std::size_t>(t) * terms_max]);
-      const __m256i dmin = _mm256_mullo_epi32(head.dmin, kt);
-      sums[t].even = _mm256_add_epi64(sums[t].even, _mm256_sub_epi64(_mm256_mul_epi32(scaled[t], d),
-                                                                     _mm256_mul_epi32(mins, dmin)));
-      sums[t].odd =
-          _mm256_add_epi64(sums[t].odd, _mm256_sub_epi64(_mm256_mul_epi32(odd(scaled[t]), odd(d)),
-                                                         _mm256_mul_epi32(odd(mins), odd(dmin))));
+      subtract_mins(sums[t].half[half], head[half], x.terms_of(t), x.k_of(t));
     }
   }
 }
 
-/// `count` superblocks from column `col` on. `at(b)` is the b-th as a source and its head.
+/// `count` superblocks from column `col` on. `at(b)` is the b-th as a source and its heads.
 template <int Tokens, class At>
 inline void superblock_tiles(const At& at, const x86::batch_view& x, std::uint32_t token,
-                             std::uint32_t col, std::uint32_t count, row_sums* sums) {
-  const std::size_t m_stride = x.cols / 32;
-  const std::size_t m_at = token * m_stride + col / 32;
-  const std::int8_t* q = x.q + std::size_t{token} * x.cols + col;
-  const std::int32_t* k = x.k + std::size_t{token} * x.scales + col / superblock;
-  token_terms terms[Tokens][terms_max];
-  for (std::size_t t = 0; t < Tokens; ++t) {
-    for (std::uint32_t b = 0; b < count; ++b) {
-      terms[t][b].set(x.m + m_at + t * m_stride + b * 8, x.sum + m_at + t * m_stride + b * 8);
-    }
-  }
+                             std::uint32_t col, std::uint32_t count, panel_sums* sums) {
+  token_view tokens{x, token, col};
   for (std::uint32_t b = 0; b < count; ++b) {
-    at(b, [&](const auto& source, const superblock_head& head) {
-      superblock_tile<Tokens>(source, head, &terms[0][b], q + b * superblock, x.cols, k + b,
-                              x.scales, sums);
+    at(b, [&](const auto& source, const superblock_head(&head)[2]) {
+      superblock_tile<Tokens>(source, head, tokens, sums);
     });
+    tokens.next();
   }
 }
+
+/// Weights [..][half] of a superblock in a panel.
+template <class Source, class Unpacked>
+inline void unpack_weights(const Source& block, Unpacked& out) {
+  for (int pair = 0; pair < 4; ++pair) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) {
+        out.w[pair * 16 + i][half] = block.weights(half, pair, 0, i);
+        out.w[pair * 16 + 8 + i][half] = block.weights(half, pair, 1, i);
+      }
+    }
+  }
+}
+
+/// What Q4_K and Q5_K do with packed weights. `Packed` is a superblock of them, `Unpacked` of
+/// bytes.
+template <template <x86::ask_into> class Packed, class Unpacked>
+struct superblock_format : panel_format {
+  struct panel {
+    Unpacked blocks[superblocks_max];
+  };
+
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    token_view::prepare(x, token, count);
+  }
+
+  template <x86::ask_into Asks>
+  static Packed<Asks> packed_at(const x86::packed_panel& from, std::uint32_t index) {
+    return {from.data + std::size_t{index} * Packed<Asks>::bytes};
+  }
+
+  static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
+                            panel& out) {
+    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
+      constexpr auto nothing = x86::ask_into::nothing;
+      const Packed<nothing> block = packed_at<nothing>(from, col / superblock + b);
+      load_heads<nothing>(block.data, out.blocks[b].head);
+      unpack_weights(block, out.blocks[b]);
+    }
+  }
+
+  template <int Tokens>
+  static void tile(const panel& p, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
+                   std::uint32_t cols, panel_sums* sums) {
+    const auto at = [&](std::uint32_t b, const auto& run) { run(p.blocks[b], p.blocks[b].head); };
+    superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
+  }
+
+  template <int Tokens, x86::ask_into Asks>
+  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
+                     std::uint32_t col, std::uint32_t cols, panel_sums* sums) {
+    const auto at = [&](std::uint32_t b, const auto& run) {
+      const Packed<Asks> block = packed_at<Asks>(p, col / superblock + b);
+      superblock_head head[2];
+      load_heads<Asks>(block.data, head);
+      run(block, head);
+    };
+    superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
+  }
+};
 
 /// Scales, mins, D and M of one superblock of up to 8 rows, rows into lanes.
 inline void unpack_scales(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                           superblock_head& out) {
   __m256i scales[8];
   __m256i mins[8];
-  for (std::uint32_t r = 0; r < panel_rows; ++r) {
+  for (std::uint32_t r = 0; r < half_rows; ++r) {
     scales[r] = mins[r] = _mm256_setzero_si256();
     if (r < rows) {
       const __m128i both = scales_and_mins(load_16(data + r * row_bytes));
@@ -265,68 +334,31 @@ inline void unpack_scales(const unsigned char* data, std::size_t row_bytes, std:
   out.dmin = row_scales(data + 2, row_bytes, rows);
 }
 
-struct q4_k : panel_format {
-  struct panel {
-    unpacked_superblock blocks[superblocks_max];
-  };
-
+struct q4_k : superblock_format<packed_superblock, unpacked_superblock> {
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {
-    const __m256i low = _mm256_set1_epi8(15);
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
       const unsigned char* block = data + (col / superblock + b) * bytes;
-      unpacked_superblock& u = out.blocks[b];
-      unpack_scales(block, row_bytes, rows, u.head);
-      for (std::uint32_t part = 0; part < 4; ++part) {
-        __m256i v[8];
-        load_panel(block + nibbles_at + 32 * part, row_bytes, rows, v);
-        // Each 32 bytes (8 dwords) hold 64 elements, the first 32 in the low nibbles.
-        for (std::uint32_t i = 0; i < 8; ++i) {
-          u.w[16 * part + i] = _mm256_and_si256(v[i], low);
-          u.w[16 * part + 8 + i] = _mm256_and_si256(_mm256_srli_epi16(v[i], 4), low);
-        }
+      for (std::uint32_t half = 0; half < 2; ++half) {
+        unpack_half(block + std::size_t{half} * half_rows * row_bytes, row_bytes,
+                    rows_of_half(rows, half), half, out.blocks[b]);
       }
     }
   }
 
-  template <int Tokens>
-  static void tile(const panel& p, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
-                   std::uint32_t cols, sum* sums) {
-    const auto at = [&](std::uint32_t b, const auto& run) { run(p.blocks[b], p.blocks[b].head); };
-    superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
-  }
-
-  template <x86::ask_into Asks>
-  static packed_superblock<Asks> packed_at(const x86::packed_panel& from, std::uint32_t index) {
-    return {from.data + std::size_t{index} * packed_superblock<Asks>::bytes, from.first_row};
-  }
-
-  static void unpack_packed(const x86::packed_panel& from, std::uint32_t col, std::uint32_t cols,
-                            panel& out) {
-    for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      const packed_superblock<x86::ask_into::nothing> block =
-          packed_at<x86::ask_into::nothing>(from, col / superblock + b);
-      block.load(out.blocks[b].head);
-#pragma GCC unroll 4
-      for (int pair = 0; pair < 4; ++pair) {
-        for (int i = 0; i < 8; ++i) {
-          out.blocks[b].w[pair * 16 + i] = block.weights(pair, 0, i);
-          out.blocks[b].w[pair * 16 + 8 + i] = block.weights(pair, 1, i);
-        }
+  static void unpack_half(const unsigned char* block, std::size_t row_bytes, std::uint32_t rows,
+                          std::uint32_t half, unpacked_superblock& out) {
+    const __m256i low = _mm256_set1_epi8(15);
+    unpack_scales(block, row_bytes, rows, out.head[half]);
+    for (std::uint32_t part = 0; part < 4; ++part) {
+      __m256i v[8];
+      load_panel(block + nibbles_at + 32 * part, row_bytes, rows, v);
+      // Each 32 bytes (8 dwords) hold 64 elements, the first 32 in the low nibbles.
+      for (std::uint32_t i = 0; i < 8; ++i) {
+        out.w[16 * part + i][half] = _mm256_and_si256(v[i], low);
+        out.w[16 * part + 8 + i][half] = _mm256_and_si256(_mm256_srli_epi16(v[i], 4), low);
       }
     }
-  }
-
-  template <int Tokens, x86::ask_into Asks>
-  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
-                     std::uint32_t col, std::uint32_t cols, sum* sums) {
-    const auto at = [&](std::uint32_t b, const auto& run) {
-      const packed_superblock<Asks> block = packed_at<Asks>(p, col / superblock + b);
-      superblock_head head;
-      block.load(head);
-      run(block, head);
-    };
-    superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
   }
 
   template <int Tokens>

@@ -168,7 +168,7 @@ struct q6_k : panel_format<Sums> {
     const __m512i nibble = _mm512_set1_epi8(15);
     const __m512i top = _mm512_set1_epi8(0x30);
     __m512i v[16];
-    for (std::uint32_t r = 0; r < avx512::panel_rows; ++r) {
+    for (std::uint32_t r = 0; r < panel_rows; ++r) {
       v[r] = r < rows ? _mm512_cvtepi8_epi32(load_16(block + r * row_bytes + scales_at))
                       : _mm512_setzero_si512();
     }

@@ -15,7 +15,7 @@ namespace ovir::compute::x86 {
 inline constexpr std::uint32_t panel_tokens = 128;
 /// Most bytes per token and 256 columns (or part of them) of what a kernel works out of activations
 /// once, before it meets weights.
-inline constexpr std::uint32_t prepared_bytes = 128;
+inline constexpr std::uint32_t prepared_bytes = 512;
 
 /// Rows of weights in their file's encoding, and in panels of sixteen (packed_weights.hpp) where
 /// `packed` is not null.

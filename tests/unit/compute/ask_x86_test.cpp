@@ -12,10 +12,14 @@ ask_policy of(maker made_by, std::uint32_t family, std::uint32_t model) {
   return asks_of({made_by, family, model});
 }
 
-TEST(ask_x86, one_token_asks_on_zen_5_and_sapphire_and_emerald_rapids_alone) {
+TEST(ask_x86, one_token_asks_where_it_was_measured_to_help) {
   EXPECT_EQ(of(maker::amd, 0x1A, 0x02).from, 1U) << "Zen 5";
   EXPECT_EQ(of(maker::amd, 0x1B, 0x00).from, 1U) << "what follows it";
   EXPECT_EQ(of(maker::amd, 0x19, 0x11).from, 2U) << "Zen 4";
+  EXPECT_EQ(of(maker::amd, 0x19, 0x61).from, 2U) << "Zen 4 of clients";
+  EXPECT_EQ(of(maker::amd, 0x19, 0x01).from, 1U) << "Zen 3";
+  EXPECT_EQ(of(maker::amd, 0x19, 0x21).from, 1U) << "Zen 3 of clients";
+  EXPECT_EQ(of(maker::amd, 0x19, 0x50).from, 1U) << "Zen 3 of clients";
   EXPECT_EQ(of(maker::intel, 6, 0x8F).from, 1U) << "Sapphire Rapids: not measured, the same cores";
   EXPECT_EQ(of(maker::intel, 6, 0xCF).from, 1U) << "Emerald Rapids";
   EXPECT_EQ(of(maker::amd, 0x17, 0x31).from, ask_tokens_self_reading) << "not measured";
@@ -28,6 +32,7 @@ TEST(ask_x86, one_token_asks_on_zen_5_and_sapphire_and_emerald_rapids_alone) {
 TEST(ask_x86, the_second_level_is_asked_for_where_it_was_measured_to_be_faster) {
   EXPECT_EQ(of(maker::amd, 0x19, 0x11).integers, ask_into::second_level);
   EXPECT_EQ(of(maker::amd, 0x19, 0x11).floats, ask_into::first_level);
+  EXPECT_EQ(of(maker::amd, 0x19, 0x01).integers, ask_into::first_level) << "Zen 3";
   EXPECT_EQ(of(maker::intel, 6, 0xCF).integers, ask_into::second_level);
   EXPECT_EQ(of(maker::intel, 6, 0xCF).floats, ask_into::second_level);
   EXPECT_EQ(of(maker::amd, 0x1A, 0x02).integers, ask_into::first_level);
