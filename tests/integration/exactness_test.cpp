@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace ovir {
@@ -119,12 +120,18 @@ std::unique_ptr<loaded_model> synthetic_q4_k_m() {
   return synthetic(compute::synth_quantization::q4_k_m);
 }
 
-#define OVIR_KERNELS_OR_SKIP(variable, wanted)                                                     \
-  const auto variable##_found = compute::select_kernels(wanted);                                   \
-  if (!variable##_found) {                                                                         \
-    GTEST_SKIP() << variable##_found.error().message;                                              \
-  }                                                                                                \
-  const kernel_set& variable = **variable##_found
+/// The same for each set of fast kernels that this processor has.
+class exactness_of : public exactness, public testing::WithParamInterface<const kernel_set*> {};
+
+std::vector<const kernel_set*> fast_sets() {
+  std::vector<const kernel_set*> sets;
+  for (const kernel_set* const set : {compute::kernels_avx2(), compute::kernels_avx512()}) {
+    if (set != nullptr && compute::processor_has(set->id)) {
+      sets.push_back(set);
+    }
+  }
+  return sets;
+}
 
 // Negative controls: what a compiler or a careless kernel might do.
 
@@ -161,35 +168,24 @@ void product_folded_otherwise(const compute::weight& w, std::uint32_t row_first,
 
 } // namespace
 
-TEST_F(exactness, synthetic_q4_k_m_on_avx512_in_every_cut) {
-  OVIR_KERNELS_OR_SKIP(kernels, compute::isa::avx512);
+TEST_P(exactness_of, synthetic_q4_k_m_in_every_cut) {
   use(synthetic_q4_k_m());
-  expect_one_digest(all_cuts(), kernels);
+  expect_one_digest(all_cuts(), *GetParam());
 }
 
-TEST_F(exactness, synthetic_q4_k_m_on_avx2_in_every_cut) {
-  OVIR_KERNELS_OR_SKIP(kernels, compute::isa::avx2);
-  use(synthetic_q4_k_m());
-  expect_one_digest(all_cuts(), kernels);
+TEST_P(exactness_of, minimind_q8_0_in_every_cut) {
+  OVIR_SHARED_FILE(path, "models/minimind2-small-q8_0.gguf");
+  use(std::make_unique<loaded_model>(path));
+  expect_one_digest(all_cuts(), *GetParam());
 }
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(exactness_of);
+INSTANTIATE_TEST_SUITE_P(this_processor, exactness_of, testing::ValuesIn(fast_sets()),
+                         [](const auto& set) { return std::string{set.param->name}; });
 
 TEST_F(exactness, synthetic_q4_k_m_on_the_reference_in_pairwise_cuts) {
   use(synthetic_q4_k_m());
   expect_one_digest(pairwise_cuts(), compute::kernels_reference());
-}
-
-TEST_F(exactness, minimind_q8_0_on_avx512_in_every_cut) {
-  OVIR_SHARED_FILE(path, "models/minimind2-small-q8_0.gguf");
-  OVIR_KERNELS_OR_SKIP(kernels, compute::isa::avx512);
-  use(std::make_unique<loaded_model>(path));
-  expect_one_digest(all_cuts(), kernels);
-}
-
-TEST_F(exactness, minimind_q8_0_on_avx2_in_every_cut) {
-  OVIR_SHARED_FILE(path, "models/minimind2-small-q8_0.gguf");
-  OVIR_KERNELS_OR_SKIP(kernels, compute::isa::avx2);
-  use(std::make_unique<loaded_model>(path));
-  expect_one_digest(all_cuts(), kernels);
 }
 
 TEST_F(exactness, minimind_q8_0_on_the_reference_in_pairwise_cuts) {
