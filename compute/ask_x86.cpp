@@ -62,9 +62,8 @@ bool is_zen_3(const processor& p) noexcept {
 // - Zen 4 reads them at that speed for one token and lost 10 to 40 %, for two at 0.75 of it and at
 //   0.86 when asked; with 8 tokens the second-level cache is 1.5 times as fast as the first. Floats
 //   were not measured with it.
-// - Zen 3 reads them for one token at 0.53 to 0.6 of that speed and at 0.69 to 0.78 when asked;
-// both
-//   levels are the same to 5 %.
+// - Zen 3 reads them for one token at 0.53 to 0.6 of that speed and at 0.69 to 0.78 when asked.
+//   Floats were not measured.
 // - Emerald Rapids reads them for one token at 0.62 of that speed, at 0.80 when asked for the first
 //   level and at 0.84 for the second. Sapphire Rapids has the same cores and caches and
 //   was not measured, like all others.

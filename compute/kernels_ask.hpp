@@ -48,16 +48,16 @@ struct processor {
 /// of microseconds.
 [[nodiscard]] ask_policy asks_here() noexcept;
 
-/// Where a tile asks (`Asks`), asks for the cache line `Ahead` bytes beyond `line`, which is about
-/// to be loaded. One at a time, between the multiplications: several at once keep the loads
-/// waiting. Beyond the end of memory this does nothing. Always inlined, like all that calls it: GCC
-/// takes a function that does nothing else for one without effect and drops the calls.
-template <ask_into Asks, std::size_t Ahead = ask_ahead<Asks>>
+/// Where a tile asks (`Asks`), asks for the cache line `ask_ahead` beyond `line`, which is about to
+/// be loaded. One at a time, between the multiplications: several at once keep the loads waiting.
+/// Beyond the end of memory this does nothing. Always inlined, like all that calls it: GCC takes a
+/// function that does nothing else for one without effect and drops the calls.
+template <ask_into Asks>
 __attribute__((always_inline)) inline void ask_beyond(const unsigned char* line) {
   if constexpr (Asks == ask_into::first_level) {
-    __builtin_prefetch(line + Ahead, 0, 3);
+    __builtin_prefetch(line + ask_ahead<Asks>, 0, 3);
   } else if constexpr (Asks == ask_into::second_level) {
-    __builtin_prefetch(line + Ahead, 0, 2);
+    __builtin_prefetch(line + ask_ahead<Asks>, 0, 2);
   }
 }
 

@@ -8,14 +8,12 @@ namespace ovir::compute::avx2 {
 namespace {
 
 constexpr std::uint32_t block = 32;
-/// How far ahead a tile of one token asks: measured on Zen 3 (docs/performance/zen-3.md).
-constexpr std::size_t ask_ahead_of_one = 2048;
 constexpr std::size_t q8_0_bytes = 34;
 constexpr std::size_t q4_0_bytes = 18;
 
 /// The dwords of a block's weights and their D as packed, both halves of sixteen rows. Groups of
 /// eight blocks, their scales first.
-template <class Format, x86::ask_into Asks, std::size_t Ahead = x86::ask_ahead<Asks>>
+template <class Format, x86::ask_into Asks>
 struct packed_blocks {
   static constexpr std::size_t lines = (Format::bytes - 2) / 4;
   static constexpr std::size_t group_scales = 256;
@@ -33,7 +31,7 @@ struct packed_blocks {
   weights(std::uint32_t half, std::uint32_t b, std::uint32_t j) const {
     const unsigned char* first = group(b) + group_scales + std::size_t{b} % 8 * lines * 64;
     if (half == 0 && j < lines) {
-      x86::ask_beyond<Asks, Ahead>(first + std::size_t{j} * 64);
+      x86::ask_beyond<Asks>(first + std::size_t{j} * 64);
     }
     return Format::packed_weights(first + std::size_t{half} * 32, j);
   }
@@ -41,7 +39,7 @@ struct packed_blocks {
                                                                      std::uint32_t b) const {
     const unsigned char* halves = group(b) + b % 8 * 32;
     if (half == 0 && b % 2 == 0) {
-      x86::ask_beyond<Asks, Ahead>(halves);
+      x86::ask_beyond<Asks>(halves);
     }
     return load_scales(halves + std::size_t{half} * 16);
   }
@@ -357,8 +355,7 @@ struct block_format : panel_format {
   template <int Tokens, x86::ask_into Asks>
   static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
                      std::uint32_t col, std::uint32_t cols, sum* sums) {
-    constexpr std::size_t ahead = Tokens == 1 ? ask_ahead_of_one : x86::ask_ahead<Asks>;
-    block_tile<Few, Tokens>(packed_blocks<Format, Asks, ahead>{p, col}, x, token, col, cols, sums);
+    block_tile<Few, Tokens>(packed_blocks<Format, Asks>{p, col}, x, token, col, cols, sums);
   }
 };
 
