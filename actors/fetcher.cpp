@@ -511,6 +511,9 @@ void begin_next(fetcher_pointer self) {
   fetcher_state& state = self->state;
   while (!state.active && !state.waiting.empty()) {
     state.active.emplace();
+    if (!std::exchange(state.ticks, true)) {
+      self->delayed_send(self, tick_interval, fetch_tick{});
+    }
     fetch& f = *state.active;
     f.order = std::move(state.waiting.front());
     state.waiting.pop_front();
@@ -543,10 +546,11 @@ void take_order(fetcher_pointer self, const fetch_order& order) {
 
 void tick(fetcher_pointer self) {
   fetcher_state& state = self->state;
-  self->delayed_send(self, tick_interval, fetch_tick{});
-  if (!state.active) {
+  state.ticks = state.active.has_value();
+  if (!state.ticks) {
     return;
   }
+  self->delayed_send(self, tick_interval, fetch_tick{});
   const time_point now = state.environment.env->now();
   contact(self, now);
   ask_manifest(self, now);
@@ -564,11 +568,10 @@ fetch_list list(const fetcher_state& state) {
     list.fetches.push_back(shown(state.active->shown, state.active->core));
   }
   for (const fetch_order& order : state.waiting) {
-    fetch_progress waits;
+    fetch_progress& waits = list.fetches.emplace_back();
     waits.model = order.model;
     waits.layers = order.layers.value_or(layer_range{});
     waits.state = "waiting";
-    list.fetches.push_back(std::move(waits));
   }
   list.fetches.insert(list.fetches.end(), state.ended.begin(), state.ended.end());
   return list;
@@ -583,7 +586,6 @@ caf::behavior fetcher_behavior(fetcher_pointer self, fetcher_environment environ
   for (const fetch_order& order : self->state.environment.configured) {
     self->send(self, order);
   }
-  self->delayed_send(self, tick_interval, fetch_tick{});
   return {
       [self](const fetch_order& order) { take_order(self, order); },
       [self](const members_changed& news) { self->state.members = news.members; },

@@ -9,19 +9,27 @@ namespace ovir::compute::x86 {
 /// Tokens from which tiles ask, where the processor reads fewer at the speed of memory by itself.
 inline constexpr std::uint32_t ask_tokens_self_reading = 3;
 
-/// Where a tile asks for weights to be brought: nowhere when it does not ask.
-enum class ask_into : std::uint8_t { nothing, first_level, second_level };
+/// Where a tile asks for weights to be brought: nowhere when it does not ask. Into the first level
+/// from far or, `first_level_soon`, little ahead.
+enum class ask_into : std::uint8_t { nothing, first_level, second_level, first_level_soon };
 
 /// How far ahead of its loads a tile asks for weights, in bytes: in a first level, where
 /// activations and sums need room too, less far than in a second (docs/performance/zen-5.md).
 template <ask_into Asks>
-inline constexpr std::size_t ask_ahead = Asks == ask_into::first_level ? 8192 : 12288;
+inline constexpr std::size_t ask_ahead = 12288;
+template <>
+inline constexpr std::size_t ask_ahead<ask_into::first_level> = 8192;
+template <>
+inline constexpr std::size_t ask_ahead<ask_into::first_level_soon> = 1024;
 
-/// From how many tokens on tiles ask, and for which cache. Results do not depend on it.
+/// From how many tokens on tiles ask, and for which cache; `soon_alone`: a single token asks for
+/// weights soon, into the first level, where a format says that this was measured to help. Results
+/// do not depend on it.
 struct ask_policy {
   std::uint32_t from;
   ask_into integers;
   ask_into floats;
+  bool soon_alone{false};
 };
 
 enum class maker : std::uint8_t { amd, intel, other };
@@ -54,7 +62,7 @@ struct processor {
 /// function that does nothing else for one without effect and drops the calls.
 template <ask_into Asks>
 __attribute__((always_inline)) inline void ask_beyond(const unsigned char* line) {
-  if constexpr (Asks == ask_into::first_level) {
+  if constexpr (Asks == ask_into::first_level || Asks == ask_into::first_level_soon) {
     __builtin_prefetch(line + ask_ahead<Asks>, 0, 3);
   } else if constexpr (Asks == ask_into::second_level) {
     __builtin_prefetch(line + ask_ahead<Asks>, 0, 2);

@@ -142,6 +142,20 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
   }
 }
 
+/// Whether one token asks for weights of this format soon, where the processor's policy has that.
+template <class Format>
+inline constexpr bool asks_soon_alone = requires { Format::asks_soon_alone; };
+
+/// Where the tiles of `count` tokens ask.
+template <class Format>
+ask_into asks_for(const ask_policy& policy, std::uint32_t count) {
+  if (count < policy.from) {
+    return ask_into::nothing;
+  }
+  return asks_soon_alone<Format> && policy.soon_alone && count == 1 ? ask_into::first_level_soon
+                                                                    : policy.integers;
+}
+
 /// Runs Format::direct, which reads packed weights as they are. Only the first tile asks for
 /// weights: the others find them.
 template <class Format, int Tokens>
@@ -156,6 +170,11 @@ void direct_tile(packed_panel& panel, const batch_view& x, std::uint32_t token, 
     break;
   case ask_into::second_level:
     run_direct<Format, Tokens, ask_into::second_level>(panel, x, token, col, cols, sums);
+    break;
+  case ask_into::first_level_soon:
+    if constexpr (Tokens == 1 && asks_soon_alone<Format>) {
+      run_direct<Format, 1, ask_into::first_level_soon>(panel, x, token, col, cols, sums);
+    }
     break;
   }
   panel.asks = ask_into::nothing;
@@ -222,7 +241,7 @@ void product_packed(const matrix_view& w, std::uint32_t first, std::uint32_t las
     const std::uint32_t count = left < panel_tokens ? left : panel_tokens;
     const bool unpacks = Format::packed_tokens_max != 0 && count > Format::packed_tokens_max;
     const std::uint32_t step = unpacks && panel_cols < w.cols ? panel_cols : w.cols;
-    const ask_into asks = count >= w.asks.from ? w.asks.integers : ask_into::nothing;
+    const ask_into asks = asks_for<Format>(w.asks, count);
     prepare<Format>(x, token, count);
     for (std::uint32_t row = first - first % panel_rows; row < last; row += panel_rows) {
       for (std::uint32_t t = 0; t < count; ++t) {

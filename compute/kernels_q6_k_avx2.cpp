@@ -191,6 +191,8 @@ inline void unpack_scales(const unsigned char* block, std::size_t row_bytes, std
 }
 
 struct q6_k : panel_format {
+  static constexpr bool asks_soon_alone = true; // 1.03 to 1.10 on Zen 3
+
   struct panel {
     unpacked_superblock blocks[superblocks_max];
   };

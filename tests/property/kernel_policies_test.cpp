@@ -98,14 +98,18 @@ struct panels {
   }
 };
 
-/// Nowhere, from the first token, and from more tokens than one.
-constexpr std::array<x86::ask_policy, 4> policies{{
+/// Nowhere, from the first token, from more tokens than one, and a single one little ahead.
+constexpr std::array<x86::ask_policy, 5> policies{{
     {.from = 0, .integers = ask_into::nothing, .floats = ask_into::nothing},
     {.from = 0, .integers = ask_into::first_level, .floats = ask_into::second_level},
     {.from = 0, .integers = ask_into::second_level, .floats = ask_into::first_level},
     {.from = x86::ask_tokens_self_reading,
      .integers = ask_into::first_level,
      .floats = ask_into::first_level},
+    {.from = 1,
+     .integers = ask_into::first_level,
+     .floats = ask_into::first_level,
+     .soon_alone = true},
 }};
 
 std::string name_of_case(const products& of, const weight& w, std::uint32_t tokens) {

@@ -40,6 +40,14 @@ TEST(ask_x86, the_second_level_is_asked_for_where_it_was_measured_to_be_faster) 
   EXPECT_EQ(of(maker::amd, 0x17, 0x31).integers, ask_into::first_level) << "not measured";
 }
 
+TEST(ask_x86, one_token_asks_little_ahead_where_it_was_measured_to_help) {
+  EXPECT_TRUE(of(maker::amd, 0x19, 0x01).soon_alone) << "Zen 3";
+  EXPECT_TRUE(of(maker::amd, 0x19, 0x50).soon_alone) << "Zen 3 of clients";
+  EXPECT_FALSE(of(maker::amd, 0x19, 0x11).soon_alone) << "Zen 4 does not ask for one token";
+  EXPECT_FALSE(of(maker::amd, 0x1A, 0x02).soon_alone) << "Zen 5 loses";
+  EXPECT_FALSE(of(maker::intel, 6, 0xCF).soon_alone) << "not measured";
+}
+
 TEST(ask_x86, long_tiles_are_taken_where_they_were_measured_to_be_faster) {
   EXPECT_TRUE(prefers_long_tiles({maker::amd, 0x1A, 0x02})) << "Zen 5";
   EXPECT_FALSE(prefers_long_tiles({maker::amd, 0x19, 0x11})) << "Zen 4";
