@@ -87,7 +87,7 @@ struct fetcher_state {
   fetcher_environment environment;
   std::deque<fetch_order> waiting;
   std::optional<fetch> active;
-  bool ticks{false}; ///< while there is something to fetch
+  bool ticks{false};                ///< while there is something to fetch
   std::deque<fetch_progress> ended; ///< the last few
   members_view members;
 };

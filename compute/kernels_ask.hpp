@@ -23,8 +23,8 @@ template <>
 inline constexpr std::size_t ask_ahead<ask_into::first_level_soon> = 1024;
 
 /// From how many tokens on tiles ask, and for which cache; `soon_alone`: a single token asks for
-/// weights soon, into the first level, where a format says that this was measured to help. Results
-/// do not depend on it.
+/// weights soon, into the first level: those of floats, and those of formats that say that this was
+/// measured to help. Results do not depend on it.
 struct ask_policy {
   std::uint32_t from;
   ask_into integers;
@@ -69,16 +69,35 @@ __attribute__((always_inline)) inline void ask_beyond(const unsigned char* line)
   }
 }
 
-/// The same where only the program that runs knows.
-__attribute__((always_inline)) inline void ask_beyond(ask_into asks, const unsigned char* line) {
-  if (asks == ask_into::first_level) {
-    ask_beyond<ask_into::first_level>(line);
-  } else if (asks == ask_into::second_level) {
-    ask_beyond<ask_into::second_level>(line);
+/// Where and how far ahead a tile asks, where only the program that runs knows.
+struct ask_ahead_by {
+  ask_into level; ///< not `first_level_soon`
+  std::size_t bytes;
+};
+
+/// Where tiles of floats ask that read their weights once.
+constexpr ask_ahead_by asks_of_floats(const ask_policy& policy, std::uint32_t tokens) noexcept {
+  if (tokens < policy.from) {
+    return {ask_into::nothing, 0};
+  }
+  if (policy.soon_alone && tokens == 1) {
+    return {ask_into::first_level, ask_ahead<ask_into::first_level_soon>};
+  }
+  return {policy.floats, policy.floats == ask_into::second_level
+                             ? ask_ahead<ask_into::second_level>
+                             : ask_ahead<ask_into::first_level>};
+}
+
+__attribute__((always_inline)) inline void ask_beyond(ask_ahead_by asks,
+                                                      const unsigned char* line) {
+  if (asks.level == ask_into::first_level) {
+    __builtin_prefetch(line + asks.bytes, 0, 3);
+  } else if (asks.level == ask_into::second_level) {
+    __builtin_prefetch(line + asks.bytes, 0, 2);
   }
 }
 
-/// The same of `Lines` lines.
+/// `ask_beyond` of `Lines` lines.
 template <ask_into Asks, int Lines>
 __attribute__((always_inline)) inline void ask_beyond_lines(const unsigned char* first) {
 #pragma GCC unroll 8

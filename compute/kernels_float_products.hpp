@@ -16,6 +16,7 @@ template <class Lanes>
 struct f32_element {
   static constexpr std::size_t bytes = 4;
   static Lanes load(const unsigned char* p) { return Lanes::load(p); }
+  static auto load_part(const unsigned char* p, int i) { return Lanes::load_part(p, i); }
   static Lanes load_some(const unsigned char* p, std::uint32_t n) { return Lanes::load_some(p, n); }
 };
 
@@ -23,6 +24,7 @@ template <class Lanes>
 struct f16_element {
   static constexpr std::size_t bytes = 2;
   static Lanes load(const unsigned char* p) { return Lanes::load_half(p); }
+  static auto load_part(const unsigned char* p, int i) { return Lanes::load_half_part(p, i); }
   static Lanes load_some(const unsigned char* p, std::uint32_t n) {
     return Lanes::load_half_some(p, n);
   }
@@ -32,6 +34,7 @@ template <class Lanes>
 struct bf16_element {
   static constexpr std::size_t bytes = 2;
   static Lanes load(const unsigned char* p) { return Lanes::load_bfloat(p); }
+  static auto load_part(const unsigned char* p, int i) { return Lanes::load_bfloat_part(p, i); }
   static Lanes load_some(const unsigned char* p, std::uint32_t n) {
     return Lanes::load_bfloat_some(p, n);
   }
@@ -74,7 +77,7 @@ struct lines_ahead {
   const unsigned char* end;
   std::size_t of_tile;  ///< bytes
   std::size_t of_block; ///< bytes per `block_cols` columns of a tile
-  ask_into beyond;      ///< instead, what lies `ask_ahead` beyond each load is asked for
+  ask_ahead_by beyond;  ///< instead, what lies beyond each load is asked for
 };
 inline constexpr std::uint32_t block_cols = 128;
 
@@ -83,18 +86,58 @@ template <class Element>
 inline constexpr int rows_of_line = static_cast<int>(lines_ahead::line /
                                                      (stripes * Element::bytes));
 
+/// Adds the products of sixteen columns. With more than two tokens, lanes of two registers are
+/// multiplied one register after the other: both of each x do not fit the registers beside the
+/// sums.
+template <class Lanes, class Element, int Rows, int Tokens, class Source>
+__attribute__((always_inline)) inline void
+multiply_columns(const Source& source, std::size_t at, const float* x, std::size_t x_stride,
+                 ask_ahead_by beyond, typename Lanes::part (&s)[Tokens][Rows][Lanes::parts]) {
+  using part = typename Lanes::part;
+  constexpr int together = Tokens > 2 ? 1 : Lanes::parts;
+#pragma GCC unroll 2
+  for (int p = 0; p < Lanes::parts; p += together) {
+    part v[Tokens][together];
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 2
+      for (int q = 0; q < together; ++q) {
+        v[t][q] = Lanes::load_part(x + static_cast<std::size_t>(t) * x_stride, p + q);
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      const unsigned char* row = source.row(r) + at;
+      if (p == 0 && r % rows_of_line<Element> == 0) {
+        ask_beyond(beyond, row);
+      }
+#pragma GCC unroll 2
+      for (int q = 0; q < together; ++q) {
+        const part a = Element::load_part(row, p + q);
+#pragma GCC unroll 8
+        for (int t = 0; t < Tokens; ++t) {
+          s[t][r][p + q] = Lanes::fma_part(a, v[t][q], s[t][r][p + q]);
+        }
+      }
+    }
+  }
+}
+
 /// `Rows` x `Tokens` striped sums; x is the first token's. A function of its own, like the tiles of
 /// kernels_panel.hpp.
 template <class Lanes, class Element, int Rows, int Tokens, class Source>
 __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t cols, const float* x,
                                           std::size_t x_stride, lines_ahead& ahead,
                                           float (&out)[Tokens][Rows]) {
-  Lanes s[Tokens][Rows];
+  typename Lanes::part s[Tokens][Rows][Lanes::parts];
 #pragma GCC unroll 8
   for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
-      s[t][r] = Lanes::zero();
+#pragma GCC unroll 2
+      for (int p = 0; p < Lanes::parts; ++p) {
+        s[t][r][p] = Lanes::zero_part();
+      }
     }
   }
   const auto left_to_ask = static_cast<std::size_t>(ahead.end - ahead.next);
@@ -102,7 +145,7 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
   const unsigned char* const asked =
       ask + (left_to_ask < ahead.of_tile ? left_to_ask : ahead.of_tile);
   ahead.next = asked;
-  const ask_into beyond = ahead.beyond;
+  const ask_ahead_by beyond = ahead.beyond;
   const std::uint32_t whole = cols / stripes * stripes;
   std::size_t at = 0;
   for (std::uint32_t block = 0; block < whole; block += block_cols) {
@@ -112,23 +155,15 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
     }
     const std::uint32_t end = whole - block < block_cols ? whole : block + block_cols;
     for (std::uint32_t i = block; i < end; i += stripes, at += Source::step) {
-      Lanes v[Tokens];
+      multiply_columns<Lanes, Element>(source, at, x + i, x_stride, beyond, s);
+    }
+  }
+  Lanes sums[Tokens][Rows];
 #pragma GCC unroll 8
-      for (int t = 0; t < Tokens; ++t) {
-        v[t] = Lanes::load(x + static_cast<std::size_t>(t) * x_stride + i);
-      }
+  for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 8
-      for (int r = 0; r < Rows; ++r) {
-        const unsigned char* row = source.row(r) + at;
-        if (r % rows_of_line<Element> == 0) {
-          ask_beyond(beyond, row);
-        }
-        const Lanes a = Element::load(row);
-#pragma GCC unroll 8
-        for (int t = 0; t < Tokens; ++t) {
-          s[t][r] = Lanes::fma(a, v[t], s[t][r]);
-        }
-      }
+    for (int r = 0; r < Rows; ++r) {
+      sums[t][r] = Lanes::of_parts(s[t][r]);
     }
   }
   if (const std::uint32_t left = cols - whole; left != 0) {
@@ -136,7 +171,7 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
       const Lanes v = Lanes::load_some(x + static_cast<std::size_t>(t) * x_stride + whole, left);
       for (int r = 0; r < Rows; ++r) {
         const Lanes a = Element::load_some(source.row(r) + at, left);
-        s[t][r] = Lanes::fma_some(a, v, s[t][r], left);
+        sums[t][r] = Lanes::fma_some(a, v, sums[t][r], left);
       }
     }
   }
@@ -145,11 +180,11 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
     if constexpr (Rows % 4 == 0) {
 #pragma GCC unroll 4
       for (int r = 0; r < Rows; r += 4) {
-        Lanes::fold_four(s[t] + r, out[t] + r);
+        Lanes::fold_four(sums[t] + r, out[t] + r);
       }
     } else {
       for (int r = 0; r < Rows; ++r) {
-        out[t][r] = Lanes::fold(s[t][r]);
+        out[t][r] = Lanes::fold(sums[t][r]);
       }
     }
   }
@@ -217,7 +252,7 @@ void float_panel(const matrix_view& w, std::uint32_t row, const float_target& ra
   // One tile of tokens reads the weights once, from first to last.
   const bool once = tokens <= static_cast<std::uint32_t>(Widest);
   lines_ahead ahead{next, next, 0, 0,
-                    once && tokens >= w.asks.from ? w.asks.floats : ask_into::nothing};
+                    once ? asks_of_floats(w.asks, tokens) : ask_ahead_by{ask_into::nothing, 0}};
   if (!once && row + float_panel_rows < range.last) {
     std::size_t tiles = 0;
     for_token_tiles<Widest>(tokens, [&](auto, auto) { tiles += parts; });
@@ -264,7 +299,7 @@ void product_float_packed(const matrix_view& w, std::uint32_t first, std::uint32
 
 template <class Lanes, class Element, int Rows>
 void float_rows(const matrix_view& w, std::uint32_t row, const float_target& range) {
-  lines_ahead none{w.data, w.data, 0, 0, ask_into::nothing};
+  lines_ahead none{w.data, w.data, 0, 0, {ask_into::nothing, 0}};
   const rows_of_file<Element> source{w.data + row * w.row_bytes, w.row_bytes};
   std::uint32_t t = 0;
   for (; t + Lanes::tile_tokens <= range.batch.tokens; t += Lanes::tile_tokens) {

@@ -20,7 +20,10 @@ struct lanes {
   static constexpr int tile_rows = 2;
   static constexpr int tile_tokens = 2;
   static constexpr int packed_tile_rows = 2;
-  static constexpr int packed_tile_tokens = 2;
+  static constexpr int packed_tile_tokens = 3;
+
+  static constexpr int parts = 2;
+  using part = __m256;
 
   /// All ones in the first n of sixteen lanes.
   struct mask {
@@ -35,19 +38,25 @@ struct lanes {
 
   static lanes zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static lanes all(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
-  static lanes load(const void* p) {
-    const auto* f = static_cast<const float*>(p);
-    return {_mm256_loadu_ps(f), _mm256_loadu_ps(f + 8)};
+  static lanes load(const void* p) { return {load_part(p, 0), load_part(p, 1)}; }
+  static part zero_part() { return _mm256_setzero_ps(); }
+  static part load_part(const void* p, int i) {
+    return _mm256_loadu_ps(static_cast<const float*>(p) + 8 * i);
   }
+  static part load_half_part(const void* p, int i) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p) + i));
+  }
+  static part load_bfloat_part(const void* p, int i) {
+    return from_bfloat(_mm_loadu_si128(static_cast<const __m128i*>(p) + i));
+  }
+  static part fma_part(part a, part b, part c) { return _mm256_fmadd_ps(a, b, c); }
+  static lanes of_parts(const part (&p)[parts]) { return {p[0], p[1]}; }
   static lanes load_some(const void* p, std::uint32_t n) {
     const auto* f = static_cast<const float*>(p);
     const mask m = first(n);
     return {_mm256_maskload_ps(f, m.low), _mm256_maskload_ps(f + 8, m.high)};
   }
-  static lanes load_half(const void* p) {
-    const auto* h = static_cast<const __m128i*>(p);
-    return {_mm256_cvtph_ps(_mm_loadu_si128(h)), _mm256_cvtph_ps(_mm_loadu_si128(h + 1))};
-  }
+  static lanes load_half(const void* p) { return {load_half_part(p, 0), load_half_part(p, 1)}; }
   static lanes load_half_some(const void* p, std::uint32_t n) {
     std::uint16_t padded[16] = {};
     __builtin_memcpy(padded, p, n * sizeof padded[0]);
@@ -57,8 +66,7 @@ struct lanes {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
   }
   static lanes load_bfloat(const void* p) {
-    const auto* b = static_cast<const __m128i*>(p);
-    return {from_bfloat(_mm_loadu_si128(b)), from_bfloat(_mm_loadu_si128(b + 1))};
+    return {load_bfloat_part(p, 0), load_bfloat_part(p, 1)};
   }
   static lanes load_bfloat_some(const void* p, std::uint32_t n) {
     std::uint16_t padded[16] = {};

@@ -22,11 +22,20 @@ struct lanes {
   static constexpr int packed_tile_rows = 8;
   static constexpr int packed_tile_tokens = 3;
 
+  static constexpr int parts = 1;
+  using part = lanes;
+
   static __mmask16 first(std::uint32_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
   static lanes zero() { return {_mm512_setzero_ps()}; }
   static lanes all(float x) { return {_mm512_set1_ps(x)}; }
   static lanes load(const void* p) { return {_mm512_loadu_ps(p)}; }
+  static part zero_part() { return zero(); }
+  static part load_part(const void* p, int /*i*/) { return load(p); }
+  static part load_half_part(const void* p, int /*i*/) { return load_half(p); }
+  static part load_bfloat_part(const void* p, int /*i*/) { return load_bfloat(p); }
+  static part fma_part(part a, part b, part c) { return fma(a, b, c); }
+  static lanes of_parts(const part (&p)[parts]) { return p[0]; }
   static lanes load_some(const void* p, std::uint32_t n) {
     return {_mm512_maskz_loadu_ps(first(n), p)};
   }

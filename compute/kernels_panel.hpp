@@ -144,7 +144,9 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
 
 /// Whether one token asks for weights of this format soon, where the processor's policy has that.
 template <class Format>
-inline constexpr bool asks_soon_alone = requires { Format::asks_soon_alone; };
+inline constexpr bool asks_soon_alone = requires {
+  Format::asks_soon_alone;
+};
 
 /// Where the tiles of `count` tokens ask.
 template <class Format>

@@ -48,6 +48,17 @@ TEST(ask_x86, one_token_asks_little_ahead_where_it_was_measured_to_help) {
   EXPECT_FALSE(of(maker::intel, 6, 0xCF).soon_alone) << "not measured";
 }
 
+TEST(ask_x86, floats_ask_as_far_ahead_as_the_level_and_the_tokens_say) {
+  const ask_policy zen_3 = of(maker::amd, 0x19, 0x01);
+  EXPECT_EQ(asks_of_floats(zen_3, 1).level, ask_into::first_level);
+  EXPECT_EQ(asks_of_floats(zen_3, 1).bytes, ask_ahead<ask_into::first_level_soon>);
+  EXPECT_EQ(asks_of_floats(zen_3, 2).bytes, ask_ahead<ask_into::first_level>);
+  const ask_policy rapids = of(maker::intel, 6, 0xCF);
+  EXPECT_EQ(asks_of_floats(rapids, 1).level, ask_into::second_level);
+  EXPECT_EQ(asks_of_floats(rapids, 1).bytes, ask_ahead<ask_into::second_level>);
+  EXPECT_EQ(asks_of_floats(of(maker::amd, 0x19, 0x11), 1).level, ask_into::nothing) << "Zen 4";
+}
+
 TEST(ask_x86, long_tiles_are_taken_where_they_were_measured_to_be_faster) {
   EXPECT_TRUE(prefers_long_tiles({maker::amd, 0x1A, 0x02})) << "Zen 5";
   EXPECT_FALSE(prefers_long_tiles({maker::amd, 0x19, 0x11})) << "Zen 4";
