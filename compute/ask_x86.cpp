@@ -64,7 +64,7 @@ bool is_zen_3(const processor& p) noexcept {
 //   were not measured with it.
 // - Zen 3 reads them for one token at 0.53 to 0.6 of that speed and at 0.69 to 0.78 when asked;
 //   Q8_0, Q4_0 and Q6_K are 1.03 to 1.19 times as fast when asked 1 KiB ahead instead of 8, so is
-//   F16 (1.07 to 1.19); other types, and all with more tokens, are slower. Zen 5 loses by it.
+//   F16 (1.07 to 1.14); other types, and all with more tokens, are slower. Zen 5 loses by it.
 // - Emerald Rapids reads them for one token at 0.62 of that speed, at 0.80 when asked for the first
 //   level and at 0.84 for the second. Sapphire Rapids has the same cores and caches and
 //   was not measured, like all others.

@@ -145,7 +145,7 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
 /// Whether one token asks for weights of this format soon, where the processor's policy has that.
 template <class Format>
 inline constexpr bool asks_soon_alone = requires {
-  Format::asks_soon_alone;
+  requires Format::asks_soon_alone;
 };
 
 /// Where the tiles of `count` tokens ask.
@@ -163,6 +163,9 @@ ask_into asks_for(const ask_policy& policy, std::uint32_t count) {
 template <class Format, int Tokens>
 void direct_tile(packed_panel& panel, const batch_view& x, std::uint32_t token, std::uint32_t col,
                  std::uint32_t cols, typename Format::sum* sums) {
+  // Others never ask soon, and would be compiled once more for nothing.
+  constexpr ask_into soon =
+      Tokens == 1 && asks_soon_alone<Format> ? ask_into::first_level_soon : ask_into::first_level;
   switch (panel.asks) {
   case ask_into::nothing:
     run_direct<Format, Tokens, ask_into::nothing>(panel, x, token, col, cols, sums);
@@ -174,9 +177,7 @@ void direct_tile(packed_panel& panel, const batch_view& x, std::uint32_t token, 
     run_direct<Format, Tokens, ask_into::second_level>(panel, x, token, col, cols, sums);
     break;
   case ask_into::first_level_soon:
-    if constexpr (Tokens == 1 && asks_soon_alone<Format>) {
-      run_direct<Format, 1, ask_into::first_level_soon>(panel, x, token, col, cols, sums);
-    }
+    run_direct<Format, Tokens, soon>(panel, x, token, col, cols, sums);
     break;
   }
   panel.asks = ask_into::nothing;
