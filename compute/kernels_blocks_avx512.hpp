@@ -77,12 +77,13 @@ inline void prepare_starts(const x86::batch_view& x, std::uint32_t token, std::u
 
 /// Sums of 16 rows for `Tokens` tokens. While the products of one group of tokens are formed, those
 /// of the group before are scaled: instructions that do not multiply cost nothing where there are
-/// few of them beside many that do, and a quarter of a cycle each where they come all at once.
+/// few of them beside many that do, and a quarter of a cycle each where they come all at once. The
+/// last group of a block may be smaller.
 template <int Tokens, class Source, class Sums>
 inline void block_tile(const Source& source, const x86::batch_view& x, std::uint32_t token,
                        std::uint32_t col, std::uint32_t cols, Sums* sums) {
-  constexpr int group = Tokens == 8 ? 4 : Tokens;
-  constexpr int groups = Tokens / group;
+  constexpr int group = Tokens > 4 ? 4 : Tokens;
+  constexpr int last_group = (Tokens - 1) / group * group; // its first token
   const std::size_t stride = x.cols;
   const std::size_t block_stride = x.cols / block;
   const std::int8_t* q = x.q + token * stride + col;
@@ -101,44 +102,51 @@ inline void block_tile(const Source& source, const x86::batch_view& x, std::uint
   }
   __m512i scale_before = _mm512_setzero_si512();
   const std::int32_t* k_before = k;
-  // Scales token `t` of a group and its block before.
-  const auto add_before = [&](int first, int t) __attribute__((always_inline)) {
-    const std::size_t at = static_cast<std::size_t>(first + t);
-    total[at].add_block(before[t], k_before + at * block_stride, scale_before);
+  // Scales token `t` and its block before.
+  const auto add_before = [&](int t) __attribute__((always_inline)) {
+    const std::size_t at = static_cast<std::size_t>(t);
+    total[at].add_block(before[t % group], k_before + at * block_stride, scale_before);
   };
   for (std::uint32_t b = 0; b < cols / block; ++b) {
     const __m512i scale = source.scales(b);
 #pragma GCC unroll 2
-    for (int g = 0; g < groups; ++g) {
+    for (int first = 0; first < Tokens; first += group) {
+      const int behind = first == 0 ? last_group : first - group;
       __m512i dot[group];
 #pragma GCC unroll 8
       for (int t = 0; t < group; ++t) {
-        const std::size_t at = static_cast<std::size_t>(g * group + t);
-        dot[t] = broadcast(start + (at * block_stride + b) * 4);
+        if (first + t < Tokens) {
+          const std::size_t at = static_cast<std::size_t>(first + t);
+          dot[t] = broadcast(start + (at * block_stride + b) * 4);
+        }
       }
 #pragma GCC unroll 8
       for (int j = 0; j < 8; ++j) {
         const __m512i w = source.weights(b, static_cast<std::uint32_t>(j));
 #pragma GCC unroll 8
         for (int t = 0; t < group; ++t) {
-          const std::size_t at = static_cast<std::size_t>(g * group + t);
-          dot[t] = add_products(dot[t], w, q + at * stride + b * block + j * 4);
+          if (first + t < Tokens) {
+            const std::size_t at = static_cast<std::size_t>(first + t);
+            dot[t] = add_products(dot[t], w, q + at * stride + b * block + j * 4);
+          }
         }
-        if (j % 2 == 1 && j / 2 < group) {
-          add_before((g + groups - 1) % groups * group, j / 2);
+        if (j % 2 == 1 && j / 2 < group && behind + j / 2 < Tokens) {
+          add_before(behind + j / 2);
         }
       }
 #pragma GCC unroll 8
       for (int t = 0; t < group; ++t) {
-        before[t] = dot[t];
+        if (first + t < Tokens) {
+          before[t] = dot[t];
+        }
       }
       scale_before = scale;
       k_before = k + b;
     }
   }
 #pragma GCC unroll 8
-  for (int t = 0; t < group; ++t) {
-    add_before(Tokens - group, t);
+  for (int t = last_group; t < Tokens; ++t) {
+    add_before(t);
   }
 #pragma GCC unroll 8
   for (int t = 0; t < Tokens; ++t) {

@@ -273,6 +273,20 @@ void float_panel(const matrix_view& w, std::uint32_t row, const float_target& ra
   });
 }
 
+/// All tokens, more than `Fewest` and at most `Tokens`, in one tile for each group of rows. Only
+/// asked for from far it reads faster than smaller tiles, which find the weights in a cache after
+/// the first (docs/adr/0026-asking-for-weights.md).
+template <class Lanes, class Element, int Tokens, int Fewest>
+void float_panel_once(const matrix_view& w, std::uint32_t row, const float_target& range) {
+  if constexpr (Tokens > Fewest) {
+    if (range.batch.tokens == static_cast<std::uint32_t>(Tokens)) {
+      float_panel<Lanes, Element, float_group_rows, Tokens>(w, row, range);
+    } else {
+      float_panel_once<Lanes, Element, Tokens - 1, Fewest>(w, row, range);
+    }
+  }
+}
+
 /// Tokens from which long tiles are taken, where they are: fewer are bound by memory.
 inline constexpr std::uint32_t long_tiles_from = 32;
 
@@ -290,6 +304,10 @@ void product_float_packed(const matrix_view& w, std::uint32_t first, std::uint32
     if constexpr (rows / 2 % float_group_rows == 0) { // not on AVX2, whose tiles are smaller
       if (w.long_tiles && batch.tokens >= long_tiles_from) {
         float_panel<Lanes, Element, rows / 2, 2 * tokens>(w, row, range);
+        continue;
+      }
+      if (w.asks.floats == ask_into::second_level && batch.tokens <= 2 * tokens) {
+        float_panel_once<Lanes, Element, 2 * tokens, tokens>(w, row, range);
         continue;
       }
     }

@@ -183,7 +183,20 @@ void direct_tile(packed_panel& panel, const batch_view& x, std::uint32_t token, 
   panel.asks = ask_into::nothing;
 }
 
-/// `count` tokens, in the widest tiles that fit.
+/// `count` tokens, at most `Tokens`, in one tile: each tile reads the weights.
+template <class Format, int Tokens>
+void direct_rest(packed_panel& panel, const batch_view& x, std::uint32_t token, std::uint32_t count,
+                 std::uint32_t col, std::uint32_t cols, typename Format::sum* sums) {
+  if constexpr (Tokens > 0) {
+    if (count == Tokens) {
+      direct_tile<Format, Tokens>(panel, x, token, col, cols, sums);
+    } else {
+      direct_rest<Format, Tokens - 1>(panel, x, token, count, col, cols, sums);
+    }
+  }
+}
+
+/// `count` tokens, in the widest tiles that fit and one for the rest.
 template <class Format>
 void direct_tiles(packed_panel panel, const batch_view& x, std::uint32_t token, std::uint32_t count,
                   std::uint32_t col, std::uint32_t cols, typename Format::sum* sums) {
@@ -191,18 +204,7 @@ void direct_tiles(packed_panel panel, const batch_view& x, std::uint32_t token, 
   for (; t + Format::tile_tokens <= count; t += Format::tile_tokens) {
     direct_tile<Format, Format::tile_tokens>(panel, x, token + t, col, cols, sums + t);
   }
-  if constexpr (Format::tile_tokens > 4) {
-    if (t + 4 <= count) {
-      direct_tile<Format, 4>(panel, x, token + t, col, cols, sums + t);
-      t += 4;
-    }
-  }
-  for (; t + 2 <= count; t += 2) {
-    direct_tile<Format, 2>(panel, x, token + t, col, cols, sums + t);
-  }
-  for (; t < count; ++t) {
-    direct_tile<Format, 1>(panel, x, token + t, col, cols, sums + t);
-  }
+  direct_rest<Format, Format::tile_tokens - 1>(panel, x, token + t, count - t, col, cols, sums + t);
 }
 
 /// Writes rows [first, last) of a panel of packed weights that begins at `row`.

@@ -151,7 +151,8 @@ TEST(kernel_policies, sums_of_floats_do_not_depend_on_them) {
     for (const float_kernel& kernel : of.floats) {
       for (const std::uint32_t cols : {1U, 16U, 31U, 128U, 129U, 512U}) {
         // Long tiles begin at 32 tokens and have 6; what is left of them is 0 to 5.
-        for (const std::uint32_t tokens : {1U, 2U, 4U, 7U, 31U, 32U, 33U, 34U, 35U, 36U, 37U}) {
+        for (const std::uint32_t tokens :
+             {1U, 2U, 4U, 5U, 6U, 7U, 31U, 32U, 33U, 34U, 35U, 36U, 37U}) {
           compare_floats(random, of, kernel, cols, tokens);
           ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
         }

@@ -31,7 +31,7 @@ TEST(ask_x86, one_token_asks_where_it_was_measured_to_help) {
 
 TEST(ask_x86, the_second_level_is_asked_for_where_it_was_measured_to_be_faster) {
   EXPECT_EQ(of(maker::amd, 0x19, 0x11).integers, ask_into::second_level);
-  EXPECT_EQ(of(maker::amd, 0x19, 0x11).floats, ask_into::first_level);
+  EXPECT_EQ(of(maker::amd, 0x19, 0x11).floats, ask_into::second_level);
   EXPECT_EQ(of(maker::amd, 0x19, 0x01).integers, ask_into::first_level) << "Zen 3";
   EXPECT_EQ(of(maker::intel, 6, 0xCF).integers, ask_into::second_level);
   EXPECT_EQ(of(maker::intel, 6, 0xCF).floats, ask_into::second_level);
