@@ -95,11 +95,7 @@ inline void block_tile(const Source& source, const x86::batch_view& x, std::uint
   for (int t = 0; t < Tokens; ++t) {
     total[t] = sums[t];
   }
-  __m512i before[group];
-#pragma GCC unroll 8
-  for (int t = 0; t < group; ++t) {
-    before[t] = _mm512_setzero_si512();
-  }
+  __m512i before[group] = {};
   __m512i scale_before = _mm512_setzero_si512();
   const std::int32_t* k_before = k;
   // Scales token `t` and its block before.
