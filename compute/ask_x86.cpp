@@ -59,9 +59,10 @@ bool is_zen_3(const processor& p) noexcept {
 // Measured (docs/PERFORMANCE.md, docs/adr/0026-asking-for-weights.md), the weights being packed:
 // - Zen 5 reads them for one token at 0.42 to 0.92 of the speed of plain reading and beyond it when
 //   asked; the second-level cache is 0.77 to 0.94 times as fast as the first.
-// - Zen 4 reads them at that speed for one token and lost 10 to 40 %, for two at 0.75 of it and at
-//   0.86 when asked; with 8 tokens the second-level cache is 1.5 times as fast as the first, for
-//   floats with two and three 1.7 times.
+// - Zen 4 reads them at that speed for one token and lost 10 to 40 %, but in spells of one virtual
+//   processor in which asking gives 1.5 times (docs/performance/zen-4.md, floats); for two at 0.75
+//   of it and at 0.86 when asked; with 8 tokens the second-level cache is 1.5 times as fast as the
+//   first, for floats with two and three 1.7 times.
 // - Zen 3 reads them for one token at 0.53 to 0.6 of that speed and at 0.69 to 0.78 when asked;
 //   Q8_0, Q4_0 and Q6_K are 1.03 to 1.19 times as fast when asked 1 KiB ahead instead of 8, so is
 //   F16 (1.07 to 1.14); other types, and all with more tokens, are slower. Zen 5 loses by it.

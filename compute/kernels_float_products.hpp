@@ -273,9 +273,9 @@ void float_panel(const matrix_view& w, std::uint32_t row, const float_target& ra
   });
 }
 
-/// All tokens, more than `Fewest` and at most `Tokens`, in one tile for each group of rows. Only
-/// asked for from far it reads faster than smaller tiles, which find the weights in a cache after
-/// the first (docs/adr/0026-asking-for-weights.md).
+/// All tokens, more than `Fewest` and at most `Tokens`, in one tile for each group of rows. Smaller
+/// tiles, all but the first of which find the weights in a cache, are faster where weights are not
+/// asked for into the second level (docs/adr/0066-one-tile-for-the-last-tokens.md).
 template <class Lanes, class Element, int Tokens, int Fewest>
 void float_panel_once(const matrix_view& w, std::uint32_t row, const float_target& range) {
   if constexpr (Tokens > Fewest) {
