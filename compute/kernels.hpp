@@ -43,6 +43,16 @@ struct quantized_batch {
   void reshape(activation_form f, std::uint32_t token_count, std::uint32_t col_count);
 };
 
+/// What the calling thread made of a product's activations in a form of its kernel's own, which the
+/// next product of a series takes over where the activations and the form of the weights are the
+/// same. For products that one thread computes one after another, none of another series between
+/// them, while no activation changes. Results do not depend on it.
+struct preparation {
+  const quantized_batch* batch{nullptr};
+  tensor_type type{tensor_type::f32};
+  bool packed{false};
+};
+
 /// Attention of query heads of one token that share a key/value head, over its cached positions.
 struct attention_task {
   const float* query{nullptr};          ///< [heads][head_dim], after rotation
@@ -76,9 +86,10 @@ struct kernel_set {
   void (*remainder)(const float* x, const quantized_batch& batch, std::uint32_t token, float* out);
 
   /// y[t * y_stride + r] = row r of `w` times row t of `x`, for r in [row_first, row_last) and
-  /// every token: an exact integer, rounded once (section 4). `w.type` fits `x.form`.
+  /// every token: an exact integer, rounded once (section 4). `w.type` fits `x.form`. `kept` is
+  /// what the product before left, or null.
   void (*product)(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
-                  const quantized_batch& x, float* y, std::size_t y_stride);
+                  const quantized_batch& x, float* y, std::size_t y_stride, preparation* kept);
 
   /// The same for F32, F16 and BF16 weights: striped sums of binary32 products (section 2).
   void (*product_float)(const weight& w, std::uint32_t row_first, std::uint32_t row_last,

@@ -59,11 +59,13 @@ void prefetch_rows(const panel_bytes& next, std::uint32_t first, std::uint32_t l
 }
 
 /// What tiles of tokens [token, token + count) need of activations in a form of the format's own,
-/// made once for all rows. Most formats need nothing.
+/// made once for all rows. Some formats need nothing.
 template <class Format>
 void prepare(const batch_view& x, std::uint32_t token, std::uint32_t count) {
   if constexpr (requires { Format::prepare(x, token, count); }) {
-    Format::prepare(x, token, count);
+    if (!x.is_prepared) {
+      Format::prepare(x, token, count);
+    }
   }
 }
 

@@ -165,7 +165,7 @@ Sum row_product(const weight& w, std::uint32_t row, const quantized_batch& x, st
 }
 
 void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
-             const quantized_batch& x, float* y, std::size_t y_stride) {
+             const quantized_batch& x, float* y, std::size_t y_stride, preparation* /*kept*/) {
   OVIR_CHECK(form_for(w.type) == x.form && w.cols == x.cols, w.cols, x.cols);
   for (std::size_t t = 0; t < x.tokens; ++t) {
     const float power = x.u[t] * unit_of_products(w.type); // exact: u >= 2^-100

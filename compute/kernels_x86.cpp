@@ -29,6 +29,20 @@ unsigned char* x86::room_to_prepare(const quantized_batch& x) {
   return static_cast<unsigned char*>(std::align(line, bytes, at, space));
 }
 
+bool x86::is_prepared(preparation* kept, const weight& w, const quantized_batch& x) noexcept {
+  if (kept == nullptr) {
+    return false;
+  }
+  if (x.tokens > panel_tokens) { // prepared so many at a time, each over those before
+    *kept = {};
+    return false;
+  }
+  const bool packed = w.packed != nullptr; // another product, which prepares at other times
+  const bool same = kept->batch == &x && kept->type == w.type && kept->packed == packed;
+  *kept = {&x, w.type, packed};
+  return same;
+}
+
 namespace {
 
 x86::matrix_view view_of(const weight& w) {
@@ -44,7 +58,7 @@ x86::matrix_view view_of(const weight& w) {
           .unit = unit_of_products(w.type)};
 }
 
-x86::batch_view view_of(const quantized_batch& x) {
+x86::batch_view view_of(const quantized_batch& x, bool is_prepared = false) {
   return {.q = x.q.data(),
           .k = x.k.data(),
           .m = x.m.data(),
@@ -53,7 +67,8 @@ x86::batch_view view_of(const quantized_batch& x) {
           .tokens = x.tokens,
           .cols = x.cols,
           .scales = x.cols / x.scale_block(),
-          .prepared = x86::room_to_prepare(x)};
+          .prepared = x86::room_to_prepare(x),
+          .is_prepared = is_prepared};
 }
 
 /// The operations of one set that need adapting.
@@ -133,14 +148,17 @@ void product_unpacked(const weight& w, std::uint32_t row_first, std::uint32_t ro
 
 template <const functions& Set>
 void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
-             const quantized_batch& x, float* y, std::size_t y_stride) {
+             const quantized_batch& x, float* y, std::size_t y_stride, preparation* kept) {
   OVIR_CHECK(form_for(w.type) == x.form && w.cols == x.cols, w.cols, x.cols);
   if (w.wide) {
     // Rare, and 128-bit sums have no vector form: the reference gives the same integers.
-    kernels_reference().product(w, row_first, row_last, x, y, y_stride);
+    kernels_reference().product(w, row_first, row_last, x, y, y_stride, nullptr);
     return;
   }
   if (is_unpacked(w.type) || (w.packed == nullptr && !has_row_kernel(w.type))) {
+    if (kept != nullptr) {
+      *kept = {}; // these prepare nothing, but may move the room
+    }
     product_unpacked(w, row_first, row_last, x, y, y_stride);
     return;
   }
@@ -156,7 +174,8 @@ void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
   case tensor_type::iq4_xs: run = Set.iq4_xs; break;
   default: OVIR_CHECK(false, static_cast<std::uint32_t>(w.type)); return;
   }
-  run(view_of(w), row_first, row_last, view_of(x), y, y_stride);
+  const bool is_prepared = x86::is_prepared(kept, w, x);
+  run(view_of(w), row_first, row_last, view_of(x, is_prepared), y, y_stride);
 }
 
 template <const functions& Set>

@@ -42,6 +42,7 @@ struct batch_view {
   std::uint32_t cols;
   std::uint32_t scales;
   unsigned char* prepared; ///< aligned to 64, for [panel_tokens][cols / 256]
+  bool is_prepared{false}; ///< `prepared` has been made, for all tokens, at most panel_tokens
 };
 
 /// Where one token is quantised to.

@@ -99,9 +99,9 @@ void copy_row(const quantized_batch& from, std::size_t row, quantized_batch& out
   out.u[to] = from.u[row];
 }
 
-/// Rows [from, to) of one product.
+/// Rows [from, to) of one product, in a series of its thread's.
 void multiply_rows(const kernel_set& kernels, const single_product& p, std::uint32_t from,
-                   std::uint32_t to) {
+                   std::uint32_t to, preparation& kept) {
   const activations& input = *p.input;
   const std::size_t stride = p.matrix->rows;
   switch (form_for(p.matrix->type)) {
@@ -110,10 +110,10 @@ void multiply_rows(const kernel_set& kernels, const single_product& p, std::uint
                           stride);
     break;
   case activation_form::a32:
-    kernels.product(*p.matrix, from, to, input.a32(p.terms), p.output, stride);
+    kernels.product(*p.matrix, from, to, input.a32(p.terms), p.output, stride, &kept);
     break;
   case activation_form::a256:
-    kernels.product(*p.matrix, from, to, input.a256(p.terms), p.output, stride);
+    kernels.product(*p.matrix, from, to, input.a256(p.terms), p.output, stride, &kept);
     break;
   }
   if (p.terms == input_terms::two) {
@@ -170,6 +170,7 @@ void multiply_each(const kernel_set& kernels, std::span<const single_product> pr
     const std::size_t from = cost * part / parts;
     const std::size_t to = cost * (part + 1) / parts;
     std::size_t at = 0; ///< cost before the product
+    preparation kept;
     for (const single_product& p : products) {
       const std::size_t tokens = p.input->tokens();
       const std::size_t all = grains_of(p) * tokens;
@@ -181,7 +182,7 @@ void multiply_each(const kernel_set& kernels, std::span<const single_product> pr
       const std::size_t last = std::min<std::size_t>(grain_at(to) * row_grain, p.matrix->rows);
       if (first < last) {
         multiply_rows(kernels, p, static_cast<std::uint32_t>(first),
-                      static_cast<std::uint32_t>(last));
+                      static_cast<std::uint32_t>(last), kept);
       }
       at += all;
     }
@@ -198,13 +199,13 @@ void multiply(const kernel_set& kernels, const activations& input,
   for (const product_group& g : group) {
     grains += grains_of(g);
   }
-  const auto rows_of = [&](grain_run run) {
+  const auto rows_of = [&](grain_run run, preparation& kept) {
     for (const product_group& g : group) {
       const std::uint32_t own = grains_of(g);
       const std::uint32_t from = std::min(run.first, own) * row_grain;
       const std::uint32_t to = std::min(std::min(run.last, own) * row_grain, g.matrix->rows);
       if (from < to) {
-        multiply_rows(kernels, {&input, g.matrix, g.output, g.terms}, from, to);
+        multiply_rows(kernels, {&input, g.matrix, g.output, g.terms}, from, to, kept);
       }
       run.first -= std::min(run.first, own);
       run.last -= std::min(run.last, own);
@@ -212,15 +213,17 @@ void multiply(const kernel_set& kernels, const activations& input,
   };
   const std::size_t parts = std::min<std::size_t>(runner.width(), grains);
   if (parts <= 1) {
-    rows_of({0, grains});
+    preparation kept;
+    rows_of({0, grains}, kept);
     return;
   }
   const std::uint64_t of_grain = std::uint64_t{row_grain} * input.cols() * input.tokens();
   const auto least = static_cast<std::uint32_t>(run_products_min / of_grain + 1);
   grain_shares shares{grains, parts, least};
   const auto product_part = [&](std::size_t part) {
+    preparation kept; // runs are many, and the last of them short
     for (grain_run run = shares.take(part); !run.empty(); run = shares.take(part)) {
-      rows_of(run);
+      rows_of(run, kept);
     }
   };
   runner.run(parts, std::cref(product_part));

@@ -223,7 +223,7 @@ void product_case(const kernel_set& kernels, const matrix& m, const quantized_ba
   // In one piece, and cut where no kernel likes it: cells outside a range must stay as they were.
   for (const std::uint32_t cut : {0U, rows / 3}) {
     std::vector<float> y(stride * x.tokens, -1.0F);
-    kernels.product(m.view, cut, rows, x, y.data(), stride);
+    kernels.product(m.view, cut, rows, x, y.data(), stride, nullptr);
     out.begin(fmt::format("{} product of {}, {} rows from {}, {} columns, {} tokens", kind,
                           name_of(m.view.type), rows, cut, m.view.cols, x.tokens));
     out.add(std::span<const float>{y});

@@ -79,7 +79,7 @@ void remainder(const float* x, const quantized_batch& batch, std::uint32_t token
 }
 
 void product(const weight& w, std::uint32_t first, std::uint32_t last, const quantized_batch& x,
-             float* y, std::size_t y_stride) {
+             float* y, std::size_t y_stride, preparation* kept) {
   OVIR_CHECK(w.packed != nullptr);
   // Asked once, as the kernels of ovir do: a virtual machine answers CPUID in tens of microseconds.
   static const x86::ask_policy asks = x86::asks_here();
@@ -99,7 +99,8 @@ void product(const weight& w, std::uint32_t first, std::uint32_t last, const qua
                               .tokens = x.tokens,
                               .cols = x.cols,
                               .scales = x.cols / x.scale_block(),
-                              .prepared = x86::room_to_prepare(x)};
+                              .prepared = x86::room_to_prepare(x),
+                              .is_prepared = x86::is_prepared(kept, w, x)};
   x86::integer_product* run = bench::product_q8_0;
   switch (w.type) {
   case tensor_type::q8_0: break;

@@ -137,7 +137,7 @@ void run_product(benchmark::State& state, const kernel_set& set, tensor_type typ
       set.product_float(p.w, part.first, part.last, p.floats.data(), cols, tokens, p.y.data(),
                         p.w.rows);
     } else {
-      set.product(p.w, part.first, part.last, p.x, p.y.data(), p.w.rows);
+      set.product(p.w, part.first, part.last, p.x, p.y.data(), p.w.rows, nullptr);
     }
     benchmark::ClobberMemory();
   }

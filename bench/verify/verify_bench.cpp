@@ -158,8 +158,8 @@ void products(const model& m, const prepared_model& secret, const kernel_set& ke
     integer_product(*all[i], x, sums, runner);
     std::vector<std::uint64_t> weigh(x.tokens);
     fill_secret(std::as_writable_bytes(std::span{weigh}));
-    computing +=
-        seconds([&] { kernels.product(*all[i], 0, all[i]->rows, x, y.data(), all[i]->rows); });
+    computing += seconds(
+        [&] { kernels.product(*all[i], 0, all[i]->rows, x, y.data(), all[i]->rows, nullptr); });
     checking += seconds([&] {
       if (i != static_cast<std::size_t>(unit_matrix::v) &&
           i != static_cast<std::size_t>(unit_matrix::up)) {

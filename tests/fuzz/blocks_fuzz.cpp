@@ -69,7 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   embed_row(w, w.rows - 1, values.data());
   const quantized_batch x = batch_of(type, w.cols);
   std::vector<float> wanted(2 * rows);
-  kernels_reference().product(w, 0, w.rows, x, wanted.data(), rows);
+  kernels_reference().product(w, 0, w.rows, x, wanted.data(), rows, nullptr);
   std::vector<std::byte> packed(w.wide ? 0 : packed_bytes(w));
   for (std::uint32_t panel = 0; !w.wide && panel * packed_rows < w.rows; ++panel) {
     pack_panel(w, panel, packed.data() + panel * packed_panel_bytes(type, w.cols));
@@ -81,7 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const bool from_file : {true, false}) {
       w.packed = from_file || w.wide ? nullptr : packed.data();
       std::vector<float> got(2 * rows);
-      set->product(w, 0, w.rows, x, got.data(), rows);
+      set->product(w, 0, w.rows, x, got.data(), rows, nullptr);
       OVIR_CHECK(std::memcmp(got.data(), wanted.data(), got.size() * sizeof(float)) == 0, data[0]);
     }
   }

@@ -180,7 +180,7 @@ void compare_integers(kernel_random& random, const products& of, const integer_k
                               .scales = cols / x.scale_block(),
                               .prepared = x86::room_to_prepare(x)};
   std::vector<float> wanted(y_stride * tokens, untouched);
-  kernels_reference().product(w.view(), first, rows, x, wanted.data(), y_stride);
+  kernels_reference().product(w.view(), first, rows, x, wanted.data(), y_stride, nullptr);
   for (const x86::ask_policy& asks : policies) {
     std::vector<float> got(y_stride * tokens, untouched);
     kernel.run(w.with(asks, false), first, rows, batch, got.data(), y_stride);
@@ -200,6 +200,28 @@ TEST(kernel_policies, sums_of_integers_do_not_depend_on_them) {
         }
       }
     }
+  }
+}
+
+/// What was prepared is taken over: a product after it does not look at the sums it was made of.
+TEST(kernel_policies, a_series_prepares_its_activations_once) {
+  kernel_random random{43};
+  for (const products& of : products_here()) {
+    const panels w{
+        test::make_quantized(random, tensor_type::q4_k, 16, 512, filling::random, moderate_scale)};
+    weight view = w.view();
+    view.packed = w.bytes.data();
+    quantized_batch x = test::make_batch(random, activation_form::a256, 3, 512, filling::random);
+    preparation kept;
+    std::vector<float> wanted(16 * x.tokens);
+    of.set->product(view, 0, 16, x, wanted.data(), 16, &kept);
+    x.sum.assign(x.sum.size(), 1);
+    std::vector<float> again(wanted.size());
+    of.set->product(view, 0, 16, x, again.data(), 16, &kept);
+    test::expect_same(again, wanted, std::string{of.set->name});
+    std::vector<float> alone(wanted.size());
+    of.set->product(view, 0, 16, x, alone.data(), 16, nullptr);
+    EXPECT_NE(alone, wanted) << of.set->name << ": these sums make no difference; choose others";
   }
 }
 

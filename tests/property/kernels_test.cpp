@@ -45,7 +45,7 @@ std::vector<float> product_of(const kernel_set& set, const weight& w, rows range
                               const quantized_batch& x) {
   const std::size_t stride = w.rows + 3;
   std::vector<float> y(stride * x.tokens, untouched);
-  set.product(w, range.first, range.last, x, y.data(), stride);
+  set.product(w, range.first, range.last, x, y.data(), stride, nullptr);
   return y;
 }
 
@@ -95,6 +95,49 @@ TEST_P(kernels, multiply_every_shape_of_quantized_weights_exactly) {
         for (const rows range :
              {rows{0, count}, rows{first, count}, rows{0, first}, rows{first, first + 1}}) {
           compare_products(set(), w.view, range, x);
+          ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
+        }
+      }
+    }
+  }
+}
+
+/// One series of products in runs of rows. Each type meets two inputs, one of them as rows of
+/// the file, too; the next type begins with the input that the one before ended with.
+TEST_P(kernels, multiply_in_a_series_as_they_do_alone) {
+  kernel_random random{5};
+  RecordProperty("seed", std::to_string(random.seed()));
+  constexpr std::uint32_t cols = 1280;
+  constexpr std::uint32_t count = 53;
+  struct turn {
+    std::size_t input;
+    bool packed;
+  };
+  constexpr std::array turns{turn{0, true},  turn{1, true}, turn{0, true},
+                             turn{1, false}, turn{1, true}, turn{0, true}};
+  for (const activation_form form : {activation_form::a32, activation_form::a256}) {
+    for (const std::uint32_t tokens : {1U, 3U, 8U, 128U, 129U}) {
+      const std::array inputs{make_batch(random, form, tokens, cols, filling::random),
+                              make_batch(random, form, tokens + 1, cols, filling::random)};
+      preparation kept;
+      for (const tensor_type type : quantized_types) {
+        if (form_for(type) != form) {
+          continue;
+        }
+        const owned_weight w =
+            make_quantized(random, type, count, cols, filling::random, moderate_scale);
+        const std::vector<std::byte> bytes = packed(w.view);
+        for (const turn& now : turns) {
+          weight view = w.view;
+          view.packed = now.packed ? bytes.data() : nullptr;
+          const quantized_batch& x = inputs[now.input];
+          std::vector<float> y(std::size_t{count} * x.tokens, untouched);
+          for (const rows range : {rows{0, 16}, rows{48, count}, rows{16, 48}}) {
+            set().product(view, range.first, range.last, x, y.data(), count, &kept);
+          }
+          std::vector<float> wanted(y.size(), untouched);
+          reference().product(view, 0, count, x, wanted.data(), count, nullptr);
+          expect_same(y, wanted, name_of_case(view, {0, count}, x));
           ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
         }
       }

@@ -91,7 +91,7 @@ TEST_P(freivalds, integers_are_those_that_the_kernels_round) {
   std::vector<std::int64_t> sums(std::size_t{5} * w.rows);
   integer_product(w, x, sums, serial_);
   std::vector<float> y(sums.size());
-  kernels_reference().product(w, 0, w.rows, x, y.data(), w.rows);
+  kernels_reference().product(w, 0, w.rows, x, y.data(), w.rows, nullptr);
   for (std::size_t i = 0; i < y.size(); ++i) {
     EXPECT_EQ(static_cast<float>(sums[i]) * (x.u[i / w.rows] * 0x1p-24F), y[i]);
   }

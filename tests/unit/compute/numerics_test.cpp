@@ -59,8 +59,8 @@ TEST(self_test, notices_one_fused_multiplication_in_the_rotation) {
 TEST(self_test, notices_an_integer_product_rounded_twice) {
   const kernel_set set = bent([](kernel_set& s) {
     s.product = [](const weight& w, std::uint32_t first, std::uint32_t last,
-                   const quantized_batch& x, float* y, std::size_t stride) {
-      kernels_reference().product(w, first, last, x, y, stride);
+                   const quantized_batch& x, float* y, std::size_t stride, preparation*) {
+      kernels_reference().product(w, first, last, x, y, stride, nullptr);
       for (std::uint32_t t = 0; t < x.tokens; ++t) {
         if (last - first > 20 && w.type == tensor_type::q4_k) {
           y[t * stride + last - 1] *= 1.0000001F;
