@@ -5,7 +5,7 @@
 namespace ovir::compute::x86 {
 
 /// Memory of the calling thread for what the kernels prepare of a batch (`batch_view::prepared`).
-/// Valid until the next call on this thread.
+/// Stays where it is, and what was written there, until this thread asks for more of it.
 [[nodiscard]] unsigned char* room_to_prepare(const quantized_batch& x);
 
 /// Whether that memory holds what a product of `w` and `x` needs, since an earlier one of the
