@@ -1,10 +1,8 @@
 #include "compute/layer_step.hpp"
 
-#include "compute/grain_shares.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <functional>
 #include <memory>
 
@@ -190,6 +188,32 @@ void multiply_each(const kernel_set& kernels, std::span<const single_product> pr
   runner.run(parts, std::cref(some_rows));
 }
 
+namespace {
+
+/// Calls `rows_of(run, kept)` for all grains of products with one input.
+template <class RowsOf>
+void share_out(std::uint32_t grains, const activations& input, parallel_runner& runner,
+               const RowsOf& rows_of) {
+  const std::size_t parts = std::min<std::size_t>(runner.width(), grains);
+  if (parts <= 1) {
+    preparation kept;
+    rows_of({0, grains}, kept);
+    return;
+  }
+  const std::uint64_t of_grain = std::uint64_t{row_grain} * input.cols() * input.tokens();
+  const auto least = static_cast<std::uint32_t>(run_products_min / of_grain + 1);
+  grain_shares shares{grains, parts, least};
+  const auto product_part = [&](std::size_t part) {
+    preparation kept; // runs are many, and the last of them short
+    for (grain_run run = shares.take(part); !run.empty(); run = shares.take(part)) {
+      rows_of(run, kept);
+    }
+  };
+  runner.run(parts, std::cref(product_part));
+}
+
+} // namespace
+
 void multiply(const kernel_set& kernels, const activations& input,
               std::span<const product_group> group, parallel_runner& runner) {
   const auto grains_of = [](const product_group& g) {
@@ -211,22 +235,27 @@ void multiply(const kernel_set& kernels, const activations& input,
       run.last -= std::min(run.last, own);
     }
   };
-  const std::size_t parts = std::min<std::size_t>(runner.width(), grains);
-  if (parts <= 1) {
-    preparation kept;
-    rows_of({0, grains}, kept);
+  share_out(grains, input, runner, rows_of);
+}
+
+void multiply_alike(const kernel_set& kernels, const activations& input,
+                    std::span<const product_group> group, parallel_runner& runner,
+                    const std::function<void(std::uint32_t, std::uint32_t)>& done) {
+  const std::uint32_t rows = group.front().matrix->rows;
+  if (input.tokens() == 1) {
+    multiply(kernels, input, group, runner);
+    done(0, rows);
     return;
   }
-  const std::uint64_t of_grain = std::uint64_t{row_grain} * input.cols() * input.tokens();
-  const auto least = static_cast<std::uint32_t>(run_products_min / of_grain + 1);
-  grain_shares shares{grains, parts, least};
-  const auto product_part = [&](std::size_t part) {
-    preparation kept; // runs are many, and the last of them short
-    for (grain_run run = shares.take(part); !run.empty(); run = shares.take(part)) {
-      rows_of(run, kept);
+  const auto rows_of = [&](grain_run run, preparation& kept) {
+    const std::uint32_t from = run.first * row_grain;
+    const std::uint32_t to = std::min(run.last * row_grain, rows);
+    for (const product_group& g : group) {
+      multiply_rows(kernels, {&input, g.matrix, g.output, g.terms}, from, to, kept);
     }
+    done(from, to);
   };
-  runner.run(parts, std::cref(product_part));
+  share_out((rows + row_grain - 1) / row_grain, input, runner, rows_of);
 }
 
 // A session fails as a whole, and with what its first bad row says.
@@ -343,32 +372,36 @@ void layer_step::attend(parallel_runner& runner) const {
   const std::size_t part_scores = positions * together;
   float* scores = grown(scratch.scores, parts * part_scores);
   const std::uint32_t heads_per_kv = config.heads / config.kv_heads;
-  std::atomic<std::size_t> next{0};
+  const auto attend_row = [&](std::size_t part, std::size_t i) {
+    const std::size_t row = i % rows;
+    if (scratch.ok[row] == 0) {
+      return;
+    }
+    const session_rows& s = sessions[scratch.session_of[row]];
+    const auto head = static_cast<std::uint32_t>(i / rows) * together;
+    const std::size_t at = std::size_t{head} * config.head_dim;
+    const position last = s.first + static_cast<std::uint32_t>(row - s.row);
+    kernels.attend({.query = scratch.q.data() + row * config.q_dim() + at,
+                    .keys = s.kv->keys(layer, head / heads_per_kv),
+                    .values = s.kv->values(layer, head / heads_per_kv),
+                    .stride = config.head_dim,
+                    .positions = last + 1,
+                    .first = kind.window != 0 && last >= kind.window ? last + 1 - kind.window : 0,
+                    .head_dim = config.head_dim,
+                    .heads = together,
+                    .scale = config.attention_scale,
+                    .cap = config.attention_cap,
+                    .scores = scores + part * part_scores,
+                    .output = scratch.heads.row(row) + at});
+  };
+  grain_shares shares{static_cast<std::uint32_t>(tasks), parts};
   const auto attend_part = [&](std::size_t part) {
-    // One at a time, because later positions have more to look at and threads differ; rows of the
+    // Few at a time, because later positions have more to look at and threads differ; rows of the
     // same keys and values behind each other, because these may still be in a cache.
-    for (std::size_t i = next.fetch_add(1, std::memory_order_relaxed); i < tasks;
-         i = next.fetch_add(1, std::memory_order_relaxed)) {
-      const std::size_t row = i % rows;
-      if (scratch.ok[row] == 0) {
-        continue;
+    for (grain_run run = shares.take(part); !run.empty(); run = shares.take(part)) {
+      for (std::size_t i = run.first; i < run.last; ++i) {
+        attend_row(part, i);
       }
-      const session_rows& s = sessions[scratch.session_of[row]];
-      const auto head = static_cast<std::uint32_t>(i / rows) * together;
-      const std::size_t at = std::size_t{head} * config.head_dim;
-      const position last = s.first + static_cast<std::uint32_t>(row - s.row);
-      kernels.attend({.query = scratch.q.data() + row * config.q_dim() + at,
-                      .keys = s.kv->keys(layer, head / heads_per_kv),
-                      .values = s.kv->values(layer, head / heads_per_kv),
-                      .stride = config.head_dim,
-                      .positions = last + 1,
-                      .first = kind.window != 0 && last >= kind.window ? last + 1 - kind.window : 0,
-                      .head_dim = config.head_dim,
-                      .heads = together,
-                      .scale = config.attention_scale,
-                      .cap = config.attention_cap,
-                      .scores = scores + part * part_scores,
-                      .output = scratch.heads.row(row) + at});
     }
   };
   runner.run(parts, std::cref(attend_part));
@@ -431,15 +464,18 @@ bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const
   if (!check("in the feed-forward input")) {
     return false;
   }
-  multiply(kernels, scratch.hidden, gate_up, runner);
   scratch.inner.reshape(rows, config.ffn_dim, forms_of(down));
-  for_tokens(n, runner, [&](std::size_t t) {
-    if (scratch.ok[t] != 0) {
-      gated(kernels, config.gate, scratch.gate.data() + t * config.ffn_dim,
-            scratch.up.data() + t * config.ffn_dim, config.ffn_dim, scratch.inner.row(t));
+  const auto gate_columns = [&](std::uint32_t from, std::uint32_t to) {
+    for (std::size_t t = 0; t < n; ++t) {
+      if (scratch.ok[t] != 0) {
+        const std::size_t at = t * config.ffn_dim + from;
+        gated(kernels, config.gate, scratch.gate.data() + at, scratch.up.data() + at, to - from,
+              scratch.inner.row(t) + from);
+      }
     }
-    quantize(scratch.inner, t);
-  });
+  };
+  multiply_alike(kernels, scratch.hidden, gate_up, runner, std::cref(gate_columns));
+  for_tokens(n, runner, [&](std::size_t t) { quantize(scratch.inner, t); });
   if (!check("in the feed-forward block")) {
     return false;
   }

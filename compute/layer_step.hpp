@@ -1,6 +1,7 @@
 #pragma once
 
 #include "compute/block_operations.hpp"
+#include "compute/grain_shares.hpp"
 #include "compute/kernels.hpp"
 #include "compute/kv_cache.hpp"
 #include "compute/model.hpp"
@@ -9,6 +10,7 @@
 #include "compute/two_terms.hpp"
 #include "messages/result.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -89,6 +91,14 @@ private:
 void multiply(const kernel_set& kernels, const activations& input,
               std::span<const product_group> group, parallel_runner& runner);
 
+/// The same of matrices that have equally many rows. A thread takes the same rows of each, and
+/// calls `done(first, last)` once it has computed these, while what it put out is in its own
+/// caches. Of one token there is little, and longer runs of weights are read faster: `done` is
+/// called once.
+void multiply_alike(const kernel_set& kernels, const activations& input,
+                    std::span<const product_group> group, parallel_runner& runner,
+                    const std::function<void(std::uint32_t, std::uint32_t)>& done);
+
 /// A product with an input of its own.
 struct single_product {
   const activations* input;
@@ -112,15 +122,25 @@ struct session_rows {
   std::optional<error> failed{};
 };
 
-/// Calls `f(t)` for every row of a pass; one row is not worth waking anybody.
-/// `f` is passed by reference, because a std::function of it would allocate.
+/// Calls `f(t)` for every row of a pass; one row is not worth waking anybody. A thread takes the
+/// same rows each time, as long as none is late: what it wrote last is in its own caches.
+/// Functions are passed by reference, because a std::function of them would allocate.
 template <class F>
 void for_tokens(std::size_t tokens, parallel_runner& runner, const F& f) {
   if (tokens == 1) {
     f(std::size_t{0});
-  } else {
-    runner.run(tokens, std::cref(f));
+    return;
   }
+  const std::size_t parts = std::min(runner.width(), tokens);
+  grain_shares shares{static_cast<std::uint32_t>(tokens), parts};
+  const auto some_tokens = [&](std::size_t part) {
+    for (grain_run run = shares.take(part); !run.empty(); run = shares.take(part)) {
+      for (std::size_t t = run.first; t < run.last; ++t) {
+        f(t);
+      }
+    }
+  };
+  runner.run(parts, std::cref(some_tokens));
 }
 
 /// An expert of a group, and the seats of its rows, counted from the group's first.
