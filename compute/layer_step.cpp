@@ -418,6 +418,10 @@ bool layer_step::attention(std::span<float> x, parallel_runner& runner) const {
   };
   scratch.hidden.reshape(rows, config.dim, forms_of(qkv));
   for_tokens(n, runner, [&](std::size_t t) {
+    const std::size_t session = scratch.session_of[t];
+    if (with_input != nullptr && t == sessions[session].row) {
+      (*with_input)(session);
+    }
     if (scratch.ok[t] != 0) {
       read_block_input(x.data(), weights.attn_norm, t);
     }

@@ -209,6 +209,9 @@ public:
   std::span<session_rows> sessions; ///< of which `scratch` has `session_of` and `ok`
   std::uint32_t rows;
   step_scratch& scratch;
+  /// Called once for each session, by any thread, while the stream is still as it came: what is to
+  /// be done with the layer before's output needs no region of its own.
+  const std::function<void(std::size_t)>* with_input{nullptr};
 
   /// Advances the residual stream x [rows][dim] by this layer and writes K and V of the rows'
   /// positions. A session in which a value is not finite fails with `nonfinite`, which names layer

@@ -244,23 +244,29 @@ void segment::impl::keep_drafts(std::size_t i, layer_index layer) {
 bool segment::impl::run_layers(std::uint32_t rows, parallel_runner& runner) {
   const model_config& c = weights.config;
   const std::span<float> stream{x.data(), std::size_t{rows} * c.dim};
+  const auto hash_unless_failed = [&](std::size_t i, layer_index layer) {
+    if (!sessions[i].failed) {
+      hash(i, layer);
+    }
+  };
   for (layer_index l = layers.first; l < layers.last; ++l) {
     const layer_kind kind = c.kind_of(l);
+    // In the first region of the layer behind, which does not change the stream yet.
+    const std::function<void(std::size_t)> hash_before = [&](std::size_t i) {
+      hash_unless_failed(i, l - 1);
+    };
     const layer_step step{c,        weights.layers[l],
                           l,        kind,
                           *kernels, kind.window_rope ? window_rope : rope,
                           sessions, rows,
-                          scratch};
+                          scratch,  l > layers.first ? &hash_before : nullptr};
     if (!step.run(stream, runner)) {
       return false;
     }
-    if (l + 1 < c.layers) {
-      for_tokens(sessions.size(), runner, [&](std::size_t i) {
-        if (!sessions[i].failed) {
-          hash(i, l);
-        }
-      });
-    }
+  }
+  if (layers.last < c.layers) {
+    for_tokens(sessions.size(), runner,
+               [&](std::size_t i) { hash_unless_failed(i, layers.last - 1); });
   }
   return true;
 }
