@@ -37,7 +37,7 @@ result<void> pack_model(ready_model& model, layer_range layers, const compute::k
   if (kernels.id == compute::isa::reference) {
     return {};
   }
-  const compute::packing_plan plan = compute::plan_packing(model.weights, layers);
+  const compute::packing_plan plan = compute::plan_packing(model.weights, layers, kernels.id);
   const std::uint64_t memory_bytes = environment.memory_bytes();
   if (plan.bytes == 0 || (memory_bytes > 0 && plan.bytes > memory_bytes / 5 * 4)) {
     return {};

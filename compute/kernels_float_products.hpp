@@ -7,7 +7,7 @@
 /// kernels_floats.hpp).
 namespace ovir::compute::x86 {
 
-/// Rows of a panel of packed weights, and of one of its groups (packed_weights.hpp).
+/// Rows of a panel of packed weights, and of its smaller groups (packed_weights.hpp).
 inline constexpr std::uint32_t float_panel_rows = 16;
 inline constexpr std::uint32_t float_group_rows = 4;
 
@@ -53,18 +53,17 @@ struct rows_of_file {
   }
 };
 
-/// Rows of packed weights: groups of four, sixteen columns of each row side by side.
-template <class Element>
+/// Rows of packed weights: in groups, sixteen columns of each row side by side.
+template <class Element, std::uint32_t Group>
 struct rows_of_panel {
-  static constexpr std::size_t step = float_group_rows * stripes * Element::bytes;
+  static constexpr std::size_t step = Group * stripes * Element::bytes;
 
   const unsigned char* data;
   std::size_t group_bytes;
 
   [[nodiscard]] inline const unsigned char* row(int r) const {
     const auto index = static_cast<std::size_t>(r);
-    return data + index / float_group_rows * group_bytes +
-           index % float_group_rows * stripes * Element::bytes;
+    return data + index / Group * group_bytes + index % Group * stripes * Element::bytes;
   }
 };
 
@@ -105,7 +104,7 @@ multiply_columns(const Source& source, std::size_t at, const float* x, std::size
         v[t][q] = Lanes::load_part(x + static_cast<std::size_t>(t) * x_stride, p + q);
       }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
       const unsigned char* row = source.row(r) + at;
       if (p == 0 && r % rows_of_line<Element> == 0) {
@@ -123,45 +122,17 @@ multiply_columns(const Source& source, std::size_t at, const float* x, std::size
   }
 }
 
-/// `Rows` x `Tokens` striped sums; x is the first token's. A function of its own, like the tiles of
-/// kernels_panel.hpp.
+/// Ends striped sums: the columns from `whole` on, `at` bytes into the rows, and the fold.
 template <class Lanes, class Element, int Rows, int Tokens, class Source>
-__attribute__((noinline)) void float_tile(const Source& source, std::uint32_t cols, const float* x,
-                                          std::size_t x_stride, lines_ahead& ahead,
-                                          float (&out)[Tokens][Rows]) {
-  typename Lanes::part s[Tokens][Rows][Lanes::parts];
-#pragma GCC unroll 8
-  for (int t = 0; t < Tokens; ++t) {
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 2
-      for (int p = 0; p < Lanes::parts; ++p) {
-        s[t][r][p] = Lanes::zero_part();
-      }
-    }
-  }
-  const auto left_to_ask = static_cast<std::size_t>(ahead.end - ahead.next);
-  const unsigned char* ask = ahead.next;
-  const unsigned char* const asked =
-      ask + (left_to_ask < ahead.of_tile ? left_to_ask : ahead.of_tile);
-  ahead.next = asked;
-  const ask_ahead_by beyond = ahead.beyond;
-  const std::uint32_t whole = cols / stripes * stripes;
-  std::size_t at = 0;
-  for (std::uint32_t block = 0; block < whole; block += block_cols) {
-    for (std::size_t n = 0; n < ahead.of_block && ask < asked; n += lines_ahead::line) {
-      __builtin_prefetch(ask, 0, 2);
-      ask += lines_ahead::line;
-    }
-    const std::uint32_t end = whole - block < block_cols ? whole : block + block_cols;
-    for (std::uint32_t i = block; i < end; i += stripes, at += Source::step) {
-      multiply_columns<Lanes, Element>(source, at, x + i, x_stride, beyond, s);
-    }
-  }
+__attribute__((always_inline)) inline void
+finish_sums(const Source& source, std::uint32_t cols, std::uint32_t whole, std::size_t at,
+            const float* x, std::size_t x_stride,
+            const typename Lanes::part (&s)[Tokens][Rows][Lanes::parts],
+            float (&out)[Tokens][Rows]) {
   Lanes sums[Tokens][Rows];
 #pragma GCC unroll 8
   for (int t = 0; t < Tokens; ++t) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
       sums[t][r] = Lanes::of_parts(s[t][r]);
     }
@@ -190,6 +161,44 @@ __attribute__((noinline)) void float_tile(const Source& source, std::uint32_t co
   }
 }
 
+/// `Rows` x `Tokens` striped sums; x is the first token's. A function of its own, like the tiles of
+/// kernels_panel.hpp.
+template <class Lanes, class Element, int Rows, int Tokens, class Source>
+__attribute__((noinline)) void float_tile(const Source& source, std::uint32_t cols, const float* x,
+                                          std::size_t x_stride, lines_ahead& ahead,
+                                          float (&out)[Tokens][Rows]) {
+  typename Lanes::part s[Tokens][Rows][Lanes::parts];
+#pragma GCC unroll 8
+  for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int p = 0; p < Lanes::parts; ++p) {
+        s[t][r][p] = Lanes::zero_part();
+      }
+    }
+  }
+  const auto left_to_ask = static_cast<std::size_t>(ahead.end - ahead.next);
+  const unsigned char* ask = ahead.next;
+  const unsigned char* const asked =
+      ask + (left_to_ask < ahead.of_tile ? left_to_ask : ahead.of_tile);
+  ahead.next = asked;
+  const ask_ahead_by beyond = ahead.beyond;
+  const std::uint32_t whole = cols / stripes * stripes;
+  std::size_t at = 0;
+  for (std::uint32_t block = 0; block < whole; block += block_cols) {
+    for (std::size_t n = 0; n < ahead.of_block && ask < asked; n += lines_ahead::line) {
+      __builtin_prefetch(ask, 0, 2);
+      ask += lines_ahead::line;
+    }
+    const std::uint32_t end = whole - block < block_cols ? whole : block + block_cols;
+    for (std::uint32_t i = block; i < end; i += stripes, at += Source::step) {
+      multiply_columns<Lanes, Element>(source, at, x + i, x_stride, beyond, s);
+    }
+  }
+  finish_sums<Lanes, Element, Rows, Tokens>(source, cols, whole, at, x, x_stride, s, out);
+}
+
 /// Rows [row, row + Rows) of the result, those within [first, last), of tokens from `token` on.
 struct float_target {
   const float_batch& batch;
@@ -199,12 +208,9 @@ struct float_target {
   std::uint32_t token;
 };
 
-template <class Lanes, class Element, int Rows, int Tokens, class Source>
-void float_tile_to(const float_target& to, const Source& source, std::uint32_t cols,
-                   lines_ahead& ahead) {
-  float out[Tokens][Rows];
-  float_tile<Lanes, Element, Rows, Tokens>(source, cols, to.batch.x + to.token * to.batch.x_stride,
-                                           to.batch.x_stride, ahead, out);
+template <int Rows, int Tokens>
+__attribute__((always_inline)) inline void store_sums(const float_target& to,
+                                                      const float (&out)[Tokens][Rows]) {
   for (std::uint32_t t = 0; t < Tokens; ++t) {
     float* y = to.batch.y + (to.token + t) * to.batch.y_stride;
     for (std::uint32_t r = 0; r < Rows; ++r) {
@@ -213,6 +219,15 @@ void float_tile_to(const float_target& to, const Source& source, std::uint32_t c
       }
     }
   }
+}
+
+template <class Lanes, class Element, int Rows, int Tokens, class Source>
+void float_tile_to(const float_target& to, const Source& source, std::uint32_t cols,
+                   lines_ahead& ahead) {
+  float out[Tokens][Rows];
+  float_tile<Lanes, Element, Rows, Tokens>(source, cols, to.batch.x + to.token * to.batch.x_stride,
+                                           to.batch.x_stride, ahead, out);
+  store_sums(to, out);
 }
 
 /// `run(token, count)` with count a compile-time constant: tiles of `Widest` tokens, of three, and
@@ -242,8 +257,31 @@ void for_token_tiles(std::uint32_t tokens, const Run& run) {
   }
 }
 
-/// Tiles of `Rows` rows and `Widest` tokens.
-template <class Lanes, class Element, int Rows, int Widest>
+/// `run(count)` with `tokens`, at most `Most`, as a compile-time constant.
+template <int Most, class Run>
+void with_token_count(std::uint32_t tokens, const Run& run) {
+  if constexpr (Most > 1) {
+    if (tokens < static_cast<std::uint32_t>(Most)) {
+      return with_token_count<Most - 1>(tokens, run);
+    }
+  }
+  run(token_count<Most>{});
+}
+
+/// The same as `for_token_tiles`, but the fewest tiles, of sizes as equal as can be.
+template <int Widest, class Run>
+void for_even_tiles(std::uint32_t tokens, const Run& run) {
+  for (std::uint32_t t = 0; t < tokens;) {
+    const std::uint32_t left = tokens - t;
+    const std::uint32_t tiles = (left + Widest - 1) / Widest;
+    const std::uint32_t next = (left + tiles - 1) / tiles;
+    with_token_count<Widest>(next, [&](auto count) { run(t, count); });
+    t += next;
+  }
+}
+
+/// Tiles of `Rows` rows and `Widest` tokens, of weights in groups of `Group` rows.
+template <class Lanes, class Element, std::uint32_t Group, int Rows, int Widest>
 void float_panel(const matrix_view& w, std::uint32_t row, const float_target& range) {
   constexpr std::uint32_t parts = float_panel_rows / Rows;
   const std::uint32_t tokens = range.batch.tokens;
@@ -264,9 +302,9 @@ void float_panel(const matrix_view& w, std::uint32_t row, const float_target& ra
   for_token_tiles<Widest>(tokens, [&](std::uint32_t t, auto count) {
     for (std::uint32_t part = 0; part < parts; ++part) {
       const std::uint32_t r = part * Rows;
-      const std::size_t group_bytes = w.panel_bytes / (float_panel_rows / float_group_rows);
-      const rows_of_panel<Element> all{data, group_bytes};
-      const rows_of_panel<Element> source{all.row(static_cast<int>(r)), group_bytes};
+      const std::size_t group_bytes = w.panel_bytes / (float_panel_rows / Group);
+      const rows_of_panel<Element, Group> all{data, group_bytes};
+      const rows_of_panel<Element, Group> source{all.row(static_cast<int>(r)), group_bytes};
       float_tile_to<Lanes, Element, Rows, decltype(count)::value>(
           {range.batch, row + r, range.first, range.last, t}, source, w.cols, ahead);
     }
@@ -280,9 +318,87 @@ template <class Lanes, class Element, int Tokens, int Fewest>
 void float_panel_once(const matrix_view& w, std::uint32_t row, const float_target& range) {
   if constexpr (Tokens > Fewest) {
     if (range.batch.tokens == static_cast<std::uint32_t>(Tokens)) {
-      float_panel<Lanes, Element, float_group_rows, Tokens>(w, row, range);
+      float_panel<Lanes, Element, float_group_rows, float_group_rows, Tokens>(w, row, range);
     } else {
       float_panel_once<Lanes, Element, Tokens - 1, Fewest>(w, row, range);
+    }
+  }
+}
+
+/// Adds the products of `cols` columns, a multiple of 16, to sums that lie in memory.
+template <class Lanes, class Element, int Rows, int Tokens, class Source>
+__attribute__((noinline)) void add_columns(const Source& source, std::size_t at, std::uint32_t cols,
+                                           const float* x, std::size_t x_stride, ask_ahead_by asks,
+                                           typename Lanes::part (*sums)[Rows][Lanes::parts]) {
+  typename Lanes::part s[Tokens][Rows][Lanes::parts];
+#pragma GCC unroll 8
+  for (int t = 0; t < Tokens; ++t) { // one by one, or GCC keeps them in memory
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int p = 0; p < Lanes::parts; ++p) {
+        s[t][r][p] = sums[t][r][p];
+      }
+    }
+  }
+  for (std::uint32_t i = 0; i < cols; i += stripes, at += Source::step) {
+    multiply_columns<Lanes, Element>(source, at, x + i, x_stride, asks, s);
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int p = 0; p < Lanes::parts; ++p) {
+        sums[t][r][p] = s[t][r][p];
+      }
+    }
+  }
+}
+
+/// Most tokens that `float_panel_by_blocks` serves.
+inline constexpr std::uint32_t block_tokens = 8;
+
+/// A few tokens and a panel in one group of rows, `Rows` at a time: as many columns at once as stay
+/// in a first-level cache until all of both met (docs/adr/0070-sixteen-rows-of-floats.md).
+template <class Lanes, class Element, int Rows>
+void float_panel_by_blocks(const matrix_view& w, std::uint32_t row, const float_target& range) {
+  constexpr std::uint32_t cols_at_once = 512; // 16 KiB of weights in 16 bits
+  constexpr std::uint32_t parts = float_panel_rows / Rows;
+  constexpr int widest = 2 * Lanes::packed_tile_tokens;
+  using source = rows_of_panel<Element, float_panel_rows>;
+  using tile_sums = typename Lanes::part[Rows][Lanes::parts];
+  const float_batch& batch = range.batch;
+  const source all{w.packed + row / float_panel_rows * w.panel_bytes, w.panel_bytes};
+  // The first tile asks for what it will load of the next columns.
+  const ask_ahead_by asks{ask_into::second_level,
+                          std::size_t{cols_at_once} / stripes * source::step};
+  tile_sums sums[parts][block_tokens];
+  __builtin_memset(static_cast<void*>(sums), 0, sizeof sums); // 0.0
+  const std::uint32_t whole = w.cols / stripes * stripes;
+  for (std::uint32_t col = 0; col < whole; col += cols_at_once) {
+    const std::uint32_t cols = whole - col < cols_at_once ? whole - col : cols_at_once;
+    const std::size_t at = std::size_t{col} / stripes * source::step;
+    for (std::uint32_t part = 0; part < parts; ++part) {
+      const source rows{all.row(static_cast<int>(part * Rows)), w.panel_bytes};
+      for_even_tiles<widest>(batch.tokens, [&](std::uint32_t t, auto count) {
+        const ask_ahead_by none{ask_into::nothing, 0};
+        add_columns<Lanes, Element, Rows, decltype(count)::value>(
+            rows, at, cols, batch.x + t * batch.x_stride + col, batch.x_stride,
+            t == 0 ? asks : none, sums[part] + t);
+      });
+    }
+  }
+  for (std::uint32_t part = 0; part < parts; ++part) {
+    const source rows{all.row(static_cast<int>(part * Rows)), w.panel_bytes};
+    for (std::uint32_t t = 0; t < batch.tokens; ++t) {
+      typename Lanes::part one[1][Rows][Lanes::parts];
+      __builtin_memcpy(one, sums[part] + t, sizeof one);
+      float out[1][Rows];
+      finish_sums<Lanes, Element, Rows, 1>(rows, w.cols, whole,
+                                           std::size_t{whole} / stripes * source::step,
+                                           batch.x + t * batch.x_stride, batch.x_stride, one, out);
+      store_sums({batch, row + part * Rows, range.first, range.last, t}, out);
     }
   }
 }
@@ -290,28 +406,37 @@ void float_panel_once(const matrix_view& w, std::uint32_t row, const float_targe
 /// Tokens from which long tiles are taken, where they are: fewer are bound by memory.
 inline constexpr std::uint32_t long_tiles_from = 32;
 
-template <class Lanes, class Element>
-void product_float_packed(const matrix_view& w, std::uint32_t first, std::uint32_t last,
+template <class Lanes, class Element, std::uint32_t Group>
+void product_float_groups(const matrix_view& w, std::uint32_t first, std::uint32_t last,
                           const float_batch& batch) {
   constexpr int rows = Lanes::packed_tile_rows;
   constexpr int tokens = Lanes::packed_tile_tokens;
+  constexpr bool small_groups = Group == float_group_rows;
   const float_target range{batch, 0, first, last, 0};
   for (std::uint32_t row = first - first % float_panel_rows; row < last; row += float_panel_rows) {
-    if (batch.tokens <= static_cast<std::uint32_t>(tokens)) {
-      float_panel<Lanes, Element, float_group_rows, tokens>(w, row, range);
+    if constexpr (small_groups) {
+      if (batch.tokens <= static_cast<std::uint32_t>(tokens)) {
+        float_panel<Lanes, Element, Group, float_group_rows, tokens>(w, row, range);
+        continue;
+      }
+    } else if (batch.tokens == 1) {
+      float_panel<Lanes, Element, Group, Lanes::one_token_rows, 1>(w, row, range);
+      continue;
+    } else if (batch.tokens <= block_tokens) {
+      float_panel_by_blocks<Lanes, Element, float_group_rows>(w, row, range);
       continue;
     }
     if constexpr (rows / 2 % float_group_rows == 0) { // not on AVX2, whose tiles are smaller
       if (w.long_tiles && batch.tokens >= long_tiles_from) {
-        float_panel<Lanes, Element, rows / 2, 2 * tokens>(w, row, range);
+        float_panel<Lanes, Element, Group, rows / 2, 2 * tokens>(w, row, range);
         continue;
       }
-      if (w.asks.floats == ask_into::second_level && batch.tokens <= 2 * tokens) {
+      if (small_groups && w.asks.floats == ask_into::second_level && batch.tokens <= 2 * tokens) {
         float_panel_once<Lanes, Element, 2 * tokens, tokens>(w, row, range);
         continue;
       }
     }
-    float_panel<Lanes, Element, rows, tokens>(w, row, range);
+    float_panel<Lanes, Element, Group, rows, tokens>(w, row, range);
   }
 }
 
@@ -334,7 +459,10 @@ template <class Lanes, class Element>
 void product_float(const matrix_view& w, std::uint32_t first, std::uint32_t last,
                    const float_batch& batch) {
   if (w.packed != nullptr) {
-    return product_float_packed<Lanes, Element>(w, first, last, batch);
+    if (w.group_rows == float_panel_rows) {
+      return product_float_groups<Lanes, Element, float_panel_rows>(w, first, last, batch);
+    }
+    return product_float_groups<Lanes, Element, float_group_rows>(w, first, last, batch);
   }
   const float_target range{batch, 0, first, last, 0};
   std::uint32_t row = first;

@@ -21,6 +21,7 @@ struct lanes {
   static constexpr int tile_tokens = 2;
   static constexpr int packed_tile_rows = 2;
   static constexpr int packed_tile_tokens = 3;
+  static constexpr int one_token_rows = 4;
 
   static constexpr int parts = 2;
   using part = __m256;

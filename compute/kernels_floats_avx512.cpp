@@ -21,6 +21,7 @@ struct lanes {
   static constexpr int tile_tokens = 4;
   static constexpr int packed_tile_rows = 8;
   static constexpr int packed_tile_tokens = 3;
+  static constexpr int one_token_rows = 16;
 
   static constexpr int parts = 1;
   using part = lanes;

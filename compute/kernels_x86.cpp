@@ -53,6 +53,7 @@ x86::matrix_view view_of(const weight& w) {
           .cols = w.cols,
           .packed = reinterpret_cast<const unsigned char*>(w.packed),
           .panel_bytes = w.packed == nullptr ? 0 : packed_panel_bytes(w.type, w.cols),
+          .group_rows = w.group_rows,
           .asks = asks,
           .long_tiles = long_tiles,
           .unit = unit_of_products(w.type)};

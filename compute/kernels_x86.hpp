@@ -25,6 +25,7 @@ struct matrix_view {
   std::uint32_t cols;
   const unsigned char* packed;
   std::size_t panel_bytes;
+  std::uint32_t group_rows; ///< of packed floats
   ask_policy asks;
   bool long_tiles; ///< `prefers_long_tiles`
   float unit;      ///< of products (tensor.hpp)

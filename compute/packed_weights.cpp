@@ -41,19 +41,24 @@ void pack_blocks(tensor_type type, const std::byte* data, std::size_t blocks, st
 }
 
 constexpr std::size_t float_columns = 16; ///< of a row that stand together
-constexpr std::size_t float_rows = 4;     ///< rows of a group
 
 void pack_floats(const weight& w, const std::byte* data, std::size_t row, std::byte* out) {
   const std::size_t run = float_columns * layout_of(w.type).block_bytes;
   const std::size_t runs = (w.cols + float_columns - 1) / float_columns;
-  out += row / float_rows * runs * float_rows * run + row % float_rows * run;
+  const std::size_t rows = w.group_rows;
+  out += row / rows * runs * rows * run + row % rows * run;
   for (std::size_t left = w.row_bytes(); left > 0;
-       left -= std::min(left, run), data += run, out += float_rows * run) {
+       left -= std::min(left, run), data += run, out += rows * run) {
     std::memcpy(out, data, std::min(left, run));
   }
 }
 
 } // namespace
+
+std::uint32_t float_group_rows(isa kernels, std::uint32_t cols) noexcept {
+  constexpr std::uint32_t most_kept = 2560; // columns: 10 KiB
+  return kernels == isa::avx512 && cols > most_kept ? packed_rows : 4;
+}
 
 std::size_t packed_panel_bytes(tensor_type type, std::uint32_t cols) noexcept {
   if (is_unpacked(type)) {
@@ -136,10 +141,11 @@ void pack_panel(const weight& w, std::uint32_t panel, std::byte* out) noexcept {
   }
 }
 
-packing_plan plan_packing(model& m, layer_range layers) {
+packing_plan plan_packing(model& m, layer_range layers, isa kernels) {
   packing_plan plan;
   const auto add = [&](weight& w) {
     if (!w.wide) {
+      w.group_rows = float_group_rows(kernels, w.cols);
       plan.parts.push_back({&w, plan.bytes});
       plan.bytes += packed_bytes(w);
     }

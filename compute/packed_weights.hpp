@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compute/kernels.hpp"
 #include "compute/model.hpp"
 #include "compute/parallel.hpp"
 #include "compute/tensor.hpp"
@@ -18,9 +19,9 @@
 ///
 /// A panel of a type in superblocks that is not unpacked is a run of them (packed_superblocks.hpp).
 ///
-/// A panel of F16, BF16 or F32 is four groups of four rows, each [columns / 16][row][16]; zeros
-/// beyond the last column. Sums of floats have their order, by columns (exact-1, section 2), so
-/// here a register holds columns of one row.
+/// A panel of F16, BF16 or F32 is groups of rows (`weight::group_rows`), [columns / 16][row][16];
+/// zeros beyond the last column. Sums of floats have their order, by columns (exact-1, section 2),
+/// so here a register holds columns of one row.
 ///
 /// A panel of any other type is its rows one after the other, as unpacked_rows.hpp has them: more
 /// bytes than in the file.
@@ -31,6 +32,12 @@ namespace ovir::compute {
 
 /// Rows of a panel.
 inline constexpr std::uint32_t packed_rows = 16;
+
+/// Rows of a group of floats that are fastest for these kernels, 4 or 16. Each group reads all
+/// activations: four rows while these stay in a first-level cache beside the weights that stream
+/// through it, else the whole panel, for which AVX2 has too few registers
+/// (docs/adr/0070-sixteen-rows-of-floats.md).
+[[nodiscard]] std::uint32_t float_group_rows(isa kernels, std::uint32_t cols) noexcept;
 
 /// Bytes of one panel, a multiple of 64.
 [[nodiscard]] std::size_t packed_panel_bytes(tensor_type type, std::uint32_t cols) noexcept;
@@ -57,9 +64,9 @@ struct packing_plan {
   std::size_t bytes{0};
 };
 
-/// For the layers held, and the head where the last layer is among them. Weights that are `wide`
-/// stay as they are, so `check_weights` comes first.
-[[nodiscard]] packing_plan plan_packing(model& m, layer_range layers);
+/// For the layers held, and the head where the last layer is among them, in the groups that are
+/// fastest for `kernels`. Weights that are `wide` stay as they are, so `check_weights` comes first.
+[[nodiscard]] packing_plan plan_packing(model& m, layer_range layers, isa kernels);
 
 /// Packs `part` to its place in `memory` (aligned to 64) and lets its weight point there. The
 /// memory must outlive the model's use.

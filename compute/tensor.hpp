@@ -156,6 +156,8 @@ struct weight {
   /// The same rows in the order that fast kernels read (packed_weights.hpp); null where nobody made
   /// it. The reference kernels and the embedding read `data`.
   const std::byte* packed{nullptr};
+  /// Rows of a group of packed floats, 4 or 16; chosen before they are packed.
+  std::uint32_t group_rows{4};
 
   [[nodiscard]] bool empty() const noexcept { return data == nullptr; }
   [[nodiscard]] std::size_t row_bytes() const noexcept {

@@ -88,6 +88,7 @@ void product(const weight& w, std::uint32_t first, std::uint32_t last, const qua
                                 .cols = w.cols,
                                 .packed = reinterpret_cast<const unsigned char*>(w.packed),
                                 .panel_bytes = packed_panel_bytes(w.type, w.cols),
+                                .group_rows = w.group_rows,
                                 .asks = asks,
                                 .long_tiles = false, // of floats alone
                                 .unit = unit_of_products(w.type)};

@@ -92,6 +92,7 @@ struct panels {
             .cols = view().cols,
             .packed = reinterpret_cast<const unsigned char*>(bytes.data()),
             .panel_bytes = packed_panel_bytes(view().type, view().cols),
+            .group_rows = view().group_rows,
             .asks = asks,
             .long_tiles = long_tiles,
             .unit = unit_of_products(view().type)};
@@ -119,8 +120,10 @@ std::string name_of_case(const products& of, const weight& w, std::uint32_t toke
 }
 
 void compare_floats(kernel_random& random, const products& of, const float_kernel& kernel,
-                    std::uint32_t cols, std::uint32_t tokens) {
-  const panels w{test::make_floats(random, kernel.type, 1 + random.below(70), cols)};
+                    std::uint32_t cols, std::uint32_t tokens, std::uint32_t group_rows) {
+  owned_weight made = test::make_floats(random, kernel.type, 1 + random.below(70), cols);
+  made.view.group_rows = group_rows;
+  const panels w{std::move(made)};
   const std::uint32_t rows = w.view().rows;
   const std::uint32_t first = random.below(rows);
   const std::size_t x_stride = cols + 5;
@@ -149,11 +152,12 @@ TEST(kernel_policies, sums_of_floats_do_not_depend_on_them) {
   RecordProperty("seed", std::to_string(random.seed()));
   for (const products& of : products_here()) {
     for (const float_kernel& kernel : of.floats) {
-      for (const std::uint32_t cols : {1U, 16U, 31U, 128U, 129U, 512U}) {
+      for (const std::uint32_t cols : {1U, 16U, 31U, 128U, 129U, 512U, 1113U}) {
         // Long tiles begin at 32 tokens and have 6; what is left of them is 0 to 5.
         for (const std::uint32_t tokens :
              {1U, 2U, 4U, 5U, 6U, 7U, 31U, 32U, 33U, 34U, 35U, 36U, 37U}) {
-          compare_floats(random, of, kernel, cols, tokens);
+          compare_floats(random, of, kernel, cols, tokens, 4);
+          compare_floats(random, of, kernel, cols, tokens, packed_rows);
           ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
         }
       }

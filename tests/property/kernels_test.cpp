@@ -267,12 +267,14 @@ constexpr std::array float_types{tensor_type::f32, tensor_type::f16, tensor_type
 TEST_P(kernels, sum_packed_float_weights_in_sixteen_stripes) {
   kernel_random random{27};
   for (const tensor_type type : float_types) {
-    for (const std::uint32_t cols : {1U, 15U, 16U, 17U, 31U, 64U, 127U, 128U, 129U, 300U, 512U}) {
+    for (const std::uint32_t cols :
+         {1U, 15U, 16U, 17U, 31U, 64U, 127U, 128U, 129U, 300U, 512U, 1113U}) {
       // From 32 on, tiles may have twice as many tokens; what is left of them is 0 to 5.
       for (const std::uint32_t tokens : {1U,  2U,  3U,  4U,  5U,  6U,  7U,  8U,  9U,  10U,
                                          11U, 12U, 13U, 31U, 32U, 33U, 34U, 35U, 36U, 37U}) {
         const std::uint32_t count = 1 + random.below(70);
-        const owned_weight w = make_floats(random, type, count, cols);
+        owned_weight w = make_floats(random, type, count, cols);
+        w.view.group_rows = random.below(2) == 0 ? 4 : packed_rows;
         const std::vector<std::byte> bytes = packed(w.view);
         weight view = w.view;
         view.packed = bytes.data();
@@ -283,7 +285,8 @@ TEST_P(kernels, sum_packed_float_weights_in_sixteen_stripes) {
           expect_same(float_product_of(set(), view, range, x, x_stride, tokens),
                       float_product_of(reference(), w.view, range, x, x_stride, tokens),
                       std::string{name_of(type)} + " cols " + std::to_string(cols) + " tokens " +
-                          std::to_string(tokens));
+                          std::to_string(tokens) + " in groups of " +
+                          std::to_string(view.group_rows));
           ASSERT_FALSE(HasFatalFailure()) << "seed " << random.seed();
         }
       }

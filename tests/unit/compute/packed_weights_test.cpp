@@ -75,7 +75,7 @@ TEST(packed_weights, take_as_many_bytes_as_the_file_but_for_padding) {
 TEST(packed_weights, are_planned_apart_from_each_other_and_only_for_the_layers_held) {
   const loaded_model loaded = tiny("q4_k_m");
   model m = loaded.get();
-  const packing_plan whole = plan_packing(m, all_of(m));
+  const packing_plan whole = plan_packing(m, all_of(m), isa::avx512);
   ASSERT_EQ(whole.parts.size(), m.config.layers * 7U + 1U);
   std::size_t end = 0;
   for (const packing_plan::part& part : whole.parts) {
@@ -85,14 +85,30 @@ TEST(packed_weights, are_planned_apart_from_each_other_and_only_for_the_layers_h
   }
   EXPECT_EQ(whole.bytes, end);
   EXPECT_EQ(whole.parts.back().target, &m.output);
-  EXPECT_EQ(plan_packing(m, {0, 1}).parts.size(), 7U); // the head is with the last layer
+  EXPECT_EQ(plan_packing(m, {0, 1}, isa::avx512).parts.size(),
+            7U); // the head is with the last layer
+}
+
+TEST(packed_weights, of_floats_with_long_rows_are_in_larger_groups_where_registers_allow) {
+  EXPECT_EQ(float_group_rows(isa::avx512, 2560), 4U);
+  EXPECT_EQ(float_group_rows(isa::avx512, 2561), packed_rows);
+  EXPECT_EQ(float_group_rows(isa::avx2, 2561), 4U);
+  EXPECT_EQ(float_group_rows(isa::reference, 2561), 4U);
+  const loaded_model loaded = tiny("f16");
+  model m = loaded.get();
+  m.layers[0].ffn_down.cols = 2561; // planned, not packed: nobody reads its rows
+  EXPECT_GT(plan_packing(m, all_of(m), isa::avx512).bytes, 0U);
+  EXPECT_EQ(m.layers[0].ffn_down.group_rows, packed_rows);
+  EXPECT_EQ(m.layers[0].attn_q.group_rows, 4U);
+  EXPECT_GT(plan_packing(m, all_of(m), isa::avx2).bytes, 0U); // planned again for another set
+  EXPECT_EQ(m.layers[0].ffn_down.group_rows, 4U);
 }
 
 TEST(packed_weights, leave_wide_weights_as_they_are) {
   const loaded_model quantised = tiny("q8_0");
   model m = quantised.get();
   m.layers[0].ffn_up.wide = true;
-  EXPECT_EQ(plan_packing(m, all_of(m)).parts.size(), m.config.layers * 7U);
+  EXPECT_EQ(plan_packing(m, all_of(m), isa::avx512).parts.size(), m.config.layers * 7U);
 }
 
 TEST(packed_weights, are_not_checked_again) {
@@ -112,10 +128,13 @@ TEST(packed_weights, change_no_logit) {
     const loaded_model loaded = tiny(quantisation);
     model m = loaded.get();
     const std::vector<float> wanted = logits_of(m, kernels_reference());
-    const packing_plan plan = plan_packing(m, all_of(m));
+    const packing_plan plan = plan_packing(m, all_of(m), isa::avx512);
     plan_memory memory{plan};
     serial_runner runner;
     for (const packing_plan::part& part : plan.parts) {
+      if (part.at > 0) { // of both sizes of groups: the rows of so small a model are short
+        part.target->group_rows = packed_rows;
+      }
       pack_weight(part, memory.begin(), runner);
       ASSERT_EQ(part.target->packed, memory.begin() + part.at);
     }
