@@ -166,7 +166,10 @@ result<void> tls_network_threads::listen(const std::string& address,
     at.acceptor.listen(asio::socket_base::max_listen_connections, problem);
   }
   if (problem) {
-    return fail(errc::io_failed, "cannot listen on {}: {}", address, problem.message());
+    return fail(errc::io_failed,
+                "cannot listen on {}: {}; end the program that listens there, or change the "
+                "address in the configuration",
+                address, problem.message());
   }
   return {};
 }

@@ -154,7 +154,10 @@ result<void> server::listen() {
     acceptor_.listen(asio::socket_base::max_listen_connections, e);
   }
   if (e) {
-    return fail(errc::io_failed, "cannot listen on {}: {}", text, e.message());
+    return fail(errc::io_failed,
+                "cannot listen on {}: {}; end the program that listens there, or change the "
+                "address in the configuration",
+                text, e.message());
   }
   const bool six = place.address().is_v6();
   address_ = fmt::format(fmt::runtime(six ? "[{}]:{}" : "{}:{}"), place.address().to_string(),

@@ -12,9 +12,12 @@
 
 #include <array>
 #include <charconv>
+#include <compare>
 #include <filesystem>
 #include <limits>
+#include <set>
 #include <span>
+#include <vector>
 
 namespace ovir::apps {
 
@@ -36,14 +39,18 @@ struct options {
   std::uint32_t nodes{0}; ///< of one cluster on this machine; 0: the one that is described
   std::vector<std::string> layers{}; ///< ranges to hold; none: as many as fit
   bool logs_to_file{false};
+  bool no_http{false}; ///< of several nodes: --http was given, and empty
   bool as_json{false};
 };
 
-// Where the first of several nodes is reached: not where a node alone is, such as the package's
-// service, so that both may run.
-constexpr std::string_view first_http = "127.0.0.1:7381";
-constexpr std::string_view first_shells = "127.0.0.1:7311";
-constexpr std::string_view first_listen = "127.0.0.1:7301";
+// Where the first of several nodes is reached, unless there are so many that a later one would be
+// reached at the same port.
+constexpr std::uint32_t first_listen = 7301;
+constexpr std::uint32_t first_shells = 7311;
+constexpr std::uint32_t first_http = 7381;
+/// Where a node alone is reached, such as the package's service: both may run.
+constexpr std::array<std::uint32_t, 3> ports_of_one{7300, 7310, 7380};
+constexpr std::string_view this_machine = "127.0.0.1";
 
 /// As long as a token may live: it is shown once to each node that does not know this one yet.
 constexpr std::chrono::seconds leave = limits::token_lifetime_max;
@@ -220,20 +227,82 @@ json document_of(const made_node& made) {
           {"shells", made.how.shells}};
 }
 
-/// The same host, so many ports further.
-result<std::string> next_address(std::string_view option, const std::string& address,
-                                 std::uint32_t further) {
-  if (const auto good = check_address(address, address_use::connect); !good) {
-    return in_context(fmt::format("{} {}", option, address), good.error());
+/// HOST:PORT, taken apart.
+struct host_port {
+  std::string host;
+  std::uint32_t port{0};
+
+  friend auto operator<=>(const host_port&, const host_port&) = default;
+};
+
+std::string text_of(const host_port& place) { return fmt::format("{}:{}", place.host, place.port); }
+
+/// As many places as there are nodes, each one port further; where they were not asked for, those
+/// in `taken` are passed over. All of them are taken then.
+result<std::vector<std::string>> places_for(std::string_view option, host_port first, bool asked,
+                                            std::uint32_t nodes, std::set<host_port>& taken) {
+  std::vector<std::string> places;
+  for (; places.size() < nodes; ++first.port) {
+    if (first.port > std::numeric_limits<std::uint16_t>::max()) {
+      return fail(errc::invalid_argument,
+                  "{}: there is no port {} for node {}; begin with a lower one", option, first.port,
+                  places.size() + 1);
+    }
+    if (taken.insert(first).second) {
+      places.push_back(text_of(first));
+    } else if (asked) {
+      return fail(errc::invalid_argument,
+                  "{}: node {} would listen on {}, which another of these nodes uses; give each "
+                  "of --listen, --shells and --http {} ports of its own",
+                  option, places.size() + 1, text_of(first), nodes);
+    }
   }
-  const std::size_t colon = address.rfind(':');
-  std::uint32_t port = 0;
-  std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
-  if (port + further > std::numeric_limits<std::uint16_t>::max()) {
-    return fail(errc::invalid_argument, "{} {}: there is no port {} for the last node", option,
-                address, port + further);
+  return places;
+}
+
+/// Where each of several nodes listens, by what for.
+struct node_places {
+  std::vector<std::string> listen;
+  std::vector<std::string> shells;
+  std::vector<std::string> http; ///< empty: no node answers HTTP
+};
+
+/// Places that were asked for come first: the others make way.
+result<node_places> divide_ports(const options& given) {
+  node_places places;
+  struct wanted {
+    std::string_view option;
+    const std::string& address; ///< empty: not asked for
+    std::uint32_t otherwise;
+    std::vector<std::string>& out;
+  };
+  const std::array<wanted, 3> all{wanted{"--listen", given.listen, first_listen, places.listen},
+                                  wanted{"--shells", given.shells, first_shells, places.shells},
+                                  wanted{"--http", given.http, first_http, places.http}};
+  std::set<host_port> taken;
+  for (const wanted& one : all) {
+    if (one.address.empty()) {
+      continue;
+    }
+    if (const auto good = check_address(one.address, address_use::connect); !good) {
+      return in_context(fmt::format("{} {}", one.option, one.address), good.error());
+    }
+    const std::size_t colon = one.address.rfind(':');
+    host_port first{one.address.substr(0, colon), 0};
+    std::from_chars(one.address.data() + colon + 1, one.address.data() + one.address.size(),
+                    first.port);
+    OVIR_ASSIGN(one.out, places_for(one.option, first, true, given.nodes, taken));
   }
-  return fmt::format("{}:{}", address.substr(0, colon), port + further);
+  for (const std::uint32_t port : ports_of_one) {
+    taken.insert({std::string{this_machine}, port});
+  }
+  for (const wanted& one : all) {
+    if (one.address.empty() && !(one.option == "--http" && given.no_http)) {
+      const host_port first{std::string{this_machine}, one.otherwise};
+      OVIR_ASSIGN(one.out, places_for(one.option, first, false, given.nodes, taken));
+    }
+  }
+  return places;
 }
 
 /// Layers are dealt in as many pieces as there are nodes, at most one per layer. A node holds its
@@ -278,6 +347,7 @@ result<exit_code> init_several(const options& given, surroundings& around) {
   }
   OVIR_ASSIGN(const std::uint32_t layers, count_layers(around, given.model));
   OVIR_ASSIGN(const std::string folder, absolute(given.folder.empty() ? "." : given.folder));
+  OVIR_ASSIGN(const node_places places, divide_ports(given));
   json documents = json::array();
   std::string starts;
   std::string configs;
@@ -290,13 +360,11 @@ result<exit_code> init_several(const options& given, surroundings& around) {
     }
     how.layers = layers_of(i, given.nodes, layers);
     how.logs_to_file = true;
-    OVIR_ASSIGN(how.listen, next_address("--listen", given.listen, i));
-    OVIR_ASSIGN(how.shells, next_address("--shells", given.shells, i));
-    if (!given.http.empty()) {
-      OVIR_ASSIGN(how.http, next_address("--http", given.http, i));
-    }
+    how.listen = places.listen[i];
+    how.shells = places.shells[i];
+    how.http = places.http.empty() ? std::string{} : places.http[i];
     if (i > 0) {
-      how.join = {given.listen};
+      how.join = {places.listen.front()};
     }
     OVIR_ASSIGN(const made_node made, make_node(how, around));
     documents.push_back(document_of(made));
@@ -306,16 +374,16 @@ result<exit_code> init_several(const options& given, surroundings& around) {
                   : fmt::format("{} is there already; it was left as it is\n", made.how.config);
     if (i + 1 == given.nodes) {
       starts += fmt::format("look at it:  ovir shell --key {} --connect {}\n", made.how.admin_key,
-                            given.shells);
+                            places.shells.front());
     }
   }
   if (given.as_json) {
     OVIR_TRY(write_document(json{{"nodes", documents}}));
     return exit_code::done;
   }
-  write_note(starts + (given.http.empty()
+  write_note(starts + (places.http.empty()
                            ? std::string{}
-                           : fmt::format("ask it:      http://{}/v1\n", given.http)));
+                           : fmt::format("ask it:      http://{}/v1\n", places.http.front())));
   OVIR_TRY(write_output(configs));
   return exit_code::done;
 }
@@ -370,7 +438,7 @@ void add_init(CLI::App& app, chosen_command& chosen) {
       ->add_option("--nodes", given->nodes,
                    "Instead of one: so many nodes of a cluster on this machine, n1, n2, ... below "
                    "--folder (default: here), each with the next ports from 7381 (--http), 7311 "
-                   "(--shells) and 7301 (--listen) on")
+                   "(--shells) and 7301 (--listen) on; of many nodes further on, none twice")
       ->check(CLI::Range(std::size_t{1}, limits::members_max));
   command->add_option("--name", given->name, "What people call the node (default: the machine's)");
   command->add_option("--cluster", given->cluster, "The cluster it belongs to")
@@ -392,9 +460,9 @@ void add_init(CLI::App& app, chosen_command& chosen) {
   add_json(*command, given->as_json);
   command->callback([given, http, shells, &chosen] {
     if (given->nodes > 0) {
-      given->http = http->count() > 0 ? given->http : first_http;
-      given->shells = shells->count() > 0 ? given->shells : first_shells;
-      given->listen = given->listen.empty() ? first_listen : given->listen;
+      given->no_http = http->count() > 0 && given->http.empty();
+      given->http = http->count() > 0 ? given->http : std::string{};
+      given->shells = shells->count() > 0 ? given->shells : std::string{};
     }
     chosen.as_json = given->as_json;
     chosen.run = [given](surroundings& around) { return init(*given, around); };

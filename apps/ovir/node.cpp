@@ -195,7 +195,12 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
   const std::atomic<bool>& hang_up = watch_for_hang_up();
   journal->say(actors::log_level::info, std::nullopt, "ovir {} node '{}' {} starts as {}",
                OVIR_VERSION, how.name, to_hex(key.id()), to_string(how.roles));
-  OVIR_ASSIGN(const auto node, supervision::node::start(how, outside));
+  auto started = supervision::node::start(how, outside);
+  if (!started) { // the console hears of it from `main`, whatever the log is written to
+    journal->say(actors::log_level::error, std::nullopt, "ends: {}", started.error().message);
+    return in_context(fmt::format("node '{}' of {}", how.name, how.state), started.error());
+  }
+  const auto node = std::move(*started);
   journal->say(actors::log_level::info, std::nullopt, "listens on {}, shells on {}",
                node->listen_address(), node->admin_address());
   write_note(fmt::format("node {} '{}' listens on {}, shells on {}\n", to_hex(key.id()), how.name,

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,6 +17,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <sstream>
 
 namespace ovir::test {
 namespace {
@@ -131,6 +133,71 @@ TEST(cli_init, refuses_a_cluster_that_cannot_be) {
     EXPECT_THAT(seen.err, HasSubstr(why));
     EXPECT_TRUE(is_one_line(seen.err)) << seen.err;
   }
+}
+
+/// Where the nodes listen, as their configurations say, each place once per mention.
+std::multiset<std::string> places_of(const json& nodes) {
+  std::multiset<std::string> places;
+  for (const json& node : nodes) {
+    std::istringstream text{read_file(node["config"].get<std::string>())};
+    for (std::string line; std::getline(text, line);) {
+      if (line.starts_with("listen = ") || line.starts_with("admin_listen = ")) {
+        places.insert(line.substr(line.find('"')));
+      }
+    }
+  }
+  return places;
+}
+
+TEST(cli_init, gives_no_port_twice_however_many_nodes_there_are) {
+  for (const std::size_t count : {11U, 20U, 64U}) {
+    const temporary_folder folder;
+    const json nodes = ovir_json(
+        {"init", "--nodes", std::to_string(count), "--folder", folder.path().string()})["nodes"];
+    const auto places = places_of(nodes);
+    EXPECT_EQ(places.size(), 3 * count);
+    EXPECT_EQ(std::set<std::string>(places.begin(), places.end()).size(), 3 * count) << count;
+    for (const std::uint16_t alone : {7300, 7310, 7380}) {
+      EXPECT_FALSE(places.contains(fmt::format("\"{}\"", local(alone)))) << alone;
+    }
+  }
+}
+
+TEST(cli_init, refuses_ports_that_would_be_given_twice_and_makes_way_for_those_asked_for) {
+  const temporary_folder folder;
+  const std::string there = folder.path().string();
+  const child_result seen = run_ovir({"init", "--nodes", "3", "--folder", there, "--listen",
+                                      local(7500), "--shells", local(7502)});
+  EXPECT_NE(seen.exit_code, 0);
+  EXPECT_THAT(seen.err, HasSubstr(local(7502)));
+  EXPECT_TRUE(is_one_line(seen.err)) << seen.err;
+  const json nodes =
+      ovir_json({"init", "--nodes", "3", "--folder", there, "--http", local(7301)})["nodes"];
+  const auto places = places_of(nodes);
+  EXPECT_EQ(std::set<std::string>(places.begin(), places.end()).size(), 9U);
+  EXPECT_EQ(nodes[0]["http"], local(7301));
+}
+
+TEST(cli_init, makes_nodes_that_say_on_the_console_where_they_cannot_listen) {
+  const temporary_folder folder;
+  const std::uint16_t port = free_port();
+  const json nodes =
+      ovir_json({"init", "--nodes", "1", "--folder", folder.path().string(), "--http", "",
+                 "--listen", local(port), "--shells", local(free_port())})["nodes"];
+  const int held = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  ASSERT_EQ(::bind(held, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(held, 1), 0);
+  const child_result seen = run_ovir({"node", "-c", nodes[0]["config"]});
+  ::close(held);
+  EXPECT_NE(seen.exit_code, 0);
+  EXPECT_THAT(seen.err, HasSubstr("cannot listen on " + local(port)));
+  EXPECT_THAT(seen.err, HasSubstr("n1"));
+  EXPECT_TRUE(is_one_line(seen.err)) << seen.err;
+  EXPECT_THAT(read_file(folder.path() / "n1" / "node.log"), HasSubstr("cannot listen on"));
 }
 
 /// What systemd would be: a socket that a service tells how it is.
