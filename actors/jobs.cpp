@@ -332,10 +332,6 @@ void take_end(jobs_pointer self, generation_done& done) {
   outcome->request = j.request;
   outcome->time = state.environment.env->now() - j.started;
   outcome->report = std::move(done.outcome);
-  const bool superseded = !outcome->report && outcome->report.error().code == errc::superseded;
-  if (superseded) { // another scheduler has it: a client finds it there
-    outcome->report = error{errc::peer_lost, "another scheduler drives this request now"};
-  }
   if (outcome->report) {
     hand_over_receipt(state, j, *outcome->report);
     outcome->report->leaves = {};
@@ -350,10 +346,6 @@ void take_end(jobs_pointer self, generation_done& done) {
   j.outcome = std::move(outcome);
   for (jobs_state::watcher& w : std::exchange(j.watchers, {})) {
     send_pieces(self, j, w);
-  }
-  if (superseded) {
-    state.jobs.erase(found);
-    return;
   }
   j.request.drawn = {};
   state.finished.push_back(done.request);

@@ -139,8 +139,9 @@ void keep_draws(lead_pointer self, std::uint32_t index) {
   record.key = draws_key(*state.reuse->request_name, index / size);
   const auto end = drawn.begin() + index + 1;
   record.drawn.assign(end - size, end);
-  caf::anon_send(cache, keep_answer{state.reuse->use.salt, std::move(record),
-                                    microseconds(size * state.step_time), state.reuse->era});
+  caf::anon_send(cache,
+                 keep_answer{state.reuse->use.salt, std::move(record),
+                             microseconds(size * state.patience.smoothed()), state.reuse->era});
 }
 
 void keep_finished(lead_pointer self, const generation_report& report) {

@@ -48,7 +48,7 @@ void chooser::take(std::size_t holder) {
   }
 }
 
-// Whoever reaches furthest from the first layer that is not covered yet: no other way needs fewer.
+// The holder that reaches furthest from the first layer not covered yet: no other way needs fewer.
 void chooser::cover() {
   const auto layers = static_cast<layer_index>(times_held_.size());
   for (layer_index next = 0; next < layers;) {

@@ -27,7 +27,7 @@ struct layer_holder {
 /// fewest whose ranges cover the model together, so that no layer loses its last holder. Then, as
 /// long as there is room, the fastest holder of the layer that has the fewest so far, at most
 /// limits::plan_ranges_per_node_max of a node. Empty where more than `most` are needed to cover the
-/// model. Where no holders cover it, the layers that nobody holds count as covered.
+/// model. Where no holders cover it, layers without a holder count as covered.
 [[nodiscard]] std::vector<std::size_t> chosen_holders(std::span<const layer_holder> holders,
                                                       std::uint32_t layers, std::size_t most);
 

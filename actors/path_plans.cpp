@@ -2,8 +2,10 @@
 
 #include "actors/path_candidates.hpp"
 #include "actors/path_repair.hpp"
+#include "messages/limits_paths.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace ovir::actors {
 
@@ -27,7 +29,7 @@ bool is_on(const watched& request, const node_id& node) {
                      [&](const place& p) { return p.node == node; });
 }
 
-/// What a node asks, relative to the model's rate; 1 where nobody pays.
+/// What a node asks, relative to the model's rate; 1 where requests are not paid for.
 double price_of(const pathfinder_environment& around, const node_advert& advert) {
   return around.pays ? static_cast<double>(advert.ask_ppm) / static_cast<double>(limits::ppm_one)
                      : 1.0;
@@ -123,6 +125,39 @@ result<chosen_path> plan_among(const pathfinder_state& state, const catalog_mode
   OVIR_ASSIGN(std::vector<path_candidate> few, cut(model, nodes));
   OVIR_ASSIGN(plan planned, make_plan(plan_for(model, few, state.environment.self, positions)));
   return chosen_path{std::move(planned), std::move(few)};
+}
+
+/// Every level of faults that a node has, the least first; one where there are no nodes.
+std::set<std::uint32_t> levels_of(const std::vector<path_candidate>& nodes) {
+  std::set<std::uint32_t> levels;
+  for (const path_candidate& c : nodes) {
+    levels.insert(c.faults);
+  }
+  return levels.empty() ? std::set<std::uint32_t>{0} : levels;
+}
+
+/// Those of a level, or lower; and those that compute for the request already.
+std::vector<path_candidate> up_to(std::uint32_t level, const std::vector<path_candidate>& nodes,
+                                  const watched* request = nullptr) {
+  std::vector<path_candidate> some;
+  std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(some), [&](const path_candidate& c) {
+    return c.faults <= level || (request != nullptr && is_on(*request, c.who->node));
+  });
+  return some;
+}
+
+/// What a node says of itself does not take it past one with fewer faults.
+result<chosen_path> plan_by_level(const pathfinder_state& state, const catalog_model& model,
+                                  const std::vector<path_candidate>& nodes,
+                                  std::uint32_t positions) {
+  result<chosen_path> found{error{}};
+  for (const std::uint32_t level : levels_of(nodes)) {
+    found = plan_among(state, model, up_to(level, nodes), positions);
+    if (found) {
+      break;
+    }
+  }
+  return found;
 }
 
 std::vector<path_candidate> admitted_only(const pathfinder_state& state,
@@ -223,6 +258,7 @@ result<layer_places> plan_path(const pathfinder_state& state, const catalog_mode
 
 std::vector<path_candidate> candidates_for(const pathfinder_state& state,
                                            const catalog_model& model, const watched* request,
+                                           fault_memory::time_point now,
                                            const watched* apart_from) {
   std::vector<path_candidate> list;
   for (const member& m : *state.members) {
@@ -232,7 +268,7 @@ std::vector<path_candidate> candidates_for(const pathfinder_state& state,
     const std::vector<layer_range> ranges = ranges_of(m.advert, model);
     for (const layer_range& range : ranges) {
       list.push_back({&m, range, m.advert.memory_free / ranges.size(), state.trusted.trust(m.node),
-                      price_of(state.environment, m.advert)});
+                      price_of(state.environment, m.advert), state.faults.level(m.node, now)});
     }
   }
   return list;
@@ -243,11 +279,11 @@ std::vector<path_candidate> candidates_for(const pathfinder_state& state,
 result<chosen_path> plan_best(const pathfinder_state& state, const catalog_model& model,
                               const std::vector<path_candidate>& nodes, std::uint32_t positions) {
   if (!state.lacking_admission.empty()) {
-    if (auto found = plan_among(state, model, admitted_only(state, nodes), positions)) {
+    if (auto found = plan_by_level(state, model, admitted_only(state, nodes), positions)) {
       return found;
     }
   }
-  return plan_among(state, model, nodes, positions);
+  return plan_by_level(state, model, nodes, positions);
 }
 
 void take_out_prices(chosen_path& best) {
@@ -266,10 +302,50 @@ void take_out_prices(chosen_path& best) {
 
 result<layer_places> best_path(const pathfinder_state& state, const catalog_model& model,
                                const std::vector<path_candidate>& nodes, const watched& request) {
-  if (auto mended = mend_path(model, nodes, request)) {
-    return std::move(*mended);
+  result<layer_places> path{error{}};
+  for (const std::uint32_t level : levels_of(nodes)) {
+    if (auto mended = mend_path(model, up_to(level, nodes, &request), request)) {
+      return std::move(*mended);
+    }
+    path = plan_path(state, model, up_to(level, nodes), request.positions);
+    if (path) {
+      break;
+    }
   }
-  return plan_path(state, model, nodes, request.positions);
+  return path;
+}
+
+step_forecast forecast_of(const std::vector<path_candidate>& nodes, const catalog_model& model,
+                          const layer_places& path) {
+  const model_shape shape = shape_of(model.weights, model.prefill_chunk);
+  double token = 0;
+  double chunk = 0;
+  for (const auto& [node, layers] : path) {
+    const auto found =
+        std::find_if(nodes.begin(), nodes.end(),
+                     [&, node = node](const path_candidate& c) { return c.who->node == node; });
+    if (found == nodes.end() || layers.last > shape.layer_weights.size()) {
+      return {};
+    }
+    const node_advert& advert = found->who->advert;
+    const double busy = 1.0 + advert.sessions;
+    std::uint64_t weights = layers.last == shape.layer_weights.size() ? shape.head : 0;
+    for (layer_index l = layers.first; l < layers.last; ++l) {
+      weights += shape.layer_weights[l];
+    }
+    const double bytes = busy * static_cast<double>(weights);
+    token +=
+        bytes / measured(advert.decode_bytes_per_second, unmeasured_decode) + rtt_of(*found->who);
+    chunk = std::max(chunk, bytes * model.prefill_chunk /
+                                measured(advert.prefill_bytes_per_second, unmeasured_prefill));
+  }
+  // A node's word on its own speed is no reason to wait longer than for any other.
+  const double most = std::chrono::duration<double>(limits::slack_usual_max).count();
+  const auto time = [most](double seconds) {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::duration<double>{std::clamp(seconds, 0.0, most)});
+  };
+  return {time(token), time(chunk)};
 }
 
 } // namespace ovir::actors

@@ -3,7 +3,6 @@
 #include "actors/pathfinder.hpp"
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 /// What a pathfinder gives the planner and the repair to choose from, and what it makes of their
@@ -17,6 +16,7 @@ struct path_candidate {
   std::uint64_t memory{0}; ///< its share of what the member has free
   double trust{1};         ///< its speed counts as so many times what it measured
   double price{1};         ///< and as so many times less
+  std::uint32_t faults{0}; ///< its level in the state's memory of faults
 };
 
 /// Those that are there, take work and hold layers of this model, and that the request does not
@@ -24,7 +24,7 @@ struct path_candidate {
 /// one that is yet to come. `apart_from`: no node of this one's path, or null.
 [[nodiscard]] std::vector<path_candidate>
 candidates_for(const pathfinder_state& state, const catalog_model& model,
-               const pathfinder_state::watched* request,
+               const pathfinder_state::watched* request, fault_memory::time_point now,
                const pathfinder_state::watched* apart_from = nullptr);
 
 /// A plan, and whom its stages' numbers mean.
@@ -33,7 +33,7 @@ struct chosen_path {
   std::vector<path_candidate> among;
 };
 
-/// The plan of a request that begins.
+/// The plan of a request that begins: over nodes with the least faults with which there is one.
 [[nodiscard]] result<chosen_path> plan_best(const pathfinder_state& state,
                                             const catalog_model& model,
                                             const std::vector<path_candidate>& nodes,
@@ -46,5 +46,9 @@ void take_out_prices(chosen_path& best);
                                              const catalog_model& model,
                                              const std::vector<path_candidate>& nodes,
                                              const pathfinder_state::watched& request);
+
+/// What its nodes' own words make one expect of a path.
+[[nodiscard]] step_forecast forecast_of(const std::vector<path_candidate>& nodes,
+                                        const catalog_model& model, const layer_places& path);
 
 } // namespace ovir::actors

@@ -4,6 +4,7 @@
 #include "actors/path_plans.hpp"
 #include "actors/twin_runs.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/limits_paths.hpp"
 
 #include <caf/all.hpp>
 
@@ -21,6 +22,7 @@ constexpr std::chrono::milliseconds tick_interval = paths_tick_interval;
 constexpr std::uint32_t avoid_busy = 10;
 constexpr std::uint32_t avoid_slow = 100;
 constexpr std::uint32_t avoid_missing = 300;
+constexpr std::uint32_t avoid_fault = 600;
 
 // Closes stages the request was led to before and is not now. A lead closes those it still has a
 // proxy of; a proxy is ended for a node that is slow to answer or refuses, too, which keeps what it
@@ -63,6 +65,9 @@ void install(pathfinder_pointer self, request_id id, watched& request, const lay
     } else {
       proxy = make_remote_stage(self->system(), *around.links,
                                 {id, request.model, node, layers, previous, next});
+      if (request.stages_made.size() < limits::hosts_per_request_max) {
+        request.stages_made.emplace_back(proxy, node);
+      }
     }
     fresh.push_back({node, layers, proxy});
     route.emplace_back(node, layers.first);
@@ -110,7 +115,7 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
   }
   // Two runs of one request have no node in common.
   const auto twin = state.requests.find(twin_of(id));
-  const auto nodes = candidates_for(state, *model, &request,
+  const auto nodes = candidates_for(state, *model, &request, self->clock().now(),
                                     twin == state.requests.end() ? nullptr : &twin->second);
   const result<layer_places> path = best_path(state, *model, nodes, request);
   if (!path) {
@@ -127,6 +132,9 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
   }
   if (only_if_other && same_path(request, *path)) {
     return;
+  }
+  if (state.environment.forecasts != nullptr) {
+    state.environment.forecasts->tell(id, forecast_of(nodes, *model, *path));
   }
   install(self, id, request, *path);
 }
@@ -152,6 +160,9 @@ void lead_down(pathfinder_pointer self, const caf::down_msg& message) {
       it->second.path.clear();
       close_left(self->state, it->first, it->second);
       self->state.environment.links->drop_lead(it->first);
+      if (self->state.environment.forecasts != nullptr) {
+        self->state.environment.forecasts->forget(it->first);
+      }
       it = requests.erase(it);
     } else {
       ++it;
@@ -165,6 +176,26 @@ void avoid(pathfinder_pointer self, pathfinder_state::watched& request, const no
   keep_ticking(self);
 }
 
+bool is_on(const watched& request, const node_id& node) {
+  return std::any_of(request.path.begin(), request.path.end(),
+                     [&](const place& p) { return p.node == node; });
+}
+
+/// Another node may have caused it: whoever fed the stage, or whoever stated something before.
+bool is_doubtful(errc code) { return code == errc::nonfinite || code == errc::digest_mismatch; }
+
+/// Two others agree that what a stage stated, which was left since, is wrong.
+void trouble_before(pathfinder_pointer self, watched& request, const path_trouble& news) {
+  const auto known = std::find_if(request.stages_made.begin(), request.stages_made.end(),
+                                  [&](const auto& one) { return one.first == news.stage; });
+  if (news.reason.code == errc::digest_mismatch && known != request.stages_made.end()) {
+    self->state.environment.journal->say(log_level::warn, news.request, "trouble with {}: {}",
+                                         short_name(known->second), news.reason.message);
+    self->state.faults.note(known->second, limits::fault_weight, self->clock().now());
+    avoid(self, request, known->second, avoid_fault);
+  }
+}
+
 void trouble(pathfinder_pointer self, const path_trouble& news) {
   pathfinder_state& state = self->state;
   const auto found = state.requests.find(news.request);
@@ -174,15 +205,22 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
   watched& request = found->second;
   const auto where = std::find_if(request.path.begin(), request.path.end(),
                                   [&](const place& p) { return p.proxy == news.stage; });
-  if (where == request.path.end()) {
-    return; // of a path that was left already
+  if (where == request.path.end()) { // of a path that was left already
+    return trouble_before(self, request, news);
   }
   state.environment.journal->say(log_level::info, news.request, "trouble with {}: {}",
                                  short_name(where->node), news.reason.message);
+  const node_id node = where->node;
+  const auto held_against = [&](std::uint32_t weight) {
+    state.faults.note(node, weight, self->clock().now());
+  };
   switch (news.reason.code) {
   case errc::timed_out:
-    avoid(self, request, where->node, avoid_slow);
+    avoid(self, request, node, avoid_slow);
     look(self, news.request, true);
+    if (!is_on(request, node)) { // there was a better one
+      held_against(limits::doubt_weight);
+    }
     if (!request.broken) {
       // It was the only one, or it is left now: either way it need not be shunned by this request.
       std::erase_if(request.avoid, [&](const auto& entry) {
@@ -191,11 +229,21 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
       });
     }
     return;
-  case errc::busy:
+  case errc::peer_lost: break;
+  case errc::busy: avoid(self, request, node, avoid_busy); break;
   case errc::segment_missing:
-    avoid(self, request, where->node, news.reason.code == errc::busy ? avoid_busy : avoid_missing);
+    avoid(self, request, node, avoid_missing);
+    held_against(limits::doubt_weight);
     break;
-  default: break;
+  case errc::superseded: // by a scheduler that may be gone in a moment
+    avoid(self, request, node, avoid_slow);
+    held_against(limits::doubt_weight);
+    break;
+  default:
+    std::erase_if(request.stages_made, [&](const auto& one) { return one.first == news.stage; });
+    avoid(self, request, node, avoid_fault);
+    held_against(is_doubtful(news.reason.code) ? limits::doubt_weight : limits::fault_weight);
+    break;
   }
   end_proxy(caf::actor_cast<caf::actor>(where->proxy), news.reason);
   where->proxy = nullptr;
@@ -283,7 +331,7 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
                           to_hex(wanted.model).substr(0, 8));
     return answer;
   }
-  const auto nodes = candidates_for(state, *model, nullptr);
+  const auto nodes = candidates_for(state, *model, nullptr, self->clock().now());
   auto best =
       plan_best(state, *model, nodes, wanted.positions == 0 ? model->context : wanted.positions);
   if (!best) {

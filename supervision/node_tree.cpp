@@ -113,6 +113,7 @@ actors::lead_environment lead_parts(const node_parts& parts,
   around.keeps = model;
   around.tells_path = true;
   around.meter = parts.meter;
+  around.forecasts = parts.forecasts;
   around.cache = {parts.cache == nullptr ? nullptr : parts.cache->handle(), model->id};
   return around;
 }
@@ -184,7 +185,7 @@ child_spec paths_child(const parts_pointer& parts, const known_pointer& known) {
         actors::pathfinder_behavior,
         actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
                                        parts->journal_of("paths"), !parts->keeper.empty(),
-                                       parts->options->ledger.ask_max_ppm}));
+                                       parts->options->ledger.ask_max_ppm, parts->forecasts}));
     actors::peers::receivers receivers;
     receivers.paths = made;
     parts->links->use(receivers);

@@ -9,6 +9,7 @@
 #include "actors/membership.hpp"
 #include "actors/metrics.hpp"
 #include "actors/model_catalog.hpp"
+#include "actors/path_forecasts.hpp"
 #include "actors/peers.hpp"
 #include "actors/request_journal.hpp"
 #include "actors/stage_host.hpp"
@@ -68,6 +69,7 @@ struct node_parts {
   actors::metrics_desk* metrics{nullptr};
   actors::metrics_environment measured; ///< but for `find` and `sources`
   actors::node_meter* meter{nullptr};
+  std::shared_ptr<actors::path_forecasts> forecasts = std::make_shared<actors::path_forecasts>();
   actors::membership_environment membership;
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};
