@@ -36,7 +36,7 @@ TEST(cli_init, writes_a_configuration_that_a_node_understands) {
   EXPECT_EQ(how["roles"], json::array({"worker", "scheduler"}));
   EXPECT_EQ(how["gateway"]["listen"], local(7380));
   EXPECT_TRUE(fs::exists(folder.path() / "n" / "node.key"));
-  EXPECT_TRUE(fs::exists(folder.path() / "n" / "admin.key"));
+  EXPECT_FALSE(fs::exists(folder.path() / "n" / "admin.key"));
 }
 
 TEST(cli_init, keeps_what_is_there) {
@@ -60,6 +60,12 @@ TEST(cli_init, refuses_what_no_node_would_start_with) {
            {{"--join", "a.example:7300"}, "--listen"},
            {{"--listen", fmt::format("0.0.0.0:{}", 7300)}, "name the one"},
            {{"--http", "nonsense"}, "--http"},
+           {{"--admin-key", state + "/sub/k"}, "name another place"},
+           {{"--admin", "abc"}, "64 hexadecimal digits"},
+           {{"--admin", "none", "--listen", "a.example:7300"}, "--token"},
+           {{"--admin", "none", "--token", "ovir-join-"}, "excludes"},
+           {{"--token", "ovir-join-"}, "--listen"},
+           {{"--token", "ovir-join-", "--listen", "a.example:7300"}, "221 characters"},
            {{"--name", ""}, ""}}) {
     std::vector<std::string> all{"init", "--folder", state};
     all.insert(all.end(), arguments.begin(), arguments.end());
@@ -92,13 +98,16 @@ std::vector<std::set<int>> layers_of(const json& nodes) {
 
 TEST(cli_init, makes_a_cluster_of_one_machine_that_can_do_without_any_node) {
   const temporary_folder folder;
+  const temporary_folder mine;
+  child_options options;
+  options.environment["OVIR_OPERATOR"] = mine.path().string();
   const json nodes =
-      ovir_json({"init", "--nodes", "3", "--folder", folder.path().string()})["nodes"];
+      ovir_json({"init", "--nodes", "3", "--folder", folder.path().string()}, options)["nodes"];
   ASSERT_EQ(nodes.size(), 3U);
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(nodes[i]["http"], local(static_cast<std::uint16_t>(7381 + i)));
     EXPECT_EQ(nodes[i]["shells"], local(static_cast<std::uint16_t>(7311 + i)));
-    EXPECT_EQ(nodes[i]["admin_key"], (folder.path() / "admin.key").string());
+    EXPECT_EQ(nodes[i]["admin_key"], (mine.path() / "admin.key").string());
     EXPECT_EQ(nodes[i]["config"],
               (folder.path() / fmt::format("n{}", i + 1) / "node.toml").string());
     EXPECT_NE(nodes[i]["node"], nodes[(i + 1) % 3]["node"]);

@@ -40,6 +40,8 @@ protected:
     replace(config, ":7380", fmt::format(":{}", port_));
     replace(config, ":7310", fmt::format(":{}", free_port()));
     write_file(path("node.toml"), config);
+    // Older builds left the operator's key with the node; this one wants it elsewhere.
+    fs::rename(path("admin.key"), operators_.path() / "admin.key");
   }
 
   [[nodiscard]] std::string state() const { return folder_.path().string(); }
@@ -83,6 +85,7 @@ protected:
   }
 
   temporary_folder folder_;
+  temporary_folder operators_;
   std::uint16_t port_ = free_port();
 };
 
