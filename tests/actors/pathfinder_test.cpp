@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <map>
 
 namespace ovir::actors {
 namespace {
@@ -88,6 +89,10 @@ protected:
     caf::anon_send(paths_, members_changed{std::make_shared<const std::vector<member>>(members_)});
     scheduler_.run();
   }
+  void verifiers_say(std::map<node_id, std::uint32_t> reputation_ppm) {
+    caf::anon_send(paths_, standing_told{id(1), std::move(reputation_ppm)});
+    scheduler_.run();
+  }
   layer_places path_of(layer_places preferred, request_id of = request) {
     caf::anon_send(paths_, watch_path{of, model_, 16, caf::actor_cast<lead_actor>(lead_),
                                       std::move(preferred)});
@@ -123,6 +128,20 @@ protected:
 };
 
 TEST_F(pathfinding, plans_where_nothing_was_paid_for) {
+  EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
+}
+
+TEST_F(pathfinding, prefers_of_equals_the_one_that_verifiers_found_honest) {
+  members_[0].advert.held = members_[2].advert.held;
+  tell_members();
+  verifiers_say({{id(0), 1'000'000}, {id(2), 0}});
+  EXPECT_EQ(path_of({}), (layer_places{{id(0), {0, layers}}}));
+}
+
+TEST_F(pathfinding, prefers_the_other_where_verifiers_say_the_other) {
+  members_[0].advert.held = members_[2].advert.held;
+  tell_members();
+  verifiers_say({{id(0), 0}, {id(2), 1'000'000}});
   EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
 }
 

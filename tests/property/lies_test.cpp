@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace ovir::test {
 namespace {
 
@@ -282,7 +284,16 @@ TEST(lies, of_every_stage_at_once_each_is_named_for_its_own) {
   }
 }
 
-TEST(planted, a_unit_is_wrong_by_itself_and_nothing_else_tells_it_from_an_honest_one) {
+/// Everybody whose signature a receipt has.
+std::set<node_id> signers_of(const receipt& r) {
+  std::set<node_id> found{r.lead.node};
+  for (const stage_records& stage : r.stages) {
+    found.insert(stage.signer.node);
+  }
+  return found;
+}
+
+TEST(planted, a_unit_is_wrong_by_itself_and_its_signers_alone_tell_it_from_an_honest_one) {
   const receipt honest = path().make({});
   std::vector<secret_key> keys;
   for (std::uint8_t i = 0; i < 4; ++i) {
@@ -302,6 +313,17 @@ TEST(planted, a_unit_is_wrong_by_itself_and_nothing_else_tells_it_from_an_honest
       EXPECT_EQ(found[0].place, place);
       EXPECT_EQ(found[0].signer, keys[layer / 3 + 1].id());
       EXPECT_EQ(found[0].computed, compute::stated_at(honest, place)->value);
+      // Signed by those whose keys were given, and by no member: who knows all members knows it.
+      std::set<node_id> given;
+      for (const secret_key& key : keys) {
+        given.insert(key.id());
+      }
+      EXPECT_EQ(signers_of(*planted), given);
+      for (const node_id& member : signers_of(honest)) {
+        EXPECT_FALSE(given.contains(member)) << short_name(member);
+      }
+      EXPECT_EQ(planted->output, honest.output);
+      EXPECT_EQ(planted->stages.size(), honest.stages.size());
     }
   }
   EXPECT_FALSE(compute::plant(honest, {audit_part::unit, 9, 0, 0}, wrong, keys));
