@@ -196,6 +196,28 @@ void trouble_before(pathfinder_pointer self, watched& request, const path_troubl
   }
 }
 
+/// Schedulers that began at the same moment try again at different ones.
+std::uint32_t avoid_overtaken(const pathfinder_state& state, request_id id) {
+  std::uint64_t mixed = id.value + state.ticks;
+  for (const std::uint8_t byte : state.environment.self.key) {
+    mixed = (mixed ^ byte) * 0x100'0000'01B3;
+  }
+  return avoid_busy + static_cast<std::uint32_t>(mixed >> 40U) % (2 * avoid_busy);
+}
+
+/// Two schedulers that drive one request must not wait for the stages that the other has: one
+/// without a path leaves all of its own.
+void make_way(const pathfinder_state& state, request_id id, watched& request) {
+  for (const place& p : request.path) {
+    if (p.proxy) {
+      end_proxy(caf::actor_cast<caf::actor>(p.proxy),
+                {errc::peer_lost, "another scheduler drives the request at this moment"});
+    }
+  }
+  request.path.clear();
+  close_left(state, id, request);
+}
+
 void trouble(pathfinder_pointer self, const path_trouble& news) {
   pathfinder_state& state = self->state;
   const auto found = state.requests.find(news.request);
@@ -235,9 +257,11 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
     avoid(self, request, node, avoid_missing);
     held_against(limits::doubt_weight);
     break;
-  case errc::superseded: // by a scheduler that may be gone in a moment
-    avoid(self, request, node, avoid_slow);
-    held_against(limits::doubt_weight);
+  case errc::superseded: // by a scheduler that is done, or gone, in a moment
+    avoid(self, request, node, avoid_overtaken(state, news.request));
+    if (state.faults.level(node, self->clock().now()) == 0) { // it may well be so, and stay so
+      held_against(limits::doubt_weight);
+    }
     break;
   default:
     std::erase_if(request.stages_made, [&](const auto& one) { return one.first == news.stage; });
@@ -249,6 +273,9 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
   where->proxy = nullptr;
   request.broken = true;
   look(self, news.request, false);
+  if (news.reason.code == errc::superseded && request.broken) {
+    make_way(state, news.request, request);
+  }
 }
 
 // Ends the proxies of a node that is gone, so that leads hear of it, and mends their paths.
