@@ -98,7 +98,7 @@ TEST_F(hole_08, a_key_neither_reads_nor_stops_the_request_of_a_shell_whose_id_it
   wanted["prompt"] = {3, 1, 4, 1, 5};
   {
     http_socket leaves{http_[0]};
-    leaves.send(http_text("POST", "/v1/completions", wanted.dump(), as("eve", named)));
+    leaves.send(http_text("POST", "/v1/completions", wanted.dump(), as("bob", named)));
     EXPECT_THAT(leaves.read_until("data: "), testing::HasSubstr("200 OK"));
   }
   EXPECT_TRUE(cluster_->wait_until([&] { return under_way(0) == 0; })) << "was not given up";
@@ -124,7 +124,7 @@ TEST_F(hole_08, a_key_is_told_of_another_keys_request_what_it_is_told_of_none) {
     // Her second answer has an id of its own.
     json one = sampled;
     one.erase("n");
-    EXPECT_NE(transcript_of(ask(gateway, "eve", one, {{"Last-Event-ID", other + ":0"}})), second)
+    EXPECT_NE(transcript_of(ask(gateway, "bob", one, {{"Last-Event-ID", other + ":0"}})), second)
         << "a second answer was told to another key";
     for (const char* const method : {"GET", "DELETE"}) {
       for (const std::string path : {"/v1/requests/", "/v1/receipts/"}) {
