@@ -42,7 +42,9 @@ void hand_over(shard_pointer self, const shard_core::session& session, unit_keep
 
 bool may_reuse(shard_pointer self, const shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
-  return route.prefixes && !route.reuse_done && session.length == session.reused_to &&
+  // Nobody signs for what is not computed.
+  return route.prefixes && !route.evidence && !route.reuse_done &&
+         session.length == session.reused_to &&
          session.length < std::min<std::uint64_t>(route.reuse_windows, route.prefixes->size()) *
                               limits::window_positions &&
          cache_of(self->state);
