@@ -154,6 +154,9 @@ void add_keeper(gateway::metric_list& to, const keeper_report& report) {
            number(report.open_requests));
   to.gauge("ovir_ledger_pending_windows", "Windows that wait for the end of their audit",
            number(report.pending_windows));
+  to.gauge("ovir_ledger_clock_ahead_seconds",
+           "This machine's clock less the ledger's time; a minute or more needs an operator",
+           static_cast<double>(report.wall_ahead_s));
 }
 
 void add_payments(gateway::metric_list& to, const payments_report& report) {

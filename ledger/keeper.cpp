@@ -262,7 +262,8 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
   waiting_.push_back({from, id, std::move(*ready), {}});
 }
 
-result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answer>& answers) {
+result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
+                                   std::vector<keeper_answer>& answers) {
   std::vector<waiting_command> asked = std::exchange(waiting_, {});
   waiting_of_.clear();
   now_ = now;
@@ -277,14 +278,15 @@ result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answ
     }
     batch.push_back(one.what);
   }
-  if (due) {
-    for (command& c : book_.view().due(now, limits::ledger_due_max)) {
+  if (due.most > 0) {
+    for (command& c : book_.view().due(std::min(due.by, now), due.most)) {
       OVIR_ASSIGN(authentic_command one, by_log_keeper(book_.id(), std::move(c)));
       batch.push_back(std::move(one));
     }
   }
+  const std::size_t became_due = batch.size() - asked.size();
   if (batch.empty()) {
-    return {};
+    return became_due;
   }
   OVIR_ASSIGN(const batch_outcome done, book_.commit(batch, now));
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -295,7 +297,7 @@ result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answ
     }
   }
   promise_all(done, asked, answers);
-  return {};
+  return became_due;
 }
 
 result<promise> keeper::promise_of(std::uint64_t index) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ledger/ledger.hpp"
+#include "ledger/ledger_clock.hpp"
 #include "ledger/message.hpp"
 #include "messages/node_id.hpp"
 #include "messages/signing.hpp"
@@ -59,10 +60,11 @@ public:
             std::vector<keeper_answer>& answers);
   /// Commands wait for the next batch.
   [[nodiscard]] bool waiting() const noexcept { return !waiting_.empty(); }
-  /// Makes what waits last, with `due` also what time makes possible, and promises it. `now` in
-  /// seconds since 1970. An error: nothing was promised, and the ledger must be opened anew.
-  [[nodiscard]] result<void> commit(std::uint64_t now, bool due,
-                                    std::vector<keeper_answer>& answers);
+  /// Makes what waits last, and, as far as `due` says, what time makes possible, and promises it.
+  /// `now` in seconds since 1970, of a `ledger_clock`. An error: nothing was promised, and the
+  /// ledger must be opened anew. How much was due is the answer.
+  [[nodiscard]] result<std::size_t> commit(std::uint64_t now, const due_allowance& due,
+                                           std::vector<keeper_answer>& answers);
   /// The head, to those who ever asked, if it is another than when this was last called.
   void tell_head(std::vector<keeper_answer>& answers);
 
