@@ -41,10 +41,13 @@ struct keeper_answer {
 /// Who keeps the ledger of a cluster: decides who may ask for what, puts commands together into
 /// batches, and promises. Knows no clock and no link: time comes in, answers go out.
 ///
-/// Commands that accounts sign may come from anybody. Accruals and the end of a request come from
-/// who pays for it; what follows from time comes from here alone; a conviction by equivocation from
-/// anybody who has the evidence, one by replay from a verifier, with verdicts of verifiers, or from
-/// two verifiers that each vouch for it; a fee for an audit from the verifier it is for.
+/// Commands that accounts sign may come from anybody, but stages that a request is rerouted to are
+/// workers. Accruals and the end of a request come from who drives it, for stages that were
+/// reserved for or rerouted to, each with the statement it is paid for; what follows from time
+/// comes from here alone; a conviction by equivocation from anybody who has the evidence, one by
+/// replay from a verifier, with verdicts of verifiers, or from two verifiers that each vouch for
+/// it; a fee for an audit from the verifier it is for, once for each unit that was paid for, out of
+/// what its request paid for audits.
 ///
 /// One thread at a time.
 class keeper {
@@ -93,6 +96,7 @@ private:
   [[nodiscard]] result<void> admit_unsigned(const node_id& from, role_set roles,
                                             const command& what,
                                             std::span<const std::byte> evidence) const;
+  [[nodiscard]] result<void> admit_reroute(const reroute& x) const;
   [[nodiscard]] result<void> admit_conviction(role_set roles, const convict& x,
                                               std::span<const std::byte> evidence) const;
   void make_room_for(const node_id& verifier);
