@@ -185,7 +185,7 @@ void end_with(lead_pointer self, result<generation_report> outcome) {
   }
   if (state.environment.payments) {
     caf::anon_send(state.environment.payments,
-                   work_over{state.request, state.core->output_count(), path_now(state)});
+                   work_over{state.request, state.core->output_count()});
   }
   note_end(state, outcome);
   caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});

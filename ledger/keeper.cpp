@@ -128,6 +128,9 @@ result<authentic_command> keeper::admit(const node_id& from, role_set roles,
                 to_string(kind_of(e.what)));
   }
   if (signer_of(e.what) != nullptr) {
+    if (const reroute* const x = std::get_if<reroute>(&e.what)) {
+      OVIR_TRY(admit_reroute(*x));
+    }
     return authenticate(book_.id(), std::move(e.what), e.proof);
   }
   OVIR_TRY(admit_unsigned(from, roles, e.what, asked.evidence));
@@ -140,12 +143,10 @@ result<void> keeper::admit_unsigned(const node_id& from, role_set roles, const c
     return admit_conviction(roles, *x, evidence);
   }
   if (const compensate* const x = std::get_if<compensate>(&what)) {
-    const micro_credits most = book_.view().origin().rules.deterrence.audit_fee;
-    if (!roles.has(role::verifier) || x->to != from || x->amount > most) {
-      return fail(errc::invalid_argument,
-                  "an audit pays the verifier that asks for it, at most {} micro-credits", most);
+    if (!roles.has(role::verifier) || x->to != from) {
+      return fail(errc::invalid_argument, "an audit pays the verifier that asks for it");
     }
-    return {};
+    return {}; // for which unit and how much follows from the log (state::check_audited)
   }
   const escrow_id* request = nullptr;
   if (const accrue* const window = std::get_if<accrue>(&what)) {
@@ -163,6 +164,18 @@ result<void> keeper::admit_unsigned(const node_id& from, role_set roles, const c
                 to_string(kind_of(what)));
   }
   return {}; // one that is over may be sent again: it is answered with the index it has
+}
+
+/// A scheduler may spend another's credits: it names members that compute, no key it thought of.
+result<void> keeper::admit_reroute(const reroute& x) const {
+  for (const path_stage& s : x.stages) {
+    if (!around_.roles_of || !around_.roles_of(s.node).has(role::worker)) {
+      // A member that was let in elsewhere just now is known here in a moment.
+      return fail(errc::busy, "{} is no worker that this keeper knows; name members, or try again",
+                  short_name(s.node));
+    }
+  }
+  return {};
 }
 
 result<reserve> keeper::reservation_of(const escrow_id& request) const {
@@ -262,7 +275,8 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
   waiting_.push_back({from, id, std::move(*ready), {}});
 }
 
-result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answer>& answers) {
+result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
+                                   std::vector<keeper_answer>& answers) {
   std::vector<waiting_command> asked = std::exchange(waiting_, {});
   waiting_of_.clear();
   now_ = now;
@@ -277,14 +291,15 @@ result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answ
     }
     batch.push_back(one.what);
   }
-  if (due) {
-    for (command& c : book_.view().due(now, limits::ledger_due_max)) {
+  if (due.most > 0) {
+    for (command& c : book_.view().due(std::min(due.by, now), due.most)) {
       OVIR_ASSIGN(authentic_command one, by_log_keeper(book_.id(), std::move(c)));
       batch.push_back(std::move(one));
     }
   }
+  const std::size_t became_due = batch.size() - asked.size();
   if (batch.empty()) {
-    return {};
+    return became_due;
   }
   OVIR_ASSIGN(const batch_outcome done, book_.commit(batch, now));
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -295,7 +310,7 @@ result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answ
     }
   }
   promise_all(done, asked, answers);
-  return {};
+  return became_due;
 }
 
 result<promise> keeper::promise_of(std::uint64_t index) {
@@ -415,6 +430,7 @@ request_report keeper::report_on_request(const digest& request) const {
     report.accrued = q->accrued;
     report.held = q->held;
     report.expires = q->expires;
+    report.scheduler = q->scheduler;
   }
   return report;
 }

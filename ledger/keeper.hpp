@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ledger/ledger.hpp"
+#include "ledger/ledger_clock.hpp"
 #include "ledger/message.hpp"
 #include "messages/node_id.hpp"
 #include "messages/signing.hpp"
@@ -40,10 +41,13 @@ struct keeper_answer {
 /// Who keeps the ledger of a cluster: decides who may ask for what, puts commands together into
 /// batches, and promises. Knows no clock and no link: time comes in, answers go out.
 ///
-/// Commands that accounts sign may come from anybody. Accruals and the end of a request come from
-/// who pays for it; what follows from time comes from here alone; a conviction by equivocation from
-/// anybody who has the evidence, one by replay from a verifier, with verdicts of verifiers, or from
-/// two verifiers that each vouch for it; a fee for an audit from the verifier it is for.
+/// Commands that accounts sign may come from anybody, but stages that a request is rerouted to are
+/// workers. Accruals and the end of a request come from who drives it, for stages that were
+/// reserved for or rerouted to, each with the statement it is paid for; what follows from time
+/// comes from here alone; a conviction by equivocation from anybody who has the evidence, one by
+/// replay from a verifier, with verdicts of verifiers, or from two verifiers that each vouch for
+/// it; a fee for an audit from the verifier it is for, once for each unit that was paid for, out of
+/// what its request paid for audits.
 ///
 /// One thread at a time.
 class keeper {
@@ -59,10 +63,11 @@ public:
             std::vector<keeper_answer>& answers);
   /// Commands wait for the next batch.
   [[nodiscard]] bool waiting() const noexcept { return !waiting_.empty(); }
-  /// Makes what waits last, with `due` also what time makes possible, and promises it. `now` in
-  /// seconds since 1970. An error: nothing was promised, and the ledger must be opened anew.
-  [[nodiscard]] result<void> commit(std::uint64_t now, bool due,
-                                    std::vector<keeper_answer>& answers);
+  /// Makes what waits last, and, as far as `due` says, what time makes possible, and promises it.
+  /// `now` in seconds since 1970, of a `ledger_clock`. An error: nothing was promised, and the
+  /// ledger must be opened anew. How much was due is the answer.
+  [[nodiscard]] result<std::size_t> commit(std::uint64_t now, const due_allowance& due,
+                                           std::vector<keeper_answer>& answers);
   /// The head, to those who ever asked, if it is another than when this was last called.
   void tell_head(std::vector<keeper_answer>& answers);
 
@@ -91,6 +96,7 @@ private:
   [[nodiscard]] result<void> admit_unsigned(const node_id& from, role_set roles,
                                             const command& what,
                                             std::span<const std::byte> evidence) const;
+  [[nodiscard]] result<void> admit_reroute(const reroute& x) const;
   [[nodiscard]] result<void> admit_conviction(role_set roles, const convict& x,
                                               std::span<const std::byte> evidence) const;
   void make_room_for(const node_id& verifier);

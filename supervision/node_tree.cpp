@@ -148,7 +148,7 @@ void start_lead(const parts_pointer& parts, const known_pointer& known,
           },
           [done, payments, id](const caf::error& reason) {
             if (payments) {
-              caf::anon_send(payments, actors::work_over{id, 0, {}});
+              caf::anon_send(payments, actors::work_over{id, 0});
             }
             done(from_caf(reason));
           });
@@ -350,6 +350,10 @@ child_spec payments_child(const parts_pointer& parts, const known_pointer& known
     around.folder = parts->options->state + "/payments";
     around.copy = parts->ledger_copy;
     around.paths = [known] { return known->get("paths"); };
+    around.drives = [parts](const node_id& who) {
+      return who == parts->key->id() ||
+             parts->access->possible(who).value_or(role_set{}).has(role::scheduler);
+    };
     around.eject = [parts](const node_id& node) {
       if (const auto kicked = parts->access->kick(node); !kicked) {
         parts->journal->say(actors::log_level::error, std::nullopt, "{}", kicked.error().message);

@@ -61,7 +61,7 @@ protected:
     std::vector<keeper_answer> answers;
     keeper_->take(ledger_world::node(from), roles,
                   {++message_, submit{std::move(entry), std::move(evidence)}}, answers);
-    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    EXPECT_TRUE(keeper_->commit(now_, {}, answers));
     for (const keeper_answer& a : answers) {
       if (a.what.id == message_) {
         EXPECT_EQ(a.to, ledger_world::node(from));
@@ -110,7 +110,8 @@ protected:
         split(gross - scaled(gross, ledger_world::rules().rules.fee_ppm, 1'000'000), weights)
             .value();
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      a.computed.push_back({weights[i].participant, 1, parts[i], 3, 3});
+      a.computed.push_back(
+          {weights[i].participant, 1, parts[i], 3, 3, ledger_world::statement(frontier << 8U | i)});
     }
     return a;
   }
@@ -168,7 +169,7 @@ TEST_F(keepers, take_a_batch_of_many_senders_with_one_sync) {
                          [](const auto& e) { return e.sync; });
   };
   const auto before = syncs();
-  ASSERT_TRUE(keeper_->commit(now_, false, answers));
+  ASSERT_TRUE(keeper_->commit(now_, {}, answers));
   EXPECT_EQ(syncs(), before + 1);
   EXPECT_EQ(answers.size(), 20U);
 }
@@ -263,7 +264,7 @@ TEST_F(keepers, end_what_nobody_ends) {
   const reserve r = reservation(1);
   ASSERT_EQ(refused(ask(1, signed_by(1, r))), "");
   std::vector<keeper_answer> answers;
-  ASSERT_TRUE(keeper_->commit(r.expires, true, answers));
+  ASSERT_TRUE(keeper_->commit(r.expires, {r.expires, 10}, answers));
   EXPECT_EQ(keeper_->book().view().find(ledger_world::node(1))->free, 200 * credit);
   EXPECT_EQ(keeper_->book().view().find_request(escrow_of(r)), nullptr);
 }
@@ -350,7 +351,7 @@ TEST_F(convictions_asked_for, by_two_verifiers_that_each_vouch_for_it) {
     x.verdicts = {give_verdict(ledger_world::key(signer), id_, x)};
     answers.clear();
     keeper_->take(ledger_world::node(from), roles, {++message_, vouch{x}}, answers);
-    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    EXPECT_TRUE(keeper_->commit(now_, {}, answers));
     return answers.empty() ? std::string{"waits"} : refused(answers.front().what);
   };
   const auto ejected = [&] { return keeper_->book().view().find(cast_.id(1))->ejected; };
@@ -399,7 +400,7 @@ TEST_F(convictions_asked_for, by_verifiers_that_vouch_for_much_are_forgotten_in_
     x.verdicts = {give_verdict(ledger_world::key(from), id_, x)};
     answers.clear();
     keeper_->take(ledger_world::node(from), verifier, {++message_, vouch{x}}, answers);
-    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    EXPECT_TRUE(keeper_->commit(now_, {}, answers));
     return answers.empty() ? std::string{"waits"} : refused(answers.front().what);
   };
   // More than are kept of one: nobody is told to come back later, its oldest goes.
@@ -415,10 +416,10 @@ TEST_F(convictions_asked_for, by_verifiers_that_vouch_for_much_are_forgotten_in_
   now_ += limits::ledger_vouch_lasts_s;
   ASSERT_EQ(say(120, 0), "waits") << "said again, it lasts";
   now_ += limits::ledger_vouch_lasts_s;
-  ASSERT_TRUE(keeper_->commit(now_, false, answers));
+  ASSERT_TRUE(keeper_->commit(now_, {}, answers));
   ASSERT_EQ(say(120, 0), "waits");
   now_ += limits::ledger_vouch_lasts_s + 1;
-  ASSERT_TRUE(keeper_->commit(now_, false, answers));
+  ASSERT_TRUE(keeper_->commit(now_, {}, answers));
   EXPECT_EQ(say(121, 0), "waits");
   EXPECT_FALSE(keeper_->book().view().find(cast_.id(1))->ejected);
   EXPECT_EQ(say(120, 0), "");
@@ -437,7 +438,7 @@ TEST_F(convictions_asked_for, that_two_vouched_for_and_the_rules_refuse_may_be_v
       x.verdicts = {give_verdict(ledger_world::key(who), id_, x)};
       keeper_->take(ledger_world::node(who), verifier, {++message_, vouch{x}}, answers);
     }
-    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    EXPECT_TRUE(keeper_->commit(now_, {}, answers));
     return refused(answers.front().what);
   };
   EXPECT_THAT(both(1), HasSubstr("has no window 1")); // not paid yet
