@@ -25,6 +25,8 @@ struct kept_ledger_options {
   const secret_key* key{nullptr};      ///< the keeper's
   storage::env* env{nullptr};
   std::function<role_set(const node_id&)> roles_of;
+  operator_of operators;
+  std::function<result<std::vector<std::byte>>(const node_id&)> conviction_of;
 };
 
 /// The time noted in a ledger's folder; nothing where none is.
