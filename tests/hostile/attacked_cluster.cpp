@@ -1,5 +1,6 @@
 #include "tests/hostile/attacked_cluster.hpp"
 
+#include "tests/support/cli.hpp"
 #include "tests/support/gguf_builder.hpp"
 
 #include <fmt/format.h>
