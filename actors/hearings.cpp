@@ -1,5 +1,6 @@
 #include "actors/hearings.hpp"
 
+#include "actors/audit_intake.hpp"
 #include "actors/audit_words.hpp"
 #include "actors/conviction_news.hpp"
 #include "actors/verifier_parts.hpp"

@@ -1,5 +1,6 @@
 #include "actors/verifier_parts.hpp"
 
+#include "actors/audit_intake.hpp"
 #include "actors/payments.hpp"
 #include "compute/capsule_replay.hpp"
 #include "compute/model.hpp"
@@ -206,9 +207,9 @@ void tell_ledger(verifier_pointer self) {
 
 void note_counts(const verifier_state& state) {
   if (state.environment.meter != nullptr) {
-    state.environment.meter->audits(
-        {state.count.receipts, state.count.drawn, state.count.mismatches,
-         state.receipts.size() + state.questions.size(), state.convicted.size()});
+    state.environment.meter->audits({state.count.receipts, state.count.drawn,
+                                     state.count.mismatches, state.waiting.size(),
+                                     state.convicted.size()});
   }
 }
 

@@ -31,8 +31,6 @@ struct replayed {
 /// Of the hosts in `there`, those whose operator is neither this node's nor one of `not_of`.
 [[nodiscard]] std::vector<node_id> others_of(verifier_pointer self, std::vector<node_id> there,
                                              std::span<const node_id> not_of);
-/// Who else can be asked now, in an order that differs from question to question (verifier.cpp).
-[[nodiscard]] std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about);
 /// Tells everybody but `from` of a conviction that is final, and acts on it (verifier.cpp).
 void publish(verifier_pointer self, const conviction& c, const std::optional<node_id>& from);
 [[nodiscard]] operator_of operators_of(verifier_pointer self);

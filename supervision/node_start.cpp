@@ -29,12 +29,17 @@ void judge_by(actors::kept_ledger_options& how, const std::string& state,
   how.conviction_of = actors::examined_convictions(*how.env, state);
 }
 
-actors::access_list::settings access_of(const node_options& options, const node_id& self) {
+result<actors::access_list::settings> access_of(const node_options& options, const node_id& self) {
   actors::access_list::settings access;
   access.keys = keys_of(options, self);
   access.admins = options.admins;
   access.path = options.state + "/admissions";
   access.cluster = options.cluster;
+  access.self = self;
+  if (!options.join_token.empty()) {
+    OVIR_ASSIGN(const join_token token, token_from_text(options.join_token));
+    access.token = to_bytes(token);
+  }
   return access;
 }
 

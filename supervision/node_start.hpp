@@ -20,8 +20,9 @@ namespace ovir::supervision {
 /// Lets a keeper convict by what this node examined, and count verifiers by who runs them.
 void judge_by(actors::kept_ledger_options& how, const std::string& state,
               const actors::operator_names& operators);
-[[nodiscard]] actors::access_list::settings access_of(const node_options& options,
-                                                      const node_id& self);
+/// What the node's access list starts with; `malformed` for a join token that is none.
+[[nodiscard]] result<actors::access_list::settings> access_of(const node_options& options,
+                                                              const node_id& self);
 /// Shells reach this node under the host that members do. `shells_address`: where it listens for
 /// them.
 [[nodiscard]] result<std::string> admin_address_of(const node_options& options,
