@@ -52,7 +52,7 @@ void offer(verifier_pointer self, const receipt_finished& done) {
   if (chosen == own) {
     return take_receipt(self, own, done.bytes, done.suspect);
   }
-  // It may never have met who computed this: whoever avoids a verifier is audited all the same.
+  // It may never have met the signers: a node that avoids a verifier is audited all the same.
   if (const auto r = decode_receipt(*done.bytes)) {
     show_tokens(self, chosen, signers_of(*r));
   }
@@ -72,8 +72,8 @@ void take_receipt(verifier_pointer self, const node_id& from, verifier_state::re
 }
 
 /// Other verifiers alone ask, each at its own share. What they ask about may be signed by keys that
-/// nobody knows: they plant such questions (compute/planted_receipt.hpp), and their answer convicts
-/// nobody here.
+/// no node knows: they plant such questions (compute/planted_receipt.hpp), and their answer
+/// convicts no key here.
 void take_question(verifier_pointer self, const node_id& from, audit_question&& q) {
   verifier_state& state = self->state;
   if (!is_verifier(self, from)) {

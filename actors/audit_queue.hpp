@@ -29,7 +29,7 @@ struct waiting_question {
 };
 
 /// What waits for a verifier, by who sent it: each sender has a share of its own in number, bytes
-/// and positions to compute, and all take turns, so that one who sends much makes nobody else wait.
+/// and positions to compute, and all take turns, so that one who sends much makes no other wait.
 /// Questions come before receipts. Where all of it together is too much, who has most in it loses
 /// the newest of it. A core: times are handed in.
 class audit_queue {

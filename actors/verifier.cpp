@@ -462,7 +462,7 @@ void received(verifier_pointer self, const audit_received& came) {
     return;
   }
   if (!state.senders.takes(came.from, came.bytes->size(), now)) {
-    return blame(self, came.from, "sends news of convictions faster than anybody has them");
+    return blame(self, came.from, "sends more news of convictions than a member has");
   }
   if (const auto* c = std::get_if<conviction>(&*message)) {
     take_conviction(self, came.from, *c);

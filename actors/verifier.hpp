@@ -64,7 +64,7 @@ struct audit_report {
   std::uint64_t mismatches{0}; ///< units that came out otherwise than stated
   std::uint64_t unaudited{0};  ///< receipts dropped: too many at once, or a model not whole here
   std::uint64_t refused{0};    ///< receipts and questions beyond what their sender may have waiting
-  std::uint64_t strangers{0};  ///< receipts of a signer who is no member, which nobody looks at
+  std::uint64_t strangers{0};  ///< receipts of a signer who was never a member: not looked at
   std::uint64_t useless{0};    ///< convictions and tokens that do not count, and what is none
 };
 /// What was kept before this one's conviction is gone.

@@ -314,8 +314,10 @@ TEST_F(convicting, who_was_never_a_member_is_not_convicted_and_who_left_is) {
 
 TEST_F(convicting, one_that_sends_what_is_of_no_use_is_not_listened_to_any_more) {
   start(true);
+  conviction strange = false_one();
+  strange.guilty = path().cast().id(receipt_maker::lead); // whom no node let in
   for (std::uint32_t i = 0; i <= limits::audit_useless_max; ++i) {
-    send(false_one(), 0);
+    send(strange, 0);
   }
   const conviction c = true_one({judge, receipt_maker::stranger});
   send(c, 0);

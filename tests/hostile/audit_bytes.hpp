@@ -14,7 +14,7 @@ namespace ovir::test {
 
 /// A made-up layer output.
 [[nodiscard]] digest invented(std::string_view what, std::uint64_t number = 0);
-/// A key that nobody ever heard of.
+/// A key that no node ever heard of.
 [[nodiscard]] secret_key throwaway(std::uint64_t number);
 
 /// A conviction of `guilty` for the output of `layer` over `window`, with a receipt and a verdict

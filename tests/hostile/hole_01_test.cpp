@@ -1,4 +1,4 @@
-// One member and two keys that nobody ever let in: they cannot convict an honest signer, neither
+// One member and two keys that no node ever let in: they cannot convict an honest signer, neither
 // where its model is not held nor at the keeper of the ledger.
 #include "ledger/attest.hpp"
 #include "ledger/command.hpp"

@@ -1,4 +1,4 @@
-// Convictions of keys that were never members: they cost nobody's cache and no place, and a member
+// Convictions of keys that were never members: they cost no cache and no place, and a member
 // that sends many of them is not listened to. A real one is taken afterwards as before.
 #include "compute/planted_receipt.hpp"
 #include "tests/hostile/attacked_cluster.hpp"
@@ -21,7 +21,7 @@ constexpr std::size_t admissions = 4'096; ///< a node remembers, docs/formats
 
 class hole_03 : public attacked_cluster {
 protected:
-  /// `guilty` signed two outputs of one input: nobody can tell it from a real liar's.
+  /// `guilty` signed two outputs of one input: it looks like a real liar's.
   [[nodiscard]] std::vector<std::byte> contradiction(secret_key guilty, std::uint64_t number) {
     const receipt made = cast_.small();
     const audit_place place{audit_part::unit, 0, 0, 0};

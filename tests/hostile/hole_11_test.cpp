@@ -10,7 +10,7 @@ namespace {
 
 class hole_11 : public attacked_cluster {
 protected:
-  /// What somebody computed, signed by keys that somebody else made up.
+  /// What a member computed, signed by keys that the attacker made up.
   [[nodiscard]] static std::vector<std::byte> resigned(const receipt& genuine, std::uint64_t number,
                                                        bool lies) {
     std::vector<secret_key> keys;

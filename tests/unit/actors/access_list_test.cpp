@@ -204,7 +204,7 @@ TEST_F(access_lists, a_token_that_another_shows_counts_like_its_own_and_can_be_s
     EXPECT_EQ(list_->token_of(key_of(9).id()), token);
     restart();
   }
-  // Nobody takes roles away, or adds some, by showing another token of the same key.
+  // Another token of the same key, shown, takes no role away and adds none.
   ASSERT_TRUE(list_->show(with_token(9, 2, later, roles({role::worker})).token, now));
   EXPECT_EQ(list_->roles_of(key_of(9).id()), roles({role::verifier}));
   std::vector<std::byte> forged = with_token(10, 3).token;

@@ -24,7 +24,7 @@ waiting_question question_of(std::uint8_t from) {
   return {node(from), {1, {}, std::vector<std::byte>(100)}};
 }
 
-/// Whose turn it is; 0: nobody's.
+/// Whose turn it is; 0: no sender's.
 std::uint8_t turn(audit_queue& queue, audit_queue::time_point now = start) {
   const auto next = queue.next(now);
   return next ? std::visit([](const auto& one) { return one.from.key[0]; }, *next) : 0;
@@ -100,7 +100,7 @@ TEST(audit_queue, a_sender_waits_until_its_positions_are_made_up_for) {
     EXPECT_TRUE(queue.push(receipt_of(1), start));
   }
   EXPECT_EQ(turn(queue), 1);
-  // One that is longer than all it has is audited, too: nobody escapes by length.
+  // One that is longer than all it has is audited, too: length is no way out.
   queue.charge(node(1), bound::audit_positions_burst + bound::audit_positions_per_minute, start);
   EXPECT_EQ(turn(queue), 0);
   EXPECT_FALSE(queue.ready(start + 59s));
