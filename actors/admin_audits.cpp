@@ -67,7 +67,10 @@ result<void> show_audits(const admin_call& c, admin_arguments& args) {
                     {"drawn", report.drawn},
                     {"waiting", report.waiting},
                     {"open", report.open},
-                    {"unaudited", report.unaudited}});
+                    {"unaudited", report.unaudited},
+                    {"refused", report.refused},
+                    {"strangers", report.strangers},
+                    {"useless", report.useless}});
           },
           [c](const caf::error& e) { c.refuse(from_caf(e)); });
   return {};

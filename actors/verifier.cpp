@@ -1,5 +1,6 @@
 #include "actors/verifier.hpp"
 
+#include "actors/audit_intake.hpp"
 #include "actors/audit_words.hpp"
 #include "actors/conviction_news.hpp"
 #include "actors/verifier_parts.hpp"
@@ -20,8 +21,6 @@ namespace {
 constexpr std::chrono::seconds tick_interval{1};
 /// Receipts kept to be compared with others: they are a few kilobytes each.
 constexpr std::size_t recent_bytes_max = std::size_t{32} << 20U;
-/// Questions of one verifier that wait at once.
-constexpr std::ptrdiff_t questions_per_node_max = 32;
 
 using receipt_bytes = verifier_state::receipt_bytes;
 
@@ -36,24 +35,6 @@ std::uint64_t seconds_now(verifier_pointer self) {
   return self->state.environment.env->unix_seconds();
 }
 
-// Members
-
-/// Who else can be asked now, in an order that differs from question to question.
-std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about) {
-  std::vector<node_id> there;
-  for (const member& m : *self->state.members) {
-    if (m.node != self->state.environment.key->id() && m.health == member_health::alive &&
-        m.advert.roles.has(role::verifier) && is_verifier(self, m.node)) {
-      there.push_back(m.node);
-    }
-  }
-  std::sort(there.begin(), there.end());
-  if (!there.empty()) {
-    std::rotate(there.begin(), there.begin() + about.bytes[0] % there.size(), there.end());
-  }
-  return there;
-}
-
 // Convictions
 
 void flush(verifier_pointer self) {
@@ -66,6 +47,11 @@ void flush(verifier_pointer self) {
 }
 
 void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& effects);
+
+/// Whether what others keep for reuse may follow from what this one computed or served.
+bool may_have_cached(role_set roles) {
+  return roles.has(role::worker) || roles.has(role::scheduler) || roles.has(role::store);
+}
 
 /// Puts out who was convicted, here and for good.
 void eject(verifier_pointer self, const conviction& c) {
@@ -85,7 +71,8 @@ void eject(verifier_pointer self, const conviction& c) {
   for (const caf::actor& watcher : around.watchers()) {
     self->send(watcher, node_convicted{guilty, view.what});
   }
-  if (around.quarantine && state.files && !state.files->is_quarantined(guilty)) {
+  if (around.quarantine && state.files && may_have_cached(around.access->past_roles_of(guilty)) &&
+      !state.files->is_quarantined(guilty)) {
     around.quarantine(guilty);
   }
   if (const auto out = around.access->expel(guilty); !out) {
@@ -121,7 +108,7 @@ void publish(verifier_pointer self, const conviction& c, const std::optional<nod
   }
   for (const member& m : *state.members) {
     if (m.node != state.environment.key->id() && m.node != from) {
-      send_audit(self, m.node, c);
+      send_conviction(self, m.node, c);
     }
   }
   eject(self, c);
@@ -153,13 +140,23 @@ result<void> examine(verifier_pointer self, const conviction& c) {
 }
 
 void take_conviction(verifier_pointer self, const node_id& from, const conviction& c) {
-  if (self->state.convicted.contains(c.guilty) ||
-      self->state.convicted.size() >= limits::audit_convicted_max) {
+  verifier_state& state = self->state;
+  if (state.convicted.contains(c.guilty)) {
     return;
   }
+  if (!state.environment.access->was_member(c.guilty)) {
+    return blame(
+        self, from,
+        fmt::format("wants {} convicted, which was never a member here", short_name(c.guilty)));
+  }
+  if (state.convicted.size() >= limits::audit_convicted_max) {
+    return say(self, log_level::error, "{} convictions are remembered; that of {} is not taken",
+               state.convicted.size(), short_name(c.guilty));
+  }
   if (const auto holds = examine(self, c); !holds) {
-    return say(self, log_level::warn, "{} wants {} convicted, which does not hold: {}",
-               short_name(from), short_name(c.guilty), holds.error().message);
+    return blame(self, from,
+                 fmt::format("wants {} convicted, which does not hold: {}", short_name(c.guilty),
+                             holds.error().message));
   }
   publish(self, c, from);
 }
@@ -213,36 +210,6 @@ void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& eff
 }
 
 // Audits
-
-void take_receipt(verifier_pointer self, receipt_bytes bytes, bool suspect) {
-  verifier_state& state = self->state;
-  if (bytes->size() > limits::audit_receipt_bytes_max ||
-      state.receipts.size() >= limits::audit_queue_max) {
-    ++state.count.unaudited;
-    return;
-  }
-  state.receipts.push_back({std::move(bytes), suspect});
-  self->send(self, verifier_work{});
-}
-
-/// From one of this node's requests: one verifier gets it, which nobody chooses.
-void offer(verifier_pointer self, const receipt_finished& done) {
-  const digest name = receipt_digest(*done.bytes);
-  const auto there = verifiers_there(self, name);
-  std::vector<node_id> able = there;
-  if (self->state.environment.audits) {
-    able.push_back(self->state.environment.key->id());
-  }
-  if (able.empty() || done.bytes->size() > limits::audit_receipt_bytes_max) {
-    ++self->state.count.unaudited;
-    return;
-  }
-  const node_id& chosen = able[name.bytes[1] % able.size()];
-  if (chosen == self->state.environment.key->id()) {
-    return take_receipt(self, done.bytes, done.suspect);
-  }
-  send_audit(self, chosen, audit_offer{done.suspect, *done.bytes});
-}
 
 void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, const receipt& r) {
   verifier_state& state = self->state;
@@ -340,11 +307,18 @@ void plant_question(verifier_pointer self, const receipt& r, const ledger::state
   perform(self, effects);
 }
 
-void audit(verifier_pointer self, const receipt_bytes& bytes, bool suspect) {
+void audit(verifier_pointer self, const waiting_receipt& next) {
   verifier_state& state = self->state;
+  const auto& [from, bytes, suspect] = next;
   const auto r = decode_receipt(*bytes);
   if (!r) {
-    return say(self, log_level::warn, "what came as a receipt is none: {}", r.error().message);
+    return blame(self, from, "gave what is no receipt: " + r.error().message);
+  }
+  charge_for(self, from, 1 + windows_of(r->positions) / 8); // signatures
+  if (const auto stranger = stranger_among(self, *r)) {
+    ++state.count.strangers;
+    return say(self, log_level::info, "request {:016x}: {} signed and was never a member here",
+               r->asked.request.value, short_name(*stranger));
   }
   if (const auto wrong = compute::check_receipt(*r, anybody); !wrong.empty()) {
     return say(self, log_level::warn, "request {:016x}: a receipt that does not hold: {}",
@@ -377,6 +351,7 @@ void audit(verifier_pointer self, const receipt_bytes& bytes, bool suspect) {
       bounds.layers = std::max(bounds.layers, units[i].layer + 1);
       bounds.windows = std::max(bounds.windows, units[i].window + 1);
     }
+    charge_for(self, from, bounds.windows);
     const auto again = replay(self, *r, bounds);
     if (!again) {
       ++state.count.unaudited;
@@ -396,7 +371,7 @@ void audit(verifier_pointer self, const receipt_bytes& bytes, bool suspect) {
   flush(self);
 }
 
-void answer(verifier_pointer self, const verifier_state::question& asked) {
+void answer(verifier_pointer self, const waiting_question& asked) {
   const auto r = decode_receipt(asked.what.receipt);
   if (!r || !compute::check_receipt(*r, anybody).empty()) {
     return; // the asker hears nothing, as from one that is gone
@@ -421,28 +396,18 @@ void answer(verifier_pointer self, const verifier_state::question& asked) {
 /// One at a time, so that answers and convictions come in between.
 void work(verifier_pointer self) {
   verifier_state& state = self->state;
-  if (!state.questions.empty()) {
-    const auto asked = std::move(state.questions.front());
-    state.questions.pop_front();
-    return answer(self, asked);
-  }
-  if (!state.receipts.empty()) {
-    const auto next = std::move(state.receipts.front());
-    state.receipts.pop_front();
-    audit(self, next.bytes, next.suspect);
-  }
-}
-
-void take_question(verifier_pointer self, const node_id& from, audit_question&& q) {
-  verifier_state& state = self->state;
-  const auto own = std::count_if(state.questions.begin(), state.questions.end(),
-                                 [&](const auto& other) { return other.from == from; });
-  if (!state.environment.audits || !is_verifier(self, from) || own >= questions_per_node_max ||
-      state.questions.size() >= limits::audit_queue_max) {
+  state.called = false;
+  auto next = state.waiting.next(state.environment.env->now());
+  if (!next) {
     return;
   }
-  state.questions.push_back({from, std::move(q)});
-  self->send(self, verifier_work{});
+  if (const auto* const asked = std::get_if<waiting_question>(&*next)) {
+    charge_for(self, asked->from, compute::bounds_of(asked->what.place).windows);
+    answer(self, *asked);
+  } else {
+    audit(self, std::get<waiting_receipt>(*next));
+  }
+  call_to_work(self);
 }
 
 void take_answer(verifier_pointer self, const node_id& from, const audit_answer& a) {
@@ -464,26 +429,42 @@ void take_answer(verifier_pointer self, const node_id& from, const audit_answer&
 }
 
 void received(verifier_pointer self, const audit_received& came) {
+  verifier_state& state = self->state;
+  const auto now = state.environment.env->now();
+  if (!state.senders.listens_to(came.from, now)) {
+    return;
+  }
+  if (is_token(*came.bytes)) {
+    return take_token(self, came.from, *came.bytes);
+  }
   auto message = decode_audit(*came.bytes);
   if (!message) {
-    return say(self, log_level::warn, "{} sent what is no message about audits: {}",
-               short_name(came.from), message.error().message);
+    return blame(self, came.from,
+                 "sent what is no message about audits: " + message.error().message);
   }
   if (auto* q = std::get_if<audit_question>(&*message)) {
-    take_question(self, came.from, std::move(*q));
-  } else if (const auto* a = std::get_if<audit_answer>(&*message)) {
-    take_answer(self, came.from, *a);
-  } else if (const auto* c = std::get_if<conviction>(&*message)) {
+    return take_question(self, came.from, std::move(*q));
+  }
+  if (const auto* a = std::get_if<audit_answer>(&*message)) {
+    return take_answer(self, came.from, *a);
+  }
+  if (auto* o = std::get_if<audit_offer>(&*message)) {
+    if (state.environment.audits && came.roles.has(role::scheduler)) {
+      take_receipt(self, came.from,
+                   std::make_shared<const std::vector<std::byte>>(std::move(o->receipt)),
+                   o->suspect);
+    }
+    return;
+  }
+  if (!state.senders.takes(came.from, came.bytes->size(), now)) {
+    return blame(self, came.from, "sends more news of convictions than a member has");
+  }
+  if (const auto* c = std::get_if<conviction>(&*message)) {
     take_conviction(self, came.from, *c);
   } else if (const auto* known = std::get_if<audit_known>(&*message)) {
     take_known(self, came.from, *known);
   } else if (const auto* told = std::get_if<audit_standing>(&*message)) {
     take_standing(self, came.from, *told);
-  } else if (auto* o = std::get_if<audit_offer>(&*message)) {
-    if (self->state.environment.audits && came.roles.has(role::scheduler)) {
-      take_receipt(self, std::make_shared<const std::vector<std::byte>>(std::move(o->receipt)),
-                   o->suspect);
-    }
   }
 }
 
@@ -505,6 +486,7 @@ void tick(verifier_pointer self) {
   tell_ledger(self);
   tell_somebody(self);
   tell_standing(self);
+  call_to_work(self); // who was in debt may have positions again
   self->delayed_send(self, tick_interval, verifier_tick{});
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include "actors/audit_files.hpp"
+#include "actors/audit_queue.hpp"
+#include "actors/audit_senders.hpp"
 #include "actors/convicted.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
@@ -57,6 +59,9 @@ struct audit_report {
   std::uint64_t units{0};      ///< of so many
   std::uint64_t mismatches{0}; ///< units that came out otherwise than stated
   std::uint64_t unaudited{0};  ///< receipts dropped: too many at once, or a model not whole here
+  std::uint64_t refused{0};    ///< receipts and questions beyond what their sender may have waiting
+  std::uint64_t strangers{0};  ///< receipts of a signer who was never a member: not looked at
+  std::uint64_t useless{0};    ///< convictions and tokens that do not count, and what is none
 };
 /// What was kept before this one's conviction is gone.
 struct quarantine_written {
@@ -91,10 +96,6 @@ struct verifier_environment {
 /// computes them again, asks a second verifier where something differs, and convicts.
 struct verifier_state {
   using receipt_bytes = std::shared_ptr<const std::vector<std::byte>>;
-  struct question {
-    node_id from;
-    audit_question what;
-  };
   struct open_case {
     receipt_bytes bytes;
     audit_place place;
@@ -109,12 +110,9 @@ struct verifier_state {
   ledger::track_records records;
   std::optional<ledger::audit_book> book;
   members_view members;
-  struct waiting_receipt {
-    receipt_bytes bytes;
-    bool suspect{false};
-  };
-  std::deque<waiting_receipt> receipts; ///< waiting, at most limits::audit_queue_max
-  std::deque<question> questions;       ///< waiting, likewise
+  audit_queue waiting;
+  bool called{false}; ///< a `verifier_work` is under way
+  audit_senders senders;
   std::map<ledger::audit_case_id, open_case> cases;
   std::deque<std::pair<receipt_bytes, receipt>> recent; ///< to find equivocation
   std::size_t recent_bytes{0};

@@ -72,9 +72,9 @@ void tell_ledger(verifier_pointer self) {
 
 void note_counts(const verifier_state& state) {
   if (state.environment.meter != nullptr) {
-    state.environment.meter->audits(
-        {state.count.receipts, state.count.drawn, state.count.mismatches,
-         state.receipts.size() + state.questions.size(), state.convicted.size()});
+    state.environment.meter->audits({state.count.receipts, state.count.drawn,
+                                     state.count.mismatches, state.waiting.size(),
+                                     state.convicted.size()});
   }
 }
 

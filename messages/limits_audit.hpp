@@ -7,10 +7,9 @@ namespace ovir::limits {
 
 inline constexpr std::size_t audit_message_bytes_max = std::size_t{8} << 20U; ///< with its receipt
 inline constexpr std::size_t audit_receipt_bytes_max = std::size_t{4} << 20U; ///< two in a message
-inline constexpr std::size_t audit_queue_max = 256; ///< receipts that wait for their draw
 inline constexpr std::size_t audit_cases_max = 256; ///< mismatches that wait for a second host
-inline constexpr std::size_t audit_convicted_max = 4'096;         ///< identities remembered
-inline constexpr std::size_t audit_verdicts_max = 16;             ///< in a conviction
+inline constexpr std::size_t audit_convicted_max = 5'120; ///< identities remembered: every member
+inline constexpr std::size_t audit_verdicts_max = 16;     ///< in a conviction
 inline constexpr std::size_t audit_log_entries_max = 1'000'000;   ///< then old ones are folded
 inline constexpr std::size_t audit_equivocation_kept_max = 4'096; ///< receipts compared with others
 inline constexpr std::uint32_t audit_chain_links_max = 1U << 20U; ///< of one hash chain

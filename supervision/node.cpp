@@ -143,11 +143,7 @@ private:
 result<void> cluster_node::open_state() {
   OVIR_TRY(around_.env->make_folder(options_.state));
   OVIR_ASSIGN(lock_, around_.env->lock(options_.state));
-  actors::access_list::settings access;
-  access.keys = keys_of(options_, around_.key->id());
-  access.admins = options_.admins;
-  access.path = options_.state + "/admissions";
-  access.cluster = options_.cluster;
+  OVIR_ASSIGN(auto access, access_of(options_, around_.key->id()));
   OVIR_ASSIGN(access_, actors::access_list::load(*around_.env, std::move(access)));
   if (options_.roles.has(role::scheduler)) {
     OVIR_ASSIGN(requests_,
@@ -184,7 +180,7 @@ result<void> cluster_node::open_ledger() {
   how.key = around_.key;
   how.env = around_.env;
   how.roles_of = [this](const node_id& who) {
-    return who == around_.key->id() ? options_.roles : access_->possible(who).value_or(role_set{});
+    return who == around_.key->id() ? options_.roles : access_->roles_of(who);
   };
   OVIR_ASSIGN(ledger_, actors::kept_ledger::open(std::move(how)));
   around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",

@@ -22,6 +22,20 @@ std::map<node_id, role_set> keys_of(const node_options& options, const node_id& 
   return keys;
 }
 
+result<actors::access_list::settings> access_of(const node_options& options, const node_id& self) {
+  actors::access_list::settings access;
+  access.keys = keys_of(options, self);
+  access.admins = options.admins;
+  access.path = options.state + "/admissions";
+  access.cluster = options.cluster;
+  access.self = self;
+  if (!options.join_token.empty()) {
+    OVIR_ASSIGN(const join_token token, token_from_text(options.join_token));
+    access.token = to_bytes(token);
+  }
+  return access;
+}
+
 result<std::string> admin_address_of(const node_options& options, const std::string& member_address,
                                      const std::string& shells_address) {
   if (options.admin_listen.empty() || member_address.empty()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/access_list.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
 #include "supervision/node_options.hpp"
@@ -14,6 +15,9 @@ namespace ovir::supervision {
 [[nodiscard]] std::uint32_t threads_of(const node_options& options);
 /// Who may connect, but this node itself.
 [[nodiscard]] std::map<node_id, role_set> keys_of(const node_options& options, const node_id& self);
+/// What the node's access list starts with; `malformed` for a join token that is none.
+[[nodiscard]] result<actors::access_list::settings> access_of(const node_options& options,
+                                                              const node_id& self);
 /// Shells reach this node under the host that members do. `shells_address`: where it listens for
 /// them.
 [[nodiscard]] result<std::string> admin_address_of(const node_options& options,
