@@ -2,11 +2,13 @@
 // hold over the end of the process.
 #include "tests/support/cli.hpp"
 #include "tests/support/http_client.hpp"
+#include "tests/support/process_use.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <csignal>
 
 namespace ovir::test {
@@ -146,7 +148,11 @@ TEST_F(hole_17, what_a_key_spent_stays_spent_when_the_process_is_killed) {
   serve(with_keys);
   expect_refused(daily, "insufficient_quota");
   EXPECT_EQ(complete(rated).status, 200);
-  while (std::count(read_file(spend_file()).begin(), read_file(spend_file()).end(), '\n') < 5) {
+  const auto lines = [&] {
+    const std::string text = read_file(spend_file());
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  while (lines() < 5) {
   }
   die();
   serve(with_keys);
