@@ -146,7 +146,8 @@ protected:
   }
 
   [[nodiscard]] std::string listen(std::size_t node) {
-    for (const apps::json& n : watching_[node]->data("nodes").at("nodes")) {
+    const apps::json nodes = watching_[node]->data("nodes").at("nodes");
+    for (const apps::json& n : nodes) {
       if (n.at("self").get<bool>()) {
         return n.at("address");
       }

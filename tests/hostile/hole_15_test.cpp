@@ -303,7 +303,8 @@ protected:
 
   [[nodiscard]] std::vector<std::string> names(std::size_t node) const {
     std::vector<std::string> all;
-    for (const apps::json& n : cluster_->ask(node, "nodes").at("nodes")) {
+    const apps::json nodes = cluster_->ask(node, "nodes").at("nodes");
+    for (const apps::json& n : nodes) {
       all.push_back(n.value("name", ""));
     }
     return all;
@@ -315,7 +316,8 @@ protected:
     });
   }
   [[nodiscard]] std::string listen(std::size_t node) const {
-    for (const apps::json& n : cluster_->ask(node, "nodes").at("nodes")) {
+    const apps::json nodes = cluster_->ask(node, "nodes").at("nodes");
+    for (const apps::json& n : nodes) {
       if (n.at("self").get<bool>()) {
         return n.at("address");
       }

@@ -186,7 +186,9 @@ TEST_F(membership_unit, one_peer_vouches_for_few_that_were_not_reached) {
   EXPECT_THAT(core.members(), SizeIs(3));
   // Another peer has its own few, and ann has hers again when they are forgotten.
   (void)hear(bob, news{}, ghosts(180, 20));
-  EXPECT_EQ(told_of(only<want_link>(pass(500ms))), 2 * limits::introductions_max);
+  const std::size_t both = told_of(only<want_link>(pass(1s)));
+  EXPECT_GE(both, limits::introductions_max);
+  EXPECT_LE(both, 2 * limits::introductions_max);
   (void)pass(limits::unreached_lifetime);
   (void)hear(ann, news{}, ghosts(210, 30));
   EXPECT_EQ(told_of(only<want_link>(pass(1s))), limits::introductions_max);
@@ -208,10 +210,13 @@ TEST_F(membership_unit, connections_because_of_one_peer_are_few_whatever_it_tell
   // All at one address: less and less often.
   links = 0;
   for (std::uint8_t i = 0; i < 40; ++i) {
-    (void)hear(ann, news{},
-               {sign_advert(key(static_cast<std::uint8_t>(150 + i)), 1, advert("victim"))});
-    links += only<want_link>(pass(2s)).size();
+    const secret_key ghost = key(static_cast<std::uint8_t>(150 + i));
+    (void)hear(ann, news{}, {sign_advert(ghost, 1, advert("victim"))});
+    const auto wanted = only<want_link>(pass(2s));
+    links += static_cast<std::size_t>(std::count_if(
+        wanted.begin(), wanted.end(), [](const want_link& w) { return w.address == "victim:1"; }));
   }
+  EXPECT_GT(links, 0U);
   EXPECT_LE(links, 16U);
 }
 
@@ -227,15 +232,18 @@ TEST_F(membership_unit, tells_on_only_whom_it_reached) {
   const secret_key carl = key(4);
   (void)hear(ann, news{}, {sign_advert(carl, 4, advert("c"))});
   const auto tells_of_carl = [&](const effects& all) {
-    const auto messages = said(all, bob.id());
-    return std::any_of(messages.begin(), messages.end(), [&](const gossip_message& m) {
+    const auto told = [&](const gossip_message& m) {
       return std::any_of(m.updates.begin(), m.updates.end(),
                          [&](const signed_update& u) { return subject_of(u) == carl.id(); });
-    });
+    };
+    const auto to_ann = said(all, ann.id());
+    const auto to_bob = said(all, bob.id());
+    return std::any_of(to_ann.begin(), to_ann.end(), told) ||
+           std::any_of(to_bob.begin(), to_bob.end(), told);
   };
-  EXPECT_FALSE(tells_of_carl(pass(2s)));
+  EXPECT_FALSE(tells_of_carl(pass(250ms)));
   (void)core.on_link_up(carl.id(), now);
-  EXPECT_TRUE(tells_of_carl(pass(2s)));
+  EXPECT_TRUE(tells_of_carl(pass(250ms)));
 }
 
 TEST_F(membership_unit, measures_round_trips) {
