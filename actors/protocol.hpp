@@ -169,7 +169,8 @@ struct session_finished {
   frame_bytes read_from{};
 };
 /// The stage cannot go on with the request: `peer_lost` when it lacks what was asked for and the
-/// lead should start a new epoch, anything else ends the request.
+/// lead should start a new epoch. Anything else costs the stage its place; within a process it ends
+/// the request.
 struct stage_failed {
   stage_index stage;
   epoch driver;
@@ -270,7 +271,8 @@ struct watch_path {
   /// any path.
   layer_places preferred;
 };
-/// A stage of the path is lost, refuses, or is slow beyond its slack.
+/// A stage of the path is lost, refuses, is slow beyond its slack, or is at fault; or one that was
+/// left turned out to have stated what is wrong: then the reason is `digest_mismatch`.
 struct path_trouble {
   request_id request;
   shard_actor stage;
