@@ -28,6 +28,7 @@ json conviction_json(const conviction_view& view) {
           {"layer", view.place.layer},
           {"position", unit ? json(nullptr) : json(view.place.at)},
           {"what", view.what},
+          {"admitted", view.admitted},
           {"verifiers", std::move(verifiers)}};
 }
 

@@ -30,7 +30,7 @@ void send_audit(verifier_pointer self, const node_id& to, const audit_message& m
 audit_report describe_audits(const verifier_state& state) {
   audit_report report = state.count;
   report.waiting = state.receipts.size() + state.questions.size();
-  report.open = state.cases.size();
+  report.open = state.cases.size() + state.hearings.size();
   for (const node_id& node : state.records.known()) {
     const ledger::account& counts = *state.records.find(node);
     report.signers.push_back({node,

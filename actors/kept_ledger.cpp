@@ -140,6 +140,12 @@ result<void> kept_ledger::reopen() {
   ledger::keeper_surroundings around;
   around.key = how_.key;
   around.roles_of = how_.roles_of;
+  around.operators = how_.operators;
+  if (how_.conviction_of) {
+    around.conviction_of = [this](const ledger::convict& x) {
+      return how_.conviction_of(x.guilty);
+    };
+  }
   around.keep_evidence = [this](const digest& name, std::span<const std::byte> bytes) {
     return keep_evidence(name, bytes);
   };

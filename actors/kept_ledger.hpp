@@ -24,6 +24,8 @@ struct kept_ledger_options {
   const secret_key* key{nullptr};      ///< the keeper's
   storage::env* env{nullptr};
   std::function<role_set(const node_id&)> roles_of;
+  operator_of operators;
+  std::function<result<std::vector<std::byte>>(const node_id&)> conviction_of;
 };
 
 /// A ledger's folder as a node has it: `log`, its `index.mdb`, the last signed `head`, `evidence`

@@ -2,8 +2,8 @@
 
 #include "actors/audit_words.hpp"
 #include "actors/conviction_news.hpp"
+#include "actors/hearings.hpp"
 #include "actors/verifier_parts.hpp"
-#include "compute/planted_receipt.hpp"
 #include "compute/receipt_check.hpp"
 #include "compute/receipt_replay.hpp"
 #include "messages/caf/system_config.hpp"
@@ -36,24 +36,6 @@ std::uint64_t seconds_now(verifier_pointer self) {
   return self->state.environment.env->unix_seconds();
 }
 
-// Members
-
-/// Who else can be asked now, in an order that differs from question to question.
-std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about) {
-  std::vector<node_id> there;
-  for (const member& m : *self->state.members) {
-    if (m.node != self->state.environment.key->id() && m.health == member_health::alive &&
-        m.advert.roles.has(role::verifier) && is_verifier(self, m.node)) {
-      there.push_back(m.node);
-    }
-  }
-  std::sort(there.begin(), there.end());
-  if (!there.empty()) {
-    std::rotate(there.begin(), there.begin() + about.bytes[0] % there.size(), there.end());
-  }
-  return there;
-}
-
 // Convictions
 
 void flush(verifier_pointer self) {
@@ -67,12 +49,21 @@ void flush(verifier_pointer self) {
 
 void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& effects);
 
-/// Puts out who was convicted, here and for good.
-void eject(verifier_pointer self, const conviction& c) {
+/// An admission excuses once: who was put out for another fault before is convicted like a liar.
+bool admits(verifier_pointer self, const conviction& c) {
+  const auto before = self->state.convicted.find(c.guilty);
+  return c.admission &&
+         (before == self->state.convicted.end() || before->second.about == accusation_digest(c));
+}
+
+/// Puts out who was convicted, here and for good; who admitted it, until an operator lets it in
+/// again. `is_new`: not read from disk, where it may have been let in since.
+void eject(verifier_pointer self, const conviction& c, bool is_new) {
   verifier_state& state = self->state;
   const auto& around = state.environment;
   const node_id& guilty = c.guilty;
-  conviction_view view{guilty, c.kind, c.place, conviction_text(c), {}};
+  conviction_view view{
+      guilty, c.kind, c.place, conviction_text(c), {}, admits(self, c), accusation_digest(c)};
   for (const audit_verdict& v : c.verdicts) {
     view.verifiers.push_back(v.verifier);
   }
@@ -88,13 +79,17 @@ void eject(verifier_pointer self, const conviction& c) {
   if (around.quarantine && state.files && !state.files->is_quarantined(guilty)) {
     around.quarantine(guilty);
   }
-  if (const auto out = around.access->expel(guilty); !out) {
+  const auto out = !view.admitted ? around.access->expel(guilty)
+                   : is_new       ? around.access->kick(guilty) // an operator may undo it
+                                  : result<void>{};
+  if (!out) {
     say(self, log_level::error, "that {} is out is not kept: {}", short_name(guilty),
         out.error().message);
   }
   around.links->disconnect(guilty, {errc::invalid_argument, "convicted: " + view.what});
-  if (state.book) {
-    perform(self, state.book->learn_conviction(guilty, seconds_now(self)));
+  if (state.book && (is_new || !view.admitted)) {
+    perform(self, view.admitted ? state.book->learn_admission(guilty, seconds_now(self))
+                                : state.book->learn_conviction(guilty, seconds_now(self)));
     std::erase_if(state.cases,
                   [&](const auto& entry) { return state.book->unit_of(entry.first) == nullptr; });
   }
@@ -111,6 +106,8 @@ void quarantined(verifier_pointer self, const node_id& guilty) {
   }
 }
 
+} // namespace
+
 void publish(verifier_pointer self, const conviction& c, const std::optional<node_id>& from) {
   verifier_state& state = self->state;
   if (state.files) {
@@ -124,8 +121,25 @@ void publish(verifier_pointer self, const conviction& c, const std::optional<nod
       send_audit(self, m.node, c);
     }
   }
-  eject(self, c);
+  eject(self, c, true);
 }
+
+std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about) {
+  std::vector<node_id> there;
+  for (const member& m : *self->state.members) {
+    if (m.node != self->state.environment.key->id() && m.health == member_health::alive &&
+        m.advert.roles.has(role::verifier) && is_verifier(self, m.node)) {
+      there.push_back(m.node);
+    }
+  }
+  std::sort(there.begin(), there.end());
+  if (!there.empty()) {
+    std::rotate(there.begin(), there.begin() + about.bytes[0] % there.size(), there.end());
+  }
+  return there;
+}
+
+namespace {
 
 /// Never believed: who convicts must show it, and where the model is here it is computed again.
 result<void> examine(verifier_pointer self, const conviction& c) {
@@ -138,12 +152,16 @@ result<void> examine(verifier_pointer self, const conviction& c) {
       return fail(errc::invalid_argument, "{} is no verifier here", short_name(v.verifier));
     }
   }
+  if (!are_two_opinions(c.verdicts, operators_of(self))) {
+    return fail(errc::invalid_argument,
+                "its verdicts are of one operator, or of one kind of kernels");
+  }
   OVIR_ASSIGN(const receipt r, decode_receipt(c.receipts.front()));
   const auto again = replay(self, r, compute::bounds_of(c.place));
   if (!again) { // without the model two verifiers' words have to do
     return again.error().code == errc::segment_missing ? result<void>{} : again.error();
   }
-  const auto faults = compute::first_faults(r, *again);
+  const auto faults = compute::first_faults(r, again->again);
   const bool same = std::any_of(faults.begin(), faults.end(), [&](const auto& f) {
     return f.signer == c.guilty && f.place == c.place && f.computed == c.computed;
   });
@@ -153,8 +171,10 @@ result<void> examine(verifier_pointer self, const conviction& c) {
 }
 
 void take_conviction(verifier_pointer self, const node_id& from, const conviction& c) {
-  if (self->state.convicted.contains(c.guilty) ||
-      self->state.convicted.size() >= limits::audit_convicted_max) {
+  const auto known = self->state.convicted.find(c.guilty);
+  if (known != self->state.convicted.end()
+          ? !known->second.admitted || known->second.about == accusation_digest(c)
+          : self->state.convicted.size() >= limits::audit_convicted_max) {
     return;
   }
   if (const auto holds = examine(self, c); !holds) {
@@ -184,7 +204,7 @@ void convict(verifier_pointer self, const ledger::convict_signer& done) {
     return say(self, log_level::error, "a conviction made here does not hold: {}",
                holds.error().message);
   }
-  publish(self, c, std::nullopt);
+  begin_hearing(self, std::move(c));
 }
 
 void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& effects) {
@@ -196,7 +216,8 @@ void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& eff
         found->second.asked = ask->host;
         found->second.until = state.environment.env->now() + limits::second_opinion_wait;
         send_audit(self, ask->host,
-                   audit_question{ask->about.value, found->second.place, *found->second.bytes});
+                   audit_question{ask->about.value, found->second.place,
+                                  ledger::taken_by(found->second.verdicts), *found->second.bytes});
       }
     } else if (const auto* guilty = std::get_if<ledger::convict_signer>(&effect)) {
       convict(self, *guilty);
@@ -254,7 +275,7 @@ void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, cons
     const conviction c{
         conviction_kind::equivocation, found->signer, found->place, {}, {*other_bytes, *bytes}, {}};
     if (compute::check_conviction(c)) {
-      publish(self, c, std::nullopt);
+      begin_hearing(self, c);
     }
   }
   state.recent.emplace_back(bytes, r);
@@ -267,23 +288,29 @@ void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, cons
 }
 
 void open_case(verifier_pointer self, const receipt_bytes& bytes, const receipt& r,
-               const compute::stated_fault& fault) {
+               const compute::stated_fault& fault, const audit_means& means) {
   verifier_state& state = self->state;
+  if (state.hearings.contains(fault.signer)) {
+    return; // it is accused already
+  }
   const digest name = receipt_digest(*bytes);
   const digest key = verdict_digest(name, fault.place, fault.stated);
   const ledger::stated_unit unit{fault.signer, fault.place.window, fault.place.layer, key,
                                  fault.stated};
-  const auto effects =
-      state.book->differs(unit, fault.computed, verifiers_there(self, name), seconds_now(self));
+  const auto hosts = others_of(self, verifiers_there(self, name), std::span{&fault.signer, 1});
+  const auto effects = state.book->differs(unit, fault.computed, hosts, seconds_now(self));
   ++state.count.mismatches;
   say(self, log_level::warn, "request {:016x}: {} stated {} otherwise than it is computed here",
       r.asked.request.value, short_name(fault.signer), place_text(fault.place));
   for (const ledger::audit_effect& effect : effects) {
     if (const auto* ask = std::get_if<ledger::ask_host>(&effect)) {
       state.cases[ask->about] = {
-          bytes,          fault.place,
-          fault.computed, {give_verdict(*state.environment.key, name, fault.place, fault.computed)},
-          std::nullopt,   {}};
+          bytes,
+          fault.place,
+          fault.computed,
+          {give_verdict(*state.environment.key, name, fault.place, fault.computed, means)},
+          std::nullopt,
+          {}};
     }
   }
   perform(self, effects);
@@ -299,45 +326,6 @@ void begin_chain(verifier_pointer self) {
       to_hex(chain->anchor()));
   state.book.emplace(state.environment.key->id(), std::move(*chain), state.records,
                      state.environment.how);
-}
-
-/// Now and then a question to which the answer is known: who repeats what is stated did not
-/// compute.
-void plant_question(verifier_pointer self, const receipt& r, const ledger::stated_unit& right) {
-  verifier_state& state = self->state;
-  storage::env& env = *state.environment.env;
-  const auto random = [&env] {
-    digest d;
-    env.random(std::as_writable_bytes(std::span{d.bytes}));
-    return d;
-  };
-  const digest chance = random();
-  const auto hosts = verifiers_there(self, chance);
-  const std::uint64_t drawn = ledger::audit_draw(chance, {}, {});
-  if (hosts.empty() || !ledger::is_sampled(drawn, state.environment.how.planted_ppm)) {
-    return;
-  }
-  std::vector<secret_key> keys;
-  for (std::size_t i = 0; i <= r.stages.size(); ++i) {
-    const digest seed = random();
-    keys.push_back(secret_key::from_seed(std::as_bytes(std::span{seed.bytes})));
-  }
-  const audit_place place{audit_part::unit, right.window, right.layer, 0};
-  ledger::stated_unit unit = right;
-  unit.stated = random();
-  const auto planted = compute::plant(r, place, unit.stated, keys);
-  if (!planted) {
-    return;
-  }
-  unit.signer = compute::stated_at(*planted, place)->signer;
-  const auto effects = state.book->plant(unit, right.stated, hosts.front());
-  for (const ledger::audit_effect& effect : effects) {
-    if (const auto* ask = std::get_if<ledger::ask_host>(&effect)) {
-      const auto bytes = std::make_shared<const std::vector<std::byte>>(encode_receipt(*planted));
-      state.cases[ask->about] = {bytes, place, right.stated, {}, std::nullopt, {}};
-    }
-  }
-  perform(self, effects);
 }
 
 void audit(verifier_pointer self, const receipt_bytes& bytes, bool suspect) {
@@ -383,15 +371,15 @@ void audit(verifier_pointer self, const receipt_bytes& bytes, bool suspect) {
       return say(self, log_level::warn, "request {:016x} is not audited: {}",
                  r->asked.request.value, again.error().message);
     }
-    for (const compute::stated_fault& fault : compute::first_faults(*r, *again)) {
+    for (const compute::stated_fault& fault : compute::first_faults(*r, again->again)) {
       at_fault.insert(fault.signer);
-      open_case(self, bytes, *r, fault);
+      open_case(self, bytes, *r, fault, again->means);
     }
   }
   std::erase_if(units, [&](const ledger::stated_unit& u) { return at_fault.contains(u.signer); });
   state.book->settle(units, seconds_now(self));
   if (at_fault.empty() && !drawn->units.empty()) {
-    plant_question(self, *r, units[drawn->units.front()]);
+    perform(self, plant_question(self, *r, units[drawn->units.front()]));
   }
   flush(self);
 }
@@ -405,22 +393,28 @@ void answer(verifier_pointer self, const verifier_state::question& asked) {
   if (!compute::stated_at(*r, place)) {
     return;
   }
-  const auto again = replay(self, *r, compute::bounds_of(place));
-  const auto computed = again ? compute::computed_at(*again, place) : std::nullopt;
-  if (!computed) {
+  const auto again = replay(self, *r, compute::bounds_of(place), asked.what.taken);
+  if (!again || !compute::stands_alone(*r, again->again, place)) {
     return say(self, log_level::info, "a question of {} is not answered: {}",
                short_name(asked.from),
-               again ? "it is about nothing that is computed" : again.error().message);
+               again ? "what it is about follows from another's statement" : again.error().message);
   }
-  send_audit(self, asked.from,
-             audit_answer{asked.what.number, *computed,
-                          give_verdict(*self->state.environment.key,
-                                       receipt_digest(asked.what.receipt), place, *computed)});
+  const auto computed = compute::computed_at(again->again, place);
+  send_audit(
+      self, asked.from,
+      audit_answer{asked.what.number, *computed,
+                   give_verdict(*self->state.environment.key, receipt_digest(asked.what.receipt),
+                                place, *computed, again->means)});
 }
 
 /// One at a time, so that answers and convictions come in between.
 void work(verifier_pointer self) {
   verifier_state& state = self->state;
+  if (!state.accusations.empty()) {
+    const auto accused = std::move(state.accusations.front());
+    state.accusations.pop_front();
+    return plead(self, accused);
+  }
   if (!state.questions.empty()) {
     const auto asked = std::move(state.questions.front());
     state.questions.pop_front();
@@ -447,9 +441,16 @@ void take_question(verifier_pointer self, const node_id& from, audit_question&& 
 
 void take_answer(verifier_pointer self, const node_id& from, const audit_answer& a) {
   verifier_state& state = self->state;
+  if (take_further_answer(self, from, a)) {
+    return flush(self);
+  }
   const ledger::audit_case_id about{a.number};
   const auto found = state.cases.find(about);
+  const auto beside = [&](const audit_verdict& v) {
+    return differ_enough(v.means.kernels, a.verdict.means.kernels);
+  };
   if (found == state.cases.end() || found->second.asked != from || a.verdict.verifier != from ||
+      !std::all_of(found->second.verdicts.begin(), found->second.verdicts.end(), beside) ||
       !verify_verdict(a.verdict, receipt_digest(*found->second.bytes), found->second.place,
                       a.computed)) {
     return;
@@ -475,6 +476,10 @@ void received(verifier_pointer self, const audit_received& came) {
     take_answer(self, came.from, *a);
   } else if (const auto* c = std::get_if<conviction>(&*message)) {
     take_conviction(self, came.from, *c);
+  } else if (auto* accused = std::get_if<audit_accusation>(&*message)) {
+    take_accusation(self, came.from, std::move(*accused));
+  } else if (const auto* said = std::get_if<audit_defence>(&*message)) {
+    take_defence(self, came.from, *said);
   } else if (const auto* known = std::get_if<audit_known>(&*message)) {
     take_known(self, came.from, *known);
   } else if (const auto* told = std::get_if<audit_standing>(&*message)) {
@@ -501,6 +506,7 @@ void tick(verifier_pointer self) {
       state.cases.erase(about);
     }
   }
+  tend_hearings(self);
   flush(self);
   tell_ledger(self);
   tell_somebody(self);
@@ -531,7 +537,7 @@ void start(verifier_pointer self) {
   if (state.files) {
     for (const conviction& c : state.files->read_convictions()) {
       if (compute::check_conviction(c)) { // a file may have been changed meanwhile
-        eject(self, c);
+        eject(self, c, false);
       }
     }
   }

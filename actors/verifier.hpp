@@ -5,8 +5,10 @@
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
 #include "actors/node_meter.hpp"
+#include "actors/operator_names.hpp"
 #include "actors/peers.hpp"
 #include "ledger/audit.hpp"
+#include "ledger/hearing.hpp"
 #include "messages/audit.hpp"
 #include "messages/receipt.hpp"
 
@@ -38,6 +40,8 @@ struct conviction_view {
   audit_place place;
   std::string what;
   std::vector<node_id> verifiers;
+  bool admitted{false}; ///< by itself: an operator may let it in again
+  digest about;         ///< accusation_digest
 };
 /// What a verifier's log of events says of a signer (ledger/track_record.hpp).
 struct signer_view {
@@ -51,7 +55,7 @@ struct audit_report {
   std::vector<conviction_view> convictions;
   std::vector<signer_view> signers;
   std::uint64_t waiting{0};    ///< receipts and questions still to be looked at
-  std::uint64_t open{0};       ///< mismatches that wait for a second host
+  std::uint64_t open{0};       ///< mismatches that wait for a second host, or for the accused
   std::uint64_t receipts{0};   ///< that came for an audit here
   std::uint64_t drawn{0};      ///< units computed again
   std::uint64_t units{0};      ///< of so many
@@ -69,11 +73,13 @@ struct verifier_environment {
   const secret_key* key{nullptr};
   peers* links{nullptr};
   access_list* access{nullptr};
+  const operator_names* operators{nullptr}; ///< null: each key is its own
   model_catalog* models{nullptr};
   log* journal{nullptr};
   storage::env* env{nullptr};
   node_meter* meter{nullptr}; ///< null: nobody counts
   std::string state;          ///< the node's folder
+  std::string software;       ///< what a verdict says it was computed by
   bool audits{false};         ///< it is a verifier; else it only checks what others convict of
   ledger::audit_settings how;
   /// Told of every conviction.
@@ -103,6 +109,16 @@ struct verifier_state {
     std::optional<node_id> asked;
     storage::env::time_point until;
   };
+  /// A node that was told of what it is accused of.
+  struct running_hearing {
+    ledger::hearing mind;
+    std::uint64_t number{0}; ///< of what was asked last
+    storage::env::time_point until;
+  };
+  struct accusation {
+    node_id from;
+    audit_accusation what;
+  };
   const char* name{"verifier"};
   verifier_environment environment;
   std::optional<audit_files> files;
@@ -116,6 +132,9 @@ struct verifier_state {
   std::deque<waiting_receipt> receipts; ///< waiting, at most limits::audit_queue_max
   std::deque<question> questions;       ///< waiting, likewise
   std::map<ledger::audit_case_id, open_case> cases;
+  std::map<node_id, running_hearing> hearings; ///< by who is accused, at most limits::hearings_max
+  std::deque<accusation> accusations;          ///< of this node, at most limits::accusations_max
+  std::uint64_t next_hearing{0};
   std::deque<std::pair<receipt_bytes, receipt>> recent; ///< to find equivocation
   std::size_t recent_bytes{0};
   std::map<digest, std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>

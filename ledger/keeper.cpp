@@ -1,8 +1,10 @@
 #include "ledger/keeper.hpp"
 
 #include "ledger/equivocation.hpp"
+#include "ledger/replay_evidence.hpp"
 #include "ledger/standing.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_conviction.hpp"
 #include "messages/limits_credit.hpp"
 #include "messages/limits_ledger.hpp"
 
@@ -111,12 +113,15 @@ void keeper::queue(const node_id& from, role_set roles, std::uint64_t id, submit
   if (!admitted) {
     return refuse(admitted.error());
   }
+  if (!has_room_for(asked.evidence.size())) {
+    return refuse(fail(errc::busy, "much evidence waits to be kept; send it again later"));
+  }
   ++waiting_of_[from];
+  evidence_waiting_ += asked.evidence.size();
   waiting_.push_back({from, id, std::move(*admitted), std::move(asked.evidence)});
 }
 
-result<authentic_command> keeper::admit(const node_id& from, role_set roles,
-                                        const submit& asked) const {
+result<authentic_command> keeper::admit(const node_id& from, role_set roles, submit& asked) const {
   OVIR_ASSIGN(entry e, decode_entry(asked.entry));
   if (e.time != 0) {
     return fail(errc::invalid_argument, "a command comes with the time {}; the keeper gives it one",
@@ -130,15 +135,16 @@ result<authentic_command> keeper::admit(const node_id& from, role_set roles,
   if (signer_of(e.what) != nullptr) {
     return authenticate(book_.id(), std::move(e.what), e.proof);
   }
-  OVIR_TRY(admit_unsigned(from, roles, e.what, asked.evidence));
+  if (const convict* const x = std::get_if<convict>(&e.what)) {
+    OVIR_ASSIGN(asked.evidence, admit_conviction(roles, *x, asked.evidence));
+  } else {
+    OVIR_TRY(admit_unsigned(from, roles, e.what));
+  }
   return by_log_keeper(book_.id(), std::move(e.what));
 }
 
-result<void> keeper::admit_unsigned(const node_id& from, role_set roles, const command& what,
-                                    std::span<const std::byte> evidence) const {
-  if (const convict* const x = std::get_if<convict>(&what)) {
-    return admit_conviction(roles, *x, evidence);
-  }
+result<void> keeper::admit_unsigned(const node_id& from, role_set roles,
+                                    const command& what) const {
   if (const compensate* const x = std::get_if<compensate>(&what)) {
     const micro_credits most = book_.view().origin().rules.deterrence.audit_fee;
     if (!roles.has(role::verifier) || x->to != from || x->amount > most) {
@@ -175,11 +181,17 @@ result<reserve> keeper::reservation_of(const escrow_id& request) const {
   return std::get<reserve>(std::move(e.what));
 }
 
-result<void> keeper::admit_conviction(role_set roles, const convict& x,
-                                      std::span<const std::byte> evidence) const {
+result<std::vector<std::byte>> keeper::admit_conviction(role_set roles, const convict& x,
+                                                        std::span<const std::byte> evidence) const {
+  OVIR_ASSIGN(const reserve reservation, reservation_of(x.request));
   if (x.kind == evidence_kind::equivocation) {
-    OVIR_ASSIGN(const reserve reservation, reservation_of(x.request));
-    return check_equivocation(x, reservation, evidence);
+    OVIR_TRY(check_equivocation(x, reservation, evidence));
+    const auto examined = examined_here(x);
+    if (examined && is_admitted(*examined, reservation)) {
+      return fail(errc::invalid_argument, "{} admitted a fault in this request and loses no stake",
+                  short_name(x.guilty));
+    }
+    return std::vector<std::byte>{evidence.begin(), evidence.end()};
   }
   if (!roles.has(role::verifier)) {
     return fail(errc::invalid_argument, "a conviction by replay comes from a verifier");
@@ -194,7 +206,21 @@ result<void> keeper::admit_conviction(role_set roles, const convict& x,
     return fail(errc::invalid_argument,
                 "the evidence is not the one that the conviction names by its digest");
   }
-  return {};
+  OVIR_ASSIGN(std::vector<std::byte> examined, examined_here(x));
+  OVIR_TRY(check_replay(x, reservation, examined, around_.roles_of, around_.operators));
+  return examined;
+}
+
+result<std::vector<std::byte>> keeper::examined_here(const convict& x) const {
+  if (!around_.conviction_of) {
+    return fail(errc::unsupported, "convictions by replay are not examined here");
+  }
+  return around_.conviction_of(x);
+}
+
+/// Whether as much more evidence may wait for the next batch.
+bool keeper::has_room_for(std::size_t evidence) const {
+  return evidence_waiting_ + evidence <= limits::ledger_evidence_waiting_bytes_max;
 }
 
 /// A verifier that vouches for much loses the oldest of it: no other is kept from being heard.
@@ -225,11 +251,15 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
   if (x.verdicts.front().verifier != from) {
     return refuse(fail(errc::invalid_argument, "a verifier vouches with its own verdict alone"));
   }
-  if (const auto may = admit_conviction(roles, x, {}); !may) {
-    return refuse(may.error());
-  }
   if (const auto is_signed = check_signatures(book_.id(), x, {}); !is_signed) {
     return refuse(is_signed.error());
+  }
+  auto evidence = admit_conviction(roles, x, {});
+  if (!evidence) {
+    return refuse(evidence.error());
+  }
+  if (!has_room_for(evidence->size())) {
+    return refuse(fail(errc::busy, "much evidence waits to be kept; vouch again later"));
   }
   std::vector<std::byte> said = verdict_bytes(book_.id(), x);
   const auto finder = std::as_bytes(std::span{x.finder.key});
@@ -259,21 +289,25 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
     return refuse(ready.error());
   }
   ++waiting_of_[from];
-  waiting_.push_back({from, id, std::move(*ready), {}});
+  evidence_waiting_ += evidence->size();
+  waiting_.push_back({from, id, std::move(*ready), std::move(*evidence)});
 }
 
 result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answer>& answers) {
   std::vector<waiting_command> asked = std::exchange(waiting_, {});
   waiting_of_.clear();
+  evidence_waiting_ = 0;
   now_ = now;
   std::erase_if(vouched_, [now](const auto& one) {
     return one.second.said + limits::ledger_vouch_lasts_s < now;
   });
   std::vector<authentic_command> batch;
   for (const waiting_command& one : asked) {
-    if (!one.evidence.empty() && around_.keep_evidence) {
-      const auto& x = std::get<convict>(one.what.what());
-      OVIR_TRY(around_.keep_evidence(x.evidence, one.evidence));
+    if (const auto* const x = std::get_if<convict>(&one.what.what())) {
+      OVIR_CHECK(!one.evidence.empty());
+      if (around_.keep_evidence) {
+        OVIR_TRY(around_.keep_evidence(x->evidence, one.evidence));
+      }
     }
     batch.push_back(one.what);
   }

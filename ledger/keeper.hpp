@@ -2,6 +2,7 @@
 
 #include "ledger/ledger.hpp"
 #include "ledger/message.hpp"
+#include "messages/audit.hpp"
 #include "messages/node_id.hpp"
 #include "messages/signing.hpp"
 
@@ -21,6 +22,11 @@ struct keeper_surroundings {
   const secret_key* key{nullptr}; ///< the ledger's keeper; outlives it
   /// What a node may be, as far as this node knows: whose verdicts count.
   std::function<role_set(const node_id&)> roles_of;
+  /// Whose node it is: two verifiers of one operator are one. Empty: each key is its own.
+  operator_of operators;
+  /// The message (messages/audit.hpp) of a conviction that this node examined itself, and replayed
+  /// where it has the model. `busy` until it did. Empty: no conviction by replay is taken.
+  std::function<result<std::vector<std::byte>>(const convict& x)> conviction_of;
   /// Keeps the evidence of a conviction, lasting, before it is applied.
   std::function<result<void>(const digest& name, std::span<const std::byte> bytes)> keep_evidence;
 };
@@ -43,7 +49,8 @@ struct keeper_answer {
 /// Commands that accounts sign may come from anybody. Accruals and the end of a request come from
 /// who pays for it; what follows from time comes from here alone; a conviction by equivocation from
 /// anybody who has the evidence, one by replay from a verifier, with verdicts of verifiers, or from
-/// two verifiers that each vouch for it; a fee for an audit from the verifier it is for.
+/// two verifiers that each vouch for it, and in both cases only what this node examined itself and
+/// what the signed verdicts in it say; a fee for an audit from the verifier it is for.
 ///
 /// One thread at a time.
 class keeper {
@@ -86,13 +93,16 @@ private:
   keeper(ledger book, keeper_surroundings around, std::vector<std::byte> genesis);
   void learn();
   [[nodiscard]] result<statement_report> statement_of(const ask_statement& asked);
+  /// Of a conviction, `asked.evidence` is its evidence then.
   [[nodiscard]] result<authentic_command> admit(const node_id& from, role_set roles,
-                                                const submit& asked) const;
+                                                submit& asked) const;
   [[nodiscard]] result<void> admit_unsigned(const node_id& from, role_set roles,
-                                            const command& what,
-                                            std::span<const std::byte> evidence) const;
-  [[nodiscard]] result<void> admit_conviction(role_set roles, const convict& x,
-                                              std::span<const std::byte> evidence) const;
+                                            const command& what) const;
+  /// The evidence: what is kept before anything is taken.
+  [[nodiscard]] result<std::vector<std::byte>>
+  admit_conviction(role_set roles, const convict& x, std::span<const std::byte> evidence) const;
+  [[nodiscard]] result<std::vector<std::byte>> examined_here(const convict& x) const;
+  [[nodiscard]] bool has_room_for(std::size_t evidence) const;
   void make_room_for(const node_id& verifier);
   void take_vouch(const node_id& from, role_set roles, std::uint64_t id, vouch& asked,
                   std::vector<keeper_answer>& answers);
@@ -114,6 +124,7 @@ private:
   std::uint64_t told_{0}; ///< size of the head last told
   std::vector<waiting_command> waiting_;
   std::map<node_id, std::size_t> waiting_of_;
+  std::size_t evidence_waiting_{0}; ///< bytes
   std::set<node_id> askers_; ///< at most limits::members_max
   std::set<node_id> ejected_;
   std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over

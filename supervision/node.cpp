@@ -110,6 +110,7 @@ private:
   part_logs logs_;
   std::unique_ptr<storage::held_lock> lock_;
   std::unique_ptr<actors::access_list> access_;
+  actors::operator_names operators_;
   std::unique_ptr<actors::request_journal> requests_;
   std::unique_ptr<actors::kept_ledger> ledger_; ///< null: not its keeper
   std::unique_ptr<durable_file> ledger_copy_;
@@ -143,12 +144,8 @@ private:
 result<void> cluster_node::open_state() {
   OVIR_TRY(around_.env->make_folder(options_.state));
   OVIR_ASSIGN(lock_, around_.env->lock(options_.state));
-  actors::access_list::settings access;
-  access.keys = keys_of(options_, around_.key->id());
-  access.admins = options_.admins;
-  access.path = options_.state + "/admissions";
-  access.cluster = options_.cluster;
-  OVIR_ASSIGN(access_, actors::access_list::load(*around_.env, std::move(access)));
+  OVIR_ASSIGN(access_,
+              actors::access_list::load(*around_.env, access_of(options_, around_.key->id())));
   if (options_.roles.has(role::scheduler)) {
     OVIR_ASSIGN(requests_,
                 actors::request_journal::open(*around_.env, options_.state + "/requests"));
@@ -186,6 +183,7 @@ result<void> cluster_node::open_ledger() {
   how.roles_of = [this](const node_id& who) {
     return who == around_.key->id() ? options_.roles : access_->possible(who).value_or(role_set{});
   };
+  judge_by(how, options_.state, operators_);
   OVIR_ASSIGN(ledger_, actors::kept_ledger::open(std::move(how)));
   around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",
                        to_hex(ledger_->keeper().book().id()).substr(0, 8),
@@ -415,6 +413,7 @@ void cluster_node::start_tree() {
   parts->desk = &desk_;
   parts->links = links_.get();
   parts->access = access_.get();
+  parts->operators = &operators_;
   parts->models = &models_;
   parts->requests = requests_.get();
   parts->ledger = ledger_.get();

@@ -1,5 +1,6 @@
 #include "supervision/node_start.hpp"
 
+#include "actors/audit_files.hpp"
 #include "actors/link_format.hpp"
 #include "messages/limits.hpp"
 
@@ -20,6 +21,21 @@ std::map<node_id, role_set> keys_of(const node_options& options, const node_id& 
   }
   keys.erase(self);
   return keys;
+}
+
+void judge_by(actors::kept_ledger_options& how, const std::string& state,
+              const actors::operator_names& operators) {
+  how.operators = [&operators](const node_id& who) { return operators.of(who); };
+  how.conviction_of = actors::examined_convictions(*how.env, state);
+}
+
+actors::access_list::settings access_of(const node_options& options, const node_id& self) {
+  actors::access_list::settings access;
+  access.keys = keys_of(options, self);
+  access.admins = options.admins;
+  access.path = options.state + "/admissions";
+  access.cluster = options.cluster;
+  return access;
 }
 
 result<std::string> admin_address_of(const node_options& options, const std::string& member_address,

@@ -285,11 +285,13 @@ child_spec verifier_child(const parts_pointer& parts, const known_pointer& known
     around.key = parts->key;
     around.links = parts->links;
     around.access = parts->access;
+    around.operators = parts->operators;
     around.models = parts->models;
     around.journal = parts->journal_of("verifier");
     around.env = parts->env;
     around.state = parts->options->state;
     around.meter = parts->meter;
+    around.software = parts->desk->software;
     around.audits = parts->options->roles.has(role::verifier);
     around.how.least_rate_ppm = parts->options->audit_least_rate_ppm;
     around.watchers = [known] {

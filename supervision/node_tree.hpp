@@ -9,6 +9,7 @@
 #include "actors/membership.hpp"
 #include "actors/metrics.hpp"
 #include "actors/model_catalog.hpp"
+#include "actors/operator_names.hpp"
 #include "actors/peers.hpp"
 #include "actors/request_journal.hpp"
 #include "actors/stage_host.hpp"
@@ -61,6 +62,7 @@ struct node_parts {
   const actors::signing_desk* desk{nullptr};
   actors::peers* links{nullptr};
   actors::access_list* access{nullptr};
+  const actors::operator_names* operators{nullptr};
   actors::model_catalog* models{nullptr};
   actors::request_journal* requests{nullptr}; ///< null: not a scheduler
   actors::gateway_desk* gateway{nullptr};     ///< null: no HTTP endpoint

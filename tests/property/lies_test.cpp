@@ -324,7 +324,8 @@ protected:
     }
   }
   [[nodiscard]] audit_verdict vote(std::size_t who) const {
-    return give_verdict(path().cast().key(who), receipt_digest(c.receipts[0]), c.place, c.computed);
+    return give_verdict(path().cast().key(who), receipt_digest(c.receipts[0]), c.place, c.computed,
+                        {who == 3 ? audit_kernels::avx2 : audit_kernels::reference, "ovir test"});
   }
   conviction c;
 };
@@ -379,11 +380,18 @@ TEST(audit_messages, come_back_as_they_were_sent) {
   const receipt r = path().cast().small();
   const audit_place place{audit_part::draw, 1, 2, 40};
   const digest some = hasher{"ovir/test/some"}.finish();
+  const audit_verdict verdict =
+      give_verdict(path().cast().key(0), some, place, some, {audit_kernels::avx512, "ovir test"});
+  conviction accused{
+      conviction_kind::replay, path().cast().id(1), place, some, {encode_receipt(r)}, {verdict}};
+  accused.admission = admit_fault(path().cast().key(1), accused, audit_fault::software);
   for (const audit_message& m :
        {audit_message{audit_offer{true, encode_receipt(r)}},
-        audit_message{audit_question{7, place, encode_receipt(r)}},
-        audit_message{
-            audit_answer{7, some, give_verdict(path().cast().key(0), some, place, some)}}}) {
+        audit_message{audit_question{7, place, {audit_kernels::avx2}, encode_receipt(r)}},
+        audit_message{audit_answer{7, some, verdict}},
+        audit_message{audit_accusation{8, accused, encode_receipt(r)}},
+        audit_message{audit_defence{8, {}, verdict}},
+        audit_message{audit_defence{8, accused.admission, {}}}}) {
     const auto bytes = encode_audit(m);
     ASSERT_TRUE(bytes);
     const auto back = decode_audit(*bytes);
