@@ -12,6 +12,8 @@ namespace ovir::actors {
 /// Whose nodes these are: two nodes of one operator are one witness. Thread-safe.
 class operator_names {
 public:
+  operator_names() = default;
+  explicit operator_names(std::map<node_id, std::string> named) : named_(std::move(named)) {}
   /// As the configuration has them.
   void replace(std::map<node_id, std::string> named) {
     const std::lock_guard lock{guard_};

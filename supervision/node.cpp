@@ -41,6 +41,7 @@ class cluster_node final : public node {
 public:
   cluster_node(const node_options& options, const node_surroundings& around)
       : options_(options), around_(around), logs_(*around.journal),
+        operators_(operators_of(options)),
         pool_(threads_of(options), actors::compute_pool::between_steps), signing_(1), draws_(1),
         config_(system_config::threads(handler_threads)), system_(config_) {}
 
@@ -179,11 +180,10 @@ result<void> cluster_node::open_ledger() {
   how.rules = options_.ledger.rules;
   how.mint_keys = options_.ledger.mint_keys;
   how.key = around_.key;
-  how.env = around_.env;
   how.roles_of = [this](const node_id& who) {
     return who == around_.key->id() ? options_.roles : access_->possible(who).value_or(role_set{});
   };
-  judge_by(how, options_.state, operators_);
+  judge_by(how, *around_.env, options_.state, operators_);
   OVIR_ASSIGN(ledger_, actors::kept_ledger::open(std::move(how)));
   around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",
                        to_hex(ledger_->keeper().book().id()).substr(0, 8),
@@ -568,6 +568,7 @@ std::vector<std::string> cluster_node::reload(const node_options& fresh) {
     around_.journal->set_level(*level);
   }
   access_->replace_keys(keys_of(fresh, around_.key->id()));
+  operators_.replace(operators_of(fresh));
   return restarts_for(options_, fresh);
 }
 

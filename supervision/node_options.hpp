@@ -28,6 +28,7 @@ struct model_option {
 struct access_option {
   node_id key;
   role_set roles;
+  std::string operated_by{}; ///< empty: the key is its own operator
 };
 
 /// The HTTP endpoint of a scheduler.

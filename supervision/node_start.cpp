@@ -23,10 +23,21 @@ std::map<node_id, role_set> keys_of(const node_options& options, const node_id& 
   return keys;
 }
 
-void judge_by(actors::kept_ledger_options& how, const std::string& state,
+std::map<node_id, std::string> operators_of(const node_options& options) {
+  std::map<node_id, std::string> operators;
+  for (const access_option& entry : options.access) {
+    if (!entry.operated_by.empty()) {
+      operators[entry.key] = entry.operated_by;
+    }
+  }
+  return operators;
+}
+
+void judge_by(actors::kept_ledger_options& how, storage::env& env, const std::string& state,
               const actors::operator_names& operators) {
+  how.env = &env;
   how.operators = [&operators](const node_id& who) { return operators.of(who); };
-  how.conviction_of = actors::examined_convictions(*how.env, state);
+  how.conviction_of = actors::examined_convictions(env, state);
 }
 
 actors::access_list::settings access_of(const node_options& options, const node_id& self) {

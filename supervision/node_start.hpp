@@ -17,8 +17,11 @@ namespace ovir::supervision {
 [[nodiscard]] std::uint32_t threads_of(const node_options& options);
 /// Who may connect, but this node itself.
 [[nodiscard]] std::map<node_id, role_set> keys_of(const node_options& options, const node_id& self);
-/// Lets a keeper convict by what this node examined, and count verifiers by who runs them.
-void judge_by(actors::kept_ledger_options& how, const std::string& state,
+/// Whose nodes these are, where the configuration says so.
+[[nodiscard]] std::map<node_id, std::string> operators_of(const node_options& options);
+/// Lets a keeper convict by what this node examined and keeps in `env`, and count verifiers by who
+/// runs them.
+void judge_by(actors::kept_ledger_options& how, storage::env& env, const std::string& state,
               const actors::operator_names& operators);
 [[nodiscard]] actors::access_list::settings access_of(const node_options& options,
                                                       const node_id& self);

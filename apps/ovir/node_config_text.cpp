@@ -232,7 +232,9 @@ json document_of(const node_options& o) {
   }
   json access = json::array();
   for (const access_option& entry : o.access) {
-    access.push_back({{"key", to_hex(entry.key)}, {"roles", words_of(entry.roles)}});
+    access.push_back({{"key", to_hex(entry.key)},
+                      {"roles", words_of(entry.roles)},
+                      {"operator", entry.operated_by}});
   }
   json models = json::array();
   for (const model_option& model : o.models) {
