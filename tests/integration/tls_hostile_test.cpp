@@ -1,4 +1,5 @@
 #include "actors/tls_network.hpp"
+#include "messages/limits_links.hpp"
 #include "tests/support/hostile_peer.hpp"
 #include "tests/support/link_node.hpp"
 
