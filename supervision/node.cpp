@@ -22,6 +22,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <future>
 
 namespace ovir::supervision {
@@ -423,10 +424,7 @@ void cluster_node::start_tree() {
   parts->cache = cache_.get();
   parts->fetches = configured_fetches();
   if (options_.fetch_orders) {
-    parts->fetch_ordered = [this](const digest& model, layer_range layers,
-                                  std::function<void(result<void>)> done) {
-      load_ordered(model, layers, std::move(done));
-    };
+    parts->fetch_ordered = std::bind_front(&cluster_node::load_ordered, this);
   }
   actors::membership_environment& members = parts->membership;
   members.key = around_.key;
