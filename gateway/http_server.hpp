@@ -26,9 +26,12 @@ struct http_options {
 };
 
 /// HTTP/1.1 on a thread of its own, however many connections there are: requests of one connection
-/// one after another, at most limits::http_ahead_bytes_max read ahead. Where all places are taken,
-/// the connection that waits longest without a request under way makes room; where each has one, a
-/// newcomer is told 503 (up to limits::http_turned_away_max at a time, and without TLS) or closed.
+/// one after another, at most limits::http_ahead_bytes_max read ahead. There are no more places
+/// than descriptors, of which limits::descriptors_reserved are left to the rest of the process.
+/// Where all places are taken, the address with the most of them (an IPv6 /64 is one) loses the
+/// connection that waits longest without a request under way; where each has one, a newcomer is
+/// told 503 (up to limits::http_turned_away_max at a time, and without TLS) or closed. TLS
+/// handshakes are counted by address (messages/address_prefix.hpp).
 class http_server {
 public:
   virtual ~http_server() = default;
