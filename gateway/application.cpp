@@ -283,10 +283,9 @@ http_reply application::show_model(std::string_view name) {
 
 http_reply application::cancel(const api_key& key, std::string_view text) {
   const auto id = request_id_from(text);
-  const auto found = id ? calls_.find(*id) : calls_.end();
-  if (found == calls_.end() || found->second->owner != key.id) {
-    const bool over = id && finished_.contains(*id) && finished_.at(*id).owner == key.id;
-    if (over) { // nothing is left to cancel
+  const auto found = id ? calls_.find({key.id, *id}) : calls_.end();
+  if (found == calls_.end()) {
+    if (id && finished_.contains({key.id, *id})) { // nothing is left to cancel
       return counted(document({{"id", to_text(*id)}, {"cancelled", false}}));
     }
     return answer_of(refusal(404, "unknown_request", "this node has no such request"));

@@ -70,6 +70,9 @@ private:
   struct pending;
   struct finished;
   using call_pointer = std::shared_ptr<call>;
+  /// The id of a key and an id that its client knows: the same id of another key is another
+  /// request, so that no client learns of one, reads one or stops one that is not its own.
+  using owned_id = std::pair<std::string, request_id>;
 
   // Access
   [[nodiscard]] api_result<api_key> key_of(const http_request& request) const;
@@ -113,16 +116,13 @@ private:
   api_counts counts_;
   bool draining_{false};
   std::size_t preparing_{0};
-  std::map<request_id, call_pointer> calls_;
+  std::map<owned_id, call_pointer> calls_;
   std::map<std::uint64_t, std::pair<call_pointer, std::uint32_t>> tags_; ///< and which answer
-  std::map<request_id, finished> finished_;
-  std::deque<request_id> finished_order_; ///< oldest first
-  struct kept_receipt {
-    std::string owner; ///< id of the key
-    std::shared_ptr<const result<std::vector<std::byte>>> receipt;
-  };
-  std::map<request_id, kept_receipt> receipts_; ///< by answer
-  std::deque<request_id> receipts_order_;       ///< oldest first
+  std::map<owned_id, finished> finished_;
+  std::deque<owned_id> finished_order_; ///< oldest first
+  /// By answer; each holds bytes.
+  std::map<owned_id, std::shared_ptr<const result<std::vector<std::byte>>>> receipts_;
+  std::deque<owned_id> receipts_order_; ///< oldest first
   std::size_t receipt_bytes_{0};
   std::uint64_t next_tag_{1};
 };
