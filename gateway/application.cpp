@@ -87,6 +87,21 @@ application::~application() = default;
 
 void application::use_keys(known_keys keys) { keys_ = std::move(keys); }
 
+void application::use_spend(const spend_record& kept) {
+  budget_.restore(kept, around_.unix_seconds());
+}
+
+void application::distrust_spend() {
+  budget_.close_day(around_.unix_seconds());
+  keep_spend(false);
+}
+
+void application::keep_spend(bool ahead) {
+  if (around_.keep_spend) {
+    around_.keep_spend(budget_.record(ahead, around_.now(), around_.unix_seconds()));
+  }
+}
+
 api_counts application::counts() const {
   api_counts now = counts_;
   now.under_way = calls_.size() + preparing_;
@@ -115,6 +130,9 @@ http_reply application::answer_of(const api_error& e) {
 http_reply application::refuse_malformed(int status, std::string_view why) {
   if (status == 503) { // it is not the request's fault
     return answer_of(refusal(status, "overloaded", std::string{why}));
+  }
+  if (status == 403) {
+    return answer_of(refusal(status, "cross_origin", std::string{why}));
   }
   return answer_of(refusal(status, "bad_request", fmt::format("this is no request: {}", why)));
 }

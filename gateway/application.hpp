@@ -39,6 +39,8 @@ struct api_surroundings {
   std::function<std::size_t()> connections; ///< of the server
   /// Hands over what the node behind the endpoint counts, at once or later; null: nothing.
   std::function<void(std::function<void(metric_families)>)> measure;
+  /// Keeps what keys have spent over restarts, before it returns; empty: nothing is kept.
+  std::function<void(const spend_record&)> keep_spend;
   /// A line for the operator; never a prompt, an answer or a key.
   std::function<void(std::optional<request_id>, const std::string&)> say;
 };
@@ -51,6 +53,12 @@ public:
 
   /// Replaces the keys: those revoked are refused from now on.
   void use_keys(known_keys keys);
+  /// What keys spent in an earlier life, before the first request; of one that cannot be read, that
+  /// is not known.
+  void use_spend(const spend_record& kept);
+  void distrust_spend();
+  /// Keeps what was spent as it is now.
+  void keep_spend(bool ahead);
   /// Takes nothing new any more.
   void drain() { draining_ = true; }
   [[nodiscard]] api_counts counts() const;
@@ -113,6 +121,7 @@ private:
   api_surroundings around_;
   known_keys keys_;
   key_budget budget_;
+  std::chrono::steady_clock::time_point next_keeping_;
   api_counts counts_;
   bool draining_{false};
   std::size_t preparing_{0};

@@ -1,5 +1,6 @@
 #include "gateway/application_call.hpp"
 
+#include "messages/limits_access.hpp"
 #include "messages/limits_gateway.hpp"
 
 #include <fmt/format.h>
@@ -141,6 +142,9 @@ void application::take_prepared(pending& p) {
   const std::uint64_t seconds = around_.unix_seconds();
   if (const auto refused = budget_.reserve(p.key, ready.tokens_max, seconds)) {
     return refuse(*refused);
+  }
+  if (budget_.is_behind()) { // before anything is computed for it
+    keep_spend(true);
   }
   const auto c = std::make_shared<call>();
   c->owner = p.key.id;
@@ -483,6 +487,10 @@ void application::end_call(const call_pointer& c) {
 
 void application::tick() {
   const auto now = around_.now();
+  if (budget_.has_changed() && now >= next_keeping_) {
+    next_keeping_ = now + limits::api_spend_pause;
+    keep_spend(false);
+  }
   const auto all = calls_; // one that ends is taken out
   for (const auto& [name, c] : all) {
     if (now >= c->deadline) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gateway/host_check.hpp"
 #include "gateway/http_exchange.hpp"
 #include "messages/limits_gateway.hpp"
 #include "messages/result.hpp"
@@ -17,6 +18,7 @@ struct http_options {
   std::string listen;          ///< HOST:PORT; port 0: any free one
   std::string tls_certificate; ///< PEM file, the chain; empty: no TLS
   std::string tls_key;         ///< PEM file
+  host_rule callers;           ///< looked at before the handler sees a request
   std::size_t connections_max{limits::http_connections_max};
   std::size_t body_bytes_max{limits::http_body_bytes_max};
   std::chrono::milliseconds idle_wait{limits::http_idle_wait};     ///< between requests

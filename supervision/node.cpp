@@ -496,8 +496,9 @@ result<void> cluster_node::raise() {
   OVIR_TRY(open_network());
   start_tree();
   if (options_.gateway) {
-    OVIR_ASSIGN(gateway_, http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_,
-                                              metrics_, *around_.env, *logs_.of("gateway")));
+    OVIR_ASSIGN(gateway_,
+                http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_, metrics_,
+                                    *around_.env, *logs_.of("gateway"), options_.state));
   }
   if (options_.metrics) {
     OVIR_ASSIGN(endpoint_, metrics_endpoint::start(*options_.metrics, metrics_, *around_.env,
