@@ -45,6 +45,7 @@ struct lead_reuse {
   std::uint64_t era{0};               ///< of the cache when the request began
   std::optional<digest> request_name; ///< of one whose answer is kept
   compute::prefix_chain chain;        ///< of prompt and output
+  std::vector<digest> names;          ///< of its windows, as their owner's
   std::size_t named{0};               ///< windows whose names the stages have
   std::uint32_t computed_told{0};     ///< windows, to the cache
   caf::actor_addr waits_for;          ///< the cache that was asked, until it answers or ends

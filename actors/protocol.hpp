@@ -236,11 +236,10 @@ struct open_session {
   /// `sign_evidence` follows; `session_opened` is not said before it came, so that no frame
   /// overtakes it.
   bool signs{false};
-  /// Names of the windows known so far, and how many of them may come from the cache: a session
-  /// that took more from there begins afresh. Null: the cache is not used.
+  /// Names of the windows known so far (`compute::window_name`), and how many of them may come from
+  /// the cache: a session that took more from there begins afresh. Null: the cache is not used.
   std::shared_ptr<const std::vector<digest>> prefixes{};
   std::uint32_t reuse_windows{0};
-  digest salt{};       ///< of the owner of what is kept; all zero: everybody
   bool explain{false}; ///< the answer says how the lookup went
   bool traces{false};  ///< every step is told, with the time it was computed in
 };

@@ -219,7 +219,6 @@ void open(shard_pointer self, const open_session& command) {
   route.sign_owed = command.signs;
   route.prefixes = command.prefixes;
   route.reuse_windows = command.reuse_windows;
-  route.salt = command.salt;
   route.reusing = route.reuse_done = false;
   route.explain = command.explain && command.prefixes;
   route.traces = command.traces;

@@ -99,7 +99,6 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
   if (open.reuse) {
     command.prefixes = std::make_shared<const std::vector<digest>>(open.reuse->prefixes);
     command.reuse_windows = open.reuse->windows;
-    command.salt = open.reuse->salt;
     command.explain = open.reuse->explain;
   }
   self->send(slot.shard, std::move(command));

@@ -76,6 +76,7 @@ result<std::unique_ptr<node_cache>> node_cache::open(const node_options& options
   made->policy_ = {true, options.cache.share, secret};
   made->around_.tiers = std::make_shared<actors::cache_tiers>(
       options.cache.memory_bytes, open_store(options, environment, journal), environment, true);
+  made->around_.tiers->sign_with(key);
   if (options.cache.peers) {
     made->around_.tiers->claim_kept();
   }

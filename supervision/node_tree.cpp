@@ -462,10 +462,11 @@ child_spec admin_child(const parts_pointer& parts, const known_pointer& known) {
 child_spec blocks_child(const parts_pointer& parts, const known_pointer& known) {
   return kept("blocks", known, [parts, known](caf::actor_system& system) {
     const actors::cache_environment& cache = parts->cache->around();
-    const caf::actor made = system.spawn(
-        actors::exchange_behavior,
-        actors::exchange_environment{parts->links, parts->journal_of("blocks"), parts->env,
-                                     cache.tiers, cache.front, known->get("membership")});
+    const caf::actor made =
+        system.spawn(actors::exchange_behavior,
+                     actors::exchange_environment{
+                         parts->key->id(), parts->links, parts->journal_of("blocks"), parts->env,
+                         cache.tiers, cache.front, known->get("membership")});
     actors::peers::receivers receivers;
     receivers.blocks = made;
     parts->links->use(receivers);
