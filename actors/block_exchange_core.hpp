@@ -82,7 +82,7 @@ public:
     std::optional<fetch_decision> declined; ///< by `begin`; none: nobody has what is wanted
   };
 
-  /// A member: what it computed is taken, whoever sends it, until it left. So is this node.
+  /// A member: what it computed is taken from any source, until it left. So is this node.
   void joined(const node_id& node);
   /// What `node` may have, from now on: so many names, as it says.
   void claim(const node_id& node, name_filter filter, std::uint32_t names);

@@ -152,7 +152,7 @@ cache_tiers::bytes_pointer cache_tiers::serve(const digest& place) {
 cache_tiers::bytes_pointer cache_tiers::signed_here(const digest& place,
                                                     const bytes_pointer& bytes) {
   if (key_ == nullptr || !compute::author_of_kv_block(*bytes).empty()) {
-    return bytes; // of another: whoever serves it, who computed it stays the same
+    return bytes; // of another, who stays its author
   }
   std::vector<std::byte> block = *bytes;
   compute::sign_kv_block(block, *key_);

@@ -41,7 +41,7 @@ void hand_over(shard_pointer self, const shard_core::session& session, unit_keep
 
 bool may_reuse(shard_pointer self, const shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
-  // Nobody signs for what is not computed.
+  // What is signed for is computed.
   return route.prefixes && !route.evidence && !route.reuse_done &&
          session.length == session.reused_to &&
          session.length < std::min<std::uint64_t>(route.reuse_windows, route.prefixes->size()) *

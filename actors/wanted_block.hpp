@@ -27,7 +27,7 @@ using wanted_window = std::vector<wanted_block>;
 /// One that came, checked.
 struct fetched_block {
   wanted_block wanted;
-  node_id author; ///< who computed it, whoever sent it
+  node_id author; ///< who computed it, not who sent it
   std::shared_ptr<const std::vector<std::byte>> bytes;
 };
 

@@ -89,7 +89,7 @@ void seal_kv_block(std::vector<std::byte>& block, const digest& window_name);
 void sign_kv_block(std::vector<std::byte>& block, const secret_key& author);
 /// As of `kv_block::author`.
 [[nodiscard]] node_id author_of_kv_block(std::span<const std::byte> block) noexcept;
-/// Whether both hold the same, whoever signed them.
+/// Whether both hold the same; authors and signatures may differ.
 [[nodiscard]] bool same_kv_block(std::span<const std::byte> one,
                                  std::span<const std::byte> other) noexcept;
 
