@@ -353,8 +353,7 @@ child_spec payments_child(const parts_pointer& parts, const known_pointer& known
     around.copy = parts->ledger_copy;
     around.paths = [known] { return known->get("paths"); };
     around.drives = [parts](const node_id& who) {
-      return who == parts->key->id() ||
-             parts->access->possible(who).value_or(role_set{}).has(role::scheduler);
+      return who == parts->key->id() || parts->access->roles_of(who).has(role::scheduler);
     };
     around.eject = [parts](const node_id& node) {
       if (const auto kicked = parts->access->kick(node); !kicked) {

@@ -283,8 +283,9 @@ TEST_F(hole_10, a_scheduler_pays_no_stranger_and_nothing_without_a_statement) {
               HasSubstr("no stage that this request reserved for"));
   EXPECT_THAT(scheduler.accrue(escrow, 0, 10, {{two, share_of_30, digest{}}}),
               HasSubstr("names no statement"));
-  EXPECT_THAT(scheduler.reroute(escrow, scheduler.id()),
-              HasSubstr("no worker that this keeper knows"));
+  for (const node_id& nobody : {scheduler.id(), stranger}) {
+    EXPECT_THAT(scheduler.reroute(escrow, nobody), HasSubstr("no worker that this keeper knows"));
+  }
   EXPECT_EQ(of(paid_->account_of(stranger), "pending"), 0U);
   EXPECT_EQ(of(paid_->account_of(scheduler.id()), "pending"), 0U);
 
