@@ -21,7 +21,7 @@ template <class Write>
 std::vector<std::byte> message_of(std::size_t payload, const Write& write) {
   capnp::MallocMessageBuilder builder{static_cast<unsigned>(payload / 8 + 1'024)};
   auto root = builder.initRoot<audit_schema::AuditMessage>();
-  root.setVersion(1);
+  root.setVersion(2);
   write(root);
   const auto words = capnp::messageToFlatArray(builder);
   const auto bytes = words.asBytes();
@@ -53,14 +53,15 @@ std::vector<std::byte> accusation_bytes(const node_id& guilty, std::uint32_t win
                                         const std::vector<std::byte>& receipt,
                                         const std::vector<const secret_key*>& judges) {
   const digest name = hash("ovir/audit/v1/receipt", receipt);
-  const digest said = hasher{"ovir/audit/v1/verdict-fields"}
-                          .update(name)
-                          .update_u32(1)
-                          .update_u32(window)
-                          .update_u32(layer)
-                          .update_u32(0)
-                          .update(computed)
-                          .finish();
+  constexpr std::string_view software = "forged";
+  const digest fields = hasher{"ovir/audit/v1/verdict-fields"}
+                            .update(name)
+                            .update_u32(1)
+                            .update_u32(window)
+                            .update_u32(layer)
+                            .update_u32(0)
+                            .update(computed)
+                            .finish();
   return message_of(receipt.size(), [&](audit_schema::AuditMessage::Builder root) {
     auto c = root.initConviction();
     c.setKind(1);
@@ -70,10 +71,18 @@ std::vector<std::byte> accusation_bytes(const node_id& guilty, std::uint32_t win
     c.initReceipts(1).set(0, data_of(receipt));
     auto verdicts = c.initVerdicts(static_cast<unsigned>(judges.size()));
     for (unsigned i = 0; i < verdicts.size(); ++i) {
+      const std::uint8_t kernels = i % 2 == 0 ? 1 : 2; // two witnesses that look independent
+      const digest said = hasher{"ovir/audit/v2/verdict-with-means"}
+                              .update(fields)
+                              .update_u32(kernels)
+                              .update_text(software)
+                              .finish();
       const signature proof =
-          judges[i]->sign("ovir/audit/v1/verdict", std::as_bytes(std::span{said.bytes}));
+          judges[i]->sign("ovir/audit/v2/verdict", std::as_bytes(std::span{said.bytes}));
       verdicts[i].setVerifier(data_of(judges[i]->id()));
       verdicts[i].setProof({proof.bytes.data(), proof.bytes.size()});
+      verdicts[i].setKernels(kernels);
+      verdicts[i].setSoftware(data_of(std::as_bytes(std::span{software})));
     }
   });
 }

@@ -1,6 +1,8 @@
 // A stage with valid keys that computes rightly, and every token slower than the one before.
+#include "apps/key_file.hpp"
 #include "compute/sampler.hpp"
 #include "compute/segment.hpp"
+#include "messages/request_name.hpp"
 #include "supervision/local_cluster.hpp"
 #include "tests/hostile/hostile_stage.hpp"
 #include "tests/support/loaded_model.hpp"
@@ -71,7 +73,10 @@ TEST_F(hole_07, a_stage_that_gets_slower_with_every_token_is_left) {
   const loaded_model model{std::filesystem::path{cluster_->node(front).parts.front().path}};
   const right_answer right = answer_of(model);
   ASSERT_EQ(right.report.tokens.size(), tokens_wanted);
-  constexpr std::uint64_t id = 0x70707;
+  constexpr std::uint64_t named = 0x70707;
+  const node_id shell_key =
+      apps::load_key(*storage::make_env_posix(), cluster_->admin_key()).value().id();
+  const std::uint64_t id = name_in_cluster(owner_of_shell(shell_key.key), request_id{named}).value;
   std::atomic<std::size_t> answered{0};
   const auto liar = stage(
       0x70,
@@ -107,7 +112,7 @@ TEST_F(hole_07, a_stage_that_gets_slower_with_every_token_is_left) {
   const apps::shell_outcome told = shell.call("run", {{"tokens", right.request.prompt},
                                                       {"max_tokens", tokens_wanted},
                                                       {"temperature", 0.0},
-                                                      {"request", fmt::format("{:016x}", id)}});
+                                                      {"request", fmt::format("{:016x}", named)}});
   EXPECT_TRUE(liar->opened().contains(id));
   EXPECT_GT(answered.load(), 4U) << "it was not slow from the first token on";
   EXPECT_LT(answered.load(), tokens_slow_max);

@@ -125,6 +125,7 @@ protected:
     for (std::size_t who = 0; who < 3; ++who) {
       settings.keys[id(who)] = role_set{}.add(role::worker);
     }
+    settings.keys[id(receipt_maker::lead)] = role_set{}.add(role::scheduler);
     access_ = actors::access_list::load(*env_, settings).value();
     links_ = std::make_unique<actors::peers>(key_->id(), *access_, log_,
                                              [] { return std::uint64_t{1}; });
