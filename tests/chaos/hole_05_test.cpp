@@ -63,8 +63,9 @@ protected:
     expected_ = make_workload(model_, 1, 24, 5).front();
     const std::uint16_t first = free_ports(2 * nodes);
     made_ = test::ovir_json({"init", "--nodes", std::to_string(nodes), "--folder",
-                             folder_.path().string(), "-m", model_, "--http", "", "--listen",
-                             fmt::format("127.0.0.1:{}", first), "--shells",
+                             folder_.path().string(), "--admin-key",
+                             (folder_.path() / "operator.key").string(), "-m", model_, "--http", "",
+                             "--listen", fmt::format("127.0.0.1:{}", first), "--shells",
                              fmt::format("127.0.0.1:{}", first + nodes)})["nodes"];
     ASSERT_EQ(made_.size(), nodes);
     for (const auto& node : made_) {

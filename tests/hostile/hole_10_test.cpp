@@ -2,7 +2,9 @@
 // the cluster let in, at a keeper and beside honest nodes whose requests are paid meanwhile.
 #include "tests/hostile/hostile_node.hpp"
 #include "tests/support/asked_request.hpp"
+#include "tests/support/metrics_page.hpp"
 #include "tests/support/paid_requests.hpp"
+#include "tests/support/process_use.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -224,6 +226,8 @@ protected:
                             to_hex(attacker_key(key).id()), role);
       }
     }
+    std::ofstream{nodes.config(nodes.index_of("front")), std::ios::app}
+        << fmt::format("[metrics]\nlisten = \"127.0.0.1:{}\"\n", metrics_port_);
     nodes.start();
     ASSERT_NO_FATAL_FAILURE(wait_for_ledger());
     paid_->mint("front", 1'000 * credit);
@@ -265,6 +269,8 @@ protected:
     text << file.rdbuf();
     return text.str();
   }
+
+  std::uint16_t metrics_port_ = free_port();
 };
 
 TEST_F(hole_10, a_scheduler_pays_no_stranger_and_nothing_without_a_statement) {
@@ -370,6 +376,7 @@ TEST_F(hole_10, a_worker_spends_no_credits_of_a_scheduler_with_a_log_it_invented
     invented.drawn.push_back({7, some_digest(1)}); // as if a lead had been at work
     ++invented.generation;
   }
+  EXPECT_EQ(read_metrics(metrics_port_).at("ovir_payments_unordered_total"), 3);
   // The true request's id with another prompt: what was reserved for is its content, too.
   invented.id = request_id{1};
   EXPECT_TRUE(worker.member().wire({invented.id, {}, 0, actors::wire_adopt{invented}}));
