@@ -18,6 +18,8 @@ namespace {
 generation_order as_asked(const completion_request& request) {
   generation_order order;
   order.speculate = request.speculate;
+  order.receipt = request.receipt;
+  order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
   return order;
 }
 
@@ -250,8 +252,6 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
       }
       order.stop = stop;
       order.repeatable = request.sampling.temperature == 0 || request.seed.has_value();
-      order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
-      order.receipt = request.receipt;
       order.logprobs = request.logprobs;
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
       out.shape.answers.push_back(answer);
