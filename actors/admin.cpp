@@ -86,13 +86,24 @@ result<void> show_tree(const call& c, admin_arguments& args) {
   return {};
 }
 
+/// A job's document. Its own requests a shell sees by the ids it gave them, all others by the
+/// cluster's.
+json shown_job(const call& c, const job_view& job) {
+  json out = job_json(job);
+  if (c.self->state.clients.contains(c.connection) && job.named.value != 0 &&
+      own_request(c, job.named) == job.request) {
+    out["request"] = request_text(job.named);
+  }
+  return out;
+}
+
 // Adds the path to a job's document, then goes on.
 void locate(const call& c, const job_view& job, std::function<void(json)> use) {
   const auto paths = caf::actor_cast<pathfinder_actor>(find_actor(c, "paths"));
   c.self->request(paths, admin_ask_wait, locate_request{job.request})
       .then(
           [c, job, use](const request_location& where) {
-            json out = job_json(job);
+            json out = shown_job(c, job);
             out["path"] = path_json(where.stages, *c.self->state.members);
             out["paths"] = json::array();
             for (const job_path& taken : job.paths) {
@@ -137,8 +148,10 @@ result<void> show_job(const call& c, admin_arguments& args) {
   OVIR_ASSIGN(const request_id id, args.request());
   OVIR_TRY(args.done());
   return with_jobs(c, [c, id](const std::vector<job_view>& list) {
-    const auto found = std::find_if(list.begin(), list.end(),
-                                    [&](const job_view& job) { return job.request == id; });
+    const request_id own = own_request(c, id);
+    const auto found = std::find_if(list.begin(), list.end(), [&](const job_view& job) {
+      return job.request == id || job.request == own;
+    });
     if (found == list.end()) {
       return c.refuse({errc::not_found, "this node does not drive this request"});
     }
@@ -215,7 +228,7 @@ void send_top(const call& c, std::function<void(json)> use) {
               json shown = top_json(c.self->state);
               for (const job_view& job : list) {
                 if (job.state == job_state::running) {
-                  shown["jobs"].push_back(job_json(job));
+                  shown["jobs"].push_back(shown_job(c, job));
                 }
               }
               use(std::move(shown));
@@ -274,6 +287,16 @@ result<void> stop_watch(const call& c, admin_arguments& args) {
 
 // Requests
 
+/// Refuses with the id that the shell gave instead of the cluster's.
+void refuse_named(const call& c, error why, request_id named) {
+  const std::string own = request_text(own_request(c, named));
+  if (const std::size_t at = why.message.find(own); at != std::string::npos) {
+    why.message.replace(at, own.size(), request_text(named));
+  }
+  c.refuse(why);
+}
+
+/// Events and the end of one of this shell's own requests.
 result<void> watch(const call& c, request_id id, std::uint32_t from, std::uint32_t bunch) {
   OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
   admin_state& state = c.self->state;
@@ -285,11 +308,12 @@ result<void> watch(const call& c, request_id id, std::uint32_t from, std::uint32
   state.watches[tag] = {c.connection, c.id, id, false, 0, 0};
   c.self
       ->request(jobs, admin_ask_wait,
-                watch_job{id, from, caf::actor_cast<caf::actor>(c.self), tag, bunch})
+                watch_job{own_request(c, id), from, caf::actor_cast<caf::actor>(c.self), tag, bunch,
+                          std::nullopt, id})
       .then([](bool) {},
-            [c, tag](const caf::error& e) {
+            [c, tag, id](const caf::error& e) {
               c.self->state.watches.erase(tag);
-              c.refuse(from_caf(e));
+              refuse_named(c, from_caf(e), id);
             });
   return {};
 }
@@ -308,8 +332,8 @@ result<void> run(const call& c, admin_arguments& args) {
                                         "and the most it may cost, in micro-credits");
   }
   OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
-  const request_id id = request.id;
-  c.self->request(jobs, admin_ask_wait, submit_job{std::move(request)})
+  const request_id id = order.named;
+  c.self->request(jobs, admin_ask_wait, submit_job{std::move(request), id})
       .then(
           [c, id, wait = order.wait, bunch = order.bunch](bool) {
             if (!wait) {
@@ -319,7 +343,7 @@ result<void> run(const call& c, admin_arguments& args) {
               c.refuse(watching.error());
             }
           },
-          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+          [c, id](const caf::error& e) { refuse_named(c, from_caf(e), id); });
   return {};
 }
 
@@ -331,16 +355,29 @@ result<void> attach(const call& c, admin_arguments& args) {
   return watch(c, id, static_cast<std::uint32_t>(from), bunch);
 }
 
-result<void> cancel(const call& c, admin_arguments& args) {
-  OVIR_ASSIGN(const request_id id, args.request());
-  OVIR_TRY(args.done());
-  OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
-  c.self->request(jobs, admin_ask_wait, cancel_job{id})
+/// Its own of this id, else the cluster's.
+void cancel_either(const call& c, const caf::actor& jobs, request_id id, bool own) {
+  c.self->request(jobs, admin_ask_wait, cancel_job{own ? own_request(c, id) : id})
       .then(
           [c, id](bool) {
             c.done({{"request", request_text(id)}});
           },
-          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+          [c, jobs, id, own](const caf::error& e) {
+            const error why = from_caf(e);
+            if (own && why.code == errc::not_found) {
+              return cancel_either(c, jobs, id, false);
+            }
+            refuse_named(c, why, id);
+          });
+}
+
+/// Its own, by the id it gave, or any by the cluster's id, which `jobs` lists: who operates a node
+/// stops what runs there, and reads none of it.
+result<void> cancel(const call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const request_id id, args.request());
+  OVIR_TRY(args.done());
+  OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
+  cancel_either(c, jobs, id, true);
   return {};
 }
 
@@ -350,14 +387,14 @@ result<void> show_receipt(const call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::uint64_t from, args.whole("from", 0, limits::receipt_bytes_max, 0));
   OVIR_TRY(args.done());
   OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
-  c.self->request(jobs, admin_ask_wait, read_receipt{id})
+  c.self->request(jobs, admin_ask_wait, read_receipt{own_request(c, id)})
       .then(
           [c, id, from](const kept_receipt& kept) {
             json page = receipt_page(**kept.made, from);
             page["request"] = request_text(id);
             c.done(std::move(page));
           },
-          [c](const caf::error& e) { c.refuse(from_caf(e)); });
+          [c, id](const caf::error& e) { refuse_named(c, from_caf(e), id); });
   return {};
 }
 
@@ -452,11 +489,14 @@ void take_end(admin_pointer self, const job_over& over) {
     return;
   }
   const call c{self, found->second.connection, found->second.command};
+  const request_id shown = found->second.request;
   self->state.watches.erase(found);
   if (!over.outcome->report) {
     return c.refuse(over.outcome->report.error());
   }
-  json data = outcome_json(*over.outcome, *self->state.members);
+  job_outcome outcome = *over.outcome;
+  outcome.request.id = shown; // the shell's own name of it
+  json data = outcome_json(outcome, *self->state.members);
   for (const char* const large : {"prompt_tokens", "tokens", "text"}) {
     if (data.dump(-1, ' ', false, json::error_handler_t::replace).size() + 256 >
         limits::admin_bytes_max) {

@@ -28,6 +28,7 @@ json conviction_json(const conviction_view& view) {
           {"layer", view.place.layer},
           {"position", unit ? json(nullptr) : json(view.place.at)},
           {"what", view.what},
+          {"admitted", view.admitted},
           {"verifiers", std::move(verifiers)}};
 }
 
@@ -67,7 +68,10 @@ result<void> show_audits(const admin_call& c, admin_arguments& args) {
                     {"drawn", report.drawn},
                     {"waiting", report.waiting},
                     {"open", report.open},
-                    {"unaudited", report.unaudited}});
+                    {"unaudited", report.unaudited},
+                    {"refused", report.refused},
+                    {"strangers", report.strangers},
+                    {"useless", report.useless}});
           },
           [c](const caf::error& e) { c.refuse(from_caf(e)); });
   return {};

@@ -65,6 +65,7 @@ json exchange_json(const exchange_report& r) {
           {"bytes", n.bytes},
           {"stale", n.stale},
           {"wrong_blocks", n.wrong_blocks},
+          {"authors_refused", n.authors_refused},
           {"stalled", n.stalled},
           {"wrong_fetch", n.wrong_fetch},
           {"wrong_compute", n.wrong_compute},

@@ -49,11 +49,15 @@ struct admin_call {
 
 /// What a shell wants to have run.
 struct run_order {
-  generation_request request;
+  generation_request request; ///< its id is the cluster's
+  request_id named;           ///< as the shell calls it
   model_catalog::entry model;
   bool wait{true};
   std::uint32_t bunch{1};
 };
+/// What the cluster calls the request that this call's shell calls `named`. Another shell that says
+/// the same names another request, so no shell reads what is not its own.
+[[nodiscard]] request_id own_request(const admin_call& c, request_id named);
 /// How many tokens are told at once.
 [[nodiscard]] result<std::uint32_t> read_bunch(admin_arguments& args);
 /// From the arguments of `run`, all of them but `payment`.

@@ -534,11 +534,16 @@ json plan_json(const path_description& what, const digest& model, std::uint32_t 
 
 result<node_id> find_node(const std::vector<member>& members, const std::string& name) {
   std::vector<node_id> fits;
+  std::vector<node_id> called; // a member chooses its name, so a key's digits come first
   for (const member& m : members) {
-    const bool digits = name.size() >= short_digits_min && to_hex(m.node).starts_with(name);
-    if (m.advert.name == name || digits) {
+    if (name.size() >= short_digits_min && to_hex(m.node).starts_with(name)) {
       fits.push_back(m.node);
+    } else if (m.advert.name == name) {
+      called.push_back(m.node);
     }
+  }
+  if (fits.empty()) {
+    fits = std::move(called);
   }
   if (fits.size() > 1) {
     return fail(errc::invalid_argument, "'{}' fits {} nodes; use more digits of the key", name,

@@ -4,6 +4,7 @@
 #include "messages/caf/errors.hpp"
 #include "messages/hex.hpp"
 #include "messages/limits_credit.hpp"
+#include "messages/request_name.hpp"
 
 #include <span>
 
@@ -29,6 +30,12 @@ result<compute::sampling_params> read_sampling(admin_arguments& args) {
 
 } // namespace
 
+request_id own_request(const admin_call& c, request_id named) {
+  const auto client = c.self->state.clients.find(c.connection); // gone: it is told nothing
+  const node_id who = client == c.self->state.clients.end() ? node_id{} : client->second.peer.node;
+  return name_in_cluster(owner_of_shell(who.key), named);
+}
+
 result<std::uint32_t> read_bunch(admin_arguments& args) {
   OVIR_ASSIGN(const std::uint64_t bunch, args.whole("bunch", 1, bunch_max, 1));
   return static_cast<std::uint32_t>(bunch);
@@ -37,7 +44,8 @@ result<std::uint32_t> read_bunch(admin_arguments& args) {
 result<run_order> read_run(const admin_call& c, admin_arguments& args) {
   run_order order;
   generation_request& request = order.request;
-  OVIR_ASSIGN(request.id, args.request());
+  OVIR_ASSIGN(order.named, args.request());
+  request.id = own_request(c, order.named);
   OVIR_ASSIGN(const std::string name, args.text("model", ""));
   OVIR_ASSIGN(order.model, find_model(*c.self->state.environment.models, name));
   request.model = order.model->id;

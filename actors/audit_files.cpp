@@ -118,4 +118,17 @@ result<void> audit_files::keep(const conviction& c) {
   return file->commit();
 }
 
+std::function<result<std::vector<std::byte>>(const node_id&)>
+examined_convictions(storage::env& env, const std::string& state) {
+  return [&env, state](const node_id& guilty) -> result<std::vector<std::byte>> {
+    OVIR_ASSIGN(audit_files files, audit_files::open(env, state));
+    const auto known = files.read_conviction(guilty);
+    if (!known) {
+      return fail(errc::busy, "the conviction of {} was not examined here yet; send it again later",
+                  short_name(guilty));
+    }
+    return encode_audit(*known);
+  };
+}
+
 } // namespace ovir::actors

@@ -4,6 +4,7 @@
 #include "messages/audit.hpp"
 #include "storage/env.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,5 +42,10 @@ private:
   std::unique_ptr<storage::append_file> events_; ///< of this life
   std::array<std::byte, 16> last_{};
 };
+
+/// For who keeps the ledger: the conviction of a node that this node's own verifier examined, and
+/// replayed where the model is, as one message. `busy` where there is none yet.
+[[nodiscard]] std::function<result<std::vector<std::byte>>(const node_id& guilty)>
+examined_convictions(storage::env& env, const std::string& state);
 
 } // namespace ovir::actors

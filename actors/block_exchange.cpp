@@ -217,6 +217,7 @@ void follow_link(exchange_pointer self, const link_changed& link) {
   exchange_state& state = self->state;
   if (link.up) {
     state.linked.try_emplace(link.node);
+    state.core.joined(link.node);
     return;
   }
   const auto known = state.linked.find(link.node);
@@ -296,6 +297,7 @@ exchange_report describe(exchange_pointer self) {
 caf::behavior exchange_behavior(exchange_pointer self, exchange_environment environment) {
   make_quiet(self);
   self->state.environment = std::move(environment);
+  self->state.core.joined(self->state.environment.self);
   self->delayed_send(self, limits::block_claims_tick, exchange_tick{});
   // Later ones come by themselves.
   if (const caf::actor membership = std::exchange(self->state.environment.membership, nullptr)) {

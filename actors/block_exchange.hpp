@@ -60,6 +60,7 @@ struct block_served {
 };
 
 struct exchange_environment {
+  node_id self;
   peers* links{nullptr};
   log* journal{nullptr};
   storage::env* env{nullptr};

@@ -22,11 +22,11 @@ std::uint64_t microseconds(std::chrono::steady_clock::duration time) {
 
 } // namespace
 
-result<void> check_block(const wanted_block& wanted,
-                         const block_exchange_core::bytes_pointer& bytes) {
+result<node_id> check_block(const wanted_block& wanted,
+                            const block_exchange_core::bytes_pointer& bytes) {
   OVIR_ASSIGN(const auto block, compute::kv_block::decode(bytes));
   const compute::kv_block_header& h = block.header();
-  if (h.key != wanted.key || h.layer != wanted.layer || h.window != wanted.window ||
+  if (h.key != wanted.place || h.layer != wanted.layer || h.window != wanted.window ||
       h.shape != wanted.shape) {
     return fail(errc::digest_mismatch,
                 "a block of layer {}, window {} where that of {}, {} belongs", h.layer, h.window,
@@ -35,7 +35,26 @@ result<void> check_block(const wanted_block& wanted,
   if (wanted.model_last && h.output != compute::kv_output(h, block.keys(), block.values())) {
     return fail(errc::digest_mismatch, "a block of the last layer states another output");
   }
-  return {};
+  if (!block.is_sealed(wanted.window_name)) {
+    return fail(errc::digest_mismatch,
+                "a block of layer {}, window {} by who does not know the window's name", h.layer,
+                h.window);
+  }
+  if (!block.is_signed()) {
+    return fail(errc::digest_mismatch,
+                "a block of layer {}, window {} that its author {} did not sign", h.layer, h.window,
+                short_name(block.author()));
+  }
+  return block.author();
+}
+
+void block_exchange_core::joined(const node_id& node) { members_.insert(node); }
+
+bool block_exchange_core::may_author(const node_id& author, time_point now) const {
+  const auto known = sources_.find(author);
+  const bool lied = known != sources_.end() && known->second.lied && known->second.paused_until &&
+                    now < *known->second.paused_until;
+  return members_.contains(author) && !lied;
 }
 
 void block_exchange_core::claim(const node_id& node, name_filter filter, std::uint32_t names) {
@@ -193,7 +212,7 @@ void block_exchange_core::finish(std::uint64_t id, fetch& f, time_point now, eff
   finished done{id, {}, f.decision};
   for (std::size_t w = 0; w < f.limit; ++w) {
     for (block& b : f.windows[w]) {
-      done.blocks.push_back({b.wanted, b.source, std::move(b.bytes)});
+      done.blocks.push_back({b.wanted, b.author, std::move(b.bytes)});
     }
   }
   done.decision.took_us = microseconds(now - f.begun);
@@ -261,6 +280,7 @@ void block_exchange_core::punish(const node_id& node, std::string why, bool lied
                                  effects& out) {
   source& s = sources_.at(node);
   s.paused_until = now + (lied ? std::chrono::seconds{limits::block_liar_pause} : stall_pause);
+  s.lied = lied;
   s.fault = why;
   release(node, now, true);
   out.drops.push_back({node, std::move(why), lied});
@@ -302,11 +322,17 @@ block_exchange_core::effects block_exchange_core::on_block(const node_id& from,
   effects out;
   if (block* const b = answered(from, ticket, number, now, out).about) {
     source& s = sources_.at(from);
-    if (const auto right = check_block(b->wanted, bytes); !right) {
+    const auto author = check_block(b->wanted, bytes);
+    if (!author) {
       ++counts_.wrong_blocks;
       b->is = state::open;
       b->tried.insert(from);
-      punish(from, right.error().message, true, now, out);
+      punish(from, author.error().message, true, now, out);
+    } else if (!may_author(*author, now)) {
+      ++counts_.authors_refused;
+      b->is = state::open;
+      b->tried.insert(from);
+      note_stale(from, now, out);
     } else {
       ++counts_.blocks;
       ++s.blocks;
@@ -314,6 +340,7 @@ block_exchange_core::effects block_exchange_core::on_block(const node_id& from,
       s.busy_bytes += bytes->size();
       b->is = state::here;
       b->bytes = std::move(bytes);
+      b->author = *author;
       const double busy = std::chrono::duration<double>(now - s.busy_since).count();
       if (s.owed_blocks == 0 && busy > 0) {
         s.rate = (s.rate + static_cast<double>(s.busy_bytes) / busy) / 2;
@@ -324,23 +351,27 @@ block_exchange_core::effects block_exchange_core::on_block(const node_id& from,
   return out;
 }
 
+void block_exchange_core::note_stale(const node_id& from, time_point now, effects& out) {
+  source& s = sources_.at(from);
+  ++s.stale;
+  if (s.stale > stale_grace + stale_factor * s.blocks) {
+    s.stale = 0; // another chance, later
+    punish(from, "it claims what it has not got", true, now, out);
+  }
+}
+
 block_exchange_core::effects block_exchange_core::on_missing(const node_id& from,
                                                              std::uint64_t ticket,
                                                              std::uint32_t number, time_point now) {
   effects out;
   const answer what = answered(from, ticket, number, now, out);
   if (what.asked) {
-    source& s = sources_.at(from);
     if (what.about != nullptr) {
       what.about->is = state::open;
       what.about->tried.insert(from);
     }
-    ++s.stale;
     ++counts_.stale;
-    if (s.stale > stale_grace + stale_factor * s.blocks) {
-      s.stale = 0; // another chance, later
-      punish(from, "it claims what it has not got", true, now, out);
-    }
+    note_stale(from, now, out);
   }
   pump(now, out);
   return out;
@@ -357,6 +388,7 @@ block_exchange_core::effects block_exchange_core::lost(const node_id& node, time
 
 block_exchange_core::effects block_exchange_core::left(const node_id& node, time_point now) {
   effects out;
+  members_.erase(node);
   const auto known = sources_.find(node);
   if (known != sources_.end()) {
     release(node, now, true);

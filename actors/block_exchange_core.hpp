@@ -41,15 +41,18 @@ struct block_exchange_counts {
   std::uint64_t bytes{0};    ///< of these
   std::uint64_t stale{0};    ///< claimed, and not there
   std::uint64_t wrong_blocks{0};
-  std::uint64_t stalled{0};     ///< sources that owed blocks and sent nothing
-  std::uint64_t wrong_fetch{0}; ///< predictions: computing would have been faster
+  std::uint64_t authors_refused{0}; ///< right, but by who is no member, or was found wrong
+  std::uint64_t stalled{0};         ///< sources that owed blocks and sent nothing
+  std::uint64_t wrong_fetch{0};     ///< predictions: computing would have been faster
   std::uint64_t wrong_compute{0};
 };
 
 /// Decides whether blocks are fetched from other nodes, which are asked of whom, and whether what
 /// comes is right. What a node claims to have is a filter: a claim that does not hold costs a
-/// question. Every block is checked to be the one that was asked for; who sends another is named
-/// and not asked again for limits::block_liar_pause.
+/// question. Every block is checked to be the one that was asked for, made by who knew its window's
+/// name, and signed by its author; who sends another is named and not asked again for
+/// limits::block_liar_pause. Its author has to be a member just now, whose blocks were not found
+/// wrong: who passes on what another computed need not know better, and is not blamed.
 ///
 /// A value: knows no socket and no clock. The caller performs the effects; `now` never goes back.
 class block_exchange_core {
@@ -79,6 +82,8 @@ public:
     std::optional<fetch_decision> declined; ///< by `begin`; none: nobody has what is wanted
   };
 
+  /// A member: what it computed is taken from any source, until it left. So is this node.
+  void joined(const node_id& node);
   /// What `node` may have, from now on: so many names, as it says.
   void claim(const node_id& node, name_filter filter, std::uint32_t names);
   /// It is there no more, or its connection is not.
@@ -122,6 +127,7 @@ private:
     std::optional<name_filter> claims;
     std::uint32_t names{0};
     std::optional<time_point> paused_until;
+    bool lied{false}; ///< is why
     std::string fault;
     std::size_t owed_blocks{0};
     std::size_t owed_bytes{0};
@@ -139,6 +145,7 @@ private:
     node_id source;            ///< asked, or who sent it
     std::set<node_id> tried{}; ///< who had not got it
     bytes_pointer bytes{};
+    node_id author{};
   };
   struct fetch {
     std::vector<std::vector<block>> windows;
@@ -155,6 +162,7 @@ private:
   };
 
   [[nodiscard]] bool may_ask(const source& s, time_point now) const;
+  [[nodiscard]] bool may_author(const node_id& author, time_point now) const;
   [[nodiscard]] bool claimed(const digest& place, const std::set<node_id>& tried,
                              time_point now) const;
   [[nodiscard]] source* choose(const block& b, time_point now, node_id& who);
@@ -163,6 +171,8 @@ private:
   void settle(time_point now, effects& out);
   void finish(std::uint64_t id, fetch& f, time_point now, effects& out);
   void release(const node_id& node, time_point now, bool tried);
+  /// It was asked in vain for what it claims.
+  void note_stale(const node_id& from, time_point now, effects& out);
   void punish(const node_id& node, std::string why, bool lied, time_point now, effects& out);
   /// What a message is about: whether it was asked for, and the block where somebody still waits.
   struct answer {
@@ -175,6 +185,7 @@ private:
   [[nodiscard]] fetch_decision* decision_of(std::uint64_t serial);
 
   std::map<node_id, source> sources_;
+  std::set<node_id> members_;
   std::map<std::uint64_t, fetch> fetches_;
   std::map<std::uint64_t, question> questions_; ///< by ticket
   std::uint64_t tickets_{0};
@@ -185,8 +196,9 @@ private:
   block_exchange_counts counts_;
 };
 
-/// Whether these bytes are the block that was wanted, as far as they tell themselves.
-[[nodiscard]] result<void> check_block(const wanted_block& wanted,
-                                       const block_exchange_core::bytes_pointer& bytes);
+/// Who computed the block that was wanted; these bytes are it, as far as they tell themselves: of
+/// that unit, made by who knew its window's name, and signed by its author.
+[[nodiscard]] result<node_id> check_block(const wanted_block& wanted,
+                                          const block_exchange_core::bytes_pointer& bytes);
 
 } // namespace ovir::actors

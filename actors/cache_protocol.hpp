@@ -20,12 +20,12 @@
 /// What stages and leads say to the cache of their process (docs/adr/0019-prefix-cache.md).
 namespace ovir::actors {
 
+/// Names of windows (`compute::window_name`), in order.
 using prefix_list = std::shared_ptr<const std::vector<digest>>;
 
-/// The units a stage wants or has.
+/// The units a stage wants or has. Whose they are follows from the names of their windows.
 struct unit_scope {
   digest model; ///< of the manifest
-  digest salt;  ///< of the owner; all zero: everybody
   layer_range layers;
   std::uint32_t model_layers{0};
   compute::kv_shape shape;
@@ -65,7 +65,7 @@ struct keep_units {
 struct enter_request {
   request_id request;
   digest salt;
-  std::vector<digest> windows; ///< of the prompt
+  std::vector<digest> windows; ///< prefixes of the prompt, not named for their owner
   std::size_t wanted{0};       ///< so many of them it would take from others
   std::optional<digest> finished_key;
   std::optional<digest> request_name; ///< `request_digest`, for what was drawn so far

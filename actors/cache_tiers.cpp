@@ -86,21 +86,22 @@ void cache_tiers::distrust(const digest& place, const found& what) {
 // All layers of a window, or nothing of it.
 bool cache_tiers::find_window(const find_units& wanted, std::uint32_t window, units_found& out) {
   const unit_scope& scope = wanted.scope;
-  const content_owner owner = owner_of(scope.salt);
+  const content_owner owner{}; // whose they are is in their names
   std::vector<compute::kv_block> blocks;
   units_reused from;
   for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
-    const digest key = compute::unit_key(scope.model, layer, (*wanted.prefixes)[window]);
-    const auto hit = look_up(content_kind::kv, owner, key);
-    const digest place = storage::lookup_key(owner, key);
+    const digest& name = (*wanted.prefixes)[window];
+    const digest place = compute::unit_key(scope.model, layer, name);
+    const auto hit = look_up(content_kind::kv, owner, place);
     if (!hit) {
       ++report_.missed;
       out.end = doubted_.contains(place) ? reuse_end::damaged : reuse_end::missing;
       return false;
     }
     auto block = compute::kv_block::decode(hit->bytes);
-    const bool right = block && block->header().key == key && block->header().layer == layer &&
-                       block->header().window == window && block->header().shape == scope.shape;
+    const bool right = block && block->header().key == place && block->header().layer == layer &&
+                       block->header().window == window && block->header().shape == scope.shape &&
+                       block->is_sealed(name);
     const bool stated = right && (layer + 1 < scope.model_layers ||
                                   block->header().output ==
                                       kv_output(block->header(), block->keys(), block->values()));
@@ -199,12 +200,11 @@ void cache_tiers::keep(const keep_units& units) {
   if (is_tainted(units.era)) {
     return;
   }
-  const content_owner owner = owner_of(scope.salt);
   for (std::uint32_t i = 0; i < units.prefixes->size(); ++i) {
     for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
-      const digest key = compute::unit_key(scope.model, layer, (*units.prefixes)[i]);
-      const digest place = storage::lookup_key(owner, key);
-      if (holds(owner, key) && !spent_.contains(place)) {
+      const digest& window = (*units.prefixes)[i];
+      const digest place = compute::unit_key(scope.model, layer, window);
+      if (holds({}, place) && !spent_.contains(place)) {
         continue;
       }
       const compute::unit_name name{units.first + i, layer};
@@ -215,9 +215,15 @@ void cache_tiers::keep(const keep_units& units) {
         ++report_.not_kept;
         continue;
       }
-      auto bytes = std::make_shared<const std::vector<std::byte>>(compute::encode_kv_block(
-          *units.kv, layer, name.window, key, last ? nullptr : &leaf->boundary));
-      write fresh{content_kind::kv, owner, key, place, std::move(bytes), units.cost_us};
+      auto block = compute::encode_kv_block(*units.kv, layer, name.window, place,
+                                            last ? nullptr : &leaf->boundary);
+      compute::seal_kv_block(block, window);
+      write fresh{content_kind::kv,
+                  {},
+                  place,
+                  place,
+                  std::make_shared<const std::vector<std::byte>>(std::move(block)),
+                  units.cost_us};
       recheck(place, fresh);
       put(std::move(fresh));
     }

@@ -5,6 +5,7 @@
 #include "actors/wanted_block.hpp"
 #include "messages/limits_blocks.hpp"
 #include "messages/result.hpp"
+#include "messages/signing.hpp"
 #include "storage/content_store.hpp"
 #include "storage/env.hpp"
 #include "storage/memory_tier.hpp"
@@ -89,17 +90,22 @@ public:
   /// What windows [first, wanted.last) lack here, each up to where they can be used.
   [[nodiscard]] std::vector<wanted_window> missing(const find_units& wanted,
                                                    std::uint32_t first) const;
-  /// Blocks of an owner that came from others. They are claims until somebody here computes them
+  /// Blocks that came from others. They are claims until somebody here computes them
   /// again, which is after limits::claimed_uses_max uses.
   void take_fetched(const unit_scope& scope, std::vector<fetched_block> blocks);
-  /// Bytes of a block by its place; null where it is not here.
+  /// Bytes of a block by its place; null where it is not here. What was computed here is signed
+  /// now, by the key of `sign_with`: only what leaves the node costs a signature.
   [[nodiscard]] bytes_pointer serve(const digest& place);
+  /// Outlives the tiers; before anything is served.
+  void sign_with(const secret_key& key) { key_ = &key; }
+  /// Who computed the block at this place; empty: this node, or it is not here.
+  [[nodiscard]] node_id author_of(const digest& place);
   /// Reads the whole index, so that what an earlier life kept is claimed. Before anything else, as
   /// it looks at the store itself.
   void claim_kept();
   /// The places of the blocks here, if they are others than at the last call.
   [[nodiscard]] std::optional<std::vector<digest>> take_places();
-  /// Who sent blocks that computing again did not confirm, since the last call.
+  /// Who computed blocks that computing again did not confirm, since the last call.
   [[nodiscard]] std::vector<node_id> take_refuted();
 
   // The back
@@ -125,6 +131,7 @@ private:
   void end_quarantine(bool removed);
   [[nodiscard]] bool disk_counts() const { return reader_ && !quarantines_; }
   void recheck(const digest& place, write& fresh);
+  [[nodiscard]] bytes_pointer signed_here(const digest& place, const bytes_pointer& bytes);
   void learn_cost(const digest& model, std::uint64_t cost_us);
   void note(storage::lookup_answer answer);
   /// What was read cannot be what it was kept as.
@@ -133,6 +140,7 @@ private:
                                                        const digest& key, request_entered& out);
 
   const bool answers_are_claims_;
+  const secret_key* key_{nullptr}; ///< null: what is served is as it is
   storage::memory_tier memory_;
   std::map<digest, bytes_pointer> unwritten_; ///< in the queue or in a batch under way
   std::deque<write> queue_;

@@ -10,26 +10,24 @@
 namespace ovir::actors {
 
 using storage::content_kind;
-using storage::content_owner;
 using storage::lookup_outcome;
 
 std::vector<wanted_window> cache_tiers::missing(const find_units& wanted,
                                                 std::uint32_t first) const {
   std::vector<wanted_window> windows;
   const unit_scope& scope = wanted.scope;
-  const content_owner owner{scope.salt};
   const std::size_t block_bytes = compute::kv_block_bytes(scope.shape);
   std::size_t bytes = 0;
   for (std::uint32_t window = first; window < wanted.last; ++window) {
     wanted_window lacks;
     for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
-      const digest key = compute::unit_key(scope.model, layer, (*wanted.prefixes)[window]);
-      const digest place = storage::lookup_key(owner, key);
+      const digest& name = (*wanted.prefixes)[window];
+      const digest place = compute::unit_key(scope.model, layer, name);
       if (spent_.contains(place)) {
         return windows; // to be computed, and all behind it with it
       }
-      if (!holds(owner, key)) {
-        lacks.push_back({place, key, layer, window, scope.shape, layer + 1 == scope.model_layers});
+      if (!holds({}, place)) {
+        lacks.push_back({place, name, layer, window, scope.shape, layer + 1 == scope.model_layers});
       }
     }
     bytes += lacks.size() * block_bytes;
@@ -42,21 +40,20 @@ std::vector<wanted_window> cache_tiers::missing(const find_units& wanted,
 }
 
 void cache_tiers::take_fetched(const unit_scope& scope, std::vector<fetched_block> blocks) {
-  const content_owner owner{scope.salt};
   for (fetched_block& block : blocks) {
     const digest place = block.wanted.place;
-    if (holds(owner, block.wanted.key) || claimed_.size() >= limits::claims_kept_max) {
+    if (holds({}, place) || claimed_.size() >= limits::claims_kept_max) {
       continue;
     }
-    claimed_[place] = {block.source, 0};
+    claimed_[place] = {block.author, 0};
     fresh_.insert(place);
     put({content_kind::kv,
-         owner,
-         block.wanted.key,
+         {},
+         place,
          place,
          std::move(block.bytes),
          unit_cost_us(scope.model),
-         {block.source, {}, false}});
+         {block.author, {}, false}});
   }
 }
 
@@ -92,11 +89,9 @@ bool cache_tiers::claims_spent(content_kind kind, const digest& place, const fou
 /// then.
 void cache_tiers::spend_rest(const find_units& wanted, std::uint32_t window) {
   const unit_scope& scope = wanted.scope;
-  const content_owner owner{scope.salt};
   for (; window < wanted.last; ++window) {
     for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
-      const digest key = compute::unit_key(scope.model, layer, (*wanted.prefixes)[window]);
-      const digest place = storage::lookup_key(owner, key);
+      const digest place = compute::unit_key(scope.model, layer, (*wanted.prefixes)[window]);
       if (claimed_.contains(place)) {
         spent_.insert(place);
       }
@@ -113,7 +108,10 @@ void cache_tiers::recheck(const digest& place, write& fresh) {
   ++report_.rechecked;
   const auto author = claimed_.extract(place);
   const auto before = look_up(fresh.kind, fresh.owner, fresh.key);
-  const bool differs = before && *before->bytes != *fresh.bytes;
+  const bool same = before && (fresh.kind == content_kind::kv
+                                   ? compute::same_kv_block(*before->bytes, *fresh.bytes)
+                                   : *before->bytes == *fresh.bytes);
+  const bool differs = before && !same;
   fresh.from.verified = fresh.kind == content_kind::kv || (before && !differs);
   if (differs) {
     ++report_.refuted;
@@ -147,7 +145,34 @@ cache_tiers::bytes_pointer cache_tiers::serve(const digest& place) {
     return nullptr;
   }
   ++report_.served;
-  return bytes;
+  return signed_here(place, bytes);
+}
+
+/// Kept in memory as it was signed, so that who asks again costs no signature.
+cache_tiers::bytes_pointer cache_tiers::signed_here(const digest& place,
+                                                    const bytes_pointer& bytes) {
+  if (key_ == nullptr || !compute::author_of_kv_block(*bytes).empty()) {
+    return bytes; // of another, who stays its author
+  }
+  std::vector<std::byte> block = *bytes;
+  compute::sign_kv_block(block, *key_);
+  auto made = std::make_shared<const std::vector<std::byte>>(std::move(block));
+  memory_.add(place, made);
+  return made;
+}
+
+node_id cache_tiers::author_of(const digest& place) {
+  if (const auto known = claimed_.find(place); known != claimed_.end()) {
+    return known->second.author;
+  }
+  if (disk_counts()) {
+    if (const auto kept = reader_->describe_by_key({}, place)) {
+      return kept->from.author;
+    }
+  }
+  const bytes_pointer bytes = memory_.find(place);
+  const auto block = bytes ? compute::kv_block::decode(bytes) : result<compute::kv_block>{error{}};
+  return block && !(key_ != nullptr && block->author() == key_->id()) ? block->author() : node_id{};
 }
 
 void cache_tiers::claim_kept() {

@@ -1,5 +1,6 @@
 #include "actors/choices.hpp"
 
+#include "compute/block_operations.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>
@@ -8,7 +9,8 @@ namespace ovir::actors {
 
 bool can_draw_from(const frame_view& frame, bool highest, std::uint32_t vocabulary) {
   if (!highest) {
-    return frame.header.kind == frame_kind::logits && frame.header.width == vocabulary;
+    return frame.header.kind == frame_kind::logits && frame.header.width == vocabulary &&
+           compute::all_finite(frame.floats());
   }
   if (frame.header.kind != frame_kind::choice) {
     return false;
@@ -16,6 +18,11 @@ bool can_draw_from(const frame_view& frame, bool highest, std::uint32_t vocabula
   const auto choices = frame.choices();
   return std::all_of(choices.begin(), choices.end(),
                      [&](const token_choice& choice) { return choice.token < vocabulary; });
+}
+
+bool can_pool(const frame_view& frame, std::uint32_t dim) {
+  return frame.header.kind == frame_kind::hidden && frame.header.width == dim &&
+         compute::all_finite(frame.floats());
 }
 
 tokens_drawn take_choices(const frame_view& frame, position at, std::span<const token_id> drafts) {

@@ -10,8 +10,12 @@
 namespace ovir::actors {
 
 /// Whether a frame is what a last stage was asked for: with `highest`, choices among the tokens of
-/// the vocabulary, else rows of logits of all of them.
+/// the vocabulary, else rows of logits of all of them, which are numbers.
 [[nodiscard]] bool can_draw_from(const frame_view& frame, bool highest, std::uint32_t vocabulary);
+
+/// Whether a frame is what a last stage of a request for a vector is asked for: hidden rows of this
+/// width, which are numbers.
+[[nodiscard]] bool can_pool(const frame_view& frame, std::uint32_t dim);
 
 /// The tokens that a frame of choices draws after position `at`: as long as what was chosen is the
 /// next of the drafts, the next choice counts, too. Precondition: `can_draw_from` with `highest`,

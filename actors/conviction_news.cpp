@@ -27,10 +27,30 @@ void send_audit(verifier_pointer self, const node_id& to, const audit_message& m
   }
 }
 
+void show_tokens(verifier_pointer self, const node_id& to, const std::set<node_id>& of) {
+  for (const node_id& node : of) {
+    auto token = self->state.environment.access->token_of(node);
+    if (!token.empty() && node != to) {
+      self->state.environment.links->send_audit(to, std::move(token));
+    }
+  }
+}
+
+void send_conviction(verifier_pointer self, const node_id& to, const conviction& c) {
+  std::set<node_id> named{c.guilty};
+  for (const audit_verdict& v : c.verdicts) {
+    named.insert(v.verifier);
+  }
+  show_tokens(self, to, named);
+  send_audit(self, to, c);
+}
+
 audit_report describe_audits(const verifier_state& state) {
   audit_report report = state.count;
-  report.waiting = state.receipts.size() + state.questions.size();
-  report.open = state.cases.size();
+  report.waiting = state.waiting.size();
+  report.refused = state.waiting.refused();
+  report.useless = state.senders.useless();
+  report.open = state.cases.size() + state.hearings.size();
   for (const node_id& node : state.records.known()) {
     const ledger::account& counts = *state.records.find(node);
     report.signers.push_back({node,
@@ -49,8 +69,7 @@ bool is_verifier(verifier_pointer self, const node_id& node) {
   if (node == around.key->id()) {
     return around.audits;
   }
-  const auto may = around.access->possible(node);
-  return may && may->has(role::verifier);
+  return around.access->roles_of(node).has(role::verifier);
 }
 
 void tell_standing(verifier_pointer self) {
@@ -138,13 +157,16 @@ void take_known(verifier_pointer self, const node_id& from, const audit_known& k
       continue;
     }
     if (const auto c = state.files->read_conviction(guilty)) {
-      send_audit(self, from, *c);
+      send_conviction(self, from, *c);
       state.sent[{from, guilty}] = state.environment.env->now();
       ++sent;
     }
   }
-  const bool lacks = std::any_of(known.convicted.begin(), known.convicted.end(),
-                                 [&](const auto& n) { return !state.convicted.contains(n); });
+  // A conviction of a key that is no member here would not be taken.
+  const bool lacks =
+      std::any_of(known.convicted.begin(), known.convicted.end(), [&](const auto& n) {
+        return !state.convicted.contains(n) && state.environment.access->was_member(n);
+      });
   if (lacks && !known.answer) {
     send_audit(self, from, audit_known{true, convicted_keys(state)});
   }

@@ -9,6 +9,11 @@ namespace ovir::actors {
 /// Nothing where the message would be too large or `to` is gone.
 void send_audit(verifier_pointer self, const node_id& to, const audit_message& message);
 
+/// A conviction, and before it the join tokens of those it names, for nodes that never met them.
+void send_conviction(verifier_pointer self, const node_id& to, const conviction& c);
+/// Likewise the tokens of these nodes, as far as they are known here.
+void show_tokens(verifier_pointer self, const node_id& to, const std::set<node_id>& of);
+
 [[nodiscard]] audit_report describe_audits(const verifier_state& state);
 
 // Convictions that others missed. Who was away, or did not get one, is told which there are, and is

@@ -122,7 +122,8 @@ void watch(gateway_pointer self, std::uint64_t tag, request_id id, bool may_sear
   if (!jobs) {
     return end(self, tag, being_restarted());
   }
-  self->request(jobs, ask_wait, watch_job{id, 0, caf::actor_cast<caf::actor>(self), tag, 1})
+  const digest& terms = self->state.interests.at(tag).what.terms;
+  self->request(jobs, ask_wait, watch_job{id, 0, caf::actor_cast<caf::actor>(self), tag, 1, terms})
       .then([](bool) {},
             [self, tag, may_search](const caf::error& e) {
               const auto found = self->state.interests.find(tag);
@@ -251,11 +252,11 @@ void gateway_desk::send(gateway_start command) {
 }
 
 void gateway_desk::start(std::uint64_t tag, const gateway::generation_order& order, bool may_run) {
-  send(gateway_start{tag, request_of(order, cache_), may_run, true});
+  send(gateway_start{tag, request_of(order, cache_), may_run, true, terms_of(order)});
 }
 
-void gateway_desk::watch(std::uint64_t tag, request_id id) {
-  gateway_start command{tag, {}, true, false};
+void gateway_desk::watch(std::uint64_t tag, request_id id, const digest& terms) {
+  gateway_start command{tag, {}, true, false, terms};
   command.request.id = id;
   send(std::move(command));
 }

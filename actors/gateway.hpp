@@ -24,6 +24,7 @@ struct gateway_start {
   generation_request request;
   bool may_run{false};
   bool may_begin{true}; ///< else it is only watched
+  digest terms;         ///< of the request: another one of its id is not what is asked for
 };
 
 /// Where the HTTP server's thread and the actors meet: calls of the one become messages of the
@@ -44,7 +45,7 @@ public:
   void set_ready(bool ready) { ready_.store(ready); }
 
   void start(std::uint64_t tag, const gateway::generation_order& order, bool may_run) override;
-  void watch(std::uint64_t tag, request_id id) override;
+  void watch(std::uint64_t tag, request_id id, const digest& terms) override;
   void forget(std::uint64_t tag) override;
   void cancel(request_id id) override;
   [[nodiscard]] std::vector<gateway::served_model> models() override;

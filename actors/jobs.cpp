@@ -1,6 +1,7 @@
 #include "actors/jobs.hpp"
 
 #include "actors/request_check.hpp"
+#include "compute/request_terms.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits_console.hpp"
@@ -22,11 +23,18 @@ constexpr std::chrono::milliseconds begin_again_after{200};
 /// again.
 constexpr std::chrono::milliseconds audits_first{2'000};
 
-bool same_request(const generation_request& a, const generation_request& b) {
-  const auto& s = a.sampling;
-  const auto& t = b.sampling;
-  return a.model == b.model && a.prompt == b.prompt && a.max_tokens == b.max_tokens &&
-         a.stop == b.stop && s == t && a.logprobs == b.logprobs && a.embedding == b.embedding;
+digest terms_of(const generation_request& r, bool receipt) {
+  return compute::digest_of(
+      {r.model, r.prompt, r.sampling, r.max_tokens, r.stop, r.logprobs, r.embedding, receipt});
+}
+
+result<void> check_terms(const job& j, const digest& terms) {
+  if (terms == j.terms || terms == j.terms_unsigned) {
+    return {};
+  }
+  return fail(errc::invalid_argument,
+              "request {:016x} is known here and is another one; choose another id",
+              j.request.id.value);
 }
 
 std::uint64_t logprobs_of(const job& j) {
@@ -66,14 +74,13 @@ void submit(jobs_pointer self, const job& j, std::chrono::milliseconds after = {
   }
 }
 
-result<void> start(jobs_pointer self, generation_request request) {
+result<void> start(jobs_pointer self, generation_request request, request_id named, bool from_log) {
   jobs_state& state = self->state;
+  const digest terms = terms_of(request, request.receipt);
   if (const auto known = state.jobs.find(request.id); known != state.jobs.end()) {
-    if (same_request(known->second.request, request)) {
-      return {};
-    }
-    return fail(errc::invalid_argument, "request {:016x} is known here and is another one",
-                request.id.value);
+    OVIR_TRY(check_terms(known->second, terms));
+    known->second.named = named.value != 0 ? named : known->second.named;
+    return {};
   }
   if (state.draining) {
     return fail(errc::busy, "this node drains and takes no new request; ask another scheduler");
@@ -94,6 +101,11 @@ result<void> start(jobs_pointer self, generation_request request) {
   }
   job& fresh = state.jobs[request.id];
   fresh.receipt_asked = request.receipt;
+  fresh.named = named;
+  fresh.terms = terms;
+  if (from_log && request.receipt) {
+    fresh.terms_unsigned = terms_of(request, false);
+  }
   const bool whole = request.drawn.empty() && request.generation == 0;
   const std::uint32_t least = state.environment.twice_tokens;
   if (whole && least > 0 && request.prompt.size() + request.max_tokens >= least) {
@@ -104,9 +116,11 @@ result<void> start(jobs_pointer self, generation_request request) {
   fresh.request = request;
   fresh.alone = alone;
   fresh.started = state.environment.env->now();
-  state.environment.journal->say(log_level::info, request.id,
-                                 "accepted: {} prompt tokens, {} more at most, generation {}",
-                                 request.prompt.size(), request.max_tokens, request.generation);
+  state.environment.journal->say(
+      log_level::info, request.id, "accepted: {} prompt tokens, {} more at most, generation {}{}",
+      request.prompt.size(), request.max_tokens, request.generation,
+      named.value == 0 ? std::string{}
+                       : fmt::format(", called {:016x} by its client", named.value));
   submit(self, fresh);
   return {};
 }
@@ -127,6 +141,10 @@ result<void> watch(jobs_pointer self, const watch_job& command) {
     return fail(errc::not_found, "this node does not drive request {:016x}", command.request.value);
   }
   job& j = found->second;
+  if (command.terms) {
+    OVIR_TRY(check_terms(j, *command.terms));
+  }
+  j.named = command.named.value != 0 ? command.named : j.named;
   if (command.from > j.pieces.size() && j.outcome) {
     return fail(errc::invalid_argument, "request {:016x} has {} tokens, and {} was asked for",
                 command.request.value, j.pieces.size(), command.from);
@@ -332,10 +350,6 @@ void take_end(jobs_pointer self, generation_done& done) {
   outcome->request = j.request;
   outcome->time = state.environment.env->now() - j.started;
   outcome->report = std::move(done.outcome);
-  const bool superseded = !outcome->report && outcome->report.error().code == errc::superseded;
-  if (superseded) { // another scheduler has it: a client finds it there
-    outcome->report = error{errc::peer_lost, "another scheduler drives this request now"};
-  }
   if (outcome->report) {
     hand_over_receipt(state, j, *outcome->report);
     outcome->report->leaves = {};
@@ -350,10 +364,6 @@ void take_end(jobs_pointer self, generation_done& done) {
   j.outcome = std::move(outcome);
   for (jobs_state::watcher& w : std::exchange(j.watchers, {})) {
     send_pieces(self, j, w);
-  }
-  if (superseded) {
-    state.jobs.erase(found);
-    return;
   }
   j.request.drawn = {};
   state.finished.push_back(done.request);
@@ -410,7 +420,7 @@ void adopt(jobs_pointer self, adoption_asked& asked) {
     const std::size_t drawn = asked.log.drawn.size();
     auto started = check_adoption(state, asked);
     if (started) {
-      started = start(self, request_from(std::move(asked.log)));
+      started = start(self, request_from(std::move(asked.log)), {}, true);
     }
     if (!started) {
       state.environment.journal->say(log_level::warn, id, "cannot go on here: {}",
@@ -429,7 +439,7 @@ void resume(jobs_pointer self) {
   for (request_log& log : state.environment.requests->unfinished()) {
     const request_id id = log.id;
     if (!state.jobs.contains(id) && !state.jobs.contains(twin_of(id))) { // one run of two goes on
-      const auto started = start(self, request_from(std::move(log)));
+      const auto started = start(self, request_from(std::move(log)), {}, true);
       if (!started) {
         state.environment.journal->say(log_level::warn, id, "cannot go on: {}",
                                        started.error().message);
@@ -467,6 +477,7 @@ std::vector<job_view> list(jobs_pointer self) {
     view.drawn = static_cast<std::uint32_t>(j.pieces.size());
     view.max_tokens = j.request.max_tokens;
     view.generation = j.request.generation;
+    view.named = j.named;
     view.paths = j.paths;
     view.age_ms = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(now - j.started).count());
@@ -511,7 +522,9 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
   make_quiet(self);
   self->state.environment = std::move(environment);
   return {
-      [self](submit_job& command) { return answer(start(self, std::move(command.request))); },
+      [self](submit_job& command) {
+        return answer(start(self, std::move(command.request), command.named, false));
+      },
       [self](const watch_job& command) { return answer(watch(self, command)); },
       [self](const unwatch_job& command) { unwatch(self, command); },
       [self](const cancel_job& command) -> caf::result<bool> {

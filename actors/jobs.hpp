@@ -41,6 +41,7 @@ struct job_view {
   std::uint32_t drawn{0};
   std::uint32_t max_tokens{0};
   std::uint32_t generation{0};
+  request_id named; ///< what its client calls it; 0: it was not asked for here
   std::uint64_t age_ms{0};
   double decode_tps{0}; ///< of one that is done, ran alone and undisturbed; 0: not known
   std::optional<error> failure;
@@ -59,18 +60,24 @@ struct job_outcome {
 };
 
 /// Starts a request. One that is known already and the same is left as it is, so that asking again
-/// is always safe; another one of the same id is `invalid_argument`.
+/// is always safe; another one of the same id is `invalid_argument`. The id is the cluster's, as of
+/// `name_in_cluster`: it says whose the request is, here, in logs on disk and with whoever adopts
+/// it.
 struct submit_job {
   generation_request request;
+  request_id named{}; ///< what its client calls it
 };
 /// Sends the tokens of a request from index `from` on, those drawn already first, and its end.
-/// `not_found` when this node does not drive it.
+/// `not_found` when this node does not drive it, `invalid_argument` when it is another request than
+/// the one of `terms`.
 struct watch_job {
   request_id request;
   std::uint32_t from{0};
   caf::actor watcher;
-  std::uint64_t tag{0};   ///< the watcher's name for this watch
-  std::uint32_t bunch{1}; ///< tokens told at once; fewer only at the end
+  std::uint64_t tag{0};          ///< the watcher's name for this watch
+  std::uint32_t bunch{1};        ///< tokens told at once; fewer only at the end
+  std::optional<digest> terms{}; ///< as of compute/request_terms.hpp; none: not known
+  request_id named{};            ///< what the client that watches calls it; 0: not told
 };
 struct unwatch_job {
   caf::actor watcher;
@@ -145,6 +152,10 @@ struct jobs_state {
     node_id asked_by;          ///< of a request that was adopted: who asked; else nobody
     bool alone{true};          ///< no other request of this node ran meanwhile
     bool receipt_asked{false}; ///< else it is for audits alone
+    request_id named;          ///< as in `job_view`
+    digest terms;              ///< what it was asked as
+    /// Of one from a log that does not say for whom its receipt is: without it.
+    std::optional<digest> terms_unsigned;
     /// Of a request that is computed twice, over nodes that have none in common: what is told was
     /// computed by both.
     struct doubled {

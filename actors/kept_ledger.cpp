@@ -5,6 +5,7 @@
 #include "storage/lmdb_index.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 namespace ovir::actors {
@@ -30,7 +31,41 @@ result<void> write_file(storage::env& environment, const std::string& path,
   return file->commit();
 }
 
+std::optional<std::uint64_t> time_in(storage::env& environment, const std::string& path) {
+  const auto text = environment.read(path, limits::ledger_clock_file_bytes_max);
+  std::uint64_t unix_s = 0;
+  if (!text) {
+    return std::nullopt;
+  }
+  const auto [end, wrong] = std::from_chars(text->data(), text->data() + text->size(), unix_s);
+  return wrong == std::errc{} && end != text->data() ? std::optional{unix_s} : std::nullopt;
+}
+
+result<void> write_time(storage::env& environment, const std::string& path, std::uint64_t unix_s) {
+  const std::string text = fmt::format("{}\n", unix_s);
+  return write_file(environment, path, std::as_bytes(std::span{text}));
+}
+
 } // namespace
+
+std::optional<std::uint64_t> kept_ledger_time(storage::env& environment,
+                                              const std::string& folder) {
+  return time_in(environment, folder + "/clock");
+}
+
+result<void> keep_operators_word(storage::env& environment, const std::string& folder,
+                                 std::uint64_t unix_s) {
+  return write_time(environment, folder + "/clock-accepted", unix_s);
+}
+
+std::optional<std::uint64_t> take_operators_word(storage::env& environment,
+                                                 const std::string& folder) {
+  const auto said = time_in(environment, folder + "/clock-accepted");
+  if (said && !environment.remove(folder + "/clock-accepted")) {
+    return std::nullopt; // it would be good for ever
+  }
+  return said;
+}
 
 result<std::unique_ptr<kept_ledger>> kept_ledger::open(kept_ledger_options how) {
   std::unique_ptr<kept_ledger> made{new kept_ledger{std::move(how)}};
@@ -140,11 +175,21 @@ result<void> kept_ledger::reopen() {
   ledger::keeper_surroundings around;
   around.key = how_.key;
   around.roles_of = how_.roles_of;
+  around.operators = how_.operators;
+  if (how_.conviction_of) {
+    around.conviction_of = [this](const ledger::convict& x) {
+      return how_.conviction_of(x.guilty);
+    };
+  }
   around.keep_evidence = [this](const digest& name, std::span<const std::byte> bytes) {
     return keep_evidence(name, bytes);
   };
   OVIR_ASSIGN(auto made, ledger::keeper::make(std::move(*book), std::move(around)));
   keeper_.emplace(std::move(made));
+  const std::uint64_t last = keeper_->book().view().last_time();
+  const std::uint64_t noted = kept_ledger_time(*how_.env, how_.folder).value_or(0);
+  // A damaged note must not move the ledger: it counts as far as the machine's clock agrees.
+  clock_.emplace(noted <= how_.env->unix_seconds() ? std::max(last, noted) : last);
   return keep_head();
 }
 
@@ -171,6 +216,26 @@ result<void> kept_ledger::tend_index() {
   // The log is read again beside the one that is kept, which goes on with the result.
   OVIR_ASSIGN(auto book, open_book());
   return keeper_->replace(std::move(book));
+}
+
+ledger::clock_reading kept_ledger::read_clocks() const {
+  return {how_.env->unix_seconds(), std::chrono::duration_cast<std::chrono::milliseconds>(
+                                        how_.env->now().time_since_epoch())};
+}
+
+result<void> kept_ledger::keep_time(std::uint64_t now) {
+  const auto at = how_.env->now();
+  if (time_kept_ != storage::env::time_point{} &&
+      at - time_kept_ < limits::ledger_clock_kept_every) {
+    return {};
+  }
+  time_kept_ = at;
+  return write_time(*how_.env, how_.folder + "/clock", now);
+}
+
+bool kept_ledger::take_operators_word() {
+  const auto said = actors::take_operators_word(*how_.env, how_.folder);
+  return said && clock_->accept(*said);
 }
 
 std::vector<std::string> kept_ledger::take_notes() { return std::exchange(notes_, {}); }

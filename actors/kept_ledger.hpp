@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ledger/keeper.hpp"
+#include "ledger/ledger_clock.hpp"
 #include "messages/derived_index.hpp"
 #include "messages/durable_file.hpp"
 #include "messages/limits_credit.hpp"
@@ -24,11 +25,23 @@ struct kept_ledger_options {
   const secret_key* key{nullptr};      ///< the keeper's
   storage::env* env{nullptr};
   std::function<role_set(const node_id&)> roles_of;
+  operator_of operators;
+  std::function<result<std::vector<std::byte>>(const node_id&)> conviction_of;
 };
 
-/// A ledger's folder as a node has it: `log`, its `index.mdb`, the last signed `head`, `evidence`
-/// of convictions, and the lock of who has it open, which `ovir ledger` respects
-/// (docs/formats/credit.md). One thread at a time.
+/// The time noted in a ledger's folder; nothing where none is.
+[[nodiscard]] std::optional<std::uint64_t> kept_ledger_time(storage::env& environment,
+                                                            const std::string& folder);
+/// An operator's word that it is about this time, for whoever has the ledger open: good for one
+/// use.
+[[nodiscard]] result<void> keep_operators_word(storage::env& environment, const std::string& folder,
+                                               std::uint64_t unix_s);
+[[nodiscard]] std::optional<std::uint64_t> take_operators_word(storage::env& environment,
+                                                               const std::string& folder);
+
+/// A ledger's folder as a node has it: `log`, its `index.mdb`, the last signed `head`, its
+/// `clock`, `evidence` of convictions, and the lock of who has it open, which `ovir ledger`
+/// respects (docs/formats/credit.md). One thread at a time.
 class kept_ledger {
 public:
   /// The index is written once more.
@@ -53,6 +66,17 @@ public:
   /// What opening met and mended, told once: a torn end, an index of no use.
   [[nodiscard]] std::vector<std::string> take_notes();
 
+  /// The ledger's time, which goes on from its last entry or what was noted beside it.
+  [[nodiscard]] ledger::ledger_clock& clock() noexcept { return *clock_; }
+  /// What the machine's clocks say now.
+  [[nodiscard]] ledger::clock_reading read_clocks() const;
+  /// Notes the ledger's time every `limits::ledger_clock_kept_every`, so that one with nothing to
+  /// do is not taken for one that was off.
+  [[nodiscard]] result<void> keep_time(std::uint64_t now);
+  /// Takes an operator's word of what time it is, where there is one, and believes the wall clock
+  /// if that is near. Whether it does so now.
+  [[nodiscard]] bool take_operators_word();
+
 private:
   explicit kept_ledger(kept_ledger_options how) : how_(std::move(how)) {}
   [[nodiscard]] result<void> begin();
@@ -66,6 +90,8 @@ private:
   std::unique_ptr<durable_file> file_;
   std::unique_ptr<derived_index> index_; ///< null where the disk refused it
   std::optional<ledger::keeper> keeper_;
+  std::optional<ledger::ledger_clock> clock_;
+  storage::env::time_point time_kept_{};
   std::uint64_t head_kept_{0};
   std::uint64_t absorbed_{0}; ///< entries
   storage::env::time_point absorbed_at_{};

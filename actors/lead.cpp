@@ -5,6 +5,7 @@
 #include "actors/lead_cache.hpp"
 #include "actors/lead_counts.hpp"
 #include "actors/lead_facts.hpp"
+#include "actors/lead_faults.hpp"
 #include "actors/lead_signing.hpp"
 #include "actors/path_news.hpp"
 #include "actors/payments.hpp"
@@ -157,6 +158,10 @@ void perform(lead_pointer self, const text_effect& e) {
   caf::anon_send(state.requester, text_piece{state.request, index, std::nullopt, e.text});
 }
 
+void perform(lead_pointer self, const blame_effect& e) { blame(self, e.stage, e.reason); }
+
+void perform(lead_pointer self, const accuse_effect& e) { accuse_former(self, e); }
+
 void perform(lead_pointer self, const kill_effect& e) {
   caf::anon_send_exit(self->state.path[e.stage.value].handle, caf::exit_reason::kill);
 }
@@ -180,7 +185,7 @@ void end_with(lead_pointer self, result<generation_report> outcome) {
   }
   if (state.environment.payments) {
     caf::anon_send(state.environment.payments,
-                   work_over{state.request, state.core->output_count(), path_now(state)});
+                   work_over{state.request, state.core->output_count()});
   }
   note_end(state, outcome);
   caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});
@@ -306,6 +311,10 @@ void path_changed(lead_pointer self, const path_found& news) {
     }
   }
   state.ticks_idle = 0;
+  state.blamed.reset();
+  if (state.environment.forecasts != nullptr) {
+    state.patience.expect(state.environment.forecasts->of(state.request));
+  }
   if (!old.empty()) {
     count_now(state, [](node_meter& meter) { meter.recovered(); });
   }
@@ -314,22 +323,11 @@ void path_changed(lead_pointer self, const path_found& news) {
                    path_taken{state.request, static_cast<std::uint32_t>(state.core->output_count()),
                               path_now(state)});
   }
-  const auto effects = state.core->on_path(kept);
+  const auto effects = state.core->on_path(kept, places_now(state));
   trace_now(state, [&](request_trace& trace, request_trace::time now) {
     trace.take_path(now, state.core->current_epoch(), path_now(state));
   });
   perform_all(self, effects);
-}
-
-// The provider knows of a better place, or sends the stage again once it is back.
-void complain(lead_pointer self, stage_index stage, error reason) {
-  lead_state& state = self->state;
-  state.last_trouble = reason;
-  trace_now(state, [&](request_trace& trace, request_trace::time now) {
-    trace.take_trouble(now, stage.value, reason.message);
-  });
-  self->send(state.environment.paths,
-             path_trouble{state.request, state.path[stage.value].handle, std::move(reason)});
 }
 
 void shard_down(lead_pointer self, const caf::down_msg& message) {
@@ -342,18 +340,6 @@ void shard_down(lead_pointer self, const caf::down_msg& message) {
       perform_all(self, state.core->on_stage_down(stage_index{i}));
     }
   }
-}
-
-// A stage that cannot take the request now is as good as gone: another may.
-void stage_refused(lead_pointer self, const stage_failed& e) {
-  lead_state& state = self->state;
-  const bool elsewhere = e.reason.code == errc::busy || e.reason.code == errc::segment_missing;
-  if (elsewhere && e.driver == state.core->current_epoch() && e.stage.value < state.path.size()) {
-    complain(self, e.stage, e.reason);
-    perform_all(self, state.core->on_stage_down(e.stage));
-    return;
-  }
-  perform_all(self, state.core->on_failed(e));
 }
 
 void take_hidden(lead_pointer self, const frame_view& view) {
@@ -371,13 +357,16 @@ void take_answer(lead_pointer self, const tensor_frame& frame) {
     return take_statements(self, frame.bytes);
   }
   const auto fits = [&] {
-    return state.pooled ? view->header.kind == frame_kind::hidden &&
-                              view->header.width == state.environment.shape.dim
+    return state.pooled ? can_pool(*view, state.environment.shape.dim)
                         : can_draw_from(*view, wants_choices(state),
                                         state.environment.vocabulary->vocabulary());
   };
-  if (!view || view->header.request != state.request || !fits()) {
-    perform_all(self, state.core->fail_with(
+  if (!view || view->header.request != state.request) {
+    return;
+  }
+  if (!fits()) {
+    perform_all(self, state.core->on_bad_answer(
+                          view->header.epoch,
                           {errc::malformed, "the last stage sent a frame that is no answer"}));
     return;
   }
@@ -406,10 +395,9 @@ void take_tokens(lead_pointer self, const tokens_drawn& drawn) {
   } else {
     const std::chrono::nanoseconds step = now - state.last_token;
     count_now(state, [&](node_meter& meter) { meter.step(step, slack(state)); });
-    state.step_time = state.step_time.count() == 0 ? step : (7 * state.step_time + step) / 8;
+    state.patience.drawn(step);
   }
   state.last_token = now;
-  state.patience = 1;
   if (state.trace) {
     state.trace->take_draw(now - state.started, drawn.at);
   }
@@ -429,7 +417,8 @@ void begin_anew(lead_pointer self) {
   const bool all_there = std::all_of(state.path.begin(), state.path.end(),
                                      [](const path_stage& stage) { return bool{stage.handle}; });
   if (all_there && !state.path.empty()) {
-    perform_all(self, state.core->on_path(std::vector<bool>(state.path.size(), true)));
+    perform_all(self,
+                state.core->on_path(std::vector<bool>(state.path.size(), true), places_now(state)));
   }
 }
 
@@ -453,12 +442,16 @@ void tick(lead_pointer self) {
                                                         state.deadline.count(), why)}));
     return;
   }
-  state.ticks_idle = state.progress == state.progress_seen ? state.ticks_idle + 1 : 0;
-  state.progress_seen = state.progress;
+  if (auto reason = unanswered_fault(state)) {
+    perform_all(self, state.core->fail_with(*std::move(reason)));
+    return;
+  }
+  const std::uint64_t progress = progress_of(state);
+  state.ticks_idle = progress == state.progress_seen ? state.ticks_idle + 1 : 0;
+  state.progress_seen = progress;
   const auto awaited = state.core->awaited();
   if (state.ticks_idle * limits::lead_tick >= slack(state) && awaited) {
-    const bool again = state.patience > 1;
-    state.patience = std::min(2 * state.patience, 1U << 16U);
+    const bool again = state.patience.complained();
     state.ticks_idle = 0;
     complain(self, *awaited,
              {errc::timed_out, fmt::format("stage {} has not answered in time", awaited->value)});
@@ -581,7 +574,7 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
         perform_all(self, self->state.core->on_step(e));
       },
       [self](const session_finished& e) { perform_all(self, self->state.core->on_finished(e)); },
-      [self](const stage_failed& e) { stage_refused(self, e); },
+      [self](const stage_failed& e) { perform_all(self, stage_refused(self, e)); },
       [self](const path_found& news) { path_changed(self, news); },
       [self](const path_missing& e) { self->state.last_trouble = e.reason; },
       [self](const path_lost& e) { perform_all(self, self->state.core->fail_with(e.reason)); },

@@ -5,8 +5,10 @@
 #include "actors/lead_core.hpp"
 #include "actors/lead_evidence.hpp"
 #include "actors/node_meter.hpp"
+#include "actors/path_forecasts.hpp"
 #include "actors/request_journal.hpp"
 #include "actors/request_trace.hpp"
+#include "actors/step_patience.hpp"
 #include "compute/prefix.hpp"
 #include "compute/sampler.hpp"
 #include "storage/env.hpp"
@@ -36,7 +38,9 @@ struct lead_environment {
   caf::actor payments{};             ///< hears of a request that is paid for; else empty
   layer_places reserved{};           ///< what `payments` reserved for; empty: any path
   node_meter* meter{nullptr};        ///< null: nobody counts
-  bool tells_path{false};            ///< whoever wants the answer hears `path_taken`
+  /// Of the paths it is given; null: nobody expects anything of them.
+  std::shared_ptr<const path_forecasts> forecasts{};
+  bool tells_path{false}; ///< whoever wants the answer hears `path_taken`
 };
 
 /// What a lead knows of its request for the cache.
@@ -45,6 +49,7 @@ struct lead_reuse {
   std::uint64_t era{0};               ///< of the cache when the request began
   std::optional<digest> request_name; ///< of one whose answer is kept
   compute::prefix_chain chain;        ///< of prompt and output
+  std::vector<digest> names;          ///< of its windows, as their owner's
   std::size_t named{0};               ///< windows whose names the stages have
   std::uint32_t computed_told{0};     ///< windows, to the cache
   caf::actor_addr waits_for;          ///< the cache that was asked, until it answers or ends
@@ -82,10 +87,13 @@ struct lead_state {
   std::uint64_t progress_seen{0};             ///< at the last tick
   std::uint32_t ticks{0};                     ///< since the start
   std::uint32_t ticks_idle{0};                ///< since anything moved
-  std::uint32_t patience{1};                  ///< doubles with every complaint that changed nothing
+  step_patience patience;                     ///< with stages that owe an answer
   error last_trouble;                         ///< why there is no path, as far as known
+  std::vector<path_stage> hosts;              ///< of this request's stages so far, each node once
+  std::optional<error> blamed;         ///< what a stage at fault said, until there is another path
+  std::uint32_t blamed_since{0};       ///< tick
+  std::optional<node_id> nonfinite_at; ///< the node that said so first
   std::chrono::seconds deadline{0};
-  std::chrono::nanoseconds step_time{0}; ///< smoothed, of one token
   time_point started;
   std::optional<time_point> first_frame;
   std::optional<time_point> first_token;

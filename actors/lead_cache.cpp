@@ -19,6 +19,15 @@ std::uint64_t microseconds(std::chrono::nanoseconds time) {
       std::chrono::duration_cast<std::chrono::microseconds>(time).count());
 }
 
+// The salt stays here: with it a stage could name whatever else its owner asks.
+void follow_history(lead_reuse& reuse, std::span<const token_id> history) {
+  reuse.chain.add(history.subspan(reuse.chain.length()));
+  const std::vector<digest>& prefixes = reuse.chain.windows();
+  for (std::size_t w = reuse.names.size(); w < prefixes.size(); ++w) {
+    reuse.names.push_back(compute::window_name(reuse.use.salt, prefixes[w]));
+  }
+}
+
 void answered(lead_pointer self, request_entered* known) {
   lead_reuse& reuse = *self->state.reuse;
   if (const auto go_on = std::exchange(reuse.go_on, nullptr)) {
@@ -86,12 +95,11 @@ void allow_reuse(lead_pointer self, open_session& order) {
     return;
   }
   lead_reuse& reuse = *state.reuse;
-  reuse.chain.add(state.core->history().subspan(reuse.chain.length()));
-  reuse.named = reuse.chain.windows().size();
-  order.prefixes = std::make_shared<const std::vector<digest>>(reuse.chain.windows());
+  follow_history(reuse, state.core->history());
+  reuse.named = reuse.names.size();
+  order.prefixes = std::make_shared<const std::vector<digest>>(reuse.names);
   order.reuse_windows =
       std::min(state.core->reuse_windows(), static_cast<std::uint32_t>(reuse.named));
-  order.salt = reuse.use.salt;
   order.explain = reuse.use.explain;
 }
 
@@ -103,8 +111,8 @@ void tell_windows(lead_pointer self) {
   lead_reuse& reuse = *state.reuse;
   const auto history = state.core->history();
   if (history.size() / limits::window_positions > reuse.named) {
-    reuse.chain.add(history.subspan(reuse.chain.length()));
-    const auto& windows = reuse.chain.windows();
+    follow_history(reuse, history);
+    const auto& windows = reuse.names;
     for (const path_stage& stage : state.path) {
       if (stage.handle) {
         self->send(stage.handle,
@@ -139,8 +147,9 @@ void keep_draws(lead_pointer self, std::uint32_t index) {
   record.key = draws_key(*state.reuse->request_name, index / size);
   const auto end = drawn.begin() + index + 1;
   record.drawn.assign(end - size, end);
-  caf::anon_send(cache, keep_answer{state.reuse->use.salt, std::move(record),
-                                    microseconds(size * state.step_time), state.reuse->era});
+  caf::anon_send(cache,
+                 keep_answer{state.reuse->use.salt, std::move(record),
+                             microseconds(size * state.patience.smoothed()), state.reuse->era});
 }
 
 void keep_finished(lead_pointer self, const generation_report& report) {

@@ -77,8 +77,14 @@ lead_core::effects lead_core::conclude_with(const answer_record& answer, bool fr
   effects out = resume();
   const bool same_end = ended_ && report_.tokens.size() == answer.drawn.size() &&
                         report_.end == answer.end && answer.hashed_layers == shape_.hashed_layers;
-  if (phase_ == phase::over || !same_end || !add_leaves(leaves_of(answer), out)) {
+  if (phase_ == phase::over || !same_end) {
     return out;
+  }
+  for (const compute::unit_leaf& leaf : leaves_of(answer)) {
+    if (const auto added = transcript_.add_unit(leaf); !added) {
+      fail(added.error(), out);
+      return out;
+    }
   }
   target_ = answer.positions;
   const std::uint64_t windows = (target_ + limits::window_positions - 1) / limits::window_positions;
@@ -88,7 +94,8 @@ lead_core::effects lead_core::conclude_with(const answer_record& answer, bool fr
   return out;
 }
 
-lead_core::effects lead_core::on_path(const std::vector<bool>& kept) {
+lead_core::effects lead_core::on_path(const std::vector<bool>& kept,
+                                      std::vector<stage_place> places) {
   effects out;
   if (phase_ == phase::over || kept.empty()) {
     return out;
@@ -105,8 +112,11 @@ lead_core::effects lead_core::on_path(const std::vector<bool>& kept) {
     stages_[i].dying = kept[i] && i < old.size() && old[i].dying;
     stages_[i].up = true;
   }
+  OVIR_CHECK(places.empty() || places.size() == kept.size(), places.size(), kept.size());
+  places_ = std::move(places);
   had_path_ = true;
   gaps_ = 0;
+  ++moves_;
   gather(out);
   return out;
 }
@@ -155,11 +165,14 @@ lead_core::effects lead_core::on_opened(const session_opened& e) {
   if (!current(e.stage, e.driver) || phase_ != phase::opening) {
     return out;
   }
-  if (!add_leaves(e.leaves, out)) {
+  if (too_long(e.stage, e.driver, e.length, out) ||
+      !add_leaves(e.stage, e.driver, false, e.leaves, out)) {
     return out;
   }
   stage& opened = stages_[e.stage.value];
+  moves_ += opened.opened ? 0 : 1;
   opened.opened = true;
+  opened.counted = e.length;
   opened.length = e.length;
   opened.stated = e.length;
   opened.replays_from = e.replays_from;
@@ -189,6 +202,11 @@ bool lead_core::close_gap(effects& out) {
     if (stages_[i].length < stages_[i - 1].replays_from) {
       gap = true;
       windows = std::min(windows, stages_[i].length / limits::window_positions);
+      if (gaps_ > 1 && !places_.empty()) { // it was told to take nothing from there
+        blame(stage_index{static_cast<std::uint32_t>(i - 1)},
+              {errc::malformed, "the stage cannot replay what it computed itself"}, out);
+        return true;
+      }
     }
   }
   if (gap) {
@@ -208,27 +226,18 @@ std::uint32_t lead_core::windows_computed() const noexcept {
   return least->stated / limits::window_positions;
 }
 
-bool lead_core::add_leaves(const std::vector<compute::unit_leaf>& leaves, effects& out) {
-  for (const compute::unit_leaf& leaf : leaves) {
-    if (const auto added = transcript_.add_unit(leaf); !added) {
-      fail(added.error(), out);
-      return false;
-    }
-  }
-  return true;
-}
-
 // Leaves are taken from any epoch, because a stage states each but once in its life and what it
 // states is determined; progress only from the current one.
 lead_core::effects lead_core::on_step(const step_done& e) {
   effects out;
-  if (phase_ == phase::over || !add_leaves(e.leaves, out)) {
+  if (phase_ == phase::over || too_long(e.stage, e.driver, e.length, out) ||
+      !add_leaves(e.stage, e.driver, false, e.leaves, out)) {
     return out;
   }
   report_.units_computed += e.units;
   if (current(e.stage, e.driver) && phase_ != phase::opening) {
     stage& st = stages_[e.stage.value];
-    st.length = std::max(st.length, e.length);
+    take_length(st, e.length);
     st.stated = std::max(st.stated, e.length);
     drive(out);
   }
@@ -241,10 +250,19 @@ lead_core::effects lead_core::on_finished(const session_finished& e) {
   if (!current(e.stage, e.driver) || !finish_asked_ || e.length != target_) {
     return out;
   }
-  if (!add_leaves(e.leaves, out)) {
+  if (!add_leaves(e.stage, e.driver, true, e.leaves, out)) {
     return out;
   }
   stage& st = stages_[e.stage.value];
+  if (!stated_all(e.stage)) { // perhaps it said so while its path was another
+    if (std::exchange(st.incomplete, true)) {
+      blame(e.stage, {errc::malformed, "the stage states its end and not all of its units"}, out);
+    } else {
+      gather(out);
+    }
+    return out;
+  }
+  moves_ += st.finished ? 0 : 1;
   report_.units_computed += st.finished ? 0 : e.units;
   st.finished = true;
   st.kv_bytes = e.kv_bytes;
@@ -258,12 +276,16 @@ lead_core::effects lead_core::on_failed(const stage_failed& e) {
   if (!current(e.stage, e.driver)) {
     return out;
   }
-  if (e.reason.code == errc::peer_lost && complaints_ < limits::recoveries_max) {
+  if (e.reason.code != errc::peer_lost) {
+    blame(e.stage, e.reason, out);
+  } else if (!places_.empty()) {
+    lacks_something(e.stage, out);
+  } else if (complaints_ < limits::recoveries_max) {
     ++complaints_;
     gather(out);
-    return out;
+  } else {
+    fail(e.reason, out);
   }
-  fail(e.reason, out);
   return out;
 }
 
@@ -387,17 +409,22 @@ void lead_core::ask_for_ends(effects& out) {
 
 lead_core::effects lead_core::on_logits(epoch driver, position first, std::uint32_t count) {
   effects out;
-  if (phase_ == phase::over || driver != epoch_) {
+  if (phase_ == phase::over || driver != epoch_ || stages_.empty()) {
+    return out;
+  }
+  const stage_index last{static_cast<std::uint32_t>(stages_.size() - 1)};
+  if (first >= limits::context_max || too_long(last, driver, first + 1, out)) {
     return out;
   }
   // The last stage says no more than this where it has no more to say.
-  stages_.back().length = std::max(stages_.back().length, first + 1);
+  take_length(stages_.back(), first + 1);
   if (!awaiting_logits_ || first + 1 != target_ || count == 0 || count > drafts_.size() + 1) {
     drive(out);
     return out;
   }
   awaiting_logits_ = false;
   drawing_ = true;
+  ++moves_;
   // Fewer than asked for where a draft could not be computed.
   const auto answered = drafts_.begin() + static_cast<std::ptrdiff_t>(count - 1);
   out.push_back(draw_effect{first, {drafts_.begin(), answered}});
@@ -408,9 +435,14 @@ lead_core::effects lead_core::on_logits(epoch driver, position first, std::uint3
 lead_core::effects lead_core::on_hidden(epoch driver, position computed, position next) {
   effects out;
   if (phase_ != phase::over && hidden_next_) {
+    moves_ += next > *hidden_next_ ? 1 : 0;
     hidden_next_ = next;
-    if (driver == epoch_) {
-      stages_.back().length = std::max(stages_.back().length, computed);
+    if (driver == epoch_ && !stages_.empty()) {
+      const stage_index last{static_cast<std::uint32_t>(stages_.size() - 1)};
+      if (too_long(last, driver, computed, out)) {
+        return out;
+      }
+      take_length(stages_.back(), computed);
     }
     drive(out);
   }
@@ -456,6 +488,10 @@ lead_core::effects lead_core::on_drawn(const tokens_drawn& e, std::chrono::nanos
     return out;
   }
   complaints_ = 0; // it goes on
+  ++moves_;
+  for (stage& st : stages_) {
+    st.complaints -= st.complaints > 0 ? 1 : 0;
+  }
   for (std::size_t i = 0; i < e.drawn.size() && !ended_; ++i) {
     const position at = e.at + static_cast<position>(i);
     if (const auto added = transcript_.add_logits(at, e.drawn[i].logits); !added) {

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -73,9 +74,26 @@ struct kill_effect { ///< drill
 };
 struct end_effect { ///< the request is over: `outcome()` has what came of it
 };
-using lead_effect =
-    std::variant<open_effect, tokens_effect, replay_effect, resend_effect, finish_effect,
-                 draw_effect, drawn_effect, text_effect, kill_effect, end_effect>;
+/// What this stage answered is its own fault: another is to take its place. It is down for the
+/// core.
+struct blame_effect {
+  stage_index stage;
+  error reason;
+};
+/// What a host stated, which is left already, is wrong: two others agree.
+struct accuse_effect {
+  std::uint32_t host{0};
+  error reason;
+};
+using lead_effect = std::variant<open_effect, tokens_effect, replay_effect, resend_effect,
+                                 finish_effect, draw_effect, drawn_effect, text_effect, kill_effect,
+                                 end_effect, blame_effect, accuse_effect>;
+
+/// A stage that another can take the place of.
+struct stage_place {
+  layer_range layers;
+  std::uint32_t host{0}; ///< a number for whoever computes it, the same whenever it comes back
+};
 
 /// Drives one request through its path: prefill, decode, recovery, transcript. A state machine:
 /// events in, effects out; no CAF, no clock. docs/adr/0005-recovery-by-replay.md is its plan.
@@ -84,6 +102,10 @@ using lead_effect =
 /// are fed from the last to the first, each until all stages behind it hold what its source holds:
 /// edge e > 0 by ordering stage e - 1 to replay kept boundaries, edge 0 by sending tokens. In a
 /// path where nothing was lost all edges but 0 are done at once, so this is also normal operation.
+///
+/// Stages elsewhere are not trusted: an answer that no honest stage gives costs that stage its
+/// place, and what it stated is forgotten. The request ends where there is nobody to take a place,
+/// which is for the shell to find out.
 class lead_core {
 public:
   using effects = std::vector<lead_effect>;
@@ -107,7 +129,10 @@ public:
 
   // Events
   /// All stages are there. `kept[i]`: stage i is the same actor as it was on the path before.
-  [[nodiscard]] effects on_path(const std::vector<bool>& kept);
+  /// `places`: one for each stage, or none where nobody can take a stage's place; then a fault of a
+  /// stage ends the request.
+  [[nodiscard]] effects on_path(const std::vector<bool>& kept,
+                                std::vector<stage_place> places = {});
   /// A stage is gone or given up: nothing moves until there is a path again.
   [[nodiscard]] effects on_stage_down(stage_index stage);
   [[nodiscard]] effects on_opened(const session_opened& e);
@@ -122,6 +147,8 @@ public:
   /// `computed`; those from `next` on are still wanted. Rows are determined, so those of an epoch
   /// that is over count, too; how far a stage is does not.
   [[nodiscard]] effects on_hidden(epoch driver, position computed, position next);
+  /// The last stage sent, in a frame of `driver`, what is no answer to this request.
+  [[nodiscard]] effects on_bad_answer(epoch driver, error reason);
   /// `step`: what it took from the frame that was fed to the draw.
   [[nodiscard]] effects on_drawn(const tokens_drawn& e, std::chrono::nanoseconds step);
   [[nodiscard]] effects on_cancel();
@@ -139,6 +166,14 @@ public:
   /// Stages that have not computed all they were given, first one first; empty when none is owed
   /// anything. What a deadline is about.
   [[nodiscard]] std::optional<stage_index> awaited() const noexcept;
+  /// What is owed is a step of one position and the drafts behind it.
+  [[nodiscard]] bool owes_one_step() const noexcept {
+    return phase_ == phase::driving && edge_ == 0 && step_counts_;
+  }
+  /// Grows with everything that brings the request further, and with nothing else a stage says:
+  /// with whole frames, so that a stage that computes position by position is not taken for one
+  /// that keeps up.
+  [[nodiscard]] std::uint64_t moves() const noexcept { return moves_; }
   /// Most positions the request can reach: what stages reserve.
   [[nodiscard]] std::uint32_t positions_max() const noexcept { return positions_max_; }
   /// Windows that may come from the cache in this epoch.
@@ -171,6 +206,9 @@ private:
     /// travel faster.
     position stated{0};
     position replays_from{0};
+    position counted{0};         ///< its length at the last of `moves`
+    std::uint32_t complaints{0}; ///< that it lacks something; a token takes one back
+    bool incomplete{false};      ///< it stated its end and not all of its units
     units_reused reused;
     std::optional<reuse_told> told;
     std::uint64_t kv_bytes{0};
@@ -180,7 +218,17 @@ private:
   [[nodiscard]] bool lacks_hidden() const noexcept {
     return hidden_next_ && *hidden_next_ < target_;
   }
-  [[nodiscard]] bool add_leaves(const std::vector<compute::unit_leaf>& leaves, effects& out);
+  [[nodiscard]] bool add_leaves(stage_index s, epoch e, bool ends,
+                                const std::vector<compute::unit_leaf>& leaves, effects& out);
+  [[nodiscard]] bool add_leaf(stage_index s, epoch e, const compute::unit_leaf& leaf, effects& out);
+  [[nodiscard]] bool may_state(stage_index s, bool ends, const compute::unit_leaf& leaf) const;
+  [[nodiscard]] bool stated_all(stage_index s) const;
+  [[nodiscard]] position length_max() const noexcept { return ended_ ? positions_max_ : target_; }
+  [[nodiscard]] bool too_long(stage_index s, epoch e, position length, effects& out);
+  void take_length(stage& st, position length);
+  void lacks_something(stage_index s, effects& out);
+  void blame(stage_index s, error reason, effects& out);
+  void forget_statements(std::uint32_t host);
   void gather(effects& out);
   void begin_epoch(effects& out);
   [[nodiscard]] bool close_gap(effects& out);
@@ -215,6 +263,16 @@ private:
   std::vector<token_id> expected_;   ///< then: the answer's first tokens, as drawn at another time
   std::optional<position> hidden_next_; ///< of an embedding: the first row it still lacks
   std::vector<stage> stages_;
+  std::vector<stage_place> places_; ///< as the stages, or empty
+  /// Who stated a unit, and what others state instead; only with `places_`.
+  std::map<compute::unit_name, std::uint32_t> stated_by_;
+  struct dispute {
+    compute::unit_leaf leaf;
+    std::uint32_t host{0};
+  };
+  std::map<compute::unit_name, dispute> disputed_; ///< at most limits::disputes_max
+  bool blames_source_{false}; ///< the next time a stage lacks things, whoever feeds it is blamed
+  std::uint64_t moves_{0};
   bool had_path_{false};
   bool reuse_{false};
   std::uint32_t reuse_windows_{0};

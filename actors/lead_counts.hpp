@@ -1,9 +1,7 @@
 #pragma once
 
 #include "actors/lead.hpp"
-#include "messages/limits.hpp"
 
-#include <algorithm>
 #include <chrono>
 
 /// What a lead counts for Prometheus, and notes for the trace of its request.
@@ -27,9 +25,7 @@ void count_now(const lead_state& state, Count count) {
 
 /// How long a stage may owe an answer before another is looked for: its slack.
 [[nodiscard]] inline std::chrono::nanoseconds slack(const lead_state& state) {
-  const std::chrono::nanoseconds usual =
-      std::max<std::chrono::nanoseconds>(limits::slack_min, limits::slack_steps * state.step_time);
-  return std::min<std::chrono::nanoseconds>(usual * state.patience, limits::slack_max);
+  return state.patience.allowed(state.core->owes_one_step());
 }
 
 /// The request is over.

@@ -2,6 +2,7 @@
 
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/limits_clock.hpp"
 #include "messages/limits_credit.hpp"
 #include "messages/limits_ledger_check.hpp"
 #include "storage/durable_file.hpp"
@@ -31,17 +32,47 @@ void tell_notes(ledger_keeper_pointer self) {
   }
 }
 
+/// A ledger whose time is not the machine's refuses reservations sooner or later, and an operator
+/// can help.
+void tell_clock(ledger_keeper_pointer self) {
+  ledger_keeper_state& state = self->state;
+  kept_ledger& kept = *state.environment.kept;
+  log& journal = *state.environment.journal;
+  if (kept.take_operators_word()) {
+    journal.say(log_level::warn, std::nullopt,
+                "an operator says that this machine's clock is right: the ledger's time follows");
+  }
+  const auto now = state.environment.env->now();
+  if (!kept.clock().off()) {
+    state.told_clock = {};
+    return;
+  }
+  if (state.told_clock && now - *state.told_clock < limits::ledger_clock_told_every) {
+    return;
+  }
+  state.told_clock = now;
+  const std::int64_t ahead = kept.clock().wall_ahead_s();
+  journal.say(log_level::error, std::nullopt,
+              "this machine's clock is {} s {} of the ledger's time, which goes on by itself; set "
+              "the clock right, or, if it is right, say so with: ovir ledger clock --accept now",
+              ahead < 0 ? -ahead : ahead, ahead < 0 ? "behind" : "ahead");
+}
+
 void commit(ledger_keeper_pointer self, bool due) {
   ledger_keeper_state& state = self->state;
   std::vector<ledger::keeper_answer> answers;
   storage::env& env = *state.environment.env;
+  kept_ledger& kept = *state.environment.kept;
+  const std::uint64_t time = kept.clock().tell(kept.read_clocks());
   ledger::keeper& keeper = state.environment.kept->keeper();
   const std::uint64_t before = keeper.book().log().size();
   const auto begun = env.now();
-  const auto done = keeper.commit(env.unix_seconds(), due, answers);
+  const auto done =
+      keeper.commit(time, due ? kept.clock().due() : ledger::due_allowance{}, answers);
   if (!done) {
     return fail_with(self, done.error());
   }
+  kept.clock().spent(*done);
   if (keeper.book().log().size() > before) {
     state.commits.add(env.now() - begun);
   }
@@ -84,6 +115,12 @@ void tick(ledger_keeper_pointer self) {
   if (state.failed) {
     return;
   }
+  tell_clock(self);
+  kept_ledger& book = *state.environment.kept;
+  if (const auto noted = book.keep_time(book.clock().tell(book.read_clocks())); !noted) {
+    state.environment.journal->say(log_level::warn, std::nullopt, "the ledger's time: {}",
+                                   noted.error().message);
+  }
   if (const auto kept = state.environment.kept->keep_head(); !kept) {
     state.environment.journal->say(log_level::warn, std::nullopt, "the ledger's head: {}",
                                    kept.error().message);
@@ -107,6 +144,7 @@ keeper_report describe(const ledger_keeper_state& state) {
   report.entries = keeper.book().log().size();
   report.open_requests = keeper.book().view().requests().size();
   report.pending_windows = keeper.book().view().pending_windows();
+  report.wall_ahead_s = state.environment.kept->clock().wall_ahead_s();
   return report;
 }
 

@@ -28,6 +28,7 @@ struct keeper_report {
   std::uint64_t entries{0};        ///< of the log
   std::uint64_t open_requests{0};
   std::uint64_t pending_windows{0};
+  std::int64_t wall_ahead_s{0}; ///< the machine's clock less the ledger's time
 };
 
 /// From a shell: a proof of an entry, or, with a head that was seen earlier, that the log only grew
@@ -70,6 +71,7 @@ struct ledger_keeper_state {
   bool batching{false}; ///< a `ledger_batch` is under way
   gateway::time_histogram commits{gateway::time_histogram::of_steps};
   bool failed{false}; ///< a write failed; the log is read again at the next tick
+  std::optional<storage::env::time_point> told_clock; ///< that it is off
 };
 
 using ledger_keeper_pointer = caf::stateful_actor<ledger_keeper_state>*;

@@ -158,7 +158,7 @@ caf::behavior membership_behavior(membership_pointer self, membership_environmen
   around.env->random(std::as_writable_bytes(std::span{seed}));
   state.core.emplace(
       *around.key, around.advert, around.incarnation, around.options, seed[0],
-      [access = around.access](const node_id& node) { return access->possible(node); });
+      [access = around.access](const node_id& node) { return access->worth_hearing_of(node); });
   publish(self);
   self->send(self, membership_tick{});
   return {

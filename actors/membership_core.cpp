@@ -23,7 +23,8 @@ membership_core::membership_core(const secret_key& key, node_advert self, std::u
                                  membership_options options, std::uint64_t seed,
                                  std::function<std::optional<role_set>(const node_id&)> allowed)
     : key_(key), options_(options), allowed_(std::move(allowed)),
-      own_(sign_advert(key, incarnation, std::move(self))), random_state_(seed) {
+      own_(sign_advert(key, incarnation, std::move(self))), random_state_(seed),
+      dials_(options.probe_timeout) {
   self_.node = key.id();
   self_.incarnation = incarnation;
   self_.advert = own_.advert;
@@ -315,12 +316,23 @@ void membership_core::found_alive(entry& e, time_point now, effects& out) {
   if (e.where != standing::heard_of && e.where != standing::suspect) {
     return;
   }
+  if (!std::exchange(e.was_member, true)) {
+    queue_.push(e.newest); // only now: this node vouches for what it reached
+  }
+  dials_.reached(e.newest.advert.address);
   e.where = standing::alive;
   e.since = now;
-  e.was_member = true;
   e.accusation.reset();
   queue_.drop_suspicion(e.shown.node);
   show(e, true, out);
+}
+
+/// Entries that are no members and that this peer told of.
+std::size_t membership_core::introduced_by(const node_id& peer) const {
+  return static_cast<std::size_t>(
+      std::count_if(entries_.begin(), entries_.end(), [&peer](const auto& named) {
+        return !named.second.was_member && named.second.introducer == peer;
+      }));
 }
 
 void membership_core::make_suspect(entry& e, time_point now, effects& out) {

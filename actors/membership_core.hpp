@@ -2,6 +2,7 @@
 
 #include "actors/advert.hpp"
 #include "actors/allowance.hpp"
+#include "actors/dial_budget.hpp"
 #include "actors/gossip_format.hpp"
 #include "actors/gossip_queue.hpp"
 #include "messages/limits.hpp"
@@ -70,8 +71,14 @@ using membership_effect = std::variant<send_gossip, want_link, member_changed>;
 /// Where this differs from the paper: others' words are reasons to look, never to believe. A node
 /// is suspected and removed by each member on its own evidence (a lost link, or no answer to itself
 /// nor through others, whose relayed answers the probed node signs); an accusation only makes it
-/// probe at once. A node heard of but never heard from is no member yet. So neither one liar nor an
-/// old advert, played again, removes or revives anyone. Messages are docs/formats/gossip.md.
+/// probe at once. A node is no member until it has had a link with this node: relayed answers keep
+/// members, they make none. So neither one liar nor an old advert, played again, removes or revives
+/// anyone. Messages are docs/formats/gossip.md.
+///
+/// What is only told is bounded by who tells it. A peer vouches for limits::introductions_max nodes
+/// that this one has not reached; they are not told on, count for nothing, make room for whoever
+/// has a link, and are forgotten after limits::unreached_lifetime. Connections because of gossip
+/// are bounded by actors/dial_budget.hpp.
 class membership_core {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -123,7 +130,8 @@ private:
   };
   struct entry {
     standing where{standing::heard_of};
-    bool was_member{false}; ///< people see it; else it is hidden until it is heard from
+    bool was_member{false}; ///< people see it; else it is hidden until it has a link with us
+    node_id introducer;     ///< who told of it, for as long as it is no member
     member shown;
     signed_advert newest;
     std::optional<signed_suspicion> accusation; ///< our own, while suspect or dead
@@ -171,6 +179,7 @@ private:
   void raise(node_advert advert, time_point now, effects& out);
   void refute_if_due(time_point now, effects& out);
   void found_alive(entry& e, time_point now, effects& out);
+  [[nodiscard]] std::size_t introduced_by(const node_id& peer) const;
   void make_suspect(entry& e, time_point now, effects& out);
   void bury(entry& e, time_point now, effects& out);
   void look_for_soon(entry& e, time_point now) const;
@@ -184,6 +193,7 @@ private:
   void check_allowed(time_point now, effects& out);
   void spread_news(effects& out);
   void look_for_members(time_point now, effects& out);
+  void dial(entry& e, time_point now, effects& out);
   void exchange(effects& out);
   void forget_old(time_point now);
 
@@ -201,7 +211,7 @@ private:
   void hear_of_self(std::uint64_t incarnation, const signed_update& update, link& by,
                     time_point now, effects& out);
   [[nodiscard]] bool checked(const signed_update& update, link& by, time_point now) const;
-  [[nodiscard]] bool make_room(const node_id& newcomer, const node_id& from);
+  [[nodiscard]] bool make_room(const node_id& from, bool here);
   [[nodiscard]] bool may_be(const node_id& node, role_set roles) const;
   void receive(const gossip_body& body, const node_id& from, time_point now, effects& out);
   void receive_life_sign(const life_sign& sign, const node_id& from, time_point now, effects& out);
@@ -224,6 +234,7 @@ private:
   std::map<node_id, link> links_;
   std::vector<relay> relays_; ///< oldest first
   gossip_queue queue_;
+  dial_budget dials_;
 
   std::optional<time_point> last_event_;
   time_point next_probe_{};

@@ -113,6 +113,7 @@ void membership_core::look_for_members(time_point now, effects& out) {
   std::size_t tried = 0;
   for (auto& [node, e] : entries_) {
     const bool up = linked(node);
+    const bool told_only = !up && !e.was_member;
     const bool needed = e.where == standing::dead || e.where == standing::heard_of ||
                         (!up && e.where != standing::left);
     if (!needed || now < e.contact || !may_be(node, e.newest.advert.roles)) {
@@ -121,19 +122,31 @@ void membership_core::look_for_members(time_point now, effects& out) {
     if (tried++ == limits::contacts_per_tick_max) {
       return;
     }
-    const auto longest = std::max(limits::contact_wait_max, options_.probe_timeout);
+    const auto longest =
+        std::max(told_only ? limits::unreached_dial_wait_max : limits::contact_wait_max,
+                 options_.probe_timeout);
     e.wait = std::clamp(2 * e.wait, options_.probe_timeout, longest);
     // Up to a quarter more, so that two nodes do not keep connecting at the same moments.
     const auto jitter = random() % static_cast<std::uint64_t>(e.wait.count() / 4 + 1);
     e.contact = now + e.wait + std::chrono::milliseconds{jitter};
-    if (!up && !e.newest.advert.address.empty()) {
-      out.emplace_back(want_link{node, e.newest.advert.address});
+    if (!up) {
+      dial(e, now, out);
     }
-    if (e.where == standing::heard_of) {
+    if (e.where == standing::heard_of && !told_only) {
       begin_probe(e, true, now, out);
     } else if (up) {
       send(node, ping{random()}, out); // with our accusation, which it can refute
     }
+  }
+}
+
+/// Wants a link, unless that is an address of our own, or too often.
+void membership_core::dial(entry& e, time_point now, effects& out) {
+  const std::string& address = e.newest.advert.address;
+  const node_id& account = e.was_member ? e.shown.node : e.introducer;
+  if (!address.empty() && address != own_.advert.address &&
+      dials_.may_dial(account, address, e.was_member, now)) {
+    out.emplace_back(want_link{e.shown.node, address});
   }
 }
 
@@ -149,7 +162,8 @@ void membership_core::forget_old(time_point now) {
     const entry& e = named.second;
     const bool gone =
         e.where == standing::dead || e.where == standing::left || e.where == standing::heard_of;
-    if (gone && now - e.since >= options_.forget_dead) {
+    const auto lifetime = e.was_member ? options_.forget_dead : limits::unreached_lifetime;
+    if (gone && now - e.since >= lifetime) {
       queue_.forget(named.first);
       return true;
     }
@@ -158,6 +172,7 @@ void membership_core::forget_old(time_point now) {
   std::erase_if(links_, [&](const auto& named) {
     return !named.second.up && entries_.find(named.first) == entries_.end();
   });
+  dials_.forget_old(now);
 }
 
 } // namespace ovir::actors

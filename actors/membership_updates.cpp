@@ -114,23 +114,27 @@ void membership_core::hear_of_self(std::uint64_t incarnation, const signed_updat
 void membership_core::apply_advert(const signed_advert& a, const node_id& from, link& by,
                                    time_point now, effects& out) {
   entry* e = look_up(a.node);
+  const bool here = a.node == from || linked(a.node);
+  const bool too_many = e == nullptr && !here && introduced_by(from) >= limits::introductions_max;
   if ((e != nullptr && a.incarnation <= e->reached()) || !may_be(a.node, a.advert.roles) ||
-      (e != nullptr && !e->adverts.has(1, now)) || !checked(a, by, now)) {
+      (e != nullptr && !e->adverts.has(1, now)) || too_many || !checked(a, by, now)) {
     return;
   }
   if (e != nullptr) {
     e->adverts.spend(1, now);
-    queue_.push(a);
+    if (e->was_member) {
+      queue_.push(a);
+    }
     apply_newer_advert(*e, a, now, out);
     return;
   }
-  if (!make_room(a.node, from)) {
+  if (!make_room(from, here)) {
     return;
   }
-  queue_.push(a);
   const auto period = options_.probe_interval;
   entry fresh{.where = standing::heard_of,
               .was_member = false,
+              .introducer = from,
               .shown = {a.node, a.incarnation, member_health::alive, a.advert, std::nullopt},
               .newest = a,
               .accusation = std::nullopt,
@@ -258,19 +262,26 @@ void membership_core::apply_farewell(const signed_farewell& f, link& by, time_po
   show(*e, true, out);
 }
 
-/// The table is full: whoever is gone longest makes room, and who was only heard of for one who
-/// speaks itself.
-bool membership_core::make_room(const node_id& newcomer, const node_id& from) {
+/// When the table is full, first those make room that are only told of: for one that is here
+/// itself, or one told of by a peer that told of fewer. Then the one that is gone longest.
+bool membership_core::make_room(const node_id& from, bool here) {
   if (entries_.size() + 1 < limits::members_max) {
     return true;
   }
+  const std::size_t own = introduced_by(from);
   auto oldest = entries_.end();
+  std::size_t oldest_rank = 0;
   for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-    const standing where = it->second.where;
-    const bool gone = where == standing::dead || where == standing::left ||
-                      (where == standing::heard_of && newcomer == from);
-    if (gone && (oldest == entries_.end() || it->second.since < oldest->second.since)) {
+    const entry& e = it->second;
+    const std::size_t told = e.was_member ? 0 : introduced_by(e.introducer);
+    const bool unreached = !e.was_member && (here || told > own + 1);
+    const bool gone = e.was_member && (e.where == standing::dead || e.where == standing::left ||
+                                       (here && e.where == standing::heard_of));
+    const std::size_t rank = unreached ? 1 + told : gone ? 1 : 0;
+    if (rank > oldest_rank ||
+        (rank != 0 && rank == oldest_rank && e.since < oldest->second.since)) {
       oldest = it;
+      oldest_rank = rank;
     }
   }
   if (oldest == entries_.end()) {
@@ -328,8 +339,10 @@ void membership_core::receive_life_sign(const life_sign& sign, const node_id& fr
                                         effects& out) {
   if (sign.requester == self_.node) {
     entry* e = look_up(sign.target);
-    // A helper does not check what it carries, so a false one is not held against it.
-    if (e != nullptr && e->open && e->open->nonce == sign.nonce && is_genuine(sign)) {
+    // A helper does not check what it carries, so a false one is not held against it. Who has never
+    // been a member does not become one by another's hand.
+    if (e != nullptr && e->was_member && e->open && e->open->nonce == sign.nonce &&
+        is_genuine(sign)) {
       found_alive(*e, now, out);
     }
     return;
@@ -380,6 +393,12 @@ void membership_core::receive_summary(const summary& s, const node_id& from, eff
                it->second.incarnation == e.accusation->incarnation) {
       updates.emplace_back(*e.accusation);
     }
+  }
+  // From another place each time: the receiver takes only so many that it has not reached.
+  if (const std::size_t own = lacks(self_.node, own_.incarnation) ? 1 : 0; updates.size() > own) {
+    const auto first = updates.begin() + static_cast<std::ptrdiff_t>(own);
+    const std::uint64_t by = random() % (updates.size() - own);
+    std::rotate(first, first + static_cast<std::ptrdiff_t>(by), updates.end());
   }
   const bool missing = std::any_of(s.nodes.begin(), s.nodes.end(), [this](const known_node& k) {
     if (k.node == self_.node) {

@@ -154,9 +154,14 @@ void add_keeper(gateway::metric_list& to, const keeper_report& report) {
            number(report.open_requests));
   to.gauge("ovir_ledger_pending_windows", "Windows that wait for the end of their audit",
            number(report.pending_windows));
+  to.gauge("ovir_ledger_clock_ahead_seconds",
+           "This machine's clock less the ledger's time; a minute or more needs an operator",
+           static_cast<double>(report.wall_ahead_s));
 }
 
 void add_payments(gateway::metric_list& to, const payments_report& report) {
+  to.counter("ovir_payments_unordered_total",
+             "Requests to go on with that no scheduler had reserved for", number(report.unordered));
   to.gauge("ovir_payments_open_requests",
            "Requests of this node that are reserved for or settled for", number(report.requests));
   to.gauge("ovir_payments_head_entries", "Entries under the newest head that this node saw",

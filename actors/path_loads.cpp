@@ -1,6 +1,7 @@
 #include "actors/path_loads.hpp"
 
 #include "messages/limits_loads.hpp"
+#include "messages/limits_paths.hpp"
 
 #include <caf/all.hpp>
 
@@ -17,7 +18,8 @@ load_orders::time_point now_of(const pathfinder_state& state) {
   return load_orders::time_point{state.ticks * paths_tick_interval};
 }
 
-std::vector<load_node> load_nodes(const pathfinder_state& state, const digest& model) {
+std::vector<load_node> load_nodes(const pathfinder_state& state, const digest& model,
+                                  fault_memory::time_point now) {
   std::vector<load_node> nodes;
   for (const member& m : *state.members) {
     const node_advert& advert = m.advert;
@@ -27,7 +29,9 @@ std::vector<load_node> load_nodes(const pathfinder_state& state, const digest& m
     const bool linked =
         m.node == state.environment.self || state.environment.links->connected(m.node);
     load_node node{m.node, advert.name, false, {}, advert.memory_free, 0};
-    node.able = m.health == member_health::alive && linked && !advert.draining;
+    // What a node at fault says that it holds keeps no other from fetching it.
+    node.able = m.health == member_health::alive && linked && !advert.draining &&
+                state.faults.level(m.node, now) < limits::fault_weight;
     const double measured = advert.decode_bytes_per_second > 0
                                 ? static_cast<double>(advert.decode_bytes_per_second)
                                 : unmeasured;
@@ -84,7 +88,7 @@ void order_loads(pathfinder_pointer self) {
     if (!model) {
       continue;
     }
-    const std::vector<load_node> nodes = load_nodes(state, id);
+    const std::vector<load_node> nodes = load_nodes(state, id, self->clock().now());
     const auto orders =
         state.loads.plan(id, model->name, shape_of(model->weights, model->prefill_chunk),
                          waiting.positions, nodes, now_of(state));

@@ -1,9 +1,10 @@
 #include "actors/pathfinder.hpp"
 
 #include "actors/path_loads.hpp"
-#include "actors/path_repair.hpp"
+#include "actors/path_plans.hpp"
 #include "actors/twin_runs.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/limits_paths.hpp"
 
 #include <caf/all.hpp>
 
@@ -21,209 +22,7 @@ constexpr std::chrono::milliseconds tick_interval = paths_tick_interval;
 constexpr std::uint32_t avoid_busy = 10;
 constexpr std::uint32_t avoid_slow = 100;
 constexpr std::uint32_t avoid_missing = 300;
-/// Weight bytes per second of a machine that has not measured itself.
-constexpr double unmeasured_decode = 8e9;
-constexpr double unmeasured_prefill = 40e9;
-/// Members say nothing of their bandwidth; this only ranks paths with much traffic below others.
-constexpr double assumed_bandwidth = 125e6;
-
-/// A member that could compute stages of a model: one for each range of layers it holds.
-struct candidate {
-  const member* who{nullptr};
-  layer_range held;
-  bool usable{false};
-  std::uint64_t memory{0}; ///< its share of what the member has free
-  double trust{1};         ///< its speed counts as so many times what it measured
-  double price{1};         ///< and as so many times less
-};
-
-double measured(std::uint64_t bytes_per_second, double otherwise) {
-  return bytes_per_second > 0 ? static_cast<double>(bytes_per_second) : otherwise;
-}
-
-bool is_on(const watched& request, const node_id& node) {
-  return std::any_of(request.path.begin(), request.path.end(),
-                     [&](const place& p) { return p.node == node; });
-}
-
-/// What a node asks, relative to the model's rate; 1 where nobody pays.
-double price_of(const pathfinder_environment& around, const node_advert& advert) {
-  return around.pays ? static_cast<double>(advert.ask_ppm) / static_cast<double>(limits::ppm_one)
-                     : 1.0;
-}
-
-std::vector<candidate> candidates_for(const pathfinder_state& state, const digest& model,
-                                      const watched* request, const watched* apart_from = nullptr) {
-  std::vector<candidate> list;
-  for (const member& m : *state.members) {
-    const auto of_model = [&](const held_segment& h) { return h.model == model; };
-    const auto parts = static_cast<std::size_t>(
-        std::count_if(m.advert.held.begin(), m.advert.held.end(), of_model));
-    if (parts == 0 || list.size() + parts > limits::plan_nodes_max) {
-      continue;
-    }
-    const bool self = m.node == state.environment.self;
-    const bool on_path =
-        request != nullptr && std::any_of(request->path.begin(), request->path.end(),
-                                          [&](const place& p) { return p.node == m.node; });
-    const bool avoided =
-        request != nullptr &&
-        (request->avoid.contains(m.node) || (apart_from != nullptr && is_on(*apart_from, m.node)));
-    const bool usable =
-        m.health == member_health::alive && (self || state.environment.links->connected(m.node)) &&
-        m.advert.roles.has(role::worker) && !avoided && (!m.advert.draining || on_path) &&
-        (!state.environment.pays || m.advert.ask_ppm <= state.environment.ask_max_ppm);
-    for (const held_segment& held : m.advert.held) {
-      if (of_model(held)) {
-        list.push_back({&m, held.layers, usable, m.advert.memory_free / parts,
-                        state.trusted.trust(m.node), price_of(state.environment, m.advert)});
-      }
-    }
-  }
-  return list;
-}
-
-plan_request plan_for(const catalog_model& model, const std::vector<candidate>& nodes,
-                      const node_id& self, std::uint32_t positions) {
-  plan_request wanted;
-  wanted.shape = shape_of(model.weights, model.prefill_chunk);
-  wanted.context = std::max(positions, 1U);
-  for (const candidate& c : nodes) {
-    if (!c.usable) {
-      continue;
-    }
-    const node_advert& advert = c.who->advert;
-    if (c.who->node == self) {
-      wanted.lead = static_cast<std::uint32_t>(wanted.nodes.size());
-    }
-    plan_node node;
-    node.name = advert.name + "/" + short_name(c.who->node);
-    node.holds = c.held;
-    node.loaded = true;
-    node.memory = std::max<std::uint64_t>(c.memory, 1);
-    // Requests share a machine; one that computes for others is slower for this one.
-    const double share = c.trust / c.price / (1.0 + advert.sessions);
-    node.decode_bytes_per_second =
-        share * measured(advert.decode_bytes_per_second, unmeasured_decode);
-    node.prefill_bytes_per_second =
-        share * measured(advert.prefill_bytes_per_second, unmeasured_prefill);
-    node.rtt_seconds = c.who->rtt ? std::chrono::duration<double>(*c.who->rtt).count() : 0;
-    node.bandwidth_bytes_per_second = assumed_bandwidth;
-    wanted.nodes.push_back(std::move(node));
-  }
-  return wanted;
-}
-
-std::vector<candidate> usable_only(const std::vector<candidate>& nodes) {
-  std::vector<candidate> usable;
-  std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(usable),
-               [](const candidate& c) { return c.usable; });
-  return usable;
-}
-
-/// A plan, and whom its stages' numbers mean.
-struct chosen_path {
-  plan planned;
-  std::vector<candidate> among;
-};
-
-result<chosen_path> plan_among(const pathfinder_state& state, const catalog_model& model,
-                               const std::vector<candidate>& nodes, std::uint32_t positions) {
-  std::vector<candidate> usable = usable_only(nodes);
-  if (usable.empty()) {
-    return fail(errc::segment_missing, "no node that is there holds layers of model {} ({})",
-                to_hex(model.id).substr(0, 8), model.name);
-  }
-  OVIR_ASSIGN(plan planned, make_plan(plan_for(model, nodes, state.environment.self, positions)));
-  return chosen_path{std::move(planned), std::move(usable)};
-}
-
-/// Around those who lack admission; with them where there is no other way, for the keeper of the
-/// ledger then says what is to be waited for.
-result<chosen_path> plan_best(const pathfinder_state& state, const catalog_model& model,
-                              const std::vector<candidate>& nodes, std::uint32_t positions) {
-  if (!state.lacking_admission.empty()) {
-    std::vector<candidate> admitted = nodes;
-    for (candidate& c : admitted) {
-      c.usable = c.usable && !state.lacking_admission.contains(c.who->node);
-    }
-    if (auto found = plan_among(state, model, admitted, positions)) {
-      return found;
-    }
-  }
-  return plan_among(state, model, nodes, positions);
-}
-
-result<layer_places> plan_path(const pathfinder_state& state, const catalog_model& model,
-                               const std::vector<candidate>& nodes, std::uint32_t positions) {
-  OVIR_ASSIGN(const chosen_path best, plan_best(state, model, nodes, positions));
-  layer_places path;
-  for (const plan_stage& stage : best.planned.stages) {
-    path.emplace_back(best.among[stage.node].who->node, stage.layers);
-  }
-  return path;
-}
-
-/// The planner was told of speeds divided by prices; what it says of times is to be true again.
-void take_out_prices(chosen_path& best) {
-  plan_speed& speed = best.planned.speed;
-  bool priced = false;
-  for (plan_stage& stage : best.planned.stages) {
-    const double price = best.among[stage.node].price;
-    priced = priced || price != 1;
-    speed.token_seconds -= stage.decode_seconds * (1 - 1 / price);
-    stage.decode_seconds /= price;
-  }
-  if (priced && speed.token_seconds > 0) {
-    speed.tokens_per_second = 1 / speed.token_seconds;
-  }
-}
-
-// Keeps what works, of a request without a path yet what it would rather have; absent when that is
-// impossible or there is nothing to keep.
-std::optional<layer_places> mend_path(const catalog_model& model,
-                                      const std::vector<candidate>& nodes, const watched& request) {
-  std::vector<path_place> before;
-  std::vector<repair_node> able;
-  for (const candidate& c : nodes) {
-    const node_advert& advert = c.who->advert;
-    able.push_back(
-        {c.usable, c.held, c.memory,
-         c.trust / c.price * measured(advert.decode_bytes_per_second, unmeasured_decode) /
-             (1.0 + advert.sessions),
-         c.who->rtt ? std::chrono::duration<double>(*c.who->rtt).count() : 0});
-  }
-  layer_places wanted = request.path.empty() ? request.preferred : layer_places{};
-  for (const place& p : request.path) {
-    wanted.emplace_back(p.node, p.layers);
-  }
-  for (const auto& [node, layers] : wanted) {
-    const auto found =
-        std::find_if(nodes.begin(), nodes.end(), [&, node = node, layers = layers](const auto& c) {
-          return c.who->node == node && c.held.first <= layers.first && layers.last <= c.held.last;
-        });
-    if (found == nodes.end()) {
-      able.push_back({}); // gone and forgotten
-      before.push_back({static_cast<std::uint32_t>(able.size() - 1), layers});
-    } else {
-      before.push_back({static_cast<std::uint32_t>(found - nodes.begin()), layers});
-    }
-  }
-  const model_shape shape = shape_of(model.weights, model.prefill_chunk);
-  std::vector<repair_layer> layers;
-  for (const std::uint64_t weights : shape.layer_weights) {
-    layers.push_back({shape.kv_per_position * request.positions, weights});
-  }
-  const auto mended = before.empty() ? std::nullopt : repair_path(before, able, layers);
-  if (!mended) {
-    return std::nullopt;
-  }
-  layer_places path;
-  for (const path_place& p : *mended) {
-    path.emplace_back(nodes[p.node].who->node, p.layers);
-  }
-  return path;
-}
+constexpr std::uint32_t avoid_fault = 600;
 
 // Closes stages the request was led to before and is not now. A lead closes those it still has a
 // proxy of; a proxy is ended for a node that is slow to answer or refuses, too, which keeps what it
@@ -266,6 +65,9 @@ void install(pathfinder_pointer self, request_id id, watched& request, const lay
     } else {
       proxy = make_remote_stage(self->system(), *around.links,
                                 {id, request.model, node, layers, previous, next});
+      if (request.stages_made.size() < limits::hosts_per_request_max) {
+        request.stages_made.emplace_back(proxy, node);
+      }
     }
     fresh.push_back({node, layers, proxy});
     route.emplace_back(node, layers.first);
@@ -313,14 +115,9 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
   }
   // Two runs of one request have no node in common.
   const auto twin = state.requests.find(twin_of(id));
-  const auto nodes = candidates_for(state, request.model, &request,
+  const auto nodes = candidates_for(state, *model, &request, self->clock().now(),
                                     twin == state.requests.end() ? nullptr : &twin->second);
-  result<layer_places> path{error{}};
-  if (auto mended = mend_path(*model, nodes, request)) {
-    path = std::move(*mended);
-  } else {
-    path = plan_path(state, *model, nodes, request.positions);
-  }
+  const result<layer_places> path = best_path(state, *model, nodes, request);
   if (!path) {
     if (!request.lacking) {
       request.lacking = state.ticks;
@@ -335,6 +132,9 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
   }
   if (only_if_other && same_path(request, *path)) {
     return;
+  }
+  if (state.environment.forecasts != nullptr) {
+    state.environment.forecasts->tell(id, forecast_of(nodes, *model, *path));
   }
   install(self, id, request, *path);
 }
@@ -360,6 +160,9 @@ void lead_down(pathfinder_pointer self, const caf::down_msg& message) {
       it->second.path.clear();
       close_left(self->state, it->first, it->second);
       self->state.environment.links->drop_lead(it->first);
+      if (self->state.environment.forecasts != nullptr) {
+        self->state.environment.forecasts->forget(it->first);
+      }
       it = requests.erase(it);
     } else {
       ++it;
@@ -373,6 +176,48 @@ void avoid(pathfinder_pointer self, pathfinder_state::watched& request, const no
   keep_ticking(self);
 }
 
+bool is_on(const watched& request, const node_id& node) {
+  return std::any_of(request.path.begin(), request.path.end(),
+                     [&](const place& p) { return p.node == node; });
+}
+
+/// Another node may have caused it: whoever fed the stage, or whoever stated something before.
+bool is_doubtful(errc code) { return code == errc::nonfinite || code == errc::digest_mismatch; }
+
+/// Two others agree that what a stage stated, which was left since, is wrong.
+void trouble_before(pathfinder_pointer self, watched& request, const path_trouble& news) {
+  const auto known = std::find_if(request.stages_made.begin(), request.stages_made.end(),
+                                  [&](const auto& one) { return one.first == news.stage; });
+  if (news.reason.code == errc::digest_mismatch && known != request.stages_made.end()) {
+    self->state.environment.journal->say(log_level::warn, news.request, "trouble with {}: {}",
+                                         short_name(known->second), news.reason.message);
+    self->state.faults.note(known->second, limits::fault_weight, self->clock().now());
+    avoid(self, request, known->second, avoid_fault);
+  }
+}
+
+/// Schedulers that began at the same moment try again at different ones.
+std::uint32_t avoid_overtaken(const pathfinder_state& state, request_id id) {
+  std::uint64_t mixed = id.value + state.ticks;
+  for (const std::uint8_t byte : state.environment.self.key) {
+    mixed = (mixed ^ byte) * 0x100'0000'01B3;
+  }
+  return avoid_busy + static_cast<std::uint32_t>(mixed >> 40U) % (2 * avoid_busy);
+}
+
+/// Two schedulers that drive one request must not wait for the stages that the other has: one
+/// without a path leaves all of its own.
+void make_way(const pathfinder_state& state, request_id id, watched& request) {
+  for (const place& p : request.path) {
+    if (p.proxy) {
+      end_proxy(caf::actor_cast<caf::actor>(p.proxy),
+                {errc::peer_lost, "another scheduler drives the request at this moment"});
+    }
+  }
+  request.path.clear();
+  close_left(state, id, request);
+}
+
 void trouble(pathfinder_pointer self, const path_trouble& news) {
   pathfinder_state& state = self->state;
   const auto found = state.requests.find(news.request);
@@ -382,15 +227,22 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
   watched& request = found->second;
   const auto where = std::find_if(request.path.begin(), request.path.end(),
                                   [&](const place& p) { return p.proxy == news.stage; });
-  if (where == request.path.end()) {
-    return; // of a path that was left already
+  if (where == request.path.end()) { // of a path that was left already
+    return trouble_before(self, request, news);
   }
   state.environment.journal->say(log_level::info, news.request, "trouble with {}: {}",
                                  short_name(where->node), news.reason.message);
+  const node_id node = where->node;
+  const auto held_against = [&](std::uint32_t weight) {
+    state.faults.note(node, weight, self->clock().now());
+  };
   switch (news.reason.code) {
   case errc::timed_out:
-    avoid(self, request, where->node, avoid_slow);
+    avoid(self, request, node, avoid_slow);
     look(self, news.request, true);
+    if (!is_on(request, node)) { // there was a better one
+      held_against(limits::doubt_weight);
+    }
     if (!request.broken) {
       // It was the only one, or it is left now: either way it need not be shunned by this request.
       std::erase_if(request.avoid, [&](const auto& entry) {
@@ -399,16 +251,31 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
       });
     }
     return;
-  case errc::busy:
+  case errc::peer_lost: break;
+  case errc::busy: avoid(self, request, node, avoid_busy); break;
   case errc::segment_missing:
-    avoid(self, request, where->node, news.reason.code == errc::busy ? avoid_busy : avoid_missing);
+    avoid(self, request, node, avoid_missing);
+    held_against(limits::doubt_weight);
     break;
-  default: break;
+  case errc::superseded: // by a scheduler that is done, or gone, in a moment
+    avoid(self, request, node, avoid_overtaken(state, news.request));
+    if (state.faults.level(node, self->clock().now()) == 0) { // it may well be so, and stay so
+      held_against(limits::doubt_weight);
+    }
+    break;
+  default:
+    std::erase_if(request.stages_made, [&](const auto& one) { return one.first == news.stage; });
+    avoid(self, request, node, avoid_fault);
+    held_against(is_doubtful(news.reason.code) ? limits::doubt_weight : limits::fault_weight);
+    break;
   }
   end_proxy(caf::actor_cast<caf::actor>(where->proxy), news.reason);
   where->proxy = nullptr;
   request.broken = true;
   look(self, news.request, false);
+  if (news.reason.code == errc::superseded && request.broken) {
+    make_way(state, news.request, request);
+  }
 }
 
 // Ends the proxies of a node that is gone, so that leads hear of it, and mends their paths.
@@ -491,7 +358,7 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
                           to_hex(wanted.model).substr(0, 8));
     return answer;
   }
-  const auto nodes = candidates_for(state, wanted.model, nullptr);
+  const auto nodes = candidates_for(state, *model, nullptr, self->clock().now());
   auto best =
       plan_best(state, *model, nodes, wanted.positions == 0 ? model->context : wanted.positions);
   if (!best) {

@@ -1,9 +1,11 @@
 #pragma once
 
 #include "actors/convicted.hpp"
+#include "actors/fault_memory.hpp"
 #include "actors/load_orders.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
+#include "actors/path_forecasts.hpp"
 #include "actors/peers.hpp"
 #include "actors/planner.hpp"
 #include "actors/standing.hpp"
@@ -68,13 +70,15 @@ struct pathfinder_environment {
   /// Requests are paid for: a node that asks twice as much as another must be twice as fast.
   bool pays{false};
   std::uint64_t ask_max_ppm{limits::ledger_ask_ppm_max}; ///< who asks for more gets no work
+  std::shared_ptr<path_forecasts> forecasts{};           ///< for the leads; null: nobody asks
 };
 
 /// Finds each request of this node a path through the cluster and mends it: what still works stays
 /// where it is, with its KV cache; a lost stage goes to the best node that holds its layers. A
 /// request without a path waits until a node comes, or one that was ordered to fetch the layers
 /// that lack (docs/adr/0047-layers-fetched-on-order.md). Nothing moves merely because something
-/// faster joined: new requests use it.
+/// faster joined: new requests use it. A node whose stage was at fault, or too slow, is left, and
+/// planned behind others for a while (docs/adr/0074-faults-of-stages.md).
 struct pathfinder_state {
   struct place {
     node_id node;
@@ -90,7 +94,10 @@ struct pathfinder_state {
     /// Stages that were told of the request and not yet to forget it.
     std::set<std::pair<node_id, layer_index>> opened;
     std::map<node_id, std::uint32_t> avoid; ///< node, and the tick from which it is asked again
-    bool broken{true};                      ///< the path lacks a stage, or there is none
+    /// Proxies of its stages so far, and whose they were, but for those at fault: it may turn out
+    /// later that what one stated was wrong. At most limits::hosts_per_request_max.
+    std::vector<std::pair<shard_actor, node_id>> stages_made;
+    bool broken{true}; ///< the path lacks a stage, or there is none
     bool told_missing{false};
     std::optional<std::uint32_t> lacking; ///< no path since this tick
     std::string load_told;                ///< what its lead heard of layers to be fetched
@@ -99,6 +106,7 @@ struct pathfinder_state {
   pathfinder_environment environment;
   members_view members;
   standing trusted;
+  fault_memory faults; ///< of stages, over requests
   std::set<node_id> lacking_admission;
   std::map<request_id, watched> requests;
   load_orders loads;

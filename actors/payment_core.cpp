@@ -26,7 +26,11 @@ const commitment* covering(const stage_records& records, std::uint32_t window) {
 payment_core::payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
                            std::map<node_id, ledger::reward_factors> factors)
     : terms_(std::move(terms)), reservation_(std::move(reservation)), rules_(std::move(rules)),
-      factors_(std::move(factors)), escrow_(ledger::escrow_of(reservation_)) {}
+      factors_(std::move(factors)), escrow_(ledger::escrow_of(reservation_)) {
+  for (const ledger::path_stage& s : reservation_.stages) {
+    named_.insert(s.node);
+  }
+}
 
 void payment_core::take(const computing_path& path, evidence_batch&& batch,
                         std::uint64_t unix_now) {
@@ -43,6 +47,7 @@ void payment_core::take(const computing_path& path, evidence_batch&& batch,
   if (s.records.statements.size() < before || s.records.statements.size() < s.verified) {
     s.verified = 0; // it began anew
     s.late.clear();
+    s.values.clear();
   }
   for (std::size_t w = s.late.size(); w < s.records.statements.size(); ++w) {
     const commitment* const c = covering(s.records, static_cast<std::uint32_t>(w));
@@ -66,6 +71,7 @@ void payment_core::verify(stage& s) const {
   while (s.verified < bound.size() &&
          verify_statement(s.records.signer.node, bound[s.verified].to_sign,
                           s.records.statements[s.verified].proof)) {
+    s.values.push_back(bound[s.verified].value);
     ++s.verified;
   }
 }
@@ -97,7 +103,7 @@ void payment_core::count_stated(const computing_path& path) {
       if (s->verified <= stated_) {
         return;
       }
-      add_worker(who, s->records.signer.node, s->records.signer.layers, s->late[stated_]);
+      add_worker(who, *s, stated_);
     }
     const std::uint64_t end =
         std::uint64_t{stated_} * window_size + all.back()->records.statements[stated_].positions;
@@ -105,8 +111,8 @@ void payment_core::count_stated(const computing_path& path) {
   }
 }
 
-void payment_core::add_worker(cohort& all, const node_id& node, layer_range layers,
-                              bool late) const {
+void payment_core::add_worker(cohort& all, const stage& s, std::uint32_t window) const {
+  const auto& [layers, node, software] = s.records.signer;
   std::uint64_t ask = limits::ppm_one;
   for (const ledger::path_stage& planned : reservation_.stages) {
     ask = planned.node == node ? planned.ask_ppm : ask;
@@ -116,13 +122,21 @@ void payment_core::add_worker(cohort& all, const node_id& node, layer_range laye
   w.weight += ledger::stage_weight(
       {layers.size(), ask}, planned == factors_.end() ? ledger::reward_factors{} : planned->second);
   w.units += layers.size();
-  w.on_time += late ? 0 : layers.size();
+  w.on_time += s.late[window] ? 0 : layers.size();
+  // A node that has two places in the path is paid for both at once.
+  const digest& stated = s.values[window];
+  w.statement =
+      w.statement == digest{}
+          ? stated
+          : hasher{"ovir/ledger/v1/statements"}.update(w.statement).update(stated).finish();
 }
 
-void payment_core::end(std::uint64_t tokens, const computing_path& path, bool unsigned_too) {
-  ended_ = tokens;
-  last_path_ = path;
-  unsigned_too_ = unsigned_too;
+void payment_core::end(std::uint64_t tokens) { ended_ = tokens; }
+
+void payment_core::leave_out(const std::vector<ledger::path_stage>& stages) {
+  for (const ledger::path_stage& s : stages) {
+    left_out_.insert(s.node);
+  }
 }
 
 void payment_core::follow(const ledger::request_report& report) {
@@ -151,16 +165,19 @@ std::optional<ledger::command> payment_core::next(const std::set<node_id>& eject
   if (!ended_) {
     return std::nullopt;
   }
-  if (unsigned_too_) {
-    cohort who;
-    for (const auto& [node, layers] : last_path_) {
-      add_worker(who, node, layers, false);
-    }
-    if (auto found = accrual(most, std::move(who), ejected)) {
-      return found;
+  return ledger::settle{escrow_};
+}
+
+/// Nothing where all of them are named.
+std::optional<ledger::command> payment_core::naming(const cohort& who) const {
+  ledger::reroute x;
+  x.request = escrow_;
+  for (const auto& [node, w] : who) {
+    if (!named_.contains(node)) { // what it asks was not agreed on: it gets the rate itself
+      x.stages.push_back({node, w.units, limits::ppm_one});
     }
   }
-  return ledger::settle{escrow_};
+  return x.stages.empty() ? std::nullopt : std::optional{ledger::command{std::move(x)}};
 }
 
 /// Nothing where no token is new, or nobody is left to pay.
@@ -168,9 +185,14 @@ std::optional<ledger::command> payment_core::accrual(std::uint64_t frontier, coh
                                                      const std::set<node_id>& ejected) const {
   const ledger::token_delta d =
       ledger::delta_at(reservation_.prompt, prompt_accounted_, frontier, accounted_);
-  std::erase_if(who, [&](const auto& one) { return ejected.contains(one.first); });
+  std::erase_if(who, [&](const auto& one) {
+    return ejected.contains(one.first) || left_out_.contains(one.first);
+  });
   if (d == ledger::token_delta{} || who.empty() || who.size() > limits::ledger_participants_max) {
     return std::nullopt;
+  }
+  if (auto first = naming(who)) {
+    return first;
   }
   std::vector<ledger::priced_stage> priced;
   for (const ledger::path_stage& s : reservation_.stages) {
@@ -196,7 +218,7 @@ std::optional<ledger::command> payment_core::accrual(std::uint64_t frontier, coh
   a.frontier = frontier;
   std::size_t i = 0;
   for (const auto& [node, w] : who) {
-    a.computed.push_back({node, w.weight, (*parts)[i++], w.units, w.on_time});
+    a.computed.push_back({node, w.weight, (*parts)[i++], w.units, w.on_time, w.statement});
   }
   return ledger::command{std::move(a)};
 }
@@ -206,6 +228,10 @@ void payment_core::applied(const ledger::command& done) {
     windows_ = a->window + 1;
     accounted_ = std::max(accounted_, a->frontier);
     prompt_accounted_ = true;
+  } else if (const auto* const x = std::get_if<ledger::reroute>(&done)) {
+    for (const ledger::path_stage& s : x->stages) {
+      named_.insert(s.node);
+    }
   } else {
     over_ = true;
   }

@@ -23,25 +23,30 @@ using computing_path = std::vector<std::pair<node_id, layer_range>>;
 /// What a request that was reserved for is paid, window by window, by what its stages signed: says
 /// which command the ledger's keeper gets next. A window is paid when every stage of the path has
 /// stated it, to those who did; the last one, and the refund of the rest, when the request is over.
-/// A pure core: knows no ledger but what it is told of it.
+/// A stage that took another's place is named first, by a `ledger::reroute`. A pure core: knows no
+/// ledger but what it is told of it.
 class payment_core {
 public:
   /// `factors`: by which the weights of the planned nodes are multiplied, fixed with the
   /// reservation; a node without them has neutral ones.
   payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
                std::map<node_id, ledger::reward_factors> factors = {});
+  /// The rules, where the ledger was not known yet.
+  void use(const ledger::policy& rules) { rules_ = rules; }
 
   /// Statements of a stage of `path`; what is not signed by it pays nobody. `unix_now`: when they
   /// came, in seconds: a statement behind its commitment's deadline is late, whatever it says.
   void take(const computing_path& path, evidence_batch&& batch, std::uint64_t unix_now);
-  /// The request ended with `tokens` beyond those that were reserved for as its prompt.
-  /// `unsigned_too`: what nobody stated is paid by the path, because a lead that went on for
-  /// another gets no statements.
-  void end(std::uint64_t tokens, const computing_path& path, bool unsigned_too);
+  /// The request ended with `tokens` beyond those that were reserved for as its prompt. What nobody
+  /// stated is paid to nobody.
+  void end(std::uint64_t tokens);
+  /// The keeper names these no payees of this request: the others of a window divide it.
+  void leave_out(const std::vector<ledger::path_stage>& stages);
   /// How far the keeper's account of it is.
   void follow(const ledger::request_report& report);
 
-  /// What to send now; the same again until `applied` or `follow`. Nothing: wait, or it is over.
+  /// What to send now; the same again until `applied` or `follow`. Nothing: wait, or it is over. A
+  /// reroute lacks its scheduler, its nonce and a signature.
   [[nodiscard]] std::optional<ledger::command> next(const std::set<node_id>& ejected) const;
   /// The keeper promised what `next` gave.
   void applied(const ledger::command& done);
@@ -57,19 +62,22 @@ public:
 private:
   struct stage {
     stage_records records;
-    std::uint32_t verified{0}; ///< statements whose signatures hold
-    std::vector<bool> late;    ///< of each statement
+    std::uint32_t verified{0};  ///< statements whose signatures hold
+    std::vector<bool> late;     ///< of each statement
+    std::vector<digest> values; ///< of each that was verified: what is signed, with the signature
   };
   struct worker {
     std::uint64_t weight{0};
     std::uint32_t units{0};
     std::uint32_t on_time{0};
+    digest statement; ///< the last one it is paid for, which binds those before it
   };
   using cohort = std::map<node_id, worker>;
 
   void verify(stage& s) const;
   void count_stated(const computing_path& path);
-  void add_worker(cohort& all, const node_id& node, layer_range layers, bool late) const;
+  void add_worker(cohort& all, const stage& s, std::uint32_t window) const;
+  [[nodiscard]] std::optional<ledger::command> naming(const cohort& who) const;
   [[nodiscard]] std::optional<ledger::command> accrual(std::uint64_t frontier, cohort who,
                                                        const std::set<node_id>& ejected) const;
 
@@ -88,8 +96,8 @@ private:
   bool prompt_accounted_{false};
   bool over_{false};
   std::optional<std::uint64_t> ended_; ///< tokens
-  computing_path last_path_;
-  bool unsigned_too_{false};
+  std::set<node_id> named_;            ///< who may be paid
+  std::set<node_id> left_out_;         ///< who may not
 };
 
 } // namespace ovir::actors

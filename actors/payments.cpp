@@ -505,7 +505,7 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
         }
       },
       [self](const work_stated& news) { take_stated(self, news); },
-      [self](const work_over& news) { end_request(self, news.request, news.tokens, news.path); },
+      [self](const work_over& news) { end_request(self, news.request, news.tokens); },
       [self](const credit_received& news) { take_message(self, news); },
       [self](const link_changed& news) { keeper_link(self, news); },
       [self](const quote_credit& asked) { return offer(self, asked); },
@@ -526,8 +526,8 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
       [self](const payment_tick&) { tick(self); },
       [self](const describe_payments&) {
         const payments_state& now = self->state;
-        return payments_report{now.requests.size(), now.head ? now.head->head.size : 0,
-                               now.refused};
+        return payments_report{now.requests.size(), now.head ? now.head->head.size : 0, now.refused,
+                               now.unordered};
       },
   };
 }

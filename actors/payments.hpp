@@ -14,6 +14,7 @@
 #include <caf/stateful_actor.hpp>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -70,7 +71,6 @@ struct work_stated {
 struct work_over {
   request_id request;
   std::uint64_t tokens{0};
-  computing_path path;
 };
 /// From a shell: what the keeper says of an account; answered with an `account_report`.
 struct describe_account {
@@ -107,6 +107,7 @@ struct payments_report {
   std::uint64_t requests{0};     ///< reserved for, or being
   std::uint64_t head_entries{0}; ///< under the newest head of the keeper
   std::uint64_t refusals{0};     ///< by the keeper, of what is said for requests
+  std::uint64_t unordered{0};    ///< requests to go on with that no scheduler reserved for
 };
 struct payment_tick {};
 
@@ -123,6 +124,8 @@ struct payments_environment {
   std::function<caf::actor()> paths;
   /// Told of each node that was convicted, once: it gets no more work.
   std::function<void(const node_id&)> eject;
+  /// Whether a node may be a scheduler: with whose requests this one goes on. Empty: with none.
+  std::function<bool(const node_id&)> drives{};
 };
 
 /// What this node has to do with the ledger of its cluster, as one who uses it: its account, and as
@@ -155,6 +158,8 @@ struct payments_state {
     std::uint32_t refusals{0}; ///< in a row
     caf::actor_addr lead;
     bool resumed{false}; ///< another lead began it
+    /// Another node asks that it be gone on with: whether a scheduler reserved for it, is asked.
+    bool doubted{false};
   };
   struct order {
     sent what;
@@ -194,6 +199,8 @@ struct payments_state {
   storage::env::time_point asked_account{};
   std::optional<ledger::signed_head> head; ///< the largest of the keeper's
   std::uint64_t refused{0};                ///< commands for requests
+  std::uint64_t unordered{0};              ///< requests to go on with that nobody reserved for
+  std::deque<request_id> driven;           ///< by this node lately, oldest first
   bool distrusted{false};                  ///< the keeper contradicted itself
   std::set<node_id> linked_nodes;          ///< heads are passed on to them
   std::optional<log_follower> follower;    ///< null: no copy is kept

@@ -102,8 +102,9 @@ result<payments_state::reported> report_of(const conviction& c, const node_id& m
   out.window =
       c.place.part == audit_part::unit ? c.place.window : c.place.at / limits::window_positions;
   if (c.kind == conviction_kind::replay) {
-    out.what.finder = c.verdicts.front().verifier; // as each of them says
-    out.what.evidence = verdict_digest(receipt_digest(c.receipts.front()), c.place, c.computed);
+    out.what.finder = c.verdicts.front().verifier;                    // as each of them says
+    OVIR_ASSIGN(const std::vector<std::byte> whole, encode_audit(c)); // as the keeper has it
+    out.what.evidence = ledger::evidence_digest(whole);
     return out;
   }
   const auto lie = equivocation_in(c);

@@ -64,8 +64,7 @@ void doubt_standing(payments_pointer self, const std::vector<ledger::path_stage>
 void load_reservations(payments_pointer self);
 [[nodiscard]] caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& asked);
 void take_stated(payments_pointer self, const work_stated& news);
-void end_request(payments_pointer self, request_id request, std::uint64_t tokens,
-                 const computing_path& path);
+void end_request(payments_pointer self, request_id request, std::uint64_t tokens);
 void lead_down(payments_pointer self, const caf::down_msg& message);
 void take_promise(payments_pointer self, request_id request, const ledger::promise& news);
 void take_refusal(payments_pointer self, request_id request, const error& why);

@@ -44,6 +44,10 @@ void forget(payments_pointer self, request_id request) {
                                          gone.error().message);
   }
   self->state.requests.erase(request);
+  self->state.driven.push_back(request);
+  if (self->state.driven.size() > limits::payments_open_max) {
+    self->state.driven.pop_front();
+  }
 }
 
 result<ledger::reserve> reservation_in(const std::vector<std::byte>& entry) {
@@ -152,7 +156,7 @@ void ask_for_plan(payments_pointer self, request_id request, paid& p) {
 /// The core of a request, once its terms, its reservation and the rules are known.
 void make_core(payments_pointer self, paid& p) {
   const payments_state& state = self->state;
-  if (p.core || !state.ledger) {
+  if (p.core) {
     return;
   }
   const auto r = reservation_in(p.reservation);
@@ -167,6 +171,32 @@ void grant(payments_pointer self, paid& p) {
   if (p.answer.pending()) {
     p.answer.deliver(credit_reserved{true, p.path});
   }
+}
+
+/// A worker says that a scheduler died in the middle of this. Its log may be invented, and going on
+/// costs this node's credits: the ledger must hold a reservation for the same request and content,
+/// which its payer signed, and that a scheduler drives.
+void doubt(payments_pointer self, request_id request, paid& p) {
+  p.doubted = true;
+  const auto id = self->state.next_id++;
+  p.under_way = payments_state::sent{id, {}, {}, {}, now_of(self)};
+  say(self, id, ledger::ask_request{about_of(*p.asked)});
+  self->state.environment.journal->say(log_level::debug, request, "was it reserved for?");
+}
+
+void take_doubted(payments_pointer self, request_id request, paid& p,
+                  const ledger::request_report& news) {
+  payments_state& state = self->state;
+  p.under_way.reset();
+  p.doubted = false;
+  const auto& drives = state.environment.drives;
+  if (!news.known || !news.open || !drives || !drives(news.scheduler)) {
+    ++state.unordered;
+    return refuse(self, request,
+                  fail(errc::invalid_argument,
+                       "another node asks to go on with it, and no scheduler reserved for it"));
+  }
+  ask_for_plan(self, request, p);
 }
 
 /// Where a client signed what this node offered it, that is reserved and nothing else.
@@ -227,6 +257,9 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
   if (p.asked->request.payment != nullptr) {
     p.by_client = true;
     reserve_signed(self, id, p);
+  } else if (p.asked->request.generation > 0 &&
+             std::find(state.driven.begin(), state.driven.end(), id) == state.driven.end()) {
+    doubt(self, id, p);
   } else {
     ask_for_plan(self, id, p);
   }
@@ -237,6 +270,18 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
 namespace {
 
 // Paying
+
+/// Of what needs one: which stages took another's place is this node's signed word.
+signature sign_reroute(payments_pointer self, ledger::command& what) {
+  payments_state& state = self->state;
+  auto* const x = std::get_if<ledger::reroute>(&what);
+  if (x == nullptr) {
+    return {};
+  }
+  x->scheduler = state.environment.key->id();
+  x->nonce = ++state.nonce;
+  return ledger::sign_action(*state.environment.key, *state.ledger, what);
+}
 
 void advance(payments_pointer self, request_id request) {
   payments_state& state = self->state;
@@ -258,8 +303,9 @@ void advance(payments_pointer self, request_id request) {
   if (p.core->over()) {
     return forget(self, request);
   }
+  p.core->use(state.rules);
   if (auto what = p.core->next(state.ejected)) {
-    auto entry = entry_of(*what, {});
+    auto entry = entry_of(*what, sign_reroute(self, *what));
     p.under_way = make_sent(self, std::move(*what), std::move(entry));
     submit(self, *p.under_way);
   }
@@ -281,8 +327,7 @@ void take_stated(payments_pointer self, const work_stated& news) {
   }
 }
 
-void end_request(payments_pointer self, request_id request, std::uint64_t tokens,
-                 const computing_path& path) {
+void end_request(payments_pointer self, request_id request, std::uint64_t tokens) {
   const auto found = self->state.requests.find(request);
   if (found == self->state.requests.end()) {
     return;
@@ -294,7 +339,7 @@ void end_request(payments_pointer self, request_id request, std::uint64_t tokens
     const auto r = reservation_in(p.reservation);
     const std::uint64_t asked = p.asked ? p.asked->request.prompt.size() : r->prompt;
     const std::uint64_t all = asked + tokens;
-    p.core->end(all > r->prompt ? all - r->prompt : 0, path, p.resumed && tokens > 0);
+    p.core->end(all > r->prompt ? all - r->prompt : 0);
   }
   advance(self, request);
   keep_ticking(self);
@@ -303,7 +348,7 @@ void end_request(payments_pointer self, request_id request, std::uint64_t tokens
 void lead_down(payments_pointer self, const caf::down_msg& message) {
   for (auto& [id, p] : self->state.requests) {
     if (p.lead == message.source) {
-      return end_request(self, id, 0, {}); // what was stated is paid, no more
+      return end_request(self, id, 0); // what was stated is paid, no more
     }
   }
 }
@@ -335,7 +380,7 @@ void take_refusal(payments_pointer self, request_id request, const error& why) {
   payments_state& state = self->state;
   paid& p = state.requests.at(request);
   ++state.refused;
-  p.under_way.reset();
+  const auto refused = std::exchange(p.under_way, std::nullopt);
   if (!p.reserved) {
     ask_for_account(self); // its nonce, or who is convicted, may be why
     const auto r = reservation_in(p.reservation);
@@ -347,12 +392,20 @@ void take_refusal(payments_pointer self, request_id request, const error& why) {
     }
     return refuse(self, request, why);
   }
+  const auto* const named = refused ? std::get_if<ledger::reroute>(&refused->what) : nullptr;
+  if (named != nullptr && p.core && ++p.refusals >= refusals_max) { // others are paid nevertheless
+    state.environment.journal->say(log_level::warn, request,
+                                   "stages that it was rerouted to are not paid: {}", why.message);
+    p.core->leave_out(named->stages);
+    p.refusals = 0;
+    return advance(self, request);
+  }
   if (why.code == errc::busy) {
     return; // the next tick sends it again
   }
   state.environment.journal->say(log_level::warn, request, "the ledger's keeper refuses: {}",
                                  why.message);
-  if (++p.refusals >= refusals_max) {
+  if (named == nullptr && ++p.refusals >= refusals_max) {
     state.environment.journal->say(log_level::error, request,
                                    "its reservation is left to its end: {}", why.message);
     return forget(self, request);
@@ -364,6 +417,9 @@ void take_refusal(payments_pointer self, request_id request, const error& why) {
 
 void take_report(payments_pointer self, request_id request, const ledger::request_report& news) {
   paid& p = self->state.requests.at(request);
+  if (p.doubted) {
+    return take_doubted(self, request, p, news);
+  }
   if (!p.core || news.request != p.core->escrow()) {
     return;
   }
@@ -403,7 +459,7 @@ void tend_request(payments_pointer self, request_id id, paid& p) {
   if (!p.asked && now - p.since > limits::payment_orphan_wait && state.ledger) {
     make_core(self, p);
     if (!p.core->ended()) {
-      p.core->end(0, {}, false);
+      p.core->end(0);
     }
   }
   if (!state.linked) {

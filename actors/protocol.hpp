@@ -169,7 +169,8 @@ struct session_finished {
   frame_bytes read_from{};
 };
 /// The stage cannot go on with the request: `peer_lost` when it lacks what was asked for and the
-/// lead should start a new epoch, anything else ends the request.
+/// lead should start a new epoch. Anything else costs the stage its place; within a process it ends
+/// the request.
 struct stage_failed {
   stage_index stage;
   epoch driver;
@@ -236,11 +237,10 @@ struct open_session {
   /// `sign_evidence` follows; `session_opened` is not said before it came, so that no frame
   /// overtakes it.
   bool signs{false};
-  /// Names of the windows known so far, and how many of them may come from the cache: a session
-  /// that took more from there begins afresh. Null: the cache is not used.
+  /// Names of the windows known so far (`compute::window_name`), and how many of them may come from
+  /// the cache: a session that took more from there begins afresh. Null: the cache is not used.
   std::shared_ptr<const std::vector<digest>> prefixes{};
   std::uint32_t reuse_windows{0};
-  digest salt{};       ///< of the owner of what is kept; all zero: everybody
   bool explain{false}; ///< the answer says how the lookup went
   bool traces{false};  ///< every step is told, with the time it was computed in
 };
@@ -270,7 +270,8 @@ struct watch_path {
   /// any path.
   layer_places preferred;
 };
-/// A stage of the path is lost, refuses, or is slow beyond its slack.
+/// A stage of the path is lost, refuses, is slow beyond its slack, or is at fault; or one that was
+/// left turned out to have stated what is wrong: then the reason is `digest_mismatch`.
 struct path_trouble {
   request_id request;
   shard_actor stage;

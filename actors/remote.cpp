@@ -69,7 +69,7 @@ private:
       order.log = *m.log;
     }
     if (m.prefixes) {
-      order.reuse = wire_reuse{m.reuse_windows, m.salt, *m.prefixes, m.explain};
+      order.reuse = wire_reuse{m.reuse_windows, *m.prefixes, m.explain};
     }
     tell(m.driver, std::move(order));
   }

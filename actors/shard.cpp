@@ -219,7 +219,6 @@ void open(shard_pointer self, const open_session& command) {
   route.sign_owed = command.signs;
   route.prefixes = command.prefixes;
   route.reuse_windows = command.reuse_windows;
-  route.salt = command.salt;
   route.reusing = route.reuse_done = false;
   route.explain = command.explain && command.prefixes;
   route.traces = command.traces;
@@ -240,7 +239,9 @@ void open(shard_pointer self, const open_session& command) {
 }
 
 void sign(shard_pointer self, const sign_evidence& order) {
-  begin_evidence(self, order);
+  if (const auto begun = begin_evidence(self, order); !begun) {
+    return report_failure(self, order.request, order.driver, begun.error());
+  }
   const auto route = self->state.routes.find(order.request);
   shard_core::session* const session = self->state.core->find(order.request);
   if (route == self->state.routes.end() || session == nullptr || session->driver != order.driver) {

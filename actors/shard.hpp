@@ -39,7 +39,6 @@ struct shard_state {
         std::make_shared<std::atomic<std::uint32_t>>(0); ///< batches from the stage before
     prefix_list prefixes{}; ///< names of the windows that may be reused; null: no cache
     std::uint32_t reuse_windows{0};
-    digest salt{};
     bool reusing{false};    ///< the cache was asked, or what it had is being copied
     bool reuse_done{false}; ///< it had no more
     bool explain{false};    ///< the lead wants to know how the lookup went

@@ -11,10 +11,9 @@ namespace ovir::actors {
 
 namespace {
 
-unit_scope scope_of(const stage_bench& bench, const digest& salt) {
+unit_scope scope_of(const stage_bench& bench) {
   const compute::model_config& config = bench.segment->config();
   return {bench.cache.model,
-          salt,
           bench.segment->layers(),
           config.layers,
           {config.kv_heads, config.head_dim}};
@@ -31,7 +30,7 @@ void hand_over(shard_pointer self, const shard_core::session& session, unit_keep
   if (!units || !cache) {
     return;
   }
-  units->scope = scope_of(*self->state.bench, self->state.routes.at(session.request).salt);
+  units->scope = scope_of(*self->state.bench);
   units->kv = {session.data, &session.data->state.kv};
   units->cost_us = cost_us;
   units->era = keeper.era;
@@ -42,7 +41,9 @@ void hand_over(shard_pointer self, const shard_core::session& session, unit_keep
 
 bool may_reuse(shard_pointer self, const shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
-  return route.prefixes && !route.reuse_done && session.length == session.reused_to &&
+  // What is signed for is computed.
+  return route.prefixes && !route.evidence && !route.reuse_done &&
+         session.length == session.reused_to &&
          session.length < std::min<std::uint64_t>(route.reuse_windows, route.prefixes->size()) *
                               limits::window_positions &&
          cache_of(self->state);
@@ -57,7 +58,7 @@ void ask_cache(shard_pointer self, shard_core::session& session,
   }
   const auto last =
       std::min(route.reuse_windows, static_cast<std::uint32_t>(route.prefixes->size()));
-  const find_units wanted{scope_of(*state.bench, route.salt), route.prefixes,
+  const find_units wanted{scope_of(*state.bench), route.prefixes,
                           session.length / limits::window_positions, last};
   const auto answered = [self, none = std::move(none), post = std::move(post),
                          request = session.request, driver = session.driver](units_found* found) {

@@ -1,5 +1,6 @@
 #include "actors/shard_evidence.hpp"
 
+#include "actors/signing_order.hpp"
 #include "messages/limits_evidence.hpp"
 #include "messages/limits_known.hpp"
 
@@ -91,15 +92,30 @@ void hand_over(shard_pointer self, route& r, const destination& to) {
   hand_over(self, r, to, [](stage_evidence&, std::chrono::nanoseconds, evidence_news&) {});
 }
 
+signing_facts facts_here(const stage_bench& bench, request_id request) {
+  signing_facts known{request, std::nullopt, bench.segment->config().layers, std::nullopt,
+                      std::nullopt};
+  if (bench.cache.model != digest{}) {
+    known.model = bench.cache.model;
+  }
+  if (bench.env != nullptr) {
+    known.unix_now = bench.env->unix_seconds();
+  }
+  return known;
+}
+
 } // namespace
 
-void begin_evidence(shard_pointer self, const sign_evidence& order) {
+result<void> begin_evidence(shard_pointer self, const sign_evidence& order) {
   shard_state& state = self->state;
   const auto found = state.routes.find(order.request);
   shard_core::session* const session = state.core->find(order.request);
   if (found == state.routes.end() || session == nullptr || session->driver != order.driver ||
       state.bench->desk == nullptr) {
-    return;
+    return {};
+  }
+  if (const auto may = check_order(order.order, facts_here(*state.bench, order.request)); !may) {
+    return may;
   }
   route& r = found->second;
   if (r.evidence && r.evidence->order().terms == order.order.terms) {
@@ -110,17 +126,16 @@ void begin_evidence(shard_pointer self, const sign_evidence& order) {
         send(to, {batch, {}});
       }
     });
-    return;
+    return {};
   }
-  const compute::segment& segment = *state.bench->segment;
-  if (session->length == 0 && !session->busy &&
-      order.order.terms.layers == segment.config().layers) {
+  if (session->length == 0 && !session->busy) {
     r.evidence = std::make_shared<stage_evidence>(order.order, state.bench);
     r.data = session->data;
     r.committed = 0;
     r.ended = false;
     session->signs = true;
   }
+  return {};
 }
 
 void take_evidence(shard_pointer self, const frame_header& header, const frame_bytes& frame) {

@@ -2,6 +2,7 @@
 
 #include "actors/host_loads.hpp"
 #include "actors/planner.hpp"
+#include "actors/signing_order.hpp"
 #include "messages/caf/system_config.hpp"
 
 #include <caf/all.hpp>
@@ -98,7 +99,6 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
   if (open.reuse) {
     command.prefixes = std::make_shared<const std::vector<digest>>(open.reuse->prefixes);
     command.reuse_windows = open.reuse->windows;
-    command.salt = open.reuse->salt;
     command.explain = open.reuse->explain;
   }
   self->send(slot.shard, std::move(command));
@@ -306,6 +306,28 @@ void keep_drawn(host_state::session& session, const wire_drawn& drawn) {
   }
 }
 
+// What a first stage was told of the request is what it signs for; a later one sees boundaries.
+result<void> check_order(const host_state& state, const host_state::session& session,
+                         const order_received& order) {
+  const evidence_order& asked = std::get<wire_sign>(order.message.body).order;
+  const auto slot = state.slots.find(session.slot);
+  if (slot == state.slots.end()) {
+    return fail(errc::segment_missing, "the segment that was to sign was given up here");
+  }
+  signing_facts known{order.message.request, slot->second.model,
+                      slot->second.keeps->weights.config.layers, std::nullopt, std::nullopt};
+  if (session.log) {
+    known.content = content_of(*session.log, known.layers);
+  } else if (slot->second.layers.first == 0) {
+    return fail(errc::invalid_argument,
+                "a first stage signs for a request that it was told; send it the request's log");
+  }
+  if (state.environment.env != nullptr) {
+    known.unix_now = state.environment.env->unix_seconds();
+  }
+  return check_order(asked, known);
+}
+
 // What is neither an open nor for a session of this sender is void.
 void take_order(host_pointer self, const order_received& order) {
   host_state& state = self->state;
@@ -322,6 +344,9 @@ void take_order(host_pointer self, const order_received& order) {
     return keep_drawn(found->second, *drawn);
   }
   if (const auto* sign = std::get_if<wire_sign>(&m.body)) {
+    if (const auto may = check_order(state, found->second, order); !may) {
+      return answer(self, order.from, m, may.error());
+    }
     found->second.evidence = sign->order; // also for a shard that is still being started
   }
   const auto slot = state.slots.find(found->second.slot);

@@ -1,10 +1,12 @@
 #include "actors/tls_admission.hpp"
 
 #include "messages/limits.hpp"
+#include "messages/limits_links.hpp"
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/write.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace ovir::actors {
@@ -13,22 +15,47 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
+namespace {
+
+/// The head of a TLS record: its type, a version, its length.
+constexpr std::size_t record_head_bytes = 5;
+constexpr std::byte handshake_record{0x16};
+
+/// Bytes of the record that begins so; 0 where none begins so that we would read.
+std::size_t greeting_bytes(std::span<const std::byte> bytes) {
+  if (bytes.empty()) {
+    return record_head_bytes;
+  }
+  if (bytes[0] != handshake_record) {
+    return 0;
+  }
+  if (bytes.size() < record_head_bytes) {
+    return record_head_bytes;
+  }
+  const std::size_t whole = record_head_bytes + (std::to_integer<std::size_t>(bytes[3]) << 8U) +
+                            std::to_integer<std::size_t>(bytes[4]);
+  return whole > limits::client_hello_bytes_max ? 0 : whole;
+}
+
+/// An address that leads back to the machine that connects to it.
+bool leads_here(const tcp::endpoint& end) { return is_this_machine(prefix_of(end.address())); }
+
+} // namespace
+
 tls_admission::tls_admission(asio::io_context& context, tls_host& host, connection_id id,
-                             connection_slots::slot place, channels taken)
-    : host_(host), taken_(taken), socket_(context), resolver_(context), deadline_(context),
-      place_(std::move(place)) {
+                             channels taken)
+    : host_(host), taken_(taken), socket_(context), resolver_(context), deadline_(context) {
   peer_.connection = id;
   peer_.incoming = true;
 }
 
 tls_admission::tls_admission(asio::io_context& context, tls_host& host, connection_id id,
-                             connection_slots::slot place, std::string address, channel kind,
-                             const node_id& expected)
-    : host_(host), wanted_kind_(kind), expected_(expected), socket_(context), resolver_(context),
-      deadline_(context), place_(std::move(place)), where_(std::move(address)) {
+                             connection_slots::slot place, const target& to)
+    : host_(host), wanted_kind_(to.kind), expected_(to.expected), told_(to.told), socket_(context),
+      resolver_(context), deadline_(context), place_(std::move(place)), where_(to.address) {
   peer_.connection = id;
-  peer_.node = expected;
-  peer_.kind = kind;
+  peer_.node = to.expected;
+  peer_.kind = to.kind;
   peer_.address = where_;
 }
 
@@ -50,10 +77,57 @@ void tls_admission::await_deadline(std::chrono::milliseconds wait, std::string w
       });
 }
 
-void tls_admission::accept(tcp::socket socket) {
+void tls_admission::accept(tcp::socket socket, connection_slots::slot place) {
   socket_ = std::move(socket);
+  place_ = std::move(place);
   where_ = remote_address(socket_);
+  stage_ = stage::greeting;
   await_deadline(host_.deadlines.admission, "the admission");
+  await_greeting();
+}
+
+void tls_admission::await_greeting() {
+  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code&) {
+    if (self->stage_ == stage::greeting) {
+      self->read_greeting(); // which tells what is wrong
+    }
+  });
+}
+
+void tls_admission::read_greeting() {
+  const std::size_t filled = incoming_.size();
+  incoming_.resize(limits::client_hello_bytes_max);
+  socket_.async_read_some(
+      asio::buffer(incoming_.data() + filled, incoming_.size() - filled),
+      [self = shared_from_this(), filled](const error_code& problem, std::size_t bytes) {
+        if (self->stage_ != stage::greeting) {
+          return;
+        }
+        if (problem) {
+          self->abort(fail(errc::peer_lost, "{} closed the connection before it was admitted",
+                           self->where_));
+          return;
+        }
+        self->on_greeting(filled + bytes);
+      });
+}
+
+void tls_admission::on_greeting(std::size_t bytes) {
+  incoming_.resize(bytes);
+  const std::size_t wanted = greeting_bytes(incoming_);
+  if (wanted == 0) {
+    abort(fail(errc::malformed, "{} does not begin a TLS connection", where_));
+    return;
+  }
+  if (bytes < wanted) {
+    read_greeting();
+    return;
+  }
+  if (!host_.may_shake(socket_)) {
+    abort(fail(errc::busy, "{} begins too many connections; it has to wait", where_));
+    return;
+  }
+  place_.advance(progress::shaking);
   begin_tls();
 }
 
@@ -91,7 +165,20 @@ void tls_admission::connect() {
 }
 
 void tls_admission::connect_to(const tcp::resolver::results_type& endpoints) {
-  asio::async_connect(socket_, endpoints,
+  std::vector<tcp::endpoint> ends{endpoints.begin(), endpoints.end()};
+  if (told_ && !host_.is_local()) {
+    std::erase_if(ends, leads_here);
+    if (ends.empty()) {
+      abort(
+          fail(errc::invalid_argument,
+               "{} is an address of this very machine, but a peer told it; set 'advertise' of the "
+               "node that is meant to an address that others reach",
+               where_));
+      return;
+    }
+  }
+  // It keeps a copy of the list.
+  asio::async_connect(socket_, ends,
                       [self = shared_from_this()](const error_code& problem, const tcp::endpoint&) {
                         if (self->stage_ == stage::over) {
                           return;
@@ -114,6 +201,13 @@ void tls_admission::begin_tls() {
     return;
   }
   engine_ = std::move(*engine);
+  if (!incoming_.empty()) {
+    const std::span<std::byte> space = engine_->input_space();
+    OVIR_CHECK(space.size() >= incoming_.size(), space.size());
+    std::copy(incoming_.begin(), incoming_.end(), space.begin());
+    engine_->received(incoming_.size());
+    incoming_ = {};
+  }
   stage_ = stage::handshake;
   advance();
 }
@@ -264,6 +358,7 @@ bool tls_admission::step_handshake() {
     return false;
   }
   peer_.node = *node;
+  place_.advance(progress::proven);
   if (peer_.node == host_.key.id()) {
     refuse(fail(errc::invalid_argument, "node {} connected to itself", short_name(peer_.node)));
     return false;
@@ -439,6 +534,12 @@ void tls_admission::cancel(error reason) {
     abort(reason);
   } else {
     host_.close_elsewhere(peer_.connection, std::move(reason));
+  }
+}
+
+void tls_admission::give_way() {
+  if (stage_ != stage::over) {
+    abort(fail(errc::busy, "{} was put out: newer connections take its place", where_));
   }
 }
 

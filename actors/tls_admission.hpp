@@ -24,18 +24,26 @@ public:
     bool admin{true};
   };
 
-  /// Someone connected to us.
-  tls_admission(boost::asio::io_context& context, tls_host& host, connection_id id,
-                connection_slots::slot place, channels taken);
-  /// We connect. `expected` may be empty.
-  tls_admission(boost::asio::io_context& context, tls_host& host, connection_id id,
-                connection_slots::slot place, std::string address, channel kind,
-                const node_id& expected);
+  /// What is wanted of a connection that this node begins.
+  struct target {
+    std::string address;
+    channel kind{channel::control};
+    node_id expected{}; ///< may be empty
+    bool told{false}; ///< a peer said so: not an address of this machine, unless this node has one
+  };
 
-  void accept(boost::asio::ip::tcp::socket socket);
+  /// Someone connected to us.
+  tls_admission(boost::asio::io_context& context, tls_host& host, connection_id id, channels taken);
+  /// We connect.
+  tls_admission(boost::asio::io_context& context, tls_host& host, connection_id id,
+                connection_slots::slot place, const target& to);
+
+  void accept(boost::asio::ip::tcp::socket socket, connection_slots::slot place);
   void connect();
   /// Ends it with this reason, or the link it has become.
   void cancel(error reason);
+  /// Ends one that is not admitted: others need its place.
+  void give_way();
 
   /// Who is at the other end, as far as is known.
   [[nodiscard]] const peer_info& peer() const noexcept { return peer_; }
@@ -45,6 +53,7 @@ public:
 private:
   enum class stage : std::uint8_t {
     connecting,
+    greeting, ///< the peer's first record is to come; until then it costs no more than its socket
     handshake,
     hello_front,
     hello_rest,
@@ -57,6 +66,9 @@ private:
 
   // Connecting
   void connect_to(const boost::asio::ip::tcp::resolver::results_type& endpoints);
+  void await_greeting();
+  void read_greeting();
+  void on_greeting(std::size_t bytes);
   void begin_tls();
   void await_deadline(std::chrono::milliseconds wait, std::string what);
 
@@ -92,6 +104,7 @@ private:
   peer_info peer_;
   channel wanted_kind_{channel::control};
   node_id expected_;
+  bool told_{false};
   channels taken_;
   boost::asio::ip::tcp::socket socket_;
   boost::asio::ip::tcp::resolver resolver_;

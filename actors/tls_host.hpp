@@ -3,6 +3,7 @@
 #include "actors/connection_slots.hpp"
 #include "actors/tls_engine.hpp"
 #include "actors/tls_network.hpp"
+#include "messages/address_prefix.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 
@@ -37,6 +38,12 @@ public:
   link_deadlines deadlines;
   std::shared_ptr<network_traffic> traffic;
 
+  /// This node listens for its own machine alone, or nowhere: its peers are processes beside it.
+  [[nodiscard]] bool is_local() const;
+  /// Whether another handshake is computed for the address at the other end now. Counts it; called
+  /// on the thread that accepts.
+  [[nodiscard]] bool may_shake(const boost::asio::ip::tcp::socket& socket);
+
   /// Takes a connection over. Called on the thread that admitted it.
   virtual void admitted(admitted_connection connection) = 0;
   /// Nothing came of it. The handler hears of those that we began.
@@ -48,7 +55,12 @@ public:
 
 protected:
   ~tls_host() = default;
+
+private:
+  prefix_budget handshakes_;
 };
+
+[[nodiscard]] address_prefix prefix_of(const boost::asio::ip::address& address);
 
 /// "10.0.0.7:40112", or "an unknown address" where the system does not say.
 [[nodiscard]] std::string remote_address(const boost::asio::ip::tcp::socket& socket);

@@ -2,16 +2,19 @@
 
 #include "actors/tls_admission.hpp"
 #include "actors/tls_link.hpp"
+#include "messages/limits_links.hpp"
 #include "storage/thread_signals.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <list>
+#include <set>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -27,6 +30,27 @@ std::string remote_address(const tcp::socket& socket) {
   const tcp::endpoint end = socket.remote_endpoint(problem);
   return problem ? "an unknown address"
                  : to_string(host_and_port{end.address().to_string(), end.port()});
+}
+
+address_prefix prefix_of(const asio::ip::address& address) {
+  return address.is_v4() ? ovir::prefix_of(static_cast<std::uint32_t>(address.to_v4().to_uint()))
+                         : ovir::prefix_of(address.to_v6().to_bytes());
+}
+
+bool tls_host::is_local() const {
+  const auto own = parse_host_and_port(self.address);
+  if (!own) {
+    return self.address.empty();
+  }
+  error_code is_name;
+  const auto address = asio::ip::make_address(own->host, is_name);
+  return is_name ? own->host == "localhost" : is_this_machine(prefix_of(address));
+}
+
+bool tls_host::may_shake(const tcp::socket& socket) {
+  error_code problem;
+  const tcp::endpoint end = socket.remote_endpoint(problem);
+  return !problem && handshakes_.spend(prefix_of(end.address()), std::chrono::steady_clock::now());
 }
 
 void set_link_options(tcp::socket& socket) {
@@ -67,8 +91,21 @@ private:
   std::thread thread_;
 };
 
+/// How many descriptors this process may have: raised to what the system allows.
+std::uint64_t descriptors_of_process() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) {
+    return 0;
+  }
+  const rlim_t before = files.rlim_cur;
+  files.rlim_cur = files.rlim_max;
+  return ::setrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_max : before;
+}
+
 struct listener {
-  explicit listener(asio::io_context& context) : acceptor(context), pause(context) {}
+  listener(asio::io_context& context, std::size_t place)
+      : number(place), acceptor(context), pause(context) {}
+  std::size_t number;
   tcp::acceptor acceptor;
   asio::steady_timer pause; ///< until descriptors may be free again
   tls_admission::channels taken;
@@ -84,7 +121,10 @@ class tls_network_threads final : public tls_network, public tls_host {
 public:
   tls_network_threads(const secret_key& node_key, tls_identity tls, const tls_options& options,
                       network_handler& calls)
-      : tls_host(node_key, std::move(tls), options, calls) {}
+      : tls_host(node_key, std::move(tls), options, calls),
+        slots_(std::make_shared<connection_slots>(connection_slots::sizes_for(
+            options.listen.empty() && options.admin_listen.empty() ? 0 // meets no one
+                                                                   : descriptors_of_process()))) {}
   ~tls_network_threads() override;
 
   result<void> listen(const std::string& address, tls_admission::channels taken);
@@ -112,7 +152,7 @@ private:
   [[nodiscard]] std::shared_ptr<tls_link> find_link(connection_id connection);
   connection_id next_id() { return connection_id{next_id_.fetch_add(1)}; }
 
-  std::shared_ptr<connection_slots> slots_{std::make_shared<connection_slots>()};
+  std::shared_ptr<connection_slots> slots_;
   io_thread door_;    ///< listens, and meets whoever connects to us
   io_thread control_; ///< control and admin links
   io_thread data_;    ///< data links
@@ -123,6 +163,8 @@ private:
   std::mutex mutex_;                                                        ///< for what follows
   std::unordered_map<std::uint64_t, std::shared_ptr<tls_admission>> begun_; ///< by `connect`
   std::unordered_map<std::uint64_t, std::shared_ptr<tls_link>> links_;
+  /// Addresses dialled without a key that is expected: the operator named them.
+  std::set<std::string> configured_;
 };
 
 tls_network_threads::~tls_network_threads() {
@@ -153,7 +195,7 @@ result<void> tls_network_threads::listen(const std::string& address,
                 problem.message());
   }
   const tcp::endpoint end = found.begin()->endpoint();
-  listener& at = listeners_.emplace_back(door_.context);
+  listener& at = listeners_.emplace_back(door_.context, listeners_.size());
   at.taken = taken;
   at.acceptor.open(end.protocol(), problem);
   if (!problem) {
@@ -166,7 +208,10 @@ result<void> tls_network_threads::listen(const std::string& address,
     at.acceptor.listen(asio::socket_base::max_listen_connections, problem);
   }
   if (problem) {
-    return fail(errc::io_failed, "cannot listen on {}: {}", address, problem.message());
+    return fail(errc::io_failed,
+                "cannot listen on {}: {}; end the program that listens there, or change the "
+                "address in the configuration",
+                address, problem.message());
   }
   return {};
 }
@@ -191,7 +236,12 @@ void tls_network_threads::accept(listener& at) {
       return;
     }
     if (problem && problem != asio::error::connection_aborted) {
-      // Descriptors or memory have run out; asking again at once would only burn a processor.
+      // Descriptors or memory have run out: a stranger's connection makes room.
+      if (slots_->put_one_out()) {
+        accept(at);
+        return;
+      }
+      // Asking again at once would only burn a processor.
       at.pause.expires_after(limits::accept_back_off);
       at.pause.async_wait([this, &at](const error_code& stopped) {
         if (!stopped) {
@@ -213,13 +263,16 @@ void tls_network_threads::meet(tcp::socket socket, const listener& at) {
   if (problem) {
     return;
   }
-  auto place = slots_->take_incoming(end.address().is_loopback() ? std::string{}
-                                                                 : end.address().to_string());
-  if (!place) {
-    return; // closed without a word: a handshake is what we are short of
-  }
-  std::make_shared<tls_admission>(door_.context, *this, next_id(), std::move(*place), at.taken)
-      ->accept(std::move(socket));
+  const auto admission = std::make_shared<tls_admission>(door_.context, *this, next_id(), at.taken);
+  const address_prefix from = prefix_of(end.address());
+  auto place = slots_->take_incoming(
+      {at.number, from, is_this_machine(from) ? std::string{} : end.address().to_string(),
+       [weak = std::weak_ptr{admission}] {
+         if (const auto one = weak.lock()) {
+           one->give_way();
+         }
+       }});
+  admission->accept(std::move(socket), std::move(place));
 }
 
 result<tcp::socket> tls_network_threads::move_to(asio::io_context& context, tcp::socket socket) {
@@ -291,11 +344,14 @@ connection_id tls_network_threads::connect(const std::string& address, channel k
   auto place = slots_->take_outgoing();
   const error full = place ? error{} : place.error();
   asio::io_context& target = thread_of(kind).context;
-  auto admission = std::make_shared<tls_admission>(
-      target, *this, id, place ? std::move(*place) : connection_slots::slot{}, address, kind,
-      expected);
   const bool fits = full.message.empty();
   const std::lock_guard lock{mutex_};
+  if (expected.empty() && configured_.size() < limits::told_addresses_max) {
+    configured_.insert(address);
+  }
+  auto admission = std::make_shared<tls_admission>(
+      target, *this, id, place ? std::move(*place) : connection_slots::slot{},
+      tls_admission::target{address, kind, expected, !configured_.contains(address)});
   begun_.emplace(id.value, admission);
   asio::post(target, [admission, fits, full] {
     if (fits) {

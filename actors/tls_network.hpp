@@ -34,10 +34,13 @@ struct tls_options {
 /// us is met on a fourth until it is admitted, so that strangers delay nobody; `admit` is called
 /// there.
 ///
-/// Bounds, all in messages/limits.hpp: connections in all, those not yet admitted, those of one
-/// address; a deadline from accept to admission and for a half message; each kind's length before
-/// anything is reserved; bytes waiting to be sent and bytes received but not yet released, per
-/// connection. Who breaks one loses its connection and nothing else.
+/// Bounds, all in messages/limits.hpp and limits_links.hpp: connections in all, those not yet
+/// admitted by port and progress (actors/connection_slots.hpp), those of one address; handshakes
+/// computed for one address; a deadline from accept to admission and for a half message; each
+/// kind's length before anything is reserved; bytes waiting to be sent and bytes received but not
+/// yet released, per connection. Who breaks one loses its connection and nothing else. What a peer
+/// told (`connect` with the node that is expected) never leads to an address of this machine,
+/// unless the node itself listens for its machine alone or the address was configured.
 class tls_network : public network {
 public:
   /// `io_failed` when an address cannot be listened on. `key` and `handler` outlive it.

@@ -1,9 +1,10 @@
 #include "actors/verifier.hpp"
 
+#include "actors/audit_intake.hpp"
 #include "actors/audit_words.hpp"
 #include "actors/conviction_news.hpp"
+#include "actors/hearings.hpp"
 #include "actors/verifier_parts.hpp"
-#include "compute/planted_receipt.hpp"
 #include "compute/receipt_check.hpp"
 #include "compute/receipt_replay.hpp"
 #include "messages/caf/system_config.hpp"
@@ -20,8 +21,6 @@ namespace {
 constexpr std::chrono::seconds tick_interval{1};
 /// Receipts kept to be compared with others: they are a few kilobytes each.
 constexpr std::size_t recent_bytes_max = std::size_t{32} << 20U;
-/// Questions of one verifier that wait at once.
-constexpr std::ptrdiff_t questions_per_node_max = 32;
 
 using receipt_bytes = verifier_state::receipt_bytes;
 
@@ -34,24 +33,6 @@ void say(verifier_pointer self, log_level level, fmt::format_string<Args...> tex
 
 std::uint64_t seconds_now(verifier_pointer self) {
   return self->state.environment.env->unix_seconds();
-}
-
-// Members
-
-/// Who else can be asked now, in an order that differs from question to question.
-std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about) {
-  std::vector<node_id> there;
-  for (const member& m : *self->state.members) {
-    if (m.node != self->state.environment.key->id() && m.health == member_health::alive &&
-        m.advert.roles.has(role::verifier) && is_verifier(self, m.node)) {
-      there.push_back(m.node);
-    }
-  }
-  std::sort(there.begin(), there.end());
-  if (!there.empty()) {
-    std::rotate(there.begin(), there.begin() + about.bytes[0] % there.size(), there.end());
-  }
-  return there;
 }
 
 // Convictions
@@ -67,12 +48,26 @@ void flush(verifier_pointer self) {
 
 void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& effects);
 
-/// Puts out who was convicted, here and for good.
-void eject(verifier_pointer self, const conviction& c) {
+/// Whether what others keep for reuse may follow from what this one computed or served.
+bool may_have_cached(role_set roles) {
+  return roles.has(role::worker) || roles.has(role::scheduler) || roles.has(role::store);
+}
+
+/// An admission excuses once: who was put out for another fault before is convicted like a liar.
+bool admits(verifier_pointer self, const conviction& c) {
+  const auto before = self->state.convicted.find(c.guilty);
+  return c.admission &&
+         (before == self->state.convicted.end() || before->second.about == accusation_digest(c));
+}
+
+/// Puts out who was convicted, here and for good; who admitted it, until an operator lets it in
+/// again. `is_new`: not read from disk, where it may have been let in since.
+void eject(verifier_pointer self, const conviction& c, bool is_new) {
   verifier_state& state = self->state;
   const auto& around = state.environment;
   const node_id& guilty = c.guilty;
-  conviction_view view{guilty, c.kind, c.place, conviction_text(c), {}};
+  conviction_view view{
+      guilty, c.kind, c.place, conviction_text(c), {}, admits(self, c), accusation_digest(c)};
   for (const audit_verdict& v : c.verdicts) {
     view.verifiers.push_back(v.verifier);
   }
@@ -85,16 +80,21 @@ void eject(verifier_pointer self, const conviction& c) {
   for (const caf::actor& watcher : around.watchers()) {
     self->send(watcher, node_convicted{guilty, view.what});
   }
-  if (around.quarantine && state.files && !state.files->is_quarantined(guilty)) {
+  if (around.quarantine && state.files && may_have_cached(around.access->past_roles_of(guilty)) &&
+      !state.files->is_quarantined(guilty)) {
     around.quarantine(guilty);
   }
-  if (const auto out = around.access->expel(guilty); !out) {
+  const auto out = !view.admitted ? around.access->expel(guilty)
+                   : is_new       ? around.access->kick(guilty) // an operator may undo it
+                                  : result<void>{};
+  if (!out) {
     say(self, log_level::error, "that {} is out is not kept: {}", short_name(guilty),
         out.error().message);
   }
   around.links->disconnect(guilty, {errc::invalid_argument, "convicted: " + view.what});
-  if (state.book) {
-    perform(self, state.book->learn_conviction(guilty, seconds_now(self)));
+  if (state.book && (is_new || !view.admitted)) {
+    perform(self, view.admitted ? state.book->learn_admission(guilty, seconds_now(self))
+                                : state.book->learn_conviction(guilty, seconds_now(self)));
     std::erase_if(state.cases,
                   [&](const auto& entry) { return state.book->unit_of(entry.first) == nullptr; });
   }
@@ -111,6 +111,8 @@ void quarantined(verifier_pointer self, const node_id& guilty) {
   }
 }
 
+} // namespace
+
 void publish(verifier_pointer self, const conviction& c, const std::optional<node_id>& from) {
   verifier_state& state = self->state;
   if (state.files) {
@@ -121,11 +123,13 @@ void publish(verifier_pointer self, const conviction& c, const std::optional<nod
   }
   for (const member& m : *state.members) {
     if (m.node != state.environment.key->id() && m.node != from) {
-      send_audit(self, m.node, c);
+      send_conviction(self, m.node, c);
     }
   }
-  eject(self, c);
+  eject(self, c, true);
 }
+
+namespace {
 
 /// Never believed: who convicts must show it, and where the model is here it is computed again.
 result<void> examine(verifier_pointer self, const conviction& c) {
@@ -138,12 +142,16 @@ result<void> examine(verifier_pointer self, const conviction& c) {
       return fail(errc::invalid_argument, "{} is no verifier here", short_name(v.verifier));
     }
   }
+  if (!are_two_opinions(c.verdicts, operators_of(self))) {
+    return fail(errc::invalid_argument,
+                "its verdicts are of one operator, or of one kind of kernels");
+  }
   OVIR_ASSIGN(const receipt r, decode_receipt(c.receipts.front()));
   const auto again = replay(self, r, compute::bounds_of(c.place));
   if (!again) { // without the model two verifiers' words have to do
     return again.error().code == errc::segment_missing ? result<void>{} : again.error();
   }
-  const auto faults = compute::first_faults(r, *again);
+  const auto faults = compute::first_faults(r, again->again);
   const bool same = std::any_of(faults.begin(), faults.end(), [&](const auto& f) {
     return f.signer == c.guilty && f.place == c.place && f.computed == c.computed;
   });
@@ -153,13 +161,25 @@ result<void> examine(verifier_pointer self, const conviction& c) {
 }
 
 void take_conviction(verifier_pointer self, const node_id& from, const conviction& c) {
-  if (self->state.convicted.contains(c.guilty) ||
-      self->state.convicted.size() >= limits::audit_convicted_max) {
+  verifier_state& state = self->state;
+  const auto known = state.convicted.find(c.guilty);
+  const bool is_known = known != state.convicted.end();
+  if (is_known && (!known->second.admitted || known->second.about == accusation_digest(c))) {
     return;
   }
+  if (!state.environment.access->was_member(c.guilty)) {
+    return blame(
+        self, from,
+        fmt::format("wants {} convicted, which was never a member here", short_name(c.guilty)));
+  }
+  if (!is_known && state.convicted.size() >= limits::audit_convicted_max) {
+    return say(self, log_level::error, "{} convictions are remembered; that of {} is not taken",
+               state.convicted.size(), short_name(c.guilty));
+  }
   if (const auto holds = examine(self, c); !holds) {
-    return say(self, log_level::warn, "{} wants {} convicted, which does not hold: {}",
-               short_name(from), short_name(c.guilty), holds.error().message);
+    return blame(self, from,
+                 fmt::format("wants {} convicted, which does not hold: {}", short_name(c.guilty),
+                             holds.error().message));
   }
   publish(self, c, from);
 }
@@ -184,7 +204,7 @@ void convict(verifier_pointer self, const ledger::convict_signer& done) {
     return say(self, log_level::error, "a conviction made here does not hold: {}",
                holds.error().message);
   }
-  publish(self, c, std::nullopt);
+  begin_hearing(self, std::move(c));
 }
 
 void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& effects) {
@@ -196,7 +216,8 @@ void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& eff
         found->second.asked = ask->host;
         found->second.until = state.environment.env->now() + limits::second_opinion_wait;
         send_audit(self, ask->host,
-                   audit_question{ask->about.value, found->second.place, *found->second.bytes});
+                   audit_question{ask->about.value, found->second.place,
+                                  ledger::taken_by(found->second.verdicts), *found->second.bytes});
       }
     } else if (const auto* guilty = std::get_if<ledger::convict_signer>(&effect)) {
       convict(self, *guilty);
@@ -214,36 +235,6 @@ void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& eff
 
 // Audits
 
-void take_receipt(verifier_pointer self, receipt_bytes bytes, bool suspect) {
-  verifier_state& state = self->state;
-  if (bytes->size() > limits::audit_receipt_bytes_max ||
-      state.receipts.size() >= limits::audit_queue_max) {
-    ++state.count.unaudited;
-    return;
-  }
-  state.receipts.push_back({std::move(bytes), suspect});
-  self->send(self, verifier_work{});
-}
-
-/// From one of this node's requests: one verifier gets it, which nobody chooses.
-void offer(verifier_pointer self, const receipt_finished& done) {
-  const digest name = receipt_digest(*done.bytes);
-  const auto there = verifiers_there(self, name);
-  std::vector<node_id> able = there;
-  if (self->state.environment.audits) {
-    able.push_back(self->state.environment.key->id());
-  }
-  if (able.empty() || done.bytes->size() > limits::audit_receipt_bytes_max) {
-    ++self->state.count.unaudited;
-    return;
-  }
-  const node_id& chosen = able[name.bytes[1] % able.size()];
-  if (chosen == self->state.environment.key->id()) {
-    return take_receipt(self, done.bytes, done.suspect);
-  }
-  send_audit(self, chosen, audit_offer{done.suspect, *done.bytes});
-}
-
 void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, const receipt& r) {
   verifier_state& state = self->state;
   for (const auto& [other_bytes, other] : state.recent) {
@@ -254,7 +245,7 @@ void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, cons
     const conviction c{
         conviction_kind::equivocation, found->signer, found->place, {}, {*other_bytes, *bytes}, {}};
     if (compute::check_conviction(c)) {
-      publish(self, c, std::nullopt);
+      begin_hearing(self, c);
     }
   }
   state.recent.emplace_back(bytes, r);
@@ -267,23 +258,29 @@ void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, cons
 }
 
 void open_case(verifier_pointer self, const receipt_bytes& bytes, const receipt& r,
-               const compute::stated_fault& fault) {
+               const compute::stated_fault& fault, const audit_means& means) {
   verifier_state& state = self->state;
+  if (state.hearings.contains(fault.signer)) {
+    return; // it is accused already
+  }
   const digest name = receipt_digest(*bytes);
   const digest key = verdict_digest(name, fault.place, fault.stated);
   const ledger::stated_unit unit{fault.signer, fault.place.window, fault.place.layer, key,
                                  fault.stated};
-  const auto effects =
-      state.book->differs(unit, fault.computed, verifiers_there(self, name), seconds_now(self));
+  const auto hosts = others_of(self, verifiers_there(self, name), std::span{&fault.signer, 1});
+  const auto effects = state.book->differs(unit, fault.computed, hosts, seconds_now(self));
   ++state.count.mismatches;
   say(self, log_level::warn, "request {:016x}: {} stated {} otherwise than it is computed here",
       r.asked.request.value, short_name(fault.signer), place_text(fault.place));
   for (const ledger::audit_effect& effect : effects) {
     if (const auto* ask = std::get_if<ledger::ask_host>(&effect)) {
       state.cases[ask->about] = {
-          bytes,          fault.place,
-          fault.computed, {give_verdict(*state.environment.key, name, fault.place, fault.computed)},
-          std::nullopt,   {}};
+          bytes,
+          fault.place,
+          fault.computed,
+          {give_verdict(*state.environment.key, name, fault.place, fault.computed, means)},
+          std::nullopt,
+          {}};
     }
   }
   perform(self, effects);
@@ -301,50 +298,18 @@ void begin_chain(verifier_pointer self) {
                      state.environment.how);
 }
 
-/// Now and then a question to which the answer is known: who repeats what is stated did not
-/// compute.
-void plant_question(verifier_pointer self, const receipt& r, const ledger::stated_unit& right) {
+void audit(verifier_pointer self, const waiting_receipt& next) {
   verifier_state& state = self->state;
-  storage::env& env = *state.environment.env;
-  const auto random = [&env] {
-    digest d;
-    env.random(std::as_writable_bytes(std::span{d.bytes}));
-    return d;
-  };
-  const digest chance = random();
-  const auto hosts = verifiers_there(self, chance);
-  const std::uint64_t drawn = ledger::audit_draw(chance, {}, {});
-  if (hosts.empty() || !ledger::is_sampled(drawn, state.environment.how.planted_ppm)) {
-    return;
-  }
-  std::vector<secret_key> keys;
-  for (std::size_t i = 0; i <= r.stages.size(); ++i) {
-    const digest seed = random();
-    keys.push_back(secret_key::from_seed(std::as_bytes(std::span{seed.bytes})));
-  }
-  const audit_place place{audit_part::unit, right.window, right.layer, 0};
-  ledger::stated_unit unit = right;
-  unit.stated = random();
-  const auto planted = compute::plant(r, place, unit.stated, keys);
-  if (!planted) {
-    return;
-  }
-  unit.signer = compute::stated_at(*planted, place)->signer;
-  const auto effects = state.book->plant(unit, right.stated, hosts.front());
-  for (const ledger::audit_effect& effect : effects) {
-    if (const auto* ask = std::get_if<ledger::ask_host>(&effect)) {
-      const auto bytes = std::make_shared<const std::vector<std::byte>>(encode_receipt(*planted));
-      state.cases[ask->about] = {bytes, place, right.stated, {}, std::nullopt, {}};
-    }
-  }
-  perform(self, effects);
-}
-
-void audit(verifier_pointer self, const receipt_bytes& bytes, bool suspect) {
-  verifier_state& state = self->state;
+  const auto& [from, bytes, suspect] = next;
   const auto r = decode_receipt(*bytes);
   if (!r) {
-    return say(self, log_level::warn, "what came as a receipt is none: {}", r.error().message);
+    return blame(self, from, "gave what is no receipt: " + r.error().message);
+  }
+  charge_for(self, from, 1 + windows_of(r->positions) / 8); // signatures
+  if (const auto stranger = stranger_among(self, *r)) {
+    ++state.count.strangers;
+    return say(self, log_level::info, "request {:016x}: {} signed and was never a member here",
+               r->asked.request.value, short_name(*stranger));
   }
   if (const auto wrong = compute::check_receipt(*r, anybody); !wrong.empty()) {
     return say(self, log_level::warn, "request {:016x}: a receipt that does not hold: {}",
@@ -377,26 +342,27 @@ void audit(verifier_pointer self, const receipt_bytes& bytes, bool suspect) {
       bounds.layers = std::max(bounds.layers, units[i].layer + 1);
       bounds.windows = std::max(bounds.windows, units[i].window + 1);
     }
+    charge_for(self, from, bounds.windows);
     const auto again = replay(self, *r, bounds);
     if (!again) {
       ++state.count.unaudited;
       return say(self, log_level::warn, "request {:016x} is not audited: {}",
                  r->asked.request.value, again.error().message);
     }
-    for (const compute::stated_fault& fault : compute::first_faults(*r, *again)) {
+    for (const compute::stated_fault& fault : compute::first_faults(*r, again->again)) {
       at_fault.insert(fault.signer);
-      open_case(self, bytes, *r, fault);
+      open_case(self, bytes, *r, fault, again->means);
     }
   }
   std::erase_if(units, [&](const ledger::stated_unit& u) { return at_fault.contains(u.signer); });
   state.book->settle(units, seconds_now(self));
   if (at_fault.empty() && !drawn->units.empty()) {
-    plant_question(self, *r, units[drawn->units.front()]);
+    perform(self, plant_question(self, *r, units[drawn->units.front()]));
   }
   flush(self);
 }
 
-void answer(verifier_pointer self, const verifier_state::question& asked) {
+void answer(verifier_pointer self, const waiting_question& asked) {
   const auto r = decode_receipt(asked.what.receipt);
   if (!r || !compute::check_receipt(*r, anybody).empty()) {
     return; // the asker hears nothing, as from one that is gone
@@ -405,51 +371,55 @@ void answer(verifier_pointer self, const verifier_state::question& asked) {
   if (!compute::stated_at(*r, place)) {
     return;
   }
-  const auto again = replay(self, *r, compute::bounds_of(place));
-  const auto computed = again ? compute::computed_at(*again, place) : std::nullopt;
-  if (!computed) {
+  const auto again = replay(self, *r, compute::bounds_of(place), asked.what.taken);
+  if (!again || !compute::stands_alone(*r, again->again, place)) {
     return say(self, log_level::info, "a question of {} is not answered: {}",
                short_name(asked.from),
-               again ? "it is about nothing that is computed" : again.error().message);
+               again ? "what it is about follows from another's statement" : again.error().message);
   }
-  send_audit(self, asked.from,
-             audit_answer{asked.what.number, *computed,
-                          give_verdict(*self->state.environment.key,
-                                       receipt_digest(asked.what.receipt), place, *computed)});
+  const auto computed = compute::computed_at(again->again, place);
+  send_audit(
+      self, asked.from,
+      audit_answer{asked.what.number, *computed,
+                   give_verdict(*self->state.environment.key, receipt_digest(asked.what.receipt),
+                                place, *computed, again->means)});
 }
 
 /// One at a time, so that answers and convictions come in between.
 void work(verifier_pointer self) {
   verifier_state& state = self->state;
-  if (!state.questions.empty()) {
-    const auto asked = std::move(state.questions.front());
-    state.questions.pop_front();
-    return answer(self, asked);
+  state.called = false;
+  if (!state.accusations.empty()) {
+    const auto accused = std::move(state.accusations.front());
+    state.accusations.pop_front();
+    plead(self, accused);
+    return call_to_work(self);
   }
-  if (!state.receipts.empty()) {
-    const auto next = std::move(state.receipts.front());
-    state.receipts.pop_front();
-    audit(self, next.bytes, next.suspect);
-  }
-}
-
-void take_question(verifier_pointer self, const node_id& from, audit_question&& q) {
-  verifier_state& state = self->state;
-  const auto own = std::count_if(state.questions.begin(), state.questions.end(),
-                                 [&](const auto& other) { return other.from == from; });
-  if (!state.environment.audits || !is_verifier(self, from) || own >= questions_per_node_max ||
-      state.questions.size() >= limits::audit_queue_max) {
+  auto next = state.waiting.next(state.environment.env->now());
+  if (!next) {
     return;
   }
-  state.questions.push_back({from, std::move(q)});
-  self->send(self, verifier_work{});
+  if (const auto* const asked = std::get_if<waiting_question>(&*next)) {
+    charge_for(self, asked->from, compute::bounds_of(asked->what.place).windows);
+    answer(self, *asked);
+  } else {
+    audit(self, std::get<waiting_receipt>(*next));
+  }
+  call_to_work(self);
 }
 
 void take_answer(verifier_pointer self, const node_id& from, const audit_answer& a) {
   verifier_state& state = self->state;
+  if (take_further_answer(self, from, a)) {
+    return flush(self);
+  }
   const ledger::audit_case_id about{a.number};
   const auto found = state.cases.find(about);
+  const auto beside = [&](const audit_verdict& v) {
+    return differ_enough(v.means.kernels, a.verdict.means.kernels);
+  };
   if (found == state.cases.end() || found->second.asked != from || a.verdict.verifier != from ||
+      !std::all_of(found->second.verdicts.begin(), found->second.verdicts.end(), beside) ||
       !verify_verdict(a.verdict, receipt_digest(*found->second.bytes), found->second.place,
                       a.computed)) {
     return;
@@ -464,26 +434,46 @@ void take_answer(verifier_pointer self, const node_id& from, const audit_answer&
 }
 
 void received(verifier_pointer self, const audit_received& came) {
+  verifier_state& state = self->state;
+  const auto now = state.environment.env->now();
+  if (!state.senders.listens_to(came.from, now)) {
+    return;
+  }
+  if (is_token(*came.bytes)) {
+    return take_token(self, came.from, *came.bytes);
+  }
   auto message = decode_audit(*came.bytes);
   if (!message) {
-    return say(self, log_level::warn, "{} sent what is no message about audits: {}",
-               short_name(came.from), message.error().message);
+    return blame(self, came.from,
+                 "sent what is no message about audits: " + message.error().message);
   }
   if (auto* q = std::get_if<audit_question>(&*message)) {
-    take_question(self, came.from, std::move(*q));
-  } else if (const auto* a = std::get_if<audit_answer>(&*message)) {
-    take_answer(self, came.from, *a);
-  } else if (const auto* c = std::get_if<conviction>(&*message)) {
+    return take_question(self, came.from, std::move(*q));
+  }
+  if (const auto* a = std::get_if<audit_answer>(&*message)) {
+    return take_answer(self, came.from, *a);
+  }
+  if (auto* o = std::get_if<audit_offer>(&*message)) {
+    if (state.environment.audits && came.roles.has(role::scheduler)) {
+      take_receipt(self, came.from,
+                   std::make_shared<const std::vector<std::byte>>(std::move(o->receipt)),
+                   o->suspect);
+    }
+    return;
+  }
+  if (!state.senders.takes(came.from, came.bytes->size(), now)) {
+    return blame(self, came.from, "sends more news of convictions than a member has");
+  }
+  if (const auto* c = std::get_if<conviction>(&*message)) {
     take_conviction(self, came.from, *c);
+  } else if (auto* accused = std::get_if<audit_accusation>(&*message)) {
+    take_accusation(self, came.from, std::move(*accused));
+  } else if (const auto* said = std::get_if<audit_defence>(&*message)) {
+    take_defence(self, came.from, *said);
   } else if (const auto* known = std::get_if<audit_known>(&*message)) {
     take_known(self, came.from, *known);
   } else if (const auto* told = std::get_if<audit_standing>(&*message)) {
     take_standing(self, came.from, *told);
-  } else if (auto* o = std::get_if<audit_offer>(&*message)) {
-    if (self->state.environment.audits && came.roles.has(role::scheduler)) {
-      take_receipt(self, std::make_shared<const std::vector<std::byte>>(std::move(o->receipt)),
-                   o->suspect);
-    }
   }
 }
 
@@ -501,10 +491,12 @@ void tick(verifier_pointer self) {
       state.cases.erase(about);
     }
   }
+  tend_hearings(self);
   flush(self);
   tell_ledger(self);
   tell_somebody(self);
   tell_standing(self);
+  call_to_work(self); // who was in debt may have positions again
   self->delayed_send(self, tick_interval, verifier_tick{});
 }
 
@@ -531,7 +523,7 @@ void start(verifier_pointer self) {
   if (state.files) {
     for (const conviction& c : state.files->read_convictions()) {
       if (compute::check_conviction(c)) { // a file may have been changed meanwhile
-        eject(self, c);
+        eject(self, c, false);
       }
     }
   }

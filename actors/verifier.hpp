@@ -1,12 +1,16 @@
 #pragma once
 
 #include "actors/audit_files.hpp"
+#include "actors/audit_queue.hpp"
+#include "actors/audit_senders.hpp"
 #include "actors/convicted.hpp"
 #include "actors/membership.hpp"
 #include "actors/model_catalog.hpp"
 #include "actors/node_meter.hpp"
+#include "actors/operator_names.hpp"
 #include "actors/peers.hpp"
 #include "ledger/audit.hpp"
+#include "ledger/hearing.hpp"
 #include "messages/audit.hpp"
 #include "messages/receipt.hpp"
 
@@ -38,6 +42,8 @@ struct conviction_view {
   audit_place place;
   std::string what;
   std::vector<node_id> verifiers;
+  bool admitted{false}; ///< by itself: an operator may let it in again
+  digest about;         ///< accusation_digest
 };
 /// What a verifier's log of events says of a signer (ledger/track_record.hpp).
 struct signer_view {
@@ -51,12 +57,15 @@ struct audit_report {
   std::vector<conviction_view> convictions;
   std::vector<signer_view> signers;
   std::uint64_t waiting{0};    ///< receipts and questions still to be looked at
-  std::uint64_t open{0};       ///< mismatches that wait for a second host
+  std::uint64_t open{0};       ///< mismatches that wait for a second host, or for the accused
   std::uint64_t receipts{0};   ///< that came for an audit here
   std::uint64_t drawn{0};      ///< units computed again
   std::uint64_t units{0};      ///< of so many
   std::uint64_t mismatches{0}; ///< units that came out otherwise than stated
   std::uint64_t unaudited{0};  ///< receipts dropped: too many at once, or a model not whole here
+  std::uint64_t refused{0};    ///< receipts and questions beyond what their sender may have waiting
+  std::uint64_t strangers{0};  ///< receipts of a signer who was never a member: not looked at
+  std::uint64_t useless{0};    ///< convictions and tokens that do not count, and what is none
 };
 /// What was kept before this one's conviction is gone.
 struct quarantine_written {
@@ -69,11 +78,13 @@ struct verifier_environment {
   const secret_key* key{nullptr};
   peers* links{nullptr};
   access_list* access{nullptr};
+  const operator_names* operators{nullptr}; ///< null: each key is its own
   model_catalog* models{nullptr};
   log* journal{nullptr};
   storage::env* env{nullptr};
   node_meter* meter{nullptr}; ///< null: nobody counts
   std::string state;          ///< the node's folder
+  std::string software;       ///< what a verdict says it was computed by
   bool audits{false};         ///< it is a verifier; else it only checks what others convict of
   ledger::audit_settings how;
   /// Told of every conviction.
@@ -91,10 +102,6 @@ struct verifier_environment {
 /// computes them again, asks a second verifier where something differs, and convicts.
 struct verifier_state {
   using receipt_bytes = std::shared_ptr<const std::vector<std::byte>>;
-  struct question {
-    node_id from;
-    audit_question what;
-  };
   struct open_case {
     receipt_bytes bytes;
     audit_place place;
@@ -103,19 +110,29 @@ struct verifier_state {
     std::optional<node_id> asked;
     storage::env::time_point until;
   };
+  /// A node that was told of what it is accused of.
+  struct running_hearing {
+    ledger::hearing mind;
+    std::uint64_t number{0}; ///< of what was asked last
+    storage::env::time_point until;
+  };
+  struct accusation {
+    node_id from;
+    audit_accusation what;
+  };
   const char* name{"verifier"};
   verifier_environment environment;
   std::optional<audit_files> files;
   ledger::track_records records;
   std::optional<ledger::audit_book> book;
   members_view members;
-  struct waiting_receipt {
-    receipt_bytes bytes;
-    bool suspect{false};
-  };
-  std::deque<waiting_receipt> receipts; ///< waiting, at most limits::audit_queue_max
-  std::deque<question> questions;       ///< waiting, likewise
+  audit_queue waiting;
+  bool called{false}; ///< a `verifier_work` is under way
+  audit_senders senders;
   std::map<ledger::audit_case_id, open_case> cases;
+  std::map<node_id, running_hearing> hearings; ///< by who is accused, at most limits::hearings_max
+  std::deque<accusation> accusations;          ///< of this node, at most limits::accusations_max
+  std::uint64_t next_hearing{0};
   std::deque<std::pair<receipt_bytes, receipt>> recent; ///< to find equivocation
   std::size_t recent_bytes{0};
   std::map<digest, std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>

@@ -12,10 +12,10 @@
 
 namespace ovir::actors {
 
-/// A block that is not here: the name it is kept under, salt and all, and what it has to be.
+/// A block that is not here: the name it is kept under, and what it has to be.
 struct wanted_block {
-  digest place;
-  digest key; ///< of its unit
+  digest place;       ///< its unit's key
+  digest window_name; ///< from which that follows, and its seal
   layer_index layer{0};
   std::uint32_t window{0};
   compute::kv_shape shape;
@@ -27,7 +27,7 @@ using wanted_window = std::vector<wanted_block>;
 /// One that came, checked.
 struct fetched_block {
   wanted_block wanted;
-  node_id source;
+  node_id author; ///< who computed it, not who sent it
   std::shared_ptr<const std::vector<std::byte>> bytes;
 };
 

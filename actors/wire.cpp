@@ -161,7 +161,6 @@ result<wire_body> read_open_reusing(const OpenReusing::Reader& from, bool explai
   wire_reuse& reuse = m.reuse.emplace();
   reuse.explain = explain;
   reuse.windows = from.getWindows();
-  reuse.salt.bytes = read_bytes32(from.getSalt());
   OVIR_ASSIGN(reuse.prefixes, read_names(from.getPrefixes(), present));
   return wire_body{std::move(m)};
 }

@@ -28,8 +28,7 @@ struct next_hop {
 /// What a stage may take from its cache, and keep there: as in `open_session`.
 struct wire_reuse {
   std::uint32_t windows{0};     ///< at most as many as there are names
-  digest salt;                  ///< of the owner; all zero: everybody
-  std::vector<digest> prefixes; ///< names of the windows known
+  std::vector<digest> prefixes; ///< names of the windows known (`compute::window_name`)
   bool explain{false};          ///< the answer says how the lookup went
 
   friend bool operator==(const wire_reuse&, const wire_reuse&) = default;

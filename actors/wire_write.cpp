@@ -163,7 +163,6 @@ void write(capnp::List<wire_schema::Bytes32>::Builder to, const std::vector<dige
 void write(OpenReusing::Builder to, const wire_open& m) {
   to.setWindows(m.reuse->windows);
   write(to.initOpen(), m);
-  write(to.initSalt(), m.reuse->salt.bytes);
   write(to.initPrefixes(static_cast<unsigned>(m.reuse->prefixes.size())), m.reuse->prefixes);
 }
 

@@ -96,6 +96,14 @@ result<secret_key> load_key(storage::env& environment, const std::string& path) 
   return secret_key::from_seed(seed.bytes);
 }
 
+std::optional<secret_key> key_of_text(std::span<const std::byte> text) {
+  seed_bytes seed;
+  if (!read_text_into(seed, text)) {
+    return std::nullopt;
+  }
+  return secret_key::from_seed(seed.bytes);
+}
+
 result<std::optional<secret_key>> make_key(storage::env& environment, const std::string& path) {
   seed_bytes seed;
   environment.random(seed.bytes);

@@ -4,7 +4,9 @@
 #include "messages/signing.hpp"
 #include "storage/env.hpp"
 
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 
 /// Secret keys in files of one line, readable by their owner alone (docs/formats/key-file.md).
@@ -13,6 +15,9 @@ namespace ovir::apps {
 /// `not_found`; `io_failed` when others than its owner have access to it; `malformed`,
 /// `over_limit`, or `unsupported` (a directory) when it is no key file.
 [[nodiscard]] result<secret_key> load_key(storage::env& environment, const std::string& path);
+
+/// The key that the bytes of a key file hold; none where they are anything else.
+[[nodiscard]] std::optional<secret_key> key_of_text(std::span<const std::byte> text);
 
 /// Makes a new key and keeps it at `path`, together with the folders missing above it. Empty when
 /// there is something of this name already, which stays untouched.

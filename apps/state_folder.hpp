@@ -18,6 +18,20 @@ namespace ovir::apps {
                                                     std::string_view xdg_state_home,
                                                     std::string_view home);
 
+/// Where the keys of the person are who operates nodes: `$OVIR_OPERATOR`, else
+/// `$XDG_CONFIG_HOME/ovir`, else `$HOME/.config/ovir`. No node's state folder, so that who takes a
+/// node does not take its operator's place. `invalid_argument` when none of the three says
+/// anything.
+[[nodiscard]] result<std::string> operator_folder();
+
+/// The rule itself; an absent variable is an empty text.
+[[nodiscard]] result<std::string> operator_folder_from(std::string_view ovir_operator,
+                                                       std::string_view xdg_config_home,
+                                                       std::string_view home);
+
+/// The key in an operator's folder that lets nodes in and operates them.
+[[nodiscard]] std::string admin_key_path_in(const std::string& operator_folder);
+
 /// The node's secret key in a state folder.
 [[nodiscard]] std::string key_path_in(const std::string& state_folder);
 

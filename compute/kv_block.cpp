@@ -11,8 +11,11 @@
 // Grammar, also on docs/formats/kv-block.md. Integers are little-endian.
 //
 //   block = "OVKV", version u16, element u16, layer u32, window u32, heads u32, head_dim u32,
-//           positions u32, zero u32, key[32], output[32], K, V, check[32]
+//           positions u32, zero u32, key[32], output[32], K, V, check[32], seal[32], author[32],
+//           signature[64]
 //   check = H("ovir/kv/v1/block"; all before it)
+//   seal = H("ovir/kv/v2/seal"; name of the window, check)
+//   signature = Ed25519 of H("ovir/kv/v2/author"; key, output, check, seal)
 //   output of the last layer = H("ovir/kv/v1/output"; layer u32, window u32, heads u32,
 //                                head_dim u32, K, V)
 namespace ovir::compute {
@@ -22,7 +25,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "blocks are little-endian");
 
 constexpr std::array<char, 4> magic{'O', 'V', 'K', 'V'};
-constexpr std::uint16_t version = 1;
+constexpr std::uint16_t version = 2;
 constexpr std::uint16_t binary16 = 1;
 constexpr std::size_t layer_at = 8;
 constexpr std::size_t key_at = 32;
@@ -30,6 +33,12 @@ constexpr std::size_t output_at = key_at + digest::size;
 constexpr std::size_t header_bytes = output_at + digest::size;
 constexpr std::uint32_t window_size = limits::window_positions;
 static_assert(header_bytes == 96);
+constexpr std::string_view author_domain = "ovir/kv/v2/author";
+constexpr std::size_t author_bytes = node_id::size + sizeof(signature::bytes);
+// From the end, so that they need no shape.
+constexpr std::size_t seal_from_end = digest::size + author_bytes;
+constexpr std::size_t check_from_end = digest::size + seal_from_end;
+static_assert(check_from_end == 160);
 
 std::size_t half_bytes(const kv_shape& shape) noexcept {
   return std::size_t{shape.heads} * window_size * shape.head_dim * sizeof(std::uint16_t);
@@ -54,7 +63,25 @@ digest digest_at(std::span<const std::byte> from, std::size_t at) {
 }
 
 digest check_of(std::span<const std::byte> block) {
-  return hash("ovir/kv/v1/block", block.first(block.size() - digest::size));
+  return hash("ovir/kv/v1/block", block.first(block.size() - check_from_end));
+}
+
+digest stated_check(std::span<const std::byte> block) {
+  return digest_at(block, block.size() - check_from_end);
+}
+
+digest seal_of(std::span<const std::byte> block, const digest& window_name) {
+  return hasher{"ovir/kv/v2/seal"}.update(window_name).update(stated_check(block)).finish();
+}
+
+/// What an author signs: unit, output, check and seal, one behind the other.
+std::array<std::byte, 4 * digest::size> signed_fields(std::span<const std::byte> block) {
+  std::array<std::byte, 4 * digest::size> fields{};
+  const auto unit = block.subspan(key_at, 2 * digest::size);
+  const auto rest = block.last(check_from_end).first(2 * digest::size);
+  std::copy(unit.begin(), unit.end(), fields.begin());
+  std::copy(rest.begin(), rest.end(), fields.begin() + 2 * digest::size);
+  return fields;
 }
 
 /// Whether all binary16 numbers are finite: none has an exponent of all ones.
@@ -69,7 +96,7 @@ bool all_finite(std::span<const std::byte> numbers) {
 }
 
 result<kv_block_header> header_of(std::span<const std::byte> bytes) {
-  if (bytes.size() < header_bytes + digest::size ||
+  if (bytes.size() < header_bytes + check_from_end ||
       std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) {
     return fail(errc::malformed, "{} bytes are no KV block; compute it again", bytes.size());
   }
@@ -105,7 +132,7 @@ result<kv_block_header> header_of(std::span<const std::byte> bytes) {
 } // namespace
 
 std::size_t kv_block_bytes(const kv_shape& shape) noexcept {
-  return header_bytes + 2 * half_bytes(shape) + digest::size;
+  return header_bytes + 2 * half_bytes(shape) + check_from_end;
 }
 
 result<kv_block> kv_block::decode(bytes_pointer bytes) {
@@ -113,7 +140,7 @@ result<kv_block> kv_block::decode(bytes_pointer bytes) {
   kv_block block;
   OVIR_ASSIGN(block.header_, header_of(*bytes));
   const std::span<const std::byte> all{*bytes};
-  if (digest_at(all, all.size() - digest::size) != check_of(all)) {
+  if (stated_check(all) != check_of(all)) {
     return fail(errc::digest_mismatch, "a KV block of layer {}, window {} is damaged",
                 block.header_.layer, block.header_.window);
   }
@@ -132,6 +159,19 @@ std::span<const std::byte> kv_block::keys() const noexcept {
 std::span<const std::byte> kv_block::values() const noexcept {
   const std::size_t half = half_bytes(header_.shape);
   return std::span{*bytes_}.subspan(header_bytes + half, half);
+}
+
+node_id kv_block::author() const noexcept { return author_of_kv_block(*bytes_); }
+
+bool kv_block::is_signed() const {
+  signature proof;
+  std::memcpy(proof.bytes.data(), bytes_->data() + bytes_->size() - proof.bytes.size(),
+              proof.bytes.size());
+  return verify(author(), author_domain, signed_fields(*bytes_), proof);
+}
+
+bool kv_block::is_sealed(const digest& window_name) const {
+  return digest_at(*bytes_, bytes_->size() - seal_from_end) == seal_of(*bytes_, window_name);
 }
 
 void kv_block::copy_to(kv_cache& to) const {
@@ -192,8 +232,31 @@ std::vector<std::byte> encode_kv_block(const kv_cache& from, layer_index layer,
                                         std::span{bytes}.subspan(header_bytes + half, half));
   std::memcpy(bytes.data() + output_at, stated.bytes.data(), digest::size);
   const digest check = check_of(bytes);
-  std::memcpy(bytes.data() + bytes.size() - digest::size, check.bytes.data(), digest::size);
+  std::memcpy(bytes.data() + bytes.size() - check_from_end, check.bytes.data(), digest::size);
   return bytes;
+}
+
+void seal_kv_block(std::vector<std::byte>& block, const digest& window_name) {
+  const digest seal = seal_of(block, window_name);
+  std::memcpy(block.data() + block.size() - seal_from_end, seal.bytes.data(), digest::size);
+}
+
+void sign_kv_block(std::vector<std::byte>& block, const secret_key& author) {
+  const signature proof = author.sign(author_domain, signed_fields(block));
+  std::byte* const tail = block.data() + block.size() - author_bytes;
+  std::memcpy(tail, author.id().key.data(), node_id::size);
+  std::memcpy(tail + node_id::size, proof.bytes.data(), proof.bytes.size());
+}
+
+node_id author_of_kv_block(std::span<const std::byte> block) noexcept {
+  node_id author;
+  std::memcpy(author.key.data(), block.data() + block.size() - author_bytes, node_id::size);
+  return author;
+}
+
+bool same_kv_block(std::span<const std::byte> one, std::span<const std::byte> other) noexcept {
+  return one.size() == other.size() &&
+         std::memcmp(one.data(), other.data(), one.size() - author_bytes) == 0;
 }
 
 } // namespace ovir::compute

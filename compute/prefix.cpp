@@ -9,6 +9,7 @@
 //
 //   start  = H("ovir/prefix/v1/start")
 //   prefix = H("ovir/prefix/v1/window"; prefix before it (or start), ids u32[32])
+//   name   = H("ovir/prefix/v1/name"; salt, prefix), of a salt of zeros prefix
 //   unit   = H("ovir/unit/v1/key"; model, profile text, layer u32, prefix)
 namespace ovir::compute {
 
@@ -28,6 +29,13 @@ void prefix_chain::add(std::span<const token_id> ids) {
       open_.clear();
     }
   }
+}
+
+digest window_name(const digest& salt, const digest& prefix) {
+  if (salt == digest{}) {
+    return prefix;
+  }
+  return hasher{"ovir/prefix/v1/name"}.update(salt).update(prefix).finish();
 }
 
 digest unit_key(const digest& model, layer_index layer, const digest& prefix) {

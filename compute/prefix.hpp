@@ -27,8 +27,14 @@ private:
   std::size_t length_{0};
 };
 
+/// The name that a prefix goes by among what its owner keeps: what stages are told of it. It says
+/// nothing of the salt, nor of the names of other prefixes. Of a salt that is all zero, which is
+/// everybody's, the prefix itself.
+[[nodiscard]] digest window_name(const digest& salt, const digest& prefix);
+
 /// Name of the unit of `layer` over the window that ends where `prefix` does, in the profile
-/// `profile_name`. `model` is the digest of the model's manifest.
+/// `profile_name`. `model` is the digest of the model's manifest. Of a `window_name` it is where
+/// the unit is kept.
 [[nodiscard]] digest unit_key(const digest& model, layer_index layer, const digest& prefix);
 
 } // namespace ovir::compute

@@ -295,6 +295,20 @@ std::vector<stated_fault> first_faults(const receipt& r, const replay_outcome& a
   return faults;
 }
 
+bool stands_alone(const receipt& r, const replay_outcome& again, const audit_place& place) {
+  const auto stated = stated_at(r, place);
+  const auto computed = computed_at(again, place);
+  if (!stated || !computed) {
+    return false;
+  }
+  if (stated->value != *computed) {
+    const auto faults = first_faults(r, again);
+    return std::any_of(faults.begin(), faults.end(),
+                       [&](const stated_fault& f) { return f.place == place; });
+  }
+  return place.layer == 0 || right_windows(r, again, place.layer - 1) > place.window;
+}
+
 std::vector<keyed_unit> units_of(const receipt& r) {
   const std::vector<token_id> tokens = tokens_of(r);
   prefix_chain prefixes;
@@ -325,7 +339,7 @@ std::optional<stated_fault> find_equivocation(const receipt& a, const receipt& b
   }
   for (const stage_records& one : a.stages) {
     const auto other = std::find_if(b.stages.begin(), b.stages.end(), [&](const stage_records& s) {
-      return s.signer.node == one.signer.node && s.signer.layers == one.signer.layers;
+      return s.signer == one.signer; // of other software, a replay must show which one is wrong
     });
     if (other == b.stages.end()) {
       continue;
@@ -405,6 +419,12 @@ result<void> check_replay(const conviction& c) {
     return fail(errc::invalid_argument, "a conviction by replay needs two hosts, this one has {}",
                 verifiers.size());
   }
+  if (!are_two_opinions(c.verdicts)) {
+    return fail(errc::invalid_argument,
+                "its verdicts were all computed with {}; one of another instruction set, or of the "
+                "reference, is missing",
+                to_string(c.verdicts.front().means.kernels));
+  }
   return {};
 }
 
@@ -427,6 +447,10 @@ result<void> check_equivocation(const conviction& c) {
 } // namespace
 
 result<void> check_conviction(const conviction& c) {
+  if (c.admission && !verify_admission(*c.admission, c)) {
+    return fail(errc::invalid_argument, "{} did not sign what it is said to admit",
+                short_name(c.guilty));
+  }
   return c.kind == conviction_kind::replay ? check_replay(c) : check_equivocation(c);
 }
 

@@ -63,6 +63,12 @@ struct stated_fault {
 /// not reach it. In order of places.
 [[nodiscard]] std::vector<stated_fault> first_faults(const receipt& r, const replay_outcome& again);
 
+/// Whether `place` is for its signer alone to answer for: all that it was computed from is, as
+/// stated, what `again` computed, and it is right or its signer's first fault. Only of such a place
+/// is a verdict given. `again` reaches `bounds_of(place)` at least.
+[[nodiscard]] bool stands_alone(const receipt& r, const replay_outcome& again,
+                                const audit_place& place);
+
 /// Who stated this, and what; nothing where the receipt has no such place. Of a token: the lead.
 struct stated_value {
   node_id signer;
@@ -85,13 +91,15 @@ struct keyed_unit {
 [[nodiscard]] std::vector<keyed_unit> units_of(const receipt& r);
 
 /// Whether `c` holds by itself: receipts whose signatures and chain hold, `guilty` stated `place`,
-/// and for a replay at least two verdicts, of different verifiers and not of the guilty one; for an
-/// equivocation, the same input in all windows so far and another output. Whether the computed
-/// value is right only `replay` can tell. `invalid_argument` says what is wrong.
+/// and for a replay at least two verdicts, of different verifiers and not of the guilty one, with
+/// two instruction sets or the reference; for an equivocation, the same software and the same input
+/// in all windows so far and another output. Whether the computed value is right only `replay` can
+/// tell, and which verifiers count only a node. `invalid_argument` says what is wrong.
 [[nodiscard]] result<void> check_conviction(const conviction& c);
 
-/// Two receipts that contradict each other, if they do: the first unit in which one stage, from
-/// inputs that are the same, states different outputs. Preconditions as for `replay`.
+/// Two receipts that contradict each other, if they do: the first unit in which one stage, with the
+/// same software and from inputs that are the same, states different outputs. Preconditions as for
+/// `replay`.
 [[nodiscard]] std::optional<stated_fault> find_equivocation(const receipt& a, const receipt& b);
 
 } // namespace ovir::compute

@@ -87,6 +87,21 @@ application::~application() = default;
 
 void application::use_keys(known_keys keys) { keys_ = std::move(keys); }
 
+void application::use_spend(const spend_record& kept) {
+  budget_.restore(kept, around_.unix_seconds());
+}
+
+void application::distrust_spend() {
+  budget_.close_day(around_.unix_seconds());
+  keep_spend(false);
+}
+
+void application::keep_spend(bool ahead) {
+  if (around_.keep_spend) {
+    around_.keep_spend(budget_.record(ahead, around_.now(), around_.unix_seconds()));
+  }
+}
+
 api_counts application::counts() const {
   api_counts now = counts_;
   now.under_way = calls_.size() + preparing_;
@@ -115,6 +130,9 @@ http_reply application::answer_of(const api_error& e) {
 http_reply application::refuse_malformed(int status, std::string_view why) {
   if (status == 503) { // it is not the request's fault
     return answer_of(refusal(status, "overloaded", std::string{why}));
+  }
+  if (status == 403) {
+    return answer_of(refusal(status, "cross_origin", std::string{why}));
   }
   return answer_of(refusal(status, "bad_request", fmt::format("this is no request: {}", why)));
 }
@@ -283,10 +301,9 @@ http_reply application::show_model(std::string_view name) {
 
 http_reply application::cancel(const api_key& key, std::string_view text) {
   const auto id = request_id_from(text);
-  const auto found = id ? calls_.find(*id) : calls_.end();
-  if (found == calls_.end() || found->second->owner != key.id) {
-    const bool over = id && finished_.contains(*id) && finished_.at(*id).owner == key.id;
-    if (over) { // nothing is left to cancel
+  const auto found = id ? calls_.find({key.id, *id}) : calls_.end();
+  if (found == calls_.end()) {
+    if (id && finished_.contains({key.id, *id})) { // nothing is left to cancel
       return counted(document({{"id", to_text(*id)}, {"cancelled", false}}));
     }
     return answer_of(refusal(404, "unknown_request", "this node has no such request"));

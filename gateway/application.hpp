@@ -39,6 +39,8 @@ struct api_surroundings {
   std::function<std::size_t()> connections; ///< of the server
   /// Hands over what the node behind the endpoint counts, at once or later; null: nothing.
   std::function<void(std::function<void(metric_families)>)> measure;
+  /// Keeps what keys have spent over restarts, before it returns; empty: nothing is kept.
+  std::function<void(const spend_record&)> keep_spend;
   /// A line for the operator; never a prompt, an answer or a key.
   std::function<void(std::optional<request_id>, const std::string&)> say;
 };
@@ -51,6 +53,12 @@ public:
 
   /// Replaces the keys: those revoked are refused from now on.
   void use_keys(known_keys keys);
+  /// What keys spent in an earlier life, before the first request; of one that cannot be read, that
+  /// is not known.
+  void use_spend(const spend_record& kept);
+  void distrust_spend();
+  /// Keeps what was spent as it is now.
+  void keep_spend(bool ahead);
   /// Takes nothing new any more.
   void drain() { draining_ = true; }
   [[nodiscard]] api_counts counts() const;
@@ -70,6 +78,9 @@ private:
   struct pending;
   struct finished;
   using call_pointer = std::shared_ptr<call>;
+  /// The id of a key and an id that its client knows: the same id of another key is another
+  /// request, so that no client learns of one, reads one or stops one that is not its own.
+  using owned_id = std::pair<std::string, request_id>;
 
   // Access
   [[nodiscard]] api_result<api_key> key_of(const http_request& request) const;
@@ -110,19 +121,17 @@ private:
   api_surroundings around_;
   known_keys keys_;
   key_budget budget_;
+  std::chrono::steady_clock::time_point next_keeping_;
   api_counts counts_;
   bool draining_{false};
   std::size_t preparing_{0};
-  std::map<request_id, call_pointer> calls_;
+  std::map<owned_id, call_pointer> calls_;
   std::map<std::uint64_t, std::pair<call_pointer, std::uint32_t>> tags_; ///< and which answer
-  std::map<request_id, finished> finished_;
-  std::deque<request_id> finished_order_; ///< oldest first
-  struct kept_receipt {
-    std::string owner; ///< id of the key
-    std::shared_ptr<const result<std::vector<std::byte>>> receipt;
-  };
-  std::map<request_id, kept_receipt> receipts_; ///< by answer
-  std::deque<request_id> receipts_order_;       ///< oldest first
+  std::map<owned_id, finished> finished_;
+  std::deque<owned_id> finished_order_; ///< oldest first
+  /// By answer; each holds bytes.
+  std::map<owned_id, std::shared_ptr<const result<std::vector<std::byte>>>> receipts_;
+  std::deque<owned_id> receipts_order_; ///< oldest first
   std::size_t receipt_bytes_{0};
   std::uint64_t next_tag_{1};
 };

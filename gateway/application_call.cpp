@@ -1,5 +1,6 @@
 #include "gateway/application_call.hpp"
 
+#include "messages/limits_access.hpp"
 #include "messages/limits_gateway.hpp"
 
 #include <fmt/format.h>
@@ -16,11 +17,13 @@ constexpr std::chrono::seconds cancel_wait{30};
 bool same_orders(const std::vector<generation_order>& a, const std::vector<generation_order>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const generation_order& x, const generation_order& y) {
-                      return x.id == y.id && x.model == y.model && x.prompt == y.prompt &&
-                             x.sampling == y.sampling && x.max_tokens == y.max_tokens &&
-                             x.receipt == y.receipt && x.stop == y.stop &&
-                             x.logprobs == y.logprobs && x.embedding == y.embedding;
+                      return x.id == y.id && terms_of(x) == terms_of(y);
                     });
+}
+
+/// Without keys there is one owner: everybody who may ask here.
+request_owner owner_of(const api_key& key) {
+  return key.id.empty() ? request_owner{} : owner_of_api_key(key.hash);
 }
 
 api_kind kind_of(std::string_view path) {
@@ -82,6 +85,7 @@ void application::generate(http_request request, const api_key& key,
   p->kind = kind_of(request.path);
   p->request = std::move(request);
   p->key = key;
+  p->who = owner_of(key);
   p->exchange = exchange;
   p->models = around_.engine->models();
   p->format = options_.chat_format;
@@ -101,7 +105,7 @@ void application::generate(http_request request, const api_key& key,
           return;
         }
         p->deadline = asked.deadline;
-        p->outcome = prepare(asked, std::get<served_model>(model), p->id, p->format);
+        p->outcome = prepare(asked, std::get<served_model>(model), p->id, p->format, p->who);
       },
       [this, p] { take_prepared(*p); });
 }
@@ -126,23 +130,21 @@ void application::take_prepared(pending& p) {
     return refuse(bad_parameter("Last-Event-ID", "'Last-Event-ID' is not of such a request"));
   }
   std::vector<std::uint32_t> received = p.last ? p.last->received : std::vector<std::uint32_t>{};
-  const api_error taken =
-      refusal(409, "request_exists", "a request of this id is another one; choose another id");
-  if (const auto known = calls_.find(p.id); known != calls_.end()) {
+  if (const auto known = calls_.find({p.key.id, p.id}); known != calls_.end()) {
     const call_pointer c = known->second;
-    if (c->owner != p.key.id || !same_orders(c->orders, ready.orders)) {
-      return refuse(taken);
+    if (!same_orders(c->orders, ready.orders)) {
+      return refuse(
+          refusal(409, "request_exists", "a request of this id is another one; choose another id"));
     }
     budget_.end(p.key.id); // counted when it began
     return go_on(c, exchange, std::move(received));
   }
-  const auto over = finished_.find(p.id);
-  if (over != finished_.end() && over->second.owner != p.key.id) {
-    return refuse(taken);
-  }
   const std::uint64_t seconds = around_.unix_seconds();
   if (const auto refused = budget_.reserve(p.key, ready.tokens_max, seconds)) {
     return refuse(*refused);
+  }
+  if (budget_.is_behind()) { // before anything is computed for it
+    keep_spend(true);
   }
   const auto c = std::make_shared<call>();
   c->owner = p.key.id;
@@ -150,6 +152,7 @@ void application::take_prepared(pending& p) {
   c->orders = std::move(ready.orders);
   for (generation_order& order : c->orders) {
     order.owner = p.key.id;
+    c->terms.push_back(terms_of(order));
   }
   ready.shape.created = seconds;
   c->looked_for = p.last.has_value();
@@ -195,10 +198,10 @@ void application::resume(const http_request& request, const api_key& key,
     return exchange->reply(answer_of(*refused));
   }
   const auto& received = std::get<std::optional<event_id>>(last);
-  const auto known = id ? calls_.find(*id) : calls_.end();
-  const auto over = id ? finished_.find(*id) : finished_.end();
-  const bool here = known != calls_.end() && known->second->owner == key.id;
-  if (!here && (over == finished_.end() || over->second.owner != key.id)) {
+  const auto known = id ? calls_.find({key.id, *id}) : calls_.end();
+  const auto over = id ? finished_.find({key.id, *id}) : finished_.end();
+  const bool here = known != calls_.end();
+  if (!here && over == finished_.end()) {
     return exchange->reply(
         answer_of(refusal(404, "unknown_request",
                           "this node has no such request; send the same request again with "
@@ -222,8 +225,9 @@ void application::resume(const http_request& request, const api_key& key,
   c->owner = key.id;
   c->key_name = key.name;
   c->watched_only = true;
+  c->terms = over->second.terms;
   for (const request_id answer : shape.answers) {
-    c->orders.emplace_back().id = answer;
+    c->orders.emplace_back().id = name_in_cluster(owner_of(key), answer);
   }
   c->deadline = around_.now() + limits::api_deadline_max;
   c->writer.emplace(shape, std::move(list));
@@ -233,15 +237,16 @@ void application::resume(const http_request& request, const api_key& key,
 
 void application::begin(const call_pointer& c) {
   const answer_shape& shape = c->shape();
-  calls_[shape.id] = c;
+  calls_[{c->owner, shape.id}] = c;
   c->begun = around_.now();
   c->answers.resize(c->orders.size());
   if (!c->watched_only) {
     counts_.prompt_tokens += shape.prompt_tokens;
   }
-  around_.say(shape.id, fmt::format("key '{}': {}, {} prompt tokens, {} answers{}", c->key_name,
-                                    name_of(shape.kind), shape.prompt_tokens, c->orders.size(),
-                                    shape.stream ? ", streamed" : ""));
+  around_.say(shape.id,
+              fmt::format("key '{}': {}, {} prompt tokens, {} answers{}; the first is {}",
+                          c->key_name, name_of(shape.kind), shape.prompt_tokens, c->orders.size(),
+                          shape.stream ? ", streamed" : "", to_text(c->orders.front().id)));
   watch_again(c);
 }
 
@@ -272,7 +277,7 @@ void application::listen_to_more(const call_pointer& c) {
     answer.tag = next_tag_++;
     tags_[answer.tag] = {c, i};
     if (c->watched_only) {
-      around_.engine->watch(answer.tag, c->orders[i].id);
+      around_.engine->watch(answer.tag, c->orders[i].id, c->terms[i]);
     } else {
       around_.engine->start(answer.tag, c->orders[i], c->looked_for);
     }
@@ -296,11 +301,12 @@ std::vector<std::pair<std::string, std::string>> application::fields_of(const ca
   const std::string id = to_text(c.shape().id);
   fields.emplace_back("X-Request-Id", id);
   fields.emplace_back("X-OVIR-Request", id);
+  fields.emplace_back("X-OVIR-Job", to_text(c.orders.front().id));
   if (const auto transcript = c.writer->transcript()) {
     fields.emplace_back("X-OVIR-Transcript", to_hex(*transcript));
-    if (const auto receipt = receipts_.find(c.shape().answers.front());
-        receipt != receipts_.end() && receipt->second.owner == c.owner) {
-      fields.emplace_back("X-OVIR-Receipt", receipt_url(receipt->first));
+    const request_id first = c.shape().answers.front();
+    if (receipts_.contains({c.owner, first})) {
+      fields.emplace_back("X-OVIR-Receipt", receipt_url(first));
     }
   }
   return fields;
@@ -379,16 +385,16 @@ void application::on_end(std::uint64_t tag, const result<generation_outcome>& ou
 
 void application::keep_receipt(const call& c, std::uint32_t which,
                                const generation_outcome& outcome) {
-  const request_id id = c.orders[which].id;
-  if (!outcome.receipt || !*outcome.receipt || receipts_.contains(id)) {
+  const owned_id name{c.owner, c.shape().answers[which]};
+  if (!outcome.receipt || !*outcome.receipt || receipts_.contains(name)) {
     return;
   }
   receipt_bytes_ += (*outcome.receipt)->size();
-  receipts_.emplace(id, kept_receipt{c.owner, outcome.receipt});
-  receipts_order_.push_back(id);
+  receipts_.emplace(name, outcome.receipt);
+  receipts_order_.push_back(name);
   while (receipts_order_.size() > 1 && receipt_bytes_ > limits::api_receipts_bytes_max) {
     const auto oldest = receipts_.find(receipts_order_.front());
-    receipt_bytes_ -= (*oldest->second.receipt)->size();
+    receipt_bytes_ -= (*oldest->second)->size();
     receipts_.erase(oldest);
     receipts_order_.pop_front();
   }
@@ -396,22 +402,22 @@ void application::keep_receipt(const call& c, std::uint32_t which,
 
 http_reply application::show_receipt(const api_key& key, std::string_view name) {
   const auto id = request_id_from(name);
-  const auto found = id ? receipts_.find(*id) : receipts_.end();
-  if (found == receipts_.end() || found->second.owner != key.id) {
+  const auto found = id ? receipts_.find({key.id, *id}) : receipts_.end();
+  if (found == receipts_.end()) {
     return answer_of(refusal(404, "unknown_receipt",
                              "this node has no receipt of such an answer; it keeps the latest ones "
                              "of requests with \"receipt\": true"));
   }
   http_reply reply;
   reply.content_type = "application/octet-stream";
-  const std::vector<std::byte>& bytes = **found->second.receipt;
+  const std::vector<std::byte>& bytes = **found->second;
   reply.body.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   return counted(std::move(reply));
 }
 
 void application::on_restart() {
   const auto all = calls_;
-  for (const auto& [id, c] : all) {
+  for (const auto& [name, c] : all) {
     c->looked_for = true;
     watch_again(c);
   }
@@ -429,9 +435,9 @@ void application::finish(const call_pointer& c) {
       exchange->reply(counted(std::move(reply)));
     }
   }
-  const request_id id = c->shape().id;
-  if (finished_.insert_or_assign(id, finished{c->owner, c->shape()}).second) {
-    finished_order_.push_back(id);
+  const owned_id name{c->owner, c->shape().id};
+  if (finished_.insert_or_assign(name, finished{c->shape(), c->terms}).second) {
+    finished_order_.push_back(name);
   }
   if (finished_order_.size() > limits::api_finished_kept_max) {
     finished_.erase(finished_order_.front());
@@ -476,13 +482,17 @@ void application::end_call(const call_pointer& c) {
     budget_.settle(c->owner, c->day, c->reserved, used);
     budget_.end(c->owner);
   }
-  calls_.erase(c->shape().id);
+  calls_.erase({c->owner, c->shape().id});
 }
 
 void application::tick() {
   const auto now = around_.now();
+  if (budget_.has_changed() && now >= next_keeping_) {
+    next_keeping_ = now + limits::api_spend_pause;
+    keep_spend(false);
+  }
   const auto all = calls_; // one that ends is taken out
-  for (const auto& [id, c] : all) {
+  for (const auto& [name, c] : all) {
     if (now >= c->deadline) {
       fail_call(c, too_late());
     } else if (c->cancelled_at && now - *c->cancelled_at >= cancel_wait) {
@@ -495,7 +505,7 @@ void application::tick() {
           around_.engine->cancel(c->orders[i].id);
         }
       }
-      around_.say(id, "cancelled: its client went and did not come back");
+      around_.say(name.second, "cancelled: its client went and did not come back");
     } else if (c->exchange && c->shape().stream && now - c->quiet_since >= limits::http_beat) {
       begin_stream(c);
       c->quiet_since = now;

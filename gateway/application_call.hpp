@@ -17,6 +17,7 @@ struct application::call {
   std::string owner;    ///< id of the key
   std::string key_name; ///< for the log
   std::vector<generation_order> orders;
+  std::vector<digest> terms; ///< of each of these
   std::vector<progress> answers;
   std::optional<answer_writer> writer;
   std::shared_ptr<http_exchange> exchange; ///< null: its client is gone
@@ -40,6 +41,7 @@ struct application::pending {
   http_request request;
   api_kind kind{api_kind::completion};
   api_key key;
+  request_owner who;
   std::shared_ptr<http_exchange> exchange;
   request_id id;
   std::optional<event_id> last; ///< what the client has
@@ -52,8 +54,8 @@ struct application::pending {
 
 /// What is remembered of one that is over, for a client that comes back.
 struct application::finished {
-  std::string owner;
   answer_shape shape;
+  std::vector<digest> terms; ///< of each answer's order
 };
 
 } // namespace ovir::gateway

@@ -103,38 +103,19 @@ std::optional<json> arguments_of(std::string_view command, std::string_view quer
   return args;
 }
 
-/// "127.0.0.1", "[::1]" and "localhost" name this machine whoever asks; other names may be made to
-/// lead here by whoever owns them.
-bool is_certain_host(std::string_view host) {
-  const std::string_view name = host.substr(0, host.rfind(':'));
-  return name == "localhost" || host == "localhost" || host.starts_with('[') ||
-         host.find_first_not_of("0123456789.:") == host.npos;
-}
-
 std::string event_text(std::string_view kind, const std::string& data) {
   return fmt::format("event: {}\ndata: {}\n\n", kind, data);
 }
 
 } // namespace
 
-console::console(bool keys_needed, cluster_view& view, clock now,
+console::console(host_rule callers, cluster_view& view, clock now,
                  std::function<api_counts()> counts)
-    : keys_needed_(keys_needed), view_(view), now_(std::move(now)), counts_(std::move(counts)),
+    : callers_(std::move(callers)), view_(view), now_(std::move(now)), counts_(std::move(counts)),
       begun_(now_()), next_sample_(begun_) {}
 
 bool console::serves(std::string_view path) {
   return path == "/console" || path.starts_with(page_path) || path.starts_with(data_path);
-}
-
-bool console::is_named_as_itself(const http_request& head) const {
-  return keys_needed_ || is_certain_host(head.field("host"));
-}
-
-bool console::is_own_page(const http_request& head) const {
-  const std::string_view origin = head.field("origin");
-  const std::string_view host = head.field("host");
-  return !host.empty() && is_named_as_itself(head) &&
-         (origin == fmt::format("http://{}", host) || origin == fmt::format("https://{}", host));
 }
 
 std::optional<http_reply> console::refuse_early(const http_request& head) {
@@ -148,13 +129,10 @@ std::optional<http_reply> console::refuse_early(const http_request& head) {
   if (!path.starts_with(data_path)) {
     return std::nullopt; // the page itself says nothing about the node
   }
-  if ((!head.field("origin").empty() && !is_own_page(head)) || !is_named_as_itself(head)) {
-    return reply_of(
-        refusal(403, "cross_origin",
-                "web pages of other origins may not look at this node; without API keys "
-                "it is looked at by its address or as localhost alone"));
+  if (const auto why = refuse_caller(callers_, head)) {
+    return reply_of(refusal(403, "cross_origin", std::string{*why}));
   }
-  if (keys_needed_) {
+  if (callers_.keys_needed) {
     constexpr std::string_view scheme = "Bearer ";
     const std::string_view field = head.field("authorization");
     const api_key* const key =

@@ -3,6 +3,7 @@
 #include "gateway/api_error.hpp"
 #include "gateway/api_key_file.hpp"
 #include "gateway/cluster_view.hpp"
+#include "gateway/host_check.hpp"
 #include "gateway/http_exchange.hpp"
 #include "gateway/metrics.hpp"
 
@@ -26,15 +27,12 @@ class console final : public http_handler {
 public:
   using clock = std::function<std::chrono::steady_clock::time_point()>;
 
-  /// `view` outlives the console. Where no keys are needed, only pages of this machine are
-  /// answered: a name that leads here is not enough.
-  console(bool keys_needed, cluster_view& view, clock now, std::function<api_counts()> counts);
+  /// `view` outlives the console. Only its own pages are answered: a name that leads here is not
+  /// enough.
+  console(host_rule callers, cluster_view& view, clock now, std::function<api_counts()> counts);
 
   [[nodiscard]] static bool serves(std::string_view path);
   void use_keys(known_keys keys) { keys_ = std::move(keys); }
-
-  /// Whether a request says to come from a page of this very endpoint.
-  [[nodiscard]] bool is_own_page(const http_request& head) const;
 
   std::optional<http_reply> refuse_early(const http_request& head) override;
   void serve(http_request request, std::shared_ptr<http_exchange> exchange) override;
@@ -49,14 +47,13 @@ private:
     std::uint64_t prompt_tokens, completion_tokens, under_way, replies, errors;
   };
 
-  [[nodiscard]] bool is_named_as_itself(const http_request& head) const;
   void watch(const std::shared_ptr<http_exchange>& exchange);
   void send_all(const std::string& piece);
   void take_state(std::string_view what, const nlohmann::json& reply);
   void take_sample();
   [[nodiscard]] http_reply history() const;
 
-  bool keys_needed_;
+  host_rule callers_;
   cluster_view& view_;
   clock now_;
   std::function<api_counts()> counts_;

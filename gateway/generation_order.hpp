@@ -1,6 +1,7 @@
 #pragma once
 
 #include "compute/pooled_rows.hpp"
+#include "compute/request_terms.hpp"
 #include "compute/sampler.hpp"
 #include "compute/token_logprobs.hpp"
 #include "compute/tokenizer.hpp"
@@ -22,7 +23,7 @@ namespace ovir::gateway {
 
 /// One text to be generated.
 struct generation_order {
-  request_id id;
+  request_id id; ///< in the cluster: as of `name_in_cluster`
   digest model;
   std::vector<token_id> prompt; ///< at least one token
   compute::sampling_params sampling;
@@ -39,6 +40,12 @@ struct generation_order {
   std::optional<std::uint32_t> logprobs{};
   std::optional<compute::pooling> embedding{}; ///< nothing is drawn; `max_tokens` is 0
 };
+
+/// What makes it the same request as another.
+[[nodiscard]] inline digest terms_of(const generation_order& o) {
+  return compute::digest_of(
+      {o.model, o.prompt, o.sampling, o.max_tokens, o.stop, o.logprobs, o.embedding, o.receipt});
+}
 
 /// A token as the cluster drew it.
 struct told_token {

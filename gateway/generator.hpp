@@ -17,10 +17,11 @@ public:
 
   /// Starts the order, or goes on with the one of this id that the cluster drives: its tokens come
   /// from index 0 on, and its end. Of one that `may_run` it is first looked for, because it may
-  /// change hands just now.
+  /// change hands just now. An order of this id with other terms is `invalid_argument`.
   virtual void start(std::uint64_t tag, const generation_order& order, bool may_run) = 0;
-  /// The tokens and the end of a request that this node drives or drove lately; else `not_found`.
-  virtual void watch(std::uint64_t tag, request_id id) = 0;
+  /// The tokens and the end of a request of these terms that this node drives or drove lately; else
+  /// `not_found`.
+  virtual void watch(std::uint64_t tag, request_id id, const digest& terms) = 0;
   /// Nothing more is sent for this tag.
   virtual void forget(std::uint64_t tag) = 0;
   virtual void cancel(request_id id) = 0;

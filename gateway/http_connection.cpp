@@ -244,7 +244,14 @@ private:
     keep_ = parser_->get().keep_alive();
     request_ = request_of(head);
     head_only_ = request_.method == "HEAD";
-    if (auto refused = shared_.handler.refuse_early(request_)) {
+    std::optional<http_reply> refused;
+    if (const auto why = refuse_caller(shared_.options.callers, request_)) {
+      last_ = true;
+      refused = shared_.handler.refuse_malformed(403, *why);
+    } else {
+      refused = shared_.handler.refuse_early(request_);
+    }
+    if (refused) {
       const bool bodyless = parser_->is_done();
       last_ = last_ || !bodyless;
       phase_ = phase::answer;

@@ -56,7 +56,7 @@ public:
   [[nodiscard]] virtual std::optional<http_reply> refuse_early(const http_request& head) = 0;
   virtual void serve(http_request request, std::shared_ptr<http_exchange> exchange) = 0;
   /// The answer to what is no request of HTTP/1.1, or came too slowly; with 503, to one that there
-  /// is no place for.
+  /// is no place for; with 403, to one that a page of elsewhere may have sent.
   [[nodiscard]] virtual http_reply refuse_malformed(int status, std::string_view why) = 0;
   /// Now and then, for deadlines.
   virtual void tick() = 0;

@@ -1,7 +1,9 @@
 #include "gateway/http_server.hpp"
 
 #include "gateway/http_connection.hpp"
+#include "messages/address_prefix.hpp"
 #include "messages/limits_crowd.hpp"
+#include "messages/limits_links.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -14,8 +16,10 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <map>
 #include <optional>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 namespace ovir::gateway {
@@ -29,13 +33,23 @@ using clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds accept_pause{50}; // when descriptors have run out
 
-/// As many descriptors as the system allows: each connection needs one.
-void raise_descriptors() {
+/// As many descriptors as the system allows, since each connection needs one: how many connections
+/// of `wanted` there may be, so that enough are left for the rest of the process.
+std::size_t raise_descriptors(std::size_t wanted) {
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-    files.rlim_cur = files.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &files);
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) {
+    return wanted;
   }
+  const rlim_t before = files.rlim_cur;
+  files.rlim_cur = files.rlim_max;
+  const rlim_t all = ::setrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_max : before;
+  const rlim_t reserved = std::min<rlim_t>(limits::descriptors_reserved, all / 4 * 3);
+  return std::min<std::size_t>(wanted, std::max<std::size_t>(all - reserved, 1));
+}
+
+address_prefix prefix_of(const asio::ip::address& address) {
+  return address.is_v4() ? ovir::prefix_of(static_cast<std::uint32_t>(address.to_v4().to_uint()))
+                         : ovir::prefix_of(address.to_v6().to_bytes());
 }
 
 class server final : public http_server {
@@ -52,10 +66,11 @@ public:
         thread->join();
       }
     }
-    for (const auto* const list : {&open_, &turned_away_}) {
-      for (const auto& connection : *list) {
-        connection->close();
-      }
+    for (const place& one : open_) {
+      one.connection->close();
+    }
+    for (const auto& connection : turned_away_) {
+      connection->close();
     }
   }
 
@@ -71,17 +86,26 @@ public:
       shared_.draining = true;
       error_code ignored;
       acceptor_.close(ignored);
-      for (const auto& connection : open_) {
-        connection->drain();
+      for (const place& one : open_) {
+        one.connection->drain();
       }
     });
   }
 
 private:
+  /// A connection, and how many its address has.
+  struct place {
+    std::shared_ptr<http_connection> connection;
+    std::map<address_prefix, std::size_t>::iterator crowd;
+  };
+
   result<void> use_certificate();
   void accept();
   void take(tcp::socket socket);
   [[nodiscard]] bool make_room();
+  [[nodiscard]] bool close_longest_idle();
+  void forget_closed();
+  void leave_crowd(const place& one);
   void tick();
 
   http_options options_;
@@ -96,7 +120,10 @@ private:
   asio::steady_timer pause_{context_};
   std::optional<asio::ssl::context> tls_;
   std::string address_;
-  std::vector<std::shared_ptr<http_connection>> open_;
+  std::size_t places_{0}; ///< there may be
+  std::vector<place> open_;
+  std::map<address_prefix, std::size_t> crowds_; ///< of `open_`, by address
+  prefix_budget handshakes_;
   std::vector<std::shared_ptr<http_connection>> turned_away_; ///< beyond those there may be
   std::atomic<std::size_t> count_{0};
   std::atomic<bool> stopping_{false};
@@ -144,22 +171,25 @@ result<void> server::listen() {
   if (e) {
     return fail(errc::not_found, "there is no address for '{}': {}", host, e.message());
   }
-  const tcp::endpoint place = found.begin()->endpoint();
-  acceptor_.open(place.protocol(), e);
+  const tcp::endpoint end = found.begin()->endpoint();
+  acceptor_.open(end.protocol(), e);
   if (!e) {
     acceptor_.set_option(tcp::acceptor::reuse_address{true}, e);
-    acceptor_.bind(place, e);
+    acceptor_.bind(end, e);
   }
   if (!e) {
     acceptor_.listen(asio::socket_base::max_listen_connections, e);
   }
   if (e) {
-    return fail(errc::io_failed, "cannot listen on {}: {}", text, e.message());
+    return fail(errc::io_failed,
+                "cannot listen on {}: {}; end the program that listens there, or change the "
+                "address in the configuration",
+                text, e.message());
   }
-  const bool six = place.address().is_v6();
-  address_ = fmt::format(fmt::runtime(six ? "[{}]:{}" : "{}:{}"), place.address().to_string(),
+  const bool six = end.address().is_v6();
+  address_ = fmt::format(fmt::runtime(six ? "[{}]:{}" : "{}:{}"), end.address().to_string(),
                          acceptor_.local_endpoint().port());
-  raise_descriptors();
+  places_ = raise_descriptors(options_.connections_max);
   accept();
   tick();
   thread_ = std::thread{[this] { context_.run(); }};
@@ -172,7 +202,7 @@ void server::accept() {
     if (e == asio::error::operation_aborted || !acceptor_.is_open()) {
       return;
     }
-    if (e) {
+    if (e && e != asio::error::connection_aborted && !close_longest_idle()) {
       pause_.expires_after(accept_pause);
       pause_.async_wait([this](error_code cancelled) {
         if (!cancelled) {
@@ -181,12 +211,20 @@ void server::accept() {
       });
       return;
     }
-    take(std::move(socket));
+    if (!e) {
+      take(std::move(socket));
+    }
     accept();
   });
 }
 
 void server::take(tcp::socket socket) {
+  error_code gone;
+  const tcp::endpoint end = socket.remote_endpoint(gone);
+  const address_prefix from = gone ? address_prefix{} : prefix_of(end.address());
+  if (gone || (tls_ && !handshakes_.spend(from, clock::now()))) {
+    return;
+  }
   const bool has_room = make_room();
   if (!has_room && (tls_ || turned_away_.size() >= limits::http_turned_away_max)) {
     return; // every place has a request, and to say so would cost too much
@@ -202,26 +240,52 @@ void server::take(tcp::socket socket) {
     turned_away_.push_back(made);
     return made->turn_away();
   }
-  open_.push_back(made);
+  const auto crowd = crowds_.try_emplace(from, 0).first;
+  ++crowd->second;
+  open_.push_back({made, crowd});
   count_.store(open_.size());
   made->begin();
 }
 
 bool server::make_room() {
-  std::erase_if(open_, [](const auto& connection) { return connection->closed(); });
-  if (open_.size() < options_.connections_max) {
-    return true;
-  }
+  forget_closed();
+  return open_.size() < places_ || close_longest_idle();
+}
+
+/// Of those without a request under way: of the address with the most connections, the longest idle
+/// one. So who holds many places loses its own.
+bool server::close_longest_idle() {
+  const auto rank = [](const place& p) {
+    const auto since = p.connection->idle_since();
+    const bool busy = since == clock::time_point::max();
+    return std::tuple{busy, busy ? 0 : ~p.crowd->second, since};
+  };
   const auto longest =
-      std::min_element(open_.begin(), open_.end(), [](const auto& a, const auto& b) {
-        return a->idle_since() < b->idle_since();
-      });
-  if ((*longest)->idle_since() == clock::time_point::max()) {
+      std::min_element(open_.begin(), open_.end(),
+                       [&rank](const place& a, const place& b) { return rank(a) < rank(b); });
+  if (longest == open_.end() || longest->connection->idle_since() == clock::time_point::max()) {
     return false;
   }
-  (*longest)->close();
+  longest->connection->close();
+  leave_crowd(*longest);
   open_.erase(longest);
   return true;
+}
+
+void server::forget_closed() {
+  std::erase_if(open_, [this](const place& one) {
+    const bool closed = one.connection->closed();
+    if (closed) {
+      leave_crowd(one);
+    }
+    return closed;
+  });
+}
+
+void server::leave_crowd(const place& one) {
+  if (--one.crowd->second == 0) {
+    crowds_.erase(one.crowd);
+  }
 }
 
 void server::tick() {
@@ -232,15 +296,14 @@ void server::tick() {
     }
     const auto now = clock::now();
     const auto all = open_; // closing one may change the list
-    for (const auto& connection : all) {
-      connection->check_time(now);
+    for (const place& one : all) {
+      one.connection->check_time(now);
     }
     for (const auto& connection : turned_away_) {
       connection->check_time(now);
     }
-    for (auto* const list : {&open_, &turned_away_}) {
-      std::erase_if(*list, [](const auto& connection) { return connection->closed(); });
-    }
+    forget_closed();
+    std::erase_if(turned_away_, [](const auto& connection) { return connection->closed(); });
     count_.store(open_.size());
     shared_.handler.tick();
     tick();

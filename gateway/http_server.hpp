@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gateway/host_check.hpp"
 #include "gateway/http_exchange.hpp"
 #include "messages/limits_gateway.hpp"
 #include "messages/result.hpp"
@@ -17,6 +18,7 @@ struct http_options {
   std::string listen;          ///< HOST:PORT; port 0: any free one
   std::string tls_certificate; ///< PEM file, the chain; empty: no TLS
   std::string tls_key;         ///< PEM file
+  host_rule callers;           ///< looked at before the handler sees a request
   std::size_t connections_max{limits::http_connections_max};
   std::size_t body_bytes_max{limits::http_body_bytes_max};
   std::chrono::milliseconds idle_wait{limits::http_idle_wait};     ///< between requests
@@ -26,9 +28,12 @@ struct http_options {
 };
 
 /// HTTP/1.1 on a thread of its own, however many connections there are: requests of one connection
-/// one after another, at most limits::http_ahead_bytes_max read ahead. Where all places are taken,
-/// the connection that waits longest without a request under way makes room; where each has one, a
-/// newcomer is told 503 (up to limits::http_turned_away_max at a time, and without TLS) or closed.
+/// one after another, at most limits::http_ahead_bytes_max read ahead. There are no more places
+/// than descriptors, of which limits::descriptors_reserved are left to the rest of the process.
+/// Where all places are taken, the address with the most of them (an IPv6 /64 is one) loses the
+/// connection that waits longest without a request under way; where each has one, a newcomer is
+/// told 503 (up to limits::http_turned_away_max at a time, and without TLS) or closed. TLS
+/// handshakes are counted by address (messages/address_prefix.hpp).
 class http_server {
 public:
   virtual ~http_server() = default;

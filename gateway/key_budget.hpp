@@ -2,6 +2,7 @@
 
 #include "gateway/api_error.hpp"
 #include "gateway/api_keys.hpp"
+#include "gateway/key_spend.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -12,7 +13,7 @@
 namespace ovir::gateway {
 
 /// What each key has used of its limits. A core: time is a parameter and must not go back. Counts
-/// begin anew with the process and are this gateway's own.
+/// are this gateway's own; who owns it keeps them over restarts by `record` and `restore`.
 class key_budget {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -34,16 +35,39 @@ public:
   /// Tokens used or set aside by a key on a day.
   [[nodiscard]] std::uint64_t spent(const std::string& id, std::uint64_t day) const;
 
+  // Over restarts
+
+  /// Whether more was spent than the latest record says: it has to be kept before the request that
+  /// spends it begins.
+  [[nodiscard]] bool is_behind() const noexcept { return behind_; }
+  /// Whether it says anything else than is so.
+  [[nodiscard]] bool has_changed() const noexcept { return changed_; }
+  /// To be kept. With `ahead` a 64th of each quota more than was spent, so that not every request
+  /// has to wait for the disk; else exactly what was.
+  [[nodiscard]] spend_record record(bool ahead, time_point now, std::uint64_t unix_seconds);
+  /// What an earlier life kept. Before anything else.
+  void restore(const spend_record& kept, std::uint64_t unix_seconds);
+  /// What was kept cannot be read: keys with a quota are refused until the day ends, because they
+  /// may have spent all of it.
+  void close_day(std::uint64_t unix_seconds);
+
 private:
   struct account {
     std::uint64_t under_way{0};
     double allowance{0}; ///< requests that may begin at once
     std::optional<time_point> seen;
+    double most{0};    ///< of these, as of the key when it was seen
+    double missing{0}; ///< restored: so many fewer than there may be
     std::uint64_t day{0};
     std::uint64_t spent{0};
+    std::uint64_t quota{0}; ///< of the key, when it last reserved
+    std::uint64_t kept{0};  ///< as the latest record says of that day
   };
 
   std::map<std::string, account> accounts_; ///< by id of a key, so as many as there are keys
+  std::uint64_t closed_day_{0};
+  bool behind_{false};
+  bool changed_{false};
 };
 
 } // namespace ovir::gateway

@@ -18,6 +18,8 @@ namespace {
 generation_order as_asked(const completion_request& request) {
   generation_order order;
   order.speculate = request.speculate;
+  order.receipt = request.receipt;
+  order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
   return order;
 }
 
@@ -40,9 +42,9 @@ request_id id_of(request_id base, std::uint32_t index) {
 }
 
 /// Answers of one request differ, whether it brought a seed or not.
-std::uint64_t seed_of(const completion_request& request, request_id id, std::uint32_t index) {
-  const std::uint64_t first =
-      request.seed ? *request.seed : number_from("ovir/gateway/v1/unseeded", id.value, 0);
+std::uint64_t seed_of(const completion_request& request, request_id id, std::uint32_t index,
+                      const request_owner& owner) {
+  const std::uint64_t first = request.seed ? *request.seed : seed_in_cluster(owner, id);
   return index == 0 ? first : number_from("ovir/gateway/v1/seed", first, index);
 }
 
@@ -165,7 +167,8 @@ void fill_shape(const completion_request& request, const served_model& model, an
 
 /// An order for each text, which draws nothing.
 api_result<prepared_request> prepare_embeddings(const completion_request& request,
-                                                const served_model& model, request_id id) {
+                                                const served_model& model, request_id id,
+                                                const request_owner& owner) {
   const auto prompts = encode_prompts(request, model, "input");
   if (const auto* const refused = std::get_if<api_error>(&prompts)) {
     return *refused;
@@ -180,13 +183,14 @@ api_result<prepared_request> prepare_embeddings(const completion_request& reques
       return e;
     }
     generation_order order;
-    order.id = id_of(id, static_cast<std::uint32_t>(out.orders.size()));
+    const request_id answer = id_of(id, static_cast<std::uint32_t>(out.orders.size()));
+    order.id = name_in_cluster(owner, answer);
     order.model = model.id;
     order.prompt = prompt;
     order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
     order.embedding = request.pooling;
     out.shape.prompt_tokens += prompt.size();
-    out.shape.answers.push_back(order.id);
+    out.shape.answers.push_back(answer);
     out.orders.push_back(std::move(order));
   }
   out.tokens_max = out.shape.prompt_tokens;
@@ -197,7 +201,8 @@ api_result<prepared_request> prepare_embeddings(const completion_request& reques
 
 api_result<prepared_request> prepare_answers(const completion_request& request,
                                              const served_model& model, request_id id,
-                                             std::string_view declared_format) {
+                                             std::string_view declared_format,
+                                             const request_owner& owner) {
   const bool chat = request.kind == api_kind::chat;
   const std::string_view where = chat ? "messages" : "prompt";
   api_result<tokens_list> prompts = tokens_list{};
@@ -234,11 +239,12 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
     for (std::uint32_t i = 0; i < request.n; ++i) {
       const auto index = static_cast<std::uint32_t>(out.orders.size());
       generation_order order = as_asked(request);
-      order.id = id_of(id, index);
+      const request_id answer = id_of(id, index);
+      order.id = name_in_cluster(owner, answer);
       order.model = model.id;
       order.prompt = prompt;
       order.sampling = request.sampling;
-      order.sampling.seed = seed_of(request, id, index);
+      order.sampling.seed = seed_of(request, id, index, owner);
       order.max_tokens =
           std::min(room, request.max_tokens.value_or(chat ? room : completion_tokens));
       if (!request.constraint.empty()) {
@@ -246,11 +252,9 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
       }
       order.stop = stop;
       order.repeatable = request.sampling.temperature == 0 || request.seed.has_value();
-      order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
-      order.receipt = request.receipt;
       order.logprobs = request.logprobs;
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
-      out.shape.answers.push_back(order.id);
+      out.shape.answers.push_back(answer);
       out.orders.push_back(std::move(order));
     }
   }
@@ -293,9 +297,11 @@ api_result<served_model> find_model(const std::vector<served_model>& models,
 }
 
 api_result<prepared_request> prepare(const completion_request& request, const served_model& model,
-                                     request_id id, std::string_view declared_format) {
-  return request.kind == api_kind::embedding ? prepare_embeddings(request, model, id)
-                                             : prepare_answers(request, model, id, declared_format);
+                                     request_id id, std::string_view declared_format,
+                                     const request_owner& owner) {
+  return request.kind == api_kind::embedding
+             ? prepare_embeddings(request, model, id, owner)
+             : prepare_answers(request, model, id, declared_format, owner);
 }
 
 } // namespace ovir::gateway

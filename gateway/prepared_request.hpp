@@ -4,6 +4,7 @@
 #include "gateway/chat_format.hpp"
 #include "gateway/completion_request.hpp"
 #include "gateway/generation_order.hpp"
+#include "messages/request_name.hpp"
 
 #include <string>
 #include <vector>
@@ -21,10 +22,12 @@ struct prepared_request {
 
 /// Encodes prompts, divides the context, numbers answers. Ids and seeds are functions of `id` and
 /// of what the client sent, so that the same request sent again under the same id, to any gateway,
-/// is the same request. `declared_format` as of `chat_format_for`.
+/// is the same request of the same owner. Orders have ids of the cluster, the shape has those that
+/// the client knows. `declared_format` as of `chat_format_for`.
 [[nodiscard]] api_result<prepared_request> prepare(const completion_request& request,
                                                    const served_model& model, request_id id,
-                                                   std::string_view declared_format);
+                                                   std::string_view declared_format,
+                                                   const request_owner& owner);
 
 /// The model a request names: by its name, its id in hexadecimal or as a CID, or the beginning of
 /// the former with 8 digits or more.

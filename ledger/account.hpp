@@ -144,9 +144,12 @@ struct request_record {
   micro_credits reserved{0};
   micro_credits accrued{0}; ///< fee included, cache refunds not
   micro_credits cache_refunded{0};
-  micro_credits returned{0};  ///< by settle, cancel or expire
-  micro_credits held{0};      ///< in escrow
-  std::uint32_t unsettled{0}; ///< windows that are pending, compensations included
+  micro_credits returned{0};   ///< by settle, cancel or expire
+  micro_credits held{0};       ///< in escrow
+  std::uint32_t unsettled{0};  ///< windows that are pending, compensations included
+  std::uint32_t layers{0};     ///< of the path that was reserved for
+  micro_credits audit_fees{0}; ///< paid to verifiers; at most what it paid to assurance
+  std::vector<node_id> path;   ///< who may be paid, ascending, all different
   std::vector<window_record> windows;
   std::vector<window_record> compensations; ///< numbered from `first_compensation`
   friend bool operator==(const request_record&, const request_record&) = default;

@@ -134,7 +134,6 @@ std::vector<audit_effect> audit_book::answered(audit_case_id about, const node_i
     return ask_next(about, c);
   }
   std::vector<audit_effect> effects;
-  note(c.unit.signer, work_event::convicted, 1, now);
   effects.emplace_back(convict_signer{about, c.unit.signer, {self_, host}});
   for (const node_id& idle : c.contradicts) { // two computed otherwise than it says it did
     note(idle, work_event::idle_audit, 1, now);
@@ -159,6 +158,16 @@ std::vector<audit_effect> audit_book::learn_conviction(const node_id& node, std:
   if (!records_.convicted(node)) {
     note(node, work_event::convicted, 1, now);
   }
+  return forget(node);
+}
+
+std::vector<audit_effect> audit_book::learn_admission(const node_id& node, std::uint64_t now) {
+  note(node, work_event::wrong, 1, now);
+  return forget(node);
+}
+
+/// Drops what waits about `node`, and asks others where it was asked.
+std::vector<audit_effect> audit_book::forget(const node_id& node) {
   std::erase_if(cases_, [&](const auto& entry) { return entry.second.unit.signer == node; });
   std::vector<audit_effect> effects;
   std::vector<audit_case_id> waiting;

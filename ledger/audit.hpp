@@ -46,7 +46,8 @@ struct ask_host {
   audit_case_id about;
   node_id host;
 };
-/// Two hosts agree that `signer` stated something wrong: `hosts` are those.
+/// Two hosts agree that `signer` stated something wrong: `hosts` are those. It is not convicted
+/// before it was heard (hearing.hpp): then `learn_conviction`.
 struct convict_signer {
   audit_case_id about;
   node_id guilty;
@@ -97,8 +98,11 @@ public:
                                      const digest& computed, std::uint64_t now);
   /// `host` did not answer in time, or is gone.
   std::vector<audit_effect> silent(audit_case_id about, const node_id& host, std::uint64_t now);
-  /// Somebody else's conviction of `node`, checked.
+  /// `node` is convicted, by whoever it was: heard, or checked.
   std::vector<audit_effect> learn_conviction(const node_id& node, std::uint64_t now);
+
+  /// `node` admitted a fault: what waits about it is over, and its standing begins anew.
+  std::vector<audit_effect> learn_admission(const node_id& node, std::uint64_t now);
 
   [[nodiscard]] const stated_unit* unit_of(audit_case_id about) const;
   [[nodiscard]] std::size_t open_cases() const noexcept { return cases_.size(); }
@@ -118,6 +122,7 @@ private:
     std::vector<node_id> contradicts; ///< vouched for what was stated
   };
   std::vector<audit_effect> ask_next(audit_case_id about, open_case& c);
+  std::vector<audit_effect> forget(const node_id& node);
   void note(const node_id& node, work_event what, std::uint32_t units, std::uint64_t now);
 
   node_id self_;

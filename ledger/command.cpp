@@ -81,6 +81,16 @@ void write_shares(byte_writer& w, const std::vector<window_share>& shares) {
     w.number(s.amount);
     w.number(s.units);
     w.number(s.on_time);
+    w.write(s.statement);
+  }
+}
+
+void write_stages(byte_writer& w, const std::vector<path_stage>& stages) {
+  w.number(static_cast<std::uint8_t>(stages.size()));
+  for (const path_stage& s : stages) {
+    w.write(s.node);
+    w.number(s.layers);
+    w.number(s.ask_ppm);
   }
 }
 
@@ -133,12 +143,7 @@ struct body_writer {
     for (const std::uint64_t n : {r.rate, r.prompt, r.completion_max, r.expires}) {
       w.number(n);
     }
-    w.number(static_cast<std::uint8_t>(r.stages.size()));
-    for (const path_stage& s : r.stages) {
-      w.write(s.node);
-      w.number(s.layers);
-      w.number(s.ask_ppm);
-    }
+    write_stages(w, r.stages);
     w.number(r.nonce);
   }
   void operator()(const accrue& a) const {
@@ -175,10 +180,17 @@ struct body_writer {
   }
   void operator()(const compensate& x) const {
     w.write(x.request);
-    w.number(x.unit);
-    w.number(x.sequence);
+    w.number(x.window);
+    w.number(x.layer);
+    w.write(x.receipt);
     w.write(x.to);
     w.number(x.amount);
+  }
+  void operator()(const reroute& x) const {
+    w.write(x.request);
+    w.write(x.scheduler);
+    write_stages(w, x.stages);
+    w.number(x.nonce);
   }
 };
 
@@ -203,16 +215,17 @@ std::string_view to_string(command_kind kind) noexcept {
   case command_kind::convict: return "convict";
   case command_kind::compensate: return "compensate";
   case command_kind::entrust: return "entrust";
+  case command_kind::reroute: return "reroute";
   }
   return "unknown";
 }
 
 command_kind kind_of(const command& c) noexcept {
-  constexpr std::array kinds{command_kind::genesis, command_kind::mint,      command_kind::transfer,
-                             command_kind::lock,    command_kind::unlock,    command_kind::unlocked,
-                             command_kind::reserve, command_kind::accrue,    command_kind::release,
-                             command_kind::settle,  command_kind::cancel,    command_kind::expire,
-                             command_kind::convict, command_kind::compensate};
+  constexpr std::array kinds{
+      command_kind::genesis, command_kind::mint,       command_kind::transfer, command_kind::lock,
+      command_kind::unlock,  command_kind::unlocked,   command_kind::reserve,  command_kind::accrue,
+      command_kind::release, command_kind::settle,     command_kind::cancel,   command_kind::expire,
+      command_kind::convict, command_kind::compensate, command_kind::reroute};
   static_assert(kinds.size() == std::variant_size_v<command>);
   if (const reserve* const r = std::get_if<reserve>(&c); r != nullptr && !r->scheduler.empty()) {
     return command_kind::entrust;
@@ -225,6 +238,7 @@ const node_id* signer_of(const command& c) noexcept {
       handlers{[](const mint& m) { return &m.by; }, [](const transfer& t) { return &t.from; },
                [](const lock& l) { return &l.account; }, [](const unlock& u) { return &u.account; },
                [](const reserve& r) { return &r.payer; }, [](const cancel& x) { return &x.payer; },
+               [](const reroute& x) { return &x.scheduler; },
                [](const auto&) -> const node_id* { return nullptr; }},
       c);
 }
@@ -245,6 +259,15 @@ escrow_id escrow_of(const reserve& r) {
   static const hasher empty{"ovir/ledger/v1/escrow"};
   return hasher{empty}.update(as_digest(r.payer)).update(r.about).update_u64(r.nonce).finish();
 }
+
+namespace {
+
+digest fee_subject(const escrow_id& request, const node_id& to) {
+  static const hasher empty{"ovir/ledger/v1/fee"};
+  return hasher{empty}.update(request).update(as_digest(to)).finish();
+}
+
+} // namespace
 
 digest reservation_id(const escrow_id& request) {
   return make_id(request, 0, command_kind::reserve, 0);
@@ -268,7 +291,11 @@ digest id_of(const command& c) {
           [&](const expire& x) { return make_id(x.request, 0, kind, 0); },
           // A node is convicted once and for all.
           [&](const convict& x) { return make_id(as_digest(x.guilty), 0, kind, 0); },
-          [&](const compensate& x) { return make_id(x.request, x.unit, kind, x.sequence); },
+          // Another receipt of the same unit is no other audit.
+          [&](const compensate& x) {
+            return make_id(fee_subject(x.request, x.to), x.window, kind, x.layer);
+          },
+          [&](const reroute& x) { return make_id(as_digest(x.scheduler), 0, kind, x.nonce); },
       },
       c);
 }
@@ -326,8 +353,20 @@ result<std::vector<window_share>> read_shares(byte_reader& r) {
     s.amount = r.number<micro_credits>();
     s.units = r.number<std::uint32_t>();
     s.on_time = r.number<std::uint32_t>();
+    r.read(s.statement);
   }
   return shares;
+}
+
+result<std::vector<path_stage>> read_stages(byte_reader& r) {
+  OVIR_ASSIGN(const std::size_t count, count_of(r, "stages", limits::ledger_participants_max));
+  std::vector<path_stage> stages(count);
+  for (path_stage& s : stages) {
+    r.read(s.node);
+    s.layers = r.number<std::uint32_t>();
+    s.ask_ppm = r.number<std::uint64_t>();
+  }
+  return stages;
 }
 
 result<command> read_genesis(byte_reader& r) {
@@ -356,13 +395,16 @@ result<command> read_reserve(byte_reader& r, bool entrusted) {
   for (std::uint64_t* n : {&x.rate, &x.prompt, &x.completion_max, &x.expires}) {
     *n = r.number<std::uint64_t>();
   }
-  OVIR_ASSIGN(const std::size_t count, count_of(r, "stages", limits::ledger_participants_max));
-  x.stages.resize(count);
-  for (path_stage& s : x.stages) {
-    r.read(s.node);
-    s.layers = r.number<std::uint32_t>();
-    s.ask_ppm = r.number<std::uint64_t>();
-  }
+  OVIR_ASSIGN(x.stages, read_stages(r));
+  x.nonce = r.number<std::uint64_t>();
+  return command{std::move(x)};
+}
+
+result<command> read_reroute(byte_reader& r) {
+  reroute x;
+  r.read(x.request);
+  r.read(x.scheduler);
+  OVIR_ASSIGN(x.stages, read_stages(r));
   x.nonce = r.number<std::uint64_t>();
   return command{std::move(x)};
 }
@@ -434,8 +476,9 @@ command read_transfer(byte_reader& r) {
 command read_compensate(byte_reader& r) {
   compensate x;
   r.read(x.request);
-  x.unit = r.number<std::uint32_t>();
-  x.sequence = r.number<std::uint64_t>();
+  x.window = r.number<std::uint32_t>();
+  x.layer = r.number<std::uint32_t>();
+  r.read(x.receipt);
   r.read(x.to);
   x.amount = r.number<micro_credits>();
   return x;
@@ -474,6 +517,7 @@ result<command> read_body(byte_reader& r, command_kind kind) {
   }
   case command_kind::convict: return read_convict(r);
   case command_kind::compensate: return read_compensate(r);
+  case command_kind::reroute: return read_reroute(r);
   }
   return fail(errc::unsupported, "an entry is of kind {}, which this version does not know",
               static_cast<unsigned>(kind));

@@ -39,6 +39,7 @@ enum class command_kind : std::uint8_t {
   convict = 13,
   compensate = 14,
   entrust = 15, ///< a reservation that another than its payer accrues on
+  reroute = 16,
 };
 [[nodiscard]] std::string_view to_string(command_kind kind) noexcept;
 
@@ -109,6 +110,15 @@ struct cancel {
   std::uint64_t nonce{0};
 };
 
+/// Further stages that may be paid from an escrow, once the path of its request changed: by who
+/// accrues on it. The price of a token stays.
+struct reroute {
+  escrow_id request;
+  node_id scheduler;
+  std::vector<path_stage> stages;
+  std::uint64_t nonce{0};
+};
+
 // By whoever keeps the log: what follows from evidence, from time, or from work seen by others.
 
 /// free again, once the delay of the `unlock` with this nonce is over.
@@ -123,6 +133,9 @@ struct window_share {
   micro_credits amount{0};
   std::uint32_t units{0};   ///< assigned to it in this window
   std::uint32_t on_time{0}; ///< of these, in time as the next hop saw it
+  /// The signed statement that this pays for, which binds those before it; of who served from a
+  /// cache, what it served. Never zero, and never that of another share of the same accrual.
+  digest statement;
 };
 /// escrow -> pending of the cohort, the fee to assurance, the cached part's rest back to the payer.
 struct accrue {
@@ -164,17 +177,18 @@ struct convict {
   digest evidence;               ///< of the capsule that replays, or holds both statements
   std::vector<verdict> verdicts; ///< of a replay two at least, of different verifiers
 };
-/// assurance -> pending of who audited or computed redundantly.
+/// assurance -> pending of who audited one unit: once for each verifier and unit.
 struct compensate {
   escrow_id request;
-  std::uint32_t unit{0};
-  std::uint64_t sequence{0};
+  std::uint32_t window{0}; ///< of positions
+  std::uint32_t layer{0};
+  digest receipt; ///< in which the audited statement is
   node_id to;
   micro_credits amount{0};
 };
 
 using command = std::variant<genesis, mint, transfer, lock, unlock, unlocked, reserve, accrue,
-                             release, settle, cancel, expire, convict, compensate>;
+                             release, settle, cancel, expire, convict, compensate, reroute>;
 
 [[nodiscard]] command_kind kind_of(const command& c) noexcept;
 /// Whose signature a command needs; null where it needs none.

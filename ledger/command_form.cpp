@@ -28,6 +28,36 @@ result<void> check_window(std::uint32_t window) {
   return window >> 31U == 0 ? result<void>{} : refuse("a window's number is at most 2^31 - 1");
 }
 
+/// A statement is paid for once: no share without one, and no two with the same.
+result<void> check_statements(const accrue& a) {
+  std::vector<digest> seen;
+  for (const std::vector<window_share>* shares : {&a.computed, &a.served}) {
+    for (const window_share& s : *shares) {
+      if (s.statement == digest{}) {
+        return fail(errc::invalid_argument,
+                    "the share of {} names no statement that it pays for; name its digest",
+                    short_name(s.node));
+      }
+      seen.push_back(s.statement);
+    }
+  }
+  std::sort(seen.begin(), seen.end());
+  return std::adjacent_find(seen.begin(), seen.end()) == seen.end()
+             ? result<void>{}
+             : refuse("two shares are for the same statement; it is paid for once");
+}
+
+result<void> check_stages(const std::vector<path_stage>& stages) {
+  if (stages.empty() || stages.size() > limits::ledger_participants_max) {
+    return fail(errc::invalid_argument, "a path has 1 to {} stages, this one {}",
+                limits::ledger_participants_max, stages.size());
+  }
+  for (const path_stage& s : stages) {
+    OVIR_TRY(check_node(s.node, "a stage"));
+  }
+  return {};
+}
+
 struct form {
   result<void> operator()(const genesis& g) const {
     OVIR_TRY(check_ranges(g.rules));
@@ -72,14 +102,7 @@ struct form {
     if (r.expires > limits::ledger_seconds_max) {
       return refuse("a reservation ends after the year 2100; give it an earlier end");
     }
-    if (r.stages.empty() || r.stages.size() > limits::ledger_participants_max) {
-      return fail(errc::invalid_argument, "a path has 1 to {} stages, this one {}",
-                  limits::ledger_participants_max, r.stages.size());
-    }
-    for (const path_stage& s : r.stages) {
-      OVIR_TRY(check_node(s.node, "a stage"));
-    }
-    return {};
+    return check_stages(r.stages);
   }
   result<void> operator()(const accrue& a) const {
     OVIR_TRY(check_window(a.window));
@@ -100,7 +123,7 @@ struct form {
         }
       }
     }
-    return {};
+    return check_statements(a);
   }
   result<void> operator()(const convict& x) const {
     OVIR_TRY(check_window(x.window));
@@ -131,8 +154,12 @@ struct form {
   }
   result<void> operator()(const compensate& x) const {
     OVIR_TRY(check_amount(x.amount));
+    if (x.receipt == digest{}) {
+      return refuse("a fee is for one audit; name the digest of the receipt that was audited");
+    }
     return check_node(x.to, "who is compensated");
   }
+  result<void> operator()(const reroute& x) const { return check_stages(x.stages); }
   result<void> operator()(const release&) const { return {}; }
   result<void> operator()(const unlocked&) const { return {}; }
   result<void> operator()(const settle&) const { return {}; }

@@ -53,6 +53,10 @@ result<equivocation_fault> find_fault(const equivocation& e) {
     return fail(errc::invalid_argument,
                 "the statements are of different nodes or layers; they contradict nobody");
   }
+  if (e.first.signer.software != e.second.signer.software) {
+    return fail(errc::invalid_argument,
+                "the statements name different software; a replay must show which one is wrong");
+  }
   OVIR_TRY(check_signed(e.terms, e.first, "first"));
   OVIR_TRY(check_signed(e.terms, e.second, "second"));
   const std::size_t both = std::min(e.first.statements.size(), e.second.statements.size());

@@ -30,9 +30,9 @@ struct equivocation_fault {
 };
 
 /// The first window for which the same node, in the same layers of the same request, from the same
-/// inputs, signed different results. `invalid_argument` with what is missing otherwise: signatures
-/// that do not hold, other layers or inputs, or no difference. Times, other programs' names and
-/// which logits were asked for may differ: they convict nobody.
+/// inputs and with the same software, signed different results. `invalid_argument` with what is
+/// missing otherwise: signatures that do not hold, other layers, inputs or software, or no
+/// difference. Times and which logits were asked for may differ: they convict nobody.
 [[nodiscard]] result<equivocation_fault> find_fault(const equivocation& e);
 
 /// H("ovir/ledger/v1/about"; request, content): what a reservation is about.

@@ -1,8 +1,10 @@
 #include "ledger/keeper.hpp"
 
 #include "ledger/equivocation.hpp"
+#include "ledger/replay_evidence.hpp"
 #include "ledger/standing.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_conviction.hpp"
 #include "messages/limits_credit.hpp"
 #include "messages/limits_ledger.hpp"
 
@@ -111,12 +113,15 @@ void keeper::queue(const node_id& from, role_set roles, std::uint64_t id, submit
   if (!admitted) {
     return refuse(admitted.error());
   }
+  if (!has_room_for(asked.evidence.size())) {
+    return refuse(fail(errc::busy, "much evidence waits to be kept; send it again later"));
+  }
   ++waiting_of_[from];
+  evidence_waiting_ += asked.evidence.size();
   waiting_.push_back({from, id, std::move(*admitted), std::move(asked.evidence)});
 }
 
-result<authentic_command> keeper::admit(const node_id& from, role_set roles,
-                                        const submit& asked) const {
+result<authentic_command> keeper::admit(const node_id& from, role_set roles, submit& asked) const {
   OVIR_ASSIGN(entry e, decode_entry(asked.entry));
   if (e.time != 0) {
     return fail(errc::invalid_argument, "a command comes with the time {}; the keeper gives it one",
@@ -128,24 +133,26 @@ result<authentic_command> keeper::admit(const node_id& from, role_set roles,
                 to_string(kind_of(e.what)));
   }
   if (signer_of(e.what) != nullptr) {
+    if (const reroute* const x = std::get_if<reroute>(&e.what)) {
+      OVIR_TRY(admit_reroute(*x));
+    }
     return authenticate(book_.id(), std::move(e.what), e.proof);
   }
-  OVIR_TRY(admit_unsigned(from, roles, e.what, asked.evidence));
+  if (const convict* const x = std::get_if<convict>(&e.what)) {
+    OVIR_ASSIGN(asked.evidence, admit_conviction(roles, *x, asked.evidence));
+  } else {
+    OVIR_TRY(admit_unsigned(from, roles, e.what));
+  }
   return by_log_keeper(book_.id(), std::move(e.what));
 }
 
-result<void> keeper::admit_unsigned(const node_id& from, role_set roles, const command& what,
-                                    std::span<const std::byte> evidence) const {
-  if (const convict* const x = std::get_if<convict>(&what)) {
-    return admit_conviction(roles, *x, evidence);
-  }
+result<void> keeper::admit_unsigned(const node_id& from, role_set roles,
+                                    const command& what) const {
   if (const compensate* const x = std::get_if<compensate>(&what)) {
-    const micro_credits most = book_.view().origin().rules.deterrence.audit_fee;
-    if (!roles.has(role::verifier) || x->to != from || x->amount > most) {
-      return fail(errc::invalid_argument,
-                  "an audit pays the verifier that asks for it, at most {} micro-credits", most);
+    if (!roles.has(role::verifier) || x->to != from) {
+      return fail(errc::invalid_argument, "an audit pays the verifier that asks for it");
     }
-    return {};
+    return {}; // for which unit and how much follows from the log (state::check_audited)
   }
   const escrow_id* request = nullptr;
   if (const accrue* const window = std::get_if<accrue>(&what)) {
@@ -165,6 +172,18 @@ result<void> keeper::admit_unsigned(const node_id& from, role_set roles, const c
   return {}; // one that is over may be sent again: it is answered with the index it has
 }
 
+/// A scheduler may spend another's credits: it names members that compute, no key it thought of.
+result<void> keeper::admit_reroute(const reroute& x) const {
+  for (const path_stage& s : x.stages) {
+    if (!around_.roles_of || !around_.roles_of(s.node).has(role::worker)) {
+      // A member that was let in elsewhere just now is known here in a moment.
+      return fail(errc::busy, "{} is no worker that this keeper knows; name members, or try again",
+                  short_name(s.node));
+    }
+  }
+  return {};
+}
+
 result<reserve> keeper::reservation_of(const escrow_id& request) const {
   const auto index = book_.view().index_of(reservation_id(request));
   if (!index) {
@@ -175,11 +194,17 @@ result<reserve> keeper::reservation_of(const escrow_id& request) const {
   return std::get<reserve>(std::move(e.what));
 }
 
-result<void> keeper::admit_conviction(role_set roles, const convict& x,
-                                      std::span<const std::byte> evidence) const {
+result<std::vector<std::byte>> keeper::admit_conviction(role_set roles, const convict& x,
+                                                        std::span<const std::byte> evidence) const {
+  OVIR_ASSIGN(const reserve reservation, reservation_of(x.request));
   if (x.kind == evidence_kind::equivocation) {
-    OVIR_ASSIGN(const reserve reservation, reservation_of(x.request));
-    return check_equivocation(x, reservation, evidence);
+    OVIR_TRY(check_equivocation(x, reservation, evidence));
+    const auto examined = examined_here(x);
+    if (examined && is_admitted(*examined, reservation)) {
+      return fail(errc::invalid_argument, "{} admitted a fault in this request and loses no stake",
+                  short_name(x.guilty));
+    }
+    return std::vector<std::byte>{evidence.begin(), evidence.end()};
   }
   if (!roles.has(role::verifier)) {
     return fail(errc::invalid_argument, "a conviction by replay comes from a verifier");
@@ -194,7 +219,21 @@ result<void> keeper::admit_conviction(role_set roles, const convict& x,
     return fail(errc::invalid_argument,
                 "the evidence is not the one that the conviction names by its digest");
   }
-  return {};
+  OVIR_ASSIGN(std::vector<std::byte> examined, examined_here(x));
+  OVIR_TRY(check_replay(x, reservation, examined, around_.roles_of, around_.operators));
+  return examined;
+}
+
+result<std::vector<std::byte>> keeper::examined_here(const convict& x) const {
+  if (!around_.conviction_of) {
+    return fail(errc::unsupported, "convictions by replay are not examined here");
+  }
+  return around_.conviction_of(x);
+}
+
+/// Whether as much more evidence may wait for the next batch.
+bool keeper::has_room_for(std::size_t evidence) const {
+  return evidence_waiting_ + evidence <= limits::ledger_evidence_waiting_bytes_max;
 }
 
 /// A verifier that vouches for much loses the oldest of it: no other is kept from being heard.
@@ -225,11 +264,15 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
   if (x.verdicts.front().verifier != from) {
     return refuse(fail(errc::invalid_argument, "a verifier vouches with its own verdict alone"));
   }
-  if (const auto may = admit_conviction(roles, x, {}); !may) {
-    return refuse(may.error());
-  }
   if (const auto is_signed = check_signatures(book_.id(), x, {}); !is_signed) {
     return refuse(is_signed.error());
+  }
+  auto evidence = admit_conviction(roles, x, {});
+  if (!evidence) {
+    return refuse(evidence.error());
+  }
+  if (!has_room_for(evidence->size())) {
+    return refuse(fail(errc::busy, "much evidence waits to be kept; vouch again later"));
   }
   std::vector<std::byte> said = verdict_bytes(book_.id(), x);
   const auto finder = std::as_bytes(std::span{x.finder.key});
@@ -259,32 +302,38 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
     return refuse(ready.error());
   }
   ++waiting_of_[from];
-  waiting_.push_back({from, id, std::move(*ready), {}});
+  evidence_waiting_ += evidence->size();
+  waiting_.push_back({from, id, std::move(*ready), std::move(*evidence)});
 }
 
-result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answer>& answers) {
+result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
+                                   std::vector<keeper_answer>& answers) {
   std::vector<waiting_command> asked = std::exchange(waiting_, {});
   waiting_of_.clear();
+  evidence_waiting_ = 0;
   now_ = now;
   std::erase_if(vouched_, [now](const auto& one) {
     return one.second.said + limits::ledger_vouch_lasts_s < now;
   });
   std::vector<authentic_command> batch;
   for (const waiting_command& one : asked) {
-    if (!one.evidence.empty() && around_.keep_evidence) {
-      const auto& x = std::get<convict>(one.what.what());
-      OVIR_TRY(around_.keep_evidence(x.evidence, one.evidence));
+    if (const auto* const x = std::get_if<convict>(&one.what.what())) {
+      OVIR_CHECK(!one.evidence.empty());
+      if (around_.keep_evidence) {
+        OVIR_TRY(around_.keep_evidence(x->evidence, one.evidence));
+      }
     }
     batch.push_back(one.what);
   }
-  if (due) {
-    for (command& c : book_.view().due(now, limits::ledger_due_max)) {
+  if (due.most > 0) {
+    for (command& c : book_.view().due(std::min(due.by, now), due.most)) {
       OVIR_ASSIGN(authentic_command one, by_log_keeper(book_.id(), std::move(c)));
       batch.push_back(std::move(one));
     }
   }
+  const std::size_t became_due = batch.size() - asked.size();
   if (batch.empty()) {
-    return {};
+    return became_due;
   }
   OVIR_ASSIGN(const batch_outcome done, book_.commit(batch, now));
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -295,7 +344,7 @@ result<void> keeper::commit(std::uint64_t now, bool due, std::vector<keeper_answ
     }
   }
   promise_all(done, asked, answers);
-  return {};
+  return became_due;
 }
 
 result<promise> keeper::promise_of(std::uint64_t index) {
@@ -415,6 +464,7 @@ request_report keeper::report_on_request(const digest& request) const {
     report.accrued = q->accrued;
     report.held = q->held;
     report.expires = q->expires;
+    report.scheduler = q->scheduler;
   }
   return report;
 }

@@ -97,6 +97,7 @@ struct body_writer {
          {m.accounted, m.prompt, m.reserved, m.accrued, m.held, m.expires}) {
       w.number(n);
     }
+    w.write(m.scheduler);
   }
   void operator()(const entry_run& m) const {
     w.number(m.first);
@@ -241,6 +242,7 @@ result<message> read_request(byte_reader& r, std::uint64_t id) {
   for (std::uint64_t* n : {&m.accounted, &m.prompt, &m.reserved, &m.accrued, &m.held, &m.expires}) {
     *n = r.number<std::uint64_t>();
   }
+  r.read(m.scheduler);
   return with(id, m);
 }
 

@@ -106,6 +106,7 @@ struct request_report {
   micro_credits accrued{0};
   micro_credits held{0};
   std::uint64_t expires{0};
+  node_id scheduler; ///< who drives it; empty of one that is not known
   friend bool operator==(const request_report&, const request_report&) = default;
 };
 /// Entries [first, first + entries.size()) and a head over at least these. Empty: there is nothing

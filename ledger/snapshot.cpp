@@ -9,7 +9,7 @@ namespace ovir::ledger {
 
 namespace {
 
-constexpr std::uint32_t snapshot_version = 2;
+constexpr std::uint32_t snapshot_version = 3;
 constexpr std::uint64_t magic = 0x3150'414e'5352'4c4fULL; // "OLRSNAP1"
 
 error damaged(std::string_view what) {
@@ -111,6 +111,12 @@ void write_request(byte_writer& w, const request_record& q) {
     w.number(n);
   }
   w.number(q.unsettled);
+  w.number(q.layers);
+  w.number(q.audit_fees);
+  w.number(static_cast<std::uint32_t>(q.path.size()));
+  for (const node_id& node : q.path) {
+    w.write(node);
+  }
   write_windows(w, q.windows);
   write_windows(w, q.compensations);
 }
@@ -125,6 +131,16 @@ bool read_request(byte_reader& r, request_record& q) {
     *n = r.number<std::uint64_t>();
   }
   q.unsettled = r.number<std::uint32_t>();
+  q.layers = r.number<std::uint32_t>();
+  q.audit_fees = r.number<micro_credits>();
+  const auto nodes = r.number<std::uint32_t>();
+  if (nodes > r.rest().size() / node_id::size) {
+    return false;
+  }
+  q.path.resize(nodes);
+  for (node_id& node : q.path) {
+    r.read(node);
+  }
   return read_windows(r, q.windows) && read_windows(r, q.compensations);
 }
 

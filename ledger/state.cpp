@@ -327,10 +327,24 @@ result<void> state::run(const reserve& x) {
   q.completion_max = x.completion_max;
   q.expires = x.expires;
   q.reserved = quote;
+  for (const path_stage& s : x.stages) {
+    q.layers += s.layers; // at most ledger_layers_max each, as path_rate saw
+  }
+  name_payees(q, x.stages);
   ++at(x.payer).open_requests;
   expirations_.emplace(x.expires, about_);
   post(posting_kind::reserve, purse_of(purse::free, x.payer), {purse::escrow, about_}, quote);
   return {};
+}
+
+/// Precondition: there is room for them.
+void state::name_payees(request_record& q, const std::vector<path_stage>& stages) {
+  for (const path_stage& s : stages) {
+    const auto at = std::lower_bound(q.path.begin(), q.path.end(), s.node);
+    if (at == q.path.end() || *at != s.node) {
+      q.path.insert(at, s.node);
+    }
+  }
 }
 
 result<request_record*> state::open_request(const escrow_id& request) {

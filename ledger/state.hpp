@@ -126,13 +126,18 @@ private:
   [[nodiscard]] result<void> run(const expire& x);
   [[nodiscard]] result<void> run(const convict& x);
   [[nodiscard]] result<void> run(const compensate& x);
+  [[nodiscard]] result<void> run(const reroute& x);
 
   [[nodiscard]] result<request_record*> open_request(const escrow_id& request);
   [[nodiscard]] result<division> divide(const accrue& x, const request_record& q) const;
-  [[nodiscard]] result<void> check_shares(const std::vector<window_share>& shares,
+  [[nodiscard]] result<void> check_shares(const request_record& q,
+                                          const std::vector<window_share>& shares,
                                           micro_credits amount, std::string_view what) const;
+  static void name_payees(request_record& q, const std::vector<path_stage>& stages);
   void close(const escrow_id& request, request_record& q, posting_kind why);
   void forget_if_done(const escrow_id& request);
+  [[nodiscard]] static micro_credits assured(const request_record& q);
+  [[nodiscard]] result<void> check_audited(const compensate& x, const request_record& q) const;
   void add_window(const escrow_id& request, request_record& q, std::uint32_t number,
                   window_record record);
   void end_window(const escrow_id& request, request_record& q, std::uint32_t number,

@@ -1,4 +1,6 @@
+#include "ledger/equivocation.hpp"
 #include "ledger/split.hpp"
+#include "ledger/standing.hpp"
 #include "ledger/state.hpp"
 #include "ledger/tariff.hpp"
 #include "messages/limits_ledger.hpp"
@@ -45,9 +47,10 @@ result<state::division> state::divide(const accrue& x, const request_record& q) 
 
 /// The shares must be what the rule makes of the weights; so a settlement that does not conserve is
 /// refused, and one that favours somebody as well.
-result<void> state::check_shares(const std::vector<window_share>& shares, micro_credits amount,
-                                 std::string_view what) const {
+result<void> state::check_shares(const request_record& q, const std::vector<window_share>& shares,
+                                 micro_credits amount, std::string_view what) const {
   wide sum = 0;
+  std::uint64_t units = 0;
   std::vector<weighted> cohort;
   for (const window_share& s : shares) {
     const account* const a = find(s.node);
@@ -55,8 +58,18 @@ result<void> state::check_shares(const std::vector<window_share>& shares, micro_
       return fail(errc::invalid_argument, "{} was convicted and is paid no more",
                   short_name(s.node));
     }
+    if (!std::binary_search(q.path.begin(), q.path.end(), s.node)) {
+      return fail(errc::invalid_argument,
+                  "{} is no stage that this request reserved for; its scheduler reroutes it first",
+                  short_name(s.node));
+    }
     sum += s.amount;
+    units += s.units;
     cohort.push_back({s.node, s.weight});
+  }
+  if (units > q.layers) { // they become history and influence
+    return fail(errc::invalid_argument, "{} units of a window; its path has {} layers", units,
+                q.layers);
   }
   if (sum != amount) {
     return fail(errc::invalid_argument,
@@ -104,8 +117,8 @@ result<void> state::run(const accrue& x) {
     return fail(errc::over_limit, "a request has at most {} windows", limits::ledger_windows_max);
   }
   OVIR_ASSIGN(const division d, divide(x, *q));
-  OVIR_TRY(check_shares(x.computed, d.computed, "computed"));
-  OVIR_TRY(check_shares(x.served, d.served, "served"));
+  OVIR_TRY(check_shares(*q, x.computed, d.computed, "computed"));
+  OVIR_TRY(check_shares(*q, x.served, d.served, "served"));
   about_window_ = x.window;
   const account_ref escrow{purse::escrow, x.request};
   window_record record;
@@ -177,6 +190,69 @@ result<void> state::run(const release& x) {
   return {};
 }
 
+result<void> state::run(const reroute& x) {
+  OVIR_ASSIGN(request_record* const q, open_request(x.request));
+  if (q->scheduler != x.scheduler) {
+    return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may reroute it",
+                to_hex(x.request).substr(0, 8), short_name(q->scheduler));
+  }
+  if (q->path.size() + x.stages.size() > limits::ledger_path_nodes_max) {
+    return fail(errc::over_limit, "a request names at most {} stages in all its life",
+                limits::ledger_path_nodes_max);
+  }
+  std::vector<priced_stage> priced;
+  for (const path_stage& s : x.stages) {
+    priced.push_back({s.layers, s.ask_ppm});
+    OVIR_TRY(check_admission(s.node, find(s.node), origin_.rules));
+  }
+  OVIR_TRY(path_rate(1, priced)); // for its ranges: the price stays
+  name_payees(*q, x.stages);
+  return {};
+}
+
+/// What a request paid for its audits, as far as no conviction took it back.
+micro_credits state::assured(const request_record& q) {
+  micro_credits sum = 0;
+  for (const window_record& w : q.windows) {
+    sum += w.phase == window_phase::voided ? 0 : w.fee;
+  }
+  return sum;
+}
+
+/// The audited unit must have been paid for, and not by whom it pays.
+result<void> state::check_audited(const compensate& x, const request_record& q) const {
+  const std::uint32_t window = accrual_window(q.prompt, x.window);
+  if (window >= q.windows.size() || q.windows[window].phase != window_phase::pending) {
+    return fail(errc::invalid_argument,
+                "window {} of this request has no accrual whose audit is under way; a fee is for "
+                "one that has",
+                x.window);
+  }
+  if (x.layer >= q.layers) {
+    return fail(errc::invalid_argument, "layer {} was audited, and the path has {}", x.layer,
+                q.layers);
+  }
+  const std::vector<pending_share>& shares = q.windows[window].shares;
+  if (x.to == q.scheduler || x.to == q.payer ||
+      std::any_of(shares.begin(), shares.end(),
+                  [&](const pending_share& s) { return s.node == x.to; })) {
+    return fail(errc::invalid_argument, "{} took part in this window and audits another's alone",
+                short_name(x.to));
+  }
+  const micro_credits most = origin_.rules.deterrence.audit_fee;
+  if (x.amount > most) {
+    return fail(errc::invalid_argument, "an audit pays {} micro-credits at most, not {}", most,
+                x.amount);
+  }
+  const micro_credits paid_in = assured(q);
+  if (q.audit_fees > paid_in || x.amount > paid_in - q.audit_fees) {
+    return fail(errc::over_limit,
+                "this request paid {} micro-credits for its audits, of which {} are given out",
+                paid_in, q.audit_fees);
+  }
+  return {};
+}
+
 result<void> state::run(const compensate& x) {
   const auto found = requests_.find(x.request);
   if (found == requests_.end()) {
@@ -187,6 +263,7 @@ result<void> state::run(const compensate& x) {
   if (to != nullptr && to->ejected) {
     return fail(errc::invalid_argument, "{} was convicted and is paid no more", short_name(x.to));
   }
+  OVIR_TRY(check_audited(x, found->second));
   if (totals_.assurance < x.amount) {
     return fail(errc::invalid_argument, "the assurance account has {}, which is less than {}",
                 totals_.assurance, x.amount);
@@ -200,6 +277,7 @@ result<void> state::run(const compensate& x) {
   about_ = x.request;
   about_window_ = number;
   post(posting_kind::compensate, {purse::assurance, {}}, purse_of(purse::pending, x.to), x.amount);
+  q.audit_fees += x.amount;
   window_record record;
   record.shares.push_back({x.to, x.amount, 0, 0});
   add_window(x.request, q, number, std::move(record));

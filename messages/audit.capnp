@@ -13,6 +13,8 @@ struct Place {
 struct Verdict {
   verifier @0 :Data;
   proof @1 :Data;
+  kernels @2 :UInt8; # 1 reference, 2 avx2, 3 avx512
+  software @3 :Data;
 }
 
 struct Conviction {
@@ -22,10 +24,12 @@ struct Conviction {
   computed @3 :Data;
   receipts @4 :List(Data);
   verdicts @5 :List(Verdict);
+  fault @6 :UInt8; # 0 nothing admitted, 1 hardware, 2 software
+  admission @7 :Data; # a signature, or empty
 }
 
 struct AuditMessage {
-  version @0 :UInt16; # 1
+  version @0 :UInt16; # 2
   union {
     offer :group {
       suspect @1 :Bool;
@@ -35,6 +39,7 @@ struct AuditMessage {
       number @3 :UInt64;
       place @4 :Place;
       receipt @5 :Data;
+      taken @14 :Data; # kernels, a byte each, ascending
     }
     answer :group {
       number @6 :UInt64;
@@ -49,6 +54,17 @@ struct AuditMessage {
     standing :group {
       nodes @12 :Data; # keys, ascending
       reputations @13 :Data; # u32 each, in ppm
+    }
+    accusation :group {
+      number @15 :UInt64;
+      what @16 :Conviction;
+      capsule @17 :Data;
+    }
+    defence :group {
+      number @18 :UInt64;
+      fault @19 :UInt8; # 0: the accused contests
+      admission @20 :Data;
+      counter @21 :Verdict; # null where it admits
     }
   }
 }

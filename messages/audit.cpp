@@ -12,8 +12,9 @@ namespace {
 
 using namespace evidence_codec;
 
-constexpr std::uint16_t version = 1;
-constexpr std::string_view verdict_domain = "ovir/audit/v1/verdict";
+constexpr std::uint16_t version = 2;
+constexpr std::string_view admission_domain = "ovir/audit/v2/admission";
+constexpr std::string_view verdict_domain = "ovir/audit/v2/verdict";
 
 std::span<const std::byte> bytes_of(const digest& d) { return std::as_bytes(std::span{d.bytes}); }
 capnp::Data::Reader data_of_key(const node_id& id) {
@@ -30,6 +31,8 @@ void write(audit_schema::Place::Builder out, const audit_place& place) {
 void write(audit_schema::Verdict::Builder out, const audit_verdict& v) {
   out.setVerifier(data_of_key(v.verifier));
   out.setProof(data_of(v.proof));
+  out.setKernels(static_cast<std::uint8_t>(v.means.kernels));
+  out.setSoftware(data_of(std::string_view{v.means.software}));
 }
 
 void write(audit_schema::Conviction::Builder out, const conviction& c) {
@@ -44,6 +47,10 @@ void write(audit_schema::Conviction::Builder out, const conviction& c) {
   auto verdicts = out.initVerdicts(static_cast<kj::uint>(c.verdicts.size()));
   for (kj::uint i = 0; i < verdicts.size(); ++i) {
     write(verdicts[i], c.verdicts[i]);
+  }
+  if (c.admission) {
+    out.setFault(static_cast<std::uint8_t>(c.admission->fault));
+    out.setAdmission(data_of(c.admission->proof));
   }
 }
 
@@ -63,8 +70,18 @@ result<audit_place> read(audit_schema::Place::Reader in) {
   return place;
 }
 
+result<audit_kernels> kernels_from(std::uint8_t value) {
+  if (value < 1 || value > 3) {
+    return fail(errc::unsupported, "kernels of kind {} are not known to this version", value);
+  }
+  return static_cast<audit_kernels>(value);
+}
+
 result<audit_verdict> read(audit_schema::Verdict::Reader in) {
   audit_verdict v;
+  OVIR_ASSIGN(v.means.kernels, kernels_from(in.getKernels()));
+  OVIR_ASSIGN(v.means.software,
+              text(in.getSoftware(), limits::software_bytes_max, "a verifier's software"));
   OVIR_ASSIGN(v.verifier, fixed<node_id>(in.getVerifier(), "a verifier's key"));
   OVIR_ASSIGN(v.proof, fixed<signature>(in.getProof(), "a verdict's signature"));
   return v;
@@ -81,6 +98,22 @@ result<std::vector<std::byte>> receipt_in(capnp::Data::Reader data) {
                 limits::audit_receipt_bytes_max);
   }
   return copy_of(data);
+}
+
+/// Fault 0: nothing is admitted, and nothing is signed.
+result<std::optional<audit_admission>> read_admission(std::uint8_t fault,
+                                                      capnp::Data::Reader proof) {
+  if (fault > 2) {
+    return fail(errc::unsupported, "a fault of kind {} is not known to this version", fault);
+  }
+  if (fault == 0) {
+    return proof.size() == 0 ? result<std::optional<audit_admission>>{std::nullopt}
+                             : fail(errc::malformed, "a signature that admits nothing");
+  }
+  audit_admission a;
+  a.fault = static_cast<audit_fault>(fault);
+  OVIR_ASSIGN(a.proof, fixed<signature>(proof, "an admission's signature"));
+  return std::optional{a};
 }
 
 result<conviction> read(audit_schema::Conviction::Reader in, std::size_t present) {
@@ -109,7 +142,25 @@ result<conviction> read(audit_schema::Conviction::Reader in, std::size_t present
     OVIR_ASSIGN(const audit_verdict v, read(one));
     c.verdicts.push_back(v);
   }
+  OVIR_ASSIGN(c.admission, read_admission(in.getFault(), in.getAdmission()));
   return c;
+}
+
+/// Each once, ascending.
+result<std::vector<audit_kernels>> taken_in(capnp::Data::Reader data) {
+  if (data.size() > limits::audit_taken_max) {
+    return fail(errc::over_limit, "{} kernels are taken; there are {}", data.size(),
+                limits::audit_taken_max);
+  }
+  std::vector<audit_kernels> taken;
+  for (const kj::byte one : data) {
+    OVIR_ASSIGN(const audit_kernels kernels, kernels_from(one));
+    if (!taken.empty() && taken.back() >= kernels) {
+      return fail(errc::malformed, "kernels that do not ascend");
+    }
+    taken.push_back(kernels);
+  }
+  return taken;
 }
 
 /// Each once, ascending.
@@ -123,6 +174,33 @@ result<std::vector<node_id>> keys_in(capnp::Data::Reader data) {
     return fail(errc::malformed, "keys that do not ascend");
   }
   return keys;
+}
+
+result<audit_message> read_accusation(audit_schema::AuditMessage::Accusation::Reader in,
+                                      std::size_t present) {
+  audit_accusation a;
+  a.number = in.getNumber();
+  OVIR_ASSIGN(a.what, read(in.getWhat(), present));
+  const capnp::Data::Reader capsule = in.getCapsule(); // what is read twice counts twice
+  if (capsule.size() > limits::audit_capsule_bytes_max) {
+    return fail(errc::over_limit, "a capsule of {} bytes; {} at most go with an accusation",
+                capsule.size(), limits::audit_capsule_bytes_max);
+  }
+  a.capsule = copy_of(capsule);
+  return audit_message{std::move(a)};
+}
+
+result<audit_message> read_defence(audit_schema::AuditMessage::Defence::Reader in) {
+  audit_defence d;
+  d.number = in.getNumber();
+  OVIR_ASSIGN(d.admission, read_admission(in.getFault(), in.getAdmission()));
+  if (in.hasCounter()) {
+    OVIR_ASSIGN(d.counter, read(in.getCounter()));
+  }
+  if (d.admission.has_value() == d.counter.has_value()) {
+    return fail(errc::malformed, "a defence that does not either admit or contest");
+  }
+  return audit_message{std::move(d)};
 }
 
 result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_t present) {
@@ -140,6 +218,7 @@ result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_
     q.number = in.getQuestion().getNumber();
     OVIR_ASSIGN(q.place, read(in.getQuestion().getPlace()));
     OVIR_ASSIGN(q.receipt, receipt_in(in.getQuestion().getReceipt()));
+    OVIR_ASSIGN(q.taken, taken_in(in.getQuestion().getTaken()));
     return audit_message{std::move(q)};
   }
   case audit_schema::AuditMessage::ANSWER: {
@@ -171,8 +250,18 @@ result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_
     }
     return audit_message{std::move(standing)};
   }
+  case audit_schema::AuditMessage::ACCUSATION: return read_accusation(in.getAccusation(), present);
+  case audit_schema::AuditMessage::DEFENCE: return read_defence(in.getDefence());
   }
   return fail(errc::unsupported, "a message about audits of a kind this version does not know");
+}
+
+std::size_t size_of(const conviction& c) {
+  std::size_t bytes = c.verdicts.size() * (160 + limits::software_bytes_max);
+  for (const auto& one : c.receipts) {
+    bytes += one.size() + 2 * word_bytes;
+  }
+  return bytes;
 }
 
 /// Words that the parts of variable size need at most.
@@ -183,10 +272,9 @@ std::size_t words_of(const audit_message& message) {
   } else if (const auto* question = std::get_if<audit_question>(&message)) {
     bytes += question->receipt.size();
   } else if (const auto* c = std::get_if<conviction>(&message)) {
-    for (const auto& one : c->receipts) {
-      bytes += one.size() + 2 * word_bytes;
-    }
-    bytes += c->verdicts.size() * 128;
+    bytes += size_of(*c);
+  } else if (const auto* a = std::get_if<audit_accusation>(&message)) {
+    bytes += size_of(a->what) + a->capsule.size();
   } else if (const auto* known = std::get_if<audit_known>(&message)) {
     bytes += known->convicted.size() * sizeof(node_id);
   } else if (const auto* standing = std::get_if<audit_standing>(&message)) {
@@ -206,6 +294,7 @@ void write_any(audit_schema::AuditMessage::Builder out, const audit_message& mes
     group.setNumber(q->number);
     write(group.initPlace(), q->place);
     group.setReceipt(data_of(std::span<const std::byte>{q->receipt}));
+    group.setTaken(data_of(std::as_bytes(std::span{q->taken})));
   } else if (const auto* a = std::get_if<audit_answer>(&message)) {
     auto group = out.initAnswer();
     group.setNumber(a->number);
@@ -219,6 +308,21 @@ void write_any(audit_schema::AuditMessage::Builder out, const audit_message& mes
     auto group = out.initStanding();
     group.setNodes(data_of(std::as_bytes(std::span{standing->nodes})));
     group.setReputations(data_of(std::as_bytes(std::span{standing->reputations_ppm})));
+  } else if (const auto* accused = std::get_if<audit_accusation>(&message)) {
+    auto group = out.initAccusation();
+    group.setNumber(accused->number);
+    write(group.initWhat(), accused->what);
+    group.setCapsule(data_of(std::span<const std::byte>{accused->capsule}));
+  } else if (const auto* said = std::get_if<audit_defence>(&message)) {
+    auto group = out.initDefence();
+    group.setNumber(said->number);
+    if (said->admission) {
+      group.setFault(static_cast<std::uint8_t>(said->admission->fault));
+      group.setAdmission(data_of(said->admission->proof));
+    }
+    if (said->counter) {
+      write(group.initCounter(), *said->counter);
+    }
   } else {
     write(out.initConviction(), std::get<conviction>(message));
   }
@@ -237,15 +341,81 @@ digest verdict_digest(const digest& receipt, const audit_place& place, const dig
       .finish();
 }
 
+std::string_view to_string(audit_kernels kernels) noexcept {
+  switch (kernels) {
+  case audit_kernels::reference: return "reference";
+  case audit_kernels::avx2: return "avx2";
+  case audit_kernels::avx512: return "avx512";
+  }
+  return "unknown";
+}
+
+namespace {
+
+digest signed_verdict(const digest& receipt, const audit_place& place, const digest& computed,
+                      const audit_means& means) {
+  return hasher{"ovir/audit/v2/verdict-with-means"}
+      .update(verdict_digest(receipt, place, computed))
+      .update_u32(static_cast<std::uint32_t>(means.kernels))
+      .update_text(means.software)
+      .finish();
+}
+
+} // namespace
+
 audit_verdict give_verdict(const secret_key& key, const digest& receipt, const audit_place& place,
-                           const digest& computed) {
-  return {key.id(), key.sign(verdict_domain, bytes_of(verdict_digest(receipt, place, computed)))};
+                           const digest& computed, const audit_means& means) {
+  return {key.id(), means,
+          key.sign(verdict_domain, bytes_of(signed_verdict(receipt, place, computed, means)))};
 }
 
 bool verify_verdict(const audit_verdict& v, const digest& receipt, const audit_place& place,
                     const digest& computed) {
-  return verify(v.verifier, verdict_domain, bytes_of(verdict_digest(receipt, place, computed)),
-                v.proof);
+  return verify(v.verifier, verdict_domain,
+                bytes_of(signed_verdict(receipt, place, computed, v.means)), v.proof);
+}
+
+bool are_two_opinions(std::span<const audit_verdict> verdicts, const operator_of& operators) {
+  const auto same_hands = [&](const node_id& a, const node_id& b) {
+    return a == b || (operators && operators(a) == operators(b));
+  };
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (differ_enough(verdicts[i].means.kernels, verdicts[j].means.kernels) &&
+          !same_hands(verdicts[i].verifier, verdicts[j].verifier)) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+digest accusation_digest(const conviction& c) {
+  hasher h{"ovir/audit/v2/accusation"};
+  h.update_u32(static_cast<std::uint32_t>(c.kind)).update(std::as_bytes(std::span{c.guilty.key}));
+  for (const auto& one : c.receipts) {
+    h.update(verdict_digest(receipt_digest(one), c.place, c.computed));
+  }
+  return h.finish();
+}
+
+namespace {
+
+digest signed_admission(const conviction& c, audit_fault fault) {
+  return hasher{"ovir/audit/v2/admission-fields"}
+      .update(accusation_digest(c))
+      .update_u32(static_cast<std::uint32_t>(fault))
+      .finish();
+}
+
+} // namespace
+
+audit_admission admit_fault(const secret_key& key, const conviction& c, audit_fault fault) {
+  return {fault, key.sign(admission_domain, bytes_of(signed_admission(c, fault)))};
+}
+
+bool verify_admission(const audit_admission& a, const conviction& c) {
+  return verify(c.guilty, admission_domain, bytes_of(signed_admission(c, a.fault)), a.proof);
 }
 
 digest receipt_digest(std::span<const std::byte> receipt) {

@@ -9,7 +9,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -34,10 +38,25 @@ struct audit_place {
   friend auto operator<=>(const audit_place&, const audit_place&) = default;
 };
 
-/// A verifier's word that it computed this, itself.
+/// Which implementation of the arithmetic computed something. Values travel.
+enum class audit_kernels : std::uint8_t { reference = 1, avx2 = 2, avx512 = 3 };
+[[nodiscard]] std::string_view to_string(audit_kernels kernels) noexcept;
+
+/// With what a verifier computed: a fault of one instruction set or of one program is not two
+/// witnesses.
+struct audit_means {
+  audit_kernels kernels{audit_kernels::reference};
+  std::string software; ///< at most limits::software_bytes_max bytes
+
+  friend bool operator==(const audit_means&, const audit_means&) = default;
+};
+
+/// A verifier's word that it computed this, itself, with these means; and that all it was computed
+/// from is, as stated in the receipt, what it computed, too.
 struct audit_verdict {
   node_id verifier;
-  signature proof; ///< over `verdict_digest`
+  audit_means means;
+  signature proof; ///< over `verdict_digest` and the means
 
   friend bool operator==(const audit_verdict&, const audit_verdict&) = default;
 };
@@ -46,15 +65,41 @@ struct audit_verdict {
 [[nodiscard]] digest verdict_digest(const digest& receipt, const audit_place& place,
                                     const digest& computed);
 [[nodiscard]] audit_verdict give_verdict(const secret_key& key, const digest& receipt,
-                                         const audit_place& place, const digest& computed);
+                                         const audit_place& place, const digest& computed,
+                                         const audit_means& means);
 [[nodiscard]] bool verify_verdict(const audit_verdict& v, const digest& receipt,
                                   const audit_place& place, const digest& computed);
+
+/// Who runs a node: two nodes of one operator are one witness.
+using operator_of = std::function<std::string(const node_id&)>;
+/// Whether two of these are of different operators, and of different instruction sets or one of the
+/// reference. Without `operators` each key is its own.
+[[nodiscard]] bool are_two_opinions(std::span<const audit_verdict> verdicts,
+                                    const operator_of& operators = {});
+/// Whether this pair is one of those.
+[[nodiscard]] constexpr bool differ_enough(audit_kernels a, audit_kernels b) noexcept {
+  return a != b || a == audit_kernels::reference;
+}
 /// Names a receipt by its bytes.
 [[nodiscard]] digest receipt_digest(std::span<const std::byte> receipt);
 
 enum class conviction_kind : std::uint8_t {
   replay = 1,       ///< one receipt, and what at least two hosts computed instead
   equivocation = 2, ///< two receipts, in which it states different outputs for the same input
+};
+
+/// What a node says made it state something wrong.
+enum class audit_fault : std::uint8_t {
+  hardware = 1, ///< it computes the right value now
+  software = 2, ///< its kernels compute it again, and the reference does not
+};
+
+/// The convicted one's own word that it was wrong, given when it was heard.
+struct audit_admission {
+  audit_fault fault{audit_fault::hardware};
+  signature proof; ///< over `accusation_digest` and the fault
+
+  friend bool operator==(const audit_admission&, const audit_admission&) = default;
 };
 
 struct conviction {
@@ -64,9 +109,19 @@ struct conviction {
   digest computed; ///< of a replay; else all zero
   std::vector<std::vector<std::byte>> receipts;
   std::vector<audit_verdict> verdicts;
+  /// Of a replay, where the guilty one admitted it: it is put out until an operator lets it in
+  /// again, and loses no stake.
+  std::optional<audit_admission> admission{};
 
   friend bool operator==(const conviction&, const conviction&) = default;
 };
+
+/// What somebody is accused of, whoever gave verdicts.
+[[nodiscard]] digest accusation_digest(const conviction& c);
+[[nodiscard]] audit_admission admit_fault(const secret_key& key, const conviction& c,
+                                          audit_fault fault);
+/// Whether it is `c.guilty`'s word about `c`.
+[[nodiscard]] bool verify_admission(const audit_admission& a, const conviction& c);
 
 /// A scheduler gives a finished request's receipt to a verifier. `suspect`: another run of the same
 /// request came to something else, so all of it is to be looked at.
@@ -76,10 +131,12 @@ struct audit_offer {
 
   friend bool operator==(const audit_offer&, const audit_offer&) = default;
 };
-/// A verifier asks another: compute this. It does not say what it computed itself.
+/// A verifier asks another: compute this, with other kernels than those taken. It does not say what
+/// it computed itself.
 struct audit_question {
   std::uint64_t number{0};
   audit_place place;
+  std::vector<audit_kernels> taken; ///< ascending, at most limits::audit_taken_max
   std::vector<std::byte> receipt;
 
   friend bool operator==(const audit_question&, const audit_question&) = default;
@@ -105,8 +162,24 @@ struct audit_standing {
 
   friend bool operator==(const audit_standing&, const audit_standing&) = default;
 };
+/// A verifier tells a node what it is about to be convicted of, with what it needs to look itself.
+struct audit_accusation {
+  std::uint64_t number{0};
+  conviction what;
+  std::vector<std::byte> capsule; ///< its stage's inputs (messages/capsule.hpp); empty if too large
+
+  friend bool operator==(const audit_accusation&, const audit_accusation&) = default;
+};
+/// What the accused says: one of the two.
+struct audit_defence {
+  std::uint64_t number{0};
+  std::optional<audit_admission> admission;
+  std::optional<audit_verdict> counter; ///< that it computed again what it stated
+
+  friend bool operator==(const audit_defence&, const audit_defence&) = default;
+};
 using audit_message = std::variant<audit_offer, audit_question, audit_answer, conviction,
-                                   audit_known, audit_standing>;
+                                   audit_known, audit_standing, audit_accusation, audit_defence>;
 
 /// A Cap'n Proto message of one segment, at a multiple of 8. `over_limit` where it would be larger
 /// than limits::audit_message_bytes_max.

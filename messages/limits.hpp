@@ -96,11 +96,9 @@ inline constexpr std::size_t data_receive_bytes_max = 16U << 20U;
 inline constexpr std::size_t control_receive_bytes_max = 4U << 20U;
 inline constexpr std::size_t admin_receive_bytes_max = 256U << 10U;
 inline constexpr std::size_t connections_max = 256;
-inline constexpr std::size_t connections_pending_max = 32; // incoming, not yet admitted
-// Incoming ones of one address that is not a loopback address: pending and admitted together, and
-// pending alone, so that one address cannot keep the others out.
+// Incoming ones that are admitted, of one address that is not this machine's. Those that are not:
+// messages/limits_links.hpp.
 inline constexpr std::size_t connections_per_address_max = 64;
-inline constexpr std::size_t connections_pending_per_address_max = 16;
 inline constexpr std::chrono::milliseconds chaos_delay_max{10'000};
 inline constexpr std::size_t link_lines_max = 4; // of one peer, until one of them is chosen
 inline constexpr std::size_t connections_per_node_max = 32; // incoming, admitted, of one key

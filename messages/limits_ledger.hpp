@@ -21,6 +21,7 @@ inline constexpr std::size_t ledger_mint_keys_max = 16;
 inline constexpr std::size_t ledger_verdicts_max = 4;          // of one conviction
 inline constexpr std::size_t ledger_unlockings_max = 8;        // of one account at a time
 inline constexpr std::size_t ledger_open_requests_max = 1'024; // of one payer
+inline constexpr std::size_t ledger_path_nodes_max = 256;      // of one request, with reroutes
 inline constexpr std::size_t ledger_windows_max = 65'536;      // of one request
 inline constexpr std::size_t ledger_memo_bytes_max = 64;
 

@@ -77,8 +77,7 @@ struct Names {
 struct OpenReusing {
   windows @0 :UInt32; # so many may come from the cache
   open @1 :Open;
-  salt @2 :Bytes32;   # of the owner of what is kept
-  prefixes @3 :List(Bytes32); # names of the windows known
+  prefixes @2 :List(Bytes32); # names of the windows known
 }
 
 struct OpenedReusing {

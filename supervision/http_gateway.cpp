@@ -4,6 +4,7 @@
 #include "gateway/application.hpp"
 #include "gateway/console.hpp"
 #include "gateway/http_server.hpp"
+#include "messages/limits_access.hpp"
 #include "messages/limits_gateway.hpp"
 #include "supervision/server_gate.hpp"
 
@@ -13,8 +14,11 @@ namespace ovir::supervision {
 
 namespace {
 
+gateway::host_rule callers_of(const gateway_option& o) { return {!o.keys.empty(), o.hosts}; }
+
 gateway::http_options http_of(const gateway_option& o) {
   gateway::http_options http;
+  http.callers = callers_of(o);
   http.listen = o.listen;
   http.tls_certificate = o.tls_certificate;
   http.tls_key = o.tls_key;
@@ -40,19 +44,23 @@ class whole_gateway final : public http_gateway, public gateway::http_handler {
 public:
   whole_gateway(const gateway_option& options, actors::gateway_desk& desk,
                 actors::console_desk& view, gateway::metrics_source& metrics, storage::env& env,
-                actors::log& journal)
-      : options_(options), desk_(desk), view_(view), metrics_(metrics), env_(env),
-        journal_(journal), gate_(std::make_shared<server_gate>()),
+                actors::log& journal, const std::string& state)
+      : options_(options), spend_path_(state + "/api-key-spend"), desk_(desk), view_(view),
+        metrics_(metrics), env_(env), journal_(journal), gate_(std::make_shared<server_gate>()),
         application_(api_of(options), surroundings()),
         console_(
-            !options.keys.empty(), view, [this] { return env_.now(); },
+            callers_of(options), view, [this] { return env_.now(); },
             [this] { return application_.counts(); }) {}
 
   ~whole_gateway() override {
     desk_.use(nullptr, nullptr);
     view_.use(actors::console_desk::poster{});
     gate_->close();
+    const bool answered = server_ != nullptr;
     server_.reset();
+    if (answered && !options_.keys.empty()) {
+      application_.keep_spend(false);
+    }
   }
 
   result<void> raise() {
@@ -60,6 +68,7 @@ public:
       OVIR_ASSIGN(auto keys, gateway::load_api_keys(env_, options_.keys));
       console_.use_keys(keys);
       application_.use_keys(std::move(keys));
+      read_spend();
     }
     next_reading_ = env_.now() + limits::api_keys_reread;
     OVIR_ASSIGN(server_, gateway::http_server::start(http_of(options_), *this));
@@ -89,7 +98,7 @@ public:
     if (gateway::console::serves(head.path)) {
       return console_.refuse_early(head);
     }
-    if (!console_.is_own_page(head)) {
+    if (!gateway::is_own_page(callers_of(options_), head)) {
       return application_.refuse_early(head);
     }
     gateway::http_request own = head;
@@ -101,7 +110,7 @@ public:
     if (gateway::console::serves(request.path)) {
       return console_.serve(request, exchange);
     }
-    if (console_.is_own_page(request)) {
+    if (gateway::is_own_page(callers_of(options_), request)) {
       request.fields.erase("origin");
     }
     application_.serve(std::move(request), std::move(exchange));
@@ -145,10 +154,45 @@ private:
                        std::move(done));
     };
     around.connections = [this] { return server_->connections(); };
+    if (!options_.keys.empty()) {
+      around.keep_spend = [this](const gateway::spend_record& record) { write_spend(record); };
+    }
     around.say = [this](std::optional<request_id> id, const std::string& text) {
       journal_.write(actors::log_level::info, id, text);
     };
     return around;
+  }
+
+  void read_spend() {
+    const auto text = env_.read(spend_path_, limits::api_spend_file_bytes_max);
+    if (!text && text.error().code == errc::not_found) {
+      return;
+    }
+    const auto kept =
+        text ? gateway::spend_from(*text) : result<gateway::spend_record>{text.error()};
+    if (kept) {
+      return application_.use_spend(*kept);
+    }
+    journal_.say(actors::log_level::error, std::nullopt,
+                 "{}: {}; API keys with a quota are refused until the day ends: to let them begin "
+                 "anew, stop the node, remove the file and start it",
+                 spend_path_, kept.error().message);
+    application_.distrust_spend();
+  }
+
+  /// Whole, or as it was before.
+  void write_spend(const gateway::spend_record& record) {
+    const std::string text = gateway::text_of(record);
+    const auto written = [&]() -> result<void> {
+      OVIR_ASSIGN(const auto file, env_.stage(spend_path_));
+      OVIR_TRY(file->append(std::as_bytes(std::span{text})));
+      return file->commit();
+    }();
+    if (!written && !std::exchange(unwritable_, true)) {
+      journal_.say(actors::log_level::error, std::nullopt,
+                   "what API keys spent is lost when this node ends: {}", written.error().message);
+    }
+    unwritable_ = unwritable_ && !written;
   }
 
   /// A key that was revoked or made since.
@@ -167,6 +211,7 @@ private:
   }
 
   gateway_option options_;
+  std::string spend_path_;
   actors::gateway_desk& desk_;
   actors::console_desk& view_;
   gateway::metrics_source& metrics_;
@@ -178,17 +223,17 @@ private:
   std::atomic<bool> ready_{false};
   storage::env::time_point next_reading_;
   bool unreadable_{false}; ///< of the long thread
+  bool unwritable_{false}; ///< of the server's thread
   std::unique_ptr<gateway::http_server> server_;
 };
 
 } // namespace
 
-result<std::unique_ptr<http_gateway>> http_gateway::start(const gateway_option& options,
-                                                          actors::gateway_desk& desk,
-                                                          actors::console_desk& console,
-                                                          gateway::metrics_source& metrics,
-                                                          storage::env& env, actors::log& journal) {
-  auto made = std::make_unique<whole_gateway>(options, desk, console, metrics, env, journal);
+result<std::unique_ptr<http_gateway>>
+http_gateway::start(const gateway_option& options, actors::gateway_desk& desk,
+                    actors::console_desk& console, gateway::metrics_source& metrics,
+                    storage::env& env, actors::log& journal, const std::string& state) {
+  auto made = std::make_unique<whole_gateway>(options, desk, console, metrics, env, journal, state);
   OVIR_TRY(made->raise());
   return std::unique_ptr<http_gateway>{std::move(made)};
 }

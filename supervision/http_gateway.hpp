@@ -19,11 +19,12 @@ class http_gateway {
 public:
   virtual ~http_gateway() = default;
 
-  /// Reads keys and certificate, listens and answers. All arguments outlive it. Errors name the
-  /// option at fault.
+  /// Reads keys and certificate, listens and answers. All arguments outlive it. What keys spent is
+  /// kept in the folder `state`. Errors name the option at fault.
   [[nodiscard]] static result<std::unique_ptr<http_gateway>>
   start(const gateway_option& options, actors::gateway_desk& desk, actors::console_desk& console,
-        gateway::metrics_source& metrics, storage::env& env, actors::log& journal);
+        gateway::metrics_source& metrics, storage::env& env, actors::log& journal,
+        const std::string& state);
 
   [[nodiscard]] virtual std::string address() const = 0;
   /// Takes nothing new; what is under way goes on, and its connections close behind it.

@@ -20,6 +20,7 @@ gateway::http_options http_of(const metrics_option& o) {
   http.listen = o.listen;
   http.tls_certificate = o.tls_certificate;
   http.tls_key = o.tls_key;
+  http.callers = {!o.keys.empty(), o.hosts};
   http.connections_max = limits::metrics_connections_max;
   http.body_bytes_max = limits::metrics_body_bytes_max;
   return http;

@@ -22,6 +22,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <future>
 
 namespace ovir::supervision {
@@ -41,6 +42,7 @@ class cluster_node final : public node {
 public:
   cluster_node(const node_options& options, const node_surroundings& around)
       : options_(options), around_(around), logs_(*around.journal),
+        operators_(operators_of(options)),
         pool_(threads_of(options), actors::compute_pool::between_steps), signing_(1), draws_(1),
         config_(system_config::threads(handler_threads)), system_(config_) {}
 
@@ -110,6 +112,7 @@ private:
   part_logs logs_;
   std::unique_ptr<storage::held_lock> lock_;
   std::unique_ptr<actors::access_list> access_;
+  actors::operator_names operators_;
   std::unique_ptr<actors::request_journal> requests_;
   std::unique_ptr<actors::kept_ledger> ledger_; ///< null: not its keeper
   std::unique_ptr<durable_file> ledger_copy_;
@@ -143,11 +146,7 @@ private:
 result<void> cluster_node::open_state() {
   OVIR_TRY(around_.env->make_folder(options_.state));
   OVIR_ASSIGN(lock_, around_.env->lock(options_.state));
-  actors::access_list::settings access;
-  access.keys = keys_of(options_, around_.key->id());
-  access.admins = options_.admins;
-  access.path = options_.state + "/admissions";
-  access.cluster = options_.cluster;
+  OVIR_ASSIGN(auto access, access_of(options_, around_.key->id()));
   OVIR_ASSIGN(access_, actors::access_list::load(*around_.env, std::move(access)));
   if (options_.roles.has(role::scheduler)) {
     OVIR_ASSIGN(requests_,
@@ -182,10 +181,10 @@ result<void> cluster_node::open_ledger() {
   how.rules = options_.ledger.rules;
   how.mint_keys = options_.ledger.mint_keys;
   how.key = around_.key;
-  how.env = around_.env;
   how.roles_of = [this](const node_id& who) {
-    return who == around_.key->id() ? options_.roles : access_->possible(who).value_or(role_set{});
+    return who == around_.key->id() ? options_.roles : access_->roles_of(who);
   };
+  judge_by(how, *around_.env, options_.state, operators_);
   OVIR_ASSIGN(ledger_, actors::kept_ledger::open(std::move(how)));
   around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",
                        to_hex(ledger_->keeper().book().id()).substr(0, 8),
@@ -415,6 +414,7 @@ void cluster_node::start_tree() {
   parts->desk = &desk_;
   parts->links = links_.get();
   parts->access = access_.get();
+  parts->operators = &operators_;
   parts->models = &models_;
   parts->requests = requests_.get();
   parts->ledger = ledger_.get();
@@ -424,10 +424,7 @@ void cluster_node::start_tree() {
   parts->cache = cache_.get();
   parts->fetches = configured_fetches();
   if (options_.fetch_orders) {
-    parts->fetch_ordered = [this](const digest& model, layer_range layers,
-                                  std::function<void(result<void>)> done) {
-      load_ordered(model, layers, std::move(done));
-    };
+    parts->fetch_ordered = std::bind_front(&cluster_node::load_ordered, this);
   }
   actors::membership_environment& members = parts->membership;
   members.key = around_.key;
@@ -496,8 +493,9 @@ result<void> cluster_node::raise() {
   OVIR_TRY(open_network());
   start_tree();
   if (options_.gateway) {
-    OVIR_ASSIGN(gateway_, http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_,
-                                              metrics_, *around_.env, *logs_.of("gateway")));
+    OVIR_ASSIGN(gateway_,
+                http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_, metrics_,
+                                    *around_.env, *logs_.of("gateway"), options_.state));
   }
   if (options_.metrics) {
     OVIR_ASSIGN(endpoint_, metrics_endpoint::start(*options_.metrics, metrics_, *around_.env,
@@ -569,6 +567,7 @@ std::vector<std::string> cluster_node::reload(const node_options& fresh) {
     around_.journal->set_level(*level);
   }
   access_->replace_keys(keys_of(fresh, around_.key->id()));
+  operators_.replace(operators_of(fresh));
   return restarts_for(options_, fresh);
 }
 

@@ -5,6 +5,7 @@
 
 #include <caf/all.hpp>
 
+#include <array>
 #include <future>
 #include <initializer_list>
 #include <span>
@@ -26,15 +27,16 @@ result<digest> secret_of(const node_options& options, const secret_key& key,
   if (path.empty()) {
     return actors::cache_secret(std::as_bytes(key.seed()));
   }
-  OVIR_ASSIGN(std::string text, environment.read(path, owner_key_bytes_max));
-  const std::span<char> bytes{text};
+  std::array<std::byte, owner_key_bytes_max> text{};
+  OVIR_ASSIGN(const std::size_t size, environment.read_secret_file(path, text));
+  const std::span<std::byte> bytes = std::span{text}.first(size);
   if (bytes.size() < owner_key_bytes_min) {
     return fail(errc::invalid_argument,
                 "{}: has {} bytes; the file of cache.owner_key_file needs at least {} secret ones",
                 path, bytes.size(), owner_key_bytes_min);
   }
-  const digest secret = actors::cache_secret(std::as_bytes(bytes));
-  wipe(std::as_writable_bytes(bytes));
+  const digest secret = actors::cache_secret(bytes);
+  wipe(bytes);
   return secret;
 }
 
@@ -76,6 +78,7 @@ result<std::unique_ptr<node_cache>> node_cache::open(const node_options& options
   made->policy_ = {true, options.cache.share, secret};
   made->around_.tiers = std::make_shared<actors::cache_tiers>(
       options.cache.memory_bytes, open_store(options, environment, journal), environment, true);
+  made->around_.tiers->sign_with(key);
   if (options.cache.peers) {
     made->around_.tiers->claim_kept();
   }

@@ -28,6 +28,7 @@ struct model_option {
 struct access_option {
   node_id key;
   role_set roles;
+  std::string operated_by{}; ///< empty: the key is its own operator
 };
 
 /// The HTTP endpoint of a scheduler.
@@ -36,6 +37,8 @@ struct gateway_option {
   std::string tls_certificate; ///< PEM file; empty: plain HTTP
   std::string tls_key;         ///< PEM file
   std::string keys;            ///< file of API keys; empty: everybody may ask
+  /// Without keys: names that clients call it by, beside its addresses and "localhost".
+  std::vector<std::string> hosts;
   std::string chat_format{"auto"};
   std::size_t connections_max{limits::http_connections_max};
   std::size_t requests_max{limits::api_requests_max}; ///< under way at once
@@ -51,10 +54,11 @@ struct gateway_option {
 
 /// Where any node tells Prometheus what it counts.
 struct metrics_option {
-  std::string listen;          ///< HOST:PORT
-  std::string tls_certificate; ///< PEM file; empty: plain HTTP
-  std::string tls_key;         ///< PEM file
-  std::string keys;            ///< file of API keys; empty: everybody may read
+  std::string listen;             ///< HOST:PORT
+  std::string tls_certificate;    ///< PEM file; empty: plain HTTP
+  std::string tls_key;            ///< PEM file
+  std::string keys;               ///< file of API keys; empty: everybody may read
+  std::vector<std::string> hosts; ///< likewise
 
   friend bool operator==(const metrics_option&, const metrics_option&) = default;
 };

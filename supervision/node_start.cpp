@@ -1,5 +1,6 @@
 #include "supervision/node_start.hpp"
 
+#include "actors/audit_files.hpp"
 #include "actors/link_format.hpp"
 #include "messages/limits.hpp"
 
@@ -20,6 +21,37 @@ std::map<node_id, role_set> keys_of(const node_options& options, const node_id& 
   }
   keys.erase(self);
   return keys;
+}
+
+std::map<node_id, std::string> operators_of(const node_options& options) {
+  std::map<node_id, std::string> operators;
+  for (const access_option& entry : options.access) {
+    if (!entry.operated_by.empty()) {
+      operators[entry.key] = entry.operated_by;
+    }
+  }
+  return operators;
+}
+
+void judge_by(actors::kept_ledger_options& how, storage::env& env, const std::string& state,
+              const actors::operator_names& operators) {
+  how.env = &env;
+  how.operators = [&operators](const node_id& who) { return operators.of(who); };
+  how.conviction_of = actors::examined_convictions(env, state);
+}
+
+result<actors::access_list::settings> access_of(const node_options& options, const node_id& self) {
+  actors::access_list::settings access;
+  access.keys = keys_of(options, self);
+  access.admins = options.admins;
+  access.path = options.state + "/admissions";
+  access.cluster = options.cluster;
+  access.self = self;
+  if (!options.join_token.empty()) {
+    OVIR_ASSIGN(const join_token token, token_from_text(options.join_token));
+    access.token = to_bytes(token);
+  }
+  return access;
 }
 
 result<std::string> admin_address_of(const node_options& options, const std::string& member_address,

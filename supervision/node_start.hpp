@@ -1,5 +1,8 @@
 #pragma once
 
+#include "actors/access_list.hpp"
+#include "actors/kept_ledger.hpp"
+#include "actors/operator_names.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
 #include "supervision/node_options.hpp"
@@ -14,6 +17,15 @@ namespace ovir::supervision {
 [[nodiscard]] std::uint32_t threads_of(const node_options& options);
 /// Who may connect, but this node itself.
 [[nodiscard]] std::map<node_id, role_set> keys_of(const node_options& options, const node_id& self);
+/// Whose nodes these are, where the configuration says so.
+[[nodiscard]] std::map<node_id, std::string> operators_of(const node_options& options);
+/// Lets a keeper convict by what this node examined and keeps in `env`, and count verifiers by who
+/// runs them.
+void judge_by(actors::kept_ledger_options& how, storage::env& env, const std::string& state,
+              const actors::operator_names& operators);
+/// What the node's access list starts with; `malformed` for a join token that is none.
+[[nodiscard]] result<actors::access_list::settings> access_of(const node_options& options,
+                                                              const node_id& self);
 /// Shells reach this node under the host that members do. `shells_address`: where it listens for
 /// them.
 [[nodiscard]] result<std::string> admin_address_of(const node_options& options,

@@ -113,6 +113,7 @@ actors::lead_environment lead_parts(const node_parts& parts,
   around.keeps = model;
   around.tells_path = true;
   around.meter = parts.meter;
+  around.forecasts = parts.forecasts;
   around.cache = {parts.cache == nullptr ? nullptr : parts.cache->handle(), model->id};
   return around;
 }
@@ -147,7 +148,7 @@ void start_lead(const parts_pointer& parts, const known_pointer& known,
           },
           [done, payments, id](const caf::error& reason) {
             if (payments) {
-              caf::anon_send(payments, actors::work_over{id, 0, {}});
+              caf::anon_send(payments, actors::work_over{id, 0});
             }
             done(from_caf(reason));
           });
@@ -184,7 +185,7 @@ child_spec paths_child(const parts_pointer& parts, const known_pointer& known) {
         actors::pathfinder_behavior,
         actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
                                        parts->journal_of("paths"), !parts->keeper.empty(),
-                                       parts->options->ledger.ask_max_ppm}));
+                                       parts->options->ledger.ask_max_ppm, parts->forecasts}));
     actors::peers::receivers receivers;
     receivers.paths = made;
     parts->links->use(receivers);
@@ -285,11 +286,13 @@ child_spec verifier_child(const parts_pointer& parts, const known_pointer& known
     around.key = parts->key;
     around.links = parts->links;
     around.access = parts->access;
+    around.operators = parts->operators;
     around.models = parts->models;
     around.journal = parts->journal_of("verifier");
     around.env = parts->env;
     around.state = parts->options->state;
     around.meter = parts->meter;
+    around.software = parts->desk->software;
     around.audits = parts->options->roles.has(role::verifier);
     around.how.least_rate_ppm = parts->options->audit_least_rate_ppm;
     around.watchers = [known] {
@@ -349,6 +352,9 @@ child_spec payments_child(const parts_pointer& parts, const known_pointer& known
     around.folder = parts->options->state + "/payments";
     around.copy = parts->ledger_copy;
     around.paths = [known] { return known->get("paths"); };
+    around.drives = [parts](const node_id& who) {
+      return who == parts->key->id() || parts->access->roles_of(who).has(role::scheduler);
+    };
     around.eject = [parts](const node_id& node) {
       if (const auto kicked = parts->access->kick(node); !kicked) {
         parts->journal->say(actors::log_level::error, std::nullopt, "{}", kicked.error().message);
@@ -462,10 +468,11 @@ child_spec admin_child(const parts_pointer& parts, const known_pointer& known) {
 child_spec blocks_child(const parts_pointer& parts, const known_pointer& known) {
   return kept("blocks", known, [parts, known](caf::actor_system& system) {
     const actors::cache_environment& cache = parts->cache->around();
-    const caf::actor made = system.spawn(
-        actors::exchange_behavior,
-        actors::exchange_environment{parts->links, parts->journal_of("blocks"), parts->env,
-                                     cache.tiers, cache.front, known->get("membership")});
+    const caf::actor made =
+        system.spawn(actors::exchange_behavior,
+                     actors::exchange_environment{
+                         parts->key->id(), parts->links, parts->journal_of("blocks"), parts->env,
+                         cache.tiers, cache.front, known->get("membership")});
     actors::peers::receivers receivers;
     receivers.blocks = made;
     parts->links->use(receivers);

@@ -9,6 +9,8 @@
 #include "actors/membership.hpp"
 #include "actors/metrics.hpp"
 #include "actors/model_catalog.hpp"
+#include "actors/operator_names.hpp"
+#include "actors/path_forecasts.hpp"
 #include "actors/peers.hpp"
 #include "actors/request_journal.hpp"
 #include "actors/stage_host.hpp"
@@ -61,6 +63,7 @@ struct node_parts {
   const actors::signing_desk* desk{nullptr};
   actors::peers* links{nullptr};
   actors::access_list* access{nullptr};
+  const actors::operator_names* operators{nullptr};
   actors::model_catalog* models{nullptr};
   actors::request_journal* requests{nullptr}; ///< null: not a scheduler
   actors::gateway_desk* gateway{nullptr};     ///< null: no HTTP endpoint
@@ -68,6 +71,7 @@ struct node_parts {
   actors::metrics_desk* metrics{nullptr};
   actors::metrics_environment measured; ///< but for `find` and `sources`
   actors::node_meter* meter{nullptr};
+  std::shared_ptr<actors::path_forecasts> forecasts = std::make_shared<actors::path_forecasts>();
   actors::membership_environment membership;
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};

@@ -10,6 +10,7 @@
 #include "apps/ovir-verify/ledger_proof.hpp"
 #include "apps/ovir-verify/prepare.hpp"
 #include "apps/ovir-verify/replay.hpp"
+#include "apps/private_memory.hpp"
 #include "apps/receipt_report.hpp"
 #include "apps/transcript_file.hpp"
 #include "messages/capsule.hpp"
@@ -362,6 +363,9 @@ int run_main(int argc, char** argv) {
     write_error(program, fail(errc::invalid_argument, "{}; see {} --help", e.what(), program),
                 wants_json(argc, argv));
     return static_cast<int>(exit_code::usage);
+  }
+  if (const auto kept = keep_memory_private(); !kept) { // `prepare` draws secret vectors
+    return report_end(kept.error(), given);
   }
   const auto environment = storage::make_env_posix();
   if (!given.manual.empty()) {

@@ -37,7 +37,7 @@ void add_keygen(CLI::App& app, chosen_command& chosen) {
   const auto given = std::make_shared<options>();
   command->footer(
       "The public key is the node's name. A file that is there already is kept, and "
-      "its public key printed.\n\nExamples:\n  ovir keygen\n  ovir keygen -o admin.key");
+      "its public key printed.\n\nExamples:\n  ovir keygen\n  ovir keygen -o b/node.key");
   command
       ->add_option("-o,--output", given->file,
                    "File for the secret key (default: node.key in $OVIR_HOME, else "

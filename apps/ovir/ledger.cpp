@@ -14,6 +14,7 @@ void add_ledger(CLI::App& app, chosen_command& chosen) {
   add_ledger_log(*ledger, chosen);
   add_ledger_statement(*ledger, chosen);
   add_ledger_policy(*ledger, chosen);
+  add_ledger_clock(*ledger, chosen);
 }
 
 } // namespace ovir::apps

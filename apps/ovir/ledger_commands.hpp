@@ -15,4 +15,7 @@ void add_ledger_statement(CLI::App& ledger, chosen_command& chosen);
 /// `policy`.
 void add_ledger_policy(CLI::App& ledger, chosen_command& chosen);
 
+/// `clock`.
+void add_ledger_clock(CLI::App& ledger, chosen_command& chosen);
+
 } // namespace ovir::apps

@@ -1,6 +1,8 @@
 #include "apps/ovir/ledger_folder.hpp"
 
+#include "actors/kept_ledger.hpp"
 #include "apps/state_folder.hpp"
+#include "ledger/ledger_clock.hpp"
 #include "ledger/verify.hpp"
 #include "messages/limits_ledger.hpp"
 #include "storage/durable_file.hpp"
@@ -115,12 +117,33 @@ result<ledger::signed_head> ledger_folder::sign_head(const secret_key& keeper) {
   return head;
 }
 
+result<std::uint64_t> ledger_folder::time_now() const {
+  const std::uint64_t wall = environment_->unix_seconds();
+  const std::uint64_t noted = actors::kept_ledger_time(*environment_, folder_).value_or(0);
+  const std::uint64_t last =
+      noted <= wall ? std::max(book_->view().last_time(), noted) : book_->view().last_time();
+  ledger::ledger_clock clock{last};
+  const std::uint64_t now = clock.tell({wall, {}});
+  if (!clock.off() || wall < last) {
+    return now;
+  }
+  if (const auto said = actors::take_operators_word(*environment_, folder_);
+      said && clock.accept(*said)) {
+    return wall;
+  }
+  return fail(errc::invalid_argument,
+              "{} s passed since the ledger's last entry by this machine's clock; if the clock is "
+              "right, say so first with: ovir ledger clock --accept now",
+              wall - last);
+}
+
 result<ledger::acknowledgement> ledger_folder::commit(const ledger::authentic_command& one,
                                                       const secret_key& keeper) {
   if (keeper.id() != book_->view().origin().log_keeper) {
     return sign_head(keeper).error(); // before anything is written
   }
-  OVIR_ASSIGN(const auto out, book_->commit(std::span{&one, 1}, environment_->unix_seconds()));
+  OVIR_ASSIGN(const std::uint64_t now, time_now());
+  OVIR_ASSIGN(const auto out, book_->commit(std::span{&one, 1}, now));
   if (!out.commands.front().done) {
     return out.commands.front().why;
   }

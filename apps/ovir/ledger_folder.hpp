@@ -42,6 +42,8 @@ public:
   [[nodiscard]] result<ledger::signed_head> sign_head(const secret_key& keeper);
 
 private:
+  /// The wall clock's, unless it is years away from the last entry's.
+  [[nodiscard]] result<std::uint64_t> time_now() const;
   ledger_folder(storage::env& environment, std::string folder,
                 std::unique_ptr<storage::held_lock> lock, std::unique_ptr<durable_file> file,
                 std::unique_ptr<derived_index> index, ledger::ledger book)

@@ -5,6 +5,7 @@
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/http_commands.hpp"
 #include "apps/ovir/package_commands.hpp"
+#include "apps/private_memory.hpp"
 #include "storage/env.hpp"
 
 #include <algorithm>
@@ -99,6 +100,10 @@ int run_main(int argc, char** argv) {
       return app.exit(e); // --help or --version
     }
     return report_usage(app, e, wants_json(argc, argv));
+  }
+  if (const auto kept = keep_memory_private(); !kept) {
+    write_error(program, kept.error(), chosen.as_json);
+    return static_cast<int>(exit_code::unavailable);
   }
   const auto environment = storage::make_env_posix();
   surroundings around{*environment, interrupted};

@@ -4,6 +4,7 @@
 #include "apps/key_file.hpp"
 #include "apps/ovir/command.hpp"
 #include "apps/ovir/embedded_model.hpp"
+#include "apps/ovir/foreign_key.hpp"
 #include "apps/ovir/machine.hpp"
 #include "apps/ovir/node_config.hpp"
 #include "apps/ovir/node_log.hpp"
@@ -195,7 +196,12 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
   const std::atomic<bool>& hang_up = watch_for_hang_up();
   journal->say(actors::log_level::info, std::nullopt, "ovir {} node '{}' {} starts as {}",
                OVIR_VERSION, how.name, to_hex(key.id()), to_string(how.roles));
-  OVIR_ASSIGN(const auto node, supervision::node::start(how, outside));
+  auto started = supervision::node::start(how, outside);
+  if (!started) { // the console hears of it from `main`, whatever the log is written to
+    journal->say(actors::log_level::error, std::nullopt, "ends: {}", started.error().message);
+    return in_context(fmt::format("node '{}' of {}", how.name, how.state), started.error());
+  }
+  const auto node = std::move(*started);
   journal->say(actors::log_level::info, std::nullopt, "listens on {}, shells on {}",
                node->listen_address(), node->admin_address());
   write_note(fmt::format("node {} '{}' listens on {}, shells on {}\n", to_hex(key.id()), how.name,
@@ -227,12 +233,17 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
 
 namespace {
 
+/// What the file says, of a node that may start so.
+result<supervision::node_options> read_options(const options& given, surroundings& around) {
+  OVIR_ASSIGN(auto how, read_node_config(around.environment, given.config));
+  OVIR_TRY(refuse_operators_keys(around.environment, how));
+  return how;
+}
+
 result<exit_code> run(const options& given, surroundings& around) {
-  OVIR_ASSIGN(const auto how, read_node_config(around.environment, given.config));
+  OVIR_ASSIGN(const auto how, read_options(given, around));
   if (!given.check) {
-    return run_node(how, around, [&given, &around] {
-      return read_node_config(around.environment, given.config);
-    });
+    return run_node(how, around, [&given, &around] { return read_options(given, around); });
   }
   if (given.as_json) {
     OVIR_TRY(write_document(document_of(how)));

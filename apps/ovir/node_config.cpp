@@ -294,6 +294,7 @@ result<void> reader::add_access(const toml::table& table) {
                       "a key of their own",
                       to_string(entry.roles));
   }
+  OVIR_ASSIGN(entry.operated_by, in_.text(table, "operator", word_rule, ""));
   options_.access.push_back(entry);
   return {};
 }

@@ -1,7 +1,9 @@
 #include "apps/ovir/node_config_gateway.hpp"
 
 #include "gateway/chat_format.hpp"
+#include "gateway/host_check.hpp"
 #include "messages/limits.hpp"
+#include "messages/limits_access.hpp"
 #include "messages/limits_gateway.hpp"
 
 namespace ovir::apps {
@@ -34,6 +36,16 @@ result<void> read_endpoint(const config_reader& in, const toml::table& table,
                      "'listen' is an address that other machines reach, and without 'keys' "
                      "everybody may ask; set 'keys', or listen on 127.0.0.1");
   }
+  OVIR_ASSIGN(const toml::array* const names, in.array(table, "hosts", limits::http_hosts_max));
+  for (std::size_t i = 0; names != nullptr && i < names->size(); ++i) {
+    OVIR_ASSIGN(std::string name,
+                in.text_of(*names->get(i), "hosts", {"name", limits::http_host_bytes_max}));
+    if (gateway::host_of(name) != name) {
+      return in.refuse(names->get(i)->source(), "'hosts' has '{}', which is no name without a port",
+                       name);
+    }
+    out.hosts.push_back(std::move(name));
+  }
   return {};
 }
 
@@ -59,8 +71,8 @@ result<void> read_waits(const config_reader& in, const toml::table& table,
 } // namespace
 
 bool is_local_address(std::string_view address) {
-  const std::string_view host = address.substr(0, address.rfind(':'));
-  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+  const auto host = gateway::host_of(address);
+  return host && gateway::is_this_machine(*host);
 }
 
 result<supervision::gateway_option> read_gateway(const config_reader& in, const toml::table& table,

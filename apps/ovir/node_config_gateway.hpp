@@ -9,12 +9,12 @@
 
 namespace ovir::apps {
 
-inline constexpr std::array<std::string_view, 13> gateway_keys{
-    "listen",   "tls_cert", "tls_key",   "keys",    "chat_format", "connections", "requests",
-    "body_mib", "idle_ms",  "header_ms", "body_ms", "write_ms",    "resume_ms"};
+inline constexpr std::array<std::string_view, 14> gateway_keys{
+    "listen",   "tls_cert", "tls_key", "keys",      "hosts",   "chat_format", "connections",
+    "requests", "body_mib", "idle_ms", "header_ms", "body_ms", "write_ms",    "resume_ms"};
 
-inline constexpr std::array<std::string_view, 4> metrics_keys{"listen", "tls_cert", "tls_key",
-                                                              "keys"};
+inline constexpr std::array<std::string_view, 5> metrics_keys{"listen", "tls_cert", "tls_key",
+                                                              "keys", "hosts"};
 
 /// How the file's reader understands addresses and paths.
 struct gateway_places {

@@ -16,7 +16,7 @@ inline constexpr std::array<std::string_view, 23> file_keys{
     "name",   "cluster", "roles", "listen",     "advertise", "admin_listen", "state",  "seeds",
     "admins", "access",  "model", "join_token", "limits",    "fetch",        "audit",  "probe",
     "drain",  "log",     "chaos", "gateway",    "cache",     "ledger",       "metrics"};
-inline constexpr std::array<std::string_view, 2> access_keys{"key", "roles"};
+inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "operator"};
 inline constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
                                                              "prefill_chunk"};

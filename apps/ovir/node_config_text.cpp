@@ -88,6 +88,7 @@ void write_gateway(table_writer& out, const node_options& o) {
   out.line("gateway.tls_cert", "{}", or_else(g.tls_certificate, "(plain HTTP)"));
   out.line("gateway.tls_key", "{}", or_else(g.tls_key, "(none)"));
   out.line("gateway.keys", "{}", or_else(g.keys, "(everybody on this machine)"));
+  out.line("gateway.hosts", "{}", or_else(fmt::format("{}", fmt::join(g.hosts, ", ")), "(none)"));
   out.line("gateway.chat_format", "{}", g.chat_format);
   out.line("gateway.connections", "{}", g.connections_max);
   out.line("gateway.requests", "{}", g.requests_max);
@@ -102,6 +103,7 @@ void write_gateway(table_writer& out, const node_options& o) {
   out.line("metrics.tls_cert", "{}", or_else(m.tls_certificate, "(plain HTTP)"));
   out.line("metrics.tls_key", "{}", or_else(m.tls_key, "(none)"));
   out.line("metrics.keys", "{}", or_else(m.keys, "(everybody on this machine)"));
+  out.line("metrics.hosts", "{}", or_else(fmt::format("{}", fmt::join(m.hosts, ", ")), "(none)"));
 }
 
 json metrics_document(const node_options& o) {
@@ -111,7 +113,8 @@ json metrics_document(const node_options& o) {
   return {{"listen", o.metrics->listen},
           {"tls_cert", null_or(o.metrics->tls_certificate)},
           {"tls_key", null_or(o.metrics->tls_key)},
-          {"keys", null_or(o.metrics->keys)}};
+          {"keys", null_or(o.metrics->keys)},
+          {"hosts", o.metrics->hosts}};
 }
 
 json gateway_document(const node_options& o) {
@@ -123,6 +126,7 @@ json gateway_document(const node_options& o) {
           {"tls_cert", null_or(g.tls_certificate)},
           {"tls_key", null_or(g.tls_key)},
           {"keys", null_or(g.keys)},
+          {"hosts", g.hosts},
           {"chat_format", g.chat_format},
           {"connections", g.connections_max},
           {"requests", g.requests_max},
@@ -232,7 +236,9 @@ json document_of(const node_options& o) {
   }
   json access = json::array();
   for (const access_option& entry : o.access) {
-    access.push_back({{"key", to_hex(entry.key)}, {"roles", words_of(entry.roles)}});
+    access.push_back({{"key", to_hex(entry.key)},
+                      {"roles", words_of(entry.roles)},
+                      {"operator", entry.operated_by}});
   }
   json models = json::array();
   for (const model_option& model : o.models) {

@@ -4,6 +4,7 @@
 #include "apps/ovir/node_run.hpp"
 #include "apps/state_folder.hpp"
 #include "gateway/chat_format.hpp"
+#include "gateway/host_check.hpp"
 
 #include <filesystem>
 
@@ -66,6 +67,14 @@ void add_serve(CLI::App& app, chosen_command& chosen) {
   command->add_option("--http", given->http.listen, "HOST:PORT to listen on; port 0: any free one")
       ->capture_default_str();
   command->add_option("--keys", given->http.keys, "File of API keys, made by `ovir key create`");
+  command
+      ->add_option("--allow-host", given->http.hosts,
+                   "Without --keys: a name that clients call it by, beside its address")
+      ->expected(1)
+      ->take_all()
+      ->check([](const std::string& text) -> std::string {
+        return gateway::host_of(text) == text ? "" : "is no name without a port";
+      });
   command->add_option("--tls-certificate", given->http.tls_certificate, "PEM file with the chain");
   command->add_option("--tls-key", given->http.tls_key, "PEM file with its key");
   command

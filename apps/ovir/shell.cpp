@@ -42,10 +42,17 @@ result<shell_target> target_of(const options& given) {
   return target;
 }
 
-// Without --key the state folder's, made when there is none: its owner must then be let in.
+// Without --key the operator's, as `ovir init` left it, else the state folder's, made when there is
+// none: its owner must then be let in.
 result<secret_key> key_of(const options& given, surroundings& around) {
   if (!given.key.empty()) {
     return load_key(around.environment, given.key);
+  }
+  if (const auto own = operator_folder(); own) {
+    auto admin = load_key(around.environment, admin_key_path_in(*own));
+    if (admin || admin.error().code != errc::not_found) {
+      return admin;
+    }
   }
   OVIR_ASSIGN(const std::string folder, state_folder());
   OVIR_ASSIGN(kept_key kept, keep_key(around.environment, key_path_in(folder)));
@@ -165,7 +172,8 @@ void add_shell(CLI::App& app, chosen_command& chosen) {
       ->required()
       ->delimiter(',');
   command->add_option("--key", given->key,
-                      "File with your secret key (default: node.key in the state folder)");
+                      "File with your secret key (default: the operator's, as ovir init made it, "
+                      "else node.key in the state folder)");
   command->add_option("--node", given->nodes,
                       "Believe only this node's key; may be given several times (default: "
                       "whoever answers)");

@@ -1,5 +1,6 @@
 #include "apps/key_file.hpp"
 #include "apps/ovir/command.hpp"
+#include "apps/state_folder.hpp"
 #include "messages/limits.hpp"
 #include "messages/signing.hpp"
 
@@ -11,7 +12,7 @@ namespace ovir::apps {
 namespace {
 
 struct options {
-  std::string admin_key;
+  std::string admin_key; ///< empty: the operator's
   std::string node;
   std::string roles;
   std::string expires{"24h"};
@@ -73,9 +74,9 @@ json document_of(const join_token& token) {
 }
 
 result<exit_code> make_token(const options& given, surroundings& around) {
-  if (given.admin_key.empty() || given.node.empty() || given.roles.empty()) {
-    return fail(errc::invalid_argument, "ovir token needs --admin-key FILE, --node HEX and --role "
-                                        "ROLES; see ovir token --help");
+  if (given.node.empty() || given.roles.empty()) {
+    return fail(errc::invalid_argument,
+                "ovir token needs --node HEX and --role ROLES; see ovir token --help");
   }
   const auto node = node_id_from_hex(given.node);
   if (!node || node->empty()) {
@@ -85,7 +86,12 @@ result<exit_code> make_token(const options& given, surroundings& around) {
   }
   OVIR_ASSIGN(const role_set roles, roles_from(given.roles));
   OVIR_ASSIGN(const std::chrono::seconds lifetime, lifetime_from(given.expires));
-  OVIR_ASSIGN(const secret_key admin, load_key(around.environment, given.admin_key));
+  std::string path = given.admin_key;
+  if (path.empty()) {
+    OVIR_ASSIGN(const std::string folder, operator_folder());
+    path = admin_key_path_in(folder);
+  }
+  OVIR_ASSIGN(const secret_key admin, load_key(around.environment, path));
   std::array<std::byte, 16> nonce{};
   around.environment.random(nonce);
   const std::uint64_t end =
@@ -145,9 +151,11 @@ void add_token(CLI::App& app, chosen_command& chosen) {
   command->footer(
       "The token works once, for the node that has the key HEX, in clusters whose nodes name the\n"
       "admin's public key.\n\nExamples:\n"
-      "  ovir token --admin-key admin.key --node HEX --role worker --expires 24h\n"
+      "  ovir token --node HEX --role worker,scheduler --expires 24h\n"
       "  ovir token show ovir-join-...");
-  command->add_option("--admin-key", given->admin_key, "File with the admin's secret key");
+  command->add_option(
+      "--admin-key", given->admin_key,
+      "File with the admin's secret key (default: the operator's, as ovir init made it)");
   command->add_option("--node", given->node, "Public key of the node, as ovir keygen prints it");
   command->add_option("--role", given->roles, "What it may be, such as worker,scheduler");
   command->add_option("--expires", given->expires, "For how long: 90s, 30m, 24h, 7d")

@@ -25,7 +25,7 @@ const colour = () => {
 
 /// News of the requests under way: who computes this one.
 export const take = (kind, data) => {
-  const job = kind === 'jobs' && running && data.jobs?.find((j) => j.request === running.request);
+  const job = kind === 'jobs' && running && data.jobs?.find((j) => j.request === running.job);
   if (job && JSON.stringify(job.paths) !== JSON.stringify(running.paths)) {
     running.paths = job.paths;
     colour();
@@ -35,7 +35,7 @@ export const take = (kind, data) => {
 const showEnd = async (transcript) => {
   const list = [['Request', el('code', {}, running.request)], ['Transcript', el('code', {}, transcript ?? 'none')]];
   try {
-    const { job } = await look(`jobs/${running.request}`);
+    const { job } = await look(`jobs/${running.job}`);
     running.paths = job.paths;
     running.kept = job.answer_reused === true;
     colour();
@@ -76,6 +76,7 @@ const run = async () => {
       }),
     });
     running.request = response.headers.get('X-OVIR-Request');
+    running.job = response.headers.get('X-OVIR-Job');
     for await (const event of eventsOf(response)) {
       if (event.data === '[DONE]') { break; }
       const data = JSON.parse(event.data);

@@ -1,6 +1,7 @@
 // Which path a request gets: the one that was paid for, as far as its nodes are still there.
 #include "actors/pathfinder.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/limits_paths.hpp"
 #include "tests/support/lying_path.hpp"
 #include "tests/support/shared_files.hpp"
 
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <map>
 
 namespace ovir::actors {
 namespace {
@@ -57,9 +59,11 @@ protected:
     around.journal = &log_;
     paths_ = system_.spawn(pathfinder_behavior, around);
     tell_members();
-    lead_ = system_.spawn([](caf::event_based_actor*) -> caf::behavior {
-      return {[](const path_found&) {},
-              [](const path_missing& news) { ADD_FAILURE() << news.reason.message; }};
+    lead_ = system_.spawn([this](caf::event_based_actor*) -> caf::behavior {
+      return {[this](const path_found& news) { given_ = news.stages; },
+              [this](const path_missing& news) {
+                EXPECT_TRUE(may_lack_paths_) << news.reason.message;
+              }};
     });
   }
   ~pathfinding() override {
@@ -69,11 +73,12 @@ protected:
   }
 
   [[nodiscard]] node_id id(std::size_t node) const { return path_.cast().id(node); }
-  void link(std::size_t node) {
+  void link(std::size_t node) { link(node, id(node)); }
+  void link(std::size_t number, const node_id& node) {
     for (const channel kind : {channel::control, channel::data}) {
       peer_info peer;
-      peer.connection.value = 2 * node + (kind == channel::data ? 2 : 1);
-      peer.node = id(node);
+      peer.connection.value = 2 * number + (kind == channel::data ? 2 : 1);
+      peer.node = node;
       peer.kind = kind;
       peer.roles = role_set{}.add(role::worker);
       peer.incoming = true;
@@ -84,14 +89,22 @@ protected:
     caf::anon_send(paths_, members_changed{std::make_shared<const std::vector<member>>(members_)});
     scheduler_.run();
   }
-  layer_places path_of(layer_places preferred) {
-    caf::anon_send(paths_, watch_path{request, model_, 16, caf::actor_cast<lead_actor>(lead_),
+  void verifiers_say(std::map<node_id, std::uint32_t> reputation_ppm) {
+    caf::anon_send(paths_, standing_told{id(1), std::move(reputation_ppm)});
+    scheduler_.run();
+  }
+  layer_places path_of(layer_places preferred, request_id of = request) {
+    caf::anon_send(paths_, watch_path{of, model_, 16, caf::actor_cast<lead_actor>(lead_),
                                       std::move(preferred)});
     scheduler_.run();
+    return where(of);
+  }
+  layer_places where(request_id of) {
     layer_places found;
     system_.spawn([&, this](caf::event_based_actor* self) {
-      self->request(paths_, 1s, locate_request{request})
-          .then([&found](const request_location& where) { found = where.stages; });
+      self->request(paths_, 1s, locate_request{of}).then([&found](const request_location& where) {
+        found = where.stages;
+      });
     });
     scheduler_.run();
     return found;
@@ -110,9 +123,25 @@ protected:
   caf::scheduler::test_coordinator& scheduler_;
   pathfinder_actor paths_;
   caf::actor lead_;
+  std::vector<path_stage> given_; ///< the latest path
+  bool may_lack_paths_{false};
 };
 
 TEST_F(pathfinding, plans_where_nothing_was_paid_for) {
+  EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
+}
+
+TEST_F(pathfinding, prefers_of_equals_the_one_that_verifiers_found_honest) {
+  members_[0].advert.held = members_[2].advert.held;
+  tell_members();
+  verifiers_say({{id(0), 1'000'000}, {id(2), 0}});
+  EXPECT_EQ(path_of({}), (layer_places{{id(0), {0, layers}}}));
+}
+
+TEST_F(pathfinding, prefers_the_other_where_verifiers_say_the_other) {
+  members_[0].advert.held = members_[2].advert.held;
+  tell_members();
+  verifiers_say({{id(0), 0}, {id(2), 1'000'000}});
   EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
 }
 
@@ -126,6 +155,54 @@ TEST_F(pathfinding, mends_what_was_paid_for_where_a_node_is_gone) {
   tell_members();
   EXPECT_EQ(path_of({{id(0), {0, half}}, {id(1), {half, layers}}}),
             (layer_places{{id(0), {0, half}}, {id(2), {half, layers}}}));
+}
+
+// Members that are gone come first, then one that praises itself in as many ranges as a plan has
+// places, and in one that no model has.
+TEST_F(pathfinding, looks_at_those_that_can_compute) {
+  std::vector<member> all;
+  for (std::uint8_t i = 0; i < 20; ++i) {
+    member m = members_[2];
+    m.node.key.fill(i);
+    m.health = i < 19 ? member_health::dead : member_health::alive;
+    link(10 + i, m.node);
+    for (layer_index first = 0; i == 19 && first < 20; ++first) {
+      m.advert.held.push_back({model_, {first % layers, first % layers + 1}});
+    }
+    if (i == 19) {
+      m.advert.held = {m.advert.held.begin() + 1, m.advert.held.end()};
+      m.advert.held.push_back({model_, {0, 4 * layers}});
+    }
+    all.push_back(std::move(m));
+  }
+  all.insert(all.end(), members_.begin(), members_.end());
+  members_ = std::move(all);
+  tell_members();
+  EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
+}
+
+TEST_F(pathfinding, leaves_a_node_at_fault_and_plans_it_behind_others_for_a_while) {
+  EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
+  const layer_places others{{id(0), {0, half}}, {id(1), {half, layers}}};
+  ASSERT_EQ(given_.size(), 1U);
+  caf::anon_send(paths_, path_trouble{request, given_[0].handle, {errc::internal, "so it says"}});
+  scheduler_.run();
+  EXPECT_EQ(where(request), others) << "the request goes on elsewhere";
+  EXPECT_EQ(path_of({}, request_id{8}), others) << "and so does a later one";
+  scheduler_.clock().advance_time(limits::fault_weight * limits::fault_decay);
+  scheduler_.run();
+  EXPECT_EQ(path_of({}, request_id{9}), (layer_places{{id(2), {0, layers}}})) << "not for ever";
+}
+
+TEST_F(pathfinding, takes_a_node_at_fault_where_there_is_no_other) {
+  EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
+  ASSERT_EQ(given_.size(), 1U);
+  caf::anon_send(paths_, path_trouble{request, given_[0].handle, {errc::internal, "so it says"}});
+  scheduler_.run();
+  may_lack_paths_ = true; // the first request does
+  members_[0].health = member_health::dead;
+  tell_members();
+  EXPECT_EQ(path_of({}, request_id{8}), (layer_places{{id(2), {0, layers}}}));
 }
 
 } // namespace

@@ -40,12 +40,17 @@ public:
   connection_id connect(const std::string&, channel, const node_id&) override { return {}; }
   result<void> send(connection_id connection, message_kind, std::uint32_t,
                     std::shared_ptr<const std::vector<std::byte>> bytes) override {
-    all.emplace_back(connection.value, decode_audit(*bytes).value());
+    if (auto token = token_from_bytes(*bytes)) {
+      tokens.push_back(*token);
+    } else {
+      all.emplace_back(connection.value, decode_audit(*bytes).value());
+    }
     return {};
   }
   void close(connection_id, error) override {}
 
   std::vector<std::pair<std::uint64_t, audit_message>> all;
+  std::vector<join_token> tokens;
 };
 
 /// A node that admits two verifiers and the three stages, with the model or without.
@@ -54,13 +59,19 @@ protected:
   convicting()
       : config_(system_config::simulated()), system_(config_),
         scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())) {
+    lists({0, 1, 2}, {judge, receipt_maker::stranger});
+  }
+  /// Which keys the configuration names.
+  void lists(const std::vector<std::size_t>& workers, const std::vector<std::size_t>& verifiers) {
     access_list::settings settings;
-    for (const std::size_t verifier : {judge, receipt_maker::stranger}) {
+    settings.admins = {admin_.id()};
+    for (const std::size_t verifier : verifiers) {
       settings.keys[path().cast().id(verifier)] = role_set{}.add(role::verifier);
     }
-    for (std::size_t stage = 0; stage < 3; ++stage) {
+    for (const std::size_t stage : workers) {
       settings.keys[path().cast().id(stage)] = role_set{}.add(role::worker);
     }
+    links_.reset();
     access_ = access_list::load(*env_, settings).value();
     links_ = std::make_unique<peers>(key_.id(), *access_, log_, [] { return std::uint64_t{1}; });
   }
@@ -103,6 +114,26 @@ protected:
                    audit_received{path().cast().id(from), role_set{}.add(role::verifier), bytes});
     scheduler_.run();
   }
+  /// A join token of this key, as another node shows it.
+  void show(std::size_t key, role r, std::size_t from = judge) {
+    std::array<std::byte, 16> nonce{std::byte(key + 1)};
+    const auto token = issue_token(admin_, path().cast().id(key), role_set{}.add(r),
+                                   env_->unix_seconds() + 600, nonce);
+    caf::anon_send(verifier_,
+                   audit_received{path().cast().id(from), role_set{}.add(role::verifier),
+                                  std::make_shared<const std::vector<std::byte>>(to_bytes(token))});
+    scheduler_.run();
+  }
+  std::uint64_t useless() {
+    std::uint64_t count = 0;
+    system_.spawn([&, this](caf::event_based_actor* self) {
+      self->request(verifier_, 1s, list_convictions{}).then([&count](const audit_report& report) {
+        count = report.useless;
+      });
+    });
+    scheduler_.run();
+    return count;
+  }
   /// Of this key, alive and linked: its data connection is number 2 * key + 2.
   [[nodiscard]] member link(std::size_t key) {
     const node_id node = path().cast().id(key);
@@ -139,7 +170,7 @@ protected:
     return nodes;
   }
   [[nodiscard]] bool admitted(const node_id& node) const {
-    return access_->possible(node).has_value();
+    return !access_->roles_of(node).empty();
   }
 
   static conviction convict(const receipt& r, const audit_place& place, const digest& computed,
@@ -150,8 +181,9 @@ protected:
     c.computed = computed;
     c.receipts = {encode_receipt(r)};
     for (const std::size_t who : judges) {
-      c.verdicts.push_back(
-          give_verdict(path().cast().key(who), receipt_digest(c.receipts[0]), place, computed));
+      const auto kernels = who == judges.front() ? audit_kernels::avx2 : audit_kernels::reference;
+      c.verdicts.push_back(give_verdict(path().cast().key(who), receipt_digest(c.receipts[0]),
+                                        place, computed, {kernels, "ovir test"}));
     }
     return c;
   }
@@ -174,6 +206,7 @@ protected:
   test::temporary_folder folder_;
   std::unique_ptr<storage::env> env_ = storage::make_env_posix();
   const secret_key key_ = own_key();
+  const secret_key admin_ = secret_key::from_seed(std::array<std::byte, 32>{std::byte{77}});
   null_log log_;
   model_catalog models_;
   std::unique_ptr<access_list> access_;
@@ -229,6 +262,68 @@ TEST_F(convicting, equivocation_needs_no_verifier_and_no_model) {
                   {encode_receipt(honest), encode_receipt(other)},
                   {}});
   EXPECT_EQ(convicted(), std::vector{path().cast().id(2)});
+}
+
+TEST_F(convicting, keys_that_were_never_let_in_are_no_verifiers_whatever_they_could_show) {
+  lists({0, 1, 2}, {judge});
+  start(false);
+  send(true_one({judge, receipt_maker::stranger}));
+  EXPECT_TRUE(convicted().empty());
+  EXPECT_EQ(useless(), 1U);
+}
+
+// It met neither verifier: their tokens come along.
+TEST_F(convicting, a_token_shows_that_a_verifier_is_one_and_is_shown_on) {
+  sent_messages sent;
+  links_->use(nullptr);
+  lists({0, 1, 2}, {});
+  links_->use(&sent);
+  start(false);
+  show(judge, role::verifier, 0);
+  show(receipt_maker::stranger, role::worker, 0);
+  const conviction c = true_one({judge, receipt_maker::stranger});
+  send(c, 0);
+  EXPECT_TRUE(convicted().empty()) << "one of them is a worker";
+  lists({0, 1, 2}, {}); // forgets both
+  links_->use(&sent);
+  restart(false);
+  show(judge, role::verifier, 0);
+  show(receipt_maker::stranger, role::verifier, 0);
+  members_are({link(2)});
+  send(c, 0);
+  EXPECT_EQ(convicted(), std::vector{c.guilty});
+  ASSERT_EQ(sent.tokens.size(), 2U) << "before the conviction";
+  EXPECT_EQ(sent.tokens[0].roles, role_set{}.add(role::verifier));
+  ASSERT_EQ(sent.all.size(), 1U);
+  EXPECT_EQ(sent.all[0].second, audit_message{c});
+  links_->use(nullptr);
+}
+
+TEST_F(convicting, who_was_never_a_member_is_not_convicted_and_who_left_is) {
+  lists({0, 2}, {judge, receipt_maker::stranger});
+  start(true);
+  const conviction c = true_one({judge, receipt_maker::stranger});
+  send(c);
+  EXPECT_TRUE(convicted().empty());
+  EXPECT_EQ(useless(), 1U);
+  show(1, role::worker);
+  ASSERT_TRUE(access_->kick(c.guilty));
+  send(c);
+  EXPECT_EQ(convicted(), std::vector{c.guilty});
+}
+
+TEST_F(convicting, one_that_sends_what_is_of_no_use_is_not_listened_to_any_more) {
+  start(true);
+  conviction strange = false_one();
+  strange.guilty = path().cast().id(receipt_maker::lead); // whom no node let in
+  for (std::uint32_t i = 0; i <= limits::audit_useless_max; ++i) {
+    send(strange, 0);
+  }
+  const conviction c = true_one({judge, receipt_maker::stranger});
+  send(c, 0);
+  EXPECT_TRUE(convicted().empty());
+  send(c, 2);
+  EXPECT_EQ(convicted(), std::vector{c.guilty}) << "from another it is taken";
 }
 
 // Who was away is told when it comes, asks for what it lacks, and gets it: once.

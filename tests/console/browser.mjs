@@ -34,7 +34,7 @@ const ports = await Promise.all(Array.from({ length: 7 }, freePort));
 const local = (i) => `127.0.0.1:${ports[i]}`;
 const origin = `http://${local(0)}`;
 const at = (name, file) => `${folder}/${name}/${file}`;
-const shell = (line) => JSON.parse(execFileSync(ovir, ['shell', '--key', at('fox', 'admin.key'), '--connect', local(2), '-e', line, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] }));
+const shell = (line) => JSON.parse(execFileSync(ovir, ['shell', '--key', at('operator', 'admin.key'), '--connect', local(2), '-e', line, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] }));
 
 /// The reference kernels are slow, so that there is time to kill somebody.
 const start = (name) => {
@@ -43,7 +43,7 @@ const start = (name) => {
   children.set(name, child);
 };
 const make = (name, listen, shells, layers, more) => {
-  execFileSync(ovir, ['init', '--folder', `${folder}/${name}`, '--name', name, '--cluster', 'wood', '--listen', local(listen), '--shells', local(shells), '--admin-key', at('fox', 'admin.key'), ...more], { stdio: 'pipe' });
+  execFileSync(ovir, ['init', '--folder', `${folder}/${name}`, '--name', name, '--cluster', 'wood', '--listen', local(listen), '--shells', local(shells), '--admin-key', at('operator', 'admin.key'), ...more], { stdio: 'pipe' });
   const config = at(name, 'node.toml');
   writeFileSync(config, readFileSync(config, 'utf8').replace('path = "embedded"', `path = "embedded"\nlayers = "${layers}"`) + '\n[cache]\nmemory_mib = 64\n\n[limits]\nthreads = 1\n');
 };

@@ -31,6 +31,9 @@ TEST(kv_block_golden, prefixes_and_unit_keys_are_these) {
             "2886dd7da4de8a10751f8259d357e6a18c76c05beb495d6db8a9ba6b83b956ee");
   EXPECT_EQ(to_hex(unit_key(hash_plain({}), 7, chain.windows()[0])),
             "0308c8eccc8bad7cd54ffa2723295c65c0d56a3372ff038d20cd0d1187725f12");
+  EXPECT_EQ(window_name({}, chain.windows()[0]), chain.windows()[0]) << "everybody's";
+  EXPECT_EQ(to_hex(window_name(hash_plain({}), chain.windows()[0])),
+            "24ef71d99c2bc41aade1c50caf24e8b62f2bc6c9df8dfd8e0203206aa6fbbdca");
 }
 
 TEST(kv_block_golden, a_block_of_one_head_of_one_element_is_these_bytes) {
@@ -39,12 +42,16 @@ TEST(kv_block_golden, a_block_of_one_head_of_one_element_is_these_bytes) {
     cache.keys(5, 0)[p] = p;
     cache.values(5, 0)[p] = static_cast<std::uint16_t>(0x3C00 + p);
   }
-  const std::vector<std::byte> bytes =
-      encode_kv_block(cache, 5, 1, unit_key(hash_plain({}), 5, hash_plain({})), nullptr);
-  ASSERT_EQ(bytes.size(), 96 + 2 * 64 + 32U);
+  const digest name = hash_plain({});
+  std::vector<std::byte> bytes =
+      encode_kv_block(cache, 5, 1, unit_key(hash_plain({}), 5, name), nullptr);
+  ASSERT_EQ(bytes.size(), 96 + 2 * 64 + 32 + 32 + 32 + 64U);
+  EXPECT_EQ(hex(std::span{bytes}.last(128)), std::string(256, '0')) << "nobody's yet";
+  seal_kv_block(bytes, name);
+  sign_kv_block(bytes, test::author_key(1));
   EXPECT_EQ(hex(std::span{bytes}.first(32)),
             "4f564b56" // "OVKV"
-            "0100"     // version
+            "0200"     // version
             "0100"     // binary16
             "05000000" // layer
             "01000000" // window
@@ -59,8 +66,12 @@ TEST(kv_block_golden, a_block_of_one_head_of_one_element_is_these_bytes) {
     EXPECT_EQ(hex(std::span{bytes}.subspan(96 + 2 * p, 2)), fmt::format("{:02x}00", 32 + p));
     EXPECT_EQ(hex(std::span{bytes}.subspan(160 + 2 * p, 2)), fmt::format("{:02x}3c", 32 + p));
   }
-  EXPECT_EQ(hex(std::span{bytes}.last(32)),
-            "a212e4db9148c386cbc64aef8e31f58b88ce9e5f59be59a090f27c92d9aedaf6");
+  EXPECT_EQ(hex(std::span{bytes}.last(160)),
+            "d2eca6e1562a6a1420a1f1645debd9e613cd850e1cf8ae0b37073e79716303af" // check
+            "453eb7a000c00b9220dc018058ce3a1a16670cc86436d5ead141ba5177a37ead" // seal
+            "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c" // author
+            "1e6b14c9be9e84b8135b46a6ea3339b1980efd78e95192ff8356bcaa45205acc" // signature
+            "26c77d8c237eeacc368a46218fa3b75548c511bdd9f1c222091fecfd05e81507");
 }
 
 } // namespace

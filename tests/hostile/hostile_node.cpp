@@ -1,5 +1,7 @@
 #include "tests/hostile/hostile_node.hpp"
 
+#include "apps/key_file.hpp"
+#include "messages/request_name.hpp"
 #include "tests/support/cli.hpp"
 #include "tests/support/gguf_builder.hpp"
 #include "tests/support/loaded_model.hpp"
@@ -56,7 +58,13 @@ apps::json arguments_of(const supervision::run_request& r) {
 
 honest_client::honest_client(const test_cluster& cluster, std::size_t scheduler,
                              const std::vector<known_answer>& answers)
-    : shell_(shell_at(cluster, scheduler)), thread_([this, &answers] { run(answers); }) {}
+    : shell_(shell_at(cluster, scheduler)),
+      key_(apps::load_key(*storage::make_env_posix(), cluster.admin_key()).value().id()),
+      thread_([this, &answers] { run(answers); }) {}
+
+request_id honest_client::current() const {
+  return name_in_cluster(owner_of_shell(key_.key), request_id{current_.load()});
+}
 
 honest_client::~honest_client() { stop(); }
 
@@ -181,7 +189,7 @@ void hostile_node::let_attackers_in(std::size_t node) const {
   allow(attacker::rival, "scheduler");
   allow(attacker::reader, "reader");
   allow(attacker::operating, "operator");
-  std::ofstream{path} << text;
+  std::ofstream{path} << text << tables_of(node);
 }
 
 void hostile_node::SetUp() {

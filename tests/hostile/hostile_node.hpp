@@ -35,8 +35,8 @@ public:
   honest_client& operator=(const honest_client&) = delete;
 
   [[nodiscard]] std::size_t answered() const { return answered_.load(); }
-  /// The id of the request under way.
-  [[nodiscard]] request_id current() const { return request_id{current_.load()}; }
+  /// The id of the request under way, as the cluster calls it.
+  [[nodiscard]] request_id current() const;
   /// What was wrong with the first answer that was; empty: nothing.
   [[nodiscard]] std::string complaint() const;
   void stop(); ///< after the request under way
@@ -49,6 +49,7 @@ private:
   std::atomic<bool> stopping_{false};
   std::atomic<std::size_t> answered_{0};
   std::atomic<std::uint64_t> current_{0};
+  node_id key_; ///< of the shell
   mutable std::mutex guard_;
   std::string complaint_;
   std::thread thread_;
@@ -113,6 +114,8 @@ protected:
 
   void SetUp() override;
   void TearDown() override;
+  /// Further tables of a node's configuration.
+  [[nodiscard]] virtual std::string tables_of(std::size_t /*node*/) const { return {}; }
 
   /// Every port that a node listens on: those for members and those for shells.
   [[nodiscard]] std::vector<std::string> ports() const;

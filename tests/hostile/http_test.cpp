@@ -89,10 +89,11 @@ protected:
 
 TEST_F(hostile_http, bytes_that_are_no_request_are_refused) {
   for (const std::string bytes :
-       {"\r\n\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/1.1\nHost: x\n\n", "GET / HTTP/9.9\r\n\r\n",
-        "\x16\x03\x01\x02\x01\x01\xfc\x03\x03", "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
-        "GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nA: \x7f\x00\r\n\r\n"}) {
+       {"\r\n\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/1.1\nHost: localhost\n\n",
+        "GET / HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x01\x01\xfc\x03\x03",
+        "GET / HTTP/1.1\r\nHost : x\r\n\r\n", "GET /\x01 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nA: \x7f\x00\r\n\r\n"}) {
     http_socket socket{port_};
     socket.send(bytes);
     socket.send("\r\n\r\n");
@@ -103,8 +104,8 @@ TEST_F(hostile_http, bytes_that_are_no_request_are_refused) {
 
 TEST_F(hostile_http,
        a_request_whose_end_is_a_matter_of_opinion_is_refused_and_nothing_behind_it_read) {
-  const std::string smuggled = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
-  const std::string line = "POST /v1/completions HTTP/1.1\r\nHost: x\r\n"
+  const std::string smuggled = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const std::string line = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
                            "Content-Type: application/json\r\n";
   for (const std::string fields :
        {"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
@@ -118,7 +119,7 @@ TEST_F(hostile_http,
         "Transfer-Encoding : chunked\r\n",
         "Transfer-Encoding: \x0b"
         "chunked\r\n",
-        "Host: y\r\nContent-Length: 5\r\n"}) {
+        "Host: localhost\r\nContent-Length: 5\r\n"}) {
     http_socket socket{port_};
     socket.send(line + fields + "\r\n" + "0\r\n\r\n" + smuggled);
     const std::string all = socket.read_to_end().value_or("still open");
@@ -133,25 +134,26 @@ TEST_F(hostile_http,
 }
 
 TEST_F(hostile_http, what_is_too_large_is_refused_before_it_is_read) {
-  EXPECT_EQ(status_of("GET /" + std::string(2'000, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n"), 414);
-  EXPECT_EQ(status_of("GET /health HTTP/1.1\r\nHost: x\r\nA: " +
+  EXPECT_EQ(status_of("GET /" + std::string(2'000, 'a') + " HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            414);
+  EXPECT_EQ(status_of("GET /health HTTP/1.1\r\nHost: localhost\r\nA: " +
                       std::string(limits::http_header_bytes_max, 'a') + "\r\n\r\n"),
             431);
-  std::string many = "GET /health HTTP/1.1\r\nHost: x\r\n";
+  std::string many = "GET /health HTTP/1.1\r\nHost: localhost\r\n";
   for (std::size_t i = 0; i <= limits::http_fields_max; ++i) {
     many += fmt::format("a{}: b\r\n", i);
   }
   EXPECT_EQ(status_of(many + "\r\n"), 431);
-  EXPECT_EQ(status_of("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: "
+  EXPECT_EQ(status_of("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
                       "application/json\r\nContent-Length: 1000000000000\r\n\r\n"),
             413);
-  std::string chunks = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: "
+  std::string chunks = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
                        "application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (int i = 0; i < 40; ++i) {
     chunks += "10000\r\n" + std::string(65'536, ' ') + "\r\n";
   }
   EXPECT_EQ(status_of(chunks), 413);
-  EXPECT_EQ(status_of("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: "
+  EXPECT_EQ(status_of("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
                       "application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                       "fffffffffffffffff\r\n"),
             400);
@@ -170,7 +172,7 @@ TEST_F(hostile_http, who_sends_too_slowly_is_told_and_let_go) {
   EXPECT_EQ(head.answer().status, 408);
   EXPECT_TRUE(head.read_to_end());
   http_socket body{port_};
-  body.send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+  body.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             "Content-Length: 100\r\n\r\n{");
   EXPECT_EQ(body.answer().status, 408);
   EXPECT_TRUE(body.read_to_end());

@@ -32,7 +32,7 @@ TEST(api_speculation, is_as_the_client_says_and_changes_no_answer) {
     body["speculate"] = guess;
     const http_answer answer = http_ask(port, "POST", "/v1/completions", body.dump());
     ASSERT_EQ(answer.status, 200) << answer.body;
-    const json job = cluster.ask(0, "job " + answer.fields.at("x-ovir-request"))["job"];
+    const json job = cluster.ask(0, "job " + answer.fields.at("x-ovir-job"))["job"];
     EXPECT_EQ(job["speculation"]["drafted"] > 0, guess) << job;
     const std::string told = answer.fields.at("x-ovir-transcript");
     EXPECT_TRUE(transcript.empty() || transcript == told);

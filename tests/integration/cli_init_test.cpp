@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,6 +17,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <sstream>
 
 namespace ovir::test {
 namespace {
@@ -34,7 +36,7 @@ TEST(cli_init, writes_a_configuration_that_a_node_understands) {
   EXPECT_EQ(how["roles"], json::array({"worker", "scheduler"}));
   EXPECT_EQ(how["gateway"]["listen"], local(7380));
   EXPECT_TRUE(fs::exists(folder.path() / "n" / "node.key"));
-  EXPECT_TRUE(fs::exists(folder.path() / "n" / "admin.key"));
+  EXPECT_FALSE(fs::exists(folder.path() / "n" / "admin.key"));
 }
 
 TEST(cli_init, keeps_what_is_there) {
@@ -58,12 +60,19 @@ TEST(cli_init, refuses_what_no_node_would_start_with) {
            {{"--join", "a.example:7300"}, "--listen"},
            {{"--listen", fmt::format("0.0.0.0:{}", 7300)}, "name the one"},
            {{"--http", "nonsense"}, "--http"},
+           {{"--admin-key", state + "/sub/k"}, "name another place"},
+           {{"--admin", "abc"}, "64 hexadecimal digits"},
+           {{"--admin", "none", "--listen", "a.example:7300"}, "--token"},
+           {{"--admin", "none", "--token", "ovir-join-"}, "excludes"},
+           {{"--token", "ovir-join-"}, "--listen"},
+           {{"--token", "ovir-join-", "--listen", "a.example:7300"}, "221 characters"},
            {{"--name", ""}, ""}}) {
     std::vector<std::string> all{"init", "--folder", state};
     all.insert(all.end(), arguments.begin(), arguments.end());
     const child_result seen = run_ovir(all);
     if (why.empty()) { // the machine's name is taken
       EXPECT_EQ(seen.exit_code, 0) << seen.err;
+      fs::remove(folder.path() / "n" / "node.toml");
       continue;
     }
     EXPECT_NE(seen.exit_code, 0) << arguments[0];
@@ -90,13 +99,16 @@ std::vector<std::set<int>> layers_of(const json& nodes) {
 
 TEST(cli_init, makes_a_cluster_of_one_machine_that_can_do_without_any_node) {
   const temporary_folder folder;
+  const temporary_folder mine;
+  child_options options;
+  options.environment["OVIR_OPERATOR"] = mine.path().string();
   const json nodes =
-      ovir_json({"init", "--nodes", "3", "--folder", folder.path().string()})["nodes"];
+      ovir_json({"init", "--nodes", "3", "--folder", folder.path().string()}, options)["nodes"];
   ASSERT_EQ(nodes.size(), 3U);
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(nodes[i]["http"], local(static_cast<std::uint16_t>(7381 + i)));
     EXPECT_EQ(nodes[i]["shells"], local(static_cast<std::uint16_t>(7311 + i)));
-    EXPECT_EQ(nodes[i]["admin_key"], (folder.path() / "admin.key").string());
+    EXPECT_EQ(nodes[i]["admin_key"], (mine.path() / "admin.key").string());
     EXPECT_EQ(nodes[i]["config"],
               (folder.path() / fmt::format("n{}", i + 1) / "node.toml").string());
     EXPECT_NE(nodes[i]["node"], nodes[(i + 1) % 3]["node"]);
@@ -131,6 +143,71 @@ TEST(cli_init, refuses_a_cluster_that_cannot_be) {
     EXPECT_THAT(seen.err, HasSubstr(why));
     EXPECT_TRUE(is_one_line(seen.err)) << seen.err;
   }
+}
+
+/// Where the nodes listen, as their configurations say, each place once per mention.
+std::multiset<std::string> places_of(const json& nodes) {
+  std::multiset<std::string> places;
+  for (const json& node : nodes) {
+    std::istringstream text{read_file(node["config"].get<std::string>())};
+    for (std::string line; std::getline(text, line);) {
+      if (line.starts_with("listen = ") || line.starts_with("admin_listen = ")) {
+        places.insert(line.substr(line.find('"')));
+      }
+    }
+  }
+  return places;
+}
+
+TEST(cli_init, gives_no_port_twice_however_many_nodes_there_are) {
+  for (const std::size_t count : {11U, 20U, 64U}) {
+    const temporary_folder folder;
+    const json nodes = ovir_json(
+        {"init", "--nodes", std::to_string(count), "--folder", folder.path().string()})["nodes"];
+    const auto places = places_of(nodes);
+    EXPECT_EQ(places.size(), 3 * count);
+    EXPECT_EQ(std::set<std::string>(places.begin(), places.end()).size(), 3 * count) << count;
+    for (const std::uint16_t alone : {7300, 7310, 7380}) {
+      EXPECT_FALSE(places.contains(fmt::format("\"{}\"", local(alone)))) << alone;
+    }
+  }
+}
+
+TEST(cli_init, refuses_ports_that_would_be_given_twice_and_makes_way_for_those_asked_for) {
+  const temporary_folder folder;
+  const std::string there = folder.path().string();
+  const child_result seen = run_ovir({"init", "--nodes", "3", "--folder", there, "--listen",
+                                      local(7500), "--shells", local(7502)});
+  EXPECT_NE(seen.exit_code, 0);
+  EXPECT_THAT(seen.err, HasSubstr(local(7502)));
+  EXPECT_TRUE(is_one_line(seen.err)) << seen.err;
+  const json nodes =
+      ovir_json({"init", "--nodes", "3", "--folder", there, "--http", local(7301)})["nodes"];
+  const auto places = places_of(nodes);
+  EXPECT_EQ(std::set<std::string>(places.begin(), places.end()).size(), 9U);
+  EXPECT_EQ(nodes[0]["http"], local(7301));
+}
+
+TEST(cli_init, makes_nodes_that_say_on_the_console_where_they_cannot_listen) {
+  const temporary_folder folder;
+  const std::uint16_t port = free_port();
+  const json nodes =
+      ovir_json({"init", "--nodes", "1", "--folder", folder.path().string(), "--http", "",
+                 "--listen", local(port), "--shells", local(free_port())})["nodes"];
+  const int held = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  ASSERT_EQ(::bind(held, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(held, 1), 0);
+  const child_result seen = run_ovir({"node", "-c", nodes[0]["config"]});
+  ::close(held);
+  EXPECT_NE(seen.exit_code, 0);
+  EXPECT_THAT(seen.err, HasSubstr("cannot listen on " + local(port)));
+  EXPECT_THAT(seen.err, HasSubstr("n1"));
+  EXPECT_TRUE(is_one_line(seen.err)) << seen.err;
+  EXPECT_THAT(read_file(folder.path() / "n1" / "node.log"), HasSubstr("cannot listen on"));
 }
 
 /// What systemd would be: a socket that a service tells how it is.

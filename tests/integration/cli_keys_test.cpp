@@ -157,7 +157,7 @@ TEST_F(cli_keys, token_says_what_it_cannot_use) {
     return std::vector<std::string>{"token",  "--admin-key", admin_key,   "--node", who,
                                     "--role", roles,         "--expires", expires};
   };
-  expect_refusal({"token"}, usage, "needs --admin-key FILE, --node HEX and --role");
+  expect_refusal({"token"}, usage, "needs --node HEX and --role");
   expect_refusal({"token", "--admin-key", at("admin"), "--node", node}, usage, "--role");
   expect_refusal(ask(at("admin"), "abc", "worker", "1h"), usage, "64 lower-case hexadecimal");
   expect_refusal(ask(at("admin"), std::string(64, '0'), "worker", "1h"), usage, "all zeros");

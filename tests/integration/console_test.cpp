@@ -83,7 +83,7 @@ TEST_F(console, says_which_path_computed_an_answer_and_what_was_kept) {
   const auto ask = [&] {
     const http_answer seen = http_ask(port_, "POST", "/v1/completions", body.dump());
     EXPECT_EQ(seen.status, 200) << seen.body;
-    return std::pair{seen.fields.at("x-ovir-request"), json::parse(seen.body)};
+    return std::pair{seen.fields.at("x-ovir-job"), json::parse(seen.body)};
   };
   const auto [first, answer] = ask();
   json job = json::parse(look("/v1/cluster/jobs/" + first).body)["job"];

@@ -1,8 +1,11 @@
 // Logs as JSON, of processes: every line an object with what collectors of logs look for, never a
 // prompt, and opened anew on SIGHUP.
+#include "apps/key_file.hpp"
+#include "messages/request_name.hpp"
 #include "tests/support/cli.hpp"
 #include "tests/support/test_cluster.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
@@ -64,7 +67,11 @@ TEST(json_log, has_an_object_a_line_never_a_prompt_and_is_opened_anew) {
     }
   }
   EXPECT_THAT(parts, testing::IsSupersetOf({"membership", "links"})) << "who wrote it";
-  EXPECT_TRUE(requests.contains("00000000000000ab")) << testing::PrintToString(requests);
+  const node_id shell_key =
+      apps::load_key(*storage::make_env_posix(), cluster.admin_key()).value().id();
+  const request_id named = name_in_cluster(owner_of_shell(shell_key.key), request_id{0xab});
+  EXPECT_TRUE(requests.contains(fmt::format("{:016x}", named.value)))
+      << testing::PrintToString(requests);
   fs::rename(log(1), log(1).string() + ".moved");
   cluster.send_signal(1, SIGHUP);
   EXPECT_TRUE(cluster.wait_until([&] { return fs::exists(log(1)); }));

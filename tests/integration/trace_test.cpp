@@ -64,13 +64,19 @@ trace_file read(const std::string& text) {
       out.instants.push_back(e);
     } else {
       EXPECT_EQ(phase, "X");
-      EXPECT_GE(e.at("dur").get<double>(), 0) << e;
       out.spans.push_back({e.at("name"), e.at("cat"), e.at("pid"), e.at("tid"),
                            e.at("ts").get<double>(),
                            e.at("ts").get<double>() + e.at("dur").get<double>(), e.at("args")});
     }
   }
+  const auto requests = out.of_kind("request");
+  EXPECT_EQ(requests.size(), 1U);
+  if (requests.empty()) {
+    return out;
+  }
   for (const span& s : out.spans) {
+    EXPECT_GE(s.from, requests.front().from - rounding) << s.name << " begins before the request";
+    EXPECT_LE(s.to, requests.front().to + rounding) << s.name << " ends behind the request";
     EXPECT_TRUE(out.processes.contains(s.process)) << s.name << " runs in a process without a name";
   }
   return out;

@@ -5,6 +5,7 @@
 // that draws another token than the one that follows; "choice", a last stage that does.
 #include "actors/draws.hpp"
 #include "actors/stage_evidence.hpp"
+#include "messages/audit.hpp"
 #include "messages/signing.hpp"
 
 #include <array>
@@ -28,6 +29,7 @@ using namespace ovir::actors;
   "_ZN4ovir6actors8draw_allERKSt6vectorISt4byteSaIS2_EEjRKS1_IjSaIjEES8_RNS_7compute7samplerEPN"   \
   "SB_13token_matcherES8_St8optionalIjE"
 
+#define OVIR_ADMIT "_ZN4ovir11admit_faultERKNS_10secret_keyERKNS_10convictionENS_11audit_faultE"
 #define OVIR_HIGHEST "_ZN4ovir7compute10highest_ofESt4spanIKfLm18446744073709551615EE"
 
 signature real_sign(const secret_key& key, const digest& what) __asm__("__real_" OVIR_SIGN);
@@ -52,6 +54,13 @@ result<tokens_drawn> lying_draw(const std::vector<std::byte>& frame, position at
                                 std::optional<std::uint32_t> logprobs) __asm__("__wrap_" OVIR_DRAW);
 token_id real_highest(std::span<const float> logits) __asm__("__real_" OVIR_HIGHEST);
 token_id lying_highest(std::span<const float> logits) __asm__("__wrap_" OVIR_HIGHEST);
+
+/// A liar admits nothing: what it signs when accused is nobody's signature.
+audit_admission lying_admit(const secret_key& key, const conviction& c,
+                            audit_fault fault) __asm__("__wrap_" OVIR_ADMIT);
+audit_admission lying_admit(const secret_key&, const conviction&, audit_fault fault) {
+  return {fault, {}};
+}
 
 namespace {
 

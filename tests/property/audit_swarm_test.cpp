@@ -159,6 +159,7 @@ private:
           effects.push_back(more);
         }
       } else if (const auto* guilty = std::get_if<convict_signer>(&effect)) {
+        (void)book_.learn_conviction(guilty->guilty, now); // it has nothing to say
         honest_convictions += guilty->guilty == worker(0) || guilty->guilty == worker(1) ? 0 : 1;
       }
     }

@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace ovir::test {
 namespace {
 
@@ -282,7 +284,16 @@ TEST(lies, of_every_stage_at_once_each_is_named_for_its_own) {
   }
 }
 
-TEST(planted, a_unit_is_wrong_by_itself_and_nothing_else_tells_it_from_an_honest_one) {
+/// Everybody whose signature a receipt has.
+std::set<node_id> signers_of(const receipt& r) {
+  std::set<node_id> found{r.lead.node};
+  for (const stage_records& stage : r.stages) {
+    found.insert(stage.signer.node);
+  }
+  return found;
+}
+
+TEST(planted, a_unit_is_wrong_by_itself_and_its_signers_alone_tell_it_from_an_honest_one) {
   const receipt honest = path().make({});
   std::vector<secret_key> keys;
   for (std::uint8_t i = 0; i < 4; ++i) {
@@ -302,6 +313,17 @@ TEST(planted, a_unit_is_wrong_by_itself_and_nothing_else_tells_it_from_an_honest
       EXPECT_EQ(found[0].place, place);
       EXPECT_EQ(found[0].signer, keys[layer / 3 + 1].id());
       EXPECT_EQ(found[0].computed, compute::stated_at(honest, place)->value);
+      // Signed by those whose keys were given, and by no member: who knows all members knows it.
+      std::set<node_id> given;
+      for (const secret_key& key : keys) {
+        given.insert(key.id());
+      }
+      EXPECT_EQ(signers_of(*planted), given);
+      for (const node_id& member : signers_of(honest)) {
+        EXPECT_FALSE(given.contains(member)) << short_name(member);
+      }
+      EXPECT_EQ(planted->output, honest.output);
+      EXPECT_EQ(planted->stages.size(), honest.stages.size());
     }
   }
   EXPECT_FALSE(compute::plant(honest, {audit_part::unit, 9, 0, 0}, wrong, keys));
@@ -324,7 +346,8 @@ protected:
     }
   }
   [[nodiscard]] audit_verdict vote(std::size_t who) const {
-    return give_verdict(path().cast().key(who), receipt_digest(c.receipts[0]), c.place, c.computed);
+    return give_verdict(path().cast().key(who), receipt_digest(c.receipts[0]), c.place, c.computed,
+                        {who == 3 ? audit_kernels::avx2 : audit_kernels::reference, "ovir test"});
   }
   conviction c;
 };
@@ -379,11 +402,18 @@ TEST(audit_messages, come_back_as_they_were_sent) {
   const receipt r = path().cast().small();
   const audit_place place{audit_part::draw, 1, 2, 40};
   const digest some = hasher{"ovir/test/some"}.finish();
+  const audit_verdict verdict =
+      give_verdict(path().cast().key(0), some, place, some, {audit_kernels::avx512, "ovir test"});
+  conviction accused{
+      conviction_kind::replay, path().cast().id(1), place, some, {encode_receipt(r)}, {verdict}};
+  accused.admission = admit_fault(path().cast().key(1), accused, audit_fault::software);
   for (const audit_message& m :
        {audit_message{audit_offer{true, encode_receipt(r)}},
-        audit_message{audit_question{7, place, encode_receipt(r)}},
-        audit_message{
-            audit_answer{7, some, give_verdict(path().cast().key(0), some, place, some)}}}) {
+        audit_message{audit_question{7, place, {audit_kernels::avx2}, encode_receipt(r)}},
+        audit_message{audit_answer{7, some, verdict}},
+        audit_message{audit_accusation{8, accused, encode_receipt(r)}},
+        audit_message{audit_defence{8, {}, verdict}},
+        audit_message{audit_defence{8, accused.admission, {}}}}) {
     const auto bytes = encode_audit(m);
     ASSERT_TRUE(bytes);
     const auto back = decode_audit(*bytes);

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <iterator>
+#include <map>
 
 namespace ovir::actors {
 namespace {
@@ -30,6 +32,12 @@ public:
     ASSERT_TRUE(message) << message.error().message;
     if (const auto* p = std::get_if<ping>(&message->body)) {
       say(from, {ping_answer{p->nonce}, {own()}});
+    }
+    // Its ghosts are as alive as it can make them.
+    if (const auto* order = std::get_if<probe_order>(&message->body)) {
+      if (const auto ghost = ghosts_.find(order->target); ghost != ghosts_.end()) {
+        say(from, {sign_life(ghost->second, swarm_.id(from), order->nonce), {}});
+      }
     }
     for (const signed_update& u : message->updates) {
       if (heard_.size() < 500) {
@@ -85,6 +93,21 @@ public:
     const secret_key stranger = swarm_key(random_());
     say_to_all({news{}, {sign_advert(stranger, 1, {})}});
   }
+  /// Nodes that are not there, of which it has the keys, at addresses of its choice.
+  void haunt() {
+    if (ghosts_.size() < limits::members_max) {
+      secret_key made = swarm_key(~random_()); // none of the swarm's
+      const node_id id = made.id();
+      ghosts_.emplace(id, std::move(made));
+    }
+    ++incarnation_;
+    auto ghost = ghosts_.begin();
+    std::advance(ghost, static_cast<std::ptrdiff_t>(random_() % ghosts_.size()));
+    node_advert a;
+    a.name = "ghost";
+    a.address = fmt::format("victim:{}", 1 + random_() % 60'000);
+    say_to_all({news{}, {sign_advert(ghost->second, incarnation_, a)}});
+  }
   void advertise_much() {
     for (int i = 0; i < 5; ++i) {
       ++incarnation_;
@@ -129,6 +152,7 @@ private:
   std::size_t self_;
   std::uint64_t incarnation_{std::uint64_t{1} << 40U};
   std::vector<signed_update> heard_;
+  std::map<node_id, secret_key> ghosts_;
 };
 
 /// Swarms of 4 to 10 whose last node becomes a liar that does `deed` every 25 ms.
@@ -137,6 +161,7 @@ void for_liars(std::uint64_t count, Deed deed, Law law) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + count; ++seed) {
     SCOPED_TRACE(fmt::format("OVIR_SEED={}", seed));
     membership_swarm swarm{seed, 4 + seed % 7};
+    swarm.let_strangers_in();
     for (std::size_t i = 0; i < swarm.size(); ++i) {
       swarm.start(i);
     }
@@ -229,6 +254,43 @@ TEST(membership_liar, who_does_everything_at_once_disturbs_nobody) {
           EXPECT_LE(swarm.core(i).members().size(), swarm.size());
         }
       });
+}
+
+TEST(membership_liar, who_invents_nodes_makes_no_members_and_aims_few_connections) {
+  for_liars(
+      4, [](liar& l, std::mt19937_64&) { l.haunt(); },
+      [](membership_swarm& swarm) {
+        EXPECT_EQ(swarm.seen(member_health::suspect), 0U);
+        EXPECT_GT(swarm.stranger_dials(), 0U);
+        EXPECT_LE(swarm.stranger_dials(), (swarm.size() - 1) * (limits::dials_burst + 11U));
+        for (std::size_t i = 0; i + 1 < swarm.size(); ++i) {
+          EXPECT_LE(swarm.core(i).members().size(), swarm.size());
+        }
+      });
+}
+
+TEST(membership_liar, who_invents_nodes_keeps_no_newcomer_out) {
+  membership_swarm swarm{first_seed(), 8};
+  swarm.let_strangers_in();
+  for (std::size_t i = 0; i < 8; ++i) {
+    if (i != 6) {
+      swarm.start(i);
+    }
+  }
+  swarm.run(3s);
+  liar villain{swarm, first_seed()};
+  swarm.possess(7, [&](std::size_t from, std::span<const std::byte> bytes) {
+    if (bytes.empty()) {
+      villain.haunt();
+    } else {
+      villain.hear(from, bytes);
+    }
+  });
+  swarm.run(5s);
+  swarm.start(6);
+  swarm.run(5s);
+  EXPECT_EQ(swarm.disagreement(), "");
+  EXPECT_THAT(swarm.violations(), IsEmpty());
 }
 
 TEST(membership_liar, cannot_keep_the_dead_alive_nor_bring_them_back) {

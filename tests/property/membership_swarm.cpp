@@ -109,8 +109,9 @@ void membership_swarm::start(std::size_t i) {
   for (const node& other : nodes_) {
     known.insert(other.key->id());
   }
-  const auto allowed = [known](const node_id& id) -> std::optional<role_set> {
-    return known.count(id) == 1 ? std::optional{member_roles} : std::nullopt;
+  const auto allowed = [known,
+                        anyone = strangers_allowed_](const node_id& id) -> std::optional<role_set> {
+    return anyone || known.count(id) == 1 ? std::optional{member_roles} : std::nullopt;
   };
   n.core = std::make_unique<membership_core>(*n.key, fresh_advert(i), n.incarnation,
                                              membership_options{}, random_(), allowed);
@@ -343,7 +344,9 @@ void membership_swarm::perform(std::size_t i, const membership_core::effects& ef
       }
     } else if (const auto* w = std::get_if<want_link>(&e)) {
       const std::size_t to = index_of(w->to);
-      if (to >= nodes_.size() || w->address != fmt::format("n{}:1", to)) {
+      if (to >= nodes_.size() && strangers_allowed_) {
+        ++stranger_dials_;
+      } else if (to >= nodes_.size() || w->address != fmt::format("n{}:1", to)) {
         violations_.push_back("a link wanted to " + w->address);
       } else {
         connect(i, to);

@@ -50,6 +50,9 @@ public:
   void possess(std::size_t i, mind m);
   void send(std::size_t from, std::size_t to, std::vector<std::byte> bytes);
 
+  /// From the next start of a node on, any key may be a member for it.
+  void let_strangers_in() { strangers_allowed_ = true; }
+
   void run(milliseconds span);
 
   // What is seen.
@@ -76,6 +79,8 @@ public:
   [[nodiscard]] std::size_t sent() const noexcept { return sent_; }
   [[nodiscard]] std::size_t attempts() const noexcept { return attempts_; }
   [[nodiscard]] std::size_t refused() const noexcept { return refused_; }
+  /// Connections wanted to nodes there are not.
+  [[nodiscard]] std::size_t stranger_dials() const noexcept { return stranger_dials_; }
 
 private:
   struct node {
@@ -134,6 +139,8 @@ private:
   std::size_t sent_{0};
   std::size_t attempts_{0};
   std::size_t refused_{0};
+  std::size_t stranger_dials_{0};
+  bool strangers_allowed_{false};
   std::uint64_t adverts_{0};
 };
 

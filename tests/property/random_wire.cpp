@@ -126,7 +126,7 @@ wire_open drawer::open(request_id id) {
     m.log = log(id);
   }
   if (coin()) {
-    m.reuse = actors::wire_reuse{0, digest{bytes32()}, names(0)};
+    m.reuse = actors::wire_reuse{0, names(0)};
     m.reuse->explain = coin();
     m.reuse->windows = upto(static_cast<std::uint32_t>(m.reuse->prefixes.size()));
   }

@@ -63,7 +63,7 @@ std::string frame(const std::string& script, const fs::path& home) {
   return "set -eu\n"
          "export PATH='" OVIR_BINARY_DIR "':$PATH HOME='" +
          home.string() + "' OVIR_ASSETS='" + source_file("assets").string() +
-         "'\nunset OVIR_HOME XDG_STATE_HOME\ncd '" + home.string() +
+         "'\nunset OVIR_HOME XDG_STATE_HOME OVIR_OPERATOR XDG_CONFIG_HOME\ncd '" + home.string() +
          "'\ntrap 'for job in $(jobs -p); do kill -9 \"$job\" 2>/dev/null || true; done' EXIT\n" +
          script;
 }

@@ -435,6 +435,7 @@ private:
           effects.push_back(std::move(more));
         }
       } else if (const auto* sentence = std::get_if<ledger::convict_signer>(&effect)) {
+        (void)book_.learn_conviction(sentence->guilty, now); // it has nothing to say
         convict(sentence->guilty);
       }
     }

@@ -3,6 +3,7 @@
 #include "tests/support/shared_files.hpp"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -57,6 +58,11 @@ void close_end(int& fd) {
     const struct rlimit limit { *options.memory_bytes_max, *options.memory_bytes_max };
     ::setrlimit(RLIMIT_AS, &limit);
   }
+  if (options.user && (::setgroups(0, nullptr) != 0 ||
+                       ::setresgid(*options.user, *options.user, *options.user) != 0 ||
+                       ::setresuid(*options.user, *options.user, *options.user) != 0)) {
+    ::_exit(126);
+  }
   if (options.dies_with_thread) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   }
@@ -78,8 +84,9 @@ std::vector<std::string> environment_with(const std::map<std::string, std::strin
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string text = *entry;
     // A setting of whoever runs the tests must not steer the program under test.
-    if (text.rfind("OVIR_ISA=", 0) != 0 && text.rfind("OVIR_HOME=", 0) != 0 &&
-        !added.contains(text.substr(0, text.find('=')))) {
+    const auto is = [&text](const char* name) { return text.rfind(name, 0) == 0; };
+    if (!is("OVIR_ISA=") && !is("OVIR_HOME=") && !is("OVIR_OPERATOR=") &&
+        !is("OVIR_ALLOW_DEBUG=") && !added.contains(text.substr(0, text.find('=')))) {
       all.push_back(text);
     }
   }
@@ -93,6 +100,7 @@ std::vector<std::string> environment_with(const std::map<std::string, std::strin
 
 struct child_process::parts {
   std::optional<temporary_folder> home;
+  std::optional<temporary_folder> operators; ///< empty, so that no key of ours is taken
   pid_t id{-1};
   clock::time_point deadline;
   std::thread out_reader;
@@ -143,11 +151,19 @@ child_process::child_process(const std::vector<std::string>& arguments, child_op
     close_end(out.write);
     out.write = ::open(options.out_path.c_str(), O_WRONLY | O_CLOEXEC);
   }
+  // Tests look at descriptors and memory of nodes, which the system shows to root alone where a
+  // process keeps its memory to itself.
+  if (::geteuid() != 0 && !options.environment.contains("OVIR_ALLOW_DEBUG")) {
+    options.environment["OVIR_ALLOW_DEBUG"] = "1";
+  }
   const bool has_home = options.environment.contains("OVIR_HOME") ||
                         options.environment.contains("XDG_STATE_HOME") ||
                         options.environment.contains("HOME");
   if (!has_home) {
     options.environment["OVIR_HOME"] = parts_->home.emplace().path();
+  }
+  if (!options.environment.contains("OVIR_OPERATOR") && !options.environment.contains("HOME")) {
+    options.environment["OVIR_OPERATOR"] = parts_->operators.emplace().path();
   }
   std::vector<std::string> argument_texts = arguments;
   std::vector<std::string> environment_texts = environment_with(options.environment);

@@ -26,14 +26,15 @@ struct child_options {
   std::string input;                              ///< given on standard input, then closed
   std::string out_path;                           ///< standard output goes there instead
   std::optional<std::uint64_t> file_bytes_max;    ///< RLIMIT_FSIZE: a disk that is nearly full
+  std::optional<std::uint32_t> user;              ///< runs as this one and its group; needs root
   std::optional<std::uint64_t> memory_bytes_max;  ///< RLIMIT_AS; sanitizers need far more
   std::chrono::seconds deadline{120};             ///< killed afterwards
   bool dies_with_thread{false}; ///< the system kills it when the thread that started it ends
 };
 
-/// A program running beside the test. Where the options do not say where it keeps its state, it
-/// gets a folder of its own, empty at first and removed when it ends: what one program computed is
-/// not what the next one tells.
+/// A program running beside the test. Where the options do not say where it keeps its state, or
+/// where its operator's key is, it gets a folder of its own, empty at first and removed when it
+/// ends: what one program computed is not what the next one tells.
 ///  Its output is collected by threads, so it never waits for us.
 /// Killed and reaped when dropped.
 class child_process {

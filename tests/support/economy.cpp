@@ -242,7 +242,8 @@ private:
     const auto parts =
         split(gross - scaled(gross, o_.rules.fee_ppm, limits::ppm_one), weights).value();
     for (std::size_t s = 0; s < path.size(); ++s) {
-      a.computed.push_back({path[s]->key, 1, parts[s], 1, 1});
+      a.computed.push_back(
+          {path[s]->key, 1, parts[s], 1, 1, node_digest(requests_ << 20U | window << 8U | s)});
     }
     apply(a);
   }

@@ -30,11 +30,25 @@ compute::kv_block::bytes_pointer share(std::vector<std::byte> bytes) {
   return std::make_shared<const std::vector<std::byte>>(std::move(bytes));
 }
 
-void seal_kv_block(std::vector<std::byte>& block) {
+void check_kv_block(std::vector<std::byte>& block) {
+  constexpr std::size_t from_end = 160; // check, seal, author, signature
   const std::span<std::byte> all{block};
-  const digest check = hash("ovir/kv/v1/block", all.first(all.size() - digest::size));
-  std::transform(check.bytes.begin(), check.bytes.end(), all.last(digest::size).begin(),
+  const digest check = hash("ovir/kv/v1/block", all.first(all.size() - from_end));
+  std::transform(check.bytes.begin(), check.bytes.end(), all.last(from_end).begin(),
                  [](std::uint8_t b) { return std::byte{b}; });
+}
+
+secret_key author_key(std::uint8_t seed) {
+  std::array<std::byte, secret_key::seed_size> bytes{};
+  bytes.fill(std::byte{seed});
+  return secret_key::from_seed(bytes);
+}
+
+compute::kv_block::bytes_pointer authored(std::vector<std::byte> block, const digest& window_name,
+                                          std::uint8_t author) {
+  compute::seal_kv_block(block, window_name);
+  compute::sign_kv_block(block, author_key(author));
+  return share(std::move(block));
 }
 
 } // namespace ovir::test

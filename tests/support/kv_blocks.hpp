@@ -17,8 +17,12 @@ namespace ovir::test {
 
 [[nodiscard]] compute::kv_block::bytes_pointer share(std::vector<std::byte> bytes);
 
-/// What somebody who knows the format does after changing a block: the check at its end is right
-/// again.
-void seal_kv_block(std::vector<std::byte>& block);
+/// What somebody who knows the format does after changing a block: its check is right again.
+void check_kv_block(std::vector<std::byte>& block);
+
+/// The block sealed for the window of this name, and signed by the key of this seed.
+[[nodiscard]] compute::kv_block::bytes_pointer
+authored(std::vector<std::byte> block, const digest& window_name, std::uint8_t author);
+[[nodiscard]] secret_key author_key(std::uint8_t seed);
 
 } // namespace ovir::test

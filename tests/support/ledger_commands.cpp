@@ -35,6 +35,7 @@ genesis ledger_commands::rules_for_test(std::uint64_t seed) {
   g.rules.newcomer_units = 1 + random() % 20;
   g.rules.admission_stake = random() % 1'000;
   g.rules.actions_per_minute_max = random() % 4 == 0 ? 3 : 1'000'000;
+  g.rules.deterrence.audit_fee = 1 + random() % 5'000;
   g.rules.refund = random() % 3 == 0 ? refund_rule::request : refund_rule::window;
   g.mint_keys = {node(mint_key_number)};
   g.log_keeper = node(mint_key_number + 1);
@@ -152,10 +153,45 @@ command ledger_commands::fresh(const state& s) {
       return make_convict(s);
     }
     return one_in(40) ? command{rules_} : make_accrue(s);
-  default:
-    return compensate{some_request(s), static_cast<std::uint32_t>(below(3)), below(1'000),
-                      any_node(), amount_near(s.sums().assurance / 10)};
+  default: return one_in(3) ? make_reroute(s) : make_fee(s);
   }
+}
+
+command ledger_commands::make_reroute(const state& s) {
+  reroute x;
+  x.request = some_request(s);
+  const request_record* const q = s.find_request(x.request);
+  x.scheduler = q == nullptr || one_in(6) ? any_node() : q->scheduler;
+  for (std::uint64_t i = below(3) + (one_in(20) ? 0 : 1); i > 0; --i) {
+    x.stages.push_back({any_node(), static_cast<std::uint32_t>(below(9) + (one_in(30) ? 0 : 1)),
+                        1 + below(3'000'000)});
+  }
+  x.nonce = nonce();
+  return x;
+}
+
+/// For an audit of some unit.
+command ledger_commands::make_fee(const state& s) {
+  compensate x;
+  x.request = some_request(s);
+  const request_record* const q = s.find_request(x.request);
+  x.window = static_cast<std::uint32_t>(below(2 + (q == nullptr ? 0 : q->windows.size())));
+  x.layer = static_cast<std::uint32_t>(below(q == nullptr ? 3 : q->layers + 1));
+  x.receipt = one_in(20) ? digest{} : statement();
+  x.to = any_node();
+  x.amount = one_in(8) ? amount_near(s.sums().assurance / 10) : 1 + below(500);
+  return x;
+}
+
+digest ledger_commands::statement() {
+  digest d;
+  d.bytes[0] = static_cast<std::uint8_t>(below(256)); // now and then the same twice
+  d.bytes[1] = 1;
+  return d;
+}
+
+node_id ledger_commands::payee(const request_record& q) {
+  return q.path.empty() || one_in(25) ? any_node() : q.path[below(q.path.size())];
 }
 
 command ledger_commands::make_reserve(const state& s) {
@@ -181,12 +217,16 @@ command ledger_commands::make_reserve(const state& s) {
   return r;
 }
 
-std::vector<window_share> ledger_commands::cohort(std::uint64_t most) {
+std::vector<window_share> ledger_commands::cohort(const request_record& q, std::uint64_t most) {
   std::vector<window_share> shares;
   for (std::uint64_t i = 1 + below(most); i > 0; --i) {
-    const auto units = static_cast<std::uint32_t>(below(5));
-    const window_share share{any_node(), below(1'000'000), 0, units,
-                             units == 0 ? 0 : static_cast<std::uint32_t>(below(units + 1))};
+    const auto units = static_cast<std::uint32_t>(below(one_in(10) ? 5 : 3));
+    const window_share share{payee(q),
+                             below(1'000'000),
+                             0,
+                             units,
+                             units == 0 ? 0 : static_cast<std::uint32_t>(below(units + 1)),
+                             one_in(50) ? digest{} : statement()};
     const bool there = std::any_of(shares.begin(), shares.end(),
                                    [&](const window_share& s) { return s.node == share.node; });
     if (!there || one_in(40)) {
@@ -232,11 +272,11 @@ command ledger_commands::make_accrue(const state& s) {
   const std::uint64_t computed = gross - cached - scaled(gross - cached, rules.fee_ppm, 1'000'000);
   const std::uint64_t served = serving - scaled(serving, rules.fee_ppm, 1'000'000);
   if (computed > 0 || one_in(10)) {
-    a.computed = cohort(4);
+    a.computed = cohort(*q, 4);
     divide(a.computed, computed);
   }
   if (served > 0 || one_in(10)) {
-    a.served = cohort(2);
+    a.served = cohort(*q, 2);
     divide(a.served, served);
   }
   return a;

@@ -27,8 +27,14 @@ private:
   [[nodiscard]] ledger::command make_accrue(const ledger::state& s);
   [[nodiscard]] ledger::command make_convict(const ledger::state& s);
   [[nodiscard]] ledger::command make_release(const ledger::state& s);
+  [[nodiscard]] ledger::command make_reroute(const ledger::state& s);
+  [[nodiscard]] ledger::command make_fee(const ledger::state& s);
   void divide(std::vector<ledger::window_share>& shares, std::uint64_t amount);
-  [[nodiscard]] std::vector<ledger::window_share> cohort(std::uint64_t most);
+  [[nodiscard]] std::vector<ledger::window_share> cohort(const ledger::request_record& q,
+                                                         std::uint64_t most);
+  /// Of the request's path, or once in a while not.
+  [[nodiscard]] node_id payee(const ledger::request_record& q);
+  [[nodiscard]] digest statement();
 
   [[nodiscard]] std::uint64_t below(std::uint64_t n) { return random_() % n; }
   [[nodiscard]] bool one_in(std::uint64_t n) { return below(n) == 0; }

@@ -32,13 +32,18 @@ std::string name_of(const command& c) {
                         return text(x.account) + std::to_string(x.unlock_nonce);
                       } else if constexpr (requires { x.account; }) {
                         return text(x.account) + std::to_string(x.nonce);
+                      } else if constexpr (requires {
+                                             x.stages;
+                                             x.request;
+                                           }) {
+                        return text(x.scheduler) + std::to_string(x.nonce);
                       } else if constexpr (requires { x.stages; }) {
                         return text(x.payer) + text(x.about) + std::to_string(x.nonce);
                       } else if constexpr (requires { x.guilty; }) {
                         return text(x.guilty);
-                      } else if constexpr (requires { x.unit; }) {
-                        return text(x.request) + std::to_string(x.unit) + "." +
-                               std::to_string(x.sequence);
+                      } else if constexpr (requires { x.receipt; }) {
+                        return text(x.request) + std::to_string(x.window) + "." +
+                               std::to_string(x.layer) + text(x.to);
                       } else if constexpr (requires { x.window; }) {
                         return text(x.request) + std::to_string(x.window);
                       } else if constexpr (requires { x.request; }) {
@@ -74,6 +79,8 @@ signed_by signer(const command& c) {
           return {text(x.account), x.nonce};
         } else if constexpr (requires { x.payer; }) {
           return {text(x.payer), x.nonce};
+        } else if constexpr (requires { x.scheduler; }) {
+          return {text(x.scheduler), x.nonce};
         } else {
           return {};
         }
@@ -214,6 +221,37 @@ std::uint64_t ledger_model::pending_windows(const std::string& node) const {
   return pending;
 }
 
+bool ledger_model::may_take_part(const ledger::path_stage& s) const {
+  const std::string node = text(s.node);
+  if (s.layers == 0 || s.layers > 65'536 || s.ask_ppm == 0 || s.ask_ppm > 1'000'000'000 ||
+      ejected_.contains(node)) {
+    return false;
+  }
+  const credits firm = of("stake/" + node) - leaving(node);
+  const auto valid = valid_.find(node);
+  const bool known = (valid != valid_.end() && valid->second > 0) ||
+                     (firm > 0 && firm >= rules_.rules.admission_stake);
+  return known || pending_windows(node) < rules_.rules.newcomer_units;
+}
+
+bool ledger_model::run(const ledger::reroute& x) {
+  const auto found = requests_.find(text(x.request));
+  if (found == requests_.end() || !found->second.open) {
+    return false;
+  }
+  request& q = found->second;
+  if (text(x.scheduler) != (q.scheduler.empty() ? q.payer : q.scheduler) ||
+      q.path.size() + x.stages.size() > 256 ||
+      !std::all_of(x.stages.begin(), x.stages.end(),
+                   [&](const ledger::path_stage& s) { return may_take_part(s); })) {
+    return false;
+  }
+  for (const ledger::path_stage& s : x.stages) {
+    q.path.insert(text(s.node));
+  }
+  return true;
+}
+
 bool ledger_model::run(const ledger::reserve& x) {
   if (x.expires <= now_ || x.expires - now_ > rules_.rules.reservation_s_max || x.rate == 0 ||
       x.rate > static_cast<std::uint64_t>(rate_most)) {
@@ -222,14 +260,7 @@ bool ledger_model::run(const ledger::reserve& x) {
   credits layers = 0;
   credits asked = 0;
   for (const ledger::path_stage& s : x.stages) {
-    const std::string node = text(s.node);
-    if (s.layers == 0 || s.layers > 65'536 || s.ask_ppm == 0 || s.ask_ppm > 1'000'000'000 ||
-        ejected_.contains(node)) {
-      return false;
-    }
-    const credits firm = of("stake/" + node) - leaving(node);
-    const bool known = valid_[node] > 0 || (firm > 0 && firm >= rules_.rules.admission_stake);
-    if (!known && pending_windows(node) >= rules_.rules.newcomer_units) {
+    if (!may_take_part(s)) {
       return false;
     }
     layers += s.layers;
@@ -246,8 +277,22 @@ bool ledger_model::run(const ledger::reserve& x) {
   }
   const std::string id = text(ledger::escrow_of(x));
   const std::string scheduler = x.scheduler.empty() ? "" : text(x.scheduler);
-  requests_[id] = {payer, scheduler, rate, x.prompt, x.completion_max, 0, false,
-                   true,  x.expires, {},   {}};
+  requests_[id] = {payer,
+                   scheduler,
+                   rate,
+                   x.prompt,
+                   x.completion_max,
+                   0,
+                   false,
+                   true,
+                   x.expires,
+                   {},
+                   {},
+                   {},
+                   static_cast<std::uint64_t>(layers)};
+  for (const ledger::path_stage& s : x.stages) {
+    requests_[id].path.insert(text(s.node));
+  }
   go("free/" + payer, "escrow/" + id, quote);
   return true;
 }
@@ -279,15 +324,18 @@ std::vector<credits> ledger_model::share_out(credits amount, std::vector<part> b
   return out;
 }
 
-bool ledger_model::shares_are_right(const std::vector<ledger::window_share>& shares,
+bool ledger_model::shares_are_right(const request& q,
+                                    const std::vector<ledger::window_share>& shares,
                                     credits amount) const {
+  std::uint64_t units = 0;
   std::vector<part> weights;
   credits sum = 0;
   credits paid = 0;
   std::set<std::string> names;
   for (const ledger::window_share& s : shares) {
+    units += s.units;
     if (ejected_.contains(text(s.node)) || !names.insert(text(s.node)).second ||
-        s.weight > (std::uint64_t{1} << 62)) {
+        !q.path.contains(text(s.node)) || units > q.layers || s.weight > (std::uint64_t{1} << 62)) {
       return false;
     }
     weights.push_back({text(s.node), credits{s.weight}});
@@ -327,8 +375,8 @@ bool ledger_model::run(const ledger::accrue& x) {
   const credits serving = cached * rules_.rules.cache_ppm / million;
   const credits fee_a = (gross - cached) * rules_.rules.fee_ppm / million;
   const credits fee_b = serving * rules_.rules.fee_ppm / million;
-  if (!shares_are_right(x.computed, gross - cached - fee_a) ||
-      !shares_are_right(x.served, serving - fee_b)) {
+  if (!shares_are_right(q, x.computed, gross - cached - fee_a) ||
+      !shares_are_right(q, x.served, serving - fee_b)) {
     return false;
   }
   window w{id, now_, gross, fee_a + fee_b, cached - serving, false, 0, {}};
@@ -510,6 +558,27 @@ bool ledger_model::run(const ledger::compensate& x) {
     return false;
   }
   request& q = requests_.at(id);
+  // The accrual 0 is for all windows of positions that the prompt reaches into.
+  const std::uint64_t prompt_end = q.prompt == 0 ? 0 : (q.prompt - 1) / 32;
+  const std::uint64_t paid_by = x.window > prompt_end ? x.window - prompt_end : 0;
+  if (paid_by >= q.windows.size() || windows_[q.windows[paid_by]].phase != 0 ||
+      x.layer >= q.layers || text(x.to) == q.payer || text(x.to) == q.scheduler ||
+      x.amount > rules_.rules.deterrence.audit_fee) {
+    return false;
+  }
+  for (const part& p : windows_[q.windows[paid_by]].parts) {
+    if (p.node == text(x.to)) {
+      return false;
+    }
+  }
+  credits paid_in = 0;
+  for (const std::size_t at : q.windows) {
+    paid_in += windows_[at].phase == 2 ? 0 : windows_[at].fee;
+  }
+  if (q.audit_fees + x.amount > paid_in) {
+    return false;
+  }
+  q.audit_fees += x.amount;
   go("assurance", "pending/" + text(x.to), x.amount);
   q.compensations.push_back(windows_.size());
   windows_.push_back({id, now_, 0, 0, 0, true, 0, {{text(x.to), credits{x.amount}}}});

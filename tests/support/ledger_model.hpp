@@ -52,6 +52,9 @@ private:
     std::uint64_t expires;
     std::vector<std::size_t> windows; ///< places in `windows_`
     std::vector<std::size_t> compensations;
+    std::set<std::string> path; ///< who may be paid
+    std::uint64_t layers{0};
+    credits audit_fees{0};
   };
   struct called_back {
     credits amount;
@@ -72,6 +75,7 @@ private:
   bool run(const ledger::expire& x);
   bool run(const ledger::convict& x);
   bool run(const ledger::compensate& x);
+  bool run(const ledger::reroute& x);
 
   bool close(const std::string& id);
   credits take_back(request& q, std::size_t first, const std::string& guilty,
@@ -83,7 +87,9 @@ private:
   [[nodiscard]] std::uint64_t pending_windows(const std::string& node) const;
   [[nodiscard]] credits leaving(const std::string& node) const;
   [[nodiscard]] static std::vector<credits> share_out(credits amount, std::vector<part> by_weight);
-  [[nodiscard]] bool shares_are_right(const std::vector<ledger::window_share>& shares,
+  [[nodiscard]] bool may_take_part(const ledger::path_stage& s) const;
+  [[nodiscard]] bool shares_are_right(const request& q,
+                                      const std::vector<ledger::window_share>& shares,
                                       credits amount) const;
 
   ledger::genesis rules_;

@@ -105,7 +105,7 @@ authentic_command ledger_world::accrue(const state& s, std::uint64_t frontier,
     }
     const std::vector<micro_credits> parts = split(amount, weights).value();
     for (std::size_t i = 0; i < who.size(); ++i) {
-      shares.push_back({node(who[i]), 1, parts[i], 4, 4});
+      shares.push_back({node(who[i]), 1, parts[i], 4, 4, statement(++statements_)});
     }
   };
   if (!stages.empty()) {
@@ -115,6 +115,26 @@ authentic_command ledger_world::accrue(const state& s, std::uint64_t frontier,
     fill(a.served, servers, serving - scaled(serving, rules.fee_ppm, 1'000'000));
   }
   return keep(a);
+}
+
+digest ledger_world::statement(std::uint64_t number) {
+  digest d;
+  d.bytes.back() = 0xee;
+  for (std::size_t i = 0; i < sizeof(number); ++i) {
+    d.bytes[i] = static_cast<std::uint8_t>(number >> 8 * i);
+  }
+  return d;
+}
+
+authentic_command ledger_world::reroute(std::uint8_t scheduler, std::vector<std::uint8_t> stages) {
+  ovir::ledger::reroute x;
+  x.request = last_request;
+  x.scheduler = node(scheduler);
+  for (const std::uint8_t stage : stages) {
+    x.stages.push_back({node(stage), 4, 1'000'000});
+  }
+  x.nonce = ++nonce_;
+  return sign(scheduler, x);
 }
 
 authentic_command ledger_world::convict(std::uint32_t window, std::uint8_t guilty,

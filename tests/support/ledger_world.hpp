@@ -42,6 +42,11 @@ public:
                                                  std::vector<std::uint8_t> stages,
                                                  std::uint64_t cached_ppm = 0,
                                                  std::vector<std::uint8_t> servers = {});
+  /// Further stages of `last_request`.
+  [[nodiscard]] ledger::authentic_command reroute(std::uint8_t scheduler,
+                                                  std::vector<std::uint8_t> stages);
+  /// One that nobody made.
+  [[nodiscard]] static digest statement(std::uint64_t number);
   [[nodiscard]] ledger::authentic_command convict(std::uint32_t window, std::uint8_t guilty,
                                                   std::uint8_t finder);
   [[nodiscard]] ledger::authentic_command keep(ledger::command c) const;
@@ -52,6 +57,7 @@ public:
 private:
   digest id_;
   std::uint64_t nonce_{0};
+  std::uint64_t statements_{0};
 };
 
 } // namespace ovir::test

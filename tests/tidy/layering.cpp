@@ -53,6 +53,7 @@ constexpr std::array libraries{
     library{"POSIX", "dlfcn.h"},
     library{"POSIX", "sys/"},
     library{"POSIX", "netinet/"},
+    library{"POSIX", "arpa/"},
 };
 
 std::string trimmed(std::string_view text) {

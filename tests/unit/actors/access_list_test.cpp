@@ -1,4 +1,5 @@
 #include "actors/access_list.hpp"
+#include "messages/limits.hpp"
 #include "storage/memory_env.hpp"
 
 #include <gmock/gmock.h>
@@ -139,7 +140,8 @@ TEST_F(access_lists, a_kicked_node_returns_with_no_token_it_has_shown_before) {
     EXPECT_THAT(refusal(with_token(9, 1)), HasSubstr("was kicked"));
     EXPECT_THAT(refusal(with_token(9, 2)), HasSubstr("was kicked"));
     EXPECT_THAT(refusal(hello(9)), HasSubstr("was kicked"));
-    EXPECT_EQ(list_->possible(key_of(9).id()), std::nullopt);
+    EXPECT_EQ(list_->worth_hearing_of(key_of(9).id()), std::nullopt);
+    EXPECT_TRUE(list_->roles_of(key_of(9).id()).empty());
     restart();
   }
   EXPECT_EQ(refusal(with_token(9, 3)), "") << "a new one";
@@ -149,10 +151,11 @@ TEST_F(access_lists, a_kicked_node_returns_with_no_token_it_has_shown_before) {
 TEST_F(access_lists, a_kicked_key_that_the_configuration_names_returns_after_a_restart) {
   ASSERT_TRUE(list_->kick(key_of(2).id()));
   EXPECT_THAT(refusal(hello(2)), HasSubstr("was kicked"));
-  EXPECT_EQ(list_->possible(key_of(2).id()), std::nullopt);
+  EXPECT_EQ(list_->worth_hearing_of(key_of(2).id()), std::nullopt);
+  EXPECT_TRUE(list_->roles_of(key_of(2).id()).empty());
   restart();
   EXPECT_EQ(refusal(hello(2)), "");
-  EXPECT_EQ(list_->possible(key_of(2).id()), roles({role::worker}));
+  EXPECT_EQ(list_->roles_of(key_of(2).id()), roles({role::worker}));
 }
 
 TEST_F(access_lists, a_convicted_key_returns_with_nothing_at_all) {
@@ -164,20 +167,94 @@ TEST_F(access_lists, a_convicted_key_returns_with_nothing_at_all) {
     EXPECT_THAT(refusal(with_token(9, 3)), HasSubstr("was convicted")) << "a new token";
     EXPECT_THAT(refusal(hello(9)), HasSubstr("was convicted"));
     EXPECT_THAT(refusal(hello(2)), HasSubstr("was convicted"));
-    EXPECT_EQ(list_->possible(key_of(9).id()), std::nullopt);
-    EXPECT_EQ(list_->possible(key_of(2).id()), std::nullopt);
+    for (const std::uint8_t key : {std::uint8_t{9}, std::uint8_t{2}}) {
+      EXPECT_EQ(list_->worth_hearing_of(key_of(key).id()), std::nullopt);
+      EXPECT_TRUE(list_->roles_of(key_of(key).id()).empty());
+      EXPECT_TRUE(list_->was_member(key_of(key).id()));
+    }
     ASSERT_TRUE(list_->kick(key_of(9).id())); // by an operator too: no way to a token's readmission
     restart();
   }
   EXPECT_THAT(refusal(with_token(9, 4)), HasSubstr("was convicted"));
 }
 
-TEST_F(access_lists, gossip_is_kept_of_those_who_could_show_a_token) {
-  EXPECT_EQ(list_->possible(key_of(2).id()), roles({role::worker}));
-  EXPECT_EQ(list_->possible(key_of(77).id()), member_roles);
+TEST_F(access_lists, gossip_is_kept_of_those_who_could_show_a_token_who_may_nothing_yet) {
+  EXPECT_EQ(list_->worth_hearing_of(key_of(2).id()), roles({role::worker}));
+  EXPECT_EQ(list_->worth_hearing_of(key_of(77).id()), member_roles);
+  EXPECT_TRUE(list_->roles_of(key_of(77).id()).empty());
+  EXPECT_FALSE(list_->was_member(key_of(77).id()));
   settings_.admins.clear();
   restart();
-  EXPECT_EQ(list_->possible(key_of(77).id()), std::nullopt);
+  EXPECT_EQ(list_->worth_hearing_of(key_of(77).id()), std::nullopt);
+}
+
+TEST_F(access_lists, a_key_may_what_its_entry_or_its_token_says) {
+  EXPECT_EQ(list_->roles_of(key_of(2).id()), roles({role::worker}));
+  ASSERT_EQ(refusal(with_token(9, 1, later, roles({role::worker, role::verifier}))), "");
+  EXPECT_EQ(list_->roles_of(key_of(9).id()), roles({role::worker, role::verifier}));
+  EXPECT_TRUE(list_->was_member(key_of(9).id()));
+  EXPECT_FALSE(list_->was_member(key_of(3).id())) << "a person, who computes nothing";
+}
+
+TEST_F(access_lists, a_token_that_another_shows_counts_like_its_own_and_can_be_shown_on) {
+  const std::vector<std::byte> token = with_token(9, 1, later, roles({role::verifier})).token;
+  ASSERT_TRUE(list_->show(token, now));
+  for (int life = 0; life < 2; ++life) {
+    EXPECT_EQ(list_->roles_of(key_of(9).id()), roles({role::verifier}));
+    EXPECT_EQ(list_->token_of(key_of(9).id()), token);
+    restart();
+  }
+  // Another token of the same key, shown, takes no role away and adds none.
+  ASSERT_TRUE(list_->show(with_token(9, 2, later, roles({role::worker})).token, now));
+  EXPECT_EQ(list_->roles_of(key_of(9).id()), roles({role::verifier}));
+  std::vector<std::byte> forged = with_token(10, 3).token;
+  forged[40] ^= std::byte{1};
+  EXPECT_EQ(list_->show(forged, now).error().code, errc::invalid_argument);
+  std::array<std::byte, 16> nonce{std::byte{1}};
+  const auto foreign =
+      to_bytes(issue_token(key_of(8), key_of(10).id(), roles({role::worker}), later, nonce));
+  EXPECT_EQ(list_->show(foreign, now).error().code, errc::not_found);
+  EXPECT_EQ(list_->show(with_token(10, 4, later, roles({role::operate})).token, now).error().code,
+            errc::not_found);
+  EXPECT_FALSE(list_->was_member(key_of(10).id()));
+}
+
+TEST_F(access_lists, a_token_shown_after_its_end_makes_a_member_that_may_nothing) {
+  ASSERT_TRUE(list_->show(with_token(9, 1).token, later + 1));
+  EXPECT_TRUE(list_->was_member(key_of(9).id()));
+  EXPECT_TRUE(list_->roles_of(key_of(9).id()).empty());
+  EXPECT_NE(refusal(with_token(9, 1), later + 1), "") << "and does not let it in";
+  EXPECT_EQ(refusal(with_token(9, 2)), "");
+  EXPECT_EQ(list_->roles_of(key_of(9).id()), roles({role::worker}));
+}
+
+TEST_F(access_lists, nobody_brings_back_who_was_kicked_by_showing_a_token) {
+  ASSERT_TRUE(list_->kick(key_of(9).id()));
+  ASSERT_TRUE(list_->show(with_token(9, 1).token, now));
+  EXPECT_TRUE(list_->roles_of(key_of(9).id()).empty());
+  EXPECT_THAT(refusal(hello(9)), HasSubstr("was kicked"));
+}
+
+TEST_F(access_lists, a_node_shows_its_own_token_and_is_a_member) {
+  settings_.self = key_of(5).id();
+  settings_.token = with_token(5, 1).token;
+  restart();
+  EXPECT_EQ(list_->token_of(key_of(5).id()), settings_.token);
+  EXPECT_TRUE(list_->was_member(key_of(5).id()));
+}
+
+TEST_F(access_lists, a_full_book_of_convictions_keeps_nobody_from_being_admitted) {
+  settings_.path.clear();
+  restart();
+  for (std::uint32_t i = 0; i < limits::admissions_max; ++i) {
+    node_id node;
+    node.key[0] = 0xff;
+    node.key[1] = static_cast<std::uint8_t>(i >> 8U);
+    node.key[2] = static_cast<std::uint8_t>(i);
+    ASSERT_TRUE(list_->expel(node));
+  }
+  EXPECT_EQ(refusal(with_token(9, 1)), "");
+  EXPECT_TRUE(list_->expel(key_of(9).id()));
 }
 
 TEST_F(access_lists, a_damaged_file_is_refused_and_names_the_line) {

@@ -24,8 +24,16 @@ digest name(std::uint32_t window, layer_index layer) {
   return hasher{"ovir/test/place"}.update_u32(window).update_u32(layer).finish();
 }
 wanted_block wanted(std::uint32_t window, layer_index layer) {
-  const digest key = hasher{"ovir/test/key"}.update_u32(window).update_u32(layer).finish();
-  return {name(window, layer), key, layer, window, shape, false};
+  const digest of_window = hasher{"ovir/test/window"}.update_u32(window).finish();
+  return {name(window, layer), of_window, layer, window, shape, false};
+}
+constexpr std::uint8_t author_seed = 77;
+node_id author() { return test::author_key(author_seed).id(); }
+/// One that knows who computed what the others send.
+core knowing() {
+  core exchange;
+  exchange.joined(author());
+  return exchange;
 }
 /// Windows [0, count) of two layers each.
 std::vector<wanted_window> windows(std::uint32_t count) {
@@ -35,10 +43,11 @@ std::vector<wanted_window> windows(std::uint32_t count) {
   }
   return all;
 }
-core::bytes_pointer block_of(const wanted_block& b) {
+core::bytes_pointer block_of(const wanted_block& b, std::uint8_t by = author_seed) {
   const compute::kv_cache kv = test::filled_kv({0, 2}, shape, (b.window + 1) * 32, 5);
   const digest output{};
-  return test::share(compute::encode_kv_block(kv, b.layer, b.window, b.key, &output));
+  return test::authored(compute::encode_kv_block(kv, b.layer, b.window, b.place, &output),
+                        b.window_name, by);
 }
 name_filter claims_of(std::uint32_t windows_held) {
   name_filter filter{1'000};
@@ -75,7 +84,7 @@ core::effects answer_all(core& exchange, const core::ask& ask, core::time_point 
 }
 
 TEST(block_exchange_core, nothing_is_asked_of_who_claims_nothing) {
-  core exchange;
+  core exchange = knowing();
   core::effects out;
   EXPECT_FALSE(exchange.begin(1, model, windows(2), 0, start, out));
   exchange.claim(node(1), name_filter{10}, 1);
@@ -85,7 +94,7 @@ TEST(block_exchange_core, nothing_is_asked_of_who_claims_nothing) {
 }
 
 TEST(block_exchange_core, the_longest_prefix_that_others_claim_is_fetched_from_all_of_them) {
-  core exchange;
+  core exchange = knowing();
   exchange.claim(node(1), claims_of(3), 1);
   exchange.claim(node(2), claims_of(3), 1);
   core::effects out;
@@ -112,7 +121,7 @@ TEST(block_exchange_core, the_longest_prefix_that_others_claim_is_fetched_from_a
 }
 
 TEST(block_exchange_core, computing_wins_where_it_is_faster_and_is_judged_by_what_it_took) {
-  core exchange;
+  core exchange = knowing();
   exchange.claim(node(1), claims_of(2), 1);
   core::effects out;
   EXPECT_FALSE(exchange.begin(1, model, windows(2), 10, start, out));
@@ -128,7 +137,7 @@ TEST(block_exchange_core, computing_wins_where_it_is_faster_and_is_judged_by_wha
 }
 
 TEST(block_exchange_core, a_fetch_that_took_longer_than_computing_was_a_wrong_prediction) {
-  core exchange;
+  core exchange = knowing();
   exchange.claim(node(1), claims_of(2), 1);
   core::effects out;
   ASSERT_TRUE(exchange.begin(1, model, windows(2), 10'000, start, out));
@@ -139,7 +148,7 @@ TEST(block_exchange_core, a_fetch_that_took_longer_than_computing_was_a_wrong_pr
 }
 
 TEST(block_exchange_core, a_stale_claim_costs_a_question_and_the_next_one_is_asked) {
-  core exchange;
+  core exchange = knowing();
   exchange.claim(node(1), claims_of(2), 1);
   core::effects out;
   ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, start, out));
@@ -163,7 +172,7 @@ TEST(block_exchange_core, a_stale_claim_costs_a_question_and_the_next_one_is_ask
 }
 
 TEST(block_exchange_core, who_sends_another_block_is_named_and_not_asked_again) {
-  core exchange;
+  core exchange = knowing();
   exchange.claim(node(1), claims_of(2), 1);
   core::effects out;
   ASSERT_TRUE(exchange.begin(1, model, windows(1), 0, start, out));
@@ -188,7 +197,7 @@ TEST(block_exchange_core, who_sends_another_block_is_named_and_not_asked_again) 
 }
 
 TEST(block_exchange_core, a_damaged_block_and_one_that_nobody_asked_for_are_lies) {
-  core exchange;
+  core exchange = knowing();
   exchange.claim(node(1), claims_of(1), 1);
   core::effects out;
   ASSERT_TRUE(exchange.begin(1, model, windows(1), 0, start, out));
@@ -207,7 +216,7 @@ TEST(block_exchange_core, a_damaged_block_and_one_that_nobody_asked_for_are_lies
 
 TEST(block_exchange_core, a_block_of_the_same_place_in_another_text_is_a_lie) {
   wanted_block other = wanted(0, 1);
-  other.key = digest{{3}};
+  other.place = digest{{3}};
   EXPECT_TRUE(check_block(other, block_of(other)));
   EXPECT_EQ(check_block(wanted(0, 1), block_of(other)).error().code, errc::digest_mismatch);
   wanted_block larger = wanted(0, 1);
@@ -220,12 +229,60 @@ TEST(block_exchange_core, another_output_of_the_last_layer_is_a_lie) {
   last.model_last = true;
   EXPECT_EQ(check_block(last, block_of(last)).error().code, errc::digest_mismatch);
   const compute::kv_cache kv = test::filled_kv({0, 2}, shape, 32, 5);
-  const auto right = test::share(compute::encode_kv_block(kv, 1, 0, last.key, nullptr));
+  const auto right = test::authored(compute::encode_kv_block(kv, 1, 0, last.place, nullptr),
+                                    last.window_name, author_seed);
   EXPECT_TRUE(check_block(last, right));
 }
 
+TEST(block_exchange_core, a_block_by_who_does_not_know_the_windows_name_is_a_lie) {
+  const wanted_block b = wanted(0, 0);
+  wanted_block guessed = b;
+  guessed.window_name = b.place; // all that who is asked learns
+  EXPECT_EQ(check_block(b, block_of(b)).value(), author());
+  EXPECT_EQ(check_block(b, block_of(guessed)).error().code, errc::digest_mismatch);
+}
+
+TEST(block_exchange_core, a_block_that_its_author_did_not_sign_is_a_lie_of_who_sent_it) {
+  const wanted_block b = wanted(0, 0);
+  auto bytes = *block_of(b);
+  bytes.back() ^= std::byte{1};
+  EXPECT_EQ(check_block(b, test::share(bytes)).error().code, errc::digest_mismatch);
+  std::fill(bytes.end() - 96, bytes.end(), std::byte{}); // nobody's
+  EXPECT_EQ(check_block(b, test::share(bytes)).error().code, errc::digest_mismatch);
+}
+
+// Who passes on what another computed need not know that the other left, or was found out.
+TEST(block_exchange_core, a_block_by_who_is_no_member_is_not_taken_and_its_sender_not_blamed) {
+  core exchange = knowing();
+  exchange.claim(node(1), claims_of(1), 1);
+  core::effects out;
+  ASSERT_TRUE(exchange.begin(1, model, windows(1), 0, start, out));
+  const core::ask& ask = out.asks.at(0);
+  core::effects got = exchange.on_block(node(1), ask.ticket, 0, block_of(asked(ask, 0), 78), start);
+  add(got, exchange.on_block(node(1), ask.ticket, 1, block_of(asked(ask, 1), 78), start));
+  EXPECT_TRUE(got.drops.empty());
+  ASSERT_EQ(got.done.size(), 1U);
+  EXPECT_TRUE(got.done[0].blocks.empty());
+  EXPECT_EQ(exchange.counts().authors_refused, 1U);
+  EXPECT_EQ(exchange.counts().wrong_blocks, 0U);
+  // One that joined is believed, and one whose blocks were refuted is not, whoever sends them.
+  for (const bool refuted : {false, true}) {
+    if (refuted) {
+      static_cast<void>(exchange.refute(author(), start));
+    }
+    core::effects more;
+    ASSERT_TRUE(exchange.begin(2, model, windows(1), 0, start, more));
+    const core::effects end = answer_all(exchange, more.asks.at(0), start);
+    ASSERT_EQ(end.done.size(), 1U);
+    EXPECT_EQ(end.done[0].blocks.size(), refuted ? 0U : 2U);
+    if (!refuted) {
+      EXPECT_EQ(end.done[0].blocks[0].author, author());
+    }
+  }
+}
+
 TEST(block_exchange_core, who_owes_and_is_silent_is_dropped_and_others_are_asked) {
-  core exchange;
+  core exchange = knowing();
   exchange.claim(node(1), claims_of(2), 1);
   core::effects out;
   ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, start, out));
@@ -241,7 +298,7 @@ TEST(block_exchange_core, who_owes_and_is_silent_is_dropped_and_others_are_asked
 }
 
 TEST(block_exchange_core, a_fetch_ends_in_time_with_the_windows_that_are_whole) {
-  core exchange;
+  core exchange = knowing();
   exchange.claim(node(1), claims_of(2), 1);
   core::effects out;
   ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, start, out));
@@ -259,7 +316,7 @@ TEST(block_exchange_core, a_fetch_ends_in_time_with_the_windows_that_are_whole) 
 }
 
 TEST(block_exchange_core, what_a_lost_connection_owes_is_asked_of_others_or_given_up) {
-  core exchange;
+  core exchange = knowing();
   exchange.claim(node(1), claims_of(2), 1);
   core::effects out;
   ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, start, out));
@@ -271,7 +328,7 @@ TEST(block_exchange_core, what_a_lost_connection_owes_is_asked_of_others_or_give
 }
 
 TEST(block_exchange_core, one_source_owes_no_more_than_its_window) {
-  core exchange;
+  core exchange = knowing();
   constexpr compute::kv_shape large{32, 128}; // half a MiB
   name_filter filter{1'000};
   std::vector<wanted_window> wanted_all;
@@ -293,7 +350,7 @@ TEST(block_exchange_core, one_source_owes_no_more_than_its_window) {
 }
 
 TEST(block_exchange_core, a_node_that_claims_everything_and_has_nothing_is_found_out) {
-  core exchange;
+  core exchange = knowing();
   std::vector<std::byte> all(limits::block_filter_bytes_min, std::byte{0xff});
   exchange.claim(node(1), name_filter::from(all).value(), 1);
   std::size_t asked_of_it = 0;
@@ -316,7 +373,7 @@ TEST(block_exchange_core, a_node_that_claims_everything_and_has_nothing_is_found
 }
 
 TEST(block_exchange_core, whose_blocks_computing_refuted_is_not_asked) {
-  core exchange;
+  core exchange = knowing();
   exchange.claim(node(1), claims_of(1), 1);
   EXPECT_TRUE(exchange.refute(node(1), start).drops.at(0).lied);
   core::effects out;

@@ -14,18 +14,23 @@ constexpr compute::kv_shape shape{2, 8};
 constexpr std::uint32_t windows = 4;
 constexpr std::uint32_t layers = 3;
 
-prefix_list names() {
+/// Of one prompt, as an owner's.
+prefix_list names(digest salt = {}) {
   compute::prefix_chain chain;
   chain.add(std::vector<token_id>(windows * 32, 9));
-  return std::make_shared<const std::vector<digest>>(chain.windows());
+  std::vector<digest> all;
+  for (const digest& prefix : chain.windows()) {
+    all.push_back(compute::window_name(salt, prefix));
+  }
+  return std::make_shared<const std::vector<digest>>(std::move(all));
 }
-unit_scope scope(digest salt = {}) { return {hash_plain({}), salt, {0, layers}, layers, shape}; }
-find_units ask(digest salt = {}) { return {scope(salt), names(), 0, windows}; }
+unit_scope scope() { return {hash_plain({}), {0, layers}, layers, shape}; }
+find_units ask() { return {scope(), names(), 0, windows}; }
 
 keep_units all_units(digest salt = {}) {
   keep_units units;
-  units.scope = scope(salt);
-  units.prefixes = names();
+  units.scope = scope();
+  units.prefixes = names(salt);
   units.kv = std::make_shared<const compute::kv_cache>(
       test::filled_kv({0, layers}, shape, windows * 32, 5));
   for (std::uint32_t w = 0; w < windows; ++w) {
@@ -54,22 +59,24 @@ protected:
     }
   }
   /// Everything `to` lacks, as `from` has it; `forge` may change a block before it is sent.
-  static void fetch(cache_tiers& from, cache_tiers& to, digest salt = {},
+  static void fetch(cache_tiers& from, cache_tiers& to,
                     const std::function<void(std::vector<std::byte>&)>& forge = {}) {
     std::vector<fetched_block> blocks;
-    for (const wanted_window& window : to.missing(ask(salt), 0)) {
+    for (const wanted_window& window : to.missing(ask(), 0)) {
       for (const wanted_block& wanted : window) {
         auto bytes = from.serve(wanted.place);
         ASSERT_NE(bytes, nullptr);
         if (forge) {
           auto changed = *bytes;
           forge(changed);
+          compute::seal_kv_block(changed, wanted.window_name);
           bytes = test::share(std::move(changed));
         }
-        blocks.push_back({wanted, author(), bytes});
+        const node_id named = compute::author_of_kv_block(*bytes);
+        blocks.push_back({wanted, named.empty() ? author() : named, bytes});
       }
     }
-    to.take_fetched(scope(salt), std::move(blocks));
+    to.take_fetched(scope(), std::move(blocks));
   }
 
   test::temporary_folder folder_;
@@ -133,7 +140,35 @@ TEST_F(tiers_between_nodes, private_blocks_have_names_that_only_their_owner_can_
   const digest key = compute::unit_key(scope().model, 0, (*names())[0]);
   EXPECT_EQ(std::count(places.begin(), places.end(), key), 0);
   EXPECT_EQ(from.serve(key), nullptr);
-  EXPECT_NE(from.serve(storage::lookup_key({salt}, key)), nullptr);
+  EXPECT_NE(from.serve(compute::unit_key(scope().model, 0, (*names(salt))[0])), nullptr);
+}
+
+TEST_F(tiers_between_nodes, what_is_served_is_signed_by_who_computed_it_whoever_serves_it) {
+  const secret_key first = test::author_key(1);
+  const secret_key second = test::author_key(2);
+  cache_tiers from = open("from");
+  from.sign_with(first);
+  from.keep(all_units());
+  const digest place = compute::unit_key(scope().model, 0, (*names())[0]);
+  EXPECT_TRUE(from.author_of(place).empty()) << "its own";
+  const auto served = from.serve(place);
+  const auto block = compute::kv_block::decode(served).value();
+  EXPECT_TRUE(block.is_signed());
+  EXPECT_EQ(block.author(), first.id());
+  EXPECT_EQ(from.serve(place), served) << "signed once";
+  EXPECT_TRUE(from.author_of(place).empty());
+  {
+    cache_tiers to = open("to");
+    to.sign_with(second);
+    fetch(from, to);
+    EXPECT_EQ(to.author_of(place), first.id());
+    commit(to);
+  }
+  cache_tiers later = open("to", 0); // over a restart, from the disk
+  later.sign_with(second);
+  EXPECT_EQ(*later.serve(place), *served);
+  EXPECT_EQ(later.author_of(place), first.id());
+  EXPECT_FALSE(later.find(ask()).blocks.empty());
 }
 
 TEST_F(tiers_between_nodes, a_claim_that_does_not_hold_is_withdrawn) {
@@ -154,10 +189,10 @@ TEST_F(tiers_between_nodes, forged_blocks_that_look_right_are_found_when_they_ar
     const std::string name = "to-" + std::to_string(memory);
     {
       cache_tiers to = open(name, memory);
-      fetch(from, to, {}, [](std::vector<std::byte>& block) {
+      fetch(from, to, [](std::vector<std::byte>& block) {
         if (block[8] != std::byte{layers - 1}) { // whose output would tell
           block[100] ^= std::byte{1};            // a number of K
-          test::seal_kv_block(block);
+          test::check_kv_block(block);
         }
       });
       commit(to);

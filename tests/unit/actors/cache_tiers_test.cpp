@@ -16,15 +16,18 @@ constexpr compute::kv_shape shape{2, 8};
 constexpr std::uint32_t windows = 4;
 constexpr std::uint32_t layers = 3;
 
-prefix_list names() {
+/// Of one prompt, as an owner's.
+prefix_list names(digest salt = {}) {
   std::vector<token_id> ids(windows * 32, 9);
   compute::prefix_chain chain;
   chain.add(ids);
-  return std::make_shared<const std::vector<digest>>(chain.windows());
+  std::vector<digest> all;
+  for (const digest& prefix : chain.windows()) {
+    all.push_back(compute::window_name(salt, prefix));
+  }
+  return std::make_shared<const std::vector<digest>>(std::move(all));
 }
-unit_scope scope(layer_range of = {0, layers}, digest salt = {}) {
-  return {hash_plain({}), salt, of, layers, shape};
-}
+unit_scope scope(layer_range of = {0, layers}) { return {hash_plain({}), of, layers, shape}; }
 digest leaf(std::uint32_t window, layer_index layer) {
   return hasher{"ovir/test/leaf"}.update_u32(window).update_u32(layer).finish();
 }
@@ -32,8 +35,8 @@ digest leaf(std::uint32_t window, layer_index layer) {
 /// All units of four windows of a model of three layers.
 keep_units all_units(digest salt = {}) {
   keep_units units;
-  units.scope = scope({0, layers}, salt);
-  units.prefixes = names();
+  units.scope = scope();
+  units.prefixes = names(salt);
   units.kv = std::make_shared<const compute::kv_cache>(
       test::filled_kv({0, layers}, shape, windows * 32, 5));
   for (std::uint32_t w = 0; w < windows; ++w) {
@@ -44,7 +47,7 @@ keep_units all_units(digest salt = {}) {
   return units;
 }
 find_units ask(layer_range of = {0, layers}, digest salt = {}) {
-  return {scope(of, salt), names(), 0, windows};
+  return {scope(of), names(salt), 0, windows};
 }
 
 class tiers_on_disk : public ::testing::Test {
@@ -173,7 +176,8 @@ TEST_F(tiers_on_disk, damage_that_the_store_dropped_before_is_mended_as_well) {
 TEST_F(tiers_on_disk, a_block_under_another_units_key_is_refused_and_dropped) {
   const auto kv = all_units().kv;
   const digest key = compute::unit_key(scope().model, 0, (*names())[0]);
-  const auto place = [&](const std::vector<std::byte>& bytes) {
+  const auto place = [&](std::vector<std::byte> bytes) {
+    compute::seal_kv_block(bytes, (*names())[0]);
     auto store = storage::content_store::open(*env_, folder_.path() / "store", {}).value();
     const storage::store_change put =
         storage::put_content{.kind = storage::content_kind::kv, .bytes = bytes, .key = key};
@@ -212,7 +216,8 @@ TEST_F(tiers_on_disk, a_block_of_the_last_layer_must_state_the_digest_of_its_own
   const digest output = leaf(0, 0);
   {
     auto store = storage::content_store::open(*env_, folder_.path() / "store", {}).value();
-    const auto bytes = encode_kv_block(*kv, layers - 1, 0, key, &output);
+    auto bytes = encode_kv_block(*kv, layers - 1, 0, key, &output);
+    compute::seal_kv_block(bytes, (*names())[0]);
     const storage::store_change put =
         storage::put_content{.kind = storage::content_kind::kv, .bytes = bytes, .key = key};
     EXPECT_TRUE(store->commit(std::span{&put, 1}, 1));
@@ -287,8 +292,7 @@ TEST_F(tiers_on_disk, a_quarantine_takes_all_that_was_kept_from_memory_and_disk)
   // At once, though the disk still has it; and nobody is told that it is here.
   EXPECT_TRUE(tiers.find(ask()).blocks.empty());
   EXPECT_FALSE(tiers.find_answer(question).finished);
-  EXPECT_FALSE(
-      tiers.serve(storage::lookup_key({}, compute::unit_key(scope().model, 0, (*names())[0]))));
+  EXPECT_FALSE(tiers.serve(compute::unit_key(scope().model, 0, (*names())[0])));
   EXPECT_EQ(tiers.take_places(), std::vector<digest>{});
   EXPECT_EQ(told, 0) << "it is still on the disk";
   commit(tiers);

@@ -87,6 +87,8 @@ private:
   static std::string word(const text_effect& e) { return "text:" + e.text; }
   static std::string word(const kill_effect& e) { return fmt::format("kill:{}", e.stage.value); }
   static std::string word(const end_effect&) { return "end"; }
+  static std::string word(const blame_effect& e) { return fmt::format("blame:{}", e.stage.value); }
+  static std::string word(const accuse_effect& e) { return fmt::format("accuse:{}", e.host); }
 };
 
 /// A lead of two stages that has sent its prompt of four.

@@ -57,6 +57,8 @@ private:
   static std::string word(const finish_effect& e) { return fmt::format("finish:{}", e.at); }
   static std::string word(const open_effect&) { return "open"; }
   static std::string word(const end_effect&) { return "end"; }
+  static std::string word(const blame_effect& e) { return fmt::format("blame:{}", e.stage.value); }
+  static std::string word(const accuse_effect& e) { return fmt::format("accuse:{}", e.host); }
   template <class Other>
   static std::string word(const Other&) {
     return "?";

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 namespace ovir::actors {
 namespace {
 
@@ -129,13 +132,118 @@ TEST_F(membership_unit, the_lower_name_connects_first_and_waits_longer_after_eac
       tries.push_back(now);
     }
   }
-  ASSERT_GT(tries.size(), 6U);
+  // It is never reached: at last it is forgotten.
+  ASSERT_EQ(tries.size(), 7U);
   const auto grace = mine.id() < bob.id() ? 0ms : 500ms;
   EXPECT_GE(tries[0], start + grace);
   EXPECT_LE(tries[0], start + grace + 50ms);
   EXPECT_LT(tries[1] - tries[0], 400ms);
-  EXPECT_GE(tries[6] - tries[5], limits::contact_wait_max);
-  EXPECT_LE(tries[6] - tries[5], limits::contact_wait_max * 5 / 4 + 25ms);
+  EXPECT_GE(tries[6] - tries[5], 8s);
+  EXPECT_LE(tries[6] - tries[5], 10s + 25ms);
+}
+
+TEST_F(membership_unit, a_member_that_is_lost_is_looked_for_again_and_again) {
+  (void)meet(ann, "a");
+  (void)meet(bob, "b");
+  (void)core.on_link_down(bob.id(), now);
+  std::vector<time_point> tries;
+  for (int i = 0; i < 4000; ++i) {
+    for (const want_link& w : only<want_link>(pass(25ms))) {
+      if (w.to == bob.id()) {
+        tries.push_back(now);
+      }
+    }
+  }
+  ASSERT_GT(tries.size(), 15U);
+  EXPECT_LE(tries.size(), limits::dials_burst + 100U);
+  EXPECT_GE(tries[11] - tries[10], limits::contact_wait_max);
+  EXPECT_LE(tries[11] - tries[10], limits::contact_wait_max * 5 / 4 + 25ms);
+}
+
+/// Adverts of nodes that there are not.
+std::vector<signed_update> ghosts(std::uint8_t first, std::size_t count) {
+  std::vector<signed_update> all;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto n = static_cast<std::uint8_t>(first + i);
+    all.emplace_back(sign_advert(key(n), 1, advert("ghost" + std::to_string(n))));
+  }
+  return all;
+}
+
+std::size_t told_of(const std::vector<want_link>& links) {
+  std::set<node_id> all;
+  for (const want_link& w : links) {
+    all.insert(w.to);
+  }
+  return all.size();
+}
+
+TEST_F(membership_unit, one_peer_vouches_for_few_that_were_not_reached) {
+  (void)meet(ann, "a");
+  (void)meet(bob, "b");
+  (void)hear(ann, news{}, ghosts(100, 60));
+  EXPECT_EQ(told_of(only<want_link>(pass(1s))), limits::introductions_max);
+  EXPECT_THAT(core.members(), SizeIs(3));
+  // Another peer has its own few, and ann has hers again when they are forgotten.
+  (void)hear(bob, news{}, ghosts(180, 20));
+  const std::size_t both = told_of(only<want_link>(pass(1s)));
+  EXPECT_GE(both, limits::introductions_max);
+  EXPECT_LE(both, 2 * limits::introductions_max);
+  (void)pass(limits::unreached_lifetime);
+  (void)hear(ann, news{}, ghosts(210, 30));
+  EXPECT_EQ(told_of(only<want_link>(pass(1s))), limits::introductions_max);
+}
+
+TEST_F(membership_unit, connections_because_of_one_peer_are_few_whatever_it_tells) {
+  (void)meet(ann, "a");
+  std::size_t links = 0;
+  for (std::uint64_t i = 0; i < 600; ++i) {
+    std::vector<signed_update> moved;
+    for (std::uint8_t n = 0; n < limits::introductions_max; ++n) {
+      moved.emplace_back(sign_advert(key(static_cast<std::uint8_t>(100 + n)), 1 + i,
+                                     advert("x" + std::to_string(i * 100 + n))));
+    }
+    (void)hear(ann, ping{i}, std::move(moved));
+    links += only<want_link>(pass(100ms)).size();
+  }
+  EXPECT_LE(links, limits::dials_burst + 61U);
+  // All at one address: less and less often.
+  links = 0;
+  for (std::uint8_t i = 0; i < 40; ++i) {
+    const secret_key ghost = key(static_cast<std::uint8_t>(150 + i));
+    (void)hear(ann, news{}, {sign_advert(ghost, 1, advert("victim"))});
+    const auto wanted = only<want_link>(pass(2s));
+    links += static_cast<std::size_t>(std::count_if(
+        wanted.begin(), wanted.end(), [](const want_link& w) { return w.address == "victim:1"; }));
+  }
+  EXPECT_GT(links, 0U);
+  EXPECT_LE(links, 16U);
+}
+
+TEST_F(membership_unit, does_not_connect_to_its_own_address) {
+  (void)meet(ann, "a");
+  (void)hear(ann, news{}, {sign_advert(bob, 4, advert("me"))});
+  EXPECT_THAT(only<want_link>(pass(5s)), IsEmpty());
+}
+
+TEST_F(membership_unit, tells_on_only_whom_it_reached) {
+  (void)meet(ann, "a");
+  (void)meet(bob, "b");
+  const secret_key carl = key(4);
+  (void)hear(ann, news{}, {sign_advert(carl, 4, advert("c"))});
+  const auto tells_of_carl = [&](const effects& all) {
+    const auto told = [&](const gossip_message& m) {
+      return std::any_of(m.updates.begin(), m.updates.end(),
+                         [&](const signed_update& u) { return subject_of(u) == carl.id(); });
+    };
+    const auto to_ann = said(all, ann.id());
+    const auto to_bob = said(all, bob.id());
+    return std::any_of(to_ann.begin(), to_ann.end(), told) ||
+           std::any_of(to_bob.begin(), to_bob.end(), told);
+  };
+  EXPECT_FALSE(tells_of_carl(pass(250ms)));
+  (void)core.on_link_up(carl.id(), now);
+  EXPECT_TRUE(tells_of_carl(pass(250ms)));
 }
 
 TEST_F(membership_unit, measures_round_trips) {
@@ -399,6 +507,27 @@ TEST(membership_core, only_the_allowed_with_roles_they_may_have_are_members) {
     (void)core.on_tick(start + i * 25ms);
   }
   EXPECT_EQ(core.find(ann.id())->health, member_health::dead);
+}
+
+TEST(membership_core, who_is_linked_has_a_place_before_who_is_only_told_of) {
+  const secret_key mine = key(1);
+  membership_core core{mine, advert("me"), 1, {}, 1, anyone};
+  for (std::uint8_t n = 2; n < 11; ++n) {
+    const secret_key teller = key(n);
+    (void)core.on_link_up(teller.id(), start);
+    std::vector<signed_update> updates = ghosts(
+        static_cast<std::uint8_t>(30 + n * limits::introductions_max), limits::introductions_max);
+    updates.emplace_back(sign_advert(teller, 1, advert("t" + std::to_string(n))));
+    (void)core.on_gossip(teller.id(), encode_gossip({news{}, updates}), start);
+  }
+  EXPECT_THAT(core.members(), SizeIs(10));
+  for (std::uint8_t n = 11; n < 28; ++n) {
+    const secret_key fresh = key(n);
+    (void)core.on_link_up(fresh.id(), start);
+    (void)core.on_gossip(fresh.id(), encode_gossip({news{}, {sign_advert(fresh, 1, advert("f"))}}),
+                         start);
+    EXPECT_NE(core.find(fresh.id()), nullptr) << static_cast<int>(n);
+  }
 }
 
 TEST(membership_core, holds_no_more_members_than_it_may_and_prefers_the_living) {

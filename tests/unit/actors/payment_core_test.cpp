@@ -54,8 +54,16 @@ protected:
   /// Sends what the core wants sent, until it wants nothing.
   std::uint32_t send_all(const std::set<node_id>& ejected = {}) {
     std::uint32_t sent = 0;
-    while (const auto c = core_->next(ejected)) {
-      apply(ledger::by_log_keeper(book_->id(), *c).value());
+    while (auto c = core_->next(ejected)) {
+      if (auto* const x = std::get_if<ledger::reroute>(&*c)) {
+        x->scheduler = ledger_world::node(1);
+        x->nonce = ++nonce_;
+        apply(ledger::authenticate(book_->id(), *c,
+                                   ledger::sign_action(ledger_world::key(1), book_->id(), *c))
+                  .value());
+      } else {
+        apply(ledger::by_log_keeper(book_->id(), *c).value());
+      }
       core_->applied(*c);
       ++sent;
       if (sent > 20) {
@@ -92,6 +100,7 @@ protected:
   ledger::reserve reservation_;
   computing_path path_;
   std::optional<payment_core> core_;
+  std::uint64_t nonce_{1}; ///< the reservation's
 };
 
 TEST_F(payments_of_a_request, wait_until_every_stage_stated_a_window) {
@@ -110,24 +119,17 @@ TEST_F(payments_of_a_request, wait_until_every_stage_stated_a_window) {
 
 TEST_F(payments_of_a_request, add_up_to_what_was_drawn_and_give_back_the_rest) {
   tell(3);
-  core_->end(21, path_, false);
+  core_->end(21);
   EXPECT_EQ(send_all(), 2U);
   EXPECT_TRUE(core_->over());
   EXPECT_EQ(free_credit(), (200 - 91) * credit);
 }
 
 TEST_F(payments_of_a_request, that_nobody_signed_are_none) {
-  core_->end(21, path_, false);
+  core_->end(21);
   EXPECT_EQ(send_all(), 1U);
   EXPECT_EQ(free_credit(), 200 * credit);
   EXPECT_EQ(pending(0), 0U);
-}
-
-TEST_F(payments_of_a_request, of_a_lead_that_went_on_go_to_the_path_it_saw) {
-  core_->end(21, path_, true);
-  EXPECT_EQ(send_all(), 2U);
-  EXPECT_EQ(free_credit(), (200 - 91) * credit);
-  EXPECT_EQ(pending(1), 30'030'000U);
 }
 
 TEST_F(payments_of_a_request, are_not_for_who_claims_the_layers_of_others) {
@@ -135,7 +137,7 @@ TEST_F(payments_of_a_request, are_not_for_who_claims_the_layers_of_others) {
   stage_records greedy = cast_.make({1, 9, 70, 21, 17}).stages[0];
   ASSERT_EQ(greedy.signer.layers, (layer_range{0, 9}));
   core_->take(path_, {r_.asked.request, greedy, {}}, 0);
-  core_->end(21, path_, false);
+  core_->end(21);
   EXPECT_EQ(send_all(), 1U) << "settled without paying";
   EXPECT_EQ(pending(0), 0U);
 }
@@ -153,7 +155,7 @@ TEST_F(payments_of_a_request, are_not_for_statements_that_are_not_signed) {
   r_.stages[1].statements[2].compute_us += 1;
   tell(3);
   EXPECT_EQ(core_->stated(), 2U);
-  core_->end(21, path_, false);
+  core_->end(21);
   send_all();
   EXPECT_EQ(free_credit(), 200 * credit);
 }
@@ -167,14 +169,45 @@ TEST_F(payments_of_a_request, go_to_who_took_over_and_stated_all_of_it) {
   core_->take(path_, {r_.asked.request, other.stages[1], {}}, 0);
   core_->take(path_, told_by(0, 3), 0);
   core_->take(path_, told_by(2, 3), 0);
-  send_all();
+  EXPECT_EQ(send_all(), 2U) << "it is named before it is paid";
   EXPECT_EQ(pending(1), 0U);
   EXPECT_EQ(pending(receipt_maker::stranger), 30'030'000U);
 }
 
+TEST_F(payments_of_a_request, leave_out_who_took_over_and_is_not_let_in) {
+  receipt other = r_;
+  other.stages[1].signer.node = cast_.id(receipt_maker::stranger);
+  cast_.sign_stage(other, 1, receipt_maker::stranger);
+  path_[1].first = cast_.id(receipt_maker::stranger);
+  core_->take(path_, {r_.asked.request, other.stages[1], {}}, 0);
+  core_->take(path_, told_by(0, 3), 0);
+  core_->take(path_, told_by(2, 3), 0);
+  const auto named = core_->next({});
+  ASSERT_TRUE(named);
+  core_->leave_out(std::get<ledger::reroute>(*named).stages);
+  EXPECT_EQ(send_all(), 1U);
+  EXPECT_EQ(pending(receipt_maker::stranger), 0U);
+  EXPECT_EQ(pending(0), 45'045'000U) << "the others divide it";
+}
+
+TEST_F(payments_of_a_request, name_the_last_statement_that_each_share_is_for) {
+  tell(3);
+  const auto c = core_->next({});
+  ASSERT_TRUE(c);
+  const auto& shares = std::get<ledger::accrue>(*c).computed;
+  ASSERT_EQ(shares.size(), receipt_maker::stages);
+  for (const ledger::window_share& share : shares) {
+    for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+      if (share.node == cast_.id(i)) {
+        EXPECT_EQ(share.statement, bind_statements(terms_of(r_.asked), r_.stages[i])[2].value);
+      }
+    }
+  }
+}
+
 TEST_F(payments_of_a_request, leave_out_who_was_convicted) {
   tell(3);
-  core_->end(21, path_, false);
+  core_->end(21);
   send_all({cast_.id(1)});
   EXPECT_EQ(pending(1), 0U);
   EXPECT_EQ(pending(0), 45'045'000U);
@@ -197,7 +230,7 @@ TEST_F(payments_of_a_request, go_on_from_what_the_keeper_has) {
   core_.emplace(std::move(again));
   tell(3);
   EXPECT_EQ(core_->next({}), std::nullopt) << "nothing twice";
-  core_->end(21, path_, false);
+  core_->end(21);
   EXPECT_EQ(send_all(), 1U);
   EXPECT_EQ(free_credit(), (200 - 91) * credit);
   report.known = false; // it was over already

@@ -63,14 +63,46 @@ TEST(kv_block, of_the_last_layer_states_the_digest_of_its_k_and_v) {
   EXPECT_NE(block.header().output, another.header().output);
 }
 
-TEST(kv_block, with_any_bit_changed_is_refused) {
-  const std::vector<std::byte> right = example();
-  ASSERT_TRUE(kv_block::decode(test::share(right)));
+// What is behind the check is judged by those who take blocks of others.
+TEST(kv_block, with_any_bit_changed_is_refused_or_neither_sealed_nor_signed) {
+  const digest name = repeated(0xCC);
+  const std::vector<std::byte> right = *test::authored(example(), name, 1);
+  const auto judged = [&](const std::vector<std::byte>& bytes) {
+    const auto block = kv_block::decode(test::share(bytes));
+    return block && block->is_sealed(name) && block->is_signed();
+  };
+  ASSERT_TRUE(judged(right));
   for (std::size_t bit = 0; bit < right.size() * 8; ++bit) {
     std::vector<std::byte> wrong = right;
     wrong[bit / 8] ^= std::byte{1} << (bit % 8);
-    EXPECT_FALSE(kv_block::decode(test::share(wrong))) << "bit " << bit;
+    EXPECT_FALSE(judged(wrong)) << "bit " << bit;
   }
+}
+
+TEST(kv_block, is_sealed_by_who_knows_its_windows_name_and_signed_by_its_author) {
+  const digest name = repeated(0xCC);
+  std::vector<std::byte> bytes = example();
+  const auto block = [&] { return kv_block::decode(test::share(bytes)).value(); };
+  EXPECT_TRUE(block().author().empty());
+  EXPECT_FALSE(block().is_sealed(name));
+  EXPECT_FALSE(block().is_signed()) << "nobody signed it";
+  seal_kv_block(bytes, repeated(0xAA));
+  EXPECT_FALSE(block().is_sealed(name)) << "the key of a unit makes no seal";
+  seal_kv_block(bytes, name);
+  EXPECT_TRUE(block().is_sealed(name));
+  const std::vector<std::byte> unsigned_one = bytes;
+  const secret_key author = test::author_key(7);
+  sign_kv_block(bytes, author);
+  EXPECT_TRUE(block().is_signed());
+  EXPECT_EQ(block().author(), author.id());
+  EXPECT_EQ(author_of_kv_block(bytes), author.id());
+  EXPECT_TRUE(same_kv_block(bytes, unsigned_one));
+  // Under the name of another.
+  const node_id other = test::author_key(8).id();
+  std::memcpy(bytes.data() + bytes.size() - 96, other.key.data(), node_id::size);
+  EXPECT_FALSE(block().is_signed());
+  bytes[100] ^= std::byte{1};
+  EXPECT_FALSE(same_kv_block(bytes, unsigned_one));
 }
 
 TEST(kv_block, of_any_other_length_is_refused) {
@@ -89,11 +121,12 @@ TEST(kv_block, sealed_again_after_a_change_is_refused_where_it_makes_no_sense) {
   const auto with = [](std::size_t at, std::uint32_t value, std::size_t bytes) {
     std::vector<std::byte> block = example();
     std::memcpy(block.data() + at, &value, bytes);
-    test::seal_kv_block(block);
+    test::check_kv_block(block);
     return block;
   };
   ASSERT_TRUE(kv_block::decode(test::share(with(8, 3, 4))));
-  EXPECT_EQ(refusal(with(4, 2, 2)), errc::unsupported);
+  EXPECT_EQ(refusal(with(4, 1, 2)), errc::unsupported);
+  EXPECT_EQ(refusal(with(4, 3, 2)), errc::unsupported);
   EXPECT_EQ(refusal(with(6, 2, 2)), errc::malformed); // element
   EXPECT_EQ(refusal(with(8, limits::layers_max, 4)), errc::over_limit);
   EXPECT_EQ(refusal(with(12, limits::context_max / 32, 4)), errc::over_limit);
@@ -113,7 +146,7 @@ TEST(kv_block, beyond_the_limit_is_refused_by_its_numbers) {
   ASSERT_GT(kv_block_bytes({heads, dim}), limits::kv_block_bytes_max);
   std::memcpy(block.data() + 16, &heads, 4);
   std::memcpy(block.data() + 20, &dim, 4);
-  test::seal_kv_block(block);
+  test::check_kv_block(block);
   EXPECT_EQ(refusal(block), errc::over_limit);
 }
 

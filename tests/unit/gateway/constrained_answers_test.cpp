@@ -50,7 +50,7 @@ protected:
   void start(std::uint64_t tag, const generation_order& order, bool) override {
     orders_.emplace_back(tag, order);
   }
-  void watch(std::uint64_t, request_id) override {}
+  void watch(std::uint64_t, request_id, const digest&) override {}
   void forget(std::uint64_t) override {}
   void cancel(request_id) override {}
   std::vector<served_model> models() override { return {model_}; }

@@ -207,8 +207,10 @@ TEST_F(audit, convicts_when_a_second_host_computes_the_same) {
   ASSERT_NE(only<convict_signer>(done), nullptr);
   EXPECT_EQ(only<convict_signer>(done)->guilty, liar);
   EXPECT_THAT(only<convict_signer>(done)->hosts, ElementsAre(auditor, second));
-  EXPECT_TRUE(records.convicted(liar));
+  EXPECT_FALSE(records.convicted(liar)) << "it is heard first";
   EXPECT_EQ(book.open_cases(), 0U);
+  EXPECT_THAT(book.learn_conviction(liar, 12), IsEmpty());
+  EXPECT_TRUE(records.convicted(liar));
 }
 
 TEST_F(audit, convicts_nobody_without_a_second_host) {
@@ -296,11 +298,21 @@ TEST_F(audit, a_conviction_by_others_closes_the_cases_about_it_and_asks_others_t
   EXPECT_THAT(book.draw(some(1), std::vector{unit_of(liar, 1)})->units, IsEmpty());
 }
 
+TEST_F(audit, a_fault_that_was_admitted_costs_standing_and_no_conviction) {
+  book.settle(std::vector{unit_of(liar, 1), unit_of(liar, 2)}, 5);
+  (void)finds(unit_of(liar, 0), {second});
+  EXPECT_THAT(book.learn_admission(liar, 20), IsEmpty());
+  EXPECT_EQ(book.open_cases(), 0U);
+  EXPECT_FALSE(records.convicted(liar));
+  EXPECT_EQ(records.audit_rate(liar, 1), limits::ppm_one) << "all it does is looked at";
+}
+
 TEST_F(audit, its_events_count_up_to_the_same_records) {
   const stated_unit unit = unit_of(liar, 3);
   book.settle(std::vector{unit_of(second, 1), unit_of(second, 2)}, 5);
   const auto asked = finds(unit, {second});
   (void)book.answered(only<ask_host>(asked)->about, second, right, 11);
+  (void)book.learn_conviction(liar, 12);
   track_records again;
   for (const track_event& e : book.take_events()) {
     again.apply(e);

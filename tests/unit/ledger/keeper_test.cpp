@@ -39,9 +39,19 @@ protected:
       return result<void>{};
     };
     around.roles_of = [](const node_id& node) {
-      return node == ledger_world::node(120) || node == ledger_world::node(121)
+      return node == ledger_world::node(120) || node == ledger_world::node(121) ||
+                     node == ledger_world::node(122)
                  ? role_set{}.add(role::verifier)
                  : role_set{};
+    };
+    around.conviction_of = [this](const convict& x) -> result<std::vector<std::byte>> {
+      const auto found = examined_.find(x.evidence);
+      return found != examined_.end()
+                 ? result<std::vector<std::byte>>{found->second}
+                 : fail(errc::busy, "the conviction was not examined here yet");
+    };
+    around.operators = [](const node_id& node) {
+      return node == ledger_world::node(122) ? to_hex(ledger_world::node(120)) : to_hex(node);
     };
     keeper_.emplace(keeper::make(ledger::open(file_, {}, report).value(), around).value());
     id_ = keeper_->book().id();
@@ -61,7 +71,7 @@ protected:
     std::vector<keeper_answer> answers;
     keeper_->take(ledger_world::node(from), roles,
                   {++message_, submit{std::move(entry), std::move(evidence)}}, answers);
-    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    EXPECT_TRUE(keeper_->commit(now_, {}, answers));
     for (const keeper_answer& a : answers) {
       if (a.what.id == message_) {
         EXPECT_EQ(a.to, ledger_world::node(from));
@@ -110,7 +120,8 @@ protected:
         split(gross - scaled(gross, ledger_world::rules().rules.fee_ppm, 1'000'000), weights)
             .value();
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      a.computed.push_back({weights[i].participant, 1, parts[i], 3, 3});
+      a.computed.push_back(
+          {weights[i].participant, 1, parts[i], 3, 3, ledger_world::statement(frontier << 8U | i)});
     }
     return a;
   }
@@ -120,6 +131,7 @@ protected:
   std::optional<keeper> keeper_;
   digest id_;
   std::map<digest, std::vector<std::byte>> kept_;
+  std::map<digest, std::vector<std::byte>> examined_; ///< by this node's verifier, by evidence
   receipt_maker cast_;
   std::uint64_t message_{0};
   std::uint64_t nonce_{0};
@@ -168,7 +180,7 @@ TEST_F(keepers, take_a_batch_of_many_senders_with_one_sync) {
                          [](const auto& e) { return e.sync; });
   };
   const auto before = syncs();
-  ASSERT_TRUE(keeper_->commit(now_, false, answers));
+  ASSERT_TRUE(keeper_->commit(now_, {}, answers));
   EXPECT_EQ(syncs(), before + 1);
   EXPECT_EQ(answers.size(), 20U);
 }
@@ -263,7 +275,7 @@ TEST_F(keepers, end_what_nobody_ends) {
   const reserve r = reservation(1);
   ASSERT_EQ(refused(ask(1, signed_by(1, r))), "");
   std::vector<keeper_answer> answers;
-  ASSERT_TRUE(keeper_->commit(r.expires, true, answers));
+  ASSERT_TRUE(keeper_->commit(r.expires, {r.expires, 10}, answers));
   EXPECT_EQ(keeper_->book().view().find(ledger_world::node(1))->free, 200 * credit);
   EXPECT_EQ(keeper_->book().view().find_request(escrow_of(r)), nullptr);
 }
@@ -285,6 +297,34 @@ protected:
     x_.finder = ledger_world::node(7);
     x_.kind = evidence_kind::equivocation;
     x_.evidence = evidence_digest(evidence_);
+  }
+
+  /// By replay, of the second stage in the last window, with verdicts of these.
+  ovir::conviction by_replay(std::uint32_t computed,
+                             const std::vector<std::pair<std::uint8_t, audit_kernels>>& judges = {
+                                 {120, audit_kernels::avx2}, {121, audit_kernels::reference}}) {
+    ovir::conviction c;
+    c.guilty = cast_.id(1);
+    c.place = {audit_part::unit, 2, 4, 0};
+    c.computed = hasher{"ovir/test/computed"}.update_u32(computed).finish();
+    c.receipts = {encode_receipt(cast_.honest())};
+    for (const auto& [who, kernels] : judges) {
+      c.verdicts.push_back(ovir::give_verdict(ledger_world::key(who), receipt_digest(c.receipts[0]),
+                                              c.place, c.computed, {kernels, "ovir test"}));
+    }
+    return c;
+  }
+  /// What it comes to in the ledger; examined by this node, or not yet.
+  convict named(const ovir::conviction& c, bool examined = true) {
+    const auto bytes = encode_audit(c).value();
+    convict x = x_;
+    x.kind = evidence_kind::replay;
+    x.finder = c.verdicts.front().verifier;
+    x.evidence = evidence_digest(bytes);
+    if (examined) {
+      examined_[x.evidence] = bytes;
+    }
+    return x;
   }
 
   reserve paid_;
@@ -322,10 +362,7 @@ TEST_F(convictions_asked_for, need_evidence_that_convicts) {
 }
 
 TEST_F(convictions_asked_for, by_replay_come_from_verifiers_with_verdicts_of_verifiers) {
-  convict x = x_;
-  x.kind = evidence_kind::replay;
-  const auto with_verdicts = [&](std::uint8_t a, std::uint8_t b) {
-    convict y = x;
+  const auto with_verdicts = [&](convict y, std::uint8_t a, std::uint8_t b) {
     for (const std::uint8_t who : {a, b}) {
       y.verdicts.push_back(give_verdict(ledger_world::key(who), id_, y));
     }
@@ -334,44 +371,107 @@ TEST_F(convictions_asked_for, by_replay_come_from_verifiers_with_verdicts_of_ver
     return bytes_of(y);
   };
   const role_set verifier = role_set{}.add(role::verifier);
-  EXPECT_THAT(refused(ask(120, with_verdicts(120, 121), {}, scheduler)),
+  const ovir::conviction c = by_replay(1);
+  const convict unseen = named(c, false);
+  EXPECT_THAT(refused(ask(120, with_verdicts(unseen, 120, 121), {}, verifier)),
+              HasSubstr("not examined here yet"));
+  const convict x = named(c);
+  EXPECT_THAT(refused(ask(120, with_verdicts(x, 120, 121), {}, scheduler)),
               HasSubstr("comes from a verifier"));
-  EXPECT_THAT(refused(ask(120, with_verdicts(120, 50), {}, verifier)),
+  EXPECT_THAT(refused(ask(120, with_verdicts(x, 120, 50), {}, verifier)),
               HasSubstr("is no verifier here"));
-  EXPECT_EQ(refused(ask(120, with_verdicts(120, 121), {}, verifier)), "");
+  EXPECT_FALSE(keeper_->book().view().find(cast_.id(1))->ejected);
+  EXPECT_TRUE(kept_.empty());
+  EXPECT_EQ(refused(ask(120, with_verdicts(x, 120, 121), {}, verifier)), "");
   EXPECT_TRUE(keeper_->book().view().find(cast_.id(1))->ejected);
+  EXPECT_EQ(kept_.at(x.evidence), encode_audit(c).value());
+}
+
+TEST_F(convictions_asked_for, by_replay_need_two_opinions_about_this_request_and_no_admission) {
+  const role_set verifier = role_set{}.add(role::verifier);
+  const auto say = [&](const convict& what) {
+    std::vector<keeper_answer> answers;
+    convict x = what;
+    x.verdicts = {give_verdict(ledger_world::key(120), id_, x)};
+    keeper_->take(ledger_world::node(120), verifier, {++message_, vouch{x}}, answers);
+    return answers.empty() ? std::string{"waits"} : refused(answers.front().what);
+  };
+  using enum audit_kernels;
+  EXPECT_EQ(say(named(by_replay(1))), "waits");
+  EXPECT_THAT(say(named(by_replay(2, {{120, avx2}, {121, avx2}}))), HasSubstr("of one kind"));
+  EXPECT_THAT(say(named(by_replay(3, {{120, avx2}, {122, reference}}))),
+              HasSubstr("of one operator"));
+  EXPECT_THAT(say(named(by_replay(4, {{120, avx2}, {50, reference}}))),
+              HasSubstr("does not count"));
+  EXPECT_THAT(say(named(by_replay(5, {{121, avx2}, {122, reference}}))),
+              HasSubstr("gave no verdict"));
+  ovir::conviction c = by_replay(6);
+  c.computed.bytes[0] ^= 1; // nobody's verdict
+  EXPECT_THAT(say(named(c)), HasSubstr("does not count"));
+  c = by_replay(7);
+  c.place.window = 1;
+  EXPECT_THAT(say(named(c)), HasSubstr("does not count"));
+  c = by_replay(8);
+  c.receipts = {encode_receipt(cast_.other_question())};
+  EXPECT_THAT(say(named(c)), HasSubstr("about another request"));
+  c = by_replay(9);
+  c.guilty = cast_.id(0);
+  EXPECT_THAT(say(named(c)), HasSubstr("does not convict"));
+  c = by_replay(10);
+  c.admission = admit_fault(cast_.key(1), c, audit_fault::hardware);
+  EXPECT_THAT(say(named(c)), HasSubstr("admitted a fault"));
+  convict x = named(by_replay(11));
+  x.window = 7;
+  EXPECT_THAT(say(x), HasSubstr("from window 0 on"));
+  x = named(by_replay(12));
+  examined_[x.evidence].back() ^= std::byte{1};
+  EXPECT_THAT(say(x), HasSubstr("is not the evidence"));
+}
+
+TEST_F(convictions_asked_for, by_equivocation_of_who_admitted_it_take_no_stake) {
+  ovir::conviction c = by_replay(1);
+  c.admission = admit_fault(cast_.key(1), c, audit_fault::hardware);
+  examined_[x_.evidence] = encode_audit(c).value(); // what this node knows of the guilty one
+  EXPECT_THAT(refused(ask(7, bytes_of(x_), evidence_)), HasSubstr("admitted a fault"));
+  EXPECT_FALSE(keeper_->book().view().find(cast_.id(1))->ejected);
+}
+
+TEST_F(convictions_asked_for, by_equivocation_need_statements_of_the_same_software) {
+  receipt other = cast_.honest();
+  other.stages[1].statements[2].units[1].bytes[0] ^= 1;
+  other.stages[1].signer.software += ", updated";
+  cast_.sign_stage(other, 1);
+  const auto fault =
+      find_fault(equivocation{terms_of(other.asked), cast_.honest().stages[1], other.stages[1]});
+  ASSERT_FALSE(fault);
+  EXPECT_THAT(fault.error().message, HasSubstr("different software"));
 }
 
 TEST_F(convictions_asked_for, by_two_verifiers_that_each_vouch_for_it) {
   const role_set verifier = role_set{}.add(role::verifier);
   std::vector<keeper_answer> answers;
   const auto say = [&](std::uint8_t from, convict x, std::uint8_t signer, role_set roles) {
-    x.kind = evidence_kind::replay;
     x.verdicts = {give_verdict(ledger_world::key(signer), id_, x)};
     answers.clear();
     keeper_->take(ledger_world::node(from), roles, {++message_, vouch{x}}, answers);
-    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    EXPECT_TRUE(keeper_->commit(now_, {}, answers));
     return answers.empty() ? std::string{"waits"} : refused(answers.front().what);
   };
   const auto ejected = [&] { return keeper_->book().view().find(cast_.id(1))->ejected; };
-  EXPECT_THAT(say(120, x_, 120, scheduler), HasSubstr("comes from a verifier"));
-  EXPECT_THAT(say(50, x_, 50, verifier), HasSubstr("is no verifier here"));
-  EXPECT_THAT(say(121, x_, 120, verifier), HasSubstr("its own verdict alone"));
-  EXPECT_EQ(say(120, x_, 120, verifier), "waits");
-  EXPECT_EQ(say(120, x_, 120, verifier), "waits") << "one verifier is no two";
-  convict other = x_; // forgers who sign all they say: two that say different things convict nobody
-  other.evidence = leaf_hash({});
-  EXPECT_EQ(say(121, other, 121, verifier), "waits");
-  other = x_;
+  const convict x = named(by_replay(1));
+  EXPECT_THAT(say(120, x, 120, scheduler), HasSubstr("comes from a verifier"));
+  EXPECT_THAT(say(50, x, 50, verifier), HasSubstr("is no verifier here"));
+  EXPECT_THAT(say(121, x, 120, verifier), HasSubstr("its own verdict alone"));
+  EXPECT_EQ(say(120, x, 120, verifier), "waits");
+  EXPECT_EQ(say(120, x, 120, verifier), "waits") << "one verifier is no two";
+  // Forgers who sign all they say: two that say different things convict nobody.
+  EXPECT_EQ(say(121, named(by_replay(2)), 121, verifier), "waits");
+  convict other = x;
   other.finder = ledger_world::node(121);
-  EXPECT_EQ(say(121, other, 121, verifier), "waits");
-  other = x_;
-  other.window = 7;
-  EXPECT_EQ(say(121, other, 121, verifier), "waits");
+  EXPECT_THAT(say(121, other, 121, verifier), HasSubstr("the finder"));
   EXPECT_FALSE(ejected());
   // A signature of something else: of another window.
-  convict forged = x_;
-  forged.kind = evidence_kind::replay;
+  convict forged = x;
   forged.window = 3;
   forged.verdicts = {give_verdict(ledger_world::key(121), id_, forged)};
   forged.window = 0;
@@ -379,46 +479,52 @@ TEST_F(convictions_asked_for, by_two_verifiers_that_each_vouch_for_it) {
   keeper_->take(ledger_world::node(121), verifier, {++message_, vouch{forged}}, answers);
   EXPECT_THAT(refused(answers.at(0).what), HasSubstr("is not signed by it"));
 
-  EXPECT_EQ(say(121, x_, 121, verifier), "");
+  EXPECT_EQ(say(121, x, 121, verifier), "");
   EXPECT_TRUE(ejected());
+  EXPECT_EQ(kept_.at(x.evidence), examined_.at(x.evidence));
   EXPECT_TRUE(std::holds_alternative<promise>(answers.front().what.body));
   EXPECT_TRUE(check_invariants(keeper_->book().view()));
   // Whoever says it again hears that it is done.
-  EXPECT_EQ(say(120, x_, 120, verifier), "");
+  EXPECT_EQ(say(120, x, 120, verifier), "");
   EXPECT_EQ(std::get<account_report>(answers.front().what.body).ejected,
             std::vector<node_id>{cast_.id(1)});
 }
 
-TEST_F(convictions_asked_for, by_verifiers_that_vouch_for_much_are_forgotten_in_time) {
-  const role_set verifier = role_set{}.add(role::verifier);
-  std::vector<keeper_answer> answers;
-  const auto say = [&](std::uint8_t from, std::uint32_t window) {
-    convict x = x_;
-    x.kind = evidence_kind::replay;
-    x.window = window;
+class vouched_for_much : public convictions_asked_for {
+protected:
+  std::string say(std::uint8_t from, std::uint32_t which) {
+    convict x = named(by_replay(which));
     x.verdicts = {give_verdict(ledger_world::key(from), id_, x)};
-    answers.clear();
-    keeper_->take(ledger_world::node(from), verifier, {++message_, vouch{x}}, answers);
-    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    std::vector<keeper_answer> answers;
+    keeper_->take(ledger_world::node(from), role_set{}.add(role::verifier), {++message_, vouch{x}},
+                  answers);
+    EXPECT_TRUE(keeper_->commit(now_, {}, answers));
     return answers.empty() ? std::string{"waits"} : refused(answers.front().what);
-  };
-  // More than are kept of one: nobody is told to come back later, its oldest goes.
+  }
+};
+
+// More than are kept of one: nobody is told to come back later, its oldest goes.
+TEST_F(vouched_for_much, a_verifier_loses_the_oldest) {
   const auto most = static_cast<std::uint32_t>(limits::ledger_vouched_per_verifier_max);
   for (std::uint32_t i = 0; i <= most; ++i) {
     ++now_;
     ASSERT_EQ(say(120, 1'000 + i), "waits");
   }
   EXPECT_EQ(say(121, 1'000), "waits") << "the first is gone: this is the only word for it";
-  EXPECT_THAT(say(121, 1'001), HasSubstr("has no window")) << "the second is there";
-  // What nobody repeats is forgotten.
+  EXPECT_EQ(say(121, 1'001), "") << "the second is there";
+  EXPECT_TRUE(keeper_->book().view().find(cast_.id(1))->ejected);
+}
+
+TEST_F(vouched_for_much, what_is_not_repeated_is_forgotten_in_time) {
+  std::vector<keeper_answer> answers;
   ASSERT_EQ(say(120, 0), "waits");
   now_ += limits::ledger_vouch_lasts_s;
   ASSERT_EQ(say(120, 0), "waits") << "said again, it lasts";
   now_ += limits::ledger_vouch_lasts_s;
-  ASSERT_TRUE(keeper_->commit(now_, false, answers));
+  ASSERT_TRUE(keeper_->commit(now_, {}, answers));
   ASSERT_EQ(say(120, 0), "waits");
   now_ += limits::ledger_vouch_lasts_s + 1;
-  ASSERT_TRUE(keeper_->commit(now_, false, answers));
+  ASSERT_TRUE(keeper_->commit(now_, {}, answers));
   EXPECT_EQ(say(121, 0), "waits");
   EXPECT_FALSE(keeper_->book().view().find(cast_.id(1))->ejected);
   EXPECT_EQ(say(120, 0), "");
@@ -426,24 +532,28 @@ TEST_F(convictions_asked_for, by_verifiers_that_vouch_for_much_are_forgotten_in_
 }
 
 TEST_F(convictions_asked_for, that_two_vouched_for_and_the_rules_refuse_may_be_vouched_for_again) {
+  // Its last window of positions is the second that is paid.
+  const reserve later = reservation(1, 40);
+  ASSERT_EQ(refused(ask(1, signed_by(1, later))), "");
+  ASSERT_EQ(refused(ask(1, bytes_of(everything(later, 20)))), "");
   const role_set verifier = role_set{}.add(role::verifier);
   std::vector<keeper_answer> answers;
-  const auto both = [&](std::uint32_t window) {
+  const auto both = [&] {
     answers.clear();
     for (const std::uint8_t who : {std::uint8_t{120}, std::uint8_t{121}}) {
-      convict x = x_;
-      x.kind = evidence_kind::replay;
-      x.window = window;
+      convict x = named(by_replay(1));
+      x.request = escrow_of(later);
+      x.window = 1;
       x.verdicts = {give_verdict(ledger_world::key(who), id_, x)};
       keeper_->take(ledger_world::node(who), verifier, {++message_, vouch{x}}, answers);
     }
-    EXPECT_TRUE(keeper_->commit(now_, false, answers));
+    EXPECT_TRUE(keeper_->commit(now_, {}, answers));
     return refused(answers.front().what);
   };
-  EXPECT_THAT(both(1), HasSubstr("has no window 1")); // not paid yet
+  EXPECT_THAT(both(), HasSubstr("has no window 1")); // not paid yet
   const message m = ask(
       1, bytes_of([&] {
-        accrue a = everything(paid_, 30);
+        accrue a = everything(later, 30);
         a.window = 1;
         const std::uint64_t gross = 10 * credit;
         std::vector<weighted> weights;
@@ -459,7 +569,7 @@ TEST_F(convictions_asked_for, that_two_vouched_for_and_the_rules_refuse_may_be_v
         return a;
       }()));
   ASSERT_EQ(refused(m), "");
-  EXPECT_EQ(both(1), "");
+  EXPECT_EQ(both(), "");
   EXPECT_TRUE(keeper_->book().view().find(cast_.id(1))->ejected);
 }
 

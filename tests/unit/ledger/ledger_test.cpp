@@ -85,7 +85,7 @@ TEST_F(ledger_test, a_request_is_reserved_accrued_released_and_the_rest_refunded
 
 TEST_F(ledger_test, cached_windows_pay_a_tenth_to_who_served_them_and_refund_the_rest) {
   must(world.mint(1, 100 * c));
-  must(world.reserve(1, {2}, 0, 40));
+  must(world.reserve(1, {2, 5}, 0, 40));
   must(world.accrue(book.view(), 10, {2}, 500'000, {5}));
   EXPECT_EQ(of(2).pending, 4'950'000U); // half of ten credits, less one percent
   EXPECT_EQ(of(5).pending, 495'000U);   // a tenth of the other half
@@ -119,6 +119,59 @@ TEST_F(ledger_test, shares_that_do_not_add_up_move_nothing) {
   EXPECT_NE(refusal(world.keep(a)).find("too much"), std::string::npos);
 }
 
+TEST_F(ledger_test, shares_are_for_statements_and_units_within_the_path) {
+  must(world.mint(1, 100 * c));
+  must(world.reserve(1, {2, 3}, 20, 40));
+  accrue a = std::get<accrue>(world.accrue(book.view(), 10, {2, 3}).what());
+  accrue wrong = a;
+  wrong.computed[0].statement = {};
+  EXPECT_NE(check_form(wrong).error().message.find("names no statement"), std::string::npos);
+  wrong = a;
+  wrong.computed[0].statement = a.computed[1].statement;
+  EXPECT_NE(check_form(wrong).error().message.find("paid for once"), std::string::npos);
+  wrong = a;
+  wrong.computed[0].units = 5; // they would become history and influence
+  EXPECT_NE(refusal(world.keep(wrong)).find("its path has 8 layers"), std::string::npos);
+  must(world.keep(a));
+}
+
+TEST_F(ledger_test, a_fee_is_for_one_audited_unit_that_another_was_paid_for_within_its_request) {
+  must(world.mint(1, 200 * c));
+  must(world.mint_assurance(500 * c));
+  must(world.reserve(1, {2, 3}, 40, 60));
+  compensate fee{world.last_request,    0,      3, ledger_world::statement(1),
+                 ledger_world::node(9), 300'000};
+  EXPECT_NE(refusal(world.keep(fee)).find("no accrual"), std::string::npos);
+  must(world.accrue(book.view(), 10, {2, 3})); // 50 tokens: 500,000 for assurance
+  must(world.keep(fee));
+  EXPECT_EQ(of(9).pending, 300'000U);
+  compensate again = fee;
+  again.receipt = ledger_world::statement(2);
+  EXPECT_NE(refusal(world.keep(again)).find("under the same id"), std::string::npos);
+  for (const auto party : {std::uint8_t{1}, std::uint8_t{2}, std::uint8_t{3}}) {
+    compensate own = fee;
+    own.to = ledger_world::node(party);
+    EXPECT_NE(refusal(world.keep(own)).find("took part"), std::string::npos);
+  }
+  compensate other = fee;
+  other.layer = 8;
+  EXPECT_NE(refusal(world.keep(other)).find("the path has 8"), std::string::npos);
+  other.layer = 4;
+  EXPECT_NE(refusal(world.keep(other)).find("300000 are given out"), std::string::npos);
+  other.amount = 9 * c;
+  EXPECT_NE(refusal(world.keep(other)).find("at most"), std::string::npos);
+  other.amount = 200'000;
+  must(world.keep(other));
+  EXPECT_EQ(book.view().sums().assurance, 500 * c) << "what the request paid, and no more";
+  for (const command& due : book.view().due(t0 + 100, 10)) {
+    must(world.keep(due), t0 + 100);
+  }
+  other.layer = 5;
+  other.amount = 1;
+  EXPECT_NE(refusal(world.keep(other), t0 + 100).find("no accrual"), std::string::npos)
+      << "once its audit is over";
+}
+
 TEST_F(ledger_test, a_liar_loses_stake_and_pending_the_consumer_is_refunded_honest_stages_paid) {
   must(world.mint(1, 200 * c));
   must(world.mint(2, 100 * c)); // honest
@@ -145,6 +198,10 @@ TEST_F(ledger_test, a_liar_loses_stake_and_pending_the_consumer_is_refunded_hone
   // It earns no more, is not planned with, and its share of window 0 is not released.
   EXPECT_NE(refusal(world.accrue(book.view(), 70, {2, 3})).find("paid no more"), std::string::npos);
   EXPECT_NE(refusal(world.lock(3, c)).find("convicted"), std::string::npos);
+  EXPECT_NE(refusal(world.accrue(book.view(), 70, {2, 8})).find("reroutes it first"),
+            std::string::npos);
+  EXPECT_NE(refusal(world.reroute(2, {8})).find("who alone may reroute"), std::string::npos);
+  must(world.reroute(1, {8}));
   must(world.accrue(book.view(), 70, {2, 8}));
   for (const command& due : book.view().due(t0 + 100, 10)) {
     must(world.keep(due), t0 + 100);
