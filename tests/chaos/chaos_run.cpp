@@ -129,7 +129,7 @@ private:
     report_.streams = load.results();
     report_.fallen = nodes.fallen();
     if (given().soak) {
-      report_.grown = watch.grown(given().warm_up);
+      report_.grown = watch.grown(given().warm_up, given().clients);
     }
   }
 

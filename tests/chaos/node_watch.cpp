@@ -13,6 +13,7 @@ constexpr std::chrono::seconds look_pause{2};
 constexpr std::size_t samples_min = 12;
 constexpr double memory_growth_max_mib = 12;
 constexpr double descriptor_growth_max = 4;
+constexpr double descriptors_per_client = 2; // its connection and the log of its request
 constexpr double thread_growth_max = 2;
 constexpr std::size_t descriptors_more_max = 6;
 constexpr std::size_t threads_more_max = 2;
@@ -123,7 +124,11 @@ void node_watch::look_now() {
   }
 }
 
-std::vector<std::string> node_watch::grown(std::chrono::seconds warm_up) const {
+std::vector<std::string> node_watch::grown(std::chrono::seconds warm_up,
+                                           std::size_t clients) const {
+  // Clients that lose their scheduler stay with the next one.
+  const double descriptors_max =
+      descriptor_growth_max + descriptors_per_client * static_cast<double>(clients);
   std::vector<std::string> found;
   for (const use_series& s : series_) {
     std::vector<double> at;
@@ -149,7 +154,7 @@ std::vector<std::string> node_watch::grown(std::chrono::seconds warm_up) const {
       }
     };
     judge("MiB of memory", memory, memory_growth_max_mib);
-    judge("descriptors", descriptors, descriptor_growth_max);
+    judge("descriptors", descriptors, descriptors_max);
     judge("threads", threads, thread_growth_max);
   }
   return found;

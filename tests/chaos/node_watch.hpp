@@ -39,9 +39,10 @@ public:
   void look_now();
   [[nodiscard]] const std::vector<use_series>& series() const noexcept { return series_; }
   /// Sentences about what grew after the first `warm_up` of a life: memory by more than
-  /// 12 MiB, descriptors by more than 4, threads by more than 2. Lives with fewer than 12 samples
-  /// thereafter say nothing.
-  [[nodiscard]] std::vector<std::string> grown(std::chrono::seconds warm_up) const;
+  /// 12 MiB, descriptors by more than 4 and what `clients` can bring when all move to one node,
+  /// threads by more than 2. Lives with fewer than 12 samples thereafter say nothing.
+  [[nodiscard]] std::vector<std::string> grown(std::chrono::seconds warm_up,
+                                               std::size_t clients) const;
 
 private:
   const test::test_cluster& cluster_;

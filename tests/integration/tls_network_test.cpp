@@ -190,6 +190,24 @@ TEST(tls_network, names_are_resolved) {
   EXPECT_TRUE(a.heard.wait_connected());
 }
 
+TEST(tls_network, an_address_of_this_machine_that_a_peer_told_is_not_dialled) {
+  tls_options reached_by_others = member_options();
+  reached_by_others.identity.address = "192.0.2.7:7400";
+  link_node a{1, reached_by_others};
+  link_node b{2};
+  for (const std::string& told :
+       {b.address(), "localhost" + b.address().substr(b.address().rfind(':'))}) {
+    const auto end = a.heard.wait_closed_of(a.net->connect(told, channel::control, b.id()));
+    ASSERT_TRUE(end) << told;
+    EXPECT_EQ(end->reason.code, errc::invalid_argument) << told;
+    EXPECT_THAT(end->reason.message, HasSubstr("an address of this very machine")) << told;
+  }
+  EXPECT_EQ(b.heard.hellos(), 0U);
+  // The operator's own list may name this machine.
+  (void)a.net->connect(b.address(), channel::control, {});
+  EXPECT_TRUE(a.heard.wait_connected());
+}
+
 TEST(tls_network, an_address_in_use_cannot_be_listened_on) {
   link_node a{1};
   tls_options options = member_options();
