@@ -1,8 +1,8 @@
 #include "apps/receipt_report.hpp"
 
-#include "ledger/participants.hpp"
-#include "messages/limits_evidence.hpp"
-#include "storage/durable_file.hpp"
+#include "ledger/keeper/participants.hpp"
+#include "messages/limits/evidence.hpp"
+#include "storage/env/durable_file.hpp"
 
 #include <algorithm>
 #include <filesystem>

@@ -1,7 +1,7 @@
 #include "apps/transcript_file.hpp"
 
 #include "apps/console.hpp"
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
 
 #include <cmath>
 #include <limits>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "compute/sampler.hpp"
-#include "compute/transcript.hpp"
+#include "compute/model/transcript.hpp"
+#include "compute/text/sampler.hpp"
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/result.hpp"

@@ -1,11 +1,11 @@
-# ovir_library(NAME folder): one static library per top-level folder from every .cpp in it. Folders
-# link only what their README's "May include" line allows; tests/tidy checks the includes as well.
+# ovir_library(NAME libraries...): one static library per top-level folder from every .cpp in it and in
+# its rooms; a room with its own CMakeLists.txt is a library of its own. Folders link only what their README's "May include" line allows; tests/tidy checks the includes as well.
 function(ovir_set_isa_flags)
   foreach(source ${ARGN})
-    if(source MATCHES "_avx2[^/]*\\.cpp$")
+    if(source MATCHES "(/avx2/|_avx2)[^/]*\\.cpp$")
       set_source_files_properties(${source} PROPERTIES COMPILE_FLAGS "${OVIR_FLAGS_AVX2}"
                                   SKIP_PRECOMPILE_HEADERS ON)
-    elseif(source MATCHES "_avx512[^/]*\\.cpp$")
+    elseif(source MATCHES "(/avx512/|_avx512)[^/]*\\.cpp$")
       set_source_files_properties(${source} PROPERTIES COMPILE_FLAGS "${OVIR_FLAGS_AVX512}"
                                   SKIP_PRECOMPILE_HEADERS ON)
     endif()
@@ -13,8 +13,14 @@ function(ovir_set_isa_flags)
 endfunction()
 
 function(ovir_library name)
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
-  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.hpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.hpp)
+  file(GLOB_RECURSE apart RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/*/CMakeLists.txt)
+  foreach(other ${apart})
+    get_filename_component(folder ${other} DIRECTORY)
+    list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/${folder}/")
+    list(FILTER headers EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/${folder}/")
+  endforeach()
   ovir_set_isa_flags(${sources})
   add_library(${name} STATIC ${sources})
   target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${headers})

@@ -1,7 +1,7 @@
 #include "messages/known_signatures.hpp"
 
-#include "messages/evidence.hpp"
-#include "messages/limits_known.hpp"
+#include "messages/evidence/evidence.hpp"
+#include "messages/limits/known.hpp"
 #include "messages/short_hash.hpp"
 
 #include <array>

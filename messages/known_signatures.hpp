@@ -9,7 +9,8 @@
 
 namespace ovir {
 
-/// What a signature of evidence is for; each has a domain of its own (messages/evidence.hpp).
+/// What a signature of evidence is for; each has a domain of its own
+/// (messages/evidence/evidence.hpp).
 enum class signed_as : std::uint8_t { order, commitment, statement, link, closing };
 
 /// Whether `by` signed `what` as that, by Ed25519.

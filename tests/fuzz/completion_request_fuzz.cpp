@@ -1,7 +1,7 @@
-#include "gateway/completion_request.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_gateway.hpp"
-#include "messages/limits_logprobs.hpp"
+#include "gateway/api/completion_request.hpp"
+#include "messages/limits/gateway.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/limits/logprobs.hpp"
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,5 @@
-#include "gateway/answer_writer.hpp"
-#include "gateway/bounded_json.hpp"
+#include "gateway/api/answer_writer.hpp"
+#include "gateway/http/bounded_json.hpp"
 
 #include <cstdint>
 #include <cstdlib>

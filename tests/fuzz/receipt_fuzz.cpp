@@ -1,5 +1,5 @@
-#include "compute/receipt_check.hpp"
-#include "messages/compact_receipt.hpp"
+#include "messages/evidence/compact_receipt.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <algorithm>
 #include <cstdint>

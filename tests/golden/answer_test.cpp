@@ -1,6 +1,6 @@
 // The bytes of docs/formats/answer.md, field by field. A change here is a new version.
-#include "actors/answer_record.hpp"
-#include "tests/support/answers.hpp"
+#include "actors/reuse/answer_record.hpp"
+#include "tests/support/cluster/answers.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // Bytes of docs/formats/api-keys.md and docs/formats/http.md. The hash was computed by Python's
 // hashlib.
-#include "gateway/answer_writer.hpp"
-#include "gateway/api_keys.hpp"
+#include "gateway/access/api_keys.hpp"
+#include "gateway/api/answer_writer.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
 // The bytes of docs/formats/transcript.md, once spelled out field by field and once for the model
 // in assets/. A change here is a new version of the format, or a broken promise.
-#include "compute/transcript.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/model/transcript.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

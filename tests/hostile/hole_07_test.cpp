@@ -1,11 +1,11 @@
 // A stage with valid keys that computes rightly, and every token slower than the one before.
 #include "apps/key_file.hpp"
-#include "compute/sampler.hpp"
-#include "compute/segment.hpp"
-#include "messages/request_name.hpp"
-#include "supervision/local_cluster.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/text/sampler.hpp"
+#include "messages/request/request_name.hpp"
+#include "node/local_cluster.hpp"
 #include "tests/hostile/hostile_stage.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <fmt/format.h>
 

@@ -1,10 +1,10 @@
 // Roles that move money by their word alone: a scheduler, a verifier and a worker with keys that
 // the cluster let in, at a keeper and beside honest nodes whose requests are paid meanwhile.
 #include "tests/hostile/hostile_node.hpp"
-#include "tests/support/asked_request.hpp"
-#include "tests/support/metrics_page.hpp"
-#include "tests/support/paid_requests.hpp"
-#include "tests/support/process_use.hpp"
+#include "tests/support/cluster/asked_request.hpp"
+#include "tests/support/cluster/metrics_page.hpp"
+#include "tests/support/cluster/process_use.hpp"
+#include "tests/support/ledger/paid_requests.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

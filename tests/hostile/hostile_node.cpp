@@ -1,10 +1,10 @@
 #include "tests/hostile/hostile_node.hpp"
 
 #include "apps/key_file.hpp"
-#include "messages/request_name.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "messages/request/request_name.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/frame.hpp"
+#include "messages/wire/frame.hpp"
 #include "tests/hostile/hostile_node.hpp"
 
 namespace ovir::test {

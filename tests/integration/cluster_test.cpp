@@ -1,6 +1,6 @@
-#include "compute/synth.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/make/synth.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

@@ -1,12 +1,12 @@
 // One transcript digest per request for every architecture and every tensor type that has kernels
 // of its own, over threads x stages x instruction sets, and when actors are killed and their work
 // is replayed. Prompts are longer than the windows of those that have one, and so are answers.
-#include "actors/kill_plan.hpp"
-#include "compute/synth.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/architecture_model.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "actors/stage/kill_plan.hpp"
+#include "compute/make/synth.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/model/architecture_model.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,11 +1,11 @@
 // The property everything else stands on: one transcript digest per request, however the model is
 // cut, threaded, chunked and whatever instruction set computes it. Compilers and build types are
 // compared by scripts/check, which runs the same requests through several builds.
-#include "compute/quantized_rows.hpp"
-#include "compute/synth.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/make/synth.hpp"
+#include "compute/tensor/quantized_rows.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

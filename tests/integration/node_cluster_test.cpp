@@ -1,13 +1,13 @@
 // One transcript digest per request, whether one process answers it or nodes of a cluster do: one,
 // two, three or five workers that hold the model among them, one to eight requests at once.
-#include "compute/packed_weights.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/architecture_model.hpp"
-#include "tests/support/asked_request.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/cluster/asked_request.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/architecture_model.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

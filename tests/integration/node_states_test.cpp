@@ -2,11 +2,11 @@
 // alone, at other nodes alone, evicting all the time, and silently damaged. Every answer is
 // compared with that of a node that keeps nothing and holds all layers, and in each state it is
 // counted where units came from: a test that met another state than its own would prove nothing.
-#include "storage/content_store.hpp"
-#include "storage/env.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "storage/env/env.hpp"
+#include "storage/store/content_store.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 #include "tests/property/random_wire.hpp"
 
-#include "compute/transcript.hpp"
-#include "messages/limits.hpp"
+#include "compute/model/transcript.hpp"
+#include "messages/limits/general.hpp"
 
 #include <algorithm>
 #include <array>

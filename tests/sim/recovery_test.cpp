@@ -1,8 +1,8 @@
-#include "compute/receipt_check.hpp"
-#include "compute/synth.hpp"
-#include "messages/receipt.hpp"
+#include "compute/make/synth.hpp"
+#include "messages/evidence/receipt.hpp"
 #include "tests/sim/simulated_node.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "tests/support/model/loaded_model.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,9 @@
 // Whole trees with a cache, under a seeded scheduler: what is reused, evicted, waited for or lost
 // changes who computes what, and nothing else.
-#include "compute/synth.hpp"
+#include "compute/make/synth.hpp"
 #include "tests/sim/simulated_node.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
 #pragma once
 
-#include "actors/cache.hpp"
-#include "actors/protocol.hpp"
-#include "actors/simulated_executor.hpp"
+#include "actors/protocol/protocol.hpp"
+#include "actors/reuse/cache.hpp"
+#include "actors/runtime/simulated_executor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/digest.hpp"
-#include "supervision/tree.hpp"
+#include "node/tree.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>

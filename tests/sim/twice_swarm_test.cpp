@@ -1,11 +1,11 @@
 // Redundancy in a byzantine swarm: the actor that drives requests and the core that audits them, as
 // nodes run them, over five workers of which two lie at random. What workers compute is a chain of
 // digests, so that 2,000 requests take seconds; every order of events follows from a seed.
-#include "actors/jobs.hpp"
-#include "actors/model_catalog.hpp"
-#include "actors/twin_runs.hpp"
-#include "ledger/audit.hpp"
-#include "messages/limits_ledger.hpp"
+#include "actors/path/model_catalog.hpp"
+#include "actors/path/twin_runs.hpp"
+#include "actors/request/jobs.hpp"
+#include "ledger/audit/audit.hpp"
+#include "messages/limits/ledger.hpp"
 #include "tests/sim/simulated_node.hpp"
 
 #include <gtest/gtest.h>

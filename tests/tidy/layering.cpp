@@ -197,7 +197,8 @@ std::vector<finding> check_layering(const source& file, const std::vector<allowa
 }
 
 std::vector<finding> check_auditor_links(std::string_view readelf_output) {
-  static const std::regex forbidden{R"(\[(lib(caf|ovir_actors|ovir_supervision)[^\]]*)\])"};
+  static const std::regex forbidden{
+      R"(\[(lib(caf|ovir_actors|ovir_supervision|ovir_node)[^\]]*)\])"};
   std::vector<finding> found;
   std::size_t number = 0;
   for (const std::string_view line : lines_of(readelf_output)) {

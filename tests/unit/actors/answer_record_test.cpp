@@ -1,5 +1,5 @@
-#include "actors/answer_record.hpp"
-#include "tests/support/answers.hpp"
+#include "actors/reuse/answer_record.hpp"
+#include "tests/support/cluster/answers.hpp"
 
 #include <gtest/gtest.h>
 

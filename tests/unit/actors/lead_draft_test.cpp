@@ -1,6 +1,6 @@
 // How a lead guesses: what it sends, believes and sends again.
-#include "actors/lead_core.hpp"
-#include "tests/support/letters_tokenizer.hpp"
+#include "actors/request/lead_core.hpp"
+#include "tests/support/model/letters_tokenizer.hpp"
 
 #include <gtest/gtest.h>
 

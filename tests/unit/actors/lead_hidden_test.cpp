@@ -1,6 +1,6 @@
 // How a lead drives a request that makes an embedding: it draws nothing, and waits for hidden rows.
-#include "actors/lead_core.hpp"
-#include "tests/support/letters_tokenizer.hpp"
+#include "actors/request/lead_core.hpp"
+#include "tests/support/model/letters_tokenizer.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "actors/twin_runs.hpp"
+#include "actors/path/twin_runs.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
-#include "actors/wire.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_logprobs.hpp"
+#include "actors/protocol/wire.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/limits/logprobs.hpp"
 
 #include <gtest/gtest.h>
 

@@ -55,13 +55,13 @@ std::vector<std::string> shared_functions(const fs::path& file) {
   return found;
 }
 
-/// Objects of the build this test belongs to whose names hold `part`.
+/// Objects of the build this test belongs to whose paths hold `part`.
 std::vector<fs::path> objects_with(const std::string& part) {
   const fs::path folder = fs::path{OVIR_BINARY_DIR} / "compute/CMakeFiles/ovir_compute.dir";
   std::vector<fs::path> files;
   if (fs::exists(folder)) {
-    for (const fs::directory_entry& entry : fs::directory_iterator{folder}) {
-      const std::string name = entry.path().filename().string();
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator{folder}) {
+      const std::string name = entry.path().lexically_relative(folder).generic_string();
       if (name.find(part) != std::string::npos && name.ends_with(".o")) {
         files.push_back(entry.path());
       }
@@ -71,7 +71,7 @@ std::vector<fs::path> objects_with(const std::string& part) {
 }
 
 TEST(kernel_objects, define_no_function_that_other_processors_could_be_given) {
-  for (const char* isa : {"_avx2", "_avx512"}) {
+  for (const char* isa : {"/avx2/", "/avx512/"}) {
     const std::vector<fs::path> files = objects_with(isa);
     if (files.empty()) {
       GTEST_SKIP() << "the object files of this build are gone";

@@ -1,9 +1,9 @@
 // Tier T0: every lie in a receipt is found, and its author named. A forger here knows the format,
 // owns valid keys, and recomputes every digest and signature that hangs on what it changes.
-#include "compute/receipt_check.hpp"
-#include "compute/sampler.hpp"
+#include "compute/text/sampler.hpp"
 #include "tests/support/byte_words.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "tests/support/model/receipt_maker.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,4 +1,4 @@
-#include "compute/request_terms.hpp"
+#include "verify/request_terms.hpp"
 
 #include <gtest/gtest.h>
 

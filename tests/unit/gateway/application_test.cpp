@@ -1,10 +1,10 @@
 // The endpoint with a cluster and connections that are made up, and a clock that a test moves.
-#include "gateway/application.hpp"
-#include "gateway/bounded_json.hpp"
-#include "gateway/event_id.hpp"
-#include "messages/limits_gateway.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "gateway/api/application.hpp"
+#include "gateway/http/bounded_json.hpp"
+#include "gateway/http/event_id.hpp"
+#include "messages/limits/gateway.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>

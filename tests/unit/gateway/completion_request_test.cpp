@@ -1,6 +1,6 @@
-#include "gateway/completion_request.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_gateway.hpp"
+#include "gateway/api/completion_request.hpp"
+#include "messages/limits/gateway.hpp"
+#include "messages/limits/general.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

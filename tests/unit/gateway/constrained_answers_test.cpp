@@ -1,8 +1,8 @@
 // The endpoint with a model of no will, whose tokens are drawn as their constraint says.
-#include "compute/token_matcher.hpp"
-#include "gateway/application.hpp"
-#include "gateway/bounded_json.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/text/token_matcher.hpp"
+#include "gateway/api/application.hpp"
+#include "gateway/http/bounded_json.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
-#include "gateway/answer_writer.hpp"
-#include "gateway/token_logprobs_json.hpp"
+#include "gateway/api/answer_writer.hpp"
+#include "gateway/api/token_logprobs_json.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,68 @@
+#pragma once
+
+#include "compute/forward/pooled_rows.hpp"
+#include "compute/text/sampler.hpp"
+#include "gateway/http/api_error.hpp"
+#include "messages/ids.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace ovir::gateway {
+
+enum class api_kind : std::uint8_t { completion, chat, embedding };
+
+/// A call of a tool that an assistant made.
+struct chat_call {
+  std::string id;
+  std::string name;
+  std::string arguments; ///< JSON
+  friend bool operator==(const chat_call&, const chat_call&) = default;
+};
+
+struct chat_message {
+  std::string role; ///< "system", "user", "assistant" or "tool"
+  std::string content;
+  std::vector<chat_call> calls{}; ///< of an assistant
+  std::string answers{};          ///< of a tool: the id of the call
+  friend bool operator==(const chat_message&, const chat_message&) = default;
+};
+
+/// A text, or the tokens themselves.
+using prompt_input = std::variant<std::string, std::vector<token_id>>;
+
+/// The body of POST /v1/completions, /v1/chat/completions or /v1/embeddings. All a client sent is
+/// in here or was refused; whether the model can do it is seen by `prepare`.
+struct completion_request {
+  api_kind kind{api_kind::completion};
+  std::string model;
+  std::vector<prompt_input> prompts;  ///< of a completion or embeddings, at least one
+  std::vector<chat_message> messages; ///< of a chat, at least one
+  compute::sampling_params sampling;  ///< without the seed
+  std::optional<std::uint64_t> seed;
+  std::optional<std::uint32_t> max_tokens;
+  std::vector<std::string> stop;
+  std::optional<bool> speculate; ///< tokens are guessed; none: where that pays
+  std::string constraint;        ///< members of a constraint, less its tokens; empty: none
+  std::string constraint_of;     ///< the parameter it comes from
+  std::string tools_text;        ///< what may be called, a JSON object per line; empty: nothing
+  std::uint32_t n{1};
+  bool stream{false};
+  bool include_usage{false};
+  bool receipt{false}; ///< signed by the nodes that computed it
+  /// Logprobs with each token, and of so many of the likeliest.
+  std::optional<std::uint32_t> logprobs;
+  std::optional<compute::pooling> pooling; ///< of embeddings alone
+  bool base64{false};                      ///< likewise: vectors as text of their bytes
+  std::chrono::milliseconds deadline;      ///< from start to end
+};
+
+/// Reads a body. Errors name the parameter.
+[[nodiscard]] api_result<completion_request> parse_completion(api_kind kind, std::string_view body);
+
+} // namespace ovir::gateway
