@@ -23,7 +23,7 @@ struct transcript_file {
   bool model_is_named{false}; ///< `model_file` is the digest of its manifest: a receipt's
   std::vector<token_id> prompt;
   std::vector<token_id> output;
-  compute::sampling_params sampling;
+  sampling_params sampling;
   std::string finish_reason;
   std::uint32_t hashed_layers{0}; ///< layers of the model less one
   std::uint32_t positions{0};     ///< positions computed

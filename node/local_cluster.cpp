@@ -88,15 +88,6 @@ result<void> check_options(const compute::model& m, const cluster_options& o) {
   return {};
 }
 
-finish_reason reason_of(actors::generation_end end) {
-  switch (end) {
-  case actors::generation_end::stop: return finish_reason::stop;
-  case actors::generation_end::length: return finish_reason::length;
-  case actors::generation_end::cancelled: return finish_reason::cancelled;
-  }
-  return finish_reason::length;
-}
-
 class cluster final : public local_cluster {
 public:
   cluster(const compute::model& m, storage::env& environment, const cluster_options& options)
@@ -144,7 +135,7 @@ public:
     return {};
   }
 
-  result<run_report> run(const run_request& request,
+  result<run_report> run(const actors::generation_request& request,
                          const std::function<void(std::string_view)>& on_text,
                          const std::atomic<bool>* cancel) override;
 
@@ -198,7 +189,7 @@ private:
     run_report report;
     report.tokens = std::move(done.tokens);
     report.text = std::move(done.text);
-    report.reason = reason_of(done.end);
+    report.reason = done.end;
     report.transcript = done.transcript;
     report.positions = done.positions;
     report.leaves = std::move(done.leaves);
@@ -274,23 +265,14 @@ private:
   std::atomic<std::uint64_t> next_request_{1};
 };
 
-result<run_report> cluster::run(const run_request& request,
+result<run_report> cluster::run(const actors::generation_request& request,
                                 const std::function<void(std::string_view)>& on_text,
                                 const std::atomic<bool>* cancel) {
-  const request_id id = request.id.value > 0 ? request.id : request_id{next_request_.fetch_add(1)};
-  actors::generation_request wanted;
-  wanted.id = id;
-  wanted.prompt = request.prompt;
-  wanted.sampling = request.sampling;
-  wanted.max_tokens = request.max_tokens;
-  wanted.stop = request.stop;
-  wanted.kill_shards = request.kill_shards;
-  wanted.kill_seed = request.kill_seed;
-  wanted.drafts = request.drafts;
-  wanted.model = request.model;
-  wanted.receipt = request.receipt;
-  wanted.trace = request.trace;
-  wanted.cache = request.cache;
+  actors::generation_request wanted = request;
+  if (wanted.id.value == 0) {
+    wanted.id = request_id{next_request_.fetch_add(1)};
+  }
+  const request_id id = wanted.id;
   OVIR_TRY(actors::check(config_, wanted));
   OVIR_ASSIGN(const caf::actor served_by, scheduler());
   caf::scoped_actor self{system_};

@@ -57,23 +57,6 @@ struct stage_report {
   std::uint64_t kv_bytes{0}; ///< at the end of the request reported
 };
 
-struct run_request {
-  std::vector<token_id> prompt; ///< at least one token
-  compute::sampling_params sampling;
-  std::uint32_t max_tokens{128};
-  std::vector<std::string> stop; ///< the text is cut before the first of these
-  std::uint32_t kill_shards{0};  ///< drill: kill a shard actor at this many random points ...
-  std::uint64_t kill_seed{0};    ///< ... drawn from this seed
-  actors::speculation drafts{actors::speculation::automatic};
-  request_id id{}; ///< 0: the cluster numbers its requests itself
-  digest model;    ///< the model's name; only for a receipt
-  bool receipt{false};
-  bool trace{false};
-  actors::cache_use cache{}; ///< of no effect where the cluster has no cache
-};
-
-enum class finish_reason : std::uint8_t { stop, length, cancelled };
-
 struct run_report {
   std::vector<token_id> tokens; ///< output ids, the ending token included where one was drawn
   std::string text;
@@ -115,7 +98,7 @@ public:
   /// Runs one request and waits for it. `on_text` is called in order with each piece of text as it
   /// becomes complete, from another thread, and must not block for long. `cancel`, when not null,
   /// is polled: once true the request ends with reason `cancelled` and what was produced.
-  [[nodiscard]] virtual result<run_report> run(const run_request& request,
+  [[nodiscard]] virtual result<run_report> run(const actors::generation_request& request,
                                                const std::function<void(std::string_view)>& on_text,
                                                const std::atomic<bool>* cancel) = 0;
 

@@ -124,7 +124,7 @@ using lead_started = std::function<void(result<caf::actor>)>;
 void start_lead(const parts_pointer& parts, const known_pointer& known,
                 caf::event_based_actor* self, actors::submit_request command,
                 const actors::model_catalog::entry& model, const caf::actor& payments,
-                actors::layer_places reserved, lead_started done) {
+                layer_places reserved, lead_started done) {
   actors::lead_environment around = lead_parts(*parts, model, known->get("paths"));
   around.payments = payments;
   around.reserved = std::move(reserved);

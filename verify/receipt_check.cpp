@@ -143,7 +143,7 @@ failures check_shape(const receipt& r) {
         r, fmt::format("the stages end at layer {}, the model at {}", next, r.asked.layers))};
   }
   const std::size_t tokens = r.asked.prompt.size() + r.output.size();
-  const bool cancelled = r.end == receipt_end::cancelled;
+  const bool cancelled = r.end == finish_reason::cancelled;
   const std::size_t undrawn = cancelled ? 0 : tokens; // nothing was to be drawn
   const std::size_t drawn_from = r.output.empty() ? undrawn : tokens - 1;
   const bool possible =
@@ -255,7 +255,7 @@ std::optional<receipt_failure> check_draws(const receipt& r) {
     }
   }
   const std::size_t most =
-      r.end == receipt_end::cancelled ? r.positions - stated.first : r.output.size();
+      r.end == finish_reason::cancelled ? r.positions - stated.first : r.output.size();
   if (stated.logits.size() < r.output.size() || stated.logits.size() > most) {
     receipt_failure wrong = by_lead(r, fmt::format("{} rows of logits are stated for {} tokens",
                                                    stated.logits.size(), r.output.size()));
@@ -467,7 +467,7 @@ result<draw_checker> draw_checker::make(const receipt& r, const token_trie* word
   made.prompt_ = r.asked.prompt.size();
   made.output_ = r.output.size();
   made.how_ = r.asked.sampling;
-  OVIR_TRY(ovir::compute::check(params_of(made.how_)));
+  OVIR_TRY(ovir::check(params_of(made.how_)));
   OVIR_ASSIGN(made.matcher_, matcher_of(r, words));
   return made;
 }

@@ -1,6 +1,6 @@
 #include "actors/operator/admin_call.hpp"
 #include "actors/reuse/block_exchange.hpp"
-#include "actors/reuse/cache_protocol.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "messages/caf/errors.hpp"
 
 namespace ovir::actors {

@@ -47,15 +47,6 @@ json speed_json(std::uint64_t bytes_per_second) {
   return bytes_per_second > 0 ? json(bytes_per_second) : json(nullptr);
 }
 
-std::string_view end_text(generation_end end) {
-  switch (end) {
-  case generation_end::stop: return "stop";
-  case generation_end::length: return "length";
-  case generation_end::cancelled: return "cancelled";
-  }
-  return "length";
-}
-
 /// Follows a document without keeping it; false ends the reading.
 class form_check final : public nlohmann::json_sax<json> {
 public:
@@ -303,7 +294,7 @@ json models_json(const std::vector<member>& members, const model_catalog& catalo
   return {{"models", std::move(list)}};
 }
 
-json path_json(const std::vector<std::pair<node_id, layer_range>>& path,
+json path_json(const layer_places& path,
                const std::vector<member>& members) {
   json list = json::array();
   for (const auto& [node, layers] : path) {
@@ -332,7 +323,7 @@ json job_json(const job_view& job) {
            {"age_ms", job.age_ms},
            {"path", json::array()}};
   if (job.end) {
-    out["finish_reason"] = end_text(*job.end);
+    out["finish_reason"] = to_string(*job.end);
   }
   if (job.failure) {
     out["error"] = {{"code", to_string(job.failure->code)}, {"message", job.failure->message}};
@@ -454,7 +445,7 @@ json outcome_json(const job_outcome& outcome, const std::vector<member>& members
           {"transcript", to_hex(report.transcript)},
           {"receipt", receipt_json(report)},
           {"trace", trace_json(outcome, members)},
-          {"finish_reason", end_text(report.end)},
+          {"finish_reason", to_string(report.end)},
           {"timing",
            {{"prefill_tps", prefill > 0 ? prompt / prefill : 0},
             {"decode_tps", decode > 0 ? after_first / decode : 0},

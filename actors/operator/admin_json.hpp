@@ -61,7 +61,7 @@ private:
 [[nodiscard]] std::string request_text(request_id request);
 [[nodiscard]] json members_json(const std::vector<member>& members, const node_id& self);
 [[nodiscard]] json models_json(const std::vector<member>& members, const model_catalog& catalog);
-[[nodiscard]] json path_json(const std::vector<std::pair<node_id, layer_range>>& path,
+[[nodiscard]] json path_json(const layer_places& path,
                              const std::vector<member>& members);
 [[nodiscard]] json job_json(const job_view& job);
 /// What of a stage's lookup in the cache is told: docs/formats/admin.md, run, `explained`. Without

@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::uint64_t bunch_max = 1024;
 
-result<compute::sampling_params> read_sampling(admin_arguments& args) {
-  compute::sampling_params s;
+result<sampling_params> read_sampling(admin_arguments& args) {
+  sampling_params s;
   OVIR_ASSIGN(const double temperature, args.number("temperature", 0));
   s.temperature = static_cast<float>(temperature);
   OVIR_ASSIGN(const std::uint64_t top_k, args.whole("top_k", 0, limits::vocabulary_max, 0));

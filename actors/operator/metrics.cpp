@@ -4,7 +4,7 @@
 #include "actors/payment/ledger_keeper.hpp"
 #include "actors/request/scheduler.hpp"
 #include "actors/reuse/block_exchange.hpp"
-#include "actors/reuse/cache_protocol.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits/metrics.hpp"

@@ -54,13 +54,13 @@ void add_pools(gateway::metric_list& to,
 }
 
 void add_requests(gateway::metric_list& to, const node_counts& counts) {
-  const auto ended = [&](generation_end end) {
+  const auto ended = [&](finish_reason end) {
     return number(counts.ended.at(static_cast<std::size_t>(end)));
   };
   to.counters("ovir_requests_total", "Requests that ended, by how", "end",
-              {{"stop", ended(generation_end::stop)},
-               {"length", ended(generation_end::length)},
-               {"cancelled", ended(generation_end::cancelled)},
+              {{"stop", ended(finish_reason::stop)},
+               {"length", ended(finish_reason::length)},
+               {"cancelled", ended(finish_reason::cancelled)},
                {"failed", number(counts.failed)}});
   to.counter("ovir_tokens_drawn_total", "Tokens drawn; its rate is tokens per second",
              number(counts.tokens));

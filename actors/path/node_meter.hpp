@@ -24,7 +24,7 @@ struct audit_counts {
 /// What happened on a node since its process began, that no actor keeps for longer than a request.
 struct node_counts {
   // Of leads
-  std::array<std::uint64_t, 3> ended{}; ///< by `generation_end`
+  std::array<std::uint64_t, 3> ended{}; ///< by `finish_reason`
   std::uint64_t failed{0};
   std::uint64_t tokens{0};     ///< drawn
   std::uint64_t late{0};       ///< steps that took longer than their slack
@@ -58,7 +58,7 @@ public:
     counts_.audits = now;
   }
   /// Absent: it failed.
-  void ended(std::optional<generation_end> how) {
+  void ended(std::optional<finish_reason> how) {
     add(how ? counts_.ended.at(static_cast<std::size_t>(*how)) : counts_.failed, 1);
   }
 

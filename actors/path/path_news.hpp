@@ -15,7 +15,7 @@ namespace ovir::actors {
 struct path_taken {
   request_id request;
   std::uint32_t from{0};
-  std::vector<std::pair<node_id, layer_range>> path;
+  layer_places path;
 };
 
 } // namespace ovir::actors

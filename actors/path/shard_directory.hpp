@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/protocol/protocol.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "messages/caf/events.hpp"
 
 #include <caf/stateful_actor.hpp>

@@ -18,7 +18,7 @@
 namespace ovir::actors {
 
 /// Who computes which layers of a request now, in order.
-using computing_path = std::vector<std::pair<node_id, layer_range>>;
+using computing_path = layer_places;
 
 /// What a request that was reserved for is paid, window by window, by what its stages signed: says
 /// which command the ledger's keeper gets next. A window is paid when every stage of the path has

@@ -3,7 +3,7 @@
 #include "actors/payment/log_follower.hpp"
 #include "actors/payment/payment_core.hpp"
 #include "actors/protocol/peers.hpp"
-#include "actors/protocol/protocol.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/runtime/log.hpp"
 #include "ledger/keeper/message.hpp"
 #include "messages/evidence/audit.hpp"

@@ -33,16 +33,6 @@ double tokens_expected(double p, std::uint32_t drafted) {
 
 } // namespace
 
-result<speculation> speculation_from(std::string_view name) {
-  if (name == "auto") {
-    return speculation::automatic;
-  }
-  if (name == "on" || name == "off") {
-    return name == "on" ? speculation::on : speculation::off;
-  }
-  return fail(errc::invalid_argument, "speculate is '{}', but must be auto, on or off", name);
-}
-
 bool draft_control::asks() const noexcept {
   if (mode_ == speculation::off || resting_ > 0) {
     return false;

@@ -1,26 +1,14 @@
 #pragma once
 
 #include "messages/limits/draft.hpp"
-#include "messages/result.hpp"
+#include "messages/request/params.hpp"
 
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <string_view>
 
 /// Whether guessing tokens pays. Pure: times are handed in.
 namespace ovir::actors {
-
-/// Whether a request computes guessed tokens along with the known one. Its bits do not depend on
-/// it.
-enum class speculation : std::uint8_t {
-  automatic, ///< while that is measured to be faster
-  on,        ///< whenever there is a guess
-  off,
-};
-
-/// The mode that an option names: auto, on or off. Else `invalid_argument`.
-[[nodiscard]] result<speculation> speculation_from(std::string_view name);
 
 /// Decides how many guessed tokens a pass of one request carries. It knows what passes with and
 /// without guesses took and how many guesses were right, and picks the number that promises most

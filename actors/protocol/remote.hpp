@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/protocol/protocol.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/protocol/wire.hpp"
 
 #include <caf/fwd.hpp>

@@ -91,7 +91,7 @@ result<request_log> read_log(const RequestLog::Reader& from, request_id id, std:
     log.logprobs = from.getLogprobs() - 1;
   }
   if (from.getEmbedding() > 0) {
-    log.embedding = static_cast<compute::pooling>(from.getEmbedding());
+    log.embedding = static_cast<pooling>(from.getEmbedding());
   }
   log.receipt = from.getReceipt();
   log.model.bytes = read_bytes32(from.getModel());

@@ -39,48 +39,27 @@ result<void> check_drawn(const drawn_token& drawn) {
   return at_most("a drawn token is", drawn.token, limits::vocabulary_max - 1);
 }
 
-result<void> check_stop(const std::vector<std::string>& stop) {
-  OVIR_TRY(at_most("the number of stop strings is", stop.size(), limits::stop_strings_max));
-  for (const std::string& text : stop) {
-    if (text.empty()) {
-      return fail(errc::malformed, "a stop string is empty");
-    }
-    OVIR_TRY(at_most("the bytes of a stop string are", text.size(), limits::stop_string_bytes_max));
-  }
-  return {};
-}
-
 result<void> check_log(const request_log& log, request_id request) {
   if (log.id != request) {
     return fail(errc::malformed, "the log of request {:016x} in a message about {:016x}",
                 log.id.value, request.value);
-  }
-  if (log.prompt.empty()) {
-    return fail(errc::malformed, "a request's log has no prompt");
   }
   OVIR_TRY(at_most("the positions of a request's log are", log.prompt.size() + log.drawn.size(),
                    limits::context_max));
   OVIR_TRY(at_most("the leads a request had are", log.generation, limits::generations_max));
   OVIR_TRY(at_most("the tokens a request may draw are", log.max_tokens, limits::context_max));
   OVIR_TRY(at_most("the tokens a request has drawn are", log.drawn.size(), log.max_tokens));
-  OVIR_TRY(at_most("a token of a prompt is",
-                   *std::max_element(log.prompt.begin(), log.prompt.end()),
-                   limits::vocabulary_max - 1));
+  for (const token_id token : log.prompt) {
+    OVIR_TRY(at_most("a token of a prompt is", token, limits::vocabulary_max - 1));
+  }
   for (const drawn_token& drawn : log.drawn) {
     OVIR_TRY(check_drawn(drawn));
   }
-  OVIR_TRY(check_stop(log.stop));
   OVIR_TRY(at_most("the bytes of a constraint are", log.sampling.constraint.size(),
                    limits::constraint_bytes_max));
-  OVIR_TRY(at_most("the likeliest tokens told with each are", log.logprobs.value_or(0),
-                   limits::logprobs_top_max));
-  if (log.embedding) {
-    OVIR_TRY(at_most("the pooling of an embedding is", static_cast<std::uint32_t>(*log.embedding),
-                     static_cast<std::uint32_t>(compute::pooling::last)));
-    OVIR_TRY(at_most("the tokens an embedding may draw are", log.max_tokens, 0));
-  }
-  if (const auto sampling = compute::check(log.sampling); !sampling) {
-    return fail(errc::malformed, "a request's log: {}", sampling.error().message);
+  if (const auto terms = check(static_cast<const request_terms&>(log)); !terms) {
+    return fail(terms.error().code == errc::over_limit ? errc::over_limit : errc::malformed,
+                "a request's log: {}", terms.error().message);
   }
   return {};
 }

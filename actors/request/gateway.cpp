@@ -18,31 +18,13 @@ constexpr std::chrono::milliseconds ask_wait{5'000};
 
 generation_request request_of(const gateway::generation_order& order, const cache_policy& cache) {
   generation_request request;
-  if (order.speculate) {
-    request.drafts = *order.speculate ? speculation::on : speculation::off;
-  }
+  static_cast<request_terms&>(request) = order;
   request.id = order.id;
-  request.model = order.model;
-  request.prompt = order.prompt;
-  request.sampling = order.sampling;
-  request.max_tokens = order.max_tokens;
-  request.stop = order.stop;
+  request.drafts = order.drafts;
   request.deadline = order.deadline;
-  request.receipt = order.receipt;
-  request.logprobs = order.logprobs;
-  request.embedding = order.embedding;
   request.cache =
       cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;
-}
-
-gateway::generation_ending ending_of(generation_end end) {
-  switch (end) {
-  case generation_end::stop: return gateway::generation_ending::stop;
-  case generation_end::length: return gateway::generation_ending::length;
-  case generation_end::cancelled: return gateway::generation_ending::cancelled;
-  }
-  return gateway::generation_ending::length;
 }
 
 /// Positions of the prompt that no stage had to compute, as far as whole windows say.
@@ -63,7 +45,7 @@ result<gateway::generation_outcome> outcome_of(const job_outcome& job) {
   }
   const generation_report& report = *job.report;
   return gateway::generation_outcome{
-      ending_of(report.end),
+      report.end,
       static_cast<std::uint32_t>(report.tokens.size()),
       report.text,
       report.transcript,
@@ -252,7 +234,7 @@ void gateway_desk::send(gateway_start command) {
 }
 
 void gateway_desk::start(std::uint64_t tag, const gateway::generation_order& order, bool may_run) {
-  send(gateway_start{tag, request_of(order, cache_), may_run, true, terms_of(order)});
+  send(gateway_start{tag, request_of(order, cache_), may_run, true, digest_of(order)});
 }
 
 void gateway_desk::watch(std::uint64_t tag, request_id id, const digest& terms) {
@@ -322,7 +304,7 @@ caf::behavior gateway_behavior(gateway_pointer self, gateway_environment environ
       [self](const job_token& token) {
         if (self->state.interests.contains(token.tag)) {
           self->state.environment.desk->deliver([token](gateway::generation_events& events) {
-            events.on_token(token.tag, token.index, token.text, {token.token, token.logprobs});
+            events.on_token(token.tag, token);
           });
         }
       },

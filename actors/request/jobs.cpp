@@ -5,7 +5,6 @@
 #include "messages/caf/system_config.hpp"
 #include "messages/limits/console.hpp"
 #include "messages/limits/logprobs.hpp"
-#include "verify/request_terms.hpp"
 
 #include <caf/all.hpp>
 
@@ -23,9 +22,9 @@ constexpr std::chrono::milliseconds begin_again_after{200};
 /// again.
 constexpr std::chrono::milliseconds audits_first{2'000};
 
-digest terms_of(const generation_request& r, bool receipt) {
-  return compute::digest_of(
-      {r.model, r.prompt, r.sampling, r.max_tokens, r.stop, r.logprobs, r.embedding, receipt});
+digest terms_with(request_terms terms, bool receipt) {
+  terms.receipt = receipt;
+  return digest_of(terms);
 }
 
 result<void> check_terms(const job& j, const digest& terms) {
@@ -76,7 +75,7 @@ void submit(jobs_pointer self, const job& j, std::chrono::milliseconds after = {
 
 result<void> start(jobs_pointer self, generation_request request, request_id named, bool from_log) {
   jobs_state& state = self->state;
-  const digest terms = terms_of(request, request.receipt);
+  const digest terms = digest_of(request);
   if (const auto known = state.jobs.find(request.id); known != state.jobs.end()) {
     OVIR_TRY(check_terms(known->second, terms));
     known->second.named = named.value != 0 ? named : known->second.named;
@@ -104,7 +103,7 @@ result<void> start(jobs_pointer self, generation_request request, request_id nam
   fresh.named = named;
   fresh.terms = terms;
   if (from_log && request.receipt) {
-    fresh.terms_unsigned = terms_of(request, false);
+    fresh.terms_unsigned = terms_with(request, false);
   }
   const bool whole = request.drawn.empty() && request.generation == 0;
   const std::uint32_t least = state.environment.twice_tokens;
@@ -128,7 +127,7 @@ result<void> start(jobs_pointer self, generation_request request, request_id nam
 void send_pieces(jobs_pointer self, const job& j, jobs_state::watcher& w) {
   for (; w.next < j.pieces.size(); ++w.next) {
     const jobs_state::piece& piece = j.pieces[w.next];
-    self->send(w.who, job_token{w.tag, w.next, piece.token, piece.text, piece.logprobs});
+    self->send(w.who, job_token{{w.next, piece.token, piece.text, piece.logprobs}, w.tag});
   }
   if (j.outcome) {
     self->send(w.who, job_over{w.tag, j.outcome});
@@ -230,7 +229,7 @@ void take_twin_piece(jobs_pointer self, job& j, const text_piece& piece) {
   twin_runs& runs = j.twice->runs;
   const bool first = piece.request == j.request.id;
   runs.take(first ? twin_runs::run::first : twin_runs::run::second, piece.index,
-            {*piece.token, piece.text, piece.logprobs});
+            {piece.token, piece.text, piece.logprobs});
   std::uint32_t index = runs.told();
   for (twin_runs::piece& one : runs.certain()) {
     tell(self, j, index++, {one.token, std::move(one.text), std::move(one.logprobs)});
@@ -252,14 +251,14 @@ std::map<request_id, job>::iterator job_of(jobs_state& state, request_id id) {
 
 void take_piece(jobs_pointer self, const text_piece& piece) {
   const auto found = job_of(self->state, piece.request);
-  if (found == self->state.jobs.end() || !piece.token) {
+  if (found == self->state.jobs.end() || piece.tail) {
     return;
   }
   job& j = found->second;
   if (j.twice) {
     return take_twin_piece(self, j, piece);
   }
-  tell(self, j, piece.index, {*piece.token, piece.text, piece.logprobs});
+  tell(self, j, piece.index, {piece.token, piece.text, piece.logprobs});
 }
 
 /// Of one that is computed twice, the first run's: both gave every token that is told.
@@ -373,17 +372,8 @@ void take_end(jobs_pointer self, generation_done& done) {
 
 generation_request request_from(request_log log) {
   generation_request request;
-  request.id = log.id;
-  request.model = log.model;
-  request.prompt = std::move(log.prompt);
-  request.sampling = log.sampling;
-  request.max_tokens = log.max_tokens;
-  request.stop = std::move(log.stop);
-  request.generation = log.generation + 1;
-  request.drawn = std::move(log.drawn);
-  request.logprobs = log.logprobs;
-  request.embedding = log.embedding;
-  request.receipt = log.receipt;
+  static_cast<request_log&>(request) = std::move(log);
+  ++request.generation;
   return request;
 }
 

@@ -4,7 +4,7 @@
 #include "actors/path/path_news.hpp"
 #include "actors/path/twin_runs.hpp"
 #include "actors/protocol/peers.hpp"
-#include "actors/protocol/protocol.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/request/request_journal.hpp"
 #include "actors/runtime/log.hpp"
 
@@ -27,7 +27,7 @@ enum class job_state : std::uint8_t { running, done, failed };
 /// Which path computed the tokens from index `from` on, until the next one of its list.
 struct job_path {
   std::uint32_t from{0};
-  std::vector<std::pair<node_id, layer_range>> path;
+  layer_places path;
 };
 
 struct job_outcome;
@@ -45,7 +45,7 @@ struct job_view {
   std::uint64_t age_ms{0};
   double decode_tps{0}; ///< of one that is done, ran alone and undisturbed; 0: not known
   std::optional<error> failure;
-  std::optional<generation_end> end;
+  std::optional<finish_reason> end;
   /// By token; of one that was begun or is computed here, at most limits::job_paths_max. Tokens
   /// that were kept from an earlier answer have none.
   std::vector<job_path> paths;
@@ -76,7 +76,7 @@ struct watch_job {
   caf::actor watcher;
   std::uint64_t tag{0};          ///< the watcher's name for this watch
   std::uint32_t bunch{1};        ///< tokens told at once; fewer only at the end
-  std::optional<digest> terms{}; ///< as of verify/request_terms.hpp; none: not known
+  std::optional<digest> terms{}; ///< `digest_of` its terms; none: not known
   request_id named{};            ///< what the client that watches calls it; 0: not told
 };
 struct unwatch_job {
@@ -96,12 +96,8 @@ struct kept_receipt {
   std::shared_ptr<const result<std::vector<std::byte>>> made; ///< holds bytes
 };
 /// To a watcher.
-struct job_token {
+struct job_token : told_token {
   std::uint64_t tag{0};
-  std::uint32_t index{0};
-  token_id token{0};
-  std::string text;
-  shared_logprobs logprobs{};
 };
 struct job_over {
   std::uint64_t tag{0};

@@ -148,14 +148,14 @@ void perform(lead_pointer self, const drawn_effect& e) {
     }
   }
   caf::anon_send(state.requester,
-                 text_piece{state.request, e.index, e.drawn.token, e.text, e.logprobs});
+                 text_piece{{e.index, e.drawn.token, e.text, e.logprobs}, state.request});
   keep_draws(self, e.index);
 }
 
 void perform(lead_pointer self, const text_effect& e) {
   lead_state& state = self->state;
   const auto index = static_cast<std::uint32_t>(state.core->output_count());
-  caf::anon_send(state.requester, text_piece{state.request, index, std::nullopt, e.text});
+  caf::anon_send(state.requester, text_piece{{index, 0, e.text, {}}, state.request, true});
 }
 
 void perform(lead_pointer self, const blame_effect& e) { blame(self, e.stage, e.reason); }
@@ -498,10 +498,7 @@ void go_on_with(lead_pointer self, request_entered* known) {
 void begin(lead_pointer self, generation_request request) {
   lead_state& state = self->state;
   const lead_environment& around = state.environment;
-  state.log = std::make_shared<request_log>(
-      request_log{request.id, request.generation, request.model, request.prompt, request.sampling,
-                  request.max_tokens, request.stop, request.drawn, request.logprobs,
-                  request.embedding, request.receipt});
+  state.log = std::make_shared<request_log>(request);
   if (around.journal != nullptr) {
     if (auto entry = around.journal->begin(*state.log)) {
       state.journal = std::move(*entry);
@@ -532,7 +529,7 @@ void begin(lead_pointer self, generation_request request) {
     }
   }
   // What is reused is not computed: nobody signs for it, and its hidden states are not there.
-  const bool all = request.embedding == compute::pooling::mean;
+  const bool all = request.embedding == pooling::mean;
   cache_use use = state.evidence == nullptr && !all ? request.cache : cache_use{};
   if (request.embedding) {
     use.answers = false;

@@ -6,7 +6,7 @@
 #include "actors/request/lead_core.hpp"
 #include "actors/request/request_journal.hpp"
 #include "actors/request/request_trace.hpp"
-#include "actors/reuse/cache_protocol.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/stage/lead_evidence.hpp"
 #include "compute/forward/prefix.hpp"

@@ -158,7 +158,7 @@ void keep_finished(lead_pointer self, const generation_report& report) {
   if (!state.reuse || !cache) {
     return;
   }
-  const bool whole = report.end != generation_end::cancelled && !report.tokens.empty() &&
+  const bool whole = report.end != finish_reason::cancelled && !report.tokens.empty() &&
                      report.logits.size() == report.tokens.size();
   if (state.reuse->request_name && whole && !report.answer_reused) {
     answer_record record;

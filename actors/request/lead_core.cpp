@@ -34,7 +34,7 @@ lead_core::lead_core(generation_request request, path_shape shape,
   awaiting_logits_ = max_tokens_ > 0;
   ended_ = max_tokens_ == 0;
   if (request.embedding) {
-    hidden_next_ = *request.embedding == compute::pooling::mean ? 0 : target_ - 1;
+    hidden_next_ = *request.embedding == pooling::mean ? 0 : target_ - 1;
   }
   adopt(std::move(request.drawn));
 }
@@ -449,7 +449,7 @@ lead_core::effects lead_core::on_hidden(epoch driver, position computed, positio
   return out;
 }
 
-void lead_core::end_generation(generation_end end) {
+void lead_core::end_generation(finish_reason end) {
   ended_ = true;
   awaiting_logits_ = false;
   report_.end = end;
@@ -467,9 +467,9 @@ void lead_core::take_drawn(const drawn_token& drawn, shared_logprobs logprobs, e
   const auto index = static_cast<std::uint32_t>(report_.tokens.size() - 1);
   out.push_back(drawn_effect{index, drawn, std::move(shown), std::move(logprobs)});
   if (ending || stops_.stopped()) {
-    end_generation(generation_end::stop);
+    end_generation(finish_reason::stop);
   } else if (output_count() >= max_tokens_) {
-    end_generation(generation_end::length);
+    end_generation(finish_reason::length);
   } else {
     target_ = static_cast<position>(history_.size());
     awaiting_logits_ = true;

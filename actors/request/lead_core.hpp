@@ -240,7 +240,7 @@ private:
   [[nodiscard]] std::uint32_t logit_rows(position first, std::uint32_t count) const noexcept;
   void all_computed(effects& out);
   void ask_for_ends(effects& out);
-  void end_generation(generation_end end);
+  void end_generation(finish_reason end);
   void take_drawn(const drawn_token& drawn, shared_logprobs logprobs, effects& out);
   [[nodiscard]] std::vector<token_id> draft();
   void drill(effects& out);

@@ -15,7 +15,7 @@ lead_core::effects lead_core::on_cancel() {
   if (phase_ == phase::over || ended_) {
     return out;
   }
-  end_generation(generation_end::cancelled);
+  end_generation(finish_reason::cancelled);
   // What tokens were drawn from is computed, if perhaps only as a draft.
   const bool drawn = sent_ > 0 && output_count() > 0;
   target_ = drawn ? std::max(sent_, static_cast<position>(history_.size() - 1)) : sent_;

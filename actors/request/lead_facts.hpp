@@ -30,13 +30,4 @@ namespace ovir::actors {
   return path;
 }
 
-[[nodiscard]] inline receipt_end end_of(generation_end end) {
-  switch (end) {
-  case generation_end::stop: return receipt_end::stop;
-  case generation_end::length: return receipt_end::length;
-  case generation_end::cancelled: return receipt_end::cancelled;
-  }
-  return receipt_end::length;
-}
-
 } // namespace ovir::actors

@@ -42,7 +42,7 @@ struct request_trace {
   struct path {
     time at{0};
     epoch driver; ///< the first one on it
-    std::vector<std::pair<node_id, layer_range>> stages;
+    layer_places stages;
   };
   struct trouble {
     time at{0};
@@ -62,7 +62,7 @@ struct request_trace {
   std::uint64_t left_out{0};       ///< what was too much to be kept
 
   // As it happens
-  void take_path(time now, epoch driver, std::vector<std::pair<node_id, layer_range>> stages);
+  void take_path(time now, epoch driver, layer_places stages);
   void take_feed(time now, epoch driver, position first, std::uint32_t count, std::uint32_t drafts);
   void take_pass(time now, epoch driver, std::uint32_t stage, position length, time computed);
   void take_answer(time now, epoch driver, position first);

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/link/admission.hpp"
-#include "actors/protocol/protocol.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>

@@ -81,7 +81,7 @@ result<void> check(const answer_record& r, std::uint8_t end) {
 } // namespace
 
 digest request_digest(const digest& model, std::span<const token_id> prompt,
-                      const compute::sampling_params& sampling) {
+                      const sampling_params& sampling) {
   // Greedy draws need no chance: whatever the seed is.
   const std::uint64_t seed = sampling.temperature > 0 ? sampling.seed : 0;
   hasher state{"ovir/request/v1"};
@@ -117,9 +117,9 @@ digest draws_key(const digest& request, std::uint32_t window) {
 
 std::vector<std::byte> to_bytes(const answer_record& r) {
   const std::uint8_t end = !r.finished                     ? end_none
-                           : r.end == generation_end::stop ? end_stop
+                           : r.end == finish_reason::stop ? end_stop
                                                            : end_length;
-  OVIR_CHECK(check(r, end).has_value() && r.end != generation_end::cancelled, r.positions);
+  OVIR_CHECK(check(r, end).has_value() && r.end != finish_reason::cancelled, r.positions);
   std::vector<std::byte> out(header_bytes + r.drawn.size() * draw_bytes +
                              (r.leaves.size() + 1) * digest::size);
   std::memcpy(out.data(), magic.data(), magic.size());
@@ -172,7 +172,7 @@ result<answer_record> answer_from(std::span<const std::byte> bytes) {
   const auto end = number<std::uint8_t>(bytes, 7);
   answer_record r;
   r.finished = kind == kind_finished;
-  r.end = end == end_stop ? generation_end::stop : generation_end::length;
+  r.end = end == end_stop ? finish_reason::stop : finish_reason::length;
   r.positions = number<std::uint32_t>(bytes, numbers_at);
   r.hashed_layers = number<std::uint32_t>(bytes, numbers_at + 4);
   r.key = digest_at(bytes, key_at);

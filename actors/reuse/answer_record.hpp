@@ -15,7 +15,7 @@ namespace ovir::actors {
 /// What every answer to a request depends on: model, prompt, sampling; neither how long it may
 /// become nor where it is cut. `model` is the digest of the model's manifest.
 [[nodiscard]] digest request_digest(const digest& model, std::span<const token_id> prompt,
-                                    const compute::sampling_params& sampling);
+                                    const sampling_params& sampling);
 /// Key of the answer to a request that ended, with the limits it ended by.
 [[nodiscard]] digest finished_key(const digest& request, std::uint32_t max_tokens,
                                   std::span<const std::string> stop);
@@ -27,7 +27,7 @@ struct answer_record {
   digest key; ///< what it is stored under, unsalted
   std::vector<drawn_token> drawn;
   bool finished{false};
-  generation_end end{generation_end::length}; ///< of a finished one: stop or length
+  finish_reason end{finish_reason::length}; ///< of a finished one: stop or length
   std::uint32_t positions{0};                 ///< computed
   std::uint32_t hashed_layers{0};             ///< of the model: all but the last
   std::vector<digest> leaves; ///< of each unit's boundary, in order of (window, layer)

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/reuse/cache_protocol.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/reuse/cache_tiers.hpp"
 #include "actors/reuse/flight_table.hpp"
 #include "actors/runtime/compute_executor.hpp"

@@ -28,7 +28,7 @@ void trim(stage_records& stage, const evidence_signer& before) {
 
 } // namespace
 
-request_facts facts_of(const generation_request& request, std::uint32_t layers) {
+request_facts facts_of(const request_log& request, std::uint32_t layers) {
   const auto& s = request.sampling;
   return {request.id,
           std::string{compute::profile_name},

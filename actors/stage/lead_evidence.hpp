@@ -15,17 +15,17 @@ namespace ovir::actors {
 struct receipt_facts {
   request_facts asked;
   std::vector<token_id> output;
-  receipt_end end{receipt_end::length};
+  finish_reason end{finish_reason::length};
   std::uint32_t positions{0};
   digest transcript;
   std::chrono::nanoseconds first_token{0};
   std::chrono::nanoseconds prefill{0};
   std::chrono::nanoseconds decode{0};
-  std::vector<std::pair<node_id, layer_range>> path; ///< a node is empty within one process
+  layer_places path; ///< a node is empty within one process
 };
 
 /// What was asked for, as it enters the request's digest.
-[[nodiscard]] request_facts facts_of(const generation_request& request, std::uint32_t layers);
+[[nodiscard]] request_facts facts_of(const request_log& request, std::uint32_t layers);
 /// Adds what came behind what is known. One that begins with window 0 begins anew: a stage that
 /// took another's place, or one that tells everything again.
 void add_records(stage_records& known, stage_records&& more);

@@ -48,14 +48,7 @@ result<void> check_order(const evidence_order& order, const signing_facts& known
 }
 
 digest content_of(const request_log& log, std::uint32_t layers) {
-  generation_request asked;
-  asked.id = log.id;
-  asked.model = log.model;
-  asked.prompt = log.prompt;
-  asked.sampling = log.sampling;
-  asked.max_tokens = log.max_tokens;
-  asked.stop = log.stop;
-  return request_digest(facts_of(asked, layers));
+  return request_digest(facts_of(log, layers));
 }
 
 } // namespace ovir::actors

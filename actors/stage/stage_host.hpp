@@ -3,7 +3,7 @@
 #include "actors/members/membership.hpp"
 #include "actors/path/model_catalog.hpp"
 #include "actors/protocol/peers.hpp"
-#include "actors/reuse/cache_protocol.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/runtime/step_meter.hpp"
 #include "actors/stage/shard_core.hpp"

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "messages/ids.hpp"
+#include "messages/request/params.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -9,12 +10,6 @@
 
 /// A text as one vector (docs/formats/embedding.md).
 namespace ovir::compute {
-
-/// What is made of the hidden rows of a text's positions.
-enum class pooling : std::uint8_t {
-  mean = 1, ///< of all positions
-  last = 2, ///< the last position's
-};
 
 /// Takes the hidden rows of a text's positions in order and makes a vector of length 1 of them. A
 /// value: the same rows make the same bits, however they were divided.

@@ -2,36 +2,13 @@
 
 #include "compute/text/token_matcher.hpp"
 #include "messages/ids.hpp"
-#include "messages/result.hpp"
+#include "messages/request/params.hpp"
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace ovir::compute {
-
-/// How a token is drawn from logits. Greedy when `temperature` is 0.
-struct sampling_params {
-  float temperature{0};    ///< 0, or 1e-3 .. 1e3
-  std::uint32_t top_k{0};  ///< 0: all
-  double top_p{1};         ///< 0 < p <= 1
-  double min_p{0};         ///< 0 <= p < 1
-  float repeat_penalty{1}; ///< 0.01 .. 100; 1: none
-  std::uint64_t seed{0};
-  std::string constraint{}; ///< as of compute/text/constraint.hpp; empty: none
-
-  friend bool operator==(const sampling_params&, const sampling_params&) = default;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f, sampling_params& x) {
-    return f(x.temperature, x.top_k, x.top_p, x.min_p, x.repeat_penalty, x.seed, x.constraint);
-  }
-};
-
-/// `invalid_argument` names the parameter, its value and its range. A constraint is looked at by
-/// `token_matcher::make`.
-[[nodiscard]] result<void> check(const sampling_params& params);
 
 /// The first token among equals of the highest logit: what a greedy draw without a penalty takes.
 /// Precondition: not empty.

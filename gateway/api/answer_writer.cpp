@@ -14,11 +14,11 @@ std::string dumped(const json& document) {
   return document.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-std::string_view reason_of(generation_ending ending, std::size_t calls) {
-  switch (ending) {
-  case generation_ending::stop: return calls > 0 ? "tool_calls" : "stop";
-  case generation_ending::length: return "length";
-  case generation_ending::cancelled: return "cancelled";
+std::string_view reason_of(finish_reason end, std::size_t calls) {
+  switch (end) {
+  case finish_reason::stop: return calls > 0 ? "tool_calls" : "stop";
+  case finish_reason::length: return "length";
+  case finish_reason::cancelled: return "cancelled";
   }
   return "length";
 }
@@ -151,7 +151,7 @@ std::string answer_writer::event(std::uint32_t index, const tool_call_reader::pi
     choice["text"] = text.content;
   }
   if (end != nullptr) {
-    choice["finish_reason"] = reason_of(end->ending, answers_[index].calls.calls());
+    choice["finish_reason"] = reason_of(end->end, answers_[index].calls.calls());
     choice["ovir"] = evidence_of(shape_.answers[index], *end);
   }
   ++answers_[index].received;
@@ -163,20 +163,19 @@ std::string answer_writer::event(std::uint32_t index, const tool_call_reader::pi
   return fmt::format("id: {}\ndata: {}\n\n", to_text(place()), dumped(document));
 }
 
-std::string answer_writer::on_token(std::uint32_t which, std::uint32_t index,
-                                    const std::string& text, const told_token& token) {
+std::string answer_writer::on_token(std::uint32_t which, const told_token& token) {
   answer& a = answers_.at(which);
-  OVIR_CHECK(index == a.next, index, a.next);
+  OVIR_CHECK(token.index == a.next, token.index, a.next);
   ++a.next;
-  a.text_bytes += text.size();
+  a.text_bytes += token.text.size();
   if (shape_.vocabulary != nullptr) {
     a.told.tokens.push_back(token);
   }
   if (!shape_.stream) {
     return {};
   }
-  const auto pieces = pieces_of(a, text);
-  if (index < a.received) {
+  const auto pieces = pieces_of(a, token.text);
+  if (token.index < a.received) {
     static_cast<void>(take_logprobs(a));
     return {};
   }
@@ -291,7 +290,7 @@ std::string answer_writer::body() const {
     } else {
       choice["text"] = outcome.text;
     }
-    choice["finish_reason"] = reason_of(outcome.ending, calls);
+    choice["finish_reason"] = reason_of(outcome.end, calls);
     choices.push_back(std::move(choice));
   }
   json document = head_of(shape_);

@@ -46,8 +46,7 @@ public:
 
   /// A token of answer `answer`; the event that says so, or nothing. It has logprobs where the
   /// shape has a vocabulary.
-  [[nodiscard]] std::string on_token(std::uint32_t answer, std::uint32_t index,
-                                     const std::string& text, const told_token& token = {});
+  [[nodiscard]] std::string on_token(std::uint32_t answer, const told_token& token);
   /// The end of answer `answer`; behind the last one the end of the stream.
   [[nodiscard]] std::string on_end(std::uint32_t answer, generation_outcome outcome);
   /// Every answer is over.

@@ -68,8 +68,7 @@ public:
   http_reply refuse_malformed(int status, std::string_view why) override;
   void tick() override;
 
-  void on_token(std::uint64_t tag, std::uint32_t index, const std::string& text,
-                const told_token& token) override;
+  void on_token(std::uint64_t tag, const told_token& token) override;
   void on_end(std::uint64_t tag, const result<generation_outcome>& outcome) override;
   void on_restart() override;
 

@@ -17,7 +17,7 @@ constexpr std::chrono::seconds cancel_wait{30};
 bool same_orders(const std::vector<generation_order>& a, const std::vector<generation_order>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const generation_order& x, const generation_order& y) {
-                      return x.id == y.id && terms_of(x) == terms_of(y);
+                      return x.id == y.id && digest_of(x) == digest_of(y);
                     });
 }
 
@@ -152,7 +152,7 @@ void application::take_prepared(pending& p) {
   c->orders = std::move(ready.orders);
   for (generation_order& order : c->orders) {
     order.owner = p.key.id;
-    c->terms.push_back(terms_of(order));
+    c->terms.push_back(digest_of(order));
   }
   ready.shape.created = seconds;
   c->looked_for = p.last.has_value();
@@ -321,15 +321,14 @@ void application::begin_stream(const call_pointer& c) {
   }
 }
 
-void application::on_token(std::uint64_t tag, std::uint32_t index, const std::string& text,
-                           const told_token& token) {
+void application::on_token(std::uint64_t tag, const told_token& token) {
   const auto found = tags_.find(tag);
   if (found == tags_.end()) {
     return;
   }
   const auto [c, which] = found->second;
   call::progress& answer = c->answers[which];
-  if (index != answer.next) {
+  if (token.index != answer.next) {
     return; // told again after a restart
   }
   if (around_.now() >= c->deadline) {
@@ -347,7 +346,7 @@ void application::on_token(std::uint64_t tag, std::uint32_t index, const std::st
   if (!std::exchange(c->spoke, true) && !c->watched_only) {
     counts_.first_token.add(around_.now() - c->begun);
   }
-  std::string event = c->writer->on_token(which, index, text, token);
+  std::string event = c->writer->on_token(which, token);
   if (!event.empty() && c->exchange) {
     begin_stream(c);
     c->quiet_since = around_.now();

@@ -165,7 +165,7 @@ void read_messages(parameters& in, completion_request& out) {
 }
 
 void read_sampling(parameters& in, completion_request& out) {
-  compute::sampling_params& s = out.sampling;
+  sampling_params& s = out.asked.sampling;
   const double temperature = in.number("temperature", 0, temperature_max, 1);
   if (temperature > 0 && temperature < temperature_min) {
     in.refuse("temperature",
@@ -206,8 +206,8 @@ void read_lengths(parameters& in, completion_request& out) {
     }
     out.max_tokens = newer ? newer : out.max_tokens;
   }
-  out.stop = in.texts("stop", limits::stop_strings_max);
-  for (const std::string& stop : out.stop) {
+  out.asked.stop = in.texts("stop", limits::stop_strings_max);
+  for (const std::string& stop : out.asked.stop) {
     if (stop.empty() || stop.size() > limits::stop_string_bytes_max) {
       in.refuse("stop",
                 fmt::format("must have texts of 1 to {} bytes", limits::stop_string_bytes_max));
@@ -243,7 +243,7 @@ void read_logprobs(parameters& in, completion_request& out) {
   };
   if (out.kind == api_kind::completion) {
     if (const json& value = in.raw("logprobs"); !value.is_null() && value != false) {
-      out.logprobs = read_top("logprobs");
+      out.asked.logprobs = read_top("logprobs");
     }
     in.only_empty("top_logprobs", "is of chats; a completion says how many by 'logprobs'");
     return;
@@ -251,7 +251,7 @@ void read_logprobs(parameters& in, completion_request& out) {
   const bool wanted = in.boolean("logprobs", false);
   const std::uint32_t top = read_top("top_logprobs");
   if (wanted) {
-    out.logprobs = top;
+    out.asked.logprobs = top;
   } else if (top > 0) {
     in.refuse("top_logprobs", "is for 'logprobs': true alone");
   }
@@ -291,7 +291,7 @@ api_result<completion_request> read_embeddings(const json& document) {
   if (pooling != "mean" && pooling != "last") {
     in.refuse("pooling", "must be 'mean' or 'last'");
   }
-  out.pooling = pooling == "mean" ? compute::pooling::mean : compute::pooling::last;
+  out.asked.embedding = pooling == "mean" ? pooling::mean : pooling::last;
   in.only_empty("dimensions", "vectors have as many as the model's hidden state");
   static_cast<void>(in.text("user", limits::api_name_bytes_max, "")); // for logs, which name keys
   read_deadline(in, out);
@@ -327,9 +327,9 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_logprobs(in, out);
   read_constraint(in, body, out);
   refuse_what_is_not_there(in, kind);
-  out.receipt = in.boolean("receipt", false);
+  out.asked.receipt = in.boolean("receipt", false);
   if (const bool speculate = in.boolean("speculate", false); in.has("speculate")) {
-    out.speculate = speculate;
+    out.drafts = speculate ? speculation::on : speculation::off;
   }
   in.done();
   if (out.prompts.size() * out.n > limits::api_choices_max) {

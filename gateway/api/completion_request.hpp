@@ -1,9 +1,8 @@
 #pragma once
 
-#include "compute/forward/pooled_rows.hpp"
-#include "compute/text/sampler.hpp"
 #include "gateway/http/api_error.hpp"
 #include "messages/ids.hpp"
+#include "messages/request/request.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -43,22 +42,17 @@ struct completion_request {
   std::string model;
   std::vector<prompt_input> prompts;  ///< of a completion or embeddings, at least one
   std::vector<chat_message> messages; ///< of a chat, at least one
-  compute::sampling_params sampling;  ///< without the seed
+  request_terms asked;                ///< less the model, the prompt, the seed and the tokens at most
   std::optional<std::uint64_t> seed;
   std::optional<std::uint32_t> max_tokens;
-  std::vector<std::string> stop;
-  std::optional<bool> speculate; ///< tokens are guessed; none: where that pays
+  speculation drafts{speculation::automatic};
   std::string constraint;        ///< members of a constraint, less its tokens; empty: none
   std::string constraint_of;     ///< the parameter it comes from
   std::string tools_text;        ///< what may be called, a JSON object per line; empty: nothing
   std::uint32_t n{1};
   bool stream{false};
   bool include_usage{false};
-  bool receipt{false}; ///< signed by the nodes that computed it
-  /// Logprobs with each token, and of so many of the likeliest.
-  std::optional<std::uint32_t> logprobs;
-  std::optional<compute::pooling> pooling; ///< of embeddings alone
-  bool base64{false};                      ///< likewise: vectors as text of their bytes
+  bool base64{false};                 ///< of embeddings alone: vectors as text of their bytes
   std::chrono::milliseconds deadline;      ///< from start to end
 };
 

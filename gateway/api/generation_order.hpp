@@ -1,20 +1,17 @@
 #pragma once
 
-#include "compute/forward/pooled_rows.hpp"
-#include "compute/text/sampler.hpp"
-#include "compute/text/token_logprobs.hpp"
 #include "compute/text/tokenizer.hpp"
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/request/finish_reason.hpp"
+#include "messages/request/request.hpp"
 #include "messages/result.hpp"
-#include "verify/request_terms.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,42 +19,18 @@
 namespace ovir::gateway {
 
 /// One text to be generated.
-struct generation_order {
+struct generation_order : request_terms {
   request_id id; ///< in the cluster: as of `name_in_cluster`
-  digest model;
-  std::vector<token_id> prompt; ///< at least one token
-  compute::sampling_params sampling;
-  std::uint32_t max_tokens{0};
-  std::vector<std::string> stop;
-  /// Whether tokens are guessed, which changes the speed and nothing else; none: where that pays.
-  std::optional<bool> speculate{};
+  speculation drafts{speculation::automatic};
   std::chrono::seconds deadline{limits::request_deadline_max};
-  /// Whose kept results it may use: the id of an API key; empty: of everybody who may ask here.
+  /// Whose kept results it may use: the id of an API key; empty: those of all that may ask here.
   std::string owner{};
   bool repeatable{true}; ///< greedy, or with a seed that was given: its answer may be kept
-  bool receipt{false};   ///< the answer is to be signed
-  /// Tokens are told with their logprobs and those of so many of the likeliest.
-  std::optional<std::uint32_t> logprobs{};
-  std::optional<compute::pooling> embedding{}; ///< nothing is drawn; `max_tokens` is 0
 };
-
-/// What makes it the same request as another.
-[[nodiscard]] inline digest terms_of(const generation_order& o) {
-  return compute::digest_of(
-      {o.model, o.prompt, o.sampling, o.max_tokens, o.stop, o.logprobs, o.embedding, o.receipt});
-}
-
-/// A token as the cluster drew it.
-struct told_token {
-  token_id token{0};
-  std::shared_ptr<const compute::token_logprobs> logprobs{}; ///< null: the order has none
-};
-
-enum class generation_ending : std::uint8_t { stop, length, cancelled };
 
 /// What a finished text is.
 struct generation_outcome {
-  generation_ending ending{generation_ending::length};
+  finish_reason end{finish_reason::length};
   std::uint32_t tokens{0}; ///< drawn, the ending one included
   std::string text;        ///< whole
   digest transcript;

@@ -35,9 +35,8 @@ public:
 class generation_events {
 public:
   virtual ~generation_events() = default;
-  /// The `index`th token, in order and without a gap; `text` is what became complete with it.
-  virtual void on_token(std::uint64_t tag, std::uint32_t index, const std::string& text,
-                        const told_token& token) = 0;
+  /// The next token, in order and without a gap.
+  virtual void on_token(std::uint64_t tag, const told_token& token) = 0;
   virtual void on_end(std::uint64_t tag, const result<generation_outcome>& outcome) = 0;
   /// Whoever drives requests was restarted: everything that is listened to has to be asked for
   /// again.

@@ -17,8 +17,8 @@ namespace {
 /// What a request says of each of its orders alike, and what changes none of its tokens.
 generation_order as_asked(const completion_request& request) {
   generation_order order;
-  order.speculate = request.speculate;
-  order.receipt = request.receipt;
+  static_cast<request_terms&>(order) = request.asked;
+  order.drafts = request.drafts;
   order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
   return order;
 }
@@ -145,7 +145,7 @@ std::optional<api_error> check_logprobs(const completion_request& request,
     return std::nullopt;
   }
   const bool chat = request.kind == api_kind::chat;
-  const std::string_view where = chat && request.logprobs > 0U ? "top_logprobs" : "logprobs";
+  const std::string_view where = chat && request.asked.logprobs > 0U ? "top_logprobs" : "logprobs";
   return bad_parameter(
       where, fmt::format("'{}': up to {} logprobs are asked for, and at most {} are told with one "
                          "request: tokens of all answers, each with one more than the likeliest; "
@@ -161,7 +161,7 @@ void fill_shape(const completion_request& request, const served_model& model, an
   shape.fingerprint = fmt::format("{}-{}", compute::profile_name, to_hex(model.id).substr(0, 16));
   shape.stream = request.stream;
   shape.include_usage = request.include_usage;
-  shape.vocabulary = request.logprobs ? model.vocabulary : nullptr;
+  shape.vocabulary = request.asked.logprobs ? model.vocabulary : nullptr;
   shape.base64 = request.base64;
 }
 
@@ -182,13 +182,12 @@ api_result<prepared_request> prepare_embeddings(const completion_request& reques
       e.code = prompt.empty() ? e.code : "context_length_exceeded";
       return e;
     }
-    generation_order order;
+    generation_order order = as_asked(request);
+    order.max_tokens = 0;
     const request_id answer = id_of(id, static_cast<std::uint32_t>(out.orders.size()));
     order.id = name_in_cluster(owner, answer);
     order.model = model.id;
     order.prompt = prompt;
-    order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
-    order.embedding = request.pooling;
     out.shape.prompt_tokens += prompt.size();
     out.shape.answers.push_back(answer);
     out.orders.push_back(std::move(order));
@@ -206,7 +205,7 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
   const bool chat = request.kind == api_kind::chat;
   const std::string_view where = chat ? "messages" : "prompt";
   api_result<tokens_list> prompts = tokens_list{};
-  std::vector<std::string> stop = request.stop;
+  std::vector<std::string> stop = request.asked.stop;
   if (chat) {
     const auto format = chat_format_for(declared_format, model.chat_template, *model.vocabulary);
     if (!format) {
@@ -243,7 +242,6 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
       order.id = name_in_cluster(owner, answer);
       order.model = model.id;
       order.prompt = prompt;
-      order.sampling = request.sampling;
       order.sampling.seed = seed_of(request, id, index, owner);
       order.max_tokens =
           std::min(room, request.max_tokens.value_or(chat ? room : completion_tokens));
@@ -251,8 +249,7 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
         order.sampling.constraint = compute::constraint_text(order.max_tokens, request.constraint);
       }
       order.stop = stop;
-      order.repeatable = request.sampling.temperature == 0 || request.seed.has_value();
-      order.logprobs = request.logprobs;
+      order.repeatable = request.asked.sampling.temperature == 0 || request.seed.has_value();
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
       out.shape.answers.push_back(answer);
       out.orders.push_back(std::move(order));

@@ -46,7 +46,7 @@ json chat_logprobs(const told_tokens& told, const compute::tokenizer& vocabulary
     }
     json entry = entry_of(one.token, one.logprobs->drawn, vocabulary);
     json& top = entry["top_logprobs"] = json::array();
-    for (const compute::token_logprob& other : one.logprobs->top) {
+    for (const token_logprob& other : one.logprobs->top) {
       top.push_back(entry_of(other.token, other.logprob, vocabulary));
     }
     content.push_back(std::move(entry));
@@ -66,7 +66,7 @@ json completion_logprobs(const told_tokens& told, const compute::tokenizer& voca
     }
     const std::string text = text_of(bytes_of(one.token, vocabulary));
     json top = json::object();
-    for (const compute::token_logprob& other : one.logprobs->top) {
+    for (const token_logprob& other : one.logprobs->top) {
       // Of tokens with the same bytes, the likelier comes first and stays.
       top.emplace(text_of(bytes_of(other.token, vocabulary)), other.logprob);
     }

@@ -112,7 +112,7 @@ result<compact_receipt> read_compact(CompactReceipt::Reader from, std::size_t pr
     return fail(errc::unsupported, "a compact receipt of version {}; this program reads version {}",
                 from.getVersion(), version);
   }
-  if (from.getEnd() > static_cast<std::uint8_t>(receipt_end::cancelled)) {
+  if (from.getEnd() > static_cast<std::uint8_t>(finish_reason::cancelled)) {
     return fail(errc::malformed, "a compact receipt that ends in way {}", from.getEnd());
   }
   compact_receipt c;
@@ -128,7 +128,7 @@ result<compact_receipt> read_compact(CompactReceipt::Reader from, std::size_t pr
   f.terms.layers = from.getLayers();
   f.output = from.getOutput();
   f.output_ids = all[2];
-  f.end = static_cast<receipt_end>(from.getEnd());
+  f.end = static_cast<finish_reason>(from.getEnd());
   f.positions = from.getPositions();
   f.transcript = all[3];
   f.first_token_us = from.getFirstTokenUs();

@@ -145,11 +145,11 @@ result<receipt> read_receipt(Receipt::Reader from, std::size_t present) {
     return fail(errc::unsupported, "a receipt of version {}; this program reads version {}",
                 from.getVersion(), receipt_version);
   }
-  if (from.getEnd() > static_cast<std::uint8_t>(receipt_end::cancelled)) {
+  if (from.getEnd() > static_cast<std::uint8_t>(finish_reason::cancelled)) {
     return fail(errc::malformed, "a receipt that ends in way {}", from.getEnd());
   }
   receipt r;
-  r.end = static_cast<receipt_end>(from.getEnd());
+  r.end = static_cast<finish_reason>(from.getEnd());
   r.positions = from.getPositions();
   r.first_token_us = from.getFirstTokenUs();
   r.prefill_us = from.getPrefillUs();

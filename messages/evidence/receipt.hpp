@@ -2,6 +2,7 @@
 
 #include "messages/evidence/evidence.hpp"
 #include "messages/limits/evidence.hpp"
+#include "messages/request/finish_reason.hpp"
 #include "messages/result.hpp"
 
 #include <cstddef>
@@ -46,12 +47,10 @@ struct request_facts {
 [[nodiscard]] digest request_digest(const request_facts& facts);
 [[nodiscard]] evidence_terms terms_of(const request_facts& facts);
 
-enum class receipt_end : std::uint8_t { stop = 0, length = 1, cancelled = 2 };
-
 struct receipt {
   request_facts asked;
   std::vector<token_id> output; ///< the ending token included where one was drawn
-  receipt_end end{receipt_end::length};
+  finish_reason end{finish_reason::length};
   std::uint32_t positions{0}; ///< computed
   digest transcript;
   // What the lead measured, in microseconds: claims.
@@ -82,7 +81,7 @@ struct closing_facts {
   evidence_terms terms;
   std::uint32_t output{0}; ///< tokens
   digest output_ids;
-  receipt_end end{receipt_end::length};
+  finish_reason end{finish_reason::length};
   std::uint32_t positions{0};
   digest transcript;
   std::uint64_t first_token_us{0};

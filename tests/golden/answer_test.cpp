@@ -17,7 +17,7 @@ std::string hex(std::span<const std::byte> bytes) {
 }
 
 TEST(answer_golden, keys_are_these) {
-  compute::sampling_params sampling;
+  sampling_params sampling;
   sampling.temperature = 0.5F;
   sampling.top_k = 40;
   sampling.top_p = 0.75;

@@ -24,7 +24,7 @@ constexpr std::size_t tokens_slow_max = 17;
 
 /// What a request is answered with, and what each token is drawn from.
 struct right_answer {
-  supervision::run_request request;
+  actors::generation_request request;
   supervision::run_report report;
   std::vector<token_choice> choices; ///< of positions from the prompt's last on
 };

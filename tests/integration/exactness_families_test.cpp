@@ -21,7 +21,7 @@ using compute::kernel_set;
 using supervision::cluster_options;
 using supervision::local_cluster;
 using supervision::run_report;
-using supervision::run_request;
+using actors::generation_request;
 
 struct cut {
   std::uint32_t threads;
@@ -57,7 +57,7 @@ protected:
     options.prefill_chunk = c.chunk;
     options.restarts_max = 1'000;
     options.restart_backoff = std::chrono::milliseconds{1};
-    run_request request;
+    generation_request request;
     for (std::uint32_t i = 0; i < 50; ++i) {
       request.prompt.push_back((i * 7919 + 31) % model_->get().config.vocabulary);
     }

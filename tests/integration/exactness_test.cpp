@@ -22,7 +22,7 @@ namespace {
 using compute::kernel_set;
 using supervision::cluster_options;
 using supervision::local_cluster;
-using supervision::run_request;
+using actors::generation_request;
 using test::loaded_model;
 
 struct cut {
@@ -66,8 +66,8 @@ protected:
   }
 
   /// 70 positions of prompt: more than two windows and more than the largest chunk.
-  [[nodiscard]] run_request request() const {
-    run_request r;
+  [[nodiscard]] generation_request request() const {
+    generation_request r;
     for (std::uint32_t i = 0; i < 70; ++i) {
       r.prompt.push_back((i * 7919 + 31) % model_->get().config.vocabulary);
     }

@@ -125,7 +125,7 @@ bool simulated_node::step() {
   return scheduler_.try_run_once();
 }
 
-void simulated_node::submit(const supervision::run_request& request) {
+void simulated_node::submit(const actors::generation_request& request) {
   answer* const a = answers_.emplace_back(std::make_unique<answer>()).get();
   const request_id id{next_request_++};
   requesters_.push_back(system_.spawn([a](caf::event_based_actor*) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/protocol/protocol.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/reuse/cache.hpp"
 #include "actors/runtime/simulated_executor.hpp"
 #include "messages/caf/system_config.hpp"
@@ -66,7 +66,7 @@ public:
   };
 
   /// Hands a request to the scheduler; `answers()` grows while `run` runs.
-  void submit(const supervision::run_request& request);
+  void submit(const actors::generation_request& request);
   void cancel(std::size_t index);
   /// Steps until every request is answered; false when `steps_max` were not enough.
   [[nodiscard]] bool run(std::size_t steps_max = 10'000'000);

@@ -301,11 +301,11 @@ private:
     one.drawn.push_back(token_of(window.back()));
     caf::anon_send(one.requester, actors::text_piece{one.asked.id, w, one.drawn.back(), "t", {}});
     if (one.drawn.size() == tokens) {
-      end(number, actors::generation_end::length);
+      end(number, finish_reason::length);
     }
   }
   /// With what there is, as a lead ends.
-  void end(std::uint64_t number, actors::generation_end how) {
+  void end(std::uint64_t number, finish_reason how) {
     run_state& one = runs_.at(number);
     actors::generation_report report;
     report.tokens = one.drawn;
@@ -334,7 +334,7 @@ private:
   void cancel(request_id id) {
     for (const std::uint64_t number : std::set{running_}) {
       if (runs_.at(number).asked.id == id) {
-        end(number, actors::generation_end::cancelled);
+        end(number, finish_reason::cancelled);
       }
     }
   }

@@ -92,7 +92,7 @@ private:
       write_note(prompt.error().message + "; /new begins another\n");
       return {};
     }
-    supervision::run_request request;
+    actors::generation_request request;
     request.prompt = *prompt;
     request.sampling = seeded(given_.sampling, around_.environment);
     request.stop = given_.sampling.stop;

@@ -101,7 +101,7 @@ transcript_file transcript_of(const finished_run& run, const ready_model& model)
   file.prompt = run.prompt;
   file.output = run.report.tokens;
   file.sampling = run.sampling;
-  file.finish_reason = name_of(run.report.reason);
+  file.finish_reason = to_string(run.report.reason);
   file.hashed_layers = run.config.layers - 1;
   file.positions = run.report.positions;
   file.units = run.report.leaves;
@@ -135,7 +135,7 @@ private:
 
 result<supervision::run_report> generate(const options& given, const ready_model& model,
                                          const std::vector<token_id>& prompt,
-                                         const compute::sampling_params& sampling,
+                                         const sampling_params& sampling,
                                          const compute::kernel_set& kernels,
                                          std::optional<supervision::cluster_cache> cache,
                                          surroundings& around, const secret_key* key) {
@@ -151,13 +151,13 @@ result<supervision::run_report> generate(const options& given, const ready_model
   OVIR_ASSIGN(const auto cluster,
               supervision::local_cluster::start(model.weights, *model.vocabulary, kernels,
                                                 around.environment, cut, std::move(cache)));
-  supervision::run_request request;
+  actors::generation_request request;
   request.prompt = prompt;
   request.sampling = sampling;
   request.max_tokens = std::min(given.max_tokens, model.weights.config.context -
                                                       static_cast<std::uint32_t>(prompt.size()));
   request.stop = given.sampling.stop;
-  OVIR_ASSIGN(request.drafts, actors::speculation_from(given.speculate));
+  OVIR_ASSIGN(request.drafts, speculation_from(given.speculate));
   request.kill_shards = given.drill;
   request.trace = !given.trace.empty();
   request.kill_seed = given.drill_seed;
@@ -292,7 +292,7 @@ result<exit_code> run(const options& given, surroundings& around) {
   if (!given.trace.empty()) {
     OVIR_ASSIGN(trace, around.environment.stage(given.trace));
   }
-  const compute::sampling_params sampling = seeded(given.sampling, around.environment);
+  const sampling_params sampling = seeded(given.sampling, around.environment);
   OVIR_ASSIGN(const supervision::run_report report,
               generate(given, model, prompt, sampling, *kernels, std::move(cache), around,
                        evidence.key ? &*evidence.key : nullptr));

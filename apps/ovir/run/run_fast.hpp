@@ -12,7 +12,7 @@ namespace ovir::apps {
 
 struct fast_orders {
   std::vector<token_id> prompt;
-  compute::sampling_params sampling;
+  sampling_params sampling;
   std::uint32_t max_tokens{0};
   std::string receipt; ///< file of a signed record; empty: none
   bool as_json{false};

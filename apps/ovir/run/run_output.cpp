@@ -47,15 +47,6 @@ picture_box box_of(const supervision::stage_report& stage, std::size_t index,
 
 } // namespace
 
-std::string_view name_of(supervision::finish_reason reason) noexcept {
-  switch (reason) {
-  case supervision::finish_reason::stop: return "stop";
-  case supervision::finish_reason::length: return "length";
-  case supervision::finish_reason::cancelled: return "cancelled";
-  }
-  return "";
-}
-
 json document_of(const finished_run& run) {
   json stages = json::array();
   for (const supervision::stage_report& stage : run.report.stages) {
@@ -69,7 +60,7 @@ json document_of(const finished_run& run) {
           {"tokens", run.report.tokens},
           {"transcript", to_hex(run.report.transcript)},
           {"receipt", run.receipt.empty() ? json(nullptr) : json(run.receipt)},
-          {"finish_reason", name_of(run.report.reason)},
+          {"finish_reason", to_string(run.report.reason)},
           {"timing",
            {{"prefill_tps", prefill_tps(run)},
             {"decode_tps", decode_tps(run)},

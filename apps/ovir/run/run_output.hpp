@@ -15,15 +15,13 @@ namespace ovir::apps {
 struct finished_run {
   const supervision::run_report& report;
   const std::vector<token_id>& prompt;
-  const compute::sampling_params& sampling;
+  const sampling_params& sampling;
   const compute::model_config& config;
   std::string_view model; ///< as named by the user
   std::string_view isa;
   std::uint32_t threads{1};
   std::string receipt{}; ///< the file it is in; empty: none
 };
-
-[[nodiscard]] std::string_view name_of(supervision::finish_reason reason) noexcept;
 
 /// The document of `--json` (keys: DESIGN, docs/ARCHITECTURE.md).
 [[nodiscard]] json document_of(const finished_run& run);

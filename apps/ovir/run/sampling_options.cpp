@@ -8,7 +8,7 @@
 namespace ovir::apps {
 
 void add_sampling(CLI::App& command, sampling_options& options) {
-  compute::sampling_params& s = options.params;
+  sampling_params& s = options.params;
   command.add_option("--temp", s.temperature, "Temperature; 0 is greedy")->capture_default_str();
   command.add_option("--top-k", s.top_k, "Draw among the k likeliest; 0 is all")
       ->check(CLI::Range(std::uint32_t{0}, limits::vocabulary_max))
@@ -37,11 +37,11 @@ result<void> check(const sampling_options& options) {
                   limits::stop_string_bytes_max, stop.size());
     }
   }
-  return compute::check(options.params);
+  return check(options.params);
 }
 
-compute::sampling_params seeded(const sampling_options& options, storage::env& environment) {
-  compute::sampling_params params = options.params;
+sampling_params seeded(const sampling_options& options, storage::env& environment) {
+  sampling_params params = options.params;
   if (params.temperature > 0 && !options.has_seed) {
     std::array<std::uint64_t, 1> seed{};
     environment.random(std::as_writable_bytes(std::span{seed}));

@@ -11,7 +11,7 @@
 namespace ovir::apps {
 
 struct sampling_options {
-  compute::sampling_params params;
+  sampling_params params;
   std::vector<std::string> stop;
   bool has_seed{false};
 };
@@ -23,7 +23,7 @@ void add_sampling(CLI::App& command, sampling_options& options);
 
 /// The parameters with a seed: an unseeded request gets its own when it is accepted, before the
 /// first step.
-[[nodiscard]] compute::sampling_params seeded(const sampling_options& options,
+[[nodiscard]] sampling_params seeded(const sampling_options& options,
                                               storage::env& environment);
 
 } // namespace ovir::apps

@@ -218,7 +218,7 @@ protected:
     receipt_facts facts;
     facts.asked = asked_;
     facts.output = {tokens_.begin() + 45, tokens_.end()};
-    facts.end = receipt_end::stop;
+    facts.end = finish_reason::stop;
     facts.positions = static_cast<std::uint32_t>(tokens_.size() - 1);
     if (const auto root = transcript_.root(layers - 1, facts.positions, tokens_)) {
       facts.transcript = *root; // else something is missing, which the lead is to find

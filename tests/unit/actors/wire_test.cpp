@@ -89,7 +89,7 @@ TEST(wire, a_log_says_whether_logprobs_are_wanted_and_of_how_many) {
 }
 
 TEST(wire, a_log_and_an_open_say_whether_a_vector_is_wanted) {
-  for (const auto how : {compute::pooling::mean, compute::pooling::last}) {
+  for (const auto how : {pooling::mean, pooling::last}) {
     wire_message message = open();
     auto& body = std::get<wire_open>(message.body);
     body.log->embedding = how;
@@ -99,7 +99,7 @@ TEST(wire, a_log_and_an_open_say_whether_a_vector_is_wanted) {
     body.answers = stage_answers::hidden;
     EXPECT_EQ(decode_wire(encode_wire(message)).value(), message);
   }
-  EXPECT_EQ(refusal([](wire_open& m) { m.log->embedding = compute::pooling{3}; }),
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->embedding = pooling{3}; }),
             errc::over_limit);
 }
 

@@ -169,7 +169,7 @@ TEST(receipt_check, names_the_lead_where_what_it_signed_was_changed) {
       {"last token", [](receipt& r) { r.output.back() += 1; }, lead},
       {"swapped tokens", [](receipt& r) { std::swap(r.output[3], r.output[4]); }, lead},
       {"a token less", [](receipt& r) { r.output.pop_back(); }, lead},
-      {"end", [](receipt& r) { r.end = receipt_end::stop; }, lead},
+      {"end", [](receipt& r) { r.end = finish_reason::stop; }, lead},
       {"positions", [](receipt& r) { r.positions += 1; }, lead},
       {"transcript", [](receipt& r) { flip(r.transcript); }, lead},
       {"first token's time", [](receipt& r) { r.first_token_us -= 1; }, lead},

@@ -45,22 +45,23 @@ TEST(completion_request, reads_what_a_client_may_ask) {
                              "stream_options": {"include_usage": true}, "deadline_ms": 1500,
                              "speculate": false)"));
   EXPECT_EQ(r.max_tokens, 7U);
-  EXPECT_EQ(r.sampling.temperature, 0);
-  EXPECT_EQ(r.sampling.top_p, 0.5);
+  EXPECT_EQ(r.asked.sampling.temperature, 0);
+  EXPECT_EQ(r.asked.sampling.top_p, 0.5);
   EXPECT_EQ(r.n, 2U);
   EXPECT_EQ(r.seed, 9U);
-  EXPECT_EQ(r.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(r.asked.stop, (std::vector<std::string>{"a", "b"}));
   EXPECT_TRUE(r.stream && r.include_usage);
   EXPECT_EQ(r.deadline, std::chrono::milliseconds{1500});
-  EXPECT_EQ(r.speculate, false);
+  EXPECT_EQ(r.drafts, speculation::off);
 }
 
 TEST(completion_request, defaults_are_those_of_the_api) {
   const auto r = parsed(api_kind::completion, R"({"model": "m", "prompt": "x"})");
-  EXPECT_EQ(r.sampling.temperature, 1);
-  EXPECT_EQ(r.sampling.top_p, 1);
+  EXPECT_EQ(r.asked.sampling.temperature, 1);
+  EXPECT_EQ(r.asked.sampling.top_p, 1);
   EXPECT_EQ(r.n, 1U);
-  EXPECT_FALSE(r.seed || r.max_tokens || r.stream || r.speculate);
+  EXPECT_FALSE(r.seed || r.max_tokens || r.stream);
+  EXPECT_EQ(r.drafts, speculation::automatic);
 }
 
 TEST(completion_request, takes_every_form_of_prompt) {
@@ -131,14 +132,14 @@ TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
 }
 
 TEST(completion_request, reads_logprobs_as_each_kind_asks_for_them) {
-  EXPECT_EQ(parsed(api_kind::completion, with(R"("logprobs": 0)")).logprobs, 0U);
-  EXPECT_EQ(parsed(api_kind::completion, with(R"("logprobs": 20)")).logprobs, 20U);
-  EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": false)")).logprobs);
-  EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": null)")).logprobs);
-  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true)")).logprobs, 0U);
-  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true, "top_logprobs": 20)")).logprobs,
+  EXPECT_EQ(parsed(api_kind::completion, with(R"("logprobs": 0)")).asked.logprobs, 0U);
+  EXPECT_EQ(parsed(api_kind::completion, with(R"("logprobs": 20)")).asked.logprobs, 20U);
+  EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": false)")).asked.logprobs);
+  EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": null)")).asked.logprobs);
+  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true)")).asked.logprobs, 0U);
+  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true, "top_logprobs": 20)")).asked.logprobs,
             20U);
-  EXPECT_FALSE(parsed(api_kind::chat, chat_with(R"("top_logprobs": 0)")).logprobs);
+  EXPECT_FALSE(parsed(api_kind::chat, chat_with(R"("top_logprobs": 0)")).asked.logprobs);
   for (const std::string parameter :
        {R"("logprobs": 21)", R"("logprobs": -1)", R"("logprobs": true)", R"("logprobs": 1.5)"}) {
     EXPECT_EQ(refused(api_kind::completion, with(parameter)).param, "logprobs") << parameter;
@@ -156,10 +157,10 @@ TEST(completion_request, reads_texts_to_be_made_vectors) {
       "encoding_format": "base64", "pooling": "last", "user": "u", "deadline_ms": 5})");
   EXPECT_EQ(r.prompts, (std::vector<prompt_input>{std::string{"a"}, std::string{"b"}}));
   EXPECT_TRUE(r.base64);
-  EXPECT_EQ(r.pooling, compute::pooling::last);
+  EXPECT_EQ(r.asked.embedding, pooling::last);
   EXPECT_EQ(r.deadline.count(), 5);
   const auto plain = parsed(api_kind::embedding, R"({"model": "m", "input": "a"})");
-  EXPECT_EQ(plain.pooling, compute::pooling::mean);
+  EXPECT_EQ(plain.asked.embedding, pooling::mean);
   EXPECT_FALSE(plain.base64);
   EXPECT_EQ(parsed(api_kind::embedding, R"({"model": "m", "input": [1, 2]})").prompts.size(), 1U);
   EXPECT_EQ(parsed(api_kind::embedding, R"({"model": "m", "input": [[1, 2], [3]]})").prompts.size(),

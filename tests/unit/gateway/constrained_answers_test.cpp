@@ -135,7 +135,7 @@ private:
       outcome.text += piece;
       app_->on_token(tag, static_cast<std::uint32_t>(output.size() - 1), piece, {});
       if (ends) {
-        outcome.ending = generation_ending::stop;
+        outcome.ending = finish_reason::stop;
         break;
       }
     }
