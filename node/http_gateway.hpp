@@ -1,7 +1,7 @@
 #pragma once
 
-#include "actors/operator/console_desk.hpp"
-#include "actors/request/gateway.hpp"
+#include "actors/operator/console_desk_actor.hpp"
+#include "actors/request/gateway_actor.hpp"
 #include "actors/runtime/log.hpp"
 #include "gateway/http/metrics.hpp"
 #include "messages/result.hpp"

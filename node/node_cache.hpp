@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/reuse/cache.hpp"
+#include "actors/reuse/cache_actor.hpp"
 #include "actors/reuse/cache_owner.hpp"
 #include "actors/runtime/compute_pool.hpp"
 #include "actors/runtime/log.hpp"

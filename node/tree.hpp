@@ -1,7 +1,7 @@
 #pragma once
 
-#include "actors/request/lead.hpp"
-#include "actors/reuse/cache.hpp"
+#include "actors/request/lead_actor.hpp"
+#include "actors/reuse/cache_actor.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/stage/shard_core.hpp"
 #include "node/local_cluster.hpp"

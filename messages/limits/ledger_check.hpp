@@ -4,7 +4,7 @@
 #include <cstdint>
 
 /// Bounds of what a shell may have a ledger's keeper prove and check
-/// (actors/operator/admin_proofs.cpp).
+/// (actors/operator/admin_proofs_actor.cpp).
 namespace ovir::limits {
 
 /// Of a log that is checked for a shell; a longer one is for `ovir ledger verify`.

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <cstddef>
 
-/// Bounds of what nodes tell Prometheus (actors/operator/metrics.hpp).
+/// Bounds of what nodes tell Prometheus (actors/operator/metrics_actor.hpp).
 namespace ovir::limits {
 
 /// Who has not answered by then is left out of the page, and counted.

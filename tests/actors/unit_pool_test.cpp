@@ -1,4 +1,4 @@
-#include "actors/bulk/unit_protocol.hpp"
+#include "actors/bulk/unit_protocol_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits/general.hpp"
 #include "node/unit_pool.hpp"

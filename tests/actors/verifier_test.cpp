@@ -1,5 +1,5 @@
 // What a node does when others want somebody convicted: it looks itself, and believes nobody.
-#include "actors/audit/verifier.hpp"
+#include "actors/audit/verifier_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "tests/support/cluster/lying_path.hpp"
 #include "tests/support/shared_files.hpp"

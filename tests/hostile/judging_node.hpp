@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/audit/verifier.hpp"
+#include "actors/audit/verifier_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/evidence/audit.capnp.h"
 #include "tests/support/cluster/lying_path.hpp"

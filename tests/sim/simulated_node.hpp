@@ -1,8 +1,8 @@
 #pragma once
 
 #include "actors/protocol/protocol_actor.hpp"
-#include "actors/reuse/cache.hpp"
-#include "actors/runtime/simulated_executor.hpp"
+#include "actors/reuse/cache_actor.hpp"
+#include "actors/runtime/simulated_executor_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/digest.hpp"
 #include "node/tree.hpp"

@@ -259,6 +259,26 @@ std::vector<finding> check_circles(const std::vector<source>& files,
   return found;
 }
 
+std::vector<finding> check_actors_apart(const source& file) {
+  const std::string_view path = file.path;
+  const bool tests = path.starts_with("tests/") || path.starts_with("bench/");
+  const bool apart = path.substr(0, path.rfind('.')).ends_with("_actor") ||
+                     path.starts_with("messages/caf/") || path.starts_with("supervision/");
+  if (tests || apart) {
+    return {};
+  }
+  std::vector<finding> found;
+  for (const include& i : includes_of(file.text)) {
+    if (!i.quoted && i.target.starts_with("caf/")) {
+      found.push_back({file.path, i.line,
+                       "includes " + i.target + "; only *_actor.*, messages/caf and supervision may"});
+    } else if (path.starts_with("actors/") && i.target.ends_with("_actor.hpp")) {
+      found.push_back({file.path, i.line, "includes " + i.target + ", an actor; a core may not"});
+    }
+  }
+  return found;
+}
+
 std::vector<finding> check_folder_sizes(const std::vector<source>& files) {
   std::map<std::string, std::size_t> sizes;
   for (const source& file : files) {

@@ -43,6 +43,10 @@ struct allowance {
 [[nodiscard]] std::vector<finding> check_circles(const std::vector<source>& files,
                                                  const std::vector<std::string>& folders);
 
+/// CAF anywhere but in `*_actor.*`, messages/caf and supervision; and headers of actors that other
+/// sources of actors/ include.
+[[nodiscard]] std::vector<finding> check_actors_apart(const source& file);
+
 inline constexpr std::size_t files_per_folder_max = 60;
 
 /// Folders with more than `files_per_folder_max` sources.

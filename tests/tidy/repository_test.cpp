@@ -167,6 +167,8 @@ TEST(repository, rooms_include_each_other_in_no_circle) {
   EXPECT_TIDY(check_circles(the_repository().files, houses));
 }
 
+TEST(repository, keeps_actors_apart_from_cores) { EXPECT_TIDY(over_code(check_actors_apart)); }
+
 TEST(repository, folders_hold_at_most_60_sources) {
   EXPECT_TIDY(check_folder_sizes(the_repository().files));
 }

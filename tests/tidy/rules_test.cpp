@@ -81,6 +81,17 @@ TEST(layering, finds_circles_between_rooms) {
   EXPECT_TRUE(check_circles({up, down, back}, {"b"}).empty());
 }
 
+TEST(layering, keeps_caf_and_actors_out_of_cores) {
+  const std::string caf = "#include <caf/actor.hpp>\n";
+  const std::string actor = "#include \"actors/request/lead_actor.hpp\"\n";
+  EXPECT_EQ(check_actors_apart({"actors/request/lead_core.cpp", caf}).size(), 1U);
+  EXPECT_EQ(check_actors_apart({"node/node_start.cpp", caf}).size(), 1U);
+  EXPECT_EQ(check_actors_apart({"actors/request/lead_core.cpp", actor}).size(), 1U);
+  EXPECT_TRUE(check_actors_apart({"actors/request/lead_actor.cpp", caf + actor}).empty());
+  EXPECT_TRUE(check_actors_apart({"messages/caf/errors.cpp", caf}).empty());
+  EXPECT_TRUE(check_actors_apart({"supervision/supervisor.hpp", caf}).empty());
+}
+
 TEST(shape, counts_the_sources_of_a_folder) {
   std::vector<source> files;
   for (std::size_t i = 0; i < files_per_folder_max; ++i) {

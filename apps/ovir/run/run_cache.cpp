@@ -1,6 +1,6 @@
 #include "apps/ovir/run/run_cache.hpp"
 
-#include "actors/operator/admin_json.hpp"
+#include "actors/operator/admin_json_actor.hpp"
 #include "apps/ovir/base/size_text.hpp"
 #include "apps/ovir/shell/explain_cache.hpp"
 #include "apps/state_folder.hpp"

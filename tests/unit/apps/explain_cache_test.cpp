@@ -1,4 +1,4 @@
-#include "actors/operator/admin_json.hpp"
+#include "actors/operator/admin_json_actor.hpp"
 #include "apps/ovir/shell/explain_cache.hpp"
 
 #include <gtest/gtest.h>
