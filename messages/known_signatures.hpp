@@ -18,7 +18,7 @@ enum class signed_as : std::uint8_t { order, commitment, statement, link, closin
                           const signature& s);
 
 /// Signatures that this process made or verified, so that it need not verify them once more when it
-/// closes a receipt (docs/adr/0062-signatures-verified-once.md). Remembered is a digest over kind,
+/// closes a receipt (docs/adr/0013-evidence.md). Remembered is a digest over kind,
 /// signer, what is signed and the signature: what differs in one bit is verified. One that does not
 /// hold is not remembered. The oldest are forgotten first, beyond `limits::known_signatures_max`.
 /// One thread at a time.

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-/// Authenticated connections between nodes (docs/adr/0010-links.md): what an implementation
+/// Authenticated connections between nodes (docs/adr/0008-links.md): what an implementation
 /// promises. `tls_network` is the real one, `simulated_network` runs many nodes under one seed.
 namespace ovir::actors {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 /// Mends a running path that lost nodes. Pure: the lead hands in what it knows of the nodes.
-/// docs/adr/0009-planner.md says why a repair is not a new plan.
+/// docs/adr/0009-paths.md says why a repair is not a new plan.
 namespace ovir::actors {
 
 struct repair_node {

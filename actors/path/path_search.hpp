@@ -9,7 +9,7 @@
 namespace ovir::actors {
 
 /// The planner's problem without names and units: cut layers [0, layers) into stages on distinct
-/// nodes, in any order. docs/adr/0009-planner.md describes cost model and search.
+/// nodes, in any order. docs/adr/0009-paths.md describes cost model and search.
 ///
 /// A path costs the seconds of its stages and of the hops of the round
 /// lead -> first node -> ... -> last node -> lead. All costs are finite and not negative.

@@ -76,9 +76,9 @@ struct pathfinder_environment {
 /// Finds each request of this node a path through the cluster and mends it: what still works stays
 /// where it is, with its KV cache; a lost stage goes to the best node that holds its layers. A
 /// request without a path waits until a node comes, or one that was ordered to fetch the layers
-/// that lack (docs/adr/0047-layers-fetched-on-order.md). Nothing moves merely because something
+/// that lack (docs/adr/0004-models.md). Nothing moves merely because something
 /// faster joined: new requests use it. A node whose stage was at fault, or too slow, is left, and
-/// planned behind others for a while (docs/adr/0074-faults-of-stages.md).
+/// planned behind others for a while (docs/adr/0009-paths.md).
 struct pathfinder_state {
   struct place {
     node_id node;

@@ -10,7 +10,7 @@
 #include <vector>
 
 /// Cuts a model for the nodes at hand. Pure: no clock, no network, no measuring; the scheduler (or
-/// `ovir plan`) hands in what was measured. docs/adr/0009-planner.md states the cost model and what
+/// `ovir plan`) hands in what was measured. docs/adr/0009-paths.md states the cost model and what
 /// is exact.
 namespace ovir::actors {
 

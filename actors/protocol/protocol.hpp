@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-/// The values that the actors of a node exchange (docs/adr/0005-recovery-by-replay.md). Those with
+/// The values that the actors of a node exchange (docs/adr/0011-recovery.md). Those with
 /// handles of actors are in protocol_actor.hpp. A proxy (actors/protocol/remote_actor.hpp) says the
 /// same to another node, in the messages of wire.hpp and the frames of messages/wire/frame.hpp.
 namespace ovir::actors {

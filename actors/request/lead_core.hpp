@@ -96,7 +96,7 @@ struct stage_place {
 };
 
 /// Drives one request through its path: prefill, decode, recovery, transcript. A state machine:
-/// events in, effects out; no CAF, no clock. docs/adr/0005-recovery-by-replay.md is its plan.
+/// events in, effects out; no CAF, no clock. docs/adr/0011-recovery.md is its plan.
 ///
 /// An epoch begins when all stages are there: each is opened and states its length. Then the edges
 /// are fed from the last to the first, each until all stages behind it hold what its source holds:

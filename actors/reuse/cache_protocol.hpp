@@ -11,7 +11,7 @@
 #include <optional>
 #include <vector>
 
-/// What stages and leads say to the cache of their process (docs/adr/0019-prefix-cache.md).
+/// What stages and leads say to the cache of their process (docs/adr/0012-reuse.md).
 namespace ovir::actors {
 
 /// Names of windows (`compute::window_name`), in order.

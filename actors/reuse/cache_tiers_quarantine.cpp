@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-// What the tiers do after a conviction (docs/adr/0048-quarantine.md).
+// What the tiers do after a conviction (docs/adr/0012-reuse.md).
 
 namespace ovir::actors {
 

@@ -3,7 +3,7 @@
 #include "actors/stage/stage_host_actor.hpp"
 
 /// What a host does for schedulers that order layers to be fetched here
-/// (docs/adr/0047-layers-fetched-on-order.md).
+/// (docs/adr/0004-models.md).
 namespace ovir::actors {
 
 /// Begins it, once for all who order the same; or refuses.

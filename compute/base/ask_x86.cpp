@@ -56,7 +56,7 @@ bool is_zen_3(const processor& p) noexcept {
 
 } // namespace
 
-// Measured (docs/PERFORMANCE.md, docs/adr/0026-asking-for-weights.md), the weights being packed:
+// Measured (docs/PERFORMANCE.md, docs/adr/0002-kernels.md), the weights being packed:
 // - Zen 5 reads them for one token at 0.42 to 0.92 of the speed of plain reading and beyond it when
 //   asked; the second-level cache is 0.77 to 0.94 times as fast as the first.
 // - Zen 4 reads them at that speed for one token and lost 10 to 40 %, but in spells of one virtual

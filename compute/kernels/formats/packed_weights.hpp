@@ -36,7 +36,7 @@ inline constexpr std::uint32_t packed_rows = 16;
 /// Rows of a group of floats that are fastest for these kernels, 4 or 16. Each group reads all
 /// activations: four rows while these stay in a first-level cache beside the weights that stream
 /// through it, else the whole panel, for which AVX2 has too few registers
-/// (docs/adr/0070-sixteen-rows-of-floats.md).
+/// (docs/adr/0002-kernels.md).
 [[nodiscard]] std::uint32_t float_group_rows(isa kernels, std::uint32_t cols) noexcept;
 
 /// Bytes of one panel, a multiple of 64.

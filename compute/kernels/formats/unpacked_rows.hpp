@@ -7,7 +7,7 @@
 
 /// Rows of quantised weights as bytes: what the fast kernels read of every type that has no kernel
 /// of its own, and of some others while nobody packed their weights (tensor.hpp,
-/// docs/adr/0034-one-path-for-other-types.md). The same integers as `decode_block`
+/// docs/adr/0002-kernels.md). The same integers as `decode_block`
 /// gives, so products are the same.
 ///
 /// Of a type scaled per 32, a block is D and M (int32 each), then 32 weights (int8). Of the others

@@ -313,7 +313,7 @@ void float_panel(const matrix_view& w, std::uint32_t row, const float_target& ra
 
 /// All tokens, more than `Fewest` and at most `Tokens`, in one tile for each group of rows. Smaller
 /// tiles, all but the first of which find the weights in a cache, are faster where weights are not
-/// asked for into the second level (docs/adr/0066-one-tile-for-the-last-tokens.md).
+/// asked for into the second level (docs/adr/0002-kernels.md).
 template <class Lanes, class Element, int Tokens, int Fewest>
 void float_panel_once(const matrix_view& w, std::uint32_t row, const float_target& range) {
   if constexpr (Tokens > Fewest) {
@@ -360,7 +360,7 @@ __attribute__((noinline)) void add_columns(const Source& source, std::size_t at,
 inline constexpr std::uint32_t block_tokens = 8;
 
 /// A few tokens and a panel in one group of rows, `Rows` at a time: as many columns at once as stay
-/// in a first-level cache until all of both met (docs/adr/0070-sixteen-rows-of-floats.md).
+/// in a first-level cache until all of both met (docs/adr/0002-kernels.md).
 template <class Lanes, class Element, int Rows>
 void float_panel_by_blocks(const matrix_view& w, std::uint32_t row, const float_target& range) {
   constexpr std::uint32_t cols_at_once = 512; // 16 KiB of weights in 16 bits

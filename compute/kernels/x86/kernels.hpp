@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-/// What crosses into files compiled for AVX2 or AVX-512 (docs/adr/0006-kernels-by-file.md): plain
+/// What crosses into files compiled for AVX2 or AVX-512 (docs/adr/0002-kernels.md): plain
 /// structs and declarations. No standard container and no inline function may be used there,
 /// because the linker keeps one copy of such a function for the whole program and could keep the
 /// one that other processors cannot run.

@@ -1,4 +1,4 @@
-// docs/adr/0006-kernels-by-file.md: files compiled for AVX2 or AVX-512 define no function that the
+// docs/adr/0002-kernels.md: files compiled for AVX2 or AVX-512 define no function that the
 // linker could choose for the whole program.
 #include <gtest/gtest.h>
 
