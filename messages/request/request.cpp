@@ -4,6 +4,7 @@
 #include "messages/limits/logprobs.hpp"
 
 #include <bit>
+#include <span>
 
 namespace ovir {
 
@@ -41,7 +42,7 @@ digest digest_of(const request_terms& terms) {
   hasher state{"ovir/request-terms/v1"};
   state.update(terms.model)
       .update_u64(terms.prompt.size())
-      .update(std::as_bytes(terms.prompt))
+      .update(std::as_bytes(std::span{terms.prompt}))
       .update_u32(std::bit_cast<std::uint32_t>(s.temperature))
       .update_u32(s.top_k)
       .update_u64(std::bit_cast<std::uint64_t>(s.top_p))

@@ -4,8 +4,7 @@
 #include "compute/kernels/kernels.hpp"
 #include "compute/kernels/numerics.hpp"
 #include "compute/model/transcript.hpp"
-
-#include <caf/config.hpp>
+#include "messages/caf/version.hpp"
 
 #include <capnp/common.h>
 
@@ -44,10 +43,6 @@ std::vector<kernel_finding> examine_kernels() {
     findings.push_back(std::move(finding));
   }
   return findings;
-}
-
-std::string caf_version() {
-  return fmt::format("{}.{}.{}", CAF_VERSION / 10'000, CAF_VERSION / 100 % 100, CAF_VERSION % 100);
 }
 
 std::string capnp_version() {

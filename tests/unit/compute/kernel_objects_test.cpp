@@ -86,7 +86,7 @@ TEST(kernel_objects, define_no_function_that_other_processors_could_be_given) {
 }
 
 TEST(kernel_objects, are_read_well_enough_to_find_such_functions_where_they_may_be) {
-  const std::vector<fs::path> files = objects_with("gguf_parser.cpp");
+  const std::vector<fs::path> files = objects_with("/gguf_parser.cpp");
   if (files.empty()) {
     GTEST_SKIP() << "the object files of this build are gone";
   }

@@ -3,6 +3,7 @@
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
 
 #include "compute/kernels/x86/floats.hpp"
+#include "compute/kernels/x86/intrinsics.hpp"
 
 /// Quantises sixteen blocks of 32 elements together on AVX-512, a lane for each: a block alone
 /// spends most of its time on folding its maximum and its sum, and on its scales, which wait for
