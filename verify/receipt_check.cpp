@@ -217,7 +217,7 @@ std::optional<receipt_failure> check_chain(const receipt& r, const evidence_term
 /// A stage that was asked for the tokens of the highest logits signs what it told; the lead passes
 /// on just that, and asks for it only where it is what follows.
 std::optional<receipt_failure> check_choices(const receipt& r, const stated_draws& stated) {
-  const bool highest = sampler{params_of(r.asked.sampling)}.takes_highest();
+  const bool highest = sampler{r.asked.sampling}.takes_highest();
   for (std::size_t i = 0; i < stated.choices.size(); ++i) {
     if (!stated.choices[i]) {
       continue;
@@ -442,11 +442,6 @@ result<digest> transcript_of(const receipt& r) {
   return leaves.root(r.asked.layers - 1, r.positions, tokens_of(r));
 }
 
-sampling_params params_of(const sampling_facts& how) {
-  return {how.temperature,    how.top_k, how.top_p,     how.min_p,
-          how.repeat_penalty, how.seed,  how.constraint};
-}
-
 result<std::unique_ptr<token_matcher>> matcher_of(const receipt& r, const token_trie* words) {
   if (r.asked.sampling.constraint.empty()) {
     return std::unique_ptr<token_matcher>{};
@@ -467,7 +462,7 @@ result<draw_checker> draw_checker::make(const receipt& r, const token_trie* word
   made.prompt_ = r.asked.prompt.size();
   made.output_ = r.output.size();
   made.how_ = r.asked.sampling;
-  OVIR_TRY(ovir::check(params_of(made.how_)));
+  OVIR_TRY(ovir::check(made.how_));
   OVIR_ASSIGN(made.matcher_, matcher_of(r, words));
   return made;
 }
@@ -481,7 +476,7 @@ std::optional<receipt_failure> draw_checker::check(std::size_t index, std::span<
         fmt::format("the logits revealed for position {} are not those stated", at), std::nullopt,
         std::nullopt, at};
   }
-  sampler draw{params_of(how_)};
+  sampler draw{how_};
   const auto before = std::span{tokens_}.first(at + 1);
   token_mask allowed;
   if (matcher_) {

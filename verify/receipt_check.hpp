@@ -56,12 +56,12 @@ struct stated_draws {
 /// `check_receipt` found nothing wrong with their form. An error says what is missing.
 [[nodiscard]] result<digest> transcript_of(const receipt& r);
 
-/// Checks one revealed row of logits: it is the one stated, and the token after it follows from it.
-/// `row` is of position `draws_of(r).first + index`. Precondition: `check_receipt` is empty.
-[[nodiscard]] sampling_params params_of(const sampling_facts& how);
 /// The matcher of a receipt's constraint; null where it has none. `unsupported` without `words`.
 [[nodiscard]] result<std::unique_ptr<token_matcher>> matcher_of(const receipt& r,
                                                                 const token_trie* words);
+
+/// Checks revealed rows of logits: each is the one stated, and the token after it follows from it.
+/// A row is of position `draws_of(r).first + index`. Precondition: `check_receipt` is empty.
 class draw_checker {
 public:
   /// An error where the sampling parameters are outside their ranges. `words`: of the model; a
@@ -80,7 +80,7 @@ private:
   std::vector<token_id> tokens_;
   std::size_t prompt_{0};
   std::size_t output_{0};
-  sampling_facts how_;
+  sampling_params how_;
   std::unique_ptr<token_matcher> matcher_; ///< of a constraint; else null
 };
 

@@ -26,8 +26,6 @@ std::vector<token_id> tokens_of(const receipt& r) {
 
 digest token_digest(token_id id) { return output_digest(std::span{&id, 1}); }
 
-sampling_params sampling_of(const receipt& r) { return params_of(r.asked.sampling); }
-
 const stage_records* stage_with(const receipt& r, layer_index layer) {
   const auto found = std::find_if(r.stages.begin(), r.stages.end(), [&](const stage_records& s) {
     return layer >= s.signer.layers.first && layer < s.signer.layers.last;
@@ -51,7 +49,7 @@ public:
   walk(const receipt& r, const model& m, const replay_bounds& bounds,
        std::unique_ptr<token_matcher> matcher)
       : receipt_(r), matcher_(std::move(matcher)), config_(m.config), tokens_(tokens_of(r)),
-        sampler_(sampling_of(r)) {
+        sampler_(r.asked.sampling) {
     out_.bounds = bounds;
     last_ = bounds.layers == config_.layers;
     end_ = std::min(r.positions, bounds.windows * window_size);
@@ -141,7 +139,7 @@ result<void> check_fit(const receipt& r, const model& m, const replay_bounds& bo
     return fail(errc::invalid_argument, "{} layers over {} windows are not in a receipt of {} x {}",
                 bounds.layers, bounds.windows, m.config.layers, windows_of(r.positions));
   }
-  OVIR_TRY(check(sampling_of(r)));
+  OVIR_TRY(check(r.asked.sampling));
   const std::vector<token_id> tokens = tokens_of(r);
   const auto unknown = std::find_if(tokens.begin(), tokens.end(),
                                     [&](token_id id) { return id >= m.config.vocabulary; });

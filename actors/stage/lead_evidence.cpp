@@ -29,15 +29,10 @@ void trim(stage_records& stage, const evidence_signer& before) {
 } // namespace
 
 request_facts facts_of(const request_log& request, std::uint32_t layers) {
-  const auto& s = request.sampling;
-  return {request.id,
-          std::string{compute::profile_name},
-          request.model,
-          layers,
-          request.prompt,
-          {s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, s.seed, s.constraint},
-          request.max_tokens,
-          request.stop};
+  return {request.id,         std::string{compute::profile_name},
+          request.model,      layers,
+          request.prompt,     request.sampling,
+          request.max_tokens, request.stop};
 }
 
 void add_records(stage_records& known, stage_records&& more) {

@@ -190,7 +190,7 @@ result<void> check_asked(const request_facts& asked) {
       return fail(errc::malformed, "a receipt with a stop string of {} bytes", stop.size());
     }
   }
-  const sampling_facts& s = asked.sampling;
+  const sampling_params& s = asked.sampling;
   if (!std::isfinite(s.temperature) || !std::isfinite(s.top_p) || !std::isfinite(s.min_p) ||
       !std::isfinite(s.repeat_penalty)) {
     return fail(errc::malformed, "a receipt with a sampling parameter that is not finite");

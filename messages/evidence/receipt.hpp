@@ -3,6 +3,7 @@
 #include "messages/evidence/evidence.hpp"
 #include "messages/limits/evidence.hpp"
 #include "messages/request/finish_reason.hpp"
+#include "messages/request/params.hpp"
 #include "messages/result.hpp"
 
 #include <cstddef>
@@ -15,20 +16,6 @@
 /// over the whole. docs/formats/receipt.md is the format.
 namespace ovir {
 
-/// How tokens were drawn, as it enters the request's digest; the ranges are
-/// compute/text/sampler.hpp's.
-struct sampling_facts {
-  float temperature{0};
-  std::uint32_t top_k{0};
-  double top_p{1};
-  double min_p{0};
-  float repeat_penalty{1};
-  std::uint64_t seed{0};
-  std::string constraint{}; ///< as of compute/text/constraint.hpp; empty: none
-
-  friend bool operator==(const sampling_facts&, const sampling_facts&) = default;
-};
-
 /// What was asked for.
 struct request_facts {
   request_id request;
@@ -36,7 +23,7 @@ struct request_facts {
   digest model;            ///< the model's name: BLAKE3 of its manifest
   std::uint32_t layers{0}; ///< of the model
   std::vector<token_id> prompt;
-  sampling_facts sampling;
+  sampling_params sampling;
   std::uint32_t max_tokens{0};
   std::vector<std::string> stop;
 

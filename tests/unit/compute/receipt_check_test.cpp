@@ -420,7 +420,7 @@ protected:
     made_ = cast().honest();
     statement& last = made_.stages[2].statements[2];
     std::vector<token_id> tokens = made_.asked.prompt;
-    const sampling_facts& f = made_.asked.sampling;
+    const sampling_params& f = made_.asked.sampling;
     sampler draw{{f.temperature, f.top_k, f.top_p, f.min_p, f.repeat_penalty, f.seed}};
     for (std::size_t i = 0; i < last.logits.size(); ++i) {
       std::vector<float> row(64);
@@ -507,7 +507,7 @@ TEST_F(drawn_tokens, of_a_constrained_answer_keep_to_it_and_are_told_from_others
   made_.asked.sampling.constraint = constraint_text(static_cast<std::uint32_t>(made_.output.size()),
                                                     R"("schema":{"type":"integer"})");
   auto matcher = token_matcher::make(made_.asked.sampling.constraint, words.words()).value();
-  sampler draw{params_of(made_.asked.sampling)};
+  sampler draw{made_.asked.sampling};
   std::vector<token_id> tokens = made_.asked.prompt;
   made_.output.clear();
   for (std::size_t i = 0; i < rows_.size(); ++i) {
