@@ -31,10 +31,7 @@ std::string parameters::name_of(std::string_view key) const {
   return fmt::format("{}{}", where_, key);
 }
 
-bool parameters::has(std::string_view key) const {
-  const auto found = object_.find(key);
-  return found != object_.end() && !found->is_null();
-}
+bool parameters::has(std::string_view key) { return !raw(key).is_null(); }
 
 const json& parameters::raw(std::string_view key) {
   known_.emplace(key);

@@ -20,7 +20,8 @@ public:
   /// `where` is put before the names in errors: "messages[0].". `object` must outlive this.
   explicit parameters(const json& object, std::string where = {});
 
-  [[nodiscard]] bool has(std::string_view key) const;
+  /// Whether it is there and not null: null means the default.
+  [[nodiscard]] bool has(std::string_view key);
   [[nodiscard]] std::uint64_t whole(std::string_view key, std::uint64_t least, std::uint64_t most,
                                     std::uint64_t otherwise);
   [[nodiscard]] double number(std::string_view key, double least, double most, double otherwise);

@@ -1,12 +1,16 @@
 #include "gateway/api/completion_request.hpp"
 #include "messages/limits/gateway.hpp"
 #include "messages/limits/general.hpp"
+#include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace ovir::gateway {
 namespace {
+
+using json = nlohmann::json;
 
 completion_request parsed(api_kind kind, const std::string& body) {
   const auto out = parse_completion(kind, body);
@@ -62,6 +66,40 @@ TEST(completion_request, defaults_are_those_of_the_api) {
   EXPECT_EQ(r.n, 1U);
   EXPECT_FALSE(r.seed || r.max_tokens || r.stream);
   EXPECT_EQ(r.drafts, speculation::automatic);
+}
+
+/// Of each kind of body that docs/openapi.json describes.
+TEST(completion_request, takes_null_for_the_default_of_every_parameter) {
+  const auto schemas =
+      json::parse(test::read_file(test::source_file("docs/openapi.json")))["components"]["schemas"];
+  struct body {
+    api_kind kind;
+    const char* schema;
+    json least;
+  };
+  const std::vector<body> bodies{
+      {api_kind::completion, "CompletionRequest", {{"model", "m"}, {"prompt", "x"}}},
+      {api_kind::chat,
+       "ChatRequest",
+       {{"model", "m"}, {"messages", {{{"role", "user"}, {"content", "x"}}}}}},
+      {api_kind::embedding, "EmbeddingRequest", {{"model", "m"}, {"input", "x"}}}};
+  for (const body& b : bodies) {
+    const completion_request plain = parsed(b.kind, b.least.dump());
+    std::size_t nulls = 0;
+    for (const auto& [key, unused] : schemas.at(b.schema).at("properties").items()) {
+      if (b.least.contains(key)) {
+        continue;
+      }
+      json with_null = b.least;
+      with_null[key] = nullptr;
+      const completion_request r = parsed(b.kind, with_null.dump());
+      EXPECT_EQ(r.asked, plain.asked) << key;
+      EXPECT_EQ(r.seed, plain.seed) << key;
+      EXPECT_EQ(r.max_tokens, plain.max_tokens) << key;
+      ++nulls;
+    }
+    EXPECT_GE(nulls, 5U) << b.schema;
+  }
 }
 
 TEST(completion_request, takes_every_form_of_prompt) {
@@ -137,8 +175,9 @@ TEST(completion_request, reads_logprobs_as_each_kind_asks_for_them) {
   EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": false)")).asked.logprobs);
   EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": null)")).asked.logprobs);
   EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true)")).asked.logprobs, 0U);
-  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true, "top_logprobs": 20)")).asked.logprobs,
-            20U);
+  EXPECT_EQ(
+      parsed(api_kind::chat, chat_with(R"("logprobs": true, "top_logprobs": 20)")).asked.logprobs,
+      20U);
   EXPECT_FALSE(parsed(api_kind::chat, chat_with(R"("top_logprobs": 0)")).asked.logprobs);
   for (const std::string parameter :
        {R"("logprobs": 21)", R"("logprobs": -1)", R"("logprobs": true)", R"("logprobs": 1.5)"}) {
