@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <fstream>
+
 namespace ovir::gateway {
 namespace {
 
@@ -71,7 +73,7 @@ TEST(completion_request, defaults_are_those_of_the_api) {
 /// Of each kind of body that docs/openapi.json describes.
 TEST(completion_request, takes_null_for_the_default_of_every_parameter) {
   const auto schemas =
-      json::parse(test::read_file(test::source_file("docs/openapi.json")))["components"]["schemas"];
+      json::parse(std::ifstream{test::source_file("docs/openapi.json")})["components"]["schemas"];
   struct body {
     api_kind kind;
     const char* schema;
