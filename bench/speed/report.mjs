@@ -99,7 +99,7 @@ function unmeasured_text(results) {
 }
 
 /**
- * The tables as a page, or as what docs/PERFORMANCE.md takes in. `plots` are [file, title] of
+ * The tables as a page, or as what a machine's page takes in. `plots` are [file, title] of
  * images in `folder`, which is relative to the page.
  */
 export function markdown(results, header, plots, folder) {
