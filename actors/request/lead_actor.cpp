@@ -208,7 +208,7 @@ void end_with_receipt(lead_pointer self, result<std::vector<std::byte>> made) {
 void close_receipt(lead_pointer self) {
   lead_state& state = self->state;
   const generation_report& report = **state.ending;
-  receipt_facts facts{state.evidence->asked(), report.tokens,      end_of(report.end),
+  receipt_facts facts{state.evidence->asked(), report.tokens,      report.end,
                       report.positions,        report.transcript,  report.time_to_first_token,
                       report.prefill_time,     report.decode_time, report.path};
   state.closing = true;
@@ -428,6 +428,9 @@ void tick(lead_pointer self) {
   ++state.ticks;
   if (state.ending) {
     ++state.ticks_ending;
+    if (state.ticks_ending % (limits::statement_ask_again / limits::lead_tick) == 0) {
+      ask_for_statements(self);
+    }
     if (!state.closing) {
       close_receipt(self);
     }

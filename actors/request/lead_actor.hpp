@@ -9,6 +9,7 @@
 #include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/stage/lead_evidence.hpp"
+#include "compute/forward/pooled_rows.hpp"
 #include "compute/forward/prefix.hpp"
 #include "compute/text/sampler.hpp"
 #include "storage/env/env.hpp"

@@ -36,4 +36,14 @@ void sign_tokens(lead_pointer self, position first, position end, bool all) {
       });
 }
 
+void ask_for_statements(lead_pointer self) {
+  lead_state& state = self->state;
+  state.tokens_signed = 0;
+  sign_tokens(self, 0, static_cast<position>((*state.ending)->positions), true);
+  for (const path_stage& stage : state.path) {
+    self->send(stage.handle, sign_evidence{state.request, state.core->current_epoch(),
+                                           state.evidence->order()});
+  }
+}
+
 } // namespace ovir::actors
