@@ -12,4 +12,8 @@ namespace ovir::actors {
 /// Does nothing for a request without a receipt.
 void sign_tokens(lead_pointer self, position first, position end, bool all);
 
+/// While the request's end waits for statements: its stages are told all that was signed to them,
+/// and asked for all that they signed.
+void ask_for_statements(lead_pointer self);
+
 } // namespace ovir::actors
