@@ -2,6 +2,7 @@
 
 #include "actors/reuse/cache_actor.hpp"
 #include "actors/reuse/cache_owner.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/runtime/compute_pool.hpp"
 #include "actors/runtime/log.hpp"
 #include "messages/signing.hpp"

@@ -2,6 +2,7 @@
 
 #include "actors/request/lead_actor.hpp"
 #include "actors/reuse/cache_actor.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/stage/shard_core.hpp"
 #include "node/local_cluster.hpp"

@@ -9,6 +9,7 @@
 #include "actors/path/path_forecasts.hpp"
 #include "actors/path/planner.hpp"
 #include "actors/protocol/peers_actor.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <caf/stateful_actor.hpp>

@@ -2,6 +2,7 @@
 
 #include "actors/path/pathfinder_actor.hpp"
 #include "actors/payment/payments_actor.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "messages/limits/credit.hpp"
 
 #include <caf/fwd.hpp>

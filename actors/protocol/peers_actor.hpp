@@ -3,6 +3,7 @@
 #include "actors/link/access_list.hpp"
 #include "actors/link/link_table.hpp"
 #include "actors/link/network.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/protocol/remote_actor.hpp"
 #include "actors/runtime/log.hpp"
 

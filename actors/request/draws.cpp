@@ -1,6 +1,7 @@
 #include "actors/request/draws.hpp"
 
 #include "compute/model/transcript.hpp"
+#include "compute/text/token_logprobs.hpp"
 #include "messages/check.hpp"
 #include "messages/wire/frame.hpp"
 

@@ -3,6 +3,7 @@
 #include "actors/path/node_meter.hpp"
 #include "actors/path/path_forecasts.hpp"
 #include "actors/path/step_patience.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/request/lead_core.hpp"
 #include "actors/request/request_journal.hpp"
 #include "actors/request/request_trace.hpp"

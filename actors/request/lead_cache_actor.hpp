@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/request/lead_actor.hpp"
 
 #include <functional>

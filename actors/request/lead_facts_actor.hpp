@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/payment/payment_core.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/request/lead_actor.hpp"
 #include "messages/evidence/receipt.hpp"
 

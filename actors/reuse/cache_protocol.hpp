@@ -115,4 +115,12 @@ struct cache_report {
   std::uint64_t gave_up{0};     ///< waits that were given up
 };
 
+class cache_handle;
+
+/// What a stage or a lead needs to use the cache of its process.
+struct cache_access {
+  std::shared_ptr<cache_handle> handle; ///< null: there is no cache
+  digest model;                         ///< of the manifest
+};
+
 } // namespace ovir::actors

@@ -38,12 +38,6 @@ private:
   std::atomic<std::uint64_t> era_{0};
 };
 
-/// What a stage or a lead needs to use it.
-struct cache_access {
-  std::shared_ptr<cache_handle> handle; ///< null: there is no cache
-  digest model;                         ///< of the manifest
-};
-
 } // namespace ovir::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::find_units)

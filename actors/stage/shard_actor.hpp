@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/bulk/unit_keeper.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/stage/shard_core.hpp"
 #include "actors/stage/stage_evidence.hpp"

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/stage/shard_actor.hpp"
 
 #include <chrono>

@@ -3,6 +3,7 @@
 #include "actors/members/membership_actor.hpp"
 #include "actors/path/model_catalog.hpp"
 #include "actors/protocol/peers_actor.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/runtime/step_meter.hpp"

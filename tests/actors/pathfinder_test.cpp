@@ -1,5 +1,6 @@
 // Which path a request gets: the one that was paid for, as far as its nodes are still there.
 #include "actors/path/pathfinder_actor.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits/paths.hpp"
 #include "tests/support/cluster/lying_path.hpp"

@@ -1,5 +1,7 @@
 #include "tests/sim/simulated_node.hpp"
 
+#include "actors/protocol/protocol_actor.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "messages/caf/errors.hpp"
 
 #include <algorithm>

@@ -2,6 +2,7 @@
 
 #include "actors/protocol/protocol_actor.hpp"
 #include "actors/reuse/cache_actor.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/runtime/simulated_executor_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/digest.hpp"

@@ -3,6 +3,7 @@
 // digests, so that 2,000 requests take seconds; every order of events follows from a seed.
 #include "actors/path/model_catalog.hpp"
 #include "actors/path/twin_runs.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "actors/request/jobs_actor.hpp"
 #include "ledger/audit/audit.hpp"
 #include "messages/limits/ledger.hpp"

@@ -98,7 +98,7 @@ std::string summary_of(const finished_run& run) {
   text +=
       fmt::format("prefill    {:.1f} tokens/s ({} tokens)\n", prefill_tps(run), run.prompt.size());
   text += fmt::format("decode     {:.1f} tokens/s ({} tokens, ended by {})\n", decode_tps(run),
-                      report.tokens.size(), name_of(report.reason));
+                      report.tokens.size(), to_string(report.reason));
   text += fmt::format("first token after {:.1f} ms\n", milliseconds(report.time_to_first_token));
   if (report.drafted > 0) {
     text += fmt::format("guesses    {} of {} tokens were right\n", report.accepted, report.drafted);
