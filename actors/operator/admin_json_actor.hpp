@@ -5,6 +5,7 @@
 #include "actors/path/pathfinder_actor.hpp"
 #include "actors/request/jobs_actor.hpp"
 #include "actors/request/request_trace.hpp"
+#include "messages/request/path.hpp"
 
 #include <nlohmann/json.hpp>
 

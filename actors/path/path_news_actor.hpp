@@ -2,6 +2,7 @@
 
 #include "messages/ids.hpp"
 #include "messages/node_id.hpp"
+#include "messages/request/path.hpp"
 
 #include <caf/allowed_unsafe_message_type.hpp>
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/path/pathfinder_actor.hpp"
+#include "messages/request/path.hpp"
 
 #include <cstdint>
 #include <vector>

@@ -11,6 +11,7 @@
 #include "actors/protocol/peers_actor.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "messages/limits/ledger.hpp"
+#include "messages/request/path.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_actor.hpp>

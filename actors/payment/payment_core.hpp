@@ -7,6 +7,7 @@
 #include "messages/evidence/evidence.hpp"
 #include "messages/ids.hpp"
 #include "messages/node_id.hpp"
+#include "messages/request/path.hpp"
 
 #include <cstdint>
 #include <map>

@@ -7,6 +7,7 @@
 #include "actors/runtime/log.hpp"
 #include "ledger/keeper/message.hpp"
 #include "messages/evidence/audit.hpp"
+#include "messages/request/path.hpp"
 #include "messages/signing.hpp"
 #include "storage/env/env.hpp"
 

@@ -4,6 +4,7 @@
 #include "actors/payment/payments_actor.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "messages/limits/credit.hpp"
+#include "messages/request/path.hpp"
 
 #include <caf/fwd.hpp>
 #include <caf/result.hpp>

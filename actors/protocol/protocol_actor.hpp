@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/protocol/protocol.hpp"
+#include "messages/request/path.hpp"
 
 #include <caf/actor.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>

@@ -7,6 +7,7 @@
 #include "actors/protocol/protocol_actor.hpp"
 #include "actors/request/request_journal.hpp"
 #include "actors/runtime/log.hpp"
+#include "messages/request/path.hpp"
 
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>

@@ -13,6 +13,7 @@
 #include "compute/forward/pooled_rows.hpp"
 #include "compute/forward/prefix.hpp"
 #include "compute/text/sampler.hpp"
+#include "messages/request/path.hpp"
 #include "storage/env/env.hpp"
 
 #include <caf/stateful_actor.hpp>

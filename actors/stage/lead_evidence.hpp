@@ -3,6 +3,7 @@
 #include "actors/protocol/protocol.hpp"
 #include "actors/stage/signing_desk.hpp"
 #include "messages/evidence/receipt.hpp"
+#include "messages/request/path.hpp"
 
 #include <cstdint>
 #include <memory>
