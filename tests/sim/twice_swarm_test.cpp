@@ -300,7 +300,7 @@ private:
     }
     one.stated.push_back(window);
     one.drawn.push_back(token_of(window.back()));
-    caf::anon_send(one.requester, actors::text_piece{one.asked.id, w, one.drawn.back(), "t", {}});
+    caf::anon_send(one.requester, actors::text_piece{{w, one.drawn.back(), "t", {}}, one.asked.id});
     if (one.drawn.size() == tokens) {
       end(number, finish_reason::length);
     }
