@@ -3,8 +3,8 @@
 #include "compute/model/transcript.hpp"
 #include "compute/text/sampler.hpp"
 #include "messages/evidence/compact_receipt.hpp"
+#include "messages/evidence/known_signatures.hpp"
 #include "messages/evidence/receipt.hpp"
-#include "messages/known_signatures.hpp"
 #include "messages/node_id.hpp"
 
 #include <cstdint>

@@ -31,7 +31,8 @@ struct spot_draw {
 
 /// Checks what is revealed of units, and keeps what all checks of a model share, and of the layer
 /// checked last its K and V: windows that are checked in their order compute none twice
-/// (docs/adr/0061). One thread at a time; `secret`, `kernels` and `runner` must outlive it.
+/// (docs/adr/0013-evidence.md). One thread at a time; `secret`, `kernels` and `runner` must outlive
+/// it.
 class reveal_checker {
 public:
   reveal_checker(const prepared_model& secret, const kernel_set& kernels, parallel_runner& runner);

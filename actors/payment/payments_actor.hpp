@@ -130,9 +130,9 @@ struct payments_environment {
 };
 
 /// What this node has to do with the ledger of its cluster, as one who uses it: its account, and as
-/// a scheduler the payment of its requests (docs/adr/0032). Every command is sent until the keeper
-/// promised it or refused; ids make that safe. Reservations are on disk before they are sent, so an
-/// earlier life of this node leaves none behind. Never on the path of a token.
+/// a scheduler the payment of its requests (docs/adr/0017-payments.md). Every command is sent until
+/// the keeper promised it or refused; ids make that safe. Reservations are on disk before they are
+/// sent, so an earlier life of this node leaves none behind. Never on the path of a token.
 struct payments_state {
   /// A command on its way to the keeper.
   struct sent {

@@ -2,7 +2,7 @@
 
 #include "actors/path/node_meter.hpp"
 #include "actors/runtime/compute_executor.hpp"
-#include "messages/known_signatures.hpp"
+#include "messages/evidence/known_signatures.hpp"
 #include "messages/signing.hpp"
 
 #include <memory>

@@ -7,7 +7,7 @@
 
 /// Products of inputs in two terms (docs/formats/exact-1.md): a vector is quantised, what that left
 /// of it is quantised again, and y is the sum of both products, each rounded once. Keys are
-/// computed so, and values by weights in superblocks (docs/adr/0068).
+/// computed so, and values by weights in superblocks (docs/adr/0001-arithmetic.md).
 namespace ovir::compute {
 
 /// How many quantised vectors an input becomes.

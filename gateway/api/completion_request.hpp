@@ -42,18 +42,18 @@ struct completion_request {
   std::string model;
   std::vector<prompt_input> prompts;  ///< of a completion or embeddings, at least one
   std::vector<chat_message> messages; ///< of a chat, at least one
-  request_terms asked;                ///< less the model, the prompt, the seed and the tokens at most
+  request_terms asked; ///< less the model, the prompt, the seed and the tokens at most
   std::optional<std::uint64_t> seed;
   std::optional<std::uint32_t> max_tokens;
   speculation drafts{speculation::automatic};
-  std::string constraint;        ///< members of a constraint, less its tokens; empty: none
-  std::string constraint_of;     ///< the parameter it comes from
-  std::string tools_text;        ///< what may be called, a JSON object per line; empty: nothing
+  std::string constraint;    ///< members of a constraint, less its tokens; empty: none
+  std::string constraint_of; ///< the parameter it comes from
+  std::string tools_text;    ///< what may be called, a JSON object per line; empty: nothing
   std::uint32_t n{1};
   bool stream{false};
   bool include_usage{false};
   bool base64{false};                 ///< of embeddings alone: vectors as text of their bytes
-  std::chrono::milliseconds deadline;      ///< from start to end
+  std::chrono::milliseconds deadline; ///< from start to end
 };
 
 /// Reads a body. Errors name the parameter.

@@ -8,8 +8,9 @@
 #include <cstdint>
 #include <optional>
 
-/// A reservation as a scheduler offers it to a client that pays for itself (docs/adr/0038): what
-/// the client looks at before it signs, for the signature is all that bounds what is spent.
+/// A reservation as a scheduler offers it to a client that pays for itself
+/// (docs/adr/0017-payments.md): what the client looks at before it signs, for the signature is all
+/// that bounds what is spent.
 namespace ovir::ledger {
 
 struct offer_terms {

@@ -5,7 +5,7 @@
 namespace ovir::limits {
 
 /// Signatures of each of the two generations that a process remembers
-/// (messages/known_signatures.hpp).
+/// (messages/evidence/known_signatures.hpp).
 inline constexpr std::size_t known_signatures_max = 8'192;
 /// Link signatures of one request that a stage keeps without having verified them.
 inline constexpr std::size_t links_unchecked_max = 32;

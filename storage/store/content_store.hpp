@@ -105,9 +105,9 @@ struct kind_usage {
 };
 
 /// One folder, one process: the folder is locked, and a second process is refused with `busy`.
-/// Index and blocks are files of their own (docs/adr/0016): `index.mdb`, written by LMDB and read
-/// with care, and `blocks`, where content lies in runs of whole 4 KiB blocks that no two entries
-/// share.
+/// Index and blocks are files of their own (docs/adr/0018-storage.md): `index.mdb`, written by LMDB
+/// and read with care, and `blocks`, where content lies in runs of whole 4 KiB blocks that no two
+/// entries share.
 ///
 /// A batch is written at once: blocks first, synced, then the index in one transaction, synced.
 /// Whatever ends the process or the machine in between, a batch that `commit` confirmed is there,

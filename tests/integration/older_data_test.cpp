@@ -91,7 +91,7 @@ protected:
   std::uint16_t port_ = free_port();
 };
 
-/// A build whose keys had one term, and so other bits (docs/adr/0068).
+/// A build whose keys had one term, and so other bits (docs/adr/0001-arithmetic.md).
 class older_profile : public older_data {
 protected:
   older_profile() : older_data("54a96a2") {}

@@ -271,7 +271,9 @@ std::vector<finding> check_actors_apart(const source& file) {
   for (const include& i : includes_of(file.text)) {
     if (!i.quoted && i.target.starts_with("caf/")) {
       found.push_back({file.path, i.line,
-                       "includes " + i.target + "; only *_actor.*, messages/caf and supervision may"});
+                       "includes " + i.target +
+                           "; only *_actor.*, messages/caf and supervision "
+                           "may"});
     } else if (path.starts_with("actors/") && i.target.ends_with("_actor.hpp")) {
       found.push_back({file.path, i.line, "includes " + i.target + ", an actor; a core may not"});
     }

@@ -10,7 +10,7 @@
 #include <string>
 
 /// The account of a shell: its key is the account, and nothing leaves it but what is signed here
-/// (docs/adr/0038).
+/// (docs/adr/0017-payments.md).
 namespace ovir::apps {
 
 class shell_account {

@@ -70,7 +70,7 @@ TEST(completion_request, defaults_are_those_of_the_api) {
   EXPECT_EQ(r.drafts, speculation::automatic);
 }
 
-/// Of each kind of body that docs/openapi.json describes.
+/// Of each kind of body that the OpenAPI document describes.
 TEST(completion_request, takes_null_for_the_default_of_every_parameter) {
   const auto schemas =
       json::parse(std::ifstream{test::source_file("docs/openapi.json")})["components"]["schemas"];

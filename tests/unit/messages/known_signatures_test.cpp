@@ -1,6 +1,6 @@
 // What a process need not verify again, and that nothing else passes for it.
 #include "messages/evidence/evidence.hpp"
-#include "messages/known_signatures.hpp"
+#include "messages/evidence/known_signatures.hpp"
 #include "messages/limits/known.hpp"
 
 #include <gtest/gtest.h>

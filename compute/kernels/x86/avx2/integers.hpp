@@ -6,7 +6,7 @@
 #include "compute/kernels/x86/panel.hpp"
 
 /// What the AVX2 integer products share: loads, the 8 x 8 transposition that puts rows into lanes,
-/// 64-bit sums. Everything is private to the including file (docs/adr/0006).
+/// 64-bit sums. Everything is private to the including file (docs/adr/0002-kernels.md).
 namespace ovir::compute::avx2 {
 namespace {
 

@@ -6,7 +6,7 @@
 #include "compute/kernels/x86/panel.hpp"
 
 /// What the AVX-512 integer products share: loads, the 16 x 16 transposition that puts rows into
-/// lanes, sums of lanes. Everything is private to the including file (docs/adr/0006).
+/// lanes, sums of lanes. Everything is private to the including file (docs/adr/0002-kernels.md).
 namespace ovir::compute::avx512 {
 namespace {
 

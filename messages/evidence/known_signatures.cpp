@@ -1,4 +1,4 @@
-#include "messages/known_signatures.hpp"
+#include "messages/evidence/known_signatures.hpp"
 
 #include "messages/evidence/evidence.hpp"
 #include "messages/limits/known.hpp"
