@@ -93,14 +93,13 @@ TEST(wire, a_log_and_an_open_say_whether_a_vector_is_wanted) {
     wire_message message = open();
     auto& body = std::get<wire_open>(message.body);
     body.log->embedding = how;
-    EXPECT_EQ(refusal(message), errc::over_limit) << "and nothing is drawn";
+    EXPECT_EQ(refusal(message), errc::malformed) << "and nothing is drawn";
     body.log->max_tokens = 0;
     body.log->drawn.clear();
     body.answers = stage_answers::hidden;
     EXPECT_EQ(decode_wire(encode_wire(message)).value(), message);
   }
-  EXPECT_EQ(refusal([](wire_open& m) { m.log->embedding = pooling{3}; }),
-            errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->embedding = pooling{3}; }), errc::malformed);
 }
 
 TEST(wire, another_version_or_kind_is_unsupported) {
@@ -185,7 +184,7 @@ TEST(wire, a_log_has_a_prompt_and_keeps_within_its_bounds) {
   EXPECT_EQ(refusal([](wire_open& m) {
               m.log->stop = {std::string(limits::stop_string_bytes_max + 1, 'x')};
             }),
-            errc::over_limit);
+            errc::malformed);
   EXPECT_EQ(refusal([](wire_open& m) {
               m.log->sampling.top_p = std::numeric_limits<double>::quiet_NaN();
             }),
