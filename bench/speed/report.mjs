@@ -85,7 +85,11 @@ function steps_text(results) {
   if (steps.length === 0) {
     return [];
   }
-  const names = [...new Set(steps.flatMap((r) => r.step.parts.map((p) => p.name)))];
+  const all = [...new Set(steps.flatMap((r) => r.step.parts.map((p) => p.name)))];
+  const time = (r, name) => r.step.parts.find((p) => p.name === name)?.us ?? 0;
+  const is_small = (name) => steps.every((r) => time(r, name) < 0.01 * r.step.step_us);
+  const names = all.filter((name) => !is_small(name));
+  const small = all.filter(is_small);
   const cell = (r, name) => {
     const part = r.step.parts.find((p) => p.name === name);
     if (part === undefined) {
@@ -95,12 +99,16 @@ function steps_text(results) {
     return `${part.us.toFixed(0)}${speed}`;
   };
   const rows = names.map((name) => [name, ...steps.map((r) => cell(r, name))]);
+  if (small.length > 0) {
+    const sum = (r) => small.reduce((us, name) => us + time(r, name), 0);
+    rows.push(["parts below 1 %", ...steps.map((r) => sum(r).toFixed(0))]);
+  }
   rows.push(["a step", ...steps.map((r) => r.step.step_us.toFixed(0))]);
   return [
     "### Where a decode step's time goes",
     "`ovir bench --profile`: microseconds of each kernel, and GB/s where it reads weights. " +
       "*waiting*: threads wake or wait for each other; *between*: one thread alone without a " +
-      "kernel; *logits*: their digest and the draw.", "",
+      "kernel.", "",
     table(["part", ...steps.map((r) => r.id.replace("step-", ""))], rows), "",
   ];
 }
