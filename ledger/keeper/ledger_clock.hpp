@@ -21,7 +21,7 @@ struct due_allowance {
 };
 
 /// The time of a ledger, which decides when pay and stake are free: it goes with the monotonic
-/// clock, and only follows the wall clock (ADR 0018). A wall clock that is ahead is approached
+/// clock, and only follows the wall clock (ADR 0002). A wall clock that is ahead is approached
 /// slowly, one that is behind is waited for or, further back, not believed. So a wrong wall clock,
 /// once or for years, releases nothing before (nearly) its time.
 ///

@@ -92,7 +92,7 @@ struct path_stage {
 struct reserve {
   node_id payer;
   /// Who alone may accrue on it and settle it, for a payer that drives no requests itself; such a
-  /// payer cannot cancel (ADR 0003). Empty: the payer.
+  /// payer cannot cancel (ADR 0001). Empty: the payer.
   node_id scheduler{};
   digest about;                    ///< the request's digest
   micro_credits rate{0};           ///< of the model, per token
