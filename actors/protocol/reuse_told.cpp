@@ -16,7 +16,7 @@ std::string_view to_string(reuse_end end) noexcept {
 std::string_view to_string(fetch_choice choice) noexcept {
   switch (choice) {
   case fetch_choice::not_asked: return "not_asked";
-  case fetch_choice::nobody: return "nobody";
+  case fetch_choice::nobody: return "unclaimed";
   case fetch_choice::fetched: return "fetched";
   case fetch_choice::computed: return "computed";
   case fetch_choice::busy: return "busy";

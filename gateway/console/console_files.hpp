@@ -4,7 +4,7 @@
 
 namespace ovir::gateway {
 
-/// A file of gateway/console/, as it lies in the program.
+/// A file of gateway/console/page, as it lies in the program.
 struct console_file {
   std::string_view name; ///< behind /console/; the page itself has none
   std::string_view type;

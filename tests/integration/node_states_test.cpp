@@ -175,9 +175,9 @@ TEST_F(node_states, where_units_came_from_and_why_no_more_is_explained_stage_by_
     const char* choice;
   };
   // The second worker claims what it has, and that is another part of the model.
-  for (const auto [letters, found, end, choice] : {expected{"abc", 0, "missing", "nobody"},
+  for (const auto [letters, found, end, choice] : {expected{"abc", 0, "missing", "unclaimed"},
                                                    {"abc", 3, "all", "not_asked"},
-                                                   {"abd", 2, "missing", "nobody"}}) {
+                                                   {"abd", 2, "missing", "unclaimed"}}) {
     static std::uint32_t draw = 0;
     for (const apps::json& stage : explained(letters, ++draw)) {
       EXPECT_EQ(stage.at("wanted"), 3) << letters << stage;

@@ -28,6 +28,7 @@ constexpr std::array libraries{
     library{"LMDB", "lmdb.h"},
     library{"libsodium", "sodium"},
     library{"OpenSSL", "openssl/"},
+    library{"libcurl", "curl/"},
     library{"Boost.Asio", "boost/"},
     library{"prometheus-cpp", "prometheus/"},
     library{"CLI11", "CLI/"},

@@ -44,7 +44,7 @@ bool is_text(const std::string& path) {
   const std::string suffix = fs::path{path}.extension().string();
   const bool script = suffix.empty() && (path.starts_with("scripts/") || path.starts_with(".ci/"));
   const bool corpus = path.starts_with("tests/fuzz/corpus/");
-  const bool bundle = path == "gateway/console/noble.mjs";
+  const bool bundle = path == "gateway/console/page/noble.mjs";
   return !corpus && !bundle && (script || suffixes.contains(suffix));
 }
 

@@ -2,247 +2,303 @@
 
 #include "messages/limits/pull.hpp"
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/rfc2818_verification.hpp>
-#include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http/buffer_body.hpp>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/write.hpp>
+#include <curl/curl.h>
+#include <openssl/x509.h>
+#include <poll.h>
 
-#include <limits>
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace ovir::apps {
 
 namespace {
 
-namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = boost::beast::http;
-using boost::system::error_code;
-using tcp = asio::ip::tcp;
-using tls_stream = asio::ssl::stream<beast::tcp_stream>;
-
 /// How often a wait looks for an interruption.
 constexpr std::chrono::milliseconds interruption_poll{100};
-/// Certificates between the server's and an authority's.
-constexpr int chain_depth_max = 8;
+constexpr long receive_bytes = 512L << 10; // at once, at most
 
+struct close_easy {
+  void operator()(CURL* easy) const noexcept { curl_easy_cleanup(easy); }
+};
+struct close_multi {
+  void operator()(CURLM* multi) const noexcept { curl_multi_cleanup(multi); }
+};
+struct close_list {
+  void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
+};
+
+bool same_name(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return std::tolower(x) == std::tolower(y);
+  });
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view space = " \t\r\n";
+  const std::size_t first = text.find_first_not_of(space);
+  return first == std::string_view::npos
+             ? std::string_view{}
+             : text.substr(first, text.find_last_not_of(space) - first + 1);
+}
+
+/// One transfer of libcurl, driven from `ask` and `read`: it stands still while bytes wait here.
 class one_get final : public http_get {
 public:
   one_get(download_url url, const std::atomic<bool>& interrupted)
-      : url_(std::move(url)), interrupted_(interrupted), secure_(io_, tls_),
-        buffer_(limits::pull_header_bytes_max) {}
+      : url_(std::move(url)), interrupted_(interrupted), easy_(curl_easy_init()),
+        multi_(curl_multi_init()) {}
+  ~one_get() override {
+    if (added_) {
+      curl_multi_remove_handle(multi_.get(), easy_.get());
+    }
+  }
+  one_get(const one_get&) = delete;
+  one_get& operator=(const one_get&) = delete;
 
   [[nodiscard]] const http_head& head() const noexcept override { return head_; }
   [[nodiscard]] result<std::size_t> read(std::span<std::byte> out) override;
   result<void> begin(const http_question& question);
 
 private:
-  /// Starts what `start` starts and waits for its end.
-  template <class Start>
-  error_code wait(std::chrono::milliseconds longest, Start start);
-  /// Calls `use` with the stream of this address.
-  template <class Use>
-  void with_stream(Use use) {
-    url_.tls ? use(secure_) : use(secure_.next_layer());
-  }
-  [[nodiscard]] error failure(std::string_view doing, error_code why) const;
-  result<void> connect();
-  result<void> secure();
-  result<void> send(const http_question& question);
-  void take_head();
+  static std::size_t on_header(char* line, std::size_t one, std::size_t size, void* self);
+  static std::size_t on_body(char* bytes, std::size_t one, std::size_t size, void* self);
+  bool take_header(std::string_view line);
+  void take_field(std::string_view name, std::string_view value);
+  void add_field(const std::string& field);
+  void set_up(const http_question& question);
+  /// Lets the transfer go on for a moment.
+  result<void> step();
+  [[nodiscard]] error failure(CURLcode why) const;
 
   download_url url_;
   const std::atomic<bool>& interrupted_;
-  asio::io_context io_;
-  asio::ssl::context tls_{asio::ssl::context::tls_client};
-  tls_stream secure_;
-  beast::flat_buffer buffer_;
-  http::response_parser<http::buffer_body> parser_;
+  std::unique_ptr<curl_slist, close_list> fields_;
+  std::array<char, CURL_ERROR_SIZE> why_{};
+  std::unique_ptr<CURL, close_easy> easy_;
+  std::unique_ptr<CURLM, close_multi> multi_;
+  bool added_{false};
   http_head head_;
+  std::size_t header_bytes_{0};
+  bool chunked_{false};
+  bool head_over_{false};
+  bool over_{false};
+  std::vector<std::byte> waiting_; ///< of the body, not read yet
+  std::size_t taken_{0};           ///< of `waiting_`
 };
 
-template <class Start>
-error_code one_get::wait(std::chrono::milliseconds longest, Start start) {
-  bool done = false;
-  error_code out;
-  secure_.next_layer().expires_after(longest);
-  start([&](error_code e, auto&&...) {
-    out = e;
-    done = true;
-  });
-  io_.restart();
-  while (!done) {
-    io_.run_for(interruption_poll);
-    if (!done && interrupted_.load()) {
-      secure_.next_layer().cancel();
-    }
-  }
-  return out;
+std::size_t one_get::on_header(char* line, std::size_t one, std::size_t size, void* self) {
+  return static_cast<one_get*>(self)->take_header({line, one * size}) ? one * size : 0;
 }
 
-error one_get::failure(std::string_view doing, error_code why) const {
-  const auto with = [&](errc code, std::string_view what) {
+std::size_t one_get::on_body(char* bytes, std::size_t one, std::size_t size, void* self) {
+  auto& get = *static_cast<one_get*>(self);
+  if (get.taken_ < get.waiting_.size()) {
+    return CURL_WRITEFUNC_PAUSE;
+  }
+  const auto* const first = reinterpret_cast<const std::byte*>(bytes);
+  get.waiting_.assign(first, first + one * size);
+  get.taken_ = 0;
+  return one * size;
+}
+
+// An interim answer (1xx), or that of a proxy, has a head of its own in front.
+bool one_get::take_header(std::string_view line) {
+  header_bytes_ += line.size();
+  if (header_bytes_ > limits::pull_header_bytes_max) {
+    return false;
+  }
+  if (line.starts_with("HTTP/")) {
+    head_ = {};
+    chunked_ = false;
+    return true;
+  }
+  const std::string_view text = trimmed(line);
+  if (text.empty()) {
+    long status = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+    head_.status = static_cast<unsigned>(status);
+    head_over_ = status >= 200;
+    return true;
+  }
+  if (const std::size_t colon = text.find(':'); colon != std::string_view::npos) {
+    take_field(trimmed(text.substr(0, colon)), trimmed(text.substr(colon + 1)));
+  }
+  return true;
+}
+
+void one_get::take_field(std::string_view name, std::string_view value) {
+  const std::array<std::pair<std::string_view, std::string*>, 5> texts{
+      {{"Content-Range", &head_.range},
+       {"ETag", &head_.etag},
+       {"Last-Modified", &head_.last_modified},
+       {"Location", &head_.location},
+       {"X-Linked-ETag", &head_.linked_etag}}};
+  for (const auto& [wanted, text] : texts) {
+    if (same_name(name, wanted)) {
+      *text = value;
+    }
+  }
+  if (same_name(name, "Content-Encoding")) {
+    head_.encoded = !value.empty() && !same_name(value, "identity");
+  } else if (same_name(name, "Transfer-Encoding")) {
+    chunked_ = true;
+  }
+}
+
+void one_get::add_field(const std::string& field) {
+  curl_slist* const longer = curl_slist_append(fields_.get(), field.c_str());
+  if (longer != nullptr) {
+    static_cast<void>(fields_.release()); // it is the head of the longer list now
+    fields_.reset(longer);
+  }
+}
+
+void one_get::set_up(const http_question& question) {
+  CURL* const easy = easy_.get();
+  const std::string address = text_of(url_);
+  curl_easy_setopt(easy, CURLOPT_URL, address.c_str()); // copied
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, url_.tls ? "https" : "http");
+  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, "ovir/" OVIR_VERSION);
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, why_.data());
+  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_bytes);
+  curl_easy_setopt(easy, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+  if (const char* const authorities = std::getenv("SSL_CERT_FILE"); authorities != nullptr) {
+    curl_easy_setopt(easy, CURLOPT_CAINFO, authorities);
+    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+  }
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                   static_cast<long>(limits::pull_connect_wait.count()));
+  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L); // bytes a second
+  curl_easy_setopt(
+      easy, CURLOPT_LOW_SPEED_TIME,
+      static_cast<long>(
+          std::chrono::duration_cast<std::chrono::seconds>(limits::pull_silence_wait).count()));
+  add_field("Accept: */*");
+  add_field("Accept-Encoding: identity");
+  add_field("Connection: close");
+  if (question.from > 0) {
+    // Not CURLOPT_RANGE: what a server makes of the range is judged by `download`.
+    add_field(fmt::format("Range: bytes={}-", question.from));
+    if (!question.if_range.empty()) {
+      add_field("If-Range: " + question.if_range);
+    }
+  }
+  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fields_.get());
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &one_get::on_header);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &one_get::on_body);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
+}
+
+error one_get::failure(CURLcode why) const {
+  const auto with = [&](errc code, std::string_view doing, std::string_view what) {
     return fail(code, "{} {}: {}", doing, url_.host, what);
   };
-  if (interrupted_.load()) {
-    return with(errc::cancelled, "interrupted");
-  }
-  if (why == beast::error::timeout) {
-    return with(errc::timed_out, "nothing came for too long");
-  }
-  const bool of_http = why.category() == http::make_error_code(http::error::bad_method).category();
-  const bool broken = why == http::error::end_of_stream || why == http::error::partial_message;
-  return with(of_http && !broken ? errc::malformed : errc::peer_lost,
-              broken ? "the connection ended before the answer did" : why.message());
-}
-
-result<void> one_get::connect() {
-  tcp::resolver resolver{io_};
-  tcp::resolver::results_type found;
-  const error_code unknown = wait(limits::pull_connect_wait, [&](auto done) {
-    resolver.async_resolve(url_.host, std::to_string(url_.port),
-                           [&found, done](error_code e, const auto& all) mutable {
-                             found = all;
-                             done(e);
-                           });
-  });
-  if (unknown) {
-    return failure("looking for", unknown);
-  }
-  const error_code unreachable = wait(limits::pull_connect_wait, [&](auto done) {
-    secure_.next_layer().async_connect(found, done);
-  });
-  if (unreachable) {
-    return failure("connecting to", unreachable);
-  }
-  return url_.tls ? secure() : result<void>{};
-}
-
-result<void> one_get::secure() {
-  error_code e;
-  tls_.set_default_verify_paths(e);
-  SSL_set_min_proto_version(secure_.native_handle(), TLS1_2_VERSION);
-  SSL_set_verify_depth(secure_.native_handle(), chain_depth_max);
-  const bool address = url_.host.find_first_not_of("0123456789.:") == std::string::npos;
-  if (!address && SSL_set_tlsext_host_name(secure_.native_handle(), url_.host.c_str()) != 1) {
-    return fail(errc::invalid_argument, "{} is no name that TLS takes", url_.host);
-  }
-  secure_.set_verify_mode(asio::ssl::verify_peer);
-  secure_.set_verify_callback(asio::ssl::rfc2818_verification{url_.host});
-  e = wait(limits::pull_connect_wait,
-           [&](auto done) { secure_.async_handshake(asio::ssl::stream_base::client, done); });
-  if (!e) {
-    return {};
-  }
-  if (const long verdict = SSL_get_verify_result(secure_.native_handle()); verdict != X509_V_OK) {
+  const std::string_view text = why_[0] != '\0' ? why_.data() : curl_easy_strerror(why);
+  switch (why) {
+  case CURLE_COULDNT_RESOLVE_HOST: return with(errc::peer_lost, "looking for", text);
+  case CURLE_COULDNT_CONNECT: return with(errc::peer_lost, "connecting to", text);
+  case CURLE_OPERATION_TIMEDOUT:
+    return with(errc::timed_out, "waiting for", "nothing came for too long");
+  case CURLE_PEER_FAILED_VERIFICATION: {
+    long verdict = X509_V_OK;
+    curl_easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &verdict);
     return fail(errc::unsupported, "{} could not prove that it is {}: {}", url_.host, url_.host,
-                X509_verify_cert_error_string(verdict));
+                verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : text);
   }
-  return failure("speaking TLS with", e);
+  case CURLE_WRITE_ERROR: // by `take_header` alone
+    return fail(errc::malformed, "{} sends a head of more than {} bytes", url_.host,
+                limits::pull_header_bytes_max);
+  case CURLE_UNSUPPORTED_PROTOCOL: // an answer without a head
+  case CURLE_WEIRD_SERVER_REPLY: return with(errc::malformed, "asking", text);
+  case CURLE_GOT_NOTHING:
+  case CURLE_PARTIAL_FILE:
+    return with(errc::peer_lost, "reading from", "the connection ended before the answer did");
+  default: return with(errc::peer_lost, "reading from", text);
+  }
 }
 
-result<void> one_get::send(const http_question& question) {
-  http::request<http::empty_body> request{http::verb::get, url_.target, 11};
-  const bool v6 = url_.host.find(':') != std::string::npos;
-  std::string host = v6 ? "[" + url_.host + "]" : url_.host;
-  if (url_.port != (url_.tls ? 443 : 80)) {
-    host += ":" + std::to_string(url_.port);
-  }
-  request.set(http::field::host, host);
-  request.set(http::field::user_agent, "ovir/" OVIR_VERSION);
-  request.set(http::field::accept, "*/*");
-  request.set(http::field::accept_encoding, "identity");
-  request.set(http::field::connection, "close");
-  if (question.from > 0) {
-    request.set(http::field::range, fmt::format("bytes={}-", question.from));
-    if (!question.if_range.empty()) {
-      request.set(http::field::if_range, question.if_range);
+result<void> one_get::step() {
+  int running = 0;
+  curl_multi_perform(multi_.get(), &running);
+  int left = 0;
+  while (const CURLMsg* const told = curl_multi_info_read(multi_.get(), &left)) {
+    if (told->msg == CURLMSG_DONE) {
+      over_ = true;
+      if (told->data.result != CURLE_OK) {
+        return failure(told->data.result);
+      }
     }
   }
-  error_code e;
-  with_stream([&](auto& stream) {
-    e = wait(limits::pull_silence_wait,
-             [&](auto done) { http::async_write(stream, request, done); });
-  });
-  if (e) {
-    return failure("asking", e);
+  if (over_ || taken_ < waiting_.size()) {
+    return {};
   }
-  parser_.header_limit(limits::pull_header_bytes_max);
-  parser_.body_limit(std::numeric_limits<std::uint64_t>::max()); // who reads it counts
-  with_stream([&](auto& stream) {
-    e = wait(limits::pull_silence_wait,
-             [&](auto done) { http::async_read_header(stream, buffer_, parser_, done); });
-  });
-  return e ? result<void>{failure("asking", e)} : result<void>{};
-}
-
-void one_get::take_head() {
-  const auto& answer = parser_.get();
-  const auto field = [&](auto name) { return std::string{answer[name]}; };
-  head_.status = answer.result_int();
-  if (const auto length = parser_.content_length()) {
-    head_.length = *length;
+  if (interrupted_.load()) {
+    return fail(errc::cancelled, "reading from {}: interrupted", url_.host);
   }
-  head_.ends_with_connection = !head_.length && !parser_.chunked();
-  const std::string encoding = field(http::field::content_encoding);
-  head_.encoded = !encoding.empty() && encoding != "identity";
-  head_.range = field(http::field::content_range);
-  head_.etag = field(http::field::etag);
-  head_.last_modified = field(http::field::last_modified);
-  head_.location = field(http::field::location);
-  head_.linked_etag = field("X-Linked-ETag");
+  curl_multi_poll(multi_.get(), nullptr, 0, static_cast<int>(interruption_poll.count()), nullptr);
+  return {};
 }
 
 result<void> one_get::begin(const http_question& question) {
-  OVIR_TRY(connect());
-  OVIR_TRY(send(question));
-  take_head();
+  if (!easy_ || !multi_) {
+    return fail(errc::internal, "libcurl starts no transfer");
+  }
+  set_up(question);
+  added_ = curl_multi_add_handle(multi_.get(), easy_.get()) == CURLM_OK;
+  while (!head_over_ && !over_) {
+    OVIR_TRY(step());
+  }
+  if (!head_over_) {
+    return failure(CURLE_GOT_NOTHING);
+  }
+  curl_off_t length = -1;
+  curl_easy_getinfo(easy_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  if (length >= 0 && !chunked_) {
+    head_.length = static_cast<std::uint64_t>(length);
+  }
+  head_.ends_with_connection = !head_.length && !chunked_;
   return {};
 }
 
 result<std::size_t> one_get::read(std::span<std::byte> out) {
-  auto& body = parser_.get().body();
-  while (!parser_.is_done()) {
-    body.data = out.data();
-    body.size = out.size();
-    error_code e;
-    with_stream([&](auto& stream) {
-      e = wait(limits::pull_silence_wait,
-               [&](auto done) { http::async_read_some(stream, buffer_, parser_, done); });
-    });
-    const std::size_t got = out.size() - body.size;
-    if (e && e != http::error::need_buffer) {
-      return failure("reading from", e);
-    }
-    if (got > 0) {
-      return got;
-    }
+  while (taken_ == waiting_.size() && !over_) {
+    waiting_.clear();
+    taken_ = 0;
+    curl_easy_pause(easy_.get(), CURLPAUSE_CONT); // may call `on_body`
+    OVIR_TRY(step());
   }
-  return std::size_t{0};
+  const std::size_t count = std::min(out.size(), waiting_.size() - taken_);
+  std::copy_n(waiting_.begin() + static_cast<std::ptrdiff_t>(taken_), count, out.begin());
+  taken_ += count;
+  return count;
 }
 
 } // namespace
 
 result<std::unique_ptr<http_get>> http_get::ask(const http_question& question,
                                                 const std::atomic<bool>& interrupted) {
+  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (ready != CURLE_OK) {
+    return fail(errc::internal, "libcurl does not start: {}", curl_easy_strerror(ready));
+  }
   auto get = std::make_unique<one_get>(question.url, interrupted);
   OVIR_TRY(get->begin(question));
   return std::unique_ptr<http_get>{std::move(get)};
 }
 
 void pause_between_tries(std::chrono::milliseconds time, const std::atomic<bool>& interrupted) {
-  asio::io_context io;
-  asio::steady_timer timer{io, time};
-  timer.async_wait([](error_code) {});
-  while (io.run_for(interruption_poll) == 0 && !io.stopped() && !interrupted.load()) {
+  for (; time.count() > 0 && !interrupted.load(); time -= std::min(time, interruption_poll)) {
+    ::poll(nullptr, 0, static_cast<int>(std::min(time, interruption_poll).count()));
   }
 }
 

@@ -34,7 +34,8 @@ struct http_head {
   std::string linked_etag; ///< X-Linked-ETag: on hubs, of large files, their SHA-256
 };
 
-/// One GET over HTTP/1.1, with TLS 1.2 or later where the address says so: the server's certificate
+/// One GET over HTTP/1.1 by libcurl, through the proxy of the environment (http_proxy, https_proxy,
+/// no_proxy), with TLS 1.2 or later where the address says so: the server's certificate
 /// must be good for its name, by the authorities the system trusts (or those of SSL_CERT_FILE).
 /// Every wait ends (limits_pull.hpp), soon after `interrupted` is set as well.
 class http_get {

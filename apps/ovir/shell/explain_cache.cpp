@@ -53,7 +53,7 @@ std::string predicted(const json& others) {
 
 std::string what_of_others(const json& others) {
   const std::string choice = word(others, "choice");
-  if (choice == "nobody") {
+  if (choice == "unclaimed") {
     return "; no other node claims it";
   }
   const std::string claimed =
