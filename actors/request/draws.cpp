@@ -29,8 +29,8 @@ result<tokens_drawn> draw_all(const std::vector<std::byte>& frame, position at,
     const token_id token = sampler.draw(logits, recent, p + 1, allowed);
     out.drawn.push_back({token, compute::logits_digest(p, logits)});
     if (logprobs) {
-      out.logprobs.push_back(std::make_shared<const token_logprobs>(
-          compute::logprobs_of(logits, token, *logprobs)));
+      out.logprobs.push_back(
+          std::make_shared<const token_logprobs>(compute::logprobs_of(logits, token, *logprobs)));
     }
     if (row == drafts.size() || token != drafts[row]) {
       return out;

@@ -309,8 +309,7 @@ void keep(List& list, std::size_t most, std::uint64_t& left_out, Item item) {
 
 } // namespace
 
-void request_trace::take_path(time now, epoch driver,
-                              layer_places stages) {
+void request_trace::take_path(time now, epoch driver, layer_places stages) {
   keep(paths, limits::trace_marks_max, left_out, path{now, driver, std::move(stages)});
 }
 

@@ -116,9 +116,9 @@ digest draws_key(const digest& request, std::uint32_t window) {
 }
 
 std::vector<std::byte> to_bytes(const answer_record& r) {
-  const std::uint8_t end = !r.finished                     ? end_none
+  const std::uint8_t end = !r.finished                    ? end_none
                            : r.end == finish_reason::stop ? end_stop
-                                                           : end_length;
+                                                          : end_length;
   OVIR_CHECK(check(r, end).has_value() && r.end != finish_reason::cancelled, r.positions);
   std::vector<std::byte> out(header_bytes + r.drawn.size() * draw_bytes +
                              (r.leaves.size() + 1) * digest::size);

@@ -12,7 +12,7 @@ protected:
   request_id next_request() { return request_id{random_()}; }
 
   [[nodiscard]] request_log log_of(request_id request, std::size_t prompt = 8,
-                                           std::uint32_t max_tokens = 64) const;
+                                   std::uint32_t max_tokens = 64) const;
   /// An order to compute layers [first, last) for `attacker::scheduler`, who also feeds them.
   [[nodiscard]] actors::wire_message open_of(request_id request, layer_range range,
                                              std::uint32_t positions,

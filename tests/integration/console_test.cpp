@@ -156,7 +156,8 @@ TEST_F(console, serves_its_page_with_a_policy_that_lets_nothing_else_in) {
   EXPECT_EQ(page.fields.at("x-content-type-options"), "nosniff");
   EXPECT_EQ(look("/console").status, 308);
   EXPECT_EQ(look("/console/../node.key").status, 404);
-  for (const auto& entry : std::filesystem::directory_iterator{source_file("gateway/console/page")}) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator{source_file("gateway/console/page")}) {
     const std::string name = entry.path().filename().string();
     if (name == "index.html") {
       continue;

@@ -17,11 +17,11 @@
 namespace ovir {
 namespace {
 
+using actors::generation_request;
 using compute::kernel_set;
 using supervision::cluster_options;
 using supervision::local_cluster;
 using supervision::run_report;
-using actors::generation_request;
 
 struct cut {
   std::uint32_t threads;

@@ -19,10 +19,10 @@ namespace ovir {
 
 namespace {
 
+using actors::generation_request;
 using compute::kernel_set;
 using supervision::cluster_options;
 using supervision::local_cluster;
-using actors::generation_request;
 using test::loaded_model;
 
 struct cut {

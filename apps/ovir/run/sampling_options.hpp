@@ -23,7 +23,6 @@ void add_sampling(CLI::App& command, sampling_options& options);
 
 /// The parameters with a seed: an unseeded request gets its own when it is accepted, before the
 /// first step.
-[[nodiscard]] sampling_params seeded(const sampling_options& options,
-                                              storage::env& environment);
+[[nodiscard]] sampling_params seeded(const sampling_options& options, storage::env& environment);
 
 } // namespace ovir::apps

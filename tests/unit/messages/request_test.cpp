@@ -1,7 +1,6 @@
-#include "messages/request/request.hpp"
-
 #include "messages/limits/general.hpp"
 #include "messages/limits/logprobs.hpp"
+#include "messages/request/request.hpp"
 
 #include <gtest/gtest.h>
 
