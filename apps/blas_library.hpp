@@ -1,6 +1,6 @@
 #pragma once
 
-#include "compute/dense_forward.hpp"
+#include "compute/forward/dense_forward.hpp"
 #include "messages/result.hpp"
 
 #include <string>

@@ -1,6 +1,6 @@
 #include "apps/capsule_file.hpp"
 
-#include "compute/manifest.hpp"
+#include "compute/gguf/manifest.hpp"
 
 #include <charconv>
 #include <optional>

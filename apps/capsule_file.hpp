@@ -1,8 +1,8 @@
 #pragma once
 
 #include "apps/open_model.hpp"
-#include "compute/capsule_replay.hpp"
-#include "messages/capsule.hpp"
+#include "messages/evidence/capsule.hpp"
+#include "verify/capsule_replay.hpp"
 
 #include <string>
 #include <string_view>

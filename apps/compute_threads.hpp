@@ -1,7 +1,7 @@
 #pragma once
 
-#include "compute/parallel.hpp"
-#include "storage/thread_runner.hpp"
+#include "compute/base/parallel.hpp"
+#include "storage/env/thread_runner.hpp"
 
 #include <cstddef>
 #include <functional>

@@ -1,6 +1,6 @@
 #include "apps/download_url.hpp"
 
-#include "messages/limits_pull.hpp"
+#include "messages/limits/pull.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -1,6 +1,6 @@
 #include "apps/key_file.hpp"
 
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
 
 #include <algorithm>
 #include <array>

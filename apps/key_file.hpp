@@ -2,7 +2,7 @@
 
 #include "messages/result.hpp"
 #include "messages/signing.hpp"
-#include "storage/env.hpp"
+#include "storage/env/env.hpp"
 
 #include <cstddef>
 #include <optional>

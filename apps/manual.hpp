@@ -1,7 +1,7 @@
 #pragma once
 
 #include "messages/result.hpp"
-#include "storage/env.hpp"
+#include "storage/env/env.hpp"
 
 #include <CLI/CLI.hpp>
 

@@ -1,9 +1,9 @@
 #include "apps/open_model.hpp"
 
-#include "compute/numerics.hpp"
-#include "compute/split_gguf.hpp"
+#include "compute/gguf/split_gguf.hpp"
+#include "compute/kernels/numerics.hpp"
 #include "messages/hash_pieces.hpp"
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
 
 #include <algorithm>
 #include <numeric>

@@ -1,12 +1,12 @@
 #pragma once
 
-#include "compute/gguf.hpp"
-#include "compute/kernels.hpp"
-#include "compute/model.hpp"
-#include "compute/tokenizer.hpp"
+#include "compute/gguf/gguf.hpp"
+#include "compute/kernels/kernels.hpp"
+#include "compute/model/model.hpp"
+#include "compute/text/tokenizer.hpp"
 #include "messages/digest.hpp"
 #include "messages/result.hpp"
-#include "storage/env.hpp"
+#include "storage/env/env.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,6 @@
 #include "apps/pack_model.hpp"
 
-#include "compute/packed_weights.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
 
 #include <utility>
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "apps/open_model.hpp"
-#include "compute/parallel.hpp"
+#include "compute/base/parallel.hpp"
 
 #include <cstdint>
 #include <functional>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "storage/env.hpp"
+#include "storage/env/env.hpp"
 
 #include <cstdint>
 #include <string>

@@ -1,9 +1,9 @@
 #include "apps/policy_vectors.hpp"
 
-#include "ledger/policy_reference.hpp"
-#include "ledger/split.hpp"
-#include "ledger/tariff.hpp"
-#include "messages/limits_ledger.hpp"
+#include "ledger/rules/policy_reference.hpp"
+#include "ledger/rules/split.hpp"
+#include "ledger/rules/tariff.hpp"
+#include "messages/limits/ledger.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -1,8 +1,8 @@
 #include "apps/receipt_report.hpp"
 
-#include "ledger/participants.hpp"
-#include "messages/limits_evidence.hpp"
-#include "storage/durable_file.hpp"
+#include "ledger/keeper/participants.hpp"
+#include "messages/limits/evidence.hpp"
+#include "storage/env/durable_file.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -22,15 +22,6 @@ json unit_of(const receipt_failure& f) {
     return {{"window", f.unit->window}, {"layer", f.unit->layer}};
   }
   return f.at ? json{{"position", *f.at}} : json(nullptr);
-}
-
-std::string_view name_of(receipt_end end) {
-  switch (end) {
-  case receipt_end::stop: return "stop";
-  case receipt_end::length: return "length";
-  case receipt_end::cancelled: return "cancelled";
-  }
-  return "";
 }
 
 /// What both kinds say.
@@ -166,10 +157,10 @@ transcript_file transcript_in(const receipt& r) {
   file.model_is_named = true;
   file.prompt = r.asked.prompt;
   file.output = r.output;
-  const sampling_facts& how = r.asked.sampling;
+  const sampling_params& how = r.asked.sampling;
   file.sampling = {how.temperature,    how.top_k, how.top_p,     how.min_p,
                    how.repeat_penalty, how.seed,  how.constraint};
-  file.finish_reason = name_of(r.end);
+  file.finish_reason = to_string(r.end);
   file.hashed_layers = r.asked.layers - 1;
   file.positions = r.positions;
   for (const stage_records& stage : r.stages) {
@@ -257,7 +248,7 @@ json receipt_document(const any_receipt& r) {
                 {"layers", f.terms.layers},
                 {"positions", f.positions},
                 {"output_tokens", f.output},
-                {"finish_reason", name_of(f.end)},
+                {"finish_reason", to_string(f.end)},
                 {"transcript", to_hex(f.transcript)},
                 {"lead", to_hex(f.lead.node)},
                 {"first_token_us", f.first_token_us},
@@ -280,7 +271,7 @@ std::string receipt_text(const any_receipt& r) {
       "tokens     {} positions computed, {} tokens drawn, ended by {}\ntranscript {}\n"
       "lead       {} {}\ntimes      first token {:.1f} ms, prefill {:.1f} ms, decode {:.1f} ms\n",
       out.kind, f.terms.request.value, f.terms.profile, to_hex(f.terms.model), f.terms.layers,
-      f.positions, f.output, name_of(f.end), to_hex(f.transcript), to_hex(f.lead.node),
+      f.positions, f.output, to_string(f.end), to_hex(f.transcript), to_hex(f.lead.node),
       f.lead.software, static_cast<double>(f.first_token_us) / 1e3,
       static_cast<double>(f.prefill_us) / 1e3, static_cast<double>(f.decode_us) / 1e3);
   for (std::size_t i = 0; i < f.stages.size(); ++i) {

@@ -3,10 +3,10 @@
 #include "apps/console.hpp"
 #include "apps/exit_code.hpp"
 #include "apps/transcript_file.hpp"
-#include "compute/receipt_check.hpp"
-#include "messages/compact_receipt.hpp"
-#include "messages/receipt.hpp"
-#include "storage/env.hpp"
+#include "messages/evidence/compact_receipt.hpp"
+#include "messages/evidence/receipt.hpp"
+#include "storage/env/env.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <CLI/CLI.hpp>
 

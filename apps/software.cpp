@@ -1,6 +1,6 @@
 #include "apps/software.hpp"
 
-#include "compute/numerics.hpp"
+#include "compute/kernels/numerics.hpp"
 
 #include <fmt/format.h>
 

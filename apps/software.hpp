@@ -1,6 +1,6 @@
 #pragma once
 
-#include "compute/kernels.hpp"
+#include "compute/kernels/kernels.hpp"
 
 #include <string>
 

@@ -1,7 +1,7 @@
 #include "apps/transcript_file.hpp"
 
 #include "apps/console.hpp"
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
 
 #include <cmath>
 #include <limits>
@@ -144,17 +144,17 @@ result<std::string> parse_finish_reason(const members& file) {
   return reason;
 }
 
-result<compute::sampling_params> parse_sampling(const members& file) {
+result<sampling_params> parse_sampling(const members& file) {
   OVIR_ASSIGN(const json* const object, file.at("sampling"));
   const members fields{*object, "\"sampling\""};
-  compute::sampling_params params;
+  sampling_params params;
   OVIR_ASSIGN(params.temperature, fields.real_float("temperature"));
   OVIR_ASSIGN(params.top_k, fields.small_number("top_k", limits::vocabulary_max));
   OVIR_ASSIGN(params.top_p, fields.real("top_p"));
   OVIR_ASSIGN(params.min_p, fields.real("min_p"));
   OVIR_ASSIGN(params.repeat_penalty, fields.real_float("repeat_penalty"));
   OVIR_ASSIGN(params.seed, fields.number("seed", std::numeric_limits<std::uint64_t>::max()));
-  if (const auto sound = compute::check(params); !sound) {
+  if (const auto sound = check(params); !sound) {
     return fail(errc::malformed, "\"sampling\": {}", sound.error().message);
   }
   return params;

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "compute/sampler.hpp"
-#include "compute/transcript.hpp"
+#include "compute/model/transcript.hpp"
+#include "compute/text/sampler.hpp"
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
@@ -23,7 +23,7 @@ struct transcript_file {
   bool model_is_named{false}; ///< `model_file` is the digest of its manifest: a receipt's
   std::vector<token_id> prompt;
   std::vector<token_id> output;
-  compute::sampling_params sampling;
+  sampling_params sampling;
   std::string finish_reason;
   std::uint32_t hashed_layers{0}; ///< layers of the model less one
   std::uint32_t positions{0};     ///< positions computed

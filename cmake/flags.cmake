@@ -33,7 +33,7 @@ if(OVIR_BUILD_FUZZERS)
 endif()
 
 # Instruction sets by file name: x_avx2.cpp, x_avx512.cpp. Such files must not instantiate shared
-# inline functions (the linker could pick their copy for every processor): docs/adr/0006.
+# inline functions (the linker could pick their copy for every processor): docs/adr/0002-kernels.md.
 set(OVIR_FLAGS_AVX2 "-mavx2 -mfma -mf16c")
 set(OVIR_FLAGS_AVX512
     "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni")

@@ -1,6 +1,6 @@
 #include "messages/address_prefix.hpp"
 
-#include "messages/limits_links.hpp"
+#include "messages/limits/links.hpp"
 
 #include <algorithm>
 

@@ -13,7 +13,7 @@ namespace ovir {
 
 /// Records by key, as a core sees them that could make every one of them again from something else:
 /// a shortcut, never the truth. Whoever owns the disk implements it, notices damage, and then has
-/// nothing rather than something wrong (docs/adr/0031).
+/// nothing rather than something wrong (docs/adr/0016-ledger.md).
 class derived_index {
 public:
   /// New records; nothing where one goes.

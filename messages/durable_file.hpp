@@ -10,7 +10,7 @@ namespace ovir {
 
 /// A file as a core sees it that keeps what must not be lost: bytes at places, and a promise that
 /// they last. Whoever owns the disk implements it; so a core that may not know the disk can still
-/// decide what is written, and when it may be believed (docs/adr/0024).
+/// decide what is written, and when it may be believed (docs/adr/0016-ledger.md).
 class durable_file {
 public:
   virtual ~durable_file() = default;

@@ -1,6 +1,6 @@
 #include "messages/name_filter.hpp"
 
-#include "messages/limits_blocks.hpp"
+#include "messages/limits/blocks.hpp"
 
 #include <algorithm>
 #include <bit>

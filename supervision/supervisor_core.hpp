@@ -13,7 +13,7 @@
 #include <vector>
 
 /// What a supervisor decides, as a value: events in, effects out. No CAF, no clock. The semantics
-/// are OTP's (docs/adr/0004-supervision.md).
+/// are OTP's (docs/adr/0006-supervision.md).
 namespace ovir::supervision {
 
 /// Which other children a crash takes along.

@@ -1,6 +1,6 @@
 #include "templates/chat_template.hpp"
 
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
 #include "templates/parser.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "compute/gguf.hpp"
-#include "compute/tokenizer.hpp"
+#include "compute/gguf/gguf.hpp"
+#include "compute/text/tokenizer.hpp"
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
 #include "templates/interpreter.hpp"

@@ -1,4 +1,4 @@
-#include "messages/limits_templates.hpp"
+#include "messages/limits/templates.hpp"
 #include "templates/interpreter.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 #include "templates/interpreter.hpp"
 
-#include "compute/utf8.hpp"
-#include "messages/limits_templates.hpp"
+#include "compute/base/utf8.hpp"
+#include "messages/limits/templates.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -1,8 +1,8 @@
 #include "templates/lexer.hpp"
 
-#include "compute/printable.hpp"
-#include "compute/utf8.hpp"
-#include "messages/limits_templates.hpp"
+#include "compute/base/printable.hpp"
+#include "compute/base/utf8.hpp"
+#include "messages/limits/templates.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
-#include "compute/printable.hpp"
-#include "compute/utf8.hpp"
-#include "messages/limits_templates.hpp"
+#include "compute/base/printable.hpp"
+#include "compute/base/utf8.hpp"
+#include "messages/limits/templates.hpp"
 #include "templates/interpreter.hpp"
 
 #include <algorithm>

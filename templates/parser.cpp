@@ -1,7 +1,7 @@
 #include "templates/parser.hpp"
 
-#include "compute/printable.hpp"
-#include "messages/limits_templates.hpp"
+#include "compute/base/printable.hpp"
+#include "messages/limits/templates.hpp"
 
 #include <algorithm>
 #include <charconv>

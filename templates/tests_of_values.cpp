@@ -1,4 +1,4 @@
-#include "compute/printable.hpp"
+#include "compute/base/printable.hpp"
 #include "templates/interpreter.hpp"
 
 #include <algorithm>

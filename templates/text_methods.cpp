@@ -1,5 +1,5 @@
-#include "compute/utf8.hpp"
-#include "messages/limits_templates.hpp"
+#include "compute/base/utf8.hpp"
+#include "messages/limits/templates.hpp"
 #include "templates/interpreter.hpp"
 #include "templates/lexer.hpp"
 

@@ -1,6 +1,6 @@
 #include "templates/value.hpp"
 
-#include "compute/utf8.hpp"
+#include "compute/base/utf8.hpp"
 
 #include <fmt/format.h>
 

@@ -3,10 +3,10 @@
 #include "apps/capsule_file.hpp"
 #include "apps/compute_threads.hpp"
 #include "apps/console.hpp"
-#include "compute/capsule_replay.hpp"
-#include "compute/reveal_check.hpp"
-#include "messages/capsule.hpp"
+#include "messages/evidence/capsule.hpp"
 #include "messages/secret_random.hpp"
+#include "verify/capsule_replay.hpp"
+#include "verify/reveal_check.hpp"
 
 namespace ovir::apps {
 

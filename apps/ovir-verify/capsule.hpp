@@ -4,7 +4,7 @@
 #include "apps/ovir-verify/sandbox.hpp"
 #include "apps/receipt_report.hpp"
 #include "messages/result.hpp"
-#include "storage/env.hpp"
+#include "storage/env/env.hpp"
 
 #include <atomic>
 #include <cstdint>

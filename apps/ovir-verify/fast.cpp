@@ -4,10 +4,10 @@
 #include "apps/compute_threads.hpp"
 #include "apps/console.hpp"
 #include "apps/open_model.hpp"
-#include "compute/dense_forward.hpp"
-#include "compute/manifest.hpp"
-#include "messages/fast_record.hpp"
-#include "messages/receipt.hpp"
+#include "compute/forward/dense_forward.hpp"
+#include "compute/gguf/manifest.hpp"
+#include "messages/evidence/fast_record.hpp"
+#include "messages/evidence/receipt.hpp"
 
 #include <limits>
 #include <optional>

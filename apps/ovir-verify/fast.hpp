@@ -1,9 +1,9 @@
 #pragma once
 
 #include "apps/exit_code.hpp"
-#include "compute/receipt_check.hpp"
 #include "messages/result.hpp"
-#include "storage/env.hpp"
+#include "storage/env/env.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <cstdint>
 #include <string>

@@ -1,7 +1,7 @@
 #include "apps/ovir-verify/ledger_proof.hpp"
 
-#include "ledger/command.hpp"
-#include "ledger/proof.hpp"
+#include "ledger/rules/command.hpp"
+#include "ledger/rules/proof.hpp"
 
 #include <array>
 #include <optional>

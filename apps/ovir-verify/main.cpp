@@ -13,11 +13,11 @@
 #include "apps/private_memory.hpp"
 #include "apps/receipt_report.hpp"
 #include "apps/transcript_file.hpp"
-#include "messages/capsule.hpp"
-#include "messages/fast_record.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_prepared.hpp"
-#include "storage/env.hpp"
+#include "messages/evidence/capsule.hpp"
+#include "messages/evidence/fast_record.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/limits/prepared.hpp"
+#include "storage/env/env.hpp"
 
 #include <CLI/CLI.hpp>
 

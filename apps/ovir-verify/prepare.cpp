@@ -3,9 +3,9 @@
 #include "apps/compute_threads.hpp"
 #include "apps/console.hpp"
 #include "apps/open_model.hpp"
-#include "compute/freivalds.hpp"
-#include "compute/manifest.hpp"
+#include "compute/gguf/manifest.hpp"
 #include "messages/secret_random.hpp"
+#include "verify/freivalds.hpp"
 
 namespace ovir::apps {
 

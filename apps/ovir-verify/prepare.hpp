@@ -2,7 +2,7 @@
 
 #include "apps/exit_code.hpp"
 #include "messages/result.hpp"
-#include "storage/env.hpp"
+#include "storage/env/env.hpp"
 
 #include <cstdint>
 #include <string>

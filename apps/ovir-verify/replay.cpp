@@ -1,9 +1,9 @@
 #include "apps/ovir-verify/replay.hpp"
 
-#include "compute/kv_digest.hpp"
-#include "compute/manifest.hpp"
-#include "compute/segment.hpp"
-#include "messages/limits.hpp"
+#include "compute/forward/kv_digest.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/gguf/manifest.hpp"
+#include "messages/limits/general.hpp"
 
 #include <algorithm>
 #include <limits>

@@ -3,7 +3,7 @@
 #include "apps/open_model.hpp"
 #include "apps/progress.hpp"
 #include "apps/transcript_file.hpp"
-#include "compute/parallel.hpp"
+#include "compute/base/parallel.hpp"
 
 #include <atomic>
 #include <vector>

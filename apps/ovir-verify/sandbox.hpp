@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/limits_capsule.hpp"
+#include "messages/limits/capsule.hpp"
 #include "messages/result.hpp"
 
 #include <atomic>

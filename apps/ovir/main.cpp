@@ -1,12 +1,12 @@
 #include "apps/console.hpp"
 #include "apps/exit_code.hpp"
 #include "apps/interrupt.hpp"
-#include "apps/ovir/chat.hpp"
-#include "apps/ovir/command.hpp"
-#include "apps/ovir/http_commands.hpp"
-#include "apps/ovir/package_commands.hpp"
+#include "apps/ovir/base/command.hpp"
+#include "apps/ovir/base/http_commands.hpp"
+#include "apps/ovir/base/package_commands.hpp"
+#include "apps/ovir/run/chat.hpp"
 #include "apps/private_memory.hpp"
-#include "storage/env.hpp"
+#include "storage/env/env.hpp"
 
 #include <algorithm>
 #include <exception>

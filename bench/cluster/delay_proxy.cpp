@@ -1,4 +1,4 @@
-#include "tests/support/tcp_proxy.hpp"
+#include "tests/support/cluster/tcp_proxy.hpp"
 
 #include <unistd.h>
 

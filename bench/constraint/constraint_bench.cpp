@@ -2,7 +2,7 @@
 // constraint costs. bench/constraint_cost runs it; bench/README.md has the method.
 #include "bench/gateway/stream_client.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/random_schema.hpp"
+#include "tests/support/model/random_schema.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>

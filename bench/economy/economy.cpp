@@ -1,6 +1,6 @@
-// Runs the market of tests/support/economy.hpp under one policy and prints what came of it as JSON.
-// bench/economy_tables makes docs/performance/economy.md of it.
-#include "tests/support/economy.hpp"
+// Runs the market of tests/support/ledger/economy.hpp under one policy and prints what came of it
+// as JSON. bench/economy_tables makes docs/performance/economy.md of it.
+#include "tests/support/ledger/economy.hpp"
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>

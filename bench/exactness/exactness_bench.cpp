@@ -10,10 +10,10 @@
 #include "apps/open_model.hpp"
 #include "apps/pack_model.hpp"
 #include "bench/exactness/float_kernels.hpp"
-#include "compute/kernels_ask.hpp"
-#include "compute/packed_weights.hpp"
-#include "compute/prepared_room.hpp"
-#include "compute/segment.hpp"
+#include "compute/base/kernels_ask.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
+#include "compute/kernels/formats/prepared_room.hpp"
 #include "messages/check.hpp"
 
 #include <nlohmann/json.hpp>

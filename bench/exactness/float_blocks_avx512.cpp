@@ -2,7 +2,7 @@
 #if defined(__x86_64__)
 
 #include "bench/exactness/float_sums_avx512.hpp"
-#include "compute/kernels_blocks_avx512.hpp"
+#include "compute/kernels/x86/avx512/blocks.hpp"
 
 namespace ovir::bench {
 

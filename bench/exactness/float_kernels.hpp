@@ -1,6 +1,6 @@
 #pragma once
 
-#include "compute/kernels_x86.hpp"
+#include "compute/kernels/x86/kernels.hpp"
 
 /// The packed products of AVX-512 with sums of binary32 in any order, to measure what exactness
 /// costs. Linked into ovir_exactness_bench alone: no program that serves can have them.

@@ -4,7 +4,7 @@
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
 
-#include "compute/integers_avx512.hpp"
+#include "compute/kernels/x86/avx512/integers.hpp"
 
 /// What exact_sums is measured against: one binary32 sum per row, in whatever order blocks come.
 /// The batch's `k` are binary32 here (float_kernels.hpp).

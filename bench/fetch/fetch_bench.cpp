@@ -1,9 +1,9 @@
 // How fast weights are fetched over loopback: the actors of a node, once over links as nodes have
 // them and once over the same messages without TLS. Both ends are in this process; a round that
 // fetches pays for sending, receiving, hashing and writing on the same processors.
-#include "actors/fetcher.hpp"
-#include "actors/tls_network.hpp"
-#include "actors/weights_source.hpp"
+#include "actors/link/tls_network.hpp"
+#include "actors/weights/fetcher_actor.hpp"
+#include "actors/weights/weights_source_actor.hpp"
 #include "bench/fetch/plain_network.hpp"
 #include "messages/caf/system_config.hpp"
 

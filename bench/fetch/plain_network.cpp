@@ -1,6 +1,6 @@
 #include "bench/fetch/plain_network.hpp"
 
-#include "actors/link_format.hpp"
+#include "actors/link/link_format.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/network.hpp"
+#include "actors/link/network.hpp"
 
 #include <atomic>
 #include <condition_variable>

@@ -1,7 +1,7 @@
 // One run of one side: durable transfers per second in batches, and what a commit takes.
 // bench/compare_ledger runs it; --side signatures and --side fdatasync measure what stands beside.
 #include "bench/ledger/side.hpp"
-#include "ledger/attest.hpp"
+#include "ledger/rules/attest.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fcntl.h>

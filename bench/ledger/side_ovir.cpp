@@ -1,7 +1,7 @@
 #include "bench/ledger/side.hpp"
-#include "ledger/ledger.hpp"
-#include "storage/durable_file.hpp"
-#include "storage/lmdb_index.hpp"
+#include "ledger/keeper/ledger.hpp"
+#include "storage/env/durable_file.hpp"
+#include "storage/store/lmdb_index.hpp"
 
 #include <functional>
 #include <thread>

@@ -8,9 +8,9 @@
 // token. Matrices are larger than caches for 1 and 8 tokens. Compare rows of one run only: another
 // run may meet another clock frequency or other load. The rates are of wall time, so they mean
 // little on a machine that does other work. Gaps: one shape of matrix, no huge pages.
-#include "compute/kernels.hpp"
-#include "compute/packed_weights.hpp"
-#include "compute/synth_blocks.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
+#include "compute/kernels/kernels.hpp"
+#include "compute/make/synth_blocks.hpp"
 
 #include <benchmark/benchmark.h>
 

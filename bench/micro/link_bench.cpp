@@ -1,4 +1,4 @@
-#include "actors/tls_network.hpp"
+#include "actors/link/tls_network.hpp"
 
 #include <benchmark/benchmark.h>
 

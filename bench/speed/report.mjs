@@ -3,20 +3,19 @@ import { goal_text } from "./lines.mjs";
 import { titles } from "./sides.mjs";
 
 const groups = {
-  decode: ["Decode", "Tokens per second while decoding one sequence after a prompt of 128 tokens."],
-  bandwidth: ["Share of the machine's reading speed", "Bytes that decoding reads per second, of " +
-    "only reading the same memory on the same pages, measured between the steps."],
-  prefill: ["Prefill", "Tokens per second of evaluating a prompt with two threads."],
+  decode: ["Decode", "Tokens per second of one sequence after a prompt of 128 tokens."],
+  bandwidth: ["Share of the machine's reading speed", "Bytes per second of decoding, beside only " +
+    "reading the same memory between the steps."],
+  prefill: ["Prefill", "Tokens per second with two threads."],
   real: ["A real model", "MiniMind2-small at Q8_0, or the model given with --real."],
-  long: ["Batches and long contexts", "Eight sequences that decode together, beside one; " +
-    "decoding after thousands of positions."],
+  long: ["Batches and long contexts", "Eight sequences beside one; decoding after " +
+    "thousands of positions."],
   avx2: ["AVX2 only", "OVIR_ISA=avx2 beside llama.cpp's haswell library, two threads."],
-  exact: ["What exactness costs", "More time than the same kernels take when they " +
-    "add floats in any order, two threads."],
-  small: ["Small models", "stories15M at Q8_0 and the embedded model; what is left of a token's " +
-    "time beside its weights."],
-  memory: ["Memory", "The most memory of a run beyond the file (or its packed form, once) and " +
-    "keys and values."],
+  exact: ["What exactness costs", "Extra time beside the same kernels with float " +
+    "sums in any order, two threads."],
+  small: ["Small models", "stories15M at Q8_0 and the embedded model; time per token of " +
+    "the actors."],
+  memory: ["Memory", "The most memory of a run beyond the weights and keys and values."],
 };
 
 const number = (v) => (v === undefined ? "" : v.toFixed(v < 100 ? 1 : 0));
@@ -37,6 +36,22 @@ function value_text(r) {
     case "microseconds": return `${r.value.toFixed(0)} µs more per token through the actors`;
     default: return `${number(r.value)} tokens/s`;
   }
+}
+
+/** The cells of a page's row: short forms, and a verdict only where a goal is not reached. */
+function row_of(r) {
+  const speeds = ["ovir", "llama_cpp", "ik_llama_cpp"].map((side) => number(r.speeds[side]));
+  const whole = (v) => String(Math.round(100 * v) || 0);
+  const value = r.value === undefined ? ""
+    : r.kind === "ratio" || r.kind === "gain"
+      ? `${r.value.toFixed(2)} (${r.low.toFixed(2)}–${r.high.toFixed(2)})`
+    : r.kind === "share" || r.kind === "cost"
+      ? `${whole(r.value)} % (${whole(r.low)} to ${whole(r.high)})`
+    : r.kind === "microseconds" ? `${r.value.toFixed(0)} µs` : value_text(r);
+  const goal = goal_text(r).replace("at least", "≥").replace("at most", "≤");
+  const state = r.state === "reached" ? "" : r.state === "MISSED" ? "**missed**" : r.state;
+  return [r.id, ...speeds, value, r.share === undefined ? "" : percent(r.share),
+    [[goal, state].filter(Boolean).join(" "), r.note].filter(Boolean).join(", ")];
 }
 
 function cells_of(r) {
@@ -61,8 +76,8 @@ function group_text(group, results) {
     return [];
   }
   const [title, sentence] = groups[group];
-  const header = ["line", "OVIR", "llama.cpp", "ik_llama.cpp", "measured", "goal", "verdict"];
-  return [`### ${title}`, sentence, "", table(header, mine.map(cells_of)), ""];
+  const header = ["line", "OVIR", "llama.cpp", "ik_llama.cpp", "measured", "reading", "goal"];
+  return [`### ${title}`, sentence, "", table(header, mine.map(row_of)), ""];
 }
 
 function steps_text(results) {
@@ -70,24 +85,30 @@ function steps_text(results) {
   if (steps.length === 0) {
     return [];
   }
-  const names = [...new Set(steps.flatMap((r) => r.step.parts.map((p) => p.name)))];
+  const all = [...new Set(steps.flatMap((r) => r.step.parts.map((p) => p.name)))];
+  const time = (r, name) => r.step.parts.find((p) => p.name === name)?.us ?? 0;
+  const is_small = (name) => steps.every((r) => time(r, name) < 0.01 * r.step.step_us);
+  const names = all.filter((name) => !is_small(name));
+  const small = all.filter(is_small);
   const cell = (r, name) => {
     const part = r.step.parts.find((p) => p.name === name);
     if (part === undefined) {
       return "–";
     }
-    const speed = part.bytes > 0 ? `, ${(part.bytes / part.us / 1e3).toFixed(0)} GB/s` : "";
-    const share = ((100 * part.us) / r.step.step_us).toFixed(1);
-    return `${part.us.toFixed(0)} µs, ${share} %${speed}`;
+    const speed = part.bytes > 0 ? `, ${(part.bytes / part.us / 1e3).toFixed(0)}` : "";
+    return `${part.us.toFixed(0)}${speed}`;
   };
   const rows = names.map((name) => [name, ...steps.map((r) => cell(r, name))]);
-  rows.push(["a step", ...steps.map((r) => `${r.step.step_us.toFixed(0)} µs`)]);
+  if (small.length > 0) {
+    const sum = (r) => small.reduce((us, name) => us + time(r, name), 0);
+    rows.push(["parts below 1 %", ...steps.map((r) => sum(r).toFixed(0))]);
+  }
+  rows.push(["a step", ...steps.map((r) => r.step.step_us.toFixed(0))]);
   return [
     "### Where a decode step's time goes",
-    "`ovir bench --profile`: a stopwatch around each kernel. Threads that work together share a " +
-      "part's time; *waiting* is the rest of these stretches (waking, waiting for each other), " +
-      "*between* is one thread alone without a kernel (digests of boundaries among it), *logits* " +
-      "their digest and the drawing of a token.", "",
+    "`ovir bench --profile`: microseconds of each kernel, and GB/s where it reads weights. " +
+      "*waiting*: threads wake or wait for each other; *between*: one thread alone without a " +
+      "kernel.", "",
     table(["part", ...steps.map((r) => r.id.replace("step-", ""))], rows), "",
   ];
 }
@@ -99,7 +120,7 @@ function unmeasured_text(results) {
 }
 
 /**
- * The tables as a page, or as what docs/PERFORMANCE.md takes in. `plots` are [file, title] of
+ * The tables as a page, or as what a machine's page takes in. `plots` are [file, title] of
  * images in `folder`, which is relative to the page.
  */
 export function markdown(results, header, plots, folder) {
@@ -108,8 +129,9 @@ export function markdown(results, header, plots, folder) {
     "Written by `scripts/bench`; do not edit.", "",
     `- machine: ${m.processor}, ${m.processors} processors, ${m.memory_gib} GiB, Linux ${m.kernel}`,
     ...Object.entries(programs).map(([name, what]) => `- ${name}: ${what}`),
-    `- ${header.settings.rounds} rounds in turn, medians of the ratios within rounds, in ` +
-      "brackets the smallest and largest",
+    `- ${header.settings.rounds} rounds in turn; medians of the ratios to the better peer within ` +
+      "rounds, smallest and largest in brackets",
+    "- *reading*: share of the machine's reading speed; goals without a remark are reached",
     ...(header.accept_noise ? ["- **on a busy machine** (`--accept-noise`): no basis for a claim"]
       : []), "",
     ...plots.map(([file, title]) => `![${title}](${folder}${file})`), "",

@@ -1,12 +1,12 @@
 // Pushes supervised work units through a pool of the runtime and prints one JSON document: the rate
 // and what happened. bench/compare_erlang runs it beside Erlang's; bench/README.md has the method.
-#include "actors/unit_protocol.hpp"
+#include "actors/bulk/unit_protocol_actor.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/events.hpp"
 #include "messages/caf/system_config.hpp"
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
+#include "node/unit_pool.hpp"
 #include "supervision/supervisor.hpp"
-#include "supervision/unit_pool.hpp"
 
 #include <caf/all.hpp>
 

@@ -7,12 +7,12 @@
 #include "apps/compute_threads.hpp"
 #include "apps/open_model.hpp"
 #include "apps/pack_model.hpp"
-#include "compute/layer_step.hpp"
-#include "compute/reveal_check.hpp"
-#include "compute/segment.hpp"
+#include "compute/forward/layer_step.hpp"
+#include "compute/forward/segment.hpp"
 #include "messages/check.hpp"
 #include "messages/secret_random.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "tests/support/model/receipt_maker.hpp"
+#include "verify/reveal_check.hpp"
 
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,4 @@
-; Why cheating does not pay: the theorems behind ledger/deterrence.cpp, over real numbers.
+; Why cheating does not pay: the theorems behind ledger/rules/deterrence.cpp, over real numbers.
 ; Each claim is negated and must be unsatisfiable; each mutant weakens a claim and must be satisfiable.
 ; Run by docs/proofs/run. Names: q detection, e false convictions, p fee, Phi value of staying,
 ; b stake, D saving, f share of the model, kappa colluding share, pi planted share.

@@ -1,8 +1,9 @@
 // Which path a request gets: the one that was paid for, as far as its nodes are still there.
-#include "actors/pathfinder.hpp"
+#include "actors/path/pathfinder_actor.hpp"
+#include "actors/protocol/protocol_actor.hpp"
 #include "messages/caf/system_config.hpp"
-#include "messages/limits_paths.hpp"
-#include "tests/support/lying_path.hpp"
+#include "messages/limits/paths.hpp"
+#include "tests/support/cluster/lying_path.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <caf/all.hpp>

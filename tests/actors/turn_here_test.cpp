@@ -1,4 +1,4 @@
-#include "actors/turn_here.hpp"
+#include "actors/runtime/turn_here_actor.hpp"
 #include "messages/caf/system_config.hpp"
 
 #include <caf/all.hpp>

@@ -1,8 +1,8 @@
-#include "actors/unit_protocol.hpp"
+#include "actors/bulk/unit_protocol_actor.hpp"
 #include "messages/caf/system_config.hpp"
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
+#include "node/unit_pool.hpp"
 #include "supervision/supervisor.hpp"
-#include "supervision/unit_pool.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>

@@ -1,9 +1,9 @@
 // What a node does when others want somebody convicted: it looks itself, and believes nobody.
-#include "actors/verifier.hpp"
-#include "compute/receipt_replay.hpp"
+#include "actors/audit/verifier_actor.hpp"
 #include "messages/caf/system_config.hpp"
-#include "tests/support/lying_path.hpp"
+#include "tests/support/cluster/lying_path.hpp"
 #include "tests/support/shared_files.hpp"
+#include "verify/receipt_replay.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>

@@ -1,12 +1,12 @@
 // Five workers, two of which lie at random, and two verifiers, all as processes: whoever lies is
 // convicted by those who compute it again, put out of every node, and nobody else is.
-#include "compute/tokenizer.hpp"
-#include "tests/support/asked_request.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/greedy_answer.hpp"
-#include "tests/support/loaded_model.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "compute/text/tokenizer.hpp"
+#include "tests/support/cluster/asked_request.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/greedy_answer.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "tests/chaos/client.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 
 #include <chrono>
 #include <cstdint>

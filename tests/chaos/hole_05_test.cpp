@@ -1,8 +1,8 @@
 // A cluster as `ovir init --nodes 20` makes it, of which four nodes are left.
 #include "tests/chaos/chaos_run.hpp"
-#include "tests/support/child_process.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/cluster_shell.hpp"
+#include "tests/support/cluster/child_process.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/cluster_shell.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

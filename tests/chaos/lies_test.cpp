@@ -1,13 +1,13 @@
 // The kinds of lie as processes: a cluster in which one node lies in one way in all that it does.
 // What is wrong in its bits convicts it and nobody else; what is wrong in its words earns it
 // nothing, and costs the receipt, not the answer.
-#include "messages/receipt.hpp"
-#include "tests/support/asked_request.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/greedy_answer.hpp"
-#include "tests/support/loaded_model.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "messages/evidence/receipt.hpp"
+#include "tests/support/cluster/asked_request.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/greedy_answer.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

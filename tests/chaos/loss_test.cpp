@@ -1,6 +1,6 @@
 // What a cluster of processes does when nodes go: waits, hands over, goes on, says what is absent.
 #include "tests/chaos/chaos_run.hpp"
-#include "tests/support/asked_request.hpp"
+#include "tests/support/cluster/asked_request.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // The network that fails does what it is told: a drill whose cuts cut nothing would prove nothing.
-#include "tests/support/process_use.hpp"
-#include "tests/support/tcp_proxy.hpp"
+#include "tests/support/cluster/process_use.hpp"
+#include "tests/support/cluster/tcp_proxy.hpp"
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 #include "tests/chaos/workload.hpp"
 
-#include "tests/support/child_process.hpp"
+#include "tests/support/cluster/child_process.hpp"
 
 #include <fmt/format.h>
 

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { checkReceipt, choicesFault } from '../../gateway/console/receipt_check.mjs';
-import { readReceipt } from '../../gateway/console/receipt.mjs';
-import { ed25519 } from '../../gateway/console/noble.mjs';
+import { checkReceipt, choicesFault } from '../../gateway/console/page/receipt_check.mjs';
+import { readReceipt } from '../../gateway/console/page/receipt.mjs';
+import { ed25519 } from '../../gateway/console/page/noble.mjs';
 
 const [ovir, verifier, folder] = process.argv.slice(2);
 const file = `${folder}/story.receipt`;

@@ -1,6 +1,6 @@
 // Any bytes as a kept answer: what is accepted must encode to the very bytes it came from, and
 // comparing it with a request must not fail.
-#include "actors/answer_record.hpp"
+#include "actors/reuse/answer_record.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>

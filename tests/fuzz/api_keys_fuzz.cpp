@@ -1,5 +1,5 @@
-#include "gateway/api_keys.hpp"
-#include "messages/limits_gateway.hpp"
+#include "gateway/access/api_keys.hpp"
+#include "messages/limits/gateway.hpp"
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,6 +1,6 @@
-#include "compute/receipt_replay.hpp"
-#include "ledger/track_record.hpp"
-#include "messages/audit.hpp"
+#include "ledger/audit/track_record.hpp"
+#include "messages/evidence/audit.hpp"
+#include "verify/receipt_replay.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,6 +1,6 @@
-#include "messages/block_frame.hpp"
 #include "messages/check.hpp"
 #include "messages/name_filter.hpp"
+#include "messages/wire/block_frame.hpp"
 
 #include <cstdint>
 #include <cstring>

@@ -1,10 +1,10 @@
 // The bytes of quantised weights, which a file may fill with anything. The first byte picks the
 // type and the number of columns, the rest are rows: they are checked, decoded, unpacked and
 // multiplied, and every kernel set must give what the reference gives.
-#include "compute/kernels.hpp"
-#include "compute/packed_weights.hpp"
-#include "compute/quantized_rows.hpp"
-#include "compute/weight_bounds.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
+#include "compute/kernels/kernels.hpp"
+#include "compute/model/weight_bounds.hpp"
+#include "compute/tensor/quantized_rows.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-#include "compute/capsule_replay.hpp"
+#include "verify/capsule_replay.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,7 +1,7 @@
-#include "gateway/completion_request.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_gateway.hpp"
-#include "messages/limits_logprobs.hpp"
+#include "gateway/api/completion_request.hpp"
+#include "messages/limits/gateway.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/limits/logprobs.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -30,17 +30,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto& r = std::get<completion_request>(parsed);
     require(!r.model.empty() || size > 0);
     require(r.n >= 1 && r.n <= limits::api_choices_max);
-    require(r.stop.size() <= limits::stop_strings_max);
+    require(r.asked.stop.size() <= limits::stop_strings_max);
     require(!r.max_tokens || (*r.max_tokens >= 1 && *r.max_tokens <= limits::context_max));
     require(r.prompts.size() * r.n <=
             (kind == api_kind::embedding ? limits::api_embeddings_max : limits::api_choices_max));
     require(r.prompts.empty() == (kind == api_kind::chat));
     require(r.messages.empty() == (kind != api_kind::chat));
-    require(r.pooling.has_value() == (kind == api_kind::embedding));
+    require(r.asked.embedding.has_value() == (kind == api_kind::embedding));
     require(r.deadline.count() > 0 && r.deadline <= limits::api_deadline_max);
-    require(bool{ovir::compute::check(r.sampling)});
+    require(bool{ovir::check(r.asked.sampling)});
     require(r.stream || !r.include_usage);
-    require(r.logprobs.value_or(0) <= limits::logprobs_top_max);
+    require(r.asked.logprobs.value_or(0) <= limits::logprobs_top_max);
   }
   return 0;
 }

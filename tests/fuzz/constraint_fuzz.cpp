@@ -1,6 +1,6 @@
-#include "compute/sampler.hpp"
-#include "compute/token_matcher.hpp"
-#include "messages/limits_constraint.hpp"
+#include "compute/text/sampler.hpp"
+#include "compute/text/token_matcher.hpp"
+#include "messages/limits/constraint.hpp"
 #include "tests/support/byte_words.hpp"
 
 #include <cstdint>

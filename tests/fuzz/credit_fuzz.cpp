@@ -1,5 +1,5 @@
-#include "ledger/equivocation.hpp"
-#include "ledger/message.hpp"
+#include "ledger/keeper/message.hpp"
+#include "ledger/rules/equivocation.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -2,7 +2,7 @@
 // The first byte says as what the rest is read.
 #include "apps/download_url.hpp"
 #include "messages/check.hpp"
-#include "messages/limits_pull.hpp"
+#include "messages/limits/pull.hpp"
 
 #include <cstdint>
 #include <string_view>

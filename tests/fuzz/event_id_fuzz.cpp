@@ -1,5 +1,5 @@
-#include "gateway/event_id.hpp"
-#include "messages/limits_gateway.hpp"
+#include "gateway/http/event_id.hpp"
+#include "messages/limits/gateway.hpp"
 
 #include <cstdint>
 #include <cstdlib>

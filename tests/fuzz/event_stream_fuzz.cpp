@@ -1,5 +1,5 @@
-#include "gateway/answer_writer.hpp"
-#include "gateway/bounded_json.hpp"
+#include "gateway/api/answer_writer.hpp"
+#include "gateway/http/bounded_json.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -89,7 +89,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string piece{rest.substr(at, end - at)};
     const std::size_t who = piece.size() & 1U;
     at = end + 1;
-    stream += writer.on_token(static_cast<std::uint32_t>(who), next[who]++, piece);
+    stream += writer.on_token(static_cast<std::uint32_t>(who), {next[who]++, 0, piece});
     texts[who] += piece;
     wanted[who] += as_text(piece);
     if ((how & 4U) != 0) {

@@ -1,4 +1,4 @@
-#include "messages/evidence.hpp"
+#include "messages/evidence/evidence.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "messages/fast_record.hpp"
+#include "messages/evidence/fast_record.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,5 +1,5 @@
 #include "messages/check.hpp"
-#include "messages/fetch_frame.hpp"
+#include "messages/wire/fetch_frame.hpp"
 
 #include <cstdint>
 #include <cstring>

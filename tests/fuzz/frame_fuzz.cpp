@@ -1,4 +1,4 @@
-#include "messages/frame.hpp"
+#include "messages/wire/frame.hpp"
 
 #include <cstdint>
 #include <cstdlib>

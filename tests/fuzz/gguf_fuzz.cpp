@@ -1,8 +1,8 @@
 // Everything that is done with a model file before a token is computed: parse, inspect, read the
 // configuration, bind, check the weights. Must neither crash nor take long nor need much memory,
 // and what it accepts must really be inside the input.
-#include "compute/inspect.hpp"
-#include "compute/model.hpp"
+#include "compute/gguf/inspect.hpp"
+#include "compute/model/model.hpp"
 #include "messages/check.hpp"
 
 #include <cstddef>

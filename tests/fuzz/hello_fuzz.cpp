@@ -1,4 +1,4 @@
-#include "actors/link_format.hpp"
+#include "actors/link/link_format.hpp"
 
 #include <algorithm>
 #include <cstdint>

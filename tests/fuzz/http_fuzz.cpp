@@ -1,5 +1,5 @@
-#include "gateway/http_connection.hpp"
-#include "messages/limits_gateway.hpp"
+#include "gateway/http/http_connection.hpp"
+#include "messages/limits/gateway.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <sys/socket.h>

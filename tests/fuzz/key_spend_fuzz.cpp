@@ -1,6 +1,6 @@
-#include "gateway/key_spend.hpp"
+#include "gateway/access/key_spend.hpp"
 #include "messages/digest.hpp"
-#include "messages/limits_access.hpp"
+#include "messages/limits/access.hpp"
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,8 +1,8 @@
 // Any bytes as a KV block: what is accepted must hold what it says it holds, copy into a cache of
 // its shape, and encode from there to the very bytes it came from, but for who signed it.
-#include "compute/kv_block.hpp"
+#include "compute/forward/kv_block.hpp"
 #include "messages/check.hpp"
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
 
 #include <algorithm>
 #include <cstdint>

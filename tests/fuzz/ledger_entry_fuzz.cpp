@@ -1,7 +1,7 @@
-#include "ledger/codec.hpp"
-#include "ledger/command.hpp"
-#include "ledger/proof.hpp"
-#include "ledger/state.hpp"
+#include "ledger/log/codec.hpp"
+#include "ledger/rules/command.hpp"
+#include "ledger/rules/proof.hpp"
+#include "ledger/rules/state.hpp"
 
 #include <cstdint>
 #include <cstdlib>

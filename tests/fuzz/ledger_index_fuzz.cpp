@@ -1,4 +1,4 @@
-#include "ledger/index_records.hpp"
+#include "ledger/keeper/index_records.hpp"
 #include "tests/support/memory_index.hpp"
 
 #include <cstdint>

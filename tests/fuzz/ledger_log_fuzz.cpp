@@ -1,6 +1,6 @@
-#include "ledger/ledger.hpp"
-#include "ledger/log_format.hpp"
-#include "ledger/verify.hpp"
+#include "ledger/keeper/ledger.hpp"
+#include "ledger/keeper/verify.hpp"
+#include "ledger/log/log_format.hpp"
 #include "tests/support/memory_file.hpp"
 
 #include <cstdint>

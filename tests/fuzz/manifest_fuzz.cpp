@@ -1,5 +1,5 @@
 // Any bytes as a model's manifest: what is accepted must encode to the very bytes it came from.
-#include "compute/manifest.hpp"
+#include "compute/gguf/manifest.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>

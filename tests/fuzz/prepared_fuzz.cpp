@@ -1,4 +1,4 @@
-#include "messages/prepared.hpp"
+#include "messages/evidence/prepared.hpp"
 
 #include <algorithm>
 #include <cstdint>

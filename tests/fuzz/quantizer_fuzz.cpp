@@ -1,9 +1,9 @@
 // Floats of any bits, as rows to be quantised. The first byte picks the type; what is written must
 // be what the checks at load accept, and a finite number wherever it is read.
-#include "compute/block_operations.hpp"
-#include "compute/quantized_rows.hpp"
-#include "compute/quantizer.hpp"
-#include "compute/weight_bounds.hpp"
+#include "compute/kernels/reference/block_operations.hpp"
+#include "compute/model/weight_bounds.hpp"
+#include "compute/tensor/quantized_rows.hpp"
+#include "compute/tensor/quantizer.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-#include "compute/receipt_check.hpp"
-#include "messages/compact_receipt.hpp"
+#include "messages/evidence/compact_receipt.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -39,7 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       require(!brief ||
               (check_receipt(*brief, anybody).empty() && opened && check_opening(*brief, *opened)));
       require(ovir::compute::draw_checker::make(*whole).has_value() ||
-              whole->asked.sampling != ovir::sampling_facts{});
+              whole->asked.sampling != ovir::sampling_params{});
     }
   }
   const auto brief = ovir::decode_compact(bytes);

@@ -1,5 +1,5 @@
-#include "compute/gguf.hpp"
-#include "compute/segment_file.hpp"
+#include "compute/forward/segment_file.hpp"
+#include "compute/gguf/gguf.hpp"
 #include "messages/check.hpp"
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Models in several files, of which each may hold anything. The first two bytes say where the input
 // is cut into up to three files; they are parsed, joined, and bound where they make a model.
-#include "compute/model.hpp"
-#include "compute/split_gguf.hpp"
+#include "compute/gguf/split_gguf.hpp"
+#include "compute/model/model.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>

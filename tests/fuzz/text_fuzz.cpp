@@ -3,10 +3,10 @@
 // The first byte chooses the vocabulary and whether special tokens are read; the rest is the text.
 // Any difference aborts. Gap: the vocabularies are small, so long merges of real ones are not
 // reached; tests/property/tokenizer_test.cpp has those.
-#include "compute/tokenizer.hpp"
-#include "compute/utf8.hpp"
+#include "compute/base/utf8.hpp"
+#include "compute/text/tokenizer.hpp"
 #include "messages/check.hpp"
-#include "tests/support/small_vocabularies.hpp"
+#include "tests/support/model/small_vocabularies.hpp"
 
 #include <array>
 #include <cstddef>

@@ -3,8 +3,8 @@
 // Whatever the file says, a short text must encode to tokens of the vocabulary in bounded time, and
 // every token must have a piece. Gap: the text need not survive, because a vocabulary may map bytes
 // to its unknown token.
-#include "compute/gguf.hpp"
-#include "compute/tokenizer.hpp"
+#include "compute/gguf/gguf.hpp"
+#include "compute/text/tokenizer.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>

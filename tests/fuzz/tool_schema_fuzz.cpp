@@ -1,7 +1,7 @@
-#include "compute/sampler.hpp"
-#include "compute/token_matcher.hpp"
-#include "gateway/bounded_json.hpp"
-#include "gateway/completion_request.hpp"
+#include "compute/text/sampler.hpp"
+#include "compute/text/token_matcher.hpp"
+#include "gateway/api/completion_request.hpp"
+#include "gateway/http/bounded_json.hpp"
 #include "tests/support/byte_words.hpp"
 
 #include <cstdint>

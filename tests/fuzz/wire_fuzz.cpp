@@ -1,5 +1,5 @@
-#include "actors/wire.hpp"
-#include "messages/limits.hpp"
+#include "actors/protocol/wire.hpp"
+#include "messages/limits/general.hpp"
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,13 +1,13 @@
 // How far exact-1 and llama.cpp are from the truth, each: the same weights in floats. The vectors
 // of perplexity_test.cpp have 59 positions of one text, of which the error of either side is known
 // to about a tenth only; here are 24 texts, so that noise of one text is not taken for inaccuracy.
-#include "compute/kernels.hpp"
-#include "compute/quantize_model.hpp"
-#include "compute/segment.hpp"
-#include "tests/support/kernel_inputs.hpp"
-#include "tests/support/llama_cpp.hpp"
-#include "tests/support/loaded_model.hpp"
-#include "tests/support/peer_library.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/kernels/kernels.hpp"
+#include "compute/make/quantize_model.hpp"
+#include "tests/support/model/kernel_inputs.hpp"
+#include "tests/support/model/llama_cpp.hpp"
+#include "tests/support/model/loaded_model.hpp"
+#include "tests/support/model/peer_library.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

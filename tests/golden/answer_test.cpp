@@ -1,6 +1,6 @@
 // The bytes of docs/formats/answer.md, field by field. A change here is a new version.
-#include "actors/answer_record.hpp"
-#include "tests/support/answers.hpp"
+#include "actors/reuse/answer_record.hpp"
+#include "tests/support/cluster/answers.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@ std::string hex(std::span<const std::byte> bytes) {
 }
 
 TEST(answer_golden, keys_are_these) {
-  compute::sampling_params sampling;
+  sampling_params sampling;
   sampling.temperature = 0.5F;
   sampling.top_k = 40;
   sampling.top_p = 0.75;

@@ -1,13 +1,13 @@
 // Every architecture beside llama.cpp: the same synthetic model of random F16 weights, 8 layers and
 // odd shapes, the same tokens. The negative log-likelihoods agree, and the digest of all logits
 // does not depend on the instruction set, on where the model is cut or on threads.
-#include "compute/kernels.hpp"
-#include "compute/segment.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/kernels/kernels.hpp"
 #include "messages/digest.hpp"
-#include "tests/support/architecture_model.hpp"
-#include "tests/support/llama_cpp.hpp"
-#include "tests/support/loaded_model.hpp"
-#include "tests/support/peer_library.hpp"
+#include "tests/support/model/architecture_model.hpp"
+#include "tests/support/model/llama_cpp.hpp"
+#include "tests/support/model/loaded_model.hpp"
+#include "tests/support/model/peer_library.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

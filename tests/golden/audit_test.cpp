@@ -1,9 +1,9 @@
 // The bytes of docs/formats/audit.md. A change here is a new version of the format.
-#include "ledger/audit_draw.hpp"
-#include "ledger/track_record.hpp"
-#include "messages/audit.hpp"
-#include "messages/receipt.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "ledger/audit/audit_draw.hpp"
+#include "ledger/audit/track_record.hpp"
+#include "messages/evidence/audit.hpp"
+#include "messages/evidence/receipt.hpp"
+#include "tests/support/model/receipt_maker.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

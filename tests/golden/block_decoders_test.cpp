@@ -1,7 +1,7 @@
 // What the bytes of every quantised type mean: the same numbers as ggml's own functions give.
-#include "compute/quantized_rows.hpp"
-#include "tests/support/kernel_inputs.hpp"
-#include "tests/support/peer_library.hpp"
+#include "compute/tensor/quantized_rows.hpp"
+#include "tests/support/model/kernel_inputs.hpp"
+#include "tests/support/model/peer_library.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // The bytes of docs/formats/blocks.md. A change here is a change of the wire format.
-#include "messages/block_frame.hpp"
 #include "messages/name_filter.hpp"
+#include "messages/wire/block_frame.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

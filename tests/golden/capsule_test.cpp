@@ -1,6 +1,6 @@
 // The bytes of docs/formats/capsule.md. A change here is a new version of the format.
-#include "messages/capsule.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "messages/evidence/capsule.hpp"
+#include "tests/support/model/receipt_maker.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

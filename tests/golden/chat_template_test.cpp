@@ -4,9 +4,9 @@
 #include "templates/chat_template.hpp"
 #include "templates/json_value.hpp"
 #include "templates/parser.hpp"
-#include "tests/support/child_process.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "tests/support/cluster/child_process.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

@@ -1,15 +1,15 @@
 // What the fuzzers begin with: of each format with a version, something that this version reads. An
 // input of an earlier one ends at the version, and the fuzzer looks at nothing behind it.
-#include "compute/receipt_replay.hpp"
-#include "messages/audit.hpp"
-#include "messages/capsule.hpp"
-#include "messages/compact_receipt.hpp"
-#include "messages/evidence.hpp"
-#include "messages/fast_record.hpp"
-#include "messages/prepared.hpp"
-#include "messages/receipt.hpp"
-#include "tests/support/cli.hpp"
+#include "messages/evidence/audit.hpp"
+#include "messages/evidence/capsule.hpp"
+#include "messages/evidence/compact_receipt.hpp"
+#include "messages/evidence/evidence.hpp"
+#include "messages/evidence/fast_record.hpp"
+#include "messages/evidence/prepared.hpp"
+#include "messages/evidence/receipt.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
+#include "verify/receipt_replay.hpp"
 
 #include <gtest/gtest.h>
 

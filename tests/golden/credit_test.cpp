@@ -1,7 +1,7 @@
 // The bytes of docs/formats/credit.md.
-#include "ledger/equivocation.hpp"
-#include "ledger/message.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "ledger/keeper/message.hpp"
+#include "ledger/rules/equivocation.hpp"
+#include "tests/support/model/receipt_maker.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // The bytes of docs/formats/fast-record.md. A change here is a new version of the format.
-#include "messages/fast_record.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "messages/evidence/fast_record.hpp"
+#include "tests/support/model/receipt_maker.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

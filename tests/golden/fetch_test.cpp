@@ -1,5 +1,5 @@
 // The bytes of docs/formats/fetch.md. A change here is a change of the wire format.
-#include "messages/fetch_frame.hpp"
+#include "messages/wire/fetch_frame.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

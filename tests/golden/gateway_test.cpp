@@ -1,7 +1,7 @@
 // Bytes of docs/formats/api-keys.md and docs/formats/http.md. The hash was computed by Python's
 // hashlib.
-#include "gateway/answer_writer.hpp"
-#include "gateway/api_keys.hpp"
+#include "gateway/access/api_keys.hpp"
+#include "gateway/api/answer_writer.hpp"
 
 #include <gtest/gtest.h>
 
@@ -53,7 +53,7 @@ TEST(gateway_golden, an_event_of_a_stream) {
   shape.created = 7;
   shape.stream = true;
   answer_writer writer{shape};
-  EXPECT_EQ(writer.on_token(0, 0, "Hi"),
+  EXPECT_EQ(writer.on_token(0, {0, {}, "Hi"}),
             "id: 00f3a1c2d4e5b697:1\n"
             "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\",\"role\":\"assistant\"},"
             "\"finish_reason\":null,\"index\":0,\"logprobs\":null}],\"created\":7,"

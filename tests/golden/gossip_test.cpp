@@ -1,4 +1,4 @@
-#include "actors/gossip_format.hpp"
+#include "actors/members/gossip_format.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

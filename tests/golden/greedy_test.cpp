@@ -1,7 +1,7 @@
 // Greedy continuations against llama.cpp's, through the real program. The F32 and F16 models must
 // agree to the last id; quantised ones may part where two logits are close, because exact-1
 // quantises activations in its own, more accurate way.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // The bytes of docs/formats/kv-block.md, field by field. A change here is a new version.
-#include "compute/kv_block.hpp"
-#include "compute/prefix.hpp"
-#include "tests/support/kv_blocks.hpp"
+#include "compute/forward/kv_block.hpp"
+#include "compute/forward/prefix.hpp"
+#include "tests/support/model/kv_blocks.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

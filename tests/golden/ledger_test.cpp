@@ -1,8 +1,8 @@
 // The bytes of docs/formats/ledger-log.md.
-#include "ledger/codec.hpp"
-#include "ledger/ledger.hpp"
-#include "ledger/log_format.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "ledger/keeper/ledger.hpp"
+#include "ledger/log/codec.hpp"
+#include "ledger/log/log_format.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 
 #include <gtest/gtest.h>

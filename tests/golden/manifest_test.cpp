@@ -1,6 +1,6 @@
 // The bytes of docs/formats/manifest.md, field by field. A change here is a new version.
-#include "compute/manifest.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/gguf/manifest.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,9 +1,9 @@
 // How far exact-1 is from the truth, judged by reference vectors: llama.cpp's nll of real models,
 // and for each tensor type the nll of the same weights computed in floats.
-#include "compute/kernels.hpp"
-#include "compute/segment.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/kernels/kernels.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

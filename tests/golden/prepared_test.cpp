@@ -1,5 +1,5 @@
 // The bytes of docs/formats/prepared.md and docs/formats/reveal.md. A change here is a new version.
-#include "messages/prepared.hpp"
+#include "messages/evidence/prepared.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,13 +1,13 @@
 // Every pre-tokenizer beside llama.cpp's: a vocabulary in which any two neighbours of an alphabet
 // of troublesome bytes merge, so that the tokens show where words are cut, and random strings of
 // it.
-#include "compute/gguf.hpp"
-#include "compute/synth_vocabulary.hpp"
-#include "compute/tokenizer.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/kernel_inputs.hpp"
-#include "tests/support/llama_cpp.hpp"
-#include "tests/support/peer_library.hpp"
+#include "compute/gguf/gguf.hpp"
+#include "compute/make/synth_vocabulary.hpp"
+#include "compute/text/tokenizer.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/kernel_inputs.hpp"
+#include "tests/support/model/llama_cpp.hpp"
+#include "tests/support/model/peer_library.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

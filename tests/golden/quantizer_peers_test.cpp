@@ -1,14 +1,14 @@
 // How far files made by `quantize_model` and by llama.cpp's own quantiser are from the floats they
 // were made of, each computed exactly: the difference is the quantiser's alone. Prints our errors
 // as shares of llama.cpp's.
-#include "compute/kernels.hpp"
-#include "compute/quantize_model.hpp"
-#include "compute/quantized_rows.hpp"
-#include "compute/segment.hpp"
-#include "tests/support/kernel_inputs.hpp"
-#include "tests/support/llama_cpp.hpp"
-#include "tests/support/loaded_model.hpp"
-#include "tests/support/peer_library.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/kernels/kernels.hpp"
+#include "compute/make/quantize_model.hpp"
+#include "compute/tensor/quantized_rows.hpp"
+#include "tests/support/model/kernel_inputs.hpp"
+#include "tests/support/model/llama_cpp.hpp"
+#include "tests/support/model/loaded_model.hpp"
+#include "tests/support/model/peer_library.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

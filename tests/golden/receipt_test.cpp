@@ -1,8 +1,8 @@
 // The bytes of docs/formats/receipt.md. A change here is a new version of the format.
-#include "messages/compact_receipt.hpp"
 #include "messages/digest_tree.hpp"
-#include "messages/receipt.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "messages/evidence/compact_receipt.hpp"
+#include "messages/evidence/receipt.hpp"
+#include "tests/support/model/receipt_maker.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

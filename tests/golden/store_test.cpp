@@ -1,6 +1,6 @@
 // The bytes of docs/formats/store.md, field by field. A change here is a new version of the format.
-#include "storage/lmdb_file.hpp"
-#include "storage/store_record.hpp"
+#include "storage/index/lmdb_file.hpp"
+#include "storage/store/store_record.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,8 +1,8 @@
 // The bytes of docs/formats/transcript.md, once spelled out field by field and once for the model
 // in assets/. A change here is a new version of the format, or a broken promise.
-#include "compute/transcript.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/model/transcript.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>
@@ -114,7 +114,7 @@ TEST(transcript_golden, the_embedded_model_tells_the_same_tale_for_ever) {
   const test::loaded_model m{test::source_file("assets/tales-q4_k_m.gguf")};
   const auto vocabulary = tokenizer::make(m.file()).value();
   const auto env = storage::make_env_posix();
-  supervision::run_request request;
+  actors::generation_request request;
   request.prompt = vocabulary->encode("Once upon a time", {}).value();
   request.max_tokens = 48;
   for (const auto& [temperature, expected] :

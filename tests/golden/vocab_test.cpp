@@ -1,7 +1,7 @@
 // The tokenizers against llama.cpp's: real vocabularies, its own test strings, and the token ids in
 // the reference vectors of real models.
-#include "compute/tokenizer.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/text/tokenizer.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "actors/wire.hpp"
+#include "actors/protocol/wire.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 #include "tests/hostile/attacked_cluster.hpp"
 
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 

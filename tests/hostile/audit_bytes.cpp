@@ -1,6 +1,6 @@
 #include "tests/hostile/audit_bytes.hpp"
 
-#include "audit.capnp.h"
+#include "messages/evidence/audit.capnp.h"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>

@@ -1,12 +1,12 @@
 // One member and two keys that no node ever let in: they cannot convict an honest signer, neither
 // where its model is not held nor at the keeper of the ledger.
-#include "ledger/attest.hpp"
-#include "ledger/command.hpp"
-#include "ledger/equivocation.hpp"
-#include "ledger/message.hpp"
-#include "messages/receipt.hpp"
+#include "ledger/keeper/message.hpp"
+#include "ledger/rules/attest.hpp"
+#include "ledger/rules/command.hpp"
+#include "ledger/rules/equivocation.hpp"
+#include "messages/evidence/receipt.hpp"
 #include "tests/hostile/attacked_cluster.hpp"
-#include "tests/support/paid_requests.hpp"
+#include "tests/support/ledger/paid_requests.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,7 +1,7 @@
 // A scheduler that opens a session of one model and orders signatures as another: what came of them
 // would convict the stage, though it computed all that it was asked to.
-#include "actors/stage_evidence.hpp"
-#include "messages/receipt.hpp"
+#include "actors/stage/stage_evidence.hpp"
+#include "messages/evidence/receipt.hpp"
 #include "tests/hostile/hostile_orders.hpp"
 
 #include <chrono>

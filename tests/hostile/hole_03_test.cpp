@@ -1,8 +1,8 @@
 // Convictions of keys that were never members: they cost no cache and no place, and a member
 // that sends many of them is not listened to. A real one is taken afterwards as before.
-#include "compute/planted_receipt.hpp"
 #include "tests/hostile/attacked_cluster.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "tests/support/model/receipt_maker.hpp"
+#include "verify/planted_receipt.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 // Members with valid keys whose adverts are to keep every other node out of every plan.
 #include "tests/hostile/hostile_stage.hpp"
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 
 #include <algorithm>
 

@@ -1,11 +1,11 @@
 // A stage with valid keys that computes rightly, and every token slower than the one before.
 #include "apps/key_file.hpp"
-#include "compute/sampler.hpp"
-#include "compute/segment.hpp"
-#include "messages/request_name.hpp"
-#include "supervision/local_cluster.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/text/sampler.hpp"
+#include "messages/request/request_name.hpp"
+#include "node/local_cluster.hpp"
 #include "tests/hostile/hostile_stage.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <fmt/format.h>
 
@@ -24,7 +24,7 @@ constexpr std::size_t tokens_slow_max = 17;
 
 /// What a request is answered with, and what each token is drawn from.
 struct right_answer {
-  supervision::run_request request;
+  actors::generation_request request;
   supervision::run_report report;
   std::vector<token_choice> choices; ///< of positions from the prompt's last on
 };

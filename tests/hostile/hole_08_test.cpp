@@ -1,7 +1,7 @@
 // Clients of every door who know another one's request by id, event id and body: they read, resume,
 // cancel and list as receipts what is theirs, and of others nothing, not even whether it is there.
 #include "tests/hostile/hostile_orders.hpp"
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/http_client.hpp"
 
 #include <fmt/format.h>

@@ -1,10 +1,10 @@
 // A clock that jumps, once or for years, forwards or back: a keeper whose machine tells it what an
 // attacker likes.
-#include "ledger/invariants.hpp"
-#include "ledger/keeper.hpp"
-#include "ledger/ledger_clock.hpp"
-#include "messages/limits_ledger.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "ledger/keeper/keeper.hpp"
+#include "ledger/keeper/ledger_clock.hpp"
+#include "ledger/rules/invariants.hpp"
+#include "messages/limits/ledger.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 
 #include <gtest/gtest.h>

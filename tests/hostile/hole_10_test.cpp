@@ -1,10 +1,10 @@
 // Roles that move money by their word alone: a scheduler, a verifier and a worker with keys that
 // the cluster let in, at a keeper and beside honest nodes whose requests are paid meanwhile.
 #include "tests/hostile/hostile_node.hpp"
-#include "tests/support/asked_request.hpp"
-#include "tests/support/metrics_page.hpp"
-#include "tests/support/paid_requests.hpp"
-#include "tests/support/process_use.hpp"
+#include "tests/support/cluster/asked_request.hpp"
+#include "tests/support/cluster/metrics_page.hpp"
+#include "tests/support/cluster/process_use.hpp"
+#include "tests/support/ledger/paid_requests.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -346,7 +346,7 @@ TEST_F(hole_10, a_verifier_is_paid_once_for_a_unit_and_no_more_than_the_request_
 TEST_F(hole_10, a_worker_spends_no_credits_of_a_scheduler_with_a_log_it_invented) {
   const auto running = honest(1);
   liar worker{address_of("front"), hostile_worker, 1};
-  actors::request_log invented;
+  request_log invented;
   invented.model = digest_from_hex(paid_->nodes()
                                        .ask(paid_->nodes().index_of("front"), "models")
                                        .at("models")

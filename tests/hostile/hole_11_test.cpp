@@ -1,7 +1,7 @@
 // A scheduler that floods a verifier: with receipts of signers it made itself, and with more than
 // its share. Nothing of the former is computed again, and honest receipts are looked at meanwhile.
-#include "compute/planted_receipt.hpp"
 #include "tests/hostile/attacked_cluster.hpp"
+#include "verify/planted_receipt.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,12 +1,12 @@
 // A member that poisons what others keep for reuse, or that learns from one request what else its
 // owner asked. It speaks on real links, has a valid key and knows every format; what it says about
 // blocks it encodes by itself.
-#include "actors/gossip_format.hpp"
-#include "compute/transcript.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/link_node.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "actors/members/gossip_format.hpp"
+#include "compute/model/transcript.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/link_node.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // One flipped bit, one wrong build, one operator with two keys: none of them costs an honest node
 // its stake and its key. What convicts needs two witnesses, and who is accused is heard first.
-#include "compute/capsule_replay.hpp"
 #include "tests/hostile/judging_node.hpp"
+#include "verify/capsule_replay.hpp"
 
 namespace ovir::test {
 namespace {

@@ -1,9 +1,9 @@
 // Connections that ask for nothing, by the thousand and from the address of those that do: at every
 // port a new node, an operator and a client are served meanwhile.
-#include "tests/support/cli.hpp"
-#include "tests/support/hostile_peer.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/hostile_peer.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/test_cluster.hpp"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>

@@ -1,8 +1,8 @@
 // A member that fills the others' tables with nodes that are not there, answers for them, and names
 // addresses of its choosing for the others to connect to.
-#include "tests/support/cli.hpp"
-#include "tests/support/hostile_peer.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/hostile_peer.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>

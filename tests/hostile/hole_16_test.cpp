@@ -1,8 +1,8 @@
 // What a thief finds on a machine that runs a node: its own key, and nothing that lets other nodes
 // in or operates them. And what the memory of a process gives away.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/process_use.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/process_use.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>

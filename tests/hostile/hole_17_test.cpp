@@ -1,8 +1,8 @@
 // Endpoints without keys are asked by names of their own alone, whatever the path; limits of keys
 // hold over the end of the process.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/process_use.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/process_use.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>

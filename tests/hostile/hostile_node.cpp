@@ -1,10 +1,10 @@
 #include "tests/hostile/hostile_node.hpp"
 
 #include "apps/key_file.hpp"
-#include "messages/request_name.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "messages/request/request_name.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <fmt/format.h>
 
@@ -32,8 +32,8 @@ cluster_shell::options shell_at(const test_cluster& cluster, std::size_t node) {
   return {cluster.admin_key(), {cluster.admin_address(node)}, std::chrono::seconds{60}};
 }
 
-supervision::run_request request_number(std::uint32_t number, std::uint32_t vocabulary) {
-  supervision::run_request r;
+actors::generation_request request_number(std::uint32_t number, std::uint32_t vocabulary) {
+  actors::generation_request r;
   for (std::uint32_t i = 0; i < 40 + number; ++i) {
     r.prompt.push_back((i * 7919 + number * 104'729 + 31) % vocabulary);
   }
@@ -44,7 +44,7 @@ supervision::run_request request_number(std::uint32_t number, std::uint32_t voca
   return r;
 }
 
-apps::json arguments_of(const supervision::run_request& r) {
+apps::json arguments_of(const actors::generation_request& r) {
   return {{"tokens", r.prompt},
           {"max_tokens", r.max_tokens},
           {"temperature", static_cast<double>(r.sampling.temperature)},
@@ -169,7 +169,7 @@ void hostile_node::make_model() {
   auto alone = supervision::local_cluster::start(model.get(), *words, *kernels, *env, {});
   ASSERT_TRUE(alone) << alone.error().message;
   for (std::uint32_t i = 0; i < 3; ++i) {
-    const supervision::run_request request = request_number(i, vocabulary);
+    const actors::generation_request request = request_number(i, vocabulary);
     auto report = (*alone)->run(request, {}, nullptr);
     ASSERT_TRUE(report) << report.error().message;
     answers_.push_back({arguments_of(request), std::move(*report)});

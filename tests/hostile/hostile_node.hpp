@@ -1,10 +1,10 @@
 #pragma once
 
-#include "actors/gossip_format.hpp"
-#include "actors/wire.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/hostile_peer.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "actors/members/gossip_format.hpp"
+#include "actors/protocol/wire.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/cluster/hostile_peer.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/frame.hpp"
+#include "messages/wire/frame.hpp"
 #include "tests/hostile/hostile_node.hpp"
 
 namespace ovir::test {
@@ -11,8 +11,8 @@ protected:
   [[nodiscard]] static node_id id_of(std::uint8_t key) { return attacker_key(key).id(); }
   request_id next_request() { return request_id{random_()}; }
 
-  [[nodiscard]] actors::request_log log_of(request_id request, std::size_t prompt = 8,
-                                           std::uint32_t max_tokens = 64) const;
+  [[nodiscard]] request_log log_of(request_id request, std::size_t prompt = 8,
+                                   std::uint32_t max_tokens = 64) const;
   /// An order to compute layers [first, last) for `attacker::scheduler`, who also feeds them.
   [[nodiscard]] actors::wire_message open_of(request_id request, layer_range range,
                                              std::uint32_t positions,

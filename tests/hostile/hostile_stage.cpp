@@ -1,6 +1,6 @@
 #include "tests/hostile/hostile_stage.hpp"
 
-#include "storage/env.hpp"
+#include "storage/env/env.hpp"
 
 #include <fmt/format.h>
 

@@ -1,9 +1,9 @@
 // HTTP clients that mean no good: whatever they send, they get the right status, cost next to
 // nothing, and an honest client is served beside them.
-#include "messages/limits_gateway.hpp"
-#include "tests/support/cli.hpp"
+#include "messages/limits/gateway.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/process_use.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/process_use.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>

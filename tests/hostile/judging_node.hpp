@@ -1,11 +1,11 @@
 #pragma once
 
-#include "actors/verifier.hpp"
-#include "audit.capnp.h"
-#include "compute/receipt_replay.hpp"
+#include "actors/audit/verifier_actor.hpp"
 #include "messages/caf/system_config.hpp"
-#include "tests/support/lying_path.hpp"
+#include "messages/evidence/audit.capnp.h"
+#include "tests/support/cluster/lying_path.hpp"
 #include "tests/support/shared_files.hpp"
+#include "verify/receipt_replay.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>

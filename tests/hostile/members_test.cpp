@@ -1,6 +1,6 @@
 // Members of the cluster that were let in and do as much of what their role allows as they can, or
 // say what is no message.
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
 #include "tests/hostile/hostile_orders.hpp"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
 // Admin shells that were let in and do not keep to the protocol, or want more than they may.
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
 #include "tests/hostile/hostile_node.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 // Whoever reaches a node's ports and is not let in: nothing of it costs anybody but the stranger.
-#include "messages/limits.hpp"
+#include "messages/limits/general.hpp"
 #include "tests/hostile/hostile_node.hpp"
 
 #include <gmock/gmock.h>

@@ -1,8 +1,8 @@
 // Keys of HTTP clients at a gateway of a cluster of processes: their limits hold under 64 requests
 // at once, and nobody writes them down.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/test_cluster.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,7 +1,7 @@
 // Clients over HTTP say whether tokens are guessed, and get the same answer.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/test_cluster.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

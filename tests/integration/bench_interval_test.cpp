@@ -1,5 +1,5 @@
 // What bench/interval.bash says of rounds, beside a worked example of a textbook.
-#include "tests/support/child_process.hpp"
+#include "tests/support/cluster/child_process.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // `ovir run --capsule`, `ovir receipt capsule` and `ovir-verify --replay`: what is honest is
 // computed again in a sandboxed process and equal, what is not is named or refused.
-#include "messages/capsule.hpp"
-#include "tests/support/cli.hpp"
+#include "messages/evidence/capsule.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 // `ovir bench` as its users and scripts/bench see it: points, digests, refusals, Ctrl-C. No test
 // here says how fast anything is.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 // ovir cache: what it prints, what it changes, whom it refuses.
-#include "storage/content_store.hpp"
-#include "tests/support/cli.hpp"
+#include "storage/store/content_store.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

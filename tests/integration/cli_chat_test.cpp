@@ -1,7 +1,7 @@
 // `ovir run --chat` and `ovir chat` as a user meets them: the real program, the model inside it.
-#include "compute/tokenizer.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/text/tokenizer.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,7 +1,7 @@
 // Bad input: one sentence saying what, where and what to do; the right exit code; one JSON document
 // where one was asked for; nothing left half-written.
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

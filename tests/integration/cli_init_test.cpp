@@ -1,8 +1,8 @@
 // `ovir init`: what it writes starts, it asks nothing and takes nothing away. And what a node tells
 // a service manager.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/process_use.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/process_use.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
 // keygen and token: what they print, what they keep, whom they refuse.
 #include "messages/signing.hpp"
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 // `ovir ledger`: a ledger from its first entry to a rewritten one, as people use it.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 // How much memory `ovir run` takes, as the system tells: a model is in it once.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

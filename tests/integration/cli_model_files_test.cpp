@@ -1,8 +1,8 @@
 // Model files as users have them: in several parts, and to be made smaller.
-#include "compute/gguf_writer.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/gguf/gguf_writer.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
 // `ovir plan`: the example of config/, mistakes in the file, too little memory.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

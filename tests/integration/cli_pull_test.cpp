@@ -1,6 +1,6 @@
 // `ovir model pull` and `ovir model list`: the program beside HTTP servers that break off, lie
 // about lengths, know no ranges, change their file, or redirect.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/file_server.hpp"
 #include "tests/support/shared_files.hpp"
 

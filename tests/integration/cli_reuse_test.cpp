@@ -1,9 +1,9 @@
 // ovir run again: prefixes and answers from the store of a state folder, in processes that share
 // nothing else. Whatever is found, evicted, damaged or lost, the bytes told are those of a run that
 // computed everything.
-#include "compute/synth.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/make/synth.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 // `ovir run` as a user meets it: the real program, the model inside it, no other file.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 // `ovir shell` as users run it, against a node that follows a script.
-#include "tests/support/cli.hpp"
-#include "tests/support/fake_node.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/fake_node.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 // Ctrl-C, a reader that goes away, and what is left behind.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 // The smaller commands: tokenize, perplexity, model, doctor.
-#include "compute/transcript.hpp"
-#include "tests/support/cli.hpp"
+#include "compute/model/transcript.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

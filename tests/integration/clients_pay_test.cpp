@@ -1,9 +1,9 @@
 // Clients whose own accounts pay, on clusters of processes: what they signed and nothing else. Also
 // what nodes ask, and newcomers that wait for their audits.
-#include "ledger/attest.hpp"
+#include "ledger/rules/attest.hpp"
 #include "messages/hex.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/paid_requests.hpp"
+#include "tests/support/ledger/paid_requests.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

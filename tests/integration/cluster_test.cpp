@@ -1,6 +1,6 @@
-#include "compute/synth.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/make/synth.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>
@@ -61,8 +61,8 @@ protected:
     o.restart_backoff = std::chrono::milliseconds{1};
     return o;
   }
-  run_request story(std::uint32_t max_tokens = 64) {
-    run_request request;
+  actors::generation_request story(std::uint32_t max_tokens = 64) {
+    actors::generation_request request;
     request.prompt = vocabulary_->encode("Once upon a time there was a little", {}).value();
     request.max_tokens = max_tokens;
     return request;
@@ -80,7 +80,7 @@ TEST_F(cluster_test, fifty_kills_at_random_points_change_neither_stream_nor_tran
   EXPECT_FALSE(calm.text.empty());
 
   auto cluster = start(patient(4, 2));
-  run_request drilled = story();
+  actors::generation_request drilled = story();
   drilled.kill_shards = 50;
   drilled.kill_seed = 3;
   std::string streamed;
@@ -117,7 +117,7 @@ TEST_F(cluster_test, fails_the_request_beyond_its_restart_intensity_and_serves_t
   o.restarts_max = 2;
   auto cluster = start(o);
   const run_report calm = cluster->run(story(32), {}, nullptr).value();
-  run_request drilled = story(32);
+  actors::generation_request drilled = story(32);
   drilled.kill_shards = 60;
   const auto failed = cluster->run(drilled, {}, nullptr);
   ASSERT_FALSE(failed);
@@ -159,7 +159,7 @@ TEST_F(cluster_test, says_what_is_wrong_with_options_and_requests) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, errc::invalid_argument);
   auto cluster = start(patient(1, 1));
-  run_request request = story();
+  actors::generation_request request = story();
   request.prompt.assign(model_.get().config.context + 1, 1);
   EXPECT_EQ(cluster->run(request, {}, nullptr).error().code, errc::over_limit);
   request.prompt = {model_.get().config.vocabulary};

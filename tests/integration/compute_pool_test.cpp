@@ -1,4 +1,4 @@
-#include "actors/compute_pool.hpp"
+#include "actors/runtime/compute_pool.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // What the console shows, and to whom: /v1/cluster/ and /console/ over real sockets.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/process_use.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/process_use.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
@@ -151,12 +151,13 @@ TEST_F(console, serves_its_page_with_a_policy_that_lets_nothing_else_in) {
   serve();
   const http_answer page = look("/console/");
   ASSERT_EQ(page.status, 200);
-  EXPECT_EQ(page.body, read_file(source_file("gateway/console/index.html")));
+  EXPECT_EQ(page.body, read_file(source_file("gateway/console/page/index.html")));
   EXPECT_THAT(page.fields.at("content-security-policy"), HasSubstr("default-src 'none'"));
   EXPECT_EQ(page.fields.at("x-content-type-options"), "nosniff");
   EXPECT_EQ(look("/console").status, 308);
   EXPECT_EQ(look("/console/../node.key").status, 404);
-  for (const auto& entry : std::filesystem::directory_iterator{source_file("gateway/console")}) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator{source_file("gateway/console/page")}) {
     const std::string name = entry.path().filename().string();
     if (name == "index.html") {
       continue;

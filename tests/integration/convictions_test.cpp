@@ -1,9 +1,9 @@
 // Who lied in a request that was paid for, on clusters of processes: convicted in the ledger by
 // those who computed it again or by two of its own statements, whatever becomes of the ledger's
 // node meanwhile.
-#include "ledger/equivocation.hpp"
-#include "messages/receipt.hpp"
-#include "tests/support/paid_requests.hpp"
+#include "ledger/rules/equivocation.hpp"
+#include "messages/evidence/receipt.hpp"
+#include "tests/support/ledger/paid_requests.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // The dashboard for Grafana names only metrics and labels that there are, and all metrics.
-#include "tests/support/cli.hpp"
-#include "tests/support/metrics_page.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/metrics_page.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,8 +1,8 @@
 // Embeddings over HTTP: the same vectors for every cut, and when a node is lost meanwhile.
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

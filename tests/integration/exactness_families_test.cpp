@@ -1,12 +1,12 @@
 // One transcript digest per request for every architecture and every tensor type that has kernels
 // of its own, over threads x stages x instruction sets, and when actors are killed and their work
 // is replayed. Prompts are longer than the windows of those that have one, and so are answers.
-#include "actors/kill_plan.hpp"
-#include "compute/synth.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/architecture_model.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "actors/stage/kill_plan.hpp"
+#include "compute/make/synth.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/model/architecture_model.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -17,11 +17,11 @@
 namespace ovir {
 namespace {
 
+using actors::generation_request;
 using compute::kernel_set;
 using supervision::cluster_options;
 using supervision::local_cluster;
 using supervision::run_report;
-using supervision::run_request;
 
 struct cut {
   std::uint32_t threads;
@@ -57,7 +57,7 @@ protected:
     options.prefill_chunk = c.chunk;
     options.restarts_max = 1'000;
     options.restart_backoff = std::chrono::milliseconds{1};
-    run_request request;
+    generation_request request;
     for (std::uint32_t i = 0; i < 50; ++i) {
       request.prompt.push_back((i * 7919 + 31) % model_->get().config.vocabulary);
     }

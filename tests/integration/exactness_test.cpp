@@ -1,11 +1,11 @@
 // The property everything else stands on: one transcript digest per request, however the model is
 // cut, threaded, chunked and whatever instruction set computes it. Compilers and build types are
 // compared by scripts/check, which runs the same requests through several builds.
-#include "compute/quantized_rows.hpp"
-#include "compute/synth.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/make/synth.hpp"
+#include "compute/tensor/quantized_rows.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>
@@ -19,10 +19,10 @@ namespace ovir {
 
 namespace {
 
+using actors::generation_request;
 using compute::kernel_set;
 using supervision::cluster_options;
 using supervision::local_cluster;
-using supervision::run_request;
 using test::loaded_model;
 
 struct cut {
@@ -66,8 +66,8 @@ protected:
   }
 
   /// 70 positions of prompt: more than two windows and more than the largest chunk.
-  [[nodiscard]] run_request request() const {
-    run_request r;
+  [[nodiscard]] generation_request request() const {
+    generation_request r;
     for (std::uint32_t i = 0; i < 70; ++i) {
       r.prompt.push_back((i * 7919 + 31) % model_->get().config.vocabulary);
     }

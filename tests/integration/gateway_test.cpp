@@ -1,7 +1,7 @@
 // `ovir serve` over real sockets: answers, streams, resuming, keys and limits.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/process_use.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/process_use.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>

@@ -1,9 +1,9 @@
 // Logs as JSON, of processes: every line an object with what collectors of logs look for, never a
 // prompt, and opened anew on SIGHUP.
 #include "apps/key_file.hpp"
-#include "messages/request_name.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "messages/request/request_name.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

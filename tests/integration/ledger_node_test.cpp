@@ -1,7 +1,7 @@
 // A node that keeps the ledger: statements from its index in the shell, and what becomes of it when
 // the index is damaged while the node runs, and before it starts.
-#include "tests/support/cli.hpp"
-#include "tests/support/paid_requests.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/ledger/paid_requests.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

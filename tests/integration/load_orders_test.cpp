@@ -1,9 +1,9 @@
 // Layers that nobody holds any more: a request that lacks them waits, a worker with room is ordered
 // to fetch them from others, and answers are those of a cluster that had them all the time.
-#include "tests/support/asked_request.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "tests/support/cluster/asked_request.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,9 +1,9 @@
 // Logprobs over HTTP: the same numbers whatever computed them, however often it changed hands, and
 // whether the answer was known already.
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,10 +1,10 @@
 // What a gateway of a cluster of processes tells Prometheus of its clients: as Prometheus' own
 // checker wants it, as docs/metrics.md says it, and each of it moved by what clients do.
 // node_metrics_test.cpp is about the rest.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/metrics_page.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/metrics_page.hpp"
-#include "tests/support/test_cluster.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

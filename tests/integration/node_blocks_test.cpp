@@ -1,8 +1,8 @@
 // Blocks between nodes: a prefix that some nodes computed is used by others, whatever the cut, and
 // what is damaged, evicted or lost on the way never changes an answer.
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,13 +1,13 @@
 // One transcript digest per request, whether one process answers it or nodes of a cluster do: one,
 // two, three or five workers that hold the model among them, one to eight requests at once.
-#include "compute/packed_weights.hpp"
-#include "supervision/local_cluster.hpp"
-#include "tests/support/architecture_model.hpp"
-#include "tests/support/asked_request.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
+#include "node/local_cluster.hpp"
+#include "tests/support/cluster/asked_request.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/architecture_model.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -25,13 +25,13 @@ constexpr std::uint32_t layers = 8;
 
 /// 70 positions of prompt, more than two windows and more than a chunk; each request another. Every
 /// second one repeats itself, so that guesses of what follows can be right.
-supervision::run_request request_number(std::uint32_t number, std::uint32_t vocabulary) {
-  supervision::run_request r;
+actors::generation_request request_number(std::uint32_t number, std::uint32_t vocabulary) {
+  actors::generation_request r;
   for (std::uint32_t i = 0; i < 70; ++i) {
     const std::uint32_t word = number % 2 == 0 ? i : i % 7;
     r.prompt.push_back((word * 7919 + number * 104'729 + 31) % vocabulary);
   }
-  r.drafts = actors::speculation::off;
+  r.drafts = speculation::off;
   if (number % 2 == 1) { // greedy
     r.max_tokens = 40 + number;
     return r;
@@ -45,7 +45,7 @@ supervision::run_request request_number(std::uint32_t number, std::uint32_t voca
 }
 
 /// The same as the admin command has it. Floats are widened, so that they are narrowed to the same.
-apps::json arguments_of(const supervision::run_request& r) {
+apps::json arguments_of(const actors::generation_request& r) {
   return {{"tokens", r.prompt},
           {"max_tokens", r.max_tokens},
           {"temperature", static_cast<double>(r.sampling.temperature)},
@@ -120,7 +120,7 @@ protected:
   temporary_folder folder_;
   std::unique_ptr<storage::env> env_ = storage::make_env_posix();
   std::filesystem::path path_;
-  std::vector<supervision::run_request> requests_;
+  std::vector<actors::generation_request> requests_;
   std::vector<supervision::run_report> expected_;
 };
 

@@ -1,11 +1,11 @@
 // What every node of a cluster of processes tells Prometheus: as docs/metrics.md says it, as
 // Prometheus' own checker wants it, and each of it moved by what happens to nodes and requests.
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/metrics_page.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/metrics_page.hpp"
-#include "tests/support/paid_requests.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "tests/support/ledger/paid_requests.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,8 +1,8 @@
 // What nodes compute once they use again: whole answers and prefixes, from memory and disk, over
 // restarts. Every answer has the transcript of one that was computed from the beginning.
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -2,11 +2,11 @@
 // alone, at other nodes alone, evicting all the time, and silently damaged. Every answer is
 // compared with that of a node that keeps nothing and holds all layers, and in each state it is
 // counted where units came from: a test that met another state than its own would prove nothing.
-#include "storage/content_store.hpp"
-#include "storage/env.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "storage/env/env.hpp"
+#include "storage/store/content_store.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -175,9 +175,9 @@ TEST_F(node_states, where_units_came_from_and_why_no_more_is_explained_stage_by_
     const char* choice;
   };
   // The second worker claims what it has, and that is another part of the model.
-  for (const auto [letters, found, end, choice] : {expected{"abc", 0, "missing", "nobody"},
+  for (const auto [letters, found, end, choice] : {expected{"abc", 0, "missing", "unclaimed"},
                                                    {"abc", 3, "all", "not_asked"},
-                                                   {"abd", 2, "missing", "nobody"}}) {
+                                                   {"abd", 2, "missing", "unclaimed"}}) {
     static std::uint32_t draw = 0;
     for (const apps::json& stage : explained(letters, ++draw)) {
       EXPECT_EQ(stage.at("wanted"), 3) << letters << stage;

@@ -1,8 +1,8 @@
 // The state folder that an older build wrote (tests/older): this one goes on with its keys, its API
 // keys, what it kept for reuse and its ledger, to the bit, and may be upgraded while it is in use.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/process_use.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/process_use.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
@@ -91,7 +91,7 @@ protected:
   std::uint16_t port_ = free_port();
 };
 
-/// A build whose keys had one term, and so other bits (docs/adr/0068).
+/// A build whose keys had one term, and so other bits (docs/adr/0001-arithmetic.md).
 class older_profile : public older_data {
 protected:
   older_profile() : older_data("54a96a2") {}

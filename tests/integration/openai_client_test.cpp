@@ -1,8 +1,8 @@
 // The npm package `openai`, as it is, against a cluster of three processes, one of which is killed
 // while it streams.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/http_client.hpp"
-#include "tests/support/test_cluster.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,7 +1,7 @@
 // Requests that are paid for, on clusters of processes: what is reserved, earned, settled, and what
 // is left when any party dies in the middle. Convictions are in convictions_test.cpp.
-#include "tests/support/asked_request.hpp"
-#include "tests/support/paid_requests.hpp"
+#include "tests/support/cluster/asked_request.hpp"
+#include "tests/support/ledger/paid_requests.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

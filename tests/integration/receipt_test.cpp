@@ -1,15 +1,15 @@
 // `ovir run --receipt`, `ovir receipt` and the auditor on receipts: what is honest passes without
 // and with the model, and what was changed is found and its signer named.
-#include "ledger/ledger.hpp"
-#include "messages/compact_receipt.hpp"
-#include "storage/durable_file.hpp"
-#include "tests/support/asked_request.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/ledger_world.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "ledger/keeper/ledger.hpp"
+#include "messages/evidence/compact_receipt.hpp"
+#include "storage/env/durable_file.hpp"
+#include "tests/support/cluster/asked_request.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/receipt_maker.hpp"
 #include "tests/support/shared_files.hpp"
-#include "tests/support/test_cluster.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

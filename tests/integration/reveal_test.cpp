@@ -1,5 +1,5 @@
 // Tier T1 and the profile fast as programs: prepare, reveal, check; record, compare.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 // The shell's client against nodes that follow a script, over real links.
-#include "apps/ovir/shell_client.hpp"
-#include "tests/support/fake_node.hpp"
+#include "apps/ovir/shell/shell_client.hpp"
+#include "tests/support/cluster/fake_node.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
-#include "actors/tls_network.hpp"
-#include "messages/limits_links.hpp"
-#include "tests/support/hostile_peer.hpp"
-#include "tests/support/link_node.hpp"
+#include "actors/link/tls_network.hpp"
+#include "messages/limits/links.hpp"
+#include "tests/support/cluster/hostile_peer.hpp"
+#include "tests/support/cluster/link_node.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-#include "actors/tls_network.hpp"
-#include "tests/support/link_node.hpp"
+#include "actors/link/tls_network.hpp"
+#include "tests/support/cluster/link_node.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
 // A request's trace as a file that Perfetto opens: whole, nested, and in agreement with what the
 // receipt says, also when a worker is killed in the middle.
+#include "messages/evidence/receipt.hpp"
 #include "messages/hex.hpp"
-#include "messages/receipt.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 // `ovir run --transcript` and the auditor: what is equal passes, and every change is found and
 // named.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

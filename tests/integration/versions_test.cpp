@@ -1,7 +1,7 @@
 // Two versions that must not mix, as processes: each says which of the two is older, neither lets
 // the other in, both go on with what they have; and once both are one version they are a cluster.
-#include "tests/support/cli.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

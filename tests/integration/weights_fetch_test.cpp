@@ -1,9 +1,9 @@
 // Weights fetched by content between real processes: from two members at once, over kills, past a
 // source that sends wrong bytes, and without fetching what other files have.
-#include "compute/gguf.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/test_cluster.hpp"
+#include "compute/gguf/gguf.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -3,7 +3,7 @@
 // that everything the worker signs fits together and is wrong. OVIR_LIE names one way to lie, or
 // "any"; OVIR_LIE_SEED is the chance, OVIR_LIE_PPM how many passes lie. What is said with a
 // signature and not computed is in lying_words.cpp.
-#include "compute/segment.hpp"
+#include "compute/forward/segment.hpp"
 #include "messages/digest.hpp"
 
 #include <algorithm>

@@ -3,9 +3,9 @@
 // own; "replayed", the signature of an earlier statement under every later one; "withheld", it
 // computes and states nothing; "forged_timing", everything took a microsecond; "sampling", a lead
 // that draws another token than the one that follows; "choice", a last stage that does.
-#include "actors/draws.hpp"
-#include "actors/stage_evidence.hpp"
-#include "messages/audit.hpp"
+#include "actors/request/draws.hpp"
+#include "actors/stage/stage_evidence.hpp"
+#include "messages/evidence/audit.hpp"
 #include "messages/signing.hpp"
 
 #include <array>

@@ -1,5 +1,5 @@
-#include "ledger/audit.hpp"
-#include "messages/limits_ledger.hpp"
+#include "ledger/audit/audit.hpp"
+#include "messages/limits/ledger.hpp"
 
 #include <gtest/gtest.h>
 

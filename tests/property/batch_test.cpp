@@ -1,9 +1,9 @@
 // Steps of several sessions in one pass over the weights, against the same steps alone, bit for
 // bit.
-#include "compute/segment.hpp"
-#include "compute/synth.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/make/synth.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
 // Whatever the model says, a constrained answer parses and fits its schema.
-#include "compute/sampler.hpp"
-#include "compute/token_matcher.hpp"
+#include "compute/text/sampler.hpp"
+#include "compute/text/token_matcher.hpp"
 #include "tests/support/byte_words.hpp"
-#include "tests/support/random_schema.hpp"
+#include "tests/support/model/random_schema.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

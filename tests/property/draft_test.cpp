@@ -1,10 +1,10 @@
 // Steps with guesses of which a random number is right, over segments cut anywhere, against the
 // same positions without a guess, bit for bit.
-#include "compute/segment.hpp"
-#include "compute/synth.hpp"
-#include "messages/limits_draft.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/make/synth.hpp"
+#include "messages/limits/draft.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "tests/support/economy.hpp"
+#include "tests/support/ledger/economy.hpp"
 
 #include <gtest/gtest.h>
 

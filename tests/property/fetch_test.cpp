@@ -1,7 +1,7 @@
 // Fetches from simulated sources that lie, stall, vanish, refuse and answer out of order, each run
 // from a seed. Time moves only when told.
-#include "actors/fetch_core.hpp"
-#include "messages/limits.hpp"
+#include "actors/weights/fetch_core.hpp"
+#include "messages/limits/general.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
-#include "compute/inspect.hpp"
-#include "compute/model.hpp"
-#include "messages/limits.hpp"
+#include "compute/gguf/inspect.hpp"
+#include "compute/model/model.hpp"
+#include "messages/limits/general.hpp"
 #include "tests/support/allocation_meter.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,10 @@
-// Whatever a processor was measured to like best (compute/kernels_ask.hpp), products are those of
-// the reference: every policy is tried on every processor, not only the one it was made for.
-#include "compute/kernels.hpp"
-#include "compute/kernels_x86.hpp"
-#include "compute/packed_weights.hpp"
-#include "compute/prepared_room.hpp"
-#include "tests/support/kernel_inputs.hpp"
+// Whatever a processor was measured to like best (compute/base/kernels_ask.hpp), products are those
+// of the reference: every policy is tried on every processor, not only the one it was made for.
+#include "compute/kernels/formats/packed_weights.hpp"
+#include "compute/kernels/formats/prepared_room.hpp"
+#include "compute/kernels/kernels.hpp"
+#include "compute/kernels/x86/kernels.hpp"
+#include "tests/support/model/kernel_inputs.hpp"
 
 #include <gtest/gtest.h>
 

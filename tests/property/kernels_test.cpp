@@ -1,8 +1,8 @@
 // Every function of every kernel set this processor runs, against the reference, bit for bit.
-#include "compute/kernels.hpp"
-#include "compute/packed_weights.hpp"
-#include "compute/weight_bounds.hpp"
-#include "tests/support/kernel_inputs.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
+#include "compute/kernels/kernels.hpp"
+#include "compute/model/weight_bounds.hpp"
+#include "tests/support/model/kernel_inputs.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "ledger/split.hpp"
-#include "ledger/tariff.hpp"
-#include "messages/limits_ledger.hpp"
+#include "ledger/rules/split.hpp"
+#include "ledger/rules/tariff.hpp"
+#include "messages/limits/ledger.hpp"
 
 #include <gtest/gtest.h>
 

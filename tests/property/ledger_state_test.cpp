@@ -1,12 +1,12 @@
 // The ledger's rules against LEDGER.md read aloud (tests/support/ledger_model), a million random
 // commands: valid, invalid, replayed, out of order, with hostile amounts.
-#include "ledger/invariants.hpp"
-#include "ledger/split.hpp"
-#include "ledger/state.hpp"
-#include "ledger/tariff.hpp"
-#include "messages/limits_ledger.hpp"
-#include "tests/support/ledger_commands.hpp"
-#include "tests/support/ledger_model.hpp"
+#include "ledger/rules/invariants.hpp"
+#include "ledger/rules/split.hpp"
+#include "ledger/rules/state.hpp"
+#include "ledger/rules/tariff.hpp"
+#include "messages/limits/ledger.hpp"
+#include "tests/support/ledger/ledger_commands.hpp"
+#include "tests/support/ledger/ledger_model.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,10 @@
 // The fault injection without processes: each kind of lie at the first, middle and last segment and
 // position, told by somebody who owns a valid key and signs whatever fits the format. What holds by
 // its signatures is computed again, and the liar and nobody else is named, with its unit.
-#include "compute/planted_receipt.hpp"
-#include "compute/receipt_check.hpp"
-#include "compute/receipt_replay.hpp"
-#include "tests/support/lying_path.hpp"
+#include "tests/support/cluster/lying_path.hpp"
+#include "verify/planted_receipt.hpp"
+#include "verify/receipt_check.hpp"
+#include "verify/receipt_replay.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-#include "actors/link_table.hpp"
-#include "messages/limits.hpp"
+#include "actors/link/link_table.hpp"
+#include "messages/limits/general.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/membership_core.hpp"
+#include "actors/members/membership_core.hpp"
 
 #include <chrono>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "ledger/merkle.hpp"
+#include "ledger/log/merkle.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Repairs against exhaustive search, on paths and clusters small enough for that.
-#include "actors/path_repair.hpp"
+#include "actors/path/path_repair.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // The planner against exhaustive search, on clusters small enough for that.
-#include "actors/planner.hpp"
-#include "messages/limits.hpp"
+#include "actors/path/planner.hpp"
+#include "messages/limits/general.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,13 +1,13 @@
 // Windows taken out of segments cut one way and put into segments cut another way: everything
 // computed behind them, every leaf included, is what it would be had nothing been reused.
-#include "compute/kv_block.hpp"
-#include "compute/prefix.hpp"
-#include "compute/segment.hpp"
-#include "compute/synth.hpp"
-#include "messages/limits.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/kv_blocks.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/forward/kv_block.hpp"
+#include "compute/forward/prefix.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/make/synth.hpp"
+#include "messages/limits/general.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/kv_blocks.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 

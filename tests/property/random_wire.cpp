@@ -1,7 +1,7 @@
 #include "tests/property/random_wire.hpp"
 
-#include "compute/transcript.hpp"
-#include "messages/limits.hpp"
+#include "compute/model/transcript.hpp"
+#include "messages/limits/general.hpp"
 
 #include <algorithm>
 #include <array>
@@ -55,7 +55,7 @@ public:
   std::vector<compute::unit_leaf> leaves();
   actors::reuse_told told();
   wire_failed failed();
-  compute::sampling_params sampling();
+  sampling_params sampling();
 
 private:
   std::mt19937_64& random_;
@@ -63,8 +63,8 @@ private:
 
 constexpr std::uint32_t list_max = 40;
 
-compute::sampling_params drawer::sampling() {
-  compute::sampling_params s;
+sampling_params drawer::sampling() {
+  sampling_params s;
   const auto share = [this] { return static_cast<double>(random_() >> 11U) * 0x1p-53; };
   s.temperature = coin() ? 0.0F : static_cast<float>(0.001 + share() * 999);
   s.top_k = static_cast<std::uint32_t>(random_());

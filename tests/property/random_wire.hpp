@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/wire.hpp"
+#include "actors/protocol/wire.hpp"
 
 #include <random>
 

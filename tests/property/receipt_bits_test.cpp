@@ -1,7 +1,7 @@
 // Every single bit of a receipt counts: with any one of them flipped it is refused, or found wrong.
-#include "compute/receipt_check.hpp"
-#include "messages/compact_receipt.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "messages/evidence/compact_receipt.hpp"
+#include "tests/support/model/receipt_maker.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <gtest/gtest.h>
 

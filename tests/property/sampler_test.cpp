@@ -1,5 +1,5 @@
-#include "compute/exact_math.hpp"
-#include "compute/sampler.hpp"
+#include "compute/base/exact_math.hpp"
+#include "compute/text/sampler.hpp"
 #include "messages/digest.hpp"
 
 #include <gtest/gtest.h>

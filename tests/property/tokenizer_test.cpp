@@ -1,8 +1,8 @@
 // Any text decodes to itself, and streaming it in any pieces shows the same characters.
-#include "compute/tokenizer.hpp"
-#include "compute/utf8.hpp"
+#include "compute/base/utf8.hpp"
+#include "compute/text/tokenizer.hpp"
+#include "tests/support/model/small_vocabularies.hpp"
 #include "tests/support/shared_files.hpp"
-#include "tests/support/small_vocabularies.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // The books of a pool of work units, with workers that crash, are killed and come back at random:
 // every unit finishes exactly once.
-#include "actors/unit_pool_core.hpp"
+#include "actors/bulk/unit_pool_core.hpp"
 
 #include <gtest/gtest.h>
 

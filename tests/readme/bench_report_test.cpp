@@ -1,7 +1,7 @@
 // What `scripts/bench` makes of a journal: verdicts, tables and plots, against files that were
 // looked at by people. To change them on purpose: scripts/bench --report --results
 // tests/golden/bench_report/results.jsonl --out FOLDER, look, and copy (the page as tables.txt).
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

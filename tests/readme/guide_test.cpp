@@ -1,9 +1,9 @@
 // Runs every command block of docs/guide, page by page, as somebody would type them: one shell, a
 // folder and a home of its own, nodes in the background. Only ports are others, so that nothing
 // that runs here is in the way.
-#include "tests/support/child_process.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/process_use.hpp"
+#include "tests/support/cluster/child_process.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/process_use.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 // Executes the commands of README.md, so that it cannot lie. They run in the source tree with the
 // programs of this build; nothing is installed or built (OVIR_BIN), and `scripts/test` only lists
 // its tests, because it is what runs this.
-#include "compute/architecture.hpp"
+#include "compute/model/architecture.hpp"
 #include "tests/readme/commands.hpp"
 #include "tests/support/shared_files.hpp"
 

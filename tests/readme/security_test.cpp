@@ -1,5 +1,5 @@
 // docs/guide/security.md names a test for what it claims: each of them is there.
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,8 +1,8 @@
-#include "compute/receipt_check.hpp"
-#include "compute/synth.hpp"
-#include "messages/receipt.hpp"
+#include "compute/make/synth.hpp"
+#include "messages/evidence/receipt.hpp"
 #include "tests/sim/simulated_node.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "tests/support/model/loaded_model.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <gtest/gtest.h>
 
@@ -59,8 +59,8 @@ supervision::cluster_options options(std::uint32_t stages) {
   return o;
 }
 
-supervision::run_request story(std::uint32_t max_tokens = 50) {
-  supervision::run_request request;
+actors::generation_request story(std::uint32_t max_tokens = 50) {
+  actors::generation_request request;
   for (token_id id = 0; id < 23; ++id) {
     request.prompt.push_back(40 + id * 7);
   }
@@ -107,7 +107,7 @@ TEST(sim, fifty_kills_of_shards_change_neither_stream_nor_transcript_over_200_se
   for (std::uint64_t seed = 1; seed <= last; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     simulated_node node{model().loaded.get(), *model().vocabulary, options(4), seed};
-    supervision::run_request request = story();
+    actors::generation_request request = story();
     request.kill_shards = 50;
     request.kill_seed = seed;
     node.submit(request);
@@ -115,7 +115,7 @@ TEST(sim, fifty_kills_of_shards_change_neither_stream_nor_transcript_over_200_se
     expect_undisturbed(*node.answers()[0]);
     const auto& report = node.answers()[0]->outcome->value();
     // Kills planned for tokens beyond an early end of the text do not happen.
-    if (report.end == actors::generation_end::length) {
+    if (report.end == finish_reason::length) {
       EXPECT_EQ(report.restarts, 50U);
     }
     node.settle(10s);
@@ -129,8 +129,8 @@ TEST(sim, fifty_kills_of_shards_change_neither_stream_nor_transcript_over_200_se
 }
 
 // A text of which some guesses are right, whoever draws it.
-supervision::run_request repetitive(actors::speculation drafts, float temperature) {
-  supervision::run_request request = story(60);
+actors::generation_request repetitive(speculation drafts, float temperature) {
+  actors::generation_request request = story(60);
   for (token_id i = 0; i < 12; ++i) {
     request.prompt.push_back(50 + i % 3);
   }
@@ -144,7 +144,7 @@ TEST(sim, guesses_change_nothing_whatever_is_killed_in_their_midst) {
   std::uint64_t rejected = 0;
   for (const float temperature : {0.0F, 0.05F, 0.2F}) {
     simulated_node plain{model().loaded.get(), *model().vocabulary, options(1), 1};
-    plain.submit(repetitive(actors::speculation::off, temperature));
+    plain.submit(repetitive(speculation::off, temperature));
     ASSERT_TRUE(plain.run());
     const auto& expected = plain.answers()[0]->outcome->value();
     EXPECT_EQ(expected.drafted, 0U);
@@ -152,8 +152,8 @@ TEST(sim, guesses_change_nothing_whatever_is_killed_in_their_midst) {
       SCOPED_TRACE("seed " + std::to_string(seed));
       const auto stages = static_cast<std::uint32_t>(1 + seed % 4);
       simulated_node node{model().loaded.get(), *model().vocabulary, options(stages), seed};
-      const auto mode = seed % 3 == 0 ? actors::speculation::automatic : actors::speculation::on;
-      supervision::run_request request = repetitive(mode, temperature);
+      const auto mode = seed % 3 == 0 ? speculation::automatic : speculation::on;
+      actors::generation_request request = repetitive(mode, temperature);
       request.kill_shards = seed % 5 == 0 ? 0 : 12;
       request.kill_seed = seed;
       node.submit(request);
@@ -177,7 +177,7 @@ TEST(sim, guesses_change_nothing_whatever_is_killed_in_their_midst) {
 TEST(sim, the_same_seed_takes_the_same_steps) {
   const auto trace = [](std::uint64_t seed) {
     simulated_node node{model().loaded.get(), *model().vocabulary, options(3), seed};
-    supervision::run_request request = story(20);
+    actors::generation_request request = story(20);
     request.kill_shards = 5;
     node.submit(request);
     EXPECT_TRUE(node.run());
@@ -191,7 +191,7 @@ TEST(sim, other_requests_do_not_notice_a_recovery) {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     simulated_node node{model().loaded.get(), *model().vocabulary, options(3), seed};
-    supervision::run_request drilled = story();
+    actors::generation_request drilled = story();
     drilled.kill_shards = 10;
     drilled.kill_seed = seed;
     node.submit(drilled);
@@ -205,8 +205,8 @@ TEST(sim, other_requests_do_not_notice_a_recovery) {
 }
 
 /// Requests that differ in everything that a stage could mix up.
-supervision::run_request variant(std::uint32_t i) {
-  supervision::run_request request = story(20 + 3 * i);
+actors::generation_request variant(std::uint32_t i) {
+  actors::generation_request request = story(20 + 3 * i);
   request.sampling.seed = 100 + i;
   request.prompt.resize(3 + 4 * i);
   std::rotate(request.prompt.begin(), request.prompt.begin() + i, request.prompt.end());
@@ -227,7 +227,7 @@ TEST(sim, requests_that_share_passes_get_what_they_get_alone) {
       SCOPED_TRACE("stages " + std::to_string(stages) + ", seed " + std::to_string(seed));
       simulated_node node{model().loaded.get(), *model().vocabulary, options(stages), seed};
       for (std::uint32_t i = 0; i < count; ++i) {
-        supervision::run_request request = variant(i);
+        actors::generation_request request = variant(i);
         request.kill_shards = i == 0 ? static_cast<std::uint32_t>(seed % 3) : 0;
         request.kill_seed = seed;
         node.submit(request);
@@ -249,7 +249,7 @@ TEST(sim, exceeding_the_restart_intensity_fails_the_request_and_the_next_is_serv
     supervision::cluster_options o = options(2);
     o.restarts_max = 2;
     simulated_node node{model().loaded.get(), *model().vocabulary, o, seed};
-    supervision::run_request drilled = story();
+    actors::generation_request drilled = story();
     drilled.kill_shards = 50;
     drilled.kill_seed = seed;
     node.submit(drilled);
@@ -270,7 +270,7 @@ TEST(sim, a_cancelled_request_keeps_what_was_produced) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     simulated_node node{model().loaded.get(), *model().vocabulary, options(4), seed};
-    supervision::run_request request = story();
+    actors::generation_request request = story();
     request.kill_shards = seed % 2 == 0 ? 5 : 0;
     node.submit(request);
     const auto some_text = [&] { return node.answers()[0]->text.size() > seed; };
@@ -278,7 +278,7 @@ TEST(sim, a_cancelled_request_keeps_what_was_produced) {
     node.cancel(0);
     ASSERT_TRUE(node.run());
     const auto& report = node.answers()[0]->outcome->value();
-    EXPECT_EQ(report.end, actors::generation_end::cancelled);
+    EXPECT_EQ(report.end, finish_reason::cancelled);
     const auto& whole = undisturbed().tokens;
     ASSERT_LT(report.tokens.size(), whole.size());
     EXPECT_TRUE(std::equal(report.tokens.begin(), report.tokens.end(), whole.begin()));
@@ -301,7 +301,7 @@ TEST(sim, an_error_in_the_numbers_ends_its_request_alone) {
               sizeof(nan));
   const loaded_model poisoned{bytes};
   simulated_node node{poisoned.get(), *model().vocabulary, options(3), 5};
-  supervision::run_request bad = story();
+  actors::generation_request bad = story();
   bad.prompt[12] = poison;
   node.submit(bad);
   node.submit(story(4));

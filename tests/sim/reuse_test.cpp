@@ -1,9 +1,9 @@
 // Whole trees with a cache, under a seeded scheduler: what is reused, evicted, waited for or lost
 // changes who computes what, and nothing else.
-#include "compute/synth.hpp"
+#include "compute/make/synth.hpp"
 #include "tests/sim/simulated_node.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 
@@ -54,8 +54,8 @@ std::shared_ptr<cache_tiers> memory_of(std::size_t bytes) {
 constexpr std::size_t plenty = 64U << 20U;
 
 /// 100 tokens that all share, and some of this request alone.
-supervision::run_request request(token_id own, std::uint32_t max_tokens = 40) {
-  supervision::run_request r;
+actors::generation_request request(token_id own, std::uint32_t max_tokens = 40) {
+  actors::generation_request r;
   for (token_id id = 0; id < 100; ++id) {
     r.prompt.push_back(40 + id * 7 % 250);
   }
@@ -74,7 +74,7 @@ public:
   tree(std::uint32_t stages, std::uint64_t seed, std::shared_ptr<cache_tiers> tiers)
       : node_(model().loaded.get(), *model().vocabulary, options(stages), seed, std::move(tiers)) {}
 
-  generation_report ask(const supervision::run_request& r) {
+  generation_report ask(const actors::generation_request& r) {
     node_.submit(r);
     EXPECT_TRUE(node_.run());
     const auto& answer = *node_.answers().back();
@@ -135,7 +135,7 @@ TEST(sim_reuse, a_prefix_is_computed_once_for_all_cuts) {
 TEST(sim_reuse, what_was_generated_is_the_next_prompts_prefix) {
   const auto tiers = memory_of(plenty);
   const generation_report first = tree{2, 1, tiers}.ask(request(1));
-  supervision::run_request next = request(1);
+  actors::generation_request next = request(1);
   next.prompt.insert(next.prompt.end(), first.tokens.begin(), first.tokens.end());
   next.prompt.push_back(9);
   const generation_report second = tree{3, 1, tiers}.ask(next);
@@ -176,7 +176,7 @@ TEST(sim_reuse, kills_evictions_and_a_dying_cache_change_nothing) {
     const auto tiers = memory_of(std::array{4 * block, 20 * block, plenty}[seed % 3]);
     tree t{static_cast<std::uint32_t>(1 + seed % 5), seed, tiers};
     for (int round = 0; round < 2; ++round) {
-      supervision::run_request r = request(1, 60);
+      actors::generation_request r = request(1, 60);
       r.kill_shards = 6;
       r.kill_seed = seed;
       t.node().submit(r);
@@ -249,8 +249,8 @@ TEST(sim_reuse, requests_that_come_and_go_leave_no_one_waiting) {
   }
 }
 
-supervision::run_request repeatable(std::uint32_t max_tokens) {
-  supervision::run_request r = request(1, max_tokens);
+actors::generation_request repeatable(std::uint32_t max_tokens) {
+  actors::generation_request r = request(1, max_tokens);
   r.cache.answers = true;
   return r;
 }
@@ -267,7 +267,7 @@ TEST(sim_reuse, the_same_request_again_is_answered_without_a_stage) {
   EXPECT_EQ(reused(again), needed(again));
   // Not of a request that must not be the same twice, nor of another.
   EXPECT_FALSE(t.ask(request(1, 50)).answer_reused);
-  supervision::run_request other = repeatable(50);
+  actors::generation_request other = repeatable(50);
   other.sampling.seed = 8;
   EXPECT_FALSE(t.ask(other).answer_reused);
   other = repeatable(50);

@@ -1,5 +1,7 @@
 #include "tests/sim/simulated_node.hpp"
 
+#include "actors/protocol/protocol_actor.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "messages/caf/errors.hpp"
 
 #include <algorithm>
@@ -125,7 +127,7 @@ bool simulated_node::step() {
   return scheduler_.try_run_once();
 }
 
-void simulated_node::submit(const supervision::run_request& request) {
+void simulated_node::submit(const actors::generation_request& request) {
   answer* const a = answers_.emplace_back(std::make_unique<answer>()).get();
   const request_id id{next_request_++};
   requesters_.push_back(system_.spawn([a](caf::event_based_actor*) {

@@ -1,11 +1,12 @@
 #pragma once
 
-#include "actors/cache.hpp"
-#include "actors/protocol.hpp"
-#include "actors/simulated_executor.hpp"
+#include "actors/protocol/protocol_actor.hpp"
+#include "actors/reuse/cache_actor.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
+#include "actors/runtime/simulated_executor_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/digest.hpp"
-#include "supervision/tree.hpp"
+#include "node/tree.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
@@ -66,7 +67,7 @@ public:
   };
 
   /// Hands a request to the scheduler; `answers()` grows while `run` runs.
-  void submit(const supervision::run_request& request);
+  void submit(const actors::generation_request& request);
   void cancel(std::size_t index);
   /// Steps until every request is answered; false when `steps_max` were not enough.
   [[nodiscard]] bool run(std::size_t steps_max = 10'000'000);

@@ -1,11 +1,12 @@
 // Redundancy in a byzantine swarm: the actor that drives requests and the core that audits them, as
 // nodes run them, over five workers of which two lie at random. What workers compute is a chain of
 // digests, so that 2,000 requests take seconds; every order of events follows from a seed.
-#include "actors/jobs.hpp"
-#include "actors/model_catalog.hpp"
-#include "actors/twin_runs.hpp"
-#include "ledger/audit.hpp"
-#include "messages/limits_ledger.hpp"
+#include "actors/path/model_catalog.hpp"
+#include "actors/path/twin_runs.hpp"
+#include "actors/protocol/protocol_actor.hpp"
+#include "actors/request/jobs_actor.hpp"
+#include "ledger/audit/audit.hpp"
+#include "messages/limits/ledger.hpp"
 #include "tests/sim/simulated_node.hpp"
 
 #include <gtest/gtest.h>
@@ -299,13 +300,13 @@ private:
     }
     one.stated.push_back(window);
     one.drawn.push_back(token_of(window.back()));
-    caf::anon_send(one.requester, actors::text_piece{one.asked.id, w, one.drawn.back(), "t", {}});
+    caf::anon_send(one.requester, actors::text_piece{{w, one.drawn.back(), "t", {}}, one.asked.id});
     if (one.drawn.size() == tokens) {
-      end(number, actors::generation_end::length);
+      end(number, finish_reason::length);
     }
   }
   /// With what there is, as a lead ends.
-  void end(std::uint64_t number, actors::generation_end how) {
+  void end(std::uint64_t number, finish_reason how) {
     run_state& one = runs_.at(number);
     actors::generation_report report;
     report.tokens = one.drawn;
@@ -334,7 +335,7 @@ private:
   void cancel(request_id id) {
     for (const std::uint64_t number : std::set{running_}) {
       if (runs_.at(number).asked.id == id) {
-        end(number, actors::generation_end::cancelled);
+        end(number, finish_reason::cancelled);
       }
     }
   }

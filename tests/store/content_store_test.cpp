@@ -1,4 +1,4 @@
-#include "storage/content_store.hpp"
+#include "storage/store/content_store.hpp"
 #include "tests/store/disk_recorder.hpp"
 #include "tests/store/store_folder.hpp"
 

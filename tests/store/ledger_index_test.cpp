@@ -1,12 +1,12 @@
 // The ledger's index: what it spares, and that it is never believed more than the log. This program
 // stands between LMDB and the system's calls (disk_recorder.hpp).
-#include "ledger/ledger.hpp"
-#include "ledger/log_format.hpp"
-#include "storage/durable_file.hpp"
-#include "storage/lmdb_index.hpp"
+#include "ledger/keeper/ledger.hpp"
+#include "ledger/log/log_format.hpp"
+#include "storage/env/durable_file.hpp"
+#include "storage/store/lmdb_index.hpp"
 #include "tests/store/disk_recorder.hpp"
 #include "tests/store/store_folder.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 
 #include <gtest/gtest.h>
 

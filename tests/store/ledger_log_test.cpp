@@ -1,12 +1,12 @@
 // The ledger's log when its process is killed, when the power goes, and when bits flip. This
 // program stands between the log and the system's calls (disk_recorder.hpp).
-#include "ledger/ledger.hpp"
-#include "ledger/log_format.hpp"
-#include "ledger/verify.hpp"
-#include "storage/durable_file.hpp"
+#include "ledger/keeper/ledger.hpp"
+#include "ledger/keeper/verify.hpp"
+#include "ledger/log/log_format.hpp"
+#include "storage/env/durable_file.hpp"
 #include "tests/store/disk_recorder.hpp"
 #include "tests/store/store_folder.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "storage/content_store.hpp"
+#include "storage/store/content_store.hpp"
 
 #include <cstdint>
 #include <filesystem>

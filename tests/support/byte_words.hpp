@@ -1,6 +1,6 @@
 #pragma once
 
-#include "compute/tokenizer.hpp"
+#include "compute/text/tokenizer.hpp"
 
 #include <string>
 #include <vector>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <regex>
 #include <set>
 
@@ -27,6 +28,7 @@ constexpr std::array libraries{
     library{"LMDB", "lmdb.h"},
     library{"libsodium", "sodium"},
     library{"OpenSSL", "openssl/"},
+    library{"libcurl", "curl/"},
     library{"Boost.Asio", "boost/"},
     library{"prometheus-cpp", "prometheus/"},
     library{"CLI11", "CLI/"},
@@ -180,24 +182,123 @@ std::vector<finding> check_names(const source& readme, const std::vector<std::st
   return found;
 }
 
-std::vector<finding> check_layering(const source& file, const std::vector<allowance>& allowances) {
-  const std::string folder{folder_of(file.path)};
-  const std::string_view name = std::string_view{file.path}.substr(folder.size() + 1);
+std::vector<finding> check_layering(const source& file, std::string_view folder,
+                                    const std::vector<allowance>& allowances) {
+  const std::string own_prefix = std::string{folder} + "/";
+  const std::string_view name = std::string_view{file.path}.substr(own_prefix.size());
   std::vector<finding> found;
   for (const include& i : includes_of(file.text)) {
-    const bool own = i.quoted && i.target.starts_with(folder + "/");
+    const bool own = i.quoted && i.target.starts_with(own_prefix);
     if (!own && std::none_of(allowances.begin(), allowances.end(), [&](const allowance& clause) {
           return clause_allows(clause, name, i);
         })) {
+      found.push_back(
+          {file.path, i.line,
+           "includes " + i.target + ", which " + own_prefix + "README.md does not allow"});
+    }
+  }
+  return found;
+}
+
+std::string room_of(std::string_view path) {
+  const std::size_t top = path.find('/');
+  const std::size_t room = top == std::string_view::npos ? top : path.find('/', top + 1);
+  return std::string{path.substr(0, room == std::string_view::npos ? top : room)};
+}
+
+namespace {
+
+using arrows = std::map<std::string, std::map<std::string, finding>>;
+
+/// Follows arrows from `room`; the first that leads back into `path` is told.
+void follow(const std::string& room, const arrows& from, std::vector<std::string>& path,
+            std::set<std::string>& done, std::vector<finding>& found) {
+  path.push_back(room);
+  const auto out = from.find(room);
+  for (const auto& [target, why] : out == from.end() ? arrows::mapped_type{} : out->second) {
+    const auto back = std::find(path.begin(), path.end(), target);
+    if (back != path.end()) {
+      std::string circle;
+      for (auto at = back; at != path.end(); ++at) {
+        circle += *at + " -> ";
+      }
+      found.push_back({why.path, why.line, why.what + " closes the circle " + circle + target});
+    } else if (!done.contains(target)) {
+      follow(target, from, path, done, found);
+    }
+  }
+  path.pop_back();
+  done.insert(room);
+}
+
+} // namespace
+
+std::vector<finding> check_circles(const std::vector<source>& files,
+                                   const std::vector<std::string>& folders) {
+  arrows from;
+  for (const source& file : files) {
+    const std::string top{folder_of(file.path)};
+    if (!is_cpp(file.path) || std::find(folders.begin(), folders.end(), top) == folders.end()) {
+      continue;
+    }
+    const std::string room = room_of(file.path);
+    for (const include& i : includes_of(file.text)) {
+      const std::string target = room_of(i.target);
+      if (i.quoted && i.target.starts_with(top + "/") && target != room) {
+        from[room].emplace(target, finding{file.path, i.line, "includes " + i.target + ", which"});
+      }
+    }
+  }
+  std::vector<finding> found;
+  std::set<std::string> done;
+  for (const auto& [room, unused] : from) {
+    std::vector<std::string> path;
+    if (!done.contains(room)) {
+      follow(room, from, path, done, found);
+    }
+  }
+  return found;
+}
+
+std::vector<finding> check_actors_apart(const source& file) {
+  const std::string_view path = file.path;
+  const bool tests = path.starts_with("tests/") || path.starts_with("bench/");
+  const bool apart = path.substr(0, path.rfind('.')).ends_with("_actor") ||
+                     path.starts_with("messages/caf/") || path.starts_with("supervision/");
+  if (tests || apart) {
+    return {};
+  }
+  std::vector<finding> found;
+  for (const include& i : includes_of(file.text)) {
+    if (!i.quoted && i.target.starts_with("caf/")) {
       found.push_back({file.path, i.line,
-                       "includes " + i.target + ", which " + folder + "/README.md does not allow"});
+                       "includes " + i.target +
+                           "; only *_actor.*, messages/caf and supervision "
+                           "may"});
+    } else if (path.starts_with("actors/") && i.target.ends_with("_actor.hpp")) {
+      found.push_back({file.path, i.line, "includes " + i.target + ", an actor; a core may not"});
+    }
+  }
+  return found;
+}
+
+std::vector<finding> check_folder_sizes(const std::vector<source>& files) {
+  std::map<std::string, std::size_t> sizes;
+  for (const source& file : files) {
+    sizes[file.path.substr(0, file.path.rfind('/') + 1)] += is_cpp(file.path) ? 1 : 0;
+  }
+  std::vector<finding> found;
+  for (const auto& [folder, size] : sizes) {
+    if (size > files_per_folder_max) {
+      found.push_back({folder, 0, "has " + std::to_string(size) + " sources; divide it by nouns"});
     }
   }
   return found;
 }
 
 std::vector<finding> check_auditor_links(std::string_view readelf_output) {
-  static const std::regex forbidden{R"(\[(lib(caf|ovir_actors|ovir_supervision)[^\]]*)\])"};
+  static const std::regex forbidden{
+      R"(\[(lib(caf|ovir_actors|ovir_supervision|ovir_node)[^\]]*)\])"};
   std::vector<finding> found;
   std::size_t number = 0;
   for (const std::string_view line : lines_of(readelf_output)) {

@@ -7,13 +7,14 @@
 #include <string_view>
 #include <vector>
 
-/// The arrows between folders. Each folder's README has one line
+/// The arrows between folders. Each folder with C++ in it has a README with one line
 ///
-///     May include: messages, std, fmt; PCRE2 in pre_tokenizer.cpp
+///     May include: messages, compute/tensor, std, fmt; PCRE2 in pretokenizer.cpp
 ///
 /// in which clauses are separated by semicolons, names by commas, and `in` limits a clause to files
-/// of the folder (patterns with `*`). A name is a folder, `std`, or a library of the table in
-/// layering.cpp. A folder may always include itself. `everything` allows everything.
+/// of the folder (patterns with `*`). A name is a folder and all below it, `std`, or a library of
+/// the table in layering.cpp. A folder may always include itself. `everything` allows everything.
+/// A room is a folder of the second level, such as compute/tensor.
 namespace ovir::tidy {
 
 /// One clause of the line.
@@ -30,9 +31,26 @@ struct allowance {
 [[nodiscard]] std::vector<finding> check_names(const source& readme,
                                                const std::vector<std::string>& folders);
 
-/// Includes of `file` that `allowances`, those of its folder, do not allow.
-[[nodiscard]] std::vector<finding> check_layering(const source& file,
+/// Includes of `file`, which lies in or below `folder`, that the `allowances` of the folder do not
+/// allow.
+[[nodiscard]] std::vector<finding> check_layering(const source& file, std::string_view folder,
                                                   const std::vector<allowance>& allowances);
+
+/// The first two levels of a path's folder: `compute/kernels` of `compute/kernels/x86/panel.hpp`.
+[[nodiscard]] std::string room_of(std::string_view path);
+
+/// Includes that close a circle between rooms of the same of `folders`.
+[[nodiscard]] std::vector<finding> check_circles(const std::vector<source>& files,
+                                                 const std::vector<std::string>& folders);
+
+/// CAF anywhere but in `*_actor.*`, messages/caf and supervision; and headers of actors that other
+/// sources of actors/ include.
+[[nodiscard]] std::vector<finding> check_actors_apart(const source& file);
+
+inline constexpr std::size_t files_per_folder_max = 60;
+
+/// Folders with more than `files_per_folder_max` sources.
+[[nodiscard]] std::vector<finding> check_folder_sizes(const std::vector<source>& files);
 
 /// Libraries the offline auditor must not be linked with, found among the output of
 /// `readelf --dynamic`.

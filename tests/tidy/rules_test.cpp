@@ -16,7 +16,7 @@ std::size_t banned(const std::string& path, const std::string& text) {
 }
 
 std::size_t layering(const std::string& path, const std::string& text, std::string_view readme) {
-  return check_layering({path, text}, parse_may_include(readme).value()).size();
+  return check_layering({path, text}, folder_of(path), parse_may_include(readme).value()).size();
 }
 
 std::string function_of(std::size_t lines) {
@@ -43,7 +43,7 @@ TEST(layering, allows_what_the_line_names_and_nothing_else) {
   EXPECT_EQ(layering("compute/a.cpp", "#include \"compute/b.hpp\"\n", readme), 0U);
   EXPECT_EQ(layering("compute/a.cpp", "#include <vector>\n#include <fmt/core.h>\n", readme), 0U);
   EXPECT_EQ(layering("compute/a.cpp", "#include <caf/all.hpp>\n", readme), 1U);
-  EXPECT_EQ(layering("compute/a.cpp", "#include \"storage/env.hpp\"\n", readme), 1U);
+  EXPECT_EQ(layering("compute/a.cpp", "#include \"storage/env/env.hpp\"\n", readme), 1U);
   EXPECT_EQ(layering("compute/a.cpp", "#include <unistd.h>\n", readme), 1U);
   EXPECT_EQ(layering("compute/a.cpp", "// #include <caf/all.hpp>\n", readme), 0U);
   EXPECT_EQ(layering("compute/a.cpp", "#include \"frame.capnp.h\"\n", readme), 1U);
@@ -54,6 +54,53 @@ TEST(layering, limits_a_clause_to_its_files) {
   const std::string_view readme = "May include: std; PCRE2 in words*.cpp\n";
   EXPECT_EQ(layering("compute/words_bpe.cpp", "#include <pcre2.h>\n", readme), 0U);
   EXPECT_EQ(layering("compute/other.cpp", "#include <pcre2.h>\n", readme), 1U);
+}
+
+TEST(layering, looks_at_rooms) {
+  const auto allowed = parse_may_include("May include: messages, compute/base, std").value();
+  const auto found = [&](const std::string& text) {
+    return check_layering({"compute/text/a.cpp", text}, "compute/text", allowed).size();
+  };
+  EXPECT_EQ(found("#include \"compute/text/b.hpp\"\n"), 0U);
+  EXPECT_EQ(found("#include \"compute/base/b.hpp\"\n"), 0U);
+  EXPECT_EQ(found("#include \"compute/kernels/b.hpp\"\n"), 1U);
+  EXPECT_EQ(found("#include \"compute/b.hpp\"\n"), 1U);
+  EXPECT_EQ(room_of("compute/kernels/x86/panel.hpp"), "compute/kernels");
+  EXPECT_EQ(room_of("compute/panel.hpp"), "compute");
+}
+
+TEST(layering, finds_circles_between_rooms) {
+  const source up{"a/x/1.hpp", "#include \"a/y/2.hpp\"\n"};
+  const source down{"a/y/2.hpp", "#include \"a/z/3.hpp\"\n"};
+  const source back{"a/z/3.hpp", "\n#include \"a/x/4.hpp\"\n"};
+  EXPECT_TRUE(check_circles({up, down}, {"a"}).empty());
+  const auto found = check_circles({up, down, back}, {"a"});
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(to_string(found.front()), "a/z/3.hpp:2: includes a/x/4.hpp, which closes the circle "
+                                      "a/x -> a/y -> a/z -> a/x");
+  EXPECT_TRUE(check_circles({up, down, back}, {"b"}).empty());
+}
+
+TEST(layering, keeps_caf_and_actors_out_of_cores) {
+  const std::string caf = "#include <caf/actor.hpp>\n";
+  const std::string actor = "#include \"actors/request/lead_actor.hpp\"\n";
+  EXPECT_EQ(check_actors_apart({"actors/request/lead_core.cpp", caf}).size(), 1U);
+  EXPECT_EQ(check_actors_apart({"node/node_start.cpp", caf}).size(), 1U);
+  EXPECT_EQ(check_actors_apart({"actors/request/lead_core.cpp", actor}).size(), 1U);
+  EXPECT_TRUE(check_actors_apart({"actors/request/lead_actor.cpp", caf + actor}).empty());
+  EXPECT_TRUE(check_actors_apart({"messages/caf/errors.cpp", caf}).empty());
+  EXPECT_TRUE(check_actors_apart({"supervision/supervisor.hpp", caf}).empty());
+}
+
+TEST(shape, counts_the_sources_of_a_folder) {
+  std::vector<source> files;
+  for (std::size_t i = 0; i < files_per_folder_max; ++i) {
+    files.push_back({"a/b/f" + std::to_string(i) + ".cpp", ""});
+  }
+  files.push_back({"a/b/README.md", ""});
+  EXPECT_TRUE(check_folder_sizes(files).empty());
+  files.push_back({"a/b/one_more.hpp", ""});
+  EXPECT_EQ(check_folder_sizes(files).size(), 1U);
 }
 
 TEST(layering, refuses_a_readme_without_the_line_or_with_an_unknown_name) {
@@ -121,7 +168,7 @@ TEST(banned, keeps_chance_time_and_threads_out_of_the_cores) {
   EXPECT_EQ(banned("compute/a.cpp", "std::mt19937 g{1};\nstd::random_device{}();"), 1U);
   EXPECT_EQ(banned("storage/a.cpp", "auto t = time(nullptr);"), 1U);
   EXPECT_EQ(banned("storage/a.cpp", "auto t = steady_clock::now();"), 1U);
-  EXPECT_EQ(banned("storage/env_posix.cpp", "auto t = steady_clock::now();"), 0U);
+  EXPECT_EQ(banned("storage/env/env_posix.cpp", "auto t = steady_clock::now();"), 0U);
   EXPECT_EQ(banned("ledger/a.cpp", "std::thread t;"), 1U);
   EXPECT_EQ(banned("messages/a.hpp", "#include <mutex>"), 1U);
   EXPECT_EQ(banned("supervision/a.hpp", "std::thread t;"), 0U);

@@ -1,6 +1,6 @@
-#include "actors/access_list.hpp"
-#include "messages/limits.hpp"
-#include "storage/memory_env.hpp"
+#include "actors/link/access_list.hpp"
+#include "messages/limits/general.hpp"
+#include "storage/env/memory_env.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-#include "actors/admin_json.hpp"
-#include "messages/limits.hpp"
+#include "actors/operator/admin_json_actor.hpp"
+#include "messages/limits/general.hpp"
 
 #include <gtest/gtest.h>
 

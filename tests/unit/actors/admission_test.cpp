@@ -1,4 +1,4 @@
-#include "actors/admission.hpp"
+#include "actors/link/admission.hpp"
 
 #include <gtest/gtest.h>
 

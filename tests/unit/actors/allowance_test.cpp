@@ -1,4 +1,4 @@
-#include "actors/allowance.hpp"
+#include "actors/runtime/allowance.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-#include "actors/answer_record.hpp"
-#include "tests/support/answers.hpp"
+#include "actors/reuse/answer_record.hpp"
+#include "tests/support/cluster/answers.hpp"
 
 #include <gtest/gtest.h>
 
@@ -95,13 +95,13 @@ TEST(answer_record, changed_anywhere_no_longer_agrees_with_its_root) {
 TEST(answer_record, keys_tell_requests_apart_by_all_that_matters_and_nothing_else) {
   const digest model = hash_plain({});
   const std::vector<token_id> prompt = answered_prompt();
-  compute::sampling_params greedy;
-  compute::sampling_params greedy_with_seed;
+  sampling_params greedy;
+  sampling_params greedy_with_seed;
   greedy_with_seed.seed = 5;
   EXPECT_EQ(request_digest(model, prompt, greedy), request_digest(model, prompt, greedy_with_seed));
-  compute::sampling_params hot;
+  sampling_params hot;
   hot.temperature = 0.5F;
-  std::vector<compute::sampling_params> all(8, hot);
+  std::vector<sampling_params> all(8, hot);
   all[1].seed = 1;
   all[2].top_k = 5;
   all[3].top_p = 0.5;
@@ -110,7 +110,7 @@ TEST(answer_record, keys_tell_requests_apart_by_all_that_matters_and_nothing_els
   all[6].temperature = 0.25F;
   all[7].constraint = "{}";
   std::set<digest> keys{request_digest(model, prompt, greedy)};
-  for (const compute::sampling_params& s : all) {
+  for (const sampling_params& s : all) {
     keys.insert(request_digest(model, prompt, s));
   }
   keys.insert(request_digest(hash("a", {}), prompt, greedy));

@@ -1,4 +1,4 @@
-#include "actors/audit_files.hpp"
+#include "actors/audit/audit_files.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

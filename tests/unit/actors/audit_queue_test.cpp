@@ -1,5 +1,5 @@
-#include "actors/audit_queue.hpp"
-#include "actors/audit_senders.hpp"
+#include "actors/audit/audit_queue.hpp"
+#include "actors/audit/audit_senders.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-#include "actors/block_exchange_core.hpp"
-#include "tests/support/kv_blocks.hpp"
+#include "actors/reuse/block_exchange_core.hpp"
+#include "tests/support/model/kv_blocks.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "actors/boundary_log.hpp"
+#include "actors/stage/boundary_log.hpp"
 
 #include <gtest/gtest.h>
 

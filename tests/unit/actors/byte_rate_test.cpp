@@ -1,4 +1,4 @@
-#include "actors/byte_rate.hpp"
+#include "actors/runtime/byte_rate.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "actors/cache_owner.hpp"
+#include "actors/reuse/cache_owner.hpp"
 
 #include <gtest/gtest.h>
 

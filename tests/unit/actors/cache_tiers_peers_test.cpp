@@ -1,8 +1,8 @@
 // What the tiers do for other nodes and with what comes from them, forged blocks included.
-#include "actors/cache_tiers.hpp"
-#include "compute/prefix.hpp"
-#include "messages/limits_cache.hpp"
-#include "tests/support/kv_blocks.hpp"
+#include "actors/reuse/cache_tiers.hpp"
+#include "compute/forward/prefix.hpp"
+#include "messages/limits/cache.hpp"
+#include "tests/support/model/kv_blocks.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
-#include "actors/cache_tiers.hpp"
-#include "compute/prefix.hpp"
-#include "tests/support/answers.hpp"
-#include "tests/support/kv_blocks.hpp"
+#include "actors/reuse/cache_tiers.hpp"
+#include "compute/forward/prefix.hpp"
+#include "tests/support/cluster/answers.hpp"
+#include "tests/support/model/kv_blocks.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "actors/choices.hpp"
+#include "actors/request/choices.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-#include "actors/connection_slots.hpp"
-#include "messages/limits.hpp"
+#include "actors/link/connection_slots.hpp"
+#include "messages/limits/general.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "actors/credit.hpp"
+#include "actors/payment/credit.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-#include "actors/delay_line.hpp"
-#include "messages/limits.hpp"
+#include "actors/link/delay_line.hpp"
+#include "messages/limits/general.hpp"
 
 #include <gtest/gtest.h>
 

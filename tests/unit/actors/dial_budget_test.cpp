@@ -1,4 +1,4 @@
-#include "actors/dial_budget.hpp"
+#include "actors/link/dial_budget.hpp"
 
 #include <gtest/gtest.h>
 

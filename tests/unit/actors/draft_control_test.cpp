@@ -1,4 +1,4 @@
-#include "actors/draft_control.hpp"
+#include "actors/protocol/draft_control.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-#include "actors/fault_memory.hpp"
-#include "messages/limits_paths.hpp"
+#include "actors/path/fault_memory.hpp"
+#include "messages/limits/paths.hpp"
 
 #include <gtest/gtest.h>
 

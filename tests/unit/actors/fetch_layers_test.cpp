@@ -1,5 +1,5 @@
-#include "actors/fetch_layers.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "actors/weights/fetch_layers.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <gtest/gtest.h>
 

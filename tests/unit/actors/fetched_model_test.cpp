@@ -1,7 +1,7 @@
-#include "actors/fetched_model.hpp"
-#include "compute/gguf.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "actors/weights/fetched_model.hpp"
+#include "compute/gguf/gguf.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

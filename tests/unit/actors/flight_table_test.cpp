@@ -1,4 +1,4 @@
-#include "actors/flight_table.hpp"
+#include "actors/reuse/flight_table.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "actors/gap_forecast.hpp"
+#include "actors/runtime/gap_forecast.hpp"
 
 #include <gtest/gtest.h>
 

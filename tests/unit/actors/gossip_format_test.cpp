@@ -1,4 +1,4 @@
-#include "actors/gossip_format.hpp"
+#include "actors/members/gossip_format.hpp"
 
 #include <gtest/gtest.h>
 

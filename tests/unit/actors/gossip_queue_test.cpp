@@ -1,4 +1,4 @@
-#include "actors/gossip_queue.hpp"
+#include "actors/members/gossip_queue.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "actors/kill_plan.hpp"
+#include "actors/stage/kill_plan.hpp"
 
 #include <gtest/gtest.h>
 

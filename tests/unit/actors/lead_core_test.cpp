@@ -1,5 +1,5 @@
-#include "actors/lead_core.hpp"
-#include "tests/support/letters_tokenizer.hpp"
+#include "actors/request/lead_core.hpp"
+#include "tests/support/model/letters_tokenizer.hpp"
 
 #include <gtest/gtest.h>
 
@@ -138,7 +138,7 @@ TEST(lead_core, draws_streams_and_sends_the_next_token_until_the_length_is_reach
   const auto report = l.core.outcome();
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->text, "xyz");
-  EXPECT_EQ(report->end, generation_end::length);
+  EXPECT_EQ(report->end, finish_reason::length);
 }
 
 TEST(lead_core, takes_the_end_of_a_stage_that_comes_before_the_last_token_is_drawn) {
@@ -209,7 +209,7 @@ TEST(lead_core, ends_at_a_stop_string_and_shows_nothing_of_it) {
   const auto report = l.core.outcome();
   EXPECT_EQ(report->text, "");
   EXPECT_EQ(report->tokens.size(), 2U);
-  EXPECT_EQ(report->end, generation_end::stop);
+  EXPECT_EQ(report->end, finish_reason::stop);
 }
 
 TEST(lead_core, replays_the_boundaries_kept_before_a_stage_that_lost_its_own) {
@@ -326,7 +326,7 @@ TEST(lead_core, a_cancelled_request_lets_what_is_under_way_finish) {
   EXPECT_EQ(l.step(0, 14), "");
   EXPECT_EQ(l.step(0, 16), "finish:0@16");
   EXPECT_EQ(l.finished(0, 16), "end");
-  EXPECT_EQ(l.core.outcome()->end, generation_end::cancelled);
+  EXPECT_EQ(l.core.outcome()->end, finish_reason::cancelled);
 }
 
 TEST(lead_core, cancelled_before_its_first_step_it_ends_at_once) {

@@ -1,6 +1,6 @@
 // How a lead guesses: what it sends, believes and sends again.
-#include "actors/lead_core.hpp"
-#include "tests/support/letters_tokenizer.hpp"
+#include "actors/request/lead_core.hpp"
+#include "tests/support/model/letters_tokenizer.hpp"
 
 #include <gtest/gtest.h>
 
@@ -224,8 +224,7 @@ TEST(lead_draft, tells_the_logprobs_of_each_token_it_drew) {
   (void)l.logits(6, 8);
   tokens_drawn e{5, {{'c', digest{}}, {'d', digest{}}}};
   for (const float logprob : {-1.0F, -2.0F}) {
-    e.logprobs.push_back(
-        std::make_shared<const compute::token_logprobs>(compute::token_logprobs{logprob, {}}));
+    e.logprobs.push_back(std::make_shared<const token_logprobs>(token_logprobs{logprob, {}}));
   }
   std::vector<float> told;
   for (const lead_effect& effect : l.core.on_drawn(e, 1ms)) {

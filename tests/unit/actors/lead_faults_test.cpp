@@ -1,6 +1,6 @@
 // What a lead's core makes of stages elsewhere that answer what no honest stage does.
-#include "actors/lead_core.hpp"
-#include "tests/support/letters_tokenizer.hpp"
+#include "actors/request/lead_core.hpp"
+#include "tests/support/model/letters_tokenizer.hpp"
 
 #include <gtest/gtest.h>
 

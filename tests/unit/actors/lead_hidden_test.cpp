@@ -1,6 +1,6 @@
 // How a lead drives a request that makes an embedding: it draws nothing, and waits for hidden rows.
-#include "actors/lead_core.hpp"
-#include "tests/support/letters_tokenizer.hpp"
+#include "actors/request/lead_core.hpp"
+#include "tests/support/model/letters_tokenizer.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@ const test::letters vocabulary;
 /// A lead of two stages and six positions, four in a frame.
 class lead {
 public:
-  explicit lead(compute::pooling how) : core{request(how), {2, 4, 0, 100, 8}, vocabulary} {
+  explicit lead(pooling how) : core{request(how), {2, 4, 0, 100, 8}, vocabulary} {
     (void)core.on_path({false, false});
     (void)opened(0, 0);
   }
@@ -41,7 +41,7 @@ public:
   lead_core core;
 
 private:
-  static generation_request request(compute::pooling how) {
+  static generation_request request(pooling how) {
     generation_request r;
     r.prompt.assign(6, 20);
     r.max_tokens = 0;
@@ -66,7 +66,7 @@ private:
 };
 
 TEST(lead_hidden, asks_for_the_rows_of_all_positions_and_ends_when_it_has_them) {
-  lead l{compute::pooling::mean};
+  lead l{pooling::mean};
   EXPECT_EQ(l.opened(1, 0), "tokens:0+4/4 tokens:4+2/2");
   (void)l.step(0, 6);
   EXPECT_EQ(l.hidden(4, 4), "");
@@ -82,7 +82,7 @@ TEST(lead_hidden, asks_for_the_rows_of_all_positions_and_ends_when_it_has_them) 
 }
 
 TEST(lead_hidden, asks_for_the_last_row_alone_where_that_is_enough) {
-  lead l{compute::pooling::last};
+  lead l{pooling::last};
   EXPECT_EQ(l.opened(1, 0), "tokens:0+4/0 tokens:4+2/1");
   (void)l.step(0, 6);
   (void)l.step(1, 4);
@@ -90,7 +90,7 @@ TEST(lead_hidden, asks_for_the_last_row_alone_where_that_is_enough) {
 }
 
 TEST(lead_hidden, has_rows_that_were_lost_computed_again) {
-  lead l{compute::pooling::mean};
+  lead l{pooling::mean};
   (void)l.opened(1, 0);
   (void)l.step(0, 6);
   (void)l.hidden(4, 4);
@@ -104,7 +104,7 @@ TEST(lead_hidden, has_rows_that_were_lost_computed_again) {
 }
 
 TEST(lead_hidden, takes_rows_of_an_epoch_that_is_over_but_not_how_far_its_stage_was) {
-  lead l{compute::pooling::mean};
+  lead l{pooling::mean};
   (void)l.opened(1, 0);
   const epoch before = l.core.current_epoch();
   (void)l.core.on_path({true, true});
@@ -115,7 +115,7 @@ TEST(lead_hidden, takes_rows_of_an_epoch_that_is_over_but_not_how_far_its_stage_
 }
 
 TEST(lead_hidden, cancelled_there_is_no_vector) {
-  lead l{compute::pooling::mean};
+  lead l{pooling::mean};
   (void)l.opened(1, 0);
   EXPECT_EQ(lead::words(l.core.on_cancel()), "end");
   EXPECT_EQ(l.core.outcome().error().code, errc::cancelled);

@@ -1,9 +1,9 @@
-#include "actors/link_format.hpp"
-#include "compute/transcript.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_audit.hpp"
-#include "messages/limits_blocks.hpp"
-#include "messages/limits_credit.hpp"
+#include "actors/link/link_format.hpp"
+#include "compute/model/transcript.hpp"
+#include "messages/limits/audit.hpp"
+#include "messages/limits/blocks.hpp"
+#include "messages/limits/credit.hpp"
+#include "messages/limits/general.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

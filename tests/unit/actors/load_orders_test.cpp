@@ -1,5 +1,5 @@
-#include "actors/load_orders.hpp"
-#include "messages/limits_loads.hpp"
+#include "actors/path/load_orders.hpp"
+#include "messages/limits/loads.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // A member that copies the keeper's log: what it takes, and what convicts the keeper.
-#include "actors/log_follower.hpp"
-#include "ledger/keeper.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "actors/payment/log_follower.hpp"
+#include "ledger/keeper/keeper.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "actors/membership_core.hpp"
+#include "actors/members/membership_core.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-#include "actors/path_candidates.hpp"
-#include "messages/limits_paths.hpp"
+#include "actors/path/path_candidates.hpp"
+#include "messages/limits/paths.hpp"
 
 #include <gtest/gtest.h>
 

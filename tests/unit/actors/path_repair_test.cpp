@@ -1,5 +1,5 @@
-#include "actors/path_repair.hpp"
-#include "messages/limits.hpp"
+#include "actors/path/path_repair.hpp"
+#include "messages/limits/general.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,10 @@
 // What of a request is paid, to whom and when, against a ledger that checks every share.
-#include "actors/payment_core.hpp"
-#include "ledger/equivocation.hpp"
-#include "ledger/invariants.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "actors/payment/payment_core.hpp"
+#include "ledger/rules/equivocation.hpp"
+#include "ledger/rules/invariants.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "tests/support/model/receipt_maker.hpp"
 
 #include <gtest/gtest.h>
 

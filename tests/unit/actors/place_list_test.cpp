@@ -1,4 +1,4 @@
-#include "actors/place_list.hpp"
+#include "actors/members/place_list.hpp"
 
 #include <gtest/gtest.h>
 

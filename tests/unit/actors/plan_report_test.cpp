@@ -1,4 +1,4 @@
-#include "actors/admin_json.hpp"
+#include "actors/operator/admin_json_actor.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
-#include "actors/planner.hpp"
-#include "messages/limits.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "actors/path/planner.hpp"
+#include "messages/limits/general.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
-#include "actors/receive_budget.hpp"
-#include "messages/limits.hpp"
+#include "actors/link/receive_budget.hpp"
+#include "messages/limits/general.hpp"
 
 #include <gtest/gtest.h>
 

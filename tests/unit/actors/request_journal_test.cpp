@@ -1,5 +1,5 @@
-#include "actors/request_journal.hpp"
-#include "messages/limits.hpp"
+#include "actors/request/request_journal.hpp"
+#include "messages/limits/general.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "actors/request_trace.hpp"
+#include "actors/request/request_trace.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
-#include "actors/shard_core.hpp"
-#include "compute/synth.hpp"
-#include "messages/limits_gather.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "actors/stage/shard_core.hpp"
+#include "compute/make/synth.hpp"
+#include "messages/limits/gather.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 

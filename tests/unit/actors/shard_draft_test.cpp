@@ -1,9 +1,9 @@
 // What a stage does with rows that are guesses: computes them, sends them on, and counts them only
 // when the next frame says that they were right.
-#include "actors/shard_core.hpp"
-#include "compute/transcript.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "actors/stage/shard_core.hpp"
+#include "compute/model/transcript.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 

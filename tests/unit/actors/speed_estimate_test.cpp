@@ -1,4 +1,4 @@
-#include "actors/speed_estimate.hpp"
+#include "actors/runtime/speed_estimate.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,12 +1,12 @@
 // What stages sign about real work, and what a lead makes of it: three stages compute a small
 // model, each with a key of its own, and the receipt is checked by tier T0.
-#include "actors/lead_evidence.hpp"
-#include "actors/stage_evidence.hpp"
-#include "compute/receipt_check.hpp"
-#include "compute/sampler.hpp"
-#include "messages/limits_known.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "actors/stage/lead_evidence.hpp"
+#include "actors/stage/stage_evidence.hpp"
+#include "compute/text/sampler.hpp"
+#include "messages/limits/known.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <gtest/gtest.h>
 
@@ -218,7 +218,7 @@ protected:
     receipt_facts facts;
     facts.asked = asked_;
     facts.output = {tokens_.begin() + 45, tokens_.end()};
-    facts.end = receipt_end::stop;
+    facts.end = finish_reason::stop;
     facts.positions = static_cast<std::uint32_t>(tokens_.size() - 1);
     if (const auto root = transcript_.root(layers - 1, facts.positions, tokens_)) {
       facts.transcript = *root; // else something is missing, which the lead is to find

@@ -1,5 +1,5 @@
 // How far a planner trusts a node by what verifiers say of it.
-#include "actors/standing.hpp"
+#include "actors/members/standing.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "actors/step_patience.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_paths.hpp"
+#include "actors/path/step_patience.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/limits/paths.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "actors/stop_filter.hpp"
+#include "actors/request/stop_filter.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "actors/twin_runs.hpp"
+#include "actors/path/twin_runs.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ TEST(twin_runs, nothing_is_told_from_where_they_differ) {
 
 TEST(twin_runs, logprobs_are_compared_and_not_the_runs_they_are_told_by) {
   const auto told = [](float logprob) {
-    return std::make_shared<const compute::token_logprobs>(compute::token_logprobs{logprob, {}});
+    return std::make_shared<const token_logprobs>(token_logprobs{logprob, {}});
   };
   twin_runs runs;
   runs.take(run::first, 0, {7, "a", told(-1)});

@@ -1,4 +1,4 @@
-#include "actors/unit_keeper.hpp"
+#include "actors/bulk/unit_keeper.hpp"
 
 #include <gtest/gtest.h>
 

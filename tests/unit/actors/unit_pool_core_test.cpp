@@ -1,4 +1,4 @@
-#include "actors/unit_pool_core.hpp"
+#include "actors/bulk/unit_pool_core.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

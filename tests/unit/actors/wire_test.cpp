@@ -1,6 +1,6 @@
-#include "actors/wire.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_logprobs.hpp"
+#include "actors/protocol/wire.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/limits/logprobs.hpp"
 
 #include <gtest/gtest.h>
 
@@ -89,18 +89,17 @@ TEST(wire, a_log_says_whether_logprobs_are_wanted_and_of_how_many) {
 }
 
 TEST(wire, a_log_and_an_open_say_whether_a_vector_is_wanted) {
-  for (const auto how : {compute::pooling::mean, compute::pooling::last}) {
+  for (const auto how : {pooling::mean, pooling::last}) {
     wire_message message = open();
     auto& body = std::get<wire_open>(message.body);
     body.log->embedding = how;
-    EXPECT_EQ(refusal(message), errc::over_limit) << "and nothing is drawn";
+    EXPECT_EQ(refusal(message), errc::malformed) << "and nothing is drawn";
     body.log->max_tokens = 0;
     body.log->drawn.clear();
     body.answers = stage_answers::hidden;
     EXPECT_EQ(decode_wire(encode_wire(message)).value(), message);
   }
-  EXPECT_EQ(refusal([](wire_open& m) { m.log->embedding = compute::pooling{3}; }),
-            errc::over_limit);
+  EXPECT_EQ(refusal([](wire_open& m) { m.log->embedding = pooling{3}; }), errc::malformed);
 }
 
 TEST(wire, another_version_or_kind_is_unsupported) {
@@ -185,7 +184,7 @@ TEST(wire, a_log_has_a_prompt_and_keeps_within_its_bounds) {
   EXPECT_EQ(refusal([](wire_open& m) {
               m.log->stop = {std::string(limits::stop_string_bytes_max + 1, 'x')};
             }),
-            errc::over_limit);
+            errc::malformed);
   EXPECT_EQ(refusal([](wire_open& m) {
               m.log->sampling.top_p = std::numeric_limits<double>::quiet_NaN();
             }),

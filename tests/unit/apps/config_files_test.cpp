@@ -1,7 +1,7 @@
 // The files of config/ as the programs read them, and that all.toml leaves out no key.
-#include "apps/ovir/node_config.hpp"
+#include "apps/ovir/node/node_config.hpp"
 #include "messages/signing.hpp"
-#include "tests/support/cli.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

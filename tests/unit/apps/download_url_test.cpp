@@ -1,5 +1,5 @@
 #include "apps/download_url.hpp"
-#include "messages/limits_pull.hpp"
+#include "messages/limits/pull.hpp"
 
 #include <gtest/gtest.h>
 

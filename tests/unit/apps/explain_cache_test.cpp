@@ -1,5 +1,5 @@
-#include "actors/admin_json.hpp"
-#include "apps/ovir/explain_cache.hpp"
+#include "actors/operator/admin_json_actor.hpp"
+#include "apps/ovir/shell/explain_cache.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 #include "apps/key_file.hpp"
-#include "storage/memory_env.hpp"
+#include "storage/env/memory_env.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "apps/ovir/ledger_policy_file.hpp"
+#include "apps/ovir/ledger/ledger_policy_file.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-#include "apps/ovir/node_config.hpp"
-#include "messages/limits.hpp"
+#include "apps/ovir/node/node_config.hpp"
+#include "messages/limits/general.hpp"
 #include "messages/signing.hpp"
 
 #include <gmock/gmock.h>

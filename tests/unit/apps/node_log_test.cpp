@@ -1,6 +1,6 @@
-#include "apps/ovir/node_log.hpp"
-#include "messages/limits.hpp"
-#include "tests/support/cli.hpp"
+#include "apps/ovir/node/node_log.hpp"
+#include "messages/limits/general.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

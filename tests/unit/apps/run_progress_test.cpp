@@ -1,4 +1,4 @@
-#include "apps/ovir/run_progress.hpp"
+#include "apps/ovir/shell/run_progress.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "apps/ovir/shell_command.hpp"
+#include "apps/ovir/shell/shell_command.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

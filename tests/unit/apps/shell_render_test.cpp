@@ -1,5 +1,5 @@
-#include "apps/ovir/shell_command.hpp"
-#include "apps/ovir/shell_render.hpp"
+#include "apps/ovir/shell/shell_command.hpp"
+#include "apps/ovir/shell/shell_render.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "compute/kernels_ask.hpp"
+#include "compute/base/kernels_ask.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "compute/block_operations.hpp"
+#include "compute/kernels/reference/block_operations.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
 // Replay capsules: honest ones are computed again and equal; a forger who owns valid keys and
 // recomputes every digest is caught at the unit where he lied, and only he is named.
-#include "compute/capsule_replay.hpp"
-#include "tests/support/computed_receipt.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "tests/support/model/computed_receipt.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "verify/capsule_replay.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

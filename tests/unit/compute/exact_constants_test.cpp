@@ -22,7 +22,7 @@ std::set<std::string> constants_of(const std::string& text) {
 }
 
 TEST(exact_constants, all_stand_on_the_page_of_the_profile) {
-  const std::set<std::string> code = constants_of(text_of("compute/exact_constants.hpp"));
+  const std::set<std::string> code = constants_of(text_of("compute/base/exact_constants.hpp"));
   const std::set<std::string> page = constants_of(text_of("docs/formats/exact-1.md"));
   EXPECT_GE(code.size(), 60U);
   for (const std::string& constant : code) {

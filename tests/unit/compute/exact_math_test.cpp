@@ -1,4 +1,4 @@
-#include "compute/exact_math.hpp"
+#include "compute/base/exact_math.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
 // Which experts a row goes through, with which shares, and where a mixture's weights come from.
-#include "compute/block_operations.hpp"
-#include "compute/exact_math.hpp"
-#include "compute/model.hpp"
-#include "compute/packed_weights.hpp"
-#include "compute/plain_blocks.hpp"
-#include "tests/support/architecture_model.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/base/exact_math.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
+#include "compute/kernels/reference/block_operations.hpp"
+#include "compute/kernels/reference/plain_blocks.hpp"
+#include "compute/model/model.hpp"
+#include "tests/support/model/architecture_model.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

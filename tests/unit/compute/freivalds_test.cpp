@@ -1,9 +1,9 @@
 // Freivalds' check: honest products always pass, a single changed integer never does, whatever the
 // type, the number of tokens and the instruction set.
-#include "compute/field_sums.hpp"
-#include "compute/freivalds.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
+#include "verify/field_sums.hpp"
+#include "verify/freivalds.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "compute/grain_shares.hpp"
+#include "compute/base/grain_shares.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

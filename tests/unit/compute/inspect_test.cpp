@@ -1,6 +1,6 @@
-#include "compute/inspect.hpp"
-#include "compute/printable.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/base/printable.hpp"
+#include "compute/gguf/inspect.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
-#include "compute/kv_block.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_cache.hpp"
-#include "tests/support/kv_blocks.hpp"
+#include "compute/forward/kv_block.hpp"
+#include "messages/limits/cache.hpp"
+#include "messages/limits/general.hpp"
+#include "tests/support/model/kv_blocks.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "compute/layer_step.hpp"
+#include "compute/forward/layer_step.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

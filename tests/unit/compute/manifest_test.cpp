@@ -1,5 +1,5 @@
-#include "compute/manifest.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/gguf/manifest.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "compute/model_config.hpp"
-#include "messages/limits.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/model/model_config.hpp"
+#include "messages/limits/general.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

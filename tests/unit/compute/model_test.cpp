@@ -1,7 +1,7 @@
-#include "compute/exact_math.hpp"
-#include "compute/model.hpp"
-#include "compute/weight_bounds.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/base/exact_math.hpp"
+#include "compute/model/model.hpp"
+#include "compute/model/weight_bounds.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
-#include "compute/numerics.hpp"
-#include "compute/transcript.hpp"
+#include "compute/kernels/numerics.hpp"
+#include "compute/model/transcript.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

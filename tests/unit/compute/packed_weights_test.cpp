@@ -1,10 +1,10 @@
 // Packed weights: their sizes, their places, and that a model computes the same with them. Products
 // of every shape are compared in tests/property/kernels_test.cpp.
-#include "compute/packed_weights.hpp"
-#include "compute/segment.hpp"
-#include "compute/synth.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
+#include "compute/make/synth.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 

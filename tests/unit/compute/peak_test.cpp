@@ -1,4 +1,4 @@
-#include "compute/peak.hpp"
+#include "compute/kernels/peak.hpp"
 
 #include <gtest/gtest.h>
 

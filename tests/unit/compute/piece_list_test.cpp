@@ -1,6 +1,6 @@
-#include "compute/piece_list.hpp"
-#include "messages/limits_fetch.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/gguf/piece_list.hpp"
+#include "messages/limits/fetch.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "compute/pooled_rows.hpp"
+#include "compute/forward/pooled_rows.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "compute/prefix.hpp"
+#include "compute/forward/prefix.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-#include "compute/pretokenizer.hpp"
-#include "messages/limits.hpp"
+#include "compute/text/pretokenizer.hpp"
+#include "messages/limits/general.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-#include "compute/prompt_lookup.hpp"
-#include "messages/limits_draft.hpp"
+#include "compute/text/prompt_lookup.hpp"
+#include "messages/limits/draft.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,12 +1,12 @@
 // Floats to blocks: what is written means about what was there, in the same bytes every time.
-#include "compute/quantize_model.hpp"
-#include "compute/quantized_rows.hpp"
-#include "compute/quantizer.hpp"
-#include "compute/weight_bounds.hpp"
-#include "storage/thread_runner.hpp"
-#include "tests/support/architecture_model.hpp"
-#include "tests/support/kernel_inputs.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/make/quantize_model.hpp"
+#include "compute/model/weight_bounds.hpp"
+#include "compute/tensor/quantized_rows.hpp"
+#include "compute/tensor/quantizer.hpp"
+#include "storage/env/thread_runner.hpp"
+#include "tests/support/model/architecture_model.hpp"
+#include "tests/support/model/kernel_inputs.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

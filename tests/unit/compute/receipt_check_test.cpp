@@ -1,9 +1,9 @@
 // Tier T0: every lie in a receipt is found, and its author named. A forger here knows the format,
 // owns valid keys, and recomputes every digest and signature that hangs on what it changes.
-#include "compute/receipt_check.hpp"
-#include "compute/sampler.hpp"
+#include "compute/text/sampler.hpp"
 #include "tests/support/byte_words.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "tests/support/model/receipt_maker.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <gmock/gmock.h>
 
@@ -169,7 +169,7 @@ TEST(receipt_check, names_the_lead_where_what_it_signed_was_changed) {
       {"last token", [](receipt& r) { r.output.back() += 1; }, lead},
       {"swapped tokens", [](receipt& r) { std::swap(r.output[3], r.output[4]); }, lead},
       {"a token less", [](receipt& r) { r.output.pop_back(); }, lead},
-      {"end", [](receipt& r) { r.end = receipt_end::stop; }, lead},
+      {"end", [](receipt& r) { r.end = finish_reason::stop; }, lead},
       {"positions", [](receipt& r) { r.positions += 1; }, lead},
       {"transcript", [](receipt& r) { flip(r.transcript); }, lead},
       {"first token's time", [](receipt& r) { r.first_token_us -= 1; }, lead},
@@ -420,7 +420,7 @@ protected:
     made_ = cast().honest();
     statement& last = made_.stages[2].statements[2];
     std::vector<token_id> tokens = made_.asked.prompt;
-    const sampling_facts& f = made_.asked.sampling;
+    const sampling_params& f = made_.asked.sampling;
     sampler draw{{f.temperature, f.top_k, f.top_p, f.min_p, f.repeat_penalty, f.seed}};
     for (std::size_t i = 0; i < last.logits.size(); ++i) {
       std::vector<float> row(64);
@@ -507,7 +507,7 @@ TEST_F(drawn_tokens, of_a_constrained_answer_keep_to_it_and_are_told_from_others
   made_.asked.sampling.constraint = constraint_text(static_cast<std::uint32_t>(made_.output.size()),
                                                     R"("schema":{"type":"integer"})");
   auto matcher = token_matcher::make(made_.asked.sampling.constraint, words.words()).value();
-  sampler draw{params_of(made_.asked.sampling)};
+  sampler draw{made_.asked.sampling};
   std::vector<token_id> tokens = made_.asked.prompt;
   made_.output.clear();
   for (std::size_t i = 0; i < rows_.size(); ++i) {

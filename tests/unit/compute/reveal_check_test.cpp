@@ -1,9 +1,9 @@
 // Tier T1: what an honest worker reveals passes, at every place of a request; every lie in it does
 // not, and nobody is convicted by it.
-#include "compute/reveal_check.hpp"
-#include "compute/unit_walk.hpp"
-#include "tests/support/computed_receipt.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/forward/unit_walk.hpp"
+#include "tests/support/model/computed_receipt.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "verify/reveal_check.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

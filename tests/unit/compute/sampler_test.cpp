@@ -1,4 +1,4 @@
-#include "compute/sampler.hpp"
+#include "compute/text/sampler.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,8 +1,8 @@
-#include "compute/gguf.hpp"
-#include "compute/model.hpp"
-#include "compute/segment_file.hpp"
-#include "compute/tokenizer.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/forward/segment_file.hpp"
+#include "compute/gguf/gguf.hpp"
+#include "compute/model/model.hpp"
+#include "compute/text/tokenizer.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <gtest/gtest.h>
 

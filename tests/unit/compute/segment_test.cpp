@@ -1,8 +1,8 @@
-#include "compute/quantized_rows.hpp"
-#include "compute/segment.hpp"
-#include "compute/synth.hpp"
-#include "tests/support/gguf_builder.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/make/synth.hpp"
+#include "compute/tensor/quantized_rows.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gtest/gtest.h>
 

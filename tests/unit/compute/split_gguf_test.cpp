@@ -1,8 +1,8 @@
 // Models that come as several files.
-#include "compute/manifest.hpp"
-#include "compute/model.hpp"
-#include "compute/split_gguf.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "compute/gguf/manifest.hpp"
+#include "compute/gguf/split_gguf.hpp"
+#include "compute/model/model.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

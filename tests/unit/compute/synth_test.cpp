@@ -1,10 +1,10 @@
-#include "compute/model.hpp"
-#include "compute/quantized_rows.hpp"
-#include "compute/synth.hpp"
-#include "compute/synth_vocabulary.hpp"
+#include "compute/make/synth.hpp"
+#include "compute/make/synth_vocabulary.hpp"
+#include "compute/model/model.hpp"
+#include "compute/tensor/quantized_rows.hpp"
 #include "messages/digest.hpp"
-#include "messages/limits.hpp"
-#include "tests/support/gguf_builder.hpp"
+#include "messages/limits/general.hpp"
+#include "tests/support/model/gguf_builder.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

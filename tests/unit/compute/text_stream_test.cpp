@@ -1,5 +1,5 @@
-#include "compute/tokenizer.hpp"
-#include "tests/support/small_vocabularies.hpp"
+#include "compute/text/tokenizer.hpp"
+#include "tests/support/model/small_vocabularies.hpp"
 
 #include <gtest/gtest.h>
 

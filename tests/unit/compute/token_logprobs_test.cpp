@@ -1,4 +1,4 @@
-#include "compute/token_logprobs.hpp"
+#include "compute/text/token_logprobs.hpp"
 
 #include <gtest/gtest.h>
 

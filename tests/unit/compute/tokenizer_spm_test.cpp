@@ -1,5 +1,5 @@
-#include "compute/tokenizer_spm.hpp"
-#include "tests/support/small_vocabularies.hpp"
+#include "compute/text/tokenizer_spm.hpp"
+#include "tests/support/model/small_vocabularies.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
-#include "compute/tokenizer.hpp"
-#include "messages/limits.hpp"
-#include "tests/support/small_vocabularies.hpp"
+#include "compute/text/tokenizer.hpp"
+#include "messages/limits/general.hpp"
+#include "tests/support/model/small_vocabularies.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

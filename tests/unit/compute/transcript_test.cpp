@@ -1,4 +1,4 @@
-#include "compute/transcript.hpp"
+#include "compute/model/transcript.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "compute/two_terms.hpp"
+#include "compute/kernels/two_terms.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "compute/utf8.hpp"
+#include "compute/base/utf8.hpp"
 
 #include <gtest/gtest.h>
 

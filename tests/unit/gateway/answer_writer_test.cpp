@@ -1,5 +1,5 @@
-#include "gateway/answer_writer.hpp"
-#include "gateway/bounded_json.hpp"
+#include "gateway/api/answer_writer.hpp"
+#include "gateway/http/bounded_json.hpp"
 
 #include <gtest/gtest.h>
 
@@ -23,7 +23,7 @@ answer_shape shape_of(api_kind kind, std::size_t answers, bool stream) {
 }
 
 generation_outcome outcome_of(std::string text, std::uint32_t tokens) {
-  return {generation_ending::stop, tokens, std::move(text), {}};
+  return {finish_reason::stop, tokens, std::move(text), {}};
 }
 
 /// The events of a stream: their ids and documents.
@@ -49,11 +49,11 @@ std::vector<std::pair<std::string, json>> events_of(const std::string& stream) {
 std::string stream_of(std::vector<std::uint32_t> received) {
   answer_writer writer{shape_of(api_kind::chat, 2, true), std::move(received)};
   std::string all;
-  all += writer.on_token(0, 0, "a");
-  all += writer.on_token(1, 0, "x");
-  all += writer.on_token(0, 1, "b");
+  all += writer.on_token(0, {0, {}, "a"});
+  all += writer.on_token(1, {0, {}, "x"});
+  all += writer.on_token(0, {1, {}, "b"});
   all += writer.on_end(0, outcome_of("abc", 3));
-  all += writer.on_token(1, 1, "");
+  all += writer.on_token(1, {1, {}, ""});
   all += writer.on_end(1, outcome_of("xy", 2));
   return all;
 }
@@ -107,10 +107,10 @@ TEST(answer_writer, whoever_comes_back_at_any_event_gets_exactly_the_rest) {
 
 TEST(answer_writer, a_body_has_every_answer_its_text_and_the_usage) {
   answer_writer writer{shape_of(api_kind::completion, 2, false)};
-  EXPECT_EQ(writer.on_token(0, 0, "a"), "");
+  EXPECT_EQ(writer.on_token(0, {0, {}, "a"}), "");
   EXPECT_EQ(writer.on_end(0, outcome_of("a", 1)), "");
   EXPECT_FALSE(writer.over());
-  EXPECT_EQ(writer.on_end(1, {generation_ending::length, 4, "four", {}}), "");
+  EXPECT_EQ(writer.on_end(1, {finish_reason::length, 4, "four", {}}), "");
   ASSERT_TRUE(writer.over());
   const json body = json::parse(writer.body());
   EXPECT_EQ(body["object"], "text_completion");

@@ -1,7 +1,7 @@
-#include "gateway/api_key_file.hpp"
-#include "gateway/key_budget.hpp"
-#include "messages/limits_gateway.hpp"
-#include "storage/memory_env.hpp"
+#include "gateway/access/api_key_file.hpp"
+#include "gateway/access/key_budget.hpp"
+#include "messages/limits/gateway.hpp"
+#include "storage/env/memory_env.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

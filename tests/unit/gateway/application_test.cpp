@@ -1,10 +1,10 @@
 // The endpoint with a cluster and connections that are made up, and a clock that a test moves.
-#include "gateway/application.hpp"
-#include "gateway/bounded_json.hpp"
-#include "gateway/event_id.hpp"
-#include "messages/limits_gateway.hpp"
-#include "tests/support/cli.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "gateway/api/application.hpp"
+#include "gateway/http/bounded_json.hpp"
+#include "gateway/http/event_id.hpp"
+#include "messages/limits/gateway.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
@@ -105,7 +105,7 @@ protected:
     return ask(R"({"model": "m", "prompt": "Once")" + more + "}", "/v1/completions");
   }
   static generation_outcome outcome(std::string text, std::uint32_t tokens) {
-    return {generation_ending::stop, tokens, std::move(text), {}};
+    return {finish_reason::stop, tokens, std::move(text), {}};
   }
   [[nodiscard]] std::uint64_t tag() const { return cluster_.started.back().tag; }
 
@@ -122,7 +122,7 @@ TEST_F(endpoint, answers_once_the_cluster_has) {
   ASSERT_EQ(cluster_.started.size(), 1U);
   EXPECT_FALSE(cluster_.started[0].may_run);
   EXPECT_EQ(cluster_.started[0].order.max_tokens, 16U);
-  app_->on_token(tag(), 0, " upon", {});
+  app_->on_token(tag(), {0, {}, " upon"});
   EXPECT_FALSE(exchange->ended);
   app_->on_end(tag(), outcome(" upon", 1));
   ASSERT_TRUE(exchange->ended);
@@ -133,7 +133,7 @@ TEST_F(endpoint, answers_once_the_cluster_has) {
 
 TEST_F(endpoint, never_logs_a_prompt_or_an_answer) {
   complete();
-  app_->on_token(tag(), 0, "SECRET", {});
+  app_->on_token(tag(), {0, {}, "SECRET"});
   app_->on_end(tag(), outcome("SECRET", 1));
   EXPECT_THAT(log_, HasSubstr("everybody"));
   EXPECT_EQ(log_.find("SECRET"), std::string::npos);
@@ -146,7 +146,7 @@ TEST_F(endpoint, an_error_before_the_first_token_has_its_status_and_later_it_is_
   EXPECT_EQ(early->head.status, 503);
   EXPECT_EQ(early->head.fields.at(0).first, "Retry-After");
   const auto late = complete(R"(, "stream": true)");
-  app_->on_token(tag(), 0, "a", {});
+  app_->on_token(tag(), {0, {}, "a"});
   app_->on_end(tag(), fail(errc::peer_lost, "no nodes are left"));
   EXPECT_EQ(late->head.status, 200);
   EXPECT_THAT(late->head.body, HasSubstr("no nodes are left"));
@@ -156,7 +156,7 @@ TEST_F(endpoint, an_error_before_the_first_token_has_its_status_and_later_it_is_
 
 TEST_F(endpoint, waits_for_a_client_that_went_and_then_cancels) {
   const auto exchange = complete(R"(, "stream": true)");
-  app_->on_token(tag(), 0, "a", {});
+  app_->on_token(tag(), {0, {}, "a"});
   exchange->on_gone();
   now_ += limits::api_resume_wait - 1ms;
   app_->tick();
@@ -166,23 +166,23 @@ TEST_F(endpoint, waits_for_a_client_that_went_and_then_cancels) {
   ASSERT_EQ(cluster_.cancelled.size(), 1U);
   EXPECT_EQ(cluster_.cancelled[0], cluster_.started[0].order.id);
   EXPECT_EQ(app_->counts().abandoned, 1U);
-  app_->on_end(tag(), generation_outcome{generation_ending::cancelled, 1, "a", {}});
+  app_->on_end(tag(), generation_outcome{finish_reason::cancelled, 1, "a", {}});
   EXPECT_EQ(app_->counts().under_way, 0U);
 }
 
 TEST_F(endpoint, a_client_that_comes_back_in_time_gets_what_it_lacks) {
   const auto first = complete(R"(, "stream": true)");
   const std::uint64_t before = tag();
-  app_->on_token(before, 0, "a", {});
+  app_->on_token(before, {0, {}, "a"});
   first->on_gone();
   const std::string id = to_text(first_id);
   const auto second = ask("", "/v1/requests/" + id, {{"last-event-id", id + ":1"}}, "GET");
   EXPECT_EQ(cluster_.forgotten, std::vector<std::uint64_t>{before});
   ASSERT_EQ(cluster_.started.size(), 2U);
   EXPECT_TRUE(cluster_.started[1].may_run);
-  app_->on_token(before, 1, "x", {}); // of the watch that is over
-  app_->on_token(tag(), 0, "a", {});
-  app_->on_token(tag(), 1, "b", {});
+  app_->on_token(before, {1, {}, "x"}); // of the watch that is over
+  app_->on_token(tag(), {0, {}, "a"});
+  app_->on_token(tag(), {1, {}, "b"});
   app_->on_end(tag(), outcome("ab", 2));
   EXPECT_EQ(second->head.body.find("\"text\":\"a\""), std::string::npos);
   EXPECT_THAT(second->head.body, HasSubstr("\"text\":\"b\""));
@@ -194,12 +194,12 @@ TEST_F(endpoint, a_client_that_comes_back_in_time_gets_what_it_lacks) {
 
 TEST_F(endpoint, a_restart_of_whoever_drives_requests_is_not_seen_by_clients) {
   const auto exchange = complete(R"(, "stream": true)");
-  app_->on_token(tag(), 0, "a", {});
+  app_->on_token(tag(), {0, {}, "a"});
   app_->on_restart();
   ASSERT_EQ(cluster_.started.size(), 2U);
   EXPECT_EQ(cluster_.started[1].order.id, cluster_.started[0].order.id);
-  app_->on_token(tag(), 0, "a", {});
-  app_->on_token(tag(), 1, "b", {});
+  app_->on_token(tag(), {0, {}, "a"});
+  app_->on_token(tag(), {1, {}, "b"});
   app_->on_end(tag(), outcome("ab", 2));
   const std::string& body = exchange->head.body;
   EXPECT_EQ(body.find("\"text\":\"a\""), body.rfind("\"text\":\"a\"")) << body;
@@ -234,7 +234,7 @@ TEST_F(endpoint, a_deadline_ends_a_request_wherever_it_is) {
     const auto late = complete(R"(, "deadline_ms": 5)");
     now_ += 5ms;
     if (by_token) {
-      app_->on_token(tag(), 0, "a", {});
+      app_->on_token(tag(), {0, {}, "a"});
     } else {
       app_->on_end(tag(), outcome("", 0));
     }
@@ -293,13 +293,13 @@ TEST_F(endpoint, every_metric_is_documented_and_moves) {
   const auto before = samples_of(ask("", "/metrics", {}, "GET")->head.body);
   const auto first = complete(R"(, "stream": true)");
   now_ += 30ms;
-  app_->on_token(tag(), 0, "a", {});
+  app_->on_token(tag(), {0, {}, "a"});
   first->on_gone();
   const std::string id = to_text(first_id);
   ask("", "/v1/requests/" + id, {}, "GET")->on_gone();
   now_ += limits::api_resume_wait;
   app_->tick();
-  app_->on_end(tag(), generation_outcome{generation_ending::cancelled, 1, "a", {}});
+  app_->on_end(tag(), generation_outcome{finish_reason::cancelled, 1, "a", {}});
   complete(); // is still under way
   const std::string page = ask("", "/metrics", {}, "GET")->head.body;
   const auto after = samples_of(page);
@@ -372,10 +372,10 @@ TEST_F(endpoint, a_quota_forgets_no_token_of_a_client_that_comes_back) {
                "/v1/completions", field);
   };
   asked(22)->on_gone(); // all there are
-  app_->on_token(tag(), 0, "a", {});
-  app_->on_token(tag(), 1, "b", {});
+  app_->on_token(tag(), {0, {}, "a"});
+  app_->on_token(tag(), {1, {}, "b"});
   ask("", "/v1/requests/" + to_text(first_id), field, "GET");
-  app_->on_token(tag(), 0, "a", {}); // told again
+  app_->on_token(tag(), {0, {}, "a"}); // told again
   EXPECT_EQ(app_->counts().completion_tokens, 2U);
   now_ += 50ms;
   app_->tick();

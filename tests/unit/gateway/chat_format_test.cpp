@@ -1,5 +1,5 @@
-#include "gateway/chat_format.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "gateway/api/chat_format.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>

@@ -1,12 +1,18 @@
-#include "gateway/completion_request.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_gateway.hpp"
+#include "gateway/api/completion_request.hpp"
+#include "messages/limits/gateway.hpp"
+#include "messages/limits/general.hpp"
+#include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <fstream>
 
 namespace ovir::gateway {
 namespace {
+
+using json = nlohmann::json;
 
 completion_request parsed(api_kind kind, const std::string& body) {
   const auto out = parse_completion(kind, body);
@@ -45,22 +51,57 @@ TEST(completion_request, reads_what_a_client_may_ask) {
                              "stream_options": {"include_usage": true}, "deadline_ms": 1500,
                              "speculate": false)"));
   EXPECT_EQ(r.max_tokens, 7U);
-  EXPECT_EQ(r.sampling.temperature, 0);
-  EXPECT_EQ(r.sampling.top_p, 0.5);
+  EXPECT_EQ(r.asked.sampling.temperature, 0);
+  EXPECT_EQ(r.asked.sampling.top_p, 0.5);
   EXPECT_EQ(r.n, 2U);
   EXPECT_EQ(r.seed, 9U);
-  EXPECT_EQ(r.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(r.asked.stop, (std::vector<std::string>{"a", "b"}));
   EXPECT_TRUE(r.stream && r.include_usage);
   EXPECT_EQ(r.deadline, std::chrono::milliseconds{1500});
-  EXPECT_EQ(r.speculate, false);
+  EXPECT_EQ(r.drafts, speculation::off);
 }
 
 TEST(completion_request, defaults_are_those_of_the_api) {
   const auto r = parsed(api_kind::completion, R"({"model": "m", "prompt": "x"})");
-  EXPECT_EQ(r.sampling.temperature, 1);
-  EXPECT_EQ(r.sampling.top_p, 1);
+  EXPECT_EQ(r.asked.sampling.temperature, 1);
+  EXPECT_EQ(r.asked.sampling.top_p, 1);
   EXPECT_EQ(r.n, 1U);
-  EXPECT_FALSE(r.seed || r.max_tokens || r.stream || r.speculate);
+  EXPECT_FALSE(r.seed || r.max_tokens || r.stream);
+  EXPECT_EQ(r.drafts, speculation::automatic);
+}
+
+/// Of each kind of body that the OpenAPI document describes.
+TEST(completion_request, takes_null_for_the_default_of_every_parameter) {
+  const auto schemas =
+      json::parse(std::ifstream{test::source_file("docs/openapi.json")})["components"]["schemas"];
+  struct body {
+    api_kind kind;
+    const char* schema;
+    json least;
+  };
+  const std::vector<body> bodies{
+      {api_kind::completion, "CompletionRequest", {{"model", "m"}, {"prompt", "x"}}},
+      {api_kind::chat,
+       "ChatRequest",
+       {{"model", "m"}, {"messages", {{{"role", "user"}, {"content", "x"}}}}}},
+      {api_kind::embedding, "EmbeddingRequest", {{"model", "m"}, {"input", "x"}}}};
+  for (const body& b : bodies) {
+    const completion_request plain = parsed(b.kind, b.least.dump());
+    std::size_t nulls = 0;
+    for (const auto& [key, unused] : schemas.at(b.schema).at("properties").items()) {
+      if (b.least.contains(key)) {
+        continue;
+      }
+      json with_null = b.least;
+      with_null[key] = nullptr;
+      const completion_request r = parsed(b.kind, with_null.dump());
+      EXPECT_EQ(r.asked, plain.asked) << key;
+      EXPECT_EQ(r.seed, plain.seed) << key;
+      EXPECT_EQ(r.max_tokens, plain.max_tokens) << key;
+      ++nulls;
+    }
+    EXPECT_GE(nulls, 5U) << b.schema;
+  }
 }
 
 TEST(completion_request, takes_every_form_of_prompt) {
@@ -131,14 +172,15 @@ TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
 }
 
 TEST(completion_request, reads_logprobs_as_each_kind_asks_for_them) {
-  EXPECT_EQ(parsed(api_kind::completion, with(R"("logprobs": 0)")).logprobs, 0U);
-  EXPECT_EQ(parsed(api_kind::completion, with(R"("logprobs": 20)")).logprobs, 20U);
-  EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": false)")).logprobs);
-  EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": null)")).logprobs);
-  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true)")).logprobs, 0U);
-  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true, "top_logprobs": 20)")).logprobs,
-            20U);
-  EXPECT_FALSE(parsed(api_kind::chat, chat_with(R"("top_logprobs": 0)")).logprobs);
+  EXPECT_EQ(parsed(api_kind::completion, with(R"("logprobs": 0)")).asked.logprobs, 0U);
+  EXPECT_EQ(parsed(api_kind::completion, with(R"("logprobs": 20)")).asked.logprobs, 20U);
+  EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": false)")).asked.logprobs);
+  EXPECT_FALSE(parsed(api_kind::completion, with(R"("logprobs": null)")).asked.logprobs);
+  EXPECT_EQ(parsed(api_kind::chat, chat_with(R"("logprobs": true)")).asked.logprobs, 0U);
+  EXPECT_EQ(
+      parsed(api_kind::chat, chat_with(R"("logprobs": true, "top_logprobs": 20)")).asked.logprobs,
+      20U);
+  EXPECT_FALSE(parsed(api_kind::chat, chat_with(R"("top_logprobs": 0)")).asked.logprobs);
   for (const std::string parameter :
        {R"("logprobs": 21)", R"("logprobs": -1)", R"("logprobs": true)", R"("logprobs": 1.5)"}) {
     EXPECT_EQ(refused(api_kind::completion, with(parameter)).param, "logprobs") << parameter;
@@ -156,10 +198,10 @@ TEST(completion_request, reads_texts_to_be_made_vectors) {
       "encoding_format": "base64", "pooling": "last", "user": "u", "deadline_ms": 5})");
   EXPECT_EQ(r.prompts, (std::vector<prompt_input>{std::string{"a"}, std::string{"b"}}));
   EXPECT_TRUE(r.base64);
-  EXPECT_EQ(r.pooling, compute::pooling::last);
+  EXPECT_EQ(r.asked.embedding, pooling::last);
   EXPECT_EQ(r.deadline.count(), 5);
   const auto plain = parsed(api_kind::embedding, R"({"model": "m", "input": "a"})");
-  EXPECT_EQ(plain.pooling, compute::pooling::mean);
+  EXPECT_EQ(plain.asked.embedding, pooling::mean);
   EXPECT_FALSE(plain.base64);
   EXPECT_EQ(parsed(api_kind::embedding, R"({"model": "m", "input": [1, 2]})").prompts.size(), 1U);
   EXPECT_EQ(parsed(api_kind::embedding, R"({"model": "m", "input": [[1, 2], [3]]})").prompts.size(),

@@ -1,8 +1,9 @@
 // The endpoint with a model of no will, whose tokens are drawn as their constraint says.
-#include "compute/token_matcher.hpp"
-#include "gateway/application.hpp"
-#include "gateway/bounded_json.hpp"
-#include "tests/support/loaded_model.hpp"
+#include "compute/text/sampler.hpp"
+#include "compute/text/token_matcher.hpp"
+#include "gateway/api/application.hpp"
+#include "gateway/http/bounded_json.hpp"
+#include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <gmock/gmock.h>
@@ -133,9 +134,9 @@ private:
       const bool ends = vocabulary.ends_generation(output.back());
       const std::string piece = ends ? "" : text.add(output.back());
       outcome.text += piece;
-      app_->on_token(tag, static_cast<std::uint32_t>(output.size() - 1), piece, {});
+      app_->on_token(tag, {static_cast<std::uint32_t>(output.size() - 1), output.back(), piece});
       if (ends) {
-        outcome.ending = generation_ending::stop;
+        outcome.end = finish_reason::stop;
         break;
       }
     }

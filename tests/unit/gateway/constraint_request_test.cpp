@@ -1,6 +1,6 @@
-#include "compute/constraint.hpp"
-#include "gateway/completion_request.hpp"
-#include "gateway/tool_prompt.hpp"
+#include "compute/text/constraint.hpp"
+#include "gateway/api/completion_request.hpp"
+#include "gateway/api/tool_prompt.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

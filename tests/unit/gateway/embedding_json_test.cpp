@@ -1,4 +1,4 @@
-#include "gateway/embedding_json.hpp"
+#include "gateway/api/embedding_json.hpp"
 
 #include <gtest/gtest.h>
 

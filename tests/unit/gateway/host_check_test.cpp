@@ -1,4 +1,4 @@
-#include "gateway/host_check.hpp"
+#include "gateway/http/host_check.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

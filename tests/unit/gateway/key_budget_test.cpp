@@ -1,4 +1,4 @@
-#include "gateway/key_budget.hpp"
+#include "gateway/access/key_budget.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,5 +1,5 @@
-#include "gateway/answer_writer.hpp"
-#include "gateway/token_logprobs_json.hpp"
+#include "gateway/api/answer_writer.hpp"
+#include "gateway/api/token_logprobs_json.hpp"
 
 #include <gtest/gtest.h>
 
@@ -33,9 +33,15 @@ public:
 
 const auto vocabulary = std::make_shared<letters>();
 
-told_token told(token_id token, float drawn, std::vector<compute::token_logprob> top = {}) {
-  return {token, std::make_shared<const compute::token_logprobs>(
-                     compute::token_logprobs{drawn, std::move(top)})};
+told_token told(token_id token, float drawn, std::vector<token_logprob> top = {}) {
+  return {
+      0, token, {}, std::make_shared<const token_logprobs>(token_logprobs{drawn, std::move(top)})};
+}
+
+told_token told_at(std::uint32_t index, std::string text, told_token token) {
+  token.index = index;
+  token.text = std::move(text);
+  return token;
 }
 
 TEST(token_logprobs_json, of_a_chat_has_each_token_with_its_bytes_and_the_likeliest) {
@@ -82,20 +88,20 @@ json data_of(const std::string& event) {
 
 TEST(token_logprobs_json, an_event_has_those_of_its_token_whatever_the_client_had_before) {
   answer_writer writer{shape_of(api_kind::completion, true), {1}};
-  EXPECT_EQ(writer.on_token(0, 0, "a", told('a', -1)), "");
-  const json event = data_of(writer.on_token(0, 1, "b", told('b', -2)));
+  EXPECT_EQ(writer.on_token(0, told_at(0, "a", told('a', -1))), "");
+  const json event = data_of(writer.on_token(0, told_at(1, "b", told('b', -2))));
   EXPECT_EQ(event["choices"][0]["logprobs"]["tokens"], json::array({"b"}));
   EXPECT_EQ(event["choices"][0]["logprobs"]["text_offset"], json::array({1}));
-  const std::string end = writer.on_end(0, {generation_ending::length, 2, "ab", {}});
+  const std::string end = writer.on_end(0, {finish_reason::length, 2, "ab", {}});
   EXPECT_EQ(data_of(end.substr(0, end.find('\n', end.find("data: "))))["choices"][0]["logprobs"],
             nullptr);
 }
 
 TEST(token_logprobs_json, a_body_has_those_of_all_tokens) {
   answer_writer writer{shape_of(api_kind::chat, false)};
-  EXPECT_EQ(writer.on_token(0, 0, "a", told('a', -1)), "");
-  EXPECT_EQ(writer.on_token(0, 1, "b", told('b', -2)), "");
-  EXPECT_EQ(writer.on_end(0, {generation_ending::length, 2, "ab", {}}), "");
+  EXPECT_EQ(writer.on_token(0, told_at(0, "a", told('a', -1))), "");
+  EXPECT_EQ(writer.on_token(0, told_at(1, "b", told('b', -2))), "");
+  EXPECT_EQ(writer.on_end(0, {finish_reason::length, 2, "ab", {}}), "");
   const json content = json::parse(writer.body())["choices"][0]["logprobs"]["content"];
   ASSERT_EQ(content.size(), 2U);
   EXPECT_EQ(content[1]["logprob"], -2.0);

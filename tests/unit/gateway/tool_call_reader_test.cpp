@@ -1,4 +1,4 @@
-#include "gateway/tool_call_reader.hpp"
+#include "gateway/api/tool_call_reader.hpp"
 
 #include <gtest/gtest.h>
 

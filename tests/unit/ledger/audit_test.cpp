@@ -1,6 +1,6 @@
-#include "ledger/audit.hpp"
-#include "messages/limits_audit.hpp"
-#include "messages/limits_ledger.hpp"
+#include "ledger/audit/audit.hpp"
+#include "messages/limits/audit.hpp"
+#include "messages/limits/ledger.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-#include "ledger/deterrence.hpp"
-#include "ledger/policy.hpp"
+#include "ledger/rules/deterrence.hpp"
+#include "ledger/rules/policy.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // Keepers who rewrite: they know the format, own valid keys and recompute every check.
-#include "ledger/verify.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "ledger/keeper/verify.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 
 #include <gtest/gtest.h>

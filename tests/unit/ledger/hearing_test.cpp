@@ -1,6 +1,6 @@
 // What comes of an accusation, whatever the accused and others say to it.
-#include "ledger/hearing.hpp"
-#include "messages/limits_audit.hpp"
+#include "ledger/rules/hearing.hpp"
+#include "messages/limits/audit.hpp"
 
 #include <gtest/gtest.h>
 

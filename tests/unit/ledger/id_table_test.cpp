@@ -1,4 +1,4 @@
-#include "ledger/id_table.hpp"
+#include "ledger/rules/id_table.hpp"
 #include "messages/short_hash.hpp"
 
 #include <gtest/gtest.h>

@@ -1,11 +1,11 @@
 // Who may ask the keeper of a ledger for what, and what it promises.
-#include "ledger/equivocation.hpp"
-#include "ledger/invariants.hpp"
-#include "ledger/keeper.hpp"
-#include "messages/limits_credit.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "ledger/keeper/keeper.hpp"
+#include "ledger/rules/equivocation.hpp"
+#include "ledger/rules/invariants.hpp"
+#include "messages/limits/credit.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "tests/support/model/receipt_maker.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

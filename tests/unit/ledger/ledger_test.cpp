@@ -1,7 +1,7 @@
-#include "ledger/invariants.hpp"
-#include "ledger/ledger.hpp"
-#include "ledger/standing.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "ledger/keeper/ledger.hpp"
+#include "ledger/rules/invariants.hpp"
+#include "ledger/rules/standing.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
 // What members and the keeper of a ledger say to each other: one encoding each, bounded.
-#include "ledger/equivocation.hpp"
-#include "ledger/message.hpp"
-#include "messages/limits_credit.hpp"
-#include "messages/limits_ledger.hpp"
-#include "tests/support/ledger_world.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "ledger/keeper/message.hpp"
+#include "ledger/rules/equivocation.hpp"
+#include "messages/limits/credit.hpp"
+#include "messages/limits/ledger.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
+#include "tests/support/model/receipt_maker.hpp"
 
 #include <gtest/gtest.h>
 

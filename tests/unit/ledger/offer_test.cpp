@@ -1,7 +1,7 @@
 // What a client looks at before it signs that it pays.
-#include "ledger/offer.hpp"
-#include "messages/limits_credit.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "ledger/rules/offer.hpp"
+#include "messages/limits/credit.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

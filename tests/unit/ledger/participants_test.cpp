@@ -1,7 +1,7 @@
 // Who may sign, as a ledger's head says it: for who has a copy of its log from anybody.
-#include "ledger/participants.hpp"
-#include "ledger/verify.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "ledger/keeper/participants.hpp"
+#include "ledger/keeper/verify.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
-#include "ledger/proof.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "ledger/rules/proof.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-#include "ledger/split.hpp"
-#include "messages/limits_ledger.hpp"
+#include "ledger/rules/split.hpp"
+#include "messages/limits/ledger.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // Statements page by page, and a keeper whose index is lost and made anew.
-#include "ledger/keeper.hpp"
-#include "messages/limits_credit.hpp"
-#include "tests/support/ledger_world.hpp"
+#include "ledger/keeper/keeper.hpp"
+#include "messages/limits/credit.hpp"
+#include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 #include "tests/support/memory_index.hpp"
 

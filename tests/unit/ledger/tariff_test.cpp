@@ -1,4 +1,4 @@
-#include "ledger/tariff.hpp"
+#include "ledger/rules/tariff.hpp"
 
 #include <gtest/gtest.h>
 

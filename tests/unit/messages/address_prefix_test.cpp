@@ -1,5 +1,5 @@
 #include "messages/address_prefix.hpp"
-#include "messages/limits_links.hpp"
+#include "messages/limits/links.hpp"
 
 #include <gtest/gtest.h>
 

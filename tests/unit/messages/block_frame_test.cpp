@@ -1,5 +1,5 @@
-#include "messages/block_frame.hpp"
-#include "messages/limits_blocks.hpp"
+#include "messages/limits/blocks.hpp"
+#include "messages/wire/block_frame.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "messages/fetch_frame.hpp"
-#include "messages/limits.hpp"
-#include "messages/limits_fetch.hpp"
+#include "messages/limits/fetch.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/wire/fetch_frame.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-#include "messages/frame.hpp"
-#include "messages/limits_draft.hpp"
+#include "messages/limits/draft.hpp"
+#include "messages/wire/frame.hpp"
 
 #include <gtest/gtest.h>
 

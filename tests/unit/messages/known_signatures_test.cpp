@@ -1,7 +1,7 @@
 // What a process need not verify again, and that nothing else passes for it.
-#include "messages/evidence.hpp"
-#include "messages/known_signatures.hpp"
-#include "messages/limits_known.hpp"
+#include "messages/evidence/evidence.hpp"
+#include "messages/evidence/known_signatures.hpp"
+#include "messages/limits/known.hpp"
 
 #include <gtest/gtest.h>
 

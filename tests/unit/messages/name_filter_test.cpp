@@ -1,4 +1,4 @@
-#include "messages/limits_blocks.hpp"
+#include "messages/limits/blocks.hpp"
 #include "messages/name_filter.hpp"
 
 #include <gtest/gtest.h>

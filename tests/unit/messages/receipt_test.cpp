@@ -1,8 +1,8 @@
 // The bytes of evidence, receipts and compact receipts: one encoding each, bounded, small.
-#include "compute/receipt_check.hpp"
-#include "messages/compact_receipt.hpp"
-#include "messages/receipt.hpp"
-#include "tests/support/receipt_maker.hpp"
+#include "messages/evidence/compact_receipt.hpp"
+#include "messages/evidence/receipt.hpp"
+#include "tests/support/model/receipt_maker.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <gtest/gtest.h>
 

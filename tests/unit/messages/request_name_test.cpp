@@ -1,4 +1,4 @@
-#include "messages/request_name.hpp"
+#include "messages/request/request_name.hpp"
 
 #include <gtest/gtest.h>
 

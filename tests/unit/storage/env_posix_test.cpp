@@ -1,4 +1,4 @@
-#include "storage/env.hpp"
+#include "storage/env/env.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "storage/extent_map.hpp"
+#include "storage/store/extent_map.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "storage/memory_env.hpp"
+#include "storage/env/memory_env.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "storage/memory_tier.hpp"
+#include "storage/store/memory_tier.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "messages/limits_store.hpp"
-#include "storage/retention.hpp"
-#include "storage/store_record.hpp"
+#include "messages/limits/store.hpp"
+#include "storage/store/retention.hpp"
+#include "storage/store/store_record.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "storage/thread_runner.hpp"
+#include "storage/env/thread_runner.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "messages/frame.hpp"
-#include "messages/limits.hpp"
-#include "supervision/tree.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/wire/frame.hpp"
+#include "node/tree.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,144 @@
+#include "actors/audit/audit_intake_actor.hpp"
+
+#include "actors/audit/conviction_news_actor.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <string_view>
+
+namespace ovir::actors {
+
+namespace {
+
+/// Those who signed a receipt, its lead among them.
+std::set<node_id> signers_of(const receipt& r) {
+  std::set<node_id> all{r.lead.node};
+  for (const stage_records& stage : r.stages) {
+    all.insert(stage.signer.node);
+  }
+  return all;
+}
+
+} // namespace
+
+std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about) {
+  std::vector<node_id> there;
+  for (const member& m : *self->state.members) {
+    if (m.node != self->state.environment.key->id() && m.health == member_health::alive &&
+        m.advert.roles.has(role::verifier) && is_verifier(self, m.node)) {
+      there.push_back(m.node);
+    }
+  }
+  std::sort(there.begin(), there.end());
+  if (!there.empty()) {
+    std::rotate(there.begin(), there.begin() + about.bytes[0] % there.size(), there.end());
+  }
+  return there;
+}
+
+void offer(verifier_pointer self, const receipt_finished& done) {
+  const node_id& own = self->state.environment.key->id();
+  const digest name = receipt_digest(*done.bytes);
+  std::vector<node_id> able = verifiers_there(self, name);
+  if (self->state.environment.audits) {
+    able.push_back(own);
+  }
+  if (able.empty() || done.bytes->size() > limits::audit_receipt_bytes_max) {
+    ++self->state.count.unaudited;
+    return;
+  }
+  const node_id& chosen = able[name.bytes[1] % able.size()];
+  if (chosen == own) {
+    return take_receipt(self, own, done.bytes, done.suspect);
+  }
+  // It may never have met the signers: a node that avoids a verifier is audited all the same.
+  if (const auto r = decode_receipt(*done.bytes)) {
+    show_tokens(self, chosen, signers_of(*r));
+  }
+  send_audit(self, chosen, audit_offer{done.suspect, *done.bytes});
+}
+
+void take_receipt(verifier_pointer self, const node_id& from, verifier_state::receipt_bytes bytes,
+                  bool suspect) {
+  verifier_state& state = self->state;
+  if (bytes->size() > limits::audit_receipt_bytes_max ||
+      !state.waiting.push(waiting_receipt{from, std::move(bytes), suspect},
+                          state.environment.env->now())) {
+    ++state.count.unaudited;
+    return;
+  }
+  call_to_work(self);
+}
+
+/// Other verifiers alone ask, each at its own share. What they ask about may be signed by keys that
+/// no node knows: they plant such questions (verify/planted_receipt.hpp), and their answer
+/// convicts no key here.
+void take_question(verifier_pointer self, const node_id& from, audit_question&& q) {
+  verifier_state& state = self->state;
+  if (!is_verifier(self, from)) {
+    return blame(self, from, "asks what only a verifier asks of another");
+  }
+  if (!state.environment.audits) {
+    return; // it is no verifier any more
+  }
+  if (state.waiting.push(waiting_question{from, std::move(q)}, state.environment.env->now())) {
+    call_to_work(self);
+  }
+}
+
+void call_to_work(verifier_pointer self) {
+  verifier_state& state = self->state;
+  if (!state.called && state.waiting.ready(state.environment.env->now())) {
+    state.called = true;
+    self->send(self, verifier_work{});
+  }
+}
+
+void charge_for(verifier_pointer self, const node_id& from, std::uint32_t windows) {
+  self->state.waiting.charge(from, std::uint64_t{windows} * limits::window_positions,
+                             self->state.environment.env->now());
+}
+
+std::optional<node_id> stranger_among(verifier_pointer self, const receipt& r) {
+  for (const node_id& signer : signers_of(r)) {
+    if (!self->state.environment.access->was_member(signer)) {
+      return signer;
+    }
+  }
+  return std::nullopt;
+}
+
+bool is_token(std::span<const std::byte> bytes) {
+  constexpr std::string_view magic = "OVJ1"; // a message of the schema begins with four zeros
+  return bytes.size() >= magic.size() &&
+         std::equal(magic.begin(), magic.end(), bytes.begin(),
+                    [](char c, std::byte b) { return std::byte(c) == b; });
+}
+
+void take_token(verifier_pointer self, const node_id& from, std::span<const std::byte> bytes) {
+  const auto& around = self->state.environment;
+  const auto counts = around.access->show(bytes, around.env->unix_seconds());
+  if (counts || counts.error().code == errc::not_found) {
+    return; // of an admin that others have: no fault of who shows it
+  }
+  if (counts.error().code == errc::over_limit || counts.error().code == errc::io_failed) {
+    return around.journal->say(log_level::debug, std::nullopt, "a token is not kept: {}",
+                               counts.error().message);
+  }
+  blame(self, from, "shows a join token that does not count: " + counts.error().message);
+}
+
+void blame(verifier_pointer self, const node_id& from, const std::string& what) {
+  const auto& around = self->state.environment;
+  around.journal->say(log_level::warn, std::nullopt, "{} {}", short_name(from), what);
+  if (from != around.key->id() && self->state.senders.blame(from, around.env->now())) {
+    around.journal->say(log_level::error, std::nullopt,
+                        "{} is disconnected, and not listened to about audits for {} minutes",
+                        short_name(from), limits::audit_mute.count());
+    around.links->disconnect(from, {errc::over_limit, "too many messages about convictions that do "
+                                                      "not count; look at this node"});
+  }
+}
+
+} // namespace ovir::actors

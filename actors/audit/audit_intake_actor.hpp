@@ -1,0 +1,35 @@
+#pragma once
+
+#include "actors/audit/verifier_actor.hpp"
+
+#include <string>
+
+/// What a verifier takes from others, and how much of it: each sender has a share of its own
+/// (audit_queue.hpp), and pays for what is of no use (audit_senders.hpp). Functions of the actor in
+/// verifier.cpp.
+namespace ovir::actors {
+
+/// Who else can be asked now, in an order that differs from question to question.
+[[nodiscard]] std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about);
+
+/// From one of this node's requests: one verifier gets it, which no node chooses.
+void offer(verifier_pointer self, const receipt_finished& done);
+void take_receipt(verifier_pointer self, const node_id& from, verifier_state::receipt_bytes bytes,
+                  bool suspect);
+void take_question(verifier_pointer self, const node_id& from, audit_question&& q);
+/// Has the next that waits looked at, if a sender has its turn.
+void call_to_work(verifier_pointer self);
+/// So many windows are computed again for `from`.
+void charge_for(verifier_pointer self, const node_id& from, std::uint32_t windows);
+/// A signer of `r` that was never a member here, if there is one: its word is of no use.
+[[nodiscard]] std::optional<node_id> stranger_among(verifier_pointer self, const receipt& r);
+
+// A join token, as it is, shows that a key which others name is a member.
+[[nodiscard]] bool is_token(std::span<const std::byte> bytes);
+void take_token(verifier_pointer self, const node_id& from, std::span<const std::byte> bytes);
+
+/// `from` sent something of no use, or worse. Beyond limits::audit_useless_max it is disconnected
+/// and not listened to for a while.
+void blame(verifier_pointer self, const node_id& from, const std::string& what);
+
+} // namespace ovir::actors

@@ -1,0 +1,24 @@
+#include "actors/audit/audit_words.hpp"
+
+#include <fmt/format.h>
+
+namespace ovir::actors {
+
+std::string place_text(const audit_place& place) {
+  switch (place.part) {
+  case audit_part::unit: return fmt::format("layer {} over window {}", place.layer, place.window);
+  case audit_part::draw: return fmt::format("the logits of position {}", place.at);
+  case audit_part::token: return fmt::format("the token behind position {}", place.at);
+  }
+  return {};
+}
+
+std::string conviction_text(const conviction& c) {
+  return fmt::format("{} {} {}", short_name(c.guilty),
+                     c.kind == conviction_kind::replay ? "stated something else than two hosts "
+                                                         "compute:"
+                                                       : "contradicted itself about",
+                     place_text(c.place));
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,162 @@
+#pragma once
+
+#include "actors/audit/audit_files.hpp"
+#include "actors/audit/audit_queue.hpp"
+#include "actors/audit/audit_senders.hpp"
+#include "actors/link/operator_names.hpp"
+#include "actors/members/convicted_actor.hpp"
+#include "actors/members/membership_actor.hpp"
+#include "actors/path/model_catalog.hpp"
+#include "actors/path/node_meter.hpp"
+#include "actors/protocol/peers_actor.hpp"
+#include "ledger/audit/audit.hpp"
+#include "ledger/rules/hearing.hpp"
+#include "messages/evidence/audit.hpp"
+#include "messages/evidence/receipt.hpp"
+
+#include <caf/event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ovir::actors {
+
+/// From this node's requests: one ended with this receipt.
+struct receipt_finished {
+  std::shared_ptr<const std::vector<std::byte>> bytes;
+  bool suspect{false}; ///< another run came to something else
+};
+/// Answered by an `audit_report`.
+struct list_convictions {};
+struct conviction_view {
+  node_id node;
+  conviction_kind kind{conviction_kind::replay};
+  audit_place place;
+  std::string what;
+  std::vector<node_id> verifiers;
+  bool admitted{false}; ///< by itself: an operator may let it in again
+  digest about;         ///< accusation_digest
+};
+/// What a verifier's log of events says of a signer (ledger/audit/track_record.hpp).
+struct signer_view {
+  node_id node;
+  std::uint64_t reputation_ppm{0};
+  std::uint64_t audit_rate_ppm{0};
+  std::uint64_t valid_units{0};
+  std::uint64_t assigned_units{0};
+};
+struct audit_report {
+  std::vector<conviction_view> convictions;
+  std::vector<signer_view> signers;
+  std::uint64_t waiting{0};    ///< receipts and questions still to be looked at
+  std::uint64_t open{0};       ///< mismatches that wait for a second host, or for the accused
+  std::uint64_t receipts{0};   ///< that came for an audit here
+  std::uint64_t drawn{0};      ///< units computed again
+  std::uint64_t units{0};      ///< of so many
+  std::uint64_t mismatches{0}; ///< units that came out otherwise than stated
+  std::uint64_t unaudited{0};  ///< receipts dropped: too many at once, or a model not whole here
+  std::uint64_t refused{0};    ///< receipts and questions beyond what their sender may have waiting
+  std::uint64_t strangers{0};  ///< receipts of a signer who was never a member: not looked at
+  std::uint64_t useless{0};    ///< convictions and tokens that do not count, and what is none
+};
+/// What was kept before this one's conviction is gone.
+struct quarantine_written {
+  node_id guilty;
+};
+struct verifier_tick {};
+struct verifier_work {};
+
+struct verifier_environment {
+  const secret_key* key{nullptr};
+  peers* links{nullptr};
+  access_list* access{nullptr};
+  const operator_names* operators{nullptr}; ///< null: each key is its own
+  model_catalog* models{nullptr};
+  log* journal{nullptr};
+  storage::env* env{nullptr};
+  node_meter* meter{nullptr}; ///< null: nobody counts
+  std::string state;          ///< the node's folder
+  std::string software;       ///< what a verdict says it was computed by
+  bool audits{false};         ///< it is a verifier; else it only checks what others convict of
+  ledger::audit_settings how;
+  /// Told of every conviction.
+  std::function<std::vector<caf::actor>()> watchers;
+  /// Takes away what was kept for reuse, because of this one's conviction. `quarantine_written`
+  /// follows once the disk has forgotten it. Empty where nothing is kept.
+  std::function<void(const node_id&)> quarantine;
+  /// Who tells the ledger of convictions that this verifier has a verdict in, or evidence for;
+  /// null where none is used.
+  std::function<caf::actor()> payments;
+};
+
+/// A node's side of audits. On every node: takes receipts of its own requests to a verifier, and
+/// checks convictions before it acts on them. On a verifier: draws units of others' receipts,
+/// computes them again, asks a second verifier where something differs, and convicts.
+struct verifier_state {
+  using receipt_bytes = std::shared_ptr<const std::vector<std::byte>>;
+  struct open_case {
+    receipt_bytes bytes;
+    audit_place place;
+    digest computed;
+    std::vector<audit_verdict> verdicts; ///< this node's first
+    std::optional<node_id> asked;
+    storage::env::time_point until;
+  };
+  /// A node that was told of what it is accused of.
+  struct running_hearing {
+    ledger::hearing mind;
+    std::uint64_t number{0}; ///< of what was asked last
+    storage::env::time_point until;
+  };
+  struct accusation {
+    node_id from;
+    audit_accusation what;
+  };
+  const char* name{"verifier"};
+  verifier_environment environment;
+  std::optional<audit_files> files;
+  ledger::track_records records;
+  std::optional<ledger::audit_book> book;
+  members_view members;
+  audit_queue waiting;
+  bool called{false}; ///< a `verifier_work` is under way
+  audit_senders senders;
+  std::map<ledger::audit_case_id, open_case> cases;
+  std::map<node_id, running_hearing> hearings; ///< by who is accused, at most limits::hearings_max
+  std::deque<accusation> accusations;          ///< of this node, at most limits::accusations_max
+  std::uint64_t next_hearing{0};
+  std::deque<std::pair<receipt_bytes, receipt>> recent; ///< to find equivocation
+  std::size_t recent_bytes{0};
+  std::map<digest, std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
+      checked; ///< whole models, all of their weights looked at
+  std::map<node_id, conviction_view> convicted;
+  std::vector<std::shared_ptr<const conviction>> for_ledger; ///< until somebody is there to tell
+  /// Whom others were sent lately: who asks again at once gets nothing.
+  std::map<std::pair<node_id, node_id>, storage::env::time_point> sent; ///< to, guilty
+  storage::env::time_point tell_at{};
+  storage::env::time_point standing_at{};
+  audit_report count;
+};
+
+using verifier_pointer = caf::stateful_actor<verifier_state>*;
+
+/// Computes on its own thread: spawn it detached.
+[[nodiscard]] caf::behavior verifier_behavior(verifier_pointer self,
+                                              verifier_environment environment);
+
+} // namespace ovir::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::receipt_finished)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::list_convictions)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::audit_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::quarantine_written)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::verifier_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::verifier_work)

@@ -1,0 +1,216 @@
+#include "actors/audit/verifier_parts_actor.hpp"
+
+#include "actors/audit/audit_intake_actor.hpp"
+#include "actors/payment/payments_actor.hpp"
+#include "compute/model/model.hpp"
+#include "messages/limits/general.hpp"
+#include "verify/capsule_replay.hpp"
+#include "verify/planted_receipt.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace ovir::actors {
+
+namespace {
+
+/// The whole model with every weight looked at, or why not.
+result<std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
+whole_model(verifier_pointer self, const digest& id, compute::parallel_runner& runner) {
+  auto& known = self->state.checked;
+  if (const auto found = known.find(id); found != known.end()) {
+    return found->second;
+  }
+  for (const model_catalog::entry& part : self->state.environment.models->all()) {
+    if (part->id != id || !part->whole || part->kernels == nullptr) {
+      continue;
+    }
+    auto weights = std::make_shared<compute::model>(part->weights);
+    const std::uint32_t layers = weights->config.layers;
+    const layer_range held = part->held.size() == 0 ? layer_range{layers, layers} : part->held;
+    for (const layer_range rest : {layer_range{0, held.first}, layer_range{held.last, layers}}) {
+      if (rest.size() > 0) {
+        OVIR_TRY(compute::check_weights(*weights, rest, runner));
+      }
+    }
+    known[id] = {part, weights};
+    return known[id];
+  }
+  return fail(errc::segment_missing, "model {} is not here as a whole", to_hex(id).substr(0, 8));
+}
+
+} // namespace
+
+namespace {
+
+audit_kernels named(compute::isa id) {
+  switch (id) {
+  case compute::isa::avx2: return audit_kernels::avx2;
+  case compute::isa::avx512: return audit_kernels::avx512;
+  case compute::isa::reference: break;
+  }
+  return audit_kernels::reference;
+}
+
+/// The model's own kernels where they are not taken, else the fastest that this processor has.
+const compute::kernel_set& kernels_beside(const compute::kernel_set& own,
+                                          std::span<const audit_kernels> taken) {
+  const auto free = [&](const compute::kernel_set* set) {
+    return set != nullptr && compute::processor_has(set->id) &&
+           std::find(taken.begin(), taken.end(), named(set->id)) == taken.end();
+  };
+  for (const compute::kernel_set* set :
+       {&own, compute::kernels_avx512(), compute::kernels_avx2()}) {
+    if (free(set)) {
+      return *set;
+    }
+  }
+  return compute::kernels_reference();
+}
+
+} // namespace
+
+compute::model unpacked(compute::model m) {
+  for (compute::layer_weights& layer : m.layers) {
+    compute::for_each_product(
+        layer, [](std::string_view, compute::weight& w, std::uint32_t) { w.packed = nullptr; });
+  }
+  m.output.packed = nullptr;
+  return m;
+}
+
+result<replayed> replay(verifier_pointer self, const receipt& r,
+                        const compute::replay_bounds& bounds,
+                        std::span<const audit_kernels> taken) {
+  compute::serial_runner runner;
+  OVIR_ASSIGN(const auto model, whole_model(self, r.asked.model, runner));
+  const compute::kernel_set& own = *model.first->kernels;
+  const compute::kernel_set& with = kernels_beside(own, taken);
+  const auto compute_again = [&](const compute::model& m) {
+    return compute::replay(r, m, bounds, with, runner, {}, model.first->vocabulary.get());
+  };
+  // What is packed is in the order that the model's own kernels read fastest.
+  OVIR_ASSIGN(auto again, with.id == own.id ? compute_again(*model.second)
+                                            : compute_again(unpacked(*model.second)));
+  return replayed{std::move(again), {named(with.id), self->state.environment.software}};
+}
+
+std::vector<std::byte> inputs_of(verifier_pointer self, const receipt& r,
+                                 const audit_place& place) {
+  compute::serial_runner runner;
+  const auto stage = std::find_if(r.stages.begin(), r.stages.end(), [&](const stage_records& s) {
+    return s.signer.layers.first <= place.layer && place.layer < s.signer.layers.last;
+  });
+  const auto model = whole_model(self, r.asked.model, runner);
+  if (!model || stage == r.stages.end()) {
+    return {};
+  }
+  const position end = std::min(r.positions, (place.window + 1) * limits::window_positions);
+  const std::size_t rows = stage->signer.layers.first == 0
+                               ? 0
+                               : std::size_t{end} * model->second->config.dim * sizeof(float);
+  if (rows > limits::audit_capsule_bytes_max) {
+    return {};
+  }
+  const compute::piece_choice piece{stage->signer.layers, end};
+  const auto made = compute::make_capsule(r, std::span{&piece, 1}, *model->second,
+                                          *model->first->kernels, runner);
+  std::vector<std::byte> bytes;
+  if (made) {
+    bytes = encode_capsule(*made);
+  }
+  return bytes.size() <= limits::audit_capsule_bytes_max ? bytes : std::vector<std::byte>{};
+}
+
+operator_of operators_of(verifier_pointer self) {
+  return [names = self->state.environment.operators](const node_id& node) {
+    return names == nullptr ? to_hex(node) : names->of(node);
+  };
+}
+
+std::vector<node_id> others_of(verifier_pointer self, std::vector<node_id> there,
+                               std::span<const node_id> not_of) {
+  const operator_of operators = operators_of(self);
+  std::set<std::string> out{operators(self->state.environment.key->id())};
+  for (const node_id& node : not_of) {
+    out.insert(operators(node));
+  }
+  std::erase_if(there, [&](const node_id& host) { return out.contains(operators(host)); });
+  return there;
+}
+
+std::vector<ledger::audit_effect> plant_question(verifier_pointer self, const receipt& r,
+                                                 const ledger::stated_unit& right) {
+  verifier_state& state = self->state;
+  storage::env& env = *state.environment.env;
+  const auto random = [&env] {
+    digest d;
+    env.random(std::as_writable_bytes(std::span{d.bytes}));
+    return d;
+  };
+  const digest chance = random();
+  const auto hosts = verifiers_there(self, chance);
+  const std::uint64_t drawn = ledger::audit_draw(chance, {}, {});
+  if (hosts.empty() || !ledger::is_sampled(drawn, state.environment.how.planted_ppm)) {
+    return {};
+  }
+  std::vector<secret_key> keys;
+  for (std::size_t i = 0; i <= r.stages.size(); ++i) {
+    const digest seed = random();
+    keys.push_back(secret_key::from_seed(std::as_bytes(std::span{seed.bytes})));
+  }
+  const audit_place place{audit_part::unit, right.window, right.layer, 0};
+  ledger::stated_unit unit = right;
+  unit.stated = random();
+  const auto planted = compute::plant(r, place, unit.stated, keys);
+  if (!planted) {
+    return {};
+  }
+  unit.signer = compute::stated_at(*planted, place)->signer;
+  const auto effects = state.book->plant(unit, right.stated, hosts.front());
+  for (const ledger::audit_effect& effect : effects) {
+    if (const auto* ask = std::get_if<ledger::ask_host>(&effect)) {
+      const auto bytes = std::make_shared<const std::vector<std::byte>>(encode_receipt(*planted));
+      state.cases[ask->about] = {bytes, place, right.stated, {}, std::nullopt, {}};
+    }
+  }
+  return effects;
+}
+
+void note_for_ledger(verifier_pointer self, const conviction& c) {
+  verifier_state& state = self->state;
+  const auto& around = state.environment;
+  if (c.admission) {
+    return; // who admits a fault loses no stake
+  }
+  const bool own = std::any_of(c.verdicts.begin(), c.verdicts.end(), [&](const audit_verdict& v) {
+    return v.verifier == around.key->id();
+  });
+  if (around.payments && around.audits && (own || c.kind == conviction_kind::equivocation)) {
+    state.for_ledger.push_back(std::make_shared<const conviction>(c));
+  }
+}
+
+void tell_ledger(verifier_pointer self) {
+  verifier_state& state = self->state;
+  if (state.for_ledger.empty()) {
+    return;
+  }
+  if (const caf::actor payments = state.environment.payments()) {
+    for (auto& c : std::exchange(state.for_ledger, {})) {
+      self->send(payments, conviction_found{std::move(c)});
+    }
+  }
+}
+
+void note_counts(const verifier_state& state) {
+  if (state.environment.meter != nullptr) {
+    state.environment.meter->audits({state.count.receipts, state.count.drawn,
+                                     state.count.mismatches, state.waiting.size(),
+                                     state.convicted.size()});
+  }
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "actors/audit/verifier_actor.hpp"
+#include "verify/receipt_replay.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+/// What the verifier's actor computes again, and what it tells the ledger and Prometheus.
+namespace ovir::actors {
+
+/// Units of a receipt computed again with the model, every weight of which was looked at, that this
+/// node has as a whole; `segment_missing` where it has not.
+struct replayed {
+  compute::replay_outcome again;
+  audit_means means;
+};
+/// With none of the kernels in `taken` but the reference.
+[[nodiscard]] result<replayed> replay(verifier_pointer self, const receipt& r,
+                                      const compute::replay_bounds& bounds,
+                                      std::span<const audit_kernels> taken = {});
+/// What goes in where `place`'s stage begins, for its signer to compute it again; empty where the
+/// model is not here as a whole, or it is too large.
+[[nodiscard]] std::vector<std::byte> inputs_of(verifier_pointer self, const receipt& r,
+                                               const audit_place& place);
+
+/// The same weights without the forms that one set of kernels reads fastest.
+[[nodiscard]] compute::model unpacked(compute::model m);
+/// Of the hosts in `there`, those whose operator is neither this node's nor one of `not_of`.
+[[nodiscard]] std::vector<node_id> others_of(verifier_pointer self, std::vector<node_id> there,
+                                             std::span<const node_id> not_of);
+/// Tells everybody but `from` of a conviction that is final, and acts on it (verifier.cpp).
+void publish(verifier_pointer self, const conviction& c, const std::optional<node_id>& from);
+[[nodiscard]] operator_of operators_of(verifier_pointer self);
+
+/// Now and then a question to which the answer is known: who repeats what is stated did not
+/// compute. What follows is for the caller to perform.
+[[nodiscard]] std::vector<ledger::audit_effect>
+plant_question(verifier_pointer self, const receipt& r, const ledger::stated_unit& right);
+
+/// Remembers a conviction for the ledger: a verifier vouches for what it computed itself, and hands
+/// in what convicts by itself.
+void note_for_ledger(verifier_pointer self, const conviction& c);
+/// Hands those on once somebody is there to take them.
+void tell_ledger(verifier_pointer self);
+
+/// For Prometheus: after whatever may have changed it.
+void note_counts(const verifier_state& state);
+
+} // namespace ovir::actors

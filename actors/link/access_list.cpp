@@ -1,0 +1,393 @@
+#include "actors/link/access_list.hpp"
+
+#include "messages/limits/admissions.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+namespace ovir::actors {
+
+namespace {
+
+constexpr std::string_view head = "ovir-admissions-v1";
+/// Of one that was kicked and never showed a token. A token with this nonce does not count.
+constexpr std::array<std::uint8_t, 16> no_nonce{};
+
+std::string hex(std::span<const std::uint8_t> bytes) {
+  std::string text;
+  for (const std::uint8_t byte : bytes) {
+    text += fmt::format("{:02x}", byte);
+  }
+  return text;
+}
+
+std::string hex(std::span<const std::byte> bytes) {
+  return hex(std::span{reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+}
+
+/// The token that the end of a line has. False: something else is there.
+bool read_token(const std::string& text, const node_id& node, std::vector<std::byte>& out) {
+  std::vector<std::byte> bytes;
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+    unsigned value = 0;
+    const auto end = text.data() + i + 2;
+    if (std::from_chars(text.data() + i, end, value, 16).ptr != end) {
+      return false;
+    }
+    bytes.push_back(static_cast<std::byte>(value));
+  }
+  const auto token = token_from_bytes(bytes);
+  if (!token || token->node != node || hex(bytes) != text) {
+    return false;
+  }
+  out = std::move(bytes);
+  return true;
+}
+
+bool read_nonce(const std::string& text, std::array<std::uint8_t, 16>& out) {
+  // As the first half of a key's text, whose reader is strict.
+  const auto padded = node_id_from_hex(text + std::string(32, '0'));
+  if (!padded || text.size() != 32) {
+    return false;
+  }
+  std::copy_n(padded->key.begin(), out.size(), out.begin());
+  return true;
+}
+
+result<role_set> wanted_within(const peer_hello& hello, role_set may) {
+  if (hello.roles.empty()) {
+    return fail(errc::invalid_argument, "{} asks for no role; give it one", short_name(hello.node));
+  }
+  if (hello.kind == channel::admin) { // a shell asks for all there is, and gets what it may
+    const bool operates = may.has(role::operate);
+    role_set granted;
+    if (hello.roles.has(role::operate) && operates) {
+      granted.add(role::operate);
+    }
+    if (hello.roles.has(role::reader) && (operates || may.has(role::reader))) {
+      granted.add(role::reader);
+    }
+    if (!granted.empty()) {
+      return granted;
+    }
+  }
+  if (!hello.roles.within(may)) {
+    return fail(errc::invalid_argument,
+                "{} wants to be {} and may be {}; change its roles or what it is allowed here",
+                short_name(hello.node), to_string(hello.roles), to_string(may));
+  }
+  return hello.roles;
+}
+
+} // namespace
+
+result<std::unique_ptr<access_list>> access_list::load(storage::env& env, settings how) {
+  std::unique_ptr<access_list> list{new access_list{env, std::move(how)}};
+  if (list->settings_.path.empty()) {
+    return list;
+  }
+  const auto text = env.read(list->settings_.path, limits::admissions_bytes_max);
+  if (!text && text.error().code == errc::not_found) {
+    return list;
+  }
+  if (!text) {
+    return text.error();
+  }
+  std::istringstream lines{*text};
+  std::string line;
+  std::getline(lines, line);
+  bool good = line == head;
+  while (good && std::getline(lines, line)) {
+    std::istringstream words{line};
+    std::string key;
+    std::string nonce;
+    std::string state;
+    std::string shown;
+    std::string rest;
+    role_set roles;
+    std::array<std::uint8_t, 16> used{};
+    std::vector<std::byte> token;
+    words >> key >> roles.bits >> nonce >> state;
+    const auto node = node_id_from_hex(key);
+    good = node && !words.fail() && read_nonce(nonce, used) &&
+           (state == "admitted" || state == "kicked" || state == "convicted") &&
+           (!(words >> shown) || (read_token(shown, *node, token) && !(words >> rest)));
+    if (good) { // a line for each token of a node, the latest last
+      admission& entry = list->admitted_[*node];
+      entry.roles = roles;
+      entry.convicted = state == "convicted";
+      entry.kicked = entry.convicted || state == "kicked";
+      if (used != no_nonce) {
+        entry.used.push_back(used);
+      }
+      if (!token.empty()) {
+        entry.token = std::move(token);
+      }
+    }
+  }
+  if (!good) {
+    return fail(errc::malformed,
+                "{}: is damaged at '{}'; restore it, or remove it to forget every "
+                "admission by token",
+                list->settings_.path, line.substr(0, 80));
+  }
+  // Naming a key in the configuration lets a kicked node in again, when this one is restarted.
+  for (const auto& [node, roles] : list->settings_.keys) {
+    if (const auto known = list->admitted_.find(node); known != list->admitted_.end()) {
+      known->second.kicked = known->second.convicted;
+    }
+  }
+  return list;
+}
+
+result<void> access_list::save() const {
+  if (settings_.path.empty()) {
+    return {};
+  }
+  std::string text = fmt::format("{}\n", head);
+  for (const auto& [node, entry] : admitted_) {
+    const std::string_view state = entry.convicted ? "convicted"
+                                   : entry.kicked  ? "kicked"
+                                                   : "admitted";
+    const std::string token =
+        entry.token.empty() ? std::string{} : fmt::format(" {}", hex(std::span{entry.token}));
+    const auto line = [&](const std::array<std::uint8_t, 16>& nonce, std::string_view shown) {
+      text += fmt::format("{} {} {} {}{}\n", to_hex(node), entry.roles.bits,
+                          hex(std::span<const std::uint8_t>{nonce}), state, shown);
+    };
+    for (std::size_t i = 0; i < entry.used.size(); ++i) {
+      line(entry.used[i], i + 1 == entry.used.size() ? std::string_view{token} : "");
+    }
+    if (entry.used.empty()) {
+      line(no_nonce, token);
+    }
+  }
+  OVIR_ASSIGN(const auto file, env_.stage(settings_.path));
+  OVIR_TRY(file->append(std::as_bytes(std::span{text})));
+  return file->commit();
+}
+
+/// Only what an admin's tokens brought counts: neither kicks nor convictions take a place.
+result<void> access_list::remember(const node_id& node, admission entry) {
+  std::size_t tokens = 1;
+  for (const auto& [known, its] : admitted_) {
+    const std::size_t shown = its.token.empty() ? 0 : 1;
+    tokens += its.convicted ? 0 : std::max(its.used.size(), shown);
+  }
+  if (tokens > limits::admissions_max) {
+    return fail(errc::over_limit, "{} admissions are remembered already", tokens - 1);
+  }
+  const auto before = admitted_.find(node);
+  const bool is_new = before == admitted_.end();
+  admission old = is_new ? admission{} : before->second;
+  admitted_[node] = std::move(entry);
+  if (auto saved = save(); !saved) {
+    if (is_new) {
+      admitted_.erase(node);
+    } else {
+      admitted_[node] = std::move(old);
+    }
+    return saved;
+  }
+  return {};
+}
+
+result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t unix_now) {
+  OVIR_ASSIGN(const join_token token, token_from_bytes(hello.token));
+  if (token.node != hello.node) {
+    return fail(errc::invalid_argument, "the join token is for {} and {} shows it",
+                short_name(token.node), short_name(hello.node));
+  }
+  if (!hello.token_bound) {
+    return fail(errc::invalid_argument,
+                "the join token was not bound to this connection by the key it is for");
+  }
+  if (!is_admin(token.admin)) {
+    return fail(errc::invalid_argument,
+                "the join token is signed by {}, who is no admin here; add the key to 'admins'",
+                short_name(token.admin));
+  }
+  const auto known = admitted_.find(hello.node);
+  admission entry = known == admitted_.end() ? admission{} : known->second;
+  const bool used =
+      std::find(entry.used.begin(), entry.used.end(), token.nonce) != entry.used.end();
+  if ((used && entry.kicked) || token.nonce == no_nonce) {
+    return fail(errc::invalid_argument, "{} was kicked; it needs a new join token",
+                short_name(hello.node));
+  }
+  // A token that admitted this key once vouches for it also after its end: the admission stays.
+  OVIR_TRY(check(token, token.admin, used ? 0 : unix_now));
+  OVIR_ASSIGN(const role_set roles, wanted_within(hello, token.roles));
+  if (!used || entry.token.empty()) {
+    if (!used) {
+      entry.roles = token.roles;
+      entry.kicked = false;
+      entry.used.push_back(token.nonce);
+    }
+    entry.token = hello.token;
+    OVIR_TRY(remember(hello.node, std::move(entry)));
+  }
+  return roles;
+}
+
+result<role_set> access_list::admit(const peer_hello& hello, std::uint64_t unix_now) {
+  const std::lock_guard lock{guard_};
+  const bool any = hello.kind == channel::admin && hello.cluster.empty();
+  if (!settings_.cluster.empty() && hello.cluster != settings_.cluster && !any) {
+    return fail(errc::invalid_argument,
+                "this node belongs to the cluster '{}' and {} wants another; check 'cluster'",
+                settings_.cluster, short_name(hello.node));
+  }
+  const auto known = admitted_.find(hello.node);
+  const bool kicked = known != admitted_.end() && known->second.kicked;
+  if (kicked && known->second.convicted) {
+    return fail(errc::invalid_argument,
+                "{} was convicted of a false statement; no token brings this key back, only a new "
+                "key does",
+                short_name(hello.node));
+  }
+  const auto listed = settings_.keys.find(hello.node);
+  if (listed != settings_.keys.end() && !kicked) {
+    if (const auto token = token_from_bytes(hello.token); token && token->node == hello.node) {
+      (void)learn(*token, unix_now); // to show it to nodes that do not list this key
+    }
+    return wanted_within(hello, listed->second);
+  }
+  if (!hello.token.empty()) {
+    return by_token(hello, unix_now);
+  }
+  if (kicked) {
+    return fail(errc::invalid_argument, "{} was kicked; it needs a new join token",
+                short_name(hello.node));
+  }
+  if (known != admitted_.end()) {
+    return wanted_within(hello, known->second.roles);
+  }
+  return fail(errc::invalid_argument,
+              "key {} is not allowed here; name it under [[access]] or give it a join token",
+              to_hex(hello.node));
+}
+
+bool access_list::is_admin(const node_id& key) const {
+  return std::find(settings_.admins.begin(), settings_.admins.end(), key) != settings_.admins.end();
+}
+
+role_set access_list::roles_of(const node_id& node) const {
+  const std::lock_guard lock{guard_};
+  const auto known = admitted_.find(node);
+  if (known != admitted_.end() && known->second.kicked) {
+    return {};
+  }
+  if (const auto listed = settings_.keys.find(node); listed != settings_.keys.end()) {
+    return listed->second;
+  }
+  return known == admitted_.end() ? role_set{} : known->second.roles;
+}
+
+role_set access_list::past_roles_of(const node_id& node) const {
+  const std::lock_guard lock{guard_};
+  role_set all;
+  if (!node.empty() && node == settings_.self) {
+    return member_roles;
+  }
+  if (const auto listed = settings_.keys.find(node); listed != settings_.keys.end()) {
+    all.bits |= listed->second.bits;
+  }
+  if (const auto known = admitted_.find(node); known != admitted_.end()) {
+    all.bits |= known->second.roles.bits;
+    if (const auto token = token_from_bytes(known->second.token)) {
+      all.bits |= token->roles.bits;
+    }
+    if (known->second.convicted && all.empty()) { // what it was is known no more
+      return member_roles;
+    }
+  }
+  all.bits &= member_roles.bits;
+  return all;
+}
+
+std::optional<role_set> access_list::worth_hearing_of(const node_id& node) const {
+  const std::lock_guard lock{guard_};
+  const auto known = admitted_.find(node);
+  if (known != admitted_.end() && known->second.kicked) {
+    return std::nullopt;
+  }
+  if (const auto listed = settings_.keys.find(node); listed != settings_.keys.end()) {
+    return listed->second;
+  }
+  if (known != admitted_.end() && !known->second.roles.empty()) {
+    return known->second.roles;
+  }
+  return settings_.admins.empty() ? std::nullopt : std::optional{member_roles};
+}
+
+result<void> access_list::show(std::span<const std::byte> token, std::uint64_t unix_now) {
+  OVIR_ASSIGN(const join_token shown, token_from_bytes(token));
+  const std::lock_guard lock{guard_};
+  return learn(shown, unix_now);
+}
+
+result<void> access_list::learn(const join_token& token, std::uint64_t unix_now) {
+  if (!is_admin(token.admin)) {
+    return fail(errc::not_found,
+                "the join token of {} is signed by {}, who is no admin here; add the key to "
+                "'admins'",
+                short_name(token.node), short_name(token.admin));
+  }
+  if (!token.roles.within(member_roles) || token.roles.empty() || token.nonce == no_nonce) {
+    return fail(errc::not_found, "the join token of {} is none of a member",
+                short_name(token.node));
+  }
+  const auto known = admitted_.find(token.node);
+  admission entry = known == admitted_.end() ? admission{} : known->second;
+  std::vector<std::byte> bytes = to_bytes(token);
+  if (token.node == settings_.self || entry.kicked || entry.token == bytes ||
+      (!entry.roles.empty() && !entry.token.empty())) {
+    return {};
+  }
+  OVIR_TRY(check(token, token.admin, 0));
+  if (entry.roles.empty() && check(token, token.admin, unix_now)) {
+    entry.roles = token.roles;
+    entry.used.push_back(token.nonce);
+  }
+  entry.token = std::move(bytes);
+  return remember(token.node, std::move(entry));
+}
+
+std::vector<std::byte> access_list::token_of(const node_id& node) const {
+  const std::lock_guard lock{guard_};
+  if (node == settings_.self) {
+    return settings_.token;
+  }
+  const auto known = admitted_.find(node);
+  return known == admitted_.end() ? std::vector<std::byte>{} : known->second.token;
+}
+
+result<void> access_list::put_out(const node_id& node, bool convicted) {
+  const std::lock_guard lock{guard_};
+  if (!admitted_.contains(node) &&
+      admitted_.size() >= limits::admissions_max + limits::audit_convicted_max) {
+    return fail(errc::over_limit, "{} keys are remembered already", admitted_.size());
+  }
+  admission& entry = admitted_[node];
+  entry.kicked = true; // holds even when it cannot be written down
+  if (convicted) {
+    entry.convicted = true;
+    entry.used.clear(); // no token brings it back, whichever
+  }
+  return save();
+}
+
+result<void> access_list::kick(const node_id& node) { return put_out(node, false); }
+
+result<void> access_list::expel(const node_id& node) { return put_out(node, true); }
+
+void access_list::replace_keys(std::map<node_id, role_set> keys) {
+  const std::lock_guard lock{guard_};
+  settings_.keys = std::move(keys);
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,55 @@
+#pragma once
+
+#include "actors/link/network.hpp"
+#include "actors/link/network_traffic.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/signing.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace ovir::actors {
+
+/// How long a peer may take. Tests shorten them.
+struct link_deadlines {
+  std::chrono::milliseconds connect{limits::connect_deadline};
+  std::chrono::milliseconds admission{limits::admission_deadline};
+  std::chrono::milliseconds half_message{limits::half_message_deadline};
+};
+
+struct tls_options {
+  network_identity identity; ///< address empty: the one it listens on
+  std::string listen;        ///< HOST:PORT, port 0: any; empty: connects only
+  std::string admin_listen;  ///< for admin shells only; empty: on `listen` as well
+  link_deadlines deadlines;
+  /// Counts what goes over the wire.
+  std::shared_ptr<network_traffic> traffic{std::make_shared<network_traffic>()};
+};
+
+/// `network` over TCP and TLS 1.3 (OpenSSL, Boost.Asio). The certificate of each side is made from
+/// its Ed25519 node key, so the handshake itself proves the key; no authority is asked. Control and
+/// admin connections share a thread, data and bulk connections have one each. Whoever connects to
+/// us is met on a fourth until it is admitted, so that strangers delay nobody; `admit` is called
+/// there.
+///
+/// Bounds, all in messages/limits/general.hpp and limits_links.hpp: connections in all, those not
+/// yet admitted by port and progress (actors/link/connection_slots.hpp), those of one address;
+/// handshakes computed for one address; a deadline from accept to admission and for a half message;
+/// each kind's length before anything is reserved; bytes waiting to be sent and bytes received but
+/// not yet released, per connection. Who breaks one loses its connection and nothing else. What a
+/// peer told (`connect` with the node that is expected) never leads to an address of this machine,
+/// unless the node itself listens for its machine alone or the address was configured.
+class tls_network : public network {
+public:
+  /// `io_failed` when an address cannot be listened on. `key` and `handler` outlive it.
+  [[nodiscard]] static result<std::unique_ptr<tls_network>>
+  start(const secret_key& key, const tls_options& options, network_handler& handler);
+
+  /// Where it listens, with the port it got.
+  [[nodiscard]] virtual std::string listen_address() const = 0;
+  [[nodiscard]] virtual std::string admin_address() const = 0;
+};
+
+} // namespace ovir::actors

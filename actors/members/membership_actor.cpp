@@ -1,0 +1,187 @@
+#include "actors/members/membership_actor.hpp"
+
+#include "messages/caf/system_config.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+/// The core wants to be asked often: its time-outs are as fine as this.
+constexpr std::chrono::milliseconds tick_interval{100};
+/// Ticks between two looks at the links, with a knock at the seeds that are not there.
+constexpr std::uint32_t link_ticks = 5;
+
+membership_core::time_point now(membership_pointer self) {
+  return self->state.environment.env->now();
+}
+
+std::string_view word(member_health health) {
+  switch (health) {
+  case member_health::alive: return "alive";
+  case member_health::suspect: return "suspect";
+  case member_health::dead: return "dead";
+  case member_health::left: return "gone";
+  }
+  return "unknown";
+}
+
+void publish(membership_pointer self) {
+  membership_state& state = self->state;
+  state.view = std::make_shared<const std::vector<member>>(state.core->members());
+  for (const caf::actor& watcher : state.environment.watchers()) {
+    self->send(watcher, members_changed{state.view});
+  }
+}
+
+void perform(membership_pointer self, membership_core::effects effects) {
+  membership_state& state = self->state;
+  membership_environment& around = state.environment;
+  bool changed = false;
+  for (membership_effect& effect : effects) {
+    if (auto* gossip = std::get_if<send_gossip>(&effect)) {
+      around.links->send_gossip(gossip->to, std::move(gossip->bytes));
+    } else if (const auto* want = std::get_if<want_link>(&effect)) {
+      if (!want->address.empty() && !state.left) {
+        around.links->connect(want->address, want->to);
+      }
+    } else if (const auto* news = std::get_if<member_changed>(&effect)) {
+      changed = true;
+      if (news->health_changed) {
+        around.journal->say(log_level::info, std::nullopt, "{} ({}) is {}", news->now.advert.name,
+                            short_name(news->now.node), word(news->now.health));
+      }
+    }
+  }
+  if (changed) {
+    publish(self);
+  }
+}
+
+// The core does not tell of round trips; one that changed by an eighth is news for planning.
+bool round_trips_changed(const std::vector<member>& known, const std::vector<member>& now) {
+  return !std::equal(known.begin(), known.end(), now.begin(), now.end(),
+                     [](const member& a, const member& b) {
+                       const auto gap = a.rtt && b.rtt ? std::chrono::abs(*a.rtt - *b.rtt)
+                                                       : std::chrono::microseconds{0};
+                       return a.node == b.node && a.rtt.has_value() == b.rtt.has_value() &&
+                              (!a.rtt || gap <= *a.rtt / 8);
+                     });
+}
+
+void look_after_links(membership_pointer self) {
+  peers& links = *self->state.environment.links;
+  links.tend();
+  for (const std::string& seed : self->state.environment.seeds) {
+    if (!links.reached(seed)) {
+      links.connect(seed, {});
+    }
+  }
+}
+
+void tick(membership_pointer self) {
+  membership_state& state = self->state;
+  if (!state.left) {
+    if (state.ticks++ % link_ticks == 0) {
+      look_after_links(self);
+      if (round_trips_changed(*state.view, state.core->members())) {
+        publish(self);
+      }
+    }
+    perform(self, state.core->on_tick(now(self)));
+  }
+  self->delayed_send(self, tick_interval, membership_tick{});
+}
+
+void advertise(membership_pointer self, node_advert advert) {
+  if (!self->state.left) {
+    perform(self, self->state.core->advertise(std::move(advert), now(self)));
+    publish(self); // the core tells of others only
+  }
+}
+
+node_advert own_advert(membership_pointer self) {
+  const member* own = self->state.core->find(self->state.core->self());
+  return own != nullptr ? own->advert : self->state.environment.advert;
+}
+
+void take_gossip(membership_pointer self, const gossip_received& gossip) {
+  auto effects = self->state.core->on_gossip(gossip.from, *gossip.bytes, now(self));
+  if (!effects) {
+    self->state.environment.journal->say(log_level::warn, std::nullopt,
+                                         "{} sent what is no gossip: {}", short_name(gossip.from),
+                                         effects.error().message);
+    self->state.environment.links->close(gossip.connection, effects.error());
+    return;
+  }
+  perform(self, std::move(*effects));
+}
+
+// Worth telling the others: a sixteenth more or less. 0 says nothing.
+bool other_speed(std::uint64_t known, std::uint64_t now) {
+  const std::uint64_t gap = known > now ? known - now : now - known;
+  return now > 0 && gap > known / 16;
+}
+
+// Small changes of load are not worth a new incarnation.
+void take_load(membership_pointer self, const load_changed& load) {
+  node_advert advert = own_advert(self);
+  const auto gap = advert.memory_free > load.memory_free ? advert.memory_free - load.memory_free
+                                                         : load.memory_free - advert.memory_free;
+  const bool decode = other_speed(advert.decode_bytes_per_second, load.decode_bytes_per_second);
+  const bool prefill = other_speed(advert.prefill_bytes_per_second, load.prefill_bytes_per_second);
+  if (advert.sessions == load.sessions && gap <= advert.memory_bytes / 64 && !decode && !prefill) {
+    return;
+  }
+  if (decode) {
+    advert.decode_bytes_per_second = load.decode_bytes_per_second;
+  }
+  if (prefill) {
+    advert.prefill_bytes_per_second = load.prefill_bytes_per_second;
+  }
+  advert.sessions = load.sessions;
+  advert.memory_free = load.memory_free;
+  advertise(self, std::move(advert));
+}
+
+} // namespace
+
+caf::behavior membership_behavior(membership_pointer self, membership_environment environment) {
+  make_quiet(self);
+  membership_state& state = self->state;
+  state.environment = std::move(environment);
+  const membership_environment& around = state.environment;
+  std::array<std::uint64_t, 1> seed{};
+  around.env->random(std::as_writable_bytes(std::span{seed}));
+  state.core.emplace(
+      *around.key, around.advert, around.incarnation, around.options, seed[0],
+      [access = around.access](const node_id& node) { return access->worth_hearing_of(node); });
+  publish(self);
+  self->send(self, membership_tick{});
+  return {
+      [self](const membership_tick&) { tick(self); },
+      [self](const link_changed& link) {
+        auto& core = *self->state.core;
+        perform(self, link.up ? core.on_link_up(link.node, now(self))
+                              : core.on_link_down(link.node, now(self)));
+      },
+      [self](const gossip_received& gossip) { take_gossip(self, gossip); },
+      [self](const load_changed& load) { take_load(self, load); },
+      [self](const advert_changed& change) {
+        node_advert advert = own_advert(self);
+        change.edit(advert);
+        advertise(self, std::move(advert));
+      },
+      [self](const leave_cluster&) {
+        perform(self, self->state.core->leave(now(self)));
+        self->state.left = true;
+        return true;
+      },
+      [self](const list_members&) { return members_changed{self->state.view}; },
+  };
+}
+
+} // namespace ovir::actors

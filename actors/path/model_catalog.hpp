@@ -1,0 +1,70 @@
+#pragma once
+
+#include "compute/gguf/manifest.hpp"
+#include "compute/kernels/kernels.hpp"
+#include "compute/model/model.hpp"
+#include "compute/text/tokenizer.hpp"
+#include "messages/digest.hpp"
+#include "messages/ids.hpp"
+#include "storage/env/env.hpp"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace ovir::actors {
+
+/// A model as a node knows it. Immutable; lives as long as anybody uses it, and its file with it.
+struct catalog_model {
+  digest id;        ///< of its manifest: the file's name never matters
+  std::string name; ///< for people
+  /// Layers held ready: their weights are checked, and only they are ever read. Empty on a node
+  /// that only drives requests.
+  layer_range held;
+  compute::model weights; ///< checked within `held`
+  std::shared_ptr<const compute::model_manifest> manifest;
+  compute::gguf metadata; ///< of `file`
+  /// Every tensor is in the file, not only those of `held`: a file fetched from others has holes.
+  bool whole{true};
+  std::unique_ptr<compute::tokenizer> vocabulary;
+  std::unique_ptr<storage::mapped_file> file;
+  const compute::kernel_set* kernels{nullptr};
+  std::uint32_t prefill_chunk{64}; ///< positions per step
+  std::uint32_t context{0};        ///< positions promised to a request
+  std::uint64_t held_bytes{0};     ///< of weights
+};
+
+/// Of all tensors of the model, as its manifest lists them: what a token's rate follows from.
+[[nodiscard]] std::uint64_t model_bytes(const catalog_model& model) noexcept;
+
+/// Bytes a request of `positions` positions needs on a stage of `layers`: KV cache, and the
+/// boundaries kept for replay unless the stage is the last.
+[[nodiscard]] std::uint64_t session_bytes(const compute::model_config& config, layer_range layers,
+                                          std::uint32_t positions) noexcept;
+
+/// The models of a node; of one model there may be several parts, with different layers.
+/// Thread-safe.
+class model_catalog {
+public:
+  using entry = std::shared_ptr<const catalog_model>;
+
+  /// Replaces the parts of the same model that hold one of its layers, or none at all.
+  void put(entry model);
+  /// All its parts.
+  void remove(const digest& id);
+  /// Any part of it; null when it is not known here.
+  [[nodiscard]] entry find(const digest& id) const;
+  /// The part that holds all of these layers, or null.
+  [[nodiscard]] entry find(const digest& id, layer_range layers) const;
+  /// Every part, in order of their ids.
+  [[nodiscard]] std::vector<entry> all() const;
+
+private:
+  mutable std::mutex guard_;
+  std::map<digest, std::vector<entry>> models_; ///< never an empty list
+};
+
+} // namespace ovir::actors

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "messages/ids.hpp"
+#include "messages/node_id.hpp"
+#include "messages/request/path.hpp"
+
+#include <caf/allowed_unsafe_message_type.hpp>
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace ovir::actors {
+
+/// Who computes the tokens of a request from index `from` on, until there are news.
+struct path_taken {
+  request_id request;
+  std::uint32_t from{0};
+  layer_places path;
+};
+
+} // namespace ovir::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_taken)

@@ -1,0 +1,435 @@
+#include "actors/path/pathfinder_actor.hpp"
+
+#include "actors/path/path_loads_actor.hpp"
+#include "actors/path/path_plans_actor.hpp"
+#include "actors/path/twin_runs.hpp"
+#include "messages/caf/system_config.hpp"
+#include "messages/limits/paths.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+using place = pathfinder_state::place;
+using watched = pathfinder_state::watched;
+
+constexpr std::chrono::milliseconds tick_interval = paths_tick_interval;
+/// Ticks for which a node is not asked again after it refused, was slow, or lacked the segment.
+constexpr std::uint32_t avoid_busy = 10;
+constexpr std::uint32_t avoid_slow = 100;
+constexpr std::uint32_t avoid_missing = 300;
+constexpr std::uint32_t avoid_fault = 600;
+
+// Closes stages the request was led to before and is not now. A lead closes those it still has a
+// proxy of; a proxy is ended for a node that is slow to answer or refuses, too, which keeps what it
+// has. Nodes without a link forget by themselves (limits::session_doubt).
+void close_left(const pathfinder_state& state, request_id id, watched& request) {
+  std::erase_if(request.opened, [&](const std::pair<node_id, layer_index>& stage) {
+    const bool used = std::any_of(request.path.begin(), request.path.end(), [&](const place& p) {
+      return p.node == stage.first && p.layers.first == stage.second;
+    });
+    if (!used) {
+      state.environment.links->send_wire(stage.first, {id, {}, stage.second, wire_close{}});
+    }
+    return !used;
+  });
+}
+
+// Hands the lead its path: proxies that stand for the same stage as before stay the same.
+void install(pathfinder_pointer self, request_id id, watched& request, const layer_places& path) {
+  const pathfinder_environment& around = self->state.environment;
+  std::vector<place> fresh;
+  std::vector<std::pair<node_id, layer_index>> route;
+  path_found news;
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    const auto& [node, layers] = path[i];
+    const node_id previous = i == 0 ? around.self : path[i - 1].first;
+    next_hop next;
+    next.lead = i + 1 == path.size();
+    if (!next.lead) {
+      next.node = path[i + 1].first;
+      next.layers = path[i + 1].second;
+    }
+    const auto kept = std::find_if(request.path.begin(), request.path.end(),
+                                   [&, node = node, layers = layers](const place& p) {
+                                     return p.node == node && p.layers == layers && p.proxy;
+                                   });
+    shard_actor proxy;
+    if (kept != request.path.end()) {
+      proxy = kept->proxy;
+      reroute(proxy, previous, next);
+    } else {
+      proxy = make_remote_stage(self->system(), *around.links,
+                                {id, request.model, node, layers, previous, next});
+      if (request.stages_made.size() < limits::hosts_per_request_max) {
+        request.stages_made.emplace_back(proxy, node);
+      }
+    }
+    fresh.push_back({node, layers, proxy});
+    route.emplace_back(node, layers.first);
+    news.stages.push_back({proxy, node, layers});
+  }
+  std::string shown;
+  for (const place& p : fresh) {
+    shown += fmt::format(" {}:{}-{}", short_name(p.node), p.layers.first, p.layers.last - 1);
+  }
+  around.journal->say(log_level::info, id, "path{}", shown);
+  request.path = std::move(fresh);
+  close_left(self->state, id, request);
+  request.opened.insert(route.begin(), route.end());
+  request.broken = false;
+  request.told_missing = false;
+  request.lacking.reset();
+  request.load_told.clear();
+  around.links->route_lead(id, request.lead, std::move(route));
+  self->send(request.lead, std::move(news));
+}
+
+bool same_path(const watched& request, const layer_places& path) {
+  return std::equal(request.path.begin(), request.path.end(), path.begin(), path.end(),
+                    [](const place& p, const auto& q) {
+                      return p.node == q.first && p.layers == q.second && p.proxy;
+                    });
+}
+
+// While no node is avoided and no path is missing, nothing here waits for time to pass.
+void keep_ticking(pathfinder_pointer self) {
+  if (!std::exchange(self->state.ticking, true)) {
+    self->delayed_send(self, tick_interval, paths_tick{});
+  }
+}
+
+// Looks for a path and hands it over; with `only_if_other`, not when it is the one there is.
+void look(pathfinder_pointer self, request_id id, bool only_if_other) {
+  pathfinder_state& state = self->state;
+  watched& request = state.requests.at(id);
+  const auto model = state.environment.models->find(request.model);
+  if (!model) {
+    self->send(request.lead,
+               path_lost{{errc::not_found, "this scheduler does not know the model"}});
+    return;
+  }
+  // Two runs of one request have no node in common.
+  const auto twin = state.requests.find(twin_of(id));
+  const auto nodes = candidates_for(state, *model, &request, self->clock().now(),
+                                    twin == state.requests.end() ? nullptr : &twin->second);
+  const result<layer_places> path = best_path(state, *model, nodes, request);
+  if (!path) {
+    if (!request.lacking) {
+      request.lacking = state.ticks;
+      keep_ticking(self);
+    }
+    if (!only_if_other && !request.told_missing) {
+      request.told_missing = true;
+      state.environment.journal->say(log_level::warn, id, "has no path: {}", path.error().message);
+      self->send(request.lead, path_missing{path.error()});
+    }
+    return;
+  }
+  if (only_if_other && same_path(request, *path)) {
+    return;
+  }
+  if (state.environment.forecasts != nullptr) {
+    state.environment.forecasts->tell(id, forecast_of(nodes, *model, *path));
+  }
+  install(self, id, request, *path);
+}
+
+void watch(pathfinder_pointer self, const watch_path& command) {
+  watched request;
+  request.model = command.model;
+  request.positions = command.positions;
+  request.lead = command.lead;
+  request.preferred = command.preferred;
+  self->monitor(command.lead);
+  watched& known = self->state.requests[command.request];
+  request.opened = std::move(known.opened); // of an earlier lead
+  known = std::move(request);
+  look(self, command.request, false);
+}
+
+void lead_down(pathfinder_pointer self, const caf::down_msg& message) {
+  auto& requests = self->state.requests;
+  for (auto it = requests.begin(); it != requests.end();) {
+    if (it->second.lead.address() == message.source) {
+      // A lead that crashed could not say so itself.
+      it->second.path.clear();
+      close_left(self->state, it->first, it->second);
+      self->state.environment.links->drop_lead(it->first);
+      if (self->state.environment.forecasts != nullptr) {
+        self->state.environment.forecasts->forget(it->first);
+      }
+      it = requests.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+void avoid(pathfinder_pointer self, pathfinder_state::watched& request, const node_id& node,
+           std::uint32_t ticks) {
+  request.avoid[node] = self->state.ticks + ticks;
+  keep_ticking(self);
+}
+
+bool is_on(const watched& request, const node_id& node) {
+  return std::any_of(request.path.begin(), request.path.end(),
+                     [&](const place& p) { return p.node == node; });
+}
+
+/// Another node may have caused it: whoever fed the stage, or whoever stated something before.
+bool is_doubtful(errc code) { return code == errc::nonfinite || code == errc::digest_mismatch; }
+
+/// Two others agree that what a stage stated, which was left since, is wrong.
+void trouble_before(pathfinder_pointer self, watched& request, const path_trouble& news) {
+  const auto known = std::find_if(request.stages_made.begin(), request.stages_made.end(),
+                                  [&](const auto& one) { return one.first == news.stage; });
+  if (news.reason.code == errc::digest_mismatch && known != request.stages_made.end()) {
+    self->state.environment.journal->say(log_level::warn, news.request, "trouble with {}: {}",
+                                         short_name(known->second), news.reason.message);
+    self->state.faults.note(known->second, limits::fault_weight, self->clock().now());
+    avoid(self, request, known->second, avoid_fault);
+  }
+}
+
+/// Schedulers that began at the same moment try again at different ones.
+std::uint32_t avoid_overtaken(const pathfinder_state& state, request_id id) {
+  std::uint64_t mixed = id.value + state.ticks;
+  for (const std::uint8_t byte : state.environment.self.key) {
+    mixed = (mixed ^ byte) * 0x100'0000'01B3;
+  }
+  return avoid_busy + static_cast<std::uint32_t>(mixed >> 40U) % (2 * avoid_busy);
+}
+
+/// Two schedulers that drive one request must not wait for the stages that the other has: one
+/// without a path leaves all of its own.
+void make_way(const pathfinder_state& state, request_id id, watched& request) {
+  for (const place& p : request.path) {
+    if (p.proxy) {
+      end_proxy(caf::actor_cast<caf::actor>(p.proxy),
+                {errc::peer_lost, "another scheduler drives the request at this moment"});
+    }
+  }
+  request.path.clear();
+  close_left(state, id, request);
+}
+
+void trouble(pathfinder_pointer self, const path_trouble& news) {
+  pathfinder_state& state = self->state;
+  const auto found = state.requests.find(news.request);
+  if (found == state.requests.end()) {
+    return;
+  }
+  watched& request = found->second;
+  const auto where = std::find_if(request.path.begin(), request.path.end(),
+                                  [&](const place& p) { return p.proxy == news.stage; });
+  if (where == request.path.end()) { // of a path that was left already
+    return trouble_before(self, request, news);
+  }
+  state.environment.journal->say(log_level::info, news.request, "trouble with {}: {}",
+                                 short_name(where->node), news.reason.message);
+  const node_id node = where->node;
+  const auto held_against = [&](std::uint32_t weight) {
+    state.faults.note(node, weight, self->clock().now());
+  };
+  switch (news.reason.code) {
+  case errc::timed_out:
+    avoid(self, request, node, avoid_slow);
+    look(self, news.request, true);
+    if (!is_on(request, node)) { // there was a better one
+      held_against(limits::doubt_weight);
+    }
+    if (!request.broken) {
+      // It was the only one, or it is left now: either way it need not be shunned by this request.
+      std::erase_if(request.avoid, [&](const auto& entry) {
+        return std::any_of(request.path.begin(), request.path.end(),
+                           [&](const place& p) { return p.node == entry.first; });
+      });
+    }
+    return;
+  case errc::peer_lost: break;
+  case errc::busy: avoid(self, request, node, avoid_busy); break;
+  case errc::segment_missing:
+    avoid(self, request, node, avoid_missing);
+    held_against(limits::doubt_weight);
+    break;
+  case errc::superseded: // by a scheduler that is done, or gone, in a moment
+    avoid(self, request, node, avoid_overtaken(state, news.request));
+    if (state.faults.level(node, self->clock().now()) == 0) { // it may well be so, and stay so
+      held_against(limits::doubt_weight);
+    }
+    break;
+  default:
+    std::erase_if(request.stages_made, [&](const auto& one) { return one.first == news.stage; });
+    avoid(self, request, node, avoid_fault);
+    held_against(is_doubtful(news.reason.code) ? limits::doubt_weight : limits::fault_weight);
+    break;
+  }
+  end_proxy(caf::actor_cast<caf::actor>(where->proxy), news.reason);
+  where->proxy = nullptr;
+  request.broken = true;
+  look(self, news.request, false);
+  if (news.reason.code == errc::superseded && request.broken) {
+    make_way(state, news.request, request);
+  }
+}
+
+// Ends the proxies of a node that is gone, so that leads hear of it, and mends their paths.
+void node_gone(pathfinder_pointer self, const node_id& node, const error& reason) {
+  pathfinder_state& state = self->state;
+  std::vector<request_id> hurt;
+  for (auto& [id, request] : state.requests) {
+    for (place& p : request.path) {
+      if (p.node == node && p.proxy) {
+        end_proxy(caf::actor_cast<caf::actor>(p.proxy), reason);
+        p.proxy = nullptr;
+        request.broken = true;
+      }
+    }
+    if (request.broken) {
+      hurt.push_back(id);
+    }
+  }
+  for (const request_id id : hurt) {
+    look(self, id, false);
+  }
+}
+
+void mend_all(pathfinder_pointer self) {
+  std::vector<request_id> broken;
+  for (const auto& [id, request] : self->state.requests) {
+    if (request.broken) {
+      broken.push_back(id);
+    }
+  }
+  for (const request_id id : broken) {
+    look(self, id, false);
+  }
+}
+
+void members_are(pathfinder_pointer self, const members_changed& news) {
+  pathfinder_state& state = self->state;
+  state.members = news.members;
+  for (const member& m : *news.members) {
+    if (m.health != member_health::alive) {
+      state.trusted.forget(m.node);
+      node_gone(self, m.node,
+                {errc::peer_lost, fmt::format("{} does not answer", short_name(m.node))});
+    }
+  }
+  mend_all(self);
+}
+
+void tick(pathfinder_pointer self) {
+  pathfinder_state& state = self->state;
+  ++state.ticks;
+  state.ticking = false;
+  bool retry = false;
+  bool avoiding = false;
+  bool lacking = false;
+  for (auto& [id, request] : state.requests) {
+    const auto gone = std::erase_if(request.avoid,
+                                    [&](const auto& entry) { return entry.second <= state.ticks; });
+    retry = retry || (gone > 0 && request.broken);
+    avoiding = avoiding || !request.avoid.empty();
+    lacking = lacking || request.lacking;
+  }
+  if (retry) {
+    mend_all(self);
+  }
+  if (lacking) {
+    order_loads(self);
+  }
+  if (avoiding || lacking) {
+    keep_ticking(self);
+  }
+}
+
+path_description describe(pathfinder_pointer self, const describe_path& wanted) {
+  pathfinder_state& state = self->state;
+  path_description answer;
+  const auto model = state.environment.models->find(wanted.model);
+  if (!model) {
+    answer.planned = fail(errc::not_found, "this node does not know model {}",
+                          to_hex(wanted.model).substr(0, 8));
+    return answer;
+  }
+  const auto nodes = candidates_for(state, *model, nullptr, self->clock().now());
+  auto best =
+      plan_best(state, *model, nodes, wanted.positions == 0 ? model->context : wanted.positions);
+  if (!best) {
+    answer.planned = best.error();
+    return answer;
+  }
+  take_out_prices(*best);
+  for (const plan_stage& stage : best->planned.stages) {
+    const member& who = *best->among[stage.node].who;
+    answer.stages.push_back({who.node, who.advert.name, stage, who.advert.ask_ppm});
+  }
+  answer.planned = std::move(best->planned);
+  return answer;
+}
+
+request_location locate(const pathfinder_state& state, request_id id) {
+  request_location where;
+  const auto found = state.requests.find(id);
+  if (found != state.requests.end()) {
+    for (const place& p : found->second.path) {
+      where.stages.emplace_back(p.node, p.layers);
+    }
+  }
+  return where;
+}
+
+/// Whatever came after a convicted stage is wrong wherever it is kept: the request begins again.
+void convicted(pathfinder_pointer self, const node_convicted& news) {
+  self->state.trusted.forget(news.node);
+  for (auto& [id, request] : self->state.requests) {
+    const bool had_part = std::any_of(request.path.begin(), request.path.end(),
+                                      [&](const place& p) { return p.node == news.node; }) ||
+                          std::any_of(request.opened.begin(), request.opened.end(),
+                                      [&](const auto& stage) { return stage.first == news.node; });
+    if (had_part) {
+      self->send(request.lead, path_lost{{errc::digest_mismatch,
+                                          fmt::format("computed with a node that was convicted: {}",
+                                                      news.what)}});
+    }
+  }
+}
+
+} // namespace
+
+pathfinder_actor::behavior_type pathfinder_behavior(pathfinder_pointer self,
+                                                    pathfinder_environment environment) {
+  make_quiet(self);
+  self->state.environment = std::move(environment);
+  self->state.members = std::make_shared<const std::vector<member>>();
+  self->set_down_handler([self](caf::down_msg& message) { lead_down(self, message); });
+  return {
+      [self](const watch_path& command) { watch(self, command); },
+      [self](const path_trouble& news) { trouble(self, news); },
+      [self](const members_changed& news) { members_are(self, news); },
+      [self](const link_changed& link) {
+        if (link.up) {
+          mend_all(self);
+        } else {
+          node_gone(self, link.node, {errc::peer_lost, link.reason});
+        }
+      },
+      [self](const paths_tick&) { tick(self); },
+      [self](const node_convicted& news) { convicted(self, news); },
+      [self](const standing_told& news) {
+        self->state.trusted.tell(news.verifier, news.reputation_ppm);
+      },
+      [self](const load_failed& news) { load_refused(self, news); },
+      [self](const admission_told& news) { self->state.lacking_admission = news.lacking; },
+      [self](const describe_path& wanted) { return describe(self, wanted); },
+      [self](const locate_request& wanted) { return locate(self->state, wanted.request); },
+  };
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,243 @@
+#include "actors/payment/ledger_keeper_actor.hpp"
+
+#include "messages/caf/errors.hpp"
+#include "messages/caf/system_config.hpp"
+#include "messages/limits/clock.hpp"
+#include "messages/limits/credit.hpp"
+#include "messages/limits/ledger_check.hpp"
+#include "storage/env/durable_file.hpp"
+
+#include <caf/all.hpp>
+
+namespace ovir::actors {
+
+namespace {
+
+void send_all(ledger_keeper_pointer self, const std::vector<ledger::keeper_answer>& answers) {
+  for (const ledger::keeper_answer& a : answers) {
+    self->state.environment.links->send_credit(a.to, ledger::to_bytes(a.what));
+  }
+}
+
+/// After a failed write it is unknown what lasts: nobody is answered until the log was read again.
+void fail_with(ledger_keeper_pointer self, const error& why) {
+  self->state.failed = true;
+  self->state.environment.journal->say(log_level::error, std::nullopt,
+                                       "the ledger cannot be written: {}", why.message);
+}
+
+void tell_notes(ledger_keeper_pointer self) {
+  for (const std::string& note : self->state.environment.kept->take_notes()) {
+    self->state.environment.journal->say(log_level::warn, std::nullopt, "{}", note);
+  }
+}
+
+/// A ledger whose time is not the machine's refuses reservations sooner or later, and an operator
+/// can help.
+void tell_clock(ledger_keeper_pointer self) {
+  ledger_keeper_state& state = self->state;
+  kept_ledger& kept = *state.environment.kept;
+  log& journal = *state.environment.journal;
+  if (kept.take_operators_word()) {
+    journal.say(log_level::warn, std::nullopt,
+                "an operator says that this machine's clock is right: the ledger's time follows");
+  }
+  const auto now = state.environment.env->now();
+  if (!kept.clock().off()) {
+    state.told_clock = {};
+    return;
+  }
+  if (state.told_clock && now - *state.told_clock < limits::ledger_clock_told_every) {
+    return;
+  }
+  state.told_clock = now;
+  const std::int64_t ahead = kept.clock().wall_ahead_s();
+  journal.say(log_level::error, std::nullopt,
+              "this machine's clock is {} s {} of the ledger's time, which goes on by itself; set "
+              "the clock right, or, if it is right, say so with: ovir ledger clock --accept now",
+              ahead < 0 ? -ahead : ahead, ahead < 0 ? "behind" : "ahead");
+}
+
+void commit(ledger_keeper_pointer self, bool due) {
+  ledger_keeper_state& state = self->state;
+  std::vector<ledger::keeper_answer> answers;
+  storage::env& env = *state.environment.env;
+  kept_ledger& kept = *state.environment.kept;
+  const std::uint64_t time = kept.clock().tell(kept.read_clocks());
+  ledger::keeper& keeper = state.environment.kept->keeper();
+  const std::uint64_t before = keeper.book().log().size();
+  const auto begun = env.now();
+  const auto done =
+      keeper.commit(time, due ? kept.clock().due() : ledger::due_allowance{}, answers);
+  if (!done) {
+    return fail_with(self, done.error());
+  }
+  kept.clock().spent(*done);
+  if (keeper.book().log().size() > before) {
+    state.commits.add(env.now() - begun);
+  }
+  send_all(self, answers);
+}
+
+void take(ledger_keeper_pointer self, const credit_received& news) {
+  ledger_keeper_state& state = self->state;
+  if (state.failed) {
+    return; // whoever asks, asks again
+  }
+  auto question = ledger::message_from(*news.bytes);
+  if (!question) {
+    state.environment.journal->say(log_level::warn, std::nullopt,
+                                   "{} asked what is no question: {}", short_name(news.from),
+                                   question.error().message);
+    return;
+  }
+  std::vector<ledger::keeper_answer> answers;
+  ledger::keeper& keeper = state.environment.kept->keeper();
+  keeper.take(news.from, news.roles, std::move(*question), answers);
+  send_all(self, answers);
+  // Behind all that came until now: they make one batch.
+  if (keeper.waiting() && !std::exchange(state.batching, true)) {
+    self->send(self, ledger_batch{});
+  }
+}
+
+void tick(ledger_keeper_pointer self) {
+  ledger_keeper_state& state = self->state;
+  self->delayed_send(self, limits::ledger_tick, ledger_tick{});
+  if (state.failed) {
+    if (const auto again = state.environment.kept->reopen(); !again) {
+      return fail_with(self, again.error());
+    }
+    state.failed = false;
+    tell_notes(self);
+  }
+  commit(self, true);
+  if (state.failed) {
+    return;
+  }
+  tell_clock(self);
+  kept_ledger& book = *state.environment.kept;
+  if (const auto noted = book.keep_time(book.clock().tell(book.read_clocks())); !noted) {
+    state.environment.journal->say(log_level::warn, std::nullopt, "the ledger's time: {}",
+                                   noted.error().message);
+  }
+  if (const auto kept = state.environment.kept->keep_head(); !kept) {
+    state.environment.journal->say(log_level::warn, std::nullopt, "the ledger's head: {}",
+                                   kept.error().message);
+  }
+  std::vector<ledger::keeper_answer> answers;
+  state.environment.kept->keeper().tell_head(answers);
+  send_all(self, answers);
+  if (!state.batching) {
+    if (const auto tended = state.environment.kept->tend_index(); !tended) {
+      return fail_with(self, tended.error());
+    }
+    tell_notes(self);
+  }
+}
+
+keeper_report describe(const ledger_keeper_state& state) {
+  const ledger::keeper& keeper = state.environment.kept->keeper();
+  keeper_report report;
+  report.counts = keeper.counts();
+  report.commits = state.commits;
+  report.entries = keeper.book().log().size();
+  report.open_requests = keeper.book().view().requests().size();
+  report.pending_windows = keeper.book().view().pending_windows();
+  report.wall_ahead_s = state.environment.kept->clock().wall_ahead_s();
+  return report;
+}
+
+result<std::vector<std::byte>> prove(ledger::keeper& keeper, const prove_ledger& asked) {
+  const ledger::signed_head head = keeper.head();
+  const ledger::ledger& book = keeper.book();
+  if (!asked.since) {
+    if (asked.entry >= head.head.size) {
+      return fail(errc::not_found, "there is no entry {}; the log has {}", asked.entry,
+                  head.head.size);
+    }
+    OVIR_ASSIGN(ledger::inclusion in, book.prove(asked.entry, head.head.size));
+    OVIR_ASSIGN(std::vector<std::byte> entry, book.log().entry_at(asked.entry));
+    return ledger::to_bytes(ledger::entry_proof{std::move(entry), std::move(in), head});
+  }
+  const ledger::log_head& first = asked.since->head;
+  if (first.ledger != head.head.ledger || first.size == 0 || first.size > head.head.size) {
+    return fail(errc::invalid_argument,
+                "this is no earlier head of this ledger: it is one of {} over {} entries",
+                to_hex(first.ledger).substr(0, 8), first.size);
+  }
+  OVIR_ASSIGN(std::vector<digest> path, book.prove_consistency(first.size, head.head.size));
+  return ledger::to_bytes(ledger::consistency{*asked.since, head, std::move(path)});
+}
+
+result<log_check> check_log(const std::string& path, const ledger::signed_head& head) {
+  OVIR_ASSIGN(const auto file, storage::open_durable_file_to_read(path));
+  ledger::verify_options how;
+  how.heads.push_back(head);
+  OVIR_ASSIGN(ledger::verify_report seen, ledger::verify_log(*file, how));
+  return log_check{seen.head, seen.convictions, std::move(seen.fault)};
+}
+
+/// On a thread of its own: commands of others go on meanwhile.
+caf::result<log_check> start_check(ledger_keeper_pointer self) {
+  ledger_keeper_state& state = self->state;
+  kept_ledger& kept = *state.environment.kept;
+  if (kept.keeper().book().log().size() > limits::ledger_check_entries_max) {
+    return to_caf(fail(errc::over_limit,
+                       "the log has {} entries, and {} at most are checked for a shell; use ovir "
+                       "ledger verify at the keeper's machine",
+                       kept.keeper().book().log().size(), limits::ledger_check_entries_max));
+  }
+  if (std::exchange(state.checking, true)) {
+    return to_caf(fail(errc::busy, "the log is being checked for another shell; try again later"));
+  }
+  auto answer = self->make_response_promise<log_check>();
+  self->system().spawn<caf::detached>(
+      [answer, path = kept.log_path(), head = kept.keeper().head(),
+       keeper = caf::actor_cast<caf::actor>(self)](caf::event_based_actor* checker) {
+        checker->send(keeper, ledger_checked{answer, check_log(path, head)});
+      });
+  return answer;
+}
+
+void take_check(ledger_keeper_pointer self, ledger_checked& done) {
+  self->state.checking = false;
+  if (done.outcome) {
+    done.answer.deliver(std::move(*done.outcome));
+  } else {
+    done.answer.deliver(to_caf(done.outcome.error()));
+  }
+}
+
+} // namespace
+
+caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
+                                     ledger_keeper_environment environment) {
+  make_quiet(self);
+  self->state.environment = environment;
+  tell_notes(self);
+  self->delayed_send(self, limits::ledger_tick, ledger_tick{});
+  return {
+      [self](const credit_received& news) { take(self, news); },
+      [](const link_changed&) {},
+      [self](const ledger_batch&) {
+        self->state.batching = false;
+        if (!self->state.failed) {
+          commit(self, false);
+        }
+      },
+      [self](const ledger_tick&) { tick(self); },
+      [self](const describe_keeper&) { return describe(self->state); },
+      [self](const prove_ledger& asked) -> caf::result<ledger_proof> {
+        auto proof = prove(self->state.environment.kept->keeper(), asked);
+        if (!proof) {
+          return to_caf(proof.error());
+        }
+        return ledger_proof{std::move(*proof)};
+      },
+      [self](const check_ledger&) { return start_check(self); },
+      [self](ledger_checked& done) { take_check(self, done); },
+  };
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,240 @@
+#include "actors/payment/payment_core.hpp"
+
+#include "actors/stage/lead_evidence.hpp"
+#include "ledger/rules/split.hpp"
+#include "messages/evidence/receipt.hpp"
+#include "messages/limits/ledger.hpp"
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+constexpr std::uint32_t window_size = limits::window_positions;
+
+/// The commitment that covers a statement; there is one where the form is right.
+const commitment* covering(const stage_records& records, std::uint32_t window) {
+  const auto found = std::find_if(
+      records.commitments.begin(), records.commitments.end(),
+      [&](const commitment& c) { return c.window <= window && window < c.window + c.windows; });
+  return found == records.commitments.end() ? nullptr : &*found;
+}
+
+} // namespace
+
+payment_core::payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
+                           std::map<node_id, ledger::reward_factors> factors)
+    : terms_(std::move(terms)), reservation_(std::move(reservation)), rules_(std::move(rules)),
+      factors_(std::move(factors)), escrow_(ledger::escrow_of(reservation_)) {
+  for (const ledger::path_stage& s : reservation_.stages) {
+    named_.insert(s.node);
+  }
+}
+
+void payment_core::take(const computing_path& path, evidence_batch&& batch,
+                        std::uint64_t unix_now) {
+  const evidence_signer& by = batch.records.signer;
+  const bool on_path = std::any_of(path.begin(), path.end(), [&](const auto& place) {
+    return place.first == by.node && place.second == by.layers;
+  });
+  if (!on_path || batch.request != terms_.request || ended()) {
+    return;
+  }
+  stage& s = stages_[by.layers.first];
+  const std::size_t before = s.records.statements.size();
+  add_records(s.records, std::move(batch.records));
+  if (s.records.statements.size() < before || s.records.statements.size() < s.verified) {
+    s.verified = 0; // it began anew
+    s.late.clear();
+    s.values.clear();
+  }
+  for (std::size_t w = s.late.size(); w < s.records.statements.size(); ++w) {
+    const commitment* const c = covering(s.records, static_cast<std::uint32_t>(w));
+    s.late.push_back(c == nullptr || unix_now > c->deadline_unix);
+  }
+  count_stated(path);
+}
+
+void payment_core::verify(stage& s) const {
+  if (s.verified == s.records.statements.size()) {
+    return;
+  }
+  stage_records known = s.records; // without what it is committed to and has not stated
+  while (!known.commitments.empty() && known.commitments.back().window >= known.statements.size()) {
+    known.commitments.pop_back();
+  }
+  if (find_form_fault(known, terms_.layers)) {
+    return;
+  }
+  const std::vector<bound_statement> bound = bind_statements(terms_, known);
+  while (s.verified < bound.size() &&
+         verify_statement(s.records.signer.node, bound[s.verified].to_sign,
+                          s.records.statements[s.verified].proof)) {
+    s.values.push_back(bound[s.verified].value);
+    ++s.verified;
+  }
+}
+
+/// Windows that all stages of the path stated since.
+void payment_core::count_stated(const computing_path& path) {
+  layer_index next = 0;
+  std::vector<stage*> all;
+  for (const auto& [node, layers] : path) {
+    const auto found = stages_.find(layers.first);
+    if (layers.first != next || found == stages_.end() ||
+        found->second.records.signer.node != node ||
+        found->second.records.signer.layers != layers ||
+        found->second.records.statements.size() <= stated_) {
+      return;
+    }
+    all.push_back(&found->second);
+    next = layers.last;
+  }
+  if (all.empty() || next != terms_.layers) {
+    return;
+  }
+  for (stage* s : all) {
+    verify(*s);
+  }
+  for (;; ++stated_) {
+    cohort who;
+    for (const stage* s : all) {
+      if (s->verified <= stated_) {
+        return;
+      }
+      add_worker(who, *s, stated_);
+    }
+    const std::uint64_t end =
+        std::uint64_t{stated_} * window_size + all.back()->records.statements[stated_].positions;
+    payable_.emplace_back(std::move(who), end);
+  }
+}
+
+void payment_core::add_worker(cohort& all, const stage& s, std::uint32_t window) const {
+  const auto& [layers, node, software] = s.records.signer;
+  std::uint64_t ask = limits::ppm_one;
+  for (const ledger::path_stage& planned : reservation_.stages) {
+    ask = planned.node == node ? planned.ask_ppm : ask;
+  }
+  worker& w = all[node];
+  const auto planned = factors_.find(node);
+  w.weight += ledger::stage_weight(
+      {layers.size(), ask}, planned == factors_.end() ? ledger::reward_factors{} : planned->second);
+  w.units += layers.size();
+  w.on_time += s.late[window] ? 0 : layers.size();
+  // A node that has two places in the path is paid for both at once.
+  const digest& stated = s.values[window];
+  w.statement =
+      w.statement == digest{}
+          ? stated
+          : hasher{"ovir/ledger/v1/statements"}.update(w.statement).update(stated).finish();
+}
+
+void payment_core::end(std::uint64_t tokens) { ended_ = tokens; }
+
+void payment_core::leave_out(const std::vector<ledger::path_stage>& stages) {
+  for (const ledger::path_stage& s : stages) {
+    left_out_.insert(s.node);
+  }
+}
+
+void payment_core::follow(const ledger::request_report& report) {
+  over_ = !report.known || !report.open;
+  windows_ = report.windows;
+  accounted_ = report.accounted;
+  prompt_accounted_ = report.prompt_accounted;
+}
+
+std::optional<ledger::command> payment_core::next(const std::set<node_id>& ejected) const {
+  if (over_) {
+    return std::nullopt;
+  }
+  const std::uint64_t prompt = reservation_.prompt;
+  const std::uint64_t first = prompt == 0 ? 0 : (prompt - 1) / window_size;
+  const std::uint64_t most =
+      std::min(reservation_.completion_max, ended_.value_or(reservation_.completion_max));
+  // A window whose tokens are accounted already, after a restart, is passed over.
+  for (std::uint64_t w = first + windows_; w < payable_.size(); ++w) {
+    const auto& [who, end] = payable_[w];
+    const std::uint64_t frontier = std::min(most, end >= prompt ? end - prompt + 1 : 0);
+    if (auto found = accrual(frontier, who, ejected)) {
+      return found;
+    }
+  }
+  if (!ended_) {
+    return std::nullopt;
+  }
+  return ledger::settle{escrow_};
+}
+
+/// Nothing where all of them are named.
+std::optional<ledger::command> payment_core::naming(const cohort& who) const {
+  ledger::reroute x;
+  x.request = escrow_;
+  for (const auto& [node, w] : who) {
+    if (!named_.contains(node)) { // what it asks was not agreed on: it gets the rate itself
+      x.stages.push_back({node, w.units, limits::ppm_one});
+    }
+  }
+  return x.stages.empty() ? std::nullopt : std::optional{ledger::command{std::move(x)}};
+}
+
+/// Nothing where no token is new, or nobody is left to pay.
+std::optional<ledger::command> payment_core::accrual(std::uint64_t frontier, cohort who,
+                                                     const std::set<node_id>& ejected) const {
+  const ledger::token_delta d =
+      ledger::delta_at(reservation_.prompt, prompt_accounted_, frontier, accounted_);
+  std::erase_if(who, [&](const auto& one) {
+    return ejected.contains(one.first) || left_out_.contains(one.first);
+  });
+  if (d == ledger::token_delta{} || who.empty() || who.size() > limits::ledger_participants_max) {
+    return std::nullopt;
+  }
+  if (auto first = naming(who)) {
+    return first;
+  }
+  std::vector<ledger::priced_stage> priced;
+  for (const ledger::path_stage& s : reservation_.stages) {
+    priced.push_back({s.layers, s.ask_ppm});
+  }
+  const auto rate = ledger::path_rate(reservation_.rate, priced);
+  const auto gross = rate ? ledger::token_price(d.prompt, d.completion, *rate) : rate;
+  std::vector<ledger::weighted> weights;
+  for (const auto& [node, w] : who) {
+    weights.push_back({node, w.weight});
+  }
+  if (!gross) {
+    return std::nullopt;
+  }
+  const auto parts =
+      ledger::split(*gross - ledger::scaled(*gross, rules_.fee_ppm, limits::ppm_one), weights);
+  if (!parts) {
+    return std::nullopt;
+  }
+  ledger::accrue a;
+  a.request = escrow_;
+  a.window = windows_;
+  a.frontier = frontier;
+  std::size_t i = 0;
+  for (const auto& [node, w] : who) {
+    a.computed.push_back({node, w.weight, (*parts)[i++], w.units, w.on_time, w.statement});
+  }
+  return ledger::command{std::move(a)};
+}
+
+void payment_core::applied(const ledger::command& done) {
+  if (const auto* const a = std::get_if<ledger::accrue>(&done)) {
+    windows_ = a->window + 1;
+    accounted_ = std::max(accounted_, a->frontier);
+    prompt_accounted_ = true;
+  } else if (const auto* const x = std::get_if<ledger::reroute>(&done)) {
+    for (const ledger::path_stage& s : x->stages) {
+      named_.insert(s.node);
+    }
+  } else {
+    over_ = true;
+  }
+}
+
+} // namespace ovir::actors

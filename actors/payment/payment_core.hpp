@@ -1,0 +1,104 @@
+#pragma once
+
+#include "ledger/keeper/message.hpp"
+#include "ledger/rules/command.hpp"
+#include "ledger/rules/policy.hpp"
+#include "ledger/rules/tariff.hpp"
+#include "messages/evidence/evidence.hpp"
+#include "messages/ids.hpp"
+#include "messages/node_id.hpp"
+#include "messages/request/path.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace ovir::actors {
+
+/// Who computes which layers of a request now, in order.
+using computing_path = layer_places;
+
+/// What a request that was reserved for is paid, window by window, by what its stages signed: says
+/// which command the ledger's keeper gets next. A window is paid when every stage of the path has
+/// stated it, to those who did; the last one, and the refund of the rest, when the request is over.
+/// A stage that took another's place is named first, by a `ledger::reroute`. A pure core: knows no
+/// ledger but what it is told of it.
+class payment_core {
+public:
+  /// `factors`: by which the weights of the planned nodes are multiplied, fixed with the
+  /// reservation; a node without them has neutral ones.
+  payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
+               std::map<node_id, ledger::reward_factors> factors = {});
+  /// The rules, where the ledger was not known yet.
+  void use(const ledger::policy& rules) { rules_ = rules; }
+
+  /// Statements of a stage of `path`; what is not signed by it pays nobody. `unix_now`: when they
+  /// came, in seconds: a statement behind its commitment's deadline is late, whatever it says.
+  void take(const computing_path& path, evidence_batch&& batch, std::uint64_t unix_now);
+  /// The request ended with `tokens` beyond those that were reserved for as its prompt. What nobody
+  /// stated is paid to nobody.
+  void end(std::uint64_t tokens);
+  /// The keeper names these no payees of this request: the others of a window divide it.
+  void leave_out(const std::vector<ledger::path_stage>& stages);
+  /// How far the keeper's account of it is.
+  void follow(const ledger::request_report& report);
+
+  /// What to send now; the same again until `applied` or `follow`. Nothing: wait, or it is over. A
+  /// reroute lacks its scheduler, its nonce and a signature.
+  [[nodiscard]] std::optional<ledger::command> next(const std::set<node_id>& ejected) const;
+  /// The keeper promised what `next` gave.
+  void applied(const ledger::command& done);
+
+  /// Settled, or closed by time.
+  [[nodiscard]] bool over() const noexcept { return over_; }
+  [[nodiscard]] bool ended() const noexcept { return ended_.has_value(); }
+  [[nodiscard]] const ledger::escrow_id& escrow() const noexcept { return escrow_; }
+  [[nodiscard]] std::uint32_t windows() const noexcept { return windows_; }
+  /// Windows, of positions, that every stage stated.
+  [[nodiscard]] std::uint32_t stated() const noexcept { return stated_; }
+
+private:
+  struct stage {
+    stage_records records;
+    std::uint32_t verified{0};  ///< statements whose signatures hold
+    std::vector<bool> late;     ///< of each statement
+    std::vector<digest> values; ///< of each that was verified: what is signed, with the signature
+  };
+  struct worker {
+    std::uint64_t weight{0};
+    std::uint32_t units{0};
+    std::uint32_t on_time{0};
+    digest statement; ///< the last one it is paid for, which binds those before it
+  };
+  using cohort = std::map<node_id, worker>;
+
+  void verify(stage& s) const;
+  void count_stated(const computing_path& path);
+  void add_worker(cohort& all, const stage& s, std::uint32_t window) const;
+  [[nodiscard]] std::optional<ledger::command> naming(const cohort& who) const;
+  [[nodiscard]] std::optional<ledger::command> accrual(std::uint64_t frontier, cohort who,
+                                                       const std::set<node_id>& ejected) const;
+
+  evidence_terms terms_;
+  ledger::reserve reservation_;
+  ledger::policy rules_;
+  std::map<node_id, ledger::reward_factors> factors_;
+  ledger::escrow_id escrow_;
+  std::map<layer_index, stage> stages_; ///< by their first layer
+  /// Of each window that all stated: who did, and the positions below its end.
+  std::vector<std::pair<cohort, std::uint64_t>> payable_;
+  std::uint32_t stated_{0};
+  // As the keeper has it.
+  std::uint32_t windows_{0};
+  std::uint64_t accounted_{0};
+  bool prompt_accounted_{false};
+  bool over_{false};
+  std::optional<std::uint64_t> ended_; ///< tokens
+  std::set<node_id> named_;            ///< who may be paid
+  std::set<node_id> left_out_;         ///< who may not
+};
+
+} // namespace ovir::actors

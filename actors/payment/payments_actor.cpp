@@ -1,0 +1,535 @@
+#include "actors/payment/payments_actor.hpp"
+
+#include "actors/payment/payments_parts_actor.hpp"
+#include "ledger/rules/attest.hpp"
+#include "messages/caf/errors.hpp"
+#include "messages/caf/system_config.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+storage::env::time_point now_of(payments_pointer self) {
+  return self->state.environment.env->now();
+}
+
+void keep_ticking(payments_pointer self) {
+  if (!std::exchange(self->state.ticking, true)) {
+    self->delayed_send(self, limits::payment_tick, payment_tick{});
+  }
+}
+
+void say(payments_pointer self, std::uint64_t id, decltype(ledger::message::body) body) {
+  payments_state& state = self->state;
+  state.environment.links->send_credit(state.environment.keeper,
+                                       ledger::to_bytes(ledger::message{id, std::move(body)}));
+}
+
+void ask_for_account(payments_pointer self) {
+  payments_state& state = self->state;
+  state.asked_account = now_of(self);
+  say(self, 0, ledger::ask_account{state.environment.key->id()});
+}
+
+bool ready(const payments_state& state) {
+  return state.linked && state.ledger.has_value() && !state.distrusted;
+}
+
+std::vector<std::byte> entry_of(const ledger::command& c, const signature& proof) {
+  std::vector<std::byte> bytes;
+  ledger::encode({0, c, proof}, bytes);
+  return bytes;
+}
+
+payments_state::sent make_sent(payments_pointer self, ledger::command what,
+                               std::vector<std::byte> entry, std::vector<std::byte> evidence) {
+  return {self->state.next_id++, std::move(what), std::move(entry), std::move(evidence),
+          now_of(self)};
+}
+
+void submit(payments_pointer self, payments_state::sent& s) {
+  s.at = now_of(self);
+  say(self, s.id, ledger::submit{s.entry, s.evidence});
+}
+
+bool holds(payments_pointer self, const payments_state::sent& s, const ledger::promise& p) {
+  payments_state& state = self->state;
+  const auto checked = ledger::check_promise(p, s.entry, *state.ledger, state.environment.keeper);
+  if (!checked) {
+    state.environment.journal->say(log_level::error, std::nullopt, "{}", checked.error().message);
+  }
+  if (checked && state.follower && state.promises.size() < limits::promises_kept_max) {
+    state.promises.emplace(p.entry.entry.index, p.entry);
+  }
+  return checked.has_value();
+}
+
+namespace {
+
+// Shells
+
+result<void> may_order(const payments_state& state) {
+  if (!ready(state)) {
+    return fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
+                short_name(state.environment.keeper));
+  }
+  if (state.orders.size() >= limits::payment_actions_max) {
+    return fail(errc::busy, "{} commands wait for the ledger's keeper", state.orders.size());
+  }
+  return {};
+}
+
+caf::result<ledger::promise> send_order(payments_pointer self, payments_state::sent what) {
+  payments_state& state = self->state;
+  const std::uint64_t id = what.id;
+  auto& waiting = state.orders[id];
+  waiting = {std::move(what), self->make_response_promise<ledger::promise>(), now_of(self)};
+  submit(self, waiting.what);
+  keep_ticking(self);
+  return waiting.answer;
+}
+
+/// What a shell's own account signed: passed on, for the signature is the keeper's to check.
+caf::result<ledger::promise> pass_on(payments_pointer self, signed_order& asked) {
+  if (const auto may = may_order(self->state); !may) {
+    return to_caf(may.error());
+  }
+  auto e = ledger::decode_entry(asked.entry);
+  if (!e) {
+    return to_caf(e.error());
+  }
+  if (ledger::signer_of(e->what) == nullptr || e->time != 0) {
+    return to_caf(fail(errc::invalid_argument,
+                       "a {} with the time {} is nothing that an account signs",
+                       to_string(ledger::kind_of(e->what)), e->time));
+  }
+  return send_order(self, make_sent(self, std::move(e->what), std::move(asked.entry)));
+}
+
+caf::result<ledger::promise> act(payments_pointer self, credit_order& asked) {
+  payments_state& state = self->state;
+  if (const auto may = may_order(state); !may) {
+    return to_caf(may.error());
+  }
+  const node_id& me = state.environment.key->id();
+  const std::uint64_t nonce = state.nonce + 1;
+  std::visit(
+      [&](auto& x) {
+        using kind = std::decay_t<decltype(x)>;
+        if constexpr (std::is_same_v<kind, ledger::mint>) {
+          x.by = me;
+        } else if constexpr (std::is_same_v<kind, ledger::transfer>) {
+          x.from = me;
+        } else if constexpr (std::is_same_v<kind, ledger::lock> ||
+                             std::is_same_v<kind, ledger::unlock>) {
+          x.account = me;
+        }
+        if constexpr (requires { x.nonce; }) {
+          x.nonce = nonce;
+        }
+      },
+      asked.what);
+  if (const auto form = ledger::check_form(asked.what); !form) {
+    return to_caf(form.error());
+  }
+  signature proof;
+  if (const node_id* const signer = ledger::signer_of(asked.what); signer != nullptr) {
+    if (*signer != me) {
+      return to_caf(fail(errc::invalid_argument, "a {} is signed by its account, not by this node",
+                         to_string(ledger::kind_of(asked.what))));
+    }
+    proof = ledger::sign_action(*state.environment.key, *state.ledger, asked.what);
+    state.nonce = nonce;
+  }
+  auto entry = entry_of(asked.what, proof);
+  return send_order(
+      self, make_sent(self, std::move(asked.what), std::move(entry), std::move(asked.evidence)));
+}
+
+/// Asks the keeper, and remembers who waits in `waiting`.
+template <class Answer, class Question>
+caf::result<Answer> ask_keeper(payments_pointer self,
+                               std::map<std::uint64_t, payments_state::question<Answer>>& waiting,
+                               Question asked) {
+  payments_state& state = self->state;
+  if (!state.linked || waiting.size() >= limits::payment_actions_max) {
+    return to_caf(fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
+                       short_name(state.environment.keeper)));
+  }
+  const std::uint64_t id = state.next_id++;
+  auto& q = waiting[id];
+  q = {self->make_response_promise<Answer>(), now_of(self)};
+  if constexpr (requires { asked.who; }) {
+    if (asked.who.empty()) {
+      asked.who = state.environment.key->id();
+    }
+  }
+  say(self, id, std::move(asked));
+  keep_ticking(self);
+  return q.answer;
+}
+
+// What the keeper says
+
+void begin_copy(payments_pointer self, std::span<const std::byte> genesis) {
+  payments_state& state = self->state;
+  if (state.environment.copy == nullptr || state.follower) {
+    return;
+  }
+  std::uint64_t seed = 0;
+  state.environment.env->random(std::as_writable_bytes(std::span{&seed, 1}));
+  auto opened = log_follower::open(*state.environment.copy, genesis, seed);
+  if (opened) {
+    state.follower.emplace(std::move(*opened));
+    return;
+  }
+  state.environment.copy = nullptr; // what is there stays as it is
+  state.environment.journal->say(log_level::error, std::nullopt, "the copy of the ledger: {}",
+                                 opened.error().message);
+}
+
+void take_account(payments_pointer self, ledger::account_report& report) {
+  payments_state& state = self->state;
+  const node_id& keeper = state.environment.keeper;
+  const digest name = ledger::leaf_hash(report.genesis);
+  const auto first = ledger::decode_entry(report.genesis);
+  const auto* const rules = first ? std::get_if<ledger::genesis>(&first->what) : nullptr;
+  if (rules == nullptr || rules->log_keeper != keeper || report.head.head.ledger != name ||
+      report.head.keeper != keeper || !ledger::signed_by_its_keeper(report.head) ||
+      (state.ledger && *state.ledger != name)) {
+    state.environment.journal->say(log_level::error, std::nullopt,
+                                   "{} reports a ledger that is not the one it keeps",
+                                   short_name(keeper));
+    return;
+  }
+  state.rules = rules->rules;
+  if (!state.ledger) {
+    state.environment.journal->say(log_level::info, std::nullopt, "uses the ledger {} kept by {}",
+                                   to_hex(name).substr(0, 8), short_name(keeper));
+  }
+  state.ledger = name;
+  begin_copy(self, report.genesis);
+  if (report.who == state.environment.key->id()) {
+    state.nonce = std::max(state.nonce, report.nonce);
+  }
+  note_standing(self, report);
+  for (const node_id& node : report.ejected) {
+    if (node == state.environment.key->id()) {
+      continue; // others see to it
+    }
+    if (state.ejected.insert(node).second) {
+      state.environment.journal->say(log_level::warn, std::nullopt,
+                                     "{} was convicted and gets no more work", short_name(node));
+      state.environment.eject(node);
+    }
+  }
+  try_plans(self);
+}
+
+void take_answer_to_order(payments_pointer self, std::uint64_t id, const ledger::message& m) {
+  const auto found = self->state.orders.find(id);
+  if (found == self->state.orders.end()) {
+    return;
+  }
+  if (const auto* const p = std::get_if<ledger::promise>(&m.body)) {
+    if (!holds(self, found->second.what, *p)) {
+      return;
+    }
+    found->second.answer.deliver(*p);
+  } else if (const auto* const r = std::get_if<ledger::refusal>(&m.body)) {
+    found->second.answer.deliver(to_caf(r->reason));
+    ask_for_account(self);
+  }
+  self->state.orders.erase(found);
+}
+
+/// The keeper signed what cannot both be: nothing is reserved with it any more, and what shows it
+/// is kept for everybody to check.
+void distrust(payments_pointer self, const std::string& why, std::span<const std::byte> evidence) {
+  payments_state& state = self->state;
+  state.distrusted = true;
+  const std::string path = state.environment.folder + "/fork";
+  const auto kept = [&]() -> result<void> {
+    OVIR_ASSIGN(const auto file, state.environment.env->stage(path));
+    OVIR_TRY(file->append(evidence));
+    return file->commit();
+  }();
+  state.environment.journal->say(log_level::error, std::nullopt,
+                                 "{}; nothing is reserved with it any more, {}", why,
+                                 kept ? "the evidence is in " + path : kept.error().message);
+}
+
+/// The copy has grown: promises of what it holds now were kept, or convict.
+void check_promises(payments_pointer self) {
+  payments_state& state = self->state;
+  for (auto it = state.promises.begin();
+       it != state.promises.end() && it->first < state.follower->size();) {
+    const auto fork = state.follower->broken(it->second);
+    if (fork && *fork) {
+      distrust(self,
+               fmt::format("{} broke its promise of entry {}", short_name(state.environment.keeper),
+                           it->first),
+               ledger::to_bytes(**fork));
+      state.promises.clear();
+      return;
+    }
+    it = fork ? state.promises.erase(it) : std::next(it);
+  }
+}
+
+void ask_for_entries(payments_pointer self) {
+  const payments_state& state = self->state;
+  if (state.follower && state.head && state.follower->wants() < state.head->head.size) {
+    say(self, 0, ledger::ask_entries{state.follower->wants()});
+  }
+}
+
+void take_entries(payments_pointer self, const ledger::entry_run& run) {
+  payments_state& state = self->state;
+  if (!state.follower || state.distrusted) {
+    return;
+  }
+  const std::uint64_t before = state.follower->wants();
+  if (const auto taken = state.follower->take(run); !taken) {
+    if (taken.error().code == errc::over_limit || taken.error().code == errc::io_failed) {
+      state.environment.journal->say(log_level::error, std::nullopt, "the copy of the ledger: {}",
+                                     taken.error().message);
+      state.follower.reset();
+      return;
+    }
+    return distrust(self, taken.error().message, ledger::to_bytes(run.head));
+  }
+  check_promises(self);
+  if (state.follower->wants() > before) {
+    ask_for_entries(self);
+  }
+}
+
+/// From anybody, for it is the signature that counts; so a keeper that shows different logs to
+/// different members is found as soon as these hear of each other's heads.
+void take_head(payments_pointer self, const node_id& from, const ledger::signed_head& head) {
+  payments_state& state = self->state;
+  if (!state.ledger || state.distrusted || head.keeper != state.environment.keeper ||
+      head.head.ledger != *state.ledger || !ledger::signed_by_its_keeper(head)) {
+    return;
+  }
+  if (state.head && state.head->head.size == head.head.size &&
+      (state.head->head.root != head.head.root || state.head->head.chain != head.head.chain)) {
+    return distrust(self,
+                    fmt::format("{} signed two different logs of {} entries",
+                                short_name(head.keeper), head.head.size),
+                    ledger::to_bytes(ledger::fork_evidence{*state.head, head, {}, {}}));
+  }
+  if (state.follower) {
+    if (const auto same = state.follower->check(head);
+        !same && same.error().code == errc::digest_mismatch) {
+      return distrust(self, same.error().message, ledger::to_bytes(head));
+    }
+  }
+  if (state.head && state.head->head.size >= head.head.size) {
+    return;
+  }
+  state.head = head;
+  for (const node_id& node : state.linked_nodes) {
+    if (node != from && node != state.environment.keeper) {
+      state.environment.links->send_credit(
+          node, ledger::to_bytes(ledger::message{0, ledger::head_news{head}}));
+    }
+  }
+  ask_for_entries(self);
+}
+
+/// The answer to a question of a shell, or why there is none; false: it is to none of these.
+template <class Answer>
+bool take_page(std::map<std::uint64_t, payments_state::question<Answer>>& waiting,
+               ledger::message& m) {
+  const auto asked = waiting.find(m.id);
+  if (asked == waiting.end()) {
+    return false;
+  }
+  if (auto* const page = std::get_if<Answer>(&m.body)) {
+    asked->second.answer.deliver(std::move(*page));
+  } else if (const auto* const r = std::get_if<ledger::refusal>(&m.body)) {
+    asked->second.answer.deliver(to_caf(r->reason));
+  }
+  waiting.erase(asked);
+  return true;
+}
+
+void take_message(payments_pointer self, const credit_received& news) {
+  payments_state& state = self->state;
+  auto m = ledger::message_from(*news.bytes);
+  if (!m) {
+    state.environment.journal->say(log_level::warn, std::nullopt, "{} sent no answer: {}",
+                                   short_name(news.from), m.error().message);
+    return;
+  }
+  if (auto* const head = std::get_if<ledger::head_news>(&m->body)) {
+    return take_head(self, news.from, head->head); // from anybody: its signature is what counts
+  }
+  if (news.from != state.environment.keeper) {
+    return;
+  }
+  if (auto* const report = std::get_if<ledger::account_report>(&m->body)) {
+    const auto asked = state.questions.find(m->id);
+    if (asked != state.questions.end()) {
+      asked->second.answer.deliver(*report);
+      state.questions.erase(asked);
+    }
+    take_account(self, *report);
+    take_head(self, news.from, report->head);
+    return;
+  }
+  if (const auto* const run = std::get_if<ledger::entry_run>(&m->body);
+      run != nullptr && !state.log_pages.contains(m->id)) {
+    return take_entries(self, *run);
+  }
+  if (take_page(state.statements, *m) || take_page(state.log_pages, *m)) {
+    return;
+  }
+  if (m->id == 0 || !state.ledger) {
+    return;
+  }
+  if (take_answer_to_accusation(self, *m)) {
+    return;
+  }
+  const auto of = std::find_if(state.requests.begin(), state.requests.end(), [&](const auto& r) {
+    return r.second.under_way && r.second.under_way->id == m->id;
+  });
+  if (of == state.requests.end()) {
+    return take_answer_to_order(self, m->id, *m);
+  }
+  if (const auto* const p = std::get_if<ledger::promise>(&m->body)) {
+    take_promise(self, of->first, *p);
+  } else if (const auto* const r = std::get_if<ledger::refusal>(&m->body)) {
+    take_refusal(self, of->first, r->reason);
+  } else if (const auto* const q = std::get_if<ledger::request_report>(&m->body)) {
+    take_report(self, of->first, *q);
+  }
+}
+
+// Time
+
+/// What waits for the keeper and was asked too long ago.
+template <class Waiting>
+void give_up_late(Waiting& all, storage::env::time_point now) {
+  for (auto it = all.begin(); it != all.end();) {
+    if (now - it->second.since > limits::payment_action_wait) {
+      it->second.answer.deliver(
+          to_caf(fail(errc::timed_out, "the ledger's keeper did not answer; try again")));
+      it = all.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+void tick(payments_pointer self) {
+  payments_state& state = self->state;
+  state.ticking = false;
+  const auto now = now_of(self);
+  if (!state.ledger && now - state.asked_account > limits::payment_retry) {
+    ask_for_account(self);
+  }
+  try_plans(self);
+  std::vector<request_id> all;
+  for (const auto& [id, p] : state.requests) {
+    all.push_back(id);
+  }
+  for (const request_id id : all) {
+    if (const auto found = state.requests.find(id); found != state.requests.end()) {
+      tend_request(self, id, found->second);
+    }
+  }
+  for (auto it = state.orders.begin(); it != state.orders.end();) {
+    if (now - it->second.since > limits::payment_action_wait) {
+      it->second.answer.deliver(
+          to_caf(fail(errc::timed_out, "the ledger's keeper did not answer; the command may have "
+                                       "been taken: look at the account before trying again")));
+      it = state.orders.erase(it);
+    } else {
+      if (now - it->second.what.at > limits::payment_retry) {
+        submit(self, it->second.what);
+      }
+      ++it;
+    }
+  }
+  give_up_late(state.accusations, now);
+  tend_convictions(self);
+  give_up_late(state.questions, now);
+  give_up_late(state.statements, now);
+  give_up_late(state.log_pages, now);
+  if (!state.ledger || !state.requests.empty() || !state.orders.empty() ||
+      !state.questions.empty() || !state.statements.empty() || !state.log_pages.empty() ||
+      !state.accusations.empty() || !state.convictions.empty() || !state.waiting_plans.empty()) {
+    keep_ticking(self);
+  }
+}
+
+void keeper_link(payments_pointer self, const link_changed& news) {
+  payments_state& state = self->state;
+  if (news.up) {
+    state.linked_nodes.insert(news.node);
+  } else {
+    state.linked_nodes.erase(news.node);
+  }
+  if (news.node != state.environment.keeper) {
+    return;
+  }
+  state.linked = news.up;
+  if (news.up) {
+    ask_for_account(self);
+    keep_ticking(self);
+  }
+}
+
+} // namespace
+
+caf::behavior payments_behavior(payments_pointer self, payments_environment environment) {
+  make_quiet(self);
+  payments_state& state = self->state;
+  state.environment = std::move(environment);
+  state.linked = state.environment.keeper == state.environment.key->id();
+  self->set_down_handler([self](caf::down_msg& message) { lead_down(self, message); });
+  load_reservations(self);
+  keep_ticking(self);
+  return {
+      [self](reserve_credit& asked) { return reserve(self, asked); },
+      [self](const paid_lead& news) {
+        const auto found = self->state.requests.find(news.request);
+        if (found != self->state.requests.end()) {
+          found->second.lead = news.lead.address();
+          self->monitor(news.lead);
+        }
+      },
+      [self](const work_stated& news) { take_stated(self, news); },
+      [self](const work_over& news) { end_request(self, news.request, news.tokens); },
+      [self](const credit_received& news) { take_message(self, news); },
+      [self](const link_changed& news) { keeper_link(self, news); },
+      [self](const quote_credit& asked) { return offer(self, asked); },
+      [self](credit_order& asked) { return act(self, asked); },
+      [self](signed_order& asked) { return pass_on(self, asked); },
+      [self](accuse& asked) { return begin_accusation(self, asked); },
+      [self](const conviction_found& news) { report_conviction(self, news); },
+      [self](const describe_account& asked) {
+        return ask_keeper(self, self->state.questions, ledger::ask_account{asked.who});
+      },
+      [self](const describe_statement& asked) {
+        return ask_keeper(self, self->state.statements,
+                          ledger::ask_statement{asked.who, asked.from});
+      },
+      [self](const describe_log& asked) {
+        return ask_keeper(self, self->state.log_pages, ledger::ask_entries{asked.first});
+      },
+      [self](const payment_tick&) { tick(self); },
+      [self](const describe_payments&) {
+        const payments_state& now = self->state;
+        return payments_report{now.requests.size(), now.head ? now.head->head.size : 0, now.refused,
+                               now.unordered};
+      },
+  };
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,266 @@
+#pragma once
+
+#include "actors/payment/log_follower.hpp"
+#include "actors/payment/payment_core.hpp"
+#include "actors/protocol/peers_actor.hpp"
+#include "actors/protocol/protocol_actor.hpp"
+#include "actors/runtime/log.hpp"
+#include "ledger/keeper/message.hpp"
+#include "messages/evidence/audit.hpp"
+#include "messages/request/path.hpp"
+#include "messages/signing.hpp"
+#include "storage/env/env.hpp"
+
+#include <caf/event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace ovir::actors {
+
+/// Reserves what a request may cost, before any work. Answered with a `credit_reserved`. An error
+/// refuses the request.
+struct reserve_credit {
+  generation_request request;
+  std::uint32_t layers{0};      ///< of the model
+  std::uint64_t model_bytes{0}; ///< of its tensors: what a token costs
+};
+struct credit_reserved {
+  /// False where nobody pays because the keeper is away and the configuration allows it.
+  bool paid{false};
+  /// What was reserved for: whoever is on it may be paid, by what the keeper knew. Empty of a
+  /// request that an earlier lead began.
+  layer_places path;
+};
+/// From a shell that pays for itself: what `asked` would cost it now. Answered with a
+/// `credit_quote`.
+struct quote_credit {
+  reserve_credit asked;
+  node_id payer;
+};
+/// A reservation for the payer to sign under a nonce of its own, as an entry with time 0, and the
+/// ledger it is for. Good for limits::payment_quote_lasts, once.
+struct credit_quote {
+  std::vector<std::byte> entry;
+  digest ledger;
+};
+/// From a shell: a command that its own account signed, an entry with time 0. Answered with the
+/// keeper's `promise`.
+struct signed_order {
+  std::vector<std::byte> entry;
+};
+/// Who drives a request that was reserved for: should it end without a word, the request is over.
+struct paid_lead {
+  request_id request;
+  caf::actor lead;
+};
+/// From a lead: a frame of evidence, and who computes now. Behind the work; nobody waits for it.
+struct work_stated {
+  request_id request;
+  frame_bytes evidence;
+  computing_path path;
+};
+/// From a lead: the request is over after so many tokens of output.
+struct work_over {
+  request_id request;
+  std::uint64_t tokens{0};
+};
+/// From a shell: what the keeper says of an account; answered with an `account_report`.
+struct describe_account {
+  node_id who;
+};
+/// From a shell: a page of an account's statement; answered with a `statement_report`.
+struct describe_statement {
+  node_id who; ///< empty: this node
+  ledger::statement_place from;
+};
+/// From a shell: what the log says from an entry on; answered with an `entry_run`.
+struct describe_log {
+  std::uint64_t first{0};
+};
+/// From a shell: a command of this node's account, whose key, nonce and signature are put in here,
+/// or a conviction with its evidence. Answered with the keeper's `promise`.
+struct credit_order {
+  ledger::command what;
+  std::vector<std::byte> evidence{};
+};
+/// From a shell: an equivocation (ledger/rules/equivocation.hpp), as bytes. Answered with the
+/// keeper's promise of the conviction, whose finder is this node.
+struct accuse {
+  std::vector<std::byte> evidence;
+};
+/// From this node's verifier: a conviction in which it gave a verdict, or that convicts by itself.
+/// The ledger hears of it until it is in there, or `limits::conviction_report_wait` is over.
+struct conviction_found {
+  std::shared_ptr<const conviction> what;
+};
+/// What Prometheus is told; asked with `describe_payments`.
+struct describe_payments {};
+struct payments_report {
+  std::uint64_t requests{0};     ///< reserved for, or being
+  std::uint64_t head_entries{0}; ///< under the newest head of the keeper
+  std::uint64_t refusals{0};     ///< by the keeper, of what is said for requests
+  std::uint64_t unordered{0};    ///< requests to go on with that no scheduler reserved for
+};
+struct payment_tick {};
+
+struct payments_environment {
+  const secret_key* key{nullptr};
+  node_id keeper;
+  bool serves_unpaid{false};  ///< new requests, while the keeper is away
+  bool weighs_factors{false}; ///< deadline, bottleneck and reputation, beside the work
+  peers* links{nullptr};
+  log* journal{nullptr};
+  storage::env* env{nullptr};
+  std::string folder;          ///< of what is reserved and not settled, a file each
+  durable_file* copy{nullptr}; ///< of the keeper's log, kept here; null: none
+  std::function<caf::actor()> paths;
+  /// Told of each node that was convicted, once: it gets no more work.
+  std::function<void(const node_id&)> eject;
+  /// Whether a node may be a scheduler: with whose requests this one goes on. Empty: with none.
+  std::function<bool(const node_id&)> drives{};
+};
+
+/// What this node has to do with the ledger of its cluster, as one who uses it: its account, and as
+/// a scheduler the payment of its requests (docs/adr/0017-payments.md). Every command is sent until
+/// the keeper promised it or refused; ids make that safe. Reservations are on disk before they are
+/// sent, so an earlier life of this node leaves none behind. Never on the path of a token.
+struct payments_state {
+  /// A command on its way to the keeper.
+  struct sent {
+    std::uint64_t id{0};
+    ledger::command what;
+    std::vector<std::byte> entry; ///< with time 0
+    std::vector<std::byte> evidence;
+    storage::env::time_point at;
+  };
+  struct paid {
+    std::optional<reserve_credit> asked; ///< until it is reserved, or resumed
+    caf::typed_response_promise<credit_reserved> answer;
+    layer_places path;
+    storage::env::time_point since;
+    bool planning{false};
+    bool by_client{false};                             ///< it signed the reservation
+    bool planned_anew{false};                          ///< after a refusal for want of admission
+    std::vector<std::byte> reservation;                ///< entry; empty: not yet made
+    std::map<node_id, ledger::reward_factors> factors; ///< of the planned nodes
+    bool reserved{false};                              ///< the keeper promised it
+    bool reported{false};                              ///< how far it is accounted is known
+    std::optional<payment_core> core;
+    std::optional<sent> under_way;
+    std::uint32_t refusals{0}; ///< in a row
+    caf::actor_addr lead;
+    bool resumed{false}; ///< another lead began it
+    /// Another node asks that it be gone on with: whether a scheduler reserved for it, is asked.
+    bool doubted{false};
+  };
+  struct order {
+    sent what;
+    caf::typed_response_promise<ledger::promise> answer;
+    storage::env::time_point since;
+  };
+  template <class Answer>
+  struct question {
+    caf::typed_response_promise<Answer> answer;
+    storage::env::time_point since;
+  };
+  struct accusation {
+    std::vector<std::byte> evidence;
+    ledger::convict what;    ///< but for its escrow
+    std::uint32_t window{0}; ///< of positions
+    caf::typed_response_promise<ledger::promise> answer;
+    storage::env::time_point since;
+  };
+  /// A conviction on its way to the ledger.
+  struct reported {
+    ledger::convict what; ///< its escrow and window once the keeper said them
+    std::vector<std::byte> evidence;
+    digest about;            ///< of the request
+    std::uint32_t window{0}; ///< of positions
+    std::uint64_t id{0};     ///< of what was said last
+    std::string why;         ///< the keeper's last refusal
+    storage::env::time_point since;
+    storage::env::time_point at{};
+  };
+  const char* name{"payments"};
+  payments_environment environment;
+  bool linked{false};
+  std::optional<digest> ledger; ///< its name, once the keeper reported
+  ledger::policy rules;
+  std::uint64_t nonce{0};
+  std::uint64_t next_id{1};
+  storage::env::time_point asked_account{};
+  std::optional<ledger::signed_head> head; ///< the largest of the keeper's
+  std::uint64_t refused{0};                ///< commands for requests
+  std::uint64_t unordered{0};              ///< requests to go on with that nobody reserved for
+  std::deque<request_id> driven;           ///< by this node lately, oldest first
+  bool distrusted{false};                  ///< the keeper contradicted itself
+  std::set<node_id> linked_nodes;          ///< heads are passed on to them
+  std::optional<log_follower> follower;    ///< null: no copy is kept
+  /// By index, until the copy shows whether they hold.
+  std::map<std::uint64_t, ledger::acknowledgement> promises;
+  /// Of nodes that were planned, as the keeper said it last, and when it was asked.
+  struct standing {
+    std::uint64_t reputation_ppm{0};
+    bool told{false};
+    bool admitted{true};
+    storage::env::time_point asked{};
+  };
+  std::map<node_id, standing> standings;
+  /// What was offered to clients, by what it is about; they have not signed it yet.
+  struct offered {
+    ledger::reserve what; ///< with nonce 0
+    std::map<node_id, ledger::reward_factors> factors;
+    layer_places path;
+    storage::env::time_point since;
+  };
+  std::map<digest, offered> offers;
+  std::vector<std::function<void()>> waiting_plans; ///< for news of nodes, or for a node to come
+  std::set<node_id> ejected;
+  std::map<request_id, paid> requests;
+  std::map<std::uint64_t, order> orders;
+  std::map<std::uint64_t, question<ledger::account_report>> questions;
+  std::map<std::uint64_t, question<ledger::statement_report>> statements;
+  std::map<std::uint64_t, question<ledger::entry_run>> log_pages;
+  std::map<std::uint64_t, accusation> accusations;
+  std::map<node_id, reported> convictions; ///< by the guilty one
+  bool ticking{false};
+};
+
+using payments_pointer = caf::stateful_actor<payments_state>*;
+
+/// Spawned detached: it waits for the disk and checks signatures.
+[[nodiscard]] caf::behavior payments_behavior(payments_pointer self,
+                                              payments_environment environment);
+
+} // namespace ovir::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::reserve_credit)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_reserved)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::quote_credit)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_quote)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::signed_order)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::paid_lead)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::work_stated)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::work_over)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_account)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_statement)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_log)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_order)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::accuse)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::conviction_found)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_payments)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payments_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payment_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::account_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::entry_run)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::promise)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::statement_report)

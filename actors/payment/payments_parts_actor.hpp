@@ -1,0 +1,76 @@
+#pragma once
+
+#include "actors/path/pathfinder_actor.hpp"
+#include "actors/payment/payments_actor.hpp"
+#include "actors/protocol/protocol_actor.hpp"
+#include "messages/limits/credit.hpp"
+#include "messages/request/path.hpp"
+
+#include <caf/fwd.hpp>
+#include <caf/result.hpp>
+
+/// What the files of the payments actor say to each other: payments.cpp, the keeper's messages,
+/// shells and time; payments_quotes.cpp, what a request would cost; payments_requests.cpp, the
+/// requests of this node; payments_convictions.cpp, who was convicted.
+namespace ovir::actors {
+
+// payments_convictions.cpp
+[[nodiscard]] caf::result<ledger::promise> begin_accusation(payments_pointer self, accuse& asked);
+void report_conviction(payments_pointer self, const conviction_found& news);
+/// Whether it was one.
+[[nodiscard]] bool take_answer_to_accusation(payments_pointer self, const ledger::message& m);
+void tend_convictions(payments_pointer self);
+
+[[nodiscard]] storage::env::time_point now_of(payments_pointer self);
+void keep_ticking(payments_pointer self);
+void say(payments_pointer self, std::uint64_t id, decltype(ledger::message::body) body);
+void ask_for_account(payments_pointer self);
+[[nodiscard]] bool ready(const payments_state& state);
+[[nodiscard]] std::vector<std::byte> entry_of(const ledger::command& c, const signature& proof);
+[[nodiscard]] payments_state::sent make_sent(payments_pointer self, ledger::command what,
+                                             std::vector<std::byte> entry,
+                                             std::vector<std::byte> evidence = {});
+void submit(payments_pointer self, payments_state::sent& s);
+/// Whether the promise is one of this command, by the keeper.
+[[nodiscard]] bool holds(payments_pointer self, const payments_state::sent& s,
+                         const ledger::promise& p);
+
+// payments_quotes.cpp
+
+/// The best path of a request now, through nodes of which the keeper said what they may be: handed
+/// to `use`, or why there is none within limits::reserve_wait of `since`.
+void find_plan(payments_pointer self, const reserve_credit& asked, storage::env::time_point since,
+               std::function<void(const path_description&)> use);
+/// What waits for a plan tries again.
+void try_plans(payments_pointer self);
+/// For `payer`, which is this node or entrusts it; with nonce 0. Precondition: a plan.
+[[nodiscard]] result<ledger::reserve> reservation_for(payments_pointer self,
+                                                      const reserve_credit& asked,
+                                                      const path_description& planned,
+                                                      const node_id& payer);
+/// ODSI's factors of the planned nodes; empty where they do not count.
+[[nodiscard]] std::map<node_id, ledger::reward_factors>
+factors_of(payments_pointer self, const reserve_credit& asked, const path_description& planned);
+/// For its lead to ask for: only who is on it is known to be one that may be paid.
+[[nodiscard]] layer_places places_of(const path_description& planned);
+[[nodiscard]] digest about_of(const reserve_credit& asked);
+[[nodiscard]] caf::result<credit_quote> offer(payments_pointer self, const quote_credit& asked);
+/// The offer that a client signed, or why it is none. It is good once.
+[[nodiscard]] result<payments_state::offered> take_signed(payments_pointer self,
+                                                          const reserve_credit& asked);
+/// What the keeper says of a node that was planned.
+void note_standing(payments_pointer self, const ledger::account_report& report);
+/// The keeper is asked about these nodes, and no plan is made before it answered.
+void doubt_standing(payments_pointer self, const std::vector<ledger::path_stage>& stages);
+
+void load_reservations(payments_pointer self);
+[[nodiscard]] caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& asked);
+void take_stated(payments_pointer self, const work_stated& news);
+void end_request(payments_pointer self, request_id request, std::uint64_t tokens);
+void lead_down(payments_pointer self, const caf::down_msg& message);
+void take_promise(payments_pointer self, request_id request, const ledger::promise& news);
+void take_refusal(payments_pointer self, request_id request, const error& why);
+void take_report(payments_pointer self, request_id request, const ledger::request_report& news);
+void tend_request(payments_pointer self, request_id id, payments_state::paid& p);
+
+} // namespace ovir::actors

@@ -1,0 +1,288 @@
+#include "actors/payment/payments_parts_actor.hpp"
+#include "actors/stage/lead_evidence.hpp"
+#include "ledger/rules/attest.hpp"
+#include "ledger/rules/equivocation.hpp"
+#include "ledger/rules/tariff.hpp"
+#include "messages/caf/errors.hpp"
+#include "messages/limits/ledger.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <utility>
+
+// What a request would cost: its path, who may be on it, the reservation, and offers to clients.
+
+namespace ovir::actors {
+
+namespace {
+
+/// Asked again now and then: nobody waits for that. Of a node that was never heard of, a plan waits
+/// for what the keeper says: it may be a newcomer that has to wait for its audits.
+const payments_state::standing* standing_of(payments_pointer self, const node_id& node) {
+  payments_state& state = self->state;
+  if (!state.standings.contains(node) && state.standings.size() >= limits::members_max) {
+    std::erase_if(state.standings, [&](const auto& known) {
+      return now_of(self) - known.second.asked > limits::reputation_every;
+    });
+    if (state.standings.size() >= limits::members_max) {
+      return nullptr;
+    }
+  }
+  auto& known = state.standings[node];
+  if (known.asked == storage::env::time_point{} ||
+      now_of(self) - known.asked > limits::admission_every) {
+    known.asked = now_of(self);
+    say(self, 0, ledger::ask_account{node});
+  }
+  return &known;
+}
+
+/// Those that may not be paid now, for whoever plans.
+void tell_admission(payments_pointer self) {
+  payments_state& state = self->state;
+  if (const caf::actor paths = state.environment.paths()) {
+    admission_told news;
+    for (const auto& [node, known] : state.standings) {
+      if (!known.admitted) {
+        news.lacking.insert(node);
+      }
+    }
+    self->send(caf::actor_cast<pathfinder_actor>(paths), std::move(news));
+  }
+}
+
+/// Whether the keeper said of every planned node what it may be; who lacks admission is asked about
+/// as well, for it gets it back.
+bool all_known(payments_pointer self, const path_description& planned) {
+  bool known = true;
+  for (const planned_stage& s : planned.stages) {
+    const auto* const standing = standing_of(self, s.node);
+    known = known && (standing == nullptr || standing->told);
+  }
+  for (auto& [node, standing] : self->state.standings) {
+    if (!standing.admitted) {
+      (void)standing_of(self, node);
+    }
+  }
+  return known;
+}
+
+} // namespace
+
+void note_standing(payments_pointer self, const ledger::account_report& report) {
+  const auto known = self->state.standings.find(report.who);
+  if (known == self->state.standings.end()) {
+    return;
+  }
+  payments_state::standing& standing = known->second;
+  standing.reputation_ppm = report.reputation_ppm;
+  standing.told = true;
+  if (std::exchange(standing.admitted, report.admitted) != report.admitted) {
+    tell_admission(self);
+  }
+}
+
+void doubt_standing(payments_pointer self, const std::vector<ledger::path_stage>& stages) {
+  for (const ledger::path_stage& s : stages) {
+    auto& standing = self->state.standings[s.node];
+    standing.told = false;
+    standing.asked = {};
+    (void)standing_of(self, s.node);
+  }
+}
+
+void try_plans(payments_pointer self) {
+  for (const auto& again : std::exchange(self->state.waiting_plans, {})) {
+    again();
+  }
+}
+
+namespace {
+
+bool lacks_admission(const payments_state& state, const path_description& planned) {
+  return std::any_of(planned.stages.begin(), planned.stages.end(), [&](const planned_stage& s) {
+    const auto known = state.standings.find(s.node);
+    return known != state.standings.end() && !known->second.admitted;
+  });
+}
+
+/// `told`: whoever plans was told of everybody who lacks admission before it was asked.
+void plan_once(payments_pointer self, const reserve_credit& asked, storage::env::time_point since,
+               std::function<void(const path_description&)> use, bool told) {
+  payments_state& state = self->state;
+  const generation_request& q = asked.request;
+  const describe_path wanted{q.model, static_cast<std::uint32_t>(q.prompt.size() + q.max_tokens)};
+  const auto again = [self, asked, since, use] { plan_once(self, asked, since, use, false); };
+  const auto late = [self, since] { return now_of(self) - since >= limits::reserve_wait; };
+  const caf::actor paths = state.environment.paths();
+  if (!paths && !late()) {
+    state.waiting_plans.emplace_back(again);
+    return keep_ticking(self);
+  }
+  const auto none = [use](error why) {
+    path_description empty;
+    empty.planned = std::move(why);
+    use(empty);
+  };
+  if (!paths) {
+    return none(fail(errc::peer_lost, "this node plans no paths; ask a scheduler"));
+  }
+  self->request(caf::actor_cast<pathfinder_actor>(paths), limits::reserve_wait, wanted)
+      .then(
+          [self, asked, since, use, told, again, late, none](const path_description& found) {
+            // A node may come; and of one that is there, the keeper may have to say more.
+            const bool complete = found.planned && all_known(self, found);
+            if (complete && !told && lacks_admission(self->state, found)) {
+              return plan_once(self, asked, since, use, true); // the news came meanwhile
+            }
+            if (complete || (late() && !found.planned)) {
+              return use(found);
+            }
+            if (late()) {
+              return none(fail(errc::timed_out,
+                               "{} that keeps the ledger does not say who may be paid; try again",
+                               short_name(self->state.environment.keeper)));
+            }
+            self->state.waiting_plans.emplace_back(again);
+            keep_ticking(self);
+          },
+          [none](const caf::error& reason) { none(from_caf(reason)); });
+}
+
+} // namespace
+
+void find_plan(payments_pointer self, const reserve_credit& asked, storage::env::time_point since,
+               std::function<void(const path_description&)> use) {
+  plan_once(self, asked, since, std::move(use), false);
+}
+
+layer_places places_of(const path_description& planned) {
+  layer_places places;
+  for (const planned_stage& s : planned.stages) {
+    places.emplace_back(s.node, s.stage.layers);
+  }
+  return places;
+}
+
+digest about_of(const reserve_credit& asked) {
+  return ledger::about_of(terms_of(facts_of(asked.request, asked.layers)));
+}
+
+result<ledger::reserve> reservation_for(payments_pointer self, const reserve_credit& asked,
+                                        const path_description& planned, const node_id& payer) {
+  payments_state& state = self->state;
+  const node_id& me = state.environment.key->id();
+  ledger::reserve r;
+  const generation_request& q = asked.request;
+  r.payer = payer;
+  r.scheduler = payer == me ? node_id{} : me;
+  r.about = about_of(asked);
+  OVIR_ASSIGN(r.rate, ledger::model_rate(asked.model_bytes));
+  r.prompt = q.prompt.size() + q.drawn.size();
+  r.completion_max = q.max_tokens - std::min<std::uint64_t>(q.max_tokens, q.drawn.size());
+  // A little less than the most, for the keeper's clock may be behind.
+  const std::uint64_t most = state.rules.reservation_s_max;
+  const std::uint64_t lasts =
+      std::min(static_cast<std::uint64_t>(q.deadline.count()) + limits::reserve_beyond_s,
+               most - std::min(limits::reserve_clock_s, most / 2));
+  r.expires = state.environment.env->unix_seconds() + lasts;
+  for (const planned_stage& s : planned.stages) {
+    r.stages.push_back({s.node, s.stage.layers.size(), s.ask_ppm});
+  }
+  return r;
+}
+
+/// From the plan and the ledger alone (ledger/rules/tariff.hpp): the share of the path's time that
+/// a stage is expected to take, and how much of the time that the request allows for.
+std::map<node_id, ledger::reward_factors>
+factors_of(payments_pointer self, const reserve_credit& asked, const path_description& planned) {
+  std::map<node_id, ledger::reward_factors> all;
+  if (!self->state.environment.weighs_factors) {
+    return all;
+  }
+  const double path_s = planned.planned->speed.token_seconds;
+  const auto positions =
+      static_cast<double>(asked.request.prompt.size() + asked.request.max_tokens);
+  const double allowed_s = std::chrono::duration<double>(asked.request.deadline).count() /
+                           std::max(1.0, positions) / static_cast<double>(planned.stages.size());
+  const auto nanoseconds = [](double seconds) {
+    return static_cast<std::uint64_t>(std::clamp(seconds, 0.0, 1e6) * 1e9);
+  };
+  for (const planned_stage& s : planned.stages) {
+    const double share = path_s > 0 ? std::clamp(s.stage.decode_seconds / path_s, 0.0, 1.0) : 0;
+    ledger::reward_factors f;
+    f.deadline_ppm =
+        ledger::deadline_factor_ppm(nanoseconds(s.stage.decode_seconds), nanoseconds(allowed_s));
+    f.bottleneck_ppm = ledger::bottleneck_factor_ppm(
+        static_cast<std::uint64_t>(share * static_cast<double>(limits::ppm_one)));
+    const auto* const standing = standing_of(self, s.node);
+    f.reputation_ppm =
+        ledger::reputation_factor_ppm(standing == nullptr ? 0 : standing->reputation_ppm);
+    all.emplace(s.node, f); // of a node with two stages, the first one's
+  }
+  return all;
+}
+
+// Clients that pay for themselves
+
+caf::result<credit_quote> offer(payments_pointer self, const quote_credit& asked) {
+  payments_state& state = self->state;
+  if (!ready(state)) {
+    return to_caf(fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
+                       short_name(state.environment.keeper)));
+  }
+  std::erase_if(state.offers, [&](const auto& one) {
+    return now_of(self) - one.second.since > limits::payment_quote_lasts;
+  });
+  if (state.offers.size() + state.waiting_plans.size() >= limits::payment_quotes_max) {
+    return to_caf(fail(errc::busy, "{} quotes are not signed yet; try again later",
+                       state.offers.size() + state.waiting_plans.size()));
+  }
+  auto answer = self->make_response_promise<credit_quote>();
+  find_plan(self, asked.asked, now_of(self),
+            [self, asked, answer](const path_description& planned) mutable {
+              auto r = planned.planned ? reservation_for(self, asked.asked, planned, asked.payer)
+                                       : result<ledger::reserve>{planned.planned.error()};
+              if (!r) {
+                answer.deliver(to_caf(r.error()));
+                return;
+              }
+              self->state.offers[r->about] = {*r, factors_of(self, asked.asked, planned),
+                                              places_of(planned), now_of(self)};
+              r->nonce = 1; // the payer puts its own
+              answer.deliver(credit_quote{entry_of(*r, {}), *self->state.ledger});
+            });
+  return answer;
+}
+
+result<payments_state::offered> take_signed(payments_pointer self, const reserve_credit& asked) {
+  payments_state& state = self->state;
+  OVIR_ASSIGN(ledger::entry e, ledger::decode_entry(*asked.request.payment));
+  auto* const said = std::get_if<ledger::reserve>(&e.what);
+  if (said == nullptr || e.time != 0) {
+    return fail(errc::invalid_argument, "a request is paid for with a reservation, not with a {}",
+                to_string(ledger::kind_of(e.what)));
+  }
+  if (said->about != about_of(asked)) {
+    return fail(errc::invalid_argument, "this payment was signed for another request");
+  }
+  OVIR_TRY(ledger::check_signatures(*state.ledger, e.what, e.proof));
+  said->nonce = 0;
+  const auto found = state.offers.find(said->about);
+  if (found == state.offers.end() ||
+      now_of(self) - found->second.since > limits::payment_quote_lasts) {
+    return fail(errc::invalid_argument,
+                "this node offered nothing like this payment within {} s; ask for a new quote",
+                limits::payment_quote_lasts.count());
+  }
+  if (found->second.what != *said) {
+    return fail(errc::invalid_argument,
+                "this payment is not what this node offered; sign the quote as it is");
+  }
+  payments_state::offered taken = std::move(found->second);
+  state.offers.erase(found);
+  return taken;
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,481 @@
+#include "actors/payment/payments_parts_actor.hpp"
+#include "actors/stage/lead_evidence.hpp"
+#include "ledger/rules/attest.hpp"
+#include "ledger/rules/equivocation.hpp"
+#include "messages/caf/errors.hpp"
+#include "messages/evidence/receipt.hpp"
+#include "messages/limits/ledger.hpp"
+#include "messages/wire/frame.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <charconv>
+
+// The payment of this node's requests: reserved, paid window by window, settled.
+
+namespace ovir::actors {
+
+namespace {
+
+using paid = payments_state::paid;
+
+/// Refusals of one command in a row, each after another look at what the keeper has.
+constexpr std::uint32_t refusals_max = 4;
+constexpr std::size_t request_digits = 16;
+constexpr std::uint64_t reservation_file_bytes_max = 32U << 10U;
+
+// What is reserved, on disk
+
+std::string file_of(const payments_state& state, request_id request) {
+  return fmt::format("{}/{:016x}", state.environment.folder, request.value);
+}
+
+result<void> keep_reservation(payments_pointer self, request_id request, const paid& p) {
+  const auto bytes = ledger::to_bytes({request.value, ledger::submit{p.reservation, {}}});
+  OVIR_ASSIGN(const auto file, self->state.environment.env->stage(file_of(self->state, request)));
+  OVIR_TRY(file->append(bytes));
+  return file->commit();
+}
+
+void forget(payments_pointer self, request_id request) {
+  if (const auto gone = self->state.environment.env->remove(file_of(self->state, request)); !gone) {
+    self->state.environment.journal->say(log_level::warn, request, "a settled reservation: {}",
+                                         gone.error().message);
+  }
+  self->state.requests.erase(request);
+  self->state.driven.push_back(request);
+  if (self->state.driven.size() > limits::payments_open_max) {
+    self->state.driven.pop_front();
+  }
+}
+
+result<ledger::reserve> reservation_in(const std::vector<std::byte>& entry) {
+  OVIR_ASSIGN(ledger::entry e, ledger::decode_entry(entry));
+  auto* const r = std::get_if<ledger::reserve>(&e.what);
+  if (r == nullptr) {
+    return fail(errc::malformed, "a file of a reservation holds another command");
+  }
+  return std::move(*r);
+}
+
+} // namespace
+
+/// What an earlier life of this node reserved: sent again, and settled unless its lead comes back.
+void load_reservations(payments_pointer self) {
+  payments_state& state = self->state;
+  const auto names = state.environment.env->list(state.environment.folder);
+  for (const std::string& name : names ? *names : std::vector<std::string>{}) {
+    request_id id;
+    const char* const end = name.data() + name.size();
+    const auto [rest, wrong] = std::from_chars(name.data(), end, id.value, 16);
+    if (name.size() != request_digits || wrong != std::errc{} || rest != end) {
+      continue; // a file that was being written
+    }
+    const auto text = state.environment.env->read(state.environment.folder + "/" + name,
+                                                  reservation_file_bytes_max);
+    const auto read = text ? ledger::message_from(std::as_bytes(std::span{*text}))
+                           : result<ledger::message>{text.error()};
+    const auto* const kept = read ? std::get_if<ledger::submit>(&read->body) : nullptr;
+    if (kept == nullptr || !reservation_in(kept->entry)) {
+      state.environment.journal->say(log_level::warn, id,
+                                     "its reservation cannot be read; what it holds comes back "
+                                     "when its time is over");
+      continue;
+    }
+    paid p;
+    p.reservation = kept->entry;
+    p.since = now_of(self);
+    state.requests.emplace(id, std::move(p));
+  }
+}
+
+namespace {
+
+// Reserving
+
+void refuse(payments_pointer self, request_id request, error why) {
+  const auto found = self->state.requests.find(request);
+  self->state.environment.journal->say(log_level::warn, request, "not paid for: {}", why.message);
+  if (found->second.answer.pending()) {
+    found->second.answer.deliver(to_caf(why));
+  }
+  forget(self, request);
+}
+
+void send_reservation(payments_pointer self, request_id request, paid& p) {
+  const auto what = reservation_in(p.reservation);
+  if (!what) {
+    return refuse(self, request, what.error());
+  }
+  p.under_way = make_sent(self, *what, p.reservation);
+  submit(self, *p.under_way);
+}
+
+void send_reserved(payments_pointer self, request_id request, paid& p, const ledger::reserve& r,
+                   const signature& proof) {
+  p.reservation = entry_of(r, proof);
+  if (const auto kept = keep_reservation(self, request, p); !kept) {
+    return refuse(self, request, kept.error());
+  }
+  send_reservation(self, request, p);
+}
+
+void take_plan(payments_pointer self, request_id request, const path_description& planned) {
+  payments_state& state = self->state;
+  const auto found = state.requests.find(request);
+  if (found == state.requests.end() || !found->second.asked || !found->second.reservation.empty()) {
+    return;
+  }
+  paid& p = found->second;
+  p.planning = false;
+  const node_id& me = state.environment.key->id();
+  auto r = planned.planned ? reservation_for(self, *p.asked, planned, me)
+                           : result<ledger::reserve>{planned.planned.error()};
+  if (r && !ready(state)) {
+    r = fail(errc::peer_lost, "the ledger's keeper went away");
+  }
+  if (!r) {
+    return refuse(self, request, r.error());
+  }
+  p.factors = factors_of(self, *p.asked, planned);
+  p.path = places_of(planned);
+  r->nonce = ++state.nonce;
+  send_reserved(self, request, p, *r,
+                ledger::sign_action(*state.environment.key, *state.ledger, *r));
+}
+
+void ask_for_plan(payments_pointer self, request_id request, paid& p) {
+  if (!std::exchange(p.planning, true)) {
+    find_plan(self, *p.asked, p.since, [self, request](const path_description& planned) {
+      take_plan(self, request, planned);
+    });
+  }
+}
+
+/// The core of a request, once its terms, its reservation and the rules are known.
+void make_core(payments_pointer self, paid& p) {
+  const payments_state& state = self->state;
+  if (p.core) {
+    return;
+  }
+  const auto r = reservation_in(p.reservation);
+  OVIR_CHECK(r.has_value());
+  const evidence_terms terms =
+      p.asked ? terms_of(facts_of(p.asked->request, p.asked->layers)) : evidence_terms{};
+  p.core.emplace(terms, *r, state.rules, p.factors);
+}
+
+void grant(payments_pointer self, paid& p) {
+  make_core(self, p);
+  if (p.answer.pending()) {
+    p.answer.deliver(credit_reserved{true, p.path});
+  }
+}
+
+/// A worker says that a scheduler died in the middle of this. Its log may be invented, and going on
+/// costs this node's credits: the ledger must hold a reservation for the same request and content,
+/// which its payer signed, and that a scheduler drives.
+void doubt(payments_pointer self, request_id request, paid& p) {
+  p.doubted = true;
+  const auto id = self->state.next_id++;
+  p.under_way = payments_state::sent{id, {}, {}, {}, now_of(self)};
+  say(self, id, ledger::ask_request{about_of(*p.asked)});
+  self->state.environment.journal->say(log_level::debug, request, "was it reserved for?");
+}
+
+void take_doubted(payments_pointer self, request_id request, paid& p,
+                  const ledger::request_report& news) {
+  payments_state& state = self->state;
+  p.under_way.reset();
+  p.doubted = false;
+  const auto& drives = state.environment.drives;
+  if (!news.known || !news.open || !drives || !drives(news.scheduler)) {
+    ++state.unordered;
+    return refuse(self, request,
+                  fail(errc::invalid_argument,
+                       "another node asks to go on with it, and no scheduler reserved for it"));
+  }
+  ask_for_plan(self, request, p);
+}
+
+/// Where a client signed what this node offered it, that is reserved and nothing else.
+void reserve_signed(payments_pointer self, request_id request, paid& p) {
+  auto offered = take_signed(self, *p.asked);
+  if (!offered) {
+    return refuse(self, request, offered.error());
+  }
+  const auto e = ledger::decode_entry(*p.asked->request.payment);
+  p.factors = std::move(offered->factors);
+  p.path = std::move(offered->path);
+  send_reserved(self, request, p, std::get<ledger::reserve>(e->what), e->proof);
+}
+
+} // namespace
+
+caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& asked) {
+  payments_state& state = self->state;
+  const request_id id = asked.request.id;
+  const auto known = state.requests.find(id);
+  if (known != state.requests.end()) { // an earlier lead of this node began it
+    paid& p = known->second;
+    p.resumed = true;
+    p.asked = std::move(asked);
+    p.core.reset(); // it goes on from what the keeper has
+    p.reported = false;
+    p.lead = {};
+    make_core(self, p);
+    keep_ticking(self);
+    return credit_reserved{true, {}};
+  }
+  if (!ready(state)) {
+    if (state.environment.serves_unpaid && !state.distrusted) {
+      return credit_reserved{};
+    }
+    if (!state.ledger && !state.distrusted) { // since this node began
+      return to_caf(
+          fail(errc::busy,
+               "requests are paid for here, and {} that keeps the ledger cannot be reached "
+               "yet; try again in a moment",
+               short_name(state.environment.keeper)));
+    }
+    return to_caf(fail(errc::unsupported,
+                       "requests are paid for here, and {} that keeps the ledger {}; try again "
+                       "when it is back, or ask a node that serves without",
+                       short_name(state.environment.keeper),
+                       state.distrusted ? "contradicted itself" : "cannot be reached"));
+  }
+  if (state.requests.size() >= limits::payments_open_max) {
+    return to_caf(fail(errc::busy, "{} requests wait to be settled by the ledger's keeper",
+                       state.requests.size()));
+  }
+  paid& p = state.requests[id];
+  p.since = now_of(self);
+  p.asked = std::move(asked);
+  p.answer = self->make_response_promise<credit_reserved>();
+  const auto answer = p.answer;
+  if (p.asked->request.payment != nullptr) {
+    p.by_client = true;
+    reserve_signed(self, id, p);
+  } else if (p.asked->request.generation > 0 &&
+             std::find(state.driven.begin(), state.driven.end(), id) == state.driven.end()) {
+    doubt(self, id, p);
+  } else {
+    ask_for_plan(self, id, p);
+  }
+  keep_ticking(self);
+  return answer;
+}
+
+namespace {
+
+// Paying
+
+/// Of what needs one: which stages took another's place is this node's signed word.
+signature sign_reroute(payments_pointer self, ledger::command& what) {
+  payments_state& state = self->state;
+  auto* const x = std::get_if<ledger::reroute>(&what);
+  if (x == nullptr) {
+    return {};
+  }
+  x->scheduler = state.environment.key->id();
+  x->nonce = ++state.nonce;
+  return ledger::sign_action(*state.environment.key, *state.ledger, what);
+}
+
+void advance(payments_pointer self, request_id request) {
+  payments_state& state = self->state;
+  const auto found = state.requests.find(request);
+  if (found == state.requests.end()) {
+    return;
+  }
+  paid& p = found->second;
+  if (!p.reserved || p.under_way || !ready(state)) {
+    return;
+  }
+  make_core(self, p);
+  if (!p.reported) {
+    const auto id = state.next_id++;
+    p.under_way = payments_state::sent{id, {}, {}, {}, now_of(self)};
+    say(self, id, ledger::ask_request{p.core->escrow()});
+    return;
+  }
+  if (p.core->over()) {
+    return forget(self, request);
+  }
+  p.core->use(state.rules);
+  if (auto what = p.core->next(state.ejected)) {
+    auto entry = entry_of(*what, sign_reroute(self, *what));
+    p.under_way = make_sent(self, std::move(*what), std::move(entry));
+    submit(self, *p.under_way);
+  }
+}
+
+} // namespace
+
+void take_stated(payments_pointer self, const work_stated& news) {
+  payments_state& state = self->state;
+  const auto found = state.requests.find(news.request);
+  if (found == state.requests.end() || !found->second.core) {
+    return;
+  }
+  const auto view = decode_frame(*news.evidence);
+  auto batch = view ? decode_evidence(view->tensor) : result<evidence_batch>{view.error()};
+  if (batch) {
+    found->second.core->take(news.path, std::move(*batch), state.environment.env->unix_seconds());
+    advance(self, news.request);
+  }
+}
+
+void end_request(payments_pointer self, request_id request, std::uint64_t tokens) {
+  const auto found = self->state.requests.find(request);
+  if (found == self->state.requests.end()) {
+    return;
+  }
+  paid& p = found->second;
+  make_core(self, p);
+  if (p.core && !p.core->ended()) {
+    // Of what was asked for as a prompt, an earlier lead may have drawn a part.
+    const auto r = reservation_in(p.reservation);
+    const std::uint64_t asked = p.asked ? p.asked->request.prompt.size() : r->prompt;
+    const std::uint64_t all = asked + tokens;
+    p.core->end(all > r->prompt ? all - r->prompt : 0);
+  }
+  advance(self, request);
+  keep_ticking(self);
+}
+
+void lead_down(payments_pointer self, const caf::down_msg& message) {
+  for (auto& [id, p] : self->state.requests) {
+    if (p.lead == message.source) {
+      return end_request(self, id, 0); // what was stated is paid, no more
+    }
+  }
+}
+
+void take_promise(payments_pointer self, request_id request, const ledger::promise& news) {
+  paid& p = self->state.requests.at(request);
+  if (p.under_way->entry.empty() || !holds(self, *p.under_way, news)) {
+    return;
+  }
+  const payments_state::sent done = std::move(*p.under_way);
+  p.under_way.reset();
+  p.refusals = 0;
+  if (!p.reserved) {
+    p.reserved = true;
+    p.reported = !p.resumed && p.asked.has_value(); // a new one has nothing accounted
+    if (p.by_client && p.answer.pending()) {
+      p.reported = false; // unless it was shown before: the keeper promises a retry, too
+      make_core(self, p);
+    } else {
+      grant(self, p);
+    }
+  } else if (p.core) {
+    p.core->applied(done.what);
+  }
+  advance(self, request);
+}
+
+void take_refusal(payments_pointer self, request_id request, const error& why) {
+  payments_state& state = self->state;
+  paid& p = state.requests.at(request);
+  ++state.refused;
+  const auto refused = std::exchange(p.under_way, std::nullopt);
+  if (!p.reserved) {
+    ask_for_account(self); // its nonce, or who is convicted, may be why
+    const auto r = reservation_in(p.reservation);
+    if (why.code == errc::busy && r && p.asked && !p.by_client &&
+        !std::exchange(p.planned_anew, true)) {
+      doubt_standing(self, r->stages); // a newcomer may have got its last window meanwhile
+      p.reservation.clear();
+      return ask_for_plan(self, request, p);
+    }
+    return refuse(self, request, why);
+  }
+  const auto* const named = refused ? std::get_if<ledger::reroute>(&refused->what) : nullptr;
+  if (named != nullptr && p.core && ++p.refusals >= refusals_max) { // others are paid nevertheless
+    state.environment.journal->say(log_level::warn, request,
+                                   "stages that it was rerouted to are not paid: {}", why.message);
+    p.core->leave_out(named->stages);
+    p.refusals = 0;
+    return advance(self, request);
+  }
+  if (why.code == errc::busy) {
+    return; // the next tick sends it again
+  }
+  state.environment.journal->say(log_level::warn, request, "the ledger's keeper refuses: {}",
+                                 why.message);
+  if (named == nullptr && ++p.refusals >= refusals_max) {
+    state.environment.journal->say(log_level::error, request,
+                                   "its reservation is left to its end: {}", why.message);
+    return forget(self, request);
+  }
+  ask_for_account(self);
+  p.reported = false; // what the keeper has decides
+  advance(self, request);
+}
+
+void take_report(payments_pointer self, request_id request, const ledger::request_report& news) {
+  paid& p = self->state.requests.at(request);
+  if (p.doubted) {
+    return take_doubted(self, request, p, news);
+  }
+  if (!p.core || news.request != p.core->escrow()) {
+    return;
+  }
+  p.under_way.reset();
+  p.reported = true;
+  if (p.by_client && p.answer.pending()) {
+    if (!news.known || !news.open || news.windows > 0 || news.prompt_accounted) {
+      return refuse(self, request,
+                    fail(errc::invalid_argument,
+                         "this payment was used before; sign a new one for another request"));
+    }
+    grant(self, p);
+  }
+  p.core->follow(news);
+  advance(self, request);
+}
+
+void tend_request(payments_pointer self, request_id id, paid& p) {
+  payments_state& state = self->state;
+  const auto now = now_of(self);
+  if (p.answer.pending() && now - p.since > limits::reserve_wait) {
+    // The keeper may have it: it is settled when it answers, or time ends it.
+    p.answer.deliver(
+        to_caf(fail(errc::timed_out, "{} that keeps the ledger did not answer within {} ms",
+                    short_name(state.environment.keeper), limits::reserve_wait.count())));
+    if (p.reservation.empty()) {
+      return forget(self, id);
+    }
+    p.asked.reset(); // nobody drives it
+    p.core.reset();
+    return;
+  }
+  if (p.reservation.empty()) {
+    return; // it is being planned
+  }
+  // Nobody goes on with what an earlier life of this node reserved.
+  if (!p.asked && now - p.since > limits::payment_orphan_wait && state.ledger) {
+    make_core(self, p);
+    if (!p.core->ended()) {
+      p.core->end(0);
+    }
+  }
+  if (!state.linked) {
+    return;
+  }
+  if (!p.under_way && !p.reserved) {
+    return send_reservation(self, id, p);
+  }
+  if (p.under_way && now - p.under_way->at > limits::payment_retry) {
+    if (p.under_way->entry.empty()) {
+      p.under_way.reset(); // a question, asked again below
+    } else {
+      submit(self, *p.under_way);
+    }
+  }
+  advance(self, id);
+}
+
+} // namespace ovir::actors

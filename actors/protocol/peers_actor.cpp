@@ -1,0 +1,503 @@
+#include "actors/protocol/peers_actor.hpp"
+
+#include "actors/runtime/turn_here_actor.hpp"
+#include "ledger/keeper/message.hpp"
+#include "messages/wire/frame.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+frame_bytes shared(std::vector<std::byte> bytes) {
+  return std::make_shared<const std::vector<std::byte>>(std::move(bytes));
+}
+
+} // namespace
+
+peers::peers(node_id self, access_list& access, log& journal, clock unix_now)
+    : self_(self), access_(access), log_(journal), unix_now_(std::move(unix_now)), links_(self) {}
+
+void peers::use(network* net) {
+  const std::unique_lock sending{sending_};
+  const std::lock_guard lock{guard_};
+  network_ = net;
+}
+
+void peers::use(const receivers& actors) {
+  const std::lock_guard lock{guard_};
+  const auto take = [](caf::actor& mine, const caf::actor& given) {
+    if (given) {
+      mine = given;
+    }
+  };
+  take(actors_.host, actors.host);
+  take(actors_.membership, actors.membership);
+  take(actors_.paths, actors.paths);
+  take(actors_.jobs, actors.jobs);
+  take(actors_.admin, actors.admin);
+  take(actors_.source, actors.source);
+  take(actors_.fetcher, actors.fetcher);
+  take(actors_.verifier, actors.verifier);
+  take(actors_.blocks, actors.blocks);
+  take(actors_.ledger, actors.ledger);
+  take(actors_.payments, actors.payments);
+  // A new actor learns of the links there are.
+  for (const node_id& node : links_.linked()) {
+    for (const caf::actor* actor : {&actors.membership, &actors.paths, &actors.host, &actors.blocks,
+                                    &actors.ledger, &actors.payments}) {
+      if (*actor) {
+        caf::anon_send(*actor, link_changed{node, true, {}});
+      }
+    }
+  }
+}
+
+void peers::forget_actors() {
+  const std::lock_guard lock{guard_};
+  actors_ = {};
+  leads_.clear();
+  stages_.clear();
+}
+
+void peers::connect(const std::string& address, const node_id& expected) {
+  const std::lock_guard lock{guard_};
+  if (network_ != nullptr && links_.wants(address, expected)) {
+    links_.dialled(network_->connect(address, channel::control, expected), address, expected);
+  }
+}
+
+void peers::tend() {
+  const std::lock_guard lock{guard_};
+  perform(links_.tick());
+}
+
+bool peers::connected(const node_id& node) const {
+  const std::lock_guard lock{guard_};
+  return links_.linked(node);
+}
+
+bool peers::reached(const std::string& address) const {
+  const std::lock_guard lock{guard_};
+  return links_.reached(address);
+}
+
+void peers::disconnect(const node_id& node, const error& reason) {
+  const std::lock_guard lock{guard_};
+  if (network_ != nullptr) {
+    for (const connection_id one : links_.connections(node)) {
+      network_->close(one, reason);
+    }
+    for (const auto& [one, owner] : bulk_) {
+      if (owner == node) {
+        network_->close(one, reason);
+      }
+    }
+  }
+}
+
+void peers::close(connection_id connection, error reason) {
+  network* net = nullptr;
+  {
+    const std::lock_guard lock{guard_};
+    net = network_;
+  }
+  if (net != nullptr) {
+    net->close(connection, std::move(reason));
+  }
+}
+
+void peers::send_gossip(const node_id& to, std::vector<std::byte> bytes) {
+  const std::lock_guard lock{guard_};
+  if (const auto control = links_.way(to, channel::control); control && network_ != nullptr) {
+    (void)network_->send(*control, message_kind::gossip, 0, shared(std::move(bytes)));
+  }
+}
+
+void peers::send_admin(connection_id to, const std::string& json) {
+  const auto* const first = reinterpret_cast<const std::byte*>(json.data());
+  const std::lock_guard lock{guard_};
+  if (network_ != nullptr) {
+    (void)network_->send(to, message_kind::reply, 0,
+                         shared(std::vector<std::byte>{first, first + json.size()}));
+  }
+}
+
+std::optional<connection_id> peers::connect_bulk(const std::string& address,
+                                                 const node_id& expected, message_kind about) {
+  const std::lock_guard lock{guard_};
+  if (network_ == nullptr) {
+    return std::nullopt;
+  }
+  const connection_id made = network_->connect(address, channel::bulk, expected);
+  if (about == message_kind::blocks) {
+    block_links_.insert(made);
+  }
+  return made;
+}
+
+void peers::send_bulk(connection_id to, std::vector<std::byte> bytes, message_kind about) {
+  const std::lock_guard lock{guard_};
+  if (network_ != nullptr) {
+    (void)network_->send(to, about, 0, shared(std::move(bytes)));
+  }
+}
+
+void peers::send_claims(const node_id& to, std::shared_ptr<const std::vector<std::byte>> bytes) {
+  const std::lock_guard lock{guard_};
+  if (const auto control = links_.way(to, channel::control); control && network_ != nullptr) {
+    (void)network_->send(*control, message_kind::blocks, 0, std::move(bytes));
+  }
+}
+
+void peers::send_audit(const node_id& to, std::vector<std::byte> bytes) {
+  const std::lock_guard lock{guard_};
+  if (const auto data = links_.way(to, channel::data); data && network_ != nullptr) {
+    (void)network_->send(*data, message_kind::audit, 0, shared(std::move(bytes)));
+  }
+}
+
+void peers::send_credit(const node_id& to, std::vector<std::byte> bytes) {
+  if (to == self_) {
+    deliver_credit(self_, member_roles, shared(std::move(bytes)));
+    return;
+  }
+  const std::lock_guard lock{guard_};
+  if (const auto control = links_.way(to, channel::control); control && network_ != nullptr) {
+    (void)network_->send(*control, message_kind::credit, 0, shared(std::move(bytes)));
+  }
+}
+
+/// Questions are for who keeps the ledger, everything else for who uses it.
+void peers::deliver_credit(const node_id& from, role_set roles, received_bytes bytes) {
+  const std::lock_guard lock{guard_};
+  const caf::actor& receiver = ledger::is_question(*bytes) ? actors_.ledger : actors_.payments;
+  if (!receiver) {
+    return drop(from, "a message about credits");
+  }
+  caf::anon_send(receiver, credit_received{from, roles, std::move(bytes)});
+}
+
+void peers::route_lead(request_id request, lead_actor lead,
+                       std::vector<std::pair<node_id, layer_index>> path) {
+  const std::lock_guard lock{guard_};
+  leads_[request] = {std::move(lead), std::move(path)};
+}
+
+void peers::drop_lead(request_id request) {
+  const std::lock_guard lock{guard_};
+  leads_.erase(request);
+}
+
+void peers::route_stage(request_id request, layer_index stage, shard_actor shard,
+                        node_id previous) {
+  const std::lock_guard lock{guard_};
+  stages_[{request, stage}] = {std::move(shard), previous};
+}
+
+void peers::drop_stage(request_id request, layer_index stage) {
+  const std::lock_guard lock{guard_};
+  stages_.erase({request, stage});
+}
+
+void peers::send_wire(const node_id& to, wire_message message) {
+  if (to == self_) {
+    deliver_wire(self_, member_roles, std::move(message), {});
+    return;
+  }
+  const std::shared_lock sending{sending_};
+  const auto control = way(to, channel::control);
+  if (control && network_ != nullptr && check(message)) {
+    (void)network_->send(*control, message_kind::wire, 0, shared(encode_wire(message)));
+  }
+}
+
+std::optional<connection_id> peers::way(const node_id& to, channel kind) const {
+  const std::lock_guard lock{guard_};
+  return links_.way(to, kind);
+}
+
+void peers::send_frame(const node_id& to, std::uint32_t target, frame_bytes frame) {
+  if (to == self_) {
+    if (const caf::strong_actor_ptr receiver = receiver_of(self_, target, *frame)) {
+      send_and_run(receiver, caf::make_message(tensor_frame{std::move(frame)}));
+    }
+    return;
+  }
+  const std::shared_lock sending{sending_};
+  if (const auto data = way(to, channel::data); data && network_ != nullptr) {
+    (void)network_->send(*data, message_kind::tensor, target, std::move(frame));
+  }
+}
+
+result<role_set> peers::admit(const peer_hello& hello) {
+  auto admitted = access_.admit(hello, unix_now_());
+  if (!admitted) {
+    log_.say(log_level::warn, std::nullopt, "refused {}: {}", short_name(hello.node),
+             admitted.error().message);
+    return admitted;
+  }
+  const bool person = !admitted->within(member_roles);
+  if (person != (hello.kind == channel::admin)) {
+    return fail(errc::invalid_argument, "{} may be {} and opened another kind of connection",
+                short_name(hello.node), to_string(*admitted));
+  }
+  return admitted;
+}
+
+void peers::announce(const node_id& node, bool up, const std::string& reason) {
+  const link_changed news{node, up, reason};
+  for (const caf::actor* actor : {&actors_.membership, &actors_.paths, &actors_.host,
+                                  &actors_.blocks, &actors_.ledger, &actors_.payments}) {
+    if (*actor) {
+      caf::anon_send(*actor, news);
+    }
+  }
+}
+
+void peers::perform(const link_table::effects& effects) {
+  for (const link_effect& e : effects) {
+    switch (e.what) {
+    case link_effect::action::close:
+      if (network_ != nullptr) {
+        network_->close(e.connection, {errc::busy, e.reason});
+      }
+      break;
+    case link_effect::action::dial_data:
+      if (network_ != nullptr) {
+        const connection_id data = network_->connect(e.address, channel::data, e.node);
+        perform(links_.data_dialled(e.node, e.connection, data));
+      }
+      break;
+    case link_effect::action::up: announce(e.node, true, {}); break;
+    case link_effect::action::down:
+      log_.say(log_level::warn, std::nullopt, "lost {}: {}", short_name(e.node), e.reason);
+      announce(e.node, false, e.reason);
+      break;
+    }
+  }
+}
+
+void peers::connected(const peer_info& peer) {
+  const std::lock_guard lock{guard_};
+  if (peer.kind == channel::admin) {
+    if (actors_.admin) {
+      caf::anon_send(actors_.admin, admin_connected{peer});
+    }
+    return;
+  }
+  if (peer.kind == channel::bulk) {
+    bulk_[peer.connection] = peer.node;
+    if (const caf::actor& receiver = bulk_receiver(peer)) {
+      caf::anon_send(receiver, bulk_connected{peer});
+    }
+    return;
+  }
+  const link_table::effects effects = links_.connected(peer);
+  for (const link_effect& e : effects) {
+    if (e.what == link_effect::action::up) {
+      log_.say(log_level::info, std::nullopt, "linked with {} ({}) at {}", short_name(peer.node),
+               to_string(peer.roles), peer.address);
+    }
+  }
+  perform(effects);
+}
+
+void peers::closed(const peer_info& peer, const error& reason) {
+  const std::lock_guard lock{guard_};
+  if (peer.kind == channel::admin) {
+    if (actors_.admin) {
+      caf::anon_send(actors_.admin, admin_closed{peer.connection});
+    }
+    return;
+  }
+  if (peer.kind == channel::bulk) {
+    bulk_.erase(peer.connection);
+    if (const caf::actor& receiver = bulk_receiver(peer)) {
+      caf::anon_send(receiver, bulk_closed{peer, reason});
+    }
+    block_links_.erase(peer.connection);
+    return;
+  }
+  log_.say(log_level::debug, std::nullopt, "a {} connection with {} ended: {}",
+           peer.kind == channel::data ? "data" : "control", peer.address, reason.message);
+  perform(links_.closed(peer, reason.message));
+}
+
+void peers::drop(const node_id& from, std::string_view what) {
+  ++dropped_;
+  log_.say(log_level::debug, std::nullopt, "dropped {} from {}", what, short_name(from));
+}
+
+void peers::received(const peer_info& peer, message_kind kind, std::uint32_t target,
+                     received_bytes bytes) {
+  switch (kind) {
+  case message_kind::tensor: deliver_frame(peer.node, target, bytes); return;
+  case message_kind::wire: {
+    auto message = decode_wire(*bytes);
+    if (!message) {
+      log_.say(log_level::warn, std::nullopt, "{} sent what is no order: {}", short_name(peer.node),
+               message.error().message);
+      close(peer.connection, message.error());
+      return;
+    }
+    deliver_wire(peer.node, peer.roles, std::move(*message), bytes);
+    return;
+  }
+  case message_kind::gossip: {
+    const std::lock_guard lock{guard_};
+    if (actors_.membership) {
+      caf::anon_send(actors_.membership,
+                     gossip_received{peer.node, peer.connection, std::move(bytes)});
+    }
+    return;
+  }
+  case message_kind::request: {
+    const std::lock_guard lock{guard_};
+    if (actors_.admin) {
+      caf::anon_send(actors_.admin, admin_request{peer, std::move(bytes)});
+    }
+    return;
+  }
+  case message_kind::weights: {
+    const std::lock_guard lock{guard_};
+    if (const caf::actor& receiver = bulk_receiver(peer)) {
+      caf::anon_send(receiver, bulk_received{peer, std::move(bytes)});
+    }
+    return;
+  }
+  case message_kind::audit: {
+    const std::lock_guard lock{guard_};
+    if (actors_.verifier) {
+      caf::anon_send(actors_.verifier, audit_received{peer.node, peer.roles, std::move(bytes)});
+    }
+    return;
+  }
+  case message_kind::blocks: {
+    const std::lock_guard lock{guard_};
+    if (actors_.blocks) {
+      caf::anon_send(actors_.blocks, blocks_received{peer, std::move(bytes)});
+    }
+    return;
+  }
+  case message_kind::credit: deliver_credit(peer.node, peer.roles, std::move(bytes)); return;
+  case message_kind::reply: {
+    const std::lock_guard lock{guard_};
+    return drop(peer.node, "a reply nobody waits for");
+  }
+  }
+}
+
+void peers::deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame) {
+  // Handled outside the lock: whoever gets the frame sends, too.
+  if (const caf::strong_actor_ptr receiver = receiver_of(from, target, *frame)) {
+    send_and_run(receiver, caf::make_message(tensor_frame{frame}));
+  }
+}
+
+/// Null where it may have none, which is counted.
+caf::strong_actor_ptr peers::receiver_of(const node_id& from, std::uint32_t target,
+                                         std::span<const std::byte> frame) {
+  const auto view = decode_frame(frame);
+  const std::lock_guard lock{guard_};
+  if (!view) {
+    drop(from, "a malformed frame");
+    return nullptr;
+  }
+  const bool logits = is_answer(view->header.kind);
+  const bool evidence = view->header.kind == frame_kind::evidence;
+  if (target == frame_to_lead) {
+    const auto lead = leads_.find(view->header.request);
+    const bool member =
+        lead != leads_.end() && std::any_of(lead->second.path.begin(), lead->second.path.end(),
+                                            [&](const auto& stage) { return stage.first == from; });
+    if (!member || !(evidence || (logits && lead->second.path.back().first == from))) {
+      drop(from, "logits of a request it has no part in");
+      return nullptr;
+    }
+    return caf::actor_cast<caf::strong_actor_ptr>(lead->second.lead);
+  }
+  const auto stage = stages_.find({view->header.request, target});
+  if (stage == stages_.end() || stage->second.previous != from || logits) {
+    drop(from, "a frame of a request it has no part in");
+    return nullptr;
+  }
+  return caf::actor_cast<caf::strong_actor_ptr>(stage->second.shard);
+}
+
+void peers::deliver_wire(const node_id& from, role_set roles, wire_message message,
+                         const received_bytes& bytes) {
+  const bool answer = std::holds_alternative<wire_opened>(message.body) ||
+                      std::holds_alternative<wire_step>(message.body) ||
+                      std::holds_alternative<wire_finished>(message.body) ||
+                      std::holds_alternative<wire_failed>(message.body);
+  if (answer) {
+    return deliver_answer(from, message, bytes);
+  }
+  const std::lock_guard lock{guard_};
+  if (auto* adopt = std::get_if<wire_adopt>(&message.body)) {
+    if (!actors_.jobs || !roles.has(role::worker)) {
+      return drop(from, "a request to adopt");
+    }
+    caf::anon_send(actors_.jobs, adoption_asked{from, std::move(adopt->log), bytes});
+    return;
+  }
+  if (std::holds_alternative<wire_adopted>(message.body)) {
+    if (!actors_.host || !roles.has(role::scheduler)) {
+      return drop(from, "an adoption");
+    }
+    caf::anon_send(actors_.host, adoption_answered{from, message.request});
+    return;
+  }
+  if (auto* failed = std::get_if<wire_load_failed>(&message.body)) {
+    if (!actors_.paths || !roles.has(role::worker)) {
+      return drop(from, "a refusal to fetch");
+    }
+    caf::anon_send(actors_.paths, load_failed{from, std::move(*failed)});
+    return;
+  }
+  if (!actors_.host || !roles.has(role::scheduler)) {
+    return drop(from, "an order to a stage");
+  }
+  caf::anon_send(actors_.host, order_received{from, std::move(message), bytes});
+}
+
+void peers::deliver_answer(const node_id& from, wire_message& message,
+                           const received_bytes& bytes) {
+  const std::lock_guard lock{guard_};
+  const auto found = leads_.find(message.request);
+  if (found == leads_.end()) {
+    return drop(from, "an answer to a request that is over");
+  }
+  const auto& path = found->second.path;
+  const auto place = std::find(path.begin(), path.end(), std::pair{from, message.stage});
+  if (place == path.end()) {
+    return drop(from, "an answer for a stage that is not its own");
+  }
+  const stage_index stage{static_cast<std::uint32_t>(place - path.begin())};
+  const lead_actor& lead = found->second.lead;
+  const epoch driver = message.driver;
+  if (auto* opened = std::get_if<wire_opened>(&message.body)) {
+    caf::anon_send(lead, session_opened{stage, driver, opened->length, std::move(opened->leaves),
+                                        bytes, opened->replays_from, opened->reused, opened->told});
+  } else if (auto* step = std::get_if<wire_step>(&message.body)) {
+    caf::anon_send(lead,
+                   step_done{stage, driver, step->length, step->units, std::move(step->leaves),
+                             bytes, std::chrono::microseconds{step->compute_us}});
+  } else if (auto* done = std::get_if<wire_finished>(&message.body)) {
+    caf::anon_send(lead, session_finished{stage, driver, done->length, done->units, done->kv_bytes,
+                                          std::move(done->leaves), bytes});
+  } else if (auto* failed = std::get_if<wire_failed>(&message.body)) {
+    caf::anon_send(lead, stage_failed{stage, driver, std::move(failed->reason)});
+  }
+}
+
+peers::counters peers::count() const {
+  const std::lock_guard lock{guard_};
+  return {dropped_, links_.size(), leads_.size(), stages_.size()};
+}
+
+} // namespace ovir::actors

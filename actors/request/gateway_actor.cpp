@@ -1,0 +1,318 @@
+#include "actors/request/gateway_actor.hpp"
+
+#include "messages/caf/errors.hpp"
+#include "messages/caf/system_config.hpp"
+#include "messages/limits/gateway.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace ovir::actors {
+
+namespace {
+
+constexpr std::chrono::milliseconds ask_wait{5'000};
+
+generation_request request_of(const gateway::generation_order& order, const cache_policy& cache) {
+  generation_request request;
+  static_cast<request_terms&>(request) = order;
+  request.id = order.id;
+  request.drafts = order.drafts;
+  request.deadline = order.deadline;
+  request.cache =
+      cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
+  return request;
+}
+
+/// Positions of the prompt that no stage had to compute, as far as whole windows say.
+std::uint32_t cached_tokens(const generation_report& report, std::uint32_t prompt) {
+  if (report.answer_reused) {
+    return prompt;
+  }
+  const std::uint64_t units = report.reused.memory + report.reused.disk + report.reused.peer;
+  const std::uint64_t layers = report.path.empty() ? 0 : report.path.back().second.last;
+  return layers == 0 ? 0
+                     : static_cast<std::uint32_t>(std::min<std::uint64_t>(
+                           units / layers * limits::window_positions, prompt));
+}
+
+result<gateway::generation_outcome> outcome_of(const job_outcome& job) {
+  if (!job.report) {
+    return job.report.error();
+  }
+  const generation_report& report = *job.report;
+  return gateway::generation_outcome{
+      report.end,
+      static_cast<std::uint32_t>(report.tokens.size()),
+      report.text,
+      report.transcript,
+      cached_tokens(report, static_cast<std::uint32_t>(job.request.prompt.size())),
+      report.receipt,
+      report.embedding};
+}
+
+/// Every layer of some model that this node drives requests for is on a node that lives.
+bool is_ready(const std::vector<member>& members, const model_catalog& models) {
+  for (const auto& model : models.all()) {
+    std::set<layer_index> held;
+    for (const member& m : members) {
+      for (const held_segment& h : m.advert.held) {
+        for (layer_index l = h.layers.first;
+             h.model == model->id && m.health == member_health::alive && l < h.layers.last; ++l) {
+          held.insert(l);
+        }
+      }
+    }
+    if (model->vocabulary && held.size() >= model->weights.config.layers) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void end(gateway_pointer self, std::uint64_t tag, result<gateway::generation_outcome> outcome) {
+  self->state.interests.erase(tag);
+  self->state.environment.desk->deliver(
+      [tag, outcome = std::move(outcome)](gateway::generation_events& events) {
+        events.on_end(tag, outcome);
+      });
+}
+
+/// Whoever keeps requests, watched while there are any.
+caf::actor jobs_of(gateway_pointer self) {
+  caf::actor jobs = self->state.environment.find("jobs");
+  if (jobs != self->state.jobs) {
+    if (jobs) {
+      self->monitor(jobs);
+    }
+    self->state.jobs = jobs;
+  }
+  return jobs;
+}
+
+void submit(gateway_pointer self, std::uint64_t tag);
+
+error being_restarted() {
+  return fail(errc::busy, "whoever drives requests is being restarted; try again");
+}
+
+void watch(gateway_pointer self, std::uint64_t tag, request_id id, bool may_search) {
+  const caf::actor jobs = jobs_of(self);
+  if (!jobs) {
+    return end(self, tag, being_restarted());
+  }
+  const digest& terms = self->state.interests.at(tag).what.terms;
+  self->request(jobs, ask_wait, watch_job{id, 0, caf::actor_cast<caf::actor>(self), tag, 1, terms})
+      .then([](bool) {},
+            [self, tag, may_search](const caf::error& e) {
+              const auto found = self->state.interests.find(tag);
+              if (found == self->state.interests.end()) {
+                return;
+              }
+              const error why = from_caf(e);
+              const bool more = self->state.environment.env->now() < found->second.search_until;
+              if (!may_search || why.code != errc::not_found) {
+                end(self, tag, why);
+              } else if (more) {
+                self->delayed_send(self, limits::api_search_pause, gateway_search{tag});
+              } else {
+                submit(self, tag);
+              }
+            });
+}
+
+void submit(gateway_pointer self, std::uint64_t tag) {
+  const auto found = self->state.interests.find(tag);
+  if (found == self->state.interests.end()) {
+    return;
+  }
+  const caf::actor jobs = jobs_of(self);
+  if (!jobs) {
+    return end(self, tag, being_restarted());
+  }
+  const request_id id = found->second.what.request.id;
+  self->request(jobs, ask_wait, submit_job{found->second.what.request})
+      .then(
+          [self, tag, id](bool) {
+            if (self->state.interests.contains(tag)) {
+              watch(self, tag, id, false);
+            }
+          },
+          [self, tag](const caf::error& e) {
+            if (self->state.interests.contains(tag)) {
+              end(self, tag, from_caf(e));
+            }
+          });
+}
+
+void start(gateway_pointer self, gateway_start& command) {
+  const std::uint64_t tag = command.tag;
+  const request_id id = command.request.id;
+  const bool searches = command.may_run;
+  const bool begins = command.may_begin;
+  self->state.interests[tag] = {std::move(command),
+                                self->state.environment.env->now() + limits::api_search_wait};
+  if (searches || !begins) {
+    watch(self, tag, id, begins);
+  } else {
+    submit(self, tag);
+  }
+}
+
+void search(gateway_pointer self, std::uint64_t tag) {
+  const auto found = self->state.interests.find(tag);
+  if (found != self->state.interests.end()) {
+    watch(self, tag, found->second.what.request.id, true);
+  }
+}
+
+void forget(gateway_pointer self, std::uint64_t tag) {
+  if (self->state.interests.erase(tag) > 0 && self->state.jobs) {
+    self->send(self->state.jobs, unwatch_job{caf::actor_cast<caf::actor>(self), tag});
+  }
+}
+
+void take_members(gateway_pointer self, const members_view& members) {
+  self->state.environment.desk->set_ready(is_ready(*members, *self->state.environment.models));
+}
+
+/// What was watched is watched no more: the application asks again, also for what went on
+/// meanwhile.
+void take_back(gateway_pointer self) {
+  if (!jobs_of(self)) {
+    self->delayed_send(self, limits::api_search_pause, gateway_back{});
+    return;
+  }
+  self->state.interests.clear();
+  self->state.environment.desk->deliver(
+      [](gateway::generation_events& events) { events.on_restart(); });
+}
+
+} // namespace
+
+void gateway_desk::use(gateway::generation_events* events, poster post) {
+  const std::lock_guard lock{guard_};
+  events_ = events;
+  post_ = std::move(post);
+}
+
+void gateway_desk::use(caf::actor actor) {
+  bool again = false;
+  {
+    const std::lock_guard lock{guard_};
+    again = actor_ != nullptr && actor != nullptr;
+    actor_ = std::move(actor);
+  }
+  if (again) { // the one before crashed, and with it what it watched
+    deliver([](gateway::generation_events& events) { events.on_restart(); });
+  }
+}
+
+void gateway_desk::deliver(std::function<void(gateway::generation_events&)> act) {
+  const std::lock_guard lock{guard_};
+  if (events_ != nullptr) {
+    post_([events = events_, act = std::move(act)] { act(*events); });
+  }
+}
+
+caf::actor gateway_desk::actor() const {
+  const std::lock_guard lock{guard_};
+  return actor_;
+}
+
+void gateway_desk::send(gateway_start command) {
+  if (const caf::actor to = actor()) {
+    caf::anon_send(to, std::move(command));
+    return;
+  }
+  deliver([tag = command.tag](gateway::generation_events& events) {
+    events.on_end(tag, being_restarted());
+  });
+}
+
+void gateway_desk::start(std::uint64_t tag, const gateway::generation_order& order, bool may_run) {
+  send(gateway_start{tag, request_of(order, cache_), may_run, true, digest_of(order)});
+}
+
+void gateway_desk::watch(std::uint64_t tag, request_id id, const digest& terms) {
+  gateway_start command{tag, {}, true, false, terms};
+  command.request.id = id;
+  send(std::move(command));
+}
+
+void gateway_desk::forget(std::uint64_t tag) {
+  if (const caf::actor to = actor()) {
+    caf::anon_send(to, gateway_forget{tag});
+  }
+}
+
+void gateway_desk::cancel(request_id id) {
+  if (const caf::actor to = actor()) {
+    caf::anon_send(to, cancel_job{id});
+  }
+}
+
+std::vector<gateway::served_model> gateway_desk::models() {
+  std::vector<gateway::served_model> list;
+  for (const auto& model : models_.all()) {
+    const bool known = std::any_of(list.begin(), list.end(),
+                                   [&](const auto& other) { return other.id == model->id; });
+    if (!model->vocabulary || known) {
+      continue;
+    }
+    gateway::served_model served;
+    served.id = model->id;
+    served.name = model->name;
+    served.context = std::min(model->weights.config.context, model->context);
+    served.vocabulary = {model, model->vocabulary.get()};
+    if (const auto text = model->metadata.text_at("tokenizer.chat_template")) {
+      served.chat_template = *text;
+    }
+    list.push_back(std::move(served));
+  }
+  return list;
+}
+
+caf::behavior gateway_behavior(gateway_pointer self, gateway_environment environment) {
+  make_quiet(self);
+  self->state.environment = std::move(environment);
+  self->set_down_handler([self](const caf::down_msg& down) {
+    if (self->state.jobs && down.source == self->state.jobs.address()) {
+      self->state.jobs = nullptr;
+      self->delayed_send(self, limits::api_search_pause, gateway_back{});
+    }
+  });
+  if (const caf::actor membership = self->state.environment.find("membership")) {
+    self->request(membership, ask_wait, list_members{})
+        .then([self](const members_changed& m) { take_members(self, m.members); },
+              [](const caf::error&) {});
+  }
+  return {
+      [self](gateway_start& command) { start(self, command); },
+      [self](const gateway_forget& command) { forget(self, command.tag); },
+      [self](const gateway_search& command) { search(self, command.tag); },
+      [self](const gateway_back&) { take_back(self); },
+      [self](const cancel_job& command) {
+        if (const caf::actor jobs = jobs_of(self)) {
+          caf::anon_send(jobs, command);
+        }
+      },
+      [self](const members_changed& news) { take_members(self, news.members); },
+      [self](const job_token& token) {
+        if (self->state.interests.contains(token.tag)) {
+          self->state.environment.desk->deliver(
+              [token](gateway::generation_events& events) { events.on_token(token.tag, token); });
+        }
+      },
+      [self](const job_over& over) {
+        if (self->state.interests.contains(over.tag)) {
+          end(self, over.tag, outcome_of(*over.outcome));
+        }
+      },
+  };
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,588 @@
+#include "actors/request/lead_actor.hpp"
+
+#include "actors/path/path_news_actor.hpp"
+#include "actors/payment/payments_actor.hpp"
+#include "actors/request/choices.hpp"
+#include "actors/request/draws.hpp"
+#include "actors/request/lead_cache_actor.hpp"
+#include "actors/request/lead_counts_actor.hpp"
+#include "actors/request/lead_facts_actor.hpp"
+#include "actors/request/lead_faults_actor.hpp"
+#include "actors/request/lead_signing_actor.hpp"
+#include "actors/runtime/turn_here_actor.hpp"
+#include "actors/stage/stage_evidence.hpp"
+#include "messages/caf/errors.hpp"
+#include "messages/caf/system_config.hpp"
+#include "messages/wire/frame.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+namespace ovir::actors {
+
+namespace {
+
+/// Ids the repeat penalty looks at; a draw needs no more of the history.
+constexpr std::size_t penalty_window = 64;
+
+void perform(lead_pointer self, const open_effect& e) {
+  lead_state& state = self->state;
+  const std::size_t next = e.stage.value + 1;
+  const bool last = next == state.path.size();
+  // A copy: the proxy of a stage elsewhere reads it while this lead goes on.
+  auto log = e.stage.value == 0 ? std::make_shared<const request_log>(*state.log) : nullptr;
+  open_session order{state.request,
+                     state.core->current_epoch(),
+                     e.stage,
+                     state.core->positions_max(),
+                     state.core->keeps(e.stage),
+                     lead_actor{self},
+                     last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle},
+                     std::move(log)};
+  order.answers = wanted_answers(state);
+  order.signs = state.evidence != nullptr;
+  order.traces = state.trace != nullptr;
+  allow_reuse(self, order);
+  self->send(state.path[e.stage.value].handle, std::move(order));
+  if (state.evidence != nullptr) {
+    self->send(state.path[e.stage.value].handle,
+               sign_evidence{state.request, state.core->current_epoch(), state.evidence->order()});
+  }
+}
+
+void perform(lead_pointer self, const tokens_effect& e) {
+  lead_state& state = self->state;
+  if (!state.first_frame) {
+    state.first_frame = state.environment.env->now();
+  }
+  state.fed = state.environment.env->now();
+  const auto drafts = static_cast<std::uint32_t>(e.drafts.size());
+  trace_now(state, [&](request_trace& trace, request_trace::time now) {
+    trace.take_feed(now, state.core->current_epoch(), e.first, e.count, drafts);
+  });
+  const frame_header header{drafts > 0 ? frame_kind::drafted_tokens : frame_kind::tokens,
+                            state.request,
+                            state.core->current_epoch(),
+                            e.first,
+                            e.count + drafts,
+                            1,
+                            e.logit_rows + drafts};
+  const auto known = state.core->history().subspan(e.first, e.count);
+  std::vector<token_id> ids{known.begin(), known.end()};
+  ids.insert(ids.end(), e.drafts.begin(), e.drafts.end());
+  // Before this lead does anything else: all of the path waits for the step.
+  send_and_run(state.path.front().handle,
+               tensor_frame{std::make_shared<const std::vector<std::byte>>(
+                   encode_frame(header, std::as_bytes(std::span{ids})))});
+  sign_tokens(self, e.first, e.first + e.count, false);
+}
+
+void perform(lead_pointer self, const replay_effect& e) {
+  lead_state& state = self->state;
+  self->send(state.path[e.stage.value].handle,
+             replay_boundaries{state.request, state.core->current_epoch(), e.first, e.count,
+                               e.logit_rows});
+}
+
+void perform(lead_pointer self, const resend_effect& e) {
+  lead_state& state = self->state;
+  self->send(state.path.back().handle,
+             resend_logits{state.request, state.core->current_epoch(), e.at});
+}
+
+void perform(lead_pointer self, const finish_effect& e) {
+  lead_state& state = self->state;
+  const position end = state.core->target();
+  // Of the window that stays incomplete; and of all, where an earlier lead sent the last tokens.
+  if (e.stage.value == 0 && (end % limits::window_positions > 0 || state.tokens_signed < end)) {
+    sign_tokens(self, end - 1, end, true);
+  }
+  self->send(state.path[e.stage.value].handle,
+             finish_session{state.request, state.core->current_epoch(), e.at});
+}
+
+void perform(lead_pointer self, const draw_effect& e) {
+  lead_state& state = self->state;
+  if (wants_choices(state)) {
+    const auto view = decode_frame(*state.logits);
+    OVIR_CHECK(view.has_value());
+    state.drawn = take_choices(*view, e.at, e.drafts);
+    return;
+  }
+  const auto history = state.core->history();
+  const auto recent = history.last(std::min(history.size(), penalty_window));
+  std::vector<token_id> last{recent.begin(), recent.end()};
+  std::vector<token_id> output;
+  if (state.matcher != nullptr) {
+    const auto drawn = history.last(state.core->output_count());
+    output.assign(drawn.begin(), drawn.end());
+  }
+  frame_bytes logits = std::move(state.logits);
+  state.environment.executor->post([lead = lead_actor{self}, logits = std::move(logits),
+                                    sampler = state.sampler, matcher = state.matcher,
+                                    drafts = e.drafts, last = std::move(last),
+                                    output = std::move(output), at = e.at,
+                                    top = state.log->logprobs](compute::parallel_runner&) {
+    auto drawn = draw_all(*logits, at, drafts, last, *sampler, matcher.get(), output, top);
+    if (drawn) {
+      caf::anon_send(lead, std::move(*drawn));
+    } else {
+      caf::anon_send(lead, path_lost{drawn.error()});
+    }
+  });
+}
+
+void perform(lead_pointer self, const drawn_effect& e) {
+  lead_state& state = self->state;
+  if (e.index >= state.log->drawn.size()) { // else told again for an earlier lead
+    state.log->drawn.push_back(e.drawn);
+    if (state.journal && !state.journal->append(e.drawn)) {
+      state.journal.reset(); // a full disk costs the log, not the answer
+    }
+    if (!state.path.empty() && state.path.front().handle) {
+      self->send(state.path.front().handle,
+                 log_token{state.request, state.core->current_epoch(), e.index, e.drawn});
+    }
+  }
+  caf::anon_send(state.requester,
+                 text_piece{{e.index, e.drawn.token, e.text, e.logprobs}, state.request});
+  keep_draws(self, e.index);
+}
+
+void perform(lead_pointer self, const text_effect& e) {
+  lead_state& state = self->state;
+  const auto index = static_cast<std::uint32_t>(state.core->output_count());
+  caf::anon_send(state.requester, text_piece{{index, 0, e.text, {}}, state.request, true});
+}
+
+void perform(lead_pointer self, const blame_effect& e) { blame(self, e.stage, e.reason); }
+
+void perform(lead_pointer self, const accuse_effect& e) { accuse_former(self, e); }
+
+void perform(lead_pointer self, const kill_effect& e) {
+  caf::anon_send_exit(self->state.path[e.stage.value].handle, caf::exit_reason::kill);
+}
+
+void release(lead_pointer self, const shard_actor& stage) {
+  if (stage) {
+    self->send(stage, close_session{self->state.request});
+    // A monitor stays in the shard, and this actor's memory with it, as long as the shard lives.
+    self->demonitor(stage.address());
+  }
+}
+
+// The request is over: everyone is told, stages may forget it.
+void end_with(lead_pointer self, result<generation_report> outcome) {
+  lead_state& state = self->state;
+  for (const path_stage& stage : state.path) {
+    release(self, stage.handle);
+  }
+  if (state.environment.journal != nullptr) {
+    state.environment.journal->done(state.request);
+  }
+  if (state.environment.payments) {
+    caf::anon_send(state.environment.payments,
+                   work_over{state.request, state.core->output_count()});
+  }
+  note_end(state, outcome);
+  caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});
+  self->quit();
+}
+
+void end_with_receipt(lead_pointer self, result<std::vector<std::byte>> made) {
+  result<generation_report> outcome = std::move(*self->state.ending);
+  self->state.ending.reset();
+  count_now(self->state, [&](node_meter& meter) {
+    if (made) {
+      meter.receipt();
+    }
+  });
+  outcome->receipt = std::make_shared<const result<std::vector<std::byte>>>(std::move(made));
+  end_with(self, std::move(outcome));
+}
+
+// At the desk: it checks all that was signed.
+void close_receipt(lead_pointer self) {
+  lead_state& state = self->state;
+  const generation_report& report = **state.ending;
+  receipt_facts facts{state.evidence->asked(), report.tokens,      report.end,
+                      report.positions,        report.transcript,  report.time_to_first_token,
+                      report.prefill_time,     report.decode_time, report.path};
+  state.closing = true;
+  state.environment.desk->executor->post([evidence = state.evidence, facts = std::move(facts),
+                                          frames = state.statements,
+                                          lead = lead_actor{self}](compute::parallel_runner&) {
+    caf::anon_send(lead, receipt_made{evidence->make(facts, frames)});
+  });
+}
+
+void take_receipt(lead_pointer self, receipt_made& made) {
+  lead_state& state = self->state;
+  state.closing = false;
+  if (!state.ending) {
+    return;
+  }
+  const bool waits = !made.bytes && made.bytes.error().code == errc::timed_out &&
+                     state.ticks_ending * limits::lead_tick < limits::statement_wait;
+  if (!waits) {
+    end_with_receipt(self, std::move(made.bytes));
+  }
+}
+
+void take_statements(lead_pointer self, const frame_bytes& frame) {
+  lead_state& state = self->state;
+  if (state.evidence == nullptr ||
+      state.statement_bytes + frame->size() > limits::receipt_bytes_max) {
+    return;
+  }
+  // A copy: a frame from another node counts against its connection as long as it is held.
+  state.statement_bytes += frame->size();
+  state.statements.push_back(std::make_shared<const std::vector<std::byte>>(*frame));
+  if (state.environment.payments) {
+    caf::anon_send(state.environment.payments,
+                   work_stated{state.request, state.statements.back(), path_now(state)});
+  }
+  if (state.ending && !state.closing) {
+    close_receipt(self);
+  }
+}
+
+void perform(lead_pointer self, const end_effect&) {
+  lead_state& state = self->state;
+  auto outcome = state.core->outcome();
+  trace_now(state, [](request_trace& trace, request_trace::time now) { trace.generated = now; });
+  if (outcome && state.first_frame && state.first_token) {
+    generation_report& report = *outcome;
+    report.time_to_first_token = *state.first_token - state.started;
+    report.prefill_time = *state.first_token - *state.first_frame;
+    report.decode_time = state.last_token - *state.first_token;
+  }
+  if (outcome) {
+    if (state.pooled) {
+      outcome->embedding = state.pooled->vector();
+    }
+    if (state.evidence == nullptr) {
+      keep_finished(self, *outcome);
+    }
+    for (const path_stage& stage : state.path) {
+      outcome->path.emplace_back(stage.node, stage.layers);
+    }
+    if (state.evidence != nullptr) {
+      state.ending = std::move(outcome);
+      return close_receipt(self);
+    }
+  }
+  end_with(self, std::move(outcome));
+}
+
+void take_tokens(lead_pointer self, const tokens_drawn& drawn);
+
+void perform_all(lead_pointer self, const lead_core::effects& effects) {
+  ++self->state.progress;
+  for (const lead_effect& effect : effects) {
+    std::visit([self](const auto& e) { perform(self, e); }, effect);
+  }
+  tell_windows(self);
+  if (const auto drawn = std::exchange(self->state.drawn, std::nullopt)) {
+    take_tokens(self, *drawn);
+  }
+}
+
+void path_changed(lead_pointer self, const path_found& news) {
+  lead_state& state = self->state;
+  std::vector<path_stage> old = std::exchange(state.path, news.stages);
+  const auto knows = [](const std::vector<path_stage>& path, const shard_actor& handle) {
+    return std::any_of(path.begin(), path.end(),
+                       [&](const path_stage& s) { return s.handle == handle; });
+  };
+  for (const path_stage& stage : old) {
+    if (!knows(state.path, stage.handle)) {
+      release(self, stage.handle);
+    }
+  }
+  std::vector<bool> kept;
+  for (const path_stage& stage : state.path) {
+    kept.push_back(knows(old, stage.handle));
+    if (!kept.back()) {
+      self->monitor(stage.handle);
+    }
+  }
+  state.ticks_idle = 0;
+  state.blamed.reset();
+  if (state.environment.forecasts != nullptr) {
+    state.patience.expect(state.environment.forecasts->of(state.request));
+  }
+  if (!old.empty()) {
+    count_now(state, [](node_meter& meter) { meter.recovered(); });
+  }
+  if (state.environment.tells_path) {
+    caf::anon_send(state.requester,
+                   path_taken{state.request, static_cast<std::uint32_t>(state.core->output_count()),
+                              path_now(state)});
+  }
+  const auto effects = state.core->on_path(kept, places_now(state));
+  trace_now(state, [&](request_trace& trace, request_trace::time now) {
+    trace.take_path(now, state.core->current_epoch(), path_now(state));
+  });
+  perform_all(self, effects);
+}
+
+void shard_down(lead_pointer self, const caf::down_msg& message) {
+  lead_state& state = self->state;
+  for (std::uint32_t i = 0; i < state.path.size(); ++i) {
+    path_stage& stage = state.path[i];
+    if (stage.handle && stage.handle.address() == message.source) {
+      complain(self, stage_index{i}, from_caf(message.reason));
+      stage.handle = nullptr;
+      perform_all(self, state.core->on_stage_down(stage_index{i}));
+    }
+  }
+}
+
+void take_hidden(lead_pointer self, const frame_view& view) {
+  lead_state& state = self->state;
+  const frame_header& h = view.header;
+  state.pooled->take(h.first, view.floats());
+  state.first_token = state.last_token = state.environment.env->now();
+  perform_all(self, state.core->on_hidden(h.epoch, h.first + h.count, state.pooled->next()));
+}
+
+void take_answer(lead_pointer self, const tensor_frame& frame) {
+  lead_state& state = self->state;
+  const auto view = decode_frame(*frame.bytes);
+  if (view && view->header.kind == frame_kind::evidence) {
+    return take_statements(self, frame.bytes);
+  }
+  const auto fits = [&] {
+    return state.pooled ? can_pool(*view, state.environment.shape.dim)
+                        : can_draw_from(*view, wants_choices(state),
+                                        state.environment.vocabulary->vocabulary());
+  };
+  if (!view || view->header.request != state.request) {
+    return;
+  }
+  if (!fits()) {
+    perform_all(self, state.core->on_bad_answer(
+                          view->header.epoch,
+                          {errc::malformed, "the last stage sent a frame that is no answer"}));
+    return;
+  }
+  if (state.pooled) {
+    return take_hidden(self, *view);
+  }
+  trace_now(state, [&](request_trace& trace, request_trace::time now) {
+    trace.take_answer(now, view->header.epoch, view->header.first);
+  });
+  const auto effects =
+      state.core->on_logits(view->header.epoch, view->header.first, view->header.count);
+  const bool drawn_from = std::any_of(effects.begin(), effects.end(), [](const auto& effect) {
+    return std::holds_alternative<draw_effect>(effect);
+  });
+  if (drawn_from) {
+    state.logits = frame.bytes;
+  }
+  perform_all(self, effects);
+}
+
+void take_tokens(lead_pointer self, const tokens_drawn& drawn) {
+  lead_state& state = self->state;
+  const auto now = state.environment.env->now();
+  if (!state.first_token) {
+    state.first_token = now;
+  } else {
+    const std::chrono::nanoseconds step = now - state.last_token;
+    count_now(state, [&](node_meter& meter) { meter.step(step, slack(state)); });
+    state.patience.drawn(step);
+  }
+  state.last_token = now;
+  if (state.trace) {
+    state.trace->take_draw(now - state.started, drawn.at);
+  }
+  count_now(state, [&](node_meter& meter) { meter.drawn(drawn.drawn.size()); });
+  auto effects = state.core->on_drawn(drawn, now - state.fed);
+  // The next step first: a stage computes it while the token is logged and told.
+  std::stable_partition(effects.begin(), effects.end(), [](const lead_effect& effect) {
+    return std::holds_alternative<tokens_effect>(effect);
+  });
+  perform_all(self, effects);
+}
+
+// A frame between two stages may have been lost with a link that neither we nor they know of. Where
+// there is no better place to go, every stage is asked once more how far it is.
+void begin_anew(lead_pointer self) {
+  lead_state& state = self->state;
+  const bool all_there = std::all_of(state.path.begin(), state.path.end(),
+                                     [](const path_stage& stage) { return bool{stage.handle}; });
+  if (all_there && !state.path.empty()) {
+    perform_all(self,
+                state.core->on_path(std::vector<bool>(state.path.size(), true), places_now(state)));
+  }
+}
+
+// Every wait has an end.
+void tick(lead_pointer self) {
+  lead_state& state = self->state;
+  ++state.ticks;
+  if (state.ending) {
+    ++state.ticks_ending;
+    if (state.ticks_ending % (limits::statement_ask_again / limits::lead_tick) == 0) {
+      ask_for_statements(self);
+    }
+    if (!state.closing) {
+      close_receipt(self);
+    }
+    self->delayed_send(self, limits::lead_tick, watch_tick{});
+    return;
+  }
+  if (state.ticks * limits::lead_tick > state.deadline) {
+    const std::string why =
+        state.last_trouble.message.empty() ? "" : "; last trouble: " + state.last_trouble.message;
+    perform_all(self, state.core->fail_with(
+                          {errc::timed_out, fmt::format("the request was not done within {} s{}",
+                                                        state.deadline.count(), why)}));
+    return;
+  }
+  if (auto reason = unanswered_fault(state)) {
+    perform_all(self, state.core->fail_with(*std::move(reason)));
+    return;
+  }
+  const std::uint64_t progress = progress_of(state);
+  state.ticks_idle = progress == state.progress_seen ? state.ticks_idle + 1 : 0;
+  state.progress_seen = progress;
+  const auto awaited = state.core->awaited();
+  if (state.ticks_idle * limits::lead_tick >= slack(state) && awaited) {
+    const bool again = state.patience.complained();
+    state.ticks_idle = 0;
+    complain(self, *awaited,
+             {errc::timed_out, fmt::format("stage {} has not answered in time", awaited->value)});
+    if (again) {
+      begin_anew(self);
+    }
+  }
+  self->delayed_send(self, limits::lead_tick, watch_tick{});
+}
+
+void ask_for_path(lead_pointer self) {
+  lead_state& state = self->state;
+  trace_now(state,
+            [](request_trace& trace, request_trace::time now) { trace.asked_for_path = now; });
+  perform_all(self, state.core->resume());
+  self->send(state.environment.paths,
+             watch_path{state.request, state.log->model, state.core->positions_max(),
+                        lead_actor{self}, state.environment.reserved});
+}
+
+// Whoever computes the same prefix just now has it in a moment; whoever had the same request before
+// has its answer.
+void go_on_with(lead_pointer self, request_entered* known) {
+  lead_state& state = self->state;
+  if (state.core->is_over()) { // cancelled while it waited
+    return;
+  }
+  const std::uint32_t vocabulary = state.environment.vocabulary->vocabulary();
+  if (known != nullptr && known->finished &&
+      agrees(*known->finished, state.log->prompt, state.log->max_tokens, vocabulary)) {
+    state.first_frame = state.first_token = state.last_token = state.environment.env->now();
+    perform_all(self, state.core->conclude_with(*known->finished, known->from_disk));
+    if (state.core->is_over()) {
+      return;
+    }
+    state.first_frame = state.first_token = std::nullopt;
+  }
+  if (known != nullptr) {
+    adopt_draws(*state.core, std::move(known->drawn), vocabulary);
+  }
+  ask_for_path(self);
+}
+
+void begin(lead_pointer self, generation_request request) {
+  lead_state& state = self->state;
+  const lead_environment& around = state.environment;
+  state.log = std::make_shared<request_log>(request);
+  if (around.journal != nullptr) {
+    if (auto entry = around.journal->begin(*state.log)) {
+      state.journal = std::move(*entry);
+    }
+  }
+  if (request.receipt && around.desk != nullptr) {
+    state.evidence = std::make_shared<const lead_evidence>(
+        *around.desk, facts_of(request, around.shape.hashed_layers + 1),
+        around.env->unix_seconds() + static_cast<std::uint64_t>(request.deadline.count()));
+  }
+  state.request = request.id;
+  state.deadline = request.deadline;
+  state.sampler = std::make_shared<compute::sampler>(request.sampling);
+  state.started = around.env->now();
+  if (request.trace) {
+    state.trace = std::make_shared<request_trace>();
+    state.trace->began_unix_us = around.env->unix_seconds() * 1'000'000;
+    state.trace->waited = request.taken ? state.started - *request.taken : request_trace::time{0};
+  }
+  std::optional<error> wrong;
+  if (!request.sampling.constraint.empty()) {
+    auto made =
+        compute::token_matcher::make(request.sampling.constraint, around.vocabulary->words());
+    if (made) {
+      state.matcher = std::move(*made);
+    } else {
+      wrong = made.error();
+    }
+  }
+  // What is reused is not computed: nobody signs for it, and its hidden states are not there.
+  const bool all = request.embedding == pooling::mean;
+  cache_use use = state.evidence == nullptr && !all ? request.cache : cache_use{};
+  if (request.embedding) {
+    use.answers = false;
+    state.pooled.emplace(*request.embedding, static_cast<position>(request.prompt.size()),
+                         around.shape.dim);
+  }
+  state.core.emplace(std::move(request), around.shape, *around.vocabulary);
+  if (wrong) {
+    return perform_all(self, state.core->fail_with(*std::move(wrong)));
+  }
+  if (enter_cache(self, use, [self](request_entered* known) { go_on_with(self, known); })) {
+    state.core->use_cache();
+  } else {
+    ask_for_path(self);
+  }
+  self->delayed_send(self, limits::lead_tick, watch_tick{});
+}
+
+} // namespace
+
+lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request request,
+                                        caf::actor requester, lead_environment environment) {
+  make_quiet(self);
+  self->state.requester = std::move(requester);
+  self->state.environment = std::move(environment);
+  self->set_down_handler([self](caf::down_msg& message) {
+    if (!cache_down(self, message)) {
+      shard_down(self, message);
+    }
+  });
+  begin(self, std::move(request));
+  return {
+      [self](const tensor_frame& frame) { take_answer(self, frame); },
+      [self](const session_opened& e) { perform_all(self, self->state.core->on_opened(e)); },
+      [self](const step_done& e) {
+        trace_now(self->state, [&](request_trace& trace, request_trace::time now) {
+          trace.take_pass(now, e.driver, e.stage.value, e.length, e.computed);
+        });
+        perform_all(self, self->state.core->on_step(e));
+      },
+      [self](const session_finished& e) { perform_all(self, self->state.core->on_finished(e)); },
+      [self](const stage_failed& e) { perform_all(self, stage_refused(self, e)); },
+      [self](const path_found& news) { path_changed(self, news); },
+      [self](const path_missing& e) { self->state.last_trouble = e.reason; },
+      [self](const path_lost& e) { perform_all(self, self->state.core->fail_with(e.reason)); },
+      [self](const cancel_request&) { perform_all(self, self->state.core->on_cancel()); },
+      [self](const tokens_drawn& drawn) { take_tokens(self, drawn); },
+      [self](receipt_made& made) { take_receipt(self, made); },
+      [self](const watch_tick&) { tick(self); },
+  };
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,304 @@
+#pragma once
+
+#include "actors/payment/credit.hpp"
+#include "actors/protocol/draft_control.hpp"
+#include "actors/protocol/protocol.hpp"
+#include "actors/request/stop_filter.hpp"
+#include "actors/reuse/answer_record.hpp"
+#include "actors/stage/kill_plan.hpp"
+#include "compute/model/transcript.hpp"
+#include "compute/text/tokenizer.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace ovir::actors {
+
+/// The path a request runs through.
+struct path_shape {
+  std::uint32_t stages{1};
+  std::uint32_t prefill_chunk{64}; ///< positions per frame while more than one are known
+  std::uint32_t hashed_layers{0};  ///< layers of the model, less one
+  std::uint32_t context{0};        ///< positions the model may see
+  std::uint32_t dim{0};            ///< of the model's hidden states
+};
+
+// What a lead asks its shell to do.
+struct open_effect { ///< `open_session` to the stage, in the current epoch
+  stage_index stage;
+};
+/// The tokens of [first, first + count) to the first stage, and behind them guesses.
+struct tokens_effect {
+  position first;
+  std::uint32_t count;
+  std::uint32_t logit_rows; ///< those of the guesses not counted
+  std::vector<token_id> drafts;
+};
+struct replay_effect { ///< `replay_boundaries` to the stage
+  stage_index stage;
+  position first;
+  std::uint32_t count;
+  std::uint32_t logit_rows;
+};
+struct resend_effect { ///< `resend_logits` to the last stage
+  position at;
+};
+struct finish_effect { ///< `finish_session` to the stage
+  stage_index stage;
+  position at;
+};
+/// Draw the token after position `at` and hash its logits; as long as what was drawn is the next of
+/// the drafts, do the same with the next row of logits.
+struct draw_effect {
+  position at;
+  std::vector<token_id> drafts;
+};
+/// A token of the output and the text that became complete with it.
+struct drawn_effect {
+  std::uint32_t index;
+  drawn_token drawn;
+  std::string text;
+  shared_logprobs logprobs{};
+};
+struct text_effect { ///< what was left when generation ended
+  std::string text;
+};
+struct kill_effect { ///< drill
+  stage_index stage;
+};
+struct end_effect { ///< the request is over: `outcome()` has what came of it
+};
+/// What this stage answered is its own fault: another is to take its place. It is down for the
+/// core.
+struct blame_effect {
+  stage_index stage;
+  error reason;
+};
+/// What a host stated, which is left already, is wrong: two others agree.
+struct accuse_effect {
+  std::uint32_t host{0};
+  error reason;
+};
+using lead_effect = std::variant<open_effect, tokens_effect, replay_effect, resend_effect,
+                                 finish_effect, draw_effect, drawn_effect, text_effect, kill_effect,
+                                 end_effect, blame_effect, accuse_effect>;
+
+/// A stage that another can take the place of.
+struct stage_place {
+  layer_range layers;
+  std::uint32_t host{0}; ///< a number for whoever computes it, the same whenever it comes back
+};
+
+/// Drives one request through its path: prefill, decode, recovery, transcript. A state machine:
+/// events in, effects out; no CAF, no clock. docs/adr/0011-recovery.md is its plan.
+///
+/// An epoch begins when all stages are there: each is opened and states its length. Then the edges
+/// are fed from the last to the first, each until all stages behind it hold what its source holds:
+/// edge e > 0 by ordering stage e - 1 to replay kept boundaries, edge 0 by sending tokens. In a
+/// path where nothing was lost all edges but 0 are done at once, so this is also normal operation.
+///
+/// Stages elsewhere are not trusted: an answer that no honest stage gives costs that stage its
+/// place, and what it stated is forgotten. The request ends where there is nobody to take a place,
+/// which is for the shell to find out.
+class lead_core {
+public:
+  using effects = std::vector<lead_effect>;
+
+  /// `vocabulary` outlives the core. The prompt is not empty and fits the context.
+  lead_core(generation_request request, path_shape shape, const compute::tokenizer& vocabulary);
+
+  // Before any event, in this order, each at most once:
+  /// Stages may take windows from the cache.
+  void use_cache() noexcept { reuse_ = true; }
+  /// The first tokens of the answer, known from an earlier time: as if an earlier lead had drawn
+  /// them. What goes beyond the request's limits is ignored. Where logprobs are wanted they are not
+  /// told: they are guesses, which are drawn again from logits that are computed again.
+  void adopt(std::vector<drawn_token> drawn);
+  /// The answer, known whole. Where it turns out not to be one to this request, whatever its
+  /// digests say, the request goes on behind it. Precondition: `agrees`.
+  [[nodiscard]] effects conclude_with(const answer_record& answer, bool from_disk);
+  /// What an earlier lead of this request drew (`generation_request::drawn`): told again, in order.
+  /// As of `adopt` where logprobs are wanted.
+  [[nodiscard]] effects resume();
+
+  // Events
+  /// All stages are there. `kept[i]`: stage i is the same actor as it was on the path before.
+  /// `places`: one for each stage, or none where nobody can take a stage's place; then a fault of a
+  /// stage ends the request.
+  [[nodiscard]] effects on_path(const std::vector<bool>& kept,
+                                std::vector<stage_place> places = {});
+  /// A stage is gone or given up: nothing moves until there is a path again.
+  [[nodiscard]] effects on_stage_down(stage_index stage);
+  [[nodiscard]] effects on_opened(const session_opened& e);
+  [[nodiscard]] effects on_step(const step_done& e);
+  [[nodiscard]] effects on_finished(const session_finished& e);
+  /// A stage reported an error.
+  [[nodiscard]] effects on_failed(const stage_failed& e);
+  /// Logits of positions [first, first + count) arrived in a frame of `driver`: the last stage has
+  /// computed the first of them, and may not report that separately.
+  [[nodiscard]] effects on_logits(epoch driver, position first, std::uint32_t count);
+  /// Of a request that makes an embedding: hidden rows arrived in a frame of `driver`, up to
+  /// `computed`; those from `next` on are still wanted. Rows are determined, so those of an epoch
+  /// that is over count, too; how far a stage is does not.
+  [[nodiscard]] effects on_hidden(epoch driver, position computed, position next);
+  /// The last stage sent, in a frame of `driver`, what is no answer to this request.
+  [[nodiscard]] effects on_bad_answer(epoch driver, error reason);
+  /// `step`: what it took from the frame that was fed to the draw.
+  [[nodiscard]] effects on_drawn(const tokens_drawn& e, std::chrono::nanoseconds step);
+  [[nodiscard]] effects on_cancel();
+  /// The request cannot go on at all.
+  [[nodiscard]] effects fail_with(error reason);
+
+  [[nodiscard]] epoch current_epoch() const noexcept { return epoch_; }
+  /// Positions to be computed as far as known: no stage of this request can be further.
+  [[nodiscard]] position target() const noexcept { return target_; }
+  /// A stage that holds more positions begins afresh: nobody knows what they were, or what it
+  /// answered was lost.
+  [[nodiscard]] position keeps(stage_index s) const noexcept {
+    return hidden_next_ && s.value + 1 == stages_.size() ? *hidden_next_ : target_;
+  }
+  /// Stages that have not computed all they were given, first one first; empty when none is owed
+  /// anything. What a deadline is about.
+  [[nodiscard]] std::optional<stage_index> awaited() const noexcept;
+  /// What is owed is a step of one position and the drafts behind it.
+  [[nodiscard]] bool owes_one_step() const noexcept {
+    return phase_ == phase::driving && edge_ == 0 && step_counts_;
+  }
+  /// Grows with everything that brings the request further, and with nothing else a stage says:
+  /// with whole frames, so that a stage that computes position by position is not taken for one
+  /// that keeps up.
+  [[nodiscard]] std::uint64_t moves() const noexcept { return moves_; }
+  /// Most positions the request can reach: what stages reserve.
+  [[nodiscard]] std::uint32_t positions_max() const noexcept { return positions_max_; }
+  /// Windows that may come from the cache in this epoch.
+  [[nodiscard]] std::uint32_t reuse_windows() const noexcept { return reuse_windows_; }
+  /// Windows that all stages hold and have handed over for reuse, as far as they said in this
+  /// epoch.
+  [[nodiscard]] std::uint32_t windows_computed() const noexcept;
+  [[nodiscard]] bool is_over() const noexcept { return phase_ == phase::over; }
+  /// Prompt and output so far.
+  [[nodiscard]] std::span<const token_id> history() const noexcept { return history_; }
+  [[nodiscard]] std::size_t output_count() const noexcept { return history_.size() - prompt_; }
+  /// Times are the shell's to fill in. Call once, after `end_effect`.
+  [[nodiscard]] result<generation_report> outcome();
+
+private:
+  enum class phase : std::uint8_t {
+    gathering, ///< some stage is not there
+    opening,   ///< waiting for lengths
+    driving,
+    finishing, ///< all is computed; waiting for open leaves
+    over,
+  };
+  struct stage {
+    bool up{false};
+    bool dying{false}; ///< a drill killed it, its end was not seen yet
+    bool opened{false};
+    bool finished{false};
+    position length{0};
+    /// As it said itself, which it does after it handed its units over for reuse. Answers to steps
+    /// travel faster.
+    position stated{0};
+    position replays_from{0};
+    position counted{0};         ///< its length at the last of `moves`
+    std::uint32_t complaints{0}; ///< that it lacks something; a token takes one back
+    bool incomplete{false};      ///< it stated its end and not all of its units
+    units_reused reused;
+    std::optional<reuse_told> told;
+    std::uint64_t kv_bytes{0};
+  };
+
+  [[nodiscard]] bool current(stage_index s, epoch e) const noexcept;
+  [[nodiscard]] bool lacks_hidden() const noexcept {
+    return hidden_next_ && *hidden_next_ < target_;
+  }
+  [[nodiscard]] bool add_leaves(stage_index s, epoch e, bool ends,
+                                const std::vector<compute::unit_leaf>& leaves, effects& out);
+  [[nodiscard]] bool add_leaf(stage_index s, epoch e, const compute::unit_leaf& leaf, effects& out);
+  [[nodiscard]] bool may_state(stage_index s, bool ends, const compute::unit_leaf& leaf) const;
+  [[nodiscard]] bool stated_all(stage_index s) const;
+  [[nodiscard]] position length_max() const noexcept { return ended_ ? positions_max_ : target_; }
+  [[nodiscard]] bool too_long(stage_index s, epoch e, position length, effects& out);
+  void take_length(stage& st, position length);
+  void lacks_something(stage_index s, effects& out);
+  void blame(stage_index s, error reason, effects& out);
+  void forget_statements(std::uint32_t host);
+  void gather(effects& out);
+  void begin_epoch(effects& out);
+  [[nodiscard]] bool close_gap(effects& out);
+  void enter_edge(std::uint32_t edge);
+  [[nodiscard]] position goal() const noexcept;
+  [[nodiscard]] position done_behind(std::uint32_t edge) const noexcept;
+  void drive(effects& out);
+  void feed(effects& out);
+  [[nodiscard]] std::uint32_t logit_rows(position first, std::uint32_t count) const noexcept;
+  void all_computed(effects& out);
+  void ask_for_ends(effects& out);
+  void end_generation(finish_reason end);
+  void take_drawn(const drawn_token& drawn, shared_logprobs logprobs, effects& out);
+  [[nodiscard]] std::vector<token_id> draft();
+  void drill(effects& out);
+  void try_complete(effects& out);
+  void conclude(effects& out);
+  void fail(error reason, effects& out);
+
+  path_shape shape_;
+  std::size_t prompt_;
+  std::size_t max_tokens_;
+  std::uint32_t positions_max_{0};
+  const compute::tokenizer& vocabulary_;
+  compute::text_stream stream_;
+  stop_filter stops_;
+  kill_plan kills_;
+  compute::transcript transcript_;
+  std::vector<token_id> history_;
+  std::vector<drawn_token> earlier_; ///< drawn by an earlier lead, until `resume`
+  const bool logprobs_;              ///< tokens are told with logprobs, so all are drawn here
+  std::vector<token_id> expected_;   ///< then: the answer's first tokens, as drawn at another time
+  std::optional<position> hidden_next_; ///< of an embedding: the first row it still lacks
+  std::vector<stage> stages_;
+  std::vector<stage_place> places_; ///< as the stages, or empty
+  /// Who stated a unit, and what others state instead; only with `places_`.
+  std::map<compute::unit_name, std::uint32_t> stated_by_;
+  struct dispute {
+    compute::unit_leaf leaf;
+    std::uint32_t host{0};
+  };
+  std::map<compute::unit_name, dispute> disputed_; ///< at most limits::disputes_max
+  bool blames_source_{false}; ///< the next time a stage lacks things, whoever feeds it is blamed
+  std::uint64_t moves_{0};
+  bool had_path_{false};
+  bool reuse_{false};
+  std::uint32_t reuse_windows_{0};
+  std::uint32_t gaps_{0}; ///< epochs begun on this path because a stage lacked what another reused
+  credit credit_;
+  epoch epoch_{0};
+  phase phase_{phase::gathering};
+  std::uint32_t edge_{0};
+  position edge_goal_{0};       ///< of an edge beyond 0
+  position cursor_{0};          ///< fed into the edge so far
+  position sent_{0};            ///< most ever sent into edge 0
+  position target_{0};          ///< positions to be computed as far as known
+  bool awaiting_logits_{false}; ///< of position target_ - 1
+  bool drawing_{false};
+  bool step_counts_{false}; ///< under way is a step of one known position, and nothing was lost
+  bool signs_{false};       ///< every row of logits drawn from is to be stated by who computed it
+  draft_control drafting_;
+  std::vector<token_id> drafts_; ///< sent behind position target_ - 1 in this epoch
+  bool resend_asked_{false};     ///< in this epoch
+  bool finish_asked_{false};     ///< in this epoch, of all that have not stated their end
+  bool ended_{false};            ///< no further token will be drawn
+  std::uint32_t restarts_{0};
+  std::uint32_t complaints_{0}; ///< epochs begun because a stage lacked something, since
+                                ///< the last token
+  generation_report report_;
+  std::optional<error> failure_;
+};
+
+} // namespace ovir::actors

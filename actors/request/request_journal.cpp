@@ -1,0 +1,127 @@
+#include "actors/request/request_journal.hpp"
+
+#include "actors/protocol/wire.hpp"
+#include "messages/limits/general.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+namespace ovir::actors {
+
+namespace {
+
+// A file: u32 length and that many bytes of a wire message `adopt` (the request as it was when this
+// lead began), then 40 bytes for each token drawn since: u32 token, u32 check, digest of its
+// logits.
+constexpr std::size_t record_bytes = 40;
+constexpr std::string_view suffix = ".request";
+
+static_assert(std::endian::native == std::endian::little);
+
+std::uint32_t check_of(const drawn_token& drawn) {
+  hasher state{"ovir/request-log/v1/token"};
+  state.update_u32(drawn.token).update(drawn.logits);
+  std::uint32_t check = 0;
+  std::memcpy(&check, state.finish().bytes.data(), sizeof check);
+  return check;
+}
+
+std::optional<drawn_token> token_from(std::span<const std::byte> record) {
+  drawn_token drawn;
+  std::uint32_t check = 0;
+  std::memcpy(&drawn.token, record.data(), 4);
+  std::memcpy(&check, record.data() + 4, 4);
+  std::memcpy(drawn.logits.bytes.data(), record.data() + 8, digest::size);
+  return check == check_of(drawn) ? std::optional{drawn} : std::nullopt;
+}
+
+std::optional<request_log> log_from(const std::string& text) {
+  std::span<const std::byte> bytes = std::as_bytes(std::span{text});
+  std::uint32_t head = 0;
+  if (bytes.size() < sizeof head) {
+    return std::nullopt;
+  }
+  std::memcpy(&head, bytes.data(), sizeof head);
+  bytes = bytes.subspan(sizeof head);
+  if (head > bytes.size()) {
+    return std::nullopt;
+  }
+  // Aligned for the decoder.
+  const std::vector<std::byte> message{bytes.begin(), bytes.begin() + head};
+  auto decoded = decode_wire(message);
+  if (!decoded || !std::holds_alternative<wire_adopt>(decoded->body)) {
+    return std::nullopt;
+  }
+  request_log log = std::move(std::get<wire_adopt>(decoded->body).log);
+  for (bytes = bytes.subspan(head); bytes.size() >= record_bytes;
+       bytes = bytes.subspan(record_bytes)) {
+    const auto drawn = token_from(bytes.first(record_bytes));
+    if (!drawn || log.drawn.size() >= log.max_tokens) {
+      break;
+    }
+    log.drawn.push_back(*drawn);
+  }
+  return log;
+}
+
+} // namespace
+
+result<void> journal_entry::append(const drawn_token& drawn) {
+  std::array<std::byte, record_bytes> record;
+  const std::uint32_t check = check_of(drawn);
+  std::memcpy(record.data(), &drawn.token, 4);
+  std::memcpy(record.data() + 4, &check, 4);
+  std::memcpy(record.data() + 8, drawn.logits.bytes.data(), digest::size);
+  return file_->append(record);
+}
+
+result<std::unique_ptr<request_journal>> request_journal::open(storage::env& env,
+                                                               std::string folder) {
+  OVIR_TRY(env.make_folder(folder));
+  return std::unique_ptr<request_journal>{new request_journal{env, std::move(folder)}};
+}
+
+std::string request_journal::path(request_id request) const {
+  return fmt::format("{}/{:016x}{}", folder_, request.value, suffix);
+}
+
+result<std::unique_ptr<journal_entry>> request_journal::begin(const request_log& log) {
+  const wire_message whole{log.id, {}, 0, wire_adopt{log}};
+  OVIR_TRY(check(whole));
+  OVIR_ASSIGN(auto file, env_.create(path(log.id)));
+  const std::vector<std::byte> message = encode_wire(whole);
+  const auto head = static_cast<std::uint32_t>(message.size());
+  std::vector<std::byte> bytes(sizeof head + message.size());
+  std::memcpy(bytes.data(), &head, sizeof head);
+  std::copy(message.begin(), message.end(), bytes.begin() + sizeof head);
+  OVIR_TRY(file->append(bytes));
+  return std::make_unique<journal_entry>(std::move(file));
+}
+
+void request_journal::done(request_id request) {
+  // What cannot be removed is driven once more at the next start, which wastes work and no more.
+  (void)env_.remove(path(request));
+}
+
+std::vector<request_log> request_journal::unfinished() {
+  std::vector<request_log> logs;
+  const auto names = env_.list(folder_);
+  for (const std::string& name : names ? *names : std::vector<std::string>{}) {
+    if (!name.ends_with(suffix) || logs.size() >= limits::requests_active_max) {
+      continue;
+    }
+    const auto text = env_.read(folder_ + "/" + name, 2 * limits::wire_bytes_max);
+    if (text) {
+      if (auto log = log_from(*text)) {
+        logs.push_back(std::move(*log));
+      }
+    }
+  }
+  return logs;
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,405 @@
+#include "actors/reuse/cache_tiers.hpp"
+
+#include "compute/forward/prefix.hpp"
+#include "messages/check.hpp"
+#include "messages/limits/cache.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace ovir::actors {
+
+namespace {
+
+using storage::content_kind;
+using storage::content_owner;
+using storage::lookup_outcome;
+
+content_owner owner_of(const digest& salt) { return content_owner{salt}; }
+
+} // namespace
+
+cache_tiers::cache_tiers(std::size_t memory_bytes_max,
+                         std::unique_ptr<storage::content_store> store, storage::env& environment,
+                         bool answers_are_claims)
+    : answers_are_claims_(answers_are_claims), memory_(memory_bytes_max), store_(std::move(store)),
+      env_(environment) {
+  if (store_) {
+    reader_ = store_->reader();
+    report_.disk_bytes = store_->bytes_on_disk();
+  }
+}
+
+void cache_tiers::note(storage::lookup_answer answer) {
+  if (notes_.size() < limits::store_notes_max) {
+    answer.bytes.clear();
+    notes_.push_back(std::move(answer));
+  }
+}
+
+std::optional<cache_tiers::found>
+cache_tiers::look_up(content_kind kind, const content_owner& owner, const digest& key) {
+  const digest place = storage::lookup_key(owner, key);
+  if (bytes_pointer bytes = memory_.find(place)) {
+    return found{std::move(bytes), std::nullopt};
+  }
+  if (const auto waiting = unwritten_.find(place); waiting != unwritten_.end()) {
+    return found{waiting->second, std::nullopt};
+  }
+  if (!disk_counts() || doubted_.contains(place)) {
+    return std::nullopt;
+  }
+  storage::lookup_answer answer = reader_->find_by_key(owner, key);
+  const bool of_kind = !answer.kind || *answer.kind == kind;
+  answer.kind = answer.kind.value_or(kind);
+  if (answer.outcome == lookup_outcome::damaged) {
+    ++report_.damaged;
+    doubted_.insert(place);
+    note(std::move(answer));
+    return std::nullopt;
+  }
+  if (answer.outcome != lookup_outcome::hit || !of_kind) {
+    note(std::move(answer));
+    return std::nullopt;
+  }
+  auto bytes = std::make_shared<const std::vector<std::byte>>(std::exchange(answer.bytes, {}));
+  memory_.add(place, bytes);
+  return found{std::move(bytes), std::move(answer)};
+}
+
+void cache_tiers::distrust(const digest& place, const found& what) {
+  ++report_.damaged;
+  memory_.remove(place);
+  unwritten_.erase(place);
+  claimed_.erase(place);
+  places_.forget(place);
+  if (reader_) {
+    doubted_.insert(place);
+  }
+  if (what.on_disk) {
+    storage::lookup_answer answer = *what.on_disk;
+    answer.outcome = lookup_outcome::damaged;
+    note(std::move(answer));
+  }
+}
+
+// All layers of a window, or nothing of it.
+bool cache_tiers::find_window(const find_units& wanted, std::uint32_t window, units_found& out) {
+  const unit_scope& scope = wanted.scope;
+  const content_owner owner{}; // whose they are is in their names
+  std::vector<compute::kv_block> blocks;
+  units_reused from;
+  for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
+    const digest& name = (*wanted.prefixes)[window];
+    const digest place = compute::unit_key(scope.model, layer, name);
+    const auto hit = look_up(content_kind::kv, owner, place);
+    if (!hit) {
+      ++report_.missed;
+      out.end = doubted_.contains(place) ? reuse_end::damaged : reuse_end::missing;
+      return false;
+    }
+    auto block = compute::kv_block::decode(hit->bytes);
+    const bool right = block && block->header().key == place && block->header().layer == layer &&
+                       block->header().window == window && block->header().shape == scope.shape &&
+                       block->is_sealed(name);
+    const bool stated = right && (layer + 1 < scope.model_layers ||
+                                  block->header().output ==
+                                      kv_output(block->header(), block->keys(), block->values()));
+    if (!stated) {
+      distrust(place, *hit);
+      out.end = reuse_end::damaged;
+      return false;
+    }
+    if (claims_spent(content_kind::kv, place, *hit)) {
+      out.end = reuse_end::rechecked;
+      spend_rest(wanted, window);
+      return false;
+    }
+    blocks.push_back(std::move(*block));
+    places_.touch(place);
+    (fresh_.erase(place) > 0 ? from.peer : hit->on_disk ? from.disk : from.memory) += 1;
+    if (hit->on_disk) {
+      learn_cost(scope.model, hit->on_disk->about.cost_us);
+      note(*hit->on_disk);
+    }
+  }
+  report_.saved_us += unit_cost_us(scope.model) * blocks.size();
+  std::move(blocks.begin(), blocks.end(), std::back_inserter(out.blocks));
+  out.from.memory += from.memory;
+  out.from.disk += from.disk;
+  out.from.peer += from.peer;
+  report_.from_memory += from.memory;
+  report_.from_disk += from.disk;
+  report_.from_peer += from.peer;
+  return true;
+}
+
+units_found cache_tiers::find(const find_units& wanted) {
+  units_found out;
+  out.first = wanted.first;
+  OVIR_CHECK(wanted.prefixes && wanted.last <= wanted.prefixes->size() &&
+                 wanted.scope.layers.size() > 0,
+             wanted.last);
+  const std::size_t window_bytes =
+      wanted.scope.layers.size() * compute::kv_block_bytes(wanted.scope.shape);
+  std::size_t bytes = 0;
+  for (std::uint32_t window = wanted.first; window < wanted.last; ++window) {
+    if (bytes > 0 && bytes + window_bytes > limits::cache_lookup_bytes_max) {
+      out.more = true;
+      break;
+    }
+    if (!find_window(wanted, window, out)) {
+      break;
+    }
+    bytes += window_bytes;
+  }
+  return out;
+}
+
+bool cache_tiers::holds(const content_owner& owner, const digest& key) const {
+  const digest place = storage::lookup_key(owner, key);
+  return memory_.contains(place) || unwritten_.contains(place) ||
+         (disk_counts() && !doubted_.contains(place) && reader_->describe_by_key(owner, key));
+}
+
+void cache_tiers::learn_cost(const digest& model, std::uint64_t cost_us) {
+  if (cost_us == 0 ||
+      (!unit_costs_.contains(model) && unit_costs_.size() >= limits::unit_costs_max)) {
+    return;
+  }
+  std::uint64_t& known = unit_costs_[model];
+  known = known == 0 ? cost_us : (7 * known + cost_us) / 8;
+}
+
+std::uint64_t cache_tiers::unit_cost_us(const digest& model) const {
+  const auto known = unit_costs_.find(model);
+  return known == unit_costs_.end() ? 0 : known->second;
+}
+
+void cache_tiers::put(write entry) {
+  memory_.add(entry.place, entry.bytes);
+  if (entry.kind == content_kind::kv) {
+    places_.touch(entry.place);
+  }
+  if (!reader_) {
+    ++report_.kept;
+    return;
+  }
+  if (queue_bytes_ + entry.bytes->size() > limits::cache_write_queue_bytes_max) {
+    ++report_.not_kept;
+    return;
+  }
+  queue_bytes_ += entry.bytes->size();
+  unwritten_.insert_or_assign(entry.place, entry.bytes);
+  queue_.push_back(std::move(entry));
+}
+
+void cache_tiers::keep(const keep_units& units) {
+  const unit_scope& scope = units.scope;
+  learn_cost(scope.model, units.cost_us);
+  if (is_tainted(units.era)) {
+    return;
+  }
+  for (std::uint32_t i = 0; i < units.prefixes->size(); ++i) {
+    for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
+      const digest& window = (*units.prefixes)[i];
+      const digest place = compute::unit_key(scope.model, layer, window);
+      if (holds({}, place) && !spent_.contains(place)) {
+        continue;
+      }
+      const compute::unit_name name{units.first + i, layer};
+      const auto leaf = std::find_if(units.leaves.begin(), units.leaves.end(),
+                                     [&](const compute::unit_leaf& l) { return l.unit == name; });
+      const bool last = layer + 1 == scope.model_layers;
+      if (!last && leaf == units.leaves.end()) { // it was stated before anybody kept units
+        ++report_.not_kept;
+        continue;
+      }
+      auto block = compute::encode_kv_block(*units.kv, layer, name.window, place,
+                                            last ? nullptr : &leaf->boundary);
+      compute::seal_kv_block(block, window);
+      write fresh{content_kind::kv,
+                  {},
+                  place,
+                  place,
+                  std::make_shared<const std::vector<std::byte>>(std::move(block)),
+                  units.cost_us};
+      recheck(place, fresh);
+      put(std::move(fresh));
+    }
+  }
+}
+
+std::optional<answer_record> cache_tiers::answer_at(const content_owner& owner, const digest& key,
+                                                    request_entered& out) {
+  const auto hit = look_up(content_kind::results, owner, key);
+  if (!hit) {
+    return std::nullopt;
+  }
+  const digest place = storage::lookup_key(owner, key);
+  auto record = answer_from(*hit->bytes);
+  if (!record || record->key != key) {
+    distrust(place, *hit);
+    return std::nullopt;
+  }
+  if (claims_spent(content_kind::results, place, *hit)) {
+    return std::nullopt;
+  }
+  out.from_disk = hit->on_disk.has_value();
+  if (hit->on_disk) {
+    note(*hit->on_disk);
+  }
+  return std::move(*record);
+}
+
+request_entered cache_tiers::find_answer(const enter_request& wanted) {
+  request_entered out;
+  const content_owner owner = owner_of(wanted.salt);
+  if (wanted.finished_key) {
+    out.finished = answer_at(owner, *wanted.finished_key, out);
+    if (out.finished && !out.finished->finished) {
+      out.finished.reset();
+    }
+  }
+  if (out.finished) {
+    ++report_.answers;
+  }
+  const bool again =
+      wanted.finished_key && spent_.contains(storage::lookup_key(owner, *wanted.finished_key));
+  if (out.finished || again || !wanted.request_name) {
+    return out;
+  }
+  for (std::uint32_t window = 0; out.drawn.size() < limits::answer_draws_max; ++window) {
+    const auto record = answer_at(owner, draws_key(*wanted.request_name, window), out);
+    if (!record || record->finished) {
+      break;
+    }
+    out.drawn.insert(out.drawn.end(), record->drawn.begin(), record->drawn.end());
+  }
+  return out;
+}
+
+void cache_tiers::keep(const keep_answer& answer) {
+  if (is_tainted(answer.era)) {
+    return;
+  }
+  const content_owner owner = owner_of(answer.salt);
+  const digest place = storage::lookup_key(owner, answer.record.key);
+  if (holds(owner, answer.record.key) && !spent_.contains(place)) {
+    return;
+  }
+  auto bytes = std::make_shared<const std::vector<std::byte>>(to_bytes(answer.record));
+  if (bytes->size() > limits::answer_bytes_max) {
+    ++report_.not_kept;
+    return;
+  }
+  write fresh{content_kind::results, owner,         answer.record.key, place,
+              std::move(bytes),      answer.cost_us};
+  recheck(place, fresh);
+  if (is_claim(fresh.kind, fresh.from) && claimed_.size() < limits::claims_kept_max) {
+    claimed_.try_emplace(place);
+  }
+  put(std::move(fresh));
+}
+
+std::optional<cache_tiers::batch> cache_tiers::take_batch() {
+  if (!reader_ || (queue_.empty() && notes_.empty() && !quarantines_)) {
+    return std::nullopt;
+  }
+  batch out;
+  out.quarantine = quarantine_taken_ = quarantines_;
+  std::size_t bytes = 0;
+  while (!queue_.empty() && out.writes.size() < limits::store_changes_max &&
+         bytes <= limits::cache_batch_bytes_max) {
+    bytes += queue_.front().bytes->size();
+    out.writes.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  queue_bytes_ -= bytes;
+  out.notes = std::exchange(notes_, {});
+  dropped_.insert(doubted_.begin(), doubted_.end());
+  return out;
+}
+
+std::vector<std::string> cache_tiers::take(committed done) {
+  for (const digest& place : done.places) {
+    unwritten_.erase(place);
+  }
+  for (const digest& place : std::exchange(dropped_, {})) {
+    doubted_.erase(place);
+  }
+  report_.kept += done.kept;
+  report_.not_kept += done.not_kept;
+  report_.quarantined += done.quarantined;
+  end_quarantine(done.quarantine);
+  report_.disk_bytes = done.disk_bytes;
+  reader_ = std::move(done.reader);
+  if (!reader_) { // memory alone from here on
+    queue_.clear();
+    queue_bytes_ = 0;
+    unwritten_.clear();
+    notes_.clear();
+    doubted_.clear();
+  }
+  return std::move(done.warnings);
+}
+
+const cache_report& cache_tiers::report() {
+  report_.memory_bytes = memory_.bytes();
+  report_.unwritten = unwritten_.size();
+  report_.memory_entries = memory_.entries();
+  report_.memory_evicted = memory_.evicted();
+  return report_;
+}
+
+cache_tiers::committed cache_tiers::commit(batch&& taken) {
+  committed out;
+  const std::uint64_t now = env_.unix_seconds();
+  OVIR_CHECK(store_ != nullptr);
+  for (const storage::lookup_answer& answer : taken.notes) {
+    store_->note(answer, now);
+  }
+  if (taken.quarantine) {
+    const auto removed = remove_all(now);
+    out.quarantine = removed.has_value();
+    out.quarantined = removed ? *removed : 0;
+    if (!removed) {
+      out.warnings.push_back(fmt::format("what a conviction took away could not be removed from "
+                                         "the store, which is not used any more: {}",
+                                         removed.error().message));
+      store_.reset();
+      return out;
+    }
+  }
+  std::vector<storage::store_change> changes;
+  for (const write& w : taken.writes) {
+    out.places.push_back(w.place);
+    changes.emplace_back(storage::put_content{.kind = w.kind,
+                                              .owner = w.owner,
+                                              .bytes = *w.bytes,
+                                              .key = w.key,
+                                              .cost_us = w.cost_us,
+                                              .from = w.from});
+  }
+  const auto done = store_->commit(changes, now);
+  while (auto warning = store_->take_warning()) {
+    out.warnings.push_back(std::move(*warning));
+  }
+  if (!done) {
+    out.not_kept = changes.size();
+    out.warnings.push_back(
+        fmt::format("the store cannot be used any more: {}", done.error().message));
+    store_.reset();
+    return out;
+  }
+  for (const storage::change_outcome outcome : *done) {
+    const bool there =
+        outcome == storage::change_outcome::done || outcome == storage::change_outcome::present;
+    (there ? out.kept : out.not_kept) += 1;
+  }
+  out.reader = store_->reader();
+  out.disk_bytes = store_->bytes_on_disk();
+  return out;
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,76 @@
+#include "actors/stage/host_loads_actor.hpp"
+
+#include "messages/limits/loads.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+void refuse(host_pointer self, const node_id& to, request_id request, const digest& model,
+            layer_range layers, error reason) {
+  self->state.environment.journal->say(
+      log_level::warn, request, "does not fetch layers {}-{} of model {} for {}: {}", layers.first,
+      layers.last - 1, to_hex(model).substr(0, 8), short_name(to), reason.message);
+  self->state.environment.links->send_wire(
+      to, {request, {}, layers.first, wire_load_failed{model, std::move(reason)}});
+}
+
+} // namespace
+
+void take_load(host_pointer self, const node_id& from, request_id request, const wire_load& order) {
+  host_state& state = self->state;
+  if (state.environment.models->find(order.model, order.layers)) {
+    return; // it is held, and the advert that says so is on its way
+  }
+  if (!state.environment.fetch) {
+    return refuse(self, from, request, order.model, order.layers,
+                  {errc::unsupported, "it takes no orders to fetch weights (fetch.orders)"});
+  }
+  const auto known =
+      std::find_if(state.loads.begin(), state.loads.end(), [&](const host_state::load& load) {
+        return load.model == order.model && load.layers.first <= order.layers.first &&
+               order.layers.last <= load.layers.last;
+      });
+  if (known != state.loads.end()) {
+    known->askers.insert(from);
+    return;
+  }
+  if (state.loads.size() >= limits::loads_carried_max) {
+    return refuse(self, from, request, order.model, order.layers,
+                  fail(errc::busy, "it fetches layers of {} orders already", state.loads.size()));
+  }
+  state.environment.journal->say(log_level::info, request,
+                                 "fetches layers {}-{} of model {}: {} ordered it",
+                                 order.layers.first, order.layers.last - 1,
+                                 to_hex(order.model).substr(0, 8), short_name(from));
+  state.loads.push_back({order.model, order.layers, {from}});
+  state.environment.fetch(
+      order.model, order.layers,
+      [host = caf::actor{self}, model = order.model, layers = order.layers](result<void> outcome) {
+        caf::anon_send(host, host_load_ended{model, layers, std::move(outcome)});
+      });
+}
+
+void load_ended(host_pointer self, const host_load_ended& end) {
+  host_state& state = self->state;
+  const auto found =
+      std::find_if(state.loads.begin(), state.loads.end(), [&](const host_state::load& load) {
+        return load.model == end.model && load.layers == end.layers;
+      });
+  if (found == state.loads.end()) {
+    return; // of an earlier life of this actor
+  }
+  const std::set<node_id> askers = std::move(found->askers);
+  state.loads.erase(found);
+  for (const node_id& asker : askers) {
+    if (!end.outcome) {
+      refuse(self, asker, {}, end.model, end.layers, end.outcome.error());
+    }
+  }
+}
+
+} // namespace ovir::actors

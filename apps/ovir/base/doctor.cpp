@@ -1,0 +1,165 @@
+#include "apps/compute_threads.hpp"
+#include "apps/ovir/base/command.hpp"
+#include "apps/ovir/base/machine.hpp"
+#include "compute/kernels/kernels.hpp"
+#include "compute/kernels/numerics.hpp"
+#include "compute/model/transcript.hpp"
+#include "messages/caf/version.hpp"
+
+#include <capnp/common.h>
+
+#include <array>
+
+namespace ovir::apps {
+
+namespace {
+
+struct options {
+  compute_options how;
+  bool as_json{false};
+};
+
+/// One set of kernels on this machine.
+struct kernel_finding {
+  std::string_view name;
+  bool built{false};
+  bool supported{false}; ///< by this processor
+  std::string self_test; ///< "passed", "not run", or what differed
+};
+
+std::vector<kernel_finding> examine_kernels() {
+  std::vector<kernel_finding> findings;
+  const std::array<std::pair<std::string_view, const compute::kernel_set*>, 3> sets{
+      {{"reference", &compute::kernels_reference()},
+       {"avx2", compute::kernels_avx2()},
+       {"avx512", compute::kernels_avx512()}}};
+  for (const auto& [name, set] : sets) {
+    kernel_finding finding{name, set != nullptr, false, "not run"};
+    if (set != nullptr && compute::processor_has(set->id)) {
+      finding.supported = true;
+      const auto tested = compute::self_test(*set);
+      finding.self_test = tested ? "passed" : tested.error().message;
+    }
+    findings.push_back(std::move(finding));
+  }
+  return findings;
+}
+
+std::string capnp_version() {
+  return fmt::format("{}.{}.{}", CAPNP_VERSION_MAJOR, CAPNP_VERSION_MINOR, CAPNP_VERSION_MICRO);
+}
+
+/// Everything found, for both ways of printing it.
+struct findings {
+  machine box;
+  std::vector<kernel_finding> kernels;
+  std::string chosen; ///< name of the kernels a command would use, or why none
+  bool healthy{false};
+  std::uint32_t threads{1};
+  double bandwidth_one{0};
+  double bandwidth_all{0};
+};
+
+json limit_or_null(std::uint64_t limit) { return limit == 0 ? json(nullptr) : json(limit); }
+
+json document_of(const findings& all) {
+  json kernels = json::array();
+  for (const kernel_finding& k : all.kernels) {
+    kernels.push_back({{"name", k.name},
+                       {"built", k.built},
+                       {"supported", k.supported},
+                       {"self_test", k.self_test}});
+  }
+  return {{"healthy", all.healthy},
+          {"isa", all.chosen},
+          {"kernels", std::move(kernels)},
+          {"memory_bandwidth",
+           {{"one_thread", all.bandwidth_one},
+            {"all_threads", all.bandwidth_all},
+            {"threads", all.threads}}},
+          {"processor", all.box.processor},
+          {"processors", all.box.processors},
+          {"system", all.box.system},
+          {"memory_bytes", all.box.memory_bytes},
+          {"memory_available_bytes", all.box.memory_available_bytes},
+          {"page_bytes", all.box.page_bytes},
+          {"huge_pages", all.box.huge_pages},
+          {"limits",
+           {{"open_files", limit_or_null(all.box.open_files_max)},
+            {"locked_bytes", limit_or_null(all.box.locked_bytes_max)}}},
+          {"versions",
+           {{"ovir", OVIR_VERSION},
+            {"caf", caf_version()},
+            {"capnp", capnp_version()},
+            {"compiler", __VERSION__}}},
+          {"profile",
+           {{"name", compute::profile_name}, {"digest", to_hex(compute::profile_digest())}}}};
+}
+
+std::string page_of(const findings& all) {
+  const machine& box = all.box;
+  const auto limit = [](std::uint64_t value, const std::string& text) {
+    return value == 0 ? std::string{"unlimited"} : text;
+  };
+  std::string text = fmt::format("processor     {} ({} threads)\nsystem        {}\n", box.processor,
+                                 box.processors, box.system);
+  text += fmt::format("memory        {}, {} free; pages of {}, huge pages: {}\n",
+                      bytes_text(box.memory_bytes), bytes_text(box.memory_available_bytes),
+                      bytes_text(box.page_bytes), box.huge_pages.empty() ? "no" : box.huge_pages);
+  text += fmt::format("bandwidth     {:.1f} GB/s with 1 thread, {:.1f} GB/s with {}\n",
+                      all.bandwidth_one / 1e9, all.bandwidth_all / 1e9, all.threads);
+  text += fmt::format("limits        {} open files, {} locked memory\n",
+                      limit(box.open_files_max, std::to_string(box.open_files_max)),
+                      limit(box.locked_bytes_max, bytes_text(box.locked_bytes_max)));
+  for (const kernel_finding& k : all.kernels) {
+    text += fmt::format("kernels       {:<10} {}\n", k.name,
+                        !k.built       ? "not in this build"
+                        : !k.supported ? "not supported by this processor"
+                                       : "self-test " + k.self_test);
+  }
+  text += fmt::format("chosen        {}\n", all.chosen);
+  text += fmt::format("versions      ovir {}, CAF {}, Cap'n Proto {}, compiler {}\n", OVIR_VERSION,
+                      caf_version(), capnp_version(), __VERSION__);
+  return text + fmt::format("profile       {} {}\n", compute::profile_name,
+                            to_hex(compute::profile_digest()));
+}
+
+result<exit_code> examine(const options& given, surroundings& around) {
+  findings all;
+  all.box = this_machine(around.environment);
+  all.kernels = examine_kernels();
+  const auto chosen = kernels_from(given.how.isa);
+  if (!chosen && chosen.error().code == errc::invalid_argument) {
+    return chosen.error();
+  }
+  all.healthy = chosen.has_value();
+  all.chosen = chosen ? std::string{(*chosen)->name} : chosen.error().message;
+  all.threads = given.how.threads;
+  compute::serial_runner one;
+  compute_threads threads{given.how.threads};
+  const compute::isa reads_by = chosen ? (*chosen)->id : compute::isa::reference;
+  OVIR_ASSIGN(all.bandwidth_one, read_bandwidth(reads_by, one, around.environment));
+  OVIR_ASSIGN(all.bandwidth_all, read_bandwidth(reads_by, threads, around.environment));
+  OVIR_TRY(given.as_json ? write_document(document_of(all)) : write_output(page_of(all)));
+  return all.healthy ? exit_code::done : exit_code::wrong;
+}
+
+} // namespace
+
+void add_doctor(CLI::App& app, chosen_command& chosen) {
+  CLI::App* const command =
+      app.add_subcommand("doctor", "What this machine has, and whether it computes correctly");
+  const auto given = std::make_shared<options>();
+  command->footer("Exit code 1 when the kernels a command would use fail their self-test or are\n"
+                  "not supported here.\n"
+                  "\nExample:\n  ovir doctor --json");
+  add_threads(*command, given->how);
+  add_isa(*command, given->how);
+  add_json(*command, given->as_json);
+  command->callback([given, &chosen] {
+    chosen.as_json = given->as_json;
+    chosen.run = [given](surroundings& around) { return examine(*given, around); };
+  });
+}
+
+} // namespace ovir::apps

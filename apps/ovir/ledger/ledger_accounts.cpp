@@ -1,0 +1,270 @@
+// `ovir ledger create | mint | transfer | stake | unstake | balance`.
+#include "apps/key_file.hpp"
+#include "apps/ovir/ledger/ledger_commands.hpp"
+#include "apps/ovir/ledger/ledger_folder.hpp"
+#include "apps/ovir/ledger/ledger_policy_file.hpp"
+#include "apps/state_folder.hpp"
+#include "ledger/rules/standing.hpp"
+#include "messages/limits/general.hpp"
+
+#include <algorithm>
+#include <memory>
+
+namespace ovir::apps {
+
+namespace {
+
+struct options {
+  std::string folder;
+  std::string key;    ///< of who acts; empty: the state folder's
+  std::string keeper; ///< of who keeps the log; empty: the state folder's
+  std::string policy;
+  std::vector<std::string> mint_keys;
+  std::string account;
+  std::string amount;
+  std::string promise; ///< file for the acknowledgement
+  std::uint64_t nonce{0};
+  bool as_csv{false};
+  bool as_json{false};
+};
+
+result<secret_key> key_from(surroundings& around, const std::string& given) {
+  std::string path = given;
+  if (path.empty()) {
+    OVIR_ASSIGN(const std::string state, state_folder());
+    path = key_path_in(state);
+  }
+  return load_key(around.environment, path);
+}
+
+result<exit_code> create(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
+  OVIR_ASSIGN(const std::string text,
+              around.environment.read(given.policy, limits::config_file_bytes_max));
+  OVIR_ASSIGN(const secret_key keeper, key_from(around, given.keeper));
+  ledger::genesis rules;
+  OVIR_ASSIGN(rules.rules, parse_ledger_policy(given.policy, text));
+  for (const std::string& name : given.mint_keys) {
+    OVIR_ASSIGN(const node_id key, node_id_from_hex(name));
+    rules.mint_keys.push_back(key);
+  }
+  std::sort(rules.mint_keys.begin(), rules.mint_keys.end());
+  rules.log_keeper = keeper.id();
+  around.environment.random(std::as_writable_bytes(std::span{rules.salt.bytes}));
+  OVIR_ASSIGN(ledger_folder made, ledger_folder::create(around.environment, folder, rules, keeper));
+  if (given.as_json) {
+    OVIR_TRY(write_document(json{{"ledger", to_hex(made.book().id())}, {"folder", folder}}));
+  } else {
+    OVIR_TRY(write_output(fmt::format("{}\n", to_hex(made.book().id()))));
+  }
+  return exit_code::done;
+}
+
+/// Signs what `make` makes of the next nonce, commits it, and tells what became of it.
+template <class Make>
+result<exit_code> act(const options& given, surroundings& around, const Make& make) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
+  OVIR_ASSIGN(const ledger::micro_credits amount, credits_from(given.amount));
+  OVIR_ASSIGN(const secret_key key, key_from(around, given.key));
+  OVIR_ASSIGN(const secret_key keeper, key_from(around, given.keeper));
+  OVIR_ASSIGN(ledger_folder open, ledger_folder::open(around.environment, folder));
+  ledger::ledger& book = open.book();
+  const ledger::account* const self = book.view().find(key.id());
+  const std::uint64_t nonce =
+      given.nonce != 0 ? given.nonce : (self == nullptr ? 0 : self->nonce) + 1;
+  OVIR_ASSIGN(const ledger::command c, make(key.id(), amount, nonce));
+  OVIR_ASSIGN(const ledger::authentic_command signed_command,
+              ledger::authenticate(book.id(), c, ledger::sign_action(key, book.id(), c)));
+  OVIR_ASSIGN(const ledger::acknowledgement promise, open.commit(signed_command, keeper));
+  if (!given.promise.empty()) {
+    OVIR_TRY(write_proof_file(around.environment, given.promise, to_bytes(promise)));
+  }
+  const std::string id = to_hex(ledger::id_of(c));
+  if (given.as_json) {
+    OVIR_TRY(write_document(json{{"entry", promise.entry.index},
+                                 {"id", id},
+                                 {"nonce", nonce},
+                                 {"amount", amount},
+                                 {"head", head_json(promise.head.head)}}));
+  } else {
+    OVIR_TRY(write_output(fmt::format("{} {} credits, entry {}, nonce {}\n",
+                                      to_string(ledger::kind_of(c)), credits_text(amount),
+                                      promise.entry.index, nonce)));
+  }
+  return exit_code::done;
+}
+
+result<exit_code> transfer(const options& given, surroundings& around) {
+  return act(given, around,
+             [&](const node_id& from, auto amount, auto nonce) -> result<ledger::command> {
+               OVIR_ASSIGN(const node_id to, node_id_from_hex(given.account));
+               return ledger::command{ledger::transfer{from, to, amount, nonce}};
+             });
+}
+
+result<exit_code> mint(const options& given, surroundings& around) {
+  return act(given, around,
+             [&](const node_id& by, auto amount, auto nonce) -> result<ledger::command> {
+               ledger::mint m{by, ledger::mint_target::participant, {}, amount, nonce};
+               if (given.account == "assurance") {
+                 m.target = ledger::mint_target::assurance;
+               } else if (given.account == "treasury") {
+                 m.target = ledger::mint_target::treasury;
+               } else {
+                 OVIR_ASSIGN(m.to, node_id_from_hex(given.account));
+               }
+               return ledger::command{m};
+             });
+}
+
+result<exit_code> stake(const options& given, surroundings& around) {
+  return act(given, around,
+             [](const node_id& account, auto amount, auto nonce) -> result<ledger::command> {
+               return ledger::command{ledger::lock{account, amount, nonce}};
+             });
+}
+
+result<exit_code> unstake(const options& given, surroundings& around) {
+  return act(given, around,
+             [](const node_id& account, auto amount, auto nonce) -> result<ledger::command> {
+               return ledger::command{ledger::unlock{account, amount, nonce}};
+             });
+}
+
+json account_json(const node_id& node, const ledger::account& a, std::uint64_t now,
+                  const ledger::policy& rules) {
+  return {{"account", to_hex(node)},
+          {"free", a.free},
+          {"pending", a.pending},
+          {"stake", a.stake},
+          {"leaving", a.stake - a.firm_stake()},
+          {"earned", a.earned},
+          {"nonce", a.nonce},
+          {"reputation_ppm", ledger::reputation_ppm(a, now, rules)},
+          {"influence", ledger::influence(a, now, rules)},
+          {"ejected", a.ejected}};
+}
+
+/// All accounts, or the one asked for; an account nobody heard of has nothing.
+result<std::vector<std::pair<node_id, ledger::account>>> accounts_asked(const options& given,
+                                                                        const ledger::state& s) {
+  std::vector<std::pair<node_id, ledger::account>> found;
+  if (given.account.empty()) {
+    for (const auto& [node, a] : s.accounts()) {
+      found.emplace_back(node, *a);
+    }
+    return found;
+  }
+  OVIR_ASSIGN(const node_id node, node_id_from_hex(given.account));
+  const ledger::account* const a = s.find(node);
+  found.emplace_back(node, a == nullptr ? ledger::account{} : *a);
+  return found;
+}
+
+result<exit_code> balance(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
+  OVIR_ASSIGN(ledger_folder open, ledger_folder::open(around.environment, folder));
+  const ledger::state& s = open.book().view();
+  const std::uint64_t now = around.environment.unix_seconds();
+  OVIR_ASSIGN(const auto accounts, accounts_asked(given, s));
+  const ledger::totals& t = s.sums();
+  if (given.as_json) {
+    json list = json::array();
+    for (const auto& [node, a] : accounts) {
+      list.push_back(account_json(node, a, now, s.origin().rules));
+    }
+    OVIR_TRY(write_document(json{{"accounts", std::move(list)},
+                                 {"minted", t.minted},
+                                 {"assurance", t.assurance},
+                                 {"treasury", t.treasury},
+                                 {"burnt", t.burnt}}));
+    return exit_code::done;
+  }
+  std::string text = given.as_csv ? "account,free,pending,stake,earned,reputation_ppm,ejected\n"
+                                  : fmt::format("{:<18}{:>20}{:>20}{:>20}{:>12}\n", "account",
+                                                "free", "pending", "stake", "reputation");
+  for (const auto& [node, a] : accounts) {
+    const std::uint64_t reputation = ledger::reputation_ppm(a, now, s.origin().rules);
+    text += given.as_csv ? fmt::format("{},{},{},{},{},{},{}\n", to_hex(node), a.free, a.pending,
+                                       a.stake, a.earned, reputation, a.ejected ? 1 : 0)
+                         : fmt::format("{:<18}{:>20}{:>20}{:>20}{:>12}\n",
+                                       short_name(node) + (a.ejected ? " ejected" : ""),
+                                       credits_text(a.free), credits_text(a.pending),
+                                       credits_text(a.stake), reputation);
+  }
+  if (!given.as_csv && given.account.empty()) {
+    text += fmt::format("minted {}, assurance {}, treasury {}, burnt {}\n", credits_text(t.minted),
+                        credits_text(t.assurance), credits_text(t.treasury), credits_text(t.burnt));
+  }
+  OVIR_TRY(write_output(text));
+  return exit_code::done;
+}
+
+using action = result<exit_code> (*)(const options&, surroundings&);
+
+CLI::App* add_action(CLI::App& parent, chosen_command& chosen, const char* name, const char* what,
+                     const std::shared_ptr<options>& given, action run) {
+  CLI::App* const command = parent.add_subcommand(name, what);
+  command->add_option("--ledger", given->folder,
+                      "Folder of the ledger (default: ledger in the state folder)");
+  add_json(*command, given->as_json);
+  command->callback([given, run, &chosen] {
+    chosen.as_json = given->as_json;
+    chosen.run = [given, run](surroundings& around) { return run(*given, around); };
+  });
+  return command;
+}
+
+void add_signing(CLI::App& command, const std::shared_ptr<options>& given) {
+  command.add_option("--key", given->key,
+                     "Secret key of who acts (default: node.key in the state folder)");
+  command.add_option("--keeper", given->keeper,
+                     "Secret key of who keeps the log (default: node.key in the state folder)");
+  command.add_option("--nonce", given->nonce,
+                     "Above every one the key used (default: the next); give it to retry safely");
+  command.add_option("--promise", given->promise,
+                     "File for the keeper's signed promise of the entry's index");
+}
+
+} // namespace
+
+void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen) {
+  const auto making = std::make_shared<options>();
+  CLI::App* const command =
+      add_action(ledger, chosen, "create", "Begin a ledger under a policy", making, create);
+  command->add_option("--policy", making->policy, "Its rules, such as config/ledger.toml")
+      ->required();
+  command->add_option("--mint-key", making->mint_keys, "Public key that may mint (repeatable)")
+      ->required();
+  command->add_option("--keeper", making->keeper,
+                      "Secret key of who keeps the log (default: node.key in the state folder)");
+  struct verb {
+    const char* name;
+    const char* what;
+    const char* account; ///< what the first argument is; null: there is none
+    action run;
+  };
+  for (const verb& v :
+       {verb{"mint", "Make new credits (mint keys alone)", "Public key, or assurance or treasury",
+             mint},
+        verb{"transfer", "Pay credits to another account", "Public key of who is paid", transfer},
+        verb{"stake", "Put free credits at stake", nullptr, stake},
+        verb{"unstake", "Call stake back; it stays at stake until the delay is over", nullptr,
+             unstake}}) {
+    const auto given = std::make_shared<options>();
+    CLI::App* const c = add_action(ledger, chosen, v.name, v.what, given, v.run);
+    if (v.account != nullptr) {
+      c->add_option("ACCOUNT", given->account, v.account)->required();
+    }
+    c->add_option("CREDITS", given->amount, "Amount with at most six decimals, such as 12.5")
+        ->required();
+    add_signing(*c, given);
+  }
+  const auto asked = std::make_shared<options>();
+  CLI::App* const balances =
+      add_action(ledger, chosen, "balance", "Balances of all accounts, or of one", asked, balance);
+  balances->add_option("ACCOUNT", asked->account, "Public key");
+  balances->add_flag("--csv", asked->as_csv, "Comma-separated, amounts in micro-credits");
+}
+
+} // namespace ovir::apps

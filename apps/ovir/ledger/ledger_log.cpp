@@ -1,0 +1,310 @@
+// `ovir ledger log | verify | head | prove`.
+#include "apps/ovir/ledger/ledger_commands.hpp"
+#include "apps/ovir/ledger/ledger_folder.hpp"
+#include "ledger/keeper/verify.hpp"
+#include "ledger/rules/equivocation.hpp"
+#include "ledger/rules/proof.hpp"
+#include "messages/limits/credit.hpp"
+
+#include <algorithm>
+#include <memory>
+
+namespace ovir::apps {
+
+namespace {
+
+constexpr std::uint64_t entries_default = 1'000;
+
+struct options {
+  std::string folder;
+  std::vector<std::string> heads;
+  std::vector<std::string> promises;
+  std::string output;
+  std::string since_head; ///< file with a signed head
+  std::uint64_t first{0};
+  std::uint64_t count{entries_default};
+  std::uint64_t index{0};
+  std::uint64_t size{0};
+  bool skip_signatures{false};
+  bool as_csv{false};
+  bool as_json{false};
+};
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span{text});
+}
+
+result<exit_code> show_log(const options& given, surroundings&) {
+  json list = json::array();
+  std::string text =
+      given.as_csv ? "entry,time,kind,id,movement,from,to,amount,request,window\n" : "";
+  OVIR_TRY(walk_ledger(given.folder, [&](std::uint64_t index, const ledger::entry& e,
+                                         const std::vector<ledger::posting>& effects) {
+    if (index < given.first || index - given.first >= given.count) {
+      return;
+    }
+    const std::string kind{to_string(ledger::kind_of(e.what))};
+    const std::string id = to_hex(ledger::id_of(e.what));
+    json moves = json::array();
+    text += given.as_csv ? "" : fmt::format("{:>8}  {}  {}\n", index, e.time, kind);
+    for (const ledger::posting& p : effects) {
+      moves.push_back(posting_json(p));
+      text += given.as_csv
+                  ? fmt::format("{},{},{},{},{},{},{},{},{},{}\n", index, e.time, kind, id,
+                                to_string(p.kind), place_text(p.from), place_text(p.to), p.amount,
+                                p.request == digest{} ? "" : to_hex(p.request), p.window)
+                  : fmt::format("{:>22}  {} -> {}  {}\n", credits_text(p.amount),
+                                place_text(p.from), place_text(p.to), to_string(p.kind));
+    }
+    list.push_back({{"entry", index},
+                    {"time", e.time},
+                    {"kind", kind},
+                    {"id", id},
+                    {"movements", std::move(moves)}});
+  }));
+  if (given.as_json) {
+    OVIR_TRY(write_document(json{{"entries", std::move(list)}}));
+  } else {
+    OVIR_TRY(write_output(text));
+  }
+  return exit_code::done;
+}
+
+/// The reservation of a request, by reading the log again: convictions are rare.
+result<ledger::reserve> reservation_in(const std::string& folder,
+                                       const ledger::escrow_id& request) {
+  OVIR_ASSIGN(const auto file, open_ledger_log(folder));
+  std::optional<ledger::reserve> found;
+  ledger::log_report report;
+  OVIR_TRY(ledger::entry_log::read(
+      *file,
+      [&](std::uint64_t, std::span<const std::byte> bytes) -> result<void> {
+        OVIR_ASSIGN(ledger::entry e, ledger::decode_entry(bytes));
+        if (auto* const r = std::get_if<ledger::reserve>(&e.what);
+            r != nullptr && escrow_of(*r) == request) {
+          found = std::move(*r);
+        }
+        return {};
+      },
+      report));
+  if (!found) {
+    return fail(errc::not_found, "the log has no reservation {}", to_hex(request).substr(0, 8));
+  }
+  return std::move(*found);
+}
+
+/// Replays what a keeper's folder has of a conviction's evidence: equivocations, which need nothing
+/// else. Whether it did.
+result<bool> replay_evidence(storage::env& environment, const std::string& folder,
+                             const ledger::convict& x) {
+  if (x.kind != ledger::evidence_kind::equivocation) {
+    return false; // its capsule is for ovir-verify
+  }
+  const std::string path = folder + "/evidence/" + to_hex(x.evidence);
+  OVIR_ASSIGN(const std::string text, environment.read(path, limits::credit_evidence_bytes_max));
+  OVIR_ASSIGN(const ledger::reserve reservation, reservation_in(folder, x.request));
+  if (const auto checked = ledger::check_equivocation(x, reservation, bytes_of(text)); !checked) {
+    return in_context(path, checked.error());
+  }
+  return true;
+}
+
+result<exit_code> verify_all(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
+  OVIR_ASSIGN(const auto file, open_ledger_log(folder));
+  ledger::verify_options how;
+  how.signatures = !given.skip_signatures;
+  OVIR_ASSIGN(const auto kept, kept_head(around.environment, folder));
+  if (kept) {
+    how.heads.push_back(*kept);
+  }
+  for (const std::string& path : given.heads) {
+    OVIR_ASSIGN(const std::string text, read_proof_file(around.environment, path));
+    OVIR_ASSIGN(const ledger::signed_head head, ledger::signed_head_from(bytes_of(text)));
+    how.heads.push_back(head);
+  }
+  for (const std::string& path : given.promises) {
+    OVIR_ASSIGN(const std::string text, read_proof_file(around.environment, path));
+    OVIR_ASSIGN(ledger::acknowledgement promise, ledger::acknowledgement_from(bytes_of(text)));
+    how.heads.push_back(promise.head);
+    how.promises.push_back(std::move(promise));
+  }
+  std::uint64_t replayed = 0;
+  OVIR_ASSIGN(const auto beside, around.environment.list(folder));
+  if (std::find(beside.begin(), beside.end(), "evidence") != beside.end()) {
+    how.evidence = [&](const ledger::convict& x) -> result<void> {
+      OVIR_ASSIGN(const bool done, replay_evidence(around.environment, folder, x));
+      replayed += done ? 1 : 0;
+      return {};
+    };
+  }
+  OVIR_ASSIGN(const ledger::verify_report seen, ledger::verify_log(*file, how));
+  if (given.as_json) {
+    json fault = nullptr;
+    if (seen.fault) {
+      fault = {{"entry", seen.fault->entry ? json(*seen.fault->entry) : json(nullptr)},
+               {"what", seen.fault->what}};
+    }
+    OVIR_TRY(write_document(json{{"ok", !seen.fault},
+                                 {"head", head_json(seen.head)},
+                                 {"torn_bytes", seen.tail.torn_bytes},
+                                 {"convictions", seen.convictions},
+                                 {"evidence_replayed", replayed},
+                                 {"fault", std::move(fault)}}));
+  } else if (seen.fault) {
+    OVIR_TRY(write_output(fmt::format(
+        "WRONG{}: {}\n", seen.fault->entry ? fmt::format(" at entry {}", *seen.fault->entry) : "",
+        seen.fault->what)));
+  } else {
+    std::string text = fmt::format("{} entries, all as they were written; root {}\n",
+                                   seen.head.size, to_hex(seen.head.root));
+    if (seen.tail.torn) {
+      text += fmt::format("behind them {} of a batch that was never finished\n",
+                          bytes_text(seen.tail.torn_bytes));
+    }
+    if (seen.convictions > 0) {
+      text += fmt::format("{} convictions; the evidence of {} was replayed here\n",
+                          seen.convictions, replayed);
+    }
+    OVIR_TRY(write_output(text));
+  }
+  return seen.fault ? exit_code::wrong : exit_code::done;
+}
+
+result<exit_code> show_head(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
+  OVIR_ASSIGN(const auto kept, kept_head(around.environment, folder));
+  if (!kept) {
+    return fail(errc::not_found, "{}: there is no signed head; see ovir ledger create", folder);
+  }
+  if (!given.output.empty()) {
+    OVIR_TRY(write_proof_file(around.environment, given.output, to_bytes(*kept)));
+  }
+  const bool good = ledger::signed_by_its_keeper(*kept);
+  if (given.as_json) {
+    json document = head_json(kept->head);
+    document["keeper"] = to_hex(kept->keeper);
+    document["signed"] = good;
+    OVIR_TRY(write_document(document));
+  } else {
+    OVIR_TRY(write_output(fmt::format("ledger {}\nsize   {}\nroot   {}\nkeeper {}{}\n",
+                                      to_hex(kept->head.ledger), kept->head.size,
+                                      to_hex(kept->head.root), to_hex(kept->keeper),
+                                      good ? "" : ", who did NOT sign this")));
+  }
+  return good ? exit_code::done : exit_code::wrong;
+}
+
+json path_json(const std::vector<digest>& path) {
+  json list = json::array();
+  for (const digest& d : path) {
+    list.push_back(to_hex(d));
+  }
+  return list;
+}
+
+/// For others to check with ovir-verify: under the head that the keeper signed last.
+result<void> write_proof(const options& given, surroundings& around, const std::string& folder,
+                         const ledger::ledger& book) {
+  OVIR_ASSIGN(const auto head, kept_head(around.environment, folder));
+  if (!head || head->head.size <= given.index) {
+    return fail(errc::not_found, "no signed head holds entry {} yet; have the keeper sign one",
+                given.index);
+  }
+  if (given.since_head.empty()) {
+    OVIR_ASSIGN(ledger::inclusion in, book.prove(given.index, head->head.size));
+    OVIR_ASSIGN(std::vector<std::byte> entry, book.log().entry_at(given.index));
+    return write_proof_file(around.environment, given.output,
+                            to_bytes(ledger::entry_proof{std::move(entry), std::move(in), *head}));
+  }
+  OVIR_ASSIGN(const std::string text, read_proof_file(around.environment, given.since_head));
+  OVIR_ASSIGN(const ledger::signed_head first, ledger::signed_head_from(bytes_of(text)));
+  OVIR_ASSIGN(std::vector<digest> path, book.prove_consistency(first.head.size, head->head.size));
+  return write_proof_file(around.environment, given.output,
+                          to_bytes(ledger::consistency{first, *head, std::move(path)}));
+}
+
+result<exit_code> prove(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
+  OVIR_ASSIGN(ledger_folder open, ledger_folder::open(around.environment, folder));
+  const ledger::ledger& book = open.book();
+  const std::uint64_t size = book.log().size();
+  OVIR_ASSIGN(const ledger::inclusion in, book.prove(given.index, size));
+  json document{{"ledger", to_hex(book.id())},       {"entry", given.index},
+                {"leaf", to_hex(in.leaf)},           {"size", size},
+                {"root", to_hex(book.log().root())}, {"path", path_json(in.path)}};
+  if (given.size > 0) {
+    OVIR_ASSIGN(const std::vector<digest> proof, book.prove_consistency(given.size, size));
+    document["consistent_with"] = given.size;
+    document["consistency"] = path_json(proof);
+  }
+  if (!given.output.empty()) {
+    OVIR_TRY(write_proof(given, around, folder, book));
+  }
+  if (given.as_json) {
+    OVIR_TRY(write_document(document));
+    return exit_code::done;
+  }
+  std::string text = fmt::format("entry {} of {}\nleaf {}\nroot {}\n", given.index, size,
+                                 to_hex(in.leaf), to_hex(book.log().root()));
+  for (const digest& d : in.path) {
+    text += "path " + to_hex(d) + "\n";
+  }
+  OVIR_TRY(write_output(text));
+  return exit_code::done;
+}
+
+using action = result<exit_code> (*)(const options&, surroundings&);
+
+CLI::App* add_action(CLI::App& parent, chosen_command& chosen, const char* name, const char* what,
+                     const std::shared_ptr<options>& given, action run) {
+  CLI::App* const command = parent.add_subcommand(name, what);
+  command->add_option("--ledger", given->folder,
+                      "Folder of the ledger (default: ledger in the state folder)");
+  add_json(*command, given->as_json);
+  command->callback([given, run, &chosen] {
+    chosen.as_json = given->as_json;
+    chosen.run = [given, run](surroundings& around) { return run(*given, around); };
+  });
+  return command;
+}
+
+} // namespace
+
+void add_ledger_log(CLI::App& ledger, chosen_command& chosen) {
+  const auto log = std::make_shared<options>();
+  CLI::App* const logged =
+      add_action(ledger, chosen, "log", "Entries with their movements", log, show_log);
+  logged->add_option("--from", log->first, "First entry")->capture_default_str();
+  logged->add_option("--max", log->count, "At most so many")->capture_default_str();
+  logged->add_flag("--csv", log->as_csv, "Comma-separated, amounts in micro-credits");
+
+  const auto checked = std::make_shared<options>();
+  CLI::App* const verified = add_action(
+      ledger, chosen, "verify",
+      "Every byte, signature, rule and invariant of the log (exit code 1 if one is wrong)", checked,
+      verify_all);
+  verified->add_option("--head", checked->heads,
+                       "File with a signed head seen earlier (repeatable)");
+  verified->add_option("--promise", checked->promises, "File with an acknowledgement (repeatable)");
+  verified->add_flag("--skip-signatures", checked->skip_signatures,
+                     "Leave the signatures of clients unchecked: some twenty times as fast");
+
+  const auto head = std::make_shared<options>();
+  add_action(ledger, chosen, "head", "The keeper's last signed head", head, show_head)
+      ->add_option("-o,--output", head->output, "File for its bytes, for verify --head");
+
+  const auto proof = std::make_shared<options>();
+  CLI::App* const proved = add_action(
+      ledger, chosen, "prove", "That an entry is in the log, and that it only grew", proof, prove);
+  proved->add_option("ENTRY", proof->index, "Its index")->required();
+  proved->add_option("--since-size", proof->size,
+                     "Prove also that the log begins with its first so many entries");
+  proved->add_option("-o,--output", proof->output,
+                     "File for the proof, for ovir-verify: the entry and its way to the last head");
+  proved->add_option("--since-head", proof->since_head,
+                     "File with an earlier signed head: the proof in --output is that the log only "
+                     "grew since");
+}
+
+} // namespace ovir::apps

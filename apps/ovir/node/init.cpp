@@ -1,0 +1,590 @@
+#include "apps/key_file.hpp"
+#include "apps/ovir/base/embedded_model.hpp"
+#include "apps/ovir/base/node_address.hpp"
+#include "apps/ovir/base/package_commands.hpp"
+#include "apps/ovir/node/node_config.hpp"
+#include "apps/state_folder.hpp"
+#include "compute/model/model_config.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/signing.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <compare>
+#include <filesystem>
+#include <limits>
+#include <set>
+#include <span>
+#include <vector>
+
+namespace ovir::apps {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct options {
+  std::string folder; ///< empty: the state folder
+  std::string config; ///< empty: node.toml in the folder
+  std::string name;   ///< empty: the machine's
+  std::string cluster{"local"};
+  std::string model{embedded_model_path};
+  std::string http{"127.0.0.1:7380"};
+  std::string shells{"127.0.0.1:7310"};
+  std::string listen; ///< empty: a node alone
+  std::vector<std::string> join;
+  std::string admin_key;  ///< secret, of who operates the node; empty: the operator's folder's
+  std::string admin;      ///< instead of a secret: the public key, or "none"
+  std::string token;      ///< instead of a secret: leave that it signed elsewhere
+  std::uint32_t nodes{0}; ///< of one cluster on this machine; 0: the one that is described
+  std::vector<std::string> layers{}; ///< ranges to hold; none: as many as fit
+  bool logs_to_file{false};
+  bool no_http{false}; ///< of several nodes: --http was given, and empty
+  bool as_json{false};
+};
+
+// Where the first of several nodes is reached, unless there are so many that a later one would be
+// reached at the same port.
+constexpr std::uint32_t first_listen = 7301;
+constexpr std::uint32_t first_shells = 7311;
+constexpr std::uint32_t first_http = 7381;
+/// Where a node alone is reached, such as the package's service: both may run.
+constexpr std::array<std::uint32_t, 3> ports_of_one{7300, 7310, 7380};
+constexpr std::string_view this_machine = "127.0.0.1";
+
+/// As long as a token may live: it is shown once to each node that does not know this one yet.
+constexpr std::chrono::seconds leave = limits::token_lifetime_max;
+
+std::string machine_name() {
+  std::array<char, 256> text{};
+  if (::gethostname(text.data(), text.size() - 1) != 0 || text[0] == '\0') {
+    return "node";
+  }
+  return std::string{text.data()}.substr(0, limits::node_name_bytes_max);
+}
+
+/// A text of TOML, in quotes.
+std::string toml_text(std::string_view text) {
+  std::string out{'"'};
+  for (const char c : text) {
+    out += c == '"' || c == '\\' ? std::string{'\\'} + c : std::string{c};
+  }
+  return out + '"';
+}
+
+result<void> check_places(const options& given) {
+  struct place {
+    std::string_view option;
+    const std::string& address;
+    address_use use;
+  };
+  for (const place& p : {place{"--http", given.http, address_use::listen},
+                         place{"--shells", given.shells, address_use::listen},
+                         place{"--listen", given.listen, address_use::listen}}) {
+    if (const auto good = check_address(p.address, p.use); !p.address.empty() && !good) {
+      return in_context(std::string{p.option} + " " + p.address, good.error());
+    }
+  }
+  for (const std::string& address : given.join) {
+    if (const auto good = check_address(address, address_use::connect); !good) {
+      return in_context("--join " + address, good.error());
+    }
+  }
+  if (!given.join.empty() && given.listen.empty()) {
+    return fail(errc::invalid_argument,
+                "--join needs --listen HOST:PORT: members of a cluster reach one another");
+  }
+  if (!given.listen.empty() && is_wildcard(given.listen)) {
+    return fail(errc::invalid_argument,
+                "--listen {} is every address of the machine; name the one that others use",
+                given.listen);
+  }
+  return {};
+}
+
+/// Who lets the node in and operates it. The secret key stays with them: a node is told the public
+/// one, and gets leave that the secret one signed.
+struct node_operator {
+  node_id id;        ///< empty: nobody
+  std::string leave; ///< a join token's text; empty for a node alone
+  bool made{false};  ///< the secret key, by this call
+};
+
+constexpr std::string_view no_operator = "none";
+
+/// What a member may be that this command writes a configuration for.
+role_set roles_of_member() { return role_set{}.add(role::worker).add(role::scheduler); }
+
+result<node_operator> operator_of_token(const std::string& text, const node_id& node,
+                                        surroundings& around) {
+  OVIR_ASSIGN(const join_token token, token_from_text(text));
+  if (token.node != node) {
+    return fail(errc::invalid_argument,
+                "--token is for node {}, and this one is {}; ask for one with `ovir token --node "
+                "{}`",
+                short_name(token.node), short_name(node), to_hex(node));
+  }
+  if (!roles_of_member().within(token.roles)) {
+    return fail(errc::invalid_argument,
+                "--token is for the roles {}; ask for one with --role worker,scheduler",
+                to_string(token.roles));
+  }
+  OVIR_TRY(check(token, token.admin, around.environment.unix_seconds()));
+  return node_operator{token.admin, text, false};
+}
+
+result<node_operator> operator_of(const options& how, const node_id& node, surroundings& around) {
+  if (!how.token.empty()) {
+    return operator_of_token(how.token, node, around);
+  }
+  if (how.admin == no_operator) {
+    return node_operator{};
+  }
+  if (!how.admin.empty()) {
+    const auto id = node_id_from_hex(how.admin);
+    if (!id || id->empty()) {
+      return fail(errc::invalid_argument,
+                  "--admin {}: give the public key that ovir keygen "
+                  "printed, 64 hexadecimal digits, or none",
+                  how.admin);
+    }
+    return node_operator{*id, {}, false};
+  }
+  OVIR_ASSIGN(const kept_key admin, keep_key(around.environment, how.admin_key));
+  node_operator found{admin.key.id(), {}, admin.made};
+  if (!how.listen.empty()) {
+    std::array<std::byte, 16> nonce{};
+    around.environment.random(nonce);
+    const auto end = around.environment.unix_seconds() + static_cast<std::uint64_t>(leave.count());
+    found.leave = to_text(issue_token(admin.key, node, roles_of_member(), end, nonce));
+  }
+  return found;
+}
+
+std::string joining_part(const options& given, const node_operator& who) {
+  std::string out = fmt::format("\n# Where other members reach this node.\nlisten = {}\n",
+                                toml_text(given.listen));
+  if (!given.join.empty()) {
+    out += "# Members to join through.\nseeds = [";
+    for (const std::string& seed : given.join) {
+      out += (out.ends_with('[') ? "" : ", ") + toml_text(seed);
+    }
+    out += "]\n";
+  }
+  out += fmt::format("# Who lets nodes in: the public key of who operates the cluster. The secret "
+                     "one\n# belongs on no machine that runs a node.\nadmins = [\"{}\"]\n",
+                     to_hex(who.id));
+  out += fmt::format("# Its leave, for members that do not know it: those that come by a token of "
+                     "theirs.\njoin_token = \"{}\"\n",
+                     who.leave);
+  return out;
+}
+
+std::string config_text(const options& given, const std::string& state, const node_operator& who) {
+  std::string out = fmt::format(
+      "# Made by `ovir init`. Every key there is, with unit, default and bound: all.toml "
+      "among the\n# examples. `ovir node --check -c FILE` looks at a file without "
+      "starting anything.\nname = {}\ncluster = {}\n"
+      "roles = [\"worker\", \"scheduler\"]\n# The node's key, its requests and what it "
+      "keeps for reuse.\nstate = {}\n# Where `ovir shell` connects.\nadmin_listen = {}\n",
+      toml_text(given.name), toml_text(given.cluster), toml_text(state), toml_text(given.shells));
+  if (!given.listen.empty()) {
+    out += joining_part(given, who);
+  }
+  if (!who.id.empty()) {
+    out += fmt::format("\n# Who may look and operate, with `ovir shell`.\n"
+                       "[[access]]\nkey = \"{}\"\nroles = [\"reader\", \"operator\"]\n",
+                       to_hex(who.id));
+  }
+  out += "\n# \"embedded\" is the small model inside the program; else a GGUF file.\n";
+  for (const std::string& range : given.layers) {
+    out += fmt::format("[[model]]\npath = {}\nlayers = {}\n", toml_text(given.model),
+                       toml_text(range));
+  }
+  if (given.layers.empty()) {
+    out += fmt::format("[[model]]\npath = {}\n", toml_text(given.model));
+  }
+  if (given.logs_to_file) {
+    out += "\n[log]\nfile = \"node.log\"\n";
+  }
+  if (!given.http.empty()) {
+    out += fmt::format("\n# OpenAI's clients, and the console in a browser. An address that other "
+                       "machines reach needs\n# `keys`, made by `ovir key create`.\n"
+                       "[gateway]\nlisten = {}\n",
+                       toml_text(given.http));
+  }
+  return out;
+}
+
+result<std::string> absolute(const std::string& path) {
+  std::error_code wrong;
+  const fs::path whole = fs::absolute(path, wrong);
+  if (wrong) {
+    return fail(errc::io_failed, "{}: {}", path, wrong.message());
+  }
+  return whole.lexically_normal().string();
+}
+
+/// The secret key of who operates the node, where it is used at all, lies outside of its folder.
+result<void> place_admin_key(options& how) {
+  if (!how.admin.empty() || !how.token.empty()) {
+    if (how.token.empty() && !how.listen.empty()) {
+      return fail(errc::invalid_argument,
+                  "--admin is for a node alone; a member of a cluster needs --token, made by "
+                  "`ovir token` where the operator's key is");
+    }
+    if (!how.token.empty() && how.listen.empty()) {
+      return fail(errc::invalid_argument,
+                  "--token needs --listen HOST:PORT: it is leave to be a member of a cluster");
+    }
+    return {};
+  }
+  if (how.admin_key.empty()) {
+    OVIR_ASSIGN(const std::string folder, operator_folder());
+    how.admin_key = admin_key_path_in(folder);
+  }
+  OVIR_ASSIGN(how.admin_key, absolute(how.admin_key));
+  const fs::path from_state = fs::path{how.admin_key}.lexically_relative(how.folder);
+  if (!from_state.empty() && *from_state.begin() != "..") {
+    return fail(errc::invalid_argument,
+                "the operator's key {} would lie in the node's folder {}, and who takes the node "
+                "would take the cluster; name another place with --admin-key",
+                how.admin_key, how.folder);
+  }
+  return {};
+}
+
+result<void> complete(options& how) {
+  if (how.folder.empty()) {
+    OVIR_ASSIGN(how.folder, state_folder());
+  }
+  OVIR_ASSIGN(how.folder, absolute(how.folder));
+  if (how.config.empty()) {
+    how.config = (fs::path{how.folder} / "node.toml").string();
+  }
+  OVIR_ASSIGN(how.config, absolute(how.config));
+  if (how.name.empty()) {
+    how.name = machine_name();
+  }
+  OVIR_TRY(place_admin_key(how));
+  if (how.model != embedded_model_path) {
+    OVIR_ASSIGN(how.model, absolute(how.model));
+  }
+  return check_places(how);
+}
+
+struct made_node {
+  options how; ///< complete
+  node_id node;
+  node_operator who;
+  bool fresh; ///< else its configuration was there
+};
+
+result<made_node> make_node(const options& given, surroundings& around) {
+  options how = given;
+  OVIR_TRY(complete(how));
+  OVIR_TRY(around.environment.make_folder(how.folder));
+  OVIR_ASSIGN(const kept_key node, keep_key(around.environment, key_path_in(how.folder)));
+  OVIR_ASSIGN(node_operator who, operator_of(how, node.key.id(), around));
+  // A configuration beside its state may be moved and restored together with it.
+  const bool beside = fs::path{how.config}.parent_path() == fs::path{how.folder};
+  const std::string text = config_text(how, beside ? std::string{"."} : how.folder, who);
+  // Whatever was given, what is written must be what a node starts with.
+  OVIR_TRY(parse_node_config(how.config, text));
+  OVIR_ASSIGN(const bool fresh,
+              around.environment.make_secret_file(how.config, std::as_bytes(std::span{text})));
+  return made_node{how, node.key.id(), std::move(who), fresh};
+}
+
+json text_or_null(const std::string& text) { return text.empty() ? json(nullptr) : json(text); }
+
+json document_of(const made_node& made) {
+  return {{"config", made.how.config},
+          {"made", made.fresh},
+          {"state", made.how.folder},
+          {"node", to_hex(made.node)},
+          {"admin", made.who.id.empty() ? json(nullptr) : json(to_hex(made.who.id))},
+          {"admin_key", text_or_null(made.how.admin_key)},
+          {"http", made.how.http},
+          {"shells", made.how.shells}};
+}
+
+/// How its operator looks at it, and where the key is that was made for that.
+std::string ways_in(const made_node& made) {
+  if (made.who.id.empty()) {
+    return {};
+  }
+  const std::string& key = made.how.admin_key;
+  const auto folder = operator_folder();
+  const bool found_by_itself = key.empty() || (folder && key == admin_key_path_in(*folder));
+  return (made.who.made
+              ? fmt::format("made {}: who has this key lets nodes in and operates them; no node "
+                            "needs it\n",
+                            key)
+              : std::string{}) +
+         fmt::format("look at it:  ovir shell {}--connect {}{}\n",
+                     found_by_itself ? std::string{} : "--key " + key + " ", made.how.shells,
+                     key.empty() ? "   (where the operator's key is)" : "");
+}
+
+/// HOST:PORT, taken apart.
+struct host_port {
+  std::string host;
+  std::uint32_t port{0};
+
+  friend auto operator<=>(const host_port&, const host_port&) = default;
+};
+
+std::string text_of(const host_port& place) { return fmt::format("{}:{}", place.host, place.port); }
+
+/// As many places as there are nodes, each one port further; where they were not asked for, those
+/// in `taken` are passed over. All of them are taken then.
+result<std::vector<std::string>> places_for(std::string_view option, host_port first, bool asked,
+                                            std::uint32_t nodes, std::set<host_port>& taken) {
+  std::vector<std::string> places;
+  for (; places.size() < nodes; ++first.port) {
+    if (first.port > std::numeric_limits<std::uint16_t>::max()) {
+      return fail(errc::invalid_argument,
+                  "{}: there is no port {} for node {}; begin with a lower one", option, first.port,
+                  places.size() + 1);
+    }
+    if (taken.insert(first).second) {
+      places.push_back(text_of(first));
+    } else if (asked) {
+      return fail(errc::invalid_argument,
+                  "{}: node {} would listen on {}, which another of these nodes uses; give each "
+                  "of --listen, --shells and --http {} ports of its own",
+                  option, places.size() + 1, text_of(first), nodes);
+    }
+  }
+  return places;
+}
+
+/// Where each of several nodes listens, by what for.
+struct node_places {
+  std::vector<std::string> listen;
+  std::vector<std::string> shells;
+  std::vector<std::string> http; ///< empty: no node answers HTTP
+};
+
+/// Places that were asked for come first: the others make way.
+result<node_places> divide_ports(const options& given) {
+  node_places places;
+  struct wanted {
+    std::string_view option;
+    const std::string& address; ///< empty: not asked for
+    std::uint32_t otherwise;
+    std::vector<std::string>& out;
+  };
+  const std::array<wanted, 3> all{wanted{"--listen", given.listen, first_listen, places.listen},
+                                  wanted{"--shells", given.shells, first_shells, places.shells},
+                                  wanted{"--http", given.http, first_http, places.http}};
+  std::set<host_port> taken;
+  for (const wanted& one : all) {
+    if (one.address.empty()) {
+      continue;
+    }
+    if (const auto good = check_address(one.address, address_use::connect); !good) {
+      return in_context(fmt::format("{} {}", one.option, one.address), good.error());
+    }
+    const std::size_t colon = one.address.rfind(':');
+    host_port first{one.address.substr(0, colon), 0};
+    std::from_chars(one.address.data() + colon + 1, one.address.data() + one.address.size(),
+                    first.port);
+    OVIR_ASSIGN(one.out, places_for(one.option, first, true, given.nodes, taken));
+  }
+  for (const std::uint32_t port : ports_of_one) {
+    taken.insert({std::string{this_machine}, port});
+  }
+  for (const wanted& one : all) {
+    if (one.address.empty() && !(one.option == "--http" && given.no_http)) {
+      const host_port first{std::string{this_machine}, one.otherwise};
+      OVIR_ASSIGN(one.out, places_for(one.option, first, false, given.nodes, taken));
+    }
+  }
+  return places;
+}
+
+/// Layers are dealt in as many pieces as there are nodes, at most one per layer. A node holds its
+/// piece and the next, so that three or more can do without any one of them.
+std::vector<std::string> layers_of(std::uint32_t node, std::uint32_t nodes, std::uint32_t layers) {
+  const std::uint32_t pieces = std::min(nodes, layers);
+  const auto range = [&](std::uint32_t first_piece, std::uint32_t last_piece) {
+    return fmt::format("{}-{}", layers * first_piece / pieces,
+                       layers * (last_piece + 1) / pieces - 1);
+  };
+  const std::uint32_t piece = node % pieces;
+  if (pieces <= 2) {
+    return {range(0, pieces - 1)};
+  }
+  if (piece + 1 < pieces) {
+    return {range(piece, piece + 1)};
+  }
+  return {range(0, 0), range(piece, piece)}; // the next piece is the first
+}
+
+result<std::uint32_t> count_layers(surroundings& around, const std::string& model) {
+  if (model == embedded_model_path) {
+    OVIR_ASSIGN(const open_model inside,
+                parse_model(std::string{embedded_model_name}, embedded_model()));
+    OVIR_ASSIGN(const compute::model_config shape, compute::read_config(inside.metadata));
+    return shape.layers;
+  }
+  OVIR_ASSIGN(auto file, map_file(around.environment, model));
+  OVIR_ASSIGN(const open_model opened, parse_model(model, std::move(file)));
+  const auto shape = compute::read_config(opened.metadata);
+  if (!shape) {
+    return in_context(model, shape.error());
+  }
+  return shape->layers;
+}
+
+/// n1, n2, ... below the folder, each with the next ports, one admin key for all.
+result<exit_code> init_several(const options& given, surroundings& around) {
+  if (!given.join.empty() || !given.name.empty() || !given.config.empty() || !given.admin.empty() ||
+      !given.token.empty()) {
+    return fail(errc::invalid_argument, "--nodes makes a whole cluster; --join, --name, --config, "
+                                        "--admin and --token are for one node");
+  }
+  OVIR_ASSIGN(const std::uint32_t layers, count_layers(around, given.model));
+  OVIR_ASSIGN(const std::string folder, absolute(given.folder.empty() ? "." : given.folder));
+  OVIR_ASSIGN(const node_places places, divide_ports(given));
+  json documents = json::array();
+  std::string starts;
+  std::string ways;
+  std::string configs;
+  for (std::uint32_t i = 0; i < given.nodes; ++i) {
+    options how = given;
+    how.name = fmt::format("n{}", i + 1);
+    how.folder = (fs::path{folder} / how.name).string();
+    how.layers = layers_of(i, given.nodes, layers);
+    how.logs_to_file = true;
+    how.listen = places.listen[i];
+    how.shells = places.shells[i];
+    how.http = places.http.empty() ? std::string{} : places.http[i];
+    if (i > 0) {
+      how.join = {places.listen.front()};
+    }
+    OVIR_ASSIGN(const made_node made, make_node(how, around));
+    documents.push_back(document_of(made));
+    configs += made.how.config + "\n";
+    starts += made.fresh
+                  ? fmt::format("start it:    ovir node -c {} &\n", made.how.config)
+                  : fmt::format("{} is there already; it was left as it is\n", made.how.config);
+    if (i == 0) {
+      ways = ways_in(made);
+    }
+  }
+  if (given.as_json) {
+    OVIR_TRY(write_document(json{{"nodes", documents}}));
+    return exit_code::done;
+  }
+  write_note(starts + ways +
+             (places.http.empty()
+                  ? std::string{}
+                  : fmt::format("ask it:      http://{}/v1\n", places.http.front())));
+  OVIR_TRY(write_output(configs));
+  return exit_code::done;
+}
+
+result<exit_code> init(const options& given, surroundings& around) {
+  if (given.nodes > 0) {
+    return init_several(given, around);
+  }
+  OVIR_ASSIGN(const made_node made, make_node(given, around));
+  const options& how = made.how;
+  if (how.as_json) {
+    OVIR_TRY(write_document(document_of(made)));
+    return exit_code::done;
+  }
+  if (!made.fresh) {
+    write_note(fmt::format("{} is there already; it was left as it is\n", how.config));
+  } else {
+    write_note(
+        fmt::format("start it:    ovir node -c {}\n", how.config) + ways_in(made) +
+        (how.http.empty() ? std::string{} : fmt::format("ask it:      http://{}/v1\n", how.http)));
+  }
+  OVIR_TRY(write_output(how.config + "\n"));
+  return exit_code::done;
+}
+
+/// The three ways to say who operates the node.
+void add_operator(CLI::App& command, options& given) {
+  CLI::Option* const key = command.add_option(
+      "--admin-key", given.admin_key,
+      "Secret key of who lets nodes in and operates them, made when there is none; outside of the "
+      "node's folder (default: admin.key in $OVIR_OPERATOR, else $XDG_CONFIG_HOME/ovir, else "
+      "~/.config/ovir)");
+  CLI::Option* const admin =
+      command
+          .add_option("--admin", given.admin,
+                      "Public key of who operates a node alone, whose secret key is elsewhere; "
+                      "none: nobody does")
+          ->excludes(key);
+  command
+      .add_option("--token", given.token,
+                  "Leave to join, made by `ovir token` where the operator's key is")
+      ->excludes(key)
+      ->excludes(admin);
+}
+
+} // namespace
+
+void add_init(CLI::App& app, chosen_command& chosen) {
+  CLI::App* const command =
+      app.add_subcommand("init", "Write a configuration that works, and keys");
+  const auto given = std::make_shared<options>();
+  command->footer(
+      "Asks nothing. Without options: a node alone that computes the model inside the program and\n"
+      "answers OpenAI's clients on this machine. What is there already is kept.\n"
+      "The operator's key is made where there is none, apart from the node's folder. It lets "
+      "nodes\n"
+      "in and operates them, and stays with its owner: a node on another machine joins by a "
+      "token.\n"
+      "\nExamples:\n"
+      "  ovir init\n"
+      "  ovir init -m model.gguf --http 127.0.0.1:8080\n"
+      "  ovir init --nodes 3\n"
+      "  ovir init --listen a.example:7300\n"
+      "  ovir init --listen b.example:7300 --join a.example:7300 --token ovir-join-...");
+  command->add_option("--folder", given->folder,
+                      "Folder for keys and state (default: $OVIR_HOME, else "
+                      "$XDG_STATE_HOME/ovir, else ~/.local/state/ovir)");
+  command->add_option("-c,--config", given->config,
+                      "The file to write (default: node.toml in the folder)");
+  command
+      ->add_option("--nodes", given->nodes,
+                   "Instead of one: so many nodes of a cluster on this machine, n1, n2, ... below "
+                   "--folder (default: here), each with the next ports from 7381 (--http), 7311 "
+                   "(--shells) and 7301 (--listen) on; of many nodes further on, none twice")
+      ->check(CLI::Range(std::size_t{1}, limits::members_max));
+  command->add_option("--name", given->name, "What people call the node (default: the machine's)");
+  command->add_option("--cluster", given->cluster, "The cluster it belongs to")
+      ->capture_default_str();
+  command->add_option("-m,--model", given->model, "GGUF file, or embedded")->capture_default_str();
+  CLI::Option* const http =
+      command->add_option("--http", given->http, "HOST:PORT for OpenAI's clients; empty: none")
+          ->capture_default_str();
+  CLI::Option* const shells =
+      command->add_option("--shells", given->shells, "HOST:PORT for ovir shell")
+          ->capture_default_str();
+  command->add_option("--listen", given->listen,
+                      "HOST:PORT where other members reach it (default: it is alone)");
+  command->add_option("--join", given->join, "HOST:PORT of members to join through, with commas")
+      ->delimiter(',');
+  add_operator(*command, *given);
+  add_json(*command, given->as_json);
+  command->callback([given, http, shells, &chosen] {
+    if (given->nodes > 0) {
+      given->no_http = http->count() > 0 && given->http.empty();
+      given->http = http->count() > 0 ? given->http : std::string{};
+      given->shells = shells->count() > 0 ? given->shells : std::string{};
+    }
+    chosen.as_json = given->as_json;
+    chosen.run = [given](surroundings& around) { return init(*given, around); };
+  });
+}
+
+} // namespace ovir::apps

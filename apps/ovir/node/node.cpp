@@ -1,0 +1,277 @@
+#include "node/node.hpp"
+
+#include "apps/interrupt.hpp"
+#include "apps/key_file.hpp"
+#include "apps/ovir/base/command.hpp"
+#include "apps/ovir/base/embedded_model.hpp"
+#include "apps/ovir/base/foreign_key.hpp"
+#include "apps/ovir/base/machine.hpp"
+#include "apps/ovir/base/service_manager.hpp"
+#include "apps/ovir/node/node_config.hpp"
+#include "apps/ovir/node/node_log.hpp"
+#include "apps/ovir/node/node_run.hpp"
+#include "apps/pack_model.hpp"
+#include "apps/software.hpp"
+#include "apps/state_folder.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+
+namespace ovir::apps {
+
+namespace {
+
+/// How often the main thread looks for signals.
+constexpr std::chrono::milliseconds signal_poll{50};
+
+struct options {
+  std::string config;
+  bool check{false};
+  bool as_json{false};
+};
+
+std::uint64_t range_bytes(const compute::model& m, layer_range layers) {
+  std::uint64_t total = layers.first == 0 ? compute::file_bytes(m.token_embedding) : 0;
+  for (layer_index l = layers.first; l < layers.last; ++l) {
+    total += compute::held_bytes(m.layers[l]);
+  }
+  const bool tied = m.output.data == m.token_embedding.data && !compute::is_unpacked(m.output.type);
+  const bool head = layers.last == m.config.layers && !(tied && layers.first == 0);
+  return total + (head ? compute::held_bytes(m.output) : 0);
+}
+
+// As many layers from the first as the memory has room for beside caches: four fifths of it.
+layer_range fitting(const compute::model& m, std::uint64_t memory) {
+  layer_range best{0, 0};
+  while (best.last < m.config.layers && range_bytes(m, {0, best.last + 1}) <= memory / 5 * 4) {
+    ++best.last;
+  }
+  return best;
+}
+
+class loader {
+public:
+  loader(surroundings& around, const supervision::node_options& how,
+         const compute::kernel_set& kernels)
+      : around_(around), how_(how), kernels_(kernels) {}
+
+  result<std::shared_ptr<actors::catalog_model>>
+  operator()(const std::string& path, std::optional<layer_range> layers,
+             const std::shared_ptr<const compute::model_manifest>& fetched,
+             compute::parallel_runner& runner) const {
+    OVIR_ASSIGN(ready_model ready,
+                load_model(around_, path == embedded_model_path ? std::string{} : path));
+    auto model = std::make_shared<actors::catalog_model>();
+    const compute::model_config& config = ready.weights.config;
+    if (how_.roles.has(role::worker)) {
+      const std::uint64_t memory =
+          how_.memory_bytes > 0 ? how_.memory_bytes : around_.environment.memory_bytes() / 5 * 4;
+      model->held = layers.value_or(fitting(ready.weights, memory));
+      if (model->held.last > config.layers || model->held.size() == 0) {
+        return fail(errc::invalid_argument,
+                    "{}: layers {}-{} cannot be held: the model has {} and the memory limit is {} "
+                    "MiB; change 'layers' or limits.memory_mib",
+                    path, model->held.first, model->held.last == 0 ? 0 : model->held.last - 1,
+                    config.layers, memory >> 20U);
+      }
+      OVIR_TRY(pack_model(ready, model->held, kernels_, around_.environment, runner));
+      model->held_bytes = range_bytes(ready.weights, model->held);
+    }
+    OVIR_TRY(name_by_content(*model, ready, fetched));
+    model->name = fetched ? to_hex(model->id).substr(0, digits_of_name) : file_name(path);
+    model->weights = std::move(ready.weights);
+    if (how_.roles.has(role::scheduler)) {
+      model->vocabulary = std::move(ready.vocabulary);
+    }
+    model->metadata = std::move(ready.source.metadata);
+    model->file = std::move(ready.source.file);
+    model->kernels = &kernels_;
+    model->prefill_chunk = how_.prefill_chunk;
+    model->context = how_.context_max == 0 ? config.context : how_.context_max;
+    return model;
+  }
+
+private:
+  static constexpr std::size_t digits_of_name = 16; ///< of a model that came without a file's name
+
+  static result<void>
+  name_by_content(actors::catalog_model& model, ready_model& ready,
+                  const std::shared_ptr<const compute::model_manifest>& fetched) {
+    model.whole = fetched == nullptr;
+    model.manifest = fetched;
+    if (model.whole) {
+      OVIR_ASSIGN(compute::model_manifest made,
+                  compute::manifest_of(ready.source.metadata,
+                                       [&ready] { ready.source.file->release_pages(); }));
+      model.manifest = std::make_shared<const compute::model_manifest>(std::move(made));
+    }
+    model.id = compute::name_of(*model.manifest);
+    return {};
+  }
+
+  static std::string file_name(const std::string& path) {
+    const auto slash = path.rfind('/');
+    return slash == std::string::npos ? path : path.substr(slash + 1);
+  }
+
+  surroundings& around_;
+  const supervision::node_options& how_;
+  const compute::kernel_set& kernels_;
+};
+
+// Ends early when a signal comes.
+void wait_for(std::chrono::milliseconds time) {
+  ::poll(nullptr, 0, static_cast<int>(time.count()));
+}
+
+// kill -STOP does not end by itself: a child that is not stopped wakes us.
+void stop_for(std::uint32_t ms) {
+  const pid_t self = ::getpid();
+  if (::fork() == 0) {
+    // Peers must see the end of this node's connections should it be killed meanwhile.
+    ::close_range(0, ~0U, 0);
+    wait_for(std::chrono::milliseconds{ms});
+    ::kill(self, SIGCONT);
+    ::_exit(0);
+  }
+  ::kill(self, SIGSTOP);
+}
+
+result<void> reload(const std::function<result<supervision::node_options>()>& reread,
+                    node_log& journal, supervision::node& running) {
+  OVIR_TRY(journal.reopen());
+  if (!reread) {
+    return {};
+  }
+  OVIR_ASSIGN(const auto fresh, reread());
+  for (const std::string& line : running.reload(fresh)) {
+    journal.write(actors::log_level::warn, std::nullopt, line);
+  }
+  journal.write(actors::log_level::info, std::nullopt, "configuration read again");
+  return {};
+}
+
+// A process whose tree stands still is worth no more than one that is gone: then the service
+// manager hears nothing and starts another.
+void show_life(service_manager& manager, supervision::node& running, surroundings& around,
+               node_log& journal) {
+  if (!manager.beat_due(around.environment.now())) {
+    return;
+  }
+  if (running.responds()) {
+    manager.beat(around.environment.now());
+  } else {
+    manager.miss(around.environment.now());
+    journal.write(actors::log_level::error, std::nullopt,
+                  "the supervision tree does not answer; no sign of life for the service manager");
+  }
+}
+
+} // namespace
+
+result<exit_code> run_node(const supervision::node_options& how, surroundings& around,
+                           const std::function<result<supervision::node_options>()>& reread) {
+  const char* const isa = std::getenv("OVIR_ISA");
+  OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(isa == nullptr ? "" : isa));
+  OVIR_TRY(around.environment.make_folder(how.state));
+  OVIR_ASSIGN(const secret_key key, load_or_make_key(around.environment, key_path_in(how.state)));
+  OVIR_ASSIGN(const node_log_options log_options, log_options_of(how));
+  OVIR_ASSIGN(const auto journal, node_log::open(log_options));
+  supervision::node_surroundings outside;
+  outside.env = &around.environment;
+  outside.key = &key;
+  outside.journal = journal.get();
+  outside.load = loader{around, how, *kernels};
+  outside.version = OVIR_VERSION;
+  outside.software = software_text(*kernels);
+  outside.kill_self = [] { ::kill(::getpid(), SIGKILL); };
+  outside.stop_self = stop_for;
+  const std::atomic<bool>& hang_up = watch_for_hang_up();
+  journal->say(actors::log_level::info, std::nullopt, "ovir {} node '{}' {} starts as {}",
+               OVIR_VERSION, how.name, to_hex(key.id()), to_string(how.roles));
+  auto started = supervision::node::start(how, outside);
+  if (!started) { // the console hears of it from `main`, whatever the log is written to
+    journal->say(actors::log_level::error, std::nullopt, "ends: {}", started.error().message);
+    return in_context(fmt::format("node '{}' of {}", how.name, how.state), started.error());
+  }
+  const auto node = std::move(*started);
+  journal->say(actors::log_level::info, std::nullopt, "listens on {}, shells on {}",
+               node->listen_address(), node->admin_address());
+  write_note(fmt::format("node {} '{}' listens on {}, shells on {}\n", to_hex(key.id()), how.name,
+                         node->listen_address(), node->admin_address()));
+  if (how.gateway) {
+    journal->say(actors::log_level::info, std::nullopt, "answers HTTP on {}", node->http_address());
+    write_note(fmt::format("answers {} on {}\n",
+                           how.gateway->tls_certificate.empty() ? "http" : "https",
+                           node->http_address()));
+  }
+  service_manager manager{around.environment.now()};
+  manager.ready(fmt::format("node '{}' listens on {}", how.name, node->listen_address()));
+  while (!around.interrupted.load() && !node->finished()) {
+    wait_for(signal_poll);
+    show_life(manager, *node, around, *journal);
+    if (take_hang_up(hang_up)) {
+      if (const auto done = reload(reread, *journal, *node); !done) {
+        journal->say(actors::log_level::error, std::nullopt, "configuration kept: {}",
+                     done.error().message);
+      }
+    }
+  }
+  manager.stopping();
+  journal->write(actors::log_level::info, std::nullopt, "drains");
+  forget_interrupts();
+  const bool clean = node->drain(around.interrupted);
+  return clean ? exit_code::done : exit_code::unavailable;
+}
+
+namespace {
+
+/// What the file says, of a node that may start so.
+result<supervision::node_options> read_options(const options& given, surroundings& around) {
+  OVIR_ASSIGN(auto how, read_node_config(around.environment, given.config));
+  OVIR_TRY(refuse_operators_keys(around.environment, how));
+  return how;
+}
+
+result<exit_code> run(const options& given, surroundings& around) {
+  OVIR_ASSIGN(const auto how, read_options(given, around));
+  if (!given.check) {
+    return run_node(how, around, [&given, &around] { return read_options(given, around); });
+  }
+  if (given.as_json) {
+    OVIR_TRY(write_document(document_of(how)));
+  } else {
+    OVIR_TRY(write_output(describe(how)));
+  }
+  return exit_code::done;
+}
+
+} // namespace
+
+void add_node(CLI::App& app, chosen_command& chosen) {
+  CLI::App* const command = app.add_subcommand("node", "Be a member of a cluster");
+  const auto given = std::make_shared<options>();
+  command->footer("config/all.toml explains every key. The node makes its key on first start; its\n"
+                  "public half is its name, and what other nodes allow.\n"
+                  "\nSIGTERM or Ctrl-C drains: nothing new is taken, running requests end or are\n"
+                  "handed over; once more ends at once. SIGHUP reads the file again.\n"
+                  "\nExamples:\n"
+                  "  ovir node -c config/worker.toml\n"
+                  "  ovir node -c config/worker.toml --check");
+  command->add_option("-c,--config", given->config, "Configuration file (TOML)")->required();
+  command->add_flag("--check", given->check, "Read the file, print what it means, and end");
+  add_json(*command, given->as_json);
+  command->callback([given, &chosen] {
+    chosen.as_json = given->as_json;
+    chosen.run = [given](surroundings& around) { return run(*given, around); };
+  });
+}
+
+} // namespace ovir::apps

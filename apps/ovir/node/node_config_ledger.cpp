@@ -1,0 +1,121 @@
+#include "apps/ovir/node/node_config_ledger.hpp"
+
+#include "messages/limits/general.hpp"
+#include "messages/limits/ledger.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace ovir::apps {
+
+namespace {
+
+constexpr text_rule path_rule{"path", limits::path_bytes_max};
+constexpr text_rule key_rule{"key", 2 * node_id::size};
+constexpr text_rule word_rule{"word", limits::node_name_bytes_max};
+
+const toml::source_region& place_of(const toml::table& table, std::string_view key) {
+  return table.get(key)->source();
+}
+
+result<std::string> path_at(const config_reader& in, const toml::table& table, std::string_view key,
+                            const std::filesystem::path& folder) {
+  OVIR_ASSIGN(const std::string text, in.text(table, key, path_rule, std::string{}));
+  if (text.empty()) {
+    return text;
+  }
+  if (text.front() == '~' || text.find('$') != std::string::npos) {
+    return in.refuse(place_of(table, key),
+                     "'{}' is taken as it stands: ~ and environment variables are not expanded; "
+                     "write the whole path, or one relative to this file's folder",
+                     key);
+  }
+  return (folder / text).lexically_normal().string();
+}
+
+result<node_id> key_of(const config_reader& in, const toml::node& value, std::string_view name) {
+  OVIR_ASSIGN(const std::string text, in.text_of(value, name, key_rule));
+  const result<node_id> parsed = node_id_from_hex(text);
+  if (!parsed || parsed->empty()) {
+    return in.refuse(value.source(),
+                     "'{}' must be a key: 64 lower-case hexadecimal digits, as the "
+                     "node and `ovir keygen` print it",
+                     name);
+  }
+  return *parsed;
+}
+
+/// Only a keeper has a ledger of its own. That a keeper's own key is the one named, if any, is
+/// looked at when the node starts and has a key.
+result<void> check_side(const config_reader& in, const toml::table& table, bool keeps) {
+  for (const std::string_view key : {"folder", "policy", "mint_keys"}) {
+    if (table.contains(key) && !keeps) {
+      return in.refuse(place_of(table, key),
+                       "'{}' is for who keeps the ledger; add ledger to 'roles', or set 'keeper'",
+                       key);
+    }
+  }
+  return {};
+}
+
+result<void> read_mint_keys(const config_reader& in, const toml::table& table,
+                            std::vector<node_id>& keys) {
+  OVIR_ASSIGN(const toml::array* const list,
+              in.array(table, "mint_keys", limits::ledger_mint_keys_max));
+  if (list == nullptr) {
+    return {};
+  }
+  for (const toml::node& value : *list) {
+    OVIR_ASSIGN(const node_id key, key_of(in, value, "mint_keys"));
+    if (std::find(keys.begin(), keys.end(), key) != keys.end()) {
+      return in.refuse(value.source(), "'mint_keys' names {}... twice", short_name(key));
+    }
+    keys.push_back(key);
+  }
+  return {};
+}
+
+} // namespace
+
+result<void> read_ledger_section(const config_reader& in, const toml::table& root,
+                                 const std::filesystem::path& folder,
+                                 supervision::node_options& options) {
+  OVIR_ASSIGN(const toml::table* const table, in.section(root, "ledger"));
+  if (table == nullptr) {
+    return {};
+  }
+  OVIR_TRY(in.known_keys(*table, "[ledger]", ledger_section_keys));
+  OVIR_TRY(check_side(in, *table, options.roles.has(role::ledger)));
+  supervision::ledger_option& o = options.ledger;
+  OVIR_ASSIGN(o.folder, path_at(in, *table, "folder", folder));
+  OVIR_ASSIGN(o.policy, path_at(in, *table, "policy", folder));
+  OVIR_TRY(read_mint_keys(in, *table, o.mint_keys));
+  if (const toml::node* const value = table->get("keeper"); value != nullptr) {
+    OVIR_ASSIGN(o.keeper, key_of(in, *value, "keeper"));
+  }
+  OVIR_ASSIGN(const std::string away, in.text(*table, "when_away", word_rule, "refuse"));
+  if (away != "refuse" && away != "serve") {
+    return in.refuse(place_of(*table, "when_away"), "'when_away' is \"refuse\" or \"serve\"");
+  }
+  o.serves_unpaid = away == "serve";
+  OVIR_ASSIGN(o.follow, in.boolean(*table, "follow", o.follow));
+  OVIR_ASSIGN(const std::string rewards, in.text(*table, "rewards", word_rule, "work"));
+  if (rewards != "work" && rewards != "factors") {
+    return in.refuse(place_of(*table, "rewards"), "'rewards' is \"work\" or \"factors\"");
+  }
+  o.weighs_factors = rewards == "factors";
+  OVIR_ASSIGN(const std::string clients, in.text(*table, "clients", word_rule, "node"));
+  if (clients != "node" && clients != "self") {
+    return in.refuse(place_of(*table, "clients"), "'clients' is \"node\" or \"self\"");
+  }
+  o.clients_pay = clients == "self";
+  for (const auto& [key, ask] :
+       {std::pair{"ask_ppm", &o.ask_ppm}, std::pair{"ask_max_ppm", &o.ask_max_ppm}}) {
+    OVIR_ASSIGN(const std::uint64_t ppm,
+                in.whole(*table, key, {1, limits::ledger_ask_ppm_max}, *ask));
+    *ask = static_cast<std::uint32_t>(ppm);
+  }
+  return {};
+}
+
+} // namespace ovir::apps

@@ -1,0 +1,184 @@
+#include "actors/path/planner.hpp"
+#include "apps/ovir/base/command.hpp"
+#include "apps/ovir/run/cluster_file.hpp"
+#include "apps/ovir/run/stage_picture.hpp"
+#include "messages/limits/general.hpp"
+
+#include <algorithm>
+
+namespace ovir::apps {
+
+namespace {
+
+struct options {
+  std::string model;
+  std::string cluster;
+  std::uint32_t context{0}; ///< 0: the model's own
+  std::uint32_t requests{1};
+  std::uint32_t prefill_chunk{64};
+  bool batch{false};
+  bool as_json{false};
+};
+
+struct planned {
+  const actors::plan_request& request;
+  const actors::plan& plan;
+  std::string_view model;
+};
+
+json document_of(const actors::plan_speed& speed) {
+  return {{"token_ms", speed.token_seconds * 1e3},
+          {"slowest_ms", speed.slowest_seconds * 1e3},
+          {"decode_tps", speed.tokens_per_second},
+          {"together_tps", speed.tokens_per_second_together},
+          {"prefill_tps", speed.prefill_per_second}};
+}
+
+json document_of(const planned& p) {
+  json stages = json::array();
+  for (const actors::plan_stage& stage : p.plan.stages) {
+    stages.push_back({{"node", p.request.nodes[stage.node].name},
+                      {"first_layer", stage.layers.first},
+                      {"last_layer", stage.layers.last - 1},
+                      {"weight_bytes", stage.weights},
+                      {"kv_bytes", stage.kv},
+                      {"buffer_bytes", stage.buffers},
+                      {"memory_bytes", stage.memory()},
+                      {"memory_limit_bytes", p.request.nodes[stage.node].memory},
+                      {"decode_ms", stage.decode_seconds * 1e3}});
+  }
+  json alone = nullptr;
+  if (p.plan.alone) {
+    alone = document_of(*p.plan.alone);
+    alone["node"] = p.request.nodes[p.plan.alone_node].name;
+  }
+  return {
+      {"model", p.model},
+      {"objective", p.request.objective == actors::plan_objective::batch ? "batch" : "interactive"},
+      {"context", p.request.context},
+      {"requests", p.request.requests},
+      {"stages", std::move(stages)},
+      {"speed", document_of(p.plan.speed)},
+      {"alone", std::move(alone)},
+      {"why", p.plan.why},
+      {"gap", p.plan.gap},
+      {"states", p.plan.states}};
+}
+
+picture_box box_of(const planned& p, const actors::plan_stage& stage) {
+  const auto layers = static_cast<std::uint32_t>(p.request.shape.layer_weights.size());
+  const actors::plan_node& node = p.request.nodes[stage.node];
+  return {node.name,
+          layers_text(stage.layers),
+          ends_text(stage.layers, layers),
+          fmt::format("weights {:>10}", bytes_text(stage.weights)),
+          fmt::format("KV      {:>10}", bytes_text(stage.kv)),
+          fmt::format("buffers {:>10}", bytes_text(stage.buffers)),
+          fmt::format("{:.0f} % of {}",
+                      100 * static_cast<double>(stage.memory()) / static_cast<double>(node.memory),
+                      bytes_text(node.memory)),
+          fmt::format("{:.1f} ms per token", stage.decode_seconds * 1e3)};
+}
+
+std::string text_of(const planned& p) {
+  std::vector<picture_box> boxes;
+  std::vector<bool> used(p.request.nodes.size(), false);
+  for (const actors::plan_stage& stage : p.plan.stages) {
+    boxes.push_back(box_of(p, stage));
+    used[stage.node] = true;
+  }
+  const actors::plan_speed& s = p.plan.speed;
+  std::string text = fmt::format(
+      "{}: {} request{} of {} positions, {}\n", p.model, p.request.requests,
+      p.request.requests == 1 ? "" : "s", p.request.context,
+      p.request.objective == actors::plan_objective::batch ? "for the most tokens together"
+                                                           : "for the least time per token");
+  text += picture_of(boxes);
+  std::string unused;
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (!used[i]) {
+      unused += (unused.empty() ? "" : ", ") + p.request.nodes[i].name;
+    }
+  }
+  if (!unused.empty()) {
+    text += fmt::format("unused     {}\n", unused);
+  }
+  text += fmt::format("prefill    {:.1f} tokens/s predicted\n", s.prefill_per_second);
+  text +=
+      fmt::format("decode     {:.1f} tokens/s predicted for one request ({:.1f} ms per token)\n",
+                  s.tokens_per_second, s.token_seconds * 1e3);
+  if (p.request.requests > 1) {
+    text += fmt::format("together   {:.1f} tokens/s predicted for {} requests\n",
+                        s.tokens_per_second_together, p.request.requests);
+  }
+  return text + fmt::format("why        {}\n", p.plan.why);
+}
+
+result<exit_code> run_plan(const options& given, surroundings& around) {
+  auto text = around.environment.read(given.cluster, limits::config_file_bytes_max);
+  if (!text) {
+    return text.error();
+  }
+  OVIR_ASSIGN(cluster_description cluster, parse_cluster(given.cluster, *text));
+  OVIR_ASSIGN(const ready_model model, load_model(around, given.model));
+  const compute::model_config& config = model.weights.config;
+  if (given.context > config.context) {
+    return fail(errc::invalid_argument, "--context {}: {} was made for {} positions at most",
+                given.context, model.source.path, config.context);
+  }
+  actors::plan_request request;
+  request.shape = actors::shape_of(model.weights, given.prefill_chunk);
+  request.nodes = std::move(cluster.nodes);
+  request.links = std::move(cluster.links);
+  request.lead = cluster.lead;
+  request.context = given.context > 0 ? given.context : config.context;
+  request.requests = given.requests;
+  request.objective =
+      given.batch ? actors::plan_objective::batch : actors::plan_objective::interactive;
+  const auto made = actors::make_plan(request);
+  if (!made) {
+    return in_context(given.cluster, made.error());
+  }
+  const planned done{request, *made, model.source.path};
+  if (given.as_json) {
+    OVIR_TRY(write_document(document_of(done)));
+  } else {
+    OVIR_TRY(write_output(text_of(done)));
+  }
+  return exit_code::done;
+}
+
+} // namespace
+
+void add_plan(CLI::App& app, chosen_command& chosen) {
+  CLI::App* const command =
+      app.add_subcommand("plan", "Cut a model for the machines a file describes");
+  const auto given = std::make_shared<options>();
+  command->footer(
+      "Prints who would hold what, the predicted speed and memory, and why. Nothing is\n"
+      "started. config/cluster.toml shows every key of the file.\n"
+      "\nExamples:\n"
+      "  ovir plan -m MODEL.gguf --cluster config/cluster.toml\n"
+      "  ovir plan -m MODEL.gguf --cluster FILE --context 4096 --requests 4 --batch");
+  command->add_option("-m,--model", given->model, "GGUF file (default: the embedded model)");
+  command->add_option("--cluster", given->cluster, "TOML file with nodes and links")->required();
+  command
+      ->add_option("--context", given->context,
+                   "Positions promised to each request (default: the model's)")
+      ->check(CLI::Range(std::uint32_t{1}, limits::context_max));
+  command->add_option("--requests", given->requests, "Requests at once")
+      ->check(CLI::Range(std::uint32_t{1}, limits::requests_active_max))
+      ->capture_default_str();
+  command->add_option("--prefill-chunk", given->prefill_chunk, "Positions of a prompt per step")
+      ->check(CLI::Range(std::uint32_t{1}, limits::prefill_chunk_max))
+      ->capture_default_str();
+  command->add_flag("--batch", given->batch,
+                    "Most tokens per second together, instead of least time per token");
+  add_json(*command, given->as_json);
+  command->callback([given, &chosen] {
+    chosen.as_json = given->as_json;
+    chosen.run = [given](surroundings& around) { return run_plan(*given, around); };
+  });
+}
+
+} // namespace ovir::apps

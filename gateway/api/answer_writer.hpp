@@ -1,0 +1,94 @@
+#pragma once
+
+#include "gateway/api/completion_request.hpp"
+#include "gateway/api/generation_order.hpp"
+#include "gateway/api/token_logprobs_json.hpp"
+#include "gateway/api/tool_call_reader.hpp"
+#include "gateway/http/api_error.hpp"
+#include "gateway/http/event_id.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ovir::gateway {
+
+/// What an answer looks like, whatever comes of it.
+struct answer_shape {
+  api_kind kind{api_kind::completion};
+  request_id id;
+  std::vector<request_id> answers; ///< as the cluster knows them
+  std::string model;               ///< as the client called it
+  std::string fingerprint;
+  std::uint64_t created{0}; ///< Unix seconds
+  std::uint64_t prompt_tokens{0};
+  bool stream{false};
+  std::uint32_t answers_each{1}; ///< to one prompt
+  bool has_tools{false};         ///< calls of tools are looked for in the text
+  bool include_usage{false};
+  /// Of the model, where tokens are told with logprobs; else null.
+  std::shared_ptr<const compute::tokenizer> vocabulary;
+  bool base64{false}; ///< of embeddings
+};
+
+/// Turns tokens into the body of an answer or the events of a stream. A core: what it returns is to
+/// be sent at once, in order. Tokens of each answer come from index 0 on, without a gap, also to a
+/// client that had some already: those are passed over.
+class answer_writer {
+public:
+  /// `received`: what the client has, by answer; empty: nothing. `invalid_argument` in
+  /// `check_received` otherwise.
+  explicit answer_writer(answer_shape shape, std::vector<std::uint32_t> received = {});
+
+  /// Whether `received` can be what a client has of an answer of this shape.
+  [[nodiscard]] static bool fits(const answer_shape& shape, const event_id& last);
+
+  /// A token of answer `answer`; the event that says so, or nothing. It has logprobs where the
+  /// shape has a vocabulary.
+  [[nodiscard]] std::string on_token(std::uint32_t answer, const told_token& token);
+  /// The end of answer `answer`; behind the last one the end of the stream.
+  [[nodiscard]] std::string on_end(std::uint32_t answer, generation_outcome outcome);
+  /// Every answer is over.
+  [[nodiscard]] bool over() const;
+
+  /// The body; once every answer is over.
+  [[nodiscard]] std::string body() const;
+  /// Tokens drawn, of all answers.
+  [[nodiscard]] std::uint64_t tokens() const;
+  /// Tokens of the prompts that were not computed again.
+  [[nodiscard]] std::uint64_t cached() const;
+  /// Digest of the only answer.
+  [[nodiscard]] std::optional<digest> transcript() const;
+
+  [[nodiscard]] const answer_shape& shape() const noexcept { return shape_; }
+
+private:
+  struct answer {
+    std::uint32_t next{0};     ///< token that comes next from the cluster
+    std::uint32_t received{0}; ///< events the client has
+    std::size_t text_bytes{0}; ///< of the answer, so far
+    tool_call_reader calls;    ///< where there may be some
+    told_tokens told;          ///< with logprobs, and not told the client yet
+    std::optional<generation_outcome> outcome;
+  };
+
+  [[nodiscard]] tool_call_reader::pieces pieces_of(answer& a, const std::string& text) const;
+  [[nodiscard]] std::string event(std::uint32_t index, const tool_call_reader::pieces& text,
+                                  const generation_outcome* end);
+  [[nodiscard]] event_id place() const;
+  [[nodiscard]] json embeddings() const;
+  [[nodiscard]] json take_logprobs(answer& a) const;
+
+  answer_shape shape_;
+  std::vector<answer> answers_;
+};
+
+/// Where the receipt of an answer is.
+[[nodiscard]] std::string receipt_url(request_id answer);
+/// An error within a stream that has begun.
+[[nodiscard]] std::string error_event(const api_error& e);
+/// What keeps a silent stream alive: a comment.
+[[nodiscard]] std::string beat_event();
+
+} // namespace ovir::gateway

@@ -1,0 +1,516 @@
+#include "gateway/api/application_call.hpp"
+
+#include "messages/limits/access.hpp"
+#include "messages/limits/gateway.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace ovir::gateway {
+
+namespace {
+
+/// For what was cancelled to say so, before it is given up.
+constexpr std::chrono::seconds cancel_wait{30};
+
+bool same_orders(const std::vector<generation_order>& a, const std::vector<generation_order>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const generation_order& x, const generation_order& y) {
+                      return x.id == y.id && digest_of(x) == digest_of(y);
+                    });
+}
+
+/// Without keys there is one owner: everybody who may ask here.
+request_owner owner_of(const api_key& key) {
+  return key.id.empty() ? request_owner{} : owner_of_api_key(key.hash);
+}
+
+api_kind kind_of(std::string_view path) {
+  if (path == "/v1/embeddings") {
+    return api_kind::embedding;
+  }
+  return path == "/v1/completions" ? api_kind::completion : api_kind::chat;
+}
+
+std::string_view name_of(api_kind kind) {
+  switch (kind) {
+  case api_kind::completion: return "completion";
+  case api_kind::chat: return "chat";
+  case api_kind::embedding: return "embeddings";
+  }
+  return "";
+}
+
+api_error too_late() { return refusal(504, "timed_out", "the request's deadline is over"); }
+
+/// What the client says it has; none where it says nothing.
+api_result<std::optional<event_id>> last_event_of(const http_request& request) {
+  const std::string_view text = request.field("last-event-id");
+  if (text.empty()) {
+    return std::optional<event_id>{};
+  }
+  const auto id = event_id_from(text);
+  if (!id) {
+    return bad_parameter("Last-Event-ID", fmt::format("'Last-Event-ID': {}", id.error().message));
+  }
+  return std::optional{*id};
+}
+
+} // namespace
+
+void application::generate(http_request request, const api_key& key,
+                           const std::shared_ptr<http_exchange>& exchange) {
+  auto last = last_event_of(request);
+  if (const auto* const refused = std::get_if<api_error>(&last)) {
+    return exchange->reply(answer_of(*refused));
+  }
+  const auto p = std::make_shared<pending>();
+  p->last = std::get<std::optional<event_id>>(last);
+  if (const std::string_view named = request.field("x-ovir-request"); !named.empty()) {
+    const auto id = request_id_from(named);
+    if (!id || (p->last && p->last->request != *id)) {
+      return exchange->reply(answer_of(bad_parameter(
+          "X-OVIR-Request", id ? "'X-OVIR-Request' and 'Last-Event-ID' name different requests"
+                               : fmt::format("'X-OVIR-Request': {}", id.error().message))));
+    }
+    p->id = *id;
+  } else {
+    p->id = p->last ? p->last->request : request_id{std::max<std::uint64_t>(around_.random(), 1)};
+  }
+  if (const auto refused = budget_.begin(key, around_.now())) {
+    return exchange->reply(answer_of(*refused));
+  }
+  ++preparing_;
+  p->kind = kind_of(request.path);
+  p->request = std::move(request);
+  p->key = key;
+  p->who = owner_of(key);
+  p->exchange = exchange;
+  p->models = around_.engine->models();
+  p->format = options_.chat_format;
+  exchange->when_gone([p] { p->gone = true; });
+  around_.elsewhere(
+      [p] {
+        auto parsed = parse_completion(p->kind, p->request.body);
+        p->request.body = {};
+        if (const auto* const refused = std::get_if<api_error>(&parsed)) {
+          p->outcome = *refused;
+          return;
+        }
+        const auto& asked = std::get<completion_request>(parsed);
+        const auto model = find_model(p->models, asked.model);
+        if (const auto* const refused = std::get_if<api_error>(&model)) {
+          p->outcome = *refused;
+          return;
+        }
+        p->deadline = asked.deadline;
+        p->outcome = prepare(asked, std::get<served_model>(model), p->id, p->format, p->who);
+      },
+      [this, p] { take_prepared(*p); });
+}
+
+void application::take_prepared(pending& p) {
+  --preparing_;
+  const auto exchange = std::exchange(p.exchange, nullptr);
+  const auto refuse = [&](const api_error& why) {
+    budget_.end(p.key.id);
+    if (!p.gone) {
+      exchange->reply(answer_of(why));
+    }
+  };
+  if (const auto* const refused = std::get_if<api_error>(&p.outcome)) {
+    return refuse(*refused);
+  }
+  auto& ready = std::get<prepared_request>(p.outcome);
+  if (p.gone) {
+    return refuse({});
+  }
+  if (p.last && !answer_writer::fits(ready.shape, *p.last)) {
+    return refuse(bad_parameter("Last-Event-ID", "'Last-Event-ID' is not of such a request"));
+  }
+  std::vector<std::uint32_t> received = p.last ? p.last->received : std::vector<std::uint32_t>{};
+  if (const auto known = calls_.find({p.key.id, p.id}); known != calls_.end()) {
+    const call_pointer c = known->second;
+    if (!same_orders(c->orders, ready.orders)) {
+      return refuse(
+          refusal(409, "request_exists", "a request of this id is another one; choose another id"));
+    }
+    budget_.end(p.key.id); // counted when it began
+    return go_on(c, exchange, std::move(received));
+  }
+  const std::uint64_t seconds = around_.unix_seconds();
+  if (const auto refused = budget_.reserve(p.key, ready.tokens_max, seconds)) {
+    return refuse(*refused);
+  }
+  if (budget_.is_behind()) { // before anything is computed for it
+    keep_spend(true);
+  }
+  const auto c = std::make_shared<call>();
+  c->owner = p.key.id;
+  c->key_name = p.key.name;
+  c->orders = std::move(ready.orders);
+  for (generation_order& order : c->orders) {
+    order.owner = p.key.id;
+    c->terms.push_back(digest_of(order));
+  }
+  ready.shape.created = seconds;
+  c->looked_for = p.last.has_value();
+  c->deadline = around_.now() + p.deadline;
+  c->reserved = ready.tokens_max;
+  c->day = key_budget::day_of(seconds);
+  counts_.resumed += p.last ? 1 : 0;
+  c->writer.emplace(std::move(ready.shape), std::move(received));
+  attach(c, exchange);
+  begin(c);
+}
+
+/// Another connection for a request under way: from the first token on, less what its client has.
+void application::go_on(const call_pointer& c, const std::shared_ptr<http_exchange>& exchange,
+                        std::vector<std::uint32_t> received) {
+  ++counts_.resumed;
+  if (const auto before = std::exchange(c->exchange, nullptr)) {
+    before->when_gone(nullptr);
+    if (c->streaming) {
+      before->end_stream();
+    } else {
+      before->reply(answer_of(refusal(409, "taken_over", "another connection took this request")));
+    }
+  }
+  answer_shape shape = c->shape();
+  c->writer.emplace(std::move(shape), std::move(received));
+  c->streaming = false;
+  for (call::progress& answer : c->answers) {
+    answer.next = 0;
+    answer.over = false;
+  }
+  c->looked_for = true;
+  attach(c, exchange);
+  watch_again(c);
+}
+
+void application::resume(const http_request& request, const api_key& key,
+                         const std::shared_ptr<http_exchange>& exchange) {
+  const auto id = request_id_from(
+      std::string_view{request.path}.substr(std::string_view{"/v1/requests/"}.size()));
+  auto last = last_event_of(request);
+  if (const auto* const refused = std::get_if<api_error>(&last)) {
+    return exchange->reply(answer_of(*refused));
+  }
+  const auto& received = std::get<std::optional<event_id>>(last);
+  const auto known = id ? calls_.find({key.id, *id}) : calls_.end();
+  const auto over = id ? finished_.find({key.id, *id}) : finished_.end();
+  const bool here = known != calls_.end();
+  if (!here && over == finished_.end()) {
+    return exchange->reply(
+        answer_of(refusal(404, "unknown_request",
+                          "this node has no such request; send the same request again with "
+                          "'X-OVIR-Request' and 'Last-Event-ID', here or to another node")));
+  }
+  const answer_shape& shape = here ? known->second->shape() : over->second.shape;
+  if (received && !answer_writer::fits(shape, *received)) {
+    return exchange->reply(
+        answer_of(bad_parameter("Last-Event-ID", "'Last-Event-ID' is not of this request")));
+  }
+  auto list = received ? received->received : std::vector<std::uint32_t>{};
+  if (here) {
+    return go_on(known->second, exchange, std::move(list));
+  }
+  if (calls_.size() + preparing_ >= options_.requests_max) {
+    return exchange->reply(
+        answer_of(refusal(503, "overloaded", "too many requests are under way")));
+  }
+  ++counts_.resumed;
+  const auto c = std::make_shared<call>();
+  c->owner = key.id;
+  c->key_name = key.name;
+  c->watched_only = true;
+  c->terms = over->second.terms;
+  for (const request_id answer : shape.answers) {
+    c->orders.emplace_back().id = name_in_cluster(owner_of(key), answer);
+  }
+  c->deadline = around_.now() + limits::api_deadline_max;
+  c->writer.emplace(shape, std::move(list));
+  attach(c, exchange);
+  begin(c);
+}
+
+void application::begin(const call_pointer& c) {
+  const answer_shape& shape = c->shape();
+  calls_[{c->owner, shape.id}] = c;
+  c->begun = around_.now();
+  c->answers.resize(c->orders.size());
+  if (!c->watched_only) {
+    counts_.prompt_tokens += shape.prompt_tokens;
+  }
+  around_.say(shape.id,
+              fmt::format("key '{}': {}, {} prompt tokens, {} answers{}; the first is {}",
+                          c->key_name, name_of(shape.kind), shape.prompt_tokens, c->orders.size(),
+                          shape.stream ? ", streamed" : "", to_text(c->orders.front().id)));
+  watch_again(c);
+}
+
+void application::watch_again(const call_pointer& c) {
+  for (call::progress& answer : c->answers) {
+    if (answer.tag != 0) {
+      around_.engine->forget(answer.tag);
+      tags_.erase(answer.tag);
+      answer.tag = 0;
+    }
+  }
+  listen_to_more(c);
+}
+
+/// The many texts of a request for embeddings take turns, so that they leave room for others.
+void application::listen_to_more(const call_pointer& c) {
+  const std::size_t most =
+      c->shape().kind == api_kind::embedding ? limits::api_embeddings_at_once : c->answers.size();
+  auto listening = static_cast<std::size_t>(
+      std::count_if(c->answers.begin(), c->answers.end(),
+                    [](const call::progress& answer) { return answer.tag != 0; }));
+  for (std::uint32_t i = 0; i < c->answers.size() && listening < most; ++i) {
+    call::progress& answer = c->answers[i];
+    if (answer.over || answer.tag != 0) {
+      continue;
+    }
+    ++listening;
+    answer.tag = next_tag_++;
+    tags_[answer.tag] = {c, i};
+    if (c->watched_only) {
+      around_.engine->watch(answer.tag, c->orders[i].id, c->terms[i]);
+    } else {
+      around_.engine->start(answer.tag, c->orders[i], c->looked_for);
+    }
+  }
+}
+
+void application::attach(const call_pointer& c, const std::shared_ptr<http_exchange>& exchange) {
+  c->exchange = exchange;
+  c->gone_since.reset();
+  c->quiet_since = around_.now();
+  exchange->when_gone([this, weak = std::weak_ptr<call>(c)] {
+    if (const auto gone = weak.lock()) {
+      gone->exchange = nullptr;
+      gone->gone_since = around_.now();
+    }
+  });
+}
+
+std::vector<std::pair<std::string, std::string>> application::fields_of(const call& c) const {
+  std::vector<std::pair<std::string, std::string>> fields;
+  const std::string id = to_text(c.shape().id);
+  fields.emplace_back("X-Request-Id", id);
+  fields.emplace_back("X-OVIR-Request", id);
+  fields.emplace_back("X-OVIR-Job", to_text(c.orders.front().id));
+  if (const auto transcript = c.writer->transcript()) {
+    fields.emplace_back("X-OVIR-Transcript", to_hex(*transcript));
+    const request_id first = c.shape().answers.front();
+    if (receipts_.contains({c.owner, first})) {
+      fields.emplace_back("X-OVIR-Receipt", receipt_url(first));
+    }
+  }
+  return fields;
+}
+
+void application::begin_stream(const call_pointer& c) {
+  if (c->exchange && !std::exchange(c->streaming, true)) {
+    http_reply head;
+    head.content_type = "text/event-stream; charset=utf-8";
+    head.fields = fields_of(*c);
+    c->exchange->begin_stream(counted(std::move(head)));
+  }
+}
+
+void application::on_token(std::uint64_t tag, const told_token& token) {
+  const auto found = tags_.find(tag);
+  if (found == tags_.end()) {
+    return;
+  }
+  const auto [c, which] = found->second;
+  call::progress& answer = c->answers[which];
+  if (token.index != answer.next) {
+    return; // told again after a restart
+  }
+  if (around_.now() >= c->deadline) {
+    return fail_call(c, too_late());
+  }
+  if (c->shape().vocabulary != nullptr && token.logprobs == nullptr) {
+    return fail_call(c, refusal(503, "logprobs_lost",
+                                "the request goes on at a node that does not tell logprobs; ask "
+                                "again"));
+  }
+  if (++answer.next > answer.drawn) { // else told again, to a client that came back
+    answer.drawn = answer.next;
+    counts_.completion_tokens += c->watched_only ? 0 : 1;
+  }
+  if (!std::exchange(c->spoke, true) && !c->watched_only) {
+    counts_.first_token.add(around_.now() - c->begun);
+  }
+  std::string event = c->writer->on_token(which, token);
+  if (!event.empty() && c->exchange) {
+    begin_stream(c);
+    c->quiet_since = around_.now();
+    c->exchange->send(std::move(event));
+  }
+}
+
+void application::on_end(std::uint64_t tag, const result<generation_outcome>& outcome) {
+  const auto found = tags_.find(tag);
+  if (found == tags_.end()) {
+    return;
+  }
+  const auto [c, which] = found->second;
+  tags_.erase(found);
+  c->answers[which].over = true;
+  c->answers[which].tag = 0;
+  if (!outcome) {
+    return fail_call(c, from_error(outcome.error()));
+  }
+  if (around_.now() >= c->deadline) {
+    return fail_call(c, too_late());
+  }
+  keep_receipt(*c, which, *outcome);
+  std::string events = c->writer->on_end(which, *outcome);
+  if (!events.empty() && c->exchange) {
+    begin_stream(c);
+    c->exchange->send(std::move(events));
+  }
+  if (c->writer->over()) {
+    finish(c);
+  } else {
+    listen_to_more(c);
+  }
+}
+
+void application::keep_receipt(const call& c, std::uint32_t which,
+                               const generation_outcome& outcome) {
+  const owned_id name{c.owner, c.shape().answers[which]};
+  if (!outcome.receipt || !*outcome.receipt || receipts_.contains(name)) {
+    return;
+  }
+  receipt_bytes_ += (*outcome.receipt)->size();
+  receipts_.emplace(name, outcome.receipt);
+  receipts_order_.push_back(name);
+  while (receipts_order_.size() > 1 && receipt_bytes_ > limits::api_receipts_bytes_max) {
+    const auto oldest = receipts_.find(receipts_order_.front());
+    receipt_bytes_ -= (*oldest->second)->size();
+    receipts_.erase(oldest);
+    receipts_order_.pop_front();
+  }
+}
+
+http_reply application::show_receipt(const api_key& key, std::string_view name) {
+  const auto id = request_id_from(name);
+  const auto found = id ? receipts_.find({key.id, *id}) : receipts_.end();
+  if (found == receipts_.end()) {
+    return answer_of(refusal(404, "unknown_receipt",
+                             "this node has no receipt of such an answer; it keeps the latest ones "
+                             "of requests with \"receipt\": true"));
+  }
+  http_reply reply;
+  reply.content_type = "application/octet-stream";
+  const std::vector<std::byte>& bytes = **found->second;
+  reply.body.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return counted(std::move(reply));
+}
+
+void application::on_restart() {
+  const auto all = calls_;
+  for (const auto& [name, c] : all) {
+    c->looked_for = true;
+    watch_again(c);
+  }
+}
+
+void application::finish(const call_pointer& c) {
+  if (const auto exchange = std::exchange(c->exchange, nullptr)) {
+    exchange->when_gone(nullptr);
+    if (c->shape().stream) {
+      exchange->end_stream();
+    } else {
+      http_reply reply;
+      reply.fields = fields_of(*c);
+      reply.body = c->writer->body();
+      exchange->reply(counted(std::move(reply)));
+    }
+  }
+  const owned_id name{c->owner, c->shape().id};
+  if (finished_.insert_or_assign(name, finished{c->shape(), c->terms}).second) {
+    finished_order_.push_back(name);
+  }
+  if (finished_order_.size() > limits::api_finished_kept_max) {
+    finished_.erase(finished_order_.front());
+    finished_order_.pop_front();
+  }
+  end_call(c);
+}
+
+void application::fail_call(const call_pointer& c, const api_error& why) {
+  for (std::size_t i = 0; i < c->answers.size(); ++i) {
+    if (c->answers[i].tag != 0) {
+      around_.engine->forget(c->answers[i].tag);
+      tags_.erase(c->answers[i].tag);
+      around_.engine->cancel(c->orders[i].id);
+    }
+  }
+  if (const auto exchange = std::exchange(c->exchange, nullptr)) {
+    exchange->when_gone(nullptr);
+    if (c->streaming) {
+      exchange->send(error_event(why));
+      exchange->end_stream();
+    } else {
+      http_reply reply = answer_of(why);
+      for (auto& field : fields_of(*c)) {
+        reply.fields.push_back(std::move(field));
+      }
+      exchange->reply(std::move(reply));
+    }
+  }
+  around_.say(c->shape().id, fmt::format("failed for its client: {}", why.message));
+  end_call(c);
+}
+
+void application::end_call(const call_pointer& c) {
+  if (!c->watched_only) {
+    counts_.duration.add(around_.now() - c->begun);
+    std::uint64_t drawn = 0; // the writer of a client that has just come back may lag behind
+    for (const call::progress& answer : c->answers) {
+      drawn += answer.drawn;
+    }
+    const std::uint64_t used = c->shape().prompt_tokens + std::max(drawn, c->writer->tokens());
+    budget_.settle(c->owner, c->day, c->reserved, used);
+    budget_.end(c->owner);
+  }
+  calls_.erase({c->owner, c->shape().id});
+}
+
+void application::tick() {
+  const auto now = around_.now();
+  if (budget_.has_changed() && now >= next_keeping_) {
+    next_keeping_ = now + limits::api_spend_pause;
+    keep_spend(false);
+  }
+  const auto all = calls_; // one that ends is taken out
+  for (const auto& [name, c] : all) {
+    if (now >= c->deadline) {
+      fail_call(c, too_late());
+    } else if (c->cancelled_at && now - *c->cancelled_at >= cancel_wait) {
+      fail_call(c, refusal(409, "cancelled", "the request was cancelled"));
+    } else if (c->gone_since && !c->cancelled_at && now - *c->gone_since >= options_.resume_wait) {
+      ++counts_.abandoned;
+      c->cancelled_at = now;
+      for (std::size_t i = 0; i < c->answers.size(); ++i) {
+        if (!c->answers[i].over) {
+          around_.engine->cancel(c->orders[i].id);
+        }
+      }
+      around_.say(name.second, "cancelled: its client went and did not come back");
+    } else if (c->exchange && c->shape().stream && now - c->quiet_since >= limits::http_beat) {
+      begin_stream(c);
+      c->quiet_since = now;
+      c->exchange->send(beat_event());
+    }
+  }
+}
+
+} // namespace ovir::gateway

@@ -1,0 +1,346 @@
+#include "gateway/api/completion_request.hpp"
+
+#include "gateway/api/constraint_request.hpp"
+#include "gateway/http/parameters.hpp"
+#include "messages/limits/constraint.hpp"
+#include "messages/limits/gateway.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/limits/logprobs.hpp"
+
+#include <fmt/format.h>
+
+namespace ovir::gateway {
+
+namespace {
+
+constexpr std::uint64_t seed_max = (std::uint64_t{1} << 63U) - 1;
+constexpr double temperature_min = 1e-3; ///< below it 0 alone, which is greedy
+constexpr double temperature_max = 2;
+
+std::optional<std::vector<token_id>> tokens_of(const json& list) {
+  std::vector<token_id> ids;
+  for (const json& id : list) {
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= limits::vocabulary_max) {
+      return std::nullopt;
+    }
+    ids.push_back(id.get<token_id>());
+  }
+  return ids;
+}
+
+void read_prompts(parameters& in, std::string_view key, std::size_t most, completion_request& out) {
+  const json& value = in.raw(key);
+  constexpr std::string_view form = "must be a text, a list of texts, a list of token ids, or a "
+                                    "list of such lists";
+  const auto add_tokens = [&](const json& list) {
+    auto ids = tokens_of(list);
+    if (!ids || ids->empty()) {
+      in.refuse(key, std::string{form});
+    } else {
+      out.prompts.emplace_back(std::move(*ids));
+    }
+  };
+  if (value.is_string()) {
+    out.prompts.emplace_back(value.get<std::string>());
+  } else if (!value.is_array() || value.empty()) {
+    in.refuse(key, value.is_null() ? "is missing" : std::string{form});
+  } else if (value.front().is_number()) {
+    add_tokens(value);
+  } else if (value.size() > most) {
+    in.refuse(key,
+              fmt::format("has {} texts; at most {} are answered together", value.size(), most));
+  } else {
+    for (const json& one : value) {
+      if (one.is_string()) {
+        out.prompts.emplace_back(one.get<std::string>());
+      } else if (one.is_array()) {
+        add_tokens(one);
+      } else {
+        in.refuse(key, std::string{form});
+      }
+    }
+  }
+}
+
+/// A text, or a list of parts of type "text".
+std::string content_of(parameters& in) {
+  const json& value = in.raw("content");
+  if (value.is_string()) {
+    return value.get<std::string>();
+  }
+  std::string text;
+  if (!value.is_array()) {
+    in.refuse("content", value.is_null() ? "is missing" : "must be a text or a list of text parts");
+    return text;
+  }
+  for (const json& part : value) {
+    if (!part.is_object() || !part.contains("text") || !part["text"].is_string() ||
+        part.value("type", json{}) != "text" || part.size() != 2) {
+      in.refuse("content", "may only have parts of type 'text'");
+      return {};
+    }
+    text += part["text"].get_ref<const std::string&>();
+  }
+  return text;
+}
+
+void read_calls(parameters& in, chat_message& message) {
+  const json& list = in.raw("tool_calls");
+  constexpr std::string_view form = "must be a list of {\"id\", \"type\": \"function\", "
+                                    "\"function\": {\"name\", \"arguments\"}}";
+  const auto text = [](const json& object, const char* key) -> std::optional<std::string> {
+    const auto found = object.find(key);
+    return found != object.end() && found->is_string() ? std::optional{found->get<std::string>()}
+                                                       : std::nullopt;
+  };
+  if (!list.is_array() || list.size() > limits::constraint_tools_max) {
+    in.refuse("tool_calls", std::string{form});
+    return;
+  }
+  for (const json& one : list) {
+    const bool whole = one.is_object() && one.size() == 3 && text(one, "type") == "function" &&
+                       text(one, "id") && one.contains("function") && one["function"].is_object();
+    const auto name = whole ? text(one["function"], "name") : std::nullopt;
+    const auto arguments = whole ? text(one["function"], "arguments") : std::nullopt;
+    if (!name || !arguments || one["function"].size() != 2) {
+      in.refuse("tool_calls", std::string{form});
+      return;
+    }
+    message.calls.push_back({*text(one, "id"), *name, *arguments});
+  }
+}
+
+void read_message(parameters& all, const json& value, std::size_t i, completion_request& out) {
+  const std::string where = fmt::format("messages[{}]", i);
+  if (!value.is_object()) {
+    all.refuse(bad_parameter(where, fmt::format("'{}' must be an object", where)));
+    return;
+  }
+  parameters in{value, where + "."};
+  chat_message message;
+  message.role = in.text("role", limits::api_name_bytes_max);
+  if (message.role == "developer") { // the newer name of the same
+    message.role = "system";
+  }
+  if (!in.failure() && message.role != "system" && message.role != "user" &&
+      message.role != "assistant" && message.role != "tool") {
+    in.refuse("role", "must be system, developer, user, assistant or tool");
+  }
+  const bool calls = message.role == "assistant" && in.has("tool_calls");
+  if (calls) {
+    read_calls(in, message);
+  } else {
+    in.only_empty("tool_calls", "are of the assistant");
+  }
+  if (!calls || in.has("content")) { // who calls need not say anything
+    message.content = content_of(in);
+  } else {
+    static_cast<void>(in.raw("content"));
+  }
+  if (message.role == "tool") {
+    message.answers = in.text("tool_call_id", limits::api_name_bytes_max);
+  }
+  in.only_empty("name", "chat formats here have no place for names");
+  in.only_empty("refusal", "chat formats here have no place for refusals");
+  in.only_empty("audio", "only text is understood");
+  in.only_empty("function_call", "is 'tool_calls' by now");
+  in.done();
+  if (in.failure()) {
+    all.refuse(*in.failure());
+  } else {
+    out.messages.push_back(std::move(message));
+  }
+}
+
+void read_messages(parameters& in, completion_request& out) {
+  const json& list = in.raw("messages");
+  if (!list.is_array() || list.empty() || list.size() > limits::api_messages_max) {
+    in.refuse("messages",
+              fmt::format("must be a list of 1 to {} messages", limits::api_messages_max));
+    return;
+  }
+  for (std::size_t i = 0; i < list.size() && !in.failure(); ++i) {
+    read_message(in, list[i], i, out);
+  }
+}
+
+void read_sampling(parameters& in, completion_request& out) {
+  sampling_params& s = out.asked.sampling;
+  const double temperature = in.number("temperature", 0, temperature_max, 1);
+  if (temperature > 0 && temperature < temperature_min) {
+    in.refuse("temperature",
+              fmt::format("must be 0 or {} to {}", temperature_min, temperature_max));
+  }
+  s.temperature = static_cast<float>(temperature);
+  s.top_p = in.number("top_p", 0, 1, 1);
+  if (s.top_p == 0) {
+    in.refuse("top_p", "must be above 0 and at most 1; for the likeliest token alone set "
+                       "'temperature' to 0");
+  }
+  s.top_k = static_cast<std::uint32_t>(in.whole("top_k", 0, limits::vocabulary_max, 0));
+  s.min_p = in.number("min_p", 0, 1, 0);
+  if (s.min_p == 1) {
+    in.refuse("min_p", "must be at least 0 and below 1");
+  }
+  s.repeat_penalty = static_cast<float>(in.number("repeat_penalty", 0.01, 100, 1));
+  if (in.has("seed")) {
+    out.seed = in.whole("seed", 0, seed_max, 0);
+  }
+}
+
+void read_deadline(parameters& in, completion_request& out) {
+  constexpr auto most = static_cast<std::uint64_t>(limits::api_deadline_max.count());
+  out.deadline = std::chrono::milliseconds{in.whole("deadline_ms", 1, most, most)};
+}
+
+void read_lengths(parameters& in, completion_request& out) {
+  const auto read = [&in](std::string_view key) -> std::optional<std::uint32_t> {
+    const auto most = static_cast<std::uint32_t>(in.whole(key, 1, limits::context_max, 1));
+    return in.has(key) ? std::optional{most} : std::nullopt;
+  };
+  out.max_tokens = read("max_tokens");
+  if (out.kind == api_kind::chat) {
+    const auto newer = read("max_completion_tokens");
+    if (newer && out.max_tokens && *newer != *out.max_tokens) {
+      in.refuse("max_tokens", "and 'max_completion_tokens' contradict each other; give one");
+    }
+    out.max_tokens = newer ? newer : out.max_tokens;
+  }
+  out.asked.stop = in.texts("stop", limits::stop_strings_max);
+  for (const std::string& stop : out.asked.stop) {
+    if (stop.empty() || stop.size() > limits::stop_string_bytes_max) {
+      in.refuse("stop",
+                fmt::format("must have texts of 1 to {} bytes", limits::stop_string_bytes_max));
+    }
+  }
+  out.n = static_cast<std::uint32_t>(in.whole("n", 1, limits::api_choices_max, 1));
+  read_deadline(in, out);
+}
+
+void read_streaming(parameters& in, completion_request& out) {
+  out.stream = in.boolean("stream", false);
+  const json& options = in.raw("stream_options");
+  if (options.is_null()) {
+    return;
+  }
+  if (!options.is_object() || !out.stream) {
+    in.refuse("stream_options", out.stream ? "must be an object" : "is for 'stream': true alone");
+    return;
+  }
+  parameters inner{options, "stream_options."};
+  out.include_usage = inner.boolean("include_usage", false);
+  inner.only_empty("include_obfuscation", "nothing is padded here; lengths of chunks can be seen");
+  inner.done();
+  if (inner.failure()) {
+    in.refuse(*inner.failure());
+  }
+}
+
+/// OpenAI's two ways to ask for the same: a chat by two parameters, a completion by one.
+void read_logprobs(parameters& in, completion_request& out) {
+  const auto read_top = [&in](std::string_view key) {
+    return static_cast<std::uint32_t>(in.whole(key, 0, limits::logprobs_top_max, 0));
+  };
+  if (out.kind == api_kind::completion) {
+    if (const json& value = in.raw("logprobs"); !value.is_null() && value != false) {
+      out.asked.logprobs = read_top("logprobs");
+    }
+    in.only_empty("top_logprobs", "is of chats; a completion says how many by 'logprobs'");
+    return;
+  }
+  const bool wanted = in.boolean("logprobs", false);
+  const std::uint32_t top = read_top("top_logprobs");
+  if (wanted) {
+    out.asked.logprobs = top;
+  } else if (top > 0) {
+    in.refuse("top_logprobs", "is for 'logprobs': true alone");
+  }
+}
+
+/// What clients may say because it changes nothing here, and must not believe where it would.
+void refuse_what_is_not_there(parameters& in, api_kind kind) {
+  in.only_empty("frequency_penalty", "there is only 'repeat_penalty'");
+  in.only_empty("presence_penalty", "there is only 'repeat_penalty'");
+  in.only_empty("logit_bias", "logits are drawn from as the model gives them");
+  in.only_empty("store", "nothing is stored");
+  in.only_empty("metadata", "nothing is stored");
+  in.only_empty("functions", "are 'tools' by now");
+  in.only("function_call", "none", "is 'tool_choice' by now");
+  in.only("modalities", json::array({"text"}), "only text is produced");
+  in.only("service_tier", "auto", "there are no tiers");
+  static_cast<void>(in.text("user", limits::api_name_bytes_max, "")); // for logs, which name keys
+  if (kind == api_kind::completion) {
+    in.only_empty("echo", "the prompt is not repeated");
+    in.only("best_of", 1, "every answer is returned; use 'n'");
+    in.only_empty("suffix", "text is only continued");
+  }
+}
+
+api_result<completion_request> read_embeddings(const json& document) {
+  completion_request out;
+  out.kind = api_kind::embedding;
+  parameters in{document};
+  out.model = in.text("model", limits::api_name_bytes_max);
+  read_prompts(in, "input", limits::api_embeddings_max, out);
+  const std::string format = in.text("encoding_format", limits::api_name_bytes_max, "float");
+  if (format != "float" && format != "base64") {
+    in.refuse("encoding_format", "must be 'float' or 'base64'");
+  }
+  out.base64 = format == "base64";
+  const std::string pooling = in.text("pooling", limits::api_name_bytes_max, "mean");
+  if (pooling != "mean" && pooling != "last") {
+    in.refuse("pooling", "must be 'mean' or 'last'");
+  }
+  out.asked.embedding = pooling == "mean" ? pooling::mean : pooling::last;
+  in.only_empty("dimensions", "vectors have as many as the model's hidden state");
+  static_cast<void>(in.text("user", limits::api_name_bytes_max, "")); // for logs, which name keys
+  read_deadline(in, out);
+  in.done();
+  if (in.failure()) {
+    return *in.failure();
+  }
+  return out;
+}
+
+} // namespace
+
+api_result<completion_request> parse_completion(api_kind kind, std::string_view body) {
+  const auto document = parse_object(body);
+  if (!document) {
+    return refusal(400, "invalid_json", document.error().message);
+  }
+  if (kind == api_kind::embedding) {
+    return read_embeddings(*document);
+  }
+  completion_request out;
+  out.kind = kind;
+  parameters in{*document};
+  out.model = in.text("model", limits::api_name_bytes_max);
+  if (kind == api_kind::chat) {
+    read_messages(in, out);
+  } else {
+    read_prompts(in, "prompt", limits::api_choices_max, out);
+  }
+  read_sampling(in, out);
+  read_lengths(in, out);
+  read_streaming(in, out);
+  read_logprobs(in, out);
+  read_constraint(in, body, out);
+  refuse_what_is_not_there(in, kind);
+  out.asked.receipt = in.boolean("receipt", false);
+  if (const bool speculate = in.boolean("speculate", false); in.has("speculate")) {
+    out.drafts = speculate ? speculation::on : speculation::off;
+  }
+  in.done();
+  if (out.prompts.size() * out.n > limits::api_choices_max) {
+    in.refuse("n", fmt::format("times the number of prompts is {}; at most {} answers are made "
+                               "together",
+                               out.prompts.size() * out.n, limits::api_choices_max));
+  }
+  if (in.failure()) {
+    return *in.failure();
+  }
+  return out;
+}
+
+} // namespace ovir::gateway

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "gateway/api/generation_order.hpp"
+#include "messages/result.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace ovir::gateway {
+
+/// The cluster, as the gateway sees it. Calls return at once and come from the server's thread;
+/// what is asked for comes back on the same thread as calls of `generation_events`. `tag` is the
+/// gateway's name for what it listens to, never used twice.
+class generator {
+public:
+  virtual ~generator() = default;
+
+  /// Starts the order, or goes on with the one of this id that the cluster drives: its tokens come
+  /// from index 0 on, and its end. Of one that `may_run` it is first looked for, because it may
+  /// change hands just now. An order of this id with other terms is `invalid_argument`.
+  virtual void start(std::uint64_t tag, const generation_order& order, bool may_run) = 0;
+  /// The tokens and the end of a request of these terms that this node drives or drove lately; else
+  /// `not_found`.
+  virtual void watch(std::uint64_t tag, request_id id, const digest& terms) = 0;
+  /// Nothing more is sent for this tag.
+  virtual void forget(std::uint64_t tag) = 0;
+  virtual void cancel(request_id id) = 0;
+
+  [[nodiscard]] virtual std::vector<served_model> models() = 0;
+  /// Whether nodes that are alive hold every layer of some model, as far as is known.
+  [[nodiscard]] virtual bool ready() = 0;
+};
+
+/// Whoever listens to a generator.
+class generation_events {
+public:
+  virtual ~generation_events() = default;
+  /// The next token, in order and without a gap.
+  virtual void on_token(std::uint64_t tag, const told_token& token) = 0;
+  virtual void on_end(std::uint64_t tag, const result<generation_outcome>& outcome) = 0;
+  /// Whoever drives requests was restarted: everything that is listened to has to be asked for
+  /// again.
+  virtual void on_restart() = 0;
+};
+
+} // namespace ovir::gateway

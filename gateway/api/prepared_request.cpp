@@ -1,0 +1,304 @@
+#include "gateway/api/prepared_request.hpp"
+
+#include "compute/model/transcript.hpp"
+#include "compute/text/token_matcher.hpp"
+#include "gateway/api/tool_prompt.hpp"
+#include "messages/limits/gateway.hpp"
+#include "messages/limits/logprobs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace ovir::gateway {
+
+namespace {
+
+/// What a request says of each of its orders alike, and what changes none of its tokens.
+generation_order as_asked(const completion_request& request) {
+  generation_order order;
+  static_cast<request_terms&>(order) = request.asked;
+  order.drafts = request.drafts;
+  order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
+  return order;
+}
+
+constexpr std::uint32_t completion_tokens = 16; ///< where a completion does not say
+constexpr std::size_t short_digits_min = 8;
+
+std::uint64_t number_from(std::string_view domain, std::uint64_t value, std::uint32_t index) {
+  const digest d = hasher{domain}.update_u64(value).update_u32(index).finish();
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < sizeof number; ++i) {
+    number |= std::uint64_t{d.bytes[i]} << (8 * i);
+  }
+  return number;
+}
+
+request_id id_of(request_id base, std::uint32_t index) {
+  return index == 0 ? base
+                    : request_id{std::max<std::uint64_t>(
+                          number_from("ovir/gateway/v1/answer", base.value, index), 1)};
+}
+
+/// Answers of one request differ, whether it brought a seed or not.
+std::uint64_t seed_of(const completion_request& request, request_id id, std::uint32_t index,
+                      const request_owner& owner) {
+  const std::uint64_t first = request.seed ? *request.seed : seed_in_cluster(owner, id);
+  return index == 0 ? first : number_from("ovir/gateway/v1/seed", first, index);
+}
+
+using tokens_list = std::vector<std::vector<token_id>>;
+
+api_result<tokens_list> encode_prompts(const completion_request& request, const served_model& model,
+                                       std::string_view where) {
+  tokens_list all;
+  for (const prompt_input& prompt : request.prompts) {
+    if (const auto* const ids = std::get_if<std::vector<token_id>>(&prompt)) {
+      const auto wrong = std::find_if(ids->begin(), ids->end(), [&](token_id id) {
+        return id >= model.vocabulary->vocabulary();
+      });
+      if (wrong != ids->end()) {
+        return bad_parameter(where, fmt::format("'{}' has token {}, outside the model's "
+                                                "vocabulary of {}",
+                                                where, *wrong, model.vocabulary->vocabulary()));
+      }
+      all.push_back(*ids);
+      continue;
+    }
+    auto ids = model.vocabulary->encode(std::get<std::string>(prompt), {});
+    if (!ids) {
+      return from_error(ids.error(), where);
+    }
+    all.push_back(std::move(*ids));
+  }
+  return all;
+}
+
+api_result<tokens_list> encode_chat(const completion_request& request, const served_model& model,
+                                    const chat_format& format) {
+  api_result<std::vector<prompt_part>> parts = std::vector<prompt_part>{};
+  if (!uses_tools(request)) {
+    parts = format.render(request.messages);
+  } else if (format.writes_tools()) {
+    parts = format.render_with_tools(request.messages, request.tools_text);
+  } else {
+    parts = format.render(without_tools(request, true));
+    if (std::holds_alternative<api_error>(parts) && !request.tools_text.empty()) {
+      parts = format.render(without_tools(request, false)); // perhaps it has no system messages
+    }
+  }
+  if (const auto* const refused = std::get_if<api_error>(&parts)) {
+    return *refused;
+  }
+  auto ids = encode_parts(*model.vocabulary, std::get<std::vector<prompt_part>>(parts));
+  if (!ids) {
+    return from_error(ids.error(), "messages");
+  }
+  return tokens_list{std::move(*ids)};
+}
+
+/// A model that has the end of a turn as a token stops there by itself.
+void add_end_of_turn(const chat_format& format, const served_model& model,
+                     std::vector<std::string>& stop) {
+  const std::string end{format.end_of_turn()};
+  if (end.empty() || stop.size() == limits::stop_strings_max) {
+    return;
+  }
+  const auto ids = model.vocabulary->encode(end, {false, true});
+  if (!ids || ids->size() != 1 || !model.vocabulary->ends_generation(ids->front())) {
+    stop.push_back(end);
+  }
+}
+
+/// Whether this model can answer as it must, in as many tokens as each answer has.
+std::optional<api_error> check_constraint(const completion_request& request,
+                                          const served_model& model,
+                                          const std::vector<generation_order>& orders) {
+  std::string checked; // answers to one prompt are alike
+  for (const generation_order& order : orders) {
+    if (order.sampling.constraint == checked) {
+      continue;
+    }
+    checked = order.sampling.constraint;
+    const auto made = compute::token_matcher::make(checked, model.vocabulary->words());
+    if (!made) {
+      api_error e =
+          bad_parameter(request.constraint_of,
+                        fmt::format("'{}': {}", request.constraint_of, made.error().message));
+      if (made.error().code == errc::unsupported) {
+        e.code = "unsupported_parameter";
+      }
+      return e;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<api_error> check_logprobs(const completion_request& request,
+                                        const std::vector<generation_order>& orders) {
+  std::uint64_t entries = 0;
+  for (const generation_order& order : orders) {
+    entries += order.logprobs ? order.max_tokens * (std::uint64_t{*order.logprobs} + 1) : 0;
+  }
+  if (entries <= limits::logprobs_entries_max) {
+    return std::nullopt;
+  }
+  const bool chat = request.kind == api_kind::chat;
+  const std::string_view where = chat && request.asked.logprobs > 0U ? "top_logprobs" : "logprobs";
+  return bad_parameter(
+      where, fmt::format("'{}': up to {} logprobs are asked for, and at most {} are told with one "
+                         "request: tokens of all answers, each with one more than the likeliest; "
+                         "give a smaller 'max_tokens'",
+                         where, entries, limits::logprobs_entries_max));
+}
+
+void fill_shape(const completion_request& request, const served_model& model, answer_shape& shape) {
+  shape.answers_each = request.n;
+  shape.has_tools = request.constraint_of == "tools";
+  shape.kind = request.kind;
+  shape.model = request.model;
+  shape.fingerprint = fmt::format("{}-{}", compute::profile_name, to_hex(model.id).substr(0, 16));
+  shape.stream = request.stream;
+  shape.include_usage = request.include_usage;
+  shape.vocabulary = request.asked.logprobs ? model.vocabulary : nullptr;
+  shape.base64 = request.base64;
+}
+
+/// An order for each text, which draws nothing.
+api_result<prepared_request> prepare_embeddings(const completion_request& request,
+                                                const served_model& model, request_id id,
+                                                const request_owner& owner) {
+  const auto prompts = encode_prompts(request, model, "input");
+  if (const auto* const refused = std::get_if<api_error>(&prompts)) {
+    return *refused;
+  }
+  prepared_request out;
+  for (const auto& prompt : std::get<tokens_list>(prompts)) {
+    if (prompt.empty() || prompt.size() > model.context) {
+      api_error e =
+          bad_parameter("input", fmt::format("'input' has a text of {} tokens; 1 to {} are allowed",
+                                             prompt.size(), model.context));
+      e.code = prompt.empty() ? e.code : "context_length_exceeded";
+      return e;
+    }
+    generation_order order = as_asked(request);
+    order.max_tokens = 0;
+    const request_id answer = id_of(id, static_cast<std::uint32_t>(out.orders.size()));
+    order.id = name_in_cluster(owner, answer);
+    order.model = model.id;
+    order.prompt = prompt;
+    out.shape.prompt_tokens += prompt.size();
+    out.shape.answers.push_back(answer);
+    out.orders.push_back(std::move(order));
+  }
+  out.tokens_max = out.shape.prompt_tokens;
+  out.shape.id = id;
+  fill_shape(request, model, out.shape);
+  return out;
+}
+
+api_result<prepared_request> prepare_answers(const completion_request& request,
+                                             const served_model& model, request_id id,
+                                             std::string_view declared_format,
+                                             const request_owner& owner) {
+  const bool chat = request.kind == api_kind::chat;
+  const std::string_view where = chat ? "messages" : "prompt";
+  api_result<tokens_list> prompts = tokens_list{};
+  std::vector<std::string> stop = request.asked.stop;
+  if (chat) {
+    const auto format = chat_format_for(declared_format, model.chat_template, *model.vocabulary);
+    if (!format) {
+      return from_error(format.error(), where);
+    }
+    prompts = encode_chat(request, model, **format);
+    add_end_of_turn(**format, model, stop);
+  } else {
+    prompts = encode_prompts(request, model, where);
+  }
+  if (const auto* const refused = std::get_if<api_error>(&prompts)) {
+    return *refused;
+  }
+  prepared_request out;
+  for (auto& prompt : std::get<tokens_list>(prompts)) {
+    const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(prompt.size(), 1U << 30U));
+    if (length == 0) {
+      return bad_parameter(where, fmt::format("'{}' has no tokens; give at least one", where));
+    }
+    const std::uint32_t room = model.context - std::min(model.context, length);
+    if (room == 0 || (request.max_tokens && *request.max_tokens > room)) {
+      api_error e = bad_parameter(
+          where, fmt::format("'{}' has {} tokens and up to {} more are asked for, but the model "
+                             "sees {} in all",
+                             where, length, request.max_tokens.value_or(1), model.context));
+      e.code = "context_length_exceeded";
+      return e;
+    }
+    out.shape.prompt_tokens += length;
+    for (std::uint32_t i = 0; i < request.n; ++i) {
+      const auto index = static_cast<std::uint32_t>(out.orders.size());
+      generation_order order = as_asked(request);
+      const request_id answer = id_of(id, index);
+      order.id = name_in_cluster(owner, answer);
+      order.model = model.id;
+      order.prompt = prompt;
+      order.sampling.seed = seed_of(request, id, index, owner);
+      order.max_tokens =
+          std::min(room, request.max_tokens.value_or(chat ? room : completion_tokens));
+      if (!request.constraint.empty()) {
+        order.sampling.constraint = compute::constraint_text(order.max_tokens, request.constraint);
+      }
+      order.stop = stop;
+      order.repeatable = request.asked.sampling.temperature == 0 || request.seed.has_value();
+      out.tokens_max += std::uint64_t{length} + order.max_tokens;
+      out.shape.answers.push_back(answer);
+      out.orders.push_back(std::move(order));
+    }
+  }
+  if (const auto refused = check_constraint(request, model, out.orders)) {
+    return *refused;
+  }
+  if (const auto refused = check_logprobs(request, out.orders)) {
+    return *refused;
+  }
+  out.shape.id = id;
+  fill_shape(request, model, out.shape);
+  return out;
+}
+
+} // namespace
+
+api_result<served_model> find_model(const std::vector<served_model>& models,
+                                    std::string_view name) {
+  const auto fits = [&](const served_model& m) {
+    const std::string id = to_hex(m.id);
+    return m.name == name || to_cid(m.id) == name ||
+           (name.size() >= short_digits_min && id.starts_with(name));
+  };
+  const auto found = std::find_if(models.begin(), models.end(), fits);
+  if (found == models.end()) {
+    api_error e = refusal(404, "model_not_found",
+                          fmt::format("there is no model '{}' here; GET /v1/models lists those "
+                                      "there are",
+                                      name));
+    e.param = "model";
+    return e;
+  }
+  const auto other = std::find_if(std::next(found), models.end(), fits);
+  if (other != models.end() && other->id != found->id) {
+    return bad_parameter("model", fmt::format("'model': several models are called '{}'; name one "
+                                              "by its id",
+                                              name));
+  }
+  return *found;
+}
+
+api_result<prepared_request> prepare(const completion_request& request, const served_model& model,
+                                     request_id id, std::string_view declared_format,
+                                     const request_owner& owner) {
+  return request.kind == api_kind::embedding
+             ? prepare_embeddings(request, model, id, owner)
+             : prepare_answers(request, model, id, declared_format, owner);
+}
+
+} // namespace ovir::gateway

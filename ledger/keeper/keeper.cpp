@@ -1,0 +1,489 @@
+#include "ledger/keeper/keeper.hpp"
+
+#include "ledger/rules/equivocation.hpp"
+#include "ledger/rules/replay_evidence.hpp"
+#include "ledger/rules/standing.hpp"
+#include "messages/limits/conviction.hpp"
+#include "messages/limits/credit.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/limits/ledger.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace ovir::ledger {
+
+keeper::keeper(ledger book, keeper_surroundings around, std::vector<std::byte> genesis)
+    : book_(std::move(book)), around_(std::move(around)), genesis_(std::move(genesis)) {
+  learn();
+}
+
+/// What is looked up often, from the ledger.
+void keeper::learn() {
+  ejected_.clear();
+  escrows_.clear();
+  for (const auto& [node, a] : book_.view().accounts()) {
+    if (a->ejected) {
+      ejected_.insert(node);
+    }
+  }
+  for (const auto& [request, record] : book_.view().requests()) {
+    if (const auto r = reservation_of(request)) {
+      escrows_[r->about] = request;
+    }
+  }
+}
+
+result<keeper> keeper::make(ledger book, keeper_surroundings around) {
+  const genesis& rules = book.view().origin();
+  if (around.key->id() != rules.log_keeper) {
+    return fail(errc::invalid_argument,
+                "this ledger is kept by {} and this node is {}; give the node the keeper's key, or "
+                "another folder",
+                short_name(rules.log_keeper), short_name(around.key->id()));
+  }
+  OVIR_TRY(check(rules.rules));
+  OVIR_ASSIGN(std::vector<std::byte> first, book.log().entry_at(0));
+  return keeper{std::move(book), std::move(around), std::move(first)};
+}
+
+result<void> keeper::replace(ledger book) {
+  OVIR_CHECK(waiting_.empty(), waiting_.size());
+  if (book.id() != book_.id() || book.log().size() < told_) {
+    return fail(errc::digest_mismatch,
+                "the ledger {} of {} entries is not the one that is kept, of {}",
+                to_hex(book.id()).substr(0, 8), book.log().size(), told_);
+  }
+  book_ = std::move(book);
+  head_.reset();
+  learn();
+  return {};
+}
+
+const signed_head& keeper::head() {
+  if (!head_ || head_->head.size != book_.log().size()) {
+    head_ = sign(*around_.key, book_.head());
+  }
+  return *head_;
+}
+
+void keeper::take(const node_id& from, role_set roles, message question,
+                  std::vector<keeper_answer>& answers) {
+  const std::uint64_t id = question.id;
+  const auto answer = [&](auto body) { answers.push_back({from, {id, std::move(body)}}); };
+  if (askers_.size() < limits::members_max) {
+    askers_.insert(from);
+  }
+  if (auto* const asked = std::get_if<submit>(&question.body)) {
+    queue(from, roles, id, *asked, answers);
+  } else if (const auto* const account = std::get_if<ask_account>(&question.body)) {
+    answer(report_on(account->who));
+  } else if (const auto* const request = std::get_if<ask_request>(&question.body)) {
+    answer(report_on_request(request->request));
+  } else if (const auto* const entries = std::get_if<ask_entries>(&question.body)) {
+    if (auto run = entries_from(entries->first)) {
+      answer(std::move(*run));
+    } else {
+      answer(refusal{run.error()});
+    }
+  } else if (auto* const word = std::get_if<vouch>(&question.body)) {
+    take_vouch(from, roles, id, *word, answers);
+  } else if (const auto* const statement = std::get_if<ask_statement>(&question.body)) {
+    if (auto page = statement_of(*statement)) {
+      answer(std::move(*page));
+    } else {
+      answer(refusal{page.error()});
+    }
+  }
+}
+
+void keeper::queue(const node_id& from, role_set roles, std::uint64_t id, submit& asked,
+                   std::vector<keeper_answer>& answers) {
+  const auto refuse = [&](error why) {
+    ++counts_.refused;
+    answers.push_back({from, {id, refusal{std::move(why)}}});
+  };
+  if (waiting_.size() >= limits::ledger_waiting_max ||
+      waiting_of_[from] >= limits::ledger_waiting_per_node_max) {
+    return refuse(fail(errc::busy, "{} commands wait, {} of them yours; send it again later",
+                       waiting_.size(), waiting_of_[from]));
+  }
+  auto admitted = admit(from, roles, asked);
+  if (!admitted) {
+    return refuse(admitted.error());
+  }
+  if (!has_room_for(asked.evidence.size())) {
+    return refuse(fail(errc::busy, "much evidence waits to be kept; send it again later"));
+  }
+  ++waiting_of_[from];
+  evidence_waiting_ += asked.evidence.size();
+  waiting_.push_back({from, id, std::move(*admitted), std::move(asked.evidence)});
+}
+
+result<authentic_command> keeper::admit(const node_id& from, role_set roles, submit& asked) const {
+  OVIR_ASSIGN(entry e, decode_entry(asked.entry));
+  if (e.time != 0) {
+    return fail(errc::invalid_argument, "a command comes with the time {}; the keeper gives it one",
+                e.time);
+  }
+  const bool convicts = std::holds_alternative<convict>(e.what);
+  if (!asked.evidence.empty() && !convicts) {
+    return fail(errc::invalid_argument, "a {} comes with evidence; only convictions have any",
+                to_string(kind_of(e.what)));
+  }
+  if (signer_of(e.what) != nullptr) {
+    if (const reroute* const x = std::get_if<reroute>(&e.what)) {
+      OVIR_TRY(admit_reroute(*x));
+    }
+    return authenticate(book_.id(), std::move(e.what), e.proof);
+  }
+  if (const convict* const x = std::get_if<convict>(&e.what)) {
+    OVIR_ASSIGN(asked.evidence, admit_conviction(roles, *x, asked.evidence));
+  } else {
+    OVIR_TRY(admit_unsigned(from, roles, e.what));
+  }
+  return by_log_keeper(book_.id(), std::move(e.what));
+}
+
+result<void> keeper::admit_unsigned(const node_id& from, role_set roles,
+                                    const command& what) const {
+  if (const compensate* const x = std::get_if<compensate>(&what)) {
+    if (!roles.has(role::verifier) || x->to != from) {
+      return fail(errc::invalid_argument, "an audit pays the verifier that asks for it");
+    }
+    return {}; // for which unit and how much follows from the log (state::check_audited)
+  }
+  const escrow_id* request = nullptr;
+  if (const accrue* const window = std::get_if<accrue>(&what)) {
+    request = &window->request;
+  } else if (const settle* const end = std::get_if<settle>(&what)) {
+    request = &end->request;
+  } else {
+    return fail(errc::invalid_argument, "a {} follows from time or from the rules; nobody sends it",
+                to_string(kind_of(what)));
+  }
+  const request_record* const record = book_.view().find_request(*request);
+  if (record != nullptr && record->scheduler != from) {
+    return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may {} it",
+                to_hex(*request).substr(0, 8), short_name(record->scheduler),
+                to_string(kind_of(what)));
+  }
+  return {}; // one that is over may be sent again: it is answered with the index it has
+}
+
+/// A scheduler may spend another's credits: it names members that compute, no key it thought of.
+result<void> keeper::admit_reroute(const reroute& x) const {
+  for (const path_stage& s : x.stages) {
+    if (!around_.roles_of || !around_.roles_of(s.node).has(role::worker)) {
+      // A member that was let in elsewhere just now is known here in a moment.
+      return fail(errc::busy, "{} is no worker that this keeper knows; name members, or try again",
+                  short_name(s.node));
+    }
+  }
+  return {};
+}
+
+result<reserve> keeper::reservation_of(const escrow_id& request) const {
+  const auto index = book_.view().index_of(reservation_id(request));
+  if (!index) {
+    return fail(errc::not_found, "there was never a reservation {}", to_hex(request).substr(0, 8));
+  }
+  OVIR_ASSIGN(const std::vector<std::byte> bytes, book_.log().entry_at(*index));
+  OVIR_ASSIGN(entry e, decode_entry(bytes));
+  return std::get<reserve>(std::move(e.what));
+}
+
+result<std::vector<std::byte>> keeper::admit_conviction(role_set roles, const convict& x,
+                                                        std::span<const std::byte> evidence) const {
+  OVIR_ASSIGN(const reserve reservation, reservation_of(x.request));
+  if (x.kind == evidence_kind::equivocation) {
+    OVIR_TRY(check_equivocation(x, reservation, evidence));
+    const auto examined = examined_here(x);
+    if (examined && is_admitted(*examined, reservation)) {
+      return fail(errc::invalid_argument, "{} admitted a fault in this request and loses no stake",
+                  short_name(x.guilty));
+    }
+    return std::vector<std::byte>{evidence.begin(), evidence.end()};
+  }
+  if (!roles.has(role::verifier)) {
+    return fail(errc::invalid_argument, "a conviction by replay comes from a verifier");
+  }
+  for (const verdict& v : x.verdicts) {
+    if (!around_.roles_of || !around_.roles_of(v.verifier).has(role::verifier)) {
+      return fail(errc::invalid_argument, "{} gave a verdict and is no verifier here",
+                  short_name(v.verifier));
+    }
+  }
+  if (!evidence.empty() && evidence_digest(evidence) != x.evidence) {
+    return fail(errc::invalid_argument,
+                "the evidence is not the one that the conviction names by its digest");
+  }
+  OVIR_ASSIGN(std::vector<std::byte> examined, examined_here(x));
+  OVIR_TRY(check_replay(x, reservation, examined, around_.roles_of, around_.operators));
+  return examined;
+}
+
+result<std::vector<std::byte>> keeper::examined_here(const convict& x) const {
+  if (!around_.conviction_of) {
+    return fail(errc::unsupported, "convictions by replay are not examined here");
+  }
+  return around_.conviction_of(x);
+}
+
+/// Whether as much more evidence may wait for the next batch.
+bool keeper::has_room_for(std::size_t evidence) const {
+  return evidence_waiting_ + evidence <= limits::ledger_evidence_waiting_bytes_max;
+}
+
+/// A verifier that vouches for much loses the oldest of it: no other is kept from being heard.
+void keeper::make_room_for(const node_id& verifier) {
+  std::size_t its = 0;
+  auto oldest = vouched_.end();
+  for (auto it = vouched_.begin(); it != vouched_.end(); ++it) {
+    if (it->second.what.verdicts.front().verifier == verifier) {
+      ++its;
+      oldest = oldest == vouched_.end() || it->second.said < oldest->second.said ? it : oldest;
+    }
+  }
+  if (its >= limits::ledger_vouched_per_verifier_max) {
+    vouched_.erase(oldest);
+  }
+}
+
+void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, vouch& asked,
+                        std::vector<keeper_answer>& answers) {
+  const auto refuse = [&](error why) {
+    ++counts_.refused;
+    answers.push_back({from, {id, refusal{std::move(why)}}});
+  };
+  convict& x = asked.what;
+  if (ejected_.contains(x.guilty)) {
+    return answers.push_back({from, {id, report_on(from)}});
+  }
+  if (x.verdicts.front().verifier != from) {
+    return refuse(fail(errc::invalid_argument, "a verifier vouches with its own verdict alone"));
+  }
+  if (const auto is_signed = check_signatures(book_.id(), x, {}); !is_signed) {
+    return refuse(is_signed.error());
+  }
+  auto evidence = admit_conviction(roles, x, {});
+  if (!evidence) {
+    return refuse(evidence.error());
+  }
+  if (!has_room_for(evidence->size())) {
+    return refuse(fail(errc::busy, "much evidence waits to be kept; vouch again later"));
+  }
+  std::vector<std::byte> said = verdict_bytes(book_.id(), x);
+  const auto finder = std::as_bytes(std::span{x.finder.key});
+  said.insert(said.end(), finder.begin(), finder.end());
+  const digest name = hash("ovir/ledger/v1/vouched", said);
+  const auto known = vouched_.find(name);
+  if (known == vouched_.end()) {
+    make_room_for(from);
+    if (vouched_.size() >= limits::ledger_vouched_max) {
+      return refuse(fail(errc::busy, "{} convictions wait for a second verdict; try again later",
+                         vouched_.size()));
+    }
+    vouched_.emplace(name, vouched{std::move(x), now_});
+    return; // until another verifier says so, too
+  }
+  if (known->second.what.verdicts.front().verifier == from) {
+    known->second.said = now_;
+    return;
+  }
+  convict whole = std::move(known->second.what);
+  vouched_.erase(known);
+  whole.verdicts.push_back(x.verdicts.front());
+  std::sort(whole.verdicts.begin(), whole.verdicts.end(),
+            [](const verdict& a, const verdict& b) { return a.verifier < b.verifier; });
+  auto ready = by_log_keeper(book_.id(), std::move(whole));
+  if (!ready) {
+    return refuse(ready.error());
+  }
+  ++waiting_of_[from];
+  evidence_waiting_ += evidence->size();
+  waiting_.push_back({from, id, std::move(*ready), std::move(*evidence)});
+}
+
+result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
+                                   std::vector<keeper_answer>& answers) {
+  std::vector<waiting_command> asked = std::exchange(waiting_, {});
+  waiting_of_.clear();
+  evidence_waiting_ = 0;
+  now_ = now;
+  std::erase_if(vouched_, [now](const auto& one) {
+    return one.second.said + limits::ledger_vouch_lasts_s < now;
+  });
+  std::vector<authentic_command> batch;
+  for (const waiting_command& one : asked) {
+    if (const auto* const x = std::get_if<convict>(&one.what.what())) {
+      OVIR_CHECK(!one.evidence.empty());
+      if (around_.keep_evidence) {
+        OVIR_TRY(around_.keep_evidence(x->evidence, one.evidence));
+      }
+    }
+    batch.push_back(one.what);
+  }
+  if (due.most > 0) {
+    for (command& c : book_.view().due(std::min(due.by, now), due.most)) {
+      OVIR_ASSIGN(authentic_command one, by_log_keeper(book_.id(), std::move(c)));
+      batch.push_back(std::move(one));
+    }
+  }
+  const std::size_t became_due = batch.size() - asked.size();
+  if (batch.empty()) {
+    return became_due;
+  }
+  OVIR_ASSIGN(const batch_outcome done, book_.commit(batch, now));
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (!done.commands[i].done) {
+      ++counts_.refused;
+    } else if (done.commands[i].done->how == apply_outcome::applied) {
+      ++counts_.entries[kind_of(batch[i].what())];
+    }
+  }
+  promise_all(done, asked, answers);
+  return became_due;
+}
+
+result<promise> keeper::promise_of(std::uint64_t index) {
+  promise made;
+  OVIR_ASSIGN(const std::vector<std::byte> bytes, book_.log().entry_at(index));
+  std::memcpy(&made.time, bytes.data(), sizeof(made.time));
+  OVIR_ASSIGN(made.entry, book_.acknowledge(index, head()));
+  return made;
+}
+
+void keeper::promise_all(const batch_outcome& done, std::span<const waiting_command> asked,
+                         std::vector<keeper_answer>& answers) {
+  bool convicted = false;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    const command_outcome& one = done.commands[i];
+    message answer{asked[i].id, refusal{one.why}};
+    if (one.done) {
+      if (auto made = promise_of(one.done->index)) {
+        answer.body = std::move(*made);
+      } else {
+        answer.body = refusal{made.error()};
+      }
+      if (const reserve* const r = std::get_if<reserve>(&asked[i].what.what())) {
+        note_escrow(*r);
+      }
+      if (const convict* const x = std::get_if<convict>(&asked[i].what.what())) {
+        convicted = ejected_.insert(x->guilty).second || convicted;
+      }
+    }
+    answers.push_back({asked[i].from, std::move(answer)});
+  }
+  if (convicted) {
+    for (const node_id& node : askers_) {
+      answers.push_back({node, {0, report_on(node)}});
+    }
+  }
+}
+
+void keeper::tell_head(std::vector<keeper_answer>& answers) {
+  if (const signed_head& now = head(); now.head.size != told_) {
+    told_ = now.head.size;
+    for (const node_id& node : askers_) {
+      answers.push_back({node, {0, head_news{now}}});
+    }
+  }
+}
+
+account_report keeper::report_on(const node_id& who) {
+  account_report report;
+  report.who = who;
+  report.genesis = genesis_;
+  report.head = head();
+  const state& s = book_.view();
+  if (const account* const a = s.find(who)) {
+    const policy& rules = s.origin().rules;
+    report.free = a->free;
+    report.pending = a->pending;
+    report.stake = a->stake;
+    report.leaving = a->stake - a->firm_stake();
+    report.earned = a->earned;
+    report.nonce = a->nonce;
+    report.reputation_ppm = reputation_ppm(*a, s.last_time(), rules);
+    report.influence = influence(*a, s.last_time(), rules);
+    report.admitted = check_admission(who, a, rules).has_value();
+  }
+  for (const node_id& node : ejected_) {
+    if (report.ejected.size() < limits::credit_ejected_max) {
+      report.ejected.push_back(node);
+    }
+  }
+  return report;
+}
+
+result<statement_report> keeper::statement_of(const ask_statement& asked) {
+  OVIR_ASSIGN(statement_page page,
+              book_.statement(asked.who, asked.from, limits::statement_lines_max));
+  statement_report report{asked.who, std::move(page.lines), page.more, {}};
+  std::map<escrow_id, node_id> payers;
+  for (const statement_line& l : report.lines) {
+    if (l.what.request != digest{} && !payers.contains(l.what.request)) {
+      OVIR_ASSIGN(const reserve reservation, reservation_of(l.what.request));
+      payers.emplace(l.what.request, reservation.payer);
+    }
+  }
+  for (const auto& [request, payer] : payers) {
+    report.payers.push_back({request, payer});
+  }
+  return report;
+}
+
+/// Forgets those that are over once there are twice as many as requests.
+void keeper::note_escrow(const reserve& r) {
+  if (escrows_.size() > 2 * book_.view().requests().size() + limits::ledger_waiting_max) {
+    std::erase_if(escrows_, [&](const auto& known) {
+      return book_.view().find_request(known.second) == nullptr;
+    });
+  }
+  // What it is about is the payer's word: who says the same later does not take its place.
+  const auto known = escrows_.find(r.about);
+  if (known == escrows_.end() || book_.view().find_request(known->second) == nullptr) {
+    escrows_[r.about] = escrow_of(r);
+  }
+}
+
+request_report keeper::report_on_request(const digest& request) const {
+  request_report report;
+  const auto about = escrows_.find(request);
+  report.request = about == escrows_.end() ? request : about->second;
+  if (const request_record* const q = book_.view().find_request(report.request)) {
+    report.prompt = q->prompt;
+    report.known = true;
+    report.open = q->open;
+    report.prompt_accounted = q->prompt_accounted;
+    report.windows = static_cast<std::uint32_t>(q->windows.size());
+    report.accounted = q->accounted;
+    report.reserved = q->reserved;
+    report.accrued = q->accrued;
+    report.held = q->held;
+    report.expires = q->expires;
+    report.scheduler = q->scheduler;
+  }
+  return report;
+}
+
+result<entry_run> keeper::entries_from(std::uint64_t first) {
+  entry_run run;
+  run.first = first;
+  run.head = head();
+  std::size_t bytes = 0;
+  for (std::uint64_t i = first; i < run.head.head.size; ++i) {
+    OVIR_ASSIGN(std::vector<std::byte> entry, book_.log().entry_at(i));
+    bytes += entry.size() + sizeof(std::uint32_t);
+    if (run.entries.size() >= limits::credit_entries_max ||
+        bytes > limits::credit_entries_bytes_max) {
+      break;
+    }
+    run.entries.push_back(std::move(entry));
+  }
+  return run;
+}
+
+} // namespace ovir::ledger

@@ -1,0 +1,146 @@
+#pragma once
+
+#include "ledger/keeper/ledger.hpp"
+#include "ledger/keeper/ledger_clock.hpp"
+#include "ledger/keeper/message.hpp"
+#include "messages/evidence/audit.hpp"
+#include "messages/node_id.hpp"
+#include "messages/signing.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <vector>
+
+namespace ovir::ledger {
+
+/// What a keeper needs from outside.
+struct keeper_surroundings {
+  const secret_key* key{nullptr}; ///< the ledger's keeper; outlives it
+  /// What a node may be, as far as this node knows: whose verdicts count.
+  std::function<role_set(const node_id&)> roles_of;
+  /// Whose node it is: two verifiers of one operator are one. Empty: each key is its own.
+  operator_of operators;
+  /// The message (messages/evidence/audit.hpp) of a conviction that this node examined itself, and
+  /// replayed where it has the model. `busy` until it did. Empty: no conviction by replay is taken.
+  std::function<result<std::vector<std::byte>>(const convict& x)> conviction_of;
+  /// Keeps the evidence of a conviction, lasting, before it is applied.
+  std::function<result<void>(const digest& name, std::span<const std::byte> bytes)> keep_evidence;
+};
+
+/// What came of commands since the keeper began.
+struct keeper_counts {
+  std::map<command_kind, std::uint64_t> entries; ///< those that became one
+  std::uint64_t refused{0};
+};
+
+/// An answer on its way.
+struct keeper_answer {
+  node_id to;
+  message what;
+};
+
+/// Who keeps the ledger of a cluster: decides who may ask for what, puts commands together into
+/// batches, and promises. Knows no clock and no link: time comes in, answers go out.
+///
+/// Commands that accounts sign may come from anybody, but stages that a request is rerouted to are
+/// workers. Accruals and the end of a request come from who drives it, for stages that were
+/// reserved for or rerouted to, each with the statement it is paid for; what follows from time
+/// comes from here alone; a conviction by equivocation from anybody who has the evidence, one by
+/// replay from a verifier, with verdicts of verifiers, or from two verifiers that each vouch for
+/// it, and in both cases only what this node examined itself and what the signed verdicts in it
+/// say; a fee for an audit from the verifier it is for, once for each unit that was paid for, out
+/// of what its request paid for audits.
+///
+/// One thread at a time.
+class keeper {
+public:
+  /// `invalid_argument` where the key is not that of the ledger's keeper, or its policy does not
+  /// deter.
+  [[nodiscard]] static result<keeper> make(ledger book, keeper_surroundings around);
+
+  /// Answers what can be answered at once; commands wait for `commit`, at most
+  /// `limits::ledger_waiting_max`, of one sender `limits::ledger_waiting_per_node_max`; more are
+  /// refused as `busy`.
+  void take(const node_id& from, role_set roles, message question,
+            std::vector<keeper_answer>& answers);
+  /// Commands wait for the next batch.
+  [[nodiscard]] bool waiting() const noexcept { return !waiting_.empty(); }
+  /// Makes what waits last, and, as far as `due` says, what time makes possible, and promises it.
+  /// `now` in seconds since 1970, of a `ledger_clock`. An error: nothing was promised, and the
+  /// ledger must be opened anew. How much was due is the answer.
+  [[nodiscard]] result<std::size_t> commit(std::uint64_t now, const due_allowance& due,
+                                           std::vector<keeper_answer>& answers);
+  /// The head, to those who ever asked, if it is another than when this was last called.
+  void tell_head(std::vector<keeper_answer>& answers);
+
+  [[nodiscard]] const ledger& book() const noexcept { return book_; }
+  /// Writes the ledger's index, for when there is time.
+  void absorb() { book_.absorb(); }
+  /// Goes on with this one, of the same log, opened anew. Nothing may wait.
+  [[nodiscard]] result<void> replace(ledger book);
+  [[nodiscard]] const keeper_counts& counts() const noexcept { return counts_; }
+  /// Signed anew when the log has grown.
+  [[nodiscard]] const signed_head& head();
+
+private:
+  struct waiting_command {
+    node_id from;
+    std::uint64_t id{0};
+    authentic_command what;
+    std::vector<std::byte> evidence;
+  };
+
+  keeper(ledger book, keeper_surroundings around, std::vector<std::byte> genesis);
+  void learn();
+  [[nodiscard]] result<statement_report> statement_of(const ask_statement& asked);
+  /// Of a conviction, `asked.evidence` is its evidence then.
+  [[nodiscard]] result<authentic_command> admit(const node_id& from, role_set roles,
+                                                submit& asked) const;
+  [[nodiscard]] result<void> admit_unsigned(const node_id& from, role_set roles,
+                                            const command& what) const;
+  [[nodiscard]] result<void> admit_reroute(const reroute& x) const;
+  /// The evidence: what is kept before anything is taken.
+  [[nodiscard]] result<std::vector<std::byte>>
+  admit_conviction(role_set roles, const convict& x, std::span<const std::byte> evidence) const;
+  [[nodiscard]] result<std::vector<std::byte>> examined_here(const convict& x) const;
+  [[nodiscard]] bool has_room_for(std::size_t evidence) const;
+  void make_room_for(const node_id& verifier);
+  void take_vouch(const node_id& from, role_set roles, std::uint64_t id, vouch& asked,
+                  std::vector<keeper_answer>& answers);
+  [[nodiscard]] result<reserve> reservation_of(const escrow_id& request) const;
+  void queue(const node_id& from, role_set roles, std::uint64_t id, submit& asked,
+             std::vector<keeper_answer>& answers);
+  [[nodiscard]] account_report report_on(const node_id& who);
+  [[nodiscard]] request_report report_on_request(const digest& request) const;
+  void note_escrow(const reserve& r);
+  [[nodiscard]] result<entry_run> entries_from(std::uint64_t first);
+  [[nodiscard]] result<promise> promise_of(std::uint64_t index);
+  void promise_all(const batch_outcome& done, std::span<const waiting_command> asked,
+                   std::vector<keeper_answer>& answers);
+
+  ledger book_;
+  keeper_surroundings around_;
+  std::vector<std::byte> genesis_;
+  std::optional<signed_head> head_;
+  std::uint64_t told_{0}; ///< size of the head last told
+  std::vector<waiting_command> waiting_;
+  std::map<node_id, std::size_t> waiting_of_;
+  std::size_t evidence_waiting_{0}; ///< bytes
+  std::set<node_id> askers_;        ///< at most limits::members_max
+  std::set<node_id> ejected_;
+  std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over
+  struct vouched {
+    convict what;
+    std::uint64_t said{0}; ///< at the commit before it was said last
+  };
+  std::map<digest, vouched> vouched_; ///< convictions that lack a verdict, by what they say
+  std::uint64_t now_{0};              ///< of the last commit
+  keeper_counts counts_;
+};
+
+} // namespace ovir::ledger

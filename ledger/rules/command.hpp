@@ -1,0 +1,229 @@
+#pragma once
+
+#include "ledger/rules/policy.hpp"
+#include "ledger/rules/wide.hpp"
+#include "messages/digest.hpp"
+#include "messages/node_id.hpp"
+#include "messages/result.hpp"
+#include "messages/signing.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+/// What changes a ledger. Each command has a deterministic id and is applied at most once; its
+/// canonical bytes, together with the time at which it was applied, are an entry of the log
+/// (docs/formats/ledger-log.md).
+namespace ovir::ledger {
+
+/// The escrow of a request: H(payer, what is asked for, nonce), see `escrow_of`.
+using escrow_id = digest;
+
+/// Values travel and stay for ever.
+enum class command_kind : std::uint8_t {
+  genesis = 1,
+  mint = 2,
+  transfer = 3,
+  lock = 4,
+  unlock = 5,
+  unlocked = 6,
+  reserve = 7,
+  accrue = 8,
+  release = 9,
+  settle = 10,
+  cancel = 11,
+  expire = 12,
+  convict = 13,
+  compensate = 14,
+  entrust = 15, ///< a reservation that another than its payer accrues on
+  reroute = 16,
+};
+[[nodiscard]] std::string_view to_string(command_kind kind) noexcept;
+
+/// The first entry of a log, and only there: the rules, who may mint, who keeps the log.
+struct genesis {
+  policy rules;
+  std::vector<node_id> mint_keys; ///< 1 to limits::ledger_mint_keys_max, ascending, all different
+  node_id log_keeper;             ///< signs heads
+  digest salt;                    ///< makes two ledgers with the same rules different
+};
+
+/// Where new credits go.
+enum class mint_target : std::uint8_t { participant = 1, assurance = 2, treasury = 3 };
+
+// Signed by the account that pays, or by a mint key; `nonce` is above every one it used before.
+
+struct mint {
+  node_id by;
+  mint_target target{mint_target::participant};
+  node_id to; ///< zero unless the target is a participant
+  micro_credits amount{0};
+  std::uint64_t nonce{0};
+};
+struct transfer {
+  node_id from;
+  node_id to;
+  micro_credits amount{0};
+  std::uint64_t nonce{0};
+};
+/// free -> stake.
+struct lock {
+  node_id account;
+  micro_credits amount{0};
+  std::uint64_t nonce{0};
+};
+/// Calls stake back: it stays at stake until the delay is over and `unlocked` is applied.
+struct unlock {
+  node_id account;
+  micro_credits amount{0};
+  std::uint64_t nonce{0};
+};
+/// A stage of the path, as planned: what it is paid for.
+struct path_stage {
+  node_id node;
+  std::uint32_t layers{0};
+  std::uint64_t ask_ppm{0};
+  friend bool operator==(const path_stage&, const path_stage&) = default;
+};
+/// The quote of a planned path, before any work: free -> escrow.
+struct reserve {
+  node_id payer;
+  /// Who alone may accrue on it and settle it, for a payer that drives no requests itself; such a
+  /// payer cannot cancel (ADR 0001). Empty: the payer.
+  node_id scheduler{};
+  digest about;                    ///< the request's digest
+  micro_credits rate{0};           ///< of the model, per token
+  std::uint64_t prompt{0};         ///< tokens
+  std::uint64_t completion_max{0}; ///< tokens
+  std::uint64_t expires{0};        ///< seconds since 1970
+  std::vector<path_stage> stages;  ///< in the order of the path
+  std::uint64_t nonce{0};
+  friend bool operator==(const reserve&, const reserve&) = default;
+};
+/// The payer withdraws: what is not accrued comes back.
+struct cancel {
+  escrow_id request;
+  node_id payer;
+  std::uint64_t nonce{0};
+};
+
+/// Further stages that may be paid from an escrow, once the path of its request changed: by who
+/// accrues on it. The price of a token stays.
+struct reroute {
+  escrow_id request;
+  node_id scheduler;
+  std::vector<path_stage> stages;
+  std::uint64_t nonce{0};
+};
+
+// By whoever keeps the log: what follows from evidence, from time, or from work seen by others.
+
+/// free again, once the delay of the `unlock` with this nonce is over.
+struct unlocked {
+  node_id account;
+  std::uint64_t unlock_nonce{0};
+};
+/// One participant's part of a window.
+struct window_share {
+  node_id node;
+  std::uint64_t weight{0};
+  micro_credits amount{0};
+  std::uint32_t units{0};   ///< assigned to it in this window
+  std::uint32_t on_time{0}; ///< of these, in time as the next hop saw it
+  /// The signed statement that this pays for, which binds those before it; of who served from a
+  /// cache, what it served. Never zero, and never that of another share of the same accrual.
+  digest statement;
+};
+/// escrow -> pending of the cohort, the fee to assurance, the cached part's rest back to the payer.
+struct accrue {
+  escrow_id request;
+  std::uint32_t window{0};
+  std::uint64_t frontier{0};   ///< completion tokens so far
+  std::uint64_t cached_ppm{0}; ///< of this window's work, how much came from a cache
+  std::vector<window_share> computed;
+  std::vector<window_share> served; ///< who served the cached part
+};
+/// pending -> free of one window, after the audit window.
+struct release {
+  escrow_id request;
+  std::uint32_t window{0};
+};
+/// The end of a request: what is left in escrow goes back.
+struct settle {
+  escrow_id request;
+};
+/// As `settle`, for one whose time is over.
+struct expire {
+  escrow_id request;
+};
+enum class evidence_kind : std::uint8_t {
+  replay = 1,      ///< a unit that two hosts computed differently from what was stated
+  equivocation = 2 ///< two statements by one signer that contradict each other
+};
+struct verdict {
+  node_id verifier;
+  signature proof; ///< over `verdict_bytes`
+};
+/// Claws back, slashes, compensates and ejects, all in one.
+struct convict {
+  escrow_id request;
+  std::uint32_t window{0}; ///< the first wrong one
+  node_id guilty;
+  node_id finder;
+  evidence_kind kind{evidence_kind::replay};
+  digest evidence;               ///< of the capsule that replays, or holds both statements
+  std::vector<verdict> verdicts; ///< of a replay two at least, of different verifiers
+};
+/// assurance -> pending of who audited one unit: once for each verifier and unit.
+struct compensate {
+  escrow_id request;
+  std::uint32_t window{0}; ///< of positions
+  std::uint32_t layer{0};
+  digest receipt; ///< in which the audited statement is
+  node_id to;
+  micro_credits amount{0};
+};
+
+using command = std::variant<genesis, mint, transfer, lock, unlock, unlocked, reserve, accrue,
+                             release, settle, cancel, expire, convict, compensate, reroute>;
+
+[[nodiscard]] command_kind kind_of(const command& c) noexcept;
+/// Whose signature a command needs; null where it needs none.
+[[nodiscard]] const node_id* signer_of(const command& c) noexcept;
+/// Of a signed command, at least 1; else 0.
+[[nodiscard]] std::uint64_t nonce_of(const command& c) noexcept;
+/// The escrow that a reservation opens.
+[[nodiscard]] escrow_id escrow_of(const reserve& r);
+/// The id of the reservation that opened an escrow.
+[[nodiscard]] digest reservation_id(const escrow_id& request);
+/// H(subject, unit, kind, sequence): the id under which a command is applied at most once.
+[[nodiscard]] digest id_of(const command& c);
+
+/// A command, the time at which it is applied, and the proof of who asked for it (all zero where
+/// none is needed): what an entry of the log says.
+struct entry {
+  std::uint64_t time{0}; ///< seconds since 1970, never before the entry before it
+  command what;
+  signature proof;
+};
+
+/// What a signer signs: the kind and the fields, without time and proof, for one ledger.
+inline constexpr std::string_view action_domain = "ovir/ledger/v1/action";
+inline constexpr std::string_view verdict_domain = "ovir/ledger/v1/verdict";
+[[nodiscard]] std::vector<std::byte> action_bytes(const digest& ledger, const command& c);
+[[nodiscard]] std::vector<std::byte> verdict_bytes(const digest& ledger, const convict& c);
+
+/// Canonical bytes, appended to `out`; at most `limits::ledger_entry_bytes_max`, which `check_form`
+/// ensures.
+void encode(const entry& e, std::vector<std::byte>& out);
+/// Inverse of `encode`. `malformed` for anything else, `over_limit` for counts beyond their bound:
+/// nothing is reserved for them.
+[[nodiscard]] result<entry> decode_entry(std::span<const std::byte> bytes);
+
+/// What is wrong with a command by itself, whatever the state: empty lists, too many, zero amounts.
+[[nodiscard]] result<void> check_form(const command& c);
+
+} // namespace ovir::ledger

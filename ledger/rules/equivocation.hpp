@@ -1,0 +1,60 @@
+#pragma once
+
+#include "ledger/rules/command.hpp"
+#include "messages/evidence/evidence.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/result.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+/// Two statements by one signer that contradict each other: evidence that convicts by itself
+/// (docs/formats/credit.md), and how statements about a request lead to its escrow.
+namespace ovir::ledger {
+
+/// What a stage signed about one request, twice: from window 0 up to the one in dispute, so that
+/// what came in is the same on both sides, and seen to be.
+struct equivocation {
+  evidence_terms terms;
+  stage_records first;
+  stage_records second;
+  friend bool operator==(const equivocation&, const equivocation&) = default;
+};
+
+/// Whom evidence convicts, and from which window of the request on (32 positions each).
+struct equivocation_fault {
+  node_id guilty;
+  std::uint32_t window{0};
+};
+
+/// The first window for which the same node, in the same layers of the same request, from the same
+/// inputs and with the same software, signed different results. `invalid_argument` with what is
+/// missing otherwise: signatures that do not hold, other layers, inputs or software, or no
+/// difference. Times and which logits were asked for may differ: they convict nobody.
+[[nodiscard]] result<equivocation_fault> find_fault(const equivocation& e);
+
+/// H("ovir/ledger/v1/about"; request, content): what a reservation is about.
+[[nodiscard]] digest about_of(const evidence_terms& terms);
+/// The window of a request's accruals that pays for positions of window `window` of its
+/// statements: the first one pays for all of the prompt.
+[[nodiscard]] constexpr std::uint32_t accrual_window(std::uint64_t prompt,
+                                                     std::uint32_t window) noexcept {
+  const std::uint64_t first = prompt == 0 ? 0 : (prompt - 1) / limits::window_positions;
+  return window > first ? window - static_cast<std::uint32_t>(first) : 0;
+}
+/// H("ovir/ledger/v1/evidence"; bytes): how a conviction names its evidence.
+[[nodiscard]] digest evidence_digest(std::span<const std::byte> bytes);
+
+/// Whether `x` follows from the equivocation in `bytes` and the reservation of its request:
+/// the digest, the guilty one, and the window from which on it is paid nothing. Else
+/// `invalid_argument` or `malformed` with what does not fit.
+[[nodiscard]] result<void> check_equivocation(const convict& x, const reserve& reservation,
+                                              std::span<const std::byte> bytes);
+
+// Canonical bytes, as of heads. Precondition: `check_records` of both.
+[[nodiscard]] std::vector<std::byte> to_bytes(const equivocation& e);
+[[nodiscard]] result<equivocation> equivocation_from(std::span<const std::byte> bytes);
+
+} // namespace ovir::ledger

@@ -1,0 +1,131 @@
+#include "ledger/rules/invariants.hpp"
+
+#include "ledger/rules/tariff.hpp"
+
+#include <map>
+
+namespace ovir::ledger {
+
+namespace {
+
+template <class... Args>
+error broken(int number, fmt::format_string<Args...> text, Args&&... args) {
+  return fail(errc::internal, "invariant {} is broken: {}", number,
+              fmt::format(text, std::forward<Args>(args)...));
+}
+
+struct pending_of {
+  micro_credits amount{0};
+  std::uint64_t windows{0};
+};
+
+struct request_walk {
+  std::map<node_id, pending_of> pending;
+  std::map<node_id, std::uint64_t> open;
+  wide held{0};
+};
+
+result<void> check_windows(const std::string& name, const request_record& q, request_walk& walk) {
+  micro_credits gross = 0;
+  micro_credits refund = 0;
+  std::uint32_t unsettled = 0;
+  for (const std::vector<window_record>* windows : {&q.windows, &q.compensations}) {
+    for (const window_record& w : *windows) {
+      gross += w.gross;
+      refund += w.refund;
+      wide parts = wide{w.fee} + w.refund;
+      for (const pending_share& s : w.shares) {
+        parts += s.amount;
+        if (w.phase == window_phase::pending) {
+          walk.pending[s.node].amount += s.amount;
+          ++walk.pending[s.node].windows;
+        }
+      }
+      if (windows == &q.windows && parts != w.gross) {
+        return broken(5, "a window of {} was divided into more or less than its price", name);
+      }
+      unsettled += w.phase == window_phase::pending ? 1 : 0;
+    }
+  }
+  if (gross != q.accrued + q.cache_refunded || refund != q.cache_refunded ||
+      unsettled != q.unsettled) {
+    return broken(5, "the windows of {} do not add up to what it accrued", name);
+  }
+  return {};
+}
+
+result<void> check_request(const escrow_id& id, const request_record& q, request_walk& walk) {
+  const std::string name = to_hex(id).substr(0, 8);
+  if (wide{q.accrued} + q.cache_refunded + q.returned + q.held != q.reserved) {
+    return broken(3, "request {}: accrued {}, refunded {} and {}, held {}, reserved {}", name,
+                  q.accrued, q.cache_refunded, q.returned, q.held, q.reserved);
+  }
+  const auto price = token_price(q.prompt_accounted ? q.prompt : 0, q.accounted, q.rate);
+  if (!price || q.accrued + q.cache_refunded != *price) {
+    return broken(5,
+                  "request {}: accrued {} and refunded {} for cache hits, but its tokens cost {}",
+                  name, q.accrued, q.cache_refunded, price ? *price : 0);
+  }
+  OVIR_TRY(check_windows(name, q, walk));
+  walk.held += q.held;
+  walk.open[q.payer] += q.open ? 1 : 0;
+  return {};
+}
+
+} // namespace
+
+result<void> check_invariants(const state& s) {
+  request_walk walk;
+  for (const auto& [id, q] : s.requests()) {
+    OVIR_TRY(check_request(id, q, walk));
+  }
+  const totals& t = s.sums();
+  wide sum = walk.held + t.assurance + t.treasury + t.burnt;
+  for (const auto& [node, a] : s.accounts()) {
+    sum += wide{a->free} + a->pending + a->stake;
+    const pending_of expected = walk.pending[node];
+    if (a->pending != (a->ejected ? 0 : expected.amount) ||
+        a->pending_windows != expected.windows) {
+      return broken(2, "{} has {} pending in {} windows, its windows say {} in {}",
+                    short_name(node), a->pending, a->pending_windows, expected.amount,
+                    expected.windows);
+    }
+    wide leaving = 0;
+    for (const unlocking& u : a->unlockings) {
+      leaving += u.amount;
+    }
+    if (leaving > a->stake) {
+      return broken(2, "{} calls back more stake than it has", short_name(node));
+    }
+    if (a->open_requests != walk.open[node]) {
+      return broken(2, "{} has {} open requests, not {}", short_name(node), walk.open[node],
+                    a->open_requests);
+    }
+  }
+  if (sum != t.minted) {
+    return broken(1, "{} were minted, but all balances together are {}", t.minted,
+                  static_cast<std::uint64_t>(sum));
+  }
+  if (s.ids() != s.entries()) {
+    return broken(4, "{} entries, but {} ids", s.entries(), s.ids());
+  }
+  return {};
+}
+
+result<void> check_slash(const state& before, const std::vector<posting>& effects) {
+  std::map<digest, wide> lost;
+  for (const posting& p : effects) {
+    if (p.from.kind == purse::stake && p.kind != posting_kind::unlock) {
+      lost[p.from.of] += p.amount;
+    }
+  }
+  for (const auto& [of, amount] : lost) {
+    const account* const a = before.find(node_id{of.bytes});
+    if (a == nullptr || amount > a->stake) {
+      return broken(7, "{} lost more stake than it had", short_name(node_id{of.bytes}));
+    }
+  }
+  return {};
+}
+
+} // namespace ovir::ledger

@@ -1,0 +1,58 @@
+#include "ledger/rules/standing.hpp"
+
+#include "messages/limits/ledger.hpp"
+
+#include <algorithm>
+
+namespace ovir::ledger {
+
+namespace {
+
+using limits::ppm_one;
+
+constexpr std::uint64_t prior_units = 100; // a few good units are no reputation yet
+
+} // namespace
+
+std::uint64_t reputation_ppm(const account& a, std::uint64_t now, const policy& rules) {
+  if (a.ejected) {
+    return 0;
+  }
+  const std::uint64_t silence = now > a.last_active ? now - a.last_active : 0;
+  const std::uint64_t halvings = silence / rules.reputation_half_life_s;
+  const wide share = wide{ppm_one} * a.valid_units / (wide{a.assigned_units} + prior_units);
+  return halvings >= 64 ? 0 : static_cast<std::uint64_t>(share) >> halvings;
+}
+
+std::uint64_t audit_rate_ppm(const account& a, std::uint64_t least_ppm) {
+  if (a.consecutive == 0) {
+    return ppm_one;
+  }
+  return std::max(std::min(least_ppm, ppm_one),
+                  ppm_one / a.consecutive + (ppm_one % a.consecutive != 0 ? 1 : 0));
+}
+
+micro_credits influence(const account& a, std::uint64_t now, const policy& rules) {
+  return a.ejected ? 0 : a.firm_stake() + scaled(a.earned, reputation_ppm(a, now, rules), ppm_one);
+}
+
+result<void> check_admission(const node_id& node, const account* a, const policy& rules) {
+  if (a == nullptr) {
+    return {};
+  }
+  if (a->ejected) {
+    return fail(errc::invalid_argument, "{} was convicted and takes part no more; plan without it",
+                short_name(node));
+  }
+  const bool known =
+      a->valid_units > 0 || (a->firm_stake() > 0 && a->firm_stake() >= rules.admission_stake);
+  if (!known && a->pending_windows >= rules.newcomer_units) {
+    return fail(errc::busy,
+                "{} has neither stake nor history and {} windows pending, as many as it may; wait "
+                "for their audit",
+                short_name(node), a->pending_windows);
+  }
+  return {};
+}
+
+} // namespace ovir::ledger

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "ledger/rules/account.hpp"
+#include "ledger/rules/policy.hpp"
+#include "messages/result.hpp"
+
+#include <cstdint>
+
+/// What a participant's past is worth. All of it follows from the log, so anybody can recompute it.
+namespace ovir::ledger {
+
+/// 10^6 * valid on-time units / (assigned units + 100), halved for every half-life of silence; 0 on
+/// conviction. Wrong, late and missing units all count, because they were assigned.
+[[nodiscard]] std::uint64_t reputation_ppm(const account& a, std::uint64_t now,
+                                           const policy& rules);
+
+/// max(a_min, 1 / consecutive valid units) in ppm, rounded up; everything is audited at first.
+/// `least_ppm` is a_min, the policy's audit rate.
+[[nodiscard]] std::uint64_t audit_rate_ppm(const account& a, std::uint64_t least_ppm);
+
+/// Stake that is not being called back, and what was earned, weighed by reputation: nothing for a
+/// new identity, and no more for many identities than for one that has as much as all of them.
+[[nodiscard]] micro_credits influence(const account& a, std::uint64_t now, const policy& rules);
+
+/// Whether a node may be planned into a path. `a` is null for a node that is not known yet: it may
+/// earn, in at most `newcomer_units` pending windows at a time, until it has stake or history.
+/// `invalid_argument` when it was convicted, `busy` when it has to wait for its first audits.
+[[nodiscard]] result<void> check_admission(const node_id& node, const account* a,
+                                           const policy& rules);
+
+} // namespace ovir::ledger

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "ledger/log/codec.hpp"
+#include "ledger/rules/account.hpp"
+
+/// The canonical bytes of what a state consists of (docs/formats/ledger-log.md, "Snapshots"), for
+/// snapshots and for the log's index. Reading past the end is remembered by the reader.
+namespace ovir::ledger {
+
+void write_account(byte_writer& w, const account& a);
+[[nodiscard]] account read_account(byte_reader& r);
+
+void write_request(byte_writer& w, const request_record& q);
+/// False for what no request can be; counts are believed as far as there are bytes for them.
+[[nodiscard]] bool read_request(byte_reader& r, request_record& q);
+
+} // namespace ovir::ledger

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "messages/limits/general.hpp"
+
+/// Bounds of audits and convictions (docs/formats/audit.md).
+namespace ovir::limits {
+
+inline constexpr std::size_t audit_message_bytes_max = std::size_t{8} << 20U; ///< with its receipt
+inline constexpr std::size_t audit_receipt_bytes_max = std::size_t{4} << 20U; ///< two in a message
+inline constexpr std::size_t audit_cases_max = 256; ///< mismatches that wait for a second host
+inline constexpr std::size_t audit_convicted_max = 5'120; ///< identities remembered: every member
+inline constexpr std::size_t audit_verdicts_max = 16;     ///< in a conviction
+inline constexpr std::size_t audit_taken_max = 3;         ///< kernels that a question rules out
+inline constexpr std::size_t audit_log_entries_max = 1'000'000;   ///< then old ones are folded
+inline constexpr std::size_t audit_equivocation_kept_max = 4'096; ///< receipts compared with others
+inline constexpr std::uint32_t audit_chain_links_max = 1U << 20U; ///< of one hash chain
+inline constexpr std::size_t audit_reason_bytes_max = 256;
+/// How long a second host may take before another is asked.
+inline constexpr std::chrono::seconds second_opinion_wait{60};
+inline constexpr std::uint32_t second_opinions_asked_max = 4;
+/// How long an accused node has to answer before it is convicted.
+inline constexpr std::chrono::seconds hearing_wait{10};
+inline constexpr std::size_t hearings_max = 64;                   ///< under way at one verifier
+inline constexpr std::size_t accusations_max = 16;                ///< that wait at an accused node
+inline constexpr std::size_t audit_capsule_bytes_max = 3U << 20U; ///< in an accusation
+/// How often a node tells one other, by lot, whom it holds for convicted.
+inline constexpr std::chrono::seconds convictions_told_every{5};
+/// How often a verifier tells schedulers what its log says of those it audited.
+inline constexpr std::chrono::seconds standing_told_every{5};
+inline constexpr std::size_t convictions_sent_max = 8; ///< for one such message
+/// The same conviction is not sent to the same node again before.
+inline constexpr std::chrono::seconds conviction_sent_again{60};
+
+} // namespace ovir::limits

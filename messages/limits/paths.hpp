@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+/// The bounds of how requests find their paths, beside `plan_nodes_max` and `repair_states_max` of
+/// `messages/limits/general.hpp`.
+namespace ovir::limits {
+
+// Ranges of layers of one node that a plan looks at beside those that no other node holds. An
+// honest node holds one or two.
+inline constexpr std::size_t plan_ranges_per_node_max = 4;
+
+// What a scheduler remembers of nodes whose stages were at fault: it plans them behind others.
+inline constexpr std::size_t fault_nodes_max = 256;
+inline constexpr std::uint32_t fault_level_max = 8;
+inline constexpr std::chrono::seconds fault_decay{60}; // a level lower after each
+// An answer no honest stage gives; and one that can come of load, of a link, or of another's fault.
+inline constexpr std::uint32_t fault_weight = 4;
+inline constexpr std::uint32_t doubt_weight = 1;
+// A request whose only way leads over a stage at fault waits so long for another, and then ends
+// with what that stage said.
+inline constexpr std::chrono::seconds fault_patience{5};
+// Units of one request over which hosts contradict each other, remembered until two agree.
+inline constexpr std::size_t disputes_max = 16;
+// Hosts that a lead tells apart, and nodes a pathfinder remembers to have been on a request's path.
+inline constexpr std::size_t hosts_per_request_max = 256;
+
+// How long a stage may owe an answer, beside `slack_min`, `slack_steps` and `slack_max`
+// (`messages/limits/general.hpp`): this is the most before a stage was complained of. A complaint
+// that another path does not follow doubles it.
+inline constexpr std::chrono::seconds slack_usual_max{60};
+// A step takes at most so many times what the plan expects of it, or the plan counts instead.
+inline constexpr std::uint32_t slack_forecast_factor = 8;
+// After so many tokens in the usual time, a doubling is taken back.
+inline constexpr std::uint32_t slack_calm_tokens = 32;
+inline constexpr std::uint32_t slack_doublings_max = 16;
+
+} // namespace ovir::limits

@@ -1,0 +1,241 @@
+#include "node/http_gateway.hpp"
+
+#include "gateway/access/api_key_file.hpp"
+#include "gateway/api/application.hpp"
+#include "gateway/console/console.hpp"
+#include "gateway/http/http_server.hpp"
+#include "messages/limits/access.hpp"
+#include "messages/limits/gateway.hpp"
+#include "node/server_gate.hpp"
+
+#include <cstring>
+
+namespace ovir::supervision {
+
+namespace {
+
+gateway::host_rule callers_of(const gateway_option& o) { return {!o.keys.empty(), o.hosts}; }
+
+gateway::http_options http_of(const gateway_option& o) {
+  gateway::http_options http;
+  http.callers = callers_of(o);
+  http.listen = o.listen;
+  http.tls_certificate = o.tls_certificate;
+  http.tls_key = o.tls_key;
+  http.connections_max = o.connections_max;
+  http.body_bytes_max = o.body_bytes_max;
+  http.idle_wait = o.idle_wait;
+  http.header_wait = o.header_wait;
+  http.body_wait = o.body_wait;
+  http.write_wait = o.write_wait;
+  return http;
+}
+
+gateway::api_options api_of(const gateway_option& o) {
+  gateway::api_options api;
+  api.chat_format = o.chat_format;
+  api.requests_max = o.requests_max;
+  api.resume_wait = o.resume_wait;
+  api.keys_needed = !o.keys.empty();
+  return api;
+}
+
+class whole_gateway final : public http_gateway, public gateway::http_handler {
+public:
+  whole_gateway(const gateway_option& options, actors::gateway_desk& desk,
+                actors::console_desk& view, gateway::metrics_source& metrics, storage::env& env,
+                actors::log& journal, const std::string& state)
+      : options_(options), spend_path_(state + "/api-key-spend"), desk_(desk), view_(view),
+        metrics_(metrics), env_(env), journal_(journal), gate_(std::make_shared<server_gate>()),
+        application_(api_of(options), surroundings()),
+        console_(
+            callers_of(options), view, [this] { return env_.now(); },
+            [this] { return application_.counts(); }) {}
+
+  ~whole_gateway() override {
+    desk_.use(nullptr, nullptr);
+    view_.use(actors::console_desk::poster{});
+    gate_->close();
+    const bool answered = server_ != nullptr;
+    server_.reset();
+    if (answered && !options_.keys.empty()) {
+      application_.keep_spend(false);
+    }
+  }
+
+  result<void> raise() {
+    if (!options_.keys.empty()) {
+      OVIR_ASSIGN(auto keys, gateway::load_api_keys(env_, options_.keys));
+      console_.use_keys(keys);
+      application_.use_keys(std::move(keys));
+      read_spend();
+    }
+    next_reading_ = env_.now() + limits::api_keys_reread;
+    OVIR_ASSIGN(server_, gateway::http_server::start(http_of(options_), *this));
+    ready_.store(true);
+    const auto post = [this](std::function<void()> act) { server_->post(std::move(act)); };
+    gate_->open(post);
+    desk_.use(&application_, post);
+    view_.use(post);
+    return {};
+  }
+
+  std::string address() const override { return server_->listen_address(); }
+
+  void drain() override {
+    server_->post([this] { application_.drain(); });
+    server_->drain();
+  }
+
+  std::size_t connections() const override { return server_->connections(); }
+
+  // On the server's thread, from its first moment on.
+
+  std::optional<gateway::http_reply> refuse_early(const gateway::http_request& head) override {
+    if (!ready_.load()) {
+      return refuse_malformed(503, "this node is being started");
+    }
+    if (gateway::console::serves(head.path)) {
+      return console_.refuse_early(head);
+    }
+    if (!gateway::is_own_page(callers_of(options_), head)) {
+      return application_.refuse_early(head);
+    }
+    gateway::http_request own = head;
+    own.fields.erase("origin");
+    return application_.refuse_early(own);
+  }
+  void serve(gateway::http_request request,
+             std::shared_ptr<gateway::http_exchange> exchange) override {
+    if (gateway::console::serves(request.path)) {
+      return console_.serve(request, exchange);
+    }
+    if (gateway::is_own_page(callers_of(options_), request)) {
+      request.fields.erase("origin");
+    }
+    application_.serve(std::move(request), std::move(exchange));
+  }
+  gateway::http_reply refuse_malformed(int status, std::string_view why) override {
+    return application_.refuse_malformed(status, why);
+  }
+  void tick() override {
+    if (!ready_.load()) {
+      return;
+    }
+    application_.tick();
+    console_.tick();
+    if (!options_.keys.empty() && env_.now() >= next_reading_) {
+      next_reading_ = env_.now() + limits::api_keys_reread;
+      server_->post_long([this] { read_keys(); });
+    }
+  }
+
+private:
+  gateway::api_surroundings surroundings() {
+    gateway::api_surroundings around;
+    around.engine = &desk_;
+    around.now = [this] { return env_.now(); };
+    around.unix_seconds = [this] { return env_.unix_seconds(); };
+    around.random = [this] {
+      std::array<std::byte, sizeof(std::uint64_t)> bytes{};
+      env_.random(bytes);
+      std::uint64_t value = 0;
+      std::memcpy(&value, bytes.data(), bytes.size());
+      return value;
+    };
+    around.elsewhere = [this](std::function<void()> work, std::function<void()> then) {
+      server_->post_long([this, work = std::move(work), then = std::move(then)] {
+        work();
+        server_->post(then);
+      });
+    };
+    around.measure = [this](std::function<void(gateway::metric_families)> done) {
+      metrics_.measure([gate = gate_](std::function<void()> act) { gate->post(std::move(act)); },
+                       std::move(done));
+    };
+    around.connections = [this] { return server_->connections(); };
+    if (!options_.keys.empty()) {
+      around.keep_spend = [this](const gateway::spend_record& record) { write_spend(record); };
+    }
+    around.say = [this](std::optional<request_id> id, const std::string& text) {
+      journal_.write(actors::log_level::info, id, text);
+    };
+    return around;
+  }
+
+  void read_spend() {
+    const auto text = env_.read(spend_path_, limits::api_spend_file_bytes_max);
+    if (!text && text.error().code == errc::not_found) {
+      return;
+    }
+    const auto kept =
+        text ? gateway::spend_from(*text) : result<gateway::spend_record>{text.error()};
+    if (kept) {
+      return application_.use_spend(*kept);
+    }
+    journal_.say(actors::log_level::error, std::nullopt,
+                 "{}: {}; API keys with a quota are refused until the day ends: to let them begin "
+                 "anew, stop the node, remove the file and start it",
+                 spend_path_, kept.error().message);
+    application_.distrust_spend();
+  }
+
+  /// Whole, or as it was before.
+  void write_spend(const gateway::spend_record& record) {
+    const std::string text = gateway::text_of(record);
+    const auto written = [&]() -> result<void> {
+      OVIR_ASSIGN(const auto file, env_.stage(spend_path_));
+      OVIR_TRY(file->append(std::as_bytes(std::span{text})));
+      return file->commit();
+    }();
+    if (!written && !std::exchange(unwritable_, true)) {
+      journal_.say(actors::log_level::error, std::nullopt,
+                   "what API keys spent is lost when this node ends: {}", written.error().message);
+    }
+    unwritable_ = unwritable_ && !written;
+  }
+
+  /// A key that was revoked or made since.
+  void read_keys() {
+    auto keys = gateway::load_api_keys(env_, options_.keys);
+    if (keys) {
+      unreadable_ = false;
+      server_->post([this, fresh = std::move(*keys)] {
+        console_.use_keys(fresh);
+        application_.use_keys(fresh);
+      });
+    } else if (!std::exchange(unreadable_, true)) {
+      journal_.say(actors::log_level::error, std::nullopt, "the API keys stay as they were: {}",
+                   keys.error().message);
+    }
+  }
+
+  gateway_option options_;
+  std::string spend_path_;
+  actors::gateway_desk& desk_;
+  actors::console_desk& view_;
+  gateway::metrics_source& metrics_;
+  storage::env& env_;
+  actors::log& journal_;
+  std::shared_ptr<server_gate> gate_;
+  gateway::application application_;
+  gateway::console console_;
+  std::atomic<bool> ready_{false};
+  storage::env::time_point next_reading_;
+  bool unreadable_{false}; ///< of the long thread
+  bool unwritable_{false}; ///< of the server's thread
+  std::unique_ptr<gateway::http_server> server_;
+};
+
+} // namespace
+
+result<std::unique_ptr<http_gateway>>
+http_gateway::start(const gateway_option& options, actors::gateway_desk& desk,
+                    actors::console_desk& console, gateway::metrics_source& metrics,
+                    storage::env& env, actors::log& journal, const std::string& state) {
+  auto made = std::make_unique<whole_gateway>(options, desk, console, metrics, env, journal, state);
+  OVIR_TRY(made->raise());
+  return std::unique_ptr<http_gateway>{std::move(made)};
+}
+
+} // namespace ovir::supervision

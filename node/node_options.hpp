@@ -1,0 +1,137 @@
+#pragma once
+
+#include "ledger/rules/policy.hpp"
+#include "messages/digest.hpp"
+#include "messages/ids.hpp"
+#include "messages/limits/fetch.hpp"
+#include "messages/limits/gateway.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/node_id.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ovir::supervision {
+
+/// A model this node knows and the part of it that it holds ready.
+struct model_option {
+  std::string path;                  ///< as the configuration names it
+  std::optional<layer_range> layers; ///< absent: every layer that fits the memory
+  /// Named by content: fetched from other members where it is not here already.
+  std::optional<digest> content{};
+};
+
+/// Someone who may connect: a node or an admin shell.
+struct access_option {
+  node_id key;
+  role_set roles;
+  std::string operated_by{}; ///< empty: the key is its own operator
+};
+
+/// The HTTP endpoint of a scheduler.
+struct gateway_option {
+  std::string listen;          ///< HOST:PORT
+  std::string tls_certificate; ///< PEM file; empty: plain HTTP
+  std::string tls_key;         ///< PEM file
+  std::string keys;            ///< file of API keys; empty: everybody may ask
+  /// Without keys: names that clients call it by, beside its addresses and "localhost".
+  std::vector<std::string> hosts;
+  std::string chat_format{"auto"};
+  std::size_t connections_max{limits::http_connections_max};
+  std::size_t requests_max{limits::api_requests_max}; ///< under way at once
+  std::size_t body_bytes_max{limits::http_body_bytes_max};
+  std::chrono::milliseconds idle_wait{limits::http_idle_wait};
+  std::chrono::milliseconds header_wait{limits::http_header_wait};
+  std::chrono::milliseconds body_wait{limits::http_body_wait};
+  std::chrono::milliseconds write_wait{limits::http_write_wait};
+  std::chrono::milliseconds resume_wait{limits::api_resume_wait}; ///< for a client that went
+
+  friend bool operator==(const gateway_option&, const gateway_option&) = default;
+};
+
+/// Where any node tells Prometheus what it counts.
+struct metrics_option {
+  std::string listen;             ///< HOST:PORT
+  std::string tls_certificate;    ///< PEM file; empty: plain HTTP
+  std::string tls_key;            ///< PEM file
+  std::string keys;               ///< file of API keys; empty: everybody may read
+  std::vector<std::string> hosts; ///< likewise
+
+  friend bool operator==(const metrics_option&, const metrics_option&) = default;
+};
+
+/// What a node keeps for reuse, beside what `memory_bytes` of `node_options` is for.
+struct cache_option {
+  bool enabled{true};
+  std::string folder; ///< empty: `store` in the state folder
+  std::uint64_t memory_bytes{std::uint64_t{256} << 20U};
+  std::uint64_t disk_bytes{std::uint64_t{4} << 30U}; ///< of prefixes; 0: memory alone
+  bool share{false}; ///< what requests leave may be used by everybody, unless they say otherwise
+  bool peers{true};  ///< fetch from other nodes, and serve them
+  /// Whose content makes owners' salts; the same on schedulers that are to share what they keep.
+  std::string owner_key_file; ///< empty: the node's own key
+
+  friend bool operator==(const cache_option&, const cache_option&) = default;
+};
+
+/// What a node has to do with the ledger of its cluster.
+struct ledger_option {
+  std::string folder;                  ///< where a keeper has it; empty: in `state`
+  std::string policy;                  ///< file with the rules of a new one
+  std::optional<ledger::policy> rules; ///< of that file
+  std::vector<node_id> mint_keys;      ///< of a new one; empty: the keeper's own
+  node_id keeper;                      ///< of whoever uses one; empty: none
+  bool serves_unpaid{false};           ///< requests, while the keeper is away
+  bool follow{false};                  ///< keeps a copy of the keeper's log, and checks it
+  /// Requests of shells run only when their own accounts pay.
+  bool clients_pay{false};
+  std::uint32_t ask_ppm{1'000'000};         ///< what this node asks, of a model's rate
+  std::uint32_t ask_max_ppm{1'000'000'000}; ///< who asks for more is not planned
+  bool weighs_factors{false};               ///< pays by deadline, bottleneck and reputation, too
+};
+
+/// What a node is, as its configuration file says (config/worker.toml explains every key).
+struct node_options {
+  std::string name;    ///< for people
+  std::string cluster; ///< nodes of other clusters are refused
+  role_set roles;
+  std::string listen;       ///< HOST:PORT
+  std::string advertise;    ///< HOST:PORT others use; empty: what it listens on
+  std::string admin_listen; ///< HOST:PORT for admin shells
+  std::string state;        ///< folder for key, request logs, memberships
+  std::vector<std::string> seeds;
+  std::vector<access_option> access;
+  std::vector<node_id> admins; ///< keys whose join tokens count
+  std::string join_token;      ///< presented to the seeds; empty: the key must be known there
+  std::vector<model_option> models;
+  std::uint64_t memory_bytes{0}; ///< limit for weights, KV and buffers; 0: 80 % of the machine's
+  std::uint32_t threads{0};      ///< 0: all processors
+  std::uint32_t context_max{0};  ///< positions promised per request; 0: the model's
+  std::uint32_t prefill_chunk{64};
+  std::chrono::milliseconds probe_interval{100};
+  std::chrono::milliseconds probe_timeout{250};
+  std::chrono::milliseconds suspect_timeout{600};
+  std::chrono::milliseconds drain_wait{30'000}; ///< SIGTERM: for running requests
+  std::uint64_t fetch_window_bytes{limits::fetch_window_bytes_max}; ///< asked for, not yet here
+  std::uint64_t fetch_bytes_per_second{0};                          ///< of all it fetches; 0: any
+  std::uint64_t serve_bytes_per_second{0}; ///< of weights to others, in all; 0: any
+  bool fetch_orders{true}; ///< schedulers may order layers to be fetched that nobody holds
+  std::uint32_t audit_least_rate_ppm{100'000}; ///< role verifier: of units, how many at least
+  std::uint32_t audit_twice_tokens{0};         ///< role scheduler; 0: nothing is computed twice
+  bool audit_every_request{false};       ///< role scheduler: also those nobody wants a receipt of
+  std::optional<gateway_option> gateway; ///< absent: no HTTP
+  std::optional<metrics_option> metrics; ///< absent: none but a gateway's
+  cache_option cache;
+  ledger_option ledger;
+  bool chaos{false}; ///< admin `chaos` commands are obeyed
+  std::string log_level{"info"};
+  std::string log_format{"text"};          ///< or "json"
+  std::string log_file;                    ///< empty: standard error
+  std::uint64_t log_bytes_max{16U << 20U}; ///< then it rotates
+  std::uint32_t log_files_max{4};
+};
+
+} // namespace ovir::supervision

@@ -1,0 +1,58 @@
+#include "node/node_reload.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+namespace ovir::supervision {
+
+std::vector<std::string> restarts_for(const node_options& now, const node_options& fresh) {
+  std::vector<std::string> later;
+  const auto needs_restart = [&](bool changed, std::string_view key) {
+    if (changed) {
+      later.push_back(fmt::format("'{}' changed: takes effect when the node is restarted", key));
+    }
+  };
+  needs_restart(fresh.name != now.name, "name");
+  needs_restart(fresh.cluster != now.cluster, "cluster");
+  needs_restart(fresh.roles != now.roles, "roles");
+  needs_restart(fresh.listen != now.listen, "listen");
+  needs_restart(fresh.advertise != now.advertise, "advertise");
+  needs_restart(fresh.admin_listen != now.admin_listen, "admin_listen");
+  needs_restart(fresh.state != now.state, "state");
+  needs_restart(fresh.seeds != now.seeds, "seeds");
+  needs_restart(fresh.admins != now.admins, "admins");
+  needs_restart(fresh.join_token != now.join_token, "join_token");
+  needs_restart(fresh.models.size() != now.models.size() ||
+                    !std::equal(fresh.models.begin(), fresh.models.end(), now.models.begin(),
+                                [](const model_option& a, const model_option& b) {
+                                  return a.path == b.path && a.layers == b.layers;
+                                }),
+                "model");
+  needs_restart(fresh.memory_bytes != now.memory_bytes, "limits.memory_mib");
+  needs_restart(fresh.threads != now.threads, "limits.threads");
+  needs_restart(fresh.fetch_window_bytes != now.fetch_window_bytes, "fetch.window_mib");
+  needs_restart(fresh.fetch_bytes_per_second != now.fetch_bytes_per_second, "fetch.mib_s");
+  needs_restart(fresh.serve_bytes_per_second != now.serve_bytes_per_second, "fetch.serve_mib_s");
+  needs_restart(fresh.fetch_orders != now.fetch_orders, "fetch.orders");
+  needs_restart(fresh.gateway != now.gateway, "gateway");
+  needs_restart(fresh.metrics != now.metrics, "metrics");
+  needs_restart(fresh.log_format != now.log_format, "log.format");
+  needs_restart(fresh.cache != now.cache, "cache");
+  needs_restart(fresh.ledger.folder != now.ledger.folder ||
+                    fresh.ledger.policy != now.ledger.policy ||
+                    fresh.ledger.mint_keys != now.ledger.mint_keys ||
+                    fresh.ledger.keeper != now.ledger.keeper ||
+                    fresh.ledger.serves_unpaid != now.ledger.serves_unpaid ||
+                    fresh.ledger.clients_pay != now.ledger.clients_pay ||
+                    fresh.ledger.ask_ppm != now.ledger.ask_ppm ||
+                    fresh.ledger.ask_max_ppm != now.ledger.ask_max_ppm ||
+                    fresh.ledger.weighs_factors != now.ledger.weighs_factors ||
+                    fresh.ledger.follow != now.ledger.follow,
+                "ledger");
+  needs_restart(fresh.chaos != now.chaos, "chaos.enabled");
+  return later;
+}
+
+} // namespace ovir::supervision

@@ -1,0 +1,101 @@
+#pragma once
+
+#include "actors/link/operator_names.hpp"
+#include "actors/members/membership_actor.hpp"
+#include "actors/operator/admin_actor.hpp"
+#include "actors/operator/console_desk_actor.hpp"
+#include "actors/operator/metrics_actor.hpp"
+#include "actors/path/model_catalog.hpp"
+#include "actors/path/path_forecasts.hpp"
+#include "actors/payment/kept_ledger.hpp"
+#include "actors/protocol/peers_actor.hpp"
+#include "actors/request/gateway_actor.hpp"
+#include "actors/request/request_journal.hpp"
+#include "actors/runtime/compute_executor.hpp"
+#include "actors/stage/stage_host_actor.hpp"
+#include "actors/weights/fetcher_actor.hpp"
+#include "node/node_cache.hpp"
+#include "node/node_options.hpp"
+#include "supervision/supervisor.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+/// The tree of a cluster member, the second of the two places that name roles:
+///
+///     ovir               rest_for_one
+///       shards           one_for_one, temporary children: a supervisor for each segment in use, so
+///         shard-...        that one shard's crashes do not use up the intensity of another's
+///           shard
+///       paths            where requests run
+///       host             lends this node's segments                          (role worker)
+///       source           serves weights to others
+///       fetcher          fetches weights from others                         (role worker)
+///       verifier         audits others' work (role verifier), checks convictions
+///       membership       who is there
+///       ledger           keeps the ledger of the cluster                     (role ledger)
+///       payments         uses it: this node's account, and its requests
+///       requests         one_for_all                                         (role scheduler)
+///         leads          one_for_one, temporary children, one per request
+///         scheduler
+///         jobs           requests as clients see them
+///       gateway          requests of HTTP clients                 (with an HTTP endpoint)
+///       metrics          what Prometheus is told
+///       admin            shells
+///       reuse            one_for_one, where anything is kept: last, so that nobody restarts with
+///         cache            it; without it, everything is computed
+///         blocks           from and for other nodes
+namespace ovir::supervision {
+
+/// What the actors of a node work with. All of it outlives the actor system.
+struct node_parts {
+  const node_options* options{nullptr};
+  const secret_key* key{nullptr};
+  storage::env* env{nullptr};
+  actors::log* journal{nullptr};
+  /// The same as a part of the node writes there.
+  std::function<actors::log*(const char* part)> journal_of;
+  actors::compute_executor* executor{nullptr};
+  actors::compute_executor* draws{nullptr}; ///< of the leads: tokens wait for no stage's step
+  const actors::signing_desk* desk{nullptr};
+  actors::peers* links{nullptr};
+  actors::access_list* access{nullptr};
+  const actors::operator_names* operators{nullptr};
+  actors::model_catalog* models{nullptr};
+  actors::request_journal* requests{nullptr}; ///< null: not a scheduler
+  actors::gateway_desk* gateway{nullptr};     ///< null: no HTTP endpoint
+  actors::console_desk* console{nullptr};     ///< likewise
+  actors::metrics_desk* metrics{nullptr};
+  actors::metrics_environment measured; ///< but for `find` and `sources`
+  actors::node_meter* meter{nullptr};
+  std::shared_ptr<actors::path_forecasts> forecasts = std::make_shared<actors::path_forecasts>();
+  actors::membership_environment membership;
+  actors::admin_environment admin;
+  std::uint64_t memory_bytes{0};
+  node_cache* cache{nullptr};               ///< null: nothing is kept
+  actors::kept_ledger* ledger{nullptr};     ///< null: not its keeper
+  node_id keeper;                           ///< of the ledger this node uses; empty: none
+  durable_file* ledger_copy{nullptr};       ///< of the keeper's log; null: none is kept
+  std::vector<actors::fetch_order> fetches; ///< what the configuration wants here
+  actors::layer_fetcher fetch_ordered;      ///< null: schedulers order nothing of this node
+};
+
+/// The actors that others need to find, as they are at the moment: start functions put them here,
+/// on their supervisor's turn. Thread-safe.
+class directory {
+public:
+  void put(const std::string& name, caf::actor actor);
+  [[nodiscard]] caf::actor get(const std::string& name) const;
+
+private:
+  mutable std::mutex guard_;
+  std::map<std::string, caf::actor> actors_;
+};
+
+[[nodiscard]] supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts,
+                                                const std::shared_ptr<directory>& known);
+
+} // namespace ovir::supervision

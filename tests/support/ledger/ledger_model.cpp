@@ -1,0 +1,589 @@
+#include "tests/support/ledger/ledger_model.hpp"
+
+#include <algorithm>
+
+namespace ovir::test {
+
+namespace {
+
+using credits = ledger_model::credits;
+using ledger::command;
+
+constexpr credits million = 1'000'000;
+constexpr credits supply = credits{1} << 62;
+constexpr credits tokens_most = 1'000'000'000;
+constexpr credits rate_most = 1'000'000'000'000'000;
+
+std::string text(const node_id& n) { return to_hex(n); }
+std::string text(const digest& d) { return to_hex(d); }
+
+credits ceil_div(credits a, credits b) { return (a + b - 1) / b; }
+
+/// Under which name an operation is done at most once.
+std::string name_of(const command& c) {
+  const std::string kind = std::to_string(c.index()) + "/";
+  return kind + std::visit(
+                    [](const auto& x) -> std::string {
+                      if constexpr (requires { x.by; }) {
+                        return text(x.by) + std::to_string(x.nonce);
+                      } else if constexpr (requires { x.from; }) {
+                        return text(x.from) + std::to_string(x.nonce);
+                      } else if constexpr (requires { x.unlock_nonce; }) {
+                        return text(x.account) + std::to_string(x.unlock_nonce);
+                      } else if constexpr (requires { x.account; }) {
+                        return text(x.account) + std::to_string(x.nonce);
+                      } else if constexpr (requires {
+                                             x.stages;
+                                             x.request;
+                                           }) {
+                        return text(x.scheduler) + std::to_string(x.nonce);
+                      } else if constexpr (requires { x.stages; }) {
+                        return text(x.payer) + text(x.about) + std::to_string(x.nonce);
+                      } else if constexpr (requires { x.guilty; }) {
+                        return text(x.guilty);
+                      } else if constexpr (requires { x.receipt; }) {
+                        return text(x.request) + std::to_string(x.window) + "." +
+                               std::to_string(x.layer) + text(x.to);
+                      } else if constexpr (requires { x.window; }) {
+                        return text(x.request) + std::to_string(x.window);
+                      } else if constexpr (requires { x.request; }) {
+                        return text(x.request);
+                      } else {
+                        return {};
+                      }
+                    },
+                    c);
+}
+
+std::string content_of(const command& c) {
+  std::vector<std::byte> bytes;
+  ledger::encode({0, c, {}}, bytes);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+struct signed_by {
+  std::string who;
+  std::uint64_t nonce{0};
+};
+signed_by signer(const command& c) {
+  return std::visit(
+      [](const auto& x) -> signed_by {
+        if constexpr (requires { x.by; }) {
+          return {text(x.by), x.nonce};
+        } else if constexpr (requires { x.from; }) {
+          return {text(x.from), x.nonce};
+        } else if constexpr (requires {
+                               x.account;
+                               x.nonce;
+                             }) {
+          return {text(x.account), x.nonce};
+        } else if constexpr (requires { x.payer; }) {
+          return {text(x.payer), x.nonce};
+        } else if constexpr (requires { x.scheduler; }) {
+          return {text(x.scheduler), x.nonce};
+        } else {
+          return {};
+        }
+      },
+      c);
+}
+
+} // namespace
+
+credits ledger_model::of(const std::string& name) const {
+  const auto found = balances_.find(name);
+  return found == balances_.end() ? 0 : found->second;
+}
+
+std::uint64_t ledger_model::balance(const std::string& name) const {
+  return static_cast<std::uint64_t>(of(name));
+}
+
+void ledger_model::go(const std::string& from, const std::string& to, credits amount) {
+  if (amount != 0) {
+    balances_[from] -= amount;
+    balances_[to] += amount;
+  }
+}
+
+credits ledger_model::up_to(const std::string& from, const std::string& to, credits amount) {
+  const credits there = std::min(amount, of(from));
+  go(from, to, there);
+  return there;
+}
+
+bool ledger_model::apply(const command& c, std::uint64_t now) {
+  if (!ledger::check_form(c)) {
+    return false;
+  }
+  const std::string id = name_of(c);
+  if (const auto found = done_.find(id); found != done_.end()) {
+    return found->second == content_of(c);
+  }
+  if (now < last_ || (c.index() == 0) != done_.empty()) {
+    return false;
+  }
+  now_ = now;
+  const signed_by by = signer(c);
+  if (!by.who.empty()) {
+    const auto used = nonces_.find(by.who);
+    if ((used != nonces_.end() && by.nonce <= used->second) ||
+        actions_[{by.who, now / 60}] >= rules_.rules.actions_per_minute_max) {
+      return false;
+    }
+  }
+  if (!std::visit([&](const auto& x) { return run(x); }, c)) {
+    return false;
+  }
+  last_ = now;
+  done_[id] = content_of(c);
+  if (!by.who.empty()) {
+    nonces_[by.who] = by.nonce;
+    ++actions_[{by.who, now / 60}];
+  }
+  return true;
+}
+
+bool ledger_model::run(const ledger::genesis& x) {
+  rules_ = x;
+  return true;
+}
+
+bool ledger_model::run(const ledger::mint& x) {
+  const auto& keys = rules_.mint_keys;
+  if (std::find(keys.begin(), keys.end(), x.by) == keys.end() || minted_ + x.amount > supply) {
+    return false;
+  }
+  minted_ += x.amount;
+  const std::string to = x.target == ledger::mint_target::participant ? "free/" + text(x.to)
+                         : x.target == ledger::mint_target::assurance ? "assurance"
+                                                                      : "treasury";
+  balances_[to] += x.amount;
+  return true;
+}
+
+bool ledger_model::run(const ledger::transfer& x) {
+  if (of("free/" + text(x.from)) < x.amount) {
+    return false;
+  }
+  go("free/" + text(x.from), "free/" + text(x.to), x.amount);
+  return true;
+}
+
+bool ledger_model::run(const ledger::lock& x) {
+  const std::string node = text(x.account);
+  if (of("free/" + node) < x.amount || ejected_.contains(node)) {
+    return false;
+  }
+  go("free/" + node, "stake/" + node, x.amount);
+  return true;
+}
+
+credits ledger_model::leaving(const std::string& node) const {
+  credits sum = 0;
+  if (const auto found = called_back_.find(node); found != called_back_.end()) {
+    for (const auto& [nonce, c] : found->second) {
+      sum += c.amount;
+    }
+  }
+  return sum;
+}
+
+bool ledger_model::run(const ledger::unlock& x) {
+  const std::string node = text(x.account);
+  if (of("stake/" + node) - leaving(node) < x.amount || called_back_[node].size() >= 8) {
+    return false;
+  }
+  called_back_[node][x.nonce] = {x.amount, now_ + rules_.rules.unlock_delay_s};
+  return true;
+}
+
+bool ledger_model::run(const ledger::unlocked& x) {
+  const std::string node = text(x.account);
+  const auto found = called_back_[node].find(x.unlock_nonce);
+  if (found == called_back_[node].end() || found->second.due > now_) {
+    return false;
+  }
+  go("stake/" + node, "free/" + node, found->second.amount);
+  called_back_[node].erase(found);
+  return true;
+}
+
+std::uint64_t ledger_model::pending_windows(const std::string& node) const {
+  std::uint64_t pending = 0;
+  for (const window& w : windows_) {
+    if (w.phase == 0) {
+      for (const part& p : w.parts) {
+        pending += p.node == node ? 1 : 0;
+      }
+    }
+  }
+  return pending;
+}
+
+bool ledger_model::may_take_part(const ledger::path_stage& s) const {
+  const std::string node = text(s.node);
+  if (s.layers == 0 || s.layers > 65'536 || s.ask_ppm == 0 || s.ask_ppm > 1'000'000'000 ||
+      ejected_.contains(node)) {
+    return false;
+  }
+  const credits firm = of("stake/" + node) - leaving(node);
+  const auto valid = valid_.find(node);
+  const bool known = (valid != valid_.end() && valid->second > 0) ||
+                     (firm > 0 && firm >= rules_.rules.admission_stake);
+  return known || pending_windows(node) < rules_.rules.newcomer_units;
+}
+
+bool ledger_model::run(const ledger::reroute& x) {
+  const auto found = requests_.find(text(x.request));
+  if (found == requests_.end() || !found->second.open) {
+    return false;
+  }
+  request& q = found->second;
+  if (text(x.scheduler) != (q.scheduler.empty() ? q.payer : q.scheduler) ||
+      q.path.size() + x.stages.size() > 256 ||
+      !std::all_of(x.stages.begin(), x.stages.end(),
+                   [&](const ledger::path_stage& s) { return may_take_part(s); })) {
+    return false;
+  }
+  for (const ledger::path_stage& s : x.stages) {
+    q.path.insert(text(s.node));
+  }
+  return true;
+}
+
+bool ledger_model::run(const ledger::reserve& x) {
+  if (x.expires <= now_ || x.expires - now_ > rules_.rules.reservation_s_max || x.rate == 0 ||
+      x.rate > static_cast<std::uint64_t>(rate_most)) {
+    return false;
+  }
+  credits layers = 0;
+  credits asked = 0;
+  for (const ledger::path_stage& s : x.stages) {
+    if (!may_take_part(s)) {
+      return false;
+    }
+    layers += s.layers;
+    asked += credits{s.layers} * s.ask_ppm;
+  }
+  const credits rate = ceil_div(credits{x.rate} * asked, layers * million);
+  const credits quote = (credits{x.prompt} + x.completion_max) * rate;
+  const std::string payer = text(x.payer);
+  const auto open = std::count_if(requests_.begin(), requests_.end(), [&](const auto& r) {
+    return r.second.payer == payer && r.second.open;
+  });
+  if (rate > rate_most || quote > of("free/" + payer) || open >= 1'024) {
+    return false;
+  }
+  const std::string id = text(ledger::escrow_of(x));
+  const std::string scheduler = x.scheduler.empty() ? "" : text(x.scheduler);
+  requests_[id] = {payer,
+                   scheduler,
+                   rate,
+                   x.prompt,
+                   x.completion_max,
+                   0,
+                   false,
+                   true,
+                   x.expires,
+                   {},
+                   {},
+                   {},
+                   static_cast<std::uint64_t>(layers)};
+  for (const ledger::path_stage& s : x.stages) {
+    requests_[id].path.insert(text(s.node));
+  }
+  go("free/" + payer, "escrow/" + id, quote);
+  return true;
+}
+
+std::vector<credits> ledger_model::share_out(credits amount, std::vector<part> by_weight) {
+  credits sum = 0;
+  for (const part& p : by_weight) {
+    sum += p.amount;
+  }
+  std::vector<credits> out(by_weight.size(), 0);
+  std::vector<credits> rest(by_weight.size(), 0);
+  credits left = amount;
+  for (std::size_t i = 0; i < by_weight.size(); ++i) {
+    out[i] = amount * by_weight[i].amount / sum;
+    rest[i] = amount * by_weight[i].amount % sum;
+    left -= out[i];
+  }
+  for (; left > 0; --left) { // one unit at a time, to whoever has the most left over
+    std::size_t best = 0;
+    for (std::size_t i = 1; i < out.size(); ++i) {
+      if (rest[i] > rest[best] ||
+          (rest[i] == rest[best] && by_weight[i].node < by_weight[best].node)) {
+        best = i;
+      }
+    }
+    ++out[best];
+    rest[best] = -1;
+  }
+  return out;
+}
+
+bool ledger_model::shares_are_right(const request& q,
+                                    const std::vector<ledger::window_share>& shares,
+                                    credits amount) const {
+  std::uint64_t units = 0;
+  std::vector<part> weights;
+  credits sum = 0;
+  credits paid = 0;
+  std::set<std::string> names;
+  for (const ledger::window_share& s : shares) {
+    units += s.units;
+    if (ejected_.contains(text(s.node)) || !names.insert(text(s.node)).second ||
+        !q.path.contains(text(s.node)) || units > q.layers || s.weight > (std::uint64_t{1} << 62)) {
+      return false;
+    }
+    weights.push_back({text(s.node), credits{s.weight}});
+    sum += s.weight;
+    paid += s.amount;
+  }
+  if (paid != amount || (!shares.empty() && sum == 0)) {
+    return false;
+  }
+  if (shares.empty()) {
+    return true;
+  }
+  const std::vector<credits> right = share_out(amount, weights);
+  for (std::size_t i = 0; i < shares.size(); ++i) {
+    if (right[i] != credits{shares[i].amount}) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool ledger_model::run(const ledger::accrue& x) {
+  const std::string id = text(x.request);
+  const auto found = requests_.find(id);
+  if (found == requests_.end() || !found->second.open || x.window != found->second.windows.size() ||
+      x.frontier > found->second.completion) {
+    return false;
+  }
+  request& q = found->second;
+  const credits prompt = q.prompt_done ? 0 : credits{q.prompt};
+  const credits completion = std::max<credits>(0, credits{x.frontier} - q.accounted);
+  if (prompt + completion == 0) {
+    return false;
+  }
+  const credits gross = (prompt + completion) * q.rate;
+  const credits cached = gross * x.cached_ppm / million;
+  const credits serving = cached * rules_.rules.cache_ppm / million;
+  const credits fee_a = (gross - cached) * rules_.rules.fee_ppm / million;
+  const credits fee_b = serving * rules_.rules.fee_ppm / million;
+  if (!shares_are_right(q, x.computed, gross - cached - fee_a) ||
+      !shares_are_right(q, x.served, serving - fee_b)) {
+    return false;
+  }
+  window w{id, now_, gross, fee_a + fee_b, cached - serving, false, 0, {}};
+  for (const auto* shares : {&x.computed, &x.served}) {
+    for (const ledger::window_share& s : *shares) {
+      go("escrow/" + id, "pending/" + text(s.node), s.amount);
+      w.parts.push_back({text(s.node), credits{s.amount}});
+    }
+  }
+  go("escrow/" + id, "assurance", w.fee);
+  go("escrow/" + id, "free/" + q.payer, w.refund);
+  q.prompt_done = true;
+  q.accounted += static_cast<std::uint64_t>(completion);
+  q.windows.push_back(windows_.size());
+  windows_.push_back(std::move(w));
+  units_.emplace_back();
+  for (const auto* shares : {&x.computed, &x.served}) {
+    for (const ledger::window_share& s : *shares) {
+      units_.back().push_back(s.on_time);
+    }
+  }
+  return true;
+}
+
+/// Closed and nothing pending: the ledger knows no such request any more.
+bool ledger_model::gone(const std::string& id) const {
+  const auto found = requests_.find(id);
+  if (found == requests_.end()) {
+    return true;
+  }
+  const auto pending = [&](std::size_t at) { return windows_[at].phase == 0; };
+  const request& q = found->second;
+  return !q.open && std::none_of(q.windows.begin(), q.windows.end(), pending) &&
+         std::none_of(q.compensations.begin(), q.compensations.end(), pending);
+}
+
+bool ledger_model::run(const ledger::release& x) {
+  const std::string id = text(x.request);
+  const bool extra = x.window >= (1U << 31U);
+  const std::size_t place = extra ? x.window - (1U << 31U) : x.window;
+  if (gone(id)) {
+    return false;
+  }
+  const request& q = requests_.at(id);
+  const auto& list = extra ? q.compensations : q.windows;
+  if (place >= list.size()) {
+    return false;
+  }
+  window& w = windows_[list[place]];
+  if (w.phase != 0 || now_ < w.at + rules_.rules.audit_window_s) {
+    return false;
+  }
+  for (std::size_t i = 0; i < w.parts.size(); ++i) {
+    const part& p = w.parts[i];
+    if (!ejected_.contains(p.node)) {
+      go("pending/" + p.node, "free/" + p.node, p.amount);
+      valid_[p.node] += units_[list[place]].empty() ? 0 : units_[list[place]][i];
+    }
+  }
+  w.phase = 1;
+  return true;
+}
+
+bool ledger_model::close(const std::string& id) {
+  const auto found = requests_.find(id);
+  if (found == requests_.end() || !found->second.open) {
+    return false;
+  }
+  found->second.open = false;
+  go("escrow/" + id, "free/" + found->second.payer, of("escrow/" + id));
+  return true;
+}
+
+bool ledger_model::run(const ledger::settle& x) { return close(text(x.request)); }
+
+bool ledger_model::run(const ledger::cancel& x) {
+  const auto found = requests_.find(text(x.request));
+  return found != requests_.end() && found->second.payer == text(x.payer) &&
+         found->second.scheduler.empty() && found->second.windows.empty() && close(text(x.request));
+}
+
+bool ledger_model::run(const ledger::expire& x) {
+  const auto found = requests_.find(text(x.request));
+  return found != requests_.end() && found->second.expires <= now_ && close(text(x.request));
+}
+
+/// Takes back windows from `first` on, for the payer. What is still missing to a full refund; who
+/// was honest is owed what it had pending.
+credits ledger_model::take_back(request& q, std::size_t first, const std::string& guilty,
+                                std::map<std::string, credits>& owed) {
+  const std::string payer = "free/" + q.payer;
+  credits missing = 0;
+  for (std::size_t i = first; i < q.windows.size(); ++i) {
+    window& w = windows_[q.windows[i]];
+    if (w.phase == 2) {
+      continue;
+    }
+    credits refund = w.gross - w.refund;
+    for (const part& p : w.parts) {
+      if (w.phase == 0 && !ejected_.contains(p.node)) {
+        go("pending/" + p.node, payer, p.amount);
+        refund -= p.amount;
+        if (p.node != guilty) {
+          owed[p.node] += p.amount;
+        }
+      }
+    }
+    w.phase = 2;
+    missing += refund - up_to("assurance", payer, std::min(refund, w.fee));
+  }
+  return missing;
+}
+
+bool ledger_model::run(const ledger::convict& x) {
+  const std::string id = text(x.request);
+  const std::string guilty = text(x.guilty);
+  if (gone(id) || x.window >= requests_.at(id).windows.size() ||
+      ejected_.contains(text(x.finder))) {
+    return false;
+  }
+  request& q = requests_.at(id);
+  const std::vector<part>& parts = windows_[q.windows[x.window]].parts;
+  if (std::none_of(parts.begin(), parts.end(), [&](const part& p) { return p.node == guilty; })) {
+    return false;
+  }
+  const std::string payer = "free/" + q.payer;
+  std::map<std::string, credits> owed;
+  const bool whole = rules_.rules.refund == ledger::refund_rule::request;
+  credits missing = take_back(q, whole ? 0 : x.window, guilty, owed);
+  for (const std::string& source :
+       {"pending/" + guilty, "stake/" + guilty, std::string{"assurance"}}) {
+    missing -= up_to(source, payer, missing);
+  }
+  std::map<std::string, credits> given;
+  for (const std::string& source :
+       {"pending/" + guilty, "stake/" + guilty, std::string{"assurance"}}) {
+    credits all = 0;
+    std::vector<part> weights;
+    for (const auto& [node, amount] : owed) {
+      if (amount > 0) {
+        weights.push_back({node, amount});
+        all += amount;
+      }
+    }
+    const credits budget = std::min(all, of(source));
+    if (budget == 0) {
+      continue;
+    }
+    const std::vector<credits> shares = share_out(budget, weights);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      go(source, "pending/" + weights[i].node, shares[i]);
+      owed[weights[i].node] -= shares[i];
+      given[weights[i].node] += shares[i];
+    }
+  }
+  window extra{id, now_, 0, 0, 0, true, 0, {}};
+  for (const auto& [node, amount] : given) {
+    if (amount > 0) {
+      extra.parts.push_back({node, amount});
+    }
+  }
+  if (!extra.parts.empty()) {
+    q.compensations.push_back(windows_.size());
+    windows_.push_back(std::move(extra));
+    units_.emplace_back();
+  }
+  go("stake/" + guilty, "free/" + text(x.finder),
+     of("stake/" + guilty) * rules_.rules.finder_ppm / million);
+  go("stake/" + guilty, "burn", of("stake/" + guilty));
+  go("pending/" + guilty, "burn", of("pending/" + guilty));
+  called_back_.erase(guilty);
+  ejected_.insert(guilty);
+  return true;
+}
+
+bool ledger_model::run(const ledger::compensate& x) {
+  const std::string id = text(x.request);
+  if (gone(id) || ejected_.contains(text(x.to)) || of("assurance") < x.amount) {
+    return false;
+  }
+  request& q = requests_.at(id);
+  // The accrual 0 is for all windows of positions that the prompt reaches into.
+  const std::uint64_t prompt_end = q.prompt == 0 ? 0 : (q.prompt - 1) / 32;
+  const std::uint64_t paid_by = x.window > prompt_end ? x.window - prompt_end : 0;
+  if (paid_by >= q.windows.size() || windows_[q.windows[paid_by]].phase != 0 ||
+      x.layer >= q.layers || text(x.to) == q.payer || text(x.to) == q.scheduler ||
+      x.amount > rules_.rules.deterrence.audit_fee) {
+    return false;
+  }
+  for (const part& p : windows_[q.windows[paid_by]].parts) {
+    if (p.node == text(x.to)) {
+      return false;
+    }
+  }
+  credits paid_in = 0;
+  for (const std::size_t at : q.windows) {
+    paid_in += windows_[at].phase == 2 ? 0 : windows_[at].fee;
+  }
+  if (q.audit_fees + x.amount > paid_in) {
+    return false;
+  }
+  q.audit_fees += x.amount;
+  go("assurance", "pending/" + text(x.to), x.amount);
+  q.compensations.push_back(windows_.size());
+  windows_.push_back({id, now_, 0, 0, 0, true, 0, {{text(x.to), credits{x.amount}}}});
+  units_.emplace_back();
+  return true;
+}
+
+} // namespace ovir::test

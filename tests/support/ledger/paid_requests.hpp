@@ -1,0 +1,62 @@
+#pragma once
+
+#include "tests/support/cluster/paid_cluster.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+namespace ovir::test {
+
+inline std::uint64_t of(const apps::json& account, const char* key) { return account.at(key); }
+
+/// Tests with a cluster that pays.
+class paid_requests : public ::testing::Test {
+protected:
+  void start(const paid_cluster::options& how) {
+    paid_.emplace(how);
+    paid_->nodes().start();
+    wait_for_ledger();
+  }
+  /// Until every node can use the ledger, but for those that were convicted.
+  void wait_for_ledger(const std::set<std::string>& but = {}) {
+    test_cluster& nodes = paid_->nodes();
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      if (but.contains(nodes.node(i).name)) {
+        continue;
+      }
+      ASSERT_TRUE(nodes.wait_until([&] {
+        try {
+          return !nodes.ask(i, "ledger head").empty();
+        } catch (const std::runtime_error&) {
+          return false;
+        }
+      })) << nodes.last_words();
+    }
+  }
+  /// Until everything that was reserved is settled: nothing is stuck.
+  [[nodiscard]] bool settled(std::uint64_t front_free) {
+    return paid_->nodes().wait_until(
+        [&] { return of(paid_->account("front"), "free") == front_free; });
+  }
+  /// Until so much is pending: what was reserved may be used up before its last windows are paid.
+  [[nodiscard]] bool earns(const std::string& name, std::uint64_t pending) {
+    return paid_->nodes().wait_until(
+        [&] { return of(paid_->account(name), "pending") == pending; });
+  }
+  [[nodiscard]] std::string state() {
+    std::string text = paid_->nodes().last_words();
+    for (std::size_t i = 0; i < paid_->nodes().size(); ++i) {
+      text += paid_->account(paid_->nodes().node(i).name).dump() + "\n";
+    }
+    return text;
+  }
+
+  std::optional<paid_cluster> paid_;
+};
+
+} // namespace ovir::test

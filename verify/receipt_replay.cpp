@@ -1,0 +1,455 @@
+#include "verify/receipt_replay.hpp"
+
+#include "compute/forward/kv_digest.hpp"
+#include "compute/forward/prefix.hpp"
+#include "compute/forward/segment.hpp"
+#include "compute/text/sampler.hpp"
+#include "messages/limits/general.hpp"
+#include "verify/receipt_check.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+
+namespace ovir::compute {
+
+namespace {
+
+constexpr std::uint32_t window_size = limits::window_positions;
+constexpr std::uint32_t chunk_positions = 2 * window_size;
+
+std::vector<token_id> tokens_of(const receipt& r) {
+  std::vector<token_id> all = r.asked.prompt;
+  all.insert(all.end(), r.output.begin(), r.output.end());
+  return all;
+}
+
+digest token_digest(token_id id) { return output_digest(std::span{&id, 1}); }
+
+const stage_records* stage_with(const receipt& r, layer_index layer) {
+  const auto found = std::find_if(r.stages.begin(), r.stages.end(), [&](const stage_records& s) {
+    return layer >= s.signer.layers.first && layer < s.signer.layers.last;
+  });
+  return found == r.stages.end() ? nullptr : &*found;
+}
+
+const statement* statement_of(const stage_records& stage, std::uint32_t window) {
+  return window < stage.statements.size() ? &stage.statements[window] : nullptr;
+}
+
+const digest* stated_unit(const receipt& r, const unit_name& unit) {
+  const stage_records* const stage = stage_with(r, unit.layer);
+  const statement* const s = stage == nullptr ? nullptr : statement_of(*stage, unit.window);
+  return s == nullptr ? nullptr : &s->units[unit.layer - stage->signer.layers.first];
+}
+
+/// What a replay goes through, a chunk after the other.
+class walk {
+public:
+  walk(const receipt& r, const model& m, const replay_bounds& bounds,
+       std::unique_ptr<token_matcher> matcher)
+      : receipt_(r), matcher_(std::move(matcher)), config_(m.config), tokens_(tokens_of(r)),
+        sampler_(r.asked.sampling) {
+    out_.bounds = bounds;
+    last_ = bounds.layers == config_.layers;
+    end_ = std::min(r.positions, bounds.windows * window_size);
+    first_draw_ = static_cast<position>(r.asked.prompt.size() - 1);
+  }
+
+  [[nodiscard]] position end() const noexcept { return end_; }
+  [[nodiscard]] step_input chunk(position first) const {
+    step_input in;
+    in.first = first;
+    in.count = std::min(chunk_positions, end_ - first);
+    in.tokens = std::span{tokens_}.subspan(first, in.count);
+    const position end = first + in.count;
+    in.logit_rows = !last_ || end <= first_draw_ ? 0 : end - std::max(first, first_draw_);
+    return in;
+  }
+
+  void take(const step_input& in, const step_output& step, segment_state& state) {
+    for (const unit_leaf& leaf : step.leaves) {
+      out_.units[leaf.unit] = leaf.boundary;
+    }
+    if (!last_) {
+      return;
+    }
+    take_logits(in.first + in.count - in.logit_rows, step.logits);
+    for (position p = in.first; p < in.first + in.count; p += window_size) {
+      const std::uint32_t w = p / window_size;
+      out_.units[{w, config_.layers - 1}] = kv_digest(
+          state.kv, config_, config_.layers - 1, w, std::min(end_ - w * window_size, window_size));
+    }
+  }
+
+  // Windows that the receipt leaves incomplete.
+  replay_outcome finish(const segment_state& state) {
+    for (const unit_leaf& leaf : state.units.open_leaves()) {
+      out_.units[leaf.unit] = leaf.boundary;
+    }
+    return std::move(out_);
+  }
+
+private:
+  void take_logits(position first, std::span<const float> rows) {
+    for (position p = first; !rows.empty(); ++p, rows = rows.subspan(config_.vocabulary)) {
+      const auto row = rows.first(config_.vocabulary);
+      out_.draws[p] = logits_digest(p, row);
+      if (p + 1 < tokens_.size()) {
+        take_token(p, row);
+      }
+    }
+  }
+
+  // What follows a token that must not have been drawn is nobody's fault but that one's.
+  void take_token(position p, std::span<const float> row) {
+    const auto before = std::span{tokens_}.first(p + 1);
+    token_mask allowed;
+    if (matcher_) {
+      const auto found = matcher_->allowed(before.subspan(receipt_.asked.prompt.size()));
+      if (!found) {
+        return;
+      }
+      allowed = *found;
+    } else if (!receipt_.asked.sampling.constraint.empty()) {
+      return;
+    }
+    out_.follows[p] = sampler_.draw(row, before, p + 1, allowed);
+  }
+
+  const receipt& receipt_;
+  std::unique_ptr<token_matcher> matcher_; ///< null: no constraint, or no vocabulary
+  const model_config& config_;
+  std::vector<token_id> tokens_;
+  sampler sampler_;
+  replay_outcome out_;
+  bool last_{false};
+  position end_{0};
+  position first_draw_{0};
+};
+
+result<void> check_fit(const receipt& r, const model& m, const replay_bounds& bounds) {
+  if (r.asked.layers != m.config.layers || r.positions > m.config.context) {
+    return fail(errc::invalid_argument,
+                "the receipt is of {} layers and {} positions, the model has {} and sees {}",
+                r.asked.layers, r.positions, m.config.layers, m.config.context);
+  }
+  if (bounds.layers == 0 || bounds.layers > m.config.layers || bounds.windows == 0 ||
+      bounds.windows > windows_of(r.positions)) {
+    return fail(errc::invalid_argument, "{} layers over {} windows are not in a receipt of {} x {}",
+                bounds.layers, bounds.windows, m.config.layers, windows_of(r.positions));
+  }
+  OVIR_TRY(check(r.asked.sampling));
+  const std::vector<token_id> tokens = tokens_of(r);
+  const auto unknown = std::find_if(tokens.begin(), tokens.end(),
+                                    [&](token_id id) { return id >= m.config.vocabulary; });
+  if (unknown != tokens.end()) {
+    return fail(errc::invalid_argument, "token {} is outside the model's vocabulary of {}",
+                *unknown, m.config.vocabulary);
+  }
+  return {};
+}
+
+} // namespace
+
+replay_bounds bounds_of(const audit_place& place) { return {place.layer + 1, place.window + 1}; }
+replay_bounds bounds_of(const receipt& r) { return {r.asked.layers, windows_of(r.positions)}; }
+
+result<replay_outcome> replay(const receipt& r, const model& m, const replay_bounds& bounds,
+                              const kernel_set& kernels, parallel_runner& runner,
+                              const std::function<bool()>& stop, const tokenizer* vocabulary) {
+  OVIR_TRY(check_fit(r, m, bounds));
+  std::unique_ptr<token_matcher> matcher;
+  if (vocabulary != nullptr && !r.asked.sampling.constraint.empty()) {
+    if (auto made = matcher_of(
+            r, &vocabulary->words())) { // else its tokens are not judged, but all else is
+      matcher = std::move(*made);
+    }
+  }
+  OVIR_ASSIGN(const auto layers, segment::make_checked(m, {0, bounds.layers}, kernels));
+  walk path{r, m, bounds, std::move(matcher)};
+  OVIR_ASSIGN(segment_state state,
+              layers->open(path.end(), std::numeric_limits<std::size_t>::max()));
+  step_output step;
+  for (position first = 0; first < path.end(); first += chunk_positions) {
+    if (stop && stop()) {
+      return fail(errc::cancelled, "the replay was stopped at position {}", first);
+    }
+    const step_input in = path.chunk(first);
+    OVIR_TRY(layers->forward(state, in, runner, step));
+    path.take(in, step, state);
+  }
+  return path.finish(state);
+}
+
+std::optional<stated_value> stated_at(const receipt& r, const audit_place& place) {
+  const stage_records* const stage = stage_with(r, place.layer);
+  const statement* const s = stage == nullptr ? nullptr : statement_of(*stage, place.window);
+  if (s == nullptr) {
+    return std::nullopt;
+  }
+  if (place.part == audit_part::unit) {
+    return place.at != 0
+               ? std::nullopt
+               : std::optional{stated_value{stage->signer.node,
+                                            s->units[place.layer - stage->signer.layers.first]}};
+  }
+  if (place.layer + 1 != r.asked.layers || place.at / window_size != place.window) {
+    return std::nullopt;
+  }
+  if (place.part == audit_part::draw) {
+    if (place.at < s->first_draw || place.at - s->first_draw >= s->logits.size()) {
+      return std::nullopt;
+    }
+    return stated_value{stage->signer.node, s->logits[place.at - s->first_draw]};
+  }
+  const std::size_t index = std::size_t{place.at} + 1;
+  const std::size_t prompt = r.asked.prompt.size();
+  if (index < prompt || index - prompt >= r.output.size()) {
+    return std::nullopt;
+  }
+  const std::size_t draw = place.at - s->first_draw;
+  const bool chosen = place.at >= s->first_draw && draw < s->choices.size();
+  return stated_value{chosen ? stage->signer.node : r.lead.node,
+                      token_digest(r.output[index - prompt])};
+}
+
+std::optional<digest> computed_at(const replay_outcome& again, const audit_place& place) {
+  if (place.part == audit_part::unit) {
+    const auto found = again.units.find({place.window, place.layer});
+    return found == again.units.end() ? std::nullopt : std::optional{found->second};
+  }
+  if (place.part == audit_part::draw) {
+    const auto found = again.draws.find(place.at);
+    return found == again.draws.end() ? std::nullopt : std::optional{found->second};
+  }
+  const auto found = again.follows.find(place.at);
+  return found == again.follows.end() ? std::nullopt : std::optional{token_digest(found->second)};
+}
+
+namespace {
+
+/// Windows, from the first on, in which the boundary after `layer` is as computed again.
+std::uint32_t right_windows(const receipt& r, const replay_outcome& again, layer_index layer) {
+  for (std::uint32_t w = 0; w < again.bounds.windows; ++w) {
+    const auto computed = again.units.find({w, layer});
+    const digest* const stated = stated_unit(r, {w, layer});
+    if (computed == again.units.end() || stated == nullptr || *stated != computed->second) {
+      return w;
+    }
+  }
+  return again.bounds.windows;
+}
+
+/// The first draw that differs although its inputs do not, or the first token that does not follow.
+void add_draw_fault(const receipt& r, const replay_outcome& again, std::uint32_t sound_inputs,
+                    std::vector<stated_fault>& faults) {
+  for (const auto& [at, computed] : again.draws) {
+    audit_place place{audit_part::draw, at / window_size, r.asked.layers - 1, at};
+    auto stated = stated_at(r, place);
+    if (place.window >= sound_inputs || !stated) {
+      continue;
+    }
+    std::optional<digest> right{computed};
+    if (stated->value == computed) {
+      place.part = audit_part::token;
+      stated = stated_at(r, place);
+      right = computed_at(again, place);
+    }
+    if (stated && right && stated->value != *right) {
+      faults.push_back({place, stated->signer, stated->value, *right});
+      return;
+    }
+  }
+}
+
+} // namespace
+
+std::vector<stated_fault> first_faults(const receipt& r, const replay_outcome& again) {
+  std::vector<stated_fault> faults;
+  std::uint32_t sound = again.bounds.windows; // of the boundary that comes in
+  for (layer_index layer = 0; layer < again.bounds.layers; ++layer) {
+    const std::uint32_t right = right_windows(r, again, layer);
+    if (right < sound) {
+      const audit_place place{audit_part::unit, right, layer, 0};
+      const auto stated = stated_at(r, place);
+      const auto computed = computed_at(again, place);
+      if (stated && computed) {
+        faults.push_back({place, stated->signer, stated->value, *computed});
+      }
+    }
+    if (layer + 1 == r.asked.layers) {
+      add_draw_fault(r, again, sound, faults);
+    }
+    sound = right;
+  }
+  // One per signer: the first.
+  std::sort(faults.begin(), faults.end(), [](const stated_fault& a, const stated_fault& b) {
+    return std::tuple{a.place.window, a.place.layer, a.place.part, a.place.at} <
+           std::tuple{b.place.window, b.place.layer, b.place.part, b.place.at};
+  });
+  std::set<node_id> named;
+  std::erase_if(faults, [&](const stated_fault& f) { return !named.insert(f.signer).second; });
+  return faults;
+}
+
+bool stands_alone(const receipt& r, const replay_outcome& again, const audit_place& place) {
+  const auto stated = stated_at(r, place);
+  const auto computed = computed_at(again, place);
+  if (!stated || !computed) {
+    return false;
+  }
+  if (stated->value != *computed) {
+    const auto faults = first_faults(r, again);
+    return std::any_of(faults.begin(), faults.end(),
+                       [&](const stated_fault& f) { return f.place == place; });
+  }
+  return place.layer == 0 || right_windows(r, again, place.layer - 1) > place.window;
+}
+
+std::vector<keyed_unit> units_of(const receipt& r) {
+  const std::vector<token_id> tokens = tokens_of(r);
+  prefix_chain prefixes;
+  prefixes.add(std::span{tokens}.first(r.positions));
+  std::vector<keyed_unit> all;
+  for (const stage_records& stage : r.stages) {
+    for (const statement& s : stage.statements) {
+      const std::size_t first = std::size_t{s.window} * window_size;
+      const digest prefix =
+          s.window < prefixes.windows().size()
+              ? prefixes.windows()[s.window]
+              : token_window_digest(s.window, std::span{tokens}.subspan(first, s.positions));
+      for (std::size_t i = 0; i < s.units.size(); ++i) {
+        const layer_index layer = stage.signer.layers.first + static_cast<layer_index>(i);
+        all.push_back({{s.window, layer},
+                       stage.signer.node,
+                       unit_key(r.asked.model, layer, prefix),
+                       s.units[i]});
+      }
+    }
+  }
+  return all;
+}
+
+std::optional<stated_fault> find_equivocation(const receipt& a, const receipt& b) {
+  if (a.asked.model != b.asked.model || a.asked.profile != b.asked.profile) {
+    return std::nullopt;
+  }
+  for (const stage_records& one : a.stages) {
+    const auto other = std::find_if(b.stages.begin(), b.stages.end(), [&](const stage_records& s) {
+      return s.signer == one.signer; // of other software, a replay must show which one is wrong
+    });
+    if (other == b.stages.end()) {
+      continue;
+    }
+    const std::size_t windows = std::min(one.statements.size(), other->statements.size());
+    for (std::size_t w = 0; w < windows; ++w) {
+      const statement& s = one.statements[w];
+      const statement& t = other->statements[w];
+      if (s.input != t.input || s.positions != t.positions) {
+        break; // what follows may rightly differ
+      }
+      for (std::size_t i = 0; i < s.units.size(); ++i) {
+        if (s.units[i] != t.units[i]) {
+          const audit_place place{audit_part::unit, static_cast<std::uint32_t>(w),
+                                  one.signer.layers.first + static_cast<layer_index>(i), 0};
+          return stated_fault{place, one.signer.node, s.units[i], t.units[i]};
+        }
+      }
+      for (std::size_t i = 0; i < s.logits.size(); ++i) {
+        const position at = s.first_draw + static_cast<position>(i);
+        audit_place place{audit_part::draw, static_cast<std::uint32_t>(w),
+                          one.signer.layers.last - 1, at};
+        if (at < t.first_draw || at - t.first_draw >= t.logits.size()) {
+          continue;
+        }
+        const std::size_t j = at - t.first_draw;
+        if (s.logits[i] != t.logits[j]) {
+          return stated_fault{place, one.signer.node, s.logits[i], t.logits[j]};
+        }
+        if (i < s.choices.size() && j < t.choices.size() && s.choices[i] != t.choices[j]) {
+          place.part = audit_part::token;
+          return stated_fault{place, one.signer.node, token_digest(s.choices[i]),
+                              token_digest(t.choices[j])};
+        }
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+result<receipt> sound_receipt(std::span<const std::byte> bytes) {
+  OVIR_ASSIGN(receipt r, decode_receipt(bytes));
+  const auto wrong = check_receipt(r, {signer_policy::kind::any, {}});
+  if (!wrong.empty()) {
+    return fail(errc::invalid_argument, "a receipt in it does not hold: {}", wrong.front().what);
+  }
+  return r;
+}
+
+result<void> check_replay(const conviction& c) {
+  if (c.receipts.size() != 1) {
+    return fail(errc::invalid_argument, "a conviction by replay has one receipt, this one {}",
+                c.receipts.size());
+  }
+  OVIR_ASSIGN(const receipt r, sound_receipt(c.receipts.front()));
+  const auto stated = stated_at(r, c.place);
+  if (!stated || stated->signer != c.guilty) {
+    return fail(errc::invalid_argument, "{} did not state what it is convicted of",
+                short_name(c.guilty));
+  }
+  if (stated->value == c.computed) {
+    return fail(errc::invalid_argument, "what was computed again equals what {} stated",
+                short_name(c.guilty));
+  }
+  const digest name = receipt_digest(c.receipts.front());
+  std::set<node_id> verifiers;
+  for (const audit_verdict& v : c.verdicts) {
+    if (v.verifier == c.guilty || !verify_verdict(v, name, c.place, c.computed) ||
+        !verifiers.insert(v.verifier).second) {
+      return fail(errc::invalid_argument, "the verdict of {} does not count",
+                  short_name(v.verifier));
+    }
+  }
+  if (verifiers.size() < 2) {
+    return fail(errc::invalid_argument, "a conviction by replay needs two hosts, this one has {}",
+                verifiers.size());
+  }
+  if (!are_two_opinions(c.verdicts)) {
+    return fail(errc::invalid_argument,
+                "its verdicts were all computed with {}; one of another instruction set, or of the "
+                "reference, is missing",
+                to_string(c.verdicts.front().means.kernels));
+  }
+  return {};
+}
+
+result<void> check_equivocation(const conviction& c) {
+  if (c.receipts.size() != 2 || !c.verdicts.empty() || c.computed != digest{}) {
+    return fail(errc::invalid_argument,
+                "equivocation is two receipts and nothing else, here are {} and {} verdicts",
+                c.receipts.size(), c.verdicts.size());
+  }
+  OVIR_ASSIGN(const receipt a, sound_receipt(c.receipts[0]));
+  OVIR_ASSIGN(const receipt b, sound_receipt(c.receipts[1]));
+  const auto found = find_equivocation(a, b);
+  if (!found || found->signer != c.guilty || found->place != c.place) {
+    return fail(errc::invalid_argument, "the two receipts do not show {} contradict itself there",
+                short_name(c.guilty));
+  }
+  return {};
+}
+
+} // namespace
+
+result<void> check_conviction(const conviction& c) {
+  if (c.admission && !verify_admission(*c.admission, c)) {
+    return fail(errc::invalid_argument, "{} did not sign what it is said to admit",
+                short_name(c.guilty));
+  }
+  return c.kind == conviction_kind::replay ? check_replay(c) : check_equivocation(c);
+}
+
+} // namespace ovir::compute
