@@ -215,4 +215,18 @@ std::vector<finding> check_words(const source& file) {
   return found;
 }
 
+std::vector<finding> check_plain_english(const source& page) {
+  static const std::regex riddles{R"(\b(who(m)?ever|(no|some)body)\b)", std::regex::icase};
+  // Code keeps its length, so that lines stay what they are.
+  std::string text = page.text;
+  bool code = false;
+  for (char& c : text) {
+    code = (c == '`') != code;
+    c = code && c != '\n' ? ' ' : c;
+  }
+  std::vector<finding> found;
+  search(page.path, text, riddles, "say who does it", found);
+  return found;
+}
+
 } // namespace ovir::tidy

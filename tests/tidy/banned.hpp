@@ -15,4 +15,7 @@ namespace ovir::tidy {
 /// Notes to finish later, paths of one machine and names of package registries, in any text file.
 [[nodiscard]] std::vector<finding> check_words(const source& file);
 
+/// Words that make a reader of a page guess who is meant, outside code.
+[[nodiscard]] std::vector<finding> check_plain_english(const source& page);
+
 } // namespace ovir::tidy

@@ -199,6 +199,17 @@ TEST(repository, holds_no_unfinished_notes_and_no_machine_of_its_own) {
   EXPECT_TIDY(found);
 }
 
+TEST(repository, pages_say_who_does_what) {
+  std::vector<finding> found;
+  for (const source& file : the_repository().files) {
+    if (file.path.ends_with(".md")) {
+      const std::vector<finding> more = check_plain_english(file);
+      found.insert(found.end(), more.begin(), more.end());
+    }
+  }
+  EXPECT_TIDY(found);
+}
+
 TEST(repository, every_header_is_included) {
   EXPECT_TIDY(check_orphan_headers(the_repository().files));
 }

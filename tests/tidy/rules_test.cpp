@@ -103,6 +103,16 @@ TEST(shape, counts_the_sources_of_a_folder) {
   EXPECT_EQ(check_folder_sizes(files).size(), 1U);
 }
 
+TEST(plain_english, sees_riddles_in_prose_and_not_in_code) {
+  const auto count = [](const std::string& text) {
+    return check_plain_english({"docs/a.md", text}).size();
+  };
+  EXPECT_EQ(count("Whoever asks.\n"), 1U);
+  EXPECT_EQ(count("It is for nobody.\nAnd somebody.\n"), 2U);
+  EXPECT_EQ(count("`hole.shown_to_nobody`, `nobody` and\n```\nnobody\n```\n"), 0U);
+  EXPECT_EQ(count("`a` nobody `b`\n"), 1U);
+}
+
 TEST(layering, refuses_a_readme_without_the_line_or_with_an_unknown_name) {
   EXPECT_FALSE(parse_may_include("# compute\nIncludes anything.\n"));
   EXPECT_EQ(check_names({"a/README.md", "nothing"}, {"messages"}).size(), 1U);
