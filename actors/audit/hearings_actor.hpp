@@ -3,7 +3,7 @@
 #include "actors/audit/verifier_actor.hpp"
 
 /// How a node that is about to be convicted is heard, on both sides (ledger/rules/hearing.hpp).
-/// Functions of the actor in verifier.cpp.
+/// Functions of the actor in verifier_actor.cpp.
 namespace ovir::actors {
 
 // At the verifier.

@@ -34,7 +34,7 @@ struct tls_options {
 /// us is met on a fourth until it is admitted, so that strangers delay nobody; `admit` is called
 /// there.
 ///
-/// Bounds, all in messages/limits/general.hpp and limits_links.hpp: connections in all, those not
+/// Bounds, all in messages/limits/general.hpp and links.hpp: connections in all, those not
 /// yet admitted by port and progress (actors/link/connection_slots.hpp), those of one address;
 /// handshakes computed for one address; a deadline from accept to admission and for a half message;
 /// each kind's length before anything is reserved; bytes waiting to be sent and bytes received but

@@ -28,7 +28,7 @@
 /// same to another node, in the messages of wire.hpp and the frames of messages/wire/frame.hpp.
 namespace ovir::actors {
 
-/// An encoded frame, shared by whoever keeps or sends it. Starts at a multiple of 8.
+/// An encoded frame, shared by all that keep or send it. Starts at a multiple of 8.
 using frame_bytes = std::shared_ptr<const std::vector<std::byte>>;
 
 struct tensor_frame {
@@ -226,7 +226,7 @@ struct generation_report {
   std::shared_ptr<const request_trace> trace{}; ///< null where none was asked for
 };
 
-// To whoever asked for the generation
+// To the actor that submitted the request
 
 /// A token of the output. A lead that goes on for another tells everything again.
 struct text_piece : told_token {

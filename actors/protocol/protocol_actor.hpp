@@ -16,7 +16,7 @@
 /// the process.
 namespace ovir::actors {
 
-/// Whoever takes frames: the next stage, or the lead behind the last one.
+/// An actor that takes frames: the next stage, or the lead behind the last one.
 using frame_sink = caf::typed_actor<caf::reacts_to<tensor_frame>>;
 
 struct open_session;
@@ -63,7 +63,7 @@ struct open_session {
   bool traces{false};  ///< every step is told, with the time it was computed in
 };
 
-// Lead and whoever finds paths
+// Lead and pathfinder
 
 /// A stage of a path.
 struct path_stage {

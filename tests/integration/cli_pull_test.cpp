@@ -78,6 +78,19 @@ TEST_F(cli_pull, writes_a_file_that_comes_whole) {
   EXPECT_THAT(again.err, HasSubstr("there already"));
 }
 
+TEST_F(cli_pull, goes_through_the_proxy_of_the_environment) {
+  const file_server proxy{
+      [&](std::size_t, const file_request& r) { return served_file(r, file_, etag_); }};
+  child_options behind_it;
+  behind_it.environment = {{"http_proxy", proxy.address()}};
+  // No name server knows this host; the proxy would.
+  expect_pulled(run_ovir({"model", "pull", "http://models.invalid/m.gguf", "--out", target(),
+                          "--sha256", sha256_of(file_)},
+                         behind_it));
+  ASSERT_EQ(proxy.requests().size(), 1U);
+  EXPECT_THAT(proxy.requests()[0].path, HasSubstr("models.invalid/m.gguf"));
+}
+
 TEST_F(cli_pull, continues_behind_every_break) {
   // Each connection brings a fifth of what is left, and ends in the middle of what it promised.
   const file_server server{[&](std::size_t number, const file_request& r) {

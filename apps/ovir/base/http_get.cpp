@@ -107,7 +107,7 @@ std::size_t one_get::on_body(char* bytes, std::size_t one, std::size_t size, voi
   return one * size;
 }
 
-// An interim answer (1xx), or that of a proxy, has a head of its own in front.
+// An interim answer (1xx) has a head of its own in front.
 bool one_get::take_header(std::string_view line) {
   header_bytes_ += line.size();
   if (header_bytes_ > limits::pull_header_bytes_max) {
@@ -195,6 +195,7 @@ void one_get::set_up(const http_question& question) {
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fields_.get());
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &one_get::on_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
+  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); // of a proxy
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &one_get::on_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
 }
