@@ -56,7 +56,8 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION misc)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_PACKAGE_DEPENDS adduser)
+# libcurl is loaded by name (apps/ovir/base/curl_library.cpp), so nothing else would ask for it.
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, libcurl4")
 # The profile `fast` loads it when it is asked for.
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS libopenblas0-pthread)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA

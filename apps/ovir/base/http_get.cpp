@@ -1,8 +1,8 @@
 #include "apps/ovir/base/http_get.hpp"
 
+#include "apps/ovir/base/curl_library.hpp"
 #include "messages/limits/pull.hpp"
 
-#include <curl/curl.h>
 #include <openssl/x509.h>
 #include <poll.h>
 
@@ -23,16 +23,6 @@ namespace {
 constexpr std::chrono::milliseconds interruption_poll{100};
 constexpr long receive_bytes = 512L << 10; // at once, at most
 
-struct close_easy {
-  void operator()(CURL* easy) const noexcept { curl_easy_cleanup(easy); }
-};
-struct close_multi {
-  void operator()(CURLM* multi) const noexcept { curl_multi_cleanup(multi); }
-};
-struct close_list {
-  void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
-};
-
 bool same_name(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
     return std::tolower(x) == std::tolower(y);
@@ -50,12 +40,13 @@ std::string_view trimmed(std::string_view text) {
 /// One transfer of libcurl, driven from `ask` and `read`: it stands still while bytes wait here.
 class one_get final : public http_get {
 public:
-  one_get(download_url url, const std::atomic<bool>& interrupted)
-      : url_(std::move(url)), interrupted_(interrupted), easy_(curl_easy_init()),
-        multi_(curl_multi_init()) {}
+  one_get(const curl_library& curl, download_url url, const std::atomic<bool>& interrupted)
+      : curl_(curl), url_(std::move(url)), interrupted_(interrupted),
+        fields_(nullptr, curl.slist_free_all), easy_(curl.easy_init(), curl.easy_cleanup),
+        multi_(curl.multi_init(), curl.multi_cleanup) {}
   ~one_get() override {
     if (added_) {
-      curl_multi_remove_handle(multi_.get(), easy_.get());
+      curl_.multi_remove_handle(multi_.get(), easy_.get());
     }
   }
   one_get(const one_get&) = delete;
@@ -72,22 +63,25 @@ private:
   void take_field(std::string_view name, std::string_view value);
   void add_field(const std::string& field);
   void set_up(const http_question& question);
-  /// Lets the transfer go on for a moment.
+  /// Lets the transfer go on for a moment. How it ends is in `over_` and `broken_`: the head and
+  /// bytes of the body may have come in the same moment, and are told first.
   result<void> step();
   [[nodiscard]] error failure(CURLcode why) const;
 
+  const curl_library& curl_;
   download_url url_;
   const std::atomic<bool>& interrupted_;
-  std::unique_ptr<curl_slist, close_list> fields_;
+  std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> fields_;
   std::array<char, CURL_ERROR_SIZE> why_{};
-  std::unique_ptr<CURL, close_easy> easy_;
-  std::unique_ptr<CURLM, close_multi> multi_;
+  std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy_;
+  std::unique_ptr<CURLM, decltype(&curl_multi_cleanup)> multi_;
   bool added_{false};
   http_head head_;
   std::size_t header_bytes_{0};
   bool chunked_{false};
   bool head_over_{false};
   bool over_{false};
+  std::optional<error> broken_;    ///< how it ended, where that was before its end
   std::vector<std::byte> waiting_; ///< of the body, not read yet
   std::size_t taken_{0};           ///< of `waiting_`
 };
@@ -121,7 +115,7 @@ bool one_get::take_header(std::string_view line) {
   const std::string_view text = trimmed(line);
   if (text.empty()) {
     long status = 0;
-    curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+    curl_.easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
     head_.status = static_cast<unsigned>(status);
     head_over_ = status >= 200;
     return true;
@@ -152,7 +146,7 @@ void one_get::take_field(std::string_view name, std::string_view value) {
 }
 
 void one_get::add_field(const std::string& field) {
-  curl_slist* const longer = curl_slist_append(fields_.get(), field.c_str());
+  curl_slist* const longer = curl_.slist_append(fields_.get(), field.c_str());
   if (longer != nullptr) {
     static_cast<void>(fields_.release()); // it is the head of the longer list now
     fields_.reset(longer);
@@ -162,23 +156,23 @@ void one_get::add_field(const std::string& field) {
 void one_get::set_up(const http_question& question) {
   CURL* const easy = easy_.get();
   const std::string address = text_of(url_);
-  curl_easy_setopt(easy, CURLOPT_URL, address.c_str()); // copied
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, url_.tls ? "https" : "http");
-  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, "ovir/" OVIR_VERSION);
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, why_.data());
-  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_bytes);
-  curl_easy_setopt(easy, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+  curl_.easy_setopt(easy, CURLOPT_URL, address.c_str()); // copied
+  curl_.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, url_.tls ? "https" : "http");
+  curl_.easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+  curl_.easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+  curl_.easy_setopt(easy, CURLOPT_USERAGENT, "ovir/" OVIR_VERSION);
+  curl_.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_.easy_setopt(easy, CURLOPT_ERRORBUFFER, why_.data());
+  curl_.easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_bytes);
+  curl_.easy_setopt(easy, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
   if (const char* const authorities = std::getenv("SSL_CERT_FILE"); authorities != nullptr) {
-    curl_easy_setopt(easy, CURLOPT_CAINFO, authorities);
-    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+    curl_.easy_setopt(easy, CURLOPT_CAINFO, authorities);
+    curl_.easy_setopt(easy, CURLOPT_CAPATH, nullptr);
   }
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+  curl_.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                    static_cast<long>(limits::pull_connect_wait.count()));
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L); // bytes a second
-  curl_easy_setopt(
+  curl_.easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L); // bytes a second
+  curl_.easy_setopt(
       easy, CURLOPT_LOW_SPEED_TIME,
       static_cast<long>(
           std::chrono::duration_cast<std::chrono::seconds>(limits::pull_silence_wait).count()));
@@ -192,19 +186,19 @@ void one_get::set_up(const http_question& question) {
       add_field("If-Range: " + question.if_range);
     }
   }
-  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fields_.get());
-  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &one_get::on_header);
-  curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
-  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); // of a proxy
-  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &one_get::on_body);
-  curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
+  curl_.easy_setopt(easy, CURLOPT_HTTPHEADER, fields_.get());
+  curl_.easy_setopt(easy, CURLOPT_HEADERFUNCTION, &one_get::on_header);
+  curl_.easy_setopt(easy, CURLOPT_HEADERDATA, this);
+  curl_.easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); // of a proxy
+  curl_.easy_setopt(easy, CURLOPT_WRITEFUNCTION, &one_get::on_body);
+  curl_.easy_setopt(easy, CURLOPT_WRITEDATA, this);
 }
 
 error one_get::failure(CURLcode why) const {
   const auto with = [&](errc code, std::string_view doing, std::string_view what) {
     return fail(code, "{} {}: {}", doing, url_.host, what);
   };
-  const std::string_view text = why_[0] != '\0' ? why_.data() : curl_easy_strerror(why);
+  const std::string_view text = why_[0] != '\0' ? why_.data() : curl_.easy_strerror(why);
   switch (why) {
   case CURLE_COULDNT_RESOLVE_HOST: return with(errc::peer_lost, "looking for", text);
   case CURLE_COULDNT_CONNECT: return with(errc::peer_lost, "connecting to", text);
@@ -212,7 +206,7 @@ error one_get::failure(CURLcode why) const {
     return with(errc::timed_out, "waiting for", "nothing came for too long");
   case CURLE_PEER_FAILED_VERIFICATION: {
     long verdict = X509_V_OK;
-    curl_easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &verdict);
+    curl_.easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &verdict);
     return fail(errc::unsupported, "{} could not prove that it is {}: {}", url_.host, url_.host,
                 verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : text);
   }
@@ -230,13 +224,13 @@ error one_get::failure(CURLcode why) const {
 
 result<void> one_get::step() {
   int running = 0;
-  curl_multi_perform(multi_.get(), &running);
+  curl_.multi_perform(multi_.get(), &running);
   int left = 0;
-  while (const CURLMsg* const told = curl_multi_info_read(multi_.get(), &left)) {
+  while (const CURLMsg* const told = curl_.multi_info_read(multi_.get(), &left)) {
     if (told->msg == CURLMSG_DONE) {
       over_ = true;
       if (told->data.result != CURLE_OK) {
-        return failure(told->data.result);
+        broken_ = failure(told->data.result);
       }
     }
   }
@@ -246,7 +240,7 @@ result<void> one_get::step() {
   if (interrupted_.load()) {
     return fail(errc::cancelled, "reading from {}: interrupted", url_.host);
   }
-  curl_multi_poll(multi_.get(), nullptr, 0, static_cast<int>(interruption_poll.count()), nullptr);
+  curl_.multi_poll(multi_.get(), nullptr, 0, static_cast<int>(interruption_poll.count()), nullptr);
   return {};
 }
 
@@ -255,15 +249,15 @@ result<void> one_get::begin(const http_question& question) {
     return fail(errc::internal, "libcurl starts no transfer");
   }
   set_up(question);
-  added_ = curl_multi_add_handle(multi_.get(), easy_.get()) == CURLM_OK;
+  added_ = curl_.multi_add_handle(multi_.get(), easy_.get()) == CURLM_OK;
   while (!head_over_ && !over_) {
     OVIR_TRY(step());
   }
   if (!head_over_) {
-    return failure(CURLE_GOT_NOTHING);
+    return broken_ ? *broken_ : failure(CURLE_GOT_NOTHING);
   }
   curl_off_t length = -1;
-  curl_easy_getinfo(easy_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  curl_.easy_getinfo(easy_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
   if (length >= 0 && !chunked_) {
     head_.length = static_cast<std::uint64_t>(length);
   }
@@ -275,10 +269,13 @@ result<std::size_t> one_get::read(std::span<std::byte> out) {
   while (taken_ == waiting_.size() && !over_) {
     waiting_.clear();
     taken_ = 0;
-    curl_easy_pause(easy_.get(), CURLPAUSE_CONT); // may call `on_body`
+    curl_.easy_pause(easy_.get(), CURLPAUSE_CONT); // may call `on_body`
     OVIR_TRY(step());
   }
   const std::size_t count = std::min(out.size(), waiting_.size() - taken_);
+  if (count == 0 && broken_) {
+    return *broken_;
+  }
   std::copy_n(waiting_.begin() + static_cast<std::ptrdiff_t>(taken_), count, out.begin());
   taken_ += count;
   return count;
@@ -288,11 +285,8 @@ result<std::size_t> one_get::read(std::span<std::byte> out) {
 
 result<std::unique_ptr<http_get>> http_get::ask(const http_question& question,
                                                 const std::atomic<bool>& interrupted) {
-  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (ready != CURLE_OK) {
-    return fail(errc::internal, "libcurl does not start: {}", curl_easy_strerror(ready));
-  }
-  auto get = std::make_unique<one_get>(question.url, interrupted);
+  OVIR_ASSIGN(const curl_library* const curl, load_curl());
+  auto get = std::make_unique<one_get>(*curl, question.url, interrupted);
   OVIR_TRY(get->begin(question));
   return std::unique_ptr<http_get>{std::move(get)};
 }
