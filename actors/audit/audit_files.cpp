@@ -81,7 +81,8 @@ std::vector<conviction> audit_files::read_convictions() {
   const auto names = env_->list(folder);
   for (const std::string& name : names ? *names : std::vector<std::string>{}) {
     auto c = read_file(fmt::format("{}/{}", folder, name));
-    if (c && all.size() < limits::audit_convicted_max) {
+    // By its name: what convicts somebody is found again under it (`read_conviction`).
+    if (c && name == to_hex(c->guilty) && all.size() < limits::audit_convicted_max) {
       all.push_back(std::move(*c));
     }
   }

@@ -135,6 +135,18 @@ void send_conviction(payments_pointer self, payments_state::reported& c,
   say(self, c.id, std::move(word));
 }
 
+/// It is asked again; the log says once why it was not taken.
+void not_taken(payments_pointer self, const node_id& guilty, payments_state::reported& c,
+               std::string why) {
+  if (c.why == why) {
+    return;
+  }
+  c.why = std::move(why);
+  self->state.environment.journal->say(log_level::info, std::nullopt,
+                                       "the ledger does not take the conviction of {} yet: {}",
+                                       short_name(guilty), c.why);
+}
+
 } // namespace
 
 bool take_answer_to_accusation(payments_pointer self, const ledger::message& m) {
@@ -157,10 +169,11 @@ bool take_answer_to_accusation(payments_pointer self, const ledger::message& m) 
     if (report->known) {
       send_conviction(self, c, *report);
     } else {
-      c.why = "its request is not in the ledger, or over with its audit window";
+      not_taken(self, found->first, c,
+                "its request is not in the ledger, or over with its audit window");
     }
   } else if (const auto* const r = std::get_if<ledger::refusal>(&m.body)) {
-    c.why = r->reason.message; // the window may not be paid yet: asked again
+    not_taken(self, found->first, c, r->reason.message); // the window may not be paid yet
   }
   return true;
 }

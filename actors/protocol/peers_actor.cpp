@@ -236,8 +236,10 @@ void peers::send_frame(const node_id& to, std::uint32_t target, frame_bytes fram
 result<role_set> peers::admit(const peer_hello& hello) {
   auto admitted = access_.admit(hello, unix_now_());
   if (!admitted) {
-    log_.say(log_level::warn, std::nullopt, "refused {}: {}", short_name(hello.node),
-             admitted.error().message);
+    const std::lock_guard lock{guard_};
+    if (const auto line = refusals_.refused(hello.node, admitted.error().message, unix_now_())) {
+      log_.say(log_level::warn, std::nullopt, "{}", *line);
+    }
     return admitted;
   }
   const bool person = !admitted->within(member_roles);

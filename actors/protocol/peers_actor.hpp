@@ -3,6 +3,7 @@
 #include "actors/link/access_list.hpp"
 #include "actors/link/link_table.hpp"
 #include "actors/link/network.hpp"
+#include "actors/link/refusal_log.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "actors/protocol/remote_actor.hpp"
 #include "actors/runtime/log.hpp"
@@ -221,6 +222,7 @@ private:
   network* network_{nullptr}; ///< written under both
   receivers actors_;
   link_table links_;
+  refusal_log refusals_;
   std::map<request_id, lead_route> leads_;
   std::map<std::pair<request_id, layer_index>, stage_route> stages_;
   std::map<connection_id, node_id> bulk_; ///< connections for weights or blocks, of either side

@@ -34,6 +34,10 @@ inline constexpr std::uint32_t handshakes_burst = 256;
 inline constexpr std::chrono::milliseconds handshake_interval{20};
 inline constexpr std::size_t handshake_prefixes_max = 4'096; // that are counted
 
+// What the log says of nodes that are refused.
+inline constexpr std::chrono::seconds refusal_told_every{60}; // the same one
+inline constexpr std::size_t refusals_told_max = 32;          // nodes, in that time
+
 // Membership entries that this node has not reached, by the peer that told of them.
 inline constexpr std::size_t introductions_max = 8;
 inline constexpr std::chrono::seconds unreached_lifetime{30};

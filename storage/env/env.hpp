@@ -85,7 +85,8 @@ public:
   [[nodiscard]] virtual result<std::unique_ptr<held_lock>> lock(const std::string& folder);
   /// An empty file for appending, over one that is there.
   [[nodiscard]] virtual result<std::unique_ptr<append_file>> create(const std::string& path);
-  /// Names in a folder, sorted; none where there is no folder.
+  /// Names in a folder, sorted; none where there is no folder. A staged file is not among them
+  /// before it is committed, nor what a writer that died left of one.
   [[nodiscard]] virtual result<std::vector<std::string>> list(const std::string& folder);
   /// Success also when there is no such file.
   [[nodiscard]] virtual result<void> remove(const std::string& path);

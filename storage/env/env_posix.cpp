@@ -16,6 +16,7 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -28,6 +29,20 @@ constexpr std::size_t stage_buffer_bytes = std::size_t{256} << 10U;
 constexpr std::size_t read_step_bytes = std::size_t{64} << 10U;
 constexpr int temporary_names_tried_max = 16;
 constexpr int exit_code_unavailable = 4;
+
+// A file that is being written: its name to be, these digits and this.
+constexpr int temporary_digits = 8;
+constexpr std::string_view temporary_suffix = ".part";
+
+bool is_temporary(std::string_view name) {
+  if (!name.ends_with(temporary_suffix)) {
+    return false;
+  }
+  name.remove_suffix(temporary_suffix.size());
+  const std::size_t dot = name.rfind('.');
+  return dot != std::string_view::npos && dot > 0 && name.size() - dot - 1 == temporary_digits &&
+         name.find_first_not_of("0123456789abcdef", dot + 1) == std::string_view::npos;
+}
 
 std::string reason_of(int code) { return std::generic_category().message(code); }
 
@@ -346,7 +361,9 @@ public:
     std::vector<std::string> names;
     std::error_code failed;
     for (const auto& entry : std::filesystem::directory_iterator{folder, failed}) {
-      names.push_back(entry.path().filename().string());
+      if (std::string name = entry.path().filename().string(); !is_temporary(name)) {
+        names.push_back(std::move(name));
+      }
     }
     if (failed && failed != std::errc::no_such_file_or_directory) {
       return fail(errc::io_failed, "{}: cannot be listed ({})", folder, failed.message());
@@ -531,7 +548,8 @@ private:
     for (int tried = 0; tried < temporary_names_tried_max; ++tried) {
       std::array<std::uint32_t, 1> tag{};
       random(std::as_writable_bytes(std::span{tag}));
-      std::string temporary = fmt::format("{}.{:08x}.part", path, tag[0]);
+      std::string temporary =
+          fmt::format("{}.{:0{}x}{}", path, tag[0], temporary_digits, temporary_suffix);
       descriptor fd{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)};
       if (fd.valid()) {
         return temporary_file{std::move(temporary), std::move(fd)};

@@ -170,7 +170,7 @@ void one_get::set_up(const http_question& question) {
     curl_.easy_setopt(easy, CURLOPT_CAPATH, nullptr);
   }
   curl_.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                   static_cast<long>(limits::pull_connect_wait.count()));
+                    static_cast<long>(limits::pull_connect_wait.count()));
   curl_.easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L); // bytes a second
   curl_.easy_setopt(
       easy, CURLOPT_LOW_SPEED_TIME,

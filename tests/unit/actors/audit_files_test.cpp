@@ -84,5 +84,20 @@ TEST_F(kept_audits, convictions_are_kept_by_who_was_convicted_and_damaged_ones_l
   EXPECT_EQ(open().read_convictions().size(), 1U);
 }
 
+// Who is killed while it keeps one may not think that it has it: it would never take it again.
+TEST_F(kept_audits, a_conviction_that_was_being_written_is_none) {
+  conviction c;
+  c.receipts = {std::vector<std::byte>(100)};
+  EXPECT_TRUE(open().keep(c));
+  const std::filesystem::path folder = folder_.path() / "audits" / "convictions";
+  for (const std::string name : {to_hex(c.guilty) + ".0123abcd.part", to_hex(c.guilty) + ".old"}) {
+    std::filesystem::rename(folder / to_hex(c.guilty), folder / name);
+    EXPECT_TRUE(open().read_convictions().empty()) << name;
+    EXPECT_FALSE(open().read_conviction(c.guilty)) << name;
+    std::filesystem::rename(folder / name, folder / to_hex(c.guilty));
+  }
+  EXPECT_EQ(open().read_convictions().size(), 1U);
+}
+
 } // namespace
 } // namespace ovir::actors

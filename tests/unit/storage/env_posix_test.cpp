@@ -144,6 +144,19 @@ TEST_F(env_posix, shows_a_staged_file_only_when_it_is_complete) {
   EXPECT_EQ(files(), 1U);
 }
 
+// A process that is killed while it writes leaves such a file behind.
+TEST_F(env_posix, lists_no_file_that_is_being_written) {
+  given("whole", "1");
+  given("model.gguf.part", "a download's, not a staged file's");
+  const auto staged = env_->stage(at("half"));
+  ASSERT_TRUE(staged);
+  ASSERT_EQ(files(), 3U);
+  EXPECT_THAT(*env_->list(folder_.path()), testing::ElementsAre("model.gguf.part", "whole"));
+  ASSERT_TRUE((*staged)->commit());
+  EXPECT_THAT(*env_->list(folder_.path()),
+              testing::ElementsAre("half", "model.gguf.part", "whole"));
+}
+
 TEST_F(env_posix, leaves_nothing_of_a_file_that_was_dropped) {
   {
     auto staged = env_->stage(at("out"));
