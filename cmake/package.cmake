@@ -37,7 +37,7 @@ foreach(program ovir ovir-verify)
 endforeach()
 install(FILES ${package_folder}/ovir.service DESTINATION lib/systemd/system)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/config/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
-        FILES_MATCHING PATTERN "*.toml" PATTERN local EXCLUDE)
+        FILES_MATCHING PATTERN "*.toml" PATTERN "*.json" PATTERN local EXCLUDE)
 install(FILES ${PROJECT_SOURCE_DIR}/CHANGELOG.md ${package_folder}/copyright
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
