@@ -358,13 +358,24 @@ fs::path test_cluster::config(std::size_t i) const { return folder_ / (node(i).n
 
 fs::path test_cluster::state(std::size_t i) const { return folder_ / node(i).name; }
 
+std::string test_cluster::ending_of(std::size_t i) const {
+  const std::lock_guard lock{guard_};
+  const auto& process = members_[i]->process;
+  if (!process || process->running()) {
+    return {};
+  }
+  const child_result ended = process->wait();
+  return fmt::format("ended by itself: exit code {}, signal {}\n{}", ended.exit_code.value_or(-1),
+                     ended.signal, ended.err);
+}
+
 std::string test_cluster::last_words() const {
   std::string text;
   for (std::size_t i = 0; i < size(); ++i) {
     text += fmt::format("--- {} ({}{})\n", node(i).name, running(i) ? "runs" : "does not run",
                         frozen(i) ? ", frozen" : "");
     text += tail_of(folder_ / (node(i).name + ".log"));
-    text += members_[i]->last_errors;
+    text += members_[i]->last_errors + ending_of(i);
   }
   return text;
 }

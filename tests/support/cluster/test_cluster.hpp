@@ -116,6 +116,8 @@ private:
   void make_keys();
   void write_config(std::size_t i, const std::string& token) const;
   [[nodiscard]] std::string token_for(std::size_t i) const;
+  /// How a node ended that nobody here ended, with what it said; empty while it runs.
+  [[nodiscard]] std::string ending_of(std::size_t i) const;
   [[nodiscard]] std::vector<std::size_t> owners_of(const std::vector<std::uint16_t>& ports) const;
   [[nodiscard]] bool knows_everybody(std::size_t i) const;
 
