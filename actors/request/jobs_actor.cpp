@@ -16,10 +16,10 @@ namespace {
 
 using job = jobs_state::job;
 
-constexpr std::uint32_t recomputations_max = 3; ///< of one request
+constexpr std::uint32_t recomputations_max = 5; ///< of one request
 constexpr std::chrono::milliseconds begin_again_after{200};
 /// Where two runs differ, the verifiers get the time to find out who lied, so that he is not asked
-/// again.
+/// again: each time twice as long as before, 62 s in all.
 constexpr std::chrono::milliseconds audits_first{2'000};
 
 digest terms_with(request_terms terms, bool receipt) {
@@ -199,7 +199,7 @@ bool begin_again(jobs_pointer self, job& j, const error& reason) {
     j.twice.emplace();
   }
   // Its lead is about to end, and must have ended for another to start.
-  submit(self, j, j.twice ? audits_first : begin_again_after);
+  submit(self, j, j.twice ? audits_first * (1U << (j.recomputed - 1)) : begin_again_after);
   return true;
 }
 

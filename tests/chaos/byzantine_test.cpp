@@ -120,6 +120,13 @@ protected:
     }
     return those;
   }
+  void come_back(const std::vector<std::size_t>& away) {
+    for (const std::size_t i : away) {
+      if (!cluster_->running(i)) {
+        cluster_->start(i);
+      }
+    }
+  }
   /// Requests, numbered from `number`, while of the honest nodes with the liar's layers only
   /// `beside` are there, so that nobody gets around it, until it is convicted. Then the others come
   /// back, who heard nothing of it. `look` sees every answer. Returns the number of the next
@@ -146,12 +153,11 @@ protected:
         caught = convicted(scheduler).contains(key);
       }
       if (caught) {
-        for (const std::size_t i : away) {
-          cluster_->start(i);
-        }
+        come_back(away);
       }
       look(number, answer_of(asked));
     }
+    come_back(away);
     EXPECT_TRUE(caught) << "liar-" << liar << " served and was not convicted\n"
                         << cluster_->last_words();
     std::printf("liar-%zu was convicted before request %llu\n", liar,
