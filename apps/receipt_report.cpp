@@ -157,9 +157,7 @@ transcript_file transcript_in(const receipt& r) {
   file.model_is_named = true;
   file.prompt = r.asked.prompt;
   file.output = r.output;
-  const sampling_params& how = r.asked.sampling;
-  file.sampling = {how.temperature,    how.top_k, how.top_p,     how.min_p,
-                   how.repeat_penalty, how.seed,  how.constraint};
+  file.sampling = r.asked.sampling;
   file.finish_reason = to_string(r.end);
   file.hashed_layers = r.asked.layers - 1;
   file.positions = r.positions;

@@ -144,15 +144,40 @@ result<std::string> parse_finish_reason(const members& file) {
   return reason;
 }
 
+json to_json(const sampling_params& params) {
+  json object{{"seed", params.seed}};
+  for_each_parameter([&]<class Number>(const sampling_row<Number>& row) {
+    if constexpr (std::is_integral_v<Number>) {
+      object[row.name] = params.*row.value;
+    } else {
+      object[row.name] = static_cast<double>(params.*row.value);
+    }
+  });
+  return object;
+}
+
 result<sampling_params> parse_sampling(const members& file) {
   OVIR_ASSIGN(const json* const object, file.at("sampling"));
   const members fields{*object, "\"sampling\""};
   sampling_params params;
-  OVIR_ASSIGN(params.temperature, fields.real_float("temperature"));
-  OVIR_ASSIGN(params.top_k, fields.small_number("top_k", limits::vocabulary_max));
-  OVIR_ASSIGN(params.top_p, fields.real("top_p"));
-  OVIR_ASSIGN(params.min_p, fields.real("min_p"));
-  OVIR_ASSIGN(params.repeat_penalty, fields.real_float("repeat_penalty"));
+  result<void> good;
+  for_each_parameter([&]<class Number>(const sampling_row<Number>& row) {
+    const auto take = [&](const auto& value) {
+      if (value) {
+        params.*row.value = *value;
+      } else if (good) {
+        good = value.error();
+      }
+    };
+    if constexpr (std::is_integral_v<Number>) {
+      take(fields.small_number(row.name, row.most));
+    } else if constexpr (std::is_same_v<Number, float>) {
+      take(fields.real_float(row.name));
+    } else {
+      take(fields.real(row.name));
+    }
+  });
+  OVIR_TRY(good);
   OVIR_ASSIGN(params.seed, fields.number("seed", std::numeric_limits<std::uint64_t>::max()));
   if (const auto sound = check(params); !sound) {
     return fail(errc::malformed, "\"sampling\": {}", sound.error().message);
@@ -292,13 +317,7 @@ std::string to_text(const transcript_file& file) {
        {{"name", file.model_name.substr(0, name_bytes_max)}, {"file", to_hex(file.model_file)}}},
       {"prompt", file.prompt},
       {"output", file.output},
-      {"sampling",
-       {{"temperature", static_cast<double>(file.sampling.temperature)},
-        {"top_k", file.sampling.top_k},
-        {"top_p", file.sampling.top_p},
-        {"min_p", file.sampling.min_p},
-        {"repeat_penalty", static_cast<double>(file.sampling.repeat_penalty)},
-        {"seed", file.sampling.seed}}},
+      {"sampling", to_json(file.sampling)},
       {"finish_reason", file.finish_reason},
       {"hashed_layers", file.hashed_layers},
       {"positions", file.positions},

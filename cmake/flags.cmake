@@ -2,14 +2,17 @@
 # their own once FMA is enabled, and exact-1 forbids it. Never -ffast-math, never -march=native.
 add_library(ovir_flags INTERFACE)
 target_compile_options(ovir_flags INTERFACE
-  -ffp-contract=off -fno-math-errno -Wall -Wextra -Wconversion -Wshadow -Wno-psabi)
+  -ffp-contract=off -fno-math-errno -Wall -Wextra -Wconversion -Wno-psabi)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # False reports of GCC 12 on std::variant and std::string at -O2 (bug 105562 and kin).
-  target_compile_options(ovir_flags INTERFACE -Wno-maybe-uninitialized -Wno-restrict)
+  # False reports of GCC 12 on std::variant and std::string at -O2 (bugs 105562, 105329 and kin).
+  target_compile_options(ovir_flags INTERFACE -Wno-maybe-uninitialized -Wno-restrict
+                                              -Wno-array-bounds -Wno-stringop-overflow)
+  # In a unity build the names that are local to one source are global to the next one.
+  target_compile_options(ovir_flags INTERFACE -Wshadow=local -Wno-subobject-linkage)
   # PCH must not turn on -Winvalid-pch noise, and needs this to be ccache-friendly.
   target_compile_options(ovir_flags INTERFACE -fpch-preprocess)
 else()
-  target_compile_options(ovir_flags INTERFACE -Xclang -fno-pch-timestamp)
+  target_compile_options(ovir_flags INTERFACE -Wshadow -Xclang -fno-pch-timestamp)
 endif()
 if(OVIR_WARNINGS_AS_ERRORS)
   target_compile_options(ovir_flags INTERFACE -Werror)

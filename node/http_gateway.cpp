@@ -59,7 +59,7 @@ public:
     const bool answered = server_ != nullptr;
     server_.reset();
     if (answered && !options_.keys.empty()) {
-      application_.keep_spend(false);
+      application_.calls().keep_spend(false);
     }
   }
 
@@ -75,7 +75,7 @@ public:
     ready_.store(true);
     const auto post = [this](std::function<void()> act) { server_->post(std::move(act)); };
     gate_->open(post);
-    desk_.use(&application_, post);
+    desk_.use(&application_.calls(), post);
     view_.use(post);
     return {};
   }
@@ -171,13 +171,13 @@ private:
     const auto kept =
         text ? gateway::spend_from(*text) : result<gateway::spend_record>{text.error()};
     if (kept) {
-      return application_.use_spend(*kept);
+      return application_.calls().use_spend(*kept);
     }
     journal_.say(actors::log_level::error, std::nullopt,
                  "{}: {}; API keys with a quota are refused until the day ends: to let them begin "
                  "anew, stop the node, remove the file and start it",
                  spend_path_, kept.error().message);
-    application_.distrust_spend();
+    application_.calls().distrust_spend();
   }
 
   /// Whole, or as it was before.

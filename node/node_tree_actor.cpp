@@ -16,6 +16,8 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 namespace ovir::supervision {
@@ -179,195 +181,153 @@ actors::lead_launcher lead_launcher_for(const parts_pointer& parts, const known_
   };
 }
 
-child_spec paths_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("paths", known, [parts](caf::actor_system& system) {
-    const auto made = caf::actor_cast<caf::actor>(system.spawn(
-        actors::pathfinder_behavior,
-        actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
-                                       parts->journal_of("paths"), !parts->keeper.empty(),
-                                       parts->options->ledger.ask_max_ppm, parts->forecasts}));
-    actors::peers::receivers receivers;
-    receivers.paths = made;
-    parts->links->use(receivers);
-    return made;
-  });
+caf::actor start_paths(caf::actor_system& system, const parts_pointer& parts,
+                       const known_pointer& /*known*/) {
+  return caf::actor_cast<caf::actor>(system.spawn(
+      actors::pathfinder_behavior,
+      actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
+                                     parts->journal_of("paths"), !parts->keeper.empty(),
+                                     parts->options->ledger.ask_max_ppm, parts->forecasts}));
 }
 
-child_spec host_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("host", known, [parts, known](caf::actor_system& system) {
-    actors::host_environment around;
-    around.self = parts->key->id();
-    around.links = parts->links;
-    around.models = parts->models;
-    around.journal = parts->journal_of("host");
-    around.env = parts->env;
-    around.launch = shard_launcher_for(parts, known);
-    around.memory_bytes = parts->memory_bytes;
-    around.fetch = parts->fetch_ordered;
-    around.desk = parts->desk;
-    around.cache = parts->cache == nullptr ? nullptr : parts->cache->handle();
-    // Membership starts after the host, so it is looked up when there is something to say.
-    around.report = [known](actors::load_changed load) {
-      if (const caf::actor membership = known->get("membership")) {
-        caf::anon_send(membership, load);
+caf::actor start_host(caf::actor_system& system, const parts_pointer& parts,
+                      const known_pointer& known) {
+  actors::host_environment around;
+  around.self = parts->key->id();
+  around.links = parts->links;
+  around.models = parts->models;
+  around.journal = parts->journal_of("host");
+  around.env = parts->env;
+  around.launch = shard_launcher_for(parts, known);
+  around.memory_bytes = parts->memory_bytes;
+  around.fetch = parts->fetch_ordered;
+  around.desk = parts->desk;
+  around.cache = parts->cache == nullptr ? nullptr : parts->cache->handle();
+  // Membership starts after the host, so it is looked up when there is something to say.
+  around.report = [known](actors::load_changed load) {
+    if (const caf::actor membership = known->get("membership")) {
+      caf::anon_send(membership, load);
+    }
+  };
+  return system.spawn(actors::host_behavior, std::move(around));
+}
+
+caf::actor start_source(caf::actor_system& system, const parts_pointer& parts,
+                        const known_pointer& /*known*/) {
+  return system.spawn<caf::detached>(
+      actors::source_behavior,
+      actors::source_environment{parts->links, parts->models, parts->journal_of("source"),
+                                 parts->env, parts->options->serve_bytes_per_second});
+}
+
+caf::actor start_fetcher(caf::actor_system& system, const parts_pointer& parts,
+                         const known_pointer& /*known*/) {
+  actors::fetcher_environment around;
+  around.self = parts->key->id();
+  around.links = parts->links;
+  around.models = parts->models;
+  around.journal = parts->journal_of("fetcher");
+  around.env = parts->env;
+  around.state = parts->options->state;
+  around.memory_bytes = parts->memory_bytes;
+  around.settings.window_bytes = parts->options->fetch_window_bytes;
+  around.settings.bytes_per_second = parts->options->fetch_bytes_per_second;
+  around.configured = parts->fetches;
+  return system.spawn<caf::detached>(actors::fetcher_behavior, std::move(around));
+}
+
+/// Names of the roles that are told who comes and goes.
+std::vector<const char*> hearers_of_members();
+
+caf::actor start_membership(caf::actor_system& system, const parts_pointer& parts,
+                            const known_pointer& known) {
+  actors::membership_environment around = parts->membership;
+  around.journal = parts->journal_of("membership");
+  // A restart must not look older than what the others know already.
+  around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
+  around.watchers = [known] {
+    std::vector<caf::actor> list;
+    for (const char* name : hearers_of_members()) {
+      if (caf::actor watcher = known->get(name)) {
+        list.push_back(std::move(watcher));
       }
-    };
-    const caf::actor made = system.spawn(actors::host_behavior, std::move(around));
-    actors::peers::receivers receivers;
-    receivers.host = made;
-    parts->links->use(receivers);
-    return made;
-  });
-}
-
-child_spec source_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("source", known, [parts](caf::actor_system& system) {
-    const caf::actor made = system.spawn<caf::detached>(
-        actors::source_behavior,
-        actors::source_environment{parts->links, parts->models, parts->journal_of("source"),
-                                   parts->env, parts->options->serve_bytes_per_second});
-    actors::peers::receivers receivers;
-    receivers.source = made;
-    parts->links->use(receivers);
-    return made;
-  });
-}
-
-child_spec fetcher_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("fetcher", known, [parts](caf::actor_system& system) {
-    actors::fetcher_environment around;
-    around.self = parts->key->id();
-    around.links = parts->links;
-    around.models = parts->models;
-    around.journal = parts->journal_of("fetcher");
-    around.env = parts->env;
-    around.state = parts->options->state;
-    around.memory_bytes = parts->memory_bytes;
-    around.settings.window_bytes = parts->options->fetch_window_bytes;
-    around.settings.bytes_per_second = parts->options->fetch_bytes_per_second;
-    around.configured = parts->fetches;
-    const caf::actor made =
-        system.spawn<caf::detached>(actors::fetcher_behavior, std::move(around));
-    actors::peers::receivers receivers;
-    receivers.fetcher = made;
-    parts->links->use(receivers);
-    return made;
-  });
-}
-
-child_spec membership_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("membership", known, [parts, known](caf::actor_system& system) {
-    actors::membership_environment around = parts->membership;
-    around.journal = parts->journal_of("membership");
-    // A restart must not look older than what the others know already.
-    around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
-    around.watchers = [known] {
-      std::vector<caf::actor> list;
-      for (const char* name :
-           {"paths", "host", "fetcher", "gateway", "verifier", "admin", "blocks"}) {
-        if (caf::actor watcher = known->get(name)) {
-          list.push_back(std::move(watcher));
-        }
-      }
-      return list;
-    };
-    const caf::actor made = system.spawn(actors::membership_behavior, std::move(around));
-    actors::peers::receivers receivers;
-    receivers.membership = made;
-    parts->links->use(receivers);
-    return made;
-  });
+    }
+    return list;
+  };
+  return system.spawn(actors::membership_behavior, std::move(around));
 }
 
 // Detached: it computes for seconds at a time, which nobody else shall wait for.
-child_spec verifier_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("verifier", known, [parts, known](caf::actor_system& system) {
-    actors::verifier_environment around;
-    around.key = parts->key;
-    around.links = parts->links;
-    around.access = parts->access;
-    around.operators = parts->operators;
-    around.models = parts->models;
-    around.journal = parts->journal_of("verifier");
-    around.env = parts->env;
-    around.state = parts->options->state;
-    around.meter = parts->meter;
-    around.software = parts->desk->software;
-    around.audits = parts->options->roles.has(role::verifier);
-    around.how.least_rate_ppm = parts->options->audit_least_rate_ppm;
-    around.watchers = [known] {
-      std::vector<caf::actor> list;
-      if (caf::actor paths = known->get("paths")) {
-        list.push_back(std::move(paths));
-      }
-      return list;
+caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
+                          const known_pointer& known) {
+  actors::verifier_environment around;
+  around.key = parts->key;
+  around.links = parts->links;
+  around.access = parts->access;
+  around.operators = parts->operators;
+  around.models = parts->models;
+  around.journal = parts->journal_of("verifier");
+  around.env = parts->env;
+  around.state = parts->options->state;
+  around.meter = parts->meter;
+  around.software = parts->desk->software;
+  around.audits = parts->options->roles.has(role::verifier);
+  around.how.least_rate_ppm = parts->options->audit_least_rate_ppm;
+  around.watchers = [known] {
+    std::vector<caf::actor> list;
+    if (caf::actor paths = known->get("paths")) {
+      list.push_back(std::move(paths));
+    }
+    return list;
+  };
+  if (parts->cache != nullptr) {
+    // Weakly: what waits for the disk may outlive the actors.
+    around.quarantine = [cache = parts->cache, all = std::weak_ptr{known}](const node_id& guilty) {
+      cache->quarantine([all, guilty] {
+        const auto names = all.lock();
+        if (const caf::actor verifier = names ? names->get("verifier") : caf::actor{}) {
+          caf::anon_send(verifier, actors::quarantine_written{guilty});
+        }
+      });
     };
-    if (parts->cache != nullptr) {
-      // Weakly: what waits for the disk may outlive the actors.
-      around.quarantine = [cache = parts->cache,
-                           all = std::weak_ptr{known}](const node_id& guilty) {
-        cache->quarantine([all, guilty] {
-          const auto names = all.lock();
-          if (const caf::actor verifier = names ? names->get("verifier") : caf::actor{}) {
-            caf::anon_send(verifier, actors::quarantine_written{guilty});
-          }
-        });
-      };
-    }
-    if (!parts->keeper.empty()) {
-      around.payments = [known] { return known->get("payments"); };
-    }
-    const caf::actor made =
-        system.spawn<caf::detached>(actors::verifier_behavior, std::move(around));
-    actors::peers::receivers receivers;
-    receivers.verifier = made;
-    parts->links->use(receivers);
-    return made;
-  });
+  }
+  if (!parts->keeper.empty()) {
+    around.payments = [known] { return known->get("payments"); };
+  }
+  return system.spawn<caf::detached>(actors::verifier_behavior, std::move(around));
 }
 
-child_spec ledger_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("ledger", known, [parts](caf::actor_system& system) {
-    const caf::actor made = system.spawn<caf::detached>(
-        actors::ledger_keeper_behavior,
-        actors::ledger_keeper_environment{parts->ledger, parts->links, parts->journal_of("ledger"),
-                                          parts->env});
-    actors::peers::receivers receivers;
-    receivers.ledger = made;
-    parts->links->use(receivers);
-    return made;
-  });
+caf::actor start_ledger(caf::actor_system& system, const parts_pointer& parts,
+                        const known_pointer& /*known*/) {
+  return system.spawn<caf::detached>(actors::ledger_keeper_behavior,
+                                     actors::ledger_keeper_environment{parts->ledger, parts->links,
+                                                                       parts->journal_of("ledger"),
+                                                                       parts->env});
 }
 
-child_spec payments_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("payments", known, [parts, known](caf::actor_system& system) {
-    actors::payments_environment around;
-    around.key = parts->key;
-    around.keeper = parts->keeper;
-    around.serves_unpaid = parts->options->ledger.serves_unpaid;
-    around.weighs_factors = parts->options->ledger.weighs_factors;
-    around.links = parts->links;
-    around.journal = parts->journal_of("payments");
-    around.env = parts->env;
-    around.folder = parts->options->state + "/payments";
-    around.copy = parts->ledger_copy;
-    around.paths = [known] { return known->get("paths"); };
-    around.drives = [parts](const node_id& who) {
-      return who == parts->key->id() || parts->access->roles_of(who).has(role::scheduler);
-    };
-    around.eject = [parts](const node_id& node) {
-      if (const auto kicked = parts->access->kick(node); !kicked) {
-        parts->journal->say(actors::log_level::error, std::nullopt, "{}", kicked.error().message);
-      }
-      parts->links->disconnect(node, {errc::invalid_argument, "convicted by the ledger"});
-    };
-    const caf::actor made =
-        system.spawn<caf::detached>(actors::payments_behavior, std::move(around));
-    actors::peers::receivers receivers;
-    receivers.payments = made;
-    parts->links->use(receivers);
-    return made;
-  });
+caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
+                          const known_pointer& known) {
+  actors::payments_environment around;
+  around.key = parts->key;
+  around.keeper = parts->keeper;
+  around.serves_unpaid = parts->options->ledger.serves_unpaid;
+  around.weighs_factors = parts->options->ledger.weighs_factors;
+  around.links = parts->links;
+  around.journal = parts->journal_of("payments");
+  around.env = parts->env;
+  around.folder = parts->options->state + "/payments";
+  around.copy = parts->ledger_copy;
+  around.paths = [known] { return known->get("paths"); };
+  around.drives = [parts](const node_id& who) {
+    return who == parts->key->id() || parts->access->roles_of(who).has(role::scheduler);
+  };
+  around.eject = [parts](const node_id& node) {
+    if (const auto kicked = parts->access->kick(node); !kicked) {
+      parts->journal->say(actors::log_level::error, std::nullopt, "{}", kicked.error().message);
+    }
+    parts->links->disconnect(node, {errc::invalid_argument, "convicted by the ledger"});
+  };
+  return system.spawn<caf::detached>(actors::payments_behavior, std::move(around));
 }
 
 supervisor_spec requests_tree_of(const parts_pointer& parts, const known_pointer& known) {
@@ -403,17 +363,16 @@ supervisor_spec requests_tree_of(const parts_pointer& parts, const known_pointer
           {}};
 }
 
-child_spec gateway_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("gateway", known, [parts, known](caf::actor_system& system) {
-    actors::gateway_environment around;
-    around.desk = parts->gateway;
-    around.models = parts->models;
-    around.env = parts->env;
-    around.find = [known](const std::string& name) { return known->get(name); };
-    const caf::actor made = system.spawn(actors::gateway_behavior, std::move(around));
-    parts->gateway->use(made);
-    return made;
-  });
+caf::actor start_gateway(caf::actor_system& system, const parts_pointer& parts,
+                         const known_pointer& known) {
+  actors::gateway_environment around;
+  around.desk = parts->gateway;
+  around.models = parts->models;
+  around.env = parts->env;
+  around.find = [known](const std::string& name) { return known->get(name); };
+  const caf::actor made = system.spawn(actors::gateway_behavior, std::move(around));
+  parts->gateway->use(made);
+  return made;
 }
 
 /// Who is asked for what Prometheus is told.
@@ -434,50 +393,109 @@ std::vector<std::string> metric_sources(const node_parts& parts) {
   return sources;
 }
 
-child_spec metrics_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("metrics", known, [parts, known](caf::actor_system& system) {
-    actors::metrics_environment around = parts->measured;
-    around.find = [known](const std::string& name) { return known->get(name); };
-    around.sources = metric_sources(*parts);
-    const caf::actor made =
-        system.spawn<caf::detached>(actors::metrics_behavior, std::move(around));
-    parts->metrics->use(made);
-    return made;
-  });
+caf::actor start_metrics(caf::actor_system& system, const parts_pointer& parts,
+                         const known_pointer& known) {
+  actors::metrics_environment around = parts->measured;
+  around.find = [known](const std::string& name) { return known->get(name); };
+  around.sources = metric_sources(*parts);
+  const caf::actor made = system.spawn<caf::detached>(actors::metrics_behavior, std::move(around));
+  parts->metrics->use(made);
+  return made;
 }
 
-child_spec admin_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("admin", known, [parts, known](caf::actor_system& system) {
-    actors::admin_environment around = parts->admin;
-    around.clients_pay = parts->options->ledger.clients_pay;
-    around.keeper = parts->keeper;
-    around.find = [known](const std::string& name) { return known->get(name); };
-    // On a thread of its own: shells may send megabytes to be parsed, and probes do not wait for
-    // it.
-    const caf::actor made = system.spawn<caf::detached>(actors::admin_behavior, std::move(around));
-    actors::peers::receivers receivers;
-    receivers.admin = made;
-    parts->links->use(receivers);
-    if (parts->console != nullptr) {
-      parts->console->use(made);
+caf::actor start_admin(caf::actor_system& system, const parts_pointer& parts,
+                       const known_pointer& known) {
+  actors::admin_environment around = parts->admin;
+  around.clients_pay = parts->options->ledger.clients_pay;
+  around.keeper = parts->keeper;
+  around.find = [known](const std::string& name) { return known->get(name); };
+  // On a thread of its own: shells may send megabytes to be parsed, and probes do not wait for
+  // it.
+  const caf::actor made = system.spawn<caf::detached>(actors::admin_behavior, std::move(around));
+  if (parts->console != nullptr) {
+    parts->console->use(made);
+  }
+  return made;
+}
+
+caf::actor start_blocks(caf::actor_system& system, const parts_pointer& parts,
+                        const known_pointer& known) {
+  const actors::cache_environment& cache = parts->cache->around();
+  return system.spawn(
+      actors::exchange_behavior,
+      actors::exchange_environment{parts->key->id(), parts->links, parts->journal_of("blocks"),
+                                   parts->env, cache.tiers, cache.front, known->get("membership")});
+}
+
+/// A role: an actor of its own, kept under its name while it lives.
+struct role_row {
+  const char* name;
+  bool (*wanted)(const node_parts&);
+  caf::actor (*start)(caf::actor_system&, const parts_pointer&, const known_pointer&);
+  /// What it hears from other nodes; null: nothing.
+  caf::actor actors::peers::receivers::*hears;
+  bool hears_members; ///< who comes and goes
+};
+
+bool always(const node_parts&) { return true; }
+bool works(const node_parts& parts) { return parts.options->roles.has(role::worker); }
+
+using heard = actors::peers::receivers;
+
+constexpr role_row blocks_row{"blocks", always, start_blocks, &heard::blocks, true};
+
+/// Those before the requests, which rest on them, in the order in which they start.
+constexpr std::array roles_below{
+    role_row{"paths", always, start_paths, &heard::paths, true},
+    role_row{"host", works, start_host, &heard::host, true},
+    role_row{"source", always, start_source, &heard::source, false},
+    role_row{"fetcher", works, start_fetcher, &heard::fetcher, true},
+    role_row{"verifier", always, start_verifier, &heard::verifier, true},
+    role_row{"membership", always, start_membership, &heard::membership, false},
+    role_row{"ledger", [](const node_parts& p) { return p.ledger != nullptr; }, start_ledger,
+             &heard::ledger, false},
+    role_row{"payments", [](const node_parts& p) { return !p.keeper.empty(); }, start_payments,
+             &heard::payments, false}};
+
+constexpr std::array roles_above{role_row{"gateway",
+                                          [](const node_parts& p) { return p.gateway != nullptr; },
+                                          start_gateway, nullptr, true},
+                                 role_row{"metrics", always, start_metrics, nullptr, false},
+                                 role_row{"admin", always, start_admin, &heard::admin, true}};
+
+std::vector<const char*> hearers_of_members() {
+  std::vector<const char*> names;
+  const auto add = [&names](const role_row& row) {
+    if (row.hears_members) {
+      names.push_back(row.name);
+    }
+  };
+  std::for_each(roles_below.begin(), roles_below.end(), add);
+  std::for_each(roles_above.begin(), roles_above.end(), add);
+  add(blocks_row);
+  return names;
+}
+
+child_spec child_of(const role_row& row, const parts_pointer& parts, const known_pointer& known) {
+  return kept(row.name, known, [row, parts, known](caf::actor_system& system) {
+    caf::actor made = row.start(system, parts, known);
+    if (row.hears != nullptr) {
+      actors::peers::receivers receivers;
+      receivers.*row.hears = made;
+      parts->links->use(receivers);
     }
     return made;
   });
 }
 
-child_spec blocks_child(const parts_pointer& parts, const known_pointer& known) {
-  return kept("blocks", known, [parts, known](caf::actor_system& system) {
-    const actors::cache_environment& cache = parts->cache->around();
-    const caf::actor made =
-        system.spawn(actors::exchange_behavior,
-                     actors::exchange_environment{
-                         parts->key->id(), parts->links, parts->journal_of("blocks"), parts->env,
-                         cache.tiers, cache.front, known->get("membership")});
-    actors::peers::receivers receivers;
-    receivers.blocks = made;
-    parts->links->use(receivers);
-    return made;
-  });
+template <class Rows>
+void add_children(supervisor_spec& tree, const Rows& rows, const parts_pointer& parts,
+                  const known_pointer& known) {
+  for (const role_row& row : rows) {
+    if (row.wanted(*parts)) {
+      tree.children.push_back(child_of(row, parts, known));
+    }
+  }
 }
 
 child_spec reuse_child(const parts_pointer& parts, const known_pointer& known) {
@@ -493,7 +511,7 @@ child_spec reuse_child(const parts_pointer& parts, const known_pointer& known) {
       return made;
     }));
     if (parts->options->cache.peers) {
-      children.push_back(blocks_child(parts, known));
+      children.push_back(child_of(blocks_row, parts, known));
     }
     return supervisor_spec{
         "reuse", strategy::one_for_one, restart_policy{5, 5s, 10ms, 1s}, std::move(children), {}};
@@ -515,36 +533,16 @@ caf::actor directory::get(const std::string& name) const {
 
 supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts,
                                   const std::shared_ptr<directory>& known) {
-  const role_set roles = parts->options->roles;
   supervisor_spec tree{"ovir", strategy::rest_for_one, restart_policy{5, 10s, 200ms, 5s}, {}, {}};
   tree.children.push_back(kept_supervisor("shards", known, [] {
     return supervisor_spec{"shards", strategy::one_for_one, restart_policy{1, 1s}, {}, {}};
   }));
-  tree.children.push_back(paths_child(parts, known));
-  if (roles.has(role::worker)) {
-    tree.children.push_back(host_child(parts, known));
-  }
-  tree.children.push_back(source_child(parts, known));
-  if (roles.has(role::worker)) {
-    tree.children.push_back(fetcher_child(parts, known));
-  }
-  tree.children.push_back(verifier_child(parts, known));
-  tree.children.push_back(membership_child(parts, known));
-  if (parts->ledger != nullptr) {
-    tree.children.push_back(ledger_child(parts, known));
-  }
-  if (!parts->keeper.empty()) {
-    tree.children.push_back(payments_child(parts, known));
-  }
-  if (roles.has(role::scheduler)) {
+  add_children(tree, roles_below, parts, known);
+  if (parts->options->roles.has(role::scheduler)) {
     tree.children.push_back(kept_supervisor(
         "requests", known, [parts, known] { return requests_tree_of(parts, known); }));
   }
-  if (parts->gateway != nullptr) {
-    tree.children.push_back(gateway_child(parts, known));
-  }
-  tree.children.push_back(metrics_child(parts, known));
-  tree.children.push_back(admin_child(parts, known));
+  add_children(tree, roles_above, parts, known);
   if (parts->cache != nullptr) {
     tree.children.push_back(reuse_child(parts, known));
   }

@@ -1,432 +1,281 @@
 #include "templates/parser.hpp"
 
 #include "compute/base/printable.hpp"
-#include "messages/limits/templates.hpp"
 
 #include <algorithm>
-#include <charconv>
+#include <array>
 #include <utility>
 
 namespace ovir::templates {
+
+namespace {
+
+constexpr std::array<std::string_view, 7> elsewhere{"include", "import", "from",      "extends",
+                                                    "block",   "do",     "autoescape"};
+
+} // namespace
 
 result<syntax_tree> parse_template(std::string_view source) {
   OVIR_ASSIGN(std::vector<token> tokens, tokens_of(source));
   return parser{std::move(tokens)}.run();
 }
 
-result<syntax_tree> parser::run() {
-  tree_.root = block_until({});
-  if (failed_) {
-    return *failed_;
-  }
-  return std::move(tree_);
-}
+result<syntax_tree> parser::run() { return in_.finish(block_until({})); }
 
-bool parser::sees(std::string_view sign) const {
-  return now().what == token_kind::sign && now().text == sign;
-}
-
-bool parser::sees_name(std::string_view name) const {
-  return now().what == token_kind::name && now().text == name;
-}
-
-bool parser::take(std::string_view sign) {
-  const bool there = sees(sign);
-  at_ += there ? 1 : 0;
-  return there;
-}
-
-bool parser::take_name(std::string_view name) {
-  const bool there = sees_name(name);
-  at_ += there ? 1 : 0;
-  return there;
-}
-
-void parser::expect(std::string_view sign) {
-  if (!take(sign)) {
-    wrong(errc::malformed, fmt::format("'{}' is missing", sign));
-  }
-}
-
-std::string parser::expect_name(std::string_view what) {
-  if (now().what != token_kind::name) {
-    wrong(errc::malformed, fmt::format("{} is missing", what));
-    return {};
-  }
-  return next().text;
-}
-
-token parser::next() {
-  token t = now();
-  at_ += t.what == token_kind::end ? 0 : 1;
-  return t;
-}
-
-// The last token is the end, at which every rule stops.
-void parser::wrong(errc code, std::string_view what) {
-  if (!failed_) {
-    failed_ = fail(code, "line {} of the template: {}", now().line, what);
-  }
-  at_ = tokens_.size() - 1;
-}
-
-bool parser::enter() {
-  if (depth_ == limits::template_depth_max) {
-    wrong(errc::over_limit, fmt::format("blocks and brackets lie more than {} deep in each other",
-                                        limits::template_depth_max));
-    return false;
-  }
-  ++depth_;
-  return true;
-}
-
-node_index parser::add(node n) {
-  n.line = n.line == 0 ? now().line : n.line;
-  for (const node_index part : n.parts) {
-    n.depth = std::max(n.depth, tree_.nodes[part].depth + 1);
-  }
-  if (n.depth > limits::template_tree_max) {
-    wrong(errc::over_limit,
-          fmt::format("an expression has more than {} levels", limits::template_tree_max));
+/// Statements up to a tag that begins with one of `ends`, whose name is left to be read; none: to
+/// the end of the template.
+node_index parser::block_until(std::initializer_list<std::string_view> ends) {
+  if (!in_.enter()) {
     return 0;
   }
-  tree_.nodes.push_back(std::move(n));
-  return static_cast<node_index>(tree_.nodes.size() - 1);
-}
-
-node_index parser::add(node_kind what, std::vector<node_index> parts, std::string name) {
-  return add(node{.what = what, .name = std::move(name), .parts = std::move(parts)});
-}
-
-node_index parser::expression(conditional may) {
-  if (!enter()) {
-    return 0;
-  }
-  node_index left = either();
-  while (may == conditional::yes && take_name("if")) {
-    const node_index when = either();
-    const node_index otherwise = take_name("else") ? expression() : 0;
-    left = add(node_kind::conditional, {when, left, otherwise});
-  }
-  --depth_;
-  return left;
-}
-
-node_index parser::tuple(conditional may, bool in_brackets) {
-  std::vector<node_index> items;
-  bool comma = false;
-  while (!failed_) {
-    const bool ends = now().what == token_kind::block_end || now().what == token_kind::print_end ||
-                      sees(")") || sees_name("recursive") || now().what == token_kind::end;
-    if (ends && (comma || items.empty())) {
+  std::vector<node_index> parts;
+  while (!in_.failed()) {
+    const token_kind what = in_.now().what;
+    if (what == token_kind::data) {
+      const std::uint32_t line = in_.now().line;
+      parts.push_back(in_.add(
+          node{.what = node_kind::data, .line = line, .constant = value::text(in_.next().text)}));
+    } else if (what == token_kind::print_begin) {
+      in_.next();
+      parts.push_back(in_.add(node_kind::print, {in_.tuple()}));
+      if (!in_.failed() && in_.next().what != token_kind::print_end) {
+        in_.wrong(errc::malformed, "'}}' is missing");
+      }
+    } else if (what == token_kind::block_begin) {
+      in_.next();
+      if (in_.now().what == token_kind::name &&
+          std::find(ends.begin(), ends.end(), in_.now().text) != ends.end()) {
+        break;
+      }
+      parts.push_back(statement());
+    } else if (ends.size() != 0) {
+      in_.wrong(errc::malformed,
+                fmt::format("a block that '{}' would end does not end", *(ends.end() - 1)));
+    } else {
       break;
     }
-    items.push_back(expression(may));
-    if (!take(",")) {
-      break;
-    }
-    comma = true;
   }
-  if (comma || (items.empty() && in_brackets)) {
-    return add(node_kind::tuple, std::move(items));
-  }
-  if (items.empty()) {
-    wrong(errc::malformed, "an expression is missing");
-    return 0;
-  }
-  return items.front();
+  in_.leave();
+  return in_.failed() ? 0 : in_.add(node_kind::block, std::move(parts));
 }
 
-node_index parser::either() {
-  node_index left = both();
-  while (take_name("or")) {
-    left = add(node_kind::logic, {left, both()}, "or");
+void parser::end_block() {
+  if (in_.now().what != token_kind::block_end) {
+    in_.wrong(errc::malformed, "'%}' is missing");
+    return;
   }
-  return left;
+  in_.next();
 }
 
-node_index parser::both() {
-  node_index left = negation();
-  while (take_name("and")) {
-    left = add(node_kind::logic, {left, negation()}, "and");
+node_index parser::statement() {
+  const std::string name = in_.expect_name("the name of a statement");
+  if (name == "if") {
+    return condition_statement();
   }
-  return left;
-}
-
-node_index parser::negation() {
-  std::size_t count = 0;
-  while (take_name("not")) {
-    ++count;
+  if (name == "for") {
+    return loop_statement();
   }
-  node_index operand = comparison();
-  for (; count > 0 && !failed_; --count) {
-    operand = add(node_kind::unary, {operand}, "not");
+  if (name == "set") {
+    return set_statement();
   }
-  return operand;
-}
-
-node_index parser::comparison() {
-  const node_index first = sum();
-  node chain{.what = node_kind::comparison, .parts = {first}};
-  while (!failed_) {
-    std::string op;
-    for (const std::string_view sign : {"==", "!=", "<=", ">=", "<", ">"}) {
-      op = op.empty() && take(sign) ? std::string{sign} : op;
-    }
-    if (op.empty() && take_name("in")) {
-      op = "in";
-    } else if (op.empty() && sees_name("not") && tokens_[at_ + 1].what == token_kind::name &&
-               tokens_[at_ + 1].text == "in") {
-      at_ += 2;
-      op = "not in";
-    }
-    if (op.empty()) {
-      break;
-    }
-    chain.names.push_back(std::move(op));
-    chain.parts.push_back(sum());
+  if (name == "macro") {
+    return macro_statement();
   }
-  return chain.names.empty() ? first : add(std::move(chain));
-}
-
-node_index parser::sum() {
-  node_index left = joining();
-  while (sees("+") || sees("-")) {
-    std::string op = next().text;
-    left = add(node_kind::binary, {left, joining()}, std::move(op));
+  if (name == "call") {
+    return call_statement();
   }
-  return left;
-}
-
-node_index parser::joining() {
-  node_index left = product();
-  while (take("~")) {
-    left = add(node_kind::binary, {left, product()}, "~");
+  if (name == "filter") {
+    return filter_statement();
   }
-  return left;
-}
-
-node_index parser::product() {
-  node_index left = power();
-  while (sees("*") || sees("/") || sees("//") || sees("%")) {
-    std::string op = next().text;
-    left = add(node_kind::binary, {left, power()}, std::move(op));
+  if (name == "with") {
+    return with_statement();
   }
-  return left;
-}
-
-node_index parser::power() {
-  node_index left = sign();
-  while (take("**")) {
-    left = add(node_kind::binary, {left, sign()}, "**");
+  if (name == "generation") { // marks what a model is trained on; nothing to a reader
+    end_block();
+    const node_index body = block_until({"endgeneration"});
+    in_.next();
+    end_block();
+    return body;
   }
-  return left;
-}
-
-node_index parser::sign(bool with_filters) {
-  node_index of = 0;
-  if (sees("-") || sees("+")) {
-    if (!enter()) {
-      return 0;
-    }
-    std::string op = next().text;
-    of = sign(false);
-    of = add(node_kind::unary, {of}, std::move(op));
-    --depth_;
-  } else {
-    of = primary();
+  if (name == "break" || name == "continue") {
+    end_block();
+    return in_.add(name == "break" ? node_kind::stop_loop : node_kind::next_turn, {});
   }
-  of = postfix(of);
-  return with_filters ? filters(of) : of;
-}
-
-node_index parser::primary() {
-  const std::uint32_t line = now().line;
-  const auto constant = [&](value v) {
-    return add(node{.what = node_kind::constant, .line = line, .constant = std::move(v)});
-  };
-  if (now().what == token_kind::name) {
-    std::string name = next().text;
-    if (name == "true" || name == "True" || name == "false" || name == "False") {
-      return constant(value{name.front() == 't' || name.front() == 'T'});
-    }
-    if (name == "none" || name == "None") {
-      return constant(none{});
-    }
-    return add(node{.what = node_kind::name, .line = line, .name = std::move(name)});
-  }
-  if (now().what == token_kind::text) {
-    std::string text = next().text;
-    while (now().what == token_kind::text) {
-      text += next().text;
-    }
-    return constant(value::text(text));
-  }
-  if (now().what == token_kind::integer) {
-    const std::string digits = next().text;
-    std::int64_t number = 0;
-    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    if (read.ec != std::errc{} || (digits.size() > 1 && digits.front() == '0' && number != 0)) {
-      wrong(errc::malformed, fmt::format("'{}' is no number that can be held", digits));
-    }
-    return constant(value{number});
-  }
-  if (now().what == token_kind::number) {
-    const std::string digits = next().text;
-    double number = 0;
-    std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    return constant(value{number});
-  }
-  if (take("(")) {
-    const node_index inside = tuple(conditional::yes, true);
-    expect(")");
-    return inside;
-  }
-  if (take("[")) {
-    return list_literal();
-  }
-  if (take("{")) {
-    return dict_literal();
-  }
-  wrong(errc::malformed, "an expression is missing");
+  const bool known = std::find(elsewhere.begin(), elsewhere.end(), name) != elsewhere.end();
+  in_.wrong(known ? errc::unsupported : errc::malformed,
+            fmt::format("the statement '{}' is {}", compute::printable(name),
+                        known ? "not supported in chat templates" : "unknown"));
   return 0;
 }
 
-node_index parser::list_literal() {
-  std::vector<node_index> items;
-  while (!failed_ && !sees("]")) {
-    items.push_back(expression());
-    if (!take(",")) {
+node_index parser::condition_statement() {
+  std::vector<node_index> parts;
+  while (!in_.failed()) {
+    parts.push_back(in_.tuple(expression_parser::conditional::no));
+    end_block();
+    parts.push_back(block_until({"elif", "else", "endif"}));
+    if (in_.take_name("elif")) {
+      continue;
+    }
+    node_index otherwise = 0;
+    if (in_.take_name("else")) {
+      end_block();
+      otherwise = block_until({"endif"});
+    }
+    parts.push_back(otherwise);
+    in_.next();
+    end_block();
+    break;
+  }
+  return in_.failed() ? 0 : in_.add(node_kind::condition, std::move(parts));
+}
+
+node_index parser::loop_statement() {
+  const node_index what = target(false);
+  if (!in_.take_name("in")) {
+    in_.wrong(errc::malformed, "'for' lacks its 'in'");
+  }
+  const node_index of = in_.tuple(expression_parser::conditional::no);
+  const node_index when = in_.take_name("if") ? in_.expression() : 0;
+  if (in_.sees_name("recursive")) {
+    in_.wrong(errc::unsupported, "recursive loops are not supported");
+  }
+  end_block();
+  const node_index body = block_until({"else", "endfor"});
+  node_index otherwise = 0;
+  if (in_.take_name("else")) {
+    end_block();
+    otherwise = block_until({"endfor"});
+  }
+  in_.next();
+  end_block();
+  return in_.failed() ? 0 : in_.add(node_kind::loop, {what, of, when, body, otherwise});
+}
+
+node_index parser::set_statement() {
+  const node_index what = target(true);
+  if (in_.take("=")) {
+    const node_index to = in_.tuple();
+    end_block();
+    return in_.add(node_kind::set, {what, to});
+  }
+  // The text of a block, through filters: their chain begins at "nothing", which is that text.
+  node_index through = 0;
+  while (in_.take("|")) {
+    through = in_.filter_name(through);
+  }
+  end_block();
+  const node_index body = block_until({"endset"});
+  in_.next();
+  end_block();
+  return in_.failed() ? 0 : in_.add(node_kind::set_block, {what, through, body});
+}
+
+void parser::parameters(node& into) {
+  in_.expect("(");
+  while (!in_.failed() && !in_.sees(")")) {
+    into.names.push_back(in_.expect_name("the name of a parameter"));
+    if (in_.take("=")) {
+      into.parts.push_back(in_.expression());
+    } else if (!into.parts.empty()) {
+      in_.wrong(errc::malformed, "a parameter without a default follows one with a default");
+    }
+    if (!in_.take(",")) {
       break;
     }
   }
-  expect("]");
-  return add(node_kind::list, std::move(items));
+  in_.expect(")");
 }
 
-node_index parser::dict_literal() {
-  std::vector<node_index> items;
-  while (!failed_ && !sees("}")) {
-    items.push_back(expression());
-    expect(":");
-    items.push_back(expression());
-    if (!take(",")) {
+node_index parser::macro_statement() {
+  node n{.what = node_kind::macro, .name = in_.expect_name("the name of a macro")};
+  parameters(n);
+  end_block();
+  n.parts.push_back(block_until({"endmacro"}));
+  in_.next();
+  end_block();
+  return in_.failed() ? 0 : in_.add(std::move(n));
+}
+
+node_index parser::call_statement() {
+  node body{.what = node_kind::macro, .name = "caller"};
+  if (in_.sees("(")) {
+    parameters(body);
+  }
+  const node_index call = in_.expression();
+  if (!in_.failed() && in_.what_of(call) != node_kind::call) {
+    in_.wrong(errc::malformed, "'call' needs a call");
+  }
+  end_block();
+  body.parts.push_back(block_until({"endcall"}));
+  in_.next();
+  end_block();
+  if (in_.failed()) {
+    return 0;
+  }
+  const node_index caller = in_.add(std::move(body));
+  return in_.add(node_kind::call_block, {call, caller});
+}
+
+node_index parser::filter_statement() {
+  node_index through = in_.filter_name(0);
+  while (in_.take("|")) {
+    through = in_.filter_name(through);
+  }
+  end_block();
+  const node_index body = block_until({"endfilter"});
+  in_.next();
+  end_block();
+  return in_.failed() ? 0 : in_.add(node_kind::filtered, {through, body});
+}
+
+node_index parser::with_statement() {
+  std::vector<node_index> parts;
+  while (!in_.failed() && in_.now().what != token_kind::block_end) {
+    parts.push_back(target(false));
+    in_.expect("=");
+    parts.push_back(in_.expression());
+    if (!in_.take(",")) {
       break;
     }
   }
-  expect("}");
-  return add(node_kind::dict, std::move(items));
+  end_block();
+  parts.push_back(block_until({"endwith"}));
+  in_.next();
+  end_block();
+  return in_.failed() ? 0 : in_.add(node_kind::with, std::move(parts));
 }
 
-node_index parser::postfix(node_index of) {
-  while (!failed_) {
-    if (take(".")) {
-      if (now().what == token_kind::integer) {
-        const node_index which = primary();
-        of = add(node_kind::item, {of, which});
-      } else {
-        of = add(node_kind::attribute, {of}, expect_name("the name of a member"));
-      }
-    } else if (take("[")) {
-      of = subscript(of);
-    } else if (sees("(")) {
-      node call{.what = node_kind::call, .parts = {of}};
-      arguments(call);
-      of = add(std::move(call));
-    } else {
+/// Where a value goes: a name, names separated by commas, or a member of a namespace.
+node_index parser::target(bool members) {
+  if (!in_.enter()) {
+    return 0;
+  }
+  std::vector<node_index> parts{one_target(members)};
+  bool comma = false;
+  while (!in_.failed() && in_.take(",")) {
+    comma = true;
+    if (in_.now().what != token_kind::name && !in_.sees("(")) {
       break;
     }
+    parts.push_back(one_target(members));
   }
-  return of;
+  in_.leave();
+  return comma ? in_.add(node_kind::tuple, std::move(parts)) : parts.front();
 }
 
-node_index parser::subscript(node_index of) {
-  node_index bounds[3]{};
-  std::size_t colons = 0;
-  while (!failed_ && !sees("]")) {
-    if (take(":")) {
-      if (++colons > 2) {
-        wrong(errc::malformed, "a slice has at most two colons");
-      }
-    } else if (bounds[colons] == 0) {
-      bounds[colons] = expression();
-    } else {
-      wrong(errc::malformed, "']' is missing");
-    }
+node_index parser::one_target(bool members) {
+  if (in_.take("(")) {
+    const node_index inside = target(members);
+    in_.expect(")");
+    return inside;
   }
-  expect("]");
-  if (colons > 0) {
-    return add(node_kind::slice, {of, bounds[0], bounds[1], bounds[2]});
+  const std::string name = in_.expect_name("a name to set");
+  const node_index n = in_.add(node_kind::name, {}, name);
+  if (members && in_.take(".")) {
+    return in_.add(node_kind::attribute, {n}, in_.expect_name("the name of a member"));
   }
-  if (bounds[0] == 0) {
-    wrong(errc::malformed, "a subscript is missing");
-  }
-  return add(node_kind::item, {of, bounds[0]});
-}
-
-node_index parser::filters(node_index of) {
-  while (!failed_) {
-    if (take("|")) {
-      of = filter_name(of);
-    } else if (take_name("is")) {
-      of = test(of);
-    } else if (sees("(")) {
-      node call{.what = node_kind::call, .parts = {of}};
-      arguments(call);
-      of = add(std::move(call));
-    } else {
-      break;
-    }
-  }
-  return of;
-}
-
-node_index parser::filter_name(node_index of) {
-  node n{.what = node_kind::filter, .name = expect_name("the name of a filter"), .parts = {of}};
-  if (sees("(")) {
-    arguments(n);
-  }
-  return add(std::move(n));
-}
-
-node_index parser::test(node_index of) {
-  const bool negated = take_name("not");
-  node n{.what = node_kind::test, .name = expect_name("the name of a test"), .parts = {of}};
-  const token_kind what = now().what;
-  const bool word = what == token_kind::name && !sees_name("else") && !sees_name("or") &&
-                    !sees_name("and") && !sees_name("if") && !sees_name("is") && !sees_name("in") &&
-                    !sees_name("not");
-  if (sees("(")) {
-    arguments(n);
-  } else if (word || what == token_kind::text || what == token_kind::integer ||
-             what == token_kind::number || sees("[") || sees("{")) {
-    const node_index argument = primary();
-    n.parts.push_back(postfix(argument));
-  }
-  const node_index tested = add(std::move(n));
-  return negated ? add(node_kind::unary, {tested}, "not") : tested;
-}
-
-void parser::arguments(node& call) {
-  expect("(");
-  while (!failed_ && !sees(")")) {
-    if (sees("*") || sees("**")) {
-      wrong(errc::unsupported, "arguments out of a list ('*') are not supported");
-      return;
-    }
-    if (now().what == token_kind::name && tokens_[at_ + 1].what == token_kind::sign &&
-        tokens_[at_ + 1].text == "=") {
-      call.names.push_back(next().text);
-      expect("=");
-    } else if (!call.names.empty()) {
-      wrong(errc::malformed, "an argument without a name follows one with a name");
-    }
-    call.parts.push_back(expression());
-    if (!take(",")) {
-      break;
-    }
-  }
-  expect(")");
+  return n;
 }
 
 } // namespace ovir::templates

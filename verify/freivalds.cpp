@@ -122,7 +122,7 @@ result<prepared_matrix> prepare_matrix(const weight& w, std::string_view name,
                 "replay",
                 name, name_of(w.type));
   }
-  if (fraction_bits(w.type) != 0) {
+  if (row_of(w.type)->fraction_bits != 0) {
     return fail(errc::unsupported,
                 "{} is {}, whose scales have bits after the point: check this model by replay",
                 name, name_of(w.type));

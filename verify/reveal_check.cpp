@@ -31,7 +31,7 @@ public:
   [[nodiscard]] result<void> usable() const {
     for (std::size_t i = 0; i < unit_matrices; ++i) {
       if (weights_[i]->wide || form_for(weights_[i]->type) == activation_form::floats ||
-          fraction_bits(weights_[i]->type) != 0) {
+          row_of(weights_[i]->type)->fraction_bits != 0) {
         return fail(errc::unsupported,
                     "{} is {}{}, whose products are no integers of 64 bits in units of 2^-24: such "
                     "a unit is checked "

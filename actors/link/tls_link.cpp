@@ -81,16 +81,16 @@ void tls_link::start() {
 // Receiving
 
 void tls_link::read() {
-  if (reading_ || stage_ != stage::open || paused_) {
+  if (in_.reading || stage_ != stage::open || in_.paused) {
     return;
   }
-  reading_ = true;
+  in_.reading = true;
   const std::span<std::byte> space = engine_->input_space();
   socket_.async_read_some(
       asio::buffer(space.data(), space.size()),
       [self = shared_from_this()](const error_code& problem, std::size_t bytes) {
         const turn mine{*self};
-        self->reading_ = false;
+        self->in_.reading = false;
         if (self->stage_ != stage::open) {
           if (problem) {
             self->lost(self->reason_);
@@ -111,19 +111,19 @@ void tls_link::read() {
 
 /// Uses up what came, then reads on.
 void tls_link::process() {
-  while (stage_ == stage::open && !paused_) {
-    if (!(message_ ? read_payload() : read_header())) {
+  while (stage_ == stage::open && !in_.paused) {
+    if (!(in_.message ? read_payload() : read_header())) {
       break;
     }
   }
   if (stage_ != stage::open) {
     return;
   }
-  const bool incomplete = !paused_ && (message_ || header_filled_ > 0);
+  const bool incomplete = !in_.paused && (in_.message || in_.filled > 0);
   if (!incomplete) {
-    message_began_.reset();
-  } else if (!message_began_) {
-    message_began_ = clock::now();
+    in_.began.reset();
+  } else if (!in_.began) {
+    in_.began = clock::now();
     watch();
   }
   if (!engine_->output().empty()) {
@@ -148,61 +148,61 @@ bool tls_link::read_some(std::span<std::byte> out, std::size_t& bytes) {
 
 bool tls_link::read_header() {
   std::size_t bytes = 0;
-  if (!read_some(std::span{header_}.subspan(header_filled_), bytes)) {
+  if (!read_some(std::span{in_.header}.subspan(in_.filled), bytes)) {
     return false;
   }
-  header_filled_ += bytes;
-  if (header_filled_ < header_.size()) {
+  in_.filled += bytes;
+  if (in_.filled < in_.header.size()) {
     return true;
   }
-  header_filled_ = 0;
-  const auto header = decode_header(peer_.kind, header_);
+  in_.filled = 0;
+  const auto header = decode_header(peer_.kind, in_.header);
   if (!header) {
     violated(in_context(name(), header.error()));
     return false;
   }
-  message_ = *header;
+  in_.message = *header;
   return begin_payload();
 }
 
 /// False while the receive budget has no room.
 bool tls_link::begin_payload() {
-  if (!reserved_) {
-    reserved_ = budget_->reserve(message_->length);
-    paused_ = !reserved_;
-    if (paused_) {
+  if (!in_.reserved) {
+    in_.reserved = budget_->reserve(in_.message->length);
+    in_.paused = !in_.reserved;
+    if (in_.paused) {
       return false;
     }
-    payload_.reserve(message_->length);
+    in_.payload.reserve(in_.message->length);
   }
-  if (message_->length == 0) {
+  if (in_.message->length == 0) {
     deliver();
   }
   return stage_ == stage::open;
 }
 
 bool tls_link::read_payload() {
-  const std::size_t filled = payload_.size();
-  payload_.resize(std::min<std::size_t>(message_->length, filled + payload_step));
+  const std::size_t filled = in_.payload.size();
+  in_.payload.resize(std::min<std::size_t>(in_.message->length, filled + payload_step));
   std::size_t bytes = 0;
   std::size_t all = 0;
   bool more = true;
-  while (filled + all < payload_.size() &&
-         (more = read_some(std::span{payload_}.subspan(filled + all), bytes))) {
+  while (filled + all < in_.payload.size() &&
+         (more = read_some(std::span{in_.payload}.subspan(filled + all), bytes))) {
     all += bytes;
   }
-  payload_.resize(filled + all);
-  if (payload_.size() == message_->length && stage_ == stage::open) {
+  in_.payload.resize(filled + all);
+  if (in_.payload.size() == in_.message->length && stage_ == stage::open) {
     deliver();
   }
   return more && stage_ == stage::open;
 }
 
 void tls_link::deliver() {
-  const message_header header = *std::exchange(message_, std::nullopt);
-  reserved_ = false;
-  message_began_.reset();
-  const received_bytes bytes = budget_->hand_out(std::exchange(payload_, {}));
+  const message_header header = *std::exchange(in_.message, std::nullopt);
+  in_.reserved = false;
+  in_.began.reset();
+  const received_bytes bytes = budget_->hand_out(std::exchange(in_.payload, {}));
   if (header.kind == goodbye_kind) {
     const auto verdict = decode_verdict(*bytes);
     lost(fail(errc::peer_lost, "{} closed the link: {}", name(),
@@ -214,10 +214,10 @@ void tls_link::deliver() {
 
 void tls_link::resume() {
   const turn mine{*this};
-  if (stage_ != stage::open || !paused_) {
+  if (stage_ != stage::open || !in_.paused) {
     return;
   }
-  paused_ = false;
+  in_.paused = false;
   (void)begin_payload();
   process();
 }
@@ -280,7 +280,7 @@ result<void> tls_link::send(message_kind kind, std::uint32_t target,
 /// context's thread is to go on.
 bool tls_link::write_here() {
   const std::unique_lock mine{turns_, std::try_to_lock};
-  if (!mine || taken_ || stage_ != stage::open || !started_ || write_busy_ ||
+  if (!mine || taken_ || stage_ != stage::open || !started_ || out_.busy ||
       !engine_->output().empty()) {
     return false;
   }
@@ -304,35 +304,35 @@ bool tls_link::write_here() {
 }
 
 bool tls_link::next_message() {
-  if (batch_.empty()) {
+  if (out_.batch.empty()) {
     const std::lock_guard lock{mutex_};
-    batch_.swap(queue_);
+    out_.batch.swap(queue_);
   }
-  return !batch_.empty();
+  return !out_.batch.empty();
 }
 
 void tls_link::message_sent() {
   {
     const std::lock_guard lock{mutex_};
-    queued_bytes_ -= charge_of(batch_.front().bytes->size());
+    queued_bytes_ -= charge_of(out_.batch.front().bytes->size());
   }
-  batch_.pop_front();
+  out_.batch.pop_front();
 }
 
 /// Fills records: small messages share one, whole records of a large one are not copied.
 bool tls_link::encrypt_some() {
-  queued& message = batch_.front();
+  queued& message = out_.batch.front();
   const std::size_t left = message.size() - message.sent;
-  if (staged_.empty() && message.sent >= message_header::size && left >= record_bytes) {
+  if (out_.staged.empty() && message.sent >= message_header::size && left >= record_bytes) {
     const std::span<const std::byte> rest =
         std::span{*message.bytes}.subspan(message.sent - message_header::size);
     message.sent += record_bytes;
     return engine_->write(rest.first(record_bytes)) == tls_engine::status::done;
   }
   const auto stage_part = [&](std::span<const std::byte> part) {
-    const std::size_t taken = std::min(part.size(), record_bytes - staged_.size());
-    staged_.insert(staged_.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(taken));
-    message.sent += taken;
+    part = part.first(std::min(part.size(), record_bytes - out_.staged.size()));
+    out_.staged.insert(out_.staged.end(), part.begin(), part.end());
+    message.sent += part.size();
   };
   if (message.sent < message_header::size) {
     stage_part(std::span{message.header}.subspan(message.sent));
@@ -340,11 +340,11 @@ bool tls_link::encrypt_some() {
   if (message.sent >= message_header::size) {
     stage_part(std::span{*message.bytes}.subspan(message.sent - message_header::size));
   }
-  if (staged_.size() < record_bytes) {
+  if (out_.staged.size() < record_bytes) {
     return true;
   }
-  const bool written = engine_->write(staged_) == tls_engine::status::done;
-  staged_.clear();
+  const bool written = engine_->write(out_.staged) == tls_engine::status::done;
+  out_.staged.clear();
   return written;
 }
 
@@ -353,20 +353,20 @@ bool tls_link::encrypt() {
     if (!encrypt_some()) {
       return false;
     }
-    if (batch_.front().sent == batch_.front().size()) {
+    if (out_.batch.front().sent == out_.batch.front().size()) {
       message_sent();
     }
   }
-  if (staged_.empty()) {
+  if (out_.staged.empty()) {
     return true;
   }
-  const bool written = engine_->write(staged_) == tls_engine::status::done;
-  staged_.clear();
+  const bool written = engine_->write(out_.staged) == tls_engine::status::done;
+  out_.staged.clear();
   return written;
 }
 
 void tls_link::pump() {
-  if (write_busy_ || stage_ == stage::over || !started_) {
+  if (out_.busy || stage_ == stage::over || !started_) {
     return;
   }
   if (stage_ != stage::parting && !encrypt()) {
@@ -382,36 +382,36 @@ void tls_link::pump() {
     }
     return;
   }
-  writing_.clear();
-  writing_.swap(engine_->output());
-  written_ = 0;
-  write_busy_ = true;
-  write_progress_ = clock::now();
+  out_.writing.clear();
+  out_.writing.swap(engine_->output());
+  out_.written = 0;
+  out_.busy = true;
+  out_.progress = clock::now();
   watch();
   write_rest();
 }
 
 void tls_link::write_rest() {
   socket_.async_write_some(
-      asio::buffer(writing_.data() + written_, writing_.size() - written_),
+      asio::buffer(out_.writing.data() + out_.written, out_.writing.size() - out_.written),
       [self = shared_from_this()](const error_code& problem, std::size_t bytes) {
         const turn mine{*self};
         if (self->stage_ == stage::over) {
           return;
         }
         if (problem) {
-          self->write_busy_ = false;
+          self->out_.busy = false;
           self->lost(fail(errc::peer_lost, "lost {}: {}", self->name(), problem.message()));
           return;
         }
         self->host_.traffic->sent.fetch_add(bytes, std::memory_order_relaxed);
-        self->written_ += bytes;
-        if (self->written_ < self->writing_.size()) {
-          self->write_progress_ = clock::now();
+        self->out_.written += bytes;
+        if (self->out_.written < self->out_.writing.size()) {
+          self->out_.progress = clock::now();
           self->write_rest();
           return;
         }
-        self->write_busy_ = false;
+        self->out_.busy = false;
         self->pump();
       });
 }
@@ -423,12 +423,12 @@ std::optional<tls_link::clock::time_point> tls_link::next_deadline() const {
   const auto consider = [&next](clock::time_point when) {
     next = next ? std::min(*next, when) : when;
   };
-  if (stage_ == stage::open && message_began_) {
-    consider(*message_began_ +
-             allowed_for(message_ ? message_->length : 0, host_.deadlines.half_message));
+  if (stage_ == stage::open && in_.began) {
+    consider(*in_.began +
+             allowed_for(in_.message ? in_.message->length : 0, host_.deadlines.half_message));
   }
-  if (write_busy_ && stage_ <= stage::draining) {
-    consider(write_progress_ + host_.deadlines.half_message);
+  if (out_.busy && stage_ <= stage::draining) {
+    consider(out_.progress + host_.deadlines.half_message);
   }
   return next;
 }
@@ -461,7 +461,7 @@ void tls_link::on_time() {
     return;
   }
   if (stage_ == stage::open) {
-    const bool sending = write_busy_ && write_progress_ + host_.deadlines.half_message <= *next;
+    const bool sending = out_.busy && out_.progress + host_.deadlines.half_message <= *next;
     lost(fail(errc::timed_out, "{} {} for more than {} ms", name(),
               sending ? "took no byte of what was sent to it" : "left a message half sent",
               host_.deadlines.half_message.count()));
@@ -515,8 +515,8 @@ void tls_link::violated(const error& reason) {
     accepting_ = false;
     queue_.clear();
   }
-  const bool between_messages = batch_.empty() || batch_.front().sent == 0;
-  batch_.clear();
+  const bool between_messages = out_.batch.empty() || out_.batch.front().sent == 0;
+  out_.batch.clear();
   if (between_messages) {
     say_goodbye(reason);
     (void)encrypt();
@@ -551,15 +551,15 @@ void tls_link::part() {
 }
 
 void tls_link::discard() {
-  if (reading_ || (stage_ != stage::draining && stage_ != stage::parting)) {
+  if (in_.reading || (stage_ != stage::draining && stage_ != stage::parting)) {
     return;
   }
-  reading_ = true;
-  payload_.resize(record_bytes);
-  socket_.async_read_some(asio::buffer(payload_),
+  in_.reading = true;
+  in_.payload.resize(record_bytes);
+  socket_.async_read_some(asio::buffer(in_.payload),
                           [self = shared_from_this()](const error_code& problem, std::size_t) {
                             const turn mine{*self};
-                            self->reading_ = false;
+                            self->in_.reading = false;
                             if (problem) {
                               self->lost(self->reason_);
                             } else {
@@ -582,8 +582,8 @@ void tls_link::finish() {
   timer_.cancel();
   error_code ignored;
   socket_.close(ignored);
-  payload_ = {};
-  batch_.clear();
+  in_.payload = {};
+  out_.batch.clear();
   place_ = {};
 }
 

@@ -119,27 +119,36 @@ private:
   bool reported_{false};
   error reason_; ///< of a close that was asked for
 
-  std::array<std::byte, message_header::size> header_{};
-  std::size_t header_filled_{0};
-  std::optional<message_header> message_; ///< whose payload is being read
-  std::vector<std::byte> payload_;
-  bool reserved_{false}; ///< the budget holds its bytes
-  bool paused_{false};
-  bool reading_{false};
-  std::optional<clock::time_point> message_began_;
+  /// The message that is being read.
+  struct incoming {
+    std::array<std::byte, message_header::size> header{};
+    std::size_t filled{0};                 ///< of the header
+    std::optional<message_header> message; ///< whose payload is being read
+    std::vector<std::byte> payload;
+    bool reserved{false}; ///< the budget holds its bytes
+    bool paused{false};
+    bool reading{false};
+    std::optional<clock::time_point> began;
+  };
+  incoming in_;
 
-  std::deque<queued> batch_; ///< taken from `queue_`; the first may be partly sent
-  std::vector<std::byte> staged_;
-  std::vector<std::byte> writing_;
-  std::size_t written_{0};
-  bool write_busy_{false};
-  clock::time_point write_progress_;
+  /// What is being written.
+  struct outgoing {
+    std::deque<queued> batch; ///< taken from `queue_`; the first may be partly sent
+    std::vector<std::byte> staged;
+    std::vector<std::byte> writing;
+    std::size_t written{0};
+    bool busy{false};
+    clock::time_point progress;
+  };
+  outgoing out_;
+
   std::optional<clock::time_point> close_by_;
   bool timer_set_{false};
 
   std::mutex mutex_; ///< for what follows
   std::deque<queued> queue_;
-  std::size_t queued_bytes_{0}; ///< in `queue_` and `batch_`, overhead included
+  std::size_t queued_bytes_{0}; ///< in `queue_` and the batch, overhead included
   bool accepting_{true};
   bool pump_posted_{false};
 };

@@ -16,14 +16,22 @@ constexpr std::uint64_t bunch_max = 1024;
 
 result<sampling_params> read_sampling(admin_arguments& args) {
   sampling_params s;
-  OVIR_ASSIGN(const double temperature, args.number("temperature", 0));
-  s.temperature = static_cast<float>(temperature);
-  OVIR_ASSIGN(const std::uint64_t top_k, args.whole("top_k", 0, limits::vocabulary_max, 0));
-  s.top_k = static_cast<std::uint32_t>(top_k);
-  OVIR_ASSIGN(s.top_p, args.number("top_p", 1));
-  OVIR_ASSIGN(s.min_p, args.number("min_p", 0));
-  OVIR_ASSIGN(const double penalty, args.number("repeat_penalty", 1));
-  s.repeat_penalty = static_cast<float>(penalty);
+  result<void> good;
+  for_each_parameter([&]<class Number>(const sampling_row<Number>& row) {
+    const auto take = [&](const auto& value) {
+      if (value) {
+        s.*row.value = static_cast<Number>(*value);
+      } else if (good) {
+        good = value.error();
+      }
+    };
+    if constexpr (std::is_integral_v<Number>) {
+      take(args.whole(row.name, row.least, row.most, s.*row.value));
+    } else {
+      take(args.number(row.name, s.*row.value));
+    }
+  });
+  OVIR_TRY(good);
   OVIR_ASSIGN(s.seed, args.whole("seed", 0, (std::uint64_t{1} << 53U) - 1, 0));
   return s;
 }

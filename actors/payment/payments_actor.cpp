@@ -34,7 +34,7 @@ void ask_for_account(payments_pointer self) {
 }
 
 bool ready(const payments_state& state) {
-  return state.linked && state.ledger.has_value() && !state.distrusted;
+  return state.linked && state.ledger.has_value() && !state.signed_by_keeper.contradicts;
 }
 
 std::vector<std::byte> entry_of(const ledger::command& c, const signature& proof) {
@@ -60,8 +60,9 @@ bool holds(payments_pointer self, const payments_state::sent& s, const ledger::p
   if (!checked) {
     state.environment.journal->say(log_level::error, std::nullopt, "{}", checked.error().message);
   }
-  if (checked && state.follower && state.promises.size() < limits::promises_kept_max) {
-    state.promises.emplace(p.entry.entry.index, p.entry);
+  if (checked && state.follower &&
+      state.signed_by_keeper.promises.size() < limits::promises_kept_max) {
+    state.signed_by_keeper.promises.emplace(p.entry.entry.index, p.entry);
   }
   return checked.has_value();
 }
@@ -249,7 +250,7 @@ void take_answer_to_order(payments_pointer self, std::uint64_t id, const ledger:
 /// is kept for everybody to check.
 void distrust(payments_pointer self, const std::string& why, std::span<const std::byte> evidence) {
   payments_state& state = self->state;
-  state.distrusted = true;
+  state.signed_by_keeper.contradicts = true;
   const std::string path = state.environment.folder + "/fork";
   const auto kept = [&]() -> result<void> {
     OVIR_ASSIGN(const auto file, state.environment.env->stage(path));
@@ -264,31 +265,32 @@ void distrust(payments_pointer self, const std::string& why, std::span<const std
 /// The copy has grown: promises of what it holds now were kept, or convict.
 void check_promises(payments_pointer self) {
   payments_state& state = self->state;
-  for (auto it = state.promises.begin();
-       it != state.promises.end() && it->first < state.follower->size();) {
+  for (auto it = state.signed_by_keeper.promises.begin();
+       it != state.signed_by_keeper.promises.end() && it->first < state.follower->size();) {
     const auto fork = state.follower->broken(it->second);
     if (fork && *fork) {
       distrust(self,
                fmt::format("{} broke its promise of entry {}", short_name(state.environment.keeper),
                            it->first),
                ledger::to_bytes(**fork));
-      state.promises.clear();
+      state.signed_by_keeper.promises.clear();
       return;
     }
-    it = fork ? state.promises.erase(it) : std::next(it);
+    it = fork ? state.signed_by_keeper.promises.erase(it) : std::next(it);
   }
 }
 
 void ask_for_entries(payments_pointer self) {
   const payments_state& state = self->state;
-  if (state.follower && state.head && state.follower->wants() < state.head->head.size) {
+  if (state.follower && state.signed_by_keeper.head &&
+      state.follower->wants() < state.signed_by_keeper.head->head.size) {
     say(self, 0, ledger::ask_entries{state.follower->wants()});
   }
 }
 
 void take_entries(payments_pointer self, const ledger::entry_run& run) {
   payments_state& state = self->state;
-  if (!state.follower || state.distrusted) {
+  if (!state.follower || state.signed_by_keeper.contradicts) {
     return;
   }
   const std::uint64_t before = state.follower->wants();
@@ -311,16 +313,19 @@ void take_entries(payments_pointer self, const ledger::entry_run& run) {
 /// different members is found as soon as these hear of each other's heads.
 void take_head(payments_pointer self, const node_id& from, const ledger::signed_head& head) {
   payments_state& state = self->state;
-  if (!state.ledger || state.distrusted || head.keeper != state.environment.keeper ||
-      head.head.ledger != *state.ledger || !ledger::signed_by_its_keeper(head)) {
+  if (!state.ledger || state.signed_by_keeper.contradicts ||
+      head.keeper != state.environment.keeper || head.head.ledger != *state.ledger ||
+      !ledger::signed_by_its_keeper(head)) {
     return;
   }
-  if (state.head && state.head->head.size == head.head.size &&
-      (state.head->head.root != head.head.root || state.head->head.chain != head.head.chain)) {
-    return distrust(self,
-                    fmt::format("{} signed two different logs of {} entries",
-                                short_name(head.keeper), head.head.size),
-                    ledger::to_bytes(ledger::fork_evidence{*state.head, head, {}, {}}));
+  if (state.signed_by_keeper.head && state.signed_by_keeper.head->head.size == head.head.size &&
+      (state.signed_by_keeper.head->head.root != head.head.root ||
+       state.signed_by_keeper.head->head.chain != head.head.chain)) {
+    return distrust(
+        self,
+        fmt::format("{} signed two different logs of {} entries", short_name(head.keeper),
+                    head.head.size),
+        ledger::to_bytes(ledger::fork_evidence{*state.signed_by_keeper.head, head, {}, {}}));
   }
   if (state.follower) {
     if (const auto same = state.follower->check(head);
@@ -328,10 +333,10 @@ void take_head(payments_pointer self, const node_id& from, const ledger::signed_
       return distrust(self, same.error().message, ledger::to_bytes(head));
     }
   }
-  if (state.head && state.head->head.size >= head.head.size) {
+  if (state.signed_by_keeper.head && state.signed_by_keeper.head->head.size >= head.head.size) {
     return;
   }
-  state.head = head;
+  state.signed_by_keeper.head = head;
   for (const node_id& node : state.linked_nodes) {
     if (node != from && node != state.environment.keeper) {
       state.environment.links->send_credit(
@@ -373,20 +378,20 @@ void take_message(payments_pointer self, const credit_received& news) {
     return;
   }
   if (auto* const report = std::get_if<ledger::account_report>(&m->body)) {
-    const auto asked = state.questions.find(m->id);
-    if (asked != state.questions.end()) {
+    const auto asked = state.asked.accounts.find(m->id);
+    if (asked != state.asked.accounts.end()) {
       asked->second.answer.deliver(*report);
-      state.questions.erase(asked);
+      state.asked.accounts.erase(asked);
     }
     take_account(self, *report);
     take_head(self, news.from, report->head);
     return;
   }
   if (const auto* const run = std::get_if<ledger::entry_run>(&m->body);
-      run != nullptr && !state.log_pages.contains(m->id)) {
+      run != nullptr && !state.asked.log_pages.contains(m->id)) {
     return take_entries(self, *run);
   }
-  if (take_page(state.statements, *m) || take_page(state.log_pages, *m)) {
+  if (take_page(state.asked.statements, *m) || take_page(state.asked.log_pages, *m)) {
     return;
   }
   if (m->id == 0 || !state.ledger) {
@@ -458,12 +463,13 @@ void tick(payments_pointer self) {
   }
   give_up_late(state.accusations, now);
   tend_convictions(self);
-  give_up_late(state.questions, now);
-  give_up_late(state.statements, now);
-  give_up_late(state.log_pages, now);
+  give_up_late(state.asked.accounts, now);
+  give_up_late(state.asked.statements, now);
+  give_up_late(state.asked.log_pages, now);
   if (!state.ledger || !state.requests.empty() || !state.orders.empty() ||
-      !state.questions.empty() || !state.statements.empty() || !state.log_pages.empty() ||
-      !state.accusations.empty() || !state.convictions.empty() || !state.waiting_plans.empty()) {
+      !state.asked.accounts.empty() || !state.asked.statements.empty() ||
+      !state.asked.log_pages.empty() || !state.accusations.empty() || !state.convictions.empty() ||
+      !state.waiting_plans.empty()) {
     keep_ticking(self);
   }
 }
@@ -514,14 +520,14 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
       [self](accuse& asked) { return begin_accusation(self, asked); },
       [self](const conviction_found& news) { report_conviction(self, news); },
       [self](const describe_account& asked) {
-        return ask_keeper(self, self->state.questions, ledger::ask_account{asked.who});
+        return ask_keeper(self, self->state.asked.accounts, ledger::ask_account{asked.who});
       },
       [self](const describe_statement& asked) {
-        return ask_keeper(self, self->state.statements,
+        return ask_keeper(self, self->state.asked.statements,
                           ledger::ask_statement{asked.who, asked.from});
       },
       [self](const describe_log& asked) {
-        return ask_keeper(self, self->state.log_pages, ledger::ask_entries{asked.first});
+        return ask_keeper(self, self->state.asked.log_pages, ledger::ask_entries{asked.first});
       },
       [self](const payment_tick&) { tick(self); },
       [self](const describe_payments&) {

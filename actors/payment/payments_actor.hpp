@@ -198,15 +198,19 @@ struct payments_state {
   std::uint64_t nonce{0};
   std::uint64_t next_id{1};
   storage::env::time_point asked_account{};
-  std::optional<ledger::signed_head> head; ///< the largest of the keeper's
-  std::uint64_t refused{0};                ///< commands for requests
-  std::uint64_t unordered{0};              ///< requests to go on with that nobody reserved for
-  std::deque<request_id> driven;           ///< by this node lately, oldest first
-  bool distrusted{false};                  ///< the keeper contradicted itself
-  std::set<node_id> linked_nodes;          ///< heads are passed on to them
-  std::optional<log_follower> follower;    ///< null: no copy is kept
-  /// By index, until the copy shows whether they hold.
-  std::map<std::uint64_t, ledger::acknowledgement> promises;
+  std::uint64_t refused{0};             ///< commands for requests
+  std::uint64_t unordered{0};           ///< requests to go on with that nobody reserved for
+  std::deque<request_id> driven;        ///< by this node lately, oldest first
+  std::set<node_id> linked_nodes;       ///< heads are passed on to them
+  std::optional<log_follower> follower; ///< null: no copy is kept
+  /// What the keeper signed, to hold it to its word.
+  struct keeper_words {
+    std::optional<ledger::signed_head> head; ///< the largest
+    /// By index, until the copy shows whether they hold.
+    std::map<std::uint64_t, ledger::acknowledgement> promises;
+    bool contradicts{false}; ///< itself: it is believed no more
+  };
+  keeper_words signed_by_keeper;
   /// Of nodes that were planned, as the keeper said it last, and when it was asked.
   struct standing {
     std::uint64_t reputation_ppm{0};
@@ -227,9 +231,13 @@ struct payments_state {
   std::set<node_id> ejected;
   std::map<request_id, paid> requests;
   std::map<std::uint64_t, order> orders;
-  std::map<std::uint64_t, question<ledger::account_report>> questions;
-  std::map<std::uint64_t, question<ledger::statement_report>> statements;
-  std::map<std::uint64_t, question<ledger::entry_run>> log_pages;
+  /// Of the keeper, by id.
+  struct open_questions {
+    std::map<std::uint64_t, question<ledger::account_report>> accounts;
+    std::map<std::uint64_t, question<ledger::statement_report>> statements;
+    std::map<std::uint64_t, question<ledger::entry_run>> log_pages;
+  };
+  open_questions asked;
   std::map<std::uint64_t, accusation> accusations;
   std::map<node_id, reported> convictions; ///< by the guilty one
   bool ticking{false};

@@ -43,22 +43,23 @@ void perform(lead_pointer self, const open_effect& e) {
                      last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle},
                      std::move(log)};
   order.answers = wanted_answers(state);
-  order.signs = state.evidence != nullptr;
+  order.signs = state.signing.terms != nullptr;
   order.traces = state.trace != nullptr;
   allow_reuse(self, order);
   self->send(state.path[e.stage.value].handle, std::move(order));
-  if (state.evidence != nullptr) {
-    self->send(state.path[e.stage.value].handle,
-               sign_evidence{state.request, state.core->current_epoch(), state.evidence->order()});
+  if (state.signing.terms != nullptr) {
+    self->send(
+        state.path[e.stage.value].handle,
+        sign_evidence{state.request, state.core->current_epoch(), state.signing.terms->order()});
   }
 }
 
 void perform(lead_pointer self, const tokens_effect& e) {
   lead_state& state = self->state;
-  if (!state.first_frame) {
-    state.first_frame = state.environment.env->now();
+  if (!state.times.first_frame) {
+    state.times.first_frame = state.environment.env->now();
   }
-  state.fed = state.environment.env->now();
+  state.times.fed = state.environment.env->now();
   const auto drafts = static_cast<std::uint32_t>(e.drafts.size());
   trace_now(state, [&](request_trace& trace, request_trace::time now) {
     trace.take_feed(now, state.core->current_epoch(), e.first, e.count, drafts);
@@ -97,7 +98,8 @@ void perform(lead_pointer self, const finish_effect& e) {
   lead_state& state = self->state;
   const position end = state.core->target();
   // Of the window that stays incomplete; and of all, where an earlier lead sent the last tokens.
-  if (e.stage.value == 0 && (end % limits::window_positions > 0 || state.tokens_signed < end)) {
+  if (e.stage.value == 0 &&
+      (end % limits::window_positions > 0 || state.signing.tokens_signed < end)) {
     sign_tokens(self, end - 1, end, true);
   }
   self->send(state.path[e.stage.value].handle,
@@ -193,8 +195,8 @@ void end_with(lead_pointer self, result<generation_report> outcome) {
 }
 
 void end_with_receipt(lead_pointer self, result<std::vector<std::byte>> made) {
-  result<generation_report> outcome = std::move(*self->state.ending);
-  self->state.ending.reset();
+  result<generation_report> outcome = std::move(*self->state.finish.outcome);
+  self->state.finish.outcome.reset();
   count_now(self->state, [&](node_meter& meter) {
     if (made) {
       meter.receipt();
@@ -207,13 +209,19 @@ void end_with_receipt(lead_pointer self, result<std::vector<std::byte>> made) {
 // At the desk: it checks all that was signed.
 void close_receipt(lead_pointer self) {
   lead_state& state = self->state;
-  const generation_report& report = **state.ending;
-  receipt_facts facts{state.evidence->asked(), report.tokens,      report.end,
-                      report.positions,        report.transcript,  report.time_to_first_token,
-                      report.prefill_time,     report.decode_time, report.path};
-  state.closing = true;
-  state.environment.desk->executor->post([evidence = state.evidence, facts = std::move(facts),
-                                          frames = state.statements,
+  const generation_report& report = **state.finish.outcome;
+  receipt_facts facts{state.signing.terms->asked(),
+                      report.tokens,
+                      report.end,
+                      report.positions,
+                      report.transcript,
+                      report.time_to_first_token,
+                      report.prefill_time,
+                      report.decode_time,
+                      report.path};
+  state.finish.closing = true;
+  state.environment.desk->executor->post([evidence = state.signing.terms, facts = std::move(facts),
+                                          frames = state.signing.statements,
                                           lead = lead_actor{self}](compute::parallel_runner&) {
     caf::anon_send(lead, receipt_made{evidence->make(facts, frames)});
   });
@@ -221,12 +229,12 @@ void close_receipt(lead_pointer self) {
 
 void take_receipt(lead_pointer self, receipt_made& made) {
   lead_state& state = self->state;
-  state.closing = false;
-  if (!state.ending) {
+  state.finish.closing = false;
+  if (!state.finish.outcome) {
     return;
   }
   const bool waits = !made.bytes && made.bytes.error().code == errc::timed_out &&
-                     state.ticks_ending * limits::lead_tick < limits::statement_wait;
+                     state.finish.ticks * limits::lead_tick < limits::statement_wait;
   if (!waits) {
     end_with_receipt(self, std::move(made.bytes));
   }
@@ -234,18 +242,18 @@ void take_receipt(lead_pointer self, receipt_made& made) {
 
 void take_statements(lead_pointer self, const frame_bytes& frame) {
   lead_state& state = self->state;
-  if (state.evidence == nullptr ||
-      state.statement_bytes + frame->size() > limits::receipt_bytes_max) {
+  if (state.signing.terms == nullptr ||
+      state.signing.statement_bytes + frame->size() > limits::receipt_bytes_max) {
     return;
   }
   // A copy: a frame from another node counts against its connection as long as it is held.
-  state.statement_bytes += frame->size();
-  state.statements.push_back(std::make_shared<const std::vector<std::byte>>(*frame));
+  state.signing.statement_bytes += frame->size();
+  state.signing.statements.push_back(std::make_shared<const std::vector<std::byte>>(*frame));
   if (state.environment.payments) {
     caf::anon_send(state.environment.payments,
-                   work_stated{state.request, state.statements.back(), path_now(state)});
+                   work_stated{state.request, state.signing.statements.back(), path_now(state)});
   }
-  if (state.ending && !state.closing) {
+  if (state.finish.outcome && !state.finish.closing) {
     close_receipt(self);
   }
 }
@@ -254,24 +262,24 @@ void perform(lead_pointer self, const end_effect&) {
   lead_state& state = self->state;
   auto outcome = state.core->outcome();
   trace_now(state, [](request_trace& trace, request_trace::time now) { trace.generated = now; });
-  if (outcome && state.first_frame && state.first_token) {
+  if (outcome && state.times.first_frame && state.times.first_token) {
     generation_report& report = *outcome;
-    report.time_to_first_token = *state.first_token - state.started;
-    report.prefill_time = *state.first_token - *state.first_frame;
-    report.decode_time = state.last_token - *state.first_token;
+    report.time_to_first_token = *state.times.first_token - state.times.started;
+    report.prefill_time = *state.times.first_token - *state.times.first_frame;
+    report.decode_time = state.times.last_token - *state.times.first_token;
   }
   if (outcome) {
     if (state.pooled) {
       outcome->embedding = state.pooled->vector();
     }
-    if (state.evidence == nullptr) {
+    if (state.signing.terms == nullptr) {
       keep_finished(self, *outcome);
     }
     for (const path_stage& stage : state.path) {
       outcome->path.emplace_back(stage.node, stage.layers);
     }
-    if (state.evidence != nullptr) {
-      state.ending = std::move(outcome);
+    if (state.signing.terms != nullptr) {
+      state.finish.outcome = std::move(outcome);
       return close_receipt(self);
     }
   }
@@ -281,7 +289,7 @@ void perform(lead_pointer self, const end_effect&) {
 void take_tokens(lead_pointer self, const tokens_drawn& drawn);
 
 void perform_all(lead_pointer self, const lead_core::effects& effects) {
-  ++self->state.progress;
+  ++self->state.watch.progress;
   for (const lead_effect& effect : effects) {
     std::visit([self](const auto& e) { perform(self, e); }, effect);
   }
@@ -310,10 +318,10 @@ void path_changed(lead_pointer self, const path_found& news) {
       self->monitor(stage.handle);
     }
   }
-  state.ticks_idle = 0;
-  state.blamed.reset();
+  state.watch.ticks_idle = 0;
+  state.faults.blamed.reset();
   if (state.environment.forecasts != nullptr) {
-    state.patience.expect(state.environment.forecasts->of(state.request));
+    state.watch.patience.expect(state.environment.forecasts->of(state.request));
   }
   if (!old.empty()) {
     count_now(state, [](node_meter& meter) { meter.recovered(); });
@@ -346,7 +354,7 @@ void take_hidden(lead_pointer self, const frame_view& view) {
   lead_state& state = self->state;
   const frame_header& h = view.header;
   state.pooled->take(h.first, view.floats());
-  state.first_token = state.last_token = state.environment.env->now();
+  state.times.first_token = state.times.last_token = state.environment.env->now();
   perform_all(self, state.core->on_hidden(h.epoch, h.first + h.count, state.pooled->next()));
 }
 
@@ -390,19 +398,19 @@ void take_answer(lead_pointer self, const tensor_frame& frame) {
 void take_tokens(lead_pointer self, const tokens_drawn& drawn) {
   lead_state& state = self->state;
   const auto now = state.environment.env->now();
-  if (!state.first_token) {
-    state.first_token = now;
+  if (!state.times.first_token) {
+    state.times.first_token = now;
   } else {
-    const std::chrono::nanoseconds step = now - state.last_token;
+    const std::chrono::nanoseconds step = now - state.times.last_token;
     count_now(state, [&](node_meter& meter) { meter.step(step, slack(state)); });
-    state.patience.drawn(step);
+    state.watch.patience.drawn(step);
   }
-  state.last_token = now;
+  state.times.last_token = now;
   if (state.trace) {
-    state.trace->take_draw(now - state.started, drawn.at);
+    state.trace->take_draw(now - state.times.started, drawn.at);
   }
   count_now(state, [&](node_meter& meter) { meter.drawn(drawn.drawn.size()); });
-  auto effects = state.core->on_drawn(drawn, now - state.fed);
+  auto effects = state.core->on_drawn(drawn, now - state.times.fed);
   // The next step first: a stage computes it while the token is logged and told.
   std::stable_partition(effects.begin(), effects.end(), [](const lead_effect& effect) {
     return std::holds_alternative<tokens_effect>(effect);
@@ -425,24 +433,25 @@ void begin_anew(lead_pointer self) {
 // Every wait has an end.
 void tick(lead_pointer self) {
   lead_state& state = self->state;
-  ++state.ticks;
-  if (state.ending) {
-    ++state.ticks_ending;
-    if (state.ticks_ending % (limits::statement_ask_again / limits::lead_tick) == 0) {
+  ++state.watch.ticks;
+  if (state.finish.outcome) {
+    ++state.finish.ticks;
+    if (state.finish.ticks % (limits::statement_ask_again / limits::lead_tick) == 0) {
       ask_for_statements(self);
     }
-    if (!state.closing) {
+    if (!state.finish.closing) {
       close_receipt(self);
     }
     self->delayed_send(self, limits::lead_tick, watch_tick{});
     return;
   }
-  if (state.ticks * limits::lead_tick > state.deadline) {
-    const std::string why =
-        state.last_trouble.message.empty() ? "" : "; last trouble: " + state.last_trouble.message;
+  if (state.watch.ticks * limits::lead_tick > state.times.deadline) {
+    const std::string why = state.faults.last_trouble.message.empty()
+                                ? ""
+                                : "; last trouble: " + state.faults.last_trouble.message;
     perform_all(self, state.core->fail_with(
                           {errc::timed_out, fmt::format("the request was not done within {} s{}",
-                                                        state.deadline.count(), why)}));
+                                                        state.times.deadline.count(), why)}));
     return;
   }
   if (auto reason = unanswered_fault(state)) {
@@ -450,12 +459,12 @@ void tick(lead_pointer self) {
     return;
   }
   const std::uint64_t progress = progress_of(state);
-  state.ticks_idle = progress == state.progress_seen ? state.ticks_idle + 1 : 0;
-  state.progress_seen = progress;
+  state.watch.ticks_idle = progress == state.watch.progress_seen ? state.watch.ticks_idle + 1 : 0;
+  state.watch.progress_seen = progress;
   const auto awaited = state.core->awaited();
-  if (state.ticks_idle * limits::lead_tick >= slack(state) && awaited) {
-    const bool again = state.patience.complained();
-    state.ticks_idle = 0;
+  if (state.watch.ticks_idle * limits::lead_tick >= slack(state) && awaited) {
+    const bool again = state.watch.patience.complained();
+    state.watch.ticks_idle = 0;
     complain(self, *awaited,
              {errc::timed_out, fmt::format("stage {} has not answered in time", awaited->value)});
     if (again) {
@@ -485,12 +494,13 @@ void go_on_with(lead_pointer self, request_entered* known) {
   const std::uint32_t vocabulary = state.environment.vocabulary->vocabulary();
   if (known != nullptr && known->finished &&
       agrees(*known->finished, state.log->prompt, state.log->max_tokens, vocabulary)) {
-    state.first_frame = state.first_token = state.last_token = state.environment.env->now();
+    state.times.first_frame = state.times.first_token = state.times.last_token =
+        state.environment.env->now();
     perform_all(self, state.core->conclude_with(*known->finished, known->from_disk));
     if (state.core->is_over()) {
       return;
     }
-    state.first_frame = state.first_token = std::nullopt;
+    state.times.first_frame = state.times.first_token = std::nullopt;
   }
   if (known != nullptr) {
     adopt_draws(*state.core, std::move(known->drawn), vocabulary);
@@ -508,18 +518,19 @@ void begin(lead_pointer self, generation_request request) {
     }
   }
   if (request.receipt && around.desk != nullptr) {
-    state.evidence = std::make_shared<const lead_evidence>(
+    state.signing.terms = std::make_shared<const lead_evidence>(
         *around.desk, facts_of(request, around.shape.hashed_layers + 1),
         around.env->unix_seconds() + static_cast<std::uint64_t>(request.deadline.count()));
   }
   state.request = request.id;
-  state.deadline = request.deadline;
+  state.times.deadline = request.deadline;
   state.sampler = std::make_shared<compute::sampler>(request.sampling);
-  state.started = around.env->now();
+  state.times.started = around.env->now();
   if (request.trace) {
     state.trace = std::make_shared<request_trace>();
     state.trace->began_unix_us = around.env->unix_seconds() * 1'000'000;
-    state.trace->waited = request.taken ? state.started - *request.taken : request_trace::time{0};
+    state.trace->waited =
+        request.taken ? state.times.started - *request.taken : request_trace::time{0};
   }
   std::optional<error> wrong;
   if (!request.sampling.constraint.empty()) {
@@ -533,7 +544,7 @@ void begin(lead_pointer self, generation_request request) {
   }
   // What is reused is not computed: nobody signs for it, and its hidden states are not there.
   const bool all = request.embedding == pooling::mean;
-  cache_use use = state.evidence == nullptr && !all ? request.cache : cache_use{};
+  cache_use use = state.signing.terms == nullptr && !all ? request.cache : cache_use{};
   if (request.embedding) {
     use.answers = false;
     state.pooled.emplace(*request.embedding, static_cast<position>(request.prompt.size()),
@@ -576,7 +587,7 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
       [self](const session_finished& e) { perform_all(self, self->state.core->on_finished(e)); },
       [self](const stage_failed& e) { perform_all(self, stage_refused(self, e)); },
       [self](const path_found& news) { path_changed(self, news); },
-      [self](const path_missing& e) { self->state.last_trouble = e.reason; },
+      [self](const path_missing& e) { self->state.faults.last_trouble = e.reason; },
       [self](const path_lost& e) { perform_all(self, self->state.core->fail_with(e.reason)); },
       [self](const cancel_request&) { perform_all(self, self->state.core->on_cancel()); },
       [self](const tokens_drawn& drawn) { take_tokens(self, drawn); },

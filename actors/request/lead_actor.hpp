@@ -74,34 +74,56 @@ struct lead_state {
   std::shared_ptr<compute::token_matcher> matcher; ///< of a constraint; else null
   std::shared_ptr<request_log> log;                ///< what another lead would need
   std::unique_ptr<journal_entry> journal;
-  std::shared_ptr<const lead_evidence> evidence; ///< null: no receipt is wanted, or none possible
-  std::vector<frame_bytes> statements;           ///< frames of evidence, as they came
-  std::size_t statement_bytes{0};
-  position tokens_signed{0};                       ///< below it, what was sent to the first stage
-  std::optional<result<generation_report>> ending; ///< while the last statements are waited for
-  bool closing{false};                             ///< a receipt is being made
-  std::uint32_t ticks_ending{0};
   std::optional<lead_reuse> reuse;            ///< absent: the cache is not used
   frame_bytes logits;                         ///< of the draw under way
   std::optional<compute::pooled_rows> pooled; ///< of a request that makes an embedding
   std::optional<tokens_drawn> drawn;          ///< here and now; others come as messages
   std::shared_ptr<request_trace> trace;       ///< null: none is wanted
-  std::uint64_t progress{0};                  ///< events handled
-  std::uint64_t progress_seen{0};             ///< at the last tick
-  std::uint32_t ticks{0};                     ///< since the start
-  std::uint32_t ticks_idle{0};                ///< since anything moved
-  step_patience patience;                     ///< with stages that owe an answer
-  error last_trouble;                         ///< why there is no path, as far as known
-  std::vector<path_stage> hosts;              ///< of this request's stages so far, each node once
-  std::optional<error> blamed;         ///< what a stage at fault said, until there is another path
-  std::uint32_t blamed_since{0};       ///< tick
-  std::optional<node_id> nonfinite_at; ///< the node that said so first
-  std::chrono::seconds deadline{0};
-  time_point started;
-  std::optional<time_point> first_frame;
-  std::optional<time_point> first_token;
-  time_point last_token;
-  time_point fed; ///< when the latest tokens were sent
+
+  /// What becomes the receipt.
+  struct signed_parts {
+    std::shared_ptr<const lead_evidence> terms; ///< null: no receipt is wanted, or none possible
+    std::vector<frame_bytes> statements;        ///< frames of evidence, as they came
+    std::size_t statement_bytes{0};
+    position tokens_signed{0}; ///< below it, what was sent to the first stage
+  };
+  signed_parts signing;
+
+  struct request_end {
+    std::optional<result<generation_report>> outcome; ///< while the last statements are waited for
+    bool closing{false};                              ///< a receipt is being made
+    std::uint32_t ticks{0};
+  };
+  request_end finish;
+
+  /// Whether anything moves.
+  struct idle_watch {
+    std::uint64_t progress{0};      ///< events handled
+    std::uint64_t progress_seen{0}; ///< at the last tick
+    std::uint32_t ticks{0};         ///< since the start
+    std::uint32_t ticks_idle{0};    ///< since anything moved
+    step_patience patience;         ///< with stages that owe an answer
+  };
+  idle_watch watch;
+
+  struct path_faults {
+    error last_trouble;            ///< why there is no path, as far as known
+    std::vector<path_stage> hosts; ///< of this request's stages so far, each node once
+    std::optional<error> blamed;   ///< what a stage at fault said, until there is another path
+    std::uint32_t blamed_since{0}; ///< tick
+    std::optional<node_id> nonfinite_at; ///< the node that said so first
+  };
+  path_faults faults;
+
+  struct request_times {
+    std::chrono::seconds deadline{0};
+    time_point started;
+    std::optional<time_point> first_frame;
+    std::optional<time_point> first_token;
+    time_point last_token;
+    time_point fed; ///< when the latest tokens were sent
+  };
+  request_times times;
 };
 
 [[nodiscard]] lead_actor::behavior_type lead_behavior(lead_actor::stateful_pointer<lead_state> self,

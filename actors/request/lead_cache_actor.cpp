@@ -66,7 +66,7 @@ bool enter_cache(lead_pointer self, const cache_use& use,
   reuse.waits_for = cache.address();
   reuse.go_on = std::move(go_on);
   self->monitor(cache);
-  self->request(cache, state.deadline, std::move(question))
+  self->request(cache, state.times.deadline, std::move(question))
       .then([self](request_entered& known) { answered(self, &known); },
             [self](const caf::error&) { answered(self, nullptr); });
   return true;
@@ -147,9 +147,9 @@ void keep_draws(lead_pointer self, std::uint32_t index) {
   record.key = draws_key(*state.reuse->request_name, index / size);
   const auto end = drawn.begin() + index + 1;
   record.drawn.assign(end - size, end);
-  caf::anon_send(cache,
-                 keep_answer{state.reuse->use.salt, std::move(record),
-                             microseconds(size * state.patience.smoothed()), state.reuse->era});
+  caf::anon_send(cache, keep_answer{state.reuse->use.salt, std::move(record),
+                                    microseconds(size * state.watch.patience.smoothed()),
+                                    state.reuse->era});
 }
 
 void keep_finished(lead_pointer self, const generation_report& report) {

@@ -155,20 +155,21 @@ public:
   /// The request cannot go on at all.
   [[nodiscard]] effects fail_with(error reason);
 
-  [[nodiscard]] epoch current_epoch() const noexcept { return epoch_; }
+  [[nodiscard]] epoch current_epoch() const noexcept { return run_.driver; }
   /// Positions to be computed as far as known: no stage of this request can be further.
-  [[nodiscard]] position target() const noexcept { return target_; }
+  [[nodiscard]] position target() const noexcept { return output_.target; }
   /// A stage that holds more positions begins afresh: nobody knows what they were, or what it
   /// answered was lost.
   [[nodiscard]] position keeps(stage_index s) const noexcept {
-    return hidden_next_ && s.value + 1 == stages_.size() ? *hidden_next_ : target_;
+    return output_.hidden_next && s.value + 1 == stages_.size() ? *output_.hidden_next
+                                                                : output_.target;
   }
   /// Stages that have not computed all they were given, first one first; empty when none is owed
   /// anything. What a deadline is about.
   [[nodiscard]] std::optional<stage_index> awaited() const noexcept;
   /// What is owed is a step of one position and the drafts behind it.
   [[nodiscard]] bool owes_one_step() const noexcept {
-    return phase_ == phase::driving && edge_ == 0 && step_counts_;
+    return run_.now == phase::driving && run_.edge == 0 && run_.step_counts;
   }
   /// Grows with everything that brings the request further, and with nothing else a stage says:
   /// with whole frames, so that a stage that computes position by position is not taken for one
@@ -181,10 +182,12 @@ public:
   /// Windows that all stages hold and have handed over for reuse, as far as they said in this
   /// epoch.
   [[nodiscard]] std::uint32_t windows_computed() const noexcept;
-  [[nodiscard]] bool is_over() const noexcept { return phase_ == phase::over; }
+  [[nodiscard]] bool is_over() const noexcept { return run_.now == phase::over; }
   /// Prompt and output so far.
-  [[nodiscard]] std::span<const token_id> history() const noexcept { return history_; }
-  [[nodiscard]] std::size_t output_count() const noexcept { return history_.size() - prompt_; }
+  [[nodiscard]] std::span<const token_id> history() const noexcept { return output_.history; }
+  [[nodiscard]] std::size_t output_count() const noexcept {
+    return output_.history.size() - prompt_;
+  }
   /// Times are the shell's to fill in. Call once, after `end_effect`.
   [[nodiscard]] result<generation_report> outcome();
 
@@ -216,14 +219,16 @@ private:
 
   [[nodiscard]] bool current(stage_index s, epoch e) const noexcept;
   [[nodiscard]] bool lacks_hidden() const noexcept {
-    return hidden_next_ && *hidden_next_ < target_;
+    return output_.hidden_next && *output_.hidden_next < output_.target;
   }
   [[nodiscard]] bool add_leaves(stage_index s, epoch e, bool ends,
                                 const std::vector<compute::unit_leaf>& leaves, effects& out);
   [[nodiscard]] bool add_leaf(stage_index s, epoch e, const compute::unit_leaf& leaf, effects& out);
   [[nodiscard]] bool may_state(stage_index s, bool ends, const compute::unit_leaf& leaf) const;
   [[nodiscard]] bool stated_all(stage_index s) const;
-  [[nodiscard]] position length_max() const noexcept { return ended_ ? positions_max_ : target_; }
+  [[nodiscard]] position length_max() const noexcept {
+    return output_.ended ? positions_max_ : output_.target;
+  }
   [[nodiscard]] bool too_long(stage_index s, epoch e, position length, effects& out);
   void take_length(stage& st, position length);
   void lacks_something(stage_index s, effects& out);
@@ -257,46 +262,63 @@ private:
   stop_filter stops_;
   kill_plan kills_;
   compute::transcript transcript_;
-  std::vector<token_id> history_;
-  std::vector<drawn_token> earlier_; ///< drawn by an earlier lead, until `resume`
-  const bool logprobs_;              ///< tokens are told with logprobs, so all are drawn here
-  std::vector<token_id> expected_;   ///< then: the answer's first tokens, as drawn at another time
-  std::optional<position> hidden_next_; ///< of an embedding: the first row it still lacks
+  const bool logprobs_; ///< tokens are told with logprobs, so all are drawn here
   std::vector<stage> stages_;
-  std::vector<stage_place> places_; ///< as the stages, or empty
-  /// Who stated a unit, and what others state instead; only with `places_`.
-  std::map<compute::unit_name, std::uint32_t> stated_by_;
-  struct dispute {
-    compute::unit_leaf leaf;
-    std::uint32_t host{0};
-  };
-  std::map<compute::unit_name, dispute> disputed_; ///< at most limits::disputes_max
-  bool blames_source_{false}; ///< the next time a stage lacks things, whoever feeds it is blamed
-  std::uint64_t moves_{0};
+  credit credit_;
+  draft_control drafting_;
   bool had_path_{false};
   bool reuse_{false};
   std::uint32_t reuse_windows_{0};
-  std::uint32_t gaps_{0}; ///< epochs begun on this path because a stage lacked what another reused
-  credit credit_;
-  epoch epoch_{0};
-  phase phase_{phase::gathering};
-  std::uint32_t edge_{0};
-  position edge_goal_{0};       ///< of an edge beyond 0
-  position cursor_{0};          ///< fed into the edge so far
-  position sent_{0};            ///< most ever sent into edge 0
-  position target_{0};          ///< positions to be computed as far as known
-  bool awaiting_logits_{false}; ///< of position target_ - 1
-  bool drawing_{false};
-  bool step_counts_{false}; ///< under way is a step of one known position, and nothing was lost
-  bool signs_{false};       ///< every row of logits drawn from is to be stated by who computed it
-  draft_control drafting_;
-  std::vector<token_id> drafts_; ///< sent behind position target_ - 1 in this epoch
-  bool resend_asked_{false};     ///< in this epoch
-  bool finish_asked_{false};     ///< in this epoch, of all that have not stated their end
-  bool ended_{false};            ///< no further token will be drawn
+  bool signs_{false}; ///< every row of logits drawn from is to be stated by who computed it
+  std::uint64_t moves_{0};
   std::uint32_t restarts_{0};
-  std::uint32_t complaints_{0}; ///< epochs begun because a stage lacked something, since
-                                ///< the last token
+
+  /// Where the path is.
+  struct progress {
+    epoch driver{0};
+    phase now{phase::gathering};
+    std::uint32_t edge{0};
+    position edge_goal{0};    ///< of an edge beyond 0
+    position cursor{0};       ///< fed into the edge so far
+    position sent{0};         ///< most ever sent into edge 0
+    bool step_counts{false};  ///< under way is a step of one known position, and nothing was lost
+    bool resend_asked{false}; ///< in this epoch
+    bool finish_asked{false}; ///< in this epoch, of all that have not stated their end
+  };
+  progress run_;
+
+  /// What is told, and what is to be drawn next.
+  struct output {
+    std::vector<token_id> history;
+    std::vector<drawn_token> earlier; ///< drawn by an earlier lead, until `resume`
+    /// With logprobs: the answer's first tokens, as drawn at another time.
+    std::vector<token_id> expected;
+    std::optional<position> hidden_next; ///< of an embedding: the first row it still lacks
+    position target{0};                  ///< positions to be computed as far as known
+    bool awaiting_logits{false};         ///< of position target - 1
+    bool drawing{false};
+    bool ended{false};            ///< no further token will be drawn
+    std::vector<token_id> drafts; ///< sent behind position target - 1 in this epoch
+  };
+  output output_;
+
+  /// Who said what, and who is at fault.
+  struct trust {
+    std::vector<stage_place> places; ///< as the stages, or empty
+    /// Who stated a unit, and what others state instead; only with `places`.
+    std::map<compute::unit_name, std::uint32_t> stated_by;
+    struct dispute {
+      compute::unit_leaf leaf;
+      std::uint32_t host{0};
+    };
+    std::map<compute::unit_name, dispute> disputed; ///< at most limits::disputes_max
+    bool blames_source{false};   ///< the next time a stage lacks things, whoever feeds it is blamed
+    std::uint32_t complaints{0}; ///< epochs begun because a stage lacked something, since the last
+                                 ///< token
+    std::uint32_t gaps{0}; ///< epochs begun on this path because a stage lacked what another reused
+  };
+  trust trust_;
+
   generation_report report_;
   std::optional<error> failure_;
 };

@@ -9,23 +9,24 @@ namespace ovir::actors {
 
 lead_core::effects lead_core::on_cancel() {
   effects out;
-  if (hidden_next_) { // half a vector is none
+  if (output_.hidden_next) { // half a vector is none
     return fail_with(error{errc::cancelled, "the request was cancelled"});
   }
-  if (phase_ == phase::over || ended_) {
+  if (run_.now == phase::over || output_.ended) {
     return out;
   }
   end_generation(finish_reason::cancelled);
   // What tokens were drawn from is computed, if perhaps only as a draft.
-  const bool drawn = sent_ > 0 && output_count() > 0;
-  target_ = drawn ? std::max(sent_, static_cast<position>(history_.size() - 1)) : sent_;
+  const bool drawn = run_.sent > 0 && output_count() > 0;
+  output_.target =
+      drawn ? std::max(run_.sent, static_cast<position>(output_.history.size() - 1)) : run_.sent;
   for (const stage& st : stages_) {
-    target_ = std::max(target_, sent_ > 0 ? st.length : 0);
+    output_.target = std::max(output_.target, run_.sent > 0 ? st.length : 0);
   }
   drive(out);
   // Before anything was sent there is nothing to wait for, and perhaps no stage to ask.
-  if (sent_ == 0 && phase_ != phase::over) {
-    target_ = 0;
+  if (run_.sent == 0 && run_.now != phase::over) {
+    output_.target = 0;
     // Stages may have stated windows from the cache, for which nobody asked.
     for (const auto& [at, logits] : std::exchange(transcript_, {}).logits()) {
       static_cast<void>(transcript_.add_logits(at, logits));
@@ -41,12 +42,12 @@ lead_core::effects lead_core::on_cancel() {
 
 // One strike at a time: the next waits until the stage is back.
 void lead_core::drill(effects& out) {
-  if (phase_ == phase::over || phase_ == phase::gathering) {
+  if (run_.now == phase::over || run_.now == phase::gathering) {
     return;
   }
   const bool quiet = std::all_of(stages_.begin(), stages_.end(),
                                  [](const stage& st) { return st.up && !st.dying; });
-  if (quiet && kills_.due(output_count(), phase_ == phase::finishing)) {
+  if (quiet && kills_.due(output_count(), run_.now == phase::finishing)) {
     const stage_index victim{kills_.choose(shape_.stages)};
     stages_[victim.value].dying = true;
     out.push_back(kill_effect{victim});
@@ -56,7 +57,7 @@ void lead_core::drill(effects& out) {
 void lead_core::try_complete(effects& out) {
   const bool whole = std::all_of(stages_.begin(), stages_.end(),
                                  [](const stage& st) { return st.finished && st.up && !st.dying; });
-  if (phase_ != phase::finishing || !whole || kills_.pending(output_count())) {
+  if (run_.now != phase::finishing || !whole || kills_.pending(output_count())) {
     return;
   }
   conclude(out);
@@ -69,16 +70,16 @@ void lead_core::conclude(effects& out) {
     report_.text += rest;
     out.push_back(text_effect{rest});
   }
-  const auto root = transcript_.root(shape_.hashed_layers, target_, history_);
+  const auto root = transcript_.root(shape_.hashed_layers, output_.target, output_.history);
   if (!root) {
     fail(root.error(), out);
     return;
   }
   report_.transcript = *root;
-  report_.positions = target_;
+  report_.positions = output_.target;
   report_.leaves = transcript_.units();
   report_.logits = transcript_.logits();
-  phase_ = phase::over;
+  run_.now = phase::over;
   out.push_back(end_effect{});
 }
 
@@ -89,15 +90,15 @@ lead_core::effects lead_core::fail_with(error reason) {
 }
 
 void lead_core::fail(error reason, effects& out) {
-  if (phase_ != phase::over) {
+  if (run_.now != phase::over) {
     failure_ = std::move(reason);
-    phase_ = phase::over;
+    run_.now = phase::over;
     out.push_back(end_effect{});
   }
 }
 
 result<generation_report> lead_core::outcome() {
-  OVIR_CHECK(phase_ == phase::over);
+  OVIR_CHECK(run_.now == phase::over);
   if (failure_) {
     return *failure_;
   }

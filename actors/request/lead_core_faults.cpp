@@ -17,39 +17,40 @@ std::uint32_t windows_of(position positions) {
 
 // Its own layers, whole windows of what was computed so far; with its end, also the one begun.
 bool lead_core::may_state(stage_index s, bool ends, const compute::unit_leaf& leaf) const {
-  if (s.value >= places_.size()) {
+  if (s.value >= trust_.places.size()) {
     return false;
   }
-  const layer_range& layers = places_[s.value].layers;
+  const layer_range& layers = trust_.places[s.value].layers;
   const auto& [window, layer] = leaf.unit;
   const std::uint64_t begin = std::uint64_t{window} * limits::window_positions;
   const bool whole = leaf.positions == limits::window_positions;
   const bool begun = ends && leaf.positions > 0 && leaf.positions < limits::window_positions &&
-                     begin + leaf.positions == target_;
+                     begin + leaf.positions == output_.target;
   return layers.first <= layer && layer < std::min(layers.last, shape_.hashed_layers) &&
          ((whole && begin + leaf.positions <= length_max()) || begun);
 }
 
 bool lead_core::add_leaf(stage_index s, epoch e, const compute::unit_leaf& leaf, effects& out) {
   const auto added = transcript_.add_unit(leaf);
-  const std::uint32_t host = places_[s.value].host;
+  const std::uint32_t host = trust_.places[s.value].host;
   if (added) {
-    stated_by_.try_emplace(leaf.unit, host);
+    trust_.stated_by.try_emplace(leaf.unit, host);
     return true;
   }
   if (!current(s, e)) {
     return true; // of a path that is over: who said it is not certain, and who is left repeats it
   }
-  const auto author = stated_by_.find(leaf.unit);
-  if (author != stated_by_.end() && author->second != host) {
-    const auto known = disputed_.find(leaf.unit);
-    if (known != disputed_.end() && known->second.leaf == leaf && known->second.host != host) {
+  const auto author = trust_.stated_by.find(leaf.unit);
+  if (author != trust_.stated_by.end() && author->second != host) {
+    const auto known = trust_.disputed.find(leaf.unit);
+    if (known != trust_.disputed.end() && known->second.leaf == leaf &&
+        known->second.host != host) {
       out.push_back(accuse_effect{author->second, added.error()});
       fail(added.error(), out);
       return false;
     }
-    if (disputed_.size() < limits::disputes_max || known != disputed_.end()) {
-      disputed_.insert_or_assign(leaf.unit, dispute{leaf, host});
+    if (trust_.disputed.size() < limits::disputes_max || known != trust_.disputed.end()) {
+      trust_.disputed.insert_or_assign(leaf.unit, trust::dispute{leaf, host});
     }
   }
   blame(s, added.error(), out);
@@ -61,7 +62,7 @@ bool lead_core::add_leaf(stage_index s, epoch e, const compute::unit_leaf& leaf,
 bool lead_core::add_leaves(stage_index s, epoch e, bool ends,
                            const std::vector<compute::unit_leaf>& leaves, effects& out) {
   for (const compute::unit_leaf& leaf : leaves) {
-    if (!places_.empty()) {
+    if (!trust_.places.empty()) {
       if (may_state(s, ends, leaf) && !add_leaf(s, e, leaf, out)) {
         return false;
       }
@@ -74,14 +75,14 @@ bool lead_core::add_leaves(stage_index s, epoch e, bool ends,
 }
 
 bool lead_core::stated_all(stage_index s) const {
-  if (places_.empty()) {
+  if (trust_.places.empty()) {
     return true;
   }
-  const layer_range& layers = places_[s.value].layers;
+  const layer_range& layers = trust_.places[s.value].layers;
   const layer_index last = std::min(layers.last, shape_.hashed_layers);
-  for (std::uint32_t window = 0; window < windows_of(target_); ++window) {
+  for (std::uint32_t window = 0; window < windows_of(output_.target); ++window) {
     for (layer_index layer = layers.first; layer < last; ++layer) {
-      if (!stated_by_.contains({window, layer})) {
+      if (!trust_.stated_by.contains({window, layer})) {
         return false;
       }
     }
@@ -90,7 +91,7 @@ bool lead_core::stated_all(stage_index s) const {
 }
 
 bool lead_core::too_long(stage_index s, epoch e, position length, effects& out) {
-  if (places_.empty() || !current(s, e) || length <= length_max()) {
+  if (trust_.places.empty() || !current(s, e) || length <= length_max()) {
     return false;
   }
   blame(s,
@@ -105,7 +106,7 @@ void lead_core::take_length(stage& st, position length) {
     return;
   }
   st.length = length;
-  if (length >= cursor_ || length - st.counted >= shape_.prefill_chunk) {
+  if (length >= run_.cursor || length - st.counted >= shape_.prefill_chunk) {
     st.counted = length;
     ++moves_;
   }
@@ -120,7 +121,7 @@ void lead_core::lacks_something(stage_index s, effects& out) {
     gather(out);
     return;
   }
-  const bool source = std::exchange(blames_source_, !blames_source_) && s.value > 0;
+  const bool source = std::exchange(trust_.blames_source, !trust_.blames_source) && s.value > 0;
   const stage_index at{source ? s.value - 1 : s.value};
   blame(at,
         {errc::malformed, fmt::format("stage {} lacked what it was sent {} times", s.value,
@@ -138,21 +139,21 @@ lead_core::effects lead_core::on_bad_answer(epoch driver, error reason) {
 }
 
 void lead_core::blame(stage_index s, error reason, effects& out) {
-  if (places_.empty()) {
+  if (trust_.places.empty()) {
     fail(std::move(reason), out);
     return;
   }
-  forget_statements(places_[s.value].host);
+  forget_statements(trust_.places[s.value].host);
   stages_[s.value].up = false;
   stages_[s.value].dying = false;
-  phase_ = phase::gathering;
+  run_.now = phase::gathering;
   out.push_back(blame_effect{s, std::move(reason)});
 }
 
 // The stage that takes its place computes it again and states it.
 void lead_core::forget_statements(std::uint32_t host) {
-  for (std::size_t i = 0; i < places_.size(); ++i) {
-    if (places_[i].host == host) {
+  for (std::size_t i = 0; i < trust_.places.size(); ++i) {
+    if (trust_.places[i].host == host) {
       stages_[i].finished = false;
     }
   }
@@ -161,13 +162,13 @@ void lead_core::forget_statements(std::uint32_t host) {
     static_cast<void>(kept.add_logits(at, logits));
   }
   for (const compute::unit_leaf& leaf : transcript_.units()) {
-    const auto author = stated_by_.find(leaf.unit);
-    if (author == stated_by_.end() || author->second != host) {
+    const auto author = trust_.stated_by.find(leaf.unit);
+    if (author == trust_.stated_by.end() || author->second != host) {
       static_cast<void>(kept.add_unit(leaf));
     }
   }
   transcript_ = std::move(kept);
-  std::erase_if(stated_by_, [host](const auto& one) { return one.second == host; });
+  std::erase_if(trust_.stated_by, [host](const auto& one) { return one.second == host; });
 }
 
 } // namespace ovir::actors

@@ -11,7 +11,7 @@ namespace ovir::actors {
 template <class Note>
 void trace_now(lead_state& state, Note note) {
   if (state.trace) {
-    note(*state.trace, state.environment.env->now() - state.started);
+    note(*state.trace, state.environment.env->now() - state.times.started);
   }
 }
 
@@ -25,7 +25,7 @@ void count_now(const lead_state& state, Count count) {
 
 /// How long a stage may owe an answer before another is looked for: its slack.
 [[nodiscard]] inline std::chrono::nanoseconds slack(const lead_state& state) {
-  return state.patience.allowed(state.core->owes_one_step());
+  return state.watch.patience.allowed(state.core->owes_one_step());
 }
 
 /// The request is over.

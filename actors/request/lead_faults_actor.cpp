@@ -28,7 +28,7 @@ error words_of(const error& said) {
 
 void complain(lead_pointer self, stage_index stage, error reason) {
   lead_state& state = self->state;
-  state.last_trouble = reason;
+  state.faults.last_trouble = reason;
   trace_now(state, [&](request_trace& trace, request_trace::time now) {
     trace.take_trouble(now, stage.value, reason.message);
   });
@@ -43,17 +43,17 @@ void blame(lead_pointer self, stage_index stage, const error& reason) {
   }
   // That another scheduler drives the request is this one's to find out: it goes on.
   if (reason.code != errc::superseded) {
-    state.blamed = reason;
-    state.blamed_since = state.ticks;
+    state.faults.blamed = reason;
+    state.faults.blamed_since = state.watch.ticks;
   }
   complain(self, stage, reason);
 }
 
 void accuse_former(lead_pointer self, const accuse_effect& e) {
   lead_state& state = self->state;
-  if (e.host < state.hosts.size()) {
+  if (e.host < state.faults.hosts.size()) {
     self->send(state.environment.paths,
-               path_trouble{state.request, state.hosts[e.host].handle, e.reason});
+               path_trouble{state.request, state.faults.hosts[e.host].handle, e.reason});
   }
 }
 
@@ -70,10 +70,10 @@ lead_core::effects stage_refused(lead_pointer self, const stage_failed& e) {
   }
   const node_id& node = state.path[e.stage.value].node;
   if (e.reason.code == errc::nonfinite) { // as computing it again would, where it is true
-    if (state.nonfinite_at.value_or(node) != node) {
+    if (state.faults.nonfinite_at.value_or(node) != node) {
       return state.core->fail_with(e.reason);
     }
-    state.nonfinite_at = node;
+    state.faults.nonfinite_at = node;
   }
   return state.core->on_failed({e.stage, e.driver, words_of(e.reason)});
 }
@@ -84,29 +84,31 @@ std::vector<stage_place> places_now(lead_state& state) {
   }
   std::vector<stage_place> places;
   for (const path_stage& stage : state.path) {
-    auto known = std::find_if(state.hosts.begin(), state.hosts.end(),
+    auto known = std::find_if(state.faults.hosts.begin(), state.faults.hosts.end(),
                               [&](const path_stage& host) { return host.node == stage.node; });
-    if (known == state.hosts.end() && state.hosts.size() < limits::hosts_per_request_max) {
-      known = state.hosts.insert(known, stage);
-    } else if (known == state.hosts.end()) {
-      known = state.hosts.end() - 1;
+    if (known == state.faults.hosts.end() &&
+        state.faults.hosts.size() < limits::hosts_per_request_max) {
+      known = state.faults.hosts.insert(known, stage);
+    } else if (known == state.faults.hosts.end()) {
+      known = state.faults.hosts.end() - 1;
     }
     known->handle = stage.handle ? stage.handle : known->handle;
-    places.push_back({stage.layers, static_cast<std::uint32_t>(known - state.hosts.begin())});
+    places.push_back(
+        {stage.layers, static_cast<std::uint32_t>(known - state.faults.hosts.begin())});
   }
   return places;
 }
 
 std::optional<error> unanswered_fault(const lead_state& state) {
-  if (!state.blamed ||
-      (state.ticks - state.blamed_since) * limits::lead_tick < limits::fault_patience) {
+  if (!state.faults.blamed || (state.watch.ticks - state.faults.blamed_since) * limits::lead_tick <
+                                  limits::fault_patience) {
     return std::nullopt;
   }
-  return in_context("no other node can take the place of a stage at fault", *state.blamed);
+  return in_context("no other node can take the place of a stage at fault", *state.faults.blamed);
 }
 
 std::uint64_t progress_of(const lead_state& state) {
-  return state.path.empty() || within_a_process(state) ? state.progress : state.core->moves();
+  return state.path.empty() || within_a_process(state) ? state.watch.progress : state.core->moves();
 }
 
 } // namespace ovir::actors

@@ -83,18 +83,14 @@ result<void> check(const answer_record& r, std::uint8_t end) {
 digest request_digest(const digest& model, std::span<const token_id> prompt,
                       const sampling_params& sampling) {
   // Greedy draws need no chance: whatever the seed is.
-  const std::uint64_t seed = sampling.temperature > 0 ? sampling.seed : 0;
+  sampling_params numbers = sampling;
+  numbers.seed = sampling.temperature > 0 ? sampling.seed : 0;
   hasher state{"ovir/request/v1"};
   state.update(model)
       .update_text(compute::profile_name)
       .update_u32(static_cast<std::uint32_t>(prompt.size()))
-      .update(std::as_bytes(prompt))
-      .update_u32(std::bit_cast<std::uint32_t>(sampling.temperature))
-      .update_u32(sampling.top_k)
-      .update_u64(std::bit_cast<std::uint64_t>(sampling.top_p))
-      .update_u64(std::bit_cast<std::uint64_t>(sampling.min_p))
-      .update_u32(std::bit_cast<std::uint32_t>(sampling.repeat_penalty))
-      .update_u64(seed);
+      .update(std::as_bytes(prompt));
+  add_numbers(state, numbers);
   if (!sampling.constraint.empty()) {
     state.update_text(sampling.constraint);
   }

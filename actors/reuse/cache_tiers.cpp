@@ -2,6 +2,7 @@
 
 #include "compute/forward/prefix.hpp"
 #include "messages/check.hpp"
+#include "messages/limits/blocks.hpp"
 #include "messages/limits/cache.hpp"
 
 #include <algorithm>
@@ -22,11 +23,10 @@ content_owner owner_of(const digest& salt) { return content_owner{salt}; }
 cache_tiers::cache_tiers(std::size_t memory_bytes_max,
                          std::unique_ptr<storage::content_store> store, storage::env& environment,
                          bool answers_are_claims)
-    : answers_are_claims_(answers_are_claims), memory_(memory_bytes_max), store_(std::move(store)),
-      env_(environment) {
-  if (store_) {
-    reader_ = store_->reader();
-    report_.disk_bytes = store_->bytes_on_disk();
+    : memory_(memory_bytes_max), claims_(answers_are_claims), back_(std::move(store), environment) {
+  if (const storage::content_store* const kept = back_.store()) {
+    reader_ = kept->reader();
+    report_.disk_bytes = kept->bytes_on_disk();
   }
 }
 
@@ -71,7 +71,7 @@ void cache_tiers::distrust(const digest& place, const found& what) {
   ++report_.damaged;
   memory_.remove(place);
   unwritten_.erase(place);
-  claimed_.erase(place);
+  claims_.forget(place);
   places_.forget(place);
   if (reader_) {
     doubted_.insert(place);
@@ -110,14 +110,14 @@ bool cache_tiers::find_window(const find_units& wanted, std::uint32_t window, un
       out.end = reuse_end::damaged;
       return false;
     }
-    if (claims_spent(content_kind::kv, place, *hit)) {
+    if (claims_.use(place, content_kind::kv, hit->disk_answer())) {
       out.end = reuse_end::rechecked;
       spend_rest(wanted, window);
       return false;
     }
     blocks.push_back(std::move(*block));
     places_.touch(place);
-    (fresh_.erase(place) > 0 ? from.peer : hit->on_disk ? from.disk : from.memory) += 1;
+    (claims_.take_fresh(place) ? from.peer : hit->on_disk ? from.disk : from.memory) += 1;
     if (hit->on_disk) {
       learn_cost(scope.model, hit->on_disk->about.cost_us);
       note(*hit->on_disk);
@@ -204,7 +204,7 @@ void cache_tiers::keep(const keep_units& units) {
     for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
       const digest& window = (*units.prefixes)[i];
       const digest place = compute::unit_key(scope.model, layer, window);
-      if (holds({}, place) && !spent_.contains(place)) {
+      if (holds({}, place) && !claims_.is_spent(place)) {
         continue;
       }
       const compute::unit_name name{units.first + i, layer};
@@ -242,7 +242,7 @@ std::optional<answer_record> cache_tiers::answer_at(const content_owner& owner, 
     distrust(place, *hit);
     return std::nullopt;
   }
-  if (claims_spent(content_kind::results, place, *hit)) {
+  if (claims_.use(place, content_kind::results, hit->disk_answer())) {
     return std::nullopt;
   }
   out.from_disk = hit->on_disk.has_value();
@@ -265,7 +265,7 @@ request_entered cache_tiers::find_answer(const enter_request& wanted) {
     ++report_.answers;
   }
   const bool again =
-      wanted.finished_key && spent_.contains(storage::lookup_key(owner, *wanted.finished_key));
+      wanted.finished_key && claims_.is_spent(storage::lookup_key(owner, *wanted.finished_key));
   if (out.finished || again || !wanted.request_name) {
     return out;
   }
@@ -285,7 +285,7 @@ void cache_tiers::keep(const keep_answer& answer) {
   }
   const content_owner owner = owner_of(answer.salt);
   const digest place = storage::lookup_key(owner, answer.record.key);
-  if (holds(owner, answer.record.key) && !spent_.contains(place)) {
+  if (holds(owner, answer.record.key) && !claims_.is_spent(place)) {
     return;
   }
   auto bytes = std::make_shared<const std::vector<std::byte>>(to_bytes(answer.record));
@@ -296,8 +296,8 @@ void cache_tiers::keep(const keep_answer& answer) {
   write fresh{content_kind::results, owner,         answer.record.key, place,
               std::move(bytes),      answer.cost_us};
   recheck(place, fresh);
-  if (is_claim(fresh.kind, fresh.from) && claimed_.size() < limits::claims_kept_max) {
-    claimed_.try_emplace(place);
+  if (claims_.is_claim(fresh.kind, fresh.from)) {
+    claims_.add_answer(place);
   }
   put(std::move(fresh));
 }
@@ -352,54 +352,181 @@ const cache_report& cache_tiers::report() {
   return report_;
 }
 
-cache_tiers::committed cache_tiers::commit(batch&& taken) {
-  committed out;
-  const std::uint64_t now = env_.unix_seconds();
-  OVIR_CHECK(store_ != nullptr);
-  for (const storage::lookup_answer& answer : taken.notes) {
-    store_->note(answer, now);
+// For other nodes, and from them
+
+std::vector<wanted_window> cache_tiers::missing(const find_units& wanted,
+                                                std::uint32_t first) const {
+  std::vector<wanted_window> windows;
+  const unit_scope& scope = wanted.scope;
+  const std::size_t block_bytes = compute::kv_block_bytes(scope.shape);
+  std::size_t bytes = 0;
+  for (std::uint32_t window = first; window < wanted.last; ++window) {
+    wanted_window lacks;
+    for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
+      const digest& name = (*wanted.prefixes)[window];
+      const digest place = compute::unit_key(scope.model, layer, name);
+      if (claims_.is_spent(place)) {
+        return windows; // to be computed, and all behind it with it
+      }
+      if (!holds({}, place)) {
+        lacks.push_back({place, name, layer, window, scope.shape, layer + 1 == scope.model_layers});
+      }
+    }
+    bytes += lacks.size() * block_bytes;
+    if (!windows.empty() && bytes > limits::block_fetch_bytes_max) {
+      return windows;
+    }
+    windows.push_back(std::move(lacks));
   }
-  if (taken.quarantine) {
-    const auto removed = remove_all(now);
-    out.quarantine = removed.has_value();
-    out.quarantined = removed ? *removed : 0;
-    if (!removed) {
-      out.warnings.push_back(fmt::format("what a conviction took away could not be removed from "
-                                         "the store, which is not used any more: {}",
-                                         removed.error().message));
-      store_.reset();
-      return out;
+  return windows;
+}
+
+void cache_tiers::take_fetched(const unit_scope& scope, std::vector<fetched_block> blocks) {
+  for (fetched_block& block : blocks) {
+    const digest place = block.wanted.place;
+    if (holds({}, place) || claims_.full()) {
+      continue;
+    }
+    claims_.add_fetched(place, block.author);
+    put({content_kind::kv,
+         {},
+         place,
+         place,
+         std::move(block.bytes),
+         unit_cost_us(scope.model),
+         {block.author, {}, false}});
+  }
+}
+
+/// Who computes a window computes those behind it as well: all that is only claimed of them is seen
+/// then.
+void cache_tiers::spend_rest(const find_units& wanted, std::uint32_t window) {
+  const unit_scope& scope = wanted.scope;
+  for (; window < wanted.last; ++window) {
+    for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
+      claims_.spend(compute::unit_key(scope.model, layer, (*wanted.prefixes)[window]));
     }
   }
-  std::vector<storage::store_change> changes;
-  for (const write& w : taken.writes) {
-    out.places.push_back(w.place);
-    changes.emplace_back(storage::put_content{.kind = w.kind,
-                                              .owner = w.owner,
-                                              .bytes = *w.bytes,
-                                              .key = w.key,
-                                              .cost_us = w.cost_us,
-                                              .from = w.from});
+}
+
+/// What was used often enough has been computed again: was it right? Of an answer that comes out
+/// another nobody knows which one is: the later one takes the place, as a claim.
+void cache_tiers::recheck(const digest& place, write& fresh) {
+  node_id author;
+  if (!claims_.take_spent(place, author)) {
+    return;
   }
-  const auto done = store_->commit(changes, now);
-  while (auto warning = store_->take_warning()) {
-    out.warnings.push_back(std::move(*warning));
+  ++report_.rechecked;
+  const auto before = look_up(fresh.kind, fresh.owner, fresh.key);
+  const bool same = before && (fresh.kind == content_kind::kv
+                                   ? compute::same_kv_block(*before->bytes, *fresh.bytes)
+                                   : *before->bytes == *fresh.bytes);
+  const bool differs = before && !same;
+  fresh.from.verified = fresh.kind == content_kind::kv || (before && !differs);
+  if (differs) {
+    ++report_.refuted;
+    claims_.refute(author);
   }
-  if (!done) {
-    out.not_kept = changes.size();
-    out.warnings.push_back(
-        fmt::format("the store cannot be used any more: {}", done.error().message));
-    store_.reset();
-    return out;
+}
+
+cache_tiers::bytes_pointer cache_tiers::serve(const digest& place) {
+  bytes_pointer bytes = memory_.find(place);
+  if (const auto waiting = unwritten_.find(place); !bytes && waiting != unwritten_.end()) {
+    bytes = waiting->second;
   }
-  for (const storage::change_outcome outcome : *done) {
-    const bool there =
-        outcome == storage::change_outcome::done || outcome == storage::change_outcome::present;
-    (there ? out.kept : out.not_kept) += 1;
+  if (!bytes && disk_counts() && !doubted_.contains(place)) {
+    storage::lookup_answer answer = reader_->find_at(place);
+    if (answer.outcome == lookup_outcome::hit && answer.kind == content_kind::kv) {
+      bytes = std::make_shared<const std::vector<std::byte>>(std::exchange(answer.bytes, {}));
+      note(std::move(answer));
+    } else if (answer.outcome == lookup_outcome::damaged && answer.kind == content_kind::kv) {
+      ++report_.damaged;
+      doubted_.insert(place);
+      note(std::move(answer));
+    }
   }
-  out.reader = store_->reader();
-  out.disk_bytes = store_->bytes_on_disk();
-  return out;
+  // Only what is a block: answers are looked up under names of another kind, but under names all
+  // the same.
+  if (!bytes || bytes->size() > limits::kv_block_bytes_max || !compute::kv_block::decode(bytes)) {
+    places_.forget(place);
+    return nullptr;
+  }
+  ++report_.served;
+  return signed_here(place, bytes);
+}
+
+/// Kept in memory as it was signed, so that who asks again costs no signature.
+cache_tiers::bytes_pointer cache_tiers::signed_here(const digest& place,
+                                                    const bytes_pointer& bytes) {
+  if (key_ == nullptr || !compute::author_of_kv_block(*bytes).empty()) {
+    return bytes; // of another, who stays its author
+  }
+  std::vector<std::byte> block = *bytes;
+  compute::sign_kv_block(block, *key_);
+  auto made = std::make_shared<const std::vector<std::byte>>(std::move(block));
+  memory_.add(place, made);
+  return made;
+}
+
+node_id cache_tiers::author_of(const digest& place) {
+  if (const node_id* const author = claims_.author_of(place)) {
+    return *author;
+  }
+  if (disk_counts()) {
+    if (const auto kept = reader_->describe_by_key({}, place)) {
+      return kept->from.author;
+    }
+  }
+  const bytes_pointer bytes = memory_.find(place);
+  const auto block = bytes ? compute::kv_block::decode(bytes) : result<compute::kv_block>{error{}};
+  return block && !(key_ != nullptr && block->author() == key_->id()) ? block->author() : node_id{};
+}
+
+void cache_tiers::claim_kept() {
+  for (const digest& place : back_.places_of_blocks()) {
+    places_.touch(place);
+  }
+}
+
+std::optional<std::vector<digest>> cache_tiers::take_places() {
+  return places_.changed() ? std::optional{places_.look()} : std::nullopt;
+}
+
+// After a conviction (docs/adr/0012-reuse.md)
+
+std::uint64_t cache_tiers::quarantine(std::function<void()> done) {
+  // Of a store, what it holds is counted when it is removed.
+  report_.quarantined += reader_ ? queue_.size() : memory_.entries();
+  memory_.clear();
+  queue_.clear();
+  queue_bytes_ = 0;
+  unwritten_.clear(); // a batch under way is on the disk when that is emptied
+  claims_.clear();
+  places_.clear();
+  ++era_;
+  if (!reader_) {
+    done();
+    return era_;
+  }
+  quarantines_ = true;
+  quarantine_taken_ = false; // one that is under way began before this
+  quarantine_done_.push_back(std::move(done));
+  return era_;
+}
+
+bool cache_tiers::is_tainted(std::uint64_t era) {
+  report_.tainted += era == era_ ? 0 : 1;
+  return era != era_;
+}
+
+void cache_tiers::end_quarantine(bool removed) {
+  if (!std::exchange(quarantine_taken_, false) || !removed) {
+    return;
+  }
+  quarantines_ = false;
+  for (const std::function<void()>& done : std::exchange(quarantine_done_, {})) {
+    done();
+  }
 }
 
 } // namespace ovir::actors

@@ -1,7 +1,9 @@
 #pragma once
 
 #include "actors/members/place_list.hpp"
+#include "actors/reuse/cache_back.hpp"
 #include "actors/reuse/cache_protocol.hpp"
+#include "actors/reuse/claim_book.hpp"
 #include "actors/reuse/wanted_block.hpp"
 #include "messages/limits/blocks.hpp"
 #include "messages/result.hpp"
@@ -31,31 +33,9 @@ public:
   using bytes_pointer = storage::memory_tier::bytes_pointer;
   using content_kind = storage::content_kind;
 
-  /// What goes to the disk in one commit.
-  struct write {
-    content_kind kind{content_kind::kv};
-    storage::content_owner owner;
-    digest key;   ///< unsalted
-    digest place; ///< the key as it is looked up
-    bytes_pointer bytes;
-    std::uint64_t cost_us{0};
-    storage::provenance from{};
-  };
-  struct batch {
-    std::vector<write> writes;
-    std::vector<storage::lookup_answer> notes; ///< without their bytes
-    bool quarantine{false};                    ///< first all that is on the disk goes
-  };
-  struct committed {
-    std::vector<digest> places; ///< of its writes
-    std::uint64_t kept{0};
-    std::uint64_t not_kept{0};
-    std::uint64_t disk_bytes{0};
-    std::optional<storage::store_reader> reader; ///< anew; none: the store is lost
-    std::vector<std::string> warnings;
-    bool quarantine{false}; ///< what was on the disk is gone
-    std::uint64_t quarantined{0};
-  };
+  using write = cache_write;
+  using batch = cache_batch;
+  using committed = cache_committed;
 
   /// `store` may be null: then memory alone. `environment` outlives the tiers.
   /// `answers_are_claims`: other nodes compute what answers consist of, so an answer is used
@@ -106,16 +86,20 @@ public:
   /// The places of the blocks here, if they are others than at the last call.
   [[nodiscard]] std::optional<std::vector<digest>> take_places();
   /// Who computed blocks that computing again did not confirm, since the last call.
-  [[nodiscard]] std::vector<node_id> take_refuted();
+  [[nodiscard]] std::vector<node_id> take_refuted() { return claims_.take_refuted(); }
 
   // The back
 
-  [[nodiscard]] committed commit(batch&& writes);
+  [[nodiscard]] committed commit(batch&& writes) { return back_.commit(std::move(writes)); }
 
 private:
   struct found {
     bytes_pointer bytes;
     std::optional<storage::lookup_answer> on_disk; ///< what the store said, if it was asked
+
+    [[nodiscard]] const storage::lookup_answer* disk_answer() const {
+      return on_disk ? &*on_disk : nullptr;
+    }
   };
 
   [[nodiscard]] std::optional<found> look_up(content_kind kind, const storage::content_owner& owner,
@@ -124,8 +108,6 @@ private:
   [[nodiscard]] bool find_window(const find_units& wanted, std::uint32_t window,
                                  units_found& found);
   void put(write entry);
-  [[nodiscard]] bool claims_spent(content_kind kind, const digest& place, const found& what);
-  [[nodiscard]] bool is_claim(content_kind kind, const storage::provenance& from) const;
   void spend_rest(const find_units& wanted, std::uint32_t window);
   [[nodiscard]] bool is_tainted(std::uint64_t era);
   void end_quarantine(bool removed);
@@ -139,7 +121,6 @@ private:
   [[nodiscard]] std::optional<answer_record> answer_at(const storage::content_owner& owner,
                                                        const digest& key, request_entered& out);
 
-  const bool answers_are_claims_;
   const secret_key* key_{nullptr}; ///< null: what is served is as it is
   storage::memory_tier memory_;
   std::map<digest, bytes_pointer> unwritten_; ///< in the queue or in a batch under way
@@ -152,24 +133,12 @@ private:
   cache_report report_;
   std::map<digest, std::uint64_t> unit_costs_; ///< by model, at most limits::unit_costs_max
   place_list places_{limits::blocks_claimed_max};
-  /// Blocks of others that nobody computed here, and answers that nobody computed again: whose they
-  /// are, and how often they were used.
-  struct claimed {
-    node_id author; ///< empty: of several
-    std::uint32_t uses{0};
-  };
-  std::map<digest, claimed> claimed_; ///< at most limits::claims_kept_max
-  std::set<digest> spent_;            ///< of these, to be computed again
-  std::set<digest> fresh_;            ///< fetched, and not used yet
-  std::vector<node_id> refuted_;
+  claim_book claims_;
   std::uint64_t era_{0};
   bool quarantines_{false};      ///< what is on the disk does not count until it is removed
   bool quarantine_taken_{false}; ///< the batch under way removes it
   std::vector<std::function<void()>> quarantine_done_;
-  // The back's
-  [[nodiscard]] result<std::uint64_t> remove_all(std::uint64_t now);
-  std::unique_ptr<storage::content_store> store_;
-  storage::env& env_;
+  cache_back back_;
 };
 
 } // namespace ovir::actors

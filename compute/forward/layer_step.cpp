@@ -1,262 +1,21 @@
 #include "compute/forward/layer_step.hpp"
 
 #include "messages/check.hpp"
+#include "messages/limits/experts.hpp"
 
 #include <algorithm>
+#include <array>
 #include <functional>
-#include <memory>
+#include <iterator>
+#include <numeric>
 
 namespace ovir::compute {
 
 namespace {
 
-/// Rows are split in multiples of this, the height of a panel in the fast kernels.
-constexpr std::uint32_t row_grain = 16;
-
-/// Products of experts are cut into more parts than there are threads, so that a thread whose
-/// processor others use leaves some of its share to the rest.
-constexpr std::size_t parts_per_thread = 4;
-
-/// Multiplications that are worth a run of their own: a few microseconds.
-constexpr std::uint64_t run_products_min = std::uint64_t{1} << 16U;
-
 const float* floats(const weight& w) { return reinterpret_cast<const float*>(w.data); }
 
 } // namespace
-
-form_set forms_of(std::span<const product_group> group) {
-  form_set forms;
-  for (const product_group& g : group) {
-    const bool two = g.terms == input_terms::two;
-    switch (form_for(g.matrix->type)) {
-    case activation_form::floats: forms.floats = true; break;
-    case activation_form::a32: (two ? forms.a32_two : forms.a32) = true; break;
-    case activation_form::a256: (two ? forms.a256_two : forms.a256) = true; break;
-    }
-  }
-  return forms;
-}
-
-void activations::grow_rows(std::size_t floats) {
-  constexpr std::size_t line = 64;
-  void* at = grown(floats_, floats + line / sizeof(float));
-  std::size_t space = floats_.size() * sizeof(float);
-  rows_ = static_cast<float*>(std::align(line, floats * sizeof(float), at, space));
-}
-
-void activations::reshape(std::uint32_t tokens, std::uint32_t cols, form_set forms) {
-  tokens_ = tokens;
-  cols_ = cols;
-  forms_ = forms;
-  grow_rows(std::size_t{tokens} * cols);
-  if (forms.a32) {
-    a32_.reshape(activation_form::a32, tokens, cols);
-  }
-  if (forms.a256) {
-    a256_.reshape(activation_form::a256, tokens, cols);
-  }
-  if (forms.a32_two) {
-    a32_two_.reshape(activation_form::a32, 2 * tokens, cols);
-  }
-  if (forms.a256_two) {
-    a256_two_.reshape(activation_form::a256, 2 * tokens, cols);
-  }
-  if (forms.a32_two || forms.a256_two) {
-    grown(remainders_, std::size_t{tokens} * cols);
-  }
-}
-
-bool activations::quantize(const kernel_set& kernels, std::size_t token) {
-  const auto t = static_cast<std::uint32_t>(token);
-  bool ok = true;
-  if (forms_.a32) {
-    ok = kernels.quantize(row(token), a32_, t);
-  }
-  if (forms_.a256) {
-    ok = kernels.quantize(row(token), a256_, t) && ok;
-  }
-  if (forms_.a32_two) {
-    ok = quantize_in_two(kernels, row(token), &remainders_[token * cols_], a32_two_, t) && ok;
-  }
-  if (forms_.a256_two) {
-    ok = quantize_in_two(kernels, row(token), &remainders_[token * cols_], a256_two_, t) && ok;
-  }
-  return ok;
-}
-
-namespace {
-
-/// Copies row `row` of `from` to row `to` of `out`, which have the same form and length.
-void copy_row(const quantized_batch& from, std::size_t row, quantized_batch& out, std::size_t to) {
-  const std::size_t blocks = from.cols / 32;
-  const std::size_t scales = from.cols / from.scale_block();
-  std::copy_n(from.q_row(row), from.cols, &out.q[to * from.cols]);
-  std::copy_n(from.k_row(row), scales, &out.k[to * scales]);
-  std::copy_n(from.m_row(row), blocks, &out.m[to * blocks]);
-  std::copy_n(from.sum_row(row), blocks, &out.sum[to * blocks]);
-  out.u[to] = from.u[row];
-}
-
-/// Rows [from, to) of one product, in a series of its thread's.
-void multiply_rows(const kernel_set& kernels, const single_product& p, std::uint32_t from,
-                   std::uint32_t to, preparation& kept) {
-  const activations& input = *p.input;
-  const std::size_t stride = p.matrix->rows;
-  switch (form_for(p.matrix->type)) {
-  case activation_form::floats:
-    kernels.product_float(*p.matrix, from, to, input.row(0), input.cols(), input.tokens(), p.output,
-                          stride);
-    break;
-  case activation_form::a32:
-    kernels.product(*p.matrix, from, to, input.a32(p.terms), p.output, stride, &kept);
-    break;
-  case activation_form::a256:
-    kernels.product(*p.matrix, from, to, input.a256(p.terms), p.output, stride, &kept);
-    break;
-  }
-  if (p.terms == input_terms::two) {
-    add_second_terms(p.output, input.tokens(), stride, from, to);
-  }
-}
-
-} // namespace
-
-void activations::gather(const activations& from, std::span<const std::uint32_t> which,
-                         form_set forms) {
-  OVIR_CHECK(!forms.a32_two && !forms.a256_two); // experts take one term
-  tokens_ = static_cast<std::uint32_t>(which.size());
-  cols_ = from.cols_;
-  forms_ = forms;
-  if (forms.floats) {
-    grow_rows(which.size() * cols_);
-  }
-  if (forms.a32) {
-    a32_.reshape(activation_form::a32, tokens_, from.a32_.cols);
-  }
-  if (forms.a256) {
-    a256_.reshape(activation_form::a256, tokens_, from.a256_.cols);
-  }
-  for (std::size_t i = 0; i < which.size(); ++i) {
-    if (forms.floats) {
-      std::copy_n(from.row(which[i]), cols_, row(i));
-    }
-    if (forms.a32) {
-      copy_row(from.a32_, which[i], a32_, i);
-    }
-    if (forms.a256) {
-      copy_row(from.a256_, which[i], a256_, i);
-    }
-  }
-}
-
-void multiply_each(const kernel_set& kernels, std::span<const single_product> products,
-                   parallel_runner& runner) {
-  const auto grains_of = [](const single_product& p) {
-    return (std::size_t{p.matrix->rows} + row_grain - 1) / row_grain;
-  };
-  std::size_t cost = 0;
-  std::size_t grains = 0;
-  for (const single_product& p : products) {
-    cost += grains_of(p) * p.input->tokens();
-    grains += grains_of(p);
-  }
-  // A part is a run of grains, of one product or of several. Its bounds are multiples of a share of
-  // the cost, so parts of products with more rows have fewer of their matrix's.
-  const std::size_t parts =
-      std::min(grains, runner.width() * (runner.width() == 1 ? 1 : parts_per_thread));
-  const auto some_rows = [&](std::size_t part) {
-    const std::size_t from = cost * part / parts;
-    const std::size_t to = cost * (part + 1) / parts;
-    std::size_t at = 0; ///< cost before the product
-    preparation kept;
-    for (const single_product& p : products) {
-      const std::size_t tokens = p.input->tokens();
-      const std::size_t all = grains_of(p) * tokens;
-      // A grain belongs to the part in which it begins.
-      const auto grain_at = [&](std::size_t bound) {
-        return bound <= at ? 0 : std::min((bound - at + tokens - 1) / tokens, grains_of(p));
-      };
-      const std::size_t first = grain_at(from) * row_grain;
-      const std::size_t last = std::min<std::size_t>(grain_at(to) * row_grain, p.matrix->rows);
-      if (first < last) {
-        multiply_rows(kernels, p, static_cast<std::uint32_t>(first),
-                      static_cast<std::uint32_t>(last), kept);
-      }
-      at += all;
-    }
-  };
-  runner.run(parts, std::cref(some_rows));
-}
-
-namespace {
-
-/// Calls `rows_of(run, kept)` for all grains of products with one input.
-template <class RowsOf>
-void share_out(std::uint32_t grains, const activations& input, parallel_runner& runner,
-               const RowsOf& rows_of) {
-  const std::size_t parts = std::min<std::size_t>(runner.width(), grains);
-  if (parts <= 1) {
-    preparation kept;
-    rows_of({0, grains}, kept);
-    return;
-  }
-  const std::uint64_t of_grain = std::uint64_t{row_grain} * input.cols() * input.tokens();
-  const auto least = static_cast<std::uint32_t>(run_products_min / of_grain + 1);
-  grain_shares shares{grains, parts, least};
-  const auto product_part = [&](std::size_t part) {
-    preparation kept; // runs are many, and the last of them short
-    for (grain_run run = shares.take(part); !run.empty(); run = shares.take(part)) {
-      rows_of(run, kept);
-    }
-  };
-  runner.run(parts, std::cref(product_part));
-}
-
-} // namespace
-
-void multiply(const kernel_set& kernels, const activations& input,
-              std::span<const product_group> group, parallel_runner& runner) {
-  const auto grains_of = [](const product_group& g) {
-    return (g.matrix->rows + row_grain - 1) / row_grain;
-  };
-  std::uint32_t grains = 0;
-  for (const product_group& g : group) {
-    grains += grains_of(g);
-  }
-  const auto rows_of = [&](grain_run run, preparation& kept) {
-    for (const product_group& g : group) {
-      const std::uint32_t own = grains_of(g);
-      const std::uint32_t from = std::min(run.first, own) * row_grain;
-      const std::uint32_t to = std::min(std::min(run.last, own) * row_grain, g.matrix->rows);
-      if (from < to) {
-        multiply_rows(kernels, {&input, g.matrix, g.output, g.terms}, from, to, kept);
-      }
-      run.first -= std::min(run.first, own);
-      run.last -= std::min(run.last, own);
-    }
-  };
-  share_out(grains, input, runner, rows_of);
-}
-
-void multiply_alike(const kernel_set& kernels, const activations& input,
-                    std::span<const product_group> group, parallel_runner& runner,
-                    const std::function<void(std::uint32_t, std::uint32_t)>& done) {
-  const std::uint32_t rows = group.front().matrix->rows;
-  if (input.tokens() == 1) {
-    multiply(kernels, input, group, runner);
-    done(0, rows);
-    return;
-  }
-  const auto rows_of = [&](grain_run run, preparation& kept) {
-    const std::uint32_t from = run.first * row_grain;
-    const std::uint32_t to = std::min(run.last * row_grain, rows);
-    for (const product_group& g : group) {
-      multiply_rows(kernels, {&input, g.matrix, g.output, g.terms}, from, to, kept);
-    }
-    done(from, to);
-  };
-  share_out((rows + row_grain - 1) / row_grain, input, runner, rows_of);
-}
 
 // A session fails as a whole, and with what its first bad row says.
 bool layer_step::check(const char* where) const {
@@ -484,6 +243,220 @@ bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const
     return false;
   }
   multiply(kernels, scratch.inner, down, runner);
+  for_tokens(n, runner, [&](std::size_t t) {
+    if (scratch.ok[t] != 0) {
+      scratch.ok[t] = add_block_output(x.data(), weights.ffn_post_norm, t) ? 1 : 0;
+    }
+  });
+  return check("at the end");
+}
+
+// Mixtures of experts. Each row goes through those that the router chooses for it. Rows of one
+// expert are computed together, and each row's sum has its own fixed order, so no bit depends on
+// which rows share a pass.
+
+// Chooses experts for every row that goes on, and gives each choice a seat.
+bool layer_step::route(parallel_runner& runner) const {
+  expert_scratch& s = scratch.experts;
+  const std::uint32_t used = config.experts_used;
+  grown(s.chosen, std::size_t{rows} * used);
+  for_tokens(rows, runner, [&](std::size_t t) {
+    if (scratch.ok[t] != 0) {
+      const bool chosen = choose_experts({s.logits.data() + t * config.experts, config.experts},
+                                         config.shares_of_all, {s.chosen.data() + t * used, used});
+      scratch.ok[t] = chosen ? 1 : 0;
+    }
+  });
+  if (!check("in the router")) {
+    return false;
+  }
+  s.first_seat.assign(config.experts + 1, 0);
+  for (std::size_t i = 0; i < std::size_t{rows} * used; ++i) {
+    s.first_seat[s.chosen[i].expert + 1] += scratch.ok[i / used];
+  }
+  std::partial_sum(s.first_seat.begin(), s.first_seat.end(), s.first_seat.begin());
+  grown(s.row_of, s.first_seat.back());
+  grown(s.seat_of, std::size_t{rows} * used);
+  for (std::size_t i = 0; i < std::size_t{rows} * used; ++i) {
+    if (scratch.ok[i / used] != 0) {
+      s.seat_of[i] = s.first_seat[s.chosen[i].expert]++;
+      s.row_of[s.seat_of[i]] = static_cast<std::uint32_t>(i / used);
+    }
+  }
+  // Each entry has become the one behind it.
+  std::copy_backward(s.first_seat.begin(), s.first_seat.end() - 1, s.first_seat.end());
+  s.first_seat[0] = 0;
+  return true;
+}
+
+// Who is in the group of experts [first, last), their inputs, and the products with these.
+void layer_step::gather_experts(std::uint32_t first, std::uint32_t last,
+                                parallel_runner& runner) const {
+  expert_scratch& s = scratch.experts;
+  const std::uint32_t begin = s.first_seat[first];
+  const std::size_t seats = s.first_seat[last] - begin;
+  std::vector<seated_expert>& group = s.group;
+  group.clear();
+  for (std::uint32_t e = first; e < last; ++e) {
+    if (const std::uint32_t n = s.first_seat[e + 1] - s.first_seat[e]; n > 0) {
+      group.push_back({e, s.first_seat[e] - begin, n});
+    }
+  }
+  // Memory of a place only grows, so experts with many rows always take the same places.
+  std::sort(group.begin(), group.end(), [](const seated_expert& a, const seated_expert& b) {
+    return a.rows != b.rows ? a.rows > b.rows : a.expert < b.expert;
+  });
+  grown(s.inputs, group.size());
+  grown(s.inner, group.size());
+  grown(s.gate, seats * config.expert_ffn_dim);
+  grown(s.up, seats * config.expert_ffn_dim);
+  grown(s.output, seats * config.dim);
+  const expert_weights& one = weights.experts.front();
+  const product_group read[] = {{&one.gate, nullptr}, {&one.up, nullptr}};
+  const product_group inner_read[] = {{&one.down, nullptr}};
+  const auto input_of = [&](std::size_t i) {
+    return group[i].rows == rows ? &scratch.hidden : &s.inputs[i];
+  };
+  for_tokens(group.size(), runner, [&](std::size_t i) {
+    if (input_of(i) == &s.inputs[i]) {
+      s.inputs[i].gather(scratch.hidden, {&s.row_of[begin + group[i].first], group[i].rows},
+                         forms_of(read));
+    }
+    s.inner[i].reshape(group[i].rows, config.expert_ffn_dim, forms_of(inner_read));
+  });
+  s.products.clear();
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    const expert_weights& expert = weights.experts[group[i].expert];
+    const std::size_t at = std::size_t{group[i].first} * config.expert_ffn_dim;
+    s.products.push_back({input_of(i), &expert.gate, s.gate.data() + at});
+    s.products.push_back({input_of(i), &expert.up, s.up.data() + at});
+  }
+}
+
+// What goes into the second matrix of the group's experts.
+void layer_step::gate_experts(std::size_t seats, parallel_runner& runner) const {
+  expert_scratch& s = scratch.experts;
+  const std::vector<seated_expert>& group = s.group;
+  s.ok.assign(seats, 1);
+  for_tokens(group.size(), runner, [&](std::size_t i) {
+    for (std::size_t r = 0; r < group[i].rows; ++r) {
+      const std::size_t seat = group[i].first + r;
+      gated(kernels, config.gate, s.gate.data() + seat * config.expert_ffn_dim,
+            s.up.data() + seat * config.expert_ffn_dim, config.expert_ffn_dim, s.inner[i].row(r));
+      if (!s.inner[i].quantize(kernels, r)) {
+        s.ok[seat] = 0;
+        std::fill_n(s.inner[i].row(r), config.expert_ffn_dim, 0.0F);
+        OVIR_CHECK(s.inner[i].quantize(kernels, r));
+      }
+    }
+  });
+}
+
+// Experts [first, last) for the rows that chose them, added to the residual.
+bool layer_step::run_experts(std::uint32_t first, std::uint32_t last,
+                             parallel_runner& runner) const {
+  expert_scratch& s = scratch.experts;
+  const std::uint32_t begin = s.first_seat[first];
+  const std::size_t seats = s.first_seat[last] - begin;
+  gather_experts(first, last, runner);
+  multiply_each(kernels, s.products, runner);
+  gate_experts(seats, runner);
+  for (std::size_t seat = 0; seat < seats; ++seat) {
+    scratch.ok[s.row_of[begin + seat]] &= s.ok[seat];
+  }
+  if (!check("in an expert")) {
+    return false;
+  }
+  s.products.clear();
+  for (std::size_t i = 0; i < s.group.size(); ++i) {
+    s.products.push_back({&s.inner[i], &weights.experts[s.group[i].expert].down,
+                          s.output.data() + std::size_t{s.group[i].first} * config.dim});
+  }
+  multiply_each(kernels, s.products, runner);
+  for_tokens(rows, runner, [&](std::size_t t) {
+    for (std::size_t i = t * config.experts_used;
+         scratch.ok[t] != 0 && i < (t + 1) * config.experts_used; ++i) {
+      if (s.chosen[i].expert >= first && s.chosen[i].expert < last) {
+        add_share(scratch.residual.data() + t * config.dim,
+                  s.output.data() + std::size_t{s.seat_of[i] - begin} * config.dim, config.dim,
+                  s.chosen[i].share);
+      }
+    }
+  });
+  return true;
+}
+
+bool layer_step::shared_expert(parallel_runner& runner) const {
+  expert_scratch& s = scratch.experts;
+  const product_group down[] = {
+      {&weights.ffn_shared_down, grown(s.shared, std::size_t{rows} * config.dim)}};
+  scratch.inner.reshape(rows, config.shared_ffn_dim, forms_of(down));
+  for_tokens(rows, runner, [&](std::size_t t) {
+    if (scratch.ok[t] != 0) {
+      gated(kernels, config.gate, scratch.gate.data() + t * config.shared_ffn_dim,
+            scratch.up.data() + t * config.shared_ffn_dim, config.shared_ffn_dim,
+            scratch.inner.row(t));
+    }
+    quantize(scratch.inner, t);
+  });
+  if (!check("in the shared expert")) {
+    return false;
+  }
+  multiply(kernels, scratch.inner, down, runner);
+  for_tokens(rows, runner, [&](std::size_t t) {
+    add_share(scratch.residual.data() + t * config.dim, s.shared.data() + t * config.dim,
+              config.dim, share_of(s.shared_logit[t]));
+  });
+  return true;
+}
+
+bool layer_step::mixture(std::span<float> x, parallel_runner& runner) const {
+  const std::size_t n = rows;
+  expert_scratch& s = scratch.experts;
+  const expert_weights& one = weights.experts.front();
+  // The last two are computed later, from the same input.
+  const product_group all[] = {
+      {&weights.ffn_router, grown(s.logits, n * config.experts)},
+      {&weights.ffn_share, grown(s.shared_logit, n)},
+      {&weights.ffn_shared_gate, grown(scratch.gate, n * config.shared_ffn_dim)},
+      {&weights.ffn_shared_up, grown(scratch.up, n * config.shared_ffn_dim)},
+      {&one.gate, nullptr},
+      {&one.up, nullptr},
+  };
+  std::array<product_group, std::size(all)> there{};
+  const auto end = std::copy_if(std::begin(all), std::end(all), there.begin(),
+                                [](const product_group& g) { return !g.matrix->empty(); });
+  const std::span<const product_group> present{there.begin(), end};
+  scratch.hidden.reshape(rows, config.dim, forms_of(present));
+  for_tokens(n, runner, [&](std::size_t t) {
+    if (scratch.ok[t] != 0) {
+      scratch.ok[t] = add_block_output(x.data(), weights.attn_post_norm, t) ? 1 : 0;
+      read_block_input(x.data(), weights.ffn_norm, t);
+    }
+    quantize(scratch.hidden, t);
+  });
+  if (!check("in the feed-forward input")) {
+    return false;
+  }
+  multiply(kernels, scratch.hidden, present.first(present.size() - 2), runner);
+  if (!route(runner)) {
+    return false;
+  }
+  std::fill_n(scratch.residual.begin(), n * config.dim, 0.0F);
+  const std::uint32_t together = std::max(rows, limits::expert_group_rows);
+  for (std::uint32_t first = 0; first < config.experts;) {
+    std::uint32_t last = first + 1;
+    while (last < config.experts && s.first_seat[last + 1] - s.first_seat[first] <= together) {
+      ++last;
+    }
+    if (s.first_seat[last] != s.first_seat[first] && !run_experts(first, last, runner)) {
+      return false;
+    }
+    first = last;
+  }
+  if (!weights.ffn_share.empty() && !shared_expert(runner)) {
+    return false;
+  }
   for_tokens(n, runner, [&](std::size_t t) {
     if (scratch.ok[t] != 0) {
       scratch.ok[t] = add_block_output(x.data(), weights.ffn_post_norm, t) ? 1 : 0;

@@ -430,6 +430,19 @@ result<void> gguf_parser::place_tensor(gguf_tensor& tensor) {
   return {};
 }
 
+result<gguf> gguf_parser::join(std::vector<gguf> parts) {
+  gguf_parser whole{{}};
+  whole.out_ = parts.front();
+  std::erase_if(whole.out_.entries_,
+                [](const gguf_entry& e) { return e.key.starts_with("split."); });
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    whole.out_.tensors_.insert(whole.out_.tensors_.end(), parts[i].tensors_.begin(),
+                               parts[i].tensors_.end());
+  }
+  OVIR_TRY(whole.refuse_duplicates()); // makes the indices, too
+  return std::move(whole.out_);
+}
+
 result<void> gguf_parser::refuse_duplicates() {
   const auto index_by = [](const auto& items, auto text_of) {
     std::vector<std::uint32_t> order(items.size());

@@ -74,17 +74,4 @@ result<gguf> join_split(std::vector<gguf> parts) {
   return gguf_parser::join(std::move(parts));
 }
 
-result<gguf> gguf_parser::join(std::vector<gguf> parts) {
-  gguf_parser whole{{}};
-  whole.out_ = parts.front();
-  std::erase_if(whole.out_.entries_,
-                [](const gguf_entry& e) { return e.key.starts_with("split."); });
-  for (std::size_t i = 1; i < parts.size(); ++i) {
-    whole.out_.tensors_.insert(whole.out_.tensors_.end(), parts[i].tensors_.begin(),
-                               parts[i].tensors_.end());
-  }
-  OVIR_TRY(whole.refuse_duplicates()); // makes the indices, too
-  return std::move(whole.out_);
-}
-
 } // namespace ovir::compute

@@ -89,16 +89,16 @@ void fix_block(generator& g, tensor_type type, bool wide, std::byte* block) {
   case tensor_type::f16: put_half(block, g.half(finite_exponents)); return;
   default: break;
   }
-  if (type == tensor_type::mxfp4) {
+  const tensor_row& row = *row_of(type);
+  if (!row.half_scales) {
     constexpr std::uint32_t narrow = 18; // D < 2^17
     constexpr std::uint32_t all = mxfp4_exponent_max - mxfp4_exponent_min + 1;
     *block = static_cast<std::byte>(mxfp4_exponent_min + g.bits() % (wide ? all : narrow));
     return;
   }
-  const scale_places places = scale_places_of(type);
-  put_half(block + places.d, g.half(exponents));
-  if (places.dmin) {
-    put_half(block + *places.dmin, g.half(exponents));
+  put_half(block + row.d_at, g.half(exponents));
+  if (row.dmin_at) {
+    put_half(block + *row.dmin_at, g.half(exponents));
   }
 }
 
@@ -238,14 +238,12 @@ void product_vectors(const kernel_set& kernels, vector_outputs& out) {
   };
   constexpr std::array<shape, 5> shapes{
       {{1, 1, 1}, {35, 2, 5}, {19, 3, 9}, {33, 1, 2}, {16, 2, 3}}};
-  constexpr std::array types{tensor_type::q8_0,   tensor_type::q4_0,    tensor_type::q4_k,
-                             tensor_type::q6_k,   tensor_type::q4_1,    tensor_type::q5_0,
-                             tensor_type::q5_1,   tensor_type::iq4_nl,  tensor_type::q2_k,
-                             tensor_type::q3_k,   tensor_type::q5_k,    tensor_type::iq4_xs,
-                             tensor_type::iq2_xs, tensor_type::iq2_xxs, tensor_type::iq2_s,
-                             tensor_type::iq3_s,  tensor_type::iq3_xxs, tensor_type::mxfp4};
   generator g{2};
-  for (const tensor_type type : types) {
+  for (const tensor_row& row : tensor_rows) {
+    const tensor_type type = row.type;
+    if (row.decode == nullptr) {
+      continue;
+    }
     const activation_form form = form_for(type);
     for (const shape& s : shapes) {
       const std::uint32_t cols = s.blocks * (form == activation_form::a256 ? 256 : 96);

@@ -36,38 +36,6 @@ constexpr unsigned sum_bits_max = 1 + 40 + 12 + 7 + 12 + 6 + 18;
 static_assert(sum_bits_max < 127);
 static_assert(limits::feed_forward_max <= 1U << 18U && limits::embedding_max <= 1U << 18U);
 
-/// The most one block adds to L1 per unit of |D| and of |M|.
-struct block_worst {
-  std::int64_t per_scale;
-  std::int64_t per_min;
-};
-
-block_worst worst_of(tensor_type type) {
-  switch (type) {
-  case tensor_type::q8_0: return {32 * 128, 0};
-  case tensor_type::q4_0: return {32 * 8, 0};
-  case tensor_type::q4_1: return {32 * 15, 32};
-  case tensor_type::q5_0: return {32 * 16, 0};
-  case tensor_type::q5_1: return {32 * 31, 32};
-  case tensor_type::iq4_nl: return {32 * 127, 0};
-  case tensor_type::mxfp4: return {32 * 12, 0};
-  case tensor_type::q2_k: return {256 * 15 * 3, 16 * 32 * 15};
-  case tensor_type::q3_k: return {256 * 32 * 4, 0};
-  case tensor_type::q4_k: return {256 * 63 * 15, 8 * 32 * 63};
-  case tensor_type::q5_k: return {256 * 63 * 31, 8 * 32 * 63};
-  case tensor_type::q6_k: return {256 * 128 * 32, 0};
-  case tensor_type::iq2_xxs:
-  case tensor_type::iq2_xs:
-  case tensor_type::iq2_s: return {256 * 31 * 43, 0};
-  case tensor_type::iq3_xxs: return {256 * 31 * 62, 0};
-  case tensor_type::iq3_s: return {256 * 31 * 15, 0};
-  case tensor_type::iq4_xs: return {256 * 32 * 127, 0};
-  default: break;
-  }
-  OVIR_CHECK(false, static_cast<std::uint32_t>(type));
-  return {};
-}
-
 /// L1 of a row, exactly. Precondition: |D| and |M| below the form's limit, so int64 holds it.
 std::int64_t exact_l1(const weight& w, const std::byte* row) {
   const tensor_layout layout = layout_of(w.type);
@@ -108,9 +76,9 @@ struct largest_fixed {
   std::int64_t dmin;
 };
 
-/// Of MXFP4; empty where some block's exponent cannot be computed with.
+/// Of scales that are exponents; empty where some block's exponent cannot be computed with.
 std::optional<largest_fixed> largest_powers(const weight& w, const std::byte* row) {
-  constexpr std::size_t block_bytes = 17;
+  const std::size_t block_bytes = layout_of(w.type).block_bytes;
   constexpr std::byte magnitudes{0x77}; // without the signs of two nibbles
   largest_fixed most{0, 0};
   for (const std::byte* block = row; block < row + w.row_bytes(); block += block_bytes) {
@@ -141,7 +109,7 @@ bool needs_wide(const weight& w, const std::byte* row, const largest_fixed& most
   if (d >= limit.scale || dmin >= limit.scale) {
     return true;
   }
-  const block_worst worst = worst_of(w.type);
+  const block_worst worst = row_of(w.type)->worst;
   const auto blocks = static_cast<std::int64_t>(w.cols / layout_of(w.type).block_elements);
   // At most 2^10 blocks of 2^20 times 2^19, twice, or 2^13 of 2^12 times 2^31: fits.
   const std::int64_t at_most = blocks * (worst.per_scale * d + worst.per_min * dmin);
@@ -155,7 +123,7 @@ row_bounds bounds_of_rows(const weight& w, std::uint32_t first, std::uint32_t la
   for (std::uint32_t r = first; r < last; ++r) {
     const std::byte* row = w.row(r);
     const std::optional<largest_fixed> most =
-        w.type == tensor_type::mxfp4 ? largest_powers(w, row) : largest_halves(w, row);
+        row_of(w.type)->half_scales ? largest_halves(w, row) : largest_powers(w, row);
     if (!most) {
       out.nonfinite = r;
       return out;

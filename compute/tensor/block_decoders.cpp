@@ -3,7 +3,7 @@
 // of scale and min nibbles, 64 of pairs of bits, d, dmin. Q3_K: 32 bytes of third bits, 64 of
 // pairs, 12 of sixteen 6-bit scales, d. Q5_K: d, dmin, 12 bytes of scales and mins, 32 of fifth
 // bits, 128 of nibbles.
-#include "compute/tensor/block_decoders.hpp"
+#include "compute/tensor/quantized_rows.hpp"
 
 #include <cstring>
 
@@ -40,7 +40,75 @@ void add_m(integer_block& out) {
   out.min[0] = 1;
 }
 
+// Byte layouts. Q8_0: d, 32 x int8. Q4_0: d, 16 bytes, low nibbles = elements 0..15, high nibbles =
+// 16..31. Q4_K: d, dmin, 12 bytes of scales and mins, 128 bytes: each 32 bytes hold 64 elements,
+// low nibbles first. Q6_K: 128 bytes of low nibbles, 64 bytes of high pairs of bits, 16 x int8
+// scales, d.
+constexpr std::size_t q4_k_scales_at = 4;
+constexpr std::size_t q4_k_nibbles_at = 16;
+constexpr std::size_t q6_k_high_at = 128;
+constexpr std::size_t q6_k_scales_at = 192;
+
 } // namespace
+
+void unpack_q4_k_scales(const std::uint8_t* packed, std::uint8_t* scales, std::uint8_t* mins) {
+  for (std::size_t j = 0; j < 4; ++j) {
+    scales[j] = packed[j] & 63U;
+    mins[j] = packed[j + 4] & 63U;
+    scales[j + 4] =
+        static_cast<std::uint8_t>((packed[j + 8] & 15U) | (unsigned{packed[j]} >> 6U) << 4U);
+    mins[j + 4] =
+        static_cast<std::uint8_t>((packed[j + 8] >> 4U) | (unsigned{packed[j + 4]} >> 6U) << 4U);
+  }
+}
+
+void decode_q8_0(const std::byte* block, integer_block& out) {
+  for (std::size_t i = 0; i < 32; ++i) {
+    out.w[i] = static_cast<std::int8_t>(block[2 + i]);
+  }
+}
+
+void decode_q4_0(const std::byte* block, integer_block& out) {
+  for (std::size_t i = 0; i < 16; ++i) {
+    const auto byte = static_cast<std::uint8_t>(block[2 + i]);
+    out.w[i] = (byte & 15) - 8;
+    out.w[16 + i] = (byte >> 4) - 8;
+  }
+}
+
+void decode_q4_k(const std::byte* block, integer_block& out) {
+  std::array<std::uint8_t, 8> scales{};
+  std::array<std::uint8_t, 8> mins{};
+  unpack_q4_k_scales(reinterpret_cast<const std::uint8_t*>(block + q4_k_scales_at), scales.data(),
+                     mins.data());
+  out.groups = 8;
+  for (std::size_t g = 0; g < 8; ++g) {
+    out.scale[g] = scales[g];
+    out.min[g] = mins[g];
+  }
+  for (std::size_t i = 0; i < 256; ++i) {
+    const auto byte = static_cast<std::uint8_t>(block[q4_k_nibbles_at + i / 64 * 32 + i % 32]);
+    out.w[i] = i % 64 < 32 ? byte & 15 : byte >> 4;
+  }
+}
+
+void decode_q6_k(const std::byte* block, integer_block& out) {
+  out.groups = 16;
+  for (std::size_t g = 0; g < 16; ++g) {
+    out.scale[g] = static_cast<std::int8_t>(block[q6_k_scales_at + g]);
+  }
+  for (std::size_t i = 0; i < 256; ++i) {
+    // Two halves of 128; in each, four runs of 32: runs 0 and 2 share the low bytes 0..31 (low and
+    // high nibble), runs 1 and 3 the low bytes 32..63; the high bits of run r are bits 2r, 2r + 1.
+    const std::size_t half = i / 128;
+    const std::size_t run = i % 128 / 32;
+    const std::size_t lane = i % 32;
+    const auto low = static_cast<std::uint8_t>(block[half * 64 + run % 2 * 32 + lane]);
+    const auto high = static_cast<std::uint8_t>(block[q6_k_high_at + half * 32 + lane]);
+    const int nibble = run < 2 ? low & 15 : low >> 4;
+    out.w[i] = (nibble | ((high >> (2 * run)) & 3) << 4) - 32;
+  }
+}
 
 void decode_q4_1(const std::byte* block, integer_block& out) {
   decode_32(block + 4, nullptr, 0, out);

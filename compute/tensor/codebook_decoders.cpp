@@ -3,8 +3,8 @@
 // their low nibbles, then eight times 16 bytes of such nibbles. The others number whole runs of
 // eight (IQ2) or four (IQ3) magnitudes and have the signs apart; where only seven signs of eight
 // are stored, the last makes their number even.
-#include "compute/tensor/block_decoders.hpp"
 #include "compute/tensor/codebooks.hpp"
+#include "compute/tensor/quantized_rows.hpp"
 
 #include <bit>
 #include <cstring>

@@ -30,14 +30,6 @@ struct integer_block {
 inline constexpr std::uint8_t mxfp4_exponent_min = 96;
 inline constexpr std::uint8_t mxfp4_exponent_max = 135;
 
-/// Where the fp16 scales of a block stand; of MXFP4, the byte of its exponent.
-struct scale_places {
-  std::size_t d;
-  std::optional<std::size_t> dmin; ///< dmin, or the m of Q4_1 and Q5_1
-};
-/// Precondition: a quantised type.
-[[nodiscard]] scale_places scale_places_of(tensor_type type);
-
 /// Scales of a block as their fp16 bits, without decoding the rest: d, and dmin or 0. Precondition:
 /// not MXFP4.
 struct block_scales {

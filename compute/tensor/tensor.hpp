@@ -1,5 +1,7 @@
 #pragma once
 
+#include "compute/tensor/tensor_types.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -7,62 +9,10 @@
 
 namespace ovir::compute {
 
-/// Element encodings of a GGUF tensor. Values are GGUF's own type numbers.
-enum class tensor_type : std::uint32_t {
-  f32 = 0,
-  f16 = 1,
-  q4_0 = 2,
-  q4_1 = 3,
-  q5_0 = 6,
-  q5_1 = 7,
-  q8_0 = 8,
-  q2_k = 10,
-  q3_k = 11,
-  q4_k = 12,
-  q5_k = 13,
-  q6_k = 14,
-  iq2_xxs = 16,
-  iq2_xs = 17,
-  iq3_xxs = 18,
-  iq4_nl = 20,
-  iq3_s = 21,
-  iq2_s = 22,
-  iq4_xs = 23,
-  bf16 = 30,
-  mxfp4 = 39,
-};
-
-/// How a type is stored: `block_elements` consecutive elements of a row in `block_bytes` bytes.
-struct tensor_layout {
-  std::uint32_t block_elements;
-  std::uint32_t block_bytes;
-};
-
+/// How a type is stored; zeros for a number that is not of `tensor_type`.
 [[nodiscard]] constexpr tensor_layout layout_of(tensor_type type) noexcept {
-  switch (type) {
-  case tensor_type::f32: return {1, 4};
-  case tensor_type::f16: return {1, 2};
-  case tensor_type::bf16: return {1, 2};
-  case tensor_type::q4_0:
-  case tensor_type::iq4_nl: return {32, 18};
-  case tensor_type::q4_1: return {32, 20};
-  case tensor_type::q5_0: return {32, 22};
-  case tensor_type::q5_1: return {32, 24};
-  case tensor_type::q8_0: return {32, 34};
-  case tensor_type::q2_k: return {256, 84};
-  case tensor_type::q3_k:
-  case tensor_type::iq3_s: return {256, 110};
-  case tensor_type::q4_k: return {256, 144};
-  case tensor_type::q5_k: return {256, 176};
-  case tensor_type::q6_k: return {256, 210};
-  case tensor_type::iq2_xxs: return {256, 66};
-  case tensor_type::iq2_xs: return {256, 74};
-  case tensor_type::iq3_xxs: return {256, 98};
-  case tensor_type::iq2_s: return {256, 82};
-  case tensor_type::iq4_xs: return {256, 136};
-  case tensor_type::mxfp4: return {32, 17};
-  }
-  return {0, 0};
+  const tensor_row* const row = row_of(type);
+  return row == nullptr ? tensor_layout{0, 0} : row->layout;
 }
 
 /// "Q4_K" and so on; the names GGUF tools use.
@@ -97,50 +47,22 @@ enum class activation_form : std::uint8_t {
   }
 }
 
-/// Bits after the point of a type's integer weights, beside the 24 of its scales: IQ2 and IQ3 types
-/// scale by odd multiples of an eighth or a quarter, MXFP4 by powers of two down to 2^-32.
-[[nodiscard]] constexpr int fraction_bits(tensor_type type) noexcept {
-  switch (type) {
-  case tensor_type::iq2_xxs:
-  case tensor_type::iq2_xs:
-  case tensor_type::iq2_s: return 3;
-  case tensor_type::iq3_xxs: return 2;
-  case tensor_type::mxfp4: return 8;
-  default: return 0;
-  }
-}
-
-/// 2^-(24 + fraction_bits): what a sum of exact-1, section 3, is multiplied by.
+/// 2^-(24 + fraction_bits): what a sum of exact-1, section 3, is multiplied by. Precondition: a
+/// quantised type.
 [[nodiscard]] constexpr float unit_of_products(tensor_type type) noexcept {
-  return 0x1p-24F / static_cast<float>(1 << fraction_bits(type));
+  return 0x1p-24F / static_cast<float>(1 << row_of(type)->fraction_bits);
 }
 
 /// Whether packed weights of this type are rows of bytes (unpacked_rows.hpp), not panels in the
 /// file's bits (packed_weights.hpp).
 [[nodiscard]] constexpr bool is_unpacked(tensor_type type) noexcept {
-  switch (type) {
-  case tensor_type::q8_0:
-  case tensor_type::q4_0:
-  case tensor_type::q2_k:
-  case tensor_type::q3_k:
-  case tensor_type::q4_k:
-  case tensor_type::q5_k:
-  case tensor_type::q6_k:
-  case tensor_type::iq4_xs: return false;
-  default: return form_for(type) != activation_form::floats;
-  }
+  return row_of(type)->decode != nullptr && !row_of(type)->panels;
 }
 
 /// Whether the fast kernels read rows of this type as they are in the file. Those of other
 /// quantised types are turned into bytes first where nobody packed them.
 [[nodiscard]] constexpr bool has_row_kernel(tensor_type type) noexcept {
-  switch (type) {
-  case tensor_type::q8_0:
-  case tensor_type::q4_0:
-  case tensor_type::q4_k:
-  case tensor_type::q6_k: return true;
-  default: return false;
-  }
+  return row_of(type)->row_kernel;
 }
 
 /// A matrix of weights [rows][cols], row-major, in its file's encoding. Does not own: it points

@@ -1,6 +1,5 @@
 #include "gateway/api/application.hpp"
 
-#include "gateway/api/application_call.hpp"
 #include "gateway/http/bounded_json.hpp"
 #include "messages/limits/gateway.hpp"
 
@@ -60,12 +59,6 @@ json model_json(const served_model& m) {
           {"ovir", {{"model", to_hex(m.id)}, {"cid", to_cid(m.id)}, {"context", m.context}}}};
 }
 
-http_reply document(const json& value) {
-  http_reply reply;
-  reply.body = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  return reply;
-}
-
 /// "application/json" and "application/json; charset=utf-8", in any case.
 bool is_json(std::string_view type) {
   constexpr std::string_view wanted = "application/json";
@@ -80,65 +73,31 @@ bool is_json(std::string_view type) {
 
 } // namespace
 
-application::application(api_options options, api_surroundings around)
-    : options_(std::move(options)), around_(std::move(around)) {}
-
-application::~application() = default;
+application::application(const api_options& options, const api_surroundings& around)
+    : around_(around), keys_needed_(options.keys_needed), calls_(options, around_, replies_) {}
 
 void application::use_keys(known_keys keys) { keys_ = std::move(keys); }
 
-void application::use_spend(const spend_record& kept) {
-  budget_.restore(kept, around_.unix_seconds());
-}
-
-void application::distrust_spend() {
-  budget_.close_day(around_.unix_seconds());
-  keep_spend(false);
-}
-
-void application::keep_spend(bool ahead) {
-  if (around_.keep_spend) {
-    around_.keep_spend(budget_.record(ahead, around_.now(), around_.unix_seconds()));
-  }
-}
-
 api_counts application::counts() const {
-  api_counts now = counts_;
-  now.under_way = calls_.size() + preparing_;
+  api_counts now = replies_.counts;
+  now.under_way = calls_.under_way();
   now.connections = around_.connections();
   return now;
 }
 
-http_reply application::counted(http_reply reply) {
-  ++counts_.replies[reply.status];
-  return reply;
-}
-
-http_reply application::answer_of(const api_error& e) {
-  http_reply reply;
-  reply.status = e.status;
-  reply.body = body_of(e);
-  if (e.retry_after) {
-    reply.fields.emplace_back("Retry-After", std::to_string(e.retry_after->count()));
-  }
-  if (e.status == 401) {
-    reply.fields.emplace_back("WWW-Authenticate", "Bearer");
-  }
-  return counted(std::move(reply));
-}
-
 http_reply application::refuse_malformed(int status, std::string_view why) {
   if (status == 503) { // it is not the request's fault
-    return answer_of(refusal(status, "overloaded", std::string{why}));
+    return replies_.answer_of(refusal(status, "overloaded", std::string{why}));
   }
   if (status == 403) {
-    return answer_of(refusal(status, "cross_origin", std::string{why}));
+    return replies_.answer_of(refusal(status, "cross_origin", std::string{why}));
   }
-  return answer_of(refusal(status, "bad_request", fmt::format("this is no request: {}", why)));
+  return replies_.answer_of(
+      refusal(status, "bad_request", fmt::format("this is no request: {}", why)));
 }
 
 api_result<api_key> application::key_of(const http_request& request) const {
-  if (!options_.keys_needed) {
+  if (!keys_needed_) {
     api_key everybody;
     everybody.name = "everybody";
     everybody.may_read_metrics = true;
@@ -167,11 +126,11 @@ std::optional<api_error> application::check_origin(const http_request& request) 
 std::optional<http_reply> application::refuse_route(const http_request& request) {
   const std::string_view methods = methods_of(request.path);
   if (methods.empty()) {
-    return answer_of(refusal(404, "unknown_url", "there is nothing at this path"));
+    return replies_.answer_of(refusal(404, "unknown_url", "there is nothing at this path"));
   }
   if (!is_one_of(request.method, methods)) {
-    http_reply reply =
-        answer_of(refusal(405, "method_not_allowed", fmt::format("this path answers {}", methods)));
+    http_reply reply = replies_.answer_of(
+        refusal(405, "method_not_allowed", fmt::format("this path answers {}", methods)));
     reply.fields.emplace_back("Allow", methods);
     return reply;
   }
@@ -180,7 +139,7 @@ std::optional<http_reply> application::refuse_route(const http_request& request)
 
 std::optional<http_reply> application::refuse_early(const http_request& head) {
   if (const auto wrong = check_origin(head)) {
-    return answer_of(*wrong);
+    return replies_.answer_of(*wrong);
   }
   if (auto wrong = refuse_route(head)) {
     return wrong;
@@ -190,12 +149,12 @@ std::optional<http_reply> application::refuse_early(const http_request& head) {
   }
   const auto key = key_of(head);
   if (const auto* const refused = std::get_if<api_error>(&key)) {
-    return answer_of(*refused);
+    return replies_.answer_of(*refused);
   }
   const bool metrics = head.path == "/metrics";
   const auto& good = std::get<api_key>(key);
   if (metrics ? !good.may_read_metrics : !good.may_infer) {
-    return answer_of(
+    return replies_.answer_of(
         refusal(403, "role_missing",
                 fmt::format("this API key has not the role {}", metrics ? "metrics" : "infer")));
   }
@@ -203,26 +162,28 @@ std::optional<http_reply> application::refuse_early(const http_request& head) {
     return std::nullopt;
   }
   if (draining_) {
-    return answer_of(refusal(503, "draining", "this node is about to stop; ask another"));
+    return replies_.answer_of(refusal(503, "draining", "this node is about to stop; ask another"));
   }
   if (!is_json(head.field("content-type"))) {
-    return answer_of(refusal(415, "unsupported_media_type",
-                             "the body must be JSON, with 'Content-Type: application/json'"));
+    return replies_.answer_of(
+        refusal(415, "unsupported_media_type",
+                "the body must be JSON, with 'Content-Type: application/json'"));
   }
-  if (calls_.size() + preparing_ >= options_.requests_max) {
-    return answer_of(refusal(503, "overloaded",
-                             fmt::format("{} requests are under way here, as many as there may be",
-                                         calls_.size() + preparing_)));
+  if (calls_.full()) {
+    return replies_.answer_of(
+        refusal(503, "overloaded",
+                fmt::format("{} requests are under way here, as many as there may be",
+                            calls_.under_way())));
   }
   return std::nullopt;
 }
 
 void application::serve(http_request request, std::shared_ptr<http_exchange> exchange) {
   if (request.path == "/health") {
-    return exchange->reply(counted(health()));
+    return exchange->reply(replies_.counted(document({{"status", "ok"}})));
   }
   if (request.path == "/ready") {
-    return exchange->reply(counted(ready()));
+    return exchange->reply(replies_.counted(ready()));
   }
   // Again, because the body may have taken half a minute.
   if (auto refused = refuse_early(request)) {
@@ -231,23 +192,23 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
   const auto found = key_of(request);
   const api_key& key = std::get<api_key>(found);
   if (generates(request.path)) {
-    return generate(std::move(request), key, exchange);
+    return calls_.generate(std::move(request), key, exchange);
   }
   if (request.path == "/metrics") {
     return show_metrics(exchange);
   }
   if (request.path == models_path) {
-    return exchange->reply(counted(list_models()));
+    return exchange->reply(replies_.counted(list_models()));
   }
   if (request.path.starts_with(receipts_path)) {
     return exchange->reply(
-        show_receipt(key, std::string_view{request.path}.substr(receipts_path.size())));
+        calls_.show_receipt(key, std::string_view{request.path}.substr(receipts_path.size())));
   }
   if (request.path.starts_with(requests_path)) {
     if (request.method == "DELETE") {
-      return exchange->reply(cancel(key, request.path.substr(requests_path.size())));
+      return exchange->reply(calls_.cancel(key, request.path.substr(requests_path.size())));
     }
-    return resume(request, key, exchange);
+    return calls_.resume(request, key, exchange);
   }
   exchange->reply(show_model(std::string_view{request.path}.substr(models_path.size() + 1)));
 }
@@ -260,7 +221,7 @@ void application::show_metrics(const std::shared_ptr<http_exchange>& exchange) {
     http_reply page;
     page.content_type = metrics_content_type;
     page.body = metrics_text(all);
-    exchange->reply(counted(std::move(page)));
+    exchange->reply(replies_.counted(std::move(page)));
   };
   if (around_.measure) {
     around_.measure(show);
@@ -268,8 +229,6 @@ void application::show_metrics(const std::shared_ptr<http_exchange>& exchange) {
     show({});
   }
 }
-
-http_reply application::health() const { return document({{"status", "ok"}}); }
 
 http_reply application::ready() {
   if (!draining_ && around_.engine->ready()) {
@@ -294,28 +253,9 @@ http_reply application::list_models() {
 http_reply application::show_model(std::string_view name) {
   const auto found = find_model(around_.engine->models(), name);
   if (const auto* const refused = std::get_if<api_error>(&found)) {
-    return answer_of(*refused);
+    return replies_.answer_of(*refused);
   }
-  return counted(document(model_json(std::get<served_model>(found))));
-}
-
-http_reply application::cancel(const api_key& key, std::string_view text) {
-  const auto id = request_id_from(text);
-  const auto found = id ? calls_.find({key.id, *id}) : calls_.end();
-  if (found == calls_.end()) {
-    if (id && finished_.contains({key.id, *id})) { // nothing is left to cancel
-      return counted(document({{"id", to_text(*id)}, {"cancelled", false}}));
-    }
-    return answer_of(refusal(404, "unknown_request", "this node has no such request"));
-  }
-  const call_pointer c = found->second;
-  for (std::size_t i = 0; i < c->answers.size(); ++i) {
-    if (!c->answers[i].over) {
-      around_.engine->cancel(c->orders[i].id);
-    }
-  }
-  c->cancelled_at = around_.now();
-  return counted(document({{"id", to_text(*id)}, {"cancelled", true}}));
+  return replies_.counted(document(model_json(std::get<served_model>(found))));
 }
 
 } // namespace ovir::gateway

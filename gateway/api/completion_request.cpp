@@ -14,8 +14,7 @@ namespace ovir::gateway {
 namespace {
 
 constexpr std::uint64_t seed_max = (std::uint64_t{1} << 63U) - 1;
-constexpr double temperature_min = 1e-3; ///< below it 0 alone, which is greedy
-constexpr double temperature_max = 2;
+constexpr double temperature_max = 2; ///< as with OpenAI
 
 std::optional<std::vector<token_id>> tokens_of(const json& list) {
   std::vector<token_id> ids;
@@ -166,23 +165,20 @@ void read_messages(parameters& in, completion_request& out) {
 
 void read_sampling(parameters& in, completion_request& out) {
   sampling_params& s = out.asked.sampling;
-  const double temperature = in.number("temperature", 0, temperature_max, 1);
-  if (temperature > 0 && temperature < temperature_min) {
-    in.refuse("temperature",
-              fmt::format("must be 0 or {} to {}", temperature_min, temperature_max));
-  }
-  s.temperature = static_cast<float>(temperature);
-  s.top_p = in.number("top_p", 0, 1, 1);
-  if (s.top_p == 0) {
-    in.refuse("top_p", "must be above 0 and at most 1; for the likeliest token alone set "
-                       "'temperature' to 0");
-  }
-  s.top_k = static_cast<std::uint32_t>(in.whole("top_k", 0, limits::vocabulary_max, 0));
-  s.min_p = in.number("min_p", 0, 1, 0);
-  if (s.min_p == 1) {
-    in.refuse("min_p", "must be at least 0 and below 1");
-  }
-  s.repeat_penalty = static_cast<float>(in.number("repeat_penalty", 0.01, 100, 1));
+  s.temperature = 1; // by default, as with OpenAI
+  for_each_parameter([&]<class Number>(const sampling_row<Number>& row) {
+    const Number least = row.or_zero ? 0 : row.least;
+    const bool heat = row.name == "temperature";
+    const Number most = heat ? static_cast<Number>(temperature_max) : row.most;
+    if constexpr (std::is_integral_v<Number>) {
+      s.*row.value = static_cast<Number>(in.whole(row.name, least, most, s.*row.value));
+    } else {
+      s.*row.value = static_cast<Number>(in.number(row.name, least, most, s.*row.value));
+    }
+    if (!row.allows(s.*row.value)) {
+      in.refuse(row.name, range_of(row));
+    }
+  });
   if (in.has("seed")) {
     out.seed = in.whole("seed", 0, seed_max, 0);
   }

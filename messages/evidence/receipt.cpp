@@ -19,13 +19,6 @@ constexpr std::uint16_t receipt_version = 3;
 constexpr std::string_view receipt_name = "a receipt";
 constexpr std::size_t stage_bytes = 32; // in a list
 
-hasher& add_f32(hasher& state, float value) {
-  return state.update(std::as_bytes(std::span{&value, 1}));
-}
-hasher& add_f64(hasher& state, double value) {
-  return state.update(std::as_bytes(std::span{&value, 1}));
-}
-
 void add_signer(hasher& state, const evidence_signer& by) {
   state.update_u32(by.layers.first)
       .update_u32(by.layers.last)
@@ -210,10 +203,7 @@ digest request_digest(const request_facts& facts) {
       .update_u32(facts.layers)
       .update_u32(static_cast<std::uint32_t>(facts.prompt.size()))
       .update(std::as_bytes(std::span{facts.prompt}));
-  add_f32(state, facts.sampling.temperature).update_u32(facts.sampling.top_k);
-  add_f64(state, facts.sampling.top_p);
-  add_f64(state, facts.sampling.min_p);
-  add_f32(state, facts.sampling.repeat_penalty).update_u64(facts.sampling.seed);
+  add_numbers(state, facts.sampling);
   state.update_u32(facts.max_tokens).update_u32(static_cast<std::uint32_t>(facts.stop.size()));
   for (const std::string& stop : facts.stop) {
     state.update_text(stop);

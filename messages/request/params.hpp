@@ -1,6 +1,10 @@
 #pragma once
 
+#include "messages/digest.hpp"
+#include "messages/limits/general.hpp"
 #include "messages/result.hpp"
+
+#include <fmt/format.h>
 
 #include <cstdint>
 #include <string>
@@ -20,12 +24,78 @@ struct sampling_params {
   std::string constraint{}; ///< as of compute/text/constraint.hpp; empty: none
 
   friend bool operator==(const sampling_params&, const sampling_params&) = default;
+};
 
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f, sampling_params& x) {
-    return f(x.temperature, x.top_k, x.top_p, x.min_p, x.repeat_penalty, x.seed, x.constraint);
+/// What every door needs to know of a parameter that is a number: HTTP, shells, command lines,
+/// files.
+template <class Number>
+struct sampling_row {
+  std::string_view name;   ///< in JSON and in errors
+  std::string_view option; ///< on command lines
+  std::string_view help;
+  Number sampling_params::*value;
+  Number least;
+  Number most;
+  bool or_zero{false};     ///< 0 is allowed, too
+  bool above_least{false}; ///< `least` itself is not allowed
+  bool below_most{false};  ///< `most` itself is not allowed
+
+  [[nodiscard]] bool allows(Number n) const {
+    return (or_zero && n == 0) ||
+           (n >= least && n <= most && !(above_least && n == least) && !(below_most && n == most));
   }
 };
+
+/// Calls `f` with each row, in the order in which digests take the values. The seed, which every
+/// door chooses in its own way, is the last number and has no row.
+template <class F>
+void for_each_parameter(F&& f) {
+  using p = sampling_params;
+  f(sampling_row<float>{.name = "temperature",
+                        .option = "--temp",
+                        .help = "Temperature; 0 is greedy",
+                        .value = &p::temperature,
+                        .least = 1e-3F,
+                        .most = 1e3F,
+                        .or_zero = true});
+  f(sampling_row<std::uint32_t>{.name = "top_k",
+                                .option = "--top-k",
+                                .help = "Draw among the k likeliest; 0 is all",
+                                .value = &p::top_k,
+                                .least = 0,
+                                .most = limits::vocabulary_max});
+  f(sampling_row<double>{.name = "top_p",
+                         .option = "--top-p",
+                         .help = "Draw among the likeliest that hold this share",
+                         .value = &p::top_p,
+                         .least = 0,
+                         .most = 1,
+                         .above_least = true});
+  f(sampling_row<double>{.name = "min_p",
+                         .option = "--min-p",
+                         .help = "Leave out what is this much less likely than the best",
+                         .value = &p::min_p,
+                         .least = 0,
+                         .most = 1,
+                         .below_most = true});
+  f(sampling_row<float>{.name = "repeat_penalty",
+                        .option = "--repeat-penalty",
+                        .help = "Penalty on the last 64 tokens; 1: none",
+                        .value = &p::repeat_penalty,
+                        .least = 0.01F,
+                        .most = 100});
+}
+
+/// "must be 0, or at least 0.001 and at most 1000", "must be above 0 and at most 1".
+template <class Number>
+[[nodiscard]] std::string range_of(const sampling_row<Number>& row) {
+  return fmt::format("must be {}{} {} and {} {}", row.or_zero ? "0, or " : "",
+                     row.above_least ? "above" : "at least", row.least,
+                     row.below_most ? "below" : "at most", row.most);
+}
+
+/// The numbers in the order of their rows, and the seed: as every digest of a request has them.
+hasher& add_numbers(hasher& state, const sampling_params& params);
 
 /// `invalid_argument` names the parameter, its value and its range. `token_matcher::make` checks
 /// the constraint.

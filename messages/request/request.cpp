@@ -38,18 +38,12 @@ result<void> check(const request_terms& terms) {
 
 digest digest_of(const request_terms& terms) {
   static_assert(std::endian::native == std::endian::little);
-  const sampling_params& s = terms.sampling;
   hasher state{"ovir/request-terms/v1"};
   state.update(terms.model)
       .update_u64(terms.prompt.size())
-      .update(std::as_bytes(std::span{terms.prompt}))
-      .update_u32(std::bit_cast<std::uint32_t>(s.temperature))
-      .update_u32(s.top_k)
-      .update_u64(std::bit_cast<std::uint64_t>(s.top_p))
-      .update_u64(std::bit_cast<std::uint64_t>(s.min_p))
-      .update_u32(std::bit_cast<std::uint32_t>(s.repeat_penalty))
-      .update_u64(s.seed)
-      .update_text(s.constraint)
+      .update(std::as_bytes(std::span{terms.prompt}));
+  add_numbers(state, terms.sampling)
+      .update_text(terms.sampling.constraint)
       .update_u32(terms.max_tokens)
       .update_u64(terms.stop.size());
   for (const std::string& text : terms.stop) {

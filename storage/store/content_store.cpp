@@ -135,8 +135,7 @@ result<std::vector<change_outcome>> content_store::commit(std::span<const store_
 
 result<std::vector<change_outcome>> content_store::try_commit(std::span<const store_change> changes,
                                                               std::uint64_t now) {
-  batch b;
-  b.now = now;
+  store_batch b{{*index_, extents_, options_.limits, notes_, leases_, draws_}, now};
   b.usage = usage_;
   b.counters = counters_;
   auto outcomes = plan(b, changes);
@@ -158,18 +157,18 @@ result<std::vector<change_outcome>> content_store::try_commit(std::span<const st
   return outcomes;
 }
 
-result<std::vector<change_outcome>> content_store::plan(batch& b,
+result<std::vector<change_outcome>> content_store::plan(store_batch& b,
                                                         std::span<const store_change> changes) {
-  OVIR_TRY(apply_notes(b));
+  OVIR_TRY(b.apply_notes());
   std::vector<change_outcome> outcomes;
   outcomes.reserve(changes.size());
   for (const store_change& change : changes) {
     OVIR_ASSIGN(const change_outcome outcome,
-                std::visit([&](const auto& c) { return apply(b, c); }, change));
+                std::visit([&](const auto& c) { return b.apply(c); }, change));
     outcomes.push_back(outcome);
   }
   for (const content_kind kind : content_kinds) {
-    OVIR_TRY(make_room(b, kind, 0)); // limits may be lower than they were
+    OVIR_TRY(b.make_room(kind, 0)); // limits may be lower than they were
     if (b.counters[index_of(kind)] != counters_[index_of(kind)] || counted_[index_of(kind)]) {
       b.changes.insert_or_assign(counters_index_key(kind),
                                  to_record(kind, b.counters[index_of(kind)]));
@@ -179,7 +178,7 @@ result<std::vector<change_outcome>> content_store::plan(batch& b,
 }
 
 // False: the disk refused, and nothing has changed.
-result<bool> content_store::write(batch& b) {
+result<bool> content_store::write(store_batch& b) {
   if (b.changes.empty()) {
     return true;
   }
@@ -187,7 +186,7 @@ result<bool> content_store::write(batch& b) {
     return false;
   }
   result<void> done;
-  for (const batch::block_write& w : b.writes) {
+  for (const store_batch::block_write& w : b.writes) {
     done = done ? blocks_->write_at(w.offset, w.bytes) : std::move(done);
   }
   if (done && !b.writes.empty()) {
@@ -223,7 +222,7 @@ void content_store::disk_refused(const error& why, std::uint64_t now) {
   retry_at_ = now + limits::store_retry_seconds;
 }
 
-void content_store::settle(batch& b) {
+void content_store::settle(store_batch& b) {
   view_->publish(index_->root());
   // Only now may the room be used again: readers that still see an entry there find out.
   for (const extent& e : b.freed) {
@@ -239,7 +238,7 @@ void content_store::settle(batch& b) {
   }
 }
 
-void content_store::give_up(batch& b) {
+void content_store::give_up(store_batch& b) {
   for (const extent& e : b.taken) {
     extents_.release(e);
   }
@@ -286,7 +285,7 @@ void content_store::note(const lookup_answer& answer, std::uint64_t now) {
   }
   const entry_place place{answer.about.kind, answer.about.name};
   if (notes_.size() < limits::store_notes_max || notes_.contains(place)) {
-    noted& n = notes_[place];
+    noted_use& n = notes_[place];
     n.uses += hit ? 1 : 0;
     n.last_use = std::max(n.last_use, now);
     if (!hit) {

@@ -104,6 +104,17 @@ struct kind_usage {
   std::uint64_t unverified{0};
 };
 
+using entry_place = std::pair<content_kind, digest>;
+
+/// What lookups said of an entry since the last commit.
+struct noted_use {
+  std::uint32_t uses{0};
+  std::uint64_t last_use{0};
+  std::optional<std::uint64_t> damaged_at; ///< the offset whose bytes were wrong
+};
+
+class store_batch;
+
 /// One folder, one process: the folder is locked, and a second process is refused with `busy`.
 /// Index and blocks are files of their own (docs/adr/0018-storage.md): `index.mdb`, written by LMDB
 /// and read with care, and `blocks`, where content lies in runs of whole 4 KiB blocks that no two
@@ -174,45 +185,20 @@ public:
   [[nodiscard]] result<void> compact();
 
 private:
-  using entry_place = std::pair<content_kind, digest>;
-  struct batch;
   /// What the index says in all, gathered while it is read.
   struct loaded;
-  struct noted {
-    std::uint32_t uses{0};
-    std::uint64_t last_use{0};
-    std::optional<std::uint64_t> damaged_at; ///< the offset whose bytes were wrong
-  };
 
   content_store(std::string folder, const store_options& options, std::unique_ptr<held_lock> lock);
   [[nodiscard]] result<void> reopen();
   [[nodiscard]] result<std::vector<change_outcome>>
   try_commit(std::span<const store_change> changes, std::uint64_t now);
-  [[nodiscard]] result<std::vector<change_outcome>> plan(batch& b,
+  [[nodiscard]] result<std::vector<change_outcome>> plan(store_batch& b,
                                                          std::span<const store_change> changes);
-  [[nodiscard]] result<bool> write(batch& b);
-  void settle(batch& b);
-  void give_up(batch& b);
+  [[nodiscard]] result<bool> write(store_batch& b);
+  void settle(store_batch& b);
+  void give_up(store_batch& b);
   void disk_refused(const error& why, std::uint64_t now);
   void give_back_blocks();
-
-  [[nodiscard]] result<void> apply_notes(batch& b);
-  [[nodiscard]] result<change_outcome> apply(batch& b, const put_content& put);
-  [[nodiscard]] result<change_outcome> apply(batch& b, const remove_content& remove);
-  [[nodiscard]] result<change_outcome> apply(batch& b, const pin_content& pin);
-  [[nodiscard]] result<change_outcome> apply(batch& b, const mark_verified& mark);
-  [[nodiscard]] result<change_outcome> add_key(batch& b, entry& e, const digest& key);
-  [[nodiscard]] result<std::optional<std::string>> record_at(const batch& b,
-                                                             const std::string& key);
-  [[nodiscard]] result<std::optional<entry>> entry_at(const batch& b, const key_target& target);
-  [[nodiscard]] result<void> drop(batch& b, const entry& e);
-  void set(batch& b, const entry& e, const entry* before);
-
-  [[nodiscard]] result<bool> make_room(batch& b, content_kind kind, std::uint64_t bytes);
-  [[nodiscard]] result<std::optional<entry>> choose_victim(batch& b, content_kind kind);
-  [[nodiscard]] result<std::optional<entry>> sampled_victim(batch& b, content_kind kind);
-  [[nodiscard]] bool may_go(const batch& b, const entry& e) const;
-  [[nodiscard]] std::uint64_t draw() noexcept;
 
   std::string folder_;
   store_options options_;
@@ -226,7 +212,7 @@ private:
   index_report report_;
   std::uint64_t generation_{0};
   std::uint64_t draws_{0};
-  std::map<entry_place, noted> notes_;
+  std::map<entry_place, noted_use> notes_;
   std::array<bool, content_kinds.size()> counted_{}; ///< counters differ from the index
   std::map<entry_place, std::weak_ptr<const int>> leases_;
   bool suspect_{false};                   ///< a lookup met a damaged page of the index

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <map>
@@ -167,7 +168,7 @@ TEST(cli_init, gives_no_port_twice_however_many_nodes_there_are) {
     const auto places = places_of(nodes);
     EXPECT_EQ(places.size(), 3 * count);
     EXPECT_EQ(std::set<std::string>(places.begin(), places.end()).size(), 3 * count) << count;
-    for (const std::uint16_t alone : {7300, 7310, 7380}) {
+    for (const std::uint16_t alone : std::array<std::uint16_t, 3>{7300, 7310, 7380}) {
       EXPECT_FALSE(places.contains(fmt::format("\"{}\"", local(alone)))) << alone;
     }
   }

@@ -21,23 +21,6 @@ struct place {
   std::size_t line{0};
 };
 
-/// Preprocessor lines end without a semicolon and would join the next declaration.
-std::string without_directives(std::string text) {
-  bool blank = false;
-  bool line_begins = true;
-  for (char& c : text) {
-    if (c == '\n') {
-      line_begins = true;
-      blank = false;
-      continue;
-    }
-    blank = blank || (line_begins && c == '#');
-    line_begins = line_begins && c == ' ';
-    c = blank ? ' ' : c;
-  }
-  return text;
-}
-
 scope scope_of(const std::string& head, const std::vector<scope>& around, std::string& type) {
   static const std::regex space{R"(^\s*(?:inline\s+)?namespace\s*([\w:]*)\s*$)"};
   static const std::regex kind{

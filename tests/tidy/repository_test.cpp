@@ -2,6 +2,7 @@
 // line; rules_test.cpp shows that each rule can fail.
 #include "tests/support/shared_files.hpp"
 #include "tests/tidy/banned.hpp"
+#include "tests/tidy/classes.hpp"
 #include "tests/tidy/layering.hpp"
 #include "tests/tidy/one_name.hpp"
 #include "tests/tidy/orphans.hpp"
@@ -111,6 +112,12 @@ const std::vector<std::string> folders{"messages", "compute", "verify", "templat
 const std::vector<std::string> houses{"messages", "compute", "verify",      "storage", "ledger",
                                       "gateway",  "actors",  "supervision", "node",    "apps"};
 
+std::vector<std::string> houses_and_templates() {
+  std::vector<std::string> all = houses;
+  all.emplace_back("templates");
+  return all;
+}
+
 /// The nearest folder at or above a file's that says what it may include; empty: none.
 std::string governing_folder(const std::string& path) {
   for (std::size_t end = path.rfind('/'); end != std::string::npos;
@@ -171,6 +178,26 @@ TEST(repository, keeps_actors_apart_from_cores) { EXPECT_TIDY(over_code(check_ac
 
 TEST(repository, folders_hold_at_most_60_sources) {
   EXPECT_TIDY(check_folder_sizes(the_repository().files));
+}
+
+TEST(repository, types_have_at_most_25_members) {
+  EXPECT_TIDY(
+      check_members(the_repository().files,
+                    {{"node_options", "an option of the configuration each, read in one place"},
+                     {"model_config", "a hyperparameter of a model file each"},
+                     {"cluster_node", "the parts of a node, each made once and dropped in order"},
+                     {"node_parts", "the actors of a node, one for each row of its tree"}}));
+}
+
+TEST(repository, classes_are_defined_in_one_source) {
+  // Still to be split; none is added.
+  const std::set<std::string, std::less<>> unsplit{"interpreter", "lead_core", "membership_core",
+                                                   "state"};
+  EXPECT_TIDY(check_one_source(the_repository().files, houses_and_templates(), unsplit));
+}
+
+TEST(repository, cores_have_tests_of_their_name) {
+  EXPECT_TIDY(check_core_tests(the_repository().files));
 }
 
 TEST(repository, lines_fit_in_100_columns) { EXPECT_TIDY(over_code(check_columns)); }

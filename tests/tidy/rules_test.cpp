@@ -1,6 +1,7 @@
 // Each rule of the house on small texts: one that breaks it, so that the rule is known to bite, and
 // one that looks alike and is fine.
 #include "tests/tidy/banned.hpp"
+#include "tests/tidy/classes.hpp"
 #include "tests/tidy/layering.hpp"
 #include "tests/tidy/one_name.hpp"
 #include "tests/tidy/orphans.hpp"
@@ -101,6 +102,64 @@ TEST(shape, counts_the_sources_of_a_folder) {
   EXPECT_TRUE(check_folder_sizes(files).empty());
   files.push_back({"a/b/one_more.hpp", ""});
   EXPECT_EQ(check_folder_sizes(files).size(), 1U);
+}
+
+TEST(classes, counts_members_and_nothing_else) {
+  const std::string text = "struct a : base {\n"
+                           "  using other = int;\n"
+                           "  static int shared;\n"
+                           "  std::function<void(int)> call;\n"
+                           "  int one{1};\n"
+                           "  const b* two = nullptr;\n"
+                           "  std::vector<int> three{\n"
+                           "      1, 2};\n"
+                           "  int f() const { int local; return local; }\n"
+                           "  void g(int a = 1);\n"
+                           "  struct inner {\n"
+                           "    int four;\n"
+                           "  };\n"
+                           "  enum class kind { x };\n"
+                           "  inner five;\n"
+                           "};\n"
+                           "int free;\n";
+  const std::vector<class_extent> found = classes_of(text);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].name, "a");
+  EXPECT_EQ(found[0].members, 5U);
+  EXPECT_EQ(found[1].name, "inner");
+  EXPECT_EQ(found[1].members, 1U);
+}
+
+TEST(classes, limits_members_and_exceptions) {
+  std::string text = "struct wide {\n";
+  for (std::size_t i = 0; i <= members_max; ++i) {
+    text += "  int member" + std::to_string(i) + ";\n";
+  }
+  const std::vector<source> files{{"actors/a/wide.hpp", text + "};\n"}};
+  EXPECT_EQ(check_members(files, {}).size(), 1U);
+  EXPECT_TRUE(check_members(files, {{"wide", "a reason"}}).empty());
+  EXPECT_EQ(check_members(files, {{"wide", "a reason"}, {"narrow", "none"}}).size(), 1U);
+}
+
+TEST(classes, are_defined_in_one_source) {
+  const std::vector<source> files{
+      {"actors/a/x.hpp", "class x {\n  class part {\n  };\n};\n"},
+      {"actors/a/x.cpp", "namespace ovir::actors {\nvoid x::f(int a) {\n}\n"
+                         "int x::part::g() {\n}\nstd::string free(int a) {\n}\n}\n"},
+      {"actors/a/y.cpp", "x::x(int a) : a_(std::move(a)) {\n}\nvoid actors::h() {\n}\n"},
+      {"actors/a/z.cpp", "void y::f() {\n}\nvoid actors::k() {\n}\n"}};
+  const std::vector<finding> found = check_one_source(files, {"actors"});
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].path, "actors/a/x.cpp");
+  EXPECT_TRUE(check_one_source(files, {"actors"}, {"x"}).empty());
+  EXPECT_EQ(check_one_source(files, {"actors"}, {"x", "y"}).size(), 1U) << "y needs no exception";
+}
+
+TEST(classes, of_cores_have_tests_of_their_name) {
+  std::vector<source> files{{"actors/a/x_core.hpp", ""}, {"tests/unit/a/y_core_test.cpp", ""}};
+  EXPECT_EQ(check_core_tests(files).size(), 1U);
+  files.push_back({"tests/unit/a/x_core_test.cpp", ""});
+  EXPECT_TRUE(check_core_tests(files).empty());
 }
 
 TEST(plain_english, sees_riddles_in_prose_and_not_in_code) {

@@ -13,22 +13,6 @@ std::size_t code_points(std::string_view line) {
   }));
 }
 
-/// Directives and their continued lines blanked: macros have braces of their own.
-std::string without_directives(std::string_view text) {
-  std::string out;
-  bool continued = false;
-  for (const std::string_view line : lines_of(text)) {
-    const std::size_t first = line.find_first_not_of(" \t");
-    const bool directive = continued || (first != std::string_view::npos && line[first] == '#');
-    continued = directive && line.ends_with('\\');
-    if (!directive) {
-      out += line;
-    }
-    out += '\n';
-  }
-  return out;
-}
-
 /// What stands before a brace without access specifiers and template parameters.
 std::string essence(std::string_view head) {
   static const std::regex noise{

@@ -88,6 +88,21 @@ std::string without_comments_and_strings(std::string_view text) { return strip(t
 
 std::string without_comments(std::string_view text) { return strip(text, false); }
 
+std::string without_directives(std::string_view text) {
+  std::string out;
+  bool continued = false;
+  for (const std::string_view line : lines_of(text)) {
+    const std::size_t first = line.find_first_not_of(" \t");
+    const bool directive = continued || (first != std::string_view::npos && line[first] == '#');
+    continued = directive && line.ends_with('\\');
+    if (!directive) {
+      out += line;
+    }
+    out += '\n';
+  }
+  return out;
+}
+
 std::vector<include> includes_of(std::string_view text) {
   static const std::regex pattern{R"(^\s*#\s*include\s*([<"])([^>"]+)[>"])"};
   const std::string code = without_comments(text);

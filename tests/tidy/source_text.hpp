@@ -32,6 +32,9 @@ struct finding {
 /// C++ with comments blanked out and literals kept.
 [[nodiscard]] std::string without_comments(std::string_view text);
 
+/// Directives and their continued lines blanked: macros have braces of their own.
+[[nodiscard]] std::string without_directives(std::string_view text);
+
 /// An include directive: `quoted` for "x", not for <x>.
 struct include {
   std::string target;

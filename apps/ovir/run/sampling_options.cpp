@@ -9,17 +9,10 @@ namespace ovir::apps {
 
 void add_sampling(CLI::App& command, sampling_options& options) {
   sampling_params& s = options.params;
-  command.add_option("--temp", s.temperature, "Temperature; 0 is greedy")->capture_default_str();
-  command.add_option("--top-k", s.top_k, "Draw among the k likeliest; 0 is all")
-      ->check(CLI::Range(std::uint32_t{0}, limits::vocabulary_max))
-      ->capture_default_str();
-  command.add_option("--top-p", s.top_p, "Draw among the likeliest that hold this share")
-      ->capture_default_str();
-  command.add_option("--min-p", s.min_p, "Leave out what is this much less likely than the best")
-      ->capture_default_str();
-  command
-      .add_option("--repeat-penalty", s.repeat_penalty, "Penalty on the last 64 tokens; 1: none")
-      ->capture_default_str();
+  for_each_parameter([&](const auto& row) {
+    command.add_option(std::string{row.option}, s.*row.value, std::string{row.help})
+        ->capture_default_str();
+  });
   add_seed(command, "--seed", s.seed, "Seed of the draw (default: a new one, which is printed)")
       ->each([&options](const std::string&) { options.has_seed = true; });
   command.add_option("--stop", options.stop, "End before this text; may be given several times")

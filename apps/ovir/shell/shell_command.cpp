@@ -1,6 +1,7 @@
 #include "apps/ovir/shell/shell_command.hpp"
 
 #include "messages/limits/general.hpp"
+#include "messages/request/params.hpp"
 
 #include <fmt/format.h>
 
@@ -40,6 +41,44 @@ command_spec ledger_command() {
            {"--output", "output", kind::text, false,
             "Write the proof, or the head, to this file, for ovir-verify"}},
           false};
+}
+
+std::vector<argument_spec> with_sampling(std::vector<argument_spec> arguments) {
+  for_each_parameter([&]<class Number>(const sampling_row<Number>& row) {
+    arguments.push_back({row.option, row.name,
+                         std::is_integral_v<Number> ? kind::natural : kind::real, false, row.help});
+  });
+  return arguments;
+}
+
+command_spec run_command(const argument_spec& of_model) {
+  return {
+      "run", "Continue a prompt",
+      with_sampling(
+          {{"PROMPT", "prompt", kind::rest, false, "The text; put it in quotes to keep its spaces"},
+           {"--ids", "tokens", kind::numbers, false, "The prompt as token ids: 1,259,72"},
+           {"--max-tokens", "max_tokens", kind::natural, false, "Tokens to produce at most", "-n"},
+           of_model,
+           {"--seed", "seed", kind::natural, false, "Seed of the draw (default: a new one)"},
+           {"--stop", "stop", kind::texts, false,
+            "End before this text; may be given several times"},
+           {"--speculate", "speculate", kind::text, false,
+            "Compute guessed tokens: auto, on or off"},
+           {"--request", "request", kind::hex, false, "Its id (default: a new one)"},
+           {"--receipt", "receipt", kind::text, false,
+            "Write what every stage signed to this file"},
+           {"--trace", "trace", kind::text, false,
+            "Write what was done when, for Perfetto or chrome://tracing, to this file"},
+           {"--cache", "cache", kind::text, false,
+            "What it leaves: default, private, public or off"},
+           {"--explain-cache", "explain_cache", kind::yes, false,
+            "Say what every stage took from its cache, and why the rest was fetched or computed"},
+           {"--deadline-ms", "deadline_ms", kind::natural, false, "The request ends after this"},
+           {"--pay", "pay", kind::natural, false,
+            "Pay from this shell's account, at most so many micro-credits (default: the node "
+            "pays)"},
+           {"--no-wait", "wait", kind::no, false, "Only start it; see 'attach'"}}),
+      false};
 }
 
 command_spec load_command() {
@@ -104,32 +143,7 @@ const std::vector<command_spec>& table() {
        {{"--follow", "follow", kind::yes, false, "Again and again, until Ctrl-C", "-f"},
         {"--every", "every_ms", kind::natural, false, "Milliseconds in between (default: 1000)"}}},
       {"version", "Version, name and cluster of the node", {}},
-      {"run",
-       "Continue a prompt",
-       {{"PROMPT", "prompt", kind::rest, false, "The text; put it in quotes to keep its spaces"},
-        {"--ids", "tokens", kind::numbers, false, "The prompt as token ids: 1,259,72"},
-        {"--max-tokens", "max_tokens", kind::natural, false, "Tokens to produce at most", "-n"},
-        of_model,
-        {"--temp", "temperature", kind::real, false, "Temperature; 0 is greedy"},
-        {"--top-k", "top_k", kind::natural, false, "Draw among the k likeliest; 0 is all"},
-        {"--top-p", "top_p", kind::real, false, "Draw among the likeliest that hold this share"},
-        {"--min-p", "min_p", kind::real, false, "Leave out what is this much less likely"},
-        {"--repeat-penalty", "repeat_penalty", kind::real, false, "1: none"},
-        {"--seed", "seed", kind::natural, false, "Seed of the draw (default: a new one)"},
-        {"--stop", "stop", kind::texts, false, "End before this text; may be given several times"},
-        {"--speculate", "speculate", kind::text, false, "Compute guessed tokens: auto, on or off"},
-        {"--request", "request", kind::hex, false, "Its id (default: a new one)"},
-        {"--receipt", "receipt", kind::text, false, "Write what every stage signed to this file"},
-        {"--trace", "trace", kind::text, false,
-         "Write what was done when, for Perfetto or chrome://tracing, to this file"},
-        {"--cache", "cache", kind::text, false, "What it leaves: default, private, public or off"},
-        {"--explain-cache", "explain_cache", kind::yes, false,
-         "Say what every stage took from its cache, and why the rest was fetched or computed"},
-        {"--deadline-ms", "deadline_ms", kind::natural, false, "The request ends after this"},
-        {"--pay", "pay", kind::natural, false,
-         "Pay from this shell's account, at most so many micro-credits (default: the node pays)"},
-        {"--no-wait", "wait", kind::no, false, "Only start it; see 'attach'"}},
-       false},
+      run_command(of_model),
       {"attach",
        "Follow a request that runs, from its first token or another",
        {request, {"--from", "from", kind::natural, false, "Index of the first token to show"}}},

@@ -97,8 +97,8 @@ owned_weight make_quantized(kernel_random& random, tensor_type type, std::uint32
                                         (how == filling::largest ? most : random.below(most + 1)));
       continue;
     }
-    const compute::scale_places places = compute::scale_places_of(type);
-    for (const std::size_t place : {places.d, places.dmin.value_or(places.d)}) {
+    const compute::tensor_row& places = *compute::row_of(type);
+    for (const std::size_t place : {places.d_at, places.dmin_at.value_or(places.d_at)}) {
       std::uint16_t bits = random.half(scale_most);
       if (how == filling::largest) {
         bits = static_cast<std::uint16_t>(scale_most | (bits & 0x8000U));

@@ -90,7 +90,7 @@ TEST_F(kept_audits, a_conviction_that_was_being_written_is_none) {
   c.receipts = {std::vector<std::byte>(100)};
   EXPECT_TRUE(open().keep(c));
   const std::filesystem::path folder = folder_.path() / "audits" / "convictions";
-  for (const std::string name : {to_hex(c.guilty) + ".0123abcd.part", to_hex(c.guilty) + ".old"}) {
+  for (const std::string& name : {to_hex(c.guilty) + ".0123abcd.part", to_hex(c.guilty) + ".old"}) {
     std::filesystem::rename(folder / to_hex(c.guilty), folder / name);
     EXPECT_TRUE(open().read_convictions().empty()) << name;
     EXPECT_FALSE(open().read_conviction(c.guilty)) << name;

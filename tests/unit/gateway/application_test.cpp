@@ -122,9 +122,9 @@ TEST_F(endpoint, answers_once_the_cluster_has) {
   ASSERT_EQ(cluster_.started.size(), 1U);
   EXPECT_FALSE(cluster_.started[0].may_run);
   EXPECT_EQ(cluster_.started[0].order.max_tokens, 16U);
-  app_->on_token(tag(), {0, {}, " upon"});
+  app_->calls().on_token(tag(), {0, {}, " upon"});
   EXPECT_FALSE(exchange->ended);
-  app_->on_end(tag(), outcome(" upon", 1));
+  app_->calls().on_end(tag(), outcome(" upon", 1));
   ASSERT_TRUE(exchange->ended);
   EXPECT_EQ(exchange->head.status, 200);
   EXPECT_EQ(json::parse(exchange->head.body)["choices"][0]["text"], " upon");
@@ -133,8 +133,8 @@ TEST_F(endpoint, answers_once_the_cluster_has) {
 
 TEST_F(endpoint, never_logs_a_prompt_or_an_answer) {
   complete();
-  app_->on_token(tag(), {0, {}, "SECRET"});
-  app_->on_end(tag(), outcome("SECRET", 1));
+  app_->calls().on_token(tag(), {0, {}, "SECRET"});
+  app_->calls().on_end(tag(), outcome("SECRET", 1));
   EXPECT_THAT(log_, HasSubstr("everybody"));
   EXPECT_EQ(log_.find("SECRET"), std::string::npos);
   EXPECT_EQ(log_.find("Once"), std::string::npos);
@@ -142,12 +142,12 @@ TEST_F(endpoint, never_logs_a_prompt_or_an_answer) {
 
 TEST_F(endpoint, an_error_before_the_first_token_has_its_status_and_later_it_is_an_event) {
   const auto early = complete(R"(, "stream": true)");
-  app_->on_end(tag(), fail(errc::busy, "the queue is full"));
+  app_->calls().on_end(tag(), fail(errc::busy, "the queue is full"));
   EXPECT_EQ(early->head.status, 503);
   EXPECT_EQ(early->head.fields.at(0).first, "Retry-After");
   const auto late = complete(R"(, "stream": true)");
-  app_->on_token(tag(), {0, {}, "a"});
-  app_->on_end(tag(), fail(errc::peer_lost, "no nodes are left"));
+  app_->calls().on_token(tag(), {0, {}, "a"});
+  app_->calls().on_end(tag(), fail(errc::peer_lost, "no nodes are left"));
   EXPECT_EQ(late->head.status, 200);
   EXPECT_THAT(late->head.body, HasSubstr("no nodes are left"));
   EXPECT_EQ(late->head.body.find("[DONE]"), std::string::npos);
@@ -156,7 +156,7 @@ TEST_F(endpoint, an_error_before_the_first_token_has_its_status_and_later_it_is_
 
 TEST_F(endpoint, waits_for_a_client_that_went_and_then_cancels) {
   const auto exchange = complete(R"(, "stream": true)");
-  app_->on_token(tag(), {0, {}, "a"});
+  app_->calls().on_token(tag(), {0, {}, "a"});
   exchange->on_gone();
   now_ += limits::api_resume_wait - 1ms;
   app_->tick();
@@ -166,24 +166,24 @@ TEST_F(endpoint, waits_for_a_client_that_went_and_then_cancels) {
   ASSERT_EQ(cluster_.cancelled.size(), 1U);
   EXPECT_EQ(cluster_.cancelled[0], cluster_.started[0].order.id);
   EXPECT_EQ(app_->counts().abandoned, 1U);
-  app_->on_end(tag(), generation_outcome{finish_reason::cancelled, 1, "a", {}});
+  app_->calls().on_end(tag(), generation_outcome{finish_reason::cancelled, 1, "a", {}});
   EXPECT_EQ(app_->counts().under_way, 0U);
 }
 
 TEST_F(endpoint, a_client_that_comes_back_in_time_gets_what_it_lacks) {
   const auto first = complete(R"(, "stream": true)");
   const std::uint64_t before = tag();
-  app_->on_token(before, {0, {}, "a"});
+  app_->calls().on_token(before, {0, {}, "a"});
   first->on_gone();
   const std::string id = to_text(first_id);
   const auto second = ask("", "/v1/requests/" + id, {{"last-event-id", id + ":1"}}, "GET");
   EXPECT_EQ(cluster_.forgotten, std::vector<std::uint64_t>{before});
   ASSERT_EQ(cluster_.started.size(), 2U);
   EXPECT_TRUE(cluster_.started[1].may_run);
-  app_->on_token(before, {1, {}, "x"}); // of the watch that is over
-  app_->on_token(tag(), {0, {}, "a"});
-  app_->on_token(tag(), {1, {}, "b"});
-  app_->on_end(tag(), outcome("ab", 2));
+  app_->calls().on_token(before, {1, {}, "x"}); // of the watch that is over
+  app_->calls().on_token(tag(), {0, {}, "a"});
+  app_->calls().on_token(tag(), {1, {}, "b"});
+  app_->calls().on_end(tag(), outcome("ab", 2));
   EXPECT_EQ(second->head.body.find("\"text\":\"a\""), std::string::npos);
   EXPECT_THAT(second->head.body, HasSubstr("\"text\":\"b\""));
   EXPECT_THAT(second->head.body, HasSubstr("[DONE]"));
@@ -194,13 +194,13 @@ TEST_F(endpoint, a_client_that_comes_back_in_time_gets_what_it_lacks) {
 
 TEST_F(endpoint, a_restart_of_whoever_drives_requests_is_not_seen_by_clients) {
   const auto exchange = complete(R"(, "stream": true)");
-  app_->on_token(tag(), {0, {}, "a"});
-  app_->on_restart();
+  app_->calls().on_token(tag(), {0, {}, "a"});
+  app_->calls().on_restart();
   ASSERT_EQ(cluster_.started.size(), 2U);
   EXPECT_EQ(cluster_.started[1].order.id, cluster_.started[0].order.id);
-  app_->on_token(tag(), {0, {}, "a"});
-  app_->on_token(tag(), {1, {}, "b"});
-  app_->on_end(tag(), outcome("ab", 2));
+  app_->calls().on_token(tag(), {0, {}, "a"});
+  app_->calls().on_token(tag(), {1, {}, "b"});
+  app_->calls().on_end(tag(), outcome("ab", 2));
   const std::string& body = exchange->head.body;
   EXPECT_EQ(body.find("\"text\":\"a\""), body.rfind("\"text\":\"a\"")) << body;
 }
@@ -234,9 +234,9 @@ TEST_F(endpoint, a_deadline_ends_a_request_wherever_it_is) {
     const auto late = complete(R"(, "deadline_ms": 5)");
     now_ += 5ms;
     if (by_token) {
-      app_->on_token(tag(), {0, {}, "a"});
+      app_->calls().on_token(tag(), {0, {}, "a"});
     } else {
-      app_->on_end(tag(), outcome("", 0));
+      app_->calls().on_end(tag(), outcome("", 0));
     }
     EXPECT_EQ(late->head.status, 504);
     EXPECT_EQ(app_->counts().under_way, 0U);
@@ -293,13 +293,13 @@ TEST_F(endpoint, every_metric_is_documented_and_moves) {
   const auto before = samples_of(ask("", "/metrics", {}, "GET")->head.body);
   const auto first = complete(R"(, "stream": true)");
   now_ += 30ms;
-  app_->on_token(tag(), {0, {}, "a"});
+  app_->calls().on_token(tag(), {0, {}, "a"});
   first->on_gone();
   const std::string id = to_text(first_id);
   ask("", "/v1/requests/" + id, {}, "GET")->on_gone();
   now_ += limits::api_resume_wait;
   app_->tick();
-  app_->on_end(tag(), generation_outcome{finish_reason::cancelled, 1, "a", {}});
+  app_->calls().on_end(tag(), generation_outcome{finish_reason::cancelled, 1, "a", {}});
   complete(); // is still under way
   const std::string page = ask("", "/metrics", {}, "GET")->head.body;
   const auto after = samples_of(page);
@@ -346,7 +346,7 @@ TEST_F(endpoint, a_quota_gives_back_what_was_not_used) {
   const auto first = completed();
   const auto second = completed(); // 22 of 40 are set aside
   EXPECT_EQ(second->head.status, 429);
-  app_->on_end(tag(), outcome("", 0));
+  app_->calls().on_end(tag(), outcome("", 0));
   EXPECT_EQ(first->head.status, 200);
   const auto third = completed();
   EXPECT_EQ(third->head.status, 0) << "38 are left: it runs";
@@ -372,10 +372,10 @@ TEST_F(endpoint, a_quota_forgets_no_token_of_a_client_that_comes_back) {
                "/v1/completions", field);
   };
   asked(22)->on_gone(); // all there are
-  app_->on_token(tag(), {0, {}, "a"});
-  app_->on_token(tag(), {1, {}, "b"});
+  app_->calls().on_token(tag(), {0, {}, "a"});
+  app_->calls().on_token(tag(), {1, {}, "b"});
   ask("", "/v1/requests/" + to_text(first_id), field, "GET");
-  app_->on_token(tag(), {0, {}, "a"}); // told again
+  app_->calls().on_token(tag(), {0, {}, "a"}); // told again
   EXPECT_EQ(app_->counts().completion_tokens, 2U);
   now_ += 50ms;
   app_->tick();

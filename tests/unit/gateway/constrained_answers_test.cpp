@@ -134,7 +134,8 @@ private:
       const bool ends = vocabulary.ends_generation(output.back());
       const std::string piece = ends ? "" : text.add(output.back());
       outcome.text += piece;
-      app_->on_token(tag, {static_cast<std::uint32_t>(output.size() - 1), output.back(), piece});
+      app_->calls().on_token(tag,
+                             {static_cast<std::uint32_t>(output.size() - 1), output.back(), piece});
       if (ends) {
         outcome.end = finish_reason::stop;
         break;
@@ -143,7 +144,7 @@ private:
     outcome.text += text.finish();
     outcome.tokens = static_cast<std::uint32_t>(output.size());
     outcome.receipt = order.receipt ? receipt_ : nullptr;
-    app_->on_end(tag, outcome);
+    app_->calls().on_end(tag, outcome);
   }
 
   test::loaded_model file_{test::source_file("assets/tales-q4_k_m.gguf")};

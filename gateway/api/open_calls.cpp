@@ -1,4 +1,4 @@
-#include "gateway/api/application_call.hpp"
+#include "gateway/api/open_calls.hpp"
 
 #include "messages/limits/access.hpp"
 #include "messages/limits/gateway.hpp"
@@ -59,18 +59,92 @@ api_result<std::optional<event_id>> last_event_of(const http_request& request) {
 
 } // namespace
 
-void application::generate(http_request request, const api_key& key,
-                           const std::shared_ptr<http_exchange>& exchange) {
+/// A request whose answers are being made.
+struct open_calls::call {
+  struct progress {
+    std::uint64_t tag{0};
+    std::uint32_t next{0};  ///< token that comes next
+    std::uint32_t drawn{0}; ///< tokens known of, whichever connection was told of them
+    bool over{false};
+  };
+
+  std::string owner;    ///< id of the key
+  std::string key_name; ///< for the log
+  std::vector<generation_order> orders;
+  std::vector<digest> terms; ///< of each of these
+  std::vector<progress> answers;
+  std::optional<answer_writer> writer;
+  std::shared_ptr<http_exchange> exchange; ///< null: its client is gone
+  std::chrono::steady_clock::time_point begun;
+  std::chrono::steady_clock::time_point deadline;
+  std::chrono::steady_clock::time_point quiet_since;
+  std::optional<std::chrono::steady_clock::time_point> gone_since;
+  std::optional<std::chrono::steady_clock::time_point> cancelled_at;
+  bool spoke{false};        ///< there was a token
+  bool streaming{false};    ///< the head was sent
+  bool looked_for{false};   ///< somebody may drive it already
+  bool watched_only{false}; ///< it was finished before: nothing is computed for it
+  std::uint64_t reserved{0};
+  std::uint64_t day{0};
+
+  [[nodiscard]] const answer_shape& shape() const { return writer->shape(); }
+};
+
+/// One whose body is being read.
+struct open_calls::pending {
+  http_request request;
+  api_kind kind{api_kind::completion};
+  api_key key;
+  request_owner who;
+  std::shared_ptr<http_exchange> exchange;
+  request_id id;
+  std::optional<event_id> last; ///< what the client has
+  std::vector<served_model> models;
+  std::string format;
+  api_result<prepared_request> outcome{api_error{}};
+  std::chrono::milliseconds deadline{0};
+  bool gone{false};
+};
+
+/// What is remembered of one that is over, for a client that comes back.
+struct open_calls::finished {
+  answer_shape shape;
+  std::vector<digest> terms; ///< of each answer's order
+};
+
+open_calls::open_calls(const api_options& options, const api_surroundings& around,
+                       reply_counter& replies)
+    : options_(options), around_(around), replies_(replies) {}
+
+open_calls::~open_calls() = default;
+
+void open_calls::use_spend(const spend_record& kept) {
+  budget_.restore(kept, around_.unix_seconds());
+}
+
+void open_calls::distrust_spend() {
+  budget_.close_day(around_.unix_seconds());
+  keep_spend(false);
+}
+
+void open_calls::keep_spend(bool ahead) {
+  if (around_.keep_spend) {
+    around_.keep_spend(budget_.record(ahead, around_.now(), around_.unix_seconds()));
+  }
+}
+
+void open_calls::generate(http_request request, const api_key& key,
+                          const std::shared_ptr<http_exchange>& exchange) {
   auto last = last_event_of(request);
   if (const auto* const refused = std::get_if<api_error>(&last)) {
-    return exchange->reply(answer_of(*refused));
+    return exchange->reply(replies_.answer_of(*refused));
   }
   const auto p = std::make_shared<pending>();
   p->last = std::get<std::optional<event_id>>(last);
   if (const std::string_view named = request.field("x-ovir-request"); !named.empty()) {
     const auto id = request_id_from(named);
     if (!id || (p->last && p->last->request != *id)) {
-      return exchange->reply(answer_of(bad_parameter(
+      return exchange->reply(replies_.answer_of(bad_parameter(
           "X-OVIR-Request", id ? "'X-OVIR-Request' and 'Last-Event-ID' name different requests"
                                : fmt::format("'X-OVIR-Request': {}", id.error().message))));
     }
@@ -79,7 +153,7 @@ void application::generate(http_request request, const api_key& key,
     p->id = p->last ? p->last->request : request_id{std::max<std::uint64_t>(around_.random(), 1)};
   }
   if (const auto refused = budget_.begin(key, around_.now())) {
-    return exchange->reply(answer_of(*refused));
+    return exchange->reply(replies_.answer_of(*refused));
   }
   ++preparing_;
   p->kind = kind_of(request.path);
@@ -110,13 +184,13 @@ void application::generate(http_request request, const api_key& key,
       [this, p] { take_prepared(*p); });
 }
 
-void application::take_prepared(pending& p) {
+void open_calls::take_prepared(pending& p) {
   --preparing_;
   const auto exchange = std::exchange(p.exchange, nullptr);
   const auto refuse = [&](const api_error& why) {
     budget_.end(p.key.id);
     if (!p.gone) {
-      exchange->reply(answer_of(why));
+      exchange->reply(replies_.answer_of(why));
     }
   };
   if (const auto* const refused = std::get_if<api_error>(&p.outcome)) {
@@ -159,22 +233,23 @@ void application::take_prepared(pending& p) {
   c->deadline = around_.now() + p.deadline;
   c->reserved = ready.tokens_max;
   c->day = key_budget::day_of(seconds);
-  counts_.resumed += p.last ? 1 : 0;
+  replies_.counts.resumed += p.last ? 1 : 0;
   c->writer.emplace(std::move(ready.shape), std::move(received));
   attach(c, exchange);
   begin(c);
 }
 
 /// Another connection for a request under way: from the first token on, less what its client has.
-void application::go_on(const call_pointer& c, const std::shared_ptr<http_exchange>& exchange,
-                        std::vector<std::uint32_t> received) {
-  ++counts_.resumed;
+void open_calls::go_on(const call_pointer& c, const std::shared_ptr<http_exchange>& exchange,
+                       std::vector<std::uint32_t> received) {
+  ++replies_.counts.resumed;
   if (const auto before = std::exchange(c->exchange, nullptr)) {
     before->when_gone(nullptr);
     if (c->streaming) {
       before->end_stream();
     } else {
-      before->reply(answer_of(refusal(409, "taken_over", "another connection took this request")));
+      before->reply(
+          replies_.answer_of(refusal(409, "taken_over", "another connection took this request")));
     }
   }
   answer_shape shape = c->shape();
@@ -189,38 +264,38 @@ void application::go_on(const call_pointer& c, const std::shared_ptr<http_exchan
   watch_again(c);
 }
 
-void application::resume(const http_request& request, const api_key& key,
-                         const std::shared_ptr<http_exchange>& exchange) {
+void open_calls::resume(const http_request& request, const api_key& key,
+                        const std::shared_ptr<http_exchange>& exchange) {
   const auto id = request_id_from(
       std::string_view{request.path}.substr(std::string_view{"/v1/requests/"}.size()));
   auto last = last_event_of(request);
   if (const auto* const refused = std::get_if<api_error>(&last)) {
-    return exchange->reply(answer_of(*refused));
+    return exchange->reply(replies_.answer_of(*refused));
   }
   const auto& received = std::get<std::optional<event_id>>(last);
   const auto known = id ? calls_.find({key.id, *id}) : calls_.end();
   const auto over = id ? finished_.find({key.id, *id}) : finished_.end();
   const bool here = known != calls_.end();
   if (!here && over == finished_.end()) {
-    return exchange->reply(
-        answer_of(refusal(404, "unknown_request",
-                          "this node has no such request; send the same request again with "
-                          "'X-OVIR-Request' and 'Last-Event-ID', here or to another node")));
+    return exchange->reply(replies_.answer_of(
+        refusal(404, "unknown_request",
+                "this node has no such request; send the same request again with "
+                "'X-OVIR-Request' and 'Last-Event-ID', here or to another node")));
   }
   const answer_shape& shape = here ? known->second->shape() : over->second.shape;
   if (received && !answer_writer::fits(shape, *received)) {
-    return exchange->reply(
-        answer_of(bad_parameter("Last-Event-ID", "'Last-Event-ID' is not of this request")));
+    return exchange->reply(replies_.answer_of(
+        bad_parameter("Last-Event-ID", "'Last-Event-ID' is not of this request")));
   }
   auto list = received ? received->received : std::vector<std::uint32_t>{};
   if (here) {
     return go_on(known->second, exchange, std::move(list));
   }
-  if (calls_.size() + preparing_ >= options_.requests_max) {
+  if (full()) {
     return exchange->reply(
-        answer_of(refusal(503, "overloaded", "too many requests are under way")));
+        replies_.answer_of(refusal(503, "overloaded", "too many requests are under way")));
   }
-  ++counts_.resumed;
+  ++replies_.counts.resumed;
   const auto c = std::make_shared<call>();
   c->owner = key.id;
   c->key_name = key.name;
@@ -235,13 +310,13 @@ void application::resume(const http_request& request, const api_key& key,
   begin(c);
 }
 
-void application::begin(const call_pointer& c) {
+void open_calls::begin(const call_pointer& c) {
   const answer_shape& shape = c->shape();
   calls_[{c->owner, shape.id}] = c;
   c->begun = around_.now();
   c->answers.resize(c->orders.size());
   if (!c->watched_only) {
-    counts_.prompt_tokens += shape.prompt_tokens;
+    replies_.counts.prompt_tokens += shape.prompt_tokens;
   }
   around_.say(shape.id,
               fmt::format("key '{}': {}, {} prompt tokens, {} answers{}; the first is {}",
@@ -250,7 +325,7 @@ void application::begin(const call_pointer& c) {
   watch_again(c);
 }
 
-void application::watch_again(const call_pointer& c) {
+void open_calls::watch_again(const call_pointer& c) {
   for (call::progress& answer : c->answers) {
     if (answer.tag != 0) {
       around_.engine->forget(answer.tag);
@@ -262,7 +337,7 @@ void application::watch_again(const call_pointer& c) {
 }
 
 /// The many texts of a request for embeddings take turns, so that they leave room for others.
-void application::listen_to_more(const call_pointer& c) {
+void open_calls::listen_to_more(const call_pointer& c) {
   const std::size_t most =
       c->shape().kind == api_kind::embedding ? limits::api_embeddings_at_once : c->answers.size();
   auto listening = static_cast<std::size_t>(
@@ -284,7 +359,7 @@ void application::listen_to_more(const call_pointer& c) {
   }
 }
 
-void application::attach(const call_pointer& c, const std::shared_ptr<http_exchange>& exchange) {
+void open_calls::attach(const call_pointer& c, const std::shared_ptr<http_exchange>& exchange) {
   c->exchange = exchange;
   c->gone_since.reset();
   c->quiet_since = around_.now();
@@ -296,7 +371,7 @@ void application::attach(const call_pointer& c, const std::shared_ptr<http_excha
   });
 }
 
-std::vector<std::pair<std::string, std::string>> application::fields_of(const call& c) const {
+std::vector<std::pair<std::string, std::string>> open_calls::fields_of(const call& c) const {
   std::vector<std::pair<std::string, std::string>> fields;
   const std::string id = to_text(c.shape().id);
   fields.emplace_back("X-Request-Id", id);
@@ -305,23 +380,23 @@ std::vector<std::pair<std::string, std::string>> application::fields_of(const ca
   if (const auto transcript = c.writer->transcript()) {
     fields.emplace_back("X-OVIR-Transcript", to_hex(*transcript));
     const request_id first = c.shape().answers.front();
-    if (receipts_.contains({c.owner, first})) {
+    if (receipts_.find({c.owner, first}) != nullptr) {
       fields.emplace_back("X-OVIR-Receipt", receipt_url(first));
     }
   }
   return fields;
 }
 
-void application::begin_stream(const call_pointer& c) {
+void open_calls::begin_stream(const call_pointer& c) {
   if (c->exchange && !std::exchange(c->streaming, true)) {
     http_reply head;
     head.content_type = "text/event-stream; charset=utf-8";
     head.fields = fields_of(*c);
-    c->exchange->begin_stream(counted(std::move(head)));
+    c->exchange->begin_stream(replies_.counted(std::move(head)));
   }
 }
 
-void application::on_token(std::uint64_t tag, const told_token& token) {
+void open_calls::on_token(std::uint64_t tag, const told_token& token) {
   const auto found = tags_.find(tag);
   if (found == tags_.end()) {
     return;
@@ -341,10 +416,10 @@ void application::on_token(std::uint64_t tag, const told_token& token) {
   }
   if (++answer.next > answer.drawn) { // else told again, to a client that came back
     answer.drawn = answer.next;
-    counts_.completion_tokens += c->watched_only ? 0 : 1;
+    replies_.counts.completion_tokens += c->watched_only ? 0 : 1;
   }
   if (!std::exchange(c->spoke, true) && !c->watched_only) {
-    counts_.first_token.add(around_.now() - c->begun);
+    replies_.counts.first_token.add(around_.now() - c->begun);
   }
   std::string event = c->writer->on_token(which, token);
   if (!event.empty() && c->exchange) {
@@ -354,7 +429,7 @@ void application::on_token(std::uint64_t tag, const told_token& token) {
   }
 }
 
-void application::on_end(std::uint64_t tag, const result<generation_outcome>& outcome) {
+void open_calls::on_end(std::uint64_t tag, const result<generation_outcome>& outcome) {
   const auto found = tags_.find(tag);
   if (found == tags_.end()) {
     return;
@@ -369,7 +444,7 @@ void application::on_end(std::uint64_t tag, const result<generation_outcome>& ou
   if (around_.now() >= c->deadline) {
     return fail_call(c, too_late());
   }
-  keep_receipt(*c, which, *outcome);
+  receipts_.keep({c->owner, c->shape().answers[which]}, outcome->receipt);
   std::string events = c->writer->on_end(which, *outcome);
   if (!events.empty() && c->exchange) {
     begin_stream(c);
@@ -382,39 +457,45 @@ void application::on_end(std::uint64_t tag, const result<generation_outcome>& ou
   }
 }
 
-void application::keep_receipt(const call& c, std::uint32_t which,
-                               const generation_outcome& outcome) {
-  const owned_id name{c.owner, c.shape().answers[which]};
-  if (!outcome.receipt || !*outcome.receipt || receipts_.contains(name)) {
-    return;
-  }
-  receipt_bytes_ += (*outcome.receipt)->size();
-  receipts_.emplace(name, outcome.receipt);
-  receipts_order_.push_back(name);
-  while (receipts_order_.size() > 1 && receipt_bytes_ > limits::api_receipts_bytes_max) {
-    const auto oldest = receipts_.find(receipts_order_.front());
-    receipt_bytes_ -= (*oldest->second)->size();
-    receipts_.erase(oldest);
-    receipts_order_.pop_front();
-  }
-}
-
-http_reply application::show_receipt(const api_key& key, std::string_view name) {
+http_reply open_calls::show_receipt(const api_key& key, std::string_view name) {
   const auto id = request_id_from(name);
-  const auto found = id ? receipts_.find({key.id, *id}) : receipts_.end();
-  if (found == receipts_.end()) {
-    return answer_of(refusal(404, "unknown_receipt",
-                             "this node has no receipt of such an answer; it keeps the latest ones "
-                             "of requests with \"receipt\": true"));
+  const std::vector<std::byte>* const bytes = id ? receipts_.find({key.id, *id}) : nullptr;
+  if (bytes == nullptr) {
+    return replies_.answer_of(
+        refusal(404, "unknown_receipt",
+                "this node has no receipt of such an answer; it keeps the latest ones "
+                "of requests with \"receipt\": true"));
   }
   http_reply reply;
   reply.content_type = "application/octet-stream";
-  const std::vector<std::byte>& bytes = **found->second;
-  reply.body.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  return counted(std::move(reply));
+  reply.body.assign(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+  return replies_.counted(std::move(reply));
 }
 
-void application::on_restart() {
+http_reply open_calls::cancel(const api_key& key, std::string_view text) {
+  const auto id = request_id_from(text);
+  const auto found = id ? calls_.find({key.id, *id}) : calls_.end();
+  if (found == calls_.end()) {
+    if (id && finished_.contains({key.id, *id})) { // nothing is left to cancel
+      return replies_.counted(document({{"id", to_text(*id)}, {"cancelled", false}}));
+    }
+    return replies_.answer_of(refusal(404, "unknown_request", "this node has no such request"));
+  }
+  const call_pointer c = found->second;
+  cancel_answers(*c);
+  c->cancelled_at = around_.now();
+  return replies_.counted(document({{"id", to_text(*id)}, {"cancelled", true}}));
+}
+
+void open_calls::cancel_answers(call& c) {
+  for (std::size_t i = 0; i < c.answers.size(); ++i) {
+    if (!c.answers[i].over) {
+      around_.engine->cancel(c.orders[i].id);
+    }
+  }
+}
+
+void open_calls::on_restart() {
   const auto all = calls_;
   for (const auto& [name, c] : all) {
     c->looked_for = true;
@@ -422,7 +503,7 @@ void application::on_restart() {
   }
 }
 
-void application::finish(const call_pointer& c) {
+void open_calls::finish(const call_pointer& c) {
   if (const auto exchange = std::exchange(c->exchange, nullptr)) {
     exchange->when_gone(nullptr);
     if (c->shape().stream) {
@@ -431,7 +512,7 @@ void application::finish(const call_pointer& c) {
       http_reply reply;
       reply.fields = fields_of(*c);
       reply.body = c->writer->body();
-      exchange->reply(counted(std::move(reply)));
+      exchange->reply(replies_.counted(std::move(reply)));
     }
   }
   const owned_id name{c->owner, c->shape().id};
@@ -445,7 +526,7 @@ void application::finish(const call_pointer& c) {
   end_call(c);
 }
 
-void application::fail_call(const call_pointer& c, const api_error& why) {
+void open_calls::fail_call(const call_pointer& c, const api_error& why) {
   for (std::size_t i = 0; i < c->answers.size(); ++i) {
     if (c->answers[i].tag != 0) {
       around_.engine->forget(c->answers[i].tag);
@@ -459,7 +540,7 @@ void application::fail_call(const call_pointer& c, const api_error& why) {
       exchange->send(error_event(why));
       exchange->end_stream();
     } else {
-      http_reply reply = answer_of(why);
+      http_reply reply = replies_.answer_of(why);
       for (auto& field : fields_of(*c)) {
         reply.fields.push_back(std::move(field));
       }
@@ -470,9 +551,9 @@ void application::fail_call(const call_pointer& c, const api_error& why) {
   end_call(c);
 }
 
-void application::end_call(const call_pointer& c) {
+void open_calls::end_call(const call_pointer& c) {
   if (!c->watched_only) {
-    counts_.duration.add(around_.now() - c->begun);
+    replies_.counts.duration.add(around_.now() - c->begun);
     std::uint64_t drawn = 0; // the writer of a client that has just come back may lag behind
     for (const call::progress& answer : c->answers) {
       drawn += answer.drawn;
@@ -484,7 +565,7 @@ void application::end_call(const call_pointer& c) {
   calls_.erase({c->owner, c->shape().id});
 }
 
-void application::tick() {
+void open_calls::tick() {
   const auto now = around_.now();
   if (budget_.has_changed() && now >= next_keeping_) {
     next_keeping_ = now + limits::api_spend_pause;
@@ -497,13 +578,9 @@ void application::tick() {
     } else if (c->cancelled_at && now - *c->cancelled_at >= cancel_wait) {
       fail_call(c, refusal(409, "cancelled", "the request was cancelled"));
     } else if (c->gone_since && !c->cancelled_at && now - *c->gone_since >= options_.resume_wait) {
-      ++counts_.abandoned;
+      ++replies_.counts.abandoned;
       c->cancelled_at = now;
-      for (std::size_t i = 0; i < c->answers.size(); ++i) {
-        if (!c->answers[i].over) {
-          around_.engine->cancel(c->orders[i].id);
-        }
-      }
+      cancel_answers(*c);
       around_.say(name.second, "cancelled: its client went and did not come back");
     } else if (c->exchange && c->shape().stream && now - c->quiet_since >= limits::http_beat) {
       begin_stream(c);

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "gateway/access/key_budget.hpp"
+#include "gateway/api/generator.hpp"
+#include "gateway/http/metrics.hpp"
+#include "messages/limits/gateway.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace ovir::gateway {
+
+struct api_options {
+  std::string chat_format{"auto"}; ///< as of `chat_format_for`
+  std::size_t requests_max{limits::api_requests_max};
+  std::chrono::milliseconds resume_wait{limits::api_resume_wait}; ///< for a client that went
+  bool keys_needed{false};
+};
+
+/// What the application needs from outside. All of it outlives the application; the functions are
+/// called on the server's thread.
+struct api_surroundings {
+  generator* engine{nullptr};
+  std::function<std::chrono::steady_clock::time_point()> now;
+  std::function<std::uint64_t()> unix_seconds;
+  std::function<std::uint64_t()> random; ///< 64 bits from the system's generator
+  /// Runs the first on another thread and then the second on the server's.
+  std::function<void(std::function<void()> work, std::function<void()> then)> elsewhere;
+  std::function<std::size_t()> connections; ///< of the server
+  /// Hands over what the node behind the endpoint counts, at once or later; null: nothing.
+  std::function<void(std::function<void(metric_families)>)> measure;
+  /// Keeps what keys have spent over restarts, before it returns; empty: nothing is kept.
+  std::function<void(const spend_record&)> keep_spend;
+  /// A line for the operator; never a prompt, an answer or a key.
+  std::function<void(std::optional<request_id>, const std::string&)> say;
+};
+
+} // namespace ovir::gateway
