@@ -33,7 +33,7 @@ void close_left(const pathfinder_state& state, request_id id, watched& request) 
       return p.node == stage.first && p.layers.first == stage.second;
     });
     if (!used) {
-      state.environment.links->send_wire(stage.first, {id, {}, stage.second, wire_close{}});
+      state.environment.links->send_wire(stage.first, {id, {}, stage.second, close_session{}});
     }
     return !used;
   });

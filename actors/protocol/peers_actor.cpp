@@ -432,10 +432,8 @@ caf::strong_actor_ptr peers::receiver_of(const node_id& from, std::uint32_t targ
 
 void peers::deliver_wire(const node_id& from, role_set roles, wire_message message,
                          const received_bytes& bytes) {
-  const bool answer = std::holds_alternative<wire_opened>(message.body) ||
-                      std::holds_alternative<wire_step>(message.body) ||
-                      std::holds_alternative<wire_finished>(message.body) ||
-                      std::holds_alternative<wire_failed>(message.body);
+  const bool answer =
+      std::visit([]<class Body>(const Body&) { return stage_news::has<Body>; }, message.body);
   if (answer) {
     return deliver_answer(from, message, bytes);
   }
@@ -480,21 +478,14 @@ void peers::deliver_answer(const node_id& from, wire_message& message,
     return drop(from, "an answer for a stage that is not its own");
   }
   const stage_index stage{static_cast<std::uint32_t>(place - path.begin())};
-  const lead_actor& lead = found->second.lead;
-  const epoch driver = message.driver;
-  if (auto* opened = std::get_if<wire_opened>(&message.body)) {
-    caf::anon_send(lead, session_opened{stage, driver, opened->length, std::move(opened->leaves),
-                                        bytes, opened->replays_from, opened->reused, opened->told});
-  } else if (auto* step = std::get_if<wire_step>(&message.body)) {
-    caf::anon_send(lead,
-                   step_done{stage, driver, step->length, step->units, std::move(step->leaves),
-                             bytes, std::chrono::microseconds{step->compute_us}});
-  } else if (auto* done = std::get_if<wire_finished>(&message.body)) {
-    caf::anon_send(lead, session_finished{stage, driver, done->length, done->units, done->kv_bytes,
-                                          std::move(done->leaves), bytes});
-  } else if (auto* failed = std::get_if<wire_failed>(&message.body)) {
-    caf::anon_send(lead, stage_failed{stage, driver, std::move(failed->reason)});
-  }
+  std::visit(
+      [&]<class Body>(Body& body) {
+        if constexpr (stage_news::has<Body>) {
+          caf::anon_send(found->second.lead,
+                         from_stage<Body>{std::move(body), stage, message.driver, bytes});
+        }
+      },
+      message.body);
 }
 
 peers::counters peers::count() const {

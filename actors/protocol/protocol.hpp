@@ -20,12 +20,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 /// The values that the actors of a node exchange (docs/adr/0011-recovery.md). Those with
 /// handles of actors are in protocol_actor.hpp. A proxy (actors/protocol/remote_actor.hpp) says the
 /// same to another node, in the messages of wire.hpp and the frames of messages/wire/frame.hpp.
+///
+/// A new message between lead and stage: its body here and in `stage_orders` or `stage_news`, its
+/// form in messages/wire/wire.capnp and wire.cpp, and the two ends, actors/request and
+/// actors/stage.
 namespace ovir::actors {
 
 /// An encoded frame, shared by all that keep or send it. Starts at a multiple of 8.
@@ -42,99 +47,145 @@ enum class stage_answers : std::uint8_t {
   hidden = 2,  ///< rows of the hidden state behind the final norm
 };
 
-// Lead to stage
+// Lead to stage. Each body is said within a process in a `to_stage`, and to another node in a
+// `wire_message` (actors/protocol/wire.hpp).
 
+/// What a stage may take from its cache, and keep there.
+struct reuse_order {
+  std::uint32_t windows{0};     ///< a session that took more from the cache begins afresh
+  std::vector<digest> prefixes; ///< names of the windows known so far (`compute::window_name`)
+  bool explain{false};          ///< the answer says how the lookup went
+
+  friend bool operator==(const reuse_order&, const reuse_order&) = default;
+};
+/// What a stage is to be from a driver's epoch on. Said in `open_session` (protocol_actor.hpp) or
+/// `wire_open`.
+struct session_order {
+  std::uint32_t positions{0};                   ///< most the request will reach
+  position keep{0};                             ///< a session that has gone further begins afresh
+  stage_answers answers{stage_answers::logits}; ///< of the last stage
+  /// `sign_evidence` follows; `session_opened` is not said before it came, so that no frame
+  /// overtakes it.
+  bool signs{false};
+  bool traces{false}; ///< every step is told, with the time it was computed in
+  /// What another lead would need, for the first stage's node to keep.
+  std::optional<request_log> log{};
+  std::optional<reuse_order> reuse{}; ///< absent: the cache is not used
+
+  friend bool operator==(const session_order&, const session_order&) = default;
+};
 /// Orders the stage to send the boundaries it kept of [first, first + count) to the next stage.
 struct replay_boundaries {
-  request_id request;
-  epoch driver;
   position first{0};
   std::uint32_t count{0};
   std::uint32_t logit_rows{0};
+
+  friend bool operator==(const replay_boundaries&, const replay_boundaries&) = default;
 };
 /// Orders the last stage to send the logits of position `at` again.
 struct resend_logits {
-  request_id request;
-  epoch driver;
   position at{0};
+
+  friend bool operator==(const resend_logits&, const resend_logits&) = default;
 };
 /// Nothing more will be computed: asks for the leaves of windows begun.
 struct finish_session {
-  request_id request;
-  epoch driver;
   position at{0}; ///< the stage states its end once it holds so many positions
+
+  friend bool operator==(const finish_session&, const finish_session&) = default;
 };
 /// The stage may forget the request.
 struct close_session {
-  request_id request;
-};
-/// Names of windows from `first` on, which the stage may keep its units under once they are
-/// complete. What was named in `open_session` is not named again.
-struct name_windows {
-  request_id request;
-  epoch driver;
-  std::uint32_t first{0};
-  std::vector<digest> prefixes;
+  friend bool operator==(const close_session&, const close_session&) = default;
 };
 /// To the first stage: another token was drawn, the `index`th of the output. Its node can then go
 /// on with the request when the lead's is gone.
 struct log_token {
-  request_id request;
-  epoch driver;
   std::uint32_t index{0};
   drawn_token drawn;
-};
 
-/// To a stage, behind `open_session`: sign what is computed of the request. What is signed goes in
-/// frames of evidence to the next stage and to the lead.
+  friend bool operator==(const log_token&, const log_token&) = default;
+};
+/// Names of windows from `first` on, which the stage may keep its units under once they are
+/// complete. What was named in the `session_order` is not named again.
+struct name_windows {
+  std::uint32_t first{0};
+  std::vector<digest> prefixes; ///< at least one
+
+  friend bool operator==(const name_windows&, const name_windows&) = default;
+};
+/// To a stage, behind the `session_order`: sign what is computed of the request. What is signed
+/// goes in frames of evidence to the next stage and to the lead.
 struct sign_evidence {
-  request_id request;
-  epoch driver;
   evidence_order order;
+
+  friend bool operator==(const sign_evidence&, const sign_evidence&) = default;
 };
 
-// Stage to lead. The epoch says which driver asked; a lead takes leaves of any, progress of its
-// own. `read_from` are the bytes of an answer from another node, which count against its connection
-// while they are held.
+// Stage to lead, in a `from_stage` or a `wire_message`.
 
-/// Answer to `open_session`: the stage holds positions [0, length), and stated these leaves.
+/// Answer to a `session_order`: the stage holds positions [0, length), and stated these leaves.
 struct session_opened {
-  stage_index stage;
-  epoch driver;
   position length{0};
-  std::vector<compute::unit_leaf> leaves;
-  frame_bytes read_from{};
+  std::vector<compute::unit_leaf> leaves; ///< all completed so far
   /// The first position whose boundary the stage can replay: those before came from the cache.
   position replays_from{0};
   units_reused reused{};            ///< by this session, since it began
   std::optional<reuse_told> told{}; ///< where the order asked for it
+
+  friend bool operator==(const session_opened&, const session_opened&) = default;
 };
+/// What a step took. 32 bits on the wire: at most 71 minutes.
+using step_time = std::chrono::duration<std::uint32_t, std::micro>;
 /// Progress. The last stage leaves it out where its answer to the step says as much.
 struct step_done {
-  stage_index stage;
-  epoch driver;
   position length{0};
   std::uint64_t units{0}; ///< units this step completed, the last layer's included
   std::vector<compute::unit_leaf> leaves;
-  frame_bytes read_from{};
-  std::chrono::nanoseconds computed{0}; ///< of a request that is traced
+  step_time computed{0}; ///< of a request that is traced
+
+  friend bool operator==(const step_done&, const step_done&) = default;
 };
 struct session_finished {
-  stage_index stage;
-  epoch driver;
   position length{0};
   std::uint64_t units{0};
   std::uint64_t kv_bytes{0};
   std::vector<compute::unit_leaf> leaves;
-  frame_bytes read_from{};
+
+  friend bool operator==(const session_finished&, const session_finished&) = default;
 };
 /// The stage cannot go on with the request: `peer_lost` when it lacks what was asked for and the
 /// lead should start a new epoch. Anything else costs the stage its place; within a process it ends
 /// the request.
 struct stage_failed {
+  error reason;
+
+  friend bool operator==(const stage_failed&, const stage_failed&) = default;
+};
+
+template <class... Bodies>
+struct message_list {
+  template <class Body>
+  static constexpr bool has = (std::is_same_v<Body, Bodies> || ...);
+};
+using stage_orders = message_list<replay_boundaries, resend_logits, finish_session, close_session,
+                                  log_token, name_windows, sign_evidence>;
+using stage_news = message_list<session_opened, step_done, session_finished, stage_failed>;
+
+/// An order, from the lead that drives the request in this epoch.
+template <class Order>
+requires(stage_orders::has<Order>) struct to_stage : Order {
+  request_id request;
+  epoch driver;
+};
+/// News. The epoch says which driver asked; a lead takes leaves of any, progress of its own.
+template <class News>
+requires(stage_news::has<News>) struct from_stage : News {
   stage_index stage;
   epoch driver;
-  error reason;
+  /// The bytes of an answer from another node, which count against its connection while they are
+  /// held.
+  frame_bytes read_from{};
 };
 
 // To the lead from others

@@ -22,45 +22,34 @@ using frame_sink = caf::typed_actor<caf::reacts_to<tensor_frame>>;
 struct open_session;
 struct path_found;
 
-using lead_actor = caf::typed_actor<
-    caf::reacts_to<tensor_frame>, caf::reacts_to<session_opened>, caf::reacts_to<step_done>,
-    caf::reacts_to<session_finished>, caf::reacts_to<stage_failed>, caf::reacts_to<path_found>,
+template <class... News>
+caf::typed_actor<
+    caf::reacts_to<tensor_frame>, caf::reacts_to<from_stage<News>>..., caf::reacts_to<path_found>,
     caf::reacts_to<path_missing>, caf::reacts_to<path_lost>, caf::reacts_to<cancel_request>,
-    caf::reacts_to<tokens_drawn>, caf::reacts_to<receipt_made>, caf::reacts_to<watch_tick>>;
+    caf::reacts_to<tokens_drawn>, caf::reacts_to<receipt_made>, caf::reacts_to<watch_tick>>
+    lead_that_hears(message_list<News...>);
+using lead_actor = decltype(lead_that_hears(stage_news{}));
 
 /// What a pass of a shard found, and the end of its wait for others to join one; both sent to the
 /// shard itself.
 struct shard_pass_done;
 struct shard_gather_over;
 
-using shard_actor = caf::typed_actor<
-    caf::reacts_to<tensor_frame>, caf::reacts_to<open_session>, caf::reacts_to<replay_boundaries>,
-    caf::reacts_to<resend_logits>, caf::reacts_to<finish_session>, caf::reacts_to<close_session>,
-    caf::reacts_to<log_token>, caf::reacts_to<name_windows>, caf::reacts_to<sign_evidence>,
-    caf::reacts_to<shard_pass_done>, caf::reacts_to<shard_gather_over>>;
+template <class... Orders>
+caf::typed_actor<caf::reacts_to<tensor_frame>, caf::reacts_to<open_session>,
+                 caf::reacts_to<to_stage<Orders>>..., caf::reacts_to<shard_pass_done>,
+                 caf::reacts_to<shard_gather_over>>
+    shard_that_takes(message_list<Orders...>);
+using shard_actor = decltype(shard_that_takes(stage_orders{}));
 
 /// Starts a driver's epoch at a stage. The session is made when it is not there; it is kept when it
 /// is, and answers `session_opened` once the step under way has ended.
-struct open_session {
+struct open_session : session_order {
   request_id request;
   epoch driver;
   stage_index stage;
-  std::uint32_t positions{0}; ///< most the request will reach
-  position keep{0};           ///< a session that has gone further begins afresh
   lead_actor lead;
   frame_sink next; ///< the next stage, or the lead
-  /// What another lead would need, for the first stage's node to keep; else null.
-  std::shared_ptr<const request_log> log;
-  stage_answers answers{stage_answers::logits}; ///< of the last stage
-  /// `sign_evidence` follows; `session_opened` is not said before it came, so that no frame
-  /// overtakes it.
-  bool signs{false};
-  /// Names of the windows known so far (`compute::window_name`), and how many of them may come from
-  /// the cache: a session that took more from there begins afresh. Null: the cache is not used.
-  std::shared_ptr<const std::vector<digest>> prefixes{};
-  std::uint32_t reuse_windows{0};
-  bool explain{false}; ///< the answer says how the lookup went
-  bool traces{false};  ///< every step is told, with the time it was computed in
 };
 
 // Lead and pathfinder
@@ -103,25 +92,21 @@ struct submit_request {
 
 } // namespace ovir::actors
 
+namespace caf {
+template <class Order>
+struct allowed_unsafe_message_type<ovir::actors::to_stage<Order>> : std::true_type {};
+template <class News>
+struct allowed_unsafe_message_type<ovir::actors::from_stage<News>> : std::true_type {};
+} // namespace caf
+
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::tensor_frame)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::open_session)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::replay_boundaries)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::resend_logits)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::finish_session)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::close_session)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::session_opened)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::step_done)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::session_finished)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::stage_failed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_found)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_missing)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_lost)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_path)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_trouble)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::log_token)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::sign_evidence)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::receipt_made)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::name_windows)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::tokens_drawn)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_tick)

@@ -5,9 +5,9 @@
 
 #include <caf/all.hpp>
 
-#include <algorithm>
-#include <limits>
 #include <mutex>
+#include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace ovir::actors {
@@ -28,8 +28,21 @@ protected:
   virtual void take(caf::message& content) = 0;
 
   template <class T>
-  [[nodiscard]] static const T* as(const caf::message& content) {
-    return content.match_elements<T>() ? &content.get_as<T>(0) : nullptr;
+  [[nodiscard]] static std::optional<T> as(caf::message& content) {
+    return content.match_elements<T>() ? std::optional{content.move_if_unshared<T>(0)}
+                                       : std::nullopt;
+  }
+  /// Calls `tell` with the epoch and the body if the content is one of these bodies in an `Around`.
+  template <template <class> class Around, class... Bodies, class Tell>
+  static void hand_on(caf::message& content, message_list<Bodies...>, const Tell& tell) {
+    const auto one = [&]<class Body>(std::type_identity<Body>) {
+      auto said = as<Around<Body>>(content);
+      if (said) {
+        tell(said->driver, static_cast<Body&&>(*said));
+      }
+      return said.has_value();
+    };
+    (void)(one(std::type_identity<Bodies>{}) || ...);
   }
 
   outbox& out_;
@@ -51,48 +64,19 @@ private:
     out_.send_wire(what_.node, {what_.request, driver, what_.layers.first, std::move(body)});
   }
 
-  void open(const open_session& m) {
-    wire_open order;
-    {
-      const std::lock_guard lock{guard_};
-      order.next = what_.next;
-      order.previous = what_.previous;
-    }
-    order.model = what_.model;
-    order.layers = what_.layers;
-    order.positions = m.positions;
-    order.keep = m.keep;
-    order.answers = m.answers;
-    order.signs = m.signs;
-    order.traces = m.traces;
-    if (m.log != nullptr) {
-      order.log = *m.log;
-    }
-    if (m.prefixes) {
-      order.reuse = wire_reuse{m.reuse_windows, *m.prefixes, m.explain};
-    }
-    tell(m.driver, std::move(order));
+  [[nodiscard]] wire_open open(session_order order) {
+    const std::lock_guard lock{guard_};
+    return {std::move(order), what_.model, what_.layers, what_.next, what_.previous};
   }
 
   void take(caf::message& content) override {
-    if (const auto* frame = as<tensor_frame>(content)) {
+    if (const auto frame = as<tensor_frame>(content)) {
       out_.send_frame(what_.node, what_.layers.first, frame->bytes);
-    } else if (const auto* open_order = as<open_session>(content)) {
-      open(*open_order);
-    } else if (const auto* replay = as<replay_boundaries>(content)) {
-      tell(replay->driver, wire_replay{replay->first, replay->count, replay->logit_rows});
-    } else if (const auto* resend = as<resend_logits>(content)) {
-      tell(resend->driver, wire_resend{resend->at});
-    } else if (const auto* finish = as<finish_session>(content)) {
-      tell(finish->driver, wire_finish{finish->at});
-    } else if (as<close_session>(content) != nullptr) {
-      tell({}, wire_close{});
-    } else if (const auto* drawn = as<log_token>(content)) {
-      tell(drawn->driver, wire_drawn{drawn->index, drawn->drawn});
-    } else if (const auto* sign = as<sign_evidence>(content)) {
-      tell(sign->driver, wire_sign{sign->order});
-    } else if (const auto* names = as<name_windows>(content)) {
-      tell(names->driver, wire_names{names->first, names->prefixes});
+    } else if (auto order = as<open_session>(content)) {
+      tell(order->driver, open(std::move(*order)));
+    } else {
+      hand_on<to_stage>(content, stage_orders{},
+                        [this](epoch driver, wire_body body) { tell(driver, std::move(body)); });
     }
   }
 
@@ -107,26 +91,13 @@ public:
       : proxy(config, out), node_(node), request_(request), stage_(stage) {}
 
 private:
-  void tell(epoch driver, wire_body body) {
-    out_.send_wire(node_, {request_, driver, stage_, std::move(body)});
-  }
-
   void take(caf::message& content) override {
-    if (const auto* frame = as<tensor_frame>(content)) {
+    if (const auto frame = as<tensor_frame>(content)) {
       out_.send_frame(node_, frame_to_lead, frame->bytes);
-    } else if (const auto* opened = as<session_opened>(content)) {
-      tell(opened->driver, wire_opened{opened->length, opened->leaves, opened->replays_from,
-                                       opened->reused, opened->told});
-    } else if (const auto* step = as<step_done>(content)) {
-      const auto us = std::chrono::duration_cast<std::chrono::microseconds>(step->computed).count();
-      constexpr std::int64_t most = std::numeric_limits<std::uint32_t>::max();
-      tell(step->driver,
-           wire_step{step->length, step->units, step->leaves,
-                     static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, most))});
-    } else if (const auto* done = as<session_finished>(content)) {
-      tell(done->driver, wire_finished{done->length, done->units, done->kv_bytes, done->leaves});
-    } else if (const auto* failed = as<stage_failed>(content)) {
-      tell(failed->driver, wire_failed{failed->reason});
+    } else {
+      hand_on<from_stage>(content, stage_news{}, [this](epoch driver, wire_body body) {
+        out_.send_wire(node_, {request_, driver, stage_, std::move(body)});
+      });
     }
   }
 
@@ -142,7 +113,7 @@ public:
 
 private:
   void take(caf::message& content) override {
-    if (const auto* frame = as<tensor_frame>(content)) {
+    if (const auto frame = as<tensor_frame>(content)) {
       out_.send_frame(node_, stage_, frame->bytes);
     }
   }

@@ -1,8 +1,8 @@
 #include "actors/protocol/wire.hpp"
 
-#include "actors/protocol/wire_write.hpp"
+#include "actors/protocol/wire_parts.hpp"
 #include "compute/base/printable.hpp"
-#include "messages/limits/constraint.hpp"
+#include "messages/check.hpp"
 #include "messages/limits/general.hpp"
 
 #include <capnp/message.h>
@@ -10,322 +10,464 @@
 #include <kj/exception.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 // message = segments words segment
 // segments = u32              ; 0: one segment
 // words = u32                 ; of the segment
-// segment = Cap'n Proto, messages/wire/wire.capnp, objects in the order in which write_message
-// makes them All numbers are little-endian. docs/formats/wire.md
+// segment = Cap'n Proto, messages/wire/wire.capnp, objects in the order in which `write_message`
+// makes them. All numbers are little-endian. docs/formats/wire.md
 
 namespace ovir::actors {
 
-static_assert(std::endian::native == std::endian::little, "digests are read as words");
-
 namespace {
 
-using wire_schema::Drawn;
-using wire_schema::DrawnAt;
-using wire_schema::Failed;
-using wire_schema::Leaf;
-using wire_schema::Names;
-using wire_schema::Open;
-using wire_schema::OpenedExplained;
-using wire_schema::OpenedReusing;
-using wire_schema::OpenReusing;
-using wire_schema::Progress;
-using wire_schema::Replay;
-using wire_schema::RequestLog;
 using wire_schema::WireMessage;
+using root_builder = WireMessage::Builder;
+using root_reader = const WireMessage::Reader&;
 
-/// Root, an open that may reuse, the open in it, log, stop strings, a string.
-constexpr int nesting_max = 6;
+constexpr std::uint16_t wire_version = 1;
+constexpr std::size_t prefix_bytes = 8;
+/// Root, open, log, stop strings, a string.
+constexpr int nesting_max = 5;
+/// Everything but what lists and texts hold; the largest kind has 45.
+constexpr std::size_t fixed_words_max = 60;
 
-// Reading. All of it runs inside `read_message`, which catches what Cap'n Proto throws.
+/// How a body is written, read and checked; a specialisation for each kind. Both sides check:
+/// before a message is sent, and after one was read.
+template <class Body>
+struct wire_form;
 
-template <class Reader> // Bytes32, Drawn, Leaf
-bytes32 read_bytes32(const Reader& from) {
-  return std::bit_cast<bytes32>(
-      std::array<std::uint64_t, 4>{from.getW0(), from.getW1(), from.getW2(), from.getW3()});
-}
+// Lead to stage
 
-drawn_token read_drawn(const Drawn::Reader& from) {
-  return {from.getToken(), digest{read_bytes32(from)}};
-}
-
-/// A list states how long it is; its elements must be there before room is made for them.
-template <class List>
-result<void> all_there(const List& list, std::size_t element_bytes, std::size_t bytes_present) {
-  if (list.size() > bytes_present / element_bytes) {
-    return fail(errc::malformed, "a list of {} elements in a message of {} bytes", list.size(),
-                bytes_present);
+template <>
+struct wire_form<wire_open> {
+  static constexpr auto kind = WireMessage::OPEN;
+  static void write(root_builder root, const wire_open& m) {
+    auto to = root.initOpen();
+    to.setFirst(m.layers.first);
+    to.setLast(m.layers.last);
+    to.setNextIsLead(m.next.lead);
+    to.setNextFirst(m.next.layers.first);
+    to.setNextLast(m.next.layers.last);
+    write_bytes32(to.initModel(), m.model.bytes);
+    write_bytes32(to.initNextNode(), m.next.node.key);
+    write_bytes32(to.initPrevious(), m.previous.key);
+    write_session_order(to, m);
   }
-  return {};
-}
-
-std::string text_of(capnp::Data::Reader data) {
-  return {reinterpret_cast<const char*>(data.begin()), data.size()};
-}
-
-result<request_log> read_log(const RequestLog::Reader& from, request_id id, std::size_t present) {
-  request_log log;
-  log.id = id;
-  log.generation = from.getGeneration();
-  log.max_tokens = from.getMaxTokens();
-  log.sampling.temperature = from.getTemperature();
-  log.sampling.top_k = from.getTopK();
-  log.sampling.top_p = from.getTopP();
-  log.sampling.min_p = from.getMinP();
-  log.sampling.repeat_penalty = from.getRepeatPenalty();
-  log.sampling.seed = from.getSeed();
-  const auto constraint = from.getConstraint();
-  if (constraint.size() > limits::constraint_bytes_max) {
-    return fail(errc::over_limit,
-                "a request's log with a constraint of {} bytes; at most {} are "
-                "allowed",
-                constraint.size(), limits::constraint_bytes_max);
+  static result<wire_open> read(root_reader root, const wire_envelope& around) {
+    const auto from = root.getOpen();
+    OVIR_ASSIGN(session_order order, read_session_order(from, around));
+    return wire_open{std::move(order),
+                     digest{read_bytes32(from.getModel())},
+                     {from.getFirst(), from.getLast()},
+                     {from.getNextIsLead(),
+                      node_id{read_bytes32(from.getNextNode())},
+                      {from.getNextFirst(), from.getNextLast()}},
+                     node_id{read_bytes32(from.getPrevious())}};
   }
-  log.sampling.constraint = text_of(constraint);
-  if (from.getLogprobs() > 0) {
-    log.logprobs = from.getLogprobs() - 1;
+  static result<void> check(const wire_open& m, const wire_envelope& around) {
+    OVIR_TRY(check_layers(m.layers, "a stage"));
+    if (m.layers.first != around.stage) {
+      return fail(errc::malformed, "a stage of layers from {} in a message to that from {}",
+                  m.layers.first, around.stage);
+    }
+    if (m.next.layers != layer_range{} || !m.next.lead) {
+      OVIR_TRY(check_layers(m.next.layers, "a next stage"));
+    }
+    if (m.previous.empty() || (m.next.node.empty() && !m.next.lead)) {
+      return fail(errc::malformed, "a stage is opened without {} node",
+                  m.previous.empty() ? "a previous" : "a next");
+    }
+    return check_session_order(m, around);
   }
-  if (from.getEmbedding() > 0) {
-    log.embedding = static_cast<pooling>(from.getEmbedding());
+};
+
+template <>
+struct wire_form<replay_boundaries> {
+  static constexpr auto kind = WireMessage::REPLAY;
+  static void write(root_builder root, const replay_boundaries& m) {
+    auto to = root.initReplay();
+    to.setFirst(m.first);
+    to.setCount(m.count);
+    to.setLogitRows(m.logit_rows);
   }
-  log.receipt = from.getReceipt();
-  log.model.bytes = read_bytes32(from.getModel());
-  const auto prompt = from.getPrompt();
-  OVIR_TRY(all_there(prompt, wire_token_bytes, present));
-  log.prompt.reserve(prompt.size());
-  for (const token_id token : prompt) {
-    log.prompt.push_back(token);
+  static result<replay_boundaries> read(root_reader root, const wire_envelope&) {
+    const auto from = root.getReplay();
+    return replay_boundaries{from.getFirst(), from.getCount(), from.getLogitRows()};
   }
-  const auto stop = from.getStop();
-  if (stop.size() > limits::stop_strings_max) {
-    return fail(errc::over_limit, "a request's log with {} stop strings; at most {} are allowed",
-                stop.size(), limits::stop_strings_max);
+  static result<void> check(const replay_boundaries& m, const wire_envelope&) {
+    if (m.count == 0 || m.logit_rows > m.count) {
+      return fail(errc::malformed, "a replay of {} positions with logits of {}", m.count,
+                  m.logit_rows);
+    }
+    return at_most("the positions of a replay end at", std::uint64_t{m.first} + m.count,
+                   limits::context_max);
   }
-  for (const capnp::Data::Reader text : stop) {
-    log.stop.push_back(text_of(text));
+};
+
+template <>
+struct wire_form<resend_logits> {
+  static constexpr auto kind = WireMessage::RESEND;
+  static void write(root_builder root, const resend_logits& m) { root.setResend(m.at); }
+  static result<resend_logits> read(root_reader root, const wire_envelope&) {
+    return resend_logits{root.getResend()};
   }
-  const auto drawn = from.getDrawn();
-  OVIR_TRY(all_there(drawn, wire_drawn_bytes, present));
-  log.drawn.reserve(drawn.size());
-  for (const Drawn::Reader one : drawn) {
-    log.drawn.push_back(read_drawn(one));
+  static result<void> check(const resend_logits& m, const wire_envelope&) {
+    return at_most("the position whose logits are wanted is", m.at, limits::context_max - 1);
   }
-  return log;
-}
+};
 
-result<std::vector<digest>> read_names(const capnp::List<wire_schema::Bytes32>::Reader& from,
-                                       std::size_t present) {
-  OVIR_TRY(all_there(from, wire_name_bytes, present));
-  std::vector<digest> names;
-  names.reserve(from.size());
-  for (const wire_schema::Bytes32::Reader name : from) {
-    names.push_back(digest{read_bytes32(name)});
+template <>
+struct wire_form<finish_session> {
+  static constexpr auto kind = WireMessage::FINISH;
+  static void write(root_builder root, const finish_session& m) { root.setFinish(m.at); }
+  static result<finish_session> read(root_reader root, const wire_envelope&) {
+    return finish_session{root.getFinish()};
   }
-  return names;
-}
-
-result<wire_open> read_open(const Open::Reader& from, request_id id, std::size_t present) {
-  wire_open m;
-  m.layers = {from.getFirst(), from.getLast()};
-  m.positions = from.getPositions();
-  m.keep = from.getKeep();
-  m.answers = from.getHidden()
-                  ? stage_answers::hidden
-                  : (from.getHighest() ? stage_answers::highest : stage_answers::logits);
-  m.signs = from.getSigns();
-  m.traces = from.getTraces();
-  m.next.lead = from.getNextIsLead();
-  m.next.layers = {from.getNextFirst(), from.getNextLast()};
-  m.model.bytes = read_bytes32(from.getModel());
-  m.next.node.key = read_bytes32(from.getNextNode());
-  m.previous.key = read_bytes32(from.getPrevious());
-  if (from.hasLog()) {
-    OVIR_ASSIGN(m.log, read_log(from.getLog(), id, present));
+  static result<void> check(const finish_session& m, const wire_envelope&) {
+    return at_most("the positions a stage finishes at are", m.at, limits::context_max);
   }
-  return m;
-}
+};
 
-result<wire_body> read_open_body(const Open::Reader& from, request_id id, std::size_t present) {
-  OVIR_ASSIGN(wire_open m, read_open(from, id, present));
-  return wire_body{std::move(m)};
-}
+template <>
+struct wire_form<close_session> {
+  static constexpr auto kind = WireMessage::CLOSE;
+  static void write(root_builder root, const close_session&) { root.setClose(); }
+  static result<close_session> read(root_reader, const wire_envelope&) { return close_session{}; }
+  static result<void> check(const close_session&, const wire_envelope&) { return {}; }
+};
 
-result<wire_body> read_open_reusing(const OpenReusing::Reader& from, bool explain, request_id id,
-                                    std::size_t present) {
-  OVIR_ASSIGN(wire_open m, read_open(from.getOpen(), id, present));
-  wire_reuse& reuse = m.reuse.emplace();
-  reuse.explain = explain;
-  reuse.windows = from.getWindows();
-  OVIR_ASSIGN(reuse.prefixes, read_names(from.getPrefixes(), present));
-  return wire_body{std::move(m)};
-}
-
-result<wire_body> read_names_body(const Names::Reader& from, std::size_t present) {
-  wire_names m;
-  m.first = from.getFirst();
-  OVIR_ASSIGN(m.prefixes, read_names(from.getPrefixes(), present));
-  return wire_body{std::move(m)};
-}
-
-result<std::vector<compute::unit_leaf>> read_leaves(const capnp::List<Leaf>::Reader& from,
-                                                    std::size_t present) {
-  OVIR_TRY(all_there(from, wire_leaf_bytes, present));
-  std::vector<compute::unit_leaf> leaves;
-  leaves.reserve(from.size());
-  for (const Leaf::Reader leaf : from) {
-    leaves.push_back(
-        {{leaf.getWindow(), leaf.getLayer()}, leaf.getPositions(), digest{read_bytes32(leaf)}});
+template <>
+struct wire_form<log_token> {
+  static constexpr auto kind = WireMessage::DRAWN;
+  static void write(root_builder root, const log_token& m) {
+    auto to = root.initDrawn();
+    to.setIndex(m.index);
+    write_drawn(to.initDrawn(), m.drawn);
   }
-  return leaves;
-}
-
-template <class Body> // opened, step, finished
-result<wire_body> read_progress(const Progress::Reader& from, std::size_t present) {
-  Body m;
-  m.length = from.getLength();
-  if constexpr (requires { m.units; }) {
-    m.units = from.getUnits();
+  static result<log_token> read(root_reader root, const wire_envelope&) {
+    const auto from = root.getDrawn();
+    return log_token{from.getIndex(), read_drawn(from.getDrawn())};
   }
-  if constexpr (requires { m.kv_bytes; }) {
-    m.kv_bytes = from.getKvBytes();
+  static result<void> check(const log_token& m, const wire_envelope&) {
+    OVIR_TRY(at_most("the index of a drawn token is", m.index, limits::context_max - 1));
+    return check_drawn(m.drawn);
   }
-  if constexpr (requires { m.compute_us; }) {
-    m.compute_us = from.getComputeUs();
+};
+
+template <>
+struct wire_form<name_windows> {
+  static constexpr auto kind = WireMessage::NAMES;
+  static void write(root_builder root, const name_windows& m) {
+    auto to = root.initNames();
+    to.setFirst(m.first);
+    write_names(to, m.prefixes);
   }
-  OVIR_ASSIGN(m.leaves, read_leaves(from.getLeaves(), present));
-  return wire_body{std::move(m)};
+  static result<name_windows> read(root_reader root, const wire_envelope& around) {
+    const auto from = root.getNames();
+    OVIR_ASSIGN(std::vector<digest> names, read_names(from.getPrefixes(), around));
+    return name_windows{from.getFirst(), std::move(names)};
+  }
+  static result<void> check(const name_windows& m, const wire_envelope&) {
+    if (m.prefixes.empty()) {
+      return fail(errc::malformed, "a list of windows names none");
+    }
+    return at_most("the windows named end at", std::uint64_t{m.first} + m.prefixes.size(),
+                   wire_windows_max);
+  }
+};
+
+template <>
+struct wire_form<sign_evidence> {
+  static constexpr auto kind = WireMessage::SIGN;
+  static void write(root_builder root, const sign_evidence& m) {
+    auto to = root.initSign();
+    to.setLayers(m.order.terms.layers);
+    to.setDeadline(m.order.deadline_unix);
+    write_bytes32(to.initContent(), m.order.terms.content.bytes);
+    write_bytes32(to.initModel(), m.order.terms.model.bytes);
+  }
+  static result<sign_evidence> read(root_reader root, const wire_envelope& around) {
+    const auto from = root.getSign();
+    sign_evidence m;
+    m.order.terms.request = around.request;
+    m.order.terms.content.bytes = read_bytes32(from.getContent());
+    m.order.terms.model.bytes = read_bytes32(from.getModel());
+    m.order.terms.profile = compute::profile_name;
+    m.order.terms.layers = from.getLayers();
+    m.order.deadline_unix = from.getDeadline();
+    return m;
+  }
+  static result<void> check(const sign_evidence& m, const wire_envelope& around) {
+    const evidence_terms& terms = m.order.terms;
+    if (terms.request != around.request || terms.profile != compute::profile_name ||
+        terms.layers == 0) {
+      return fail(errc::malformed,
+                  "an order to sign for request {:016x}, profile \"{}\" and {} "
+                  "layers in a message about {:016x}",
+                  terms.request.value, terms.profile, terms.layers, around.request.value);
+    }
+    return at_most("the layers of a model are", terms.layers, limits::layers_max);
+  }
+};
+
+// Stage to lead
+
+/// Of an opened, a step or a finished.
+template <class Builder, class News>
+void write_progress(Builder to, const News& m) {
+  to.setLength(m.length);
+  write_leaves(to.initLeaves(static_cast<unsigned>(m.leaves.size())), m.leaves);
 }
 
-result<wire_opened> read_opened_reusing(const OpenedReusing::Reader& from, std::size_t present) {
-  const Progress::Reader progress = from.getProgress();
-  wire_opened m;
-  m.length = progress.getLength();
-  OVIR_ASSIGN(m.leaves, read_leaves(progress.getLeaves(), present));
-  m.replays_from = from.getReplaysFrom();
-  m.reused = {from.getMemory(), from.getDisk(), from.getPeer()};
-  return m;
+template <class News>
+result<void> check_progress(const News& m) {
+  OVIR_TRY(at_most("the positions a stage holds are", m.length, limits::context_max));
+  return check_leaves(m.leaves);
 }
 
-result<wire_body> read_opened_explained(const OpenedExplained::Reader& from, std::size_t present) {
-  OVIR_ASSIGN(wire_opened m, read_opened_reusing(from.getOpened(), present));
-  reuse_told& told = m.told.emplace();
-  told.wanted = from.getWanted();
-  told.found = from.getFound();
-  told.end = static_cast<reuse_end>(from.getEnd());
-  told.others = {static_cast<fetch_choice>(from.getChoice()),
-                 from.getWindows(),
-                 from.getBlocks(),
-                 from.getWindowsGot(),
-                 from.getFetchUs(),
-                 from.getComputeUs(),
-                 from.getTookUs()};
-  return wire_body{std::move(m)};
+template <>
+struct wire_form<session_opened> {
+  static constexpr auto kind = WireMessage::OPENED;
+  static void write(root_builder root, const session_opened& m) {
+    auto to = root.initOpened();
+    to.setReplaysFrom(m.replays_from);
+    to.setMemory(m.reused.memory);
+    to.setDisk(m.reused.disk);
+    to.setPeer(m.reused.peer);
+    write_progress(to, m);
+    if (m.told) {
+      write_lookup(to.initLookup(), *m.told);
+    }
+  }
+  static result<session_opened> read(root_reader root, const wire_envelope& around) {
+    const auto from = root.getOpened();
+    session_opened m;
+    m.length = from.getLength();
+    OVIR_ASSIGN(m.leaves, read_leaves(from.getLeaves(), around));
+    m.replays_from = from.getReplaysFrom();
+    m.reused = {from.getMemory(), from.getDisk(), from.getPeer()};
+    if (from.hasLookup()) {
+      m.told = read_lookup(from.getLookup());
+    }
+    return m;
+  }
+  static result<void> check(const session_opened& m, const wire_envelope&) {
+    if (m.replays_from > m.length) {
+      return fail(errc::malformed, "a stage of {} positions replays from {} on", m.length,
+                  m.replays_from);
+    }
+    for (const std::uint64_t units : {m.reused.memory, m.reused.disk, m.reused.peer}) {
+      OVIR_TRY(at_most("the units a stage reused are", units, wire_units_max));
+    }
+    if (m.told) {
+      OVIR_TRY(check_lookup(*m.told));
+    }
+    return check_progress(m);
+  }
+};
+
+template <>
+struct wire_form<step_done> {
+  static constexpr auto kind = WireMessage::STEP;
+  static void write(root_builder root, const step_done& m) {
+    auto to = root.initStep();
+    to.setComputeUs(m.computed.count());
+    to.setUnits(m.units);
+    write_progress(to, m);
+  }
+  static result<step_done> read(root_reader root, const wire_envelope& around) {
+    const auto from = root.getStep();
+    OVIR_ASSIGN(auto leaves, read_leaves(from.getLeaves(), around));
+    return step_done{from.getLength(), from.getUnits(), std::move(leaves),
+                     step_time{from.getComputeUs()}};
+  }
+  static result<void> check(const step_done& m, const wire_envelope&) { return check_progress(m); }
+};
+
+template <>
+struct wire_form<session_finished> {
+  static constexpr auto kind = WireMessage::FINISHED;
+  static void write(root_builder root, const session_finished& m) {
+    auto to = root.initFinished();
+    to.setUnits(m.units);
+    to.setKvBytes(m.kv_bytes);
+    write_progress(to, m);
+  }
+  static result<session_finished> read(root_reader root, const wire_envelope& around) {
+    const auto from = root.getFinished();
+    OVIR_ASSIGN(auto leaves, read_leaves(from.getLeaves(), around));
+    return session_finished{from.getLength(), from.getUnits(), from.getKvBytes(),
+                            std::move(leaves)};
+  }
+  static result<void> check(const session_finished& m, const wire_envelope&) {
+    return check_progress(m);
+  }
+};
+
+template <>
+struct wire_form<stage_failed> {
+  static constexpr auto kind = WireMessage::FAILED;
+  static void write(root_builder root, const stage_failed& m) {
+    write_reason(root.initFailed(), m.reason);
+  }
+  static result<stage_failed> read(root_reader root, const wire_envelope&) {
+    return stage_failed{read_reason(root.getFailed())};
+  }
+  static result<void> check(const stage_failed& m, const wire_envelope&) {
+    return check_reason(m.reason);
+  }
+};
+
+// Between nodes
+
+template <>
+struct wire_form<wire_adopt> {
+  static constexpr auto kind = WireMessage::ADOPT;
+  static void write(root_builder root, const wire_adopt& m) { write_log(root.initAdopt(), m.log); }
+  static result<wire_adopt> read(root_reader root, const wire_envelope& around) {
+    OVIR_ASSIGN(request_log log, read_log(root.getAdopt(), around));
+    return wire_adopt{std::move(log)};
+  }
+  static result<void> check(const wire_adopt& m, const wire_envelope& around) {
+    return check_log(m.log, around);
+  }
+};
+
+template <>
+struct wire_form<wire_adopted> {
+  static constexpr auto kind = WireMessage::ADOPTED;
+  static void write(root_builder root, const wire_adopted&) { root.setAdopted(); }
+  static result<wire_adopted> read(root_reader, const wire_envelope&) { return wire_adopted{}; }
+  static result<void> check(const wire_adopted&, const wire_envelope&) { return {}; }
+};
+
+template <>
+struct wire_form<wire_load> {
+  static constexpr auto kind = WireMessage::LOAD;
+  static void write(root_builder root, const wire_load& m) {
+    auto to = root.initLoad();
+    write_bytes32(to.initModel(), m.model.bytes);
+    to.setFirst(m.layers.first);
+    to.setLast(m.layers.last);
+  }
+  static result<wire_load> read(root_reader root, const wire_envelope&) {
+    const auto from = root.getLoad();
+    return wire_load{digest{read_bytes32(from.getModel())}, {from.getFirst(), from.getLast()}};
+  }
+  static result<void> check(const wire_load& m, const wire_envelope& around) {
+    OVIR_TRY(check_layers(m.layers, "an order to fetch"));
+    if (m.layers.first != around.stage) {
+      return fail(errc::malformed, "an order to fetch layers from {} in a message about stage {}",
+                  m.layers.first, around.stage);
+    }
+    return {};
+  }
+};
+
+template <>
+struct wire_form<wire_load_failed> {
+  static constexpr auto kind = WireMessage::LOAD_FAILED;
+  static void write(root_builder root, const wire_load_failed& m) {
+    auto to = root.initLoadFailed();
+    write_bytes32(to.initModel(), m.model.bytes);
+    write_reason(to.initReason(), m.reason);
+  }
+  static result<wire_load_failed> read(root_reader root, const wire_envelope&) {
+    const auto from = root.getLoadFailed();
+    return wire_load_failed{digest{read_bytes32(from.getModel())}, read_reason(from.getReason())};
+  }
+  static result<void> check(const wire_load_failed& m, const wire_envelope&) {
+    return check_reason(m.reason);
+  }
+};
+
+// The message around a body
+
+/// Words of lists and texts.
+template <class Body>
+std::size_t words_beyond(const Body& m) {
+  std::size_t words = 0;
+  if constexpr (requires { m.leaves; }) {
+    words += list_words(m.leaves);
+  }
+  if constexpr (requires { m.prefixes; }) {
+    words += list_words(m.prefixes);
+  }
+  if constexpr (requires { m.reason; }) {
+    words += list_words(m.reason);
+  }
+  if constexpr (std::is_same_v<Body, wire_adopt>) {
+    words += list_words(m.log);
+  }
+  if constexpr (std::is_base_of_v<session_order, Body>) {
+    words += list_words(static_cast<const session_order&>(m));
+  }
+  return words;
 }
 
-result<wire_body> read_opened_body(const OpenedReusing::Reader& from, std::size_t present) {
-  OVIR_ASSIGN(wire_opened m, read_opened_reusing(from, present));
-  return wire_body{std::move(m)};
-}
-
-wire_body read_replay(const Replay::Reader& from) {
-  return wire_replay{from.getFirst(), from.getCount(), from.getLogitRows()};
-}
-
-wire_body read_drawn_at(const DrawnAt::Reader& from) {
-  return wire_drawn{from.getIndex(), read_drawn(from.getDrawn())};
-}
-
-error read_reason(const Failed::Reader& from) {
-  return error{static_cast<errc>(from.getCode()), text_of(from.getText())};
-}
-
-wire_body read_load(const wire_schema::Load::Reader& from) {
-  return wire_load{digest{read_bytes32(from.getModel())}, {from.getFirst(), from.getLast()}};
-}
-
-wire_body read_load_failed(const wire_schema::LoadFailed::Reader& from) {
-  return wire_load_failed{digest{read_bytes32(from.getModel())}, read_reason(from.getReason())};
+/// The one encoding of a message that is right.
+std::vector<std::byte> write_message(const wire_message& message) {
+  std::vector<std::byte> out(wire_bytes(message));
+  capnp::FlatMessageBuilder builder(
+      kj::arrayPtr(reinterpret_cast<capnp::word*>(out.data() + prefix_bytes),
+                   (out.size() - prefix_bytes) / wire_word_bytes));
+  auto root = builder.initRoot<WireMessage>();
+  root.setVersion(wire_version);
+  root.setEpoch(message.driver.value);
+  root.setRequest(message.request.value);
+  root.setStage(message.stage);
+  std::visit([&]<class Body>(const Body& m) { wire_form<Body>::write(root, m); }, message.body);
+  const auto segments = builder.getSegmentsForOutput();
+  OVIR_CHECK(segments.size() == 1, segments.size());
+  const auto words = static_cast<std::uint32_t>(segments[0].size());
+  std::memcpy(out.data() + 4, &words, sizeof(words));
+  out.resize(prefix_bytes + words * wire_word_bytes);
+  return out;
 }
 
 /// Null where a message gives no reason.
 error* reason_in(wire_body& body) {
-  if (auto* const failed = std::get_if<wire_failed>(&body)) {
-    return &failed->reason;
-  }
-  auto* const load = std::get_if<wire_load_failed>(&body);
-  return load == nullptr ? nullptr : &load->reason;
+  return std::visit(
+      [](auto& m) -> error* {
+        if constexpr (requires { m.reason; }) {
+          return &m.reason;
+        } else {
+          return nullptr;
+        }
+      },
+      body);
 }
 
-result<wire_body> read_adopt(const RequestLog::Reader& from, request_id id, std::size_t present) {
-  OVIR_ASSIGN(request_log log, read_log(from, id, present));
-  return wire_body{wire_adopt{std::move(log)}};
+template <class Body>
+result<void> read_as(wire_body& out, root_reader root, const wire_envelope& around) {
+  OVIR_ASSIGN(out, wire_form<Body>::read(root, around));
+  return {};
 }
 
-wire_body read_sign(const wire_schema::Sign::Reader& from, request_id id) {
-  wire_sign m;
-  m.order.terms.request = id;
-  m.order.terms.content.bytes = read_bytes32(from.getContent());
-  m.order.terms.model.bytes = read_bytes32(from.getModel());
-  m.order.terms.profile = compute::profile_name;
-  m.order.terms.layers = from.getLayers();
-  m.order.deadline_unix = from.getDeadline();
-  return m;
+template <class... Bodies>
+result<void> read_body(std::variant<Bodies...>& out, root_reader root,
+                       const wire_envelope& around) {
+  result<void> read =
+      fail(errc::unsupported, "a message of kind {}, which this version does not know",
+           static_cast<unsigned>(root.which()));
+  const auto reads = [&]<class Body>(std::type_identity<Body>) {
+    if (root.which() == wire_form<Body>::kind) {
+      read = read_as<Body>(out, root, around);
+    }
+  };
+  (reads(std::type_identity<Bodies>{}), ...);
+  return read;
 }
 
-// 0 is said by `finish`: each message has one form.
-result<wire_body> read_finish_at(std::uint32_t at) {
-  if (at == 0) {
-    return fail(errc::malformed, "a stage is to finish at position 0");
-  }
-  return wire_body{wire_finish{at}};
-}
-
-result<wire_body> read_body(const WireMessage::Reader& root, request_id id, std::size_t present) {
-  switch (root.which()) {
-  case WireMessage::OPEN: return read_open_body(root.getOpen(), id, present);
-  case WireMessage::REPLAY: return read_replay(root.getReplay());
-  case WireMessage::RESEND: return wire_body{wire_resend{root.getResend()}};
-  case WireMessage::FINISH: return wire_body{wire_finish{}};
-  case WireMessage::CLOSE: return wire_body{wire_close{}};
-  case WireMessage::DRAWN: return read_drawn_at(root.getDrawn());
-  case WireMessage::OPENED: return read_progress<wire_opened>(root.getOpened(), present);
-  case WireMessage::STEP: return read_progress<wire_step>(root.getStep(), present);
-  case WireMessage::FINISHED: return read_progress<wire_finished>(root.getFinished(), present);
-  case WireMessage::FAILED: return wire_body{wire_failed{read_reason(root.getFailed())}};
-  case WireMessage::LOAD: return read_load(root.getLoad());
-  case WireMessage::LOAD_FAILED: return read_load_failed(root.getLoadFailed());
-  case WireMessage::ADOPT: return read_adopt(root.getAdopt(), id, present);
-  case WireMessage::ADOPTED: return wire_body{wire_adopted{}};
-  case WireMessage::SIGN: return read_sign(root.getSign(), id);
-  case WireMessage::NAMES: return read_names_body(root.getNames(), present);
-  case WireMessage::OPEN_REUSING:
-    return read_open_reusing(root.getOpenReusing(), false, id, present);
-  case WireMessage::OPENED_REUSING: return read_opened_body(root.getOpenedReusing(), present);
-  case WireMessage::FINISH_AT: return read_finish_at(root.getFinishAt());
-  case WireMessage::OPEN_EXPLAINING:
-    return read_open_reusing(root.getOpenExplaining(), true, id, present);
-  case WireMessage::OPENED_EXPLAINED:
-    return read_opened_explained(root.getOpenedExplained(), present);
-  }
-  return fail(errc::unsupported, "a message of kind {}, which this version does not know",
-              static_cast<unsigned>(root.which()));
-}
-
-result<wire_message> read_root(const WireMessage::Reader& root, std::size_t present) {
+result<wire_message> read_root(root_reader root, std::size_t bytes) {
   if (root.getVersion() != wire_version) {
     return fail(errc::unsupported, "a message of version {}; this build reads version {}",
                 root.getVersion(), wire_version);
   }
-  wire_message message;
-  message.request = request_id{root.getRequest()};
-  message.driver = epoch{root.getEpoch()};
-  message.stage = root.getStage();
-  OVIR_ASSIGN(message.body, read_body(root, message.request, present));
+  wire_message message{request_id{root.getRequest()}, epoch{root.getEpoch()}, root.getStage(), {}};
+  OVIR_TRY(read_body(message.body, root, {message.request, message.stage, bytes}));
   return message;
 }
 
@@ -349,7 +491,7 @@ result<wire_message> read_message(std::span<const std::byte> bytes) {
 }
 
 result<void> check_prefix(std::span<const std::byte> bytes) {
-  if (bytes.size() < wire_prefix_bytes + wire_word_bytes) {
+  if (bytes.size() < prefix_bytes + wire_word_bytes) {
     return fail(errc::malformed, "a message of {} bytes is shorter than any", bytes.size());
   }
   if (bytes.size() > limits::wire_bytes_max) {
@@ -360,8 +502,7 @@ result<void> check_prefix(std::span<const std::byte> bytes) {
   std::uint32_t words = 0;
   std::memcpy(&more_segments, bytes.data(), sizeof(more_segments));
   std::memcpy(&words, bytes.data() + 4, sizeof(words));
-  if (more_segments != 0 ||
-      wire_prefix_bytes + std::uint64_t{words} * wire_word_bytes != bytes.size()) {
+  if (more_segments != 0 || prefix_bytes + std::uint64_t{words} * wire_word_bytes != bytes.size()) {
     return fail(errc::malformed, "a message of {} bytes is not one segment of {} words",
                 bytes.size(), words);
   }
@@ -369,6 +510,22 @@ result<void> check_prefix(std::span<const std::byte> bytes) {
 }
 
 } // namespace
+
+std::size_t wire_bytes(const wire_message& message) {
+  const std::size_t beyond =
+      std::visit([](const auto& m) { return words_beyond(m); }, message.body);
+  return prefix_bytes + (fixed_words_max + beyond) * wire_word_bytes;
+}
+
+result<void> check(const wire_message& message) {
+  OVIR_TRY(at_most("the first layer of a stage is", message.stage, limits::layers_max - 1));
+  OVIR_TRY(at_most("the bytes of a message are", wire_bytes(message), limits::wire_bytes_max));
+  return std::visit(
+      [&]<class Body>(const Body& m) {
+        return wire_form<Body>::check(m, {message.request, message.stage});
+      },
+      message.body);
+}
 
 std::vector<std::byte> encode_wire(const wire_message& message) {
   const auto good = check(message);

@@ -11,10 +11,10 @@
 #include <variant>
 #include <vector>
 
-/// What a lead on one node and a stage on another say to each other: the messages of protocol.hpp
-/// with addresses in place of handles, as Cap'n Proto (messages/wire/wire.capnp,
-/// docs/formats/wire.md). Tensors travel on the data channel in frames; a frame's `target` is
-/// `frame_target`.
+/// What a lead on one node and a stage on another say to each other: the orders and news of
+/// protocol.hpp, and what needs addresses in place of handles, as Cap'n Proto
+/// (messages/wire/wire.capnp, docs/formats/wire.md). Tensors travel on the data channel in frames;
+/// a frame's `target` is `frame_target`.
 namespace ovir::actors {
 
 /// Where a stage's output goes.
@@ -26,94 +26,13 @@ struct next_hop {
   friend bool operator==(const next_hop&, const next_hop&) = default;
 };
 
-/// What a stage may take from its cache, and keep there: as in `open_session`.
-struct wire_reuse {
-  std::uint32_t windows{0};     ///< at most as many as there are names
-  std::vector<digest> prefixes; ///< names of the windows known (`compute::window_name`)
-  bool explain{false};          ///< the answer says how the lookup went
-
-  friend bool operator==(const wire_reuse&, const wire_reuse&) = default;
-};
-
-struct wire_open {
+struct wire_open : session_order {
   digest model;
   layer_range layers;
-  std::uint32_t positions{0};                   ///< most the request will reach
-  position keep{0};                             ///< a session that has gone further begins afresh
-  stage_answers answers{stage_answers::logits}; ///< as in `open_session`
-  bool signs{false};                            ///< likewise
-  bool traces{false};                           ///< likewise
   next_hop next;
   node_id previous; ///< who will send frames: a node, or the lead's for the first stage
-  std::optional<request_log> log;    ///< to the first stage
-  std::optional<wire_reuse> reuse{}; ///< absent: the cache is not used
 
   friend bool operator==(const wire_open&, const wire_open&) = default;
-};
-struct wire_replay {
-  position first{0};
-  std::uint32_t count{0};
-  std::uint32_t logit_rows{0};
-
-  friend bool operator==(const wire_replay&, const wire_replay&) = default;
-};
-struct wire_resend {
-  position at{0};
-
-  friend bool operator==(const wire_resend&, const wire_resend&) = default;
-};
-struct wire_finish {
-  position at{0}; ///< as in `finish_session`
-
-  friend bool operator==(wire_finish, wire_finish) = default;
-};
-struct wire_close {
-  friend bool operator==(wire_close, wire_close) = default;
-};
-/// Names of windows from `first` on, as in `name_windows`.
-struct wire_names {
-  std::uint32_t first{0};
-  std::vector<digest> prefixes; ///< at least one
-
-  friend bool operator==(const wire_names&, const wire_names&) = default;
-};
-/// To the first stage's node: appended to its copy of the log. `index` counts drawn tokens from 0.
-struct wire_drawn {
-  std::uint32_t index{0};
-  drawn_token drawn;
-
-  friend bool operator==(const wire_drawn&, const wire_drawn&) = default;
-};
-
-struct wire_opened {
-  position length{0};
-  std::vector<compute::unit_leaf> leaves; ///< all completed so far
-  position replays_from{0};               ///< as in `session_opened`
-  units_reused reused{};
-  std::optional<reuse_told> told{}; ///< where the open asked for it
-
-  friend bool operator==(const wire_opened&, const wire_opened&) = default;
-};
-struct wire_step {
-  position length{0};
-  std::uint64_t units{0};
-  std::vector<compute::unit_leaf> leaves;
-  std::uint32_t compute_us{0}; ///< of a request that is traced
-
-  friend bool operator==(const wire_step&, const wire_step&) = default;
-};
-struct wire_finished {
-  position length{0};
-  std::uint64_t units{0};
-  std::uint64_t kv_bytes{0};
-  std::vector<compute::unit_leaf> leaves;
-
-  friend bool operator==(const wire_finished&, const wire_finished&) = default;
-};
-struct wire_failed {
-  error reason;
-
-  friend bool operator==(const wire_failed&, const wire_failed&) = default;
 };
 
 /// To a scheduler: drive this request on, its lead's node is gone.
@@ -125,13 +44,6 @@ struct wire_adopt {
 /// To the node that asked for adoption: this scheduler drives it now.
 struct wire_adopted {
   friend bool operator==(wire_adopted, wire_adopted) = default;
-};
-
-/// To a stage: sign what is computed of the request, which is of the message's.
-struct wire_sign {
-  evidence_order order;
-
-  friend bool operator==(const wire_sign&, const wire_sign&) = default;
 };
 
 /// To a worker: fetch these layers from others and hold them; the message's request waits for them.
@@ -149,10 +61,10 @@ struct wire_load_failed {
   friend bool operator==(const wire_load_failed&, const wire_load_failed&) = default;
 };
 
-using wire_body =
-    std::variant<wire_open, wire_replay, wire_resend, wire_finish, wire_close, wire_drawn,
-                 wire_opened, wire_step, wire_finished, wire_failed, wire_adopt, wire_adopted,
-                 wire_sign, wire_names, wire_load, wire_load_failed>;
+template <class... Orders, class... News>
+std::variant<wire_open, Orders..., News..., wire_adopt, wire_adopted, wire_load, wire_load_failed>
+    one_of_them(message_list<Orders...>, message_list<News...>);
+using wire_body = decltype(one_of_them(stage_orders{}, stage_news{}));
 
 struct wire_message {
   request_id request;

@@ -32,25 +32,20 @@ void perform(lead_pointer self, const open_effect& e) {
   lead_state& state = self->state;
   const std::size_t next = e.stage.value + 1;
   const bool last = next == state.path.size();
-  // A copy: the proxy of a stage elsewhere reads it while this lead goes on.
-  auto log = e.stage.value == 0 ? std::make_shared<const request_log>(*state.log) : nullptr;
-  open_session order{state.request,
-                     state.core->current_epoch(),
-                     e.stage,
-                     state.core->positions_max(),
-                     state.core->keeps(e.stage),
-                     lead_actor{self},
-                     last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle},
-                     std::move(log)};
-  order.answers = wanted_answers(state);
-  order.signs = state.signing.terms != nullptr;
-  order.traces = state.trace != nullptr;
-  allow_reuse(self, order);
-  self->send(state.path[e.stage.value].handle, std::move(order));
+  session_order order{state.core->positions_max(), state.core->keeps(e.stage),
+                      wanted_answers(state), state.signing.terms != nullptr,
+                      state.trace != nullptr};
+  if (e.stage.value == 0) {
+    order.log = *state.log;
+  }
+  order.reuse = reuse_now(self);
+  self->send(
+      state.path[e.stage.value].handle,
+      open_session{std::move(order), state.request, state.core->current_epoch(), e.stage,
+                   lead_actor{self},
+                   last ? frame_sink{lead_actor{self}} : frame_sink{state.path[next].handle}});
   if (state.signing.terms != nullptr) {
-    self->send(
-        state.path[e.stage.value].handle,
-        sign_evidence{state.request, state.core->current_epoch(), state.signing.terms->order()});
+    tell_stage(self, state.path[e.stage.value].handle, sign_evidence{state.signing.terms->order()});
   }
 }
 
@@ -82,16 +77,12 @@ void perform(lead_pointer self, const tokens_effect& e) {
 }
 
 void perform(lead_pointer self, const replay_effect& e) {
-  lead_state& state = self->state;
-  self->send(state.path[e.stage.value].handle,
-             replay_boundaries{state.request, state.core->current_epoch(), e.first, e.count,
-                               e.logit_rows});
+  tell_stage(self, self->state.path[e.stage.value].handle,
+             replay_boundaries{e.first, e.count, e.logit_rows});
 }
 
 void perform(lead_pointer self, const resend_effect& e) {
-  lead_state& state = self->state;
-  self->send(state.path.back().handle,
-             resend_logits{state.request, state.core->current_epoch(), e.at});
+  tell_stage(self, self->state.path.back().handle, resend_logits{e.at});
 }
 
 void perform(lead_pointer self, const finish_effect& e) {
@@ -102,8 +93,7 @@ void perform(lead_pointer self, const finish_effect& e) {
       (end % limits::window_positions > 0 || state.signing.tokens_signed < end)) {
     sign_tokens(self, end - 1, end, true);
   }
-  self->send(state.path[e.stage.value].handle,
-             finish_session{state.request, state.core->current_epoch(), e.at});
+  tell_stage(self, state.path[e.stage.value].handle, finish_session{e.at});
 }
 
 void perform(lead_pointer self, const draw_effect& e) {
@@ -145,8 +135,7 @@ void perform(lead_pointer self, const drawn_effect& e) {
       state.journal.reset(); // a full disk costs the log, not the answer
     }
     if (!state.path.empty() && state.path.front().handle) {
-      self->send(state.path.front().handle,
-                 log_token{state.request, state.core->current_epoch(), e.index, e.drawn});
+      tell_stage(self, state.path.front().handle, log_token{e.index, e.drawn});
     }
   }
   caf::anon_send(state.requester,
@@ -170,7 +159,7 @@ void perform(lead_pointer self, const kill_effect& e) {
 
 void release(lead_pointer self, const shard_actor& stage) {
   if (stage) {
-    self->send(stage, close_session{self->state.request});
+    self->send(stage, to_stage<close_session>{{}, self->state.request, {}});
     // A monitor stays in the shard, and this actor's memory with it, as long as the shard lives.
     self->demonitor(stage.address());
   }
@@ -577,15 +566,19 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
   begin(self, std::move(request));
   return {
       [self](const tensor_frame& frame) { take_answer(self, frame); },
-      [self](const session_opened& e) { perform_all(self, self->state.core->on_opened(e)); },
-      [self](const step_done& e) {
+      [self](const from_stage<session_opened>& e) {
+        perform_all(self, self->state.core->on_opened(e));
+      },
+      [self](const from_stage<step_done>& e) {
         trace_now(self->state, [&](request_trace& trace, request_trace::time now) {
           trace.take_pass(now, e.driver, e.stage.value, e.length, e.computed);
         });
         perform_all(self, self->state.core->on_step(e));
       },
-      [self](const session_finished& e) { perform_all(self, self->state.core->on_finished(e)); },
-      [self](const stage_failed& e) { perform_all(self, stage_refused(self, e)); },
+      [self](const from_stage<session_finished>& e) {
+        perform_all(self, self->state.core->on_finished(e));
+      },
+      [self](const from_stage<stage_failed>& e) { perform_all(self, stage_refused(self, e)); },
       [self](const path_found& news) { path_changed(self, news); },
       [self](const path_missing& e) { self->state.faults.last_trouble = e.reason; },
       [self](const path_lost& e) { perform_all(self, self->state.core->fail_with(e.reason)); },

@@ -17,6 +17,7 @@
 #include "storage/env/env.hpp"
 
 #include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
 
 #include <functional>
 #include <memory>
@@ -126,8 +127,16 @@ struct lead_state {
   request_times times;
 };
 
-[[nodiscard]] lead_actor::behavior_type lead_behavior(lead_actor::stateful_pointer<lead_state> self,
-                                                      generation_request request,
+using lead_pointer = lead_actor::stateful_pointer<lead_state>;
+
+/// In the current epoch.
+template <class Order>
+void tell_stage(lead_pointer self, const shard_actor& stage, Order order) {
+  self->send(stage, to_stage<Order>{std::move(order), self->state.request,
+                                    self->state.core->current_epoch()});
+}
+
+[[nodiscard]] lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request request,
                                                       caf::actor requester,
                                                       lead_environment environment);
 

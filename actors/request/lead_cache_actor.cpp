@@ -89,18 +89,16 @@ void adopt_draws(lead_core& core, std::vector<drawn_token> drawn, std::uint32_t 
   core.adopt(std::move(drawn));
 }
 
-void allow_reuse(lead_pointer self, open_session& order) {
+std::optional<reuse_order> reuse_now(lead_pointer self) {
   lead_state& state = self->state;
   if (!state.reuse) {
-    return;
+    return std::nullopt;
   }
   lead_reuse& reuse = *state.reuse;
   follow_history(reuse, state.core->history());
   reuse.named = reuse.names.size();
-  order.prefixes = std::make_shared<const std::vector<digest>>(reuse.names);
-  order.reuse_windows =
-      std::min(state.core->reuse_windows(), static_cast<std::uint32_t>(reuse.named));
-  order.explain = reuse.use.explain;
+  return reuse_order{std::min(state.core->reuse_windows(), static_cast<std::uint32_t>(reuse.named)),
+                     reuse.names, reuse.use.explain};
 }
 
 void tell_windows(lead_pointer self) {
@@ -115,10 +113,8 @@ void tell_windows(lead_pointer self) {
     const auto& windows = reuse.names;
     for (const path_stage& stage : state.path) {
       if (stage.handle) {
-        self->send(stage.handle,
-                   name_windows{state.request,
-                                state.core->current_epoch(),
-                                static_cast<std::uint32_t>(reuse.named),
+        tell_stage(self, stage.handle,
+                   name_windows{static_cast<std::uint32_t>(reuse.named),
                                 {windows.begin() + static_cast<std::ptrdiff_t>(reuse.named),
                                  windows.end()}});
       }

@@ -4,12 +4,11 @@
 #include "actors/request/lead_actor.hpp"
 
 #include <functional>
+#include <optional>
 
 /// A lead's dealings with the cache: it asks for what is known before it begins, names windows to
 /// its stages, and hands the answer over. Without a cache all of these do nothing.
 namespace ovir::actors {
-
-using lead_pointer = lead_actor::stateful_pointer<lead_state>;
 
 /// Asks what is known of the request, and waits for others that compute its prefix. `go_on` is
 /// called once, with null where the cache could not answer. False: there is no cache to ask.
@@ -23,7 +22,7 @@ using lead_pointer = lead_actor::stateful_pointer<lead_state>;
 void adopt_draws(lead_core& core, std::vector<drawn_token> drawn, std::uint32_t vocabulary);
 
 /// What a stage may take from the cache and keep there.
-void allow_reuse(lead_pointer self, open_session& order);
+[[nodiscard]] std::optional<reuse_order> reuse_now(lead_pointer self);
 
 /// Tells stages and cache of windows that became known or computed. Cheap when there are none.
 void tell_windows(lead_pointer self);

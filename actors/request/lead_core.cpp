@@ -164,7 +164,7 @@ void lead_core::begin_epoch(effects& out) {
   }
 }
 
-lead_core::effects lead_core::on_opened(const session_opened& e) {
+lead_core::effects lead_core::on_opened(const from_stage<session_opened>& e) {
   effects out;
   if (!current(e.stage, e.driver) || run_.now != phase::opening) {
     return out;
@@ -232,7 +232,7 @@ std::uint32_t lead_core::windows_computed() const noexcept {
 
 // Leaves are taken from any epoch, because a stage states each but once in its life and what it
 // states is determined; progress only from the current one.
-lead_core::effects lead_core::on_step(const step_done& e) {
+lead_core::effects lead_core::on_step(const from_stage<step_done>& e) {
   effects out;
   if (run_.now == phase::over || too_long(e.stage, e.driver, e.length, out) ||
       !add_leaves(e.stage, e.driver, false, e.leaves, out)) {
@@ -249,7 +249,7 @@ lead_core::effects lead_core::on_step(const step_done& e) {
   return out;
 }
 
-lead_core::effects lead_core::on_finished(const session_finished& e) {
+lead_core::effects lead_core::on_finished(const from_stage<session_finished>& e) {
   effects out;
   if (!current(e.stage, e.driver) || !run_.finish_asked || e.length != output_.target) {
     return out;
@@ -275,7 +275,7 @@ lead_core::effects lead_core::on_finished(const session_finished& e) {
   return out;
 }
 
-lead_core::effects lead_core::on_failed(const stage_failed& e) {
+lead_core::effects lead_core::on_failed(const from_stage<stage_failed>& e) {
   effects out;
   if (!current(e.stage, e.driver)) {
     return out;

@@ -135,11 +135,11 @@ public:
                                 std::vector<stage_place> places = {});
   /// A stage is gone or given up: nothing moves until there is a path again.
   [[nodiscard]] effects on_stage_down(stage_index stage);
-  [[nodiscard]] effects on_opened(const session_opened& e);
-  [[nodiscard]] effects on_step(const step_done& e);
-  [[nodiscard]] effects on_finished(const session_finished& e);
+  [[nodiscard]] effects on_opened(const from_stage<session_opened>& e);
+  [[nodiscard]] effects on_step(const from_stage<step_done>& e);
+  [[nodiscard]] effects on_finished(const from_stage<session_finished>& e);
   /// A stage reported an error.
-  [[nodiscard]] effects on_failed(const stage_failed& e);
+  [[nodiscard]] effects on_failed(const from_stage<stage_failed>& e);
   /// Logits of positions [first, first + count) arrived in a frame of `driver`: the last stage has
   /// computed the first of them, and may not report that separately.
   [[nodiscard]] effects on_logits(epoch driver, position first, std::uint32_t count);

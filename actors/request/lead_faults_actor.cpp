@@ -57,7 +57,7 @@ void accuse_former(lead_pointer self, const accuse_effect& e) {
   }
 }
 
-lead_core::effects stage_refused(lead_pointer self, const stage_failed& e) {
+lead_core::effects stage_refused(lead_pointer self, const from_stage<stage_failed>& e) {
   lead_state& state = self->state;
   const bool current = e.driver == state.core->current_epoch() && e.stage.value < state.path.size();
   const bool elsewhere = e.reason.code == errc::busy || e.reason.code == errc::segment_missing;
@@ -75,7 +75,7 @@ lead_core::effects stage_refused(lead_pointer self, const stage_failed& e) {
     }
     state.faults.nonfinite_at = node;
   }
-  return state.core->on_failed({e.stage, e.driver, words_of(e.reason)});
+  return state.core->on_failed({{words_of(e.reason)}, e.stage, e.driver});
 }
 
 std::vector<stage_place> places_now(lead_state& state) {

@@ -19,7 +19,8 @@ void blame(lead_pointer self, stage_index stage, const error& reason);
 void accuse_former(lead_pointer self, const accuse_effect& e);
 /// A stage says that it cannot go on. One that cannot take the request now is as good as gone:
 /// another may.
-[[nodiscard]] lead_core::effects stage_refused(lead_pointer self, const stage_failed& e);
+[[nodiscard]] lead_core::effects stage_refused(lead_pointer self,
+                                               const from_stage<stage_failed>& e);
 /// For the core: the stages of the path; empty within a process.
 [[nodiscard]] std::vector<stage_place> places_now(lead_state& state);
 /// What the request ends with: a stage was at fault, and in limits::fault_patience nothing took its

@@ -41,8 +41,7 @@ void ask_for_statements(lead_pointer self) {
   state.signing.tokens_signed = 0;
   sign_tokens(self, 0, static_cast<position>((*state.finish.outcome)->positions), true);
   for (const path_stage& stage : state.path) {
-    self->send(stage.handle, sign_evidence{state.request, state.core->current_epoch(),
-                                           state.signing.terms->order()});
+    tell_stage(self, stage.handle, sign_evidence{state.signing.terms->order()});
   }
 }
 

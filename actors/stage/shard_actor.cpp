@@ -149,7 +149,7 @@ void gather_over(shard_pointer self, std::uint64_t gather) {
 void report_failure(shard_pointer self, request_id request, epoch driver, const error& reason) {
   const auto route = self->state.routes.find(request);
   if (route != self->state.routes.end()) {
-    self->send(route->second.lead, stage_failed{route->second.stage, driver, reason});
+    self->send(route->second.lead, from_stage<stage_failed>{{reason}, route->second.stage, driver});
   }
 }
 
@@ -157,7 +157,8 @@ void answer_opened(shard_pointer self, shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
   session.open_owed = false;
   shard_core::drop_drafts(session);
-  session_opened answer{route.stage, session.driver, session.length, session.data->leaves};
+  from_stage<session_opened> answer{
+      {session.length, session.data->leaves}, route.stage, session.driver};
   answer.replays_from = session.data->boundaries.first();
   answer.reused = session.reused;
   if (route.explain) {
@@ -189,21 +190,33 @@ void answer_finished(shard_pointer self, shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
   session.finish_owed = false;
   shard_core::drop_drafts(session);
-  session_finished answer = self->state.core->describe(session);
-  answer.stage = route.stage;
+  from_stage<session_finished> answer{self->state.core->describe(session), route.stage,
+                                      session.driver};
   finish_evidence(self, session, answer.leaves);
   self->send(route.lead, std::move(answer));
 }
 
-void open(shard_pointer self, const open_session& command) {
+void take_reuse(shard_state::route& route, std::optional<reuse_order> order) {
+  route.explain = order && order->explain;
+  route.reuse_windows = order ? order->windows : 0;
+  if (route.explain) {
+    route.told.wanted =
+        std::min(order->windows, static_cast<std::uint32_t>(order->prefixes.size()));
+  }
+  route.prefixes =
+      order ? std::make_shared<const std::vector<digest>>(std::move(order->prefixes)) : nullptr;
+}
+
+void open(shard_pointer self, open_session& command) {
   shard_state& state = self->state;
   const auto known = state.routes.find(command.request);
   const bool same_lead = known != state.routes.end() && known->second.lead == command.lead;
   const auto opened =
       state.core->open(command.request, command.driver, command.positions, command.keep,
-                       command.reuse_windows * limits::window_positions);
+                       (command.reuse ? command.reuse->windows : 0) * limits::window_positions);
   if (!opened) {
-    self->send(command.lead, stage_failed{command.stage, command.driver, opened.error()});
+    self->send(command.lead,
+               from_stage<stage_failed>{{opened.error()}, command.stage, command.driver});
     return;
   }
   if (known != state.routes.end() && !same_lead) {
@@ -217,15 +230,9 @@ void open(shard_pointer self, const open_session& command) {
   route.lead = command.lead;
   route.next = command.next;
   route.sign_owed = command.signs;
-  route.prefixes = command.prefixes;
-  route.reuse_windows = command.reuse_windows;
   route.reusing = route.reuse_done = false;
-  route.explain = command.explain && command.prefixes;
   route.traces = command.traces;
-  if (route.explain) {
-    route.told.wanted =
-        std::min(command.reuse_windows, static_cast<std::uint32_t>(command.prefixes->size()));
-  }
+  take_reuse(route, std::move(command.reuse));
   if (!same_lead) {
     self->monitor(command.lead);
   }
@@ -238,7 +245,7 @@ void open(shard_pointer self, const open_session& command) {
   }
 }
 
-void sign(shard_pointer self, const sign_evidence& order) {
+void sign(shard_pointer self, const to_stage<sign_evidence>& order) {
   if (const auto begun = begin_evidence(self, order); !begun) {
     return report_failure(self, order.request, order.driver, begun.error());
   }
@@ -294,9 +301,14 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
     keep_complete(self, *session, done.outcome.leaves, time); // before anybody learns of them
   }
   if (!done.outcome.told || route.traces) {
-    step_done news{route.stage, done.driver, done.outcome.length, done.outcome.units,
-                   std::move(done.outcome.leaves)};
-    news.computed = route.traces ? time : std::chrono::nanoseconds{0};
+    from_stage<step_done> news{
+        {done.outcome.length, done.outcome.units, std::move(done.outcome.leaves)},
+        route.stage,
+        done.driver};
+    if (route.traces) {
+      news.computed = std::chrono::duration_cast<step_time>(
+          std::min<std::chrono::nanoseconds>(time, step_time::max()));
+    }
     self->send(route.lead, std::move(news));
   }
   if (session->open_owed) {
@@ -363,7 +375,7 @@ void take_order(shard_pointer self, const Order& order, const result<void>& take
   post_next(self);
 }
 
-void finish(shard_pointer self, const finish_session& order) {
+void finish(shard_pointer self, const to_stage<finish_session>& order) {
   self->state.core->finish(order);
   shard_core::session* session = self->state.core->find(order.request);
   if (session != nullptr && shard_core::finishes_now(*session)) {
@@ -383,18 +395,18 @@ shard_actor::behavior_type shard_behavior(shard_pointer self, std::shared_ptr<st
   self->attach_functor([alive = self->state.alive] { alive->store(false); });
   return {
       [self](const tensor_frame& frame) { take_frame(self, frame); },
-      [self](const open_session& command) { open(self, command); },
-      [self](const replay_boundaries& order) {
+      [self](open_session& command) { open(self, command); },
+      [self](const to_stage<replay_boundaries>& order) {
         take_order(self, order, self->state.core->replay(order));
       },
-      [self](const resend_logits& order) {
+      [self](const to_stage<resend_logits>& order) {
         take_order(self, order, self->state.core->resend(order));
       },
-      [self](const finish_session& order) { finish(self, order); },
-      [self](const close_session& command) { close(self, command.request); },
-      [](const log_token&) {}, // for a stage on another node, whose host keeps it
-      [self](const sign_evidence& order) { sign(self, order); },
-      [self](const name_windows& names) { name_more(self, names); },
+      [self](const to_stage<finish_session>& order) { finish(self, order); },
+      [self](const to_stage<close_session>& command) { close(self, command.request); },
+      [](const to_stage<log_token>&) {}, // for a stage on another node, whose host keeps it
+      [self](const to_stage<sign_evidence>& order) { sign(self, order); },
+      [self](const to_stage<name_windows>& names) { name_more(self, names); },
       [self](shard_pass_done& done) { pass_done(self, done); },
       [self](const shard_gather_over& over) { gather_over(self, over.gather); },
   };

@@ -125,7 +125,7 @@ void begin_keeping(shard_pointer self, const shard_core::session& session) {
   hand_over(self, session, keeper, 0);
 }
 
-void name_more(shard_pointer self, const name_windows& names) {
+void name_more(shard_pointer self, const to_stage<name_windows>& names) {
   const shard_core::session* const session = self->state.core->find(names.request);
   const auto keeper = self->state.keepers.find(names.request);
   if (session == nullptr || keeper == self->state.keepers.end() ||

@@ -23,7 +23,7 @@ void ask_cache(shard_pointer self, shard_core::session& session,
 
 /// A driver opened the session: names what is to be kept.
 void begin_keeping(shard_pointer self, const shard_core::session& session);
-void name_more(shard_pointer self, const name_windows& names);
+void name_more(shard_pointer self, const to_stage<name_windows>& names);
 
 /// A job of the session ended, after `time`: hands complete windows over.
 void keep_complete(shard_pointer self, shard_core::session& session,

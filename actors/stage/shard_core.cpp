@@ -106,7 +106,7 @@ result<void> shard_core::accept(const frame_bytes& frame) {
   return enqueue(*s, step_work{frame, h});
 }
 
-result<void> shard_core::replay(const replay_boundaries& order) {
+result<void> shard_core::replay(const to_stage<replay_boundaries>& order) {
   session* s = find(order.request);
   if (s == nullptr || order.driver != s->driver) {
     return {};
@@ -114,7 +114,7 @@ result<void> shard_core::replay(const replay_boundaries& order) {
   return enqueue(*s, replay_work{order.first, order.count, order.logit_rows});
 }
 
-result<void> shard_core::resend(const resend_logits& order) {
+result<void> shard_core::resend(const to_stage<resend_logits>& order) {
   session* s = find(order.request);
   if (s == nullptr || order.driver != s->driver) {
     return {};
@@ -130,7 +130,7 @@ result<void> shard_core::restore(request_id request, epoch driver, units_found u
   return enqueue(*s, restore_work{std::move(units)});
 }
 
-void shard_core::finish(const finish_session& order) {
+void shard_core::finish(const to_stage<finish_session>& order) {
   session* s = find(order.request);
   if (s != nullptr && order.driver == s->driver) {
     s->finish_owed = true;
@@ -352,7 +352,6 @@ session_finished shard_core::describe(const session& s) const {
   OVIR_CHECK(!s.busy);
   const std::uint32_t layers = bench_->segment->layers().size();
   session_finished out;
-  out.driver = s.driver;
   out.length = s.length;
   out.units = s.length % limits::window_positions == 0 ? 0 : layers;
   out.kv_bytes = s.data->state.kv.bytes() / s.data->state.kv.capacity() * s.length;

@@ -127,7 +127,7 @@ public:
     std::uint64_t pass{0};   ///< the latest that it was in
     std::uint64_t burst{0};  ///< in which its latest step came
     bool signs{false};       ///< evidence is made of it
-    stage_answers answers{stage_answers::logits}; ///< as in `open_session`
+    stage_answers answers{stage_answers::logits}; ///< as in `session_order`
     std::deque<session_work> queue;
     std::shared_ptr<session_data> data;
   };
@@ -143,11 +143,11 @@ public:
   /// dropped without an error; `over_limit` when its credit was exceeded, `malformed` when it is
   /// not for this stage.
   [[nodiscard]] result<void> accept(const frame_bytes& frame);
-  [[nodiscard]] result<void> replay(const replay_boundaries& order);
-  [[nodiscard]] result<void> resend(const resend_logits& order);
+  [[nodiscard]] result<void> replay(const to_stage<replay_boundaries>& order);
+  [[nodiscard]] result<void> resend(const to_stage<resend_logits>& order);
   /// Takes units for a session that computed nothing yet.
   [[nodiscard]] result<void> restore(request_id request, epoch driver, units_found units);
-  void finish(const finish_session& order);
+  void finish(const to_stage<finish_session>& order);
   /// `session_finished` is owed, and all there is to do before it is done.
   [[nodiscard]] static bool finishes_now(const session& s) noexcept;
   void close(request_id request);

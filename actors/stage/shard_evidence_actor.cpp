@@ -106,7 +106,7 @@ signing_facts facts_here(const stage_bench& bench, request_id request) {
 
 } // namespace
 
-result<void> begin_evidence(shard_pointer self, const sign_evidence& order) {
+result<void> begin_evidence(shard_pointer self, const to_stage<sign_evidence>& order) {
   shard_state& state = self->state;
   const auto found = state.routes.find(order.request);
   shard_core::session* const session = state.core->find(order.request);

@@ -12,7 +12,7 @@ using shard_pointer = shard_actor::stateful_pointer<shard_state>;
 
 /// An order to sign. One for a session that began without is void: rows would be missing. Refused
 /// is one of something else than this stage computes (`check_order`).
-[[nodiscard]] result<void> begin_evidence(shard_pointer self, const sign_evidence& order);
+[[nodiscard]] result<void> begin_evidence(shard_pointer self, const to_stage<sign_evidence>& order);
 /// A frame of evidence from the stage before.
 void take_evidence(shard_pointer self, const frame_header& header, const frame_bytes& frame);
 /// A frame with work was accepted: commits to what it will be.

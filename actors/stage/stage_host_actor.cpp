@@ -21,7 +21,7 @@ std::string slot_name(const digest& model, layer_range layers) {
 
 void answer(host_pointer self, const node_id& to, const wire_message& order, error reason) {
   self->state.environment.links->send_wire(
-      to, {order.request, order.driver, order.stage, wire_failed{std::move(reason)}});
+      to, {order.request, order.driver, order.stage, stage_failed{std::move(reason)}});
 }
 
 host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refused) {
@@ -69,7 +69,7 @@ void drop_session(host_pointer self, std::pair<request_id, layer_index> key) {
   const auto slot = state.slots.find(found->second.slot);
   if (slot != state.slots.end()) {
     if (slot->second.shard) {
-      self->send(slot->second.shard, close_session{key.first});
+      self->send(slot->second.shard, to_stage<close_session>{{}, key.first, {}});
     }
     std::erase_if(slot->second.waiting,
                   [&](const order_received& order) { return order.message.request == key.first; });
@@ -91,20 +91,12 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
                                          : make_remote_sink(self->system(), links, open.next.node,
                                                             open.next.layers.first);
   links.route_stage(request, open.layers.first, slot.shard, open.previous);
-  open_session command{
-      request, order.message.driver, stage_index{0}, open.positions, open.keep, lead, next,
-      nullptr, open.answers};
-  command.signs = open.signs;
-  command.traces = open.traces;
-  if (open.reuse) {
-    command.prefixes = std::make_shared<const std::vector<digest>>(open.reuse->prefixes);
-    command.reuse_windows = open.reuse->windows;
-    command.explain = open.reuse->explain;
-  }
-  self->send(slot.shard, std::move(command));
+  self->send(slot.shard,
+             open_session{open, request, order.message.driver, stage_index{0}, lead, next});
   const auto session = state.sessions.find({request, open.layers.first});
   if (session != state.sessions.end() && session->second.evidence) {
-    self->send(slot.shard, sign_evidence{request, order.message.driver, *session->second.evidence});
+    self->send(slot.shard,
+               to_stage<sign_evidence>{{*session->second.evidence}, request, order.message.driver});
   }
 }
 
@@ -299,7 +291,7 @@ void open(host_pointer self, order_received order) {
   }
 }
 
-void keep_drawn(host_state::session& session, const wire_drawn& drawn) {
+void keep_drawn(host_state::session& session, const log_token& drawn) {
   if (session.log && drawn.index == session.log->drawn.size() &&
       session.log->drawn.size() < session.drawn_max) {
     session.log->drawn.push_back(drawn.drawn);
@@ -309,7 +301,7 @@ void keep_drawn(host_state::session& session, const wire_drawn& drawn) {
 // What a first stage was told of the request is what it signs for; a later one sees boundaries.
 result<void> check_order(const host_state& state, const host_state::session& session,
                          const order_received& order) {
-  const evidence_order& asked = std::get<wire_sign>(order.message.body).order;
+  const evidence_order& asked = std::get<sign_evidence>(order.message.body).order;
   const auto slot = state.slots.find(session.slot);
   if (slot == state.slots.end()) {
     return fail(errc::segment_missing, "the segment that was to sign was given up here");
@@ -336,45 +328,42 @@ void take_order(host_pointer self, const order_received& order) {
   if (found == state.sessions.end() || found->second.lead != order.from) {
     return;
   }
-  if (std::holds_alternative<wire_close>(m.body)) {
+  if (std::holds_alternative<close_session>(m.body)) {
     return drop_session(self, found->first);
   }
   found->second.doubtful = false;
-  if (const auto* drawn = std::get_if<wire_drawn>(&m.body)) {
+  if (const auto* drawn = std::get_if<log_token>(&m.body)) {
     return keep_drawn(found->second, *drawn);
   }
-  if (const auto* sign = std::get_if<wire_sign>(&m.body)) {
+  if (const auto* sign = std::get_if<sign_evidence>(&m.body)) {
     if (const auto may = check_order(state, found->second, order); !may) {
       return answer(self, order.from, m, may.error());
     }
     found->second.evidence = sign->order; // also for a shard that is still being started
   }
+  if (const auto* names = std::get_if<name_windows>(&m.body);
+      names != nullptr &&
+      std::uint64_t{names->first} + names->prefixes.size() > found->second.windows_max) {
+    return;
+  }
   const auto slot = state.slots.find(found->second.slot);
   if (slot == state.slots.end() || !slot->second.shard) {
     return;
   }
-  const shard_actor& shard = slot->second.shard;
-  if (const auto* replay = std::get_if<wire_replay>(&m.body)) {
-    self->send(shard, replay_boundaries{m.request, m.driver, replay->first, replay->count,
-                                        replay->logit_rows});
-  } else if (const auto* resend = std::get_if<wire_resend>(&m.body)) {
-    self->send(shard, resend_logits{m.request, m.driver, resend->at});
-  } else if (const auto* finish = std::get_if<wire_finish>(&m.body)) {
-    self->send(shard, finish_session{m.request, m.driver, finish->at});
-  } else if (const auto* names = std::get_if<wire_names>(&m.body)) {
-    if (std::uint64_t{names->first} + names->prefixes.size() <= found->second.windows_max) {
-      self->send(shard, name_windows{m.request, m.driver, names->first, names->prefixes});
-    }
-  } else if (const auto* signs = std::get_if<wire_sign>(&m.body)) {
-    self->send(shard, sign_evidence{m.request, m.driver, signs->order});
-  }
+  std::visit(
+      [&]<class Body>(const Body& body) {
+        if constexpr (stage_orders::has<Body>) {
+          self->send(slot->second.shard, to_stage<Body>{body, m.request, m.driver});
+        }
+      },
+      m.body);
 }
 
 void tell_sessions(host_pointer self, const std::string& slot, const error& reason) {
   for (const auto& [key, session] : self->state.sessions) {
     if (session.slot == slot) {
       self->state.environment.links->send_wire(
-          session.lead, {key.first, session.driver, key.second, wire_failed{reason}});
+          session.lead, {key.first, session.driver, key.second, stage_failed{reason}});
     }
   }
 }
@@ -463,7 +452,7 @@ void link_lost(host_pointer self, const node_id& node) {
       session.doubtful = true;
       session.doubt_ticks = 0;
     } else if (session.previous == node || session.next == node) {
-      const wire_failed lost{
+      const stage_failed lost{
           {errc::peer_lost, fmt::format("the link to {} was lost", short_name(node))}};
       self->state.environment.links->send_wire(session.lead,
                                                {key.first, session.driver, key.second, lost});
@@ -481,7 +470,7 @@ void tick(host_pointer self) {
       session.ask_in = 0;
       if (session.doubtful && ++session.doubt_ticks * tick_interval > limits::session_doubt) {
         // A lead that still counts on it opens it again, and everything goes on from there.
-        const wire_failed lost{
+        const stage_failed lost{
             {errc::peer_lost, "the link was lost and the stage not asked since"}};
         state.environment.links->send_wire(session.lead,
                                            {key.first, session.driver, key.second, lost});

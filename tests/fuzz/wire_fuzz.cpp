@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!ovir::actors::check(*message)) {
     std::abort();
   }
-  if (std::holds_alternative<ovir::actors::wire_failed>(message->body)) {
+  if (std::holds_alternative<ovir::actors::stage_failed>(message->body)) {
     const auto again = ovir::actors::decode_wire(ovir::actors::encode_wire(*message));
     if (!again || again->body.index() != message->body.index()) {
       std::abort();

@@ -34,16 +34,15 @@ constexpr request_id request{0x0102030405060708};
 
 // docs/formats/wire.md shows the first of these. A change here is a change of the wire format.
 TEST(wire_golden, a_step_is_these_bytes) {
-  const wire_step step{64, 3, {{{1, 2}, 32, digest{counted(0x20)}}}};
-  expect_bytes({request, epoch{9}, 4, step}, "0000000010000000\n"
+  const step_done step{64, 3, {{{1, 2}, 32, digest{counted(0x20)}}}};
+  expect_bytes({request, epoch{9}, 4, step}, "000000000f000000\n"
                                              "0000000003000100\n"
-                                             "0200070009000000\n"
+                                             "0100090009000000\n"
                                              "0807060504030201\n"
                                              "0400000000000000\n"
-                                             "0000000003000100\n"
+                                             "0000000002000100\n"
                                              "4000000000000000\n"
                                              "0300000000000000\n"
-                                             "0000000000000000\n"
                                              "0100000037000000\n"
                                              "0400000006000000\n"
                                              "0100000002000000\n"
@@ -55,25 +54,25 @@ TEST(wire_golden, a_step_is_these_bytes) {
 }
 
 TEST(wire_golden, a_close_is_these_bytes) {
-  expect_bytes({request, epoch{9}, 4, wire_close{}}, "0000000005000000\n"
-                                                     "0000000003000100\n"
-                                                     "0200040009000000\n"
-                                                     "0807060504030201\n"
-                                                     "0400000000000000\n"
-                                                     "0000000000000000\n");
+  expect_bytes({request, epoch{9}, 4, close_session{}}, "0000000005000000\n"
+                                                        "0000000003000100\n"
+                                                        "0100040009000000\n"
+                                                        "0807060504030201\n"
+                                                        "0400000000000000\n"
+                                                        "0000000000000000\n");
 }
 
 TEST(wire_golden, a_failure_is_these_bytes) {
-  const wire_failed failed{{errc::peer_lost, "gone"}};
-  expect_bytes({request, epoch{9}, 4, failed}, "0000000008000000\n"
-                                               "0000000003000100\n"
-                                               "0200090009000000\n"
-                                               "0807060504030201\n"
-                                               "0400000000000000\n"
-                                               "0000000001000100\n"
-                                               "0a00000000000000\n"
-                                               "0100000022000000\n"
-                                               "676f6e6500000000\n");
+  expect_bytes({request, epoch{9}, 4, stage_failed{{errc::peer_lost, "gone"}}},
+               "0000000008000000\n"
+               "0000000003000100\n"
+               "01000b0009000000\n"
+               "0807060504030201\n"
+               "0400000000000000\n"
+               "0000000001000100\n"
+               "0a00000000000000\n"
+               "0100000022000000\n"
+               "676f6e6500000000\n");
 }
 
 wire_open open_with_log() {
@@ -103,20 +102,21 @@ wire_open open_with_log() {
 }
 
 TEST(wire_golden, an_open_with_its_log_is_these_bytes) {
-  expect_bytes({request, epoch{9}, 0, open_with_log()}, "0000000034000000\n"
+  expect_bytes({request, epoch{9}, 0, open_with_log()}, "0000000035000000\n"
                                                         "0000000003000100\n"
-                                                        "0200000009000000\n"
+                                                        "0100000009000000\n"
                                                         "0807060504030201\n"
                                                         "0000000000000000\n"
-                                                        "0000000004000400\n"
+                                                        "0000000004000500\n"
                                                         "0000000004000000\n"
                                                         "4000000007000000\n"
-                                                        "0000000004000000\n"
-                                                        "0800000000000000\n"
-                                                        "0c00000004000000\n"
-                                                        "1800000004000000\n"
-                                                        "2400000004000000\n"
-                                                        "3000000006000500\n"
+                                                        "0400000008000000\n"
+                                                        "0000000000000000\n"
+                                                        "1000000004000000\n"
+                                                        "1c00000004000000\n"
+                                                        "2800000004000000\n"
+                                                        "3400000006000500\n"
+                                                        "0000000000000000\n"
                                                         "2021222324252627\n"
                                                         "28292a2b2c2d2e2f\n"
                                                         "3031323334353637\n"
@@ -159,10 +159,10 @@ TEST(wire_golden, an_open_with_its_log_is_these_bytes) {
 }
 
 TEST(wire_golden, names_of_windows_are_these_bytes) {
-  expect_bytes({request, epoch{9}, 4, wire_names{3, {digest{counted(0x20)}}}},
+  expect_bytes({request, epoch{9}, 4, name_windows{3, {digest{counted(0x20)}}}},
                "000000000c000000\n"
                "0000000003000100\n"
-               "02000d0009000000\n"
+               "0100060009000000\n"
                "0807060504030201\n"
                "0400000000000000\n"
                "0000000001000100\n"
@@ -175,7 +175,7 @@ TEST(wire_golden, names_of_windows_are_these_bytes) {
                "38393a3b3c3d3e3f\n");
 }
 
-TEST(wire_golden, an_open_that_may_reuse_is_these_bytes) {
+wire_open open_that_may_reuse() {
   wire_open open;
   open.model = digest{counted(0x20)};
   open.layers = {4, 8};
@@ -183,111 +183,103 @@ TEST(wire_golden, an_open_that_may_reuse_is_these_bytes) {
   open.keep = 7;
   open.next = {.lead = true, .node = {}, .layers = {}};
   open.previous = node_id{counted(0x60)};
-  open.reuse = wire_reuse{1, {digest{counted(0x80)}}};
-  expect_bytes({request, epoch{9}, 4, open}, "0000000021000000\n"
-                                             "0000000003000100\n"
-                                             "02000e0009000000\n"
-                                             "0807060504030201\n"
-                                             "0400000000000000\n"
-                                             "0000000001000200\n"
-                                             "0100000000000000\n"
-                                             "0400000004000400\n"
-                                             "5100000027000000\n"
-                                             "0400000008000000\n"
-                                             "4000000007000000\n"
-                                             "0100000000000000\n"
-                                             "0000000000000000\n"
-                                             "0c00000004000000\n"
-                                             "1800000004000000\n"
-                                             "2400000004000000\n"
-                                             "0000000000000000\n"
-                                             "2021222324252627\n"
-                                             "28292a2b2c2d2e2f\n"
-                                             "3031323334353637\n"
-                                             "38393a3b3c3d3e3f\n"
-                                             "0000000000000000\n"
-                                             "0000000000000000\n"
-                                             "0000000000000000\n"
-                                             "0000000000000000\n"
-                                             "6061626364656667\n"
-                                             "68696a6b6c6d6e6f\n"
-                                             "7071727374757677\n"
-                                             "78797a7b7c7d7e7f\n"
-                                             "0400000004000000\n"
-                                             "8081828384858687\n"
-                                             "88898a8b8c8d8e8f\n"
-                                             "9091929394959697\n"
-                                             "98999a9b9c9d9e9f\n");
+  open.reuse = reuse_order{1, {digest{counted(0x80)}}};
+  return open;
 }
 
-TEST(wire_golden, an_opened_that_reused_is_these_bytes) {
-  expect_bytes({request, epoch{9}, 4, wire_opened{64, {}, 32, {1, 2, 3}}}, "000000000f000000\n"
-                                                                           "0000000003000100\n"
-                                                                           "02000f0009000000\n"
-                                                                           "0807060504030201\n"
-                                                                           "0400000000000000\n"
-                                                                           "0000000004000100\n"
-                                                                           "2000000000000000\n"
-                                                                           "0100000000000000\n"
-                                                                           "0200000000000000\n"
-                                                                           "0300000000000000\n"
-                                                                           "0000000003000100\n"
-                                                                           "4000000000000000\n"
-                                                                           "0000000000000000\n"
-                                                                           "0000000000000000\n"
-                                                                           "0100000007000000\n"
-                                                                           "0000000006000000\n");
+TEST(wire_golden, an_open_that_may_reuse_is_these_bytes) {
+  expect_bytes({request, epoch{9}, 4, open_that_may_reuse()}, "0000000021000000\n"
+                                                              "0000000003000100\n"
+                                                              "0100000009000000\n"
+                                                              "0807060504030201\n"
+                                                              "0400000000000000\n"
+                                                              "0000000004000500\n"
+                                                              "0400000008000000\n"
+                                                              "4000000007000000\n"
+                                                              "0000000000000000\n"
+                                                              "0001000000000000\n"
+                                                              "1000000004000000\n"
+                                                              "1c00000004000000\n"
+                                                              "2800000004000000\n"
+                                                              "0000000000000000\n"
+                                                              "3000000001000100\n"
+                                                              "2021222324252627\n"
+                                                              "28292a2b2c2d2e2f\n"
+                                                              "3031323334353637\n"
+                                                              "38393a3b3c3d3e3f\n"
+                                                              "0000000000000000\n"
+                                                              "0000000000000000\n"
+                                                              "0000000000000000\n"
+                                                              "0000000000000000\n"
+                                                              "6061626364656667\n"
+                                                              "68696a6b6c6d6e6f\n"
+                                                              "7071727374757677\n"
+                                                              "78797a7b7c7d7e7f\n"
+                                                              "0100000000000000\n"
+                                                              "0100000027000000\n"
+                                                              "0400000004000000\n"
+                                                              "8081828384858687\n"
+                                                              "88898a8b8c8d8e8f\n"
+                                                              "9091929394959697\n"
+                                                              "98999a9b9c9d9e9f\n");
 }
 
-TEST(wire_golden, an_open_whose_answer_explains_differs_in_its_kind_alone) {
-  wire_open open;
-  open.layers = {4, 8};
-  open.positions = 64;
-  open.next.lead = true;
-  open.previous = node_id{counted(0x40)};
-  open.reuse = wire_reuse{1, {digest{counted(0x80)}}};
+TEST(wire_golden, an_open_whose_answer_explains_differs_in_one_bit_alone) {
+  wire_open open = open_that_may_reuse();
   const auto plain = encode_wire({request, epoch{9}, 4, open});
   open.reuse->explain = true;
   auto explaining = encode_wire({request, epoch{9}, 4, open});
-  constexpr std::size_t kind_at = 18;
-  EXPECT_EQ(plain[kind_at], std::byte{14});
-  EXPECT_EQ(explaining[kind_at], std::byte{17});
-  explaining[kind_at] = plain[kind_at];
+  constexpr std::size_t explain_at = 27 * 8 + 4;
+  EXPECT_EQ(plain[explain_at], std::byte{0});
+  EXPECT_EQ(explaining[explain_at], std::byte{1});
+  explaining[explain_at] = plain[explain_at];
   EXPECT_EQ(explaining, plain);
 }
 
+TEST(wire_golden, an_opened_that_reused_is_these_bytes) {
+  expect_bytes({request, epoch{9}, 4, session_opened{64, {}, 32, {1, 2, 3}}}, "000000000c000000\n"
+                                                                              "0000000003000100\n"
+                                                                              "0100080009000000\n"
+                                                                              "0807060504030201\n"
+                                                                              "0400000000000000\n"
+                                                                              "0000000004000200\n"
+                                                                              "4000000020000000\n"
+                                                                              "0100000000000000\n"
+                                                                              "0200000000000000\n"
+                                                                              "0300000000000000\n"
+                                                                              "0500000007000000\n"
+                                                                              "0000000000000000\n"
+                                                                              "0000000006000000\n");
+}
+
 TEST(wire_golden, an_opened_that_explains_is_these_bytes) {
-  wire_opened opened{64, {}, 32, {1, 2, 3}};
+  session_opened opened{64, {}, 32, {1, 2, 3}};
   opened.told = reuse_told{3, 2, reuse_end::missing, {fetch_choice::computed, 5, 4, 0, 9, 8, 7}};
-  expect_bytes({request, epoch{9}, 4, opened}, "0000000016000000\n"
+  expect_bytes({request, epoch{9}, 4, opened}, "0000000012000000\n"
                                                "0000000003000100\n"
-                                               "0200120009000000\n"
+                                               "0100080009000000\n"
                                                "0807060504030201\n"
                                                "0400000000000000\n"
-                                               "0000000006000100\n"
+                                               "0000000004000200\n"
+                                               "4000000020000000\n"
+                                               "0100000000000000\n"
+                                               "0200000000000000\n"
+                                               "0300000000000000\n"
+                                               "0500000007000000\n"
+                                               "0400000006000000\n"
+                                               "0000000006000000\n"
                                                "0300000002000000\n"
                                                "0103000005000000\n"
                                                "0400000000000000\n"
                                                "0900000000000000\n"
                                                "0800000000000000\n"
-                                               "0700000000000000\n"
-                                               "0000000004000100\n"
-                                               "2000000000000000\n"
-                                               "0100000000000000\n"
-                                               "0200000000000000\n"
-                                               "0300000000000000\n"
-                                               "0000000003000100\n"
-                                               "4000000000000000\n"
-                                               "0000000000000000\n"
-                                               "0000000000000000\n"
-                                               "0100000007000000\n"
-                                               "0000000006000000\n");
+                                               "0700000000000000\n");
 }
 
 TEST(wire_golden, an_order_to_fetch_layers_is_these_bytes) {
   expect_bytes({request, {}, 4, wire_load{digest{counted(0x80)}, {4, 8}}}, "000000000b000000\n"
                                                                            "0000000003000100\n"
-                                                                           "0200130000000000\n"
+                                                                           "01000e0000000000\n"
                                                                            "0807060504030201\n"
                                                                            "0400000000000000\n"
                                                                            "0000000001000100\n"
@@ -304,7 +296,7 @@ TEST(wire_golden, a_refusal_to_fetch_is_these_bytes) {
       {request, {}, 4, wire_load_failed{digest{counted(0x80)}, {errc::over_limit, "no room"}}},
       "000000000e000000\n"
       "0000000003000100\n"
-      "0200140000000000\n"
+      "01000f0000000000\n"
       "0807060504030201\n"
       "0400000000000000\n"
       "0000000000000200\n"

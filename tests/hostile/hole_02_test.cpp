@@ -83,17 +83,17 @@ protected:
     open.signs = true;
     open.log = log;
     EXPECT_TRUE(driver.wire(opening));
-    EXPECT_TRUE(driver.wire({log.id, epoch{1}, 0, wire_sign{order}}));
+    EXPECT_TRUE(driver.wire({log.id, epoch{1}, 0, sign_evidence{order}}));
     const auto heard = hear_of(driver, log.id, epoch{1});
-    if (!heard || !std::holds_alternative<wire_opened>(heard->body)) {
-      EXPECT_TRUE(driver.wire({log.id, epoch{1}, 0, wire_close{}}));
+    if (!heard || !std::holds_alternative<session_opened>(heard->body)) {
+      EXPECT_TRUE(driver.wire({log.id, epoch{1}, 0, close_session{}}));
       return failure_of(heard);
     }
     const frame_header header{frame_kind::tokens, log.id, epoch{1}, 0, window, 1, 0};
     EXPECT_TRUE(driver.frame(*signed_tokens(order, log.prompt), 0));
     EXPECT_TRUE(driver.frame(encode_frame(header, std::as_bytes(std::span{log.prompt})), 0));
     const stage_records stated = statements_to(driver);
-    EXPECT_TRUE(driver.wire({log.id, epoch{1}, 0, wire_close{}}));
+    EXPECT_TRUE(driver.wire({log.id, epoch{1}, 0, close_session{}}));
     EXPECT_FALSE(stated.statements.empty());
     if (stated.statements.empty()) {
       return errc::internal;

@@ -30,7 +30,7 @@ protected:
   }
   static void open_empty(hostile_stage& self, const wire_message& order) {
     if (opens(order)) {
-      self.answer(order, wire_opened{0, {}});
+      self.answer(order, session_opened{0, {}});
     }
   }
   static compute::unit_leaf leaf(std::uint8_t value) {
@@ -48,7 +48,7 @@ TEST_F(hole_06, a_stage_that_fails_in_any_words_costs_no_request_its_answer) {
                           errc::over_limit, errc::internal, errc::peer_lost}) {
     expect_left(std::string{to_string(code)}, [code](hostile_stage& self, const wire_message& m) {
       if (opens(m)) {
-        self.answer(m, wire_failed{{code, "so it says"}});
+        self.answer(m, stage_failed{{code, "so it says"}});
       }
     });
   }
@@ -71,13 +71,13 @@ TEST_F(hole_06, a_stage_that_answers_what_is_no_answer_costs_no_request_its_answ
               });
   expect_left("one unit with two values", [](hostile_stage& self, const wire_message& m) {
     if (opens(m)) {
-      self.answer(m, wire_opened{0, {leaf(1)}});
-      self.answer(m, wire_step{0, 0, {leaf(2)}, 0});
+      self.answer(m, session_opened{0, {leaf(1)}});
+      self.answer(m, step_done{0, 0, {leaf(2)}, 0});
     }
   });
   expect_left("more positions than there are", [](hostile_stage& self, const wire_message& m) {
     if (opens(m)) {
-      self.answer(m, wire_opened{1'000'000, {}});
+      self.answer(m, session_opened{1'000'000, {}});
     }
   });
 }

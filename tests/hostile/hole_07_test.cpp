@@ -85,9 +85,9 @@ TEST_F(hole_07, a_stage_that_gets_slower_with_every_token_is_left) {
           return;
         }
         if (m.request.value == id) {
-          self.answer(m, wire_opened{0, {}});
+          self.answer(m, session_opened{0, {}});
         } else {
-          self.answer(m, wire_failed{{errc::busy, "with the victim"}});
+          self.answer(m, stage_failed{{errc::busy, "with the victim"}});
         }
       },
       [&, delay = 20.0](hostile_stage& self, const frame_view& view) mutable {

@@ -44,15 +44,15 @@ std::vector<wire_message> hostile_orders::every_kind(request_id request, layer_i
   const epoch driver{1};
   const auto leaves = leaves_of(8, layers);
   return {open_of(request, {stage, stage + 4}, 64),
-          {request, driver, stage, wire_replay{0, 4, 1}},
-          {request, driver, stage, wire_resend{3}},
-          {request, driver, stage, wire_finish{}},
-          {request, driver, stage, wire_close{}},
-          {request, driver, stage, wire_drawn{0, {5, model_}}},
-          {request, driver, stage, wire_opened{4, leaves}},
-          {request, driver, stage, wire_step{44, 8, leaves}},
-          {request, driver, stage, wire_finished{44, 8, 4'096, leaves}},
-          {request, driver, stage, wire_failed{{errc::internal, "no \x1b[2J luck"}}},
+          {request, driver, stage, replay_boundaries{0, 4, 1}},
+          {request, driver, stage, resend_logits{3}},
+          {request, driver, stage, finish_session{}},
+          {request, driver, stage, close_session{}},
+          {request, driver, stage, log_token{0, {5, model_}}},
+          {request, driver, stage, session_opened{4, leaves}},
+          {request, driver, stage, step_done{44, 8, leaves}},
+          {request, driver, stage, session_finished{44, 8, 4'096, leaves}},
+          {request, driver, stage, stage_failed{{errc::internal, "no \x1b[2J luck"}}},
           {request, {}, 0, wire_adopted{}}};
 }
 
@@ -108,14 +108,14 @@ std::optional<wire_message> hostile_orders::hear_of(hostile_member& from, reques
 }
 
 errc hostile_orders::failure_of(const std::optional<wire_message>& message) {
-  const auto* const failed = message ? std::get_if<wire_failed>(&message->body) : nullptr;
+  const auto* const failed = message ? std::get_if<stage_failed>(&message->body) : nullptr;
   return failed == nullptr ? errc{} : failed->reason.code;
 }
 
 std::optional<errc> hostile_orders::open(hostile_member& driver, const wire_message& order) const {
   EXPECT_TRUE(driver.wire(order));
   const auto answer = hear_of(driver, order.request, order.driver);
-  if (answer && std::holds_alternative<wire_opened>(answer->body)) {
+  if (answer && std::holds_alternative<session_opened>(answer->body)) {
     return std::nullopt;
   }
   return failure_of(answer);
@@ -127,8 +127,8 @@ void hostile_orders::expect_step(hostile_member& driver) {
   ASSERT_TRUE(driver.frame(frame_of(request, frame_kind::tokens, 4), 0));
   const auto answer = hear_of(driver, request, epoch{1});
   ASSERT_TRUE(answer);
-  EXPECT_TRUE(std::holds_alternative<wire_step>(answer->body));
-  ASSERT_TRUE(driver.wire({request, epoch{1}, 0, wire_close{}}));
+  EXPECT_TRUE(std::holds_alternative<step_done>(answer->body));
+  ASSERT_TRUE(driver.wire({request, epoch{1}, 0, close_session{}}));
 }
 
 } // namespace ovir::test

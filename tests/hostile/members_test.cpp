@@ -90,7 +90,7 @@ TEST_F(hostile_member_of, the_cluster_floods_it_with_stages) {
   std::vector<request_id> mine;
   const auto close_all = [&](epoch of) {
     for (const request_id request : std::exchange(mine, {})) {
-      ASSERT_TRUE(driver.wire({request, of, 0, wire_close{}}));
+      ASSERT_TRUE(driver.wire({request, of, 0, close_session{}}));
     }
   };
   // More than there are places, each with a log to keep; then more than there is memory.
@@ -141,7 +141,7 @@ TEST_F(hostile_member_of, the_cluster_asks_for_stages_that_no_request_needs) {
       const auto refused = open(driver, open_of(request, {first, last}, 8));
       EXPECT_EQ(refused, last <= 4 ? std::nullopt : std::optional{errc::segment_missing})
           << first << ' ' << last;
-      ASSERT_TRUE(driver.wire({request, epoch{1}, first, wire_close{}}));
+      ASSERT_TRUE(driver.wire({request, epoch{1}, first, close_session{}}));
     }
   }
   expect_step(driver);

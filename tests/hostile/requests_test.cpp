@@ -84,7 +84,7 @@ TEST_F(hostile_party_to, a_request_that_another_scheduler_drives) {
   ASSERT_TRUE(driver.frame(frame_of(request, frame_kind::tokens, 4, 5), 0));
   const auto answer = hear_of(driver, request, epoch{5});
   ASSERT_TRUE(answer);
-  const auto* const step = std::get_if<wire_step>(&answer->body);
+  const auto* const step = std::get_if<step_done>(&answer->body);
   ASSERT_NE(step, nullptr);
   EXPECT_EQ(step->length, 4U);
   expect_service();
@@ -122,11 +122,11 @@ TEST_F(hostile_party_to, feeds_its_own_stage_with_anything) {
     }
     for (hostile_member* m : {&driver, &tail}) {
       const layer_index stage = m == &driver ? 0 : 4;
-      ASSERT_TRUE(m->wire({request, epoch{1}, stage, wire_replay{0, 1U << 19U, 1}}));
-      ASSERT_TRUE(m->wire({request, epoch{1}, stage, wire_replay{1U << 19U, 3, 3}}));
-      ASSERT_TRUE(m->wire({request, epoch{1}, stage, wire_resend{1U << 19U}}));
-      ASSERT_TRUE(m->wire({request, epoch{1}, stage, wire_finish{}}));
-      ASSERT_TRUE(m->wire({request, epoch{1}, stage, wire_close{}}));
+      ASSERT_TRUE(m->wire({request, epoch{1}, stage, replay_boundaries{0, 1U << 19U, 1}}));
+      ASSERT_TRUE(m->wire({request, epoch{1}, stage, replay_boundaries{1U << 19U, 3, 3}}));
+      ASSERT_TRUE(m->wire({request, epoch{1}, stage, resend_logits{1U << 19U}}));
+      ASSERT_TRUE(m->wire({request, epoch{1}, stage, finish_session{}}));
+      ASSERT_TRUE(m->wire({request, epoch{1}, stage, close_session{}}));
     }
   }
   expect_service();
@@ -150,7 +150,7 @@ TEST_F(hostile_party_to, replays_and_reorders_frames) {
       }
     }
     ASSERT_TRUE(driver.wire(open_of(request, {0, 4}, 64, epoch{1}))) << "an earlier life's order";
-    ASSERT_TRUE(driver.wire({request, epoch{3}, 0, wire_close{}}));
+    ASSERT_TRUE(driver.wire({request, epoch{3}, 0, close_session{}}));
     for (const auto& frame : frames) {
       ASSERT_TRUE(driver.frame(frame, 0));
     }
@@ -191,11 +191,11 @@ TEST_F(hostile_party_to, opens_and_closes_one_request_over_and_over) {
   for (int round = 0; round < 200; ++round) {
     ASSERT_TRUE(driver.wire(open_of(request, {0, 4}, 256)));
     ASSERT_TRUE(driver.frame(frame, 0));
-    ASSERT_TRUE(driver.wire({request, epoch{1}, 0, wire_close{}}));
+    ASSERT_TRUE(driver.wire({request, epoch{1}, 0, close_session{}}));
     ASSERT_TRUE(driver.wire(open_of(request, {0, 4}, 256)));
     ASSERT_TRUE(driver.frame(frame, 0));
   }
-  ASSERT_TRUE(driver.wire({request, epoch{1}, 0, wire_close{}}));
+  ASSERT_TRUE(driver.wire({request, epoch{1}, 0, close_session{}}));
   expect_step(driver);
   expect_service();
 }

@@ -51,10 +51,10 @@ public:
   request_log log(request_id id);
   wire_open open(request_id id);
   std::vector<digest> names(std::uint32_t least);
-  wire_replay replay();
+  replay_boundaries replay();
   std::vector<compute::unit_leaf> leaves();
   actors::reuse_told told();
-  wire_failed failed();
+  stage_failed failed();
   sampling_params sampling();
 
 private:
@@ -126,14 +126,14 @@ wire_open drawer::open(request_id id) {
     m.log = log(id);
   }
   if (coin()) {
-    m.reuse = actors::wire_reuse{0, names(0)};
+    m.reuse = actors::reuse_order{0, names(0)};
     m.reuse->explain = coin();
     m.reuse->windows = upto(static_cast<std::uint32_t>(m.reuse->prefixes.size()));
   }
   return m;
 }
 
-wire_replay drawer::replay() {
+replay_boundaries drawer::replay() {
   const std::uint32_t count = between(1, limits::context_max);
   return {upto(limits::context_max - count), count, upto(count)};
 }
@@ -165,7 +165,7 @@ reuse_told drawer::told() {
   return told;
 }
 
-wire_failed drawer::failed() {
+stage_failed drawer::failed() {
   constexpr std::array codes{errc::busy,        errc::timed_out,       errc::peer_lost,
                              errc::malformed,   errc::over_limit,      errc::nonfinite,
                              errc::cancelled,   errc::digest_mismatch, errc::io_failed,
@@ -179,12 +179,12 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
   switch (kind) {
   case 0: return draw.open(id);
   case 1: return draw.replay();
-  case 2: return wire_resend{draw.upto(limits::context_max - 1)};
-  case 3: return wire_finish{draw.coin() ? length : 0};
-  case 4: return wire_close{};
-  case 5: return wire_drawn{draw.upto(limits::context_max - 1), draw.drawn()};
+  case 2: return resend_logits{draw.upto(limits::context_max - 1)};
+  case 3: return finish_session{draw.coin() ? length : 0};
+  case 4: return close_session{};
+  case 5: return log_token{draw.upto(limits::context_max - 1), draw.drawn()};
   case 6: {
-    wire_opened opened{length, draw.leaves()};
+    session_opened opened{length, draw.leaves()};
     if (draw.coin()) {
       opened.replays_from = draw.upto(length);
       opened.reused = {draw.upto(1U << 25U), draw.upto(1U << 25U), draw.upto(1U << 25U)};
@@ -194,15 +194,16 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
     }
     return opened;
   }
-  case 7: return wire_step{length, draw.number(), draw.leaves(), draw.upto(1U << 31U)};
-  case 8: return wire_finished{length, draw.number(), draw.number(), draw.leaves()};
+  case 7: return step_done{length, draw.number(), draw.leaves(), step_time{draw.upto(0xffff'ffff)}};
+  case 8: return session_finished{length, draw.number(), draw.number(), draw.leaves()};
   case 9: return draw.failed();
   case 10: return wire_adopt{draw.log(id)};
   case 11:
-    return wire_sign{{{id, digest{draw.bytes32()}, digest{draw.bytes32()},
-                       std::string{compute::profile_name}, 1 + draw.upto(limits::layers_max - 1)},
-                      draw.number()}};
-  case 12: return wire_names{draw.upto(1'000), draw.names(1)};
+    return sign_evidence{
+        {{id, digest{draw.bytes32()}, digest{draw.bytes32()}, std::string{compute::profile_name},
+          1 + draw.upto(limits::layers_max - 1)},
+         draw.number()}};
+  case 12: return name_windows{draw.upto(1'000), draw.names(1)};
   case 13: return wire_load{digest{draw.bytes32()}, draw.layers()};
   case 14: return wire_load_failed{digest{draw.bytes32()}, draw.failed().reason};
   default: return wire_adopted{};

@@ -55,7 +55,7 @@ TEST(wire_property, a_damaged_message_is_refused_or_the_one_encoding_of_another)
     if (!read) {
       ASSERT_FALSE(read.error().message.empty());
       ++refused;
-    } else if (!std::holds_alternative<wire_failed>(read->body) &&
+    } else if (!std::holds_alternative<stage_failed>(read->body) &&
                !std::holds_alternative<wire_load_failed>(read->body)) {
       ASSERT_EQ(encode_wire(*read), bytes) << i;
     }

@@ -33,17 +33,17 @@ public:
     return words(core.on_stage_down(stage_index{s}));
   }
   std::string opened(std::uint32_t s, position length) {
-    return words(core.on_opened({stage_index{s}, core.current_epoch(), length, {}}));
+    return words(core.on_opened({{length, {}}, stage_index{s}, core.current_epoch()}));
   }
   std::string step(std::uint32_t s, position length) {
-    return words(core.on_step({stage_index{s}, core.current_epoch(), length, 0, {}}));
+    return words(core.on_step({{length, 0, {}}, stage_index{s}, core.current_epoch()}));
   }
   std::string logits(position at) { return words(core.on_logits(core.current_epoch(), at, 1)); }
   std::string drawn(position at, char letter) {
     return words(core.on_drawn({at, {{static_cast<token_id>(letter), digest{}}}}, {}));
   }
   std::string finished(std::uint32_t s, position length) {
-    return words(core.on_finished({stage_index{s}, core.current_epoch(), length, 0, 0, {}}));
+    return words(core.on_finished({{length, 0, 0, {}}, stage_index{s}, core.current_epoch()}));
   }
   static std::string words(const lead_core::effects& effects) {
     std::string out;
@@ -268,7 +268,7 @@ TEST(lead_core, takes_no_progress_and_no_logits_from_an_earlier_epoch) {
   (void)l.opened(0, 0);
   (void)l.opened(1, 0);
   EXPECT_EQ(lead::words(l.core.on_logits(before, 3, 1)), "");
-  EXPECT_EQ(lead::words(l.core.on_step({stage_index{1}, before, 4, 0, {}})), "");
+  EXPECT_EQ(lead::words(l.core.on_step({{4, 0, {}}, stage_index{1}, before})), "");
 }
 
 TEST(lead_core, a_unit_stated_with_two_values_is_a_dispute) {
@@ -277,16 +277,16 @@ TEST(lead_core, a_unit_stated_with_two_values_is_a_dispute) {
   compute::unit_leaf other = one;
   other.boundary.bytes[0] = 1;
   const epoch e = l.core.current_epoch();
-  (void)l.core.on_step({stage_index{0}, e, 2, 0, {one}});
-  EXPECT_EQ(lead::words(l.core.on_step({stage_index{0}, e, 2, 0, {one}})), "");
-  EXPECT_EQ(lead::words(l.core.on_step({stage_index{0}, e, 4, 0, {other}})), "end");
+  (void)l.core.on_step({{2, 0, {one}}, stage_index{0}, e});
+  EXPECT_EQ(lead::words(l.core.on_step({{2, 0, {one}}, stage_index{0}, e})), "");
+  EXPECT_EQ(lead::words(l.core.on_step({{4, 0, {other}}, stage_index{0}, e})), "end");
   EXPECT_EQ(l.core.outcome().error().code, errc::digest_mismatch);
 }
 
 TEST(lead_core, an_error_that_computing_again_would_repeat_ends_the_request) {
   lead l = driving();
   const epoch e = l.core.current_epoch();
-  const stage_failed nan{stage_index{0}, e, {errc::nonfinite, "layer 3 made a NaN"}};
+  const from_stage<stage_failed> nan{{{errc::nonfinite, "layer 3 made a NaN"}}, stage_index{0}, e};
   EXPECT_EQ(lead::words(l.core.on_failed(nan)), "end");
   EXPECT_EQ(l.core.outcome().error().code, errc::nonfinite);
 }
@@ -294,10 +294,12 @@ TEST(lead_core, an_error_that_computing_again_would_repeat_ends_the_request) {
 TEST(lead_core, a_stage_that_lacks_something_gets_a_new_epoch_but_not_for_ever) {
   lead l = driving();
   for (std::uint32_t i = 0; i < limits::recoveries_max; ++i) {
-    const stage_failed gap{stage_index{1}, l.core.current_epoch(), {errc::peer_lost, "a gap"}};
+    const from_stage<stage_failed> gap{
+        {{errc::peer_lost, "a gap"}}, stage_index{1}, l.core.current_epoch()};
     EXPECT_EQ(lead::words(l.core.on_failed(gap)), "open:0 open:1");
   }
-  const stage_failed gap{stage_index{1}, l.core.current_epoch(), {errc::peer_lost, "a gap"}};
+  const from_stage<stage_failed> gap{
+      {{errc::peer_lost, "a gap"}}, stage_index{1}, l.core.current_epoch()};
   EXPECT_EQ(lead::words(l.core.on_failed(gap)), "end");
 }
 

@@ -36,11 +36,11 @@ public:
   }
 
   std::string opened(position length) {
-    return words(core.on_opened({stage_index{0}, core.current_epoch(), length, {}}));
+    return words(core.on_opened({{length, {}}, stage_index{0}, core.current_epoch()}));
   }
   /// The stage is at `length`, and logits of `rows` came.
   std::string logits(position length, std::uint32_t rows = 1) {
-    (void)core.on_step({stage_index{0}, core.current_epoch(), length, 0, {}});
+    (void)core.on_step({{length, 0, {}}, stage_index{0}, core.current_epoch()});
     return words(core.on_logits(core.current_epoch(), length - 1, rows));
   }
   /// What was drawn, as text; 0 in it ends the generation.
@@ -135,9 +135,10 @@ TEST(lead_draft, never_guesses_the_last_token_that_may_be_drawn) {
   EXPECT_EQ(l.logits(6, 2), "draw:5c");
   // Both were computed, so the stage has to be told once more which position counts.
   EXPECT_EQ(l.drawn("cz"), "c z tokens:6+1/0");
-  (void)l.core.on_step({stage_index{0}, l.core.current_epoch(), 7, 0, {}});
-  EXPECT_EQ(lead::words(l.core.on_finished({stage_index{0}, l.core.current_epoch(), 7, 0, 0, {}})),
-            "end");
+  (void)l.core.on_step({{7, 0, {}}, stage_index{0}, l.core.current_epoch()});
+  EXPECT_EQ(
+      lead::words(l.core.on_finished({{7, 0, 0, {}}, stage_index{0}, l.core.current_epoch()})),
+      "end");
   const auto report = l.core.outcome();
   EXPECT_EQ(report->text, "bcz");
   EXPECT_EQ(report->positions, 7U);
@@ -149,8 +150,8 @@ TEST(lead_draft, ends_within_a_guess_and_counts_nothing_behind_the_end) {
   lead end = guessing();
   (void)end.logits(6, 8);
   EXPECT_EQ(end.drawn("cd0"), "c d tokens:6+2/0");
-  (void)end.core.on_step({stage_index{0}, end.core.current_epoch(), 8, 0, {}});
-  (void)end.core.on_finished({stage_index{0}, end.core.current_epoch(), 8, 0, 0, {}});
+  (void)end.core.on_step({{8, 0, {}}, stage_index{0}, end.core.current_epoch()});
+  (void)end.core.on_finished({{8, 0, 0, {}}, stage_index{0}, end.core.current_epoch()});
   EXPECT_EQ(end.core.outcome()->logits.size(), 4U);
 }
 

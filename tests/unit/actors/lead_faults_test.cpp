@@ -21,14 +21,14 @@ public:
   void path(const std::vector<std::uint32_t>& hosts, const std::vector<bool>& kept) {
     seen = core.on_path(kept, {{{0, 2}, hosts[0]}, {{2, 4}, hosts[1]}});
     for (std::uint32_t s = 0; s < 2; ++s) {
-      take(core.on_opened({stage_index{s}, core.current_epoch(), kept[s] ? prompt : 0, {}}));
+      take(core.on_opened({{kept[s] ? prompt : 0, {}}, stage_index{s}, core.current_epoch()}));
     }
   }
   void step(std::uint32_t stage, position length, std::vector<compute::unit_leaf> leaves = {}) {
-    take(core.on_step({stage_index{stage}, core.current_epoch(), length, 0, std::move(leaves)}));
+    take(core.on_step({{length, 0, std::move(leaves)}, stage_index{stage}, core.current_epoch()}));
   }
   void fail(std::uint32_t stage, errc code) {
-    take(core.on_failed({stage_index{stage}, core.current_epoch(), {code, "so it says"}}));
+    take(core.on_failed({{{code, "so it says"}}, stage_index{stage}, core.current_epoch()}));
   }
   template <class Effect>
   [[nodiscard]] std::vector<Effect> all() const {

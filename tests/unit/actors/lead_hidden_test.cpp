@@ -18,16 +18,16 @@ public:
   }
 
   std::string opened(std::uint32_t s, position length) {
-    return words(core.on_opened({stage_index{s}, core.current_epoch(), length, {}}));
+    return words(core.on_opened({{length, {}}, stage_index{s}, core.current_epoch()}));
   }
   std::string step(std::uint32_t s, position length) {
-    return words(core.on_step({stage_index{s}, core.current_epoch(), length, 0, {}}));
+    return words(core.on_step({{length, 0, {}}, stage_index{s}, core.current_epoch()}));
   }
   std::string hidden(position computed, position next) {
     return words(core.on_hidden(core.current_epoch(), computed, next));
   }
   std::string finished(std::uint32_t s) {
-    return words(core.on_finished({stage_index{s}, core.current_epoch(), 6, 0, 0, {}}));
+    return words(core.on_finished({{6, 0, 0, {}}, stage_index{s}, core.current_epoch()}));
   }
   static std::string words(const lead_core::effects& effects) {
     std::string out;

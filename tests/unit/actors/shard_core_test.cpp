@@ -121,12 +121,12 @@ TEST(shard_core, replays_the_very_boundaries_it_sent_in_any_pieces) {
   s.open();
   const auto sent = s.send(tokens(0, 5));
   const auto original = decode_frame(*sent.outgoing)->floats();
-  ASSERT_TRUE(s.core.replay({request, epoch{1}, 1, 3, 1}));
+  ASSERT_TRUE(s.core.replay({{1, 3, 1}, request, epoch{1}}));
   const auto replayed = s.work();
   const auto view = decode_frame(*replayed.outgoing).value();
   EXPECT_EQ(view.header, (frame_header{frame_kind::boundary, request, epoch{1}, 1, 3, 32, 1}));
   EXPECT_TRUE(std::equal(view.floats().begin(), view.floats().end(), original.begin() + 32));
-  ASSERT_TRUE(s.core.replay({request, epoch{1}, 3, 3, 0}));
+  ASSERT_TRUE(s.core.replay({{3, 3, 0}, request, epoch{1}}));
   EXPECT_FALSE(s.work().done);
 }
 
@@ -137,9 +137,9 @@ TEST(shard_core, the_last_stage_sends_the_logits_asked_for_and_again_on_order) {
   const auto first = s.send(tokens(3, 1, 1, 1));
   ASSERT_TRUE(first.outgoing);
   EXPECT_EQ(decode_frame(*first.outgoing)->header.kind, frame_kind::logits);
-  ASSERT_TRUE(s.core.resend({request, epoch{1}, 3}));
+  ASSERT_TRUE(s.core.resend({{3}, request, epoch{1}}));
   EXPECT_EQ(*s.work().outgoing, *first.outgoing);
-  ASSERT_TRUE(s.core.resend({request, epoch{1}, 2}));
+  ASSERT_TRUE(s.core.resend({{2}, request, epoch{1}}));
   EXPECT_EQ(s.work().done.error().code, errc::peer_lost);
 }
 
@@ -424,7 +424,7 @@ TEST(shard_core, nobody_waits_for_requests_that_end_or_read_their_prompt) {
     s.take(id, 1);
   }
   EXPECT_EQ(s.next(true), (ids{1, 2, 3, 4}));
-  s.core.finish({request_id{2}, epoch{1}});
+  s.core.finish({{}, request_id{2}, epoch{1}});
   s.core.close(request_id{3});
   s.take(4, wide);
   EXPECT_EQ(s.next(true), (ids{4}));
@@ -438,7 +438,7 @@ TEST(shard_core, who_is_to_end_at_a_position_decodes_until_it_is_reached) {
   s.take(2, 1);
   EXPECT_EQ(s.next(true), (ids{1, 2}));
   const position held = s.core.find(request_id{2})->length;
-  s.core.finish({request_id{2}, epoch{1}, held + 1});
+  s.core.finish({{held + 1}, request_id{2}, epoch{1}});
   EXPECT_FALSE(shard_core::finishes_now(*s.core.find(request_id{2})));
   s.take(1, 1);
   EXPECT_EQ(s.next(true), ids{}) << "its last step joins the pass";
@@ -486,7 +486,7 @@ TEST(shard_core, replays_and_logits_wait_for_nobody) {
   s.take(2, 1);
   EXPECT_EQ(s.next(false), (ids{1}));
   EXPECT_EQ(s.next(false), (ids{2}));
-  ASSERT_TRUE(s.core.replay({request_id{1}, epoch{1}, 0, 1, 0}));
+  ASSERT_TRUE(s.core.replay({{0, 1, 0}, request_id{1}, epoch{1}}));
   EXPECT_EQ(s.next(true), (ids{1}));
 }
 

@@ -106,7 +106,7 @@ TEST(shard_draft, the_last_stage_answers_with_logits_of_every_guess_and_keeps_th
   for (position p = 0; p < 3; ++p) {
     EXPECT_EQ(row(all, p, vocabulary), floats_of(plain.send(tokens(p, {p + 1}))));
   }
-  ASSERT_TRUE(s.core.resend({request, epoch{1}, 0}));
+  ASSERT_TRUE(s.core.resend({{0}, request, epoch{1}}));
   EXPECT_EQ(floats_of(s.work()), row(all, 0, vocabulary));
 }
 
@@ -124,7 +124,7 @@ TEST(shard_draft, the_last_stage_chooses_where_the_highest_logit_is_wanted) {
     EXPECT_EQ(choices.choices()[p].token, static_cast<token_id>(highest));
     EXPECT_EQ(choices.choices()[p].logits, compute::logits_digest(p, logits));
   }
-  ASSERT_TRUE(s.core.resend({request, epoch{1}, 0}));
+  ASSERT_TRUE(s.core.resend({{0}, request, epoch{1}}));
   const auto again = s.work();
   const auto first = decode_frame(*again.outgoing).value();
   ASSERT_EQ(first.header.count, 1U);
@@ -186,9 +186,9 @@ TEST(shard_draft, an_epoch_forgets_guesses_and_replays_what_counts) {
   stage s{{0, 2}};
   (void)s.send(tokens(0, {1, 2, 3, 4}, 2));
   s.open(2);
-  ASSERT_TRUE(s.core.replay({request, epoch{2}, 0, 3, 1}));
+  ASSERT_TRUE(s.core.replay({{0, 3, 1}, request, epoch{2}}));
   EXPECT_EQ(s.work().done.error().code, errc::peer_lost);
-  ASSERT_TRUE(s.core.replay({request, epoch{2}, 0, 2, 1}));
+  ASSERT_TRUE(s.core.replay({{0, 2, 1}, request, epoch{2}}));
   EXPECT_TRUE(s.work().done);
   EXPECT_EQ(s.send(tokens(3, {9}, 0, 1, 2)).done.error().code, errc::peer_lost);
   EXPECT_EQ(s.send(tokens(2, {9}, 0, 1, 2)).length, 3U);
@@ -235,7 +235,7 @@ TEST(shard_draft, frames_with_guesses_share_passes_with_those_that_decode) {
   stage s{{0, 2}};
   ASSERT_TRUE(s.core.open(request_id{2}, epoch{1}, 64, 64));
   ASSERT_TRUE(s.core.accept(tokens(0, {1, 2, 3, 4, 5, 6, 7, 8}, 7)));
-  ASSERT_TRUE(s.core.replay({request_id{2}, epoch{1}, 0, 1, 0}));
+  ASSERT_TRUE(s.core.replay({{0, 1, 0}, request_id{2}, epoch{1}}));
   EXPECT_TRUE(s.core.find(request)->decodes);
 }
 

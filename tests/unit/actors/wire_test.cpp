@@ -41,7 +41,7 @@ wire_message open() {
 }
 
 wire_message step(std::vector<compute::unit_leaf> leaves) {
-  return {request, epoch{1}, 2, wire_step{64, 2, std::move(leaves)}};
+  return {request, epoch{1}, 2, step_done{64, 2, std::move(leaves)}};
 }
 
 /// The code with which `open()` is refused after `change`.
@@ -112,8 +112,8 @@ TEST(wire, another_version_or_kind_is_unsupported) {
 }
 
 TEST(wire, a_kind_whose_body_is_missing_is_refused) {
-  auto bytes = encode_wire({request, epoch{1}, 0, wire_close{}});
-  for (const unsigned kind : {0U, 1U, 5U, 6U, 7U, 8U, 9U, 10U}) {
+  auto bytes = encode_wire({request, epoch{1}, 0, close_session{}});
+  for (const unsigned kind : {0U, 1U, 5U, 6U, 7U, 8U, 9U, 10U, 11U, 12U, 14U, 15U}) {
     put(bytes, kind_at, static_cast<std::uint16_t>(kind));
     EXPECT_FALSE(decode_wire(bytes)) << kind;
   }
@@ -130,12 +130,12 @@ TEST(wire, more_than_one_segment_is_refused) {
   EXPECT_EQ(refusal_of_bytes(bytes), errc::malformed);
 }
 
-// The list of a step lies behind the root (4 words) and its struct (4 words): tag at word 10.
+// The list of a step lies behind the root (5 words) and its struct (3 words): tag at word 8.
 TEST(wire, a_list_that_claims_more_than_is_there_is_refused_before_room_is_made) {
   const compute::unit_leaf leaf{{1, 2}, 32, {}};
   auto bytes = encode_wire(step({leaf}));
-  constexpr std::size_t list_pointer_at = 8 + 8 * 8;
-  constexpr std::size_t tag_at = 8 + 9 * 8;
+  constexpr std::size_t list_pointer_at = 8 + 7 * 8;
+  constexpr std::size_t tag_at = 8 + 8 * 8;
   std::uint64_t tag = 0;
   std::memcpy(&tag, bytes.data() + tag_at, sizeof(tag));
   ASSERT_EQ(tag, (std::uint64_t{6} << 32U) | (1U << 2U)) << "one element of six words";
@@ -159,6 +159,7 @@ TEST(wire, a_node_opens_only_stages_that_exist) {
   EXPECT_EQ(refusal([](wire_open& m) { m.positions = limits::context_max + 1; }), errc::over_limit);
   EXPECT_EQ(refusal([](wire_open& m) { m.keep = limits::context_max + 1; }), errc::over_limit);
   EXPECT_EQ(refusal([](wire_open& m) { m.layers.first = 1; }), errc::malformed);
+  EXPECT_EQ(refusal([](wire_open& m) { m.answers = stage_answers{3}; }), errc::unsupported);
   wire_message last = open();
   std::get<wire_open>(last.body).next = {.lead = true, .node = {}, .layers = {}};
   EXPECT_TRUE(check(last));
@@ -203,15 +204,15 @@ TEST(wire, positions_and_tokens_of_small_messages_are_bounded) {
   const auto with = [](wire_body body) {
     return wire_message{request, epoch{1}, 0, std::move(body)};
   };
-  EXPECT_EQ(refusal(with(wire_replay{0, 0, 0})), errc::malformed);
-  EXPECT_EQ(refusal(with(wire_replay{0, 2, 3})), errc::malformed);
-  EXPECT_EQ(refusal(with(wire_replay{0xffff'ffff, 2, 0})), errc::over_limit);
-  EXPECT_EQ(refusal(with(wire_resend{limits::context_max})), errc::over_limit);
-  EXPECT_EQ(refusal(with(wire_drawn{limits::context_max, {}})), errc::over_limit);
-  EXPECT_EQ(refusal(with(wire_drawn{0, {limits::vocabulary_max, {}}})), errc::over_limit);
-  EXPECT_EQ(refusal(with(wire_opened{limits::context_max + 1, {}})), errc::over_limit);
-  EXPECT_EQ(refusal(with(wire_failed{{static_cast<errc>(99), ""}})), errc::unsupported);
-  wire_message far = with(wire_close{});
+  EXPECT_EQ(refusal(with(replay_boundaries{0, 0, 0})), errc::malformed);
+  EXPECT_EQ(refusal(with(replay_boundaries{0, 2, 3})), errc::malformed);
+  EXPECT_EQ(refusal(with(replay_boundaries{0xffff'ffff, 2, 0})), errc::over_limit);
+  EXPECT_EQ(refusal(with(resend_logits{limits::context_max})), errc::over_limit);
+  EXPECT_EQ(refusal(with(log_token{limits::context_max, {}})), errc::over_limit);
+  EXPECT_EQ(refusal(with(log_token{0, {limits::vocabulary_max, {}}})), errc::over_limit);
+  EXPECT_EQ(refusal(with(session_opened{limits::context_max + 1, {}})), errc::over_limit);
+  EXPECT_EQ(refusal(with(stage_failed{{static_cast<errc>(99), ""}})), errc::unsupported);
+  wire_message far = with(close_session{});
   far.stage = limits::layers_max;
   EXPECT_EQ(refusal(far), errc::over_limit);
 }
@@ -232,7 +233,7 @@ TEST(wire, an_open_that_may_reuse_names_at_least_the_windows_it_may_take) {
 
 TEST(wire, names_of_windows_are_bounded) {
   const auto names = [](std::uint32_t first, std::size_t count) {
-    return wire_message{request, epoch{1}, 0, wire_names{first, std::vector<digest>(count)}};
+    return wire_message{request, epoch{1}, 0, name_windows{first, std::vector<digest>(count)}};
   };
   EXPECT_EQ(refusal(names(0, 0)), errc::malformed);
   EXPECT_EQ(decode_wire(encode_wire(names(32'767, 1))).value(), names(32'767, 1));
@@ -242,7 +243,7 @@ TEST(wire, names_of_windows_are_bounded) {
 
 TEST(wire, what_a_stage_reused_lies_within_what_it_holds) {
   const auto opened = [](position length, position replays_from, units_reused reused) {
-    return wire_message{request, epoch{1}, 0, wire_opened{length, {}, replays_from, reused}};
+    return wire_message{request, epoch{1}, 0, session_opened{length, {}, replays_from, reused}};
   };
   EXPECT_EQ(decode_wire(encode_wire(opened(64, 64, {1, 2, 3}))).value(), opened(64, 64, {1, 2, 3}));
   EXPECT_EQ(decode_wire(encode_wire(opened(64, 0, {}))).value(), opened(64, 0, {}));
@@ -250,12 +251,20 @@ TEST(wire, what_a_stage_reused_lies_within_what_it_holds) {
   EXPECT_EQ(refusal(opened(64, 0, {0, 0, std::uint64_t{1} << 40U})), errc::over_limit);
 }
 
-TEST(wire, an_opened_that_reused_nothing_has_one_encoding) {
-  const wire_message message{request, epoch{1}, 0, wire_opened{64, {}, 32, {1, 0, 0}}};
-  std::vector<std::byte> bytes = encode_wire(message);
-  // Behind prefix, root and its pointers: replaysFrom, then units from memory.
-  put(bytes, 48, std::uint32_t{0});
-  put(bytes, 56, std::uint64_t{0});
+TEST(wire, an_optional_part_that_is_empty_is_not_one_that_is_absent) {
+  session_opened opened{64, {}};
+  const auto absent = encode_wire({request, epoch{1}, 0, opened});
+  opened.told = reuse_told{};
+  const auto empty = encode_wire({request, epoch{1}, 0, opened});
+  EXPECT_NE(absent, empty);
+  EXPECT_EQ(std::get<session_opened>(decode_wire(empty).value().body).told, reuse_told{});
+  EXPECT_EQ(std::get<session_opened>(decode_wire(absent).value().body).told, std::nullopt);
+}
+
+TEST(wire, a_list_that_is_missing_is_not_an_empty_one) {
+  auto bytes = encode_wire(step({}));
+  constexpr std::size_t list_pointer_at = 8 + 7 * 8;
+  put(bytes, list_pointer_at, std::uint64_t{0});
   EXPECT_EQ(refusal_of_bytes(bytes), errc::malformed);
 }
 
@@ -269,10 +278,10 @@ TEST(wire, a_leaf_names_a_window_a_layer_and_some_positions_of_it) {
 
 TEST(wire, the_text_of_a_failure_is_cut_and_made_printable) {
   const auto read_text = [](std::string text) {
-    const wire_message sent{request, epoch{1}, 0, wire_failed{{errc::nonfinite, std::move(text)}}};
+    const wire_message sent{request, epoch{1}, 0, stage_failed{{errc::nonfinite, std::move(text)}}};
     const auto read = decode_wire(encode_wire(sent));
     EXPECT_TRUE(read);
-    const error& reason = std::get<wire_failed>(read->body).reason;
+    const error& reason = std::get<stage_failed>(read->body).reason;
     EXPECT_EQ(reason.code, errc::nonfinite);
     return reason.message;
   };

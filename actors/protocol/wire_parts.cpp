@@ -1,0 +1,359 @@
+#include "actors/protocol/wire_parts.hpp"
+
+#include "messages/limits/constraint.hpp"
+#include "messages/limits/logprobs.hpp"
+#include "messages/request/params_words.hpp"
+
+namespace ovir::actors {
+
+namespace {
+
+using wire_schema::Drawn;
+using wire_schema::Failed;
+using wire_schema::Leaf;
+using wire_schema::RequestLog;
+
+// Bytes of one element in the lists of the schema; no element can be shorter in any message.
+constexpr std::size_t token_bytes = 4;
+constexpr std::size_t drawn_bytes = 40;
+constexpr std::size_t leaf_bytes = 48;
+constexpr std::size_t name_bytes = 32;
+constexpr std::size_t text_pointer_bytes = 8;
+
+std::size_t words_of(std::size_t bytes) { return (bytes + wire_word_bytes - 1) / wire_word_bytes; }
+
+/// A list states how long it is; its elements must be there before room is made for them.
+template <class List>
+result<void> all_there(const List& list, std::size_t element_bytes, const wire_envelope& around) {
+  if (list.size() > around.bytes / element_bytes) {
+    return fail(errc::malformed, "a list of {} elements in a message of {} bytes", list.size(),
+                around.bytes);
+  }
+  return {};
+}
+
+std::string text_of(capnp::Data::Reader data) {
+  return {reinterpret_cast<const char*>(data.begin()), data.size()};
+}
+
+capnp::Data::Reader data_of(std::string_view text) {
+  return {reinterpret_cast<const kj::byte*>(text.data()), text.size()};
+}
+
+} // namespace
+
+result<void> at_most(std::string_view what, std::uint64_t value, std::uint64_t most) {
+  if (value > most) {
+    return fail(errc::over_limit, "{} {}; at most {} is allowed", what, value, most);
+  }
+  return {};
+}
+
+result<void> check_layers(layer_range layers, std::string_view what) {
+  if (layers.first >= layers.last) {
+    return fail(errc::malformed, "{} of layers [{}, {}) holds none", what, layers.first,
+                layers.last);
+  }
+  if (layers.last > limits::layers_max) {
+    return fail(errc::over_limit, "{} of layers up to {}; at most {} are allowed", what,
+                layers.last, limits::layers_max);
+  }
+  return {};
+}
+
+// A drawn token
+
+void write_drawn(Drawn::Builder to, const drawn_token& drawn) {
+  to.setToken(drawn.token);
+  write_bytes32(to, drawn.logits.bytes);
+}
+
+drawn_token read_drawn(const Drawn::Reader& from) {
+  return {from.getToken(), digest{read_bytes32(from)}};
+}
+
+result<void> check_drawn(const drawn_token& drawn) {
+  return at_most("a drawn token is", drawn.token, limits::vocabulary_max - 1);
+}
+
+// The reason of a failure
+
+void write_reason(Failed::Builder to, const error& reason) {
+  to.setCode(static_cast<std::uint8_t>(reason.code));
+  to.setText(data_of(reason.message));
+}
+
+error read_reason(const Failed::Reader& from) {
+  return error{static_cast<errc>(from.getCode()), text_of(from.getText())};
+}
+
+result<void> check_reason(const error& reason) {
+  if (to_string(reason.code) == "unknown") {
+    return fail(errc::unsupported, "a stage failed with code {}, which this version does not know",
+                static_cast<unsigned>(reason.code));
+  }
+  return {};
+}
+
+std::size_t list_words(const error& reason) { return words_of(reason.message.size()); }
+
+// Names of windows
+
+result<std::vector<digest>> read_names(const capnp::List<wire_schema::Bytes32>::Reader& from,
+                                       const wire_envelope& around) {
+  OVIR_TRY(all_there(from, name_bytes, around));
+  std::vector<digest> names;
+  names.reserve(from.size());
+  for (const wire_schema::Bytes32::Reader name : from) {
+    names.push_back(digest{read_bytes32(name)});
+  }
+  return names;
+}
+
+std::size_t list_words(const std::vector<digest>& names) {
+  return words_of(names.size() * name_bytes);
+}
+
+// Leaves
+
+void write_leaves(capnp::List<Leaf>::Builder to, const std::vector<compute::unit_leaf>& leaves) {
+  for (unsigned i = 0; i < to.size(); ++i) {
+    const compute::unit_leaf& leaf = leaves[i];
+    to[i].setWindow(leaf.unit.window);
+    to[i].setLayer(leaf.unit.layer);
+    to[i].setPositions(leaf.positions);
+    write_bytes32(to[i], leaf.boundary.bytes);
+  }
+}
+
+result<std::vector<compute::unit_leaf>> read_leaves(const capnp::List<Leaf>::Reader& from,
+                                                    const wire_envelope& around) {
+  OVIR_TRY(all_there(from, leaf_bytes, around));
+  std::vector<compute::unit_leaf> leaves;
+  leaves.reserve(from.size());
+  for (const Leaf::Reader leaf : from) {
+    leaves.push_back(
+        {{leaf.getWindow(), leaf.getLayer()}, leaf.getPositions(), digest{read_bytes32(leaf)}});
+  }
+  return leaves;
+}
+
+result<void> check_leaves(const std::vector<compute::unit_leaf>& leaves) {
+  for (const compute::unit_leaf& leaf : leaves) {
+    OVIR_TRY(at_most("the window of a leaf is", leaf.unit.window, wire_windows_max - 1));
+    OVIR_TRY(at_most("the layer of a leaf is", leaf.unit.layer, limits::layers_max - 1));
+    OVIR_TRY(at_most("the positions of a leaf are", leaf.positions, limits::window_positions));
+    if (leaf.positions == 0) {
+      return fail(errc::malformed, "a leaf covers no position");
+    }
+  }
+  return {};
+}
+
+std::size_t list_words(const std::vector<compute::unit_leaf>& leaves) {
+  return words_of(leaves.size() * leaf_bytes);
+}
+
+// A request's log
+
+void write_log(RequestLog::Builder to, const request_log& log) {
+  to.setGeneration(log.generation);
+  to.setMaxTokens(log.max_tokens);
+  const std::vector<std::uint64_t> numbers = words_of_numbers(log.sampling);
+  auto sampling = to.initSampling(static_cast<unsigned>(numbers.size()));
+  for (unsigned i = 0; i < sampling.size(); ++i) {
+    sampling.set(i, numbers[i]);
+  }
+  to.setConstraint(data_of(log.sampling.constraint));
+  to.setLogprobs(log.logprobs ? static_cast<std::uint8_t>(*log.logprobs + 1) : 0);
+  to.setEmbedding(log.embedding ? static_cast<std::uint8_t>(*log.embedding) : 0);
+  to.setReceipt(log.receipt);
+  write_bytes32(to.initModel(), log.model.bytes);
+  auto prompt = to.initPrompt(static_cast<unsigned>(log.prompt.size()));
+  for (unsigned i = 0; i < prompt.size(); ++i) {
+    prompt.set(i, log.prompt[i]);
+  }
+  auto stop = to.initStop(static_cast<unsigned>(log.stop.size()));
+  for (unsigned i = 0; i < stop.size(); ++i) {
+    stop.set(i, data_of(log.stop[i]));
+  }
+  auto drawn = to.initDrawn(static_cast<unsigned>(log.drawn.size()));
+  for (unsigned i = 0; i < drawn.size(); ++i) {
+    write_drawn(drawn[i], log.drawn[i]);
+  }
+}
+
+result<request_log> read_log(const RequestLog::Reader& from, const wire_envelope& around) {
+  request_log log;
+  log.id = around.request;
+  log.generation = from.getGeneration();
+  log.max_tokens = from.getMaxTokens();
+  const auto numbers = from.getSampling();
+  OVIR_TRY(all_there(numbers, wire_word_bytes, around));
+  OVIR_TRY(read_numbers(std::vector<std::uint64_t>(numbers.begin(), numbers.end()), log.sampling));
+  const auto constraint = from.getConstraint();
+  OVIR_TRY(
+      at_most("the bytes of a constraint are", constraint.size(), limits::constraint_bytes_max));
+  log.sampling.constraint = text_of(constraint);
+  if (from.getLogprobs() > 0) {
+    log.logprobs = from.getLogprobs() - 1;
+  }
+  if (from.getEmbedding() > 0) {
+    log.embedding = static_cast<pooling>(from.getEmbedding());
+  }
+  log.receipt = from.getReceipt();
+  log.model.bytes = read_bytes32(from.getModel());
+  const auto prompt = from.getPrompt();
+  OVIR_TRY(all_there(prompt, token_bytes, around));
+  log.prompt.reserve(prompt.size());
+  for (const token_id token : prompt) {
+    log.prompt.push_back(token);
+  }
+  const auto stop = from.getStop();
+  OVIR_TRY(at_most("the stop strings of a request are", stop.size(), limits::stop_strings_max));
+  for (const capnp::Data::Reader text : stop) {
+    log.stop.push_back(text_of(text));
+  }
+  const auto drawn = from.getDrawn();
+  OVIR_TRY(all_there(drawn, drawn_bytes, around));
+  log.drawn.reserve(drawn.size());
+  for (const Drawn::Reader one : drawn) {
+    log.drawn.push_back(read_drawn(one));
+  }
+  return log;
+}
+
+result<void> check_log(const request_log& log, const wire_envelope& around) {
+  if (log.id != around.request) {
+    return fail(errc::malformed, "the log of request {:016x} in a message about {:016x}",
+                log.id.value, around.request.value);
+  }
+  OVIR_TRY(at_most("the positions of a request's log are", log.prompt.size() + log.drawn.size(),
+                   limits::context_max));
+  OVIR_TRY(at_most("the leads a request had are", log.generation, limits::generations_max));
+  OVIR_TRY(at_most("the tokens a request may draw are", log.max_tokens, limits::context_max));
+  OVIR_TRY(at_most("the tokens a request has drawn are", log.drawn.size(), log.max_tokens));
+  for (const token_id token : log.prompt) {
+    OVIR_TRY(at_most("a token of a prompt is", token, limits::vocabulary_max - 1));
+  }
+  for (const drawn_token& drawn : log.drawn) {
+    OVIR_TRY(check_drawn(drawn));
+  }
+  OVIR_TRY(at_most("the bytes of a constraint are", log.sampling.constraint.size(),
+                   limits::constraint_bytes_max));
+  if (const auto terms = check(static_cast<const request_terms&>(log)); !terms) {
+    return fail(terms.error().code == errc::over_limit ? errc::over_limit : errc::malformed,
+                "a request's log: {}", terms.error().message);
+  }
+  return {};
+}
+
+std::size_t list_words(const request_log& log) {
+  std::size_t words = words_of_numbers(log.sampling).size();
+  words += words_of(log.prompt.size() * token_bytes);
+  words += words_of(log.drawn.size() * drawn_bytes);
+  words += words_of(log.sampling.constraint.size());
+  for (const std::string& text : log.stop) {
+    words += words_of(text_pointer_bytes) + words_of(text.size());
+  }
+  return words;
+}
+
+// What a stage is to be
+
+void write_session_order(wire_schema::Open::Builder to, const session_order& order) {
+  to.setPositions(order.positions);
+  to.setKeep(order.keep);
+  to.setAnswers(static_cast<std::uint8_t>(order.answers));
+  to.setSigns(order.signs);
+  to.setTraces(order.traces);
+  if (order.log) {
+    write_log(to.initLog(), *order.log);
+  }
+  if (order.reuse) {
+    auto reuse = to.initReuse();
+    reuse.setWindows(order.reuse->windows);
+    reuse.setExplain(order.reuse->explain);
+    write_names(reuse, order.reuse->prefixes);
+  }
+}
+
+result<session_order> read_session_order(const wire_schema::Open::Reader& from,
+                                         const wire_envelope& around) {
+  session_order order;
+  order.positions = from.getPositions();
+  order.keep = from.getKeep();
+  order.answers = static_cast<stage_answers>(from.getAnswers());
+  order.signs = from.getSigns();
+  order.traces = from.getTraces();
+  if (from.hasLog()) {
+    OVIR_ASSIGN(order.log, read_log(from.getLog(), around));
+  }
+  if (from.hasReuse()) {
+    const auto reuse = from.getReuse();
+    order.reuse = reuse_order{reuse.getWindows(), {}, reuse.getExplain()};
+    OVIR_ASSIGN(order.reuse->prefixes, read_names(reuse.getPrefixes(), around));
+  }
+  return order;
+}
+
+result<void> check_session_order(const session_order& order, const wire_envelope& around) {
+  if (order.positions == 0) {
+    return fail(errc::malformed, "a stage is opened for no position");
+  }
+  OVIR_TRY(at_most("the positions of a stage are", order.positions, limits::context_max));
+  OVIR_TRY(at_most("the positions kept of a stage are", order.keep, limits::context_max));
+  if (order.answers > stage_answers::hidden) {
+    return fail(errc::unsupported, "a stage is to answer in a way {} that it does not know",
+                static_cast<unsigned>(order.answers));
+  }
+  if (order.reuse) {
+    OVIR_TRY(at_most("the windows named are", order.reuse->prefixes.size(), wire_windows_max));
+    OVIR_TRY(at_most("the windows that may be reused are", order.reuse->windows,
+                     order.reuse->prefixes.size()));
+  }
+  return order.log ? check_log(*order.log, around) : result<void>{};
+}
+
+std::size_t list_words(const session_order& order) {
+  return (order.log ? list_words(*order.log) : 0) +
+         (order.reuse ? list_words(order.reuse->prefixes) : 0);
+}
+
+// How a lookup in the cache went
+
+void write_lookup(wire_schema::Lookup::Builder to, const reuse_told& told) {
+  to.setWanted(told.wanted);
+  to.setFound(told.found);
+  to.setEnd(static_cast<std::uint8_t>(told.end));
+  to.setChoice(static_cast<std::uint8_t>(told.others.choice));
+  to.setWindows(told.others.windows);
+  to.setBlocks(told.others.blocks);
+  to.setWindowsGot(told.others.windows_got);
+  to.setFetchUs(told.others.fetch_us);
+  to.setComputeUs(told.others.compute_us);
+  to.setTookUs(told.others.took_us);
+}
+
+reuse_told read_lookup(const wire_schema::Lookup::Reader& from) {
+  return {from.getWanted(),
+          from.getFound(),
+          static_cast<reuse_end>(from.getEnd()),
+          {static_cast<fetch_choice>(from.getChoice()), from.getWindows(), from.getBlocks(),
+           from.getWindowsGot(), from.getFetchUs(), from.getComputeUs(), from.getTookUs()}};
+}
+
+result<void> check_lookup(const reuse_told& told) {
+  if (to_string(told.end).empty() || to_string(told.others.choice).empty()) {
+    return fail(errc::unsupported,
+                "a lookup that ended as {}, {}, which this version does not know",
+                static_cast<unsigned>(told.end), static_cast<unsigned>(told.others.choice));
+  }
+  OVIR_TRY(at_most("the windows a stage looked for are", told.wanted, wire_windows_max));
+  OVIR_TRY(at_most("the windows a stage found are", told.found, told.wanted));
+  OVIR_TRY(at_most("the windows that others claim are", told.others.windows, wire_windows_max));
+  OVIR_TRY(at_most("the windows fetched are", told.others.windows_got, told.others.windows));
+  return at_most("the blocks that others claim are", told.others.blocks, wire_units_max);
+}
+
+} // namespace ovir::actors
