@@ -532,7 +532,8 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
       [self](const payment_tick&) { tick(self); },
       [self](const describe_payments&) {
         const payments_state& now = self->state;
-        return payments_report{now.requests.size(), now.head ? now.head->head.size : 0, now.refused,
+        const auto& head = now.signed_by_keeper.head;
+        return payments_report{now.requests.size(), head ? head->head.size : 0, now.refused,
                                now.unordered};
       },
   };

@@ -190,7 +190,11 @@ result<request_log> read_log(const RequestLog::Reader& from, const wire_envelope
   log.max_tokens = from.getMaxTokens();
   const auto numbers = from.getSampling();
   OVIR_TRY(all_there(numbers, wire_word_bytes, around));
-  OVIR_TRY(read_numbers(std::vector<std::uint64_t>(numbers.begin(), numbers.end()), log.sampling));
+  std::vector<std::uint64_t> words;
+  for (const std::uint64_t word : numbers) {
+    words.push_back(word);
+  }
+  OVIR_TRY(read_numbers(words, log.sampling));
   const auto constraint = from.getConstraint();
   OVIR_TRY(
       at_most("the bytes of a constraint are", constraint.size(), limits::constraint_bytes_max));
