@@ -72,7 +72,7 @@ TEST_F(hole_06, a_stage_that_answers_what_is_no_answer_costs_no_request_its_answ
   expect_left("one unit with two values", [](hostile_stage& self, const wire_message& m) {
     if (opens(m)) {
       self.answer(m, session_opened{0, {leaf(1)}});
-      self.answer(m, step_done{0, 0, {leaf(2)}, 0});
+      self.answer(m, step_done{0, 0, {leaf(2)}});
     }
   });
   expect_left("more positions than there are", [](hostile_stage& self, const wire_message& m) {

@@ -67,7 +67,7 @@ sampling_params drawer::sampling() {
   sampling_params s;
   const auto share = [this] { return static_cast<double>(random_() >> 11U) * 0x1p-53; };
   s.temperature = coin() ? 0.0F : static_cast<float>(0.001 + share() * 999);
-  s.top_k = static_cast<std::uint32_t>(random_());
+  s.top_k = static_cast<std::uint32_t>(random_() % (limits::vocabulary_max + 1));
   s.top_p = 1 - share();
   s.min_p = share();
   s.repeat_penalty = static_cast<float>(0.02 + share() * 99);
