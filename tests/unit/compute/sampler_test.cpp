@@ -156,7 +156,7 @@ TEST(sampling_params, are_checked_and_the_message_names_parameter_value_and_rang
     ASSERT_FALSE(r) << t;
     EXPECT_EQ(r.error().code, errc::invalid_argument);
     EXPECT_THAT(r.error().message, HasSubstr("temperature is"));
-    EXPECT_THAT(r.error().message, HasSubstr("0.001 and 1000"));
+    EXPECT_THAT(r.error().message, HasSubstr("0.001 and at most 1000"));
   }
   for (const double p : {0.0, -0.5, 1.0001, double{nan}}) {
     EXPECT_FALSE(check({.top_p = p})) << p;
