@@ -71,8 +71,8 @@ bytes busy_message(std::uint32_t driver, std::uint64_t request) {
   bytes out;
   put(out, std::uint64_t{8} << 32U);              // one segment of 8 words
   put(out, std::uint64_t{0x0001'0003'0000'0000}); // three words of data, one pointer
-  put(out, std::uint16_t{2});                     // version
-  put(out, std::uint16_t{9});                     // failed
+  put(out, std::uint16_t{1});                     // version
+  put(out, std::uint16_t{11});                    // failed
   put(out, driver);
   put(out, request);
   put(out, std::uint64_t{0});                     // the stage's first layer
@@ -275,7 +275,7 @@ private:
     std::memcpy(&kind, said.data() + 18, sizeof kind);
     std::memcpy(&driver, said.data() + 20, sizeof driver);
     std::memcpy(&request, said.data() + 24, sizeof request);
-    if (kind == 14 || kind == 17) {
+    if (kind == 0) { // open
       opened_ = said;
       say(m.peer.connection, message_kind::wire, busy_message(driver, request));
     }
