@@ -52,7 +52,7 @@ void forget_old(jobs_pointer self) {
   }
 }
 
-void submit(jobs_pointer self, const job& j, std::chrono::milliseconds after = {}) {
+void submit(jobs_pointer self, const job& j) {
   std::vector<generation_request> runs{j.request};
   if (j.twice) {
     runs.push_back(j.request);
@@ -64,12 +64,8 @@ void submit(jobs_pointer self, const job& j, std::chrono::milliseconds after = {
     if (run.trace) {
       run.taken = j.started;
     }
-    submit_request command{std::move(run), caf::actor_cast<caf::actor>(self)};
-    if (after.count() == 0) {
-      self->send(self->state.environment.scheduler, std::move(command));
-    } else {
-      self->delayed_send(self->state.environment.scheduler, after, std::move(command));
-    }
+    self->send(self->state.environment.scheduler,
+               submit_request{std::move(run), caf::actor_cast<caf::actor>(self)});
   }
 }
 
@@ -115,6 +111,7 @@ result<void> start(jobs_pointer self, generation_request request, request_id nam
   fresh.request = request;
   fresh.alone = alone;
   fresh.started = state.environment.env->now();
+  fresh.deadline = fresh.started + request.deadline;
   state.environment.journal->say(
       log_level::info, request.id, "accepted: {} prompt tokens, {} more at most, generation {}{}",
       request.prompt.size(), request.max_tokens, request.generation,
@@ -187,7 +184,10 @@ void correct(jobs_pointer self, job& j, std::uint32_t index) {
 /// A request in which something was computed wrongly begins again, without what was drawn.
 bool begin_again(jobs_pointer self, job& j, const error& reason) {
   jobs_state& state = self->state;
-  if (reason.code != errc::digest_mismatch || j.recomputed >= recomputations_max) {
+  // Its lead is about to end, and must have ended for another to start.
+  const auto pause = j.twice ? audits_first * (1U << j.recomputed) : begin_again_after;
+  if (reason.code != errc::digest_mismatch || j.recomputed >= recomputations_max ||
+      state.environment.env->now() + pause >= j.deadline) {
     return false;
   }
   ++j.recomputed;
@@ -198,9 +198,22 @@ bool begin_again(jobs_pointer self, job& j, const error& reason) {
   if (j.twice) {
     j.twice.emplace();
   }
-  // Its lead is about to end, and must have ended for another to start.
-  submit(self, j, j.twice ? audits_first * (1U << (j.recomputed - 1)) : begin_again_after);
+  j.paused = true;
+  self->delayed_send(self, pause, begin_job_again{j.request.id, j.recomputed});
   return true;
+}
+
+void go_on_after(jobs_pointer self, const begin_job_again& command) {
+  const auto found = self->state.jobs.find(command.request);
+  if (found == self->state.jobs.end() || !found->second.paused ||
+      found->second.recomputed != command.attempt) {
+    return; // cancelled meanwhile
+  }
+  job& j = found->second;
+  j.paused = false;
+  j.request.deadline = std::chrono::ceil<std::chrono::seconds>(
+      std::max(j.deadline - self->state.environment.env->now(), {}));
+  submit(self, j);
 }
 
 void tell(jobs_pointer self, job& j, std::uint32_t index, jobs_state::piece piece) {
@@ -329,19 +342,8 @@ bool both_ended(jobs_pointer self, job& j, generation_done& done) {
   return true;
 }
 
-void take_end(jobs_pointer self, generation_done& done) {
+void end_job(jobs_pointer self, job& j, generation_done& done) {
   jobs_state& state = self->state;
-  const auto found = job_of(state, done.request);
-  if (found == state.jobs.end() || found->second.outcome) {
-    return;
-  }
-  job& j = found->second;
-  if (j.twice && !both_ended(self, j, done)) {
-    return;
-  }
-  if (!done.outcome && begin_again(self, j, done.outcome.error())) {
-    return;
-  }
   if (done.outcome && done.outcome->tokens.size() < j.pieces.size()) {
     correct(self, j, static_cast<std::uint32_t>(done.outcome->tokens.size()));
   }
@@ -368,6 +370,40 @@ void take_end(jobs_pointer self, generation_done& done) {
   state.finished.push_back(done.request);
   state.logprobs_kept += logprobs_of(j);
   forget_old(self);
+}
+
+void take_end(jobs_pointer self, generation_done& done) {
+  jobs_state& state = self->state;
+  const auto found = job_of(state, done.request);
+  if (found == state.jobs.end() || found->second.outcome) {
+    return;
+  }
+  job& j = found->second;
+  if (j.twice && !both_ended(self, j, done)) {
+    return;
+  }
+  if (!done.outcome && begin_again(self, j, done.outcome.error())) {
+    return;
+  }
+  end_job(self, j, done);
+}
+
+result<void> cancel(jobs_pointer self, request_id id) {
+  const auto found = self->state.jobs.find(id);
+  if (found == self->state.jobs.end()) {
+    return fail(errc::not_found, "this node does not drive request {:016x}", id.value);
+  }
+  job& j = found->second;
+  if (std::exchange(j.paused, false)) { // nothing of it runs that could end
+    generation_done done{id, fail(errc::cancelled, "request {:016x} was cancelled", id.value)};
+    end_job(self, j, done);
+    return {};
+  }
+  self->send(self->state.environment.scheduler, cancel_request{id});
+  if (j.twice) {
+    self->send(self->state.environment.scheduler, cancel_request{twin_of(id)});
+  }
+  return {};
 }
 
 generation_request request_from(request_log log) {
@@ -517,17 +553,8 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
       },
       [self](const watch_job& command) { return answer(watch(self, command)); },
       [self](const unwatch_job& command) { unwatch(self, command); },
-      [self](const cancel_job& command) -> caf::result<bool> {
-        if (!self->state.jobs.contains(command.request)) {
-          return to_caf(fail(errc::not_found, "this node does not drive request {:016x}",
-                             command.request.value));
-        }
-        self->send(self->state.environment.scheduler, cancel_request{command.request});
-        if (self->state.jobs.at(command.request).twice) {
-          self->send(self->state.environment.scheduler, cancel_request{twin_of(command.request)});
-        }
-        return true;
-      },
+      [self](const cancel_job& command) { return answer(cancel(self, command.request)); },
+      [self](const begin_job_again& command) { go_on_after(self, command); },
       [self](const list_jobs&) { return list(self); },
       [self](const read_receipt& e) { return receipt_of(self->state, e.request); },
       [self](const drain_jobs&) { self->state.draining = true; },

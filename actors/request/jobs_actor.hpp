@@ -87,6 +87,11 @@ struct unwatch_job {
 struct cancel_job {
   request_id request;
 };
+/// To itself: the pause before a request begins again is over.
+struct begin_job_again {
+  request_id request;
+  std::uint32_t attempt{0}; ///< `recomputed` of its job
+};
 struct list_jobs {};
 /// For the receipt of a request that is over; answered by `kept_receipt`. `not_found` when this
 /// node does not drive it, it is not over, or it has none.
@@ -146,11 +151,12 @@ struct jobs_state {
     std::vector<watcher> watchers;
     std::shared_ptr<const job_outcome> outcome;
     storage::env::time_point started;
-    node_id asked_by;          ///< of a request that was adopted: who asked; else nobody
-    bool alone{true};          ///< no other request of this node ran meanwhile
-    bool receipt_asked{false}; ///< else it is for audits alone
-    request_id named;          ///< as in `job_view`
-    digest terms;              ///< what it was asked as
+    storage::env::time_point deadline; ///< of all its runs
+    node_id asked_by;                  ///< of a request that was adopted: who asked; else nobody
+    bool alone{true};                  ///< no other request of this node ran meanwhile
+    bool receipt_asked{false};         ///< else it is for audits alone
+    request_id named;                  ///< as in `job_view`
+    digest terms;                      ///< what it was asked as
     /// Of one from a log that does not say for whom its receipt is: without it.
     std::optional<digest> terms_unsigned;
     /// Of a request that is computed twice, over nodes that have none in common: what is told was
@@ -163,6 +169,7 @@ struct jobs_state {
     };
     std::optional<doubled> twice;
     std::uint32_t recomputed{0}; ///< how often it began again, because something was wrong
+    bool paused{false};          ///< nothing of it runs until `begin_job_again` comes
   };
   const char* name{"jobs"};
   jobs_environment environment;
@@ -182,6 +189,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::submit_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::unwatch_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::begin_job_again)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::list_jobs)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::read_receipt)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::kept_receipt)

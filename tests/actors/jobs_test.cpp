@@ -1,0 +1,142 @@
+// A request whose two runs differ, on the deterministic scheduler: when it begins again, and what
+// ends it meanwhile.
+#include "actors/path/twin_runs.hpp"
+#include "actors/request/jobs_actor.hpp"
+#include "messages/caf/system_config.hpp"
+#include "storage/env/memory_env.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include <gtest/gtest.h>
+
+namespace ovir::actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+class silent_log final : public log {
+public:
+  void write(log_level, std::optional<request_id>, std::string_view) override {}
+  [[nodiscard]] log_level level() const noexcept override { return {}; }
+  void set_level(log_level) noexcept override {}
+};
+
+class twice_computed : public ::testing::Test {
+protected:
+  static constexpr request_id id{7};
+
+  twice_computed()
+      : system_(config_),
+        scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())) {
+    auto known = std::make_shared<catalog_model>();
+    known->weights.config.vocabulary = 100;
+    known->weights.config.context = known->context = 64;
+    models_.put(known);
+    front_ = system_.spawn([this](caf::event_based_actor*) {
+      return caf::behavior{[this](const submit_request& one) { submitted_.push_back(one); },
+                           [](const cancel_request&) {}};
+    });
+    client_ = system_.spawn([this](caf::event_based_actor*) {
+      return caf::behavior{[](const job_token&) {}, [](bool) {},
+                           [this](const job_over& over) { outcome_ = over.outcome; }};
+    });
+    jobs_environment around;
+    around.models = &models_;
+    around.journal = &journal_;
+    around.env = &env_;
+    around.scheduler = front_;
+    around.twice_tokens = 1;
+    jobs_ = system_.spawn(jobs_behavior, std::move(around));
+  }
+  ~twice_computed() override {
+    for (const caf::actor& one : {jobs_, front_, client_}) {
+      caf::anon_send_exit(one, caf::exit_reason::kill);
+    }
+    submitted_.clear();
+    settle();
+  }
+
+  void settle() {
+    while (scheduler_.try_run_once()) {
+    }
+  }
+  void pass(std::chrono::milliseconds time) {
+    env_.advance(time);
+    scheduler_.advance_time(time);
+    settle();
+  }
+  void ask(std::chrono::seconds deadline) {
+    generation_request request;
+    request.id = id;
+    request.prompt = {1};
+    request.max_tokens = 4;
+    request.deadline = deadline;
+    caf::anon_send(jobs_, submit_job{std::move(request)});
+    caf::anon_send(jobs_, watch_job{id, 0, client_, 1, 1});
+    settle();
+  }
+  /// Both runs end, with different answers.
+  void differ() {
+    submitted_.clear();
+    for (const token_id token : {2U, 3U}) {
+      generation_report report;
+      report.tokens = {token};
+      caf::anon_send(jobs_, generation_done{token == 2 ? id : twin_of(id), std::move(report)});
+    }
+    settle();
+  }
+  [[nodiscard]] errc failure() const {
+    return outcome_ && !outcome_->report ? outcome_->report.error().code : errc{};
+  }
+
+  silent_log journal_;
+  storage::memory_env env_;
+  model_catalog models_;
+  system_config config_{system_config::simulated()};
+  caf::actor_system system_;
+  caf::scheduler::test_coordinator& scheduler_;
+  std::vector<submit_request> submitted_;
+  std::shared_ptr<const job_outcome> outcome_;
+  caf::actor front_;
+  caf::actor client_;
+  caf::actor jobs_;
+};
+
+TEST_F(twice_computed, begins_again_five_times_each_pause_twice_as_long) {
+  ask(24h);
+  EXPECT_EQ(submitted_.size(), 2U);
+  for (std::chrono::milliseconds pause = 2s; pause <= 32s; pause *= 2) {
+    differ();
+    pass(pause - 1ms);
+    ASSERT_TRUE(submitted_.empty()) << pause.count();
+    pass(1ms);
+    ASSERT_EQ(submitted_.size(), 2U) << pause.count();
+    EXPECT_EQ(outcome_, nullptr);
+  }
+  differ();
+  EXPECT_EQ(failure(), errc::digest_mismatch);
+}
+
+TEST_F(twice_computed, a_cancelled_request_does_not_begin_again) {
+  ask(24h);
+  differ();
+  caf::anon_send(jobs_, cancel_job{id});
+  settle();
+  EXPECT_EQ(failure(), errc::cancelled);
+  pass(100s);
+  EXPECT_TRUE(submitted_.empty());
+}
+
+TEST_F(twice_computed, no_pause_goes_beyond_the_deadline) {
+  ask(5s);
+  differ();
+  pass(2s);
+  ASSERT_EQ(submitted_.size(), 2U);
+  EXPECT_LE(submitted_.front().request.deadline, 3s) << "what is left of it";
+  differ(); // the next pause is four seconds
+  EXPECT_EQ(failure(), errc::digest_mismatch);
+}
+
+} // namespace
+} // namespace ovir::actors
