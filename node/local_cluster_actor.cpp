@@ -2,8 +2,9 @@
 #include "actors/runtime/compute_pool.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "node/cut.hpp"
 #include "node/local_cluster.hpp"
-#include "node/tree.hpp"
+#include "node/node_tree_actor.hpp"
 
 #include <caf/all.hpp>
 
@@ -104,17 +105,19 @@ public:
 
   result<void> raise(const compute::model& m, const compute::tokenizer& vocabulary,
                      const compute::kernel_set& kernels, std::optional<cluster_cache> cache) {
-    tree_parts parts;
+    auto parts = std::make_shared<node_parts>();
+    parts->policies = policies_for(options_);
     if (cache) {
       warn_ = cache->warn;
       tiers_ =
           std::make_shared<actors::cache_tiers>(cache->memory_bytes, std::move(cache->store), env_);
       front_.emplace(1);
       back_.emplace(1);
-      parts.cache = {std::make_shared<actors::cache_handle>(), cache->model};
-      parts.cache_around = {tiers_, &*front_, &*back_, &env_, warn_};
-      cache_ = parts.cache.handle;
+      cache_ = std::make_shared<actors::cache_handle>();
+      parts->reuse = {cache_, {tiers_, &*front_, &*back_, &env_, warn_}};
+      parts->local.model = cache->model;
     }
+    parts->desk = options_.key == nullptr ? nullptr : &desk_;
     for (const layer_range layers : cut_model(m, options_.stages)) {
       OVIR_ASSIGN(auto segment, make_segment(m, layers, kernels));
       auto bench = std::make_shared<actors::stage_bench>();
@@ -122,15 +125,16 @@ public:
       bench->segment = std::move(segment);
       bench->kv_bytes_max = options_.kv_bytes_max;
       bench->env = &env_;
-      bench->desk = options_.key == nullptr ? nullptr : &desk_;
-      bench->cache = parts.cache;
-      parts.benches.push_back(std::move(bench));
+      bench->desk = parts->desk;
+      bench->cache = {cache_, parts->local.model};
+      parts->local.benches.push_back(std::move(bench));
     }
-    parts.vocabulary = &vocabulary;
-    parts.env = &env_;
-    parts.executor = &pool_;
-    parts.desk = options_.key == nullptr ? nullptr : &desk_;
-    root_ = system_.spawn(supervisor_behavior, node_tree(parts, options_));
+    parts->local.vocabulary = &vocabulary;
+    parts->local.prefill_chunk = options_.prefill_chunk;
+    parts->env = &env_;
+    parts->executor = &pool_;
+    parts->draws = &pool_;
+    root_ = system_.spawn(supervisor_behavior, node_tree(parts, std::make_shared<directory>()));
     return {};
   }
 

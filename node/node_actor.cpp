@@ -3,7 +3,6 @@
 #include "actors/link/tls_network.hpp"
 #include "actors/path/speed_measurement.hpp"
 #include "actors/runtime/compute_pool.hpp"
-#include "actors/weights/fetcher_actor.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/cid.hpp"
@@ -420,7 +419,10 @@ void cluster_node::start_tree() {
   parts->ledger_copy = ledger_copy_.get();
   parts->keeper = ledger_ ? around_.key->id() : options_.ledger.keeper;
   parts->memory_bytes = memory_;
-  parts->cache = cache_.get();
+  if (cache_) {
+    parts->reuse = {cache_->handle(), cache_->around(), options_.cache.peers,
+                    std::bind_front(&node_cache::quarantine, cache_.get())};
+  }
   parts->fetches = configured_fetches();
   if (options_.fetch_orders) {
     parts->fetch_ordered = std::bind_front(&cluster_node::load_ordered, this);
@@ -450,7 +452,7 @@ void cluster_node::start_tree() {
   }
   parts_ = std::move(parts);
   known_ = std::make_shared<directory>();
-  root_ = system_.spawn(supervisor_behavior, cluster_node_tree(parts_, known_));
+  root_ = system_.spawn(supervisor_behavior, node_tree(parts_, known_));
 }
 
 actors::metrics_environment cluster_node::measured_parts(actors::tree_writer tree) {

@@ -2,6 +2,7 @@
 
 #include "actors/audit/verifier_actor.hpp"
 #include "actors/path/pathfinder_actor.hpp"
+#include "actors/path/shard_directory_actor.hpp"
 #include "actors/payment/ledger_keeper_actor.hpp"
 #include "actors/payment/payments_actor.hpp"
 #include "actors/request/jobs_actor.hpp"
@@ -9,10 +10,11 @@
 #include "actors/reuse/block_exchange_actor.hpp"
 #include "actors/stage/shard_actor.hpp"
 #include "actors/stage/stage_host_actor.hpp"
+#include "actors/weights/scrubber_actor.hpp"
 #include "actors/weights/weights_source_actor.hpp"
 #include "messages/caf/errors.hpp"
-#include "messages/limits/credit.hpp"
-#include "node/tree.hpp"
+#include "node/lead_launch_actor.hpp"
+#include "node/unit_pool.hpp"
 
 #include <caf/all.hpp>
 
@@ -31,8 +33,10 @@ using known_pointer = std::shared_ptr<directory>;
 
 constexpr std::chrono::milliseconds worker_shutdown{500};
 constexpr std::chrono::milliseconds start_wait{5'000};
-/// Beyond what the payments wait for themselves.
-constexpr std::chrono::milliseconds reserve_answer_wait = 2 * limits::reserve_wait;
+/// The whole begins with this many times the first back-off of a part.
+constexpr std::uint32_t whole_backoff_factor = 20;
+/// Of supervisors whose children are never restarted.
+restart_policy temporary() { return {1, 1s}; }
 
 /// A child that is known under its name while it lives.
 child_spec kept(std::string name, const known_pointer& known,
@@ -63,16 +67,36 @@ child_spec kept_supervisor(std::string name, const known_pointer& known,
   return spec;
 }
 
-supervisor_spec shard_supervisor(const std::string& name,
+supervisor_spec shard_supervisor(const node_parts& parts, const std::string& name,
                                  const std::shared_ptr<actors::stage_bench>& bench,
-                                 actors::compute_executor* executor, const caf::actor& watcher) {
+                                 const caf::actor& watcher) {
   child_spec shard;
   shard.rules = {"shard", restart_kind::permanent, worker_shutdown};
-  shard.start = [bench, executor](caf::actor_system& system) -> result<caf::actor> {
+  shard.start = [bench,
+                 executor = parts.executor](caf::actor_system& system) -> result<caf::actor> {
     return caf::actor_cast<caf::actor>(system.spawn(actors::shard_behavior, bench, executor));
   };
-  return {
-      name, strategy::one_for_one, restart_policy{5, 5s, 10ms, 1s}, {std::move(shard)}, watcher};
+  return {name, strategy::one_for_one, parts.policies.part, {std::move(shard)}, watcher};
+}
+
+std::string stage_name(std::size_t index) { return fmt::format("stage-{}", index); }
+
+/// The stages of this process; in a cluster's node the host adds those that are in use.
+supervisor_spec shards_tree(const parts_pointer& parts, const known_pointer& known) {
+  const auto& benches = parts->local.benches;
+  supervisor_spec tree{"shards",
+                       strategy::one_for_one,
+                       benches.empty() ? temporary() : parts->policies.whole,
+                       {},
+                       {}};
+  for (std::size_t i = 0; i < benches.size(); ++i) {
+    tree.children.push_back(supervisor_child(
+        {stage_name(i), restart_kind::permanent, limits::shutdown_wait},
+        [parts, bench = benches[i], name = stage_name(i), watcher = known->get("paths")] {
+          return shard_supervisor(*parts, name, bench, watcher);
+        }));
+  }
+  return tree;
 }
 
 // A shard's supervisor joins as a temporary child: when it gives up, the host forgets the segment,
@@ -81,11 +105,10 @@ actors::shard_launcher shard_launcher_for(const parts_pointer& parts, const know
   return [parts, known](caf::event_based_actor* self, const std::string& name,
                         std::shared_ptr<actors::stage_bench> bench) {
     const caf::actor host = caf::actor_cast<caf::actor>(self);
-    child_spec spec =
-        supervisor_child({name, restart_kind::temporary, limits::shutdown_wait},
-                         [name, bench = std::move(bench), executor = parts->executor, host] {
-                           return shard_supervisor(name, bench, executor, host);
-                         });
+    child_spec spec = supervisor_child({name, restart_kind::temporary, limits::shutdown_wait},
+                                       [parts, name, bench = std::move(bench), host] {
+                                         return shard_supervisor(*parts, name, bench, host);
+                                       });
     self->request(known->get("shards"), start_wait, start_child{std::move(spec)})
         .then([](const caf::actor&) {},
               [host, name](const caf::error& reason) {
@@ -96,93 +119,18 @@ actors::shard_launcher shard_launcher_for(const parts_pointer& parts, const know
   };
 }
 
-actors::lead_environment lead_parts(const node_parts& parts,
-                                    const actors::model_catalog::entry& model,
-                                    const caf::actor& paths) {
-  actors::lead_environment around;
-  const compute::model_config& config = model->weights.config;
-  around.shape.stages = 1;
-  around.shape.prefill_chunk = prefill_chunk_for(config, model->prefill_chunk);
-  around.shape.hashed_layers = config.layers - 1;
-  around.shape.context = std::min(config.context, model->context);
-  around.shape.dim = config.dim;
-  around.vocabulary = model->vocabulary.get();
-  around.env = parts.env;
-  around.executor = parts.draws;
-  around.paths = caf::actor_cast<actors::path_provider>(paths);
-  around.journal = parts.requests;
-  around.desk = parts.desk;
-  around.keeps = model;
-  around.tells_path = true;
-  around.meter = parts.meter;
-  around.forecasts = parts.forecasts;
-  around.cache = {parts.cache == nullptr ? nullptr : parts.cache->handle(), model->id};
-  return around;
-}
-
-using lead_started = std::function<void(result<caf::actor>)>;
-
-/// `payments` is empty for a request that nobody pays for, and `reserved` the path of one that is.
-void start_lead(const parts_pointer& parts, const known_pointer& known,
-                caf::event_based_actor* self, actors::submit_request command,
-                const actors::model_catalog::entry& model, const caf::actor& payments,
-                layer_places reserved, lead_started done) {
-  actors::lead_environment around = lead_parts(*parts, model, known->get("paths"));
-  around.payments = payments;
-  around.reserved = std::move(reserved);
-  const request_id id = command.request.id;
-  // What is signed is what is paid for.
-  command.request.receipt = command.request.receipt || payments;
-  child_spec spec;
-  spec.rules = {fmt::format("lead-{:016x}", id.value), restart_kind::temporary, worker_shutdown};
-  spec.start = [command = std::move(command),
-                around = std::move(around)](caf::actor_system& system) -> result<caf::actor> {
-    return caf::actor_cast<caf::actor>(
-        system.spawn(actors::lead_behavior, command.request, command.requester, around));
-  };
-  self->request(known->get("leads"), start_wait, start_child{std::move(spec)})
-      .then(
-          [done, payments, id](caf::actor& lead) {
-            if (payments) {
-              caf::anon_send(payments, actors::paid_lead{id, lead});
-            }
-            done(std::move(lead));
-          },
-          [done, payments, id](const caf::error& reason) {
-            if (payments) {
-              caf::anon_send(payments, actors::work_over{id, 0});
-            }
-            done(from_caf(reason));
-          });
-}
-
-/// Nothing is computed before its quote is reserved.
-actors::lead_launcher lead_launcher_for(const parts_pointer& parts, const known_pointer& known) {
-  return [parts, known](caf::event_based_actor* self, const actors::submit_request& command,
-                        std::function<void(result<caf::actor>)> done) {
-    const auto model = parts->models->find(command.request.model);
-    if (!model) {
-      done(fail(errc::not_found, "the model of this request was unloaded"));
-      return;
-    }
-    const caf::actor payments = known->get("payments");
-    if (!payments) {
-      return start_lead(parts, known, self, command, model, nullptr, {}, std::move(done));
-    }
-    actors::reserve_credit quote{command.request, model->weights.config.layers,
-                                 actors::model_bytes(*model)};
-    self->request(payments, reserve_answer_wait, std::move(quote))
-        .then(
-            [parts, known, self, command, model, payments, done](actors::credit_reserved& given) {
-              start_lead(parts, known, self, command, model, given.paid ? payments : nullptr,
-                         std::move(given.path), done);
-            },
-            [done](const caf::error& reason) { done(from_caf(reason)); });
-  };
-}
-
 caf::actor start_paths(caf::actor_system& system, const parts_pointer& parts,
                        const known_pointer& /*known*/) {
+  if (!parts->local.benches.empty()) {
+    std::vector<std::string> names;
+    std::vector<layer_range> segments;
+    for (std::size_t i = 0; i < parts->local.benches.size(); ++i) {
+      names.push_back(stage_name(i));
+      segments.push_back(parts->local.benches[i]->segment->layers());
+    }
+    return caf::actor_cast<caf::actor>(
+        system.spawn(actors::directory_behavior, std::move(names), segments));
+  }
   return caf::actor_cast<caf::actor>(system.spawn(
       actors::pathfinder_behavior,
       actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
@@ -202,7 +150,7 @@ caf::actor start_host(caf::actor_system& system, const parts_pointer& parts,
   around.memory_bytes = parts->memory_bytes;
   around.fetch = parts->fetch_ordered;
   around.desk = parts->desk;
-  around.cache = parts->cache == nullptr ? nullptr : parts->cache->handle();
+  around.cache = parts->reuse.handle;
   // Membership starts after the host, so it is looked up when there is something to say.
   around.report = [known](actors::load_changed load) {
     if (const caf::actor membership = known->get("membership")) {
@@ -280,10 +228,11 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
     }
     return list;
   };
-  if (parts->cache != nullptr) {
+  if (parts->reuse.quarantine) {
     // Weakly: what waits for the disk may outlive the actors.
-    around.quarantine = [cache = parts->cache, all = std::weak_ptr{known}](const node_id& guilty) {
-      cache->quarantine([all, guilty] {
+    around.quarantine = [quarantine = parts->reuse.quarantine,
+                         all = std::weak_ptr{known}](const node_id& guilty) {
+      quarantine([all, guilty] {
         const auto names = all.lock();
         if (const caf::actor verifier = names ? names->get("verifier") : caf::actor{}) {
           caf::anon_send(verifier, actors::quarantine_written{guilty});
@@ -330,37 +279,38 @@ caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
   return system.spawn<caf::detached>(actors::payments_behavior, std::move(around));
 }
 
-supervisor_spec requests_tree_of(const parts_pointer& parts, const known_pointer& known) {
-  child_spec leads = kept_supervisor("leads", known, [] {
-    return supervisor_spec{"leads", strategy::one_for_one, restart_policy{1, 1s}, {}, {}};
-  });
-  child_spec scheduler = kept("scheduler", known, [parts, known](caf::actor_system& system) {
-    return caf::actor{system.spawn(actors::scheduler_behavior, lead_launcher_for(parts, known))};
-  });
-  child_spec jobs = kept("jobs", known, [parts, known](caf::actor_system& system) {
-    actors::jobs_environment around{parts->key->id(),          parts->links, parts->models,
-                                    parts->journal_of("jobs"), parts->env,   parts->requests,
-                                    known->get("scheduler")};
-    around.signs_all = parts->options->audit_every_request;
-    around.twice_tokens = parts->options->audit_twice_tokens;
-    around.finished = [known](std::shared_ptr<const std::vector<std::byte>> bytes, bool suspect) {
-      if (const caf::actor verifier = known->get("verifier")) {
-        caf::anon_send(verifier, actors::receipt_finished{std::move(bytes), suspect});
-      }
-    };
-    const caf::actor made = system.spawn(actors::jobs_behavior, std::move(around));
-    actors::peers::receivers receivers;
-    receivers.jobs = made;
-    parts->links->use(receivers);
-    // What an earlier life left: also after a crash of this part of the tree.
-    caf::anon_send(made, actors::resume_jobs{});
-    return made;
-  });
-  return {"requests",
-          strategy::one_for_all,
-          restart_policy{5, 5s, 10ms, 1s},
-          {std::move(leads), std::move(scheduler), std::move(jobs)},
-          {}};
+caf::actor start_jobs(caf::actor_system& system, const parts_pointer& parts,
+                      const known_pointer& known) {
+  actors::jobs_environment around{parts->key->id(),          parts->links, parts->models,
+                                  parts->journal_of("jobs"), parts->env,   parts->requests,
+                                  known->get("scheduler")};
+  around.settings.signs_all = parts->options->audit_every_request;
+  around.settings.twice_tokens = parts->options->audit_twice_tokens;
+  around.finished = [known](std::shared_ptr<const std::vector<std::byte>> bytes, bool suspect) {
+    if (const caf::actor verifier = known->get("verifier")) {
+      caf::anon_send(verifier, actors::receipt_finished{std::move(bytes), suspect});
+    }
+  };
+  const caf::actor made = system.spawn(actors::jobs_behavior, std::move(around));
+  // What an earlier life left: also after a crash of this part of the tree.
+  caf::anon_send(made, actors::resume_jobs{});
+  return made;
+}
+
+caf::actor start_scheduler(caf::actor_system& system, const parts_pointer& parts,
+                           const known_pointer& known) {
+  return system.spawn(actors::scheduler_behavior, lead_launcher_for(parts, known));
+}
+
+caf::actor start_cache(caf::actor_system& system, const parts_pointer& parts,
+                       const known_pointer& known) {
+  actors::cache_environment around = parts->reuse.around;
+  if (parts->reuse.peers) {
+    around.exchange = [known] { return known->get("blocks"); };
+  }
+  const caf::actor made = system.spawn(actors::cache_behavior, std::move(around));
+  parts->reuse.handle->set(made);
+  return made;
 }
 
 caf::actor start_gateway(caf::actor_system& system, const parts_pointer& parts,
@@ -388,8 +338,8 @@ std::vector<std::string> metric_sources(const node_parts& parts) {
   add(roles.has(role::worker), "host");
   add(parts.ledger != nullptr, "ledger");
   add(!parts.keeper.empty(), "payments");
-  add(parts.cache != nullptr, "cache");
-  add(parts.cache != nullptr && parts.options->cache.peers, "blocks");
+  add(parts.reuse.handle != nullptr, "cache");
+  add(parts.reuse.peers, "blocks");
   return sources;
 }
 
@@ -418,9 +368,19 @@ caf::actor start_admin(caf::actor_system& system, const parts_pointer& parts,
   return made;
 }
 
+caf::actor start_scrubber(caf::actor_system& system, const parts_pointer& parts,
+                          const known_pointer& known) {
+  return caf::actor_cast<caf::actor>(system.spawn(
+      actors::scrubber_behavior,
+      actors::scrubber_environment{parts->models, parts->journal_of("scrubber"), [known] {
+                                     return caf::actor_cast<actors::unit_dispatcher_actor>(
+                                         known->get("dispatcher"));
+                                   }}));
+}
+
 caf::actor start_blocks(caf::actor_system& system, const parts_pointer& parts,
                         const known_pointer& known) {
-  const actors::cache_environment& cache = parts->cache->around();
+  const actors::cache_environment& cache = parts->reuse.around;
   return system.spawn(
       actors::exchange_behavior,
       actors::exchange_environment{parts->key->id(), parts->links, parts->journal_of("blocks"),
@@ -438,48 +398,65 @@ struct role_row {
 };
 
 bool always(const node_parts&) { return true; }
-bool works(const node_parts& parts) { return parts.options->roles.has(role::worker); }
+bool linked(const node_parts& parts) { return parts.links != nullptr; }
+bool works(const node_parts& parts) {
+  return linked(parts) && parts.options->roles.has(role::worker);
+}
+bool schedules(const node_parts& parts) {
+  return !linked(parts) || parts.options->roles.has(role::scheduler);
+}
 
 using heard = actors::peers::receivers;
 
-constexpr role_row blocks_row{"blocks", always, start_blocks, &heard::blocks, true};
+constexpr role_row paths_row{"paths", always, start_paths, &heard::paths, true};
 
 /// Those before the requests, which rest on them, in the order in which they start.
 constexpr std::array roles_below{
-    role_row{"paths", always, start_paths, &heard::paths, true},
     role_row{"host", works, start_host, &heard::host, true},
-    role_row{"source", always, start_source, &heard::source, false},
+    role_row{"source", linked, start_source, &heard::source, false},
     role_row{"fetcher", works, start_fetcher, &heard::fetcher, true},
-    role_row{"verifier", always, start_verifier, &heard::verifier, true},
-    role_row{"membership", always, start_membership, &heard::membership, false},
+    role_row{"verifier", linked, start_verifier, &heard::verifier, true},
+    role_row{"membership", linked, start_membership, &heard::membership, false},
     role_row{"ledger", [](const node_parts& p) { return p.ledger != nullptr; }, start_ledger,
              &heard::ledger, false},
     role_row{"payments", [](const node_parts& p) { return !p.keeper.empty(); }, start_payments,
              &heard::payments, false}};
 
+constexpr std::array roles_of_requests{
+    role_row{"scheduler", always, start_scheduler, nullptr, false},
+    role_row{"jobs", linked, start_jobs, &heard::jobs, false}};
+
 constexpr std::array roles_above{role_row{"gateway",
                                           [](const node_parts& p) { return p.gateway != nullptr; },
                                           start_gateway, nullptr, true},
-                                 role_row{"metrics", always, start_metrics, nullptr, false},
-                                 role_row{"admin", always, start_admin, &heard::admin, true}};
+                                 role_row{"metrics", linked, start_metrics, nullptr, false},
+                                 role_row{"admin", linked, start_admin, &heard::admin, true}};
+
+constexpr std::array roles_of_reuse{role_row{"cache", always, start_cache, nullptr, false},
+                                    role_row{"blocks",
+                                             [](const node_parts& p) { return p.reuse.peers; },
+                                             start_blocks, &heard::blocks, true}};
+
+constexpr std::array roles_of_upkeep{role_row{"scrubber", always, start_scrubber, nullptr, false}};
 
 std::vector<const char*> hearers_of_members() {
   std::vector<const char*> names;
-  const auto add = [&names](const role_row& row) {
-    if (row.hears_members) {
-      names.push_back(row.name);
-    }
+  const auto add = [&names](const auto&... rows) {
+    const auto add_row = [&names](const role_row& row) {
+      if (row.hears_members) {
+        names.push_back(row.name);
+      }
+    };
+    (std::for_each(rows.begin(), rows.end(), add_row), ...);
   };
-  std::for_each(roles_below.begin(), roles_below.end(), add);
-  std::for_each(roles_above.begin(), roles_above.end(), add);
-  add(blocks_row);
+  add(std::array{paths_row}, roles_below, roles_of_requests, roles_above, roles_of_reuse);
   return names;
 }
 
 child_spec child_of(const role_row& row, const parts_pointer& parts, const known_pointer& known) {
   return kept(row.name, known, [row, parts, known](caf::actor_system& system) {
     caf::actor made = row.start(system, parts, known);
-    if (row.hears != nullptr) {
+    if (row.hears != nullptr && parts->links != nullptr) {
       actors::peers::receivers receivers;
       receivers.*row.hears = made;
       parts->links->use(receivers);
@@ -498,23 +475,41 @@ void add_children(supervisor_spec& tree, const Rows& rows, const parts_pointer& 
   }
 }
 
+child_spec requests_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept_supervisor("requests", known, [parts, known] {
+    supervisor_spec tree{"requests", strategy::one_for_all, parts->policies.part, {}, {}};
+    tree.children.push_back(kept_supervisor("leads", known, [] {
+      return supervisor_spec{"leads", strategy::one_for_one, temporary(), {}, {}};
+    }));
+    add_children(tree, roles_of_requests, parts, known);
+    return tree;
+  });
+}
+
+/// What a node does when nothing else is to be done, on the pool of work units.
+child_spec upkeep_child(const parts_pointer& parts, const known_pointer& known) {
+  return kept_supervisor("upkeep", known, [parts, known] {
+    unit_pool_options options;
+    options.workers = 1;
+    options.detached = true;
+    options.started = [known](const actors::unit_dispatcher_actor& made) {
+      known->put("dispatcher", caf::actor_cast<caf::actor>(made));
+    };
+    supervisor_spec tree{"upkeep", strategy::one_for_one, parts->policies.part, {}, {}};
+    tree.children.push_back(
+        supervisor_child({"units", restart_kind::permanent, limits::shutdown_wait}, [options] {
+          return unit_pool_tree(options, std::make_shared<const actors::digest_work>()).value();
+        }));
+    add_children(tree, roles_of_upkeep, parts, known);
+    return tree;
+  });
+}
+
 child_spec reuse_child(const parts_pointer& parts, const known_pointer& known) {
   return kept_supervisor("reuse", known, [parts, known] {
-    std::vector<child_spec> children;
-    children.push_back(kept("cache", known, [parts, known](caf::actor_system& system) {
-      actors::cache_environment around = parts->cache->around();
-      if (parts->options->cache.peers) {
-        around.exchange = [known] { return known->get("blocks"); };
-      }
-      const caf::actor made = system.spawn(actors::cache_behavior, std::move(around));
-      parts->cache->handle()->set(made);
-      return made;
-    }));
-    if (parts->options->cache.peers) {
-      children.push_back(child_of(blocks_row, parts, known));
-    }
-    return supervisor_spec{
-        "reuse", strategy::one_for_one, restart_policy{5, 5s, 10ms, 1s}, std::move(children), {}};
+    supervisor_spec tree{"reuse", strategy::one_for_one, parts->policies.part, {}, {}};
+    add_children(tree, roles_of_reuse, parts, known);
+    return tree;
   });
 }
 
@@ -531,20 +526,29 @@ caf::actor directory::get(const std::string& name) const {
   return found == actors_.end() ? nullptr : found->second;
 }
 
-supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts,
-                                  const std::shared_ptr<directory>& known) {
-  supervisor_spec tree{"ovir", strategy::rest_for_one, restart_policy{5, 10s, 200ms, 5s}, {}, {}};
-  tree.children.push_back(kept_supervisor("shards", known, [] {
-    return supervisor_spec{"shards", strategy::one_for_one, restart_policy{1, 1s}, {}, {}};
-  }));
+tree_policies policies_for(const cluster_options& options) {
+  const std::chrono::nanoseconds first = options.restart_backoff * whole_backoff_factor;
+  return {{options.restarts_max, options.restart_period, options.restart_backoff, 1s},
+          {std::max<std::size_t>(options.restarts_max, 5), options.restart_period, first,
+           std::max<std::chrono::nanoseconds>(first, 5s)}};
+}
+
+supervisor_spec node_tree(const std::shared_ptr<const node_parts>& parts,
+                          const std::shared_ptr<directory>& known) {
+  supervisor_spec tree{"ovir", strategy::rest_for_one, parts->policies.whole, {}, {}};
+  tree.children.push_back(child_of(paths_row, parts, known));
+  tree.children.push_back(
+      kept_supervisor("shards", known, [parts, known] { return shards_tree(parts, known); }));
   add_children(tree, roles_below, parts, known);
-  if (parts->options->roles.has(role::scheduler)) {
-    tree.children.push_back(kept_supervisor(
-        "requests", known, [parts, known] { return requests_tree_of(parts, known); }));
+  if (schedules(*parts)) {
+    tree.children.push_back(requests_child(parts, known));
   }
   add_children(tree, roles_above, parts, known);
-  if (parts->cache != nullptr) {
+  if (parts->reuse.handle) {
     tree.children.push_back(reuse_child(parts, known));
+  }
+  if (works(*parts)) {
+    tree.children.push_back(upkeep_child(parts, known));
   }
   return tree;
 }

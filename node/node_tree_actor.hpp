@@ -11,10 +11,12 @@
 #include "actors/protocol/peers_actor.hpp"
 #include "actors/request/gateway_actor.hpp"
 #include "actors/request/request_journal.hpp"
+#include "actors/reuse/cache_actor.hpp"
+#include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/stage/stage_host_actor.hpp"
 #include "actors/weights/fetcher_actor.hpp"
-#include "node/node_cache.hpp"
+#include "node/local_cluster.hpp"
 #include "node/node_options.hpp"
 #include "supervision/supervisor.hpp"
 
@@ -24,13 +26,13 @@
 #include <mutex>
 #include <vector>
 
-/// The tree of a cluster member, the second of the two places that name roles:
+/// The tree of a node; a process alone is a node without links. Nothing else names roles:
 ///
 ///     ovir               rest_for_one
-///       shards           one_for_one, temporary children: a supervisor for each segment in use, so
-///         shard-...        that one shard's crashes do not use up the intensity of another's
-///           shard
 ///       paths            where requests run
+///       shards           one_for_one, temporary children: a supervisor for each segment in use, so
+///         shard-...        that one shard's crashes do not use up the intensity of another's; a
+///           shard          process alone has a permanent stage-0, stage-1 ... instead
 ///       host             lends this node's segments                          (role worker)
 ///       source           serves weights to others
 ///       fetcher          fetches weights from others                         (role worker)
@@ -45,13 +47,45 @@
 ///       gateway          requests of HTTP clients                 (with an HTTP endpoint)
 ///       metrics          what Prometheus is told
 ///       admin            shells
-///       reuse            one_for_one, where anything is kept: last, so that nobody restarts with
+///       reuse            one_for_one, where anything is kept: last, so that nothing restarts with
 ///         cache            it; without it, everything is computed
 ///         blocks           from and for other nodes
+///       upkeep           one_for_one                                         (role worker)
+///         units          a pool of work units: a dispatcher and its workers
+///         scrubber       hashes the weights here again and again
 namespace ovir::supervision {
 
-/// What the actors of a node work with. All of it outlives the actor system.
+/// How often parts may crash. Intensities multiply up the tree, so the whole is patient and slow.
+struct tree_policies {
+  restart_policy part{5, std::chrono::seconds{5}, std::chrono::milliseconds{10},
+                      std::chrono::seconds{1}};
+  restart_policy whole{5, std::chrono::seconds{10}, std::chrono::milliseconds{200},
+                       std::chrono::seconds{5}};
+};
+
+/// The stages of a process alone, and what its requests need.
+struct local_parts {
+  std::vector<std::shared_ptr<actors::stage_bench>> benches; ///< by stage; none in a cluster's node
+  const compute::tokenizer* vocabulary{nullptr};
+  std::uint32_t prefill_chunk{64};
+  digest model; ///< under which answers are kept
+};
+
+/// What is kept over requests.
+struct reuse_parts {
+  std::shared_ptr<actors::cache_handle> handle; ///< null: nothing is kept
+  actors::cache_environment around{};
+  bool peers{false}; ///< also from and for other nodes
+  /// See `node_cache::quarantine`; null in a process alone.
+  std::function<void(std::function<void()> done)> quarantine{};
+};
+
+/// What the actors of a node work with. All of it outlives the actor system. A process alone has
+/// `local`, `env`, `executor`, `draws`, perhaps a desk and `reuse`.
 struct node_parts {
+  tree_policies policies;
+  local_parts local;
+  reuse_parts reuse;
   const node_options* options{nullptr};
   const secret_key* key{nullptr};
   storage::env* env{nullptr};
@@ -61,7 +95,7 @@ struct node_parts {
   actors::compute_executor* executor{nullptr};
   actors::compute_executor* draws{nullptr}; ///< of the leads: tokens wait for no stage's step
   const actors::signing_desk* desk{nullptr};
-  actors::peers* links{nullptr};
+  actors::peers* links{nullptr}; ///< null: a process alone
   actors::access_list* access{nullptr};
   const actors::operator_names* operators{nullptr};
   actors::model_catalog* models{nullptr};
@@ -75,7 +109,6 @@ struct node_parts {
   actors::membership_environment membership;
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};
-  node_cache* cache{nullptr};               ///< null: nothing is kept
   actors::kept_ledger* ledger{nullptr};     ///< null: not its keeper
   node_id keeper;                           ///< of the ledger this node uses; empty: none
   durable_file* ledger_copy{nullptr};       ///< of the keeper's log; null: none is kept
@@ -95,7 +128,13 @@ private:
   std::map<std::string, caf::actor> actors_;
 };
 
-[[nodiscard]] supervisor_spec cluster_node_tree(const std::shared_ptr<const node_parts>& parts,
-                                                const std::shared_ptr<directory>& known);
+/// Of a process alone.
+[[nodiscard]] tree_policies policies_for(const cluster_options& options);
+
+/// Path of the scheduler for `find_child`, from the root.
+inline constexpr std::string_view scheduler_path = "requests/scheduler";
+
+[[nodiscard]] supervisor_spec node_tree(const std::shared_ptr<const node_parts>& parts,
+                                        const std::shared_ptr<directory>& known);
 
 } // namespace ovir::supervision

@@ -1,9 +1,11 @@
 #pragma once
 
+#include "actors/bulk/unit_protocol_actor.hpp"
 #include "actors/bulk/work_unit.hpp"
 #include "supervision/child_spec.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -13,6 +15,10 @@ struct unit_pool_options {
   /// 1 to `limits::unit_workers_max`. Two for each thread are best: while one is restarted or waits
   /// for its next batch, the other one runs.
   std::uint32_t workers{4};
+  /// Workers have a thread each, for units that read files.
+  bool detached{false};
+  /// Told of the dispatcher whenever it is started; may be empty.
+  std::function<void(const actors::unit_dispatcher_actor&)> started{};
 };
 
 /// Where `find_child` finds the actor that takes `submit_batch`, an

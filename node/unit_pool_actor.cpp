@@ -31,9 +31,11 @@ supervisor_spec workers_tree(const unit_pool_options& options,
   for (std::uint32_t i = 0; i < options.workers; ++i) {
     child_spec worker;
     worker.rules = {fmt::format("worker-{}", i), restart_kind::permanent, worker_shutdown};
-    worker.start = [dispatcher, work](caf::actor_system& system) -> result<caf::actor> {
+    worker.start = [dispatcher, work,
+                    detached = options.detached](caf::actor_system& system) -> result<caf::actor> {
       return caf::actor_cast<caf::actor>(
-          system.spawn(actors::unit_worker_behavior, dispatcher, work));
+          detached ? system.spawn<caf::detached>(actors::unit_worker_behavior, dispatcher, work)
+                   : system.spawn(actors::unit_worker_behavior, dispatcher, work));
     };
     spec.children.push_back(std::move(worker));
   }
@@ -54,8 +56,12 @@ result<supervisor_spec> unit_pool_tree(const unit_pool_options& options,
   auto slot = std::make_shared<actors::unit_dispatcher_actor>();
   child_spec dispatcher;
   dispatcher.rules = {std::string{unit_dispatcher_path}, restart_kind::permanent, worker_shutdown};
-  dispatcher.start = [slot](caf::actor_system& system) -> result<caf::actor> {
+  dispatcher.start = [slot,
+                      started = options.started](caf::actor_system& system) -> result<caf::actor> {
     *slot = system.spawn(actors::unit_dispatcher_behavior);
+    if (started) {
+      started(*slot);
+    }
     return caf::actor_cast<caf::actor>(*slot);
   };
   child_spec workers = supervisor_child(

@@ -24,3 +24,11 @@ show_help() { awk 'NR > 1 && /^#/ { sub(/^# ?/, ""); print; next } NR > 1 { exit
 # The value of a text key of a JSON document on standard input. Quotes inside strings are escaped in
 # JSON, so `"key": "` can only be the key itself.
 json_text() { sed -n "s/.*\"$1\"[[:space:]]*:[[:space:]]*\"\([^\"]*\)\".*/\1/p" | head -n 1; }
+
+# Takes the argument K/N of an option --part apart, into part_start and part_count.
+read_part() {
+  [[ ${1:-} =~ ^([0-9]+)/([0-9]+)$ ]] && ((BASH_REMATCH[1] >= 1 && BASH_REMATCH[1] <= BASH_REMATCH[2])) ||
+    usage_error "--part takes K/N, such as 1/4, not '${1:-}'"
+  part_start=${BASH_REMATCH[1]}
+  part_count=${BASH_REMATCH[2]}
+}

@@ -1,18 +1,18 @@
 #include "templates/interpreter.hpp"
 
-#include "compute/base/utf8.hpp"
 #include "messages/limits/templates.hpp"
+#include "templates/filters.hpp"
+#include "templates/members.hpp"
+#include "templates/operators.hpp"
+#include "templates/tests_of_values.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace ovir::templates {
 
-// Namespaces and scopes can hold one another in circles.
+// Scopes can hold one another in circles.
 interpreter::~interpreter() {
-  for (const auto& space : namespaces_) {
-    space->members.items.clear();
-  }
   for (const auto& home : homes_) {
     home->variables.clear();
   }
@@ -23,164 +23,28 @@ result<marked_text> interpreter::run() {
   out_ = &out;
   scope_ = std::make_shared<scope>();
   execute(tree_.root);
-  if (failed_) {
-    return *failed_;
+  if (r_.failed()) {
+    return *r_.failure();
   }
   return out;
-}
-
-value interpreter::wrong(errc code, std::string text) {
-  if (!failed_) {
-    failed_ = code == errc::invalid_argument
-                  ? error{code, std::move(text)}
-                  : fail(code, "line {} of the chat template: {}", line_, text);
-  }
-  return {};
-}
-
-bool interpreter::charge(std::uint64_t steps, std::uint64_t bytes) {
-  steps_ += steps;
-  bytes_ += bytes;
-  if (steps_ > limits::template_steps_max) {
-    wrong(errc::over_limit, fmt::format("rendering takes more than {} steps; a template that "
-                                        "loops without end, or a very long conversation",
-                                        limits::template_steps_max));
-  } else if (bytes_ > limits::template_bytes_made_max) {
-    wrong(errc::over_limit, fmt::format("rendering makes more than {} bytes of text and lists",
-                                        limits::template_bytes_made_max));
-  }
-  return !failed();
-}
-
-value interpreter::made(marked_text text) {
-  if (text.size() > limits::template_output_max) {
-    return wrong(errc::over_limit,
-                 fmt::format("a text becomes longer than {} bytes", limits::template_output_max));
-  }
-  return charge(0, text.size()) ? value{std::move(text)} : value{};
-}
-
-value interpreter::made_list(std::vector<value> items, bool tuple) {
-  if (!charge(items.size() / 8, items.size() * sizeof(value))) {
-    return {};
-  }
-  value out = value::list(std::move(items), tuple);
-  if (out.depth() > limits::template_value_depth_max ||
-      out.weight() > limits::template_value_weight_max) {
-    return wrong(errc::over_limit, "a list becomes too deep or too large");
-  }
-  return out;
-}
-
-value interpreter::made_dict(dict_value members) {
-  if (!charge(members.items.size() / 8, members.items.size() * 2 * sizeof(value))) {
-    return {};
-  }
-  value out = value::dict(std::move(members));
-  if (out.depth() > limits::template_value_depth_max ||
-      out.weight() > limits::template_value_weight_max) {
-    return wrong(errc::over_limit, "a dictionary becomes too deep or too large");
-  }
-  return out;
-}
-
-marked_text interpreter::text_of(const value& v) {
-  if (!charge(v.weight() / 64, v.weight())) {
-    return {};
-  }
-  auto text = str_of(v);
-  if (!text) {
-    wrong(errc::unsupported, fmt::format("a {} cannot be written as text", v.kind()));
-    return {};
-  }
-  return std::move(*text);
-}
-
-std::vector<value> interpreter::characters_of(const marked_text& text) {
-  std::vector<value> out;
-  if (!charge(text.size() / 4, text.size() * sizeof(value))) {
-    return out;
-  }
-  for (std::size_t at = 0; at < text.size();) {
-    const auto step = compute::read_utf8(std::string_view{text.bytes()}.substr(at));
-    out.emplace_back(text.part(at, step.bytes));
-    at += step.bytes;
-  }
-  return out;
-}
-
-std::vector<value> interpreter::items_of(const value& v) {
-  if (const auto* const list = v.as_list()) {
-    return charge(list->items.size() / 8, list->items.size() * sizeof(value))
-               ? list->items
-               : std::vector<value>{};
-  }
-  if (const auto* const dict = v.as_dict()) {
-    std::vector<value> keys;
-    if (charge(dict->items.size() / 8, dict->items.size() * sizeof(value))) {
-      for (const auto& [key, member] : dict->items) {
-        keys.push_back(key);
-      }
-    }
-    return keys;
-  }
-  if (const auto* const text = v.as_text()) {
-    return characters_of(*text);
-  }
-  if (!v.is_undefined()) {
-    wrong(errc::malformed, fmt::format("a {} is nothing to go through", v.kind()));
-  }
-  return {};
-}
-
-std::optional<interpreter::bound> interpreter::bind(std::string_view what, const call_values& with,
-                                                    std::span<const std::string_view> parameters) {
-  bound out{};
-  if (with.plain.size() > parameters.size() ||
-      (!with.plain.empty() && parameters[with.plain.size() - 1].empty())) {
-    wrong(errc::malformed, fmt::format("'{}' is given too many arguments", what));
-    return std::nullopt;
-  }
-  std::copy(with.plain.begin(), with.plain.end(), out.begin());
-  for (const auto& [name, v] : with.named) {
-    const auto at = std::find(parameters.begin(), parameters.end(), name);
-    if (at == parameters.end() ||
-        static_cast<std::size_t>(at - parameters.begin()) < with.plain.size()) {
-      wrong(errc::malformed, fmt::format("'{}' has no argument '{}' there", what, name));
-      return std::nullopt;
-    }
-    out[static_cast<std::size_t>(at - parameters.begin())] = v;
-  }
-  return out;
-}
-
-std::int64_t interpreter::integer_or(const value& v, std::int64_t otherwise) {
-  if (v.is_undefined() || v.is_none()) {
-    return otherwise;
-  }
-  const auto i = v.as_integer();
-  if (!i) {
-    wrong(errc::malformed, fmt::format("a whole number is needed, this is a {}", v.kind()));
-  }
-  return i.value_or(otherwise);
 }
 
 interpreter::flow interpreter::execute(node_index at) {
   const node& n = tree_.nodes[at];
-  line_ = n.line;
-  if (failed() || !charge(1)) {
+  r_.at_line(n.line);
+  if (r_.failed() || !r_.charge(1)) {
     return flow::on;
   }
   switch (n.what) {
   case node_kind::block:
     for (const node_index part : n.parts) {
-      if (const flow f = execute(part); f != flow::on || failed()) {
+      if (const flow f = execute(part); f != flow::on || r_.failed()) {
         return f;
       }
     }
     return flow::on;
   case node_kind::data:
-    if (charge(0, n.constant.as_text()->size())) {
+    if (r_.charge(0, n.constant.as_text()->size())) {
       out_->append(*n.constant.as_text());
     }
     return flow::on;
@@ -202,44 +66,44 @@ interpreter::flow interpreter::execute(node_index at) {
   case node_kind::call_block: {
     const value caller = make_macro(n.parts[1]);
     const value out = evaluate_call(tree_.nodes[n.parts[0]], &caller);
-    if (!failed()) {
-      out_->append(text_of(out));
+    if (!r_.failed()) {
+      out_->append(r_.text_of(out));
     }
     return flow::on;
   }
   case node_kind::with: return execute_with(n);
   case node_kind::stop_loop: return flow::stop_loop;
   case node_kind::next_turn: return flow::next_turn;
-  default: wrong(errc::internal, "no statement"); return flow::on;
+  default: r_.wrong(errc::internal, "no statement"); return flow::on;
   }
 }
 
 void interpreter::execute_print(const node& n) {
   const value v = evaluate(n.parts[0]);
-  if (failed()) {
+  if (r_.failed()) {
     return;
   }
-  out_->append(text_of(v));
+  out_->append(r_.text_of(v));
   if (out_->size() > limits::template_output_max) {
-    wrong(errc::over_limit,
-          fmt::format("the prompt becomes longer than {} bytes", limits::template_output_max));
+    r_.wrong(errc::over_limit,
+             fmt::format("the prompt becomes longer than {} bytes", limits::template_output_max));
   }
 }
 
 interpreter::flow interpreter::execute_condition(const node& n) {
   std::size_t i = 0;
   for (; i + 2 < n.parts.size(); i += 2) {
-    if (evaluate(n.parts[i]).truth() && !failed()) {
+    if (evaluate(n.parts[i]).truth() && !r_.failed()) {
       return execute(n.parts[i + 1]);
     }
   }
-  return n.parts[i] != 0 && !failed() ? execute(n.parts[i]) : flow::on;
+  return n.parts[i] != 0 && !r_.failed() ? execute(n.parts[i]) : flow::on;
 }
 
 interpreter::flow interpreter::execute_loop(const node& n) {
   const auto state = std::make_shared<loop_state>();
   const value all = evaluate(n.parts[1]);
-  std::vector<value> items = failed() ? std::vector<value>{} : items_of(all);
+  std::vector<value> items = r_.failed() ? std::vector<value>{} : r_.items_of(all);
   const std::shared_ptr<scope> outside = scope_;
   const auto enter = [&](const value& one) {
     scope_ = std::make_shared<scope>(scope{{}, outside});
@@ -252,14 +116,14 @@ interpreter::flow interpreter::execute_loop(const node& n) {
       if (evaluate(n.parts[2]).truth()) {
         kept.push_back(one);
       }
-      if (failed()) {
+      if (r_.failed()) {
         break;
       }
     }
     items = std::move(kept);
   }
   scope_ = outside;
-  if (failed()) {
+  if (r_.failed()) {
     return flow::on;
   }
   if (items.empty()) {
@@ -268,9 +132,10 @@ interpreter::flow interpreter::execute_loop(const node& n) {
   state->items = std::move(items);
   state->depth = ++loops_;
   if (++nesting_ > limits::template_nesting_max) {
-    wrong(errc::over_limit, "blocks lie too deep in each other");
+    r_.wrong(errc::over_limit, "blocks lie too deep in each other");
   }
-  for (; state->at < state->items.size() && !failed() && charge(4, sizeof(scope)); ++state->at) {
+  for (; state->at < state->items.size() && !r_.failed() && r_.charge(4, sizeof(scope));
+       ++state->at) {
     enter(state->items[state->at]);
     scope_->variables.emplace_back("loop", value{value::state{state}});
     if (execute(n.parts[3]) == flow::stop_loop) {
@@ -304,13 +169,13 @@ value interpreter::rendered(node_index block) {
   const std::shared_ptr<scope> outside = scope_;
   scope_ = std::make_shared<scope>(scope{{}, outside});
   if (++nesting_ > limits::template_nesting_max) {
-    wrong(errc::over_limit, "calls lie too deep in each other");
+    r_.wrong(errc::over_limit, "calls lie too deep in each other");
   }
   execute(block);
   --nesting_;
   scope_ = outside;
   out_ = outside_text;
-  return failed() ? value{} : made(std::move(text));
+  return r_.failed() ? value{} : r_.made(std::move(text));
 }
 
 void interpreter::execute_set_block(const node& n) {
@@ -321,30 +186,31 @@ void interpreter::execute_set_block(const node& n) {
   for (node_index at = n.parts[sets ? 1 : 0]; at != 0; at = tree_.nodes[at].parts[0]) {
     chain.push_back(&tree_.nodes[at]);
   }
-  for (auto filter = chain.rbegin(); filter != chain.rend() && !failed(); ++filter) {
+  for (auto filter = chain.rbegin(); filter != chain.rend() && !r_.failed(); ++filter) {
     call_values with = values_of(**filter, 1);
     with.plain.insert(with.plain.begin(), text);
-    text = apply_filter((*filter)->name, std::move(with));
+    text = apply_filter(r_, (*filter)->name, std::move(with));
   }
-  if (failed()) {
+  if (r_.failed()) {
     return;
   }
   if (sets) {
     assign(n.parts[0], text);
   } else {
-    out_->append(text_of(text));
+    out_->append(r_.text_of(text));
   }
 }
 
 void interpreter::assign(node_index target, const value& to) {
   const node& n = tree_.nodes[target];
-  if (failed()) {
+  if (r_.failed()) {
     return;
   }
   if (n.what == node_kind::tuple) {
-    const std::vector<value> items = items_of(to);
+    const std::vector<value> items = r_.items_of(to);
     if (items.size() != n.parts.size()) {
-      wrong(errc::malformed, fmt::format("{} values for {} names", items.size(), n.parts.size()));
+      r_.wrong(errc::malformed,
+               fmt::format("{} values for {} names", items.size(), n.parts.size()));
       return;
     }
     for (std::size_t i = 0; i < items.size(); ++i) {
@@ -356,8 +222,8 @@ void interpreter::assign(node_index target, const value& to) {
     const value space = lookup(tree_.nodes[n.parts[0]].name);
     const auto* const members = space.get<std::shared_ptr<namespace_value>>();
     if (members == nullptr) {
-      wrong(errc::malformed, "only members of namespaces can be set");
-    } else if (charge(1 + (*members)->members.items.size() / 8, 2 * sizeof(value))) {
+      r_.wrong(errc::malformed, "only members of namespaces can be set");
+    } else if (r_.charge(1 + (*members)->members.items.size() / 8, 2 * sizeof(value))) {
       (*members)->members.set(value::text(n.name), to);
     }
     return;
@@ -372,17 +238,205 @@ void interpreter::assign(node_index target, const value& to) {
 }
 
 value interpreter::make_macro(node_index at) {
-  if (!charge(1, sizeof(macro))) {
+  if (!r_.charge(1, sizeof(macro))) {
     return {};
   }
   homes_.push_back(scope_);
   return value{value::state{std::make_shared<const macro>(macro{at, scope_, {}})}};
 }
 
-std::size_t length_of(std::string_view text) noexcept {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80;
-  }));
+value interpreter::evaluate(node_index at) {
+  const node& n = tree_.nodes[at];
+  if (r_.failed()) {
+    return {};
+  }
+  r_.at_line(n.line);
+  if (!r_.charge(1)) {
+    return {};
+  }
+  if (nesting_ == limits::template_nesting_max) {
+    return r_.wrong(errc::over_limit, "expressions and calls lie too deep in each other");
+  }
+  ++nesting_;
+  value out = evaluate_plain(n);
+  --nesting_;
+  return r_.failed() ? value{} : out;
+}
+
+value interpreter::evaluate_plain(const node& n) {
+  switch (n.what) {
+  case node_kind::constant: return n.constant;
+  case node_kind::name: return lookup(n.name);
+  case node_kind::list:
+  case node_kind::tuple: {
+    std::vector<value> items;
+    for (const node_index part : n.parts) {
+      items.push_back(evaluate(part));
+    }
+    return r_.made_list(std::move(items), n.what == node_kind::tuple);
+  }
+  case node_kind::dict: return evaluate_dict(n);
+  case node_kind::attribute: return member(r_, evaluate(n.parts[0]), n.name);
+  case node_kind::item: {
+    const value of = evaluate(n.parts[0]);
+    return item(r_, of, evaluate(n.parts[1]));
+  }
+  case node_kind::slice: return evaluate_slice(n);
+  case node_kind::call: return evaluate_call(n, nullptr);
+  case node_kind::filter: return apply_filter(r_, n.name, values_of(n, 0));
+  case node_kind::test: return value{apply_test(r_, n.name, values_of(n, 0))};
+  case node_kind::unary: return signed_value(r_, n.name, evaluate(n.parts[0]));
+  case node_kind::binary: {
+    const value left = evaluate(n.parts[0]);
+    return combined(r_, n.name, left, evaluate(n.parts[1]));
+  }
+  case node_kind::comparison: return evaluate_comparison(n);
+  case node_kind::logic: {
+    const value left = evaluate(n.parts[0]);
+    return left.truth() == (n.name == "or") ? left : evaluate(n.parts[1]);
+  }
+  case node_kind::conditional:
+    if (evaluate(n.parts[0]).truth()) {
+      return evaluate(n.parts[1]);
+    }
+    return n.parts[2] == 0 ? value::missing("the value of an 'if' without 'else'")
+                           : evaluate(n.parts[2]);
+  default: return r_.wrong(errc::internal, "no expression");
+  }
+}
+
+value interpreter::evaluate_dict(const node& n) {
+  dict_value members;
+  for (std::size_t i = 0; i < n.parts.size() && !r_.failed(); i += 2) {
+    const value key = evaluate(n.parts[i]);
+    if (key.depth() != 0 || !r_.charge(1 + members.items.size() / 8)) {
+      return r_.wrong(errc::malformed, "a list cannot be a key");
+    }
+    members.set(key, evaluate(n.parts[i + 1]));
+  }
+  return r_.failed() ? value{} : r_.made_dict(std::move(members));
+}
+
+value interpreter::lookup(const std::string& name) {
+  for (const scope* s = scope_.get(); s != nullptr; s = s->parent.get()) {
+    if (!r_.charge(s->variables.size() / 16)) {
+      return {};
+    }
+    // The last of a name is the newest: macros may be defined again.
+    const auto at = std::find_if(s->variables.rbegin(), s->variables.rend(),
+                                 [&](const auto& v) { return v.first == name; });
+    if (at != s->variables.rend()) {
+      return at->second;
+    }
+  }
+  if (const value* const input = variables_.find(name)) {
+    return *input;
+  }
+  if (is_function(name)) {
+    return value{value::state{function_value{name, nullptr}}};
+  }
+  return value::missing(name);
+}
+
+call_values interpreter::values_of(const node& n, std::size_t first) {
+  call_values with;
+  const std::size_t plain = n.parts.size() - n.names.size();
+  for (std::size_t i = first; i < n.parts.size() && !r_.failed(); ++i) {
+    value v = evaluate(n.parts[i]);
+    if (i < plain) {
+      with.plain.push_back(std::move(v));
+    } else {
+      with.named.emplace_back(n.names[i - plain], std::move(v));
+    }
+  }
+  return with;
+}
+
+value interpreter::evaluate_call(const node& n, const value* caller) {
+  const value callee = evaluate(n.parts[0]);
+  call_values with = values_of(n, 1);
+  if (r_.failed()) {
+    return {};
+  }
+  if (caller != nullptr) {
+    with.named.emplace_back("caller", *caller);
+  }
+  r_.at_line(n.line);
+  return call(callee, std::move(with));
+}
+
+value interpreter::evaluate_comparison(const node& n) {
+  value left = evaluate(n.parts[0]);
+  for (std::size_t i = 0; i < n.names.size() && !r_.failed(); ++i) {
+    value right = evaluate(n.parts[i + 1]);
+    if (r_.failed() || !holds(r_, left, n.names[i], right)) {
+      return value{false};
+    }
+    left = std::move(right);
+  }
+  return value{true};
+}
+
+value interpreter::evaluate_slice(const node& n) {
+  const value of = evaluate(n.parts[0]);
+  const auto bound_at = [&](std::size_t i) {
+    return n.parts[i] == 0 ? value{none{}} : evaluate(n.parts[i]);
+  };
+  const value from = bound_at(1);
+  const value to = bound_at(2);
+  return sliced(r_, of, from, to, bound_at(3));
+}
+
+value interpreter::call(const value& callee, call_values with) {
+  if (r_.failed()) {
+    return {};
+  }
+  if (const auto* const m = callee.get<std::shared_ptr<const macro>>()) {
+    return call_macro(**m, std::move(with));
+  }
+  if (const auto* const f = callee.get<function_value>()) {
+    return f->self == nullptr ? call_function(r_, f->name, with, now_)
+                              : call_method(r_, *f->self, f->name, with);
+  }
+  return callee.is_undefined()
+             ? r_.wrong(errc::malformed, fmt::format("'{}' is undefined, so it cannot be called",
+                                                     callee.get<undefined>()->name))
+             : r_.wrong(errc::malformed, fmt::format("a {} cannot be called", callee.kind()));
+}
+
+value interpreter::call_macro(const macro& m, call_values with) {
+  const node& n = tree_.nodes[m.definition];
+  if (with.plain.size() > n.names.size()) {
+    return r_.wrong(errc::malformed, fmt::format("the macro '{}' takes at most {} arguments",
+                                                 n.name, n.names.size()));
+  }
+  const auto inside = std::make_shared<scope>(scope{{}, m.home});
+  const std::shared_ptr<scope> outside = std::exchange(scope_, inside);
+  const std::size_t defaults = n.parts.size() - 1;
+  for (std::size_t i = 0; i < n.names.size() && !r_.failed(); ++i) {
+    const auto named = std::find_if(with.named.begin(), with.named.end(),
+                                    [&](const auto& v) { return v.first == n.names[i]; });
+    value v = value::missing(n.names[i]);
+    if (i < with.plain.size()) {
+      v = with.plain[i];
+    } else if (named != with.named.end()) {
+      v = named->second;
+      with.named.erase(named);
+    } else if (i + defaults >= n.names.size()) {
+      v = evaluate(n.parts[i + defaults - n.names.size()]);
+    }
+    inside->variables.emplace_back(n.names[i], std::move(v));
+  }
+  const bool has_caller = with.named.size() == 1 && with.named[0].first == "caller";
+  if (has_caller) {
+    inside->variables.push_back(with.named[0]);
+  } else if (!with.named.empty()) {
+    r_.wrong(errc::malformed,
+             fmt::format("the macro '{}' has no parameter '{}' left", n.name, with.named[0].first));
+  }
+  value out = r_.failed() || !r_.charge(1, sizeof(scope)) ? value{} : rendered(n.parts.back());
+  scope_ = outside;
+  return out;
 }
 
 } // namespace ovir::templates

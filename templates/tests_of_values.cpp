@@ -1,5 +1,9 @@
+#include "templates/tests_of_values.hpp"
+
 #include "compute/base/printable.hpp"
-#include "templates/interpreter.hpp"
+#include "templates/operators.hpp"
+#include "templates/syntax.hpp"
+#include "templates/text_methods.hpp"
 
 #include <algorithm>
 #include <array>
@@ -78,37 +82,37 @@ constexpr std::array<kind_test, 18> kind_tests{{
 
 } // namespace
 
-bool interpreter::apply_test(std::string_view name, const call_values& with) {
-  if (failed()) {
+bool apply_test(rendering& r, std::string_view name, const call_values& with) {
+  if (r.failed()) {
     return false;
   }
   const value& v = with.plain.front();
   const auto* const kind = std::find_if(kind_tests.begin(), kind_tests.end(),
                                         [&](const kind_test& t) { return t.name == name; });
   const auto* const relation = std::find_if(relations.begin(), relations.end(),
-                                            [&](const auto& r) { return r.first == name; });
+                                            [&](const auto& known) { return known.first == name; });
   const std::size_t wanted = kind != kind_tests.end() ? 1 : 2;
   const bool known = kind != kind_tests.end() || relation != relations.end() ||
                      name == "divisibleby" || name == "sameas";
   if (!known) {
-    wrong(errc::unsupported,
-          fmt::format("the test '{}' is not known here", compute::printable(name)));
+    r.wrong(errc::unsupported,
+            fmt::format("the test '{}' is not known here", compute::printable(name)));
     return false;
   }
   if (with.plain.size() != wanted || !with.named.empty()) {
-    wrong(errc::malformed, fmt::format("the test '{}' takes {} arguments", name, wanted - 1));
+    r.wrong(errc::malformed, fmt::format("the test '{}' takes {} arguments", name, wanted - 1));
     return false;
   }
   if (kind != kind_tests.end()) {
-    return charge(v.as_text() != nullptr ? v.weight() / 64 : 0) && kind->holds(v);
+    return r.charge(v.as_text() != nullptr ? v.weight() / 64 : 0) && kind->holds(v);
   }
   if (relation != relations.end()) {
-    return holds(v, relation->second, with.plain[1]);
+    return holds(r, v, relation->second, with.plain[1]);
   }
   if (name == "sameas") {
-    return v.kind() == with.plain[1].kind() && holds(v, "==", with.plain[1]);
+    return v.kind() == with.plain[1].kind() && holds(r, v, "==", with.plain[1]);
   }
-  return integer_arithmetic("%", integer_or(v, 0), integer_or(with.plain[1], 0)) ==
+  return integer_arithmetic(r, "%", r.integer_or(v, 0), r.integer_or(with.plain[1], 0)) ==
          value{std::int64_t{0}};
 }
 

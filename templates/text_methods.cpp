@@ -1,6 +1,8 @@
+#include "templates/text_methods.hpp"
+
 #include "compute/base/utf8.hpp"
 #include "messages/limits/templates.hpp"
-#include "templates/interpreter.hpp"
+#include "templates/filters.hpp"
 #include "templates/lexer.hpp"
 
 #include <algorithm>
@@ -80,36 +82,14 @@ std::vector<std::pair<std::size_t, std::size_t>> lines_in(std::string_view text)
   return lines;
 }
 
-} // namespace
-
-bool has_only_ascii_cases(std::string_view text) {
-  while (!text.empty()) {
-    const auto step = compute::read_utf8(text);
-    if (step.value >= 0x80 && std::any_of(cased.begin(), cased.end(), [&](const auto& range) {
-          return step.value >= range.first && step.value <= range.second;
-        })) {
-      return false;
-    }
-    text.remove_prefix(step.bytes);
-  }
-  return true;
-}
-
-char ascii_upper(char c) noexcept {
-  return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-}
-char ascii_lower(char c) noexcept {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-value interpreter::split(const marked_text& text, const value& by, std::int64_t most,
-                         bool from_right) {
+value split(rendering& r, const marked_text& text, const value& by, std::int64_t most,
+            bool from_right) {
   std::vector<std::pair<std::size_t, std::size_t>> found; // of separators
   const std::string_view bytes = text.bytes();
   const bool blanks = by.is_undefined() || by.is_none();
   const marked_text* const sign = by.as_text();
   if (!blanks && (sign == nullptr || sign->empty())) {
-    return wrong(errc::malformed, "'split' needs a separator of at least one character");
+    return r.wrong(errc::malformed, "'split' needs a separator of at least one character");
   }
   std::size_t begins = 0;
   std::size_t ends = bytes.size();
@@ -117,7 +97,7 @@ value interpreter::split(const marked_text& text, const value& by, std::int64_t 
     begins = leading_space(bytes);
     ends -= begins == ends ? 0 : trailing_space(bytes);
     if (begins == bytes.size()) {
-      return made_list({});
+      return r.made_list({});
     }
     for (std::size_t at = begins; at < ends;) {
       const std::size_t space = leading_space(bytes.substr(at, ends - at));
@@ -151,7 +131,7 @@ value interpreter::split(const marked_text& text, const value& by, std::int64_t 
     from_right ? found.erase(found.begin(), found.end() - keep)
                : found.erase(found.begin() + keep, found.end());
   }
-  if (!charge(found.size() / 8, text.size() + found.size() * sizeof(value))) {
+  if (!r.charge(found.size() / 8, text.size() + found.size() * sizeof(value))) {
     return {};
   }
   std::vector<value> parts;
@@ -161,11 +141,39 @@ value interpreter::split(const marked_text& text, const value& by, std::int64_t 
     at = end;
   }
   parts.emplace_back(text.part(at, ends - at));
-  return made_list(std::move(parts));
+  return r.made_list(std::move(parts));
 }
 
-value interpreter::replaced(const marked_text& text, const marked_text& what, const marked_text& by,
-                            std::int64_t most) {
+} // namespace
+
+bool has_only_ascii_cases(std::string_view text) {
+  while (!text.empty()) {
+    const auto step = compute::read_utf8(text);
+    if (step.value >= 0x80 && std::any_of(cased.begin(), cased.end(), [&](const auto& range) {
+          return step.value >= range.first && step.value <= range.second;
+        })) {
+      return false;
+    }
+    text.remove_prefix(step.bytes);
+  }
+  return true;
+}
+
+char ascii_upper(char c) noexcept {
+  return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+}
+char ascii_lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+std::size_t length_of(std::string_view text) noexcept {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80;
+  }));
+}
+
+value replaced(rendering& r, const marked_text& text, const marked_text& what,
+               const marked_text& by, std::int64_t most) {
   marked_text out;
   std::size_t at = 0;
   const std::string& bytes = text.bytes();
@@ -173,7 +181,7 @@ value interpreter::replaced(const marked_text& text, const marked_text& what, co
     out.append(text.part(at, to - at));
     out.append(by);
     at = to;
-    return charge(0, by.size()) && out.size() <= limits::template_output_max;
+    return r.charge(0, by.size()) && out.size() <= limits::template_output_max;
   };
   if (what.empty()) { // between all characters, and at both ends
     for (std::size_t next = 0; most != 0; --most) {
@@ -192,69 +200,13 @@ value interpreter::replaced(const marked_text& text, const marked_text& what, co
     }
   }
   out.append(text.part(at));
-  return failed() ? value{} : made(std::move(out));
+  return r.failed() ? value{} : r.made(std::move(out));
 }
 
-value interpreter::call_text_method(const marked_text& self, std::string_view name,
-                                    const bound& with) {
-  const marked_text* const first = with[0].as_text();
-  if (name == "strip" || name == "lstrip" || name == "rstrip") {
-    if (!with[0].is_undefined() && !with[0].is_none() && first == nullptr) {
-      return wrong(errc::malformed, fmt::format("'{}' needs a text of characters", name));
-    }
-    const std::string* const set = first == nullptr ? nullptr : &first->bytes();
-    if (set != nullptr && !charge(self.size() * set->size() / 64)) {
-      return {};
-    }
-    const std::size_t left = name == "rstrip" ? 0 : stripped_left(self.bytes(), set);
-    const std::size_t right =
-        name == "lstrip" ? 0 : stripped_right(std::string_view{self.bytes()}.substr(left), set);
-    return made(self.part(left, self.size() - left - right));
-  }
-  if (name == "split" || name == "rsplit") {
-    return split(self, with[0], integer_or(with[1], -1), name == "rsplit");
-  }
-  if (name == "splitlines") {
-    std::vector<value> lines;
-    for (const auto& [begin, end] : lines_in(self.bytes())) {
-      lines.emplace_back(self.part(begin, end - begin));
-    }
-    return charge(0, self.size()) ? made_list(std::move(lines)) : value{};
-  }
-  if (name == "upper") {
-    return filter_upper(self, with);
-  }
-  if (name == "lower") {
-    return filter_lower(self, with);
-  }
-  if (name == "capitalize") {
-    return filter_capitalize(self, with);
-  }
-  if (name == "title") {
-    if (!has_only_ascii_cases(self.bytes())) {
-      return wrong(errc::unsupported, "'title' of letters beyond ASCII");
-    }
-    char before = ' ';
-    return made(self.each([&](char c) {
-      const char out = is_letter(before) ? ascii_lower(c) : ascii_upper(c);
-      before = c;
-      return out;
-    }));
-  }
-  if (name == "isdigit") {
-    return value{!self.empty() && std::all_of(self.bytes().begin(), self.bytes().end(),
-                                              [](char c) { return c >= '0' && c <= '9'; })};
-  }
-  if (name == "join") {
-    bound swapped{};
-    swapped[0] = value{self};
-    return filter_join(with[0], swapped);
-  }
-  return call_text_search(self, name, with);
-}
+namespace {
 
-value interpreter::call_text_search(const marked_text& self, std::string_view name,
-                                    const bound& with) {
+value call_text_search(rendering& r, const marked_text& self, std::string_view name,
+                       const bound& with) {
   const marked_text* const first = with[0].as_text();
   if (name == "startswith" || name == "endswith") {
     const auto fits = [&](const marked_text& end) {
@@ -266,16 +218,17 @@ value interpreter::call_text_search(const marked_text& self, std::string_view na
         return v.as_text() != nullptr && fits(*v.as_text());
       })};
     }
-    return first == nullptr ? wrong(errc::malformed, fmt::format("'{}' needs a text", name))
+    return first == nullptr ? r.wrong(errc::malformed, fmt::format("'{}' needs a text", name))
                             : value{fits(*first)};
   }
   if (name == "replace") {
     const marked_text* const by = with[1].as_text();
-    return first == nullptr || by == nullptr ? wrong(errc::malformed, "'replace' needs two texts")
-                                             : replaced(self, *first, *by, integer_or(with[2], -1));
+    return first == nullptr || by == nullptr
+               ? r.wrong(errc::malformed, "'replace' needs two texts")
+               : replaced(r, self, *first, *by, r.integer_or(with[2], -1));
   }
   if (first == nullptr || first->empty() || name == "format") {
-    return wrong(errc::unsupported, fmt::format("'{}' with these arguments", name));
+    return r.wrong(errc::unsupported, fmt::format("'{}' with these arguments", name));
   }
   std::int64_t count = 0;
   std::size_t at = self.bytes().find(first->bytes());
@@ -288,6 +241,66 @@ value interpreter::call_text_search(const marked_text& self, std::string_view na
     ++count;
   }
   return value{count};
+}
+
+} // namespace
+
+value call_text_method(rendering& r, const marked_text& self, std::string_view name,
+                       const bound& with) {
+  const marked_text* const first = with[0].as_text();
+  if (name == "strip" || name == "lstrip" || name == "rstrip") {
+    if (!with[0].is_undefined() && !with[0].is_none() && first == nullptr) {
+      return r.wrong(errc::malformed, fmt::format("'{}' needs a text of characters", name));
+    }
+    const std::string* const set = first == nullptr ? nullptr : &first->bytes();
+    if (set != nullptr && !r.charge(self.size() * set->size() / 64)) {
+      return {};
+    }
+    const std::size_t left = name == "rstrip" ? 0 : stripped_left(self.bytes(), set);
+    const std::size_t right =
+        name == "lstrip" ? 0 : stripped_right(std::string_view{self.bytes()}.substr(left), set);
+    return r.made(self.part(left, self.size() - left - right));
+  }
+  if (name == "split" || name == "rsplit") {
+    return split(r, self, with[0], r.integer_or(with[1], -1), name == "rsplit");
+  }
+  if (name == "splitlines") {
+    std::vector<value> lines;
+    for (const auto& [begin, end] : lines_in(self.bytes())) {
+      lines.emplace_back(self.part(begin, end - begin));
+    }
+    return r.charge(0, self.size()) ? r.made_list(std::move(lines)) : value{};
+  }
+  if (name == "upper") {
+    return filter_upper(r, self, with);
+  }
+  if (name == "lower") {
+    return filter_lower(r, self, with);
+  }
+  if (name == "capitalize") {
+    return filter_capitalize(r, self, with);
+  }
+  if (name == "title") {
+    if (!has_only_ascii_cases(self.bytes())) {
+      return r.wrong(errc::unsupported, "'title' of letters beyond ASCII");
+    }
+    char before = ' ';
+    return r.made(self.each([&](char c) {
+      const char out = is_letter(before) ? ascii_lower(c) : ascii_upper(c);
+      before = c;
+      return out;
+    }));
+  }
+  if (name == "isdigit") {
+    return value{!self.empty() && std::all_of(self.bytes().begin(), self.bytes().end(),
+                                              [](char c) { return c >= '0' && c <= '9'; })};
+  }
+  if (name == "join") {
+    bound swapped{};
+    swapped[0] = value{self};
+    return filter_join(r, with[0], swapped);
+  }
+  return call_text_search(r, self, name, with);
 }
 
 } // namespace ovir::templates

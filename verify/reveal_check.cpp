@@ -405,9 +405,9 @@ reveal_checker::check(const capsule& c, const unit_reveal& revealed, const spot_
   }
   const std::uint32_t unknown = unit.window * limits::window_positions - known;
   unit_spots spots{
-      &revealed.between, draw_places(unknown, where, "ovir/reveal/v2/earlier"),
+      &revealed.between, draw_places(unknown, where, "ovir/reveal/v1/earlier"),
       draw_places((task.positions - unit.window * limits::window_positions) * secret_.kv_heads,
-                  where, "ovir/reveal/v2/attention")};
+                  where, "ovir/reveal/v1/attention")};
   const bool everywhere = spots.earlier.size() == unknown;
   for (position& place : spots.earlier) {
     place += known;

@@ -19,7 +19,7 @@ namespace ovir::actors {
 
 /// Version of hello, verdict and framing together, and of the arithmetic (`compute::profile_name`):
 /// two nodes of a path have to compute the same bits. Sides of different versions do not talk.
-inline constexpr std::uint16_t link_version = 2;
+inline constexpr std::uint16_t link_version = 1;
 
 /// What stands in front of a hello in every version.
 struct hello_prefix {

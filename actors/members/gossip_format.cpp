@@ -231,7 +231,7 @@ std::vector<std::byte> canonical(const life_sign& s) {
 }
 
 // One domain per kind of statement, so that none can stand for another.
-constexpr std::string_view domain_of(const signed_advert&) { return "ovir/advert/v2"; }
+constexpr std::string_view domain_of(const signed_advert&) { return "ovir/advert/v1"; }
 constexpr std::string_view domain_of(const signed_suspicion&) { return "ovir/suspicion/v1"; }
 constexpr std::string_view domain_of(const signed_farewell&) { return "ovir/farewell/v1"; }
 constexpr std::string_view domain_of(const life_sign&) { return "ovir/life-sign/v1"; }

@@ -199,7 +199,7 @@ struct payments_state {
   std::uint64_t next_id{1};
   storage::env::time_point asked_account{};
   std::uint64_t refused{0};             ///< commands for requests
-  std::uint64_t unordered{0};           ///< requests to go on with that nobody reserved for
+  std::uint64_t unordered{0};           ///< adopted requests for which no reservation exists
   std::deque<request_id> driven;        ///< by this node lately, oldest first
   std::set<node_id> linked_nodes;       ///< heads are passed on to them
   std::optional<log_follower> follower; ///< null: no copy is kept

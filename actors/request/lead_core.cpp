@@ -1,8 +1,8 @@
 #include "actors/request/lead_core.hpp"
 
-#include "compute/text/prompt_lookup.hpp"
 #include "messages/check.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/paths.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -18,27 +18,12 @@ constexpr std::uint32_t epoch_bits = 20;
 
 lead_core::lead_core(generation_request request, path_shape shape,
                      const compute::tokenizer& vocabulary)
-    : shape_(shape), prompt_(request.prompt.size()), max_tokens_(request.max_tokens),
-      vocabulary_(vocabulary), stream_(vocabulary), stops_(std::move(request.stop)),
-      kills_(request.kill_shards, request.kill_seed, request.max_tokens),
-      logprobs_(request.logprobs.has_value()), stages_(shape.stages), drafting_(request.drafts),
-      signs_(request.receipt) {
-  output_.history = std::move(request.prompt);
+    : shape_(shape), kills_(request.kill_shards, request.kill_seed, request.max_tokens),
+      stages_(shape.stages), output_(request, shape.context, vocabulary),
+      stated_(shape.hashed_layers) {
   // Leads of one request never share an epoch, and stages take the latest.
   run_.driver.value = request.generation << epoch_bits;
-  OVIR_CHECK(prompt_ > 0 && prompt_ <= shape.context && shape.stages > 0 &&
-             shape.prefill_chunk > 0);
-  // The last token drawn is never computed, so one more than the context has room for.
-  max_tokens_ = std::min<std::size_t>(max_tokens_, shape.context - prompt_ + 1);
-  output_.target = static_cast<position>(prompt_);
-  positions_max_ =
-      output_.target + static_cast<std::uint32_t>(max_tokens_ > 0 ? max_tokens_ - 1 : 0);
-  output_.awaiting_logits = max_tokens_ > 0;
-  output_.ended = max_tokens_ == 0;
-  if (request.embedding) {
-    output_.hidden_next = *request.embedding == pooling::mean ? 0 : output_.target - 1;
-  }
-  adopt(std::move(request.drawn));
+  OVIR_CHECK(shape.stages > 0 && shape.prefill_chunk > 0);
 }
 
 bool lead_core::current(stage_index s, epoch e) const noexcept {
@@ -53,7 +38,7 @@ lead_core::effects lead_core::resume() {
       break;
     }
     const auto at = static_cast<position>(output_.history.size() - 1);
-    if (const auto added = transcript_.add_logits(at, drawn.logits); !added) {
+    if (const auto added = stated_.transcript().add_logits(at, drawn.logits); !added) {
       fail(added.error(), out);
       return out;
     }
@@ -62,28 +47,17 @@ lead_core::effects lead_core::resume() {
   return out;
 }
 
-void lead_core::adopt(std::vector<drawn_token> drawn) {
-  drawn.resize(std::min(drawn.size(), max_tokens_));
-  if (logprobs_ && drawn.size() > output_.expected.size()) {
-    output_.expected.clear();
-    for (const drawn_token& one : drawn) {
-      output_.expected.push_back(one.token);
-    }
-  } else if (!logprobs_ && drawn.size() > output_.earlier.size()) {
-    output_.earlier = std::move(drawn);
-  }
-}
-
 lead_core::effects lead_core::conclude_with(const answer_record& answer, bool from_disk) {
   output_.earlier = answer.drawn;
   effects out = resume();
-  const bool same_end = output_.ended && report_.tokens.size() == answer.drawn.size() &&
-                        report_.end == answer.end && answer.hashed_layers == shape_.hashed_layers;
+  const bool same_end = output_.ended && output_.count() == answer.drawn.size() &&
+                        output_.end_reason() == answer.end &&
+                        answer.hashed_layers == shape_.hashed_layers;
   if (run_.now == phase::over || !same_end) {
     return out;
   }
   for (const compute::unit_leaf& leaf : leaves_of(answer)) {
-    if (const auto added = transcript_.add_unit(leaf); !added) {
+    if (const auto added = stated_.transcript().add_unit(leaf); !added) {
       fail(added.error(), out);
       return out;
     }
@@ -103,22 +77,15 @@ lead_core::effects lead_core::on_path(const std::vector<bool>& kept,
   if (run_.now == phase::over || kept.empty()) {
     return out;
   }
-  const bool same_cut = kept.size() == stages_.size();
-  std::vector<stage> old = std::exchange(stages_, std::vector<stage>(kept.size()));
-  shape_.stages = static_cast<std::uint32_t>(kept.size());
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    restarts_ += had_path_ && !kept[i] ? 1 : 0;
-    if (same_cut) { // a stage that stated its end is not counted again
-      stages_[i].finished = old[i].finished;
-      stages_[i].kv_bytes = old[i].kv_bytes;
-    }
-    stages_[i].dying = kept[i] && i < old.size() && old[i].dying;
-    stages_[i].up = true;
+  if (had_path_) {
+    restarts_ += static_cast<std::uint32_t>(std::count(kept.begin(), kept.end(), false));
   }
+  stages_.replace(kept);
+  shape_.stages = stages_.size();
   OVIR_CHECK(places.empty() || places.size() == kept.size(), places.size(), kept.size());
-  trust_.places = std::move(places);
+  stated_.set_places(std::move(places));
   had_path_ = true;
-  trust_.gaps = 0;
+  run_.gaps = 0;
   ++moves_;
   gather(out);
   return out;
@@ -126,8 +93,8 @@ lead_core::effects lead_core::on_path(const std::vector<bool>& kept,
 
 lead_core::effects lead_core::on_stage_down(stage_index s) {
   if (s.value < stages_.size() && run_.now != phase::over) {
-    stages_[s.value].up = false;
-    stages_[s.value].dying = false;
+    stages_[s].up = false;
+    stages_[s].dying = false;
     run_.now = phase::gathering;
   }
   return {};
@@ -136,10 +103,8 @@ lead_core::effects lead_core::on_stage_down(stage_index s) {
 // Begins an epoch as soon as every stage is there.
 void lead_core::gather(effects& out) {
   run_.now = phase::gathering;
-  for (const stage& st : stages_) {
-    if (!st.up) {
-      return;
-    }
+  if (!stages_.all([](const stage_row& st) { return st.up; })) {
+    return;
   }
   // The last position is always computed: logits are kept by nobody.
   reuse_windows_ =
@@ -154,12 +119,9 @@ void lead_core::begin_epoch(effects& out) {
   run_.resend_asked = false;
   run_.finish_asked = false;
   run_.step_counts = false;
-  if (!output_.drafts.empty()) {
-    output_.drafts.clear(); // stages drop them with the epoch
-    drafting_.lost();
-  }
+  output_.drop_drafts(); // stages drop them with the epoch
   for (std::uint32_t i = 0; i < stages_.size(); ++i) {
-    stages_[i].opened = false;
+    stages_[stage_index{i}].opened = false;
     out.push_back(open_effect{stage_index{i}});
   }
 }
@@ -173,7 +135,7 @@ lead_core::effects lead_core::on_opened(const from_stage<session_opened>& e) {
       !add_leaves(e.stage, e.driver, false, e.leaves, out)) {
     return out;
   }
-  stage& opened = stages_[e.stage.value];
+  stage_row& opened = stages_[e.stage];
   moves_ += opened.opened ? 0 : 1;
   opened.opened = true;
   opened.counted = e.length;
@@ -185,7 +147,7 @@ lead_core::effects lead_core::on_opened(const from_stage<session_opened>& e) {
   if (output_.ended) { // what a stage holds by now is part of the answer
     output_.target = std::max(output_.target, e.length);
   }
-  if (std::all_of(stages_.begin(), stages_.end(), [](const stage& st) { return st.opened; })) {
+  if (stages_.all([](const stage_row& st) { return st.opened; })) {
     if (close_gap(out)) {
       return out;
     }
@@ -197,37 +159,26 @@ lead_core::effects lead_core::on_opened(const from_stage<session_opened>& e) {
   return out;
 }
 
-// What a stage took from the cache it cannot replay to one behind it that lacks it. So nobody takes
-// more than that one has; and nothing, if there was a gap again.
+// What a stage took from the cache it cannot replay to one behind it that lacks it. So no stage
+// takes more than that one has; and nothing, if there was a gap again.
 bool lead_core::close_gap(effects& out) {
-  bool gap = false;
-  std::uint32_t windows = reuse_windows_;
-  for (std::size_t i = 1; i < stages_.size(); ++i) {
-    if (stages_[i].length < stages_[i - 1].replays_from) {
-      gap = true;
-      windows = std::min(windows, stages_[i].length / limits::window_positions);
-      if (trust_.gaps > 1 && !trust_.places.empty()) { // it was told to take nothing from there
-        blame(stage_index{static_cast<std::uint32_t>(i - 1)},
-              {errc::malformed, "the stage cannot replay what it computed itself"}, out);
-        return true;
-      }
-    }
+  const auto gap = stages_.first_gap();
+  if (!gap) {
+    return false;
   }
-  if (gap) {
-    reuse_windows_ = trust_.gaps++ == 0 ? windows : 0;
-    begin_epoch(out);
+  if (run_.gaps > 1 && stated_.replaceable()) { // it was told to take nothing from there
+    blame(gap->source, {errc::malformed, "the stage cannot replay what it computed itself"}, out);
+    return true;
   }
-  return gap;
+  reuse_windows_ =
+      run_.gaps++ == 0 ? std::min(reuse_windows_, gap->length / limits::window_positions) : 0;
+  begin_epoch(out);
+  return true;
 }
 
 std::uint32_t lead_core::windows_computed() const noexcept {
-  if (run_.now != phase::driving && run_.now != phase::finishing) {
-    return 0;
-  }
-  const auto least =
-      std::min_element(stages_.begin(), stages_.end(),
-                       [](const stage& a, const stage& b) { return a.stated < b.stated; });
-  return least->stated / limits::window_positions;
+  const bool moving = run_.now == phase::driving || run_.now == phase::finishing;
+  return moving ? stages_.stated() / limits::window_positions : 0;
 }
 
 // Leaves are taken from any epoch, because a stage states each but once in its life and what it
@@ -240,9 +191,8 @@ lead_core::effects lead_core::on_step(const from_stage<step_done>& e) {
   }
   report_.units_computed += e.units;
   if (current(e.stage, e.driver) && run_.now != phase::opening) {
-    stage& st = stages_[e.stage.value];
-    take_length(st, e.length);
-    st.stated = std::max(st.stated, e.length);
+    take_length(e.stage, e.length);
+    stages_[e.stage].stated = std::max(stages_[e.stage].stated, e.length);
     drive(out);
   }
   drill(out);
@@ -257,8 +207,8 @@ lead_core::effects lead_core::on_finished(const from_stage<session_finished>& e)
   if (!add_leaves(e.stage, e.driver, true, e.leaves, out)) {
     return out;
   }
-  stage& st = stages_[e.stage.value];
-  if (!stated_all(e.stage)) { // perhaps it said so while its path was another
+  stage_row& st = stages_[e.stage];
+  if (!stated_.all_of(e.stage, output_.target)) { // perhaps it said so while its path was another
     if (std::exchange(st.incomplete, true)) {
       blame(e.stage, {errc::malformed, "the stage states its end and not all of its units"}, out);
     } else {
@@ -282,10 +232,10 @@ lead_core::effects lead_core::on_failed(const from_stage<stage_failed>& e) {
   }
   if (e.reason.code != errc::peer_lost) {
     blame(e.stage, e.reason, out);
-  } else if (!trust_.places.empty()) {
+  } else if (stated_.replaceable()) {
     lacks_something(e.stage, out);
-  } else if (trust_.complaints < limits::recoveries_max) {
-    ++trust_.complaints;
+  } else if (run_.complaints < limits::recoveries_max) {
+    ++run_.complaints;
     gather(out);
   } else {
     fail(e.reason, out);
@@ -297,18 +247,10 @@ position lead_core::goal() const noexcept {
   return run_.edge == 0 ? output_.target : run_.edge_goal;
 }
 
-position lead_core::done_behind(std::uint32_t edge) const noexcept {
-  position done = stages_[edge].length;
-  for (std::size_t i = edge; i < stages_.size(); ++i) {
-    done = std::min(done, stages_[i].length);
-  }
-  return done;
-}
-
 void lead_core::enter_edge(std::uint32_t edge) {
   run_.edge = edge;
-  run_.cursor = stages_[edge].length;
-  run_.edge_goal = edge == 0 ? 0 : stages_[edge - 1].length;
+  run_.cursor = stages_[stage_index{edge}].length;
+  run_.edge_goal = edge == 0 ? 0 : stages_[stage_index{edge - 1}].length;
   credit_.reset();
 }
 
@@ -316,12 +258,12 @@ void lead_core::drive(effects& out) {
   if (run_.now != phase::driving) {
     return;
   }
-  while (done_behind(run_.edge) >= goal() && run_.edge > 0) {
+  while (stages_.done_behind(run_.edge) >= goal() && run_.edge > 0) {
     enter_edge(run_.edge - 1);
   }
-  credit_.confirm(done_behind(run_.edge));
+  credit_.confirm(stages_.done_behind(run_.edge));
   feed(out);
-  if (run_.edge == 0 && done_behind(0) >= output_.target) {
+  if (run_.edge == 0 && stages_.done_behind(0) >= output_.target) {
     all_computed(out);
   }
 }
@@ -329,11 +271,12 @@ void lead_core::drive(effects& out) {
 void lead_core::feed(effects& out) {
   while (credit_.available() && run_.cursor < goal()) {
     const std::uint32_t count = std::min(shape_.prefill_chunk, goal() - run_.cursor);
-    const std::uint32_t rows = logit_rows(run_.cursor, count);
+    const std::uint32_t rows = output_.rows_wanted(run_.cursor, count);
     if (run_.edge == 0) {
       run_.step_counts = rows == 1 && count == 1 && output_count() > 0;
       if (run_.step_counts) {
-        output_.drafts = draft();
+        output_.drafts = output_.draft();
+        run_.step_counts = !output_.expects(); // those say nothing of how well guesses do
       }
       out.push_back(tokens_effect{run_.cursor, count, rows, output_.drafts});
     } else {
@@ -345,44 +288,12 @@ void lead_core::feed(effects& out) {
       run_.sent = std::max(run_.sent, run_.cursor);
       // Whatever is drawn behind the last position there can be, nothing more is computed: the
       // stages need not be asked a second time, a round trip later.
-      if (output_.awaiting_logits && run_.cursor == positions_max_ && output_.drafts.empty()) {
+      if (output_.awaiting_logits && run_.cursor == output_.positions_max() &&
+          output_.drafts.empty()) {
         ask_for_ends(out);
       }
     }
   }
-}
-
-// Of a step that is new, those of its last position. Where stages sign, also of what was computed
-// before, elsewhere or as a draft: whoever computes it last states what was drawn from.
-std::uint32_t lead_core::logit_rows(position first, std::uint32_t count) const noexcept {
-  const position end = first + count;
-  if (output_.hidden_next) {
-    return end - std::min(end, std::max(first, *output_.hidden_next));
-  }
-  const auto first_draw = static_cast<position>(prompt_ - 1);
-  if (signs_ && max_tokens_ > 0 && end > first_draw) {
-    return end - std::max(first, first_draw);
-  }
-  return output_.awaiting_logits && end == output_.target ? 1 : 0;
-}
-
-// The last token that may be drawn is never computed, so no draft reaches it.
-std::vector<token_id> lead_core::draft() {
-  const std::size_t room = max_tokens_ - output_count() - 1;
-  if (output_count() < output_.expected.size()) {
-    run_.step_counts = false; // says nothing of how well other guesses do
-    const auto rest = std::span{output_.expected}.subspan(output_count());
-    const auto next =
-        rest.first(std::min<std::size_t>({rest.size(), room, limits::draft_tokens_max}));
-    return {next.begin(), next.end()};
-  }
-  if (room == 0 || !drafting_.asks()) {
-    return {};
-  }
-  std::vector<token_id> guess =
-      compute::lookup_draft(output_.history, std::min<std::size_t>(room, limits::draft_tokens_max));
-  guess.resize(drafting_.choose(static_cast<std::uint32_t>(guess.size())));
-  return guess;
 }
 
 void lead_core::all_computed(effects& out) {
@@ -394,7 +305,7 @@ void lead_core::all_computed(effects& out) {
     }
     return;
   }
-  if (!output_.ended || output_.drawing || lacks_hidden()) {
+  if (!output_.ended || output_.drawing || output_.lacks_hidden()) {
     return;
   }
   run_.now = phase::finishing;
@@ -407,7 +318,7 @@ void lead_core::ask_for_ends(effects& out) {
     return;
   }
   for (std::uint32_t i = 0; i < stages_.size(); ++i) {
-    if (!stages_[i].finished) {
+    if (!stages_[stage_index{i}].finished) {
       out.push_back(finish_effect{stage_index{i}, output_.target});
     }
   }
@@ -415,7 +326,7 @@ void lead_core::ask_for_ends(effects& out) {
 
 lead_core::effects lead_core::on_logits(epoch driver, position first, std::uint32_t count) {
   effects out;
-  if (run_.now == phase::over || driver != run_.driver || stages_.empty()) {
+  if (run_.now == phase::over || driver != run_.driver) {
     return out;
   }
   const stage_index last{static_cast<std::uint32_t>(stages_.size() - 1)};
@@ -423,7 +334,7 @@ lead_core::effects lead_core::on_logits(epoch driver, position first, std::uint3
     return out;
   }
   // The last stage says no more than this where it has no more to say.
-  take_length(stages_.back(), first + 1);
+  take_length(stages_.last(), first + 1);
   if (!output_.awaiting_logits || first + 1 != output_.target || count == 0 ||
       count > output_.drafts.size() + 1) {
     drive(out);
@@ -444,44 +355,22 @@ lead_core::effects lead_core::on_hidden(epoch driver, position computed, positio
   if (run_.now != phase::over && output_.hidden_next) {
     moves_ += next > *output_.hidden_next ? 1 : 0;
     output_.hidden_next = next;
-    if (driver == run_.driver && !stages_.empty()) {
+    if (driver == run_.driver) {
       const stage_index last{static_cast<std::uint32_t>(stages_.size() - 1)};
       if (too_long(last, driver, computed, out)) {
         return out;
       }
-      take_length(stages_.back(), computed);
+      take_length(stages_.last(), computed);
     }
     drive(out);
   }
   return out;
 }
 
-void lead_core::end_generation(finish_reason end) {
-  output_.ended = true;
-  output_.awaiting_logits = false;
-  report_.end = end;
-}
-
 void lead_core::take_drawn(const drawn_token& drawn, shared_logprobs logprobs, effects& out) {
-  output_.history.push_back(drawn.token);
-  if (output_count() <= output_.expected.size() &&
-      output_.expected[output_count() - 1] != drawn.token) {
-    output_.expected.clear(); // of another text
-  }
-  report_.tokens.push_back(drawn.token);
-  const bool ending = vocabulary_.ends_generation(drawn.token);
-  std::string shown = ending ? std::string{} : stops_.add(stream_.add(drawn.token));
-  report_.text += shown;
-  const auto index = static_cast<std::uint32_t>(report_.tokens.size() - 1);
+  const auto index = static_cast<std::uint32_t>(output_count());
+  std::string shown = output_.take(drawn.token);
   out.push_back(drawn_effect{index, drawn, std::move(shown), std::move(logprobs)});
-  if (ending || stops_.stopped()) {
-    end_generation(finish_reason::stop);
-  } else if (output_count() >= max_tokens_) {
-    end_generation(finish_reason::length);
-  } else {
-    output_.target = static_cast<position>(output_.history.size());
-    output_.awaiting_logits = true;
-  }
 }
 
 lead_core::effects lead_core::on_drawn(const tokens_drawn& e, std::chrono::nanoseconds step) {
@@ -495,14 +384,12 @@ lead_core::effects lead_core::on_drawn(const tokens_drawn& e, std::chrono::nanos
     drive(out);
     return out;
   }
-  trust_.complaints = 0; // it goes on
+  run_.complaints = 0; // it goes on
   ++moves_;
-  for (stage& st : stages_) {
-    st.complaints -= st.complaints > 0 ? 1 : 0;
-  }
+  stages_.forgive();
   for (std::size_t i = 0; i < e.drawn.size() && !output_.ended; ++i) {
     const position at = e.at + static_cast<position>(i);
-    if (const auto added = transcript_.add_logits(at, e.drawn[i].logits); !added) {
+    if (const auto added = stated_.transcript().add_logits(at, e.drawn[i].logits); !added) {
       fail(added.error(), out);
       return out;
     }
@@ -515,7 +402,7 @@ lead_core::effects lead_core::on_drawn(const tokens_drawn& e, std::chrono::nanos
     run_.cursor = output_.target - 1;
   }
   if (std::exchange(run_.step_counts, false)) {
-    drafting_.passed(static_cast<std::uint32_t>(drafts.size()), right, step);
+    output_.drafting.passed(static_cast<std::uint32_t>(drafts.size()), right, step);
   }
   report_.drafted += drafts.size();
   report_.accepted += right;
@@ -526,30 +413,187 @@ lead_core::effects lead_core::on_drawn(const tokens_drawn& e, std::chrono::nanos
 
 std::optional<stage_index> lead_core::awaited() const noexcept {
   if (run_.now == phase::opening) {
-    for (std::uint32_t i = 0; i < stages_.size(); ++i) {
-      if (!stages_[i].opened) {
-        return stage_index{i};
-      }
-    }
+    return stages_.first([](const stage_row& st) { return !st.opened; });
   }
   if (run_.now == phase::finishing) {
-    for (std::uint32_t i = 0; i < stages_.size(); ++i) {
-      if (!stages_[i].finished) {
-        return stage_index{i};
-      }
+    return stages_.first([](const stage_row& st) { return !st.finished; });
+  }
+  if (run_.now != phase::driving || output_.drawing) {
+    return std::nullopt;
+  }
+  const auto behind =
+      stages_.first([&](const stage_row& st) { return st.length < run_.cursor; }, run_.edge);
+  const bool rows_owed = output_.awaiting_logits || output_.lacks_hidden();
+  return behind || !rows_owed ? behind : std::optional{stages_.last()};
+}
+
+// Leaves are taken from any epoch, because what a stage states is determined. It states all of them
+// again when it is opened again, so what is passed over here is not lost.
+bool lead_core::add_leaves(stage_index s, epoch e, bool ends,
+                           const std::vector<compute::unit_leaf>& leaves, effects& out) {
+  auto objection = stated_.add(s, current(s, e), {output_.target, length_max(), ends}, leaves);
+  if (!objection) {
+    return true;
+  }
+  if (objection->of == stated_units::fault::stage) {
+    blame(s, std::move(objection->reason), out);
+    return false;
+  }
+  if (objection->of == stated_units::fault::earlier) {
+    out.push_back(accuse_effect{objection->host, objection->reason});
+  }
+  fail(std::move(objection->reason), out);
+  return false;
+}
+
+bool lead_core::too_long(stage_index s, epoch e, position length, effects& out) {
+  if (!stated_.replaceable() || !current(s, e) || length <= length_max()) {
+    return false;
+  }
+  blame(s,
+        {errc::malformed,
+         fmt::format("the stage says it holds {} positions of {}", length, length_max())},
+        out);
+  return true;
+}
+
+// A stage that lacks what it was sent gets it again. When that does not help, either it lies or the
+// one before it does not send: one is blamed, and the next time the other.
+void lead_core::lacks_something(stage_index s, effects& out) {
+  stage_row& st = stages_[s];
+  if (st.complaints < limits::recoveries_max) {
+    ++st.complaints;
+    gather(out);
+    return;
+  }
+  const bool source = std::exchange(run_.blames_source, !run_.blames_source) && s.value > 0;
+  const stage_index at{source ? s.value - 1 : s.value};
+  blame(at,
+        {errc::malformed, fmt::format("stage {} lacked what it was sent {} times", s.value,
+                                      limits::recoveries_max + 1)},
+        out);
+}
+
+lead_core::effects lead_core::on_bad_answer(epoch driver, error reason) {
+  effects out;
+  const stage_index last = stages_.last();
+  if (current(last, driver)) {
+    blame(last, std::move(reason), out);
+  }
+  return out;
+}
+
+void lead_core::blame(stage_index s, error reason, effects& out) {
+  if (!stated_.replaceable()) {
+    fail(std::move(reason), out);
+    return;
+  }
+  const std::uint32_t host = stated_.places()[s.value].host;
+  stated_.forget(host);
+  for (std::uint32_t i = 0; i < stages_.size(); ++i) {
+    if (stated_.places()[i].host == host) {
+      stages_[stage_index{i}].finished = false;
     }
   }
-  if (run_.now == phase::driving && !output_.drawing) {
-    for (std::uint32_t i = run_.edge; i < stages_.size(); ++i) {
-      if (stages_[i].length < run_.cursor) {
-        return stage_index{i};
-      }
-    }
-    if (output_.awaiting_logits || lacks_hidden()) {
-      return stage_index{static_cast<std::uint32_t>(stages_.size() - 1)};
-    }
+  stages_[s].up = false;
+  stages_[s].dying = false;
+  run_.now = phase::gathering;
+  out.push_back(blame_effect{s, std::move(reason)});
+}
+
+lead_core::effects lead_core::on_cancel() {
+  effects out;
+  if (output_.hidden_next) { // half a vector is none
+    return fail_with(error{errc::cancelled, "the request was cancelled"});
   }
-  return std::nullopt;
+  if (run_.now == phase::over || output_.ended) {
+    return out;
+  }
+  output_.end(finish_reason::cancelled);
+  // What tokens were drawn from is computed, if perhaps only as a draft.
+  const bool drawn = run_.sent > 0 && output_count() > 0;
+  output_.target =
+      drawn ? std::max(run_.sent, static_cast<position>(output_.history.size() - 1)) : run_.sent;
+  for (const stage_row& st : stages_) {
+    output_.target = std::max(output_.target, run_.sent > 0 ? st.length : 0);
+  }
+  drive(out);
+  // Before anything was sent there is nothing to wait for, and perhaps no stage to ask.
+  if (run_.sent == 0 && run_.now != phase::over) {
+    output_.target = 0;
+    // Stages may have stated windows from the cache, for which nobody asked.
+    stated_.drop_units();
+    stages_.forget_reuse();
+    conclude(out);
+  }
+  return out;
+}
+
+// One strike at a time: the next waits until the stage is back.
+void lead_core::drill(effects& out) {
+  if (run_.now == phase::over || run_.now == phase::gathering) {
+    return;
+  }
+  const bool quiet = stages_.all([](const stage_row& st) { return st.up && !st.dying; });
+  if (quiet && kills_.due(output_count(), run_.now == phase::finishing)) {
+    const stage_index victim{kills_.choose(shape_.stages)};
+    stages_[victim].dying = true;
+    out.push_back(kill_effect{victim});
+  }
+}
+
+void lead_core::try_complete(effects& out) {
+  const bool whole =
+      stages_.all([](const stage_row& st) { return st.finished && st.up && !st.dying; });
+  if (run_.now != phase::finishing || !whole || kills_.pending(output_count())) {
+    return;
+  }
+  conclude(out);
+}
+
+void lead_core::conclude(effects& out) {
+  if (std::string rest = output_.finish_text(); !rest.empty()) {
+    out.push_back(text_effect{std::move(rest)});
+  }
+  const auto root =
+      stated_.transcript().root(shape_.hashed_layers, output_.target, output_.history);
+  if (!root) {
+    fail(root.error(), out);
+    return;
+  }
+  report_.transcript = *root;
+  report_.positions = output_.target;
+  report_.leaves = stated_.transcript().units();
+  report_.logits = stated_.transcript().logits();
+  run_.now = phase::over;
+  out.push_back(end_effect{});
+}
+
+lead_core::effects lead_core::fail_with(error reason) {
+  effects out;
+  fail(std::move(reason), out);
+  return out;
+}
+
+void lead_core::fail(error reason, effects& out) {
+  if (run_.now != phase::over) {
+    failure_ = std::move(reason);
+    run_.now = phase::over;
+    out.push_back(end_effect{});
+  }
+}
+
+result<generation_report> lead_core::outcome() {
+  OVIR_CHECK(run_.now == phase::over);
+  if (failure_) {
+    return *failure_;
+  }
+  report_.tokens = output_.tokens();
+  report_.text = output_.text();
+  report_.end = output_.end_reason();
+  report_.restarts = restarts_;
+  stages_.add_to(report_);
+  return std::move(report_);
 }
 
 } // namespace ovir::actors

@@ -1,17 +1,15 @@
 #pragma once
 
 #include "actors/payment/credit.hpp"
-#include "actors/protocol/draft_control.hpp"
 #include "actors/protocol/protocol.hpp"
-#include "actors/request/stop_filter.hpp"
+#include "actors/request/generation_output.hpp"
+#include "actors/request/stage_table.hpp"
+#include "actors/request/stated_units.hpp"
 #include "actors/reuse/answer_record.hpp"
 #include "actors/stage/kill_plan.hpp"
-#include "compute/model/transcript.hpp"
-#include "compute/text/tokenizer.hpp"
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -89,12 +87,6 @@ using lead_effect = std::variant<open_effect, tokens_effect, replay_effect, rese
                                  finish_effect, draw_effect, drawn_effect, text_effect, kill_effect,
                                  end_effect, blame_effect, accuse_effect>;
 
-/// A stage that another can take the place of.
-struct stage_place {
-  layer_range layers;
-  std::uint32_t host{0}; ///< a number for whoever computes it, the same whenever it comes back
-};
-
 /// Drives one request through its path: prefill, decode, recovery, transcript. A state machine:
 /// events in, effects out; no CAF, no clock. docs/adr/0011-recovery.md is its plan.
 ///
@@ -119,7 +111,7 @@ public:
   /// The first tokens of the answer, known from an earlier time: as if an earlier lead had drawn
   /// them. What goes beyond the request's limits is ignored. Where logprobs are wanted they are not
   /// told: they are guesses, which are drawn again from logits that are computed again.
-  void adopt(std::vector<drawn_token> drawn);
+  void adopt(std::vector<drawn_token> drawn) { output_.adopt(std::move(drawn)); }
   /// The answer, known whole. Where it turns out not to be one to this request, whatever its
   /// digests say, the request goes on behind it. Precondition: `agrees`.
   [[nodiscard]] effects conclude_with(const answer_record& answer, bool from_disk);
@@ -176,7 +168,7 @@ public:
   /// that keeps up.
   [[nodiscard]] std::uint64_t moves() const noexcept { return moves_; }
   /// Most positions the request can reach: what stages reserve.
-  [[nodiscard]] std::uint32_t positions_max() const noexcept { return positions_max_; }
+  [[nodiscard]] std::uint32_t positions_max() const noexcept { return output_.positions_max(); }
   /// Windows that may come from the cache in this epoch.
   [[nodiscard]] std::uint32_t reuse_windows() const noexcept { return reuse_windows_; }
   /// Windows that all stages hold and have handed over for reuse, as far as they said in this
@@ -185,9 +177,7 @@ public:
   [[nodiscard]] bool is_over() const noexcept { return run_.now == phase::over; }
   /// Prompt and output so far.
   [[nodiscard]] std::span<const token_id> history() const noexcept { return output_.history; }
-  [[nodiscard]] std::size_t output_count() const noexcept {
-    return output_.history.size() - prompt_;
-  }
+  [[nodiscard]] std::size_t output_count() const noexcept { return output_.count(); }
   /// Times are the shell's to fill in. Call once, after `end_effect`.
   [[nodiscard]] result<generation_report> outcome();
 
@@ -199,77 +189,40 @@ private:
     finishing, ///< all is computed; waiting for open leaves
     over,
   };
-  struct stage {
-    bool up{false};
-    bool dying{false}; ///< a drill killed it, its end was not seen yet
-    bool opened{false};
-    bool finished{false};
-    position length{0};
-    /// As it said itself, which it does after it handed its units over for reuse. Answers to steps
-    /// travel faster.
-    position stated{0};
-    position replays_from{0};
-    position counted{0};         ///< its length at the last of `moves`
-    std::uint32_t complaints{0}; ///< that it lacks something; a token takes one back
-    bool incomplete{false};      ///< it stated its end and not all of its units
-    units_reused reused;
-    std::optional<reuse_told> told;
-    std::uint64_t kv_bytes{0};
-  };
-
   [[nodiscard]] bool current(stage_index s, epoch e) const noexcept;
-  [[nodiscard]] bool lacks_hidden() const noexcept {
-    return output_.hidden_next && *output_.hidden_next < output_.target;
-  }
   [[nodiscard]] bool add_leaves(stage_index s, epoch e, bool ends,
                                 const std::vector<compute::unit_leaf>& leaves, effects& out);
-  [[nodiscard]] bool add_leaf(stage_index s, epoch e, const compute::unit_leaf& leaf, effects& out);
-  [[nodiscard]] bool may_state(stage_index s, bool ends, const compute::unit_leaf& leaf) const;
-  [[nodiscard]] bool stated_all(stage_index s) const;
   [[nodiscard]] position length_max() const noexcept {
-    return output_.ended ? positions_max_ : output_.target;
+    return output_.ended ? output_.positions_max() : output_.target;
   }
   [[nodiscard]] bool too_long(stage_index s, epoch e, position length, effects& out);
-  void take_length(stage& st, position length);
+  void take_length(stage_index s, position length) {
+    moves_ += stages_.take_length(s, length, run_.cursor, shape_.prefill_chunk) ? 1 : 0;
+  }
   void lacks_something(stage_index s, effects& out);
   void blame(stage_index s, error reason, effects& out);
-  void forget_statements(std::uint32_t host);
   void gather(effects& out);
   void begin_epoch(effects& out);
   [[nodiscard]] bool close_gap(effects& out);
   void enter_edge(std::uint32_t edge);
   [[nodiscard]] position goal() const noexcept;
-  [[nodiscard]] position done_behind(std::uint32_t edge) const noexcept;
   void drive(effects& out);
   void feed(effects& out);
-  [[nodiscard]] std::uint32_t logit_rows(position first, std::uint32_t count) const noexcept;
   void all_computed(effects& out);
   void ask_for_ends(effects& out);
-  void end_generation(finish_reason end);
   void take_drawn(const drawn_token& drawn, shared_logprobs logprobs, effects& out);
-  [[nodiscard]] std::vector<token_id> draft();
   void drill(effects& out);
   void try_complete(effects& out);
   void conclude(effects& out);
   void fail(error reason, effects& out);
 
   path_shape shape_;
-  std::size_t prompt_;
-  std::size_t max_tokens_;
-  std::uint32_t positions_max_{0};
-  const compute::tokenizer& vocabulary_;
-  compute::text_stream stream_;
-  stop_filter stops_;
   kill_plan kills_;
-  compute::transcript transcript_;
-  const bool logprobs_; ///< tokens are told with logprobs, so all are drawn here
-  std::vector<stage> stages_;
+  stage_table stages_;
   credit credit_;
-  draft_control drafting_;
   bool had_path_{false};
   bool reuse_{false};
   std::uint32_t reuse_windows_{0};
-  bool signs_{false}; ///< every row of logits drawn from is to be stated by who computed it
   std::uint64_t moves_{0};
   std::uint32_t restarts_{0};
 
@@ -278,47 +231,20 @@ private:
     epoch driver{0};
     phase now{phase::gathering};
     std::uint32_t edge{0};
-    position edge_goal{0};    ///< of an edge beyond 0
-    position cursor{0};       ///< fed into the edge so far
-    position sent{0};         ///< most ever sent into edge 0
-    bool step_counts{false};  ///< under way is a step of one known position, and nothing was lost
-    bool resend_asked{false}; ///< in this epoch
-    bool finish_asked{false}; ///< in this epoch, of all that have not stated their end
-  };
-  progress run_;
-
-  /// What is told, and what is to be drawn next.
-  struct output {
-    std::vector<token_id> history;
-    std::vector<drawn_token> earlier; ///< drawn by an earlier lead, until `resume`
-    /// With logprobs: the answer's first tokens, as drawn at another time.
-    std::vector<token_id> expected;
-    std::optional<position> hidden_next; ///< of an embedding: the first row it still lacks
-    position target{0};                  ///< positions to be computed as far as known
-    bool awaiting_logits{false};         ///< of position target - 1
-    bool drawing{false};
-    bool ended{false};            ///< no further token will be drawn
-    std::vector<token_id> drafts; ///< sent behind position target - 1 in this epoch
-  };
-  output output_;
-
-  /// Who said what, and who is at fault.
-  struct trust {
-    std::vector<stage_place> places; ///< as the stages, or empty
-    /// Who stated a unit, and what others state instead; only with `places`.
-    std::map<compute::unit_name, std::uint32_t> stated_by;
-    struct dispute {
-      compute::unit_leaf leaf;
-      std::uint32_t host{0};
-    };
-    std::map<compute::unit_name, dispute> disputed; ///< at most limits::disputes_max
-    bool blames_source{false};   ///< the next time a stage lacks things, whoever feeds it is blamed
+    position edge_goal{0};     ///< of an edge beyond 0
+    position cursor{0};        ///< fed into the edge so far
+    position sent{0};          ///< most ever sent into edge 0
+    bool step_counts{false};   ///< under way is a step of one known position, and nothing was lost
+    bool resend_asked{false};  ///< in this epoch
+    bool finish_asked{false};  ///< in this epoch, of all that have not stated their end
+    bool blames_source{false}; ///< the next stage that lacks things blames the stage before it
     std::uint32_t complaints{0}; ///< epochs begun because a stage lacked something, since the last
                                  ///< token
     std::uint32_t gaps{0}; ///< epochs begun on this path because a stage lacked what another reused
   };
-  trust trust_;
-
+  progress run_;
+  generation_output output_;
+  stated_units stated_;
   generation_report report_;
   std::optional<error> failure_;
 };

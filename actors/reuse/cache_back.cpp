@@ -65,7 +65,7 @@ cache_committed cache_back::commit(cache_batch&& taken) {
   return out;
 }
 
-/// Blocks and answers; weights are checked by their digest and follow from nobody.
+/// Blocks and answers; weights are checked by their digest and depend on no statement.
 result<std::uint64_t> cache_back::remove_all(std::uint64_t now) {
   std::vector<storage::store_change> all;
   OVIR_TRY(store_->visit([&all](const storage::entry& e) {

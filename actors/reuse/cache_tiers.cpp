@@ -409,8 +409,8 @@ void cache_tiers::spend_rest(const find_units& wanted, std::uint32_t window) {
   }
 }
 
-/// What was used often enough has been computed again: was it right? Of an answer that comes out
-/// another nobody knows which one is: the later one takes the place, as a claim.
+/// Compares an entry that was used often enough with what was computed again. Where two answers
+/// differ, it is not known which is right: the later one takes the place, as a claim.
 void cache_tiers::recheck(const digest& place, write& fresh) {
   node_id author;
   if (!claims_.take_spent(place, author)) {

@@ -11,14 +11,14 @@
 
 namespace ovir::actors {
 
-/// What is in the cache and nobody here computed: whose it is, how often it was used, and what is
-/// to be computed again after limits::claimed_uses_max uses. By the place it is looked up at.
+/// Cache entries that other nodes computed: whose they are, how often they were used, and which are
+/// to be computed again after limits::claimed_uses_max uses. By the place of the entry.
 class claim_book {
 public:
   /// `answers_are_claims`: other nodes compute what answers consist of.
   explicit claim_book(bool answers_are_claims) : answers_are_claims_(answers_are_claims) {}
 
-  /// Whether nobody here knows it to be right.
+  /// Whether it is unchecked: this node has not computed it.
   [[nodiscard]] bool is_claim(storage::content_kind kind, const storage::provenance& from) const;
   [[nodiscard]] bool full() const noexcept;
   /// A block that came from another. Precondition: not full.

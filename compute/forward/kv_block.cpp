@@ -14,8 +14,8 @@
 //           positions u32, zero u32, key[32], output[32], K, V, check[32], seal[32], author[32],
 //           signature[64]
 //   check = H("ovir/kv/v1/block"; all before it)
-//   seal = H("ovir/kv/v2/seal"; name of the window, check)
-//   signature = Ed25519 of H("ovir/kv/v2/author"; key, output, check, seal)
+//   seal = H("ovir/kv/v1/seal"; name of the window, check)
+//   signature = Ed25519 of H("ovir/kv/v1/author"; key, output, check, seal)
 //   output of the last layer = H("ovir/kv/v1/output"; layer u32, window u32, heads u32,
 //                                head_dim u32, K, V)
 namespace ovir::compute {
@@ -25,7 +25,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "blocks are little-endian");
 
 constexpr std::array<char, 4> magic{'O', 'V', 'K', 'V'};
-constexpr std::uint16_t version = 2;
+constexpr std::uint16_t version = 1;
 constexpr std::uint16_t binary16 = 1;
 constexpr std::size_t layer_at = 8;
 constexpr std::size_t key_at = 32;
@@ -33,7 +33,7 @@ constexpr std::size_t output_at = key_at + digest::size;
 constexpr std::size_t header_bytes = output_at + digest::size;
 constexpr std::uint32_t window_size = limits::window_positions;
 static_assert(header_bytes == 96);
-constexpr std::string_view author_domain = "ovir/kv/v2/author";
+constexpr std::string_view author_domain = "ovir/kv/v1/author";
 constexpr std::size_t author_bytes = node_id::size + sizeof(signature::bytes);
 // From the end, so that they need no shape.
 constexpr std::size_t seal_from_end = digest::size + author_bytes;
@@ -71,7 +71,7 @@ digest stated_check(std::span<const std::byte> block) {
 }
 
 digest seal_of(std::span<const std::byte> block, const digest& window_name) {
-  return hasher{"ovir/kv/v2/seal"}.update(window_name).update(stated_check(block)).finish();
+  return hasher{"ovir/kv/v1/seal"}.update(window_name).update(stated_check(block)).finish();
 }
 
 /// What an author signs: unit, output, check and seal, one behind the other.

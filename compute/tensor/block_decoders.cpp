@@ -40,15 +40,6 @@ void add_m(integer_block& out) {
   out.min[0] = 1;
 }
 
-// Byte layouts. Q8_0: d, 32 x int8. Q4_0: d, 16 bytes, low nibbles = elements 0..15, high nibbles =
-// 16..31. Q4_K: d, dmin, 12 bytes of scales and mins, 128 bytes: each 32 bytes hold 64 elements,
-// low nibbles first. Q6_K: 128 bytes of low nibbles, 64 bytes of high pairs of bits, 16 x int8
-// scales, d.
-constexpr std::size_t q4_k_scales_at = 4;
-constexpr std::size_t q4_k_nibbles_at = 16;
-constexpr std::size_t q6_k_high_at = 128;
-constexpr std::size_t q6_k_scales_at = 192;
-
 } // namespace
 
 void unpack_q4_k_scales(const std::uint8_t* packed, std::uint8_t* scales, std::uint8_t* mins) {
@@ -64,13 +55,13 @@ void unpack_q4_k_scales(const std::uint8_t* packed, std::uint8_t* scales, std::u
 
 void decode_q8_0(const std::byte* block, integer_block& out) {
   for (std::size_t i = 0; i < 32; ++i) {
-    out.w[i] = static_cast<std::int8_t>(block[2 + i]);
+    out.w[i] = static_cast<std::int8_t>(block[layout::q8_0_block::weights + i]);
   }
 }
 
 void decode_q4_0(const std::byte* block, integer_block& out) {
   for (std::size_t i = 0; i < 16; ++i) {
-    const auto byte = static_cast<std::uint8_t>(block[2 + i]);
+    const auto byte = static_cast<std::uint8_t>(block[layout::q4_0_block::nibbles + i]);
     out.w[i] = (byte & 15) - 8;
     out.w[16 + i] = (byte >> 4) - 8;
   }
@@ -79,15 +70,16 @@ void decode_q4_0(const std::byte* block, integer_block& out) {
 void decode_q4_k(const std::byte* block, integer_block& out) {
   std::array<std::uint8_t, 8> scales{};
   std::array<std::uint8_t, 8> mins{};
-  unpack_q4_k_scales(reinterpret_cast<const std::uint8_t*>(block + q4_k_scales_at), scales.data(),
-                     mins.data());
+  unpack_q4_k_scales(reinterpret_cast<const std::uint8_t*>(block + layout::q4_k_block::scales),
+                     scales.data(), mins.data());
   out.groups = 8;
   for (std::size_t g = 0; g < 8; ++g) {
     out.scale[g] = scales[g];
     out.min[g] = mins[g];
   }
   for (std::size_t i = 0; i < 256; ++i) {
-    const auto byte = static_cast<std::uint8_t>(block[q4_k_nibbles_at + i / 64 * 32 + i % 32]);
+    const auto byte =
+        static_cast<std::uint8_t>(block[layout::q4_k_block::nibbles + i / 64 * 32 + i % 32]);
     out.w[i] = i % 64 < 32 ? byte & 15 : byte >> 4;
   }
 }
@@ -95,7 +87,7 @@ void decode_q4_k(const std::byte* block, integer_block& out) {
 void decode_q6_k(const std::byte* block, integer_block& out) {
   out.groups = 16;
   for (std::size_t g = 0; g < 16; ++g) {
-    out.scale[g] = static_cast<std::int8_t>(block[q6_k_scales_at + g]);
+    out.scale[g] = static_cast<std::int8_t>(block[layout::q6_k_block::scales + g]);
   }
   for (std::size_t i = 0; i < 256; ++i) {
     // Two halves of 128; in each, four runs of 32: runs 0 and 2 share the low bytes 0..31 (low and
@@ -104,7 +96,7 @@ void decode_q6_k(const std::byte* block, integer_block& out) {
     const std::size_t run = i % 128 / 32;
     const std::size_t lane = i % 32;
     const auto low = static_cast<std::uint8_t>(block[half * 64 + run % 2 * 32 + lane]);
-    const auto high = static_cast<std::uint8_t>(block[q6_k_high_at + half * 32 + lane]);
+    const auto high = static_cast<std::uint8_t>(block[layout::q6_k_block::high + half * 32 + lane]);
     const int nibble = run < 2 ? low & 15 : low >> 4;
     out.w[i] = (nibble | ((high >> (2 * run)) & 3) << 4) - 32;
   }
@@ -131,12 +123,12 @@ void decode_q2_k(const std::byte* block, integer_block& out) {
     out.min[g] = byte_at(block, g) >> 4;
   }
   for (std::size_t i = 0; i < 256; ++i) {
-    out.w[i] = pair_of(block + 16, i);
+    out.w[i] = pair_of(block + layout::q2_k_block::pairs, i);
   }
 }
 
 void decode_q3_k(const std::byte* block, integer_block& out) {
-  const std::byte* const scales = block + 96;
+  const std::byte* const scales = block + layout::q3_k_block::scales;
   out.groups = 16;
   for (std::size_t g = 0; g < 16; ++g) {
     const std::int32_t low = g < 8 ? byte_at(scales, g) & 15 : byte_at(scales, g - 8) >> 4;
@@ -145,22 +137,23 @@ void decode_q3_k(const std::byte* block, integer_block& out) {
   }
   for (std::size_t i = 0; i < 256; ++i) {
     const std::int32_t third = byte_at(block, i % 32) >> (i / 32) & 1;
-    out.w[i] = pair_of(block + 32, i) - (third != 0 ? 0 : 4);
+    out.w[i] = pair_of(block + layout::q3_k_block::pairs, i) - (third != 0 ? 0 : 4);
   }
 }
 
 void decode_q5_k(const std::byte* block, integer_block& out) {
   std::array<std::uint8_t, 8> scales{};
   std::array<std::uint8_t, 8> mins{};
-  unpack_q4_k_scales(reinterpret_cast<const std::uint8_t*>(block + 4), scales.data(), mins.data());
+  unpack_q4_k_scales(reinterpret_cast<const std::uint8_t*>(block + layout::q5_k_block::scales),
+                     scales.data(), mins.data());
   out.groups = 8;
   for (std::size_t g = 0; g < 8; ++g) {
     out.scale[g] = scales[g];
     out.min[g] = mins[g];
   }
   for (std::size_t i = 0; i < 256; ++i) {
-    const std::int32_t byte = byte_at(block, 48 + i / 64 * 32 + i % 32);
-    const std::int32_t fifth = byte_at(block, 16 + i % 32) >> (i / 32) & 1;
+    const std::int32_t byte = byte_at(block, layout::q5_k_block::nibbles + i / 64 * 32 + i % 32);
+    const std::int32_t fifth = byte_at(block, layout::q5_k_block::fifths + i % 32) >> (i / 32) & 1;
     out.w[i] = (i % 64 < 32 ? byte & 15 : byte >> 4) | fifth << 4;
   }
 }

@@ -82,7 +82,7 @@ struct open_calls::call {
   std::optional<std::chrono::steady_clock::time_point> cancelled_at;
   bool spoke{false};        ///< there was a token
   bool streaming{false};    ///< the head was sent
-  bool looked_for{false};   ///< somebody may drive it already
+  bool looked_for{false};   ///< another node may drive it already
   bool watched_only{false}; ///< it was finished before: nothing is computed for it
   std::uint64_t reserved{0};
   std::uint64_t day{0};

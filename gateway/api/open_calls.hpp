@@ -27,6 +27,8 @@ class open_calls final : public generation_events {
 public:
   /// Both outlive it.
   open_calls(const api_options& options, const api_surroundings& around, reply_counter& replies);
+  open_calls(const open_calls&) = delete;
+  open_calls& operator=(const open_calls&) = delete;
   ~open_calls() override;
 
   /// What keys spent in an earlier life, before the first request; of one that cannot be read, that

@@ -61,15 +61,15 @@ public:
     }
     made_.entries_ = summary_->size;
     made_.time_ = summary_->time;
-    made_.totals_ = summary_->sums;
+    made_.books_.sums = summary_->sums;
     auto block = merkle_frontier::from_peaks(summary_->size % block_leaves, summary_->peaks);
     if (!block || !rules_ || made_.ids_.size() != summary_->size || made_.entries_ == 0 ||
-        made_.accounts_.size() != summary_->accounts ||
-        made_.requests_.size() != summary_->requests) {
+        made_.books_.accounts.size() != summary_->accounts ||
+        made_.books_.requests.size() != summary_->requests) {
       return unusable("records are missing, or there are too many");
     }
-    for (const auto& [id, q] : made_.requests_) {
-      made_.note_due(id, q); // by the rules, which came after some requests
+    for (const auto& [id, q] : made_.books_.requests) {
+      made_.books_.note_due(id, q); // by the rules, which came after some requests
     }
     OVIR_TRY(check_invariants(made_));
     log_checkpoint at{summary_->size,    summary_->end,     summary_->last_batch, summary_->chain,
@@ -93,7 +93,7 @@ private:
       return;
     }
     rules_ = true;
-    made_.origin_ = std::get<genesis>(std::move(rules->what));
+    made_.books_.origin = std::get<genesis>(std::move(rules->what));
   }
   void take_account(std::string_view key, std::string_view record) {
     anything_ = true;
@@ -105,9 +105,9 @@ private:
     }
     const node_id node{name->bytes};
     for (const unlocking& u : a->what.unlockings) {
-      made_.unlockings_.emplace(u.due, node, u.nonce);
+      made_.books_.unlockings.emplace(u.due, node, u.nonce);
     }
-    made_.accounts_[node.key] = std::move(a->what);
+    made_.books_.accounts[node.key] = std::move(a->what);
   }
   void take_slice(std::string_view key, std::string_view record) {
     anything_ = true;
@@ -132,7 +132,7 @@ private:
       return;
     }
     byte_reader r = reader_of(request_bytes_);
-    if (!read_request(r, made_.requests_[request_]) || !r.finished()) {
+    if (!read_request(r, made_.books_.requests[request_]) || !r.finished()) {
       wrong_ = "a request";
     }
     request_bytes_.clear();

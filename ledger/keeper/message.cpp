@@ -16,7 +16,7 @@ namespace ovir::ledger {
 
 namespace {
 
-constexpr std::uint8_t version = 2;
+constexpr std::uint8_t version = 1;
 
 /// Values travel. Questions are below 32.
 enum class message_kind : std::uint8_t {

@@ -1,5 +1,5 @@
+#include "ledger/rules/rules.hpp"
 #include "ledger/rules/split.hpp"
-#include "ledger/rules/state.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <algorithm>
@@ -7,22 +7,24 @@
 
 namespace ovir::ledger {
 
+namespace {
+
 /// One conviction, in the order of LEDGER.md: the consumer first, then honest stages, then the
 /// finder; what is left is burnt. Every amount is bounded by what is there, so that nothing fails
 /// half way.
 class conviction {
 public:
-  conviction(state& ledger, const convict& x, request_record& q)
-      : s_(ledger), x_(x), q_(q), payer_(purse_of(purse::free, q.payer)),
+  conviction(books& ledger, const convict& x, request_record& q)
+      : b_(ledger), x_(x), q_(q), payer_(purse_of(purse::free, q.payer)),
         guilty_pending_(purse_of(purse::pending, x.guilty)),
         guilty_stake_(purse_of(purse::stake, x.guilty)) {}
 
   void execute() {
-    const auto first = s_.origin_.rules.refund == refund_rule::request ? 0 : x_.window;
+    const auto first = b_.origin.rules.refund == refund_rule::request ? 0 : x_.window;
     for (std::uint32_t w = first; w < q_.windows.size(); ++w) {
       void_window(w);
     }
-    s_.about_window_ = x_.window;
+    b_.about_window = x_.window;
     // What the guilty one still has pending, here and in other requests, is lost as well.
     for (const account_ref& source :
          {guilty_pending_, guilty_stake_, account_ref{purse::assurance, {}}}) {
@@ -45,8 +47,8 @@ private:
   /// As much of `amount` as the source has.
   micro_credits pay(const account_ref& from, const account_ref& to, micro_credits amount,
                     posting_kind why) {
-    const micro_credits paid = std::min(amount, s_.balance(from));
-    s_.post(why, from, to, paid);
+    const micro_credits paid = std::min(amount, b_.balance(from));
+    b_.post(why, from, to, paid);
     return paid;
   }
 
@@ -57,12 +59,12 @@ private:
     if (w.phase == window_phase::voided) {
       return;
     }
-    s_.about_window_ = number;
+    b_.about_window = number;
     micro_credits owed = w.gross - w.refund;
     if (w.phase == window_phase::pending) {
       for (const pending_share& share : w.shares) {
-        if (!s_.at(share.node).ejected) {
-          s_.post(posting_kind::clawback, purse_of(purse::pending, share.node), payer_,
+        if (!b_.at(share.node).ejected) {
+          b_.post(posting_kind::clawback, purse_of(purse::pending, share.node), payer_,
                   share.amount);
           owed -= share.amount;
           if (share.node != x_.guilty) {
@@ -70,7 +72,7 @@ private:
           }
         }
       }
-      s_.end_window(x_.request, q_, number, window_phase::voided);
+      b_.end_window(x_.request, q_, number, window_phase::voided);
     } else {
       w.phase = window_phase::voided; // released: who was honest keeps it
     }
@@ -91,7 +93,7 @@ private:
       window_record record;
       record.shares = std::move(shares);
       const std::uint32_t number = next_compensation();
-      s_.add_window(x_.request, q_, number, std::move(record));
+      b_.add_window(x_.request, q_, number, std::move(record));
     }
   }
 
@@ -109,16 +111,16 @@ private:
         owed += amount;
       }
     }
-    const micro_credits there = s_.balance(source);
+    const micro_credits there = b_.balance(source);
     if (cohort.empty() || there == 0) {
       return;
     }
-    s_.about_window_ = next_compensation();
+    b_.about_window = next_compensation();
     const micro_credits budget = owed < there ? static_cast<micro_credits>(owed) : there;
     const std::vector<micro_credits> parts = divide_among(budget, cohort);
     for (std::size_t i = 0; i < cohort.size(); ++i) {
       const node_id& node = cohort[i].participant;
-      s_.post(kind_from(source, true), source, purse_of(purse::pending, node), parts[i]);
+      b_.post(kind_from(source, true), source, purse_of(purse::pending, node), parts[i]);
       honest_[node] -= parts[i];
       if (parts[i] > 0) {
         given_[node] += parts[i];
@@ -151,26 +153,26 @@ private:
   }
 
   void reward_finder() {
-    s_.about_window_ = x_.window;
+    b_.about_window = x_.window;
     const account_ref burn{purse::burn, {}};
     const micro_credits fee =
-        scaled(s_.balance(guilty_stake_), s_.origin_.rules.finder_ppm, limits::ppm_one);
-    s_.post(posting_kind::finder_fee, guilty_stake_, purse_of(purse::free, x_.finder), fee);
-    s_.post(posting_kind::slash, guilty_stake_, burn, s_.balance(guilty_stake_));
-    s_.post(posting_kind::burn, guilty_pending_, burn, s_.balance(guilty_pending_));
+        scaled(b_.balance(guilty_stake_), b_.origin.rules.finder_ppm, limits::ppm_one);
+    b_.post(posting_kind::finder_fee, guilty_stake_, purse_of(purse::free, x_.finder), fee);
+    b_.post(posting_kind::slash, guilty_stake_, burn, b_.balance(guilty_stake_));
+    b_.post(posting_kind::burn, guilty_pending_, burn, b_.balance(guilty_pending_));
   }
 
   void eject() {
-    account& a = s_.at(x_.guilty);
+    account& a = b_.at(x_.guilty);
     for (const unlocking& u : a.unlockings) {
-      s_.unlockings_.erase({u.due, x_.guilty, u.nonce});
+      b_.unlockings.erase({u.due, x_.guilty, u.nonce});
     }
     a.unlockings.clear();
     a.ejected = true;
     a.consecutive = 0;
   }
 
-  state& s_;
+  books& b_;
   const convict& x_;
   request_record& q_;
   account_ref payer_;
@@ -181,9 +183,11 @@ private:
   std::map<node_id, micro_credits> given_;
 };
 
-result<void> state::run(const convict& x) {
-  const auto found = requests_.find(x.request);
-  if (found == requests_.end() || x.window >= found->second.windows.size()) {
+} // namespace
+
+result<void> run(books& b, const convict& x) {
+  const auto found = b.requests.find(x.request);
+  if (found == b.requests.end() || x.window >= found->second.windows.size()) {
     return fail(errc::not_found, "the request {} has no window {} that could be taken back",
                 to_hex(x.request).substr(0, 8), x.window);
   }
@@ -198,12 +202,12 @@ result<void> state::run(const convict& x) {
     return fail(errc::over_limit, "a request has at most {} compensations",
                 limits::ledger_windows_max);
   }
-  if (const account* const finder = find(x.finder); finder != nullptr && finder->ejected) {
+  if (const account* const finder = b.find(x.finder); finder != nullptr && finder->ejected) {
     return fail(errc::invalid_argument, "the finder {} was convicted itself", short_name(x.finder));
   }
-  about_ = x.request;
-  conviction{*this, x, q}.execute();
-  forget_if_done(x.request);
+  b.about = x.request;
+  conviction{b, x, q}.execute();
+  b.forget_if_done(x.request);
   return {};
 }
 

@@ -1,7 +1,7 @@
 #include "ledger/rules/state.hpp"
 
-#include "ledger/rules/standing.hpp"
-#include "ledger/rules/tariff.hpp"
+#include "ledger/rules/rules.hpp"
+#include "ledger/rules/state_bytes.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <algorithm>
@@ -30,66 +30,18 @@ std::uint64_t content_of(const entry& e, std::span<const std::byte> bytes) {
   return sum;
 }
 
-constexpr account_ref of_ledger(purse kind) { return {kind, {}}; }
+constexpr std::uint32_t snapshot_version = 1;
+constexpr std::uint64_t magic = 0x3150'414e'5352'4c4fULL; // "OLRSNAP1"
+
+error damaged(std::string_view what) {
+  return fail(errc::malformed, "the snapshot is damaged ({}); it is made anew from the log", what);
+}
 
 } // namespace
-
-const account* state::find(const node_id& node) const noexcept { return accounts_.find(node.key); }
-
-const request_record* state::find_request(const escrow_id& request) const {
-  const auto found = requests_.find(request);
-  return found == requests_.end() ? nullptr : &found->second;
-}
 
 std::optional<std::uint64_t> state::index_of(const digest& id) const noexcept {
   const auto found = ids_.find(id);
   return found ? std::optional{found->index} : std::nullopt;
-}
-
-micro_credits* state::slot_of(const account_ref& ref) {
-  switch (ref.kind) {
-  case purse::mint: return nullptr;
-  case purse::assurance: return &totals_.assurance;
-  case purse::treasury: return &totals_.treasury;
-  case purse::burn: return &totals_.burnt;
-  case purse::escrow: return &requests_.at(ref.of).held;
-  case purse::free: return &at(node_id{ref.of.bytes}).free;
-  case purse::pending: return &at(node_id{ref.of.bytes}).pending;
-  case purse::stake: return &at(node_id{ref.of.bytes}).stake;
-  }
-  OVIR_CHECK(false, static_cast<int>(ref.kind));
-  return nullptr;
-}
-
-micro_credits state::balance(const account_ref& ref) const {
-  if (ref.kind == purse::escrow) {
-    const request_record* const q = find_request(ref.of);
-    return q == nullptr ? 0 : q->held;
-  }
-  if (ref.kind == purse::mint) {
-    return totals_.minted;
-  }
-  if (ref.kind >= purse::free && ref.kind <= purse::stake &&
-      accounts_.find(ref.of.bytes) == nullptr) {
-    return 0;
-  }
-  return *const_cast<state*>(this)->slot_of(ref); // makes nothing: what it names is there
-}
-
-void state::post(posting_kind kind, const account_ref& from, const account_ref& to,
-                 micro_credits amount) {
-  if (amount == 0) {
-    return;
-  }
-  if (from.kind == purse::mint) {
-    totals_.minted += amount;
-  } else {
-    micro_credits* const source = slot_of(from);
-    OVIR_CHECK(*source >= amount, *source, amount);
-    *source -= amount;
-  }
-  *slot_of(to) += amount; // no overflow: all credits together are at most the supply
-  effects_->push_back({kind, from, to, amount, about_, about_window_});
 }
 
 result<applied> state::apply(const entry& e, std::span<const std::byte> bytes, std::uint64_t index,
@@ -121,9 +73,9 @@ result<applied> state::apply(const entry& e, std::span<const std::byte> bytes, s
     return fail(errc::over_limit, "a log has at most {} entries; begin a new ledger",
                 limits::ledger_entries_max);
   }
-  const std::uint64_t before = std::exchange(now_, e.time);
+  const std::uint64_t before = std::exchange(books_.now, e.time);
   if (auto done = step(e, effects); !done) {
-    now_ = before;
+    books_.now = before;
     return done.error();
   }
   ids_.append({id, content});
@@ -133,48 +85,24 @@ result<applied> state::apply(const entry& e, std::span<const std::byte> bytes, s
 }
 
 result<void> state::step(const entry& e, std::vector<posting>& effects) {
-  effects_ = &effects;
-  about_ = {};
-  about_window_ = 0;
+  books_.effects = &effects;
+  books_.about = {};
+  books_.about_window = 0;
   OVIR_TRY(admit_action(e));
-  OVIR_TRY(std::visit([&](const auto& x) { return run(x); }, e.what));
+  OVIR_TRY(std::visit([&](const auto& x) { return run(books_, x); }, e.what));
   if (const node_id* const signer = signer_of(e.what); signer != nullptr) {
     count_action(e, *signer, nonce_of(e.what));
   }
-  if (tracking_) {
-    note_touched(e);
+  if (books_.tracking) {
+    books_.note_touched(e);
   }
   return {};
-}
-
-/// A command changes no request but its own.
-void state::note_touched(const entry& e) {
-  std::visit(
-      [&](const auto& x) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(x)>, reserve>) {
-          touched_.requests.push_back(escrow_of(x));
-        } else if constexpr (requires { x.request; }) {
-          touched_.requests.push_back(x.request);
-        }
-      },
-      e.what);
-}
-
-touched state::take_touched() {
-  touched all = std::exchange(touched_, {});
-  const auto each_once = [](auto& list) {
-    std::sort(list.begin(), list.end());
-    list.erase(std::unique(list.begin(), list.end()), list.end());
-  };
-  each_once(all.accounts);
-  each_once(all.requests);
-  return all;
 }
 
 /// Order and frequency of what accounts sign. Changes nothing.
 result<void> state::admit_action(const entry& e) {
   const node_id* const signer = signer_of(e.what);
-  const account* const a = signer == nullptr ? nullptr : find(*signer);
+  const account* const a = signer == nullptr ? nullptr : books_.find(*signer);
   if (a == nullptr) {
     return {};
   }
@@ -185,7 +113,7 @@ result<void> state::admit_action(const entry& e) {
                 nonce, short_name(*signer), a->nonce);
   }
   if (a->minute == e.time / seconds_per_minute &&
-      a->actions >= origin_.rules.actions_per_minute_max) {
+      a->actions >= books_.origin.rules.actions_per_minute_max) {
     return fail(errc::busy, "{} asked {} times this minute, as often as it may; try again later",
                 short_name(*signer), a->actions);
   }
@@ -193,251 +121,151 @@ result<void> state::admit_action(const entry& e) {
 }
 
 void state::count_action(const entry& e, const node_id& signer, std::uint64_t nonce) {
-  account& a = at(signer);
+  account& a = books_.at(signer);
   a.nonce = nonce;
   const std::uint64_t minute = e.time / seconds_per_minute;
   a.actions = a.minute == minute ? a.actions + 1 : 1;
   a.minute = minute;
 }
 
-result<void> state::run(const genesis& x) {
-  origin_ = x;
-  return {};
+std::vector<std::byte> state::snapshot() const {
+  std::vector<std::byte> out;
+  byte_writer w{out};
+  w.number(magic);
+  w.number(snapshot_version);
+  w.number(entries_);
+  w.number(time_);
+  if (entries_ > 0) {
+    std::vector<std::byte> rules;
+    encode({0, books_.origin, {}}, rules);
+    w.number(static_cast<std::uint32_t>(rules.size()));
+    w.bytes(rules.data(), rules.size());
+  } else {
+    w.number(std::uint32_t{0});
+  }
+  for (const micro_credits n :
+       {books_.sums.minted, books_.sums.assurance, books_.sums.treasury, books_.sums.burnt}) {
+    w.number(n);
+  }
+  w.number(static_cast<std::uint64_t>(books_.accounts.size()));
+  for (const auto& [node, a] : accounts()) {
+    w.write(node);
+    write_account(w, *a);
+  }
+  w.number(static_cast<std::uint64_t>(books_.requests.size()));
+  for (const auto& [id, q] : books_.requests) {
+    w.write(id);
+    write_request(w, q);
+  }
+  std::vector<std::pair<digest, std::uint64_t>> ids;
+  ids.reserve(ids_.size());
+  for (std::uint64_t index = 0; index < ids_.size(); ++index) {
+    ids.emplace_back(ids_.at(index).id, index);
+  }
+  std::sort(ids.begin(), ids.end());
+  w.number(static_cast<std::uint64_t>(ids.size()));
+  for (const auto& [id, index] : ids) {
+    w.write(id);
+    w.number(index);
+    w.number(ids_.at(index).content);
+  }
+  w.write(hash("ovir/ledger/v1/snapshot", out));
+  return out;
 }
 
-result<void> state::run(const mint& x) {
-  if (!std::binary_search(origin_.mint_keys.begin(), origin_.mint_keys.end(), x.by)) {
-    return fail(errc::invalid_argument, "{} is none of this ledger's mint keys", short_name(x.by));
+result<void> state::read_rules(byte_reader& r) {
+  entries_ = r.number<std::uint64_t>();
+  time_ = r.number<std::uint64_t>();
+  const auto size = r.number<std::uint32_t>();
+  if (size > r.rest().size() || (size == 0) != (entries_ == 0)) {
+    return damaged("its rules");
   }
-  if (x.amount > limits::ledger_supply_max - totals_.minted) {
-    return fail(errc::over_limit, "minting {} beside {} would exceed {}, all there may be",
-                x.amount, totals_.minted, limits::ledger_supply_max);
-  }
-  const account_ref to = x.target == mint_target::participant ? purse_of(purse::free, x.to)
-                         : x.target == mint_target::assurance ? of_ledger(purse::assurance)
-                                                              : of_ledger(purse::treasury);
-  post(posting_kind::mint, of_ledger(purse::mint), to, x.amount);
-  return {};
-}
-
-namespace {
-
-error not_enough(const node_id& node, std::string_view purse, micro_credits has,
-                 micro_credits wanted) {
-  return fail(errc::over_limit, "{} has {} micro-credits {}, which is less than {}",
-              short_name(node), has, purse, wanted);
-}
-
-} // namespace
-
-result<void> state::run(const transfer& x) {
-  const account* const from = find(x.from);
-  const micro_credits has = from == nullptr ? 0 : from->free;
-  if (has < x.amount) {
-    return not_enough(x.from, "free", has, x.amount);
-  }
-  post(posting_kind::transfer, purse_of(purse::free, x.from), purse_of(purse::free, x.to),
-       x.amount);
-  return {};
-}
-
-result<void> state::run(const lock& x) {
-  const account* const a = find(x.account);
-  if (a == nullptr || a->free < x.amount) {
-    return not_enough(x.account, "free", a == nullptr ? 0 : a->free, x.amount);
-  }
-  if (a->ejected) {
-    return fail(errc::invalid_argument, "{} was convicted and may stake no more",
-                short_name(x.account));
-  }
-  post(posting_kind::lock, purse_of(purse::free, x.account), purse_of(purse::stake, x.account),
-       x.amount);
-  return {};
-}
-
-result<void> state::run(const unlock& x) {
-  const account* const found = find(x.account);
-  if (found == nullptr || found->firm_stake() < x.amount) {
-    return not_enough(x.account, "at stake and not called back",
-                      found == nullptr ? 0 : found->firm_stake(), x.amount);
-  }
-  if (found->unlockings.size() >= limits::ledger_unlockings_max) {
-    return fail(errc::busy, "{} is calling back stake {} times already; wait for one to end",
-                short_name(x.account), found->unlockings.size());
-  }
-  const std::uint64_t due = now_ + origin_.rules.unlock_delay_s;
-  at(x.account).unlockings.push_back({x.amount, due, x.nonce});
-  unlockings_.emplace(due, x.account, x.nonce);
-  return {};
-}
-
-result<void> state::run(const unlocked& x) {
-  const account* const found = find(x.account);
-  const auto is_it = [&](const unlocking& u) { return u.nonce == x.unlock_nonce; };
-  if (found == nullptr || std::none_of(found->unlockings.begin(), found->unlockings.end(), is_it)) {
-    return fail(errc::not_found, "{} called no stake back under the nonce {}",
-                short_name(x.account), x.unlock_nonce);
-  }
-  account& a = at(x.account);
-  const auto at_it = std::find_if(a.unlockings.begin(), a.unlockings.end(), is_it);
-  if (at_it->due > now_) {
-    return fail(errc::invalid_argument, "this stake of {} can be lost until {}; it is {}",
-                short_name(x.account), at_it->due, now_);
-  }
-  const micro_credits amount = at_it->amount;
-  unlockings_.erase({at_it->due, x.account, at_it->nonce});
-  a.unlockings.erase(at_it);
-  post(posting_kind::unlock, purse_of(purse::stake, x.account), purse_of(purse::free, x.account),
-       amount);
-  return {};
-}
-
-result<void> state::run(const reserve& x) {
-  const policy& rules = origin_.rules;
-  if (x.expires <= now_ || x.expires - now_ > rules.reservation_s_max) {
-    return fail(errc::invalid_argument,
-                "the reservation ends at {}; it is {}, and it may last {} seconds at most",
-                x.expires, now_, rules.reservation_s_max);
-  }
-  std::vector<priced_stage> priced;
-  for (const path_stage& s : x.stages) {
-    priced.push_back({s.layers, s.ask_ppm});
-    OVIR_TRY(check_admission(s.node, find(s.node), rules));
-  }
-  OVIR_ASSIGN(const micro_credits rate, path_rate(x.rate, priced));
-  OVIR_ASSIGN(const micro_credits quote, token_price(x.prompt, x.completion_max, rate));
-  const account* const payer = find(x.payer);
-  const micro_credits has = payer == nullptr ? 0 : payer->free;
-  if (has < quote) {
-    return fail(errc::over_limit,
-                "{} has {} micro-credits free and this request may cost {}; add credit or ask for "
-                "fewer tokens",
-                short_name(x.payer), has, quote);
-  }
-  if (payer->open_requests >= limits::ledger_open_requests_max) {
-    return fail(errc::busy, "{} has {} requests open, as many as it may; wait for one to end",
-                short_name(x.payer), payer->open_requests);
-  }
-  about_ = escrow_of(x);
-  request_record& q = requests_[about_];
-  q.payer = x.payer;
-  q.scheduler = x.scheduler.empty() ? x.payer : x.scheduler;
-  q.rate = rate;
-  q.prompt = x.prompt;
-  q.completion_max = x.completion_max;
-  q.expires = x.expires;
-  q.reserved = quote;
-  for (const path_stage& s : x.stages) {
-    q.layers += s.layers; // at most ledger_layers_max each, as path_rate saw
-  }
-  name_payees(q, x.stages);
-  ++at(x.payer).open_requests;
-  expirations_.emplace(x.expires, about_);
-  post(posting_kind::reserve, purse_of(purse::free, x.payer), {purse::escrow, about_}, quote);
-  return {};
-}
-
-/// Precondition: there is room for them.
-void state::name_payees(request_record& q, const std::vector<path_stage>& stages) {
-  for (const path_stage& s : stages) {
-    const auto at = std::lower_bound(q.path.begin(), q.path.end(), s.node);
-    if (at == q.path.end() || *at != s.node) {
-      q.path.insert(at, s.node);
+  if (size > 0) {
+    OVIR_ASSIGN(entry rules, decode_entry(r.rest().first(size)));
+    if (!std::holds_alternative<genesis>(rules.what)) {
+      return damaged("its rules");
     }
+    books_.origin = std::get<genesis>(std::move(rules.what));
+    r.skip(size);
   }
-}
-
-result<request_record*> state::open_request(const escrow_id& request) {
-  const auto found = requests_.find(request);
-  if (found == requests_.end()) {
-    return fail(errc::not_found, "there is no request {}; it is over, or was never reserved",
-                to_hex(request).substr(0, 8));
+  for (micro_credits* n :
+       {&books_.sums.minted, &books_.sums.assurance, &books_.sums.treasury, &books_.sums.burnt}) {
+    *n = r.number<micro_credits>();
   }
-  if (!found->second.open) {
-    return fail(errc::invalid_argument, "the request {} is closed; nothing is left in its escrow",
-                to_hex(request).substr(0, 8));
-  }
-  about_ = request;
-  return &found->second;
-}
-
-void state::close(const escrow_id& request, request_record& q, posting_kind why) {
-  const micro_credits rest = q.held;
-  q.open = false;
-  q.returned = rest;
-  --at(q.payer).open_requests;
-  expirations_.erase({q.expires, request});
-  post(why, {purse::escrow, request}, purse_of(purse::free, q.payer), rest);
-  forget_if_done(request);
-}
-
-/// A request that is closed and has nothing pending cannot change any more.
-void state::forget_if_done(const escrow_id& request) {
-  const auto found = requests_.find(request);
-  if (!found->second.open && found->second.unsettled == 0) {
-    requests_.erase(found);
-  }
-}
-
-result<void> state::run(const settle& x) {
-  OVIR_ASSIGN(request_record* const q, open_request(x.request));
-  close(x.request, *q, posting_kind::settle);
   return {};
 }
 
-result<void> state::run(const cancel& x) {
-  OVIR_ASSIGN(request_record* const q, open_request(x.request));
-  if (q->payer != x.payer) {
-    return fail(errc::invalid_argument, "{} did not make this reservation", short_name(x.payer));
+/// One id for each entry.
+result<void> state::read_ids(byte_reader& r) {
+  constexpr std::size_t id_bytes = digest::size + 16;
+  const auto count = r.number<std::uint64_t>();
+  if (count != entries_ || count > r.rest().size() / id_bytes) {
+    return damaged("its ids");
   }
-  if (q->scheduler != q->payer) { // else it could take the answer first
-    return fail(errc::invalid_argument,
-                "this reservation is entrusted to {}; it ends when that settles it, or at {}",
-                short_name(q->scheduler), q->expires);
+  std::vector<id_table::record> by_entry(static_cast<std::size_t>(count));
+  std::vector<bool> given(by_entry.size());
+  for (std::uint64_t i = 0; i < count; ++i) {
+    id_table::record x;
+    r.read(x.id);
+    const auto index = r.number<std::uint64_t>();
+    x.content = r.number<std::uint64_t>();
+    if (index >= count || given[index]) {
+      return damaged("its ids");
+    }
+    given[index] = true;
+    by_entry[index] = x;
   }
-  if (!q->windows.empty()) {
-    return fail(errc::invalid_argument,
-                "work was done for this request; it ends when its scheduler settles it, or at {}",
-                q->expires);
+  for (const id_table::record& x : by_entry) {
+    if (ids_.find(x.id)) {
+      return damaged("its ids");
+    }
+    ids_.append(x);
   }
-  close(x.request, *q, posting_kind::cancel);
   return {};
 }
 
-result<void> state::run(const expire& x) {
-  OVIR_ASSIGN(request_record* const q, open_request(x.request));
-  if (q->expires > now_) {
-    return fail(errc::invalid_argument, "the reservation lasts until {}; it is {}", q->expires,
-                now_);
+result<void> state::read_records(byte_reader& r) {
+  for (auto left = r.number<std::uint64_t>(); left > 0 && r.sound(); --left) {
+    node_id node;
+    r.read(node);
+    account a = read_account(r);
+    for (const unlocking& u : a.unlockings) {
+      books_.unlockings.emplace(u.due, node, u.nonce);
+    }
+    books_.at(node) = std::move(a);
   }
-  close(x.request, *q, posting_kind::expire);
-  return {};
+  for (auto left = r.number<std::uint64_t>(); left > 0 && r.sound(); --left) {
+    escrow_id id;
+    r.read(id);
+    request_record& q = books_.requests[id];
+    if (!read_request(r, q)) {
+      return damaged("a request");
+    }
+    books_.note_due(id, q);
+  }
+  OVIR_TRY(read_ids(r));
+  return r.finished() ? result<void>{} : damaged("its length");
 }
 
-std::vector<command> state::due(std::uint64_t now, std::size_t most) const {
-  std::vector<command> found;
-  most = std::min(most, limits::ledger_due_max);
-  for (auto at = expirations_.begin();
-       at != expirations_.end() && at->first <= now && found.size() < most; ++at) {
-    found.emplace_back(expire{at->second});
+result<state> state::restore(std::span<const std::byte> bytes, std::uint64_t seed) {
+  if (bytes.size() < digest::size) {
+    return damaged("it is too short");
   }
-  for (auto at = releases_.begin();
-       at != releases_.end() && std::get<0>(*at) <= now && found.size() < most; ++at) {
-    found.emplace_back(release{std::get<1>(*at), std::get<2>(*at)});
+  const auto body = bytes.first(bytes.size() - digest::size);
+  digest stated;
+  byte_reader tail{bytes.subspan(body.size())};
+  tail.read(stated);
+  if (stated != hash("ovir/ledger/v1/snapshot", body)) {
+    return damaged("its check fails");
   }
-  for (auto at = unlockings_.begin();
-       at != unlockings_.end() && std::get<0>(*at) <= now && found.size() < most; ++at) {
-    found.emplace_back(unlocked{std::get<1>(*at), std::get<2>(*at)});
+  byte_reader r{body};
+  if (r.number<std::uint64_t>() != magic || r.number<std::uint32_t>() != snapshot_version) {
+    return damaged("it is of another version");
   }
-  return found;
-}
-
-std::vector<std::pair<node_id, const account*>> state::accounts() const {
-  std::vector<std::pair<node_id, const account*>> all;
-  accounts_.for_each(
-      [&](const auto& key, const account& a) { all.emplace_back(node_id{key}, &a); });
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  return all;
+  state s{seed};
+  OVIR_TRY(s.read_rules(r));
+  OVIR_TRY(s.read_records(r));
+  return s;
 }
 
 } // namespace ovir::ledger

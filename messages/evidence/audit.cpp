@@ -13,8 +13,8 @@ namespace {
 using namespace evidence_codec;
 
 constexpr std::uint16_t version = 2;
-constexpr std::string_view admission_domain = "ovir/audit/v2/admission";
-constexpr std::string_view verdict_domain = "ovir/audit/v2/verdict";
+constexpr std::string_view admission_domain = "ovir/audit/v1/admission";
+constexpr std::string_view verdict_domain = "ovir/audit/v1/verdict";
 
 std::span<const std::byte> bytes_of(const digest& d) { return std::as_bytes(std::span{d.bytes}); }
 capnp::Data::Reader data_of_key(const node_id& id) {
@@ -354,7 +354,7 @@ namespace {
 
 digest signed_verdict(const digest& receipt, const audit_place& place, const digest& computed,
                       const audit_means& means) {
-  return hasher{"ovir/audit/v2/verdict-with-means"}
+  return hasher{"ovir/audit/v1/verdict-with-means"}
       .update(verdict_digest(receipt, place, computed))
       .update_u32(static_cast<std::uint32_t>(means.kernels))
       .update_text(means.software)
@@ -391,7 +391,7 @@ bool are_two_opinions(std::span<const audit_verdict> verdicts, const operator_of
 }
 
 digest accusation_digest(const conviction& c) {
-  hasher h{"ovir/audit/v2/accusation"};
+  hasher h{"ovir/audit/v1/accusation"};
   h.update_u32(static_cast<std::uint32_t>(c.kind)).update(std::as_bytes(std::span{c.guilty.key}));
   for (const auto& one : c.receipts) {
     h.update(verdict_digest(receipt_digest(one), c.place, c.computed));
@@ -402,7 +402,7 @@ digest accusation_digest(const conviction& c) {
 namespace {
 
 digest signed_admission(const conviction& c, audit_fault fault) {
-  return hasher{"ovir/audit/v2/admission-fields"}
+  return hasher{"ovir/audit/v1/admission-fields"}
       .update(accusation_digest(c))
       .update_u32(static_cast<std::uint32_t>(fault))
       .finish();

@@ -7,7 +7,7 @@ namespace {
 using namespace evidence_codec;
 using evidence_schema::EvidenceBatch;
 
-constexpr std::uint16_t batch_version = 2;
+constexpr std::uint16_t batch_version = 1;
 constexpr std::string_view batch_name = "a batch of evidence";
 
 // Bytes of one element in a list of the schema; no element is shorter in any message.

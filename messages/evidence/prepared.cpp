@@ -17,7 +17,7 @@ using prepared_schema::Reveal;
 constexpr std::uint64_t prepared_magic = 0x50455250'5249564fU; // "OVIRPREP"
 constexpr std::uint64_t reveal_magic = 0x41455652'5249564fU;   // "OVIRRVEA"
 constexpr std::uint16_t prepared_version = 1;
-constexpr std::uint16_t reveal_version = 3;
+constexpr std::uint16_t reveal_version = 1;
 constexpr std::string_view prepared_name = "a prepared model";
 constexpr std::string_view reveal_name = "a reveal";
 constexpr std::size_t layer_bytes = 24; // in a list

@@ -15,7 +15,7 @@ using namespace evidence_codec;
 using evidence_schema::Receipt;
 
 constexpr std::uint64_t receipt_magic = 0x54504352'5249564fU; // "OVIRRCPT"
-constexpr std::uint16_t receipt_version = 3;
+constexpr std::uint16_t receipt_version = 1;
 constexpr std::string_view receipt_name = "a receipt";
 constexpr std::size_t stage_bytes = 32; // in a list
 

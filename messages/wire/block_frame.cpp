@@ -2,84 +2,50 @@
 
 #include "messages/limits/blocks.hpp"
 #include "messages/wire/block.capnp.h"
+#include "messages/wire/framed.hpp"
 
-#include <capnp/message.h>
-#include <capnp/serialize.h>
-#include <kj/exception.h>
-
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
 #include <string>
 
-// message = magic header_bytes payload_bytes header payload
-// magic   = "OVB1"                 ; 4 bytes
-// header_bytes = u32               ; always 32
-// payload_bytes = u64
-// header  = Cap'n Proto message of one segment, messages/wire/block.capnp
-// payload = filter | name[32]+ | bytes | nothing
-// All numbers are little-endian. docs/formats/blocks.md
+// payload = filter | name[32]+ | bytes | nothing; docs/formats/blocks.md
 
 namespace ovir {
 
-static_assert(std::endian::native == std::endian::little, "numbers are sent in memory order");
-
 namespace {
 
-constexpr std::array<char, 4> magic{'O', 'V', 'B', '1'};
-constexpr std::uint16_t block_version = 1;
-constexpr std::size_t prefix_bytes = 16;
-constexpr std::size_t header_words = 4; // segment table, root pointer, 2 words of data
-constexpr std::size_t header_bytes = header_words * 8;
-static_assert(block_overhead_bytes == prefix_bytes + header_bytes);
+struct block_form {
+  using schema = BlockHeader;
+  using header = block_header;
+  static constexpr std::array<char, 4> magic{'O', 'V', 'B', '1'};
+  static constexpr std::uint16_t version = 1;
+  static constexpr std::size_t header_words = 4;
+  static constexpr std::size_t bytes_max = limits::block_frame_bytes_max;
+  static constexpr std::string_view name = "a message about blocks";
+  static constexpr std::string_view header_name = "a header about blocks";
+
+  static void write(schema::Builder root, const header& h) {
+    root.setNumber(h.number);
+    root.setTicket(h.ticket);
+  }
+  static void read(schema::Reader root, header& h) {
+    h.number = root.getNumber();
+    h.ticket = root.getTicket();
+  }
+  static result<void> check(const header& h, std::span<const std::byte> payload,
+                            std::uint64_t stated) {
+    if (stated != payload.size()) {
+      return fail(errc::malformed, "a message about blocks carries {} bytes and states {}",
+                  payload.size(), stated);
+    }
+    return ovir::check(h, payload);
+  }
+};
+static_assert(block_overhead_bytes == framed<block_form>::overhead_bytes);
 static_assert(limits::kv_block_bytes_max + block_overhead_bytes <= limits::block_frame_bytes_max);
 static_assert(limits::block_filter_bytes_max + block_overhead_bytes <=
               limits::block_claims_bytes_max);
-
-using header_array = std::array<capnp::word, header_words>;
-
-void write_header(const block_header& header, std::span<std::byte, header_bytes> out) {
-  std::array<capnp::word, 16> scratch{};
-  capnp::MallocMessageBuilder builder(kj::arrayPtr(scratch.data(), scratch.size()));
-  auto root = builder.initRoot<BlockHeader>();
-  root.setVersion(block_version);
-  root.setKind(static_cast<std::uint16_t>(header.kind));
-  root.setNumber(header.number);
-  root.setTicket(header.ticket);
-  const auto words = capnp::messageToFlatArray(builder);
-  OVIR_CHECK(words.size() == header_words, words.size());
-  std::memcpy(out.data(), words.begin(), header_bytes);
-}
-
-struct raw_header {
-  std::uint16_t version{0};
-  std::uint16_t kind{0};
-  block_header header;
-};
-
-// Cap'n Proto reports malformed bytes by an exception of its own; this is the edge where it ends.
-result<raw_header> read_header(std::span<const std::byte, header_bytes> bytes) {
-  header_array words;
-  std::memcpy(words.data(), bytes.data(), header_bytes);
-  raw_header raw;
-  const auto failed = kj::runCatchingExceptions([&] {
-    capnp::ReaderOptions options;
-    options.traversalLimitInWords = 2 * header_words;
-    options.nestingLimit = 1;
-    capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()), options);
-    const auto root = reader.getRoot<BlockHeader>();
-    raw.version = root.getVersion();
-    raw.kind = root.getKind();
-    raw.header.number = root.getNumber();
-    raw.header.ticket = root.getTicket();
-  });
-  KJ_IF_MAYBE (problem, failed) {
-    return fail(errc::malformed, "a header about blocks is not a Cap'n Proto message: {}",
-                problem->getDescription().cStr());
-  }
-  return raw;
-}
 
 result<void> check_size(std::string_view what, std::size_t bytes, std::size_t least,
                         std::size_t most) {
@@ -148,17 +114,7 @@ std::vector<std::byte> encode_block(const block_header& header,
                                     std::span<const std::byte> payload) {
   const auto right = check(header, payload);
   OVIR_CHECK(right.has_value(), right ? std::string{} : right.error().message);
-  std::vector<std::byte> out;
-  out.reserve(block_overhead_bytes + payload.size());
-  out.resize(block_overhead_bytes);
-  const auto header_size = static_cast<std::uint32_t>(header_bytes);
-  const std::uint64_t payload_size = payload.size();
-  std::memcpy(out.data(), magic.data(), magic.size());
-  std::memcpy(out.data() + 4, &header_size, sizeof(header_size));
-  std::memcpy(out.data() + 8, &payload_size, sizeof(payload_size));
-  write_header(header, std::span<std::byte, header_bytes>{out.data() + prefix_bytes, header_bytes});
-  out.insert(out.end(), payload.begin(), payload.end());
-  return out;
+  return framed<block_form>::encode(header, payload);
 }
 
 std::vector<std::byte> encode_want_blocks(std::uint64_t ticket, std::span<const digest> names) {
@@ -167,33 +123,8 @@ std::vector<std::byte> encode_want_blocks(std::uint64_t ticket, std::span<const 
 }
 
 result<block_view> decode_block(std::span<const std::byte> bytes) {
-  OVIR_CHECK(reinterpret_cast<std::uintptr_t>(bytes.data()) % 8 == 0);
-  OVIR_TRY(check_size("a message about blocks", bytes.size(), block_overhead_bytes,
-                      limits::block_frame_bytes_max));
-  std::uint32_t header_size = 0;
-  std::uint64_t payload_size = 0;
-  std::memcpy(&header_size, bytes.data() + 4, sizeof(header_size));
-  std::memcpy(&payload_size, bytes.data() + 8, sizeof(payload_size));
-  const std::span<const std::byte> payload = bytes.subspan(block_overhead_bytes);
-  if (std::memcmp(bytes.data(), magic.data(), magic.size()) != 0 || header_size != header_bytes ||
-      payload_size != payload.size()) {
-    return fail(errc::malformed, "these bytes do not begin like a message about blocks");
-  }
-  const std::span<const std::byte, header_bytes> header{bytes.data() + prefix_bytes, header_bytes};
-  OVIR_ASSIGN(raw_header raw, read_header(header));
-  if (raw.version != block_version) {
-    return fail(errc::unsupported,
-                "a message about blocks of version {}; this build reads version {}", raw.version,
-                block_version);
-  }
-  raw.header.kind = static_cast<block_kind>(raw.kind);
-  OVIR_TRY(check(raw.header, payload));
-  std::array<std::byte, header_bytes> canonical{};
-  write_header(raw.header, canonical);
-  if (!std::equal(canonical.begin(), canonical.end(), header.begin())) {
-    return fail(errc::malformed, "a header about blocks is not in its one canonical form");
-  }
-  return block_view{raw.header, payload};
+  OVIR_ASSIGN(const auto read, framed<block_form>::decode(bytes));
+  return block_view{read.first, read.second};
 }
 
 } // namespace ovir

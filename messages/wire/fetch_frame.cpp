@@ -3,10 +3,7 @@
 #include "messages/limits/fetch.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/wire/fetch.capnp.h"
-
-#include <capnp/message.h>
-#include <capnp/serialize.h>
-#include <kj/exception.h>
+#include "messages/wire/framed.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,79 +11,50 @@
 #include <cstring>
 #include <string>
 
-// message = magic header_bytes payload_bytes header payload
-// magic   = "OVP1"                 ; 4 bytes
-// header_bytes = u32               ; always 64
-// payload_bytes = u64
-// header  = Cap'n Proto message of one segment, messages/wire/fetch.capnp
 // payload = nothing | manifest | (first:u32 last:u32)* | piece:u32+ | bytes | code:u8 text
-// All numbers are little-endian.
 
 namespace ovir {
 
-static_assert(std::endian::native == std::endian::little, "lists are sent in memory order");
-
 namespace {
 
-constexpr std::array<char, 4> magic{'O', 'V', 'P', '1'};
-constexpr std::uint16_t fetch_version = 1;
-constexpr std::size_t prefix_bytes = 16;
-constexpr std::size_t header_words = 8; // segment table, root pointer, 6 words of data
-constexpr std::size_t header_bytes = header_words * 8;
-
-using header_array = std::array<capnp::word, header_words>;
 using digest_words = std::array<std::uint64_t, 4>;
 static_assert(sizeof(digest_words) == digest::size && sizeof(piece_range) == 8);
 
-void write_header(const fetch_header& header, std::span<std::byte, header_bytes> out) {
-  std::array<capnp::word, 16> scratch{};
-  capnp::MallocMessageBuilder builder(kj::arrayPtr(scratch.data(), scratch.size()));
-  auto root = builder.initRoot<FetchHeader>();
-  root.setVersion(fetch_version);
-  root.setKind(static_cast<std::uint16_t>(header.kind));
-  root.setPiece(header.piece);
-  root.setReceived(header.received);
-  const auto model = std::bit_cast<digest_words>(header.model.bytes);
-  root.setModel0(model[0]);
-  root.setModel1(model[1]);
-  root.setModel2(model[2]);
-  root.setModel3(model[3]);
-  const auto words = capnp::messageToFlatArray(builder);
-  OVIR_CHECK(words.size() == header_words, words.size());
-  std::memcpy(out.data(), words.begin(), header_bytes);
-}
+struct fetch_form {
+  using schema = FetchHeader;
+  using header = fetch_header;
+  static constexpr std::array<char, 4> magic{'O', 'V', 'P', '1'};
+  static constexpr std::uint16_t version = 1;
+  static constexpr std::size_t header_words = 8;
+  static constexpr std::size_t bytes_max = limits::fetch_frame_bytes_max;
+  static constexpr std::string_view name = "a message about weights";
+  static constexpr std::string_view header_name = "a header about weights";
 
-struct raw_header {
-  std::uint16_t version{0};
-  std::uint16_t kind{0};
-  fetch_header header;
-};
-
-// Cap'n Proto reports malformed bytes by an exception of its own; this is the edge where it ends.
-result<raw_header> read_header(std::span<const std::byte, header_bytes> bytes) {
-  header_array words;
-  std::memcpy(words.data(), bytes.data(), header_bytes);
-  raw_header raw;
-  const auto failed = kj::runCatchingExceptions([&] {
-    capnp::ReaderOptions options;
-    options.traversalLimitInWords = 2 * header_words;
-    options.nestingLimit = 1;
-    capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()), options);
-    const auto root = reader.getRoot<FetchHeader>();
-    raw.version = root.getVersion();
-    raw.kind = root.getKind();
-    raw.header.piece = root.getPiece();
-    raw.header.received = root.getReceived();
+  static void write(schema::Builder root, const header& h) {
+    root.setPiece(h.piece);
+    root.setReceived(h.received);
+    const auto model = std::bit_cast<digest_words>(h.model.bytes);
+    root.setModel0(model[0]);
+    root.setModel1(model[1]);
+    root.setModel2(model[2]);
+    root.setModel3(model[3]);
+  }
+  static void read(schema::Reader root, header& h) {
+    h.piece = root.getPiece();
+    h.received = root.getReceived();
     const digest_words model{root.getModel0(), root.getModel1(), root.getModel2(),
                              root.getModel3()};
-    raw.header.model.bytes = std::bit_cast<decltype(digest::bytes)>(model);
-  });
-  KJ_IF_MAYBE (problem, failed) {
-    return fail(errc::malformed, "a header about weights is not a Cap'n Proto message: {}",
-                problem->getDescription().cStr());
+    h.model.bytes = std::bit_cast<decltype(digest::bytes)>(model);
   }
-  return raw;
-}
+  static result<void> check(const header& h, std::span<const std::byte> payload,
+                            std::uint64_t stated) {
+    if (stated != payload.size()) {
+      return fail(errc::malformed, "a message about weights carries {} bytes and states {}",
+                  payload.size(), stated);
+    }
+    return ovir::check(h, payload);
+  }
+};
 
 template <class T>
 std::vector<T> list_of(std::span<const std::byte> payload) {
@@ -152,7 +120,7 @@ result<void> check_refusal(std::span<const std::byte> payload) {
 
 } // namespace
 
-static_assert(fetch_overhead_bytes == prefix_bytes + header_bytes);
+static_assert(fetch_overhead_bytes == framed<fetch_form>::overhead_bytes);
 static_assert(limits::fetch_piece_bytes_max + fetch_overhead_bytes <=
               limits::fetch_frame_bytes_max);
 static_assert(limits::fetch_manifest_bytes_max + fetch_overhead_bytes <=
@@ -205,17 +173,7 @@ std::vector<std::byte> encode_fetch(const fetch_header& header,
                                     std::span<const std::byte> payload) {
   const auto right = check(header, payload);
   OVIR_CHECK(right.has_value(), right ? std::string{} : right.error().message);
-  std::vector<std::byte> out;
-  out.reserve(fetch_overhead_bytes + payload.size());
-  out.resize(fetch_overhead_bytes);
-  const auto header_size = static_cast<std::uint32_t>(header_bytes);
-  const std::uint64_t payload_size = payload.size();
-  std::memcpy(out.data(), magic.data(), magic.size());
-  std::memcpy(out.data() + 4, &header_size, sizeof(header_size));
-  std::memcpy(out.data() + 8, &payload_size, sizeof(payload_size));
-  write_header(header, std::span<std::byte, header_bytes>{out.data() + prefix_bytes, header_bytes});
-  out.insert(out.end(), payload.begin(), payload.end());
-  return out;
+  return framed<fetch_form>::encode(header, payload);
 }
 
 std::vector<std::byte> encode_want_pieces(const digest& model,
@@ -236,33 +194,8 @@ std::vector<std::byte> encode_refusal(const digest& model, std::uint32_t piece,
 }
 
 result<fetch_view> decode_fetch(std::span<const std::byte> bytes) {
-  OVIR_CHECK(reinterpret_cast<std::uintptr_t>(bytes.data()) % 8 == 0);
-  OVIR_TRY(check_size("a message about weights", bytes.size(), fetch_overhead_bytes,
-                      limits::fetch_frame_bytes_max));
-  std::uint32_t header_size = 0;
-  std::uint64_t payload_size = 0;
-  std::memcpy(&header_size, bytes.data() + 4, sizeof(header_size));
-  std::memcpy(&payload_size, bytes.data() + 8, sizeof(payload_size));
-  const std::span<const std::byte> payload = bytes.subspan(fetch_overhead_bytes);
-  if (std::memcmp(bytes.data(), magic.data(), magic.size()) != 0 || header_size != header_bytes ||
-      payload_size != payload.size()) {
-    return fail(errc::malformed, "these bytes do not begin like a message about weights");
-  }
-  const std::span<const std::byte, header_bytes> header{bytes.data() + prefix_bytes, header_bytes};
-  OVIR_ASSIGN(raw_header raw, read_header(header));
-  if (raw.version != fetch_version) {
-    return fail(errc::unsupported,
-                "a message about weights of version {}; this build reads version {}", raw.version,
-                fetch_version);
-  }
-  raw.header.kind = static_cast<fetch_kind>(raw.kind);
-  OVIR_TRY(check(raw.header, payload));
-  std::array<std::byte, header_bytes> canonical{};
-  write_header(raw.header, canonical);
-  if (!std::equal(canonical.begin(), canonical.end(), header.begin())) {
-    return fail(errc::malformed, "a header about weights is not in its one canonical form");
-  }
-  return fetch_view{raw.header, payload};
+  OVIR_ASSIGN(const auto read, framed<fetch_form>::decode(bytes));
+  return fetch_view{read.first, read.second};
 }
 
 } // namespace ovir

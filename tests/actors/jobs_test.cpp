@@ -46,7 +46,7 @@ protected:
     around.journal = &journal_;
     around.env = &env_;
     around.scheduler = front_;
-    around.twice_tokens = 1;
+    around.settings.twice_tokens = 1;
     jobs_ = system_.spawn(jobs_behavior, std::move(around));
   }
   ~twice_computed() override {

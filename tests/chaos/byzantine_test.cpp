@@ -164,8 +164,7 @@ protected:
                 static_cast<unsigned long long>(number));
     return number;
   }
-  /// Every node that is no liar knows these and nobody else. One that was started just now may not
-  /// listen yet.
+  /// Each honest node knows exactly these liars. A node that was just started may not listen yet.
   [[nodiscard]] bool everywhere(const std::set<std::string>& guilty) const {
     for (std::size_t i = 0; i < cluster_->size(); ++i) {
       const bool liar = i >= first_worker && i < first_worker + liars;

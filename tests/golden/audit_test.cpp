@@ -32,29 +32,29 @@ TEST(audit_golden, messages_are_these_bytes) {
   const digest name = receipt_digest(bytes);
   const audit_verdict verdict =
       give_verdict(cast.key(3), name, place, some(1), {audit_kernels::avx2, "ovir test"});
-  EXPECT_EQ(to_hex(name), "84c4cd3f0522d1ec42509bec25143239b2d594ca74ff69c6497b959e4a1cc64b");
+  EXPECT_EQ(to_hex(name), "29b6c88e9e30a555c070081289992262709635c015b2106491647742b004cbf6");
   EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
-            "03a5f968fad640a6fab28c1eac107ef848a3d438178ef4a5f480448d1dd58db8");
+            "70acaef98e8b912a8ff0d3843e9cb0e81b2b04f585fbd440b47ef5d6c7b9749d");
   EXPECT_EQ(named(audit_offer{true, bytes}),
-            "a6901ebb0e5723c4b3c4c658dc51f534c794ace756218545fb76f46728b1e231");
+            "735eaf06114512d7e1a52dce4ceb546876bba5b049bb186f8ef1ac1326155de2");
   EXPECT_EQ(named(audit_question{7, place, {audit_kernels::avx2}, bytes}),
-            "174c853653849ece649ccdc8622ba89f15168e18f08e006a1e9df1a7fb542eef");
+            "b754e5ca587099a196fdbbd7631a4f87d7afe7a18320b2373428144c224006e9");
   EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "5949542c177baefe3f557395cf8ecbb6d3df636ec7fbe5176410a26da5cb2c47");
+            "4c0039c4a9bc9eecb49b471365db36e9f85007dcb8f2cc7afb6a64af8bf39700");
   conviction c{conviction_kind::replay,
                cast.id(1),
                place,
                some(1),
                {bytes},
                {verdict, give_verdict(cast.key(5), name, place, some(1), {})}};
-  EXPECT_EQ(named(c), "83280e19721be5cad6d9995bc667763c6b9ac5956a2f85b1a4a9af5f4be725d0");
+  EXPECT_EQ(named(c), "2e37174d4bca9229ad078ec4eccf24c0ccfe15e1659ff3053573b2fa809852cd");
   c.admission = admit_fault(cast.key(1), c, audit_fault::hardware);
   EXPECT_EQ(named(audit_accusation{9, c, bytes}),
-            "abc6b3da4c725a60db730c40180eacd58c0505fd7b554b47bd3c638e991dfbd7");
+            "ee72343aa9693901baf51141d3381cc9fc511c2c6c940c3a317910433c5ab30f");
   EXPECT_EQ(named(audit_defence{9, c.admission, {}}),
-            "63b001766812d35f96807bebceadf7ac0ebf5ecb5ef7c97ad25c7058bcf9f106");
+            "a687601daac08357895b3eeb01b8328766abffd67d4c3d79ef0d5e37338030e3");
   EXPECT_EQ(named(audit_defence{9, {}, verdict}),
-            "d94d9fcaba3aafa3f02515389cc1005f600c80daa7089f0fc3bc9f7d0f0ffdb6");
+            "14d2f7ecc1115dc0fb56afb330dc32cc1e341054a9492c5fd4ec62442b3e58e7");
   std::vector<node_id> keys{cast.id(1), cast.id(2)};
   std::sort(keys.begin(), keys.end());
   const audit_known known{true, keys};

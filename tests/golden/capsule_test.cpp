@@ -24,7 +24,7 @@ TEST(capsule_golden, a_capsule_is_these_bytes) {
   const auto bytes = encode_capsule(example());
   EXPECT_EQ(bytes.size(), 1728U);
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "d1913f55544ff76906f123ba60f288ebaf43dd71564c4c11526392f1eedce258");
+            "f46b4a774d5cdf2186963709a6d4e97c7caa17e5c664266572bf2d97dbd27cbd");
 }
 
 TEST(capsule_golden, the_receipt_and_the_rows_lie_in_it_as_they_are) {

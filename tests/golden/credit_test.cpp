@@ -25,14 +25,14 @@ TEST(golden_credit, questions_are_kind_version_id_and_body) {
   }
   EXPECT_EQ(hex(to_bytes(message{0x0102030405060708, ask_account{who}})),
             "01" // ask account
-            "02" // version
+            "01" // version
             "0807060504030201" +
                 key);
-  EXPECT_EQ(hex(to_bytes(message{7, ask_entries{9}})), "04020700000000000000"
+  EXPECT_EQ(hex(to_bytes(message{7, ask_entries{9}})), "04010700000000000000"
                                                        "0900000000000000");
-  EXPECT_EQ(hex(to_bytes(message{7, submit{{std::byte{0xaa}}, {}}})), "02020700000000000000"
+  EXPECT_EQ(hex(to_bytes(message{7, submit{{std::byte{0xaa}}, {}}})), "02010700000000000000"
                                                                       "01000000aa00000000");
-  EXPECT_EQ(hex(to_bytes(message{7, refusal{{errc::busy, "no"}}})), "23020700000000000000"
+  EXPECT_EQ(hex(to_bytes(message{7, refusal{{errc::busy, "no"}}})), "23010700000000000000"
                                                                     "01020000006e6f");
 }
 
@@ -46,7 +46,7 @@ TEST(golden_credit, an_equivocation_has_this_name) {
       to_bytes(equivocation{terms_of(r.asked), r.stages[1], other.stages[1]});
   EXPECT_EQ(hex(std::span{bytes}.first(2)), "0401");
   EXPECT_EQ(to_hex(evidence_digest(bytes)),
-            "adb941daed3b343e3a984a0b6e041cfc988d6b79898830127631b938ac9c083d");
+            "c07d9f8306b65fa50d1caefdcc998c06f976a55ceb1259e75c6da9497784fd9d");
   EXPECT_EQ(to_hex(about_of(terms_of(r.asked))),
             "04fa40265bc6ae534b2bd6e42ad111ff2a80e519af1a3d4a1239b935c6a05fc1");
 }

@@ -48,9 +48,9 @@ TEST(gossip_golden, news_of_an_advert_is_these_bytes) {
             "00000000000000000000000000000400000008000000e803000000000000f401\n"
             "000000000000070000000000000008000000000000000100000040420f000100\n"
             "dadbd184a2d526f1ebdd5c06fdad9359b228759b4d7f79d66689fa254aad8546\n"
-            "fa000000b4bde2bec8f73a2aeeb3dd774e8d214096578fc7064cfb90312f2f09\n"
-            "04b0c6f7a0ea1fb9477a35f08a8f71ea51beb20b7b6afaa42a0dd57e58ff8356\n"
-            "b4a9940c");
+            "fa0000000499cd95e0d18f442216c7629bca66fe249c99434ba0ad6aac71d44a\n"
+            "ae433c36992379e146fdb40d5866c7745c97519da2866ab75c07ac7b34033ff8\n"
+            "e1d34505");
 }
 
 TEST(gossip_golden, a_summary_with_a_suspicion_is_these_bytes) {

@@ -51,7 +51,7 @@ TEST(kv_block_golden, a_block_of_one_head_of_one_element_is_these_bytes) {
   sign_kv_block(bytes, test::author_key(1));
   EXPECT_EQ(hex(std::span{bytes}.first(32)),
             "4f564b56" // "OVKV"
-            "0200"     // version
+            "0100"     // version
             "0100"     // binary16
             "05000000" // layer
             "01000000" // window
@@ -67,11 +67,11 @@ TEST(kv_block_golden, a_block_of_one_head_of_one_element_is_these_bytes) {
     EXPECT_EQ(hex(std::span{bytes}.subspan(160 + 2 * p, 2)), fmt::format("{:02x}3c", 32 + p));
   }
   EXPECT_EQ(hex(std::span{bytes}.last(160)),
-            "d2eca6e1562a6a1420a1f1645debd9e613cd850e1cf8ae0b37073e79716303af" // check
-            "453eb7a000c00b9220dc018058ce3a1a16670cc86436d5ead141ba5177a37ead" // seal
+            "a212e4db9148c386cbc64aef8e31f58b88ce9e5f59be59a090f27c92d9aedaf6" // check
+            "7c9fca42ca9515591c9e3417e6742dc1082a25ae9253c1362b5251cf8dfb7805" // seal
             "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c" // author
-            "1e6b14c9be9e84b8135b46a6ea3339b1980efd78e95192ff8356bcaa45205acc" // signature
-            "26c77d8c237eeacc368a46218fa3b75548c511bdd9f1c222091fecfd05e81507");
+            "b5da06928eb8eb15cd804d81203d7aebce4e6d33d31f8d9e3e1deb8a6f96f60d" // signature
+            "56a7a3c24bc7d059151e8ac40335ca07b963e0dc376d8445e3838fc3b8e13c08");
 }
 
 } // namespace

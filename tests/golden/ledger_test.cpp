@@ -75,7 +75,7 @@ TEST(golden_ledger, a_log_of_three_entries_in_two_batches_is_these_bytes) {
   EXPECT_EQ(to_hex(book.log().root()),
             "2eb0735c209832fda134d440c3cbf63e82d0db456c4c797be92f845e98e820c7");
   EXPECT_EQ(to_hex(hash_plain(book.view().snapshot())),
-            "24233bca9ad06e0ae5143c8ab09ac16d416e95d69ce03e045add14418686d42c");
+            "e38eaf4e037b91be24c4d8adc8ffd8fa54b1187205b97d6009e9c7a6376b45d5");
   const signed_head head = sign(ledger_world::key(ledger_world::keeper), book.head());
   EXPECT_EQ(to_hex(hash_plain(to_bytes(head))),
             "9f100203c0b2a2b47d31eee76267568182080b9d3b16918f576fd055ac8f9f1f");

@@ -27,10 +27,10 @@ TEST(receipt_golden, a_receipt_is_these_bytes) {
   const auto bytes = encode_receipt(example());
   EXPECT_EQ(bytes.size(), 1592U);
   EXPECT_EQ(hex(std::span{bytes}.first(64)),
-            "00000000c600000000000000050007004f564952524350540300010004000000e803000000000000840300"
+            "00000000c600000000000000050007004f564952524350540100010004000000e803000000000000840300"
             "0000000000204e0000000000001800000007000500");
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "e9b9244905e6bc5cd477cd2eb5ab2911f66f243dbd4f70f1092d3849157f8c7b");
+            "2fdd77e730b7f846513fdc0638e7da666884ad29b77246a34e542aaa83088c75");
 }
 
 TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {
@@ -46,7 +46,7 @@ TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {
 TEST(receipt_golden, a_batch_of_evidence_is_these_bytes) {
   const evidence_batch batch{example().asked.request, example().stages[1], {}};
   EXPECT_EQ(to_hex(hash_plain(encode_evidence(batch))),
-            "270cc0b6a799e9df3449a398038c1dacf36d68d9d3b55456b369f182162fb14d");
+            "53614e5471316e3bff9d3d24902d96fbe30ee48791e11420de2519aa92aeaede");
 }
 
 TEST(receipt_golden, the_request_has_this_digest) {

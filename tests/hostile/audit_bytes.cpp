@@ -72,13 +72,13 @@ std::vector<std::byte> accusation_bytes(const node_id& guilty, std::uint32_t win
     auto verdicts = c.initVerdicts(static_cast<unsigned>(judges.size()));
     for (unsigned i = 0; i < verdicts.size(); ++i) {
       const std::uint8_t kernels = i % 2 == 0 ? 1 : 2; // two witnesses that look independent
-      const digest said = hasher{"ovir/audit/v2/verdict-with-means"}
+      const digest said = hasher{"ovir/audit/v1/verdict-with-means"}
                               .update(fields)
                               .update_u32(kernels)
                               .update_text(software)
                               .finish();
       const signature proof =
-          judges[i]->sign("ovir/audit/v2/verdict", std::as_bytes(std::span{said.bytes}));
+          judges[i]->sign("ovir/audit/v1/verdict", std::as_bytes(std::span{said.bytes}));
       verdicts[i].setVerifier(data_of(judges[i]->id()));
       verdicts[i].setProof({proof.bytes.data(), proof.bytes.size()});
       verdicts[i].setKernels(kernels);

@@ -157,7 +157,7 @@ public:
   }
 
 private:
-  static constexpr std::uint8_t version = 2;
+  static constexpr std::uint8_t version = 1;
 
   static hostile_peer greeted(const std::string& address, std::uint8_t key, std::uint16_t roles,
                               std::uint16_t channel) {

@@ -125,8 +125,8 @@ bytes forged_block(const digest& named, std::uint32_t layer, std::uint32_t at, c
   const std::size_t half = std::size_t{kv_heads} * window * head_dim;
   bytes block;
   put(block, std::as_bytes(std::span{"OVKV", 4}));
-  put(block, std::uint16_t{2});
-  put(block, std::uint16_t{1});
+  put(block, std::uint16_t{1}); // the version
+  put(block, std::uint16_t{1}); // binary16
   for (const std::uint32_t number : {layer, at, kv_heads, head_dim, window, 0U}) {
     put(block, number);
   }
@@ -146,14 +146,14 @@ bytes forged_block(const digest& named, std::uint32_t layer, std::uint32_t at, c
   put(block, numbers);
   const digest check = hash("ovir/kv/v1/block", block);
   put(block, check);
-  const digest seal = salted("ovir/kv/v2/seal", guess, check);
+  const digest seal = salted("ovir/kv/v1/seal", guess, check);
   bytes fields;
   for (const digest& field : {named, output, check, seal}) {
     put(fields, field);
   }
   put(block, seal);
   put(block, std::as_bytes(std::span{key.id().key}));
-  const signature proof = key.sign("ovir/kv/v2/author", fields);
+  const signature proof = key.sign("ovir/kv/v1/author", fields);
   put(block, std::as_bytes(std::span{proof.bytes}));
   return block;
 }

@@ -82,7 +82,7 @@ bytes advert_of(const secret_key& key, std::uint64_t incarnation, const std::str
   put(said, 0, 4);
   put(said, 1'000'000, 4);
   put(said, 0, 2); // round trips
-  const signature proof = key.sign("ovir/advert/v2", said);
+  const signature proof = key.sign("ovir/advert/v1", said);
   bytes out;
   put(out, 1, 1);
   out.insert(out.end(), said.begin(), said.end());

@@ -65,13 +65,13 @@ inline void forge(audit_schema::Verdict::Builder out, const secret_key& key, std
                            .update_u32(place.at)
                            .update(computed)
                            .finish();
-  const digest said = hasher{"ovir/audit/v2/verdict-with-means"}
+  const digest said = hasher{"ovir/audit/v1/verdict-with-means"}
                           .update(about)
                           .update_u32(kernels)
                           .update_text("forged")
                           .finish();
   const node_id id = key.id();
-  const signature proof = key.sign("ovir/audit/v2/verdict", raw(said));
+  const signature proof = key.sign("ovir/audit/v1/verdict", raw(said));
   out.setVerifier(data_of(raw(id)));
   out.setProof(data_of(raw(proof)));
   out.setKernels(kernels);

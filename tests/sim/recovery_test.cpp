@@ -332,7 +332,7 @@ TEST(sim, a_shard_keeps_nothing_of_a_lead_that_has_ended) {
   node.submit(story());
   caf::actor lead;
   ASSERT_TRUE(node.run_until([&] { return node.answers()[0]->text.size() > 4; }, 1'000'000));
-  lead = node.find("requests/leads/lead-1");
+  lead = node.find("requests/leads/lead-0000000000000001");
   ASSERT_TRUE(lead);
   ASSERT_FALSE(node.answers()[0]->outcome);
   ASSERT_TRUE(node.run());

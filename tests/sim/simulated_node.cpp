@@ -44,14 +44,15 @@ void held_executor::run_all() {
 
 namespace {
 
-supervision::tree_parts parts_of(const compute::model& m, const compute::tokenizer& vocabulary,
-                                 const supervision::cluster_options& options, storage::env& env,
-                                 actors::compute_executor& executor,
-                                 const actors::cache_access& cache,
-                                 const actors::signing_desk* desk) {
+std::shared_ptr<supervision::node_parts>
+parts_of(const compute::model& m, const compute::tokenizer& vocabulary,
+         const supervision::cluster_options& options, storage::env& env,
+         actors::compute_executor& executor, const actors::cache_access& cache,
+         const actors::signing_desk* desk) {
   const auto kernels = compute::select_kernels(std::nullopt);
   compute::serial_runner runner;
-  supervision::tree_parts parts;
+  auto parts = std::make_shared<supervision::node_parts>();
+  parts->policies = supervision::policies_for(options);
   const std::vector<std::uint64_t> bytes(m.layers.size(), 1);
   for (const layer_range layers : supervision::cut(bytes, 1, options.stages)) {
     auto bench = std::make_shared<actors::stage_bench>();
@@ -60,13 +61,15 @@ supervision::tree_parts parts_of(const compute::model& m, const compute::tokeniz
     bench->env = &env;
     bench->cache = cache;
     bench->desk = desk;
-    parts.benches.push_back(std::move(bench));
+    parts->local.benches.push_back(std::move(bench));
   }
-  parts.vocabulary = &vocabulary;
-  parts.env = &env;
-  parts.executor = &executor;
-  parts.cache = cache;
-  parts.desk = desk;
+  parts->local.vocabulary = &vocabulary;
+  parts->local.prefill_chunk = options.prefill_chunk;
+  parts->local.model = cache.model;
+  parts->env = &env;
+  parts->executor = &executor;
+  parts->draws = &executor;
+  parts->desk = desk;
   return parts;
 }
 
@@ -85,9 +88,10 @@ simulated_node::simulated_node(const compute::model& m, const compute::tokenizer
     back_ = std::make_unique<actors::simulated_executor>(system_);
     cache_ = {std::make_shared<actors::cache_handle>(), hash_plain({})};
   }
-  supervision::tree_parts parts = parts_of(m, vocabulary, options, env_, *executor_, cache_, desk);
-  parts.cache_around = {std::move(tiers), front_.get(), back_.get(), &env_, {}};
-  root_ = system_.spawn(supervision::supervisor_behavior, supervision::node_tree(parts, options));
+  const auto parts = parts_of(m, vocabulary, options, env_, *executor_, cache_, desk);
+  parts->reuse = {cache_.handle, {std::move(tiers), front_.get(), back_.get(), &env_, {}}};
+  root_ = system_.spawn(supervision::supervisor_behavior,
+                        supervision::node_tree(parts, std::make_shared<supervision::directory>()));
   settle(0s);
 }
 

@@ -6,7 +6,8 @@
 #include "actors/runtime/simulated_executor_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/digest.hpp"
-#include "node/tree.hpp"
+#include "node/cut.hpp"
+#include "node/node_tree_actor.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>

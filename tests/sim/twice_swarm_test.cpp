@@ -148,8 +148,8 @@ public:
     around.journal = &journal_;
     around.env = &env_;
     around.scheduler = front_;
-    around.signs_all = true;
-    around.twice_tokens = rules.twice_tokens;
+    around.settings.signs_all = true;
+    around.settings.twice_tokens = rules.twice_tokens;
     around.finished = [this](const receipt_bytes& bytes, bool suspect) {
       std::uint64_t number = 0;
       std::memcpy(&number, bytes->data(), sizeof number);

@@ -184,8 +184,7 @@ check_members(const std::vector<source>& files,
 }
 
 std::vector<finding> check_one_source(const std::vector<source>& files,
-                                      const std::vector<std::string>& folders,
-                                      const std::set<std::string, std::less<>>& unsplit) {
+                                      const std::vector<std::string>& folders) {
   const std::set<std::string> spaces = namespaces_of(files);
   std::set<std::string> shared; // declared in headers: others are local to their source
   for (const source& file : files) {
@@ -210,21 +209,13 @@ std::vector<finding> check_one_source(const std::vector<source>& files,
     }
   }
   std::vector<finding> found;
-  std::set<std::string, std::less<>> split = unsplit;
   for (const auto& [place, sources] : places) {
     const std::string type = place.substr(place.find(' ') + 1);
-    if (sources.size() < 2) {
-      continue;
-    }
-    split.erase(type);
-    if (!unsplit.contains(type)) {
+    if (sources.size() > 1) {
       found.push_back(
           {*sources.begin(), 0,
            type + " is defined in several files; split it by noun: " + listed(sources)});
     }
-  }
-  for (const std::string& type : split) {
-    found.push_back({"tests/tidy", 0, type + " is in one file by now; take it off the list"});
   }
   return found;
 }

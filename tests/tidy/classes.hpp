@@ -32,11 +32,9 @@ struct class_extent {
 check_members(const std::vector<source>& files,
               const std::map<std::string, std::string, std::less<>>& exceptions);
 
-/// Classes of the same of `folders` whose functions are defined in more than one source file, but
-/// for those of `unsplit`; and those of `unsplit` that are in one by now.
-[[nodiscard]] std::vector<finding>
-check_one_source(const std::vector<source>& files, const std::vector<std::string>& folders,
-                 const std::set<std::string, std::less<>>& unsplit = {});
+/// Classes of `folders` whose functions are defined in more than one source file of a folder.
+[[nodiscard]] std::vector<finding> check_one_source(const std::vector<source>& files,
+                                                    const std::vector<std::string>& folders);
 
 /// Headers x_core.hpp for which no x_core_test.cpp stands anywhere under tests/.
 [[nodiscard]] std::vector<finding> check_core_tests(const std::vector<source>& files);

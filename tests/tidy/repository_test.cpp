@@ -190,10 +190,7 @@ TEST(repository, types_have_at_most_25_members) {
 }
 
 TEST(repository, classes_are_defined_in_one_source) {
-  // Still to be split; none is added.
-  const std::set<std::string, std::less<>> unsplit{"interpreter", "lead_core", "membership_core",
-                                                   "state"};
-  EXPECT_TIDY(check_one_source(the_repository().files, houses_and_templates(), unsplit));
+  EXPECT_TIDY(check_one_source(the_repository().files, houses_and_templates()));
 }
 
 TEST(repository, cores_have_tests_of_their_name) {

@@ -1,7 +1,10 @@
 #include "compute/kernels/formats/packed_superblocks.hpp"
 
+#include "compute/tensor/layouts.hpp"
 #include "messages/check.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -10,10 +13,10 @@ namespace ovir::compute {
 
 namespace {
 
-constexpr std::size_t rows = 16;
+constexpr std::size_t rows = layout::panel_rows;
 constexpr std::size_t dword = 4;
 constexpr std::size_t half = 2;
-constexpr std::size_t line = rows * dword;
+constexpr std::size_t line = layout::panel_line;
 
 std::uint32_t load_dword(const std::byte* p) {
   std::uint32_t value{};
@@ -51,8 +54,8 @@ void pack_q4_k(const std::byte* data, std::size_t row, std::byte* out) {
   std::memcpy(out + row * half, data, half);
   std::memcpy(out + (rows + row) * half, data + half, half);
   line_writer lines{out + line, row};
-  lines.put_exchanged(data + dword, 3);
-  lines.put(data + 4 * dword, 32);
+  lines.put_exchanged(data + layout::q4_k_block::scales, 3);
+  lines.put(data + layout::q4_k_block::nibbles, 32);
 }
 
 /// The fifth bits of line `l` of 64 elements: `pair` of them. The file has a byte for each lane of
@@ -69,12 +72,12 @@ std::uint32_t q5_k_fifths(const std::byte* fifths, std::size_t pair, std::size_t
 }
 
 void pack_q5_k(const std::byte* data, std::size_t row, std::byte* out) {
-  constexpr std::size_t fifths_at = 16;
-  constexpr std::size_t nibbles_at = 48;
+  constexpr std::size_t fifths_at = layout::q5_k_block::fifths;
+  constexpr std::size_t nibbles_at = layout::q5_k_block::nibbles;
   std::memcpy(out + row * half, data, half);
   std::memcpy(out + (rows + row) * half, data + half, half);
   line_writer lines{out + line, row};
-  lines.put_exchanged(data + dword, 3);
+  lines.put_exchanged(data + layout::q5_k_block::scales, 3);
   for (std::size_t pair = 0; pair < 4; ++pair) {
     lines.put(q5_k_fifths(data + fifths_at, pair, 0));
     lines.put(q5_k_fifths(data + fifths_at, pair, 1));
@@ -95,7 +98,7 @@ std::uint32_t q6_k_low(const std::byte* data, std::size_t q, std::size_t i) {
 /// The two high bits of four elements and of those 16, 32 and 48 elements later: dword i of quarter
 /// q. The file has a byte for each lane of 32 with the bits of four runs.
 std::uint32_t q6_k_high(const std::byte* data, std::size_t q, std::size_t i) {
-  const std::byte* high = data + 128 + q / 2 * 32 + i * dword;
+  const std::byte* high = data + layout::q6_k_block::high + q / 2 * 32 + i * dword;
   const std::size_t shift = q % 2 * 4;
   const std::uint32_t first = load_dword(high) >> shift;
   const std::uint32_t second = load_dword(high + 16) >> shift;
@@ -106,8 +109,8 @@ std::uint32_t q6_k_high(const std::byte* data, std::size_t q, std::size_t i) {
 
 void pack_q6_k(const std::byte* data, std::size_t row, std::byte* out) {
   constexpr std::size_t scales = 16;
-  constexpr std::size_t scales_at = 192;
-  std::memcpy(out + row * half, data + scales_at + scales, half);
+  constexpr std::size_t scales_at = layout::q6_k_block::scales;
+  std::memcpy(out + row * half, data + layout::q6_k_block::d, half);
   out += line;
   for (std::size_t g = 0; g < scales; ++g) {
     out[g * rows + row] = data[scales_at + g];
@@ -137,10 +140,9 @@ std::uint32_t pairs_of(const std::byte* pairs, std::size_t g) {
 }
 
 void pack_q2_k(const std::byte* data, std::size_t row, std::byte* out) {
-  constexpr std::size_t pairs_at = 16;
-  constexpr std::size_t d_at = 80;
-  std::memcpy(out + row * half, data + d_at, half);
-  std::memcpy(out + (rows + row) * half, data + d_at + half, half);
+  constexpr std::size_t pairs_at = layout::q2_k_block::pairs;
+  std::memcpy(out + row * half, data + layout::q2_k_block::d, half);
+  std::memcpy(out + (rows + row) * half, data + layout::q2_k_block::dmin, half);
   line_writer lines{out + line, row};
   lines.put_exchanged(data, 4);
   for (std::size_t g = 0; g < 16; ++g) {
@@ -159,12 +161,10 @@ std::uint32_t q3_k_thirds(const std::byte* thirds, std::size_t j) {
 }
 
 void pack_q3_k(const std::byte* data, std::size_t row, std::byte* out) {
-  constexpr std::size_t pairs_at = 32;
-  constexpr std::size_t scales_at = 96;
-  constexpr std::size_t d_at = 108;
-  std::memcpy(out + row * half, data + d_at, half);
+  constexpr std::size_t pairs_at = layout::q3_k_block::pairs;
+  std::memcpy(out + row * half, data + layout::q3_k_block::d, half);
   line_writer lines{out + line, row};
-  lines.put_exchanged(data + scales_at, 3);
+  lines.put_exchanged(data + layout::q3_k_block::scales, 3);
   for (std::size_t j = 0; j < 8; ++j) {
     lines.put(q3_k_thirds(data, j));
     lines.put(pairs_of(data + pairs_at, 2 * j));
@@ -176,37 +176,47 @@ void pack_iq4_xs(const std::byte* data, std::size_t row, std::byte* out) {
   std::memcpy(out + row * half, data, half);
   std::memcpy(out + (rows + row) * half, data + half, half);
   line_writer lines{out + line, row};
-  lines.put(data + dword, 1 + 32);
+  lines.put(data + layout::iq4_xs_block::low_scales, 1 + 32);
+}
+
+/// One row for each type: a superblock of sixteen rows has the bytes of theirs, and less than a
+/// line more.
+struct format_row {
+  tensor_type type;
+  std::size_t bytes;
+  void (*pack)(const std::byte* data, std::size_t row, std::byte* out);
+};
+
+template <class Block, class Panel>
+constexpr format_row format_of(tensor_type type,
+                               void (*pack)(const std::byte*, std::size_t, std::byte*)) {
+  static_assert(Panel::bytes >= rows * Block::bytes && Panel::bytes < rows * Block::bytes + line);
+  return {type, Panel::bytes, pack};
+}
+
+constexpr std::array<format_row, 6> formats{
+    format_of<layout::q2_k_block, layout::q2_k_panel>(tensor_type::q2_k, pack_q2_k),
+    format_of<layout::q3_k_block, layout::q3_k_panel>(tensor_type::q3_k, pack_q3_k),
+    format_of<layout::q4_k_block, layout::q4_k_panel>(tensor_type::q4_k, pack_q4_k),
+    format_of<layout::q5_k_block, layout::q5_k_panel>(tensor_type::q5_k, pack_q5_k),
+    format_of<layout::q6_k_block, layout::q6_k_panel>(tensor_type::q6_k, pack_q6_k),
+    format_of<layout::iq4_xs_block, layout::iq4_xs_panel>(tensor_type::iq4_xs, pack_iq4_xs),
+};
+
+const format_row& format_of(tensor_type type) {
+  const auto* const found = std::find_if(formats.begin(), formats.end(),
+                                         [&](const format_row& f) { return f.type == type; });
+  OVIR_CHECK(found != formats.end(), static_cast<std::uint32_t>(type));
+  return *found;
 }
 
 } // namespace
 
-std::size_t packed_superblock_bytes(tensor_type type) noexcept {
-  switch (type) {
-  case tensor_type::q2_k: return 21 * line;
-  case tensor_type::q3_k: return 28 * line;
-  case tensor_type::q4_k: return 36 * line;
-  case tensor_type::q5_k: return 44 * line;
-  case tensor_type::q6_k: return 53 * line;
-  case tensor_type::iq4_xs: return 34 * line;
-  default: break;
-  }
-  OVIR_CHECK(false, static_cast<std::uint32_t>(type));
-  return 0;
-}
+std::size_t packed_superblock_bytes(tensor_type type) noexcept { return format_of(type).bytes; }
 
 void pack_superblock(tensor_type type, const std::byte* data, std::size_t row,
                      std::byte* out) noexcept {
-  switch (type) {
-  case tensor_type::q2_k: return pack_q2_k(data, row, out);
-  case tensor_type::q3_k: return pack_q3_k(data, row, out);
-  case tensor_type::q4_k: return pack_q4_k(data, row, out);
-  case tensor_type::q5_k: return pack_q5_k(data, row, out);
-  case tensor_type::q6_k: return pack_q6_k(data, row, out);
-  case tensor_type::iq4_xs: return pack_iq4_xs(data, row, out);
-  default: break;
-  }
-  OVIR_CHECK(false, static_cast<std::uint32_t>(type));
+  format_of(type).pack(data, row, out);
 }
 
 } // namespace ovir::compute

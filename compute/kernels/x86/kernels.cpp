@@ -10,6 +10,7 @@
 #include "messages/check.hpp"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -72,34 +73,58 @@ x86::batch_view view_of(const quantized_batch& x, bool is_prepared = false) {
           .is_prepared = is_prepared};
 }
 
+/// A product of one type of weights.
+template <class Product>
+struct product_row {
+  tensor_type type;
+  Product* run;
+};
+
 /// The operations of one set that need adapting.
 struct functions {
-  x86::integer_product* q8_0;
-  x86::integer_product* q4_0;
-  x86::integer_product* q4_k;
-  x86::integer_product* q6_k;
-  x86::integer_product* q2_k; ///< of this and the next three, packed weights only
-  x86::integer_product* q3_k;
-  x86::integer_product* q5_k;
-  x86::integer_product* iq4_xs;
-  x86::float_product* f32;
-  x86::float_product* f16;
-  x86::float_product* bf16;
+  std::array<product_row<x86::integer_product>, 8> integers;
+  std::array<product_row<x86::float_product>, 3> floats;
   x86::quantize_function* quantize;
   x86::remainder_function* remainder;
   x86::attend_function* attend;
 };
 
-constexpr functions avx2_functions{avx2::product_q8_0, avx2::product_q4_0,   avx2::product_q4_k,
-                                   avx2::product_q6_k, avx2::product_q2_k,   avx2::product_q3_k,
-                                   avx2::product_q5_k, avx2::product_iq4_xs, avx2::product_f32,
-                                   avx2::product_f16,  avx2::product_bf16,   avx2::quantize,
-                                   avx2::remainder,    avx2::attend};
-constexpr functions avx512_functions{
-    avx512::product_q8_0, avx512::product_q4_0, avx512::product_q4_k, avx512::product_q6_k,
-    avx512::product_q2_k, avx512::product_q3_k, avx512::product_q5_k, avx512::product_iq4_xs,
-    avx512::product_f32,  avx512::product_f16,  avx512::product_bf16, avx512::quantize,
-    avx512::remainder,    avx512::attend};
+constexpr functions avx2_functions{.integers = {{{tensor_type::q8_0, avx2::product_q8_0},
+                                                 {tensor_type::q4_0, avx2::product_q4_0},
+                                                 {tensor_type::q4_k, avx2::product_q4_k},
+                                                 {tensor_type::q6_k, avx2::product_q6_k},
+                                                 {tensor_type::q2_k, avx2::product_q2_k},
+                                                 {tensor_type::q3_k, avx2::product_q3_k},
+                                                 {tensor_type::q5_k, avx2::product_q5_k},
+                                                 {tensor_type::iq4_xs, avx2::product_iq4_xs}}},
+                                   .floats = {{{tensor_type::f32, avx2::product_f32},
+                                               {tensor_type::f16, avx2::product_f16},
+                                               {tensor_type::bf16, avx2::product_bf16}}},
+                                   .quantize = avx2::quantize,
+                                   .remainder = avx2::remainder,
+                                   .attend = avx2::attend};
+constexpr functions avx512_functions{.integers = {{{tensor_type::q8_0, avx512::product_q8_0},
+                                                   {tensor_type::q4_0, avx512::product_q4_0},
+                                                   {tensor_type::q4_k, avx512::product_q4_k},
+                                                   {tensor_type::q6_k, avx512::product_q6_k},
+                                                   {tensor_type::q2_k, avx512::product_q2_k},
+                                                   {tensor_type::q3_k, avx512::product_q3_k},
+                                                   {tensor_type::q5_k, avx512::product_q5_k},
+                                                   {tensor_type::iq4_xs, avx512::product_iq4_xs}}},
+                                     .floats = {{{tensor_type::f32, avx512::product_f32},
+                                                 {tensor_type::f16, avx512::product_f16},
+                                                 {tensor_type::bf16, avx512::product_bf16}}},
+                                     .quantize = avx512::quantize,
+                                     .remainder = avx512::remainder,
+                                     .attend = avx512::attend};
+
+template <class Rows>
+auto* product_for(const Rows& rows, tensor_type type) {
+  const auto* const found =
+      std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return row.type == type; });
+  OVIR_CHECK(found != rows.end(), static_cast<std::uint32_t>(type));
+  return found->run;
+}
 
 template <const functions& Set>
 bool quantize(const float* x, quantized_batch& batch, std::uint32_t token) {
@@ -163,33 +188,16 @@ void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
     product_unpacked(w, row_first, row_last, x, y, y_stride);
     return;
   }
-  x86::integer_product* run = nullptr;
-  switch (w.type) {
-  case tensor_type::q8_0: run = Set.q8_0; break;
-  case tensor_type::q4_0: run = Set.q4_0; break;
-  case tensor_type::q4_k: run = Set.q4_k; break;
-  case tensor_type::q6_k: run = Set.q6_k; break;
-  case tensor_type::q2_k: run = Set.q2_k; break;
-  case tensor_type::q3_k: run = Set.q3_k; break;
-  case tensor_type::q5_k: run = Set.q5_k; break;
-  case tensor_type::iq4_xs: run = Set.iq4_xs; break;
-  default: OVIR_CHECK(false, static_cast<std::uint32_t>(w.type)); return;
-  }
   const bool is_prepared = x86::is_prepared(kept, w, x);
-  run(view_of(w), row_first, row_last, view_of(x, is_prepared), y, y_stride);
+  product_for(Set.integers, w.type)(view_of(w), row_first, row_last, view_of(x, is_prepared), y,
+                                    y_stride);
 }
 
 template <const functions& Set>
 void product_float(const weight& w, std::uint32_t row_first, std::uint32_t row_last, const float* x,
                    std::size_t x_stride, std::uint32_t tokens, float* y, std::size_t y_stride) {
-  x86::float_product* run = nullptr;
-  switch (w.type) {
-  case tensor_type::f32: run = Set.f32; break;
-  case tensor_type::f16: run = Set.f16; break;
-  case tensor_type::bf16: run = Set.bf16; break;
-  default: OVIR_CHECK(false, static_cast<std::uint32_t>(w.type)); return;
-  }
-  run(view_of(w), row_first, row_last, {x, x_stride, tokens, y, y_stride});
+  product_for(Set.floats, w.type)(view_of(w), row_first, row_last,
+                                  {x, x_stride, tokens, y, y_stride});
 }
 
 template <const functions& Set>

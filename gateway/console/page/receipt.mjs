@@ -149,8 +149,8 @@ const tokensIn = (bytes, what) => {
   return tokens;
 };
 
-/// Version 3 has choices behind the rest, whose bytes were written behind those of the logits.
-const readStatement = (walk, at, version) => {
+/// The bytes of choices are written behind those of the logits.
+const readStatement = (walk, at) => {
   walk.zeros(at * WORD + 12, 4);
   const statement = {
     window: walk.u32(at, 0), positions: walk.u32(at, 4), firstDraw: walk.u32(at, 8),
@@ -158,7 +158,7 @@ const readStatement = (walk, at, version) => {
     input: walk.exactly(at + 4, 32, 'an input'),
     units: digestsOf(walk.data(at + 5, 32 * LIMITS.layers, 'units'), 'units'),
     logits: digestsOf(walk.data(at + 6, 32 * WINDOW, 'logits'), 'logits'),
-    choices: version > 2 ? tokensIn(walk.data(at + 9, 4 * WINDOW, 'choices'), 'choices') : [],
+    choices: tokensIn(walk.data(at + 9, 4 * WINDOW, 'choices'), 'choices'),
     proof: walk.exactly(at + 7, 64, 'a signature'),
     received: walk.exactly(at + 8, 64, 'a signature of a link'),
   };
@@ -167,21 +167,21 @@ const readStatement = (walk, at, version) => {
   return statement;
 };
 
-const readStage = (walk, at, version) => ({
+const readStage = (walk, at) => ({
   signer: readSigner(walk, walk.struct(at, 1, 2), false),
   commitments: walk.structs(at + 1, 3, 1, LIMITS.windows, 'commitments').map((a) => readCommitment(walk, a)),
-  statements: walk.structs(at + 2, 4, version > 2 ? 6 : 5, LIMITS.windows, 'statements')
-    .map((a) => readStatement(walk, a, version)),
+  statements: walk.structs(at + 2, 4, 6, LIMITS.windows, 'statements')
+    .map((a) => readStatement(walk, a)),
   senders: walk.structs(at + 3, 1, 2, LIMITS.senders, 'senders').map((a) => {
     const lead = walk.u32(a, 0) === 0 && walk.u32(a, 4) === 0;
     return readSigner(walk, a, lead);
   }),
 });
 
-/// Version 2 has a constraint behind the rest, whose bytes were written first.
-const readAsked = (walk, at, version) => {
+/// The bytes of a constraint are written first.
+const readAsked = (walk, at) => {
   walk.zeros(at * WORD + 44, 4);
-  const constraint = version > 1 ? walk.data(at + 11, LIMITS.constraint, 'a constraint') : new Uint8Array();
+  const constraint = walk.data(at + 11, LIMITS.constraint, 'a constraint');
   const asked = {
     request: walk.u64(at, 0), layers: walk.u32(at, 8), maxTokens: walk.u32(at, 12),
     temperature: walk.f32(at, 16), topK: walk.u32(at, 20), topP: walk.f64(at, 24),
@@ -210,16 +210,16 @@ export const readReceipt = (bytes) => {
   must(magic === 'OVIRRCPT', magic === 'OVIRCMPT'
     ? 'this is a compact receipt; ovir-verify checks those' : 'these bytes are no receipt');
   const version = walk.u16(at, 8);
-  must(version >= 1 && version <= 3, `a receipt of version ${version}; this page reads versions 1 to 3`);
+  must(version === 1, `a receipt of version ${version}; this page reads version 1`);
   walk.zeros(at * WORD + 11, 1);
   const receipt = {
     end: walk.u8(at, 10), positions: walk.u32(at, 12), firstTokenUs: walk.u64(at, 16),
     prefillUs: walk.u64(at, 24), decodeUs: walk.u64(at, 32),
-    asked: readAsked(walk, walk.struct(at + 5, 7, version === 1 ? 4 : 5), version),
+    asked: readAsked(walk, walk.struct(at + 5, 7, 5)),
     output: walk.numbers(at + 6, LIMITS.context + 1, 'output tokens'),
     transcript: walk.exactly(at + 7, 32, 'a transcript digest'),
     lead: readSigner(walk, walk.struct(at + 8, 1, 2), true),
-    stages: walk.structs(at + 9, 0, 4, LIMITS.stages, 'stages').map((a) => readStage(walk, a, version)),
+    stages: walk.structs(at + 9, 0, 4, LIMITS.stages, 'stages').map((a) => readStage(walk, a)),
     order: walk.exactly(at + 10, 64, 'a signature'),
     closing: walk.exactly(at + 11, 64, 'a signature'),
   };

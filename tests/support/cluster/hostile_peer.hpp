@@ -31,7 +31,7 @@ struct hostile_tls {
 
 /// What an honest hello says. The defaults are a member's of the cluster "test".
 struct hostile_hello {
-  std::uint16_t version{2};
+  std::uint16_t version{1};
   std::uint16_t channel{1}; ///< 1 control, 2 data, 3 admin
   std::uint16_t roles{1};
   std::string cluster{"test"};

@@ -45,7 +45,7 @@ std::vector<std::byte> body_of(const link_hello& hello) {
 
 TEST(link_format, a_hello_has_the_bytes_its_page_shows) {
   EXPECT_EQ(encode_hello(member()),
-            from_hex("4f564c48 0200 1b00"
+            from_hex("4f564c48 0100 1b00"
                      "0100 0500 04 74657374 0e00 5b666538303a3a375d3a37373030 0000"));
 }
 
@@ -53,7 +53,7 @@ TEST(link_format, a_hello_has_the_bytes_its_page_shows) {
 // raises the version, and both here.
 TEST(link_format, its_version_is_that_of_the_arithmetic) {
   EXPECT_EQ(compute::profile_name, "exact-1/7c004b2d");
-  EXPECT_EQ(link_version, 2);
+  EXPECT_EQ(link_version, 1);
 }
 
 TEST(link_format, a_message_header_has_the_bytes_its_page_shows) {
@@ -62,9 +62,9 @@ TEST(link_format, a_message_header_has_the_bytes_its_page_shows) {
 }
 
 TEST(link_format, a_verdict_has_the_bytes_its_page_shows) {
-  EXPECT_EQ(encode_verdict({}), from_hex("4f564c56 0200 00 00 0000 0000"));
+  EXPECT_EQ(encode_verdict({}), from_hex("4f564c56 0100 00 00 0000 0000"));
   EXPECT_EQ(encode_verdict({error{errc::busy, "no\troom"}}),
-            from_hex("4f564c56 0200 01 00 0700 0000 6e6f3f726f6f6d"));
+            from_hex("4f564c56 0100 01 00 0700 0000 6e6f3f726f6f6d"));
 }
 
 TEST(link_format, a_hello_comes_back_as_it_was) {

@@ -125,7 +125,7 @@ TEST(kv_block, sealed_again_after_a_change_is_refused_where_it_makes_no_sense) {
     return block;
   };
   ASSERT_TRUE(kv_block::decode(test::share(with(8, 3, 4))));
-  EXPECT_EQ(refusal(with(4, 1, 2)), errc::unsupported);
+  EXPECT_EQ(refusal(with(4, 2, 2)), errc::unsupported);
   EXPECT_EQ(refusal(with(4, 3, 2)), errc::unsupported);
   EXPECT_EQ(refusal(with(6, 2, 2)), errc::malformed); // element
   EXPECT_EQ(refusal(with(8, limits::layers_max, 4)), errc::over_limit);

@@ -72,7 +72,7 @@ TEST(receipt, of_another_version_is_refused_by_its_number) {
   bytes[24] = std::byte{2};
   EXPECT_EQ(code_of(bytes, decode_opening), errc::unsupported);
   bytes = encode_evidence(batch());
-  bytes[16] = std::byte{1};
+  bytes[16] = std::byte{2};
   EXPECT_EQ(code_of(bytes, decode_evidence), errc::unsupported);
 }
 

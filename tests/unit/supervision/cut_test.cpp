@@ -1,6 +1,6 @@
 #include "messages/limits/general.hpp"
 #include "messages/wire/frame.hpp"
-#include "node/tree.hpp"
+#include "node/cut.hpp"
 
 #include <gtest/gtest.h>
 

@@ -2,13 +2,16 @@
 
 #if defined(__AVX2__) && defined(__F16C__)
 
-#include "compute/kernels/x86/intrinsics.hpp"
 #include "compute/kernels/x86/panel.hpp"
+#include "compute/kernels/x86/rows_256.hpp"
+#include "compute/tensor/layouts.hpp"
 
 /// What the AVX2 integer products share: loads, the 8 x 8 transposition that puts rows into lanes,
 /// 64-bit sums. Everything is private to the including file (docs/adr/0002-kernels.md).
 namespace ovir::compute::avx2 {
 namespace {
+
+using namespace x86;
 
 /// A register has a lane for each of so many rows: everything comes twice for a panel.
 constexpr std::uint32_t half_rows = x86::panel_rows / 2;
@@ -16,26 +19,7 @@ constexpr int tile_tokens = 4;
 /// More tokens than this get packed weights turned into bytes first, once for all.
 constexpr std::uint32_t packed_tokens_max = 8;
 
-inline std::int32_t load_i32(const void* p) {
-  std::int32_t value;
-  __builtin_memcpy(&value, p, sizeof value);
-  return value;
-}
-
-inline std::uint16_t load_u16(const unsigned char* p) {
-  std::uint16_t value;
-  __builtin_memcpy(&value, p, sizeof value);
-  return value;
-}
-
 inline __m256i broadcast(const void* p) { return _mm256_set1_epi32(load_i32(p)); }
-
-inline __m256i load_32(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-
-inline __m128i load_16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-
-/// Each odd 32-bit lane moved to the even lane below, where vpmuldq reads.
-inline __m256i odd(__m256i x) { return _mm256_srli_epi64(x, 32); }
 
 /// Finite fp16 values as integer multiples of 2^-24; exact while they fit 32 bits.
 inline __m256i fixed24(__m128i halves) {
@@ -216,11 +200,6 @@ inline std::uint32_t rows_of_half(std::uint32_t rows, std::uint32_t half) {
   return left < half_rows ? left : half_rows;
 }
 
-inline std::int64_t sum_of_lanes(__m256i x) {
-  const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-  return _mm_cvtsi128_si64(two) + _mm_extract_epi64(two, 1);
-}
-
 /// Where sums of pairs of products of unsigned weights start that stand for others higher by
 /// `Offset`: that times the sums of q, of elements 0 to 15 (the first dword) and 16 to 31 (the
 /// second), apart for the halves of dwords that meet them.
@@ -233,15 +212,6 @@ inline __m128i starts_of_groups(const std::int8_t* q) {
   const __m128i groups =
       _mm_unpacklo_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
   return _mm_mullo_epi16(groups, _mm_set1_epi16(Offset));
-}
-
-/// Asks for the memory a row pass needs next; beyond the end of a mapping it does nothing.
-template <int Lines>
-inline void prefetch(const unsigned char* p) {
-#pragma GCC unroll 8
-  for (int i = 0; i < Lines; ++i) {
-    _mm_prefetch(reinterpret_cast<const char*>(p + 4096 + 64 * i), _MM_HINT_T0);
-  }
 }
 
 /// One dword of eight rows of a packed panel; `lines` is at the first of these rows.

@@ -29,8 +29,8 @@ struct unpacked_superblock {
 /// A superblock of packed weights (packed_superblocks.hpp).
 template <x86::ask_into Asks>
 struct packed_superblock {
-  static constexpr std::size_t bytes = 2176;
-  static constexpr std::size_t nibbles_at = 128;
+  static constexpr std::size_t bytes = layout::iq4_xs_panel::bytes;
+  static constexpr std::size_t nibbles_at = layout::iq4_xs_panel::nibbles;
 
   const unsigned char* data;
 
@@ -57,8 +57,9 @@ private:
   __attribute__((always_inline)) inline void load_half(std::size_t half,
                                                        superblock_head& out) const {
     out.d = load_scales(data + 16 * half);
-    __m256i low = load_32(data + 64 + 32 * half);
-    __m256i high = _mm256_slli_epi32(_mm256_cvtepu16_epi32(load_16(data + 32 + 16 * half)), 4);
+    __m256i low = load_32(data + layout::iq4_xs_panel::low_scales + 32 * half);
+    __m256i high = _mm256_slli_epi32(
+        _mm256_cvtepu16_epi32(load_16(data + layout::iq4_xs_panel::high_scales + 16 * half)), 4);
 #pragma GCC unroll 8
     for (int j = 0; j < groups; ++j) {
       const __m256i six = _mm256_or_si256(_mm256_and_si256(low, _mm256_set1_epi32(15)),

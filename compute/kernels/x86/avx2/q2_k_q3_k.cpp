@@ -41,8 +41,8 @@ __attribute__((always_inline)) inline __m256i two_bits(__m256i line, int i) {
 template <x86::ask_into Asks>
 struct packed_twos {
   static constexpr bool has_mins = true;
-  static constexpr std::size_t bytes = 1344;
-  static constexpr std::size_t pairs_at = 320;
+  static constexpr std::size_t bytes = layout::q2_k_panel::bytes;
+  static constexpr std::size_t pairs_at = layout::q2_k_panel::pairs;
 
   const unsigned char* data;
 
@@ -78,9 +78,9 @@ private:
 template <x86::ask_into Asks>
 struct packed_threes {
   static constexpr bool has_mins = false;
-  static constexpr std::size_t bytes = 1792;
-  static constexpr std::size_t weights_at = 256;
-  static constexpr std::size_t block_bytes = 192;
+  static constexpr std::size_t bytes = layout::q3_k_panel::bytes;
+  static constexpr std::size_t weights_at = layout::q3_k_panel::weights;
+  static constexpr std::size_t block_bytes = layout::q3_k_panel::block_bytes;
 
   const unsigned char* data;
 

@@ -13,20 +13,6 @@ namespace {
 
 constexpr std::uint32_t superblock = 256;
 constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
-constexpr std::size_t bytes = 144;
-constexpr std::size_t nibbles_at = 16;
-
-/// The eight scales (low 8 bytes) and eight mins (high 8 bytes) of a superblock, from its first 16
-/// bytes: D and M, then three dwords. The low six bits of the first dword's bytes are sc_0..3, of
-/// the second's mn_0..3; the third has four bits of sc_4..7 and of mn_4..7, whose upper two bits
-/// are on top of the first and the second.
-inline __m128i scales_and_mins(__m128i head) {
-  const __m128i pairs = _mm_srlv_epi32(_mm_shuffle_epi32(head, 0xA5), _mm_setr_epi32(0, 2, 0, 2));
-  const __m128i fours = _mm_srlv_epi32(_mm_shuffle_epi32(head, 0xFF), _mm_setr_epi32(0, 0, 0, 4));
-  const __m128i top =
-      _mm_and_si128(pairs, _mm_setr_epi32(0x3F3F3F3F, 0x30303030, 0x3F3F3F3F, 0x30303030));
-  return _mm_or_si128(top, _mm_and_si128(fours, _mm_setr_epi32(0, 0x0F0F0F0F, 0, 0x0F0F0F0F)));
-}
 
 /// What a superblock's rows have beside their nibbles: of each row two neighbours, 16 bits each.
 struct superblock_head {
@@ -72,13 +58,13 @@ inline void set_pairs(__m256i low, __m256i rest, __m256i (&out)[4]) {
 template <x86::ask_into Asks>
 __attribute__((always_inline)) inline void load_heads(const unsigned char* data,
                                                       superblock_head (&out)[2]) {
-  x86::ask_beyond_lines<Asks, 4>(data);
+  x86::ask_beyond_lines<Asks, layout::q4_k_panel::nibbles / 64>(data);
 #pragma GCC unroll 2
   for (std::size_t half = 0; half < 2; ++half) {
     superblock_head& head = out[half];
     head.d = load_scales(data + 16 * half);
-    head.dmin = load_scales(data + 32 + 16 * half);
-    const unsigned char* lines = data + 64 + 32 * half;
+    head.dmin = load_scales(data + layout::q4_k_panel::dmin + 16 * half);
+    const unsigned char* lines = data + layout::q4_k_panel::scales + 32 * half;
     const __m256i third = load_line(lines, 2);
     set_pairs(load_line(lines, 0), third, head.scale);
     set_pairs(load_line(lines, 1), _mm256_srli_epi32(third, 4), head.min);
@@ -90,7 +76,7 @@ template <x86::ask_into Asks>
 struct packed_superblock {
   static constexpr int pairs_at_once = unpacked_superblock::pairs_at_once;
   static constexpr int sums_at_once = unpacked_superblock::sums_at_once;
-  static constexpr std::size_t bytes = 2304;
+  static constexpr std::size_t bytes = layout::q4_k_panel::bytes;
 
   const unsigned char* data;
 
@@ -98,7 +84,7 @@ struct packed_superblock {
   [[nodiscard]] __attribute__((always_inline)) inline __m256i weights(int half, int pair, int side,
                                                                       int i) const {
     const auto at = static_cast<std::uint32_t>(pair * 8 + i);
-    const unsigned char* first = data + 256 + std::size_t{at} * 64;
+    const unsigned char* first = data + layout::q4_k_panel::nibbles + std::size_t{at} * 64;
     if (half == 0 && side == 0) {
       x86::ask_beyond<Asks>(first);
     }
@@ -338,7 +324,7 @@ struct q4_k : superblock_format<packed_superblock, unpacked_superblock> {
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      const unsigned char* block = data + (col / superblock + b) * bytes;
+      const unsigned char* block = data + (col / superblock + b) * layout::q4_k_block::bytes;
       for (std::uint32_t half = 0; half < 2; ++half) {
         unpack_half(block + std::size_t{half} * half_rows * row_bytes, row_bytes,
                     rows_of_half(rows, half), half, out.blocks[b]);
@@ -352,7 +338,7 @@ struct q4_k : superblock_format<packed_superblock, unpacked_superblock> {
     unpack_scales(block, row_bytes, rows, out.head[half]);
     for (std::uint32_t part = 0; part < 4; ++part) {
       __m256i v[8];
-      load_panel(block + nibbles_at + 32 * part, row_bytes, rows, v);
+      load_panel(block + layout::q4_k_block::nibbles + 32 * part, row_bytes, rows, v);
       // Each 32 bytes (8 dwords) hold 64 elements, the first 32 in the low nibbles.
       for (std::uint32_t i = 0; i < 8; ++i) {
         out.w[16 * part + i][half] = _mm256_and_si256(v[i], low);
@@ -377,7 +363,7 @@ void q4_k::row(const unsigned char* data, const x86::batch_view& x, std::uint32_
     even[t] = _mm256_setzero_si256();
     odds[t] = _mm256_setzero_si256();
   }
-  for (std::uint32_t b = 0; b < x.scales; ++b, data += bytes) {
+  for (std::uint32_t b = 0; b < x.scales; ++b, data += layout::q4_k_block::bytes) {
     prefetch<3>(data);
     const __m128i head = load_16(data);
     const __m128i packed = scales_and_mins(head);
@@ -401,7 +387,7 @@ void q4_k::row(const unsigned char* data, const x86::batch_view& x, std::uint32_
       __m256i scaled = _mm256_setzero_si256();
 #pragma GCC unroll 4
       for (int part = 0; part < 4; ++part) {
-        const __m256i nibbles = load_32(data + nibbles_at + 32 * part);
+        const __m256i nibbles = load_32(data + layout::q4_k_block::nibbles + 32 * part);
         const __m256i first = _mm256_and_si256(nibbles, low);
         const __m256i second = _mm256_and_si256(_mm256_srli_epi16(nibbles, 4), low);
         scaled = _mm256_add_epi32(

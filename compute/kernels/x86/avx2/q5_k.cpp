@@ -31,9 +31,9 @@ template <x86::ask_into Asks>
 struct packed_fives {
   static constexpr int pairs_at_once = unpacked_fives::pairs_at_once;
   static constexpr int sums_at_once = unpacked_fives::sums_at_once;
-  static constexpr std::size_t bytes = 2816;
-  static constexpr std::size_t weights_at = 256;
-  static constexpr std::size_t pair_bytes = 640;
+  static constexpr std::size_t bytes = layout::q5_k_panel::bytes;
+  static constexpr std::size_t weights_at = layout::q5_k_panel::weights;
+  static constexpr std::size_t pair_bytes = layout::q5_k_panel::pair_bytes;
 
   const unsigned char* data;
 

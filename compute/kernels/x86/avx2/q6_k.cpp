@@ -10,10 +10,6 @@ namespace {
 
 constexpr std::uint32_t superblock = 256;
 constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
-constexpr std::size_t bytes = 210;
-constexpr std::size_t high_at = 128;
-constexpr std::size_t scales_at = 192;
-constexpr std::size_t d_at = 208;
 constexpr int groups = 16;
 
 /// Of a superblock and sixteen rows: weights as bytes 0..63 that stand for -32..31, [element /
@@ -29,11 +25,6 @@ struct unpacked_superblock {
   [[nodiscard]] inline __m256i scales(int half, int g) const { return scale[g][half]; }
 };
 
-inline __m256i join(__m256i low_bits, __m256i high_bits) {
-  return _mm256_or_si256(_mm256_and_si256(low_bits, _mm256_set1_epi8(15)),
-                         _mm256_and_si256(high_bits, _mm256_set1_epi8(0x30)));
-}
-
 /// Numbers of 16 bits and a sign, in both halves of their dwords.
 inline __m256i doubled(__m256i x) {
   return _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(_mm_setr_epi8(
@@ -45,10 +36,10 @@ inline __m256i doubled(__m256i x) {
 /// of high bits.
 template <x86::ask_into Asks>
 struct packed_superblock {
-  static constexpr std::size_t bytes = 3392;
-  static constexpr std::size_t quarter_bytes = 768;
-  static constexpr std::size_t scales_at = 64;
-  static constexpr std::size_t quarters_at = 320;
+  static constexpr std::size_t bytes = layout::q6_k_panel::bytes;
+  static constexpr std::size_t quarter_bytes = layout::q6_k_panel::quarter_bytes;
+  static constexpr std::size_t scales_at = layout::q6_k_panel::scales;
+  static constexpr std::size_t quarters_at = layout::q6_k_panel::quarters;
 
   const unsigned char* data;
   __m256i d[2];
@@ -180,7 +171,7 @@ inline void unpack_scales(const unsigned char* block, std::size_t row_bytes, std
     __m256i v[8];
     for (std::uint32_t r = 0; r < half_rows; ++r) {
       v[r] = r < rows ? _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(
-                            block + r * row_bytes + scales_at + 8 * part)))
+                            block + r * row_bytes + layout::q6_k_block::scales + 8 * part)))
                       : _mm256_setzero_si256();
     }
     transpose(v);
@@ -204,7 +195,7 @@ struct q6_k : panel_format {
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      const unsigned char* block = data + (col / superblock + b) * bytes;
+      const unsigned char* block = data + (col / superblock + b) * layout::q6_k_block::bytes;
       for (std::uint32_t half = 0; half < 2; ++half) {
         unpack_half(block + std::size_t{half} * half_rows * row_bytes, row_bytes,
                     rows_of_half(rows, half), half, out.blocks[b]);
@@ -215,14 +206,14 @@ struct q6_k : panel_format {
   static void unpack_half(const unsigned char* block, std::size_t row_bytes, std::uint32_t rows,
                           std::uint32_t half, unpacked_superblock& out) {
     unpack_scales(block, row_bytes, rows, half, out);
-    out.d[half] = row_scales(block + d_at, row_bytes, rows);
+    out.d[half] = row_scales(block + layout::q6_k_block::d, row_bytes, rows);
     for (std::uint32_t part = 0; part < 2; ++part) {
       __m256i first[8];
       __m256i second[8];
       __m256i high[8];
       load_panel(block + 64 * part, row_bytes, rows, first);
       load_panel(block + 64 * part + 32, row_bytes, rows, second);
-      load_panel(block + high_at + 32 * part, row_bytes, rows, high);
+      load_panel(block + layout::q6_k_block::high + 32 * part, row_bytes, rows, high);
       for (std::uint32_t i = 0; i < 8; ++i) {
         __m256i(*w)[2] = out.w + 32 * part + i;
         w[0][half] = join(first[i], _mm256_slli_epi16(high[i], 4));
@@ -291,7 +282,7 @@ inline void unpack_row(const unsigned char* data, __m256i (&w)[8]) {
   for (int half = 0; half < 2; ++half) {
     const __m256i first = load_32(data + 64 * half);
     const __m256i second = load_32(data + 64 * half + 32);
-    const __m256i high = load_32(data + high_at + 32 * half);
+    const __m256i high = load_32(data + layout::q6_k_block::high + 32 * half);
     w[4 * half] = signed_join(first, _mm256_slli_epi16(high, 4));
     w[4 * half + 1] = signed_join(second, _mm256_slli_epi16(high, 2));
     w[4 * half + 2] = signed_join(_mm256_srli_epi16(first, 4), high);
@@ -312,12 +303,13 @@ void q6_k::row(const unsigned char* data, const x86::batch_view& x, std::uint32_
     even[t] = _mm256_setzero_si256();
     odds[t] = _mm256_setzero_si256();
   }
-  for (std::uint32_t b = 0; b < x.scales; ++b, data += bytes) {
+  for (std::uint32_t b = 0; b < x.scales; ++b, data += layout::q6_k_block::bytes) {
     prefetch<4>(data);
     __m256i w[8];
     unpack_row(data, w);
-    const __m256i scale = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(load_16(data + scales_at), apart));
-    const __m256i d = _mm256_set1_epi32(fixed24(load_u16(data + d_at)));
+    const __m256i scale =
+        _mm256_cvtepi8_epi16(_mm_shuffle_epi8(load_16(data + layout::q6_k_block::scales), apart));
+    const __m256i d = _mm256_set1_epi32(fixed24(load_u16(data + layout::q6_k_block::d)));
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
       const std::size_t at = token + static_cast<std::size_t>(t);

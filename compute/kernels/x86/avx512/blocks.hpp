@@ -150,92 +150,6 @@ inline void block_tile(const Source& source, const x86::batch_view& x, std::uint
   }
 }
 
-/// The sums of the lanes of eight vectors, in order.
-inline __m256i sum_of_each(const __m256i (&v)[8]) {
-  const __m256i first =
-      _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
-  const __m256i second =
-      _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
-  return _mm256_add_epi32(_mm256_permute2x128_si256(first, second, 0x20),
-                          _mm256_permute2x128_si256(first, second, 0x31));
-}
-
-/// Products of up to eight consecutive blocks with q, a lane each.
-template <class Format>
-inline __m256i products_of_blocks(const unsigned char* data, std::uint32_t count,
-                                  const std::int8_t* q) {
-  __m256i dot[8];
-  if (count == 8) {
-#pragma GCC unroll 8
-    for (std::uint32_t i = 0; i < 8; ++i) {
-      dot[i] = Format::dot(data + i * Format::bytes + 2, load_32(q + i * block));
-    }
-  } else {
-    for (std::uint32_t i = 0; i < 8; ++i) {
-      dot[i] = i < count ? Format::dot(data + i * Format::bytes + 2, load_32(q + i * block))
-                         : _mm256_setzero_si256();
-    }
-  }
-  return sum_of_each(dot);
-}
-
-/// D of up to eight consecutive blocks of a row; zero beyond.
-template <std::size_t BlockBytes>
-inline __m256i block_scales(const unsigned char* data, std::uint32_t count) {
-  __m128i halves = _mm_setzero_si128();
-  if (count == 8) {
-    const auto half = [data](std::size_t i) {
-      return static_cast<short>(load_u16(data + i * BlockBytes));
-    };
-    halves = _mm_setr_epi16(half(0), half(1), half(2), half(3), half(4), half(5), half(6), half(7));
-  } else {
-    alignas(16) std::uint16_t some[8] = {};
-    for (std::uint32_t i = 0; i < count; ++i) {
-      some[i] = load_u16(data + i * BlockBytes);
-    }
-    halves = load_16(some);
-  }
-  const __m256 d = _mm256_cvtph_ps(halves);
-  return _mm256_cvtps_epi32(_mm256_mul_ps(d, _mm256_set1_ps(0x1p24F)));
-}
-
-/// A row times `Tokens` tokens straight from its bytes, eight blocks at a time.
-template <class Format, int Tokens>
-inline void block_row(const unsigned char* data, const x86::batch_view& x, std::uint32_t token,
-                      std::int64_t (&sums)[Tokens]) {
-  const std::uint32_t blocks = x.cols / block;
-  __m256i even[Tokens];
-  __m256i odds[Tokens];
-#pragma GCC unroll 4
-  for (int t = 0; t < Tokens; ++t) {
-    even[t] = _mm256_setzero_si256();
-    odds[t] = _mm256_setzero_si256();
-  }
-  for (std::uint32_t b = 0; b < blocks; b += 8, data += 8 * Format::bytes) {
-    const std::uint32_t count = blocks - b < 8 ? blocks - b : 8;
-    prefetch<(8 * Format::bytes + 63) / 64>(data);
-    const __m256i scale = block_scales<Format::bytes>(data, count);
-    const __m256i present = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
-                                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-#pragma GCC unroll 4
-    for (int t = 0; t < Tokens; ++t) {
-      const std::size_t at = token + static_cast<std::size_t>(t);
-      const __m256i products =
-          products_of_blocks<Format>(data, count, x.q + at * x.cols + b * block);
-      const __m256i centred =
-          Format::centred(products, _mm256_maskload_epi32(x.sum + at * blocks + b, present));
-      // |dot * k| <= 2,130,186,240 fits 32 bits.
-      const __m256i scaled =
-          _mm256_mullo_epi32(centred, _mm256_maskload_epi32(x.k + at * blocks + b, present));
-      even[t] = _mm256_add_epi64(even[t], _mm256_mul_epi32(scaled, scale));
-      odds[t] = _mm256_add_epi64(odds[t], _mm256_mul_epi32(odd(scaled), odd(scale)));
-    }
-  }
-  for (int t = 0; t < Tokens; ++t) {
-    sums[t] = sum_of_lanes(_mm256_add_epi64(even[t], odds[t]));
-  }
-}
-
 /// D of every block of a panel's columns.
 template <std::size_t BlockBytes>
 inline void unpack_scales(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
@@ -249,7 +163,7 @@ template <class Sums>
 struct q8_0 : panel_format<Sums> {
   using panel = block_panel;
   using sum = Sums;
-  static constexpr std::size_t bytes = 34;
+  static constexpr std::size_t bytes = layout::q8_0_block::bytes;
   static constexpr int bias_log2 = 7;
 
   static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
@@ -312,7 +226,7 @@ template <class Sums>
 struct q4_0 : panel_format<Sums> {
   using panel = block_panel;
   using sum = Sums;
-  static constexpr std::size_t bytes = 18;
+  static constexpr std::size_t bytes = layout::q4_0_block::bytes;
   static constexpr int bias_log2 = 3;
 
   static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {

@@ -2,13 +2,16 @@
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
 
-#include "compute/kernels/x86/intrinsics.hpp"
 #include "compute/kernels/x86/panel.hpp"
+#include "compute/kernels/x86/rows_256.hpp"
+#include "compute/tensor/layouts.hpp"
 
 /// What the AVX-512 integer products share: loads, the 16 x 16 transposition that puts rows into
 /// lanes, sums of lanes. Everything is private to the including file (docs/adr/0002-kernels.md).
 namespace ovir::compute::avx512 {
 namespace {
+
+using namespace x86;
 
 constexpr std::uint32_t panel_rows = x86::panel_rows; ///< a register has a lane for each
 constexpr int tile_tokens = 8;
@@ -28,18 +31,6 @@ struct panel_format {
   }
 };
 
-inline std::int32_t load_i32(const void* p) {
-  std::int32_t value;
-  __builtin_memcpy(&value, p, sizeof value);
-  return value;
-}
-
-inline std::uint16_t load_u16(const unsigned char* p) {
-  std::uint16_t value;
-  __builtin_memcpy(&value, p, sizeof value);
-  return value;
-}
-
 /// Keeps loads and what is asked for where they stand among the multiplications. GCC moves them to
 /// the front of a loop, where they wait for each other (docs/performance/zen-5.md).
 __attribute__((always_inline)) inline void keep_order() { asm volatile("" ::: "memory"); }
@@ -55,18 +46,14 @@ inline __m512i add_products(__m512i sum, __m512i w, const std::int8_t* q) {
   return sum;
 }
 
-inline __m256i load_32(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-
-inline __m128i load_16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-
 /// The first n lanes, all 16 from n = 16 on.
 inline __mmask16 first_lanes(std::uint32_t n) {
   return n < 16 ? static_cast<__mmask16>((1U << n) - 1U) : static_cast<__mmask16>(0xFFFF);
 }
 
 /// Each odd 32-bit lane moved to the even lane below, where vpmuldq reads.
+using x86::odd;
 inline __m512i odd(__m512i x) { return _mm512_srli_epi64(x, 32); }
-inline __m256i odd(__m256i x) { return _mm256_srli_epi64(x, 32); }
 
 /// Finite fp16 values as integer multiples of 2^-24; exact while they fit 32 bits.
 inline __m512i fixed24(__m256i halves) {
@@ -151,23 +138,11 @@ inline __m512i group_sizes(const std::int8_t* q) {
   });
 }
 
-inline std::int64_t sum_of_lanes(__m256i x) {
-  const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-  return _mm_cvtsi128_si64(two) + _mm_extract_epi64(two, 1);
-}
-
+using x86::sum_of_lanes;
 inline std::int64_t sum_of_lanes(__m512i x) {
   return sum_of_lanes(_mm256_add_epi64(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1)));
 }
 
-/// Asks for the memory a row pass needs next; beyond the end of a mapping it does nothing.
-template <int Lines>
-inline void prefetch(const unsigned char* p) {
-#pragma GCC unroll 8
-  for (int i = 0; i < Lines; ++i) {
-    _mm_prefetch(reinterpret_cast<const char*>(p + 4096 + 64 * i), _MM_HINT_T0);
-  }
-}
 /// One dword of each of the sixteen rows of a packed panel.
 inline __m512i load_line(const unsigned char* lines, std::uint32_t index) {
   return _mm512_loadu_si512(lines + std::size_t{index} * 64);

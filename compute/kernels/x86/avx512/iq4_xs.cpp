@@ -26,9 +26,9 @@ struct level_biases {
 /// A superblock of packed weights (packed_superblocks.hpp).
 template <x86::ask_into Asks>
 struct packed_levels {
-  static constexpr std::size_t bytes = 2176;
-  static constexpr std::size_t low_scales_at = 64;
-  static constexpr std::size_t nibbles_at = 128;
+  static constexpr std::size_t bytes = layout::iq4_xs_panel::bytes;
+  static constexpr std::size_t low_scales_at = layout::iq4_xs_panel::low_scales;
+  static constexpr std::size_t nibbles_at = layout::iq4_xs_panel::nibbles;
 
   const unsigned char* data;
   __m512i d;

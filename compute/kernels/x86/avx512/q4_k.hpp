@@ -13,20 +13,6 @@ namespace {
 
 constexpr std::uint32_t superblock = 256;
 constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
-constexpr std::size_t bytes = 144;
-constexpr std::size_t nibbles_at = 16;
-
-/// The eight scales (low 8 bytes) and eight mins (high 8 bytes) of a superblock, from its first 16
-/// bytes: D and M, then three dwords. The low six bits of the first dword's bytes are sc_0..3, of
-/// the second's mn_0..3; the third has four bits of sc_4..7 and of mn_4..7, whose upper two bits
-/// are on top of the first and the second.
-inline __m128i scales_and_mins(__m128i head) {
-  const __m128i pairs = _mm_srlv_epi32(_mm_shuffle_epi32(head, 0xA5), _mm_setr_epi32(0, 2, 0, 2));
-  const __m128i fours = _mm_srlv_epi32(_mm_shuffle_epi32(head, 0xFF), _mm_setr_epi32(0, 0, 0, 4));
-  const __m128i top =
-      _mm_and_si128(pairs, _mm_setr_epi32(0x3F3F3F3F, 0x30303030, 0x3F3F3F3F, 0x30303030));
-  return _mm_or_si128(top, _mm_and_si128(fours, _mm_setr_epi32(0, 0x0F0F0F0F, 0, 0x0F0F0F0F)));
-}
 
 /// What a superblock's rows have beside their nibbles.
 struct superblock_head {
@@ -77,9 +63,9 @@ struct packed_superblock {
   static constexpr int pairs_at_once = 4;
   static constexpr bool weights_are_narrow = true;
   static constexpr int odd_shift = 4; // as they stand: a shift for each line would cost more
-  static constexpr std::size_t bytes = 2304;
-  static constexpr std::size_t scales_at = 64;
-  static constexpr std::size_t nibbles_at = 256;
+  static constexpr std::size_t bytes = layout::q4_k_panel::bytes;
+  static constexpr std::size_t scales_at = layout::q4_k_panel::scales;
+  static constexpr std::size_t nibbles_at = layout::q4_k_panel::nibbles;
 
   const unsigned char* data;
 
@@ -348,26 +334,44 @@ inline void load_heads(const unsigned char* data, std::size_t row_bytes, std::ui
                  exchanged(_mm512_unpackhi_epi64(high[0], high[1])));
 }
 
+/// What Q4_K and Q5_K do with packed weights; `Packed` is a superblock of them.
+template <template <x86::ask_into> class Packed, class Sums>
+struct superblock_format : panel_format<Sums> {
+  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
+    prepare_terms(x, token, count);
+  }
+
+  template <int Tokens, x86::ask_into Asks>
+  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
+                     std::uint32_t col, std::uint32_t cols, Sums* sums) {
+    const auto at = [&](std::uint32_t b, const auto& run) {
+      using source = Packed<Asks>;
+      const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
+      superblock_head head;
+      block.load(head);
+      run(block, head);
+    };
+    superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
+  }
+};
+
 template <class Sums>
-struct q4_k : panel_format<Sums> {
+struct q4_k : superblock_format<packed_superblock, Sums> {
   struct panel {
     unpacked_superblock blocks[superblocks_max];
   };
   using sum = Sums;
 
-  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
-    prepare_terms(x, token, count);
-  }
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {
     const __m512i low = _mm512_set1_epi8(15);
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      const unsigned char* block = data + (col / superblock + b) * bytes;
+      const unsigned char* block = data + (col / superblock + b) * layout::q4_k_block::bytes;
       unpacked_superblock& u = out.blocks[b];
       load_heads(block, row_bytes, rows, u.head);
       for (std::uint32_t half = 0; half < 2; ++half) {
         __m512i v[16];
-        load_panel(block + nibbles_at + 64 * half, row_bytes, rows, v);
+        load_panel(block + layout::q4_k_block::nibbles + 64 * half, row_bytes, rows, v);
         // Each 32 bytes (8 dwords) hold 64 elements, the first 32 in the low nibbles.
         for (std::uint32_t i = 0; i < 16; ++i) {
           const std::uint32_t at = 32 * half + i / 8 * 16 + i % 8;
@@ -382,19 +386,6 @@ struct q4_k : panel_format<Sums> {
   static void tile(const panel& p, const x86::batch_view& x, std::uint32_t token, std::uint32_t col,
                    std::uint32_t cols, sum* sums) {
     const auto at = [&](std::uint32_t b, const auto& run) { run(p.blocks[b], p.blocks[b].head); };
-    superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
-  }
-
-  template <int Tokens, x86::ask_into Asks>
-  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
-                     std::uint32_t col, std::uint32_t cols, sum* sums) {
-    const auto at = [&](std::uint32_t b, const auto& run) {
-      using source = packed_superblock<Asks>;
-      const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
-      superblock_head head;
-      block.load(head);
-      run(block, head);
-    };
     superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
   }
 
@@ -416,12 +407,12 @@ void q4_k<Sums>::row(const unsigned char* data, const x86::batch_view& x, std::u
     even[t] = _mm256_setzero_si256();
     odds[t] = _mm256_setzero_si256();
   }
-  for (std::uint32_t b = 0; b < x.scales; ++b, data += bytes) {
+  for (std::uint32_t b = 0; b < x.scales; ++b, data += layout::q4_k_block::bytes) {
     prefetch<3>(data);
     __m256i w[8];
 #pragma GCC unroll 4
     for (int part = 0; part < 4; ++part) {
-      const __m256i nibbles = load_32(data + nibbles_at + 32 * part);
+      const __m256i nibbles = load_32(data + layout::q4_k_block::nibbles + 32 * part);
       w[2 * part] = _mm256_and_si256(nibbles, low);
       w[2 * part + 1] = _mm256_and_si256(_mm256_srli_epi16(nibbles, 4), low);
     }

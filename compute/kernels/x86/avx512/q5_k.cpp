@@ -30,10 +30,10 @@ struct packed_fives {
   static constexpr bool weights_are_narrow = false; ///< they go up to 31
   static constexpr int odd_shift = 0;
   static constexpr int pairs_at_once = 2; ///< |sum of 4 sc_j m_j dot_j| <= 2,000,121,984
-  static constexpr std::size_t bytes = 2816;
-  static constexpr std::size_t scales_at = 64;
-  static constexpr std::size_t weights_at = 256;
-  static constexpr std::size_t pair_bytes = 640;
+  static constexpr std::size_t bytes = layout::q5_k_panel::bytes;
+  static constexpr std::size_t scales_at = layout::q5_k_panel::scales;
+  static constexpr std::size_t weights_at = layout::q5_k_panel::weights;
+  static constexpr std::size_t pair_bytes = layout::q5_k_panel::pair_bytes;
 
   const unsigned char* data;
 
@@ -62,24 +62,7 @@ struct packed_fives {
   }
 };
 
-struct q5_k : panel_format<exact_sums> {
-
-  static void prepare(const x86::batch_view& x, std::uint32_t token, std::uint32_t count) {
-    prepare_terms(x, token, count);
-  }
-  template <int Tokens, x86::ask_into Asks>
-  static void direct(const x86::packed_panel& p, const x86::batch_view& x, std::uint32_t token,
-                     std::uint32_t col, std::uint32_t cols, sum* sums) {
-    const auto at = [&](std::uint32_t b, const auto& run) {
-      using source = packed_fives<Asks>;
-      const source block{p.data + (std::size_t{col} / superblock + b) * source::bytes};
-      superblock_head head;
-      block.load(head);
-      run(block, head);
-    };
-    superblock_tiles<Tokens>(at, x, token, col, cols / superblock, sums);
-  }
-};
+using q5_k = superblock_format<packed_fives, exact_sums>;
 
 } // namespace
 

@@ -12,10 +12,6 @@ namespace {
 
 constexpr std::uint32_t superblock = 256;
 constexpr std::uint32_t superblocks_max = x86::panel_cols / superblock;
-constexpr std::size_t bytes = 210;
-constexpr std::size_t high_at = 128;
-constexpr std::size_t scales_at = 192;
-constexpr std::size_t d_at = 208;
 constexpr int groups = 16;
 
 struct unpacked_superblock {
@@ -32,10 +28,10 @@ struct unpacked_superblock {
 /// of high bits.
 template <x86::ask_into Asks>
 struct packed_superblock {
-  static constexpr std::size_t bytes = 3392;
-  static constexpr std::size_t quarter_bytes = 768;
-  static constexpr std::size_t scales_at = 64;
-  static constexpr std::size_t quarters_at = 320;
+  static constexpr std::size_t bytes = layout::q6_k_panel::bytes;
+  static constexpr std::size_t quarter_bytes = layout::q6_k_panel::quarter_bytes;
+  static constexpr std::size_t scales_at = layout::q6_k_panel::scales;
+  static constexpr std::size_t quarters_at = layout::q6_k_panel::quarters;
   /// Asked for with each quarter, so that the whole is in even steps. What is left is one line.
   static constexpr std::size_t asked_bytes = bytes / 64 / 4 * 64;
   static_assert(4 * asked_bytes + 64 == bytes);
@@ -159,7 +155,8 @@ struct q6_k : panel_format<Sums> {
   static void unpack(const unsigned char* data, std::size_t row_bytes, std::uint32_t rows,
                      std::uint32_t col, std::uint32_t cols, panel& out) {
     for (std::uint32_t b = 0; b < cols / superblock; ++b) {
-      unpack_superblock(data + (col / superblock + b) * bytes, row_bytes, rows, out.blocks[b]);
+      unpack_superblock(data + (col / superblock + b) * layout::q6_k_block::bytes, row_bytes, rows,
+                        out.blocks[b]);
     }
   }
 
@@ -169,16 +166,17 @@ struct q6_k : panel_format<Sums> {
     const __m512i top = _mm512_set1_epi8(0x30);
     __m512i v[16];
     for (std::uint32_t r = 0; r < panel_rows; ++r) {
-      v[r] = r < rows ? _mm512_cvtepi8_epi32(load_16(block + r * row_bytes + scales_at))
-                      : _mm512_setzero_si512();
+      v[r] = r < rows
+                 ? _mm512_cvtepi8_epi32(load_16(block + r * row_bytes + layout::q6_k_block::scales))
+                 : _mm512_setzero_si512();
     }
     transpose(v);
     for (int g = 0; g < groups; ++g) {
       out.scale[g] = v[g];
     }
-    out.d = row_scales(block + d_at, row_bytes, rows);
+    out.d = row_scales(block + layout::q6_k_block::d, row_bytes, rows);
     __m512i high[16];
-    load_panel(block + high_at, row_bytes, rows, high);
+    load_panel(block + layout::q6_k_block::high, row_bytes, rows, high);
     for (std::uint32_t half = 0; half < 2; ++half) {
       load_panel(block + 64 * half, row_bytes, rows, v);
       for (std::uint32_t i = 0; i < 8; ++i) {
@@ -236,18 +234,13 @@ struct q6_k : panel_format<Sums> {
                   std::int64_t (&sums)[Tokens]);
 };
 
-inline __m256i join(__m256i low_bits, __m256i high_bits) {
-  return _mm256_or_si256(_mm256_and_si256(low_bits, _mm256_set1_epi8(15)),
-                         _mm256_and_si256(high_bits, _mm256_set1_epi8(0x30)));
-}
-
 /// 0..63 of a superblock in element order, 32 at a time.
 inline void unpack_row(const unsigned char* data, __m256i (&w)[8]) {
 #pragma GCC unroll 2
   for (int half = 0; half < 2; ++half) {
     const __m256i first = load_32(data + 64 * half);
     const __m256i second = load_32(data + 64 * half + 32);
-    const __m256i high = load_32(data + high_at + 32 * half);
+    const __m256i high = load_32(data + layout::q6_k_block::high + 32 * half);
     w[4 * half] = join(first, _mm256_slli_epi16(high, 4));
     w[4 * half + 1] = join(second, _mm256_slli_epi16(high, 2));
     w[4 * half + 2] = join(_mm256_srli_epi16(first, 4), high);
@@ -272,13 +265,15 @@ void q6_k<Sums>::row(const unsigned char* data, const x86::batch_view& x, std::u
     even[t] = _mm256_setzero_si256();
     odds[t] = _mm256_setzero_si256();
   }
-  for (std::uint32_t b = 0; b < x.scales; ++b, data += bytes) {
+  for (std::uint32_t b = 0; b < x.scales; ++b, data += layout::q6_k_block::bytes) {
     prefetch<4>(data);
     __m256i w[8];
     unpack_row(data, w);
-    const __m256i scale = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(load_16(data + scales_at), apart));
+    const __m256i scale =
+        _mm256_cvtepi8_epi16(_mm_shuffle_epi8(load_16(data + layout::q6_k_block::scales), apart));
     const __m128 d =
-        _mm_mul_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(load_u16(data + d_at))), _mm_set1_ps(0x1p24F));
+        _mm_mul_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(load_u16(data + layout::q6_k_block::d))),
+                   _mm_set1_ps(0x1p24F));
     const __m256i fixed = _mm256_broadcastd_epi32(_mm_cvtps_epi32(d));
 #pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {

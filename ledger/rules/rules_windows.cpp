@@ -1,17 +1,19 @@
 #include "ledger/rules/equivocation.hpp"
+#include "ledger/rules/rules.hpp"
 #include "ledger/rules/split.hpp"
 #include "ledger/rules/standing.hpp"
-#include "ledger/rules/state.hpp"
 #include "ledger/rules/tariff.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <algorithm>
 
-/// Windows: accrued, released, compensated.
+// Windows: accrued, released, compensated.
 namespace ovir::ledger {
 
+namespace {
+
 /// What becomes of one window's price.
-struct state::division {
+struct division {
   token_delta tokens;
   micro_credits gross{0};
   micro_credits refund{0}; ///< of the cached part
@@ -20,7 +22,7 @@ struct state::division {
   micro_credits served{0};   ///< to divide among those who served from a cache
 };
 
-result<state::division> state::divide(const accrue& x, const request_record& q) const {
+result<division> divide(const books& b, const accrue& x, const request_record& q) {
   division d;
   d.tokens = delta_at(q.prompt, q.prompt_accounted, x.frontier, q.accounted);
   if (x.frontier > q.completion_max) {
@@ -33,7 +35,7 @@ result<state::division> state::divide(const accrue& x, const request_record& q) 
   }
   OVIR_ASSIGN(d.gross, token_price(d.tokens.prompt, d.tokens.completion, q.rate));
   OVIR_CHECK(d.gross <= q.held, d.gross, q.held); // the quote covers every frontier up to its end
-  const policy& rules = origin_.rules;
+  const policy& rules = b.origin.rules;
   const micro_credits cached = scaled(d.gross, x.cached_ppm, limits::ppm_one);
   const micro_credits to_servers = scaled(cached, rules.cache_ppm, limits::ppm_one);
   d.refund = cached - to_servers;
@@ -47,13 +49,14 @@ result<state::division> state::divide(const accrue& x, const request_record& q) 
 
 /// The shares must be what the rule makes of the weights; so a settlement that does not conserve is
 /// refused, and one that favours somebody as well.
-result<void> state::check_shares(const request_record& q, const std::vector<window_share>& shares,
-                                 micro_credits amount, std::string_view what) const {
+result<void> check_shares(const books& b, const request_record& q,
+                          const std::vector<window_share>& shares, micro_credits amount,
+                          std::string_view what) {
   wide sum = 0;
   std::uint64_t units = 0;
   std::vector<weighted> cohort;
   for (const window_share& s : shares) {
-    const account* const a = find(s.node);
+    const account* const a = b.find(s.node);
     if (a != nullptr && a->ejected) {
       return fail(errc::invalid_argument, "{} was convicted and is paid no more",
                   short_name(s.node));
@@ -94,124 +97,8 @@ result<void> state::check_shares(const request_record& q, const std::vector<wind
   return {};
 }
 
-void state::add_window(const escrow_id& request, request_record& q, std::uint32_t number,
-                       window_record record) {
-  record.accrued_at = now_;
-  releases_.emplace(now_ + origin_.rules.audit_window_s, request, number);
-  ++q.unsettled;
-  for (const pending_share& s : record.shares) {
-    account& a = at(s.node);
-    a.assigned_units += s.units;
-    a.last_active = now_;
-    ++a.pending_windows;
-  }
-  (number >= first_compensation ? q.compensations : q.windows).push_back(std::move(record));
-}
-
-result<void> state::run(const accrue& x) {
-  OVIR_ASSIGN(request_record* const q, open_request(x.request));
-  if (x.window != q->windows.size()) {
-    return fail(errc::invalid_argument, "window {} is next, not {}", q->windows.size(), x.window);
-  }
-  if (q->windows.size() >= limits::ledger_windows_max) {
-    return fail(errc::over_limit, "a request has at most {} windows", limits::ledger_windows_max);
-  }
-  OVIR_ASSIGN(const division d, divide(x, *q));
-  OVIR_TRY(check_shares(*q, x.computed, d.computed, "computed"));
-  OVIR_TRY(check_shares(*q, x.served, d.served, "served"));
-  about_window_ = x.window;
-  const account_ref escrow{purse::escrow, x.request};
-  window_record record;
-  record.gross = d.gross;
-  record.fee = d.fee;
-  record.refund = d.refund;
-  for (const std::vector<window_share>* shares : {&x.computed, &x.served}) {
-    for (const window_share& s : *shares) {
-      post(posting_kind::accrue, escrow, purse_of(purse::pending, s.node), s.amount);
-      record.shares.push_back({s.node, s.amount, s.units, s.on_time});
-    }
-  }
-  post(posting_kind::fee, escrow, {purse::assurance, {}}, d.fee);
-  post(posting_kind::cache_refund, escrow, purse_of(purse::free, q->payer), d.refund);
-  q->accrued += d.gross - d.refund;
-  q->cache_refunded += d.refund;
-  q->prompt_accounted = true;
-  q->accounted += d.tokens.completion;
-  add_window(x.request, *q, x.window, std::move(record));
-  return {};
-}
-
-void state::end_window(const escrow_id& request, request_record& q, std::uint32_t number,
-                       window_phase phase) {
-  window_record& w = number >= first_compensation ? q.compensations[number - first_compensation]
-                                                  : q.windows[number];
-  OVIR_CHECK(w.phase == window_phase::pending, number);
-  releases_.erase({w.accrued_at + origin_.rules.audit_window_s, request, number});
-  w.phase = phase;
-  --q.unsettled;
-  for (const pending_share& s : w.shares) {
-    --at(s.node).pending_windows;
-  }
-}
-
-result<void> state::run(const release& x) {
-  const auto found = requests_.find(x.request);
-  const bool extra = x.window >= first_compensation;
-  const std::size_t place = extra ? x.window - first_compensation : x.window;
-  if (found == requests_.end() ||
-      place >= (extra ? found->second.compensations : found->second.windows).size()) {
-    return fail(errc::not_found, "the request {} has no window {} pending",
-                to_hex(x.request).substr(0, 8), x.window);
-  }
-  request_record& q = found->second;
-  const window_record& w = (extra ? q.compensations : q.windows)[place];
-  if (w.phase != window_phase::pending) {
-    return fail(errc::invalid_argument, "window {} was voided by a conviction", x.window);
-  }
-  if (now_ < w.accrued_at + origin_.rules.audit_window_s) {
-    return fail(errc::invalid_argument, "window {} can be audited until {}; it is {}", x.window,
-                w.accrued_at + origin_.rules.audit_window_s, now_);
-  }
-  about_ = x.request;
-  about_window_ = x.window;
-  for (const pending_share& s : w.shares) {
-    if (at(s.node).ejected) {
-      continue; // lost with its conviction
-    }
-    post(posting_kind::release, purse_of(purse::pending, s.node), purse_of(purse::free, s.node),
-         s.amount);
-    account& a = at(s.node);
-    a.earned += s.amount;
-    a.valid_units += s.on_time;
-    a.consecutive = s.on_time == s.units ? a.consecutive + s.units : 0;
-  }
-  end_window(x.request, q, x.window, window_phase::released);
-  forget_if_done(x.request);
-  return {};
-}
-
-result<void> state::run(const reroute& x) {
-  OVIR_ASSIGN(request_record* const q, open_request(x.request));
-  if (q->scheduler != x.scheduler) {
-    return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may reroute it",
-                to_hex(x.request).substr(0, 8), short_name(q->scheduler));
-  }
-  if (q->path.size() + x.stages.size() > limits::ledger_path_nodes_max) {
-    return fail(errc::over_limit, "a request names at most {} stages in all its life",
-                limits::ledger_path_nodes_max);
-  }
-  std::vector<priced_stage> priced;
-  for (const path_stage& s : x.stages) {
-    priced.push_back({s.layers, s.ask_ppm});
-    OVIR_TRY(check_admission(s.node, find(s.node), origin_.rules));
-  }
-  OVIR_TRY(path_rate(1, priced)); // for its ranges: the price stays
-  name_payees(*q, x.stages);
-  return {};
-}
-
 /// What a request paid for its audits, as far as no conviction took it back.
-micro_credits state::assured(const request_record& q) {
+micro_credits assured(const request_record& q) {
   micro_credits sum = 0;
   for (const window_record& w : q.windows) {
     sum += w.phase == window_phase::voided ? 0 : w.fee;
@@ -220,7 +107,7 @@ micro_credits state::assured(const request_record& q) {
 }
 
 /// The audited unit must have been paid for, and not by whom it pays.
-result<void> state::check_audited(const compensate& x, const request_record& q) const {
+result<void> check_audited(const books& b, const compensate& x, const request_record& q) {
   const std::uint32_t window = accrual_window(q.prompt, x.window);
   if (window >= q.windows.size() || q.windows[window].phase != window_phase::pending) {
     return fail(errc::invalid_argument,
@@ -239,7 +126,7 @@ result<void> state::check_audited(const compensate& x, const request_record& q) 
     return fail(errc::invalid_argument, "{} took part in this window and audits another's alone",
                 short_name(x.to));
   }
-  const micro_credits most = origin_.rules.deterrence.audit_fee;
+  const micro_credits most = b.origin.rules.deterrence.audit_fee;
   if (x.amount > most) {
     return fail(errc::invalid_argument, "an audit pays {} micro-credits at most, not {}", most,
                 x.amount);
@@ -253,20 +140,91 @@ result<void> state::check_audited(const compensate& x, const request_record& q) 
   return {};
 }
 
-result<void> state::run(const compensate& x) {
-  const auto found = requests_.find(x.request);
-  if (found == requests_.end()) {
+} // namespace
+
+result<void> run(books& b, const accrue& x) {
+  OVIR_ASSIGN(request_record* const q, b.open_request(x.request));
+  if (x.window != q->windows.size()) {
+    return fail(errc::invalid_argument, "window {} is next, not {}", q->windows.size(), x.window);
+  }
+  if (q->windows.size() >= limits::ledger_windows_max) {
+    return fail(errc::over_limit, "a request has at most {} windows", limits::ledger_windows_max);
+  }
+  OVIR_ASSIGN(const division d, divide(b, x, *q));
+  OVIR_TRY(check_shares(b, *q, x.computed, d.computed, "computed"));
+  OVIR_TRY(check_shares(b, *q, x.served, d.served, "served"));
+  b.about_window = x.window;
+  const account_ref escrow{purse::escrow, x.request};
+  window_record record;
+  record.gross = d.gross;
+  record.fee = d.fee;
+  record.refund = d.refund;
+  for (const std::vector<window_share>* shares : {&x.computed, &x.served}) {
+    for (const window_share& s : *shares) {
+      b.post(posting_kind::accrue, escrow, purse_of(purse::pending, s.node), s.amount);
+      record.shares.push_back({s.node, s.amount, s.units, s.on_time});
+    }
+  }
+  b.post(posting_kind::fee, escrow, {purse::assurance, {}}, d.fee);
+  b.post(posting_kind::cache_refund, escrow, purse_of(purse::free, q->payer), d.refund);
+  q->accrued += d.gross - d.refund;
+  q->cache_refunded += d.refund;
+  q->prompt_accounted = true;
+  q->accounted += d.tokens.completion;
+  b.add_window(x.request, *q, x.window, std::move(record));
+  return {};
+}
+
+result<void> run(books& b, const release& x) {
+  const auto found = b.requests.find(x.request);
+  const bool extra = x.window >= first_compensation;
+  const std::size_t place = extra ? x.window - first_compensation : x.window;
+  if (found == b.requests.end() ||
+      place >= (extra ? found->second.compensations : found->second.windows).size()) {
+    return fail(errc::not_found, "the request {} has no window {} pending",
+                to_hex(x.request).substr(0, 8), x.window);
+  }
+  request_record& q = found->second;
+  const window_record& w = (extra ? q.compensations : q.windows)[place];
+  if (w.phase != window_phase::pending) {
+    return fail(errc::invalid_argument, "window {} was voided by a conviction", x.window);
+  }
+  if (b.now < w.accrued_at + b.origin.rules.audit_window_s) {
+    return fail(errc::invalid_argument, "window {} can be audited until {}; it is {}", x.window,
+                w.accrued_at + b.origin.rules.audit_window_s, b.now);
+  }
+  b.about = x.request;
+  b.about_window = x.window;
+  for (const pending_share& s : w.shares) {
+    if (b.at(s.node).ejected) {
+      continue; // lost with its conviction
+    }
+    b.post(posting_kind::release, purse_of(purse::pending, s.node), purse_of(purse::free, s.node),
+           s.amount);
+    account& a = b.at(s.node);
+    a.earned += s.amount;
+    a.valid_units += s.on_time;
+    a.consecutive = s.on_time == s.units ? a.consecutive + s.units : 0;
+  }
+  b.end_window(x.request, q, x.window, window_phase::released);
+  b.forget_if_done(x.request);
+  return {};
+}
+
+result<void> run(books& b, const compensate& x) {
+  const auto found = b.requests.find(x.request);
+  if (found == b.requests.end()) {
     return fail(errc::not_found, "there is no request {}; it is over, or was never reserved",
                 to_hex(x.request).substr(0, 8));
   }
-  const account* const to = find(x.to);
+  const account* const to = b.find(x.to);
   if (to != nullptr && to->ejected) {
     return fail(errc::invalid_argument, "{} was convicted and is paid no more", short_name(x.to));
   }
-  OVIR_TRY(check_audited(x, found->second));
-  if (totals_.assurance < x.amount) {
+  OVIR_TRY(check_audited(b, x, found->second));
+  if (b.sums.assurance < x.amount) {
     return fail(errc::invalid_argument, "the assurance account has {}, which is less than {}",
-                totals_.assurance, x.amount);
+                b.sums.assurance, x.amount);
   }
   request_record& q = found->second;
   if (q.compensations.size() >= limits::ledger_windows_max) {
@@ -274,13 +232,14 @@ result<void> state::run(const compensate& x) {
                 limits::ledger_windows_max);
   }
   const auto number = static_cast<std::uint32_t>(first_compensation + q.compensations.size());
-  about_ = x.request;
-  about_window_ = number;
-  post(posting_kind::compensate, {purse::assurance, {}}, purse_of(purse::pending, x.to), x.amount);
+  b.about = x.request;
+  b.about_window = number;
+  b.post(posting_kind::compensate, {purse::assurance, {}}, purse_of(purse::pending, x.to),
+         x.amount);
   q.audit_fees += x.amount;
   window_record record;
   record.shares.push_back({x.to, x.amount, 0, 0});
-  add_window(x.request, q, number, std::move(record));
+  b.add_window(x.request, q, number, std::move(record));
   return {};
 }
 

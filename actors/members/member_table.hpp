@@ -1,0 +1,180 @@
+#pragma once
+
+#include "actors/link/dial_budget.hpp"
+#include "actors/members/advert.hpp"
+#include "actors/members/gossip_format.hpp"
+#include "actors/members/gossip_queue.hpp"
+#include "actors/runtime/allowance.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/result.hpp"
+#include "messages/signing.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace ovir::actors {
+
+enum class member_health : std::uint8_t {
+  alive = 1,
+  suspect = 2, ///< did not answer, directly or through others; still counted, but not planned with
+  dead = 3, ///< the suspicion was not refuted in time, or its links are gone and nobody reaches it
+  left = 4, ///< said goodbye
+};
+
+struct member {
+  node_id node;
+  std::uint64_t incarnation{0}; ///< only the node itself raises it
+  member_health health{member_health::alive};
+  node_advert advert;
+  std::optional<std::chrono::microseconds> rtt; ///< measured by us, smoothed
+};
+
+/// Times are handed in; nothing here reads a clock.
+struct membership_options {
+  std::chrono::milliseconds probe_interval{100};  ///< one probe of one member each
+  std::chrono::milliseconds probe_timeout{250};   ///< then others are asked to probe
+  std::chrono::milliseconds suspect_timeout{600}; ///< then it is dead
+  std::uint32_t indirect_probes{3};
+  std::chrono::seconds forget_dead{600}; ///< how long a dead name is remembered, against ghosts
+};
+
+// What the shell must do.
+struct send_gossip { ///< to a member, over the link there is; dropped silently when there is none
+  node_id to;
+  std::vector<std::byte> bytes;
+};
+struct want_link { ///< a member without a link: connect to it
+  node_id to;
+  std::string address;
+};
+struct member_changed { ///< new, other health, or another advert
+  member now;
+  bool health_changed{false};
+};
+using membership_effect = std::variant<send_gossip, want_link, member_changed>;
+
+using membership_time = std::chrono::steady_clock::time_point;
+using membership_effects = std::vector<membership_effect>;
+
+enum class member_standing : std::uint8_t {
+  heard_of, ///< signed by it, but it was not heard from itself since: not (yet) a member
+  alive,
+  suspect,
+  dead,
+  left,
+};
+/// One question that is open.
+struct open_probe {
+  std::uint64_t nonce{0};
+  membership_time begun;
+  membership_time deadline;
+  bool others_asked{false};
+  bool measures{true}; ///< its answer tells a round trip
+};
+struct member_entry {
+  member_standing where{member_standing::heard_of};
+  bool was_member{false}; ///< people see it; else it is hidden until it has a link with us
+  node_id introducer;     ///< who told of it, for as long as it is no member
+  member shown;
+  signed_advert newest;
+  std::optional<signed_suspicion> accusation; ///< our own, while suspect or dead
+  std::optional<signed_farewell> farewell;
+  std::optional<open_probe> open;
+  membership_time probed;            ///< when it was last
+  membership_time since;             ///< of the standing
+  membership_time death;             ///< of a suspect
+  membership_time contact;           ///< when to look for it next
+  std::chrono::milliseconds wait{0}; ///< then, until the next time
+  std::map<node_id, membership_time> accused_by;
+  allowance adverts;
+  allowance accusations; ///< by it
+
+  /// The highest incarnation it signed for, whether or not people see it yet.
+  [[nodiscard]] std::uint64_t reached() const noexcept {
+    return farewell && farewell->incarnation > newest.incarnation ? farewell->incarnation
+                                                                  : newest.incarnation;
+  }
+};
+struct gossip_link {
+  bool up{false};
+  bool forged{false}; ///< sent a signature that is false: honest nodes pass on what they checked
+  allowance traffic;
+};
+struct probe_relay {
+  std::uint64_t nonce{0};
+  node_id target;
+  node_id requester;
+};
+
+/// What a node knows of the others and of itself, and what probes (`member_probes.hpp`) and updates
+/// (`member_updates.hpp`) do with it.
+struct member_table {
+  using time_point = membership_time;
+  using effects = membership_effects;
+
+  member_table(const secret_key& signing_key, node_advert advert, std::uint64_t incarnation,
+               membership_options times, std::uint64_t seed,
+               std::function<std::optional<role_set>(const node_id&)> may)
+      : key(signing_key), options(times), allowed(std::move(may)),
+        own(sign_advert(signing_key, incarnation, std::move(advert))), random_state(seed),
+        dials(times.probe_timeout) {
+    self.node = key.id();
+    self.incarnation = incarnation;
+    self.advert = own.advert;
+  }
+
+  void advance(time_point now);
+  [[nodiscard]] std::uint64_t random() noexcept;
+  [[nodiscard]] member_entry* look_up(const node_id& node);
+  [[nodiscard]] gossip_link* link_of(const node_id& peer);
+  [[nodiscard]] bool linked(const node_id& peer) const;
+  [[nodiscard]] std::size_t alive_count() const;
+  [[nodiscard]] std::vector<node_id> some_linked(std::size_t count, const node_id& but_not);
+  void send(const node_id& to, gossip_body body, effects& out,
+            std::vector<signed_update> first = {});
+  void send_all(const node_id& to, gossip_body body, std::vector<signed_update> updates,
+                effects& out) const;
+  void show(member_entry& e, bool health_changed, effects& out);
+  void raise(node_advert advert, time_point now, effects& out);
+  void refute_if_due(time_point now, effects& out);
+  void found_alive(member_entry& e, time_point now, effects& out);
+  [[nodiscard]] std::size_t introduced_by(const node_id& peer) const;
+  void make_suspect(member_entry& e, time_point now, effects& out);
+  void bury(member_entry& e, time_point now, effects& out);
+  void look_for_soon(member_entry& e, time_point now) const;
+  [[nodiscard]] bool may_be(const node_id& node, role_set roles) const;
+  [[nodiscard]] summary summarize(bool answer_wanted) const;
+
+  const secret_key& key;
+  membership_options options;
+  std::function<std::optional<role_set>(const node_id&)> allowed;
+  member self;
+  signed_advert own;
+  std::optional<signed_farewell> goodbye;
+  bool accused{false};                ///< at this incarnation
+  std::uint64_t incarnation_floor{0}; ///< of an earlier life
+  std::vector<node_id> doubters;      ///< who told us so: they want the refutation
+  std::optional<time_point> raised;
+  std::uint64_t random_state;
+
+  std::map<node_id, member_entry> entries; ///< without this node
+  std::map<node_id, gossip_link> links;
+  std::vector<probe_relay> relays; ///< oldest first
+  gossip_queue queue;
+  dial_budget dials;
+
+  std::optional<time_point> last_event;
+  time_point next_probe{};
+  time_point next_exchange{};
+  std::vector<node_id> probe_round; ///< of this round, next at the back
+};
+
+} // namespace ovir::actors

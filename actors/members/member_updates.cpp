@@ -1,0 +1,369 @@
+#include "actors/members/member_updates.hpp"
+
+#include "actors/members/member_probes.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace ovir::actors {
+
+namespace {
+
+/// Whether it is signed by whom it names. One false signature and the rest of that link is not
+/// listened to.
+bool checked(const signed_update& update, gossip_link& by, membership_time now) {
+  if (!by.traffic.spend(1, now)) {
+    return false;
+  }
+  by.forged = !is_genuine(update);
+  return !by.forged;
+}
+
+void hear_of_self(member_table& m, std::uint64_t incarnation, const signed_update& update,
+                  gossip_link& by, membership_time now, membership_effects& out) {
+  if (incarnation > m.incarnation_floor && checked(update, by, now)) {
+    m.incarnation_floor = incarnation;
+    m.accused = true;
+    m.refute_if_due(now, out);
+  }
+}
+
+/// When the table is full, first those make room that are only told of: for one that is here
+/// itself, or one told of by a peer that told of fewer. Then the one that is gone longest.
+bool make_room(member_table& m, const node_id& from, bool here) {
+  if (m.entries.size() + 1 < limits::members_max) {
+    return true;
+  }
+  const std::size_t own = m.introduced_by(from);
+  auto oldest = m.entries.end();
+  std::size_t oldest_rank = 0;
+  for (auto it = m.entries.begin(); it != m.entries.end(); ++it) {
+    const member_entry& e = it->second;
+    const std::size_t told = e.was_member ? 0 : m.introduced_by(e.introducer);
+    const bool unreached = !e.was_member && (here || told > own + 1);
+    const bool gone =
+        e.was_member && (e.where == member_standing::dead || e.where == member_standing::left ||
+                         (here && e.where == member_standing::heard_of));
+    const std::size_t rank = unreached ? 1 + told : gone ? 1 : 0;
+    if (rank > oldest_rank ||
+        (rank != 0 && rank == oldest_rank && e.since < oldest->second.since)) {
+      oldest = it;
+      oldest_rank = rank;
+    }
+  }
+  if (oldest == m.entries.end()) {
+    return false;
+  }
+  m.queue.forget(oldest->first);
+  m.entries.erase(oldest);
+  return true;
+}
+
+void apply_newer_advert(member_table& m, member_entry& e, const signed_advert& a,
+                        membership_time now, membership_effects& out) {
+  const bool changed = e.newest.advert != a.advert;
+  const bool moved = e.newest.advert.address != a.advert.address;
+  e.newest = a;
+  e.accusation.reset();
+  e.farewell.reset();
+  e.accused_by.clear();
+  if (moved) {
+    e.wait = std::chrono::milliseconds{0};
+    m.look_for_soon(e, now);
+  }
+  switch (e.where) {
+  case member_standing::heard_of: break;
+  case member_standing::alive:
+    e.shown.incarnation = a.incarnation;
+    if (changed) {
+      m.show(e, false, out);
+    }
+    break;
+  case member_standing::suspect: // refuted
+    m.found_alive(e, now, out);
+    break;
+  case member_standing::dead:
+  case member_standing::left:
+    // It may be back; that it is, it has to say itself.
+    e.where = member_standing::heard_of;
+    e.since = now;
+    e.wait = std::chrono::milliseconds{0};
+    e.shown.rtt.reset();
+    m.look_for_soon(e, now);
+    if (m.linked(a.node)) {
+      begin_probe(m, e, false, now, out);
+    }
+    break;
+  }
+}
+
+void apply_advert(member_table& m, const signed_advert& a, const node_id& from, gossip_link& by,
+                  membership_time now, membership_effects& out) {
+  member_entry* e = m.look_up(a.node);
+  const bool here = a.node == from || m.linked(a.node);
+  const bool too_many = e == nullptr && !here && m.introduced_by(from) >= limits::introductions_max;
+  if ((e != nullptr && a.incarnation <= e->reached()) || !m.may_be(a.node, a.advert.roles) ||
+      (e != nullptr && !e->adverts.has(1, now)) || too_many || !checked(a, by, now)) {
+    return;
+  }
+  if (e != nullptr) {
+    e->adverts.spend(1, now);
+    if (e->was_member) {
+      m.queue.push(a);
+    }
+    apply_newer_advert(m, *e, a, now, out);
+    return;
+  }
+  if (!make_room(m, from, here)) {
+    return;
+  }
+  const auto period = m.options.probe_interval;
+  member_entry fresh{.where = member_standing::heard_of,
+                     .was_member = false,
+                     .introducer = from,
+                     .shown = {a.node, a.incarnation, member_health::alive, a.advert, std::nullopt},
+                     .newest = a,
+                     .accusation = std::nullopt,
+                     .farewell = std::nullopt,
+                     .open = std::nullopt,
+                     .probed = now,
+                     .since = now,
+                     .death = now,
+                     .contact = now,
+                     .wait = std::chrono::milliseconds{0},
+                     .accused_by = {},
+                     .adverts = allowance{limits::advert_allowance, 1, period},
+                     .accusations = allowance{limits::accusation_allowance, 1, period}};
+  m.look_for_soon(fresh, now);
+  e = &m.entries.emplace(a.node, std::move(fresh)).first->second;
+  if (m.linked(a.node)) {
+    m.found_alive(*e, now, out);
+  }
+}
+
+/// Whoever doubts us gets our advert, which refutes an accusation of an earlier incarnation; one
+/// of this incarnation first has to be checked, and answered by a higher one. A stale accusation
+/// of a third node is just late.
+void be_doubted(member_table& m, const signed_suspicion& s, const node_id& from, gossip_link& by,
+                membership_time now, membership_effects& out) {
+  if (s.incarnation < m.own.incarnation) {
+    if (s.accuser == from) {
+      m.send(from, news{}, out, {m.own});
+    }
+    return;
+  }
+  if (s.incarnation != m.own.incarnation || (!m.accused && !checked(s, by, now))) {
+    return;
+  }
+  if (m.doubters.size() < limits::members_max &&
+      std::find(m.doubters.begin(), m.doubters.end(), from) == m.doubters.end()) {
+    m.doubters.push_back(from);
+  }
+  m.accused = true;
+  m.refute_if_due(now, out);
+}
+
+void apply_suspicion(member_table& m, const signed_suspicion& s, const node_id& from,
+                     gossip_link& by, membership_time now, membership_effects& out) {
+  if (s.accuser == m.self.node || s.accuser == s.subject || !m.allowed(s.accuser)) {
+    return;
+  }
+  if (s.subject == m.self.node) {
+    be_doubted(m, s, from, by, now, out);
+    return;
+  }
+  member_entry* subject = m.look_up(s.subject);
+  member_entry* accuser = m.look_up(s.accuser);
+  if (subject == nullptr || subject->where != member_standing::alive ||
+      s.incarnation != subject->newest.incarnation || accuser == nullptr ||
+      (accuser->where != member_standing::alive && accuser->where != member_standing::suspect)) {
+    return;
+  }
+  // Already looking into it, or it did not long ago because of the same word.
+  const auto earlier = subject->accused_by.find(s.accuser);
+  if ((subject->open && subject->open->others_asked) ||
+      (earlier != subject->accused_by.end() &&
+       now - earlier->second < 2 * m.options.suspect_timeout) ||
+      !accuser->accusations.has(1, now) || !checked(s, by, now)) {
+    return;
+  }
+  accuser->accusations.spend(1, now);
+  subject->accused_by[s.accuser] = now;
+  m.queue.push(s);
+  begin_probe(m, *subject, true, now, out);
+}
+
+void apply_farewell(member_table& m, const signed_farewell& f, gossip_link& by, membership_time now,
+                    membership_effects& out) {
+  member_entry* e = m.look_up(f.node);
+  if (e == nullptr || e->where == member_standing::left || f.incarnation < e->reached() ||
+      !checked(f, by, now)) {
+    return;
+  }
+  e->where = member_standing::left;
+  e->since = now;
+  e->open.reset();
+  e->accusation.reset();
+  e->farewell = f;
+  m.queue.forget(f.node);
+  m.queue.push(f);
+  m.show(*e, true, out);
+}
+
+void receive_life_sign(member_table& m, const life_sign& sign, const node_id& from,
+                       membership_time now, membership_effects& out) {
+  if (sign.requester == m.self.node) {
+    member_entry* e = m.look_up(sign.target);
+    // A helper does not check what it carries, so a false one is not held against it. Who has never
+    // been a member does not become one by another's hand.
+    if (e != nullptr && e->was_member && e->open && e->open->nonce == sign.nonce &&
+        is_genuine(sign)) {
+      m.found_alive(*e, now, out);
+    }
+    return;
+  }
+  const auto asked = std::find_if(m.relays.begin(), m.relays.end(), [&](const probe_relay& r) {
+    return r.nonce == sign.nonce && r.target == from && r.target == sign.target &&
+           r.requester == sign.requester;
+  });
+  if (asked != m.relays.end()) {
+    m.relays.erase(asked);
+    m.send(sign.requester, sign, out);
+  }
+}
+
+/// Sends what the other lacks, and our own summary when we lack something and it asked.
+void receive_summary(member_table& m, const summary& s, const node_id& from,
+                     membership_effects& out) {
+  std::map<node_id, known_node> theirs;
+  for (const known_node& k : s.nodes) {
+    theirs.emplace(k.node, k);
+  }
+  const auto lacks = [&theirs](const node_id& node, std::uint64_t incarnation) {
+    const auto it = theirs.find(node);
+    return it == theirs.end() || it->second.incarnation < incarnation;
+  };
+  std::vector<signed_update> updates;
+  if (lacks(m.self.node, m.own.incarnation)) {
+    updates.emplace_back(m.own);
+  }
+  for (const auto& [node, e] : m.entries) {
+    const auto it = theirs.find(node);
+    const bool counted_there = it != theirs.end() && it->second.counted;
+    if (e.where == member_standing::alive || e.where == member_standing::suspect) {
+      if (lacks(node, e.newest.incarnation)) {
+        updates.emplace_back(e.newest);
+      }
+    } else if (e.farewell && counted_there && it->second.incarnation <= e.farewell->incarnation) {
+      updates.emplace_back(*e.farewell);
+    } else if (e.accusation && counted_there &&
+               it->second.incarnation == e.accusation->incarnation) {
+      updates.emplace_back(*e.accusation);
+    }
+  }
+  // From another place each time: the receiver takes only so many that it has not reached.
+  if (const std::size_t own = lacks(m.self.node, m.own.incarnation) ? 1 : 0; updates.size() > own) {
+    const auto first = updates.begin() + static_cast<std::ptrdiff_t>(own);
+    const std::uint64_t by = m.random() % (updates.size() - own);
+    std::rotate(first, first + static_cast<std::ptrdiff_t>(by), updates.end());
+  }
+  const bool missing = std::any_of(s.nodes.begin(), s.nodes.end(), [&m](const known_node& k) {
+    if (k.node == m.self.node) {
+      return k.incarnation > m.own.incarnation;
+    }
+    const member_entry* e = m.look_up(k.node);
+    return k.counted &&
+           (e == nullptr ? m.allowed(k.node).has_value() : k.incarnation > e->reached());
+  });
+  if (missing && s.answer_wanted) {
+    m.send_all(from, m.summarize(false), std::move(updates), out);
+  } else if (!updates.empty()) {
+    m.send_all(from, news{}, std::move(updates), out);
+  }
+}
+
+} // namespace
+
+// What a message costs a peer of its allowance, beside one for itself and one per signature: what
+// it makes us send or compute.
+constexpr std::uint32_t summary_cost = 8;
+constexpr std::uint32_t relayed_cost = 2;
+
+std::uint32_t cost_of(const gossip_body& body) {
+  if (std::holds_alternative<summary>(body)) {
+    return summary_cost;
+  }
+  const bool relayed = std::holds_alternative<probe_order>(body) ||
+                       std::holds_alternative<relayed_ping>(body) ||
+                       std::holds_alternative<life_sign>(body);
+  return relayed ? relayed_cost : 1;
+}
+
+void apply_update(member_table& m, const signed_update& update, const node_id& from,
+                  gossip_link& by, membership_time now, membership_effects& out) {
+  if (const auto* advert = std::get_if<signed_advert>(&update)) {
+    if (advert->node == m.self.node) {
+      // Signed by this very key: an earlier life got further.
+      if (advert->incarnation > m.own.incarnation) {
+        hear_of_self(m, advert->incarnation, update, by, now, out);
+      }
+    } else {
+      apply_advert(m, *advert, from, by, now, out);
+    }
+  } else if (const auto* suspicion = std::get_if<signed_suspicion>(&update)) {
+    apply_suspicion(m, *suspicion, from, by, now, out);
+  } else if (const auto* farewell = std::get_if<signed_farewell>(&update)) {
+    if (farewell->node == m.self.node) {
+      if (farewell->incarnation >= m.own.incarnation) {
+        hear_of_self(m, farewell->incarnation, update, by, now, out);
+      }
+    } else {
+      apply_farewell(m, *farewell, by, now, out);
+    }
+  }
+}
+
+void receive_gossip(member_table& m, const gossip_body& body, const node_id& from,
+                    membership_time now, membership_effects& out) {
+  if (const auto* p = std::get_if<ping>(&body)) {
+    // Who is unknown is shown what we know, so that it sees its own name missing.
+    const bool unknown = m.look_up(from) == nullptr;
+    m.send(from, ping_answer{p->nonce}, out);
+    if (unknown) {
+      m.send(from, m.summarize(false), out, {m.own});
+    }
+  } else if (const auto* answer = std::get_if<ping_answer>(&body)) {
+    member_entry* e = m.look_up(from);
+    if (e == nullptr || !e->open || e->open->nonce != answer->nonce) {
+      return;
+    }
+    if (e->open->measures) {
+      const auto sample =
+          std::chrono::duration_cast<std::chrono::microseconds>(now - e->open->begun);
+      // The gain of RFC 6298.
+      e->shown.rtt = e->shown.rtt ? *e->shown.rtt + (sample - *e->shown.rtt) / 8 : sample;
+    }
+    e->wait = std::chrono::milliseconds{0};
+    m.found_alive(*e, now, out);
+  } else if (const auto* order = std::get_if<probe_order>(&body)) {
+    if (order->target == m.self.node) {
+      m.send(from, sign_life(m.key, from, order->nonce), out);
+    } else if (order->target != from && m.linked(order->target)) {
+      if (m.relays.size() == limits::relayed_probes_max) {
+        m.relays.erase(m.relays.begin());
+      }
+      m.relays.push_back({order->nonce, order->target, from});
+      m.send(order->target, relayed_ping{order->nonce, from}, out);
+    }
+  } else if (const auto* relayed = std::get_if<relayed_ping>(&body)) {
+    if (m.allowed(relayed->requester)) {
+      m.send(from, sign_life(m.key, relayed->requester, relayed->nonce), out);
+    }
+  } else if (const auto* sign = std::get_if<life_sign>(&body)) {
+    receive_life_sign(m, *sign, from, now, out);
+  } else if (const auto* s = std::get_if<summary>(&body)) {
+    receive_summary(m, *s, from, out);
+  }
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,186 @@
+#include "ledger/rules/books.hpp"
+
+#include "messages/limits/ledger.hpp"
+
+#include <algorithm>
+
+namespace ovir::ledger {
+
+const account* books::find(const node_id& node) const noexcept { return accounts.find(node.key); }
+
+const request_record* books::find_request(const escrow_id& request) const {
+  const auto found = requests.find(request);
+  return found == requests.end() ? nullptr : &found->second;
+}
+
+micro_credits* books::slot_of(const account_ref& ref) {
+  switch (ref.kind) {
+  case purse::mint: return nullptr;
+  case purse::assurance: return &sums.assurance;
+  case purse::treasury: return &sums.treasury;
+  case purse::burn: return &sums.burnt;
+  case purse::escrow: return &requests.at(ref.of).held;
+  case purse::free: return &at(node_id{ref.of.bytes}).free;
+  case purse::pending: return &at(node_id{ref.of.bytes}).pending;
+  case purse::stake: return &at(node_id{ref.of.bytes}).stake;
+  }
+  OVIR_CHECK(false, static_cast<int>(ref.kind));
+  return nullptr;
+}
+
+micro_credits books::balance(const account_ref& ref) const {
+  if (ref.kind == purse::escrow) {
+    const request_record* const q = find_request(ref.of);
+    return q == nullptr ? 0 : q->held;
+  }
+  if (ref.kind == purse::mint) {
+    return sums.minted;
+  }
+  if (ref.kind >= purse::free && ref.kind <= purse::stake &&
+      accounts.find(ref.of.bytes) == nullptr) {
+    return 0;
+  }
+  return *const_cast<books*>(this)->slot_of(ref); // makes nothing: what it names is there
+}
+
+void books::post(posting_kind kind, const account_ref& from, const account_ref& to,
+                 micro_credits amount) {
+  if (amount == 0) {
+    return;
+  }
+  if (from.kind == purse::mint) {
+    sums.minted += amount;
+  } else {
+    micro_credits* const source = slot_of(from);
+    OVIR_CHECK(*source >= amount, *source, amount);
+    *source -= amount;
+  }
+  *slot_of(to) += amount; // no overflow: all credits together are at most the supply
+  effects->push_back({kind, from, to, amount, about, about_window});
+}
+
+/// A command changes no request but its own.
+void books::note_touched(const entry& e) {
+  std::visit(
+      [&](const auto& x) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(x)>, reserve>) {
+          changed.requests.push_back(escrow_of(x));
+        } else if constexpr (requires { x.request; }) {
+          changed.requests.push_back(x.request);
+        }
+      },
+      e.what);
+}
+
+touched books::take_touched() {
+  touched all = std::exchange(changed, {});
+  const auto each_once = [](auto& list) {
+    std::sort(list.begin(), list.end());
+    list.erase(std::unique(list.begin(), list.end()), list.end());
+  };
+  each_once(all.accounts);
+  each_once(all.requests);
+  return all;
+}
+
+result<request_record*> books::open_request(const escrow_id& request) {
+  const auto found = requests.find(request);
+  if (found == requests.end()) {
+    return fail(errc::not_found, "there is no request {}; it is over, or was never reserved",
+                to_hex(request).substr(0, 8));
+  }
+  if (!found->second.open) {
+    return fail(errc::invalid_argument, "the request {} is closed; nothing is left in its escrow",
+                to_hex(request).substr(0, 8));
+  }
+  about = request;
+  return &found->second;
+}
+
+void books::close(const escrow_id& request, request_record& q, posting_kind why) {
+  const micro_credits rest = q.held;
+  q.open = false;
+  q.returned = rest;
+  --at(q.payer).open_requests;
+  expirations.erase({q.expires, request});
+  post(why, {purse::escrow, request}, purse_of(purse::free, q.payer), rest);
+  forget_if_done(request);
+}
+
+/// A request that is closed and has nothing pending cannot change any more.
+void books::forget_if_done(const escrow_id& request) {
+  const auto found = requests.find(request);
+  if (!found->second.open && found->second.unsettled == 0) {
+    requests.erase(found);
+  }
+}
+
+void books::add_window(const escrow_id& request, request_record& q, std::uint32_t number,
+                       window_record record) {
+  record.accrued_at = now;
+  releases.emplace(now + origin.rules.audit_window_s, request, number);
+  ++q.unsettled;
+  for (const pending_share& s : record.shares) {
+    account& a = at(s.node);
+    a.assigned_units += s.units;
+    a.last_active = now;
+    ++a.pending_windows;
+  }
+  (number >= first_compensation ? q.compensations : q.windows).push_back(std::move(record));
+}
+
+void books::end_window(const escrow_id& request, request_record& q, std::uint32_t number,
+                       window_phase phase) {
+  window_record& w = number >= first_compensation ? q.compensations[number - first_compensation]
+                                                  : q.windows[number];
+  OVIR_CHECK(w.phase == window_phase::pending, number);
+  releases.erase({w.accrued_at + origin.rules.audit_window_s, request, number});
+  w.phase = phase;
+  --q.unsettled;
+  for (const pending_share& s : w.shares) {
+    --at(s.node).pending_windows;
+  }
+}
+
+std::vector<command> books::due(std::uint64_t now, std::size_t most) const {
+  std::vector<command> found;
+  most = std::min(most, limits::ledger_due_max);
+  for (auto at = expirations.begin();
+       at != expirations.end() && at->first <= now && found.size() < most; ++at) {
+    found.emplace_back(expire{at->second});
+  }
+  for (auto at = releases.begin();
+       at != releases.end() && std::get<0>(*at) <= now && found.size() < most; ++at) {
+    found.emplace_back(release{std::get<1>(*at), std::get<2>(*at)});
+  }
+  for (auto at = unlockings.begin();
+       at != unlockings.end() && std::get<0>(*at) <= now && found.size() < most; ++at) {
+    found.emplace_back(unlocked{std::get<1>(*at), std::get<2>(*at)});
+  }
+  return found;
+}
+
+/// What becomes due when, of one request.
+void books::note_due(const escrow_id& id, const request_record& q) {
+  const std::uint64_t window = origin.rules.audit_window_s;
+  if (q.open) {
+    expirations.emplace(q.expires, id);
+  }
+  for (const bool extra : {false, true}) {
+    const std::vector<window_record>& windows = extra ? q.compensations : q.windows;
+    for (std::uint32_t i = 0; i < windows.size(); ++i) {
+      if (windows[i].phase == window_phase::pending) {
+        releases.emplace(windows[i].accrued_at + window, id, (extra ? first_compensation : 0) + i);
+      }
+    }
+  }
+}
+
+std::vector<std::pair<node_id, const account*>> books::in_order() const {
+  std::vector<std::pair<node_id, const account*>> all;
+  accounts.for_each([&](const auto& key, const account& a) { all.emplace_back(node_id{key}, &a); });
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  return all;
+}
+
+} // namespace ovir::ledger

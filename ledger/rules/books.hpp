@@ -1,0 +1,95 @@
+#pragma once
+
+#include "ledger/rules/account.hpp"
+#include "ledger/rules/command.hpp"
+#include "ledger/rules/key_table.hpp"
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace ovir::ledger {
+
+/// What the ledger itself owns.
+struct totals {
+  micro_credits minted{0};
+  micro_credits assurance{0};
+  micro_credits treasury{0};
+  micro_credits burnt{0};
+  friend bool operator==(const totals&, const totals&) = default;
+};
+
+/// Accounts and requests that changed.
+struct touched {
+  std::vector<node_id> accounts;
+  std::vector<escrow_id> requests;
+};
+
+/// Balances and requests, and what becomes due when: what rules (`rules.hpp`) read and change. A
+/// rule first checks everything and then changes; money moves by `post` alone.
+struct books {
+  /// `seed` is chance for hash tables; it changes no result.
+  explicit books(std::uint64_t seed) : accounts(seed) {}
+
+  /// Null: never heard of. Valid until the next entry is applied.
+  [[nodiscard]] const account* find(const node_id& node) const noexcept;
+  /// Null: none, or closed with nothing pending.
+  [[nodiscard]] const request_record* find_request(const escrow_id& request) const;
+  [[nodiscard]] micro_credits balance(const account_ref& ref) const;
+  /// Every account in ascending order.
+  [[nodiscard]] std::vector<std::pair<node_id, const account*>> in_order() const;
+  /// See `state::due`.
+  [[nodiscard]] std::vector<command> due(std::uint64_t time, std::size_t most) const;
+
+  // For rules.
+  /// Makes the account where there is none.
+  account& at(const node_id& node) {
+    if (tracking) {
+      changed.accounts.push_back(node);
+    }
+    return accounts[node.key];
+  }
+  /// The only place where balances change.
+  void post(posting_kind kind, const account_ref& from, const account_ref& to,
+            micro_credits amount);
+  /// A request that is not closed, from now on the one that postings are about.
+  [[nodiscard]] result<request_record*> open_request(const escrow_id& request);
+  void close(const escrow_id& request, request_record& q, posting_kind why);
+  void forget_if_done(const escrow_id& request);
+  void add_window(const escrow_id& request, request_record& q, std::uint32_t number,
+                  window_record record);
+  void end_window(const escrow_id& request, request_record& q, std::uint32_t number,
+                  window_phase phase);
+
+  /// Of a request that was read: what becomes due when.
+  void note_due(const escrow_id& id, const request_record& q);
+  void note_touched(const entry& e);
+  /// What changed since the last call: each once, in order.
+  [[nodiscard]] touched take_touched();
+
+  // Of the entry being applied.
+  std::vector<posting>* effects{nullptr};
+  escrow_id about;
+  std::uint32_t about_window{0};
+  std::uint64_t now{0};
+
+  genesis origin;
+  totals sums;
+  key_table<account> accounts;
+  std::map<escrow_id, request_record> requests;
+  // What follows from the above: what becomes due when.
+  std::set<std::pair<std::uint64_t, escrow_id>> expirations;
+  std::set<std::tuple<std::uint64_t, escrow_id, std::uint32_t>> releases;
+  std::set<std::tuple<std::uint64_t, node_id, std::uint64_t>> unlockings;
+  // Not part of the state: what changed in it.
+  bool tracking{false};
+  touched changed;
+
+private:
+  [[nodiscard]] micro_credits* slot_of(const account_ref& ref);
+};
+
+} // namespace ovir::ledger

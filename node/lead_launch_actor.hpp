@@ -1,0 +1,16 @@
+#pragma once
+
+#include "actors/request/scheduler_actor.hpp"
+#include "node/node_tree_actor.hpp"
+
+#include <memory>
+
+namespace ovir::supervision {
+
+/// Starts leads below the supervisor of leads, on behalf of the scheduler. In a cluster nothing is
+/// computed before its quote is reserved.
+[[nodiscard]] actors::lead_launcher
+lead_launcher_for(const std::shared_ptr<const node_parts>& parts,
+                  const std::shared_ptr<directory>& known);
+
+} // namespace ovir::supervision
