@@ -13,8 +13,6 @@ namespace ovir::actors {
 
 namespace {
 
-constexpr std::chrono::milliseconds tick_interval{250};
-
 std::string slot_name(const digest& model, layer_range layers) {
   return fmt::format("shard-{}-{}-{}", to_hex(model).substr(0, 8), layers.first, layers.last);
 }
@@ -60,13 +58,13 @@ host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refu
 
 void report_load(host_pointer self);
 
-void drop_session(host_pointer self, std::pair<request_id, layer_index> key) {
+void drop_session(host_pointer self, host_core::session_key key) {
   host_state& state = self->state;
-  const auto found = state.sessions.find(key);
-  if (found == state.sessions.end()) {
+  const host_core::session* const known = state.core.find(key);
+  if (known == nullptr) {
     return;
   }
-  const auto slot = state.slots.find(found->second.slot);
+  const auto slot = state.slots.find(known->slot);
   if (slot != state.slots.end()) {
     if (slot->second.shard) {
       self->send(slot->second.shard, to_stage<close_session>{{}, key.first, {}});
@@ -74,8 +72,7 @@ void drop_session(host_pointer self, std::pair<request_id, layer_index> key) {
     std::erase_if(slot->second.waiting,
                   [&](const order_received& order) { return order.message.request == key.first; });
   }
-  state.session_bytes -= found->second.bytes;
-  state.sessions.erase(found);
+  state.core.erase(key);
   state.environment.links->drop_stage(key.first, key.second);
 }
 
@@ -93,10 +90,10 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
   links.route_stage(request, open.layers.first, slot.shard, open.previous);
   self->send(slot.shard,
              open_session{open, request, order.message.driver, stage_index{0}, lead, next});
-  const auto session = state.sessions.find({request, open.layers.first});
-  if (session != state.sessions.end() && session->second.evidence) {
+  const host_core::session* const session = state.core.find({request, open.layers.first});
+  if (session != nullptr && session->evidence) {
     self->send(slot.shard,
-               to_stage<sign_evidence>{{*session->second.evidence}, request, order.message.driver});
+               to_stage<sign_evidence>{{*session->evidence}, request, order.message.driver});
   }
 }
 
@@ -124,77 +121,12 @@ std::uint64_t buffer_bytes(const host_state& state) {
   return bytes;
 }
 
-/// Tokens that can be drawn within so many positions: the last one needs none.
-std::size_t drawn_max(const request_log& log, std::uint32_t positions) {
-  return std::max<std::size_t>(log.drawn.size(),
-                               std::min<std::size_t>(log.max_tokens, std::size_t{positions} + 1));
-}
-
-std::uint64_t log_bytes(const request_log& log, std::uint32_t positions) {
-  std::uint64_t bytes =
-      log.prompt.size() * sizeof(token_id) + drawn_max(log, positions) * sizeof(drawn_token);
-  for (const std::string& stop : log.stop) {
-    bytes += stop.size();
-  }
-  return bytes;
-}
-
 /// Whether another node than `lead` may drive requests here.
 bool has_rivals(const host_state& state, const node_id& lead) {
   return std::any_of(state.members->begin(), state.members->end(), [&](const member& m) {
     return m.node != lead && m.advert.roles.has(role::scheduler) &&
            (m.health == member_health::alive || m.health == member_health::suspect);
   });
-}
-
-/// Whether a session of `bytes` fits in place of `known` (null: beside the others).
-result<void> check_room(const host_state& state, const node_id& lead, std::uint64_t bytes,
-                        const host_state::session* known) {
-  const std::uint64_t taken = weight_bytes(state) + buffer_bytes(state);
-  const std::uint64_t all =
-      state.environment.memory_bytes - std::min(taken, state.environment.memory_bytes);
-  std::uint64_t used = 0;
-  std::uint64_t own = 0;
-  std::size_t own_count = 0;
-  for (const auto& [key, session] : state.sessions) {
-    if (&session != known) {
-      used += session.bytes;
-      own += session.lead == lead ? session.bytes : 0;
-      own_count += session.lead == lead ? 1U : 0U;
-    }
-  }
-  const std::uint64_t quarters = has_rivals(state, lead) ? limits::lead_share_quarters : 4;
-  const bool many = state.sessions.size() + (known == nullptr ? 1 : 0) > limits::sessions_max;
-  if (many || 4 * (own_count + 1) > quarters * limits::sessions_max) {
-    return fail(errc::busy, "{} requests are computed here, {} of them for {}",
-                state.sessions.size(), own_count, short_name(lead));
-  }
-  if (used + bytes > all || own + bytes > all / 4 * quarters) {
-    return fail(errc::busy, "{} MiB are not free here: {} of {} are taken, {} by {}", bytes >> 20U,
-                used >> 20U, all >> 20U, own >> 20U, short_name(lead));
-  }
-  return {};
-}
-
-/// Whole windows that a request of so many positions can have.
-std::uint32_t windows_of(std::uint32_t positions) { return positions / limits::window_positions; }
-
-/// No request of this model is larger, whatever its driver says.
-result<void> check_size(const compute::model_config& config, const wire_open& open) {
-  const std::size_t prompt = open.log ? open.log->prompt.size() : 0;
-  const std::size_t drawn = open.log ? open.log->drawn.size() : 0;
-  // The last token drawn is never computed: one more than the context has room for.
-  if (open.positions > config.context || prompt > config.context ||
-      prompt + drawn > std::size_t{config.context} + 1) {
-    return fail(errc::over_limit,
-                "{} positions for {} tokens of a prompt and {} drawn; the model sees {}",
-                open.positions, prompt, drawn, config.context);
-  }
-  if (open.reuse && open.reuse->prefixes.size() > windows_of(open.positions)) {
-    return fail(errc::over_limit, "{} windows are named, but {} positions have {}",
-                open.reuse->prefixes.size(), open.positions, windows_of(open.positions));
-  }
-  return {};
 }
 
 bool is_there(host_pointer self, const node_id& node) {
@@ -207,39 +139,33 @@ bool is_there(host_pointer self, const node_id& node) {
          known->health == member_health::alive;
 }
 
-// A scheduler takes a request over only from one that is gone or was lost sight of: while its lead
-// is there and has spoken since the link was last lost, nobody's higher epoch counts. Nor does that
-// of a lead without a link: what it said of itself must not shut out those who have one.
-result<void> check_driver(host_pointer self, const host_state::session& session,
-                          const order_received& order) {
-  const bool other = session.lead != order.from;
-  const bool held = other && !session.doubtful && is_there(self, session.lead);
-  const bool earlier =
-      order.message.driver < session.driver || (other && order.message.driver == session.driver);
-  const bool linked = session.lead == self->state.environment.self ||
-                      self->state.environment.links->connected(session.lead);
-  if (held || (earlier && (linked || !other))) {
-    return fail(errc::superseded, "request {:016x} is driven by {}", order.message.request.value,
-                short_name(session.lead));
-  }
-  return {};
+host_core::surroundings around(host_pointer self) {
+  return {[self](const node_id& node) { return is_there(self, node); },
+          [self](const node_id& node) {
+            return node == self->state.environment.self ||
+                   self->state.environment.links->connected(node);
+          }};
+}
+
+host_core::room room_for(const host_state& state, const node_id& lead) {
+  const std::uint64_t taken = weight_bytes(state) + buffer_bytes(state);
+  return {state.environment.memory_bytes - std::min(taken, state.environment.memory_bytes),
+          has_rivals(state, lead)};
 }
 
 void open(host_pointer self, order_received order) {
   host_state& state = self->state;
   auto& body = std::get<wire_open>(order.message.body);
-  const std::pair key{order.message.request, body.layers.first};
-  auto known = state.sessions.find(key);
-  if (known != state.sessions.end()) {
-    if (const auto allowed = check_driver(self, known->second, order); !allowed) {
+  const host_core::session_key key{order.message.request, body.layers.first};
+  const std::string name = slot_name(body.model, body.layers);
+  if (const host_core::session* const known = state.core.find(key)) {
+    if (const auto allowed =
+            host_core::check_driver(*known, order.from, order.message, around(self));
+        !allowed) {
       return answer(self, order.from, order.message, allowed.error());
     }
-    const bool cut_elsewhere = known->second.slot != slot_name(body.model, body.layers);
-    const bool begins_anew =
-        known->second.lead != order.from && !(known->second.driver < order.message.driver);
-    if (cut_elsewhere || begins_anew) {
+    if (host_core::begins_anew(*known, order.from, order.message.driver, name)) {
       drop_session(self, key);
-      known = state.sessions.end();
     }
   }
   error refused;
@@ -248,39 +174,15 @@ void open(host_pointer self, order_received order) {
     return answer(self, order.from, order.message, refused);
   }
   const compute::model_config& config = slot->keeps->weights.config;
-  if (const auto right = check_size(config, body); !right) {
+  if (const auto right = host_core::check_size(config, body); !right) {
     return answer(self, order.from, order.message, right.error());
   }
-  const std::uint64_t bytes = session_bytes(config, body.layers, body.positions) +
-                              (body.log ? log_bytes(*body.log, body.positions) : 0);
-  const bool is_new = known == state.sessions.end();
-  if (const auto room = check_room(state, order.from, bytes, is_new ? nullptr : &known->second);
+  const std::uint64_t bytes = host_core::bytes_of(config, body);
+  if (const auto room = state.core.check_room(key, order.from, bytes, room_for(state, order.from));
       !room) {
     return answer(self, order.from, order.message, room.error());
   }
-  if (is_new) {
-    known = state.sessions.emplace(key, host_state::session{}).first;
-  }
-  host_state::session& session = known->second;
-  state.session_bytes += bytes - session.bytes;
-  session.bytes = bytes;
-  session.lead = order.from;
-  session.driver = order.message.driver;
-  session.slot = slot_name(body.model, body.layers);
-  session.previous = body.previous;
-  session.next = body.next.lead ? order.from : body.next.node;
-  session.orphan_ticks = 0;
-  session.asked = 0;
-  session.ask_in = 0;
-  session.doubtful = false;
-  session.windows_max = windows_of(body.positions);
-  session.log.reset();
-  session.evidence.reset();
-  if (body.log) {
-    session.drawn_max = drawn_max(*body.log, body.positions);
-    session.log = std::move(*body.log);
-    body.log.reset();
-  }
+  state.core.admit(key, order.from, order.message.driver, body, name, bytes);
   if (slot->shard) {
     open_at_shard(self, *slot, order);
   } else if (slot->waiting.size() < limits::requests_active_max) {
@@ -291,15 +193,8 @@ void open(host_pointer self, order_received order) {
   }
 }
 
-void keep_drawn(host_state::session& session, const log_token& drawn) {
-  if (session.log && drawn.index == session.log->drawn.size() &&
-      session.log->drawn.size() < session.drawn_max) {
-    session.log->drawn.push_back(drawn.drawn);
-  }
-}
-
 // What a first stage was told of the request is what it signs for; a later one sees boundaries.
-result<void> check_order(const host_state& state, const host_state::session& session,
+result<void> check_order(const host_state& state, const host_core::session& session,
                          const order_received& order) {
   const evidence_order& asked = std::get<sign_evidence>(order.message.body).order;
   const auto slot = state.slots.find(session.slot);
@@ -324,29 +219,29 @@ result<void> check_order(const host_state& state, const host_state::session& ses
 void take_order(host_pointer self, const order_received& order) {
   host_state& state = self->state;
   const wire_message& m = order.message;
-  const auto found = state.sessions.find({m.request, m.stage});
-  if (found == state.sessions.end() || found->second.lead != order.from) {
+  host_core::session* const session = state.core.find({m.request, m.stage});
+  if (session == nullptr || session->lead != order.from) {
     return;
   }
   if (std::holds_alternative<close_session>(m.body)) {
-    return drop_session(self, found->first);
+    return drop_session(self, {m.request, m.stage});
   }
-  found->second.doubtful = false;
+  session->doubtful = false;
   if (const auto* drawn = std::get_if<log_token>(&m.body)) {
-    return keep_drawn(found->second, *drawn);
+    return host_core::keep_drawn(*session, *drawn);
   }
   if (const auto* sign = std::get_if<sign_evidence>(&m.body)) {
-    if (const auto may = check_order(state, found->second, order); !may) {
+    if (const auto may = check_order(state, *session, order); !may) {
       return answer(self, order.from, m, may.error());
     }
-    found->second.evidence = sign->order; // also for a shard that is still being started
+    session->evidence = sign->order; // also for a shard that is still being started
   }
   if (const auto* names = std::get_if<name_windows>(&m.body);
       names != nullptr &&
-      std::uint64_t{names->first} + names->prefixes.size() > found->second.windows_max) {
+      std::uint64_t{names->first} + names->prefixes.size() > session->windows_max) {
     return;
   }
-  const auto slot = state.slots.find(found->second.slot);
+  const auto slot = state.slots.find(session->slot);
   if (slot == state.slots.end() || !slot->second.shard) {
     return;
   }
@@ -360,7 +255,7 @@ void take_order(host_pointer self, const order_received& order) {
 }
 
 void tell_sessions(host_pointer self, const std::string& slot, const error& reason) {
-  for (const auto& [key, session] : self->state.sessions) {
+  for (const auto& [key, session] : self->state.core.sessions()) {
     if (session.slot == slot) {
       self->state.environment.links->send_wire(
           session.lead, {key.first, session.driver, key.second, stage_failed{reason}});
@@ -379,9 +274,10 @@ void shard_changed(host_pointer self, const child_event& event) {
   switch (event.what) {
   case child_event::kind::started:
     for (const order_received& order : std::exchange(slot.waiting, {})) {
-      const auto session = state.sessions.find({order.message.request, order.message.stage});
-      if (session != state.sessions.end() && session->second.lead == order.from &&
-          session->second.driver == order.message.driver) { // else closed while it waited
+      const host_core::session* const session =
+          state.core.find({order.message.request, order.message.stage});
+      if (session != nullptr && session->lead == order.from &&
+          session->driver == order.message.driver) { // else closed while it waited
         open_at_shard(self, slot, order);
       }
     }
@@ -402,7 +298,7 @@ void shard_changed(host_pointer self, const child_event& event) {
 }
 
 // Schedulers in turn, so that one that cannot does not hold up the request.
-void ask_to_adopt(host_pointer self, request_id request, host_state::session& session) {
+void ask_to_adopt(host_pointer self, request_id request, host_core::session& session) {
   host_state& state = self->state;
   std::vector<node_id> able;
   for (const member& m : *state.members) {
@@ -420,94 +316,50 @@ void ask_to_adopt(host_pointer self, request_id request, host_state::session& se
   state.environment.links->send_wire(chosen, {request, {}, 0, wire_adopt{*session.log}});
 }
 
-// Those that were asked for least first, and every lead's in turn, so that one that left very many
-// does not hold up another's. The rest waits for the next tick: logs are long, and a scheduler
-// takes few at once from one node anyway.
-void ask_for_orphans(host_pointer self, std::vector<std::pair<request_id, layer_index>> due) {
-  auto& sessions = self->state.sessions;
-  std::map<node_id, std::size_t> places;
-  std::map<std::pair<request_id, layer_index>, std::pair<std::uint32_t, std::size_t>> order;
-  for (const auto& key : due) {
-    const host_state::session& session = sessions.at(key);
-    order[key] = {session.asked, places[session.lead]++};
-  }
-  std::sort(due.begin(), due.end(),
-            [&](const auto& a, const auto& b) { return order.at(a) < order.at(b); });
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < std::min<std::size_t>(due.size(), limits::adoptions_per_node_max) &&
-                          bytes < limits::adoption_bytes_per_tick;
-       ++i) {
-    host_state::session& session = sessions.at(due[i]);
-    bytes += log_bytes(*session.log, 0);
-    session.ask_in = limits::adoption_ticks;
-    ask_to_adopt(self, due[i].first, session);
-  }
+void tell_lost(host_pointer self, const host_core::session_key& key, std::string text) {
+  const host_core::session& session = *self->state.core.find(key);
+  self->state.environment.links->send_wire(
+      session.lead,
+      {key.first, session.driver, key.second, stage_failed{{errc::peer_lost, std::move(text)}}});
 }
 
-// What a lead said last may have been lost with the link; if it needs the stage, it says so again.
-// Frames between stages may have been lost too, of which their lead knows nothing.
 void link_lost(host_pointer self, const node_id& node) {
-  for (auto& [key, session] : self->state.sessions) {
-    if (session.lead == node) {
-      session.doubtful = true;
-      session.doubt_ticks = 0;
-    } else if (session.previous == node || session.next == node) {
-      const stage_failed lost{
-          {errc::peer_lost, fmt::format("the link to {} was lost", short_name(node))}};
-      self->state.environment.links->send_wire(session.lead,
-                                               {key.first, session.driver, key.second, lost});
-    }
+  for (const host_core::session_key& key : self->state.core.link_lost(node)) {
+    tell_lost(self, key, fmt::format("the link to {} was lost", short_name(node)));
   }
 }
 
 void tick(host_pointer self) {
   host_state& state = self->state;
-  std::vector<std::pair<request_id, layer_index>> expired;
-  std::vector<std::pair<request_id, layer_index>> due;
-  for (auto& [key, session] : state.sessions) {
-    if (is_there(self, session.lead)) {
-      session.orphan_ticks = 0;
-      session.ask_in = 0;
-      if (session.doubtful && ++session.doubt_ticks * tick_interval > limits::session_doubt) {
-        // A lead that still counts on it opens it again, and everything goes on from there.
-        const stage_failed lost{
-            {errc::peer_lost, "the link was lost and the stage not asked since"}};
-        state.environment.links->send_wire(session.lead,
-                                           {key.first, session.driver, key.second, lost});
-        expired.push_back(key);
-      }
-      continue;
-    }
-    ++session.orphan_ticks;
-    if (session.orphan_ticks * tick_interval > limits::session_grace) {
-      expired.push_back(key);
-    } else if (session.log && (session.ask_in == 0 || --session.ask_in == 0)) {
-      due.push_back(key);
-    }
+  const host_core::tick_result news = state.core.tick(around(self));
+  for (const host_core::session_key& key : news.orphans) {
+    ask_to_adopt(self, key.first, *state.core.find(key));
   }
-  ask_for_orphans(self, std::move(due));
-  for (const auto& key : expired) {
+  for (const host_core::session_key& key : news.forgotten) {
+    tell_lost(self, key, "the link was lost and the stage not asked since");
+  }
+  for (const host_core::session_key& key : news.expired) {
     drop_session(self, key);
   }
   report_load(self);
-  self->delayed_send(self, tick_interval, host_tick{});
+  self->delayed_send(self, host_tick_interval, host_tick{});
 }
 
 void report_load(host_pointer self) {
   host_state& state = self->state;
-  const std::uint64_t used = weight_bytes(state) + state.session_bytes;
+  const std::uint64_t used = weight_bytes(state) + state.core.bytes();
   const std::uint64_t all = state.environment.memory_bytes;
   const node_speeds speeds = state.meter->speeds();
   state.environment.report(
-      {static_cast<std::uint32_t>(state.sessions.size()), all > used ? all - used : 0,
+      {static_cast<std::uint32_t>(state.core.sessions().size()), all > used ? all - used : 0,
        static_cast<std::uint64_t>(speeds.decode_bytes_per_second.value_or(0)),
        static_cast<std::uint64_t>(speeds.prefill_bytes_per_second.value_or(0))});
 }
 
 host_report describe(const host_state& state) {
   host_report report;
-  report.sessions = static_cast<std::uint32_t>(state.sessions.size());
-  report.session_bytes = state.session_bytes;
+  report.sessions = static_cast<std::uint32_t>(state.core.sessions().size());
+  report.session_bytes = state.core.bytes();
   report.weight_bytes = weight_bytes(state);
   report.work = state.meter->done();
   for (const auto& [name, slot] : state.slots) {
@@ -522,7 +374,7 @@ caf::behavior host_behavior(host_pointer self, host_environment environment) {
   make_quiet(self);
   self->state.environment = std::move(environment);
   self->state.members = std::make_shared<const std::vector<member>>();
-  self->delayed_send(self, tick_interval, host_tick{});
+  self->delayed_send(self, host_tick_interval, host_tick{});
   return {
       [self](order_received& order) {
         if (std::holds_alternative<wire_open>(order.message.body)) {

@@ -7,6 +7,7 @@
 #include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/runtime/step_meter.hpp"
+#include "actors/stage/host_core.hpp"
 #include "actors/stage/shard_core.hpp"
 #include "messages/caf/events.hpp"
 
@@ -68,23 +69,6 @@ struct host_state {
     shard_actor shard;                   ///< empty while it is being (re)started
     std::vector<order_received> waiting; ///< opens, at most limits::requests_active_max
   };
-  struct session {
-    node_id lead;
-    epoch driver;
-    std::string slot;
-    node_id previous;       ///< whose frames it gets, and ...
-    node_id next;           ///< ... who gets its
-    std::uint64_t bytes{0}; ///< promised: KV cache, kept boundaries, log
-    std::optional<request_log> log;
-    std::optional<evidence_order> evidence; ///< to sign for
-    std::size_t drawn_max{0};               ///< tokens the log has room for
-    std::uint32_t windows_max{0};           ///< that may be named
-    std::uint32_t orphan_ticks{0};          ///< since the lead's node was last there
-    std::uint32_t asked{0};                 ///< schedulers asked to adopt it
-    std::uint32_t ask_in{0};                ///< ticks until the next is asked
-    bool doubtful{false};         ///< the link to its lead was lost, and the lead not heard since
-    std::uint32_t doubt_ticks{0}; ///< with the lead's node there again
-  };
   /// Layers that schedulers ordered, and are not held yet.
   struct load {
     digest model;
@@ -94,8 +78,7 @@ struct host_state {
   const char* name{"host"};
   host_environment environment;
   std::map<std::string, slot> slots;
-  std::map<std::pair<request_id, layer_index>, session> sessions;
-  std::uint64_t session_bytes{0};
+  host_core core;
   std::vector<load> loads; ///< at most limits::loads_carried_max
   members_view members;
   std::shared_ptr<step_meter> meter{std::make_shared<step_meter>()}; ///< of all slots

@@ -1,0 +1,154 @@
+#include "actors/stage/host_core.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/limits/paths.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace ovir::actors {
+namespace {
+
+node_id node(std::uint8_t number) {
+  node_id id;
+  id.key.fill(number);
+  return id;
+}
+
+class sessions_of_a_host : public ::testing::Test {
+protected:
+  static constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20U;
+  const node_id lead_ = node(1);
+  const node_id rival_ = node(2);
+
+  void admit(std::uint64_t request, const node_id& lead, std::uint32_t driver, bool log = true) {
+    wire_open open;
+    open.positions = 64;
+    open.next.lead = true;
+    open.previous = lead;
+    if (log) {
+      open.log.emplace();
+      open.log->prompt = {1, 2};
+      open.log->max_tokens = 3;
+    }
+    core_.admit({request_id{request}, 0}, lead, epoch{driver}, open, "slot", mebibyte);
+  }
+  [[nodiscard]] host_core::surroundings around() const {
+    const auto there = [this](const node_id& who) { return there_.contains(who); };
+    return {there, there};
+  }
+  [[nodiscard]] result<void> drive(const node_id& from, std::uint32_t driver) {
+    wire_message order;
+    order.request = request_id{7};
+    order.driver = epoch{driver};
+    return host_core::check_driver(*core_.find({request_id{7}, 0}), from, order, around());
+  }
+  host_core::tick_result pass(std::chrono::milliseconds time) {
+    host_core::tick_result all;
+    for (auto left = time / host_tick_interval + 1; left > 0; --left) {
+      host_core::tick_result one = core_.tick(around());
+      all.orphans.insert(all.orphans.end(), one.orphans.begin(), one.orphans.end());
+      all.forgotten.insert(all.forgotten.end(), one.forgotten.begin(), one.forgotten.end());
+      if (!one.expired.empty()) {
+        all.expired = std::move(one.expired);
+        break;
+      }
+    }
+    return all;
+  }
+
+  host_core core_;
+  std::set<node_id> there_{lead_};
+};
+
+TEST_F(sessions_of_a_host, stay_with_a_lead_that_is_there) {
+  admit(7, lead_, 5);
+  EXPECT_EQ(drive(rival_, 9).error().code, errc::superseded);
+  EXPECT_TRUE(drive(lead_, 6));
+  EXPECT_EQ(drive(lead_, 4).error().code, errc::superseded) << "an epoch that is over";
+  there_.clear();
+  EXPECT_TRUE(drive(rival_, 9));
+}
+
+TEST_F(sessions_of_a_host, may_go_to_another_after_the_link_was_lost) {
+  admit(7, lead_, 5);
+  static_cast<void>(core_.link_lost(lead_));
+  EXPECT_TRUE(drive(rival_, 9));
+  EXPECT_FALSE(drive(rival_, 5)) << "not with an epoch that is no later";
+}
+
+TEST_F(sessions_of_a_host, tell_leads_of_frames_that_the_link_of_a_neighbour_lost) {
+  wire_open open;
+  open.previous = node(8);
+  open.next.node = node(9);
+  core_.admit({request_id{7}, 4}, lead_, epoch{1}, open, "slot", 1);
+  EXPECT_EQ(core_.link_lost(node(8)).size(), 1U);
+  EXPECT_EQ(core_.link_lost(node(9)).size(), 1U);
+  EXPECT_TRUE(core_.link_lost(node(3)).empty());
+}
+
+TEST_F(sessions_of_a_host, leave_room_for_other_schedulers) {
+  const host_core::room alone{8 * mebibyte, false};
+  const host_core::room shared{8 * mebibyte, true};
+  const host_core::session_key key{request_id{7}, 0};
+  EXPECT_TRUE(core_.check_room(key, lead_, 8 * mebibyte, alone));
+  EXPECT_EQ(core_.check_room(key, lead_, 8 * mebibyte, shared).error().code, errc::busy);
+  EXPECT_EQ(core_.check_room(key, lead_, 9 * mebibyte, alone).error().code, errc::busy);
+  admit(7, lead_, 1);
+  EXPECT_TRUE(core_.check_room(key, lead_, 8 * mebibyte, alone)) << "in its own place";
+  EXPECT_FALSE(core_.check_room({request_id{8}, 0}, lead_, 8 * mebibyte, alone));
+  core_.erase(key);
+  EXPECT_EQ(core_.bytes(), 0U);
+}
+
+TEST_F(sessions_of_a_host, ask_for_orphans_and_end_after_their_grace) {
+  admit(7, lead_, 1);
+  there_.clear();
+  const auto first = core_.tick(around());
+  ASSERT_EQ(first.orphans.size(), 1U);
+  EXPECT_TRUE(core_.tick(around()).orphans.empty()) << "not at every tick";
+  const auto end = pass(limits::session_grace);
+  EXPECT_GT(end.orphans.size(), 0U);
+  ASSERT_EQ(end.expired.size(), 1U);
+}
+
+TEST_F(sessions_of_a_host, end_where_a_lead_says_nothing_after_its_link_came_back) {
+  admit(7, lead_, 1);
+  EXPECT_TRUE(pass(2 * limits::session_doubt).expired.empty()) << "no doubt";
+  static_cast<void>(core_.link_lost(lead_));
+  const auto end = pass(2 * limits::session_doubt);
+  EXPECT_EQ(end.expired.size(), 1U);
+  EXPECT_EQ(end.forgotten, end.expired);
+}
+
+TEST_F(sessions_of_a_host, keep_drawn_tokens_in_order_and_within_the_log) {
+  admit(7, lead_, 1);
+  host_core::session& s = *core_.find({request_id{7}, 0});
+  log_token drawn;
+  drawn.index = 1;
+  host_core::keep_drawn(s, drawn);
+  EXPECT_TRUE(s.log->drawn.empty());
+  for (std::uint32_t i = 0; i < 9; ++i) {
+    drawn.index = i;
+    host_core::keep_drawn(s, drawn);
+  }
+  EXPECT_EQ(s.log->drawn.size(), 3U);
+}
+
+TEST_F(sessions_of_a_host, are_no_larger_than_the_model_allows) {
+  compute::model_config config;
+  config.context = 64;
+  wire_open open;
+  open.positions = 64;
+  EXPECT_TRUE(host_core::check_size(config, open));
+  open.positions = 65;
+  EXPECT_EQ(host_core::check_size(config, open).error().code, errc::over_limit);
+  open.positions = 64;
+  open.log.emplace();
+  open.log->prompt.resize(64);
+  open.log->drawn.resize(2);
+  EXPECT_EQ(host_core::check_size(config, open).error().code, errc::over_limit);
+}
+
+} // namespace
+} // namespace ovir::actors
