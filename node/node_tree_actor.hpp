@@ -52,7 +52,7 @@
 ///         blocks           from and for other nodes
 ///       upkeep           one_for_one                                         (role worker)
 ///         units          a pool of work units: a dispatcher and its workers
-///         scrubber       hashes the weights here again and again
+///         scrubber       hashes the files of the weights here again and again
 namespace ovir::supervision {
 
 /// How often parts may crash. Intensities multiply up the tree, so the whole is patient and slow.

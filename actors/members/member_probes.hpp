@@ -8,7 +8,7 @@ namespace ovir::actors {
 /// Over the link there is, and through others where there is none or no time to try first.
 void begin_probe(member_table& m, member_entry& e, bool ask_at_once, membership_time now,
                  membership_effects& out);
-/// Probes nobody answered in time, and suspects whose time is over.
+/// Ends probes that were not answered in time, and declares suspects dead whose time is over.
 void check_probes(member_table& m, membership_time now, membership_effects& out);
 /// A suspect is asked again and again, by every way, until it answers or is dead.
 void probe_suspects(member_table& m, membership_time now, membership_effects& out);

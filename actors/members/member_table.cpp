@@ -86,8 +86,8 @@ std::vector<node_id> member_table::some_linked(std::size_t count, const node_id&
   return out;
 }
 
-/// `body` with `first` and some news. Whoever is suspected, dead or gone for us is told so: only it
-/// can refute that.
+/// `body` with `first` and some news. A node that this one suspects, or
+/// takes for dead or gone, is told so: it alone can refute that.
 void member_table::send(const node_id& to, gossip_body body, effects& out,
                         std::vector<signed_update> first) {
   if (const member_entry* e = look_up(to)) {

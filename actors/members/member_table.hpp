@@ -25,8 +25,8 @@ namespace ovir::actors {
 enum class member_health : std::uint8_t {
   alive = 1,
   suspect = 2, ///< did not answer, directly or through others; still counted, but not planned with
-  dead = 3, ///< the suspicion was not refuted in time, or its links are gone and nobody reaches it
-  left = 4, ///< said goodbye
+  dead = 3,    ///< did not refute the suspicion in time, or lost its links and no member reaches it
+  left = 4,    ///< said goodbye
 };
 
 struct member {

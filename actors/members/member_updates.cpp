@@ -141,9 +141,9 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
   }
 }
 
-/// Whoever doubts us gets our advert, which refutes an accusation of an earlier incarnation; one
-/// of this incarnation first has to be checked, and answered by a higher one. A stale accusation
-/// of a third node is just late.
+/// A node that doubts this one gets its advert, which refutes an accusation of an earlier
+/// incarnation; one of this incarnation first has to be checked, and answered by a higher one. A
+/// stale accusation of a third node is just late.
 void be_doubted(member_table& m, const signed_suspicion& s, const node_id& from, gossip_link& by,
                 membership_time now, membership_effects& out) {
   if (s.incarnation < m.own.incarnation) {

@@ -521,7 +521,7 @@ lead_core::effects lead_core::on_cancel() {
   // Before anything was sent there is nothing to wait for, and perhaps no stage to ask.
   if (run_.sent == 0 && run_.now != phase::over) {
     output_.target = 0;
-    // Stages may have stated windows from the cache, for which nobody asked.
+    // Stages may have stated windows from the cache that no token was sent for.
     stated_.drop_units();
     stages_.forget_reuse();
     conclude(out);

@@ -21,10 +21,11 @@ public:
     std::uint32_t index{0};
   };
 
-  /// Up to `count` pieces behind those of the last call: of each part in turn, then from the first
-  /// again. `parts`: what is here now, in the same order as before; a part that is gone is left
-  /// out.
-  [[nodiscard]] std::vector<piece> next(const std::vector<part>& parts, std::size_t count);
+  /// Up to `count` pieces behind those of the last call, none after `bytes_max` bytes: of each part
+  /// in turn, up to the end; then from the first again. `parts`: what is here now, in the same
+  /// order as before; a part that is gone is left out.
+  [[nodiscard]] std::vector<piece> next(const std::vector<part>& parts, std::size_t count,
+                                        std::uint64_t bytes_max);
 
   /// Notes a piece whose bytes are not those of the manifest. True when that is news.
   bool note_damaged(const digest& model, std::uint32_t index) {

@@ -11,6 +11,11 @@ namespace ovir::actors {
 
 namespace {
 
+/// Nothing computes with the mapped bytes: weights were packed to other memory.
+bool is_packed(const catalog_model& m) {
+  return m.held.first < m.held.last && m.weights.layers[m.held.first].attn_q.packed != nullptr;
+}
+
 using scrubber_pointer = scrubber_actor::stateful_pointer<scrubber_state>;
 
 /// The parts that are here, each opened once.
@@ -34,7 +39,7 @@ void look_at_parts(scrubber_state& state) {
 void submit(scrubber_pointer self, const unit_dispatcher_actor& pool) {
   scrubber_state& state = self->state;
   look_at_parts(state);
-  state.under_way = state.core.next(state.parts, limits::scrub_pieces);
+  state.under_way = state.core.next(state.parts, limits::scrub_pieces, limits::scrub_bytes);
   if (state.under_way.empty()) {
     return;
   }
@@ -64,8 +69,8 @@ void take(scrubber_pointer self, const batch_done& done) {
     const compute::model_piece piece = part->list().at(index);
     state.environment.journal->say(
         log_level::error, std::nullopt,
-        "model {}: {} at byte {} of its file is damaged; replace the file, and check this "
-        "machine's disk and memory",
+        "model {}: {} is damaged on disk at its byte {}; replace the file, and check this "
+        "machine's disk",
         part->part()->name,
         piece.tensor == compute::model_piece::tokenizer
             ? std::string{"the tokenizer"}
@@ -73,7 +78,9 @@ void take(scrubber_pointer self, const batch_done& done) {
         piece.offset);
   }
   for (const scrub_core::piece& piece : state.under_way) {
-    piece.of->part()->file->release_pages(); // what is packed elsewhere need not stay in memory
+    if (is_packed(*piece.of->part())) {
+      piece.of->part()->file->release_pages();
+    }
   }
   state.under_way.clear();
 }

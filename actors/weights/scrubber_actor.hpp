@@ -28,9 +28,10 @@ struct scrubber_environment {
 
 using scrubber_actor = unit_client_actor::extend<caf::reacts_to<scrub_tick>>;
 
-/// Hashes the weights that this node holds again and again, a few pieces at a time, on the pool of
-/// work units: a disk or memory that rots is found before a machine computes or serves wrong
-/// numbers for months. Damage is reported once for each piece.
+/// Hashes the files of the weights that this node holds again and again, a few pieces at a time, on
+/// the pool of work units, so that a disk that rots is found before the node starts from it or
+/// serves it. Weights that were packed to memory are not looked at. The log has each damaged piece
+/// once.
 struct scrubber_state {
   const char* name{"scrubber"};
   scrubber_environment environment;

@@ -35,9 +35,10 @@ inline constexpr std::chrono::milliseconds fetch_contact_wait{1'000}; // between
 inline constexpr std::chrono::milliseconds fetch_retry_wait{
     10'000}; // of a configured one that failed
 
-// Weights are hashed again: so many pieces of at most 1 MiB every so long, 1.6 MB/s.
+// Files of weights are hashed again: so many bytes, and small pieces, every so long.
 inline constexpr std::chrono::milliseconds scrub_interval{10'000};
-inline constexpr std::size_t scrub_pieces = 16;
+inline constexpr std::uint64_t scrub_bytes = 16U << 20U; // 1.6 MB/s
+inline constexpr std::size_t scrub_pieces = 1'024;
 
 // The channel weights travel on.
 inline constexpr std::size_t bulk_send_bytes_max = 20U << 20U;

@@ -76,14 +76,14 @@ struct framed {
         header_size != header_bytes) {
       return fail(errc::malformed, "these bytes do not begin like {}", Form::name);
     }
-    std::array<std::byte, header_bytes> given{};
-    std::memcpy(given.data(), bytes.data() + framed_prefix_bytes, header_bytes);
-    OVIR_ASSIGN(const header h, read_header(given));
+    std::array<std::byte, header_bytes> received{};
+    std::memcpy(received.data(), bytes.data() + framed_prefix_bytes, header_bytes);
+    OVIR_ASSIGN(const header h, read_header(received));
     const std::span<const std::byte> payload = bytes.subspan(overhead_bytes);
     OVIR_TRY(Form::check(h, payload, payload_size));
     std::array<std::byte, header_bytes> canonical{};
     write_header(h, canonical);
-    if (canonical != given) {
+    if (canonical != received) {
       return fail(errc::malformed, "{} is not in its one canonical form", Form::header_name);
     }
     return std::pair{h, payload};

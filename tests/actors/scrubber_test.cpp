@@ -57,7 +57,7 @@ protected:
                       *supervision::unit_pool_tree(options, std::make_shared<const digest_work>()));
     scheduler_.run();
 
-    // 40 pieces of tensors: three batches.
+    // 40 small pieces.
     test::gguf_builder builder;
     builder.text("general.architecture", "llama");
     for (int i = 0; i < 40; ++i) {
@@ -112,7 +112,7 @@ TEST_F(scrubbing, finds_each_damaged_piece_once) {
   file_->at(file_->bytes().size() - 1) ^= std::byte{1}; // of the last tensor
   pass(4);
   ASSERT_EQ(log_.errors.size(), 1U);
-  EXPECT_THAT(log_.errors[0], HasSubstr("model letters: t39 at byte 0 of its file is damaged"));
+  EXPECT_THAT(log_.errors[0], HasSubstr("model letters: t39 is damaged on disk at its byte 0"));
   pass(10);
   EXPECT_EQ(log_.errors.size(), 1U) << "not again with every round";
 }
