@@ -18,8 +18,10 @@ if(OVIR_WARNINGS_AS_ERRORS)
   target_compile_options(ovir_flags INTERFACE -Werror)
 endif()
 if(OVIR_SANITIZE)
+  # Lines in a report, but no variables, and no more optimisation than it takes to end in time: the
+  # program is compiled in half the time.
   target_compile_options(ovir_flags INTERFACE -fsanitize=${OVIR_SANITIZE} -fno-omit-frame-pointer
-                                              -fno-sanitize-recover=all)
+                                              -fno-sanitize-recover=all -O1 -g1)
   # CAF 0.17.6's headers bind a reference to an empty tuple behind a null pointer whenever an actor
   # without arguments starts (init_fun_factory.hpp); harmless, but it would end every such program. A
   # null pointer of ours that is read or written still ends in AddressSanitizer's report.

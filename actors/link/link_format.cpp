@@ -1,6 +1,7 @@
 #include "actors/link/link_format.hpp"
 
 #include "messages/limits/general.hpp"
+#include "messages/wire/fields.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -18,7 +19,6 @@ namespace {
 
 constexpr std::string_view hello_magic = "OVLH";
 constexpr std::string_view verdict_magic = "OVLV";
-constexpr std::size_t magic_bytes = 4;
 constexpr std::size_t signature_bytes = 64;
 constexpr std::size_t body_bytes_max = limits::hello_bytes_max - hello_prefix::size;
 
@@ -38,58 +38,6 @@ std::string printable(std::string_view text) {
   return clean;
 }
 
-class writer {
-public:
-  void number(std::uint64_t value, std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; ++i) {
-      bytes_.push_back(static_cast<std::byte>((value >> (8 * i)) & 0xffU));
-    }
-  }
-  void raw(std::span<const std::byte> bytes) {
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
-  }
-  void text(std::string_view text) { raw(std::as_bytes(std::span{text.data(), text.size()})); }
-  [[nodiscard]] std::vector<std::byte> take() { return std::move(bytes_); }
-
-private:
-  std::vector<std::byte> bytes_;
-};
-
-/// Takes from the front; what is missing reads as zero or empty and is remembered.
-class reader {
-public:
-  explicit reader(std::span<const std::byte> bytes) : rest_(bytes) {}
-
-  std::uint64_t number(std::size_t bytes) {
-    std::uint64_t value = 0;
-    const std::span<const std::byte> taken = raw(bytes);
-    for (std::size_t i = 0; i < taken.size(); ++i) {
-      value |= std::to_integer<std::uint64_t>(taken[i]) << (8 * i);
-    }
-    return value;
-  }
-  std::uint16_t u16() { return static_cast<std::uint16_t>(number(2)); }
-  std::span<const std::byte> raw(std::size_t bytes) {
-    if (bytes > rest_.size()) {
-      short_ = true;
-      rest_ = {};
-      return {};
-    }
-    const std::span<const std::byte> taken = rest_.first(bytes);
-    rest_ = rest_.subspan(bytes);
-    return taken;
-  }
-  std::string_view text(std::size_t bytes) {
-    const std::span<const std::byte> taken = raw(bytes);
-    return {reinterpret_cast<const char*>(taken.data()), taken.size()};
-  }
-  [[nodiscard]] bool complete() const noexcept { return !short_ && rest_.empty(); }
-
-private:
-  std::span<const std::byte> rest_;
-  bool short_{false};
-};
-
 result<void> check_text(std::string_view what, std::string_view text, std::size_t bytes_max) {
   if (text.size() > bytes_max) {
     return fail(errc::over_limit, "a hello's {} has {} bytes; at most {} are allowed", what,
@@ -99,6 +47,10 @@ result<void> check_text(std::string_view what, std::string_view text, std::size_
     return fail(errc::malformed, "a hello's {} is not printable ASCII", what);
   }
   return {};
+}
+
+bool begins_with(std::span<const std::byte> bytes, std::string_view magic) {
+  return std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
 bool is_known(std::uint8_t code) { return to_string(static_cast<errc>(code)) != "unknown"; }
@@ -128,38 +80,52 @@ result<void> check(const link_hello& hello) {
   return {};
 }
 
+template <class Io, of_type<link_hello> T>
+void fields(Io& io, T& h) {
+  auto kind = static_cast<std::uint16_t>(h.kind);
+  io(kind);
+  if constexpr (Io::reads) {
+    if (kind < 1 || kind > 4) {
+      io.refuse(fail(errc::malformed, "a hello asks for channel {}; there are 1 to 4", kind));
+    }
+    h.kind = static_cast<channel>(kind);
+  }
+  io(h.roles.bits);
+  io.template text<std::uint8_t>(h.cluster, "a hello's cluster name", body_bytes_max);
+  io.template text<std::uint16_t>(h.address, "a hello's address", body_bytes_max);
+  io.template list<std::uint16_t>(h.token, "bytes of a join token", body_bytes_max);
+  if constexpr (Io::reads) {
+    if (!h.token.empty()) {
+      io(h.binding.emplace());
+    }
+  } else if (h.binding) {
+    io(*h.binding);
+  }
+}
+
 std::vector<std::byte> encode_hello(const link_hello& hello) {
   const auto fits = check(hello);
   OVIR_CHECK(fits.has_value(), fits ? std::string{} : fits.error().message);
-  writer body;
-  body.number(static_cast<std::uint8_t>(hello.kind), 2);
-  body.number(hello.roles.bits, 2);
-  body.number(hello.cluster.size(), 1);
-  body.text(hello.cluster);
-  body.number(hello.address.size(), 2);
-  body.text(hello.address);
-  body.number(hello.token.size(), 2);
-  body.raw(hello.token);
-  if (hello.binding) {
-    body.raw(std::as_bytes(std::span{hello.binding->bytes}));
-  }
-  const std::vector<std::byte> encoded = body.take();
-  writer whole;
-  whole.text(hello_magic);
-  whole.number(link_version, 2);
-  whole.number(encoded.size(), 2);
-  whole.raw(encoded);
-  return whole.take();
+  std::vector<std::byte> body;
+  byte_writer inner{body};
+  field_writer{inner}(hello);
+  std::vector<std::byte> whole;
+  byte_writer w{whole};
+  w.bytes(hello_magic.data(), hello_magic.size());
+  w.number(link_version);
+  w.number(static_cast<std::uint16_t>(body.size()));
+  w.bytes(body.data(), body.size());
+  return whole;
 }
 
 result<hello_prefix> decode_hello_prefix(std::span<const std::byte, hello_prefix::size> bytes) {
-  reader in{bytes};
-  if (in.text(magic_bytes) != hello_magic) {
+  if (!begins_with(bytes, hello_magic)) {
     return fail(errc::malformed, "the peer does not begin with a hello; is it an OVIR node?");
   }
+  byte_reader in{bytes.subspan(hello_magic.size())};
   hello_prefix prefix;
-  prefix.version = in.u16();
-  prefix.body_bytes = in.u16();
+  prefix.version = in.number<std::uint16_t>();
+  prefix.body_bytes = in.number<std::uint16_t>();
   if (prefix.body_bytes > body_bytes_max) {
     return fail(errc::over_limit, "the peer's hello claims {} bytes; at most {} are allowed",
                 prefix.body_bytes, body_bytes_max);
@@ -183,26 +149,12 @@ result<link_hello> decode_hello_body(std::span<const std::byte> bytes) {
     return fail(errc::over_limit, "a hello has {} bytes; at most {} are allowed", bytes.size(),
                 body_bytes_max);
   }
-  reader in{bytes};
-  const std::uint16_t kind = in.u16();
-  if (kind < 1 || kind > 4) {
-    return fail(errc::malformed, "a hello asks for channel {}; there are 1 to 4", kind);
-  }
+  byte_reader in{bytes};
+  field_reader io{in};
   link_hello hello;
-  hello.kind = static_cast<channel>(kind);
-  hello.roles.bits = in.u16();
-  hello.cluster = in.text(in.number(1));
-  hello.address = in.text(in.u16());
-  const std::span<const std::byte> token = in.raw(in.u16());
-  hello.token.assign(token.begin(), token.end());
-  if (!token.empty()) {
-    const std::span<const std::byte> proof = in.raw(signature_bytes);
-    hello.binding.emplace();
-    if (proof.size() == signature_bytes) {
-      std::memcpy(hello.binding->bytes.data(), proof.data(), signature_bytes);
-    }
-  }
-  if (!in.complete()) {
+  io(hello);
+  OVIR_TRY(io.refused());
+  if (!in.finished()) {
     return fail(errc::malformed, "a hello of {} bytes does not have the length of its parts",
                 bytes.size());
   }
@@ -212,24 +164,25 @@ result<link_hello> decode_hello_body(std::span<const std::byte> bytes) {
 
 std::vector<std::byte> encode_verdict(const link_verdict& verdict) {
   const std::string text = verdict.refusal ? printable(verdict.refusal->message) : std::string{};
-  writer out;
-  out.text(verdict_magic);
-  out.number(link_version, 2);
-  out.number(verdict.refusal ? static_cast<std::uint8_t>(verdict.refusal->code) : 0, 2);
-  out.number(text.size(), 4);
-  out.text(text);
-  return out.take();
+  std::vector<std::byte> out;
+  byte_writer w{out};
+  w.bytes(verdict_magic.data(), verdict_magic.size());
+  w.number(link_version);
+  w.number(static_cast<std::uint16_t>(verdict.refusal ? verdict.refusal->code : errc{}));
+  w.number(static_cast<std::uint32_t>(text.size()));
+  w.bytes(text.data(), text.size());
+  return out;
 }
 
 result<std::size_t>
 verdict_text_bytes(std::span<const std::byte, link_verdict::prefix_size> bytes) {
-  reader in{bytes};
-  if (in.text(magic_bytes) != verdict_magic) {
+  if (!begins_with(bytes, verdict_magic)) {
     return fail(errc::malformed, "the peer does not answer a hello with a verdict");
   }
-  (void)in.u16(); // the version; the layout is that of every version
-  const std::uint16_t code = in.u16();
-  const std::uint64_t length = in.number(4);
+  byte_reader in{bytes.subspan(verdict_magic.size())};
+  (void)in.number<std::uint16_t>(); // the version; the layout is that of every version
+  const auto code = in.number<std::uint16_t>();
+  const std::size_t length = in.number<std::uint32_t>();
   if (code > 0xff || (code == 0 && length != 0)) {
     return fail(errc::malformed, "the peer's verdict is neither an admission nor a refusal");
   }
@@ -237,7 +190,7 @@ verdict_text_bytes(std::span<const std::byte, link_verdict::prefix_size> bytes) 
     return fail(errc::over_limit, "the peer's verdict claims {} bytes; at most {} are allowed",
                 length, limits::error_text_bytes_max);
   }
-  return static_cast<std::size_t>(length);
+  return length;
 }
 
 result<link_verdict> decode_verdict(std::span<const std::byte> bytes) {
@@ -261,11 +214,11 @@ result<link_verdict> decode_verdict(std::span<const std::byte> bytes) {
 }
 
 std::array<std::byte, message_header::size> encode_header(const message_header& header) {
-  writer out;
-  out.number(header.length, 4);
-  out.number(header.kind, 4);
-  out.number(header.target, 8);
-  const std::vector<std::byte> bytes = out.take();
+  std::vector<std::byte> bytes;
+  byte_writer w{bytes};
+  w.number(header.length);
+  w.number(std::uint32_t{header.kind});
+  w.number(std::uint64_t{header.target});
   std::array<std::byte, message_header::size> encoded{};
   std::copy(bytes.begin(), bytes.end(), encoded.begin());
   return encoded;
@@ -273,13 +226,13 @@ std::array<std::byte, message_header::size> encode_header(const message_header& 
 
 result<message_header> decode_header(channel c,
                                      std::span<const std::byte, message_header::size> bytes) {
-  reader in{bytes};
+  byte_reader in{bytes};
   message_header header;
-  header.length = static_cast<std::uint32_t>(in.number(4));
-  header.kind = in.u16();
-  const std::uint16_t zero = in.u16();
-  header.target = static_cast<std::uint32_t>(in.number(4));
-  if (zero != 0 || in.number(4) != 0) {
+  header.length = in.number<std::uint32_t>();
+  header.kind = in.number<std::uint16_t>();
+  const auto zero = in.number<std::uint16_t>();
+  header.target = in.number<std::uint32_t>();
+  if (zero != 0 || in.number<std::uint32_t>() != 0) {
     return fail(errc::malformed, "the reserved bytes of a message header are not zero");
   }
   const std::size_t bytes_max = header.kind == goodbye_kind

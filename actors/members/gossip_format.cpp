@@ -2,8 +2,10 @@
 
 #include "compute/base/printable.hpp"
 #include "messages/limits/ledger.hpp"
+#include "messages/wire/fields.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -13,221 +15,119 @@ namespace ovir::actors {
 
 namespace {
 
-// message    = "OVG2" kind:u8 body count:u16 update*
+// message    = "OVG1" kind:u8 body count:u16 update*
 // update     = 1:u8 advert signature | 2:u8 suspicion signature | 3:u8 farewell signature
 // Integers are little-endian, a flag is one byte 0 or 1, a text is length:u16 and its bytes.
-constexpr std::string_view magic = "OVG2";
-constexpr std::size_t signature_bytes = 64;
-constexpr std::size_t suspicion_bytes = 2 * node_id::size + 8;
-constexpr std::size_t farewell_bytes = node_id::size + 8;
-constexpr std::size_t segment_bytes = digest::size + 3 * 4;
-constexpr std::size_t rtt_bytes = node_id::size + 4;
-constexpr std::size_t known_node_bytes = node_id::size + 8 + 1;
+constexpr std::string_view magic = "OVG1";
+constexpr std::size_t bytes_expected = 512;
 
 static_assert(std::is_same_v<std::variant_alternative_t<4, gossip_body>, life_sign> &&
                   std::variant_size_v<gossip_body> == 7 && std::variant_size_v<signed_update> == 3,
               "the kinds on the wire are the places in these variants plus one");
 
-class writer {
-public:
-  explicit writer(std::size_t expected = 0) { out_.reserve(expected); }
+} // namespace
 
-  template <class Integer>
-  writer& number(Integer value) {
-    for (std::size_t i = 0; i < sizeof(Integer); ++i) {
-      out_.push_back(static_cast<std::byte>((std::uint64_t{value} >> (8 * i)) & 0xffU));
-    }
-    return *this;
-  }
-  writer& flag(bool value) { return number(static_cast<std::uint8_t>(value ? 1 : 0)); }
-  template <std::size_t Size>
-  writer& raw(const std::array<std::uint8_t, Size>& bytes) {
-    const auto view = std::as_bytes(std::span{bytes});
-    out_.insert(out_.end(), view.begin(), view.end());
-    return *this;
-  }
-  writer& characters(std::string_view text) {
-    const auto view = std::as_bytes(std::span{text});
-    out_.insert(out_.end(), view.begin(), view.end());
-    return *this;
-  }
-  writer& text(std::string_view value) {
-    return number(static_cast<std::uint16_t>(value.size())).characters(value);
-  }
-  writer& node(const node_id& id) { return raw(id.key); }
-  [[nodiscard]] std::vector<std::byte> take() { return std::move(out_); }
-  [[nodiscard]] std::size_t size() const noexcept { return out_.size(); }
-
-private:
-  std::vector<std::byte> out_;
-};
-
-/// Reads from the front. After the first thing that is not there, or not as it must be, everything
-/// reads as zero and `ok` stays false, so that a decoder asks once.
-class reader {
-public:
-  explicit reader(std::span<const std::byte> bytes) : rest_(bytes) {}
-
-  template <class Integer>
-  Integer number() {
-    std::uint64_t value = 0;
-    const auto bytes = take(sizeof(Integer));
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-      value |= std::to_integer<std::uint64_t>(bytes[i]) << (8 * i);
-    }
-    return static_cast<Integer>(value);
-  }
-  bool flag() {
-    const auto value = number<std::uint8_t>();
-    if (value > 1) {
-      refuse("a flag that is neither 0 nor 1");
-    }
-    return value == 1;
-  }
-  template <std::size_t Size>
-  void raw(std::array<std::uint8_t, Size>& out) {
-    const auto bytes = take(Size);
-    std::transform(bytes.begin(), bytes.end(), out.begin(),
-                   [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
-  }
-  node_id node() {
-    node_id id;
-    raw(id.key);
-    return id;
-  }
-  std::string text(std::size_t bytes_max) {
-    const auto size = number<std::uint16_t>();
-    if (size > bytes_max) {
-      refuse("a text above its bound");
-      return {};
-    }
-    const auto bytes = take(size);
-    std::string out(bytes.size(), '\0');
-    std::transform(bytes.begin(), bytes.end(), out.begin(),
-                   [](std::byte b) { return static_cast<char>(std::to_integer<char>(b)); });
-    return out;
-  }
-  /// How many things of at least `each_min` bytes follow; refused before anything is reserved for
-  /// more than there is.
-  std::size_t count(std::size_t count_max, std::size_t each_min) {
-    const auto claimed = number<std::uint16_t>();
-    if (claimed > count_max) {
-      refuse("a count above its bound");
-      return 0;
-    }
-    if (std::size_t{claimed} * each_min > rest_.size()) {
-      refuse("more entries than there are bytes for");
-      return 0;
-    }
-    return claimed;
-  }
-  void refuse(std::string_view why) {
-    if (why_.empty()) {
-      why_ = why;
-    }
-    rest_ = {};
-  }
-  [[nodiscard]] bool ok() const noexcept { return why_.empty(); }
-  [[nodiscard]] std::string_view why() const noexcept { return why_; }
-  [[nodiscard]] std::size_t left() const noexcept { return rest_.size(); }
-
-private:
-  std::span<const std::byte> take(std::size_t size) {
-    if (size > rest_.size()) {
-      refuse("an end before its time");
-      return {};
-    }
-    const auto out = rest_.first(size);
-    rest_ = rest_.subspan(size);
-    return out;
-  }
-
-  std::span<const std::byte> rest_;
-  std::string_view why_;
-};
-
-// advert = node incarnation:u64 roles:u16 draining:flag name:text address:text admin_address:text
-//          count:u16 (model first:u32 last:u32 model_layers:u32)*
-//          memory_bytes:u64 memory_free:u64 decode:u64 prefill:u64 sessions:u32 ask:u32
-//          count:u16 (node microseconds:u32)*
-void write_advert(writer& w, const signed_advert& a) {
-  w.node(a.node).number(a.incarnation).number(a.advert.roles.bits).flag(a.advert.draining);
-  w.text(a.advert.name).text(a.advert.address).text(a.advert.admin_address);
-  w.number(static_cast<std::uint16_t>(a.advert.held.size()));
-  for (const held_segment& s : a.advert.held) {
-    w.raw(s.model.bytes).number(s.layers.first).number(s.layers.last).number(s.model_layers);
-  }
-  w.number(a.advert.memory_bytes).number(a.advert.memory_free);
-  w.number(a.advert.decode_bytes_per_second).number(a.advert.prefill_bytes_per_second);
-  w.number(a.advert.sessions).number(a.advert.ask_ppm);
-  w.number(static_cast<std::uint16_t>(a.advert.rtts.size()));
-  for (const measured_rtt& r : a.advert.rtts) {
-    w.node(r.node).number(r.microseconds);
-  }
+template <class Io, of_type<held_segment> T>
+void fields(Io& io, T& s) {
+  io(s.model, s.layers.first, s.layers.last, s.model_layers);
+}
+template <class Io, of_type<measured_rtt> T>
+void fields(Io& io, T& m) {
+  io(m.node, m.microseconds);
+}
+template <class Io, of_type<known_node> T>
+void fields(Io& io, T& k) {
+  io(k.node, k.incarnation, k.counted);
 }
 
-signed_advert read_advert(reader& r) {
-  signed_advert a;
-  a.node = r.node();
-  a.incarnation = r.number<std::uint64_t>();
-  a.advert.roles.bits = r.number<std::uint16_t>();
-  a.advert.draining = r.flag();
-  a.advert.name = r.text(limits::node_name_bytes_max);
-  a.advert.address = r.text(limits::address_bytes_max);
-  a.advert.admin_address = r.text(limits::address_bytes_max);
-  a.advert.held.resize(r.count(limits::advert_segments_max, segment_bytes));
-  for (held_segment& s : a.advert.held) {
-    r.raw(s.model.bytes);
-    s.layers.first = r.number<layer_index>();
-    s.layers.last = r.number<layer_index>();
-    s.model_layers = r.number<std::uint32_t>();
+// What is signed of an update: all of it but the signature.
+
+template <class Io, of_type<signed_advert> T>
+void statement(Io& io, T& s) {
+  auto& a = s.advert;
+  io(s.node, s.incarnation, a.roles.bits, a.draining);
+  io.template text<std::uint16_t>(a.name, "a name", limits::node_name_bytes_max);
+  io.template text<std::uint16_t>(a.address, "an address", limits::address_bytes_max);
+  io.template text<std::uint16_t>(a.admin_address, "an address", limits::address_bytes_max);
+  io.template list<std::uint16_t>(a.held, "segments", limits::advert_segments_max);
+  io(a.memory_bytes, a.memory_free, a.decode_bytes_per_second, a.prefill_bytes_per_second,
+     a.sessions, a.ask_ppm);
+  io.template list<std::uint16_t>(a.rtts, "round trips", limits::advert_rtts_max);
+}
+template <class Io, of_type<signed_suspicion> T>
+void statement(Io& io, T& s) {
+  io(s.accuser, s.subject, s.incarnation);
+}
+template <class Io, of_type<signed_farewell> T>
+void statement(Io& io, T& f) {
+  io(f.node, f.incarnation);
+}
+template <class Io, of_type<life_sign> T>
+void statement(Io& io, T& s) {
+  io(s.requester, s.nonce);
+}
+
+template <class Io, of_type<signed_advert> T>
+void fields(Io& io, T& a) {
+  statement(io, a);
+  io(a.proof);
+  if constexpr (Io::reads) {
+    io.expect(!io.sound() || check_advert(a.advert), "an advert outside its bounds");
   }
-  a.advert.memory_bytes = r.number<std::uint64_t>();
-  a.advert.memory_free = r.number<std::uint64_t>();
-  a.advert.decode_bytes_per_second = r.number<std::uint64_t>();
-  a.advert.prefill_bytes_per_second = r.number<std::uint64_t>();
-  a.advert.sessions = r.number<std::uint32_t>();
-  a.advert.ask_ppm = r.number<std::uint32_t>();
-  a.advert.rtts.resize(r.count(limits::advert_rtts_max, rtt_bytes));
-  for (measured_rtt& m : a.advert.rtts) {
-    m.node = r.node();
-    m.microseconds = r.number<std::uint32_t>();
-  }
-  if (r.ok() && !check_advert(a.advert)) {
-    r.refuse("an advert outside its bounds");
-  }
-  return a;
+}
+template <class Io, of_type<signed_suspicion> T>
+void fields(Io& io, T& s) {
+  statement(io, s);
+  io(s.proof);
+}
+template <class Io, of_type<signed_farewell> T>
+void fields(Io& io, T& f) {
+  statement(io, f);
+  io(f.proof);
+}
+template <class Io, of_type<ping> T>
+void fields(Io& io, T& b) {
+  io(b.nonce);
+}
+template <class Io, of_type<ping_answer> T>
+void fields(Io& io, T& b) {
+  io(b.nonce);
+}
+template <class Io, of_type<probe_order> T>
+void fields(Io& io, T& b) {
+  io(b.nonce, b.target);
+}
+template <class Io, of_type<relayed_ping> T>
+void fields(Io& io, T& b) {
+  io(b.nonce, b.requester);
+}
+template <class Io, of_type<life_sign> T>
+void fields(Io& io, T& b) {
+  io(b.nonce, b.target, b.requester, b.proof);
+}
+template <class Io, of_type<summary> T>
+void fields(Io& io, T& b) {
+  io(b.answer_wanted);
+  io.template list<std::uint16_t>(b.nodes, "nodes", limits::gossip_nodes_max);
+}
+template <class Io, of_type<news> T>
+void fields(Io&, T&) {}
+template <class Io, of_type<gossip_message> T>
+void fields(Io& io, T& m) {
+  io.one_of(m.body, "a message");
+  io.template list<std::uint16_t>(m.updates, "updates", limits::gossip_updates_max,
+                                  [&io](auto& update) { io.one_of(update, "an update"); });
 }
 
-void write_suspicion(writer& w, const signed_suspicion& s) {
-  w.node(s.accuser).node(s.subject).number(s.incarnation);
-}
+namespace {
 
-void write_farewell(writer& w, const signed_farewell& f) { w.node(f.node).number(f.incarnation); }
-
-/// What is signed of an update: all of it but the signature.
-std::vector<std::byte> canonical(const signed_advert& a) {
-  writer w{512};
-  write_advert(w, a);
-  return w.take();
-}
-
-std::vector<std::byte> canonical(const signed_suspicion& s) {
-  writer w{suspicion_bytes};
-  write_suspicion(w, s);
-  return w.take();
-}
-
-std::vector<std::byte> canonical(const signed_farewell& f) {
-  writer w{farewell_bytes};
-  write_farewell(w, f);
-  return w.take();
-}
-
-std::vector<std::byte> canonical(const life_sign& s) {
-  writer w{node_id::size + 8};
-  w.node(s.requester).number(s.nonce);
-  return w.take();
+template <class Statement>
+std::vector<std::byte> canonical(const Statement& s) {
+  std::vector<std::byte> out;
+  byte_writer w{out};
+  field_writer io{w};
+  statement(io, s);
+  return out;
 }
 
 // One domain per kind of statement, so that none can stand for another.
@@ -244,102 +144,6 @@ const node_id& signer_of(const life_sign& s) { return s.target; }
 template <class Statement>
 bool genuine(const Statement& s) {
   return verify(signer_of(s), domain_of(s), canonical(s), s.proof);
-}
-
-void write_update(writer& w, const signed_update& update) {
-  w.number(static_cast<std::uint8_t>(update.index() + 1));
-  if (const auto* advert = std::get_if<signed_advert>(&update)) {
-    write_advert(w, *advert);
-  } else if (const auto* suspicion = std::get_if<signed_suspicion>(&update)) {
-    write_suspicion(w, *suspicion);
-  } else {
-    write_farewell(w, std::get<signed_farewell>(update));
-  }
-  std::visit([&w](const auto& u) { w.raw(u.proof.bytes); }, update);
-}
-
-signed_update read_update(reader& r) {
-  const auto kind = r.number<std::uint8_t>();
-  if (kind == 1) {
-    signed_advert a = read_advert(r);
-    r.raw(a.proof.bytes);
-    return a;
-  }
-  if (kind == 2) {
-    signed_suspicion s;
-    s.accuser = r.node();
-    s.subject = r.node();
-    s.incarnation = r.number<std::uint64_t>();
-    r.raw(s.proof.bytes);
-    return s;
-  }
-  signed_farewell f;
-  if (kind != 3) {
-    r.refuse("an update of unknown kind");
-    return f;
-  }
-  f.node = r.node();
-  f.incarnation = r.number<std::uint64_t>();
-  r.raw(f.proof.bytes);
-  return f;
-}
-
-struct body_writer {
-  writer& w;
-
-  void operator()(const ping& b) const { w.number(b.nonce); }
-  void operator()(const ping_answer& b) const { w.number(b.nonce); }
-  void operator()(const probe_order& b) const { w.number(b.nonce).node(b.target); }
-  void operator()(const relayed_ping& b) const { w.number(b.nonce).node(b.requester); }
-  void operator()(const life_sign& b) const {
-    w.number(b.nonce).node(b.target).node(b.requester).raw(b.proof.bytes);
-  }
-  void operator()(const summary& b) const {
-    OVIR_CHECK(b.nodes.size() <= limits::gossip_nodes_max, b.nodes.size());
-    w.flag(b.answer_wanted).number(static_cast<std::uint16_t>(b.nodes.size()));
-    for (const known_node& k : b.nodes) {
-      w.node(k.node).number(k.incarnation).flag(k.counted);
-    }
-  }
-  void operator()(const news&) const {}
-};
-
-summary read_summary(reader& r) {
-  summary s;
-  s.answer_wanted = r.flag();
-  s.nodes.resize(r.count(limits::gossip_nodes_max, known_node_bytes));
-  for (known_node& k : s.nodes) {
-    k.node = r.node();
-    k.incarnation = r.number<std::uint64_t>();
-    k.counted = r.flag();
-  }
-  return s;
-}
-
-gossip_body read_body(reader& r) {
-  const auto kind = r.number<std::uint8_t>();
-  if (kind == 6) {
-    return read_summary(r);
-  }
-  if (kind == 7) {
-    return news{};
-  }
-  const auto nonce = r.number<std::uint64_t>();
-  switch (kind) {
-  case 1: return ping{nonce};
-  case 2: return ping_answer{nonce};
-  case 3: return probe_order{nonce, r.node()};
-  case 4: return relayed_ping{nonce, r.node()};
-  case 5: {
-    life_sign s;
-    s.nonce = nonce;
-    s.target = r.node();
-    s.requester = r.node();
-    r.raw(s.proof.bytes);
-    return s;
-  }
-  default: r.refuse("a message of unknown kind"); return news{};
-  }
 }
 
 } // namespace
@@ -400,14 +204,15 @@ result<void> check_advert(const node_advert& advert) {
 
 std::vector<std::byte> encode_gossip(const gossip_message& message) {
   OVIR_CHECK(message.updates.size() <= limits::gossip_updates_max, message.updates.size());
-  writer w{512};
-  w.characters(magic).number(static_cast<std::uint8_t>(message.body.index() + 1));
-  std::visit(body_writer{w}, message.body);
-  w.number(static_cast<std::uint16_t>(message.updates.size()));
-  for (const signed_update& u : message.updates) {
-    write_update(w, u);
+  if (const auto* const told = std::get_if<summary>(&message.body)) {
+    OVIR_CHECK(told->nodes.size() <= limits::gossip_nodes_max, told->nodes.size());
   }
-  return w.take();
+  std::vector<std::byte> out;
+  out.reserve(bytes_expected);
+  byte_writer w{out};
+  w.bytes(magic.data(), magic.size());
+  field_writer{w}(message);
+  return out;
 }
 
 result<gossip_message> decode_gossip(std::span<const std::byte> bytes) {
@@ -416,34 +221,31 @@ result<gossip_message> decode_gossip(std::span<const std::byte> bytes) {
                 "gossip: {} bytes, of which at most {} are allowed; drop the peer", bytes.size(),
                 limits::gossip_bytes_max);
   }
-  reader r{bytes};
-  for (const char c : magic) {
-    if (r.number<std::uint8_t>() != static_cast<std::uint8_t>(c)) {
-      r.refuse("another format or version");
-    }
+  const auto wrong = [&bytes](std::string_view why) {
+    return fail(errc::malformed, "gossip: {} in {} bytes; drop the peer", why, bytes.size());
+  };
+  if (bytes.size() < magic.size() || std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) {
+    return wrong("another format or version");
   }
+  byte_reader r{bytes.subspan(magic.size())};
+  field_reader io{r};
   gossip_message message;
-  message.body = read_body(r);
-  // The shortest update is a farewell.
-  const std::size_t count =
-      r.count(limits::gossip_updates_max, 1 + farewell_bytes + signature_bytes);
-  message.updates.reserve(count);
-  for (std::size_t i = 0; i < count && r.ok(); ++i) {
-    message.updates.push_back(read_update(r));
+  io(message);
+  if (!io.refused()) {
+    return wrong(io.refused().error().message);
   }
-  if (r.ok() && r.left() != 0) {
-    r.refuse("bytes behind its end");
-  }
-  if (!r.ok()) {
-    return fail(errc::malformed, "gossip: {} in {} bytes; drop the peer", r.why(), bytes.size());
+  if (!r.finished()) {
+    return wrong(r.sound() ? "bytes behind its end" : "an end before its time");
   }
   return message;
 }
 
 std::size_t encoded_bytes(const signed_update& update) {
-  writer w{512};
-  write_update(w, update);
-  return w.size();
+  std::vector<std::byte> out;
+  out.reserve(bytes_expected);
+  byte_writer w{out};
+  field_writer{w}.one_of(update, {});
+  return out.size();
 }
 
 signed_advert sign_advert(const secret_key& key, std::uint64_t incarnation, node_advert advert) {

@@ -1,6 +1,7 @@
 #include "ledger/keeper/index_records.hpp"
 
 #include "ledger/rules/state_bytes.hpp"
+#include "messages/wire/fields.hpp"
 
 #include <algorithm>
 
@@ -93,6 +94,15 @@ bool read_line(byte_reader& r, const node_id& account, statement_line& l) {
          l.what.kind >= posting_kind::mint && l.what.kind <= posting_kind::compensate;
 }
 
+template <class Io, of_type<index_summary> T>
+void fields(Io& io, T& s) {
+  io(s.ledger, s.time, s.sums.minted, s.sums.assurance, s.sums.treasury, s.sums.burnt, s.size,
+     s.end, s.last_batch, s.chain);
+  // One for each bit of a number is more than enough.
+  io.template list<std::uint8_t>(s.peaks, "peaks", digest::size);
+  io(s.accounts, s.requests);
+}
+
 std::string index_key(index_table table) { return std::string{static_cast<char>(table)}; }
 
 std::string index_key(index_table table, std::uint64_t number) {
@@ -140,44 +150,16 @@ std::optional<digest> name_in(std::string_view key) {
 std::string to_record(const index_summary& s) {
   std::vector<std::byte> out;
   byte_writer w{out};
-  w.number(version);
-  w.write(s.ledger);
-  for (const std::uint64_t n : {s.time, s.sums.minted, s.sums.assurance, s.sums.treasury,
-                                s.sums.burnt, s.size, s.end, s.last_batch}) {
-    w.number(n);
-  }
-  w.write(s.chain);
-  w.number(static_cast<std::uint8_t>(s.peaks.size()));
-  for (const digest& d : s.peaks) {
-    w.write(d);
-  }
-  w.number(s.accounts);
-  w.number(s.requests);
+  field_writer{w}(version, s);
   return text_of(out);
 }
 
 std::optional<index_summary> index_summary_from(std::string_view record) {
   byte_reader r{bytes_of(record)};
-  index_summary s;
   const auto found = r.number<std::uint32_t>();
-  r.read(s.ledger);
-  for (std::uint64_t* n : {&s.time, &s.sums.minted, &s.sums.assurance, &s.sums.treasury,
-                           &s.sums.burnt, &s.size, &s.end, &s.last_batch}) {
-    *n = r.number<std::uint64_t>();
-  }
-  r.read(s.chain);
-  const std::size_t peaks = r.number<std::uint8_t>();
-  if (found != version ||
-      peaks > digest::size) { // one for each bit of a number is more than enough
-    return std::nullopt;
-  }
-  s.peaks.resize(peaks);
-  for (digest& d : s.peaks) {
-    r.read(d);
-  }
-  s.accounts = r.number<std::uint64_t>();
-  s.requests = r.number<std::uint64_t>();
-  return r.finished() ? std::optional{std::move(s)} : std::nullopt;
+  index_summary s;
+  field_reader{r}(s);
+  return found == version && r.finished() ? std::optional{std::move(s)} : std::nullopt;
 }
 
 std::string to_record(const index_account& a) {

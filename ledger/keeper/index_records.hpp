@@ -1,7 +1,7 @@
 #pragma once
 
 #include "ledger/keeper/log_index.hpp"
-#include "ledger/log/codec.hpp"
+#include "messages/wire/bytes.hpp"
 
 #include <optional>
 #include <string>

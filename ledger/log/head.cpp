@@ -1,7 +1,7 @@
 #include "ledger/log/head.hpp"
 
-#include "ledger/log/codec.hpp"
 #include "messages/limits/ledger.hpp"
+#include "messages/wire/fields.hpp"
 
 namespace ovir::ledger {
 
@@ -9,98 +9,52 @@ namespace {
 
 constexpr std::string_view head_domain = "ovir/ledger/v1/head";
 
-enum class tag : std::uint8_t { head = 1, acknowledgement = 2, fork = 3 };
+constexpr std::uint8_t head_tag = 1;
+constexpr std::uint8_t acknowledgement_tag = 2;
+constexpr std::uint8_t fork_tag = 3;
 constexpr std::uint8_t version = 1;
 
-void write_head(byte_writer& w, const log_head& h) {
-  w.write(h.ledger);
-  w.number(h.size);
-  w.write(h.root);
-  w.write(h.chain);
-  w.number(h.time);
+} // namespace
+
+template <class Io, of_type<log_head> T>
+void fields(Io& io, T& h) {
+  io(h.ledger, h.size, h.root, h.chain, h.time);
+}
+template <class Io, of_type<signed_head> T>
+void fields(Io& io, T& h) {
+  io(h.head, h.keeper, h.proof);
+}
+template <class Io, of_type<inclusion> T>
+void fields(Io& io, T& in) {
+  io(in.index, in.leaf);
+  io.template list<std::uint8_t>(in.path, "digests of a proof", limits::ledger_proof_nodes_max);
+}
+template <class Io, of_type<acknowledgement> T>
+void fields(Io& io, T& a) {
+  io(a.entry, a.head);
+}
+template <class Io, of_type<fork_evidence> T>
+void fields(Io& io, T& e) {
+  io(e.first, e.second, e.in_first, e.in_second);
 }
 
-void write_signed(byte_writer& w, const signed_head& h) {
-  write_head(w, h.head);
-  w.write(h.keeper);
-  w.write(h.proof);
-}
+namespace {
 
-void write_inclusion(byte_writer& w, const inclusion& in) {
-  w.number(in.index);
-  w.write(in.leaf);
-  w.number(static_cast<std::uint8_t>(in.path.size()));
-  for (const digest& d : in.path) {
-    w.write(d);
-  }
-}
-
-signed_head read_signed(byte_reader& r) {
-  signed_head h;
-  r.read(h.head.ledger);
-  h.head.size = r.number<std::uint64_t>();
-  r.read(h.head.root);
-  r.read(h.head.chain);
-  h.head.time = r.number<std::uint64_t>();
-  r.read(h.keeper);
-  r.read(h.proof);
-  return h;
-}
-
-result<inclusion> read_inclusion(byte_reader& r) {
-  inclusion in;
-  in.index = r.number<std::uint64_t>();
-  r.read(in.leaf);
-  const std::size_t count = r.number<std::uint8_t>();
-  if (count > limits::ledger_proof_nodes_max) {
-    return fail(errc::over_limit, "a proof has {} digests; at most {} are possible", count,
-                limits::ledger_proof_nodes_max);
-  }
-  in.path.resize(count);
-  for (digest& d : in.path) {
-    r.read(d);
-  }
-  return in;
-}
-
-void begin(byte_writer& w, tag what) {
-  w.number(static_cast<std::uint8_t>(what));
-  w.number(version);
-}
-
-result<void> check_begin(byte_reader& r, tag what, std::string_view name) {
-  const auto found = r.number<std::uint8_t>();
-  const auto of = r.number<std::uint8_t>();
-  if (found != static_cast<std::uint8_t>(what)) {
-    return fail(errc::malformed, "these bytes are no {}", name);
-  }
-  if (of != version) {
-    return fail(errc::unsupported, "the {} is of version {}; this program reads {}", name, of,
-                version);
-  }
-  return {};
-}
-
-result<void> check_end(const byte_reader& r, std::string_view name) {
-  return r.finished()
-             ? result<void>{}
-             : fail(errc::malformed, "the {} has too {} bytes", name, r.sound() ? "many" : "few");
+std::vector<std::byte> signed_part(const log_head& head) {
+  std::vector<std::byte> bytes;
+  byte_writer w{bytes};
+  field_writer{w}(head);
+  return bytes;
 }
 
 } // namespace
 
 signed_head sign(const secret_key& keeper, const log_head& head) {
-  std::vector<std::byte> bytes;
-  byte_writer w{bytes};
-  write_head(w, head);
-  return {head, keeper.id(), keeper.sign(head_domain, bytes)};
+  return {head, keeper.id(), keeper.sign(head_domain, signed_part(head))};
 }
 
 bool signed_by_its_keeper(const signed_head& h) {
-  std::vector<std::byte> bytes;
-  byte_writer w{bytes};
-  write_head(w, h.head);
-  return verify(h.keeper, head_domain, bytes, h.proof);
+  return verify(h.keeper, head_domain, signed_part(h.head), h.proof);
 }
 
 bool proves(const inclusion& in, const log_head& head) {
@@ -127,62 +81,26 @@ result<void> check_fork(const fork_evidence& e, const digest& ledger, const node
   return {};
 }
 
-std::vector<std::byte> to_bytes(const signed_head& h) {
-  std::vector<std::byte> out;
-  byte_writer w{out};
-  begin(w, tag::head);
-  write_signed(w, h);
-  return out;
-}
+std::vector<std::byte> to_bytes(const signed_head& h) { return tagged_bytes(head_tag, version, h); }
 
 result<signed_head> signed_head_from(std::span<const std::byte> bytes) {
-  byte_reader r{bytes};
-  OVIR_TRY(check_begin(r, tag::head, "signed head"));
-  const signed_head h = read_signed(r);
-  OVIR_TRY(check_end(r, "signed head"));
-  return h;
+  return from_tagged<signed_head>(bytes, head_tag, version, "signed head");
 }
 
 std::vector<std::byte> to_bytes(const acknowledgement& a) {
-  std::vector<std::byte> out;
-  byte_writer w{out};
-  begin(w, tag::acknowledgement);
-  write_inclusion(w, a.entry);
-  write_signed(w, a.head);
-  return out;
+  return tagged_bytes(acknowledgement_tag, version, a);
 }
 
 result<acknowledgement> acknowledgement_from(std::span<const std::byte> bytes) {
-  byte_reader r{bytes};
-  OVIR_TRY(check_begin(r, tag::acknowledgement, "acknowledgement"));
-  acknowledgement a;
-  OVIR_ASSIGN(a.entry, read_inclusion(r));
-  a.head = read_signed(r);
-  OVIR_TRY(check_end(r, "acknowledgement"));
-  return a;
+  return from_tagged<acknowledgement>(bytes, acknowledgement_tag, version, "acknowledgement");
 }
 
 std::vector<std::byte> to_bytes(const fork_evidence& e) {
-  std::vector<std::byte> out;
-  byte_writer w{out};
-  begin(w, tag::fork);
-  write_signed(w, e.first);
-  write_signed(w, e.second);
-  write_inclusion(w, e.in_first);
-  write_inclusion(w, e.in_second);
-  return out;
+  return tagged_bytes(fork_tag, version, e);
 }
 
 result<fork_evidence> fork_evidence_from(std::span<const std::byte> bytes) {
-  byte_reader r{bytes};
-  OVIR_TRY(check_begin(r, tag::fork, "evidence of a fork"));
-  fork_evidence e;
-  e.first = read_signed(r);
-  e.second = read_signed(r);
-  OVIR_ASSIGN(e.in_first, read_inclusion(r));
-  OVIR_ASSIGN(e.in_second, read_inclusion(r));
-  OVIR_TRY(check_end(r, "evidence of a fork"));
-  return e;
+  return from_tagged<fork_evidence>(bytes, fork_tag, version, "evidence of a fork");
 }
 
 } // namespace ovir::ledger

@@ -1,8 +1,8 @@
 #include "ledger/log/log.hpp"
 
-#include "ledger/log/codec.hpp"
 #include "ledger/log/log_format.hpp"
 #include "messages/short_hash.hpp"
+#include "messages/wire/bytes.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 #include "ledger/log/log_format.hpp"
 
-#include "ledger/log/codec.hpp"
+#include "messages/wire/bytes.hpp"
 
 #include <cstring>
 #include <string_view>

@@ -1,12 +1,112 @@
 #include "ledger/rules/command.hpp"
 
-#include "ledger/log/codec.hpp"
 #include "messages/limits/ledger.hpp"
 #include "messages/short_hash.hpp"
+#include "messages/wire/fields.hpp"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 namespace ovir::ledger {
+
+// The fields of every command, in the order of docs/formats/ledger-log.md.
+
+template <class Io, of_type<deterrence_terms> T>
+void fields(Io& io, T& t) {
+  io(t.mode, t.auditors, t.audit_rate_ppm, t.sensitivity_ppm, t.false_conviction_ppm,
+     t.colluding_share_ppm, t.unit_fee, t.saved, t.staying_value, t.stake, t.planted_ppm,
+     t.audit_fee, t.audit_cost, t.auditor_stake);
+}
+template <class Io, of_type<policy> T>
+void fields(Io& io, T& p) {
+  io(p.fee_ppm, p.cache_ppm, p.finder_ppm, p.audit_window_s, p.unlock_delay_s, p.reservation_s_max,
+     p.actions_per_minute_max, p.admission_stake, p.newcomer_units, p.reputation_half_life_s,
+     p.refund, p.deterrence);
+}
+template <class Io, of_type<window_share> T>
+void fields(Io& io, T& s) {
+  io(s.node, s.weight, s.amount, s.units, s.on_time, s.statement);
+}
+template <class Io, of_type<path_stage> T>
+void fields(Io& io, T& s) {
+  io(s.node, s.layers, s.ask_ppm);
+}
+template <class Io, of_type<verdict> T>
+void fields(Io& io, T& v) {
+  io(v.verifier, v.proof);
+}
+template <class Io, of_type<genesis> T>
+void fields(Io& io, T& g) {
+  io(g.rules);
+  io.template list<std::uint8_t>(g.mint_keys, "mint keys", limits::ledger_mint_keys_max);
+  io(g.log_keeper, g.salt);
+}
+template <class Io, of_type<mint> T>
+void fields(Io& io, T& m) {
+  io(m.by, m.target, m.to, m.amount, m.nonce);
+}
+template <class Io, of_type<transfer> T>
+void fields(Io& io, T& t) {
+  io(t.from, t.to, t.amount, t.nonce);
+}
+template <class Io, of_type<lock> T>
+void fields(Io& io, T& l) {
+  io(l.account, l.amount, l.nonce);
+}
+template <class Io, of_type<unlock> T>
+void fields(Io& io, T& u) {
+  io(u.account, u.amount, u.nonce);
+}
+template <class Io, of_type<unlocked> T>
+void fields(Io& io, T& u) {
+  io(u.account, u.unlock_nonce);
+}
+template <class Io, of_type<reserve> T>
+void fields(Io& io, T& r, command_kind kind) {
+  io(r.payer);
+  io.where(kind == command_kind::entrust, r.scheduler);
+  io(r.about, r.rate, r.prompt, r.completion_max, r.expires);
+  io.template list<std::uint8_t>(r.stages, "stages", limits::ledger_participants_max);
+  io(r.nonce);
+}
+template <class Io, of_type<accrue> T>
+void fields(Io& io, T& a) {
+  io(a.request, a.window, a.frontier, a.cached_ppm);
+  io.template list<std::uint8_t>(a.computed, "shares", limits::ledger_participants_max);
+  io.template list<std::uint8_t>(a.served, "shares", limits::ledger_participants_max);
+}
+template <class Io, of_type<release> T>
+void fields(Io& io, T& r) {
+  io(r.request, r.window);
+}
+template <class Io, of_type<settle> T>
+void fields(Io& io, T& s) {
+  io(s.request);
+}
+template <class Io, of_type<cancel> T>
+void fields(Io& io, T& x) {
+  io(x.request, x.payer, x.nonce);
+}
+template <class Io, of_type<expire> T>
+void fields(Io& io, T& x) {
+  io(x.request);
+}
+template <class Io, of_type<convict> T>
+void fields(Io& io, T& x) {
+  io(x.request, x.window, x.guilty, x.finder, x.kind, x.evidence);
+  io.template list<std::uint8_t>(x.verdicts, "verdicts", limits::ledger_verdicts_max);
+}
+template <class Io, of_type<compensate> T>
+void fields(Io& io, T& x) {
+  io(x.request, x.window, x.layer, x.receipt, x.to, x.amount);
+}
+template <class Io, of_type<reroute> T>
+void fields(Io& io, T& x) {
+  io(x.request, x.scheduler);
+  io.template list<std::uint8_t>(x.stages, "stages", limits::ledger_participants_max);
+  io(x.nonce);
+}
 
 namespace {
 
@@ -35,166 +135,30 @@ digest make_id(const digest& subject, std::uint64_t unit, command_kind kind,
   return ids(bytes);
 }
 
-void write_policy(byte_writer& w, const policy& p) {
-  for (const std::uint64_t n : {p.fee_ppm, p.cache_ppm, p.finder_ppm, p.audit_window_s,
-                                p.unlock_delay_s, p.reservation_s_max, p.actions_per_minute_max,
-                                p.admission_stake, p.newcomer_units, p.reputation_half_life_s}) {
-    w.number(n);
-  }
-  w.number(static_cast<std::uint8_t>(p.refund));
-  const deterrence_terms& t = p.deterrence;
-  w.number(static_cast<std::uint8_t>(t.mode));
-  w.number(t.auditors);
-  for (const std::uint64_t n :
-       {t.audit_rate_ppm, t.sensitivity_ppm, t.false_conviction_ppm, t.colluding_share_ppm,
-        t.unit_fee, t.saved, t.staying_value, t.stake, t.planted_ppm, t.audit_fee, t.audit_cost,
-        t.auditor_stake}) {
-    w.number(n);
-  }
+constexpr std::array kinds{command_kind::genesis, command_kind::mint,       command_kind::transfer,
+                           command_kind::lock,    command_kind::unlock,     command_kind::unlocked,
+                           command_kind::reserve, command_kind::accrue,     command_kind::release,
+                           command_kind::settle,  command_kind::cancel,     command_kind::expire,
+                           command_kind::convict, command_kind::compensate, command_kind::reroute};
+static_assert(kinds.size() == std::variant_size_v<command>);
+
+template <class Io, class Command>
+void body(Io& io, Command& c, command_kind kind) {
+  std::visit(
+      [&](auto& x) {
+        if constexpr (requires { fields(io, x, kind); }) {
+          fields(io, x, kind);
+        } else {
+          fields(io, x);
+        }
+      },
+      c);
 }
 
-policy read_policy(byte_reader& r) {
-  policy p;
-  for (std::uint64_t* n : {&p.fee_ppm, &p.cache_ppm, &p.finder_ppm, &p.audit_window_s,
-                           &p.unlock_delay_s, &p.reservation_s_max, &p.actions_per_minute_max,
-                           &p.admission_stake, &p.newcomer_units, &p.reputation_half_life_s}) {
-    *n = r.number<std::uint64_t>();
-  }
-  p.refund = static_cast<refund_rule>(r.number<std::uint8_t>());
-  deterrence_terms& t = p.deterrence;
-  t.mode = static_cast<trust_mode>(r.number<std::uint8_t>());
-  t.auditors = r.number<std::uint32_t>();
-  for (std::uint64_t* n :
-       {&t.audit_rate_ppm, &t.sensitivity_ppm, &t.false_conviction_ppm, &t.colluding_share_ppm,
-        &t.unit_fee, &t.saved, &t.staying_value, &t.stake, &t.planted_ppm, &t.audit_fee,
-        &t.audit_cost, &t.auditor_stake}) {
-    *n = r.number<std::uint64_t>();
-  }
-  return p;
+void write_body(byte_writer& w, const command& c) {
+  field_writer io{w};
+  body(io, c, kind_of(c));
 }
-
-void write_shares(byte_writer& w, const std::vector<window_share>& shares) {
-  w.number(static_cast<std::uint8_t>(shares.size()));
-  for (const window_share& s : shares) {
-    w.write(s.node);
-    w.number(s.weight);
-    w.number(s.amount);
-    w.number(s.units);
-    w.number(s.on_time);
-    w.write(s.statement);
-  }
-}
-
-void write_stages(byte_writer& w, const std::vector<path_stage>& stages) {
-  w.number(static_cast<std::uint8_t>(stages.size()));
-  for (const path_stage& s : stages) {
-    w.write(s.node);
-    w.number(s.layers);
-    w.number(s.ask_ppm);
-  }
-}
-
-/// The fields of a command, in the order of docs/formats/ledger-log.md.
-struct body_writer {
-  byte_writer& w;
-
-  void operator()(const genesis& g) const {
-    write_policy(w, g.rules);
-    w.number(static_cast<std::uint8_t>(g.mint_keys.size()));
-    for (const node_id& key : g.mint_keys) {
-      w.write(key);
-    }
-    w.write(g.log_keeper);
-    w.write(g.salt);
-  }
-  void operator()(const mint& m) const {
-    w.write(m.by);
-    w.number(static_cast<std::uint8_t>(m.target));
-    w.write(m.to);
-    w.number(m.amount);
-    w.number(m.nonce);
-  }
-  void operator()(const transfer& t) const {
-    w.write(t.from);
-    w.write(t.to);
-    w.number(t.amount);
-    w.number(t.nonce);
-  }
-  void operator()(const lock& l) const {
-    w.write(l.account);
-    w.number(l.amount);
-    w.number(l.nonce);
-  }
-  void operator()(const unlock& u) const {
-    w.write(u.account);
-    w.number(u.amount);
-    w.number(u.nonce);
-  }
-  void operator()(const unlocked& u) const {
-    w.write(u.account);
-    w.number(u.unlock_nonce);
-  }
-  void operator()(const reserve& r) const {
-    w.write(r.payer);
-    if (!r.scheduler.empty()) {
-      w.write(r.scheduler);
-    }
-    w.write(r.about);
-    for (const std::uint64_t n : {r.rate, r.prompt, r.completion_max, r.expires}) {
-      w.number(n);
-    }
-    write_stages(w, r.stages);
-    w.number(r.nonce);
-  }
-  void operator()(const accrue& a) const {
-    w.write(a.request);
-    w.number(a.window);
-    w.number(a.frontier);
-    w.number(a.cached_ppm);
-    write_shares(w, a.computed);
-    write_shares(w, a.served);
-  }
-  void operator()(const release& r) const {
-    w.write(r.request);
-    w.number(r.window);
-  }
-  void operator()(const settle& s) const { w.write(s.request); }
-  void operator()(const cancel& x) const {
-    w.write(x.request);
-    w.write(x.payer);
-    w.number(x.nonce);
-  }
-  void operator()(const expire& x) const { w.write(x.request); }
-  void operator()(const convict& x) const {
-    w.write(x.request);
-    w.number(x.window);
-    w.write(x.guilty);
-    w.write(x.finder);
-    w.number(static_cast<std::uint8_t>(x.kind));
-    w.write(x.evidence);
-    w.number(static_cast<std::uint8_t>(x.verdicts.size()));
-    for (const verdict& v : x.verdicts) {
-      w.write(v.verifier);
-      w.write(v.proof);
-    }
-  }
-  void operator()(const compensate& x) const {
-    w.write(x.request);
-    w.number(x.window);
-    w.number(x.layer);
-    w.write(x.receipt);
-    w.write(x.to);
-    w.number(x.amount);
-  }
-  void operator()(const reroute& x) const {
-    w.write(x.request);
-    w.write(x.scheduler);
-    write_stages(w, x.stages);
-    w.number(x.nonce);
-  }
-};
-
-void write_body(byte_writer& w, const command& c) { std::visit(body_writer{w}, c); }
 
 } // namespace
 
@@ -221,12 +185,6 @@ std::string_view to_string(command_kind kind) noexcept {
 }
 
 command_kind kind_of(const command& c) noexcept {
-  constexpr std::array kinds{
-      command_kind::genesis, command_kind::mint,       command_kind::transfer, command_kind::lock,
-      command_kind::unlock,  command_kind::unlocked,   command_kind::reserve,  command_kind::accrue,
-      command_kind::release, command_kind::settle,     command_kind::cancel,   command_kind::expire,
-      command_kind::convict, command_kind::compensate, command_kind::reroute};
-  static_assert(kinds.size() == std::variant_size_v<command>);
   if (const reserve* const r = std::get_if<reserve>(&c); r != nullptr && !r->scheduler.empty()) {
     return command_kind::entrust;
   }
@@ -335,192 +293,22 @@ void encode(const entry& e, std::vector<std::byte>& out) {
 
 namespace {
 
-/// A count that precedes a list, refused before anything is reserved for it.
-result<std::size_t> count_of(byte_reader& r, std::string_view what, std::size_t most) {
-  const std::size_t count = r.number<std::uint8_t>();
-  if (count > most) {
-    return fail(errc::over_limit, "an entry has {} {}; at most {} are allowed", count, what, most);
-  }
-  return count;
-}
-
-result<std::vector<window_share>> read_shares(byte_reader& r) {
-  OVIR_ASSIGN(const std::size_t count, count_of(r, "shares", limits::ledger_participants_max));
-  std::vector<window_share> shares(count);
-  for (window_share& s : shares) {
-    r.read(s.node);
-    s.weight = r.number<std::uint64_t>();
-    s.amount = r.number<micro_credits>();
-    s.units = r.number<std::uint32_t>();
-    s.on_time = r.number<std::uint32_t>();
-    r.read(s.statement);
-  }
-  return shares;
-}
-
-result<std::vector<path_stage>> read_stages(byte_reader& r) {
-  OVIR_ASSIGN(const std::size_t count, count_of(r, "stages", limits::ledger_participants_max));
-  std::vector<path_stage> stages(count);
-  for (path_stage& s : stages) {
-    r.read(s.node);
-    s.layers = r.number<std::uint32_t>();
-    s.ask_ppm = r.number<std::uint64_t>();
-  }
-  return stages;
-}
-
-result<command> read_genesis(byte_reader& r) {
-  genesis g;
-  g.rules = read_policy(r);
-  OVIR_ASSIGN(const std::size_t keys, count_of(r, "mint keys", limits::ledger_mint_keys_max));
-  g.mint_keys.resize(keys);
-  for (node_id& key : g.mint_keys) {
-    r.read(key);
-  }
-  r.read(g.log_keeper);
-  r.read(g.salt);
-  return command{std::move(g)};
-}
-
-result<command> read_reserve(byte_reader& r, bool entrusted) {
-  reserve x;
-  r.read(x.payer);
-  if (entrusted) {
-    r.read(x.scheduler);
-    if (r.sound() && x.scheduler.empty()) {
-      return fail(errc::malformed, "a reservation is entrusted to nobody");
-    }
-  }
-  r.read(x.about);
-  for (std::uint64_t* n : {&x.rate, &x.prompt, &x.completion_max, &x.expires}) {
-    *n = r.number<std::uint64_t>();
-  }
-  OVIR_ASSIGN(x.stages, read_stages(r));
-  x.nonce = r.number<std::uint64_t>();
-  return command{std::move(x)};
-}
-
-result<command> read_reroute(byte_reader& r) {
-  reroute x;
-  r.read(x.request);
-  r.read(x.scheduler);
-  OVIR_ASSIGN(x.stages, read_stages(r));
-  x.nonce = r.number<std::uint64_t>();
-  return command{std::move(x)};
-}
-
-result<command> read_accrue(byte_reader& r) {
-  accrue a;
-  r.read(a.request);
-  a.window = r.number<std::uint32_t>();
-  a.frontier = r.number<std::uint64_t>();
-  a.cached_ppm = r.number<std::uint64_t>();
-  OVIR_ASSIGN(a.computed, read_shares(r));
-  OVIR_ASSIGN(a.served, read_shares(r));
-  return command{std::move(a)};
-}
-
-result<command> read_convict(byte_reader& r) {
-  convict x;
-  r.read(x.request);
-  x.window = r.number<std::uint32_t>();
-  r.read(x.guilty);
-  r.read(x.finder);
-  x.kind = static_cast<evidence_kind>(r.number<std::uint8_t>());
-  r.read(x.evidence);
-  OVIR_ASSIGN(const std::size_t count, count_of(r, "verdicts", limits::ledger_verdicts_max));
-  x.verdicts.resize(count);
-  for (verdict& v : x.verdicts) {
-    r.read(v.verifier);
-    r.read(v.proof);
-  }
-  return command{std::move(x)};
-}
-
-/// The kinds that are an account, an amount and a nonce.
-template <class Stake>
-command read_stake(byte_reader& r) {
-  Stake s;
-  r.read(s.account);
-  s.amount = r.number<micro_credits>();
-  s.nonce = r.number<std::uint64_t>();
-  return s;
-}
-
-template <class OfRequest>
-command read_of_request(byte_reader& r) {
-  OfRequest x;
-  r.read(x.request);
-  return x;
-}
-
-command read_mint(byte_reader& r) {
-  mint m;
-  r.read(m.by);
-  m.target = static_cast<mint_target>(r.number<std::uint8_t>());
-  r.read(m.to);
-  m.amount = r.number<micro_credits>();
-  m.nonce = r.number<std::uint64_t>();
-  return m;
-}
-
-command read_transfer(byte_reader& r) {
-  transfer t;
-  r.read(t.from);
-  r.read(t.to);
-  t.amount = r.number<micro_credits>();
-  t.nonce = r.number<std::uint64_t>();
-  return t;
-}
-
-command read_compensate(byte_reader& r) {
-  compensate x;
-  r.read(x.request);
-  x.window = r.number<std::uint32_t>();
-  x.layer = r.number<std::uint32_t>();
-  r.read(x.receipt);
-  r.read(x.to);
-  x.amount = r.number<micro_credits>();
-  return x;
-}
-
 result<command> read_body(byte_reader& r, command_kind kind) {
-  switch (kind) {
-  case command_kind::genesis: return read_genesis(r);
-  case command_kind::mint: return read_mint(r);
-  case command_kind::transfer: return read_transfer(r);
-  case command_kind::lock: return read_stake<lock>(r);
-  case command_kind::unlock: return read_stake<unlock>(r);
-  case command_kind::unlocked: {
-    unlocked u;
-    r.read(u.account);
-    u.unlock_nonce = r.number<std::uint64_t>();
-    return command{u};
+  const auto* const found = std::find(kinds.begin(), kinds.end(),
+                                      kind == command_kind::entrust ? command_kind::reserve : kind);
+  if (found == kinds.end()) {
+    return fail(errc::unsupported, "an entry is of kind {}, which this version does not know",
+                static_cast<unsigned>(kind));
   }
-  case command_kind::reserve: return read_reserve(r, false);
-  case command_kind::entrust: return read_reserve(r, true);
-  case command_kind::accrue: return read_accrue(r);
-  case command_kind::release: {
-    release x;
-    r.read(x.request);
-    x.window = r.number<std::uint32_t>();
-    return command{x};
+  command c;
+  empty_alternative(c, static_cast<std::size_t>(found - kinds.begin()));
+  field_reader io{r};
+  body(io, c, kind);
+  OVIR_TRY(io.refused());
+  if (r.sound() && kind_of(c) != kind) {
+    return fail(errc::malformed, "a reservation is entrusted to nobody");
   }
-  case command_kind::settle: return read_of_request<settle>(r);
-  case command_kind::expire: return read_of_request<expire>(r);
-  case command_kind::cancel: {
-    cancel x;
-    r.read(x.request);
-    r.read(x.payer);
-    x.nonce = r.number<std::uint64_t>();
-    return command{x};
-  }
-  case command_kind::convict: return read_convict(r);
-  case command_kind::compensate: return read_compensate(r);
-  case command_kind::reroute: return read_reroute(r);
-  }
-  return fail(errc::unsupported, "an entry is of kind {}, which this version does not know",
-              static_cast<unsigned>(kind));
+  return c;
 }
 
 } // namespace

@@ -1,8 +1,8 @@
 #include "ledger/rules/equivocation.hpp"
 
-#include "ledger/log/codec.hpp"
 #include "messages/evidence/receipt.hpp"
 #include "messages/limits/credit.hpp"
+#include "messages/wire/bytes.hpp"
 
 #include <algorithm>
 

@@ -1,10 +1,24 @@
 #include "ledger/rules/proof.hpp"
 
-#include "ledger/log/codec.hpp"
 #include "ledger/rules/command.hpp"
 #include "messages/limits/ledger.hpp"
+#include "messages/wire/fields.hpp"
 
 namespace ovir::ledger {
+
+template <class Io, of_type<consistency> T>
+void fields(Io& io, T& c) {
+  io.formed(c.first, "a head", limits::ledger_entry_bytes_max, signed_head_from);
+  io.formed(c.second, "a head", limits::ledger_entry_bytes_max, signed_head_from);
+  io.template list<std::uint8_t>(c.path, "digests of a proof", limits::ledger_proof_nodes_max);
+}
+template <class Io, of_type<entry_proof> T>
+void fields(Io& io, T& p) {
+  io.block(p.entry, "an entry", limits::ledger_entry_bytes_max);
+  io.formed(p.head, "a head", limits::ledger_entry_bytes_max, signed_head_from);
+  io(p.in.index, p.in.leaf);
+  io.template list<std::uint8_t>(p.in.path, "digests of a proof", limits::ledger_proof_nodes_max);
+}
 
 namespace {
 
@@ -23,62 +37,6 @@ struct handlers : Handlers... {
 };
 template <class... Handlers>
 handlers(Handlers...) -> handlers<Handlers...>;
-
-/// A part with bytes of its own, after its length.
-void write_part(byte_writer& w, const std::vector<std::byte>& part) {
-  w.number(static_cast<std::uint32_t>(part.size()));
-  w.bytes(part.data(), part.size());
-}
-
-result<std::span<const std::byte>> read_part(byte_reader& r) {
-  const std::size_t size = r.number<std::uint32_t>();
-  if (size > limits::ledger_entry_bytes_max || size > r.rest().size()) {
-    return fail(errc::over_limit,
-                "a part of the proof claims {} bytes, more than there are or may "
-                "be",
-                size);
-  }
-  const auto part = r.rest().first(size);
-  r.skip(size);
-  return part;
-}
-
-void write_path(byte_writer& w, const std::vector<digest>& path) {
-  w.number(static_cast<std::uint8_t>(path.size()));
-  for (const digest& d : path) {
-    w.write(d);
-  }
-}
-
-result<std::vector<digest>> read_path(byte_reader& r) {
-  const std::size_t count = r.number<std::uint8_t>();
-  if (count > limits::ledger_proof_nodes_max) {
-    return fail(errc::over_limit, "a proof has {} digests; at most {} are possible", count,
-                limits::ledger_proof_nodes_max);
-  }
-  std::vector<digest> path(count);
-  for (digest& d : path) {
-    r.read(d);
-  }
-  return path;
-}
-
-result<void> check_begin(byte_reader& r, tag what, std::string_view name) {
-  if (r.number<std::uint8_t>() != static_cast<std::uint8_t>(what)) {
-    return fail(errc::malformed, "these bytes are no {}", name);
-  }
-  if (const auto of = r.number<std::uint8_t>(); of != version) {
-    return fail(errc::unsupported, "the {} is of version {}; this program reads {}", name, of,
-                version);
-  }
-  return {};
-}
-
-result<void> check_end(const byte_reader& r, std::string_view name) {
-  return r.finished()
-             ? result<void>{}
-             : fail(errc::malformed, "the {} has too {} bytes", name, r.sound() ? "many" : "few");
-}
 
 std::string name_of(const signed_head& h) { return fmt::format("the head of {}", h.head.size); }
 
@@ -128,55 +86,21 @@ void check(const entry_proof& p, std::vector<std::string>& wrong) {
 } // namespace
 
 std::vector<std::byte> to_bytes(const consistency& c) {
-  std::vector<std::byte> out;
-  byte_writer w{out};
-  w.number(static_cast<std::uint8_t>(tag::consistency));
-  w.number(version);
-  write_part(w, to_bytes(c.first));
-  write_part(w, to_bytes(c.second));
-  write_path(w, c.path);
-  return out;
+  return tagged_bytes(static_cast<std::uint8_t>(tag::consistency), version, c);
 }
 
 result<consistency> consistency_from(std::span<const std::byte> bytes) {
-  byte_reader r{bytes};
-  OVIR_TRY(check_begin(r, tag::consistency, "proof of consistency"));
-  consistency c;
-  for (signed_head* h : {&c.first, &c.second}) {
-    OVIR_ASSIGN(const auto part, read_part(r));
-    OVIR_ASSIGN(*h, signed_head_from(part));
-  }
-  OVIR_ASSIGN(c.path, read_path(r));
-  OVIR_TRY(check_end(r, "proof of consistency"));
-  return c;
+  return from_tagged<consistency>(bytes, static_cast<std::uint8_t>(tag::consistency), version,
+                                  "proof of consistency");
 }
 
 std::vector<std::byte> to_bytes(const entry_proof& p) {
-  std::vector<std::byte> out;
-  byte_writer w{out};
-  w.number(static_cast<std::uint8_t>(tag::entry_proof));
-  w.number(version);
-  write_part(w, p.entry);
-  write_part(w, to_bytes(p.head));
-  w.number(p.in.index);
-  w.write(p.in.leaf);
-  write_path(w, p.in.path);
-  return out;
+  return tagged_bytes(static_cast<std::uint8_t>(tag::entry_proof), version, p);
 }
 
 result<entry_proof> entry_proof_from(std::span<const std::byte> bytes) {
-  byte_reader r{bytes};
-  OVIR_TRY(check_begin(r, tag::entry_proof, "proof of an entry"));
-  entry_proof p;
-  OVIR_ASSIGN(const auto entry, read_part(r));
-  p.entry.assign(entry.begin(), entry.end());
-  OVIR_ASSIGN(const auto head, read_part(r));
-  OVIR_ASSIGN(p.head, signed_head_from(head));
-  p.in.index = r.number<std::uint64_t>();
-  r.read(p.in.leaf);
-  OVIR_ASSIGN(p.in.path, read_path(r));
-  OVIR_TRY(check_end(r, "proof of an entry"));
-  return p;
+  return from_tagged<entry_proof>(bytes, static_cast<std::uint8_t>(tag::entry_proof), version,
+                                  "proof of an entry");
 }
 
 bool begins_like_proof(std::span<const std::byte> bytes) noexcept {

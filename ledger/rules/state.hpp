@@ -14,9 +14,12 @@
 #include <utility>
 #include <vector>
 
+namespace ovir {
+class byte_reader;
+}
+
 namespace ovir::ledger {
 
-class byte_reader;
 
 enum class apply_outcome : std::uint8_t {
   applied,

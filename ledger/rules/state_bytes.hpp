@@ -1,6 +1,6 @@
 #pragma once
 
-#include "ledger/log/codec.hpp"
+#include "messages/wire/bytes.hpp"
 #include "ledger/rules/account.hpp"
 
 /// The canonical bytes of what a state consists of (docs/formats/ledger-log.md, "Snapshots"), for

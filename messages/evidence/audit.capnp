@@ -29,7 +29,7 @@ struct Conviction {
 }
 
 struct AuditMessage {
-  version @0 :UInt16; # 2
+  version @0 :UInt16; # 1
   union {
     offer :group {
       suspect @1 :Bool;

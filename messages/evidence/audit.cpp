@@ -12,7 +12,7 @@ namespace {
 
 using namespace evidence_codec;
 
-constexpr std::uint16_t version = 2;
+constexpr std::uint16_t version = 1;
 constexpr std::string_view admission_domain = "ovir/audit/v1/admission";
 constexpr std::string_view verdict_domain = "ovir/audit/v1/verdict";
 

@@ -48,7 +48,7 @@ struct Stage {
 }
 
 struct EvidenceBatch {
-  version @0 :UInt16; # 2
+  version @0 :UInt16; # 1
   request @1 :UInt64;
   stage @2 :Stage;
   links @3 :List(Link);
@@ -73,7 +73,7 @@ struct Asked {
 
 struct Receipt {
   magic @0 :UInt64; # "OVIRRCPT"
-  version @1 :UInt16; # 3
+  version @1 :UInt16; # 1
   end @2 :UInt8;
   positions @3 :UInt32;
   firstTokenUs @4 :UInt64;

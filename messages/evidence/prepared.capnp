@@ -44,7 +44,7 @@ struct Prepared {
 
 struct Reveal {
   magic @0 :UInt64; # "OVIRRVEA"
-  version @1 :UInt16; # 2
+  version @1 :UInt16; # 1
   window @2 :UInt32;
   layer @3 :UInt32;
   transcript @4 :Data;

@@ -1,4 +1,4 @@
-#include "ledger/log/codec.hpp"
+#include "messages/wire/bytes.hpp"
 #include "ledger/rules/command.hpp"
 #include "ledger/rules/proof.hpp"
 #include "ledger/rules/state.hpp"

@@ -13,6 +13,11 @@ namespace {
 using namespace actors;
 
 constexpr std::uint32_t window = limits::window_positions;
+/// In which a stage that is still ours has stated a window.
+constexpr std::chrono::seconds statement_wait{4};
+/// The driver is no member, so that every 250 ms its requests are offered to another scheduler,
+/// which may take one over before the stage has stated anything to us.
+constexpr int tries_max = 10;
 
 class hole_02 : public hostile_orders {
 protected:
@@ -51,7 +56,7 @@ protected:
   [[nodiscard]] static stage_records statements_to(hostile_member& lead) {
     stage_records known;
     while (known.statements.empty() || known.commitments.empty()) {
-      const std::vector<std::byte> header = lead.data.receive(16);
+      const std::vector<std::byte> header = lead.data.receive(16, statement_wait);
       std::uint32_t size = 0;
       std::memcpy(&size, header.data(), header.empty() ? 0 : sizeof size);
       const std::vector<std::byte> body = lead.data.receive(size);
@@ -74,8 +79,8 @@ protected:
     return known;
   }
 
-  /// Lets the first stage compute a window, under this order to sign. Why it refused; or nothing,
-  /// and then it stated the window as ordered.
+  /// Lets the first stage compute a window, under this order to sign. Why it refused, `superseded`
+  /// when it stated nothing to us; or nothing, and then it stated the window as ordered.
   [[nodiscard]] std::optional<errc> refusal(hostile_member& driver, const request_log& log,
                                             const evidence_order& order) const {
     wire_message opening = open_of(log.id, {0, 4}, 2 * window);
@@ -94,9 +99,8 @@ protected:
     EXPECT_TRUE(driver.frame(encode_frame(header, std::as_bytes(std::span{log.prompt})), 0));
     const stage_records stated = statements_to(driver);
     EXPECT_TRUE(driver.wire({log.id, epoch{1}, 0, close_session{}}));
-    EXPECT_FALSE(stated.statements.empty());
     if (stated.statements.empty()) {
-      return errc::internal;
+      return errc::superseded;
     }
     const auto bound = bind_statements(order.terms, stated);
     EXPECT_TRUE(verify_statement(stated.signer.node, bound.front().to_sign,
@@ -131,9 +135,12 @@ TEST_F(hole_02, a_stage_signs_for_nothing_but_what_it_computes) {
     EXPECT_EQ(refusal(driver, log, order), errc::invalid_argument)
         << "a stage promised to be done by a moment that is over";
   }
-  const request_log log = fresh();
-  EXPECT_EQ(refusal(driver, log, order_for(log)), std::nullopt)
-      << "what is ordered as it is computed is signed";
+  std::optional<errc> refused = errc::superseded;
+  for (int i = 0; i < tries_max && refused == errc::superseded; ++i) {
+    const request_log log = fresh();
+    refused = refusal(driver, log, order_for(log));
+  }
+  EXPECT_EQ(refused, std::nullopt) << "what is ordered as it is computed is signed";
   expect_service();
 }
 

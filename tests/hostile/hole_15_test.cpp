@@ -56,7 +56,7 @@ void put(bytes& out, std::span<const std::uint8_t> raw) {
 }
 bytes begin_gossip(std::uint8_t kind) {
   bytes out;
-  for (const char c : {'O', 'V', 'G', '2'}) {
+  for (const char c : {'O', 'V', 'G', '1'}) {
     out.push_back(static_cast<std::byte>(c));
   }
   put(out, kind, 1);

@@ -13,7 +13,7 @@
 #include <vector>
 
 /// Canonical bytes: little-endian, fixed width, no padding; one encoding for each value.
-namespace ovir::ledger {
+namespace ovir {
 
 static_assert(std::endian::native == std::endian::little, "numbers are copied in memory order");
 
@@ -91,4 +91,4 @@ private:
   bool short_{false};
 };
 
-} // namespace ovir::ledger
+} // namespace ovir
