@@ -153,11 +153,11 @@ public:
   template <class Count>
   void text(std::string& text, std::string_view what, std::size_t most) {
     const std::size_t size = r_.number<Count>();
-    if (size > most || size > r_.rest().size()) {
-      return refuse(fail(errc::malformed, "{} of {} bytes; at most {} are allowed, {} are there",
-                         what, size, most, r_.rest().size()));
+    if (size > most) {
+      return refuse(
+          fail(errc::over_limit, "{} of {} bytes; at most {} are allowed", what, size, most));
     }
-    text.assign(reinterpret_cast<const char*>(r_.rest().data()), size);
+    text.assign(reinterpret_cast<const char*>(r_.rest().data()), std::min(size, r_.rest().size()));
     r_.skip(size);
   }
   template <class... Ts>
