@@ -1,5 +1,6 @@
 # ovir_library(NAME libraries...): one static library per top-level folder from every .cpp in it and in
-# its rooms; a room with its own CMakeLists.txt is a library of its own. Folders link only what their README's "May include" line allows; tests/tidy checks the includes as well.
+# its rooms; a room with its own CMakeLists.txt is a library of its own. Folders link only what their
+# README's "May include" line allows; tests/tidy checks the includes as well.
 function(ovir_set_isa_flags)
   foreach(source ${ARGN})
     if(source MATCHES "(/avx2/|_avx2)[^/]*\\.cpp$")
@@ -31,7 +32,7 @@ function(ovir_unity name)
   foreach(source ${ARGN})
     get_filename_component(folder ${source} DIRECTORY)
     get_source_file_property(alone ${source} SKIP_UNITY_BUILD_INCLUSION)
-    if(source MATCHES "/kernels/|_avx" OR alone STREQUAL "ON")
+    if(source MATCHES "/kernels/|_avx")
       continue()
     endif()
     if(NOT folder STREQUAL last)
@@ -39,7 +40,10 @@ function(ovir_unity name)
       set(count 0)
     endif()
     math(EXPR batch "${count} / ${ovir_unity_batch}")
-    math(EXPR count "${count} + 1")
+    math(EXPR count "${count} + 1") # also of one that is apart, so that it moves no other
+    if(alone STREQUAL "ON")
+      continue()
+    endif()
     file(RELATIVE_PATH room ${PROJECT_SOURCE_DIR} ${folder})
     string(MAKE_C_IDENTIFIER "${room}_${batch}" group)
     set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${group})

@@ -11,7 +11,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct key_options {
   std::string file;
   std::string name; ///< of a key; of `revoke` also its id
   std::vector<std::string> roles{"infer"};
@@ -25,7 +25,7 @@ bool has(const std::vector<std::string>& list, std::string_view word) {
   return std::find(list.begin(), list.end(), word) != list.end();
 }
 
-result<exit_code> create(const options& given, surroundings& around) {
+result<exit_code> create(const key_options& given, surroundings& around) {
   gateway::api_key key;
   key.name = given.name;
   key.may_infer = has(given.roles, "infer");
@@ -57,7 +57,7 @@ result<exit_code> create(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-result<exit_code> list(const options& given, surroundings& around) {
+result<exit_code> list(const key_options& given, surroundings& around) {
   OVIR_ASSIGN(const auto keys, gateway::load_api_keys(around.environment, given.file));
   json documents = json::array();
   std::string table;
@@ -95,7 +95,7 @@ result<exit_code> list(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-result<exit_code> revoke(const options& given, surroundings& around) {
+result<exit_code> revoke(const key_options& given, surroundings& around) {
   OVIR_TRY(gateway::change_api_keys(
       around.environment, given.file, false, [&](gateway::known_keys& keys) {
         return keys.table.revoke(given.name, around.environment.unix_seconds());
@@ -110,10 +110,11 @@ result<exit_code> revoke(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-using action = result<exit_code> (*)(const options&, surroundings&);
+using action = result<exit_code> (*)(const key_options&, surroundings&);
 
 CLI::App* add_action(CLI::App& parent, const std::string& name, const std::string& help,
-                     const std::shared_ptr<options>& given, chosen_command& chosen, action act) {
+                     const std::shared_ptr<key_options>& given, chosen_command& chosen,
+                     action act) {
   CLI::App* const command = parent.add_subcommand(name, help);
   command->add_option("-f,--file", given->file, "File of API keys")->required();
   add_json(*command, given->as_json);
@@ -135,7 +136,7 @@ void add_key(CLI::App& app, chosen_command& chosen) {
                   "  ovir key create -f api-keys.json ann --tokens-per-day 100000\n"
                   "  ovir key list -f api-keys.json\n"
                   "  ovir key revoke -f api-keys.json ann");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<key_options>();
   CLI::App* const made =
       add_action(*command, "create", "Make a key and show it, once", given, chosen, create);
   made->add_option("name", given->name, "Who it is for, as logs say it")->required();

@@ -6,12 +6,12 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct keygen_options {
   std::string file; ///< empty: the state folder's
   bool as_json{false};
 };
 
-result<exit_code> keygen(const options& given, surroundings& around) {
+result<exit_code> keygen(const keygen_options& given, surroundings& around) {
   std::string path = given.file;
   if (path.empty()) {
     OVIR_ASSIGN(const std::string folder, state_folder());
@@ -34,7 +34,7 @@ result<exit_code> keygen(const options& given, surroundings& around) {
 void add_keygen(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command =
       app.add_subcommand("keygen", "Make a node's secret key and print its public one");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<keygen_options>();
   command->footer(
       "The public key is the node's name. A file that is there already is kept, and "
       "its public key printed.\n\nExamples:\n  ovir keygen\n  ovir keygen -o b/node.key");

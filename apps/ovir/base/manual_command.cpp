@@ -6,12 +6,12 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct manual_options {
   std::string folder;
   std::string completion; ///< the shell; empty: a page
 };
 
-result<exit_code> write_manual(const CLI::App& program, const options& given,
+result<exit_code> write_manual(const CLI::App& program, const manual_options& given,
                                surroundings& around) {
   if (!given.completion.empty()) {
     OVIR_ASSIGN(const std::string script, completion_for(program, given.completion));
@@ -32,7 +32,7 @@ result<exit_code> write_manual(const CLI::App& program, const options& given,
 void add_manual(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command =
       app.add_subcommand("manual", "Print the manual page, or what shells complete commands by");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<manual_options>();
   command->footer("\nExamples:\n"
                   "  ovir manual | man -l -\n"
                   "  ovir manual --folder man1\n"

@@ -11,7 +11,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct token_options {
   std::string admin_key; ///< empty: the operator's
   std::string node;
   std::string roles;
@@ -73,7 +73,7 @@ json document_of(const join_token& token) {
           {"admin", to_hex(token.admin)}};
 }
 
-result<exit_code> make_token(const options& given, surroundings& around) {
+result<exit_code> make_token(const token_options& given, surroundings& around) {
   if (given.node.empty() || given.roles.empty()) {
     return fail(errc::invalid_argument,
                 "ovir token needs --node HEX and --role ROLES; see ovir token --help");
@@ -147,7 +147,7 @@ result<exit_code> show_token(const std::string& text, bool as_json, surroundings
 void add_token(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command =
       app.add_subcommand("token", "Make leave for one node to join a cluster, or look at one");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<token_options>();
   command->footer(
       "The token works once, for the node that has the key HEX, in clusters whose nodes name the\n"
       "admin's public key.\n\nExamples:\n"

@@ -14,7 +14,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct account_options {
   std::string folder;
   std::string key;    ///< of who acts; empty: the state folder's
   std::string keeper; ///< of who keeps the log; empty: the state folder's
@@ -37,7 +37,7 @@ result<secret_key> key_from(surroundings& around, const std::string& given) {
   return load_key(around.environment, path);
 }
 
-result<exit_code> create(const options& given, surroundings& around) {
+result<exit_code> create(const account_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   OVIR_ASSIGN(const std::string text,
               around.environment.read(given.policy, limits::config_file_bytes_max));
@@ -62,7 +62,7 @@ result<exit_code> create(const options& given, surroundings& around) {
 
 /// Signs what `make` makes of the next nonce, commits it, and tells what became of it.
 template <class Make>
-result<exit_code> act(const options& given, surroundings& around, const Make& make) {
+result<exit_code> act(const account_options& given, surroundings& around, const Make& make) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   OVIR_ASSIGN(const ledger::micro_credits amount, credits_from(given.amount));
   OVIR_ASSIGN(const secret_key key, key_from(around, given.key));
@@ -94,7 +94,7 @@ result<exit_code> act(const options& given, surroundings& around, const Make& ma
   return exit_code::done;
 }
 
-result<exit_code> transfer(const options& given, surroundings& around) {
+result<exit_code> transfer(const account_options& given, surroundings& around) {
   return act(given, around,
              [&](const node_id& from, auto amount, auto nonce) -> result<ledger::command> {
                OVIR_ASSIGN(const node_id to, node_id_from_hex(given.account));
@@ -102,7 +102,7 @@ result<exit_code> transfer(const options& given, surroundings& around) {
              });
 }
 
-result<exit_code> mint(const options& given, surroundings& around) {
+result<exit_code> mint(const account_options& given, surroundings& around) {
   return act(given, around,
              [&](const node_id& by, auto amount, auto nonce) -> result<ledger::command> {
                ledger::mint m{by, ledger::mint_target::participant, {}, amount, nonce};
@@ -117,14 +117,14 @@ result<exit_code> mint(const options& given, surroundings& around) {
              });
 }
 
-result<exit_code> stake(const options& given, surroundings& around) {
+result<exit_code> stake(const account_options& given, surroundings& around) {
   return act(given, around,
              [](const node_id& account, auto amount, auto nonce) -> result<ledger::command> {
                return ledger::command{ledger::lock{account, amount, nonce}};
              });
 }
 
-result<exit_code> unstake(const options& given, surroundings& around) {
+result<exit_code> unstake(const account_options& given, surroundings& around) {
   return act(given, around,
              [](const node_id& account, auto amount, auto nonce) -> result<ledger::command> {
                return ledger::command{ledger::unlock{account, amount, nonce}};
@@ -146,8 +146,8 @@ json account_json(const node_id& node, const ledger::account& a, std::uint64_t n
 }
 
 /// All accounts, or the one asked for; an account nobody heard of has nothing.
-result<std::vector<std::pair<node_id, ledger::account>>> accounts_asked(const options& given,
-                                                                        const ledger::state& s) {
+result<std::vector<std::pair<node_id, ledger::account>>>
+accounts_asked(const account_options& given, const ledger::state& s) {
   std::vector<std::pair<node_id, ledger::account>> found;
   if (given.account.empty()) {
     for (const auto& [node, a] : s.accounts()) {
@@ -161,7 +161,7 @@ result<std::vector<std::pair<node_id, ledger::account>>> accounts_asked(const op
   return found;
 }
 
-result<exit_code> balance(const options& given, surroundings& around) {
+result<exit_code> balance(const account_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   OVIR_ASSIGN(ledger_folder open, ledger_folder::open(around.environment, folder));
   const ledger::state& s = open.book().view();
@@ -200,22 +200,7 @@ result<exit_code> balance(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-using action = result<exit_code> (*)(const options&, surroundings&);
-
-CLI::App* add_action(CLI::App& parent, chosen_command& chosen, const char* name, const char* what,
-                     const std::shared_ptr<options>& given, action run) {
-  CLI::App* const command = parent.add_subcommand(name, what);
-  command->add_option("--ledger", given->folder,
-                      "Folder of the ledger (default: ledger in the state folder)");
-  add_json(*command, given->as_json);
-  command->callback([given, run, &chosen] {
-    chosen.as_json = given->as_json;
-    chosen.run = [given, run](surroundings& around) { return run(*given, around); };
-  });
-  return command;
-}
-
-void add_signing(CLI::App& command, const std::shared_ptr<options>& given) {
+void add_signing(CLI::App& command, const std::shared_ptr<account_options>& given) {
   command.add_option("--key", given->key,
                      "Secret key of who acts (default: node.key in the state folder)");
   command.add_option("--keeper", given->keeper,
@@ -229,9 +214,9 @@ void add_signing(CLI::App& command, const std::shared_ptr<options>& given) {
 } // namespace
 
 void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen) {
-  const auto making = std::make_shared<options>();
+  const auto making = std::make_shared<account_options>();
   CLI::App* const command =
-      add_action(ledger, chosen, "create", "Begin a ledger under a policy", making, create);
+      add_ledger_command(ledger, chosen, "create", "Begin a ledger under a policy", making, create);
   command->add_option("--policy", making->policy, "Its rules, such as config/ledger.toml")
       ->required();
   command->add_option("--mint-key", making->mint_keys, "Public key that may mint (repeatable)")
@@ -242,7 +227,7 @@ void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen) {
     const char* name;
     const char* what;
     const char* account; ///< what the first argument is; null: there is none
-    action run;
+    result<exit_code> (*run)(const account_options&, surroundings&);
   };
   for (const verb& v :
        {verb{"mint", "Make new credits (mint keys alone)", "Public key, or assurance or treasury",
@@ -251,8 +236,8 @@ void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen) {
         verb{"stake", "Put free credits at stake", nullptr, stake},
         verb{"unstake", "Call stake back; it stays at stake until the delay is over", nullptr,
              unstake}}) {
-    const auto given = std::make_shared<options>();
-    CLI::App* const c = add_action(ledger, chosen, v.name, v.what, given, v.run);
+    const auto given = std::make_shared<account_options>();
+    CLI::App* const c = add_ledger_command(ledger, chosen, v.name, v.what, given, v.run);
     if (v.account != nullptr) {
       c->add_option("ACCOUNT", given->account, v.account)->required();
     }
@@ -260,9 +245,9 @@ void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen) {
         ->required();
     add_signing(*c, given);
   }
-  const auto asked = std::make_shared<options>();
-  CLI::App* const balances =
-      add_action(ledger, chosen, "balance", "Balances of all accounts, or of one", asked, balance);
+  const auto asked = std::make_shared<account_options>();
+  CLI::App* const balances = add_ledger_command(
+      ledger, chosen, "balance", "Balances of all accounts, or of one", asked, balance);
   balances->add_option("ACCOUNT", asked->account, "Public key");
   balances->add_flag("--csv", asked->as_csv, "Comma-separated, amounts in micro-credits");
 }

@@ -12,7 +12,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct clock_options {
   std::string folder;
   std::string accept;
   bool as_json{false};
@@ -38,7 +38,7 @@ result<std::uint64_t> time_from(const std::string& text, std::uint64_t wall_s) {
   return unix_s;
 }
 
-result<exit_code> clock(const options& given, surroundings& around) {
+result<exit_code> clock(const clock_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   OVIR_ASSIGN(const auto head, kept_head(around.environment, folder));
   if (!head) {
@@ -70,7 +70,7 @@ result<exit_code> clock(const options& given, surroundings& around) {
 void add_ledger_clock(CLI::App& ledger, chosen_command& chosen) {
   CLI::App* const command =
       ledger.add_subcommand("clock", "A ledger's time, and your word that the machine's is right");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<clock_options>();
   command->footer(
       "The time of a ledger does not follow jumps of its machine's clock, nor gaps of more than a "
       "day.\n--accept now says that the clock is right: a keeper that runs takes it within a "

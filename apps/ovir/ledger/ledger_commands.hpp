@@ -4,6 +4,22 @@
 
 namespace ovir::apps {
 
+/// A command over a ledger's folder. `Options` has its `folder`, and `as_json`.
+template <class Options>
+CLI::App* add_ledger_command(CLI::App& parent, chosen_command& chosen, const char* name,
+                             const char* what, const std::shared_ptr<Options>& given,
+                             result<exit_code> (*run)(const Options&, surroundings&)) {
+  CLI::App* const command = parent.add_subcommand(name, what);
+  command->add_option("--ledger", given->folder,
+                      "Folder of the ledger (default: ledger in the state folder)");
+  add_json(*command, given->as_json);
+  command->callback([given, run, &chosen] {
+    chosen.as_json = given->as_json;
+    chosen.run = [given, run](surroundings& around) { return run(*given, around); };
+  });
+  return command;
+}
+
 // The parts of `ovir ledger`, one file each.
 
 /// `create`, `mint`, `transfer`, `stake`, `unstake`, `balance`.

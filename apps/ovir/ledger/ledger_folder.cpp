@@ -25,10 +25,6 @@ std::uint64_t seed_from(storage::env& environment) {
   return seed;
 }
 
-std::span<const std::byte> bytes_of(const std::string& text) {
-  return std::as_bytes(std::span{text});
-}
-
 result<std::vector<std::string>> files_in(storage::env& environment, const std::string& folder) {
   return environment.list(folder);
 }

@@ -70,6 +70,9 @@ walk_ledger(const std::string& given_folder,
 /// The head kept in a folder; nothing where there is none.
 [[nodiscard]] result<std::optional<ledger::signed_head>> kept_head(storage::env& environment,
                                                                    const std::string& folder);
+[[nodiscard]] inline std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span{text});
+}
 /// A file of canonical bytes, at most 16 KiB.
 [[nodiscard]] result<std::string> read_proof_file(storage::env& environment,
                                                   const std::string& path);

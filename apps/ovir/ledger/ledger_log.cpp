@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint64_t entries_default = 1'000;
 
-struct options {
+struct log_options {
   std::string folder;
   std::vector<std::string> heads;
   std::vector<std::string> promises;
@@ -30,11 +30,7 @@ struct options {
   bool as_json{false};
 };
 
-std::span<const std::byte> bytes_of(const std::string& text) {
-  return std::as_bytes(std::span{text});
-}
-
-result<exit_code> show_log(const options& given, surroundings&) {
+result<exit_code> show_log(const log_options& given, surroundings&) {
   json list = json::array();
   std::string text =
       given.as_csv ? "entry,time,kind,id,movement,from,to,amount,request,window\n" : "";
@@ -109,7 +105,7 @@ result<bool> replay_evidence(storage::env& environment, const std::string& folde
   return true;
 }
 
-result<exit_code> verify_all(const options& given, surroundings& around) {
+result<exit_code> verify_all(const log_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   OVIR_ASSIGN(const auto file, open_ledger_log(folder));
   ledger::verify_options how;
@@ -171,7 +167,7 @@ result<exit_code> verify_all(const options& given, surroundings& around) {
   return seen.fault ? exit_code::wrong : exit_code::done;
 }
 
-result<exit_code> show_head(const options& given, surroundings& around) {
+result<exit_code> show_head(const log_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   OVIR_ASSIGN(const auto kept, kept_head(around.environment, folder));
   if (!kept) {
@@ -204,7 +200,7 @@ json path_json(const std::vector<digest>& path) {
 }
 
 /// For others to check with ovir-verify: under the head that the keeper signed last.
-result<void> write_proof(const options& given, surroundings& around, const std::string& folder,
+result<void> write_proof(const log_options& given, surroundings& around, const std::string& folder,
                          const ledger::ledger& book) {
   OVIR_ASSIGN(const auto head, kept_head(around.environment, folder));
   if (!head || head->head.size <= given.index) {
@@ -224,7 +220,7 @@ result<void> write_proof(const options& given, surroundings& around, const std::
                           to_bytes(ledger::consistency{first, *head, std::move(path)}));
 }
 
-result<exit_code> prove(const options& given, surroundings& around) {
+result<exit_code> prove(const log_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   OVIR_ASSIGN(ledger_folder open, ledger_folder::open(around.environment, folder));
   const ledger::ledger& book = open.book();
@@ -254,33 +250,18 @@ result<exit_code> prove(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-using action = result<exit_code> (*)(const options&, surroundings&);
-
-CLI::App* add_action(CLI::App& parent, chosen_command& chosen, const char* name, const char* what,
-                     const std::shared_ptr<options>& given, action run) {
-  CLI::App* const command = parent.add_subcommand(name, what);
-  command->add_option("--ledger", given->folder,
-                      "Folder of the ledger (default: ledger in the state folder)");
-  add_json(*command, given->as_json);
-  command->callback([given, run, &chosen] {
-    chosen.as_json = given->as_json;
-    chosen.run = [given, run](surroundings& around) { return run(*given, around); };
-  });
-  return command;
-}
-
 } // namespace
 
 void add_ledger_log(CLI::App& ledger, chosen_command& chosen) {
-  const auto log = std::make_shared<options>();
+  const auto log = std::make_shared<log_options>();
   CLI::App* const logged =
-      add_action(ledger, chosen, "log", "Entries with their movements", log, show_log);
+      add_ledger_command(ledger, chosen, "log", "Entries with their movements", log, show_log);
   logged->add_option("--from", log->first, "First entry")->capture_default_str();
   logged->add_option("--max", log->count, "At most so many")->capture_default_str();
   logged->add_flag("--csv", log->as_csv, "Comma-separated, amounts in micro-credits");
 
-  const auto checked = std::make_shared<options>();
-  CLI::App* const verified = add_action(
+  const auto checked = std::make_shared<log_options>();
+  CLI::App* const verified = add_ledger_command(
       ledger, chosen, "verify",
       "Every byte, signature, rule and invariant of the log (exit code 1 if one is wrong)", checked,
       verify_all);
@@ -290,12 +271,12 @@ void add_ledger_log(CLI::App& ledger, chosen_command& chosen) {
   verified->add_flag("--skip-signatures", checked->skip_signatures,
                      "Leave the signatures of clients unchecked: some twenty times as fast");
 
-  const auto head = std::make_shared<options>();
-  add_action(ledger, chosen, "head", "The keeper's last signed head", head, show_head)
+  const auto head = std::make_shared<log_options>();
+  add_ledger_command(ledger, chosen, "head", "The keeper's last signed head", head, show_head)
       ->add_option("-o,--output", head->output, "File for its bytes, for verify --head");
 
-  const auto proof = std::make_shared<options>();
-  CLI::App* const proved = add_action(
+  const auto proof = std::make_shared<log_options>();
+  CLI::App* const proved = add_ledger_command(
       ledger, chosen, "prove", "That an entry is in the log, and that it only grew", proof, prove);
   proved->add_option("ENTRY", proof->index, "Its index")->required();
   proved->add_option("--since-size", proof->size,

@@ -12,12 +12,12 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct policy_options {
   std::string file;
   bool as_json{false};
 };
 
-result<exit_code> evaluate(const options& given, surroundings& around) {
+result<exit_code> evaluate(const policy_options& given, surroundings& around) {
   if (given.file.empty()) {
     return fail(errc::invalid_argument,
                 "ovir ledger policy needs a FILE with cases, or 'check'; see --help");
@@ -49,7 +49,7 @@ json needed_table(const ledger::deterrence_terms& t) {
   return rows;
 }
 
-result<exit_code> check_policy(const options& given, surroundings& around) {
+result<exit_code> check_policy(const policy_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string text,
               around.environment.read(given.file, limits::config_file_bytes_max));
   OVIR_ASSIGN(const ledger::policy policy, parse_ledger_policy(given.file, text));
@@ -88,7 +88,7 @@ result<exit_code> check_policy(const options& given, surroundings& around) {
 void add_ledger_policy(CLI::App& ledger, chosen_command& chosen) {
   CLI::App* const command = ledger.add_subcommand(
       "policy", "What the policy makes of cases in a file, or whether a policy deters");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<policy_options>();
   command->footer(
       "FILE is JSON: {\"cases\": [{\"input\": {...}}]} with Divy's inputs. The answer has its "
       "floating-point\nresults and, as \"exact\", those the ledger counts by.\n\n"
@@ -105,7 +105,7 @@ void add_ledger_policy(CLI::App& ledger, chosen_command& chosen) {
   });
   CLI::App* const checking =
       command->add_subcommand("check", "Whether cheating pays under a policy, and what to change");
-  const auto checked = std::make_shared<options>();
+  const auto checked = std::make_shared<policy_options>();
   checking->add_option("FILE", checked->file, "The policy, such as config/ledger.toml")->required();
   add_json(*checking, checked->as_json);
   checking->callback([checked, &chosen] {

@@ -12,7 +12,7 @@ namespace {
 
 using ledger::statement_line;
 
-struct options {
+struct statement_options {
   std::string folder;
   std::string account;
   std::uint64_t since{0};
@@ -85,7 +85,8 @@ result<statement> from_log(const std::string& folder, const node_id& node) {
   return s;
 }
 
-result<statement> gather(const options& given, surroundings& around, const node_id& node) {
+result<statement> gather(const statement_options& given, surroundings& around,
+                         const node_id& node) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   const auto open = [&]() -> result<statement> {
     OVIR_ASSIGN(ledger_folder opened, ledger_folder::open(around.environment, folder));
@@ -140,7 +141,7 @@ std::string text_line(const statement_line& l, const statement& s) {
                      ledger::reason_of(l.what.kind));
 }
 
-result<exit_code> show_statement(const options& given, surroundings& around) {
+result<exit_code> show_statement(const statement_options& given, surroundings& around) {
   OVIR_ASSIGN(const node_id node, node_id_from_hex(given.account));
   OVIR_ASSIGN(const statement s, gather(given, around, node));
   if (given.as_json) {
@@ -161,7 +162,7 @@ result<exit_code> show_statement(const options& given, surroundings& around) {
 } // namespace
 
 void add_ledger_statement(CLI::App& ledger, chosen_command& chosen) {
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<statement_options>();
   CLI::App* const command = ledger.add_subcommand(
       "statement", "What an account got and gave: which request and window, with whom, and why");
   command->add_option("--ledger", given->folder,

@@ -12,7 +12,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct list_options {
   std::string folder;
   bool digests{false};
   bool as_json{false};
@@ -69,7 +69,7 @@ bool is_model_name(const std::string& name) {
   return name.ends_with(".gguf") && (!split || split->number == 1);
 }
 
-result<exit_code> list(const options& given, surroundings& around) {
+result<exit_code> list(const list_options& given, surroundings& around) {
   std::string folder = given.folder;
   if (folder.empty()) {
     OVIR_ASSIGN(const std::string state, state_folder());
@@ -115,7 +115,7 @@ result<exit_code> list(const options& given, surroundings& around) {
 
 void add_model_list(CLI::App& model, chosen_command& chosen) {
   CLI::App* const command = model.add_subcommand("list", "What models there are");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<list_options>();
   command->footer(
       "Every model in the folder that ovir model pull writes to, or another: its size,\n"
       "architecture and type, or what is wrong with it. --digests reads all of them\n"

@@ -9,7 +9,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct manifest_options {
   std::string file;
   std::string output;
   bool as_json{false};
@@ -33,7 +33,7 @@ totals totals_of(const compute::model_manifest& manifest) {
   return sum;
 }
 
-result<exit_code> write_manifest(const options& given, surroundings& around) {
+result<exit_code> write_manifest(const manifest_options& given, surroundings& around) {
   OVIR_ASSIGN(const open_model model, open_model_at(around.environment, given.file));
   OVIR_ASSIGN(const compute::model_manifest manifest, compute::manifest_of(model.metadata));
   const std::string bytes = compute::to_bytes(manifest);
@@ -67,7 +67,7 @@ result<exit_code> write_manifest(const options& given, surroundings& around) {
 void add_model_manifest(CLI::App& model, chosen_command& chosen) {
   CLI::App* const command =
       model.add_subcommand("manifest", "Name a model by what it computes, whatever file it is in");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<manifest_options>();
   command->footer(
       "The name is the CID of the manifest: parameters, tokenizer and tensors by their\n"
       "digests.\n\nExample:\n  ovir model manifest MODEL.gguf -o MODEL.manifest");

@@ -12,7 +12,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct pull_options {
   std::string from;
   std::string out;
   std::vector<std::string> digests;
@@ -32,7 +32,8 @@ std::string hub_address() {
 }
 
 /// Its file, where nothing else is said: in the folder of models.
-result<std::string> target_of(const options& given, const download_url& url, surroundings& around) {
+result<std::string> target_of(const pull_options& given, const download_url& url,
+                              surroundings& around) {
   OVIR_ASSIGN(const std::string name, file_name_of(url));
   if (given.out.empty()) {
     OVIR_ASSIGN(const std::string state, state_folder());
@@ -53,7 +54,7 @@ result<void> is_gguf(surroundings& around, const std::string& path) {
 }
 
 /// All files of the model of which `first` is one, in order.
-result<std::vector<download_order>> orders_of(const options& given, const download_url& first,
+result<std::vector<download_order>> orders_of(const pull_options& given, const download_url& first,
                                               surroundings& around) {
   OVIR_ASSIGN(const std::string target, target_of(given, first, around));
   const std::filesystem::path place{target};
@@ -100,7 +101,7 @@ result<std::vector<download_order>> orders_of(const options& given, const downlo
   return orders;
 }
 
-result<exit_code> pull(const options& given, surroundings& around) {
+result<exit_code> pull(const pull_options& given, surroundings& around) {
   auto url = download_url_from(given.from, hub_address());
   if (!url) {
     return in_context(given.from, url.error());
@@ -136,7 +137,7 @@ result<exit_code> pull(const options& given, surroundings& around) {
 
 void add_model_pull(CLI::App& model, chosen_command& chosen) {
   CLI::App* const command = model.add_subcommand("pull", "Fetch a model file");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<pull_options>();
   command->footer(
       "URL is https://..., http://... with --sha256, or hf:OWNER/REPO/FILE; of a model in several\n"
       "files any of them. What an interruption or a broken connection leaves is kept in FILE.part\n"

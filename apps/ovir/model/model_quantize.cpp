@@ -7,7 +7,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct quantize_options {
   std::string from;
   std::string out;
   std::string type{"q4_k_m"};
@@ -15,7 +15,7 @@ struct options {
   bool as_json{false};
 };
 
-result<exit_code> quantize(const options& given, surroundings& around) {
+result<exit_code> quantize(const quantize_options& given, surroundings& around) {
   OVIR_ASSIGN(const compute::quantize_recipe recipe, compute::quantize_recipe_from(given.type));
   OVIR_ASSIGN(const open_model model, open_model_at(around.environment, given.from));
   const auto planned = compute::plan_quantized(model.metadata, recipe);
@@ -55,7 +55,7 @@ result<exit_code> quantize(const options& given, surroundings& around) {
 void add_model_quantize(CLI::App& model, chosen_command& chosen) {
   CLI::App* const command =
       model.add_subcommand("quantize", "Write a model with its matrices in fewer bits");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<quantize_options>();
   command->footer("From F32, F16 or BF16. The same file gives the same bytes for any number of\n"
                   "threads. Norms, biases and routers stay as they are; rows that are no whole\n"
                   "blocks take a larger type. f32 writes out what quantised weights mean.\n"

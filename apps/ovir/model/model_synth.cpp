@@ -7,7 +7,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct synth_options {
   std::string out;
   std::string preset;
   std::string type{"q4_k_m"};
@@ -31,7 +31,7 @@ compute::synth_spec spec_1_1b() {
   return spec;
 }
 
-result<exit_code> synthesise(const options& given, surroundings& around) {
+result<exit_code> synthesise(const synth_options& given, surroundings& around) {
   compute::synth_spec spec = given.spec;
   OVIR_ASSIGN(spec.quantization, compute::synth_quantization_from(given.type));
   OVIR_ASSIGN(const std::uint64_t size, compute::synth_bytes(spec));
@@ -98,7 +98,7 @@ void add_shape(CLI::App& command, compute::synth_spec& spec) {
 void add_model_synth(CLI::App& model, chosen_command& chosen) {
   CLI::App* const command =
       model.add_subcommand("synth", "Write a model of any shape with random weights");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<synth_options>();
   command->footer("Speaks gibberish, at the speed of a real model of its shape. The same options\n"
                   "give the same bytes everywhere.\n"
                   "\nExamples:\n"

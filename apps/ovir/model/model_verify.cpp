@@ -12,7 +12,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct verify_options {
   std::string file;
   std::string manifest;
   compute_options compute;
@@ -86,8 +86,8 @@ std::vector<std::string> compare(const compute::model_manifest& wanted,
   return faults;
 }
 
-result<void> report(const options& given, const digest& name, const std::vector<tensor_line>& lines,
-                    const std::vector<std::string>& faults) {
+result<void> report(const verify_options& given, const digest& name,
+                    const std::vector<tensor_line>& lines, const std::vector<std::string>& faults) {
   if (given.as_json) {
     json tensors = json::array();
     for (const tensor_line& line : lines) {
@@ -106,7 +106,7 @@ result<void> report(const options& given, const digest& name, const std::vector<
   return write_output(text + fmt::format("{}  model\n", to_cid(name)));
 }
 
-result<exit_code> verify(const options& given, surroundings& around) {
+result<exit_code> verify(const verify_options& given, surroundings& around) {
   OVIR_ASSIGN(const open_model model, open_model_at(around.environment, given.file));
   std::optional<compute::model_manifest> wanted;
   if (!given.manifest.empty()) {
@@ -144,7 +144,7 @@ result<exit_code> verify(const options& given, surroundings& around) {
 void add_model_verify(CLI::App& model, chosen_command& chosen) {
   CLI::App* const command =
       model.add_subcommand("verify", "Check a model file, and that it is what a manifest names");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<verify_options>();
   command->footer(
       "Prints the CID of every tensor's bytes, and of the model. Refuses a file that contradicts\n"
       "itself; with --manifest, names what differs, to the chunk.\n\n"

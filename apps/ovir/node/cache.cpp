@@ -137,7 +137,7 @@ result<exit_code> stats(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-json document_of(const storage::entry& e) {
+json entry_document(const storage::entry& e) {
   return {
       {"kind", to_string(e.kind)},
       {"name", to_hex(e.name)},
@@ -177,7 +177,7 @@ result<exit_code> list(const options& given, surroundings& around) {
       return;
     }
     if (given.as_json) {
-      entries.push_back(document_of(e));
+      entries.push_back(entry_document(e));
     } else {
       text += line_of(e, now);
     }

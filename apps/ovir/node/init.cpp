@@ -25,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct options {
+struct init_options {
   std::string folder; ///< empty: the state folder
   std::string config; ///< empty: node.toml in the folder
   std::string name;   ///< empty: the machine's
@@ -74,7 +74,7 @@ std::string toml_text(std::string_view text) {
   return out + '"';
 }
 
-result<void> check_places(const options& given) {
+result<void> check_places(const init_options& given) {
   struct place {
     std::string_view option;
     const std::string& address;
@@ -135,7 +135,8 @@ result<node_operator> operator_of_token(const std::string& text, const node_id& 
   return node_operator{token.admin, text, false};
 }
 
-result<node_operator> operator_of(const options& how, const node_id& node, surroundings& around) {
+result<node_operator> operator_of(const init_options& how, const node_id& node,
+                                  surroundings& around) {
   if (!how.token.empty()) {
     return operator_of_token(how.token, node, around);
   }
@@ -163,7 +164,7 @@ result<node_operator> operator_of(const options& how, const node_id& node, surro
   return found;
 }
 
-std::string joining_part(const options& given, const node_operator& who) {
+std::string joining_part(const init_options& given, const node_operator& who) {
   std::string out = fmt::format("\n# Where other members reach this node.\nlisten = {}\n",
                                 toml_text(given.listen));
   if (!given.join.empty()) {
@@ -182,7 +183,8 @@ std::string joining_part(const options& given, const node_operator& who) {
   return out;
 }
 
-std::string config_text(const options& given, const std::string& state, const node_operator& who) {
+std::string config_text(const init_options& given, const std::string& state,
+                        const node_operator& who) {
   std::string out = fmt::format(
       "# Made by `ovir init`. Every key there is, with unit, default and bound: all.toml "
       "among the\n# examples. `ovir node --check -c FILE` looks at a file without "
@@ -228,7 +230,7 @@ result<std::string> absolute(const std::string& path) {
 }
 
 /// The secret key of who operates the node, where it is used at all, lies outside of its folder.
-result<void> place_admin_key(options& how) {
+result<void> place_admin_key(init_options& how) {
   if (!how.admin.empty() || !how.token.empty()) {
     if (how.token.empty() && !how.listen.empty()) {
       return fail(errc::invalid_argument,
@@ -256,7 +258,7 @@ result<void> place_admin_key(options& how) {
   return {};
 }
 
-result<void> complete(options& how) {
+result<void> complete(init_options& how) {
   if (how.folder.empty()) {
     OVIR_ASSIGN(how.folder, state_folder());
   }
@@ -276,14 +278,14 @@ result<void> complete(options& how) {
 }
 
 struct made_node {
-  options how; ///< complete
+  init_options how; ///< complete
   node_id node;
   node_operator who;
   bool fresh; ///< else its configuration was there
 };
 
-result<made_node> make_node(const options& given, surroundings& around) {
-  options how = given;
+result<made_node> make_node(const init_options& given, surroundings& around) {
+  init_options how = given;
   OVIR_TRY(complete(how));
   OVIR_TRY(around.environment.make_folder(how.folder));
   OVIR_ASSIGN(const kept_key node, keep_key(around.environment, key_path_in(how.folder)));
@@ -300,7 +302,7 @@ result<made_node> make_node(const options& given, surroundings& around) {
 
 json text_or_null(const std::string& text) { return text.empty() ? json(nullptr) : json(text); }
 
-json document_of(const made_node& made) {
+json node_document(const made_node& made) {
   return {{"config", made.how.config},
           {"made", made.fresh},
           {"state", made.how.folder},
@@ -370,7 +372,7 @@ struct node_places {
 };
 
 /// Places that were asked for come first: the others make way.
-result<node_places> divide_ports(const options& given) {
+result<node_places> divide_ports(const init_options& given) {
   node_places places;
   struct wanted {
     std::string_view option;
@@ -442,7 +444,7 @@ result<std::uint32_t> count_layers(surroundings& around, const std::string& mode
 }
 
 /// n1, n2, ... below the folder, each with the next ports, one admin key for all.
-result<exit_code> init_several(const options& given, surroundings& around) {
+result<exit_code> init_several(const init_options& given, surroundings& around) {
   if (!given.join.empty() || !given.name.empty() || !given.config.empty() || !given.admin.empty() ||
       !given.token.empty()) {
     return fail(errc::invalid_argument, "--nodes makes a whole cluster; --join, --name, --config, "
@@ -456,7 +458,7 @@ result<exit_code> init_several(const options& given, surroundings& around) {
   std::string ways;
   std::string configs;
   for (std::uint32_t i = 0; i < given.nodes; ++i) {
-    options how = given;
+    init_options how = given;
     how.name = fmt::format("n{}", i + 1);
     how.folder = (fs::path{folder} / how.name).string();
     how.layers = layers_of(i, given.nodes, layers);
@@ -468,7 +470,7 @@ result<exit_code> init_several(const options& given, surroundings& around) {
       how.join = {places.listen.front()};
     }
     OVIR_ASSIGN(const made_node made, make_node(how, around));
-    documents.push_back(document_of(made));
+    documents.push_back(node_document(made));
     configs += made.how.config + "\n";
     starts += made.fresh
                   ? fmt::format("start it:    ovir node -c {} &\n", made.how.config)
@@ -489,14 +491,14 @@ result<exit_code> init_several(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-result<exit_code> init(const options& given, surroundings& around) {
+result<exit_code> init(const init_options& given, surroundings& around) {
   if (given.nodes > 0) {
     return init_several(given, around);
   }
   OVIR_ASSIGN(const made_node made, make_node(given, around));
-  const options& how = made.how;
+  const init_options& how = made.how;
   if (how.as_json) {
-    OVIR_TRY(write_document(document_of(made)));
+    OVIR_TRY(write_document(node_document(made)));
     return exit_code::done;
   }
   if (!made.fresh) {
@@ -511,7 +513,7 @@ result<exit_code> init(const options& given, surroundings& around) {
 }
 
 /// The three ways to say who operates the node.
-void add_operator(CLI::App& command, options& given) {
+void add_operator(CLI::App& command, init_options& given) {
   CLI::Option* const key = command.add_option(
       "--admin-key", given.admin_key,
       "Secret key of who lets nodes in and operates them, made when there is none; outside of the "
@@ -535,7 +537,7 @@ void add_operator(CLI::App& command, options& given) {
 void add_init(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command =
       app.add_subcommand("init", "Write a configuration that works, and keys");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<init_options>();
   command->footer(
       "Asks nothing. Without options: a node alone that computes the model inside the program and\n"
       "answers OpenAI's clients on this machine. What is there already is kept.\n"

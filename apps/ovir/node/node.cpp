@@ -31,7 +31,7 @@ namespace {
 /// How often the main thread looks for signals.
 constexpr std::chrono::milliseconds signal_poll{50};
 
-struct options {
+struct command_options {
   std::string config;
   bool check{false};
   bool as_json{false};
@@ -234,13 +234,13 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
 namespace {
 
 /// What the file says, of a node that may start so.
-result<supervision::node_options> read_options(const options& given, surroundings& around) {
+result<supervision::node_options> read_options(const command_options& given, surroundings& around) {
   OVIR_ASSIGN(auto how, read_node_config(around.environment, given.config));
   OVIR_TRY(refuse_operators_keys(around.environment, how));
   return how;
 }
 
-result<exit_code> run(const options& given, surroundings& around) {
+result<exit_code> run(const command_options& given, surroundings& around) {
   OVIR_ASSIGN(const auto how, read_options(given, around));
   if (!given.check) {
     return run_node(how, around, [&given, &around] { return read_options(given, around); });
@@ -257,7 +257,7 @@ result<exit_code> run(const options& given, surroundings& around) {
 
 void add_node(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command = app.add_subcommand("node", "Be a member of a cluster");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<command_options>();
   command->footer("config/all.toml explains every key. The node makes its key on first start; its\n"
                   "public half is its name, and what other nodes allow.\n"
                   "\nSIGTERM or Ctrl-C drains: nothing new is taken, running requests end or are\n"

@@ -12,7 +12,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct perplexity_options {
   std::string model;
   std::string file;
   compute_options how;
@@ -62,7 +62,7 @@ result<std::vector<double>> evaluate(ready_model& model, std::span<const token_i
   return nll;
 }
 
-result<exit_code> perplexity(const options& given, surroundings& around) {
+result<exit_code> perplexity(const perplexity_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string text, read_text(around.environment, given.file));
   OVIR_ASSIGN(ready_model model, load_model(around, given.model));
   OVIR_ASSIGN(std::vector<token_id> ids, model.vocabulary->encode(text, {}));
@@ -110,7 +110,7 @@ result<exit_code> perplexity(const options& given, surroundings& around) {
 void add_perplexity(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command =
       app.add_subcommand("perplexity", "How well a model predicts a text, token by token");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<perplexity_options>();
   command->footer("nll is in nats. A text longer than the model's context is evaluated up to it.\n"
                   "\nExample:\n  ovir perplexity -m MODEL.gguf -f story.txt --json");
   command->add_option("-m,--model", given->model, "GGUF file (default: the embedded model)");

@@ -10,7 +10,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct plan_options {
   std::string model;
   std::string cluster;
   std::uint32_t context{0}; ///< 0: the model's own
@@ -114,7 +114,7 @@ std::string text_of(const planned& p) {
   return text + fmt::format("why        {}\n", p.plan.why);
 }
 
-result<exit_code> run_plan(const options& given, surroundings& around) {
+result<exit_code> run_plan(const plan_options& given, surroundings& around) {
   auto text = around.environment.read(given.cluster, limits::config_file_bytes_max);
   if (!text) {
     return text.error();
@@ -153,7 +153,7 @@ result<exit_code> run_plan(const options& given, surroundings& around) {
 void add_plan(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command =
       app.add_subcommand("plan", "Cut a model for the machines a file describes");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<plan_options>();
   command->footer(
       "Prints who would hold what, the predicted speed and memory, and why. Nothing is\n"
       "started. config/cluster.toml shows every key of the file.\n"

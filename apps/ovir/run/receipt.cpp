@@ -10,7 +10,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct receipt_options {
   std::string file;
   std::string output;
   signer_options signers;
@@ -22,7 +22,7 @@ struct options {
   bool as_json{false};
 };
 
-result<any_receipt> load(const options& given, surroundings& around) {
+result<any_receipt> load(const receipt_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string text,
               around.environment.read(given.file, limits::receipt_bytes_max));
   auto read = parse_receipt(text);
@@ -36,13 +36,13 @@ result<void> write_file(surroundings& around, const std::string& path,
   return file->commit();
 }
 
-result<exit_code> show(const options& given, surroundings& around) {
+result<exit_code> show(const receipt_options& given, surroundings& around) {
   OVIR_ASSIGN(const any_receipt r, load(given, around));
   OVIR_TRY(given.as_json ? write_document(receipt_document(r)) : write_output(receipt_text(r)));
   return exit_code::done;
 }
 
-result<exit_code> verify(const options& given, surroundings& around) {
+result<exit_code> verify(const receipt_options& given, surroundings& around) {
   OVIR_ASSIGN(const compute::signer_policy who, policy_of(given.signers, around.environment));
   OVIR_ASSIGN(const any_receipt r, load(given, around));
   const auto found = check_receipt(r, who);
@@ -52,7 +52,7 @@ result<exit_code> verify(const options& given, surroundings& around) {
 }
 
 /// A whole receipt that holds, whoever signed it: what others are made from.
-result<receipt> load_sound(const options& given, surroundings& around) {
+result<receipt> load_sound(const receipt_options& given, surroundings& around) {
   OVIR_ASSIGN(any_receipt r, load(given, around));
   auto* const whole = std::get_if<receipt>(&r);
   if (whole == nullptr) {
@@ -66,7 +66,7 @@ result<receipt> load_sound(const options& given, surroundings& around) {
   return std::move(*whole);
 }
 
-result<exit_code> shorten(const options& given, surroundings& around) {
+result<exit_code> shorten(const receipt_options& given, surroundings& around) {
   OVIR_ASSIGN(const receipt r, load_sound(given, around));
   OVIR_ASSIGN(const compact_receipt brief, compact(r));
   const auto bytes = encode_compact(brief);
@@ -75,14 +75,14 @@ result<exit_code> shorten(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-result<exit_code> open(const options& given, surroundings& around) {
+result<exit_code> open(const receipt_options& given, surroundings& around) {
   OVIR_ASSIGN(const receipt r, load_sound(given, around));
   OVIR_ASSIGN(const unit_opening opened, open_unit(r, given.window, given.layer));
   OVIR_TRY(write_file(around, given.output, encode_opening(opened)));
   return exit_code::done;
 }
 
-result<exit_code> enclose(const options& given, surroundings& around) {
+result<exit_code> enclose(const receipt_options& given, surroundings& around) {
   OVIR_ASSIGN(const receipt r, load_sound(given, around));
   OVIR_ASSIGN(const ready_model model, load_model(around, given.model));
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
@@ -93,7 +93,7 @@ result<exit_code> enclose(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-result<exit_code> reveal(const options& given, surroundings& around) {
+result<exit_code> reveal(const receipt_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string text,
               around.environment.read(given.file, limits::capsule_bytes_max));
   const auto enclosed = decode_capsule(std::as_bytes(std::span{text}));
@@ -112,12 +112,12 @@ result<exit_code> reveal(const options& given, surroundings& around) {
   return exit_code::done;
 }
 
-using action = result<exit_code> (*)(const options&, surroundings&);
+using action = result<exit_code> (*)(const receipt_options&, surroundings&);
 
-std::shared_ptr<options> add(CLI::App& group, const std::string& name, const std::string& about,
-                             action act, chosen_command& chosen) {
+std::shared_ptr<receipt_options> add(CLI::App& group, const std::string& name,
+                                     const std::string& about, action act, chosen_command& chosen) {
   CLI::App* const command = group.add_subcommand(name, about);
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<receipt_options>();
   command->add_option("FILE", given->file, "The receipt")->required();
   command->callback([given, act, &chosen] {
     chosen.as_json = given->as_json;

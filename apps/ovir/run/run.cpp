@@ -24,7 +24,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct run_options {
   std::string model;
   std::string prompt;
   std::string file;
@@ -48,7 +48,7 @@ struct options {
 };
 
 // What the command line alone can tell, before any file is opened.
-result<void> check_options(const options& given) {
+result<void> check_options(const run_options& given) {
   if (given.has_prompt == !given.file.empty()) {
     return fail(errc::invalid_argument,
                 "give either a prompt with -p TEXT or a file with -f FILE; see ovir run --help");
@@ -69,7 +69,7 @@ result<void> check_options(const options& given) {
   return check(given.sampling);
 }
 
-result<std::vector<token_id>> encode_prompt(const options& given, const ready_model& model,
+result<std::vector<token_id>> encode_prompt(const run_options& given, const ready_model& model,
                                             surroundings& around) {
   std::string text = given.prompt;
   if (!given.file.empty()) {
@@ -133,7 +133,7 @@ private:
   error reason_;
 };
 
-result<supervision::run_report> generate(const options& given, const ready_model& model,
+result<supervision::run_report> generate(const run_options& given, const ready_model& model,
                                          const std::vector<token_id>& prompt,
                                          const sampling_params& sampling,
                                          const compute::kernel_set& kernels,
@@ -205,7 +205,7 @@ struct evidence_files {
   std::unique_ptr<storage::staged_file> capsule;
 };
 
-result<evidence_files> open_evidence(const options& given, surroundings& around) {
+result<evidence_files> open_evidence(const run_options& given, surroundings& around) {
   evidence_files files;
   if (given.receipt.empty() && given.capsule.empty()) {
     return files;
@@ -222,7 +222,7 @@ result<evidence_files> open_evidence(const options& given, surroundings& around)
 }
 
 /// The receipt, and the capsule, whose inputs are computed again: nothing kept them.
-result<void> write_evidence(const options& given, const supervision::run_report& report,
+result<void> write_evidence(const run_options& given, const supervision::run_report& report,
                             const ready_model& model, const compute::kernel_set& kernels,
                             evidence_files& files) {
   if (!files.key) {
@@ -247,7 +247,7 @@ result<void> write_evidence(const options& given, const supervision::run_report&
   return {};
 }
 
-result<exit_code> run_in_fast(const options& given, const std::vector<token_id>& prompt,
+result<exit_code> run_in_fast(const run_options& given, const std::vector<token_id>& prompt,
                               const ready_model& model, surroundings& around) {
   fast_orders orders{prompt, seeded(given.sampling, around.environment), 0, given.receipt,
                      given.as_json};
@@ -256,7 +256,7 @@ result<exit_code> run_in_fast(const options& given, const std::vector<token_id>&
   return run_fast(orders, model, around);
 }
 
-result<exit_code> run(const options& given, surroundings& around) {
+result<exit_code> run(const run_options& given, surroundings& around) {
   OVIR_TRY(check_options(given));
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
   const std::optional<file_identity> model_file = identity_of(given.model);
@@ -328,7 +328,7 @@ result<exit_code> run(const options& given, surroundings& around) {
 void add_run(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command =
       app.add_subcommand("run", "Continue a prompt with a model cut into supervised segments");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<run_options>();
   command->footer("The text goes to standard output; the cut, the speed and the transcript digest\n"
                   "to standard error. Ctrl-C ends with what was produced (finish_reason\n"
                   "\"cancelled\", exit code 0).\n"

@@ -12,7 +12,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct serve_options {
   std::string model; ///< empty: the one inside the program
   std::string state;
   supervision::gateway_option http;
@@ -20,7 +20,7 @@ struct options {
   std::uint32_t context{0};
 };
 
-result<exit_code> serve(const options& given, surroundings& around) {
+result<exit_code> serve(const serve_options& given, surroundings& around) {
   supervision::node_options how;
   how.name = "serve";
   how.cluster = "alone";
@@ -51,7 +51,7 @@ result<exit_code> serve(const options& given, surroundings& around) {
 void add_serve(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command =
       app.add_subcommand("serve", "Answer OpenAI's clients over HTTP, in one process");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<serve_options>();
   given->http.listen = "127.0.0.1:7380";
   command->footer(
       "A node of its own with an HTTP endpoint; in a cluster the table [gateway] of a\n"

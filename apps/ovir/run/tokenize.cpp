@@ -5,7 +5,7 @@ namespace ovir::apps {
 
 namespace {
 
-struct options {
+struct tokenize_options {
   std::string model;
   std::string file;
   std::string text;
@@ -15,7 +15,7 @@ struct options {
   bool as_json{false};
 };
 
-result<exit_code> tokenize(const options& given, surroundings& around) {
+result<exit_code> tokenize(const tokenize_options& given, surroundings& around) {
   if (given.has_text == !given.file.empty()) {
     return fail(errc::invalid_argument, "give either a TEXT or -f FILE; see ovir tokenize --help");
   }
@@ -50,7 +50,7 @@ result<exit_code> tokenize(const options& given, surroundings& around) {
 
 void add_tokenize(CLI::App& app, chosen_command& chosen) {
   CLI::App* const command = app.add_subcommand("tokenize", "Show the tokens of a text");
-  const auto given = std::make_shared<options>();
+  const auto given = std::make_shared<tokenize_options>();
   command->footer("Example:\n  ovir tokenize -m MODEL.gguf \"Once upon a time\" --json");
   command->add_option("-m,--model", given->model, "GGUF file; only its metadata is read")
       ->required();
