@@ -9,7 +9,7 @@ namespace ovir::chaos {
 
 namespace {
 
-constexpr std::chrono::seconds look_pause{2};
+constexpr std::chrono::seconds watch_pause{2};
 constexpr std::size_t samples_min = 12;
 constexpr double memory_growth_max_mib = 12;
 constexpr double descriptor_growth_max = 4;
@@ -102,7 +102,7 @@ void node_watch::look() {
 
 void node_watch::look_now() {
   const clock::time_point now = clock::now();
-  next_ = now + look_pause;
+  next_ = now + watch_pause;
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     const pid_t process = cluster_.id(i);
     const auto use = cluster_.use(i);

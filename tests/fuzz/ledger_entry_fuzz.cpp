@@ -1,7 +1,7 @@
-#include "messages/wire/bytes.hpp"
 #include "ledger/rules/command.hpp"
 #include "ledger/rules/proof.hpp"
 #include "ledger/rules/state.hpp"
+#include "messages/wire/bytes.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -62,7 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   // The digest at a snapshot's end keeps a fuzzer out; so it is put right.
   std::vector<std::byte> image(bytes.begin(), bytes.end());
-  byte_writer{image}.write(ovir::hash("ovir/ledger/v1/snapshot", bytes));
+  ovir::byte_writer{image}.write(ovir::hash("ovir/ledger/v1/snapshot", bytes));
   static_cast<void>(state::restore(image, 1));
   return 0;
 }

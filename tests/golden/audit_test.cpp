@@ -36,31 +36,31 @@ TEST(audit_golden, messages_are_these_bytes) {
   EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
             "70acaef98e8b912a8ff0d3843e9cb0e81b2b04f585fbd440b47ef5d6c7b9749d");
   EXPECT_EQ(named(audit_offer{true, bytes}),
-            "735eaf06114512d7e1a52dce4ceb546876bba5b049bb186f8ef1ac1326155de2");
+            "62314c3d8157854977533ff891f15e42824e606edacb38a3778057954444ffd3");
   EXPECT_EQ(named(audit_question{7, place, {audit_kernels::avx2}, bytes}),
-            "b754e5ca587099a196fdbbd7631a4f87d7afe7a18320b2373428144c224006e9");
+            "846abee394d69b4a292960559ff1eac2640f1c5dc9c3aa6dda541c3b26320ec8");
   EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "4c0039c4a9bc9eecb49b471365db36e9f85007dcb8f2cc7afb6a64af8bf39700");
+            "334be0c892b2140616c6a50e02e6406cd4cbebbeed14e0bf24d447480ce5e5f3");
   conviction c{conviction_kind::replay,
                cast.id(1),
                place,
                some(1),
                {bytes},
                {verdict, give_verdict(cast.key(5), name, place, some(1), {})}};
-  EXPECT_EQ(named(c), "2e37174d4bca9229ad078ec4eccf24c0ccfe15e1659ff3053573b2fa809852cd");
+  EXPECT_EQ(named(c), "be9a7c899caa0ee707d7a62d0c51222e6d9b094d5099b10b80afa6b40dbdf47d");
   c.admission = admit_fault(cast.key(1), c, audit_fault::hardware);
   EXPECT_EQ(named(audit_accusation{9, c, bytes}),
-            "ee72343aa9693901baf51141d3381cc9fc511c2c6c940c3a317910433c5ab30f");
+            "c41cc73fb35a0d115bf5794bf44900de0414f47eae254377ef9b5fa43885bcfe");
   EXPECT_EQ(named(audit_defence{9, c.admission, {}}),
-            "a687601daac08357895b3eeb01b8328766abffd67d4c3d79ef0d5e37338030e3");
+            "c96fbe9589af1786c6a0443a87b91c824dc5161ff80545cc0cc8f8b855057ff9");
   EXPECT_EQ(named(audit_defence{9, {}, verdict}),
-            "14d2f7ecc1115dc0fb56afb330dc32cc1e341054a9492c5fd4ec62442b3e58e7");
+            "4466003337f69581296d4a23b5a598715b3798196ce40be70d4bb629d8184a58");
   std::vector<node_id> keys{cast.id(1), cast.id(2)};
   std::sort(keys.begin(), keys.end());
   const audit_known known{true, keys};
-  EXPECT_EQ(named(known), "0587120b288cfed6aac3de86b3c0a2e20d87b20f0788ed084ef67e7d028c0d31");
+  EXPECT_EQ(named(known), "01d96213e552b2a6dffd047bb287cd6b13c99f1a4eb041a7b3599d0f12ecab78");
   const audit_standing standing{keys, {0, 1'000'000}};
-  EXPECT_EQ(named(standing), "3bb37df81b088a635402dce71e10f5a957a13dfe62f182f007e3b90f516334eb");
+  EXPECT_EQ(named(standing), "14ad2410923245e2ca3ac5ac15e78b1246c75b1f979a67d3029161c4b11677d4");
   EXPECT_EQ(std::get<audit_standing>(*decode_audit(*encode_audit(standing))), standing);
   EXPECT_FALSE(decode_audit(*encode_audit(audit_standing{keys, {0}})));
   EXPECT_FALSE(decode_audit(*encode_audit(audit_standing{keys, {0, 1'000'001}})));
