@@ -20,7 +20,6 @@ class byte_reader;
 
 namespace ovir::ledger {
 
-
 enum class apply_outcome : std::uint8_t {
   applied,
   duplicate ///< was applied before, as the entry of this index: a retry

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "messages/wire/bytes.hpp"
 #include "ledger/rules/account.hpp"
+#include "messages/wire/bytes.hpp"
 
 /// The canonical bytes of what a state consists of (docs/formats/ledger-log.md, "Snapshots"), for
 /// snapshots and for the log's index. Reading past the end is remembered by the reader.

@@ -1,7 +1,7 @@
 // The bytes of docs/formats/ledger-log.md.
 #include "ledger/keeper/ledger.hpp"
-#include "messages/wire/bytes.hpp"
 #include "ledger/log/log_format.hpp"
+#include "messages/wire/bytes.hpp"
 #include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 
