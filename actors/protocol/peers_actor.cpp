@@ -59,6 +59,7 @@ void peers::use(const receivers& actors) {
 void peers::forget_actors() {
   const std::lock_guard lock{guard_};
   actors_ = {};
+  core_.clear();
   leads_.clear();
   stages_.clear();
 }
@@ -181,25 +182,28 @@ void peers::deliver_credit(const node_id& from, role_set roles, received_bytes b
   caf::anon_send(receiver, credit_received{from, roles, std::move(bytes)});
 }
 
-void peers::route_lead(request_id request, lead_actor lead,
-                       std::vector<std::pair<node_id, layer_index>> path) {
+void peers::route_lead(request_id request, lead_actor lead, peers_core::path path) {
   const std::lock_guard lock{guard_};
-  leads_[request] = {std::move(lead), std::move(path)};
+  core_.route_lead(request, std::move(path));
+  leads_[request] = std::move(lead);
 }
 
 void peers::drop_lead(request_id request) {
   const std::lock_guard lock{guard_};
+  core_.drop_lead(request);
   leads_.erase(request);
 }
 
 void peers::route_stage(request_id request, layer_index stage, shard_actor shard,
                         node_id previous) {
   const std::lock_guard lock{guard_};
-  stages_[{request, stage}] = {std::move(shard), previous};
+  core_.route_stage(request, stage, previous);
+  stages_[{request, stage}] = std::move(shard);
 }
 
 void peers::drop_stage(request_id request, layer_index stage) {
   const std::lock_guard lock{guard_};
+  core_.drop_stage(request, stage);
   stages_.erase({request, stage});
 }
 
@@ -409,80 +413,50 @@ caf::strong_actor_ptr peers::receiver_of(const node_id& from, std::uint32_t targ
     drop(from, "a malformed frame");
     return nullptr;
   }
-  const bool logits = is_answer(view->header.kind);
-  const bool evidence = view->header.kind == frame_kind::evidence;
-  if (target == frame_to_lead) {
-    const auto lead = leads_.find(view->header.request);
-    const bool member =
-        lead != leads_.end() && std::any_of(lead->second.path.begin(), lead->second.path.end(),
-                                            [&](const auto& stage) { return stage.first == from; });
-    if (!member || !(evidence || (logits && lead->second.path.back().first == from))) {
-      drop(from, "logits of a request it has no part in");
-      return nullptr;
-    }
-    return caf::actor_cast<caf::strong_actor_ptr>(lead->second.lead);
+  const peers_core::verdict verdict = core_.judge(from, target, view->header);
+  if (verdict.to == peers_core::receiver::lead) {
+    return caf::actor_cast<caf::strong_actor_ptr>(leads_.at(view->header.request));
   }
-  const auto stage = stages_.find({view->header.request, target});
-  if (stage == stages_.end() || stage->second.previous != from || logits) {
-    drop(from, "a frame of a request it has no part in");
-    return nullptr;
+  if (verdict.to == peers_core::receiver::stage) {
+    return caf::actor_cast<caf::strong_actor_ptr>(stages_.at({view->header.request, target}));
   }
-  return caf::actor_cast<caf::strong_actor_ptr>(stage->second.shard);
+  drop(from, verdict.refused);
+  return nullptr;
 }
 
 void peers::deliver_wire(const node_id& from, role_set roles, wire_message message,
                          const received_bytes& bytes) {
-  const bool answer =
-      std::visit([]<class Body>(const Body&) { return stage_news::has<Body>; }, message.body);
-  if (answer) {
-    return deliver_answer(from, message, bytes);
-  }
+  using receiver = peers_core::receiver;
   const std::lock_guard lock{guard_};
-  if (auto* adopt = std::get_if<wire_adopt>(&message.body)) {
-    if (!actors_.jobs || !roles.has(role::worker)) {
-      return drop(from, "a request to adopt");
+  const peers_core::verdict verdict = core_.judge(from, roles, message);
+  const auto give = [&](const caf::actor& to, auto news) {
+    if (to) {
+      caf::anon_send(to, std::move(news));
+    } else {
+      drop(from, "what no actor here takes");
     }
-    caf::anon_send(actors_.jobs, adoption_asked{from, std::move(adopt->log), bytes});
-    return;
-  }
-  if (std::holds_alternative<wire_adopted>(message.body)) {
-    if (!actors_.host || !roles.has(role::scheduler)) {
-      return drop(from, "an adoption");
+  };
+  switch (verdict.to) {
+  case receiver::nobody:
+  case receiver::stage: return drop(from, verdict.refused);
+  case receiver::jobs:
+    return give(actors_.jobs,
+                adoption_asked{from, std::move(std::get<wire_adopt>(message.body).log), bytes});
+  case receiver::paths:
+    return give(actors_.paths,
+                load_failed{from, std::move(std::get<wire_load_failed>(message.body))});
+  case receiver::host:
+    if (std::holds_alternative<wire_adopted>(message.body)) {
+      return give(actors_.host, adoption_answered{from, message.request});
     }
-    caf::anon_send(actors_.host, adoption_answered{from, message.request});
-    return;
+    return give(actors_.host, order_received{from, std::move(message), bytes});
+  case receiver::lead: break;
   }
-  if (auto* failed = std::get_if<wire_load_failed>(&message.body)) {
-    if (!actors_.paths || !roles.has(role::worker)) {
-      return drop(from, "a refusal to fetch");
-    }
-    caf::anon_send(actors_.paths, load_failed{from, std::move(*failed)});
-    return;
-  }
-  if (!actors_.host || !roles.has(role::scheduler)) {
-    return drop(from, "an order to a stage");
-  }
-  caf::anon_send(actors_.host, order_received{from, std::move(message), bytes});
-}
-
-void peers::deliver_answer(const node_id& from, wire_message& message,
-                           const received_bytes& bytes) {
-  const std::lock_guard lock{guard_};
-  const auto found = leads_.find(message.request);
-  if (found == leads_.end()) {
-    return drop(from, "an answer to a request that is over");
-  }
-  const auto& path = found->second.path;
-  const auto place = std::find(path.begin(), path.end(), std::pair{from, message.stage});
-  if (place == path.end()) {
-    return drop(from, "an answer for a stage that is not its own");
-  }
-  const stage_index stage{static_cast<std::uint32_t>(place - path.begin())};
   std::visit(
       [&]<class Body>(Body& body) {
         if constexpr (stage_news::has<Body>) {
-          caf::anon_send(found->second.lead,
-                         from_stage<Body>{std::move(body), stage, message.driver, bytes});
+          caf::anon_send(leads_.at(message.request),
+                         from_stage<Body>{std::move(body), verdict.stage, message.driver, bytes});
         }
       },
       message.body);
@@ -490,7 +464,7 @@ void peers::deliver_answer(const node_id& from, wire_message& message,
 
 peers::counters peers::count() const {
   const std::lock_guard lock{guard_};
-  return {dropped_, links_.size(), leads_.size(), stages_.size()};
+  return {dropped_, links_.size(), core_.lead_routes(), core_.stage_routes()};
 }
 
 } // namespace ovir::actors

@@ -4,6 +4,7 @@
 #include "actors/link/link_table.hpp"
 #include "actors/link/network.hpp"
 #include "actors/link/refusal_log.hpp"
+#include "actors/protocol/peers_core.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "actors/protocol/remote_actor.hpp"
 #include "actors/runtime/log.hpp"
@@ -103,8 +104,7 @@ struct admin_closed {
 };
 
 /// The links of this node and the way from them to its actors: the one place that knows both. Lets
-/// through only what a peer's role and the requests at hand allow: orders from schedulers, answers
-/// and frames from the nodes of the request's own path. The rest is dropped and counted.
+/// through what its core allows; the rest is dropped and counted.
 /// Thread-safe; outlives the actor system and the network.
 class peers final : public network_handler, public outbox {
 public:
@@ -158,8 +158,7 @@ public:
   void send_credit(const node_id& to, std::vector<std::byte> bytes);
 
   // Routes. A stage is named by its first layer.
-  void route_lead(request_id request, lead_actor lead,
-                  std::vector<std::pair<node_id, layer_index>> path);
+  void route_lead(request_id request, lead_actor lead, peers_core::path path);
   void drop_lead(request_id request);
   void route_stage(request_id request, layer_index stage, shard_actor shard, node_id previous);
   void drop_stage(request_id request, layer_index stage);
@@ -184,18 +183,8 @@ public:
   [[nodiscard]] counters count() const;
 
 private:
-  struct lead_route {
-    lead_actor lead;
-    std::vector<std::pair<node_id, layer_index>> path;
-  };
-  struct stage_route {
-    shard_actor shard;
-    node_id previous;
-  };
-
   void deliver_wire(const node_id& from, role_set roles, wire_message message,
                     const received_bytes& bytes);
-  void deliver_answer(const node_id& from, wire_message& message, const received_bytes& bytes);
   void deliver_credit(const node_id& from, role_set roles, received_bytes bytes);
   void deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame);
   [[nodiscard]] caf::strong_actor_ptr receiver_of(const node_id& from, std::uint32_t target,
@@ -223,8 +212,9 @@ private:
   receivers actors_;
   link_table links_;
   refusal_log refusals_;
-  std::map<request_id, lead_route> leads_;
-  std::map<std::pair<request_id, layer_index>, stage_route> stages_;
+  peers_core core_;
+  std::map<request_id, lead_actor> leads_; ///< of the core's routes
+  std::map<std::pair<request_id, layer_index>, shard_actor> stages_;
   std::map<connection_id, node_id> bulk_; ///< connections for weights or blocks, of either side
   std::set<connection_id> block_links_;   ///< those of them begun here for blocks
   std::uint64_t dropped_{0};

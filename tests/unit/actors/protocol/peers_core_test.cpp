@@ -1,0 +1,101 @@
+#include "actors/protocol/peers_core.hpp"
+
+#include <gtest/gtest.h>
+
+namespace ovir::actors {
+namespace {
+
+using receiver = peers_core::receiver;
+
+constexpr request_id asked{7};
+
+node_id peer(std::uint8_t n) {
+  node_id id;
+  id.key.fill(n);
+  return id;
+}
+
+role_set only(role one) {
+  role_set roles;
+  roles.add(one);
+  return roles;
+}
+
+wire_message about(wire_body body, layer_index stage = 0) {
+  return {asked, epoch{1}, stage, std::move(body)};
+}
+
+frame_header frame_of(frame_kind kind) {
+  frame_header header;
+  header.kind = kind;
+  header.request = asked;
+  return header;
+}
+
+TEST(peers_core, orders_are_taken_from_schedulers_alone) {
+  const peers_core core;
+  for (const wire_body& order : {wire_body{close_session{}}, wire_body{wire_open{}},
+                                 wire_body{wire_load{}}, wire_body{wire_adopted{}}}) {
+    EXPECT_EQ(core.judge(peer(1), only(role::scheduler), about(order)).to, receiver::host);
+    const auto refused = core.judge(peer(1), only(role::worker), about(order));
+    EXPECT_EQ(refused.to, receiver::nobody);
+    EXPECT_FALSE(refused.refused.empty());
+  }
+}
+
+TEST(peers_core, a_request_to_adopt_and_a_refusal_to_fetch_are_taken_from_workers_alone) {
+  const peers_core core;
+  EXPECT_EQ(core.judge(peer(1), only(role::worker), about(wire_adopt{})).to, receiver::jobs);
+  EXPECT_EQ(core.judge(peer(1), only(role::scheduler), about(wire_adopt{})).to, receiver::nobody);
+  EXPECT_EQ(core.judge(peer(1), only(role::worker), about(wire_load_failed{})).to, receiver::paths);
+  EXPECT_EQ(core.judge(peer(1), only(role::verifier), about(wire_load_failed{})).to,
+            receiver::nobody);
+}
+
+TEST(peers_core, an_answer_is_taken_from_the_stage_whose_it_is) {
+  peers_core core;
+  core.route_lead(asked, {{peer(1), 0}, {peer(2), 4}});
+  const auto answer = [&core](std::uint8_t from, layer_index stage) {
+    return core.judge(peer(from), member_roles, about(step_done{}, stage));
+  };
+  EXPECT_EQ(answer(1, 0).to, receiver::lead);
+  EXPECT_EQ(answer(2, 4).to, receiver::lead);
+  EXPECT_EQ(answer(2, 4).stage, stage_index{1});
+  EXPECT_EQ(answer(1, 4).to, receiver::nobody) << "another's stage";
+  EXPECT_EQ(answer(3, 0).to, receiver::nobody) << "not of the path";
+  core.drop_lead(asked);
+  EXPECT_EQ(answer(1, 0).to, receiver::nobody) << "over";
+}
+
+TEST(peers_core, logits_come_from_the_last_stage_and_evidence_from_any) {
+  peers_core core;
+  core.route_lead(asked, {{peer(1), 0}, {peer(2), 4}});
+  const auto to_lead = [&core](std::uint8_t from, frame_kind kind) {
+    return core.judge(peer(from), frame_to_lead, frame_of(kind)).to;
+  };
+  EXPECT_EQ(to_lead(2, frame_kind::logits), receiver::lead);
+  EXPECT_EQ(to_lead(2, frame_kind::choice), receiver::lead);
+  EXPECT_EQ(to_lead(1, frame_kind::logits), receiver::nobody);
+  EXPECT_EQ(to_lead(1, frame_kind::evidence), receiver::lead);
+  EXPECT_EQ(to_lead(2, frame_kind::tokens), receiver::nobody);
+  EXPECT_EQ(to_lead(3, frame_kind::evidence), receiver::nobody);
+}
+
+TEST(peers_core, a_stage_is_fed_by_who_is_before_it) {
+  peers_core core;
+  core.route_stage(asked, 4, peer(1));
+  const auto fed = [&core](std::uint8_t from, frame_kind kind, std::uint32_t stage) {
+    return core.judge(peer(from), stage, frame_of(kind)).to;
+  };
+  EXPECT_EQ(fed(1, frame_kind::tokens, 4), receiver::stage);
+  EXPECT_EQ(fed(1, frame_kind::evidence, 4), receiver::stage);
+  EXPECT_EQ(fed(1, frame_kind::logits, 4), receiver::nobody);
+  EXPECT_EQ(fed(2, frame_kind::tokens, 4), receiver::nobody);
+  EXPECT_EQ(fed(1, frame_kind::tokens, 0), receiver::nobody);
+  EXPECT_EQ(core.stage_routes(), 1U);
+  core.clear();
+  EXPECT_EQ(fed(1, frame_kind::tokens, 4), receiver::nobody);
+}
+
+} // namespace
+} // namespace ovir::actors
