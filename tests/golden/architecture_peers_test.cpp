@@ -31,8 +31,8 @@ std::vector<token_id> tokens_for(std::uint32_t vocabulary) {
   return ids;
 }
 
-std::vector<double> nll_of(const std::vector<float>& logits, const std::vector<token_id>& ids,
-                           std::uint32_t vocabulary) {
+std::vector<double> peer_nll(const std::vector<float>& logits, const std::vector<token_id>& ids,
+                             std::uint32_t vocabulary) {
   std::vector<double> nll;
   for (std::size_t row = 0; row + 1 < ids.size(); ++row) {
     const float* const l = &logits[row * vocabulary];
@@ -121,10 +121,10 @@ TEST_P(architectures, agree_with_llama_cpp) {
   const std::uint32_t vocabulary = model.get().config.vocabulary;
   const std::vector<token_id> ids = tokens_for(vocabulary);
   const std::vector<double> ours =
-      nll_of(logits_of(model.get(), *compute::select_kernels(std::nullopt).value(), 4, 60), ids,
-             vocabulary);
+      peer_nll(logits_of(model.get(), *compute::select_kernels(std::nullopt).value(), 4, 60), ids,
+               vocabulary);
   const std::vector<double> theirs =
-      nll_of(llama_cpp{folder, file}.logits_of(ids, vocabulary), ids, vocabulary);
+      peer_nll(llama_cpp{folder, file}.logits_of(ids, vocabulary), ids, vocabulary);
   ASSERT_EQ(ours.size(), theirs.size());
   std::vector<double> apart;
   double spread = 0;

@@ -8,7 +8,7 @@
 namespace ovir {
 namespace {
 
-std::string hex(std::span<const std::byte> bytes) {
+std::string block_hex(std::span<const std::byte> bytes) {
   std::string out;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     out += fmt::format("{:02x}{}", std::to_integer<unsigned>(bytes[i]), i % 8 == 7 ? "\n" : "");
@@ -25,29 +25,30 @@ digest counted() {
 }
 
 TEST(blocks_golden, wanting_a_block_is_these_bytes) {
-  EXPECT_EQ(hex(encode_want_blocks(0x0102030405, std::vector{counted()})), "4f56423120000000\n"
-                                                                           "2000000000000000\n"
-                                                                           "0000000003000000\n"
-                                                                           "0000000002000000\n"
-                                                                           "0100020000000000\n"
-                                                                           "0504030201000000\n"
-                                                                           "0102030405060708\n"
-                                                                           "090a0b0c0d0e0f10\n"
-                                                                           "1112131415161718\n"
-                                                                           "191a1b1c1d1e1f20\n");
+  EXPECT_EQ(block_hex(encode_want_blocks(0x0102030405, std::vector{counted()})),
+            "4f56423120000000\n"
+            "2000000000000000\n"
+            "0000000003000000\n"
+            "0000000002000000\n"
+            "0100020000000000\n"
+            "0504030201000000\n"
+            "0102030405060708\n"
+            "090a0b0c0d0e0f10\n"
+            "1112131415161718\n"
+            "191a1b1c1d1e1f20\n");
 }
 
 TEST(blocks_golden, a_filter_of_one_name_is_these_bytes) {
   name_filter filter{1};
   filter.add(counted());
-  EXPECT_EQ(hex(filter.bytes()), "0204081020408000\n"
-                                 "0000000000000000\n"
-                                 "0000000000000000\n"
-                                 "0000000000000000\n"
-                                 "0000000000000000\n"
-                                 "0000000000000000\n"
-                                 "0000000000000000\n"
-                                 "0000000000000000\n");
+  EXPECT_EQ(block_hex(filter.bytes()), "0204081020408000\n"
+                                       "0000000000000000\n"
+                                       "0000000000000000\n"
+                                       "0000000000000000\n"
+                                       "0000000000000000\n"
+                                       "0000000000000000\n"
+                                       "0000000000000000\n"
+                                       "0000000000000000\n");
 }
 
 } // namespace

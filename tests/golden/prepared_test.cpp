@@ -22,7 +22,7 @@ prepared_matrix matrix(std::uint32_t rows, std::uint32_t cols, std::uint64_t fir
 }
 
 /// One layer of dim 32 with one head, two tokens, no factors.
-prepared_model example() {
+prepared_model prepared_example() {
   prepared_model m;
   m.model.bytes.fill(1);
   m.seed.bytes.fill(2);
@@ -59,7 +59,7 @@ unit_reveal revealed() {
 }
 
 TEST(prepared_golden, a_prepared_model_is_these_bytes) {
-  const auto bytes = encode_prepared(example());
+  const auto bytes = encode_prepared(prepared_example());
   EXPECT_EQ(std::memcmp(bytes.data() + 16, "OVIRPREP", 8), 0);
   EXPECT_EQ(bytes.size(), 6672U);
   EXPECT_EQ(to_hex(hash_plain(bytes)),

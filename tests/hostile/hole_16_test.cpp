@@ -22,7 +22,7 @@ namespace ovir::test {
 namespace {
 
 namespace fs = std::filesystem;
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 using testing::HasSubstr;
 
 /// An operator with a folder of their own, beside the folders of nodes.
@@ -115,30 +115,31 @@ std::uint16_t port_of(const std::string& address) {
 std::size_t alive(const std::string& shells, const child_options& options) {
   const child_result seen =
       run_ovir({"shell", "--connect", shells, "-e", "nodes", "--json"}, options);
-  const json document = json::parse(seen.out, nullptr, false);
+  const plain_json document = plain_json::parse(seen.out, nullptr, false);
   if (!document.is_object() || !document.contains("nodes")) {
     return 0;
   }
   const auto& nodes = document["nodes"];
-  return static_cast<std::size_t>(std::count_if(
-      nodes.begin(), nodes.end(), [](const json& node) { return node["health"] == "alive"; }));
+  return static_cast<std::size_t>(
+      std::count_if(nodes.begin(), nodes.end(),
+                    [](const plain_json& node) { return node["health"] == "alive"; }));
 }
 
 TEST(hole_16, no_node_has_the_operators_key_and_the_operator_works) {
   const machine_room room;
   const child_options mine = room.as_operator();
-  const json alone = ovir_json({"init", "--folder", room.at("alone")}, mine);
-  const json nodes =
+  const plain_json alone = ovir_json({"init", "--folder", room.at("alone")}, mine);
+  const plain_json nodes =
       ovir_json({"init", "--nodes", "3", "--folder", room.at("many")}, mine)["nodes"];
   ASSERT_EQ(nodes.size(), 3U);
-  for (const json& node : {alone, nodes[0], nodes[2]}) {
+  for (const plain_json& node : {alone, nodes[0], nodes[2]}) {
     const auto forms = forms_of(read_file(node["admin_key"].get<std::string>()));
     EXPECT_THAT(files_with(forms, room.nodes.path()), testing::IsEmpty());
     EXPECT_EQ(fs::status(node["admin_key"].get<std::string>()).permissions(),
               fs::perms::owner_read | fs::perms::owner_write);
   }
   std::vector<std::string> configs;
-  for (const json& node : nodes) {
+  for (const plain_json& node : nodes) {
     configs.push_back(node["config"]);
   }
   use_free_ports(configs);
@@ -146,7 +147,7 @@ TEST(hole_16, no_node_has_the_operators_key_and_the_operator_works) {
   std::string shells;
   std::uint16_t http = 0;
   for (const std::string& config : configs) {
-    const json how = ovir_json({"node", "--check", "-c", config});
+    const plain_json how = ovir_json({"node", "--check", "-c", config});
     shells = how["admin_listen"];
     http = port_of(how["gateway"]["listen"]);
     running.push_back(std::make_unique<child_process>(
@@ -174,14 +175,14 @@ TEST(hole_16, no_node_has_the_operators_key_and_the_operator_works) {
 TEST(hole_16, a_machine_joins_by_a_token_and_never_sees_the_key) {
   const machine_room room;
   const child_options mine = room.as_operator();
-  const json first =
+  const plain_json first =
       ovir_json({"init", "--folder", room.at("a"), "--listen", "a.example:7300"}, mine);
   const std::string key = ovir_json({"keygen", "-o", room.at("b/node.key")})["public_key"];
-  const json leave = ovir_json({"token", "--node", key, "--role", "worker,scheduler"}, mine);
+  const plain_json leave = ovir_json({"token", "--node", key, "--role", "worker,scheduler"}, mine);
   std::vector<std::string> join{"init",     "--folder", room.at("b"),
                                 "--listen", "b:7300",   "--join",
                                 "a:7300",   "--token",  leave["token"].get<std::string>()};
-  const json second = ovir_json(join); // with nothing of the operator's
+  const plain_json second = ovir_json(join); // with nothing of the operator's
   EXPECT_EQ(second["admin_key"], nullptr);
   EXPECT_EQ(second["admin"], first["admin"]);
   EXPECT_EQ(second["node"], key);
@@ -200,8 +201,8 @@ TEST(hole_16, a_machine_joins_by_a_token_and_never_sees_the_key) {
 
 TEST(hole_16, a_node_that_is_given_the_operators_key_refuses_to_start) {
   const machine_room room;
-  const json made = ovir_json({"init", "--folder", room.at("a"), "--listen", "a.example:7300"},
-                              room.as_operator());
+  const plain_json made = ovir_json(
+      {"init", "--folder", room.at("a"), "--listen", "a.example:7300"}, room.as_operator());
   const std::vector<std::string> check{"node", "--check", "-c", made["config"]};
   const std::vector<std::string> start{"node", "-c", made["config"]};
   EXPECT_EQ(run_ovir(check).exit_code, 0);
@@ -222,9 +223,9 @@ TEST(hole_16, a_node_that_is_given_the_operators_key_refuses_to_start) {
 
 TEST(hole_16, a_process_with_keys_shows_its_memory_to_nobody) {
   const machine_room room;
-  const json made = ovir_json({"init", "--folder", room.at("a")}, room.as_operator());
+  const plain_json made = ovir_json({"init", "--folder", room.at("a")}, room.as_operator());
   use_free_ports({made["config"]});
-  const json how = ovir_json({"node", "--check", "-c", made["config"]});
+  const plain_json how = ovir_json({"node", "--check", "-c", made["config"]});
   child_options options;
   options.environment["OVIR_ALLOW_DEBUG"] = "";
   std::string program = ovir_program();

@@ -14,7 +14,7 @@
 namespace ovir::test {
 namespace {
 
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 using testing::HasSubstr;
 
 constexpr auto three_tokens = R"({"model": "embedded", "prompt": [5, 6], "max_tokens": 1})";

@@ -14,7 +14,7 @@ namespace ovir::test {
 namespace {
 
 namespace fs = std::filesystem;
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 using testing::HasSubstr;
 
 constexpr int at_once = 64;
@@ -70,8 +70,9 @@ protected:
   }
 
   static http_fields bearer(const std::string& key) { return {{"Authorization", "Bearer " + key}}; }
-  static std::string body_of(std::uint64_t max_tokens, const json& more = json::object()) {
-    json body{
+  static std::string body_of(std::uint64_t max_tokens,
+                             const plain_json& more = plain_json::object()) {
+    plain_json body{
         {"model", "m.gguf"}, {"prompt", prompt}, {"max_tokens", max_tokens}, {"temperature", 2}};
     body.update(more);
     return body.dump();
@@ -126,7 +127,7 @@ TEST_F(keyed_cluster, a_quota_holds_to_the_token_under_64_requests_at_once) {
     std::vector<http_socket> sockets;
     for (int i = 0; i < at_once; ++i) {
       // Answers of every length: some end early and give back, some are left in the middle.
-      const json more{{"stream", i % 4 == 0}, {"seed", 100 * wave + i}, {"stop", "a"}};
+      const plain_json more{{"stream", i % 4 == 0}, {"seed", 100 * wave + i}, {"stop", "a"}};
       sockets.emplace_back(port_);
       sockets.back().send(
           http_text("POST", "/v1/completions", body_of(longest, more), bearer(key)));
@@ -141,7 +142,7 @@ TEST_F(keyed_cluster, a_quota_holds_to_the_token_under_64_requests_at_once) {
       const http_answer answer = socket.answer();
       EXPECT_TRUE(answer.status == 200 || answer.status == 429) << answer.status << answer.body;
       if (answer.status == 429) {
-        EXPECT_EQ(json::parse(answer.body)["error"]["code"], "insufficient_quota");
+        EXPECT_EQ(plain_json::parse(answer.body)["error"]["code"], "insufficient_quota");
         EXPECT_GT(std::stoull(answer.fields.at("retry-after")), 0U);
       }
     }
@@ -155,7 +156,7 @@ TEST_F(keyed_cluster, a_quota_holds_to_the_token_under_64_requests_at_once) {
     EXPECT_THAT(more.body, HasSubstr(fmt::format("has {} of its {}", left, quota)));
     const http_answer all = complete(key, left - prompt_tokens);
     ASSERT_EQ(all.status, 200) << "all there are: " << all.body;
-    const std::uint64_t used = json::parse(all.body)["usage"]["total_tokens"];
+    const std::uint64_t used = plain_json::parse(all.body)["usage"]["total_tokens"];
     left -= used;
     EXPECT_EQ(quota - left, tokens_spent());
   }
@@ -167,7 +168,7 @@ TEST_F(keyed_cluster, who_may_have_five_under_way_has_five_of_64) {
   const std::string key = make_key("ann", {"--concurrent", std::to_string(most)});
   start();
   // Answers that cannot end before all 64 are there: what they must be has so many items.
-  const json format{
+  const plain_json format{
       {"type", "json_schema"},
       {"json_schema",
        {{"name", "long"},

@@ -9,7 +9,7 @@
 namespace ovir::test {
 namespace {
 
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 
 TEST(api_speculation, is_as_the_client_says_and_changes_no_answer) {
   temporary_folder folder;
@@ -24,15 +24,17 @@ TEST(api_speculation, is_as_the_client_says_and_changes_no_answer) {
   cluster.start();
   wait_until_ready(port);
   // Text that must repeat itself, so that there is something to guess.
-  json body{{"model", "m.gguf"}, {"prompt", {7, 8, 9}}, {"max_tokens", 200}, {"temperature", 0}};
-  body["response_format"] = json::parse(R"({"type": "json_schema", "json_schema": {"name": "long",
+  plain_json body{
+      {"model", "m.gguf"}, {"prompt", {7, 8, 9}}, {"max_tokens", 200}, {"temperature", 0}};
+  body["response_format"] =
+      plain_json::parse(R"({"type": "json_schema", "json_schema": {"name": "long",
       "schema": {"type": "array", "items": {"const": "again"}, "minItems": 16}}})");
   std::string transcript;
   for (const bool guess : {true, false}) {
     body["speculate"] = guess;
     const http_answer answer = http_ask(port, "POST", "/v1/completions", body.dump());
     ASSERT_EQ(answer.status, 200) << answer.body;
-    const json job = cluster.ask(0, "job " + answer.fields.at("x-ovir-job"))["job"];
+    const plain_json job = cluster.ask(0, "job " + answer.fields.at("x-ovir-job"))["job"];
     EXPECT_EQ(job["speculation"]["drafted"] > 0, guess) << job;
     const std::string told = answer.fields.at("x-ovir-transcript");
     EXPECT_TRUE(transcript.empty() || transcript == told);

@@ -24,17 +24,17 @@ namespace ovir::test {
 namespace {
 
 namespace fs = std::filesystem;
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 using testing::HasSubstr;
 
 std::string local(std::uint16_t port) { return fmt::format("127.0.0.1:{}", port); }
 
 TEST(cli_init, writes_a_configuration_that_a_node_understands) {
   const temporary_folder folder;
-  const json made = ovir_json({"init", "--folder", (folder.path() / "n").string()});
+  const plain_json made = ovir_json({"init", "--folder", (folder.path() / "n").string()});
   EXPECT_EQ(made["made"], true);
-  const json how = ovir_json({"node", "--check", "-c", made["config"]});
-  EXPECT_EQ(how["roles"], json::array({"worker", "scheduler"}));
+  const plain_json how = ovir_json({"node", "--check", "-c", made["config"]});
+  EXPECT_EQ(how["roles"], plain_json::array({"worker", "scheduler"}));
   EXPECT_EQ(how["gateway"]["listen"], local(7380));
   EXPECT_TRUE(fs::exists(folder.path() / "n" / "node.key"));
   EXPECT_FALSE(fs::exists(folder.path() / "n" / "admin.key"));
@@ -43,11 +43,11 @@ TEST(cli_init, writes_a_configuration_that_a_node_understands) {
 TEST(cli_init, keeps_what_is_there) {
   const temporary_folder folder;
   const std::string state = (folder.path() / "n").string();
-  const json first = ovir_json({"init", "--folder", state});
+  const plain_json first = ovir_json({"init", "--folder", state});
   write_file(first["config"].get<std::string>(),
              read_file(first["config"].get<std::string>()) + "# mine\n");
   const std::string text = read_file(first["config"].get<std::string>());
-  const json again = ovir_json({"init", "--folder", state, "--name", "another"});
+  const plain_json again = ovir_json({"init", "--folder", state, "--name", "another"});
   EXPECT_EQ(again["made"], false);
   EXPECT_EQ(again["node"], first["node"]);
   EXPECT_EQ(read_file(first["config"].get<std::string>()), text);
@@ -84,12 +84,12 @@ TEST(cli_init, refuses_what_no_node_would_start_with) {
 }
 
 /// Every layer that the nodes' configurations name, by node.
-std::vector<std::set<int>> layers_of(const json& nodes) {
+std::vector<std::set<int>> layers_of(const plain_json& nodes) {
   std::vector<std::set<int>> held;
-  for (const json& node : nodes) {
+  for (const plain_json& node : nodes) {
     held.emplace_back();
-    const json how = ovir_json({"node", "--check", "-c", node["config"]});
-    for (const json& part : how["models"]) {
+    const plain_json how = ovir_json({"node", "--check", "-c", node["config"]});
+    for (const plain_json& part : how["models"]) {
       for (int layer = part["layers"]["first"]; layer <= part["layers"]["last"]; ++layer) {
         EXPECT_TRUE(held.back().insert(layer).second) << layer << " is held twice";
       }
@@ -103,7 +103,7 @@ TEST(cli_init, makes_a_cluster_of_one_machine_that_can_do_without_any_node) {
   const temporary_folder mine;
   child_options options;
   options.environment["OVIR_OPERATOR"] = mine.path().string();
-  const json nodes =
+  const plain_json nodes =
       ovir_json({"init", "--nodes", "3", "--folder", folder.path().string()}, options)["nodes"];
   ASSERT_EQ(nodes.size(), 3U);
   for (int i = 0; i < 3; ++i) {
@@ -147,9 +147,9 @@ TEST(cli_init, refuses_a_cluster_that_cannot_be) {
 }
 
 /// Where the nodes listen, as their configurations say, each place once per mention.
-std::multiset<std::string> places_of(const json& nodes) {
+std::multiset<std::string> places_of(const plain_json& nodes) {
   std::multiset<std::string> places;
-  for (const json& node : nodes) {
+  for (const plain_json& node : nodes) {
     std::istringstream text{read_file(node["config"].get<std::string>())};
     for (std::string line; std::getline(text, line);) {
       if (line.starts_with("listen = ") || line.starts_with("admin_listen = ")) {
@@ -163,7 +163,7 @@ std::multiset<std::string> places_of(const json& nodes) {
 TEST(cli_init, gives_no_port_twice_however_many_nodes_there_are) {
   for (const std::size_t count : {11U, 20U, 64U}) {
     const temporary_folder folder;
-    const json nodes = ovir_json(
+    const plain_json nodes = ovir_json(
         {"init", "--nodes", std::to_string(count), "--folder", folder.path().string()})["nodes"];
     const auto places = places_of(nodes);
     EXPECT_EQ(places.size(), 3 * count);
@@ -182,7 +182,7 @@ TEST(cli_init, refuses_ports_that_would_be_given_twice_and_makes_way_for_those_a
   EXPECT_NE(seen.exit_code, 0);
   EXPECT_THAT(seen.err, HasSubstr(local(7502)));
   EXPECT_TRUE(is_one_line(seen.err)) << seen.err;
-  const json nodes =
+  const plain_json nodes =
       ovir_json({"init", "--nodes", "3", "--folder", there, "--http", local(7301)})["nodes"];
   const auto places = places_of(nodes);
   EXPECT_EQ(std::set<std::string>(places.begin(), places.end()).size(), 9U);
@@ -192,7 +192,7 @@ TEST(cli_init, refuses_ports_that_would_be_given_twice_and_makes_way_for_those_a
 TEST(cli_init, makes_nodes_that_say_on_the_console_where_they_cannot_listen) {
   const temporary_folder folder;
   const std::uint16_t port = free_port();
-  const json nodes =
+  const plain_json nodes =
       ovir_json({"init", "--nodes", "1", "--folder", folder.path().string(), "--http", "",
                  "--listen", local(port), "--shells", local(free_port())})["nodes"];
   const int held = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -250,8 +250,8 @@ TEST(service, says_when_it_is_ready_that_it_lives_and_when_it_ends) {
   const temporary_folder folder;
   const service_socket manager{folder.path() / "notify"};
   const std::uint16_t port = free_port();
-  const json made = ovir_json({"init", "--folder", (folder.path() / "n").string(), "--http",
-                               local(port), "--shells", local(free_port())});
+  const plain_json made = ovir_json({"init", "--folder", (folder.path() / "n").string(), "--http",
+                                     local(port), "--shells", local(free_port())});
   child_options options;
   options.environment["NOTIFY_SOCKET"] = manager.path();
   options.environment["WATCHDOG_USEC"] = "400000";

@@ -10,7 +10,7 @@
 namespace ovir::test {
 namespace {
 
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 using testing::HasSubstr;
 
 class console : public ::testing::Test {
@@ -64,7 +64,7 @@ TEST_F(console, shows_what_a_shell_that_looks_sees) {
                                                                     {"history", "samples"}}) {
     const http_answer seen = look("/v1/cluster/" + path);
     ASSERT_EQ(seen.status, 200) << path << seen.body;
-    EXPECT_TRUE(json::parse(seen.body).contains(key)) << path << seen.body;
+    EXPECT_TRUE(plain_json::parse(seen.body).contains(key)) << path << seen.body;
     EXPECT_EQ(seen.fields.at("cache-control"), "no-store");
   }
   EXPECT_EQ(look("/v1/cluster/ledger").status, 404) << "this node uses none";
@@ -76,24 +76,24 @@ TEST_F(console, shows_what_a_shell_that_looks_sees) {
 
 TEST_F(console, says_which_path_computed_an_answer_and_what_was_kept) {
   serve();
-  const json body{{"model", "embedded"},
-                  {"prompt", "Once upon a time"},
-                  {"max_tokens", 24},
-                  {"temperature", 0}};
+  const plain_json body{{"model", "embedded"},
+                        {"prompt", "Once upon a time"},
+                        {"max_tokens", 24},
+                        {"temperature", 0}};
   const auto ask = [&] {
     const http_answer seen = http_ask(port_, "POST", "/v1/completions", body.dump());
     EXPECT_EQ(seen.status, 200) << seen.body;
-    return std::pair{seen.fields.at("x-ovir-job"), json::parse(seen.body)};
+    return std::pair{seen.fields.at("x-ovir-job"), plain_json::parse(seen.body)};
   };
   const auto [first, answer] = ask();
-  json job = json::parse(look("/v1/cluster/jobs/" + first).body)["job"];
+  plain_json job = plain_json::parse(look("/v1/cluster/jobs/" + first).body)["job"];
   ASSERT_EQ(job["paths"].size(), 1U) << job;
   EXPECT_EQ(job["paths"][0]["from"], 0);
   EXPECT_EQ(job["paths"][0]["path"][0]["name"], "serve");
   EXPECT_EQ(job["answer_reused"], false);
   EXPECT_EQ(job["transcript"], answer["choices"][0]["ovir"]["transcript"]);
   const auto [second, again] = ask();
-  job = json::parse(look("/v1/cluster/jobs/" + second).body)["job"];
+  job = plain_json::parse(look("/v1/cluster/jobs/" + second).body)["job"];
   EXPECT_EQ(job["answer_reused"], true) << job;
   EXPECT_TRUE(job["paths"].empty()) << job;
   EXPECT_EQ(again["choices"][0]["text"], answer["choices"][0]["text"]);

@@ -15,16 +15,18 @@
 namespace ovir::test {
 namespace {
 
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 using names = std::set<std::string>;
 
-json dashboard() { return json::parse(read_file(source_file("config/grafana/ovir.json"))); }
+plain_json dashboard() {
+  return plain_json::parse(read_file(source_file("config/grafana/ovir.json")));
+}
 
 /// What a row or a panel is made of, rows' panels included.
-void each_panel(const json& list, const std::function<void(const json&)>& use) {
-  for (const json& panel : list) {
+void each_panel(const plain_json& list, const std::function<void(const plain_json&)>& use) {
+  for (const plain_json& panel : list) {
     use(panel);
-    each_panel(panel.value("panels", json::array()), use);
+    each_panel(panel.value("panels", plain_json::array()), use);
   }
 }
 
@@ -100,8 +102,8 @@ std::string fault_in(const std::string& text, names& used) {
 
 TEST(dashboard, names_metrics_and_labels_that_there_are_and_every_metric) {
   names used;
-  each_panel(dashboard().at("panels"), [&](const json& panel) {
-    for (const json& target : panel.value("targets", json::array())) {
+  each_panel(dashboard().at("panels"), [&](const plain_json& panel) {
+    for (const plain_json& target : panel.value("targets", plain_json::array())) {
       const std::string expr = target.at("expr");
       EXPECT_EQ(fault_in(expr, used), "") << expr;
       const auto open = static_cast<std::size_t>(std::count(expr.begin(), expr.end(), '('));
@@ -127,15 +129,15 @@ TEST(dashboard, check_sees_what_is_wrong) {
 }
 
 TEST(dashboard, has_panels_of_their_own_ids_that_do_not_overlap) {
-  const json all = dashboard();
+  const plain_json all = dashboard();
   EXPECT_EQ(all.at("uid"), "ovir");
   EXPECT_GE(all.at("schemaVersion"), 36) << "of Grafana 9";
   std::set<int> ids;
   std::set<std::pair<int, int>> taken;
   names rows;
-  each_panel(all.at("panels"), [&](const json& panel) {
+  each_panel(all.at("panels"), [&](const plain_json& panel) {
     EXPECT_TRUE(ids.insert(panel.at("id").get<int>()).second) << panel.at("id");
-    const json& at = panel.at("gridPos");
+    const plain_json& at = panel.at("gridPos");
     EXPECT_LE(at.at("x").get<int>() + at.at("w").get<int>(), 24);
     for (int x = at.at("x"); x < at.at("x").get<int>() + at.at("w").get<int>(); ++x) {
       for (int y = at.at("y"); y < at.at("y").get<int>() + at.at("h").get<int>(); ++y) {

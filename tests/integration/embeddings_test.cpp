@@ -13,7 +13,7 @@
 namespace ovir::test {
 namespace {
 
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 
 class embeddings : public ::testing::Test {
 protected:
@@ -46,21 +46,21 @@ protected:
   }
 
   /// A text of so many tokens.
-  [[nodiscard]] static json text(std::uint32_t tokens, std::uint32_t salt) {
-    json ids = json::array();
+  [[nodiscard]] static plain_json text(std::uint32_t tokens, std::uint32_t salt) {
+    plain_json ids = plain_json::array();
     for (std::uint32_t i = 0; i < tokens; ++i) {
       ids.push_back(3 + (i * 7'919 + salt * 31) % 250);
     }
     return ids;
   }
-  [[nodiscard]] http_answer post(json body, const http_fields& fields = {}) const {
+  [[nodiscard]] http_answer post(plain_json body, const http_fields& fields = {}) const {
     body["model"] = "model.gguf";
     return http_ask(port_, "POST", "/v1/embeddings", body.dump(), fields);
   }
-  [[nodiscard]] json data(const json& body) const {
+  [[nodiscard]] plain_json data(const plain_json& body) const {
     const http_answer answer = post(body);
     EXPECT_EQ(answer.status, 200) << answer.body;
-    return answer.status == 200 ? json::parse(answer.body)["data"] : json::array();
+    return answer.status == 200 ? plain_json::parse(answer.body)["data"] : plain_json::array();
   }
 
   temporary_folder folder_;
@@ -69,18 +69,18 @@ protected:
 };
 
 TEST_F(embeddings, are_the_same_vectors_for_every_cut_and_form_of_the_question) {
-  json inputs = json::array();
+  plain_json inputs = plain_json::array();
   for (const std::uint32_t tokens : {1U, 2U, 31U, 32U, 33U, 200U, 700U}) {
     inputs.push_back(text(tokens, tokens));
   }
-  std::map<std::string, json> alone;
+  std::map<std::string, plain_json> alone;
   {
     test_cluster cluster{spec({"0-7"})};
     start(cluster);
     for (const std::string pooling : {"mean", "last"}) {
       alone[pooling] = data({{"input", inputs}, {"pooling", pooling}});
       ASSERT_EQ(alone[pooling].size(), inputs.size());
-      for (const json& one : alone[pooling]) {
+      for (const plain_json& one : alone[pooling]) {
         ASSERT_EQ(one["embedding"].size(), 512U);
         double length = 0;
         for (const double x : one["embedding"]) {
@@ -96,7 +96,7 @@ TEST_F(embeddings, are_the_same_vectors_for_every_cut_and_form_of_the_question) 
   start(cluster);
   for (int again = 0; again < 2; ++again) { // windows may come from the cache by then
     for (const std::string pooling : {"mean", "last"}) {
-      const json cut = data({{"input", inputs}, {"pooling", pooling}});
+      const plain_json cut = data({{"input", inputs}, {"pooling", pooling}});
       ASSERT_EQ(cut.size(), inputs.size());
       for (std::size_t i = 0; i < cut.size(); ++i) {
         EXPECT_EQ(cut[i]["embedding"], alone[pooling][i]["embedding"]) << pooling << " of " << i;
@@ -107,22 +107,22 @@ TEST_F(embeddings, are_the_same_vectors_for_every_cut_and_form_of_the_question) 
   // The same text, alone and by default.
   EXPECT_EQ(data({{"input", inputs[4]}})[0]["embedding"], alone["mean"][4]["embedding"]);
   EXPECT_EQ(data({{"input", "Once upon a time"}})[0]["embedding"],
-            data({{"input", json::array({"Once upon a time"})}})[0]["embedding"]);
+            data({{"input", plain_json::array({"Once upon a time"})}})[0]["embedding"]);
 }
 
 TEST_F(embeddings, are_right_when_a_worker_is_killed_meanwhile) {
   test_cluster cluster{spec({"0-3", "4-7", "0-3", "4-7"})};
   start(cluster);
-  json inputs = json::array();
+  plain_json inputs = plain_json::array();
   for (std::uint32_t i = 0; i < 20; ++i) {
     inputs.push_back(text(1'000 + i, i));
   }
-  const json expected = data({{"input", inputs}});
+  const plain_json expected = data({{"input", inputs}});
   auto asked = std::async(std::launch::async, [&] { return post({{"input", inputs}}); });
   std::string last;
   ASSERT_TRUE(cluster.wait_until([&] {
-    const json jobs = cluster.ask(0, "jobs").at("jobs");
-    for (const json& job : jobs) {
+    const plain_json jobs = cluster.ask(0, "jobs").at("jobs");
+    for (const plain_json& job : jobs) {
       if (job["state"] == "prefill" && !job["path"].empty()) {
         last = job["path"].back()["name"];
       }
@@ -132,7 +132,7 @@ TEST_F(embeddings, are_right_when_a_worker_is_killed_meanwhile) {
   cluster.kill(cluster.index_of(last));
   const http_answer answer = asked.get();
   ASSERT_EQ(answer.status, 200) << answer.body << cluster.last_words();
-  const json got = json::parse(answer.body)["data"];
+  const plain_json got = plain_json::parse(answer.body)["data"];
   ASSERT_EQ(got.size(), inputs.size());
   for (std::size_t i = 0; i < got.size(); ++i) {
     EXPECT_EQ(got[i]["embedding"], expected[i]["embedding"]) << i;
@@ -142,13 +142,13 @@ TEST_F(embeddings, are_right_when_a_worker_is_killed_meanwhile) {
 TEST_F(embeddings, that_cannot_be_made_are_refused_by_name) {
   test_cluster cluster{spec({"0-7"})};
   start(cluster);
-  const auto refused = [&](const json& body) {
+  const auto refused = [&](const plain_json& body) {
     const http_answer answer = post(body);
     EXPECT_EQ(answer.status, 400) << answer.body;
-    return json::parse(answer.body)["error"]["param"];
+    return plain_json::parse(answer.body)["error"]["param"];
   };
   EXPECT_EQ(refused({{"input", text(2'049, 1)}}), "input");
-  EXPECT_EQ(refused({{"input", json::array({1, 1'000'000})}}), "input");
+  EXPECT_EQ(refused({{"input", plain_json::array({1, 1'000'000})}}), "input");
   EXPECT_EQ(refused({{"input", "x"}, {"dimensions", 64}}), "dimensions");
   EXPECT_EQ(data({{"input", text(2'048, 1)}}).size(), 1U) << "all that the model sees";
 }

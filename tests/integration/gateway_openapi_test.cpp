@@ -12,12 +12,12 @@
 namespace ovir::test {
 namespace {
 
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 
 class openapi : public ::testing::Test {
 protected:
   void SetUp() override {
-    document_ = json::parse(read_file(source_file("docs/openapi.json")));
+    document_ = plain_json::parse(read_file(source_file("docs/openapi.json")));
     port_ = free_port();
     child_options options;
     options.environment["OVIR_HOME"] = (folder_.path() / "state").string();
@@ -28,13 +28,13 @@ protected:
     wait_until_ready(port_);
   }
 
-  [[nodiscard]] const json& resolved(const json& schema) const {
+  [[nodiscard]] const plain_json& resolved(const plain_json& schema) const {
     return schema.contains("$ref")
-               ? document_.at(json::json_pointer{schema["$ref"].get<std::string>().substr(1)})
+               ? document_.at(plain_json::json_pointer{schema["$ref"].get<std::string>().substr(1)})
                : schema;
   }
 
-  [[nodiscard]] static bool has_type(const json& value, const std::string& type) {
+  [[nodiscard]] static bool has_type(const plain_json& value, const std::string& type) {
     return (type == "string" && value.is_string()) || (type == "null" && value.is_null()) ||
            (type == "integer" && value.is_number_integer()) ||
            (type == "number" && value.is_number()) || (type == "boolean" && value.is_boolean()) ||
@@ -42,13 +42,14 @@ protected:
   }
 
   /// What of `value` is not as the schema says; empty: nothing.
-  [[nodiscard]] std::string fault(const json& value, const json& given,
+  [[nodiscard]] std::string fault(const plain_json& value, const plain_json& given,
                                   const std::string& at) const {
-    const json& schema = resolved(given);
+    const plain_json& schema = resolved(given);
     if (schema.contains("type")) {
-      const json types = schema["type"].is_array() ? schema["type"] : json::array({schema["type"]});
+      const plain_json types =
+          schema["type"].is_array() ? schema["type"] : plain_json::array({schema["type"]});
       bool fits = false;
-      for (const json& type : types) {
+      for (const plain_json& type : types) {
         fits = fits || has_type(value, type.get<std::string>());
       }
       if (!fits) {
@@ -64,7 +65,7 @@ protected:
                           std::regex{schema["pattern"].get<std::string>()})) {
       return at + " does not follow its pattern";
     }
-    for (const json& name : schema.value("required", json::array())) {
+    for (const plain_json& name : schema.value("required", plain_json::array())) {
       if (value.is_object() && !value.contains(name.get<std::string>())) {
         return at + " lacks " + name.get<std::string>();
       }
@@ -81,7 +82,7 @@ protected:
       }
     }
     if (value.is_array() && schema.contains("items")) {
-      for (const json& one : value) {
+      for (const plain_json& one : value) {
         const std::string inner = fault(one, schema["items"], at + "[]");
         if (!inner.empty()) {
           return inner;
@@ -92,26 +93,28 @@ protected:
   }
 
   /// The schema an answer must follow; null where the document has no such status.
-  [[nodiscard]] json schema_for(const json& operation, int status) const {
+  [[nodiscard]] plain_json schema_for(const plain_json& operation, int status) const {
     const auto& responses = operation.at("responses");
     const auto found = responses.find(std::to_string(status));
     return found == responses.end()
-               ? json(nullptr)
+               ? plain_json(nullptr)
                : found->at("content")
-                     .value("application/json", json{{"schema", json::object()}})
+                     .value("application/json", plain_json{{"schema", plain_json::object()}})
                      .at("schema");
   }
 
-  void expect_described(const json& operation, const http_answer& answer, const std::string& what) {
-    const json schema = schema_for(operation, answer.status);
+  void expect_described(const plain_json& operation, const http_answer& answer,
+                        const std::string& what) {
+    const plain_json schema = schema_for(operation, answer.status);
     const auto& content =
-        operation.at("responses").value(std::to_string(answer.status), json::object());
-    if (answer.status == 200 && content.value("content", json::object()).contains("text/plain")) {
+        operation.at("responses").value(std::to_string(answer.status), plain_json::object());
+    if (answer.status == 200 &&
+        content.value("content", plain_json::object()).contains("text/plain")) {
       EXPECT_TRUE(answer.fields.at("content-type").starts_with("text/plain")) << what;
       return;
     }
     ASSERT_FALSE(schema.is_null()) << what << " answers " << answer.status << ": " << answer.body;
-    EXPECT_EQ(fault(json::parse(answer.body), schema, "answer"), "") << what << answer.body;
+    EXPECT_EQ(fault(plain_json::parse(answer.body), schema, "answer"), "") << what << answer.body;
   }
 
   static std::string filled(std::string path) {
@@ -119,7 +122,7 @@ protected:
     return std::regex_replace(path, std::regex{"\\{id\\}"}, "00000000000000aa");
   }
 
-  json document_;
+  plain_json document_;
   temporary_folder folder_;
   std::uint16_t port_{0};
   std::optional<child_process> server_;
@@ -153,11 +156,11 @@ TEST_F(openapi, every_path_and_method_answers_as_described_and_no_other_does) {
 
 TEST_F(openapi, every_parameter_is_taken_within_its_bounds_and_refused_by_name_beyond) {
   for (const std::string path : {"/v1/completions", "/v1/chat/completions", "/v1/embeddings"}) {
-    const json& operation = document_["paths"][path]["post"];
-    const json& content = operation["requestBody"]["content"]["application/json"];
-    const json& schema = resolved(content["schema"]);
-    const auto ask = [&](const std::string& name, const json& value) {
-      json body = content["example"];
+    const plain_json& operation = document_["paths"][path]["post"];
+    const plain_json& content = operation["requestBody"]["content"]["application/json"];
+    const plain_json& schema = resolved(content["schema"]);
+    const auto ask = [&](const std::string& name, const plain_json& value) {
+      plain_json body = content["example"];
       body[name] = value;
       if (name == "stream_options") {
         body["stream"] = true;
@@ -175,9 +178,9 @@ TEST_F(openapi, every_parameter_is_taken_within_its_bounds_and_refused_by_name_b
       if (name == "model" || name == "prompt" || name == "messages" || name == "input") {
         continue;
       }
-      std::vector<json> good;
-      std::vector<json> bad;
-      for (const json& value : property.value("enum", json::array())) {
+      std::vector<plain_json> good;
+      std::vector<plain_json> bad;
+      for (const plain_json& value : property.value("enum", plain_json::array())) {
         good.push_back(value);
       }
       if (property.contains("enum")) {
@@ -188,33 +191,33 @@ TEST_F(openapi, every_parameter_is_taken_within_its_bounds_and_refused_by_name_b
         bad.emplace_back(property["minimum"].get<double>() - 1);
       }
       if (property.contains("maximum") && name != "max_tokens" && name != "max_completion_tokens") {
-        good.push_back(name == "n" ? json(2) : property["maximum"]);
+        good.push_back(name == "n" ? plain_json(2) : property["maximum"]);
         bad.emplace_back("a text");
       }
       if (property.contains("maximum") && property["maximum"].get<double>() < 1e9) {
         bad.emplace_back(property["maximum"].get<double>() + 1);
       }
-      for (const json& value : good) {
+      for (const plain_json& value : good) {
         if (name == "deadline_ms" && value == 1) {
           continue; // is taken, and over at once
         }
         const http_answer answer = ask(name, value);
         EXPECT_EQ(answer.status, 200) << path << " " << name << " " << value << answer.body;
       }
-      for (const json& value : bad) {
+      for (const plain_json& value : bad) {
         const http_answer answer = ask(name, value);
         EXPECT_EQ(answer.status, 400) << path << " " << name << " " << value << answer.body;
         expect_described(operation, answer, path);
-        EXPECT_EQ(json::parse(answer.body)["error"]["param"], name) << answer.body;
+        EXPECT_EQ(plain_json::parse(answer.body)["error"]["param"], name) << answer.body;
       }
     }
     const http_answer unknown = ask("not_in_the_document", 1);
-    EXPECT_EQ(json::parse(unknown.body)["error"]["param"], "not_in_the_document");
+    EXPECT_EQ(plain_json::parse(unknown.body)["error"]["param"], "not_in_the_document");
   }
 }
 
 TEST_F(openapi, every_chunk_of_a_stream_is_as_described) {
-  const json& chunk = document_["components"]["schemas"]["ChatChunk"];
+  const plain_json& chunk = document_["components"]["schemas"]["ChatChunk"];
   const http_answer answer = http_ask(
       port_, "POST", "/v1/chat/completions",
       R"({"model": "embedded", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5,
@@ -222,7 +225,7 @@ TEST_F(openapi, every_chunk_of_a_stream_is_as_described) {
   ASSERT_EQ(answer.status, 200) << answer.body;
   const auto events = http_events(answer.body);
   for (std::size_t i = 0; i + 1 < events.size(); ++i) {
-    EXPECT_EQ(fault(json::parse(events[i].data), chunk, "chunk"), "") << events[i].data;
+    EXPECT_EQ(fault(plain_json::parse(events[i].data), chunk, "chunk"), "") << events[i].data;
   }
   EXPECT_EQ(events.back().data, "[DONE]");
 }

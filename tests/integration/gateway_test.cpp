@@ -10,7 +10,7 @@
 namespace ovir::test {
 namespace {
 
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 using testing::HasSubstr;
 
 constexpr auto prompt = "Once upon a time";
@@ -36,7 +36,7 @@ protected:
     }
     return http_ask(port_, method, path, body, fields);
   }
-  [[nodiscard]] http_answer complete(json body, const http_fields& fields = {}) const {
+  [[nodiscard]] http_answer complete(plain_json body, const http_fields& fields = {}) const {
     body["model"] = "embedded";
     return ask("POST", "/v1/completions", body.dump(), fields);
   }
@@ -51,7 +51,7 @@ std::string text_of(const std::vector<http_event>& events) {
   std::string text;
   for (const http_event& e : events) {
     if (e.data != "[DONE]") {
-      const json data = json::parse(e.data);
+      const plain_json data = plain_json::parse(e.data);
       text += data["choices"].empty() ? "" : data["choices"][0].value("text", "");
     }
   }
@@ -59,11 +59,11 @@ std::string text_of(const std::vector<http_event>& events) {
 }
 
 TEST_F(gateway, answers_what_ovir_run_answers_with_the_same_transcript) {
-  const json alone = ovir_json({"run", "-p", prompt, "-n", "24"});
+  const plain_json alone = ovir_json({"run", "-p", prompt, "-n", "24"});
   serve();
   const http_answer answer = complete({{"prompt", prompt}, {"max_tokens", 24}, {"temperature", 0}});
   ASSERT_EQ(answer.status, 200) << answer.body;
-  const json body = json::parse(answer.body);
+  const plain_json body = plain_json::parse(answer.body);
   EXPECT_EQ(body["choices"][0]["text"], alone["text"]);
   EXPECT_EQ(body["choices"][0]["ovir"]["transcript"], alone["transcript"]);
   EXPECT_EQ(answer.fields.at("x-ovir-transcript"), alone["transcript"]);
@@ -73,7 +73,7 @@ TEST_F(gateway, answers_what_ovir_run_answers_with_the_same_transcript) {
 
 TEST_F(gateway, a_stream_that_was_cut_goes_on_where_its_client_was) {
   serve();
-  const json body{
+  const plain_json body{
       {"model", "embedded"}, {"prompt", prompt}, {"max_tokens", 40}, {"seed", 5}, {"stream", true}};
   const http_answer whole = ask("POST", "/v1/completions", body.dump());
   ASSERT_EQ(whole.status, 200) << whole.body;
@@ -98,15 +98,15 @@ TEST_F(gateway, a_stream_that_was_cut_goes_on_where_its_client_was) {
   ASSERT_EQ(again.status, 200) << again.body;
   EXPECT_EQ(text_of(http_events(again.body)), text_of({all.begin() + 5, all.end()}));
   const http_answer other =
-      ask("POST", "/v1/completions", json{{"model", "embedded"}, {"prompt", "x"}}.dump(),
+      ask("POST", "/v1/completions", plain_json{{"model", "embedded"}, {"prompt", "x"}}.dump(),
           {{"X-OVIR-Request", id}});
   EXPECT_NE(other.status, 200) << "another request under this id";
 }
 
 TEST_F(gateway, a_connection_lost_in_the_middle_loses_no_token) {
   serve();
-  const json body{{"model", "embedded"}, {"prompt", prompt}, {"max_tokens", 200},
-                  {"temperature", 0},    {"stream", true},   {"stop", "\n\n\n\n"}};
+  const plain_json body{{"model", "embedded"}, {"prompt", prompt}, {"max_tokens", 200},
+                        {"temperature", 0},    {"stream", true},   {"stop", "\n\n\n\n"}};
   const auto expected = http_events(ask("POST", "/v1/completions", body.dump()).body);
   http_socket first{port_};
   first.send(http_text("POST", "/v1/completions", body.dump()));
@@ -121,9 +121,9 @@ TEST_F(gateway, a_connection_lost_in_the_middle_loses_no_token) {
 
 TEST_F(gateway, several_answers_differ_and_can_be_asked_for_again) {
   serve();
-  const json body{{"prompt", prompt}, {"max_tokens", 16}, {"n", 3}, {"seed", 11}};
-  const json first = json::parse(complete(body).body);
-  const json second = json::parse(complete(body).body);
+  const plain_json body{{"prompt", prompt}, {"max_tokens", 16}, {"n", 3}, {"seed", 11}};
+  const plain_json first = plain_json::parse(complete(body).body);
+  const plain_json second = plain_json::parse(complete(body).body);
   ASSERT_EQ(first["choices"].size(), 3U) << first.dump();
   EXPECT_NE(first["choices"][0]["text"], first["choices"][1]["text"]);
   for (std::size_t i = 0; i < 3; ++i) {
@@ -138,24 +138,24 @@ TEST_F(gateway, talks_with_the_model_inside_the_program) {
           "messages": [{"role": "user", "content": "What sound does a cow make?"}],
           "temperature": 0, "max_tokens": 40})");
   ASSERT_EQ(answer.status, 200) << answer.body;
-  const json message = json::parse(answer.body)["choices"][0]["message"];
+  const plain_json message = plain_json::parse(answer.body)["choices"][0]["message"];
   EXPECT_EQ(message["role"], "assistant");
-  const json alone =
+  const plain_json alone =
       ovir_json({"run", "-p", "User: What sound does a cow make?\nAssistant:", "-n", "40"});
   EXPECT_EQ(message["content"], alone["text"]);
   const http_answer system =
       ask("POST", "/v1/chat/completions",
           R"({"model": "embedded", "messages": [{"role": "system", "content": "x"}]})");
   EXPECT_EQ(system.status, 400);
-  EXPECT_EQ(json::parse(system.body)["error"]["param"], "messages[0].role");
+  EXPECT_EQ(plain_json::parse(system.body)["error"]["param"], "messages[0].role");
 }
 
 TEST_F(gateway, says_which_parameter_is_wrong_with_the_right_status) {
   serve();
-  const auto error = [&](json body) {
+  const auto error = [&](plain_json body) {
     const http_answer answer = complete(std::move(body));
     EXPECT_EQ(answer.status, 400) << answer.body;
-    return json::parse(answer.body)["error"].value("param", json{});
+    return plain_json::parse(answer.body)["error"].value("param", plain_json{});
   };
   EXPECT_EQ(error({{"prompt", prompt}, {"logprobs", 21}}), "logprobs");
   EXPECT_EQ(error({{"prompt", prompt}, {"max_tokens", 100'000}}), "prompt");
@@ -168,7 +168,7 @@ TEST_F(gateway, says_which_parameter_is_wrong_with_the_right_status) {
   EXPECT_EQ(ask("POST", "/v1/completions", {}, {{"Content-Length", "0"}}).status, 415);
   EXPECT_EQ(ask("GET", "/v1/models", {}, {{"Origin", "https://page.example"}}).status, 403);
   EXPECT_EQ(complete({{"prompt", prompt}, {"max_tokens", 400}, {"deadline_ms", 1}}).status, 504);
-  const json models = json::parse(ask("GET", "/v1/models").body);
+  const plain_json models = plain_json::parse(ask("GET", "/v1/models").body);
   EXPECT_EQ(models["data"][0]["id"], "embedded");
   EXPECT_EQ(ask("GET", "/v1/models/embedded").status, 200);
 }
@@ -183,7 +183,7 @@ TEST_F(gateway, opens_to_its_keys_alone_and_holds_their_limits) {
   const std::string ann = make({"ann"});
   const std::string poor = make({"poor", "--tokens-per-day", "20"});
   serve({"--keys", file});
-  const json body{{"prompt", prompt}, {"max_tokens", 8}};
+  const plain_json body{{"prompt", prompt}, {"max_tokens", 8}};
   EXPECT_EQ(complete(body).status, 401);
   key_ = "sk-ovir-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
   EXPECT_EQ(complete(body).status, 401);
@@ -254,7 +254,8 @@ TEST_F(gateway, speaks_tls_with_the_certificate_it_is_given) {
   child_options client;
   client.input = http_text(
       "POST", "/v1/completions",
-      json{{"model", "embedded"}, {"prompt", prompt}, {"max_tokens", 8}, {"stream", true}}.dump(),
+      plain_json{{"model", "embedded"}, {"prompt", prompt}, {"max_tokens", 8}, {"stream", true}}
+          .dump(),
       {{"Connection", "close"}});
   child_result got;
   do { // until it listens
@@ -272,11 +273,11 @@ TEST_F(gateway, drains_what_is_under_way_when_it_is_told_to_end) {
   serve();
   http_socket socket{port_};
   socket.send(http_text("POST", "/v1/completions",
-                        json{{"model", "embedded"},
-                             {"prompt", prompt},
-                             {"max_tokens", 60},
-                             {"temperature", 0},
-                             {"stream", true}}
+                        plain_json{{"model", "embedded"},
+                                   {"prompt", prompt},
+                                   {"max_tokens", 60},
+                                   {"temperature", 0},
+                                   {"stream", true}}
                             .dump()));
   (void)socket.read_until("id: ");
   server_->send_signal(SIGTERM);

@@ -18,14 +18,14 @@
 namespace ovir::test {
 namespace {
 
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 namespace fs = std::filesystem;
 
-std::vector<json> lines_of(const fs::path& log) {
-  std::vector<json> lines;
+std::vector<plain_json> lines_of(const fs::path& log) {
+  std::vector<plain_json> lines;
   std::istringstream in{read_file(log)};
   for (std::string line; std::getline(in, line);) {
-    lines.push_back(json::parse(line));
+    lines.push_back(plain_json::parse(line));
   }
   return lines;
 }
@@ -54,7 +54,7 @@ TEST(json_log, has_an_object_a_line_never_a_prompt_and_is_opened_anew) {
   std::set<std::string> requests;
   const std::regex time{R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)"};
   for (std::size_t i = 0; i < cluster.size(); ++i) {
-    for (const json& line : lines_of(log(i))) {
+    for (const plain_json& line : lines_of(log(i))) {
       EXPECT_TRUE(std::regex_match(line.at("time").get<std::string>(), time)) << line;
       EXPECT_TRUE(
           (std::set<std::string>{"debug", "info", "warn", "error"}.contains(line.at("level"))))

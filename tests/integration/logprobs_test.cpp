@@ -13,7 +13,7 @@
 namespace ovir::test {
 namespace {
 
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 
 constexpr std::uint32_t layers = 8;
 
@@ -54,23 +54,25 @@ protected:
     }
   }
 
-  [[nodiscard]] static json request(std::uint32_t max_tokens, bool wants = true) {
-    json body{{"model", "model.gguf"}, {"prompt", {5, 6, 7, 8, 9, 10}}, {"seed", 3}, {"top_k", 3},
-              {"temperature", 0.9},    {"max_tokens", max_tokens}};
+  [[nodiscard]] static plain_json request(std::uint32_t max_tokens, bool wants = true) {
+    plain_json body{
+        {"model", "model.gguf"}, {"prompt", {5, 6, 7, 8, 9, 10}}, {"seed", 3}, {"top_k", 3},
+        {"temperature", 0.9},    {"max_tokens", max_tokens}};
     if (wants) {
       body["logprobs"] = 4;
     }
     return body;
   }
 
-  [[nodiscard]] static http_answer post(std::uint16_t port, const json& body,
+  [[nodiscard]] static http_answer post(std::uint16_t port, const plain_json& body,
                                         const http_fields& fields = {}) {
     return http_ask(port, "POST", "/v1/completions", body.dump(), fields);
   }
-  [[nodiscard]] static json choice(std::uint16_t port, const json& body) {
+  [[nodiscard]] static plain_json choice(std::uint16_t port, const plain_json& body) {
     const http_answer answer = post(port, body);
     EXPECT_EQ(answer.status, 200) << answer.body;
-    return answer.status == 200 ? json::parse(answer.body)["choices"][0] : json::object();
+    return answer.status == 200 ? plain_json::parse(answer.body)["choices"][0]
+                                : plain_json::object();
   }
 
   temporary_folder folder_;
@@ -79,16 +81,16 @@ protected:
 };
 
 /// What the events of a stream say together.
-json joined(const std::vector<http_event>& events) {
-  json out{{"tokens", json::array()},
-           {"token_logprobs", json::array()},
-           {"top_logprobs", json::array()},
-           {"text_offset", json::array()}};
+plain_json joined(const std::vector<http_event>& events) {
+  plain_json out{{"tokens", plain_json::array()},
+                 {"token_logprobs", plain_json::array()},
+                 {"top_logprobs", plain_json::array()},
+                 {"text_offset", plain_json::array()}};
   for (const http_event& e : events) {
     if (e.data == "[DONE]") {
       continue;
     }
-    const json told = json::parse(e.data)["choices"][0]["logprobs"];
+    const plain_json told = plain_json::parse(e.data)["choices"][0]["logprobs"];
     for (auto& [key, list] : out.items()) {
       if (!told.is_null()) {
         list.insert(list.end(), told[key].begin(), told[key].end());
@@ -99,13 +101,13 @@ json joined(const std::vector<http_event>& events) {
 }
 
 TEST_F(logprobs, are_the_same_numbers_for_every_cut_and_way_to_ask) {
-  json alone;
+  plain_json alone;
   {
     test_cluster cluster{spec(1, {"0-7"})};
     start(cluster);
     alone = choice(ports_[0], request(40));
   }
-  const json& told = alone["logprobs"];
+  const plain_json& told = alone["logprobs"];
   ASSERT_GE(told["tokens"].size(), 30U) << alone.dump();
   EXPECT_EQ(told["top_logprobs"].size(), told["tokens"].size());
   for (std::size_t i = 0; i < told["tokens"].size(); ++i) {
@@ -120,19 +122,19 @@ TEST_F(logprobs, are_the_same_numbers_for_every_cut_and_way_to_ask) {
   }
   test_cluster cluster{spec(1, {"0-2", "3-4", "5-7"})};
   start(cluster);
-  const json cut = choice(ports_[0], request(40));
+  const plain_json cut = choice(ports_[0], request(40));
   EXPECT_EQ(cut["logprobs"], told);
   EXPECT_EQ(cut["ovir"]["transcript"], alone["ovir"]["transcript"]);
-  json body = request(40);
+  plain_json body = request(40);
   EXPECT_EQ(choice(ports_[0], request(40, false))["text"], alone["text"]) << "asking changes it";
   body["stream"] = true;
   EXPECT_EQ(joined(http_events(post(ports_[0], body).body)), told);
-  json signed_one = request(40);
+  plain_json signed_one = request(40);
   signed_one["receipt"] = true;
   EXPECT_EQ(choice(ports_[0], signed_one)["logprobs"], told);
-  json greedy = request(40);
+  plain_json greedy = request(40);
   greedy["temperature"] = 0;
-  const json likeliest = choice(ports_[0], greedy)["logprobs"];
+  const plain_json likeliest = choice(ports_[0], greedy)["logprobs"];
   for (std::size_t i = 0; i < likeliest["tokens"].size(); ++i) {
     const double drawn = likeliest["token_logprobs"][i];
     for (const auto& [text, logprob] : likeliest["top_logprobs"][i].items()) {
@@ -146,14 +148,14 @@ TEST_F(logprobs, of_an_answer_that_is_kept_are_computed_and_never_left_out) {
   with_cache.cache = "enabled = true";
   test_cluster cluster{with_cache};
   start(cluster);
-  const json plain = choice(ports_[0], request(80, false));
-  const json again = choice(ports_[0], request(80, false)); // from the cache by now
+  const plain_json plain = choice(ports_[0], request(80, false));
+  const plain_json again = choice(ports_[0], request(80, false)); // from the cache by now
   ASSERT_EQ(again["text"], plain["text"]);
-  const json told = choice(ports_[0], request(80));
+  const plain_json told = choice(ports_[0], request(80));
   EXPECT_EQ(told["text"], plain["text"]);
   EXPECT_EQ(told["ovir"]["transcript"], plain["ovir"]["transcript"]);
   ASSERT_GE(told["logprobs"]["tokens"].size(), 70U);
-  json other = request(80);
+  plain_json other = request(80);
   other["user"] = "another"; // the same request, asked again
   EXPECT_EQ(choice(ports_[0], other)["logprobs"], told["logprobs"]);
   test_cluster fresh{spec(1, {"0-7"})};
@@ -164,8 +166,8 @@ TEST_F(logprobs, of_an_answer_that_is_kept_are_computed_and_never_left_out) {
 TEST_F(logprobs, go_on_at_another_gateway_when_that_of_the_client_is_killed) {
   test_cluster cluster{spec(2, {"0-3", "4-7"})};
   start(cluster);
-  json body = request(1'500);
-  const json expected = choice(ports_[1], body)["logprobs"];
+  plain_json body = request(1'500);
+  const plain_json expected = choice(ports_[1], body)["logprobs"];
   const std::size_t tokens = expected["tokens"].size();
   ASSERT_GE(tokens, 300U) << "choose another seed: there is no time to do harm";
   body["stream"] = true;
@@ -181,9 +183,9 @@ TEST_F(logprobs, go_on_at_another_gateway_when_that_of_the_client_is_killed) {
   ASSERT_GE(events.size(), tokens - 39);
   EXPECT_EQ(events.front().id, id + ":40");
   EXPECT_THAT(read_file(cluster.folder() / "s1.log"), testing::HasSubstr("goes on here, after"));
-  json told = joined(events);
+  plain_json told = joined(events);
   for (auto& [key, list] : told.items()) {
-    json end = expected[key];
+    plain_json end = expected[key];
     end.erase(end.begin(), end.begin() + 39);
     EXPECT_EQ(list, end) << key;
   }

@@ -14,7 +14,7 @@
 namespace ovir::test {
 namespace {
 
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 
 constexpr std::string_view of_gateways = "ovir_gateway_";
 
@@ -37,7 +37,7 @@ protected:
 
   [[nodiscard]] metrics_page page() const { return read_metrics(port_); }
   [[nodiscard]] static std::string body(bool stream) {
-    return json{
+    return plain_json{
         {"model", "m.gguf"},
         {"prompt", {7, stream ? 10 : 8, 9}}, // of its own: an answer that is kept is told at once
         {"max_tokens", stream ? 8'000 : 400},

@@ -11,7 +11,7 @@ namespace ovir::test {
 namespace {
 
 namespace fs = std::filesystem;
-using json = nlohmann::json;
+using plain_json = nlohmann::json;
 
 constexpr auto package = "openai@6.30.1";
 constexpr auto integrity = "sha512-5bkK9GoQMd8j4a0TeY95AIC7FtGP38HlfO+YvRq4TkEndHLI1iR8ct9wajmsAMw+"
@@ -65,7 +65,7 @@ TEST(openai_client, the_unmodified_client_works_while_a_worker_is_killed) {
     said = suite.wait_for_output(said.size() + 1);
   }
   if (suite.running()) {
-    const json jobs = cluster.ask(0, "jobs")["jobs"];
+    const plain_json jobs = cluster.ask(0, "jobs")["jobs"];
     ASSERT_FALSE(jobs.empty() || jobs[0]["path"].empty()) << "it was over before its worker died";
     cluster.kill(cluster.index_of(jobs[0]["path"][0]["name"]));
   }

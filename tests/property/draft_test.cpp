@@ -15,7 +15,7 @@
 namespace ovir::compute {
 namespace {
 
-constexpr std::uint32_t positions_max = 100;
+constexpr std::uint32_t draft_positions_max = 100;
 
 /// A model in segments, one behind the other.
 class chain {
@@ -23,7 +23,7 @@ public:
   chain(const model& m, const std::vector<layer_range>& cut) {
     for (const layer_range layers : cut) {
       parts_.push_back(segment::make(m, layers, kernels_reference(), runner_).value());
-      states_.push_back(parts_.back()->open(positions_max, 1U << 26U).value());
+      states_.push_back(parts_.back()->open(draft_positions_max, 1U << 26U).value());
     }
   }
 
@@ -90,15 +90,15 @@ TEST(draft, of_any_length_and_any_part_right_leaves_no_trace_but_speed) {
   for (const std::vector<layer_range>& cut :
        {std::vector<layer_range>{{0, 5}}, {{0, 2}, {2, 5}}, {{0, 1}, {1, 4}, {4, 5}}}) {
     for (int round = 0; round < 6; ++round) {
-      std::vector<token_id> text(positions_max);
+      std::vector<token_id> text(draft_positions_max);
       std::generate(text.begin(), text.end(), [&] { return random() % spec.vocabulary; });
       chain plain{m.get(), {{0, 5}}};
       chain guessing{m.get(), cut};
       const auto prompt = static_cast<position>(1 + random() % 40);
       const auto prompt_ids = std::span<const token_id>{text}.first(prompt);
       EXPECT_EQ(plain.step(0, prompt_ids, 0), guessing.step(0, prompt_ids, 0));
-      for (position at = prompt; at < positions_max;) {
-        const auto room = std::min(positions_max - at - 1, limits::draft_tokens_max);
+      for (position at = prompt; at < draft_positions_max;) {
+        const auto room = std::min(draft_positions_max - at - 1, limits::draft_tokens_max);
         const auto drafts = static_cast<std::uint32_t>(random() % (room + 1));
         const auto right = static_cast<std::uint32_t>(random() % (drafts + 1));
         std::vector<token_id> ids(text.begin() + at, text.begin() + at + 1 + drafts);
@@ -114,7 +114,7 @@ TEST(draft, of_any_length_and_any_part_right_leaves_no_trace_but_speed) {
               << "position " << at + i << " of a step at " << at;
         }
         at += right + 1;
-        if (at == positions_max) {
+        if (at == draft_positions_max) {
           break;
         }
         if (random() % 8 == 0) { // another guess at once, so that none is left at the end
@@ -160,7 +160,7 @@ TEST(draft, is_refused_in_the_place_of_all_rows_and_beyond_its_bound) {
   const test::loaded_model m{test::tiny_model(3, synth_quantization::q8_0)};
   serial_runner runner;
   const auto s = segment::make(m.get(), {0, 1}, kernels_reference(), runner).value();
-  segment_state state = s->open(positions_max, 1U << 26U).value();
+  segment_state state = s->open(draft_positions_max, 1U << 26U).value();
   step_output out;
   const std::vector<token_id> ids(20, 1);
   const auto refused = [&](std::uint32_t count, std::uint32_t drafts) {

@@ -12,10 +12,10 @@ using namespace std::chrono_literals;
 using core = block_exchange_core;
 
 constexpr compute::kv_shape shape{2, 8};
-constexpr core::time_point start{};
+constexpr core::time_point exchange_start{};
 const digest model{{7}};
 
-node_id node(std::uint8_t first) {
+node_id node_of(std::uint8_t first) {
   node_id id;
   id.key[0] = first;
   return id;
@@ -86,25 +86,25 @@ core::effects answer_all(core& exchange, const core::ask& ask, core::time_point 
 TEST(block_exchange_core, nothing_is_asked_of_who_claims_nothing) {
   core exchange = knowing();
   core::effects out;
-  EXPECT_FALSE(exchange.begin(1, model, windows(2), 0, start, out));
-  exchange.claim(node(1), name_filter{10}, 1);
-  EXPECT_FALSE(exchange.begin(2, model, windows(2), 0, start, out));
+  EXPECT_FALSE(exchange.begin(1, model, windows(2), 0, exchange_start, out));
+  exchange.claim(node_of(1), name_filter{10}, 1);
+  EXPECT_FALSE(exchange.begin(2, model, windows(2), 0, exchange_start, out));
   EXPECT_TRUE(out.asks.empty());
   EXPECT_TRUE(exchange.decisions().empty()) << "there was nothing to decide";
 }
 
 TEST(block_exchange_core, the_longest_prefix_that_others_claim_is_fetched_from_all_of_them) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(3), 1);
-  exchange.claim(node(2), claims_of(3), 1);
+  exchange.claim(node_of(1), claims_of(3), 1);
+  exchange.claim(node_of(2), claims_of(3), 1);
   core::effects out;
-  ASSERT_TRUE(exchange.begin(1, model, windows(5), 1'000, start, out));
+  ASSERT_TRUE(exchange.begin(1, model, windows(5), 1'000, exchange_start, out));
   ASSERT_EQ(out.asks.size(), 2U);
   EXPECT_EQ(out.asks[0].places.size() + out.asks[1].places.size(), 6U);
   EXPECT_EQ(out.asks[0].places.size(), 3U) << "who owes least is asked";
-  core::effects got = answer_all(exchange, out.asks[0], start + 1ms);
+  core::effects got = answer_all(exchange, out.asks[0], exchange_start + 1ms);
   EXPECT_TRUE(got.done.empty());
-  add(got, answer_all(exchange, out.asks[1], start + 1ms));
+  add(got, answer_all(exchange, out.asks[1], exchange_start + 1ms));
   ASSERT_EQ(got.done.size(), 1U);
   EXPECT_EQ(got.done[0].fetch, 1U);
   EXPECT_EQ(got.done[0].blocks.size(), 6U);
@@ -122,14 +122,14 @@ TEST(block_exchange_core, the_longest_prefix_that_others_claim_is_fetched_from_a
 
 TEST(block_exchange_core, computing_wins_where_it_is_faster_and_is_judged_by_what_it_took) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(2), 1);
+  exchange.claim(node_of(1), claims_of(2), 1);
   core::effects out;
-  EXPECT_FALSE(exchange.begin(1, model, windows(2), 10, start, out));
+  EXPECT_FALSE(exchange.begin(1, model, windows(2), 10, exchange_start, out));
   EXPECT_TRUE(out.asks.empty());
   EXPECT_EQ(exchange.counts().declined, 1U);
   exchange.computed(model, 12);
   EXPECT_EQ(exchange.counts().wrong_compute, 0U);
-  EXPECT_FALSE(exchange.begin(2, model, windows(2), 10, start, out));
+  EXPECT_FALSE(exchange.begin(2, model, windows(2), 10, exchange_start, out));
   exchange.computed(model, 1'000'000);
   EXPECT_EQ(exchange.counts().wrong_compute, 1U);
   EXPECT_TRUE(exchange.decisions().back().wrong);
@@ -138,33 +138,34 @@ TEST(block_exchange_core, computing_wins_where_it_is_faster_and_is_judged_by_wha
 
 TEST(block_exchange_core, a_fetch_that_took_longer_than_computing_was_a_wrong_prediction) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(2), 1);
+  exchange.claim(node_of(1), claims_of(2), 1);
   core::effects out;
-  ASSERT_TRUE(exchange.begin(1, model, windows(2), 10'000, start, out));
-  ASSERT_EQ(answer_all(exchange, out.asks.at(0), start + 900ms).done.size(), 1U);
+  ASSERT_TRUE(exchange.begin(1, model, windows(2), 10'000, exchange_start, out));
+  ASSERT_EQ(answer_all(exchange, out.asks.at(0), exchange_start + 900ms).done.size(), 1U);
   EXPECT_EQ(exchange.counts().wrong_fetch, 1U);
   // It is known to be slow now: the next time it is not asked.
-  EXPECT_LT(exchange.claimants(start)[0].bytes_per_second, limits::block_rate_assumed);
+  EXPECT_LT(exchange.claimants(exchange_start)[0].bytes_per_second, limits::block_rate_assumed);
 }
 
 TEST(block_exchange_core, a_stale_claim_costs_a_question_and_the_next_one_is_asked) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(2), 1);
+  exchange.claim(node_of(1), claims_of(2), 1);
   core::effects out;
-  ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, start, out));
+  ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, exchange_start, out));
   const core::ask first = out.asks.at(0);
-  exchange.claim(node(2), claims_of(2), 1);
-  core::effects next = exchange.on_missing(node(1), first.ticket, 3, start); // of window 1
+  exchange.claim(node_of(2), claims_of(2), 1);
+  core::effects next =
+      exchange.on_missing(node_of(1), first.ticket, 3, exchange_start); // of window 1
   ASSERT_EQ(next.asks.size(), 1U);
-  EXPECT_EQ(next.asks[0].source, node(2));
+  EXPECT_EQ(next.asks[0].source, node_of(2));
   EXPECT_EQ(next.asks[0].places, (std::vector{name(1, 1)}));
   EXPECT_EQ(exchange.counts().stale, 1U);
   // Nobody has it: what lies before it is all there is.
-  core::effects end = exchange.on_missing(node(2), next.asks[0].ticket, 0, start);
+  core::effects end = exchange.on_missing(node_of(2), next.asks[0].ticket, 0, exchange_start);
   EXPECT_TRUE(end.done.empty());
   for (const std::uint32_t number : {0U, 1U, 2U}) {
-    add(end,
-        exchange.on_block(node(1), first.ticket, number, block_of(asked(first, number)), start));
+    add(end, exchange.on_block(node_of(1), first.ticket, number, block_of(asked(first, number)),
+                               exchange_start));
   }
   ASSERT_EQ(end.done.size(), 1U);
   EXPECT_EQ(end.done[0].blocks.size(), 2U);
@@ -173,45 +174,47 @@ TEST(block_exchange_core, a_stale_claim_costs_a_question_and_the_next_one_is_ask
 
 TEST(block_exchange_core, who_sends_another_block_is_named_and_not_asked_again) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(2), 1);
+  exchange.claim(node_of(1), claims_of(2), 1);
   core::effects out;
-  ASSERT_TRUE(exchange.begin(1, model, windows(1), 0, start, out));
-  exchange.claim(node(2), claims_of(2), 1);
+  ASSERT_TRUE(exchange.begin(1, model, windows(1), 0, exchange_start, out));
+  exchange.claim(node_of(2), claims_of(2), 1);
   // Right in itself, but of another unit.
-  const core::effects lied =
-      exchange.on_block(node(1), out.asks.at(0).ticket, 0, block_of(wanted(1, 0)), start);
+  const core::effects lied = exchange.on_block(node_of(1), out.asks.at(0).ticket, 0,
+                                               block_of(wanted(1, 0)), exchange_start);
   ASSERT_EQ(lied.drops.size(), 1U);
-  EXPECT_EQ(lied.drops[0].source, node(1));
+  EXPECT_EQ(lied.drops[0].source, node_of(1));
   EXPECT_TRUE(lied.drops[0].lied);
   ASSERT_EQ(lied.asks.size(), 1U) << "what it owes is asked of another";
-  EXPECT_EQ(lied.asks[0].source, node(2));
+  EXPECT_EQ(lied.asks[0].source, node_of(2));
   EXPECT_EQ(lied.asks[0].places.size(), 2U);
   EXPECT_EQ(exchange.counts().wrong_blocks, 1U);
-  EXPECT_EQ(answer_all(exchange, lied.asks[0], start).done.size(), 1U);
+  EXPECT_EQ(answer_all(exchange, lied.asks[0], exchange_start).done.size(), 1U);
   // Not even after it left and came back with other claims.
-  EXPECT_TRUE(exchange.left(node(1), start).asks.empty());
-  static_cast<void>(exchange.left(node(2), start));
-  exchange.claim(node(1), claims_of(2), 1);
-  EXPECT_FALSE(exchange.begin(2, model, windows(1), 0, start + 59min, out));
-  EXPECT_TRUE(exchange.begin(3, model, windows(1), 0, start + 61min, out));
+  EXPECT_TRUE(exchange.left(node_of(1), exchange_start).asks.empty());
+  static_cast<void>(exchange.left(node_of(2), exchange_start));
+  exchange.claim(node_of(1), claims_of(2), 1);
+  EXPECT_FALSE(exchange.begin(2, model, windows(1), 0, exchange_start + 59min, out));
+  EXPECT_TRUE(exchange.begin(3, model, windows(1), 0, exchange_start + 61min, out));
 }
 
 TEST(block_exchange_core, a_damaged_block_and_one_that_nobody_asked_for_are_lies) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(1), 1);
+  exchange.claim(node_of(1), claims_of(1), 1);
   core::effects out;
-  ASSERT_TRUE(exchange.begin(1, model, windows(1), 0, start, out));
+  ASSERT_TRUE(exchange.begin(1, model, windows(1), 0, exchange_start, out));
   auto damaged = *block_of(wanted(0, 0));
   damaged[200] ^= std::byte{1};
-  EXPECT_TRUE(exchange.on_block(node(1), out.asks.at(0).ticket, 0, test::share(damaged), start)
+  EXPECT_TRUE(
+      exchange.on_block(node_of(1), out.asks.at(0).ticket, 0, test::share(damaged), exchange_start)
+          .drops.at(0)
+          .lied);
+  exchange.claim(node_of(2), claims_of(1), 1);
+  core::effects again;
+  ASSERT_TRUE(exchange.begin(2, model, windows(1), 0, exchange_start, again));
+  const std::uint64_t ticket = again.asks.at(0).ticket;
+  EXPECT_TRUE(exchange.on_block(node_of(2), ticket + 1, 0, block_of(wanted(0, 0)), exchange_start)
                   .drops.at(0)
                   .lied);
-  exchange.claim(node(2), claims_of(1), 1);
-  core::effects again;
-  ASSERT_TRUE(exchange.begin(2, model, windows(1), 0, start, again));
-  const std::uint64_t ticket = again.asks.at(0).ticket;
-  EXPECT_TRUE(
-      exchange.on_block(node(2), ticket + 1, 0, block_of(wanted(0, 0)), start).drops.at(0).lied);
 }
 
 TEST(block_exchange_core, a_block_of_the_same_place_in_another_text_is_a_lie) {
@@ -254,12 +257,14 @@ TEST(block_exchange_core, a_block_that_its_author_did_not_sign_is_a_lie_of_who_s
 // Who passes on what another computed need not know that the other left, or was found out.
 TEST(block_exchange_core, a_block_by_who_is_no_member_is_not_taken_and_its_sender_not_blamed) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(1), 1);
+  exchange.claim(node_of(1), claims_of(1), 1);
   core::effects out;
-  ASSERT_TRUE(exchange.begin(1, model, windows(1), 0, start, out));
+  ASSERT_TRUE(exchange.begin(1, model, windows(1), 0, exchange_start, out));
   const core::ask& ask = out.asks.at(0);
-  core::effects got = exchange.on_block(node(1), ask.ticket, 0, block_of(asked(ask, 0), 78), start);
-  add(got, exchange.on_block(node(1), ask.ticket, 1, block_of(asked(ask, 1), 78), start));
+  core::effects got =
+      exchange.on_block(node_of(1), ask.ticket, 0, block_of(asked(ask, 0), 78), exchange_start);
+  add(got,
+      exchange.on_block(node_of(1), ask.ticket, 1, block_of(asked(ask, 1), 78), exchange_start));
   EXPECT_TRUE(got.drops.empty());
   ASSERT_EQ(got.done.size(), 1U);
   EXPECT_TRUE(got.done[0].blocks.empty());
@@ -268,11 +273,11 @@ TEST(block_exchange_core, a_block_by_who_is_no_member_is_not_taken_and_its_sende
   // One that joined is believed, and one whose blocks were refuted is not, whoever sends them.
   for (const bool refuted : {false, true}) {
     if (refuted) {
-      static_cast<void>(exchange.refute(author(), start));
+      static_cast<void>(exchange.refute(author(), exchange_start));
     }
     core::effects more;
-    ASSERT_TRUE(exchange.begin(2, model, windows(1), 0, start, more));
-    const core::effects end = answer_all(exchange, more.asks.at(0), start);
+    ASSERT_TRUE(exchange.begin(2, model, windows(1), 0, exchange_start, more));
+    const core::effects end = answer_all(exchange, more.asks.at(0), exchange_start);
     ASSERT_EQ(end.done.size(), 1U);
     EXPECT_EQ(end.done[0].blocks.size(), refuted ? 0U : 2U);
     if (!refuted) {
@@ -283,33 +288,34 @@ TEST(block_exchange_core, a_block_by_who_is_no_member_is_not_taken_and_its_sende
 
 TEST(block_exchange_core, who_owes_and_is_silent_is_dropped_and_others_are_asked) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(2), 1);
+  exchange.claim(node_of(1), claims_of(2), 1);
   core::effects out;
-  ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, start, out));
-  exchange.claim(node(2), claims_of(2), 1);
-  EXPECT_TRUE(exchange.on_tick(start + limits::block_stall_wait - 1ms).drops.empty());
-  const core::effects stalled = exchange.on_tick(start + limits::block_stall_wait);
+  ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, exchange_start, out));
+  exchange.claim(node_of(2), claims_of(2), 1);
+  EXPECT_TRUE(exchange.on_tick(exchange_start + limits::block_stall_wait - 1ms).drops.empty());
+  const core::effects stalled = exchange.on_tick(exchange_start + limits::block_stall_wait);
   ASSERT_EQ(stalled.drops.size(), 1U);
   EXPECT_FALSE(stalled.drops[0].lied);
   ASSERT_EQ(stalled.asks.size(), 1U);
-  EXPECT_EQ(stalled.asks[0].source, node(2));
+  EXPECT_EQ(stalled.asks[0].source, node_of(2));
   EXPECT_EQ(exchange.counts().stalled, 1U);
-  EXPECT_EQ(answer_all(exchange, stalled.asks[0], start + 1s).done.at(0).blocks.size(), 4U);
+  EXPECT_EQ(answer_all(exchange, stalled.asks[0], exchange_start + 1s).done.at(0).blocks.size(),
+            4U);
 }
 
 TEST(block_exchange_core, a_fetch_ends_in_time_with_the_windows_that_are_whole) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(2), 1);
+  exchange.claim(node_of(1), claims_of(2), 1);
   core::effects out;
-  ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, start, out));
+  ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, exchange_start, out));
   const core::ask& ask = out.asks.at(0);
   core::effects end;
   for (const std::uint32_t number : {0U, 1U, 2U}) { // one at a time, each just not too late
-    add(end, exchange.on_block(node(1), ask.ticket, number, block_of(asked(ask, number)),
-                               start + (number + 1) * 350ms));
+    add(end, exchange.on_block(node_of(1), ask.ticket, number, block_of(asked(ask, number)),
+                               exchange_start + (number + 1) * 350ms));
   }
   EXPECT_TRUE(end.done.empty());
-  end = exchange.on_tick(start + limits::block_fetch_wait);
+  end = exchange.on_tick(exchange_start + limits::block_fetch_wait);
   ASSERT_EQ(end.done.size(), 1U);
   EXPECT_EQ(end.done[0].blocks.size(), 2U);
   EXPECT_EQ(exchange.fetches_under_way(), 0U);
@@ -317,14 +323,15 @@ TEST(block_exchange_core, a_fetch_ends_in_time_with_the_windows_that_are_whole) 
 
 TEST(block_exchange_core, what_a_lost_connection_owes_is_asked_of_others_or_given_up) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(2), 1);
+  exchange.claim(node_of(1), claims_of(2), 1);
   core::effects out;
-  ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, start, out));
-  const core::effects gone = exchange.lost(node(1), start);
+  ASSERT_TRUE(exchange.begin(1, model, windows(2), 0, exchange_start, out));
+  const core::effects gone = exchange.lost(node_of(1), exchange_start);
   ASSERT_EQ(gone.done.size(), 1U);
   EXPECT_TRUE(gone.done[0].blocks.empty());
   EXPECT_TRUE(gone.drops.empty());
-  EXPECT_TRUE(exchange.begin(2, model, windows(2), 0, start, out)) << "it may be asked again";
+  EXPECT_TRUE(exchange.begin(2, model, windows(2), 0, exchange_start, out))
+      << "it may be asked again";
 }
 
 TEST(block_exchange_core, one_source_owes_no_more_than_its_window) {
@@ -338,29 +345,30 @@ TEST(block_exchange_core, one_source_owes_no_more_than_its_window) {
     filter.add(b.place);
     wanted_all.push_back({b});
   }
-  exchange.claim(node(1), filter, 1);
+  exchange.claim(node_of(1), filter, 1);
   core::effects out;
-  ASSERT_TRUE(exchange.begin(1, model, wanted_all, 0, start, out));
+  ASSERT_TRUE(exchange.begin(1, model, wanted_all, 0, exchange_start, out));
   ASSERT_EQ(out.asks.size(), 1U);
   EXPECT_LE(out.asks[0].places.size() * compute::kv_block_bytes(large),
             limits::block_source_bytes_max);
   EXPECT_GE(out.asks[0].places.size(), 15U);
-  const core::effects next = exchange.on_missing(node(1), out.asks[0].ticket, 14, start);
+  const core::effects next =
+      exchange.on_missing(node_of(1), out.asks[0].ticket, 14, exchange_start);
   EXPECT_TRUE(next.asks.empty()) << "behind a gap nothing is needed";
 }
 
 TEST(block_exchange_core, a_node_that_claims_everything_and_has_nothing_is_found_out) {
   core exchange = knowing();
   std::vector<std::byte> all(limits::block_filter_bytes_min, std::byte{0xff});
-  exchange.claim(node(1), name_filter::from(all).value(), 1);
+  exchange.claim(node_of(1), name_filter::from(all).value(), 1);
   std::size_t asked_of_it = 0;
   for (std::uint64_t fetch = 1; fetch <= 200; ++fetch) {
     core::effects out;
-    if (!exchange.begin(fetch, model, windows(1), 0, start, out)) {
+    if (!exchange.begin(fetch, model, windows(1), 0, exchange_start, out)) {
       break;
     }
     for (std::uint32_t number = 0; number < 2; ++number) {
-      add(out, exchange.on_missing(node(1), out.asks[0].ticket, number, start));
+      add(out, exchange.on_missing(node_of(1), out.asks[0].ticket, number, exchange_start));
       ++asked_of_it;
       if (!out.drops.empty()) {
         break;
@@ -369,15 +377,15 @@ TEST(block_exchange_core, a_node_that_claims_everything_and_has_nothing_is_found
     EXPECT_EQ(out.done.size(), 1U);
   }
   EXPECT_LT(asked_of_it, 100U);
-  EXPECT_FALSE(exchange.claimants(start)[0].fault.empty());
+  EXPECT_FALSE(exchange.claimants(exchange_start)[0].fault.empty());
 }
 
 TEST(block_exchange_core, whose_blocks_computing_refuted_is_not_asked) {
   core exchange = knowing();
-  exchange.claim(node(1), claims_of(1), 1);
-  EXPECT_TRUE(exchange.refute(node(1), start).drops.at(0).lied);
+  exchange.claim(node_of(1), claims_of(1), 1);
+  EXPECT_TRUE(exchange.refute(node_of(1), exchange_start).drops.at(0).lied);
   core::effects out;
-  EXPECT_FALSE(exchange.begin(1, model, windows(1), 0, start, out));
+  EXPECT_FALSE(exchange.begin(1, model, windows(1), 0, exchange_start, out));
 }
 
 } // namespace

@@ -9,7 +9,7 @@
 namespace ovir::actors {
 namespace {
 
-node_id node(std::uint8_t number) {
+node_id named_node(std::uint8_t number) {
   node_id id;
   id.key.fill(number);
   return id;
@@ -18,8 +18,8 @@ node_id node(std::uint8_t number) {
 class sessions_of_a_host : public ::testing::Test {
 protected:
   static constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20U;
-  const node_id lead_ = node(1);
-  const node_id rival_ = node(2);
+  const node_id lead_ = named_node(1);
+  const node_id rival_ = named_node(2);
 
   void admit(std::uint64_t request, const node_id& lead, std::uint32_t driver, bool log = true) {
     wire_open open;
@@ -79,12 +79,12 @@ TEST_F(sessions_of_a_host, may_go_to_another_after_the_link_was_lost) {
 
 TEST_F(sessions_of_a_host, tell_leads_of_frames_that_the_link_of_a_neighbour_lost) {
   wire_open open;
-  open.previous = node(8);
-  open.next.node = node(9);
+  open.previous = named_node(8);
+  open.next.node = named_node(9);
   core_.admit({request_id{7}, 4}, lead_, epoch{1}, open, "slot", 1);
-  EXPECT_EQ(core_.link_lost(node(8)).size(), 1U);
-  EXPECT_EQ(core_.link_lost(node(9)).size(), 1U);
-  EXPECT_TRUE(core_.link_lost(node(3)).empty());
+  EXPECT_EQ(core_.link_lost(named_node(8)).size(), 1U);
+  EXPECT_EQ(core_.link_lost(named_node(9)).size(), 1U);
+  EXPECT_TRUE(core_.link_lost(named_node(3)).empty());
 }
 
 TEST_F(sessions_of_a_host, leave_room_for_other_schedulers) {

@@ -31,7 +31,7 @@ const test::loaded_model& model() {
   return m;
 }
 
-constexpr request_id request{1};
+constexpr request_id sharded{1};
 
 /// One stage with its core, and a shell that performs jobs at once.
 class stage {
@@ -63,7 +63,7 @@ public:
     EXPECT_TRUE(core.accept(frame));
     return work();
   }
-  void open(std::uint32_t e = 1) { ASSERT_TRUE(core.open(request, epoch{e}, 64, 64)); }
+  void open(std::uint32_t e = 1) { ASSERT_TRUE(core.open(sharded, epoch{e}, 64, 64)); }
 
 private:
   compute::serial_runner runner_;
@@ -74,7 +74,7 @@ public:
 };
 
 frame_bytes tokens(position first, std::uint32_t count, std::uint32_t e = 1, std::uint32_t rows = 0,
-                   request_id id = request) {
+                   request_id id = sharded) {
   std::vector<token_id> ids(count);
   for (std::uint32_t i = 0; i < count; ++i) {
     ids[i] = (first + i) * 11 % 300;
@@ -91,7 +91,7 @@ TEST(shard_core, computes_a_frame_that_begins_where_it_is) {
   ASSERT_TRUE(out.done);
   EXPECT_EQ(out.length, 3U);
   const auto view = decode_frame(*out.outgoing).value();
-  EXPECT_EQ(view.header, (frame_header{frame_kind::boundary, request, epoch{1}, 0, 3, 32, 0}));
+  EXPECT_EQ(view.header, (frame_header{frame_kind::boundary, sharded, epoch{1}, 0, 3, 32, 0}));
 }
 
 TEST(shard_core, drops_what_it_has_and_computes_only_the_rest) {
@@ -121,12 +121,12 @@ TEST(shard_core, replays_the_very_boundaries_it_sent_in_any_pieces) {
   s.open();
   const auto sent = s.send(tokens(0, 5));
   const auto original = decode_frame(*sent.outgoing)->floats();
-  ASSERT_TRUE(s.core.replay({{1, 3, 1}, request, epoch{1}}));
+  ASSERT_TRUE(s.core.replay({{1, 3, 1}, sharded, epoch{1}}));
   const auto replayed = s.work();
   const auto view = decode_frame(*replayed.outgoing).value();
-  EXPECT_EQ(view.header, (frame_header{frame_kind::boundary, request, epoch{1}, 1, 3, 32, 1}));
+  EXPECT_EQ(view.header, (frame_header{frame_kind::boundary, sharded, epoch{1}, 1, 3, 32, 1}));
   EXPECT_TRUE(std::equal(view.floats().begin(), view.floats().end(), original.begin() + 32));
-  ASSERT_TRUE(s.core.replay({{3, 3, 0}, request, epoch{1}}));
+  ASSERT_TRUE(s.core.replay({{3, 3, 0}, sharded, epoch{1}}));
   EXPECT_FALSE(s.work().done);
 }
 
@@ -137,9 +137,9 @@ TEST(shard_core, the_last_stage_sends_the_logits_asked_for_and_again_on_order) {
   const auto first = s.send(tokens(3, 1, 1, 1));
   ASSERT_TRUE(first.outgoing);
   EXPECT_EQ(decode_frame(*first.outgoing)->header.kind, frame_kind::logits);
-  ASSERT_TRUE(s.core.resend({{3}, request, epoch{1}}));
+  ASSERT_TRUE(s.core.resend({{3}, sharded, epoch{1}}));
   EXPECT_EQ(*s.work().outgoing, *first.outgoing);
-  ASSERT_TRUE(s.core.resend({{2}, request, epoch{1}}));
+  ASSERT_TRUE(s.core.resend({{2}, sharded, epoch{1}}));
   EXPECT_EQ(s.work().done.error().code, errc::peer_lost);
 }
 
@@ -150,10 +150,10 @@ TEST(shard_core, a_new_epoch_voids_what_waits_and_rejects_the_one_before) {
   s.open(2);
   EXPECT_TRUE(s.core.next_pass(false).empty());
   (void)s.send(tokens(0, 2, 1));
-  EXPECT_EQ(s.core.find(request)->length, 0U);
+  EXPECT_EQ(s.core.find(sharded)->length, 0U);
   (void)s.send(tokens(0, 2, 2));
-  EXPECT_EQ(s.core.find(request)->length, 2U);
-  EXPECT_FALSE(s.core.open(request, epoch{1}, 64, 64));
+  EXPECT_EQ(s.core.find(sharded)->length, 2U);
+  EXPECT_FALSE(s.core.open(sharded, epoch{1}, 64, 64));
 }
 
 TEST(shard_core, refuses_more_frames_than_the_credit_allows) {
@@ -170,7 +170,7 @@ TEST(shard_core, refuses_frames_of_another_kind_and_requests_beyond_its_memory) 
   later.open();
   EXPECT_EQ(later.core.accept(tokens(0, 1)).error().code, errc::malformed);
   stage small{{0, 2}, 100};
-  EXPECT_EQ(small.core.open(request, epoch{1}, 64, 64).error().code, errc::over_limit);
+  EXPECT_EQ(small.core.open(sharded, epoch{1}, 64, 64).error().code, errc::over_limit);
 }
 
 // A session closed and opened again while a step of the first is computed: that step's end says
@@ -180,11 +180,11 @@ TEST(shard_core, the_end_of_a_job_does_not_touch_a_session_opened_since) {
   s.open();
   ASSERT_TRUE(s.core.accept(tokens(0, 3)));
   ASSERT_EQ(s.core.next_pass(false).size(), 1U);
-  s.core.close(request);
+  s.core.close(sharded);
   s.open();
   ASSERT_TRUE(s.core.accept(tokens(0, 2)));
-  EXPECT_EQ(s.core.job_ended(request, 3), nullptr);
-  EXPECT_EQ(s.core.find(request)->length, 0U);
+  EXPECT_EQ(s.core.job_ended(sharded, 3), nullptr);
+  EXPECT_EQ(s.core.find(sharded)->length, 0U);
   EXPECT_EQ(s.work().length, 2U);
   EXPECT_TRUE(s.core.next_pass(false).empty());
 }
@@ -217,7 +217,7 @@ public:
       EXPECT_TRUE(core.open(request_id{id}, epoch{1}, 512, 512));
     }
   }
-  /// Tokens that follow what the request sent so far.
+  /// Tokens that follow what the sharded sent so far.
   void take(std::uint64_t id, std::uint32_t count, std::uint32_t logit_rows = 0) {
     EXPECT_TRUE(core.accept(tokens(sent_[id], count, 1, logit_rows, request_id{id})));
     sent_[id] += count;
@@ -517,14 +517,14 @@ TEST(shard_core, counts_a_unit_when_its_window_closes) {
 TEST(shard_core, refuses_a_request_whose_kept_boundaries_exceed_the_memory_allowed) {
   constexpr std::size_t kv_bytes = 64 * 64; // positions times K and V of one layer
   stage s{{0, 1}, kv_bytes};
-  const auto refused = s.core.open(request, epoch{1}, 64, 64);
+  const auto refused = s.core.open(sharded, epoch{1}, 64, 64);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, errc::over_limit);
   EXPECT_NE(refused.error().message.find("boundaries"), std::string::npos);
-  EXPECT_EQ(s.core.find(request), nullptr);
-  EXPECT_TRUE(s.core.open(request, epoch{1}, 32, 32));
+  EXPECT_EQ(s.core.find(sharded), nullptr);
+  EXPECT_TRUE(s.core.open(sharded, epoch{1}, 32, 32));
   stage last{{3, 4}, kv_bytes}; // keeps none
-  EXPECT_TRUE(last.core.open(request, epoch{1}, 64, 64));
+  EXPECT_TRUE(last.core.open(sharded, epoch{1}, 64, 64));
 }
 
 } // namespace

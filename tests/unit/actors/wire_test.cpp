@@ -11,7 +11,7 @@
 namespace ovir::actors {
 namespace {
 
-constexpr request_id request{0x1122334455667788};
+constexpr request_id wired{0x1122334455667788};
 
 node_id node(std::uint8_t first) {
   node_id id;
@@ -21,7 +21,7 @@ node_id node(std::uint8_t first) {
 
 request_log log() {
   request_log log;
-  log.id = request;
+  log.id = wired;
   log.prompt = {1, 2, 3};
   log.max_tokens = 16;
   log.stop = {"end"};
@@ -37,11 +37,11 @@ wire_message open() {
   m.next.layers = {4, 8};
   m.previous = node(1);
   m.log = log();
-  return {request, epoch{1}, 0, m};
+  return {wired, epoch{1}, 0, m};
 }
 
 wire_message step(std::vector<compute::unit_leaf> leaves) {
-  return {request, epoch{1}, 2, step_done{64, 2, std::move(leaves)}};
+  return {wired, epoch{1}, 2, step_done{64, 2, std::move(leaves)}};
 }
 
 /// The code with which `open()` is refused after `change`.
@@ -112,7 +112,7 @@ TEST(wire, another_version_or_kind_is_unsupported) {
 }
 
 TEST(wire, a_kind_whose_body_is_missing_is_refused) {
-  auto bytes = encode_wire({request, epoch{1}, 0, close_session{}});
+  auto bytes = encode_wire({wired, epoch{1}, 0, close_session{}});
   for (const unsigned kind : {0U, 1U, 5U, 6U, 7U, 8U, 9U, 10U, 11U, 12U, 14U, 15U}) {
     put(bytes, kind_at, static_cast<std::uint16_t>(kind));
     EXPECT_FALSE(decode_wire(bytes)) << kind;
@@ -202,7 +202,7 @@ TEST(wire, a_log_too_long_for_one_message_is_over_the_limit) {
 
 TEST(wire, positions_and_tokens_of_small_messages_are_bounded) {
   const auto with = [](wire_body body) {
-    return wire_message{request, epoch{1}, 0, std::move(body)};
+    return wire_message{wired, epoch{1}, 0, std::move(body)};
   };
   EXPECT_EQ(refusal(with(replay_boundaries{0, 0, 0})), errc::malformed);
   EXPECT_EQ(refusal(with(replay_boundaries{0, 2, 3})), errc::malformed);
@@ -233,7 +233,7 @@ TEST(wire, an_open_that_may_reuse_names_at_least_the_windows_it_may_take) {
 
 TEST(wire, names_of_windows_are_bounded) {
   const auto names = [](std::uint32_t first, std::size_t count) {
-    return wire_message{request, epoch{1}, 0, name_windows{first, std::vector<digest>(count)}};
+    return wire_message{wired, epoch{1}, 0, name_windows{first, std::vector<digest>(count)}};
   };
   EXPECT_EQ(refusal(names(0, 0)), errc::malformed);
   EXPECT_EQ(decode_wire(encode_wire(names(32'767, 1))).value(), names(32'767, 1));
@@ -243,7 +243,7 @@ TEST(wire, names_of_windows_are_bounded) {
 
 TEST(wire, what_a_stage_reused_lies_within_what_it_holds) {
   const auto opened = [](position length, position replays_from, units_reused reused) {
-    return wire_message{request, epoch{1}, 0, session_opened{length, {}, replays_from, reused}};
+    return wire_message{wired, epoch{1}, 0, session_opened{length, {}, replays_from, reused}};
   };
   EXPECT_EQ(decode_wire(encode_wire(opened(64, 64, {1, 2, 3}))).value(), opened(64, 64, {1, 2, 3}));
   EXPECT_EQ(decode_wire(encode_wire(opened(64, 0, {}))).value(), opened(64, 0, {}));
@@ -253,9 +253,9 @@ TEST(wire, what_a_stage_reused_lies_within_what_it_holds) {
 
 TEST(wire, an_optional_part_that_is_empty_is_not_one_that_is_absent) {
   session_opened opened{64, {}};
-  const auto absent = encode_wire({request, epoch{1}, 0, opened});
+  const auto absent = encode_wire({wired, epoch{1}, 0, opened});
   opened.told = reuse_told{};
-  const auto empty = encode_wire({request, epoch{1}, 0, opened});
+  const auto empty = encode_wire({wired, epoch{1}, 0, opened});
   EXPECT_NE(absent, empty);
   EXPECT_EQ(std::get<session_opened>(decode_wire(empty).value().body).told, reuse_told{});
   EXPECT_EQ(std::get<session_opened>(decode_wire(absent).value().body).told, std::nullopt);
@@ -278,7 +278,7 @@ TEST(wire, a_leaf_names_a_window_a_layer_and_some_positions_of_it) {
 
 TEST(wire, the_text_of_a_failure_is_cut_and_made_printable) {
   const auto read_text = [](std::string text) {
-    const wire_message sent{request, epoch{1}, 0, stage_failed{{errc::nonfinite, std::move(text)}}};
+    const wire_message sent{wired, epoch{1}, 0, stage_failed{{errc::nonfinite, std::move(text)}}};
     const auto read = decode_wire(encode_wire(sent));
     EXPECT_TRUE(read);
     const error& reason = std::get<stage_failed>(read->body).reason;

@@ -19,7 +19,7 @@ using testing::HasSubstr;
 constexpr std::uint16_t half_infinity = 0x7C00;
 constexpr std::uint16_t half_nan = 0x7E01;
 
-void expect_refusal(const gguf_builder& builder, errc code, const std::string& part) {
+void expect_no_model(const gguf_builder& builder, errc code, const std::string& part) {
   const auto bytes = builder.build();
   const auto file = gguf::parse(bytes);
   ASSERT_TRUE(file) << file.error().message;
@@ -65,7 +65,7 @@ gguf_builder minimal(const std::string& architecture) {
 
 TEST(bind_model, asks_for_the_tensors_its_architecture_declares) {
   auto qwen2 = minimal("qwen2");
-  expect_refusal(qwen2, errc::malformed, "no tensor \"blk.0.attn_q.bias\"");
+  expect_no_model(qwen2, errc::malformed, "no tensor \"blk.0.attn_q.bias\"");
   for (const std::string layer : {"blk.0.", "blk.1."}) {
     qwen2.tensor(layer + "attn_q.bias", tensor_type::f32, {8});
     qwen2.tensor(layer + "attn_k.bias", tensor_type::f32, {4});
@@ -80,7 +80,7 @@ TEST(bind_model, asks_for_the_tensors_its_architecture_declares) {
   EXPECT_EQ(m->config.rotary, rotary_pairs::halves);
 
   auto qwen3 = minimal("qwen3");
-  expect_refusal(qwen3, errc::malformed, "no tensor \"blk.0.attn_q_norm.weight\"");
+  expect_no_model(qwen3, errc::malformed, "no tensor \"blk.0.attn_q_norm.weight\"");
   for (const std::string layer : {"blk.0.", "blk.1."}) {
     qwen3.tensor(layer + "attn_q_norm.weight", tensor_type::f32, {4});
     qwen3.tensor(layer + "attn_k_norm.weight", tensor_type::f32, {4});
@@ -91,7 +91,7 @@ TEST(bind_model, asks_for_the_tensors_its_architecture_declares) {
   ASSERT_TRUE(bound) << bound.error().message;
   EXPECT_EQ(bound->layers[0].attn_q_norm.cols, 4U);
   qwen3.tensor("blk.0.attn_q.bias", tensor_type::f32, {8});
-  expect_refusal(qwen3, errc::unsupported, "not part of a qwen3 model");
+  expect_no_model(qwen3, errc::unsupported, "not part of a qwen3 model");
 }
 
 TEST(bind_model, finds_every_tensor) {
@@ -123,31 +123,31 @@ TEST(bind_model, takes_rope_factors) {
   const auto m = bind_model(*file);
   ASSERT_TRUE(m) << m.error().message;
   EXPECT_EQ(m->rope_factors.cols, 2U);
-  expect_refusal(minimal_llama().tensor("rope_freqs.weight", 0, {3}), errc::malformed, "3 x 1");
-  expect_refusal(minimal_llama().tensor("rope_freqs.weight", 1, {2}), errc::unsupported, "F32");
+  expect_no_model(minimal_llama().tensor("rope_freqs.weight", 0, {3}), errc::malformed, "3 x 1");
+  expect_no_model(minimal_llama().tensor("rope_freqs.weight", 1, {2}), errc::unsupported, "F32");
 }
 
 TEST(bind_model, names_what_is_missing) {
   for (const char* name : {"token_embd.weight", "output_norm.weight", "blk.0.attn_norm.weight",
                            "blk.1.attn_q.weight", "blk.1.ffn_down.weight"}) {
-    expect_refusal(minimal_llama().remove_tensor(name), errc::malformed, name);
+    expect_no_model(minimal_llama().remove_tensor(name), errc::malformed, name);
   }
 }
 
 TEST(bind_model, names_what_it_would_have_to_ignore) {
-  expect_refusal(minimal_llama().tensor("blk.0.attn_q.bias", 0, {8}), errc::unsupported,
-                 "blk.0.attn_q.bias");
-  expect_refusal(minimal_llama().tensor("blk.2.attn_norm.weight", 0, {8}), errc::unsupported,
-                 "blk.2.attn_norm.weight");
+  expect_no_model(minimal_llama().tensor("blk.0.attn_q.bias", 0, {8}), errc::unsupported,
+                  "blk.0.attn_q.bias");
+  expect_no_model(minimal_llama().tensor("blk.2.attn_norm.weight", 0, {8}), errc::unsupported,
+                  "blk.2.attn_norm.weight");
 }
 
 TEST(bind_model, refuses_wrong_shapes_and_types) {
-  expect_refusal(with_tensor("blk.0.attn_k.weight", 0, {8, 8}), errc::malformed,
-                 "8 x 8 x 1 x 1, its metadata asks for 8 x 4");
-  expect_refusal(with_tensor("blk.0.attn_k.weight", 0, {8, 4, 2}), errc::malformed, "8 x 4 x 2");
-  expect_refusal(with_tensor("token_embd.weight", 0, {8, 11}), errc::malformed, "8 x 11");
-  expect_refusal(with_tensor("blk.0.attn_norm.weight", 1, {8}), errc::unsupported, "F32");
-  expect_refusal(with_tensor("blk.0.attn_k.weight", 28, {8, 4}), errc::unsupported, "F64");
+  expect_no_model(with_tensor("blk.0.attn_k.weight", 0, {8, 8}), errc::malformed,
+                  "8 x 8 x 1 x 1, its metadata asks for 8 x 4");
+  expect_no_model(with_tensor("blk.0.attn_k.weight", 0, {8, 4, 2}), errc::malformed, "8 x 4 x 2");
+  expect_no_model(with_tensor("token_embd.weight", 0, {8, 11}), errc::malformed, "8 x 11");
+  expect_no_model(with_tensor("blk.0.attn_norm.weight", 1, {8}), errc::unsupported, "F32");
+  expect_no_model(with_tensor("blk.0.attn_k.weight", 28, {8, 4}), errc::unsupported, "F64");
 }
 
 TEST(bind_model, refuses_floats_that_are_not_aligned) {
@@ -158,7 +158,7 @@ TEST(bind_model, refuses_floats_that_are_not_aligned) {
   // With alignment 1 the data begins wherever the metadata ends. One more entry takes 21 bytes and
   // its text, which is chosen so that the data begins at an odd byte.
   const std::string pad((file->data_offset() + 21) % 2 == 0 ? 1 : 2, 'x');
-  expect_refusal(odd.text("p", pad), errc::unsupported, "aligned to 4");
+  expect_no_model(odd.text("p", pad), errc::unsupported, "aligned to 4");
 }
 
 // check_weights

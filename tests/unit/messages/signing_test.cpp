@@ -16,7 +16,7 @@ secret_key key_of_hex(std::string_view seed) {
   return secret_key::from_seed(std::as_bytes(std::span{bytes.bytes}));
 }
 
-secret_key key_of(std::uint8_t number) {
+secret_key signing_key(std::uint8_t number) {
   std::array<std::byte, secret_key::seed_size> seed{};
   seed.fill(std::byte{number});
   return secret_key::from_seed(seed);
@@ -26,7 +26,7 @@ std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(s
 
 join_token token_of(const secret_key& admin, std::uint64_t expires = 2'000) {
   const std::array<std::byte, 16> nonce{std::byte{7}};
-  return issue_token(admin, key_of(2).id(), role_set{}.add(role::worker), expires, nonce);
+  return issue_token(admin, signing_key(2).id(), role_set{}.add(role::worker), expires, nonce);
 }
 
 TEST(secret_key, has_the_public_key_that_rfc_8032_gives_for_its_seed) {
@@ -45,13 +45,13 @@ TEST(secret_key, has_the_public_key_that_rfc_8032_gives_for_its_seed) {
 TEST(secret_key, moves_and_leaves_nothing_behind) {
   static_assert(!std::is_copy_constructible_v<secret_key>);
   static_assert(!std::is_copy_assignable_v<secret_key>);
-  secret_key from = key_of(1);
+  secret_key from = signing_key(1);
   const node_id id = from.id();
   secret_key to{std::move(from)};
   EXPECT_EQ(to.id(), id);
   EXPECT_TRUE(from.id().empty());
   EXPECT_THAT(from.seed(), ::testing::Each(0));
-  secret_key third = key_of(3);
+  secret_key third = signing_key(3);
   third = std::move(to);
   EXPECT_EQ(third.id(), id);
   EXPECT_TRUE(to.id().empty());
@@ -62,7 +62,7 @@ TEST(secret_key, moves_and_leaves_nothing_behind) {
 
 TEST(secret_key, wipes_its_bytes_when_it_is_dropped) {
   alignas(secret_key) std::array<std::byte, sizeof(secret_key)> room{};
-  auto* const key = new (room.data()) secret_key{key_of(0x5a)};
+  auto* const key = new (room.data()) secret_key{signing_key(0x5a)};
   ASSERT_EQ(room[5], std::byte{0x5a});
   key->~secret_key();
   // Volatile, because nobody is meant to look at what is left of an object.
@@ -74,16 +74,16 @@ TEST(secret_key, wipes_its_bytes_when_it_is_dropped) {
 }
 
 TEST(secret_key, one_that_was_moved_away_signs_nothing) {
-  secret_key from = key_of(1);
+  secret_key from = signing_key(1);
   const secret_key to{std::move(from)};
   EXPECT_DEATH(static_cast<void>(from.sign("d", {})), "moved away");
 }
 
 TEST(signing, a_signature_is_for_one_signer_domain_and_text) {
-  const secret_key key = key_of(1);
+  const secret_key key = signing_key(1);
   const signature s = key.sign("ovir/test/v1", bytes("text"));
   EXPECT_TRUE(verify(key.id(), "ovir/test/v1", bytes("text"), s));
-  EXPECT_FALSE(verify(key_of(2).id(), "ovir/test/v1", bytes("text"), s));
+  EXPECT_FALSE(verify(signing_key(2).id(), "ovir/test/v1", bytes("text"), s));
   EXPECT_FALSE(verify(key.id(), "ovir/test/v2", bytes("text"), s));
   EXPECT_FALSE(verify(key.id(), "ovir/test/v1", bytes("texts"), s));
   EXPECT_FALSE(verify(key.id(), "ovir/test/v1t", bytes("ext"), s));
@@ -92,7 +92,7 @@ TEST(signing, a_signature_is_for_one_signer_domain_and_text) {
 }
 
 TEST(signing, a_changed_bit_anywhere_spoils_a_signature) {
-  const secret_key key = key_of(1);
+  const secret_key key = signing_key(1);
   const signature s = key.sign("d", bytes("text"));
   for (std::size_t bit = 0; bit < 8 * s.bytes.size(); ++bit) {
     signature changed = s;
@@ -110,7 +110,7 @@ TEST(signing, nobody_signs_as_the_empty_node) {
 }
 
 TEST(join_token, is_good_until_it_expires) {
-  const secret_key admin = key_of(1);
+  const secret_key admin = signing_key(1);
   const join_token token = token_of(admin, 2'000);
   EXPECT_EQ(token.admin, admin.id());
   EXPECT_TRUE(check(token, admin.id(), 0));
@@ -124,28 +124,28 @@ TEST(join_token, is_good_until_it_expires) {
 }
 
 TEST(join_token, of_another_admin_does_not_count) {
-  const join_token token = token_of(key_of(1));
-  const auto other = check(token, key_of(3).id(), 0);
+  const join_token token = token_of(signing_key(1));
+  const auto other = check(token, signing_key(3).id(), 0);
   ASSERT_FALSE(other);
-  EXPECT_THAT(other.error().message, HasSubstr("not from " + short_name(key_of(3).id())));
+  EXPECT_THAT(other.error().message, HasSubstr("not from " + short_name(signing_key(3).id())));
   // Writing the right admin's name on it does not help.
   join_token renamed = token;
-  renamed.admin = key_of(3).id();
+  renamed.admin = signing_key(3).id();
   EXPECT_FALSE(signed_by_its_admin(renamed));
-  const auto forged = check(renamed, key_of(3).id(), 0);
+  const auto forged = check(renamed, signing_key(3).id(), 0);
   ASSERT_FALSE(forged);
   EXPECT_EQ(forged.error().code, errc::invalid_argument);
   EXPECT_THAT(forged.error().message, HasSubstr("signature"));
 }
 
 TEST(join_token, cannot_be_given_to_another_node_or_made_to_say_more) {
-  const secret_key admin = key_of(1);
+  const secret_key admin = signing_key(1);
   const auto refused = [&admin](auto&& change) {
     join_token token = token_of(admin);
     change(token);
     return !check(token, admin.id(), 0).has_value();
   };
-  EXPECT_TRUE(refused([](join_token& t) { t.node = key_of(4).id(); }));
+  EXPECT_TRUE(refused([](join_token& t) { t.node = signing_key(4).id(); }));
   EXPECT_TRUE(refused([](join_token& t) { t.roles.add(role::operate); }));
   EXPECT_TRUE(refused([](join_token& t) { t.expires_unix += 1; }));
   EXPECT_TRUE(refused([](join_token& t) { t.nonce[15] = 1; }));
@@ -153,7 +153,7 @@ TEST(join_token, cannot_be_given_to_another_node_or_made_to_say_more) {
 }
 
 TEST(join_token, a_changed_bit_anywhere_is_noticed) {
-  const secret_key admin = key_of(1);
+  const secret_key admin = signing_key(1);
   const std::vector<std::byte> good = to_bytes(token_of(admin));
   for (std::size_t bit = 0; bit < 8 * good.size(); ++bit) {
     std::vector<std::byte> changed = good;
@@ -167,14 +167,14 @@ TEST(join_token, a_changed_bit_anywhere_is_noticed) {
 }
 
 TEST(join_token, comes_back_from_bytes_and_text) {
-  const join_token token = token_of(key_of(1));
+  const join_token token = token_of(signing_key(1));
   EXPECT_EQ(token_from_bytes(to_bytes(token)).value(), token);
   EXPECT_EQ(token_from_text(to_text(token)).value(), token);
   EXPECT_EQ(to_text(token).size(), 221U);
 }
 
 TEST(join_token, no_other_text_means_the_same) {
-  const join_token token = token_of(key_of(1));
+  const join_token token = token_of(signing_key(1));
   const std::string good = to_text(token);
   // Every byte at every place: libsodium's decoder takes some above 127 for digits.
   for (std::size_t i = 0; i < good.size(); ++i) {
@@ -189,7 +189,7 @@ TEST(join_token, no_other_text_means_the_same) {
 }
 
 TEST(join_token, text_of_another_length_or_kind_is_malformed) {
-  const std::string good = to_text(token_of(key_of(1)));
+  const std::string good = to_text(token_of(signing_key(1)));
   std::vector<std::string> all{"", "ovir-join-", " " + good, good + "A", good + "\n", good + "="};
   all.push_back(good.substr(0, good.size() - 1));
   all.push_back(good.substr(10));
@@ -205,7 +205,7 @@ TEST(join_token, text_of_another_length_or_kind_is_malformed) {
 }
 
 TEST(join_token, bytes_of_another_length_version_or_role_are_malformed) {
-  const std::vector<std::byte> good = to_bytes(token_of(key_of(1)));
+  const std::vector<std::byte> good = to_bytes(token_of(signing_key(1)));
   for (std::size_t size = 0; size < good.size(); ++size) {
     EXPECT_EQ(token_from_bytes(std::span{good}.first(size)).error().code, errc::malformed);
   }
