@@ -21,7 +21,7 @@ template <class Write>
 std::vector<std::byte> message_of(std::size_t payload, const Write& write) {
   capnp::MallocMessageBuilder builder{static_cast<unsigned>(payload / 8 + 1'024)};
   auto root = builder.initRoot<audit_schema::AuditMessage>();
-  root.setVersion(2);
+  root.setVersion(1);
   write(root);
   const auto words = capnp::messageToFlatArray(builder);
   const auto bytes = words.asBytes();

@@ -39,7 +39,7 @@ template <class Write>
 std::vector<std::byte> forged(const Write& write) {
   capnp::MallocMessageBuilder builder{1U << 20U};
   auto root = builder.initRoot<audit_schema::AuditMessage>();
-  root.setVersion(2);
+  root.setVersion(1);
   write(root);
   const auto words = capnp::messageToFlatArray(builder);
   const auto bytes = words.asBytes();
