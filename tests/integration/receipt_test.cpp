@@ -269,7 +269,7 @@ TEST_F(receipts, are_made_by_whoever_led_the_request_to_its_end) {
     arguments["tokens"].push_back(3 + i % 7);
   }
   asked_request asked{cluster, {0, 1}, arguments};
-  // Long enough for the signatures of the first windows, made beside the work, to have left the lead.
+  // Signatures are made beside the work: those of the first windows have left the lead by then.
   ASSERT_TRUE(asked.wait_for_tokens(200)) << asked.failure();
   cluster.kill(0);
   const apps::json data = asked.answer();
