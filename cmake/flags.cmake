@@ -18,8 +18,8 @@ if(OVIR_WARNINGS_AS_ERRORS)
   target_compile_options(ovir_flags INTERFACE -Werror)
 endif()
 if(OVIR_SANITIZE)
-  # Lines in a report, but no variables, and no more optimisation than it takes to end in time: the
-  # program is compiled in half the time.
+  # Reports name lines. No debug information of variables and little optimisation, so that the build
+  # takes less time.
   target_compile_options(ovir_flags INTERFACE -fsanitize=${OVIR_SANITIZE} -fno-omit-frame-pointer
                                               -fno-sanitize-recover=all -O1 -g1)
   # CAF 0.17.6's headers bind a reference to an empty tuple behind a null pointer whenever an actor

@@ -437,7 +437,7 @@ void peers::deliver_wire(const node_id& from, role_set roles, wire_message messa
     }
   };
   switch (verdict.to) {
-  case receiver::nobody:
+  case receiver::none:
   case receiver::stage: return drop(from, verdict.refused);
   case receiver::jobs:
     return give(actors_.jobs,

@@ -6,9 +6,7 @@ namespace ovir::actors {
 
 namespace {
 
-peers_core::verdict refuse(std::string_view what) {
-  return {peers_core::receiver::nobody, {}, what};
-}
+peers_core::verdict refuse(std::string_view what) { return {peers_core::receiver::none, {}, what}; }
 
 } // namespace
 

@@ -13,16 +13,16 @@
 
 namespace ovir::actors {
 
-/// Who gets what a peer says: decided by the peer's role and by the requests at hand, in this one
-/// place. Orders come from schedulers, answers and frames from the nodes of the request's own path.
+/// Decides which actor of this node gets a peer's message, from the peer's role and the requests at
+/// hand. Orders come from schedulers, answers and frames from the nodes of the request's own path.
 /// A core: no actors, no lock.
 class peers_core {
 public:
-  enum class receiver : std::uint8_t { nobody, host, jobs, paths, lead, stage };
+  enum class receiver : std::uint8_t { none, host, jobs, paths, lead, stage };
   struct verdict {
-    receiver to{receiver::nobody};
-    stage_index stage{};        ///< whose answer it is; of a `lead`
-    std::string_view refused{}; ///< what nobody gets, for the log
+    receiver to{receiver::none};
+    stage_index stage{};        ///< that answers, where the message goes to a lead
+    std::string_view refused{}; ///< what is dropped, for the log; empty where it is delivered
   };
 
   /// A path's nodes, each with the first layer of its stage.

@@ -306,7 +306,7 @@ result<command> read_body(byte_reader& r, command_kind kind) {
   body(io, c, kind);
   OVIR_TRY(io.refused());
   if (r.sound() && kind_of(c) != kind) {
-    return fail(errc::malformed, "a reservation is entrusted to nobody");
+    return fail(errc::malformed, "an entrusted reservation names no scheduler");
   }
   return c;
 }

@@ -94,7 +94,7 @@ TEST(offer, is_another_entry_than_a_reservation_of_ones_own) {
   std::vector<std::byte> nobody;
   encode({7, good_offer(), {}}, nobody);
   std::fill_n(nobody.begin() + 9 + node_id::size, node_id::size, std::byte{0});
-  EXPECT_THAT(decode_entry(nobody).error().message, HasSubstr("entrusted to nobody"));
+  EXPECT_THAT(decode_entry(nobody).error().message, HasSubstr("names no scheduler"));
   reserve oneself = good_offer();
   oneself.scheduler = oneself.payer;
   EXPECT_THAT(check_form(oneself).error().message, HasSubstr("leave that out"));

@@ -38,7 +38,7 @@ TEST(peers_core, orders_are_taken_from_schedulers_alone) {
                                  wire_body{wire_load{}}, wire_body{wire_adopted{}}}) {
     EXPECT_EQ(core.judge(peer(1), only(role::scheduler), about(order)).to, receiver::host);
     const auto refused = core.judge(peer(1), only(role::worker), about(order));
-    EXPECT_EQ(refused.to, receiver::nobody);
+    EXPECT_EQ(refused.to, receiver::none);
     EXPECT_FALSE(refused.refused.empty());
   }
 }
@@ -46,10 +46,10 @@ TEST(peers_core, orders_are_taken_from_schedulers_alone) {
 TEST(peers_core, a_request_to_adopt_and_a_refusal_to_fetch_are_taken_from_workers_alone) {
   const peers_core core;
   EXPECT_EQ(core.judge(peer(1), only(role::worker), about(wire_adopt{})).to, receiver::jobs);
-  EXPECT_EQ(core.judge(peer(1), only(role::scheduler), about(wire_adopt{})).to, receiver::nobody);
+  EXPECT_EQ(core.judge(peer(1), only(role::scheduler), about(wire_adopt{})).to, receiver::none);
   EXPECT_EQ(core.judge(peer(1), only(role::worker), about(wire_load_failed{})).to, receiver::paths);
   EXPECT_EQ(core.judge(peer(1), only(role::verifier), about(wire_load_failed{})).to,
-            receiver::nobody);
+            receiver::none);
 }
 
 TEST(peers_core, an_answer_is_taken_from_the_stage_whose_it_is) {
@@ -61,10 +61,10 @@ TEST(peers_core, an_answer_is_taken_from_the_stage_whose_it_is) {
   EXPECT_EQ(answer(1, 0).to, receiver::lead);
   EXPECT_EQ(answer(2, 4).to, receiver::lead);
   EXPECT_EQ(answer(2, 4).stage, stage_index{1});
-  EXPECT_EQ(answer(1, 4).to, receiver::nobody) << "another's stage";
-  EXPECT_EQ(answer(3, 0).to, receiver::nobody) << "not of the path";
+  EXPECT_EQ(answer(1, 4).to, receiver::none) << "another's stage";
+  EXPECT_EQ(answer(3, 0).to, receiver::none) << "not of the path";
   core.drop_lead(asked);
-  EXPECT_EQ(answer(1, 0).to, receiver::nobody) << "over";
+  EXPECT_EQ(answer(1, 0).to, receiver::none) << "over";
 }
 
 TEST(peers_core, logits_come_from_the_last_stage_and_evidence_from_any) {
@@ -75,10 +75,10 @@ TEST(peers_core, logits_come_from_the_last_stage_and_evidence_from_any) {
   };
   EXPECT_EQ(to_lead(2, frame_kind::logits), receiver::lead);
   EXPECT_EQ(to_lead(2, frame_kind::choice), receiver::lead);
-  EXPECT_EQ(to_lead(1, frame_kind::logits), receiver::nobody);
+  EXPECT_EQ(to_lead(1, frame_kind::logits), receiver::none);
   EXPECT_EQ(to_lead(1, frame_kind::evidence), receiver::lead);
-  EXPECT_EQ(to_lead(2, frame_kind::tokens), receiver::nobody);
-  EXPECT_EQ(to_lead(3, frame_kind::evidence), receiver::nobody);
+  EXPECT_EQ(to_lead(2, frame_kind::tokens), receiver::none);
+  EXPECT_EQ(to_lead(3, frame_kind::evidence), receiver::none);
 }
 
 TEST(peers_core, a_stage_is_fed_by_who_is_before_it) {
@@ -89,12 +89,12 @@ TEST(peers_core, a_stage_is_fed_by_who_is_before_it) {
   };
   EXPECT_EQ(fed(1, frame_kind::tokens, 4), receiver::stage);
   EXPECT_EQ(fed(1, frame_kind::evidence, 4), receiver::stage);
-  EXPECT_EQ(fed(1, frame_kind::logits, 4), receiver::nobody);
-  EXPECT_EQ(fed(2, frame_kind::tokens, 4), receiver::nobody);
-  EXPECT_EQ(fed(1, frame_kind::tokens, 0), receiver::nobody);
+  EXPECT_EQ(fed(1, frame_kind::logits, 4), receiver::none);
+  EXPECT_EQ(fed(2, frame_kind::tokens, 4), receiver::none);
+  EXPECT_EQ(fed(1, frame_kind::tokens, 0), receiver::none);
   EXPECT_EQ(core.stage_routes(), 1U);
   core.clear();
-  EXPECT_EQ(fed(1, frame_kind::tokens, 4), receiver::nobody);
+  EXPECT_EQ(fed(1, frame_kind::tokens, 4), receiver::none);
 }
 
 } // namespace
