@@ -44,10 +44,10 @@ class whole_gateway final : public http_gateway, public gateway::http_handler {
 public:
   whole_gateway(const gateway_option& options, actors::gateway_desk& desk,
                 actors::console_desk& view, gateway::metrics_source& metrics, storage::env& env,
-                actors::log& journal, const std::string& state)
-      : options_(options), spend_path_(state + "/api-key-spend"), desk_(desk), view_(view),
-        metrics_(metrics), env_(env), journal_(journal), gate_(std::make_shared<server_gate>()),
-        application_(api_of(options), surroundings()),
+                actors::log& journal, const std::string& state, machine& on)
+      : options_(options), machine_(on), spend_path_(state + "/api-key-spend"), desk_(desk),
+        view_(view), metrics_(metrics), env_(env), journal_(journal),
+        gate_(std::make_shared<server_gate>()), application_(api_of(options), surroundings()),
         console_(
             callers_of(options), view, [this] { return env_.now(); },
             [this] { return application_.counts(); }) {}
@@ -71,7 +71,7 @@ public:
       read_spend();
     }
     next_reading_ = env_.now() + limits::api_keys_reread;
-    OVIR_ASSIGN(server_, gateway::http_server::start(http_of(options_), *this));
+    OVIR_ASSIGN(server_, machine_.serve_http(http_of(options_), *this));
     ready_.store(true);
     const auto post = [this](std::function<void()> act) { server_->post(std::move(act)); };
     gate_->open(post);
@@ -211,6 +211,7 @@ private:
   }
 
   gateway_option options_;
+  machine& machine_;
   std::string spend_path_;
   actors::gateway_desk& desk_;
   actors::console_desk& view_;
@@ -229,11 +230,14 @@ private:
 
 } // namespace
 
-result<std::unique_ptr<http_gateway>>
-http_gateway::start(const gateway_option& options, actors::gateway_desk& desk,
-                    actors::console_desk& console, gateway::metrics_source& metrics,
-                    storage::env& env, actors::log& journal, const std::string& state) {
-  auto made = std::make_unique<whole_gateway>(options, desk, console, metrics, env, journal, state);
+result<std::unique_ptr<http_gateway>> http_gateway::start(const gateway_option& options,
+                                                          actors::gateway_desk& desk,
+                                                          actors::console_desk& console,
+                                                          gateway::metrics_source& metrics,
+                                                          storage::env& env, actors::log& journal,
+                                                          const std::string& state, machine& on) {
+  auto made =
+      std::make_unique<whole_gateway>(options, desk, console, metrics, env, journal, state, on);
   OVIR_TRY(made->raise());
   return std::unique_ptr<http_gateway>{std::move(made)};
 }

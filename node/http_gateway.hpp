@@ -5,6 +5,7 @@
 #include "actors/runtime/log.hpp"
 #include "gateway/http/metrics.hpp"
 #include "messages/result.hpp"
+#include "node/machine.hpp"
 #include "node/node_options.hpp"
 #include "storage/env/env.hpp"
 
@@ -24,7 +25,7 @@ public:
   [[nodiscard]] static result<std::unique_ptr<http_gateway>>
   start(const gateway_option& options, actors::gateway_desk& desk, actors::console_desk& console,
         gateway::metrics_source& metrics, storage::env& env, actors::log& journal,
-        const std::string& state);
+        const std::string& state, machine& on);
 
   [[nodiscard]] virtual std::string address() const = 0;
   /// Takes nothing new; what is under way goes on, and its connections close behind it.

@@ -165,11 +165,11 @@ public:
 private:
   result<std::unique_ptr<compute::segment>>
   make_segment(const compute::model& m, layer_range layers, const compute::kernel_set& kernels) {
-    std::promise<result<std::unique_ptr<compute::segment>>> made;
-    pool_.post([&](compute::parallel_runner& runner) {
-      made.set_value(compute::segment::make(m, layers, kernels, runner));
+    result<std::unique_ptr<compute::segment>> made{error{}};
+    pool_.run([&](compute::parallel_runner& runner) {
+      made = compute::segment::make(m, layers, kernels, runner);
     });
-    return made.get_future().get();
+    return made;
   }
 
   /// The scheduler, also while it is being started or restarted: asked for again until then.
@@ -240,9 +240,7 @@ private:
   void flush_cache() {
     for (actors::compute_executor* const executor :
          std::initializer_list<actors::compute_executor*>{&*front_, &*back_, &*front_}) {
-      std::promise<void> idle;
-      executor->post([&](compute::parallel_runner&) { idle.set_value(); });
-      idle.get_future().wait();
+      executor->run([](compute::parallel_runner&) {});
     }
     for (const std::string& warning : actors::flush(*tiers_)) {
       warn_(warning);

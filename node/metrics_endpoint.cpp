@@ -37,8 +37,8 @@ gateway::http_reply text_reply(int status, std::string_view text) {
 class whole_endpoint final : public metrics_endpoint, public gateway::http_handler {
 public:
   whole_endpoint(const metrics_option& options, gateway::metrics_source& metrics, storage::env& env,
-                 actors::log& journal)
-      : options_(options), metrics_(metrics), env_(env), journal_(journal),
+                 actors::log& journal, machine& on)
+      : options_(options), machine_(on), metrics_(metrics), env_(env), journal_(journal),
         gate_(std::make_shared<server_gate>()) {}
 
   ~whole_endpoint() override {
@@ -51,7 +51,7 @@ public:
       OVIR_ASSIGN(keys_, gateway::load_api_keys(env_, options_.keys));
     }
     next_reading_ = env_.now() + limits::api_keys_reread;
-    OVIR_ASSIGN(server_, gateway::http_server::start(http_of(options_), *this));
+    OVIR_ASSIGN(server_, machine_.serve_http(http_of(options_), *this));
     gate_->open([this](std::function<void()> act) { server_->post(std::move(act)); });
     ready_.store(true);
     return {};
@@ -140,6 +140,7 @@ private:
   }
 
   metrics_option options_;
+  machine& machine_;
   gateway::metrics_source& metrics_;
   storage::env& env_;
   actors::log& journal_;
@@ -153,11 +154,10 @@ private:
 
 } // namespace
 
-result<std::unique_ptr<metrics_endpoint>> metrics_endpoint::start(const metrics_option& options,
-                                                                  gateway::metrics_source& metrics,
-                                                                  storage::env& env,
-                                                                  actors::log& journal) {
-  auto made = std::make_unique<whole_endpoint>(options, metrics, env, journal);
+result<std::unique_ptr<metrics_endpoint>>
+metrics_endpoint::start(const metrics_option& options, gateway::metrics_source& metrics,
+                        storage::env& env, actors::log& journal, machine& on) {
+  auto made = std::make_unique<whole_endpoint>(options, metrics, env, journal, on);
   OVIR_TRY(made->raise());
   return std::unique_ptr<metrics_endpoint>{std::move(made)};
 }

@@ -3,6 +3,7 @@
 #include "actors/runtime/log.hpp"
 #include "gateway/http/metrics.hpp"
 #include "messages/result.hpp"
+#include "node/machine.hpp"
 #include "node/node_options.hpp"
 #include "storage/env/env.hpp"
 
@@ -21,7 +22,7 @@ public:
   /// option at fault.
   [[nodiscard]] static result<std::unique_ptr<metrics_endpoint>>
   start(const metrics_option& options, gateway::metrics_source& metrics, storage::env& env,
-        actors::log& journal);
+        actors::log& journal, machine& on);
 
   [[nodiscard]] virtual std::string address() const = 0;
 };

@@ -1,517 +1,68 @@
-#include "actors/link/delay_line.hpp"
-#include "actors/link/link_format.hpp"
-#include "actors/link/tls_network.hpp"
-#include "actors/path/speed_measurement.hpp"
-#include "actors/runtime/compute_pool.hpp"
-#include "messages/caf/errors.hpp"
-#include "messages/caf/system_config.hpp"
-#include "messages/cid.hpp"
-#include "node/http_gateway.hpp"
-#include "node/metrics_endpoint.hpp"
+#include "messages/limits/general.hpp"
+#include "node/machine.hpp"
 #include "node/node.hpp"
-#include "node/node_cache.hpp"
-#include "node/node_reload.hpp"
-#include "node/node_start.hpp"
+#include "node/node_assembly_actor.hpp"
 #include "node/node_tree_actor.hpp"
-#include "node/part_logs.hpp"
-#include "storage/env/durable_file.hpp"
-#include "supervision/tree_json.hpp"
 
 #include <caf/all.hpp>
 
 #include <algorithm>
-#include <functional>
-#include <future>
 
 namespace ovir::supervision {
 
 namespace {
 
-using namespace std::chrono_literals;
-
-/// One hands no message to another core.
-constexpr std::size_t handler_threads = 1;
-constexpr std::chrono::milliseconds ask_wait{5'000};
+constexpr std::chrono::milliseconds answer_wait{5'000};
 constexpr std::chrono::milliseconds drain_poll{50};
 /// For the goodbye to reach the others before the links close.
 constexpr std::chrono::milliseconds farewell{200};
 
+/// A node of this computer, as threads of the program see it.
 class cluster_node final : public node {
 public:
   cluster_node(const node_options& options, const node_surroundings& around)
-      : options_(options), around_(around), logs_(*around.journal),
-        operators_(operators_of(options)),
-        pool_(threads_of(options), actors::compute_pool::between_steps), signing_(1), draws_(1),
-        config_(system_config::threads(handler_threads)), system_(config_) {}
+      : env_(*around.env), journal_(*around.journal), drain_wait_(options.drain_wait),
+        machine_(make_machine()), whole_(node_assembly::make(options, around, *machine_)) {}
 
   ~cluster_node() override {
-    gateway_.reset();
-    endpoint_.reset();
-    // No more messages from outside, then the actors, then what they use.
-    if (links_) {
-      links_->use(static_cast<actors::network*>(nullptr));
-    }
-    delays_.reset();
-    network_.reset();
-    if (root_) {
+    whole_->close_doors();
+    if (whole_->root()) {
       shut_down();
     }
-    if (links_) {
-      links_->forget_actors();
-    }
-    metrics_.use(caf::actor{}); // now that nobody starts another
-    if (desk_of_gateway_) {
-      desk_of_gateway_->use(caf::actor{});
-      console_->use(caf::actor{});
-    }
-    known_.reset();
-    parts_.reset();
-    if (cache_) {
-      cache_->finish();
-    }
+    whole_->let_go();
   }
 
-  result<void> raise();
+  result<void> raise() { return whole_->raise(); }
 
-  std::string listen_address() const override { return network_->listen_address(); }
-  std::string admin_address() const override { return network_->admin_address(); }
-  std::string http_address() const override { return gateway_ ? gateway_->address() : ""; }
+  std::string listen_address() const override { return whole_->network().listen_address(); }
+  std::string admin_address() const override { return whole_->network().admin_address(); }
+  std::string http_address() const override {
+    const http_gateway* const gateway = whole_->gateway();
+    return gateway != nullptr ? gateway->address() : "";
+  }
   bool drain(const std::atomic<bool>& hurry) override;
-  std::vector<std::string> reload(const node_options& options) override;
+  std::vector<std::string> reload(const node_options& options) override {
+    return whole_->reload(options);
+  }
   bool responds() override;
-  bool finished() const override { return drained_.load(); }
+  bool finished() const override { return whole_->drained(); }
 
 private:
-  result<void> open_state();
-  result<void> open_ledger();
-  result<void> load_models();
-  result<actors::model_catalog::entry> load_model(const model_option& option,
-                                                  actors::node_advert* advert);
-  result<void> open_network();
-  void load_later(const std::string& path, std::optional<layer_range> layers,
-                  std::function<void(result<actors::model_catalog::entry>)> done);
-  void load_file_later(const std::string& path, std::optional<layer_range> layers,
-                       const std::shared_ptr<const compute::model_manifest>& fetched,
-                       std::function<void(result<actors::model_catalog::entry>)> done);
-  void load_ordered(const digest& model, layer_range layers,
-                    std::function<void(result<void>)> done);
-  std::shared_ptr<actors::fetch_answer>
-  load_fetched(std::function<void(result<actors::model_catalog::entry>)> done);
-  std::function<void(const actors::fetched_segment&)> serve_first_layers();
-  std::vector<actors::fetch_order> configured_fetches();
-  void start_tree();
   void shut_down();
   std::size_t running();
-  actors::admin_environment admin_parts();
-  actors::metrics_environment measured_parts(actors::tree_writer tree);
 
-  node_options options_;
-  node_surroundings around_;
-  part_logs logs_;
-  std::unique_ptr<storage::held_lock> lock_;
-  std::unique_ptr<actors::access_list> access_;
-  actors::operator_names operators_;
-  std::unique_ptr<actors::request_journal> requests_;
-  std::unique_ptr<actors::kept_ledger> ledger_; ///< null: not its keeper
-  std::unique_ptr<durable_file> ledger_copy_;
-  actors::model_catalog models_;
-  std::unique_ptr<actors::peers> links_;
-  actors::node_advert advert_;
-  std::uint64_t memory_{0};
-  std::atomic<bool> drained_{false};
-  // Destroyed in reverse: first the actors, then the threads they post to.
-  actors::compute_pool pool_;
-  actors::compute_pool signing_;
-  actors::signing_desk desk_;
-  actors::node_meter meter_;
-  actors::metrics_desk metrics_;
-  std::unique_ptr<node_cache> cache_; ///< null: nothing is kept
-  actors::compute_pool draws_; ///< a draw takes less than a step by far, and must not wait for one
-  system_config config_;
-  caf::actor_system system_;
-  std::shared_ptr<const node_parts> parts_;
-  std::shared_ptr<directory> known_;
-  caf::actor root_;
-  std::shared_ptr<actors::network_traffic> traffic_ = std::make_shared<actors::network_traffic>();
-  std::unique_ptr<actors::tls_network> network_;
-  std::unique_ptr<actors::delay_line> delays_; ///< in front of `network_`
-  std::unique_ptr<actors::gateway_desk> desk_of_gateway_;
-  std::unique_ptr<actors::console_desk> console_;
-  std::unique_ptr<http_gateway> gateway_;
-  std::unique_ptr<metrics_endpoint> endpoint_;
+  storage::env& env_;
+  actors::log& journal_;
+  std::chrono::milliseconds drain_wait_;
+  std::unique_ptr<machine> machine_;
+  std::unique_ptr<node_assembly> whole_;
 };
-
-result<void> cluster_node::open_state() {
-  OVIR_TRY(around_.env->make_folder(options_.state));
-  OVIR_ASSIGN(lock_, around_.env->lock(options_.state));
-  OVIR_ASSIGN(auto access, access_of(options_, around_.key->id()));
-  OVIR_ASSIGN(access_, actors::access_list::load(*around_.env, std::move(access)));
-  if (options_.roles.has(role::scheduler)) {
-    OVIR_ASSIGN(requests_,
-                actors::request_journal::open(*around_.env, options_.state + "/requests"));
-  }
-  OVIR_ASSIGN(cache_, node_cache::open(options_, *around_.key, *around_.env, *around_.journal));
-  links_ = std::make_unique<actors::peers>(around_.key->id(), *access_, *logs_.of("links"),
-                                           [env = around_.env] { return env->unix_seconds(); });
-  return {};
-}
-
-result<void> cluster_node::open_ledger() {
-  if (!options_.ledger.keeper.empty() || options_.roles.has(role::ledger)) {
-    OVIR_TRY(around_.env->make_folder(options_.state + "/payments"));
-  }
-  if (!options_.roles.has(role::ledger)) {
-    if (options_.ledger.follow && !options_.ledger.keeper.empty()) {
-      const std::string folder = options_.state + "/ledger-copy";
-      OVIR_TRY(around_.env->make_folder(folder));
-      OVIR_ASSIGN(ledger_copy_, storage::open_durable_file(folder + "/log", true));
-    }
-    return {};
-  }
-  if (const node_id& named = options_.ledger.keeper; !named.empty() && named != around_.key->id()) {
-    return fail(errc::invalid_argument,
-                "ledger.keeper names {} and this node, {}, has the role ledger: it keeps its own; "
-                "leave one of the two out",
-                short_name(named), short_name(around_.key->id()));
-  }
-  actors::kept_ledger_options how;
-  how.folder = options_.ledger.folder.empty() ? options_.state + "/ledger" : options_.ledger.folder;
-  how.rules = options_.ledger.rules;
-  how.mint_keys = options_.ledger.mint_keys;
-  how.key = around_.key;
-  how.roles_of = [this](const node_id& who) {
-    return who == around_.key->id() ? options_.roles : access_->roles_of(who);
-  };
-  judge_by(how, *around_.env, options_.state, operators_);
-  OVIR_ASSIGN(ledger_, actors::kept_ledger::open(std::move(how)));
-  around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",
-                       to_hex(ledger_->keeper().book().id()).substr(0, 8),
-                       ledger_->keeper().book().log().size());
-  return {};
-}
-
-// Runs on the compute threads, which load and measure; adds what was learnt to the advert.
-result<actors::model_catalog::entry> cluster_node::load_model(const model_option& option,
-                                                              actors::node_advert* advert) {
-  std::promise<result<actors::model_catalog::entry>> made;
-  pool_.post([&](compute::parallel_runner& runner) {
-    made.set_value([&]() -> result<actors::model_catalog::entry> {
-      OVIR_ASSIGN(const auto model, around_.load(option.path, option.layers, nullptr, runner));
-      if (model->held.size() > 0 && advert != nullptr) {
-        OVIR_ASSIGN(const auto segment,
-                    compute::segment::make_checked(model->weights, model->held, *model->kernels));
-        const auto seconds = [env = around_.env] {
-          return std::chrono::duration<double>(env->now().time_since_epoch()).count();
-        };
-        if (const auto speeds = actors::measure_speeds(*segment, runner, seconds)) {
-          advert->decode_bytes_per_second =
-              static_cast<std::uint64_t>(speeds->decode_bytes_per_second.value_or(0));
-          advert->prefill_bytes_per_second =
-              static_cast<std::uint64_t>(speeds->prefill_bytes_per_second.value_or(0));
-        }
-      }
-      return actors::model_catalog::entry{model};
-    }());
-  });
-  return made.get_future().get();
-}
-
-result<void> cluster_node::load_models() {
-  for (const model_option& option : options_.models) {
-    if (option.content) {
-      continue; // as soon as it is here: the fetcher sees to it
-    }
-    OVIR_ASSIGN(const auto model, load_model(option, &advert_));
-    around_.journal->say(
-        actors::log_level::info, std::nullopt, "model {} ({}), layers {}-{} of {} held",
-        to_hex(model->id).substr(0, 8), model->name, model->held.first,
-        model->held.size() == 0 ? 0 : model->held.last - 1, model->weights.config.layers);
-    models_.put(model);
-    if (model->held.size() > 0) {
-      advert_.held.push_back({model->id, model->held, model->weights.config.layers});
-    }
-  }
-  return {};
-}
-
-result<void> cluster_node::open_network() {
-  actors::tls_options how;
-  how.identity.cluster = options_.cluster;
-  how.identity.address = options_.advertise;
-  how.identity.roles = options_.roles;
-  if (!options_.join_token.empty()) {
-    OVIR_ASSIGN(const join_token token, token_from_text(options_.join_token));
-    how.identity.token = to_bytes(token);
-  }
-  how.traffic = traffic_;
-  how.listen = options_.listen;
-  how.admin_listen = options_.admin_listen;
-  OVIR_ASSIGN(network_, actors::tls_network::start(*around_.key, how, *links_));
-  delays_ = std::make_unique<actors::delay_line>(*network_);
-  links_->use(delays_.get());
-  advert_.address = options_.advertise.empty() ? network_->listen_address() : options_.advertise;
-  OVIR_ASSIGN(advert_.admin_address,
-              admin_address_of(options_, advert_.address, network_->admin_address()));
-  return {};
-}
-
-actors::admin_environment cluster_node::admin_parts() {
-  actors::admin_environment admin;
-  admin.self = around_.key->id();
-  admin.name = options_.name;
-  admin.cluster = options_.cluster;
-  admin.version = around_.version;
-  admin.links = links_.get();
-  admin.access = access_.get();
-  admin.models = &models_;
-  admin.journal = logs_.of("admin");
-  admin.chaos = options_.chaos;
-  if (cache_) {
-    admin.cache = cache_->policy();
-  }
-  admin.kill_self = around_.kill_self;
-  admin.stop_self = around_.stop_self;
-  admin.delay_self = [this](std::chrono::milliseconds delay) { delays_->set_delay(delay); };
-  admin.drain_self = [this] { drained_.store(true); };
-  admin.load = [this](const std::string& path, std::optional<layer_range> layers,
-                      std::function<void(result<actors::model_catalog::entry>)> done) {
-    load_later(path, layers, std::move(done));
-  };
-  admin.tree = [this](caf::event_based_actor* self, std::function<void(result<std::string>)> done) {
-    self->request(root_, ask_wait, describe_tree{})
-        .then([done](const tree_node& root) { done(tree_json(root)); },
-              [done](const caf::error& reason) { done(from_caf(reason)); });
-  };
-  return admin;
-}
-
-// For a shell: the answer is given on another thread, whence it may send messages.
-void cluster_node::load_later(const std::string& path, std::optional<layer_range> layers,
-                              std::function<void(result<actors::model_catalog::entry>)> done) {
-  if (!path.starts_with(cid_begin)) {
-    return load_file_later(path, layers, nullptr, std::move(done));
-  }
-  const auto name = digest_from_cid(path);
-  const caf::actor fetcher = known_->get("fetcher");
-  if (!name || !fetcher) {
-    return done(name ? fail(errc::unsupported, "this node is no worker and fetches no weights; "
-                                               "name a file of its machine")
-                     : name.error());
-  }
-  caf::anon_send(fetcher, actors::fetch_order{*name, layers, false, load_fetched(std::move(done)),
-                                              serve_first_layers()});
-}
-
-// For a scheduler that has nobody who holds these layers.
-void cluster_node::load_ordered(const digest& model, layer_range layers,
-                                std::function<void(result<void>)> done) {
-  const caf::actor fetcher = known_->get("fetcher");
-  if (!fetcher) {
-    return done(fail(errc::busy, "its fetcher is being started"));
-  }
-  const auto loaded = [done = std::move(done)](const result<actors::model_catalog::entry>& held) {
-    done(held ? result<void>{} : held.error());
-  };
-  caf::anon_send(fetcher, actors::fetch_order{model, layers, false, load_fetched(loaded),
-                                              serve_first_layers(), true});
-}
-
-std::shared_ptr<actors::fetch_answer>
-cluster_node::load_fetched(std::function<void(result<actors::model_catalog::entry>)> done) {
-  return std::make_shared<actors::fetch_answer>(
-      [this, done = std::move(done)](const result<actors::fetched_segment>& fetched) {
-        if (!fetched) {
-          return done(fetched.error());
-        }
-        load_file_later(fetched->path, fetched->layers, fetched->manifest, done);
-      });
-}
-
-/// Layers that are whole are held while the rest of their segment is fetched; the segment takes
-/// their place. Loads come one after another, in the order in which they are posted.
-std::function<void(const actors::fetched_segment&)> cluster_node::serve_first_layers() {
-  return [this](const actors::fetched_segment& part) {
-    load_file_later(part.path, part.layers, part.manifest,
-                    [journal = around_.journal](const result<actors::model_catalog::entry>& held) {
-                      if (held) {
-                        journal->say(actors::log_level::info, std::nullopt,
-                                     "serves layers {}-{} of model {} while the rest is fetched",
-                                     (*held)->held.first, (*held)->held.last - 1,
-                                     to_hex((*held)->id).substr(0, 8));
-                      } else {
-                        journal->say(actors::log_level::warn, std::nullopt,
-                                     "cannot serve the first layers of a model yet: {}",
-                                     held.error().message);
-                      }
-                    });
-  };
-}
-
-void cluster_node::load_file_later(const std::string& path, std::optional<layer_range> layers,
-                                   const std::shared_ptr<const compute::model_manifest>& fetched,
-                                   std::function<void(result<actors::model_catalog::entry>)> done) {
-  pool_.post(
-      [this, path, layers, fetched, done = std::move(done)](compute::parallel_runner& runner) {
-        auto loaded = around_.load(path, layers, fetched, runner);
-        if (!loaded) {
-          return done(loaded.error());
-        }
-        const std::shared_ptr<const actors::catalog_model> model = *loaded;
-        models_.put(model);
-        if (const caf::actor membership = known_->get("membership"); model->held.size() > 0) {
-          std::vector<actors::held_segment> held;
-          for (const auto& part : models_.all()) {
-            if (part->id == model->id && part->held.size() > 0) {
-              held.push_back({part->id, part->held, part->weights.config.layers});
-            }
-          }
-          caf::anon_send(membership, actors::advert_changed{[held](actors::node_advert& advert) {
-                           std::erase_if(advert.held, [&](const actors::held_segment& h) {
-                             return h.model == held.front().model;
-                           });
-                           advert.held.insert(advert.held.end(), held.begin(), held.end());
-                         }});
-        }
-        done(model);
-      });
-}
-
-/// What the configuration wants fetched. Its outcome is for the log alone.
-std::vector<actors::fetch_order> cluster_node::configured_fetches() {
-  std::vector<actors::fetch_order> orders;
-  for (const model_option& option : options_.models) {
-    if (option.content) {
-      orders.push_back(
-          {*option.content, option.layers, true,
-           load_fetched([journal = around_.journal,
-                         path = option.path](const result<actors::model_catalog::entry>& loaded) {
-             if (loaded) {
-               journal->say(actors::log_level::info, std::nullopt, "holds layers {}-{} of model {}",
-                            (*loaded)->held.first, (*loaded)->held.last - 1, path);
-             } else {
-               journal->say(actors::log_level::error, std::nullopt, "does not hold model {}: {}",
-                            path, loaded.error().message);
-             }
-           }),
-           serve_first_layers()});
-    }
-  }
-  return orders;
-}
-
-void cluster_node::start_tree() {
-  auto parts = std::make_shared<node_parts>();
-  parts->options = &options_;
-  parts->key = around_.key;
-  parts->env = around_.env;
-  parts->journal = around_.journal;
-  parts->journal_of = [this](const char* part) { return logs_.of(part); };
-  parts->executor = &pool_;
-  parts->draws = &draws_;
-  desk_ = {around_.key, &signing_, around_.software, &meter_};
-  parts->desk = &desk_;
-  parts->links = links_.get();
-  parts->access = access_.get();
-  parts->operators = &operators_;
-  parts->models = &models_;
-  parts->requests = requests_.get();
-  parts->ledger = ledger_.get();
-  parts->ledger_copy = ledger_copy_.get();
-  parts->keeper = ledger_ ? around_.key->id() : options_.ledger.keeper;
-  parts->memory_bytes = memory_;
-  if (cache_) {
-    parts->reuse = {cache_->handle(), cache_->around(), options_.cache.peers,
-                    std::bind_front(&node_cache::quarantine, cache_.get())};
-  }
-  parts->fetches = configured_fetches();
-  if (options_.fetch_orders) {
-    parts->fetch_ordered = std::bind_front(&cluster_node::load_ordered, this);
-  }
-  actors::membership_environment& members = parts->membership;
-  members.key = around_.key;
-  members.links = links_.get();
-  members.access = access_.get();
-  members.journal = around_.journal;
-  members.env = around_.env;
-  members.options.probe_interval = options_.probe_interval;
-  members.options.probe_timeout = options_.probe_timeout;
-  members.options.suspect_timeout = options_.suspect_timeout;
-  members.advert = advert_;
-  members.incarnation = around_.env->unix_seconds() * 1'000;
-  members.seeds = options_.seeds;
-  parts->admin = admin_parts();
-  parts->meter = &meter_;
-  parts->metrics = &metrics_;
-  parts->measured = measured_parts(parts->admin.tree);
-  if (options_.gateway) {
-    desk_of_gateway_ = std::make_unique<actors::gateway_desk>(
-        models_, cache_ ? cache_->policy() : actors::cache_policy{});
-    parts->gateway = desk_of_gateway_.get();
-    console_ = std::make_unique<actors::console_desk>();
-    parts->console = console_.get();
-  }
-  parts_ = std::move(parts);
-  known_ = std::make_shared<directory>();
-  root_ = system_.spawn(supervisor_behavior, node_tree(parts_, known_));
-}
-
-actors::metrics_environment cluster_node::measured_parts(actors::tree_writer tree) {
-  actors::metrics_environment measured;
-  measured.tree = std::move(tree);
-  measured.links = links_.get();
-  measured.traffic = traffic_;
-  measured.meter = &meter_;
-  measured.drives = options_.roles.has(role::scheduler);
-  measured.computes = options_.roles.has(role::worker);
-  measured.pools = [this] {
-    return std::vector<std::pair<const char*, actors::compute_pool::load>>{
-        {"stages", pool_.count()}, {"draws", draws_.count()}, {"signing", signing_.count()}};
-  };
-  return measured;
-}
-
-result<void> cluster_node::raise() {
-  const std::uint64_t machine = around_.env->memory_bytes();
-  memory_ = options_.memory_bytes > 0 ? options_.memory_bytes : machine / 5 * 4;
-  advert_.name = options_.name;
-  advert_.roles = options_.roles;
-  advert_.ask_ppm = options_.ledger.ask_ppm;
-  advert_.memory_bytes = memory_;
-  OVIR_TRY(open_state());
-  OVIR_TRY(open_ledger());
-  OVIR_TRY(load_models());
-  std::uint64_t weights = 0;
-  for (const auto& model : models_.all()) {
-    weights += model->held_bytes;
-  }
-  if (weights > memory_) {
-    return fail(errc::over_limit,
-                "the layers to hold need {} MiB and the node may use {}; hold fewer or raise "
-                "limits.memory_mib",
-                weights >> 20U, memory_ >> 20U);
-  }
-  advert_.memory_free = memory_ - weights;
-  OVIR_TRY(open_network());
-  start_tree();
-  if (options_.gateway) {
-    OVIR_ASSIGN(gateway_,
-                http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_, metrics_,
-                                    *around_.env, *logs_.of("gateway"), options_.state));
-  }
-  if (options_.metrics) {
-    OVIR_ASSIGN(endpoint_, metrics_endpoint::start(*options_.metrics, metrics_, *around_.env,
-                                                   *logs_.of("metrics")));
-    around_.journal->say(actors::log_level::info, std::nullopt, "metrics at {}",
-                         endpoint_->address());
-  }
-  return {};
-}
 
 std::size_t cluster_node::running() {
   std::size_t count = 0;
-  caf::scoped_actor self{system_};
-  if (const caf::actor jobs = known_->get("jobs")) {
-    self->request(jobs, ask_wait, actors::list_jobs{})
+  caf::scoped_actor self{whole_->system()};
+  if (const caf::actor jobs = whole_->find("jobs")) {
+    self->request(jobs, answer_wait, actors::list_jobs{})
         .receive(
             [&](const std::vector<actors::job_view>& list) {
               count += static_cast<std::size_t>(
@@ -521,8 +72,8 @@ std::size_t cluster_node::running() {
             },
             [](const caf::error&) {});
   }
-  if (const caf::actor host = known_->get("host")) {
-    self->request(host, ask_wait, actors::describe_host{})
+  if (const caf::actor host = whole_->find("host")) {
+    self->request(host, answer_wait, actors::describe_host{})
         .receive([&](const actors::host_report& report) { count += report.sessions; },
                  [](const caf::error&) {});
   }
@@ -531,61 +82,47 @@ std::size_t cluster_node::running() {
 
 bool cluster_node::responds() {
   bool answered = false;
-  caf::scoped_actor self{system_};
-  self->request(root_, ask_wait, describe_tree{})
+  caf::scoped_actor self{whole_->system()};
+  self->request(whole_->root(), answer_wait, describe_tree{})
       .receive([&](const tree_node&) { answered = true; }, [](const caf::error&) {});
   return answered;
 }
 
 bool cluster_node::drain(const std::atomic<bool>& hurry) {
-  caf::scoped_actor self{system_};
-  const caf::actor membership = known_->get("membership");
-  if (gateway_) {
-    gateway_->drain();
-  }
-  if (const caf::actor jobs = known_->get("jobs")) {
-    self->send(jobs, actors::drain_jobs{});
-  }
-  self->send(membership,
-             actors::advert_changed{[](actors::node_advert& advert) { advert.draining = true; }});
-  const auto until = around_.env->now() + options_.drain_wait;
+  caf::scoped_actor self{whole_->system()};
+  whole_->begin_drain();
+  const auto until = env_.now() + drain_wait_;
   std::size_t left = running();
-  const auto clients = [this] { return gateway_ ? gateway_->connections() : std::size_t{0}; };
-  while (left + clients() > 0 && !hurry.load() && around_.env->now() < until) {
+  const auto clients = [this] {
+    const http_gateway* const gateway = whole_->gateway();
+    return gateway != nullptr ? gateway->connections() : std::size_t{0};
+  };
+  while (left + clients() > 0 && !hurry.load() && env_.now() < until) {
     self->receive(caf::after(drain_poll) >> [] {});
     left = running();
   }
-  around_.journal->say(actors::log_level::info, std::nullopt, "leaves with {} requests under way",
-                       left);
-  self->request(membership, ask_wait, actors::leave_cluster{})
+  journal_.say(actors::log_level::info, std::nullopt, "leaves with {} requests under way", left);
+  self->request(whole_->find("membership"), answer_wait, actors::leave_cluster{})
       .receive([](bool) {}, [](const caf::error&) {});
   self->receive(caf::after(farewell) >> [] {});
   return left == 0;
 }
 
-std::vector<std::string> cluster_node::reload(const node_options& fresh) {
-  if (const auto level = actors::log_level_from_text(fresh.log_level)) {
-    around_.journal->set_level(*level);
-  }
-  access_->replace_keys(keys_of(fresh, around_.key->id()));
-  operators_.replace(operators_of(fresh));
-  return restarts_for(options_, fresh);
-}
-
 void cluster_node::shut_down() {
-  caf::scoped_actor self{system_};
-  self->monitor(root_);
-  self->send_exit(root_, caf::exit_reason::user_shutdown);
+  caf::scoped_actor self{whole_->system()};
+  const caf::actor root = whole_->root();
+  self->monitor(root);
+  self->send_exit(root, caf::exit_reason::user_shutdown);
   bool down = false;
   const auto wait = [&](std::chrono::seconds time) {
     self->receive([&](const caf::down_msg&) { down = true; }, caf::after(time) >> [] {});
   };
   wait(3 * limits::shutdown_wait);
   if (!down) {
-    self->send_exit(root_, caf::exit_reason::kill);
+    self->send_exit(root, caf::exit_reason::kill);
     wait(limits::shutdown_wait);
   }
-  root_ = nullptr;
+  whole_->forget_root();
 }
 
 } // namespace

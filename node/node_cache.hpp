@@ -3,9 +3,10 @@
 #include "actors/reuse/cache_actor.hpp"
 #include "actors/reuse/cache_owner.hpp"
 #include "actors/reuse/cache_protocol_actor.hpp"
-#include "actors/runtime/compute_pool.hpp"
+#include "actors/runtime/compute_executor.hpp"
 #include "actors/runtime/log.hpp"
 #include "messages/signing.hpp"
+#include "node/machine.hpp"
 #include "node/node_options.hpp"
 #include "storage/env/env.hpp"
 
@@ -24,7 +25,7 @@ public:
   [[nodiscard]] static result<std::unique_ptr<node_cache>> open(const node_options& options,
                                                                 const secret_key& key,
                                                                 storage::env& environment,
-                                                                actors::log& journal);
+                                                                actors::log& journal, machine& on);
 
   [[nodiscard]] const actors::cache_environment& around() const noexcept { return around_; }
   [[nodiscard]] const std::shared_ptr<actors::cache_handle>& handle() const noexcept {
@@ -40,12 +41,12 @@ public:
   void finish();
 
 private:
-  node_cache();
+  explicit node_cache(machine& on);
 
   actors::cache_policy policy_;
   std::shared_ptr<actors::cache_handle> handle_;
-  actors::compute_pool front_;
-  actors::compute_pool back_;
+  std::unique_ptr<actors::compute_executor> front_;
+  std::unique_ptr<actors::compute_executor> back_;
   actors::cache_environment around_;
 };
 

@@ -5,7 +5,6 @@
 #include <caf/all.hpp>
 
 #include <array>
-#include <future>
 #include <initializer_list>
 #include <span>
 #include <utility>
@@ -63,16 +62,19 @@ std::unique_ptr<content_store> open_store(const node_options& options, storage::
 
 } // namespace
 
-node_cache::node_cache() : handle_(std::make_shared<actors::cache_handle>()), front_(1), back_(1) {}
+node_cache::node_cache(machine& on)
+    : handle_(std::make_shared<actors::cache_handle>()),
+      front_(on.make_executor(job_kind::cache_front, 1)),
+      back_(on.make_executor(job_kind::cache_back, 1)) {}
 
 result<std::unique_ptr<node_cache>> node_cache::open(const node_options& options,
                                                      const secret_key& key,
                                                      storage::env& environment,
-                                                     actors::log& journal) {
+                                                     actors::log& journal, machine& on) {
   if (!options.cache.enabled) {
     return std::unique_ptr<node_cache>{};
   }
-  std::unique_ptr<node_cache> made{new node_cache};
+  std::unique_ptr<node_cache> made{new node_cache{on}};
   OVIR_ASSIGN(const digest secret, secret_of(options, key, environment));
   made->policy_ = {true, options.cache.share, secret};
   made->around_.tiers = std::make_shared<actors::cache_tiers>(
@@ -81,8 +83,8 @@ result<std::unique_ptr<node_cache>> node_cache::open(const node_options& options
   if (options.cache.peers) {
     made->around_.tiers->claim_kept();
   }
-  made->around_.front = &made->front_;
-  made->around_.back = &made->back_;
+  made->around_.front = made->front_.get();
+  made->around_.back = made->back_.get();
   made->around_.env = &environment;
   made->around_.warn = [&journal](const std::string& text) {
     journal.say(actors::log_level::warn, std::nullopt, "{}", text);
@@ -91,8 +93,8 @@ result<std::unique_ptr<node_cache>> node_cache::open(const node_options& options
 }
 
 void node_cache::quarantine(std::function<void()> done) {
-  front_.post([tiers = around_.tiers, handle = handle_,
-               done = std::move(done)](compute::parallel_runner&) mutable {
+  front_->post([tiers = around_.tiers, handle = handle_,
+                done = std::move(done)](compute::parallel_runner&) mutable {
     handle->begin_era(tiers->quarantine(std::move(done)));
     if (const caf::actor cache = handle->get()) {
       caf::anon_send(cache, actors::write_quarantine{});
@@ -104,10 +106,8 @@ void node_cache::finish() {
   handle_->set({}); // no handle may outlive the actor system
   // A commit may be under way: front, back and front.
   for (actors::compute_executor* const executor :
-       std::initializer_list<actors::compute_executor*>{&front_, &back_, &front_}) {
-    std::promise<void> idle;
-    executor->post([&](compute::parallel_runner&) { idle.set_value(); });
-    idle.get_future().wait();
+       std::initializer_list<actors::compute_executor*>{front_.get(), back_.get(), front_.get()}) {
+    executor->run([](compute::parallel_runner&) {});
   }
   for (const std::string& warning : actors::flush(*around_.tiers)) {
     around_.warn(warning);

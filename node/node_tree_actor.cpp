@@ -13,6 +13,7 @@
 #include "actors/weights/scrubber_actor.hpp"
 #include "actors/weights/weights_source_actor.hpp"
 #include "messages/caf/errors.hpp"
+#include "messages/caf/spawn_apart.hpp"
 #include "node/lead_launch_actor.hpp"
 #include "node/unit_pool.hpp"
 
@@ -162,10 +163,10 @@ caf::actor start_host(caf::actor_system& system, const parts_pointer& parts,
 
 caf::actor start_source(caf::actor_system& system, const parts_pointer& parts,
                         const known_pointer& /*known*/) {
-  return system.spawn<caf::detached>(
-      actors::source_behavior,
-      actors::source_environment{parts->links, parts->models, parts->journal_of("source"),
-                                 parts->env, parts->options->serve_bytes_per_second});
+  return spawn_apart(system, actors::source_behavior,
+                     actors::source_environment{parts->links, parts->models,
+                                                parts->journal_of("source"), parts->env,
+                                                parts->options->serve_bytes_per_second});
 }
 
 caf::actor start_fetcher(caf::actor_system& system, const parts_pointer& parts,
@@ -181,7 +182,7 @@ caf::actor start_fetcher(caf::actor_system& system, const parts_pointer& parts,
   around.settings.window_bytes = parts->options->fetch_window_bytes;
   around.settings.bytes_per_second = parts->options->fetch_bytes_per_second;
   around.configured = parts->fetches;
-  return system.spawn<caf::detached>(actors::fetcher_behavior, std::move(around));
+  return spawn_apart(system, actors::fetcher_behavior, std::move(around));
 }
 
 /// Names of the roles that are told who comes and goes.
@@ -243,15 +244,14 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
   if (!parts->keeper.empty()) {
     around.payments = [known] { return known->get("payments"); };
   }
-  return system.spawn<caf::detached>(actors::verifier_behavior, std::move(around));
+  return spawn_apart(system, actors::verifier_behavior, std::move(around));
 }
 
 caf::actor start_ledger(caf::actor_system& system, const parts_pointer& parts,
                         const known_pointer& /*known*/) {
-  return system.spawn<caf::detached>(actors::ledger_keeper_behavior,
-                                     actors::ledger_keeper_environment{parts->ledger, parts->links,
-                                                                       parts->journal_of("ledger"),
-                                                                       parts->env});
+  return spawn_apart(system, actors::ledger_keeper_behavior,
+                     actors::ledger_keeper_environment{parts->ledger, parts->links,
+                                                       parts->journal_of("ledger"), parts->env});
 }
 
 caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
@@ -276,7 +276,7 @@ caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
     }
     parts->links->disconnect(node, {errc::invalid_argument, "convicted by the ledger"});
   };
-  return system.spawn<caf::detached>(actors::payments_behavior, std::move(around));
+  return spawn_apart(system, actors::payments_behavior, std::move(around));
 }
 
 caf::actor start_jobs(caf::actor_system& system, const parts_pointer& parts,
@@ -348,7 +348,7 @@ caf::actor start_metrics(caf::actor_system& system, const parts_pointer& parts,
   actors::metrics_environment around = parts->measured;
   around.find = [known](const std::string& name) { return known->get(name); };
   around.sources = metric_sources(*parts);
-  const caf::actor made = system.spawn<caf::detached>(actors::metrics_behavior, std::move(around));
+  const caf::actor made = spawn_apart(system, actors::metrics_behavior, std::move(around));
   parts->metrics->use(made);
   return made;
 }
@@ -361,7 +361,7 @@ caf::actor start_admin(caf::actor_system& system, const parts_pointer& parts,
   around.find = [known](const std::string& name) { return known->get(name); };
   // On a thread of its own: shells may send megabytes to be parsed, and probes do not wait for
   // it.
-  const caf::actor made = system.spawn<caf::detached>(actors::admin_behavior, std::move(around));
+  const caf::actor made = spawn_apart(system, actors::admin_behavior, std::move(around));
   if (parts->console != nullptr) {
     parts->console->use(made);
   }

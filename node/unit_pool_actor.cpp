@@ -1,5 +1,6 @@
 #include "actors/bulk/unit_dispatcher_actor.hpp"
 #include "actors/bulk/unit_worker_actor.hpp"
+#include "messages/caf/spawn_apart.hpp"
 #include "messages/check.hpp"
 #include "messages/limits/general.hpp"
 #include "node/unit_pool.hpp"
@@ -34,7 +35,7 @@ supervisor_spec workers_tree(const unit_pool_options& options,
     worker.start = [dispatcher, work,
                     detached = options.detached](caf::actor_system& system) -> result<caf::actor> {
       return caf::actor_cast<caf::actor>(
-          detached ? system.spawn<caf::detached>(actors::unit_worker_behavior, dispatcher, work)
+          detached ? spawn_apart(system, actors::unit_worker_behavior, dispatcher, work)
                    : system.spawn(actors::unit_worker_behavior, dispatcher, work));
     };
     spec.children.push_back(std::move(worker));

@@ -13,7 +13,7 @@
 #include <vector>
 
 /// Authenticated connections between nodes (docs/adr/0008-links.md): what an implementation
-/// promises. `tls_network` is the real one, `simulated_network` runs many nodes under one seed.
+/// promises. `tls_network` is the real one; a simulation has another.
 namespace ovir::actors {
 
 /// A connection carries one kind of traffic, so that a large activation never delays a probe.
@@ -113,6 +113,14 @@ public:
 
   /// Closes after what is queued was sent or a short while passed. Any thread.
   virtual void close(connection_id connection, error reason) = 0;
+};
+
+/// One that others can connect to.
+class listening_network : public network {
+public:
+  /// Where it listens, with the port it got.
+  [[nodiscard]] virtual std::string listen_address() const = 0;
+  [[nodiscard]] virtual std::string admin_address() const = 0;
 };
 
 } // namespace ovir::actors

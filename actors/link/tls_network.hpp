@@ -41,15 +41,11 @@ struct tls_options {
 /// not yet released, per connection. Who breaks one loses its connection and nothing else. What a
 /// peer told (`connect` with the node that is expected) never leads to an address of this machine,
 /// unless the node itself listens for its machine alone or the address was configured.
-class tls_network : public network {
+class tls_network : public listening_network {
 public:
   /// `io_failed` when an address cannot be listened on. `key` and `handler` outlive it.
   [[nodiscard]] static result<std::unique_ptr<tls_network>>
   start(const secret_key& key, const tls_options& options, network_handler& handler);
-
-  /// Where it listens, with the port it got.
-  [[nodiscard]] virtual std::string listen_address() const = 0;
-  [[nodiscard]] virtual std::string admin_address() const = 0;
 };
 
 } // namespace ovir::actors

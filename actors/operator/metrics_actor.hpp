@@ -3,7 +3,7 @@
 #include "actors/link/network_traffic.hpp"
 #include "actors/operator/admin_actor.hpp"
 #include "actors/path/node_meter.hpp"
-#include "actors/runtime/compute_pool.hpp"
+#include "actors/runtime/compute_executor.hpp"
 #include "gateway/http/metrics.hpp"
 
 #include <caf/event_based_actor.hpp>
@@ -40,7 +40,7 @@ struct metrics_environment {
   const node_meter* meter{nullptr};
   bool drives{false}; ///< requests
   bool computes{false};
-  std::function<std::vector<std::pair<const char*, compute_pool::load>>()> pools;
+  std::function<std::vector<std::pair<const char*, compute_executor::load>>()> pools;
 };
 
 /// Makes the node's part of Prometheus' page (docs/metrics.md): asks whoever knows, all at once,

@@ -40,7 +40,7 @@ void add_links(gateway::metric_list& to, const peers::counters& links,
 }
 
 void add_pools(gateway::metric_list& to,
-               const std::vector<std::pair<const char*, compute_pool::load>>& pools) {
+               const std::vector<std::pair<const char*, compute_executor::load>>& pools) {
   std::map<std::string, std::uint64_t> finished;
   std::map<std::string, std::uint64_t> waiting;
   for (const auto& [pool, load] : pools) {

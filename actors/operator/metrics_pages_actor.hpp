@@ -9,7 +9,7 @@
 #include "actors/request/scheduler_actor.hpp"
 #include "actors/reuse/block_exchange_actor.hpp"
 #include "actors/reuse/cache_protocol.hpp"
-#include "actors/runtime/compute_pool.hpp"
+#include "actors/runtime/compute_executor.hpp"
 #include "actors/stage/stage_host_actor.hpp"
 #include "gateway/http/metrics.hpp"
 
@@ -23,7 +23,7 @@ void add_members(gateway::metric_list& to, const members_changed& news);
 void add_links(gateway::metric_list& to, const peers::counters& links,
                const network_traffic& traffic);
 void add_pools(gateway::metric_list& to,
-               const std::vector<std::pair<const char*, compute_pool::load>>& pools);
+               const std::vector<std::pair<const char*, compute_executor::load>>& pools);
 void add_requests(gateway::metric_list& to, const node_counts& counts);
 void add_statements(gateway::metric_list& to, const node_counts& counts);
 void add_scheduler(gateway::metric_list& to, const scheduler_report& report);

@@ -1,8 +1,6 @@
 #include "actors/payment/kept_ledger.hpp"
 
 #include "messages/limits/credit.hpp"
-#include "storage/env/durable_file.hpp"
-#include "storage/store/lmdb_index.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -100,7 +98,7 @@ result<void> kept_ledger::begin() {
   rules.log_keeper = how_.key->id();
   how_.env->random(std::as_writable_bytes(std::span{rules.salt.bytes}));
   OVIR_TRY(ledger::check(rules.rules)); // before there is a file
-  OVIR_ASSIGN(const auto file, storage::open_durable_file(how_.folder + "/log", true));
+  OVIR_ASSIGN(const auto file, how_.env->open_durable(log_path(), storage::durable_use::make));
   ledger::ledger_options options;
   options.seed = seed_from(*how_.env);
   OVIR_TRY(ledger::ledger::create(*file, rules, how_.env->unix_seconds(), options));
@@ -129,7 +127,7 @@ result<ledger::ledger> kept_ledger::open_book() {
   options.entries_least = head ? head->head.size : 0;
   index_.reset();
   storage::derived_index_report found;
-  if (auto opened = storage::open_lmdb_index(how_.folder, found)) {
+  if (auto opened = how_.open_index(how_.folder, found)) {
     index_ = std::move(*opened);
   } else {
     notes_.push_back(
@@ -161,7 +159,7 @@ result<ledger::ledger> kept_ledger::open_book() {
 }
 
 result<void> kept_ledger::reopen() {
-  OVIR_ASSIGN(auto file, storage::open_durable_file(how_.folder + "/log", false));
+  OVIR_ASSIGN(auto file, how_.env->open_durable(log_path(), storage::durable_use::write));
   const auto before = std::exchange(file_, std::move(file)); // until its keeper is gone
   auto book = open_book();
   if (!book) {

@@ -1,11 +1,12 @@
 #include "actors/payment/ledger_keeper_actor.hpp"
 
 #include "messages/caf/errors.hpp"
+#include "messages/caf/spawn_apart.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits/clock.hpp"
 #include "messages/limits/credit.hpp"
 #include "messages/limits/ledger_check.hpp"
-#include "storage/env/durable_file.hpp"
+#include "storage/env/env.hpp"
 
 #include <caf/all.hpp>
 
@@ -170,8 +171,9 @@ result<std::vector<std::byte>> prove(ledger::keeper& keeper, const prove_ledger&
   return ledger::to_bytes(ledger::consistency{*asked.since, head, std::move(path)});
 }
 
-result<log_check> check_log(const std::string& path, const ledger::signed_head& head) {
-  OVIR_ASSIGN(const auto file, storage::open_durable_file_to_read(path));
+result<log_check> check_log(storage::env& env, const std::string& path,
+                            const ledger::signed_head& head) {
+  OVIR_ASSIGN(const auto file, env.open_durable(path, storage::durable_use::read));
   ledger::verify_options how;
   how.heads.push_back(head);
   OVIR_ASSIGN(ledger::verify_report seen, ledger::verify_log(*file, how));
@@ -192,11 +194,12 @@ caf::result<log_check> start_check(ledger_keeper_pointer self) {
     return to_caf(fail(errc::busy, "the log is being checked for another shell; try again later"));
   }
   auto answer = self->make_response_promise<log_check>();
-  self->system().spawn<caf::detached>(
-      [answer, path = kept.log_path(), head = kept.keeper().head(),
-       keeper = caf::actor_cast<caf::actor>(self)](caf::event_based_actor* checker) {
-        checker->send(keeper, ledger_checked{answer, check_log(path, head)});
-      });
+  spawn_apart(self->system(),
+              [answer, path = kept.log_path(), head = kept.keeper().head(),
+               env = state.environment.env,
+               keeper = caf::actor_cast<caf::actor>(self)](caf::event_based_actor* checker) {
+                checker->send(keeper, ledger_checked{answer, check_log(*env, path, head)});
+              });
   return answer;
 }
 

@@ -2,6 +2,8 @@
 
 #include "compute/base/parallel.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 
 namespace ovir::actors {
@@ -16,6 +18,14 @@ public:
 
   virtual ~compute_executor() = default;
   virtual void post(job work) = 0;
+  /// Posts a job and waits until it has run. Not for actors.
+  virtual void run(job work);
+
+  struct load {
+    std::size_t waiting{0};    ///< jobs
+    std::uint64_t finished{0}; ///< jobs, since it began
+  };
+  [[nodiscard]] virtual load count() const noexcept { return {}; }
 };
 
 } // namespace ovir::actors

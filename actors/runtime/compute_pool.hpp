@@ -29,12 +29,7 @@ public:
 
   [[nodiscard]] std::size_t threads() const noexcept;
   void post(job work) override;
-
-  struct load {
-    std::size_t waiting{0};    ///< jobs
-    std::uint64_t finished{0}; ///< jobs, since it began
-  };
-  [[nodiscard]] load count() const noexcept;
+  [[nodiscard]] load count() const noexcept override;
 
 private:
   struct impl;

@@ -15,6 +15,10 @@ result<std::unique_ptr<large_memory>> env::allocate(std::size_t bytes) {
 }
 result<std::unique_ptr<held_lock>> env::lock(const std::string& folder) { return no_disk(folder); }
 result<std::unique_ptr<append_file>> env::create(const std::string& path) { return no_disk(path); }
+result<std::unique_ptr<durable_file>> env::open_durable(const std::string& path,
+                                                        durable_use /*use*/) {
+  return no_disk(path);
+}
 result<std::vector<std::string>> env::list(const std::string& folder) { return no_disk(folder); }
 result<void> env::remove(const std::string& path) { return no_disk(path); }
 

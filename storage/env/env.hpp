@@ -1,5 +1,6 @@
 #pragma once
 
+#include "messages/durable_file.hpp"
 #include "messages/result.hpp"
 
 #include <chrono>
@@ -59,6 +60,13 @@ public:
   [[nodiscard]] virtual result<void> append(std::span<const std::byte> bytes) = 0;
 };
 
+/// What a durable file is opened for.
+enum class durable_use : std::uint8_t {
+  read,  ///< writing and syncing are refused
+  write, ///< `not_found` where there is none
+  make,  ///< made with mode 0600 where there is none, its name lasting
+};
+
 class env {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -85,6 +93,9 @@ public:
   [[nodiscard]] virtual result<std::unique_ptr<held_lock>> lock(const std::string& folder);
   /// An empty file for appending, over one that is there.
   [[nodiscard]] virtual result<std::unique_ptr<append_file>> create(const std::string& path);
+  /// For a core that keeps its own log.
+  [[nodiscard]] virtual result<std::unique_ptr<durable_file>> open_durable(const std::string& path,
+                                                                           durable_use use);
   /// Names in a folder, sorted; none where there is no folder. A staged file is not among them
   /// before it is committed, nor what a writer that died left of one.
   [[nodiscard]] virtual result<std::vector<std::string>> list(const std::string& folder);

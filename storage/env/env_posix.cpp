@@ -1,3 +1,4 @@
+#include "storage/env/durable_file.hpp"
 #include "storage/env/env.hpp"
 
 #include <fcntl.h>
@@ -355,6 +356,12 @@ public:
       return write_error(path, errno);
     }
     return std::unique_ptr<append_file>{std::make_unique<posix_append_file>(path, std::move(fd))};
+  }
+
+  result<std::unique_ptr<durable_file>> open_durable(const std::string& path,
+                                                     durable_use use) override {
+    return use == durable_use::read ? open_durable_file_to_read(path)
+                                    : open_durable_file(path, use == durable_use::make);
   }
 
   result<std::vector<std::string>> list(const std::string& folder) override {

@@ -1,0 +1,43 @@
+#include "node/machine.hpp"
+
+#include "actors/runtime/compute_pool.hpp"
+
+namespace ovir::supervision {
+
+namespace {
+
+class computer final : public machine {
+public:
+  bool has_threads() const noexcept override { return true; }
+
+  std::unique_ptr<actors::compute_executor> make_executor(job_kind kind,
+                                                          std::size_t threads) override {
+    if (kind == job_kind::stages) {
+      return std::make_unique<actors::compute_pool>(threads, actors::compute_pool::between_steps);
+    }
+    return std::make_unique<actors::compute_pool>(1);
+  }
+
+  result<std::unique_ptr<actors::listening_network>>
+  open_network(const secret_key& key, const actors::tls_options& options,
+               actors::network_handler& handler) override {
+    OVIR_ASSIGN(auto started, actors::tls_network::start(key, options, handler));
+    return std::unique_ptr<actors::listening_network>{std::move(started)};
+  }
+
+  result<std::unique_ptr<gateway::http_server>>
+  serve_http(const gateway::http_options& options, gateway::http_handler& handler) override {
+    return gateway::http_server::start(options, handler);
+  }
+
+  result<std::unique_ptr<derived_index>>
+  open_index(const std::string& folder, storage::derived_index_report& report) override {
+    return storage::open_lmdb_index(folder, report);
+  }
+};
+
+} // namespace
+
+std::unique_ptr<machine> make_machine() { return std::make_unique<computer>(); }
+
+} // namespace ovir::supervision

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "actors/link/tls_network.hpp"
+#include "actors/runtime/compute_executor.hpp"
+#include "gateway/http/http_server.hpp"
+#include "messages/derived_index.hpp"
+#include "messages/result.hpp"
+#include "messages/signing.hpp"
+#include "storage/store/lmdb_index.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace ovir::supervision {
+
+/// Whose jobs an executor of a node runs.
+enum class job_kind : std::uint8_t {
+  stages,      ///< steps of segments; models are loaded and measured
+  draws,       ///< of the leads: a draw takes less than a step by far, and must not wait for one
+  signatures,  ///< of stages and leads
+  cache_front, ///< what requests wait for
+  cache_back,  ///< what they do not wait for
+};
+
+/// What a node runs on beside its `storage::env`: threads, connections, indexes. `make_machine` is
+/// this computer; a simulation has its own, and everything on it is an event of one thread.
+class machine {
+public:
+  virtual ~machine() = default;
+
+  /// Whether actors run on threads; else whoever has the machine runs them, one turn at a time.
+  [[nodiscard]] virtual bool has_threads() const noexcept = 0;
+  /// `threads` count for stages; every other kind has one.
+  [[nodiscard]] virtual std::unique_ptr<actors::compute_executor>
+  make_executor(job_kind kind, std::size_t threads) = 0;
+  /// As `tls_network::start`.
+  [[nodiscard]] virtual result<std::unique_ptr<actors::listening_network>>
+  open_network(const secret_key& key, const actors::tls_options& options,
+               actors::network_handler& handler) = 0;
+  /// As `http_server::start`.
+  [[nodiscard]] virtual result<std::unique_ptr<gateway::http_server>>
+  serve_http(const gateway::http_options& options, gateway::http_handler& handler) = 0;
+  /// As `storage::open_lmdb_index`.
+  [[nodiscard]] virtual result<std::unique_ptr<derived_index>>
+  open_index(const std::string& folder, storage::derived_index_report& report) = 0;
+};
+
+[[nodiscard]] std::unique_ptr<machine> make_machine();
+
+} // namespace ovir::supervision

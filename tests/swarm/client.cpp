@@ -1,0 +1,290 @@
+#include "tests/swarm/client.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <utility>
+
+namespace ovir::swarm {
+
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+constexpr nanoseconds to_gateway = 300us;
+constexpr nanoseconds pause_first = 100ms;
+constexpr nanoseconds pause_most = 2s;
+
+} // namespace
+
+void history::add(nanoseconds when, std::size_t client, std::string_view event, std::string more) {
+  if (kept_) {
+    lines_.push_back(fmt::format(R"({{"ns":{},"client":{},"event":"{}"{}{}}})", when.count(), client,
+                                 event, more.empty() ? "" : ",", more));
+  }
+}
+
+/// What arrives on one connection.
+class client::one_call final : public http_client {
+public:
+  one_call(std::shared_ptr<client> of, std::uint64_t call) : client_(std::move(of)), call_(call) {}
+  void on_head(int status, const gateway::http_reply& head) override {
+    if (current()) {
+      client_->on_head(status, head);
+    }
+  }
+  void on_piece(const std::string& bytes) override {
+    if (current()) {
+      client_->on_piece(bytes);
+    }
+  }
+  void on_end() override {
+    if (current()) {
+      client_->on_end();
+    }
+  }
+  void on_lost() override {
+    if (current()) {
+      client_->on_lost();
+    }
+  }
+
+private:
+  [[nodiscard]] bool current() const { return client_->call_ == call_; }
+
+  std::shared_ptr<client> client_;
+  std::uint64_t call_;
+};
+
+namespace {
+
+/// Of a DELETE: what it says is for the history alone.
+class cancel_call final : public http_client {
+public:
+  cancel_call(history& told, world& in, std::size_t of) : history_(told), world_(in), client_(of) {}
+  void on_head(int status, const gateway::http_reply& /*head*/) override {
+    history_.add(world_.now(), client_, "cancel_answered", fmt::format(R"("status":{})", status));
+  }
+  void on_piece(const std::string& /*bytes*/) override {}
+  void on_end() override {}
+  void on_lost() override {}
+
+private:
+  history& history_;
+  world& world_;
+  std::size_t client_;
+};
+
+} // namespace
+
+client::client(world& in, http_doors& doors, std::vector<std::string> gateways, const ask& wanted,
+               history& told)
+    : world_(in), doors_(doors), gateways_(std::move(gateways)), ask_(wanted), history_(told),
+      id_(in.draws().split(0xc11e47 + wanted.client).next() | 1U),
+      at_(wanted.gateway % gateways_.size()) {}
+
+void client::begin() {
+  history_.add(world_.now(), ask_.client, "ask",
+               fmt::format(R"("id":"{:016x}","prompt":[{}],"max_tokens":{},"temperature":{},)"
+                           R"("top_k":{},"seed":{},"stream":{})",
+                           id_, fmt::join(ask_.wanted.prompt, ","), ask_.wanted.max_tokens,
+                           ask_.wanted.sampling.temperature, ask_.wanted.sampling.top_k,
+                           ask_.wanted.sampling.seed, ask_.stream));
+  attempt();
+}
+
+gateway::http_request client::request() const {
+  gateway::http_request r;
+  r.method = "POST";
+  r.path = "/v1/completions";
+  r.fields["host"] = gateways_[at_];
+  r.fields["content-type"] = "application/json";
+  r.fields["x-ovir-request"] = fmt::format("{:016x}", id_);
+  if (!last_event_.empty()) {
+    r.fields["last-event-id"] = last_event_;
+  }
+  const json body{{"model", "tiny"},
+                  {"prompt", ask_.wanted.prompt},
+                  {"max_tokens", ask_.wanted.max_tokens},
+                  {"temperature", ask_.wanted.sampling.temperature},
+                  {"top_k", ask_.wanted.sampling.top_k},
+                  {"seed", ask_.wanted.sampling.seed},
+                  {"stream", ask_.stream}};
+  r.body = body.dump();
+  return r;
+}
+
+void client::attempt() {
+  if (over()) {
+    return;
+  }
+  ++attempts_;
+  ++call_;
+  state_ = state::asking;
+  status_ = 0;
+  body_.clear();
+  done_ = false;
+  world_.in(to_gateway, [self = shared_from_this(), call = call_] {
+    if (self->call_ != call || self->over()) {
+      return;
+    }
+    const auto there = self->doors_.find(self->gateways_[self->at_]);
+    if (there == self->doors_.end()) {
+      return self->again("nobody listens");
+    }
+    self->hang_up_ = there->second->take(self->request(), std::make_shared<one_call>(self, call),
+                                         to_gateway);
+  });
+}
+
+void client::again(const std::string& why) {
+  if (over()) {
+    return;
+  }
+  trouble_ = why;
+  history_.add(world_.now(), ask_.client, "lost");
+  ++call_;
+  state_ = state::waiting;
+  hang_up_ = {};
+  if (!ask_.stream) {
+    text_.clear();
+  }
+  at_ = (at_ + 1) % gateways_.size();
+  const nanoseconds pause =
+      std::min<nanoseconds>(pause_most, pause_first * static_cast<std::int64_t>(attempts_));
+  world_.in(pause, [self = shared_from_this()] { self->attempt(); });
+}
+
+void client::cancel() {
+  cancels_ = true;
+  history_.add(world_.now(), ask_.client, "cancel");
+  world_.in(to_gateway, [self = shared_from_this()] {
+    const auto there = self->doors_.find(self->gateways_[self->at_]);
+    if (there != self->doors_.end()) {
+      gateway::http_request r;
+      r.method = "DELETE";
+      r.path = fmt::format("/v1/requests/{:016x}", self->id_);
+      r.fields["host"] = self->gateways_[self->at_];
+      static_cast<void>(there->second->take(
+          std::move(r),
+          std::make_shared<cancel_call>(self->history_, self->world_, self->ask_.client),
+          to_gateway));
+    }
+  });
+}
+
+void client::on_head(int status, const gateway::http_reply& /*head*/) { status_ = status; }
+
+void client::on_piece(const std::string& bytes) {
+  body_ += bytes;
+  if (status_ == 200 && ask_.stream) {
+    read_events();
+  }
+}
+
+void client::read_events() {
+  for (std::size_t end = body_.find("\n\n"); end != std::string::npos && !over();
+       end = body_.find("\n\n")) {
+    const std::string event = body_.substr(0, end);
+    body_.erase(0, end + 2);
+    std::string_view id;
+    std::string_view data;
+    for (std::string_view left = event; !left.empty();) {
+      const std::string_view line = left.substr(0, left.find('\n'));
+      left.remove_prefix(std::min(left.size(), line.size() + 1));
+      if (line.starts_with("id: ")) {
+        id = line.substr(4);
+      } else if (line.starts_with("data: ")) {
+        data = line.substr(6);
+      }
+    }
+    const std::uint64_t call = call_;
+    if (!data.empty()) {
+      read_event(id, data);
+    }
+    if (call != call_) {
+      return;
+    }
+  }
+}
+
+void client::read_event(std::string_view id, std::string_view data) {
+  if (data == "[DONE]") {
+    done_ = true;
+    return;
+  }
+  const json event = json::parse(data);
+  if (event.contains("error")) {
+    return again(event["error"].value("message", "an error without a message"));
+  }
+  last_event_ = id;
+  ++events_;
+  const json& choice = event.at("choices").at(0);
+  const std::string piece = choice.value("text", "");
+  text_ += piece;
+  if (!choice.at("finish_reason").is_null()) {
+    reason_ = choice.at("finish_reason");
+  }
+  history_.add(world_.now(), ask_.client, "told",
+               fmt::format(R"("place":"{}","text":{},"finish":"{}")", id, json(piece).dump(-1, ' ', true, json::error_handler_t::replace), reason_));
+  if (ask_.cancel_after == events_ && reason_.empty()) {
+    cancel();
+  }
+  if (ask_.hang_up_after == events_ && !std::exchange(hung_up_, true) && reason_.empty()) {
+    history_.add(world_.now(), ask_.client, "hang_up");
+    if (hang_up_) {
+      world_.in(to_gateway, std::exchange(hang_up_, {}));
+    }
+    again("it hung up");
+  }
+}
+
+void client::read_whole() {
+  const json document = json::parse(body_);
+  const json& choice = document.at("choices").at(0);
+  text_ = choice.value("text", "");
+  reason_ = choice.at("finish_reason");
+  done_ = true;
+  history_.add(world_.now(), ask_.client, "told",
+               fmt::format(R"("place":"","text":{},"finish":"{}")", json(text_).dump(-1, ' ', true, json::error_handler_t::replace), reason_));
+}
+
+void client::on_end() {
+  if (over()) {
+    return;
+  }
+  if (status_ == 200) {
+    if (!ask_.stream) {
+      read_whole();
+    }
+    if (!done_) {
+      return again("the stream ended before the answer did");
+    }
+    state_ = reason_ == "cancelled" ? state::cancelled : state::answered;
+    history_.add(world_.now(), ask_.client, "end");
+    return;
+  }
+  const json document = json::parse(body_, nullptr, false);
+  const std::string why =
+      document.is_object() && document.contains("error")
+          ? fmt::format("{} {}", status_, document["error"].value("message", ""))
+          : fmt::format("{}", status_);
+  const bool passes = status_ == 404 || status_ == 408 || status_ == 409 || status_ == 429 ||
+                      status_ >= 500;
+  if (cancels_ && status_ == 404) {
+    state_ = state::cancelled;
+    return;
+  }
+  if (passes) {
+    return again(why);
+  }
+  trouble_ = why;
+  state_ = state::refused;
+  history_.add(world_.now(), ask_.client, "refused");
+}
+
+void client::on_lost() { again("the connection was lost"); }
+
+} // namespace ovir::swarm

@@ -1,0 +1,81 @@
+#pragma once
+
+#include "tests/swarm/door.hpp"
+#include "tests/swarm/history.hpp"
+#include "tests/swarm/host.hpp"
+#include "tests/swarm/plan.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ovir::swarm {
+
+/// Somebody who wants an answer over HTTP and does what the API tells clients to do: after a lost
+/// connection or a refusal that may pass it asks again, here or at another node, for what it has
+/// not got.
+class client final : public http_client, public std::enable_shared_from_this<client> {
+public:
+  enum class state : std::uint8_t {
+    waiting,   ///< it has not asked yet, or will ask again
+    asking,    ///< an answer is on its way
+    answered,  ///< to the end
+    cancelled, ///< as it wished
+    refused,   ///< for good
+  };
+
+  client(world& in, http_doors& doors, std::vector<std::string> gateways, const ask& wanted,
+         history& told);
+
+  void begin();
+
+  [[nodiscard]] state how() const noexcept { return state_; }
+  [[nodiscard]] bool over() const noexcept { return state_ >= state::answered; }
+  [[nodiscard]] const ask& asked() const noexcept { return ask_; }
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+  [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
+  /// What it was told last that was not an answer.
+  [[nodiscard]] const std::string& trouble() const noexcept { return trouble_; }
+  [[nodiscard]] std::size_t attempts() const noexcept { return attempts_; }
+
+  void on_head(int status, const gateway::http_reply& head) override;
+  void on_piece(const std::string& bytes) override;
+  void on_end() override;
+  void on_lost() override;
+
+private:
+  class one_call;
+
+  void attempt();
+  void again(const std::string& why);
+  void cancel();
+  void read_events();
+  void read_event(std::string_view id, std::string_view data);
+  void read_whole();
+  [[nodiscard]] gateway::http_request request() const;
+
+  world& world_;
+  http_doors& doors_;
+  std::vector<std::string> gateways_;
+  ask ask_;
+  history& history_;
+  state state_{state::waiting};
+  std::uint64_t id_;
+  std::size_t at_; ///< gateway
+  std::size_t attempts_{0};
+  std::uint64_t call_{0}; ///< events of earlier connections mean nothing any more
+  std::function<void()> hang_up_;
+  int status_{0};
+  std::string body_;
+  std::string last_event_;
+  std::string text_;
+  std::string reason_;
+  std::string trouble_;
+  std::uint32_t events_{0};
+  bool done_{false};
+  bool hung_up_{false};
+  bool cancels_{false};
+};
+
+} // namespace ovir::swarm

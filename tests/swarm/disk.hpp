@@ -1,0 +1,113 @@
+#pragma once
+
+#include "messages/derived_index.hpp"
+#include "messages/durable_file.hpp"
+#include "storage/env/env.hpp"
+#include "tests/swarm/chance.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace ovir::swarm {
+
+/// How a crash treats what a disk was told and not asked to keep.
+enum class crash_kind : std::uint8_t {
+  process, ///< the operating system lives and writes everything
+  power,   ///< what was not synced is there, torn or gone, as the seed says
+};
+
+/// The disk of a simulated machine: it outlives the node's lives. A file's bytes are those that
+/// were synced and, in order, what was written since.
+class disk {
+public:
+  struct file {
+    std::vector<std::byte> bytes; ///< as the running system reads it
+    /// Before the first write that was not synced; absent: everything is.
+    std::unique_ptr<std::vector<std::byte>> synced;
+    struct write {
+      std::uint64_t offset;
+      std::vector<std::byte> bytes;
+    };
+    std::vector<write> unsynced;
+    bool secret{false};
+  };
+  using index = std::map<std::string, std::string, std::less<>>;
+  static constexpr std::size_t sector_bytes = 512;
+
+  /// Which of the writes that were not synced are there after a crash.
+  void crash(crash_kind kind, chance& draws);
+  /// Flips one bit of a file whose name contains `part`; false where there is none.
+  bool flip(std::string_view part, chance& draws);
+
+  void write(file& f, std::uint64_t offset, std::span<const std::byte> bytes) const;
+  static void sync(file& f);
+  [[nodiscard]] std::uint64_t bytes_used() const;
+
+  std::map<std::string, std::shared_ptr<file>> files;
+  std::map<std::string, index> indexes; ///< by folder; kept whole: LMDB's promise
+  std::set<std::string> locks;
+  bool full{false};         ///< every write fails
+  bool sync_fails{false};   ///< every sync does
+  std::uint64_t syncs{0};   ///< so far
+  std::uint64_t appended{0}; ///< bytes, so far
+};
+
+/// The environment of one life of a node: its files, its clocks, its generator. Once `end` was
+/// called every call fails and changes nothing: what a dead process does next.
+class disk_env final : public storage::env {
+public:
+  /// Steady time and the date, of this machine's own clocks.
+  struct clocks {
+    std::function<time_point()> now;
+    std::function<std::uint64_t()> unix_seconds;
+  };
+  /// `kept` outlives it.
+  disk_env(disk& kept, clocks time, chance draws);
+
+  void end() { ended_ = true; }
+  /// Told of each sync and each byte written, for what a slow disk costs.
+  std::function<void(std::size_t bytes, bool sync)> spent;
+  std::uint64_t memory{std::uint64_t{1} << 30U};
+
+  result<std::unique_ptr<storage::mapped_file>> map(const std::string& path) override;
+  result<std::string> read(const std::string& path, std::uint64_t bytes_max) override;
+  result<std::unique_ptr<storage::staged_file>> stage(const std::string& path) override;
+  std::uint64_t memory_bytes() override { return memory; }
+  result<std::unique_ptr<storage::large_memory>> allocate(std::size_t bytes) override;
+  result<std::unique_ptr<storage::held_lock>> lock(const std::string& folder) override;
+  result<std::unique_ptr<storage::append_file>> create(const std::string& path) override;
+  result<std::unique_ptr<durable_file>> open_durable(const std::string& path,
+                                                     storage::durable_use use) override;
+  result<std::vector<std::string>> list(const std::string& folder) override;
+  result<void> remove(const std::string& path) override;
+  result<void> make_folder(const std::string& path) override;
+  result<bool> make_secret_file(const std::string& path, std::span<const std::byte> bytes) override;
+  result<std::size_t> read_secret_file(const std::string& path, std::span<std::byte> out) override;
+  time_point now() override;
+  std::uint64_t unix_seconds() override { return time_.unix_seconds(); }
+  void random(std::span<std::byte> out) override { draws_.fill(out); }
+
+  /// As `storage::open_lmdb_index`.
+  [[nodiscard]] result<std::unique_ptr<derived_index>> open_index(const std::string& folder);
+
+  /// Whether a write may happen now.
+  [[nodiscard]] result<void> writable(const std::string& path, std::size_t bytes);
+  [[nodiscard]] result<void> synced(const std::string& path);
+  [[nodiscard]] disk& kept() noexcept { return kept_; }
+
+private:
+  [[nodiscard]] result<std::shared_ptr<disk::file>> find(const std::string& path) const;
+
+  disk& kept_;
+  clocks time_;
+  chance draws_;
+  time_point last_{};
+  bool ended_{false};
+};
+
+} // namespace ovir::swarm

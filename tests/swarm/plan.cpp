@@ -1,0 +1,168 @@
+#include "tests/swarm/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <sstream>
+
+namespace ovir::swarm {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::array<std::string_view, fault_kinds> names{
+    "crash", "power",  "freeze",    "cut",       "cut_one",   "isolate",   "divide", "reset",
+    "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node", "drift",  "jump"};
+
+/// There are few different requests, so that what one process answers is computed once for many
+/// runs.
+constexpr std::uint64_t requests_different = 48;
+
+wanted_answer draw_wanted(chance& draws) {
+  chance c{draws.below(requests_different) + 1};
+  wanted_answer w;
+  const std::uint64_t length = c.between(1, 70);
+  for (std::uint64_t i = 0; i < length; ++i) {
+    w.prompt.push_back(static_cast<token_id>(c.between(0, tiny_model::vocabulary - 5)));
+  }
+  w.max_tokens = static_cast<std::uint32_t>(c.between(1, 40));
+  if (c.one_in(2)) {
+    w.sampling.temperature = 0.75F;
+    w.sampling.top_k = 40;
+    w.sampling.seed = c.below(1'000);
+  }
+  return w;
+}
+
+fault draw_fault(chance& draws, const intensity& how) {
+  fault f;
+  f.at = draws.between(nanoseconds{1s}, how.length);
+  f.what = static_cast<fault_kind>(draws.below(fault_kinds));
+  f.who = draws.below(how.nodes);
+  f.other = (f.who + draws.between(1, std::max<std::size_t>(how.nodes, 2) - 1)) % how.nodes;
+  f.length = draws.one_in(4) ? draws.between(nanoseconds{2s}, 10s)
+                             : draws.between(nanoseconds{20ms}, 2s);
+  switch (f.what) {
+  case fault_kind::divide: f.amount = draws.next(); break;
+  case fault_kind::delay: f.amount = draws.between(1, 400); break;
+  case fault_kind::narrow: f.amount = draws.between(2'000, 500'000); break;
+  case fault_kind::slow_disk: f.amount = draws.between(1, 300); break;
+  case fault_kind::slow_node: f.amount = draws.between(2, 200); break;
+  case fault_kind::drift: f.amount = draws.between(0, 1'000); break;
+  case fault_kind::jump: f.amount = draws.between(0, 7'200); break;
+  default: break;
+  }
+  return f;
+}
+
+} // namespace
+
+std::string_view to_string(fault_kind kind) noexcept {
+  return names.at(static_cast<std::size_t>(kind));
+}
+
+plan draw_plan(std::uint64_t seed, const intensity& how) {
+  plan p;
+  p.seed = seed;
+  p.how = how;
+  chance draws = chance{seed}.split(0xfa17);
+  for (std::size_t i = 0; i < how.faults; ++i) {
+    p.faults.push_back(draw_fault(draws, how));
+  }
+  chance wants = chance{seed}.split(0xa5c);
+  for (std::size_t i = 0; i < how.requests; ++i) {
+    ask a;
+    a.at = wants.between(nanoseconds{500ms}, how.length);
+    a.client = i;
+    a.gateway = wants.below(2);
+    a.wanted = draw_wanted(wants);
+    a.stream = !wants.one_in(5);
+    a.hang_up_after = a.stream && wants.one_in(5) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
+    a.cancel_after = a.stream && wants.one_in(10) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
+    p.asks.push_back(std::move(a));
+  }
+  std::sort(p.faults.begin(), p.faults.end(),
+            [](const fault& a, const fault& b) { return a.at < b.at; });
+  return p;
+}
+
+std::string to_text(const plan& all) {
+  std::string out = fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n", all.seed,
+                                all.how.nodes, all.how.requests, all.how.faults,
+                                all.how.length.count());
+  out += "asks";
+  for (const ask& a : all.asks) {
+    out += fmt::format(" {}", a.client);
+  }
+  out += "\n";
+  for (const fault& f : all.faults) {
+    out += fmt::format("fault {} {} {} {} {} {}\n", to_string(f.what), f.at.count(), f.who, f.other,
+                       f.length.count(), f.amount);
+  }
+  return out;
+}
+
+result<plan> plan_from(std::string_view text) {
+  std::istringstream lines{std::string{text}};
+  std::string line;
+  std::uint64_t seed = 0;
+  intensity how;
+  std::vector<fault> faults;
+  std::vector<std::size_t> asks;
+  while (std::getline(lines, line)) {
+    std::istringstream words{line};
+    std::string key;
+    words >> key;
+    if (key.empty() || key.starts_with('#')) {
+      continue;
+    }
+    std::int64_t nanos = 0;
+    if (key == "seed") {
+      words >> seed;
+    } else if (key == "nodes") {
+      words >> how.nodes;
+    } else if (key == "requests") {
+      words >> how.requests;
+    } else if (key == "faults") {
+      words >> how.faults;
+    } else if (key == "length_ns") {
+      words >> nanos;
+      how.length = nanoseconds{nanos};
+    } else if (key == "asks") {
+      std::size_t one = 0;
+      while (words >> one) {
+        asks.push_back(one);
+      }
+      words.clear();
+    } else if (key == "fault") {
+      fault f;
+      std::string name;
+      std::int64_t at = 0;
+      words >> name >> at >> f.who >> f.other >> nanos >> f.amount;
+      const auto found = std::find(names.begin(), names.end(), name);
+      if (found == names.end()) {
+        return fail(errc::malformed, "no fault is called '{}'", name);
+      }
+      f.what = static_cast<fault_kind>(found - names.begin());
+      f.at = nanoseconds{at};
+      f.length = nanoseconds{nanos};
+      faults.push_back(f);
+    } else {
+      return fail(errc::malformed, "no line of a plan begins with '{}'", key);
+    }
+    if (words.fail()) {
+      return fail(errc::malformed, "this line of a plan is cut short: {}", line);
+    }
+  }
+  plan p = draw_plan(seed, how);
+  p.faults = std::move(faults);
+  std::erase_if(p.asks, [&](const ask& a) {
+    return std::find(asks.begin(), asks.end(), a.client) == asks.end();
+  });
+  return p;
+}
+
+} // namespace ovir::swarm

@@ -1,0 +1,80 @@
+#pragma once
+
+#include "tests/swarm/chance.hpp"
+#include "tests/swarm/event_queue.hpp"
+#include "tests/swarm/tiny_model.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ovir::swarm {
+
+/// What goes wrong. `who` is a node, `other` another one, `length` how long it lasts.
+enum class fault_kind : std::uint8_t {
+  crash,     ///< the process ends; it starts again after `length`
+  power,     ///< the machine's power goes; likewise
+  freeze,    ///< no handler runs
+  cut,       ///< between `who` and `other`, both ways
+  cut_one,   ///< from `who` to `other` alone
+  isolate,   ///< `who` from everybody
+  divide,    ///< those whose bit `amount` has from all others
+  reset,     ///< one connection ends
+  delay,     ///< `amount` milliseconds more between `who` and `other`
+  narrow,    ///< `amount` bytes a second between `who` and `other`
+  full_disk, ///< nothing can be written
+  sick_disk, ///< nothing can be synced
+  slow_disk, ///< a sync takes `amount` milliseconds
+  slow_node, ///< a step takes `amount` times as long
+  drift,     ///< its clocks run `amount` - 500 ppm fast
+  jump,      ///< its date moves by `amount` - 3600 seconds
+};
+inline constexpr std::size_t fault_kinds = 16;
+[[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
+
+struct fault {
+  nanoseconds at{0};
+  fault_kind what{fault_kind::crash};
+  std::size_t who{0};
+  std::size_t other{0};
+  nanoseconds length{0};
+  std::uint64_t amount{0};
+};
+
+/// A client's request and what it does about it.
+struct ask {
+  nanoseconds at{0};
+  std::size_t client{0};
+  std::size_t gateway{0}; ///< which it asks first
+  wanted_answer wanted;
+  bool stream{true};
+  std::uint32_t hang_up_after{0}; ///< events; 0: never. It comes back for the rest.
+  std::uint32_t cancel_after{0};  ///< events; 0: never
+};
+
+/// How hard a run is.
+struct intensity {
+  std::size_t nodes{5};
+  std::size_t requests{20};
+  std::size_t faults{12};
+  nanoseconds length{std::chrono::seconds{20}}; ///< in which all of it begins
+};
+
+/// Everything of a run but what its seed draws while it runs. Parts may be left out of it, which
+/// is how a failing run is made short.
+struct plan {
+  std::uint64_t seed{0};
+  intensity how;
+  std::vector<fault> faults;
+  std::vector<ask> asks;
+};
+
+[[nodiscard]] plan draw_plan(std::uint64_t seed, const intensity& how);
+
+/// One fault a line; for people and for `plan_from`.
+[[nodiscard]] std::string to_text(const plan& all);
+[[nodiscard]] result<plan> plan_from(std::string_view text);
+
+} // namespace ovir::swarm

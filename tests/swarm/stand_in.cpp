@@ -1,0 +1,166 @@
+#include "tests/swarm/stand_in.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+// The linker puts the second in the place of `compute::kernels_reference`, which then has the first
+// name.
+extern "C" const ovir::compute::kernel_set& __real__ZN4ovir7compute17kernels_referenceEv() noexcept;
+extern "C" const ovir::compute::kernel_set& __wrap__ZN4ovir7compute17kernels_referenceEv() noexcept;
+
+namespace ovir::swarm {
+
+namespace {
+
+using compute::attention_task;
+using compute::kernel_set;
+using compute::preparation;
+using compute::quantized_batch;
+using compute::weight;
+
+/// The real one, past the linker's wrap.
+const kernel_set& real_reference();
+
+class mixer {
+public:
+  void add(std::uint64_t word) {
+    state_ = (state_ ^ word) * 0x9e3779b97f4a7c15U;
+    state_ ^= state_ >> 32U;
+  }
+  void add(const float* x, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) {
+      add(std::bit_cast<std::uint32_t>(x[i]));
+    }
+  }
+  void add_bytes(const void* at, std::size_t n) {
+    const auto* const bytes = static_cast<const std::byte*>(at);
+    for (std::size_t i = 0; i < n; i += sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, bytes + i, std::min(sizeof word, n - i));
+      add(word);
+    }
+  }
+  [[nodiscard]] std::uint64_t state() const noexcept { return state_; }
+
+private:
+  std::uint64_t state_{0x2545f4914f6cdd1dU};
+};
+
+/// -1 .. 1, with few bits, so that sums of a few are exact.
+float value(std::uint64_t seed, std::uint64_t at) {
+  mixer m;
+  m.add(seed);
+  m.add(at);
+  return static_cast<float>(static_cast<std::int32_t>(m.state() >> 52U) - 2048) / 2048.0F;
+}
+
+void row_values(std::uint64_t of, const weight& w, std::uint32_t first, std::uint32_t last,
+                float* y) {
+  for (std::uint32_t r = first; r < last; ++r) {
+    std::uint64_t begin = 0;
+    std::memcpy(&begin, w.row(r), std::min(sizeof begin, w.row_bytes()));
+    y[r] = value(of ^ begin, r);
+  }
+}
+
+bool quantize(const float* x, quantized_batch& batch, std::uint32_t token) {
+  return real_reference().quantize(x, batch, token);
+}
+
+void remainder(const float* x, const quantized_batch& batch, std::uint32_t token, float* out) {
+  real_reference().remainder(x, batch, token, out);
+}
+
+void product(const weight& w, std::uint32_t first, std::uint32_t last, const quantized_batch& x,
+             float* y, std::size_t stride, preparation* /*kept*/) {
+  for (std::uint32_t t = 0; t < x.tokens; ++t) {
+    mixer m;
+    m.add_bytes(x.q_row(t), x.cols);
+    m.add_bytes(x.k_row(t), x.cols / x.scale_block() * sizeof(std::int32_t));
+    m.add(&x.u[t], 1);
+    row_values(m.state(), w, first, last, y + t * stride);
+  }
+}
+
+void product_float(const weight& w, std::uint32_t first, std::uint32_t last, const float* x,
+                   std::size_t x_stride, std::uint32_t tokens, float* y, std::size_t y_stride) {
+  for (std::uint32_t t = 0; t < tokens; ++t) {
+    mixer m;
+    m.add(x + t * x_stride, w.cols);
+    row_values(m.state(), w, first, last, y + t * y_stride);
+  }
+}
+
+void rms_norm(const float* x, const float* w, std::uint32_t n, float /*epsilon*/, float* y) {
+  for (std::uint32_t i = 0; i < n; ++i) {
+    y[i] = x[i] * w[i];
+  }
+}
+
+void swiglu(const float* gate, const float* up, std::uint32_t n, float* out) {
+  for (std::uint32_t i = 0; i < n; ++i) {
+    out[i] = gate[i] * up[i];
+  }
+}
+
+void rotate(float* x, const float* cos_sin, std::uint32_t pairs) {
+  for (std::uint32_t i = 0; i < pairs; ++i) {
+    const float a = x[2 * i];
+    x[2 * i] = a * cos_sin[2 * i];
+    x[2 * i + 1] += a * cos_sin[2 * i + 1];
+  }
+}
+
+void attend(const attention_task& task) {
+  mixer kept;
+  for (std::uint32_t p = task.first; p < task.positions; ++p) {
+    kept.add_bytes(task.keys + p * task.stride, task.head_dim * sizeof(std::uint16_t));
+    kept.add_bytes(task.values + p * task.stride, task.head_dim * sizeof(std::uint16_t));
+  }
+  for (std::uint32_t h = 0; h < task.heads; ++h) {
+    mixer m;
+    m.add(kept.state());
+    m.add(task.query + std::size_t{h} * task.head_dim, task.head_dim);
+    for (std::uint32_t i = 0; i < task.head_dim; ++i) {
+      task.output[std::size_t{h} * task.head_dim + i] = value(m.state(), i);
+    }
+  }
+}
+
+bool add(float* a, const float* b, std::uint32_t n) {
+  // Halved, so that it stays small over any number of layers.
+  for (std::uint32_t i = 0; i < n; ++i) {
+    a[i] = 0.5F * (a[i] + b[i]);
+  }
+  return true;
+}
+
+bool to_half(const float* x, std::uint32_t n, std::uint16_t* out) {
+  return real_reference().to_half(x, n, out);
+}
+
+const kernel_set& real_reference() { return __real__ZN4ovir7compute17kernels_referenceEv(); }
+
+bool stands_in = false;
+
+} // namespace
+
+void stand_in_for_reference(bool yes) noexcept { stands_in = yes; }
+
+const kernel_set& kernels_stand_in() noexcept {
+  static const kernel_set set{compute::isa::reference, "stand-in", quantize, remainder,
+                              product,                 product_float, rms_norm, swiglu,
+                              rotate,                  attend,        add,      to_half};
+  return set;
+}
+
+const kernel_set& reference() noexcept {
+  return stands_in ? kernels_stand_in() : real_reference();
+}
+
+} // namespace ovir::swarm
+
+const ovir::compute::kernel_set& __wrap__ZN4ovir7compute17kernels_referenceEv() noexcept {
+  return ovir::swarm::reference();
+}

@@ -1,0 +1,456 @@
+#include "tests/swarm/swarm.hpp"
+
+#include "actors/protocol/protocol_actor.hpp"
+#include "actors/request/jobs_actor.hpp"
+#include "actors/stage/stage_host_actor.hpp"
+#include "compute/text/tokenizer.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace ovir::swarm {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// In which a request ends once nothing goes wrong any more.
+constexpr nanoseconds request_bound = 120s;
+/// In which nothing of it is left behind.
+constexpr nanoseconds rest_bound = 90s;
+constexpr nanoseconds turn_most = 10us;
+constexpr std::size_t shown_most = 20;
+
+enum note : std::uint64_t { fault_begins = 200, fault_ends };
+
+std::string address_of(std::size_t number, unsigned port) {
+  return fmt::format("10.0.{}.{}:{}", number / 250, number % 250 + 1, port);
+}
+
+/// Two schedulers with an HTTP endpoint; every layer on two workers at least, whichever node is
+/// gone.
+role_set roles_of(std::size_t number) {
+  role_set roles;
+  if (number < 2) {
+    roles.add(role::scheduler);
+  }
+  if (number != 0) {
+    roles.add(role::worker);
+  }
+  return roles;
+}
+
+supervision::node_options options_of(std::size_t number, std::size_t count) {
+  supervision::node_options o;
+  o.name = fmt::format("n{}", number);
+  o.cluster = "swarm";
+  o.listen = address_of(number, 7300);
+  o.state = "state";
+  o.roles = roles_of(number);
+  o.threads = 1;
+  o.memory_bytes = std::uint64_t{256} << 20U;
+  o.cache.disk_bytes = 0;
+  for (std::size_t seed = 0; seed < std::min<std::size_t>(count, 3); ++seed) {
+    if (seed != number) {
+      o.seeds.push_back(address_of(seed, 7300));
+    }
+  }
+  supervision::model_option model;
+  model.path = tiny_model::path;
+  if (number < 2) {
+    supervision::gateway_option gateway;
+    gateway.listen = address_of(number, 80);
+    o.gateway = gateway;
+  }
+  if (number != 0) {
+    constexpr std::uint32_t half = tiny_model::layers / 2;
+    switch (number % 4) {
+    case 1: model.layers = layer_range{0, half + 1}; break;
+    case 2: model.layers = layer_range{half, tiny_model::layers}; break;
+    case 3: model.layers = layer_range{0, tiny_model::layers}; break;
+    default: model.layers = layer_range{half - 1, tiny_model::layers}; break;
+    }
+  }
+  o.models.push_back(std::move(model));
+  return o;
+}
+
+} // namespace
+
+swarm::swarm(const plan& all, tiny_model& model, options how)
+    : plan_(all), model_(model), how_(std::move(how)), history_(how_.keep_history),
+      world_(plan_.seed), wires_(world_) {
+  std::vector<std::array<std::byte, 32>> seeds(plan_.how.nodes);
+  chance keys = world_.draws().split(0x6e1);
+  for (auto& seed : seeds) {
+    keys.fill(seed);
+  }
+  std::vector<node_id> ids;
+  for (const auto& seed : seeds) {
+    ids.push_back(secret_key::from_seed(seed).id());
+  }
+  for (std::size_t i = 0; i < plan_.how.nodes; ++i) {
+    add_host(i, seeds[i], ids);
+  }
+}
+
+swarm::~swarm() = default;
+
+void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
+                     const std::vector<node_id>& ids) {
+  host::setting setting;
+  setting.number = number;
+  setting.key_seed = key_seed;
+  setting.options = options_of(number, plan_.how.nodes);
+  for (std::size_t other = 0; other < ids.size(); ++other) {
+    if (other != number) {
+      setting.options.access.push_back({ids[other], roles_of(other)});
+    }
+  }
+  setting.load = model_.loader(setting.options.roles.has(role::worker));
+  hosts_.push_back(std::make_unique<host>(world_, wires_, doors_, std::move(setting)));
+  is_ready_.push_back(false);
+  host& h = *hosts_.back();
+  h.touched = [this](host& who) { look_after(who); };
+  if (how_.says) {
+    h.says = [this](std::size_t who, std::string_view line) {
+      say(fmt::format("n{} {}", who, line));
+    };
+  }
+}
+
+void swarm::say(const std::string& what) {
+  if (how_.says) {
+    how_.says(world_.now(), what);
+  }
+}
+
+void swarm::violate(std::string what) {
+  say("VIOLATION " + what);
+  out_.violations.push_back(std::move(what));
+}
+
+void swarm::look_after(host& h) {
+  h.plan_timer();
+  const std::size_t who = h.how().number;
+  if (h.has_turn() && !is_ready_[who]) {
+    is_ready_[who] = true;
+    ready_.push_back(who);
+  }
+}
+
+void swarm::start(std::size_t who) {
+  host& h = *hosts_[who];
+  if (h.is_up()) {
+    return;
+  }
+  const auto started = h.start();
+  ++out_.lives;
+  if (!started) {
+    say(fmt::format("n{} does not start: {}", who, started.error().message));
+    world_.in(1s, [this, who] { start(who); });
+  }
+}
+
+void swarm::crash(std::size_t who, crash_kind kind, nanoseconds back_in) {
+  hosts_[who]->crash(kind);
+  world_.in(back_in, [this, who] { start(who); });
+}
+
+void swarm::set_cut(const std::function<bool(std::size_t, std::size_t)>& which, bool cut) {
+  for (std::size_t a = 0; a < hosts_.size(); ++a) {
+    for (std::size_t b = 0; b < hosts_.size(); ++b) {
+      if (a != b && which(a, b)) {
+        wires_.between(a, b).cut = cut;
+      }
+    }
+  }
+  if (!cut) {
+    wires_.healed();
+  }
+}
+
+void swarm::apply(const fault& f) {
+  if (over_ || f.who >= hosts_.size() || f.other >= hosts_.size()) {
+    return;
+  }
+  world_.note(fault_begins, f.who, static_cast<std::uint64_t>(f.what));
+  say(fmt::format("FAULT {} n{} n{} for {} ms, {}", to_string(f.what), f.who, f.other,
+                  f.length / 1ms, f.amount));
+  host& h = *hosts_[f.who];
+  const auto later = [this, &f](std::function<void()> undo) {
+    world_.in(f.length, [this, undo = std::move(undo)] {
+      if (!over_) {
+        world_.note(fault_ends, 0);
+        undo();
+      }
+    });
+  };
+  const auto cut = [&](std::function<bool(std::size_t, std::size_t)> which) {
+    set_cut(which, true);
+    later([this, which] { set_cut(which, false); });
+  };
+  switch (f.what) {
+  case fault_kind::crash: crash(f.who, crash_kind::process, f.length); break;
+  case fault_kind::power: crash(f.who, crash_kind::power, f.length); break;
+  case fault_kind::freeze:
+    if (h.is_up()) {
+      h.freeze();
+      later([&h] { h.thaw(); });
+    }
+    break;
+  case fault_kind::cut:
+    cut([a = f.who, b = f.other](std::size_t x, std::size_t y) {
+      return (x == a && y == b) || (x == b && y == a);
+    });
+    break;
+  case fault_kind::cut_one:
+    cut([a = f.who, b = f.other](std::size_t x, std::size_t y) { return x == a && y == b; });
+    break;
+  case fault_kind::isolate:
+    cut([a = f.who](std::size_t x, std::size_t y) { return x == a || y == a; });
+    break;
+  case fault_kind::divide:
+    cut([bits = f.amount](std::size_t x, std::size_t y) {
+      return ((bits >> (x % 64)) & 1U) != ((bits >> (y % 64)) & 1U);
+    });
+    break;
+  case fault_kind::reset: static_cast<void>(wires_.reset_one(world_.draws())); break;
+  case fault_kind::delay: {
+    wire_state& w = wires_.between(f.who, f.other);
+    w.delay += std::chrono::milliseconds{f.amount};
+    later([&w, &f] { w.delay -= std::chrono::milliseconds{f.amount}; });
+    break;
+  }
+  case fault_kind::narrow: {
+    wire_state& w = wires_.between(f.who, f.other);
+    w.bytes_per_second = f.amount;
+    later([&w] { w.bytes_per_second = wire_state{}.bytes_per_second; });
+    break;
+  }
+  case fault_kind::full_disk:
+    h.kept().full = true;
+    later([&h] { h.kept().full = false; });
+    break;
+  case fault_kind::sick_disk:
+    h.kept().sync_fails = true;
+    later([&h] { h.kept().sync_fails = false; });
+    break;
+  case fault_kind::slow_disk:
+    h.speed().sync = std::chrono::milliseconds{f.amount};
+    later([&h] { h.speed().sync = host_speed{}.sync; });
+    break;
+  case fault_kind::slow_node:
+    h.speed().step = host_speed{}.step * static_cast<std::int64_t>(f.amount);
+    later([&h] { h.speed().step = host_speed{}.step; });
+    break;
+  case fault_kind::drift:
+    h.clock().drift(world_.now(), static_cast<std::int64_t>(f.amount) - 500);
+    break;
+  case fault_kind::jump:
+    h.clock().jump_date(static_cast<std::int64_t>(f.amount) - 3'600);
+    break;
+  }
+}
+
+void swarm::mend_all() {
+  over_ = true;
+  say("everything is mended");
+  set_cut([](std::size_t, std::size_t) { return true; }, false);
+  for (std::size_t a = 0; a < hosts_.size(); ++a) {
+    for (std::size_t b = 0; b < hosts_.size(); ++b) {
+      if (a != b) {
+        wires_.between(a, b) = wire_state{};
+      }
+    }
+    host& h = *hosts_[a];
+    h.kept().full = false;
+    h.kept().sync_fails = false;
+    h.speed() = host_speed{};
+    h.thaw();
+    start(a);
+  }
+}
+
+void swarm::plan_all() {
+  for (std::size_t who = 0; who < hosts_.size(); ++who) {
+    world_.in(world_.draws().between(0ns, 300ms), [this, who] { start(who); });
+  }
+  for (const fault& f : plan_.faults) {
+    world_.at(f.at, [this, &f] { apply(f); });
+  }
+  std::vector<std::string> gateways;
+  for (const auto& h : hosts_) {
+    if (h->how().options.gateway) {
+      gateways.push_back(h->how().options.gateway->listen);
+    }
+  }
+  for (const ask& a : plan_.asks) {
+    clients_.push_back(std::make_shared<client>(world_, doors_, gateways, a, history_));
+    world_.at(a.at, [c = clients_.back()] { c->begin(); });
+  }
+}
+
+// Events and turns at the same time come in any order.
+bool swarm::step(nanoseconds until) {
+  const bool event_due = world_.has_events() && world_.next_time() <= world_.now();
+  if (!ready_.empty() && !(event_due && world_.draws().one_in(2))) {
+    const std::size_t at = world_.draws().below(ready_.size());
+    host& h = *hosts_[ready_[at]];
+    is_ready_[ready_[at]] = false;
+    ready_[at] = ready_.back();
+    ready_.pop_back();
+    if (h.has_turn()) {
+      h.turn();
+      world_.pass(world_.draws().between(1us, turn_most));
+      look_after(h);
+    }
+    return true;
+  }
+  if (!world_.has_events() || world_.next_time() > until) {
+    return false;
+  }
+  world_.step();
+  return true;
+}
+
+bool swarm::go(const std::function<bool()>& condition, nanoseconds until) {
+  while (!condition()) {
+    if (world_.now() > until || !step(until)) {
+      return condition();
+    }
+  }
+  return true;
+}
+
+void swarm::check_answers() {
+  for (const auto& c : clients_) {
+    out_.attempts += c->attempts();
+    const ask& a = c->asked();
+    if (c->how() == client::state::refused) {
+      violate(fmt::format("client {} was refused for good: {}", a.client, c->trouble()));
+      continue;
+    }
+    if (!c->over()) {
+      violate(fmt::format("client {} waits {} s after the last fault: {} ({} attempts, {} bytes)",
+                          a.client, request_bound / 1s, c->trouble(), c->attempts(),
+                          c->text().size()));
+      continue;
+    }
+    const auto& tokens = model_.answer(a.wanted);
+    const std::string text = model_.text(tokens);
+    const bool whole = c->how() == client::state::answered;
+    out_.answered += whole ? 1 : 0;
+    out_.cancelled += whole ? 0 : 1;
+    if (whole ? c->text() != text : !text.starts_with(c->text())) {
+      violate(fmt::format("client {} got other bytes than one process answers: {} of {}", a.client,
+                          c->text().size(), text.size()));
+    }
+    const std::string reason = model_.ends(tokens) ? "stop" : "length";
+    if (whole && c->reason() != reason) {
+      violate(fmt::format("client {} was told the end '{}' and not '{}'", a.client, c->reason(),
+                          reason));
+    }
+    if (!whole && a.cancel_after == 0) {
+      violate(fmt::format("client {} was told that its request was cancelled", a.client));
+    }
+  }
+}
+
+void swarm::check_rest() {
+  struct left {
+    std::size_t sessions{0};
+    std::size_t running{0};
+    std::size_t asked{0};
+    std::size_t told{0};
+  };
+  const auto count = [this] {
+    auto sum = std::make_shared<left>();
+    for (const auto& h : hosts_) {
+      supervision::node_assembly* const node = h->node();
+      if (node == nullptr) {
+        continue;
+      }
+      const auto ask_host = node->find("host");
+      const auto ask_jobs = node->find("jobs");
+      node->system().spawn([sum, ask_host, ask_jobs](caf::event_based_actor* self) {
+        if (ask_host) {
+          ++sum->asked;
+          self->request(ask_host, 5s, actors::describe_host{})
+              .then([sum](const actors::host_report& report) {
+                sum->sessions += report.sessions;
+                ++sum->told;
+              });
+        }
+        if (ask_jobs) {
+          ++sum->asked;
+          self->request(ask_jobs, 5s, actors::list_jobs{})
+              .then([sum](const std::vector<actors::job_view>& list) {
+                sum->running += static_cast<std::size_t>(
+                    std::count_if(list.begin(), list.end(), [](const actors::job_view& job) {
+                      return job.state == actors::job_state::running;
+                    }));
+                ++sum->told;
+              });
+        }
+      });
+      look_after(*h);
+    }
+    return sum;
+  };
+  const nanoseconds until = world_.now() + rest_bound;
+  std::shared_ptr<left> seen;
+  while (world_.now() < until) {
+    seen = count();
+    static_cast<void>(go([&seen] { return seen->asked > 0 && seen->told == seen->asked; },
+                         world_.now() + 6s));
+    if (seen->told == seen->asked && seen->sessions + seen->running == 0) {
+      break;
+    }
+    static_cast<void>(go([] { return false; }, world_.now() + 1s));
+  }
+  if (seen->told < seen->asked) {
+    violate("hosts or jobs do not answer at rest");
+  }
+  if (seen->sessions + seen->running > 0) {
+    violate(fmt::format("{} sessions and {} running requests are left at rest", seen->sessions,
+                        seen->running));
+  }
+}
+
+outcome swarm::run() {
+  plan_all();
+  const auto all_over = [this] {
+    return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->over(); });
+  };
+  static_cast<void>(go([] { return false; }, plan_.how.length + 1s));
+  mend_all();
+  static_cast<void>(go(all_over, world_.now() + request_bound));
+  check_answers();
+  if (out_.violations.empty()) {
+    check_rest();
+  }
+  for (const auto& h : hosts_) {
+    out_.turns += h->turns();
+    if (h->is_up()) {
+      h->crash(crash_kind::process);
+    }
+    if (h->actors_left() > 0) {
+      violate(fmt::format("{} actors of n{} outlived their tree", h->actors_left(),
+                          h->how().number));
+    }
+  }
+  out_.trace = world_.trace();
+  out_.events = world_.notes();
+  out_.messages = wires_.messages();
+  out_.bytes = wires_.bytes();
+  out_.virtual_time = world_.now();
+  if (out_.violations.size() > shown_most) {
+    out_.violations.resize(shown_most);
+  }
+  return out_;
+}
+
+} // namespace ovir::swarm

@@ -1,0 +1,81 @@
+#pragma once
+
+#include "tests/swarm/client.hpp"
+#include "tests/swarm/host.hpp"
+#include "tests/swarm/plan.hpp"
+#include "tests/swarm/tiny_model.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ovir::swarm {
+
+/// What came of a run.
+struct outcome {
+  std::vector<std::string> violations; ///< of the properties; empty: all hold
+  std::uint64_t trace{0};              ///< digest of all events
+  std::uint64_t events{0};
+  std::uint64_t turns{0};    ///< of actors
+  std::uint64_t messages{0}; ///< between machines
+  std::uint64_t bytes{0};
+  nanoseconds virtual_time{0};
+  std::size_t answered{0};
+  std::size_t cancelled{0};
+  std::size_t attempts{0}; ///< of all clients
+  std::size_t lives{0};    ///< of all nodes
+};
+
+/// N nodes, their clients and what goes wrong, under one seed.
+class swarm {
+public:
+  struct options {
+    bool keep_history{false};
+    /// Lines of the nodes' logs and of what is done to them.
+    std::function<void(nanoseconds, const std::string&)> says;
+  };
+
+  swarm(const plan& all, tiny_model& model, options how);
+  ~swarm();
+  swarm(const swarm&) = delete;
+  swarm& operator=(const swarm&) = delete;
+
+  [[nodiscard]] outcome run();
+  [[nodiscard]] const history& told() const noexcept { return history_; }
+
+private:
+  void add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
+                const std::vector<node_id>& ids);
+  void start(std::size_t who);
+  void crash(std::size_t who, crash_kind kind, nanoseconds back_in);
+  void apply(const fault& f);
+  void plan_all();
+  void mend_all();
+  void set_cut(const std::function<bool(std::size_t, std::size_t)>& which, bool cut);
+  /// Goes on until `condition` or the world's time is `until`. Whether it was the condition.
+  bool go(const std::function<bool()>& condition, nanoseconds until);
+  bool step(nanoseconds until);
+  void look_after(host& h);
+  void violate(std::string what);
+  void say(const std::string& what);
+
+  void check_answers();
+  void check_rest();
+
+  plan plan_;
+  tiny_model& model_;
+  options how_;
+  history history_;
+  world world_;
+  wires wires_;
+  http_doors doors_;
+  std::vector<std::unique_ptr<host>> hosts_;
+  std::vector<std::shared_ptr<client>> clients_;
+  std::vector<std::size_t> ready_;
+  std::vector<bool> is_ready_;
+  bool over_{false}; ///< nothing goes wrong any more
+  outcome out_;
+};
+
+} // namespace ovir::swarm
