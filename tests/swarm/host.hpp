@@ -26,13 +26,15 @@ namespace ovir::swarm {
 class host_clock {
 public:
   [[nodiscard]] nanoseconds local(nanoseconds world) const {
-    return base_ + (world - since_) + (world - since_) / 1'000'000 * drift_ppm_;
+    return base_ + (world - since_) + (world - since_) * drift_ppm_ / 1'000'000;
   }
   /// When `local` will be, in the world's time: never too early.
   [[nodiscard]] nanoseconds world_when(nanoseconds local) const {
-    const double rate = 1.0 + static_cast<double>(drift_ppm_) / 1e6;
-    return since_ + nanoseconds{static_cast<std::int64_t>(
-                        static_cast<double>((local - base_).count()) / rate) + 1};
+    nanoseconds when = since_ + (local - base_) - (local - base_) * drift_ppm_ / 1'000'000;
+    while (this->local(when) < local) {
+      when += std::max((local - this->local(when)) / 2, nanoseconds{1});
+    }
+    return when;
   }
   void drift(nanoseconds world, std::int64_t ppm) {
     base_ = local(world);

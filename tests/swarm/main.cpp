@@ -51,10 +51,10 @@ int run_all(const settings& s) {
     const outcome o = one.run();
     failed += o.violations.empty() ? 0 : 1;
     fmt::print("seed {} {} {}: {} events, {} turns, {} messages, {:.1f} s, {} answered, {} "
-               "cancelled, {} attempts, {} lives, digest {:016x}\n",
+               "cancelled, {} attempts, {} lives, {} entries, digest {:016x}\n",
                p.seed, s.arithmetic, o.violations.empty() ? "holds" : "FAILS", o.events, o.turns,
                o.messages, static_cast<double>(o.virtual_time.count()) / 1e9, o.answered,
-               o.cancelled, o.attempts, o.lives, o.trace);
+               o.cancelled, o.attempts, o.lives, o.entries, o.trace);
     for (const std::string& v : o.violations) {
       fmt::print("  {}\n", v);
     }

@@ -60,6 +60,9 @@ struct intensity {
   std::size_t requests{20};
   std::size_t faults{12};
   nanoseconds length{std::chrono::seconds{20}}; ///< in which all of it begins
+  bool ledger{true};                            ///< the last node keeps one, and requests are paid
+  bool audits{true};                            ///< nodes sign; two verifiers audit
+  std::size_t liars{0};                         ///< that many of the workers lie about results
 };
 
 /// Everything of a run but what its seed draws while it runs. Parts may be left out of it, which

@@ -1,7 +1,9 @@
 #pragma once
 
+#include "ledger/log/head.hpp"
 #include "tests/swarm/client.hpp"
 #include "tests/swarm/host.hpp"
+#include "tests/swarm/operator_shell.hpp"
 #include "tests/swarm/plan.hpp"
 #include "tests/swarm/tiny_model.hpp"
 
@@ -25,6 +27,7 @@ struct outcome {
   std::size_t cancelled{0};
   std::size_t attempts{0}; ///< of all clients
   std::size_t lives{0};    ///< of all nodes
+  std::uint64_t entries{0}; ///< of the ledger
 };
 
 /// N nodes, their clients and what goes wrong, under one seed.
@@ -60,8 +63,12 @@ private:
   void violate(std::string what);
   void say(const std::string& what);
 
+  void fund(std::size_t who);
+  [[nodiscard]] std::size_t keeper() const noexcept { return hosts_.size() - 1; }
+
   void check_answers();
   void check_rest();
+  void check_ledger();
 
   plan plan_;
   tiny_model& model_;
@@ -71,6 +78,8 @@ private:
   wires wires_;
   http_doors doors_;
   std::vector<std::unique_ptr<host>> hosts_;
+  std::unique_ptr<operator_shell> shell_;
+  std::vector<ledger::signed_head> promised_; ///< heads that the keeper signed for the operator
   std::vector<std::shared_ptr<client>> clients_;
   std::vector<std::size_t> ready_;
   std::vector<bool> is_ready_;

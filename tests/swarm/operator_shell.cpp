@@ -1,0 +1,66 @@
+#include "tests/swarm/operator_shell.hpp"
+
+#include <utility>
+
+namespace ovir::swarm {
+
+namespace {
+
+actors::tls_options as_client() {
+  actors::tls_options how;
+  how.identity.cluster = "swarm";
+  how.identity.roles = admin_roles;
+  return how;
+}
+
+} // namespace
+
+operator_shell::operator_shell(world& in, wires& at, std::size_t machine,
+                               const std::array<std::byte, 32>& key_seed)
+    : key_(secret_key::from_seed(key_seed)),
+      links_(std::make_unique<endpoint>(at, machine, key_.id(), as_client(), *this,
+                                        [](const std::function<void()>& act) { act(); })) {
+  static_cast<void>(in);
+}
+
+void operator_shell::call(const std::string& address, const std::string& command, json arguments,
+                          answer then) {
+  const actors::connection_id made = links_->connect(address, actors::channel::admin, {});
+  calls_[made] = {command, std::move(arguments), std::move(then)};
+}
+
+result<role_set> operator_shell::admit(const actors::peer_hello& hello) { return hello.roles; }
+
+void operator_shell::connected(const actors::peer_info& peer) {
+  const call_under_way& c = calls_.at(peer.connection);
+  const std::string text =
+      json{{"id", 1}, {"command", c.command}, {"args", c.arguments}}.dump();
+  const auto* const first = reinterpret_cast<const std::byte*>(text.data());
+  static_cast<void>(links_->send(
+      peer.connection, actors::message_kind::request, 0,
+      std::make_shared<const std::vector<std::byte>>(first, first + text.size())));
+}
+
+void operator_shell::received(const actors::peer_info& peer, actors::message_kind /*kind*/,
+                              std::uint32_t /*target*/, actors::received_bytes bytes) {
+  const auto* const first = reinterpret_cast<const char*>(bytes->data());
+  const json reply = json::parse(first, first + bytes->size());
+  if (reply.value("done", false)) {
+    end(peer.connection, reply);
+    links_->close(peer.connection, {errc::cancelled, "done"});
+  }
+}
+
+void operator_shell::closed(const actors::peer_info& peer, const error& /*reason*/) {
+  end(peer.connection, {});
+}
+
+void operator_shell::end(actors::connection_id connection, const json& with) {
+  if (const auto found = calls_.find(connection); found != calls_.end()) {
+    const answer then = std::move(found->second.then);
+    calls_.erase(found);
+    then(with);
+  }
+}
+
+} // namespace ovir::swarm
