@@ -219,6 +219,7 @@ caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
   make_quiet(self);
   self->state.environment = environment;
   tell_notes(self);
+  commit(self, false); // from now on it knows the ledger's time
   self->delayed_send(self, limits::ledger_tick, ledger_tick{});
   return {
       [self](const credit_received& news) { take(self, news); },

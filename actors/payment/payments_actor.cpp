@@ -212,8 +212,10 @@ void take_account(payments_pointer self, ledger::account_report& report) {
   }
   state.ledger = name;
   begin_copy(self, report.genesis);
+  state.time = {report.time, now_of(self)};
   if (report.who == state.environment.key->id()) {
     state.nonce = std::max(state.nonce, report.nonce);
+    sign_refused_anew(self, report.nonce);
   }
   note_standing(self, report);
   for (const node_id& node : report.ejected) {

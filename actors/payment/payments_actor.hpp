@@ -157,6 +157,10 @@ struct payments_state {
     std::optional<payment_core> core;
     std::optional<sent> under_way;
     std::uint32_t refusals{0}; ///< in a row
+    /// Why the keeper refused the reservation, until its report shows whether the nonce was used by
+    /// a later command that came first. Then it is signed anew.
+    std::optional<error> refused_for{};
+    std::uint32_t signed_anew{0};
     caf::actor_addr lead;
     bool resumed{false}; ///< another lead began it
     /// Another node asks that it be gone on with: whether a scheduler reserved for it, is asked.
@@ -196,6 +200,12 @@ struct payments_state {
   std::optional<digest> ledger; ///< its name, once the keeper reported
   ledger::policy rules;
   std::uint64_t nonce{0};
+  /// The ledger's time as the keeper said it last, and when that was. No clocks are compared.
+  struct ledger_time {
+    std::uint64_t unix_s{0};
+    storage::env::time_point said{};
+  };
+  ledger_time time;
   std::uint64_t next_id{1};
   storage::env::time_point asked_account{};
   std::uint64_t refused{0};             ///< commands for requests

@@ -22,6 +22,8 @@ using paid = payments_state::paid;
 
 /// Refusals of one command in a row, each after another look at what the keeper has.
 constexpr std::uint32_t refusals_max = 4;
+/// How often a reservation is signed under another nonce.
+constexpr std::uint32_t signed_anew_max = 8;
 constexpr std::size_t request_digits = 16;
 constexpr std::uint64_t reservation_file_bytes_max = 32U << 10U;
 
@@ -193,8 +195,9 @@ void take_doubted(payments_pointer self, request_id request, paid& p,
   if (!news.known || !news.open || !drives || !drives(news.scheduler)) {
     ++state.unordered;
     return refuse(self, request,
-                  fail(errc::invalid_argument,
-                       "another node asks to go on with it, and no scheduler reserved for it"));
+                  fail(errc::busy,
+                       "another node asks to go on with it, and no scheduler reserved for it; try "
+                       "again"));
   }
   ask_for_plan(self, request, p);
 }
@@ -266,6 +269,31 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
   }
   keep_ticking(self);
   return answer;
+}
+
+/// A command with a higher nonce was there first: the reservations that came too late are none, and
+/// are signed again. What was refused for anything else is refused.
+void sign_refused_anew(payments_pointer self, std::uint64_t nonce_used) {
+  payments_state& state = self->state;
+  std::vector<request_id> all;
+  for (const auto& [id, p] : state.requests) {
+    if (p.refused_for) {
+      all.push_back(id);
+    }
+  }
+  for (const request_id id : all) {
+    paid& p = state.requests.at(id);
+    const error why = *std::exchange(p.refused_for, std::nullopt);
+    auto r = reservation_in(p.reservation);
+    if (!r || r->nonce > nonce_used) {
+      refuse(self, id, why);
+      continue;
+    }
+    ++p.signed_anew;
+    r->nonce = ++state.nonce;
+    p.core.reset();
+    send_reserved(self, id, p, *r, ledger::sign_action(*state.environment.key, *state.ledger, *r));
+  }
 }
 
 namespace {
@@ -391,6 +419,10 @@ void take_refusal(payments_pointer self, request_id request, const error& why) {
       p.reservation.clear();
       return ask_for_plan(self, request, p);
     }
+    if (r && p.asked && !p.by_client && p.signed_anew < signed_anew_max) {
+      p.refused_for = why;
+      return;
+    }
     return refuse(self, request, why);
   }
   const auto* const named = refused ? std::get_if<ledger::reroute>(&refused->what) : nullptr;
@@ -446,7 +478,7 @@ void tend_request(payments_pointer self, request_id id, paid& p) {
     p.answer.deliver(
         to_caf(fail(errc::timed_out, "{} that keeps the ledger did not answer within {} ms",
                     short_name(state.environment.keeper), limits::reserve_wait.count())));
-    if (p.reservation.empty()) {
+    if (p.reservation.empty() || p.refused_for) {
       return forget(self, id);
     }
     p.asked.reset(); // nobody drives it
@@ -464,6 +496,12 @@ void tend_request(payments_pointer self, request_id id, paid& p) {
     }
   }
   if (!state.linked) {
+    return;
+  }
+  if (p.refused_for) {
+    if (now - state.asked_account > limits::payment_retry) {
+      ask_for_account(self);
+    }
     return;
   }
   if (!p.under_way && !p.reserved) {

@@ -398,6 +398,7 @@ account_report keeper::report_on(const node_id& who) {
   report.genesis = genesis_;
   report.head = head();
   const state& s = book_.view();
+  report.time = std::max(now_, s.last_time());
   if (const account* const a = s.find(who)) {
     const policy& rules = s.origin().rules;
     report.free = a->free;

@@ -90,7 +90,7 @@ void fields(Io& io, T& m) {
   io.block(m.genesis, "a genesis entry", limits::ledger_entry_bytes_max);
   io.formed(m.head, "a head", proof_bytes_max, signed_head_from);
   io(m.free, m.pending, m.stake, m.leaving, m.earned, m.nonce, m.reputation_ppm, m.influence,
-     m.admitted);
+     m.admitted, m.time);
   io.template list<std::uint32_t>(m.ejected, "convicted nodes", limits::credit_ejected_max);
 }
 template <class Io, of_type<promise> T>

@@ -76,6 +76,7 @@ struct account_report {
   /// Whether it may be planned into a path now (`check_admission`): not a newcomer with as many
   /// windows pending as it may have, nor convicted.
   bool admitted{true};
+  std::uint64_t time{0};        ///< of the ledger, now, in seconds since 1970
   std::vector<node_id> ejected; ///< who was convicted, ascending; the first where too many
   friend bool operator==(const account_report&, const account_report&) = default;
 };

@@ -278,6 +278,11 @@ void client::on_end() {
     state_ = state::cancelled;
     return;
   }
+  if (poor && text_.empty()) { // it ended in this error for good: another one is asked
+    id_ = world_.draws().next() | 1U;
+    last_event_.clear();
+    history_.add(world_.now(), ask_.client, "renamed", fmt::format(R"("id":"{:016x}")", id_));
+  }
   if (passes) {
     return again(why);
   }

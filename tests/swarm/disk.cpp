@@ -61,7 +61,7 @@ public:
 
   result<void> append(std::span<const std::byte> bytes) override {
     OVIR_TRY(env_.writable(path_, bytes.size()));
-    env_.kept().write(*file_, file_->bytes.size(), bytes);
+    disk::write(*file_, file_->bytes.size(), bytes);
     return {};
   }
 
@@ -89,7 +89,7 @@ public:
       return fail(errc::io_failed, "{}: open to read", path_);
     }
     OVIR_TRY(env_.writable(path_, bytes.size()));
-    env_.kept().write(*file_, offset, bytes);
+    disk::write(*file_, offset, bytes);
     return {};
   }
   result<void> sync() override {
@@ -169,25 +169,28 @@ void put(std::vector<std::byte>& into, std::uint64_t offset, std::span<const std
 
 } // namespace
 
-void disk::write(file& f, std::uint64_t offset, std::span<const std::byte> bytes) const {
-  if (!f.synced) {
-    f.synced = std::make_unique<std::vector<std::byte>>(f.bytes);
+void disk::write(file& f, std::uint64_t offset, std::span<const std::byte> bytes) {
+  file::write w{offset, {bytes.begin(), bytes.end()}, {}, f.bytes.size()};
+  if (offset < f.bytes.size()) {
+    const auto first = f.bytes.begin() + static_cast<std::ptrdiff_t>(offset);
+    w.before.assign(first, first + static_cast<std::ptrdiff_t>(
+                                       std::min(bytes.size(), f.bytes.size() - offset)));
   }
-  f.unsynced.push_back({offset, {bytes.begin(), bytes.end()}});
+  f.unsynced.push_back(std::move(w));
   put(f.bytes, offset, bytes);
 }
 
-void disk::sync(file& f) {
-  f.synced.reset();
-  f.unsynced.clear();
-}
+void disk::sync(file& f) { f.unsynced.clear(); }
 
-// After a loss of power each sector of each write is there or not, as the disk liked; a file is
-// never longer than its last write that is there at all.
+// After a loss of power each sector of each write is there or not, as the disk liked.
 void disk::crash(crash_kind kind, chance& draws) {
   for (auto& [path, f] : files) {
-    if (f->synced && kind == crash_kind::power) {
-      std::vector<std::byte> left = std::move(*f->synced);
+    if (!f->unsynced.empty() && kind == crash_kind::power) {
+      std::vector<std::byte> left = f->bytes;
+      for (auto w = f->unsynced.rbegin(); w != f->unsynced.rend(); ++w) {
+        put(left, w->offset, w->before);
+        left.resize(w->size_before);
+      }
       const std::uint64_t mood = draws.below(3); // nothing, a prefix, any sectors
       for (const file::write& w : f->unsynced) {
         if (mood == 0 || (mood == 1 && draws.one_in(f->unsynced.size() + 1))) {
@@ -200,8 +203,8 @@ void disk::crash(crash_kind kind, chance& draws) {
           }
         }
       }
-      f = std::make_shared<file>(file{std::move(left), nullptr, {}, f->secret});
-    } else if (f->synced) {
+      f = std::make_shared<file>(file{std::move(left), {}, f->secret});
+    } else {
       sync(*f);
     }
   }

@@ -27,11 +27,11 @@ class disk {
 public:
   struct file {
     std::vector<std::byte> bytes; ///< as the running system reads it
-    /// Before the first write that was not synced; absent: everything is.
-    std::unique_ptr<std::vector<std::byte>> synced;
     struct write {
-      std::uint64_t offset;
+      std::uint64_t offset{0};
       std::vector<std::byte> bytes;
+      std::vector<std::byte> before; ///< what it replaced
+      std::size_t size_before{0};    ///< of the file
     };
     std::vector<write> unsynced;
     bool secret{false};
@@ -44,7 +44,7 @@ public:
   /// Flips one bit of a file whose name contains `part`; false where there is none.
   bool flip(std::string_view part, chance& draws);
 
-  void write(file& f, std::uint64_t offset, std::span<const std::byte> bytes) const;
+  static void write(file& f, std::uint64_t offset, std::span<const std::byte> bytes);
   static void sync(file& f);
   [[nodiscard]] std::uint64_t bytes_used() const;
 

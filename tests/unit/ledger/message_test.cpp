@@ -40,7 +40,7 @@ std::vector<message> one_of_each() {
   const signed_head head = sign(ledger_world::key(ledger_world::keeper),
                                 {digest{}, 3, leaf_hash({}), digest{}, ledger_world::t0});
   const std::vector<std::byte> some(90, std::byte{4});
-  account_report account{ledger_world::node(1), some, head, 1, 2, 3, 4, 5, 6, 7, 8, false, {}};
+  account_report account{ledger_world::node(1), some, head, 1, 2, 3, 4, 5, 6, 7, 8, false, 9, {}};
   account.ejected = {ledger_world::node(2), ledger_world::node(3)};
   request_report request{leaf_hash({}), true, true, false, 3, 40, 70, 100, 50, 50, 77, {}};
   convict word;
