@@ -186,7 +186,8 @@ result<ledger::reserve> reservation_for(payments_pointer self, const reserve_cre
   const std::uint64_t lasts =
       std::min(static_cast<std::uint64_t>(q.deadline.count()) + limits::reserve_beyond_s,
                most - std::min(limits::reserve_clock_s, most / 2));
-  const auto since = std::chrono::duration_cast<std::chrono::seconds>(now_of(self) - state.time.said);
+  const auto since =
+      std::chrono::duration_cast<std::chrono::seconds>(now_of(self) - state.time.said);
   r.expires = state.time.unix_s + static_cast<std::uint64_t>(since.count()) + lasts;
   for (const planned_stage& s : planned.stages) {
     r.stages.push_back({s.node, s.stage.layers.size(), s.ask_ppm});

@@ -105,7 +105,8 @@ void watch(gateway_pointer self, std::uint64_t tag, request_id id, bool may_sear
     return end(self, tag, being_restarted());
   }
   const digest& terms = self->state.interests.at(tag).what.terms;
-  self->request(jobs, ask_wait, watch_job{id, 0, caf::actor_cast<caf::actor>(self), tag, 1, terms})
+  self->request(jobs, ask_wait,
+                watch_job{id, 0, caf::actor_cast<caf::actor>(self), tag, 1, terms, {}, may_search})
       .then([](bool) {},
             [self, tag, may_search](const caf::error& e) {
               const auto found = self->state.interests.find(tag);

@@ -91,7 +91,7 @@ result<void> watch(jobs_pointer self, const watch_job& command) {
   state.watchers.insert_or_assign(key, command.watcher);
   auto begun = with_effects(self, [&](jobs_core::effects& out) {
     return state.core->begin_watch({command.request, command.from, key, command.tag, command.bunch,
-                                    command.terms, command.named},
+                                    command.terms, command.named, command.or_anew},
                                    out);
   });
   if (!begun && !state.core->is_watched_by(key)) {

@@ -38,6 +38,7 @@ struct watch_job {
   std::uint32_t bunch{1};        ///< tokens told at once; fewer only at the end
   std::optional<digest> terms{}; ///< `digest_of` its terms; none: not known
   request_id named{};            ///< what the client that watches calls it; 0: not told
+  bool or_anew{false};           ///< as in `jobs_core::watch`
 };
 struct unwatch_job {
   caf::actor watcher;

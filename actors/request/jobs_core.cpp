@@ -80,13 +80,23 @@ void jobs_core::submit(const job& j, effects& out) {
   }
 }
 
+bool jobs_core::may_pass(const job& j) {
+  if (!j.outcome || j.outcome->report || j.request.generation + 1 >= limits::generations_max) {
+    return false;
+  }
+  const reaction what = reaction_to(j.outcome->report.error().code);
+  return what != reaction::refuse && what != reaction::dispute;
+}
+
 result<void> jobs_core::start(generation_request request, request_id named, bool from_log,
                               const compute::model_config* model, time_point now, effects& out) {
   const digest terms = digest_of(request);
   if (const auto known = jobs_.find(request.id); known != jobs_.end()) {
     OVIR_TRY(check_terms(request.id, terms, known->second.terms, known->second.terms_unsigned));
-    known->second.named = named.value != 0 ? named : known->second.named;
-    return {};
+    if (!may_pass(known->second)) {
+      known->second.named = named.value != 0 ? named : known->second.named;
+      return {};
+    }
   }
   if (draining_) {
     return fail(errc::busy, "this node drains and takes no new request; ask another scheduler");
@@ -102,6 +112,14 @@ result<void> jobs_core::start(generation_request request, request_id named, bool
       alone = other.alone = false;
     }
   }
+  const auto failed = jobs_.find(request.id);
+  const bool anew = failed != jobs_.end();
+  if (anew) {
+    request.generation = std::max(request.generation, failed->second.request.generation + 1);
+    logprobs_kept_ -= logprobs_of(failed->second.request, failed->second.pieces.size());
+    std::erase(finished_, request.id);
+    jobs_.erase(failed);
+  }
   job& fresh = jobs_[request.id];
   fresh.receipt_asked = request.receipt;
   fresh.named = named;
@@ -109,7 +127,7 @@ result<void> jobs_core::start(generation_request request, request_id named, bool
   if (from_log && request.receipt) {
     fresh.terms_unsigned = terms_with(request, false);
   }
-  const bool whole = request.drawn.empty() && request.generation == 0;
+  const bool whole = request.drawn.empty() && (anew || request.generation == 0);
   const std::uint32_t least = settings_.twice_tokens;
   if (whole && least > 0 && request.prompt.size() + request.max_tokens >= least) {
     fresh.twice.emplace();
@@ -145,6 +163,10 @@ result<void> jobs_core::begin_watch(const watch& command, effects& out) {
     return fail(errc::not_found, "this node does not drive request {:016x}", command.request.value);
   }
   job& j = found->second;
+  if (command.or_anew && may_pass(j)) {
+    return fail(errc::not_found, "request {:016x} failed here: {}", command.request.value,
+                j.outcome->report.error().message);
+  }
   if (command.terms) {
     OVIR_TRY(check_terms(j.request.id, *command.terms, j.terms, j.terms_unsigned));
   }

@@ -114,11 +114,14 @@ public:
     std::uint32_t bunch{1};        ///< tokens told at once; fewer only at the end
     std::optional<digest> terms{}; ///< `digest_of` its terms; none: not known
     request_id named{};            ///< what the client that watches calls it; 0: not told
+    /// It would be asked for again: a failure that may pass is not told.
+    bool or_anew{false};
   };
 
   explicit jobs_core(const jobs_settings& settings) : settings_(settings) {}
 
-  /// A request that is known and the same is left as it is. `model`: its configuration with the
+  /// A request that is known and the same is left as it is, or begins anew where it failed for a
+  /// reason that may have passed. `model`: its configuration with the
   /// context that is promised; null: not known here. `invalid_argument`, `busy`, `not_found`.
   [[nodiscard]] result<void> start(generation_request request, request_id named, bool from_log,
                                    const compute::model_config* model, time_point now,
@@ -204,6 +207,8 @@ private:
   [[nodiscard]] static bool begin_again(job& j, const error& reason, time_point now, effects& out);
   void end_job(job& j, generation_done& done, time_point now, effects& out);
   void forget_old();
+  /// Where it failed and the same call may succeed later or elsewhere.
+  [[nodiscard]] static bool may_pass(const job& j);
   [[nodiscard]] job* job_of(request_id id);
 
   jobs_settings settings_;

@@ -21,8 +21,8 @@ constexpr nanoseconds pause_most = 2s;
 
 void history::add(nanoseconds when, std::size_t client, std::string_view event, std::string more) {
   if (kept_) {
-    lines_.push_back(fmt::format(R"({{"ns":{},"client":{},"event":"{}"{}{}}})", when.count(), client,
-                                 event, more.empty() ? "" : ",", more));
+    lines_.push_back(fmt::format(R"({{"ns":{},"client":{},"event":"{}"{}{}}})", when.count(),
+                                 client, event, more.empty() ? "" : ",", more));
   }
 }
 
@@ -134,8 +134,8 @@ void client::attempt() {
     if (there == self->doors_.end()) {
       return self->again("nobody listens");
     }
-    self->hang_up_ = there->second->take(self->request(), std::make_shared<one_call>(self, call),
-                                         to_gateway);
+    self->hang_up_ =
+        there->second->take(self->request(), std::make_shared<one_call>(self, call), to_gateway);
   });
 }
 
@@ -228,7 +228,9 @@ void client::read_event(std::string_view id, std::string_view data) {
     reason_ = choice.at("finish_reason");
   }
   history_.add(world_.now(), ask_.client, "told",
-               fmt::format(R"("place":"{}","text":{},"finish":"{}")", id, json(piece).dump(-1, ' ', true, json::error_handler_t::replace), reason_));
+               fmt::format(R"("place":"{}","text":{},"finish":"{}")", id,
+                           json(piece).dump(-1, ' ', true, json::error_handler_t::replace),
+                           reason_));
   if (ask_.cancel_after == events_ && reason_.empty()) {
     cancel();
   }
@@ -248,7 +250,9 @@ void client::read_whole() {
   reason_ = choice.at("finish_reason");
   done_ = true;
   history_.add(world_.now(), ask_.client, "told",
-               fmt::format(R"("place":"","text":{},"finish":"{}")", json(text_).dump(-1, ' ', true, json::error_handler_t::replace), reason_));
+               fmt::format(R"("place":"","text":{},"finish":"{}")",
+                           json(text_).dump(-1, ' ', true, json::error_handler_t::replace),
+                           reason_));
 }
 
 void client::on_end() {
@@ -272,8 +276,8 @@ void client::on_end() {
           ? fmt::format("{} {}", status_, document["error"].value("message", ""))
           : fmt::format("{}", status_);
   const bool poor = why.find("add credit") != std::string::npos; // an operator is about to
-  const bool passes = poor || status_ == 404 || status_ == 408 || status_ == 409 || status_ == 429 ||
-                      status_ >= 500;
+  const bool passes = poor || status_ == 404 || status_ == 408 || status_ == 409 ||
+                      status_ == 429 || status_ >= 500;
   if (cancels_ && status_ == 404) {
     state_ = state::cancelled;
     return;

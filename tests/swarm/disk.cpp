@@ -20,7 +20,8 @@ private:
 class plain_memory final : public storage::large_memory {
 public:
   explicit plain_memory(std::size_t bytes)
-      : bytes_(bytes), memory_(new(std::align_val_t{64}) std::byte[std::max<std::size_t>(bytes, 1)]{}) {}
+      : bytes_(bytes),
+        memory_(new (std::align_val_t{64}) std::byte[std::max<std::size_t>(bytes, 1)]{}) {}
   ~plain_memory() override { ::operator delete[](memory_, std::align_val_t{64}); }
   plain_memory(const plain_memory&) = delete;
   plain_memory& operator=(const plain_memory&) = delete;
@@ -322,8 +323,8 @@ result<std::unique_ptr<durable_file>> disk_env::open_durable(const std::string& 
   if (!there) {
     kept_.files[path] = std::make_shared<disk::file>();
   }
-  return std::unique_ptr<durable_file>{std::make_unique<durable>(
-      *this, path, kept_.files[path], use != storage::durable_use::read)};
+  return std::unique_ptr<durable_file>{
+      std::make_unique<durable>(*this, path, kept_.files[path], use != storage::durable_use::read)};
 }
 
 result<std::vector<std::string>> disk_env::list(const std::string& folder) {

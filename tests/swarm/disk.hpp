@@ -51,9 +51,9 @@ public:
   std::map<std::string, std::shared_ptr<file>> files;
   std::map<std::string, index> indexes; ///< by folder; kept whole: LMDB's promise
   std::set<std::string> locks;
-  bool full{false};         ///< every write fails
-  bool sync_fails{false};   ///< every sync does
-  std::uint64_t syncs{0};   ///< so far
+  bool full{false};          ///< every write fails
+  bool sync_fails{false};    ///< every sync does
+  std::uint64_t syncs{0};    ///< so far
   std::uint64_t appended{0}; ///< bytes, so far
 };
 

@@ -39,9 +39,8 @@ public:
 
   /// A client's request arrives; its answer goes to `to` over a wire of `delay`. What is returned
   /// hangs up.
-  [[nodiscard]] std::function<void()> take(gateway::http_request request,
-                                           const std::shared_ptr<http_client>& to,
-                                           nanoseconds delay);
+  [[nodiscard]] std::function<void()>
+  take(gateway::http_request request, const std::shared_ptr<http_client>& to, nanoseconds delay);
 
 private:
   class exchange;

@@ -12,7 +12,16 @@ namespace ovir::swarm {
 
 namespace {
 
-enum note : std::uint64_t { started = 1, start_failed, crashed, frozen, thawed, turned, computed, timed };
+enum note : std::uint64_t {
+  started = 1,
+  start_failed,
+  crashed,
+  frozen,
+  thawed,
+  turned,
+  computed,
+  timed
+};
 
 storage::env::time_point point(nanoseconds local) {
   return storage::env::time_point{
@@ -57,11 +66,11 @@ public:
   result<std::unique_ptr<actors::listening_network>>
   open_network(const secret_key& key, const actors::tls_options& options,
                actors::network_handler& handler) override {
-    auto made = std::make_unique<endpoint>(
-        host_.wires_, host_.how_.number, key.id(), options, handler,
-        [this, life = host_.life_](std::function<void()> act) {
-          host_.run_here(life, std::move(act));
-        });
+    auto made =
+        std::make_unique<endpoint>(host_.wires_, host_.how_.number, key.id(), options, handler,
+                                   [this, life = host_.life_](std::function<void()> act) {
+                                     host_.run_here(life, std::move(act));
+                                   });
     host_.endpoint_ = made.get();
     return std::unique_ptr<actors::listening_network>{std::move(made)};
   }
@@ -113,8 +122,7 @@ private:
       return;
     }
     const host_speed& speed = on_.host_.speed_;
-    const nanoseconds most =
-        kind_ == supervision::job_kind::stages ? speed.step : speed.other;
+    const nanoseconds most = kind_ == supervision::job_kind::stages ? speed.step : speed.other;
     world& in = on_.host_.world_;
     in.in(in.draws().between(most / 2, most), [this, life = on_.host_.life_, h = &on_.host_] {
       h->run_here(life, [this] {

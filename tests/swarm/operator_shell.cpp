@@ -33,12 +33,11 @@ result<role_set> operator_shell::admit(const actors::peer_hello& hello) { return
 
 void operator_shell::connected(const actors::peer_info& peer) {
   const call_under_way& c = calls_.at(peer.connection);
-  const std::string text =
-      json{{"id", 1}, {"command", c.command}, {"args", c.arguments}}.dump();
+  const std::string text = json{{"id", 1}, {"command", c.command}, {"args", c.arguments}}.dump();
   const auto* const first = reinterpret_cast<const std::byte*>(text.data());
-  static_cast<void>(links_->send(
-      peer.connection, actors::message_kind::request, 0,
-      std::make_shared<const std::vector<std::byte>>(first, first + text.size())));
+  static_cast<void>(
+      links_->send(peer.connection, actors::message_kind::request, 0,
+                   std::make_shared<const std::vector<std::byte>>(first, first + text.size())));
 }
 
 void operator_shell::received(const actors::peer_info& peer, actors::message_kind /*kind*/,

@@ -43,8 +43,8 @@ fault draw_fault(chance& draws, const intensity& how) {
   f.what = static_cast<fault_kind>(draws.below(fault_kinds));
   f.who = draws.below(how.nodes);
   f.other = (f.who + draws.between(1, std::max<std::size_t>(how.nodes, 2) - 1)) % how.nodes;
-  f.length = draws.one_in(4) ? draws.between(nanoseconds{2s}, 10s)
-                             : draws.between(nanoseconds{20ms}, 2s);
+  f.length =
+      draws.one_in(4) ? draws.between(nanoseconds{2s}, 10s) : draws.between(nanoseconds{20ms}, 2s);
   switch (f.what) {
   case fault_kind::divide: f.amount = draws.next(); break;
   case fault_kind::delay: f.amount = draws.between(1, 400); break;
@@ -80,8 +80,10 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
     a.gateway = wants.below(2);
     a.wanted = draw_wanted(wants);
     a.stream = !wants.one_in(5);
-    a.hang_up_after = a.stream && wants.one_in(5) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
-    a.cancel_after = a.stream && wants.one_in(10) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
+    a.hang_up_after =
+        a.stream && wants.one_in(5) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
+    a.cancel_after =
+        a.stream && wants.one_in(10) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
     p.asks.push_back(std::move(a));
   }
   std::sort(p.faults.begin(), p.faults.end(),
@@ -90,9 +92,9 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
 }
 
 std::string to_text(const plan& all) {
-  std::string out = fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n", all.seed,
-                                all.how.nodes, all.how.requests, all.how.faults,
-                                all.how.length.count());
+  std::string out =
+      fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n", all.seed,
+                  all.how.nodes, all.how.requests, all.how.faults, all.how.length.count());
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);

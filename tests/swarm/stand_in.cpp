@@ -149,15 +149,22 @@ bool stands_in = false;
 void stand_in_for_reference(bool yes) noexcept { stands_in = yes; }
 
 const kernel_set& kernels_stand_in() noexcept {
-  static const kernel_set set{compute::isa::reference, "stand-in", quantize, remainder,
-                              product,                 product_float, rms_norm, swiglu,
-                              rotate,                  attend,        add,      to_half};
+  static const kernel_set set{compute::isa::reference,
+                              "stand-in",
+                              quantize,
+                              remainder,
+                              product,
+                              product_float,
+                              rms_norm,
+                              swiglu,
+                              rotate,
+                              attend,
+                              add,
+                              to_half};
   return set;
 }
 
-const kernel_set& reference() noexcept {
-  return stands_in ? kernels_stand_in() : real_reference();
-}
+const kernel_set& reference() noexcept { return stands_in ? kernels_stand_in() : real_reference(); }
 
 } // namespace ovir::swarm
 

@@ -225,10 +225,10 @@ void swarm::fund(std::size_t who) {
     }
     promised_.push_back(head_of(reply.at("data").at("head")));
   };
-  shell_->call(hosts_[keeper()]->how().options.listen, "ledger",
-               {{"action", "mint"}, {"subject", to_hex(hosts_[who]->id())},
-                {"amount", "1000000000000"}},
-               answered);
+  shell_->call(
+      hosts_[keeper()]->how().options.listen, "ledger",
+      {{"action", "mint"}, {"subject", to_hex(hosts_[who]->id())}, {"amount", "1000000000000"}},
+      answered);
 }
 
 void swarm::set_cut(const std::function<bool(std::size_t, std::size_t)>& which, bool cut) {
@@ -321,9 +321,7 @@ void swarm::apply(const fault& f) {
   case fault_kind::drift:
     h.clock().drift(world_.now(), static_cast<std::int64_t>(f.amount) - 500);
     break;
-  case fault_kind::jump:
-    h.clock().jump_date(static_cast<std::int64_t>(f.amount) - 3'600);
-    break;
+  case fault_kind::jump: h.clock().jump_date(static_cast<std::int64_t>(f.amount) - 3'600); break;
   }
 }
 
@@ -423,7 +421,8 @@ void swarm::check_answers() {
     out_.cancelled += whole ? 0 : 1;
     bool right = c->text() == text;
     for (std::size_t n = 0; !whole && !right && n < tokens.size(); ++n) {
-      right = c->text() == model_.text({tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(n)});
+      right = c->text() ==
+              model_.text({tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(n)});
     }
     if (!right) {
       violate(fmt::format("client {} got other bytes than one process answers: {} of {}", a.client,
@@ -485,8 +484,8 @@ void swarm::check_rest() {
   std::shared_ptr<left> seen;
   while (world_.now() < until) {
     seen = count();
-    static_cast<void>(go([&seen] { return seen->asked > 0 && seen->told == seen->asked; },
-                         world_.now() + 6s));
+    static_cast<void>(
+        go([&seen] { return seen->asked > 0 && seen->told == seen->asked; }, world_.now() + 6s));
     if (seen->told == seen->asked && seen->sessions + seen->running == 0) {
       break;
     }
@@ -508,8 +507,8 @@ void swarm::check_ledger() {
   if (file == keeps.kept().files.end()) {
     return violate("the keeper has no log");
   }
-  disk_env env{keeps.kept(), {[] { return storage::env::time_point{}; }, [] { return 0U; }},
-               chance{1}};
+  disk_env env{
+      keeps.kept(), {[] { return storage::env::time_point{}; }, [] { return 0U; }}, chance{1}};
   const auto log = env.open_durable("state/ledger/log", storage::durable_use::read);
   ledger::verify_options how;
   how.heads = promised_;
@@ -545,8 +544,8 @@ outcome swarm::run() {
       h->crash(crash_kind::process);
     }
     if (h->actors_left() > 0) {
-      violate(fmt::format("{} actors of n{} outlived their tree", h->actors_left(),
-                          h->how().number));
+      violate(
+          fmt::format("{} actors of n{} outlived their tree", h->actors_left(), h->how().number));
     }
   }
   if (plan_.how.ledger) {

@@ -25,8 +25,8 @@ struct outcome {
   nanoseconds virtual_time{0};
   std::size_t answered{0};
   std::size_t cancelled{0};
-  std::size_t attempts{0}; ///< of all clients
-  std::size_t lives{0};    ///< of all nodes
+  std::size_t attempts{0};  ///< of all clients
+  std::size_t lives{0};     ///< of all nodes
   std::uint64_t entries{0}; ///< of the ledger
 };
 

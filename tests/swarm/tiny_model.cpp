@@ -34,10 +34,12 @@ std::vector<std::byte> made() {
   spec.context = 512;
   spec.quantization = compute::synth_quantization::f16;
   std::vector<std::byte> out;
-  const auto written = compute::write_synth(spec, [&out](std::span<const std::byte> bytes) {
-    out.insert(out.end(), bytes.begin(), bytes.end());
-    return result<void>{};
-  }, {});
+  const auto written = compute::write_synth(spec,
+                                            [&out](std::span<const std::byte> bytes) {
+                                              out.insert(out.end(), bytes.begin(), bytes.end());
+                                              return result<void>{};
+                                            },
+                                            {});
   if (!written) {
     throw std::runtime_error(written.error().message);
   }
@@ -74,9 +76,9 @@ std::string_view to_string(arithmetic how) noexcept {
 }
 
 tiny_model::tiny_model(arithmetic how)
-    : how_(how), kernels_(how == arithmetic::stand_in
-                              ? &kernels_stand_in()
-                              : compute::select_kernels(std::nullopt).value()),
+    : how_(how),
+      kernels_(how == arithmetic::stand_in ? &kernels_stand_in()
+                                           : compute::select_kernels(std::nullopt).value()),
       bytes_(std::make_shared<const std::vector<std::byte>>(made())) {
   stand_in_for_reference(how == arithmetic::stand_in);
   const auto metadata = compute::gguf::parse(*bytes_).value();
@@ -122,8 +124,9 @@ const std::vector<token_id>& tiny_model::answer(const wanted_answer& wanted) {
     return at->second;
   }
   compute::serial_runner runner;
-  auto state = whole_->open(static_cast<std::uint32_t>(wanted.prompt.size() + wanted.max_tokens),
-                            std::size_t{1} << 28U)
+  auto state = whole_
+                   ->open(static_cast<std::uint32_t>(wanted.prompt.size() + wanted.max_tokens),
+                          std::size_t{1} << 28U)
                    .value();
   compute::sampler sampler{wanted.sampling};
   std::vector<token_id> history = wanted.prompt;

@@ -29,8 +29,8 @@ std::size_t charge_of(std::size_t bytes) { return bytes + limits::message_overhe
 
 nanoseconds wires::trip(std::size_t from, std::size_t to, std::size_t bytes) {
   const wire_state& w = between(from, to);
-  const auto size = nanoseconds{static_cast<std::int64_t>(
-      static_cast<double>(bytes) * 1e9 / static_cast<double>(w.bytes_per_second))};
+  const auto size = nanoseconds{static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 /
+                                                          static_cast<double>(w.bytes_per_second))};
   return w.delay + size + world_.draws().between(nanoseconds{0}, w.jitter);
 }
 
@@ -64,9 +64,8 @@ bool wires::reset_one(chance& draws) {
   const pointer c = at->second;
   world_.note(lost, c->number);
   for (const std::size_t side : {0U, 1U}) {
-    world_.in(trip(c->sides[side].machine, c->sides[1 - side].machine, 0), [this, c, side] {
-      drop(c, side, gone("the connection was reset"));
-    });
+    world_.in(trip(c->sides[side].machine, c->sides[1 - side].machine, 0),
+              [this, c, side] { drop(c, side, gone("the connection was reset")); });
   }
   return true;
 }
@@ -128,7 +127,8 @@ void wires::admit(const pointer& c, const node_id& expected) {
   called.peer = info_of(called, theirs, *as);
   const actors::peer_hello ours = hello_of(called, false);
   for (side* const one : {&caller, &called}) {
-    one->budget = std::make_shared<actors::receive_budget>(actors::receive_bytes_max(c->kind), [] {});
+    one->budget =
+        std::make_shared<actors::receive_budget>(actors::receive_bytes_max(c->kind), [] {});
   }
   c->open = true;
   called.told = true;
@@ -322,14 +322,12 @@ result<void> endpoint::send(connection_id connection, message_kind kind, std::ui
   wires::side& me = c->sides[side];
   if (me.queued > actors::send_bytes_max(c->kind)) {
     const error reason{errc::busy, "the peer takes its messages too slowly"};
-    wires_.world_.in(nanoseconds{0}, [w = &wires_, c = c, side = side, reason] {
-      w->close(c, side, reason);
-    });
+    wires_.world_.in(nanoseconds{0},
+                     [w = &wires_, c = c, side = side, reason] { w->close(c, side, reason); });
     return reason;
   }
   std::vector<std::byte> copy = *bytes;
-  if (wires_.tap_ &&
-      !wires_.tap_(machine_, c->sides[1 - side].machine, c->kind, kind, copy)) {
+  if (wires_.tap_ && !wires_.tap_(machine_, c->sides[1 - side].machine, c->kind, kind, copy)) {
     return {};
   }
   me.queued += charge_of(copy.size());
@@ -337,10 +335,11 @@ result<void> endpoint::send(connection_id connection, message_kind kind, std::ui
   wires_.bytes_ += copy.size() + frame_bytes;
   wires_.world_.note(sent, c->number, copy.size());
   const std::size_t size = copy.size() + frame_bytes;
-  wires_.carry(c, side, size, [w = &wires_, c = c, to = 1 - side, kind, target,
-                               kept = std::make_shared<std::vector<std::byte>>(std::move(copy))] {
-    w->deliver(c, to, {kind, target, std::move(*kept)});
-  });
+  wires_.carry(c, side, size,
+               [w = &wires_, c = c, to = 1 - side, kind, target,
+                kept = std::make_shared<std::vector<std::byte>>(std::move(copy))] {
+                 w->deliver(c, to, {kind, target, std::move(*kept)});
+               });
   return {};
 }
 

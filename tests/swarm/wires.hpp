@@ -72,9 +72,9 @@ private:
     std::size_t queued{0};  ///< bytes under way from here
     nanoseconds last{0};    ///< when the latest of them arrives
     std::shared_ptr<actors::receive_budget> budget;
-    std::deque<parcel> inbox;                        ///< arrived and not yet read
-    std::vector<std::function<void()>> at_cut{};     ///< from here, in order
-    bool reads{false};                               ///< an event that goes on reading is planned
+    std::deque<parcel> inbox;                    ///< arrived and not yet read
+    std::vector<std::function<void()>> at_cut{}; ///< from here, in order
+    bool reads{false};                           ///< an event that goes on reading is planned
   };
   struct connection {
     std::uint64_t number{0};

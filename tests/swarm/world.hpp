@@ -38,8 +38,7 @@ public:
   /// Adds something that happened to the digest.
   void note(std::uint64_t what, std::uint64_t who, std::uint64_t detail = 0) {
     // FNV-1a over words: it tells runs apart, it proves nothing.
-    for (const std::uint64_t word :
-         {static_cast<std::uint64_t>(now_.count()), what, who, detail}) {
+    for (const std::uint64_t word : {static_cast<std::uint64_t>(now_.count()), what, who, detail}) {
       trace_ = (trace_ ^ word) * 0x100000001b3U;
       trace_ ^= trace_ >> 29U;
     }

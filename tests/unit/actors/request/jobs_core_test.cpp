@@ -142,6 +142,26 @@ TEST_F(jobs_of_a_node, begin_again_where_something_was_computed_wrongly) {
   EXPECT_EQ(all<cancel_effect>().size(), 1U);
 }
 
+TEST_F(jobs_of_a_node, begin_anew_for_who_asks_again_after_a_failure_that_may_pass) {
+  ASSERT_TRUE(ask(id));
+  draw(0, 5);
+  end(fail(errc::busy, "no path at the moment"));
+  ASSERT_TRUE(watch(0)) << "who only looks is told";
+  EXPECT_EQ(all<over_effect>().size(), 1U);
+  out_.clear();
+  EXPECT_EQ(core_.begin_watch({id, 0, 1, 2, 1, {}, {}, true}, out_).error().code, errc::not_found);
+  ASSERT_TRUE(ask(id));
+  ASSERT_EQ(all<run_effect>().size(), 1U);
+  EXPECT_EQ(all<run_effect>()[0].request.generation, 1U) << "its stages follow no older lead";
+  draw(0, 5);
+  ASSERT_TRUE(watch(0));
+  EXPECT_EQ(all<token_effect>().size(), 1U);
+
+  end(fail(errc::invalid_argument, "it cannot be done"));
+  ASSERT_TRUE(ask(id));
+  EXPECT_TRUE(all<run_effect>().empty()) << "it would fail again";
+}
+
 TEST_F(jobs_of_a_node, do_not_begin_again_when_cancelled_meanwhile) {
   ASSERT_TRUE(ask(id));
   ASSERT_TRUE(watch(0));
