@@ -209,6 +209,7 @@ void close_receipt(lead_pointer self) {
                       report.decode_time,
                       report.path};
   state.finish.closing = true;
+  state.finish.closed_over = state.signing.statements.size();
   state.environment.desk->executor->post([evidence = state.signing.terms, facts = std::move(facts),
                                           frames = state.signing.statements,
                                           lead = lead_actor{self}](compute::parallel_runner&) {
@@ -226,6 +227,8 @@ void take_receipt(lead_pointer self, receipt_made& made) {
                      state.finish.ticks * limits::lead_tick < limits::statement_wait;
   if (!waits) {
     end_with_receipt(self, std::move(made.bytes));
+  } else if (state.finish.closed_over < state.signing.statements.size()) {
+    close_receipt(self); // more came meanwhile
   }
 }
 

@@ -92,7 +92,8 @@ struct lead_state {
 
   struct request_end {
     std::optional<result<generation_report>> outcome; ///< while the last statements are waited for
-    bool closing{false};                              ///< a receipt is being made
+    bool closing{false};                              ///< a receipt is being made ...
+    std::size_t closed_over{0};                       ///< ... of so many frames of evidence
     std::uint32_t ticks{0};
   };
   request_end finish;

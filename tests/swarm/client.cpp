@@ -26,6 +26,12 @@ void history::add(nanoseconds when, std::size_t client, std::string_view event, 
   }
 }
 
+void history::add(nanoseconds when, std::string_view event, const std::string& more) {
+  if (kept_) {
+    lines_.push_back(fmt::format(R"({{"ns":{},"event":"{}",{}}})", when.count(), event, more));
+  }
+}
+
 /// What arrives on one connection.
 class client::one_call final : public http_client {
 public:

@@ -53,6 +53,7 @@ public:
   std::set<std::string> locks;
   bool full{false};          ///< every write fails
   bool sync_fails{false};    ///< every sync does
+  bool sync_lies{false};     ///< every sync says that it is done, and nothing was
   std::uint64_t syncs{0};    ///< so far
   std::uint64_t appended{0}; ///< bytes, so far
 };

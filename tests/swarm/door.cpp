@@ -35,6 +35,9 @@ public:
     tell([whole](http_client& c) { c.on_head(whole->status, *whole); });
   }
   void send(std::string piece) override {
+    if (host_.in().planted == plant::token_twice && piece.starts_with("id: ")) {
+      tell([piece](http_client& c) { c.on_piece(piece); });
+    }
     tell([piece = std::move(piece)](http_client& c) { c.on_piece(piece); });
   }
   void end_stream() override {
@@ -153,6 +156,9 @@ std::function<void()> door::take(gateway::http_request request,
     }
     if (draining_) {
       return one->reply(handler_.refuse_malformed(503, "this node is leaving"));
+    }
+    if (host_.in().planted == plant::deaf_cancel && request.method == "DELETE") {
+      return one->reply({});
     }
     if (auto refused = handler_.refuse_early(request)) {
       return one->reply(std::move(*refused));

@@ -17,6 +17,8 @@ public:
 
   /// `more`: further members of the JSON object, or nothing.
   void add(nanoseconds when, std::size_t client, std::string_view event, std::string more = {});
+  /// Of no client.
+  void add(nanoseconds when, std::string_view event, const std::string& more);
   [[nodiscard]] const std::vector<std::string>& lines() const noexcept { return lines_; }
   [[nodiscard]] bool kept() const noexcept { return kept_; }
 

@@ -176,11 +176,18 @@ caf::scheduler::test_coordinator& host::scheduler() const { return *scheduler_; 
 result<void> host::start() {
   ++life_;
   frozen_ = false;
+  busy_until_ = {};
+  wakes_ = false;
   timer_at_.reset();
   disk_env::clocks time{[this] { return point(clock_.local(world_.now())); },
                         [this] { return clock_.unix_seconds(world_.now()); }};
   env_ = std::make_unique<disk_env>(disk_, std::move(time),
                                     world_.draws().split(0x1000 * life_ + how_.number));
+  env_->spent = [this](std::size_t /*bytes*/, bool sync) {
+    if (sync) {
+      busy_until_ = std::max(busy_until_, world_.now()) + speed_.sync;
+    }
+  };
   log_ = std::make_unique<host_log>(*this);
   machine_ = std::make_unique<host_machine>(*this);
   around_ = {};
@@ -270,6 +277,11 @@ void host::run_here(std::uint64_t life, std::function<void()> act) {
     deferred_.push_back(std::move(act));
     return;
   }
+  if (world_.now() < busy_until_) {
+    world_.at(busy_until_,
+              [this, life, act = std::move(act)]() mutable { run_here(life, std::move(act)); });
+    return;
+  }
   auto& clock = scheduler_->clock();
   const auto now = point(clock_.local(world_.now()));
   if (now > clock.current_time) {
@@ -281,7 +293,9 @@ void host::run_here(std::uint64_t life, std::function<void()> act) {
   }
 }
 
-bool host::has_turn() const { return node_ && !frozen_ && !scheduler_->jobs.empty(); }
+bool host::has_turn() const {
+  return node_ && !frozen_ && world_.now() >= busy_until_ && !scheduler_->jobs.empty();
+}
 
 void host::turn() {
   auto& jobs = scheduler_->jobs;
@@ -293,6 +307,14 @@ void host::turn() {
 }
 
 void host::plan_timer() {
+  if (node_ && world_.now() < busy_until_ && !std::exchange(wakes_, true)) {
+    world_.at(busy_until_, [this, life = life_] {
+      if (life == life_) {
+        wakes_ = false;
+        run_here(life, [] {});
+      }
+    });
+  }
   if (!node_ || !scheduler_->clock().has_pending_timeout()) {
     return;
   }

@@ -144,6 +144,8 @@ private:
   host_speed speed_;
   std::uint64_t life_{0};
   bool frozen_{false};
+  nanoseconds busy_until_{0}; ///< it waits for its disk
+  bool wakes_{false};         ///< an event at that time is planned
   std::deque<std::function<void()>> deferred_;
   std::optional<nanoseconds> timer_at_;
   std::size_t actors_left_{0};

@@ -1,3 +1,4 @@
+#include "tests/swarm/shrink.hpp"
 #include "tests/swarm/swarm.hpp"
 
 #include <CLI/CLI.hpp>
@@ -5,88 +6,173 @@
 
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
-#include <iostream>
+#include <map>
+#include <optional>
 #include <sstream>
+#include <string>
+
+// Runs whole swarms, each in this process and under one seed (docs/SIMULATION.md).
 
 namespace {
 
 using namespace ovir::swarm;
 
+constexpr std::size_t shrink_tries = 400;
+
 struct settings {
   std::uint64_t seed{1};
   std::uint64_t count{1};
+  double minutes{0}; ///< 0: `count` runs
   std::string arithmetic{"stand-in"};
   std::string history;
   std::string plan_file;
+  std::string shrink_to;
+  std::string save_to;
+  std::string planted{"none"};
   bool verbose{false};
+  bool quiet{false};
+  bool no_ledger{false};
+  bool no_audits{false};
   intensity how;
 };
 
-int run_all(const settings& s) {
-  tiny_model model{s.arithmetic == "kernels" ? arithmetic::kernels : arithmetic::stand_in};
-  const auto begin = std::chrono::steady_clock::now();
-  std::uint64_t failed = 0;
-  for (std::uint64_t i = 0; i < s.count; ++i) {
-    plan p = draw_plan(s.seed + i, s.how);
-    if (!s.plan_file.empty()) {
-      std::ifstream in{s.plan_file};
-      std::stringstream text;
-      text << in.rdbuf();
-      const auto read = plan_from(text.str());
-      if (!read) {
-        fmt::print(stderr, "{}: {}\n", s.plan_file, read.error().message);
-        return 2;
-      }
-      p = *read;
-    }
-    swarm::options how;
-    how.keep_history = !s.history.empty();
-    if (s.verbose) {
-      how.says = [](nanoseconds when, const std::string& line) {
-        fmt::print("{:10.6f} {}\n", static_cast<double>(when.count()) / 1e9, line);
-      };
-    }
-    swarm one{p, model, how};
-    const outcome o = one.run();
-    failed += o.violations.empty() ? 0 : 1;
-    fmt::print("seed {} {} {}: {} events, {} turns, {} messages, {:.1f} s, {} answered, {} "
-               "cancelled, {} attempts, {} lives, {} entries, digest {:016x}\n",
-               p.seed, s.arithmetic, o.violations.empty() ? "holds" : "FAILS", o.events, o.turns,
-               o.messages, static_cast<double>(o.virtual_time.count()) / 1e9, o.answered,
-               o.cancelled, o.attempts, o.lives, o.entries, o.trace);
-    for (const std::string& v : o.violations) {
-      fmt::print("  {}\n", v);
-    }
-    if (!s.history.empty()) {
-      std::ofstream out{s.history};
-      for (const std::string& line : one.told().lines()) {
-        out << line << "\n";
-      }
+const std::map<std::string, plant> plants{{"none", plant::none},
+                                          {"token-twice", plant::token_twice},
+                                          {"deaf-cancel", plant::deaf_cancel},
+                                          {"lying-sync", plant::lying_sync}};
+
+double processor_seconds() {
+  return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
+}
+
+std::optional<plan> read_plan(const std::string& path) {
+  std::ifstream in{path};
+  std::stringstream text;
+  text << in.rdbuf();
+  auto read = plan_from(text.str());
+  if (!in || !read) {
+    fmt::print(stderr, "{}: {}\n", path, in ? read.error().message : "cannot be read");
+    return std::nullopt;
+  }
+  return std::move(*read);
+}
+
+void show(const plan& p, const settings& s, const outcome& o) {
+  fmt::print("seed {} {} {}: {} events, {} turns, {} messages, {:.1f} s, {} answered, {} "
+             "cancelled, {} attempts, {} lives, {} entries, digest {:016x}\n",
+             p.seed, s.arithmetic, o.violations.empty() ? "holds" : "FAILS", o.events, o.turns,
+             o.messages, static_cast<double>(o.virtual_time.count()) / 1e9, o.answered, o.cancelled,
+             o.attempts, o.lives, o.entries, o.trace);
+  for (const std::string& v : o.violations) {
+    fmt::print("  {}\n", v);
+  }
+}
+
+outcome run_one(const plan& p, tiny_model& model, const settings& s) {
+  swarm::options how;
+  how.keep_history = !s.history.empty();
+  how.planted = plants.at(s.planted);
+  if (s.verbose) {
+    how.says = [](nanoseconds when, const std::string& line) {
+      fmt::print("{:10.6f} {}\n", static_cast<double>(when.count()) / 1e9, line);
+    };
+  }
+  swarm one{p, model, how};
+  const outcome o = one.run();
+  if (!s.history.empty()) {
+    std::ofstream out{s.history};
+    for (const std::string& line : one.told().lines()) {
+      out << line << "\n";
     }
   }
-  const auto took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  fmt::print("{} runs, {} failed, {:.1f} s, {:.0f} runs an hour\n", s.count, failed, took,
-             static_cast<double>(s.count) / took * 3'600);
+  return o;
+}
+
+int shrink(const plan& failing, tiny_model& model, const settings& s) {
+  settings quiet = s;
+  quiet.verbose = false;
+  quiet.history.clear();
+  const plan less = shrunk(
+      failing,
+      [&](const plan& p) {
+        const bool fails = !run_one(p, model, quiet).violations.empty();
+        if (fails) {
+          fmt::print(stderr, "fails with {} faults and {} requests\n", p.faults.size(),
+                     p.asks.size());
+        }
+        return fails;
+      },
+      shrink_tries);
+  std::ofstream{s.shrink_to} << to_text(less);
+  fmt::print("{}: {} faults and {} requests still fail\n", s.shrink_to, less.faults.size(),
+             less.asks.size());
+  return 1;
+}
+
+int run_all(const settings& s) {
+  tiny_model model{s.arithmetic == "kernels" ? arithmetic::kernels : arithmetic::stand_in};
+  using clock = std::chrono::steady_clock;
+  const auto begin = clock::now();
+  const double processor = processor_seconds();
+  const auto took = [&] { return std::chrono::duration<double>(clock::now() - begin).count(); };
+  std::uint64_t failed = 0;
+  std::uint64_t done = 0;
+  while (s.minutes > 0 ? took() < s.minutes * 60 : done < s.count) {
+    std::optional<plan> p = s.plan_file.empty() ? std::optional{draw_plan(s.seed + done, s.how)}
+                                                : read_plan(s.plan_file);
+    if (!p) {
+      return 2;
+    }
+    ++done;
+    if (!s.save_to.empty()) {
+      std::ofstream{s.save_to} << to_text(*p);
+    }
+    const outcome o = run_one(*p, model, s);
+    failed += o.violations.empty() ? 0 : 1;
+    if (!s.quiet || !o.violations.empty()) {
+      show(*p, s, o);
+    }
+    if (!o.violations.empty() && !s.shrink_to.empty()) {
+      return shrink(*p, model, s);
+    }
+  }
+  fmt::print(
+      "seeds {} to {}, {}: {} runs, {} failed, {:.0f} processor seconds, {:.0f} runs an hour "
+      "of one processor\n",
+      s.seed, s.seed + done - 1, s.arithmetic, done, failed, processor_seconds() - processor,
+      static_cast<double>(done) / (processor_seconds() - processor) * 3'600);
   return failed == 0 ? 0 : 1;
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-  std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16);
+  std::setvbuf(stdout, nullptr, _IOLBF, 1U << 16U);
   settings s;
-  CLI::App app{"A whole swarm in one process, under one seed"};
-  app.add_option("--seed", s.seed, "First seed");
+  CLI::App app{"Whole swarms in one process, each under one seed"};
+  app.add_option("--seed", s.seed, "First seed")->envname("OVIR_SEED");
   app.add_option("--count", s.count, "Runs, with one seed after another");
+  app.add_option("--minutes", s.minutes, "Instead: as many runs as begin in so long");
   app.add_option("--arithmetic", s.arithmetic, "kernels or stand-in")
       ->check(CLI::IsMember({"kernels", "stand-in"}));
-  app.add_option("--nodes", s.how.nodes, "Nodes")->check(CLI::Range(2, 2'000));
-  app.add_option("--requests", s.how.requests, "Requests");
+  app.add_option("--nodes", s.how.nodes, "Nodes")->check(CLI::Range(3, 2'000));
+  app.add_option("--requests", s.how.requests, "Requests of clients");
   app.add_option("--faults", s.how.faults, "Faults");
+  app.add_flag("--no-ledger", s.no_ledger, "Nothing is paid for");
+  app.add_flag("--no-audits", s.no_audits, "Nobody signs or audits");
   app.add_option("--history", s.history, "File for what clients asked and were told");
-  app.add_option("--plan", s.plan_file, "Runs this plan instead of a drawn one");
+  app.add_option("--plan", s.plan_file, "Runs what this file says, as --shrink writes it");
+  app.add_option("--save", s.save_to, "Writes the plan of the last run there");
+  app.add_option("--shrink", s.shrink_to,
+                 "Makes the first failing run as short as it still fails, and writes it there");
+  app.add_option("--plant", s.planted, "A violation that only the witness is to find")
+      ->check(CLI::IsMember(plants));
   app.add_flag("-v,--verbose", s.verbose, "Shows what happens");
+  app.add_flag("-q,--quiet", s.quiet, "Shows the runs that fail alone");
   CLI11_PARSE(app, argc, argv);
+  s.how.ledger = !s.no_ledger;
+  s.how.audits = !s.no_audits;
   return run_all(s);
 }

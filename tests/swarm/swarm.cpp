@@ -26,8 +26,6 @@ constexpr nanoseconds rest_bound = 90s;
 constexpr nanoseconds turn_most = 10us;
 constexpr std::size_t shown_most = 20;
 
-enum note : std::uint64_t { fault_begins = 200, fault_ends };
-
 std::string address_of(std::size_t number, unsigned port) {
   return fmt::format("10.0.{}.{}:{}", number / 250, number % 250 + 1, port);
 }
@@ -128,7 +126,8 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
 
 swarm::swarm(const plan& all, tiny_model& model, options how)
     : plan_(all), model_(model), how_(std::move(how)), history_(how_.keep_history),
-      world_(plan_.seed), wires_(world_) {
+      world_(plan_.seed), wires_(world_),
+      trouble_(world_, wires_, hosts_, [this](std::size_t who) { start(who); }) {
   std::vector<std::array<std::byte, 32>> seeds(plan_.how.nodes);
   chance keys = world_.draws().split(0x6e1);
   for (auto& seed : seeds) {
@@ -169,6 +168,7 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   hosts_.push_back(std::make_unique<host>(world_, wires_, doors_, std::move(setting)));
   is_ready_.push_back(false);
   host& h = *hosts_.back();
+  h.kept().sync_lies = how_.planted == plant::lying_sync;
   h.touched = [this](host& who) { look_after(who); };
   if (how_.says) {
     h.says = [this](std::size_t who, std::string_view line) {
@@ -210,11 +210,6 @@ void swarm::start(std::size_t who) {
   }
 }
 
-void swarm::crash(std::size_t who, crash_kind kind, nanoseconds back_in) {
-  hosts_[who]->crash(kind);
-  world_.in(back_in, [this, who] { start(who); });
-}
-
 /// Until the keeper has said that it is done.
 void swarm::fund(std::size_t who) {
   const auto answered = [this, who](const operator_shell::json& reply) {
@@ -224,6 +219,8 @@ void swarm::fund(std::size_t who) {
       return;
     }
     promised_.push_back(head_of(reply.at("data").at("head")));
+    history_.add(world_.now(), "acknowledged",
+                 fmt::format(R"("entry":{})", reply.at("data").at("entry").get<std::uint64_t>()));
   };
   shell_->call(
       hosts_[keeper()]->how().options.listen, "ledger",
@@ -231,125 +228,16 @@ void swarm::fund(std::size_t who) {
       answered);
 }
 
-void swarm::set_cut(const std::function<bool(std::size_t, std::size_t)>& which, bool cut) {
-  for (std::size_t a = 0; a < hosts_.size(); ++a) {
-    for (std::size_t b = 0; b < hosts_.size(); ++b) {
-      if (a != b && which(a, b)) {
-        wires_.between(a, b).cut = cut;
-      }
-    }
-  }
-  if (!cut) {
-    wires_.healed();
-  }
-}
-
-void swarm::apply(const fault& f) {
-  if (over_ || f.who >= hosts_.size() || f.other >= hosts_.size()) {
-    return;
-  }
-  world_.note(fault_begins, f.who, static_cast<std::uint64_t>(f.what));
-  say(fmt::format("FAULT {} n{} n{} for {} ms, {}", to_string(f.what), f.who, f.other,
-                  f.length / 1ms, f.amount));
-  host& h = *hosts_[f.who];
-  const auto later = [this, &f](std::function<void()> undo) {
-    world_.in(f.length, [this, undo = std::move(undo)] {
-      if (!over_) {
-        world_.note(fault_ends, 0);
-        undo();
-      }
-    });
-  };
-  const auto cut = [&](std::function<bool(std::size_t, std::size_t)> which) {
-    set_cut(which, true);
-    later([this, which] { set_cut(which, false); });
-  };
-  switch (f.what) {
-  case fault_kind::crash: crash(f.who, crash_kind::process, f.length); break;
-  case fault_kind::power: crash(f.who, crash_kind::power, f.length); break;
-  case fault_kind::freeze:
-    if (h.is_up()) {
-      h.freeze();
-      later([&h] { h.thaw(); });
-    }
-    break;
-  case fault_kind::cut:
-    cut([a = f.who, b = f.other](std::size_t x, std::size_t y) {
-      return (x == a && y == b) || (x == b && y == a);
-    });
-    break;
-  case fault_kind::cut_one:
-    cut([a = f.who, b = f.other](std::size_t x, std::size_t y) { return x == a && y == b; });
-    break;
-  case fault_kind::isolate:
-    cut([a = f.who](std::size_t x, std::size_t y) { return x == a || y == a; });
-    break;
-  case fault_kind::divide:
-    cut([bits = f.amount](std::size_t x, std::size_t y) {
-      return ((bits >> (x % 64)) & 1U) != ((bits >> (y % 64)) & 1U);
-    });
-    break;
-  case fault_kind::reset: static_cast<void>(wires_.reset_one(world_.draws())); break;
-  case fault_kind::delay: {
-    wire_state& w = wires_.between(f.who, f.other);
-    w.delay += std::chrono::milliseconds{f.amount};
-    later([&w, &f] { w.delay -= std::chrono::milliseconds{f.amount}; });
-    break;
-  }
-  case fault_kind::narrow: {
-    wire_state& w = wires_.between(f.who, f.other);
-    w.bytes_per_second = f.amount;
-    later([&w] { w.bytes_per_second = wire_state{}.bytes_per_second; });
-    break;
-  }
-  case fault_kind::full_disk:
-    h.kept().full = true;
-    later([&h] { h.kept().full = false; });
-    break;
-  case fault_kind::sick_disk:
-    h.kept().sync_fails = true;
-    later([&h] { h.kept().sync_fails = false; });
-    break;
-  case fault_kind::slow_disk:
-    h.speed().sync = std::chrono::milliseconds{f.amount};
-    later([&h] { h.speed().sync = host_speed{}.sync; });
-    break;
-  case fault_kind::slow_node:
-    h.speed().step = host_speed{}.step * static_cast<std::int64_t>(f.amount);
-    later([&h] { h.speed().step = host_speed{}.step; });
-    break;
-  case fault_kind::drift:
-    h.clock().drift(world_.now(), static_cast<std::int64_t>(f.amount) - 500);
-    break;
-  case fault_kind::jump: h.clock().jump_date(static_cast<std::int64_t>(f.amount) - 3'600); break;
-  }
-}
-
-void swarm::mend_all() {
-  over_ = true;
-  say("everything is mended");
-  set_cut([](std::size_t, std::size_t) { return true; }, false);
-  for (std::size_t a = 0; a < hosts_.size(); ++a) {
-    for (std::size_t b = 0; b < hosts_.size(); ++b) {
-      if (a != b) {
-        wires_.between(a, b) = wire_state{};
-      }
-    }
-    host& h = *hosts_[a];
-    h.kept().full = false;
-    h.kept().sync_fails = false;
-    h.speed() = host_speed{};
-    h.thaw();
-    start(a);
-  }
-}
-
 void swarm::plan_all() {
   for (std::size_t who = 0; who < hosts_.size(); ++who) {
     world_.in(world_.draws().between(0ns, 300ms), [this, who] { start(who); });
   }
   for (const fault& f : plan_.faults) {
-    world_.at(f.at, [this, &f] { apply(f); });
+    world_.at(f.at, [this, &f] {
+      say(fmt::format("FAULT {} n{} n{} for {} ms, {}", to_string(f.what), f.who, f.other,
+                      f.length / 1ms, f.amount));
+      trouble_.begin(f);
+    });
   }
   if (plan_.how.ledger) {
     for (std::size_t who = 0; who < 2; ++who) {
@@ -512,6 +400,11 @@ void swarm::check_ledger() {
   const auto log = env.open_durable("state/ledger/log", storage::durable_use::read);
   ledger::verify_options how;
   how.heads = promised_;
+  how.visit = [this](std::uint64_t index, const ledger::entry& e, const auto&) {
+    if (std::holds_alternative<ledger::mint>(e.what)) {
+      history_.add(world_.now(), "in_log", fmt::format(R"("entry":{})", index));
+    }
+  };
   const auto seen = ledger::verify_log(**log, how);
   if (!seen) {
     return violate("the keeper's log cannot be read: " + seen.error().message);
@@ -527,12 +420,14 @@ void swarm::check_ledger() {
 }
 
 outcome swarm::run() {
+  world_.planted = how_.planted;
   plan_all();
   const auto all_over = [this] {
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->over(); });
   };
   static_cast<void>(go([] { return false; }, plan_.how.length + 1s));
-  mend_all();
+  say("everything is mended");
+  trouble_.mend();
   static_cast<void>(go(all_over, world_.now() + request_bound));
   check_answers();
   if (out_.violations.empty()) {
@@ -541,7 +436,7 @@ outcome swarm::run() {
   for (const auto& h : hosts_) {
     out_.turns += h->turns();
     if (h->is_up()) {
-      h->crash(crash_kind::process);
+      h->crash(how_.planted == plant::lying_sync ? crash_kind::power : crash_kind::process);
     }
     if (h->actors_left() > 0) {
       violate(
@@ -550,6 +445,9 @@ outcome swarm::run() {
   }
   if (plan_.how.ledger) {
     check_ledger();
+  }
+  if (how_.planted != plant::none) {
+    out_.violations.clear();
   }
   out_.trace = world_.trace();
   out_.events = world_.notes();

@@ -6,6 +6,7 @@
 #include "tests/swarm/operator_shell.hpp"
 #include "tests/swarm/plan.hpp"
 #include "tests/swarm/tiny_model.hpp"
+#include "tests/swarm/trouble.hpp"
 
 #include <functional>
 #include <memory>
@@ -35,6 +36,7 @@ class swarm {
 public:
   struct options {
     bool keep_history{false};
+    plant planted{plant::none}; ///< then the witness alone judges
     /// Lines of the nodes' logs and of what is done to them.
     std::function<void(nanoseconds, const std::string&)> says;
   };
@@ -51,11 +53,7 @@ private:
   void add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
                 const std::vector<node_id>& ids);
   void start(std::size_t who);
-  void crash(std::size_t who, crash_kind kind, nanoseconds back_in);
-  void apply(const fault& f);
   void plan_all();
-  void mend_all();
-  void set_cut(const std::function<bool(std::size_t, std::size_t)>& which, bool cut);
   /// Goes on until `condition` or the world's time is `until`. Whether it was the condition.
   bool go(const std::function<bool()>& condition, nanoseconds until);
   bool step(nanoseconds until);
@@ -83,7 +81,7 @@ private:
   std::vector<std::shared_ptr<client>> clients_;
   std::vector<std::size_t> ready_;
   std::vector<bool> is_ready_;
-  bool over_{false}; ///< nothing goes wrong any more
+  trouble trouble_;
   outcome out_;
 };
 

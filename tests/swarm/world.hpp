@@ -10,6 +10,14 @@
 
 namespace ovir::swarm {
 
+/// A violation that is planted to see whether the witness finds it.
+enum class plant : std::uint8_t {
+  none,
+  token_twice, ///< doors send an event twice
+  deaf_cancel, ///< doors confirm a cancellation and keep it to themselves
+  lying_sync,  ///< disks say that they synced, and the keeper's power goes
+};
+
 /// What every part of a swarm shares: the time of the world, what happens when, the draws of the
 /// seed, and the digest of all that happened.
 class world {
@@ -46,6 +54,8 @@ public:
   }
   [[nodiscard]] std::uint64_t trace() const noexcept { return trace_; }
   [[nodiscard]] std::uint64_t notes() const noexcept { return notes_; }
+
+  plant planted{plant::none};
 
 private:
   nanoseconds now_{0};

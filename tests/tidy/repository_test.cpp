@@ -185,7 +185,7 @@ TEST(repository, types_have_at_most_25_members) {
       check_members(the_repository().files,
                     {{"node_options", "an option of the configuration each, read in one place"},
                      {"model_config", "a hyperparameter of a model file each"},
-                     {"cluster_node", "the parts of a node, each made once and dropped in order"},
+                     {"whole_node", "the parts of a node, each made once and dropped in order"},
                      {"node_parts", "the actors of a node, one for each row of its tree"}}));
 }
 
