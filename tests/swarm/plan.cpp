@@ -93,8 +93,10 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
 
 std::string to_text(const plan& all) {
   std::string out =
-      fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n", all.seed,
-                  all.how.nodes, all.how.requests, all.how.faults, all.how.length.count());
+      fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
+                  "ledger {:d}\naudits {:d}\nliars {}\n",
+                  all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
+                  all.how.ledger, all.how.audits, all.how.liars);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -133,6 +135,12 @@ result<plan> plan_from(std::string_view text) {
     } else if (key == "length_ns") {
       words >> nanos;
       how.length = nanoseconds{nanos};
+    } else if (key == "ledger") {
+      words >> how.ledger;
+    } else if (key == "audits") {
+      words >> how.audits;
+    } else if (key == "liars") {
+      words >> how.liars;
     } else if (key == "asks") {
       std::size_t one = 0;
       while (words >> one) {

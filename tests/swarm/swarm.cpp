@@ -6,11 +6,13 @@
 #include "compute/text/tokenizer.hpp"
 #include "ledger/keeper/verify.hpp"
 #include "messages/hex.hpp"
+#include "tests/swarm/stand_in.hpp"
 
 #include <caf/all.hpp>
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <utility>
 
 namespace ovir::swarm {
@@ -23,6 +25,10 @@ using namespace std::chrono_literals;
 constexpr nanoseconds request_bound = 120s;
 /// In which nothing of it is left behind.
 constexpr nanoseconds rest_bound = 90s;
+/// In which a lie that was told in a finished request is found.
+constexpr nanoseconds conviction_bound = 180s;
+/// A worker that is no verifier.
+constexpr std::size_t liar_number = 3;
 constexpr nanoseconds turn_most = 10us;
 constexpr std::size_t shown_most = 20;
 
@@ -90,7 +96,7 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
   o.state = "state";
   o.roles = roles_of(number, how);
   o.audit_every_request = how.audits;
-  o.audit_least_rate_ppm = 500'000;
+  o.audit_least_rate_ppm = how.liars > 0 ? 1'000'000 : 500'000;
   if (o.roles.has(role::ledger)) {
     o.ledger.rules = rules();
   }
@@ -147,6 +153,8 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
 
 swarm::~swarm() = default;
 
+bool swarm::lies(std::size_t who) const { return plan_.how.liars > 0 && who == liar_number; }
+
 void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
                      const std::vector<node_id>& ids) {
   host::setting setting;
@@ -164,7 +172,7 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
     setting.options.ledger.serves_unpaid = true;
     setting.options.ledger.follow = number == 0;
   }
-  setting.load = model_.loader(setting.options.roles.has(role::worker));
+  setting.load = model_.loader(setting.options.roles.has(role::worker), lies(number));
   hosts_.push_back(std::make_unique<host>(world_, wires_, doors_, std::move(setting)));
   is_ready_.push_back(false);
   host& h = *hosts_.back();
@@ -388,6 +396,35 @@ void swarm::check_rest() {
   }
 }
 
+/// Who lied is convicted by the verifiers, and nobody else.
+void swarm::await_conviction() {
+  std::set<node_id> convicted;
+  const auto liar = hosts_[liar_number]->id();
+  const auto ask = [this, &convicted] {
+    shell_->call(hosts_[0]->how().options.listen, "audits", operator_shell::json::object(),
+                 [&convicted](const operator_shell::json& reply) {
+                   if (reply.is_object() && reply.value("ok", false)) {
+                     for (const auto& one : reply["data"]["convictions"]) {
+                       convicted.insert(node_id_from_hex(one["node"].get<std::string>()).value());
+                     }
+                   }
+                 });
+  };
+  const nanoseconds until = world_.now() + conviction_bound;
+  while (!convicted.contains(liar) && world_.now() < until) {
+    ask();
+    static_cast<void>(go([] { return false; }, world_.now() + 2s));
+  }
+  if (!convicted.contains(liar)) {
+    violate(fmt::format("n{} lied {} times and was not convicted", liar_number,
+                        lies_told() - lies_before_));
+  }
+  convicted.erase(liar);
+  if (!convicted.empty()) {
+    violate(fmt::format("{} honest nodes were convicted", convicted.size()));
+  }
+}
+
 /// The log on the keeper's disk: every entry, every rule, and every head it ever signed.
 void swarm::check_ledger() {
   host& keeps = *hosts_[keeper()];
@@ -421,6 +458,7 @@ void swarm::check_ledger() {
 
 outcome swarm::run() {
   world_.planted = how_.planted;
+  lies_before_ = lies_told();
   plan_all();
   const auto all_over = [this] {
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->over(); });
@@ -429,7 +467,11 @@ outcome swarm::run() {
   say("everything is mended");
   trouble_.mend();
   static_cast<void>(go(all_over, world_.now() + request_bound));
-  check_answers();
+  if (plan_.how.liars == 0) {
+    check_answers();
+  } else if (lies_told() > lies_before_) {
+    await_conviction();
+  }
   if (out_.violations.empty()) {
     check_rest();
   }

@@ -67,6 +67,8 @@ private:
   void check_answers();
   void check_rest();
   void check_ledger();
+  void await_conviction();
+  [[nodiscard]] bool lies(std::size_t who) const;
 
   plan plan_;
   tiny_model& model_;
@@ -82,6 +84,7 @@ private:
   std::vector<std::size_t> ready_;
   std::vector<bool> is_ready_;
   trouble trouble_;
+  std::uint64_t lies_before_{0}; ///< of earlier runs
   outcome out_;
 };
 

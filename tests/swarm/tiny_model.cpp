@@ -90,8 +90,9 @@ tiny_model::tiny_model(arithmetic how)
   whole_ = compute::segment::make_checked(entry_->weights, {0, layers}, *kernels_).value();
 }
 
-supervision::model_loader tiny_model::loader(bool holds) const {
-  return [bytes = bytes_, manifest = manifest_, id = id_, kernels = kernels_,
+supervision::model_loader tiny_model::loader(bool holds, bool lies) const {
+  return [bytes = bytes_, manifest = manifest_, id = id_,
+          kernels = lies ? &kernels_lying(*kernels_) : kernels_,
           holds](const std::string& /*path*/, std::optional<layer_range> wanted,
                  const std::shared_ptr<const compute::model_manifest>& /*fetched*/,
                  compute::parallel_runner& runner) {

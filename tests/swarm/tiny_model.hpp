@@ -37,7 +37,8 @@ public:
   explicit tiny_model(arithmetic how);
 
   /// Of nodes that `hold`; on a node without the role worker, nothing.
-  [[nodiscard]] supervision::model_loader loader(bool holds) const;
+  /// One that `lies` computes something wrong now and then.
+  [[nodiscard]] supervision::model_loader loader(bool holds, bool lies) const;
   /// What one process alone answers.
   [[nodiscard]] const std::vector<token_id>& answer(const wanted_answer& wanted);
   /// Of an answer, as clients read it.
