@@ -162,6 +162,8 @@ int main(int argc, char** argv) {
   app.add_option("--faults", s.how.faults, "Faults");
   app.add_option("--liars", s.how.liars, "Workers that compute something wrong now and then")
       ->check(CLI::Range(0, 1));
+  app.add_option("--hostile", s.how.hostile, "A member that repeats and spoils messages")
+      ->check(CLI::Range(0, 1));
   app.add_flag("--no-ledger", s.no_ledger, "Nothing is paid for");
   app.add_flag("--no-audits", s.no_audits, "Nobody signs or audits");
   app.add_option("--history", s.history, "File for what clients asked and were told");

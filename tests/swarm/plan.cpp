@@ -14,8 +14,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::array<std::string_view, fault_kinds> names{
-    "crash", "power",  "freeze",    "cut",       "cut_one",   "isolate",   "divide", "reset",
-    "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node", "drift",  "jump"};
+    "crash",     "power",     "freeze", "cut",    "cut_one",   "isolate",
+    "divide",    "reset",     "delay",  "narrow", "full_disk", "sick_disk",
+    "slow_disk", "slow_node", "drift",  "jump",   "drain",     "flip"};
 
 /// There are few different requests, so that what one process answers is computed once for many
 /// runs.
@@ -94,9 +95,9 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
 std::string to_text(const plan& all) {
   std::string out =
       fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
-                  "ledger {:d}\naudits {:d}\nliars {}\n",
+                  "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\n",
                   all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
-                  all.how.ledger, all.how.audits, all.how.liars);
+                  all.how.ledger, all.how.audits, all.how.liars, all.how.hostile);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -141,6 +142,8 @@ result<plan> plan_from(std::string_view text) {
       words >> how.audits;
     } else if (key == "liars") {
       words >> how.liars;
+    } else if (key == "hostile") {
+      words >> how.hostile;
     } else if (key == "asks") {
       std::size_t one = 0;
       while (words >> one) {

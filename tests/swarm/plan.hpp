@@ -30,8 +30,10 @@ enum class fault_kind : std::uint8_t {
   slow_node, ///< a step takes `amount` times as long
   drift,     ///< its clocks run `amount` - 500 ppm fast
   jump,      ///< its date moves by `amount` - 3600 seconds
+  drain,     ///< it takes nothing new, ends soon, and comes back after `length`
+  flip,      ///< its power goes, and a bit of what it kept of requests is wrong afterwards
 };
-inline constexpr std::size_t fault_kinds = 16;
+inline constexpr std::size_t fault_kinds = 18;
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 
 struct fault {
@@ -62,6 +64,7 @@ struct intensity {
   nanoseconds length{std::chrono::seconds{20}}; ///< in which all of it begins
   bool ledger{true};                            ///< the last node keeps one, and requests are paid
   bool audits{true};                            ///< nodes sign; two verifiers audit
+  std::size_t hostile{0};                       ///< 1: a member that repeats and spoils messages
   std::size_t liars{0};                         ///< that many of the workers lie about results
 };
 

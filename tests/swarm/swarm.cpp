@@ -142,6 +142,24 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
   std::array<std::byte, 32> operators{};
   keys.fill(operators);
   shell_ = std::make_unique<operator_shell>(world_, wires_, plan_.how.nodes, operators);
+  if (plan_.how.hostile > 0) {
+    std::array<std::byte, 32> hostile{};
+    keys.fill(hostile);
+    std::vector<std::string> them;
+    for (std::size_t i = 0; i < plan_.how.nodes; ++i) {
+      them.push_back(address_of(i, 7300));
+    }
+    const std::size_t machine = plan_.how.nodes + 1;
+    hostile_ = std::make_unique<hostile_member>(world_, wires_, machine, hostile, hostile_roles(),
+                                                std::move(them));
+    wires_.tap_with([this, machine](std::size_t from, std::size_t /*to*/, actors::channel kind,
+                                    actors::message_kind what, std::vector<std::byte>& bytes) {
+      if (from < machine - 1) {
+        hostile_->overhear(kind, what, bytes);
+      }
+      return true;
+    });
+  }
   std::vector<node_id> ids;
   for (const auto& seed : seeds) {
     ids.push_back(secret_key::from_seed(seed).id());
@@ -152,6 +170,11 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
 }
 
 swarm::~swarm() = default;
+
+/// A worker in one half of the runs, a scheduler in the other.
+role_set swarm::hostile_roles() const {
+  return role_set{}.add(plan_.seed % 2 == 0 ? role::worker : role::scheduler);
+}
 
 bool swarm::lies(std::size_t who) const { return plan_.how.liars > 0 && who == liar_number; }
 
@@ -167,6 +190,9 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
     }
   }
   setting.options.access.push_back({shell_->id(), role_set{}.add(role::operate)});
+  if (hostile_) {
+    setting.options.access.push_back({hostile_->id(), hostile_roles()});
+  }
   if (plan_.how.ledger && number != ids.size() - 1) {
     setting.options.ledger.keeper = ids.back();
     setting.options.ledger.serves_unpaid = true;
@@ -239,6 +265,9 @@ void swarm::fund(std::size_t who) {
 void swarm::plan_all() {
   for (std::size_t who = 0; who < hosts_.size(); ++who) {
     world_.in(world_.draws().between(0ns, 300ms), [this, who] { start(who); });
+  }
+  if (hostile_) {
+    world_.at(1s, [this] { hostile_->begin(plan_.how.length); });
   }
   for (const fault& f : plan_.faults) {
     world_.at(f.at, [this, &f] {

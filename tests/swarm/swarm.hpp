@@ -3,6 +3,7 @@
 #include "ledger/log/head.hpp"
 #include "tests/swarm/client.hpp"
 #include "tests/swarm/host.hpp"
+#include "tests/swarm/hostile_member.hpp"
 #include "tests/swarm/operator_shell.hpp"
 #include "tests/swarm/plan.hpp"
 #include "tests/swarm/tiny_model.hpp"
@@ -69,6 +70,7 @@ private:
   void check_ledger();
   void await_conviction();
   [[nodiscard]] bool lies(std::size_t who) const;
+  [[nodiscard]] role_set hostile_roles() const;
 
   plan plan_;
   tiny_model& model_;
@@ -79,6 +81,7 @@ private:
   http_doors doors_;
   std::vector<std::unique_ptr<host>> hosts_;
   std::unique_ptr<operator_shell> shell_;
+  std::unique_ptr<hostile_member> hostile_;   ///< null: there is none
   std::vector<ledger::signed_head> promised_; ///< heads that the keeper signed for the operator
   std::vector<std::shared_ptr<client>> clients_;
   std::vector<std::size_t> ready_;

@@ -8,6 +8,7 @@ namespace {
 
 enum note : std::uint64_t { fault_begins = 200, fault_ends };
 
+constexpr std::chrono::seconds drains_for{2};
 constexpr std::int64_t drift_middle_ppm = 500;
 constexpr std::int64_t jump_middle_s = 3'600;
 
@@ -103,6 +104,20 @@ void trouble::disturb_node(const fault& f) {
     return later(f.length, [&h] { h.speed().step = host_speed{}.step; });
   case fault_kind::drift:
     return h.clock().drift(world_.now(), static_cast<std::int64_t>(f.amount) - drift_middle_ppm);
+  case fault_kind::drain:
+    if (h.is_up() && !h.is_frozen()) {
+      h.run_here(h.life(), [&h] { h.node()->begin_drain(); });
+      later(drains_for, [this, f, &h, life = h.life()] {
+        if (h.life() == life) {
+          crash(f, crash_kind::process);
+        }
+      });
+    }
+    return;
+  case fault_kind::flip:
+    crash(f, crash_kind::power);
+    static_cast<void>(h.kept().flip("state/requests/", world_.draws()));
+    return;
   default: return h.clock().jump_date(static_cast<std::int64_t>(f.amount) - jump_middle_s);
   }
 }
@@ -118,6 +133,8 @@ void trouble::begin(const fault& f) {
   case fault_kind::freeze:
   case fault_kind::slow_node:
   case fault_kind::drift:
+  case fault_kind::drain:
+  case fault_kind::flip:
   case fault_kind::jump: return disturb_node(f);
   case fault_kind::full_disk:
   case fault_kind::sick_disk:

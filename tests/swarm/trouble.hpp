@@ -16,7 +16,7 @@ namespace ovir::swarm {
 class trouble {
 public:
   using hosts = std::vector<std::unique_ptr<host>>;
-  /// All outlive it. `start` begins a life of a node that is down.
+  /// All outlive it, and the faults it is given. `start` begins a life of a node that is down.
   trouble(world& in, wires& at, hosts& all, std::function<void(std::size_t)> start)
       : world_(in), wires_(at), hosts_(all), start_(std::move(start)) {}
 

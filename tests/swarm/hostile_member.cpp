@@ -1,0 +1,107 @@
+#include "tests/swarm/hostile_member.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace ovir::swarm {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t heard_most = 256;
+constexpr std::size_t open_most = 12;
+constexpr nanoseconds pause_least = 1ms;
+constexpr nanoseconds pause_most = 40ms;
+
+actors::tls_options as_member(role_set roles) {
+  actors::tls_options how;
+  how.identity.cluster = "swarm";
+  how.identity.address = "10.9.9.9:7300"; // nobody listens there
+  how.identity.roles = roles;
+  return how;
+}
+
+} // namespace
+
+hostile_member::hostile_member(world& in, wires& at, std::size_t machine,
+                               const std::array<std::byte, 32>& key_seed, role_set roles,
+                               std::vector<std::string> them)
+    : world_(in), draws_(in.draws().split(0xbad)), key_(secret_key::from_seed(key_seed)),
+      them_(std::move(them)),
+      links_(std::make_unique<endpoint>(at, machine, key_.id(), as_member(roles), *this,
+                                        [](const std::function<void()>& run) { run(); })) {}
+
+void hostile_member::begin(nanoseconds length) {
+  until_ = world_.now() + length;
+  act();
+}
+
+void hostile_member::overhear(actors::channel kind, actors::message_kind what,
+                              const std::vector<std::byte>& bytes) {
+  if (heard_.size() == heard_most) {
+    heard_.pop_front();
+  }
+  heard_.push_back({kind, what, bytes});
+}
+
+void hostile_member::dial() {
+  constexpr std::array kinds{actors::channel::control, actors::channel::data,
+                             actors::channel::bulk};
+  if (open_.size() < open_most) {
+    static_cast<void>(
+        links_->connect(them_[draws_.below(them_.size())], kinds[draws_.below(kinds.size())], {}));
+  }
+}
+
+void hostile_member::spoil(std::vector<std::byte>& bytes) {
+  switch (draws_.below(5)) {
+  case 0: bytes.resize(draws_.below(bytes.size() + 1)); break;
+  case 1: bytes.insert(bytes.end(), draws_.below(64), std::byte{0xff}); break;
+  case 2:
+    for (std::uint64_t n = draws_.between(1, 4); n > 0 && !bytes.empty(); --n) {
+      bytes[draws_.below(bytes.size())] = static_cast<std::byte>(draws_.next());
+    }
+    break;
+  default: break; // as it was
+  }
+}
+
+void hostile_member::act() {
+  if (world_.now() >= until_) {
+    for (const auto& [id, peer] : std::map{open_}) {
+      links_->close(id, {errc::cancelled, "enough"});
+    }
+    return;
+  }
+  if (open_.empty() || draws_.one_in(10)) {
+    dial();
+  }
+  if (!open_.empty() && !heard_.empty()) {
+    const auto to =
+        std::next(open_.begin(), static_cast<std::ptrdiff_t>(draws_.below(open_.size())));
+    heard what = heard_[draws_.below(heard_.size())];
+    spoil(what.bytes);
+    const bool fits = what.channel == to->second.kind;
+    const auto target = static_cast<std::uint32_t>(draws_.one_in(2) ? 0 : draws_.below(4));
+    if (fits &&
+        links_->send(to->first, what.what, target,
+                     std::make_shared<const std::vector<std::byte>>(std::move(what.bytes)))) {
+      ++sent_;
+    }
+  }
+  world_.in(draws_.between(pause_least, pause_most), [this] { act(); });
+}
+
+result<role_set> hostile_member::admit(const actors::peer_hello& hello) { return hello.roles; }
+
+void hostile_member::connected(const actors::peer_info& peer) { open_[peer.connection] = peer; }
+
+void hostile_member::received(const actors::peer_info& /*peer*/, actors::message_kind /*kind*/,
+                              std::uint32_t /*target*/, actors::received_bytes /*bytes*/) {}
+
+void hostile_member::closed(const actors::peer_info& peer, const error& /*reason*/) {
+  open_.erase(peer.connection);
+}
+
+} // namespace ovir::swarm

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "messages/signing.hpp"
+#include "tests/swarm/wires.hpp"
+#include "tests/swarm/world.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ovir::swarm {
+
+/// A member with a valid key that wants nothing but harm. It knows every format, for it repeats
+/// what members said to one another: as it was, cut short, with other bytes, to others, under other
+/// targets. So it sends what encoders made, and what decoders must refuse.
+class hostile_member final : public actors::network_handler {
+public:
+  /// `machine`: whose wires it uses; `roles`: what the others let it be; `them`: their addresses.
+  hostile_member(world& in, wires& at, std::size_t machine,
+                 const std::array<std::byte, 32>& key_seed, role_set roles,
+                 std::vector<std::string> them);
+
+  [[nodiscard]] node_id id() const { return key_.id(); }
+  /// Sends for so long.
+  void begin(nanoseconds length);
+  /// A member said this to another.
+  void overhear(actors::channel kind, actors::message_kind what,
+                const std::vector<std::byte>& bytes);
+  [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
+
+  result<role_set> admit(const actors::peer_hello& hello) override;
+  void connected(const actors::peer_info& peer) override;
+  void received(const actors::peer_info& peer, actors::message_kind kind, std::uint32_t target,
+                actors::received_bytes bytes) override;
+  void closed(const actors::peer_info& peer, const error& reason) override;
+
+private:
+  struct heard {
+    actors::channel channel;
+    actors::message_kind what;
+    std::vector<std::byte> bytes;
+  };
+  void act();
+  void dial();
+  void spoil(std::vector<std::byte>& bytes);
+
+  world& world_;
+  chance draws_;
+  secret_key key_;
+  std::vector<std::string> them_;
+  std::deque<heard> heard_; ///< lately
+  std::map<actors::connection_id, actors::peer_info> open_;
+  nanoseconds until_{0};
+  std::uint64_t sent_{0};
+  std::unique_ptr<endpoint> links_;
+};
+
+} // namespace ovir::swarm
