@@ -1,13 +1,22 @@
 #include "tests/swarm/stand_in.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
-// The linker puts the second in the place of `compute::kernels_reference`, which then has the first
-// name.
-extern "C" const ovir::compute::kernel_set& __real__ZN4ovir7compute17kernels_referenceEv() noexcept;
-extern "C" const ovir::compute::kernel_set& __wrap__ZN4ovir7compute17kernels_referenceEv() noexcept;
+// The linker puts those of the names with `wrap` in the place of `compute::kernels_reference` and
+// its kin, which then have the names with `real`.
+extern "C" {
+const ovir::compute::kernel_set& __real__ZN4ovir7compute17kernels_referenceEv() noexcept;
+const ovir::compute::kernel_set& __wrap__ZN4ovir7compute17kernels_referenceEv() noexcept;
+const ovir::compute::kernel_set* __real__ZN4ovir7compute12kernels_avx2Ev() noexcept;
+const ovir::compute::kernel_set* __wrap__ZN4ovir7compute12kernels_avx2Ev() noexcept;
+const ovir::compute::kernel_set* __real__ZN4ovir7compute14kernels_avx512Ev() noexcept;
+const ovir::compute::kernel_set* __wrap__ZN4ovir7compute14kernels_avx512Ev() noexcept;
+bool __real__ZN4ovir7compute13processor_hasENS0_3isaE(ovir::compute::isa id) noexcept;
+bool __wrap__ZN4ovir7compute13processor_hasENS0_3isaE(ovir::compute::isa id) noexcept;
+}
 
 namespace ovir::swarm {
 
@@ -170,28 +179,37 @@ const kernel_set& kernels_lying(const kernel_set& honest) noexcept {
 
 std::uint64_t lies_told() noexcept { return lies; }
 
-void stand_in_for_reference(bool yes) noexcept { stands_in = yes; }
+void let_stand_in(bool yes) noexcept { stands_in = yes; }
 
-const kernel_set& kernels_stand_in() noexcept {
-  static const kernel_set set{compute::isa::reference,
-                              "stand-in",
-                              quantize,
-                              remainder,
-                              product,
-                              product_float,
-                              rms_norm,
-                              swiglu,
-                              rotate,
-                              attend,
-                              add,
-                              to_half};
-  return set;
+bool stands_in_now() noexcept { return stands_in; }
+
+const kernel_set& kernels_stand_in(compute::isa as) noexcept {
+  const auto made = [](compute::isa id) {
+    return kernel_set{id,       "stand-in", quantize, remainder, product, product_float,
+                      rms_norm, swiglu,     rotate,   attend,    add,     to_half};
+  };
+  static const std::array sets{made(compute::isa::reference), made(compute::isa::avx2),
+                               made(compute::isa::avx512)};
+  return sets.at(static_cast<std::size_t>(as));
 }
-
-const kernel_set& reference() noexcept { return stands_in ? kernels_stand_in() : real_reference(); }
 
 } // namespace ovir::swarm
 
 const ovir::compute::kernel_set& __wrap__ZN4ovir7compute17kernels_referenceEv() noexcept {
-  return ovir::swarm::reference();
+  return ovir::swarm::stands_in_now() ? ovir::swarm::kernels_stand_in(ovir::compute::isa::reference)
+                                      : __real__ZN4ovir7compute17kernels_referenceEv();
+}
+
+const ovir::compute::kernel_set* __wrap__ZN4ovir7compute12kernels_avx2Ev() noexcept {
+  return ovir::swarm::stands_in_now() ? &ovir::swarm::kernels_stand_in(ovir::compute::isa::avx2)
+                                      : __real__ZN4ovir7compute12kernels_avx2Ev();
+}
+
+const ovir::compute::kernel_set* __wrap__ZN4ovir7compute14kernels_avx512Ev() noexcept {
+  return ovir::swarm::stands_in_now() ? &ovir::swarm::kernels_stand_in(ovir::compute::isa::avx512)
+                                      : __real__ZN4ovir7compute14kernels_avx512Ev();
+}
+
+bool __wrap__ZN4ovir7compute13processor_hasENS0_3isaE(ovir::compute::isa id) noexcept {
+  return ovir::swarm::stands_in_now() || __real__ZN4ovir7compute13processor_hasENS0_3isaE(id);
 }

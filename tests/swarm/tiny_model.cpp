@@ -77,10 +77,10 @@ std::string_view to_string(arithmetic how) noexcept {
 
 tiny_model::tiny_model(arithmetic how)
     : how_(how),
-      kernels_(how == arithmetic::stand_in ? &kernels_stand_in()
+      kernels_(how == arithmetic::stand_in ? &kernels_stand_in(compute::isa::avx2)
                                            : compute::select_kernels(std::nullopt).value()),
       bytes_(std::make_shared<const std::vector<std::byte>>(made())) {
-  stand_in_for_reference(how == arithmetic::stand_in);
+  let_stand_in(how == arithmetic::stand_in);
   const auto metadata = compute::gguf::parse(*bytes_).value();
   manifest_ = std::make_shared<const compute::model_manifest>(
       compute::manifest_of(metadata, [] {}).value());
