@@ -17,6 +17,10 @@ endif()
 if(OVIR_WARNINGS_AS_ERRORS)
   target_compile_options(ovir_flags INTERFACE -Werror)
 endif()
+if(OVIR_MUTANTS)
+  target_compile_definitions(ovir_flags INTERFACE OVIR_MUTANTS)
+  target_compile_options(ovir_flags INTERFACE -O1)
+endif()
 if(OVIR_SANITIZE)
   # Reports name lines. No debug information of variables and little optimisation, so that the build
   # takes less time.

@@ -6,6 +6,7 @@
 #include "actors/audit/hearings_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/mutant.hpp"
 #include "verify/receipt_check.hpp"
 #include "verify/receipt_replay.hpp"
 
@@ -200,6 +201,9 @@ void convict(verifier_pointer self, const ledger::convict_signer& done) {
     }
   }
   self->state.cases.erase(found);
+  if (OVIR_MUTANT("verifier_convicts_nobody")) {
+    return;
+  }
   if (const auto holds = compute::check_conviction(c); !holds) { // checked before it is sent, too
     return say(self, log_level::error, "a conviction made here does not hold: {}",
                holds.error().message);

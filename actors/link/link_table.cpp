@@ -1,6 +1,7 @@
 #include "actors/link/link_table.hpp"
 
 #include "messages/limits/general.hpp"
+#include "messages/mutant.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -102,7 +103,7 @@ void link_table::add_data(const peer_info& peer, effects& out) {
   for (auto l = e.lines.rbegin(); l != e.lines.rend(); ++l) {
     if (peer.incoming ? !l->ours && !l->data : l->data == peer.connection) {
       l->data = peer.connection;
-      l->complete = true;
+      l->complete = !OVIR_MUTANT("link_forgets_its_data") || l->ours;
       return;
     }
   }
@@ -117,7 +118,9 @@ void link_table::add_data(const peer_info& peer, effects& out) {
 
 link_table::effects link_table::closed(const peer_info& peer, const std::string& reason) {
   effects out;
-  dials_.erase(peer.connection);
+  if (!OVIR_MUTANT("link_dials_once")) {
+    dials_.erase(peer.connection);
+  }
   const auto found = nodes_.find(peer.node);
   if (found == nodes_.end()) {
     return out;
@@ -131,6 +134,11 @@ link_table::effects link_table::closed(const peer_info& peer, const std::string&
   });
   if (hit != e.lines.end()) {
     // Half a line is none: what it would carry must not wait for the other half.
+    if (OVIR_MUTANT("link_of_one_half")) {
+      hit->complete = hit->control == peer.connection ? false : hit->complete;
+      settle(peer.node, reason, out);
+      return out;
+    }
     if (hit->control != peer.connection) {
       out.push_back(close(peer.node, hit->control, "the other channel of the link is gone"));
     } else if (hit->data) {
@@ -170,7 +178,7 @@ void link_table::settle(const node_id& node, const std::string& reason, effects&
     // in use is gone, or its opener lost it.
     const bool alive = old != e.lines.end() && old->ours != chosen->ours;
     e.used_control = chosen->control;
-    if (before && !alive) {
+    if (before && !alive && !OVIR_MUTANT("link_renewed_in_silence")) {
       out.push_back({link_effect::action::down, node, {}, {}, reason});
     }
     if (!before || !alive) {

@@ -1,5 +1,7 @@
 #include "actors/members/member_probes.hpp"
 
+#include "messages/mutant.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -42,7 +44,7 @@ void begin_probe(member_table& m, member_entry& e, bool ask_at_once, membership_
 void check_probes(member_table& m, membership_time now, membership_effects& out) {
   for (auto& [node, e] : m.entries) {
     if (e.open && now >= e.open->deadline) {
-      if (!e.open->others_asked) {
+      if (!e.open->others_asked && !OVIR_MUTANT("members_ask_nobody_else")) {
         e.open->deadline = now + m.options.probe_timeout;
         ask_others(m, e, out);
       } else {
@@ -53,7 +55,9 @@ void check_probes(member_table& m, membership_time now, membership_effects& out)
       }
     }
     if (e.where == member_standing::suspect && now >= e.death) {
-      m.bury(e, now, out);
+      if (!OVIR_MUTANT("members_never_die")) {
+        m.bury(e, now, out);
+      }
     }
   }
 }
@@ -122,7 +126,8 @@ void look_for_members(member_table& m, membership_time now, membership_effects& 
     const bool told_only = !up && !e.was_member;
     const bool needed = e.where == member_standing::dead || e.where == member_standing::heard_of ||
                         (!up && e.where != member_standing::left);
-    if (!needed || now < e.contact || !m.may_be(node, e.newest.advert.roles)) {
+    if (!needed || now < e.contact || OVIR_MUTANT("members_look_for_nobody") ||
+        !m.may_be(node, e.newest.advert.roles)) {
       continue;
     }
     if (tried++ == limits::contacts_per_tick_max) {

@@ -1,6 +1,7 @@
 #include "actors/members/member_updates.hpp"
 
 #include "actors/members/member_probes.hpp"
+#include "messages/mutant.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -24,7 +25,9 @@ void hear_of_self(member_table& m, std::uint64_t incarnation, const signed_updat
   if (incarnation > m.incarnation_floor && checked(update, by, now)) {
     m.incarnation_floor = incarnation;
     m.accused = true;
-    m.refute_if_due(now, out);
+    if (!OVIR_MUTANT("member_refutes_nothing")) {
+      m.refute_if_due(now, out);
+    }
   }
 }
 
@@ -80,6 +83,9 @@ void apply_newer_advert(member_table& m, member_entry& e, const signed_advert& a
     }
     break;
   case member_standing::suspect: // refuted
+    if (OVIR_MUTANT("member_believes_no_refutation")) {
+      break;
+    }
     m.found_alive(e, now, out);
     break;
   case member_standing::dead:

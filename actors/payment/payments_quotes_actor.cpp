@@ -5,6 +5,7 @@
 #include "ledger/rules/tariff.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/limits/ledger.hpp"
+#include "messages/mutant.hpp"
 
 #include <caf/all.hpp>
 
@@ -188,7 +189,9 @@ result<ledger::reserve> reservation_for(payments_pointer self, const reserve_cre
                most - std::min(limits::reserve_clock_s, most / 2));
   const auto since =
       std::chrono::duration_cast<std::chrono::seconds>(now_of(self) - state.time.said);
-  r.expires = state.time.unix_s + static_cast<std::uint64_t>(since.count()) + lasts;
+  r.expires = OVIR_MUTANT("payments_trust_their_clock")
+                  ? state.environment.env->unix_seconds() + lasts
+                  : state.time.unix_s + static_cast<std::uint64_t>(since.count()) + lasts;
   for (const planned_stage& s : planned.stages) {
     r.stages.push_back({s.node, s.stage.layers.size(), s.ask_ppm});
   }

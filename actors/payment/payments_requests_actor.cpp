@@ -5,6 +5,7 @@
 #include "messages/caf/errors.hpp"
 #include "messages/evidence/receipt.hpp"
 #include "messages/limits/ledger.hpp"
+#include "messages/mutant.hpp"
 #include "messages/wire/frame.hpp"
 
 #include <caf/all.hpp>
@@ -285,7 +286,7 @@ void sign_refused_anew(payments_pointer self, std::uint64_t nonce_used) {
     paid& p = state.requests.at(id);
     const error why = *std::exchange(p.refused_for, std::nullopt);
     auto r = reservation_in(p.reservation);
-    if (!r || r->nonce > nonce_used) {
+    if (!r || r->nonce > nonce_used || OVIR_MUTANT("payments_never_sign_anew")) {
       refuse(self, id, why);
       continue;
     }
@@ -329,7 +330,7 @@ void advance(payments_pointer self, request_id request) {
     say(self, id, ledger::ask_request{p.core->escrow()});
     return;
   }
-  if (p.core->over()) {
+  if (p.core->over() || (OVIR_MUTANT("payments_settle_nothing") && p.core->ended())) {
     return forget(self, request);
   }
   p.core->use(state.rules);
@@ -508,6 +509,9 @@ void tend_request(payments_pointer self, request_id id, paid& p) {
     return send_reservation(self, id, p);
   }
   if (p.under_way && now - p.under_way->at > limits::payment_retry) {
+    if (OVIR_MUTANT("payments_send_once")) {
+      return;
+    }
     if (p.under_way->entry.empty()) {
       p.under_way.reset(); // a question, asked again below
     } else {

@@ -2,6 +2,7 @@
 
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/mutant.hpp"
 
 #include <caf/all.hpp>
 
@@ -111,7 +112,7 @@ void unwatch(jobs_pointer self, const unwatch_job& command) {
 generation_request request_from(request_log log) {
   generation_request request;
   static_cast<request_log&>(request) = std::move(log);
-  ++request.generation;
+  request.generation += OVIR_MUTANT("jobs_adopt_in_the_same_generation") ? 0 : 1;
   return request;
 }
 
@@ -140,7 +141,9 @@ void adopt(jobs_pointer self, adoption_asked& asked) {
 
 void resume(jobs_pointer self) {
   jobs_state& state = self->state;
-  for (request_log& log : state.environment.requests->unfinished()) {
+  for (request_log& log : OVIR_MUTANT("jobs_forget_their_log")
+                              ? std::vector<request_log>{}
+                              : state.environment.requests->unfinished()) {
     const request_id id = log.id;
     if (!state.core->knows(id) && !state.core->knows(twin_of(id))) { // one run of two goes on
       const auto started = start(self, request_from(std::move(log)), {}, true);

@@ -3,6 +3,7 @@
 #include "actors/request/request_check.hpp"
 #include "messages/limits/console.hpp"
 #include "messages/limits/logprobs.hpp"
+#include "messages/mutant.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -148,6 +149,9 @@ result<void> jobs_core::start(generation_request request, request_id named, bool
 }
 
 void jobs_core::send_pieces(const job& j, watcher& w, effects& out) {
+  if (OVIR_MUTANT("jobs_tell_latecomers_nothing") && !j.outcome) {
+    w.next = std::max<std::uint32_t>(w.next, static_cast<std::uint32_t>(j.pieces.size()) - 1);
+  }
   for (; w.next < j.pieces.size(); ++w.next) {
     const piece& one = j.pieces[w.next];
     out.push_back(token_effect{w.who, w.tag, {w.next, one.token, one.text, one.logprobs}});
@@ -254,7 +258,7 @@ void jobs_core::tell(job& j, std::uint32_t index, piece told, effects& out) {
   if (index < j.pieces.size() && j.pieces[index].token != told.token) {
     correct(j, index, out);
   }
-  if (index != j.pieces.size()) {
+  if (index != j.pieces.size() && !OVIR_MUTANT("jobs_tell_twice")) {
     return; // told again by a lead that went on
   }
   j.pieces.push_back(std::move(told));
@@ -396,6 +400,9 @@ void jobs_core::end_job(job& j, generation_done& done, time_point now, effects& 
                               fmt::format("failed: {}", outcome->report.error().message)});
   }
   j.outcome = std::move(outcome);
+  if (OVIR_MUTANT("jobs_tell_no_end")) {
+    j.watchers.clear();
+  }
   for (watcher& w : std::exchange(j.watchers, {})) {
     send_pieces(j, w, out);
   }

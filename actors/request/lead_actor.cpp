@@ -13,6 +13,7 @@
 #include "actors/stage/stage_evidence.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/mutant.hpp"
 #include "messages/wire/frame.hpp"
 
 #include <caf/all.hpp>
@@ -169,6 +170,9 @@ void release(lead_pointer self, const shard_actor& stage) {
 void end_with(lead_pointer self, result<generation_report> outcome) {
   lead_state& state = self->state;
   for (const path_stage& stage : state.path) {
+    if (OVIR_MUTANT("lead_closes_nothing")) {
+      break;
+    }
     release(self, stage.handle);
   }
   if (state.environment.journal != nullptr) {
@@ -227,7 +231,8 @@ void take_receipt(lead_pointer self, receipt_made& made) {
                      state.finish.ticks * limits::lead_tick < limits::statement_wait;
   if (!waits) {
     end_with_receipt(self, std::move(made.bytes));
-  } else if (state.finish.closed_over < state.signing.statements.size()) {
+  } else if (state.finish.closed_over < state.signing.statements.size() &&
+             !OVIR_MUTANT("lead_waits_for_its_tick")) {
     close_receipt(self); // more came meanwhile
   }
 }
@@ -454,7 +459,8 @@ void tick(lead_pointer self) {
   state.watch.ticks_idle = progress == state.watch.progress_seen ? state.watch.ticks_idle + 1 : 0;
   state.watch.progress_seen = progress;
   const auto awaited = state.core->awaited();
-  if (state.watch.ticks_idle * limits::lead_tick >= slack(state) && awaited) {
+  if (state.watch.ticks_idle * limits::lead_tick >= slack(state) && awaited &&
+      !OVIR_MUTANT("lead_waits_for_ever")) {
     const bool again = state.watch.patience.complained();
     state.watch.ticks_idle = 0;
     complain(self, *awaited,

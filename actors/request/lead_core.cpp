@@ -3,6 +3,7 @@
 #include "messages/check.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/paths.hpp"
+#include "messages/mutant.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -22,13 +23,13 @@ lead_core::lead_core(generation_request request, path_shape shape,
       stages_(shape.stages), output_(request, shape.context, vocabulary),
       stated_(shape.hashed_layers) {
   // Leads of one request never share an epoch, and stages take the latest.
-  run_.driver.value = request.generation << epoch_bits;
+  run_.driver.value = OVIR_MUTANT("leads_share_epochs") ? 0 : request.generation << epoch_bits;
   OVIR_CHECK(shape.stages > 0 && shape.prefill_chunk > 0);
 }
 
 bool lead_core::current(stage_index s, epoch e) const noexcept {
-  return s.value < stages_.size() && e == run_.driver && run_.now != phase::gathering &&
-         run_.now != phase::over;
+  return s.value < stages_.size() && (e == run_.driver || OVIR_MUTANT("lead_takes_old_answers")) &&
+         run_.now != phase::gathering && run_.now != phase::over;
 }
 
 lead_core::effects lead_core::resume() {
@@ -92,7 +93,8 @@ lead_core::effects lead_core::on_path(const std::vector<bool>& kept,
 }
 
 lead_core::effects lead_core::on_stage_down(stage_index s) {
-  if (s.value < stages_.size() && run_.now != phase::over) {
+  if (s.value < stages_.size() && run_.now != phase::over &&
+      !OVIR_MUTANT("lead_overlooks_lost_stages")) {
     stages_[s].up = false;
     stages_[s].dying = false;
     run_.now = phase::gathering;
@@ -113,13 +115,15 @@ void lead_core::gather(effects& out) {
 }
 
 void lead_core::begin_epoch(effects& out) {
-  ++run_.driver.value;
+  run_.driver.value += OVIR_MUTANT("lead_keeps_its_epoch") ? 0 : 1;
   run_.now = phase::opening;
   credit_.reset();
   run_.resend_asked = false;
   run_.finish_asked = false;
   run_.step_counts = false;
-  output_.drop_drafts(); // stages drop them with the epoch
+  if (!OVIR_MUTANT("lead_keeps_old_drafts")) {
+    output_.drop_drafts();
+  } // stages drop them with the epoch
   for (std::uint32_t i = 0; i < stages_.size(); ++i) {
     stages_[stage_index{i}].opened = false;
     out.push_back(open_effect{stage_index{i}});
@@ -139,7 +143,7 @@ lead_core::effects lead_core::on_opened(const from_stage<session_opened>& e) {
   moves_ += opened.opened ? 0 : 1;
   opened.opened = true;
   opened.counted = e.length;
-  opened.length = e.length;
+  opened.length = e.length + (OVIR_MUTANT("lead_counts_one_more") && e.length > 0 ? 1 : 0);
   opened.stated = e.length;
   opened.replays_from = e.replays_from;
   opened.reused = e.reused;
@@ -301,7 +305,9 @@ void lead_core::all_computed(effects& out) {
     // The last stage computed them in an earlier epoch, and they were lost on the way.
     if (!run_.resend_asked) {
       run_.resend_asked = true;
-      out.push_back(resend_effect{output_.target - 1});
+      if (!OVIR_MUTANT("lead_asks_for_no_logits")) {
+        out.push_back(resend_effect{output_.target - 1});
+      }
     }
     return;
   }
@@ -340,7 +346,7 @@ lead_core::effects lead_core::on_logits(epoch driver, position first, std::uint3
     drive(out);
     return out;
   }
-  output_.awaiting_logits = false;
+  output_.awaiting_logits = OVIR_MUTANT("lead_draws_twice");
   output_.drawing = true;
   ++moves_;
   // Fewer than asked for where a draft could not be computed.
@@ -503,6 +509,9 @@ void lead_core::blame(stage_index s, error reason, effects& out) {
 
 lead_core::effects lead_core::on_cancel() {
   effects out;
+  if (OVIR_MUTANT("lead_loses_cancels")) {
+    return out;
+  }
   if (output_.hidden_next) { // half a vector is none
     return fail_with(error{errc::cancelled, "the request was cancelled"});
   }
@@ -545,7 +554,8 @@ void lead_core::drill(effects& out) {
 void lead_core::try_complete(effects& out) {
   const bool whole =
       stages_.all([](const stage_row& st) { return st.finished && st.up && !st.dying; });
-  if (run_.now != phase::finishing || !whole || kills_.pending(output_count())) {
+  if (run_.now != phase::finishing || (!whole && !OVIR_MUTANT("lead_ends_before_stages")) ||
+      kills_.pending(output_count())) {
     return;
   }
   conclude(out);

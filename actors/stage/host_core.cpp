@@ -3,6 +3,7 @@
 #include "actors/path/model_catalog.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/paths.hpp"
+#include "messages/mutant.hpp"
 
 #include <algorithm>
 
@@ -40,6 +41,9 @@ result<void> host_core::check_driver(const session& known, const node_id& from,
   const bool other = known.lead != from;
   const bool held = other && !known.doubtful && around.is_there(known.lead);
   const bool earlier = order.driver < known.driver || (other && order.driver == known.driver);
+  if (OVIR_MUTANT("host_takes_any_driver")) {
+    return {};
+  }
   if (held || (earlier && (around.is_linked(known.lead) || !other))) {
     return fail(errc::superseded, "request {:016x} is driven by {}", order.request.value,
                 short_name(known.lead));
@@ -119,19 +123,26 @@ host_core::session& host_core::admit(const session_key& key, const node_id& from
     fresh.log = std::move(*open.log);
     open.log.reset();
   }
+  if (OVIR_MUTANT("host_trusts_old_log") && s.log) {
+    fresh.log = std::move(s.log);
+  }
   s = std::move(fresh);
   return s;
 }
 
 void host_core::erase(const session_key& key) {
   if (const auto found = sessions_.find(key); found != sessions_.end()) {
+    if (OVIR_MUTANT("host_leaks_sessions")) {
+      return;
+    }
     bytes_ -= found->second.bytes;
     sessions_.erase(found);
   }
 }
 
 void host_core::keep_drawn(session& s, const log_token& drawn) {
-  if (s.log && drawn.index == s.log->drawn.size() && s.log->drawn.size() < s.drawn_max) {
+  if (s.log && !OVIR_MUTANT("host_logs_no_tokens") && drawn.index == s.log->drawn.size() &&
+      s.log->drawn.size() < s.drawn_max) {
     s.log->drawn.push_back(drawn.drawn);
   }
 }
@@ -140,7 +151,7 @@ std::vector<host_core::session_key> host_core::link_lost(const node_id& node) {
   std::vector<session_key> lost;
   for (auto& [key, s] : sessions_) {
     if (s.lead == node) {
-      s.doubtful = true;
+      s.doubtful = !OVIR_MUTANT("host_never_doubts");
       s.doubt_ticks = 0;
     } else if (s.previous == node || s.next == node) {
       lost.push_back(key);
@@ -164,7 +175,8 @@ host_core::tick_result host_core::tick(const surroundings& around) {
       continue;
     }
     ++s.orphan_ticks;
-    if (s.orphan_ticks * host_tick_interval > limits::session_grace) {
+    if (s.orphan_ticks * host_tick_interval > limits::session_grace &&
+        !OVIR_MUTANT("host_keeps_orphans")) {
       out.expired.push_back(key);
     } else if (s.log && (s.ask_in == 0 || --s.ask_in == 0)) {
       due.push_back(key);

@@ -2,6 +2,7 @@
 
 #include "messages/check.hpp"
 #include "messages/limits/gather.hpp"
+#include "messages/mutant.hpp"
 
 #include <algorithm>
 #include <set>
@@ -55,20 +56,23 @@ result<std::shared_ptr<session_data>> shard_core::fresh_data(std::uint32_t posit
 result<void> shard_core::open(request_id request, epoch driver, std::uint32_t positions,
                               position keep, position reuse) {
   if (session* known = find(request)) {
-    if (driver < known->driver) {
+    if (driver < known->driver && !OVIR_MUTANT("stage_takes_old_drivers")) {
       return fail(errc::superseded, "a driver of epoch {} is behind epoch {}", driver.value,
                   known->driver.value);
     }
     // Work of an earlier epoch is void: the new driver asks for what is still missing.
     known->driver = driver;
-    known->queue.clear();
+    if (!OVIR_MUTANT("stage_keeps_void_work")) {
+      known->queue.clear();
+    }
     if (!known->busy) { // what had come from the cache and was not taken in is void as well
       known->reused_to = std::min(known->reused_to, known->length);
     }
     known->finish_owed = false;
     std::erase(turns_, request);
     const bool cannot_replay = !bench_->segment->is_last() && known->reused_to > reuse;
-    if (known->length > keep || known->positions != positions || cannot_replay) {
+    if ((known->length > keep && !OVIR_MUTANT("stage_keeps_too_much")) ||
+        known->positions != positions || cannot_replay) {
       OVIR_ASSIGN(known->data, fresh_data(positions));
       known->positions = positions;
       known->length = 0;
@@ -95,7 +99,7 @@ result<void> shard_core::accept(const frame_bytes& frame) {
   OVIR_ASSIGN(const frame_view view, decode_frame(*frame));
   const frame_header& h = view.header;
   session* s = find(h.request);
-  if (s == nullptr || h.epoch != s->driver) {
+  if (s == nullptr || (h.epoch != s->driver && !OVIR_MUTANT("stage_takes_old_frames"))) {
     return {};
   }
   const std::uint32_t width = bench_->segment->is_first() ? 1 : bench_->segment->config().dim;
@@ -116,7 +120,7 @@ result<void> shard_core::replay(const to_stage<replay_boundaries>& order) {
 
 result<void> shard_core::resend(const to_stage<resend_logits>& order) {
   session* s = find(order.request);
-  if (s == nullptr || order.driver != s->driver) {
+  if (s == nullptr || order.driver != s->driver || OVIR_MUTANT("stage_resends_nothing")) {
     return {};
   }
   return enqueue(*s, resend_work{order.at});
@@ -140,7 +144,8 @@ void shard_core::finish(const to_stage<finish_session>& order) {
 }
 
 bool shard_core::finishes_now(const session& s) noexcept {
-  return s.finish_owed && !s.busy && s.queue.empty() && s.length >= s.finish_at;
+  return s.finish_owed && !s.busy && s.queue.empty() &&
+         (s.length >= s.finish_at || OVIR_MUTANT("stage_finishes_early"));
 }
 
 void shard_core::close(request_id request) {

@@ -3,6 +3,7 @@
 #include "gateway/api/embedding_json.hpp"
 #include "gateway/http/bounded_json.hpp"
 #include "messages/check.hpp"
+#include "messages/mutant.hpp"
 
 #include <algorithm>
 
@@ -154,7 +155,7 @@ std::string answer_writer::event(std::uint32_t index, const tool_call_reader::pi
     choice["finish_reason"] = reason_of(end->end, answers_[index].calls.calls());
     choice["ovir"] = evidence_of(shape_.answers[index], *end);
   }
-  ++answers_[index].received;
+  answers_[index].received += OVIR_MUTANT("gateway_counts_no_events") ? 0 : 1;
   json document = head_of(shape_);
   document["choices"] = json::array({std::move(choice)});
   if (shape_.include_usage) {
@@ -175,7 +176,10 @@ std::string answer_writer::on_token(std::uint32_t which, const told_token& token
     return {};
   }
   const auto pieces = pieces_of(a, token.text);
-  if (token.index < a.received) {
+  if (token.index < a.received + (OVIR_MUTANT("gateway_skips_a_token_of_a_return") &&
+                                          a.received > 0 && token.index == a.received
+                                      ? 1
+                                      : 0)) {
     static_cast<void>(take_logprobs(a));
     return {};
   }

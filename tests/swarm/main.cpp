@@ -1,3 +1,4 @@
+#include "messages/mutant.hpp"
 #include "tests/swarm/shrink.hpp"
 #include "tests/swarm/swarm.hpp"
 
@@ -31,7 +32,9 @@ struct settings {
   std::string shrink_to;
   std::string save_to;
   std::string planted{"none"};
+  std::string mutant;
   bool verbose{false};
+  bool until_failure{false};
   bool quiet{false};
   bool no_ledger{false};
   bool no_audits{false};
@@ -134,6 +137,9 @@ int run_all(const settings& s) {
     if (!s.quiet || !o.violations.empty()) {
       show(*p, s, o);
     }
+    if (!o.violations.empty() && s.until_failure) {
+      break;
+    }
     if (!o.violations.empty() && !s.shrink_to.empty()) {
       return shrink(*p, model, s);
     }
@@ -173,9 +179,16 @@ int main(int argc, char** argv) {
                  "Makes the first failing run as short as it still fails, and writes it there");
   app.add_option("--plant", s.planted, "A violation that only the witness is to find")
       ->check(CLI::IsMember(plants));
+#ifdef OVIR_MUTANTS
+  app.add_option("--mutant", s.mutant, "A planted error, by its name in the sources");
+#endif
+  app.add_flag("--until-failure", s.until_failure, "Ends with the first run that fails");
   app.add_flag("-v,--verbose", s.verbose, "Shows what happens");
   app.add_flag("-q,--quiet", s.quiet, "Shows the runs that fail alone");
   CLI11_PARSE(app, argc, argv);
+#ifdef OVIR_MUTANTS
+  ovir::switch_mutant_on(s.mutant);
+#endif
   s.how.ledger = !s.no_ledger;
   s.how.audits = !s.no_audits;
   return run_all(s);
