@@ -428,6 +428,9 @@ result<void> jobs_core::cancel(request_id id, time_point now, effects& out) {
     return fail(errc::not_found, "this node does not drive request {:016x}", id.value);
   }
   job& j = found->second;
+  if (OVIR_MUTANT("jobs_lose_cancels")) {
+    return {};
+  }
   if (std::exchange(j.paused, false)) { // nothing of it runs that could end
     generation_done done{id, fail(errc::cancelled, "request {:016x} was cancelled", id.value)};
     end_job(j, done, now, out);

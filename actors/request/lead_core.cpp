@@ -93,8 +93,7 @@ lead_core::effects lead_core::on_path(const std::vector<bool>& kept,
 }
 
 lead_core::effects lead_core::on_stage_down(stage_index s) {
-  if (s.value < stages_.size() && run_.now != phase::over &&
-      !OVIR_MUTANT("lead_overlooks_lost_stages")) {
+  if (s.value < stages_.size() && run_.now != phase::over && !OVIR_MUTANT("lead_is_blind")) {
     stages_[s].up = false;
     stages_[s].dying = false;
     run_.now = phase::gathering;
@@ -121,9 +120,7 @@ void lead_core::begin_epoch(effects& out) {
   run_.resend_asked = false;
   run_.finish_asked = false;
   run_.step_counts = false;
-  if (!OVIR_MUTANT("lead_keeps_old_drafts")) {
-    output_.drop_drafts();
-  } // stages drop them with the epoch
+  output_.drop_drafts(); // stages drop them with the epoch
   for (std::uint32_t i = 0; i < stages_.size(); ++i) {
     stages_[stage_index{i}].opened = false;
     out.push_back(open_effect{stage_index{i}});
@@ -305,9 +302,7 @@ void lead_core::all_computed(effects& out) {
     // The last stage computed them in an earlier epoch, and they were lost on the way.
     if (!run_.resend_asked) {
       run_.resend_asked = true;
-      if (!OVIR_MUTANT("lead_asks_for_no_logits")) {
-        out.push_back(resend_effect{output_.target - 1});
-      }
+      out.push_back(resend_effect{output_.target - (OVIR_MUTANT("lead_resends_another") ? 2 : 1)});
     }
     return;
   }
@@ -509,9 +504,6 @@ void lead_core::blame(stage_index s, error reason, effects& out) {
 
 lead_core::effects lead_core::on_cancel() {
   effects out;
-  if (OVIR_MUTANT("lead_loses_cancels")) {
-    return out;
-  }
   if (output_.hidden_next) { // half a vector is none
     return fail_with(error{errc::cancelled, "the request was cancelled"});
   }
@@ -554,8 +546,7 @@ void lead_core::drill(effects& out) {
 void lead_core::try_complete(effects& out) {
   const bool whole =
       stages_.all([](const stage_row& st) { return st.finished && st.up && !st.dying; });
-  if (run_.now != phase::finishing || (!whole && !OVIR_MUTANT("lead_ends_before_stages")) ||
-      kills_.pending(output_count())) {
+  if (run_.now != phase::finishing || !whole || kills_.pending(output_count())) {
     return;
   }
   conclude(out);
