@@ -148,7 +148,9 @@ result<void> access_list::save() const {
     return {};
   }
   std::string text = fmt::format("{}\n", head);
-  for (const auto& [node, entry] : admitted_) {
+  for (const auto& one : admitted_) {
+    const node_id& node = one.first;
+    const auto& entry = one.second;
     const std::string_view state = entry.convicted ? "convicted"
                                    : entry.kicked  ? "kicked"
                                                    : "admitted";
