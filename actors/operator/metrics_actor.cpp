@@ -160,7 +160,7 @@ void measure(metrics_pointer self, measure_node& asked) {
     state.making->askers.push_back(std::move(asked.answer));
     return;
   }
-  state.making.emplace();
+  state.making = metrics_state::page{};
   state.making->number = ++state.pages;
   state.making->askers.push_back(std::move(asked.answer));
   add_own(self);

@@ -131,7 +131,7 @@ result<void> jobs_core::start(generation_request request, request_id named, bool
   const bool whole = request.drawn.empty() && (anew || request.generation == 0);
   const std::uint32_t least = settings_.twice_tokens;
   if (whole && least > 0 && request.prompt.size() + request.max_tokens >= least) {
-    fresh.twice.emplace();
+    fresh.twice = job::doubled{};
   }
   request.receipt = request.receipt || (whole && (settings_.signs_all || fresh.twice.has_value()));
   fresh.request = request;
@@ -236,7 +236,7 @@ bool jobs_core::begin_again(job& j, const error& reason, time_point now, effects
   out.push_back(
       note_effect{log_level::warn, j.request.id, fmt::format("begins again: {}", reason.message)});
   if (j.twice) {
-    j.twice.emplace();
+    j.twice = job::doubled{};
   }
   j.paused = true;
   out.push_back(pause_effect{j.request.id, j.recomputed, pause});

@@ -510,7 +510,7 @@ void link_gone(fetcher_pointer self, const bulk_closed& news) {
 void begin_next(fetcher_pointer self) {
   fetcher_state& state = self->state;
   while (!state.active && !state.waiting.empty()) {
-    state.active.emplace();
+    state.active = fetcher_state::fetch{};
     if (!std::exchange(state.ticks, true)) {
       self->delayed_send(self, tick_interval, fetch_tick{});
     }
