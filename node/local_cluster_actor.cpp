@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <future>
 #include <initializer_list>
 #include <latch>
 #include <optional>

@@ -30,7 +30,7 @@ class machine {
 public:
   virtual ~machine() = default;
 
-  /// Whether actors run on threads; else whoever has the machine runs them, one turn at a time.
+  /// True: CAF's threads run the actors. False: the simulation runs them, one turn at a time.
   [[nodiscard]] virtual bool has_threads() const noexcept = 0;
   /// `threads` count for stages; every other kind has one.
   [[nodiscard]] virtual std::unique_ptr<actors::compute_executor>

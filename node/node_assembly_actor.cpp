@@ -19,7 +19,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <future>
 
 namespace ovir::supervision {
 
@@ -284,7 +283,7 @@ void whole_node::load_later(const std::string& path, std::optional<layer_range> 
                                               serve_first_layers()});
 }
 
-// For a scheduler that has nobody who holds these layers.
+// A scheduler found no member that holds these layers, and orders this node to fetch them.
 void whole_node::load_ordered(const digest& model, layer_range layers,
                               std::function<void(result<void>)> done) {
   const caf::actor fetcher = known_->get("fetcher");
@@ -516,7 +515,7 @@ void whole_node::let_go() {
   if (links_) {
     links_->forget_actors();
   }
-  metrics_.use(caf::actor{}); // now that nobody starts another
+  metrics_.use(caf::actor{}); // the supervisor that would start another has ended
   if (desk_of_gateway_) {
     desk_of_gateway_->use(caf::actor{});
     console_->use(caf::actor{});

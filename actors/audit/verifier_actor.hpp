@@ -148,7 +148,7 @@ struct verifier_state {
 
 using verifier_pointer = caf::stateful_actor<verifier_state>*;
 
-/// Computes on its own thread: spawn it detached.
+/// Computes for seconds: spawn it apart.
 [[nodiscard]] caf::behavior verifier_behavior(verifier_pointer self,
                                               verifier_environment environment);
 

@@ -45,7 +45,7 @@ struct metrics_environment {
 
 /// Makes the node's part of Prometheus' page (docs/metrics.md): asks whoever knows, all at once,
 /// and answers after limits::metrics_wait at the latest. One page is made at a time, and only when
-/// somebody asks. Spawned detached, so that no token waits for it.
+/// somebody asks. Spawned apart, so that no token waits for it.
 struct metrics_state {
   const char* name{"metrics"};
   metrics_environment environment;

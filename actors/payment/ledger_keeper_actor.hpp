@@ -76,7 +76,7 @@ struct ledger_keeper_state {
 
 using ledger_keeper_pointer = caf::stateful_actor<ledger_keeper_state>*;
 
-/// Spawned detached: it waits for the disk.
+/// Spawned apart: it waits for the disk.
 [[nodiscard]] caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
                                                    ledger_keeper_environment environment);
 

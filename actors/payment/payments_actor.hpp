@@ -157,8 +157,8 @@ struct payments_state {
     std::optional<payment_core> core;
     std::optional<sent> under_way;
     std::uint32_t refusals{0}; ///< in a row
-    /// Why the keeper refused the reservation, until its report shows whether the nonce was used by
-    /// a later command that came first. Then it is signed anew.
+    /// Why the keeper refused the reservation; empty again once its report of this account has
+    /// shown whether a later command came first (`sign_refused_anew`).
     std::optional<error> refused_for{};
     std::uint32_t signed_anew{0};
     caf::actor_addr lead;
@@ -200,7 +200,7 @@ struct payments_state {
   std::optional<digest> ledger; ///< its name, once the keeper reported
   ledger::policy rules;
   std::uint64_t nonce{0};
-  /// The ledger's time as the keeper said it last, and when that was. No clocks are compared.
+  /// The ledger's time in the keeper's last report, and when that came by this node's steady clock.
   struct ledger_time {
     std::uint64_t unix_s{0};
     storage::env::time_point said{};
@@ -255,7 +255,7 @@ struct payments_state {
 
 using payments_pointer = caf::stateful_actor<payments_state>*;
 
-/// Spawned detached: it waits for the disk and checks signatures.
+/// Spawned apart: it waits for the disk and checks signatures.
 [[nodiscard]] caf::behavior payments_behavior(payments_pointer self,
                                               payments_environment environment);
 

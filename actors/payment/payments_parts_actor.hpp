@@ -24,7 +24,8 @@ void tend_convictions(payments_pointer self);
 [[nodiscard]] storage::env::time_point now_of(payments_pointer self);
 void keep_ticking(payments_pointer self);
 void say(payments_pointer self, std::uint64_t id, decltype(ledger::message::body) body);
-/// Reservations that the keeper refused, now that its report says up to which nonce were used.
+/// Signs refused reservations again whose nonces are at most `nonce_used`, the highest that the
+/// keeper has of this account; the requests of the others fail.
 void sign_refused_anew(payments_pointer self, std::uint64_t nonce_used);
 void ask_for_account(payments_pointer self);
 [[nodiscard]] bool ready(const payments_state& state);

@@ -272,8 +272,9 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
   return answer;
 }
 
-/// A command with a higher nonce was there first: the reservations that came too late are none, and
-/// are signed again. What was refused for anything else is refused.
+/// The keeper takes an account's nonces in ascending order. A reservation that arrived after a
+/// later command is not in the ledger; this signs it again under a higher nonce. A request whose
+/// reservation was refused for another reason fails.
 void sign_refused_anew(payments_pointer self, std::uint64_t nonce_used) {
   payments_state& state = self->state;
   std::vector<request_id> all;
@@ -420,7 +421,8 @@ void take_refusal(payments_pointer self, request_id request, const error& why) {
       p.reservation.clear();
       return ask_for_plan(self, request, p);
     }
-    if (r && p.asked && !p.by_client && p.signed_anew < signed_anew_max) {
+    if (why.code == errc::invalid_argument && r && p.asked && !p.by_client &&
+        p.signed_anew < signed_anew_max) { // its nonce may be why
       p.refused_for = why;
       return;
     }

@@ -94,7 +94,7 @@ struct fetcher_state {
 
 using fetcher_pointer = caf::stateful_actor<fetcher_state>*;
 
-/// Spawned detached: it waits for the disk, and hashes.
+/// Spawned apart: it waits for the disk, and hashes.
 [[nodiscard]] caf::behavior fetcher_behavior(fetcher_pointer self, fetcher_environment environment);
 
 } // namespace ovir::actors

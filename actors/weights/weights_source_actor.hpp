@@ -63,7 +63,7 @@ struct source_state {
 
 using source_pointer = caf::stateful_actor<source_state>*;
 
-/// Spawned detached: it waits for the disk.
+/// Spawned apart: it waits for the disk.
 [[nodiscard]] caf::behavior source_behavior(source_pointer self, source_environment environment);
 
 } // namespace ovir::actors

@@ -138,7 +138,7 @@ void client::attempt() {
     }
     const auto there = self->doors_.find(self->gateways_[self->at_]);
     if (there == self->doors_.end()) {
-      return self->again("nobody listens");
+      return self->again("the connection was refused");
     }
     self->hang_up_ =
         there->second->take(self->request(), std::make_shared<one_call>(self, call), to_gateway);

@@ -12,9 +12,8 @@
 
 namespace ovir::swarm {
 
-/// Somebody who wants an answer over HTTP and does what the API tells clients to do: after a lost
-/// connection or a refusal that may pass it asks again, here or at another node, for what it has
-/// not got.
+/// An HTTP client. After a lost connection or a temporary refusal it repeats its request at the
+/// next gateway, with the id of the last event it has, as docs/formats/http.md says.
 class client final : public http_client, public std::enable_shared_from_this<client> {
 public:
   enum class state : std::uint8_t {

@@ -229,14 +229,6 @@ bool disk::flip(std::string_view part, chance& draws) {
   return true;
 }
 
-std::uint64_t disk::bytes_used() const {
-  std::uint64_t sum = 0;
-  for (const auto& [path, f] : files) {
-    sum += f->bytes.size();
-  }
-  return sum;
-}
-
 disk_env::disk_env(disk& kept, clocks time, chance draws)
     : kept_(kept), time_(std::move(time)), draws_(draws) {}
 
@@ -247,7 +239,6 @@ result<void> disk_env::writable(const std::string& path, std::size_t bytes) {
   if (kept_.full) {
     return fail(errc::io_failed, "{}: cannot be written (No space left on device)", path);
   }
-  kept_.appended += bytes;
   if (spent) {
     spent(bytes, false);
   }
@@ -259,7 +250,6 @@ result<void> disk_env::synced(const std::string& path) {
   if (kept_.sync_fails) {
     return fail(errc::io_failed, "{}: cannot be synced (Input/output error)", path);
   }
-  ++kept_.syncs;
   if (spent) {
     spent(0, true);
   }
@@ -373,7 +363,7 @@ result<std::size_t> disk_env::read_secret_file(const std::string& path, std::spa
   return file->bytes.size();
 }
 
-// Each look takes a microsecond, so that whoever measures or waits by looking gets on.
+// Each call takes a microsecond, so that loops which measure or wait by calling it end.
 disk_env::time_point disk_env::now() {
   last_ = std::max(last_ + std::chrono::microseconds{1}, time_.now());
   return last_;

@@ -46,16 +46,13 @@ public:
 
   static void write(file& f, std::uint64_t offset, std::span<const std::byte> bytes);
   static void sync(file& f);
-  [[nodiscard]] std::uint64_t bytes_used() const;
 
   std::map<std::string, std::shared_ptr<file>> files;
   std::map<std::string, index> indexes; ///< by folder; kept whole: LMDB's promise
   std::set<std::string> locks;
-  bool full{false};          ///< every write fails
-  bool sync_fails{false};    ///< every sync does
-  bool sync_lies{false};     ///< every sync says that it is done, and nothing was
-  std::uint64_t syncs{0};    ///< so far
-  std::uint64_t appended{0}; ///< bytes, so far
+  bool full{false};       ///< every write fails
+  bool sync_fails{false}; ///< every sync does
+  bool sync_lies{false};  ///< every sync says that it is done, and nothing was
 };
 
 /// The environment of one life of a node: its files, its clocks, its generator. Once `end` was

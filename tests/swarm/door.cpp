@@ -13,8 +13,7 @@ class door::exchange final : public gateway::http_exchange {
 public:
   exchange(host& at, std::shared_ptr<http_client> to, nanoseconds delay,
            std::shared_ptr<std::size_t> under_way)
-      : host_(at), life_(at.life()), to_(std::move(to)), delay_(delay),
-        under_way_(std::move(under_way)) {
+      : host_(at), to_(std::move(to)), delay_(delay), under_way_(std::move(under_way)) {
     ++*under_way_;
   }
   ~exchange() override { lose(); }
@@ -80,7 +79,6 @@ private:
   }
 
   host& host_;
-  std::uint64_t life_;
   std::shared_ptr<http_client> to_;
   nanoseconds delay_;
   nanoseconds last_{0};

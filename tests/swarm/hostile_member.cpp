@@ -17,7 +17,7 @@ constexpr nanoseconds pause_most = 40ms;
 actors::tls_options as_member(role_set roles) {
   actors::tls_options how;
   how.identity.cluster = "swarm";
-  how.identity.address = "10.9.9.9:7300"; // nobody listens there
+  how.identity.address = "10.9.9.9:7300"; // where no node listens
   how.identity.roles = roles;
   return how;
 }

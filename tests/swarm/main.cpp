@@ -170,8 +170,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 1));
   app.add_option("--hostile", s.how.hostile, "A member that repeats and spoils messages")
       ->check(CLI::Range(0, 1));
-  app.add_flag("--no-ledger", s.no_ledger, "Nothing is paid for");
-  app.add_flag("--no-audits", s.no_audits, "Nobody signs or audits");
+  app.add_flag("--no-ledger", s.no_ledger, "There is no ledger; requests are free");
+  app.add_flag("--no-audits", s.no_audits, "No node signs or audits");
   app.add_option("--history", s.history, "File for what clients asked and were told");
   app.add_option("--plan", s.plan_file, "Runs what this file says, as --shrink writes it");
   app.add_option("--save", s.save_to, "Writes the plan of the last run there");

@@ -15,13 +15,11 @@ actors::tls_options as_client() {
 
 } // namespace
 
-operator_shell::operator_shell(world& in, wires& at, std::size_t machine,
+operator_shell::operator_shell(wires& at, std::size_t machine,
                                const std::array<std::byte, 32>& key_seed)
     : key_(secret_key::from_seed(key_seed)),
       links_(std::make_unique<endpoint>(at, machine, key_.id(), as_client(), *this,
-                                        [](const std::function<void()>& act) { act(); })) {
-  static_cast<void>(in);
-}
+                                        [](const std::function<void()>& act) { act(); })) {}
 
 void operator_shell::call(const std::string& address, const std::string& command, json arguments,
                           answer then) {

@@ -22,8 +22,7 @@ public:
   using answer = std::function<void(const json&)>;
 
   /// `machine`: whose wires it uses.
-  operator_shell(world& in, wires& at, std::size_t machine,
-                 const std::array<std::byte, 32>& key_seed);
+  operator_shell(wires& at, std::size_t machine, const std::array<std::byte, 32>& key_seed);
 
   [[nodiscard]] node_id id() const { return key_.id(); }
   /// Asks the node at this address.

@@ -36,8 +36,6 @@ std::string address_of(std::size_t number, unsigned port) {
   return fmt::format("10.0.{}.{}:{}", number / 250, number % 250 + 1, port);
 }
 
-/// Two schedulers with an HTTP endpoint; every layer on two workers at least, whichever node is
-/// gone.
 role_set roles_of(std::size_t number, const intensity& how) {
   role_set roles;
   if (how.ledger && number + 1 == how.nodes) {
@@ -88,6 +86,7 @@ ledger::policy rules() {
   return p;
 }
 
+/// Nodes 0 and 1 have HTTP endpoints; at least two workers hold each layer.
 supervision::node_options options_of(std::size_t number, const intensity& how) {
   supervision::node_options o;
   o.name = fmt::format("n{}", number);
@@ -141,7 +140,7 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
   }
   std::array<std::byte, 32> operators{};
   keys.fill(operators);
-  shell_ = std::make_unique<operator_shell>(world_, wires_, plan_.how.nodes, operators);
+  shell_ = std::make_unique<operator_shell>(wires_, plan_.how.nodes, operators);
   if (plan_.how.hostile > 0) {
     std::array<std::byte, 32> hostile{};
     keys.fill(hostile);
@@ -152,12 +151,11 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
     const std::size_t machine = plan_.how.nodes + 1;
     hostile_ = std::make_unique<hostile_member>(world_, wires_, machine, hostile, hostile_roles(),
                                                 std::move(them));
-    wires_.tap_with([this, machine](std::size_t from, std::size_t /*to*/, actors::channel kind,
-                                    actors::message_kind what, std::vector<std::byte>& bytes) {
-      if (from < machine - 1) {
+    wires_.tap_with([this](std::size_t from, actors::channel kind, actors::message_kind what,
+                           const std::vector<std::byte>& bytes) {
+      if (from < plan_.how.nodes) {
         hostile_->overhear(kind, what, bytes);
       }
-      return true;
     });
   }
   std::vector<node_id> ids;

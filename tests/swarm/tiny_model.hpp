@@ -44,7 +44,6 @@ public:
   /// Of an answer, as clients read it.
   [[nodiscard]] std::string text(const std::vector<token_id>& tokens) const;
   [[nodiscard]] bool ends(const std::vector<token_id>& tokens) const;
-  [[nodiscard]] const compute::kernel_set& kernels() const noexcept { return *kernels_; }
 
 private:
   arithmetic how_;

@@ -49,9 +49,9 @@ public:
   [[nodiscard]] std::uint64_t messages() const noexcept { return messages_; }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
 
-  /// Looks at, and may change or drop (by false), each message that is sent.
-  using tap = std::function<bool(std::size_t from, std::size_t to, actors::channel kind,
-                                 actors::message_kind what, std::vector<std::byte>& bytes)>;
+  /// Sees each message that is sent.
+  using tap = std::function<void(std::size_t from, actors::channel kind, actors::message_kind what,
+                                 const std::vector<std::byte>& bytes)>;
   void tap_with(tap look) { tap_ = std::move(look); }
 
 private:

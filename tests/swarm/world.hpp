@@ -34,7 +34,6 @@ public:
   /// Goes to the next event and does it.
   void step() {
     now_ = std::max(now_, queue_.next_time());
-    ++events_;
     queue_.take()();
   }
 
@@ -63,7 +62,6 @@ private:
   chance draws_;
   std::uint64_t trace_{0xcbf29ce484222325U};
   std::uint64_t notes_{0};
-  std::uint64_t events_{0};
 };
 
 } // namespace ovir::swarm
