@@ -254,6 +254,13 @@ void receive_summary(member_table& m, const summary& s, const node_id& from,
     updates.emplace_back(m.own);
   }
   for (const auto& [node, e] : m.entries) {
+    if (node == from && lacks(node, e.reached())) {
+      // Its clock went back, or it lost what it knew: what it signed itself raises it above that.
+      updates.push_back(e.farewell && e.farewell->incarnation == e.reached()
+                            ? signed_update{*e.farewell}
+                            : signed_update{e.newest});
+      continue;
+    }
     const auto it = theirs.find(node);
     const bool counted_there = it != theirs.end() && it->second.counted;
     if (e.where == member_standing::alive || e.where == member_standing::suspect) {

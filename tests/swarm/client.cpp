@@ -16,6 +16,8 @@ using nlohmann::json;
 constexpr nanoseconds to_gateway = 300us;
 constexpr nanoseconds pause_first = 100ms;
 constexpr nanoseconds pause_most = 2s;
+/// In which tokens may be on their way after a cancellation was confirmed.
+constexpr nanoseconds cancel_bound = 1s;
 
 } // namespace
 
@@ -69,9 +71,12 @@ namespace {
 /// Of a DELETE: what it says is for the history alone.
 class cancel_call final : public http_client {
 public:
-  cancel_call(history& told, world& in, std::size_t of) : history_(told), world_(in), client_(of) {}
+  cancel_call(history& told, world& in, std::shared_ptr<client> of)
+      : history_(told), world_(in), client_(std::move(of)) {}
   void on_head(int status, const gateway::http_reply& /*head*/) override {
-    history_.add(world_.now(), client_, "cancel_answered", fmt::format(R"("status":{})", status));
+    history_.add(world_.now(), client_->asked().client, "cancel_answered",
+                 fmt::format(R"("status":{})", status));
+    client_->on_cancel_answered(status);
   }
   void on_piece(const std::string& /*bytes*/) override {}
   void on_end() override {}
@@ -80,7 +85,7 @@ public:
 private:
   history& history_;
   world& world_;
-  std::size_t client_;
+  std::shared_ptr<client> client_;
 };
 
 } // namespace
@@ -160,7 +165,8 @@ void client::again(const std::string& why) {
   at_ = (at_ + 1) % gateways_.size();
   const nanoseconds pause =
       std::min<nanoseconds>(pause_most, pause_first * static_cast<std::int64_t>(attempts_));
-  world_.in(pause, [self = shared_from_this()] { self->attempt(); });
+  world_.at(std::max(world_.now() + pause, ask_.comes_back),
+            [self = shared_from_this()] { self->attempt(); });
 }
 
 void client::cancel() {
@@ -174,14 +180,19 @@ void client::cancel() {
       r.path = fmt::format("/v1/requests/{:016x}", self->id_);
       r.fields["host"] = self->gateways_[self->at_];
       static_cast<void>(there->second->take(
-          std::move(r),
-          std::make_shared<cancel_call>(self->history_, self->world_, self->ask_.client),
+          std::move(r), std::make_shared<cancel_call>(self->history_, self->world_, self),
           to_gateway));
     }
   });
 }
 
 void client::on_head(int status, const gateway::http_reply& /*head*/) { status_ = status; }
+
+void client::on_cancel_answered(int status) {
+  if (status < 300 && cancelled_at_ == nanoseconds{0}) {
+    cancelled_at_ = world_.now();
+  }
+}
 
 void client::on_piece(const std::string& bytes) {
   body_ += bytes;
@@ -230,6 +241,8 @@ void client::read_event(std::string_view id, std::string_view data) {
   const json& choice = event.at("choices").at(0);
   const std::string piece = choice.value("text", "");
   text_ += piece;
+  went_on_ = cancelled_at_ > nanoseconds{0} && world_.now() > cancelled_at_ + cancel_bound &&
+             choice.value("finish_reason", json{}) != "cancelled";
   if (!choice.at("finish_reason").is_null()) {
     reason_ = choice.at("finish_reason");
   }

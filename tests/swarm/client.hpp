@@ -37,6 +37,12 @@ public:
   /// What it was told last that was not an answer.
   [[nodiscard]] const std::string& trouble() const noexcept { return trouble_; }
   [[nodiscard]] std::size_t attempts() const noexcept { return attempts_; }
+  [[nodiscard]] request_id id() const noexcept { return {id_}; }
+  /// It was told some of its answer.
+  [[nodiscard]] bool has_some() const noexcept { return events_ > 0; }
+  /// It was told more although its cancellation had been confirmed.
+  [[nodiscard]] bool went_on() const noexcept { return went_on_; }
+  void on_cancel_answered(int status);
 
   void on_head(int status, const gateway::http_reply& head) override;
   void on_piece(const std::string& bytes) override;
@@ -75,6 +81,8 @@ private:
   bool done_{false};
   bool hung_up_{false};
   bool cancels_{false};
+  bool went_on_{false};
+  nanoseconds cancelled_at_{0}; ///< confirmed; 0: it was not
 };
 
 } // namespace ovir::swarm

@@ -1,5 +1,7 @@
 #include "tests/swarm/hostile_member.hpp"
 
+#include "tests/swarm/hostile_words.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -37,12 +39,12 @@ void hostile_member::begin(nanoseconds length) {
   act();
 }
 
-void hostile_member::overhear(actors::channel kind, actors::message_kind what,
+void hostile_member::overhear(actors::channel kind, actors::message_kind what, std::uint32_t target,
                               const std::vector<std::byte>& bytes) {
   if (heard_.size() == heard_most) {
     heard_.pop_front();
   }
-  heard_.push_back({kind, what, bytes});
+  heard_.push_back({kind, what, target, bytes});
 }
 
 void hostile_member::dial() {
@@ -67,6 +69,17 @@ void hostile_member::spoil(std::vector<std::byte>& bytes) {
   }
 }
 
+void hostile_member::say(actors::connection_id to, heard what) {
+  if (draws_.one_in(2) || !tell_otherwise(what.what, what.bytes, what.target, draws_)) {
+    spoil(what.bytes);
+    what.target = draws_.one_in(2) ? what.target : static_cast<std::uint32_t>(draws_.below(4));
+  }
+  if (links_->send(to, what.what, what.target,
+                   std::make_shared<const std::vector<std::byte>>(std::move(what.bytes)))) {
+    ++sent_;
+  }
+}
+
 void hostile_member::act() {
   if (world_.now() >= until_) {
     for (const auto& [id, peer] : std::map{open_}) {
@@ -80,14 +93,9 @@ void hostile_member::act() {
   if (!open_.empty() && !heard_.empty()) {
     const auto to =
         std::next(open_.begin(), static_cast<std::ptrdiff_t>(draws_.below(open_.size())));
-    heard what = heard_[draws_.below(heard_.size())];
-    spoil(what.bytes);
-    const bool fits = what.channel == to->second.kind;
-    const auto target = static_cast<std::uint32_t>(draws_.one_in(2) ? 0 : draws_.below(4));
-    if (fits &&
-        links_->send(to->first, what.what, target,
-                     std::make_shared<const std::vector<std::byte>>(std::move(what.bytes)))) {
-      ++sent_;
+    const heard& what = heard_[draws_.below(heard_.size())];
+    if (what.channel == to->second.kind) {
+      say(to->first, what);
     }
   }
   world_.in(draws_.between(pause_least, pause_most), [this] { act(); });

@@ -17,7 +17,8 @@ namespace ovir::swarm {
 
 /// A member with a valid key that wants nothing but harm. It knows every format, for it repeats
 /// what members said to one another: as it was, cut short, with other bytes, to others, under other
-/// targets. So it sends what encoders made, and what decoders must refuse.
+/// targets, or something else about the same request. So it sends what encoders made, and what
+/// decoders must refuse.
 class hostile_member final : public actors::network_handler {
 public:
   /// `machine`: whose wires it uses; `roles`: what the others let it be; `them`: their addresses.
@@ -29,7 +30,7 @@ public:
   /// Sends for so long.
   void begin(nanoseconds length);
   /// A member said this to another.
-  void overhear(actors::channel kind, actors::message_kind what,
+  void overhear(actors::channel kind, actors::message_kind what, std::uint32_t target,
                 const std::vector<std::byte>& bytes);
   [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
 
@@ -43,9 +44,11 @@ private:
   struct heard {
     actors::channel channel;
     actors::message_kind what;
+    std::uint32_t target{0};
     std::vector<std::byte> bytes;
   };
   void act();
+  void say(actors::connection_id to, heard what);
   void dial();
   void spoil(std::vector<std::byte>& bytes);
 

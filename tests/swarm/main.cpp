@@ -170,6 +170,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 1));
   app.add_option("--hostile", s.how.hostile, "A member that repeats and spoils messages")
       ->check(CLI::Range(0, 1));
+  app.add_flag("--takeover", s.how.takeover,
+               "The only fault ends a scheduler; its clients wait before they ask again");
   app.add_flag("--no-ledger", s.no_ledger, "There is no ledger; requests are free");
   app.add_flag("--no-audits", s.no_audits, "No node signs or audits");
   app.add_option("--history", s.history, "File for what clients asked and were told");

@@ -14,9 +14,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::array<std::string_view, fault_kinds> names{
-    "crash",     "power",     "freeze", "cut",    "cut_one",   "isolate",
-    "divide",    "reset",     "delay",  "narrow", "full_disk", "sick_disk",
-    "slow_disk", "slow_node", "drift",  "jump",   "drain",     "flip"};
+    "crash", "power", "freeze", "cut",       "cut_one",   "isolate",   "divide",
+    "reset", "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node",
+    "drift", "jump",  "drain",  "flip",      "actor"};
 
 /// There are few different requests, so that what one process answers is computed once for many
 /// runs.
@@ -53,9 +53,23 @@ fault draw_fault(chance& draws, const intensity& how) {
   case fault_kind::slow_disk: f.amount = draws.between(1, 300); break;
   case fault_kind::slow_node: f.amount = draws.between(2, 200); break;
   case fault_kind::drift: f.amount = draws.between(0, 1'000); break;
+  case fault_kind::actor: f.amount = draws.below(64); break;
   case fault_kind::jump: f.amount = draws.between(0, 7'200); break;
   default: break;
   }
+  return f;
+}
+
+/// One of the two schedulers ends; it may come back soon.
+fault draw_takeover(chance& draws, const intensity& how) {
+  fault f;
+  f.at = draws.between(nanoseconds{1s}, how.length);
+  f.what = draws.one_in(2) ? fault_kind::crash : fault_kind::power;
+  f.who = draws.below(2);
+  f.other = 1 - f.who;
+  // Node 1 computes first layers as well, whose hosts keep the log of a request for others.
+  const bool returns = f.who == 1 || draws.one_in(3);
+  f.length = returns ? draws.between(nanoseconds{100ms}, 5s) : nanoseconds{300s};
   return f;
 }
 
@@ -70,7 +84,10 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
   p.seed = seed;
   p.how = how;
   chance draws = chance{seed}.split(0xfa17);
-  for (std::size_t i = 0; i < how.faults; ++i) {
+  if (how.takeover) {
+    p.faults.push_back(draw_takeover(draws, how));
+  }
+  for (std::size_t i = 0; !how.takeover && i < how.faults; ++i) {
     p.faults.push_back(draw_fault(draws, how));
   }
   chance wants = chance{seed}.split(0xa5c);
@@ -85,6 +102,11 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
         a.stream && wants.one_in(5) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
     a.cancel_after =
         a.stream && wants.one_in(10) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
+    if (how.takeover && a.stream && a.hang_up_after + a.cancel_after == 0) {
+      a.gateway = p.faults.front().who;
+      a.at = wants.between(nanoseconds{500ms}, p.faults.front().at);
+      a.comes_back = how.length + takeover_bound + 5s;
+    }
     p.asks.push_back(std::move(a));
   }
   std::sort(p.faults.begin(), p.faults.end(),
@@ -95,9 +117,9 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
 std::string to_text(const plan& all) {
   std::string out =
       fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
-                  "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\n",
+                  "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\ntakeover {:d}\n",
                   all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
-                  all.how.ledger, all.how.audits, all.how.liars, all.how.hostile);
+                  all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.takeover);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -144,6 +166,8 @@ result<plan> plan_from(std::string_view text) {
       words >> how.liars;
     } else if (key == "hostile") {
       words >> how.hostile;
+    } else if (key == "takeover") {
+      words >> how.takeover;
     } else if (key == "asks") {
       std::size_t one = 0;
       while (words >> one) {

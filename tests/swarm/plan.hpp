@@ -32,8 +32,9 @@ enum class fault_kind : std::uint8_t {
   jump,      ///< its date moves by `amount` - 3600 seconds
   drain,     ///< it takes nothing new, ends soon, and comes back after `length`
   flip,      ///< its power goes, and a bit of what it kept of requests is wrong afterwards
+  actor,     ///< one of its actors ends as after an exception; its supervisor starts it again
 };
-inline constexpr std::size_t fault_kinds = 18;
+inline constexpr std::size_t fault_kinds = 19;
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 
 struct fault {
@@ -45,6 +46,9 @@ struct fault {
   std::uint64_t amount{0};
 };
 
+/// In which requests go on whose scheduler ended.
+inline constexpr std::chrono::seconds takeover_bound{75};
+
 /// A client's request and what it does about it.
 struct ask {
   nanoseconds at{0};
@@ -54,6 +58,7 @@ struct ask {
   bool stream{true};
   std::uint32_t hang_up_after{0}; ///< events; 0: never. It comes back for the rest.
   std::uint32_t cancel_after{0};  ///< events; 0: never
+  nanoseconds comes_back{0};      ///< after a lost connection it asks again then, and not before
 };
 
 /// How hard a run is.
@@ -66,6 +71,7 @@ struct intensity {
   bool audits{true};                            ///< nodes sign; two verifiers audit
   std::size_t hostile{0};                       ///< 1: a member that repeats and spoils messages
   std::size_t liars{0};                         ///< that many of the workers lie about results
+  bool takeover{false}; ///< the only fault ends a scheduler, and its clients do not ask again soon
 };
 
 /// Everything of a run but what its seed draws while it runs. Parts may be left out of it, which

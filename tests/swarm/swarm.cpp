@@ -1,11 +1,10 @@
 #include "tests/swarm/swarm.hpp"
 
-#include "actors/protocol/protocol_actor.hpp"
-#include "actors/request/jobs_actor.hpp"
-#include "actors/stage/stage_host_actor.hpp"
 #include "compute/text/tokenizer.hpp"
 #include "ledger/keeper/verify.hpp"
 #include "messages/hex.hpp"
+#include "messages/request/request_name.hpp"
+#include "tests/swarm/rest.hpp"
 #include "tests/swarm/stand_in.hpp"
 
 #include <caf/all.hpp>
@@ -24,7 +23,7 @@ using namespace std::chrono_literals;
 /// In which a request ends once nothing goes wrong any more.
 constexpr nanoseconds request_bound = 120s;
 /// In which nothing of it is left behind.
-constexpr nanoseconds rest_bound = 90s;
+constexpr nanoseconds rest_bound = 240s;
 /// In which a lie that was told in a finished request is found.
 constexpr nanoseconds conviction_bound = 180s;
 /// A worker that is no verifier.
@@ -152,9 +151,9 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
     hostile_ = std::make_unique<hostile_member>(world_, wires_, machine, hostile, hostile_roles(),
                                                 std::move(them));
     wires_.tap_with([this](std::size_t from, actors::channel kind, actors::message_kind what,
-                           const std::vector<std::byte>& bytes) {
+                           std::uint32_t target, const std::vector<std::byte>& bytes) {
       if (from < plan_.how.nodes) {
-        hostile_->overhear(kind, what, bytes);
+        hostile_->overhear(kind, what, target, bytes);
       }
     });
   }
@@ -356,70 +355,49 @@ void swarm::check_answers() {
       violate(fmt::format("client {} was told the end '{}' and not '{}'", a.client, c->reason(),
                           reason));
     }
+    if (c->went_on()) {
+      violate(fmt::format("client {} was told more after its cancellation", a.client));
+    }
     if (!whole && a.cancel_after == 0) {
       violate(fmt::format("client {} was told that its request was cancelled", a.client));
     }
   }
 }
 
+std::shared_ptr<told_state> swarm::ask_everybody() {
+  auto seen = ask_all(hosts_, [this](host& h) { look_after(h); });
+  static_cast<void>(go([&seen] { return seen->complete(); }, world_.now() + 6s));
+  return seen;
+}
+
 void swarm::check_rest() {
-  struct left {
-    std::size_t sessions{0};
-    std::size_t running{0};
-    std::size_t asked{0};
-    std::size_t told{0};
-  };
-  const auto count = [this] {
-    auto sum = std::make_shared<left>();
-    for (const auto& h : hosts_) {
-      supervision::node_assembly* const node = h->node();
-      if (node == nullptr) {
-        continue;
-      }
-      const auto ask_host = node->find("host");
-      const auto ask_jobs = node->find("jobs");
-      node->system().spawn([sum, ask_host, ask_jobs](caf::event_based_actor* self) {
-        if (ask_host) {
-          ++sum->asked;
-          self->request(ask_host, 5s, actors::describe_host{})
-              .then([sum](const actors::host_report& report) {
-                sum->sessions += report.sessions;
-                ++sum->told;
-              });
-        }
-        if (ask_jobs) {
-          ++sum->asked;
-          self->request(ask_jobs, 5s, actors::list_jobs{})
-              .then([sum](const std::vector<actors::job_view>& list) {
-                sum->running += static_cast<std::size_t>(
-                    std::count_if(list.begin(), list.end(), [](const actors::job_view& job) {
-                      return job.state == actors::job_state::running;
-                    }));
-                ++sum->told;
-              });
-        }
-      });
-      look_after(*h);
-    }
-    return sum;
-  };
   const nanoseconds until = world_.now() + rest_bound;
-  std::shared_ptr<left> seen;
-  while (world_.now() < until) {
-    seen = count();
-    static_cast<void>(
-        go([&seen] { return seen->asked > 0 && seen->told == seen->asked; }, world_.now() + 6s));
-    if (seen->told == seen->asked && seen->sessions + seen->running == 0) {
-      break;
+  std::vector<std::string> wrong{"nobody was asked"};
+  while (!wrong.empty() && world_.now() < until) {
+    wrong = wrong_at_rest(*ask_everybody(), hosts_, plan_.how.liars > 0);
+    if (!wrong.empty()) {
+      static_cast<void>(go([] { return false; }, world_.now() + 1s));
     }
-    static_cast<void>(go([] { return false; }, world_.now() + 1s));
   }
-  if (seen->told < seen->asked) {
-    violate("hosts or jobs do not answer at rest");
+  for (std::string& one : wrong) {
+    violate(std::move(one));
   }
-  if (seen->sessions + seen->running > 0) {
-    violate(fmt::format("{} sessions and {} running requests are left at rest", seen->sessions,
-                        seen->running));
+}
+
+/// While the scheduler that ended is away, or soon after it is back.
+void swarm::check_takeover() {
+  const auto seen = ask_everybody();
+  for (const auto& c : clients_) {
+    if (c->asked().comes_back > nanoseconds{0} && c->has_some() && !c->over() &&
+        !was_answered(*seen, name_in_cluster({}, c->id()))) {
+      violate(fmt::format("the request of client {} did not go on without it", c->asked().client));
+    }
+  }
+  if (seen->sessions > 0) {
+    violate(fmt::format("{} sessions are left of requests that are over", seen->sessions));
+  }
+  for (std::string& one : wrong_views(*seen, hosts_)) {
+    violate(std::move(one));
   }
 }
 
@@ -464,7 +442,9 @@ void swarm::check_ledger() {
   const auto log = env.open_durable("state/ledger/log", storage::durable_use::read);
   ledger::verify_options how;
   how.heads = promised_;
-  how.visit = [this](std::uint64_t index, const ledger::entry& e, const auto&) {
+  open_escrows open;
+  how.visit = [this, &open](std::uint64_t index, const ledger::entry& e, const auto&) {
+    open.note(e.what);
     if (std::holds_alternative<ledger::mint>(e.what)) {
       history_.add(world_.now(), "in_log", fmt::format(R"("entry":{})", index));
     }
@@ -478,6 +458,9 @@ void swarm::check_ledger() {
                         seen->fault->what));
   }
   out_.entries = seen->head.size;
+  if (open.count() > 0 && plan_.how.liars == 0) {
+    violate(fmt::format("{} reservations are open at rest", open.count()));
+  }
   if (seen->convictions > 0 && plan_.how.liars == 0) {
     violate(fmt::format("{} honest nodes were convicted", seen->convictions));
   }
@@ -491,6 +474,10 @@ outcome swarm::run() {
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->over(); });
   };
   static_cast<void>(go([] { return false; }, plan_.how.length + 1s));
+  if (plan_.how.takeover) {
+    static_cast<void>(go([] { return false; }, plan_.how.length + takeover_bound));
+    check_takeover();
+  }
   say("everything is mended");
   trouble_.mend();
   static_cast<void>(go(all_over, world_.now() + request_bound));

@@ -6,6 +6,7 @@
 #include "tests/swarm/hostile_member.hpp"
 #include "tests/swarm/operator_shell.hpp"
 #include "tests/swarm/plan.hpp"
+#include "tests/swarm/rest.hpp"
 #include "tests/swarm/tiny_model.hpp"
 #include "tests/swarm/trouble.hpp"
 
@@ -66,7 +67,9 @@ private:
   [[nodiscard]] std::size_t keeper() const noexcept { return hosts_.size() - 1; }
 
   void check_answers();
+  [[nodiscard]] std::shared_ptr<told_state> ask_everybody();
   void check_rest();
+  void check_takeover();
   void check_ledger();
   void await_conviction();
   [[nodiscard]] bool lies(std::size_t who) const;

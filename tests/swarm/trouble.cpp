@@ -1,5 +1,8 @@
 #include "tests/swarm/trouble.hpp"
 
+#include <caf/all.hpp>
+
+#include <array>
 #include <utility>
 
 namespace ovir::swarm {
@@ -11,6 +14,9 @@ enum note : std::uint64_t { fault_begins = 200, fault_ends };
 constexpr std::chrono::seconds drains_for{2};
 constexpr std::int64_t drift_middle_ppm = 500;
 constexpr std::int64_t jump_middle_s = 3'600;
+constexpr std::array<const char*, 12> actors_that_end{
+    "jobs",   "host",   "membership", "paths",   "payments",  "verifier",
+    "ledger", "blocks", "source",     "fetcher", "scheduler", "admin"};
 
 } // namespace
 
@@ -114,6 +120,15 @@ void trouble::disturb_node(const fault& f) {
       });
     }
     return;
+  case fault_kind::actor:
+    if (h.is_up() && !h.is_frozen()) {
+      h.run_here(h.life(), [&h, name = actors_that_end.at(f.amount % actors_that_end.size())] {
+        if (const caf::actor one = h.node()->find(name)) {
+          caf::anon_send_exit(one, caf::exit_reason::unhandled_exception);
+        }
+      });
+    }
+    return;
   case fault_kind::flip:
     crash(f, crash_kind::power);
     static_cast<void>(h.kept().flip("state/requests/", world_.draws()));
@@ -135,6 +150,7 @@ void trouble::begin(const fault& f) {
   case fault_kind::drift:
   case fault_kind::drain:
   case fault_kind::flip:
+  case fault_kind::actor:
   case fault_kind::jump: return disturb_node(f);
   case fault_kind::full_disk:
   case fault_kind::sick_disk:

@@ -51,7 +51,7 @@ public:
 
   /// Sees each message that is sent.
   using tap = std::function<void(std::size_t from, actors::channel kind, actors::message_kind what,
-                                 const std::vector<std::byte>& bytes)>;
+                                 std::uint32_t target, const std::vector<std::byte>& bytes)>;
   void tap_with(tap look) { tap_ = std::move(look); }
 
 private:

@@ -370,6 +370,25 @@ TEST_F(membership_unit, goes_on_above_the_incarnation_of_an_earlier_life) {
   EXPECT_EQ(core.find(mine.id())->incarnation, 601U);
 }
 
+TEST_F(membership_unit, who_comes_back_below_its_incarnation_is_told_how_far_it_was) {
+  (void)meet(ann, "a", 100);
+  (void)core.on_link_down(ann.id(), now);
+  (void)pass(2s);
+  ASSERT_EQ(core.find(ann.id())->health, member_health::dead);
+  (void)core.on_link_up(ann.id(), now);
+  const auto out = hear(ann, summary{false, {{ann.id(), 5, true}, {mine.id(), 10, true}}},
+                        {sign_advert(ann, 5, advert("a"))});
+  std::vector<std::uint64_t> told;
+  for (const gossip_message& m : said(out, ann.id())) {
+    for (const signed_update& u : m.updates) {
+      if (subject_of(u) == ann.id()) {
+        told.push_back(incarnation_of(u));
+      }
+    }
+  }
+  EXPECT_EQ(told, std::vector<std::uint64_t>{100});
+}
+
 TEST_F(membership_unit, an_accusation_of_another_makes_it_look_and_nothing_more) {
   (void)meet(ann, "a");
   (void)meet(bob, "b");

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "actors/link/network.hpp"
+#include "tests/swarm/chance.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace ovir::swarm {
+
+/// What a hostile member says instead of what it overheard: well formed, about the same request or
+/// the same credits, and not true. Made by the encoders that nodes use. `target` is of frames.
+/// False where it has nothing to say about it.
+[[nodiscard]] bool tell_otherwise(actors::message_kind what, std::vector<std::byte>& bytes,
+                                  std::uint32_t& target, chance& draws);
+
+} // namespace ovir::swarm
