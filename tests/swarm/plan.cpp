@@ -64,11 +64,12 @@ fault draw_fault(chance& draws, const intensity& how) {
 fault draw_takeover(chance& draws, const intensity& how) {
   fault f;
   f.at = draws.between(nanoseconds{1s}, how.length);
-  f.what = draws.one_in(2) ? fault_kind::crash : fault_kind::power;
   f.who = draws.below(2);
   f.other = 1 - f.who;
   // Node 1 computes first layers as well, whose hosts keep the log of a request for others.
   const bool returns = f.who == 1 || draws.one_in(3);
+  // What a machine that loses its power did not sync yet may be gone with it.
+  f.what = returns || draws.one_in(2) ? fault_kind::crash : fault_kind::power;
   f.length = returns ? draws.between(nanoseconds{100ms}, 5s) : nanoseconds{300s};
   return f;
 }
