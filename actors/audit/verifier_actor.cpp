@@ -228,6 +228,12 @@ void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& eff
     } else if (const auto* idle = std::get_if<ledger::strike_auditor>(&effect)) {
       say(self, log_level::error, "{} vouched for what others compute differently: not asked again",
           short_name(idle->host));
+    } else if (const auto* later = std::get_if<ledger::wait_for_host>(&effect)) {
+      const auto found = state.cases.find(later->about);
+      if (found != state.cases.end()) {
+        found->second.asked.reset();
+        found->second.until = state.environment.env->now() + limits::second_opinion_again;
+      }
     } else if (const auto* open = std::get_if<ledger::leave_open>(&effect)) {
       state.cases.erase(open->about);
       say(self, log_level::warn,
@@ -277,8 +283,10 @@ void open_case(verifier_pointer self, const receipt_bytes& bytes, const receipt&
   say(self, log_level::warn, "request {:016x}: {} stated {} otherwise than it is computed here",
       r.asked.request.value, short_name(fault.signer), place_text(fault.place));
   for (const ledger::audit_effect& effect : effects) {
-    if (const auto* ask = std::get_if<ledger::ask_host>(&effect)) {
-      state.cases[ask->about] = {
+    const auto* const ask = std::get_if<ledger::ask_host>(&effect);
+    const auto* const later = std::get_if<ledger::wait_for_host>(&effect);
+    if (ask != nullptr || later != nullptr) {
+      state.cases[ask != nullptr ? ask->about : later->about] = {
           bytes,
           fault.place,
           fault.computed,
@@ -484,10 +492,21 @@ void received(verifier_pointer self, const audit_received& came) {
 void tick(verifier_pointer self) {
   verifier_state& state = self->state;
   std::vector<std::pair<ledger::audit_case_id, node_id>> late;
+  std::vector<std::pair<ledger::audit_case_id, node_id>> waiting;
   for (auto& [about, c] : state.cases) {
-    if (c.asked && state.environment.env->now() >= c.until) {
-      late.emplace_back(about, *c.asked);
+    if (state.environment.env->now() < c.until) {
+      continue;
     }
+    if (c.asked) {
+      late.emplace_back(about, *c.asked);
+    } else if (const auto* const unit = state.book->unit_of(about)) {
+      waiting.emplace_back(about, unit->signer);
+    }
+  }
+  for (const auto& [about, signer] : waiting) {
+    const digest name = receipt_digest(*state.cases.at(about).bytes);
+    perform(self, state.book->ask_again(
+                      about, others_of(self, verifiers_there(self, name), std::span{&signer, 1})));
   }
   for (const auto& [about, host] : late) {
     perform(self, state.book->silent(about, host, seconds_now(self)));

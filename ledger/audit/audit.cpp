@@ -68,8 +68,13 @@ std::vector<audit_effect> audit_book::differs(const stated_unit& unit, const dig
   open_case& c = cases_[about];
   c.unit = unit;
   c.computed = computed;
-  // Nobody judges himself, and who once vouched without looking is not asked.
-  std::set<node_id> once{self_, unit.signer};
+  choose_hosts(c, hosts);
+  return ask_next(about, c);
+}
+
+/// Nobody judges himself, and who once vouched without looking is not asked.
+void audit_book::choose_hosts(open_case& c, std::span<const node_id> hosts) const {
+  std::set<node_id> once{self_, c.unit.signer};
   for (const node_id& host : hosts) {
     if (c.left.size() < limits::second_opinions_asked_max && !records_.convicted(host) &&
         !records_.idle_auditor(host) && once.insert(host).second) {
@@ -77,7 +82,16 @@ std::vector<audit_effect> audit_book::differs(const stated_unit& unit, const dig
     }
   }
   std::reverse(c.left.begin(), c.left.end());
-  return ask_next(about, c);
+}
+
+std::vector<audit_effect> audit_book::ask_again(audit_case_id about,
+                                                std::span<const node_id> hosts) {
+  const auto found = cases_.find(about);
+  if (found == cases_.end() || found->second.asked || !found->second.left.empty()) {
+    return {};
+  }
+  choose_hosts(found->second, hosts);
+  return ask_next(about, found->second);
 }
 
 std::vector<audit_effect> audit_book::plant(const stated_unit& unit, const digest& right,
@@ -99,6 +113,9 @@ std::vector<audit_effect> audit_book::ask_next(audit_case_id about, open_case& c
     const node_id signer = c.unit.signer;
     const bool planted = c.planted;
     const bool contradicted = !c.contradicts.empty();
+    if (!planted && !contradicted && ++c.rounds < limits::second_opinion_rounds_max) {
+      return {wait_for_host{about}};
+    }
     cases_.erase(about);
     if (planted) {
       return {};

@@ -58,13 +58,18 @@ struct strike_auditor {
   audit_case_id about;
   node_id host;
 };
-/// No conviction: nobody else is there, or the others contradict this auditor.
+/// Nobody is there who could compute it again: `ask_again`, later.
+struct wait_for_host {
+  audit_case_id about;
+};
+/// No conviction: nobody else was there for long, or the others contradict this auditor.
 struct leave_open {
   audit_case_id about;
   node_id signer;
   std::string_view reason;
 };
-using audit_effect = std::variant<ask_host, convict_signer, strike_auditor, leave_open>;
+using audit_effect =
+    std::variant<ask_host, convict_signer, strike_auditor, wait_for_host, leave_open>;
 
 /// From a sampled unit to a conviction. Never convicts on one host's word, nor on the signer's own.
 class audit_book {
@@ -98,6 +103,9 @@ public:
                                      const digest& computed, std::uint64_t now);
   /// `host` did not answer in time, or is gone.
   std::vector<audit_effect> silent(audit_case_id about, const node_id& host, std::uint64_t now);
+  /// Of a case that waits: `hosts` are who may be asked now, in order. After
+  /// limits::second_opinion_rounds_max times it is left open.
+  std::vector<audit_effect> ask_again(audit_case_id about, std::span<const node_id> hosts);
   /// `node` is convicted, by whoever it was: heard, or checked.
   std::vector<audit_effect> learn_conviction(const node_id& node, std::uint64_t now);
 
@@ -120,7 +128,9 @@ private:
     std::vector<node_id> left;        ///< to ask, last first
     std::optional<node_id> asked;     ///< waits for it
     std::vector<node_id> contradicts; ///< vouched for what was stated
+    std::uint32_t rounds{0};          ///< in which nobody answered
   };
+  void choose_hosts(open_case& c, std::span<const node_id> hosts) const;
   std::vector<audit_effect> ask_next(audit_case_id about, open_case& c);
   std::vector<audit_effect> forget(const node_id& node);
   void note(const node_id& node, work_event what, std::uint32_t units, std::uint64_t now);

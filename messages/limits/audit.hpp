@@ -18,6 +18,9 @@ inline constexpr std::size_t audit_reason_bytes_max = 256;
 /// How long a second host may take before another is asked.
 inline constexpr std::chrono::seconds second_opinion_wait{60};
 inline constexpr std::uint32_t second_opinions_asked_max = 4;
+/// After how long it is looked again for one, where none was there, and how often.
+inline constexpr std::chrono::seconds second_opinion_again{30};
+inline constexpr std::uint32_t second_opinion_rounds_max = 120;
 /// How long an accused node has to answer before it is convicted.
 inline constexpr std::chrono::seconds hearing_wait{10};
 inline constexpr std::size_t hearings_max = 64;                   ///< under way at one verifier

@@ -179,6 +179,8 @@ const kernel_set& kernels_lying(const kernel_set& honest) noexcept {
 
 std::uint64_t lies_told() noexcept { return lies; }
 
+void forget_lies() noexcept { lies = products = 0; }
+
 void let_stand_in(bool yes) noexcept { stands_in = yes; }
 
 bool stands_in_now() noexcept { return stands_in; }

@@ -10,8 +10,9 @@ namespace ovir::swarm {
 [[nodiscard]] const compute::kernel_set& kernels_stand_in(compute::isa as) noexcept;
 /// The same as `honest`, but that one product in many has a wrong bit. For one set at a time.
 [[nodiscard]] const compute::kernel_set& kernels_lying(const compute::kernel_set& honest) noexcept;
-/// How many lies were told so far.
+/// How many lies were told since `forget_lies`, from which on the same products lie again.
 [[nodiscard]] std::uint64_t lies_told() noexcept;
+void forget_lies() noexcept;
 /// From now on `compute::kernels_reference` and its kin mean the stand-ins, or themselves again.
 void let_stand_in(bool yes) noexcept;
 [[nodiscard]] bool stands_in_now() noexcept;

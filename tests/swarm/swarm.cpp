@@ -421,8 +421,7 @@ void swarm::await_conviction() {
     static_cast<void>(go([] { return false; }, world_.now() + 2s));
   }
   if (!convicted.contains(liar)) {
-    violate(fmt::format("n{} lied {} times and was not convicted", liar_number,
-                        lies_told() - lies_before_));
+    violate(fmt::format("n{} lied {} times and was not convicted", liar_number, lies_told()));
   }
   convicted.erase(liar);
   if (!convicted.empty()) {
@@ -468,7 +467,7 @@ void swarm::check_ledger() {
 
 outcome swarm::run() {
   world_.planted = how_.planted;
-  lies_before_ = lies_told();
+  forget_lies();
   plan_all();
   const auto all_over = [this] {
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->over(); });
@@ -483,7 +482,7 @@ outcome swarm::run() {
   static_cast<void>(go(all_over, world_.now() + request_bound));
   if (plan_.how.liars == 0) {
     check_answers();
-  } else if (lies_told() > lies_before_) {
+  } else if (lies_told() > 0) {
     await_conviction();
   }
   if (out_.violations.empty()) {

@@ -90,7 +90,6 @@ private:
   std::vector<std::size_t> ready_;
   std::vector<bool> is_ready_;
   trouble trouble_;
-  std::uint64_t lies_before_{0}; ///< of earlier runs
   outcome out_;
 };
 

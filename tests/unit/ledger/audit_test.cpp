@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 namespace ovir::ledger {
 namespace {
@@ -214,10 +215,29 @@ TEST_F(audit, convicts_when_a_second_host_computes_the_same) {
 }
 
 TEST_F(audit, convicts_nobody_without_a_second_host) {
-  const auto effects = finds(unit_of(liar, 3), {liar, auditor});
+  auto effects = finds(unit_of(liar, 3), {liar, auditor});
+  ASSERT_NE(only<wait_for_host>(effects), nullptr);
+  const audit_case_id about = only<wait_for_host>(effects)->about;
+  EXPECT_EQ(records.audit_rate(liar, 1), limits::ppm_one) << "but looks at all it does";
+  for (std::uint32_t n = 2; n < limits::second_opinion_rounds_max; ++n) {
+    ASSERT_NE(only<wait_for_host>(book.ask_again(about, std::array{liar})), nullptr);
+  }
+  effects = book.ask_again(about, std::array{liar});
   ASSERT_NE(only<leave_open>(effects), nullptr);
   EXPECT_FALSE(records.convicted(liar));
-  EXPECT_EQ(records.audit_rate(liar, 1), limits::ppm_one) << "but looks at all it does";
+  EXPECT_EQ(book.open_cases(), 0U);
+}
+
+TEST_F(audit, asks_a_second_host_that_comes_later_and_one_that_was_silent_again) {
+  auto effects = finds(unit_of(liar, 3), {});
+  const audit_case_id about = only<wait_for_host>(effects)->about;
+  effects = book.ask_again(about, std::array{second});
+  ASSERT_NE(only<ask_host>(effects), nullptr);
+  EXPECT_THAT(book.ask_again(about, std::array{third}), IsEmpty()) << "one at a time";
+  ASSERT_NE(only<wait_for_host>(book.silent(about, second, 12)), nullptr);
+  effects = book.ask_again(about, std::array{second});
+  ASSERT_NE(only<ask_host>(effects), nullptr);
+  EXPECT_NE(only<convict_signer>(book.answered(about, second, right, 13)), nullptr);
 }
 
 TEST_F(audit, whoever_vouches_without_looking_is_struck_when_a_third_disagrees_with_it) {
