@@ -4,6 +4,7 @@
 #include "ledger/rules/attest.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/mutant.hpp"
 
 #include <caf/all.hpp>
 
@@ -252,6 +253,9 @@ void take_answer_to_order(payments_pointer self, std::uint64_t id, const ledger:
 /// is kept for everybody to check.
 void distrust(payments_pointer self, const std::string& why, std::span<const std::byte> evidence) {
   payments_state& state = self->state;
+  if (OVIR_MUTANT("payments_overlook_forks")) {
+    return;
+  }
   state.signed_by_keeper.contradicts = true;
   const std::string path = state.environment.folder + "/fork";
   const auto kept = [&]() -> result<void> {

@@ -172,6 +172,32 @@ void put(std::vector<std::byte>& into, std::uint64_t offset, std::span<const std
 
 } // namespace
 
+disk::snapshot disk::copy(std::string_view prefix) const {
+  snapshot now;
+  for (const auto& [path, f] : files) {
+    if (path.starts_with(prefix)) {
+      now.files[path] = f->bytes;
+    }
+  }
+  for (const auto& [folder, entries] : indexes) {
+    if (folder.starts_with(prefix)) {
+      now.indexes[folder] = entries;
+    }
+  }
+  return now;
+}
+
+void disk::restore(const snapshot& earlier, std::string_view prefix) {
+  std::erase_if(files, [&](const auto& one) { return one.first.starts_with(prefix); });
+  std::erase_if(indexes, [&](const auto& one) { return one.first.starts_with(prefix); });
+  for (const auto& [path, bytes] : earlier.files) {
+    files[path] = std::make_shared<file>(file{bytes, {}, false});
+  }
+  for (const auto& [folder, entries] : earlier.indexes) {
+    indexes[folder] = entries;
+  }
+}
+
 void disk::write(file& f, std::uint64_t offset, std::span<const std::byte> bytes) {
   file::write w{offset, {bytes.begin(), bytes.end()}, {}, f.bytes.size()};
   if (offset < f.bytes.size()) {

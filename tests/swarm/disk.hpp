@@ -44,6 +44,14 @@ public:
   /// Flips one bit of a file whose name contains `part`; false where there is none.
   bool flip(std::string_view part, chance& draws);
 
+  /// A copy of every file and index whose path begins so, and their return.
+  struct snapshot {
+    std::map<std::string, std::vector<std::byte>> files;
+    std::map<std::string, index> indexes;
+  };
+  [[nodiscard]] snapshot copy(std::string_view prefix) const;
+  void restore(const snapshot& earlier, std::string_view prefix);
+
   static void write(file& f, std::uint64_t offset, std::span<const std::byte> bytes);
   static void sync(file& f);
 

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 constexpr std::array<std::string_view, fault_kinds> names{
     "crash", "power", "freeze", "cut",       "cut_one",   "isolate",   "divide",
     "reset", "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node",
-    "drift", "jump",  "drain",  "flip",      "actor"};
+    "drift", "jump",  "drain",  "flip",      "actor",     "fork"};
 
 /// There are few different requests, so that what one process answers is computed once for many
 /// runs.
@@ -41,7 +41,7 @@ wanted_answer draw_wanted(chance& draws) {
 fault draw_fault(chance& draws, const intensity& how) {
   fault f;
   f.at = draws.between(nanoseconds{1s}, how.length);
-  f.what = static_cast<fault_kind>(draws.below(fault_kinds));
+  f.what = static_cast<fault_kind>(draws.below(fault_kinds_drawn));
   f.who = draws.below(how.nodes);
   f.other = (f.who + draws.between(1, std::max<std::size_t>(how.nodes, 2) - 1)) % how.nodes;
   f.length =
@@ -74,6 +74,16 @@ fault draw_takeover(chance& draws, const intensity& how) {
   return f;
 }
 
+/// Early enough that requests come afterwards.
+fault draw_fork(chance& draws, const intensity& how) {
+  fault f;
+  f.at = draws.between(nanoseconds{2s}, how.length / 3);
+  f.what = fault_kind::fork;
+  f.who = how.nodes - 1;
+  f.length = draws.between(how.length / 5, how.length / 3);
+  return f;
+}
+
 } // namespace
 
 std::string_view to_string(fault_kind kind) noexcept {
@@ -88,7 +98,10 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
   if (how.takeover) {
     p.faults.push_back(draw_takeover(draws, how));
   }
-  for (std::size_t i = 0; !how.takeover && i < how.faults; ++i) {
+  if (how.fork) {
+    p.faults.push_back(draw_fork(draws, how));
+  }
+  for (std::size_t i = 0; !how.takeover && !how.fork && i < how.faults; ++i) {
     p.faults.push_back(draw_fault(draws, how));
   }
   chance wants = chance{seed}.split(0xa5c);
@@ -116,11 +129,12 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
 }
 
 std::string to_text(const plan& all) {
-  std::string out =
-      fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
-                  "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\ntakeover {:d}\n",
-                  all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
-                  all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.takeover);
+  std::string out = fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
+                                "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\ntakeover {:d}\n"
+                                "fork {:d}\n",
+                                all.seed, all.how.nodes, all.how.requests, all.how.faults,
+                                all.how.length.count(), all.how.ledger, all.how.audits,
+                                all.how.liars, all.how.hostile, all.how.takeover, all.how.fork);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -167,6 +181,8 @@ result<plan> plan_from(std::string_view text) {
       words >> how.liars;
     } else if (key == "hostile") {
       words >> how.hostile;
+    } else if (key == "fork") {
+      words >> how.fork;
     } else if (key == "takeover") {
       words >> how.takeover;
     } else if (key == "asks") {

@@ -33,8 +33,10 @@ enum class fault_kind : std::uint8_t {
   drain,     ///< it takes nothing new, ends soon, and comes back after `length`
   flip,      ///< its power goes, and a bit of what it kept of requests is wrong afterwards
   actor,     ///< one of its actors ends as after an exception; its supervisor starts it again
+  fork,      ///< after `length` its ledger is again what it was; drawn only for a keeper that forks
 };
-inline constexpr std::size_t fault_kinds = 19;
+inline constexpr std::size_t fault_kinds = 20;
+inline constexpr std::size_t fault_kinds_drawn = 19; ///< in a storm
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 
 struct fault {
@@ -71,6 +73,7 @@ struct intensity {
   bool audits{true};                            ///< nodes sign; two verifiers audit
   std::size_t hostile{0};                       ///< 1: a member that repeats and spoils messages
   std::size_t liars{0};                         ///< that many of the workers lie about results
+  bool fork{false};     ///< the only fault is a keeper that forgets what it signed
   bool takeover{false}; ///< the only fault ends a scheduler, and its clients do not ask again soon
 };
 

@@ -465,6 +465,16 @@ void swarm::check_ledger() {
   }
 }
 
+/// A keeper that signed two histories is found out, and what shows it is kept.
+void swarm::check_fork() {
+  const auto found = std::any_of(hosts_.begin(), hosts_.end(), [](const auto& h) {
+    return h->kept().files.contains("state/payments/fork");
+  });
+  if (!found) {
+    violate("nobody has evidence against the keeper that forgot what it signed");
+  }
+}
+
 outcome swarm::run() {
   world_.planted = how_.planted;
   forget_lies();
@@ -480,12 +490,14 @@ outcome swarm::run() {
   say("everything is mended");
   trouble_.mend();
   static_cast<void>(go(all_over, world_.now() + request_bound));
-  if (plan_.how.liars == 0) {
+  if (plan_.how.fork) {
+    check_fork();
+  } else if (plan_.how.liars == 0) {
     check_answers();
   } else if (lies_told() > 0) {
     await_conviction();
   }
-  if (out_.violations.empty()) {
+  if (out_.violations.empty() && !plan_.how.fork) {
     check_rest();
   }
   for (const auto& h : hosts_) {
@@ -498,7 +510,7 @@ outcome swarm::run() {
           fmt::format("{} actors of n{} outlived their tree", h->actors_left(), h->how().number));
     }
   }
-  if (plan_.how.ledger) {
+  if (plan_.how.ledger && !plan_.how.fork) {
     check_ledger();
   }
   if (how_.planted != plant::none) {

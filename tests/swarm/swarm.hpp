@@ -70,6 +70,7 @@ private:
   [[nodiscard]] std::shared_ptr<told_state> ask_everybody();
   void check_rest();
   void check_takeover();
+  void check_fork();
   void check_ledger();
   void await_conviction();
   [[nodiscard]] bool lies(std::size_t who) const;

@@ -12,6 +12,8 @@ namespace {
 enum note : std::uint64_t { fault_begins = 200, fault_ends };
 
 constexpr std::chrono::seconds drains_for{2};
+constexpr std::chrono::milliseconds restarts_after{100};
+constexpr std::string_view ledger_folder = "state/ledger";
 constexpr std::int64_t drift_middle_ppm = 500;
 constexpr std::int64_t jump_middle_s = 3'600;
 constexpr std::array<const char*, 12> actors_that_end{
@@ -94,6 +96,14 @@ void trouble::disturb_disk(const fault& f) {
   }
 }
 
+void trouble::fork(const fault& f) {
+  later(f.length, [this, f, then = hosts_[f.who]->kept().copy(ledger_folder)] {
+    host& h = *hosts_[f.who];
+    crash({.who = f.who, .length = restarts_after}, crash_kind::process);
+    h.kept().restore(then, ledger_folder);
+  });
+}
+
 void trouble::disturb_node(const fault& f) {
   host& h = *hosts_[f.who];
   switch (f.what) {
@@ -120,6 +130,7 @@ void trouble::disturb_node(const fault& f) {
       });
     }
     return;
+  case fault_kind::fork: return fork(f);
   case fault_kind::actor:
     if (h.is_up() && !h.is_frozen()) {
       h.run_here(h.life(), [&h, name = actors_that_end.at(f.amount % actors_that_end.size())] {
@@ -151,6 +162,7 @@ void trouble::begin(const fault& f) {
   case fault_kind::drain:
   case fault_kind::flip:
   case fault_kind::actor:
+  case fault_kind::fork:
   case fault_kind::jump: return disturb_node(f);
   case fault_kind::full_disk:
   case fault_kind::sick_disk:

@@ -29,6 +29,7 @@ private:
 
   void later(nanoseconds delay, std::function<void()> undo);
   void crash(const fault& f, crash_kind kind);
+  void fork(const fault& f);
   void cut(const fault& f, pairs which);
   void set_cut(const pairs& which, bool cut);
   void disturb_wires(const fault& f);
