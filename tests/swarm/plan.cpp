@@ -60,10 +60,11 @@ fault draw_fault(chance& draws, const intensity& how) {
   return f;
 }
 
-/// One of the two schedulers ends; it may come back soon.
+/// One of the two schedulers ends; it may come back soon. By then requests are paid for: one that
+/// nobody reserved for is not gone on with elsewhere.
 fault draw_takeover(chance& draws, const intensity& how) {
   fault f;
-  f.at = draws.between(nanoseconds{1s}, how.length);
+  f.at = draws.between(nanoseconds{5s}, how.length);
   f.who = draws.below(2);
   f.other = 1 - f.who;
   // Node 1 computes first layers as well, whose hosts keep the log of a request for others.
@@ -118,7 +119,7 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
         a.stream && wants.one_in(10) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
     if (how.takeover && a.stream && a.hang_up_after + a.cancel_after == 0) {
       a.gateway = p.faults.front().who;
-      a.at = wants.between(nanoseconds{500ms}, p.faults.front().at);
+      a.at = p.faults.front().at - wants.between(nanoseconds{10ms}, 400ms); // it is under way then
       a.comes_back = how.length + takeover_bound + 5s;
     }
     p.asks.push_back(std::move(a));
