@@ -130,12 +130,13 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
 }
 
 std::string to_text(const plan& all) {
-  std::string out = fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
-                                "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\ntakeover {:d}\n"
-                                "fork {:d}\n",
-                                all.seed, all.how.nodes, all.how.requests, all.how.faults,
-                                all.how.length.count(), all.how.ledger, all.how.audits,
-                                all.how.liars, all.how.hostile, all.how.takeover, all.how.fork);
+  std::string out =
+      fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
+                  "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\ntakeover {:d}\n"
+                  "fork {:d}\nnewcomers {}\n",
+                  all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
+                  all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.takeover,
+                  all.how.fork, all.how.newcomers);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -182,6 +183,8 @@ result<plan> plan_from(std::string_view text) {
       words >> how.liars;
     } else if (key == "hostile") {
       words >> how.hostile;
+    } else if (key == "newcomers") {
+      words >> how.newcomers;
     } else if (key == "fork") {
       words >> how.fork;
     } else if (key == "takeover") {

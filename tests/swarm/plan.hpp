@@ -73,7 +73,8 @@ struct intensity {
   bool audits{true};                            ///< nodes sign; two verifiers audit
   std::size_t hostile{0};                       ///< 1: a member that repeats and spoils messages
   std::size_t liars{0};                         ///< that many of the workers lie about results
-  bool fork{false};     ///< the only fault is a keeper that forgets what it signed
+  std::size_t newcomers{0}; ///< workers that join by a token while the others are at work
+  bool fork{false};         ///< the only fault is a keeper that forgets what it signed
   bool takeover{false}; ///< the only fault ends a scheduler, and its clients do not ask again soon
 };
 

@@ -30,6 +30,10 @@ constexpr nanoseconds conviction_bound = 180s;
 constexpr std::size_t liar_number = 3;
 constexpr nanoseconds turn_most = 10us;
 constexpr std::size_t shown_most = 20;
+// Whose wires are used by whom is no node.
+constexpr std::size_t operators_machine = 100'000;
+constexpr std::size_t hostile_machine = 100'001;
+constexpr std::uint64_t token_expires = host_clock::first_unix_seconds + 1'000'000;
 
 std::string address_of(std::size_t number, unsigned port) {
   return fmt::format("10.0.{}.{}:{}", number / 250, number % 250 + 1, port);
@@ -132,38 +136,42 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
     : plan_(all), model_(model), how_(std::move(how)), history_(how_.keep_history),
       world_(plan_.seed), wires_(world_),
       trouble_(world_, wires_, hosts_, [this](std::size_t who) { start(who); }) {
-  std::vector<std::array<std::byte, 32>> seeds(plan_.how.nodes);
+  std::vector<std::array<std::byte, 32>> seeds(plan_.how.nodes + plan_.how.newcomers);
   chance keys = world_.draws().split(0x6e1);
   for (auto& seed : seeds) {
     keys.fill(seed);
   }
   std::array<std::byte, 32> operators{};
   keys.fill(operators);
-  shell_ = std::make_unique<operator_shell>(wires_, plan_.how.nodes, operators);
+  shell_ = std::make_unique<operator_shell>(wires_, operators_machine, operators);
   if (plan_.how.hostile > 0) {
-    std::array<std::byte, 32> hostile{};
-    keys.fill(hostile);
-    std::vector<std::string> them;
-    for (std::size_t i = 0; i < plan_.how.nodes; ++i) {
-      them.push_back(address_of(i, 7300));
-    }
-    const std::size_t machine = plan_.how.nodes + 1;
-    hostile_ = std::make_unique<hostile_member>(world_, wires_, machine, hostile, hostile_roles(),
-                                                std::move(them));
-    wires_.tap_with([this](std::size_t from, actors::channel kind, actors::message_kind what,
-                           std::uint32_t target, const std::vector<std::byte>& bytes) {
-      if (from < plan_.how.nodes) {
-        hostile_->overhear(kind, what, target, bytes);
-      }
-    });
+    add_hostile(keys);
   }
   std::vector<node_id> ids;
   for (const auto& seed : seeds) {
     ids.push_back(secret_key::from_seed(seed).id());
   }
-  for (std::size_t i = 0; i < plan_.how.nodes; ++i) {
-    add_host(i, seeds[i], ids);
+  const secret_key operator_key = secret_key::from_seed(operators);
+  for (std::size_t i = 0; i < seeds.size(); ++i) {
+    add_host(i, seeds[i], ids, operator_key);
   }
+}
+
+void swarm::add_hostile(chance& keys) {
+  std::array<std::byte, 32> seed{};
+  keys.fill(seed);
+  std::vector<std::string> them;
+  for (std::size_t i = 0; i < plan_.how.nodes; ++i) {
+    them.push_back(address_of(i, 7300));
+  }
+  hostile_ = std::make_unique<hostile_member>(world_, wires_, hostile_machine, seed,
+                                              hostile_roles(), std::move(them));
+  wires_.tap_with([this](std::size_t from, actors::channel kind, actors::message_kind what,
+                         std::uint32_t target, const std::vector<std::byte>& bytes) {
+    if (from < plan_.how.nodes) {
+      hostile_->overhear(kind, what, target, bytes);
+    }
+  });
 }
 
 swarm::~swarm() = default;
@@ -176,12 +184,19 @@ role_set swarm::hostile_roles() const {
 bool swarm::lies(std::size_t who) const { return plan_.how.liars > 0 && who == liar_number; }
 
 void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
-                     const std::vector<node_id>& ids) {
+                     const std::vector<node_id>& ids, const secret_key& operator_key) {
   host::setting setting;
   setting.number = number;
   setting.key_seed = key_seed;
   setting.options = options_of(number, plan_.how);
-  for (std::size_t other = 0; other < ids.size(); ++other) {
+  setting.options.admins = {operator_key.id()};
+  if (number >= plan_.how.nodes) {
+    std::array<std::byte, 16> nonce{};
+    world_.draws().split(number).fill(nonce);
+    setting.options.join_token = to_text(
+        issue_token(operator_key, ids[number], setting.options.roles, token_expires, nonce));
+  }
+  for (std::size_t other = 0; other < plan_.how.nodes; ++other) {
     if (other != number) {
       setting.options.access.push_back({ids[other], roles_of(other, plan_.how)});
     }
@@ -190,8 +205,8 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   if (hostile_) {
     setting.options.access.push_back({hostile_->id(), hostile_roles()});
   }
-  if (plan_.how.ledger && number != ids.size() - 1) {
-    setting.options.ledger.keeper = ids.back();
+  if (plan_.how.ledger && number != keeper()) {
+    setting.options.ledger.keeper = ids[keeper()];
     setting.options.ledger.serves_unpaid = true;
     setting.options.ledger.follow = number == 0;
   }
@@ -261,7 +276,10 @@ void swarm::fund(std::size_t who) {
 
 void swarm::plan_all() {
   for (std::size_t who = 0; who < hosts_.size(); ++who) {
-    world_.in(world_.draws().between(0ns, 300ms), [this, who] { start(who); });
+    const bool here = who < plan_.how.nodes;
+    world_.in(here ? world_.draws().between(0ns, 300ms)
+                   : world_.draws().between(nanoseconds{1s}, plan_.how.length),
+              [this, who] { start(who); });
   }
   if (hostile_) {
     world_.at(1s, [this] { hostile_->begin(plan_.how.length); });

@@ -53,7 +53,8 @@ public:
 
 private:
   void add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
-                const std::vector<node_id>& ids);
+                const std::vector<node_id>& ids, const secret_key& operator_key);
+  void add_hostile(chance& keys);
   void start(std::size_t who);
   void plan_all();
   /// Goes on until `condition` or the world's time is `until`. Whether it was the condition.
@@ -64,7 +65,7 @@ private:
   void say(const std::string& what);
 
   void fund(std::size_t who);
-  [[nodiscard]] std::size_t keeper() const noexcept { return hosts_.size() - 1; }
+  [[nodiscard]] std::size_t keeper() const noexcept { return plan_.how.nodes - 1; }
 
   void check_answers();
   [[nodiscard]] std::shared_ptr<told_state> ask_everybody();
