@@ -40,6 +40,7 @@ public:
   [[nodiscard]] request_id id() const noexcept { return {id_}; }
   /// It was told some of its answer.
   [[nodiscard]] bool has_some() const noexcept { return events_ > 0; }
+  [[nodiscard]] std::uint32_t events() const noexcept { return events_; }
   /// It was told more although its cancellation had been confirmed.
   [[nodiscard]] bool went_on() const noexcept { return went_on_; }
   void on_cancel_answered(int status);

@@ -113,13 +113,15 @@ std::vector<std::string> wrong_at_rest(const told_state& seen,
   return wrong;
 }
 
-bool was_answered(const told_state& seen, request_id request) {
-  return std::any_of(seen.jobs.begin(), seen.jobs.end(), [&](const auto& of_host) {
-    return std::any_of(of_host.second.begin(), of_host.second.end(),
-                       [&](const actors::job_view& job) {
-                         return job.request == request && job.state == actors::job_state::done;
-                       });
-  });
+const actors::job_view* answered_by(const told_state& seen, request_id request) {
+  for (const auto& [who, list] : seen.jobs) {
+    for (const actors::job_view& job : list) {
+      if (job.request == request && job.state == actors::job_state::done) {
+        return &job;
+      }
+    }
+  }
+  return nullptr;
 }
 
 void open_escrows::note(const ledger::command& what) {

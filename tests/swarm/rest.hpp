@@ -43,8 +43,8 @@ wrong_at_rest(const told_state& seen, const std::vector<std::unique_ptr<host>>& 
 /// Members that are counted and are not there, and the other way round.
 [[nodiscard]] std::vector<std::string> wrong_views(const told_state& seen,
                                                    const std::vector<std::unique_ptr<host>>& hosts);
-/// Whether a scheduler has the whole answer to this request.
-[[nodiscard]] bool was_answered(const told_state& seen, request_id request);
+/// The job of a scheduler that has the whole answer to this request; null: none has.
+[[nodiscard]] const actors::job_view* answered_by(const told_state& seen, request_id request);
 
 /// Reservations of a log that nothing has ended.
 class open_escrows {

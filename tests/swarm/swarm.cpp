@@ -30,6 +30,8 @@ constexpr nanoseconds conviction_bound = 180s;
 constexpr std::size_t liar_number = 3;
 constexpr nanoseconds turn_most = 10us;
 constexpr std::size_t shown_most = 20;
+/// Drawn last by a scheduler that ended, which no log has.
+constexpr std::uint32_t takeover_tokens = 4;
 // Whose wires are used by whom is no node.
 constexpr std::size_t operators_machine = 100'000;
 constexpr std::size_t hostile_machine = 100'001;
@@ -406,9 +408,15 @@ void swarm::check_rest() {
 void swarm::check_takeover() {
   const auto seen = ask_everybody();
   for (const auto& c : clients_) {
-    if (c->asked().comes_back > nanoseconds{0} && c->has_some() && !c->over() &&
-        !was_answered(*seen, name_in_cluster({}, c->id()))) {
+    if (c->asked().comes_back == nanoseconds{0} || !c->has_some() || c->over()) {
+      continue;
+    }
+    const actors::job_view* const job = answered_by(*seen, name_in_cluster({}, c->id()));
+    if (job == nullptr) {
       violate(fmt::format("the request of client {} did not go on without it", c->asked().client));
+    } else if (!job->paths.empty() && job->paths.front().from + takeover_tokens < c->events()) {
+      violate(fmt::format("the request of client {} went on from token {} and not from {}",
+                          c->asked().client, job->paths.front().from, c->events()));
     }
   }
   if (seen->sessions > 0) {
