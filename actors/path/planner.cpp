@@ -4,6 +4,7 @@
 #include "compute/kernels/formats/packed_weights.hpp"
 #include "messages/limits/experts.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/paths.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -47,9 +48,9 @@ result<void> check(const plan_request& r) {
     return fail(errc::invalid_argument, "a plan needs 1 to {} layers, not {}", limits::layers_max,
                 layers);
   }
-  if (r.nodes.empty() || r.nodes.size() > limits::plan_nodes_max) {
+  if (r.nodes.empty() || r.nodes.size() > limits::path_nodes_max) {
     return fail(errc::invalid_argument, "a plan needs 1 to {} nodes, not {}",
-                limits::plan_nodes_max, r.nodes.size());
+                limits::path_nodes_max, r.nodes.size());
   }
   if (r.context < 1 || r.context > limits::context_max || r.requests < 1 ||
       r.requests > limits::requests_active_max) {

@@ -63,7 +63,7 @@ enum class plan_objective : std::uint8_t {
 
 struct plan_request {
   model_shape shape;
-  std::vector<plan_node> nodes; ///< 1 to limits::plan_nodes_max, names distinct
+  std::vector<plan_node> nodes; ///< 1 to limits::path_nodes_max, names distinct
   std::vector<plan_link> links;
   /// The node the lead runs on; absent: in the middle of the network.
   std::optional<std::uint32_t> lead;

@@ -8,6 +8,11 @@
 /// `messages/limits/general.hpp`.
 namespace ovir::limits {
 
+// Nodes among which a path is searched for, and stages tried for a request that waits for it.
+inline constexpr std::uint32_t path_nodes_max = 128;
+inline constexpr std::uint64_t path_states_max = 60'000;
+// Holders of a layer that a path is searched among where there are more: the cheapest.
+inline constexpr double path_holders_per_layer = 8;
 // Ranges of layers of one node that a plan looks at beside those that no other node holds. An
 // honest node holds one or two.
 inline constexpr std::size_t plan_ranges_per_node_max = 4;
