@@ -11,11 +11,15 @@ namespace ovir::limits {
 // Nodes among which a path is searched for, and stages tried for a request that waits for it.
 inline constexpr std::uint32_t path_nodes_max = 128;
 inline constexpr std::uint64_t path_states_max = 60'000;
+// Where there are more nodes, a refusal does not say how much memory lacks: finding it takes plans.
+inline constexpr std::size_t plan_advice_nodes_max = 16;
 // Holders of a layer that a path is searched among where there are more: the cheapest.
-inline constexpr double path_holders_per_layer = 8;
+inline constexpr std::uint32_t path_holders_per_layer = 8;
 // Ranges of layers of one node that a plan looks at beside those that no other node holds. An
 // honest node holds one or two.
 inline constexpr std::size_t plan_ranges_per_node_max = 4;
+// Round trips of a member's advert that a plan looks at.
+inline constexpr std::size_t plan_rtts_per_node_max = 64;
 
 // What a scheduler remembers of nodes whose stages were at fault: it plans them behind others.
 inline constexpr std::size_t fault_nodes_max = 256;
