@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace ovir::actors {
 
@@ -12,6 +13,8 @@ namespace {
 constexpr double infinite = std::numeric_limits<double>::infinity();
 /// What is left of a hop below this share of it is a rounding error.
 constexpr double hop_rounding = 1e-12;
+/// Nodes remembered as the cheapest to go on with; most nodes have fewer odd links than that.
+constexpr std::size_t cheapest_kept = 6;
 
 } // namespace
 
@@ -41,7 +44,7 @@ reduced_hops::reduced_hops(const path_problem& p, double busy_max) {
     }
   }
   left.assign(n, std::vector<double>(n, 0));
-  usual.assign(n, true);
+  odd.resize(n);
   for (std::size_t i = 0; i < n; ++i) {
     pays.push_back(out[i] + in[i]);
     from_lead.push_back(std::max(0.0, rest(n, i)));
@@ -53,7 +56,9 @@ reduced_hops::reduced_hops(const path_problem& p, double busy_max) {
       } else if (i != j && seconds > hop_rounding * p.hop[i][j]) {
         left[i][j] = seconds;
       }
-      usual[i] = usual[i] && left[i][j] == 0;
+      if (left[i][j] > 0) {
+        odd[i].push_back(static_cast<std::uint32_t>(j));
+      }
     }
   }
   lead_pays = out[n] + in[n];
@@ -62,24 +67,59 @@ reduced_hops::reduced_hops(const path_problem& p, double busy_max) {
 path_bounds::path_bounds(const path_problem& p, double busy_max)
     : p_(p), busy_max_(busy_max), n_(static_cast<std::uint32_t>(p.nodes.size())),
       hops_(p, busy_max), begin_(std::size_t{p.layers} * n_, infinite),
-      end_(std::size_t{p.layers} * n_, 0), after_(std::size_t{p.layers} * n_, infinite) {
+      end_(std::size_t{p.layers} * n_, 0), after_(std::size_t{p.layers} * n_, infinite),
+      ending_(std::size_t{p.layers} * n_, infinite), ends_(n_), surcharges_(n_, 0) {
   find_reach();
-  for (std::uint32_t layer = p.layers; layer > 0;) {
+  fill();
+}
+
+void path_bounds::fill() {
+  for (ends& e : ends_) {
+    e.end.clear();
+    e.front = 0;
+  }
+  for (std::uint32_t layer = p_.layers; layer > 0;) {
     --layer;
     begin_at(layer);
     come_to(layer);
   }
-  after_lead_ = next({}, 0, nobody).seconds;
 }
 
-// Neither memory nor time shrinks with more layers, and the layers held end once, but the last
-// stage may hold less beside its layers than an inner one, so it is asked for itself.
-std::uint32_t path_bounds::farthest(std::uint32_t node, std::uint32_t first) const {
-  if (fits(node, {first, p_.layers})) {
-    return p_.layers;
+void path_bounds::charge(std::vector<double> surcharges) {
+  surcharges_ = std::move(surcharges);
+  charged_.clear();
+  for (std::uint32_t i = 0; i < n_; ++i) {
+    if (surcharges_[i] > 0) {
+      charged_.push_back(i);
+    }
   }
+  fill();
+}
+
+double path_bounds::after_lead() const {
+  return next({}, 0, nobody).seconds - std::accumulate(surcharges_.begin(), surcharges_.end(), 0.0);
+}
+
+std::vector<std::uint32_t> path_bounds::uses() const {
+  std::vector<std::uint32_t> count(n_, 0);
+  std::uint32_t last = nobody;
+  for (std::uint32_t layer = 0; layer < p_.layers;) {
+    const step one = next(last == nobody ? node_set{} : node_set{}.with(last), layer, last);
+    if (one.node == nobody) {
+      break;
+    }
+    ++count[one.node];
+    last = one.node;
+    layer = one.end;
+  }
+  return count;
+}
+
+// The end of the longest inner stage: neither memory nor time shrinks with more layers, and the
+// layers held end once.
+std::uint32_t path_bounds::farthest(std::uint32_t node, std::uint32_t first) const {
   std::uint32_t low = first;
-  std::uint32_t high = p_.layers;
+  std::uint32_t high = std::min(p_.layers, p_.nodes[node].holds.last + 1);
   while (high - low > 1) {
     const std::uint32_t middle = low + (high - low) / 2;
     (fits(node, {first, middle}) ? low : high) = middle;
@@ -87,64 +127,93 @@ std::uint32_t path_bounds::farthest(std::uint32_t node, std::uint32_t first) con
   return low;
 }
 
+// The last stage may have memory for more layers than an inner one, or for fewer.
 void path_bounds::find_reach() {
-  reach_.reserve(std::size_t{p_.layers} * n_);
   for (std::uint32_t i = 0; i < n_; ++i) {
     const layer_range held = p_.nodes[i].holds;
     for (std::uint32_t first = 0; first < p_.layers; ++first) {
-      reach_.push_back(held.first <= first && first < held.last ? farthest(i, first) : first);
+      const bool holds = held.first <= first && first < held.last;
+      inner_.push_back(holds ? farthest(i, first) : first);
+      reach_.push_back(holds && fits(i, {first, p_.layers}) ? p_.layers : inner_.back());
     }
   }
 }
 
+std::uint64_t path_bounds::work() const {
+  std::uint64_t steps = n_;
+  for (const std::vector<std::uint32_t>& some : hops_.odd) {
+    steps += some.size();
+  }
+  return steps * p_.layers;
+}
+
+// The best end of an inner stage from `layer` is the least of `ending_` among those it reaches.
+// These ends fall with the layer, so a queue knows it without looking at all of them.
 void path_bounds::begin_at(std::uint32_t layer) {
   for (std::uint32_t i = 0; i < n_; ++i) {
+    ends& e = ends_[i];
+    const auto ending = [&](std::uint32_t end) { return ending_[end * n_ + i]; };
+    if (layer + 1 < p_.layers) {
+      while (e.end.size() > e.front && ending(e.end.back()) > ending(layer + 1)) {
+        e.end.pop_back();
+      }
+      e.end.push_back(layer + 1);
+    }
+    while (e.front < e.end.size() && e.end[e.front] > inner_reach(i, layer)) {
+      ++e.front;
+    }
     double& least = begin_[layer * n_ + i];
     std::uint32_t& end = end_[layer * n_ + i];
-    std::uint32_t last = reach(i, layer);
-    const bool to_the_end = last == p_.layers;
-    if (to_the_end) {
-      least = p_.stage_seconds(i, {layer, last}) + hops_.to_lead[i];
-      end = last;
-      --last;
+    least = infinite;
+    if (reach(i, layer) == p_.layers) {
+      least = p_.stage_seconds(i, {layer, p_.layers}) + hops_.to_lead[i];
+      end = p_.layers;
     }
-    for (; last > layer; --last) {
-      const double seconds = p_.stage_seconds(i, {layer, last}) + after(last, i);
-      // The last stage may have fitted where an inner one does not.
-      if (seconds < least && (!to_the_end || fits(i, {layer, last}))) {
+    if (e.front < e.end.size()) {
+      const double seconds = ending(e.end[e.front]) - seconds_before(layer, i);
+      if (seconds < least) {
         least = seconds;
-        end = last;
+        end = e.end[e.front];
       }
     }
+    least += surcharges_[i];
   }
 }
 
-// Where nothing is left of the hops out of a node, only the two best of those that follow count.
-void path_bounds::come_to(std::uint32_t layer) {
-  double best = infinite;
-  double second = infinite;
-  std::uint32_t who = nobody;
-  for (std::uint32_t j = 0; j < n_; ++j) {
-    const double seconds = hops_.pays[j] + begin_[layer * n_ + j];
-    if (seconds < best) {
-      second = best;
-      best = seconds;
-      who = j;
-    } else {
-      second = std::min(second, seconds);
-    }
-  }
-  for (std::uint32_t i = 0; i < n_; ++i) {
-    double& least = after_[layer * n_ + i];
-    if (hops_.usual[i]) {
-      least = who == i ? second : best;
-      continue;
-    }
+// Where something is left of a hop it is looked at; of the others, the cheapest to begin counts.
+double path_bounds::onward(std::uint32_t layer, std::uint32_t last) const {
+  const std::vector<double>& left = hops_.left[last];
+  double least = infinite;
+  const auto usual = std::find_if(best_.begin(), best_.end(), [&](const auto& one) {
+    return one.second != last && left[one.second] == 0;
+  });
+  if (usual != best_.end()) {
+    least = usual->first;
+  } else if (best_.size() < n_) {
     for (std::uint32_t j = 0; j < n_; ++j) {
-      if (i != j) {
-        least = std::min(least, hops_.left[i][j] + hops_.pays[j] + begin_[layer * n_ + j]);
+      if (j != last && left[j] == 0) {
+        least = std::min(least, hops_.pays[j] + begin_[layer * n_ + j]);
       }
     }
+  }
+  for (const std::uint32_t j : hops_.odd[last]) {
+    least = std::min(least, left[j] + hops_.pays[j] + begin_[layer * n_ + j]);
+  }
+  return least;
+}
+
+void path_bounds::come_to(std::uint32_t layer) {
+  std::vector<std::pair<double, std::uint32_t>> all;
+  all.reserve(n_);
+  for (std::uint32_t j = 0; j < n_; ++j) {
+    all.emplace_back(hops_.pays[j] + begin_[layer * n_ + j], j);
+  }
+  best_.resize(std::min<std::size_t>(n_, cheapest_kept));
+  std::partial_sort_copy(all.begin(), all.end(), best_.begin(), best_.end());
+  for (std::uint32_t i = 0; i < n_; ++i) {
+    const double least = onward(layer, i);
+    after_[layer * n_ + i] = least;
+    ending_[layer * n_ + i] = least + seconds_before(layer, i);
   }
 }
 

@@ -6,6 +6,8 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <limits>
+#include <utility>
 #include <vector>
 
 /// What a search for a path knows before it begins: how far each node's stage reaches, and what the
@@ -63,7 +65,7 @@ struct reduced_hops {
   /// What is left of hops, in seconds; infinite where the link is too busy or there is none.
   std::vector<double> from_lead, to_lead;
   std::vector<std::vector<double>> left;
-  std::vector<bool> usual; ///< of hops out of this node nothing is left
+  std::vector<std::vector<std::uint32_t>> odd; ///< per node: to whom there is something left
 };
 
 /// Bounds from below for one problem, for stages and links that are never busy for longer than
@@ -79,18 +81,37 @@ public:
   [[nodiscard]] std::uint32_t reach(std::uint32_t node, std::uint32_t first) const {
     return reach_[node * p_.layers + first];
   }
+  /// The same of a stage that is not the last one.
+  [[nodiscard]] std::uint32_t inner_reach(std::uint32_t node, std::uint32_t first) const {
+    return inner_[node * p_.layers + first];
+  }
   [[nodiscard]] const reduced_hops& hops() const { return hops_; }
 
-  /// What the layers from `layer` on cost at least after a stage on `last`, or at the very
-  /// beginning: the best way there is when a node may have any number of stages. 0 < `layer` <
-  /// layers.
-  [[nodiscard]] double after(std::uint32_t layer, std::uint32_t last) const {
-    return after_[layer * n_ + last];
+  /// Makes every stage on a node dearer by its surcharge. What nodes outside a path would have paid
+  /// is taken off its bound again, so bounds stay bounds; surcharges on nodes that would have
+  /// several stages make them higher (Held and Karp 1971 do so for tours).
+  void charge(std::vector<double> surcharges);
+  [[nodiscard]] const std::vector<double>& surcharges() const { return surcharges_; }
+
+  /// What the layers from `layer` on cost at least on nodes outside `used` after a stage on `last`:
+  /// as much as the best way there is when a node may have any number of stages, less the
+  /// surcharges of these nodes. 0 < `layer` < layers.
+  [[nodiscard]] double after(std::uint32_t layer, std::uint32_t last, const node_set& used) const {
+    double taken_off = 0;
+    for (const std::uint32_t node : charged_) {
+      taken_off += used.has(node) ? 0 : surcharges_[node];
+    }
+    return after_[layer * n_ + last] - taken_off;
   }
-  [[nodiscard]] double after_lead() const { return after_lead_; }
+  /// The same of all layers, from the lead.
+  [[nodiscard]] double after_lead() const;
+  /// How many stages each node has in that way.
+  [[nodiscard]] std::vector<std::uint32_t> uses() const;
+  /// Steps that `charge` takes.
+  [[nodiscard]] std::uint64_t work() const;
 
   struct step {
-    double seconds; ///< what it and all that follows cost at least, the hop to it included
+    double seconds; ///< what it and all that follows cost, the hop to it and surcharges included
     std::uint32_t node;
     std::uint32_t end; ///< of its stage
   };
@@ -102,18 +123,36 @@ public:
 private:
   void find_reach();
   [[nodiscard]] std::uint32_t farthest(std::uint32_t node, std::uint32_t first) const;
+  /// What the layers before this one would cost on the node.
+  [[nodiscard]] double seconds_before(std::uint32_t layer, std::uint32_t node) const {
+    return static_cast<double>(p_.read_before[layer]) * p_.nodes[node].seconds_per_byte;
+  }
+  void fill();
   void begin_at(std::uint32_t layer);
   void come_to(std::uint32_t layer);
+  [[nodiscard]] double onward(std::uint32_t layer, std::uint32_t last) const;
+
+  /// The ends of a node's inner stages that may be the best, as the first layer falls: the latest
+  /// end is in front, ends fall and costs rise towards it.
+  struct ends {
+    std::vector<std::uint32_t> end;
+    std::size_t front{0};
+  };
 
   const path_problem& p_;
   double busy_max_;
   std::uint32_t n_;
   reduced_hops hops_;
   std::vector<std::uint32_t> reach_; ///< [node][first layer]
+  std::vector<std::uint32_t> inner_; ///< [node][first layer]
   std::vector<double> begin_;        ///< [layer][node] a stage on it, and what follows, at least
   std::vector<std::uint32_t> end_;   ///< [layer][node] of that stage
   std::vector<double> after_;        ///< [layer][last]
-  double after_lead_{0};
+  std::vector<double> ending_;       ///< [layer][last] the same, and the bytes before, on `last`
+  std::vector<ends> ends_;           ///< by node
+  std::vector<std::pair<double, std::uint32_t>> best_; ///< those that begin cheapest at a layer
+  std::vector<double> surcharges_;
+  std::vector<std::uint32_t> charged_; ///< nodes with one
 };
 
 /// What layers cost at least on nodes that are not used yet: these fill up, cheapest bytes first,

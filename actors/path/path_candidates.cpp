@@ -15,7 +15,7 @@ namespace {
 class chooser {
 public:
   chooser(std::span<const layer_holder> holders, std::span<const layer_range> runs,
-          std::size_t most);
+          std::size_t few, std::size_t most);
 
   std::vector<std::size_t> answer();
 
@@ -38,6 +38,7 @@ private:
 
   std::span<const layer_holder> holders_;
   std::span<const layer_range> runs_;
+  std::size_t few_;
   std::size_t most_;
   std::vector<entry> entries_;
   std::vector<double> held_; ///< per layer, by those chosen
@@ -46,8 +47,8 @@ private:
 };
 
 chooser::chooser(std::span<const layer_holder> holders, std::span<const layer_range> runs,
-                 std::size_t most)
-    : holders_(holders), runs_(runs), most_(most), held_(runs.empty() ? 0 : runs.back().last, 0) {
+                 std::size_t few, std::size_t most)
+    : holders_(holders), runs_(runs), few_(few), most_(most), held_(runs.empty() ? 0 : runs.back().last, 0) {
   for (std::size_t i = 0; i < holders.size(); ++i) {
     clip(i);
   }
@@ -150,7 +151,7 @@ bool chooser::wanted(const entry& e, double turn) const {
 }
 
 std::vector<std::size_t> chooser::answer() {
-  if (entries_.size() > most_) {
+  if (entries_.size() > few_) {
     leave_out_the_full();
     std::sort(entries_.begin(), entries_.end(),
               [this](const entry& a, const entry& b) { return better(a, b); });
@@ -194,13 +195,14 @@ std::vector<layer_range> merged_ranges(std::vector<layer_range> held, std::uint3
 }
 
 std::vector<std::size_t> chosen_holders(std::span<const layer_holder> holders,
-                                        std::span<const layer_range> runs, std::size_t most) {
+                                        std::span<const layer_range> runs, std::size_t few,
+                                        std::size_t most) {
   for (std::size_t i = 0; i < runs.size(); ++i) {
     OVIR_CHECK(runs[i].first < runs[i].last && runs[i].last <= limits::layers_max &&
                    (i == 0 || runs[i - 1].last <= runs[i].first),
                runs[i].first, runs[i].last);
   }
-  return chooser{holders, runs, most}.answer();
+  return chooser{holders, runs, few, most}.answer();
 }
 
 } // namespace ovir::actors

@@ -26,7 +26,7 @@ struct layer_holder {
                                                      std::uint32_t layers);
 
 /// The holders that a path over `runs` is searched among, as ascending indices. `runs`: layers in
-/// order, none overlap. All that hold some of them where these are `most` or fewer. Else:
+/// order, none overlap. All that hold some of them where these are `few` or fewer. Else:
 /// 1. The fewest whose ranges and memory cover the runs together, so that no layer loses its last
 ///    holder. They alone may be more than `most`.
 /// 2. In turns, the cheapest for whom there is a layer with fewer holders chosen than turns, until
@@ -38,6 +38,6 @@ struct layer_holder {
 /// lower key; the order of the holders does not matter.
 [[nodiscard]] std::vector<std::size_t> chosen_holders(std::span<const layer_holder> holders,
                                                       std::span<const layer_range> runs,
-                                                      std::size_t most);
+                                                      std::size_t few, std::size_t most);
 
 } // namespace ovir::actors

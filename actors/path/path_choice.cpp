@@ -52,7 +52,7 @@ std::vector<std::size_t> few_of(const path_terms& wanted, const candidates& all,
   for (const path_candidate& c : all) {
     holders.push_back(holder_of(wanted, c, layer_bytes));
   }
-  return chosen_holders(holders, runs, limits::path_nodes_max);
+  return chosen_holders(holders, runs, limits::path_nodes_few, limits::path_nodes_max);
 }
 
 candidates only(const candidates& all, const std::vector<std::size_t>& indices) {

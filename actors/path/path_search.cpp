@@ -37,6 +37,10 @@ namespace {
 constexpr double infinite = std::numeric_limits<double>::infinity();
 /// Sums of doubles in another order differ in their last digits; such paths are equals.
 constexpr double rounding = 1e-12;
+/// By how much a bound is first raised where no path is known yet, as a share of it.
+constexpr double rise_unknown = 0.05;
+/// Steps that raise it no more, after which they become shorter.
+constexpr std::uint32_t steps_in_vain = 5;
 constexpr std::size_t beam_narrow = 8;
 constexpr std::size_t beam_wide = 64;
 constexpr std::uint32_t nobody = path_bounds::nobody;
@@ -114,8 +118,8 @@ public:
   searcher(const path_problem& p, const path_question& q)
       : p_(p), q_(q), n_(static_cast<std::uint32_t>(p.nodes.size())), bounds_(p, q.busy_max),
         prices_(p, bounds_),
-        last_matters_(std::any_of(bounds_.hops().usual.begin(), bounds_.hops().usual.end(),
-                                  [](bool usual) { return !usual; })),
+        last_matters_(std::any_of(bounds_.hops().odd.begin(), bounds_.hops().odd.end(),
+                                  [](const auto& some) { return !some.empty(); })),
         below_(q.below) {
     find_spent();
     find_twins();
@@ -133,6 +137,8 @@ private:
   [[nodiscard]] node_filling filling(const node_set& used) const {
     return {p_, bounds_.hops(), prices_, used};
   }
+  void tighten();
+  [[nodiscard]] double least_of_all() const;
   void follow(std::uint32_t index);
   void found(double seconds, std::uint32_t index, std::vector<searched_stage> rest);
   void expand(std::uint32_t index, std::vector<std::uint32_t>& made);
@@ -214,6 +220,54 @@ void searcher::find_twins() {
   }
 }
 
+double searcher::least_of_all() const {
+  return bounds_.hops().lead_pays +
+         std::max(filling({}).least(bytes_after(0)), bounds_.after_lead());
+}
+
+// Subgradient steps (Polyak): surcharges grow on nodes that would have several stages, and shrink
+// on those that would have none. Each way that is tried also gives a path around the repetitions.
+void searcher::tighten() {
+  std::vector<double> best = bounds_.surcharges();
+  double stride = 1;
+  std::uint32_t in_vain = 0;
+  std::uint64_t work = 0;
+  for (std::uint32_t round = 0; round < limits::path_bound_rounds_max &&
+                                work < limits::path_bound_steps_max && !satisfied();
+       ++round) {
+    const double bound = least_of_all();
+    if (bound > bound_ || round == 0) {
+      bound_ = bound;
+      best = bounds_.surcharges();
+      in_vain = 0;
+    } else if (++in_vain % steps_in_vain == 0) {
+      stride /= 2;
+    }
+    if (bound >= limit()) {
+      break;
+    }
+    follow(0);
+    std::vector<double> next = bounds_.surcharges();
+    const std::vector<std::uint32_t> uses = bounds_.uses();
+    double square = 0;
+    for (std::uint32_t i = 0; i < n_; ++i) {
+      const double slope = uses[i] - 1.0;
+      square += slope > 0 || next[i] > 0 ? slope * slope : 0;
+    }
+    if (square == 0) {
+      break;
+    }
+    const double rise = below_ < infinite ? below_ - bound : bound * rise_unknown;
+    for (std::uint32_t i = 0; i < n_; ++i) {
+      next[i] = std::max(0.0, next[i] + stride * rise / square * (uses[i] - 1.0));
+    }
+    bounds_.charge(std::move(next));
+    work += bounds_.work();
+  }
+  bounds_.charge(std::move(best));
+  made_[0].estimate = bound_;
+}
+
 void searcher::found(double seconds, std::uint32_t index, std::vector<searched_stage> rest) {
   below_ = seconds;
   path_ = std::move(rest);
@@ -264,29 +318,26 @@ void searcher::consider(const partial& candidate, std::vector<std::uint32_t>& ma
 void searcher::extend(std::uint32_t index, std::uint32_t node, double reached,
                       std::vector<std::uint32_t>& made) {
   const partial from = made_[index];
-  std::uint32_t end = bounds_.reach(node, from.layer);
-  const bool to_the_end = end == p_.layers;
-  if (to_the_end) {
-    const double total =
-        reached + p_.stage_seconds(node, {from.layer, end}) + bounds_.hops().to_lead[node];
+  const layer_range all{from.layer, p_.layers};
+  if (bounds_.reach(node, from.layer) == p_.layers) {
+    const double total = reached + p_.stage_seconds(node, all) + bounds_.hops().to_lead[node];
     if (total < limit()) {
-      found(total, index, {{node, {from.layer, end}}});
+      found(total, index, {{node, all}});
     }
-    --end;
   }
   const node_set used = from.used.with(node);
   node_filling others = filling(used);
-  for (; end > from.layer; --end) {
+  for (std::uint32_t end = bounds_.inner_reach(node, from.layer); end > from.layer; --end) {
     ++tried_;
     const double filled = others.least(bytes_after(end));
     if (filled == infinite) {
       break; // fewer layers here leave even more to the same others
     }
     const double cost = reached + p_.stage_seconds(node, {from.layer, end});
-    const double estimate = cost + std::max(filled, bounds_.after(end, node));
-    // The last stage may have fitted where an inner one does not.
-    if (estimate < limit() && (!to_the_end || bounds_.fits(node, {from.layer, end}))) {
-      consider({estimate, cost, used | spent_at_[end], end, node, index}, made);
+    const node_set done = used | spent_at_[end];
+    const double estimate = cost + std::max(filled, bounds_.after(end, node, done));
+    if (estimate < limit()) {
+      consider({estimate, cost, done, end, node, index}, made);
     }
   }
 }
@@ -372,13 +423,8 @@ void searcher::best_first(std::uint64_t most) {
 }
 
 path_answer searcher::answer() {
-  const double lead_pays = bounds_.hops().lead_pays;
-  const double least = std::max(filling({}).least(bytes_after(0)), bounds_.after_lead());
-  made_.push_back({lead_pays + least, lead_pays, {}, 0, nobody, nobody});
-  bound_ = made_[0].estimate;
-  if (bound_ < limit()) {
-    follow(0);
-  }
+  made_.push_back({0, bounds_.hops().lead_pays, {}, 0, nobody, nobody});
+  tighten();
   // A narrow beam is enough for most problems; the hard ones are worth a better start.
   for (const bool hard : {false, true}) {
     if (proven() || bound_ >= limit()) {
