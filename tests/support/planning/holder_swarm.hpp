@@ -3,10 +3,13 @@
 #include "actors/path/holder_index.hpp"
 #include "actors/path/path_choice.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 namespace ovir::test {
@@ -55,7 +58,7 @@ public:
     m.rtt = std::chrono::microseconds{whole(100, whole(0, 1) == 0 ? 2'000 : 60'000)};
     for (std::uint64_t k = whole(1, 3); k > 0; --k) {
       const auto length = static_cast<std::uint32_t>(
-          whole(0, 19) == 0 ? layers_ : whole(layers_ / 16, layers_ / 2));
+          whole(0, 19) == 0 ? layers_ : whole(std::max(1U, layers_ / 16), std::max(1U, layers_ / 2)));
       const auto first = static_cast<std::uint32_t>(whole(0, layers_ - length));
       m.advert.held.push_back({wanted_.model, {first, first + length}, layers_});
     }
