@@ -1,125 +1,178 @@
 #include "actors/path/path_candidates.hpp"
 
+#include "messages/check.hpp"
+#include "messages/limits/general.hpp"
 #include "messages/limits/paths.hpp"
 
 #include <algorithm>
 #include <map>
-#include <numeric>
-#include <optional>
+#include <tuple>
 
 namespace ovir::actors {
 
 namespace {
 
-bool covers(const layer_range& range, layer_index layer) {
-  return range.first <= layer && layer < range.last;
-}
-
 class chooser {
 public:
-  chooser(std::span<const layer_holder> holders, std::uint32_t layers, std::size_t most)
-      : holders_(holders), most_(most), chosen_(holders.size(), false), times_held_(layers, 0) {}
+  chooser(std::span<const layer_holder> holders, std::span<const layer_range> runs,
+          std::size_t few, std::size_t most);
 
   std::vector<std::size_t> answer();
 
 private:
-  [[nodiscard]] bool better(std::size_t a, std::size_t b) const {
-    return holders_[a].speed != holders_[b].speed ? holders_[a].speed > holders_[b].speed : a < b;
-  }
-  void take(std::size_t holder);
-  void cover();
-  [[nodiscard]] std::optional<std::size_t> best_at(layer_index layer) const;
-  [[nodiscard]] bool fill();
+  /// A holder of some layers of the runs.
+  struct entry {
+    std::size_t index{0};
+    std::vector<layer_range> layers; ///< of the runs
+    std::uint32_t at_once{0};
+    double cost{0}; ///< per layer
+    bool chosen{false};
+  };
+
+  void clip(std::size_t index);
+  void leave_out_the_full();
+  void take(entry& e);
+  void cover(const layer_range& run);
+  [[nodiscard]] bool better(const entry& a, const entry& b) const;
+  [[nodiscard]] bool wanted(const entry& e, double turn) const;
 
   std::span<const layer_holder> holders_;
+  std::span<const layer_range> runs_;
+  std::size_t few_;
   std::size_t most_;
-  std::vector<bool> chosen_;
+  std::vector<entry> entries_;
+  std::vector<double> held_; ///< per layer, by those chosen
   std::size_t count_{0};
-  std::vector<std::uint32_t> times_held_; ///< per layer, by those chosen
   std::map<node_id, std::size_t> ranges_of_;
 };
 
-void chooser::take(std::size_t holder) {
-  chosen_[holder] = true;
+chooser::chooser(std::span<const layer_holder> holders, std::span<const layer_range> runs,
+                 std::size_t few, std::size_t most)
+    : holders_(holders), runs_(runs), few_(few), most_(most), held_(runs.empty() ? 0 : runs.back().last, 0) {
+  for (std::size_t i = 0; i < holders.size(); ++i) {
+    clip(i);
+  }
+}
+
+void chooser::clip(std::size_t index) {
+  const layer_holder& holder = holders_[index];
+  entry e{index, {}, holder.at_once};
+  std::uint32_t longest = 0;
+  for (const layer_range& run : runs_) {
+    const layer_range both{std::max(run.first, holder.layers.first),
+                           std::min(run.last, holder.layers.last)};
+    if (both.first < both.last) {
+      e.layers.push_back(both);
+      longest = std::max(longest, both.size());
+    }
+  }
+  if (!e.layers.empty()) {
+    e.cost = holder.layer_seconds +
+             holder.hand_over_seconds / std::max(1U, std::min(longest, holder.at_once));
+    entries_.push_back(std::move(e));
+  }
+}
+
+bool chooser::better(const entry& a, const entry& b) const {
+  const layer_holder& x = holders_[a.index];
+  const layer_holder& y = holders_[b.index];
+  return std::tie(a.cost, x.node, x.layers.first) < std::tie(b.cost, y.node, y.layers.first);
+}
+
+// Where somebody else has room for each of their layers.
+void chooser::leave_out_the_full() {
+  std::vector<bool> roomy(held_.size(), false);
+  for (const entry& e : entries_) {
+    for (const layer_range& part : e.layers) {
+      if (e.at_once > 0) {
+        std::fill(roomy.begin() + part.first, roomy.begin() + part.last, true);
+      }
+    }
+  }
+  std::erase_if(entries_, [&](const entry& e) {
+    return e.at_once == 0 &&
+           std::all_of(e.layers.begin(), e.layers.end(), [&](const layer_range& part) {
+             return std::all_of(roomy.begin() + part.first, roomy.begin() + part.last,
+                                [](bool other) { return other; });
+           });
+  });
+}
+
+void chooser::take(entry& e) {
+  e.chosen = true;
   ++count_;
-  ++ranges_of_[holders_[holder].node];
-  for (layer_index l = holders_[holder].layers.first; l < holders_[holder].layers.last; ++l) {
-    ++times_held_[l];
+  ++ranges_of_[holders_[e.index].node];
+  std::uint32_t layers = 0;
+  for (const layer_range& part : e.layers) {
+    layers += part.size();
+  }
+  const double share = static_cast<double>(std::clamp(e.at_once, 1U, layers)) / layers;
+  for (const layer_range& part : e.layers) {
+    for (layer_index l = part.first; l < part.last; ++l) {
+      held_[l] += share;
+    }
   }
 }
 
 // The holder that reaches furthest from the first layer not covered yet: no other way needs fewer.
-void chooser::cover() {
-  const auto layers = static_cast<layer_index>(times_held_.size());
-  for (layer_index next = 0; next < layers;) {
-    std::optional<std::size_t> furthest;
-    for (std::size_t i = 0; i < holders_.size(); ++i) {
-      if (!covers(holders_[i].layers, next)) {
-        continue;
-      }
-      const layer_index reach = holders_[i].layers.last;
-      if (!furthest || reach > holders_[*furthest].layers.last ||
-          (reach == holders_[*furthest].layers.last && better(i, *furthest))) {
-        furthest = i;
+void chooser::cover(const layer_range& run) {
+  for (layer_index next = run.first; next < run.last;) {
+    entry* furthest = nullptr;
+    layer_index reached = next;
+    for (entry& e : entries_) {
+      for (const layer_range& part : e.layers) {
+        if (e.chosen || part.first > next || next >= part.last) {
+          continue;
+        }
+        const layer_index reach = std::min(part.last, next + std::max(1U, e.at_once));
+        if (reach > reached || (reach == reached && better(e, *furthest))) {
+          furthest = &e;
+          reached = reach;
+        }
       }
     }
-    if (furthest) {
+    if (furthest != nullptr) {
       take(*furthest);
     }
-    next = furthest ? holders_[*furthest].layers.last : next + 1;
+    next = furthest != nullptr ? reached : next + 1;
   }
 }
 
-std::optional<std::size_t> chooser::best_at(layer_index layer) const {
-  std::optional<std::size_t> best;
-  for (std::size_t i = 0; i < holders_.size(); ++i) {
-    if (chosen_[i] || !covers(holders_[i].layers, layer)) {
-      continue;
-    }
-    const auto known = ranges_of_.find(holders_[i].node);
-    const bool room = known == ranges_of_.end() || known->second < limits::plan_ranges_per_node_max;
-    if (room && (!best || better(i, *best))) {
-      best = i;
-    }
+bool chooser::wanted(const entry& e, double turn) const {
+  const auto known = ranges_of_.find(holders_[e.index].node);
+  if (e.chosen ||
+      (known != ranges_of_.end() && known->second >= limits::plan_ranges_per_node_max)) {
+    return false;
   }
-  return best;
-}
-
-// One more for the layer with the fewest holders that has others.
-bool chooser::fill() {
-  std::vector<layer_index> order(times_held_.size());
-  std::iota(order.begin(), order.end(), layer_index{0});
-  std::stable_sort(order.begin(), order.end(), [this](layer_index a, layer_index b) {
-    return times_held_[a] < times_held_[b];
+  return std::any_of(e.layers.begin(), e.layers.end(), [&](const layer_range& part) {
+    return std::any_of(held_.begin() + part.first, held_.begin() + part.last,
+                       [turn](double held) { return held < turn; });
   });
-  for (const layer_index layer : order) {
-    if (const auto best = best_at(layer)) {
-      take(*best);
-      return true;
-    }
-  }
-  return false;
 }
 
 std::vector<std::size_t> chooser::answer() {
-  std::vector<std::size_t> all;
-  if (holders_.size() <= most_) {
-    all.resize(holders_.size());
-    std::iota(all.begin(), all.end(), std::size_t{0});
-    return all;
-  }
-  cover();
-  if (count_ > most_) {
-    return all;
-  }
-  while (count_ < most_ && fill()) {
-  }
-  for (std::size_t i = 0; i < holders_.size(); ++i) {
-    if (chosen_[i]) {
-      all.push_back(i);
+  if (entries_.size() > few_) {
+    leave_out_the_full();
+    std::sort(entries_.begin(), entries_.end(),
+              [this](const entry& a, const entry& b) { return better(a, b); });
+    for (const layer_range& run : runs_) {
+      cover(run);
     }
+    for (std::uint32_t turn = 1; turn <= limits::path_holders_per_layer; ++turn) {
+      for (entry& e : entries_) {
+        if (count_ < most_ && wanted(e, turn)) {
+          take(e);
+        }
+      }
+    }
+    std::erase_if(entries_, [](const entry& e) { return !e.chosen; });
   }
-  return all;
+  std::vector<std::size_t> indices;
+  for (const entry& e : entries_) {
+    indices.push_back(e.index);
+  }
+  std::sort(indices.begin(), indices.end());
+  return indices;
 }
 
 } // namespace
@@ -141,9 +194,15 @@ std::vector<layer_range> merged_ranges(std::vector<layer_range> held, std::uint3
   return merged;
 }
 
-std::vector<std::size_t> chosen_holders(std::span<const layer_holder> holders, std::uint32_t layers,
+std::vector<std::size_t> chosen_holders(std::span<const layer_holder> holders,
+                                        std::span<const layer_range> runs, std::size_t few,
                                         std::size_t most) {
-  return chooser{holders, layers, most}.answer();
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    OVIR_CHECK(runs[i].first < runs[i].last && runs[i].last <= limits::layers_max &&
+                   (i == 0 || runs[i - 1].last <= runs[i].first),
+               runs[i].first, runs[i].last);
+  }
+  return chooser{holders, runs, few, most}.answer();
 }
 
 } // namespace ovir::actors

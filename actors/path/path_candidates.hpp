@@ -10,11 +10,13 @@
 /// Which of the nodes that hold layers of a model a plan looks at. Pure.
 namespace ovir::actors {
 
-/// Layers that a node can compute for a request.
+/// A range of layers that a node can compute for a request, and what that costs there.
 struct layer_holder {
   node_id node;
   layer_range layers;
-  double speed{0}; ///< the higher, the sooner it is chosen
+  std::uint32_t at_once{0};    ///< most layers of a stage there, for its memory; 0: none
+  double layer_seconds{0};     ///< per token and layer: computing, what waits, price
+  double hand_over_seconds{0}; ///< per token: what a stage there costs beside its layers
 };
 
 /// The ranges of one node as stages may use them: those that overlap are one, and what is no range
@@ -23,12 +25,19 @@ struct layer_holder {
 [[nodiscard]] std::vector<layer_range> merged_ranges(std::vector<layer_range> held,
                                                      std::uint32_t layers);
 
-/// At most `most` of the holders, as ascending indices: all where there are no more. Else first the
-/// fewest whose ranges cover the model together, so that no layer loses its last holder. Then, as
-/// long as there is room, the fastest holder of the layer that has the fewest so far, at most
-/// limits::plan_ranges_per_node_max of a node. Empty where more than `most` are needed to cover the
-/// model. Where no holders cover it, layers without a holder count as covered.
+/// The holders that a path over `runs` is searched among, as ascending indices. `runs`: layers in
+/// order, none overlap. All that hold some of them where these are `few` or fewer. Else:
+/// 1. The fewest whose ranges and memory cover the runs together, so that no layer loses its last
+///    holder. They alone may be more than `most`.
+/// 2. In turns, the cheapest for whom there is a layer with fewer holders chosen than turns, until
+///    every layer has limits::path_holders_per_layer, or `most` are chosen. Cost: of a layer, and
+///    its share of the hand-over in the longest stage there. Who can hold a part of its range only
+///    counts as that part of a holder.
+/// No node has more than limits::plan_ranges_per_node_max ranges of the second kind. Those without
+/// memory for one layer are chosen only where a layer has no others. Of equals, the one with the
+/// lower key; the order of the holders does not matter.
 [[nodiscard]] std::vector<std::size_t> chosen_holders(std::span<const layer_holder> holders,
-                                                      std::uint32_t layers, std::size_t most);
+                                                      std::span<const layer_range> runs,
+                                                      std::size_t few, std::size_t most);
 
 } // namespace ovir::actors

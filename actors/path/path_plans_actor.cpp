@@ -1,11 +1,11 @@
 #include "actors/path/path_plans_actor.hpp"
 
-#include "actors/path/path_candidates.hpp"
-#include "actors/path/path_repair.hpp"
 #include "messages/limits/paths.hpp"
 
 #include <algorithm>
-#include <set>
+#include <iterator>
+#include <map>
+#include <optional>
 
 namespace ovir::actors {
 
@@ -13,16 +13,6 @@ namespace {
 
 using place = pathfinder_state::place;
 using watched = pathfinder_state::watched;
-
-/// Weight bytes per second of a machine that has not measured itself.
-constexpr double unmeasured_decode = 8e9;
-constexpr double unmeasured_prefill = 40e9;
-/// Members say nothing of their bandwidth; this only ranks paths with much traffic below others.
-constexpr double assumed_bandwidth = 125e6;
-
-double measured(std::uint64_t bytes_per_second, double otherwise) {
-  return bytes_per_second > 0 ? static_cast<double>(bytes_per_second) : otherwise;
-}
 
 bool is_on(const watched& request, const node_id& node) {
   return std::any_of(request.path.begin(), request.path.end(),
@@ -34,17 +24,6 @@ double price_of(const pathfinder_environment& around, const node_advert& advert)
   return around.pays ? static_cast<double>(advert.ask_ppm) / static_cast<double>(limits::ppm_one)
                      : 1.0;
 }
-
-/// Requests share a machine; one that computes for others is slower for this one.
-double share_of(const path_candidate& c) {
-  return c.trust / c.price / (1.0 + c.who->advert.sessions);
-}
-
-double decode_speed(const path_candidate& c) {
-  return share_of(c) * measured(c.who->advert.decode_bytes_per_second, unmeasured_decode);
-}
-
-double rtt_of(const member& m) { return m.rtt ? std::chrono::duration<double>(*m.rtt).count() : 0; }
 
 bool takes_work(const pathfinder_state& state, const member& m, const watched* request,
                 const watched* apart_from) {
@@ -58,106 +37,36 @@ bool takes_work(const pathfinder_state& state, const member& m, const watched* r
          (!state.environment.pays || m.advert.ask_ppm <= state.environment.ask_max_ppm);
 }
 
-std::vector<layer_range> ranges_of(const node_advert& advert, const catalog_model& model) {
-  const std::uint32_t layers = model.weights.config.layers;
-  std::vector<layer_range> held;
-  for (const held_segment& segment : advert.held) {
-    if (segment.model == model.id) {
-      held.push_back(segment.layers);
-    }
-  }
-  return merged_ranges(std::move(held), layers);
+layer_range layers_of(const path_terms& wanted) {
+  return {0, static_cast<layer_index>(wanted.shape.layer_weights.size())};
 }
 
-plan_request plan_for(const catalog_model& model, const std::vector<path_candidate>& nodes,
-                      const node_id& self, std::uint32_t positions) {
-  plan_request wanted;
-  wanted.shape = shape_of(model.weights, model.prefill_chunk);
-  wanted.context = std::max(positions, 1U);
-  for (const path_candidate& c : nodes) {
-    const node_advert& advert = c.who->advert;
-    if (c.who->node == self) {
-      wanted.lead = static_cast<std::uint32_t>(wanted.nodes.size());
-    }
-    plan_node node;
-    node.name = advert.name + "/" + short_name(c.who->node);
-    node.holds = c.held;
-    node.loaded = true;
-    node.memory = std::max<std::uint64_t>(c.memory, 1);
-    node.decode_bytes_per_second = decode_speed(c);
-    node.prefill_bytes_per_second =
-        share_of(c) * measured(advert.prefill_bytes_per_second, unmeasured_prefill);
-    node.rtt_seconds = rtt_of(*c.who);
-    node.bandwidth_bytes_per_second = assumed_bandwidth;
-    wanted.nodes.push_back(std::move(node));
+void add_candidates(const pathfinder_state& state, const layer_holding& holding,
+                    fault_memory::time_point now, std::vector<path_candidate>& to) {
+  const member& m = *holding.who;
+  for (const layer_range& range : holding.ranges) {
+    to.push_back({&m, range, m.advert.memory_free / holding.ranges.size(),
+                  state.trusted.trust(m.node), price_of(state.environment, m.advert),
+                  state.faults.level(m.node, now)});
   }
-  return wanted;
-}
-
-/// As many as a planner takes.
-result<std::vector<path_candidate>> cut(const catalog_model& model,
-                                        const std::vector<path_candidate>& nodes) {
-  const std::uint32_t layers = model.weights.config.layers;
-  std::vector<layer_holder> holders;
-  for (const path_candidate& c : nodes) {
-    holders.push_back({c.who->node, c.held, decode_speed(c)});
-  }
-  const auto chosen = chosen_holders(holders, layers, limits::plan_nodes_max);
-  if (chosen.empty()) {
-    return fail(errc::over_limit,
-                "model {} ({}) is spread over so many nodes that a path needs more than {}; let "
-                "nodes hold more layers each",
-                to_hex(model.id).substr(0, 8), model.name, limits::plan_nodes_max);
-  }
-  std::vector<path_candidate> few;
-  for (const std::size_t i : chosen) {
-    few.push_back(nodes[i]);
-  }
-  return few;
-}
-
-result<chosen_path> plan_among(const pathfinder_state& state, const catalog_model& model,
-                               const std::vector<path_candidate>& nodes, std::uint32_t positions) {
-  if (nodes.empty()) {
-    return fail(errc::segment_missing, "no node that is there holds layers of model {} ({})",
-                to_hex(model.id).substr(0, 8), model.name);
-  }
-  OVIR_ASSIGN(std::vector<path_candidate> few, cut(model, nodes));
-  OVIR_ASSIGN(plan planned, make_plan(plan_for(model, few, state.environment.self, positions)));
-  return chosen_path{std::move(planned), std::move(few)};
-}
-
-/// Every level of faults that a node has, the least first; one where there are no nodes.
-std::set<std::uint32_t> levels_of(const std::vector<path_candidate>& nodes) {
-  std::set<std::uint32_t> levels;
-  for (const path_candidate& c : nodes) {
-    levels.insert(c.faults);
-  }
-  return levels.empty() ? std::set<std::uint32_t>{0} : levels;
 }
 
 /// Those of a level, or lower; and those that compute for the request already.
 std::vector<path_candidate> up_to(std::uint32_t level, const std::vector<path_candidate>& nodes,
-                                  const watched* request = nullptr) {
+                                  const watched& request) {
   std::vector<path_candidate> some;
   std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(some), [&](const path_candidate& c) {
-    return c.faults <= level || (request != nullptr && is_on(*request, c.who->node));
+    return c.faults <= level || is_on(request, c.who->node);
   });
   return some;
 }
 
-/// What a node says of itself does not take it past one with fewer faults.
-result<chosen_path> plan_by_level(const pathfinder_state& state, const catalog_model& model,
-                                  const std::vector<path_candidate>& nodes,
-                                  std::uint32_t positions) {
-  result<chosen_path> found{error{}};
-  for (const std::uint32_t level : levels_of(nodes)) {
-    found = plan_among(state, model, up_to(level, nodes), positions);
-    if (found) {
-      break;
-    }
-  }
-  return found;
+std::vector<path_candidate> faultless(std::uint32_t level,
+                                      const std::vector<path_candidate>& nodes) {
+  std::vector<path_candidate> some;
+  std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(some),
+               [&](const path_candidate& c) { return c.faults <= level; });
+  return some;
 }
 
 std::vector<path_candidate> admitted_only(const pathfinder_state& state,
@@ -169,80 +78,47 @@ std::vector<path_candidate> admitted_only(const pathfinder_state& state,
   return admitted;
 }
 
-std::vector<repair_node> repair_nodes(const std::vector<path_candidate>& nodes) {
-  std::vector<repair_node> able;
-  for (const path_candidate& c : nodes) {
-    able.push_back({true, c.held, c.memory, decode_speed(c), rtt_of(*c.who)});
-  }
-  return able;
-}
-
-std::optional<layer_places> repaired(const catalog_model& model,
-                                     const std::vector<path_candidate>& nodes,
-                                     const std::vector<path_place>& before,
-                                     const std::vector<repair_node>& able,
-                                     std::uint32_t positions) {
-  const model_shape shape = shape_of(model.weights, model.prefill_chunk);
-  std::vector<repair_layer> layers;
-  for (const std::uint64_t weights : shape.layer_weights) {
-    layers.push_back({shape.kv_per_position * positions, weights});
-  }
-  const auto mended = repair_path(before, able, layers);
-  if (!mended) {
-    return std::nullopt;
-  }
-  layer_places path;
-  for (const path_place& p : *mended) {
-    path.emplace_back(nodes[p.node].who->node, p.layers);
-  }
-  return path;
-}
-
-// Keeps what works, of a request without a path yet what it would rather have; absent when that is
-// impossible or there is nothing to keep.
-std::optional<layer_places> mend_path(const catalog_model& model,
-                                      const std::vector<path_candidate>& nodes,
-                                      const watched& request) {
-  std::vector<repair_node> able = repair_nodes(nodes);
-  layer_places wanted = request.path.empty() ? request.preferred : layer_places{};
+/// What a request would rather keep: its path, or without one yet what it was told to prefer.
+layer_places kept_of(const watched& request) {
+  layer_places kept = request.path.empty() ? request.preferred : layer_places{};
   for (const place& p : request.path) {
-    wanted.emplace_back(p.node, p.layers);
+    kept.emplace_back(p.node, p.layers);
   }
-  std::vector<path_place> before;
-  for (const auto& [node, layers] : wanted) {
-    const auto found =
-        std::find_if(nodes.begin(), nodes.end(), [&, node = node, layers = layers](const auto& c) {
-          return c.who->node == node && c.held.first <= layers.first && layers.last <= c.held.last;
-        });
-    if (found == nodes.end()) {
-      able.push_back({}); // it takes no part any more
-      before.push_back({static_cast<std::uint32_t>(able.size() - 1), layers});
-    } else {
-      before.push_back({static_cast<std::uint32_t>(found - nodes.begin()), layers});
+  return kept;
+}
+
+/// Looks only at whoever holds what was lost, and has no faults.
+std::optional<layer_places> mended_at_once(pathfinder_state& state, const path_terms& wanted,
+                                           const watched& request, fault_memory::time_point now,
+                                           const watched* apart_from) {
+  const layer_places kept = kept_of(request);
+  std::map<node_id, layer_holding> on_path;
+  for (const auto& [node, layers] : kept) {
+    on_path[node] = state.holders.holding(wanted.model, layers_of(wanted).last, node);
+  }
+  std::vector<path_candidate> nodes;
+  for (const auto& [node, holding] : on_path) {
+    if (holding.who != nullptr && takes_work(state, *holding.who, &request, apart_from)) {
+      add_candidates(state, holding, now, nodes);
     }
   }
-  return before.empty() ? std::nullopt : repaired(model, nodes, before, able, request.positions);
-}
-
-/// Where the few nodes that a planner looks at do not suffice: the fewest stages, of all nodes.
-std::optional<layer_places> path_of_all(const catalog_model& model,
-                                        const std::vector<path_candidate>& nodes,
-                                        std::uint32_t positions) {
-  if (nodes.size() <= limits::plan_nodes_max) {
-    return std::nullopt;
+  const std::vector<layer_range> lost = lost_layers(nodes, kept);
+  for (const path_candidate& c : candidates_for(state, wanted, lost, &request, now, apart_from)) {
+    if (!on_path.contains(c.who->node)) {
+      nodes.push_back(c);
+    }
   }
-  std::vector<repair_node> able = repair_nodes(nodes);
-  able.push_back({});
-  const path_place none{static_cast<std::uint32_t>(able.size() - 1),
-                        {0, model.weights.config.layers}};
-  return repaired(model, nodes, {none}, able, positions);
+  std::stable_sort(nodes.begin(), nodes.end(), [](const path_candidate& a, const path_candidate& b) {
+    return a.who->node < b.who->node;
+  });
+  return kept.empty() ? std::nullopt : mend_path(wanted, up_to(0, nodes, request), kept);
 }
 
-result<layer_places> plan_path(const pathfinder_state& state, const catalog_model& model,
-                               const std::vector<path_candidate>& nodes, std::uint32_t positions) {
-  const auto best = plan_best(state, model, nodes, positions);
+result<layer_places> plan_path(const pathfinder_state& state, const path_terms& wanted,
+                               const std::vector<path_candidate>& nodes) {
+  const auto best = plan_best(state, wanted, nodes);
   if (!best) {
-    if (auto path = path_of_all(model, nodes, positions)) {
+    if (auto path = fewest_stages(wanted, nodes)) {
       return std::move(*path);
     }
     return best.error();
@@ -256,34 +132,35 @@ result<layer_places> plan_path(const pathfinder_state& state, const catalog_mode
 
 } // namespace
 
-std::vector<path_candidate> candidates_for(const pathfinder_state& state,
-                                           const catalog_model& model, const watched* request,
-                                           fault_memory::time_point now,
+path_terms terms_of(const pathfinder_state& state, const catalog_model& model,
+                    std::uint32_t positions) {
+  return {model.id, model.name, shape_of(model.weights, model.prefill_chunk),
+          std::max(positions == 0 ? model.context : positions, 1U), state.environment.self};
+}
+
+std::vector<path_candidate> candidates_for(pathfinder_state& state, const path_terms& wanted,
+                                           const std::vector<layer_range>& runs,
+                                           const watched* request, fault_memory::time_point now,
                                            const watched* apart_from) {
   std::vector<path_candidate> list;
-  for (const member& m : *state.members) {
-    if (!takes_work(state, m, request, apart_from)) {
-      continue;
-    }
-    const std::vector<layer_range> ranges = ranges_of(m.advert, model);
-    for (const layer_range& range : ranges) {
-      list.push_back({&m, range, m.advert.memory_free / ranges.size(), state.trusted.trust(m.node),
-                      price_of(state.environment, m.advert), state.faults.level(m.node, now)});
+  for (const layer_holding& holding :
+       state.holders.holders(wanted.model, layers_of(wanted).last, runs)) {
+    if (takes_work(state, *holding.who, request, apart_from)) {
+      add_candidates(state, holding, now, list);
     }
   }
   return list;
 }
 
-// Around those who lack admission; with them where there is no other way, for the keeper of the
-// ledger then says what is to be waited for.
-result<chosen_path> plan_best(const pathfinder_state& state, const catalog_model& model,
-                              const std::vector<path_candidate>& nodes, std::uint32_t positions) {
+// Whom there is no way around, the keeper of the ledger then says what is to be waited for.
+result<chosen_path> plan_best(const pathfinder_state& state, const path_terms& wanted,
+                              const std::vector<path_candidate>& candidates) {
   if (!state.lacking_admission.empty()) {
-    if (auto found = plan_by_level(state, model, admitted_only(state, nodes), positions)) {
+    if (auto found = choose_path(wanted, admitted_only(state, candidates))) {
       return found;
     }
   }
-  return plan_by_level(state, model, nodes, positions);
+  return choose_path(wanted, candidates);
 }
 
 void take_out_prices(chosen_path& best) {
@@ -300,14 +177,23 @@ void take_out_prices(chosen_path& best) {
   }
 }
 
-result<layer_places> best_path(const pathfinder_state& state, const catalog_model& model,
-                               const std::vector<path_candidate>& nodes, const watched& request) {
+result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted,
+                               const watched& request, fault_memory::time_point now,
+                               const watched* apart_from) {
+  const layer_places kept = kept_of(request);
+  if (auto mended = mended_at_once(state, wanted, request, now, apart_from)) {
+    return std::move(*mended);
+  }
+  const auto nodes =
+      candidates_for(state, wanted, {layers_of(wanted)}, &request, now, apart_from);
   result<layer_places> path{error{}};
-  for (const std::uint32_t level : levels_of(nodes)) {
-    if (auto mended = mend_path(model, up_to(level, nodes, &request), request)) {
-      return std::move(*mended);
+  for (const std::uint32_t level : fault_levels(nodes)) {
+    if (!kept.empty()) {
+      if (auto mended = mend_path(wanted, up_to(level, nodes, request), kept)) {
+        return std::move(*mended);
+      }
     }
-    path = plan_path(state, model, up_to(level, nodes), request.positions);
+    path = plan_path(state, wanted, faultless(level, nodes));
     if (path) {
       break;
     }
@@ -315,29 +201,24 @@ result<layer_places> best_path(const pathfinder_state& state, const catalog_mode
   return path;
 }
 
-step_forecast forecast_of(const std::vector<path_candidate>& nodes, const catalog_model& model,
+step_forecast forecast_of(const pathfinder_state& state, const catalog_model& model,
                           const layer_places& path) {
   const model_shape shape = shape_of(model.weights, model.prefill_chunk);
   double token = 0;
   double chunk = 0;
   for (const auto& [node, layers] : path) {
-    const auto found =
-        std::find_if(nodes.begin(), nodes.end(),
-                     [&, node = node](const path_candidate& c) { return c.who->node == node; });
-    if (found == nodes.end() || layers.last > shape.layer_weights.size()) {
+    const member* const who = state.holders.find(node);
+    if (who == nullptr || layers.last > shape.layer_weights.size()) {
       return {};
     }
-    const node_advert& advert = found->who->advert;
-    const double busy = 1.0 + advert.sessions;
+    const double busy = 1.0 + who->advert.sessions;
     std::uint64_t weights = layers.last == shape.layer_weights.size() ? shape.head : 0;
     for (layer_index l = layers.first; l < layers.last; ++l) {
       weights += shape.layer_weights[l];
     }
     const double bytes = busy * static_cast<double>(weights);
-    token +=
-        bytes / measured(advert.decode_bytes_per_second, unmeasured_decode) + rtt_of(*found->who);
-    chunk = std::max(chunk, bytes * model.prefill_chunk /
-                                measured(advert.prefill_bytes_per_second, unmeasured_prefill));
+    token += bytes / decode_word(who->advert) + rtt_of(*who);
+    chunk = std::max(chunk, bytes * model.prefill_chunk / prefill_word(who->advert));
   }
   // A node's word on its own speed is no reason to wait longer than for any other.
   const double most = std::chrono::duration<double>(limits::slack_usual_max).count();

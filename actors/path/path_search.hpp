@@ -43,7 +43,7 @@ struct path_problem {
     double hub{0};              ///< its half of a usual hop, in seconds; only speeds the search
     double to_lead_busy{0};     ///< seconds the way back is occupied per token
   };
-  std::vector<node> nodes;               ///< 1 to limits::plan_nodes_max
+  std::vector<node> nodes;               ///< 1 to limits::path_nodes_max
   std::vector<std::vector<double>> hop;  ///< [from][to] seconds
   std::vector<std::vector<double>> busy; ///< [from][to] seconds the link is occupied per token
 

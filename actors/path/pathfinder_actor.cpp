@@ -115,9 +115,9 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
   }
   // Two runs of one request have no node in common.
   const auto twin = state.requests.find(twin_of(id));
-  const auto nodes = candidates_for(state, *model, &request, self->clock().now(),
-                                    twin == state.requests.end() ? nullptr : &twin->second);
-  const result<layer_places> path = best_path(state, *model, nodes, request);
+  const result<layer_places> path =
+      best_path(state, terms_of(state, *model, request.positions), request, self->clock().now(),
+                twin == state.requests.end() ? nullptr : &twin->second);
   if (!path) {
     if (!request.lacking) {
       request.lacking = state.ticks;
@@ -134,7 +134,7 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
     return;
   }
   if (state.environment.forecasts != nullptr) {
-    state.environment.forecasts->tell(id, forecast_of(nodes, *model, *path));
+    state.environment.forecasts->tell(id, forecast_of(state, *model, *path));
   }
   install(self, id, request, *path);
 }
@@ -314,12 +314,9 @@ void mend_all(pathfinder_pointer self) {
 void members_are(pathfinder_pointer self, const members_changed& news) {
   pathfinder_state& state = self->state;
   state.members = news.members;
-  for (const member& m : *news.members) {
-    if (m.health != member_health::alive) {
-      state.trusted.forget(m.node);
-      node_gone(self, m.node,
-                {errc::peer_lost, fmt::format("{} does not answer", short_name(m.node))});
-    }
+  for (const node_id& node : state.holders.update(news.members)) {
+    state.trusted.forget(node);
+    node_gone(self, node, {errc::peer_lost, fmt::format("{} does not answer", short_name(node))});
   }
   mend_all(self);
 }
@@ -358,9 +355,10 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
                           to_hex(wanted.model).substr(0, 8));
     return answer;
   }
-  const auto nodes = candidates_for(state, *model, nullptr, self->clock().now());
-  auto best =
-      plan_best(state, *model, nodes, wanted.positions == 0 ? model->context : wanted.positions);
+  const path_terms terms = terms_of(state, *model, wanted.positions);
+  const layer_range all{0, model->weights.config.layers};
+  auto best = plan_best(state, terms,
+                        candidates_for(state, terms, {all}, nullptr, self->clock().now()));
   if (!best) {
     answer.planned = best.error();
     return answer;

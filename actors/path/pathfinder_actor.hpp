@@ -4,6 +4,7 @@
 #include "actors/members/membership_actor.hpp"
 #include "actors/members/standing.hpp"
 #include "actors/path/fault_memory.hpp"
+#include "actors/path/holder_index.hpp"
 #include "actors/path/load_orders.hpp"
 #include "actors/path/model_catalog.hpp"
 #include "actors/path/path_forecasts.hpp"
@@ -107,6 +108,7 @@ struct pathfinder_state {
   const char* name{"paths"};
   pathfinder_environment environment;
   members_view members;
+  holder_index holders; ///< of these members
   standing trusted;
   fault_memory faults; ///< of stages, over requests
   std::set<node_id> lacking_admission;

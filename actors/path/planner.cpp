@@ -4,6 +4,7 @@
 #include "compute/kernels/formats/packed_weights.hpp"
 #include "messages/limits/experts.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/paths.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -47,9 +48,9 @@ result<void> check(const plan_request& r) {
     return fail(errc::invalid_argument, "a plan needs 1 to {} layers, not {}", limits::layers_max,
                 layers);
   }
-  if (r.nodes.empty() || r.nodes.size() > limits::plan_nodes_max) {
+  if (r.nodes.empty() || r.nodes.size() > limits::path_nodes_max) {
     return fail(errc::invalid_argument, "a plan needs 1 to {} nodes, not {}",
-                limits::plan_nodes_max, r.nodes.size());
+                limits::path_nodes_max, r.nodes.size());
   }
   if (r.context < 1 || r.context > limits::context_max || r.requests < 1 ||
       r.requests > limits::requests_active_max) {
@@ -80,9 +81,12 @@ std::uint64_t kv_of(const plan_request& r, std::uint32_t layers) {
 }
 
 // Every stage but the last keeps the boundaries it sent, to replay them to a replacement.
+std::uint64_t kept_of(const model_shape& s, std::uint32_t positions, bool is_last) {
+  return is_last ? s.logits : s.boundary * std::uint64_t{positions};
+}
+
 std::uint64_t buffers_of(const plan_request& r, bool is_last) {
-  return r.shape.stage_buffers +
-         r.requests * (is_last ? r.shape.logits : r.shape.boundary * std::uint64_t{r.context});
+  return r.shape.stage_buffers + r.requests * kept_of(r.shape, r.context, is_last);
 }
 
 std::uint64_t weights_besides_layers(const model_shape& s, bool is_first, bool is_last) {
@@ -249,7 +253,7 @@ found_path least_period(const plan_request& r, const path_problem& p, found_path
 std::uint64_t mib_up(std::uint64_t bytes) { return (bytes + mib - 1) / mib; }
 
 // Least memory more on each node with which the model would fit, in MiB.
-std::optional<std::uint64_t> missing_on_each(const path_problem& p, std::uint64_t states_max) {
+std::uint64_t missing_on_each(const path_problem& p, std::uint64_t states_max) {
   const auto fits = [&](std::uint64_t extra) {
     path_problem more = p;
     for (auto& node : more.nodes) {
@@ -296,15 +300,18 @@ error does_not_fit(const plan_request& r, const path_problem& p, const found_pat
   for (const plan_node& node : r.nodes) {
     offered += node.memory;
   }
-  const std::uint64_t each = missing_on_each(p, states_max / 16).value_or(0);
+  const std::string more =
+      r.nodes.size() > limits::plan_advice_nodes_max
+          ? "more memory on each node"
+          : fmt::format("{} MiB more on each node", missing_on_each(p, states_max / 16));
   const std::string kv = fmt::format("the KV cache of {} request{} with {} positions and buffers",
                                      r.requests, r.requests == 1 ? "" : "s", r.context);
   if (std::any_of(r.nodes.begin(), r.nodes.end(), [](const plan_node& n) { return n.loaded; })) {
     return fail(errc::over_limit,
                 "the model does not fit: {} need {} MiB beside the weights, more when split; the "
-                "{} nodes have {} MiB free, but no cut within the layers they hold fits; {} MiB "
-                "more on each node would do, or a shorter context or fewer requests",
-                kv, mib_up(p.beside.of({0, p.layers})), r.nodes.size(), offered / mib, each);
+                "{} nodes have {} MiB free, but no cut within the layers they hold fits; {} would "
+                "do, or a shorter context or fewer requests",
+                kv, mib_up(p.beside.of({0, p.layers})), r.nodes.size(), offered / mib, more);
   }
   const std::uint64_t needed = p.held.of({0, p.layers});
   const std::string what =
@@ -312,15 +319,14 @@ error does_not_fit(const plan_request& r, const path_problem& p, const found_pat
   if (needed > offered) {
     return fail(errc::over_limit,
                 "the model does not fit: {}; the {} node{} offer{} {} MiB, at least {} MiB too "
-                "little; {} MiB more on each node would do, or a shorter context or fewer requests",
+                "little; {} would do, or a shorter context or fewer requests",
                 what, r.nodes.size(), r.nodes.size() == 1 ? "" : "s",
-                r.nodes.size() == 1 ? "s" : "", offered / mib, mib_up(needed - offered), each);
+                r.nodes.size() == 1 ? "s" : "", offered / mib, mib_up(needed - offered), more);
   }
   return fail(errc::over_limit,
               "the model does not fit: {}; the {} nodes offer {} MiB, but no cut between layers "
-              "fits their limits; {} MiB more on each node would do, or a shorter context or fewer "
-              "requests",
-              what, r.nodes.size(), offered / mib, each);
+              "fits their limits; {} would do, or a shorter context or fewer requests",
+              what, r.nodes.size(), offered / mib, more);
 }
 
 std::string speed_text(const plan_request& r, const plan_speed& s) {
@@ -433,6 +439,13 @@ model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk) {
   s.logits = std::uint64_t{c.vocabulary} * sizeof(float);
   s.stage_buffers = stage_buffers(c, prefill_chunk);
   return s;
+}
+
+std::uint64_t stage_room(const model_shape& s, std::uint64_t memory,
+                         std::uint32_t positions) noexcept {
+  const std::uint64_t least =
+      s.stage_buffers + std::min(kept_of(s, positions, true), kept_of(s, positions, false));
+  return memory > least ? memory - least : 0;
 }
 
 result<plan> make_plan(const plan_request& request) {

@@ -32,6 +32,11 @@ struct model_shape {
                                           std::uint32_t prefill_chunk) noexcept;
 [[nodiscard]] model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk);
 
+/// Bytes for the KV of a stage on a node that has its weights in memory and so much of it free: less
+/// what a stage needs for scratch and boundaries or logits, at least. `positions` of one request.
+[[nodiscard]] std::uint64_t stage_room(const model_shape& s, std::uint64_t memory,
+                                       std::uint32_t positions) noexcept;
+
 /// A machine and what was measured on it with all the threads it lends.
 struct plan_node {
   std::string name;
@@ -63,7 +68,7 @@ enum class plan_objective : std::uint8_t {
 
 struct plan_request {
   model_shape shape;
-  std::vector<plan_node> nodes; ///< 1 to limits::plan_nodes_max, names distinct
+  std::vector<plan_node> nodes; ///< 1 to limits::path_nodes_max, names distinct
   std::vector<plan_link> links;
   /// The node the lead runs on; absent: in the middle of the network.
   std::optional<std::uint32_t> lead;

@@ -182,6 +182,49 @@ TEST_F(pathfinding, looks_at_those_that_can_compute) {
   EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
 }
 
+// 24 nodes hold everything; the 19 with the lowest keys are dead.
+TEST_F(pathfinding, plans_with_the_five_that_are_left_of_24) {
+  const member whole = members_[2];
+  members_.clear();
+  for (std::uint8_t i = 0; i < 24; ++i) {
+    member m = whole;
+    m.node.key.fill(i + 1);
+    m.health = i < 19 ? member_health::dead : member_health::alive;
+    m.advert.decode_bytes_per_second = 1'000'000'000 + i;
+    link(10 + i, m.node);
+    members_.push_back(std::move(m));
+  }
+  tell_members();
+  EXPECT_EQ(path_of({}), (layer_places{{members_[23].node, {0, layers}}}));
+  for (std::size_t alive = 23; alive > 19; --alive) {
+    members_[alive].health = member_health::suspect;
+    tell_members();
+    EXPECT_EQ(where(request), (layer_places{{members_[alive - 1].node, {0, layers}}}))
+        << "a request under way goes on";
+  }
+  members_[19].advert.draining = true;
+  may_lack_paths_ = true;
+  tell_members();
+  EXPECT_EQ(path_of({}, request_id{8}), layer_places{}) << "nothing new for who drains";
+  members_[0].health = member_health::alive;
+  tell_members();
+  EXPECT_EQ(where(request_id{8}), (layer_places{{members_[0].node, {0, layers}}}))
+      << "one that came back is planned with at once";
+}
+
+TEST_F(pathfinding, does_not_take_a_node_without_a_link_or_without_memory) {
+  members_[2].advert.memory_free = 1'000'000;
+  tell_members();
+  const layer_places halves{{id(0), {0, half}}, {id(1), {half, layers}}};
+  EXPECT_EQ(path_of({}), halves);
+  members_[2].advert.memory_free = members_[0].advert.memory_free;
+  members_.push_back(members_[2]);
+  members_.back().node.key.fill(1);
+  members_.back().advert.decode_bytes_per_second = 1'000'000'000'000;
+  tell_members();
+  EXPECT_EQ(path_of({}, request_id{8}), (layer_places{{id(2), {0, layers}}}));
+}
+
 TEST_F(pathfinding, leaves_a_node_at_fault_and_plans_it_behind_others_for_a_while) {
   EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
   const layer_places others{{id(0), {0, half}}, {id(1), {half, layers}}};

@@ -24,56 +24,108 @@ TEST(path_candidates, ranges_that_overlap_are_one_and_those_beyond_the_model_cou
       << "a stage lies within one of them";
 }
 
-TEST(path_candidates, few_holders_are_taken_all) {
-  const std::vector<layer_holder> few{{node(1), {0, 4}, 1}, {node(2), {4, 8}, 0}};
-  EXPECT_EQ(chosen_holders(few, 8, 16), (indices{0, 1}));
+layer_holder holder(std::uint8_t number, layer_range layers, double seconds,
+                    std::uint32_t at_once = 100) {
+  return {node(number), layers, at_once, seconds, 0};
 }
 
-// Sixteen that are faster hold layers that everybody holds; the last two hold what nobody else
-// does.
+indices chosen(const std::vector<layer_holder>& holders, std::uint32_t layers, std::size_t few,
+               std::size_t most) {
+  return chosen_holders(holders, std::vector<layer_range>{{0, layers}}, few, most);
+}
+
+TEST(path_candidates, few_holders_are_taken_all) {
+  EXPECT_EQ(chosen({holder(1, {0, 4}, 1), holder(2, {4, 8}, 9)}, 8, 2, 16), (indices{0, 1}));
+}
+
+// Those that are faster hold layers that everybody holds; the last two hold what nobody else does.
 TEST(path_candidates, no_layer_loses_its_last_holder) {
   std::vector<layer_holder> many;
   for (std::uint8_t i = 0; i < 30; ++i) {
-    many.push_back({node(i), {0, 4}, 1e18});
+    many.push_back(holder(i, {0, 4}, 1));
   }
-  many.push_back({node(40), {4, 6}, 1});
-  many.push_back({node(41), {6, 8}, 1});
-  const indices chosen = chosen_holders(many, 8, 16);
-  EXPECT_EQ(chosen.size(), 16U);
-  EXPECT_EQ(chosen[14], 30U);
-  EXPECT_EQ(chosen[15], 31U);
+  many.push_back(holder(40, {4, 6}, 1e9));
+  many.push_back(holder(41, {6, 8}, 1e9));
+  EXPECT_EQ(chosen(many, 8, 4, 6), (indices{0, 1, 2, 3, 30, 31}));
 }
 
-TEST(path_candidates, room_goes_to_the_fastest_holders_of_what_few_hold) {
+TEST(path_candidates, each_layer_keeps_its_cheapest_holders) {
+  std::vector<layer_holder> many;
+  for (std::uint8_t i = 0; i < 60; ++i) {
+    many.push_back(holder(i, i % 2 == 0 ? layer_range{0, 4} : layer_range{4, 8}, 100.0 - i));
+  }
+  const indices some = chosen(many, 8, 4, 128);
+  EXPECT_EQ(some.size(), 2 * limits::path_holders_per_layer);
+  EXPECT_EQ(some.front(), 60 - 2 * limits::path_holders_per_layer);
+}
+
+// A hand-over of 8 for one layer, or for eight.
+TEST(path_candidates, a_hand_over_counts_by_the_layers_it_is_for) {
   std::vector<layer_holder> many;
   for (std::uint8_t i = 0; i < 20; ++i) {
-    many.push_back(
-        {node(i), i % 2 == 0 ? layer_range{0, 4} : layer_range{4, 8}, static_cast<double>(i)});
+    many.push_back(holder(i, i % 2 == 0 ? layer_range{0, 8} : layer_range{3, 4}, 1));
+    many.back().hand_over_seconds = 8;
   }
-  const indices chosen = chosen_holders(many, 8, 6);
-  EXPECT_EQ(chosen, (indices{14, 15, 16, 17, 18, 19}));
+  for (const std::size_t i : chosen(many, 8, 4, 128)) {
+    EXPECT_EQ(i % 2, 0U);
+  }
+}
+
+TEST(path_candidates, who_can_hold_a_part_only_counts_as_that_part) {
+  std::vector<layer_holder> many;
+  for (std::uint8_t i = 0; i < 100; ++i) {
+    many.push_back(holder(i, {0, 8}, 1, 2));
+  }
+  EXPECT_EQ(chosen(many, 8, 4, 128).size(), 4 * limits::path_holders_per_layer);
+}
+
+TEST(path_candidates, who_has_no_memory_takes_nobodys_place) {
+  std::vector<layer_holder> many;
+  for (std::uint8_t i = 0; i < 40; ++i) {
+    many.push_back(holder(i, {0, 8}, i < 35 ? 1 : 2, i < 35 ? 0 : 8));
+  }
+  EXPECT_EQ(chosen(many, 8, 4, 128), (indices{35, 36, 37, 38, 39}));
+  many.resize(35);
+  EXPECT_FALSE(chosen(many, 8, 4, 128).empty()) << "a plan says what lacks";
 }
 
 TEST(path_candidates, one_node_with_many_ranges_does_not_fill_the_places) {
   std::vector<layer_holder> many;
   for (std::uint32_t i = 0; i < 16; ++i) {
-    many.push_back({node(1), {i, i + 1}, 1e18});
+    many.push_back(holder(1, {i, i + 1}, 1));
   }
   for (std::uint8_t i = 2; i < 6; ++i) {
-    many.push_back({node(i), {0, 16}, 1});
+    many.push_back(holder(i, {0, 16}, 9));
   }
-  const indices chosen = chosen_holders(many, 16, 8);
-  const auto of_first = std::count_if(chosen.begin(), chosen.end(), [](auto i) { return i < 16; });
+  const indices some = chosen(many, 16, 4, 128);
+  const auto of_first = std::count_if(some.begin(), some.end(), [](auto i) { return i < 16; });
   EXPECT_EQ(of_first, static_cast<std::ptrdiff_t>(limits::plan_ranges_per_node_max));
-  EXPECT_EQ(chosen.size(), 8U);
+  EXPECT_EQ(some.size(), limits::plan_ranges_per_node_max + 4);
 }
 
-TEST(path_candidates, none_are_chosen_where_too_many_are_needed) {
+TEST(path_candidates, all_that_are_needed_are_chosen_even_if_they_are_many) {
   std::vector<layer_holder> thin;
-  for (std::uint32_t i = 0; i < 20; ++i) {
-    thin.push_back({node(static_cast<std::uint8_t>(i)), {i, i + 1}, 1});
+  for (std::uint8_t i = 0; i < 20; ++i) {
+    thin.push_back(holder(i, {i, i + 1U}, 1));
   }
-  EXPECT_EQ(chosen_holders(thin, 20, 16), indices{});
+  EXPECT_EQ(chosen(thin, 20, 4, 16).size(), 20U);
+}
+
+TEST(path_candidates, only_holders_of_the_runs_are_chosen) {
+  const std::vector<layer_holder> all{holder(1, {0, 3}, 1), holder(2, {2, 5}, 1),
+                                      holder(3, {5, 8}, 1), holder(4, {8, 9}, 1)};
+  EXPECT_EQ(chosen_holders(all, std::vector<layer_range>{{3, 5}, {8, 9}}, 1, 16), (indices{1, 3}));
+  EXPECT_EQ(chosen_holders(all, {}, 1, 16), indices{});
+}
+
+TEST(path_candidates, of_equals_the_lower_keys_are_chosen_in_whatever_order_they_come) {
+  std::vector<layer_holder> many;
+  for (std::uint8_t i = 0; i < 40; ++i) {
+    many.push_back(holder(static_cast<std::uint8_t>(i * 7 % 40), {0, 8}, 1));
+  }
+  for (const std::size_t i : chosen(many, 8, 4, 128)) {
+    EXPECT_LT(many[i].node, node(limits::path_holders_per_layer));
+  }
 }
 
 } // namespace

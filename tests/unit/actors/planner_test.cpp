@@ -1,5 +1,6 @@
 #include "actors/path/planner.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/paths.hpp"
 #include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/model/loaded_model.hpp"
 #include "tests/support/shared_files.hpp"
@@ -180,7 +181,7 @@ TEST(planner, refuses_numbers_outside_their_range) {
   const plan_request good = eight_layers({machine("a", 200, 1e9), machine("b", 200, 1e9)});
   std::vector<plan_request> bad(12, good);
   bad[0].nodes.clear();
-  bad[1].nodes.assign(limits::plan_nodes_max + 1, good.nodes[0]);
+  bad[1].nodes.assign(limits::path_nodes_max + 1, good.nodes[0]);
   bad[2].nodes[1].decode_bytes_per_second = 0;
   bad[3].nodes[1].rtt_seconds = std::numeric_limits<double>::quiet_NaN();
   bad[4].links = {{0, 2, 0.1, 1e8}};

@@ -1,0 +1,268 @@
+#include "actors/path/path_choice.hpp"
+
+#include "actors/path/path_candidates.hpp"
+#include "actors/path/path_repair.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/limits/paths.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
+
+namespace ovir::actors {
+
+namespace {
+
+/// Weight bytes per second of a machine that has not measured itself.
+constexpr double unmeasured_decode = 8e9;
+constexpr double unmeasured_prefill = 40e9;
+/// Members say nothing of their bandwidth; this only ranks paths with much traffic below others.
+constexpr double assumed_bandwidth = 125e6;
+
+using candidates = std::vector<path_candidate>;
+
+/// Requests share a machine; one that computes for others is slower for this one.
+double share_of(const path_candidate& c) {
+  return c.trust / c.price / (1.0 + c.who->advert.sessions);
+}
+
+layer_holder holder_of(const path_terms& wanted, const path_candidate& c, double layer_bytes) {
+  const std::uint64_t kv = wanted.shape.kv_per_position * wanted.positions;
+  const std::uint64_t room = stage_room(wanted.shape, c.memory, wanted.positions);
+  const auto at_once = kv == 0 ? c.held.size() : std::min<std::uint64_t>(room / kv, c.held.size());
+  const double way = c.who->node == wanted.self
+                         ? 0
+                         : rtt_of(*c.who) + 2 * static_cast<double>(wanted.shape.boundary) /
+                                                assumed_bandwidth;
+  return {c.who->node, c.held, static_cast<std::uint32_t>(at_once), layer_bytes / decode_speed(c),
+          way};
+}
+
+/// Indices of those that a path over `runs` is searched among.
+std::vector<std::size_t> few_of(const path_terms& wanted, const candidates& all,
+                                const std::vector<layer_range>& runs) {
+  double layer_bytes = 0;
+  for (const std::uint64_t bytes : wanted.shape.layer_weights) {
+    layer_bytes +=
+        static_cast<double>(bytes) / static_cast<double>(wanted.shape.layer_weights.size());
+  }
+  std::vector<layer_holder> holders;
+  holders.reserve(all.size());
+  for (const path_candidate& c : all) {
+    holders.push_back(holder_of(wanted, c, layer_bytes));
+  }
+  return chosen_holders(holders, runs, limits::path_nodes_few, limits::path_nodes_max);
+}
+
+candidates only(const candidates& all, const std::vector<std::size_t>& indices) {
+  candidates some;
+  for (const std::size_t i : indices) {
+    some.push_back(all[i]);
+  }
+  return some;
+}
+
+layer_range whole(const path_terms& wanted) {
+  return {0, static_cast<layer_index>(wanted.shape.layer_weights.size())};
+}
+
+// Both ends' word counts; that of one end only where the link is longer than what we measured of
+// the two: nobody comes nearer to another by saying so.
+std::vector<plan_link> known_links(const candidates& among) {
+  std::map<node_id, std::vector<std::uint32_t>> places;
+  for (std::uint32_t i = 0; i < among.size(); ++i) {
+    places[among[i].who->node].push_back(i);
+  }
+  std::map<std::pair<node_id, node_id>, std::pair<double, int>> told;
+  for (const auto& [node, at] : places) {
+    const std::vector<measured_rtt>& rtts = among[at.front()].who->advert.rtts;
+    for (std::size_t i = 0; i < std::min(rtts.size(), limits::plan_rtts_per_node_max); ++i) {
+      if (rtts[i].node != node && places.contains(rtts[i].node)) {
+        auto& [seconds, ends] = told[std::minmax(node, rtts[i].node)];
+        seconds = std::max(seconds, rtts[i].microseconds * 1e-6);
+        ++ends;
+      }
+    }
+  }
+  std::vector<plan_link> links;
+  for (const auto& [ends, rtt] : told) {
+    for (const std::uint32_t a : places.at(ends.first)) {
+      for (const std::uint32_t b : places.at(ends.second)) {
+        const double usual = (rtt_of(*among[a].who) + rtt_of(*among[b].who)) / 2;
+        if (rtt.second > 1 || rtt.first > usual) {
+          links.push_back({a, b, rtt.first, assumed_bandwidth / 2});
+        }
+      }
+    }
+  }
+  return links;
+}
+
+plan_request plan_for(const path_terms& wanted, const candidates& among) {
+  plan_request asked;
+  asked.shape = wanted.shape;
+  asked.context = wanted.positions;
+  asked.states_max = limits::path_states_max;
+  asked.links = known_links(among);
+  for (const path_candidate& c : among) {
+    const node_advert& advert = c.who->advert;
+    if (c.who->node == wanted.self) {
+      asked.lead = static_cast<std::uint32_t>(asked.nodes.size());
+    }
+    plan_node node;
+    node.name = advert.name + "/" + short_name(c.who->node);
+    node.holds = c.held;
+    node.loaded = true;
+    node.memory = std::max<std::uint64_t>(c.memory, 1);
+    node.decode_bytes_per_second = decode_speed(c);
+    node.prefill_bytes_per_second = share_of(c) * prefill_word(advert);
+    node.rtt_seconds = rtt_of(*c.who);
+    node.bandwidth_bytes_per_second = assumed_bandwidth;
+    asked.nodes.push_back(std::move(node));
+  }
+  return asked;
+}
+
+result<chosen_path> plan_among(const path_terms& wanted, const candidates& all) {
+  const std::string model = to_hex(wanted.model).substr(0, 8) + " (" + wanted.name + ")";
+  if (all.empty()) {
+    return fail(errc::segment_missing, "no node that is there holds layers of model {}", model);
+  }
+  candidates few = only(all, few_of(wanted, all, {whole(wanted)}));
+  if (few.size() > limits::path_nodes_max) {
+    return fail(errc::over_limit,
+                "model {} is spread over so many nodes that a path needs more than {}; let nodes "
+                "hold more layers each",
+                model, limits::path_nodes_max);
+  }
+  OVIR_ASSIGN(plan planned, make_plan(plan_for(wanted, few)));
+  return chosen_path{std::move(planned), std::move(few)};
+}
+
+std::optional<layer_places> repaired(const path_terms& wanted, const candidates& among,
+                                     const std::vector<path_place>& before) {
+  std::vector<repair_node> able;
+  for (const path_candidate& c : among) {
+    able.push_back({true, c.held, stage_room(wanted.shape, c.memory, wanted.positions),
+                    decode_speed(c), rtt_of(*c.who)});
+  }
+  able.push_back({}); // whoever takes no part any more
+  std::vector<repair_layer> layers;
+  for (const std::uint64_t weights : wanted.shape.layer_weights) {
+    layers.push_back({wanted.shape.kv_per_position * wanted.positions, weights});
+  }
+  const auto mended = repair_path(before, able, layers);
+  if (!mended) {
+    return std::nullopt;
+  }
+  layer_places path;
+  for (const path_place& p : *mended) {
+    path.emplace_back(among[p.node].who->node, p.layers);
+  }
+  return path;
+}
+
+/// The candidate that can go on with a stage, as an index; absent where there is none.
+std::optional<std::size_t> keeper_of(const candidates& all, const node_id& node,
+                                     layer_range layers) {
+  const auto found = std::find_if(all.begin(), all.end(), [&](const path_candidate& c) {
+    return c.who->node == node && c.held.first <= layers.first && layers.last <= c.held.last;
+  });
+  return found == all.end() ? std::nullopt
+                            : std::optional{static_cast<std::size_t>(found - all.begin())};
+}
+
+} // namespace
+
+double rtt_of(const member& m) { return m.rtt ? std::chrono::duration<double>(*m.rtt).count() : 0; }
+
+double decode_word(const node_advert& advert) {
+  return advert.decode_bytes_per_second > 0 ? static_cast<double>(advert.decode_bytes_per_second)
+                                            : unmeasured_decode;
+}
+
+double prefill_word(const node_advert& advert) {
+  return advert.prefill_bytes_per_second > 0 ? static_cast<double>(advert.prefill_bytes_per_second)
+                                             : unmeasured_prefill;
+}
+
+double decode_speed(const path_candidate& c) { return share_of(c) * decode_word(c.who->advert); }
+
+std::vector<std::uint32_t> fault_levels(const std::vector<path_candidate>& candidates) {
+  std::vector<std::uint32_t> levels;
+  for (const path_candidate& c : candidates) {
+    levels.push_back(c.faults);
+  }
+  std::sort(levels.begin(), levels.end());
+  levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
+  return levels.empty() ? std::vector<std::uint32_t>{0} : levels;
+}
+
+result<chosen_path> choose_path(const path_terms& wanted,
+                                const std::vector<path_candidate>& candidates) {
+  result<chosen_path> found{error{}};
+  for (const std::uint32_t level : fault_levels(candidates)) {
+    std::vector<path_candidate> some;
+    std::copy_if(candidates.begin(), candidates.end(), std::back_inserter(some),
+                 [level](const path_candidate& c) { return c.faults <= level; });
+    found = plan_among(wanted, some);
+    if (found) {
+      break;
+    }
+  }
+  return found;
+}
+
+std::optional<layer_places> fewest_stages(const path_terms& wanted,
+                                          const std::vector<path_candidate>& candidates) {
+  if (candidates.size() <= limits::path_nodes_max) {
+    return std::nullopt;
+  }
+  const std::vector<path_candidate> few =
+      only(candidates, few_of(wanted, candidates, {whole(wanted)}));
+  return repaired(wanted, few, {{static_cast<std::uint32_t>(few.size()), whole(wanted)}});
+}
+
+std::vector<layer_range> lost_layers(const std::vector<path_candidate>& candidates,
+                                     const layer_places& before) {
+  std::vector<layer_range> lost;
+  for (const auto& [node, layers] : before) {
+    if (keeper_of(candidates, node, layers)) {
+      continue;
+    }
+    if (!lost.empty() && lost.back().last == layers.first) {
+      lost.back().last = layers.last;
+    } else {
+      lost.push_back(layers);
+    }
+  }
+  return lost;
+}
+
+std::optional<layer_places> mend_path(const path_terms& wanted,
+                                      const std::vector<path_candidate>& candidates,
+                                      const layer_places& before) {
+  std::vector<std::optional<std::size_t>> keepers;
+  for (const auto& [node, layers] : before) {
+    keepers.push_back(keeper_of(candidates, node, layers));
+  }
+  std::vector<std::size_t> indices = few_of(wanted, candidates, lost_layers(candidates, before));
+  for (const auto& keeper : keepers) {
+    if (keeper) {
+      indices.push_back(*keeper);
+    }
+  }
+  std::sort(indices.begin(), indices.end());
+  indices.erase(std::unique(indices.begin(), indices.end()), indices.end());
+  std::vector<path_place> places;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    const auto at = keepers[i]
+                        ? std::lower_bound(indices.begin(), indices.end(), *keepers[i])
+                        : indices.end(); // the one after all, which takes no part any more
+    places.push_back({static_cast<std::uint32_t>(at - indices.begin()), before[i].second});
+  }
+  return repaired(wanted, only(candidates, indices), places);
+}
+
+} // namespace ovir::actors

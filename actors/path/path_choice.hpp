@@ -1,0 +1,75 @@
+#pragma once
+
+#include "actors/members/member_table.hpp"
+#include "actors/path/planner.hpp"
+#include "messages/digest.hpp"
+#include "messages/request/path.hpp"
+#include "messages/result.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+/// Chooses the path of a request among those that may compute it: ranks them, cuts them to as many
+/// as a plan takes, plans. Pure: same candidates, same path, in whatever order they come.
+/// docs/adr/0009-paths.md.
+namespace ovir::actors {
+
+/// A member that can compute stages of a model now: one for each range of layers it holds.
+struct path_candidate {
+  const member* who{nullptr};
+  layer_range held;
+  std::uint64_t memory{0}; ///< its share of what the member has free
+  double trust{1};         ///< its speed counts as so many times what it measured
+  double price{1};         ///< and as so many times less
+  std::uint32_t faults{0}; ///< its level in the scheduler's memory of faults
+};
+
+/// What a request wants.
+struct path_terms {
+  digest model;
+  std::string name; ///< of the model, for people
+  model_shape shape;
+  std::uint32_t positions{1}; ///< promised to the request, at least 1
+  node_id self;               ///< where its lead runs
+};
+
+/// A plan, and whom its stages' numbers mean.
+struct chosen_path {
+  plan planned;
+  std::vector<path_candidate> among;
+};
+
+/// In weight bytes per second: what it measured, shared with the requests it has, times trust, by
+/// price.
+[[nodiscard]] double decode_speed(const path_candidate& c);
+/// Seconds; 0 where it was not measured yet.
+[[nodiscard]] double rtt_of(const member& m);
+/// In weight bytes per second; of a member that has not measured itself, what is assumed.
+[[nodiscard]] double decode_word(const node_advert& advert);
+[[nodiscard]] double prefill_word(const node_advert& advert);
+
+/// The best path over candidates with the least level of faults with which there is one: what a
+/// node says of itself does not take it past one with fewer faults. Errors: those of `make_plan`.
+[[nodiscard]] result<chosen_path> choose_path(const path_terms& wanted,
+                                              const std::vector<path_candidate>& candidates);
+/// Where the few that a plan looks at do not suffice: the fewest stages, of all candidates, some of
+/// which may have several.
+[[nodiscard]] std::optional<layer_places>
+fewest_stages(const path_terms& wanted, const std::vector<path_candidate>& candidates);
+/// The layers of `before` whose nodes are no candidates with these layers: runs, in order.
+[[nodiscard]] std::vector<layer_range> lost_layers(const std::vector<path_candidate>& candidates,
+                                                   const layer_places& before);
+/// Keeps those stages of `before` whose nodes are candidates with these layers, and gives the rest
+/// to the best of the others (`repair_path`). `before` holds every layer once, in order. Absent
+/// where that is impossible.
+[[nodiscard]] std::optional<layer_places>
+mend_path(const path_terms& wanted, const std::vector<path_candidate>& candidates,
+          const layer_places& before);
+
+/// Every level of faults there is, the least first; one where there are no candidates.
+[[nodiscard]] std::vector<std::uint32_t>
+fault_levels(const std::vector<path_candidate>& candidates);
+
+} // namespace ovir::actors
