@@ -131,7 +131,8 @@ TEST(gossip_format, the_largest_advert_and_the_largest_summary_fit_in_a_message)
   const signed_update largest = sign_advert(key(1), 1, a);
   EXPECT_LT(limits::gossip_news_max * encoded_bytes(largest), limits::gossip_bytes_max / 2);
   const summary full{true, std::vector<known_node>(limits::gossip_nodes_max)};
-  EXPECT_LT(encode_gossip({full, {}}).size(), 8U << 10U);
+  EXPECT_LT(encode_gossip({full, {}, std::vector<known_node>(limits::gossip_counted_max)}).size(),
+            48U << 10U);
 }
 
 TEST(gossip_format, refuses_adverts_outside_their_bounds) {

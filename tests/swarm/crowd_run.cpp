@@ -1,0 +1,320 @@
+#include "actors/path/path_candidates.hpp"
+#include "actors/path/planner.hpp"
+#include "tests/swarm/crowd.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+// What a run of a crowd is made of, and what is expected of it (docs/SIMULATION.md).
+
+namespace ovir::swarm {
+
+namespace {
+
+using namespace std::chrono_literals;
+using namespace ovir::actors;
+
+constexpr std::size_t observers = 24;
+constexpr std::chrono::seconds start_within{10}; // all nodes
+
+double seconds_of(nanoseconds span) { return std::chrono::duration<double>(span).count(); }
+
+// Bounds of a run, in virtual time and counts.
+constexpr double agreed_after_start = 60;
+constexpr double agreed_after_churn = 40;
+constexpr double agreed_after_healing = 60;
+constexpr double wrong_in_calm = 0;
+constexpr double missing_in_churn = 0.02;
+constexpr double ghosts_in_churn = 0.02;
+constexpr double found_dead = 25; // seconds until nobody plans with a node
+constexpr double calm_messages = 40; // per node and second, as below
+constexpr double calm_bytes = 6'000;
+constexpr double churn_messages = 80;
+constexpr double churn_bytes = 60'000;
+constexpr double healing_bytes = 200'000;
+
+} // namespace
+
+void crowd::expect(bool right, const std::string& what) {
+  if (!right && report_.violations.size() < 20) {
+    report_.violations.push_back(fmt::format("{:.1f} s: {}", seconds_of(now_), what));
+  }
+}
+
+void crowd::begin(const std::string& name) {
+  report_.phases.emplace_back();
+  report_.phases.back().name = name;
+}
+
+void crowd::run_phase(const std::string& name, std::chrono::seconds span) {
+  begin(name);
+  for (std::int64_t s = 0; s < span.count(); ++s) {
+    report_.phases.back().node_seconds += static_cast<double>(running_now());
+    report_.phases.back().seconds += 1;
+    pass(1s);
+    if (s % 2 == 0 && s * 3 >= span.count()) {
+      sample();
+    }
+    if (s % 5 == 0) {
+      plan_paths();
+    }
+  }
+}
+
+/// Whether this node knows exactly those that run, of those that it may reach.
+bool crowd::agrees(std::size_t i) const {
+  for (std::size_t j = 0; j < nodes_.size(); ++j) {
+    const member* const m = nodes_[i].membership->find(nodes_[j].key->id());
+    const bool alive = m != nullptr && m->health == member_health::alive;
+    if (alive != (running(j) && !divided(i, j)) ||
+        (alive && !nodes_[j].villain && m->incarnation != nodes_[j].incarnation)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Seconds, looking once in each; -1: not within so many.
+double crowd::until_agreed(std::chrono::seconds most) {
+  for (std::int64_t s = 0; s <= most.count(); ++s) {
+    std::size_t agreed = 0;
+    for (; agreed < nodes_.size(); ++agreed) {
+      const std::size_t i = (disagreed_ + agreed) % nodes_.size();
+      if (running(i) && !nodes_[i].villain && !agrees(i)) {
+        disagreed_ = i;
+        break;
+      }
+    }
+    if (agreed == nodes_.size()) {
+      return static_cast<double>(s);
+    }
+    report_.phases.back().node_seconds += static_cast<double>(running_now());
+    report_.phases.back().seconds += 1;
+    pass(1s);
+  }
+  return -1;
+}
+
+void crowd::sample() {
+  crowd_phase& phase = report_.phases.back();
+  chance draws = chance{plan_.seed}.split(static_cast<std::uint64_t>(now_.count()));
+  for (std::size_t n = 0; n < observers; ++n) {
+    std::size_t i = draws.below(nodes_.size());
+    while (!running(i) || nodes_[i].villain) {
+      i = draws.below(nodes_.size());
+    }
+    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+      const member* const m = nodes_[i].membership->find(nodes_[j].key->id());
+      const bool alive = m != nullptr && m->health == member_health::alive;
+      const bool there = running(j) && !divided(i, j);
+      phase.views += there || alive ? 1 : 0;
+      phase.missing += there && !alive ? 1 : 0;
+      phase.ghosts += alive && !there ? 1 : 0;
+    }
+  }
+}
+
+void crowd::plan_paths() {
+  chance draws = chance{plan_.seed}.split(static_cast<std::uint64_t>(now_.count()) + 1);
+  for (std::size_t n = 0; n < 4; ++n) {
+    std::size_t i = draws.below(nodes_.size());
+    while (!running(i) || nodes_[i].villain || !nodes_[i].membership->crowded()) {
+      i = draws.below(nodes_.size());
+    }
+    plan_by(i);
+  }
+}
+
+/// As the pathfinder does: the holders that a planner can take, and the best path among these.
+void crowd::plan_by(std::size_t i) {
+  const std::vector<member> known = nodes_[i].membership->members();
+  std::vector<const member*> able;
+  std::vector<layer_holder> holders;
+  for (const member& m : known) {
+    if (m.health == member_health::alive && !m.advert.held.empty()) {
+      able.push_back(&m);
+      holders.push_back({m.node, m.advert.held[0].layers,
+                         static_cast<double>(m.advert.decode_bytes_per_second)});
+    }
+  }
+  plan_request wanted;
+  wanted.shape.layer_weights.assign(8, 1'000);
+  wanted.shape.kv_per_position = 16;
+  wanted.shape.embedding = wanted.shape.head = 1'000;
+  wanted.shape.boundary = wanted.shape.logits = 64;
+  wanted.shape.stage_buffers = 1'000;
+  wanted.context = 64;
+  std::vector<std::size_t> chosen;
+  for (const std::size_t h : chosen_holders(holders, 8, limits::plan_nodes_max)) {
+    const node_advert& a = able[h]->advert;
+    plan_node one;
+    one.name = a.name;
+    one.memory = a.memory_free;
+    one.holds = a.held[0].layers;
+    one.loaded = true;
+    one.decode_bytes_per_second = static_cast<double>(a.decode_bytes_per_second);
+    one.prefill_bytes_per_second = one.decode_bytes_per_second;
+    one.rtt_seconds = 0.05;
+    one.bandwidth_bytes_per_second = 125e6;
+    wanted.nodes.push_back(std::move(one));
+    chosen.push_back(index_of(able[h]->node));
+  }
+  const auto planned = make_plan(wanted);
+  expect(planned.has_value(), "no path among the members that a node knows");
+  for (const plan_stage& stage : planned ? planned->stages : std::vector<plan_stage>{}) {
+    const std::size_t j = chosen[stage.node];
+    if (j < nodes_.size() && !running(j)) {
+      report_.oldest_in_plan = std::max(report_.oldest_in_plan, seconds_of(now_ - nodes_[j].gone));
+    }
+  }
+  report_.plans += planned ? 1 : 0;
+}
+
+void crowd::misbehave(std::size_t i) {
+  const secret_key& key = *nodes_[i].key;
+  gossip_message said{news{}, {}, {}};
+  const auto somebody = [&] { return draws_.below(nodes_.size()); };
+  switch (plan_.deed) {
+  case villainy::none: return;
+  case villainy::accuses:
+    for (int n = 0; n < 4; ++n) {
+      const node& victim = nodes_[somebody()];
+      said.updates.emplace_back(sign_suspicion(key, victim.key->id(), victim.incarnation));
+    }
+    break;
+  case villainy::replays: {
+    const std::size_t j = somebody();
+    if (running(j) && recorded_.size() < 5'000) {
+      const member* const m = nodes_[j].membership->find(nodes_[j].key->id());
+      recorded_.emplace_back(sign_advert(*nodes_[j].key, m->incarnation, m->advert));
+    }
+    for (int n = 0; n < 4 && !recorded_.empty(); ++n) {
+      said.updates.push_back(recorded_[draws_.below(recorded_.size())]);
+    }
+    for (const signed_update& u : said.updates) {
+      said.counted.push_back({subject_of(u), incarnation_of(u), true});
+    }
+    break;
+  }
+  case villainy::invents:
+    for (int n = 0; n < 4; ++n) {
+      const secret_key ghost = secret_key::from_seed([&] {
+        std::array<std::byte, secret_key::seed_size> bytes{};
+        draws_.fill(bytes);
+        return bytes;
+      }());
+      said.updates.emplace_back(sign_advert(ghost, 1 + draws_.below(9), {}));
+      said.counted.push_back({ghost.id(), incarnation_of(said.updates.back()), true});
+    }
+    break;
+  case villainy::miscounts: {
+    summary false_one{draws_.one_in(2), {}, bucket_set{}};
+    for (int n = 0; n < 8; ++n) {
+      const node& victim = nodes_[somebody()];
+      const std::uint64_t incarnation = victim.incarnation + draws_.below(3) * draws_.below(1'000);
+      false_one.nodes.push_back({victim.key->id(), incarnation, draws_.one_in(2)});
+      false_one.buckets.set(bucket_of(victim.key->id()));
+      said.counted.push_back({victim.key->id(), incarnation, true});
+    }
+    said.body = false_one;
+    if (draws_.one_in(20)) {
+      said.body = digests{draws_.next(), std::vector<std::uint32_t>(limits::gossip_buckets, 7)};
+    }
+    break;
+  }
+  }
+  const bytes message = encode_gossip(said);
+  for (const std::size_t j : std::set<std::size_t>{nodes_[i].linked}) {
+    send(i, j, message);
+  }
+  // It wants to be heard by many.
+  connect(i, somebody());
+}
+
+void crowd::judge() {
+  const auto phase = [this](const std::string& name) -> const crowd_phase& {
+    return *std::find_if(report_.phases.begin(), report_.phases.end(),
+                         [&](const crowd_phase& p) { return p.name == name; });
+  };
+  const auto within = [this](const std::string& what, double value, double most) {
+    expect(value >= 0 && value <= most,
+           fmt::format("{}: {:.4g}, of which at most {:.4g} is expected", what, value, most));
+  };
+  const auto share = [](std::uint64_t part, const crowd_phase& p) {
+    return static_cast<double>(part) / static_cast<double>(std::max<std::uint64_t>(p.views, 1));
+  };
+  const crowd_phase& calm = phase("calm");
+  const crowd_phase& churn = phase("churn");
+  const crowd_phase& healing = phase("healing");
+  within("seconds until all agree after the start", phase("start").agreed, agreed_after_start);
+  within("seconds until all agree after churn", phase("settling").agreed, agreed_after_churn);
+  within("seconds until all agree after healing", healing.agreed, agreed_after_healing);
+  within("wrong views in calm", share(calm.missing + calm.ghosts, calm), wrong_in_calm);
+  within("living not seen in churn", share(churn.missing, churn), missing_in_churn);
+  within("dead seen alive in churn", share(churn.ghosts, churn), ghosts_in_churn);
+  within("seconds that a node in a plan was dead", report_.oldest_in_plan, found_dead);
+  for (const crowd_phase& p : report_.phases) {
+    within("living nodes declared dead in " + p.name, static_cast<double>(p.deaths), 0);
+  }
+  const auto each = [](double sum, const crowd_phase& p) { return sum / p.node_seconds; };
+  within("calm: messages", each(static_cast<double>(calm.messages), calm), calm_messages);
+  within("calm: bytes", each(static_cast<double>(calm.bytes), calm), calm_bytes);
+  within("churn: messages", each(static_cast<double>(churn.messages), churn), churn_messages);
+  within("churn: bytes", each(static_cast<double>(churn.bytes), churn), churn_bytes);
+  within("healing: bytes", each(static_cast<double>(healing.bytes), healing), healing_bytes);
+  expect(report_.plans > 0, "nobody planned");
+}
+
+crowd_report crowd::run() {
+  begin("start");
+  for (std::size_t i = 0; i < plan_.nodes; ++i) {
+    at(draws_.between(0ns, start_within), [this, i] { start(i); });
+  }
+  pass(start_within);
+  report_.phases.back().seconds = seconds_of(start_within);
+  report_.phases.back().node_seconds = seconds_of(start_within) / 2 * static_cast<double>(plan_.nodes);
+  report_.phases.back().agreed = until_agreed(120s);
+  run_phase("calm", plan_.calm);
+  churning_ = true;
+  come_and_go();
+  run_phase("churn", plan_.churn);
+  churning_ = false;
+  begin("settling");
+  report_.phases.back().agreed = until_agreed(120s);
+  divide(true);
+  run_phase("partition", plan_.partition);
+  divide(false);
+  begin("healing");
+  report_.phases.back().agreed = until_agreed(180s);
+  judge();
+  return report_;
+}
+
+std::string to_text(const crowd_plan& plan, const crowd_report& report) {
+  std::string out = fmt::format("crowd of {}, seed {}: {}, {} plans, the longest dead on a path "
+                                "{:.1f} s, digest {:016x}\n",
+                                plan.nodes, plan.seed,
+                                report.violations.empty() ? "holds" : "FAILS", report.plans,
+                                report.oldest_in_plan, report.digest);
+  out += fmt::format("  {:<10}{:>8}{:>9}{:>10}{:>9}{:>10}{:>10}{:>9}{:>8}\n", "phase", "s",
+                     "agreed s", "messages", "bytes", "links", "missing", "ghosts", "deaths");
+  for (const crowd_phase& p : report.phases) {
+    const double views = static_cast<double>(std::max<std::uint64_t>(p.views, 1));
+    out += fmt::format("  {:<10}{:>8.0f}{:>9.0f}{:>10.1f}{:>9.0f}{:>10.3f}{:>10.2g}{:>9.2g}{:>8}\n",
+                       p.name, p.seconds, p.agreed, static_cast<double>(p.messages) / p.node_seconds,
+                       static_cast<double>(p.bytes) / p.node_seconds,
+                       static_cast<double>(p.links) / p.node_seconds,
+                       static_cast<double>(p.missing) / views,
+                       static_cast<double>(p.ghosts) / views, p.deaths);
+  }
+  out += "  messages, bytes and links are per node and second; agreed: seconds from the end of what "
+         "was done until every node knew exactly the living\n";
+  for (const std::string& v : report.violations) {
+    out += "  " + v + "\n";
+  }
+  return out;
+}
+
+} // namespace ovir::swarm
