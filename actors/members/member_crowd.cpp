@@ -155,7 +155,7 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
     ping_neighbour(m, now, out);
   }
   const bool room = c.looking.size() < limits::short_links_max;
-  if (now >= c.next_look && room) {
+  if (now >= c.next_look && room && m.counted > 0) {
     c.next_look = now + m.intervals(limits::look_intervals);
     member_entry* const e = next_of(m, c.alive, [&m](const member_entry& one) {
       return one.where == member_standing::alive && !one.open && !m.linked(one.shown.node);
@@ -164,7 +164,7 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
       look_at(m, *e, now, out);
     }
   }
-  if (now >= c.next_lost && room && !OVIR_MUTANT("members_look_for_nobody")) {
+  if (now >= c.next_lost && room && m.entries.size() > m.counted && !OVIR_MUTANT("members_look_for_nobody")) {
     c.next_lost =
         now + m.intervals(c.lost_hopes > 0 ? limits::neighbour_intervals : limits::lost_intervals);
     c.lost_hopes -= c.lost_hopes > 0 ? 1 : 0;
@@ -225,11 +225,8 @@ void part_idle(member_table& m, membership_time now, membership_effects& out) {
 std::vector<std::uint32_t> sums_of(const member_table& m, std::uint64_t salt) {
   std::vector<std::uint32_t> sums(limits::gossip_buckets);
   const auto count = [&](const node_id& node, std::uint64_t incarnation) {
-    std::uint64_t z = salt ^ incarnation;
-    for (std::size_t i = 0; i < 16; ++i) {
-      z = (z ^ node.key[i]) * 0x100000001b3U; // as FNV-1a
-    }
-    z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
+    std::uint64_t z = node_hash{salt}(node) ^ incarnation * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 30U)) * 0x94d049bb133111ebU;
     sums[bucket_of(node)] += static_cast<std::uint32_t>(z >> 32U);
   };
   count(m.self.node, m.own.incarnation);
@@ -396,22 +393,27 @@ void hear_accusation(member_table& m, member_entry& subject, const signed_suspic
 
 void hear_counted(member_table& m, const known_node& line, const node_id& from, membership_time now,
                   membership_effects& out) {
-  const member_entry* const by = m.look_up(from);
-  if (!m.crowded() || !line.counted || line.node == m.self.node || line.node == from ||
-      by == nullptr || !m.counts(by->where) || !m.linked(from)) {
+  if (!m.crowded() || !line.counted || line.node == m.self.node || line.node == from) {
     return;
   }
   member_entry* const e = m.look_up(line.node);
-  if (e != nullptr && line.incarnation <= e->reached()) {
-    if (e->where == member_standing::heard_of && line.incarnation == e->newest.incarnation &&
-        add_voucher(e->vouchers, from)) {
+  const bool known = e != nullptr && line.incarnation <= e->reached();
+  if (known && (e->where != member_standing::heard_of ||
+                line.incarnation != e->newest.incarnation)) {
+    return;
+  }
+  const member_entry* const by = m.look_up(from);
+  if (by == nullptr || !m.counts(by->where) || !m.linked(from)) {
+    return;
+  }
+  if (known) {
+    if (add_voucher(e->vouchers, from)) {
       m.found_alive(*e, now, out);
     }
     return;
   }
   gossip_link& l = m.links.at(from);
-  const auto known = m.crowd.claims.find(line.node);
-  if (known == m.crowd.claims.end() &&
+  if (!m.crowd.claims.contains(line.node) &&
       (m.crowd.claims.size() >= limits::claims_max || l.claims >= limits::peer_claims_max)) {
     return;
   }

@@ -113,6 +113,9 @@ void check_allowed(member_table& m, membership_time now, membership_effects& out
 }
 
 void spread_news(member_table& m, membership_effects& out) {
+  if (m.crowded() && m.queue.empty()) {
+    return;
+  }
   for (const node_id& to : m.some_linked(limits::gossip_fanout, m.self.node)) {
     if (m.queue.empty()) {
       return;

@@ -1,7 +1,6 @@
 #include "actors/members/member_table.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <limits>
 #include <utility>
@@ -24,6 +23,7 @@ void member_table::move_to(member_entry& e, member_standing where, time_point no
 
 member_entry& member_table::add(const node_id& node, member_entry fresh) {
   member_entry& e = entries.emplace(node, std::move(fresh)).first->second;
+  places.emplace(node, &e);
   counted += counts(e.where) ? 1 : 0;
   if (!e.was_member) {
     ++introduced[e.introducer];
@@ -43,6 +43,7 @@ void member_table::now_member(member_entry& e) {
 std::map<node_id, member_entry>::iterator
 member_table::erase(std::map<node_id, member_entry>::iterator at) {
   queue.forget(at->first);
+  places.erase(at->first);
   counted -= counts(at->second.where) ? 1 : 0;
   now_member(at->second);
   return entries.erase(at);
@@ -86,9 +87,9 @@ std::uint64_t member_table::random() noexcept {
   return z ^ (z >> 31U);
 }
 
-member_entry* member_table::look_up(const node_id& node) {
-  const auto it = entries.find(node);
-  return it == entries.end() ? nullptr : &it->second;
+member_entry* member_table::look_up(const node_id& node) const {
+  const auto it = places.find(node);
+  return it == places.end() ? nullptr : it->second;
 }
 
 /// Null when there are too many; messages may come before their link is announced.
@@ -282,26 +283,25 @@ bool member_table::may_be(const node_id& node, role_set roles) const {
 }
 
 /// Each with whole buckets. Of one that has too many lines, some.
-std::vector<summary> member_table::summarize(bool answer_wanted, const bucket_set& buckets) const {
-  std::array<std::vector<known_node>, limits::gossip_buckets> lines;
-  const auto add_line = [&](const known_node& k) {
-    if (buckets[bucket_of(k.node)]) {
-      lines[bucket_of(k.node)].push_back(k);
-    }
-  };
-  add_line({self.node, own.incarnation, true});
-  for (const auto& [node, e] : entries) {
-    add_line({node, e.reached(), counts(e.where)});
-  }
+std::vector<summary> member_table::summarize(bool answer_wanted, const bucket_set& buckets) {
   std::vector<summary> out{{answer_wanted, {}, bucket_set{}}};
-  for (std::size_t b = 0; b < lines.size(); ++b) {
-    lines[b].resize(std::min(lines[b].size(), limits::gossip_nodes_max));
-    if (out.back().nodes.size() + lines[b].size() > limits::gossip_nodes_max) {
+  for (std::size_t b = 0; b < limits::gossip_buckets; ++b) {
+    if (!buckets[b]) {
+      continue;
+    }
+    std::vector<known_node> lines;
+    if (bucket_of(self.node) == b) {
+      lines.push_back({self.node, own.incarnation, true});
+    }
+    each_in(bucket_set{}.set(b), [&](const member_entry& e) {
+      lines.push_back({e.shown.node, e.reached(), counts(e.where)});
+    });
+    lines.resize(std::min(lines.size(), limits::gossip_nodes_max));
+    if (out.back().nodes.size() + lines.size() > limits::gossip_nodes_max) {
       out.push_back({answer_wanted, {}, bucket_set{}});
     }
-    summary& last = out.back();
-    last.nodes.insert(last.nodes.end(), lines[b].begin(), lines[b].end());
-    last.buckets[b] = buckets[b];
+    out.back().nodes.insert(out.back().nodes.end(), lines.begin(), lines.end());
+    out.back().buckets.set(b);
   }
   return out;
 }

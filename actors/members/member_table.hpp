@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,6 +22,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -168,6 +170,17 @@ struct crowd_state {
   membership_time next_sweep{};
 };
 
+/// Salted, so that nobody makes keys that share a place.
+struct node_hash {
+  std::uint64_t salt{0};
+  [[nodiscard]] std::size_t operator()(const node_id& node) const noexcept {
+    std::uint64_t head = 0;
+    std::memcpy(&head, node.key.data(), sizeof head);
+    head = (head ^ salt) * 0x9e3779b97f4a7c15U;
+    return static_cast<std::size_t>(head ^ (head >> 32U));
+  }
+};
+
 /// What a node knows of the others and of itself, and what probes (`member_probes.hpp`) and updates
 /// (`member_updates.hpp`) do with it.
 struct member_table {
@@ -180,7 +193,7 @@ struct member_table {
                std::function<bool(const signed_update&)> check)
       : key(signing_key), options(times), allowed(std::move(may)), genuine(std::move(check)),
         own(sign_advert(signing_key, incarnation, std::move(advert))), random_state(seed),
-        dials(times.probe_timeout) {
+        places(0, node_hash{seed}), dials(times.probe_timeout) {
     self.node = key.id();
     self.incarnation = incarnation;
     self.advert = own.advert;
@@ -195,6 +208,21 @@ struct member_table {
   }
   /// Changes the standing. `counted` and `introduced` follow, as in the next two.
   void move_to(member_entry& e, member_standing where, time_point now);
+  /// Calls `act` with each entry of these buckets, in order of name.
+  template <class Act>
+  void each_in(const bucket_set& buckets, Act act) {
+    for (std::size_t b = 0; b < limits::gossip_buckets; ++b) {
+      if (!buckets[b]) {
+        continue;
+      }
+      node_id first;
+      first.key[0] = static_cast<std::uint8_t>(b);
+      for (auto it = entries.lower_bound(first); it != entries.end() && bucket_of(it->first) == b;
+           ++it) {
+        act(it->second);
+      }
+    }
+  }
   member_entry& add(const node_id& node, member_entry fresh);
   std::map<node_id, member_entry>::iterator erase(std::map<node_id, member_entry>::iterator at);
   void now_member(member_entry& e);
@@ -203,7 +231,7 @@ struct member_table {
 
   void advance(time_point now);
   [[nodiscard]] std::uint64_t random() noexcept;
-  [[nodiscard]] member_entry* look_up(const node_id& node);
+  [[nodiscard]] member_entry* look_up(const node_id& node) const;
   [[nodiscard]] gossip_link* link_of(const node_id& peer);
   [[nodiscard]] bool linked(const node_id& peer) const;
   [[nodiscard]] std::size_t alive_count() const;
@@ -222,8 +250,7 @@ struct member_table {
   void look_for_soon(member_entry& e, time_point now) const;
   [[nodiscard]] bool may_be(const node_id& node, role_set roles) const;
   /// What is known of these buckets, in as many messages as it takes; at least one.
-  [[nodiscard]] std::vector<summary> summarize(bool answer_wanted,
-                                               const bucket_set& buckets = bucket_set{}.set()) const;
+  [[nodiscard]] std::vector<summary> summarize(bool answer_wanted, const bucket_set& buckets);
   void send_summary(const node_id& to, bool answer_wanted, const bucket_set& buckets, effects& out,
                     std::vector<signed_update> first = {});
   [[nodiscard]] std::vector<known_node> fresh_for(const node_id& to);
@@ -242,6 +269,7 @@ struct member_table {
   std::uint64_t random_state;
 
   std::map<node_id, member_entry> entries;   ///< without this node
+  std::unordered_map<node_id, member_entry*, node_hash> places; ///< of these
   std::size_t counted{0};                    ///< of them, alive or suspect
   std::map<node_id, std::size_t> introduced; ///< that were never members, by who told of them
   std::map<node_id, gossip_link> links;

@@ -5,6 +5,7 @@
 #include "messages/mutant.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 namespace ovir::actors {
@@ -272,21 +273,21 @@ void receive_life_sign(member_table& m, const life_sign& sign, const node_id& fr
 
 /// What the sender of this summary lacks, in the buckets it is about.
 std::vector<signed_update> lacking(member_table& m, const summary& s) {
-  std::map<node_id, known_node> theirs;
+  std::unordered_map<node_id, known_node, node_hash> theirs{s.nodes.size(), m.places.hash_function()};
   for (const known_node& k : s.nodes) {
     theirs.emplace(k.node, k);
   }
   const auto lacks = [&](const node_id& node, std::uint64_t incarnation) {
     const auto it = theirs.find(node);
-    return s.buckets[bucket_of(node)] &&
-           (it == theirs.end() || it->second.incarnation < incarnation);
+    return it == theirs.end() || it->second.incarnation < incarnation;
   };
   std::vector<signed_update> updates;
-  if (lacks(m.self.node, m.own.incarnation)) {
+  if (s.buckets[bucket_of(m.self.node)] && lacks(m.self.node, m.own.incarnation)) {
     updates.emplace_back(m.own);
   }
   const std::size_t own = updates.size();
-  for (auto& [node, e] : m.entries) {
+  m.each_in(s.buckets, [&](member_entry& e) {
+    const node_id& node = e.shown.node;
     const auto it = theirs.find(node);
     const bool counted_there = it != theirs.end() && it->second.counted;
     if (m.counts(e.where)) {
@@ -299,7 +300,7 @@ std::vector<signed_update> lacking(member_table& m, const summary& s) {
                m.word_against(e) != nullptr) {
       updates.emplace_back(*e.accusation);
     }
-  }
+  });
   // From another place each time: the receiver takes only so many that it has not reached.
   if (updates.size() > own) {
     const auto first = updates.begin() + static_cast<std::ptrdiff_t>(own);

@@ -172,8 +172,8 @@ const member* membership_core::find(const node_id& node) const {
   if (node == s_.self.node) {
     return &s_.self;
   }
-  const auto it = s_.entries.find(node);
-  return it != s_.entries.end() && it->second.was_member ? &it->second.shown : nullptr;
+  const member_entry* const e = s_.look_up(node);
+  return e != nullptr && e->was_member ? &e->shown : nullptr;
 }
 
 const node_id& membership_core::self() const noexcept { return s_.self.node; }

@@ -39,5 +39,9 @@ inline constexpr std::uint32_t crowd_advert_cost = 8;
 // at once, then one per interval.
 inline constexpr std::uint32_t urgent_burst = 8;
 inline constexpr std::chrono::milliseconds urgent_interval{10'000};
+// What waits for a link that is being opened: bytes of all, and half seconds.
+inline constexpr std::size_t link_mail_bytes_max = 64U << 20U;
+inline constexpr std::uint32_t link_mail_ticks = 8;
+inline constexpr std::uint32_t seed_knocks = 120; // half seconds between two, in a crowd
 
 } // namespace ovir::limits

@@ -45,6 +45,7 @@ struct crowd_phase {
   std::uint64_t messages{0};
   std::uint64_t bytes{0}; ///< with headers
   std::uint64_t links{0}; ///< opened
+  double processor{0};  ///< seconds of this machine
   double agreed{-1};      ///< seconds from its end until every node knew exactly the living ones
   std::uint64_t views{0}; ///< of one node by another, as sampled
   std::uint64_t missing{0};
@@ -121,6 +122,7 @@ private:
 
   // What is seen.
   void begin(const std::string& name);
+  void end();
   void run_phase(const std::string& name, std::chrono::seconds span);
   double until_agreed(std::chrono::seconds most);
   [[nodiscard]] bool agrees(std::size_t i) const;
@@ -142,6 +144,7 @@ private:
   bool apart_{false};
   bool churning_{false};
   double goings_{0};
+  double processor_{0}; ///< at the beginning of the phase
   std::size_t disagreed_{0}; ///< who did at the last look
   crowd_report report_;
 };

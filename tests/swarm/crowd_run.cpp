@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <ctime>
 
 // What a run of a crowd is made of, and what is expected of it (docs/SIMULATION.md).
 
@@ -18,6 +18,10 @@ using namespace ovir::actors;
 
 constexpr std::size_t observers = 24;
 constexpr std::chrono::seconds start_within{10}; // all nodes
+
+double processor_now() {
+  return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
+}
 
 double seconds_of(nanoseconds span) { return std::chrono::duration<double>(span).count(); }
 
@@ -43,7 +47,16 @@ void crowd::expect(bool right, const std::string& what) {
   }
 }
 
+void crowd::end() {
+  const double now = processor_now();
+  if (!report_.phases.empty()) {
+    report_.phases.back().processor = now - processor_;
+  }
+  processor_ = now;
+}
+
 void crowd::begin(const std::string& name) {
+  end();
   report_.phases.emplace_back();
   report_.phases.back().name = name;
 }
@@ -288,6 +301,7 @@ crowd_report crowd::run() {
   divide(false);
   begin("healing");
   report_.phases.back().agreed = until_agreed(180s);
+  end();
   judge();
   return report_;
 }
@@ -298,16 +312,17 @@ std::string to_text(const crowd_plan& plan, const crowd_report& report) {
                                 plan.nodes, plan.seed,
                                 report.violations.empty() ? "holds" : "FAILS", report.plans,
                                 report.oldest_in_plan, report.digest);
-  out += fmt::format("  {:<10}{:>8}{:>9}{:>10}{:>9}{:>10}{:>10}{:>9}{:>8}\n", "phase", "s",
-                     "agreed s", "messages", "bytes", "links", "missing", "ghosts", "deaths");
+  out += fmt::format("  {:<10}{:>8}{:>9}{:>10}{:>9}{:>10}{:>10}{:>9}{:>8}{:>8}\n", "phase", "s",
+                     "agreed s", "messages", "bytes", "links", "missing", "ghosts", "deaths",
+                     "cpu s");
   for (const crowd_phase& p : report.phases) {
     const double views = static_cast<double>(std::max<std::uint64_t>(p.views, 1));
-    out += fmt::format("  {:<10}{:>8.0f}{:>9.0f}{:>10.1f}{:>9.0f}{:>10.3f}{:>10.2g}{:>9.2g}{:>8}\n",
+    out += fmt::format("  {:<10}{:>8.0f}{:>9.0f}{:>10.1f}{:>9.0f}{:>10.3f}{:>10.2g}{:>9.2g}{:>8}{:>8.1f}\n",
                        p.name, p.seconds, p.agreed, static_cast<double>(p.messages) / p.node_seconds,
                        static_cast<double>(p.bytes) / p.node_seconds,
                        static_cast<double>(p.links) / p.node_seconds,
                        static_cast<double>(p.missing) / views,
-                       static_cast<double>(p.ghosts) / views, p.deaths);
+                       static_cast<double>(p.ghosts) / views, p.deaths, p.processor);
   }
   out += "  messages, bytes and links are per node and second; agreed: seconds from the end of what "
          "was done until every node knew exactly the living\n";

@@ -72,6 +72,18 @@ TEST(gossip_queue, keeps_to_the_bytes_it_may_use) {
   EXPECT_EQ(q.size(), 2U);
 }
 
+TEST(gossip_queue, keeps_the_words_of_so_many_accusers_as_it_is_told) {
+  gossip_queue q;
+  for (std::uint8_t accuser = 10; accuser < 16; ++accuser) {
+    q.push(signed_suspicion{node(accuser), node(1), 1, {}}, 3);
+  }
+  EXPECT_EQ(q.size(), 3U);
+  q.push(signed_suspicion{node(15), node(1), 1, {}}, 3);
+  EXPECT_EQ(q.size(), 3U) << "the same word once";
+  q.push(signed_suspicion{node(10), node(1), 2, {}}, 3);
+  EXPECT_EQ(q.size(), 1U) << "of an earlier incarnation";
+}
+
 TEST(gossip_queue, drops_what_is_over) {
   gossip_queue q;
   q.push(advert(1, 1));
