@@ -126,9 +126,8 @@ struct news {
   friend bool operator==(const news&, const news&) = default;
 };
 
-using gossip_body =
-    std::variant<ping, ping_answer, probe_order, relayed_ping, life_sign, summary, news, digests,
-                 parting>;
+using gossip_body = std::variant<ping, ping_answer, probe_order, relayed_ping, life_sign, summary,
+                                 news, digests, parting>;
 
 struct gossip_message {
   gossip_body body;

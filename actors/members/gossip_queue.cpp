@@ -77,9 +77,8 @@ std::vector<signed_update> gossip_queue::take(const node_id& to, std::uint32_t t
   }
   for (auto& one : told) {
     auto& places = by_subject_[subject_of(one.mapped().update)];
-    const auto old = std::find_if(places.begin(), places.end(), [&](const place& p) {
-      return p.number == one.key().number;
-    });
+    const auto old = std::find_if(places.begin(), places.end(),
+                                  [&](const place& p) { return p.number == one.key().number; });
     if (one.key().told + 1 >= tellings) {
       places.erase(old);
       if (places.empty()) {

@@ -88,8 +88,7 @@ void accuse(member_table& m, member_entry& e, membership_time now, membership_ef
 
 void ask(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
   const bool up = m.linked(e.shown.node);
-  e.open->deadline =
-      now + (up ? m.options.probe_timeout : m.intervals(limits::dial_intervals));
+  e.open->deadline = now + (up ? m.options.probe_timeout : m.intervals(limits::dial_intervals));
   attend_at(m, e.shown.node, e.open->deadline);
   if (up) {
     m.send(e.shown.node, ping{e.open->nonce}, out);
@@ -164,7 +163,8 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
       look_at(m, *e, now, out);
     }
   }
-  if (now >= c.next_lost && room && m.entries.size() > m.counted && !OVIR_MUTANT("members_look_for_nobody")) {
+  if (now >= c.next_lost && room && m.entries.size() > m.counted &&
+      !OVIR_MUTANT("members_look_for_nobody")) {
     c.next_lost =
         now + m.intervals(c.lost_hopes > 0 ? limits::neighbour_intervals : limits::lost_intervals);
     c.lost_hopes -= c.lost_hopes > 0 ? 1 : 0;
@@ -186,9 +186,9 @@ void draw_neighbours(member_table& m, membership_time now, membership_effects& o
   });
   if (now >= c.next_redraw && c.drawn.size() >= limits::neighbours_drawn) {
     c.next_redraw = now + m.intervals(limits::redraw_intervals);
-    c.drawn.erase(std::min_element(c.drawn.begin(), c.drawn.end(), [](const auto& a, const auto& b) {
-      return a.second < b.second;
-    }));
+    c.drawn.erase(
+        std::min_element(c.drawn.begin(), c.drawn.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; }));
   }
   if (c.drawn.size() >= limits::neighbours_drawn) {
     return;
@@ -282,8 +282,8 @@ void follow_size(member_table& m, membership_time now) {
     c.next_look = within(limits::look_intervals);
     c.next_exchange = within(limits::catch_up_intervals);
     c.next_lost = within(limits::lost_intervals);
-    c.next_redraw = now + m.intervals(limits::redraw_intervals) +
-                    (within(limits::redraw_intervals) - now);
+    c.next_redraw =
+        now + m.intervals(limits::redraw_intervals) + (within(limits::redraw_intervals) - now);
     c.next_sweep = within(limits::sweep_intervals);
     for (auto& [node, e] : m.entries) {
       e.doomed = e.where == member_standing::suspect;
@@ -398,8 +398,8 @@ void hear_counted(member_table& m, const known_node& line, const node_id& from, 
   }
   member_entry* const e = m.look_up(line.node);
   const bool known = e != nullptr && line.incarnation <= e->reached();
-  if (known && (e->where != member_standing::heard_of ||
-                line.incarnation != e->newest.incarnation)) {
+  if (known &&
+      (e->where != member_standing::heard_of || line.incarnation != e->newest.incarnation)) {
     return;
   }
   const member_entry* const by = m.look_up(from);

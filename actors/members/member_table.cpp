@@ -51,8 +51,8 @@ member_table::erase(std::map<node_id, member_entry>::iterator at) {
 
 const signed_suspicion* member_table::word_against(member_entry& e) const {
   if (e.where == member_standing::dead && !e.accusation) {
-    e.accusation = std::make_unique<signed_suspicion>(
-        sign_suspicion(key, e.shown.node, e.newest.incarnation));
+    e.accusation =
+        std::make_unique<signed_suspicion>(sign_suspicion(key, e.shown.node, e.newest.incarnation));
   }
   return e.accusation.get();
 }
@@ -110,9 +110,7 @@ bool member_table::linked(const node_id& peer) const {
   return it != links.end() && it->second.up;
 }
 
-std::size_t member_table::alive_count() const {
-  return 1 + counted;
-}
+std::size_t member_table::alive_count() const { return 1 + counted; }
 
 /// Up to `count` members that can be talked to, by chance.
 std::vector<node_id> member_table::some_linked(std::size_t count, const node_id& but_not) {
@@ -154,7 +152,8 @@ void member_table::send(const node_id& to, gossip_body body, effects& out,
       first.push_back(std::move(u));
     }
   }
-  out.emplace_back(send_gossip{to, encode_gossip({std::move(body), std::move(first), fresh_for(to)})});
+  out.emplace_back(
+      send_gossip{to, encode_gossip({std::move(body), std::move(first), fresh_for(to)})});
 }
 
 /// As many messages as it takes; the first has the body.

@@ -99,11 +99,11 @@ struct member_entry {
   std::unique_ptr<signed_suspicion> accusation; ///< our own, while suspect or dead
   std::unique_ptr<signed_farewell> farewell;
   std::optional<open_probe> open;
-  membership_time probed;            ///< when it was last
-  membership_time since;             ///< of the standing
-  membership_time death;             ///< of a suspect
-  membership_time contact;           ///< when to look for it next
-  std::chrono::milliseconds wait{0}; ///< then, until the next time
+  membership_time probed;                        ///< when it was last
+  membership_time since;                         ///< of the standing
+  membership_time death;                         ///< of a suspect
+  membership_time contact;                       ///< when to look for it next
+  std::chrono::milliseconds wait{0};             ///< then, until the next time
   std::map<node_id, membership_time> accused_by; ///< at this incarnation
   bool doomed{false};                            ///< `death` counts; in a crowd alone
   std::vector<node_id> vouchers; ///< neighbours that count it at this incarnation; in a crowd
@@ -120,11 +120,11 @@ struct gossip_link {
   bool up{false};
   bool forged{false}; ///< sent a signature that is false: honest nodes pass on what they checked
   allowance traffic;
-  bool ours{false};         ///< this node opened it
-  bool parted{false};       ///< its end says nothing of the peer
-  membership_time used{};   ///< by whoever needs it
-  std::uint64_t fresh{0};   ///< the next of crowd_state::fresh to tell
-  std::size_t claims{0};    ///< of it, since the last sweep
+  bool ours{false};       ///< this node opened it
+  bool parted{false};     ///< its end says nothing of the peer
+  membership_time used{}; ///< by whoever needs it
+  std::uint64_t fresh{0}; ///< the next of crowd_state::fresh to tell
+  std::size_t claims{0};  ///< of it, since the last sweep
 };
 struct probe_relay {
   std::uint64_t nonce{0};
@@ -151,10 +151,10 @@ struct crowd_state {
   std::map<node_id, membership_time> drawn;   ///< neighbours it chose, since when
   std::map<node_id, membership_time> looking; ///< short links that are wanted, until when
   std::priority_queue<due_node> due;
-  std::vector<node_id> alive;      ///< shuffled, next at the back
-  std::vector<node_id> lost;       ///< likewise
-  std::vector<known_node> fresh;   ///< counted lately, oldest first
-  std::uint64_t fresh_first{0};    ///< the number of its first
+  std::vector<node_id> alive;    ///< shuffled, next at the back
+  std::vector<node_id> lost;     ///< likewise
+  std::vector<known_node> fresh; ///< counted lately, oldest first
+  std::uint64_t fresh_first{0};  ///< the number of its first
   std::map<node_id, early_claim> claims;
   std::set<node_id> accusers; ///< of this node, at this incarnation
   node_id pinged;
@@ -268,9 +268,9 @@ struct member_table {
   std::optional<time_point> raised;
   std::uint64_t random_state;
 
-  std::map<node_id, member_entry> entries;   ///< without this node
+  std::map<node_id, member_entry> entries;                      ///< without this node
   std::unordered_map<node_id, member_entry*, node_hash> places; ///< of these
-  std::size_t counted{0};                    ///< of them, alive or suspect
+  std::size_t counted{0};                                       ///< of them, alive or suspect
   std::map<node_id, std::size_t> introduced; ///< that were never members, by who told of them
   std::map<node_id, gossip_link> links;
   std::vector<probe_relay> relays; ///< oldest first

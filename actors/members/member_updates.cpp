@@ -214,11 +214,11 @@ void apply_suspicion(member_table& m, const signed_suspicion& s, const node_id& 
   const auto earlier = subject->accused_by.find(s.accuser);
   const bool known = earlier != subject->accused_by.end();
   // Already looking into it, or it did not long ago because of the same word.
-  const bool looked =
-      m.crowded() ? known || subject->doomed
-                  : subject->where != member_standing::alive ||
-                        (subject->open && subject->open->others_asked) ||
-                        (known && now - earlier->second < 2 * m.options.suspect_timeout);
+  const bool looked = m.crowded()
+                          ? known || subject->doomed
+                          : subject->where != member_standing::alive ||
+                                (subject->open && subject->open->others_asked) ||
+                                (known && now - earlier->second < 2 * m.options.suspect_timeout);
   if (looked || !accuser->accusations.has(cost, now) || !checked(m, s, by, now)) {
     return;
   }
@@ -273,7 +273,8 @@ void receive_life_sign(member_table& m, const life_sign& sign, const node_id& fr
 
 /// What the sender of this summary lacks, in the buckets it is about.
 std::vector<signed_update> lacking(member_table& m, const summary& s) {
-  std::unordered_map<node_id, known_node, node_hash> theirs{s.nodes.size(), m.places.hash_function()};
+  std::unordered_map<node_id, known_node, node_hash> theirs{s.nodes.size(),
+                                                            m.places.hash_function()};
   for (const known_node& k : s.nodes) {
     theirs.emplace(k.node, k);
   }

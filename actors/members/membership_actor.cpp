@@ -72,7 +72,8 @@ void perform(membership_pointer self, membership_core::effects effects) {
     } else if (const auto* news = std::get_if<member_changed>(&effect)) {
       changed = true;
       if (news->health_changed) {
-        around.journal->say(state.core->crowded() ? log_level::debug : log_level::info, std::nullopt, "{} ({}) is {}", news->now.advert.name,
+        around.journal->say(state.core->crowded() ? log_level::debug : log_level::info,
+                            std::nullopt, "{} ({}) is {}", news->now.advert.name,
                             short_name(news->now.node), word(news->now.health));
       }
     }

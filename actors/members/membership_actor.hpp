@@ -49,7 +49,8 @@ struct membership_environment {
   node_advert advert;
   std::uint64_t incarnation{0};
   std::vector<std::string> seeds;
-  std::function<std::vector<caf::actor>()> watchers; ///< told of every change, in a crowd of all since half a second ago
+  std::function<std::vector<caf::actor>()>
+      watchers; ///< told of every change, in a crowd of all since half a second ago
 };
 
 struct membership_state {

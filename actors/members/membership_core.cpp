@@ -20,8 +20,8 @@ membership_core::membership_core(const secret_key& key, node_advert self, std::u
                                  membership_options options, std::uint64_t seed,
                                  std::function<std::optional<role_set>(const node_id&)> allowed,
                                  std::function<bool(const signed_update&)> genuine)
-    : s_(key, std::move(self), incarnation, options, seed, std::move(allowed),
-         std::move(genuine)) {}
+    : s_(key, std::move(self), incarnation, options, seed, std::move(allowed), std::move(genuine)) {
+}
 
 membership_core::effects membership_core::on_tick(time_point now) {
   effects out;

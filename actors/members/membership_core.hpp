@@ -38,11 +38,13 @@ public:
   /// milliseconds, kept in its state). `allowed`: whether a node may be a member, and as what.
   /// `genuine`: `is_genuine`, or what remembers its results.
   /// Precondition: `check_advert` passes for `self`, here and in `advertise`.
-  membership_core(const secret_key& key, node_advert self, std::uint64_t incarnation,
-                  membership_options options, std::uint64_t seed,
-                  std::function<std::optional<role_set>(const node_id&)> allowed,
-                  std::function<bool(const signed_update&)> genuine =
-                      [](const signed_update& update) { return is_genuine(update); });
+  membership_core(
+      const secret_key& key, node_advert self, std::uint64_t incarnation,
+      membership_options options, std::uint64_t seed,
+      std::function<std::optional<role_set>(const node_id&)> allowed,
+      std::function<bool(const signed_update&)> genuine = [](const signed_update& update) {
+        return is_genuine(update);
+      });
 
   /// Call it at least every `probe_interval`, better four times as often. A gap of more than two
   /// intervals between events counts as this node's own halt, not as the others' silence.

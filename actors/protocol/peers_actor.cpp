@@ -355,7 +355,8 @@ void peers::perform(const link_table::effects& effects) {
       deliver_mail(e.node);
       break;
     case link_effect::action::down:
-      log_.say(members_ == nullptr ? log_level::warn : log_level::debug, std::nullopt, "lost {}: {}", short_name(e.node), e.reason);
+      log_.say(members_ == nullptr ? log_level::warn : log_level::debug, std::nullopt,
+               "lost {}: {}", short_name(e.node), e.reason);
       announce(e.node, false, e.reason);
       break;
     }
@@ -380,8 +381,9 @@ void peers::connected(const peer_info& peer) {
   const link_table::effects effects = links_.connected(peer);
   for (const link_effect& e : effects) {
     if (e.what == link_effect::action::up) {
-      log_.say(members_ == nullptr ? log_level::info : log_level::debug, std::nullopt, "linked with {} ({}) at {}", short_name(peer.node),
-               to_string(peer.roles), peer.address);
+      log_.say(members_ == nullptr ? log_level::info : log_level::debug, std::nullopt,
+               "linked with {} ({}) at {}", short_name(peer.node), to_string(peer.roles),
+               peer.address);
     }
   }
   perform(effects);

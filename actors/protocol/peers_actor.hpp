@@ -147,7 +147,8 @@ public:
   [[nodiscard]] bool reachable(const node_id& node) const;
   /// Closes a link that nobody here needs: false where somebody does.
   [[nodiscard]] bool part(const node_id& node);
-  /// In a crowd: those that exchanged other messages than gossip with this node since the last call.
+  /// In a crowd: those that exchanged other messages than gossip with this node since the last
+  /// call.
   [[nodiscard]] std::set<node_id> take_used();
   /// Whether a member that was reached under this address, whatever it calls itself, is linked.
   [[nodiscard]] bool reached(const std::string& address) const;
@@ -235,9 +236,9 @@ private:
   std::map<connection_id, node_id> bulk_; ///< connections for weights or blocks, of either side
   std::set<connection_id> block_links_;   ///< those of them begun here for blocks
   std::uint64_t dropped_{0};
-  address_book members_;    ///< in a crowd
-  link_mail mail_;          ///< likewise
-  std::set<node_id> used_;  ///< likewise
+  address_book members_;   ///< in a crowd
+  link_mail mail_;         ///< likewise
+  std::set<node_id> used_; ///< likewise
 };
 
 } // namespace ovir::actors

@@ -28,10 +28,10 @@ inline constexpr std::size_t crowd_introductions = 512;  // unreached nodes that
 inline constexpr std::size_t crowd_news_max = 32;        // updates told in passing, per message
 inline constexpr std::size_t exchanged_buckets_max = 64; // whose lines answer one digest
 inline constexpr std::size_t exchanged_updates_max = 384; // that answer one summary
-inline constexpr std::size_t sampled_updates = 16;       // likewise, for a node that knows few
-inline constexpr std::size_t claims_max = 1'024;         // vouched for before their advert came
-inline constexpr std::size_t fresh_max = 1'024;          // lines kept for slow neighbours
-inline constexpr std::size_t peer_claims_max = 256;      // of these, by one peer and sweep
+inline constexpr std::size_t sampled_updates = 16;        // likewise, for a node that knows few
+inline constexpr std::size_t claims_max = 1'024;          // vouched for before their advert came
+inline constexpr std::size_t fresh_max = 1'024;           // lines kept for slow neighbours
+inline constexpr std::size_t peer_claims_max = 256;       // of these, by one peer and sweep
 // What an accusation and an advert take of their node's allowance.
 inline constexpr std::uint32_t crowd_accusation_cost = 4;
 inline constexpr std::uint32_t crowd_advert_cost = 8;

@@ -126,8 +126,8 @@ inline constexpr std::size_t gossip_updates_max = 64;  // in one message
 inline constexpr std::size_t gossip_buckets = 256;     // of members, by the first byte of their key
 inline constexpr std::size_t gossip_news_max = 8;      // told in passing, per message
 inline constexpr std::size_t doubters_max = 64;        // who wait for a refutation
-inline constexpr std::size_t gossip_fanout = 2;          // messages of news per probe interval
-inline constexpr std::size_t probes_per_tick_max = 8;    // begun at once
+inline constexpr std::size_t gossip_fanout = 2;        // messages of news per probe interval
+inline constexpr std::size_t probes_per_tick_max = 8;  // begun at once
 inline constexpr std::size_t contacts_per_tick_max = 16; // members without a link looked for
 inline constexpr std::size_t relayed_probes_max = 256;   // remembered for others
 inline constexpr std::uint32_t gossip_allowance = 512;   // messages and signatures a peer may burst
@@ -135,7 +135,7 @@ inline constexpr std::uint32_t gossip_refill = 16;       // of these per probe i
 inline constexpr std::uint32_t advert_allowance = 16;    // adverts of one node in a burst, then one
                                                          // per probe interval
 inline constexpr std::uint32_t accusation_allowance = full_mesh_max; // likewise, of one accuser
-inline constexpr std::chrono::milliseconds contact_wait_max{5'000}; // between tries to reach one
+inline constexpr std::chrono::milliseconds contact_wait_max{5'000};  // between tries to reach one
 
 // Identity
 inline constexpr std::size_t key_file_bytes_max = 256;

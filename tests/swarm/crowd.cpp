@@ -67,13 +67,11 @@ std::size_t crowd::index_of(const node_id& id) const {
   return found == by_key_.end() ? nodes_.size() : found->second;
 }
 
-
 crowd::core::time_point crowd::time() const { return core::time_point{} + 1h + now_; }
 
 std::size_t crowd::running_now() const {
-  return static_cast<std::size_t>(std::count_if(nodes_.begin(), nodes_.end(), [](const node& n) {
-    return n.membership != nullptr;
-  }));
+  return static_cast<std::size_t>(std::count_if(
+      nodes_.begin(), nodes_.end(), [](const node& n) { return n.membership != nullptr; }));
 }
 
 void crowd::note(std::uint64_t what, std::uint64_t who, std::uint64_t detail) {
@@ -95,7 +93,8 @@ void crowd::pass(nanoseconds span) {
 /// Every node checks what it hears. That the same bytes have the same answer is the simulator's
 /// gain alone.
 bool crowd::genuine(const signed_update& update) {
-  const auto& proof = std::visit([](const auto& u) -> const auto& { return u.proof; }, update);
+  const auto& proof = std::visit(
+      [](const auto& u) -> const auto& { return u.proof; }, update);
   std::uint64_t head = 0;
   std::memcpy(&head, &proof, sizeof head);
   const auto known = checked_.find(head);

@@ -45,7 +45,7 @@ struct crowd_phase {
   std::uint64_t messages{0};
   std::uint64_t bytes{0}; ///< with headers
   std::uint64_t links{0}; ///< opened
-  double processor{0};  ///< seconds of this machine
+  double processor{0};    ///< seconds of this machine
   double agreed{-1};      ///< seconds from its end until every node knew exactly the living ones
   std::uint64_t views{0}; ///< of one node by another, as sampled
   std::uint64_t missing{0};
@@ -57,7 +57,7 @@ struct crowd_phase {
 struct crowd_report {
   std::vector<crowd_phase> phases;
   std::size_t plans{0};
-  double oldest_in_plan{0};    ///< seconds that a node on a path had been dead
+  double oldest_in_plan{0}; ///< seconds that a node on a path had been dead
   std::uint64_t ghost_dials{0};
   std::uint64_t digest{0};
   std::vector<std::string> violations;
@@ -79,7 +79,7 @@ private:
     std::uint64_t life{0};
     std::uint64_t incarnation{0};
     bool villain{false};
-    nanoseconds gone{0};  ///< when it died or left
+    nanoseconds gone{0}; ///< when it died or left
     std::set<std::size_t> linked;
     std::set<std::size_t> dialling;
   };
@@ -144,7 +144,7 @@ private:
   bool apart_{false};
   bool churning_{false};
   double goings_{0};
-  double processor_{0}; ///< at the beginning of the phase
+  double processor_{0};      ///< at the beginning of the phase
   std::size_t disagreed_{0}; ///< who did at the last look
   crowd_report report_;
 };

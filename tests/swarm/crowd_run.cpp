@@ -32,7 +32,7 @@ constexpr double agreed_after_healing = 60;
 constexpr double wrong_in_calm = 0;
 constexpr double missing_in_churn = 0.02;
 constexpr double ghosts_in_churn = 0.02;
-constexpr double found_dead = 25; // seconds until nobody plans with a node
+constexpr double found_dead = 25;    // seconds until nobody plans with a node
 constexpr double calm_messages = 40; // per node and second, as below
 constexpr double calm_bytes = 6'000;
 constexpr double churn_messages = 80;
@@ -148,8 +148,8 @@ void crowd::plan_by(std::size_t i) {
   for (const member& m : known) {
     if (m.health == member_health::alive && !m.advert.held.empty()) {
       able.push_back(&m);
-      holders.push_back({m.node, m.advert.held[0].layers,
-                         static_cast<double>(m.advert.decode_bytes_per_second)});
+      holders.push_back(
+          {m.node, m.advert.held[0].layers, static_cast<double>(m.advert.decode_bytes_per_second)});
     }
   }
   plan_request wanted;
@@ -287,7 +287,8 @@ crowd_report crowd::run() {
   }
   pass(start_within);
   report_.phases.back().seconds = seconds_of(start_within);
-  report_.phases.back().node_seconds = seconds_of(start_within) / 2 * static_cast<double>(plan_.nodes);
+  report_.phases.back().node_seconds =
+      seconds_of(start_within) / 2 * static_cast<double>(plan_.nodes);
   report_.phases.back().agreed = until_agreed(120s);
   run_phase("calm", plan_.calm);
   churning_ = true;
@@ -307,25 +308,26 @@ crowd_report crowd::run() {
 }
 
 std::string to_text(const crowd_plan& plan, const crowd_report& report) {
-  std::string out = fmt::format("crowd of {}, seed {}: {}, {} plans, the longest dead on a path "
-                                "{:.1f} s, digest {:016x}\n",
-                                plan.nodes, plan.seed,
-                                report.violations.empty() ? "holds" : "FAILS", report.plans,
-                                report.oldest_in_plan, report.digest);
-  out += fmt::format("  {:<10}{:>8}{:>9}{:>10}{:>9}{:>10}{:>10}{:>9}{:>8}{:>8}\n", "phase", "s",
-                     "agreed s", "messages", "bytes", "links", "missing", "ghosts", "deaths",
-                     "cpu s");
+  std::string out =
+      fmt::format("crowd of {}, seed {}: {}, {} plans, the longest dead on a path "
+                  "{:.1f} s, digest {:016x}\n",
+                  plan.nodes, plan.seed, report.violations.empty() ? "holds" : "FAILS",
+                  report.plans, report.oldest_in_plan, report.digest);
+  out +=
+      fmt::format("  {:<10}{:>8}{:>9}{:>10}{:>9}{:>10}{:>10}{:>9}{:>8}{:>8}\n", "phase", "s",
+                  "agreed s", "messages", "bytes", "links", "missing", "ghosts", "deaths", "cpu s");
   for (const crowd_phase& p : report.phases) {
     const double views = static_cast<double>(std::max<std::uint64_t>(p.views, 1));
-    out += fmt::format("  {:<10}{:>8.0f}{:>9.0f}{:>10.1f}{:>9.0f}{:>10.3f}{:>10.2g}{:>9.2g}{:>8}{:>8.1f}\n",
-                       p.name, p.seconds, p.agreed, static_cast<double>(p.messages) / p.node_seconds,
-                       static_cast<double>(p.bytes) / p.node_seconds,
-                       static_cast<double>(p.links) / p.node_seconds,
-                       static_cast<double>(p.missing) / views,
-                       static_cast<double>(p.ghosts) / views, p.deaths, p.processor);
+    out += fmt::format(
+        "  {:<10}{:>8.0f}{:>9.0f}{:>10.1f}{:>9.0f}{:>10.3f}{:>10.2g}{:>9.2g}{:>8}{:>8.1f}\n",
+        p.name, p.seconds, p.agreed, static_cast<double>(p.messages) / p.node_seconds,
+        static_cast<double>(p.bytes) / p.node_seconds,
+        static_cast<double>(p.links) / p.node_seconds, static_cast<double>(p.missing) / views,
+        static_cast<double>(p.ghosts) / views, p.deaths, p.processor);
   }
-  out += "  messages, bytes and links are per node and second; agreed: seconds from the end of what "
-         "was done until every node knew exactly the living\n";
+  out +=
+      "  messages, bytes and links are per node and second; agreed: seconds from the end of what "
+      "was done until every node knew exactly the living\n";
   for (const std::string& v : report.violations) {
     out += "  " + v + "\n";
   }

@@ -44,6 +44,9 @@ std::vector<gossip_message> messages() {
           {relayed_ping{4, key(5).id()}, {}},
           {sign, {}},
           {summary{true, {{key(6).id(), 8, true}, {key(7).id(), 9, false}}}, {}},
+          {summary{false, {{key(6).id(), 8, true}}, bucket_set{}.set(0).set(9).set(255)}, {}},
+          {digests{5, std::vector<std::uint32_t>(limits::gossip_buckets, 77)}, {}},
+          {parting{}, {}, {{key(6).id(), 8, true}}},
           {news{}, one_of_each()}};
 }
 
@@ -111,10 +114,10 @@ TEST(gossip_format, a_signature_of_one_kind_is_none_of_another) {
 
 TEST(gossip_format, refuses_claims_beyond_the_bytes_there_are) {
   std::vector<std::byte> bytes = encode_gossip({news{}, {}});
-  ASSERT_EQ(bytes.size(), 7U);
-  bytes[5] = std::byte{64};
+  ASSERT_EQ(bytes.size(), 9U);
+  bytes[7] = std::byte{64};
   EXPECT_FALSE(decode_gossip(bytes));
-  bytes[5] = bytes[6] = std::byte{0xff};
+  bytes[7] = bytes[8] = std::byte{0xff};
   EXPECT_FALSE(decode_gossip(bytes));
   const auto large =
       decode_gossip(std::vector<std::byte>(limits::gossip_bytes_max + 1, std::byte{0}));

@@ -83,7 +83,8 @@ struct member_crowd : testing::Test {
         const auto* const s = std::get_if<send_gossip>(&some[i]);
         const std::uint16_t to = s == nullptr ? 0 : numbers.at(s->to);
         const auto message = s == nullptr ? gossip_message{} : *decode_gossip(s->bytes);
-        if (const auto* p = std::get_if<ping>(&message.body); p != nullptr && !silent.contains(to)) {
+        if (const auto* p = std::get_if<ping>(&message.body);
+            p != nullptr && !silent.contains(to)) {
           for (auto& e : hear(to, ping_answer{p->nonce})) {
             some.push_back(std::move(e));
           }
@@ -160,7 +161,7 @@ TEST_F(member_crowd, parts_from_links_it_opened_unless_they_are_used_or_drawn) {
   std::set<node_id> parted;
   for (int i = 0; i < 400; ++i) { // neighbours change
     core->on_link_used(id(2), now);
-    const crowd_effects all = pass(250ms);
+    const crowd_effects all = pass(1s);
     for (const part_link& p : only<part_link>(all)) {
       parted.insert(p.from);
       const auto told = said(all, numbers.at(p.from));
@@ -253,7 +254,9 @@ TEST_F(member_crowd, one_peer_that_invents_thousands_makes_no_member_and_is_not_
     (void)hear(1, news{}, {made, made}, {{ghosts.back().id(), 1, true}});
     const crowd_effects all = pass(25ms);
     for (const gossip_message& m : said(all)) {
-      EXPECT_THAT(m.counted, IsEmpty());
+      EXPECT_TRUE(std::none_of(m.counted.begin(), m.counted.end(), [&](const known_node& k) {
+        return numbers.at(k.node) >= 1'000;
+      }));
       EXPECT_TRUE(std::none_of(m.updates.begin(), m.updates.end(), [&](const signed_update& u) {
         return numbers.at(subject_of(u)) >= 1'000;
       }));
