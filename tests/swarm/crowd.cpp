@@ -1,6 +1,6 @@
 #include "tests/swarm/crowd.hpp"
 
-#include "messages/limits/paths.hpp"
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstring>
@@ -17,6 +17,7 @@ constexpr nanoseconds knock_every = 500ms;
 constexpr nanoseconds seed_every = 60s;
 constexpr nanoseconds silence_ends = 20s; // a machine without power: then its links are given up
 constexpr std::size_t seeds = 16;         // nodes that newcomers are told of, three each
+constexpr std::size_t violations_max = 20;
 constexpr std::size_t header_bytes = 40;  // of a frame and of a TLS record
 constexpr std::uint64_t round_trips_of_a_link = 6; // TCP and TLS, twice
 
@@ -47,7 +48,7 @@ node_advert advert_of(std::size_t i) {
 
 } // namespace
 
-crowd::crowd(const crowd_plan& plan) : plan_(plan), draws_(plan.seed) {
+node_crowd::node_crowd(const crowd_plan& plan) : plan_(plan), draws_(plan.seed) {
   nodes_.reserve(plan.nodes * 2);
   for (std::size_t i = 0; i < plan.nodes; ++i) {
     add_node();
@@ -55,33 +56,39 @@ crowd::crowd(const crowd_plan& plan) : plan_(plan), draws_(plan.seed) {
   }
 }
 
-void crowd::add_node() {
+void node_crowd::add_node() {
   const std::size_t i = nodes_.size();
   nodes_.emplace_back();
   nodes_[i].key = std::make_unique<secret_key>(key_of(plan_.seed, i));
   by_key_[head_of(nodes_[i].key->id())] = i;
 }
 
-std::size_t crowd::index_of(const node_id& id) const {
+std::size_t node_crowd::index_of(const node_id& id) const {
   const auto found = by_key_.find(head_of(id));
   return found == by_key_.end() ? nodes_.size() : found->second;
 }
 
-crowd::core::time_point crowd::time() const { return core::time_point{} + 1h + now_; }
+node_crowd::core::time_point node_crowd::time() const { return core::time_point{} + 1h + now_; }
 
-std::size_t crowd::running_now() const {
+std::size_t node_crowd::running_now() const {
   return static_cast<std::size_t>(std::count_if(
       nodes_.begin(), nodes_.end(), [](const node& n) { return n.membership != nullptr; }));
 }
 
-void crowd::note(std::uint64_t what, std::uint64_t who, std::uint64_t detail) {
-  for (const std::uint64_t word : {static_cast<std::uint64_t>(now_.count()), what, who, detail}) {
-    report_.digest = (report_.digest ^ word) * 0x100000001b3U;
-    report_.digest ^= report_.digest >> 29U;
+void node_crowd::expect(bool right, const std::string& what) {
+  if (!right && violations_.size() < violations_max) {
+    violations_.push_back(fmt::format("{} s: {}", now_ / 1s, what));
   }
 }
 
-void crowd::pass(nanoseconds span) {
+void node_crowd::note(std::uint64_t what, std::uint64_t who, std::uint64_t detail) {
+  for (const std::uint64_t word : {static_cast<std::uint64_t>(now_.count()), what, who, detail}) {
+    digest_ = (digest_ ^ word) * 0x100000001b3U;
+    digest_ ^= digest_ >> 29U;
+  }
+}
+
+void node_crowd::pass(nanoseconds span) {
   const nanoseconds end = now_ + span;
   while (!queue_.empty() && queue_.next_time() <= end) {
     now_ = std::max(now_, queue_.next_time());
@@ -92,7 +99,7 @@ void crowd::pass(nanoseconds span) {
 
 /// Every node checks what it hears. That the same bytes have the same answer is the simulator's
 /// gain alone.
-bool crowd::genuine(const signed_update& update) {
+bool node_crowd::genuine(const signed_update& update) {
   const auto& proof = std::visit(
       [](const auto& u) -> const auto& { return u.proof; }, update);
   std::uint64_t head = 0;
@@ -108,7 +115,7 @@ bool crowd::genuine(const signed_update& update) {
   return right;
 }
 
-void crowd::start(std::size_t i) {
+void node_crowd::start(std::size_t i) {
   node& n = nodes_[i];
   ++n.life;
   n.gone = 0ns;
@@ -124,7 +131,7 @@ void crowd::start(std::size_t i) {
 }
 
 /// Its links break at once, or, when the machine lost its power, nobody hears of it.
-void crowd::stop(std::size_t i, bool silent) {
+void node_crowd::stop(std::size_t i, bool silent) {
   node& n = nodes_[i];
   n.membership.reset();
   ++n.life;
@@ -144,12 +151,23 @@ void crowd::stop(std::size_t i, bool silent) {
   }
 }
 
-void crowd::leave(std::size_t i) {
+void node_crowd::leave(std::size_t i) {
   perform(i, nodes_[i].membership->leave(time()));
   stop(i, false);
 }
 
-void crowd::come_and_go() {
+void node_crowd::start_all(nanoseconds within) {
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    at(draws_.between(0ns, within), [this, i] { start(i); });
+  }
+}
+
+void node_crowd::churn(bool going_on) {
+  churning_ = going_on;
+  come_and_go();
+}
+
+void node_crowd::come_and_go() {
   if (!churning_) {
     return;
   }
@@ -185,7 +203,7 @@ void crowd::come_and_go() {
   at(now_ + 1s, [this] { come_and_go(); });
 }
 
-void crowd::divide(bool apart) {
+void node_crowd::divide(bool apart) {
   apart_ = apart;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     for (const std::size_t j : std::set<std::size_t>{nodes_[i].linked}) {
@@ -196,9 +214,9 @@ void crowd::divide(bool apart) {
   }
 }
 
-bool crowd::divided(std::size_t i, std::size_t j) const { return apart_ && (i + j) % 2 == 1; }
+bool node_crowd::divided(std::size_t i, std::size_t j) const { return apart_ && (i + j) % 2 == 1; }
 
-void crowd::tick(std::size_t i, std::uint64_t life) {
+void node_crowd::tick(std::size_t i, std::uint64_t life) {
   if (nodes_[i].life != life || !running(i)) {
     return;
   }
@@ -210,7 +228,7 @@ void crowd::tick(std::size_t i, std::uint64_t life) {
 }
 
 /// As its shell does with seeds: all of them while it knows few, later one now and then.
-void crowd::knock(std::size_t i, std::uint64_t life) {
+void node_crowd::knock(std::size_t i, std::uint64_t life) {
   if (nodes_[i].life != life || !running(i)) {
     return;
   }
@@ -225,7 +243,7 @@ void crowd::knock(std::size_t i, std::uint64_t life) {
   at(now_ + (few ? knock_every : seed_every), [this, i, life] { knock(i, life); });
 }
 
-void crowd::perform(std::size_t i, const core::effects& effects) {
+void node_crowd::perform(std::size_t i, const core::effects& effects) {
   nodes_[i].incarnation = nodes_[i].membership->find(nodes_[i].key->id())->incarnation;
   for (const membership_effect& e : effects) {
     if (const auto* s = std::get_if<send_gossip>(&e)) {
@@ -237,35 +255,38 @@ void crowd::perform(std::size_t i, const core::effects& effects) {
       const std::size_t j = index_of(w->to);
       if (j < nodes_.size()) {
         connect(i, j);
-      } else {
-        ++report_.ghost_dials;
       }
     } else if (const auto* p = std::get_if<part_link>(&e)) {
       end_link(i, index_of(p->from));
-    } else if (const auto* c = std::get_if<member_changed>(&e)) {
-      const std::size_t j = index_of(c->now.node);
-      if (j >= nodes_.size()) {
-        expect(nodes_[i].villain, "a member that was invented");
-      } else if (c->health_changed && running(j) && !divided(i, j) && !report_.phases.empty() &&
-                 c->now.incarnation >= nodes_[j].incarnation) {
-        report_.phases.back().suspicions += c->now.health == member_health::suspect ? 1 : 0;
-        report_.phases.back().deaths += c->now.health == member_health::dead ? 1 : 0;
-      }
+    } else {
+      watch(i, std::get<member_changed>(e));
     }
   }
 }
 
-crowd::wire& crowd::between(std::size_t i, std::size_t j) {
+/// Whether an honest node that runs is wronged.
+void node_crowd::watch(std::size_t i, const member_changed& change) {
+  const std::size_t j = index_of(change.now.node);
+  if (j >= nodes_.size()) {
+    expect(nodes_[i].villain, "a member that was invented");
+  } else if (change.health_changed && running(j) && !divided(i, j) && !nodes_[j].villain &&
+             phase_ != nullptr && change.now.incarnation >= nodes_[j].incarnation) {
+    phase_->suspicions += change.now.health == member_health::suspect ? 1 : 0;
+    phase_->deaths += change.now.health == member_health::dead ? 1 : 0;
+  }
+}
+
+node_crowd::wire& node_crowd::between(std::size_t i, std::size_t j) {
   return wires_[std::uint64_t{std::min(i, j)} << 32U | std::max(i, j)];
 }
 
 /// 2 to 60 ms, for two nodes always the same.
-nanoseconds crowd::way(std::size_t i, std::size_t j) const {
+nanoseconds node_crowd::way(std::size_t i, std::size_t j) const {
   chance pair = chance{plan_.seed}.split(std::min(i, j) << 32U | std::max(i, j));
   return pair.between(2ms, 60ms);
 }
 
-void crowd::connect(std::size_t i, std::size_t j) {
+void node_crowd::connect(std::size_t i, std::size_t j) {
   if (i == j || nodes_[i].linked.contains(j) || !nodes_[i].dialling.insert(j).second) {
     return;
   }
@@ -280,14 +301,14 @@ void crowd::connect(std::size_t i, std::size_t j) {
   });
 }
 
-void crowd::link_up(std::size_t i, std::size_t j) {
+void node_crowd::link_up(std::size_t i, std::size_t j) {
   wire& w = between(i, j);
   w.up = true;
   ++w.generation;
   nodes_[i].linked.insert(j);
   nodes_[j].linked.insert(i);
-  if (!report_.phases.empty()) {
-    ++report_.phases.back().links;
+  if (phase_ != nullptr) {
+    ++phase_->links;
   }
   note(3, i, j);
   perform(i, nodes_[i].membership->on_link_up(nodes_[j].key->id(), time(), true));
@@ -295,7 +316,7 @@ void crowd::link_up(std::size_t i, std::size_t j) {
 }
 
 /// What is under way still arrives before its end.
-void crowd::end_link(std::size_t i, std::size_t j) {
+void node_crowd::end_link(std::size_t i, std::size_t j) {
   wire& w = between(i, j);
   if (!w.up) {
     return;
@@ -313,14 +334,14 @@ void crowd::end_link(std::size_t i, std::size_t j) {
   }
 }
 
-void crowd::send(std::size_t i, std::size_t j, bytes message) {
+void node_crowd::send(std::size_t i, std::size_t j, bytes message) {
   wire& w = between(i, j);
   if (!w.up) {
     return;
   }
-  if (!report_.phases.empty()) {
-    ++report_.phases.back().messages;
-    report_.phases.back().bytes += message.size() + header_bytes;
+  if (phase_ != nullptr) {
+    ++phase_->messages;
+    phase_->bytes += message.size() + header_bytes;
   }
   nanoseconds& last = w.last[i < j ? 0 : 1];
   last = std::max(last, now_ + way(i, j) + draws_.between(0ns, 5ms));
@@ -331,7 +352,7 @@ void crowd::send(std::size_t i, std::size_t j, bytes message) {
   });
 }
 
-void crowd::deliver(std::size_t i, std::size_t j, const bytes& message) {
+void node_crowd::deliver(std::size_t i, std::size_t j, const bytes& message) {
   note(4, i << 32U | j, message.size());
   const auto effects = nodes_[j].membership->on_gossip(nodes_[i].key->id(), message, time());
   if (effects) {
@@ -340,6 +361,71 @@ void crowd::deliver(std::size_t i, std::size_t j, const bytes& message) {
   }
   expect(nodes_[i].villain, "gossip that was refused: " + effects.error().message);
   end_link(i, j);
+}
+
+gossip_message node_crowd::misdeed(std::size_t i) {
+  const secret_key& key = *nodes_[i].key;
+  gossip_message said{news{}, {}, {}};
+  const auto somebody = [&] { return draws_.below(nodes_.size()); };
+  switch (plan_.deed) {
+  case villainy::none: break;
+  case villainy::accuses:
+    for (int n = 0; n < 4; ++n) {
+      const node& victim = nodes_[somebody()];
+      said.updates.emplace_back(sign_suspicion(key, victim.key->id(), victim.incarnation));
+    }
+    break;
+  case villainy::replays: {
+    const std::size_t j = somebody();
+    if (running(j) && recorded_.size() < 5'000) {
+      const member* const m = nodes_[j].membership->find(nodes_[j].key->id());
+      recorded_.emplace_back(sign_advert(*nodes_[j].key, m->incarnation, m->advert));
+    }
+    for (int n = 0; n < 4 && !recorded_.empty(); ++n) {
+      said.updates.push_back(recorded_[draws_.below(recorded_.size())]);
+    }
+    for (const signed_update& u : said.updates) {
+      said.counted.push_back({subject_of(u), incarnation_of(u), true});
+    }
+    break;
+  }
+  case villainy::invents:
+    for (int n = 0; n < 4; ++n) {
+      const secret_key ghost = secret_key::from_seed([&] {
+        std::array<std::byte, secret_key::seed_size> bytes{};
+        draws_.fill(bytes);
+        return bytes;
+      }());
+      said.updates.emplace_back(sign_advert(ghost, 1 + draws_.below(9), {}));
+      said.counted.push_back({ghost.id(), incarnation_of(said.updates.back()), true});
+    }
+    break;
+  case villainy::miscounts: {
+    summary false_one{draws_.one_in(2), {}, bucket_set{}};
+    for (int n = 0; n < 8; ++n) {
+      const node& victim = nodes_[somebody()];
+      const std::uint64_t incarnation = victim.incarnation + draws_.below(3) * draws_.below(1'000);
+      false_one.nodes.push_back({victim.key->id(), incarnation, draws_.one_in(2)});
+      false_one.buckets.set(bucket_of(victim.key->id()));
+      said.counted.push_back({victim.key->id(), incarnation, true});
+    }
+    said.body = false_one;
+    if (draws_.one_in(20)) {
+      said.body = digests{draws_.next(), std::vector<std::uint32_t>(limits::gossip_buckets, 7)};
+    }
+    break;
+  }
+  }
+  return said;
+}
+
+/// To all it is linked with, and it wants to be heard by many.
+void node_crowd::misbehave(std::size_t i) {
+  const bytes message = encode_gossip(misdeed(i));
+  for (const std::size_t j : std::set<std::size_t>{nodes_[i].linked}) {
+    send(i, j, message);
+  }
+  connect(i, draws_.below(nodes_.size()));
 }
 
 } // namespace ovir::swarm

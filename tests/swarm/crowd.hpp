@@ -54,32 +54,51 @@ struct crowd_phase {
   std::uint64_t deaths{0};     ///< likewise
 };
 
-struct crowd_report {
-  std::vector<crowd_phase> phases;
-  std::size_t plans{0};
-  double oldest_in_plan{0}; ///< seconds that a node on a path had been dead
-  std::uint64_t ghost_dials{0};
-  std::uint64_t digest{0};
-  std::vector<std::string> violations;
-};
-
 /// Many nodes that are nothing but membership and planning: `actors::membership_core` each, over
-/// simulated links, and some of them plan paths over the members they know. Nodes come and go, and
-/// a partition divides them and heals. One seed gives the same events.
-class crowd {
+/// simulated links. Nodes come and go, some misbehave, and a partition divides them and heals. One
+/// seed gives the same events.
+class node_crowd {
 public:
-  explicit crowd(const crowd_plan& plan);
-  crowd_report run();
+  using core = actors::membership_core;
+
+  explicit node_crowd(const crowd_plan& plan);
+
+  /// All nodes, each at a time of chance.
+  void start_all(nanoseconds within);
+  /// Nodes come and go until it is said that they do not.
+  void churn(bool going_on);
+  /// Nodes with even and odd numbers do not reach each other.
+  void divide(bool apart);
+  void pass(nanoseconds span);
+  /// What is counted from now on.
+  void count_in(crowd_phase* phase) { phase_ = phase; }
+
+  [[nodiscard]] nanoseconds now() const noexcept { return now_; }
+  /// Nodes that there ever were.
+  [[nodiscard]] std::size_t size() const noexcept { return nodes_.size(); }
+  [[nodiscard]] bool running(std::size_t i) const { return nodes_[i].membership != nullptr; }
+  [[nodiscard]] std::size_t running_now() const;
+  [[nodiscard]] bool honest(std::size_t i) const { return !nodes_[i].villain; }
+  /// When it died or left.
+  [[nodiscard]] nanoseconds gone(std::size_t i) const { return nodes_[i].gone; }
+  [[nodiscard]] bool divided(std::size_t i, std::size_t j) const;
+  [[nodiscard]] const core& membership(std::size_t i) const { return *nodes_[i].membership; }
+  [[nodiscard]] const node_id& id(std::size_t i) const { return nodes_[i].key->id(); }
+  [[nodiscard]] std::uint64_t incarnation(std::size_t i) const { return nodes_[i].incarnation; }
+  /// `size()`: none of them.
+  [[nodiscard]] std::size_t index_of(const node_id& id) const;
+  /// Of everything that happened.
+  [[nodiscard]] std::uint64_t digest() const noexcept { return digest_; }
+  [[nodiscard]] const std::vector<std::string>& violations() const noexcept { return violations_; }
 
 private:
-  using core = actors::membership_core;
   struct node {
     std::unique_ptr<secret_key> key;
     std::unique_ptr<core> membership; ///< null: it does not run
     std::uint64_t life{0};
     std::uint64_t incarnation{0};
     bool villain{false};
-    nanoseconds gone{0}; ///< when it died or left
+    nanoseconds gone{0};
     std::set<std::size_t> linked;
     std::set<std::size_t> dialling;
   };
@@ -90,19 +109,17 @@ private:
   };
   using bytes = std::vector<std::byte>;
 
-  // What happens.
+  void add_node();
   void start(std::size_t i);
   void stop(std::size_t i, bool silent);
   void leave(std::size_t i);
-  void add_node();
   void come_and_go();
-  void divide(bool apart);
   void misbehave(std::size_t i);
-
-  // Nodes and wires.
+  [[nodiscard]] actors::gossip_message misdeed(std::size_t i);
   void tick(std::size_t i, std::uint64_t life);
   void knock(std::size_t i, std::uint64_t life);
   void perform(std::size_t i, const core::effects& effects);
+  void watch(std::size_t i, const actors::member_changed& change);
   void connect(std::size_t i, std::size_t j);
   void link_up(std::size_t i, std::size_t j);
   void end_link(std::size_t i, std::size_t j);
@@ -110,26 +127,10 @@ private:
   void deliver(std::size_t i, std::size_t j, const bytes& message);
   [[nodiscard]] wire& between(std::size_t i, std::size_t j);
   [[nodiscard]] nanoseconds way(std::size_t i, std::size_t j) const;
-  [[nodiscard]] bool divided(std::size_t i, std::size_t j) const;
-  [[nodiscard]] bool running(std::size_t i) const { return nodes_[i].membership != nullptr; }
-  [[nodiscard]] std::size_t running_now() const;
-  [[nodiscard]] std::size_t index_of(const node_id& id) const;
   bool genuine(const actors::signed_update& update);
   [[nodiscard]] core::time_point time() const;
   void at(nanoseconds when, std::function<void()> act) { queue_.at(when, std::move(act)); }
-  void pass(nanoseconds span);
   void note(std::uint64_t what, std::uint64_t who, std::uint64_t detail);
-
-  // What is seen.
-  void begin(const std::string& name);
-  void end();
-  void run_phase(const std::string& name, std::chrono::seconds span);
-  double until_agreed(std::chrono::seconds most);
-  [[nodiscard]] bool agrees(std::size_t i) const;
-  void sample();
-  void plan_paths();
-  void plan_by(std::size_t i);
-  void judge();
   void expect(bool right, const std::string& what);
 
   crowd_plan plan_;
@@ -141,15 +142,12 @@ private:
   std::unordered_map<std::uint64_t, wire> wires_;
   std::unordered_map<std::uint64_t, actors::signed_update> checked_;
   std::vector<actors::signed_update> recorded_; ///< adverts that a villain keeps
+  crowd_phase* phase_{nullptr};
   bool apart_{false};
   bool churning_{false};
   double goings_{0};
-  double processor_{0};      ///< at the beginning of the phase
-  std::size_t disagreed_{0}; ///< who did at the last look
-  crowd_report report_;
+  std::uint64_t digest_{0};
+  std::vector<std::string> violations_;
 };
-
-/// Lines for people: what each phase cost, and what was expected and is not so.
-[[nodiscard]] std::string to_text(const crowd_plan& plan, const crowd_report& report);
 
 } // namespace ovir::swarm

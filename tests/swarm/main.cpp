@@ -1,5 +1,5 @@
 #include "messages/mutant.hpp"
-#include "tests/swarm/crowd.hpp"
+#include "tests/swarm/crowd_trial.hpp"
 #include "tests/swarm/shrink.hpp"
 #include "tests/swarm/swarm.hpp"
 
@@ -128,7 +128,7 @@ int run_crowds(const settings& s) {
     crowd_plan p = s.crowd;
     p.seed = s.seed + i;
     const double processor = processor_seconds();
-    const crowd_report report = crowd{p}.run();
+    const crowd_report report = crowd_trial{p}.run();
     fmt::print("{}  {:.0f} processor seconds\n", to_text(p, report),
                processor_seconds() - processor);
     failed += report.violations.empty() ? 0 : 1;

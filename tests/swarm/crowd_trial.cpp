@@ -1,6 +1,8 @@
+#include "tests/swarm/crowd_trial.hpp"
+
 #include "actors/path/path_candidates.hpp"
 #include "actors/path/planner.hpp"
-#include "tests/swarm/crowd.hpp"
+#include "messages/limits/general.hpp"
 
 #include <fmt/format.h>
 
@@ -41,13 +43,13 @@ constexpr double healing_bytes = 200'000;
 
 } // namespace
 
-void crowd::expect(bool right, const std::string& what) {
+void crowd_trial::expect(bool right, const std::string& what) {
   if (!right && report_.violations.size() < 20) {
-    report_.violations.push_back(fmt::format("{:.1f} s: {}", seconds_of(now_), what));
+    report_.violations.push_back(fmt::format("{:.1f} s: {}", seconds_of(crowd_.now()), what));
   }
 }
 
-void crowd::end() {
+void crowd_trial::end() {
   const double now = processor_now();
   if (!report_.phases.empty()) {
     report_.phases.back().processor = now - processor_;
@@ -55,18 +57,31 @@ void crowd::end() {
   processor_ = now;
 }
 
-void crowd::begin(const std::string& name) {
+void crowd_trial::begin(const std::string& name) {
   end();
   report_.phases.emplace_back();
   report_.phases.back().name = name;
+  crowd_.count_in(&report_.phases.back());
 }
 
-void crowd::run_phase(const std::string& name, std::chrono::seconds span) {
+void crowd_trial::second() {
+  report_.phases.back().node_seconds += static_cast<double>(crowd_.running_now());
+  report_.phases.back().seconds += 1;
+  crowd_.pass(1s);
+}
+
+std::size_t crowd_trial::someone(chance& draws) const {
+  std::size_t i = draws.below(crowd_.size());
+  while (!crowd_.running(i) || !crowd_.honest(i)) {
+    i = draws.below(crowd_.size());
+  }
+  return i;
+}
+
+void crowd_trial::run_phase(const std::string& name, std::chrono::seconds span) {
   begin(name);
   for (std::int64_t s = 0; s < span.count(); ++s) {
-    report_.phases.back().node_seconds += static_cast<double>(running_now());
-    report_.phases.back().seconds += 1;
-    pass(1s);
+    second();
     if (s % 2 == 0 && s * 3 >= span.count()) {
       sample();
     }
@@ -77,12 +92,12 @@ void crowd::run_phase(const std::string& name, std::chrono::seconds span) {
 }
 
 /// Whether this node knows exactly those that run, of those that it may reach.
-bool crowd::agrees(std::size_t i) const {
-  for (std::size_t j = 0; j < nodes_.size(); ++j) {
-    const member* const m = nodes_[i].membership->find(nodes_[j].key->id());
+bool crowd_trial::agrees(std::size_t i) const {
+  for (std::size_t j = 0; j < crowd_.size(); ++j) {
+    const member* const m = crowd_.membership(i).find(crowd_.id(j));
     const bool alive = m != nullptr && m->health == member_health::alive;
-    if (alive != (running(j) && !divided(i, j)) ||
-        (alive && !nodes_[j].villain && m->incarnation != nodes_[j].incarnation)) {
+    if (alive != (crowd_.running(j) && !crowd_.divided(i, j)) ||
+        (alive && crowd_.honest(j) && m->incarnation != crowd_.incarnation(j))) {
       return false;
     }
   }
@@ -90,38 +105,33 @@ bool crowd::agrees(std::size_t i) const {
 }
 
 /// Seconds, looking once in each; -1: not within so many.
-double crowd::until_agreed(std::chrono::seconds most) {
+double crowd_trial::until_agreed(std::chrono::seconds most) {
   for (std::int64_t s = 0; s <= most.count(); ++s) {
     std::size_t agreed = 0;
-    for (; agreed < nodes_.size(); ++agreed) {
-      const std::size_t i = (disagreed_ + agreed) % nodes_.size();
-      if (running(i) && !nodes_[i].villain && !agrees(i)) {
+    for (; agreed < crowd_.size(); ++agreed) {
+      const std::size_t i = (disagreed_ + agreed) % crowd_.size();
+      if (crowd_.running(i) && crowd_.honest(i) && !agrees(i)) {
         disagreed_ = i;
         break;
       }
     }
-    if (agreed == nodes_.size()) {
+    if (agreed == crowd_.size()) {
       return static_cast<double>(s);
     }
-    report_.phases.back().node_seconds += static_cast<double>(running_now());
-    report_.phases.back().seconds += 1;
-    pass(1s);
+    second();
   }
   return -1;
 }
 
-void crowd::sample() {
+void crowd_trial::sample() {
   crowd_phase& phase = report_.phases.back();
-  chance draws = chance{plan_.seed}.split(static_cast<std::uint64_t>(now_.count()));
+  chance draws = chance{plan_.seed}.split(static_cast<std::uint64_t>(crowd_.now().count()));
   for (std::size_t n = 0; n < observers; ++n) {
-    std::size_t i = draws.below(nodes_.size());
-    while (!running(i) || nodes_[i].villain) {
-      i = draws.below(nodes_.size());
-    }
-    for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      const member* const m = nodes_[i].membership->find(nodes_[j].key->id());
+    const std::size_t i = someone(draws);
+    for (std::size_t j = 0; j < crowd_.size(); ++j) {
+      const member* const m = crowd_.membership(i).find(crowd_.id(j));
       const bool alive = m != nullptr && m->health == member_health::alive;
-      const bool there = running(j) && !divided(i, j);
+      const bool there = crowd_.running(j) && !crowd_.divided(i, j);
       phase.views += there || alive ? 1 : 0;
       phase.missing += there && !alive ? 1 : 0;
       phase.ghosts += alive && !there ? 1 : 0;
@@ -129,20 +139,16 @@ void crowd::sample() {
   }
 }
 
-void crowd::plan_paths() {
-  chance draws = chance{plan_.seed}.split(static_cast<std::uint64_t>(now_.count()) + 1);
+void crowd_trial::plan_paths() {
+  chance draws = chance{plan_.seed}.split(static_cast<std::uint64_t>(crowd_.now().count()) + 1);
   for (std::size_t n = 0; n < 4; ++n) {
-    std::size_t i = draws.below(nodes_.size());
-    while (!running(i) || nodes_[i].villain || !nodes_[i].membership->crowded()) {
-      i = draws.below(nodes_.size());
-    }
-    plan_by(i);
+    plan_by(someone(draws));
   }
 }
 
 /// As the pathfinder does: the holders that a planner can take, and the best path among these.
-void crowd::plan_by(std::size_t i) {
-  const std::vector<member> known = nodes_[i].membership->members();
+void crowd_trial::plan_by(std::size_t i) {
+  const std::vector<member> known = crowd_.membership(i).members();
   std::vector<const member*> able;
   std::vector<layer_holder> holders;
   for (const member& m : known) {
@@ -172,81 +178,20 @@ void crowd::plan_by(std::size_t i) {
     one.rtt_seconds = 0.05;
     one.bandwidth_bytes_per_second = 125e6;
     wanted.nodes.push_back(std::move(one));
-    chosen.push_back(index_of(able[h]->node));
+    chosen.push_back(crowd_.index_of(able[h]->node));
   }
   const auto planned = make_plan(wanted);
   expect(planned.has_value(), "no path among the members that a node knows");
   for (const plan_stage& stage : planned ? planned->stages : std::vector<plan_stage>{}) {
     const std::size_t j = chosen[stage.node];
-    if (j < nodes_.size() && !running(j)) {
-      report_.oldest_in_plan = std::max(report_.oldest_in_plan, seconds_of(now_ - nodes_[j].gone));
+    if (j < crowd_.size() && !crowd_.running(j)) {
+      report_.oldest_in_plan = std::max(report_.oldest_in_plan, seconds_of(crowd_.now() - crowd_.gone(j)));
     }
   }
   report_.plans += planned ? 1 : 0;
 }
 
-void crowd::misbehave(std::size_t i) {
-  const secret_key& key = *nodes_[i].key;
-  gossip_message said{news{}, {}, {}};
-  const auto somebody = [&] { return draws_.below(nodes_.size()); };
-  switch (plan_.deed) {
-  case villainy::none: return;
-  case villainy::accuses:
-    for (int n = 0; n < 4; ++n) {
-      const node& victim = nodes_[somebody()];
-      said.updates.emplace_back(sign_suspicion(key, victim.key->id(), victim.incarnation));
-    }
-    break;
-  case villainy::replays: {
-    const std::size_t j = somebody();
-    if (running(j) && recorded_.size() < 5'000) {
-      const member* const m = nodes_[j].membership->find(nodes_[j].key->id());
-      recorded_.emplace_back(sign_advert(*nodes_[j].key, m->incarnation, m->advert));
-    }
-    for (int n = 0; n < 4 && !recorded_.empty(); ++n) {
-      said.updates.push_back(recorded_[draws_.below(recorded_.size())]);
-    }
-    for (const signed_update& u : said.updates) {
-      said.counted.push_back({subject_of(u), incarnation_of(u), true});
-    }
-    break;
-  }
-  case villainy::invents:
-    for (int n = 0; n < 4; ++n) {
-      const secret_key ghost = secret_key::from_seed([&] {
-        std::array<std::byte, secret_key::seed_size> bytes{};
-        draws_.fill(bytes);
-        return bytes;
-      }());
-      said.updates.emplace_back(sign_advert(ghost, 1 + draws_.below(9), {}));
-      said.counted.push_back({ghost.id(), incarnation_of(said.updates.back()), true});
-    }
-    break;
-  case villainy::miscounts: {
-    summary false_one{draws_.one_in(2), {}, bucket_set{}};
-    for (int n = 0; n < 8; ++n) {
-      const node& victim = nodes_[somebody()];
-      const std::uint64_t incarnation = victim.incarnation + draws_.below(3) * draws_.below(1'000);
-      false_one.nodes.push_back({victim.key->id(), incarnation, draws_.one_in(2)});
-      false_one.buckets.set(bucket_of(victim.key->id()));
-      said.counted.push_back({victim.key->id(), incarnation, true});
-    }
-    said.body = false_one;
-    if (draws_.one_in(20)) {
-      said.body = digests{draws_.next(), std::vector<std::uint32_t>(limits::gossip_buckets, 7)};
-    }
-    break;
-  }
-  }
-  const bytes message = encode_gossip(said);
-  for (const std::size_t j : std::set<std::size_t>{nodes_[i].linked}) {
-    send(i, j, message);
-  }
-  // It wants to be heard by many.
-  connect(i, somebody());
-}
-
-void crowd::judge() {
+void crowd_trial::judge() {
   const auto phase = [this](const std::string& name) -> const crowd_phase& {
     return *std::find_if(report_.phases.begin(), report_.phases.end(),
                          [&](const crowd_phase& p) { return p.name == name; });
@@ -280,30 +225,30 @@ void crowd::judge() {
   expect(report_.plans > 0, "nobody planned");
 }
 
-crowd_report crowd::run() {
+crowd_report crowd_trial::run() {
   begin("start");
-  for (std::size_t i = 0; i < plan_.nodes; ++i) {
-    at(draws_.between(0ns, start_within), [this, i] { start(i); });
-  }
-  pass(start_within);
+  crowd_.start_all(start_within);
+  crowd_.pass(start_within);
   report_.phases.back().seconds = seconds_of(start_within);
   report_.phases.back().node_seconds =
       seconds_of(start_within) / 2 * static_cast<double>(plan_.nodes);
   report_.phases.back().agreed = until_agreed(120s);
   run_phase("calm", plan_.calm);
-  churning_ = true;
-  come_and_go();
+  crowd_.churn(true);
   run_phase("churn", plan_.churn);
-  churning_ = false;
+  crowd_.churn(false);
   begin("settling");
   report_.phases.back().agreed = until_agreed(120s);
-  divide(true);
+  crowd_.divide(true);
   run_phase("partition", plan_.partition);
-  divide(false);
+  crowd_.divide(false);
   begin("healing");
   report_.phases.back().agreed = until_agreed(180s);
   end();
   judge();
+  report_.digest = crowd_.digest();
+  report_.violations.insert(report_.violations.end(), crowd_.violations().begin(),
+                            crowd_.violations().end());
   return report_;
 }
 
