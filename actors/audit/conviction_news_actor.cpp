@@ -19,6 +19,11 @@ bool is_told(verifier_pointer self, const member& m) {
          !self->state.convicted.contains(m.node);
 }
 
+/// Each member tells those that it has a link with.
+bool is_linked(verifier_pointer self, const member& m) {
+  return is_told(self, m) && self->state.environment.links->connected(m.node);
+}
+
 } // namespace
 
 void send_audit(verifier_pointer self, const node_id& to, const audit_message& message) {
@@ -115,7 +120,7 @@ void tell_those_who_came(verifier_pointer self, const members_view& now) {
     const auto before = std::find_if(state.members->begin(), state.members->end(),
                                      [&](const member& old) { return old.node == m.node; });
     const bool was = before != state.members->end() && before->health == member_health::alive;
-    if (!was && is_told(self, m) && !state.convicted.empty()) {
+    if (!was && is_linked(self, m) && !state.convicted.empty()) {
       send_audit(self, m.node, audit_known{false, convicted_keys(state)});
     }
   }
@@ -133,7 +138,7 @@ void tell_somebody(verifier_pointer self) {
   state.tell_at = now + limits::convictions_told_every;
   std::vector<node_id> there;
   for (const member& m : *state.members) {
-    if (is_told(self, m)) {
+    if (is_linked(self, m)) {
       there.push_back(m.node);
     }
   }

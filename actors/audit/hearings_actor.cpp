@@ -80,7 +80,7 @@ void begin_hearing(verifier_pointer self, conviction draft) {
                short_name(guilty), state.hearings.size());
   }
   const bool there =
-      guilty != state.environment.key->id() && state.environment.links->connected(guilty);
+      guilty != state.environment.key->id() && state.environment.links->reachable(guilty);
   const digest about = receipt_digest(draft.receipts.front());
   auto others = others_of(self, verifiers_there(self, about), std::span{&guilty, 1});
   const auto made = state.hearings.emplace(

@@ -123,7 +123,7 @@ void publish(verifier_pointer self, const conviction& c, const std::optional<nod
     }
   }
   for (const member& m : *state.members) {
-    if (m.node != state.environment.key->id() && m.node != from) {
+    if (m.node != from && state.environment.links->connected(m.node)) {
       send_conviction(self, m.node, c);
     }
   }

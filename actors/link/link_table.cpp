@@ -182,7 +182,7 @@ void link_table::settle(const node_id& node, const std::string& reason, effects&
       out.push_back({link_effect::action::down, node, {}, {}, reason});
     }
     if (!before || !alive) {
-      out.push_back({link_effect::action::up, node, {}, {}, {}});
+      out.push_back({link_effect::action::up, node, {}, {}, {}, chosen->ours});
     }
   } else if (chosen == nullptr && before) {
     e.used_control.reset();
@@ -266,6 +266,11 @@ std::optional<connection_id> link_table::way(const node_id& to, channel kind) co
 }
 
 bool link_table::linked(const node_id& node) const { return used(node) != nullptr; }
+
+bool link_table::ours(const node_id& node) const {
+  const line* const l = used(node);
+  return l != nullptr && l->ours;
+}
 
 std::vector<node_id> link_table::linked() const {
   std::vector<node_id> all;

@@ -24,6 +24,7 @@ struct link_effect {
   connection_id connection{};
   std::string address{};
   std::string reason{};
+  bool ours{false}; ///< `up`: this node opened it
 };
 
 /// Which connections make up the links of a node; pure. A line is a control connection and the data
@@ -62,6 +63,8 @@ public:
   [[nodiscard]] std::optional<connection_id> way(const node_id& to, channel kind) const;
   [[nodiscard]] bool linked(const node_id& node) const;
   [[nodiscard]] std::vector<node_id> linked() const;
+  /// Whether this node opened the line in use.
+  [[nodiscard]] bool ours(const node_id& node) const;
   /// Whether whoever was met under this address is linked.
   [[nodiscard]] bool reached(const std::string& address) const;
   /// Every connection of a node.

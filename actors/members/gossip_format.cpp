@@ -15,14 +15,14 @@ namespace ovir::actors {
 
 namespace {
 
-// message    = "OVG1" kind:u8 body count:u16 update*
+// message    = "OVG1" kind:u8 body count:u16 known* count:u16 update*
 // update     = 1:u8 advert signature | 2:u8 suspicion signature | 3:u8 farewell signature
 // Integers are little-endian, a flag is one byte 0 or 1, a text is length:u16 and its bytes.
 constexpr std::string_view magic = "OVG1";
 constexpr std::size_t bytes_expected = 512;
 
 static_assert(std::is_same_v<std::variant_alternative_t<4, gossip_body>, life_sign> &&
-                  std::variant_size_v<gossip_body> == 7 && std::variant_size_v<signed_update> == 3,
+                  std::variant_size_v<gossip_body> == 9 && std::variant_size_v<signed_update> == 3,
               "the kinds on the wire are the places in these variants plus one");
 
 } // namespace
@@ -108,13 +108,37 @@ void fields(Io& io, T& b) {
 template <class Io, of_type<summary> T>
 void fields(Io& io, T& b) {
   io(b.answer_wanted);
+  for (std::size_t first = 0; first < limits::gossip_buckets; first += 8) {
+    std::uint8_t bits = 0;
+    if constexpr (!Io::reads) {
+      for (std::size_t i = 0; i < 8; ++i) {
+        bits = static_cast<std::uint8_t>(bits | (b.buckets[first + i] ? 1U << i : 0U));
+      }
+    }
+    io(bits);
+    if constexpr (Io::reads) {
+      for (std::size_t i = 0; i < 8; ++i) {
+        b.buckets[first + i] = ((bits >> i) & 1U) != 0;
+      }
+    }
+  }
   io.template list<std::uint16_t>(b.nodes, "nodes", limits::gossip_nodes_max);
 }
+template <class Io, of_type<digests> T>
+void fields(Io& io, T& d) {
+  io(d.salt);
+  for (auto& sum : d.sums) {
+    io(sum);
+  }
+}
+template <class Io, of_type<parting> T>
+void fields(Io&, T&) {}
 template <class Io, of_type<news> T>
 void fields(Io&, T&) {}
 template <class Io, of_type<gossip_message> T>
 void fields(Io& io, T& m) {
   io.one_of(m.body, "a message");
+  io.template list<std::uint16_t>(m.counted, "nodes", limits::gossip_counted_max);
   io.template list<std::uint16_t>(m.updates, "updates", limits::gossip_updates_max,
                                   [&io](auto& update) { io.one_of(update, "an update"); });
 }
@@ -204,8 +228,12 @@ result<void> check_advert(const node_advert& advert) {
 
 std::vector<std::byte> encode_gossip(const gossip_message& message) {
   OVIR_CHECK(message.updates.size() <= limits::gossip_updates_max, message.updates.size());
+  OVIR_CHECK(message.counted.size() <= limits::gossip_counted_max, message.counted.size());
   if (const auto* const told = std::get_if<summary>(&message.body)) {
     OVIR_CHECK(told->nodes.size() <= limits::gossip_nodes_max, told->nodes.size());
+  }
+  if (const auto* const sums = std::get_if<digests>(&message.body)) {
+    OVIR_CHECK(sums->sums.size() == limits::gossip_buckets, sums->sums.size());
   }
   std::vector<std::byte> out;
   out.reserve(bytes_expected);

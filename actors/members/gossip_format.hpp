@@ -5,6 +5,7 @@
 #include "messages/result.hpp"
 #include "messages/signing.hpp"
 
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -95,24 +96,43 @@ struct known_node {
 
   friend bool operator==(const known_node&, const known_node&) = default;
 };
-/// Everything the sender knows, without the adverts.
+/// Some of limits::gossip_buckets.
+using bucket_set = std::bitset<limits::gossip_buckets>;
+/// The bucket of a node: the first byte of its key.
+[[nodiscard]] inline std::size_t bucket_of(const node_id& node) noexcept { return node.key[0]; }
+
+/// Everything the sender knows of these buckets, without the adverts.
 struct summary {
   bool answer_wanted{false}; ///< with a summary, where the receiver lacks something
   std::vector<known_node> nodes;
+  bucket_set buckets = bucket_set{}.set();
 
   friend bool operator==(const summary&, const summary&) = default;
+};
+/// A sum for each bucket of the members the sender counts: where the receiver's differ, it answers
+/// with a summary. Salted, so that nobody makes members that go unnoticed.
+struct digests {
+  std::uint64_t salt{0};
+  std::vector<std::uint32_t> sums = std::vector<std::uint32_t>(limits::gossip_buckets);
+
+  friend bool operator==(const digests&, const digests&) = default;
+};
+/// The sender closes this link because it needs it no longer. It is well.
+struct parting {
+  friend bool operator==(const parting&, const parting&) = default;
 };
 /// Nothing but updates.
 struct news {
   friend bool operator==(const news&, const news&) = default;
 };
 
-using gossip_body =
-    std::variant<ping, ping_answer, probe_order, relayed_ping, life_sign, summary, news>;
+using gossip_body = std::variant<ping, ping_answer, probe_order, relayed_ping, life_sign, summary,
+                                 news, digests, parting>;
 
 struct gossip_message {
   gossip_body body;
   std::vector<signed_update> updates;
+  std::vector<known_node> counted{}; ///< what the sender has begun to count, for its neighbours
 
   friend bool operator==(const gossip_message&, const gossip_message&) = default;
 };
@@ -122,7 +142,7 @@ struct gossip_message {
 [[nodiscard]] result<void> check_advert(const node_advert& advert);
 
 /// Precondition: `check_advert` passes for every advert, and the numbers of nodes and updates are
-/// within limits::gossip_nodes_max and limits::gossip_updates_max.
+/// within limits::gossip_nodes_max, limits::gossip_counted_max and limits::gossip_updates_max.
 [[nodiscard]] std::vector<std::byte> encode_gossip(const gossip_message& message);
 /// `over_limit` above limits::gossip_bytes_max, else `malformed` for all but the one encoding of a
 /// message. Signatures are not looked at.

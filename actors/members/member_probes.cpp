@@ -3,6 +3,7 @@
 #include "messages/mutant.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace ovir::actors {
@@ -16,17 +17,18 @@ void ask_others(member_table& m, member_entry& e, membership_effects& out) {
   }
 }
 
-/// Wants a link, unless that is an address of our own, or too often.
-void dial(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
+} // namespace
+
+bool dial(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
   const std::string& address = e.newest.advert.address;
   const node_id& account = e.was_member ? e.shown.node : e.introducer;
-  if (!address.empty() && address != m.own.advert.address &&
-      m.dials.may_dial(account, address, e.was_member, now)) {
-    out.emplace_back(want_link{e.shown.node, address});
+  if (address.empty() || address == m.own.advert.address ||
+      !m.dials.may_dial(account, address, e.was_member, now)) {
+    return false;
   }
+  out.emplace_back(want_link{e.shown.node, address});
+  return true;
 }
-
-} // namespace
 
 void begin_probe(member_table& m, member_entry& e, bool ask_at_once, membership_time now,
                  membership_effects& out) {
@@ -111,6 +113,9 @@ void check_allowed(member_table& m, membership_time now, membership_effects& out
 }
 
 void spread_news(member_table& m, membership_effects& out) {
+  if (m.crowded() && m.queue.empty()) {
+    return;
+  }
   for (const node_id& to : m.some_linked(limits::gossip_fanout, m.self.node)) {
     if (m.queue.empty()) {
       return;
@@ -153,22 +158,16 @@ void look_for_members(member_table& m, membership_time now, membership_effects& 
 
 void exchange_summaries(member_table& m, membership_effects& out) {
   for (const node_id& to : m.some_linked(1, m.self.node)) {
-    m.send(to, m.summarize(true), out);
+    m.send_summary(to, true, bucket_set{}.set(), out);
   }
 }
 
 void forget_old_members(member_table& m, membership_time now) {
-  std::erase_if(m.entries, [&](const auto& named) {
-    const member_entry& e = named.second;
-    const bool gone = e.where == member_standing::dead || e.where == member_standing::left ||
-                      e.where == member_standing::heard_of;
+  for (auto it = m.entries.begin(); it != m.entries.end();) {
+    const member_entry& e = it->second;
     const auto lifetime = e.was_member ? m.options.forget_dead : limits::unreached_lifetime;
-    if (gone && now - e.since >= lifetime) {
-      m.queue.forget(named.first);
-      return true;
-    }
-    return false;
-  });
+    it = !m.counts(e.where) && now - e.since >= lifetime ? m.erase(it) : std::next(it);
+  }
   std::erase_if(m.links, [&](const auto& named) {
     return !named.second.up && m.entries.find(named.first) == m.entries.end();
   });

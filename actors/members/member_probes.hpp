@@ -5,6 +5,8 @@
 /// What membership does as time passes: probes, deadlines, links that are wanted, news.
 namespace ovir::actors {
 
+/// Wants a link, unless that is an address of our own, or too often: false.
+bool dial(member_table& m, member_entry& e, membership_time now, membership_effects& out);
 /// Over the link there is, and through others where there is none or no time to try first.
 void begin_probe(member_table& m, member_entry& e, bool ask_at_once, membership_time now,
                  membership_effects& out);

@@ -10,9 +10,52 @@ namespace ovir::actors {
 namespace {
 
 /// Room for the body and the frame of a message beside its updates.
-constexpr std::size_t body_bytes_max = 8U << 10U;
+constexpr std::size_t body_bytes_max = 48U << 10U;
 
 } // namespace
+
+void member_table::move_to(member_entry& e, member_standing where, time_point now) {
+  counted -= counts(e.where) ? 1 : 0;
+  counted += counts(where) ? 1 : 0;
+  e.where = where;
+  e.since = now;
+}
+
+member_entry& member_table::add(const node_id& node, member_entry fresh) {
+  member_entry& e = entries.emplace(node, std::move(fresh)).first->second;
+  places.emplace(node, &e);
+  counted += counts(e.where) ? 1 : 0;
+  if (!e.was_member) {
+    ++introduced[e.introducer];
+  }
+  return e;
+}
+
+/// It is no longer somebody that is only told of.
+void member_table::now_member(member_entry& e) {
+  if (const auto told = introduced.find(e.introducer);
+      told != introduced.end() && !e.was_member && --told->second == 0) {
+    introduced.erase(told);
+  }
+  e.was_member = true;
+}
+
+std::map<node_id, member_entry>::iterator
+member_table::erase(std::map<node_id, member_entry>::iterator at) {
+  queue.forget(at->first);
+  places.erase(at->first);
+  counted -= counts(at->second.where) ? 1 : 0;
+  now_member(at->second);
+  return entries.erase(at);
+}
+
+const signed_suspicion* member_table::word_against(member_entry& e) const {
+  if (e.where == member_standing::dead && !e.accusation) {
+    e.accusation =
+        std::make_unique<signed_suspicion>(sign_suspicion(key, e.shown.node, e.newest.incarnation));
+  }
+  return e.accusation.get();
+}
 
 /// A node that was stopped, or whose machine was, finds every deadline passed when it goes on.
 /// That says nothing of the others: its deadlines move by the time it missed.
@@ -25,6 +68,10 @@ void member_table::advance(time_point now) {
       if (e.open) {
         e.open->deadline += missed;
         e.open->measures = false;
+      }
+      if (crowded()) {
+        crowd.due.push({e.open ? e.open->deadline : e.death, node});
+        crowd.due.push({e.death, node});
       }
     }
   }
@@ -40,9 +87,9 @@ std::uint64_t member_table::random() noexcept {
   return z ^ (z >> 31U);
 }
 
-member_entry* member_table::look_up(const node_id& node) {
-  const auto it = entries.find(node);
-  return it == entries.end() ? nullptr : &it->second;
+member_entry* member_table::look_up(const node_id& node) const {
+  const auto it = places.find(node);
+  return it == places.end() ? nullptr : it->second;
 }
 
 /// Null when there are too many; messages may come before their link is announced.
@@ -63,19 +110,14 @@ bool member_table::linked(const node_id& peer) const {
   return it != links.end() && it->second.up;
 }
 
-std::size_t member_table::alive_count() const {
-  return 1 + static_cast<std::size_t>(
-                 std::count_if(entries.begin(), entries.end(), [](const auto& named) {
-                   return named.second.where == member_standing::alive ||
-                          named.second.where == member_standing::suspect;
-                 }));
-}
+std::size_t member_table::alive_count() const { return 1 + counted; }
 
 /// Up to `count` members that can be talked to, by chance.
 std::vector<node_id> member_table::some_linked(std::size_t count, const node_id& but_not) {
   std::vector<node_id> out;
-  for (const auto& [node, e] : entries) {
-    if (e.where == member_standing::alive && node != but_not && linked(node)) {
+  for (const auto& [node, l] : links) {
+    const member_entry* const e = l.up && node != but_not ? look_up(node) : nullptr;
+    if (e != nullptr && e->where == member_standing::alive) {
       out.push_back(node);
     }
   }
@@ -90,9 +132,9 @@ std::vector<node_id> member_table::some_linked(std::size_t count, const node_id&
 /// takes for dead or gone, is told so: it alone can refute that.
 void member_table::send(const node_id& to, gossip_body body, effects& out,
                         std::vector<signed_update> first) {
-  if (const member_entry* e = look_up(to)) {
-    if (e->accusation) {
-      first.emplace_back(*e->accusation);
+  if (member_entry* e = look_up(to)) {
+    if (const signed_suspicion* const word = word_against(*e)) {
+      first.emplace_back(*word);
     }
     if (e->farewell) {
       first.emplace_back(*e->farewell);
@@ -102,25 +144,29 @@ void member_table::send(const node_id& to, gossip_body body, effects& out,
   for (const signed_update& u : first) {
     bytes -= encoded_bytes(u);
   }
-  for (signed_update& u : queue.take(to, alive_count(), limits::gossip_news_max, bytes)) {
+  const std::uint32_t tellings = crowded() ? gossip_queue::crowd_tellings(alive_count())
+                                           : gossip_queue::mesh_tellings(alive_count());
+  const std::size_t most = crowded() ? limits::crowd_news_max : limits::gossip_news_max;
+  for (signed_update& u : queue.take(to, tellings, most, bytes)) {
     if (std::find(first.begin(), first.end(), u) == first.end()) {
       first.push_back(std::move(u));
     }
   }
-  out.emplace_back(send_gossip{to, encode_gossip({std::move(body), std::move(first)})});
+  out.emplace_back(
+      send_gossip{to, encode_gossip({std::move(body), std::move(first), fresh_for(to)})});
 }
 
 /// As many messages as it takes; the first has the body.
 void member_table::send_all(const node_id& to, gossip_body body, std::vector<signed_update> updates,
                             effects& out) const {
-  gossip_message next{std::move(body), {}};
+  gossip_message next{std::move(body), {}, {}};
   std::size_t bytes = body_bytes_max;
   for (signed_update& u : updates) {
     const std::size_t more = encoded_bytes(u);
     if (bytes + more > limits::gossip_bytes_max ||
         next.updates.size() == limits::gossip_updates_max) {
       out.emplace_back(send_gossip{to, encode_gossip(next)});
-      next = {news{}, {}};
+      next = {news{}, {}, {}};
       bytes = body_bytes_max;
     }
     bytes += more;
@@ -156,6 +202,8 @@ void member_table::raise(node_advert advert, time_point now, effects& out) {
   self.incarnation = own.incarnation;
   self.advert = own.advert;
   accused = false;
+  crowd.accusers.clear();
+  crowd.advert_waits = false;
   raised = now;
   queue.push(own);
   for (const node_id& to : some_linked(std::bit_width(entries.size()) + 1, self.node)) {
@@ -168,8 +216,9 @@ void member_table::raise(node_advert advert, time_point now, effects& out) {
 
 /// Not more often than once an interval, or a liar could keep everyone busy with our adverts.
 void member_table::refute_if_due(time_point now, effects& out) {
-  if (accused && (!raised || now - *raised >= options.probe_interval)) {
-    raise(own.advert, now, out);
+  const auto wait = intervals(crowded() ? limits::refute_intervals : 1);
+  if (accused && (!raised || now - *raised >= wait)) {
+    raise(self.advert, now, out);
   }
 }
 
@@ -179,12 +228,18 @@ void member_table::found_alive(member_entry& e, time_point now, effects& out) {
   if (e.where != member_standing::heard_of && e.where != member_standing::suspect) {
     return;
   }
-  if (!std::exchange(e.was_member, true)) {
+  const bool fresh = e.where == member_standing::heard_of;
+  if (!e.was_member || (fresh && crowded())) {
     queue.push(e.newest); // only now: this node vouches for what it reached
   }
+  now_member(e);
+  if (crowded() && fresh) {
+    crowd.fresh.push_back({e.shown.node, e.newest.incarnation, true});
+  }
   dials.reached(e.newest.advert.address);
-  e.where = member_standing::alive;
-  e.since = now;
+  move_to(e, member_standing::alive, now);
+  e.doomed = false;
+  e.vouchers.clear();
   e.accusation.reset();
   queue.drop_suspicion(e.shown.node);
   show(e, true, out);
@@ -192,28 +247,23 @@ void member_table::found_alive(member_entry& e, time_point now, effects& out) {
 
 /// Entries that are no members and that this peer told of.
 std::size_t member_table::introduced_by(const node_id& peer) const {
-  return static_cast<std::size_t>(
-      std::count_if(entries.begin(), entries.end(), [&peer](const auto& named) {
-        return !named.second.was_member && named.second.introducer == peer;
-      }));
+  const auto told = introduced.find(peer);
+  return told == introduced.end() ? 0 : told->second;
 }
 
 void member_table::make_suspect(member_entry& e, time_point now, effects& out) {
-  e.where = member_standing::suspect;
-  e.since = now;
+  move_to(e, member_standing::suspect, now);
   e.death = now + options.suspect_timeout;
-  e.accusation = sign_suspicion(key, e.shown.node, e.newest.incarnation);
+  e.accusation =
+      std::make_unique<signed_suspicion>(sign_suspicion(key, e.shown.node, e.newest.incarnation));
   queue.push(*e.accusation);
   show(e, true, out);
 }
 
 void member_table::bury(member_entry& e, time_point now, effects& out) {
-  e.where = member_standing::dead;
-  e.since = now;
+  move_to(e, member_standing::dead, now);
   e.open.reset();
-  if (!e.accusation) {
-    e.accusation = sign_suspicion(key, e.shown.node, e.newest.incarnation);
-  }
+  e.doomed = false;
   look_for_soon(e, now);
   show(e, true, out);
 }
@@ -231,13 +281,50 @@ bool member_table::may_be(const node_id& node, role_set roles) const {
   return permitted && roles.within(*permitted);
 }
 
-summary member_table::summarize(bool answer_wanted) const {
-  summary s{answer_wanted, {{self.node, own.incarnation, true}}};
-  for (const auto& [node, e] : entries) {
-    const bool counted = e.where == member_standing::alive || e.where == member_standing::suspect;
-    s.nodes.push_back({node, e.reached(), counted});
+/// Each with whole buckets. Of one that has too many lines, some.
+std::vector<summary> member_table::summarize(bool answer_wanted, const bucket_set& buckets) {
+  std::vector<summary> out{{answer_wanted, {}, bucket_set{}}};
+  for (std::size_t b = 0; b < limits::gossip_buckets; ++b) {
+    if (!buckets[b]) {
+      continue;
+    }
+    std::vector<known_node> lines;
+    if (bucket_of(self.node) == b) {
+      lines.push_back({self.node, own.incarnation, true});
+    }
+    each_in(bucket_set{}.set(b), [&](const member_entry& e) {
+      lines.push_back({e.shown.node, e.reached(), counts(e.where)});
+    });
+    lines.resize(std::min(lines.size(), limits::gossip_nodes_max));
+    if (out.back().nodes.size() + lines.size() > limits::gossip_nodes_max) {
+      out.push_back({answer_wanted, {}, bucket_set{}});
+    }
+    out.back().nodes.insert(out.back().nodes.end(), lines.begin(), lines.end());
+    out.back().buckets.set(b);
   }
-  return s;
+  return out;
+}
+
+void member_table::send_summary(const node_id& to, bool answer_wanted, const bucket_set& buckets,
+                                effects& out, std::vector<signed_update> first) {
+  for (summary& one : summarize(answer_wanted, buckets)) {
+    send(to, std::move(one), out, std::exchange(first, {}));
+  }
+}
+
+/// What this node has begun to count since it last told this neighbour.
+std::vector<known_node> member_table::fresh_for(const node_id& to) {
+  const auto l = links.find(to);
+  if (!crowded() || l == links.end() || !l->second.up) {
+    return {};
+  }
+  const std::uint64_t end = crowd.fresh_first + crowd.fresh.size();
+  const std::uint64_t first = std::max(l->second.fresh, crowd.fresh_first);
+  l->second.fresh = std::min<std::uint64_t>(end, first + limits::gossip_counted_max);
+  const auto at = [this](std::uint64_t number) {
+    return crowd.fresh.begin() + static_cast<std::ptrdiff_t>(number - crowd.fresh_first);
+  };
+  return {at(first), at(std::max(first, l->second.fresh))};
 }
 
 } // namespace ovir::actors

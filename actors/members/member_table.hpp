@@ -5,6 +5,7 @@
 #include "actors/members/gossip_format.hpp"
 #include "actors/members/gossip_queue.hpp"
 #include "actors/runtime/allowance.hpp"
+#include "messages/limits/crowd.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/result.hpp"
 #include "messages/signing.hpp"
@@ -12,11 +13,16 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
+#include <queue>
+#include <set>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -44,6 +50,8 @@ struct membership_options {
   std::chrono::milliseconds suspect_timeout{600}; ///< then it is dead
   std::uint32_t indirect_probes{3};
   std::chrono::seconds forget_dead{600}; ///< how long a dead name is remembered, against ghosts
+  std::size_t full_mesh_max{limits::full_mesh_max}; ///< above, nodes keep links to a few
+  std::size_t members_max{limits::members_max};
 };
 
 // What the shell must do.
@@ -55,11 +63,14 @@ struct want_link { ///< a member without a link: connect to it
   node_id to;
   std::string address;
 };
+struct part_link { ///< close it, unless somebody uses it; the peer was told
+  node_id from;
+};
 struct member_changed { ///< new, other health, or another advert
   member now;
   bool health_changed{false};
 };
-using membership_effect = std::variant<send_gossip, want_link, member_changed>;
+using membership_effect = std::variant<send_gossip, want_link, part_link, member_changed>;
 
 using membership_time = std::chrono::steady_clock::time_point;
 using membership_effects = std::vector<membership_effect>;
@@ -85,15 +96,17 @@ struct member_entry {
   node_id introducer;     ///< who told of it, for as long as it is no member
   member shown;
   signed_advert newest;
-  std::optional<signed_suspicion> accusation; ///< our own, while suspect or dead
-  std::optional<signed_farewell> farewell;
+  std::unique_ptr<signed_suspicion> accusation; ///< our own, while suspect or dead
+  std::unique_ptr<signed_farewell> farewell;
   std::optional<open_probe> open;
-  membership_time probed;            ///< when it was last
-  membership_time since;             ///< of the standing
-  membership_time death;             ///< of a suspect
-  membership_time contact;           ///< when to look for it next
-  std::chrono::milliseconds wait{0}; ///< then, until the next time
-  std::map<node_id, membership_time> accused_by;
+  membership_time probed;                        ///< when it was last
+  membership_time since;                         ///< of the standing
+  membership_time death;                         ///< of a suspect
+  membership_time contact;                       ///< when to look for it next
+  std::chrono::milliseconds wait{0};             ///< then, until the next time
+  std::map<node_id, membership_time> accused_by; ///< at this incarnation
+  bool doomed{false};                            ///< `death` counts; in a crowd alone
+  std::vector<node_id> vouchers; ///< neighbours that count it at this incarnation; in a crowd
   allowance adverts;
   allowance accusations; ///< by it
 
@@ -107,11 +120,65 @@ struct gossip_link {
   bool up{false};
   bool forged{false}; ///< sent a signature that is false: honest nodes pass on what they checked
   allowance traffic;
+  bool ours{false};       ///< this node opened it
+  bool parted{false};     ///< its end says nothing of the peer
+  membership_time used{}; ///< by whoever needs it
+  std::uint64_t fresh{0}; ///< the next of crowd_state::fresh to tell
+  std::size_t claims{0};  ///< of it, since the last sweep
 };
 struct probe_relay {
   std::uint64_t nonce{0};
   node_id target;
   node_id requester;
+};
+
+/// A node that neighbours count before its advert is here.
+struct early_claim {
+  std::uint64_t incarnation{0};
+  std::vector<node_id> vouchers;
+};
+/// When to look at a node, at the latest; an older time of the same node is without effect.
+struct due_node {
+  membership_time at;
+  node_id node;
+  friend bool operator<(const due_node& a, const due_node& b) {
+    return a.at != b.at ? a.at > b.at : a.node > b.node;
+  }
+};
+/// What a node above a full mesh keeps in mind (`member_crowd.hpp`).
+struct crowd_state {
+  bool on{false};
+  std::map<node_id, membership_time> drawn;   ///< neighbours it chose, since when
+  std::map<node_id, membership_time> looking; ///< short links that are wanted, until when
+  std::priority_queue<due_node> due;
+  std::vector<node_id> alive;    ///< shuffled, next at the back
+  std::vector<node_id> lost;     ///< likewise
+  std::vector<known_node> fresh; ///< counted lately, oldest first
+  std::uint64_t fresh_first{0};  ///< the number of its first
+  std::map<node_id, early_claim> claims;
+  std::set<node_id> accusers; ///< of this node, at this incarnation
+  node_id pinged;
+  std::uint32_t lost_hopes{0}; ///< looks at the dead to make soon
+  bool advert_waits{false};    ///< `self` says more than `own`
+  allowance urgent{limits::urgent_burst, 1, limits::urgent_interval};
+  membership_time next_advert{};
+  membership_time next_ping{};
+  membership_time next_look{};
+  membership_time next_exchange{};
+  membership_time next_lost{};
+  membership_time next_redraw{};
+  membership_time next_sweep{};
+};
+
+/// Salted, so that nobody makes keys that share a place.
+struct node_hash {
+  std::uint64_t salt{0};
+  [[nodiscard]] std::size_t operator()(const node_id& node) const noexcept {
+    std::uint64_t head = 0;
+    std::memcpy(&head, node.key.data(), sizeof head);
+    head = (head ^ salt) * 0x9e3779b97f4a7c15U;
+    return static_cast<std::size_t>(head ^ (head >> 32U));
+  }
 };
 
 /// What a node knows of the others and of itself, and what probes (`member_probes.hpp`) and updates
@@ -122,18 +189,49 @@ struct member_table {
 
   member_table(const secret_key& signing_key, node_advert advert, std::uint64_t incarnation,
                membership_options times, std::uint64_t seed,
-               std::function<std::optional<role_set>(const node_id&)> may)
-      : key(signing_key), options(times), allowed(std::move(may)),
+               std::function<std::optional<role_set>(const node_id&)> may,
+               std::function<bool(const signed_update&)> check)
+      : key(signing_key), options(times), allowed(std::move(may)), genuine(std::move(check)),
         own(sign_advert(signing_key, incarnation, std::move(advert))), random_state(seed),
-        dials(times.probe_timeout) {
+        places(0, node_hash{seed}), dials(times.probe_timeout) {
     self.node = key.id();
     self.incarnation = incarnation;
     self.advert = own.advert;
   }
 
+  [[nodiscard]] bool crowded() const noexcept { return crowd.on; }
+  [[nodiscard]] std::chrono::milliseconds intervals(std::uint32_t count) const {
+    return count * options.probe_interval;
+  }
+  [[nodiscard]] static bool counts(member_standing where) noexcept {
+    return where == member_standing::alive || where == member_standing::suspect;
+  }
+  /// Changes the standing. `counted` and `introduced` follow, as in the next two.
+  void move_to(member_entry& e, member_standing where, time_point now);
+  /// Calls `act` with each entry of these buckets, in order of name.
+  template <class Act>
+  void each_in(const bucket_set& buckets, Act act) {
+    for (std::size_t b = 0; b < limits::gossip_buckets; ++b) {
+      if (!buckets[b]) {
+        continue;
+      }
+      node_id first;
+      first.key[0] = static_cast<std::uint8_t>(b);
+      for (auto it = entries.lower_bound(first); it != entries.end() && bucket_of(it->first) == b;
+           ++it) {
+        act(it->second);
+      }
+    }
+  }
+  member_entry& add(const node_id& node, member_entry fresh);
+  std::map<node_id, member_entry>::iterator erase(std::map<node_id, member_entry>::iterator at);
+  void now_member(member_entry& e);
+  /// Our accusation of a suspect, or of a dead node; null where there is none.
+  const signed_suspicion* word_against(member_entry& e) const;
+
   void advance(time_point now);
   [[nodiscard]] std::uint64_t random() noexcept;
-  [[nodiscard]] member_entry* look_up(const node_id& node);
+  [[nodiscard]] member_entry* look_up(const node_id& node) const;
   [[nodiscard]] gossip_link* link_of(const node_id& peer);
   [[nodiscard]] bool linked(const node_id& peer) const;
   [[nodiscard]] std::size_t alive_count() const;
@@ -151,11 +249,16 @@ struct member_table {
   void bury(member_entry& e, time_point now, effects& out);
   void look_for_soon(member_entry& e, time_point now) const;
   [[nodiscard]] bool may_be(const node_id& node, role_set roles) const;
-  [[nodiscard]] summary summarize(bool answer_wanted) const;
+  /// What is known of these buckets, in as many messages as it takes; at least one.
+  [[nodiscard]] std::vector<summary> summarize(bool answer_wanted, const bucket_set& buckets);
+  void send_summary(const node_id& to, bool answer_wanted, const bucket_set& buckets, effects& out,
+                    std::vector<signed_update> first = {});
+  [[nodiscard]] std::vector<known_node> fresh_for(const node_id& to);
 
   const secret_key& key;
   membership_options options;
   std::function<std::optional<role_set>(const node_id&)> allowed;
+  std::function<bool(const signed_update&)> genuine;
   member self;
   signed_advert own;
   std::optional<signed_farewell> goodbye;
@@ -165,7 +268,10 @@ struct member_table {
   std::optional<time_point> raised;
   std::uint64_t random_state;
 
-  std::map<node_id, member_entry> entries; ///< without this node
+  std::map<node_id, member_entry> entries;                      ///< without this node
+  std::unordered_map<node_id, member_entry*, node_hash> places; ///< of these
+  std::size_t counted{0};                                       ///< of them, alive or suspect
+  std::map<node_id, std::size_t> introduced; ///< that were never members, by who told of them
   std::map<node_id, gossip_link> links;
   std::vector<probe_relay> relays; ///< oldest first
   gossip_queue queue;
@@ -175,6 +281,7 @@ struct member_table {
   time_point next_probe{};
   time_point next_exchange{};
   std::vector<node_id> probe_round; ///< of this round, next at the back
+  crowd_state crowd;
 };
 
 } // namespace ovir::actors

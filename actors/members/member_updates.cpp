@@ -1,9 +1,11 @@
 #include "actors/members/member_updates.hpp"
 
+#include "actors/members/member_crowd.hpp"
 #include "actors/members/member_probes.hpp"
 #include "messages/mutant.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 namespace ovir::actors {
@@ -12,17 +14,18 @@ namespace {
 
 /// Whether it is signed by whom it names. One false signature and the rest of that link is not
 /// listened to.
-bool checked(const signed_update& update, gossip_link& by, membership_time now) {
+bool checked(const member_table& m, const signed_update& update, gossip_link& by,
+             membership_time now) {
   if (!by.traffic.spend(1, now)) {
     return false;
   }
-  by.forged = !is_genuine(update);
+  by.forged = !m.genuine(update);
   return !by.forged;
 }
 
 void hear_of_self(member_table& m, std::uint64_t incarnation, const signed_update& update,
                   gossip_link& by, membership_time now, membership_effects& out) {
-  if (incarnation > m.incarnation_floor && checked(update, by, now)) {
+  if (incarnation > m.incarnation_floor && checked(m, update, by, now)) {
     m.incarnation_floor = incarnation;
     m.accused = true;
     if (!OVIR_MUTANT("member_refutes_nothing")) {
@@ -34,7 +37,7 @@ void hear_of_self(member_table& m, std::uint64_t incarnation, const signed_updat
 /// When the table is full, first those make room that are only told of: for one that is here
 /// itself, or one told of by a peer that told of fewer. Then the one that is gone longest.
 bool make_room(member_table& m, const node_id& from, bool here) {
-  if (m.entries.size() + 1 < limits::members_max) {
+  if (m.entries.size() + 1 < m.options.members_max) {
     return true;
   }
   const std::size_t own = m.introduced_by(from);
@@ -57,8 +60,7 @@ bool make_room(member_table& m, const node_id& from, bool here) {
   if (oldest == m.entries.end()) {
     return false;
   }
-  m.queue.forget(oldest->first);
-  m.entries.erase(oldest);
+  m.erase(oldest);
   return true;
 }
 
@@ -70,6 +72,7 @@ void apply_newer_advert(member_table& m, member_entry& e, const signed_advert& a
   e.accusation.reset();
   e.farewell.reset();
   e.accused_by.clear();
+  e.vouchers.clear();
   if (moved) {
     e.wait = std::chrono::milliseconds{0};
     m.look_for_soon(e, now);
@@ -91,12 +94,14 @@ void apply_newer_advert(member_table& m, member_entry& e, const signed_advert& a
   case member_standing::dead:
   case member_standing::left:
     // It may be back; that it is, it has to say itself.
-    e.where = member_standing::heard_of;
-    e.since = now;
+    m.move_to(e, member_standing::heard_of, now);
+    e.vouchers.clear();
     e.wait = std::chrono::milliseconds{0};
     e.shown.rtt.reset();
     m.look_for_soon(e, now);
-    if (m.linked(a.node)) {
+    if (m.linked(a.node) && m.crowded()) {
+      look_at(m, e, now, out);
+    } else if (m.linked(a.node)) {
       begin_probe(m, e, false, now, out);
     }
     break;
@@ -107,17 +112,24 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
                   membership_time now, membership_effects& out) {
   member_entry* e = m.look_up(a.node);
   const bool here = a.node == from || m.linked(a.node);
-  const bool too_many = e == nullptr && !here && m.introduced_by(from) >= limits::introductions_max;
+  const std::size_t most = m.crowded() ? limits::crowd_introductions : limits::introductions_max;
+  const std::uint32_t cost = m.crowded() ? limits::crowd_advert_cost : 1;
+  const bool too_many = e == nullptr && !here && m.introduced_by(from) >= most;
+  if (e != nullptr && a.incarnation == e->newest.incarnation) {
+    hear_counted(m, {a.node, a.incarnation, true}, from, now, out); // or it would not be told
+  }
   if ((e != nullptr && a.incarnation <= e->reached()) || !m.may_be(a.node, a.advert.roles) ||
-      (e != nullptr && !e->adverts.has(1, now)) || too_many || !checked(a, by, now)) {
+      (e != nullptr && !e->adverts.has(cost, now)) || too_many || !checked(m, a, by, now)) {
     return;
   }
   if (e != nullptr) {
-    e->adverts.spend(1, now);
-    if (e->was_member) {
+    e->adverts.spend(cost, now);
+    if (e->was_member && (m.counts(e->where) || !m.crowded())) {
       m.queue.push(a);
     }
     apply_newer_advert(m, *e, a, now, out);
+    hear_counted(m, {a.node, a.incarnation, true}, from, now, out);
+    take_claims(m, *e, now, out);
     return;
   }
   if (!make_room(m, from, here)) {
@@ -129,8 +141,8 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
                      .introducer = from,
                      .shown = {a.node, a.incarnation, member_health::alive, a.advert, std::nullopt},
                      .newest = a,
-                     .accusation = std::nullopt,
-                     .farewell = std::nullopt,
+                     .accusation = nullptr,
+                     .farewell = nullptr,
                      .open = std::nullopt,
                      .probed = now,
                      .since = now,
@@ -138,13 +150,18 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
                      .contact = now,
                      .wait = std::chrono::milliseconds{0},
                      .accused_by = {},
+                     .doomed = false,
+                     .vouchers = {},
                      .adverts = allowance{limits::advert_allowance, 1, period},
                      .accusations = allowance{limits::accusation_allowance, 1, period}};
   m.look_for_soon(fresh, now);
-  e = &m.entries.emplace(a.node, std::move(fresh)).first->second;
+  e = &m.add(a.node, std::move(fresh));
   if (m.linked(a.node)) {
     m.found_alive(*e, now, out);
+    return;
   }
+  hear_counted(m, {a.node, a.incarnation, true}, from, now, out);
+  take_claims(m, *e, now, out);
 }
 
 /// A node that doubts this one gets its advert, which refutes an accusation of an earlier
@@ -158,10 +175,18 @@ void be_doubted(member_table& m, const signed_suspicion& s, const node_id& from,
     }
     return;
   }
-  if (s.incarnation != m.own.incarnation || (!m.accused && !checked(s, by, now))) {
+  if (s.incarnation != m.own.incarnation || m.crowd.accusers.size() >= limits::doubters_max ||
+      (!m.accused && !m.crowd.accusers.contains(s.accuser) && !checked(m, s, by, now))) {
     return;
   }
-  if (m.doubters.size() < limits::members_max &&
+  // In a crowd one accuser is believed by nobody else, and a refutation goes to thousands.
+  m.crowd.accusers.insert(s.accuser);
+  const bool believed = !m.crowded() || m.crowd.accusers.size() >= limits::accusers_min ||
+                        (s.accuser == from && m.crowd.urgent.spend(1, now));
+  if (!believed) {
+    return;
+  }
+  if (m.doubters.size() < limits::doubters_max &&
       std::find(m.doubters.begin(), m.doubters.end(), from) == m.doubters.end()) {
     m.doubters.push_back(from);
   }
@@ -180,20 +205,28 @@ void apply_suspicion(member_table& m, const signed_suspicion& s, const node_id& 
   }
   member_entry* subject = m.look_up(s.subject);
   member_entry* accuser = m.look_up(s.accuser);
-  if (subject == nullptr || subject->where != member_standing::alive ||
+  if (subject == nullptr || !m.counts(subject->where) ||
       s.incarnation != subject->newest.incarnation || accuser == nullptr ||
-      (accuser->where != member_standing::alive && accuser->where != member_standing::suspect)) {
+      !m.counts(accuser->where)) {
     return;
   }
-  // Already looking into it, or it did not long ago because of the same word.
+  const std::uint32_t cost = m.crowded() ? limits::crowd_accusation_cost : 1;
   const auto earlier = subject->accused_by.find(s.accuser);
-  if ((subject->open && subject->open->others_asked) ||
-      (earlier != subject->accused_by.end() &&
-       now - earlier->second < 2 * m.options.suspect_timeout) ||
-      !accuser->accusations.has(1, now) || !checked(s, by, now)) {
+  const bool known = earlier != subject->accused_by.end();
+  // Already looking into it, or it did not long ago because of the same word.
+  const bool looked = m.crowded()
+                          ? known || subject->doomed
+                          : subject->where != member_standing::alive ||
+                                (subject->open && subject->open->others_asked) ||
+                                (known && now - earlier->second < 2 * m.options.suspect_timeout);
+  if (looked || !accuser->accusations.has(cost, now) || !checked(m, s, by, now)) {
     return;
   }
-  accuser->accusations.spend(1, now);
+  accuser->accusations.spend(cost, now);
+  if (m.crowded()) {
+    hear_accusation(m, *subject, s, now, out);
+    return;
+  }
   subject->accused_by[s.accuser] = now;
   m.queue.push(s);
   begin_probe(m, *subject, true, now, out);
@@ -203,14 +236,14 @@ void apply_farewell(member_table& m, const signed_farewell& f, gossip_link& by, 
                     membership_effects& out) {
   member_entry* e = m.look_up(f.node);
   if (e == nullptr || e->where == member_standing::left || f.incarnation < e->reached() ||
-      !checked(f, by, now)) {
+      !checked(m, f, by, now)) {
     return;
   }
-  e->where = member_standing::left;
-  e->since = now;
+  m.move_to(*e, member_standing::left, now);
   e->open.reset();
+  e->doomed = false;
   e->accusation.reset();
-  e->farewell = f;
+  e->farewell = std::make_unique<signed_farewell>(f);
   m.queue.forget(f.node);
   m.queue.push(f);
   m.show(*e, true, out);
@@ -238,49 +271,60 @@ void receive_life_sign(member_table& m, const life_sign& sign, const node_id& fr
   }
 }
 
-/// Sends what the other lacks, and our own summary when we lack something and it asked.
-void receive_summary(member_table& m, const summary& s, const node_id& from,
-                     membership_effects& out) {
-  std::map<node_id, known_node> theirs;
+/// What the sender of this summary lacks, in the buckets it is about.
+std::vector<signed_update> lacking(member_table& m, const summary& s, const node_id& from) {
+  std::unordered_map<node_id, known_node, node_hash> theirs{s.nodes.size(),
+                                                            m.places.hash_function()};
   for (const known_node& k : s.nodes) {
     theirs.emplace(k.node, k);
   }
-  const auto lacks = [&theirs](const node_id& node, std::uint64_t incarnation) {
+  const auto lacks = [&](const node_id& node, std::uint64_t incarnation) {
     const auto it = theirs.find(node);
     return it == theirs.end() || it->second.incarnation < incarnation;
   };
   std::vector<signed_update> updates;
-  if (lacks(m.self.node, m.own.incarnation)) {
+  if (s.buckets[bucket_of(m.self.node)] && lacks(m.self.node, m.own.incarnation)) {
     updates.emplace_back(m.own);
   }
-  for (const auto& [node, e] : m.entries) {
+  const std::size_t own = updates.size();
+  m.each_in(s.buckets, [&](member_entry& e) {
+    const node_id& node = e.shown.node;
     if (node == from && lacks(node, e.reached())) {
       // Its clock went back, or it lost what it knew: what it signed itself raises it above that.
-      updates.push_back(e.farewell && e.farewell->incarnation == e.reached()
-                            ? signed_update{*e.farewell}
-                            : signed_update{e.newest});
-      continue;
+      const bool left = e.farewell != nullptr && e.farewell->incarnation == e.reached();
+      updates.push_back(left ? signed_update{*e.farewell} : signed_update{e.newest});
+      return;
     }
     const auto it = theirs.find(node);
     const bool counted_there = it != theirs.end() && it->second.counted;
-    if (e.where == member_standing::alive || e.where == member_standing::suspect) {
+    if (m.counts(e.where)) {
       if (lacks(node, e.newest.incarnation)) {
         updates.emplace_back(e.newest);
       }
     } else if (e.farewell && counted_there && it->second.incarnation <= e.farewell->incarnation) {
       updates.emplace_back(*e.farewell);
-    } else if (e.accusation && counted_there &&
-               it->second.incarnation == e.accusation->incarnation) {
+    } else if (counted_there && it->second.incarnation == e.newest.incarnation &&
+               m.word_against(e) != nullptr) {
       updates.emplace_back(*e.accusation);
     }
-  }
+  });
   // From another place each time: the receiver takes only so many that it has not reached.
-  if (const std::size_t own = lacks(m.self.node, m.own.incarnation) ? 1 : 0; updates.size() > own) {
+  if (updates.size() > own) {
     const auto first = updates.begin() + static_cast<std::ptrdiff_t>(own);
     const std::uint64_t by = m.random() % (updates.size() - own);
     std::rotate(first, first + static_cast<std::ptrdiff_t>(by), updates.end());
   }
-  const bool missing = std::any_of(s.nodes.begin(), s.nodes.end(), [&m](const known_node& k) {
+  return updates;
+}
+
+/// Sends what the other lacks, and our own summary when we lack something and it asked.
+void receive_summary(member_table& m, const summary& s, const node_id& from, membership_time now,
+                     membership_effects& out) {
+  for (const known_node& k : s.nodes) {
+    hear_counted(m, k, from, now, out);
+  }
+  std::vector<signed_update> updates = lacking(m, s, from);
+  bool missing = std::any_of(s.nodes.begin(), s.nodes.end(), [&m](const known_node& k) {
     if (k.node == m.self.node) {
       return k.incarnation > m.own.incarnation;
     }
@@ -288,8 +332,23 @@ void receive_summary(member_table& m, const summary& s, const node_id& from,
     return k.counted &&
            (e == nullptr ? m.allowed(k.node).has_value() : k.incarnation > e->reached());
   });
+  if (m.crowded()) {
+    // Whoever tells of all it knows knows few, and compares sums once it knows more.
+    const bool newcomer = s.buckets.all();
+    const std::size_t most = newcomer ? limits::sampled_updates : limits::exchanged_updates_max;
+    updates.resize(std::min(updates.size(), most));
+    missing = missing && !newcomer;
+    if (s.answer_wanted && s.buckets.count() >= limits::exchanged_buckets_max) {
+      m.crowd.next_exchange =
+          std::min(m.crowd.next_exchange, now + m.intervals(limits::catch_up_intervals));
+    }
+  }
   if (missing && s.answer_wanted) {
-    m.send_all(from, m.summarize(false), std::move(updates), out);
+    std::vector<summary> ours = m.summarize(false, s.buckets);
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+      const bool last = i + 1 == ours.size();
+      m.send_all(from, std::move(ours[i]), last ? std::move(updates) : decltype(updates){}, out);
+    }
   } else if (!updates.empty()) {
     m.send_all(from, news{}, std::move(updates), out);
   }
@@ -300,11 +359,15 @@ void receive_summary(member_table& m, const summary& s, const node_id& from,
 // What a message costs a peer of its allowance, beside one for itself and one per signature: what
 // it makes us send or compute.
 constexpr std::uint32_t summary_cost = 8;
+constexpr std::uint32_t digests_cost = 48;
 constexpr std::uint32_t relayed_cost = 2;
 
 std::uint32_t cost_of(const gossip_body& body) {
   if (std::holds_alternative<summary>(body)) {
     return summary_cost;
+  }
+  if (std::holds_alternative<digests>(body)) {
+    return digests_cost;
   }
   const bool relayed = std::holds_alternative<probe_order>(body) ||
                        std::holds_alternative<relayed_ping>(body) ||
@@ -342,8 +405,10 @@ void receive_gossip(member_table& m, const gossip_body& body, const node_id& fro
     // Who is unknown is shown what we know, so that it sees its own name missing.
     const bool unknown = m.look_up(from) == nullptr;
     m.send(from, ping_answer{p->nonce}, out);
-    if (unknown) {
-      m.send(from, m.summarize(false), out, {m.own});
+    if (unknown && m.crowded()) {
+      m.send(from, news{}, out, {m.own});
+    } else if (unknown) {
+      m.send_summary(from, false, bucket_set{}.set(), out, {m.own});
     }
   } else if (const auto* answer = std::get_if<ping_answer>(&body)) {
     member_entry* e = m.look_up(from);
@@ -375,7 +440,11 @@ void receive_gossip(member_table& m, const gossip_body& body, const node_id& fro
   } else if (const auto* sign = std::get_if<life_sign>(&body)) {
     receive_life_sign(m, *sign, from, now, out);
   } else if (const auto* s = std::get_if<summary>(&body)) {
-    receive_summary(m, *s, from, out);
+    receive_summary(m, *s, from, now, out);
+  } else if (const auto* sums = std::get_if<digests>(&body)) {
+    receive_digests(m, *sums, from, out);
+  } else if (std::holds_alternative<parting>(body)) {
+    receive_parting(m, from);
   }
 }
 

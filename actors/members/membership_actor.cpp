@@ -29,9 +29,26 @@ std::string_view word(member_health health) {
   return "unknown";
 }
 
+/// In a crowd: of those that can be linked.
+peers::address_book addresses_of(const membership_state& state) {
+  if (!state.core->crowded()) {
+    return nullptr;
+  }
+  std::map<node_id, std::string> all;
+  for (const member& m : *state.view) {
+    if (m.health == member_health::alive && !m.advert.address.empty() &&
+        m.node != state.core->self()) {
+      all.emplace_hint(all.end(), m.node, m.advert.address);
+    }
+  }
+  return std::make_shared<const std::map<node_id, std::string>>(std::move(all));
+}
+
 void publish(membership_pointer self) {
   membership_state& state = self->state;
+  state.changed = false;
   state.view = std::make_shared<const std::vector<member>>(state.core->members());
+  state.environment.links->use(addresses_of(state));
   for (const caf::actor& watcher : state.environment.watchers()) {
     self->send(watcher, members_changed{state.view});
   }
@@ -48,15 +65,21 @@ void perform(membership_pointer self, membership_core::effects effects) {
       if (!want->address.empty() && !state.left) {
         around.links->connect(want->address, want->to);
       }
+    } else if (const auto* idle = std::get_if<part_link>(&effect)) {
+      if (!around.links->part(idle->from)) {
+        state.core->on_link_used(idle->from, now(self));
+      }
     } else if (const auto* news = std::get_if<member_changed>(&effect)) {
       changed = true;
       if (news->health_changed) {
-        around.journal->say(log_level::info, std::nullopt, "{} ({}) is {}", news->now.advert.name,
+        around.journal->say(state.core->crowded() ? log_level::debug : log_level::info,
+                            std::nullopt, "{} ({}) is {}", news->now.advert.name,
                             short_name(news->now.node), word(news->now.health));
       }
     }
   }
-  if (changed) {
+  state.changed = state.changed || changed;
+  if (changed && !state.core->crowded()) {
     publish(self);
   }
 }
@@ -73,10 +96,19 @@ bool round_trips_changed(const std::vector<member>& known, const std::vector<mem
 }
 
 void look_after_links(membership_pointer self) {
-  peers& links = *self->state.environment.links;
+  membership_state& state = self->state;
+  peers& links = *state.environment.links;
   links.tend();
-  for (const std::string& seed : self->state.environment.seeds) {
-    if (!links.reached(seed)) {
+  for (const node_id& used : links.take_used()) {
+    state.core->on_link_used(used, now(self));
+  }
+  const std::vector<std::string>& seeds = state.environment.seeds;
+  const std::size_t round = state.ticks / link_ticks;
+  for (std::size_t i = 0; i < seeds.size(); ++i) {
+    const std::string& seed = seeds[i];
+    const bool due = !state.core->crowded() || (round % limits::seed_knocks == 0 &&
+                                                round / limits::seed_knocks % seeds.size() == i);
+    if (due && !links.reached(seed)) {
       links.connect(seed, {});
     }
   }
@@ -87,7 +119,7 @@ void tick(membership_pointer self) {
   if (!state.left) {
     if (state.ticks++ % link_ticks == 0) {
       look_after_links(self);
-      if (round_trips_changed(*state.view, state.core->members())) {
+      if (state.changed || round_trips_changed(*state.view, state.core->members())) {
         publish(self);
       }
     }
@@ -165,7 +197,7 @@ caf::behavior membership_behavior(membership_pointer self, membership_environmen
       [self](const membership_tick&) { tick(self); },
       [self](const link_changed& link) {
         auto& core = *self->state.core;
-        perform(self, link.up ? core.on_link_up(link.node, now(self))
+        perform(self, link.up ? core.on_link_up(link.node, now(self), link.ours)
                               : core.on_link_down(link.node, now(self)));
       },
       [self](const gossip_received& gossip) { take_gossip(self, gossip); },

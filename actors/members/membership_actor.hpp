@@ -49,7 +49,8 @@ struct membership_environment {
   node_advert advert;
   std::uint64_t incarnation{0};
   std::vector<std::string> seeds;
-  std::function<std::vector<caf::actor>()> watchers; ///< told of every change
+  std::function<std::vector<caf::actor>()>
+      watchers; ///< told of every change, in a crowd of all since half a second ago
 };
 
 struct membership_state {
@@ -57,6 +58,7 @@ struct membership_state {
   membership_environment environment;
   std::optional<membership_core> core;
   std::uint32_t ticks{0};
+  bool changed{false}; ///< in a crowd, since the watchers were told
   bool left{false};
   members_view view = std::make_shared<const std::vector<member>>();
 };
@@ -64,7 +66,7 @@ struct membership_state {
 using membership_pointer = caf::stateful_actor<membership_state>*;
 
 /// The shell around `membership_core`: ticks, links and gossip in, gossip and news out. It keeps
-/// knocking at the seeds as long as none of them is a member.
+/// knocking at the seeds that are not linked, in a crowd at one of them now and then.
 [[nodiscard]] caf::behavior membership_behavior(membership_pointer self,
                                                 membership_environment environment);
 

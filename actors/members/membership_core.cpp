@@ -1,5 +1,6 @@
 #include "actors/members/membership_core.hpp"
 
+#include "actors/members/member_crowd.hpp"
 #include "actors/members/member_probes.hpp"
 #include "actors/members/member_updates.hpp"
 
@@ -11,14 +12,16 @@ namespace ovir::actors {
 namespace {
 
 /// Probe intervals between full exchanges with someone.
-constexpr std::uint32_t exchange_intervals = 20;
+constexpr std::uint32_t mesh_exchange_intervals = 20;
 
 } // namespace
 
 membership_core::membership_core(const secret_key& key, node_advert self, std::uint64_t incarnation,
                                  membership_options options, std::uint64_t seed,
-                                 std::function<std::optional<role_set>(const node_id&)> allowed)
-    : s_(key, std::move(self), incarnation, options, seed, std::move(allowed)) {}
+                                 std::function<std::optional<role_set>(const node_id&)> allowed,
+                                 std::function<bool(const signed_update&)> genuine)
+    : s_(key, std::move(self), incarnation, options, seed, std::move(allowed), std::move(genuine)) {
+}
 
 membership_core::effects membership_core::on_tick(time_point now) {
   effects out;
@@ -32,9 +35,14 @@ membership_core::effects membership_core::on_tick(time_point now) {
     const auto interval = std::chrono::nanoseconds{s_.options.probe_interval}.count();
     s_.next_probe =
         now + std::chrono::nanoseconds{s_.random() % static_cast<std::uint64_t>(interval + 1)};
-    s_.next_exchange = now + exchange_intervals * s_.options.probe_interval;
+    s_.next_exchange = now + mesh_exchange_intervals * s_.options.probe_interval;
   }
+  follow_size(s_, now);
   s_.refute_if_due(now, out);
+  if (s_.crowded()) {
+    crowd_tick(s_, now, out);
+    return out;
+  }
   check_probes(s_, now, out);
   probe_suspects(s_, now, out);
   if (now >= s_.next_probe) {
@@ -46,14 +54,15 @@ membership_core::effects membership_core::on_tick(time_point now) {
     spread_news(s_, out);
   }
   if (now >= s_.next_exchange) {
-    s_.next_exchange = now + exchange_intervals * s_.options.probe_interval;
+    s_.next_exchange = now + mesh_exchange_intervals * s_.options.probe_interval;
     exchange_summaries(s_, out);
   }
   look_for_members(s_, now, out);
   return out;
 }
 
-membership_core::effects membership_core::on_link_up(const node_id& peer, time_point now) {
+membership_core::effects membership_core::on_link_up(const node_id& peer, time_point now,
+                                                     bool ours) {
   s_.advance(now);
   effects out;
   gossip_link* l = s_.link_of(peer);
@@ -62,20 +71,43 @@ membership_core::effects membership_core::on_link_up(const node_id& peer, time_p
   }
   l->up = true;
   l->forged = false;
+  l->parted = false;
+  l->ours = ours;
+  l->used = now;
+  if (s_.crowded()) {
+    crowd_link_up(s_, peer, now, out);
+  }
   if (member_entry* e = s_.look_up(peer)) {
     // A handshake just now is a sign of life.
     s_.found_alive(*e, now, out);
   }
-  s_.send(peer, s_.summarize(false), out, {s_.own});
+  if (!s_.crowded()) {
+    s_.send_summary(peer, false, bucket_set{}.set(), out, {s_.own});
+  }
   return out;
+}
+
+void membership_core::on_link_used(const node_id& peer, time_point now) {
+  if (const auto l = s_.links.find(peer); l != s_.links.end()) {
+    l->second.used = now;
+    l->second.up = l->second.up || l->second.ours;
+  }
 }
 
 membership_core::effects membership_core::on_link_down(const node_id& peer, time_point now) {
   s_.advance(now);
   effects out;
-  s_.links.erase(peer);
+  const auto l = s_.links.find(peer);
+  const bool parted = l != s_.links.end() && l->second.parted;
+  if (l != s_.links.end()) {
+    s_.links.erase(l);
+  }
   member_entry* e = s_.look_up(peer);
-  if (s_.goodbye || e == nullptr) {
+  if (s_.goodbye || e == nullptr || parted) {
+    return out;
+  }
+  if (s_.crowded()) {
+    crowd_link_lost(s_, *e, now, out);
     return out;
   }
   // Answers to earlier questions may still lie in some buffer.
@@ -94,6 +126,11 @@ membership_core::effects membership_core::advertise(node_advert self, time_point
   s_.advance(now);
   effects out;
   if (s_.goodbye) {
+    return out;
+  }
+  if (s_.crowded() && !may_advertise(s_, self, now)) {
+    s_.self.advert = std::move(self);
+    s_.crowd.advert_waits = true;
     return out;
   }
   s_.raise(std::move(self), now, out);
@@ -135,8 +172,8 @@ const member* membership_core::find(const node_id& node) const {
   if (node == s_.self.node) {
     return &s_.self;
   }
-  const auto it = s_.entries.find(node);
-  return it != s_.entries.end() && it->second.was_member ? &it->second.shown : nullptr;
+  const member_entry* const e = s_.look_up(node);
+  return e != nullptr && e->was_member ? &e->shown : nullptr;
 }
 
 const node_id& membership_core::self() const noexcept { return s_.self.node; }
@@ -173,6 +210,9 @@ membership_core::on_gossip(const node_id& from, std::span<const std::byte> bytes
   member_entry* e = s_.look_up(from);
   if (e != nullptr && e->where == member_standing::heard_of) {
     s_.found_alive(*e, now, out);
+  }
+  for (const known_node& k : message.counted) {
+    hear_counted(s_, k, from, now, out);
   }
   receive_gossip(s_, message.body, from, now, out);
   return out;

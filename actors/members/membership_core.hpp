@@ -14,7 +14,9 @@ namespace ovir::actors {
 /// subject, a suspicion by the accuser; a forged, replayed or outdated one changes nothing. A dead
 /// node returns only with a higher incarnation, which only it can sign. A state machine: events and
 /// time in, effects out; random choices come from `seed`. Members are at most
-/// limits::members_max; an update about a node that is not allowed here is dropped.
+/// limits::members_max; an update about a node that is not allowed here is dropped. Above
+/// limits::full_mesh_max members a node keeps links to a few: member_crowd.hpp says what is then
+/// different from the following.
 ///
 /// Where this differs from the paper: others' words are reasons to look, never to believe. A node
 /// is suspected and removed by each member on its own evidence (a lost link, or no answer to itself
@@ -34,10 +36,15 @@ public:
 
   /// `key` outlives the core. `incarnation`: higher than any this node used before (a wall clock's
   /// milliseconds, kept in its state). `allowed`: whether a node may be a member, and as what.
+  /// `genuine`: `is_genuine`, or what remembers its results.
   /// Precondition: `check_advert` passes for `self`, here and in `advertise`.
-  membership_core(const secret_key& key, node_advert self, std::uint64_t incarnation,
-                  membership_options options, std::uint64_t seed,
-                  std::function<std::optional<role_set>(const node_id&)> allowed);
+  membership_core(
+      const secret_key& key, node_advert self, std::uint64_t incarnation,
+      membership_options options, std::uint64_t seed,
+      std::function<std::optional<role_set>(const node_id&)> allowed,
+      std::function<bool(const signed_update&)> genuine = [](const signed_update& update) {
+        return is_genuine(update);
+      });
 
   /// Call it at least every `probe_interval`, better four times as often. A gap of more than two
   /// intervals between events counts as this node's own halt, not as the others' silence.
@@ -46,8 +53,10 @@ public:
   /// shell closes the link.
   [[nodiscard]] result<effects> on_gossip(const node_id& from, std::span<const std::byte> bytes,
                                           time_point now);
-  /// A control link to a member is up: exchanges what both know.
-  [[nodiscard]] effects on_link_up(const node_id& peer, time_point now);
+  /// A control link to a member is up: exchanges what both know. `ours`: this node opened it.
+  [[nodiscard]] effects on_link_up(const node_id& peer, time_point now, bool ours = false);
+  /// Somebody here needs the link of this peer, and has just used it.
+  void on_link_used(const node_id& peer, time_point now);
   /// It is gone: suspect at once, others are asked; a process that is dead cannot answer them.
   [[nodiscard]] effects on_link_down(const node_id& peer, time_point now);
   /// This node's advert changed. Its incarnation grows.
@@ -59,6 +68,8 @@ public:
   [[nodiscard]] std::vector<member> members() const;
   [[nodiscard]] const member* find(const node_id& node) const;
   [[nodiscard]] const node_id& self() const noexcept;
+  /// Whether there are more members than are all linked (`member_crowd.hpp`).
+  [[nodiscard]] bool crowded() const noexcept { return s_.crowded(); }
 
 private:
   member_table s_;

@@ -27,7 +27,7 @@ std::vector<load_node> load_nodes(const pathfinder_state& state, const digest& m
       continue;
     }
     const bool linked =
-        m.node == state.environment.self || state.environment.links->connected(m.node);
+        m.node == state.environment.self || state.environment.links->reachable(m.node);
     load_node node{m.node, advert.name, false, {}, advert.memory_free, 0};
     // What a node at fault says that it holds keeps no other from fetching it.
     node.able = m.health == member_health::alive && linked && !advert.draining &&

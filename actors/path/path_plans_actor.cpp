@@ -32,7 +32,7 @@ bool takes_work(const pathfinder_state& state, const member& m, const watched* r
                        (apart_from != nullptr && is_on(*apart_from, m.node));
   const bool on_path = request != nullptr && is_on(*request, m.node);
   return m.health == member_health::alive && !avoided &&
-         (self || state.environment.links->connected(m.node)) && m.advert.roles.has(role::worker) &&
+         (self || state.environment.links->reachable(m.node)) && m.advert.roles.has(role::worker) &&
          (!m.advert.draining || on_path) &&
          (!state.environment.pays || m.advert.ask_ppm <= state.environment.ask_max_ppm);
 }

@@ -22,11 +22,11 @@ namespace {
 /// for what the keeper says: it may be a newcomer that has to wait for its audits.
 const payments_state::standing* standing_of(payments_pointer self, const node_id& node) {
   payments_state& state = self->state;
-  if (!state.standings.contains(node) && state.standings.size() >= limits::members_max) {
+  if (!state.standings.contains(node) && state.standings.size() >= limits::standings_max) {
     std::erase_if(state.standings, [&](const auto& known) {
       return now_of(self) - known.second.asked > limits::reputation_every;
     });
-    if (state.standings.size() >= limits::members_max) {
+    if (state.standings.size() >= limits::standings_max) {
       return nullptr;
     }
   }

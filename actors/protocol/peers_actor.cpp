@@ -50,10 +50,15 @@ void peers::use(const receivers& actors) {
     for (const caf::actor* actor : {&actors.membership, &actors.paths, &actors.host, &actors.blocks,
                                     &actors.ledger, &actors.payments}) {
       if (*actor) {
-        caf::anon_send(*actor, link_changed{node, true, {}});
+        caf::anon_send(*actor, link_changed{node, true, {}, links_.ours(node)});
       }
     }
   }
+}
+
+void peers::use(address_book members) {
+  const std::lock_guard lock{guard_};
+  members_ = std::move(members);
 }
 
 void peers::forget_actors() {
@@ -74,6 +79,68 @@ void peers::connect(const std::string& address, const node_id& expected) {
 void peers::tend() {
   const std::lock_guard lock{guard_};
   perform(links_.tick());
+  for (const node_id& late : mail_.tick()) {
+    announce(late, false, "it could not be linked in time");
+  }
+}
+
+bool peers::reachable(const node_id& node) const {
+  const std::lock_guard lock{guard_};
+  return links_.linked(node) || (members_ != nullptr && members_->contains(node));
+}
+
+bool peers::part(const node_id& node) {
+  const std::lock_guard lock{guard_};
+  const bool bulk = std::any_of(bulk_.begin(), bulk_.end(),
+                                [&node](const auto& one) { return one.second == node; });
+  if (bulk || used_.contains(node) || core_.involves(node)) {
+    return false;
+  }
+  for (const connection_id one : links_.connections(node)) {
+    if (network_ != nullptr) {
+      network_->close(one, {errc::busy, "the link is not needed"});
+    }
+  }
+  return true;
+}
+
+std::set<node_id> peers::take_used() {
+  const std::lock_guard lock{guard_};
+  return std::exchange(used_, {});
+}
+
+void peers::note_used(const node_id& node) {
+  if (members_ != nullptr && links_.linked(node)) {
+    used_.insert(node);
+  }
+}
+
+void peers::post(const node_id& to, link_mail::letter mail) {
+  if (network_ == nullptr) {
+    return;
+  }
+  if (const auto way = links_.way(to, mail.way)) {
+    note_used(to);
+    (void)network_->send(*way, mail.kind, mail.target, std::move(mail.bytes));
+    return;
+  }
+  if (members_ == nullptr || !members_->contains(to)) {
+    return;
+  }
+  if (!mail_.add(to, std::move(mail))) {
+    log_.say(log_level::warn, std::nullopt, "lost a message to {}: too many wait for links",
+             short_name(to));
+  }
+  const std::string& address = members_->at(to);
+  if (links_.wants(address, to)) {
+    links_.dialled(network_->connect(address, channel::control, to), address, to);
+  }
+}
+
+void peers::deliver_mail(const node_id& to) {
+  for (link_mail::letter& mail : mail_.take(to)) {
+    post(to, std::move(mail));
+  }
 }
 
 bool peers::connected(const node_id& node) const {
@@ -156,9 +223,7 @@ void peers::send_claims(const node_id& to, std::shared_ptr<const std::vector<std
 
 void peers::send_audit(const node_id& to, std::vector<std::byte> bytes) {
   const std::lock_guard lock{guard_};
-  if (const auto data = links_.way(to, channel::data); data && network_ != nullptr) {
-    (void)network_->send(*data, message_kind::audit, 0, shared(std::move(bytes)));
-  }
+  post(to, {channel::data, message_kind::audit, 0, shared(std::move(bytes))});
 }
 
 void peers::send_credit(const node_id& to, std::vector<std::byte> bytes) {
@@ -167,9 +232,7 @@ void peers::send_credit(const node_id& to, std::vector<std::byte> bytes) {
     return;
   }
   const std::lock_guard lock{guard_};
-  if (const auto control = links_.way(to, channel::control); control && network_ != nullptr) {
-    (void)network_->send(*control, message_kind::credit, 0, shared(std::move(bytes)));
-  }
+  post(to, {channel::control, message_kind::credit, 0, shared(std::move(bytes))});
 }
 
 /// Questions are for who keeps the ledger, everything else for who uses it.
@@ -214,9 +277,15 @@ void peers::send_wire(const node_id& to, wire_message message) {
   }
   const std::shared_lock sending{sending_};
   const auto control = way(to, channel::control);
-  if (control && network_ != nullptr && check(message)) {
-    (void)network_->send(*control, message_kind::wire, 0, shared(encode_wire(message)));
+  if (network_ == nullptr || !check(message)) {
+    return;
   }
+  if (control) {
+    (void)network_->send(*control, message_kind::wire, 0, shared(encode_wire(message)));
+    return;
+  }
+  const std::lock_guard lock{guard_};
+  post(to, {channel::control, message_kind::wire, 0, shared(encode_wire(message))});
 }
 
 std::optional<connection_id> peers::way(const node_id& to, channel kind) const {
@@ -234,7 +303,10 @@ void peers::send_frame(const node_id& to, std::uint32_t target, frame_bytes fram
   const std::shared_lock sending{sending_};
   if (const auto data = way(to, channel::data); data && network_ != nullptr) {
     (void)network_->send(*data, message_kind::tensor, target, std::move(frame));
+    return;
   }
+  const std::lock_guard lock{guard_};
+  post(to, {channel::data, message_kind::tensor, target, std::move(frame)});
 }
 
 result<role_set> peers::admit(const peer_hello& hello) {
@@ -254,8 +326,8 @@ result<role_set> peers::admit(const peer_hello& hello) {
   return admitted;
 }
 
-void peers::announce(const node_id& node, bool up, const std::string& reason) {
-  const link_changed news{node, up, reason};
+void peers::announce(const node_id& node, bool up, const std::string& reason, bool ours) {
+  const link_changed news{node, up, reason, ours};
   for (const caf::actor* actor : {&actors_.membership, &actors_.paths, &actors_.host,
                                   &actors_.blocks, &actors_.ledger, &actors_.payments}) {
     if (*actor) {
@@ -278,9 +350,13 @@ void peers::perform(const link_table::effects& effects) {
         perform(links_.data_dialled(e.node, e.connection, data));
       }
       break;
-    case link_effect::action::up: announce(e.node, true, {}); break;
+    case link_effect::action::up:
+      announce(e.node, true, {}, e.ours);
+      deliver_mail(e.node);
+      break;
     case link_effect::action::down:
-      log_.say(log_level::warn, std::nullopt, "lost {}: {}", short_name(e.node), e.reason);
+      log_.say(members_ == nullptr ? log_level::warn : log_level::debug, std::nullopt,
+               "lost {}: {}", short_name(e.node), e.reason);
       announce(e.node, false, e.reason);
       break;
     }
@@ -305,8 +381,9 @@ void peers::connected(const peer_info& peer) {
   const link_table::effects effects = links_.connected(peer);
   for (const link_effect& e : effects) {
     if (e.what == link_effect::action::up) {
-      log_.say(log_level::info, std::nullopt, "linked with {} ({}) at {}", short_name(peer.node),
-               to_string(peer.roles), peer.address);
+      log_.say(members_ == nullptr ? log_level::info : log_level::debug, std::nullopt,
+               "linked with {} ({}) at {}", short_name(peer.node), to_string(peer.roles),
+               peer.address);
     }
   }
   perform(effects);
@@ -340,6 +417,10 @@ void peers::drop(const node_id& from, std::string_view what) {
 
 void peers::received(const peer_info& peer, message_kind kind, std::uint32_t target,
                      received_bytes bytes) {
+  if (kind != message_kind::gossip) {
+    const std::lock_guard lock{guard_};
+    note_used(peer.node);
+  }
   switch (kind) {
   case message_kind::tensor: deliver_frame(peer.node, target, bytes); return;
   case message_kind::wire: {

@@ -4,6 +4,7 @@
 #include "actors/link/link_table.hpp"
 #include "actors/link/network.hpp"
 #include "actors/link/refusal_log.hpp"
+#include "actors/protocol/link_mail.hpp"
 #include "actors/protocol/peers_core.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "actors/protocol/remote_actor.hpp"
@@ -33,6 +34,7 @@ struct link_changed {
   node_id node;
   bool up{false};
   std::string reason; ///< when down
+  bool ours{false};   ///< when up: this node opened it
 };
 struct gossip_received {
   node_id from;
@@ -121,6 +123,8 @@ public:
     caf::actor ledger;     ///< credit_received, link_changed: this node keeps the ledger
     caf::actor payments;   ///< credit_received, link_changed: what the keeper says
   };
+  /// Where members are that can be linked when they are needed.
+  using address_book = std::shared_ptr<const std::map<node_id, std::string>>;
   using clock = std::function<std::uint64_t()>; ///< seconds since 1970
 
   peers(node_id self, access_list& access, log& journal, clock unix_now);
@@ -129,6 +133,9 @@ public:
   void use(network* net);
   /// Sets those that are given; a restarted actor takes its place again.
   void use(const receivers& actors);
+  /// In a crowd, where what is sent to a member without a link opens one and waits for it. Null:
+  /// every member that is there is linked, and such a message is lost.
+  void use(address_book members);
   void forget_actors();
 
   /// Opens a link unless there is one already or under way.
@@ -136,6 +143,13 @@ public:
   /// Looks after the links there are; about twice a second.
   void tend();
   [[nodiscard]] bool connected(const node_id& node) const;
+  /// Whether it is linked, or can be when it is needed.
+  [[nodiscard]] bool reachable(const node_id& node) const;
+  /// Closes a link that nobody here needs: false where somebody does.
+  [[nodiscard]] bool part(const node_id& node);
+  /// In a crowd: those that exchanged other messages than gossip with this node since the last
+  /// call.
+  [[nodiscard]] std::set<node_id> take_used();
   /// Whether a member that was reached under this address, whatever it calls itself, is linked.
   [[nodiscard]] bool reached(const std::string& address) const;
   void disconnect(const node_id& node, const error& reason);
@@ -149,7 +163,7 @@ public:
                message_kind about = message_kind::weights);
   void send_bulk(connection_id to, std::vector<std::byte> bytes,
                  message_kind about = message_kind::weights);
-  /// Dropped where there is no link.
+  /// Dropped where there is no link and no way to open one.
   void send_audit(const node_id& to, std::vector<std::byte> bytes);
   /// On the control connection: what this node claims to have.
   void send_claims(const node_id& to, std::shared_ptr<const std::vector<std::byte>> bytes);
@@ -198,7 +212,11 @@ private:
   void drop(const node_id& from, std::string_view what);
   [[nodiscard]] std::optional<connection_id> way(const node_id& to, channel kind) const;
   void perform(const link_table::effects& effects);
-  void announce(const node_id& node, bool up, const std::string& reason);
+  void announce(const node_id& node, bool up, const std::string& reason, bool ours = false);
+  /// Over the link, or when there is one. Under the lock.
+  void post(const node_id& to, link_mail::letter mail);
+  void deliver_mail(const node_id& to);
+  void note_used(const node_id& node);
 
   const node_id self_;
   access_list& access_;
@@ -218,6 +236,9 @@ private:
   std::map<connection_id, node_id> bulk_; ///< connections for weights or blocks, of either side
   std::set<connection_id> block_links_;   ///< those of them begun here for blocks
   std::uint64_t dropped_{0};
+  address_book members_;   ///< in a crowd
+  link_mail mail_;         ///< likewise
+  std::set<node_id> used_; ///< likewise
 };
 
 } // namespace ovir::actors

@@ -17,6 +17,16 @@ void peers_core::clear() {
   stages_.clear();
 }
 
+bool peers_core::involves(const node_id& node) const {
+  const auto on_path = [&node](const auto& lead) {
+    return std::any_of(lead.second.begin(), lead.second.end(),
+                       [&node](const auto& stage) { return stage.first == node; });
+  };
+  return std::any_of(leads_.begin(), leads_.end(), on_path) ||
+         std::any_of(stages_.begin(), stages_.end(),
+                     [&node](const auto& stage) { return stage.second == node; });
+}
+
 peers_core::verdict peers_core::judge(const node_id& from, role_set roles,
                                       const wire_message& message) const {
   if (std::visit([]<class Body>(const Body&) { return stage_news::has<Body>; }, message.body)) {

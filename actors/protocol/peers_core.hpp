@@ -36,6 +36,8 @@ public:
   }
   void drop_stage(request_id request, layer_index stage) { stages_.erase({request, stage}); }
   void clear();
+  /// Whether a request that runs here needs this node.
+  [[nodiscard]] bool involves(const node_id& node) const;
 
   /// `roles`: what the peer was admitted as.
   [[nodiscard]] verdict judge(const node_id& from, role_set roles,

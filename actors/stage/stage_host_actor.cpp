@@ -305,7 +305,8 @@ void ask_to_adopt(host_pointer self, request_id request, host_core::session& ses
   std::vector<node_id> able;
   for (const member& m : *state.members) {
     if (m.advert.roles.has(role::scheduler) && !m.advert.draining && m.node != session.lead &&
-        is_there(self, m.node)) {
+        m.health == member_health::alive &&
+        (m.node == state.environment.self || state.environment.links->reachable(m.node))) {
       able.push_back(m.node);
     }
   }

@@ -73,7 +73,7 @@ void keeper::take(const node_id& from, role_set roles, message question,
                   std::vector<keeper_answer>& answers) {
   const std::uint64_t id = question.id;
   const auto answer = [&](auto body) { answers.push_back({from, {id, std::move(body)}}); };
-  if (askers_.size() < limits::members_max) {
+  if (askers_.size() < limits::keeper_askers_max) {
     askers_.insert(from);
   }
   if (auto* const asked = std::get_if<submit>(&question.body)) {

@@ -131,7 +131,7 @@ private:
   std::vector<waiting_command> waiting_;
   std::map<node_id, std::size_t> waiting_of_;
   std::size_t evidence_waiting_{0}; ///< bytes
-  std::set<node_id> askers_;        ///< at most limits::members_max
+  std::set<node_id> askers_;        ///< at most limits::keeper_askers_max
   std::set<node_id> ejected_;
   std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over
   struct vouched {

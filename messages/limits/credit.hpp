@@ -44,6 +44,8 @@ inline constexpr std::chrono::milliseconds admission_every{2'000}; // a planned 
 inline constexpr std::uint64_t reserve_beyond_s = 900;      // a reservation outlives its request by
 inline constexpr std::uint64_t reserve_clock_s = 60;        // that the keeper's clock may be behind
 inline constexpr std::chrono::seconds reputation_every{60}; // of a planned node, asked again
+inline constexpr std::size_t standings_max = 4'096;         // nodes whose standing is remembered
+inline constexpr std::size_t keeper_askers_max = 4'096;     // nodes that a keeper tells of its log
 inline constexpr std::size_t payment_actions_max = 64;      // of shells, under way
 inline constexpr std::chrono::milliseconds payment_action_wait{10'000};
 inline constexpr std::chrono::seconds conviction_report_wait{600}; // for the ledger to take it

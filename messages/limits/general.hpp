@@ -116,22 +116,26 @@ inline constexpr std::size_t cluster_name_bytes_max = 64;
 inline constexpr std::size_t admissions_max = 4096; // keys admitted by token, ever
 
 // Membership
-inline constexpr std::size_t members_max = 64;
+inline constexpr std::size_t members_max = 4'096;
+inline constexpr std::size_t full_mesh_max = 64; // members that are all linked (limits/crowd.hpp)
 inline constexpr std::size_t advert_segments_max = 64;
-inline constexpr std::size_t advert_rtts_max = members_max;
-inline constexpr std::size_t gossip_nodes_max = members_max;   // lines of a summary
-inline constexpr std::size_t gossip_updates_max = members_max; // in one message
-inline constexpr std::size_t gossip_news_max = 8;              // told in passing, per message
-inline constexpr std::size_t gossip_fanout = 2;          // messages of news per probe interval
-inline constexpr std::size_t probes_per_tick_max = 8;    // begun at once
+inline constexpr std::size_t advert_rtts_max = full_mesh_max;
+inline constexpr std::size_t gossip_nodes_max = 1'024; // lines of a summary
+inline constexpr std::size_t gossip_counted_max = 64;  // lines beside another body
+inline constexpr std::size_t gossip_updates_max = 64;  // in one message
+inline constexpr std::size_t gossip_buckets = 256;     // of members, by the first byte of their key
+inline constexpr std::size_t gossip_news_max = 8;      // told in passing, per message
+inline constexpr std::size_t doubters_max = 64;        // who wait for a refutation
+inline constexpr std::size_t gossip_fanout = 2;        // messages of news per probe interval
+inline constexpr std::size_t probes_per_tick_max = 8;  // begun at once
 inline constexpr std::size_t contacts_per_tick_max = 16; // members without a link looked for
 inline constexpr std::size_t relayed_probes_max = 256;   // remembered for others
 inline constexpr std::uint32_t gossip_allowance = 512;   // messages and signatures a peer may burst
 inline constexpr std::uint32_t gossip_refill = 16;       // of these per probe interval
 inline constexpr std::uint32_t advert_allowance = 16;    // adverts of one node in a burst, then one
                                                          // per probe interval
-inline constexpr std::uint32_t accusation_allowance = members_max;  // likewise, of one accuser
-inline constexpr std::chrono::milliseconds contact_wait_max{5'000}; // between tries to reach one
+inline constexpr std::uint32_t accusation_allowance = full_mesh_max; // likewise, of one accuser
+inline constexpr std::chrono::milliseconds contact_wait_max{5'000};  // between tries to reach one
 
 // Identity
 inline constexpr std::size_t key_file_bytes_max = 256;
@@ -168,6 +172,9 @@ inline constexpr std::uint64_t config_file_bytes_max = 1U << 20U;
 // Node configuration
 inline constexpr std::size_t path_bytes_max = 4'095;     // what Linux takes, without the NUL
 inline constexpr std::size_t access_entries_max = 1'024; // keys a node lets in
+inline constexpr std::size_t seeds_max = 64;
+inline constexpr std::size_t admins_max = 64;
+inline constexpr std::size_t local_nodes_max = 64; // that `ovir init` makes on one machine
 inline constexpr std::size_t node_models_max = advert_segments_max;
 inline constexpr std::chrono::milliseconds probe_time_min{10};
 inline constexpr std::chrono::milliseconds probe_time_max{60'000};

@@ -19,7 +19,7 @@ void check(const ovir::supervision::node_options& o) {
   expect(!o.name.empty() && !o.cluster.empty() && !o.roles.empty());
   expect(o.roles.within(ovir::member_roles));
   expect(!o.listen.empty() || (!o.admin_listen.empty() && o.seeds.empty()));
-  expect(o.seeds.size() <= limits::members_max && o.admins.size() <= limits::members_max);
+  expect(o.seeds.size() <= limits::seeds_max && o.admins.size() <= limits::admins_max);
   expect(o.access.size() <= limits::access_entries_max);
   for (const auto& entry : o.access) {
     expect(!entry.key.empty() && !entry.roles.empty());

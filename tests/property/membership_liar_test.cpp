@@ -95,7 +95,7 @@ public:
   }
   /// Nodes that are not there, of which it has the keys, at addresses of its choice.
   void haunt() {
-    if (ghosts_.size() < limits::members_max) {
+    if (ghosts_.size() < limits::full_mesh_max) {
       secret_key made = swarm_key(~random_()); // none of the swarm's
       const node_id id = made.id();
       ghosts_.emplace(id, std::move(made));

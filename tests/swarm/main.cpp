@@ -1,4 +1,5 @@
 #include "messages/mutant.hpp"
+#include "tests/swarm/crowd_trial.hpp"
 #include "tests/swarm/shrink.hpp"
 #include "tests/swarm/swarm.hpp"
 
@@ -39,7 +40,14 @@ struct settings {
   bool no_ledger{false};
   bool no_audits{false};
   intensity how;
+  crowd_plan crowd{.nodes = 0}; ///< without nodes: whole swarms
 };
+
+const std::map<std::string, villainy> villainies{{"none", villainy::none},
+                                                 {"accuses", villainy::accuses},
+                                                 {"replays", villainy::replays},
+                                                 {"invents", villainy::invents},
+                                                 {"miscounts", villainy::miscounts}};
 
 const std::map<std::string, plant> plants{{"none", plant::none},
                                           {"token-twice", plant::token_twice},
@@ -114,6 +122,20 @@ int shrink(const plan& failing, tiny_model& model, const settings& s) {
   return 1;
 }
 
+int run_crowds(const settings& s) {
+  std::uint64_t failed = 0;
+  for (std::uint64_t i = 0; i < s.count; ++i) {
+    crowd_plan p = s.crowd;
+    p.seed = s.seed + i;
+    const double processor = processor_seconds();
+    const crowd_report report = crowd_trial{p}.run();
+    fmt::print("{}  {:.0f} processor seconds\n", to_text(p, report),
+               processor_seconds() - processor);
+    failed += report.violations.empty() ? 0 : 1;
+  }
+  return failed == 0 ? 0 : 1;
+}
+
 int run_all(const settings& s) {
   tiny_model model{s.arithmetic == "kernels" ? arithmetic::kernels : arithmetic::stand_in};
   using clock = std::chrono::steady_clock;
@@ -177,6 +199,12 @@ int main(int argc, char** argv) {
                "The only fault ends a scheduler; its clients wait before they ask again");
   app.add_flag("--no-ledger", s.no_ledger, "There is no ledger; requests are free");
   app.add_flag("--no-audits", s.no_audits, "No node signs or audits");
+  app.add_option("--crowd", s.crowd.nodes,
+                 "Instead: so many nodes that are nothing but membership and planning")
+      ->check(CLI::Range(100, 4'000));
+  app.add_option("--villains", s.crowd.villains, "Of these, with --deed")->check(CLI::Range(0, 10));
+  app.add_option("--deed", s.crowd.deed, "What villains do: accuses, replays, invents, miscounts")
+      ->transform(CLI::CheckedTransformer(villainies));
   app.add_option("--history", s.history, "File for what clients asked and were told");
   app.add_option("--plan", s.plan_file, "Runs what this file says, as --shrink writes it");
   app.add_option("--save", s.save_to, "Writes the plan of the last run there");
@@ -196,5 +224,5 @@ int main(int argc, char** argv) {
 #endif
   s.how.ledger = !s.no_ledger;
   s.how.audits = !s.no_audits;
-  return run_all(s);
+  return s.crowd.nodes > 0 ? run_crowds(s) : run_all(s);
 }

@@ -561,7 +561,7 @@ void add_init(CLI::App& app, chosen_command& chosen) {
                    "Instead of one: so many nodes of a cluster on this machine, n1, n2, ... below "
                    "--folder (default: here), each with the next ports from 7381 (--http), 7311 "
                    "(--shells) and 7301 (--listen) on; of many nodes further on, none twice")
-      ->check(CLI::Range(std::size_t{1}, limits::members_max));
+      ->check(CLI::Range(std::size_t{1}, limits::local_nodes_max));
   command->add_option("--name", given->name, "What people call the node (default: the machine's)");
   command->add_option("--cluster", given->cluster, "The cluster it belongs to")
       ->capture_default_str();

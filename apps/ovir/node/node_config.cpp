@@ -196,7 +196,7 @@ result<void> reader::reachable(const toml::table& root) const {
 }
 
 result<void> reader::seeds(const toml::table& root) {
-  OVIR_ASSIGN(const toml::array* const list, in_.array(root, "seeds", limits::members_max));
+  OVIR_ASSIGN(const toml::array* const list, in_.array(root, "seeds", limits::seeds_max));
   if (list == nullptr) {
     return {};
   }
@@ -218,7 +218,7 @@ result<void> reader::seeds(const toml::table& root) {
 }
 
 result<void> reader::admins(const toml::table& root) {
-  OVIR_ASSIGN(const toml::array* const list, in_.array(root, "admins", limits::members_max));
+  OVIR_ASSIGN(const toml::array* const list, in_.array(root, "admins", limits::admins_max));
   if (list == nullptr) {
     return {};
   }

@@ -44,6 +44,9 @@ std::vector<gossip_message> messages() {
           {relayed_ping{4, key(5).id()}, {}},
           {sign, {}},
           {summary{true, {{key(6).id(), 8, true}, {key(7).id(), 9, false}}}, {}},
+          {summary{false, {{key(6).id(), 8, true}}, bucket_set{}.set(0).set(9).set(255)}, {}},
+          {digests{5, std::vector<std::uint32_t>(limits::gossip_buckets, 77)}, {}},
+          {parting{}, {}, {{key(6).id(), 8, true}}},
           {news{}, one_of_each()}};
 }
 
@@ -111,10 +114,10 @@ TEST(gossip_format, a_signature_of_one_kind_is_none_of_another) {
 
 TEST(gossip_format, refuses_claims_beyond_the_bytes_there_are) {
   std::vector<std::byte> bytes = encode_gossip({news{}, {}});
-  ASSERT_EQ(bytes.size(), 7U);
-  bytes[5] = std::byte{64};
+  ASSERT_EQ(bytes.size(), 9U);
+  bytes[7] = std::byte{64};
   EXPECT_FALSE(decode_gossip(bytes));
-  bytes[5] = bytes[6] = std::byte{0xff};
+  bytes[7] = bytes[8] = std::byte{0xff};
   EXPECT_FALSE(decode_gossip(bytes));
   const auto large =
       decode_gossip(std::vector<std::byte>(limits::gossip_bytes_max + 1, std::byte{0}));
@@ -131,7 +134,8 @@ TEST(gossip_format, the_largest_advert_and_the_largest_summary_fit_in_a_message)
   const signed_update largest = sign_advert(key(1), 1, a);
   EXPECT_LT(limits::gossip_news_max * encoded_bytes(largest), limits::gossip_bytes_max / 2);
   const summary full{true, std::vector<known_node>(limits::gossip_nodes_max)};
-  EXPECT_LT(encode_gossip({full, {}}).size(), 8U << 10U);
+  EXPECT_LT(encode_gossip({full, {}, std::vector<known_node>(limits::gossip_counted_max)}).size(),
+            48U << 10U);
 }
 
 TEST(gossip_format, refuses_adverts_outside_their_bounds) {

@@ -528,9 +528,11 @@ TEST(membership_core, only_the_allowed_with_roles_they_may_have_are_members) {
   EXPECT_EQ(core.find(ann.id())->health, member_health::dead);
 }
 
+const membership_options few{.members_max = 64};
+
 TEST(membership_core, who_is_linked_has_a_place_before_who_is_only_told_of) {
   const secret_key mine = key(1);
-  membership_core core{mine, advert("me"), 1, {}, 1, anyone};
+  membership_core core{mine, advert("me"), 1, few, 1, anyone};
   for (std::uint8_t n = 2; n < 11; ++n) {
     const secret_key teller = key(n);
     (void)core.on_link_up(teller.id(), start);
@@ -551,9 +553,9 @@ TEST(membership_core, who_is_linked_has_a_place_before_who_is_only_told_of) {
 
 TEST(membership_core, holds_no_more_members_than_it_may_and_prefers_the_living) {
   const secret_key mine = key(1);
-  membership_core core{mine, advert("me"), 1, {}, 1, anyone};
+  membership_core core{mine, advert("me"), 1, few, 1, anyone};
   std::vector<secret_key> keys;
-  for (std::uint8_t n = 2; n < 2 + limits::members_max; ++n) {
+  for (std::uint8_t n = 2; n < 2 + few.members_max; ++n) {
     keys.push_back(key(n));
   }
   const auto meet = [&core](const secret_key& peer, time_point now) {
@@ -564,13 +566,13 @@ TEST(membership_core, holds_no_more_members_than_it_may_and_prefers_the_living) 
   for (const secret_key& k : keys) {
     meet(k, start);
   }
-  EXPECT_THAT(core.members(), SizeIs(limits::members_max));
+  EXPECT_THAT(core.members(), SizeIs(few.members_max));
   EXPECT_EQ(core.find(keys.back().id()), nullptr);
   (void)core.on_gossip(keys[0].id(), encode_gossip({news{}, {sign_farewell(keys[0], 1)}}), start);
   meet(keys.back(), start);
   EXPECT_NE(core.find(keys.back().id()), nullptr);
   EXPECT_EQ(core.find(keys[0].id()), nullptr);
-  EXPECT_THAT(core.members(), SizeIs(limits::members_max));
+  EXPECT_THAT(core.members(), SizeIs(few.members_max));
 }
 
 } // namespace

@@ -94,7 +94,7 @@ TEST(path_repair, uses_a_node_nobody_measured_when_there_is_no_other) {
 TEST(path_repair, ends_within_its_bound_on_many_nodes_with_little_memory) {
   const std::vector<repair_layer> many(80, repair_layer{10, 1'000'000});
   std::vector<repair_node> nodes;
-  for (std::uint32_t i = 0; i < limits::members_max; ++i) {
+  for (std::uint32_t i = 0; i < limits::full_mesh_max; ++i) {
     nodes.push_back(holder({0, 80}, 1e9 + i));
     nodes.back().memory_free = i == 5 ? 400 : 20;
   }

@@ -350,7 +350,7 @@ TEST(node_config, bounds_how_many_there_are) {
     access += fmt::format("[[access]]\nkey = \"{:064x}\"\nroles = [\"store\"]\n", i + 1);
   }
   std::string seeds = "seeds = [";
-  for (std::size_t i = 0; i <= limits::members_max; ++i) {
+  for (std::size_t i = 0; i <= limits::seeds_max; ++i) {
     seeds += fmt::format("\"s{}.example:1\", ", i);
   }
   std::string models;

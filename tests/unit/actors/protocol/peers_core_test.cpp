@@ -32,6 +32,19 @@ frame_header frame_of(frame_kind kind) {
   return header;
 }
 
+TEST(peers_core, nodes_of_running_requests_are_involved) {
+  peers_core core;
+  core.route_lead(asked, {{peer(1), 0}, {peer(2), 4}});
+  core.route_stage(asked, 4, peer(3));
+  EXPECT_TRUE(core.involves(peer(2)));
+  EXPECT_TRUE(core.involves(peer(3)));
+  EXPECT_FALSE(core.involves(peer(4)));
+  core.drop_lead(asked);
+  core.drop_stage(asked, 4);
+  EXPECT_FALSE(core.involves(peer(2)));
+  EXPECT_FALSE(core.involves(peer(3)));
+}
+
 TEST(peers_core, orders_are_taken_from_schedulers_alone) {
   const peers_core core;
   for (const wire_body& order : {wire_body{close_session{}}, wire_body{wire_open{}},

@@ -1,0 +1,471 @@
+#include "actors/members/member_crowd.hpp"
+
+#include "actors/members/member_probes.hpp"
+#include "messages/mutant.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+namespace ovir::actors {
+
+namespace {
+
+void attend_at(member_table& m, const node_id& node, membership_time when) {
+  m.crowd.due.push({when, node});
+}
+
+/// Accusations and refutations both cross the members in it.
+std::chrono::milliseconds suspicion_time(const member_table& m) {
+  return std::bit_width(m.alive_count()) * m.options.suspect_timeout;
+}
+
+void shuffle(member_table& m, std::vector<node_id>& nodes) {
+  for (std::size_t i = nodes.size(); i > 1; --i) {
+    std::swap(nodes[i - 1], nodes[m.random() % i]);
+  }
+}
+
+/// One of those that are `wanted`, by turns in an order of chance; null where there is none.
+template <class Wanted>
+member_entry* next_of(member_table& m, std::vector<node_id>& round, Wanted wanted) {
+  for (int refilled = 0; refilled < 2; ++refilled) {
+    while (!round.empty()) {
+      member_entry* const e = m.look_up(round.back());
+      round.pop_back();
+      if (e != nullptr && wanted(*e)) {
+        return e;
+      }
+    }
+    for (const auto& [node, e] : m.entries) {
+      if (wanted(e)) {
+        round.push_back(node);
+      }
+    }
+    shuffle(m, round);
+  }
+  return nullptr;
+}
+
+/// Enough accusers make it suspect, and then it has until `death`.
+void judge(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
+  const std::size_t accusers = e.accused_by.size() + (e.accusation ? 1 : 0);
+  const std::size_t enough = OVIR_MUTANT("crowd_believes_one") ? 1 : limits::accusers_min;
+  if (accusers < enough || e.doomed || !m.counts(e.where)) {
+    return;
+  }
+  e.doomed = true;
+  e.death = now + suspicion_time(m);
+  attend_at(m, e.shown.node, e.death);
+  if (e.where == member_standing::alive) {
+    m.move_to(e, member_standing::suspect, now);
+    m.show(e, true, out);
+  }
+}
+
+void suspect(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
+  if (e.where == member_standing::alive) {
+    m.move_to(e, member_standing::suspect, now);
+    m.show(e, true, out);
+  }
+}
+
+/// It did not answer twice.
+void accuse(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
+  if (!m.counts(e.where)) {
+    return;
+  }
+  suspect(m, e, now, out);
+  if (!e.accusation) {
+    e.accusation = std::make_unique<signed_suspicion>(
+        sign_suspicion(m.key, e.shown.node, e.newest.incarnation));
+    m.queue.push(*e.accusation, limits::accusers_min);
+  }
+  judge(m, e, now, out);
+  e.contact = now + m.intervals(limits::suspect_intervals);
+  attend_at(m, e.shown.node, e.contact);
+}
+
+void ask(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
+  const bool up = m.linked(e.shown.node);
+  e.open->deadline = now + (up ? m.options.probe_timeout : m.intervals(limits::dial_intervals));
+  attend_at(m, e.shown.node, e.open->deadline);
+  if (up) {
+    m.send(e.shown.node, ping{e.open->nonce}, out);
+  } else if (dial(m, e, now, out)) {
+    m.crowd.looking[e.shown.node] = e.open->deadline;
+  } else {
+    e.open.reset(); // it was not asked
+  }
+}
+
+void attend(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
+  if (e.open && now >= e.open->deadline) {
+    if (e.open->others_asked) {
+      e.open.reset();
+      accuse(m, e, now, out);
+    } else {
+      e.open->others_asked = true;
+      e.open->measures = false;
+      ask(m, e, now, out);
+    }
+  }
+  if (e.where != member_standing::suspect) {
+    return;
+  }
+  if (e.doomed && now >= e.death) {
+    m.bury(e, now, out);
+  } else if (!e.open && now >= e.contact) {
+    e.contact = now + m.intervals(limits::suspect_intervals);
+    attend_at(m, e.shown.node, e.contact);
+    look_at(m, e, now, out);
+  }
+}
+
+void attend_due(member_table& m, membership_time now, membership_effects& out) {
+  auto& due = m.crowd.due;
+  while (!due.empty() && due.top().at <= now) {
+    const node_id node = due.top().node;
+    due.pop();
+    if (member_entry* const e = m.look_up(node)) {
+      attend(m, *e, now, out);
+    }
+  }
+}
+
+/// The neighbours in turn.
+void ping_neighbour(member_table& m, membership_time now, membership_effects& out) {
+  auto at = m.links.upper_bound(m.crowd.pinged);
+  for (std::size_t i = 0; i < m.links.size(); ++i, ++at) {
+    at = at == m.links.end() ? m.links.begin() : at;
+    member_entry* const e = at->second.up ? m.look_up(at->first) : nullptr;
+    if (e != nullptr && e->where == member_standing::alive && !e->open) {
+      m.crowd.pinged = at->first;
+      look_at(m, *e, now, out);
+      return;
+    }
+  }
+}
+
+void look_around(member_table& m, membership_time now, membership_effects& out) {
+  crowd_state& c = m.crowd;
+  if (now >= c.next_ping) {
+    c.next_ping = now + m.intervals(limits::neighbour_intervals);
+    ping_neighbour(m, now, out);
+  }
+  const bool room = c.looking.size() < limits::short_links_max;
+  if (now >= c.next_look && room && m.counted > 0) {
+    c.next_look = now + m.intervals(limits::look_intervals);
+    member_entry* const e = next_of(m, c.alive, [&m](const member_entry& one) {
+      return one.where == member_standing::alive && !one.open && !m.linked(one.shown.node);
+    });
+    if (e != nullptr) {
+      look_at(m, *e, now, out);
+    }
+  }
+  if (now >= c.next_lost && room && m.entries.size() > m.counted &&
+      !OVIR_MUTANT("members_look_for_nobody")) {
+    c.next_lost =
+        now + m.intervals(c.lost_hopes > 0 ? limits::neighbour_intervals : limits::lost_intervals);
+    c.lost_hopes -= c.lost_hopes > 0 ? 1 : 0;
+    member_entry* const e = next_of(m, c.lost, [&m](const member_entry& one) {
+      return (one.where == member_standing::dead || one.where == member_standing::heard_of) &&
+             !m.linked(one.shown.node);
+    });
+    if (e != nullptr && m.may_be(e->shown.node, e->newest.advert.roles) && dial(m, *e, now, out)) {
+      c.looking[e->shown.node] = now + m.intervals(limits::dial_intervals);
+    }
+  }
+}
+
+/// As many as it wants, and a new one now and then.
+void draw_neighbours(member_table& m, membership_time now, membership_effects& out) {
+  crowd_state& c = m.crowd;
+  std::erase_if(c.drawn, [&](const auto& one) {
+    return !m.linked(one.first) && now - one.second > 2 * m.intervals(limits::dial_intervals);
+  });
+  if (now >= c.next_redraw && c.drawn.size() >= limits::neighbours_drawn) {
+    c.next_redraw = now + m.intervals(limits::redraw_intervals);
+    c.drawn.erase(
+        std::min_element(c.drawn.begin(), c.drawn.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; }));
+  }
+  if (c.drawn.size() >= limits::neighbours_drawn) {
+    return;
+  }
+  member_entry* const e = next_of(m, c.alive, [&](const member_entry& one) {
+    return one.where == member_standing::alive && !one.open && !c.drawn.contains(one.shown.node);
+  });
+  if (e != nullptr) {
+    c.drawn[e->shown.node] = now;
+    if (!m.linked(e->shown.node)) {
+      look_at(m, *e, now, out);
+    }
+  }
+}
+
+/// Closes links that this node opened and nobody needs any more.
+void part_idle(member_table& m, membership_time now, membership_effects& out) {
+  for (auto& [peer, l] : m.links) {
+    if (!l.up || !l.ours || m.crowd.drawn.contains(peer) ||
+        now - l.used < m.intervals(limits::idle_intervals)) {
+      continue;
+    }
+    const member_entry* const e = m.look_up(peer);
+    if (e != nullptr && e->open) {
+      continue;
+    }
+    m.send(peer, parting{}, out);
+    l.up = false;
+    l.parted = true;
+    out.emplace_back(part_link{peer});
+  }
+}
+
+std::vector<std::uint32_t> sums_of(const member_table& m, std::uint64_t salt) {
+  std::vector<std::uint32_t> sums(limits::gossip_buckets);
+  const auto count = [&](const node_id& node, std::uint64_t incarnation) {
+    std::uint64_t z = node_hash{salt}(node) ^ incarnation * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 30U)) * 0x94d049bb133111ebU;
+    sums[bucket_of(node)] += static_cast<std::uint32_t>(z >> 32U);
+  };
+  count(m.self.node, m.own.incarnation);
+  for (const auto& [node, e] : m.entries) {
+    if (m.counts(e.where)) {
+      count(node, e.newest.incarnation);
+    }
+  }
+  return sums;
+}
+
+void exchange_digests(member_table& m, membership_time now, membership_effects& out) {
+  if (now < m.crowd.next_exchange) {
+    return;
+  }
+  m.crowd.next_exchange = now + m.intervals(limits::exchange_intervals);
+  for (const node_id& to : m.some_linked(1, m.self.node)) {
+    const std::uint64_t salt = m.random();
+    m.send(to, digests{salt, sums_of(m, salt)}, out);
+  }
+}
+
+void sweep(member_table& m, membership_time now, membership_effects& out) {
+  m.crowd.next_sweep = now + m.intervals(limits::sweep_intervals);
+  check_allowed(m, now, out);
+  forget_old_members(m, now);
+  m.crowd.claims.clear();
+  for (auto& [peer, l] : m.links) {
+    l.claims = 0;
+  }
+}
+
+bool add_voucher(std::vector<node_id>& vouchers, const node_id& by) {
+  if (vouchers.size() < limits::vouchers_min &&
+      std::find(vouchers.begin(), vouchers.end(), by) == vouchers.end()) {
+    vouchers.push_back(by);
+  }
+  return vouchers.size() >= (OVIR_MUTANT("crowd_takes_one_word") ? 1 : limits::vouchers_min);
+}
+
+} // namespace
+
+void follow_size(member_table& m, membership_time now) {
+  const std::size_t members = m.alive_count();
+  if (!m.crowded() && members > m.options.full_mesh_max) {
+    crowd_state& c = m.crowd;
+    c.on = true;
+    // Nodes that entered together do not all do the same at the same moment.
+    const auto within = [&](std::uint32_t count) {
+      const auto most = static_cast<std::uint64_t>(m.intervals(count).count() + 1);
+      return now + std::chrono::milliseconds{m.random() % most};
+    };
+    c.next_look = within(limits::look_intervals);
+    c.next_exchange = within(limits::catch_up_intervals);
+    c.next_lost = within(limits::lost_intervals);
+    c.next_redraw =
+        now + m.intervals(limits::redraw_intervals) + (within(limits::redraw_intervals) - now);
+    c.next_sweep = within(limits::sweep_intervals);
+    for (auto& [node, e] : m.entries) {
+      e.doomed = e.where == member_standing::suspect;
+      if (e.open) {
+        attend_at(m, node, e.open->deadline);
+      }
+      if (e.doomed) {
+        attend_at(m, node, e.death);
+      }
+      if (m.counts(e.where)) {
+        c.fresh.push_back({node, e.newest.incarnation, true});
+      }
+    }
+  } else if (m.crowded() && members <= m.options.full_mesh_max / 4 * 3) {
+    m.crowd = {};
+    for (auto& [node, e] : m.entries) {
+      e.death = now + m.options.suspect_timeout;
+      e.contact = now;
+      e.wait = std::chrono::milliseconds{0};
+    }
+    for (auto& [peer, l] : m.links) {
+      l.fresh = 0;
+    }
+  }
+}
+
+bool may_advertise(member_table& m, const node_advert& next, membership_time now) {
+  const node_advert& known = m.own.advert;
+  const bool urgent = known.name != next.name || known.address != next.address ||
+                      known.admin_address != next.admin_address || known.roles != next.roles ||
+                      known.draining != next.draining || known.held != next.held ||
+                      known.ask_ppm != next.ask_ppm;
+  if (now < m.crowd.next_advert && !(urgent && m.crowd.urgent.spend(1, now))) {
+    return false;
+  }
+  m.crowd.next_advert = now + m.intervals(static_cast<std::uint32_t>(m.alive_count()));
+  return true;
+}
+
+void crowd_tick(member_table& m, membership_time now, membership_effects& out) {
+  crowd_state& c = m.crowd;
+  attend_due(m, now, out);
+  if (now >= m.next_probe) {
+    m.next_probe = std::max(m.next_probe + m.options.probe_interval, now);
+    std::erase_if(c.looking, [now](const auto& one) { return now >= one.second; });
+    look_around(m, now, out);
+    draw_neighbours(m, now, out);
+    spread_news(m, out);
+    exchange_digests(m, now, out);
+    part_idle(m, now, out);
+  }
+  if (c.advert_waits && now >= c.next_advert && may_advertise(m, m.self.advert, now)) {
+    m.raise(m.self.advert, now, out);
+  }
+  if (now >= c.next_sweep) {
+    sweep(m, now, out);
+  }
+  if (c.fresh.size() > limits::fresh_max) {
+    const std::size_t over = c.fresh.size() - limits::fresh_max / 2;
+    c.fresh.erase(c.fresh.begin(), c.fresh.begin() + static_cast<std::ptrdiff_t>(over));
+    c.fresh_first += over;
+  }
+}
+
+void crowd_link_up(member_table& m, const node_id& peer, membership_time now,
+                   membership_effects& out) {
+  gossip_link& l = m.links.at(peer);
+  l.fresh = m.crowd.fresh_first + m.crowd.fresh.size();
+  m.crowd.looking.erase(peer);
+  const member_entry* const e = m.look_up(peer);
+  if (e != nullptr && !m.counts(e->where)) {
+    // Where one of the lost is back, there may be more.
+    m.crowd.lost_hopes = limits::short_links_max;
+    m.crowd.next_lost = std::min(m.crowd.next_lost, now);
+  }
+  m.send(peer, news{}, out, {m.own});
+}
+
+void crowd_link_lost(member_table& m, member_entry& e, membership_time now,
+                     membership_effects& out) {
+  m.crowd.drawn.erase(e.shown.node);
+  e.open.reset();
+  if (m.counts(e.where)) {
+    suspect(m, e, now, out); // for this node; it is accused when it cannot be reached
+    look_at(m, e, now, out);
+  }
+}
+
+void look_at(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
+  if (!e.open) {
+    e.open = open_probe{m.random(), now, now, false, m.linked(e.shown.node)};
+    e.probed = now;
+    ask(m, e, now, out);
+  }
+}
+
+void hear_accusation(member_table& m, member_entry& subject, const signed_suspicion& word,
+                     membership_time now, membership_effects& out) {
+  subject.accused_by[word.accuser] = now;
+  m.queue.push(word, limits::accusers_min);
+  if (m.random() % m.alive_count() < limits::lookers &&
+      m.crowd.looking.size() < limits::short_links_max) {
+    look_at(m, subject, now, out);
+  }
+  judge(m, subject, now, out);
+}
+
+void hear_counted(member_table& m, const known_node& line, const node_id& from, membership_time now,
+                  membership_effects& out) {
+  if (!m.crowded() || !line.counted || line.node == m.self.node || line.node == from) {
+    return;
+  }
+  member_entry* const e = m.look_up(line.node);
+  const bool known = e != nullptr && line.incarnation <= e->reached();
+  if (known &&
+      (e->where != member_standing::heard_of || line.incarnation != e->newest.incarnation)) {
+    return;
+  }
+  const member_entry* const by = m.look_up(from);
+  if (by == nullptr || !m.counts(by->where) || !m.linked(from)) {
+    return;
+  }
+  if (known) {
+    if (add_voucher(e->vouchers, from)) {
+      m.found_alive(*e, now, out);
+    }
+    return;
+  }
+  gossip_link& l = m.links.at(from);
+  if (!m.crowd.claims.contains(line.node) &&
+      (m.crowd.claims.size() >= limits::claims_max || l.claims >= limits::peer_claims_max)) {
+    return;
+  }
+  ++l.claims;
+  early_claim& claim = m.crowd.claims[line.node];
+  if (claim.incarnation < line.incarnation) {
+    claim = {line.incarnation, {}};
+  }
+  if (claim.incarnation == line.incarnation) {
+    (void)add_voucher(claim.vouchers, from);
+  }
+}
+
+void take_claims(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
+  const auto claim = m.crowd.claims.find(e.shown.node);
+  if (claim == m.crowd.claims.end() || e.where != member_standing::heard_of ||
+      claim->second.incarnation != e.newest.incarnation) {
+    return;
+  }
+  const auto vouchers = std::move(claim->second.vouchers);
+  m.crowd.claims.erase(claim);
+  for (const node_id& by : vouchers) {
+    hear_counted(m, {e.shown.node, e.newest.incarnation, true}, by, now, out);
+  }
+}
+
+void receive_digests(member_table& m, const digests& theirs, const node_id& from,
+                     membership_effects& out) {
+  if (!m.crowded()) {
+    return;
+  }
+  const std::vector<std::uint32_t> mine = sums_of(m, theirs.salt);
+  bucket_set differ;
+  const std::size_t first = m.random() % limits::gossip_buckets;
+  for (std::size_t i = 0; i < limits::gossip_buckets; ++i) {
+    const std::size_t b = (first + i) % limits::gossip_buckets;
+    if (mine[b] != theirs.sums[b] && differ.count() < limits::exchanged_buckets_max) {
+      differ.set(b);
+    }
+  }
+  if (differ.any()) {
+    m.send_summary(from, true, differ, out);
+  }
+}
+
+void receive_parting(member_table& m, const node_id& from) {
+  gossip_link* const l = m.link_of(from);
+  if (l != nullptr) {
+    l->up = false;
+    l->parted = true;
+    m.crowd.drawn.erase(from);
+  }
+}
+
+} // namespace ovir::actors
