@@ -1,5 +1,7 @@
 #include "tests/swarm/plan.hpp"
 
+#include "tests/swarm/calm.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -38,6 +40,8 @@ wanted_answer draw_wanted(chance& draws) {
   return w;
 }
 
+} // namespace
+
 fault draw_fault(chance& draws, const intensity& how) {
   fault f;
   f.at = draws.between(nanoseconds{1s}, how.length);
@@ -54,18 +58,20 @@ fault draw_fault(chance& draws, const intensity& how) {
   case fault_kind::slow_node: f.amount = draws.between(2, 200); break;
   case fault_kind::drift: f.amount = draws.between(0, 1'000); break;
   case fault_kind::jump: f.amount = draws.between(0, 7'200); break;
+  case fault_kind::flip: f.amount = draws.below(2); break;
   default: break;
   }
   return f;
 }
-
-} // namespace
 
 std::string_view to_string(fault_kind kind) noexcept {
   return names.at(static_cast<std::size_t>(kind));
 }
 
 plan draw_plan(std::uint64_t seed, const intensity& how) {
+  if (how.calm) {
+    return draw_calm_plan(seed, how);
+  }
   plan p;
   p.seed = seed;
   p.how = how;
@@ -95,9 +101,9 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
 std::string to_text(const plan& all) {
   std::string out =
       fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
-                  "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\n",
+                  "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\ncalm {:d}\n",
                   all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
-                  all.how.ledger, all.how.audits, all.how.liars, all.how.hostile);
+                  all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.calm);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -144,6 +150,8 @@ result<plan> plan_from(std::string_view text) {
       words >> how.liars;
     } else if (key == "hostile") {
       words >> how.hostile;
+    } else if (key == "calm") {
+      words >> how.calm;
     } else if (key == "asks") {
       std::size_t one = 0;
       while (words >> one) {

@@ -31,7 +31,7 @@ enum class fault_kind : std::uint8_t {
   drift,     ///< its clocks run `amount` - 500 ppm fast
   jump,      ///< its date moves by `amount` - 3600 seconds
   drain,     ///< it takes nothing new, ends soon, and comes back after `length`
-  flip,      ///< its power goes, and a bit of what it kept of requests is wrong afterwards
+  flip,      ///< its power goes; a bit of its request logs or its store is wrong afterwards
 };
 inline constexpr std::size_t fault_kinds = 18;
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
@@ -66,6 +66,7 @@ struct intensity {
   bool audits{true};                            ///< nodes sign; two verifiers audit
   std::size_t hostile{0};                       ///< 1: a member that repeats and spoils messages
   std::size_t liars{0};                         ///< that many of the workers lie about results
+  bool calm{false};                             ///< hours, in which what nodes keep grows
 };
 
 /// Everything of a run but what its seed draws while it runs. Parts may be left out of it, which
@@ -78,6 +79,8 @@ struct plan {
 };
 
 [[nodiscard]] plan draw_plan(std::uint64_t seed, const intensity& how);
+
+[[nodiscard]] fault draw_fault(chance& draws, const intensity& how);
 
 /// One fault a line; for people and for `plan_from`.
 [[nodiscard]] std::string to_text(const plan& all);
