@@ -86,6 +86,7 @@ plan draw_calm_plan(std::uint64_t seed, const intensity& how) {
     a.gateway = wants.below(2);
     a.wanted = draw_wanted(wants);
     a.stream = !wants.one_in(5);
+    a.receipt = wants.one_in(4);
     a.hang_up_after =
         a.stream && wants.one_in(50) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
     a.cancel_after =

@@ -80,6 +80,7 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
     p.faults.push_back(draw_fault(draws, how));
   }
   chance wants = chance{seed}.split(0xa5c);
+  chance receipts = chance{seed}.split(0x4ece);
   for (std::size_t i = 0; i < how.requests; ++i) {
     ask a;
     a.at = wants.between(nanoseconds{500ms}, how.length);
@@ -87,6 +88,7 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
     a.gateway = wants.below(2);
     a.wanted = draw_wanted(wants);
     a.stream = !wants.one_in(5);
+    a.receipt = receipts.one_in(2);
     a.hang_up_after =
         a.stream && wants.one_in(5) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
     a.cancel_after =
@@ -99,11 +101,11 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
 }
 
 std::string to_text(const plan& all) {
-  std::string out =
-      fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
-                  "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\ncalm {:d}\n",
-                  all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
-                  all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.calm);
+  std::string out = fmt::format(
+      "seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
+      "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\nreuse {:d}\ncalm {:d}\n",
+      all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
+      all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.reuse, all.how.calm);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -150,6 +152,8 @@ result<plan> plan_from(std::string_view text) {
       words >> how.liars;
     } else if (key == "hostile") {
       words >> how.hostile;
+    } else if (key == "reuse") {
+      words >> how.reuse;
     } else if (key == "calm") {
       words >> how.calm;
     } else if (key == "asks") {

@@ -52,6 +52,7 @@ struct ask {
   std::size_t gateway{0}; ///< which it asks first
   wanted_answer wanted;
   bool stream{true};
+  bool receipt{false};
   std::uint32_t hang_up_after{0}; ///< events; 0: never. It comes back for the rest.
   std::uint32_t cancel_after{0};  ///< events; 0: never
 };
@@ -66,6 +67,8 @@ struct intensity {
   bool audits{true};                            ///< nodes sign; two verifiers audit
   std::size_t hostile{0};                       ///< 1: a member that repeats and spoils messages
   std::size_t liars{0};                         ///< that many of the workers lie about results
+  bool reuse{true};                             ///< half of the requests want no receipt: only
+                                                ///< those use what is kept
   bool calm{false};                             ///< hours, in which what nodes keep grows
 };
 
