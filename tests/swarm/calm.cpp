@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t requests_an_hour = 150;
+constexpr std::size_t requests_an_hour = 90;
 constexpr std::size_t faults_an_hour = 3;
 constexpr std::size_t restarts = 2; ///< of every node
 /// Prompts begin like others, and some are asked again.
@@ -22,15 +22,16 @@ void add_tokens(std::vector<token_id>& to, chance& draws, std::uint64_t count) {
   }
 }
 
-wanted_answer draw_wanted(chance& draws) {
+/// For money a short one; to the gateway that serves without, a long one, of which much is kept.
+wanted_answer draw_wanted(chance& draws, bool long_one) {
   const bool again = draws.one_in(4);
   chance c{again ? draws.below(asked_again) + 1 : draws.next() | (std::uint64_t{1} << 63U)};
   wanted_answer w;
-  if (c.one_in(2)) {
+  if (long_one && c.one_in(2)) {
     chance opening{openings + c.below(openings)};
     add_tokens(w.prompt, opening, 64);
   }
-  add_tokens(w.prompt, c, c.between(20, 130));
+  add_tokens(w.prompt, c, long_one ? c.between(32, 140) : c.between(1, 40));
   w.max_tokens = static_cast<std::uint32_t>(c.between(1, 20));
   if (c.one_in(2)) {
     w.sampling.temperature = 0.75F;
@@ -83,10 +84,10 @@ plan draw_calm_plan(std::uint64_t seed, const intensity& how) {
     ask a;
     a.at = wants.between(nanoseconds{1s}, how.length);
     a.client = i;
-    a.gateway = wants.below(2);
-    a.wanted = draw_wanted(wants);
+    a.gateway = wants.one_in(3) ? 0 : 1;
+    a.wanted = draw_wanted(wants, a.gateway == 1);
     a.stream = !wants.one_in(5);
-    a.receipt = wants.one_in(4);
+    a.receipt = wants.one_in(8);
     a.hang_up_after =
         a.stream && wants.one_in(50) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
     a.cancel_after =

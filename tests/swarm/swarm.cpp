@@ -167,7 +167,9 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   if (hostile_) {
     setting.options.access.push_back({hostile_->id(), hostile_roles()});
   }
-  if (plan_.how.ledger && number != ids.size() - 1) {
+  // What is paid for is signed, and what is signed is not reused: one gateway serves without.
+  const bool unpaid = plan_.how.reuse && number == 1;
+  if (plan_.how.ledger && number != ids.size() - 1 && !unpaid) {
     setting.options.ledger.keeper = ids.back();
     setting.options.ledger.serves_unpaid = true;
     setting.options.ledger.follow = number == 0;
