@@ -35,6 +35,16 @@ public:
   [[nodiscard]] virtual std::uint64_t extended() { return 0; }
   /// What was written there will be synced next: the disk may begin with it.
   virtual void sync_soon(std::uint64_t /*offset*/, std::uint64_t /*bytes*/) noexcept {}
+
+  // For files with holes.
+
+  /// The file ends at `bytes`: it is cut, or zeros that take no room are added.
+  [[nodiscard]] virtual result<void> truncate(std::uint64_t bytes) = 0;
+  /// What it takes of the disk, which is less than its size where it has holes.
+  [[nodiscard]] virtual std::uint64_t bytes_on_disk() const noexcept = 0;
+  /// Gives a range back to the disk where the filesystem can: it reads as zeros afterwards, or as
+  /// before.
+  virtual void release(std::uint64_t /*offset*/, std::uint64_t /*bytes*/) noexcept {}
 };
 
 } // namespace ovir

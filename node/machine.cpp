@@ -29,11 +29,6 @@ public:
   serve_http(const gateway::http_options& options, gateway::http_handler& handler) override {
     return gateway::http_server::start(options, handler);
   }
-
-  result<std::unique_ptr<derived_index>>
-  open_index(const std::string& folder, storage::derived_index_report& report) override {
-    return storage::open_lmdb_index(folder, report);
-  }
 };
 
 } // namespace

@@ -3,10 +3,8 @@
 #include "actors/link/tls_network.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "gateway/http/http_server.hpp"
-#include "messages/derived_index.hpp"
 #include "messages/result.hpp"
 #include "messages/signing.hpp"
-#include "storage/store/lmdb_index.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +22,7 @@ enum class job_kind : std::uint8_t {
   cache_back,  ///< what they do not wait for
 };
 
-/// What a node runs on beside its `storage::env`: threads, connections, indexes. `make_machine` is
+/// What a node runs on beside its `storage::env`: threads and connections. `make_machine` is
 /// this computer; a simulation has its own, and everything on it is an event of one thread.
 class machine {
 public:
@@ -42,9 +40,6 @@ public:
   /// As `http_server::start`.
   [[nodiscard]] virtual result<std::unique_ptr<gateway::http_server>>
   serve_http(const gateway::http_options& options, gateway::http_handler& handler) = 0;
-  /// As `storage::open_lmdb_index`.
-  [[nodiscard]] virtual result<std::unique_ptr<derived_index>>
-  open_index(const std::string& folder, storage::derived_index_report& report) = 0;
 };
 
 [[nodiscard]] std::unique_ptr<machine> make_machine();

@@ -160,9 +160,6 @@ result<void> whole_node::open_ledger() {
   how.roles_of = [this](const node_id& who) {
     return who == around_.key->id() ? options_.roles : access_->roles_of(who);
   };
-  how.open_index = [this](const std::string& folder, storage::derived_index_report& report) {
-    return machine_.open_index(folder, report);
-  };
   judge_by(how, *around_.env, options_.state, operators_);
   OVIR_ASSIGN(ledger_, actors::kept_ledger::open(std::move(how)));
   around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",

@@ -1,6 +1,7 @@
 #include "actors/payment/kept_ledger.hpp"
 
 #include "messages/limits/credit.hpp"
+#include "storage/store/lmdb_index.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -127,7 +128,7 @@ result<ledger::ledger> kept_ledger::open_book() {
   options.entries_least = head ? head->head.size : 0;
   index_.reset();
   storage::derived_index_report found;
-  if (auto opened = how_.open_index(how_.folder, found)) {
+  if (auto opened = storage::open_lmdb_index(*how_.env, how_.folder, found)) {
     index_ = std::move(*opened);
   } else {
     notes_.push_back(

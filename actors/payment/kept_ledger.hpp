@@ -7,7 +7,6 @@
 #include "messages/limits/credit.hpp"
 #include "messages/signing.hpp"
 #include "storage/env/env.hpp"
-#include "storage/store/lmdb_index.hpp"
 
 #include <chrono>
 #include <functional>
@@ -25,9 +24,6 @@ struct kept_ledger_options {
   std::vector<node_id> mint_keys;      ///< of a new one; empty: the node's own key
   const secret_key* key{nullptr};      ///< the keeper's
   storage::env* env{nullptr};
-  std::function<result<std::unique_ptr<derived_index>>(const std::string& folder,
-                                                       storage::derived_index_report& report)>
-      open_index{storage::open_lmdb_index};
   std::function<role_set(const node_id&)> roles_of;
   operator_of operators;
   std::function<result<std::vector<std::byte>>(const node_id&)> conviction_of;

@@ -72,17 +72,17 @@ result<void> fetched_model::take_tokenizer(std::span<const std::byte> bytes) {
 result<void> fetched_model::use_tokenizer(std::span<const std::byte> bytes) {
   const auto* const text = reinterpret_cast<const char*>(bytes.data());
   OVIR_ASSIGN(compute::segment_file layout, compute::lay_out(*manifest_, {text, bytes.size()}));
-  OVIR_ASSIGN(auto file, storage::random_access_file::open(weights_path()));
+  OVIR_ASSIGN(auto file, env_->open_durable(weights_path(), storage::durable_use::make));
   std::vector<std::byte> head(layout.head.size());
-  OVIR_ASSIGN(const std::size_t there, file.read_at(0, head));
+  OVIR_ASSIGN(const std::size_t there, file->read_at(0, head));
   const bool same =
       there == head.size() && std::equal(head.begin(), head.end(), bytes_of(layout.head).begin());
-  OVIR_ASSIGN(const std::uint64_t size, file.size());
+  OVIR_ASSIGN(const std::uint64_t size, file->size());
   if (!same) {
-    OVIR_TRY(file.write_at(0, bytes_of(layout.head)));
+    OVIR_TRY(file->write_at(0, bytes_of(layout.head)));
   }
   if (size != layout.bytes) {
-    OVIR_TRY(file.truncate(layout.bytes)); // takes no room on the disk
+    OVIR_TRY(file->truncate(layout.bytes)); // takes no room on the disk
   }
   // A manifest that makes up no model is found out before its weights are fetched.
   OVIR_ASSIGN(const auto mapped, env_->map(weights_path()));

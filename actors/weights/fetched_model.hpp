@@ -3,9 +3,9 @@
 #include "compute/forward/segment_file.hpp"
 #include "compute/gguf/piece_list.hpp"
 #include "messages/digest.hpp"
+#include "messages/durable_file.hpp"
 #include "messages/result.hpp"
 #include "storage/env/env.hpp"
-#include "storage/env/random_access_file.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -44,7 +44,7 @@ public:
   [[nodiscard]] result<void> take_manifest(std::span<const std::byte> bytes);
 
   /// Whether the tokenizer is here, and so the file pieces are written to.
-  [[nodiscard]] bool has_file() const noexcept { return file_.has_value(); }
+  [[nodiscard]] bool has_file() const noexcept { return file_ != nullptr; }
   /// Makes the file. `digest_mismatch` for other bytes; `malformed` and such where it could not
   /// become a model. Precondition: `pieces()`.
   [[nodiscard]] result<void> take_tokenizer(std::span<const std::byte> bytes);
@@ -75,7 +75,7 @@ private:
   std::shared_ptr<const compute::model_manifest> manifest_;
   std::optional<compute::piece_list> pieces_;
   compute::segment_file layout_; ///< with an empty head
-  std::optional<storage::random_access_file> file_;
+  std::unique_ptr<durable_file> file_;
 };
 
 } // namespace ovir::actors

@@ -37,7 +37,7 @@ public:
     }
     if (indexed) { // a ledger that was opened has one, a new one has not
       storage::derived_index_report unused;
-      auto index = storage::open_lmdb_index(folder, unused);
+      auto index = storage::open_lmdb_index(*machine_, folder, unused);
       if (!index) {
         give_up(index.error().message);
       }
@@ -93,6 +93,7 @@ private:
   }
 
   std::unique_ptr<durable_file> file_;
+  std::unique_ptr<storage::env> machine_{storage::make_env_posix()};
   std::unique_ptr<derived_index> index_;
   std::unique_ptr<ovir::ledger::ledger> book_;
   std::vector<node_id> nodes_;

@@ -11,7 +11,7 @@
 // Commits are measured likewise, alone and with a thread that looks up all the time: what readers
 // cost the writer.
 #include "messages/digest.hpp"
-#include "storage/index/lmdb_file.hpp"
+#include "storage/env/lmdb_file.hpp"
 #include "storage/store/content_store.hpp"
 
 #include <benchmark/benchmark.h>

@@ -36,7 +36,12 @@ public:
     OVIR_TRY(check_writable());
     return file_.sync();
   }
+  result<void> truncate(std::uint64_t bytes) override {
+    OVIR_TRY(check_writable());
+    return file_.truncate(bytes);
+  }
   result<std::uint64_t> size() const override { return file_.size(); }
+  std::uint64_t bytes_on_disk() const noexcept override { return file_.bytes_on_disk(); }
 
   void extend_soon(std::uint64_t from, std::uint64_t to) override {
     if (!background_ || !writable_ || from >= to || extending_->exchange(true)) {
@@ -56,6 +61,11 @@ public:
   void sync_soon(std::uint64_t offset, std::uint64_t bytes) noexcept override {
     if (writable_) {
       file_.sync_soon(offset, bytes);
+    }
+  }
+  void release(std::uint64_t offset, std::uint64_t bytes) noexcept override {
+    if (writable_) {
+      file_.release(offset, bytes);
     }
   }
 

@@ -19,6 +19,10 @@ result<std::unique_ptr<durable_file>> env::open_durable(const std::string& path,
                                                         durable_use /*use*/) {
   return no_disk(path);
 }
+result<std::unique_ptr<tree_file>> env::open_tree(const std::string& path) { return no_disk(path); }
+result<void> env::rename(const std::string& from, const std::string& /*to*/) {
+  return no_disk(from);
+}
 result<std::vector<std::string>> env::list(const std::string& folder) { return no_disk(folder); }
 result<void> env::remove(const std::string& path) { return no_disk(path); }
 

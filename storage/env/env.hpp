@@ -2,6 +2,7 @@
 
 #include "messages/durable_file.hpp"
 #include "messages/result.hpp"
+#include "storage/env/tree_file.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -121,6 +122,11 @@ public:
   [[nodiscard]] virtual std::uint64_t unix_seconds() = 0;
   /// Fills from the system's generator.
   virtual void random(std::span<std::byte> out) = 0;
+
+  /// A tree of records: made where there is none. What is there must be sound.
+  [[nodiscard]] virtual result<std::unique_ptr<tree_file>> open_tree(const std::string& path);
+  /// Gives the file at `from` the name `to`, in place of what has it. It lasts when it returns.
+  [[nodiscard]] virtual result<void> rename(const std::string& from, const std::string& to);
 };
 
 /// The machine itself.

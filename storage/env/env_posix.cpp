@@ -1,5 +1,7 @@
 #include "storage/env/durable_file.hpp"
 #include "storage/env/env.hpp"
+#include "storage/env/lmdb_file.hpp"
+#include "storage/env/random_access_file.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -362,6 +364,17 @@ public:
                                                      durable_use use) override {
     return use == durable_use::read ? open_durable_file_to_read(path)
                                     : open_durable_file(path, use == durable_use::make);
+  }
+
+  result<std::unique_ptr<tree_file>> open_tree(const std::string& path) override {
+    OVIR_ASSIGN(lmdb_file file, lmdb_file::open(path));
+    return std::unique_ptr<tree_file>{std::make_unique<lmdb_file>(std::move(file))};
+  }
+
+  result<void> rename(const std::string& from, const std::string& to) override {
+    OVIR_TRY(rename_file(from, to));
+    sync_folder_of(to);
+    return {};
   }
 
   result<std::vector<std::string>> list(const std::string& folder) override {

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "messages/durable_file.hpp"
 #include "messages/result.hpp"
-#include "storage/env/random_access_file.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -50,7 +50,7 @@ public:
   using record_visitor = std::function<void(std::string_view key, std::string_view record)>;
 
   /// `file` must outlive it.
-  explicit index_pages(const random_access_file& file) : file_(file) {}
+  explicit index_pages(const durable_file& file) : file_(file) {}
 
   /// The newer of the two meta pages. Nothing unless both are as LMDB wants them.
   [[nodiscard]] std::optional<tree_root> newest_root();
@@ -90,7 +90,7 @@ private:
                                    std::vector<std::byte>& out);
   void visit_free_below(walk& w, std::uint64_t number, std::uint16_t depth);
 
-  const random_access_file& file_;
+  const durable_file& file_;
 };
 
 } // namespace ovir::storage

@@ -59,9 +59,10 @@ std::string_view to_string(change_outcome outcome) noexcept {
   return "unknown";
 }
 
-content_store::content_store(std::string folder, const store_options& options,
+content_store::content_store(env& environment, std::string folder, const store_options& options,
                              std::unique_ptr<held_lock> lock)
-    : folder_(std::move(folder)), options_(options), lock_(std::move(lock)), draws_(options.seed) {}
+    : folder_(std::move(folder)), options_(options), lock_(std::move(lock)), draws_(options.seed),
+      env_(environment) {}
 
 content_store::~content_store() {
   if (view_) {
@@ -73,7 +74,8 @@ result<std::unique_ptr<content_store>>
 content_store::open(env& environment, const std::string& folder, const store_options& options) {
   OVIR_TRY(environment.make_folder(folder));
   OVIR_ASSIGN(auto lock, environment.lock(folder));
-  std::unique_ptr<content_store> store{new content_store{folder, options, std::move(lock)}};
+  std::unique_ptr<content_store> store{
+      new content_store{environment, folder, options, std::move(lock)}};
   OVIR_TRY(store->reopen());
   return store;
 }
@@ -84,16 +86,16 @@ result<void> content_store::reopen() {
   }
   index_.reset();
   blocks_.reset();
-  OVIR_ASSIGN(random_access_file blocks, random_access_file::open(blocks_path(folder_)));
-  OVIR_TRY(blocks.size());
+  OVIR_ASSIGN(std::shared_ptr<durable_file> blocks,
+              env_.open_durable(blocks_path(folder_), durable_use::make));
   loaded state;
   index_report report;
   const index_loader loader{
       .record = [&](std::string_view key, std::string_view record) { state.add(key, record); },
       .restart = [&] { state = loaded{}; }};
-  OVIR_ASSIGN(store_index index, store_index::open(folder_, loader, report));
+  OVIR_ASSIGN(store_index index, store_index::open(env_, folder_, loader, report));
   index_.emplace(std::move(index));
-  blocks_ = std::make_shared<random_access_file>(std::move(blocks));
+  blocks_ = std::move(blocks);
   view_ = std::make_shared<store_view>(index_->file(), blocks_);
   view_->publish(index_->root());
   extents_ = state.extents();
@@ -355,7 +357,7 @@ result<void> content_store::compact() {
   }
   view_->close();
   index_.reset();
-  OVIR_TRY(store_index::rewrite(folder_));
+  OVIR_TRY(store_index::rewrite(env_, folder_));
   OVIR_TRY(reopen());
   for (const auto& [offset, bytes] : extents_.free_runs()) {
     blocks_->release(offset, bytes);

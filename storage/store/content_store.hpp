@@ -1,9 +1,9 @@
 #pragma once
 
+#include "messages/durable_file.hpp"
 #include "messages/limits/store.hpp"
 #include "messages/result.hpp"
 #include "storage/env/env.hpp"
-#include "storage/env/random_access_file.hpp"
 #include "storage/store/extent_map.hpp"
 #include "storage/store/store_index.hpp"
 #include "storage/store/store_reader.hpp"
@@ -130,8 +130,9 @@ class store_batch;
 /// the caller, in seconds since 1970.
 class content_store {
 public:
-  /// Makes the folder where there is none. `busy`: another process has it. `io_failed`: the disk
-  /// refuses. `unsupported`: of another version. Damage is mended and reported, no error.
+  /// Makes the folder where there is none. `environment` outlives the store. `busy`: another
+  /// process has it. `io_failed`: the disk refuses. `unsupported`: of another version. Damage is
+  /// mended and reported, no error.
   [[nodiscard]] static result<std::unique_ptr<content_store>>
   open(env& environment, const std::string& folder, const store_options& options);
   ~content_store();
@@ -188,7 +189,8 @@ private:
   /// What the index says in all, gathered while it is read.
   struct loaded;
 
-  content_store(std::string folder, const store_options& options, std::unique_ptr<held_lock> lock);
+  content_store(env& environment, std::string folder, const store_options& options,
+                std::unique_ptr<held_lock> lock);
   [[nodiscard]] result<void> reopen();
   [[nodiscard]] result<std::vector<change_outcome>>
   try_commit(std::span<const store_change> changes, std::uint64_t now);
@@ -204,7 +206,7 @@ private:
   store_options options_;
   std::unique_ptr<held_lock> lock_;
   std::optional<store_index> index_;
-  std::shared_ptr<random_access_file> blocks_;
+  std::shared_ptr<durable_file> blocks_;
   std::shared_ptr<store_view> view_;
   extent_map extents_;
   std::array<kind_usage, content_kinds.size()> usage_{};
@@ -218,6 +220,7 @@ private:
   bool suspect_{false};                   ///< a lookup met a damaged page of the index
   std::optional<std::uint64_t> retry_at_; ///< the disk refused; nothing is kept until then
   std::optional<std::string> warning_;
+  env& env_;
 };
 
 } // namespace ovir::storage

@@ -4,9 +4,7 @@
 #include "storage/store/record_check.hpp"
 #include "storage/store/store_index.hpp"
 
-#include <filesystem>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 namespace ovir::storage {
@@ -22,8 +20,8 @@ std::string index_key(std::string_view key) {
 
 class lmdb_index final : public derived_index {
 public:
-  lmdb_index(std::string folder, store_index index)
-      : folder_(std::move(folder)), index_(std::move(index)) {}
+  lmdb_index(env& environment, std::string folder, store_index index)
+      : env_(environment), folder_(std::move(folder)), index_(std::move(index)) {}
 
   result<void> visit(const visitor& each) override {
     OVIR_TRY(check_usable());
@@ -62,14 +60,9 @@ public:
   }
   result<void> clear() override {
     index_.reset();
-    std::error_code wrong;
-    std::filesystem::remove(folder_ + "/index.mdb", wrong);
-    if (wrong) {
-      return fail(errc::io_failed, "{}/index.mdb: cannot be removed ({}); remove it yourself",
-                  folder_, wrong.message());
-    }
+    OVIR_TRY(env_.remove(folder_ + "/index.mdb"));
     index_report unused;
-    OVIR_ASSIGN(store_index fresh, store_index::open(folder_, nothing_loaded(), unused));
+    OVIR_ASSIGN(store_index fresh, store_index::open(env_, folder_, nothing_loaded(), unused));
     index_ = std::move(fresh);
     return {};
   }
@@ -84,21 +77,23 @@ private:
                   : fail(errc::internal, "{}/index.mdb: failed before; it is opened anew", folder_);
   }
 
+  env& env_;
   std::string folder_;
   std::optional<store_index> index_;
 };
 
 } // namespace
 
-result<std::unique_ptr<derived_index>> open_lmdb_index(const std::string& folder,
+result<std::unique_ptr<derived_index>> open_lmdb_index(env& environment, const std::string& folder,
                                                        derived_index_report& report) {
   index_report found;
-  auto opened = store_index::open(folder, lmdb_index::nothing_loaded(), found);
+  auto opened = store_index::open(environment, folder, lmdb_index::nothing_loaded(), found);
   report.damaged = found.rebuilt;
   if (!opened) {
     return opened.error();
   }
-  return std::unique_ptr<derived_index>{std::make_unique<lmdb_index>(folder, std::move(*opened))};
+  return std::unique_ptr<derived_index>{
+      std::make_unique<lmdb_index>(environment, folder, std::move(*opened))};
 }
 
 } // namespace ovir::storage

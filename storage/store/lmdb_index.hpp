@@ -2,6 +2,7 @@
 
 #include "messages/derived_index.hpp"
 #include "messages/result.hpp"
+#include "storage/env/env.hpp"
 
 #include <memory>
 #include <string>
@@ -15,8 +16,9 @@ struct derived_index_report {
 
 /// An index of records in `folder`/index.mdb, on the machinery of the content store: LMDB writes
 /// it, every page is checked before it is believed, every record has its check, and all of them
-/// add up. One that is damaged is empty again. The folder is there and locked.
-[[nodiscard]] result<std::unique_ptr<derived_index>> open_lmdb_index(const std::string& folder,
-                                                                     derived_index_report& report);
+/// add up. One that is damaged is empty again. The folder is there and locked;
+/// `environment` outlives the index.
+[[nodiscard]] result<std::unique_ptr<derived_index>>
+open_lmdb_index(env& environment, const std::string& folder, derived_index_report& report);
 
 } // namespace ovir::storage

@@ -3,8 +3,6 @@
 #include "messages/limits/store.hpp"
 
 #include <algorithm>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -42,7 +40,7 @@ result<void> refuse_other_versions(index_pages& pages, const tree_root& root) {
   return {};
 }
 
-result<checked_index> check(const random_access_file& file, const index_loader& loader) {
+result<checked_index> check(const durable_file& file, const index_loader& loader) {
   index_pages pages{file};
   checked_index out;
   const auto root = pages.newest_root();
@@ -104,12 +102,11 @@ private:
 /// A new index beside the old one; it takes its place when it is whole.
 class index_writer {
 public:
-  static result<index_writer> begin(const std::string& folder) {
+  static result<index_writer> begin(env& environment, const std::string& folder) {
     const std::string path = path_in(folder) + ".new";
-    std::error_code ignored;
-    std::filesystem::remove(path, ignored);
-    OVIR_ASSIGN(lmdb_file file, lmdb_file::open(path));
-    return index_writer{folder, std::move(file)};
+    OVIR_TRY(environment.remove(path));
+    OVIR_ASSIGN(auto file, environment.open_tree(path));
+    return index_writer{environment, folder, std::move(file)};
   }
 
   result<void> add(std::string_view key, std::string_view record) {
@@ -120,38 +117,37 @@ public:
   }
 
   result<void> finish() {
-    summary_.transaction = file_.transaction() + 1;
+    summary_.transaction = file_->transaction() + 1;
     changes_.insert_or_assign(summary_index_key(), to_record(summary_));
     OVIR_TRY(flush());
-    OVIR_TRY(rename_file(path_in(folder_) + ".new", path_in(folder_)));
-    sync_folder(folder_);
-    return {};
+    return env_.rename(path_in(folder_) + ".new", path_in(folder_));
   }
 
   [[nodiscard]] std::uint64_t records() const noexcept { return summary_.records; }
 
 private:
-  index_writer(std::string folder, lmdb_file file)
-      : folder_(std::move(folder)), file_(std::move(file)) {}
+  index_writer(env& environment, std::string folder, std::unique_ptr<tree_file> file)
+      : env_(environment), folder_(std::move(folder)), file_(std::move(file)) {}
 
   result<void> flush() {
-    OVIR_TRY(file_.commit(changes_));
+    OVIR_TRY(file_->commit(changes_));
     changes_.clear();
     return {};
   }
 
+  env& env_;
   std::string folder_;
-  lmdb_file file_;
+  std::unique_ptr<tree_file> file_;
   index_changes changes_;
   index_summary summary_;
 };
 
 /// Takes over what can be read. Only what is reached from a root counts: a page that lies about by
 /// itself may be an older one, and would bring back what was removed since.
-result<void> rebuild(const std::string& folder, const random_access_file& file,
+result<void> rebuild(env& environment, const std::string& folder, const durable_file& file,
                      index_report& report) {
   index_pages pages{file};
-  OVIR_ASSIGN(index_writer writer, index_writer::begin(folder));
+  OVIR_ASSIGN(index_writer writer, index_writer::begin(environment, folder));
   std::uint64_t stated = 0;
   for (const tree_root& root : pages.possible_roots()) {
     rescuer keep{pages, root};
@@ -176,17 +172,17 @@ result<void> rebuild(const std::string& folder, const random_access_file& file,
 
 } // namespace
 
-store_index::store_index(std::shared_ptr<const random_access_file> file, lmdb_file writer,
-                         tree_root root, index_summary summary)
+store_index::store_index(std::shared_ptr<const durable_file> file,
+                         std::unique_ptr<tree_file> writer, tree_root root, index_summary summary)
     : file_(std::move(file)), writer_(std::move(writer)), root_(root), summary_(summary) {}
 
-result<store_index> store_index::open(const std::string& folder, const index_loader& loader,
-                                      index_report& report) {
+result<store_index> store_index::open(env& environment, const std::string& folder,
+                                      const index_loader& loader, index_report& report) {
   const std::string path = path_in(folder);
   for (const bool last_try : {false, true}) {
-    auto opened = random_access_file::open_to_read(path);
+    auto opened = environment.open_durable(path, durable_use::read);
     if (!opened && opened.error().code == errc::not_found && !last_try) {
-      OVIR_ASSIGN(index_writer writer, index_writer::begin(folder));
+      OVIR_ASSIGN(index_writer writer, index_writer::begin(environment, folder));
       OVIR_TRY(writer.finish());
       report.made = true;
       continue;
@@ -194,17 +190,17 @@ result<store_index> store_index::open(const std::string& folder, const index_loa
     if (!opened) {
       return opened.error();
     }
-    auto file = std::make_shared<const random_access_file>(std::move(*opened));
+    std::shared_ptr<const durable_file> file = std::move(*opened);
     OVIR_TRY(file->size());
     OVIR_ASSIGN(const checked_index found, check(*file, loader));
     if (found.sound) {
-      OVIR_ASSIGN(lmdb_file writer, lmdb_file::open(path));
+      OVIR_ASSIGN(auto writer, environment.open_tree(path));
       return store_index{std::move(file), std::move(writer), found.root, found.summary};
     }
     loader.restart();
     if (!last_try) {
       report.rebuilt = true;
-      OVIR_TRY(rebuild(folder, *file, report));
+      OVIR_TRY(rebuild(environment, folder, *file, report));
     }
   }
   return fail(errc::io_failed,
@@ -213,10 +209,10 @@ result<store_index> store_index::open(const std::string& folder, const index_loa
               path);
 }
 
-result<void> store_index::rewrite(const std::string& folder) {
-  OVIR_ASSIGN(const random_access_file file, random_access_file::open_to_read(path_in(folder)));
+result<void> store_index::rewrite(env& environment, const std::string& folder) {
+  OVIR_ASSIGN(const auto file, environment.open_durable(path_in(folder), durable_use::read));
   index_report unused;
-  return rebuild(folder, file, unused);
+  return rebuild(environment, folder, *file, unused);
 }
 
 result<std::optional<std::string>> store_index::find(const std::string& key) {
@@ -281,7 +277,7 @@ result<void> store_index::commit(index_changes changes) {
   OVIR_ASSIGN(const index_summary after, summary_after(changes));
   changes.insert_or_assign(summary_index_key(), to_record(after));
   OVIR_TRY(check_pages(changes));
-  OVIR_TRY(writer_.commit(changes));
+  OVIR_TRY(writer_->commit(changes));
   const auto root = index_pages{*file_}.newest_root();
   if (!root || root->transaction != after.transaction) {
     return damaged("its first pages");

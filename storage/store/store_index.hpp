@@ -1,8 +1,9 @@
 #pragma once
 
+#include "messages/durable_file.hpp"
 #include "messages/result.hpp"
+#include "storage/env/env.hpp"
 #include "storage/index/index_pages.hpp"
-#include "storage/index/lmdb_file.hpp"
 #include "storage/store/store_record.hpp"
 
 #include <functional>
@@ -32,7 +33,7 @@ class store_index {
 public:
   /// `unsupported` for the file of another version, `io_failed` where the disk refuses. The folder
   /// is there and locked.
-  [[nodiscard]] static result<store_index> open(const std::string& folder,
+  [[nodiscard]] static result<store_index> open(env& environment, const std::string& folder,
                                                 const index_loader& loader, index_report& report);
 
   /// `digest_mismatch` where a page on the way is damaged: open the index anew.
@@ -46,22 +47,20 @@ public:
   [[nodiscard]] result<void> commit(index_changes changes);
 
   [[nodiscard]] const tree_root& root() const noexcept { return root_; }
-  [[nodiscard]] const std::shared_ptr<const random_access_file>& file() const noexcept {
-    return file_;
-  }
+  [[nodiscard]] const std::shared_ptr<const durable_file>& file() const noexcept { return file_; }
   [[nodiscard]] std::uint64_t bytes_on_disk() const noexcept { return file_->bytes_on_disk(); }
 
   /// Copies every record into a new file without gaps, and takes it. As `open` afterwards.
-  [[nodiscard]] static result<void> rewrite(const std::string& folder);
+  [[nodiscard]] static result<void> rewrite(env& environment, const std::string& folder);
 
 private:
-  store_index(std::shared_ptr<const random_access_file> file, lmdb_file writer, tree_root root,
-              index_summary summary);
+  store_index(std::shared_ptr<const durable_file> file, std::unique_ptr<tree_file> writer,
+              tree_root root, index_summary summary);
   [[nodiscard]] result<void> check_pages(const index_changes& changes);
   [[nodiscard]] result<index_summary> summary_after(const index_changes& changes);
 
-  std::shared_ptr<const random_access_file> file_;
-  lmdb_file writer_;
+  std::shared_ptr<const durable_file> file_;
+  std::unique_ptr<tree_file> writer_;
   tree_root root_;
   index_summary summary_;
 };

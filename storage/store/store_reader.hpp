@@ -1,6 +1,6 @@
 #pragma once
 
-#include "storage/env/random_access_file.hpp"
+#include "messages/durable_file.hpp"
 #include "storage/index/index_pages.hpp"
 #include "storage/store/store_record.hpp"
 
@@ -31,8 +31,7 @@ struct lookup_answer {
 /// thread; any number of threads read it and none of them waits.
 class store_view {
 public:
-  store_view(std::shared_ptr<const random_access_file> index,
-             std::shared_ptr<const random_access_file> blocks)
+  store_view(std::shared_ptr<const durable_file> index, std::shared_ptr<const durable_file> blocks)
       : index_(std::move(index)), blocks_(std::move(blocks)) {}
 
   void publish(const tree_root& root) noexcept;
@@ -40,12 +39,12 @@ public:
   void close() noexcept { closed_.store(true, std::memory_order_release); }
 
   [[nodiscard]] std::optional<tree_root> root() const noexcept;
-  [[nodiscard]] const random_access_file& index() const noexcept { return *index_; }
-  [[nodiscard]] const random_access_file& blocks() const noexcept { return *blocks_; }
+  [[nodiscard]] const durable_file& index() const noexcept { return *index_; }
+  [[nodiscard]] const durable_file& blocks() const noexcept { return *blocks_; }
 
 private:
-  std::shared_ptr<const random_access_file> index_;
-  std::shared_ptr<const random_access_file> blocks_;
+  std::shared_ptr<const durable_file> index_;
+  std::shared_ptr<const durable_file> blocks_;
   std::atomic<bool> closed_{false};
   // A sequence lock: odd while the fields below change.
   std::atomic<std::uint64_t> sequence_{0};

@@ -1,5 +1,5 @@
 // The bytes of docs/formats/store.md, field by field. A change here is a new version of the format.
-#include "storage/index/lmdb_file.hpp"
+#include "storage/env/lmdb_file.hpp"
 #include "storage/store/store_record.hpp"
 
 #include <fmt/format.h>

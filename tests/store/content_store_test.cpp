@@ -1,3 +1,4 @@
+#include "storage/env/random_access_file.hpp"
 #include "storage/store/content_store.hpp"
 #include "tests/store/disk_recorder.hpp"
 #include "tests/store/store_folder.hpp"

@@ -1,5 +1,6 @@
 // Whatever the files of a store hold: it never crashes, and never hands out a wrong byte. Each try
 // is a process of its own, so that a crash is seen as one.
+#include "storage/env/lmdb_file.hpp"
 #include "tests/store/disk_recorder.hpp"
 #include "tests/store/store_folder.hpp"
 

@@ -50,7 +50,8 @@ opened_ledger open_in(const std::filesystem::path& folder) {
   opened_ledger out;
   out.file = storage::open_durable_file((folder / "log").string(), false).value();
   storage::derived_index_report found;
-  auto index = storage::open_lmdb_index(folder.string(), found);
+  static const auto machine = storage::make_env_posix();
+  auto index = storage::open_lmdb_index(*machine, folder.string(), found);
   out.damaged = found.damaged;
   if (index) {
     out.index = std::move(*index);

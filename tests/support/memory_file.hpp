@@ -47,7 +47,12 @@ public:
     events.push_back({true, 0, {}});
     return {};
   }
+  result<void> truncate(std::uint64_t bytes) override {
+    content.resize(bytes);
+    return {};
+  }
   result<std::uint64_t> size() const override { return content.size(); }
+  std::uint64_t bytes_on_disk() const noexcept override { return content.size(); }
 
   std::vector<std::byte> content;
   std::vector<event> events;

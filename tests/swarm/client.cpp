@@ -122,7 +122,8 @@ gateway::http_request client::request() const {
                   {"temperature", ask_.wanted.sampling.temperature},
                   {"top_k", ask_.wanted.sampling.top_k},
                   {"seed", ask_.wanted.sampling.seed},
-                  {"stream", ask_.stream}};
+                  {"stream", ask_.stream},
+                  {"receipt", ask_.receipt}};
   r.body = body.dump();
   return r;
 }

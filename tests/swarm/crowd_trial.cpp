@@ -185,7 +185,8 @@ void crowd_trial::plan_by(std::size_t i) {
   for (const plan_stage& stage : planned ? planned->stages : std::vector<plan_stage>{}) {
     const std::size_t j = chosen[stage.node];
     if (j < crowd_.size() && !crowd_.running(j)) {
-      report_.oldest_in_plan = std::max(report_.oldest_in_plan, seconds_of(crowd_.now() - crowd_.gone(j)));
+      report_.oldest_in_plan =
+          std::max(report_.oldest_in_plan, seconds_of(crowd_.now() - crowd_.gone(j)));
     }
   }
   report_.plans += planned ? 1 : 0;

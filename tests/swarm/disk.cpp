@@ -1,20 +1,22 @@
 #include "tests/swarm/disk.hpp"
 
+#include "tests/swarm/tree.hpp"
+
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace ovir::swarm {
 
 namespace {
 
-class shared_map final : public storage::mapped_file {
+/// As the file was when it was mapped: nobody maps one that changes.
+class copied_map final : public storage::mapped_file {
 public:
-  explicit shared_map(std::shared_ptr<disk::file> file) : file_(std::move(file)) {}
-  std::span<const std::byte> bytes() const noexcept override { return file_->bytes; }
+  explicit copied_map(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
+  std::span<const std::byte> bytes() const noexcept override { return bytes_; }
 
 private:
-  std::shared_ptr<disk::file> file_;
+  std::vector<std::byte> bytes_;
 };
 
 class plain_memory final : public storage::large_memory {
@@ -44,7 +46,7 @@ public:
   result<void> commit() override {
     OVIR_TRY(env_.synced(path_));
     auto made = std::make_shared<disk::file>();
-    made->bytes = std::move(bytes_);
+    made->bytes.write(0, bytes_);
     env_.kept().files[path_] = std::move(made);
     return {};
   }
@@ -78,12 +80,7 @@ public:
       : env_(env), path_(std::move(path)), file_(std::move(file)), writable_(writable) {}
 
   result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> out) const override {
-    if (offset >= file_->bytes.size()) {
-      return std::size_t{0};
-    }
-    const std::size_t count = std::min<std::size_t>(out.size(), file_->bytes.size() - offset);
-    std::copy_n(file_->bytes.begin() + static_cast<std::ptrdiff_t>(offset), count, out.begin());
-    return count;
+    return file_->bytes.read(offset, out);
   }
   result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) override {
     if (!writable_) {
@@ -103,52 +100,27 @@ public:
     }
     return {};
   }
+  result<void> truncate(std::uint64_t bytes) override {
+    if (!writable_) {
+      return fail(errc::io_failed, "{}: open to read", path_);
+    }
+    OVIR_TRY(env_.writable(path_, 0));
+    disk::truncate(*file_, bytes);
+    return {};
+  }
   result<std::uint64_t> size() const override { return file_->bytes.size(); }
+  std::uint64_t bytes_on_disk() const noexcept override { return file_->bytes.bytes_taken(); }
+  void release(std::uint64_t offset, std::uint64_t bytes) noexcept override {
+    if (env_.writable(path_, 0)) {
+      file_->bytes.release(offset, bytes);
+    }
+  }
 
 private:
   disk_env& env_;
   std::string path_;
   std::shared_ptr<disk::file> file_;
   bool writable_;
-};
-
-class kept_index final : public derived_index {
-public:
-  kept_index(disk_env& env, std::string folder)
-      : env_(env), folder_(std::move(folder)), records_(env.kept().indexes[folder_]) {}
-
-  result<void> visit(const visitor& each) override {
-    for (const auto& [key, record] : records_) {
-      each(key, record);
-    }
-    return {};
-  }
-  result<std::optional<std::string>> find(const std::string& key) override {
-    const auto found = records_.find(key);
-    return found == records_.end() ? std::optional<std::string>{} : std::optional{found->second};
-  }
-  result<void> commit(const changes& what) override {
-    OVIR_TRY(env_.writable(folder_, what.size() * key_bytes_max));
-    OVIR_TRY(env_.synced(folder_));
-    for (const auto& [key, record] : what) {
-      if (record) {
-        records_.insert_or_assign(key, *record);
-      } else {
-        records_.erase(key);
-      }
-    }
-    return {};
-  }
-  result<void> clear() override {
-    OVIR_TRY(env_.writable(folder_, 0));
-    records_.clear();
-    return {};
-  }
-
-private:
-  disk_env& env_;
-  std::string folder_;
-  disk::index& records_;
 };
 
 class taken_lock final : public storage::held_lock {
@@ -165,9 +137,10 @@ private:
   std::string folder_;
 };
 
-void put(std::vector<std::byte>& into, std::uint64_t offset, std::span<const std::byte> bytes) {
-  into.resize(std::max<std::size_t>(into.size(), offset + bytes.size()));
-  std::copy(bytes.begin(), bytes.end(), into.begin() + static_cast<std::ptrdiff_t>(offset));
+/// The folder below "state": who writes there.
+std::string room_of(const std::string& path) {
+  const std::size_t first = path.find('/') + 1;
+  return path.substr(first, path.find('/', first) - first);
 }
 
 } // namespace
@@ -176,12 +149,9 @@ disk::snapshot disk::copy(std::string_view prefix) const {
   snapshot now;
   for (const auto& [path, f] : files) {
     if (path.starts_with(prefix)) {
-      now.files[path] = f->bytes;
-    }
-  }
-  for (const auto& [folder, entries] : indexes) {
-    if (folder.starts_with(prefix)) {
-      now.indexes[folder] = entries;
+      std::vector<std::byte>& bytes = now[path];
+      bytes.resize(f->bytes.size());
+      f->bytes.read(0, bytes);
     }
   }
   return now;
@@ -189,53 +159,77 @@ disk::snapshot disk::copy(std::string_view prefix) const {
 
 void disk::restore(const snapshot& earlier, std::string_view prefix) {
   std::erase_if(files, [&](const auto& one) { return one.first.starts_with(prefix); });
-  std::erase_if(indexes, [&](const auto& one) { return one.first.starts_with(prefix); });
-  for (const auto& [path, bytes] : earlier.files) {
-    files[path] = std::make_shared<file>(file{bytes, {}, false});
+  for (const auto& [path, bytes] : earlier) {
+    files[path] = std::make_shared<file>();
+    files[path]->bytes.write(0, bytes);
   }
-  for (const auto& [folder, entries] : earlier.indexes) {
-    indexes[folder] = entries;
-  }
+}
+
+void disk::forget_oldest(file& f) {
+  f.unsynced_bytes -= f.unsynced.front().bytes.size();
+  f.unsynced.pop_front();
 }
 
 void disk::write(file& f, std::uint64_t offset, std::span<const std::byte> bytes) {
   file::write w{offset, {bytes.begin(), bytes.end()}, {}, f.bytes.size()};
   if (offset < f.bytes.size()) {
-    const auto first = f.bytes.begin() + static_cast<std::ptrdiff_t>(offset);
-    w.before.assign(first, first + static_cast<std::ptrdiff_t>(
-                                       std::min(bytes.size(), f.bytes.size() - offset)));
+    w.before.resize(std::min<std::uint64_t>(bytes.size(), f.bytes.size() - offset));
+    f.bytes.read(offset, w.before);
   }
+  f.unsynced_bytes += bytes.size();
   f.unsynced.push_back(std::move(w));
-  put(f.bytes, offset, bytes);
+  f.bytes.write(offset, bytes);
+  while (f.unsynced_bytes > unsynced_bytes_max) {
+    forget_oldest(f);
+  }
 }
 
-void disk::sync(file& f) { f.unsynced.clear(); }
+void disk::truncate(file& f, std::uint64_t size) {
+  file::write w{size, {}, {}, f.bytes.size()};
+  if (size < f.bytes.size()) {
+    w.before.resize(f.bytes.size() - size);
+    f.bytes.read(size, w.before);
+  }
+  f.unsynced.push_back(std::move(w));
+  f.bytes.resize(size);
+}
 
-// After a loss of power each sector of each write is there or not, as the disk liked.
+void disk::sync(file& f) {
+  f.unsynced.clear();
+  f.unsynced_bytes = 0;
+}
+
+// Each sector of each write is there or not, as the disk liked.
+void disk::lose_power(file& f, chance& draws) {
+  const auto writes = std::exchange(f.unsynced, {});
+  f.unsynced_bytes = 0;
+  for (auto w = writes.rbegin(); w != writes.rend(); ++w) {
+    f.bytes.write(w->offset, w->before);
+    f.bytes.resize(w->size_before);
+  }
+  const std::uint64_t mood = draws.below(3); // nothing, a prefix, any sectors
+  for (const file::write& w : writes) {
+    if (mood == 0 || (mood == 1 && draws.one_in(writes.size() + 1))) {
+      break;
+    }
+    if (w.bytes.empty() && (mood == 1 || draws.one_in(2))) {
+      f.bytes.resize(w.offset);
+    }
+    for (std::size_t at = 0; at < w.bytes.size(); at += sector_bytes) {
+      if (mood == 1 || draws.one_in(2)) {
+        f.bytes.write(w.offset + at,
+                      std::span{w.bytes}.subspan(at, std::min(sector_bytes, w.bytes.size() - at)));
+      }
+    }
+  }
+}
+
 void disk::crash(crash_kind kind, chance& draws) {
   for (auto& [path, f] : files) {
     if (!f->unsynced.empty() && kind == crash_kind::power) {
-      std::vector<std::byte> left = f->bytes;
-      for (auto w = f->unsynced.rbegin(); w != f->unsynced.rend(); ++w) {
-        put(left, w->offset, w->before);
-        left.resize(w->size_before);
-      }
-      const std::uint64_t mood = draws.below(3); // nothing, a prefix, any sectors
-      for (const file::write& w : f->unsynced) {
-        if (mood == 0 || (mood == 1 && draws.one_in(f->unsynced.size() + 1))) {
-          break;
-        }
-        for (std::size_t at = 0; at < w.bytes.size(); at += sector_bytes) {
-          if (mood == 1 || draws.one_in(2)) {
-            const std::size_t count = std::min(sector_bytes, w.bytes.size() - at);
-            put(left, w.offset + at, std::span{w.bytes}.subspan(at, count));
-          }
-        }
-      }
-      f = std::make_shared<file>(file{std::move(left), {}, f->secret});
-    } else {
-      sync(*f);
+      lose_power(*f, draws);
     }
+    sync(*f);
   }
   locks.clear();
 }
@@ -243,7 +237,7 @@ void disk::crash(crash_kind kind, chance& draws) {
 bool disk::flip(std::string_view part, chance& draws) {
   std::vector<file*> found;
   for (auto& [path, f] : files) {
-    if (path.find(part) != std::string::npos && !f->bytes.empty() && !f->secret) {
+    if (path.find(part) != std::string::npos && f->bytes.size() > 0 && !f->secret) {
       found.push_back(f.get());
     }
   }
@@ -251,8 +245,18 @@ bool disk::flip(std::string_view part, chance& draws) {
     return false;
   }
   file& f = *found[draws.below(found.size())];
-  f.bytes[draws.below(f.bytes.size())] ^= static_cast<std::byte>(1U << draws.below(8));
+  const std::uint64_t at = draws.below(f.bytes.size());
+  ++flips;
+  f.bytes.flip(at, static_cast<unsigned>(draws.below(8)));
   return true;
+}
+
+std::uint64_t disk::bytes_taken(std::string_view part) const {
+  std::uint64_t sum = 0;
+  for (const auto& [path, f] : files) {
+    sum += path.find(part) == std::string::npos ? 0 : f->bytes.bytes_taken();
+  }
+  return sum;
 }
 
 disk_env::disk_env(disk& kept, clocks time, chance draws)
@@ -265,6 +269,7 @@ result<void> disk_env::writable(const std::string& path, std::size_t bytes) {
   if (kept_.full) {
     return fail(errc::io_failed, "{}: cannot be written (No space left on device)", path);
   }
+  kept_.written[room_of(path)] += bytes;
   if (spent) {
     spent(bytes, false);
   }
@@ -290,9 +295,18 @@ result<std::shared_ptr<disk::file>> disk_env::find(const std::string& path) cons
   return found->second;
 }
 
+/// What is there, or a new one.
+std::shared_ptr<disk::file> disk_env::made(const std::string& path) {
+  auto& file = kept_.files[path];
+  if (!file) {
+    file = std::make_shared<disk::file>();
+  }
+  return file;
+}
+
 result<std::unique_ptr<storage::mapped_file>> disk_env::map(const std::string& path) {
-  OVIR_ASSIGN(auto file, find(path));
-  return std::unique_ptr<storage::mapped_file>{std::make_unique<shared_map>(std::move(file))};
+  OVIR_ASSIGN(const auto file, find(path));
+  return std::unique_ptr<storage::mapped_file>{std::make_unique<copied_map>(file->bytes.all())};
 }
 
 result<std::string> disk_env::read(const std::string& path, std::uint64_t bytes_max) {
@@ -301,7 +315,7 @@ result<std::string> disk_env::read(const std::string& path, std::uint64_t bytes_
     return fail(errc::over_limit, "{}: is larger than the {} bytes allowed", path, bytes_max);
   }
   std::string text(file->bytes.size(), '\0');
-  std::memcpy(text.data(), file->bytes.data(), text.size());
+  file->bytes.read(0, std::as_writable_bytes(std::span{text}));
   return text;
 }
 
@@ -323,10 +337,8 @@ result<std::unique_ptr<storage::held_lock>> disk_env::lock(const std::string& fo
 
 result<std::unique_ptr<storage::append_file>> disk_env::create(const std::string& path) {
   OVIR_TRY(writable(path, 0));
-  auto file = std::make_shared<disk::file>();
-  kept_.files[path] = file;
-  return std::unique_ptr<storage::append_file>{
-      std::make_unique<appended>(*this, path, std::move(file))};
+  kept_.files.erase(path);
+  return std::unique_ptr<storage::append_file>{std::make_unique<appended>(*this, path, made(path))};
 }
 
 result<std::unique_ptr<durable_file>> disk_env::open_durable(const std::string& path,
@@ -338,11 +350,22 @@ result<std::unique_ptr<durable_file>> disk_env::open_durable(const std::string& 
   if (use != storage::durable_use::read) {
     OVIR_TRY(writable(path, 0));
   }
-  if (!there) {
-    kept_.files[path] = std::make_shared<disk::file>();
-  }
   return std::unique_ptr<durable_file>{
-      std::make_unique<durable>(*this, path, kept_.files[path], use != storage::durable_use::read)};
+      std::make_unique<durable>(*this, path, made(path), use != storage::durable_use::read)};
+}
+
+result<std::unique_ptr<storage::tree_file>> disk_env::open_tree(const std::string& path) {
+  OVIR_TRY(writable(path, 0));
+  OVIR_ASSIGN(auto opened, tree::open(*this, path, made(path)));
+  return std::unique_ptr<storage::tree_file>{std::move(opened)};
+}
+
+result<void> disk_env::rename(const std::string& from, const std::string& to) {
+  OVIR_ASSIGN(auto file, find(from));
+  OVIR_TRY(synced(to));
+  kept_.files.erase(from);
+  kept_.files[to] = std::move(file);
+  return {};
 }
 
 result<std::vector<std::string>> disk_env::list(const std::string& folder) {
@@ -374,7 +397,7 @@ result<bool> disk_env::make_secret_file(const std::string& path, std::span<const
   OVIR_TRY(writable(path, bytes.size()));
   OVIR_TRY(synced(path));
   auto file = std::make_shared<disk::file>();
-  file->bytes.assign(bytes.begin(), bytes.end());
+  file->bytes.write(0, bytes);
   file->secret = true;
   kept_.files[path] = std::move(file);
   return true;
@@ -385,19 +408,13 @@ result<std::size_t> disk_env::read_secret_file(const std::string& path, std::spa
   if (file->bytes.size() > out.size()) {
     return fail(errc::over_limit, "{}: is larger than the {} bytes allowed", path, out.size());
   }
-  std::copy(file->bytes.begin(), file->bytes.end(), out.begin());
-  return file->bytes.size();
+  return file->bytes.read(0, out);
 }
 
 // Each call takes a microsecond, so that loops which measure or wait by calling it end.
 disk_env::time_point disk_env::now() {
   last_ = std::max(last_ + std::chrono::microseconds{1}, time_.now());
   return last_;
-}
-
-result<std::unique_ptr<derived_index>> disk_env::open_index(const std::string& folder) {
-  OVIR_TRY(writable(folder, 0));
-  return std::unique_ptr<derived_index>{std::make_unique<kept_index>(*this, folder)};
 }
 
 } // namespace ovir::swarm

@@ -1,12 +1,14 @@
 #pragma once
 
-#include "messages/derived_index.hpp"
 #include "messages/durable_file.hpp"
 #include "storage/env/env.hpp"
 #include "tests/swarm/chance.hpp"
+#include "tests/swarm/sparse_bytes.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -26,41 +28,48 @@ enum class crash_kind : std::uint8_t {
 class disk {
 public:
   struct file {
-    std::vector<std::byte> bytes; ///< as the running system reads it
+    sparse_bytes bytes; ///< as the running system reads it
     struct write {
       std::uint64_t offset{0};
-      std::vector<std::byte> bytes;
+      std::vector<std::byte> bytes;  ///< none: the file was cut or lengthened to `offset`
       std::vector<std::byte> before; ///< what it replaced
-      std::size_t size_before{0};    ///< of the file
+      std::uint64_t size_before{0};  ///< of the file
     };
-    std::vector<write> unsynced;
+    std::deque<write> unsynced;
+    std::uint64_t unsynced_bytes{0};
     bool secret{false};
   };
-  using index = std::map<std::string, std::string, std::less<>>;
   static constexpr std::size_t sector_bytes = 512;
+  /// Of one file. Beyond, the system writes by itself what was written first.
+  static constexpr std::uint64_t unsynced_bytes_max = std::uint64_t{4} << 20U;
 
   /// Which of the writes that were not synced are there after a crash.
   void crash(crash_kind kind, chance& draws);
   /// Flips one bit of a file whose name contains `part`; false where there is none.
   bool flip(std::string_view part, chance& draws);
+  /// What files whose names contain `part` take.
+  [[nodiscard]] std::uint64_t bytes_taken(std::string_view part) const;
 
-  /// A copy of every file and index whose path begins so, and their return.
-  struct snapshot {
-    std::map<std::string, std::vector<std::byte>> files;
-    std::map<std::string, index> indexes;
-  };
+  /// A copy of every file whose path begins so, and their return.
+  using snapshot = std::map<std::string, std::vector<std::byte>>;
   [[nodiscard]] snapshot copy(std::string_view prefix) const;
   void restore(const snapshot& earlier, std::string_view prefix);
 
   static void write(file& f, std::uint64_t offset, std::span<const std::byte> bytes);
+  static void truncate(file& f, std::uint64_t size);
   static void sync(file& f);
 
   std::map<std::string, std::shared_ptr<file>> files;
-  std::map<std::string, index> indexes; ///< by folder; kept whole: LMDB's promise
   std::set<std::string> locks;
   bool full{false};       ///< every write fails
   bool sync_fails{false}; ///< every sync does
   bool sync_lies{false};  ///< every sync says that it is done, and nothing was
+  std::uint64_t flips{0}; ///< so many bits were
+  std::map<std::string, std::uint64_t> written; ///< bytes in all, by the folder below "state"
+
+private:
+  static void forget_oldest(file& f);
+  static void lose_power(file& f, chance& draws);
 };
 
 /// The environment of one life of a node: its files, its clocks, its generator. Once `end` was
@@ -89,6 +98,8 @@ public:
   result<std::unique_ptr<storage::append_file>> create(const std::string& path) override;
   result<std::unique_ptr<durable_file>> open_durable(const std::string& path,
                                                      storage::durable_use use) override;
+  result<std::unique_ptr<storage::tree_file>> open_tree(const std::string& path) override;
+  result<void> rename(const std::string& from, const std::string& to) override;
   result<std::vector<std::string>> list(const std::string& folder) override;
   result<void> remove(const std::string& path) override;
   result<void> make_folder(const std::string& path) override;
@@ -98,9 +109,6 @@ public:
   std::uint64_t unix_seconds() override { return time_.unix_seconds(); }
   void random(std::span<std::byte> out) override { draws_.fill(out); }
 
-  /// As `storage::open_lmdb_index`.
-  [[nodiscard]] result<std::unique_ptr<derived_index>> open_index(const std::string& folder);
-
   /// Whether a write may happen now.
   [[nodiscard]] result<void> writable(const std::string& path, std::size_t bytes);
   [[nodiscard]] result<void> synced(const std::string& path);
@@ -108,6 +116,7 @@ public:
 
 private:
   [[nodiscard]] result<std::shared_ptr<disk::file>> find(const std::string& path) const;
+  [[nodiscard]] std::shared_ptr<disk::file> made(const std::string& path);
 
   disk& kept_;
   clocks time_;

@@ -78,10 +78,6 @@ public:
   serve_http(const gateway::http_options& options, gateway::http_handler& handler) override {
     return std::unique_ptr<gateway::http_server>{std::make_unique<door>(host_, options, handler)};
   }
-  result<std::unique_ptr<derived_index>>
-  open_index(const std::string& folder, storage::derived_index_report& /*report*/) override {
-    return host_.env_->open_index(folder);
-  }
 
   /// Jobs hold actors, which must not outlive their system.
   void drop_jobs();
@@ -124,15 +120,17 @@ private:
     const host_speed& speed = on_.host_.speed_;
     const nanoseconds most = kind_ == supervision::job_kind::stages ? speed.step : speed.other;
     world& in = on_.host_.world_;
-    in.in(in.draws().between(most / 2, most), [this, life = on_.host_.life_, h = &on_.host_] {
-      h->run_here(life, [this] {
-        planned_ = false;
-        if (!jobs_.empty()) {
-          do_one();
-          plan();
-        }
-      });
-    });
+    const nanoseconds wait = std::exchange(waits_, nanoseconds{0});
+    in.in(wait + in.draws().between(most / 2, most),
+          [this, life = on_.host_.life_, h = &on_.host_] {
+            h->run_here(life, [this] {
+              planned_ = false;
+              if (!jobs_.empty()) {
+                do_one();
+                plan();
+              }
+            });
+          });
   }
   void do_one() {
     const job next = std::move(jobs_.front());
@@ -140,7 +138,10 @@ private:
     ++finished_;
     on_.host_.world_.note(computed, on_.host_.how_.number, static_cast<std::uint64_t>(kind_));
     compute::serial_runner runner;
+    host& h = on_.host_;
+    const nanoseconds before = std::exchange(h.busy_until_, h.world_.now());
     next(runner);
+    waits_ = std::exchange(h.busy_until_, before) - h.world_.now();
   }
 
   host_machine& on_;
@@ -148,6 +149,7 @@ private:
   std::deque<job> jobs_;
   std::uint64_t finished_{0};
   bool planned_{false};
+  nanoseconds waits_{0}; ///< for the disk: this thread alone
 };
 
 std::unique_ptr<actors::compute_executor>

@@ -1,4 +1,5 @@
 #include "messages/mutant.hpp"
+#include "tests/swarm/calm.hpp"
 #include "tests/swarm/crowd_trial.hpp"
 #include "tests/swarm/shrink.hpp"
 #include "tests/swarm/swarm.hpp"
@@ -14,6 +15,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 
 // Runs whole swarms, each in this process and under one seed (docs/SIMULATION.md).
 
@@ -39,6 +41,7 @@ struct settings {
   bool quiet{false};
   bool no_ledger{false};
   bool no_audits{false};
+  std::uint64_t calm_hours{0}; ///< 0: storms
   intensity how;
   crowd_plan crowd{.nodes = 0}; ///< without nodes: whole swarms
 };
@@ -76,6 +79,9 @@ void show(const plan& p, const settings& s, const outcome& o) {
              p.seed, s.arithmetic, o.violations.empty() ? "holds" : "FAILS", o.events, o.turns,
              o.messages, static_cast<double>(o.virtual_time.count()) / 1e9, o.answered, o.cancelled,
              o.attempts, o.lives, o.entries, o.trace);
+  for (const std::string& line : o.found) {
+    fmt::print("  {}\n", line);
+  }
   for (const std::string& v : o.violations) {
     fmt::print("  {}\n", v);
   }
@@ -137,7 +143,8 @@ int run_crowds(const settings& s) {
 }
 
 int run_all(const settings& s) {
-  tiny_model model{s.arithmetic == "kernels" ? arithmetic::kernels : arithmetic::stand_in};
+  tiny_model model{s.arithmetic == "kernels" ? arithmetic::kernels : arithmetic::stand_in,
+                   s.how.calm ? width::wide : width::narrow};
   using clock = std::chrono::steady_clock;
   const auto begin = clock::now();
   const double processor = processor_seconds();
@@ -185,6 +192,8 @@ int main(int argc, char** argv) {
   app.add_option("--minutes", s.minutes, "Instead: as many runs as begin in so long");
   app.add_option("--arithmetic", s.arithmetic, "kernels or stand-in")
       ->check(CLI::IsMember({"kernels", "stand-in"}));
+  app.add_option("--calm", s.calm_hours, "Instead of storms: so many hours of many requests")
+      ->check(CLI::Range(1, 240));
   app.add_option("--nodes", s.how.nodes, "Nodes")->check(CLI::Range(3, 2'000));
   app.add_option("--requests", s.how.requests, "Requests of clients");
   app.add_option("--faults", s.how.faults, "Faults");
@@ -222,7 +231,16 @@ int main(int argc, char** argv) {
 #ifdef OVIR_MUTANTS
   ovir::switch_mutant_on(s.mutant);
 #endif
+  if (s.calm_hours > 0) {
+    const intensity asked = std::exchange(s.how, calm_intensity(s.calm_hours));
+    s.how.nodes = asked.nodes;
+    s.how.requests = app.count("--requests") > 0 ? asked.requests : s.how.requests;
+    s.how.faults = app.count("--faults") > 0 ? asked.faults : s.how.faults;
+    s.how.liars = asked.liars;
+    s.how.hostile = asked.hostile;
+  }
   s.how.ledger = !s.no_ledger;
   s.how.audits = !s.no_audits;
+  s.how.reuse = s.how.reuse && !s.how.takeover && !s.how.fork;
   return s.crowd.nodes > 0 ? run_crowds(s) : run_all(s);
 }

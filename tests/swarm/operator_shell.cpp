@@ -1,5 +1,8 @@
 #include "tests/swarm/operator_shell.hpp"
 
+#include "messages/hex.hpp"
+
+#include <cstring>
 #include <utility>
 
 namespace ovir::swarm {
@@ -14,6 +17,21 @@ actors::tls_options as_client() {
 }
 
 } // namespace
+
+ledger::signed_head operator_shell::head_of(const json& shown) {
+  ledger::signed_head h;
+  h.head.ledger = digest_from_hex(shown.at("ledger").get<std::string>()).value();
+  h.head.size = shown.at("size");
+  h.head.root = digest_from_hex(shown.at("root").get<std::string>()).value();
+  h.head.chain = digest_from_hex(shown.at("chain").get<std::string>()).value();
+  h.head.time = shown.at("time");
+  h.keeper = node_id_from_hex(shown.at("keeper").get<std::string>()).value();
+  const auto bytes =
+      bytes_from_hex(shown.at("signature").get<std::string>(), "a signature", h.proof.bytes.size())
+          .value();
+  std::memcpy(h.proof.bytes.data(), bytes.data(), bytes.size());
+  return h;
+}
 
 operator_shell::operator_shell(wires& at, std::size_t machine,
                                const std::array<std::byte, 32>& key_seed)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ledger/log/head.hpp"
 #include "messages/signing.hpp"
 #include "tests/swarm/wires.hpp"
 
@@ -25,6 +26,8 @@ public:
   operator_shell(wires& at, std::size_t machine, const std::array<std::byte, 32>& key_seed);
 
   [[nodiscard]] node_id id() const { return key_.id(); }
+  /// A head as docs/formats/admin.md shows it.
+  [[nodiscard]] static ledger::signed_head head_of(const json& shown);
   /// Asks the node at this address.
   void call(const std::string& address, const std::string& command, json arguments, answer then);
 

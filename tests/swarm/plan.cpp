@@ -1,5 +1,7 @@
 #include "tests/swarm/plan.hpp"
 
+#include "tests/swarm/calm.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -38,6 +40,8 @@ wanted_answer draw_wanted(chance& draws) {
   return w;
 }
 
+} // namespace
+
 fault draw_fault(chance& draws, const intensity& how) {
   fault f;
   f.at = draws.between(nanoseconds{1s}, how.length);
@@ -55,10 +59,13 @@ fault draw_fault(chance& draws, const intensity& how) {
   case fault_kind::drift: f.amount = draws.between(0, 1'000); break;
   case fault_kind::actor: f.amount = draws.below(64); break;
   case fault_kind::jump: f.amount = draws.between(0, 7'200); break;
+  case fault_kind::flip: f.amount = draws.below(2); break;
   default: break;
   }
   return f;
 }
+
+namespace {
 
 /// One of the two schedulers ends; it may come back soon. By then requests are paid for: one that
 /// nobody reserved for is not gone on with elsewhere.
@@ -92,6 +99,9 @@ std::string_view to_string(fault_kind kind) noexcept {
 }
 
 plan draw_plan(std::uint64_t seed, const intensity& how) {
+  if (how.calm) {
+    return draw_calm_plan(seed, how);
+  }
   plan p;
   p.seed = seed;
   p.how = how;
@@ -106,6 +116,7 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
     p.faults.push_back(draw_fault(draws, how));
   }
   chance wants = chance{seed}.split(0xa5c);
+  chance receipts = chance{seed}.split(0x4ece);
   for (std::size_t i = 0; i < how.requests; ++i) {
     ask a;
     a.at = wants.between(nanoseconds{500ms}, how.length);
@@ -113,6 +124,7 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
     a.gateway = wants.below(2);
     a.wanted = draw_wanted(wants);
     a.stream = !wants.one_in(5);
+    a.receipt = receipts.one_in(2);
     a.hang_up_after =
         a.stream && wants.one_in(5) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
     a.cancel_after =
@@ -130,13 +142,12 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
 }
 
 std::string to_text(const plan& all) {
-  std::string out =
-      fmt::format("seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\n"
-                  "ledger {:d}\naudits {:d}\nliars {}\nhostile {}\ntakeover {:d}\n"
-                  "fork {:d}\nnewcomers {}\n",
-                  all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
-                  all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.takeover,
-                  all.how.fork, all.how.newcomers);
+  std::string out = fmt::format(
+      "seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\nledger {:d}\naudits {:d}\n"
+      "liars {}\nhostile {}\nreuse {:d}\ncalm {:d}\ntakeover {:d}\nfork {:d}\nnewcomers {}\n",
+      all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
+      all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.reuse, all.how.calm,
+      all.how.takeover, all.how.fork, all.how.newcomers);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -189,6 +200,10 @@ result<plan> plan_from(std::string_view text) {
       words >> how.fork;
     } else if (key == "takeover") {
       words >> how.takeover;
+    } else if (key == "reuse") {
+      words >> how.reuse;
+    } else if (key == "calm") {
+      words >> how.calm;
     } else if (key == "asks") {
       std::size_t one = 0;
       while (words >> one) {

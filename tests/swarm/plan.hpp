@@ -31,7 +31,7 @@ enum class fault_kind : std::uint8_t {
   drift,     ///< its clocks run `amount` - 500 ppm fast
   jump,      ///< its date moves by `amount` - 3600 seconds
   drain,     ///< it takes nothing new, ends soon, and comes back after `length`
-  flip,      ///< its power goes, and a bit of what it kept of requests is wrong afterwards
+  flip,      ///< its power goes; a bit of its request logs or its store is wrong afterwards
   actor,     ///< one of its actors ends as after an exception; its supervisor starts it again
   fork,      ///< after `length` its ledger is again what it was; drawn only for a keeper that forks
 };
@@ -58,6 +58,7 @@ struct ask {
   std::size_t gateway{0}; ///< which it asks first
   wanted_answer wanted;
   bool stream{true};
+  bool receipt{false};
   std::uint32_t hang_up_after{0}; ///< events; 0: never. It comes back for the rest.
   std::uint32_t cancel_after{0};  ///< events; 0: never
   nanoseconds comes_back{0};      ///< after a lost connection it asks again then, and not before
@@ -76,6 +77,9 @@ struct intensity {
   std::size_t newcomers{0}; ///< workers that join by a token while the others are at work
   bool fork{false};         ///< the only fault is a keeper that forgets what it signed
   bool takeover{false}; ///< the only fault ends a scheduler, and its clients do not ask again soon
+  bool reuse{true};     ///< half of the requests want no receipt: only
+                        ///< those use what is kept
+  bool calm{false};     ///< hours, in which what nodes keep grows
 };
 
 /// Everything of a run but what its seed draws while it runs. Parts may be left out of it, which
@@ -88,6 +92,8 @@ struct plan {
 };
 
 [[nodiscard]] plan draw_plan(std::uint64_t seed, const intensity& how);
+
+[[nodiscard]] fault draw_fault(chance& draws, const intensity& how);
 
 /// One fault a line; for people and for `plan_from`.
 [[nodiscard]] std::string to_text(const plan& all);

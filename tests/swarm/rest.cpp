@@ -4,6 +4,7 @@
 #include "actors/protocol/protocol_actor.hpp"
 #include "actors/request/jobs_actor.hpp"
 #include "actors/stage/stage_host_actor.hpp"
+#include "messages/limits/general.hpp"
 
 #include <caf/all.hpp>
 
@@ -101,6 +102,11 @@ std::vector<std::string> wrong_at_rest(const told_state& seen,
   if (seen.sessions + seen.running() > 0) {
     wrong.push_back(fmt::format("{} sessions and {} running requests are left at rest",
                                 seen.sessions, seen.running()));
+  }
+  for (const auto& [who, list] : seen.jobs) {
+    if (list.size() > limits::jobs_kept_max) {
+      wrong.push_back(fmt::format("n{} remembers {} requests", who, list.size()));
+    }
   }
   if (lies) {
     return wrong;

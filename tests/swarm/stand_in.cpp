@@ -122,10 +122,15 @@ void rotate(float* x, const float* cos_sin, std::uint32_t pairs) {
 }
 
 void attend(const attention_task& task) {
-  mixer kept;
+  std::array<mixer, 4> parts; // side by side, for the processor's sake
   for (std::uint32_t p = task.first; p < task.positions; ++p) {
-    kept.add_bytes(task.keys + p * task.stride, task.head_dim * sizeof(std::uint16_t));
-    kept.add_bytes(task.values + p * task.stride, task.head_dim * sizeof(std::uint16_t));
+    mixer& part = parts[p % parts.size()];
+    part.add_bytes(task.keys + p * task.stride, task.head_dim * sizeof(std::uint16_t));
+    part.add_bytes(task.values + p * task.stride, task.head_dim * sizeof(std::uint16_t));
+  }
+  mixer kept;
+  for (const mixer& part : parts) {
+    kept.add(part.state());
   }
   for (std::uint32_t h = 0; h < task.heads; ++h) {
     mixer m;

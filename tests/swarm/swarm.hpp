@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,28 @@ struct outcome {
   nanoseconds virtual_time{0};
   std::size_t answered{0};
   std::size_t cancelled{0};
-  std::size_t attempts{0};  ///< of all clients
-  std::size_t lives{0};     ///< of all nodes
-  std::uint64_t entries{0}; ///< of the ledger
+  std::size_t attempts{0};        ///< of all clients
+  std::size_t lives{0};           ///< of all nodes
+  std::uint64_t entries{0};       ///< of the ledger
+  std::vector<std::string> found; ///< of a calm run: what was kept
+};
+
+/// In which a request ends once nothing goes wrong any more.
+inline constexpr nanoseconds request_bound = std::chrono::seconds{120};
+/// A worker that is no verifier.
+inline constexpr std::size_t liar_number = 3;
+
+/// What lies on all disks.
+struct bytes_kept {
+  std::uint64_t store{0};
+  std::uint64_t store_entries{0};
+  std::uint64_t ledger{0};
+  std::uint64_t requests{0}; ///< logs of running ones
+  std::uint64_t other{0};
+  // Ever written, to any of them.
+  std::uint64_t store_written{0};
+  std::uint64_t ledger_written{0};
+  std::uint64_t requests_written{0};
 };
 
 /// N nodes, their clients and what goes wrong, under one seed.
@@ -73,6 +93,11 @@ private:
   void check_takeover();
   void check_fork();
   void check_ledger();
+  void check_grown();
+  [[nodiscard]] std::optional<ledger::signed_head> ask_head();
+  void check_disk(host& h);
+  void check_restart(const ledger::signed_head& before);
+  void check_again();
   void await_conviction();
   [[nodiscard]] bool lies(std::size_t who) const;
   [[nodiscard]] role_set hostile_roles() const;
@@ -88,10 +113,12 @@ private:
   std::unique_ptr<operator_shell> shell_;
   std::unique_ptr<hostile_member> hostile_;   ///< null: there is none
   std::vector<ledger::signed_head> promised_; ///< heads that the keeper signed for the operator
+  std::vector<std::string> gateways_;         ///< addresses of HTTP endpoints
   std::vector<std::shared_ptr<client>> clients_;
   std::vector<std::size_t> ready_;
   std::vector<bool> is_ready_;
   trouble trouble_;
+  bytes_kept bytes_;
   outcome out_;
 };
 

@@ -22,14 +22,14 @@ private:
   std::shared_ptr<const std::vector<std::byte>> bytes_;
 };
 
-std::vector<std::byte> made() {
+std::vector<std::byte> made(width kept) {
   compute::synth_spec spec;
   spec.name = "tiny";
   spec.layers = tiny_model::layers;
-  spec.dim = 32;
+  spec.dim = kept == width::wide ? 512 : 32;
   spec.ffn_dim = 32;
-  spec.heads = 2;
-  spec.kv_heads = 1;
+  spec.heads = kept == width::wide ? 8 : 2;
+  spec.kv_heads = kept == width::wide ? 8 : 1;
   spec.vocabulary = tiny_model::vocabulary;
   spec.context = 512;
   spec.quantization = compute::synth_quantization::f16;
@@ -75,11 +75,11 @@ std::string_view to_string(arithmetic how) noexcept {
   return how == arithmetic::kernels ? "kernels" : "stand-in";
 }
 
-tiny_model::tiny_model(arithmetic how)
+tiny_model::tiny_model(arithmetic how, width kept)
     : how_(how),
       kernels_(how == arithmetic::stand_in ? &kernels_stand_in(compute::isa::avx2)
                                            : compute::select_kernels(std::nullopt).value()),
-      bytes_(std::make_shared<const std::vector<std::byte>>(made())) {
+      bytes_(std::make_shared<const std::vector<std::byte>>(made(kept))) {
   let_stand_in(how == arithmetic::stand_in);
   const auto metadata = compute::gguf::parse(*bytes_).value();
   manifest_ = std::make_shared<const compute::model_manifest>(

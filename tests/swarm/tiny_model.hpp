@@ -27,6 +27,9 @@ struct wanted_answer {
   std::uint32_t max_tokens{16};
 };
 
+/// How large the keys and values of a position are: a few bytes, or as many as fill disks.
+enum class width : std::uint8_t { narrow, wide };
+
 /// The model of a swarm: 8 layers, random weights, small. Loaded once, held by every node.
 class tiny_model {
 public:
@@ -34,7 +37,7 @@ public:
   static constexpr std::uint32_t vocabulary = 320;
   static constexpr std::string_view path = "tiny.gguf";
 
-  explicit tiny_model(arithmetic how);
+  tiny_model(arithmetic how, width kept);
 
   /// Of nodes that `hold`; on a node without the role worker, nothing.
   /// One that `lies` computes something wrong now and then.

@@ -142,7 +142,8 @@ void trouble::disturb_node(const fault& f) {
     return;
   case fault_kind::flip:
     crash(f, crash_kind::power);
-    static_cast<void>(h.kept().flip("state/requests/", world_.draws()));
+    static_cast<void>(
+        h.kept().flip(f.amount == 0 ? "state/requests/" : "state/store/", world_.draws()));
     return;
   default: return h.clock().jump_date(static_cast<std::int64_t>(f.amount) - jump_middle_s);
   }

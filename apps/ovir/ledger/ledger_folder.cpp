@@ -73,7 +73,7 @@ result<ledger_folder> ledger_folder::open(storage::env& environment, const std::
   options.seed = seed_from(environment);
   options.entries_least = head ? head->head.size : 0;
   storage::derived_index_report found;
-  auto index = storage::open_lmdb_index(folder, found);
+  auto index = storage::open_lmdb_index(environment, folder, found);
   options.index = index ? index->get() : nullptr;
   ledger::open_report report;
   auto book = ledger::ledger::open(*file, options, report);

@@ -299,6 +299,25 @@ TEST_F(env_posix_secrets, are_read_whole_or_not_at_all) {
   EXPECT_THAT(read("pipe", 5).error().message, HasSubstr("not a regular file"));
 }
 
+TEST_F(env_posix, cuts_and_lengthens_a_durable_file) {
+  const auto file = env_->open_durable(at("f"), durable_use::make).value();
+  ASSERT_TRUE(file->write_at(0, bytes("abcdef")));
+  ASSERT_TRUE(file->truncate(3));
+  EXPECT_EQ(content("f"), "abc");
+  ASSERT_TRUE(file->truncate(5));
+  EXPECT_EQ(content("f"), std::string("abc\0\0", 5));
+  EXPECT_FALSE(env_->open_durable(at("f"), durable_use::read).value()->truncate(0));
+}
+
+TEST_F(env_posix, renames_over_what_has_the_name) {
+  given("old", "1");
+  given("new", "2");
+  ASSERT_TRUE(env_->rename(at("new"), at("old")));
+  EXPECT_EQ(content("old"), "2");
+  EXPECT_EQ(files(), 1U);
+  EXPECT_EQ(env_->rename(at("new"), at("old")).error().code, errc::io_failed);
+}
+
 TEST_F(env_posix, knows_the_date) {
   // Between this line's writing and the year 2100.
   EXPECT_GT(env_->unix_seconds(), 1'750'000'000U);

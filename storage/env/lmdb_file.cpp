@@ -1,4 +1,4 @@
-#include "storage/index/lmdb_file.hpp"
+#include "storage/env/lmdb_file.hpp"
 
 #include "messages/limits/store.hpp"
 

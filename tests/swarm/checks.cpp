@@ -1,0 +1,190 @@
+#include "compute/text/tokenizer.hpp"
+#include "ledger/keeper/verify.hpp"
+#include "messages/request/request_name.hpp"
+#include "tests/swarm/rest.hpp"
+#include "tests/swarm/stand_in.hpp"
+#include "tests/swarm/swarm.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+// What must hold after a run (docs/SIMULATION.md).
+
+namespace ovir::swarm {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// In which nothing of a request is left behind.
+constexpr nanoseconds rest_bound = 240s;
+/// In which a lie that was told in a finished request is found.
+constexpr nanoseconds conviction_bound = 180s;
+/// Drawn last by a scheduler that ended, which no log has.
+constexpr std::uint32_t takeover_tokens = 4;
+
+} // namespace
+
+void swarm::check_answers() {
+  for (const auto& c : clients_) {
+    out_.attempts += c->attempts();
+    const ask& a = c->asked();
+    if (c->how() == client::state::refused) {
+      violate(fmt::format("client {} was refused for good: {}", a.client, c->trouble()));
+      continue;
+    }
+    if (!c->over()) {
+      violate(fmt::format("client {} waits {} s after the last fault: {} ({} attempts, {} bytes)",
+                          a.client, request_bound / 1s, c->trouble(), c->attempts(),
+                          c->text().size()));
+      continue;
+    }
+    const auto& tokens = model_.answer(a.wanted);
+    const std::string text = model_.text(tokens);
+    const bool whole = c->how() == client::state::answered;
+    out_.answered += whole ? 1 : 0;
+    out_.cancelled += whole ? 0 : 1;
+    bool right = c->text() == text;
+    for (std::size_t n = 0; !whole && !right && n < tokens.size(); ++n) {
+      right = c->text() ==
+              model_.text({tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(n)});
+    }
+    if (!right) {
+      violate(fmt::format("client {} got other bytes than one process answers: {} of {}", a.client,
+                          c->text().size(), text.size()));
+    }
+    const std::string reason = model_.ends(tokens) ? "stop" : "length";
+    if (whole && c->reason() != reason) {
+      violate(fmt::format("client {} was told the end '{}' and not '{}'", a.client, c->reason(),
+                          reason));
+    }
+    if (c->went_on()) {
+      violate(fmt::format("client {} was told more after its cancellation", a.client));
+    }
+    if (!whole && a.cancel_after == 0) {
+      violate(fmt::format("client {} was told that its request was cancelled", a.client));
+    }
+  }
+}
+
+std::shared_ptr<told_state> swarm::ask_everybody() {
+  auto seen = ask_all(hosts_, [this](host& h) { look_after(h); });
+  static_cast<void>(go([&seen] { return seen->complete(); }, world_.now() + 6s));
+  return seen;
+}
+
+void swarm::check_rest() {
+  const nanoseconds until = world_.now() + rest_bound;
+  std::vector<std::string> wrong{"nobody was asked"};
+  while (!wrong.empty() && world_.now() < until) {
+    wrong = wrong_at_rest(*ask_everybody(), hosts_, plan_.how.liars > 0);
+    if (!wrong.empty()) {
+      static_cast<void>(go([] { return false; }, world_.now() + 1s));
+    }
+  }
+  for (std::string& one : wrong) {
+    violate(std::move(one));
+  }
+}
+
+/// While the scheduler that ended is away, or soon after it is back.
+void swarm::check_takeover() {
+  const auto seen = ask_everybody();
+  for (const auto& c : clients_) {
+    if (c->asked().comes_back == nanoseconds{0} || !c->has_some() || c->over()) {
+      continue;
+    }
+    const actors::job_view* const job = answered_by(*seen, name_in_cluster({}, c->id()));
+    if (job == nullptr) {
+      violate(fmt::format("the request of client {} did not go on without it", c->asked().client));
+    } else if (!job->paths.empty() && job->paths.front().from + takeover_tokens < c->events()) {
+      violate(fmt::format("the request of client {} went on from token {} and not from {}",
+                          c->asked().client, job->paths.front().from, c->events()));
+    }
+  }
+  if (seen->sessions > 0) {
+    violate(fmt::format("{} sessions are left of requests that are over", seen->sessions));
+  }
+  for (std::string& one : wrong_views(*seen, hosts_)) {
+    violate(std::move(one));
+  }
+}
+
+/// Who lied is convicted by the verifiers, and nobody else.
+void swarm::await_conviction() {
+  std::set<node_id> convicted;
+  const auto liar = hosts_[liar_number]->id();
+  const auto ask = [this, &convicted] {
+    shell_->call(hosts_[0]->how().options.listen, "audits", operator_shell::json::object(),
+                 [&convicted](const operator_shell::json& reply) {
+                   if (reply.is_object() && reply.value("ok", false)) {
+                     for (const auto& one : reply["data"]["convictions"]) {
+                       convicted.insert(node_id_from_hex(one["node"].get<std::string>()).value());
+                     }
+                   }
+                 });
+  };
+  const nanoseconds until = world_.now() + conviction_bound;
+  while (!convicted.contains(liar) && world_.now() < until) {
+    ask();
+    static_cast<void>(go([] { return false; }, world_.now() + 2s));
+  }
+  if (!convicted.contains(liar)) {
+    violate(fmt::format("n{} lied {} times and was not convicted", liar_number, lies_told()));
+  }
+  convicted.erase(liar);
+  if (!convicted.empty()) {
+    violate(fmt::format("{} honest nodes were convicted", convicted.size()));
+  }
+}
+
+/// The log on the keeper's disk: every entry, every rule, and every head it ever signed.
+void swarm::check_ledger() {
+  host& keeps = *hosts_[keeper()];
+  const auto file = keeps.kept().files.find("state/ledger/log");
+  if (file == keeps.kept().files.end()) {
+    return violate("the keeper has no log");
+  }
+  disk_env env{
+      keeps.kept(), {[] { return storage::env::time_point{}; }, [] { return 0U; }}, chance{1}};
+  const auto log = env.open_durable("state/ledger/log", storage::durable_use::read);
+  ledger::verify_options how;
+  how.heads = promised_;
+  open_escrows open;
+  how.visit = [this, &open](std::uint64_t index, const ledger::entry& e, const auto&) {
+    open.note(e.what);
+    if (std::holds_alternative<ledger::mint>(e.what)) {
+      history_.add(world_.now(), "in_log", fmt::format(R"("entry":{})", index));
+    }
+  };
+  const auto seen = ledger::verify_log(**log, how);
+  if (!seen) {
+    return violate("the keeper's log cannot be read: " + seen.error().message);
+  }
+  if (seen->fault) {
+    violate(fmt::format("the keeper's log is wrong at entry {}: {}", seen->fault->entry.value_or(0),
+                        seen->fault->what));
+  }
+  out_.entries = seen->head.size;
+  if (open.count() > 0 && plan_.how.liars == 0) {
+    violate(fmt::format("{} reservations are open at rest", open.count()));
+  }
+  if (seen->convictions > 0 && plan_.how.liars == 0) {
+    violate(fmt::format("{} honest nodes were convicted", seen->convictions));
+  }
+}
+
+/// A keeper that signed two histories is found out, and what shows it is kept.
+void swarm::check_fork() {
+  const auto found = std::any_of(hosts_.begin(), hosts_.end(), [](const auto& h) {
+    return h->kept().files.contains("state/payments/fork");
+  });
+  if (!found) {
+    violate("nobody has evidence against the keeper that forgot what it signed");
+  }
+}
+
+} // namespace ovir::swarm
