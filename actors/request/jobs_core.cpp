@@ -149,9 +149,6 @@ result<void> jobs_core::start(generation_request request, request_id named, bool
 }
 
 void jobs_core::send_pieces(const job& j, watcher& w, effects& out) {
-  if (OVIR_MUTANT("jobs_tell_latecomers_nothing") && !j.outcome) {
-    w.next = std::max<std::uint32_t>(w.next, static_cast<std::uint32_t>(j.pieces.size()) - 1);
-  }
   for (; w.next < j.pieces.size(); ++w.next) {
     const piece& one = j.pieces[w.next];
     out.push_back(token_effect{w.who, w.tag, {w.next, one.token, one.text, one.logprobs}});
@@ -258,7 +255,7 @@ void jobs_core::tell(job& j, std::uint32_t index, piece told, effects& out) {
   if (index < j.pieces.size() && j.pieces[index].token != told.token) {
     correct(j, index, out);
   }
-  if (index != j.pieces.size() && !OVIR_MUTANT("jobs_tell_twice")) {
+  if (index != j.pieces.size()) {
     return; // told again by a lead that went on
   }
   j.pieces.push_back(std::move(told));

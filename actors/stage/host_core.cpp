@@ -41,9 +41,6 @@ result<void> host_core::check_driver(const session& known, const node_id& from,
   const bool other = known.lead != from;
   const bool held = other && !known.doubtful && around.is_there(known.lead);
   const bool earlier = order.driver < known.driver || (other && order.driver == known.driver);
-  if (OVIR_MUTANT("host_takes_any_driver")) {
-    return {};
-  }
   if (held || (earlier && (around.is_linked(known.lead) || !other))) {
     return fail(errc::superseded, "request {:016x} is driven by {}", order.request.value,
                 short_name(known.lead));
@@ -122,9 +119,6 @@ host_core::session& host_core::admit(const session_key& key, const node_id& from
     fresh.drawn_max = drawn_max(*open.log, open.positions);
     fresh.log = std::move(*open.log);
     open.log.reset();
-  }
-  if (OVIR_MUTANT("host_trusts_old_log") && s.log) {
-    fresh.log = std::move(s.log);
   }
   s = std::move(fresh);
   return s;

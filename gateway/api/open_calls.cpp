@@ -404,7 +404,7 @@ void open_calls::on_token(std::uint64_t tag, const told_token& token) {
   }
   const auto [c, which] = found->second;
   call::progress& answer = c->answers[which];
-  if (token.index != answer.next && !OVIR_MUTANT("gateway_takes_tokens_in_any_order")) {
+  if (token.index != answer.next) {
     return; // told again after a restart
   }
   if (around_.now() >= c->deadline) {
