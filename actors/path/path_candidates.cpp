@@ -14,8 +14,8 @@ namespace {
 
 class chooser {
 public:
-  chooser(std::span<const layer_holder> holders, std::span<const layer_range> runs,
-          std::size_t few, std::size_t most);
+  chooser(std::span<const layer_holder> holders, std::span<const layer_range> runs, std::size_t few,
+          std::size_t most);
 
   std::vector<std::size_t> answer();
 
@@ -48,7 +48,8 @@ private:
 
 chooser::chooser(std::span<const layer_holder> holders, std::span<const layer_range> runs,
                  std::size_t few, std::size_t most)
-    : holders_(holders), runs_(runs), few_(few), most_(most), held_(runs.empty() ? 0 : runs.back().last, 0) {
+    : holders_(holders), runs_(runs), few_(few), most_(most),
+      held_(runs.empty() ? 0 : runs.back().last, 0) {
   for (std::size_t i = 0; i < holders.size(); ++i) {
     clip(i);
   }

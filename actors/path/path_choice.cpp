@@ -31,10 +31,10 @@ layer_holder holder_of(const path_terms& wanted, const path_candidate& c, double
   const std::uint64_t kv = wanted.shape.kv_per_position * wanted.positions;
   const std::uint64_t room = stage_room(wanted.shape, c.memory, wanted.positions);
   const auto at_once = kv == 0 ? c.held.size() : std::min<std::uint64_t>(room / kv, c.held.size());
-  const double way = c.who->node == wanted.self
-                         ? 0
-                         : rtt_of(*c.who) + 2 * static_cast<double>(wanted.shape.boundary) /
-                                                assumed_bandwidth;
+  const double way =
+      c.who->node == wanted.self
+          ? 0
+          : rtt_of(*c.who) + 2 * static_cast<double>(wanted.shape.boundary) / assumed_bandwidth;
   return {c.who->node, c.held, static_cast<std::uint32_t>(at_once), layer_bytes / decode_speed(c),
           way};
 }
@@ -257,9 +257,8 @@ std::optional<layer_places> mend_path(const path_terms& wanted,
   indices.erase(std::unique(indices.begin(), indices.end()), indices.end());
   std::vector<path_place> places;
   for (std::size_t i = 0; i < before.size(); ++i) {
-    const auto at = keepers[i]
-                        ? std::lower_bound(indices.begin(), indices.end(), *keepers[i])
-                        : indices.end(); // the one after all, which takes no part any more
+    const auto at = keepers[i] ? std::lower_bound(indices.begin(), indices.end(), *keepers[i])
+                               : indices.end(); // the one after all, which takes no part any more
     places.push_back({static_cast<std::uint32_t>(at - indices.begin()), before[i].second});
   }
   return repaired(wanted, only(candidates, indices), places);

@@ -64,9 +64,9 @@ fewest_stages(const path_terms& wanted, const std::vector<path_candidate>& candi
 /// Keeps those stages of `before` whose nodes are candidates with these layers, and gives the rest
 /// to the best of the others (`repair_path`). `before` holds every layer once, in order. Absent
 /// where that is impossible.
-[[nodiscard]] std::optional<layer_places>
-mend_path(const path_terms& wanted, const std::vector<path_candidate>& candidates,
-          const layer_places& before);
+[[nodiscard]] std::optional<layer_places> mend_path(const path_terms& wanted,
+                                                    const std::vector<path_candidate>& candidates,
+                                                    const layer_places& before);
 
 /// Every level of faults there is, the least first; one where there are no candidates.
 [[nodiscard]] std::vector<std::uint32_t>

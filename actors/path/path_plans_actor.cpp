@@ -108,9 +108,9 @@ std::optional<layer_places> mended_at_once(pathfinder_state& state, const path_t
       nodes.push_back(c);
     }
   }
-  std::stable_sort(nodes.begin(), nodes.end(), [](const path_candidate& a, const path_candidate& b) {
-    return a.who->node < b.who->node;
-  });
+  std::stable_sort(
+      nodes.begin(), nodes.end(),
+      [](const path_candidate& a, const path_candidate& b) { return a.who->node < b.who->node; });
   return kept.empty() ? std::nullopt : mend_path(wanted, up_to(0, nodes, request), kept);
 }
 
@@ -184,8 +184,7 @@ result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted
   if (auto mended = mended_at_once(state, wanted, request, now, apart_from)) {
     return std::move(*mended);
   }
-  const auto nodes =
-      candidates_for(state, wanted, {layers_of(wanted)}, &request, now, apart_from);
+  const auto nodes = candidates_for(state, wanted, {layers_of(wanted)}, &request, now, apart_from);
   result<layer_places> path{error{}};
   for (const std::uint32_t level : fault_levels(nodes)) {
     if (!kept.empty()) {

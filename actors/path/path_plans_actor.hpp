@@ -20,8 +20,7 @@ namespace ovir::actors {
 [[nodiscard]] std::vector<path_candidate>
 candidates_for(pathfinder_state& state, const path_terms& wanted,
                const std::vector<layer_range>& runs, const pathfinder_state::watched* request,
-               fault_memory::time_point now,
-               const pathfinder_state::watched* apart_from = nullptr);
+               fault_memory::time_point now, const pathfinder_state::watched* apart_from = nullptr);
 
 /// The plan of a request that begins, around those who may not be paid for more work; with them
 /// where there is no other way.

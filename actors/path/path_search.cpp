@@ -232,8 +232,8 @@ void searcher::tighten() {
   double stride = 1;
   std::uint32_t in_vain = 0;
   std::uint64_t work = 0;
-  for (std::uint32_t round = 0; round < limits::path_bound_rounds_max &&
-                                work < limits::path_bound_steps_max && !satisfied();
+  for (std::uint32_t round = 0;
+       round < limits::path_bound_rounds_max && work < limits::path_bound_steps_max && !satisfied();
        ++round) {
     const double bound = least_of_all();
     if (bound > bound_ || round == 0) {

@@ -357,8 +357,8 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
   }
   const path_terms terms = terms_of(state, *model, wanted.positions);
   const layer_range all{0, model->weights.config.layers};
-  auto best = plan_best(state, terms,
-                        candidates_for(state, terms, {all}, nullptr, self->clock().now()));
+  auto best =
+      plan_best(state, terms, candidates_for(state, terms, {all}, nullptr, self->clock().now()));
   if (!best) {
     answer.planned = best.error();
     return answer;

@@ -32,8 +32,9 @@ struct model_shape {
                                           std::uint32_t prefill_chunk) noexcept;
 [[nodiscard]] model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk);
 
-/// Bytes for the KV of a stage on a node that has its weights in memory and so much of it free: less
-/// what a stage needs for scratch and boundaries or logits, at least. `positions` of one request.
+/// Bytes for the KV of a stage on a node that has its weights in memory and so much of it free:
+/// less what a stage needs for scratch and boundaries or logits, at least. `positions` of one
+/// request.
 [[nodiscard]] std::uint64_t stage_room(const model_shape& s, std::uint64_t memory,
                                        std::uint32_t positions) noexcept;
 

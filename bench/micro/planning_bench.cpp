@@ -21,9 +21,7 @@ struct swarm {
       : maker(seed, layers), known(maker.make_some(members)) {
     follow();
   }
-  void follow() {
-    (void)index.update(std::make_shared<const std::vector<member>>(known));
-  }
+  void follow() { (void)index.update(std::make_shared<const std::vector<member>>(known)); }
 
   test::holder_swarm maker;
   std::vector<member> known;

@@ -31,9 +31,9 @@ public:
       --first;
       for (std::size_t i = 0; i < all_.size(); ++i) {
         for (std::uint32_t last = first + 1; last <= layers_; ++last) {
-          rest_[first] = std::min(rest_[first], stage(i, {first, last}) + usual_in(i, first) +
-                                                    usual_out(i, last) +
-                                                    (last == layers_ ? 0 : rest_[last]));
+          rest_[first] =
+              std::min(rest_[first], stage(i, {first, last}) + usual_in(i, first) +
+                                         usual_out(i, last) + (last == layers_ ? 0 : rest_[last]));
         }
       }
     }
@@ -48,9 +48,9 @@ public:
     const path_candidate& c = all_[i];
     const model_shape& s = wanted_.shape;
     const bool is_last = range.last == layers_;
-    const std::uint64_t memory =
-        s.kv_per_position * wanted_.positions * range.size() + s.stage_buffers +
-        (is_last ? s.logits : s.boundary * wanted_.positions);
+    const std::uint64_t memory = s.kv_per_position * wanted_.positions * range.size() +
+                                 s.stage_buffers +
+                                 (is_last ? s.logits : s.boundary * wanted_.positions);
     if (range.first < c.held.first || range.last > c.held.last || memory > c.memory) {
       return infinite;
     }
@@ -259,9 +259,8 @@ TEST(path_choice_property, mends_a_path_among_thousands_of_holders) {
     const layer_places before = places_of(s.choose());
     ASSERT_FALSE(before.empty());
     const std::size_t lost = s.maker.whole(0, before.size() - 1);
-    std::erase_if(s.candidates, [&](const path_candidate& c) {
-      return c.who->node == before[lost].first;
-    });
+    std::erase_if(s.candidates,
+                  [&](const path_candidate& c) { return c.who->node == before[lost].first; });
     const auto mended = mend_path(s.maker.wanted(), s.candidates, before);
     ASSERT_TRUE(mended);
     for (std::size_t i = 0; i < before.size(); ++i) {

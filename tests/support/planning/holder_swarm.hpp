@@ -58,7 +58,8 @@ public:
     m.rtt = std::chrono::microseconds{whole(100, whole(0, 1) == 0 ? 2'000 : 60'000)};
     for (std::uint64_t k = whole(1, 3); k > 0; --k) {
       const auto length = static_cast<std::uint32_t>(
-          whole(0, 19) == 0 ? layers_ : whole(std::max(1U, layers_ / 16), std::max(1U, layers_ / 2)));
+          whole(0, 19) == 0 ? layers_
+                            : whole(std::max(1U, layers_ / 16), std::max(1U, layers_ / 2)));
       const auto first = static_cast<std::uint32_t>(whole(0, layers_ - length));
       m.advert.held.push_back({wanted_.model, {first, first + length}, layers_});
     }
@@ -83,12 +84,10 @@ public:
     const auto layers = static_cast<std::uint32_t>(wanted.shape.layer_weights.size());
     const std::vector<layer_range> all{{0, layers}};
     std::vector<actors::path_candidate> list;
-    for (const actors::layer_holding& holding :
-         index.holders(wanted.model, layers, all)) {
+    for (const actors::layer_holding& holding : index.holders(wanted.model, layers, all)) {
       for (const layer_range& range : holding.ranges) {
-        list.push_back({holding.who, range,
-                        holding.who->advert.memory_free / holding.ranges.size(), 1,
-                        holding.who->advert.ask_ppm * 1e-6, 0});
+        list.push_back({holding.who, range, holding.who->advert.memory_free / holding.ranges.size(),
+                        1, holding.who->advert.ask_ppm * 1e-6, 0});
       }
     }
     return list;

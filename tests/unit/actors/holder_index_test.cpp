@@ -1,5 +1,4 @@
 #include "actors/path/holder_index.hpp"
-
 #include "messages/limits/general.hpp"
 
 #include <gtest/gtest.h>

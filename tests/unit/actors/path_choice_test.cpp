@@ -1,5 +1,4 @@
 #include "actors/path/path_choice.hpp"
-
 #include "messages/limits/paths.hpp"
 
 #include <gmock/gmock.h>
