@@ -1,7 +1,6 @@
 #include "actors/path/path_bounds.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -51,7 +50,7 @@ reduced_hops::reduced_hops(const path_problem& p, double busy_max) {
     to_lead.push_back(p.nodes[i].to_lead_busy <= busy_max ? std::max(0.0, rest(i, n)) : infinite);
     for (std::size_t j = 0; j < n; ++j) {
       const double seconds = std::max(0.0, rest(i, j));
-      if (i != j && (std::isinf(seconds) || p.busy[i][j] > busy_max)) {
+      if (i != j && p.busy[i][j] > busy_max) {
         left[i][j] = infinite;
       } else if (i != j && seconds > hop_rounding * p.hop[i][j]) {
         left[i][j] = seconds;

@@ -62,7 +62,7 @@ struct reduced_hops {
 
   std::vector<double> pays; ///< what a node of the path pays for hops at least
   double lead_pays{0};
-  /// What is left of hops, in seconds; infinite where the link is too busy or there is none.
+  /// What is left of hops, in seconds; infinite where the link is too busy.
   std::vector<double> from_lead, to_lead;
   std::vector<std::vector<double>> left;
   std::vector<std::vector<std::uint32_t>> odd; ///< per node: to whom there is something left

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-/// The bounds of how requests find their paths, beside `plan_nodes_max` and `repair_states_max` of
+/// The bounds of how requests find their paths, beside `plan_states_max` and `repair_states_max` of
 /// `messages/limits/general.hpp`.
 namespace ovir::limits {
 

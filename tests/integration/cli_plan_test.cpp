@@ -69,7 +69,7 @@ TEST(cli_plan, names_line_and_column_of_a_mistake) {
       {"node = 3\n", "cluster.toml:1:8: 'node' must be tables"},
       {"[[node]]\nname = \"a\"\n", "cluster.toml:1:1: the key 'memory_mib' is missing"},
       {"[[node]\n", "cluster.toml:1:"},
-      {"", "a cluster has 1 to 16 nodes, this one 0"},
+      {"", "a cluster has 1 to 128 nodes, this one 0"},
   };
   for (const mistake& m : mistakes) {
     SCOPED_TRACE(m.file);

@@ -2,6 +2,7 @@
 
 #include "apps/ovir/base/config_table.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/paths.hpp"
 
 #include <algorithm>
 #include <array>
@@ -111,11 +112,11 @@ result<cluster_description> reader::read(std::string_view text) {
   OVIR_ASSIGN(const toml::table root, in_.parse(text));
   OVIR_TRY(in_.known_keys(root, "the file", file_keys));
   OVIR_ASSIGN(const toml::array* const nodes, in_.tables(root, "node"));
-  if (nodes == nullptr || nodes->empty() || nodes->size() > limits::plan_nodes_max) {
+  if (nodes == nullptr || nodes->empty() || nodes->size() > limits::path_nodes_max) {
     return fail(errc::malformed,
                 "{}: a cluster has 1 to {} nodes, this one {}; write a [[node]] "
                 "for each",
-                in_.path(), limits::plan_nodes_max, nodes == nullptr ? 0 : nodes->size());
+                in_.path(), limits::path_nodes_max, nodes == nullptr ? 0 : nodes->size());
   }
   for (const toml::node& node : *nodes) {
     OVIR_TRY(add_node(*node.as_table()));
