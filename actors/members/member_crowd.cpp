@@ -323,6 +323,15 @@ bool may_advertise(member_table& m, const node_advert& next, membership_time now
   return true;
 }
 
+bool may_refute_one(member_table& m, membership_time now) {
+  const auto each = m.intervals(static_cast<std::uint32_t>(m.alive_count()));
+  if (m.crowd.doubts_paid > now + limits::lone_doubts_burst * each) {
+    return false;
+  }
+  m.crowd.doubts_paid = std::max(m.crowd.doubts_paid, now) + each;
+  return true;
+}
+
 void crowd_tick(member_table& m, membership_time now, membership_effects& out) {
   crowd_state& c = m.crowd;
   attend_due(m, now, out);

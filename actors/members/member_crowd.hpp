@@ -23,6 +23,8 @@ void follow_size(member_table& m, membership_time now);
 /// Whether an advert of this node may be told now, and not later with the next: what changes often
 /// is told the less often the more members there are. Counts it.
 [[nodiscard]] bool may_advertise(member_table& m, const node_advert& next, membership_time now);
+/// Whether to refute a single accuser, which only itself believes: it costs everyone an advert.
+[[nodiscard]] bool may_refute_one(member_table& m, membership_time now);
 void crowd_tick(member_table& m, membership_time now, membership_effects& out);
 void crowd_link_up(member_table& m, const node_id& peer, membership_time now,
                    membership_effects& out);

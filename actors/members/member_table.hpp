@@ -161,6 +161,7 @@ struct crowd_state {
   std::uint32_t lost_hopes{0}; ///< looks at the dead to make soon
   bool advert_waits{false};    ///< `self` says more than `own`
   allowance urgent{limits::urgent_burst, 1, limits::urgent_interval};
+  membership_time doubts_paid{}; ///< refutations to single accusers are paid for until then
   membership_time next_advert{};
   membership_time next_ping{};
   membership_time next_look{};

@@ -182,7 +182,7 @@ void be_doubted(member_table& m, const signed_suspicion& s, const node_id& from,
   // In a crowd one accuser is believed by nobody else, and a refutation goes to thousands.
   m.crowd.accusers.insert(s.accuser);
   const bool believed = !m.crowded() || m.crowd.accusers.size() >= limits::accusers_min ||
-                        (s.accuser == from && m.crowd.urgent.spend(1, now));
+                        (s.accuser == from && may_refute_one(m, now));
   if (!believed) {
     return;
   }

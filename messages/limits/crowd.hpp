@@ -20,6 +20,8 @@ inline constexpr std::uint32_t catch_up_intervals = 4;   // where much is missin
 inline constexpr std::uint32_t lost_intervals = 40;      // between looks at the dead, if in vain
 inline constexpr std::uint32_t sweep_intervals = 100;    // between looks at every entry
 inline constexpr std::uint32_t refute_intervals = 20;    // between two refutations
+// Refutations to a single accuser: so many more at once than one each interval times the members.
+inline constexpr std::int64_t lone_doubts_burst = 2;
 inline constexpr std::uint32_t suspect_intervals = 50;   // between looks at a suspect
 inline constexpr std::size_t accusers_min = 3;           // who make a node suspect, and then dead
 inline constexpr std::size_t vouchers_min = 3;           // neighbours who make a node a member
@@ -35,8 +37,7 @@ inline constexpr std::size_t peer_claims_max = 256;       // of these, by one pe
 // What an accusation and an advert take of their node's allowance.
 inline constexpr std::uint32_t crowd_accusation_cost = 4;
 inline constexpr std::uint32_t crowd_advert_cost = 8;
-// Adverts of this node that do not wait their turn, and refutations to a single accuser: so many
-// at once, then one per interval.
+// Adverts of this node that do not wait their turn: so many at once, then one per interval.
 inline constexpr std::uint32_t urgent_burst = 8;
 inline constexpr std::chrono::milliseconds urgent_interval{10'000};
 // What waits for a link that is being opened: bytes of all, and half seconds.

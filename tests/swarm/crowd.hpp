@@ -84,7 +84,6 @@ public:
   [[nodiscard]] bool divided(std::size_t i, std::size_t j) const;
   [[nodiscard]] const core& membership(std::size_t i) const { return *nodes_[i].membership; }
   [[nodiscard]] const node_id& id(std::size_t i) const { return nodes_[i].key->id(); }
-  [[nodiscard]] std::uint64_t incarnation(std::size_t i) const { return nodes_[i].incarnation; }
   /// `size()`: none of them.
   [[nodiscard]] std::size_t index_of(const node_id& id) const;
   /// Of everything that happened.

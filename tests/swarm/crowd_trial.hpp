@@ -3,6 +3,7 @@
 #include "tests/swarm/crowd.hpp"
 
 #include <deque>
+#include <functional>
 
 namespace ovir::swarm {
 
@@ -19,7 +20,9 @@ struct crowd_report {
 /// compared with what is expected.
 class crowd_trial {
 public:
-  explicit crowd_trial(const crowd_plan& plan) : plan_(plan), crowd_(plan) {}
+  /// `says`: told of each phase when it is over.
+  crowd_trial(const crowd_plan& plan, std::function<void(const crowd_phase&)> says)
+      : plan_(plan), crowd_(plan), says_(std::move(says)) {}
   crowd_report run();
 
 private:
@@ -39,12 +42,15 @@ private:
 
   crowd_plan plan_;
   node_crowd crowd_;
+  std::function<void(const crowd_phase&)> says_;
   crowd_report report_;
   double processor_{0};      ///< at the beginning of the phase
   std::size_t disagreed_{0}; ///< who did at the last look
 };
 
-/// Lines for people: what each phase cost, and what was expected and is not so.
+// For people: the head of a table of phases, a line of it, and what follows.
+[[nodiscard]] std::string phase_head();
+[[nodiscard]] std::string to_text(const crowd_phase& phase);
 [[nodiscard]] std::string to_text(const crowd_plan& plan, const crowd_report& report);
 
 } // namespace ovir::swarm

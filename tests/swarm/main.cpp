@@ -134,7 +134,10 @@ int run_crowds(const settings& s) {
     crowd_plan p = s.crowd;
     p.seed = s.seed + i;
     const double processor = processor_seconds();
-    const crowd_report report = crowd_trial{p}.run();
+    // Messages, bytes and links are of one node in one second.
+    fmt::print("{}", phase_head());
+    const crowd_report report =
+        crowd_trial{p, [](const crowd_phase& phase) { fmt::print("{}", to_text(phase)); }}.run();
     fmt::print("{}  {:.0f} processor seconds\n", to_text(p, report),
                processor_seconds() - processor);
     failed += report.violations.empty() ? 0 : 1;
