@@ -255,8 +255,8 @@ crowd_report crowd_trial::run() {
 }
 
 std::string phase_head() {
-  return fmt::format("  {:<10}{:>8}{:>9}{:>10}{:>9}{:>10}{:>10}{:>9}{:>9}{:>8}{:>8}\n", "phase", "s",
-                     "agreed s", "messages", "bytes", "links", "missing", "ghosts", "suspects",
+  return fmt::format("  {:<10}{:>8}{:>9}{:>10}{:>9}{:>10}{:>10}{:>9}{:>9}{:>8}{:>8}\n", "phase",
+                     "s", "agreed s", "messages", "bytes", "links", "missing", "ghosts", "suspects",
                      "deaths", "cpu s");
 }
 
@@ -272,11 +272,11 @@ std::string to_text(const crowd_phase& p) {
 }
 
 std::string to_text(const crowd_plan& plan, const crowd_report& report) {
-  std::string out = fmt::format("crowd of {}, seed {}: {}, {} plans, the longest dead on a path "
-                                "{:.1f} s, digest {:016x}\n",
-                                plan.nodes, plan.seed,
-                                report.violations.empty() ? "holds" : "FAILS", report.plans,
-                                report.oldest_in_plan, report.digest);
+  std::string out =
+      fmt::format("crowd of {}, seed {}: {}, {} plans, the longest dead on a path "
+                  "{:.1f} s, digest {:016x}\n",
+                  plan.nodes, plan.seed, report.violations.empty() ? "holds" : "FAILS",
+                  report.plans, report.oldest_in_plan, report.digest);
   for (const std::string& v : report.violations) {
     out += "  " + v + "\n";
   }
