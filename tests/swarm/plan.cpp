@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <map>
 #include <sstream>
 
 namespace ovir::swarm {
@@ -160,6 +160,45 @@ std::string to_text(const plan& all) {
   return out;
 }
 
+namespace {
+
+/// Whether `key` is one of these numbers; reads it.
+bool read_intensity(const std::string& key, std::istringstream& words, intensity& how) {
+  const std::map<std::string_view, std::size_t*> counts{
+      {"nodes", &how.nodes}, {"requests", &how.requests}, {"faults", &how.faults},
+      {"liars", &how.liars}, {"hostile", &how.hostile},   {"newcomers", &how.newcomers}};
+  const std::map<std::string_view, bool*> flags{
+      {"ledger", &how.ledger}, {"audits", &how.audits},     {"fork", &how.fork},
+      {"reuse", &how.reuse},   {"takeover", &how.takeover}, {"calm", &how.calm}};
+  if (const auto count = counts.find(key); count != counts.end()) {
+    words >> *count->second;
+    return true;
+  }
+  if (const auto flag = flags.find(key); flag != flags.end()) {
+    words >> *flag->second;
+    return true;
+  }
+  return false;
+}
+
+result<fault> read_fault(std::istringstream& words) {
+  fault f;
+  std::string name;
+  std::int64_t at = 0;
+  std::int64_t length = 0;
+  words >> name >> at >> f.who >> f.other >> length >> f.amount;
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) {
+    return fail(errc::malformed, "no fault is called '{}'", name);
+  }
+  f.what = static_cast<fault_kind>(found - names.begin());
+  f.at = nanoseconds{at};
+  f.length = nanoseconds{length};
+  return f;
+}
+
+} // namespace
+
 result<plan> plan_from(std::string_view text) {
   std::istringstream lines{std::string{text}};
   std::string line;
@@ -174,36 +213,12 @@ result<plan> plan_from(std::string_view text) {
     if (key.empty() || key.starts_with('#')) {
       continue;
     }
-    std::int64_t nanos = 0;
     if (key == "seed") {
       words >> seed;
-    } else if (key == "nodes") {
-      words >> how.nodes;
-    } else if (key == "requests") {
-      words >> how.requests;
-    } else if (key == "faults") {
-      words >> how.faults;
     } else if (key == "length_ns") {
-      words >> nanos;
-      how.length = nanoseconds{nanos};
-    } else if (key == "ledger") {
-      words >> how.ledger;
-    } else if (key == "audits") {
-      words >> how.audits;
-    } else if (key == "liars") {
-      words >> how.liars;
-    } else if (key == "hostile") {
-      words >> how.hostile;
-    } else if (key == "newcomers") {
-      words >> how.newcomers;
-    } else if (key == "fork") {
-      words >> how.fork;
-    } else if (key == "takeover") {
-      words >> how.takeover;
-    } else if (key == "reuse") {
-      words >> how.reuse;
-    } else if (key == "calm") {
-      words >> how.calm;
+      std::int64_t length = 0;
+      words >> length;
+      how.length = nanoseconds{length};
     } else if (key == "asks") {
       std::size_t one = 0;
       while (words >> one) {
@@ -211,19 +226,9 @@ result<plan> plan_from(std::string_view text) {
       }
       words.clear();
     } else if (key == "fault") {
-      fault f;
-      std::string name;
-      std::int64_t at = 0;
-      words >> name >> at >> f.who >> f.other >> nanos >> f.amount;
-      const auto found = std::find(names.begin(), names.end(), name);
-      if (found == names.end()) {
-        return fail(errc::malformed, "no fault is called '{}'", name);
-      }
-      f.what = static_cast<fault_kind>(found - names.begin());
-      f.at = nanoseconds{at};
-      f.length = nanoseconds{nanos};
+      OVIR_ASSIGN(const fault f, read_fault(words));
       faults.push_back(f);
-    } else {
+    } else if (!read_intensity(key, words, how)) {
       return fail(errc::malformed, "no line of a plan begins with '{}'", key);
     }
     if (words.fail()) {
