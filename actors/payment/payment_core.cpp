@@ -32,6 +32,11 @@ payment_core::payment_core(evidence_terms terms, ledger::reserve reservation, le
   }
 }
 
+void payment_core::reserve_anew(std::uint64_t nonce) {
+  reservation_.nonce = nonce;
+  escrow_ = ledger::escrow_of(reservation_);
+}
+
 void payment_core::take(const computing_path& path, evidence_batch&& batch,
                         std::uint64_t unix_now) {
   const evidence_signer& by = batch.records.signer;

@@ -35,6 +35,9 @@ public:
   /// The rules, where the ledger was not known yet.
   void use(const ledger::policy& rules) { rules_ = rules; }
 
+  /// It is signed again under this nonce, and has another escrow: the first one was never there.
+  void reserve_anew(std::uint64_t nonce);
+
   /// Statements of a stage of `path`; what is not signed by it pays nobody. `unix_now`: when they
   /// came, in seconds: a statement behind its commitment's deadline is late, whatever it says.
   void take(const computing_path& path, evidence_batch&& batch, std::uint64_t unix_now);

@@ -293,7 +293,9 @@ void sign_refused_anew(payments_pointer self, std::uint64_t nonce_used) {
     }
     ++p.signed_anew;
     r->nonce = ++state.nonce;
-    p.core.reset();
+    if (p.core) {
+      p.core->reserve_anew(r->nonce); // it keeps what was stated, and whether it is over
+    }
     send_reserved(self, id, p, *r, ledger::sign_action(*state.environment.key, *state.ledger, *r));
   }
 }

@@ -2,7 +2,7 @@
 
 #include "gateway/http/http_connection.hpp"
 #include "messages/address_prefix.hpp"
-#include "messages/limits/crowd.hpp"
+#include "messages/limits/http_clients.hpp"
 #include "messages/limits/links.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>

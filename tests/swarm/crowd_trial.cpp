@@ -3,6 +3,7 @@
 #include "actors/path/path_candidates.hpp"
 #include "actors/path/planner.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/paths.hpp"
 
 #include <fmt/format.h>
 
@@ -19,6 +20,7 @@ using namespace std::chrono_literals;
 using namespace ovir::actors;
 
 constexpr std::size_t observers = 24;
+constexpr std::uint32_t model_layers = 8;
 constexpr std::chrono::seconds start_within{10}; // all nodes
 
 double processor_now() {
@@ -154,19 +156,21 @@ void crowd_trial::plan_by(std::size_t i) {
   for (const member& m : known) {
     if (m.health == member_health::alive && !m.advert.held.empty()) {
       able.push_back(&m);
-      holders.push_back(
-          {m.node, m.advert.held[0].layers, static_cast<double>(m.advert.decode_bytes_per_second)});
+      holders.push_back({m.node, m.advert.held[0].layers, model_layers,
+                         1.0 / static_cast<double>(m.advert.decode_bytes_per_second), 0.05});
     }
   }
   plan_request wanted;
-  wanted.shape.layer_weights.assign(8, 1'000);
+  wanted.shape.layer_weights.assign(model_layers, 1'000);
   wanted.shape.kv_per_position = 16;
   wanted.shape.embedding = wanted.shape.head = 1'000;
   wanted.shape.boundary = wanted.shape.logits = 64;
   wanted.shape.stage_buffers = 1'000;
   wanted.context = 64;
   std::vector<std::size_t> chosen;
-  for (const std::size_t h : chosen_holders(holders, 8, limits::plan_nodes_max)) {
+  const layer_range whole{0, model_layers};
+  for (const std::size_t h : chosen_holders(holders, std::span{&whole, 1}, limits::path_nodes_few,
+                                            limits::path_nodes_max)) {
     const node_advert& a = able[h]->advert;
     plan_node one;
     one.name = a.name;

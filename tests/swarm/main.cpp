@@ -43,7 +43,7 @@ struct settings {
   bool no_audits{false};
   std::uint64_t calm_hours{0}; ///< 0: storms
   intensity how;
-  crowd_plan crowd{.nodes = 0}; ///< without nodes: whole swarms
+  crowd_plan crowd{.nodes = 0, .times = {}}; ///< without nodes: whole swarms
 };
 
 const std::map<std::string, villainy> villainies{{"none", villainy::none},
