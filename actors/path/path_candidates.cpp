@@ -28,7 +28,6 @@ private:
     double cost{0};      ///< of a layer in the longest stage
     double cost_once{0}; ///< of a stage of one layer
     bool chosen{false};
-    bool counted{false}; ///< in this ranking
   };
 
   void clip(std::size_t index);
@@ -37,10 +36,10 @@ private:
   void count(const entry& e);
   void cover(const layer_range& run);
   void rank(double entry::*cost, std::uint32_t per_layer);
-  [[nodiscard]] bool lacking(double turn) const;
+  void choose_all(std::uint32_t divisor);
   [[nodiscard]] bool better(const entry& a, const entry& b, double entry::*cost) const;
   [[nodiscard]] bool has_room(const entry& e) const;
-  [[nodiscard]] bool wanted(const entry& e, double turn) const;
+  [[nodiscard]] bool wanted(const entry& e, std::uint32_t per_layer) const;
 
   std::span<const layer_holder> holders_;
   std::span<const layer_range> runs_;
@@ -49,6 +48,7 @@ private:
   std::vector<entry> entries_;
   std::vector<double> held_; ///< per layer, by those counted
   std::size_t chosen_{0};
+  bool to_the_brim_{false}; ///< no more than `most_` are chosen
   std::map<node_id, std::size_t> ranges_of_;
 };
 
@@ -151,57 +151,58 @@ void chooser::cover(const layer_range& run) {
 
 bool chooser::has_room(const entry& e) const {
   const auto known = ranges_of_.find(holders_[e.index].node);
-  return chosen_ < most_ &&
+  return (chosen_ < most_ || !to_the_brim_) &&
          (known == ranges_of_.end() || known->second < limits::plan_ranges_per_node_max);
 }
 
-bool chooser::wanted(const entry& e, double turn) const {
+bool chooser::wanted(const entry& e, std::uint32_t per_layer) const {
   return std::any_of(e.layers.begin(), e.layers.end(), [&](const layer_range& part) {
     return std::any_of(held_.begin() + part.first, held_.begin() + part.last,
-                       [turn](double held) { return held < turn; });
+                       [per_layer](double held) { return held < per_layer; });
   });
 }
 
-/// Some layer of the runs has fewer holders than turns.
-bool chooser::lacking(double turn) const {
-  return std::any_of(runs_.begin(), runs_.end(), [&](const layer_range& run) {
-    return std::any_of(held_.begin() + run.first, held_.begin() + run.last,
-                       [turn](double held) { return held < turn; });
-  });
-}
-
-// In turns, so that where there is no place for all, every layer has about as many.
+// Those that were chosen before count, too, where they are among the cheapest.
 void chooser::rank(double entry::*cost, std::uint32_t per_layer) {
   std::vector<entry*> order;
   for (entry& e : entries_) {
-    e.counted = false;
     order.push_back(&e);
   }
   std::sort(order.begin(), order.end(),
             [&](const entry* a, const entry* b) { return better(*a, *b, cost); });
   std::fill(held_.begin(), held_.end(), 0);
-  for (std::uint32_t turn = 1; turn <= per_layer; ++turn) {
-    for (auto e = order.begin(); e != order.end() && lacking(turn); ++e) {
-      if ((*e)->counted || !((*e)->chosen || has_room(**e)) || !wanted(**e, turn)) {
-        continue;
-      }
-      (*e)->counted = true;
-      count(**e);
-      if (!(*e)->chosen) {
-        choose(**e);
+  for (entry* const e : order) {
+    if ((e->chosen || has_room(*e)) && wanted(*e, per_layer)) {
+      count(*e);
+      if (!e->chosen) {
+        choose(*e);
       }
     }
   }
 }
 
+void chooser::choose_all(std::uint32_t divisor) {
+  for (entry& e : entries_) {
+    e.chosen = false;
+  }
+  chosen_ = 0;
+  ranges_of_.clear();
+  for (const layer_range& run : runs_) {
+    cover(run);
+  }
+  to_the_brim_ = 2 * divisor > limits::path_holders_per_layer;
+  rank(&entry::cost, std::max(1U, limits::path_holders_per_layer / divisor));
+  rank(&entry::cost_once, std::max(1U, limits::path_holders_for_one_layer / divisor));
+}
+
 std::vector<std::size_t> chooser::answer() {
   if (entries_.size() > few_) {
     leave_out_the_full();
-    for (const layer_range& run : runs_) {
-      cover(run);
+    std::uint32_t divisor = 1;
+    choose_all(divisor);
+    while (chosen_ > most_ && !to_the_brim_) {
+      choose_all(divisor *= 2);
     }
-    rank(&entry::cost, limits::path_holders_per_layer);
-    rank(&entry::cost_once, limits::path_holders_for_one_layer);
     std::erase_if(entries_, [](const entry& e) { return !e.chosen; });
   }
   std::vector<std::size_t> indices;

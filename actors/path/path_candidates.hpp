@@ -35,10 +35,10 @@ struct layer_holder {
 ///    counts as that part of a holder.
 /// 3. Likewise limits::path_holders_for_one_layer by the cost of a stage of one layer, for ranges
 ///    that are short.
-/// Of the second and third kind there are as many as `most` allows, and
-/// limits::plan_ranges_per_node_max of a node. Those without memory for one layer are chosen only
-/// where a layer has no others. Of equals, the one with the lower key; the order of the holders
-/// does not matter.
+/// Where these are more than `most`, half as many of each layer, and so on. Of the second and third
+/// kind no node has more than limits::plan_ranges_per_node_max. Those without memory for one layer
+/// are chosen only where a layer has no others. Of equals, the one with the lower key; the order of
+/// the holders does not matter.
 [[nodiscard]] std::vector<std::size_t> chosen_holders(std::span<const layer_holder> holders,
                                                       std::span<const layer_range> runs,
                                                       std::size_t few, std::size_t most);
