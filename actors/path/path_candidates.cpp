@@ -25,24 +25,30 @@ private:
     std::size_t index{0};
     std::vector<layer_range> layers; ///< of the runs
     std::uint32_t at_once{0};
-    double cost{0}; ///< per layer
+    double cost{0};      ///< of a layer in the longest stage
+    double cost_once{0}; ///< of a stage of one layer
     bool chosen{false};
   };
 
   void clip(std::size_t index);
   void leave_out_the_full();
-  void take(entry& e);
+  void choose(entry& e);
+  void count(const entry& e);
   void cover(const layer_range& run);
-  [[nodiscard]] bool better(const entry& a, const entry& b) const;
-  [[nodiscard]] bool wanted(const entry& e, double turn) const;
+  void rank(double entry::*cost, std::uint32_t per_layer);
+  void choose_all(std::uint32_t divisor);
+  [[nodiscard]] bool better(const entry& a, const entry& b, double entry::*cost) const;
+  [[nodiscard]] bool has_room(const entry& e) const;
+  [[nodiscard]] bool wanted(const entry& e, std::uint32_t per_layer) const;
 
   std::span<const layer_holder> holders_;
   std::span<const layer_range> runs_;
   std::size_t few_;
   std::size_t most_;
   std::vector<entry> entries_;
-  std::vector<double> held_; ///< per layer, by those chosen
-  std::size_t count_{0};
+  std::vector<double> held_; ///< per layer, by those counted
+  std::size_t chosen_{0};
+  bool to_the_brim_{false}; ///< no more than `most_` are chosen
   std::map<node_id, std::size_t> ranges_of_;
 };
 
@@ -70,14 +76,15 @@ void chooser::clip(std::size_t index) {
   if (!e.layers.empty()) {
     e.cost = holder.layer_seconds +
              holder.hand_over_seconds / std::max(1U, std::min(longest, holder.at_once));
+    e.cost_once = holder.layer_seconds + holder.hand_over_seconds;
     entries_.push_back(std::move(e));
   }
 }
 
-bool chooser::better(const entry& a, const entry& b) const {
+bool chooser::better(const entry& a, const entry& b, double entry::*cost) const {
   const layer_holder& x = holders_[a.index];
   const layer_holder& y = holders_[b.index];
-  return std::tie(a.cost, x.node, x.layers.first) < std::tie(b.cost, y.node, y.layers.first);
+  return std::tie(a.*cost, x.node, x.layers.first) < std::tie(b.*cost, y.node, y.layers.first);
 }
 
 // Where somebody else has room for each of their layers.
@@ -99,10 +106,13 @@ void chooser::leave_out_the_full() {
   });
 }
 
-void chooser::take(entry& e) {
+void chooser::choose(entry& e) {
   e.chosen = true;
-  ++count_;
+  ++chosen_;
   ++ranges_of_[holders_[e.index].node];
+}
+
+void chooser::count(const entry& e) {
   std::uint32_t layers = 0;
   for (const layer_range& part : e.layers) {
     layers += part.size();
@@ -126,45 +136,72 @@ void chooser::cover(const layer_range& run) {
           continue;
         }
         const layer_index reach = std::min(part.last, next + std::max(1U, e.at_once));
-        if (reach > reached || (reach == reached && better(e, *furthest))) {
+        if (reach > reached || (reach == reached && better(e, *furthest, &entry::cost))) {
           furthest = &e;
           reached = reach;
         }
       }
     }
     if (furthest != nullptr) {
-      take(*furthest);
+      choose(*furthest);
     }
     next = furthest != nullptr ? reached : next + 1;
   }
 }
 
-bool chooser::wanted(const entry& e, double turn) const {
+bool chooser::has_room(const entry& e) const {
   const auto known = ranges_of_.find(holders_[e.index].node);
-  if (e.chosen ||
-      (known != ranges_of_.end() && known->second >= limits::plan_ranges_per_node_max)) {
-    return false;
-  }
+  return (chosen_ < most_ || !to_the_brim_) &&
+         (known == ranges_of_.end() || known->second < limits::plan_ranges_per_node_max);
+}
+
+bool chooser::wanted(const entry& e, std::uint32_t per_layer) const {
   return std::any_of(e.layers.begin(), e.layers.end(), [&](const layer_range& part) {
     return std::any_of(held_.begin() + part.first, held_.begin() + part.last,
-                       [turn](double held) { return held < turn; });
+                       [per_layer](double held) { return held < per_layer; });
   });
+}
+
+// Those that were chosen before count, too, where they are among the cheapest.
+void chooser::rank(double entry::*cost, std::uint32_t per_layer) {
+  std::vector<entry*> order;
+  for (entry& e : entries_) {
+    order.push_back(&e);
+  }
+  std::sort(order.begin(), order.end(),
+            [&](const entry* a, const entry* b) { return better(*a, *b, cost); });
+  std::fill(held_.begin(), held_.end(), 0);
+  for (entry* const e : order) {
+    if ((e->chosen || has_room(*e)) && wanted(*e, per_layer)) {
+      count(*e);
+      if (!e->chosen) {
+        choose(*e);
+      }
+    }
+  }
+}
+
+void chooser::choose_all(std::uint32_t divisor) {
+  for (entry& e : entries_) {
+    e.chosen = false;
+  }
+  chosen_ = 0;
+  ranges_of_.clear();
+  for (const layer_range& run : runs_) {
+    cover(run);
+  }
+  to_the_brim_ = 2 * divisor > limits::path_holders_per_layer;
+  rank(&entry::cost, std::max(1U, limits::path_holders_per_layer / divisor));
+  rank(&entry::cost_once, std::max(1U, limits::path_holders_for_one_layer / divisor));
 }
 
 std::vector<std::size_t> chooser::answer() {
   if (entries_.size() > few_) {
     leave_out_the_full();
-    std::sort(entries_.begin(), entries_.end(),
-              [this](const entry& a, const entry& b) { return better(a, b); });
-    for (const layer_range& run : runs_) {
-      cover(run);
-    }
-    for (std::uint32_t turn = 1; turn <= limits::path_holders_per_layer; ++turn) {
-      for (entry& e : entries_) {
-        if (count_ < most_ && wanted(e, turn)) {
-          take(e);
-        }
-      }
+    std::uint32_t divisor = 1;
+    choose_all(divisor);
+    while (chosen_ > most_ && !to_the_brim_) {
+      choose_all(divisor *= 2);
     }
     std::erase_if(entries_, [](const entry& e) { return !e.chosen; });
   }

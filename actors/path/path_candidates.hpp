@@ -29,13 +29,16 @@ struct layer_holder {
 /// order, none overlap. All that hold some of them where these are `few` or fewer. Else:
 /// 1. The fewest whose ranges and memory cover the runs together, so that no layer loses its last
 ///    holder. They alone may be more than `most`.
-/// 2. In turns, the cheapest for whom there is a layer with fewer holders chosen than turns, until
-///    every layer has limits::path_holders_per_layer, or `most` are chosen. Cost: of a layer, and
+/// 2. The cheapest of each layer, limits::path_holders_per_layer of them, by the cost of a layer
+/// and
 ///    its share of the hand-over in the longest stage there. Who can hold a part of its range only
 ///    counts as that part of a holder.
-/// No node has more than limits::plan_ranges_per_node_max ranges of the second kind. Those without
-/// memory for one layer are chosen only where a layer has no others. Of equals, the one with the
-/// lower key; the order of the holders does not matter.
+/// 3. Likewise limits::path_holders_for_one_layer by the cost of a stage of one layer, for ranges
+///    that are short.
+/// Where these are more than `most`, half as many of each layer, and so on. Of the second and third
+/// kind no node has more than limits::plan_ranges_per_node_max. Those without memory for one layer
+/// are chosen only where a layer has no others. Of equals, the one with the lower key; the order of
+/// the holders does not matter.
 [[nodiscard]] std::vector<std::size_t> chosen_holders(std::span<const layer_holder> holders,
                                                       std::span<const layer_range> runs,
                                                       std::size_t few, std::size_t most);

@@ -20,6 +20,7 @@ struct swarm {
   swarm(std::uint64_t seed, std::size_t members, std::uint32_t layers)
       : maker(seed, layers), known(maker.make_some(members)) {
     follow();
+    (void)test::holder_swarm::candidates(index, maker.wanted()); // it knows the model from now on
   }
   void follow() { (void)index.update(std::make_shared<const std::vector<member>>(known)); }
 
@@ -72,7 +73,6 @@ void plans(benchmark::State& state) {
 
 void follows(benchmark::State& state) {
   swarm s{1, static_cast<std::size_t>(state.range(0)), 80};
-  (void)test::holder_swarm::candidates(s.index, s.maker.wanted());
   const auto before = std::make_shared<const std::vector<member>>(s.known);
   s.known[s.known.size() / 2].advert.held.pop_back();
   const auto after = std::make_shared<const std::vector<member>>(s.known);

@@ -19,6 +19,7 @@ inline constexpr std::size_t plan_advice_nodes_max = 16;
 // All of so many holders are looked at. Of more, so many of each layer: the cheapest.
 inline constexpr std::size_t path_nodes_few = 24;
 inline constexpr std::uint32_t path_holders_per_layer = 8;
+inline constexpr std::uint32_t path_holders_for_one_layer = 8;
 // Ranges of layers of one node that a plan looks at beside those that no other node holds. An
 // honest node holds one or two.
 inline constexpr std::size_t plan_ranges_per_node_max = 4;

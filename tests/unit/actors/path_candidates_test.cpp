@@ -59,16 +59,23 @@ TEST(path_candidates, each_layer_keeps_its_cheapest_holders) {
   EXPECT_EQ(some.front(), 60 - 2 * limits::path_holders_per_layer);
 }
 
-// A hand-over of 8 for one layer, or for eight.
-TEST(path_candidates, a_hand_over_counts_by_the_layers_it_is_for) {
+// Slower by half, but a hand-over of 8 is for eight layers instead of one.
+TEST(path_candidates, a_hand_over_counts_by_the_layers_it_is_for_and_short_ranges_have_places) {
   std::vector<layer_holder> many;
-  for (std::uint8_t i = 0; i < 20; ++i) {
-    many.push_back(holder(i, i % 2 == 0 ? layer_range{0, 8} : layer_range{3, 4}, 1));
+  for (std::uint8_t i = 0; i < 60; ++i) {
+    const bool whole = i % 2 == 0;
+    many.push_back(
+        holder(i, whole ? layer_range{0, 8} : layer_range{3, 4}, whole ? 1.5 : 1.0 + i * 0.001));
     many.back().hand_over_seconds = 8;
   }
-  for (const std::size_t i : chosen(many, 8, 4, 128)) {
-    EXPECT_EQ(i % 2, 0U);
+  indices expected;
+  for (std::size_t i = 0; i < 2 * limits::path_holders_per_layer; i += 2) {
+    expected.push_back(i);
   }
+  const indices some = chosen(many, 8, 4, 128);
+  EXPECT_TRUE(std::includes(some.begin(), some.end(), expected.begin(), expected.end()));
+  EXPECT_EQ(std::count_if(some.begin(), some.end(), [](auto i) { return i % 2 == 1; }),
+            std::ptrdiff_t{limits::path_holders_for_one_layer});
 }
 
 TEST(path_candidates, who_can_hold_a_part_only_counts_as_that_part) {
