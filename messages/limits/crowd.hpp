@@ -8,27 +8,27 @@
 /// them (actors/members/member_crowd.hpp). Intervals are in probe intervals.
 namespace ovir::limits {
 
-inline constexpr std::size_t neighbours_drawn = 8;       // by a node itself; others draw it
-inline constexpr std::uint32_t redraw_intervals = 300;   // between two changes of one of them
-inline constexpr std::size_t short_links_max = 16;       // opened to look at members, at once
-inline constexpr std::uint32_t idle_intervals = 30;      // then a link nobody uses is closed
-inline constexpr std::uint32_t dial_intervals = 20;      // a member that is there is linked by then
-inline constexpr std::uint32_t look_intervals = 10;      // between looks at members without a link
-inline constexpr std::uint32_t neighbour_intervals = 2;  // between pings of neighbours
-inline constexpr std::uint32_t exchange_intervals = 40;  // between two digests, where they agree
-inline constexpr std::uint32_t catch_up_intervals = 4;   // where much is missing
-inline constexpr std::uint32_t lost_intervals = 40;      // between looks at the dead, if in vain
-inline constexpr std::uint32_t sweep_intervals = 100;    // between looks at every entry
-inline constexpr std::uint32_t refute_intervals = 20;    // between two refutations
+inline constexpr std::size_t neighbours_drawn = 8;      // by a node itself; others draw it
+inline constexpr std::uint32_t redraw_intervals = 300;  // between two changes of one of them
+inline constexpr std::size_t short_links_max = 16;      // opened to look at members, at once
+inline constexpr std::uint32_t idle_intervals = 30;     // then a link nobody uses is closed
+inline constexpr std::uint32_t dial_intervals = 20;     // a member that is there is linked by then
+inline constexpr std::uint32_t look_intervals = 10;     // between looks at members without a link
+inline constexpr std::uint32_t neighbour_intervals = 2; // between pings of neighbours
+inline constexpr std::uint32_t exchange_intervals = 40; // between two digests, where they agree
+inline constexpr std::uint32_t catch_up_intervals = 4;  // where much is missing
+inline constexpr std::uint32_t lost_intervals = 40;     // between looks at the dead, if in vain
+inline constexpr std::uint32_t sweep_intervals = 100;   // between looks at every entry
+inline constexpr std::uint32_t refute_intervals = 20;   // between two refutations
 // Refutations to a single accuser: so many more at once than one each interval times the members.
 inline constexpr std::int64_t lone_doubts_burst = 2;
-inline constexpr std::uint32_t suspect_intervals = 50;   // between looks at a suspect
-inline constexpr std::size_t accusers_min = 3;           // who make a node suspect, and then dead
-inline constexpr std::size_t vouchers_min = 3;           // neighbours who make a node a member
-inline constexpr std::size_t lookers = 16;               // who look because of one accusation
-inline constexpr std::size_t crowd_introductions = 512;  // unreached nodes that a peer may tell of
-inline constexpr std::size_t crowd_news_max = 32;        // updates told in passing, per message
-inline constexpr std::size_t exchanged_buckets_max = 64; // whose lines answer one digest
+inline constexpr std::uint32_t suspect_intervals = 50;    // between looks at a suspect
+inline constexpr std::size_t accusers_min = 3;            // who make a node suspect, and then dead
+inline constexpr std::size_t vouchers_min = 3;            // neighbours who make a node a member
+inline constexpr std::size_t lookers = 16;                // who look because of one accusation
+inline constexpr std::size_t crowd_introductions = 512;   // unreached nodes that a peer may tell of
+inline constexpr std::size_t crowd_news_max = 32;         // updates told in passing, per message
+inline constexpr std::size_t exchanged_buckets_max = 64;  // whose lines answer one digest
 inline constexpr std::size_t exchanged_updates_max = 384; // that answer one summary
 inline constexpr std::size_t sampled_updates = 16;        // likewise, for a node that knows few
 inline constexpr std::size_t claims_max = 1'024;          // vouched for before their advert came

@@ -18,7 +18,7 @@ constexpr nanoseconds seed_every = 60s;
 constexpr nanoseconds silence_ends = 20s; // a machine without power: then its links are given up
 constexpr std::size_t seeds = 16;         // nodes that newcomers are told of, three each
 constexpr std::size_t violations_max = 20;
-constexpr std::size_t header_bytes = 40;  // of a frame and of a TLS record
+constexpr std::size_t header_bytes = 40;           // of a frame and of a TLS record
 constexpr std::uint64_t round_trips_of_a_link = 6; // TCP and TLS, twice
 
 std::uint64_t head_of(const node_id& id) {

@@ -185,7 +185,8 @@ void crowd_trial::plan_by(std::size_t i) {
   for (const plan_stage& stage : planned ? planned->stages : std::vector<plan_stage>{}) {
     const std::size_t j = chosen[stage.node];
     if (j < crowd_.size() && !crowd_.running(j)) {
-      report_.oldest_in_plan = std::max(report_.oldest_in_plan, seconds_of(crowd_.now() - crowd_.gone(j)));
+      report_.oldest_in_plan =
+          std::max(report_.oldest_in_plan, seconds_of(crowd_.now() - crowd_.gone(j)));
     }
   }
   report_.plans += planned ? 1 : 0;
@@ -254,8 +255,8 @@ crowd_report crowd_trial::run() {
 }
 
 std::string phase_head() {
-  return fmt::format("  {:<10}{:>8}{:>9}{:>10}{:>9}{:>10}{:>10}{:>9}{:>9}{:>8}{:>8}\n", "phase", "s",
-                     "agreed s", "messages", "bytes", "links", "missing", "ghosts", "suspects",
+  return fmt::format("  {:<10}{:>8}{:>9}{:>10}{:>9}{:>10}{:>10}{:>9}{:>9}{:>8}{:>8}\n", "phase",
+                     "s", "agreed s", "messages", "bytes", "links", "missing", "ghosts", "suspects",
                      "deaths", "cpu s");
 }
 
@@ -271,11 +272,11 @@ std::string to_text(const crowd_phase& p) {
 }
 
 std::string to_text(const crowd_plan& plan, const crowd_report& report) {
-  std::string out = fmt::format("crowd of {}, seed {}: {}, {} plans, the longest dead on a path "
-                                "{:.1f} s, digest {:016x}\n",
-                                plan.nodes, plan.seed,
-                                report.violations.empty() ? "holds" : "FAILS", report.plans,
-                                report.oldest_in_plan, report.digest);
+  std::string out =
+      fmt::format("crowd of {}, seed {}: {}, {} plans, the longest dead on a path "
+                  "{:.1f} s, digest {:016x}\n",
+                  plan.nodes, plan.seed, report.violations.empty() ? "holds" : "FAILS",
+                  report.plans, report.oldest_in_plan, report.digest);
   for (const std::string& v : report.violations) {
     out += "  " + v + "\n";
   }

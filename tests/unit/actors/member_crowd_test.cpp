@@ -254,9 +254,8 @@ TEST_F(member_crowd, one_peer_that_invents_thousands_makes_no_member_and_is_not_
     (void)hear(1, news{}, {made, made}, {{ghosts.back().id(), 1, true}});
     const crowd_effects all = pass(25ms);
     for (const gossip_message& m : said(all)) {
-      EXPECT_TRUE(std::none_of(m.counted.begin(), m.counted.end(), [&](const known_node& k) {
-        return numbers.at(k.node) >= 1'000;
-      }));
+      EXPECT_TRUE(std::none_of(m.counted.begin(), m.counted.end(),
+                               [&](const known_node& k) { return numbers.at(k.node) >= 1'000; }));
       EXPECT_TRUE(std::none_of(m.updates.begin(), m.updates.end(), [&](const signed_update& u) {
         return numbers.at(subject_of(u)) >= 1'000;
       }));
