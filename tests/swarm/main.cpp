@@ -43,7 +43,8 @@ struct settings {
   bool no_audits{false};
   std::uint64_t calm_hours{0}; ///< 0: storms
   intensity how;
-  crowd_plan crowd{.nodes = 0, .times = {}}; ///< without nodes: whole swarms
+  std::size_t crowd_nodes{0}; ///< 0: whole swarms
+  crowd_plan crowd;
 };
 
 const std::map<std::string, villainy> villainies{{"none", villainy::none},
@@ -133,6 +134,7 @@ int run_crowds(const settings& s) {
   for (std::uint64_t i = 0; i < s.count; ++i) {
     crowd_plan p = s.crowd;
     p.seed = s.seed + i;
+    p.nodes = s.crowd_nodes;
     const double processor = processor_seconds();
     // Messages, bytes and links are of one node in one second.
     fmt::print("{}", phase_head());
@@ -211,7 +213,7 @@ int main(int argc, char** argv) {
                "The only fault ends a scheduler; its clients wait before they ask again");
   app.add_flag("--no-ledger", s.no_ledger, "There is no ledger; requests are free");
   app.add_flag("--no-audits", s.no_audits, "No node signs or audits");
-  app.add_option("--crowd", s.crowd.nodes,
+  app.add_option("--crowd", s.crowd_nodes,
                  "Instead: so many nodes that are nothing but membership and planning")
       ->check(CLI::Range(100, 4'000));
   app.add_option("--villains", s.crowd.villains, "Of these, with --deed")->check(CLI::Range(0, 10));
@@ -245,5 +247,5 @@ int main(int argc, char** argv) {
   s.how.ledger = !s.no_ledger;
   s.how.audits = !s.no_audits;
   s.how.reuse = s.how.reuse && !s.how.takeover && !s.how.fork;
-  return s.crowd.nodes > 0 ? run_crowds(s) : run_all(s);
+  return s.crowd_nodes > 0 ? run_crowds(s) : run_all(s);
 }
