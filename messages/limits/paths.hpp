@@ -10,16 +10,16 @@ namespace ovir::limits {
 
 // Nodes among which a path is searched for, and stages tried for a request that waits for it.
 inline constexpr std::uint32_t path_nodes_max = 128;
-inline constexpr std::uint64_t path_states_max = 60'000;
+inline constexpr std::uint64_t path_states_max = 20'000;
 // Times a search computes its bounds before it begins, and steps taken for that.
 inline constexpr std::uint32_t path_bound_rounds_max = 100;
-inline constexpr std::uint64_t path_bound_steps_max = 2'000'000;
+inline constexpr std::uint64_t path_bound_steps_max = 1'000'000;
 // Where there are more nodes, a refusal does not say how much memory lacks: finding it takes plans.
 inline constexpr std::size_t plan_advice_nodes_max = 16;
 // All of so many holders are looked at. Of more, so many of each layer: the cheapest.
 inline constexpr std::size_t path_nodes_few = 24;
 inline constexpr std::uint32_t path_holders_per_layer = 8;
-inline constexpr std::uint32_t path_holders_for_one_layer = 8;
+inline constexpr std::uint32_t path_holders_for_one_layer = 4;
 // Ranges of layers of one node that a plan looks at beside those that no other node holds. An
 // honest node holds one or two.
 inline constexpr std::size_t plan_ranges_per_node_max = 4;
