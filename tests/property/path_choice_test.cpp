@@ -16,7 +16,7 @@
 namespace ovir::actors {
 namespace {
 
-constexpr double infinite = std::numeric_limits<double>::infinity();
+constexpr double no_way = std::numeric_limits<double>::infinity();
 constexpr double bandwidth = 125e6;
 
 /// The cost model once more, and all paths: depth first, but not where even nodes that may repeat
@@ -26,7 +26,7 @@ public:
   all_paths(const path_terms& wanted, const std::vector<path_candidate>& candidates)
       : wanted_(wanted), all_(candidates), used_(candidates.size(), false),
         layers_(static_cast<std::uint32_t>(wanted.shape.layer_weights.size())),
-        rest_(layers_ + 1, infinite) {
+        rest_(layers_ + 1, no_way) {
     for (std::uint32_t first = layers_; first > 0;) {
       --first;
       for (std::size_t i = 0; i < all_.size(); ++i) {
@@ -52,7 +52,7 @@ public:
                                  s.stage_buffers +
                                  (is_last ? s.logits : s.boundary * wanted_.positions);
     if (range.first < c.held.first || range.last > c.held.last || memory > c.memory) {
-      return infinite;
+      return no_way;
     }
     double bytes = is_last ? static_cast<double>(s.head) : 0;
     for (std::uint32_t l = range.first; l < range.last; ++l) {
@@ -102,7 +102,7 @@ private:
     for (std::size_t i = 0; i < all_.size(); ++i) {
       for (std::uint32_t last = first + 1; !used_[i] && last <= layers_; ++last) {
         const double seconds = stage(i, {first, last});
-        if (seconds < infinite) {
+        if (seconds < no_way) {
           used_[i] = true;
           // What the way out costs is known with the next stage; a link is never faster than usual.
           place(last,
@@ -120,10 +120,10 @@ private:
   std::vector<bool> used_;
   std::uint32_t layers_;
   std::vector<double> rest_; ///< at least, from this layer on, the way to it included
-  double best_{infinite};
+  double best_{no_way};
 };
 
-std::uint64_t chosen_seed() {
+std::uint64_t seed_to_try() {
   const char* text = std::getenv("OVIR_SEED");
   return text != nullptr ? std::strtoull(text, nullptr, 10) : 2026;
 }
@@ -160,8 +160,8 @@ std::optional<double> gap_of(const planned_swarm& s) {
   all_paths paths{s.maker.wanted(), s.candidates};
   const double least = paths.least();
   const result<chosen_path> path = s.choose();
-  EXPECT_EQ(path.has_value(), least < infinite);
-  if (!path || !(least < infinite)) {
+  EXPECT_EQ(path.has_value(), least < no_way);
+  if (!path || !(least < no_way)) {
     return std::nullopt;
   }
   for (const plan_stage& stage : path->planned.stages) {
@@ -176,7 +176,7 @@ std::optional<double> gap_of(const planned_swarm& s) {
 
 void expect_near_best(std::uint64_t rounds, std::uint32_t layers_max, std::size_t members_min,
                       std::size_t members_max, std::uint64_t found_min) {
-  const std::uint64_t seed = chosen_seed();
+  const std::uint64_t seed = seed_to_try();
   SCOPED_TRACE("OVIR_SEED=" + std::to_string(seed));
   test::holder_swarm chance{seed, 1};
   double worst = 0;
@@ -210,7 +210,7 @@ TEST(path_choice_property, is_within_3_percent_of_exhaustive_search_after_the_cu
 TEST(path_choice_property, does_not_depend_on_the_order_of_the_members) {
   for (std::uint64_t round = 0; round < 40; ++round) {
     SCOPED_TRACE(round);
-    planned_swarm s{chosen_seed() + round, 32, 150};
+    planned_swarm s{seed_to_try() + round, 32, 150};
     for (member& m : s.known) { // many are equal
       m.advert.decode_bytes_per_second = s.maker.whole(1, 3) * 10'000'000'000;
       m.advert.sessions = 0;
@@ -233,7 +233,7 @@ TEST(path_choice_property, does_not_depend_on_the_order_of_the_members) {
 TEST(path_choice_property, a_member_with_many_ranges_changes_no_plan) {
   for (std::uint64_t round = 0; round < 40; ++round) {
     SCOPED_TRACE(round);
-    planned_swarm s{chosen_seed() + round, 80, 300};
+    planned_swarm s{seed_to_try() + round, 80, 300};
     const layer_places before = places_of(s.choose());
     ASSERT_FALSE(before.empty());
     member loud = s.maker.make(1'000);
@@ -255,7 +255,7 @@ TEST(path_choice_property, a_member_with_many_ranges_changes_no_plan) {
 TEST(path_choice_property, mends_a_path_among_thousands_of_holders) {
   for (std::uint64_t round = 0; round < 10; ++round) {
     SCOPED_TRACE(round);
-    planned_swarm s{chosen_seed() + round, 80, 2'000};
+    planned_swarm s{seed_to_try() + round, 80, 2'000};
     const layer_places before = places_of(s.choose());
     ASSERT_FALSE(before.empty());
     const std::size_t lost = s.maker.whole(0, before.size() - 1);
