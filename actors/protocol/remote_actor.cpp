@@ -152,7 +152,8 @@ frame_sink make_remote_sink(caf::actor_system& system, outbox& out, node_id node
 }
 
 void end_proxy(const caf::actor& target, const error& reason) {
-  if (auto* const ended = dynamic_cast<proxy*>(caf::actor_cast<caf::abstract_actor*>(target))) {
+  auto* const there = target ? caf::actor_cast<caf::abstract_actor*>(target) : nullptr;
+  if (auto* const ended = dynamic_cast<proxy*>(there)) {
     ended->end(reason);
   }
 }
