@@ -258,11 +258,12 @@ TEST_F(gateway, speaks_tls_with_the_certificate_it_is_given) {
           .dump(),
       {{"Connection", "close"}});
   child_result got;
-  do { // until it listens
+  do { // until it listens and its node is there
     got = run_child({"/usr/bin/env", "openssl", "s_client", "-quiet", "-verify_return_error",
                      "-CAfile", certificate, "-connect", fmt::format("127.0.0.1:{}", port_)},
                     client);
-  } while (got.out.empty() && server_->running());
+  } while ((got.out.empty() || got.out.find("this node is being started") != std::string::npos) &&
+           server_->running());
   EXPECT_THAT(got.out, HasSubstr("[DONE]")) << got.err;
   http_socket plain{port_};
   plain.send(http_text("GET", "/health"));

@@ -203,6 +203,8 @@ TEST(repository, functions_fit_in_70_lines) { EXPECT_TIDY(over_code(check_functi
 
 TEST(repository, files_fit_in_600_lines) { EXPECT_TIDY(over_code(check_file_length)); }
 
+TEST(repository, file_names_are_plain) { EXPECT_TIDY(over_code(check_file_name)); }
+
 TEST(repository, headers_are_guarded_and_own_headers_come_first) {
   EXPECT_TIDY(over_code([](const source& file) {
     const std::string header = file.path.substr(0, file.path.size() - 4) + ".hpp";

@@ -182,6 +182,12 @@ TEST(layering, sees_caf_in_the_auditor) {
   EXPECT_TRUE(check_auditor_links("(NEEDED) Shared library: [libc.so.6]").empty());
 }
 
+TEST(shape, keeps_file_names_plain) {
+  EXPECT_TRUE(check_file_name({"compute/kernels/x86/a-b_c.hpp", ""}).empty());
+  EXPECT_EQ(check_file_name({"compute/*.cpp", ""}).size(), 1U);
+  EXPECT_EQ(check_file_name({"docs/a page.md", ""}).size(), 1U);
+}
+
 TEST(shape, counts_columns_in_characters) {
   EXPECT_EQ(check_columns({"a.cpp", std::string(101, 'x')}).size(), 1U);
   EXPECT_TRUE(check_columns({"a.cpp", std::string(100, 'x')}).empty());

@@ -1,6 +1,7 @@
 #include "tests/tidy/shape.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <regex>
 
 namespace ovir::tidy {
@@ -126,6 +127,17 @@ std::vector<finding> check_file_length(const source& file) {
     return {};
   }
   return {{file.path, lines, "the file is longer than 600 lines; split it by noun"}};
+}
+
+std::vector<finding> check_file_name(const source& file) {
+  const bool plain = std::all_of(file.path.begin(), file.path.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 ||
+           std::string_view{"_-./+"}.find(static_cast<char>(c)) != std::string_view::npos;
+  });
+  if (plain) {
+    return {};
+  }
+  return {{file.path, 1, "the name has other characters than letters, digits and _ - . +"}};
 }
 
 std::vector<function_extent> functions_of(std::string_view text) {

@@ -18,6 +18,9 @@ inline constexpr std::size_t file_lines_max = 600;
 
 [[nodiscard]] std::vector<finding> check_file_length(const source& file);
 
+/// Paths of letters, digits and `_ - . / +`: others come from a slip in a shell.
+[[nodiscard]] std::vector<finding> check_file_name(const source& file);
+
 /// A function definition with the lines from its declaration to its closing brace.
 struct function_extent {
   std::string head; ///< what stands before its brace, on one line
