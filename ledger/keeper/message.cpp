@@ -150,7 +150,7 @@ template <class Io, of_type<statement_report> T>
 void fields(Io& io, T& m) {
   io(m.who, m.more);
   io.template list<std::uint32_t>(
-      m.lines, "movements in one message", limits::statement_lines_max, [&io, &m](auto& line) {
+      m.lines, "movements in one message", limits::statement_lines_max, [&](auto& line) {
         if constexpr (Io::reads) {
           io.expect(read_line(io.bytes(), m.who, line),
                     "a statement has a movement that is none of its account");

@@ -142,19 +142,19 @@ void books::end_window(const escrow_id& request, request_record& q, std::uint32_
   }
 }
 
-std::vector<command> books::due(std::uint64_t now, std::size_t most) const {
+std::vector<command> books::due(std::uint64_t time, std::size_t most) const {
   std::vector<command> found;
   most = std::min(most, limits::ledger_due_max);
   for (auto at = expirations.begin();
-       at != expirations.end() && at->first <= now && found.size() < most; ++at) {
+       at != expirations.end() && at->first <= time && found.size() < most; ++at) {
     found.emplace_back(expire{at->second});
   }
   for (auto at = releases.begin();
-       at != releases.end() && std::get<0>(*at) <= now && found.size() < most; ++at) {
+       at != releases.end() && std::get<0>(*at) <= time && found.size() < most; ++at) {
     found.emplace_back(release{std::get<1>(*at), std::get<2>(*at)});
   }
   for (auto at = unlockings.begin();
-       at != unlockings.end() && std::get<0>(*at) <= now && found.size() < most; ++at) {
+       at != unlockings.end() && std::get<0>(*at) <= time && found.size() < most; ++at) {
     found.emplace_back(unlocked{std::get<1>(*at), std::get<2>(*at)});
   }
   return found;

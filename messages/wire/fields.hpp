@@ -76,7 +76,7 @@ public:
   template <class... Ts>
   void one_of(const std::variant<Ts...>& v, std::string_view) {
     w_.number(static_cast<std::uint8_t>(v.index() + 1));
-    std::visit([this](const auto& x) { one(x); }, v);
+    std::visit([this](const auto& x) { this->one(x); }, v);
   }
   /// What has a form of its own, as a block.
   template <class T, class From>
@@ -167,7 +167,7 @@ public:
       return refuse(fail(errc::malformed, "{} of an unknown kind", what));
     }
     empty_alternative(v, kind - 1);
-    std::visit([this](auto& x) { one(x); }, v);
+    std::visit([this](auto& x) { this->one(x); }, v);
   }
   /// `from` makes it of its bytes, or says why not.
   template <class T, class From>

@@ -11,10 +11,11 @@ namespace ovir::storage {
 
 namespace {
 
-constexpr char table = 'x'; // no key of the content store begins with it: none is taken for another
+// No key of the content store begins with it: none is taken for another.
+constexpr char index_table = 'x';
 
 std::string index_key(std::string_view key) {
-  std::string out{table};
+  std::string out{index_table};
   return out += key;
 }
 
@@ -26,7 +27,7 @@ public:
   result<void> visit(const visitor& each) override {
     OVIR_TRY(check_usable());
     return index_->visit_all([&](std::string_view key, std::string_view record) {
-      if (!key.empty() && key.front() == table) {
+      if (!key.empty() && key.front() == index_table) {
         each(key.substr(1), without_check(record));
       }
     });

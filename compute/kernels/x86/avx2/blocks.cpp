@@ -281,9 +281,9 @@ struct q8_0 : block_format<q8_0, signed_dot, wide_dot> {
     __m256i w[x86::panel_cols / 2][2];
     __m256i scale[x86::panel_cols / block][2];
 
-    inline void set(std::uint32_t half, std::uint32_t b, std::uint32_t j, __m256i bytes) {
-      w[b * 16 + j][half] = wide_dot::even_bytes(bytes);
-      w[b * 16 + 8 + j][half] = wide_dot::odd_bytes(bytes);
+    inline void set(std::uint32_t half, std::uint32_t b, std::uint32_t j, __m256i column) {
+      w[b * 16 + j][half] = wide_dot::even_bytes(column);
+      w[b * 16 + 8 + j][half] = wide_dot::odd_bytes(column);
     }
     [[nodiscard]] inline __m256i pairs(std::uint32_t half, std::uint32_t b, std::uint32_t j) const {
       return w[b * 16 + j][half];
@@ -320,8 +320,8 @@ struct q4_0 : block_format<q4_0, nibble_dot, nibble_dot> {
     __m256i w[x86::panel_cols / 4][2];
     __m256i scale[x86::panel_cols / block][2];
 
-    inline void set(std::uint32_t half, std::uint32_t b, std::uint32_t j, __m256i bytes) {
-      w[b * 8 + j][half] = bytes;
+    inline void set(std::uint32_t half, std::uint32_t b, std::uint32_t j, __m256i column) {
+      w[b * 8 + j][half] = column;
     }
     [[nodiscard]] inline __m256i weights(std::uint32_t half, std::uint32_t b,
                                          std::uint32_t j) const {

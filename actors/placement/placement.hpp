@@ -1,0 +1,81 @@
+#pragma once
+
+#include "actors/path/planner.hpp"
+#include "messages/digest.hpp"
+#include "messages/ids.hpp"
+#include "messages/node_id.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ovir::actors {
+
+/// A model that nodes are to hold.
+struct placeable_model {
+  digest id;
+  model_shape shape;
+  std::uint32_t positions{1}; ///< promised to a request, at least 1: each stage has room for them
+  std::uint32_t copies{2};    ///< of a layer, where memory allows; 1 to placement_copies_max
+  bool wanted{true};          ///< otherwise all nodes drop it
+};
+
+/// A member that is alive and not draining; what others hold counts for nothing.
+struct placement_node {
+  using holdings = std::map<digest, std::vector<layer_range>>;
+
+  node_id node;
+  std::uint64_t memory{0}; ///< bytes for the weights and requests of the models that are placed
+  double speed{1};         ///< weight bytes per second as measured, above 0
+  bool takes_orders{true}; ///< otherwise what it holds counts, and stays
+  holdings held;           ///< ranges in order, apart from each other
+};
+
+/// Why a node is told to fetch or drop layers.
+enum class placement_reason {
+  nobody_holds, ///< these layers
+  no_path,      ///< although every layer is held: two are on the one node at places apart
+  one_holds,    ///< so its death would leave them unheld
+  demand,       ///< more copies are asked for
+  room,         ///< for other layers
+  not_asked,    ///< nobody has asked for the model for long
+};
+[[nodiscard]] std::string_view to_string(placement_reason reason);
+
+struct placement_order {
+  node_id node;
+  digest model;
+  layer_range layers; ///< [first, last)
+  bool fetch{true};   ///< or drop
+  placement_reason reason{placement_reason::nobody_holds};
+
+  friend bool operator==(const placement_order&, const placement_order&) = default;
+};
+
+/// What a placement comes to for one model.
+struct model_coverage {
+  digest model;
+  std::vector<std::uint32_t> copies; ///< by layer
+  bool served{false};                ///< a path of distinct nodes leads over all layers
+};
+
+struct placement {
+  std::vector<placement_node::holdings> held; ///< by node, in the order given
+  std::vector<model_coverage> models;         ///< in the order given
+  /// Those that may be given now, in this order: nothing is dropped that no other node holds, and
+  /// nothing fetched for which there is no room yet. The others follow from later calls.
+  std::vector<placement_order> orders;
+  std::size_t waiting{0}; ///< orders that wait for these
+};
+
+/// Who is to hold which layers. Every layer of a model is held before any is held twice, the models
+/// in the order given; of two nodes that can take the same layers the one that computes them sooner
+/// takes more of them. What is held stays unless its room is needed. The same inputs give the same
+/// placement, whatever the order of `nodes`, and a placement that was carried out needs no orders.
+/// Time grows with nodes, layers and the stretches of layers that are to be placed.
+[[nodiscard]] placement place(const std::vector<placeable_model>& models,
+                              const std::vector<placement_node>& nodes);
+
+} // namespace ovir::actors
