@@ -4,6 +4,7 @@
 #include "actors/placement/placement_state.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 namespace ovir::actors {
@@ -40,7 +41,15 @@ class order_list {
 public:
   order_list(const std::vector<placeable_model>& models,
              const std::vector<const placement_node*>& nodes, const placement_search& search)
-      : models_(models), nodes_(nodes), search_(search), now_(models, nodes) {}
+      : models_(models), nodes_(nodes), search_(search), now_(models, nodes, false) {
+    std::vector<const placement_node*> answering;
+    std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(answering),
+                 [](const placement_node* node) { return node->answers; });
+    const placement_state sure{models, answering, false};
+    for (std::size_t m = 0; m < models.size(); ++m) {
+      sure_.push_back(sure.copies(m));
+    }
+  }
 
   void write(placement& out) {
     for (std::size_t n = 0; n < nodes_.size(); ++n) {
@@ -49,6 +58,13 @@ public:
       }
     }
     // What is fetched is not held yet: it takes room, and lets no other drop its copy.
+    for (std::size_t n = 0; n < nodes_.size(); ++n) {
+      for (std::size_t m = 0; m < models_.size(); ++m) {
+        layer_marks both = now_.marks(n, m);
+        mark(both, nodes_[n]->coming, models_[m].id);
+        now_.set(n, m, std::move(both));
+      }
+    }
     for (std::size_t n = 0; n < nodes_.size(); ++n) {
       for (std::size_t m = 0; m < models_.size(); ++m) {
         fetch(n, m, out);
@@ -62,7 +78,8 @@ private:
          ranges_of(without(now_.marks(n, m), search_.state().marks(n, m)))) {
       layer_marks safe(now_.marks(n, m).size());
       for (std::uint32_t i = range.first; i < range.last; ++i) {
-        safe[i] = !models_[m].wanted || now_.copies(m, i) > 1;
+        safe[i] = !models_[m].wanted || sure_[m][i] > 1;
+        sure_[m][i] -= safe[i] && sure_[m][i] > 0 ? 1 : 0;
         out.waiting += safe[i] ? 0 : 1;
       }
       for (const layer_range& part : ranges_of(safe)) {
@@ -92,6 +109,8 @@ private:
   const std::vector<const placement_node*>& nodes_;
   const placement_search& search_;
   placement_state now_;
+  std::vector<std::vector<std::uint32_t>>
+      sure_; ///< copies of nodes that answer, by model and layer
 };
 
 } // namespace

@@ -30,7 +30,9 @@ struct placement_node {
   std::uint64_t memory{0}; ///< bytes for the weights and requests of the models that are placed
   double speed{1};         ///< weight bytes per second as measured, above 0
   bool takes_orders{true}; ///< otherwise what it holds counts, and stays
+  bool answers{true};      ///< otherwise no other node drops a copy because this one has it
   holdings held;           ///< ranges in order, apart from each other
+  holdings coming;         ///< what it was told to fetch and does not hold yet
 };
 
 /// Why a node is told to fetch or drop layers.

@@ -38,7 +38,7 @@ std::optional<layer_range> longest(const std::vector<layer_range>& runs) {
 
 placement_search::placement_search(const std::vector<placeable_model>& models,
                                    const std::vector<const placement_node*>& nodes)
-    : models_(models), nodes_(nodes), state_(models, nodes), needed_(models.size()) {
+    : models_(models), nodes_(nodes), state_(models, nodes, true), needed_(models.size()) {
   for (std::size_t n = 0; n < nodes.size(); ++n) {
     reasons_.emplace_back();
     for (const placeable_model& model : models) {

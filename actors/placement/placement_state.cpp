@@ -40,8 +40,20 @@ std::uint64_t bytes_of(const placeable_model& model, const layer_marks& marks) {
                        : (first ? shape.embedding : 0) + (last ? shape.head : 0));
 }
 
+void mark(layer_marks& marks, const placement_node::holdings& held, const digest& model) {
+  const auto known = held.find(model);
+  if (known == held.end()) {
+    return;
+  }
+  for (const layer_range& range : known->second) {
+    for (std::size_t i = range.first; i < range.last && i < marks.size(); ++i) {
+      marks[i] = true;
+    }
+  }
+}
+
 placement_state::placement_state(const std::vector<placeable_model>& models,
-                                 const std::vector<const placement_node*>& nodes)
+                                 const std::vector<const placement_node*>& nodes, bool coming)
     : models_(&models), marks_(nodes.size()), bytes_(nodes.size()), used_(nodes.size()) {
   for (const placeable_model& model : models) {
     copies_.emplace_back(model.shape.layer_weights.size());
@@ -52,12 +64,9 @@ placement_state::placement_state(const std::vector<placeable_model>& models,
       const std::size_t layers = copies_[m].size();
       marks_[n].emplace_back(layers);
       layer_marks held(layers);
-      if (const auto known = nodes[n]->held.find(models[m].id); known != nodes[n]->held.end()) {
-        for (const layer_range& range : known->second) {
-          for (std::size_t i = range.first; i < range.last && i < layers; ++i) {
-            held[i] = true;
-          }
-        }
+      mark(held, nodes[n]->held, models[m].id);
+      if (coming) {
+        mark(held, nodes[n]->coming, models[m].id);
       }
       set(n, m, std::move(held));
     }

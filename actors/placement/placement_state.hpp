@@ -13,6 +13,8 @@ namespace ovir::actors {
 using layer_marks = std::vector<bool>;
 
 [[nodiscard]] std::vector<layer_range> ranges_of(const layer_marks& marks);
+/// Marks the layers of the model that are among these.
+void mark(layer_marks& marks, const placement_node::holdings& held, const digest& model);
 /// Bytes that a node needs for these layers: weights, and for each of `ranges` what a stage of
 /// `positions` positions takes beside them.
 [[nodiscard]] std::uint64_t bytes_of(const placeable_model& model, const layer_marks& marks);
@@ -20,8 +22,9 @@ using layer_marks = std::vector<bool>;
 /// Who holds what while a placement is worked out: bytes and copies follow every change.
 class placement_state {
 public:
+  /// Of what the nodes hold; `coming`: also of what they fetch.
   placement_state(const std::vector<placeable_model>& models,
-                  const std::vector<const placement_node*>& nodes);
+                  const std::vector<const placement_node*>& nodes, bool coming);
 
   [[nodiscard]] std::size_t nodes() const noexcept { return marks_.size(); }
   [[nodiscard]] const layer_marks& marks(std::size_t node, std::size_t model) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -14,5 +15,19 @@ inline constexpr std::size_t placement_ranges_max = 4;
 inline constexpr std::size_t placement_layout_nodes_max = 48;
 // Partial paths that are looked at to see whether a placement serves its model.
 inline constexpr std::size_t placement_paths_max = 4096;
+
+// A node that does not answer is counted for so long as if it held what it held: one that was
+// restarted is back by then.
+inline constexpr std::chrono::milliseconds placement_patience{5'000};
+// Second copies are made once no node has come or gone for so long.
+inline constexpr std::chrono::milliseconds placement_calm{30'000};
+// Whoever becomes a model's placer waits for so long, until others have heard of it, too.
+inline constexpr std::chrono::milliseconds placement_takeover{3'000};
+// An order is given again after so long, while it has not led to what it asks for.
+inline constexpr std::chrono::milliseconds placement_repeat{20'000};
+// A model is unloaded after nobody has asked for it for so long.
+inline constexpr std::chrono::hours placement_idle{24};
+// Orders under way, of one placer.
+inline constexpr std::size_t placement_orders_max = 256;
 
 } // namespace ovir::limits

@@ -68,7 +68,7 @@ void carry_out(const std::vector<placeable_model>& models, std::vector<placement
     for (const placement_node& n : nodes) {
       all.push_back(&n);
     }
-    return placement_state{models, all};
+    return placement_state{models, all, false};
   };
   for (const placement_order& order : orders) {
     const auto whose = std::find_if(nodes.begin(), nodes.end(),
@@ -142,7 +142,7 @@ outcome try_everything(const placeable_model& m, const std::vector<placement_nod
   std::vector<std::uint64_t> moved(states, never);
   moved[0] = 0;
   for (const placement_node& n : nodes) {
-    const placement_state now{{m}, {&n}};
+    const placement_state now{{m}, {&n}, false};
     std::vector<std::uint64_t> next(states, never);
     for (std::uint32_t set = 0; set < 1U << layers; ++set) {
       layer_marks marks(layers);
@@ -363,6 +363,30 @@ TEST(placement, an_owner_who_takes_no_orders_is_not_asked) {
   settle({m}, nodes);
   EXPECT_EQ(nodes[0].held.at(m.id), (std::vector<layer_range>{{0, 5}}));
   EXPECT_EQ(least_copies(place({m}, nodes)), 1U);
+}
+
+TEST(placement, what_is_under_way_is_kept_when_others_come) {
+  const placeable_model m = model(1, 8);
+  std::vector<placement_node> nodes{node(1, part_of(m, 0.6)), node(2, part_of(m, 0.6))};
+  const placement begun = place({m}, nodes);
+  for (std::size_t n = 0; n < nodes.size(); ++n) {
+    nodes[n].coming = begun.held[n];
+  }
+  EXPECT_TRUE(place({m}, nodes).orders.empty());
+  nodes.push_back(node(0, part_of(m, 1.0), 1e8)); // it would have been the first choice
+  const placement grown = place({m}, nodes);
+  for (const placement_order& order : grown.orders) {
+    EXPECT_EQ(order.node, id(0));
+  }
+  // Nothing is dropped for a copy that is only coming.
+  std::vector<placement_node> moving{node(1, part_of(m, 1.0)), node(2, part_of(m, 1.0))};
+  moving[0].held[m.id] = {{0, 8}};
+  moving[1].coming[m.id] = {{0, 8}};
+  placeable_model more = model(2, 8);
+  const placement next = place({more, m}, moving);
+  for (const placement_order& order : next.orders) {
+    EXPECT_TRUE(order.fetch || order.model != m.id);
+  }
 }
 
 TEST(placement, a_swarm_is_placed_and_stays) {

@@ -1,0 +1,198 @@
+#include "actors/placement/placer_core.hpp"
+
+#include "actors/placement/placement_state.hpp"
+#include "messages/digest.hpp"
+#include "messages/limits/loads.hpp"
+#include "messages/limits/placement.hpp"
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+/// Speed of a machine that has not measured itself, in weight bytes per second.
+constexpr double unmeasured = 8e9;
+
+digest drawn(const digest& model, const node_id& node) {
+  return hasher{"ovir/placement/v1/placer"}
+      .update(model)
+      .update(std::as_bytes(std::span{node.key}))
+      .finish();
+}
+
+placement_node node_of(const member& m, const placer_core::surroundings& around) {
+  placement_node made;
+  made.node = m.node;
+  made.memory = m.advert.memory_bytes;
+  const double measured = m.advert.decode_bytes_per_second > 0
+                              ? static_cast<double>(m.advert.decode_bytes_per_second)
+                              : unmeasured;
+  made.speed = around.trust(m.node) * measured;
+  made.takes_orders = around.is_linked(m.node);
+  for (const held_segment& part : m.advert.held) {
+    made.held[part.model].push_back(part.layers);
+  }
+  return made;
+}
+
+bool counts(const member& m) {
+  return m.health == member_health::alive && m.advert.roles.has(role::worker) && !m.advert.draining;
+}
+
+} // namespace
+
+node_id placer_of(const digest& model, const std::vector<member>& members) {
+  node_id best;
+  digest least;
+  for (const member& m : members) {
+    if (m.health != member_health::alive || !m.advert.roles.has(role::scheduler)) {
+      continue;
+    }
+    const digest here = drawn(model, m.node);
+    if (best.empty() || here < least) {
+      best = m.node;
+      least = here;
+    }
+  }
+  return best;
+}
+
+void placer_core::asked(const digest& model, time_point now) {
+  if (const auto known = asked_.find(model); known != asked_.end()) {
+    known->second = std::max(known->second, now);
+  }
+}
+
+void placer_core::failed(const node_id& node, const digest& model, time_point now) {
+  const auto gone = std::erase_if(
+      given_, [&](const given& g) { return g.order.node == node && g.order.model == model; });
+  if (gone > 0) {
+    failed_[{node, model}] = now + limits::load_retry_wait;
+  }
+}
+
+/// A node that went is there for a while yet, as it was, but is told nothing.
+void placer_core::see(const surroundings& around, time_point now) {
+  std::set<node_id> there;
+  for (const member& m : *around.members) {
+    if (!counts(m)) {
+      continue;
+    }
+    there.insert(m.node);
+    const auto [known, fresh] = seen_.try_emplace(m.node);
+    if (fresh) {
+      moved_ = now;
+    }
+    known->second = {node_of(m, around), now};
+  }
+  for (auto known = seen_.begin(); known != seen_.end();) {
+    if (there.contains(known->first)) {
+      ++known;
+      continue;
+    }
+    known->second.last.takes_orders = false;
+    known->second.last.answers = false;
+    if (now - known->second.seen < limits::placement_patience) {
+      ++known;
+    } else {
+      moved_ = now;
+      known = seen_.erase(known);
+    }
+  }
+  std::erase_if(failed_, [now](const auto& entry) { return entry.second <= now; });
+  nodes_.clear();
+  for (auto& [node, known] : seen_) {
+    nodes_.push_back(known.last);
+    nodes_.back().takes_orders =
+        known.last.takes_orders &&
+        std::none_of(failed_.begin(), failed_.end(),
+                     [&, id = node](const auto& entry) { return entry.first.first == id; });
+  }
+}
+
+bool placer_core::holds(const placement_order& order) const {
+  const auto node = std::find_if(nodes_.begin(), nodes_.end(),
+                                 [&](const placement_node& n) { return n.node == order.node; });
+  if (node == nodes_.end()) {
+    return true; // nothing more is to be done about it
+  }
+  layer_marks marks(order.layers.last);
+  mark(marks, node->held, order.model);
+  return std::all_of(marks.begin() + order.layers.first, marks.end(),
+                     [&](bool held) { return held == order.fetch; });
+}
+
+void placer_core::forget_done(time_point now) {
+  std::erase_if(given_, [&](const given& g) {
+    if (holds(g.order)) {
+      return true;
+    }
+    if (g.until <= now) {
+      failed_[{g.order.node, g.order.model}] = now + limits::load_retry_wait;
+    }
+    return g.until <= now;
+  });
+  for (const given& g : given_) {
+    if (g.order.fetch) {
+      const auto node = std::find_if(nodes_.begin(), nodes_.end(), [&](const placement_node& n) {
+        return n.node == g.order.node;
+      });
+      node->coming[g.order.model].push_back(g.order.layers);
+    }
+  }
+}
+
+std::vector<placeable_model> placer_core::wanted(const std::vector<known_model>& models,
+                                                 time_point now) {
+  const bool calm = now - *moved_ >= limits::placement_calm;
+  std::vector<placeable_model> all;
+  for (const known_model& known : models) {
+    placeable_model model{known.id, known.shape, known.positions, calm ? 2U : 1U, true};
+    // One that just became known counts as asked for.
+    const time_point last = asked_.try_emplace(known.id, now).first->second;
+    model.wanted = now - last < limits::placement_idle;
+    all.push_back(std::move(model));
+  }
+  return all;
+}
+
+bool placer_core::places(const digest& model, time_point now) const {
+  const auto known = placers_.find(model);
+  return known != placers_.end() && known->second.first == self_ &&
+         now - known->second.second >= limits::placement_takeover;
+}
+
+std::vector<placement_order> placer_core::tick(const surroundings& around, time_point now) {
+  if (!moved_) {
+    moved_ = now;
+  }
+  see(around, now);
+  forget_done(now);
+  for (const known_model& model : *around.models) {
+    const node_id placer = placer_of(model.id, *around.members);
+    auto& known = placers_[model.id];
+    if (known.first != placer) {
+      known = {placer, now};
+    }
+  }
+  aim_ = place(wanted(*around.models, now), nodes_);
+  std::vector<placement_order> orders;
+  for (given& g : given_) {
+    if (g.again <= now && places(g.order.model, now)) {
+      g.again = now + limits::placement_repeat;
+      orders.push_back(g.order);
+    }
+  }
+  for (const placement_order& order : aim_.orders) {
+    const bool known =
+        std::any_of(given_.begin(), given_.end(), [&](const given& g) { return g.order == order; });
+    if (!known && places(order.model, now) && given_.size() < limits::placement_orders_max) {
+      given_.push_back({order, now + limits::placement_repeat, now + limits::load_wait_max});
+      orders.push_back(order);
+    }
+  }
+  return orders;
+}
+
+} // namespace ovir::actors
