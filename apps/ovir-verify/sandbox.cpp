@@ -77,8 +77,8 @@ bool confine() {
   allow(SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0),
         SCMP_A3(SCMP_CMP_MASKED_EQ, fresh, fresh));
   allow(SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0));
-  allow(SCMP_SYS(write), SCMP_A0(SCMP_CMP_EQ, answer_fd));
-  allow(SCMP_SYS(write), SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO));
+  allow(SCMP_SYS(write), SCMP_A0(SCMP_CMP_EQ, answer_fd, 0));
+  allow(SCMP_SYS(write), SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO, 0));
   // Threads, not processes. The newer call keeps its flags where a filter cannot look: the system's
   // library takes the older one when told there is none.
   constexpr std::uint64_t thread = CLONE_THREAD;
@@ -88,7 +88,7 @@ bool confine() {
   ok = ok && seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0) == 0;
   ok = ok && seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(EACCES), SCMP_SYS(open), 0) == 0;
   // A failed check of ours may end with a signal to itself, and no other process.
-  allow(SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, static_cast<std::uint64_t>(::getpid())));
+  allow(SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, static_cast<std::uint64_t>(::getpid()), 0));
   return ok && seccomp_load(filter.get()) == 0; // sets no_new_privs first
 }
 

@@ -369,7 +369,7 @@ TEST_F(hole_10, a_worker_spends_no_credits_of_a_scheduler_with_a_log_it_invented
       return false;
     });
   };
-  for (const std::uint64_t id : {0x7001, 0x7002, 0x7003}) {
+  for (const std::uint64_t id : {0x7001U, 0x7002U, 0x7003U}) {
     invented.id = request_id{id};
     EXPECT_TRUE(worker.member().wire({invented.id, {}, 0, actors::wire_adopt{invented}}));
     EXPECT_TRUE(refused(id)) << log_of("front");

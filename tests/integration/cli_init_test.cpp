@@ -106,7 +106,7 @@ TEST(cli_init, makes_a_cluster_of_one_machine_that_can_do_without_any_node) {
   const plain_json nodes =
       ovir_json({"init", "--nodes", "3", "--folder", folder.path().string()}, options)["nodes"];
   ASSERT_EQ(nodes.size(), 3U);
-  for (int i = 0; i < 3; ++i) {
+  for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(nodes[i]["http"], local(static_cast<std::uint16_t>(7381 + i)));
     EXPECT_EQ(nodes[i]["shells"], local(static_cast<std::uint16_t>(7311 + i)));
     EXPECT_EQ(nodes[i]["admin_key"], (mine.path() / "admin.key").string());

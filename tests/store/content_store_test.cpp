@@ -153,7 +153,7 @@ TEST_F(content_store_test, stays_within_limits_and_spares_what_is_pinned_leased_
     EXPECT_EQ(put(n, 5'000, content_kind::kv, {.cost_us = 10}), change_outcome::done);
     EXPECT_LE(store->usage(content_kind::kv).bytes_taken, 10U * 8'192);
   }
-  for (const std::uint64_t spared : {1, 2, 3}) {
+  for (const std::uint64_t spared : {1U, 2U, 3U}) {
     EXPECT_EQ(get(spared).outcome, lookup_outcome::hit) << spared;
   }
   EXPECT_EQ(store->counters(content_kind::kv).evicted, 43U);

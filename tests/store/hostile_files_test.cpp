@@ -53,7 +53,9 @@ std::string damage(std::string bytes, std::mt19937_64& random) {
       const std::size_t at =
           random() % 2 == 0 ? random() % bytes.size() : place(4'096) + random() % 200;
       bytes[at % bytes.size()] = static_cast<char>(
-          random() % 2 == 0 ? bytes[at % bytes.size()] ^ (1 << random() % 8) : random() % 256);
+          random() % 2 == 0
+              ? static_cast<unsigned char>(bytes[at % bytes.size()]) ^ (1U << random() % 8)
+              : static_cast<unsigned>(random() % 256));
     }
   } else if (way < 14) { // a page of another place
     bytes.replace(place(4'096), 4'096, bytes.substr(place(4'096), 4'096));

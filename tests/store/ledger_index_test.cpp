@@ -355,7 +355,6 @@ TEST(ledger_index_power, after_any_loss_of_power_the_ledger_is_what_its_log_says
   test::start_recording(work);
   {
     const auto file = storage::open_durable_file((work / "log").string(), true).value();
-    storage::derived_index_report unused;
     ledger book = ledger::create(*file, many_actions(), t0, options_with(nullptr)).value();
     ledger_world world{book.id()};
     fill(book, world, 2, 4);

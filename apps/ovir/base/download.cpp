@@ -323,7 +323,8 @@ std::optional<sha256> sha256_from(std::string_view text) {
     if (digit < 0) {
       return std::nullopt;
     }
-    out[i / 2] = static_cast<std::uint8_t>(out[i / 2] << 4U | static_cast<unsigned>(digit));
+    out[i / 2] =
+        static_cast<std::uint8_t>(unsigned{out[i / 2]} << 4U | static_cast<unsigned>(digit));
   }
   return out;
 }

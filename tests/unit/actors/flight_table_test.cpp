@@ -150,7 +150,8 @@ TEST(flight_table, over_random_lives_nobody_is_forgotten_and_no_window_flies_twi
           go({r});
         }
       } else if (!flying.empty()) {
-        auto chosen = std::next(flying.begin(), random() % flying.size());
+        auto chosen =
+            std::next(flying.begin(), static_cast<std::ptrdiff_t>(random() % flying.size()));
         const request_id r = chosen->first;
         if (what == 1) {
           flying.erase(chosen);

@@ -356,7 +356,7 @@ TEST_F(ledger_test, reopened_it_has_the_same_bytes_and_goes_on) {
 TEST_F(ledger_test, a_failed_disk_ends_its_answers_until_it_is_opened_anew) {
   must(world.mint(1, 100 * c));
   const std::array batch{world.transfer(1, 2, c)};
-  for (const std::uint64_t calls : {0, 1}) {
+  for (const std::uint64_t calls : {0U, 1U}) {
     test::memory_file copy{file.content};
     log_report report;
     ledger one = ledger::open(copy, options(), report).value();

@@ -51,7 +51,7 @@ TEST(tariff, deltas_along_a_frontier_add_up_to_the_settlement) {
   std::uint64_t accounted = 0;
   std::uint64_t sum = 0;
   bool prompt_accounted = false;
-  for (const std::uint64_t frontier : {0, 32, 32, 20, 64, 65}) {
+  for (const std::uint64_t frontier : {0U, 32U, 32U, 20U, 64U, 65U}) {
     const token_delta d = delta_at(100, prompt_accounted, frontier, accounted);
     sum += token_price(d.prompt, d.completion, 7).value();
     prompt_accounted = true;
