@@ -14,7 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 using time_point = placer_core::time_point;
 
-constexpr std::uint64_t layer_bytes = 1'000;
+constexpr std::uint64_t weights_per_layer = 1'000;
 constexpr std::chrono::milliseconds tick{1'000};
 
 /// A swarm whose nodes carry orders out some ticks after they were given, each with a placer.
@@ -33,7 +33,7 @@ protected:
 
   void add_model(std::uint8_t n, std::size_t layers) {
     known_model model{model_id(n), {}, 1};
-    model.shape.layer_weights.assign(layers, layer_bytes);
+    model.shape.layer_weights.assign(layers, weights_per_layer);
     models_.push_back(std::move(model));
   }
 
@@ -41,7 +41,7 @@ protected:
     member m;
     m.node = id(n);
     m.advert.roles = role_set{}.add(role::worker).add(role::scheduler);
-    m.advert.memory_bytes = layers * layer_bytes;
+    m.advert.memory_bytes = layers * weights_per_layer;
     m.advert.decode_bytes_per_second = 1'000'000;
     members_.push_back(std::move(m));
     std::sort(members_.begin(), members_.end(),
@@ -133,7 +133,7 @@ protected:
       whose->advert.held.push_back({order.model, range, static_cast<std::uint32_t>(marks.size())});
     }
     for (const held_segment& part : whose->advert.held) {
-      bytes += part.layers.size() * layer_bytes;
+      bytes += part.layers.size() * weights_per_layer;
     }
     ASSERT_LE(bytes, whose->advert.memory_bytes);
   }
