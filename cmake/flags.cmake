@@ -12,7 +12,13 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # PCH must not turn on -Winvalid-pch noise, and needs this to be ccache-friendly.
   target_compile_options(ovir_flags INTERFACE -fpch-preprocess)
 else()
-  target_compile_options(ovir_flags INTERFACE -Wshadow -Xclang -fno-pch-timestamp)
+  # No -Wshadow: in a unity build it takes names of one source for shadowed by the next one's, and
+  # GCC warns.
+  if(OVIR_SANITIZE)
+    target_compile_options(ovir_flags INTERFACE -Wshadow -Xclang -fno-pch-timestamp)
+  else()
+  target_compile_options(ovir_flags INTERFACE -Xclang -fno-pch-timestamp)
+  endif()
 endif()
 if(OVIR_WARNINGS_AS_ERRORS)
   target_compile_options(ovir_flags INTERFACE -Werror)

@@ -2,6 +2,7 @@
 
 #include "messages/limits/capsule.hpp"
 #include "messages/result.hpp"
+#include "messages/sanitized.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -1,6 +1,7 @@
 // `ovir run --capsule`, `ovir receipt capsule` and `ovir-verify --replay`: what is honest is
 // computed again in a sandboxed process and equal, what is not is named or refused.
 #include "messages/evidence/capsule.hpp"
+#include "messages/sanitized.hpp"
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
@@ -105,9 +106,9 @@ TEST_F(capsule_files, of_another_version_or_of_nothing_are_refused) {
 }
 
 TEST_F(capsule_files, that_need_more_than_the_sandbox_gives_are_refused) {
-#if defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "the address sanitizer reserves all memory there is";
-#endif
+  if (address_sanitized) {
+    GTEST_SKIP() << "the address sanitizer reserves all memory there is";
+  }
   // A capsule that is honest, but large: its rows alone, read twice, exceed what is allowed.
   change("big", [](capsule& c) {
     const capsule_piece piece = c.pieces[1];

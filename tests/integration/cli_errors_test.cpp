@@ -1,5 +1,6 @@
 // Bad input: one sentence saying what, where and what to do; the right exit code; one JSON document
 // where one was asked for; nothing left half-written.
+#include "messages/sanitized.hpp"
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/shared_files.hpp"
@@ -20,18 +21,6 @@ using ::testing::StartsWith;
 constexpr int usage = 2;
 constexpr int refused = 3;
 constexpr int unavailable = 4;
-
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#else
-constexpr bool sanitized = false;
-#endif
 
 void expect_refusal(std::vector<std::string> arguments, int exit_code, const std::string& what,
                     const child_options& options = {}) {
@@ -190,7 +179,7 @@ TEST(cli_errors, a_seed_is_decimal_also_with_zeros_before_it) {
 }
 
 TEST(cli_errors, threads_that_the_machine_refuses_are_a_sentence) {
-  if (sanitized) {
+  if (address_sanitized) {
     GTEST_SKIP() << "a sanitizer needs more address space than this test leaves";
   }
   // 256 stacks do not fit; the program itself does.

@@ -1,6 +1,7 @@
 // One transcript digest per request, whether one process answers it or nodes of a cluster do: one,
 // two, three or five workers that hold the model among them, one to eight requests at once.
 #include "compute/kernels/formats/packed_weights.hpp"
+#include "messages/sanitized.hpp"
 #include "node/local_cluster.hpp"
 #include "tests/support/cluster/asked_request.hpp"
 #include "tests/support/cluster/cli.hpp"
@@ -173,8 +174,10 @@ TEST_P(experts_on, three_workers_have_the_digest_of_one_process_and_the_memory_t
     ASSERT_TRUE(use);
     // The plan takes 24 MiB for the program itself, which has some 30 after eight requests.
     constexpr std::uint64_t program_more = 12U << 20U;
-    EXPECT_LE(use->peak_bytes, stage.at("memory_bytes").get<std::uint64_t>() + program_more)
-        << stage;
+    if (!address_sanitized) {
+      EXPECT_LE(use->peak_bytes, stage.at("memory_bytes").get<std::uint64_t>() + program_more)
+          << stage;
+    }
   }
   EXPECT_EQ(stages, 3U);
 }

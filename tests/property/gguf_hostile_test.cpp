@@ -1,6 +1,7 @@
 #include "compute/gguf/inspect.hpp"
 #include "compute/model/model.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/sanitized.hpp"
 #include "tests/support/allocation_meter.hpp"
 #include "tests/support/model/gguf_builder.hpp"
 
@@ -20,16 +21,10 @@ constexpr std::size_t extra_bytes_max = std::size_t{64} << 20U;
 
 // What is allowed in a program as users run it, and what that comes to where every access is
 // checked or nothing is optimised.
-#if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
-constexpr double seconds_max = 20.0;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr double seconds_max = 20.0;
+#if defined(__OPTIMIZE__)
+constexpr double seconds_max = address_sanitized ? 20.0 : 1.0;
 #else
-constexpr double seconds_max = 1.0;
-#endif
-#else
-constexpr double seconds_max = 1.0;
+constexpr double seconds_max = 20.0;
 #endif
 
 std::uint64_t seed_of_this_run() {

@@ -36,7 +36,7 @@ result<void> check(const options& given, const ready_model& model) {
 }
 
 result<exit_code> run_bench(const options& given, surroundings& around) {
-#if !defined(__OPTIMIZE__)
+#if !defined(__OPTIMIZE__) && !defined(NDEBUG)
   write_note("warning: this ovir was built without optimisation; its speed means nothing\n");
 #endif
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.how.isa));
