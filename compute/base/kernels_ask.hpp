@@ -75,8 +75,10 @@ struct ask_ahead_by {
   std::size_t bytes;
 };
 
-/// Where tiles of floats ask that read their weights once.
-constexpr ask_ahead_by asks_of_floats(const ask_policy& policy, std::uint32_t tokens) noexcept {
+/// Where tiles of floats ask that read their weights once. Always inlined, too: without
+/// optimization a kernel's file would define it for the whole program.
+__attribute__((always_inline)) constexpr ask_ahead_by
+asks_of_floats(const ask_policy& policy, std::uint32_t tokens) noexcept {
   if (tokens < policy.from) {
     return {ask_into::nothing, 0};
   }
