@@ -406,6 +406,7 @@ pathfinder_actor::behavior_type pathfinder_behavior(pathfinder_pointer self,
   make_quiet(self);
   self->state.environment = std::move(environment);
   self->state.members = std::make_shared<const std::vector<member>>();
+  self->state.environment.links->close_leads(); // of an earlier life, which ended with its leads
   self->set_down_handler([self](caf::down_msg& message) { lead_down(self, message); });
   return {
       [self](const watch_path& command) { watch(self, command); },

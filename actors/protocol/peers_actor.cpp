@@ -257,6 +257,20 @@ void peers::drop_lead(request_id request) {
   leads_.erase(request);
 }
 
+void peers::close_leads() {
+  std::map<request_id, peers_core::path> left;
+  {
+    const std::lock_guard lock{guard_};
+    left = core_.take_leads();
+    leads_.clear();
+  }
+  for (const auto& [request, path] : left) {
+    for (const auto& [node, stage] : path) {
+      send_wire(node, {request, {}, stage, close_session{}});
+    }
+  }
+}
+
 void peers::route_stage(request_id request, layer_index stage, shard_actor shard,
                         node_id previous) {
   const std::lock_guard lock{guard_};
@@ -507,6 +521,17 @@ caf::strong_actor_ptr peers::receiver_of(const node_id& from, std::uint32_t targ
 
 void peers::deliver_wire(const node_id& from, role_set roles, wire_message message,
                          const received_bytes& bytes) {
+  const request_id request = message.request;
+  const layer_index stage = message.stage;
+  // An open may arrive long after whoever sent it crashed, and forgot whom it had opened.
+  if (!give_wire(from, roles, std::move(message), bytes) && roles.has(role::worker)) {
+    send_wire(from, {request, {}, stage, close_session{}});
+  }
+}
+
+/// False: the stage that sent it is to be closed.
+bool peers::give_wire(const node_id& from, role_set roles, wire_message message,
+                      const received_bytes& bytes) {
   using receiver = peers_core::receiver;
   const std::lock_guard lock{guard_};
   const peers_core::verdict verdict = core_.judge(from, roles, message);
@@ -516,10 +541,11 @@ void peers::deliver_wire(const node_id& from, role_set roles, wire_message messa
     } else {
       drop(from, "what no actor here takes");
     }
+    return true;
   };
   switch (verdict.to) {
   case receiver::none:
-  case receiver::stage: return drop(from, verdict.refused);
+  case receiver::stage: drop(from, verdict.refused); return !verdict.closes;
   case receiver::jobs:
     return give(actors_.jobs,
                 adoption_asked{from, std::move(std::get<wire_adopt>(message.body).log), bytes});
@@ -541,6 +567,7 @@ void peers::deliver_wire(const node_id& from, role_set roles, wire_message messa
         }
       },
       message.body);
+  return true;
 }
 
 peers::counters peers::count() const {

@@ -174,6 +174,8 @@ public:
   // Routes. A stage is named by its first layer.
   void route_lead(request_id request, lead_actor lead, peers_core::path path);
   void drop_lead(request_id request);
+  /// Closes the stages of all leads: whoever routed them is gone.
+  void close_leads();
   void route_stage(request_id request, layer_index stage, shard_actor shard, node_id previous);
   void drop_stage(request_id request, layer_index stage);
 
@@ -199,6 +201,8 @@ public:
 private:
   void deliver_wire(const node_id& from, role_set roles, wire_message message,
                     const received_bytes& bytes);
+  bool give_wire(const node_id& from, role_set roles, wire_message message,
+                 const received_bytes& bytes);
   void deliver_credit(const node_id& from, role_set roles, received_bytes bytes);
   void deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame);
   [[nodiscard]] caf::strong_actor_ptr receiver_of(const node_id& from, std::uint32_t target,

@@ -48,7 +48,7 @@ peers_core::verdict peers_core::judge_answer(const node_id& from,
                                              const wire_message& message) const {
   const auto found = leads_.find(message.request);
   if (found == leads_.end()) {
-    return refuse("an answer to a request that is over");
+    return {receiver::none, {}, "an answer to a request that is over", true};
   }
   const path& nodes = found->second;
   const auto place = std::find(nodes.begin(), nodes.end(), std::pair{from, message.stage});
@@ -56,7 +56,7 @@ peers_core::verdict peers_core::judge_answer(const node_id& from,
     return {receiver::lead, stage_index{0}, {}};
   }
   if (place == nodes.end()) {
-    return refuse("an answer for a stage that is not its own");
+    return {receiver::none, {}, "an answer for a stage that is not its own", true};
   }
   return {receiver::lead, stage_index{static_cast<std::uint32_t>(place - nodes.begin())}, {}};
 }

@@ -23,6 +23,7 @@ public:
     receiver to{receiver::none};
     stage_index stage{};        ///< that answers, where the message goes to a lead
     std::string_view refused{}; ///< what is dropped, for the log; empty where it is delivered
+    bool closes{false};         ///< its sender keeps a stage that no lead here counts on
   };
 
   /// A path's nodes, each with the first layer of its stage.
@@ -30,6 +31,8 @@ public:
 
   void route_lead(request_id request, path nodes) { leads_[request] = std::move(nodes); }
   void drop_lead(request_id request) { leads_.erase(request); }
+  /// The paths of all leads, which are dropped.
+  [[nodiscard]] std::map<request_id, path> take_leads() { return std::exchange(leads_, {}); }
   /// A stage of this node, named by its first layer, gets its frames from `previous`.
   void route_stage(request_id request, layer_index stage, node_id previous) {
     stages_[{request, stage}] = previous;

@@ -5,6 +5,7 @@
 
 #include <caf/all.hpp>
 
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <type_traits>
@@ -20,9 +21,15 @@ public:
 
   void enqueue(caf::mailbox_element_ptr what, caf::execution_unit*) final {
     caf::message content = what->move_content_to_message();
-    take(content);
+    if (!ended_) {
+      take(content);
+    }
   }
-  void end(const error& reason) { cleanup(to_caf(reason), nullptr); }
+  /// Nothing goes out any more: an order that came after its stage was closed would open it again.
+  void end(const error& reason) {
+    ended_ = true;
+    cleanup(to_caf(reason), nullptr);
+  }
 
 protected:
   virtual void take(caf::message& content) = 0;
@@ -46,6 +53,9 @@ protected:
   }
 
   outbox& out_;
+
+private:
+  std::atomic<bool> ended_{false};
 };
 
 class stage_proxy final : public proxy {

@@ -80,6 +80,19 @@ TEST(peers_core, an_answer_is_taken_from_the_stage_whose_it_is) {
   EXPECT_EQ(answer(1, 0).to, receiver::none) << "over";
 }
 
+TEST(peers_core, a_stage_that_no_lead_counts_on_is_closed) {
+  peers_core core;
+  core.route_lead(asked, {{peer(1), 0}, {peer(2), 4}});
+  const auto closes = [&core](std::uint8_t from, layer_index stage) {
+    return core.judge(peer(from), member_roles, about(step_done{}, stage)).closes;
+  };
+  EXPECT_FALSE(closes(2, 4));
+  EXPECT_TRUE(closes(3, 4)) << "of an earlier path";
+  EXPECT_EQ(core.take_leads().size(), 1U);
+  EXPECT_EQ(core.lead_routes(), 0U);
+  EXPECT_TRUE(closes(2, 4)) << "of an earlier life";
+}
+
 TEST(peers_core, logits_come_from_the_last_stage_and_evidence_from_any) {
   peers_core core;
   core.route_lead(asked, {{peer(1), 0}, {peer(2), 4}});
