@@ -176,7 +176,13 @@ std::vector<placement_order> placer_core::tick(const surroundings& around, time_
       known = {placer, now};
     }
   }
-  aim_ = place(wanted(*around.models, now), nodes_);
+  const std::vector<placeable_model> models = wanted(*around.models, now);
+  if (std::none_of(models.begin(), models.end(),
+                   [&](const placeable_model& model) { return places(model.id, now); })) {
+    aim_ = {};
+    return {};
+  }
+  aim_ = place(models, nodes_);
   std::vector<placement_order> orders;
   for (given& g : given_) {
     if (g.again <= now && places(g.order.model, now)) {

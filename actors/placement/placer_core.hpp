@@ -48,7 +48,7 @@ public:
   /// The orders to give now, of the models that this node places.
   [[nodiscard]] std::vector<placement_order> tick(const surroundings& around, time_point now);
 
-  /// What the last tick aimed at.
+  /// What the last tick aimed at; nothing where this node places no model.
   [[nodiscard]] const placement& aim() const noexcept { return aim_; }
   /// The nodes of `aim().held`, in its order.
   [[nodiscard]] const std::vector<placement_node>& nodes() const noexcept { return nodes_; }
