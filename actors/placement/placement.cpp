@@ -11,12 +11,12 @@ namespace ovir::actors {
 
 std::string_view to_string(placement_reason reason) {
   switch (reason) {
-  case placement_reason::nobody_holds: return "nobody holds them";
+  case placement_reason::nobody_holds: return "no node holds them";
   case placement_reason::no_path: return "no path leads over them";
   case placement_reason::one_holds: return "only one node holds them";
   case placement_reason::demand: return "many ask for the model";
   case placement_reason::room: return "their room is needed";
-  case placement_reason::not_asked: return "nobody has asked for the model for long";
+  case placement_reason::not_asked: return "no request has come for the model for long";
   }
   return "";
 }

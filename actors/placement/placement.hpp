@@ -42,7 +42,7 @@ enum class placement_reason {
   one_holds,    ///< so its death would leave them unheld
   demand,       ///< more copies are asked for
   room,         ///< for other layers
-  not_asked,    ///< nobody has asked for the model for long
+  not_asked,    ///< no request has come for the model for long
 };
 [[nodiscard]] std::string_view to_string(placement_reason reason);
 

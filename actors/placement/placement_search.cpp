@@ -245,7 +245,7 @@ void placement_search::make_path(std::size_t model) {
     }
     if (end == reached.layer ||
         !give(model, {reached.layer, end}, placement_reason::no_path, false)) {
-      return; // nobody holds it, or has room
+      return; // no node holds it, or none has room
     }
   }
 }

@@ -25,7 +25,7 @@ struct known_model {
 [[nodiscard]] node_id placer_of(const digest& model, const std::vector<member>& members);
 
 /// When a placer gives which orders: it counts a node that went for a while yet, makes second
-/// copies only while nobody comes or goes, keeps to what is under way, and leaves nodes that
+/// copies only while no node comes or goes, keeps to what is under way, and leaves nodes that
 /// refused alone for a time. A value: knows no actor, clock or network.
 class placer_core {
 public:
@@ -33,7 +33,7 @@ public:
 
   explicit placer_core(node_id self) : self_(self) {}
 
-  /// Somebody asked for the model, here or at another scheduler.
+  /// A client asked for the model, here or at another scheduler.
   void asked(const digest& model, time_point now);
   /// A node refused an order, or could not carry it out.
   void failed(const node_id& node, const digest& model, time_point now);

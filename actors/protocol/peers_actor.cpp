@@ -523,7 +523,7 @@ void peers::deliver_wire(const node_id& from, role_set roles, wire_message messa
                          const received_bytes& bytes) {
   const request_id request = message.request;
   const layer_index stage = message.stage;
-  // An open may arrive long after whoever sent it crashed, and forgot whom it had opened.
+  // An order to open a stage may arrive long after the scheduler that sent it crashed.
   if (!give_wire(from, roles, std::move(message), bytes) && roles.has(role::worker)) {
     send_wire(from, {request, {}, stage, close_session{}});
   }

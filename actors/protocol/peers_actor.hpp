@@ -174,7 +174,7 @@ public:
   // Routes. A stage is named by its first layer.
   void route_lead(request_id request, lead_actor lead, peers_core::path path);
   void drop_lead(request_id request);
-  /// Closes the stages of all leads: whoever routed them is gone.
+  /// Closes the stages of all leads. For a new pathfinder: the one that routed them has ended.
   void close_leads();
   void route_stage(request_id request, layer_index stage, shard_actor shard, node_id previous);
   void drop_stage(request_id request, layer_index stage);
