@@ -18,27 +18,11 @@ namespace ovir::actors {
 
 namespace {
 
-constexpr std::chrono::milliseconds tick_interval{100};
 constexpr std::size_t commands_max = 16; // of one connection at once
 constexpr std::uint32_t beat_ticks = 5;
 constexpr std::uint64_t protocol = 1;
 
 using call = admin_call;
-
-// A node that nobody watches has nothing to do.
-void keep_ticking(admin_pointer self) {
-  if (!std::exchange(self->state.ticking, true)) {
-    self->delayed_send(self, tick_interval, admin_tick{});
-  }
-}
-
-result<caf::actor> jobs_of(const call& c) {
-  caf::actor jobs = find_actor(c, "jobs");
-  if (!jobs) {
-    return fail(errc::unsupported, "this node is no scheduler; connect to one, 'nodes' lists them");
-  }
-  return jobs;
-}
 
 // Looking
 
@@ -86,17 +70,6 @@ result<void> show_tree(const call& c, admin_arguments& args) {
   return {};
 }
 
-/// A job's document. Its own requests a shell sees by the ids it gave them, all others by the
-/// cluster's.
-json shown_job(const call& c, const job_view& job) {
-  json out = job_json(job);
-  if (c.self->state.clients.contains(c.connection) && job.named.value != 0 &&
-      own_request(c, job.named) == job.request) {
-    out["request"] = request_text(job.named);
-  }
-  return out;
-}
-
 // Adds the path to a job's document, then goes on.
 void locate(const call& c, const job_view& job, std::function<void(json)> use) {
   const auto paths = caf::actor_cast<pathfinder_actor>(find_actor(c, "paths"));
@@ -113,14 +86,6 @@ void locate(const call& c, const job_view& job, std::function<void(json)> use) {
             use(std::move(out));
           },
           [c](const caf::error& e) { c.refuse(from_caf(e)); });
-}
-
-result<void> with_jobs(const call& c, std::function<void(const std::vector<job_view>&)> use) {
-  OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
-  c.self->request(jobs, admin_ask_wait, list_jobs{})
-      .then([use = std::move(use)](const std::vector<job_view>& list) { use(list); },
-            [c](const caf::error& e) { c.refuse(from_caf(e)); });
-  return {};
 }
 
 result<void> show_jobs(const call& c, admin_arguments& args) {
@@ -198,68 +163,6 @@ result<void> show_plan(const call& c, admin_arguments& args) {
   });
 }
 
-json top_json(const admin_state& state) {
-  json nodes = json::array();
-  for (const member& m : *state.members) {
-    nodes.push_back({{"node", to_hex(m.node)},
-                     {"name", m.advert.name},
-                     {"health", m.health == member_health::alive ? "alive" : "suspect"},
-                     {"tokens_per_second", nullptr},
-                     {"slack_ms", nullptr},
-                     {"queue", nullptr},
-                     {"sessions", m.advert.sessions},
-                     {"memory_bytes", m.advert.memory_bytes},
-                     {"memory_used", m.advert.memory_bytes -
-                                         std::min(m.advert.memory_free, m.advert.memory_bytes)}});
-  }
-  return {{"nodes", std::move(nodes)}, {"jobs", json::array()}};
-}
-
-void send_top(const call& c, std::function<void(json)> use) {
-  const auto use_members = [c, use](const members_view& members) {
-    c.self->state.members = members;
-    const caf::actor jobs = find_actor(c, "jobs");
-    if (!jobs) {
-      return use(top_json(c.self->state));
-    }
-    c.self->request(jobs, admin_ask_wait, list_jobs{})
-        .then(
-            [c, use](const std::vector<job_view>& list) {
-              json shown = top_json(c.self->state);
-              for (const job_view& job : list) {
-                if (job.state == job_state::running) {
-                  shown["jobs"].push_back(shown_job(c, job));
-                }
-              }
-              use(std::move(shown));
-            },
-            [c](const caf::error& e) { c.refuse(from_caf(e)); });
-  };
-  if (const auto asked = with_members(c, use_members); !asked) {
-    c.refuse(asked.error());
-  }
-}
-
-result<void> show_top(const call& c, admin_arguments& args) {
-  OVIR_ASSIGN(const bool follow, args.boolean("follow", false));
-  OVIR_ASSIGN(const std::uint64_t every, args.whole("every_ms", 100, 60'000, 1'000));
-  OVIR_TRY(args.done());
-  if (!follow) {
-    send_top(c, [c](json shown) { c.done(std::move(shown)); });
-    return {};
-  }
-  admin_state& state = c.self->state;
-  keep_ticking(c.self);
-  state.watches[state.next_tag++] = {
-      c.connection,
-      c.id,
-      {},
-      true,
-      static_cast<std::uint32_t>(every / static_cast<std::uint64_t>(tick_interval.count())),
-      0};
-  return {};
-}
-
 result<void> stop_watch(const call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::uint64_t id, args.whole("id", 1, std::uint64_t{1} << 53U, std::nullopt));
   OVIR_TRY(args.done());
@@ -305,7 +208,7 @@ result<void> watch(const call& c, request_id id, std::uint32_t from, std::uint32
   }
   const std::uint64_t tag = state.next_tag++;
   keep_ticking(c.self);
-  state.watches[tag] = {c.connection, c.id, id, false, 0, 0};
+  state.watches[tag] = {c.connection, c.id, id, false, 0, 0, false};
   c.self
       ->request(jobs, admin_ask_wait,
                 watch_job{own_request(c, id), from, caf::actor_cast<caf::actor>(c.self), tag, bunch,
@@ -434,7 +337,7 @@ void act_on(const call& c, const std::string& name, const json& given, role_set 
   }
 }
 
-void take_request(admin_pointer self, const admin_request& request) {
+void answer(admin_pointer self, const command_turns::command& request) {
   admin_state& state = self->state;
   const auto client = state.clients.find(request.peer.connection);
   if (client == state.clients.end()) {
@@ -456,6 +359,26 @@ void take_request(admin_pointer self, const admin_request& request) {
   }
   client->second.open.insert(parsed->id);
   act_on(c, parsed->name, parsed->args, request.peer.roles);
+}
+
+void take_turn(admin_pointer self) {
+  if (const auto next = self->state.waiting.take()) {
+    answer(self, *next);
+    self->send(self, admin_turn{});
+  } else {
+    self->state.turn_taken = false;
+  }
+}
+
+/// Queued here rather than in the mailbox, where a shell's flood would keep all others waiting.
+void take_request(admin_pointer self, const admin_request& request) {
+  if (!self->state.clients.contains(request.peer.connection)) {
+    return;
+  }
+  self->state.waiting.add({request.peer, request.bytes});
+  if (!std::exchange(self->state.turn_taken, true)) {
+    self->send(self, admin_turn{});
+  }
 }
 
 /// A question of the console: what a reader may ask, and one answer ends it.
@@ -509,6 +432,7 @@ void take_end(admin_pointer self, const job_over& over) {
 void forget_client(admin_pointer self, connection_id connection) {
   admin_state& state = self->state;
   state.clients.erase(connection);
+  state.waiting.forget(connection);
   const caf::actor jobs = state.environment.find("jobs");
   for (auto it = state.watches.begin(); it != state.watches.end();) {
     if (it->second.connection == connection) {
@@ -524,15 +448,15 @@ void forget_client(admin_pointer self, connection_id connection) {
 
 void tick(admin_pointer self) {
   for (auto& [tag, watch] : self->state.watches) {
-    const call c{self, watch.connection, watch.command};
-    if (watch.top && watch.ticks % std::max(watch.every_ticks, 1U) == 0) {
-      send_top(c, [c](json shown) { c.send({{"event", std::move(shown)}}); });
-    } else if (!watch.top && watch.ticks % beat_ticks == 0) {
+    if (watch.top) {
+      watch.due = watch.due || watch.ticks % std::max(watch.every_ticks, 1U) == 0;
+    } else if (watch.ticks % beat_ticks == 0) {
       // A client cannot tell a slow request from a frozen node otherwise.
-      c.send({{"event", {{"beat", true}}}});
+      call{self, watch.connection, watch.command}.send({{"event", {{"beat", true}}}});
     }
     ++watch.ticks;
   }
+  ask_for_tops(self);
   self->state.ticking = false;
   if (!self->state.watches.empty()) {
     keep_ticking(self);
@@ -540,6 +464,37 @@ void tick(admin_pointer self) {
 }
 
 } // namespace
+
+void keep_ticking(admin_pointer self) {
+  if (!std::exchange(self->state.ticking, true)) {
+    self->delayed_send(self, admin_tick_interval, admin_tick{});
+  }
+}
+
+result<caf::actor> jobs_of(const call& c) {
+  caf::actor jobs = find_actor(c, "jobs");
+  if (!jobs) {
+    return fail(errc::unsupported, "this node is no scheduler; connect to one, 'nodes' lists them");
+  }
+  return jobs;
+}
+
+json shown_job(const call& c, const job_view& job) {
+  json out = job_json(job);
+  if (c.self->state.clients.contains(c.connection) && job.named.value != 0 &&
+      own_request(c, job.named) == job.request) {
+    out["request"] = request_text(job.named);
+  }
+  return out;
+}
+
+result<void> with_jobs(const call& c, std::function<void(const std::vector<job_view>&)> use) {
+  OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
+  c.self->request(jobs, admin_ask_wait, list_jobs{})
+      .then([use = std::move(use)](const std::vector<job_view>& list) { use(list); },
+            [c](const caf::error& e) { c.refuse(from_caf(e)); });
+  return {};
+}
 
 caf::behavior admin_behavior(admin_pointer self, admin_environment environment) {
   make_quiet(self);
@@ -555,6 +510,7 @@ caf::behavior admin_behavior(admin_pointer self, admin_environment environment) 
         self->state.clients[news.peer.connection] = {news.peer, {}};
       },
       [self](const admin_request& request) { take_request(self, request); },
+      [self](const admin_turn&) { take_turn(self); },
       [self](console_look& look) { take_look(self, look); },
       [self](const admin_closed& news) { forget_client(self, news.connection); },
       [self](const members_changed& news) { self->state.members = news.members; },

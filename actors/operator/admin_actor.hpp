@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/members/membership_actor.hpp"
+#include "actors/operator/command_turns.hpp"
 #include "actors/operator/console_desk_actor.hpp"
 #include "actors/path/pathfinder_actor.hpp"
 #include "actors/protocol/peers_actor.hpp"
@@ -21,6 +22,8 @@
 namespace ovir::actors {
 
 struct admin_tick {};
+/// The next command that waits is answered now.
+struct admin_turn {};
 /// What came of a `load`.
 struct model_loaded {
   connection_id connection;
@@ -69,6 +72,7 @@ struct admin_state {
     bool top{false};
     std::uint32_t every_ticks{0};
     std::uint32_t ticks{0};
+    bool due{false}; ///< a `top` that is told next
   };
   struct client {
     peer_info peer;
@@ -77,11 +81,14 @@ struct admin_state {
   const char* name{"admin"};
   admin_environment environment;
   std::map<connection_id, client> clients;
+  command_turns waiting;
+  bool turn_taken{false}; ///< an `admin_turn` is under way: as long as something waits
   std::map<std::uint64_t, watch> watches; ///< by tag
   /// Of the console, by command; its commands are those of `console_connection`.
   std::map<std::uint64_t, std::function<void(nlohmann::json)>> looks;
   std::uint64_t next_tag{1};
   bool ticking{false}; ///< an `admin_tick` is under way: as long as something is watched
+  bool asks_for_tops{false};
   members_view members;
 };
 
@@ -92,4 +99,5 @@ using admin_pointer = caf::stateful_actor<admin_state>*;
 } // namespace ovir::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_turn)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::model_loaded)

@@ -9,6 +9,7 @@
 namespace ovir::actors {
 
 inline constexpr std::chrono::milliseconds admin_ask_wait{5'000};
+inline constexpr std::chrono::milliseconds admin_tick_interval{100};
 
 /// A command being answered; cheap to copy into what answers it later.
 struct admin_call {
@@ -69,7 +70,22 @@ struct run_order {
 [[nodiscard]] result<void> with_members(const admin_call& c,
                                         std::function<void(const members_view&)> use);
 
+/// The actor that keeps this node's jobs; `unsupported` on a node that drives no requests.
+[[nodiscard]] result<caf::actor> jobs_of(const admin_call& c);
+/// Hands all jobs to `use` on the actor's turn.
+[[nodiscard]] result<void> with_jobs(const admin_call& c,
+                                     std::function<void(const std::vector<job_view>&)> use);
+/// A job's document. Its own requests a shell sees by the ids it gave them, all others by the
+/// cluster's.
+[[nodiscard]] json shown_job(const admin_call& c, const job_view& job);
+/// Ticks come for as long as something is watched: a node that nobody watches has nothing to do.
+void keep_ticking(admin_pointer self);
+/// Tells each `top` that is due of the same members and jobs. They are asked for once at a time,
+/// however many follow and however often; what is not answered is asked again at the next tick.
+void ask_for_tops(admin_pointer self);
+
 // Each answers the command, now or later, or returns why not.
+[[nodiscard]] result<void> show_top(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> drain_node(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> kick_node(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> set_log_level(const admin_call& c, admin_arguments& args);

@@ -73,6 +73,13 @@ TEST_F(hostile_shell_at, a_node_may_look_only_and_changes_nothing) {
   EXPECT_EQ(code_of(reader.ask("reboot")), "unsupported");
   EXPECT_TRUE(reader.ask("nodes").value("ok", false));
   EXPECT_EQ(reader.ask("version").at("data").at("roles"), json({"reader"}));
+  ASSERT_TRUE(reader.say(R"({"id":700,"command":"top","args":{"follow":true}})"));
+  ASSERT_TRUE(reader.say(R"({"id":701,"command":"top","args":{"follow":true}})"));
+  json refused;
+  do {
+    refused = reader.hear();
+  } while (refused.is_object() && refused["id"] != 701);
+  EXPECT_EQ(code_of(refused), "busy") << "it follows one already";
   expect_service();
 }
 
