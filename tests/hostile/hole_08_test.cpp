@@ -160,7 +160,8 @@ TEST_F(hole_08, another_shell_neither_reads_nor_stops_a_request_whose_id_it_know
               "not_found");
   }
   // What `jobs` lists says which requests run; that id reads nothing either.
-  for (const json& job : operating.ask("jobs")["data"]["jobs"]) {
+  const json jobs = operating.ask("jobs");
+  for (const json& job : jobs.at("data").at("jobs")) {
     for (const char* const command : {"attach", "receipt"}) {
       const json told = operating.ask(command, {{"request", job.at("request")}});
       EXPECT_EQ(told["error"].value("code", ""), "not_found") << command << ": " << told;
