@@ -27,6 +27,19 @@ std::size_t charge_of(std::size_t bytes) { return bytes + limits::message_overhe
 
 } // namespace
 
+wires::~wires() {
+  for (const auto& [number, c] : std::map{open_}) {
+    forget(*c);
+  }
+}
+
+void wires::forget(connection& c) {
+  for (side& one : c.sides) {
+    one.at_cut.clear(); // each holds the connection
+  }
+  open_.erase(c.number);
+}
+
 nanoseconds wires::trip(std::size_t from, std::size_t to, std::size_t bytes) {
   const wire_state& w = between(from, to);
   const auto size = nanoseconds{static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 /
@@ -39,7 +52,9 @@ void wires::carry(const pointer& c, std::size_t side, std::size_t bytes,
   wires::side& from = c->sides[side];
   const std::size_t other = c->sides[1 - side].machine;
   if (between(from.machine, other).cut || !from.at_cut.empty()) {
-    from.at_cut.push_back(std::move(arrive));
+    if (open_.contains(c->number)) {
+      from.at_cut.push_back(std::move(arrive));
+    }
     return;
   }
   from.last = std::max(from.last, world_.now() + trip(from.machine, other, bytes));
@@ -205,7 +220,7 @@ void wires::drop(const pointer& c, std::size_t side, const error& reason) {
     me.budget->detach();
   }
   if (c->sides[0].at == nullptr && c->sides[1].at == nullptr) {
-    open_.erase(c->number);
+    forget(*c);
   }
   c->over = true;
   world_.note(closed, c->number, side);
@@ -250,7 +265,7 @@ endpoint::~endpoint() {
         w->drop(c, other, gone("the other end was closed"));
       });
     } else {
-      wires_.open_.erase(c->number);
+      wires_.forget(*c);
     }
   }
 }
@@ -264,7 +279,7 @@ void endpoint::vanish() {
       c->sides[side].budget->detach();
     }
     if (c->sides[1 - side].at == nullptr) {
-      wires_.open_.erase(c->number);
+      wires_.forget(*c);
     }
   }
   mine_.clear();

@@ -35,6 +35,9 @@ struct wire_state {
 class wires {
 public:
   explicit wires(world& in) : world_(in) {}
+  ~wires();
+  wires(const wires&) = delete;
+  wires& operator=(const wires&) = delete;
 
   /// Of bytes from machine `from` to machine `to`; made when first asked for.
   [[nodiscard]] wire_state& between(std::size_t from, std::size_t to) {
@@ -85,6 +88,8 @@ private:
   };
   using pointer = std::shared_ptr<connection>;
 
+  /// Nobody holds an end of it any more, so what waits at a cut of it never arrives.
+  void forget(connection& c);
   void meet(const pointer& c, const node_id& expected, const std::string& address);
   void admit(const pointer& c, const node_id& expected);
   /// `arrive` runs when `bytes` from `side` would be there.
