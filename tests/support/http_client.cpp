@@ -1,5 +1,7 @@
 #include "tests/support/http_client.hpp"
 
+#include "tests/support/slowness.hpp"
+
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -15,9 +17,9 @@ namespace ovir::test {
 
 namespace {
 
-constexpr int patience_ms = 60'000; ///< far longer than any answer takes
+constexpr int patience_ms = slowness * 60'000; ///< far longer than any answer takes
 constexpr int ready_pause_ms = 50;
-constexpr int ready_tries = 1'200;
+constexpr int ready_tries = slowness * 1'200;
 
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),

@@ -1,5 +1,7 @@
 #include "tests/support/cluster/test_cluster.hpp"
 
+#include "tests/support/slowness.hpp"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -279,7 +281,7 @@ bool test_cluster::wait_until(const std::function<bool()>& holds,
                               std::chrono::milliseconds within) const {
   std::mutex waiting;
   std::condition_variable nobody_tells;
-  const clock::time_point end = clock::now() + within;
+  const clock::time_point end = clock::now() + slowness * within;
   while (!holds()) {
     if (clock::now() >= end) {
       return false;
