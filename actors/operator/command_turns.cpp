@@ -1,5 +1,7 @@
 #include "actors/operator/command_turns.hpp"
 
+#include "messages/limits/shells.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -7,28 +9,36 @@ namespace ovir::actors {
 
 void command_turns::add(command next) {
   const connection_id from = next.peer.connection;
-  std::deque<command>& queue = waiting_[from];
-  if (queue.empty()) {
+  queue& own = waiting_[from];
+  if (own.commands.empty()) {
     turns_.push_back(from);
   }
-  queue.push_back(std::move(next));
+  own.commands.push_back(std::move(next));
 }
 
 std::optional<command_turns::command> command_turns::take() {
-  if (turns_.empty()) {
-    return std::nullopt;
+  while (!turns_.empty()) {
+    const connection_id whose = turns_.front();
+    turns_.pop_front();
+    const auto found = waiting_.find(whose);
+    queue& own = found->second;
+    own.credit += limits::admin_turn_bytes;
+    const std::size_t size = own.commands.front().bytes->size();
+    if (size > own.credit) {
+      turns_.push_back(whose); // it saves for a large one
+      continue;
+    }
+    command next = std::move(own.commands.front());
+    own.commands.pop_front();
+    own.credit = 0; // what is left of a turn is not kept: one command is a turn
+    if (own.commands.empty()) {
+      waiting_.erase(found);
+    } else {
+      turns_.push_back(whose);
+    }
+    return next;
   }
-  const connection_id whose = turns_.front();
-  turns_.pop_front();
-  const auto found = waiting_.find(whose);
-  command next = std::move(found->second.front());
-  found->second.pop_front();
-  if (found->second.empty()) {
-    waiting_.erase(found);
-  } else {
-    turns_.push_back(whose);
-  }
-  return next;
+  return std::nullopt;
 }
 
 void command_turns::forget(connection_id connection) {

@@ -9,8 +9,9 @@
 namespace ovir::actors {
 
 /// Commands of shells that arrived and are not answered yet: of one connection in their order, of
-/// all connections one each in turn, so that a flood of one costs another a command of each and no
-/// more. Bounded by the receive budgets of the connections, which count what waits here.
+/// all connections in turn about as many bytes, so that neither a flood nor a huge command of one
+/// holds up another by more than one command. Bounded by the receive budgets of the connections,
+/// which count what waits here. (Deficit round robin, Shreedhar and Varghese 1995.)
 class command_turns {
 public:
   struct command {
@@ -25,8 +26,13 @@ public:
   void forget(connection_id connection);
 
 private:
-  std::map<connection_id, std::deque<command>> waiting_; ///< none is empty
-  std::deque<connection_id> turns_;                      ///< each of `waiting_` once
+  struct queue {
+    std::deque<command> commands; ///< never empty
+    std::size_t credit{0};        ///< bytes that it may have answered now
+  };
+
+  std::map<connection_id, queue> waiting_;
+  std::deque<connection_id> turns_; ///< each of `waiting_` once
 };
 
 } // namespace ovir::actors

@@ -1,4 +1,5 @@
 #include "actors/operator/command_turns.hpp"
+#include "messages/limits/shells.hpp"
 
 #include <gtest/gtest.h>
 
@@ -63,6 +64,22 @@ TEST(command_turns, let_one_that_comes_late_wait_for_one_command_of_each) {
   }
   c.add(3, "x");
   EXPECT_EQ(c.taken().find('x'), 2U);
+}
+
+TEST(command_turns, let_small_commands_pass_a_huge_one) {
+  commands c;
+  c.add(1, std::string(3 * limits::admin_turn_bytes, '-'));
+  c.add(1, "b");
+  for (const char* const text : {"u", "v", "w", "x", "y"}) {
+    c.add(2, text);
+  }
+  std::string order;
+  for (const char one : c.taken()) {
+    if (order.empty() || order.back() != one) {
+      order.push_back(one);
+    }
+  }
+  EXPECT_EQ(order, "uv-wbxy") << "its third turn is large enough";
 }
 
 TEST(command_turns, drop_what_a_connection_that_ended_asked_for) {
