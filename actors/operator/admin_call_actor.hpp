@@ -78,7 +78,7 @@ struct run_order {
 /// A job's document. Its own requests a shell sees by the ids it gave them, all others by the
 /// cluster's.
 [[nodiscard]] json shown_job(const admin_call& c, const job_view& job);
-/// Ticks come for as long as something is watched: a node that nobody watches has nothing to do.
+/// Sends the actor its next tick, unless one is under way. Called while a shell watches something.
 void keep_ticking(admin_pointer self);
 /// Tells each `top` that is due of the same members and jobs. They are asked for once at a time,
 /// however many follow and however often; what is not answered is asked again at the next tick.

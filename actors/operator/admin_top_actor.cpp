@@ -8,8 +8,6 @@ namespace ovir::actors {
 
 namespace {
 
-using call = admin_call;
-
 json top_json(const admin_state& state) {
   json nodes = json::array();
   for (const member& m : *state.members) {
@@ -60,7 +58,7 @@ void tell_tops(admin_pointer self, const std::vector<job_view>& list) {
   json shown = top_json(self->state);
   for (auto& [tag, watch] : self->state.watches) {
     if (std::exchange(watch.due, false)) {
-      const call c{self, watch.connection, watch.command};
+      const admin_call c{self, watch.connection, watch.command};
       shown["jobs"] = running_jobs(c, list);
       c.send({{"event", shown}});
     }

@@ -30,7 +30,7 @@ std::optional<command_turns::command> command_turns::take() {
     }
     command next = std::move(own.commands.front());
     own.commands.pop_front();
-    own.credit = 0; // what is left of a turn is not kept: one command is a turn
+    own.credit = 0; // one command is a turn
     if (own.commands.empty()) {
       waiting_.erase(found);
     } else {

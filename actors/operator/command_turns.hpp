@@ -8,10 +8,11 @@
 
 namespace ovir::actors {
 
-/// Commands of shells that arrived and are not answered yet: of one connection in their order, of
-/// all connections in turn about as many bytes, so that neither a flood nor a huge command of one
-/// holds up another by more than one command. Bounded by the receive budgets of the connections,
-/// which count what waits here. (Deficit round robin, Shreedhar and Varghese 1995.)
+/// Commands of shells that arrived and are not answered yet. Those of one connection keep their
+/// order; the connections take turns of one command each. A command of more than
+/// limits::admin_turn_bytes lets one turn pass for each so many bytes, as in deficit round robin
+/// (Shreedhar and Varghese 1995), so that small commands of other connections are not held up by
+/// it. Bounded by the receive budgets of the connections, which count what waits here.
 class command_turns {
 public:
   struct command {
@@ -28,7 +29,7 @@ public:
 private:
   struct queue {
     std::deque<command> commands; ///< never empty
-    std::size_t credit{0};        ///< bytes that it may have answered now
+    std::size_t credit{0};        ///< bytes of the turns that it has let pass
   };
 
   std::map<connection_id, queue> waiting_;

@@ -29,7 +29,7 @@ namespace ovir::apps {
 namespace {
 
 constexpr int answer_fd = 3;
-/// Of what sanitizers look at memory through; threads do so at the same time.
+/// In a build with sanitizers: descriptors of the pipes by which they check types, in any thread.
 constexpr std::uint64_t pipe_ends_max = 64;
 // How a child ends whose answer is none.
 constexpr int ended_out_of_memory = 101;

@@ -88,7 +88,7 @@ private:
   };
   using pointer = std::shared_ptr<connection>;
 
-  /// Nobody holds an end of it any more, so what waits at a cut of it never arrives.
+  /// Both ends are closed: the connection is no longer listed, and what waits at a cut is dropped.
   void forget(connection& c);
   void meet(const pointer& c, const node_id& expected, const std::string& address);
   void admit(const pointer& c, const node_id& expected);
