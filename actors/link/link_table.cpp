@@ -175,8 +175,10 @@ void link_table::settle(const node_id& node, const std::string& reason, effects&
     const auto old = std::find_if(e.lines.begin(), e.lines.end(),
                                   [&](const line& l) { return l.control == before; });
     // Two that were opened at once are both alive: nothing is lost by changing over. Else the one
-    // in use is gone, or its opener lost it.
-    const bool alive = old != e.lines.end() && old->ours != chosen->ours;
+    // in use is gone, or one side lost it: a node that knows ours does not open another.
+    const bool known = old != e.lines.end() && old->ours && old->ticks >= ticks_until_known &&
+                       !OVIR_MUTANT("link_changes_over_in_silence");
+    const bool alive = old != e.lines.end() && old->ours != chosen->ours && !known;
     e.used_control = chosen->control;
     if (before && !alive && !OVIR_MUTANT("link_renewed_in_silence")) {
       out.push_back({link_effect::action::down, node, {}, {}, reason});
@@ -220,6 +222,9 @@ link_table::effects link_table::tick() {
   effects out;
   std::vector<node_id> changed;
   for (auto& [node, e] : nodes_) {
+    for (line& l : e.lines) {
+      l.ticks += l.complete ? 1U : 0U;
+    }
     const auto complete = [&lines = e.lines](bool ours) {
       return std::find_if(lines.begin(), lines.end(),
                           [&](const line& l) { return l.ours == ours && l.complete; });

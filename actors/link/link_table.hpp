@@ -77,7 +77,8 @@ private:
     connection_id control;
     bool ours{false}; ///< this node opened it
     std::optional<connection_id> data{};
-    bool complete{false}; ///< `data` stands
+    bool complete{false};   ///< `data` stands
+    std::uint32_t ticks{0}; ///< for which it has been complete
   };
   struct entry {
     std::vector<line> lines;                     ///< oldest first

@@ -278,6 +278,29 @@ TEST(link_table, a_line_that_lasts_beside_ours_takes_its_place) {
   EXPECT_TRUE(table.tick().empty());
 }
 
+// The other side crashed, came back and opened a link, while ours looks as before.
+TEST(link_table, a_line_opened_beside_one_long_known_takes_its_place_aloud) {
+  for (const bool long_known : {false, true}) {
+    link_table table{node_named(3)};
+    peer_info mine = of(1, channel::control, false);
+    table.dialled(connection_id{1}, "b:1", mine.node);
+    (void)table.connected(mine);
+    (void)table.data_dialled(mine.node, connection_id{1}, connection_id{2});
+    (void)table.connected(of(2, channel::data, false));
+    for (int i = 0; long_known && i < 2; ++i) {
+      EXPECT_TRUE(table.tick().empty());
+    }
+    (void)table.connected(of(3, channel::control, true));
+    const auto effects = table.connected(of(4, channel::data, true));
+    EXPECT_EQ(table.way(mine.node, channel::control), connection_id{3});
+    ASSERT_EQ(effects.size(), long_known ? 2U : 0U);
+    if (long_known) {
+      EXPECT_EQ(effects[0].what, link_effect::action::down);
+      EXPECT_EQ(effects[1].what, link_effect::action::up);
+    }
+  }
+}
+
 TEST(link_table, half_a_link_is_none) {
   link_table table{node_named(1)};
   (void)table.connected(of(1, channel::control, true));
