@@ -92,7 +92,7 @@ template <class... Args>
 /// Returns the error of a failed `expression` from the enclosing function.
 #define OVIR_TRY(expression)                                                                       \
   do {                                                                                             \
-    if (auto ovir_try_result = (expression); !ovir_try_result) {                                   \
+    if (auto&& ovir_try_result = (expression); !ovir_try_result) {                                 \
       return ovir_try_result.error();                                                              \
     }                                                                                              \
   } while (false)

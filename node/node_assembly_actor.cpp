@@ -255,7 +255,8 @@ actors::admin_environment whole_node::admin_parts() {
                       std::function<void(result<actors::model_catalog::entry>)> done) {
     load_later(path, layers, std::move(done));
   };
-  admin.tree = [this](caf::event_based_actor* self, std::function<void(result<std::string>)> done) {
+  admin.tree = [this](caf::event_based_actor* self,
+                      const std::function<void(result<std::string>)>& done) {
     self->request(root_, ask_wait, describe_tree{})
         .then([done](const tree_node& root) { done(tree_json(root)); },
               [done](const caf::error& reason) { done(from_caf(reason)); });

@@ -84,6 +84,7 @@ value filter_sort(rendering& r, const value& v, const bound& with) {
     return backwards ? order > 0 : order < 0;
   });
   std::vector<value> items;
+  items.reserve(keyed.size());
   for (auto& [key, one] : keyed) {
     items.push_back(std::move(one));
   }
@@ -203,7 +204,10 @@ value map(rendering& r, const call_values& with) {
     }
     if (attribute != nullptr) {
       value found = path_of(r, one, *attribute);
-      out.push_back(found.is_undefined() && otherwise != nullptr ? *otherwise : std::move(found));
+      if (found.is_undefined() && otherwise != nullptr) {
+        found = *otherwise;
+      }
+      out.push_back(std::move(found));
     } else {
       call_values each{{one}, with.named};
       each.plain.insert(each.plain.end(), with.plain.begin() + 2, with.plain.end());

@@ -345,9 +345,12 @@ void receive_summary(member_table& m, const summary& s, const node_id& from, mem
   }
   if (missing && s.answer_wanted) {
     std::vector<summary> ours = m.summarize(false, s.buckets);
-    for (std::size_t i = 0; i < ours.size(); ++i) {
-      const bool last = i + 1 == ours.size();
-      m.send_all(from, std::move(ours[i]), last ? std::move(updates) : decltype(updates){}, out);
+    for (summary& one : ours) {
+      decltype(updates) beside;
+      if (&one == &ours.back()) {
+        beside.swap(updates);
+      }
+      m.send_all(from, std::move(one), std::move(beside), out);
     }
   } else if (!updates.empty()) {
     m.send_all(from, news{}, std::move(updates), out);

@@ -191,6 +191,7 @@ double decode_speed(const path_candidate& c) { return share_of(c) * decode_word(
 
 std::vector<std::uint32_t> fault_levels(const std::vector<path_candidate>& candidates) {
   std::vector<std::uint32_t> levels;
+  levels.reserve(candidates.size());
   for (const path_candidate& c : candidates) {
     levels.push_back(c.faults);
   }

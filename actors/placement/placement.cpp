@@ -122,6 +122,7 @@ placement place(const std::vector<placeable_model>& models,
   std::sort(by_key.begin(), by_key.end(),
             [&](std::size_t a, std::size_t b) { return nodes[a].node < nodes[b].node; });
   std::vector<const placement_node*> ordered;
+  ordered.reserve(nodes.size());
   for (const std::size_t at : by_key) {
     ordered.push_back(&nodes[at]);
   }

@@ -73,6 +73,7 @@ evidence_step evidence_of(const shard_job& job, const shard_outcome& outcome,
 void post(shard_pointer self, std::vector<shard_job> pass) {
   shard_state& state = self->state;
   std::vector<frame_sink> sinks;
+  sinks.reserve(pass.size());
   for (const shard_job& job : pass) {
     sinks.push_back(state.routes.at(job.request).next);
   }

@@ -100,7 +100,7 @@ private:
       return finish("no answer: " + e.message());
     }
     const auto& head = parser_->get();
-    outcome_.status = head.result_int();
+    outcome_.status = static_cast<int>(head.result_int());
     outcome_.may_try = head.count(http::field::retry_after) == 1;
     read_body();
   }

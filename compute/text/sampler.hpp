@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace ovir::compute {
@@ -20,7 +21,7 @@ namespace ovir::compute {
 /// a token depends on its arguments alone.
 class sampler {
 public:
-  explicit sampler(sampling_params params) : params_(params) {}
+  explicit sampler(sampling_params params) : params_(std::move(params)) {}
 
   /// The token for position `p` given the raw logits of position p - 1 and the ids before it
   /// (prompt and output; the penalty looks at the last 64). Logits are finite. Tokens that are not

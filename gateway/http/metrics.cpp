@@ -63,6 +63,7 @@ std::vector<metric_family::sample> samples_of(metric_list::by_label values) {
 
 std::vector<metric_family::sample> samples_of(const std::map<std::string, std::uint64_t>& values) {
   std::vector<metric_family::sample> samples;
+  samples.reserve(values.size());
   for (const auto& [label, value] : values) {
     samples.push_back({static_cast<double>(value), label});
   }

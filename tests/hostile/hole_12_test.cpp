@@ -163,7 +163,7 @@ class hostile_source {
 public:
   explicit hostile_source(const digest& model)
       : model_(model), node_(member_key, member_options()) {
-    node_.heard.on_message([this](link_recorder::message m) { hear(m); });
+    node_.heard.on_message([this](const link_recorder::message& m) { hear(m); });
   }
 
   void join(const std::string& address, const node_id& other, bool holds) {

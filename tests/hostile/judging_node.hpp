@@ -156,9 +156,9 @@ protected:
 
   void send(std::vector<std::byte> bytes, std::size_t from,
             role_set roles = role_set{}.add(role::verifier)) {
-    caf::anon_send(verifier_,
-                   actors::audit_received{id(from), roles,
-                                          std::make_shared<const std::vector<std::byte>>(bytes)});
+    caf::anon_send(verifier_, actors::audit_received{id(from), roles,
+                                                     std::make_shared<const std::vector<std::byte>>(
+                                                         std::move(bytes))});
     scheduler_.run();
   }
   /// These keys are alive and linked.

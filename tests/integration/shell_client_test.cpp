@@ -14,9 +14,10 @@ using ::testing::HasSubstr;
 
 constexpr std::chrono::milliseconds never{60'000};
 
-json answer(std::vector<token_id> tokens, std::string text) {
-  return {{"request", "00000000000000aa"}, {"text", std::move(text)},   {"prompt_tokens", {1}},
-          {"tokens", std::move(tokens)},   {"finish_reason", "length"}, {"transcript", "00"}};
+json answer(const std::vector<token_id>& tokens, const std::string& text) {
+  return {{"request", "00000000000000aa"}, {"text", text},
+          {"prompt_tokens", {1}},          {"tokens", tokens},
+          {"finish_reason", "length"},     {"transcript", "00"}};
 }
 
 /// A client of some nodes and what it was told.

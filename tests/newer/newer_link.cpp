@@ -7,5 +7,6 @@ namespace ovir::actors {
 inline constexpr std::uint16_t next_link_version = link_version + 1;
 } // namespace ovir::actors
 
-#define link_version next_link_version
+#define link_version                                                                               \
+  next_link_version // NOLINT(readability-identifier-naming): it takes that one's place
 #include "actors/link/link_format.cpp"

@@ -8,8 +8,9 @@
 // The linker puts those of the names with `wrap` in the place of `compute::kernels_reference` and
 // its kin, which then have the names with `real`.
 extern "C" {
-const ovir::compute::kernel_set& __real__ZN4ovir7compute17kernels_referenceEv() noexcept;
-const ovir::compute::kernel_set& __wrap__ZN4ovir7compute17kernels_referenceEv() noexcept;
+// A reference is passed as a pointer is.
+const ovir::compute::kernel_set* __real__ZN4ovir7compute17kernels_referenceEv() noexcept;
+const ovir::compute::kernel_set* __wrap__ZN4ovir7compute17kernels_referenceEv() noexcept;
 const ovir::compute::kernel_set* __real__ZN4ovir7compute12kernels_avx2Ev() noexcept;
 const ovir::compute::kernel_set* __wrap__ZN4ovir7compute12kernels_avx2Ev() noexcept;
 const ovir::compute::kernel_set* __real__ZN4ovir7compute14kernels_avx512Ev() noexcept;
@@ -154,7 +155,7 @@ bool to_half(const float* x, std::uint32_t n, std::uint16_t* out) {
   return real_reference().to_half(x, n, out);
 }
 
-const kernel_set& real_reference() { return __real__ZN4ovir7compute17kernels_referenceEv(); }
+const kernel_set& real_reference() { return *__real__ZN4ovir7compute17kernels_referenceEv(); }
 
 bool stands_in = false;
 
@@ -202,9 +203,10 @@ const kernel_set& kernels_stand_in(compute::isa as) noexcept {
 
 } // namespace ovir::swarm
 
-const ovir::compute::kernel_set& __wrap__ZN4ovir7compute17kernels_referenceEv() noexcept {
-  return ovir::swarm::stands_in_now() ? ovir::swarm::kernels_stand_in(ovir::compute::isa::reference)
-                                      : __real__ZN4ovir7compute17kernels_referenceEv();
+const ovir::compute::kernel_set* __wrap__ZN4ovir7compute17kernels_referenceEv() noexcept {
+  return ovir::swarm::stands_in_now()
+             ? &ovir::swarm::kernels_stand_in(ovir::compute::isa::reference)
+             : __real__ZN4ovir7compute17kernels_referenceEv();
 }
 
 const ovir::compute::kernel_set* __wrap__ZN4ovir7compute12kernels_avx2Ev() noexcept {

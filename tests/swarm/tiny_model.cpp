@@ -76,8 +76,7 @@ std::string_view to_string(arithmetic how) noexcept {
 }
 
 tiny_model::tiny_model(arithmetic how, width kept)
-    : how_(how),
-      kernels_(how == arithmetic::stand_in ? &kernels_stand_in(compute::isa::avx2)
+    : kernels_(how == arithmetic::stand_in ? &kernels_stand_in(compute::isa::avx2)
                                            : compute::select_kernels(std::nullopt).value()),
       bytes_(std::make_shared<const std::vector<std::byte>>(made(kept))) {
   let_stand_in(how == arithmetic::stand_in);

@@ -49,7 +49,6 @@ public:
   [[nodiscard]] bool ends(const std::vector<token_id>& tokens) const;
 
 private:
-  arithmetic how_;
   const compute::kernel_set* kernels_;
   std::shared_ptr<const std::vector<std::byte>> bytes_;
   std::shared_ptr<const compute::model_manifest> manifest_;

@@ -462,7 +462,7 @@ std::optional<shell_outcome> shell_client::listen(followed& what) {
       continue;
     }
     if (is_last(*reply)) {
-      return take_last(what, std::move(*reply));
+      return take_last(what, *reply);
     }
     const json* const event = member(*reply, "event");
     if (event != nullptr && member(*event, "beat") == nullptr) {
@@ -503,7 +503,7 @@ result<void> shell_client::take_event(followed& what, const json& event) {
   return {};
 }
 
-std::optional<shell_outcome> shell_client::take_last(followed& what, json reply) {
+std::optional<shell_outcome> shell_client::take_last(followed& what, const json& reply) {
   if (!is_ok(reply)) {
     return take_refusal(what, reply);
   }

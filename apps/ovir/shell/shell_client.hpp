@@ -85,7 +85,7 @@ private:
   [[nodiscard]] std::optional<shell_failure> take_unsent(const followed& what,
                                                          const shell_failure& failure);
   [[nodiscard]] std::optional<shell_outcome> listen(followed& what);
-  [[nodiscard]] std::optional<shell_outcome> take_last(followed& what, json reply);
+  [[nodiscard]] std::optional<shell_outcome> take_last(followed& what, const json& reply);
   [[nodiscard]] std::optional<shell_outcome> take_refusal(followed& what, const json& reply);
   [[nodiscard]] result<void> take_event(followed& what, const json& event);
 

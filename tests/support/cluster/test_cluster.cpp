@@ -42,6 +42,7 @@ std::string make_key(const fs::path& path) {
 
 std::string quoted(const std::vector<std::string>& texts) {
   std::vector<std::string> all;
+  all.reserve(texts.size());
   for (const std::string& text : texts) {
     all.push_back('"' + text + '"');
   }

@@ -89,6 +89,7 @@ gguf_builder small_spm() {
 
 std::vector<std::string> small_bpe_texts() {
   std::vector<std::string> texts;
+  texts.reserve(256 + std::size(bpe_merges));
   for (int byte = 0; byte < 256; ++byte) {
     texts.push_back(byte_level(std::string(1, static_cast<char>(byte))));
   }

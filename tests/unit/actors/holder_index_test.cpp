@@ -20,7 +20,8 @@ digest model_named(std::uint8_t number) {
   return id;
 }
 
-member holding(std::uint8_t number, std::vector<layer_range> ranges, std::uint8_t model = 1) {
+member holding(std::uint8_t number, const std::vector<layer_range>& ranges,
+               std::uint8_t model = 1) {
   member m;
   m.node = key_of(number);
   for (const layer_range& range : ranges) {

@@ -20,7 +20,8 @@ std::vector<float> ramp(std::size_t n) {
   return logits;
 }
 
-std::map<token_id, int> draws(sampling_params params, const std::vector<float>& logits, int n) {
+std::map<token_id, int> draws(const sampling_params& params, const std::vector<float>& logits,
+                              int n) {
   std::map<token_id, int> seen;
   sampler s{params};
   for (position p = 0; p < static_cast<position>(n); ++p) {

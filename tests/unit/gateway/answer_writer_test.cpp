@@ -62,6 +62,7 @@ TEST(answer_writer, a_stream_says_every_token_with_the_place_it_leads_to) {
   const auto events = events_of(stream_of({}));
   ASSERT_EQ(events.size(), 8U);
   std::vector<std::string> ids;
+  ids.reserve(events.size());
   for (const auto& [id, data] : events) {
     ids.push_back(id.substr(17));
   }

@@ -73,7 +73,7 @@ protected:
     restart({});
   }
 
-  void restart(api_options options) {
+  void restart(const api_options& options) {
     api_surroundings around;
     around.engine = &cluster_;
     around.now = [this] { return now_; };
@@ -85,7 +85,7 @@ protected:
     };
     around.connections = [] { return 3U; };
     around.say = [this](auto, const std::string& line) { log_ += line + "\n"; };
-    app_.emplace(std::move(options), std::move(around));
+    app_.emplace(options, std::move(around));
   }
 
   std::shared_ptr<made_up_exchange> ask(const std::string& body, const std::string& path,
