@@ -376,7 +376,7 @@ void lead_core::take_drawn(const drawn_token& drawn, shared_logprobs logprobs, e
 
 lead_core::effects lead_core::on_drawn(const tokens_drawn& e, std::chrono::nanoseconds step) {
   effects out;
-  if (run_.now == phase::over || !output_.drawing) {
+  if (run_.now == phase::over || (!output_.drawing && !OVIR_MUTANT("lead_draws_twice"))) {
     return out;
   }
   output_.drawing = false;

@@ -156,6 +156,7 @@ void swarm::check_ledger() {
   open_escrows open;
   how.visit = [this, &open](std::uint64_t index, const ledger::entry& e, const auto&) {
     open.note(e.what);
+    monitor_.settled(e.what);
     if (std::holds_alternative<ledger::mint>(e.what)) {
       history_.add(world_.now(), "in_log", fmt::format(R"("entry":{})", index));
     }

@@ -6,6 +6,7 @@
 #include "messages/wire/frame.hpp"
 
 #include <array>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -32,7 +33,7 @@ bool order_otherwise(std::vector<std::byte>& bytes, chance& draws) {
       actors::resend_logits{small},
       actors::replay_boundaries{small, 1 + small, 1},
       actors::step_done{small, 8, {}},
-      actors::stage_failed{{errc::internal, "a lie"}},
+      actors::stage_failed{{errc::internal, std::string{hostile_reason}}},
       actors::session_opened{small, {}},
   };
   if (draws.one_in(3)) {

@@ -5,9 +5,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace ovir::swarm {
+
+/// Why a stage failed, as a hostile member says.
+inline constexpr std::string_view hostile_reason = "the dog ate it";
 
 /// What a hostile member says instead of what it overheard: well formed, about the same request or
 /// the same credits, and not true. Made by the encoders that nodes use. `target` is of frames.

@@ -2,6 +2,7 @@
 
 #include "messages/hex.hpp"
 #include "tests/swarm/calm.hpp"
+#include "tests/swarm/hostile_words.hpp"
 #include "tests/swarm/stand_in.hpp"
 
 #include <caf/all.hpp>
@@ -125,6 +126,7 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
     add_hostile(keys);
   }
   std::vector<node_id> ids;
+  ids.reserve(seeds.size());
   for (const auto& seed : seeds) {
     ids.push_back(secret_key::from_seed(seed).id());
   }
@@ -132,6 +134,7 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
   for (std::size_t i = 0; i < seeds.size(); ++i) {
     add_host(i, seeds[i], ids, operator_key);
   }
+  listen();
 }
 
 void swarm::add_hostile(chance& keys) {
@@ -143,9 +146,17 @@ void swarm::add_hostile(chance& keys) {
   }
   hostile_ = std::make_unique<hostile_member>(world_, wires_, hostile_machine, seed,
                                               hostile_roles(), std::move(them));
-  wires_.tap_with([this](std::size_t from, actors::channel kind, actors::message_kind what,
-                         std::uint32_t target, const std::vector<std::byte>& bytes) {
-    if (from < plan_.how.nodes) {
+}
+
+void swarm::listen() {
+  wires_.tap_with([this](std::size_t from, std::size_t to, actors::channel kind,
+                         actors::message_kind what, std::uint32_t target,
+                         const std::vector<std::byte>& bytes) {
+    if (from >= hosts_.size()) {
+      return;
+    }
+    monitor_.hear(from, hosts_[from]->life(), to, what, bytes);
+    if (hostile_ != nullptr && from < plan_.how.nodes) {
       hostile_->overhear(kind, what, target, bytes);
     }
   });
@@ -195,8 +206,11 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   host& h = *hosts_.back();
   h.kept().sync_lies = how_.planted == plant::lying_sync;
   h.touched = [this](host& who) { look_after(who); };
-  if (how_.says) {
+  if (how_.says || hostile_ != nullptr) {
     h.says = [this](std::size_t who, std::string_view line) {
+      if (line.find(hostile_reason) != std::string_view::npos) {
+        violate(fmt::format("n{} believes what no stage of its requests said: {}", who, line));
+      }
       say(fmt::format("n{} {}", who, line));
     };
   }

@@ -6,6 +6,7 @@
 #include "tests/swarm/hostile_member.hpp"
 #include "tests/swarm/operator_shell.hpp"
 #include "tests/swarm/plan.hpp"
+#include "tests/swarm/protocol_monitor.hpp"
 #include "tests/swarm/rest.hpp"
 #include "tests/swarm/tiny_model.hpp"
 #include "tests/swarm/trouble.hpp"
@@ -75,6 +76,7 @@ private:
   void add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
                 const std::vector<node_id>& ids, const secret_key& operator_key);
   void add_hostile(chance& keys);
+  void listen();
   void start(std::size_t who);
   void plan_all();
   /// Goes on until `condition` or the world's time is `until`. Whether it was the condition.
@@ -118,6 +120,7 @@ private:
   std::vector<std::size_t> ready_;
   std::vector<bool> is_ready_;
   trouble trouble_;
+  protocol_monitor monitor_{[this](std::string what) { violate(std::move(what)); }};
   bytes_kept bytes_;
   outcome out_;
 };

@@ -343,7 +343,7 @@ result<void> endpoint::send(connection_id connection, message_kind kind, std::ui
   }
   std::vector<std::byte> copy = *bytes;
   if (wires_.tap_) {
-    wires_.tap_(machine_, c->kind, kind, target, copy);
+    wires_.tap_(machine_, c->sides[1 - side].machine, c->kind, kind, target, copy);
   }
   me.queued += charge_of(copy.size());
   ++wires_.messages_;

@@ -53,8 +53,9 @@ public:
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
 
   /// Sees each message that is sent.
-  using tap = std::function<void(std::size_t from, actors::channel kind, actors::message_kind what,
-                                 std::uint32_t target, const std::vector<std::byte>& bytes)>;
+  using tap = std::function<void(std::size_t from, std::size_t to, actors::channel kind,
+                                 actors::message_kind what, std::uint32_t target,
+                                 const std::vector<std::byte>& bytes)>;
   void tap_with(tap look) { tap_ = std::move(look); }
 
 private:

@@ -1,0 +1,80 @@
+#include "tests/swarm/protocol_monitor.hpp"
+
+#include "actors/protocol/wire.hpp"
+#include "ledger/keeper/message.hpp"
+
+#include <fmt/format.h>
+
+#include <variant>
+
+namespace ovir::swarm {
+
+void protocol_monitor::hear(std::size_t from, std::uint64_t life, std::size_t to,
+                            actors::message_kind what, const std::vector<std::byte>& bytes) {
+  if (what == actors::message_kind::wire) {
+    hear_wire(from, life, to, bytes);
+  } else if (what == actors::message_kind::credit) {
+    hear_credit(bytes);
+  }
+}
+
+void protocol_monitor::hear_wire(std::size_t from, std::uint64_t life, std::size_t to,
+                                 const std::vector<std::byte>& bytes) {
+  const auto message = actors::decode_wire(bytes);
+  if (!message) {
+    return violate_(
+        fmt::format("n{} sends what cannot be read: {}", from, message.error().message));
+  }
+  if (const auto* const open = std::get_if<actors::wire_open>(&message->body);
+      open != nullptr && open->log) {
+    hear_opening(from, life, message->driver, *open->log);
+  } else if (const auto* const adopt = std::get_if<actors::wire_adopt>(&message->body)) {
+    adoptions_[{to, adopt->log.id}] = {adopt->log.generation, adopt->log.drawn.size()};
+  }
+}
+
+void protocol_monitor::hear_opening(std::size_t from, std::uint64_t life, epoch driver,
+                                    const request_log& log) {
+  const auto [known, first] =
+      openings_.try_emplace({from, life, log.id}, opening{driver, log.drawn.size()});
+  if (first) {
+    const auto asked = adoptions_.find({from, log.id});
+    if (asked != adoptions_.end() && asked->second.drawn == log.drawn.size() &&
+        log.generation <= asked->second.generation) {
+      violate_(fmt::format("n{} goes on with {:016x} in generation {}, which was another's", from,
+                           log.id.value, log.generation));
+    }
+    return;
+  }
+  // One that begins anew, because it was asked for again, has drawn less.
+  if (known->second.driver == driver && log.drawn.size() > known->second.drawn) {
+    violate_(fmt::format("n{} opens the first stage of {:016x} twice in epoch {}", from,
+                         log.id.value, driver.value));
+  }
+  known->second = {driver, log.drawn.size()};
+}
+
+void protocol_monitor::hear_credit(const std::vector<std::byte>& bytes) {
+  const auto message = ledger::message_from(bytes);
+  const auto* const order = message ? std::get_if<ledger::submit>(&message->body) : nullptr;
+  if (order == nullptr) {
+    return;
+  }
+  const auto entry = ledger::decode_entry(order->entry);
+  if (!entry) {
+    return violate_("an honest node submits an entry that cannot be read");
+  }
+  if (const auto* const end = std::get_if<ledger::settle>(&entry->what)) {
+    settlements_.insert(end->request);
+  }
+}
+
+void protocol_monitor::settled(const ledger::command& what) {
+  const auto* const end = std::get_if<ledger::settle>(&what);
+  if (end != nullptr && !settlements_.contains(end->request)) {
+    violate_(fmt::format("the request {} was settled, and no honest node said so",
+                         to_hex(end->request).substr(0, 8)));
+  }
+}
+
+} // namespace ovir::swarm

@@ -1,0 +1,56 @@
+#pragma once
+
+#include "actors/link/network.hpp"
+#include "ledger/rules/command.hpp"
+#include "messages/request/request.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace ovir::swarm {
+
+/// Hears what honest nodes send, and tells of what none of them ever says:
+/// - A lead opens a stage anew in a later epoch only.
+/// - A scheduler that goes on with a request does so in a later generation.
+/// - Nobody settles a request but its scheduler: every settlement in the ledger was sent by an
+///   honest node.
+class protocol_monitor {
+public:
+  explicit protocol_monitor(std::function<void(std::string)> violate)
+      : violate_(std::move(violate)) {}
+
+  /// A message that the node of machine `from`, in its life `life`, sends to machine `to`.
+  void hear(std::size_t from, std::uint64_t life, std::size_t to, actors::message_kind what,
+            const std::vector<std::byte>& bytes);
+  /// An entry of the ledger.
+  void settled(const ledger::command& what);
+
+private:
+  struct opening {
+    epoch driver{};
+    std::size_t drawn{0};
+  };
+  struct adoption {
+    std::uint32_t generation{0};
+    std::size_t drawn{0};
+  };
+
+  void hear_wire(std::size_t from, std::uint64_t life, std::size_t to,
+                 const std::vector<std::byte>& bytes);
+  void hear_opening(std::size_t from, std::uint64_t life, epoch driver, const request_log& log);
+  void hear_credit(const std::vector<std::byte>& bytes);
+
+  std::function<void(std::string)> violate_;
+  std::map<std::tuple<std::size_t, std::uint64_t, request_id>, opening> openings_;
+  std::map<std::pair<std::size_t, request_id>, adoption> adoptions_; ///< asked for last
+  std::set<ledger::escrow_id> settlements_;                          ///< sent by honest nodes
+};
+
+} // namespace ovir::swarm
