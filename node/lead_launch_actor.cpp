@@ -57,7 +57,7 @@ using lead_started = std::function<void(result<caf::actor>)>;
 /// Below the supervisor of leads.
 void spawn_lead(const known_pointer& known, caf::event_based_actor* self,
                 actors::submit_request command, actors::lead_environment around,
-                lead_started done) {
+                const lead_started& done) {
   child_spec spec;
   spec.rules = {fmt::format("lead-{:016x}", command.request.id.value), restart_kind::temporary,
                 worker_shutdown};
@@ -113,9 +113,9 @@ actors::lead_environment local_lead_parts(const node_parts& parts, const known_p
 actors::lead_launcher lead_launcher_for(const std::shared_ptr<const node_parts>& parts,
                                         const std::shared_ptr<directory>& known) {
   return [parts, known](caf::event_based_actor* self, const actors::submit_request& command,
-                        std::function<void(result<caf::actor>)> done) {
+                        const std::function<void(result<caf::actor>)>& done) {
     if (!parts->local.benches.empty()) {
-      spawn_lead(known, self, command, local_lead_parts(*parts, known), std::move(done));
+      spawn_lead(known, self, command, local_lead_parts(*parts, known), done);
       return;
     }
     const auto model = parts->models->find(command.request.model);

@@ -91,8 +91,8 @@ public:
   /// `invalid_argument` for more stages than layers and the like.
   [[nodiscard]] static result<std::unique_ptr<local_cluster>>
   start(const compute::model& m, const compute::tokenizer& vocabulary,
-        const compute::kernel_set& kernels, storage::env& environment, cluster_options options,
-        std::optional<cluster_cache> cache = std::nullopt);
+        const compute::kernel_set& kernels, storage::env& environment,
+        const cluster_options& options, std::optional<cluster_cache> cache = std::nullopt);
   virtual ~local_cluster() = default;
 
   /// Runs one request and waits for it. `on_text` is called in order with each piece of text as it

@@ -310,7 +310,7 @@ result<run_report> cluster::run(const actors::generation_request& request,
 result<std::unique_ptr<local_cluster>>
 local_cluster::start(const compute::model& m, const compute::tokenizer& vocabulary,
                      const compute::kernel_set& kernels, storage::env& environment,
-                     cluster_options options, std::optional<cluster_cache> cache) {
+                     const cluster_options& options, std::optional<cluster_cache> cache) {
   OVIR_TRY(check_options(m, options));
   auto made = std::make_unique<cluster>(m, environment, options);
   OVIR_TRY(made->raise(m, vocabulary, kernels, std::move(cache)));

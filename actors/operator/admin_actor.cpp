@@ -71,7 +71,7 @@ result<void> show_tree(const call& c, admin_arguments& args) {
 }
 
 // Adds the path to a job's document, then goes on.
-void locate(const call& c, const job_view& job, std::function<void(json)> use) {
+void locate(const call& c, const job_view& job, const std::function<void(json)>& use) {
   const auto paths = caf::actor_cast<pathfinder_actor>(find_actor(c, "paths"));
   c.self->request(paths, admin_ask_wait, locate_request{job.request})
       .then(

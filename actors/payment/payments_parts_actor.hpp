@@ -43,7 +43,7 @@ void submit(payments_pointer self, payments_state::sent& s);
 /// The best path of a request now, through nodes of which the keeper said what they may be: handed
 /// to `use`, or why there is none within limits::reserve_wait of `since`.
 void find_plan(payments_pointer self, const reserve_credit& asked, storage::env::time_point since,
-               std::function<void(const path_description&)> use);
+               const std::function<void(const path_description&)>& use);
 /// What waits for a plan tries again.
 void try_plans(payments_pointer self);
 /// For `payer`, which is this node or entrusts it; with nonce 0. Precondition: a plan.

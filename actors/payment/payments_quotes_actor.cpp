@@ -110,7 +110,7 @@ bool lacks_admission(const payments_state& state, const path_description& planne
 
 /// `told`: whoever plans was told of everybody who lacks admission before it was asked.
 void plan_once(payments_pointer self, const reserve_credit& asked, storage::env::time_point since,
-               std::function<void(const path_description&)> use, bool told) {
+               const std::function<void(const path_description&)>& use, bool told) {
   payments_state& state = self->state;
   const generation_request& q = asked.request;
   const describe_path wanted{q.model, static_cast<std::uint32_t>(q.prompt.size() + q.max_tokens)};
@@ -154,8 +154,8 @@ void plan_once(payments_pointer self, const reserve_credit& asked, storage::env:
 } // namespace
 
 void find_plan(payments_pointer self, const reserve_credit& asked, storage::env::time_point since,
-               std::function<void(const path_description&)> use) {
-  plan_once(self, asked, since, std::move(use), false);
+               const std::function<void(const path_description&)>& use) {
+  plan_once(self, asked, since, use, false);
 }
 
 layer_places places_of(const path_description& planned) {

@@ -91,7 +91,7 @@ fetch_decision* block_exchange_core::decision_of(std::uint64_t serial) {
 }
 
 bool block_exchange_core::begin(std::uint64_t id, const digest& model,
-                                std::vector<wanted_window> windows, std::uint64_t unit_us,
+                                const std::vector<wanted_window>& windows, std::uint64_t unit_us,
                                 time_point now, effects& out) {
   fetch_decision decision;
   decision.model = model;

@@ -94,7 +94,7 @@ public:
   /// Decides on the windows of a model, in order. `unit_us`: what computing a block takes; 0: not
   /// known. Where fetching wins, its `finished` comes later, be it with nothing.
   [[nodiscard]] bool begin(std::uint64_t fetch, const digest& model,
-                           std::vector<wanted_window> windows, std::uint64_t unit_us,
+                           const std::vector<wanted_window>& windows, std::uint64_t unit_us,
                            time_point now, effects& out);
   [[nodiscard]] effects on_block(const node_id& from, std::uint64_t ticket, std::uint32_t number,
                                  bytes_pointer bytes, time_point now);

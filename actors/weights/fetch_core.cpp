@@ -25,7 +25,7 @@ std::string_view to_string(source_fault fault) noexcept {
   return "unknown";
 }
 
-fetch_core::fetch_core(std::vector<wanted_piece> missing, fetch_settings how, time_point now)
+fetch_core::fetch_core(const std::vector<wanted_piece>& missing, fetch_settings how, time_point now)
     : how_(how), rate_(how.bytes_per_second), alone_since_(now), reviewed_(now) {
   pieces_.reserve(missing.size());
   for (const wanted_piece& piece : missing) {

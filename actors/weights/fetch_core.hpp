@@ -80,7 +80,7 @@ public:
     bool joined{false};
   };
 
-  fetch_core(std::vector<wanted_piece> missing, fetch_settings how, time_point now);
+  fetch_core(const std::vector<wanted_piece>& missing, fetch_settings how, time_point now);
 
   /// A source that can be asked, and which pieces it has. Nothing happens when it is one already,
   /// lied before, was dropped too often, or there are too many.

@@ -118,6 +118,7 @@ void write_twice(content_store& store, std::uint64_t n) {
   std::vector<std::byte> block(32U << 10U);
   std::vector<std::vector<std::byte>> blocks;
   std::vector<store_change> changes;
+  changes.reserve(32);
   for (std::uint64_t i = 0; i < 32; ++i) {
     std::memcpy(block.data(), &n, sizeof(n));
     std::memcpy(block.data() + sizeof(n), &i, sizeof(i));

@@ -167,6 +167,7 @@ byte_reader::place byte_reader::forget(place at) {
     return fresh;
   };
   std::vector<way> open;
+  open.reserve(ways.size() + 1);
   for (const way& w : ways) {
     open.push_back({w.at, kept(w.on)});
   }

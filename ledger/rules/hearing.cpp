@@ -19,7 +19,8 @@ std::vector<audit_kernels> taken_by(std::span<const audit_verdict> verdicts) {
   return taken;
 }
 
-hearing::hearing(ovir::conviction draft, std::vector<node_id> others) : draft_(std::move(draft)) {
+hearing::hearing(ovir::conviction draft, const std::vector<node_id>& others)
+    : draft_(std::move(draft)) {
   for (const node_id& host : others) {
     const bool spoke = std::any_of(draft_.verdicts.begin(), draft_.verdicts.end(),
                                    [&](const audit_verdict& v) { return v.verifier == host; });

@@ -40,7 +40,7 @@ class hearing {
 public:
   /// `draft` holds by itself. `others`: who may be asked besides those that gave verdicts, in
   /// order.
-  hearing(ovir::conviction draft, std::vector<node_id> others);
+  hearing(ovir::conviction draft, const std::vector<node_id>& others);
 
   [[nodiscard]] const ovir::conviction& draft() const noexcept { return draft_; }
   [[nodiscard]] const std::optional<node_id>& asked() const noexcept { return asked_; }

@@ -21,27 +21,29 @@ constexpr std::uint32_t long_answer = 400;
 class losses : public ::testing::Test {
 protected:
   static void SetUpTestSuite() {
-    folder_ = new test::temporary_folder;
-    model_ = new std::string{make_drill_model((folder_->path() / "drill.gguf").string())};
-    answers_ = new std::vector<expected_answer>{make_workload(*model_, 4, long_answer, 5)};
+    shared_folder = new test::temporary_folder;
+    shared_model =
+        new std::string{make_drill_model((shared_folder->path() / "drill.gguf").string())};
+    shared_answers =
+        new std::vector<expected_answer>{make_workload(*shared_model, 4, long_answer, 5)};
   }
   static void TearDownTestSuite() {
-    delete answers_;
-    delete model_;
-    delete folder_;
+    delete shared_answers;
+    delete shared_model;
+    delete shared_folder;
   }
 
   static test::cluster_node scheduler(const std::string& name) {
-    return {name, {"scheduler"}, {{*model_}}};
+    return {name, {"scheduler"}, {{*shared_model}}};
   }
   static test::cluster_node worker(const std::string& name, const std::string& layers) {
-    return {name, {"worker"}, {{*model_, layers}}};
+    return {name, {"worker"}, {{*shared_model, layers}}};
   }
   /// The longest of the answers: there is time to do harm.
   static const expected_answer& long_one() {
-    return *std::max_element(answers_->begin(), answers_->end(), [](const auto& a, const auto& b) {
-      return a.tokens.size() < b.tokens.size();
-    });
+    return *std::max_element(
+        shared_answers->begin(), shared_answers->end(),
+        [](const auto& a, const auto& b) { return a.tokens.size() < b.tokens.size(); });
   }
   static void expect_right(asked_request& asked, const expected_answer& wanted,
                            const test_cluster& cluster) {
@@ -50,9 +52,9 @@ protected:
     EXPECT_EQ(difference(wanted, data), "") << asked.notes() << cluster.last_words();
   }
 
-  static inline test::temporary_folder* folder_{nullptr};
-  static inline std::string* model_{nullptr};
-  static inline std::vector<expected_answer>* answers_{nullptr};
+  static inline test::temporary_folder* shared_folder{nullptr};
+  static inline std::string* shared_model{nullptr};
+  static inline std::vector<expected_answer>* shared_answers{nullptr};
 };
 
 TEST_F(losses, too_few_nodes_are_a_clear_error_at_the_deadline) {
@@ -179,13 +181,13 @@ TEST_F(losses, two_schedulers_never_contradict_each_other) {
   test_cluster cluster{
       {.nodes = {scheduler("s1"), scheduler("s2"), worker("a", "0-3"), worker("b", "4-7")}}};
   cluster.start();
-  for (std::size_t i = 0; i < answers_->size(); ++i) {
-    apps::json arguments = (*answers_)[i].arguments;
+  for (std::size_t i = 0; i < shared_answers->size(); ++i) {
+    apps::json arguments = (*shared_answers)[i].arguments;
     arguments["request"] = "00000000000000a" + std::to_string(i);
     asked_request one{cluster, {0, 1}, arguments};
     asked_request other{cluster, {1, 0}, arguments};
-    expect_right(one, (*answers_)[i], cluster);
-    expect_right(other, (*answers_)[i], cluster);
+    expect_right(one, (*shared_answers)[i], cluster);
+    expect_right(other, (*shared_answers)[i], cluster);
   }
 }
 

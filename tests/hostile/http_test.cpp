@@ -228,6 +228,7 @@ TEST_F(hostile_http, a_connection_more_than_there_may_be_is_told_so_and_one_that
     (void)busy.back().read_until("data: ");
   }
   std::vector<http_socket> more;
+  more.reserve(200);
   for (int i = 0; i < 200; ++i) { // far more than are told
     more.emplace_back(port_);
   }

@@ -189,6 +189,7 @@ TEST_F(hostile_shell_at, a_node_sends_huge_commands_faster_than_they_are_read) {
   huge += std::string(limits::admin_bytes_max - huge.size() - 3, 'm') + "\"}}";
   ASSERT_EQ(huge.size(), limits::admin_bytes_max);
   std::vector<std::thread> senders;
+  senders.reserve(4);
   for (int i = 0; i < 4; ++i) {
     senders.emplace_back([&, link = shell(head)]() mutable {
       for (int n = 0; n < 10 && link.say(huge) && link.hear().is_object(); ++n) {

@@ -155,6 +155,7 @@ TEST_F(hostile_node, serves_on_while_a_thousand_connections_stand_at_each_of_its
   const more_descriptors enough{2'048};
   for (const std::string& port : ports()) {
     std::vector<hostile_peer> crowd;
+    crowd.reserve(1'000);
     for (int i = 0; i < 1'000; ++i) {
       crowd.emplace_back(port);
     }

@@ -89,6 +89,7 @@ protected:
       sockets.back().send(http_text("POST", "/v1/completions", body_of(max_tokens), bearer(key)));
     }
     std::vector<http_answer> answers;
+    answers.reserve(sockets.size());
     for (http_socket& socket : sockets) {
       answers.push_back(socket.answer());
     }

@@ -47,7 +47,7 @@ protected:
         vocabulary_(compute::tokenizer::make(model_.file()).value()),
         kernels_(compute::select_kernels(std::nullopt).value()) {}
 
-  std::unique_ptr<local_cluster> start(cluster_options options) {
+  std::unique_ptr<local_cluster> start(const cluster_options& options) {
     auto started = local_cluster::start(model_.get(), *vocabulary_, *kernels_, env_, options);
     EXPECT_TRUE(started) << (started ? "" : started.error().message);
     return std::move(started).value();
@@ -131,6 +131,7 @@ TEST_F(cluster_test, several_requests_at_once_give_what_each_gives_alone) {
   auto cluster = start(patient(2, 2));
   const run_report alone = cluster->run(story(16), {}, nullptr).value();
   std::vector<std::future<result<run_report>>> together;
+  together.reserve(6);
   for (int i = 0; i < 6; ++i) {
     together.push_back(
         std::async(std::launch::async, [&] { return cluster->run(story(16), {}, nullptr); }));

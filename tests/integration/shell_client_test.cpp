@@ -23,7 +23,8 @@ json answer(const std::vector<token_id>& tokens, const std::string& text) {
 /// A client of some nodes and what it was told.
 class shell_client_test : public ::testing::Test {
 protected:
-  shell_outcome call(std::vector<std::string> words, const std::vector<const fake_node*>& nodes) {
+  shell_outcome call(const std::vector<std::string>& words,
+                     const std::vector<const fake_node*>& nodes) {
     shell_target target;
     for (const fake_node* const node : nodes) {
       target.addresses.push_back(node->address());

@@ -7,6 +7,6 @@ namespace ovir::actors {
 inline constexpr std::uint16_t next_link_version = link_version + 1;
 } // namespace ovir::actors
 
-#define link_version                                                                               \
-  next_link_version // NOLINT(readability-identifier-naming): it takes that one's place
+// It takes the other's place. NOLINTNEXTLINE(readability-identifier-naming)
+#define link_version next_link_version
 #include "actors/link/link_format.cpp"

@@ -60,6 +60,7 @@ TEST(ledger_split, shares_add_up_are_monotone_and_do_not_depend_on_the_order_of_
     }
     std::shuffle(order.begin(), order.end(), random);
     std::vector<weighted> shuffled;
+    shuffled.reserve(order.size());
     for (const std::size_t i : order) {
       shuffled.push_back(cohort[i]);
     }

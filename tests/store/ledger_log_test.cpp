@@ -201,7 +201,7 @@ TEST(ledger_log, room_zeroed_beside_the_work_changes_no_byte_and_may_fail_or_nev
   std::vector<std::function<void()>> later;
   const std::vector<storage::background_runner> runners{
       {},
-      [](std::function<void()> job) { job(); },
+      [](const std::function<void()>& job) { job(); },
       [](const std::function<void()>&) {},
       [&](std::function<void()> job) { threads.emplace_back(std::move(job)); },
       [&](std::function<void()> job) {

@@ -14,6 +14,7 @@ public:
   /// Every byte, and `more`.
   [[nodiscard]] static std::vector<std::string> bytes_and(std::vector<std::string> more) {
     std::vector<std::string> all;
+    all.reserve(256 + more.size());
     for (int byte = 0; byte < 256; ++byte) {
       all.emplace_back(1, static_cast<char>(byte));
     }

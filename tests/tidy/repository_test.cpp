@@ -100,7 +100,7 @@ std::vector<finding> over_code(Rule rule) {
 
 #define EXPECT_TIDY(findings)                                                                      \
   do {                                                                                             \
-    const std::vector<finding> all = (findings);                                                   \
+    const std::vector<finding>& all = (findings);                                                  \
     EXPECT_TRUE(all.empty()) << listed(all);                                                       \
   } while (false)
 

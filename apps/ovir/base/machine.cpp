@@ -24,7 +24,7 @@ constexpr std::size_t passes = 5;
 constexpr std::size_t read_grain = 4'096;
 constexpr std::uint64_t proc_bytes_max = 4U << 20U;
 
-std::string trimmed(std::string text) {
+std::string trimmed(const std::string& text) {
   const auto first = text.find_first_not_of(" \t\n");
   const auto last = text.find_last_not_of(" \t\n");
   return first == std::string::npos ? std::string{} : text.substr(first, last - first + 1);

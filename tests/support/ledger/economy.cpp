@@ -236,6 +236,7 @@ private:
     a.frontier = window * window_tokens;
     const std::uint64_t gross = book_.find_request(request_)->rate * window_tokens;
     std::vector<weighted> weights;
+    weights.reserve(path.size());
     for (const provider* p : path) {
       weights.push_back({p->key, 1});
     }

@@ -238,6 +238,7 @@ std::vector<window_share> ledger_commands::cohort(const request_record& q, std::
 
 void ledger_commands::divide(std::vector<window_share>& shares, std::uint64_t amount) {
   std::vector<weighted> weights;
+  weights.reserve(shares.size());
   for (const window_share& s : shares) {
     weights.push_back({s.node, s.weight});
   }

@@ -65,7 +65,7 @@ authentic_command ledger_world::unlock(std::uint8_t who, std::uint64_t amount) {
   return sign(who, ovir::ledger::unlock{node(who), amount, ++nonce_});
 }
 
-authentic_command ledger_world::reserve(std::uint8_t payer, std::vector<std::uint8_t> stages,
+authentic_command ledger_world::reserve(std::uint8_t payer, const std::vector<std::uint8_t>& stages,
                                         std::uint64_t prompt, std::uint64_t completion,
                                         std::uint64_t expires) {
   ovir::ledger::reserve r;
@@ -84,8 +84,9 @@ authentic_command ledger_world::reserve(std::uint8_t payer, std::vector<std::uin
 }
 
 authentic_command ledger_world::accrue(const state& s, std::uint64_t frontier,
-                                       std::vector<std::uint8_t> stages, std::uint64_t cached_ppm,
-                                       std::vector<std::uint8_t> servers) {
+                                       const std::vector<std::uint8_t>& stages,
+                                       std::uint64_t cached_ppm,
+                                       const std::vector<std::uint8_t>& servers) {
   const request_record& q = *s.find_request(last_request);
   ovir::ledger::accrue a;
   a.request = last_request;
@@ -100,6 +101,7 @@ authentic_command ledger_world::accrue(const state& s, std::uint64_t frontier,
   const auto fill = [&](std::vector<window_share>& shares, const std::vector<std::uint8_t>& who,
                         std::uint64_t amount) {
     std::vector<weighted> weights;
+    weights.reserve(who.size());
     for (const std::uint8_t n : who) {
       weights.push_back({node(n), 1});
     }
@@ -126,7 +128,8 @@ digest ledger_world::statement(std::uint64_t number) {
   return d;
 }
 
-authentic_command ledger_world::reroute(std::uint8_t scheduler, std::vector<std::uint8_t> stages) {
+authentic_command ledger_world::reroute(std::uint8_t scheduler,
+                                        const std::vector<std::uint8_t>& stages) {
   ovir::ledger::reroute x;
   x.request = last_request;
   x.scheduler = node(scheduler);

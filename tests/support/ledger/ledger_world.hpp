@@ -34,17 +34,17 @@ public:
   [[nodiscard]] ledger::authentic_command unlock(std::uint8_t who, std::uint64_t amount);
   /// One credit per token for stages of equal layers. The escrow is `last_request`.
   [[nodiscard]] ledger::authentic_command reserve(std::uint8_t payer,
-                                                  std::vector<std::uint8_t> stages,
+                                                  const std::vector<std::uint8_t>& stages,
                                                   std::uint64_t prompt, std::uint64_t completion,
                                                   std::uint64_t expires = t0 + 500);
   /// The next window of `last_request`, equal weights.
   [[nodiscard]] ledger::authentic_command accrue(const ledger::state& s, std::uint64_t frontier,
-                                                 std::vector<std::uint8_t> stages,
+                                                 const std::vector<std::uint8_t>& stages,
                                                  std::uint64_t cached_ppm = 0,
-                                                 std::vector<std::uint8_t> servers = {});
+                                                 const std::vector<std::uint8_t>& servers = {});
   /// Further stages of `last_request`.
   [[nodiscard]] ledger::authentic_command reroute(std::uint8_t scheduler,
-                                                  std::vector<std::uint8_t> stages);
+                                                  const std::vector<std::uint8_t>& stages);
   /// One that nobody made.
   [[nodiscard]] static digest statement(std::uint64_t number);
   [[nodiscard]] ledger::authentic_command convict(std::uint32_t window, std::uint8_t guilty,

@@ -11,6 +11,7 @@ constexpr std::uint32_t vocabulary = 9;
 
 std::vector<std::byte> choices(const std::vector<token_id>& tokens) {
   std::vector<token_choice> rows;
+  rows.reserve(tokens.size());
   for (const token_id token : tokens) {
     rows.push_back({token, {}});
   }

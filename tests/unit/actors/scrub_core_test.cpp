@@ -29,6 +29,7 @@ protected:
 
   static std::vector<std::uint32_t> indices(const std::vector<scrub_core::piece>& pieces) {
     std::vector<std::uint32_t> out;
+    out.reserve(pieces.size());
     for (const scrub_core::piece& piece : pieces) {
       out.push_back(piece.index);
     }

@@ -201,6 +201,7 @@ TEST(shard_core, holds_at_most_as_many_requests_as_a_node_computes_for) {
 
 std::vector<std::uint64_t> requests_of(const std::vector<shard_job>& pass) {
   std::vector<std::uint64_t> ids;
+  ids.reserve(pass.size());
   for (const shard_job& job : pass) {
     ids.push_back(job.request.value);
   }

@@ -196,6 +196,7 @@ TEST_F(node_log_in_a_folder, takes_lines_of_many_threads_whole) {
   const auto log = open(options(1U << 20U, 2));
   {
     std::vector<std::jthread> threads;
+    threads.reserve(4);
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&log, t] {
         for (int i = 0; i < 200; ++i) {

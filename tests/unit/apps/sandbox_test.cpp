@@ -52,6 +52,7 @@ TEST(sandbox, lets_work_compute_on_several_threads_with_memory) {
   const auto done = confined([]() -> result<std::string> {
     std::atomic<std::size_t> sum{0};
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; ++i) {
       threads.emplace_back([&sum] {
         const std::vector<char> memory(std::size_t{8} << 20U, 'x');

@@ -30,6 +30,7 @@ std::vector<chosen_expert> chosen_of(const std::vector<float>& logits, std::size
 
 std::vector<std::uint32_t> numbers(const std::vector<chosen_expert>& chosen) {
   std::vector<std::uint32_t> out;
+  out.reserve(chosen.size());
   for (const chosen_expert& c : chosen) {
     out.push_back(c.expert);
   }

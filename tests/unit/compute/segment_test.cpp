@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 namespace ovir::compute {
@@ -137,9 +137,11 @@ TEST(segment, gives_the_same_bits_however_it_is_cut_and_chunked) {
       for (const std::uint32_t chunk : {1U, 7U, 32U}) {
         const outcome other = run_cut(m, cuts, chunk, tokens);
         EXPECT_EQ(other.leaves, whole.leaves) << quantisation << " chunk " << chunk;
-        EXPECT_TRUE(std::equal(other.logits.begin(), other.logits.end(), whole.logits.begin(),
-                               whole.logits.end(),
-                               [](float a, float b) { return std::memcmp(&a, &b, 4) == 0; }))
+        EXPECT_TRUE(std::equal(
+            other.logits.begin(), other.logits.end(), whole.logits.begin(), whole.logits.end(),
+            [](float a, float b) {
+              return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
+            }))
             << quantisation << " chunk " << chunk;
       }
     }

@@ -47,6 +47,7 @@ std::vector<std::vector<std::byte>> in_three(std::uint32_t tensors_stated) {
 
 std::vector<gguf> parsed(const std::vector<std::vector<std::byte>>& files) {
   std::vector<gguf> out;
+  out.reserve(files.size());
   for (const auto& file : files) {
     out.push_back(gguf::parse(file).value());
   }

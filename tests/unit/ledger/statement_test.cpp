@@ -40,6 +40,7 @@ protected:
     commit({world_->mint(1, 1'000'000 * credit), world_->mint(2, 5 * credit)});
     for (int i = 0; i < 60; ++i) {
       std::vector<authentic_command> batch;
+      batch.reserve(6);
       for (int k = 0; k < 5; ++k) {
         batch.push_back(world_->transfer(1, static_cast<std::uint8_t>(2 + k), 10));
       }

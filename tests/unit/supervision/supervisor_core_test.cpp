@@ -87,7 +87,7 @@ private:
   std::string failing_;
 };
 
-shell three(strategy how, restart_policy policy = {3, 5s}) {
+shell three(strategy how, const restart_policy& policy = {3, 5s}) {
   shell s{how, policy};
   s.child("a").child("b").child("c").run();
   return s;

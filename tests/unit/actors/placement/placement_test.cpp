@@ -65,6 +65,7 @@ void carry_out(const std::vector<placeable_model>& models, std::vector<placement
                const std::vector<placement_order>& orders) {
   const auto held = [&] {
     std::vector<const placement_node*> all;
+    all.reserve(nodes.size());
     for (const placement_node& n : nodes) {
       all.push_back(&n);
     }
