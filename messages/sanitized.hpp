@@ -12,4 +12,13 @@ inline constexpr bool address_sanitized = __has_feature(address_sanitizer);
 inline constexpr bool address_sanitized = false;
 #endif
 
+/// The thread sanitizer has operators `new` and `delete` of its own, and calls more of the system.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool thread_sanitized = true;
+#elif defined(__has_feature)
+inline constexpr bool thread_sanitized = __has_feature(thread_sanitizer);
+#else
+inline constexpr bool thread_sanitized = false;
+#endif
+
 } // namespace ovir

@@ -13,7 +13,7 @@ namespace {
 std::atomic<std::size_t> now{0};
 std::atomic<std::size_t> peak{0};
 
-void* counted(void* p) {
+[[maybe_unused]] void* counted(void* p) {
   if (p == nullptr) {
     throw std::bad_alloc{};
   }
@@ -25,7 +25,7 @@ void* counted(void* p) {
   return p;
 }
 
-void release(void* p) noexcept {
+[[maybe_unused]] void release(void* p) noexcept {
   if (p != nullptr) {
     now.fetch_sub(::malloc_usable_size(p));
     std::free(p);
@@ -40,6 +40,17 @@ void reset_allocation_peak() noexcept { peak.store(now.load()); }
 
 } // namespace ovir::test
 
+// ThreadSanitizer brings operators of its own, beside which there can be no others: under it
+// nothing is counted.
+#if defined(__SANITIZE_THREAD__)
+#define OVIR_COUNTS_NOTHING
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define OVIR_COUNTS_NOTHING
+#endif
+#endif
+
+#ifndef OVIR_COUNTS_NOTHING
 // The aligned forms stay the library's: what they allocate they also free, so the count stays
 // right.
 void* operator new(std::size_t bytes) {
@@ -59,3 +70,4 @@ void operator delete(void* p, std::size_t) noexcept { ovir::test::release(p); }
 void operator delete[](void* p, std::size_t) noexcept { ovir::test::release(p); }
 void operator delete(void* p, const std::nothrow_t&) noexcept { ovir::test::release(p); }
 void operator delete[](void* p, const std::nothrow_t&) noexcept { ovir::test::release(p); }
+#endif
