@@ -11,7 +11,7 @@
 namespace ovir::swarm {
 
 /// Why a stage failed, as a hostile member says.
-inline constexpr std::string_view hostile_reason = "the dog ate it";
+inline constexpr std::string_view hostile_reason = "made up by a hostile member";
 
 /// What a hostile member says instead of what it overheard: well formed, about the same request or
 /// the same credits, and not true. Made by the encoders that nodes use. `target` is of frames.

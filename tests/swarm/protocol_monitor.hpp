@@ -16,11 +16,11 @@
 
 namespace ovir::swarm {
 
-/// Hears what honest nodes send, and tells of what none of them ever says:
-/// - A lead opens a stage anew in a later epoch only.
+/// Hears what honest nodes send, and reports what breaks one of these rules:
+/// - A lead opens its first stage anew in a later epoch only.
 /// - A scheduler that goes on with a request does so in a later generation.
-/// - Nobody settles a request but its scheduler: every settlement in the ledger was sent by an
-///   honest node.
+/// - Only the scheduler of a request settles it: an honest node sent every settlement that the
+///   ledger has.
 class protocol_monitor {
 public:
   explicit protocol_monitor(std::function<void(std::string)> violate)
