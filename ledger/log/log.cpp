@@ -504,7 +504,23 @@ result<entry_log> entry_log::open(durable_file& file, const log_options& options
     OVIR_TRY(log.scan([](std::uint64_t, std::span<const std::byte>) { return result<void>{}; },
                       report, true, from));
   }
+  OVIR_TRY(log.sync_last_batch());
   return log;
+}
+
+/// What is read may never have reached the disk: who wrote it may have failed to sync it, and after
+/// that a sync alone promises nothing. Only the last batch can be such; it is written once more.
+result<void> entry_log::sync_last_batch() {
+  if (size_ == 0) {
+    return {};
+  }
+  std::vector<std::byte> batch(static_cast<std::size_t>(end_ - last_));
+  OVIR_TRY(read_padded(*file_, last_, batch));
+  if (!OVIR_MUTANT("ledger_believes_what_it_reads")) {
+    OVIR_TRY(file_->write_at(last_, batch));
+    OVIR_TRY(file_->sync());
+  }
+  return {};
 }
 
 result<entry_log> entry_log::read(durable_file& file, const entry_visitor& visit,

@@ -61,7 +61,8 @@ public:
   /// Begins a log in an empty file. `invalid_argument` when the file has anything in it.
   [[nodiscard]] static result<entry_log> create(durable_file& file, const log_options& options);
 
-  /// Reads all of it, visiting each entry, and removes a torn batch. `digest_mismatch` names the
+  /// Reads all of it, visiting each entry, removes a torn batch, and makes the rest last: another
+  /// process may have written the last batch and never synced it. `digest_mismatch` names the
   /// first entry that is damaged; the file is left as it is then. `malformed` for another kind of
   /// file. With `entries_least`, a shorter log is an error: it lost what it once held. With `from`
   /// it reads and visits only what lies behind; `not_found` where that is not of this log.
@@ -104,6 +105,7 @@ private:
   [[nodiscard]] result<void> scan(const entry_visitor& visit, log_report& report, bool repair,
                                   const log_checkpoint* from = nullptr);
   [[nodiscard]] result<void> go_on_from(const log_checkpoint& from);
+  [[nodiscard]] result<void> sync_last_batch();
   [[nodiscard]] result<void> prepare(std::uint64_t end);
   /// The tree with leaves that do not count yet.
   struct grown {

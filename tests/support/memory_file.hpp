@@ -18,6 +18,7 @@ public:
     bool sync{false};
     std::uint64_t offset{0};
     std::vector<std::byte> bytes;
+    bool failed{false};
   };
 
   memory_file() = default;
@@ -42,6 +43,7 @@ public:
   }
   result<void> sync() override {
     if (calls_until_failure-- == 0) {
+      events.push_back({true, 0, {}, true});
       return fail(errc::io_failed, "the disk refused");
     }
     events.push_back({true, 0, {}});
@@ -53,6 +55,26 @@ public:
   }
   result<std::uint64_t> size() const override { return content.size(); }
   std::uint64_t bytes_on_disk() const noexcept override { return content.size(); }
+
+  /// What a loss of power leaves for sure: a sync that failed drops what it should have kept, and
+  /// no later one brings it back.
+  [[nodiscard]] std::vector<std::byte> lasting(std::vector<std::byte> first = {}) const {
+    std::vector<event> waiting;
+    for (const event& e : events) {
+      if (!e.sync) {
+        waiting.push_back(e);
+        continue;
+      }
+      for (const event& w : waiting) {
+        if (!e.failed) {
+          first.resize(std::max<std::size_t>(first.size(), w.offset + w.bytes.size()));
+          std::copy(w.bytes.begin(), w.bytes.end(), first.begin() + static_cast<long>(w.offset));
+        }
+      }
+      waiting.clear();
+    }
+    return first;
+  }
 
   std::vector<std::byte> content;
   std::vector<event> events;

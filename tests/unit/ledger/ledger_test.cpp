@@ -371,6 +371,26 @@ TEST_F(ledger_test, a_failed_disk_ends_its_answers_until_it_is_opened_anew) {
   }
 }
 
+TEST_F(ledger_test, what_it_finds_when_it_opens_lasts_before_it_counts) {
+  must(world.mint(1, 100 * c));
+  const std::array batch{world.transfer(1, 2, c)};
+  test::memory_file disk{file.content};
+  log_report report;
+  ledger one = ledger::open(disk, options(), report).value();
+  const std::uint64_t before = one.log().size();
+  disk.calls_until_failure = 1; // the write works, its sync does not
+  ASSERT_EQ(one.commit(batch, t0).error().code, errc::io_failed);
+  const ledger two = ledger::open(disk, options(), report).value();
+  ASSERT_EQ(two.log().size(), before + 1) << "nobody was told, and it was written: it may count";
+
+  test::memory_file after_power{disk.lasting(file.content)};
+  ledger_options knows = options();
+  knows.entries_least = two.log().size();
+  const auto third = ledger::open(after_power, knows, report);
+  ASSERT_TRUE(third) << third.error().message;
+  EXPECT_EQ(third->head(), two.head());
+}
+
 TEST_F(ledger_test, times_never_go_back_even_when_the_clock_does) {
   must(world.mint(1, 100 * c), t0 + 100);
   must(world.transfer(1, 2, c), t0 - 50);
