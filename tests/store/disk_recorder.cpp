@@ -38,7 +38,7 @@ struct stopped_read {
 };
 thread_local stopped_read to_stop;
 
-// The calls below have no other way to their state. Tests that use it have one thread.
+// The calls below have no other way to their state. Tests that set something have one thread.
 recorder_state& state() {
   static recorder_state only;
   return only;
@@ -96,7 +96,10 @@ ssize_t write_at(int fd, const void* bytes, std::size_t size, std::uint64_t offs
     errno = ENOSPC;
     return -1;
   }
-  s.bytes_left -= s.bytes_left == unlimited ? 0 : size;
+  if (s.bytes_left !=
+      unlimited) { // else nothing is written here: files may have threads of their own
+    s.bytes_left -= size;
+  }
   const ssize_t written = ::syscall(SYS_pwrite64, fd, bytes, size, offset);
   if (written > 0) {
     note_write(fd, offset, bytes, static_cast<std::size_t>(written));
