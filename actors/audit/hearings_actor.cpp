@@ -82,10 +82,9 @@ void begin_hearing(verifier_pointer self, conviction draft) {
   const bool there =
       guilty != state.environment.key->id() && state.environment.links->reachable(guilty);
   const digest about = receipt_digest(draft.receipts.front());
-  auto others = others_of(self, verifiers_there(self, about), std::span{&guilty, 1});
+  const auto others = others_of(self, verifiers_there(self, about), std::span{&guilty, 1});
   const auto made = state.hearings.emplace(
-      guilty,
-      verifier_state::running_hearing{ledger::hearing{std::move(draft), std::move(others)}, 0, {}});
+      guilty, verifier_state::running_hearing{ledger::hearing{std::move(draft), others}, 0, {}});
   carry_out(self, guilty, there ? ledger::hearing::begin() : made.first->second.mind.silent());
 }
 
