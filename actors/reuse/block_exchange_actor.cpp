@@ -90,12 +90,11 @@ void perform(exchange_pointer self, core::effects effects) {
   }
 }
 
-caf::result<blocks_fetched> fetch(exchange_pointer self, fetch_blocks& wanted) {
+caf::result<blocks_fetched> fetch(exchange_pointer self, const fetch_blocks& wanted) {
   exchange_state& state = self->state;
   const std::uint64_t id = ++state.fetches;
   core::effects effects;
-  if (!state.core.begin(id, wanted.model, std::move(wanted.windows), wanted.unit_us, now_of(self),
-                        effects)) {
+  if (!state.core.begin(id, wanted.model, wanted.windows, wanted.unit_us, now_of(self), effects)) {
     blocks_fetched none;
     none.told.choice = fetch_choice::nobody;
     return effects.declined ? blocks_fetched{{}, told_of(*effects.declined)} : none;
@@ -306,7 +305,7 @@ caf::behavior exchange_behavior(exchange_pointer self, exchange_environment envi
               [](const caf::error&) {});
   }
   return {
-      [self](fetch_blocks& wanted) { return fetch(self, wanted); },
+      [self](const fetch_blocks& wanted) { return fetch(self, wanted); },
       [self](const unit_computed& e) { self->state.core.computed(e.model, e.unit_us); },
       [self](const author_refuted& e) {
         perform(self, self->state.core.refute(e.author, now_of(self)));
