@@ -39,8 +39,9 @@ void protocol_monitor::hear_opening(std::size_t from, std::uint64_t life, epoch 
       openings_.try_emplace({from, life, log.id}, opening{driver, log.drawn.size()});
   if (first) {
     const auto asked = adoptions_.find({from, log.id});
-    if (asked != adoptions_.end() && asked->second.drawn == log.drawn.size() &&
-        log.generation <= asked->second.generation) {
+    // Without tokens it may be the client's own request, which asked here, too.
+    if (asked != adoptions_.end() && asked->second.drawn > 0 &&
+        asked->second.drawn == log.drawn.size() && log.generation <= asked->second.generation) {
       violate_(fmt::format("n{} goes on with {:016x} in generation {}, which was another's", from,
                            log.id.value, log.generation));
     }
