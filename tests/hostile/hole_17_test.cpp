@@ -89,7 +89,7 @@ TEST_F(hole_17, a_name_that_leads_here_reads_no_path_of_an_endpoint_without_keys
                                        "POST /v1/completions"};
   for (const std::string& line : lines) {
     const std::string body = line.starts_with("POST") ? three_tokens : "";
-    for (const std::string& host :
+    for (const std::string host :
          {"evil.example", "evil.example:80", "127.0.0.1.evil.example", "127.example.org:1",
           "localhost.evil.example", "[::1].evil.example", "[evil]", "127.1", "1.2.3.4.5", ""}) {
       EXPECT_EQ(status(port_, line, "Host: " + host + "\r\n", body), 403) << line << ' ' << host;

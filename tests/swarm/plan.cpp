@@ -20,9 +20,6 @@ constexpr std::array<std::string_view, fault_kinds> names{
     "reset", "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node",
     "drift", "jump",  "drain",  "flip",      "actor",     "fork"};
 
-/// Answers take about as long: half of the requests begin so shortly before a fault.
-constexpr nanoseconds under_way = 120ms;
-
 /// There are few different requests, so that what one process answers is computed once for many
 /// runs.
 constexpr std::uint64_t requests_different = 48;
@@ -120,7 +117,6 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
   }
   chance wants = chance{seed}.split(0xa5c);
   chance receipts = chance{seed}.split(0x4ece);
-  chance aims = chance{seed}.split(0xa13d);
   for (std::size_t i = 0; i < how.requests; ++i) {
     ask a;
     a.at = wants.between(nanoseconds{500ms}, how.length);
@@ -137,9 +133,6 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
       a.gateway = p.faults.front().who;
       a.at = p.faults.front().at - wants.between(nanoseconds{10ms}, 400ms); // it is under way then
       a.comes_back = how.length + takeover_bound + 5s;
-    } else if (!p.faults.empty() && aims.one_in(2)) {
-      const fault& hit = p.faults[aims.below(p.faults.size())];
-      a.at = std::max<nanoseconds>(500ms, hit.at - aims.between(nanoseconds{0}, under_way));
     }
     p.asks.push_back(std::move(a));
   }
