@@ -1,5 +1,7 @@
 #include "tests/support/allocation_meter.hpp"
 
+#include "messages/sanitized.hpp"
+
 #include <malloc.h>
 
 #include <atomic>
@@ -42,15 +44,7 @@ void reset_allocation_peak() noexcept { peak.store(now.load()); }
 
 // ThreadSanitizer brings operators of its own, beside which there can be no others: under it
 // nothing is counted.
-#if defined(__SANITIZE_THREAD__)
-#define OVIR_COUNTS_NOTHING
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define OVIR_COUNTS_NOTHING
-#endif
-#endif
-
-#ifndef OVIR_COUNTS_NOTHING
+#if OVIR_THREAD_SANITIZED == 0
 // The aligned forms stay the library's: what they allocate they also free, so the count stays
 // right.
 void* operator new(std::size_t bytes) {

@@ -96,8 +96,8 @@ ssize_t write_at(int fd, const void* bytes, std::size_t size, std::uint64_t offs
     errno = ENOSPC;
     return -1;
   }
-  if (s.bytes_left !=
-      unlimited) { // else nothing is written here: files may have threads of their own
+  // Without a limit this changes nothing: files may have threads of their own.
+  if (s.bytes_left != unlimited) {
     s.bytes_left -= size;
   }
   const ssize_t written = ::syscall(SYS_pwrite64, fd, bytes, size, offset);

@@ -381,7 +381,7 @@ TEST_F(ledger_test, what_it_finds_when_it_opens_lasts_before_it_counts) {
   disk.calls_until_failure = 1; // the write works, its sync does not
   ASSERT_EQ(one.commit(batch, t0).error().code, errc::io_failed);
   const ledger two = ledger::open(disk, options(), report).value();
-  ASSERT_EQ(two.log().size(), before + 1) << "nobody was told, and it was written: it may count";
+  ASSERT_EQ(two.log().size(), before + 1) << "the entry is in the file, so the ledger counts it";
 
   test::memory_file after_power{disk.lasting(file.content)};
   ledger_options knows = options();
