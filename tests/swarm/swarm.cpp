@@ -8,6 +8,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 namespace ovir::swarm {
@@ -206,14 +207,26 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   host& h = *hosts_.back();
   h.kept().sync_lies = how_.planted == plant::lying_sync;
   h.touched = [this](host& who) { look_after(who); };
-  if (how_.says || hostile_ != nullptr) {
-    h.says = [this](std::size_t who, std::string_view line) {
-      if (line.find(hostile_reason) != std::string_view::npos) {
-        violate(fmt::format("n{} believes what no stage of its requests said: {}", who, line));
-      }
-      say(fmt::format("n{} {}", who, line));
-    };
+  if (how_.says || hostile_ != nullptr || plan_.how.takeover) {
+    h.says = [this](std::size_t who, std::string_view line) { hear_log(who, line); };
   }
+}
+
+/// A line of a node's log: "part request: text".
+void swarm::hear_log(std::size_t who, std::string_view line) {
+  if (line.find(hostile_reason) != std::string_view::npos) {
+    violate(fmt::format("n{} believes what no stage of its requests said: {}", who, line));
+  }
+  constexpr std::string_view part = "jobs ";
+  std::uint64_t id = 0;
+  if (line.starts_with(part)) {
+    const auto [rest, error] =
+        std::from_chars(line.data() + part.size(), line.data() + line.size(), id, 16);
+    if (error == std::errc{} && line.substr(rest - line.data()).starts_with(": done: ")) {
+      finished_.insert({id});
+    }
+  }
+  say(fmt::format("n{} {}", who, line));
 }
 
 void swarm::say(const std::string& what) {

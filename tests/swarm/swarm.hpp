@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,7 @@ private:
   void look_after(host& h);
   void violate(std::string what);
   void say(const std::string& what);
+  void hear_log(std::size_t who, std::string_view line);
 
   void fund(std::size_t who);
   [[nodiscard]] std::size_t keeper() const noexcept { return plan_.how.nodes - 1; }
@@ -121,6 +123,7 @@ private:
   std::vector<bool> is_ready_;
   trouble trouble_;
   protocol_monitor monitor_{[this](std::string what) { violate(std::move(what)); }};
+  std::set<request_id> finished_; ///< a node said so, where logs are read
   bytes_kept bytes_;
   outcome out_;
 };
