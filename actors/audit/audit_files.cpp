@@ -22,6 +22,7 @@ result<audit_files> audit_files::open(storage::env& env, const std::string& stat
   audit_files files{env, state + "/audits"};
   OVIR_TRY(env.make_folder(files.folder_ + "/convictions"));
   OVIR_TRY(env.make_folder(files.folder_ + "/quarantined"));
+  OVIR_TRY(env.make_folder(files.folder_ + "/open"));
   return files;
 }
 
@@ -99,6 +100,40 @@ result<conviction> audit_files::read_file(const std::string& path) {
 
 result<conviction> audit_files::read_conviction(const node_id& guilty) {
   return read_file(fmt::format("{}/convictions/{}", folder_, to_hex(guilty)));
+}
+
+result<void> audit_files::keep_open(std::span<const std::byte> receipt) {
+  OVIR_ASSIGN(const auto names, env_->list(folder_ + "/open"));
+  if (names.size() >= limits::audit_open_kept_max) {
+    return fail(errc::over_limit, "{} receipts are kept", names.size());
+  }
+  OVIR_ASSIGN(const auto file,
+              env_->stage(fmt::format("{}/open/{}", folder_, to_hex(receipt_digest(receipt)))));
+  OVIR_TRY(file->append(receipt));
+  return file->commit();
+}
+
+void audit_files::drop_open(const digest& name) {
+  // What cannot be removed is looked at once more by the next life.
+  static_cast<void>(env_->remove(fmt::format("{}/open/{}", folder_, to_hex(name))));
+}
+
+std::vector<std::pair<digest, std::vector<std::byte>>> audit_files::read_open() {
+  std::vector<std::pair<digest, std::vector<std::byte>>> all;
+  const std::string folder = folder_ + "/open";
+  const auto names = env_->list(folder);
+  for (const std::string& name : names ? *names : std::vector<std::string>{}) {
+    const std::string path = fmt::format("{}/{}", folder, name);
+    const auto text = env_->read(path, limits::audit_receipt_bytes_max);
+    const std::span<const std::byte> bytes = text ? bytes_of(*text) : std::span<const std::byte>{};
+    const digest is = receipt_digest(bytes);
+    if (to_hex(is) != name || all.size() >= limits::audit_open_kept_max) {
+      static_cast<void>(env_->remove(path));
+    } else {
+      all.emplace_back(is, std::vector<std::byte>{bytes.begin(), bytes.end()});
+    }
+  }
+  return all;
 }
 
 result<void> audit_files::note_quarantine(const node_id& guilty) {

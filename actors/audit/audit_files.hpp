@@ -12,8 +12,9 @@
 namespace ovir::actors {
 
 /// What a node keeps of audits below its state folder (docs/formats/audit.md): `audits/events-N`,
-/// one file of events for each life of a verifier, and `audits/convictions/KEY`. What was appended
-/// survives the process. `env` outlives it. One thread.
+/// one file of events for each life of a verifier, `audits/convictions/KEY`, and
+/// `audits/open/NAME`, receipts in which something was found that is not settled yet. What was
+/// appended survives the process. `env` outlives it. One thread.
 class audit_files {
 public:
   /// Makes the folders. `state`: the node's.
@@ -27,6 +28,11 @@ public:
   /// Every conviction that was kept and still reads as one.
   [[nodiscard]] std::vector<conviction> read_convictions();
   [[nodiscard]] result<void> keep(const conviction& c);
+  /// Until it is dropped. `over_limit`.
+  [[nodiscard]] result<void> keep_open(std::span<const std::byte> receipt);
+  void drop_open(const digest& name);
+  /// Each by its name, which is its `receipt_digest`.
+  [[nodiscard]] std::vector<std::pair<digest, std::vector<std::byte>>> read_open();
   /// What was kept for reuse before this conviction is gone, from the disk as well.
   [[nodiscard]] result<void> note_quarantine(const node_id& guilty);
   [[nodiscard]] bool is_quarantined(const node_id& guilty) const;

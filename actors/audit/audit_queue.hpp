@@ -21,6 +21,7 @@ struct waiting_receipt {
   node_id from;
   std::shared_ptr<const std::vector<std::byte>> bytes;
   bool suspect{false};
+  bool again{false}; ///< by this node, before it was restarted: it has counted
 };
 /// A question of another verifier that waits for its answer.
 struct waiting_question {

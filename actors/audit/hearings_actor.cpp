@@ -3,6 +3,7 @@
 #include "actors/audit/audit_intake_actor.hpp"
 #include "actors/audit/audit_words.hpp"
 #include "actors/audit/conviction_news_actor.hpp"
+#include "actors/audit/open_cases_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "verify/capsule_replay.hpp"
 
@@ -81,6 +82,9 @@ void begin_hearing(verifier_pointer self, conviction draft) {
   }
   const bool there =
       guilty != state.environment.key->id() && state.environment.links->reachable(guilty);
+  for (const std::vector<std::byte>& receipt : draft.receipts) {
+    keep_open(self, receipt);
+  }
   const digest about = receipt_digest(draft.receipts.front());
   const auto others = others_of(self, verifiers_there(self, about), std::span{&guilty, 1});
   const auto made = state.hearings.emplace(

@@ -4,6 +4,7 @@
 #include "actors/audit/audit_words.hpp"
 #include "actors/audit/conviction_news_actor.hpp"
 #include "actors/audit/hearings_actor.hpp"
+#include "actors/audit/open_cases_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/mutant.hpp"
@@ -293,6 +294,7 @@ void open_case(verifier_pointer self, const receipt_bytes& bytes, const receipt&
           {give_verdict(*state.environment.key, name, fault.place, fault.computed, means)},
           std::nullopt,
           {}};
+      keep_open(self, *bytes);
     }
   }
   perform(self, effects);
@@ -310,31 +312,30 @@ void begin_chain(verifier_pointer self) {
                      state.environment.how);
 }
 
-void audit(verifier_pointer self, const waiting_receipt& next) {
+/// False: what is needed to look at it is not here.
+bool audit(verifier_pointer self, const waiting_receipt& next) {
   verifier_state& state = self->state;
-  const auto& [from, bytes, suspect] = next;
+  const auto& [from, bytes, suspect, again_here] = next;
   const auto r = decode_receipt(*bytes);
   if (!r) {
-    return blame(self, from, "gave what is no receipt: " + r.error().message);
+    blame(self, from, "gave what is no receipt: " + r.error().message);
+    return true;
   }
   charge_for(self, from, 1 + windows_of(r->positions) / 8); // signatures
   if (const auto stranger = stranger_among(self, *r)) {
     ++state.count.strangers;
-    return say(self, log_level::info, "request {:016x}: {} signed and was never a member here",
-               r->asked.request.value, short_name(*stranger));
+    say(self, log_level::info, "request {:016x}: {} signed and was never a member here",
+        r->asked.request.value, short_name(*stranger));
+    return true;
   }
   if (const auto wrong = compute::check_receipt(*r, anybody); !wrong.empty()) {
-    return say(self, log_level::warn, "request {:016x}: a receipt that does not hold: {}",
-               r->asked.request.value, wrong.front().what);
+    say(self, log_level::warn, "request {:016x}: a receipt that does not hold: {}",
+        r->asked.request.value, wrong.front().what);
+    return true;
   }
   ++state.count.receipts;
   compare_with_recent(self, bytes, *r);
-  std::vector<ledger::stated_unit> units;
-  for (const compute::keyed_unit& u : compute::units_of(*r)) {
-    if (u.signer != state.environment.key->id()) { // nobody audits himself
-      units.push_back({u.signer, u.unit.window, u.unit.layer, u.key, u.stated});
-    }
-  }
+  std::vector<ledger::stated_unit> units = units_of_others(self, *r);
   const digest head = hash("ovir/audit/v1/head", std::as_bytes(std::span{r->closing.bytes}));
   auto drawn = state.book->draw(head, units);
   if (!drawn) { // the chain is used up; cases that wait are dropped with it
@@ -358,8 +359,9 @@ void audit(verifier_pointer self, const waiting_receipt& next) {
     const auto again = replay(self, *r, bounds);
     if (!again) {
       ++state.count.unaudited;
-      return say(self, log_level::warn, "request {:016x} is not audited: {}",
-                 r->asked.request.value, again.error().message);
+      say(self, log_level::warn, "request {:016x} is not audited: {}", r->asked.request.value,
+          again.error().message);
+      return false;
     }
     for (const compute::stated_fault& fault : compute::first_faults(*r, again->again)) {
       at_fault.insert(fault.signer);
@@ -367,11 +369,14 @@ void audit(verifier_pointer self, const waiting_receipt& next) {
     }
   }
   std::erase_if(units, [&](const ledger::stated_unit& u) { return at_fault.contains(u.signer); });
-  state.book->settle(units, seconds_now(self));
+  if (!again_here) {
+    state.book->settle(units, seconds_now(self));
+  }
   if (at_fault.empty() && !drawn->units.empty()) {
     perform(self, plant_question(self, *r, units[drawn->units.front()]));
   }
   flush(self);
+  return true;
 }
 
 void answer(verifier_pointer self, const waiting_question& asked) {
@@ -415,7 +420,10 @@ void work(verifier_pointer self) {
     charge_for(self, asked->from, compute::bounds_of(asked->what.place).windows);
     answer(self, *asked);
   } else {
-    audit(self, std::get<waiting_receipt>(*next));
+    const auto& receipt = std::get<waiting_receipt>(*next);
+    if (audit(self, receipt)) {
+      note_resumed(self, receipt);
+    }
   }
   call_to_work(self);
 }
@@ -515,6 +523,7 @@ void tick(verifier_pointer self) {
     }
   }
   tend_hearings(self);
+  tend_open(self);
   flush(self);
   tell_ledger(self);
   tell_somebody(self);
@@ -542,6 +551,7 @@ void start(verifier_pointer self) {
                     [&](const ledger::track_event& e) { state.records.apply(e); });
     }
     begin_chain(self);
+    resume_open(self);
   }
   if (state.files) {
     for (const conviction& c : state.files->read_convictions()) {

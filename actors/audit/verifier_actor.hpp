@@ -130,6 +130,8 @@ struct verifier_state {
   bool called{false}; ///< a `verifier_work` is under way
   audit_senders senders;
   std::map<ledger::audit_case_id, open_case> cases;
+  std::set<digest> kept_open; ///< names of receipts on disk, for cases, hearings and `waiting`
+  std::set<digest> resumed;   ///< of these, to be looked at again
   std::map<node_id, running_hearing> hearings; ///< by who is accused, at most limits::hearings_max
   std::deque<accusation> accusations;          ///< of this node, at most limits::accusations_max
   std::uint64_t next_hearing{0};

@@ -124,6 +124,16 @@ std::vector<std::byte> inputs_of(verifier_pointer self, const receipt& r,
   return bytes.size() <= limits::audit_capsule_bytes_max ? bytes : std::vector<std::byte>{};
 }
 
+std::vector<ledger::stated_unit> units_of_others(verifier_pointer self, const receipt& r) {
+  std::vector<ledger::stated_unit> units;
+  for (const compute::keyed_unit& u : compute::units_of(r)) {
+    if (u.signer != self->state.environment.key->id()) {
+      units.push_back({u.signer, u.unit.window, u.unit.layer, u.key, u.stated});
+    }
+  }
+  return units;
+}
+
 operator_of operators_of(verifier_pointer self) {
   return [names = self->state.environment.operators](const node_id& node) {
     return names == nullptr ? to_hex(node) : names->of(node);

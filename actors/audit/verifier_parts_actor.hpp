@@ -34,6 +34,9 @@ struct replayed {
 /// Tells everybody but `from` of a conviction that is final, and acts on it (verifier.cpp).
 void publish(verifier_pointer self, const conviction& c, const std::optional<node_id>& from);
 [[nodiscard]] operator_of operators_of(verifier_pointer self);
+/// What a receipt states, but for what this node stated: nobody audits himself.
+[[nodiscard]] std::vector<ledger::stated_unit> units_of_others(verifier_pointer self,
+                                                               const receipt& r);
 
 /// Now and then a question to which the answer is known: who repeats what is stated did not
 /// compute. What follows is for the caller to perform.

@@ -106,6 +106,11 @@ struct log_token {
 
   friend bool operator==(const log_token&, const log_token&) = default;
 };
+/// To the first stage: the client cancelled the request. No other lead is to be asked to go on with
+/// it, even where this one's node is gone.
+struct withdraw_log {
+  friend bool operator==(const withdraw_log&, const withdraw_log&) = default;
+};
 /// Names of windows from `first` on, which the stage may keep its units under once they are
 /// complete. What was named in the `session_order` is not named again.
 struct name_windows {
@@ -169,7 +174,7 @@ struct message_list {
   static constexpr bool has = (std::is_same_v<Body, Bodies> || ...);
 };
 using stage_orders = message_list<replay_boundaries, resend_logits, finish_session, close_session,
-                                  log_token, name_windows, sign_evidence>;
+                                  log_token, name_windows, sign_evidence, withdraw_log>;
 using stage_news = message_list<session_opened, step_done, session_finished, stage_failed>;
 
 /// An order, from the lead that drives the request in this epoch.

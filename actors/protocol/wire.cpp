@@ -157,6 +157,14 @@ struct wire_form<log_token> {
 };
 
 template <>
+struct wire_form<withdraw_log> {
+  static constexpr auto kind = WireMessage::WITHDRAW;
+  static void write(root_builder root, const withdraw_log&) { root.setWithdraw(); }
+  static result<withdraw_log> read(root_reader, const wire_envelope&) { return withdraw_log{}; }
+  static result<void> check(const withdraw_log&, const wire_envelope&) { return {}; }
+};
+
+template <>
 struct wire_form<name_windows> {
   static constexpr auto kind = WireMessage::NAMES;
   static void write(root_builder root, const name_windows& m) {

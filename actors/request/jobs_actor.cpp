@@ -159,6 +159,34 @@ caf::result<bool> answer(const result<void>& outcome) {
   return outcome ? caf::result<bool>{true} : caf::result<bool>{to_caf(outcome.error())};
 }
 
+// Whoever asked is told once it is over, so that no crash brings it back.
+caf::result<bool> cancel(jobs_pointer self, request_id id) {
+  jobs_state& state = self->state;
+  const auto begun = with_effects(
+      self, [&](jobs_core::effects& out) { return state.core->cancel(id, now_of(self), out); });
+  if (!begun || state.core->is_over(id)) {
+    return answer(begun);
+  }
+  if (state.cancels.size() >= limits::requests_active_max) {
+    return to_caf(fail(errc::busy, "{} cancellations wait", state.cancels.size()));
+  }
+  auto promise = self->make_response_promise<bool>();
+  if (promise.pending()) {
+    state.cancels.emplace_back(id, promise);
+  }
+  return promise;
+}
+
+void tell_cancelled(jobs_pointer self) {
+  std::erase_if(self->state.cancels, [&](auto& one) {
+    if (!self->state.core->is_over(one.first)) {
+      return false;
+    }
+    one.second.deliver(true);
+    return true;
+  });
+}
+
 caf::result<kept_receipt> receipt_of(jobs_pointer self, request_id request) {
   auto made = self->state.core->receipt_of(request);
   return made ? caf::result<kept_receipt>{kept_receipt{std::move(*made)}}
@@ -178,11 +206,7 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
       },
       [self](const watch_job& command) { return answer(watch(self, command)); },
       [self](const unwatch_job& command) { unwatch(self, command); },
-      [self, core](const cancel_job& command) {
-        return answer(with_effects(self, [&](jobs_core::effects& out) {
-          return core().cancel(command.request, now_of(self), out);
-        }));
-      },
+      [self](const cancel_job& command) { return cancel(self, command.request); },
       [self, core](const begin_job_again& command) {
         with_effects(self, [&](jobs_core::effects& out) {
           core().go_on(command.request, command.attempt, now_of(self), out);
@@ -198,6 +222,7 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
       [self, core](generation_done& done) {
         with_effects(self,
                      [&](jobs_core::effects& out) { core().take_end(done, now_of(self), out); });
+        tell_cancelled(self);
       },
       [self](adoption_asked& asked) { adopt(self, asked); },
       [self](const resume_jobs&) { resume(self); },

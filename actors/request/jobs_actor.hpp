@@ -44,6 +44,7 @@ struct unwatch_job {
   caf::actor watcher;
   std::uint64_t tag{0};
 };
+/// Answered once the request is over.
 struct cancel_job {
   request_id request;
 };
@@ -93,6 +94,8 @@ struct jobs_state {
   jobs_environment environment;
   std::optional<jobs_core> core;
   std::map<std::uint64_t, caf::actor> watchers; ///< by the number of the actor
+  /// Calls that wait for the end of what they cancelled.
+  std::vector<std::pair<request_id, caf::typed_response_promise<bool>>> cancels;
 };
 
 using jobs_pointer = caf::stateful_actor<jobs_state>*;

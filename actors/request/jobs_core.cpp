@@ -440,6 +440,11 @@ result<void> jobs_core::cancel(request_id id, time_point now, effects& out) {
   return {};
 }
 
+bool jobs_core::is_over(request_id id) const {
+  const auto found = jobs_.find(id);
+  return found == jobs_.end() || found->second.outcome != nullptr;
+}
+
 result<void> jobs_core::check_adoption(const node_id& from, const request_log& log,
                                        std::size_t vocabulary) const {
   const auto under_way = std::count_if(jobs_.begin(), jobs_.end(), [&](const auto& entry) {

@@ -146,6 +146,8 @@ public:
   /// Precondition: `knows`.
   void note_adopted(request_id id, const node_id& from) { jobs_.at(id).asked_by = from; }
   [[nodiscard]] bool knows(request_id id) const { return jobs_.contains(id); }
+  /// Nothing of it runs any more, or it is not known.
+  [[nodiscard]] bool is_over(request_id id) const;
 
   /// Takes no new requests any more.
   void drain() noexcept { draining_ = true; }

@@ -8,6 +8,7 @@
 #include "actors/request/lead_counts_actor.hpp"
 #include "actors/request/lead_facts_actor.hpp"
 #include "actors/request/lead_faults_actor.hpp"
+#include "actors/request/lead_journal_actor.hpp"
 #include "actors/request/lead_signing_actor.hpp"
 #include "actors/runtime/turn_here_actor.hpp"
 #include "actors/stage/stage_evidence.hpp"
@@ -94,6 +95,9 @@ void perform(lead_pointer self, const finish_effect& e) {
       (end % limits::window_positions > 0 || state.signing.tokens_signed < end)) {
     sign_tokens(self, end - 1, end, true);
   }
+  if (e.stage.value == 0 && state.core->is_cancelled()) {
+    withdraw_at_stage(self); // before it says that it has finished
+  }
   tell_stage(self, state.path[e.stage.value].handle, finish_session{e.at});
 }
 
@@ -131,13 +135,7 @@ void perform(lead_pointer self, const draw_effect& e) {
 void perform(lead_pointer self, const drawn_effect& e) {
   lead_state& state = self->state;
   if (e.index >= state.log->drawn.size()) { // else told again for an earlier lead
-    state.log->drawn.push_back(e.drawn);
-    if (state.journal && !state.journal->append(e.drawn)) {
-      state.journal.reset(); // a full disk costs the log, not the answer
-    }
-    if (!state.path.empty() && state.path.front().handle) {
-      tell_stage(self, state.path.front().handle, log_token{e.index, e.drawn});
-    }
+    log_drawn(self, e.index, e.drawn);
   }
   caf::anon_send(state.requester,
                  text_piece{{e.index, e.drawn.token, e.text, e.logprobs}, state.request});
@@ -175,9 +173,7 @@ void end_with(lead_pointer self, result<generation_report> outcome) {
     }
     release(self, stage.handle);
   }
-  if (state.environment.journal != nullptr) {
-    state.environment.journal->done(state.request);
-  }
+  end_journal(state);
   if (state.environment.payments) {
     caf::anon_send(state.environment.payments,
                    work_over{state.request, state.core->output_count()});
@@ -509,11 +505,7 @@ void begin(lead_pointer self, generation_request request) {
   lead_state& state = self->state;
   const lead_environment& around = state.environment;
   state.log = std::make_shared<request_log>(request);
-  if (around.journal != nullptr) {
-    if (auto entry = around.journal->begin(*state.log)) {
-      state.journal = std::move(*entry);
-    }
-  }
+  begin_journal(state);
   if (request.receipt && around.desk != nullptr) {
     state.signing.terms = std::make_shared<const lead_evidence>(
         *around.desk, facts_of(request, around.shape.hashed_layers + 1),
@@ -559,6 +551,14 @@ void begin(lead_pointer self, generation_request request) {
   self->delayed_send(self, limits::lead_tick, watch_tick{});
 }
 
+void cancel(lead_pointer self) {
+  const auto effects = self->state.core->on_cancel();
+  if (self->state.core->is_cancelled()) {
+    withdraw_journal(self->state);
+  }
+  perform_all(self, effects);
+}
+
 } // namespace
 
 lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request request,
@@ -590,7 +590,7 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
       [self](const path_found& news) { path_changed(self, news); },
       [self](const path_missing& e) { self->state.faults.last_trouble = e.reason; },
       [self](const path_lost& e) { perform_all(self, self->state.core->fail_with(e.reason)); },
-      [self](const cancel_request&) { perform_all(self, self->state.core->on_cancel()); },
+      [self](const cancel_request&) { cancel(self); },
       [self](const tokens_drawn& drawn) { take_tokens(self, drawn); },
       [self](receipt_made& made) { take_receipt(self, made); },
       [self](const watch_tick&) { tick(self); },

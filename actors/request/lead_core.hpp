@@ -150,6 +150,10 @@ public:
   [[nodiscard]] epoch current_epoch() const noexcept { return run_.driver; }
   /// Positions to be computed as far as known: no stage of this request can be further.
   [[nodiscard]] position target() const noexcept { return output_.target; }
+  /// By its client, whether or not what is computed has ended.
+  [[nodiscard]] bool is_cancelled() const noexcept {
+    return output_.ended && output_.end_reason() == finish_reason::cancelled;
+  }
   /// A stage that holds more positions begins afresh: nobody knows what they were, or what it
   /// answered was lost.
   [[nodiscard]] position keeps(stage_index s) const noexcept {

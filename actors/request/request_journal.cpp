@@ -104,6 +104,11 @@ result<std::unique_ptr<journal_entry>> request_journal::begin(const request_log&
   return std::make_unique<journal_entry>(std::move(file));
 }
 
+result<void> request_journal::withdraw(request_id request) {
+  OVIR_ASSIGN(auto nothing, env_.stage(path(request)));
+  return nothing->commit();
+}
+
 void request_journal::done(request_id request) {
   // What cannot be removed is driven once more at the next start, which wastes work and no more.
   (void)env_.remove(path(request));
@@ -117,7 +122,9 @@ std::vector<request_log> request_journal::unfinished() {
       continue;
     }
     const auto text = env_.read(folder_ + "/" + name, 2 * limits::wire_bytes_max);
-    if (text) {
+    if (text && text->empty()) { // withdrawn
+      (void)env_.remove(folder_ + "/" + name);
+    } else if (text) {
       if (auto log = log_from(*text)) {
         logs.push_back(std::move(*log));
       }

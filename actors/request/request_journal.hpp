@@ -33,6 +33,9 @@ public:
 
   /// Writes the request as it is now, over an older log of the same id.
   [[nodiscard]] result<std::unique_ptr<journal_entry>> begin(const request_log& log);
+  /// Its client cancelled it: no later life of this node goes on with it, even after a loss of
+  /// power.
+  [[nodiscard]] result<void> withdraw(request_id request);
   /// The request is over, or another drives it.
   void done(request_id request);
   /// What an earlier life of this node left unfinished. A log cut short by a crash is read up to

@@ -141,6 +141,10 @@ void host_core::keep_drawn(session& s, const log_token& drawn) {
   }
 }
 
+void host_core::note_heard(session& s, const surroundings& around) {
+  s.doubtful = !around.is_linked(s.lead) && !OVIR_MUTANT("host_trusts_late_orders");
+}
+
 std::vector<host_core::session_key> host_core::link_lost(const node_id& node) {
   std::vector<session_key> lost;
   for (auto& [key, s] : sessions_) {
@@ -172,7 +176,7 @@ host_core::tick_result host_core::tick(const surroundings& around) {
     if (s.orphan_ticks * host_tick_interval > limits::session_grace &&
         !OVIR_MUTANT("host_keeps_orphans")) {
       out.expired.push_back(key);
-    } else if (s.log && (s.ask_in == 0 || --s.ask_in == 0)) {
+    } else if (s.log && !s.withdrawn && (s.ask_in == 0 || --s.ask_in == 0)) {
       due.push_back(key);
     }
   }

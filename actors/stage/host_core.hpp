@@ -32,6 +32,7 @@ public:
     std::uint64_t bytes{0}; ///< promised: KV cache, kept boundaries, log
     std::optional<request_log> log;
     std::optional<evidence_order> evidence; ///< to sign for
+    bool withdrawn{false};                  ///< nobody is asked to go on with it
     std::size_t drawn_max{0};               ///< tokens the log has room for
     std::uint32_t windows_max{0};           ///< that may be named
     std::uint32_t orphan_ticks{0};          ///< since the lead's node was last there
@@ -84,6 +85,8 @@ public:
   void erase(const session_key& key);
 
   static void keep_drawn(session& s, const log_token& drawn);
+  /// An order of its lead is handled. One that is handled after the link was lost was sent before.
+  static void note_heard(session& s, const surroundings& around);
 
   /// What a lead said last may have been lost with the link; if it needs the stage, it says so
   /// again. The sessions that may have lost frames of other stages, of which their lead knows

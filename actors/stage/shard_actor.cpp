@@ -405,7 +405,9 @@ shard_actor::behavior_type shard_behavior(shard_pointer self, std::shared_ptr<st
       },
       [self](const to_stage<finish_session>& order) { finish(self, order); },
       [self](const to_stage<close_session>& command) { close(self, command.request); },
-      [](const to_stage<log_token>&) {}, // for a stage on another node, whose host keeps it
+      // For a stage on another node, whose host keeps the log.
+      [](const to_stage<log_token>&) {},
+      [](const to_stage<withdraw_log>&) {},
       [self](const to_stage<sign_evidence>& order) { sign(self, order); },
       [self](const to_stage<name_windows>& names) { name_more(self, names); },
       [self](shard_pass_done& done) { pass_done(self, done); },

@@ -183,7 +183,8 @@ void open(host_pointer self, order_received order) {
       !room) {
     return answer(self, order.from, order.message, room.error());
   }
-  state.core.admit(key, order.from, order.message.driver, body, name, bytes);
+  host_core::note_heard(state.core.admit(key, order.from, order.message.driver, body, name, bytes),
+                        around(self));
   if (slot->shard) {
     open_at_shard(self, *slot, order);
   } else if (slot->waiting.size() < limits::requests_active_max) {
@@ -228,9 +229,13 @@ void take_order(host_pointer self, const order_received& order) {
   if (std::holds_alternative<close_session>(m.body)) {
     return drop_session(self, {m.request, m.stage});
   }
-  session->doubtful = false;
+  host_core::note_heard(*session, around(self));
   if (const auto* drawn = std::get_if<log_token>(&m.body)) {
     return host_core::keep_drawn(*session, *drawn);
+  }
+  if (std::holds_alternative<withdraw_log>(m.body)) {
+    session->withdrawn = !OVIR_MUTANT("host_adopts_what_was_cancelled");
+    return;
   }
   if (const auto* sign = std::get_if<sign_evidence>(&m.body)) {
     if (const auto may = check_order(state, *session, order); !may) {

@@ -206,7 +206,7 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
   }
   if (request.path.starts_with(requests_path)) {
     if (request.method == "DELETE") {
-      return exchange->reply(calls_.cancel(key, request.path.substr(requests_path.size())));
+      return calls_.cancel(key, request.path.substr(requests_path.size()), exchange);
     }
     return calls_.resume(request, key, exchange);
   }

@@ -81,9 +81,11 @@ struct open_calls::call {
   std::chrono::steady_clock::time_point quiet_since;
   std::optional<std::chrono::steady_clock::time_point> gone_since;
   std::optional<std::chrono::steady_clock::time_point> cancelled_at;
-  bool spoke{false};        ///< there was a token
-  bool streaming{false};    ///< the head was sent
-  bool looked_for{false};   ///< another node may drive it already
+  std::vector<std::shared_ptr<http_exchange>> cancels; ///< calls that wait for its end
+  bool was_cancelled{false};                           ///< an answer ended so
+  bool spoke{false};                                   ///< there was a token
+  bool streaming{false};                               ///< the head was sent
+  bool looked_for{false};                              ///< another node may drive it already
   bool watched_only{false}; ///< it was finished before: nothing is computed for it
   std::uint64_t reserved{0};
   std::uint64_t day{0};
@@ -439,6 +441,8 @@ void open_calls::on_end(std::uint64_t tag, const result<generation_outcome>& out
   tags_.erase(found);
   c->answers[which].over = true;
   c->answers[which].tag = 0;
+  c->was_cancelled |=
+      outcome ? outcome->end == finish_reason::cancelled : outcome.error().code == errc::cancelled;
   if (!outcome) {
     return fail_call(c, from_error(outcome.error()));
   }
@@ -473,19 +477,41 @@ http_reply open_calls::show_receipt(const api_key& key, std::string_view name) {
   return replies_.counted(std::move(reply));
 }
 
-http_reply open_calls::cancel(const api_key& key, std::string_view text) {
+void open_calls::cancel(const api_key& key, std::string_view text,
+                        const std::shared_ptr<http_exchange>& exchange) {
   const auto id = request_id_from(text);
   const auto found = id ? calls_.find({key.id, *id}) : calls_.end();
   if (found == calls_.end()) {
     if (id && finished_.contains({key.id, *id})) { // nothing is left to cancel
-      return replies_.counted(document({{"id", to_text(*id)}, {"cancelled", false}}));
+      return exchange->reply(
+          replies_.counted(document({{"id", to_text(*id)}, {"cancelled", false}})));
     }
-    return replies_.answer_of(refusal(404, "unknown_request", "this node has no such request"));
+    return exchange->reply(
+        replies_.answer_of(refusal(404, "unknown_request", "this node has no such request")));
   }
   const call_pointer c = found->second;
+  if (c->cancels.size() >= limits::api_cancels_waiting_max) {
+    return exchange->reply(
+        replies_.answer_of(refusal(429, "busy", "other calls cancel this request already")));
+  }
+  c->cancels.push_back(exchange);
+  if (!c->cancelled_at) {
+    c->cancelled_at = around_.now();
+  }
   cancel_answers(*c);
-  c->cancelled_at = around_.now();
-  return replies_.counted(document({{"id", to_text(*id)}, {"cancelled", true}}));
+}
+
+void open_calls::answer_cancels(call& c) {
+  const bool all = std::all_of(c.answers.begin(), c.answers.end(),
+                               [](const call::progress& answer) { return answer.over; });
+  for (const auto& exchange : std::exchange(c.cancels, {})) {
+    exchange->reply(all ? replies_.counted(document(
+                              {{"id", to_text(c.shape().id)}, {"cancelled", c.was_cancelled}}))
+                        : replies_.answer_of(refusal(
+                              503, "not_confirmed",
+                              "the nodes that compute this request have not said yet that it is "
+                              "over; ask again")));
+  }
 }
 
 void open_calls::cancel_answers(call& c) {
@@ -553,6 +579,7 @@ void open_calls::fail_call(const call_pointer& c, const api_error& why) {
 }
 
 void open_calls::end_call(const call_pointer& c) {
+  answer_cancels(*c);
   if (!c->watched_only) {
     replies_.counts.duration.add(around_.now() - c->begun);
     std::uint64_t drawn = 0; // the writer of a client that has just come back may lag behind

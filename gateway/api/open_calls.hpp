@@ -48,7 +48,9 @@ public:
   /// Another connection for a request that is under way or over.
   void resume(const http_request& request, const api_key& key,
               const std::shared_ptr<http_exchange>& exchange);
-  [[nodiscard]] http_reply cancel(const api_key& key, std::string_view id);
+  /// Is answered once the request is over, so that no crash brings it back.
+  void cancel(const api_key& key, std::string_view id,
+              const std::shared_ptr<http_exchange>& exchange);
   [[nodiscard]] http_reply show_receipt(const api_key& key, std::string_view name);
   /// Ends what is too late, given up or cancelled.
   void tick();
@@ -75,6 +77,7 @@ private:
   void fail_call(const call_pointer& c, const api_error& why);
   void end_call(const call_pointer& c);
   void cancel_answers(call& c);
+  void answer_cancels(call& c);
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> fields_of(const call& c) const;
 
   const api_options options_;

@@ -7,7 +7,8 @@ namespace ovir::limits {
 
 inline constexpr std::size_t audit_message_bytes_max = std::size_t{8} << 20U; ///< with its receipt
 inline constexpr std::size_t audit_receipt_bytes_max = std::size_t{4} << 20U; ///< two in a message
-inline constexpr std::size_t audit_cases_max = 256; ///< mismatches that wait for a second host
+inline constexpr std::size_t audit_cases_max = 256;    ///< mismatches that wait for a second host
+inline constexpr std::size_t audit_open_kept_max = 32; ///< receipts of these, kept over a crash
 inline constexpr std::size_t audit_convicted_max = 5'120; ///< identities remembered: every member
 inline constexpr std::size_t audit_verdicts_max = 16;     ///< in a conviction
 inline constexpr std::size_t audit_taken_max = 3;         ///< kernels that a question rules out

@@ -47,6 +47,7 @@ inline constexpr std::chrono::milliseconds api_search_wait{2'000}; // for a requ
 inline constexpr std::chrono::milliseconds api_search_pause{100};
 inline constexpr std::chrono::milliseconds api_deadline_max{86'400'000};
 inline constexpr std::chrono::seconds api_retry_after{1};
+inline constexpr std::size_t api_cancels_waiting_max = 4;  // of one request, for its end
 inline constexpr std::size_t api_parses_waiting_max = 256; // bodies that wait to be read
 
 // Keys

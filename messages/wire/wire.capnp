@@ -28,6 +28,7 @@ struct WireMessage {
     drawn @9 :DrawnAt;
     names @10 :Names;
     sign @11 :Sign;
+    withdraw @20 :Void; # nobody is to be asked to go on with the log
     # Stage to lead
     opened @12 :Opened;
     step @13 :Step;

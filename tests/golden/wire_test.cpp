@@ -62,6 +62,15 @@ TEST(wire_golden, a_close_is_these_bytes) {
                                                         "0000000000000000\n");
 }
 
+TEST(wire_golden, a_withdrawal_is_these_bytes) {
+  expect_bytes({request, epoch{9}, 4, withdraw_log{}}, "0000000005000000\n"
+                                                       "0000000003000100\n"
+                                                       "0100100009000000\n"
+                                                       "0807060504030201\n"
+                                                       "0400000000000000\n"
+                                                       "0000000000000000\n");
+}
+
 TEST(wire_golden, a_failure_is_these_bytes) {
   expect_bytes({request, epoch{9}, 4, stage_failed{{errc::peer_lost, "gone"}}},
                "0000000008000000\n"

@@ -49,6 +49,7 @@ std::vector<wire_message> hostile_orders::every_kind(request_id request, layer_i
           {request, driver, stage, finish_session{}},
           {request, driver, stage, close_session{}},
           {request, driver, stage, log_token{0, {5, model_}}},
+          {request, driver, stage, withdraw_log{}},
           {request, driver, stage, session_opened{4, leaves}},
           {request, driver, stage, step_done{44, 8, leaves}},
           {request, driver, stage, session_finished{44, 8, 4'096, leaves}},

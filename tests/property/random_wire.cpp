@@ -205,7 +205,8 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
          draw.number()}};
   case 12: return name_windows{draw.upto(1'000), draw.names(1)};
   case 13: return wire_load{digest{draw.bytes32()}, draw.layers()};
-  case 14: return wire_load_failed{digest{draw.bytes32()}, draw.failed().reason};
+  case 14: return withdraw_log{};
+  case 15: return wire_load_failed{digest{draw.bytes32()}, draw.failed().reason};
   default: return wire_adopted{};
   }
 }

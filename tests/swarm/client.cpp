@@ -68,24 +68,28 @@ private:
 
 namespace {
 
-/// Of a DELETE: what it says is for the history alone.
+/// Of a DELETE.
 class cancel_call final : public http_client {
 public:
   cancel_call(history& told, world& in, std::shared_ptr<client> of)
       : history_(told), world_(in), client_(std::move(of)) {}
-  void on_head(int status, const gateway::http_reply& /*head*/) override {
+  void on_head(int status, const gateway::http_reply& /*head*/) override { status_ = status; }
+  void on_piece(const std::string& bytes) override { body_ += bytes; }
+  void on_end() override {
+    const json said = json::parse(body_, nullptr, false);
+    const bool confirmed = status_ == 200 && (!said.is_object() || said.value("cancelled", true));
     history_.add(world_.now(), client_->asked().client, "cancel_answered",
-                 fmt::format(R"("status":{})", status));
-    client_->on_cancel_answered(status);
+                 fmt::format(R"("status":{},"confirmed":{})", status_, confirmed));
+    client_->on_cancel_answered(confirmed);
   }
-  void on_piece(const std::string& /*bytes*/) override {}
-  void on_end() override {}
   void on_lost() override {}
 
 private:
   history& history_;
   world& world_;
   std::shared_ptr<client> client_;
+  int status_{0};
+  std::string body_;
 };
 
 } // namespace
@@ -157,6 +161,10 @@ void client::again(const std::string& why) {
   }
   trouble_ = why;
   history_.add(world_.now(), ask_.client, "lost");
+  if (cancelled_at_ > nanoseconds{0}) {
+    state_ = state::cancelled;
+    return;
+  }
   ++call_;
   state_ = state::waiting;
   hang_up_ = {};
@@ -189,9 +197,13 @@ void client::cancel() {
 
 void client::on_head(int status, const gateway::http_reply& /*head*/) { status_ = status; }
 
-void client::on_cancel_answered(int status) {
-  if (status < 300 && cancelled_at_ == nanoseconds{0}) {
-    cancelled_at_ = world_.now();
+void client::on_cancel_answered(bool confirmed) {
+  if (!confirmed || cancelled_at_ > nanoseconds{0}) {
+    return;
+  }
+  cancelled_at_ = world_.now();
+  if (on_cancelled && attempts_ == 1) {
+    on_cancelled({id_});
   }
 }
 

@@ -43,7 +43,9 @@ public:
   [[nodiscard]] std::uint32_t events() const noexcept { return events_; }
   /// It was told more although its cancellation had been confirmed.
   [[nodiscard]] bool went_on() const noexcept { return went_on_; }
-  void on_cancel_answered(int status);
+  void on_cancel_answered(bool confirmed);
+  /// Called when the cancellation of a request that was asked for once is confirmed; may be empty.
+  std::function<void(request_id)> on_cancelled;
 
   void on_head(int status, const gateway::http_reply& head) override;
   void on_piece(const std::string& bytes) override;

@@ -26,9 +26,10 @@ bool order_otherwise(std::vector<std::byte>& bytes, chance& draws) {
   }
   wire_message m = std::move(*read);
   const auto small = static_cast<std::uint32_t>(draws.below(24));
-  const std::array<wire_body, 8> others{
+  const std::array<wire_body, 9> others{
       actors::close_session{},
       actors::log_token{small, {static_cast<token_id>(draws.below(300)), {}}},
+      actors::withdraw_log{},
       actors::finish_session{small},
       actors::resend_logits{small},
       actors::replay_boundaries{small, 1 + small, 1},

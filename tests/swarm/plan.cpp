@@ -117,9 +117,14 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
   }
   chance wants = chance{seed}.split(0xa5c);
   chance receipts = chance{seed}.split(0x4ece);
+  chance aims = chance{seed}.split(0xa135);
   for (std::size_t i = 0; i < how.requests; ++i) {
     ask a;
     a.at = wants.between(nanoseconds{500ms}, how.length);
+    if (how.aimed && !p.faults.empty() && aims.one_in(2)) { // an answer takes about as long
+      const fault& met = p.faults[aims.below(p.faults.size())];
+      a.at = std::max<nanoseconds>(500ms, met.at - aims.between(nanoseconds{0}, 120ms));
+    }
     a.client = i;
     a.gateway = wants.below(2);
     a.wanted = draw_wanted(wants);
@@ -144,10 +149,11 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
 std::string to_text(const plan& all) {
   std::string out = fmt::format(
       "seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\nledger {:d}\naudits {:d}\n"
-      "liars {}\nhostile {}\nreuse {:d}\ncalm {:d}\ntakeover {:d}\nfork {:d}\nnewcomers {}\n",
+      "liars {}\nhostile {}\nreuse {:d}\ncalm {:d}\ntakeover {:d}\nfork {:d}\naimed "
+      "{:d}\nnewcomers {}\n",
       all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
       all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.reuse, all.how.calm,
-      all.how.takeover, all.how.fork, all.how.newcomers);
+      all.how.takeover, all.how.fork, all.how.aimed, all.how.newcomers);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -167,9 +173,10 @@ bool read_intensity(const std::string& key, std::istringstream& words, intensity
   const std::map<std::string_view, std::size_t*> counts{
       {"nodes", &how.nodes}, {"requests", &how.requests}, {"faults", &how.faults},
       {"liars", &how.liars}, {"hostile", &how.hostile},   {"newcomers", &how.newcomers}};
-  const std::map<std::string_view, bool*> flags{
-      {"ledger", &how.ledger}, {"audits", &how.audits},     {"fork", &how.fork},
-      {"reuse", &how.reuse},   {"takeover", &how.takeover}, {"calm", &how.calm}};
+  const std::map<std::string_view, bool*> flags{{"ledger", &how.ledger},    {"audits", &how.audits},
+                                                {"fork", &how.fork},        {"reuse", &how.reuse},
+                                                {"calm", &how.calm},        {"aimed", &how.aimed},
+                                                {"takeover", &how.takeover}};
   if (const auto count = counts.find(key); count != counts.end()) {
     words >> *count->second;
     return true;
@@ -204,6 +211,7 @@ result<plan> plan_from(std::string_view text) {
   std::string line;
   std::uint64_t seed = 0;
   intensity how;
+  how.aimed = false; // older plans say nothing of it
   std::vector<fault> faults;
   std::vector<std::size_t> asks;
   while (std::getline(lines, line)) {

@@ -76,6 +76,7 @@ struct intensity {
   std::size_t liars{0};                         ///< that many of the workers lie about results
   std::size_t newcomers{0}; ///< workers that join by a token while the others are at work
   bool fork{false};         ///< the only fault is a keeper that forgets what it signed
+  bool aimed{true};         ///< half of the requests begin shortly before a fault
   bool takeover{false}; ///< the only fault ends a scheduler, and its clients do not ask again soon
   bool reuse{true};     ///< half of the requests want no receipt: only
                         ///< those use what is kept

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <variant>
 
 namespace ovir::swarm {
@@ -25,9 +26,14 @@ void protocol_monitor::hear_wire(std::size_t from, std::uint64_t life, std::size
     return violate_(
         fmt::format("n{} sends what cannot be read: {}", from, message.error().message));
   }
-  if (const auto* const open = std::get_if<actors::wire_open>(&message->body);
-      open != nullptr && open->log) {
-    hear_opening(from, life, message->driver, *open->log);
+  if (const auto* const open = std::get_if<actors::wire_open>(&message->body)) {
+    if (cancelled_.contains(message->request)) {
+      violate_(fmt::format("n{} opens a stage of {:016x}, whose cancellation was confirmed", from,
+                           message->request.value));
+    }
+    if (open->log) {
+      hear_opening(from, life, message->driver, *open->log);
+    }
   } else if (const auto* const adopt = std::get_if<actors::wire_adopt>(&message->body)) {
     adoptions_[{to, adopt->log.id}] = {adopt->log.generation, adopt->log.drawn.size()};
   }
@@ -53,6 +59,15 @@ void protocol_monitor::hear_opening(std::size_t from, std::uint64_t life, epoch 
                          log.id.value, driver.value));
   }
   known->second = {driver, log.drawn.size()};
+}
+
+// What another scheduler was asked to go on with before may still run there.
+void protocol_monitor::cancelled(request_id request) {
+  const bool elsewhere = std::any_of(adoptions_.begin(), adoptions_.end(),
+                                     [&](const auto& one) { return one.first.second == request; });
+  if (!elsewhere) {
+    cancelled_.insert(request);
+  }
 }
 
 void protocol_monitor::hear_credit(const std::vector<std::byte>& bytes) {

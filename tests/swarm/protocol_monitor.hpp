@@ -21,6 +21,7 @@ namespace ovir::swarm {
 /// - A scheduler that goes on with a request does so in a later generation.
 /// - Only the scheduler of a request settles it: an honest node sent every settlement that the
 ///   ledger has.
+/// - No stage is opened for a request whose cancellation was confirmed.
 class protocol_monitor {
 public:
   explicit protocol_monitor(std::function<void(std::string)> violate)
@@ -29,6 +30,8 @@ public:
   /// A message that the node of machine `from`, in its life `life`, sends to machine `to`.
   void hear(std::size_t from, std::uint64_t life, std::size_t to, actors::message_kind what,
             const std::vector<std::byte>& bytes);
+  /// Its client was told that it is over.
+  void cancelled(request_id request);
   /// An entry of the ledger.
   void settled(const ledger::command& what);
 
@@ -51,6 +54,7 @@ private:
   std::map<std::tuple<std::size_t, std::uint64_t, request_id>, opening> openings_;
   std::map<std::pair<std::size_t, request_id>, adoption> adoptions_; ///< asked for last
   std::set<ledger::escrow_id> settlements_;                          ///< sent by honest nodes
+  std::set<request_id> cancelled_; ///< and driven by one scheduler
 };
 
 } // namespace ovir::swarm

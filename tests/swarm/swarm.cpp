@@ -1,6 +1,7 @@
 #include "tests/swarm/swarm.hpp"
 
 #include "messages/hex.hpp"
+#include "messages/request/request_name.hpp"
 #include "tests/swarm/calm.hpp"
 #include "tests/swarm/hostile_words.hpp"
 #include "tests/swarm/stand_in.hpp"
@@ -309,6 +310,9 @@ void swarm::plan_all() {
   }
   for (const ask& a : plan_.asks) {
     clients_.push_back(std::make_shared<client>(world_, doors_, gateways_, a, history_));
+    clients_.back()->on_cancelled = [this](request_id named) {
+      monitor_.cancelled(name_in_cluster({}, named));
+    };
     world_.at(a.at, [c = clients_.back()] { c->begin(); });
   }
 }

@@ -62,7 +62,7 @@ public:
     } else if (event == "told") {
       tell(line, c);
     } else if (event == "cancel_answered") {
-      if (line.at("status").get<int>() < 300 && !c.cancelled) {
+      if (line.at("confirmed").get<bool>() && !c.cancelled) {
         c.cancelled = line.at("ns").get<std::uint64_t>();
       }
     } else if (event == "end") {

@@ -52,6 +52,27 @@ TEST_F(kept_audits, are_there_again_in_the_next_life_in_order) {
   EXPECT_EQ(*open().read_events(), events(0, 7));
 }
 
+TEST_F(kept_audits, keep_receipts_until_they_are_settled) {
+  const std::vector<std::byte> bytes(100, std::byte{7});
+  const digest name = receipt_digest(bytes);
+  EXPECT_TRUE(open().keep_open(bytes));
+  const std::vector<std::pair<digest, std::vector<std::byte>>> one{{name, bytes}};
+  EXPECT_EQ(open().read_open(), one);
+  std::ofstream{folder_.path() / "audits/open" / to_hex(name)} << "something else";
+  EXPECT_TRUE(open().read_open().empty());
+  EXPECT_TRUE(open().keep_open(bytes));
+  open().drop_open(name);
+  EXPECT_TRUE(open().read_open().empty());
+}
+
+TEST_F(kept_audits, keep_so_many_receipts_at_once) {
+  for (std::size_t i = 0; i < limits::audit_open_kept_max; ++i) {
+    EXPECT_TRUE(open().keep_open(std::vector<std::byte>(i, std::byte{7})));
+  }
+  const auto beyond = open().keep_open(std::vector<std::byte>(100));
+  EXPECT_EQ(beyond.error().code, errc::over_limit);
+}
+
 TEST_F(kept_audits, know_for_whom_the_cache_was_emptied) {
   node_id other;
   other.key[0] = 1;

@@ -112,6 +112,15 @@ TEST_F(sessions_of_a_host, ask_for_orphans_and_end_after_their_grace) {
   ASSERT_EQ(end.expired.size(), 1U);
 }
 
+TEST_F(sessions_of_a_host, ask_for_no_orphan_that_its_client_cancelled) {
+  admit(7, lead_, 1);
+  core_.find({request_id{7}, 0})->withdrawn = true;
+  there_.clear();
+  const auto end = pass(limits::session_grace);
+  EXPECT_TRUE(end.orphans.empty());
+  EXPECT_EQ(end.expired.size(), 1U);
+}
+
 TEST_F(sessions_of_a_host, end_where_a_lead_says_nothing_after_its_link_came_back) {
   admit(7, lead_, 1);
   EXPECT_TRUE(pass(2 * limits::session_doubt).expired.empty()) << "no doubt";
@@ -119,6 +128,22 @@ TEST_F(sessions_of_a_host, end_where_a_lead_says_nothing_after_its_link_came_bac
   const auto end = pass(2 * limits::session_doubt);
   EXPECT_EQ(end.expired.size(), 1U);
   EXPECT_EQ(end.forgotten, end.expired);
+}
+
+TEST_F(sessions_of_a_host, end_where_the_last_order_is_handled_after_its_link_was_lost) {
+  admit(7, lead_, 1);
+  static_cast<void>(core_.link_lost(lead_));
+  there_.clear();
+  host_core::note_heard(*core_.find({request_id{7}, 0}), around());
+  there_.insert(lead_);
+  EXPECT_EQ(pass(2 * limits::session_doubt).forgotten.size(), 1U);
+}
+
+TEST_F(sessions_of_a_host, last_where_their_lead_speaks_over_a_new_link) {
+  admit(7, lead_, 1);
+  static_cast<void>(core_.link_lost(lead_));
+  host_core::note_heard(*core_.find({request_id{7}, 0}), around());
+  EXPECT_TRUE(pass(2 * limits::session_doubt).expired.empty());
 }
 
 TEST_F(sessions_of_a_host, keep_drawn_tokens_in_order_and_within_the_log) {

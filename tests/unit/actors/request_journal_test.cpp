@@ -60,6 +60,15 @@ TEST_F(journal, gives_back_what_was_begun_and_every_token_since) {
   journal_->done(request); // is no trouble
 }
 
+TEST_F(journal, does_not_give_back_what_was_withdrawn) {
+  const auto entry = journal_->begin(some_log());
+  ASSERT_TRUE(entry);
+  ASSERT_TRUE(journal_->withdraw(request));
+  ASSERT_TRUE((*entry)->append(drawn(5))) << "of a lead that has not heard of it";
+  EXPECT_TRUE(journal_->unfinished().empty());
+  EXPECT_FALSE(env_->read(path_, 1)) << "nothing is left of it";
+}
+
 TEST_F(journal, reads_a_log_cut_at_any_byte_up_to_its_last_whole_token) {
   request_log log = some_log();
   {

@@ -154,6 +154,33 @@ TEST_F(endpoint, an_error_before_the_first_token_has_its_status_and_later_it_is_
   EXPECT_TRUE(late->ended);
 }
 
+TEST_F(endpoint, confirms_a_cancellation_once_the_request_is_over) {
+  const auto exchange = complete(R"(, "stream": true)");
+  const std::string path = "/v1/requests/" + to_text(first_id);
+  const auto cancels = ask("", path, {}, "DELETE");
+  EXPECT_EQ(cluster_.cancelled.size(), 1U);
+  EXPECT_EQ(cancels->head.body, "");
+  app_->calls().on_end(tag(), generation_outcome{finish_reason::cancelled, 1, "a", {}});
+  EXPECT_THAT(cancels->head.body, HasSubstr("\"cancelled\": true"));
+  EXPECT_TRUE(exchange->ended);
+  EXPECT_THAT(ask("", path, {}, "DELETE")->head.body, HasSubstr("\"cancelled\": false"));
+}
+
+TEST_F(endpoint, says_so_where_nothing_confirms_a_cancellation) {
+  complete(R"(, "stream": true)");
+  const std::string path = "/v1/requests/" + to_text(first_id);
+  std::vector<std::shared_ptr<made_up_exchange>> cancels;
+  for (std::size_t i = 0; i < limits::api_cancels_waiting_max; ++i) {
+    cancels.push_back(ask("", path, {}, "DELETE"));
+  }
+  EXPECT_EQ(ask("", path, {}, "DELETE")->head.status, 429);
+  now_ += 1min;
+  app_->tick();
+  for (const auto& one : cancels) {
+    EXPECT_EQ(one->head.status, 503);
+  }
+}
+
 TEST_F(endpoint, waits_for_a_client_that_went_and_then_cancels) {
   const auto exchange = complete(R"(, "stream": true)");
   app_->calls().on_token(tag(), {0, {}, "a"});
