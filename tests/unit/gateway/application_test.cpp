@@ -161,9 +161,9 @@ TEST_F(endpoint, confirms_a_cancellation_once_the_request_is_over) {
   EXPECT_EQ(cluster_.cancelled.size(), 1U);
   EXPECT_EQ(cancels->head.body, "");
   app_->calls().on_end(tag(), generation_outcome{finish_reason::cancelled, 1, "a", {}});
-  EXPECT_THAT(cancels->head.body, HasSubstr("\"cancelled\": true"));
+  EXPECT_THAT(cancels->head.body, HasSubstr("\"cancelled\":true"));
   EXPECT_TRUE(exchange->ended);
-  EXPECT_THAT(ask("", path, {}, "DELETE")->head.body, HasSubstr("\"cancelled\": false"));
+  EXPECT_THAT(ask("", path, {}, "DELETE")->head.body, HasSubstr("\"cancelled\":false"));
 }
 
 TEST_F(endpoint, says_so_where_nothing_confirms_a_cancellation) {
