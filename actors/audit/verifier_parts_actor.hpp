@@ -34,7 +34,7 @@ struct replayed {
 /// Tells everybody but `from` of a conviction that is final, and acts on it (verifier.cpp).
 void publish(verifier_pointer self, const conviction& c, const std::optional<node_id>& from);
 [[nodiscard]] operator_of operators_of(verifier_pointer self);
-/// What a receipt states, but for what this node stated: nobody audits himself.
+/// What a receipt states, but for what this node stated: a node does not audit itself.
 [[nodiscard]] std::vector<ledger::stated_unit> units_of_others(verifier_pointer self,
                                                                const receipt& r);
 

@@ -159,7 +159,7 @@ caf::result<bool> answer(const result<void>& outcome) {
   return outcome ? caf::result<bool>{true} : caf::result<bool>{to_caf(outcome.error())};
 }
 
-// Whoever asked is told once it is over, so that no crash brings it back.
+// Answers once the request is over, so that no crash brings it back.
 caf::result<bool> cancel(jobs_pointer self, request_id id) {
   jobs_state& state = self->state;
   const auto begun = with_effects(

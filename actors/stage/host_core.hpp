@@ -32,7 +32,7 @@ public:
     std::uint64_t bytes{0}; ///< promised: KV cache, kept boundaries, log
     std::optional<request_log> log;
     std::optional<evidence_order> evidence; ///< to sign for
-    bool withdrawn{false};                  ///< nobody is asked to go on with it
+    bool withdrawn{false};                  ///< no other scheduler is asked to go on
     std::size_t drawn_max{0};               ///< tokens the log has room for
     std::uint32_t windows_max{0};           ///< that may be named
     std::uint32_t orphan_ticks{0};          ///< since the lead's node was last there

@@ -28,7 +28,7 @@ struct WireMessage {
     drawn @9 :DrawnAt;
     names @10 :Names;
     sign @11 :Sign;
-    withdraw @20 :Void; # nobody is to be asked to go on with the log
+    withdraw @20 :Void; # no other scheduler is asked to go on with it
     # Stage to lead
     opened @12 :Opened;
     step @13 :Step;

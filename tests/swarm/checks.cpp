@@ -99,7 +99,7 @@ void swarm::check_takeover() {
     }
     const request_id name = name_in_cluster({}, c->id());
     const actors::job_view* const job = answered_by(*seen, name);
-    // One that was done just before its scheduler ended needs nobody to go on with it.
+    // One that was done just before its scheduler ended needs no other to go on with it.
     if (job == nullptr && !finished_.contains(name)) {
       violate(fmt::format("the request of client {} did not go on without it", c->asked().client));
     } else if (job != nullptr && !job->paths.empty() &&
