@@ -1,5 +1,6 @@
 #include "gateway/api/open_calls.hpp"
 
+#include "gateway/api/open_call_parts.hpp"
 #include "messages/limits/access.hpp"
 #include "messages/limits/gateway.hpp"
 #include "messages/mutant.hpp"
@@ -59,61 +60,6 @@ api_result<std::optional<event_id>> last_event_of(const http_request& request) {
 }
 
 } // namespace
-
-/// A request whose answers are being made.
-struct open_calls::call {
-  struct progress {
-    std::uint64_t tag{0};
-    std::uint32_t next{0};  ///< token that comes next
-    std::uint32_t drawn{0}; ///< tokens known of, whichever connection was told of them
-    bool over{false};
-  };
-
-  std::string owner;    ///< id of the key
-  std::string key_name; ///< for the log
-  std::vector<generation_order> orders;
-  std::vector<digest> terms; ///< of each of these
-  std::vector<progress> answers;
-  std::optional<answer_writer> writer;
-  std::shared_ptr<http_exchange> exchange; ///< null: its client is gone
-  std::chrono::steady_clock::time_point begun;
-  std::chrono::steady_clock::time_point deadline;
-  std::chrono::steady_clock::time_point quiet_since;
-  std::optional<std::chrono::steady_clock::time_point> gone_since;
-  std::optional<std::chrono::steady_clock::time_point> cancelled_at;
-  std::vector<std::shared_ptr<http_exchange>> cancels; ///< calls that wait for its end
-  bool was_cancelled{false};                           ///< an answer ended so
-  bool spoke{false};                                   ///< there was a token
-  bool streaming{false};                               ///< the head was sent
-  bool looked_for{false};                              ///< another node may drive it already
-  bool watched_only{false}; ///< it was finished before: nothing is computed for it
-  std::uint64_t reserved{0};
-  std::uint64_t day{0};
-
-  [[nodiscard]] const answer_shape& shape() const { return writer->shape(); }
-};
-
-/// One whose body is being read.
-struct open_calls::pending {
-  http_request request;
-  api_kind kind{api_kind::completion};
-  api_key key;
-  request_owner who;
-  std::shared_ptr<http_exchange> exchange;
-  request_id id;
-  std::optional<event_id> last; ///< what the client has
-  std::vector<served_model> models;
-  std::string format;
-  api_result<prepared_request> outcome{api_error{}};
-  std::chrono::milliseconds deadline{0};
-  bool gone{false};
-};
-
-/// What is remembered of one that is over, for a client that comes back.
-struct open_calls::finished {
-  answer_shape shape;
-  std::vector<digest> terms; ///< of each answer's order
-};
 
 open_calls::open_calls(const api_options& options, const api_surroundings& around,
                        reply_counter& replies)
