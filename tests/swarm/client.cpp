@@ -17,7 +17,7 @@ constexpr nanoseconds to_gateway = 300us;
 constexpr nanoseconds pause_first = 100ms;
 constexpr nanoseconds pause_most = 2s;
 /// In which tokens may be on their way after a cancellation was confirmed.
-constexpr nanoseconds cancel_bound = 1s;
+constexpr nanoseconds cancel_bound = 10ms;
 
 } // namespace
 

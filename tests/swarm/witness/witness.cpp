@@ -17,7 +17,7 @@ namespace {
 using json = nlohmann::json;
 
 /// After a cancellation was confirmed, tokens may still be on their way for so long.
-constexpr std::uint64_t under_way_ns = 1'000'000'000;
+constexpr std::uint64_t under_way_ns = 10'000'000;
 
 struct told_event {
   std::string text;
