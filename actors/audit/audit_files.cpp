@@ -125,7 +125,10 @@ std::vector<std::pair<digest, std::vector<std::byte>>> audit_files::read_open() 
   for (const std::string& name : names ? *names : std::vector<std::string>{}) {
     const std::string path = fmt::format("{}/{}", folder, name);
     const auto text = env_->read(path, limits::audit_receipt_bytes_max);
-    const std::span<const std::byte> bytes = text ? bytes_of(*text) : std::span<const std::byte>{};
+    if (!text) {
+      continue; // a disk that does not answer now may answer the next life
+    }
+    const std::span<const std::byte> bytes = bytes_of(*text);
     const digest is = receipt_digest(bytes);
     if (to_hex(is) != name || all.size() >= limits::audit_open_kept_max) {
       static_cast<void>(env_->remove(path));
