@@ -22,9 +22,17 @@ constexpr double assumed_bandwidth = 125e6;
 
 using candidates = std::vector<path_candidate>;
 
-/// Requests share a machine; one that computes for others is slower for this one.
+/// Requests share a machine; one that computes for others is slower for this one. What was seen of
+/// it was seen beside the others' requests.
 double share_of(const path_candidate& c) {
-  return c.trust / c.price / (1.0 + c.who->advert.sessions);
+  return c.trust / c.price / (1.0 + (c.seen ? c.own_requests : c.who->advert.sessions));
+}
+
+/// What was seen of a node's decoding says as much of its prompts, but makes it no faster than its
+/// word there.
+double prefill_of(const path_candidate& c) {
+  const double slower = c.seen ? std::min(1.0, *c.seen / decode_word(c.who->advert)) : 1.0;
+  return share_of(c) * slower * prefill_word(c.who->advert);
 }
 
 layer_holder holder_of(const path_terms& wanted, const path_candidate& c, double layer_bytes) {
@@ -116,7 +124,7 @@ plan_request plan_for(const path_terms& wanted, const candidates& among) {
     node.loaded = true;
     node.memory = std::max<std::uint64_t>(c.memory, 1);
     node.decode_bytes_per_second = decode_speed(c);
-    node.prefill_bytes_per_second = share_of(c) * prefill_word(advert);
+    node.prefill_bytes_per_second = prefill_of(c);
     node.rtt_seconds = rtt_of(*c.who);
     node.bandwidth_bytes_per_second = assumed_bandwidth;
     asked.nodes.push_back(std::move(node));
@@ -187,7 +195,25 @@ double prefill_word(const node_advert& advert) {
                                              : unmeasured_prefill;
 }
 
-double decode_speed(const path_candidate& c) { return share_of(c) * decode_word(c.who->advert); }
+double rtt_between(const member& a, const member& b) {
+  double told = 0;
+  int ends = 0;
+  for (const auto& [from, to] : {std::pair{&a, &b}, std::pair{&b, &a}}) {
+    const std::vector<measured_rtt>& rtts = from->advert.rtts;
+    for (std::size_t i = 0; i < std::min(rtts.size(), limits::plan_rtts_per_node_max); ++i) {
+      if (rtts[i].node == to->node) {
+        told = std::max(told, rtts[i].microseconds * 1e-6);
+        ++ends;
+      }
+    }
+  }
+  const double usual = (rtt_of(a) + rtt_of(b)) / 2;
+  return ends > 1 || told > usual ? told : usual;
+}
+
+double decode_speed(const path_candidate& c) {
+  return share_of(c) * c.seen.value_or(decode_word(c.who->advert));
+}
 
 std::vector<std::uint32_t> fault_levels(const std::vector<path_candidate>& candidates) {
   std::vector<std::uint32_t> levels;

@@ -21,9 +21,13 @@ struct path_candidate {
   const member* who{nullptr};
   layer_range held;
   std::uint64_t memory{0}; ///< its share of what the member has free
-  double trust{1};         ///< its speed counts as so many times what it measured
+  double trust{1};         ///< its speed counts as so many times what it is
   double price{1};         ///< and as so many times less
   std::uint32_t faults{0}; ///< its level in the scheduler's memory of faults
+  /// Weight bytes per second that neighbours on paths saw, beside this scheduler's requests alone;
+  /// none: its word counts.
+  std::optional<double> seen{};
+  std::uint32_t own_requests{0}; ///< of this scheduler, that have a stage there
 };
 
 /// What a request wants.
@@ -41,11 +45,14 @@ struct chosen_path {
   std::vector<path_candidate> among;
 };
 
-/// In weight bytes per second: what it measured, shared with the requests it has, times trust, by
-/// price.
+/// In weight bytes per second: what was seen of it or else its word, shared with the requests it
+/// has, times trust, by price.
 [[nodiscard]] double decode_speed(const path_candidate& c);
 /// Seconds; 0 where it was not measured yet.
 [[nodiscard]] double rtt_of(const member& m);
+/// Between two members, as far as it is known: both ends' word, or that of one end where that makes
+/// the link longer, else what this node measured of the two.
+[[nodiscard]] double rtt_between(const member& a, const member& b);
 /// In weight bytes per second; of a member that has not measured itself, what is assumed.
 [[nodiscard]] double decode_word(const node_advert& advert);
 [[nodiscard]] double prefill_word(const node_advert& advert);

@@ -1,5 +1,6 @@
 #include "actors/path/path_plans_actor.hpp"
 
+#include "actors/path/path_speeds_actor.hpp"
 #include "messages/limits/paths.hpp"
 
 #include <algorithm>
@@ -42,12 +43,15 @@ layer_range layers_of(const path_terms& wanted) {
 }
 
 void add_candidates(const pathfinder_state& state, const layer_holding& holding,
-                    fault_memory::time_point now, std::vector<path_candidate>& to) {
+                    const watched* request, fault_memory::time_point now,
+                    std::vector<path_candidate>& to) {
   const member& m = *holding.who;
+  const auto seen = state.speeds.believed(m.node, decode_word(m.advert), now);
   for (const layer_range& range : holding.ranges) {
     to.push_back({&m, range, m.advert.memory_free / holding.ranges.size(),
                   state.trusted.trust(m.node), price_of(state.environment, m.advert),
-                  state.faults.level(m.node, now)});
+                  state.faults.level(m.node, now), seen,
+                  seen ? requests_on(state, m.node, request) : 0});
   }
 }
 
@@ -99,7 +103,7 @@ std::optional<layer_places> mended_at_once(pathfinder_state& state, const path_t
   std::vector<path_candidate> nodes;
   for (const auto& [node, holding] : on_path) {
     if (holding.who != nullptr && takes_work(state, *holding.who, &request, apart_from)) {
-      add_candidates(state, holding, now, nodes);
+      add_candidates(state, holding, &request, now, nodes);
     }
   }
   const std::vector<layer_range> lost = lost_layers(nodes, kept);
@@ -146,7 +150,7 @@ std::vector<path_candidate> candidates_for(pathfinder_state& state, const path_t
   for (const layer_holding& holding :
        state.holders.holders(wanted.model, layers_of(wanted).last, runs)) {
     if (takes_work(state, *holding.who, request, apart_from)) {
-      add_candidates(state, holding, now, list);
+      add_candidates(state, holding, request, now, list);
     }
   }
   return list;
@@ -211,11 +215,7 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
       return {};
     }
     const double busy = 1.0 + who->advert.sessions;
-    std::uint64_t weights = layers.last == shape.layer_weights.size() ? shape.head : 0;
-    for (layer_index l = layers.first; l < layers.last; ++l) {
-      weights += shape.layer_weights[l];
-    }
-    const double bytes = busy * static_cast<double>(weights);
+    const double bytes = busy * static_cast<double>(decode_bytes(shape, layers));
     token += bytes / decode_word(who->advert) + rtt_of(*who);
     chunk = std::max(chunk, bytes * model.prefill_chunk / prefill_word(who->advert));
   }

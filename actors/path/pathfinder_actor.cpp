@@ -2,6 +2,7 @@
 
 #include "actors/path/path_loads_actor.hpp"
 #include "actors/path/path_plans_actor.hpp"
+#include "actors/path/path_speeds_actor.hpp"
 #include "actors/path/twin_runs.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits/paths.hpp"
@@ -411,6 +412,7 @@ pathfinder_actor::behavior_type pathfinder_behavior(pathfinder_pointer self,
   return {
       [self](const watch_path& command) { watch(self, command); },
       [self](const path_trouble& news) { trouble(self, news); },
+      [self](const steps_seen& news) { learn_speeds(self->state, news, self->clock().now()); },
       [self](const members_changed& news) { members_are(self, news); },
       [self](const link_changed& link) {
         if (link.up) {

@@ -9,6 +9,7 @@
 #include "actors/path/model_catalog.hpp"
 #include "actors/path/path_forecasts.hpp"
 #include "actors/path/planner.hpp"
+#include "actors/path/seen_speeds.hpp"
 #include "actors/protocol/peers_actor.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "messages/limits/ledger.hpp"
@@ -111,6 +112,7 @@ struct pathfinder_state {
   holder_index holders; ///< of these members
   standing trusted;
   fault_memory faults; ///< of stages, over requests
+  seen_speeds speeds;  ///< of nodes, over requests
   std::set<node_id> lacking_admission;
   std::map<request_id, watched> requests;
   load_orders loads;

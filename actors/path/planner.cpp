@@ -441,6 +441,14 @@ model_shape shape_of(const compute::model& m, std::uint32_t prefill_chunk) {
   return s;
 }
 
+std::uint64_t decode_bytes(const model_shape& s, layer_range layers) noexcept {
+  std::uint64_t bytes = layers.last == s.layer_weights.size() ? s.head : 0;
+  for (layer_index l = layers.first; l < layers.last; ++l) {
+    bytes += s.layer_weights[l];
+  }
+  return bytes;
+}
+
 std::uint64_t stage_room(const model_shape& s, std::uint64_t memory,
                          std::uint32_t positions) noexcept {
   const std::uint64_t least =

@@ -38,6 +38,10 @@ struct model_shape {
 [[nodiscard]] std::uint64_t stage_room(const model_shape& s, std::uint64_t memory,
                                        std::uint32_t positions) noexcept;
 
+/// Weight bytes that a stage of these layers passes for one position, with the head behind the
+/// last.
+[[nodiscard]] std::uint64_t decode_bytes(const model_shape& s, layer_range layers) noexcept;
+
 /// A machine and what was measured on it with all the threads it lends.
 struct plan_node {
   std::string name;

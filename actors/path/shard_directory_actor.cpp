@@ -68,6 +68,7 @@ directory_actor::behavior_type directory_behavior(directory_pointer self,
   return {
       [self](const watch_path& command) { watch(self, command); },
       [](const path_trouble&) {}, // the shard's supervisor sees to it
+      [](const steps_seen&) {},   // there is one path
       [self](const child_event& event) { child_changed(self, event); },
   };
 }

@@ -140,14 +140,18 @@ struct session_opened {
 
   friend bool operator==(const session_opened&, const session_opened&) = default;
 };
+/// Whether all stages tell how long they held the step that brings this length.
+[[nodiscard]] constexpr bool tells_time(position length) noexcept { return length % 16 == 0; }
 /// What a step took. 32 bits on the wire: at most 71 minutes.
 using step_time = std::chrono::duration<std::uint32_t, std::micro>;
-/// Progress. The last stage leaves it out where its answer to the step says as much.
+/// Progress. The last stage leaves it out where its answer to the step says as much, but for steps
+/// of which all stages tell how long they held them.
 struct step_done {
   position length{0};
   std::uint64_t units{0}; ///< units this step completed, the last layer's included
   std::vector<compute::unit_leaf> leaves;
   step_time computed{0}; ///< of a request that is traced
+  step_time held{0};     ///< since the last of what it needs came to the stage
 
   friend bool operator==(const step_done&, const step_done&) = default;
 };

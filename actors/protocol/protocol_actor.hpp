@@ -82,7 +82,15 @@ struct path_trouble {
   shard_actor stage;
   error reason;
 };
-using path_provider = caf::typed_actor<caf::reacts_to<watch_path>, caf::reacts_to<path_trouble>>;
+/// What the stages of the path took for a step of one position (`stage_times`), the ways between
+/// them included.
+struct steps_seen {
+  request_id request;
+  layer_places path;
+  std::vector<std::chrono::nanoseconds> took; ///< of each of these
+};
+using path_provider = caf::typed_actor<caf::reacts_to<watch_path>, caf::reacts_to<path_trouble>,
+                                       caf::reacts_to<steps_seen>>;
 
 /// To the scheduler.
 struct submit_request {
@@ -106,6 +114,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_missing)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_lost)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_path)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_trouble)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::steps_seen)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::receipt_made)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::tokens_drawn)

@@ -282,6 +282,7 @@ struct wire_form<step_done> {
   static void write(root_builder root, const step_done& m) {
     auto to = root.initStep();
     to.setComputeUs(m.computed.count());
+    to.setHeldUs(m.held.count());
     to.setUnits(m.units);
     write_progress(to, m);
   }
@@ -289,7 +290,7 @@ struct wire_form<step_done> {
     const auto from = root.getStep();
     OVIR_ASSIGN(auto leaves, read_leaves(from.getLeaves(), around));
     return step_done{from.getLength(), from.getUnits(), std::move(leaves),
-                     step_time{from.getComputeUs()}};
+                     step_time{from.getComputeUs()}, step_time{from.getHeldUs()}};
   }
   static result<void> check(const step_done& m, const wire_envelope&) { return check_progress(m); }
 };

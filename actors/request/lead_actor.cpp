@@ -10,6 +10,7 @@
 #include "actors/request/lead_faults_actor.hpp"
 #include "actors/request/lead_journal_actor.hpp"
 #include "actors/request/lead_signing_actor.hpp"
+#include "actors/request/lead_times_actor.hpp"
 #include "actors/runtime/turn_here_actor.hpp"
 #include "actors/stage/stage_evidence.hpp"
 #include "messages/caf/errors.hpp"
@@ -53,14 +54,8 @@ void perform(lead_pointer self, const open_effect& e) {
 
 void perform(lead_pointer self, const tokens_effect& e) {
   lead_state& state = self->state;
-  if (!state.times.first_frame) {
-    state.times.first_frame = state.environment.env->now();
-  }
-  state.times.fed = state.environment.env->now();
+  note_fed(self, e);
   const auto drafts = static_cast<std::uint32_t>(e.drafts.size());
-  trace_now(state, [&](request_trace& trace, request_trace::time now) {
-    trace.take_feed(now, state.core->current_epoch(), e.first, e.count, drafts);
-  });
   const frame_header header{drafts > 0 ? frame_kind::drafted_tokens : frame_kind::tokens,
                             state.request,
                             state.core->current_epoch(),
@@ -373,9 +368,8 @@ void take_answer(lead_pointer self, const tensor_frame& frame) {
   if (state.pooled) {
     return take_hidden(self, *view);
   }
-  trace_now(state, [&](request_trace& trace, request_trace::time now) {
-    trace.take_answer(now, view->header.epoch, view->header.first);
-  });
+  note_answer(self, view->header.epoch, view->header.first,
+              view->header.first + view->header.count);
   const auto effects =
       state.core->on_logits(view->header.epoch, view->header.first, view->header.count);
   const bool drawn_from = std::any_of(effects.begin(), effects.end(), [](const auto& effect) {
@@ -578,9 +572,7 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
         perform_all(self, self->state.core->on_opened(e));
       },
       [self](const from_stage<step_done>& e) {
-        trace_now(self->state, [&](request_trace& trace, request_trace::time now) {
-          trace.take_pass(now, e.driver, e.stage.value, e.length, e.computed);
-        });
+        note_step(self, e);
         perform_all(self, self->state.core->on_step(e));
       },
       [self](const from_stage<session_finished>& e) {

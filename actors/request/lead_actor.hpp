@@ -7,6 +7,7 @@
 #include "actors/request/lead_core.hpp"
 #include "actors/request/request_journal.hpp"
 #include "actors/request/request_trace.hpp"
+#include "actors/request/stage_times.hpp"
 #include "actors/reuse/cache_protocol_actor.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/stage/lead_evidence.hpp"
@@ -124,6 +125,7 @@ struct lead_state {
     std::optional<time_point> first_token;
     time_point last_token;
     time_point fed; ///< when the latest tokens were sent
+    stage_times stages;
   };
   request_times times;
 };

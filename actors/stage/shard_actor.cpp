@@ -301,7 +301,8 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
   if (session->data == done.data) {
     keep_complete(self, *session, done.outcome.leaves, time); // before anybody learns of them
   }
-  if (!done.outcome.told || route.traces) {
+  const bool tells = tells_time(done.outcome.length);
+  if (!done.outcome.told || route.traces || tells) {
     from_stage<step_done> news{
         {done.outcome.length, done.outcome.units, std::move(done.outcome.leaves)},
         route.stage,
@@ -309,6 +310,10 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
     if (route.traces) {
       news.computed = std::chrono::duration_cast<step_time>(
           std::min<std::chrono::nanoseconds>(time, step_time::max()));
+    }
+    if (tells && route.came && self->state.rests_since) {
+      news.held = std::chrono::duration_cast<step_time>(std::clamp<std::chrono::nanoseconds>(
+          *self->state.rests_since - *route.came, std::chrono::nanoseconds{0}, step_time::max()));
     }
     self->send(route.lead, std::move(news));
   }
@@ -351,6 +356,13 @@ void note_rest(shard_state& state, request_id request) {
   }
 }
 
+void note_came(shard_state& state, request_id request) {
+  const auto route = state.routes.find(request);
+  if (route != state.routes.end() && state.bench->env != nullptr) {
+    route->second.came = state.bench->env->now();
+  }
+}
+
 void take_frame(shard_pointer self, const tensor_frame& frame) {
   const auto view = decode_frame(*frame.bytes);
   if (view && view->header.kind == frame_kind::evidence) {
@@ -358,6 +370,7 @@ void take_frame(shard_pointer self, const tensor_frame& frame) {
   }
   if (view) {
     note_rest(self->state, view->header.request);
+    note_came(self->state, view->header.request);
   }
   const auto accepted = self->state.core->accept(frame.bytes);
   if (view && accepted) {

@@ -36,6 +36,7 @@ struct shard_state {
     position flushed{0};                  ///< the session's length at the last hand-over
     std::optional<storage::env::time_point> first_frame{};
     std::optional<storage::env::time_point> last_pass{}; ///< ended then
+    std::optional<storage::env::time_point> came{};      ///< the latest frame for it
     std::shared_ptr<std::atomic<std::uint32_t>> waiting =
         std::make_shared<std::atomic<std::uint32_t>>(0); ///< batches from the stage before
     prefix_list prefixes{}; ///< names of the windows that may be reused; null: no cache

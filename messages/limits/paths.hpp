@@ -33,6 +33,13 @@ inline constexpr std::chrono::seconds fault_decay{60}; // a level lower after ea
 // An answer no honest stage gives; and one that can come of load, of a link, or of another's fault.
 inline constexpr std::uint32_t fault_weight = 4;
 inline constexpr std::uint32_t doubt_weight = 1;
+// Speeds that were seen on paths: so many nodes are remembered, from so many steps on what was seen
+// counts instead of the node's word, and unseen it comes twice nearer to that word after each time.
+inline constexpr std::size_t speeds_seen_max = 4'096;
+inline constexpr std::uint32_t speed_seen_min = 3;
+inline constexpr std::chrono::seconds speed_seen_fades{120};
+// The ways between stages are taken off what a stage was seen to take, down to this share of it.
+inline constexpr double seen_share_min = 0.1;
 // A request whose only way leads over a stage at fault waits so long for another, and then ends
 // with what that stage said.
 inline constexpr std::chrono::seconds fault_patience{5};

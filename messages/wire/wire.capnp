@@ -138,6 +138,7 @@ struct Step {
   computeUs @1 :UInt32; # of a request that is traced, else 0
   units @2 :UInt64;
   leaves @3 :List(Leaf);
+  heldUs @4 :UInt32; # where all stages tell it, since what it needs had come
 }
 
 struct Finished {

@@ -100,6 +100,13 @@ protected:
     scheduler_.run();
     return where(of);
   }
+  /// Its lead saw steps of one stage.
+  void sees(request_id of, const layer_places& path, std::chrono::nanoseconds took) {
+    for (std::uint32_t i = 0; i < limits::speed_seen_min; ++i) {
+      caf::anon_send(paths_, steps_seen{of, path, {took}});
+    }
+    scheduler_.run();
+  }
   layer_places where(request_id of) {
     layer_places found;
     system_.spawn([&, this](caf::event_based_actor* self) {
@@ -144,6 +151,30 @@ TEST_F(pathfinding, prefers_the_other_where_verifiers_say_the_other) {
   tell_members();
   verifiers_say({{id(0), 0}, {id(2), 1'000'000}});
   EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
+}
+
+// Node 2 says that it is ten times as fast as node 0 and is as fast.
+TEST_F(pathfinding, believes_what_was_seen_and_not_what_a_node_says_of_itself) {
+  members_[0].advert.held = members_[2].advert.held;
+  members_[0].advert.decode_bytes_per_second = 1'000'000'000;
+  members_[2].advert.decode_bytes_per_second = 10'000'000'000;
+  tell_members();
+  const layer_places braggart{{id(2), {0, layers}}};
+  EXPECT_EQ(path_of({}), braggart);
+  sees(request, braggart, 1s);
+  EXPECT_EQ(path_of({}, request_id{8}), (layer_places{{id(0), {0, layers}}}));
+}
+
+TEST_F(pathfinding, learns_nothing_from_a_path_that_the_request_does_not_have) {
+  members_[0].advert.held = members_[2].advert.held;
+  members_[0].advert.decode_bytes_per_second = 1'000'000'000;
+  members_[2].advert.decode_bytes_per_second = 10'000'000'000;
+  tell_members();
+  const layer_places braggart{{id(2), {0, layers}}};
+  EXPECT_EQ(path_of({}), braggart);
+  sees(request, {{id(0), {0, layers}}}, 1s);
+  sees(request_id{9}, braggart, 1s);
+  EXPECT_EQ(path_of({}, request_id{8}), braggart);
 }
 
 TEST_F(pathfinding, begins_on_the_path_that_was_paid_for) {

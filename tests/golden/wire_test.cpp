@@ -35,14 +35,15 @@ constexpr request_id request{0x0102030405060708};
 // docs/formats/wire.md shows the first of these. A change here is a change of the wire format.
 TEST(wire_golden, a_step_is_these_bytes) {
   const step_done step{64, 3, {{{1, 2}, 32, digest{counted(0x20)}}}};
-  expect_bytes({request, epoch{9}, 4, step}, "000000000f000000\n"
+  expect_bytes({request, epoch{9}, 4, step}, "0000000010000000\n"
                                              "0000000003000100\n"
                                              "0100090009000000\n"
                                              "0807060504030201\n"
                                              "0400000000000000\n"
-                                             "0000000002000100\n"
+                                             "0000000003000100\n"
                                              "4000000000000000\n"
                                              "0300000000000000\n"
+                                             "0000000000000000\n"
                                              "0100000037000000\n"
                                              "0400000006000000\n"
                                              "0100000002000000\n"

@@ -194,7 +194,9 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
     }
     return opened;
   }
-  case 7: return step_done{length, draw.number(), draw.leaves(), step_time{draw.upto(0xffff'ffff)}};
+  case 7:
+    return step_done{length, draw.number(), draw.leaves(), step_time{draw.upto(0xffff'ffff)},
+                     step_time{draw.upto(0xffff'ffff)}};
   case 8: return session_finished{length, draw.number(), draw.number(), draw.leaves()};
   case 9: return draw.failed();
   case 10: return wire_adopt{draw.log(id)};

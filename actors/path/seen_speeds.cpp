@@ -1,0 +1,53 @@
+#include "actors/path/seen_speeds.hpp"
+
+#include "messages/limits/paths.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ovir::actors {
+
+std::vector<double> without_ways(std::span<const std::chrono::nanoseconds> took,
+                                 std::span<const double> to_lead, std::span<const double> between) {
+  std::vector<double> seconds;
+  for (std::size_t i = 0; i < took.size(); ++i) {
+    const bool first = i == 0;
+    const bool last = i + 1 == took.size();
+    const double in = first ? to_lead[i] : between[i - 1];
+    const double out = last ? to_lead[i] : between[i];
+    const double told = (last ? 0 : to_lead[i + 1]) - (first ? 0 : to_lead[i - 1]);
+    const double all = std::chrono::duration<double>(took[i]).count();
+    seconds.push_back(std::max(all - (in + out + told) / 2, all * limits::seen_share_min));
+  }
+  return seconds;
+}
+
+void seen_speeds::add(const node_id& node, double speed, time_point now) {
+  if (!(speed > 0) || !std::isfinite(speed)) {
+    return;
+  }
+  if (!nodes_.contains(node) && nodes_.size() >= limits::speeds_seen_max) {
+    nodes_.erase(std::min_element(nodes_.begin(), nodes_.end(), [](const auto& a, const auto& b) {
+      return a.second.last < b.second.last;
+    }));
+  }
+  record& r = nodes_[node];
+  r.speed.add(speed);
+  r.steps = std::min(r.steps + 1, limits::speed_seen_min);
+  r.last = now;
+}
+
+std::optional<double> seen_speeds::believed(const node_id& node, double word,
+                                            time_point now) const {
+  const auto found = nodes_.find(node);
+  if (found == nodes_.end() || found->second.steps < limits::speed_seen_min) {
+    return std::nullopt;
+  }
+  const double seen = *found->second.speed.value();
+  const std::chrono::duration<double> age = now - found->second.last;
+  const double nearer =
+      std::exp2(std::max(age / std::chrono::duration<double>(limits::speed_seen_fades), 0.0));
+  return seen < word ? std::min(word, seen * nearer) : std::max(word, seen / nearer);
+}
+
+} // namespace ovir::actors

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "actors/runtime/speed_estimate.hpp"
+#include "messages/node_id.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace ovir::actors {
+
+/// Seconds that each stage computed for a step, of what it was seen to take (`steps_seen`): less
+/// the ways to it and from it, and the news' ways to the lead. Not less than limits::seen_share_min
+/// of that. `to_lead`: round trips in seconds, of each stage; `between`: of each stage and the next
+/// one.
+[[nodiscard]] std::vector<double> without_ways(std::span<const std::chrono::nanoseconds> took,
+                                               std::span<const double> to_lead,
+                                               std::span<const double> between);
+
+/// How fast nodes were seen to decode, in weight bytes per second, by those before and behind them
+/// on this scheduler's paths. From limits::speed_seen_min steps on that counts instead of what a
+/// node says of itself. A node that is not seen any more slowly comes back to its word, twice
+/// nearer every limits::speed_seen_fades, so that one that was slow gets another try. At most
+/// limits::speeds_seen_max nodes are remembered. Pure: times are handed in.
+class seen_speeds {
+public:
+  using time_point = std::chrono::steady_clock::time_point;
+
+  /// `speed`: positive, else it is left out.
+  void add(const node_id& node, double speed, time_point now);
+  /// What counts; nothing where the node's word does. `word`: positive.
+  [[nodiscard]] std::optional<double> believed(const node_id& node, double word,
+                                               time_point now) const;
+
+private:
+  struct record {
+    smoothed_median speed;
+    std::uint32_t steps{0};
+    time_point last;
+  };
+  std::map<node_id, record> nodes_;
+};
+
+} // namespace ovir::actors

@@ -1,0 +1,113 @@
+#include "actors/path/seen_speeds.hpp"
+#include "messages/limits/paths.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace ovir::actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+node_id named(std::uint32_t number) {
+  node_id id;
+  id.key[0] = static_cast<std::uint8_t>(number);
+  id.key[1] = static_cast<std::uint8_t>(number >> 8U);
+  return id;
+}
+
+class speeds_seen : public ::testing::Test {
+protected:
+  static constexpr double word = 1e9;
+  static seen_speeds::time_point at(std::chrono::seconds time) {
+    return seen_speeds::time_point{time};
+  }
+  void see(double speed, std::uint32_t times, std::chrono::seconds when = 0s) {
+    for (std::uint32_t i = 0; i < times; ++i) {
+      seen_.add(node_, speed, at(when));
+    }
+  }
+  const node_id node_ = named(1);
+  seen_speeds seen_;
+};
+
+TEST_F(speeds_seen, count_from_the_third_step_on) {
+  see(1e8, limits::speed_seen_min - 1);
+  EXPECT_EQ(seen_.believed(node_, word, at(0s)), std::nullopt);
+  see(1e8, 1);
+  EXPECT_EQ(seen_.believed(node_, word, at(0s)), 1e8);
+  EXPECT_EQ(seen_.believed(named(2), word, at(0s)), std::nullopt);
+}
+
+TEST_F(speeds_seen, are_the_same_whatever_the_node_says) {
+  see(1e8, 20);
+  for (const double boast : {1e8, 1e9, 1e10}) {
+    EXPECT_DOUBLE_EQ(*seen_.believed(node_, boast, at(0s)), 1e8);
+  }
+}
+
+TEST_F(speeds_seen, come_back_to_the_word_of_a_node_that_is_not_used) {
+  see(1e8, 20);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(limits::speed_seen_fades)), 2e8);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(2 * limits::speed_seen_fades)), 4e8);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(10h)), word);
+  see(1e8, 1, 10h);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(10h)), 1e8);
+}
+
+TEST_F(speeds_seen, are_more_than_the_word_of_a_modest_node) {
+  see(4e9, 20);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(0s)), 4e9);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(limits::speed_seen_fades)), 2e9);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(10h)), word);
+}
+
+TEST_F(speeds_seen, follow_a_lasting_change) {
+  see(1e9, 20);
+  see(1e8, 1);
+  EXPECT_GT(*seen_.believed(node_, word, at(0s)), 9e8) << "one slow step";
+  see(1e8, 40);
+  EXPECT_LT(*seen_.believed(node_, word, at(0s)), 2e8);
+}
+
+TEST_F(speeds_seen, that_cannot_be_are_left_out) {
+  see(0, 3);
+  see(-1, 3);
+  see(std::numeric_limits<double>::infinity(), 3);
+  see(std::numeric_limits<double>::quiet_NaN(), 3);
+  EXPECT_EQ(seen_.believed(node_, word, at(0s)), std::nullopt);
+}
+
+TEST_F(speeds_seen, are_remembered_of_so_many_nodes) {
+  for (std::uint32_t n = 0; n <= limits::speeds_seen_max; ++n) {
+    for (std::uint32_t i = 0; i < limits::speed_seen_min; ++i) {
+      seen_.add(named(n), 1e8, at(std::chrono::seconds{n}));
+    }
+  }
+  const auto now = at(std::chrono::seconds{limits::speeds_seen_max});
+  EXPECT_EQ(seen_.believed(named(0), word, now), std::nullopt) << "seen longest ago";
+  EXPECT_TRUE(seen_.believed(named(1), word, now));
+}
+
+// A step of 12, 20 and 13 ms; stages 2, 4 and 6 ms from the lead and 8 and 10 ms from each other
+// and back.
+TEST(ways, are_taken_off_what_stages_were_seen_to_take) {
+  const std::vector<std::chrono::nanoseconds> took{12ms, 20ms, 13ms};
+  const std::vector<double> to_lead{2e-3, 4e-3, 6e-3};
+  const std::vector<double> between{8e-3, 10e-3};
+  const auto seconds = without_ways(took, to_lead, between);
+  ASSERT_EQ(seconds.size(), 3U);
+  EXPECT_NEAR(seconds[0], 12e-3 - (2e-3 + 8e-3 + 4e-3) / 2, 1e-9);
+  EXPECT_NEAR(seconds[1], 20e-3 - (8e-3 + 10e-3 + 6e-3 - 2e-3) / 2, 1e-9);
+  EXPECT_NEAR(seconds[2], 13e-3 - (10e-3 + 6e-3 - 4e-3) / 2, 1e-9);
+}
+
+TEST(ways, never_make_a_stage_all_that_fast) {
+  const std::vector<std::chrono::nanoseconds> took{10ms};
+  const std::vector<double> to_lead{1.0};
+  EXPECT_DOUBLE_EQ(without_ways(took, to_lead, {})[0], 10e-3 * limits::seen_share_min);
+}
+
+} // namespace
+} // namespace ovir::actors
