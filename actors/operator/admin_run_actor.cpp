@@ -91,7 +91,7 @@ result<run_order> read_run(const admin_call& c, admin_arguments& args) {
   OVIR_ASSIGN(order.bunch, read_bunch(args));
   constexpr std::uint64_t day_ms = 86'400'000;
   OVIR_ASSIGN(const std::uint64_t deadline, args.whole("deadline_ms", 1, day_ms, day_ms));
-  request.deadline = std::chrono::seconds{(deadline + 999) / 1'000};
+  request.deadline = std::chrono::milliseconds{deadline};
   return order;
 }
 

@@ -205,7 +205,8 @@ result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted
 }
 
 step_forecast forecast_of(const pathfinder_state& state, const catalog_model& model,
-                          const layer_places& path) {
+                          const layer_places& path, const watched& request,
+                          fault_memory::time_point now) {
   const model_shape shape = shape_of(model.weights, model.prefill_chunk);
   double token = 0;
   double chunk = 0;
@@ -214,10 +215,13 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
     if (who == nullptr || layers.last > shape.layer_weights.size()) {
       return {};
     }
-    const double busy = 1.0 + who->advert.sessions;
+    const double word = decode_word(who->advert);
+    const auto seen = state.speeds.believed(node, word, now);
+    const double busy = 1.0 + (seen ? requests_on(state, node, &request) : who->advert.sessions);
     const double bytes = busy * static_cast<double>(decode_bytes(shape, layers));
-    token += bytes / decode_word(who->advert) + rtt_of(*who);
-    chunk = std::max(chunk, bytes * model.prefill_chunk / prefill_word(who->advert));
+    const double slower = std::min(1.0, seen.value_or(word) / word);
+    token += bytes / seen.value_or(word) + rtt_of(*who);
+    chunk = std::max(chunk, bytes * model.prefill_chunk / (slower * prefill_word(who->advert)));
   }
   // A node's word on its own speed is no reason to wait longer than for any other.
   const double most = std::chrono::duration<double>(limits::slack_usual_max).count();

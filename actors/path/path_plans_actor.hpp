@@ -35,8 +35,11 @@ void take_out_prices(chosen_path& best);
                                              fault_memory::time_point now,
                                              const pathfinder_state::watched* apart_from);
 
-/// What its nodes' own words make one expect of a path.
+/// What is to be expected of a path for this request: by what was seen of its nodes, or else by
+/// their own words.
 [[nodiscard]] step_forecast forecast_of(const pathfinder_state& state, const catalog_model& model,
-                                        const layer_places& path);
+                                        const layer_places& path,
+                                        const pathfinder_state::watched& request,
+                                        fault_memory::time_point now);
 
 } // namespace ovir::actors

@@ -135,7 +135,8 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
     return;
   }
   if (state.environment.forecasts != nullptr) {
-    state.environment.forecasts->tell(id, forecast_of(state, *model, *path));
+    state.environment.forecasts->tell(
+        id, forecast_of(state, *model, *path, request, self->clock().now()));
   }
   install(self, id, request, *path);
 }

@@ -246,8 +246,9 @@ struct generation_request : request_log {
   /// The reservation that a client signed, as an entry of the ledger with time 0, which pays for it
   /// on this node; null: this node pays.
   std::shared_ptr<const std::vector<std::byte>> payment{};
-  /// From start to end, waiting for nodes included; over it, the request fails.
-  std::chrono::seconds deadline{limits::request_deadline_max};
+  /// From start to end, waiting for nodes included; over it, the request fails. One that the path
+  /// cannot meet is refused at once; that of limits::request_deadline_max is none.
+  std::chrono::milliseconds deadline{limits::request_deadline_max};
 };
 
 /// What a stage took from its node's cache, and why no more.

@@ -247,7 +247,7 @@ void jobs_core::go_on(request_id id, std::uint32_t attempt, time_point now, effe
   }
   job& j = found->second;
   j.paused = false;
-  j.request.deadline = std::chrono::ceil<std::chrono::seconds>(std::max(j.deadline - now, {}));
+  j.request.deadline = std::chrono::ceil<std::chrono::milliseconds>(std::max(j.deadline - now, {}));
   submit(j, out);
 }
 

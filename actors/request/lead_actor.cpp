@@ -310,6 +310,9 @@ void path_changed(lead_pointer self, const path_found& news) {
   if (state.environment.forecasts != nullptr) {
     state.watch.patience.expect(state.environment.forecasts->of(state.request));
   }
+  if (auto missed = old.empty() ? missed_deadline(state) : std::nullopt) {
+    return perform_all(self, state.core->fail_with(*std::move(missed)));
+  }
   if (!old.empty()) {
     count_now(state, [](node_meter& meter) { meter.recovered(); });
   }
@@ -390,6 +393,7 @@ void take_tokens(lead_pointer self, const tokens_drawn& drawn) {
     const std::chrono::nanoseconds step = now - state.times.last_token;
     count_now(state, [&](node_meter& meter) { meter.step(step, slack(state)); });
     state.watch.patience.drawn(step);
+    watch_pace(self);
   }
   state.times.last_token = now;
   if (state.trace) {
@@ -435,9 +439,10 @@ void tick(lead_pointer self) {
     const std::string why = state.faults.last_trouble.message.empty()
                                 ? ""
                                 : "; last trouble: " + state.faults.last_trouble.message;
-    perform_all(self, state.core->fail_with(
-                          {errc::timed_out, fmt::format("the request was not done within {} s{}",
-                                                        state.times.deadline.count(), why)}));
+    perform_all(self,
+                state.core->fail_with(
+                    {errc::timed_out, fmt::format("the request was not done within {:.3g} s{}",
+                                                  in_seconds(state.times.deadline), why)}));
     return;
   }
   if (auto reason = unanswered_fault(state)) {
@@ -503,7 +508,9 @@ void begin(lead_pointer self, generation_request request) {
   if (request.receipt && around.desk != nullptr) {
     state.signing.terms = std::make_shared<const lead_evidence>(
         *around.desk, facts_of(request, around.shape.hashed_layers + 1),
-        around.env->unix_seconds() + static_cast<std::uint64_t>(request.deadline.count()));
+        around.env->unix_seconds() +
+            static_cast<std::uint64_t>(
+                std::chrono::ceil<std::chrono::seconds>(request.deadline).count()));
   }
   state.request = request.id;
   state.times.deadline = request.deadline;

@@ -4,6 +4,7 @@
 #include "actors/path/path_forecasts.hpp"
 #include "actors/path/step_patience.hpp"
 #include "actors/protocol/protocol_actor.hpp"
+#include "actors/request/deadline_core.hpp"
 #include "actors/request/lead_core.hpp"
 #include "actors/request/request_journal.hpp"
 #include "actors/request/request_trace.hpp"
@@ -119,13 +120,15 @@ struct lead_state {
   path_faults faults;
 
   struct request_times {
-    std::chrono::seconds deadline{0};
+    std::chrono::milliseconds deadline{0};
     time_point started;
     std::optional<time_point> first_frame;
     std::optional<time_point> first_token;
     time_point last_token;
     time_point fed; ///< when the latest tokens were sent
     stage_times stages;
+    std::optional<stage_index> slowest; ///< by the latest of these
+    deadline_core due;
   };
   request_times times;
 };

@@ -2,9 +2,12 @@
 
 #include "actors/request/lead_counts_actor.hpp"
 #include "actors/request/lead_facts_actor.hpp"
+#include "actors/request/lead_faults_actor.hpp"
+#include "messages/limits/general.hpp"
 
 #include <caf/all.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace ovir::actors {
@@ -17,9 +20,25 @@ void tell_seen(lead_pointer self) {
     return;
   }
   if (auto times = state.times.stages.take()) {
+    state.times.slowest = stage_index{static_cast<std::uint32_t>(
+        std::max_element(times->begin(), times->end()) - times->begin())};
     self->send(state.environment.paths,
                steps_seen{state.request, path_now(state), std::move(*times)});
   }
+}
+
+bool has_deadline(const lead_state& state) {
+  return state.times.deadline < limits::request_deadline_max;
+}
+
+std::chrono::nanoseconds time_left(const lead_state& state) {
+  return state.times.deadline - (state.environment.env->now() - state.times.started);
+}
+
+std::uint32_t tokens_left(const lead_state& state) {
+  const std::size_t drawn = state.core->output_count();
+  return state.log->max_tokens -
+         static_cast<std::uint32_t>(std::min<std::size_t>(drawn, state.log->max_tokens));
 }
 
 } // namespace
@@ -59,6 +78,30 @@ void note_answer(lead_pointer self, epoch driver, position first, position lengt
   if (tells_time(length)) {
     state.times.stages.answered(driver, length, state.environment.env->now());
     tell_seen(self);
+  }
+}
+
+std::optional<error> missed_deadline(const lead_state& state) {
+  if (!has_deadline(state) || state.environment.forecasts == nullptr) {
+    return std::nullopt;
+  }
+  const auto positions = static_cast<position>(state.reuse ? 0 : state.core->history().size());
+  const auto met = deadline_core::check(
+      state.environment.forecasts->of(state.request),
+      {positions, state.environment.shape.prefill_chunk, tokens_left(state)}, time_left(state));
+  return met ? std::nullopt : std::optional{met.error()};
+}
+
+void watch_pace(lead_pointer self) {
+  lead_state& state = self->state;
+  if (has_deadline(state) && state.times.slowest &&
+      state.times.due.falls_behind(state.watch.patience.smoothed(), tokens_left(state),
+                                   time_left(state)) &&
+      state.times.slowest->value < state.path.size()) {
+    complain(
+        self, *state.times.slowest,
+        {errc::timed_out, fmt::format("stage {} is the slowest, and the deadline would be missed",
+                                      state.times.slowest->value)});
   }
 }
 

@@ -14,4 +14,14 @@ void note_step(lead_pointer self, const from_stage<step_done>& e);
 /// An answer came that ends at `length` positions.
 void note_answer(lead_pointer self, epoch driver, position first, position length);
 
+/// Where the deadline that its client gave cannot be met on the path that was found first. What may
+/// come from a cache is not counted.
+[[nodiscard]] std::optional<error> missed_deadline(const lead_state& state);
+/// A token was drawn: complains of the slowest stage where the deadline is at risk.
+void watch_pace(lead_pointer self);
+
+[[nodiscard]] inline double in_seconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
+
 } // namespace ovir::actors

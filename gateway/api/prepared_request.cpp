@@ -19,7 +19,7 @@ generation_order as_asked(const completion_request& request) {
   generation_order order;
   static_cast<request_terms&>(order) = request.asked;
   order.drafts = request.drafts;
-  order.deadline = std::chrono::ceil<std::chrono::seconds>(request.deadline);
+  order.deadline = request.deadline;
   return order;
 }
 

@@ -38,6 +38,9 @@ inline constexpr std::uint32_t doubt_weight = 1;
 inline constexpr std::size_t speeds_seen_max = 4'096;
 inline constexpr std::uint32_t speed_seen_min = 3;
 inline constexpr std::chrono::seconds speed_seen_fades{120};
+// A request leaves its slowest stage, if there is a better one, once its deadline could not be met
+// at the pace of so many tokens in a row.
+inline constexpr std::uint32_t deadline_behind_tokens = 8;
 // The ways between stages are taken off what a stage was seen to take, down to this share of it.
 inline constexpr double seen_share_min = 0.1;
 // A request whose only way leads over a stage at fault waits so long for another, and then ends

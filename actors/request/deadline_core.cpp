@@ -1,0 +1,48 @@
+#include "actors/request/deadline_core.hpp"
+
+#include "messages/limits/paths.hpp"
+
+#include <algorithm>
+
+namespace ovir::actors {
+
+namespace {
+
+double seconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+} // namespace
+
+std::optional<std::chrono::nanoseconds> deadline_core::predicted(const step_forecast& path,
+                                                                 const work_left& rest) {
+  if (path.token == nanoseconds{0} || path.chunk == nanoseconds{0}) {
+    return std::nullopt;
+  }
+  const position chunks = (rest.positions + rest.chunk - 1) / rest.chunk;
+  return chunks * path.chunk + rest.tokens * path.token;
+}
+
+result<void> deadline_core::check(const step_forecast& path, const work_left& rest,
+                                  nanoseconds left) {
+  const auto takes = predicted(path, rest);
+  if (takes && *takes > left) {
+    return fail(
+        errc::timed_out,
+        "the deadline cannot be met: {} tokens of the prompt and at most {} of the answer "
+        "take {:.3g} s here, and {:.3g} s are left; ask for fewer tokens or allow more time",
+        rest.positions, rest.tokens, seconds(*takes), seconds(std::max(left, nanoseconds{0})));
+  }
+  return {};
+}
+
+bool deadline_core::falls_behind(nanoseconds step, std::uint32_t tokens, nanoseconds left) {
+  behind_ = step * tokens > left ? behind_ + 1 : 0;
+  if (behind_ < limits::deadline_behind_tokens) {
+    return false;
+  }
+  behind_ = 0;
+  return true;
+}
+
+} // namespace ovir::actors

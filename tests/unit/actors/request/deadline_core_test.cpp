@@ -1,0 +1,54 @@
+#include "actors/request/deadline_core.hpp"
+#include "messages/limits/paths.hpp"
+
+#include <gmock/gmock.h>
+
+namespace ovir::actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr step_forecast path{10ms, 100ms}; // a token, a chunk
+
+TEST(deadline, is_compared_with_what_the_path_is_expected_to_take) {
+  EXPECT_EQ(deadline_core::predicted(path, {0, 32, 7}), 70ms);
+  EXPECT_EQ(deadline_core::predicted(path, {1, 32, 0}), 100ms);
+  EXPECT_EQ(deadline_core::predicted(path, {32, 32, 1}), 110ms);
+  EXPECT_EQ(deadline_core::predicted(path, {33, 32, 1}), 210ms);
+}
+
+TEST(deadline, that_cannot_be_met_is_refused_with_the_prediction) {
+  const work_left rest{33, 32, 50}; // takes 700 ms
+  EXPECT_TRUE(deadline_core::check(path, rest, 700ms));
+  const auto refused = deadline_core::check(path, rest, 699ms);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, errc::timed_out);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("take 0.7 s here, and 0.699 s are left"));
+  EXPECT_FALSE(deadline_core::check(path, rest, -1s)) << "it is over";
+}
+
+TEST(deadline, of_a_path_of_which_nothing_is_known_is_not_judged) {
+  EXPECT_EQ(deadline_core::predicted({}, {33, 32, 50}), std::nullopt);
+  EXPECT_TRUE(deadline_core::check({}, {33, 32, 50}, 1ms));
+}
+
+TEST(deadline, moves_a_request_that_stays_behind) {
+  deadline_core core;
+  for (std::uint32_t round = 0; round < 2; ++round) {
+    for (std::uint32_t i = 1; i < limits::deadline_behind_tokens; ++i) {
+      EXPECT_FALSE(core.falls_behind(11ms, 10, 100ms));
+    }
+    EXPECT_TRUE(core.falls_behind(11ms, 10, 100ms));
+  }
+}
+
+TEST(deadline, does_not_move_a_request_that_was_behind_now_and_then) {
+  deadline_core core;
+  for (std::uint32_t i = 0; i < 10 * limits::deadline_behind_tokens; ++i) {
+    const bool late = i % limits::deadline_behind_tokens != 0;
+    EXPECT_FALSE(core.falls_behind(late ? 11ms : 10ms, 10, 100ms));
+  }
+}
+
+} // namespace
+} // namespace ovir::actors
