@@ -120,7 +120,10 @@ result<void> show_job(const call& c, admin_arguments& args) {
     if (found == list.end()) {
       return c.refuse({errc::not_found, "this node does not drive this request"});
     }
-    locate(c, *found, [c, outcome = found->outcome](json document) {
+    locate(c, *found, [c, outcome = found->outcome, pace = found->pace](json document) {
+      if (pace) {
+        document["pace"] = pace_json(*pace, *c.self->state.members);
+      }
       if (outcome) {
         const json all = outcome_json(*outcome, *c.self->state.members);
         for (const char* const key :
@@ -308,18 +311,31 @@ struct command_entry {
 };
 
 constexpr command_entry commands[] = {
-    {"version", false, show_version}, {"nodes", false, show_nodes},
-    {"models", false, show_models},   {"tree", false, show_tree},
-    {"jobs", false, show_jobs},       {"job", false, show_job},
-    {"fetches", false, show_fetches}, {"plan", false, show_plan},
-    {"top", false, show_top},         {"attach", false, attach},
-    {"stop", false, stop_watch},      {"run", true, run},
-    {"cancel", true, cancel},         {"drain", true, drain_node},
-    {"kick", true, kick_node},        {"load", true, load_model},
-    {"unload", true, unload_model},   {"log", true, set_log_level},
-    {"chaos", true, make_chaos},      {"audits", false, show_audits},
-    {"cache", false, show_cache},     {"ledger", false, use_ledger},
-    {"quote", true, quote_run},       {"receipt", false, show_receipt},
+    {"version", false, show_version},
+    {"nodes", false, show_nodes},
+    {"models", false, show_models},
+    {"tree", false, show_tree},
+    {"jobs", false, show_jobs},
+    {"job", false, show_job},
+    {"why", false, show_job},
+    {"fetches", false, show_fetches},
+    {"plan", false, show_plan},
+    {"top", false, show_top},
+    {"attach", false, attach},
+    {"stop", false, stop_watch},
+    {"run", true, run},
+    {"cancel", true, cancel},
+    {"drain", true, drain_node},
+    {"kick", true, kick_node},
+    {"load", true, load_model},
+    {"unload", true, unload_model},
+    {"log", true, set_log_level},
+    {"chaos", true, make_chaos},
+    {"audits", false, show_audits},
+    {"cache", false, show_cache},
+    {"ledger", false, use_ledger},
+    {"quote", true, quote_run},
+    {"receipt", false, show_receipt},
 };
 
 void act_on(const call& c, const std::string& name, const json& given, role_set roles) {

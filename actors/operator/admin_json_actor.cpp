@@ -330,6 +330,22 @@ json job_json(const job_view& job) {
   return out;
 }
 
+json pace_json(const request_pace& pace, const std::vector<member>& members) {
+  const auto ms = [](std::chrono::nanoseconds time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+  };
+  json out{{"token_ms", ms(pace.token)}, {"planned_ms", ms(pace.planned)}};
+  if (pace.left && pace.needed) {
+    out["left_ms"] = ms(*pace.left);
+    out["needed_ms"] = ms(*pace.needed);
+  }
+  out["stages"] = path_json(pace.path, members);
+  for (std::size_t i = 0; i < pace.took.size() && i < out["stages"].size(); ++i) {
+    out["stages"][i]["ms"] = ms(pace.took[i]);
+  }
+  return out;
+}
+
 namespace {
 
 /// Of larger ones a reply would not be sent: they are asked for in pages.

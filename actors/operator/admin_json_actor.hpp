@@ -63,6 +63,8 @@ private:
 [[nodiscard]] json members_json(const std::vector<member>& members, const node_id& self);
 [[nodiscard]] json models_json(const std::vector<member>& members, const model_catalog& catalog);
 [[nodiscard]] json path_json(const layer_places& path, const std::vector<member>& members);
+/// How a request goes (docs/formats/admin.md, job).
+[[nodiscard]] json pace_json(const request_pace& pace, const std::vector<member>& members);
 [[nodiscard]] json job_json(const job_view& job);
 /// What of a stage's lookup in the cache is told: docs/formats/admin.md, run, `explained`. Without
 /// the stage's layers.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/path/request_pace.hpp"
 #include "messages/ids.hpp"
 #include "messages/node_id.hpp"
 #include "messages/request/path.hpp"
@@ -19,6 +20,13 @@ struct path_taken {
   layer_places path;
 };
 
+/// How it goes now.
+struct pace_told {
+  request_id request;
+  request_pace pace;
+};
+
 } // namespace ovir::actors
 
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::pace_told)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_taken)

@@ -218,6 +218,7 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
       [self, core](const text_piece& piece) {
         with_effects(self, [&](jobs_core::effects& out) { core().take_piece(piece, out); });
       },
+      [core](pace_told& news) { core().take_pace(news.request, std::move(news.pace)); },
       [core](path_taken& news) { core().take_path(news.request, news.from, std::move(news.path)); },
       [self, core](generation_done& done) {
         with_effects(self,

@@ -322,6 +322,12 @@ void jobs_core::take_path(request_id id, std::uint32_t from, layer_places path) 
   }
 }
 
+void jobs_core::take_pace(request_id id, request_pace pace) {
+  if (const auto found = jobs_.find(id); found != jobs_.end()) {
+    found->second.pace = std::make_shared<const request_pace>(std::move(pace));
+  }
+}
+
 void jobs_core::hand_over_receipt(const job& j, generation_report& report, bool suspect,
                                   effects& out) {
   if (report.receipt != nullptr && *report.receipt) {
@@ -478,6 +484,7 @@ std::vector<job_view> jobs_core::list(time_point now) const {
     view.generation = j.request.generation;
     view.named = j.named;
     view.paths = j.paths;
+    view.pace = j.pace;
     view.age_ms = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(now - j.started).count());
     if (j.outcome) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/path/request_pace.hpp"
 #include "actors/path/twin_runs.hpp"
 #include "actors/protocol/protocol.hpp"
 #include "actors/request/request_journal.hpp"
@@ -47,6 +48,7 @@ struct job_view {
   /// By token; of one that was begun or is computed here, at most limits::job_paths_max. Tokens
   /// that were kept from an earlier answer have none.
   std::vector<job_path> paths;
+  std::shared_ptr<const request_pace> pace;   ///< null: nothing was seen yet
   std::shared_ptr<const job_outcome> outcome; ///< of one that is over
 };
 
@@ -137,6 +139,7 @@ public:
   void take_piece(const text_piece& piece, effects& out);
   /// The path that computes the tokens from index `from` on.
   void take_path(request_id id, std::uint32_t from, layer_places path);
+  void take_pace(request_id id, request_pace pace);
   void take_end(generation_done& done, time_point now, effects& out);
 
   /// Of what a node asks to go on with nothing can be believed: it gets a share of the places, and
@@ -173,6 +176,7 @@ private:
     generation_request request;
     std::vector<piece> pieces;
     std::vector<job_path> paths;
+    std::shared_ptr<const request_pace> pace;
     std::vector<watcher> watchers;
     std::shared_ptr<const job_outcome> outcome;
     storage::env::time_point started;

@@ -1,5 +1,6 @@
 #include "actors/request/lead_times_actor.hpp"
 
+#include "actors/path/path_news_actor.hpp"
 #include "actors/request/lead_counts_actor.hpp"
 #include "actors/request/lead_facts_actor.hpp"
 #include "actors/request/lead_faults_actor.hpp"
@@ -14,19 +15,6 @@ namespace ovir::actors {
 
 namespace {
 
-void tell_seen(lead_pointer self) {
-  lead_state& state = self->state;
-  if (state.path.empty() || state.path.front().node.empty()) { // within one process
-    return;
-  }
-  if (auto times = state.times.stages.take()) {
-    state.times.slowest = stage_index{static_cast<std::uint32_t>(
-        std::max_element(times->begin(), times->end()) - times->begin())};
-    self->send(state.environment.paths,
-               steps_seen{state.request, path_now(state), std::move(*times)});
-  }
-}
-
 bool has_deadline(const lead_state& state) {
   return state.times.deadline < limits::request_deadline_max;
 }
@@ -39,6 +27,39 @@ std::uint32_t tokens_left(const lead_state& state) {
   const std::size_t drawn = state.core->output_count();
   return state.log->max_tokens -
          static_cast<std::uint32_t>(std::min<std::size_t>(drawn, state.log->max_tokens));
+}
+
+void tell_pace(lead_pointer self, const std::vector<std::chrono::nanoseconds>& took) {
+  const lead_state& state = self->state;
+  if (!state.environment.tells_path) {
+    return;
+  }
+  request_pace pace;
+  pace.path = path_now(state);
+  pace.took = took;
+  pace.token = state.watch.patience.smoothed();
+  if (state.environment.forecasts != nullptr) {
+    pace.planned = state.environment.forecasts->of(state.request).token;
+  }
+  if (has_deadline(state)) {
+    pace.left = time_left(state);
+    pace.needed = tokens_left(state) * pace.token;
+  }
+  caf::anon_send(state.requester, pace_told{state.request, std::move(pace)});
+}
+
+void tell_seen(lead_pointer self) {
+  lead_state& state = self->state;
+  if (state.path.empty() || state.path.front().node.empty()) { // within one process
+    return;
+  }
+  if (auto times = state.times.stages.take()) {
+    state.times.slowest = stage_index{static_cast<std::uint32_t>(
+        std::max_element(times->begin(), times->end()) - times->begin())};
+    tell_pace(self, *times);
+    self->send(state.environment.paths,
+               steps_seen{state.request, path_now(state), std::move(*times)});
+  }
 }
 
 } // namespace

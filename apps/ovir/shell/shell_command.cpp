@@ -132,6 +132,7 @@ const std::vector<command_spec>& table() {
       {"tree", "Supervision tree of the node, with restarts", {}},
       {"jobs", "Requests that run or wait", {}},
       {"job", "One request, stage by stage", {request}},
+      {"why", "Where the time of a request goes, against its plan and its deadline", {request}},
       {"plan",
        "How a model would be cut now, and why",
        {of_model,

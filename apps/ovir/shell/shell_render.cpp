@@ -1,6 +1,7 @@
 #include "apps/ovir/shell/shell_render.hpp"
 
 #include "apps/ovir/shell/explain_cache.hpp"
+#include "apps/ovir/shell/why_text.hpp"
 #include "compute/base/printable.hpp"
 
 #include <fmt/format.h>
@@ -217,10 +218,11 @@ std::string jobs_text(const json& list) {
 std::string job_text(const json& data) {
   const json& job = at(data, "job");
   std::string out = jobs_text(json::array({job}));
-  text_table table{{"NODE", "NAME", "LAYERS", ">POSITIONS", ">UNITS", ">SLACK ms", ">KV"}};
-  for (const json& stage : list_at(job, "path")) {
-    table.add({short_hex(stage, "node"), text(stage, "name"), layers(stage), text(stage, "length"),
-               text(stage, "units"), fixed(stage, "slack_ms"), size(stage, "kv_bytes")});
+  const json& pace = at(job, "pace");
+  const bool seen = pace.is_object();
+  text_table table{{"NODE", "NAME", "LAYERS", ">MS PER TOKEN"}};
+  for (const json& stage : list_at(seen ? pace : job, seen ? "stages" : "path")) {
+    table.add({short_hex(stage, "node"), text(stage, "name"), layers(stage), fixed(stage, "ms")});
   }
   return out + table.text();
 }
@@ -401,6 +403,7 @@ std::string render(std::string_view command, const json& data) {
       {"tree", [](const json& d) { return tree_text(at(d, "tree"), 0); }},
       {"jobs", [](const json& d) { return jobs_text(list_at(d, "jobs")); }},
       {"job", job_text},
+      {"why", why_text},
       {"plan", plan_text},
       {"top", top_text},
       {"run", answer_text},

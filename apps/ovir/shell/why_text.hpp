@@ -1,0 +1,13 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+
+namespace ovir::apps {
+
+/// Where the time of a request goes, as a picture: the member `job` of docs/formats/admin.md,
+/// `why`. What is not as it should be is left out.
+[[nodiscard]] std::string why_text(const nlohmann::json& data);
+
+} // namespace ovir::apps
