@@ -1,0 +1,72 @@
+// Deadlines and paces in a cluster of processes.
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/test_cluster.hpp"
+#include "tests/support/http_client.hpp"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+namespace ovir::test {
+namespace {
+
+using plain_json = nlohmann::json;
+
+/// A model of eight layers in two halves.
+class deadlines : public testing::Test {
+protected:
+  void SetUp() override {
+    const std::string model = (folder_.path() / "m.gguf").string();
+    ASSERT_EQ(run_ovir({"model", "synth", model, "--layers", "8"}).exit_code, 0);
+    cluster_.emplace(cluster_spec{{{"front", {"scheduler"}, {{model}}},
+                                   {"left", {"worker"}, {{model, "0-3"}}},
+                                   {"right", {"worker"}, {{model, "4-7"}}}}});
+    port_ = free_port();
+    write_file(cluster_->config(0),
+               read_file(cluster_->config(0)) +
+                   fmt::format("\n[gateway]\nlisten = \"127.0.0.1:{}\"\n", port_));
+    cluster_->start();
+    wait_until_ready(port_);
+  }
+  http_answer ask(std::uint32_t tokens, std::optional<std::uint64_t> deadline_ms) {
+    plain_json body{{"model", "m.gguf"},
+                    {"prompt", {7, 8, 9}},
+                    {"max_tokens", tokens},
+                    {"temperature", 0},
+                    {"speculate", false}};
+    if (deadline_ms) {
+      body["deadline_ms"] = *deadline_ms;
+    }
+    return http_ask(port_, "POST", "/v1/completions", body.dump());
+  }
+
+  temporary_folder folder_;
+  std::optional<test_cluster> cluster_;
+  std::uint16_t port_{0};
+};
+
+TEST_F(deadlines, that_no_path_can_meet_are_refused_with_the_prediction) {
+  const http_answer refused = ask(200, 10);
+  EXPECT_EQ(refused.status, 504) << refused.body;
+  EXPECT_THAT(refused.body, testing::HasSubstr("the deadline cannot be met"));
+  EXPECT_THAT(refused.body, testing::HasSubstr("at most 200 of the answer take"));
+  EXPECT_EQ(ask(200, 600'000).status, 200);
+}
+
+TEST_F(deadlines, and_paces_are_shown_of_every_stage) {
+  const http_answer answer = ask(100, 600'000);
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const std::string job = answer.fields.at("x-ovir-job");
+  const plain_json pace = cluster_->ask(0, "job " + job).at("job").at("pace");
+  EXPECT_GT(pace.at("token_ms"), 0);
+  EXPECT_GT(pace.at("left_ms"), 0);
+  EXPECT_GE(pace.at("needed_ms"), 0);
+  ASSERT_EQ(pace.at("stages").size(), 2U);
+  for (const plain_json& stage : pace["stages"]) {
+    EXPECT_GT(stage.at("ms"), 0);
+    EXPECT_LT(stage.at("ms"), 60'000);
+  }
+  EXPECT_EQ(cluster_->ask(0, "why " + job).at("job").at("pace"), pace);
+}
+
+} // namespace
+} // namespace ovir::test
