@@ -36,6 +36,7 @@ gateway::api_options api_of(const gateway_option& o) {
   api.chat_format = o.chat_format;
   api.requests_max = o.requests_max;
   api.resume_wait = o.resume_wait;
+  api.deadline = o.deadline;
   api.keys_needed = !o.keys.empty();
   return api;
 }

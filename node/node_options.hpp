@@ -48,6 +48,8 @@ struct gateway_option {
   std::chrono::milliseconds body_wait{limits::http_body_wait};
   std::chrono::milliseconds write_wait{limits::http_write_wait};
   std::chrono::milliseconds resume_wait{limits::api_resume_wait}; ///< for a client that went
+  /// Of a request whose client gives none, at most limits::api_deadline_max, which is none.
+  std::chrono::milliseconds deadline{limits::api_deadline_max};
 
   friend bool operator==(const gateway_option&, const gateway_option&) = default;
 };

@@ -17,6 +17,8 @@ struct api_options {
   std::string chat_format{"auto"}; ///< as of `chat_format_for`
   std::size_t requests_max{limits::api_requests_max};
   std::chrono::milliseconds resume_wait{limits::api_resume_wait}; ///< for a client that went
+  /// Of a request whose client gives none.
+  std::chrono::milliseconds deadline{limits::api_deadline_max};
   bool keys_needed{false};
 };
 

@@ -184,9 +184,10 @@ void read_sampling(parameters& in, completion_request& out) {
   }
 }
 
-void read_deadline(parameters& in, completion_request& out) {
+void read_deadline(parameters& in, std::chrono::milliseconds usual, completion_request& out) {
   constexpr auto most = static_cast<std::uint64_t>(limits::api_deadline_max.count());
-  out.deadline = std::chrono::milliseconds{in.whole("deadline_ms", 1, most, most)};
+  out.deadline = std::chrono::milliseconds{
+      in.whole("deadline_ms", 1, most, static_cast<std::uint64_t>(usual.count()))};
 }
 
 void read_lengths(parameters& in, completion_request& out) {
@@ -210,7 +211,6 @@ void read_lengths(parameters& in, completion_request& out) {
     }
   }
   out.n = static_cast<std::uint32_t>(in.whole("n", 1, limits::api_choices_max, 1));
-  read_deadline(in, out);
 }
 
 void read_streaming(parameters& in, completion_request& out) {
@@ -272,7 +272,8 @@ void refuse_what_is_not_there(parameters& in, api_kind kind) {
   }
 }
 
-api_result<completion_request> read_embeddings(const json& document) {
+api_result<completion_request> read_embeddings(const json& document,
+                                               std::chrono::milliseconds usual_deadline) {
   completion_request out;
   out.kind = api_kind::embedding;
   parameters in{document};
@@ -290,7 +291,7 @@ api_result<completion_request> read_embeddings(const json& document) {
   out.asked.embedding = pooling == "mean" ? pooling::mean : pooling::last;
   in.only_empty("dimensions", "vectors have as many as the model's hidden state");
   static_cast<void>(in.text("user", limits::api_name_bytes_max, "")); // for logs, which name keys
-  read_deadline(in, out);
+  read_deadline(in, usual_deadline, out);
   in.done();
   if (in.failure()) {
     return *in.failure();
@@ -300,13 +301,14 @@ api_result<completion_request> read_embeddings(const json& document) {
 
 } // namespace
 
-api_result<completion_request> parse_completion(api_kind kind, std::string_view body) {
+api_result<completion_request> parse_completion(api_kind kind, std::string_view body,
+                                                std::chrono::milliseconds usual_deadline) {
   const auto document = parse_object(body);
   if (!document) {
     return refusal(400, "invalid_json", document.error().message);
   }
   if (kind == api_kind::embedding) {
-    return read_embeddings(*document);
+    return read_embeddings(*document, usual_deadline);
   }
   completion_request out;
   out.kind = kind;
@@ -319,6 +321,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   }
   read_sampling(in, out);
   read_lengths(in, out);
+  read_deadline(in, usual_deadline, out);
   read_streaming(in, out);
   read_logprobs(in, out);
   read_constraint(in, body, out);

@@ -2,6 +2,7 @@
 
 #include "gateway/http/api_error.hpp"
 #include "messages/ids.hpp"
+#include "messages/limits/gateway.hpp"
 #include "messages/request/request.hpp"
 
 #include <chrono>
@@ -57,6 +58,8 @@ struct completion_request {
 };
 
 /// Reads a body. Errors name the parameter.
-[[nodiscard]] api_result<completion_request> parse_completion(api_kind kind, std::string_view body);
+[[nodiscard]] api_result<completion_request>
+parse_completion(api_kind kind, std::string_view body,
+                 std::chrono::milliseconds usual_deadline = limits::api_deadline_max);
 
 } // namespace ovir::gateway

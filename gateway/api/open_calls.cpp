@@ -112,10 +112,11 @@ void open_calls::generate(http_request request, const api_key& key,
   p->exchange = exchange;
   p->models = around_.engine->models();
   p->format = options_.chat_format;
+  p->deadline = options_.deadline;
   exchange->when_gone([p] { p->gone = true; });
   around_.elsewhere(
       [p] {
-        auto parsed = parse_completion(p->kind, p->request.body);
+        auto parsed = parse_completion(p->kind, p->request.body, p->deadline);
         p->request.body = {};
         if (const auto* const refused = std::get_if<api_error>(&parsed)) {
           p->outcome = *refused;

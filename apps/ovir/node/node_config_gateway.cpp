@@ -65,6 +65,10 @@ result<void> read_waits(const config_reader& in, const toml::table& table,
                                                  static_cast<std::uint64_t>(w.value.count())));
     w.value = std::chrono::milliseconds{ms};
   }
+  constexpr auto deadline_most = static_cast<std::uint64_t>(limits::api_deadline_max.count());
+  OVIR_ASSIGN(const std::uint64_t deadline,
+              in.whole(table, "deadline_ms", {1, deadline_most}, deadline_most));
+  out.deadline = std::chrono::milliseconds{deadline};
   return {};
 }
 

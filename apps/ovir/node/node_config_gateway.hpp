@@ -9,9 +9,10 @@
 
 namespace ovir::apps {
 
-inline constexpr std::array<std::string_view, 14> gateway_keys{
-    "listen",   "tls_cert", "tls_key", "keys",      "hosts",   "chat_format", "connections",
-    "requests", "body_mib", "idle_ms", "header_ms", "body_ms", "write_ms",    "resume_ms"};
+inline constexpr std::array<std::string_view, 15> gateway_keys{
+    "listen",      "tls_cert",    "tls_key",  "keys",      "hosts",
+    "chat_format", "connections", "requests", "body_mib",  "idle_ms",
+    "header_ms",   "body_ms",     "write_ms", "resume_ms", "deadline_ms"};
 
 inline constexpr std::array<std::string_view, 5> metrics_keys{"listen", "tls_cert", "tls_key",
                                                               "keys", "hosts"};

@@ -98,6 +98,7 @@ void write_gateway(table_writer& out, const node_options& o) {
   out.line("gateway.body_ms", "{}", g.body_wait.count());
   out.line("gateway.write_ms", "{}", g.write_wait.count());
   out.line("gateway.resume_ms", "{}", g.resume_wait.count());
+  out.line("gateway.deadline_ms", "{}", g.deadline.count());
   const supervision::metrics_option m = o.metrics.value_or(supervision::metrics_option{});
   out.line("metrics.listen", "{}", or_else(m.listen, "(nowhere but at a gateway)"));
   out.line("metrics.tls_cert", "{}", or_else(m.tls_certificate, "(plain HTTP)"));
@@ -135,7 +136,8 @@ json gateway_document(const node_options& o) {
           {"header_ms", g.header_wait.count()},
           {"body_ms", g.body_wait.count()},
           {"write_ms", g.write_wait.count()},
-          {"resume_ms", g.resume_wait.count()}};
+          {"resume_ms", g.resume_wait.count()},
+          {"deadline_ms", g.deadline.count()}};
 }
 
 /// "0 (all processors)" or the number alone.

@@ -248,6 +248,16 @@ TEST_F(endpoint, the_same_request_under_the_same_id_is_the_same_and_another_is_r
   EXPECT_EQ(other->head.status, 409);
 }
 
+TEST_F(endpoint, gives_a_deadline_to_who_gives_none) {
+  api_options options;
+  options.deadline = 1500ms;
+  restart(options);
+  complete();
+  EXPECT_EQ(cluster_.started.back().order.deadline, 1500ms);
+  complete(R"(, "deadline_ms": 7)");
+  EXPECT_EQ(cluster_.started.back().order.deadline, 7ms);
+}
+
 TEST_F(endpoint, a_deadline_ends_a_request_wherever_it_is) {
   const auto exchange = complete(R"(, "deadline_ms": 1500)");
   now_ += 1499ms;
