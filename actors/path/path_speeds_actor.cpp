@@ -51,7 +51,8 @@ void learn_speeds(pathfinder_state& state, const steps_seen& news, seen_speeds::
     const layer_range layers = news.path[i].second;
     const auto sharing = std::max(requests_on(state, who[i]->node, nullptr), 1U);
     const double weights = static_cast<double>(decode_bytes(shape, layers));
-    state.speeds.add(who[i]->node, weights / seconds[i] * sharing, now);
+    state.speeds.add(who[i]->node, weights / seconds[i] * sharing, decode_word(who[i]->advert),
+                     now);
   }
 }
 

@@ -22,8 +22,8 @@ std::vector<double> without_ways(std::span<const std::chrono::nanoseconds> took,
   return seconds;
 }
 
-void seen_speeds::add(const node_id& node, double speed, time_point now) {
-  if (!(speed > 0) || !std::isfinite(speed)) {
+void seen_speeds::add(const node_id& node, double speed, double word, time_point now) {
+  if (!(speed > 0) || !std::isfinite(speed) || !(word > 0) || !std::isfinite(word)) {
     return;
   }
   if (!nodes_.contains(node) && nodes_.size() >= limits::speeds_seen_max) {
@@ -33,8 +33,15 @@ void seen_speeds::add(const node_id& node, double speed, time_point now) {
   }
   record& r = nodes_[node];
   r.speed.add(speed);
+  r.word = word;
   r.steps = std::min(r.steps + 1, limits::speed_seen_min);
   r.last = now;
+  best_share_ = 0;
+  for (const auto& [who, one] : nodes_) {
+    if (one.steps >= limits::speed_seen_min) {
+      best_share_ = std::max(best_share_, *one.speed.value() / one.word);
+    }
+  }
 }
 
 std::optional<double> seen_speeds::believed(const node_id& node, double word,
@@ -47,7 +54,8 @@ std::optional<double> seen_speeds::believed(const node_id& node, double word,
   const std::chrono::duration<double> age = now - found->second.last;
   const double nearer =
       std::exp2(std::max(age / std::chrono::duration<double>(limits::speed_seen_fades), 0.0));
-  return seen < word ? std::min(word, seen * nearer) : std::max(word, seen / nearer);
+  const double goal = word * best_share_;
+  return seen < goal ? std::min(goal, seen * nearer) : std::max(goal, seen / nearer);
 }
 
 } // namespace ovir::actors

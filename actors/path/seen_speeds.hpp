@@ -22,15 +22,16 @@ namespace ovir::actors {
 
 /// How fast nodes were seen to decode, in weight bytes per second, by those before and behind them
 /// on this scheduler's paths. From limits::speed_seen_min steps on that counts instead of what a
-/// node says of itself. A node that is not seen any more slowly comes back to its word, twice
-/// nearer every limits::speed_seen_fades, so that one that was slow gets another try. At most
-/// limits::speeds_seen_max nodes are remembered. Pure: times are handed in.
+/// node says of itself. What is seen is less than what nodes measure alone, by a share that is much
+/// the same for all: a node that is not seen any more slowly comes back to its word times the best
+/// share there is, twice nearer every limits::speed_seen_fades, so that one that was slow gets
+/// another try. At most limits::speeds_seen_max nodes are remembered. Pure: times are handed in.
 class seen_speeds {
 public:
   using time_point = std::chrono::steady_clock::time_point;
 
-  /// `speed`: positive, else it is left out.
-  void add(const node_id& node, double speed, time_point now);
+  /// `speed`, and what the node says: positive, else it is left out.
+  void add(const node_id& node, double speed, double word, time_point now);
   /// What counts; nothing where the node's word does. `word`: positive.
   [[nodiscard]] std::optional<double> believed(const node_id& node, double word,
                                                time_point now) const;
@@ -38,10 +39,12 @@ public:
 private:
   struct record {
     smoothed_median speed;
+    double word{0};
     std::uint32_t steps{0};
     time_point last;
   };
   std::map<node_id, record> nodes_;
+  double best_share_{0}; ///< of these, seen by their words; 0: none counts yet
 };
 
 } // namespace ovir::actors

@@ -24,8 +24,11 @@ protected:
     return seen_speeds::time_point{time};
   }
   void see(double speed, std::uint32_t times, std::chrono::seconds when = 0s) {
+    see(node_, speed, times, when);
+  }
+  void see(const node_id& who, double speed, std::uint32_t times, std::chrono::seconds when = 0s) {
     for (std::uint32_t i = 0; i < times; ++i) {
-      seen_.add(node_, speed, at(when));
+      seen_.add(who, speed, word, at(when));
     }
   }
   const node_id node_ = named(1);
@@ -48,6 +51,7 @@ TEST_F(speeds_seen, are_the_same_whatever_the_node_says) {
 }
 
 TEST_F(speeds_seen, come_back_to_the_word_of_a_node_that_is_not_used) {
+  see(named(2), word, 20); // as fast as it says
   see(1e8, 20);
   EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(limits::speed_seen_fades)), 2e8);
   EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(2 * limits::speed_seen_fades)), 4e8);
@@ -56,11 +60,18 @@ TEST_F(speeds_seen, come_back_to_the_word_of_a_node_that_is_not_used) {
   EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(10h)), 1e8);
 }
 
+// All are seen at a quarter of what they say, and one at a tenth.
+TEST_F(speeds_seen, come_back_as_near_to_the_word_as_others_are) {
+  see(named(2), word / 4, 20);
+  see(1e8, 20);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(10h)), word / 4);
+  EXPECT_DOUBLE_EQ(*seen_.believed(named(2), word, at(10h)), word / 4);
+}
+
 TEST_F(speeds_seen, are_more_than_the_word_of_a_modest_node) {
-  see(4e9, 20);
-  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(0s)), 4e9);
-  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(limits::speed_seen_fades)), 2e9);
-  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(10h)), word);
+  see(4 * word, 20);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(0s)), 4 * word);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(10h)), 4 * word);
 }
 
 TEST_F(speeds_seen, follow_a_lasting_change) {
@@ -82,7 +93,7 @@ TEST_F(speeds_seen, that_cannot_be_are_left_out) {
 TEST_F(speeds_seen, are_remembered_of_so_many_nodes) {
   for (std::uint32_t n = 0; n <= limits::speeds_seen_max; ++n) {
     for (std::uint32_t i = 0; i < limits::speed_seen_min; ++i) {
-      seen_.add(named(n), 1e8, at(std::chrono::seconds{n}));
+      seen_.add(named(n), 1e8, word, at(std::chrono::seconds{n}));
     }
   }
   const auto now = at(std::chrono::seconds{limits::speeds_seen_max});
