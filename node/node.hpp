@@ -15,9 +15,10 @@
 namespace ovir::supervision {
 
 /// Opens a model file for the part of it that a node holds: maps, binds, checks the weights, makes
-/// the tokenizer. `fetched` is the manifest of a file that was fetched from others, and has only
-/// these layers; null for one that is whole, whose manifest is made. Handed in, because what a path
-/// means ("embedded") is the program's matter.
+/// the tokenizer. An empty range holds no layer: the model is known for requests alone. `fetched`
+/// is the manifest of a file that was fetched from others, and has only these layers; null for one
+/// that is whole, whose manifest is made. Handed in, because what a path means ("embedded") is the
+/// program's matter.
 using model_loader = std::function<result<std::shared_ptr<actors::catalog_model>>(
     const std::string& path, std::optional<layer_range> layers,
     const std::shared_ptr<const compute::model_manifest>& fetched,

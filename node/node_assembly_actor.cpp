@@ -2,10 +2,12 @@
 
 #include "actors/link/delay_line.hpp"
 #include "actors/link/link_format.hpp"
-#include "actors/path/speed_measurement.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/cid.hpp"
+#include "messages/limits/general.hpp"
+#include "node/held_layers_actor.hpp"
+#include "node/held_list.hpp"
 #include "node/http_gateway.hpp"
 #include "node/metrics_endpoint.hpp"
 #include "node/node_cache.hpp"
@@ -67,16 +69,19 @@ private:
   result<void> open_network();
   void load_later(const std::string& path, std::optional<layer_range> layers,
                   std::function<void(result<actors::model_catalog::entry>)> done);
-  void load_file_later(const std::string& path, std::optional<layer_range> layers,
-                       const std::shared_ptr<const compute::model_manifest>& fetched,
-                       std::function<void(result<actors::model_catalog::entry>)> done);
   void load_ordered(const digest& model, layer_range layers,
                     std::function<void(result<void>)> done);
   std::shared_ptr<actors::fetch_answer>
   load_fetched(std::function<void(result<actors::model_catalog::entry>)> done);
   std::function<void(const actors::fetched_segment&)> serve_first_layers();
+  actors::fetch_order configured_fetch(const model_option& option,
+                                       std::optional<layer_range> layers);
   std::vector<actors::fetch_order> configured_fetches();
+  [[nodiscard]] std::string held_list_path() const { return options_.state + "/layers"; }
+  void recall_layers();
+  result<void> hold_at_start(const model_option& option);
   void start_tree();
+  held_layers::surroundings layers_parts();
   actors::admin_environment admin_parts();
   actors::metrics_environment measured_parts(actors::tree_writer tree);
 
@@ -107,6 +112,8 @@ private:
   caf::actor_system system_;
   std::shared_ptr<const node_parts> parts_;
   std::shared_ptr<directory> known_;
+  std::unique_ptr<held_layers> held_;
+  held_list recalled_;
   caf::actor root_;
   std::shared_ptr<actors::network_traffic> traffic_ = std::make_shared<actors::network_traffic>();
   std::unique_ptr<actors::listening_network> network_;
@@ -176,17 +183,7 @@ result<actors::model_catalog::entry> whole_node::load_model(const model_option& 
     made = [&]() -> result<actors::model_catalog::entry> {
       OVIR_ASSIGN(const auto model, around_.load(option.path, option.layers, nullptr, runner));
       if (model->held.size() > 0 && advert != nullptr) {
-        OVIR_ASSIGN(const auto segment,
-                    compute::segment::make_checked(model->weights, model->held, *model->kernels));
-        const auto seconds = [env = around_.env] {
-          return std::chrono::duration<double>(env->now().time_since_epoch()).count();
-        };
-        if (const auto speeds = actors::measure_speeds(*segment, runner, seconds)) {
-          advert->decode_bytes_per_second =
-              static_cast<std::uint64_t>(speeds->decode_bytes_per_second.value_or(0));
-          advert->prefill_bytes_per_second =
-              static_cast<std::uint64_t>(speeds->prefill_bytes_per_second.value_or(0));
-        }
+        measure_into(*advert, *model, runner, *around_.env);
       }
       return actors::model_catalog::entry{model};
     }();
@@ -194,19 +191,54 @@ result<actors::model_catalog::entry> whole_node::load_model(const model_option& 
   return made;
 }
 
+/// What the node held last, where placers decide what that is.
+void whole_node::recall_layers() {
+  if (!is_placed(options_)) {
+    return;
+  }
+  const auto text = around_.env->read(held_list_path(), limits::held_list_bytes_max);
+  auto known = text ? held_list_from(*text) : text.error();
+  if (known) {
+    recalled_ = std::move(*known);
+  } else if (known.error().code != errc::not_found) {
+    around_.journal->say(actors::log_level::warn, std::nullopt,
+                         "holds what it is told, not what it held before: {}",
+                         known.error().message);
+  }
+}
+
+result<void> whole_node::hold_at_start(const model_option& option) {
+  OVIR_ASSIGN(const auto model, load_model(option, &advert_));
+  around_.journal->say(
+      actors::log_level::info, std::nullopt, "model {} ({}), layers {}-{} of {} held",
+      to_hex(model->id).substr(0, 8), model->name, model->held.first,
+      model->held.size() == 0 ? 0 : model->held.last - 1, model->weights.config.layers);
+  models_.put(model);
+  if (model->held.size() > 0) {
+    advert_.held.push_back({model->id, model->held, model->weights.config.layers});
+  }
+  return {};
+}
+
 result<void> whole_node::load_models() {
+  recall_layers();
   for (const model_option& option : options_.models) {
     if (option.content) {
       continue; // as soon as it is here: the fetcher sees to it
     }
-    OVIR_ASSIGN(const auto model, load_model(option, &advert_));
-    around_.journal->say(
-        actors::log_level::info, std::nullopt, "model {} ({}), layers {}-{} of {} held",
-        to_hex(model->id).substr(0, 8), model->name, model->held.first,
-        model->held.size() == 0 ? 0 : model->held.last - 1, model->weights.config.layers);
-    models_.put(model);
-    if (model->held.size() > 0) {
-      advert_.held.push_back({model->id, model->held, model->weights.config.layers});
+    if (option.layers || recalled_.empty()) {
+      OVIR_TRY(hold_at_start(option));
+      continue;
+    }
+    OVIR_ASSIGN(const auto known, load_model({option.path, layer_range{}}, nullptr));
+    const auto held = recalled_.find(known->id);
+    if (held == recalled_.end()) {
+      OVIR_TRY(hold_at_start(option));
+      continue;
+    }
+    models_.put(known);
+    for (const layer_range& layers : held->second) {
+      OVIR_TRY(hold_at_start({option.path, layers}));
     }
   }
   return {};
@@ -268,7 +300,7 @@ actors::admin_environment whole_node::admin_parts() {
 void whole_node::load_later(const std::string& path, std::optional<layer_range> layers,
                             std::function<void(result<actors::model_catalog::entry>)> done) {
   if (!path.starts_with(cid_begin)) {
-    return load_file_later(path, layers, nullptr, std::move(done));
+    return held_->load(path, layers, nullptr, std::move(done));
   }
   const auto name = digest_from_cid(path);
   const caf::actor fetcher = known_->get("fetcher");
@@ -281,9 +313,14 @@ void whole_node::load_later(const std::string& path, std::optional<layer_range> 
                                               serve_first_layers()});
 }
 
-// A scheduler found no member that holds these layers, and orders this node to fetch them.
+// A scheduler orders this node to hold these layers, too.
 void whole_node::load_ordered(const digest& model, layer_range layers,
                               std::function<void(result<void>)> done) {
+  if (held_->add_of_file(model, layers, [done](const result<actors::model_catalog::entry>& held) {
+        done(held ? result<void>{} : held.error());
+      })) {
+    return;
+  }
   const caf::actor fetcher = known_->get("fetcher");
   if (!fetcher) {
     return done(fail(errc::busy, "its fetcher is being started"));
@@ -302,7 +339,7 @@ whole_node::load_fetched(std::function<void(result<actors::model_catalog::entry>
         if (!fetched) {
           return done(fetched.error());
         }
-        load_file_later(fetched->path, fetched->layers, fetched->manifest, done);
+        held_->add(*fetched, done);
       });
 }
 
@@ -310,75 +347,65 @@ whole_node::load_fetched(std::function<void(result<actors::model_catalog::entry>
 /// their place. Loads come one after another, in the order in which they are posted.
 std::function<void(const actors::fetched_segment&)> whole_node::serve_first_layers() {
   return [this](const actors::fetched_segment& part) {
-    load_file_later(part.path, part.layers, part.manifest,
-                    [journal = around_.journal](const result<actors::model_catalog::entry>& held) {
-                      if (held) {
-                        journal->say(actors::log_level::info, std::nullopt,
-                                     "serves layers {}-{} of model {} while the rest is fetched",
-                                     (*held)->held.first, (*held)->held.last - 1,
-                                     to_hex((*held)->id).substr(0, 8));
-                      } else {
-                        journal->say(actors::log_level::warn, std::nullopt,
-                                     "cannot serve the first layers of a model yet: {}",
-                                     held.error().message);
-                      }
-                    });
+    held_->load(part.path, part.layers, part.manifest,
+                [journal = around_.journal](const result<actors::model_catalog::entry>& held) {
+                  if (held) {
+                    journal->say(actors::log_level::info, std::nullopt,
+                                 "serves layers {}-{} of model {} while the rest is fetched",
+                                 (*held)->held.first, (*held)->held.last - 1,
+                                 to_hex((*held)->id).substr(0, 8));
+                  } else {
+                    journal->say(actors::log_level::warn, std::nullopt,
+                                 "cannot serve the first layers of a model yet: {}",
+                                 held.error().message);
+                  }
+                });
   };
 }
 
-void whole_node::load_file_later(const std::string& path, std::optional<layer_range> layers,
-                                 const std::shared_ptr<const compute::model_manifest>& fetched,
-                                 std::function<void(result<actors::model_catalog::entry>)> done) {
-  pool_->post(
-      [this, path, layers, fetched, done = std::move(done)](compute::parallel_runner& runner) {
-        auto loaded = around_.load(path, layers, fetched, runner);
-        if (!loaded) {
-          return done(loaded.error());
-        }
-        const std::shared_ptr<const actors::catalog_model> model = *loaded;
-        models_.put(model);
-        if (const caf::actor membership = known_->get("membership"); model->held.size() > 0) {
-          std::vector<actors::held_segment> held;
-          for (const auto& part : models_.all()) {
-            if (part->id == model->id && part->held.size() > 0) {
-              held.push_back({part->id, part->held, part->weights.config.layers});
-            }
-          }
-          caf::anon_send(membership, actors::advert_changed{[held](actors::node_advert& advert) {
-                           std::erase_if(advert.held, [&](const actors::held_segment& h) {
-                             return h.model == held.front().model;
-                           });
-                           advert.held.insert(advert.held.end(), held.begin(), held.end());
-                         }});
-        }
-        done(model);
-      });
+/// What the configuration wants fetched. Its outcome is for the log alone.
+actors::fetch_order whole_node::configured_fetch(const model_option& option,
+                                                 std::optional<layer_range> layers) {
+  const auto answer = [journal = around_.journal,
+                       path = option.path](const result<actors::model_catalog::entry>& loaded) {
+    if (!loaded) {
+      journal->say(actors::log_level::error, std::nullopt, "does not hold model {}: {}", path,
+                   loaded.error().message);
+    } else if ((*loaded)->held.size() == 0) {
+      journal->say(actors::log_level::info, std::nullopt, "knows model {}", path);
+    } else {
+      journal->say(actors::log_level::info, std::nullopt, "holds layers {}-{} of model {}",
+                   (*loaded)->held.first, (*loaded)->held.last - 1, path);
+    }
+  };
+  return {*option.content, layers, true, load_fetched(answer), serve_first_layers()};
 }
 
-/// What the configuration wants fetched. Its outcome is for the log alone.
+/// A node whose layers are placed begins with what it held last, or knows the model and waits to be
+/// told.
 std::vector<actors::fetch_order> whole_node::configured_fetches() {
   std::vector<actors::fetch_order> orders;
   for (const model_option& option : options_.models) {
-    if (option.content) {
-      orders.push_back(
-          {*option.content, option.layers, true,
-           load_fetched([journal = around_.journal,
-                         path = option.path](const result<actors::model_catalog::entry>& loaded) {
-             if (loaded) {
-               journal->say(actors::log_level::info, std::nullopt, "holds layers {}-{} of model {}",
-                            (*loaded)->held.first, (*loaded)->held.last - 1, path);
-             } else {
-               journal->say(actors::log_level::error, std::nullopt, "does not hold model {}: {}",
-                            path, loaded.error().message);
-             }
-           }),
-           serve_first_layers()});
+    if (!option.content) {
+      continue;
+    }
+    if (option.layers || !is_placed(options_)) {
+      orders.push_back(configured_fetch(option, option.layers));
+      continue;
+    }
+    orders.push_back(configured_fetch(option, layer_range{}));
+    if (const auto held = recalled_.find(*option.content); held != recalled_.end()) {
+      for (const layer_range& layers : held->second) {
+        orders.push_back(configured_fetch(option, layers));
+      }
     }
   }
   return orders;
 }
 
 void whole_node::start_tree() {
+  known_ = std::make_shared<directory>();
+  held_ = std::make_unique<held_layers>(layers_parts());
   auto parts = std::make_shared<node_parts>();
   parts->options = &options_;
   parts->key = around_.key;
@@ -406,6 +433,9 @@ void whole_node::start_tree() {
   if (options_.fetch_orders) {
     parts->fetch_ordered = std::bind_front(&whole_node::load_ordered, this);
   }
+  if (is_placed(options_)) {
+    parts->drop_ordered = std::bind_front(&held_layers::drop, held_.get());
+  }
   actors::membership_environment& members = parts->membership;
   members.key = around_.key;
   members.links = links_.get();
@@ -430,7 +460,6 @@ void whole_node::start_tree() {
     parts->console = console_.get();
   }
   parts_ = std::move(parts);
-  known_ = std::make_shared<directory>();
   root_ = system_.spawn(supervisor_behavior, node_tree(parts_, known_));
 }
 
@@ -449,6 +478,29 @@ actors::metrics_environment whole_node::measured_parts(actors::tree_writer tree)
   return measured;
 }
 
+held_layers::surroundings whole_node::layers_parts() {
+  held_layers::surroundings layers;
+  layers.load = around_.load;
+  layers.env = around_.env;
+  layers.pool = pool_.get();
+  layers.models = &models_;
+  layers.memory_bytes = memory_;
+  layers.drives = options_.roles.has(role::scheduler);
+  if (is_placed(options_)) {
+    layers.list = held_list_path();
+  }
+  layers.journal = around_.journal;
+  // Weakly: a load may outlive the actors.
+  layers.advertise = [all =
+                          std::weak_ptr{known_}](std::function<void(actors::node_advert&)> change) {
+    const auto names = all.lock();
+    if (const caf::actor membership = names ? names->get("membership") : caf::actor{}) {
+      caf::anon_send(membership, actors::advert_changed{std::move(change)});
+    }
+  };
+  return layers;
+}
+
 result<void> whole_node::raise() {
   const std::uint64_t machine = around_.env->memory_bytes();
   memory_ = options_.memory_bytes > 0 ? options_.memory_bytes : machine / 5 * 4;
@@ -456,6 +508,7 @@ result<void> whole_node::raise() {
   advert_.roles = options_.roles;
   advert_.ask_ppm = options_.ledger.ask_ppm;
   advert_.memory_bytes = memory_;
+  advert_.placed = is_placed(options_);
   OVIR_TRY(open_state());
   OVIR_TRY(open_ledger());
   OVIR_TRY(load_models());

@@ -5,6 +5,7 @@
 #include "actors/path/shard_directory_actor.hpp"
 #include "actors/payment/ledger_keeper_actor.hpp"
 #include "actors/payment/payments_actor.hpp"
+#include "actors/placement/placer_actor.hpp"
 #include "actors/request/jobs_actor.hpp"
 #include "actors/request/scheduler_actor.hpp"
 #include "actors/reuse/block_exchange_actor.hpp"
@@ -111,17 +112,20 @@ actors::shard_launcher shard_launcher_for(const parts_pointer& parts, const know
                                          return shard_supervisor(*parts, name, bench, host);
                                        });
     self->request(known->get("shards"), start_wait, start_child{std::move(spec)})
-        .then([](const caf::actor&) {},
-              [host, name](const caf::error& reason) {
-                caf::anon_send(
-                    host,
-                    child_event{child_event::kind::abandoned, name, "shard", {}, from_caf(reason)});
-              });
+        .then(
+            [host, name](const caf::actor& made) {
+              caf::anon_send(host, actors::host_slot_started{name, made});
+            },
+            [host, name](const caf::error& reason) {
+              caf::anon_send(
+                  host,
+                  child_event{child_event::kind::abandoned, name, "shard", {}, from_caf(reason)});
+            });
   };
 }
 
 caf::actor start_paths(caf::actor_system& system, const parts_pointer& parts,
-                       const known_pointer& /*known*/) {
+                       const known_pointer& known) {
   if (!parts->local.benches.empty()) {
     std::vector<std::string> names;
     std::vector<layer_range> segments;
@@ -132,11 +136,24 @@ caf::actor start_paths(caf::actor_system& system, const parts_pointer& parts,
     return caf::actor_cast<caf::actor>(
         system.spawn(actors::directory_behavior, std::move(names), segments));
   }
+  // The placer starts after the paths, so it is looked up when there is something to say.
+  const auto asked = [known](const digest& model) {
+    if (const caf::actor placer = known->get("placer")) {
+      caf::anon_send(placer, actors::model_asked{model});
+    }
+  };
   return caf::actor_cast<caf::actor>(system.spawn(
       actors::pathfinder_behavior,
       actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
                                      parts->journal_of("paths"), !parts->keeper.empty(),
-                                     parts->options->ledger.ask_max_ppm, parts->forecasts}));
+                                     parts->options->ledger.ask_max_ppm, parts->forecasts, asked}));
+}
+
+caf::actor start_placer(caf::actor_system& system, const parts_pointer& parts,
+                        const known_pointer& /*known*/) {
+  return system.spawn(actors::placer_behavior,
+                      actors::placer_environment{parts->key->id(), parts->links, parts->models,
+                                                 parts->journal_of("placer")});
 }
 
 caf::actor start_host(caf::actor_system& system, const parts_pointer& parts,
@@ -150,6 +167,7 @@ caf::actor start_host(caf::actor_system& system, const parts_pointer& parts,
   around.launch = shard_launcher_for(parts, known);
   around.memory_bytes = parts->memory_bytes;
   around.fetch = parts->fetch_ordered;
+  around.drop = parts->drop_ordered;
   around.desk = parts->desk;
   around.cache = parts->reuse.handle;
   // Membership starts after the host, so it is looked up when there is something to say.
@@ -224,8 +242,10 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
   around.how.least_rate_ppm = parts->options->audit_least_rate_ppm;
   around.watchers = [known] {
     std::vector<caf::actor> list;
-    if (caf::actor paths = known->get("paths")) {
-      list.push_back(std::move(paths));
+    for (const char* const name : {"paths", "placer"}) {
+      if (caf::actor watcher = known->get(name)) {
+        list.push_back(std::move(watcher));
+      }
     }
     return list;
   };
@@ -405,6 +425,7 @@ bool works(const node_parts& parts) {
 bool schedules(const node_parts& parts) {
   return !linked(parts) || parts.options->roles.has(role::scheduler);
 }
+bool places(const node_parts& parts) { return linked(parts) && schedules(parts); }
 
 using heard = actors::peers::receivers;
 
@@ -416,6 +437,7 @@ constexpr std::array roles_below{
     role_row{"source", linked, start_source, &heard::source, false},
     role_row{"fetcher", works, start_fetcher, &heard::fetcher, true},
     role_row{"verifier", linked, start_verifier, &heard::verifier, true},
+    role_row{"placer", places, start_placer, &heard::placer, true},
     role_row{"membership", linked, start_membership, &heard::membership, false},
     role_row{"ledger", [](const node_parts& p) { return p.ledger != nullptr; }, start_ledger,
              &heard::ledger, false},

@@ -37,6 +37,7 @@
 ///       source           serves weights to others
 ///       fetcher          fetches weights from others                         (role worker)
 ///       verifier         audits others' work (role verifier), checks convictions
+///       placer           orders of nodes which layers to hold              (role scheduler)
 ///       membership       who is there
 ///       ledger           keeps the ledger of the cluster                     (role ledger)
 ///       payments         uses it: this node's account, and its requests
@@ -114,6 +115,7 @@ struct node_parts {
   durable_file* ledger_copy{nullptr};       ///< of the keeper's log; null: none is kept
   std::vector<actors::fetch_order> fetches; ///< what the configuration wants here
   actors::layer_fetcher fetch_ordered;      ///< null: schedulers order nothing of this node
+  actors::layer_dropper drop_ordered;       ///< null: its owner chose its layers
 };
 
 /// The actors that others need to find, as they are at the moment: start functions put them here,

@@ -34,6 +34,7 @@ struct node_advert {
   std::string admin_address; ///< HOST:PORT where it takes admin shells
   role_set roles;
   bool draining{false}; ///< finishes what it has and takes nothing new
+  bool placed{false};   ///< holds what placers order (`placer_core`), not what its owner named
   std::vector<held_segment> held;
   std::uint64_t memory_bytes{0};             ///< it may use, weights included
   std::uint64_t memory_free{0};              ///< of these, for KV and buffers of new requests

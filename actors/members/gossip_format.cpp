@@ -45,7 +45,7 @@ void fields(Io& io, T& k) {
 template <class Io, of_type<signed_advert> T>
 void statement(Io& io, T& s) {
   auto& a = s.advert;
-  io(s.node, s.incarnation, a.roles.bits, a.draining);
+  io(s.node, s.incarnation, a.roles.bits, a.draining, a.placed);
   io.template text<std::uint16_t>(a.name, "a name", limits::node_name_bytes_max);
   io.template text<std::uint16_t>(a.address, "an address", limits::address_bytes_max);
   io.template text<std::uint16_t>(a.admin_address, "an address", limits::address_bytes_max);

@@ -28,6 +28,15 @@ void model_catalog::put(entry model) {
   parts.push_back(std::move(model));
 }
 
+void model_catalog::replace(const digest& id, std::vector<entry> parts) {
+  const std::lock_guard lock{guard_};
+  if (parts.empty()) {
+    models_.erase(id);
+  } else {
+    models_[id] = std::move(parts);
+  }
+}
+
 void model_catalog::remove(const digest& id) {
   const std::lock_guard lock{guard_};
   models_.erase(id);

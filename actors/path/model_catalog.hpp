@@ -21,6 +21,7 @@ namespace ovir::actors {
 struct catalog_model {
   digest id;        ///< of its manifest: the file's name never matters
   std::string name; ///< for people
+  std::string path; ///< of its file, as whoever loads it calls that
   /// Layers held ready: their weights are checked, and only they are ever read. Empty on a node
   /// that only drives requests.
   layer_range held;
@@ -53,6 +54,8 @@ public:
 
   /// Replaces the parts of the same model that hold one of its layers, or none at all.
   void put(entry model);
+  /// Puts these parts in the place of all there are of the model; they have no layer in common.
+  void replace(const digest& id, std::vector<entry> parts);
   /// All its parts.
   void remove(const digest& id);
   /// Any part of it; null when it is not known here.

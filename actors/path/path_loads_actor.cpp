@@ -30,20 +30,34 @@ std::vector<load_node> load_nodes(const pathfinder_state& state, const digest& m
         m.node == state.environment.self || state.environment.links->reachable(m.node);
     load_node node{m.node, advert.name, false, {}, advert.memory_free, 0};
     // What a node at fault says that it holds keeps no other from fetching it.
-    node.able = m.health == member_health::alive && linked && !advert.draining &&
+    // Who is placed hears of it from placers, which order what lacks without being asked.
+    node.able = m.health == member_health::alive && linked && !advert.draining && !advert.placed &&
                 state.faults.level(m.node, now) < limits::fault_weight;
     const double measured = advert.decode_bytes_per_second > 0
                                 ? static_cast<double>(advert.decode_bytes_per_second)
                                 : unmeasured;
     node.speed = state.trusted.trust(m.node) * measured / (1.0 + advert.sessions);
     for (const held_segment& held : advert.held) {
-      if (node.able && held.model == model) {
+      if ((node.able || advert.placed) && held.model == model) {
         node.held.push_back(held.layers);
       }
     }
     nodes.push_back(std::move(node));
   }
   return nodes;
+}
+
+bool is_placed(const pathfinder_state& state) {
+  return std::any_of(state.members->begin(), state.members->end(), [](const member& m) {
+    return m.health == member_health::alive && m.advert.placed;
+  });
+}
+
+error placed_error(const catalog_model& model) {
+  return fail(
+      errc::segment_missing,
+      "layers of {} are held by nobody yet; `ovir shell placement` says who is to hold them",
+      model.name);
 }
 
 /// The most positions a request of this model waits for, and one that does.
@@ -93,7 +107,7 @@ void order_loads(pathfinder_pointer self) {
         state.loads.plan(id, model->name, shape_of(model->weights, model->prefill_chunk),
                          waiting.positions, nodes, now_of(state));
     if (!orders) {
-      tell(self, id, orders.error());
+      tell(self, id, is_placed(state) ? placed_error(*model) : orders.error());
       continue;
     }
     std::string who;

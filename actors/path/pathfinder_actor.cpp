@@ -151,6 +151,9 @@ void watch(pathfinder_pointer self, const watch_path& command) {
   watched& known = self->state.requests[command.request];
   request.opened = std::move(known.opened); // of an earlier lead
   known = std::move(request);
+  if (self->state.environment.asked) {
+    self->state.environment.asked(command.model);
+  }
   look(self, command.request, false);
 }
 

@@ -18,6 +18,7 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_actor.hpp>
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -75,6 +76,7 @@ struct pathfinder_environment {
   bool pays{false};
   std::uint64_t ask_max_ppm{limits::ledger_ask_ppm_max}; ///< who asks for more gets no work
   std::shared_ptr<path_forecasts> forecasts{};           ///< for the leads; null: nobody asks
+  std::function<void(const digest&)> asked{};            ///< hears which models requests want
 };
 
 /// Finds each request of this node a path through the cluster and mends it: what still works stays

@@ -21,15 +21,34 @@ digest drawn(const digest& model, const node_id& node) {
       .finish();
 }
 
+/// What a node has for models that are placed: all but what it holds of others, as far as that
+/// shows in what it has left.
+std::uint64_t memory_of(const node_advert& advert, const std::vector<known_model>& models) {
+  std::uint64_t placed = 0;
+  bool others = false;
+  for (const held_segment& part : advert.held) {
+    const auto known = std::find_if(models.begin(), models.end(),
+                                    [&](const known_model& m) { return m.id == part.model; });
+    if (known == models.end() || part.layers.last > known->shape.layer_weights.size()) {
+      others = true;
+    } else {
+      placed += decode_bytes(known->shape, part.layers) +
+                (part.layers.first == 0 ? known->shape.embedding : 0);
+    }
+  }
+  const std::uint64_t left = advert.memory_free + placed;
+  return others ? std::min(left, advert.memory_bytes) : advert.memory_bytes;
+}
+
 placement_node node_of(const member& m, const placer_core::surroundings& around) {
   placement_node made;
   made.node = m.node;
-  made.memory = m.advert.memory_bytes;
+  made.memory = memory_of(m.advert, *around.models);
   const double measured = m.advert.decode_bytes_per_second > 0
                               ? static_cast<double>(m.advert.decode_bytes_per_second)
                               : unmeasured;
   made.speed = around.trust(m.node) * measured;
-  made.takes_orders = around.is_linked(m.node);
+  made.takes_orders = m.advert.placed && around.is_linked(m.node);
   for (const held_segment& part : m.advert.held) {
     made.held[part.model].push_back(part.layers);
   }
@@ -64,12 +83,21 @@ void placer_core::asked(const digest& model, time_point now) {
   }
 }
 
-void placer_core::failed(const node_id& node, const digest& model, time_point now) {
+bool placer_core::failed(const node_id& node, const digest& model, time_point now) {
   const auto gone = std::erase_if(
       given_, [&](const given& g) { return g.order.node == node && g.order.model == model; });
   if (gone > 0) {
     failed_[{node, model}] = now + limits::load_retry_wait;
   }
+  return gone > 0;
+}
+
+std::vector<placement_order> placer_core::under_way() const {
+  std::vector<placement_order> orders;
+  for (const given& g : given_) {
+    orders.push_back(g.order);
+  }
+  return orders;
 }
 
 /// A node that went is there for a while yet, as it was, but is told nothing.

@@ -35,8 +35,8 @@ public:
 
   /// A client asked for the model, here or at another scheduler.
   void asked(const digest& model, time_point now);
-  /// A node refused an order, or could not carry it out.
-  void failed(const node_id& node, const digest& model, time_point now);
+  /// A node refused an order, or could not carry it out. False: none of those under way.
+  bool failed(const node_id& node, const digest& model, time_point now);
 
   /// What there is to place on.
   struct surroundings {
@@ -52,7 +52,9 @@ public:
   [[nodiscard]] const placement& aim() const noexcept { return aim_; }
   /// The nodes of `aim().held`, in its order.
   [[nodiscard]] const std::vector<placement_node>& nodes() const noexcept { return nodes_; }
-  [[nodiscard]] std::size_t under_way() const noexcept { return given_.size(); }
+  [[nodiscard]] std::vector<placement_order> under_way() const;
+  /// Whether this node is the model's placer, and has been for limits::placement_takeover.
+  [[nodiscard]] bool places(const digest& model, time_point now) const;
 
 private:
   struct given {
@@ -69,7 +71,6 @@ private:
   void forget_done(time_point now);
   [[nodiscard]] std::vector<placeable_model> wanted(const std::vector<known_model>& models,
                                                     time_point now);
-  [[nodiscard]] bool places(const digest& model, time_point now) const;
   [[nodiscard]] bool holds(const placement_order& order) const;
 
   node_id self_;

@@ -549,7 +549,12 @@ bool peers::give_wire(const node_id& from, role_set roles, wire_message message,
   case receiver::jobs:
     return give(actors_.jobs,
                 adoption_asked{from, std::move(std::get<wire_adopt>(message.body).log), bytes});
+  case receiver::placer:
+    return give(actors_.placer, asked_elsewhere{std::get<wire_asked>(message.body).model});
   case receiver::paths:
+    if (actors_.placer) { // either may have given the order
+      caf::anon_send(actors_.placer, load_failed{from, std::get<wire_load_failed>(message.body)});
+    }
     return give(actors_.paths,
                 load_failed{from, std::move(std::get<wire_load_failed>(message.body))});
   case receiver::host:

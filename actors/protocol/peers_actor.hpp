@@ -64,10 +64,14 @@ struct credit_received {
   role_set roles;
   received_bytes bytes;
 };
-/// A node will not hold the layers it was ordered to fetch.
+/// A node does not fetch, or drop, the layers it was ordered to.
 struct load_failed {
   node_id from;
   wire_load_failed what;
+};
+/// Requests at another scheduler want this model.
+struct asked_elsewhere {
+  digest model;
 };
 /// A connection for weights is there, ...
 struct bulk_connected {
@@ -114,6 +118,7 @@ public:
     caf::actor host;       ///< order_received
     caf::actor membership; ///< link_changed, gossip_received
     caf::actor paths;      ///< link_changed, load_failed
+    caf::actor placer;     ///< asked_elsewhere, load_failed
     caf::actor jobs;       ///< adoption_asked
     caf::actor admin;      ///< admin_*
     caf::actor source;     ///< bulk_*, of connections others began
@@ -253,6 +258,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::order_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_asked)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::adoption_answered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::load_failed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::asked_elsewhere)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_received)

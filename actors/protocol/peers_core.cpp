@@ -41,6 +41,9 @@ peers_core::verdict peers_core::judge(const node_id& from, role_set roles,
   if (std::holds_alternative<wire_load_failed>(message.body)) {
     return roles.has(role::worker) ? verdict{receiver::paths} : refuse("a refusal to fetch");
   }
+  if (std::holds_alternative<wire_asked>(message.body)) {
+    return roles.has(role::scheduler) ? verdict{receiver::placer} : refuse("what its clients want");
+  }
   return roles.has(role::scheduler) ? verdict{receiver::host} : refuse("an order to a stage");
 }
 

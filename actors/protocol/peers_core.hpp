@@ -18,7 +18,7 @@ namespace ovir::actors {
 /// A core: no actors, no lock.
 class peers_core {
 public:
-  enum class receiver : std::uint8_t { none, host, jobs, paths, lead, stage };
+  enum class receiver : std::uint8_t { none, host, jobs, paths, placer, lead, stage };
   struct verdict {
     receiver to{receiver::none};
     stage_index stage{};        ///< that answers, where the message goes to a lead

@@ -352,27 +352,61 @@ struct wire_form<wire_adopted> {
   static result<void> check(const wire_adopted&, const wire_envelope&) { return {}; }
 };
 
+/// For `wire_load` and `wire_unload`, which say the same of layers.
+template <class Order>
+void write_layers(wire_schema::Load::Builder to, const Order& m) {
+  write_bytes32(to.initModel(), m.model.bytes);
+  to.setFirst(m.layers.first);
+  to.setLast(m.layers.last);
+}
+template <class Order>
+Order read_layers(wire_schema::Load::Reader from) {
+  return {digest{read_bytes32(from.getModel())}, {from.getFirst(), from.getLast()}};
+}
+template <class Order>
+result<void> check_layers_of(const Order& m, const wire_envelope& around, std::string_view what) {
+  OVIR_TRY(check_layers(m.layers, what));
+  if (m.layers.first != around.stage) {
+    return fail(errc::malformed, "{} layers from {} in a message about stage {}", what,
+                m.layers.first, around.stage);
+  }
+  return {};
+}
+
 template <>
 struct wire_form<wire_load> {
   static constexpr auto kind = WireMessage::LOAD;
-  static void write(root_builder root, const wire_load& m) {
-    auto to = root.initLoad();
-    write_bytes32(to.initModel(), m.model.bytes);
-    to.setFirst(m.layers.first);
-    to.setLast(m.layers.last);
-  }
+  static void write(root_builder root, const wire_load& m) { write_layers(root.initLoad(), m); }
   static result<wire_load> read(root_reader root, const wire_envelope&) {
-    const auto from = root.getLoad();
-    return wire_load{digest{read_bytes32(from.getModel())}, {from.getFirst(), from.getLast()}};
+    return read_layers<wire_load>(root.getLoad());
   }
   static result<void> check(const wire_load& m, const wire_envelope& around) {
-    OVIR_TRY(check_layers(m.layers, "an order to fetch"));
-    if (m.layers.first != around.stage) {
-      return fail(errc::malformed, "an order to fetch layers from {} in a message about stage {}",
-                  m.layers.first, around.stage);
-    }
-    return {};
+    return check_layers_of(m, around, "an order to fetch");
   }
+};
+
+template <>
+struct wire_form<wire_unload> {
+  static constexpr auto kind = WireMessage::UNLOAD;
+  static void write(root_builder root, const wire_unload& m) { write_layers(root.initUnload(), m); }
+  static result<wire_unload> read(root_reader root, const wire_envelope&) {
+    return read_layers<wire_unload>(root.getUnload());
+  }
+  static result<void> check(const wire_unload& m, const wire_envelope& around) {
+    return check_layers_of(m, around, "an order to drop");
+  }
+};
+
+template <>
+struct wire_form<wire_asked> {
+  static constexpr auto kind = WireMessage::ASKED;
+  static void write(root_builder root, const wire_asked& m) {
+    write_bytes32(root.initAsked(), m.model.bytes);
+  }
+  static result<wire_asked> read(root_reader root, const wire_envelope&) {
+    return wire_asked{digest{read_bytes32(root.getAsked())}};
+  }
+  static result<void> check(const wire_asked&, const wire_envelope&) { return {}; }
 };
 
 template <>

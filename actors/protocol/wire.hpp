@@ -46,14 +46,28 @@ struct wire_adopted {
   friend bool operator==(wire_adopted, wire_adopted) = default;
 };
 
-/// To a worker: fetch these layers from others and hold them; the message's request waits for them.
+/// To a worker: fetch these layers from others and hold them; the message's request, if there is
+/// one, waits for them.
 struct wire_load {
   digest model;
   layer_range layers; ///< from the message's stage on
 
   friend bool operator==(const wire_load&, const wire_load&) = default;
 };
-/// To who ordered that: it will not hold them.
+/// To a worker whose layers the cluster places: hold these no longer.
+struct wire_unload {
+  digest model;
+  layer_range layers; ///< from the message's stage on
+
+  friend bool operator==(const wire_unload&, const wire_unload&) = default;
+};
+/// To the other schedulers: requests here want this model.
+struct wire_asked {
+  digest model;
+
+  friend bool operator==(const wire_asked&, const wire_asked&) = default;
+};
+/// To who ordered layers to be fetched or dropped: it is not done.
 struct wire_load_failed {
   digest model;
   error reason;
@@ -62,7 +76,8 @@ struct wire_load_failed {
 };
 
 template <class... Orders, class... News>
-std::variant<wire_open, Orders..., News..., wire_adopt, wire_adopted, wire_load, wire_load_failed>
+std::variant<wire_open, Orders..., News..., wire_adopt, wire_adopted, wire_load, wire_unload,
+             wire_asked, wire_load_failed>
     one_of_them(message_list<Orders...>, message_list<News...>);
 using wire_body = decltype(one_of_them(stage_orders{}, stage_news{}));
 

@@ -13,8 +13,8 @@ namespace {
 void refuse(host_pointer self, const node_id& to, request_id request, const digest& model,
             layer_range layers, error reason) {
   self->state.environment.journal->say(
-      log_level::warn, request, "does not fetch layers {}-{} of model {} for {}: {}", layers.first,
-      layers.last - 1, to_hex(model).substr(0, 8), short_name(to), reason.message);
+      log_level::warn, request, "does not do what {} ordered with layers {}-{} of model {}: {}",
+      short_name(to), layers.first, layers.last - 1, to_hex(model).substr(0, 8), reason.message);
   self->state.environment.links->send_wire(
       to, {request, {}, layers.first, wire_load_failed{model, std::move(reason)}});
 }
@@ -53,6 +53,37 @@ void take_load(host_pointer self, const node_id& from, request_id request, const
       [host = caf::actor{self}, model = order.model, layers = order.layers](result<void> outcome) {
         caf::anon_send(host, host_load_ended{model, layers, std::move(outcome)});
       });
+}
+
+void take_drop(host_pointer self, const node_id& from, const wire_unload& order) {
+  host_state& state = self->state;
+  const std::vector<model_catalog::entry> parts = state.environment.models->all();
+  if (std::none_of(parts.begin(), parts.end(), [&](const model_catalog::entry& part) {
+        return part->id == order.model && part->held.first < order.layers.last &&
+               order.layers.first < part->held.last;
+      })) {
+    return; // done, and the advert that says so is on its way
+  }
+  if (!state.environment.drop) {
+    return refuse(self, from, {}, order.model, order.layers,
+                  {errc::unsupported, "its owner chose the layers it holds"});
+  }
+  state.environment.journal->say(log_level::info, std::nullopt,
+                                 "drops layers {}-{} of model {}: {} ordered it",
+                                 order.layers.first, order.layers.last - 1,
+                                 to_hex(order.model).substr(0, 8), short_name(from));
+  state.environment.drop(
+      order.model, order.layers,
+      [host = caf::actor{self}, from, model = order.model,
+       layers = order.layers](result<void> outcome) {
+        caf::anon_send(host, host_drop_ended{from, model, layers, std::move(outcome)});
+      });
+}
+
+void drop_ended(host_pointer self, const host_drop_ended& end) {
+  if (!end.outcome) {
+    refuse(self, end.to, {}, end.model, end.layers, end.outcome.error());
+  }
 }
 
 void load_ended(host_pointer self, const host_load_ended& end) {

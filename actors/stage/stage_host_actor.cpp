@@ -14,8 +14,16 @@ namespace ovir::actors {
 
 namespace {
 
-std::string slot_name(const digest& model, layer_range layers) {
-  return fmt::format("shard-{}-{}-{}", to_hex(model).substr(0, 8), layers.first, layers.last);
+/// Of the slot there is for these layers, else one that was never used.
+std::string slot_name(const host_state& state, const digest& model, layer_range layers) {
+  const auto known = std::find_if(state.slots.begin(), state.slots.end(), [&](const auto& entry) {
+    return entry.second.model == model && entry.second.layers == layers;
+  });
+  if (known != state.slots.end()) {
+    return known->first;
+  }
+  return fmt::format("shard-{}-{}-{}{}", to_hex(model).substr(0, 8), layers.first, layers.last,
+                     state.retired == 0 ? "" : fmt::format("-{}", state.retired));
 }
 
 void answer(host_pointer self, const node_id& to, const wire_message& order, error reason) {
@@ -25,7 +33,7 @@ void answer(host_pointer self, const node_id& to, const wire_message& order, err
 
 host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refused) {
   host_state& state = self->state;
-  const std::string name = slot_name(open.model, open.layers);
+  const std::string name = slot_name(state, open.model, open.layers);
   if (const auto known = state.slots.find(name); known != state.slots.end()) {
     return &known->second;
   }
@@ -44,7 +52,8 @@ host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refu
     refused = segment.error();
     return nullptr;
   }
-  host_state::slot made{open.model, open.layers, std::make_shared<stage_bench>(), model, {}, {}};
+  host_state::slot made{open.model, open.layers, std::make_shared<stage_bench>(), model, {},
+                        {},         {}};
   made.bench->segment = std::move(*segment);
   made.bench->kv_bytes_max = state.environment.memory_bytes;
   made.bench->desk = state.environment.desk;
@@ -58,6 +67,7 @@ host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refu
 }
 
 void report_load(host_pointer self);
+void retire_slots(host_pointer self);
 
 void drop_session(host_pointer self, host_core::session_key key) {
   host_state& state = self->state;
@@ -158,7 +168,7 @@ void open(host_pointer self, order_received order) {
   host_state& state = self->state;
   auto& body = std::get<wire_open>(order.message.body);
   const host_core::session_key key{order.message.request, body.layers.first};
-  const std::string name = slot_name(body.model, body.layers);
+  const std::string name = slot_name(state, body.model, body.layers);
   if (const host_core::session* const known = state.core.find(key)) {
     if (const auto allowed =
             host_core::check_driver(*known, order.from, order.message, around(self));
@@ -349,8 +359,28 @@ void tick(host_pointer self) {
   for (const host_core::session_key& key : news.expired) {
     drop_session(self, key);
   }
+  retire_slots(self);
   report_load(self);
   self->delayed_send(self, host_tick_interval, host_tick{});
+}
+
+/// Ends the stages of weights that were dropped, or are held in another part now, once no request
+/// uses them: until then their memory is taken.
+void retire_slots(host_pointer self) {
+  host_state& state = self->state;
+  for (auto slot = state.slots.begin(); slot != state.slots.end();) {
+    const auto& [name, s] = *slot;
+    const bool used = std::any_of(state.core.sessions().begin(), state.core.sessions().end(),
+                                  [&](const auto& entry) { return entry.second.slot == name; });
+    if (used || !s.supervisor || !s.waiting.empty() ||
+        state.environment.models->find(s.model, s.layers) == s.keeps) {
+      ++slot;
+      continue;
+    }
+    self->send_exit(s.supervisor, caf::exit_reason::user_shutdown);
+    ++state.retired;
+    slot = state.slots.erase(slot);
+  }
 }
 
 void report_load(host_pointer self) {
@@ -389,11 +419,19 @@ caf::behavior host_behavior(host_pointer self, host_environment environment) {
           open(self, std::move(order));
         } else if (const auto* load = std::get_if<wire_load>(&order.message.body)) {
           take_load(self, order.from, order.message.request, *load);
+        } else if (const auto* drop = std::get_if<wire_unload>(&order.message.body)) {
+          take_drop(self, order.from, *drop);
         } else {
           take_order(self, order);
         }
       },
       [self](const host_load_ended& end) { load_ended(self, end); },
+      [self](const host_drop_ended& end) { drop_ended(self, end); },
+      [self](const host_slot_started& news) {
+        if (const auto slot = self->state.slots.find(news.name); slot != self->state.slots.end()) {
+          slot->second.supervisor = news.supervisor;
+        }
+      },
       [self](const child_event& event) { shard_changed(self, event); },
       [self](const members_changed& news) { self->state.members = news.members; },
       [self](const link_changed& link) {

@@ -34,12 +34,26 @@ using shard_launcher = std::function<void(caf::event_based_actor* self, const st
 /// Fetches layers from others and holds them; calls back once, on any thread.
 using layer_fetcher =
     std::function<void(const digest& model, layer_range layers, std::function<void(result<void>)>)>;
+/// Holds them no longer; calls back in the same way.
+using layer_dropper = layer_fetcher;
 
 /// Of layers that were fetched on order.
 struct host_load_ended {
   digest model;
   layer_range layers;
   result<void> outcome;
+};
+/// Of layers that `to` had dropped.
+struct host_drop_ended {
+  node_id to;
+  digest model;
+  layer_range layers;
+  result<void> outcome;
+};
+/// The supervisor of a slot's shard is there.
+struct host_slot_started {
+  std::string name;
+  caf::actor supervisor;
 };
 
 struct host_environment {
@@ -54,6 +68,7 @@ struct host_environment {
   const signing_desk* desk{nullptr};
   std::shared_ptr<cache_handle> cache{}; ///< null: nothing is reused or kept
   layer_fetcher fetch{};                 ///< null: this node takes no orders to fetch
+  layer_dropper drop{};                  ///< null: nor to drop
 };
 
 /// Lets other nodes' leads use this node's segments: any range of layers within what is held
@@ -66,6 +81,7 @@ struct host_state {
     layer_range layers;
     std::shared_ptr<stage_bench> bench;
     model_catalog::entry keeps;          ///< its weights
+    caf::actor supervisor;               ///< of the shard; empty until it is there
     shard_actor shard;                   ///< empty while it is being (re)started
     std::vector<order_received> waiting; ///< opens, at most limits::requests_active_max
   };
@@ -80,6 +96,7 @@ struct host_state {
   std::map<std::string, slot> slots;
   host_core core;
   std::vector<load> loads; ///< at most limits::loads_carried_max
+  std::size_t retired{0};  ///< slots that went with their weights
   members_view members;
   std::shared_ptr<step_meter> meter{std::make_shared<step_meter>()}; ///< of all slots
 };
@@ -101,6 +118,8 @@ struct host_report {
 } // namespace ovir::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::host_load_ended)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::host_drop_ended)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::host_slot_started)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::host_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_host)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::host_report)

@@ -49,11 +49,14 @@ void finish(fetcher_pointer self, result<fetched_segment> outcome) {
   log& journal = *state.environment.journal;
   if (outcome) {
     end.state = "done";
+    const std::string what =
+        end.layers.size() == 0 ? std::string{"the tokenizer"}
+                               : fmt::format("layers {}-{}", end.layers.first, end.layers.last - 1);
     journal.say(log_level::info, std::nullopt,
-                "has layers {}-{} of model {}: {} bytes were here, {} in other files, {} fetched "
-                "from {} members",
-                end.layers.first, end.layers.last - 1, short_model(end.model), end.present_bytes,
-                end.local_bytes, end.count.verified_bytes, end.sources.size());
+                "has {} of model {}: {} bytes were here, {} in other files, {} fetched from {} "
+                "members",
+                what, short_model(end.model), end.present_bytes, end.local_bytes,
+                end.count.verified_bytes, end.sources.size());
   } else {
     end.state = "failed";
     end.reason = outcome.error().message;
@@ -207,7 +210,13 @@ result<void> choose_layers(fetcher_pointer self) {
   } else {
     OVIR_ASSIGN(f.shown.layers, fitting_layers(pieces, memory));
   }
-  OVIR_ASSIGN(f.wanted, pieces.of_segment(f.shown.layers));
+  if (f.shown.layers.size() == 0) { // what requests need to know of the model
+    if (f.store->manifest()->tokenizer_bytes > 0) {
+      f.wanted = {0};
+    }
+  } else {
+    OVIR_ASSIGN(f.wanted, pieces.of_segment(f.shown.layers));
+  }
   f.shown.bytes = pieces.bytes_of(f.wanted);
   if (f.shown.bytes > memory) {
     return fail(errc::over_limit,

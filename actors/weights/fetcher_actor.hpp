@@ -27,8 +27,9 @@ namespace ovir::actors {
 /// another model's file here, is not fetched.
 struct fetch_order {
   digest model;
-  std::optional<layer_range> layers; ///< absent: from the first as many as fit the memory
-  bool patient{false};               ///< waits for sources for ever
+  /// Absent: from the first as many as fit the memory. Empty: the tokenizer alone.
+  std::optional<layer_range> layers;
+  bool patient{false}; ///< waits for sources for ever
   std::shared_ptr<fetch_answer> answer;
   /// Gets the first layers while the rest is fetched (`first_layers`), on the fetcher's thread; may
   /// be empty.

@@ -18,6 +18,8 @@ inline constexpr std::uint64_t array_copied_elements_max = 1U << 20U; // array m
 inline constexpr std::uint32_t tensor_dims_max = 4;
 inline constexpr std::uint32_t alignment_max = 1U << 16U;
 inline constexpr std::uint32_t layers_max = 1'024;
+inline constexpr std::size_t held_list_bytes_max = std::size_t{1}
+                                                   << 20U; // of what a node held last
 inline constexpr std::uint32_t embedding_max = 32'768;
 inline constexpr std::uint32_t feed_forward_max = 262'144;
 inline constexpr std::uint32_t heads_max = 1'024;

@@ -27,6 +27,8 @@ inline constexpr std::chrono::milliseconds placement_takeover{3'000};
 inline constexpr std::chrono::milliseconds placement_repeat{20'000};
 // A model is unloaded after nobody has asked for it for so long.
 inline constexpr std::chrono::hours placement_idle{24};
+// A scheduler tells the others that a model is asked for, and then not again for so long.
+inline constexpr std::chrono::minutes placement_asked_wait{10};
 // Orders under way, of one placer.
 inline constexpr std::size_t placement_orders_max = 256;
 

@@ -39,6 +39,8 @@ struct WireMessage {
     adopted @17 :Void;
     load @18 :Load;
     loadFailed @19 :LoadFailed;
+    unload @21 :Load;
+    asked @22 :Bytes32; # a model that requests at the sender want
   }
 }
 

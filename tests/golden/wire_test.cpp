@@ -304,6 +304,34 @@ TEST(wire_golden, an_order_to_fetch_layers_is_these_bytes) {
                                                                            "98999a9b9c9d9e9f\n");
 }
 
+TEST(wire_golden, an_order_to_drop_layers_is_these_bytes) {
+  expect_bytes({request, {}, 4, wire_unload{digest{counted(0x80)}, {4, 8}}}, "000000000b000000\n"
+                                                                             "0000000003000100\n"
+                                                                             "0100110000000000\n"
+                                                                             "0807060504030201\n"
+                                                                             "0400000000000000\n"
+                                                                             "0000000001000100\n"
+                                                                             "0400000008000000\n"
+                                                                             "0000000004000000\n"
+                                                                             "8081828384858687\n"
+                                                                             "88898a8b8c8d8e8f\n"
+                                                                             "9091929394959697\n"
+                                                                             "98999a9b9c9d9e9f\n");
+}
+
+TEST(wire_golden, a_model_that_is_asked_for_is_these_bytes) {
+  expect_bytes({request, {}, 0, wire_asked{digest{counted(0x80)}}}, "0000000009000000\n"
+                                                                    "0000000003000100\n"
+                                                                    "0100120000000000\n"
+                                                                    "0807060504030201\n"
+                                                                    "0000000000000000\n"
+                                                                    "0000000004000000\n"
+                                                                    "8081828384858687\n"
+                                                                    "88898a8b8c8d8e8f\n"
+                                                                    "9091929394959697\n"
+                                                                    "98999a9b9c9d9e9f\n");
+}
+
 TEST(wire_golden, a_refusal_to_fetch_is_these_bytes) {
   expect_bytes(
       {request, {}, 4, wire_load_failed{digest{counted(0x80)}, {errc::over_limit, "no room"}}},

@@ -209,6 +209,8 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
   case 13: return wire_load{digest{draw.bytes32()}, draw.layers()};
   case 14: return withdraw_log{};
   case 15: return wire_load_failed{digest{draw.bytes32()}, draw.failed().reason};
+  case 17: return wire_asked{digest{draw.bytes32()}};
+  case 16: return wire_unload{digest{draw.bytes32()}, draw.layers()};
   default: return wire_adopted{};
   }
 }
@@ -226,6 +228,8 @@ wire_message random_wire(std::mt19937_64& random) {
     message.stage = open->layers.first;
   } else if (const auto* const load = std::get_if<wire_load>(&message.body)) {
     message.stage = load->layers.first;
+  } else if (const auto* const drop = std::get_if<wire_unload>(&message.body)) {
+    message.stage = drop->layers.first;
   }
   return message;
 }

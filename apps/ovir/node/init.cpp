@@ -2,13 +2,13 @@
 #include "apps/ovir/base/embedded_model.hpp"
 #include "apps/ovir/base/node_address.hpp"
 #include "apps/ovir/base/package_commands.hpp"
+#include "apps/ovir/node/free_port.hpp"
 #include "apps/ovir/node/node_config.hpp"
+#include "apps/ovir/node/toml_text.hpp"
 #include "apps/state_folder.hpp"
 #include "compute/model/model_config.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/signing.hpp"
-
-#include <unistd.h>
 
 #include <array>
 #include <charconv>
@@ -56,23 +56,6 @@ constexpr std::string_view this_machine = "127.0.0.1";
 
 /// As long as a token may live: it is shown once to each node that does not know this one yet.
 constexpr std::chrono::seconds leave = limits::token_lifetime_max;
-
-std::string machine_name() {
-  std::array<char, 256> text{};
-  if (::gethostname(text.data(), text.size() - 1) != 0 || text[0] == '\0') {
-    return "node";
-  }
-  return std::string{text.data()}.substr(0, limits::node_name_bytes_max);
-}
-
-/// A text of TOML, in quotes.
-std::string toml_text(std::string_view text) {
-  std::string out{'"'};
-  for (const char c : text) {
-    out += c == '"' || c == '\\' ? std::string{'\\'} + c : std::string{c};
-  }
-  return out + '"';
-}
 
 result<void> check_places(const init_options& given) {
   struct place {

@@ -22,6 +22,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <map>
 #include <memory>
 
 namespace ovir::apps {
@@ -70,7 +71,8 @@ public:
                 load_model(around_, path == embedded_model_path ? std::string{} : path));
     auto model = std::make_shared<actors::catalog_model>();
     const compute::model_config& config = ready.weights.config;
-    if (how_.roles.has(role::worker)) {
+    const bool holds = how_.roles.has(role::worker) && layers != layer_range{};
+    if (holds) {
       const std::uint64_t memory =
           how_.memory_bytes > 0 ? how_.memory_bytes : around_.environment.memory_bytes() / 5 * 4;
       model->held = layers.value_or(fitting(ready.weights, memory));
@@ -84,8 +86,9 @@ public:
       OVIR_TRY(pack_model(ready, model->held, kernels_, around_.environment, runner));
       model->held_bytes = range_bytes(ready.weights, model->held);
     }
-    OVIR_TRY(name_by_content(*model, ready, fetched));
+    OVIR_TRY(name_by_content(*model, ready, path, fetched));
     model->name = fetched ? to_hex(model->id).substr(0, digits_of_name) : file_name(path);
+    model->path = path;
     model->weights = std::move(ready.weights);
     if (how_.roles.has(role::scheduler)) {
       model->vocabulary = std::move(ready.vocabulary);
@@ -101,16 +104,18 @@ public:
 private:
   static constexpr std::size_t digits_of_name = 16; ///< of a model that came without a file's name
 
-  static result<void>
-  name_by_content(actors::catalog_model& model, ready_model& ready,
-                  const std::shared_ptr<const compute::model_manifest>& fetched) {
+  /// A whole file is hashed when it is loaded first: other layers of it have the same manifest.
+  result<void>
+  name_by_content(actors::catalog_model& model, ready_model& ready, const std::string& path,
+                  const std::shared_ptr<const compute::model_manifest>& fetched) const {
     model.whole = fetched == nullptr;
-    model.manifest = fetched;
-    if (model.whole) {
+    model.manifest = model.whole ? (*hashed_)[path] : fetched;
+    if (!model.manifest) {
       OVIR_ASSIGN(compute::model_manifest made,
                   compute::manifest_of(ready.source.metadata,
                                        [&ready] { ready.source.file->release_pages(); }));
       model.manifest = std::make_shared<const compute::model_manifest>(std::move(made));
+      (*hashed_)[path] = model.manifest;
     }
     model.id = compute::name_of(*model.manifest);
     return {};
@@ -124,6 +129,9 @@ private:
   surroundings& around_;
   const supervision::node_options& how_;
   const compute::kernel_set& kernels_;
+  /// By path; of one node, which loads one part after another.
+  std::shared_ptr<std::map<std::string, std::shared_ptr<const compute::model_manifest>>> hashed_{
+      std::make_shared<std::map<std::string, std::shared_ptr<const compute::model_manifest>>>()};
 };
 
 // Ends early when a signal comes.
@@ -177,7 +185,8 @@ void show_life(service_manager& manager, supervision::node& running, surrounding
 } // namespace
 
 result<exit_code> run_node(const supervision::node_options& how, surroundings& around,
-                           const std::function<result<supervision::node_options>()>& reread) {
+                           const std::function<result<supervision::node_options>()>& reread,
+                           const std::function<void(const supervision::node&)>& begun) {
   const char* const isa = std::getenv("OVIR_ISA");
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(isa == nullptr ? "" : isa));
   OVIR_TRY(around.environment.make_folder(how.state));
@@ -211,6 +220,9 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
     write_note(fmt::format("answers {} on {}\n",
                            how.gateway->tls_certificate.empty() ? "http" : "https",
                            node->http_address()));
+  }
+  if (begun) {
+    begun(*node);
   }
   service_manager manager{around.environment.now()};
   manager.ready(fmt::format("node '{}' listens on {}", how.name, node->listen_address()));

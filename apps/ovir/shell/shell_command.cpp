@@ -128,6 +128,7 @@ const std::vector<command_spec>& table() {
       {"models", "Models and who holds which layers", {}},
       {"cache", "What the node keeps for reuse, and what that saved", {}},
       {"fetches", "Weights the node fetches from others, and what it served", {}},
+      {"placement", "Who holds which layers, who shall, and why", {}},
       {"audits", "Who was convicted of what, and what the node's verifier knows of others", {}},
       {"tree", "Supervision tree of the node, with restarts", {}},
       {"jobs", "Requests that run or wait", {}},

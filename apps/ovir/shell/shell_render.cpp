@@ -1,6 +1,7 @@
 #include "apps/ovir/shell/shell_render.hpp"
 
 #include "apps/ovir/shell/explain_cache.hpp"
+#include "apps/ovir/shell/placement_text.hpp"
 #include "apps/ovir/shell/why_text.hpp"
 #include "compute/base/printable.hpp"
 
@@ -400,6 +401,7 @@ std::string render(std::string_view command, const json& data) {
       {"models", models_text},
       {"cache", cache_text},
       {"fetches", fetches_text},
+      {"placement", placement_text},
       {"tree", [](const json& d) { return tree_text(at(d, "tree"), 0); }},
       {"jobs", [](const json& d) { return jobs_text(list_at(d, "jobs")); }},
       {"job", job_text},

@@ -21,6 +21,7 @@ node_advert some_advert() {
   a.admin_address = "node.example:7002";
   a.roles.add(role::worker).add(role::store);
   a.draining = true;
+  a.placed = true;
   a.held = {{digest{{1, 2, 3}}, {0, 4}, 8}, {digest{{4}}, {4, 8}, 8}};
   a.memory_bytes = 1ULL << 40U;
   a.memory_free = 12'345;

@@ -41,6 +41,7 @@ protected:
     member m;
     m.node = id(n);
     m.advert.roles = role_set{}.add(role::worker).add(role::scheduler);
+    m.advert.placed = true;
     m.advert.memory_bytes = layers * weights_per_layer;
     m.advert.decode_bytes_per_second = 1'000'000;
     members_.push_back(std::move(m));

@@ -1,0 +1,296 @@
+#include "apps/key_file.hpp"
+#include "apps/ovir/base/embedded_model.hpp"
+#include "apps/ovir/base/node_address.hpp"
+#include "apps/ovir/base/package_commands.hpp"
+#include "apps/ovir/base/size_text.hpp"
+#include "apps/ovir/node/free_port.hpp"
+#include "apps/ovir/node/node_config.hpp"
+#include "apps/ovir/node/node_run.hpp"
+#include "apps/ovir/node/toml_text.hpp"
+#include "apps/state_folder.hpp"
+#include "compute/gguf/manifest.hpp"
+#include "messages/cid.hpp"
+#include "messages/limits/general.hpp"
+#include "messages/swarm_line.hpp"
+#include "node/node.hpp"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace ovir::apps {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct up_options {
+  std::string folder; ///< empty: `up` in the state folder
+  std::string model{embedded_model_path};
+  std::string line; ///< of the swarm to join; empty: a new one
+  std::string name; ///< empty: the machine's
+  std::string memory;
+  std::string
+      listen;       ///< empty: the machine's address, with the first port from 7300 on that is free
+  std::string http; ///< likewise 127.0.0.1 and 7380
+  std::string shells; ///< likewise 127.0.0.1 and 7310
+  std::uint32_t threads{0};
+  std::uint32_t context{0};
+  bool as_json{false};
+};
+
+constexpr std::uint16_t first_listen_port = 7300;
+constexpr std::uint16_t first_shells_port = 7310;
+constexpr std::uint16_t first_http_port = 7380;
+/// Positions that a swarm promises to a request unless told otherwise: nodes keep room for them.
+constexpr std::uint32_t usual_context = 4'096;
+constexpr std::string_view line_file = "swarm";
+constexpr std::size_t line_bytes_max = 2 * limits::seeds_max * limits::address_bytes_max;
+
+std::string path_in(const std::string& folder, std::string_view file) {
+  return (fs::path{folder} / file).string();
+}
+
+role_set roles_of_member() { return role_set{}.add(role::worker).add(role::scheduler); }
+
+/// A swarm of its own, of this model.
+result<swarm_line> new_swarm(up_options& given, surroundings& around) {
+  std::array<std::byte, secret_key::seed_size> seed{};
+  around.environment.random(seed);
+  swarm_line line{{}, secret_key::from_seed(seed), {}, 0};
+  if (const auto name = digest_from_cid(given.model)) {
+    line.model = *name;
+    line.context = given.context == 0 ? usual_context : given.context;
+    return line;
+  }
+  const bool embedded = given.model == embedded_model_path;
+  OVIR_ASSIGN(const ready_model model, load_model(around, embedded ? std::string{} : given.model));
+  OVIR_ASSIGN(const compute::model_manifest manifest, compute::manifest_of(model.source.metadata));
+  line.model = compute::name_of(manifest);
+  const std::uint32_t all = model.weights.config.context;
+  line.context = given.context == 0 ? std::min(usual_context, all) : given.context;
+  return line;
+}
+
+result<swarm_line> swarm_of(up_options& given, surroundings& around) {
+  if (given.line.empty()) {
+    return new_swarm(given, around);
+  }
+  OVIR_ASSIGN(swarm_line line, swarm_line_from(given.line));
+  for (const std::string& member : line.members) {
+    if (const auto good = check_address(member, address_use::connect); !good) {
+      return in_context("the line of --join names " + member, good.error());
+    }
+  }
+  given.model = to_cid(line.model);
+  return line;
+}
+
+result<void> complete(up_options& how) {
+  if (how.listen.empty()) {
+    OVIR_ASSIGN(how.listen, free_place(address_of_machine(), first_listen_port));
+  }
+  if (how.shells.empty()) {
+    OVIR_ASSIGN(how.shells, free_place("127.0.0.1", first_shells_port));
+  }
+  if (how.http.empty()) {
+    OVIR_ASSIGN(how.http, free_place("127.0.0.1", first_http_port));
+  }
+  if (how.name.empty()) {
+    how.name = machine_name();
+  }
+  if (!digest_from_cid(how.model) && how.model != embedded_model_path) {
+    how.model = fs::absolute(how.model).lexically_normal().string();
+  }
+  return {};
+}
+
+result<std::string> limits_text(const up_options& how, const swarm_line& line) {
+  std::string out = fmt::format("\n[limits]\ncontext = {}\n", line.context);
+  if (!how.memory.empty()) {
+    OVIR_ASSIGN(const std::uint64_t bytes, bytes_from(how.memory));
+    const std::uint64_t mib = bytes >> 20U;
+    if (mib == 0) {
+      return fail(errc::invalid_argument, "--memory {} is less than a MiB", how.memory);
+    }
+    out += fmt::format("memory_mib = {}\n", mib);
+  }
+  if (how.threads > 0) {
+    out += fmt::format("threads = {}\n", how.threads);
+  }
+  return out;
+}
+
+result<std::string> config_text(const up_options& how, const swarm_line& line,
+                                const std::string& leave, const node_id& person) {
+  std::string seeds;
+  for (const std::string& member : line.members) {
+    seeds += (seeds.empty() ? "" : ", ") + toml_text(member);
+  }
+  OVIR_ASSIGN(const std::string limits, limits_text(how, line));
+  return fmt::format(
+      "# Made by `ovir up`, which goes on with it; `ovir node -c` starts the same node.\n"
+      "name = {}\ncluster = \"swarm-{}\"\nroles = [\"worker\", \"scheduler\"]\nstate = \".\"\n"
+      "listen = {}\nadmin_listen = {}\n{}"
+      "\n# Whose signature lets nodes in: that of the swarm's own key, which its line contains.\n"
+      "admins = [\"{}\"]\njoin_token = \"{}\"\n"
+      "\n# Who may look and operate, with `ovir shell`.\n"
+      "[[access]]\nkey = \"{}\"\nroles = [\"reader\", \"operator\"]\n"
+      "\n# Its layers are placed by the swarm.\n[[model]]\npath = {}\n{}"
+      "\n# OpenAI's clients, and the console in a browser.\n[gateway]\nlisten = {}\n",
+      toml_text(how.name), to_hex(line.key.id()).substr(0, 12), toml_text(how.listen),
+      toml_text(how.shells), seeds.empty() ? std::string{} : "seeds = [" + seeds + "]\n",
+      to_hex(line.key.id()), leave, to_hex(person), toml_text(how.model), limits,
+      toml_text(how.http));
+}
+
+/// Makes the node's files, all of them or none that counts: the configuration comes last.
+result<void> make(up_options how, const std::string& config, surroundings& around) {
+  OVIR_ASSIGN(swarm_line line, swarm_of(how, around));
+  OVIR_TRY(complete(how));
+  OVIR_TRY(around.environment.make_folder(how.folder));
+  OVIR_ASSIGN(const kept_key node, keep_key(around.environment, key_path_in(how.folder)));
+  OVIR_ASSIGN(const std::string people, operator_folder());
+  OVIR_ASSIGN(const kept_key person, keep_key(around.environment, admin_key_path_in(people)));
+  std::array<std::byte, 16> nonce{};
+  around.environment.random(nonce);
+  const auto end =
+      around.environment.unix_seconds() +
+      static_cast<std::uint64_t>(std::chrono::seconds{limits::token_lifetime_max}.count());
+  const std::string leave =
+      to_text(issue_token(line.key, node.key.id(), roles_of_member(), end, nonce));
+  OVIR_ASSIGN(const std::string text, config_text(how, line, leave, person.key.id()));
+  OVIR_TRY(parse_node_config(config, text));
+  if (line.members.empty()) {
+    line.members.push_back(how.listen);
+  }
+  const std::string secret = to_text(line) + "\n";
+  OVIR_ASSIGN(const bool first,
+              around.environment.make_secret_file(path_in(how.folder, line_file),
+                                                  std::as_bytes(std::span{secret})));
+  if (!first) {
+    return fail(errc::invalid_argument,
+                "{} is there already, without a configuration beside it; remove it, or name "
+                "another folder by --folder",
+                path_in(how.folder, line_file));
+  }
+  OVIR_ASSIGN(const bool made,
+              around.environment.make_secret_file(config, std::as_bytes(std::span{text})));
+  return made ? result<void>{}
+              : fail(errc::busy, "{} was made by another program meanwhile", config);
+}
+
+/// The line that other machines join by, with this node's own address first.
+result<std::string> line_of(const std::string& folder, const std::string& address,
+                            surroundings& around) {
+  std::string text(line_bytes_max, '\0');
+  OVIR_ASSIGN(const std::size_t size,
+              around.environment.read_secret_file(path_in(folder, line_file),
+                                                  std::as_writable_bytes(std::span{text})));
+  text.resize(size);
+  while (!text.empty() && text.back() == '\n') {
+    text.pop_back();
+  }
+  OVIR_ASSIGN(swarm_line line, swarm_line_from(text));
+  std::erase_if(line.members, [&](const std::string& member) {
+    return member == address || has_any_port(member);
+  });
+  line.members.insert(line.members.begin(), address);
+  line.members.resize(std::min(line.members.size(), limits::seeds_max));
+  return to_text(line);
+}
+
+result<exit_code> up(const up_options& given, surroundings& around) {
+  up_options how = given;
+  if (how.folder.empty()) {
+    OVIR_ASSIGN(const std::string state, state_folder());
+    how.folder = path_in(state, "up");
+  }
+  how.folder = fs::absolute(how.folder).lexically_normal().string();
+  const std::string config = path_in(how.folder, "node.toml");
+  const bool known = fs::exists(config);
+  if (known && (!given.line.empty() || given.model != embedded_model_path)) {
+    return fail(errc::invalid_argument,
+                "{} is a node's already: start that by `ovir up` alone, or name another folder by "
+                "--folder",
+                how.folder);
+  }
+  if (!known) {
+    OVIR_TRY(make(how, config, around));
+  }
+  const auto reread = [&around, config] { return read_node_config(around.environment, config); };
+  OVIR_ASSIGN(const auto options, reread());
+  result<void> said;
+  const auto say = [&](const supervision::node& started) -> result<void> {
+    OVIR_ASSIGN(const std::string line, line_of(how.folder, started.listen_address(), around));
+    if (how.as_json) {
+      return write_document(json{{"join", line},
+                                 {"http", started.http_address()},
+                                 {"shells", started.admin_address()},
+                                 {"folder", how.folder}});
+    }
+    write_note(fmt::format("console:     http://{}/console\nlook at it:  ovir shell --connect {}\n"
+                           "next machine:\n",
+                           started.http_address(), started.admin_address()));
+    return write_output(fmt::format("ovir up --join {}\n", line));
+  };
+  OVIR_ASSIGN(const exit_code ended,
+              run_node(options, around, reread,
+                       [&](const supervision::node& started) { said = say(started); }));
+  OVIR_TRY(said);
+  return ended;
+}
+
+} // namespace
+
+void add_up(CLI::App& app, chosen_command& chosen) {
+  CLI::App* const command =
+      app.add_subcommand("up", "Start a swarm with one line, or join one with another");
+  const auto given = std::make_shared<up_options>();
+  command->footer(
+      "The first machine starts with a model and prints the line for the next one. Layers are\n"
+      "placed by the swarm: complete first, then twice where the machines have room, and anew\n"
+      "when machines come or go (`placement` in ovir shell). Who has the line can join, and let\n"
+      "others in: give it to machines that you trust. Started again in the same folder, the node\n"
+      "goes on. `ovir init` makes a node that is told what it holds.\n"
+      "\nExamples:\n"
+      "  ovir up -m model.gguf\n"
+      "  ovir up --join 192.168.1.5:7300/ovir-swarm-...\n"
+      "  ovir up --memory 12G --threads 8");
+  command
+      ->add_option("-m,--model", given->model,
+                   "Of a new swarm: GGUF file, a model's name by content, or embedded")
+      ->capture_default_str();
+  command->add_option("--join", given->line, "The line that a member of the swarm printed");
+  command->add_option("--memory", given->memory,
+                      "For weights and requests, such as 12G (default: 80 % of the machine's)");
+  command->add_option("-t,--threads", given->threads, "Compute threads (default: all processors)")
+      ->check(CLI::Range(std::uint32_t{1}, limits::threads_max));
+  command
+      ->add_option("--context", given->context,
+                   "Of a new swarm: positions promised to a request (default: the model's, at "
+                   "most 4096)")
+      ->check(CLI::Range(std::uint32_t{1}, limits::context_max));
+  command->add_option("--name", given->name, "What people call the node (default: the machine's)");
+  command->add_option("--listen", given->listen,
+                      "HOST:PORT where other members reach it (default: this machine's address, "
+                      "a free port from 7300 on)");
+  command->add_option("--http", given->http,
+                      "HOST:PORT for OpenAI's clients and the console (default: 127.0.0.1, a free "
+                      "port from 7380 on)");
+  command->add_option("--shells", given->shells,
+                      "HOST:PORT for ovir shell (default: 127.0.0.1, a free port from 7310 on)");
+  command->add_option("--folder", given->folder,
+                      "Folder for keys and state (default: up in $OVIR_HOME, else in "
+                      "$XDG_STATE_HOME/ovir, else in ~/.local/state/ovir)");
+  add_json(*command, given->as_json);
+  command->callback([given, &chosen] {
+    chosen.as_json = given->as_json;
+    chosen.run = [given](surroundings& around) { return up(*given, around); };
+  });
+}
+
+} // namespace ovir::apps

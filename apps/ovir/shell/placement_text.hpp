@@ -1,0 +1,13 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+
+namespace ovir::apps {
+
+/// Draws who holds which layers of each model, who shall, and what is done about the difference
+/// (docs/formats/admin.md, placement).
+[[nodiscard]] std::string placement_text(const nlohmann::json& data);
+
+} // namespace ovir::apps
