@@ -21,6 +21,8 @@ using namespace std::chrono_literals;
 
 /// In which nothing of a request is left behind.
 constexpr nanoseconds rest_bound = 240s;
+/// In which nothing is placed any more, once that is done.
+constexpr nanoseconds placed_rest = 90s;
 /// In which a lie that was told in a finished request is found.
 constexpr nanoseconds conviction_bound = 180s;
 /// Drawn last by a scheduler that ended, which no log has.
@@ -80,13 +82,26 @@ void swarm::check_rest() {
   const nanoseconds until = world_.now() + rest_bound;
   std::vector<std::string> wrong{"nobody was asked"};
   while (!wrong.empty() && world_.now() < until) {
-    wrong = wrong_at_rest(*ask_everybody(), hosts_, plan_.how.liars > 0);
+    const auto seen = ask_everybody();
+    wrong = wrong_at_rest(*seen, hosts_, plan_.how.liars > 0);
+    if (plan_.how.placed) {
+      const auto more = wrong_placement(*seen);
+      wrong.insert(wrong.end(), more.begin(), more.end());
+    }
     if (!wrong.empty()) {
       static_cast<void>(go([] { return false; }, world_.now() + 1s));
     }
   }
   for (std::string& one : wrong) {
     violate(std::move(one));
+  }
+  // What is done needs no orders: none of them undoes another.
+  if (const std::uint64_t given = monitor_.layer_orders(); plan_.how.placed && wrong.empty()) {
+    static_cast<void>(go([] { return false; }, world_.now() + placed_rest));
+    if (monitor_.layer_orders() > given) {
+      violate(fmt::format("{} orders were given after placement was done",
+                          monitor_.layer_orders() - given));
+    }
   }
 }
 

@@ -211,6 +211,8 @@ int main(int argc, char** argv) {
   app.add_flag("--fork", s.how.fork, "The only fault takes the keeper back to an earlier ledger");
   app.add_flag("--takeover", s.how.takeover,
                "The only fault ends a scheduler; its clients wait before they ask again");
+  app.add_flag("--placed", s.how.placed,
+               "Workers hold what placers order, and have room for a part of the model");
   app.add_flag("--no-ledger", s.no_ledger, "There is no ledger; requests are free");
   app.add_flag("--no-audits", s.no_audits, "No node signs or audits");
   app.add_option("--crowd", s.crowd_nodes,

@@ -150,10 +150,10 @@ std::string to_text(const plan& all) {
   std::string out = fmt::format(
       "seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\nledger {:d}\naudits {:d}\n"
       "liars {}\nhostile {}\nreuse {:d}\ncalm {:d}\ntakeover {:d}\nfork {:d}\naimed "
-      "{:d}\nnewcomers {}\n",
+      "{:d}\nplaced {:d}\nnewcomers {}\n",
       all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
       all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.reuse, all.how.calm,
-      all.how.takeover, all.how.fork, all.how.aimed, all.how.newcomers);
+      all.how.takeover, all.how.fork, all.how.aimed, all.how.placed, all.how.newcomers);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -176,7 +176,8 @@ bool read_intensity(const std::string& key, std::istringstream& words, intensity
   const std::map<std::string_view, bool*> flags{{"ledger", &how.ledger},    {"audits", &how.audits},
                                                 {"fork", &how.fork},        {"reuse", &how.reuse},
                                                 {"calm", &how.calm},        {"aimed", &how.aimed},
-                                                {"takeover", &how.takeover}};
+                                                {"takeover", &how.takeover},
+                                                {"placed", &how.placed}};
   if (const auto count = counts.find(key); count != counts.end()) {
     words >> *count->second;
     return true;

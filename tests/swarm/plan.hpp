@@ -81,6 +81,7 @@ struct intensity {
   bool reuse{true};     ///< half of the requests want no receipt: only
                         ///< those use what is kept
   bool calm{false};     ///< hours, in which what nodes keep grows
+  bool placed{false};   ///< workers hold what placers order, and have room for a part of the model
 };
 
 /// Everything of a run but what its seed draws while it runs. Parts may be left out of it, which

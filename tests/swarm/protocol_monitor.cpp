@@ -36,6 +36,9 @@ void protocol_monitor::hear_wire(std::size_t from, std::uint64_t life, std::size
     }
   } else if (const auto* const adopt = std::get_if<actors::wire_adopt>(&message->body)) {
     adoptions_[{to, adopt->log.id}] = {adopt->log.generation, adopt->log.drawn.size()};
+  } else if (std::holds_alternative<actors::wire_load>(message->body) ||
+             std::holds_alternative<actors::wire_unload>(message->body)) {
+    ++layer_orders_;
   }
 }
 

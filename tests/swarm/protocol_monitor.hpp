@@ -32,6 +32,8 @@ public:
             const std::vector<std::byte>& bytes);
   /// Its client was told that it is over.
   void cancelled(request_id request);
+  /// Orders to fetch or drop layers, so far.
+  [[nodiscard]] std::uint64_t layer_orders() const noexcept { return layer_orders_; }
   /// An entry of the ledger.
   void settled(const ledger::command& what);
 
@@ -55,6 +57,7 @@ private:
   std::map<std::pair<std::size_t, request_id>, adoption> adoptions_; ///< asked for last
   std::set<ledger::escrow_id> settlements_;                          ///< sent by honest nodes
   std::set<request_id> cancelled_; ///< and driven by one scheduler
+  std::uint64_t layer_orders_{0};
 };
 
 } // namespace ovir::swarm

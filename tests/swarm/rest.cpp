@@ -70,6 +70,10 @@ std::shared_ptr<told_state> ask_all(const std::vector<std::unique_ptr<host>>& ho
                                  [who](told_state& s, const actors::members_changed& seen) {
                                    s.views.emplace_back(who, seen.members);
                                  });
+    ask<actors::placement_view>(*node, "placer", actors::describe_placement{}, state,
+                                [who](told_state& s, const actors::placement_view& view) {
+                                  s.placements.emplace_back(who, view);
+                                });
     look_after(*h);
   }
   return state;
@@ -116,6 +120,26 @@ std::vector<std::string> wrong_at_rest(const told_state& seen,
   }
   const auto views = wrong_views(seen, hosts);
   wrong.insert(wrong.end(), views.begin(), views.end());
+  return wrong;
+}
+
+std::vector<std::string> wrong_placement(const told_state& seen) {
+  std::vector<std::string> wrong;
+  std::size_t placers = 0;
+  for (const auto& [who, view] : seen.placements) {
+    for (const auto& model : view.models) {
+      placers += model.here ? 1 : 0;
+      if (model.here && !model.aim.served) {
+        wrong.push_back(fmt::format("n{} places a model so that it is not served", who));
+      }
+    }
+    if (const std::size_t orders = view.under_way.size() + view.next.size() + view.waiting) {
+      wrong.push_back(fmt::format("n{} has {} orders at rest", who, orders));
+    }
+  }
+  if (placers != 1) {
+    wrong.push_back(fmt::format("{} nodes place the model", placers));
+  }
   return wrong;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/members/membership_actor.hpp"
+#include "actors/placement/placer_actor.hpp"
 #include "actors/request/jobs_core.hpp"
 #include "ledger/rules/command.hpp"
 #include "tests/swarm/host.hpp"
@@ -27,6 +28,7 @@ struct told_state {
   std::uint64_t unsettled{0}; ///< requests whose payment is open
   by_host<std::vector<actors::job_view>> jobs;
   by_host<actors::members_view> views;
+  by_host<actors::placement_view> placements; ///< of schedulers
 
   [[nodiscard]] bool complete() const noexcept { return asked > 0 && told == asked; }
   [[nodiscard]] std::size_t running() const;
@@ -43,6 +45,9 @@ wrong_at_rest(const told_state& seen, const std::vector<std::unique_ptr<host>>& 
 /// Members that are counted and are not there, and the other way round.
 [[nodiscard]] std::vector<std::string> wrong_views(const told_state& seen,
                                                    const std::vector<std::unique_ptr<host>>& hosts);
+/// Why the placement of the model is not done: one scheduler places it, so that it is served, and
+/// gives no orders.
+[[nodiscard]] std::vector<std::string> wrong_placement(const told_state& seen);
 /// The job of a scheduler that has the whole answer to this request; null: none has.
 [[nodiscard]] const actors::job_view* answered_by(const told_state& seen, request_id request);
 

@@ -65,6 +65,10 @@ ledger::policy rules() {
   return p;
 }
 
+/// Of 8, for which a worker has room where layers are placed: each is held twice, and all are held
+/// once where two workers are left.
+constexpr std::uint32_t placed_layers = 5;
+
 /// Nodes 0 and 1 have HTTP endpoints; at least two workers hold each layer.
 supervision::node_options options_of(std::size_t number, const intensity& how) {
   supervision::node_options o;
@@ -97,7 +101,7 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
     gateway.listen = address_of(number, 80);
     o.gateway = gateway;
   }
-  if (number != 0) {
+  if (number != 0 && !how.placed) {
     constexpr std::uint32_t half = tiny_model::layers / 2;
     switch (number % 4) {
     case 1: model.layers = layer_range{0, half + 1}; break;
@@ -180,6 +184,9 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   setting.key_seed = key_seed;
   setting.options = options_of(number, plan_.how);
   setting.options.admins = {operator_key.id()};
+  if (plan_.how.placed) {
+    setting.options.memory_bytes = model_.memory_for(placed_layers);
+  }
   if (number >= plan_.how.nodes) {
     std::array<std::byte, 16> nonce{};
     world_.draws().split(number).fill(nonce);

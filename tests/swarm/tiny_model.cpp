@@ -1,11 +1,14 @@
 #include "tests/swarm/tiny_model.hpp"
 
+#include "actors/path/planner.hpp"
+#include "actors/placement/placement_state.hpp"
 #include "compute/forward/segment.hpp"
 #include "compute/make/synth.hpp"
 #include "tests/swarm/stand_in.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace ovir::swarm {
@@ -65,7 +68,9 @@ load(const std::shared_ptr<const std::vector<std::byte>>& bytes,
   model->kernels = &kernels;
   model->prefill_chunk = 32;
   model->context = 256;
-  model->held_bytes = 100'000ULL * held.size();
+  model->path = tiny_model::path;
+  const actors::model_shape shape = actors::shape_of(model->weights, model->prefill_chunk);
+  model->held_bytes = held.size() == 0 ? 0 : actors::decode_bytes(shape, held) + shape.embedding;
   return model;
 }
 
@@ -98,6 +103,16 @@ supervision::model_loader tiny_model::loader(bool holds, bool lies) const {
     const layer_range held = holds ? wanted.value_or(layer_range{0, layers}) : layer_range{0, 0};
     return load(bytes, manifest, id, held, *kernels, runner);
   };
+}
+
+std::uint64_t tiny_model::memory_for(std::uint32_t held) const {
+  const actors::placeable_model whole{
+      id_, actors::shape_of(entry_->weights, entry_->prefill_chunk), entry_->context};
+  actors::layer_marks marks(layers);
+  std::fill(marks.begin(), marks.begin() + held, true);
+  const std::uint64_t first = actors::bytes_of(whole, marks);
+  std::reverse(marks.begin(), marks.end());
+  return std::max(first, actors::bytes_of(whole, marks));
 }
 
 std::string tiny_model::text(const std::vector<token_id>& tokens) const {

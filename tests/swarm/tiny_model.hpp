@@ -42,6 +42,8 @@ public:
   /// Of nodes that `hold`; on a node without the role worker, nothing.
   /// One that `lies` computes something wrong now and then.
   [[nodiscard]] supervision::model_loader loader(bool holds, bool lies) const;
+  /// Bytes of memory in which a node holds so many layers, and no more, with a request's room.
+  [[nodiscard]] std::uint64_t memory_for(std::uint32_t held) const;
   /// What one process alone answers.
   [[nodiscard]] const std::vector<token_id>& answer(const wanted_answer& wanted);
   /// Of an answer, as clients read it.
