@@ -8,6 +8,7 @@
 #include "messages/limits/general.hpp"
 #include "messages/node_id.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -135,5 +136,13 @@ struct node_options {
   std::uint64_t log_bytes_max{16U << 20U}; ///< then it rotates
   std::uint32_t log_files_max{4};
 };
+
+/// Whether placers decide what the node holds: it is a worker that takes orders, and no [[model]]
+/// of its configuration names layers.
+[[nodiscard]] inline bool is_placed(const node_options& options) {
+  return options.roles.has(role::worker) && options.fetch_orders &&
+         std::none_of(options.models.begin(), options.models.end(),
+                      [](const model_option& model) { return model.layers.has_value(); });
+}
 
 } // namespace ovir::supervision

@@ -9,13 +9,6 @@
 
 namespace ovir::supervision {
 
-bool is_placed(const node_options& options) {
-  return options.roles.has(role::worker) && options.fetch_orders &&
-         std::none_of(options.models.begin(), options.models.end(), [](const model_option& model) {
-           return model.layers.has_value() && model.layers->size() > 0;
-         });
-}
-
 std::uint32_t threads_of(const node_options& options) {
   const std::uint32_t all = std::max(1U, std::thread::hardware_concurrency());
   return std::min(options.threads == 0 ? all : options.threads, limits::threads_max);

@@ -14,10 +14,6 @@
 /// What follows from a node's options before it starts.
 namespace ovir::supervision {
 
-/// Whether placers decide what the node holds: it is a worker that takes orders, and no [[model]]
-/// of its configuration names layers.
-[[nodiscard]] bool is_placed(const node_options& options);
-
 [[nodiscard]] std::uint32_t threads_of(const node_options& options);
 /// Who may connect, but this node itself.
 [[nodiscard]] std::map<node_id, role_set> keys_of(const node_options& options, const node_id& self);

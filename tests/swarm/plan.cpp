@@ -173,11 +173,10 @@ bool read_intensity(const std::string& key, std::istringstream& words, intensity
   const std::map<std::string_view, std::size_t*> counts{
       {"nodes", &how.nodes}, {"requests", &how.requests}, {"faults", &how.faults},
       {"liars", &how.liars}, {"hostile", &how.hostile},   {"newcomers", &how.newcomers}};
-  const std::map<std::string_view, bool*> flags{{"ledger", &how.ledger},    {"audits", &how.audits},
-                                                {"fork", &how.fork},        {"reuse", &how.reuse},
-                                                {"calm", &how.calm},        {"aimed", &how.aimed},
-                                                {"takeover", &how.takeover},
-                                                {"placed", &how.placed}};
+  const std::map<std::string_view, bool*> flags{
+      {"ledger", &how.ledger},     {"audits", &how.audits}, {"fork", &how.fork},
+      {"reuse", &how.reuse},       {"calm", &how.calm},     {"aimed", &how.aimed},
+      {"takeover", &how.takeover}, {"placed", &how.placed}};
   if (const auto count = counts.find(key); count != counts.end()) {
     words >> *count->second;
     return true;

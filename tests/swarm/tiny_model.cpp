@@ -106,8 +106,8 @@ supervision::model_loader tiny_model::loader(bool holds, bool lies) const {
 }
 
 std::uint64_t tiny_model::memory_for(std::uint32_t held) const {
-  const actors::placeable_model whole{
-      id_, actors::shape_of(entry_->weights, entry_->prefill_chunk), entry_->context};
+  const actors::placeable_model whole{id_, actors::shape_of(entry_->weights, entry_->prefill_chunk),
+                                      entry_->context};
   actors::layer_marks marks(layers);
   std::fill(marks.begin(), marks.begin() + held, true);
   const std::uint64_t first = actors::bytes_of(whole, marks);

@@ -67,17 +67,22 @@ void write_identity(table_writer& out, const node_options& o) {
   }
 }
 
+std::string_view layers_word(const node_options& o) {
+  return !o.roles.has(role::worker)  ? "no layers"
+         : supervision::is_placed(o) ? "the layers that the cluster places here"
+                                     : "as many layers as fit";
+}
+
 void write_models(table_writer& out, const node_options& o) {
   if (o.models.empty()) {
     out.line("model", "(none)");
   }
-  const bool holds = o.roles.has(role::worker);
   for (const model_option& model : o.models) {
     if (model.layers) {
       out.line("model", "{}, layers {}-{}", model.path, model.layers->first,
                model.layers->last - 1);
     } else {
-      out.line("model", "{}, {}", model.path, holds ? "as many layers as fit" : "no layers");
+      out.line("model", "{}, {}", model.path, layers_word(o));
     }
   }
 }
