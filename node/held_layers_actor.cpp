@@ -148,6 +148,11 @@ layer_range held_layers::joined(const digest& model, const std::string& path,
 
 void held_layers::add(const actors::fetched_segment& fetched, loaded done) {
   around_.pool->post([this, fetched, done = std::move(done)](compute::parallel_runner& runner) {
+    // A part without layers would take the place of those that hold some.
+    if (const auto known = around_.models->find(fetched.model);
+        known && fetched.layers.size() == 0) {
+      return done(known);
+    }
     done(load_now(fetched.path, joined(fetched.model, fetched.path, fetched.layers),
                   fetched.manifest, runner));
   });

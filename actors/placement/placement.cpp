@@ -9,6 +9,23 @@
 
 namespace ovir::actors {
 
+std::uint32_t placed_positions(std::uint32_t promised) noexcept {
+  return std::clamp(promised, 1U, limits::placement_positions_max);
+}
+
+std::uint32_t layers_that_fit(const placeable_model& model, std::uint64_t memory) {
+  layer_marks marks(model.shape.layer_weights.size());
+  std::uint32_t held = 0;
+  while (held < marks.size()) {
+    marks[held] = true;
+    if (bytes_of(model, marks) > memory) {
+      break;
+    }
+    ++held;
+  }
+  return held;
+}
+
 std::string_view to_string(placement_reason reason) {
   switch (reason) {
   case placement_reason::nobody_holds: return "no node holds them";

@@ -22,6 +22,11 @@ struct placeable_model {
   bool wanted{true};          ///< otherwise all nodes drop it
 };
 
+/// What `placeable_model::positions` is for a model whose requests are promised so many.
+[[nodiscard]] std::uint32_t placed_positions(std::uint32_t promised) noexcept;
+/// How many of the model's first layers a node of this memory holds as placers count.
+[[nodiscard]] std::uint32_t layers_that_fit(const placeable_model& model, std::uint64_t memory);
+
 /// A member that is alive and not draining; what others hold counts for nothing.
 struct placement_node {
   using holdings = std::map<digest, std::vector<layer_range>>;

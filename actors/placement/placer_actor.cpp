@@ -20,8 +20,8 @@ std::vector<known_model> known_models(const model_catalog& catalog) {
   std::vector<known_model> models;
   for (const auto& part : catalog.all()) {
     if (models.empty() || models.back().id != part->id) {
-      models.push_back(
-          {part->id, shape_of(part->weights, part->prefill_chunk), std::max(part->context, 1U)});
+      models.push_back({part->id, shape_of(part->weights, part->prefill_chunk),
+                        placed_positions(part->context)});
     }
   }
   return models;

@@ -16,6 +16,10 @@ inline constexpr std::size_t placement_layout_nodes_max = 48;
 // Partial paths that are looked at to see whether a placement serves its model.
 inline constexpr std::size_t placement_paths_max = 4096;
 
+// A node keeps room for a request of so many positions, or of what the model promises if that is
+// less: longer ones take what is left.
+inline constexpr std::uint32_t placement_positions_max = 2'048;
+
 // A node that does not answer is counted for so long as if it held what it held: one that was
 // restarted is back by then.
 inline constexpr std::chrono::milliseconds placement_patience{5'000};

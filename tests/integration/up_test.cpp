@@ -24,8 +24,8 @@ using apps::json;
 constexpr std::uint32_t layers = 8;
 /// What the swarm says of itself may take so long to be true.
 constexpr std::chrono::seconds patience{120};
-/// For weights and requests: three of the layers, with the buffers of a stage.
-constexpr const char* room_for_some = "36M";
+/// For weights and requests: half of the layers, with the buffers of a stage.
+constexpr const char* room_for_some = "40M";
 
 class up : public ::testing::Test {
 protected:
@@ -183,6 +183,7 @@ TEST_F(up, four_machines_with_room_for_a_part_each_hold_the_model_and_any_death_
   for (std::size_t i = 0; i < 4; ++i) {
     expect_same(ask(i, 10 + i), right);
   }
+  ASSERT_TRUE(wait_until([&] { return copies(0) == 2; })) << shell(0).data("placement");
   const json models = shell(1).data("models").at("models").at(0);
   EXPECT_EQ(models.at("complete"), true);
 
@@ -193,7 +194,7 @@ TEST_F(up, four_machines_with_room_for_a_part_each_hold_the_model_and_any_death_
 
   // The one that brought the model: its file is gone with it.
   add(room_for_some);
-  ASSERT_TRUE(wait_until([&] { return knows_all(4) && copies(4) >= 1; }));
+  ASSERT_TRUE(wait_until([&] { return knows_all(4) && copies(4) == 2; }));
   kill(0);
   expect_same(ask(3, 30), right);
   ASSERT_TRUE(wait_until([&] { return knows_all(3) && copies(3) >= 1; }));

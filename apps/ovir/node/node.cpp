@@ -1,5 +1,6 @@
 #include "node/node.hpp"
 
+#include "actors/placement/placement.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/key_file.hpp"
 #include "apps/ovir/base/command.hpp"
@@ -48,9 +49,17 @@ std::uint64_t range_bytes(const compute::model& m, layer_range layers) {
   return total + (head ? compute::held_bytes(m.output) : 0);
 }
 
-// As many layers from the first as the memory has room for beside caches: four fifths of it.
-layer_range fitting(const compute::model& m, std::uint64_t memory) {
+// As many layers from the first as the memory has room for: where placers decide about the others,
+// as they count, which may be none; else four fifths of it, beside caches.
+layer_range fitting(const compute::model& m, std::uint64_t memory,
+                    const supervision::node_options& how) {
   layer_range best{0, 0};
+  if (supervision::is_placed(how)) {
+    const std::uint32_t promised = how.context_max == 0 ? m.config.context : how.context_max;
+    best.last = actors::layers_that_fit(
+        {{}, actors::shape_of(m, how.prefill_chunk), actors::placed_positions(promised)}, memory);
+    return best;
+  }
   while (best.last < m.config.layers && range_bytes(m, {0, best.last + 1}) <= memory / 5 * 4) {
     ++best.last;
   }
@@ -72,10 +81,12 @@ public:
     auto model = std::make_shared<actors::catalog_model>();
     const compute::model_config& config = ready.weights.config;
     const bool holds = how_.roles.has(role::worker) && layers != layer_range{};
+    const std::uint64_t memory =
+        how_.memory_bytes > 0 ? how_.memory_bytes : around_.environment.memory_bytes() / 5 * 4;
     if (holds) {
-      const std::uint64_t memory =
-          how_.memory_bytes > 0 ? how_.memory_bytes : around_.environment.memory_bytes() / 5 * 4;
-      model->held = layers.value_or(fitting(ready.weights, memory));
+      model->held = layers.value_or(fitting(ready.weights, memory, how_));
+    }
+    if (holds && (layers || model->held.size() > 0 || !supervision::is_placed(how_))) {
       if (model->held.last > config.layers || model->held.size() == 0) {
         return fail(errc::invalid_argument,
                     "{}: layers {}-{} cannot be held: the model has {} and the memory limit is {} "
