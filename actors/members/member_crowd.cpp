@@ -155,7 +155,8 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
   }
   const bool room = c.looking.size() < limits::short_links_max;
   if (now >= c.next_look && room && m.counted > 0) {
-    c.next_look = now + m.intervals(limits::look_intervals);
+    const bool known = std::uint64_t{c.met} * limits::met_share >= m.alive_count();
+    c.next_look = now + m.intervals(known ? limits::look_intervals : limits::neighbour_intervals);
     member_entry* const e = next_of(m, c.alive, [&m](const member_entry& one) {
       return one.where == member_standing::alive && !one.open && !m.linked(one.shown.node);
     });
@@ -362,6 +363,7 @@ void crowd_link_up(member_table& m, const node_id& peer, membership_time now,
   gossip_link& l = m.links.at(peer);
   l.fresh = m.crowd.fresh_first + m.crowd.fresh.size();
   m.crowd.looking.erase(peer);
+  ++m.crowd.met;
   const member_entry* const e = m.look_up(peer);
   if (e != nullptr && !m.counts(e->where)) {
     // Where one of the lost is back, there may be more.

@@ -159,6 +159,7 @@ struct crowd_state {
   std::set<node_id> accusers; ///< of this node, at this incarnation
   node_id pinged;
   std::uint32_t lost_hopes{0}; ///< looks at the dead to make soon
+  std::uint32_t met{0};        ///< links since the crowd began
   bool advert_waits{false};    ///< `self` says more than `own`
   allowance urgent{limits::urgent_burst, 1, limits::urgent_interval};
   membership_time doubts_paid{}; ///< refutations to single accusers are paid for until then

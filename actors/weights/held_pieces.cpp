@@ -31,6 +31,10 @@ result<held_pieces> held_pieces::of(model_catalog::entry part) {
   held.tokenizer_ = compute::tokenizer_bytes_of(held.part_->metadata);
   if (held.part_->whole) {
     held.ranges_ = {{0, held.list_.size()}};
+  } else if (held.part_->held.size() == 0) {
+    if (held.list_.manifest().tokenizer_bytes > 0) {
+      held.ranges_ = {{0, 1}};
+    }
   } else {
     OVIR_ASSIGN(std::vector<std::uint32_t> pieces, held.list_.of_segment(held.part_->held));
     held.ranges_ = ranges_of(std::move(pieces));

@@ -14,6 +14,9 @@ inline constexpr std::size_t short_links_max = 16;      // opened to look at mem
 inline constexpr std::uint32_t idle_intervals = 30;     // then a link nobody uses is closed
 inline constexpr std::uint32_t dial_intervals = 20;     // a member that is there is linked by then
 inline constexpr std::uint32_t look_intervals = 10;     // between looks at members without a link
+// A newcomer looks as often as it pings neighbours until one of so many members had a link with it:
+// from then on three vouchers among a node's neighbours are found for it everywhere.
+inline constexpr std::uint32_t met_share = 24;
 inline constexpr std::uint32_t neighbour_intervals = 2; // between pings of neighbours
 inline constexpr std::uint32_t exchange_intervals = 40; // between two digests, where they agree
 inline constexpr std::uint32_t catch_up_intervals = 4;  // where much is missing
@@ -31,9 +34,9 @@ inline constexpr std::size_t crowd_news_max = 32;         // updates told in pas
 inline constexpr std::size_t exchanged_buckets_max = 64;  // whose lines answer one digest
 inline constexpr std::size_t exchanged_updates_max = 384; // that answer one summary
 inline constexpr std::size_t sampled_updates = 16;        // likewise, for a node that knows few
-inline constexpr std::size_t claims_max = 1'024;          // vouched for before their advert came
-inline constexpr std::size_t fresh_max = 1'024;           // lines kept for slow neighbours
-inline constexpr std::size_t peer_claims_max = 256;       // of these, by one peer and sweep
+inline constexpr std::size_t claims_max = 4'096;          // vouched for before their advert came
+inline constexpr std::size_t fresh_max = 4'096;           // lines kept for slow neighbours
+inline constexpr std::size_t peer_claims_max = 1'024;     // of these, by one peer and sweep
 // What an accusation and an advert take of their node's allowance.
 inline constexpr std::uint32_t crowd_accusation_cost = 4;
 inline constexpr std::uint32_t crowd_advert_cost = 8;

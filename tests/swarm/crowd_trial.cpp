@@ -122,7 +122,35 @@ double crowd_trial::until_agreed(std::chrono::seconds most) {
     }
     second();
   }
+  expect(false, who_disagrees());
   return -1;
+}
+
+/// Of the nodes that run: how many others know the least known one, and whom the others lack.
+std::string crowd_trial::who_disagrees() const {
+  std::size_t running = 0;
+  std::size_t lacking = 0; // nodes that do not know all
+  std::vector<std::size_t> unknown_to(crowd_.size());
+  for (std::size_t i = 0; i < crowd_.size(); ++i) {
+    if (!crowd_.running(i) || !crowd_.honest(i)) {
+      continue;
+    }
+    ++running;
+    std::size_t lacks = 0;
+    for (std::size_t j = 0; j < crowd_.size(); ++j) {
+      const member* const m = crowd_.membership(i).find(crowd_.id(j));
+      const bool alive = m != nullptr && m->health == member_health::alive;
+      const bool there = crowd_.running(j) && !crowd_.divided(i, j);
+      unknown_to[j] += there && !alive ? 1 : 0;
+      lacks += alive != there ? 1 : 0;
+    }
+    lacking += lacks > 0 ? 1 : 0;
+  }
+  const auto lonely = static_cast<std::size_t>(
+      std::count_if(unknown_to.begin(), unknown_to.end(), [](std::size_t n) { return n > 0; }));
+  return fmt::format("{} of {} nodes are wrong about somebody; {} are unknown to some, one to {}",
+                     lacking, running, lonely,
+                     *std::max_element(unknown_to.begin(), unknown_to.end()));
 }
 
 void crowd_trial::sample() {

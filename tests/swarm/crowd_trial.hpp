@@ -30,6 +30,7 @@ private:
   void end();
   void second();
   void run_phase(const std::string& name, std::chrono::seconds span);
+  [[nodiscard]] std::string who_disagrees() const;
   double until_agreed(std::chrono::seconds most);
   [[nodiscard]] bool agrees(std::size_t i) const;
   /// A running honest node.
