@@ -48,12 +48,19 @@ TEST(peers_core, nodes_of_running_requests_are_involved) {
 TEST(peers_core, orders_are_taken_from_schedulers_alone) {
   const peers_core core;
   for (const wire_body& order : {wire_body{close_session{}}, wire_body{wire_open{}},
-                                 wire_body{wire_load{}}, wire_body{wire_adopted{}}}) {
+                                 wire_body{wire_load{}}, wire_body{wire_unload{}},
+                                 wire_body{wire_adopted{}}}) {
     EXPECT_EQ(core.judge(peer(1), only(role::scheduler), about(order)).to, receiver::host);
     const auto refused = core.judge(peer(1), only(role::worker), about(order));
     EXPECT_EQ(refused.to, receiver::none);
     EXPECT_FALSE(refused.refused.empty());
   }
+}
+
+TEST(peers_core, what_clients_of_another_scheduler_want_is_heard_from_schedulers_alone) {
+  const peers_core core;
+  EXPECT_EQ(core.judge(peer(1), only(role::scheduler), about(wire_asked{})).to, receiver::placer);
+  EXPECT_EQ(core.judge(peer(1), only(role::worker), about(wire_asked{})).to, receiver::none);
 }
 
 TEST(peers_core, a_request_to_adopt_and_a_refusal_to_fetch_are_taken_from_workers_alone) {
