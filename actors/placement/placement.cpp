@@ -2,6 +2,7 @@
 
 #include "actors/placement/placement_search.hpp"
 #include "actors/placement/placement_state.hpp"
+#include "messages/limits/placement.hpp"
 
 #include <algorithm>
 #include <iterator>
