@@ -8,12 +8,12 @@
 /// them (actors/members/member_crowd.hpp). Intervals are in probe intervals.
 namespace ovir::limits {
 
-inline constexpr std::size_t neighbours_drawn = 8;      // by a node itself; others draw it
-inline constexpr std::uint32_t redraw_intervals = 300;  // between two changes of one of them
-inline constexpr std::size_t short_links_max = 16;      // opened to look at members, at once
-inline constexpr std::uint32_t idle_intervals = 30;     // then a link nobody uses is closed
-inline constexpr std::uint32_t dial_intervals = 20;     // a member that is there is linked by then
-inline constexpr std::uint32_t look_intervals = 10;     // between looks at members without a link
+inline constexpr std::size_t neighbours_drawn = 8;     // by a node itself; others draw it
+inline constexpr std::uint32_t redraw_intervals = 300; // between two changes of one of them
+inline constexpr std::size_t short_links_max = 16;     // opened to look at members, at once
+inline constexpr std::uint32_t idle_intervals = 30;    // then a link nobody uses is closed
+inline constexpr std::uint32_t dial_intervals = 20;    // a member that is there is linked by then
+inline constexpr std::uint32_t look_intervals = 10;    // between looks at members without a link
 // A newcomer looks as often as it pings neighbours until one of so many members had a link with it:
 // from then on three vouchers among a node's neighbours are found for it everywhere.
 inline constexpr std::uint32_t met_share = 24;

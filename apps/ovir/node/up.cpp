@@ -54,8 +54,6 @@ std::string path_in(const std::string& folder, std::string_view file) {
   return (fs::path{folder} / file).string();
 }
 
-role_set roles_of_member() { return role_set{}.add(role::worker).add(role::scheduler); }
-
 /// A swarm of its own, of this model.
 result<swarm_line> new_swarm(up_options& given, surroundings& around) {
   std::array<std::byte, secret_key::seed_size> seed{};
@@ -89,7 +87,7 @@ result<swarm_line> swarm_of(up_options& given, surroundings& around) {
   return line;
 }
 
-result<void> complete(up_options& how) {
+result<void> complete_up(up_options& how) {
   if (how.listen.empty()) {
     OVIR_ASSIGN(how.listen, free_place(address_of_machine(), first_listen_port));
   }
@@ -150,7 +148,7 @@ result<std::string> config_text(const up_options& how, const swarm_line& line,
 /// Makes the node's files, all of them or none that counts: the configuration comes last.
 result<void> make(up_options how, const std::string& config, surroundings& around) {
   OVIR_ASSIGN(swarm_line line, swarm_of(how, around));
-  OVIR_TRY(complete(how));
+  OVIR_TRY(complete_up(how));
   OVIR_TRY(around.environment.make_folder(how.folder));
   OVIR_ASSIGN(const kept_key node, keep_key(around.environment, key_path_in(how.folder)));
   OVIR_ASSIGN(const std::string people, operator_folder());
@@ -160,8 +158,8 @@ result<void> make(up_options how, const std::string& config, surroundings& aroun
   const auto end =
       around.environment.unix_seconds() +
       static_cast<std::uint64_t>(std::chrono::seconds{limits::token_lifetime_max}.count());
-  const std::string leave =
-      to_text(issue_token(line.key, node.key.id(), roles_of_member(), end, nonce));
+  const std::string leave = to_text(issue_token(
+      line.key, node.key.id(), role_set{}.add(role::worker).add(role::scheduler), end, nonce));
   OVIR_ASSIGN(const std::string text, config_text(how, line, leave, person.key.id()));
   OVIR_TRY(parse_node_config(config, text));
   if (line.members.empty()) {

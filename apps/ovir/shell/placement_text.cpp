@@ -13,8 +13,6 @@ namespace ovir::apps {
 
 namespace {
 
-using json = nlohmann::json;
-
 constexpr std::size_t cells_max = 64;
 constexpr std::size_t name_cells = 16;
 constexpr std::uint64_t layers_max = 1'024;

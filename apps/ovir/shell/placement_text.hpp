@@ -1,6 +1,6 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include "apps/console.hpp"
 
 #include <string>
 
@@ -8,6 +8,6 @@ namespace ovir::apps {
 
 /// Draws who holds which layers of each model, who shall, and what is done about the difference
 /// (docs/formats/admin.md, placement).
-[[nodiscard]] std::string placement_text(const nlohmann::json& data);
+[[nodiscard]] std::string placement_text(const json& data);
 
 } // namespace ovir::apps

@@ -13,8 +13,6 @@ namespace ovir::apps {
 
 namespace {
 
-using json = nlohmann::json;
-
 constexpr std::size_t bar_cells = 40;
 constexpr std::size_t name_bytes_max = 24;
 

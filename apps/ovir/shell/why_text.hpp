@@ -1,6 +1,6 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include "apps/console.hpp"
 
 #include <string>
 
@@ -8,6 +8,6 @@ namespace ovir::apps {
 
 /// Where the time of a request goes, as a picture: the member `job` of docs/formats/admin.md,
 /// `why`. What is not as it should be is left out.
-[[nodiscard]] std::string why_text(const nlohmann::json& data);
+[[nodiscard]] std::string why_text(const json& data);
 
 } // namespace ovir::apps

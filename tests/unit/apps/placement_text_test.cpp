@@ -5,8 +5,6 @@
 namespace ovir::apps {
 namespace {
 
-using nlohmann::json;
-
 TEST(placement_text, draws_what_is_held_and_what_shall_be) {
   const json data = json::parse(R"({
     "models": [{"model": "aabbccdd00", "name": "tiny.gguf", "layers": 8, "context": 256,

@@ -5,8 +5,6 @@
 namespace ovir::apps {
 namespace {
 
-using json = nlohmann::json;
-
 json stage(const char* name, unsigned first, unsigned last, double ms) {
   return {{"name", name}, {"first_layer", first}, {"last_layer", last}, {"ms", ms}};
 }

@@ -47,9 +47,9 @@ TEST(peers_core, nodes_of_running_requests_are_involved) {
 
 TEST(peers_core, orders_are_taken_from_schedulers_alone) {
   const peers_core core;
-  for (const wire_body& order : {wire_body{close_session{}}, wire_body{wire_open{}},
-                                 wire_body{wire_load{}}, wire_body{wire_unload{}},
-                                 wire_body{wire_adopted{}}}) {
+  for (const wire_body& order :
+       {wire_body{close_session{}}, wire_body{wire_open{}}, wire_body{wire_load{}},
+        wire_body{wire_unload{}}, wire_body{wire_adopted{}}}) {
     EXPECT_EQ(core.judge(peer(1), only(role::scheduler), about(order)).to, receiver::host);
     const auto refused = core.judge(peer(1), only(role::worker), about(order));
     EXPECT_EQ(refused.to, receiver::none);
