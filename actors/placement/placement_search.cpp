@@ -49,6 +49,11 @@ placement_search::placement_search(const std::vector<placeable_model>& models,
 
 void placement_search::run() {
   drop_unwanted();
+  for (std::size_t n = 0; n < nodes_.size(); ++n) {
+    if (nodes_[n]->takes_orders) {
+      make_fit(n);
+    }
+  }
   std::uint32_t most = 0;
   for (std::size_t m = 0; m < models_.size(); ++m) {
     needed_[m] = models_[m].wanted ? 1 : 0; // of the first copies none goes for another model's
@@ -83,6 +88,27 @@ void placement_search::drop_unwanted() {
         state_.set(n, m, layer_marks(models_[m].shape.layer_weights.size()));
       }
     }
+  }
+}
+
+void placement_search::make_fit(std::size_t node) {
+  while (state_.used(node) > nodes_[node]->memory) {
+    std::optional<std::pair<std::size_t, std::uint32_t>> most; // an end of a range, and its copies
+    for (std::size_t m = 0; m < models_.size(); ++m) {
+      for (const layer_range& range : ranges_of(state_.marks(node, m))) {
+        for (const std::uint32_t layer : {range.last - 1, range.first}) {
+          if (!most || state_.copies(m, layer) > state_.copies(most->first, most->second)) {
+            most = {m, layer};
+          }
+        }
+      }
+    }
+    if (!most) {
+      return;
+    }
+    layer_marks marks = state_.marks(node, most->first);
+    marks[most->second] = false;
+    state_.set(node, most->first, std::move(marks));
   }
 }
 

@@ -38,6 +38,8 @@ private:
   enum class may { take_room, drop };
 
   void drop_unwanted();
+  /// A node that holds more than it has memory for can compute none of it.
+  void make_fit(std::size_t node);
   /// Gives each layer so many copies where it can. False: some layers have fewer.
   bool fill(std::size_t model, std::uint32_t copies, bool only_room);
   void fill_first(std::size_t model);

@@ -366,6 +366,31 @@ TEST(placement, an_owner_who_takes_no_orders_is_not_asked) {
   EXPECT_EQ(least_copies(place({m}, nodes)), 1U);
 }
 
+TEST(placement, nodes_that_hold_more_than_they_have_room_for_drop_what_others_hold) {
+  const std::vector<placeable_model> models{model(1, 8)};
+  std::vector<placement_node> nodes;
+  for (std::uint32_t n = 1; n <= 4; ++n) {
+    nodes.push_back(node(n, 5 * layer_bytes));
+    nodes.back().held[models[0].id] = {{0, 8}};
+  }
+  const placement made = place(models, nodes);
+  ASSERT_TRUE(made.models[0].served);
+  for (const std::uint32_t copies : made.models[0].copies) {
+    EXPECT_GE(copies, 2U);
+  }
+  for (const placement_node::holdings& held : made.held) {
+    std::uint32_t layers = 0;
+    for (const layer_range& range : held.at(models[0].id)) {
+      layers += range.size();
+    }
+    EXPECT_LE(layers, 5U);
+  }
+  for (const placement_order& order : made.orders) {
+    EXPECT_FALSE(order.fetch);
+  }
+  EXPECT_EQ(made.waiting, 0U);
+}
+
 TEST(placement, what_is_under_way_is_kept_when_others_come) {
   const placeable_model m = model(1, 8);
   std::vector<placement_node> nodes{node(1, part_of(m, 0.6)), node(2, part_of(m, 0.6))};
