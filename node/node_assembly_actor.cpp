@@ -100,6 +100,7 @@ private:
   actors::node_advert advert_;
   std::uint64_t memory_{0};
   std::atomic<bool> drained_{false};
+  std::atomic<bool> drains_{false};
   // Destroyed in reverse: first the actors, then the threads they post to.
   std::unique_ptr<actors::compute_executor> pool_;
   std::unique_ptr<actors::compute_executor> signing_;
@@ -448,6 +449,7 @@ void whole_node::start_tree() {
   members.advert = advert_;
   members.incarnation = around_.env->unix_seconds() * 1'000;
   members.seeds = options_.seeds;
+  parts->drains = &drains_;
   parts->admin = admin_parts();
   parts->meter = &meter_;
   parts->metrics = &metrics_;
@@ -540,6 +542,7 @@ result<void> whole_node::raise() {
 }
 
 void whole_node::begin_drain() {
+  drains_.store(true);
   if (gateway_) {
     gateway_->drain();
   }

@@ -210,6 +210,14 @@ caf::actor start_membership(caf::actor_system& system, const parts_pointer& part
                             const known_pointer& known) {
   actors::membership_environment around = parts->membership;
   around.journal = parts->journal_of("membership");
+  // What was loaded or dropped since the node began, and that it drains.
+  around.advert.held.clear();
+  for (const auto& part : parts->models->all()) {
+    if (part->held.size() > 0) {
+      around.advert.held.push_back({part->id, part->held, part->weights.config.layers});
+    }
+  }
+  around.advert.draining = parts->drains != nullptr && parts->drains->load();
   // A restart must not look older than what the others know already.
   around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
   around.watchers = [known] {

@@ -20,6 +20,7 @@
 #include "node/node_options.hpp"
 #include "supervision/supervisor.hpp"
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -108,6 +109,7 @@ struct node_parts {
   actors::node_meter* meter{nullptr};
   std::shared_ptr<actors::path_forecasts> forecasts = std::make_shared<actors::path_forecasts>();
   actors::membership_environment membership;
+  const std::atomic<bool>* drains{nullptr}; ///< the node takes nothing new
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};
   actors::kept_ledger* ledger{nullptr};     ///< null: not its keeper
