@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-node_id named(std::uint32_t number) {
+node_id seen_node(std::uint32_t number) {
   node_id id;
   id.key[0] = static_cast<std::uint8_t>(number);
   id.key[1] = static_cast<std::uint8_t>(number >> 8U);
@@ -31,7 +31,7 @@ protected:
       seen_.add(who, speed, word, at(when));
     }
   }
-  const node_id node_ = named(1);
+  const node_id node_ = seen_node(1);
   seen_speeds seen_;
 };
 
@@ -40,7 +40,7 @@ TEST_F(speeds_seen, count_from_the_third_step_on) {
   EXPECT_EQ(seen_.believed(node_, word, at(0s)), std::nullopt);
   see(1e8, 1);
   EXPECT_EQ(seen_.believed(node_, word, at(0s)), 1e8);
-  EXPECT_EQ(seen_.believed(named(2), word, at(0s)), std::nullopt);
+  EXPECT_EQ(seen_.believed(seen_node(2), word, at(0s)), std::nullopt);
 }
 
 TEST_F(speeds_seen, are_the_same_whatever_the_node_says) {
@@ -51,7 +51,7 @@ TEST_F(speeds_seen, are_the_same_whatever_the_node_says) {
 }
 
 TEST_F(speeds_seen, come_back_to_the_word_of_a_node_that_is_not_used) {
-  see(named(2), word, 20); // as fast as it says
+  see(seen_node(2), word, 20); // as fast as it says
   see(1e8, 20);
   EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(limits::speed_seen_fades)), 2e8);
   EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(2 * limits::speed_seen_fades)), 4e8);
@@ -62,10 +62,10 @@ TEST_F(speeds_seen, come_back_to_the_word_of_a_node_that_is_not_used) {
 
 // All are seen at a quarter of what they say, and one at a tenth.
 TEST_F(speeds_seen, come_back_as_near_to_the_word_as_others_are) {
-  see(named(2), word / 4, 20);
+  see(seen_node(2), word / 4, 20);
   see(1e8, 20);
   EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(10h)), word / 4);
-  EXPECT_DOUBLE_EQ(*seen_.believed(named(2), word, at(10h)), word / 4);
+  EXPECT_DOUBLE_EQ(*seen_.believed(seen_node(2), word, at(10h)), word / 4);
 }
 
 TEST_F(speeds_seen, are_more_than_the_word_of_a_modest_node) {
@@ -93,12 +93,12 @@ TEST_F(speeds_seen, that_cannot_be_are_left_out) {
 TEST_F(speeds_seen, are_remembered_of_so_many_nodes) {
   for (std::uint32_t n = 0; n <= limits::speeds_seen_max; ++n) {
     for (std::uint32_t i = 0; i < limits::speed_seen_min; ++i) {
-      seen_.add(named(n), 1e8, word, at(std::chrono::seconds{n}));
+      seen_.add(seen_node(n), 1e8, word, at(std::chrono::seconds{n}));
     }
   }
   const auto now = at(std::chrono::seconds{limits::speeds_seen_max});
-  EXPECT_EQ(seen_.believed(named(0), word, now), std::nullopt) << "seen longest ago";
-  EXPECT_TRUE(seen_.believed(named(1), word, now));
+  EXPECT_EQ(seen_.believed(seen_node(0), word, now), std::nullopt) << "seen longest ago";
+  EXPECT_TRUE(seen_.believed(seen_node(1), word, now));
 }
 
 // A step of 12, 20 and 13 ms; stages 2, 4 and 6 ms from the lead and 8 and 10 ms from each other
