@@ -1,8 +1,24 @@
 #include "actors/weights/fetch_layers.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace ovir::actors {
+
+result<std::vector<std::uint32_t>> wanted_pieces(const compute::piece_list& pieces,
+                                                 layer_range layers) {
+  if (layers.size() > 0) {
+    return pieces.of_segment(layers);
+  }
+  return pieces.manifest().tokenizer_bytes > 0 ? std::vector<std::uint32_t>{0}
+                                               : std::vector<std::uint32_t>{};
+}
+
+std::string words_of(layer_range layers) {
+  return layers.size() == 0 ? std::string{"the tokenizer"}
+                            : fmt::format("layers {}-{}", layers.first, layers.last - 1);
+}
 
 result<layer_range> fitting_layers(const compute::piece_list& pieces, std::uint64_t memory) {
   layer_range best{0, 0};

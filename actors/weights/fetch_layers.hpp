@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,12 @@ namespace ovir::actors {
 /// From the first as many layers as fit four fifths of `memory` bytes; may be none.
 [[nodiscard]] result<layer_range> fitting_layers(const compute::piece_list& pieces,
                                                  std::uint64_t memory);
+
+/// The pieces of these layers; of none the tokenizer, which requests need.
+[[nodiscard]] result<std::vector<std::uint32_t>> wanted_pieces(const compute::piece_list& pieces,
+                                                               layer_range layers);
+/// For people: "layers 0-3", or "the tokenizer" where there are none.
+[[nodiscard]] std::string words_of(layer_range layers);
 
 /// The first layers of a segment that is being fetched, as soon as every piece of them was
 /// verified: they can serve while the rest is on its way. Told at one layer, then at twice as many

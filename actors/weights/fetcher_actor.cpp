@@ -49,13 +49,10 @@ void finish(fetcher_pointer self, result<fetched_segment> outcome) {
   log& journal = *state.environment.journal;
   if (outcome) {
     end.state = "done";
-    const std::string what =
-        end.layers.size() == 0 ? std::string{"the tokenizer"}
-                               : fmt::format("layers {}-{}", end.layers.first, end.layers.last - 1);
     journal.say(log_level::info, std::nullopt,
                 "has {} of model {}: {} bytes were here, {} in other files, {} fetched from {} "
                 "members",
-                what, short_model(end.model), end.present_bytes, end.local_bytes,
+                words_of(end.layers), short_model(end.model), end.present_bytes, end.local_bytes,
                 end.count.verified_bytes, end.sources.size());
   } else {
     end.state = "failed";
@@ -210,13 +207,7 @@ result<void> choose_layers(fetcher_pointer self) {
   } else {
     OVIR_ASSIGN(f.shown.layers, fitting_layers(pieces, memory));
   }
-  if (f.shown.layers.size() == 0) { // what requests need to know of the model
-    if (f.store->manifest()->tokenizer_bytes > 0) {
-      f.wanted = {0};
-    }
-  } else {
-    OVIR_ASSIGN(f.wanted, pieces.of_segment(f.shown.layers));
-  }
+  OVIR_ASSIGN(f.wanted, wanted_pieces(pieces, f.shown.layers));
   f.shown.bytes = pieces.bytes_of(f.wanted);
   if (f.shown.bytes > memory) {
     return fail(errc::over_limit,

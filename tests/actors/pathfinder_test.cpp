@@ -157,6 +157,7 @@ TEST_F(pathfinding, prefers_the_other_where_verifiers_say_the_other) {
 TEST_F(pathfinding, believes_what_was_seen_and_not_what_a_node_says_of_itself) {
   members_[0].advert.held = members_[2].advert.held;
   members_[0].advert.decode_bytes_per_second = 1'000'000'000;
+  members_[1].advert.decode_bytes_per_second = 100'000'000;
   members_[2].advert.decode_bytes_per_second = 10'000'000'000;
   tell_members();
   const layer_places braggart{{id(2), {0, layers}}};

@@ -228,8 +228,8 @@ TEST_F(up, a_machine_that_is_started_again_holds_what_it_held) {
 }
 
 TEST_F(up, what_is_no_line_is_refused_and_not_repeated) {
-  const child_result bad = run_ovir(
-      {"up", "--folder", folder_.path() / "x", "--join", "127.0.0.1:1/ovir-swarm-c2VjcmV0"});
+  const child_result bad =
+      run_ovir({"up", "--folder", folder_.path() / "x", "--join", "a.example/ovir-swarm-c2VjcmV0"});
   EXPECT_EQ(bad.exit_code, 3) << bad.err;
   EXPECT_THAT(bad.err, ::testing::HasSubstr("copy the whole line"));
   EXPECT_THAT(bad.err, ::testing::Not(::testing::HasSubstr("c2VjcmV0")));

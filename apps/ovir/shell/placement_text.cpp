@@ -35,6 +35,10 @@ const json& placed_list(const json& from, const char* key) {
   return from.is_object() && from.contains(key) && from[key].is_array() ? from[key] : empty;
 }
 
+bool is_true(const json& from, const char* key) {
+  return from.is_object() && from.contains(key) && from[key] == true;
+}
+
 std::vector<bool> placed_marks(const json& ranges, std::size_t layers) {
   std::vector<bool> held(layers);
   for (const json& range : ranges) {
@@ -63,14 +67,13 @@ std::string node_row(const json& node, std::size_t layers) {
 std::string placed_model_text(const json& model) {
   const auto layers =
       static_cast<std::size_t>(std::min(placed_number(model, "layers"), placed_layers_max));
-  const bool here = model.is_object() && model.value("here", false);
+  const bool here = is_true(model, "here");
   std::string out =
       fmt::format("{}  {} layers, {} positions a request, ", placed_word(model, "name"), layers,
                   placed_number(model, "context"));
   if (here) {
-    out += model.contains("served") && model["served"] == true
-               ? "placed by this node so that it is served\n"
-               : "placed by this node; the nodes have no room for all of it\n";
+    out += is_true(model, "served") ? "placed by this node so that it is served\n"
+                                    : "placed by this node; the nodes have no room for all of it\n";
   } else {
     out += fmt::format("placed by {}, shells on {}\n", placed_word(model, "placer_name"),
                        placed_word(model, "placer_address"));

@@ -130,12 +130,12 @@ TEST(wire, more_than_one_segment_is_refused) {
   EXPECT_EQ(refusal_of_bytes(bytes), errc::malformed);
 }
 
-// The list of a step lies behind the root (5 words) and its struct (3 words): tag at word 8.
+// The list of a step lies behind the root (5 words) and its struct (4 words): tag at word 9.
 TEST(wire, a_list_that_claims_more_than_is_there_is_refused_before_room_is_made) {
   const compute::unit_leaf leaf{{1, 2}, 32, {}};
   auto bytes = encode_wire(step({leaf}));
-  constexpr std::size_t list_pointer_at = 8 + 7 * 8;
-  constexpr std::size_t tag_at = 8 + 8 * 8;
+  constexpr std::size_t list_pointer_at = 8 + 8 * 8;
+  constexpr std::size_t tag_at = 8 + 9 * 8;
   std::uint64_t tag = 0;
   std::memcpy(&tag, bytes.data() + tag_at, sizeof(tag));
   ASSERT_EQ(tag, (std::uint64_t{6} << 32U) | (1U << 2U)) << "one element of six words";
@@ -263,7 +263,7 @@ TEST(wire, an_optional_part_that_is_empty_is_not_one_that_is_absent) {
 
 TEST(wire, a_list_that_is_missing_is_not_an_empty_one) {
   auto bytes = encode_wire(step({}));
-  constexpr std::size_t list_pointer_at = 8 + 7 * 8;
+  constexpr std::size_t list_pointer_at = 8 + 8 * 8;
   put(bytes, list_pointer_at, std::uint64_t{0});
   EXPECT_EQ(refusal_of_bytes(bytes), errc::malformed);
 }

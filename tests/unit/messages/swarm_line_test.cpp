@@ -11,7 +11,7 @@ namespace {
 swarm_line some_line() {
   std::array<std::byte, secret_key::seed_size> seed{};
   seed[0] = std::byte{7};
-  swarm_line line{{"a.example:7300", "[::1]:7301"}, secret_key::from_seed(seed), {}, 4'096};
+  swarm_line line{{"a.example:7300", "b.example:7301"}, secret_key::from_seed(seed), {}, 4'096};
   line.model.bytes[31] = 9;
   return line;
 }
