@@ -43,6 +43,7 @@ protected:
     std::string name;
     std::unique_ptr<child_process> process;
     json told; ///< join, http, shells
+    std::unique_ptr<cluster_shell> shell{};
   };
 
   /// Starts another machine: the first with the model, the others by the line of one that is there.
@@ -87,11 +88,17 @@ protected:
     machines_[i].process.reset();
   }
 
-  [[nodiscard]] cluster_shell shell(std::size_t i) const {
-    return cluster_shell{{.key_file = operator_ / "admin.key",
-                          .addresses = {machines_[i].told.at("shells").get<std::string>()},
-                          .deadline = patience}};
+  [[nodiscard]] cluster_shell& shell(std::size_t i) {
+    std::unique_ptr<cluster_shell>& known = machines_[i].shell;
+    if (!known) {
+      known = std::make_unique<cluster_shell>(
+          cluster_shell::options{.key_file = operator_ / "admin.key",
+                                 .addresses = {machines_[i].told.at("shells").get<std::string>()},
+                                 .deadline = patience});
+    }
+    return *known;
   }
+  [[nodiscard]] json nodes(std::size_t i) { return shell(i).data("nodes").at("nodes"); }
   [[nodiscard]] std::size_t alive() const {
     return static_cast<std::size_t>(std::count_if(
         machines_.begin(), machines_.end(), [](const machine& m) { return m.process != nullptr; }));
@@ -108,10 +115,10 @@ protected:
     return false;
   }
   /// How often the layer that is held least is held by living nodes, as machine `i` sees it.
-  [[nodiscard]] std::uint32_t copies(std::size_t i) const {
-    cluster_shell at = shell(i);
+  [[nodiscard]] std::uint32_t copies(std::size_t i) {
     std::vector<std::uint32_t> held(layers);
-    for (const json& node : at.data("nodes").at("nodes")) {
+    const json all = nodes(i);
+    for (const json& node : all) {
       for (const json& part : node.at("held")) {
         for (std::uint32_t l = part.at("first_layer"); l <= part.at("last_layer"); ++l) {
           held[l] += node.at("health") == "alive" ? 1 : 0;
@@ -120,10 +127,9 @@ protected:
     }
     return *std::min_element(held.begin(), held.end());
   }
-  [[nodiscard]] bool knows_all(std::size_t i) const {
-    cluster_shell at = shell(i);
-    const json nodes = at.data("nodes").at("nodes");
-    return static_cast<std::size_t>(std::count_if(nodes.begin(), nodes.end(), [](const json& n) {
+  [[nodiscard]] bool knows_all(std::size_t i) {
+    const json all = nodes(i);
+    return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [](const json& n) {
              return n.at("health") == "alive";
            })) == alive();
   }
@@ -140,9 +146,8 @@ protected:
             {"cache", "off"},
             {"seed", 11}};
   }
-  [[nodiscard]] json ask(std::size_t i, std::uint64_t id) const {
-    cluster_shell at = shell(i);
-    const apps::shell_outcome outcome = at.call("run", request(id));
+  [[nodiscard]] json ask(std::size_t i, std::uint64_t id) {
+    const apps::shell_outcome outcome = shell(i).call("run", request(id));
     EXPECT_EQ(failure_text(outcome), "");
     const auto* const data = std::get_if<json>(&outcome);
     return data == nullptr ? json::object() : *data;
@@ -206,8 +211,8 @@ TEST_F(up, a_machine_that_is_started_again_holds_what_it_held) {
   add("");
   ASSERT_TRUE(wait_until([&] { return knows_all(1) && copies(1) >= 1; }));
   const auto held_by = [&](std::size_t i, const std::string& name) {
-    cluster_shell at = shell(i);
-    for (const json& node : at.data("nodes").at("nodes")) {
+    const json all = nodes(i);
+    for (const json& node : all) {
       if (node.at("name") == name) {
         return node.at("held");
       }
