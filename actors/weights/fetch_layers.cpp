@@ -1,7 +1,5 @@
 #include "actors/weights/fetch_layers.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 namespace ovir::actors {
@@ -16,8 +14,9 @@ result<std::vector<std::uint32_t>> wanted_pieces(const compute::piece_list& piec
 }
 
 std::string words_of(layer_range layers) {
-  return layers.size() == 0 ? std::string{"the tokenizer"}
-                            : fmt::format("layers {}-{}", layers.first, layers.last - 1);
+  return layers.size() == 0
+             ? std::string{"the tokenizer"}
+             : "layers " + std::to_string(layers.first) + "-" + std::to_string(layers.last - 1);
 }
 
 result<layer_range> fitting_layers(const compute::piece_list& pieces, std::uint64_t memory) {
