@@ -98,7 +98,8 @@ json placement_json(const placement_view& view, const std::vector<member>& membe
   return {{"models", std::move(models)},
           {"under_way", orders_json(view.under_way, members)},
           {"next", orders_json(view.next, members)},
-          {"waiting", view.waiting}};
+          {"waiting", view.waiting},
+          {"calm", view.calm}};
 }
 
 } // namespace

@@ -122,6 +122,7 @@ placement_view describe(const placer_state& state, placer_core::time_point now) 
                         view.under_way.end();
                });
   view.waiting = aim.waiting;
+  view.calm = state.core->calm(now);
   return view;
 }
 

@@ -40,6 +40,7 @@ struct placement_view {
   std::vector<placement_order> under_way;
   std::vector<placement_order> next; ///< would be given now
   std::size_t waiting{0};            ///< orders that wait for these
+  bool calm{false};                  ///< second copies are made
 };
 
 struct placer_environment {

@@ -173,16 +173,19 @@ void placer_core::forget_done(time_point now) {
 
 std::vector<placeable_model> placer_core::wanted(const std::vector<known_model>& models,
                                                  time_point now) {
-  const bool calm = now - *moved_ >= limits::placement_calm;
   std::vector<placeable_model> all;
   for (const known_model& known : models) {
-    placeable_model model{known.id, known.shape, known.positions, calm ? 2U : 1U, true};
+    placeable_model model{known.id, known.shape, known.positions, calm(now) ? 2U : 1U, true};
     // One that just became known counts as asked for.
     const time_point last = asked_.try_emplace(known.id, now).first->second;
     model.wanted = now - last < limits::placement_idle;
     all.push_back(std::move(model));
   }
   return all;
+}
+
+bool placer_core::calm(time_point now) const {
+  return moved_ && now - *moved_ >= limits::placement_calm;
 }
 
 bool placer_core::places(const digest& model, time_point now) const {

@@ -53,6 +53,8 @@ public:
   /// The nodes of `aim().held`, in its order.
   [[nodiscard]] const std::vector<placement_node>& nodes() const noexcept { return nodes_; }
   [[nodiscard]] std::vector<placement_order> under_way() const;
+  /// No node has come or gone for limits::placement_calm: second copies are made.
+  [[nodiscard]] bool calm(time_point now) const;
   /// Whether this node is the model's placer, and has been for limits::placement_takeover.
   [[nodiscard]] bool places(const digest& model, time_point now) const;
 

@@ -137,6 +137,11 @@ std::vector<std::string> wrong_placement(const told_state& seen) {
       wrong.push_back(fmt::format("n{} has {} orders at rest", who, orders));
     }
   }
+  for (const auto& [who, view] : seen.placements) {
+    if (!view.calm) {
+      wrong.push_back(fmt::format("n{} has seen nodes come or go", who));
+    }
+  }
   if (placers != 1) {
     wrong.push_back(fmt::format("{} nodes place the model", placers));
   }

@@ -105,6 +105,9 @@ std::string placement_text(const json& data) {
     return "this node knows no model\n";
   }
   out += "█ held  + to be fetched  ▒ to be dropped  · not here\n";
+  if (data.contains("calm") && !is_true(data, "calm")) {
+    out += "second copies are made once no node has come or gone for a while\n";
+  }
   std::size_t shown = 0;
   for (const auto& [key, when] : {std::pair{"under_way", "now  "}, std::pair{"next", "next "}}) {
     for (const json& order : placed_list(data, key)) {
