@@ -7,7 +7,10 @@
 namespace ovir::actors {
 
 void stage_times::fed(epoch driver, position length, std::uint32_t stages, time_point now) {
-  waits_ = tells_time(length);
+  if (!tells_time(length)) {
+    return; // what stages say of the step before may still come
+  }
+  waits_ = true;
   driver_ = driver;
   length_ = length;
   fed_ = now;

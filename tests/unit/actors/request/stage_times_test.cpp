@@ -59,10 +59,19 @@ TEST_F(times_of_stages, are_of_one_step_in_one_epoch) {
   seen_.computed(driver, second, length, 0ms, at(20ms));
   seen_.computed(driver, first, length, 0ms, at(20ms));
   EXPECT_EQ(seen_.take(), times{});
-  seen_.fed(driver, length + 1, 1, at(30ms)); // of which stages tell nothing
-  seen_.answered(driver, length, at(31ms));
-  seen_.answered(driver, length + 1, at(31ms));
+  seen_.answered(driver, length, at(21ms));
+  seen_.fed(driver, length + 16, 1, at(22ms)); // the next of which they tell
   EXPECT_EQ(seen_.take(), times{});
+}
+
+TEST_F(times_of_stages, come_when_the_next_step_is_under_way_already) {
+  seen_.fed(driver, length, 1, at(0ms));
+  seen_.answered(driver, length, at(20ms));
+  seen_.fed(driver, length + 1, 1, at(20ms)); // of which stages tell nothing
+  seen_.answered(driver, length + 1, at(40ms));
+  EXPECT_EQ(seen_.take(), times{});
+  seen_.computed(driver, first, length, 19ms, at(41ms));
+  EXPECT_EQ(seen_.take(), (times{{20ms}}));
 }
 
 TEST_F(times_of_stages, that_contradict_each_other_are_none) {
