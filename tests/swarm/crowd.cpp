@@ -119,6 +119,7 @@ void node_crowd::start(std::size_t i) {
   node& n = nodes_[i];
   ++n.life;
   n.gone = 0ns;
+  n.started = now_;
   n.incarnation = std::max<std::uint64_t>(
       n.incarnation + 1, static_cast<std::uint64_t>(time().time_since_epoch() / 1ms));
   n.membership = std::make_unique<core>(

@@ -81,6 +81,7 @@ public:
   [[nodiscard]] bool honest(std::size_t i) const { return !nodes_[i].villain; }
   /// When it died or left.
   [[nodiscard]] nanoseconds gone(std::size_t i) const { return nodes_[i].gone; }
+  [[nodiscard]] nanoseconds started(std::size_t i) const { return nodes_[i].started; }
   [[nodiscard]] bool divided(std::size_t i, std::size_t j) const;
   [[nodiscard]] const core& membership(std::size_t i) const { return *nodes_[i].membership; }
   [[nodiscard]] const node_id& id(std::size_t i) const { return nodes_[i].key->id(); }
@@ -98,6 +99,7 @@ private:
     std::uint64_t incarnation{0};
     bool villain{false};
     nanoseconds gone{0};
+    nanoseconds started{0};
     std::set<std::size_t> linked;
     std::set<std::size_t> dialling;
   };

@@ -43,6 +43,21 @@ constexpr double churn_messages = 80;
 constexpr double churn_bytes = 60'000;
 constexpr double healing_bytes = 200'000;
 
+constexpr std::size_t examples_max = 400; // bytes
+
+std::string_view word_for(const member* m) {
+  if (m == nullptr) {
+    return "nothing";
+  }
+  switch (m->health) {
+  case member_health::alive: return "alive";
+  case member_health::suspect: return "suspect";
+  case member_health::dead: return "dead";
+  case member_health::left: return "gone";
+  }
+  return "";
+}
+
 } // namespace
 
 void crowd_trial::expect(bool right, const std::string& what) {
@@ -130,6 +145,7 @@ double crowd_trial::until_agreed(std::chrono::seconds most) {
 std::string crowd_trial::who_disagrees() const {
   std::size_t running = 0;
   std::size_t lacking = 0; // nodes that do not know all
+  std::string examples;
   std::vector<std::size_t> unknown_to(crowd_.size());
   for (std::size_t i = 0; i < crowd_.size(); ++i) {
     if (!crowd_.running(i) || !crowd_.honest(i)) {
@@ -143,14 +159,19 @@ std::string crowd_trial::who_disagrees() const {
       const bool there = crowd_.running(j) && !crowd_.divided(i, j);
       unknown_to[j] += there && !alive ? 1 : 0;
       lacks += alive != there ? 1 : 0;
+      if (alive != there && examples.size() < examples_max) {
+        examples += fmt::format("; n{} ({:.0f} s old) holds n{} ({:.0f} s) for {}", i,
+                                seconds_of(crowd_.now() - crowd_.started(i)), j,
+                                seconds_of(crowd_.now() - crowd_.started(j)), word_for(m));
+      }
     }
     lacking += lacks > 0 ? 1 : 0;
   }
   const auto lonely = static_cast<std::size_t>(
       std::count_if(unknown_to.begin(), unknown_to.end(), [](std::size_t n) { return n > 0; }));
-  return fmt::format("{} of {} nodes are wrong about somebody; {} are unknown to some, one to {}",
+  return fmt::format("{} of {} nodes are wrong about others; {} are unknown to some, one to {}{}",
                      lacking, running, lonely,
-                     *std::max_element(unknown_to.begin(), unknown_to.end()));
+                     *std::max_element(unknown_to.begin(), unknown_to.end()), examples);
 }
 
 void crowd_trial::sample() {

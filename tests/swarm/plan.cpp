@@ -121,7 +121,8 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
   for (std::size_t i = 0; i < how.requests; ++i) {
     ask a;
     a.at = wants.between(nanoseconds{500ms}, how.length);
-    if (how.aimed && !p.faults.empty() && aims.one_in(2)) { // an answer takes about as long
+    // An answer takes about as long. What a keeper forgot shows in what is asked afterwards.
+    if (how.aimed && !how.fork && !p.faults.empty() && aims.one_in(2)) {
       const fault& met = p.faults[aims.below(p.faults.size())];
       a.at = std::max<nanoseconds>(500ms, met.at - aims.between(nanoseconds{0}, 120ms));
     }
