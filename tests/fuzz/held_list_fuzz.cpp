@@ -9,7 +9,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text{reinterpret_cast<const char*>(data), size};
   const auto held = ovir::supervision::held_list_from(text);
-  if (held ? ovir::supervision::held_list_from(to_text(*held)).value() != *held
+  if (held ? ovir::supervision::held_list_from(ovir::supervision::to_text(*held)).value() != *held
            : held.error().message.empty()) {
     std::abort();
   }
