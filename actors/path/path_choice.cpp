@@ -31,8 +31,7 @@ double share_of(const path_candidate& c) {
 /// What was seen of a node's decoding says as much of its prompts, but makes it no faster than its
 /// word there.
 double prefill_of(const path_candidate& c) {
-  const double slower = c.seen ? std::min(1.0, *c.seen / decode_word(c.who->advert)) : 1.0;
-  return share_of(c) * slower * prefill_word(c.who->advert);
+  return share_of(c) * c.slower * prefill_word(c.who->advert);
 }
 
 layer_holder holder_of(const path_terms& wanted, const path_candidate& c, double layer_bytes) {

@@ -28,6 +28,7 @@ struct path_candidate {
   /// none: its word counts.
   std::optional<double> seen{};
   std::uint32_t own_requests{0}; ///< of this scheduler, that have a stage there
+  double slower{1};              ///< `seen_speeds::slower`
 };
 
 /// What a request wants.

@@ -46,12 +46,14 @@ void add_candidates(const pathfinder_state& state, const layer_holding& holding,
                     const watched* request, fault_memory::time_point now,
                     std::vector<path_candidate>& to) {
   const member& m = *holding.who;
-  const auto seen = state.speeds.believed(m.node, decode_word(m.advert), now);
+  const double word = decode_word(m.advert);
+  const auto seen = state.speeds.believed(m.node, word, now);
   for (const layer_range& range : holding.ranges) {
     to.push_back({&m, range, m.advert.memory_free / holding.ranges.size(),
                   state.trusted.trust(m.node), price_of(state.environment, m.advert),
                   state.faults.level(m.node, now), seen,
-                  seen ? requests_on(state, m.node, request) : 0});
+                  seen ? requests_on(state, m.node, request) : 0,
+                  seen ? state.speeds.slower(*seen, word) : 1.0});
   }
 }
 
@@ -219,7 +221,7 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
     const auto seen = state.speeds.believed(node, word, now);
     const double busy = 1.0 + (seen ? requests_on(state, node, &request) : who->advert.sessions);
     const double bytes = busy * static_cast<double>(decode_bytes(shape, layers));
-    const double slower = std::min(1.0, seen.value_or(word) / word);
+    const double slower = seen ? state.speeds.slower(*seen, word) : 1.0;
     token += bytes / seen.value_or(word) + rtt_of(*who);
     chunk = std::max(chunk, bytes * model.prefill_chunk / (slower * prefill_word(who->advert)));
   }

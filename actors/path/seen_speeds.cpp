@@ -44,6 +44,10 @@ void seen_speeds::add(const node_id& node, double speed, double word, time_point
   }
 }
 
+double seen_speeds::slower(double seen, double word) const noexcept {
+  return best_share_ > 0 ? std::min(1.0, seen / (word * best_share_)) : 1.0;
+}
+
 std::optional<double> seen_speeds::believed(const node_id& node, double word,
                                             time_point now) const {
   const auto found = nodes_.find(node);

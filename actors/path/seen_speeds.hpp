@@ -36,6 +36,10 @@ public:
   [[nodiscard]] std::optional<double> believed(const node_id& node, double word,
                                                time_point now) const;
 
+  /// How a node of which that was seen compares to the best there is, each by its own word: above
+  /// 0, at most 1. Prompts are counted by it: steps of one position have costs that they share.
+  [[nodiscard]] double slower(double seen, double word) const noexcept;
+
 private:
   struct record {
     smoothed_median speed;

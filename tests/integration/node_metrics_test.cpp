@@ -261,7 +261,7 @@ TEST_F(node_metrics, those_of_requests_move_when_workers_die_and_too_many_ask) {
     }
   }
   EXPECT_TRUE(seen.sees({"ovir_restarts_total"}));
-  EXPECT_THAT(seen.missing(of_requests), testing::IsEmpty());
+  EXPECT_THAT(seen.missing(of_requests), testing::IsEmpty()) << cluster.last_words();
   seen.please_promtool();
 }
 
