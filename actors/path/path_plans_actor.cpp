@@ -220,10 +220,11 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
     const double word = decode_word(who->advert);
     const auto seen = state.speeds.believed(node, word, now);
     const double busy = 1.0 + (seen ? requests_on(state, node, &request) : who->advert.sessions);
-    const double bytes = busy * static_cast<double>(decode_bytes(shape, layers));
-    const double slower = seen ? state.speeds.slower(*seen, word) : 1.0;
-    token += bytes / seen.value_or(word) + rtt_of(*who);
-    chunk = std::max(chunk, bytes * model.prefill_chunk / (slower * prefill_word(who->advert)));
+    const auto bytes = static_cast<double>(decode_bytes(shape, layers));
+    token += busy * bytes / seen.value_or(word) + rtt_of(*who);
+    // Prompts by its word: what was seen are steps of one position, beside requests that are over.
+    chunk = std::max(chunk, (1.0 + who->advert.sessions) * bytes * model.prefill_chunk /
+                                prefill_word(who->advert));
   }
   // A node's word on its own speed is no reason to wait longer than for any other.
   const double most = std::chrono::duration<double>(limits::slack_usual_max).count();

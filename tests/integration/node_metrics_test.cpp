@@ -207,7 +207,6 @@ TEST_F(node_metrics, those_of_requests_move_when_workers_die_and_too_many_ask) {
   spec.nodes = {{"front", {"scheduler"}, {{model_.string()}}},
                 {"left", {"worker"}, {{model_.string(), "0-3"}}},
                 {"right", {"worker"}, {{model_.string(), "4-7"}}}};
-  spec.tables = "[fetch]\norders = false\n"; // a worker that dies is missed until it is back
   spec.cache = "enabled = true";
   test_cluster cluster{spec};
   watch seen{cluster};
@@ -232,10 +231,10 @@ TEST_F(node_metrics, those_of_requests_move_when_workers_die_and_too_many_ask) {
     more["receipt"] = true;
     EXPECT_EQ(failure_text(shell.call("run", more)), "");
   }
-  // Longer than a step's slack, also of one for which all the others begin at once: it is late.
+  // Longer than a step's slack: the one under way is late.
   ASSERT_TRUE(cluster.wait_until([&] {
     seen.look();
-    return steady::now() - killed > 6 * limits::slack_min;
+    return steady::now() - killed > 2 * limits::slack_min;
   }));
   EXPECT_TRUE(seen.sees({"ovir_requests_waiting", "ovir_requests_refused_total", "ovir_members"}));
   cluster.start(2);
@@ -262,7 +261,7 @@ TEST_F(node_metrics, those_of_requests_move_when_workers_die_and_too_many_ask) {
     }
   }
   EXPECT_TRUE(seen.sees({"ovir_restarts_total"}));
-  EXPECT_THAT(seen.missing(of_requests), testing::IsEmpty()) << cluster.last_words();
+  EXPECT_THAT(seen.missing(of_requests), testing::IsEmpty());
   seen.please_promtool();
 }
 
