@@ -223,6 +223,16 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
   const auto known = state.requests.find(id);
   if (known != state.requests.end()) { // an earlier lead of this node began it
     paid& p = known->second;
+    if (p.reservation.empty()) { // it is being planned still: this lead gets the answer
+      if (p.answer.pending()) {
+        p.answer.deliver(to_caf(fail(errc::cancelled, "another lead of the request asks")));
+      }
+      p.asked = std::move(asked);
+      p.since = now_of(self);
+      p.lead = {};
+      p.answer = self->make_response_promise<credit_reserved>();
+      return p.answer;
+    }
     p.resumed = true;
     p.asked = std::move(asked);
     p.core.reset(); // it goes on from what the keeper has
