@@ -21,7 +21,7 @@ namespace ovir::actors {
 struct catalog_model {
   digest id;        ///< of its manifest: the file's name never matters
   std::string name; ///< for people
-  std::string path; ///< of its file, as whoever loads it calls that
+  std::string path; ///< of its file, as its loader was given it
   /// Layers held ready: their weights are checked, and only they are ever read. Empty on a node
   /// that only drives requests.
   layer_range held;

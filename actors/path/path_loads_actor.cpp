@@ -56,7 +56,7 @@ bool is_placed(const pathfinder_state& state) {
 error placed_error(const catalog_model& model) {
   return fail(
       errc::segment_missing,
-      "layers of {} are held by nobody yet; `ovir shell placement` says who is to hold them",
+      "no node holds some layers of {} yet; `ovir shell placement` says which are to hold them",
       model.name);
 }
 

@@ -46,7 +46,7 @@ struct lead_environment {
   node_meter* meter{nullptr};        ///< null: nobody counts
   /// Of the paths it is given; null: nobody expects anything of them.
   std::shared_ptr<const path_forecasts> forecasts{};
-  bool tells_path{false}; ///< whoever wants the answer hears `path_taken` and `pace_told`
+  bool tells_path{false}; ///< the requester hears `path_taken` and `pace_told`
 };
 
 /// What a lead knows of its request for the cache.

@@ -1,4 +1,4 @@
-// A swarm that is started with one line on each machine: nobody names a layer, every death is made
+// A swarm that is started with one line on each machine: no layer is named, every death is made
 // good, and answers are those of one process.
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/cluster_shell.hpp"

@@ -15,7 +15,7 @@ TEST(placement_text, draws_what_is_held_and_what_shall_be) {
       {"name": "n3", "takes_orders": true, "held": [],
        "aim": [{"first_layer": 4, "last_layer": 7}]}]}],
     "under_way": [{"name": "n3", "model": "aabbccdd00", "first_layer": 4, "last_layer": 7,
-                   "order": "fetch", "reason": "nobody holds them"}],
+                   "order": "fetch", "reason": "no node holds them"}],
     "next": [], "waiting": 1})");
   EXPECT_EQ(placement_text(data),
             "tiny.gguf  8 layers, 256 positions a request, placed by this node so that it is "
@@ -24,7 +24,7 @@ TEST(placement_text, draws_what_is_held_and_what_shall_be) {
             "  n2               ········  takes no orders\n"
             "  n3               ····++++\n"
             "█ held  + to be fetched  ▒ to be dropped  · not here\n"
-            "now   n3 fetches layers 4-7 of aabbccdd: nobody holds them\n"
+            "now   n3 fetches layers 4-7 of aabbccdd: no node holds them\n"
             "and 1 after these\n");
 }
 
