@@ -2,9 +2,13 @@
 
 #include "actors/path/planner.hpp"
 #include "actors/path/speed_measurement.hpp"
+#include "actors/placement/placement_state.hpp"
+#include "compute/gguf/piece_list.hpp"
+#include "messages/limits/general.hpp"
 #include "node/held_list.hpp"
 
 #include <algorithm>
+#include <map>
 #include <span>
 
 namespace ovir::supervision {
@@ -39,7 +43,41 @@ std::vector<layer_range> remainder(layer_range range, layer_range without) {
   return left;
 }
 
+/// Of the pieces of these layers.
+std::uint64_t piece_bytes(const actors::catalog_model& model,
+                          const std::vector<layer_range>& ranges) {
+  const auto pieces = compute::piece_list::of(model.manifest);
+  std::uint64_t bytes = 0;
+  for (const layer_range& range : ranges) {
+    const auto wanted = pieces ? pieces->of_segment(range) : pieces.error();
+    bytes += wanted ? pieces->bytes_of(*wanted) : 0;
+  }
+  return bytes;
+}
+
 } // namespace
+
+void say_layers(actors::node_advert& advert, const actors::model_catalog& models,
+                std::uint64_t spare_bytes) {
+  advert.held.clear();
+  advert.spares.clear();
+  std::map<digest, actors::layer_marks> spares;
+  for (const entry& part : models.all()) {
+    auto& marks = spares.try_emplace(part->id, models.on_disk(part->id)).first->second;
+    if (part->held.size() > 0) {
+      advert.held.push_back({part->id, part->held, part->weights.config.layers});
+      std::fill(marks.begin() + part->held.first, marks.begin() + part->held.last, false);
+    }
+  }
+  for (const auto& [model, marks] : spares) {
+    for (const layer_range& range : actors::ranges_of(marks)) {
+      if (advert.spares.size() < limits::advert_segments_max) {
+        advert.spares.push_back({model, range, static_cast<std::uint32_t>(marks.size())});
+      }
+    }
+  }
+  advert.spare_free = spare_bytes - std::min(spare_bytes, models.spare_bytes());
+}
 
 void measure_into(actors::node_advert& advert, const actors::catalog_model& model,
                   compute::parallel_runner& runner, storage::env& env) {
@@ -65,8 +103,10 @@ void held_layers::remember() const {
   }
   held_list held;
   for (const entry& part : around_.models->all()) {
+    held_part& here = held[part->id];
+    here.spares = around_.models->spares(part->id).ranges;
     if (part->held.size() > 0) {
-      held[part->id].push_back(part->held);
+      here.held.push_back(part->held);
     }
   }
   const std::string text = to_text(held);
@@ -81,17 +121,14 @@ void held_layers::remember() const {
   }
 }
 
-void held_layers::tell(const digest& model,
-                       const std::function<void(actors::node_advert&)>& also) const {
-  std::vector<actors::held_segment> held;
-  for (const entry& part : parts_of(*around_.models, model)) {
-    held.push_back({model, part->held, part->weights.config.layers});
-  }
+void held_layers::tell(const std::function<void(actors::node_advert&)>& also) const {
+  actors::node_advert layers;
+  say_layers(layers, *around_.models, around_.spare_bytes);
   remember();
-  around_.advertise([model, held = std::move(held), also](actors::node_advert& advert) {
-    std::erase_if(advert.held,
-                  [&](const actors::held_segment& known) { return known.model == model; });
-    advert.held.insert(advert.held.end(), held.begin(), held.end());
+  around_.advertise([layers = std::move(layers), also](actors::node_advert& advert) {
+    advert.held = layers.held;
+    advert.spares = layers.spares;
+    advert.spare_free = layers.spare_free;
     if (also) {
       also(advert);
     }
@@ -114,7 +151,7 @@ result<entry> held_layers::load_now(const std::string& path, std::optional<layer
     };
   }
   around_.models->put(model);
-  tell(model->id, speeds);
+  tell(speeds);
   return model;
 }
 
@@ -155,6 +192,39 @@ void held_layers::add(const actors::fetched_segment& fetched, loaded done) {
     }
     done(load_now(fetched.path, joined(fetched.model, fetched.path, fetched.layers),
                   fetched.manifest, runner));
+  });
+}
+
+/// A whole file has all layers anyway.
+void held_layers::add_spares(const entry& model, layer_range layers) const {
+  if (model->whole) {
+    return;
+  }
+  actors::layer_marks marks(model->weights.config.layers);
+  actors::spare_layers spares = around_.models->spares(model->id);
+  spares.ranges.push_back(layers);
+  for (const layer_range& range : spares.ranges) {
+    std::fill(marks.begin() + std::min<std::size_t>(range.first, marks.size()),
+              marks.begin() + std::min<std::size_t>(range.last, marks.size()), true);
+  }
+  spares.ranges = actors::ranges_of(marks);
+  spares.bytes = piece_bytes(*model, spares.ranges);
+  around_.models->set_spares(model->id, std::move(spares));
+}
+
+void held_layers::keep(const actors::fetched_segment& fetched, loaded done) {
+  around_.pool->post([this, fetched, done = std::move(done)](compute::parallel_runner& runner) {
+    entry known = around_.models->find(fetched.model);
+    if (!known) {
+      auto made = load_now(fetched.path, layer_range{}, fetched.manifest, runner);
+      if (!made) {
+        return done(made.error());
+      }
+      known = std::move(*made);
+    }
+    add_spares(known, fetched.layers);
+    tell();
+    done(known);
   });
 }
 
@@ -207,7 +277,7 @@ result<std::vector<entry>> held_layers::without(const digest& model, layer_range
       left.push_back(std::move(smaller));
     }
   }
-  if (left.empty() && known && around_.drives) {
+  if (left.empty() && known) {
     OVIR_ASSIGN(entry nothing,
                 around_.load(known->path, layer_range{}, fetched_of(*known), runner));
     left.push_back(std::move(nothing));
@@ -224,7 +294,10 @@ void held_layers::drop(const digest& model, layer_range layers,
           return done(left.error());
         }
         around_.models->replace(model, std::move(*left));
-        tell(model);
+        if (const entry known = around_.models->find(model)) {
+          add_spares(known, layers);
+        }
+        tell();
         done({});
       });
 }

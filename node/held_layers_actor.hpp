@@ -23,6 +23,11 @@ namespace ovir::supervision {
 void measure_into(actors::node_advert& advert, const actors::catalog_model& model,
                   compute::parallel_runner& runner, storage::env& env);
 
+/// Says in the advert which layers are held, and which lie on the disk for others to fetch.
+/// `spare_bytes`: of the disk, for all spare layers.
+void say_layers(actors::node_advert& advert, const actors::model_catalog& models,
+                std::uint64_t spare_bytes);
+
 /// Which layers a node holds ready, and how that changes while it runs. All of it happens on the
 /// compute threads, one change after another, and is told to the other nodes; `done` is called
 /// there. Thread-safe; what it is given outlives it.
@@ -36,7 +41,7 @@ public:
     actors::compute_executor* pool{nullptr};
     actors::model_catalog* models{nullptr};
     std::uint64_t memory_bytes{0}; ///< for weights and requests
-    bool drives{false};            ///< requests: a model is known here even where no layer is held
+    std::uint64_t spare_bytes{0};  ///< of the disk, for layers that are not held
     std::string list;              ///< file that says what is held, for a restart; empty: none
     actors::log* journal{nullptr};
     std::function<void(std::function<void(actors::node_advert&)>)> advertise;
@@ -53,7 +58,10 @@ public:
   /// Holds these layers too where the whole file of the model is here. False: it is not, and
   /// nothing happens. `over_limit` in the outcome where they do not fit beside all that is held.
   [[nodiscard]] bool add_of_file(const digest& model, layer_range layers, loaded done);
-  /// Holds these layers no longer. Requests under way keep what they use until they end.
+  /// Has fetched layers on the disk for others, and to hold them sooner.
+  void keep(const actors::fetched_segment& fetched, loaded done);
+  /// Holds these layers no longer. Requests under way keep what they use until they end. Of a
+  /// fetched model they stay on the disk as spare ones.
   void drop(const digest& model, layer_range layers, std::function<void(result<void>)> done);
 
 private:
@@ -67,7 +75,8 @@ private:
                                    layer_range layers) const;
   [[nodiscard]] result<void> check_room(const actors::catalog_model& model,
                                         layer_range layers) const;
-  void tell(const digest& model, const std::function<void(actors::node_advert&)>& also = {}) const;
+  void add_spares(const entry& model, layer_range layers) const;
+  void tell(const std::function<void(actors::node_advert&)>& also = {}) const;
   void remember() const;
 
   surroundings around_;

@@ -4,11 +4,10 @@
 #include "actors/link/link_format.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
-#include "messages/cid.hpp"
-#include "messages/limits/general.hpp"
 #include "node/held_layers_actor.hpp"
 #include "node/held_list.hpp"
 #include "node/http_gateway.hpp"
+#include "node/layer_orders_actor.hpp"
 #include "node/metrics_endpoint.hpp"
 #include "node/node_cache.hpp"
 #include "node/node_reload.hpp"
@@ -67,18 +66,7 @@ private:
   result<actors::model_catalog::entry> load_model(const model_option& option,
                                                   actors::node_advert* advert);
   result<void> open_network();
-  void load_later(const std::string& path, std::optional<layer_range> layers,
-                  std::function<void(result<actors::model_catalog::entry>)> done);
-  void load_ordered(const digest& model, layer_range layers,
-                    std::function<void(result<void>)> done);
-  std::shared_ptr<actors::fetch_answer>
-  load_fetched(std::function<void(result<actors::model_catalog::entry>)> done);
-  std::function<void(const actors::fetched_segment&)> serve_first_layers();
-  actors::fetch_order configured_fetch(const model_option& option,
-                                       std::optional<layer_range> layers);
-  std::vector<actors::fetch_order> configured_fetches();
   [[nodiscard]] std::string held_list_path() const { return options_.state + "/layers"; }
-  void recall_layers();
   result<void> hold_at_start(const model_option& option);
   void start_tree();
   held_layers::surroundings layers_parts();
@@ -114,6 +102,7 @@ private:
   std::shared_ptr<const node_parts> parts_;
   std::shared_ptr<directory> known_;
   std::unique_ptr<held_layers> held_;
+  std::unique_ptr<layer_orders> orders_;
   held_list recalled_;
   caf::actor root_;
   std::shared_ptr<actors::network_traffic> traffic_ = std::make_shared<actors::network_traffic>();
@@ -192,22 +181,6 @@ result<actors::model_catalog::entry> whole_node::load_model(const model_option& 
   return made;
 }
 
-/// What the node held last, where placers decide what that is.
-void whole_node::recall_layers() {
-  if (!is_placed(options_)) {
-    return;
-  }
-  const auto text = around_.env->read(held_list_path(), limits::held_list_bytes_max);
-  auto known = text ? held_list_from(*text) : text.error();
-  if (known) {
-    recalled_ = std::move(*known);
-  } else if (known.error().code != errc::not_found) {
-    around_.journal->say(actors::log_level::warn, std::nullopt,
-                         "holds what it is told, not what it held before: {}",
-                         known.error().message);
-  }
-}
-
 result<void> whole_node::hold_at_start(const model_option& option) {
   OVIR_ASSIGN(const auto model, load_model(option, &advert_));
   around_.journal->say(
@@ -215,14 +188,13 @@ result<void> whole_node::hold_at_start(const model_option& option) {
       to_hex(model->id).substr(0, 8), model->name, model->held.first,
       model->held.size() == 0 ? 0 : model->held.last - 1, model->weights.config.layers);
   models_.put(model);
-  if (model->held.size() > 0) {
-    advert_.held.push_back({model->id, model->held, model->weights.config.layers});
-  }
   return {};
 }
 
 result<void> whole_node::load_models() {
-  recall_layers();
+  if (is_placed(options_)) {
+    recalled_ = recalled_layers(*around_.env, held_list_path(), *around_.journal);
+  }
   for (const model_option& option : options_.models) {
     if (option.content) {
       continue; // as soon as it is here: the fetcher sees to it
@@ -238,7 +210,7 @@ result<void> whole_node::load_models() {
       continue;
     }
     models_.put(known);
-    for (const layer_range& layers : held->second) {
+    for (const layer_range& layers : held->second.held) {
       OVIR_TRY(hold_at_start({option.path, layers}));
     }
   }
@@ -286,7 +258,7 @@ actors::admin_environment whole_node::admin_parts() {
   admin.drain_self = [this] { drained_.store(true); };
   admin.load = [this](const std::string& path, std::optional<layer_range> layers,
                       std::function<void(result<actors::model_catalog::entry>)> done) {
-    load_later(path, layers, std::move(done));
+    orders_->load(path, layers, std::move(done));
   };
   admin.tree = [this](caf::event_based_actor* self,
                       const std::function<void(result<std::string>)>& done) {
@@ -297,116 +269,10 @@ actors::admin_environment whole_node::admin_parts() {
   return admin;
 }
 
-// For a shell: the answer is given on another thread, whence it may send messages.
-void whole_node::load_later(const std::string& path, std::optional<layer_range> layers,
-                            std::function<void(result<actors::model_catalog::entry>)> done) {
-  if (!path.starts_with(cid_begin)) {
-    return held_->load(path, layers, nullptr, std::move(done));
-  }
-  const auto name = digest_from_cid(path);
-  const caf::actor fetcher = known_->get("fetcher");
-  if (!name || !fetcher) {
-    return done(name ? fail(errc::unsupported, "this node is no worker and fetches no weights; "
-                                               "name a file of its machine")
-                     : name.error());
-  }
-  caf::anon_send(fetcher, actors::fetch_order{*name, layers, false, load_fetched(std::move(done)),
-                                              serve_first_layers()});
-}
-
-// A scheduler orders this node to hold these layers, too.
-void whole_node::load_ordered(const digest& model, layer_range layers,
-                              std::function<void(result<void>)> done) {
-  if (held_->add_of_file(model, layers, [done](const result<actors::model_catalog::entry>& held) {
-        done(held ? result<void>{} : held.error());
-      })) {
-    return;
-  }
-  const caf::actor fetcher = known_->get("fetcher");
-  if (!fetcher) {
-    return done(fail(errc::busy, "its fetcher is being started"));
-  }
-  const auto loaded = [done = std::move(done)](const result<actors::model_catalog::entry>& held) {
-    done(held ? result<void>{} : held.error());
-  };
-  caf::anon_send(fetcher, actors::fetch_order{model, layers, false, load_fetched(loaded),
-                                              serve_first_layers(), true});
-}
-
-std::shared_ptr<actors::fetch_answer>
-whole_node::load_fetched(std::function<void(result<actors::model_catalog::entry>)> done) {
-  return std::make_shared<actors::fetch_answer>(
-      [this, done = std::move(done)](const result<actors::fetched_segment>& fetched) {
-        if (!fetched) {
-          return done(fetched.error());
-        }
-        held_->add(*fetched, done);
-      });
-}
-
-/// Layers that are whole are held while the rest of their segment is fetched; the segment takes
-/// their place. Loads come one after another, in the order in which they are posted.
-std::function<void(const actors::fetched_segment&)> whole_node::serve_first_layers() {
-  return [this](const actors::fetched_segment& part) {
-    held_->load(part.path, part.layers, part.manifest,
-                [journal = around_.journal](const result<actors::model_catalog::entry>& held) {
-                  if (held) {
-                    journal->say(actors::log_level::info, std::nullopt,
-                                 "serves layers {}-{} of model {} while the rest is fetched",
-                                 (*held)->held.first, (*held)->held.last - 1,
-                                 to_hex((*held)->id).substr(0, 8));
-                  } else {
-                    journal->say(actors::log_level::warn, std::nullopt,
-                                 "cannot serve the first layers of a model yet: {}",
-                                 held.error().message);
-                  }
-                });
-  };
-}
-
-/// What the configuration wants fetched. Its outcome is for the log alone.
-actors::fetch_order whole_node::configured_fetch(const model_option& option,
-                                                 std::optional<layer_range> layers) {
-  const auto answer = [journal = around_.journal,
-                       path = option.path](const result<actors::model_catalog::entry>& loaded) {
-    if (!loaded) {
-      journal->say(actors::log_level::error, std::nullopt, "does not hold model {}: {}", path,
-                   loaded.error().message);
-    } else if ((*loaded)->held.size() == 0) {
-      journal->say(actors::log_level::info, std::nullopt, "knows model {}", path);
-    } else {
-      journal->say(actors::log_level::info, std::nullopt, "holds layers {}-{} of model {}",
-                   (*loaded)->held.first, (*loaded)->held.last - 1, path);
-    }
-  };
-  return {*option.content, layers, true, load_fetched(answer), serve_first_layers()};
-}
-
-/// A node whose layers are placed begins with what it held last, or knows the model and waits to be
-/// told.
-std::vector<actors::fetch_order> whole_node::configured_fetches() {
-  std::vector<actors::fetch_order> orders;
-  for (const model_option& option : options_.models) {
-    if (!option.content) {
-      continue;
-    }
-    if (option.layers || !is_placed(options_)) {
-      orders.push_back(configured_fetch(option, option.layers));
-      continue;
-    }
-    orders.push_back(configured_fetch(option, layer_range{}));
-    if (const auto held = recalled_.find(*option.content); held != recalled_.end()) {
-      for (const layer_range& layers : held->second) {
-        orders.push_back(configured_fetch(option, layers));
-      }
-    }
-  }
-  return orders;
-}
-
 void whole_node::start_tree() {
   known_ = std::make_shared<directory>();
   held_ = std::make_unique<held_layers>(layers_parts());
+  orders_ = std::make_unique<layer_orders>(*held_, known_, *around_.journal);
   auto parts = std::make_shared<node_parts>();
   parts->options = &options_;
   parts->key = around_.key;
@@ -430,11 +296,12 @@ void whole_node::start_tree() {
     parts->reuse = {cache_->handle(), cache_->around(), options_.cache.peers,
                     std::bind_front(&node_cache::quarantine, cache_.get())};
   }
-  parts->fetches = configured_fetches();
+  parts->fetches = orders_->configured(options_, recalled_);
   if (options_.fetch_orders) {
-    parts->fetch_ordered = std::bind_front(&whole_node::load_ordered, this);
+    parts->fetch_ordered = std::bind_front(&layer_orders::fetch, orders_.get());
   }
   if (is_placed(options_)) {
+    parts->keep_ordered = std::bind_front(&layer_orders::keep, orders_.get());
     parts->drop_ordered = std::bind_front(&held_layers::drop, held_.get());
   }
   actors::membership_environment& members = parts->membership;
@@ -487,7 +354,7 @@ held_layers::surroundings whole_node::layers_parts() {
   layers.pool = pool_.get();
   layers.models = &models_;
   layers.memory_bytes = memory_;
-  layers.drives = options_.roles.has(role::scheduler);
+  layers.spare_bytes = options_.spare_bytes;
   if (is_placed(options_)) {
     layers.list = held_list_path();
   }

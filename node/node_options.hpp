@@ -122,6 +122,7 @@ struct node_options {
   std::uint64_t fetch_bytes_per_second{0};                          ///< of all it fetches; 0: any
   std::uint64_t serve_bytes_per_second{0}; ///< of weights to others, in all; 0: any
   bool fetch_orders{true}; ///< schedulers may order layers to be fetched that nobody holds
+  std::uint64_t spare_bytes{std::uint64_t{32} << 30U}; ///< of the disk, for layers it does not hold
   std::uint32_t audit_least_rate_ppm{100'000}; ///< role verifier: of units, how many at least
   std::uint32_t audit_twice_tokens{0};         ///< role scheduler; 0: nothing is computed twice
   bool audit_every_request{false};       ///< role scheduler: also those nobody wants a receipt of

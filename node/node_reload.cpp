@@ -36,6 +36,7 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(fresh.fetch_bytes_per_second != now.fetch_bytes_per_second, "fetch.mib_s");
   needs_restart(fresh.serve_bytes_per_second != now.serve_bytes_per_second, "fetch.serve_mib_s");
   needs_restart(fresh.fetch_orders != now.fetch_orders, "fetch.orders");
+  needs_restart(fresh.spare_bytes != now.spare_bytes, "fetch.spare_mib");
   needs_restart(fresh.gateway != now.gateway, "gateway");
   needs_restart(fresh.metrics != now.metrics, "metrics");
   needs_restart(fresh.log_format != now.log_format, "log.format");

@@ -15,6 +15,7 @@
 #include "actors/weights/weights_source_actor.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/spawn_apart.hpp"
+#include "node/held_layers_actor.hpp"
 #include "node/lead_launch_actor.hpp"
 #include "node/unit_pool.hpp"
 
@@ -167,6 +168,7 @@ caf::actor start_host(caf::actor_system& system, const parts_pointer& parts,
   around.launch = shard_launcher_for(parts, known);
   around.memory_bytes = parts->memory_bytes;
   around.fetch = parts->fetch_ordered;
+  around.keep = parts->keep_ordered;
   around.drop = parts->drop_ordered;
   around.desk = parts->desk;
   around.cache = parts->reuse.handle;
@@ -196,7 +198,7 @@ caf::actor start_fetcher(caf::actor_system& system, const parts_pointer& parts,
   around.journal = parts->journal_of("fetcher");
   around.env = parts->env;
   around.state = parts->options->state;
-  around.memory_bytes = parts->memory_bytes;
+  around.room = {parts->memory_bytes, parts->options->spare_bytes};
   around.settings.window_bytes = parts->options->fetch_window_bytes;
   around.settings.bytes_per_second = parts->options->fetch_bytes_per_second;
   around.configured = parts->fetches;
@@ -211,12 +213,7 @@ caf::actor start_membership(caf::actor_system& system, const parts_pointer& part
   actors::membership_environment around = parts->membership;
   around.journal = parts->journal_of("membership");
   // What was loaded or dropped since the node began, and that it drains.
-  around.advert.held.clear();
-  for (const auto& part : parts->models->all()) {
-    if (part->held.size() > 0) {
-      around.advert.held.push_back({part->id, part->held, part->weights.config.layers});
-    }
-  }
+  say_layers(around.advert, *parts->models, parts->options->spare_bytes);
   around.advert.draining = parts->drains != nullptr && parts->drains->load();
   // A restart must not look older than what the others know already.
   around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);

@@ -117,6 +117,7 @@ struct node_parts {
   durable_file* ledger_copy{nullptr};       ///< of the keeper's log; null: none is kept
   std::vector<actors::fetch_order> fetches; ///< what the configuration wants here
   actors::layer_fetcher fetch_ordered;      ///< null: schedulers order nothing of this node
+  actors::layer_fetcher keep_ordered;       ///< on the disk alone; null: likewise
   actors::layer_dropper drop_ordered;       ///< null: its owner chose its layers
 };
 

@@ -36,6 +36,8 @@ struct node_advert {
   bool draining{false}; ///< finishes what it has and takes nothing new
   bool placed{false};   ///< holds what placers order (`placer_core`), not what its owner named
   std::vector<held_segment> held;
+  std::vector<held_segment> spares;          ///< on its disk for others to fetch, not held ready
+  std::uint64_t spare_free{0};               ///< bytes of its disk for more of them
   std::uint64_t memory_bytes{0};             ///< it may use, weights included
   std::uint64_t memory_free{0};              ///< of these, for KV and buffers of new requests
   std::uint64_t decode_bytes_per_second{0};  ///< weight bytes; 0: not measured

@@ -50,8 +50,9 @@ void statement(Io& io, T& s) {
   io.template text<std::uint16_t>(a.address, "an address", limits::address_bytes_max);
   io.template text<std::uint16_t>(a.admin_address, "an address", limits::address_bytes_max);
   io.template list<std::uint16_t>(a.held, "segments", limits::advert_segments_max);
-  io(a.memory_bytes, a.memory_free, a.decode_bytes_per_second, a.prefill_bytes_per_second,
-     a.sessions, a.ask_ppm);
+  io.template list<std::uint16_t>(a.spares, "segments", limits::advert_segments_max);
+  io(a.spare_free, a.memory_bytes, a.memory_free, a.decode_bytes_per_second,
+     a.prefill_bytes_per_second, a.sessions, a.ask_ppm);
   io.template list<std::uint16_t>(a.rtts, "round trips", limits::advert_rtts_max);
 }
 template <class Io, of_type<signed_suspicion> T>
@@ -191,14 +192,15 @@ result<void> check_advert(const node_advert& advert) {
   const auto outside = [](char c) { return c < 0x21 || c > 0x7e; };
   if (advert.name.size() > limits::node_name_bytes_max ||
       std::max(advert.address.size(), advert.admin_address.size()) > limits::address_bytes_max ||
-      advert.held.size() > limits::advert_segments_max ||
+      std::max(advert.held.size(), advert.spares.size()) > limits::advert_segments_max ||
       advert.rtts.size() > limits::advert_rtts_max) {
     return fail(errc::over_limit,
                 "advert: a name of {} bytes, an address of {}, {} segments and {} round trips, of "
                 "which at most {}, {}, {} and {} are allowed; advertise less",
                 advert.name.size(), std::max(advert.address.size(), advert.admin_address.size()),
-                advert.held.size(), advert.rtts.size(), limits::node_name_bytes_max,
-                limits::address_bytes_max, limits::advert_segments_max, limits::advert_rtts_max);
+                std::max(advert.held.size(), advert.spares.size()), advert.rtts.size(),
+                limits::node_name_bytes_max, limits::address_bytes_max, limits::advert_segments_max,
+                limits::advert_rtts_max);
   }
   if (!compute::is_utf8(advert.name) ||
       std::any_of(advert.name.begin(), advert.name.end(), control) ||
@@ -215,12 +217,14 @@ result<void> check_advert(const node_advert& advert) {
     return fail(errc::malformed, "advert: it asks {} ppm of the rate; 1 to {} are allowed",
                 advert.ask_ppm, limits::ledger_ask_ppm_max);
   }
-  for (const held_segment& s : advert.held) {
-    if (s.layers.first >= s.layers.last || s.layers.last > s.model_layers ||
-        s.model_layers > limits::layers_max) {
-      return fail(errc::malformed,
-                  "advert: layers {} to {} of {} are no segment; state a range within the model",
-                  s.layers.first, s.layers.last, s.model_layers);
+  for (const auto* const list : {&advert.held, &advert.spares}) {
+    for (const held_segment& s : *list) {
+      if (s.layers.first >= s.layers.last || s.layers.last > s.model_layers ||
+          s.model_layers > limits::layers_max) {
+        return fail(errc::malformed,
+                    "advert: layers {} to {} of {} are no segment; state a range within the model",
+                    s.layers.first, s.layers.last, s.model_layers);
+      }
     }
   }
   return {};

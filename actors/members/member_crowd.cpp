@@ -63,10 +63,13 @@ void judge(member_table& m, member_entry& e, membership_time now, membership_eff
   }
 }
 
+/// Looked at again and again until it answers or is dead, whether or not it can be dialled now.
 void suspect(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
   if (e.where == member_standing::alive) {
     m.move_to(e, member_standing::suspect, now);
     m.show(e, true, out);
+    e.contact = now + m.intervals(limits::suspect_intervals);
+    attend_at(m, e.shown.node, e.contact);
   }
 }
 
@@ -316,7 +319,7 @@ bool may_advertise(member_table& m, const node_advert& next, membership_time now
   const bool urgent = known.name != next.name || known.address != next.address ||
                       known.admin_address != next.admin_address || known.roles != next.roles ||
                       known.draining != next.draining || known.held != next.held ||
-                      known.ask_ppm != next.ask_ppm;
+                      known.spares != next.spares || known.ask_ppm != next.ask_ppm;
   if (now < m.crowd.next_advert && !(urgent && m.crowd.urgent.spend(1, now))) {
     return false;
   }

@@ -222,16 +222,20 @@ result<void> admin_arguments::done() const {
 
 std::string request_text(request_id request) { return fmt::format("{:016x}", request.value); }
 
+json segments_json(const std::vector<held_segment>& segments) {
+  json list = json::array();
+  for (const held_segment& s : segments) {
+    json segment = range_json(s.layers);
+    segment["model"] = to_hex(s.model);
+    segment["model_layers"] = s.model_layers;
+    list.push_back(std::move(segment));
+  }
+  return list;
+}
+
 json members_json(const std::vector<member>& members, const node_id& self) {
   json list = json::array();
   for (const member& m : members) {
-    json held = json::array();
-    for (const held_segment& h : m.advert.held) {
-      json segment = range_json(h.layers);
-      segment["model"] = to_hex(h.model);
-      segment["model_layers"] = h.model_layers;
-      held.push_back(std::move(segment));
-    }
     list.push_back(
         {{"node", to_hex(m.node)},
          {"name", m.advert.name},
@@ -249,7 +253,9 @@ json members_json(const std::vector<member>& members, const node_id& self) {
          {"memory_free", m.advert.memory_free},
          {"decode_bytes_per_second", speed_json(m.advert.decode_bytes_per_second)},
          {"prefill_bytes_per_second", speed_json(m.advert.prefill_bytes_per_second)},
-         {"held", std::move(held)}});
+         {"held", segments_json(m.advert.held)},
+         {"spares", segments_json(m.advert.spares)},
+         {"spare_free", m.advert.spare_free}});
   }
   std::stable_sort(list.begin(), list.end(), [](const json& a, const json& b) {
     return a["name"].get<std::string>() < b["name"].get<std::string>();

@@ -32,7 +32,7 @@ json ranges_json(const placement_node::holdings& held, const digest& model) {
 json order_json(const placement_order& order, const std::vector<member>& members) {
   return {{"node", to_hex(order.node)},          {"name", name_of(members, order.node)},
           {"model", to_hex(order.model)},        {"first_layer", order.layers.first},
-          {"last_layer", order.layers.last - 1}, {"order", order.fetch ? "fetch" : "drop"},
+          {"last_layer", order.layers.last - 1}, {"order", to_string(order.act)},
           {"reason", to_string(order.reason)}};
 }
 
@@ -56,14 +56,19 @@ json nodes_json(const placement_view& view, const placement_view::of_model& mode
                       {"takes_orders", node.takes_orders},
                       {"memory_bytes", node.memory},
                       {"held", ranges_json(node.held, model.model)},
+                      {"spares", ranges_json(node.spares, model.model)},
                       {"aim", ranges_json(view.aim[i], model.model)}});
     }
     return list;
   }
   for (const member& m : members) {
     placement_node::holdings held;
+    placement_node::holdings spares;
     for (const held_segment& part : m.advert.held) {
       held[part.model].push_back(part.layers);
+    }
+    for (const held_segment& part : m.advert.spares) {
+      spares[part.model].push_back(part.layers);
     }
     if (m.health == member_health::alive && m.advert.roles.has(role::worker)) {
       list.push_back({{"node", to_hex(m.node)},
@@ -71,6 +76,7 @@ json nodes_json(const placement_view& view, const placement_view::of_model& mode
                       {"takes_orders", m.advert.placed},
                       {"memory_bytes", m.advert.memory_bytes},
                       {"held", ranges_json(held, model.model)},
+                      {"spares", ranges_json(spares, model.model)},
                       {"aim", nullptr}});
     }
   }

@@ -1,5 +1,7 @@
 #include "actors/path/model_catalog.hpp"
 
+#include <algorithm>
+
 namespace ovir::actors {
 
 std::uint64_t session_bytes(const compute::model_config& config, layer_range layers,
@@ -40,6 +42,51 @@ void model_catalog::replace(const digest& id, std::vector<entry> parts) {
 void model_catalog::remove(const digest& id) {
   const std::lock_guard lock{guard_};
   models_.erase(id);
+  spares_.erase(id);
+}
+
+void model_catalog::set_spares(const digest& id, spare_layers spares) {
+  const std::lock_guard lock{guard_};
+  spares_[id] = std::move(spares);
+}
+
+spare_layers model_catalog::spares(const digest& id) const {
+  const std::lock_guard lock{guard_};
+  const auto found = spares_.find(id);
+  return found == spares_.end() ? spare_layers{} : found->second;
+}
+
+std::uint64_t model_catalog::spare_bytes() const {
+  const std::lock_guard lock{guard_};
+  std::uint64_t bytes = 0;
+  for (const auto& [id, spares] : spares_) {
+    bytes += spares.bytes;
+  }
+  return bytes;
+}
+
+std::vector<bool> model_catalog::on_disk(const digest& id) const {
+  const std::lock_guard lock{guard_};
+  const auto found = models_.find(id);
+  if (found == models_.end()) {
+    return {};
+  }
+  std::vector<bool> marks(found->second.front()->weights.config.layers);
+  const auto mark = [&marks](layer_range range) {
+    for (std::size_t i = range.first; i < range.last && i < marks.size(); ++i) {
+      marks[i] = true;
+    }
+  };
+  for (const entry& part : found->second) {
+    mark(part->held);
+    if (part->whole) {
+      mark({0, static_cast<layer_index>(marks.size())});
+    }
+  }
+  if (const auto spares = spares_.find(id); spares != spares_.end()) {
+    std::for_each(spares->second.ranges.begin(), spares->second.ranges.end(), mark);
+  }
+  return marks;
 }
 
 model_catalog::entry model_catalog::find(const digest& id) const {

@@ -46,6 +46,12 @@ struct catalog_model {
 [[nodiscard]] std::uint64_t session_bytes(const compute::model_config& config, layer_range layers,
                                           std::uint32_t positions) noexcept;
 
+/// Layers whose weights lie on this node's disk for others to fetch, though it need not hold them.
+struct spare_layers {
+  std::vector<layer_range> ranges; ///< in order, apart from each other
+  std::uint64_t bytes{0};          ///< of weights
+};
+
 /// The models of a node; of one model there may be several parts, with different layers.
 /// Thread-safe.
 class model_catalog {
@@ -56,8 +62,16 @@ public:
   void put(entry model);
   /// Puts these parts in the place of all there are of the model; they have no layer in common.
   void replace(const digest& id, std::vector<entry> parts);
-  /// All its parts.
+  /// All its parts, and its spare layers.
   void remove(const digest& id);
+  /// Of a model whose file was fetched from others: beside what its parts hold.
+  void set_spares(const digest& id, spare_layers spares);
+  [[nodiscard]] spare_layers spares(const digest& id) const;
+  /// Bytes of all of them.
+  [[nodiscard]] std::uint64_t spare_bytes() const;
+  /// Which layers of the model lie on this node's disk, held or not, by layer; empty where it is
+  /// not known.
+  [[nodiscard]] std::vector<bool> on_disk(const digest& id) const;
   /// Any part of it; null when it is not known here.
   [[nodiscard]] entry find(const digest& id) const;
   /// The part that holds all of these layers, or null.
@@ -68,6 +82,7 @@ public:
 private:
   mutable std::mutex guard_;
   std::map<digest, std::vector<entry>> models_; ///< never an empty list
+  std::map<digest, spare_layers> spares_;
 };
 
 } // namespace ovir::actors

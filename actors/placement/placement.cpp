@@ -1,6 +1,7 @@
 #include "actors/placement/placement.hpp"
 
 #include "actors/placement/placement_search.hpp"
+#include "actors/placement/placement_spares.hpp"
 #include "actors/placement/placement_state.hpp"
 #include "messages/limits/placement.hpp"
 
@@ -27,12 +28,22 @@ std::uint32_t layers_that_fit(const placeable_model& model, std::uint64_t memory
   return held;
 }
 
+std::string_view to_string(placement_act act) {
+  switch (act) {
+  case placement_act::fetch: return "fetch";
+  case placement_act::drop: return "drop";
+  case placement_act::spare: return "spare";
+  }
+  return "";
+}
+
 std::string_view to_string(placement_reason reason) {
   switch (reason) {
   case placement_reason::nobody_holds: return "no node holds them";
   case placement_reason::no_path: return "no path leads over them";
   case placement_reason::one_holds: return "only one node holds them";
   case placement_reason::demand: return "many ask for the model";
+  case placement_reason::one_disk: return "only one node has them on its disk";
   case placement_reason::room: return "their room is needed";
   case placement_reason::not_asked: return "no request has come for the model for long";
   }
@@ -103,7 +114,7 @@ private:
       for (const layer_range& part : ranges_of(safe)) {
         const placement_reason reason =
             models_[m].wanted ? placement_reason::room : placement_reason::not_asked;
-        out.orders.push_back({nodes_[n]->node, models_[m].id, part, false, reason});
+        out.orders.push_back({nodes_[n]->node, models_[m].id, part, placement_act::drop, reason});
         now_.set(n, m, with(now_.marks(n, m), part, false));
       }
     }
@@ -117,8 +128,8 @@ private:
         ++out.waiting;
         continue;
       }
-      out.orders.push_back(
-          {nodes_[n]->node, models_[m].id, range, true, search_.reason(n, m, range.first)});
+      out.orders.push_back({nodes_[n]->node, models_[m].id, range, placement_act::fetch,
+                            search_.reason(n, m, range.first)});
       now_.set(n, m, std::move(more));
     }
   }
@@ -160,6 +171,9 @@ placement place(const std::vector<placeable_model>& models,
     }
   }
   order_list{models, ordered, search}.write(out);
+  if (out.orders.empty()) {
+    out.orders = spare_orders(models, ordered, search.state());
+  }
   return out;
 }
 

@@ -65,6 +65,7 @@ private:
   const std::vector<placeable_model>& models_;
   const std::vector<const placement_node*>& nodes_;
   placement_state state_;
+  std::vector<std::vector<layer_marks>> disks_; ///< [node][model]
   /// The layers from one on, or up to one, that fit on the node if it holds no others of the model.
   [[nodiscard]] std::uint32_t longest_from(std::size_t node, std::size_t model, std::uint32_t first,
                                            std::uint32_t last_max) const;

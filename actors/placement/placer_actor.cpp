@@ -42,12 +42,15 @@ std::string node_name(const placer_state& state, const node_id& node) {
 void give(const placer_state& state, const placement_order& order, bool again) {
   if (!again) {
     state.environment.journal->say(
-        log_level::info, std::nullopt, "orders {} to {} layers {}-{} of {}: {}",
-        node_name(state, order.node), order.fetch ? "fetch" : "drop", order.layers.first,
+        log_level::info, std::nullopt, "orders of {}: {} layers {}-{} of {}: {}",
+        node_name(state, order.node), to_string(order.act), order.layers.first,
         order.layers.last - 1, name_of(state, order.model), to_string(order.reason));
   }
-  wire_message message{{}, {}, order.layers.first, wire_load{order.model, order.layers}};
-  if (!order.fetch) {
+  wire_message message{{},
+                       {},
+                       order.layers.first,
+                       wire_load{order.model, order.layers, order.act == placement_act::spare}};
+  if (order.act == placement_act::drop) {
     message.body = wire_unload{order.model, order.layers};
   }
   state.environment.links->send_wire(order.node, std::move(message));

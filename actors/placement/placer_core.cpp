@@ -52,6 +52,10 @@ placement_node node_of(const member& m, const placer_core::surroundings& around)
   for (const held_segment& part : m.advert.held) {
     made.held[part.model].push_back(part.layers);
   }
+  for (const held_segment& part : m.advert.spares) {
+    made.spares[part.model].push_back(part.layers);
+  }
+  made.spare_room = m.advert.spare_free;
   return made;
 }
 
@@ -147,8 +151,11 @@ bool placer_core::holds(const placement_order& order) const {
   }
   layer_marks marks(order.layers.last);
   mark(marks, node->held, order.model);
+  if (order.act == placement_act::spare) {
+    mark(marks, node->spares, order.model);
+  }
   return std::all_of(marks.begin() + order.layers.first, marks.end(),
-                     [&](bool held) { return held == order.fetch; });
+                     [&](bool here) { return here == (order.act != placement_act::drop); });
 }
 
 void placer_core::forget_done(time_point now) {
@@ -162,11 +169,12 @@ void placer_core::forget_done(time_point now) {
     return g.until <= now;
   });
   for (const given& g : given_) {
-    if (g.order.fetch) {
+    if (g.order.act != placement_act::drop) {
       const auto node = std::find_if(nodes_.begin(), nodes_.end(), [&](const placement_node& n) {
         return n.node == g.order.node;
       });
-      node->coming[g.order.model].push_back(g.order.layers);
+      auto& coming = g.order.act == placement_act::fetch ? node->coming : node->coming_spares;
+      coming[g.order.model].push_back(g.order.layers);
     }
   }
 }

@@ -360,10 +360,6 @@ void write_layers(wire_schema::Load::Builder to, const Order& m) {
   to.setLast(m.layers.last);
 }
 template <class Order>
-Order read_layers(wire_schema::Load::Reader from) {
-  return {digest{read_bytes32(from.getModel())}, {from.getFirst(), from.getLast()}};
-}
-template <class Order>
 result<void> check_layers_of(const Order& m, const wire_envelope& around, std::string_view what) {
   OVIR_TRY(check_layers(m.layers, what));
   if (m.layers.first != around.stage) {
@@ -376,9 +372,15 @@ result<void> check_layers_of(const Order& m, const wire_envelope& around, std::s
 template <>
 struct wire_form<wire_load> {
   static constexpr auto kind = WireMessage::LOAD;
-  static void write(root_builder root, const wire_load& m) { write_layers(root.initLoad(), m); }
+  static void write(root_builder root, const wire_load& m) {
+    auto to = root.initLoad();
+    write_layers(to, m);
+    to.setSpare(m.spare);
+  }
   static result<wire_load> read(root_reader root, const wire_envelope&) {
-    return read_layers<wire_load>(root.getLoad());
+    const auto from = root.getLoad();
+    return wire_load{
+        digest{read_bytes32(from.getModel())}, {from.getFirst(), from.getLast()}, from.getSpare()};
   }
   static result<void> check(const wire_load& m, const wire_envelope& around) {
     return check_layers_of(m, around, "an order to fetch");
@@ -390,7 +392,8 @@ struct wire_form<wire_unload> {
   static constexpr auto kind = WireMessage::UNLOAD;
   static void write(root_builder root, const wire_unload& m) { write_layers(root.initUnload(), m); }
   static result<wire_unload> read(root_reader root, const wire_envelope&) {
-    return read_layers<wire_unload>(root.getUnload());
+    const auto from = root.getUnload();
+    return wire_unload{digest{read_bytes32(from.getModel())}, {from.getFirst(), from.getLast()}};
   }
   static result<void> check(const wire_unload& m, const wire_envelope& around) {
     return check_layers_of(m, around, "an order to drop");

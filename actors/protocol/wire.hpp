@@ -51,6 +51,7 @@ struct wire_adopted {
 struct wire_load {
   digest model;
   layer_range layers; ///< from the message's stage on
+  bool spare{false};  ///< for its disk alone: others may need them
 
   friend bool operator==(const wire_load&, const wire_load&) = default;
 };

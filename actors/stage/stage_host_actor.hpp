@@ -41,6 +41,7 @@ using layer_dropper = layer_fetcher;
 struct host_load_ended {
   digest model;
   layer_range layers;
+  bool spare{false};
   result<void> outcome;
 };
 /// Of layers that `to` had dropped.
@@ -68,6 +69,7 @@ struct host_environment {
   const signing_desk* desk{nullptr};
   std::shared_ptr<cache_handle> cache{}; ///< null: nothing is reused or kept
   layer_fetcher fetch{};                 ///< null: this node takes no orders to fetch
+  layer_fetcher keep{};                  ///< on the disk alone; null: likewise
   layer_dropper drop{};                  ///< null: nor to drop
 };
 
@@ -85,10 +87,11 @@ struct host_state {
     shard_actor shard;                   ///< empty while it is being (re)started
     std::vector<order_received> waiting; ///< opens, at most limits::requests_active_max
   };
-  /// Layers that schedulers ordered, and are not held yet.
+  /// Layers that schedulers ordered, and are not here yet.
   struct load {
     digest model;
     layer_range layers;
+    bool spare{false};
     std::set<node_id> askers;
   };
   const char* name{"host"};

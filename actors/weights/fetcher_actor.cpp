@@ -187,36 +187,19 @@ void tell_part(fetch& f) {
   }
 }
 
-/// Bytes of weights that this order may bring.
-std::uint64_t room_for(const fetcher_state& state, const fetch_order& order) {
-  std::uint64_t room = state.environment.memory_bytes;
-  if (order.beside) {
-    for (const auto& part : state.environment.models->all()) {
-      room -= std::min(room, part->held_bytes);
-    }
-  }
-  return room;
-}
-
 result<void> choose_layers(fetcher_pointer self) {
   fetch& f = *self->state.active;
   const compute::piece_list& pieces = *f.store->pieces();
-  const std::uint64_t memory = room_for(self->state, f.order);
+  const std::uint64_t room =
+      room_for(f.order, self->state.environment.room, *self->state.environment.models);
   if (f.order.layers) {
     f.shown.layers = *f.order.layers;
   } else {
-    OVIR_ASSIGN(f.shown.layers, fitting_layers(pieces, memory));
+    OVIR_ASSIGN(f.shown.layers, fitting_layers(pieces, room));
   }
   OVIR_ASSIGN(f.wanted, wanted_pieces(pieces, f.shown.layers));
   f.shown.bytes = pieces.bytes_of(f.wanted);
-  if (f.shown.bytes > memory) {
-    return fail(errc::over_limit,
-                "layers {}-{} have {} MiB and the node may use {}{}; hold fewer or raise "
-                "limits.memory_mib",
-                f.shown.layers.first, f.shown.layers.last - 1, f.shown.bytes >> 20U, memory >> 20U,
-                f.order.beside ? " beside what it holds" : "");
-  }
-  return {};
+  return check_room(f.order, f.shown.layers, f.shown.bytes, room);
 }
 
 /// Goes as far as what is on the disk allows. False in the result: the fetch is not over.
@@ -280,23 +263,6 @@ bool go_on(fetcher_pointer self) {
 
 // Sources
 
-/// Members with an address, those that say they hold the model first.
-std::vector<const member*> candidates(const fetcher_state& state) {
-  std::vector<const member*> list;
-  for (const member& m : *state.members) {
-    if (m.node != state.environment.self && !m.advert.address.empty() &&
-        (m.health == member_health::alive || m.health == member_health::suspect)) {
-      list.push_back(&m);
-    }
-  }
-  const auto holds = [&](const member* m) {
-    return std::any_of(m->advert.held.begin(), m->advert.held.end(),
-                       [&](const held_segment& h) { return h.model == state.active->order.model; });
-  };
-  std::stable_partition(list.begin(), list.end(), holds);
-  return list;
-}
-
 void ask_holdings(fetcher_pointer self, const source_link& link) {
   self->state.environment.links->send_bulk(
       *link.connection,
@@ -306,7 +272,8 @@ void ask_holdings(fetcher_pointer self, const source_link& link) {
 void contact(fetcher_pointer self, time_point now) {
   fetcher_state& state = self->state;
   fetch& f = *state.active;
-  for (const member* const m : candidates(state)) {
+  for (const member* const m :
+       possible_sources(f.order.model, *state.members, state.environment.self)) {
     source_link& link = f.links[m->node];
     if (link.banned || link.ready || now < link.next_try) {
       continue;

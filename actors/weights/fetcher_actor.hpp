@@ -6,6 +6,7 @@
 #include "actors/runtime/log.hpp"
 #include "actors/weights/fetch_core.hpp"
 #include "actors/weights/fetch_layers.hpp"
+#include "actors/weights/fetch_order.hpp"
 #include "actors/weights/fetch_progress.hpp"
 #include "actors/weights/fetched_model.hpp"
 
@@ -23,20 +24,6 @@
 
 namespace ovir::actors {
 
-/// To the fetcher: see that these layers are on this node's disk. What is there already, or in
-/// another model's file here, is not fetched.
-struct fetch_order {
-  digest model;
-  /// Absent: from the first as many as fit the memory. Empty: the tokenizer alone.
-  std::optional<layer_range> layers;
-  bool patient{false}; ///< waits for sources for ever
-  std::shared_ptr<fetch_answer> answer;
-  /// Gets the first layers while the rest is fetched (`first_layers`), on the fetcher's thread; may
-  /// be empty.
-  std::function<void(const fetched_segment&)> part{};
-  bool beside{false}; ///< only what fits beside all that is held
-};
-
 struct fetch_tick {};
 /// What `ovir shell` shows; asked with `list_fetches`.
 struct list_fetches {};
@@ -51,7 +38,7 @@ struct fetcher_environment {
   log* journal{nullptr};
   storage::env* env{nullptr};
   std::string state; ///< folder
-  std::uint64_t memory_bytes{0};
+  fetch_room room;
   fetch_settings settings;
   std::vector<fetch_order> configured; ///< begun whenever the actor begins
 };

@@ -17,9 +17,9 @@ std::vector<piece_range> ranges_of(std::vector<std::uint32_t> pieces) {
   return ranges;
 }
 
-result<held_pieces> held_pieces::of(model_catalog::entry part) {
+result<held_pieces> held_pieces::of(model_catalog::entry part, std::vector<layer_range> spares) {
   OVIR_ASSIGN(compute::piece_list list, compute::piece_list::of(part->manifest));
-  held_pieces held{std::move(part), std::move(list)};
+  held_pieces held{std::move(part), std::move(spares), std::move(list)};
   for (const compute::tensor_manifest& tensor : held.list_.manifest().tensors) {
     const compute::gguf_tensor* const found = held.part_->metadata.find_tensor(tensor.name);
     if (found == nullptr || found->data.size() != tensor.bytes) {
@@ -31,12 +31,19 @@ result<held_pieces> held_pieces::of(model_catalog::entry part) {
   held.tokenizer_ = compute::tokenizer_bytes_of(held.part_->metadata);
   if (held.part_->whole) {
     held.ranges_ = {{0, held.list_.size()}};
-  } else if (held.part_->held.size() == 0) {
-    if (held.list_.manifest().tokenizer_bytes > 0) {
-      held.ranges_ = {{0, 1}};
-    }
   } else {
-    OVIR_ASSIGN(std::vector<std::uint32_t> pieces, held.list_.of_segment(held.part_->held));
+    std::vector<std::uint32_t> pieces;
+    if (held.list_.manifest().tokenizer_bytes > 0) {
+      pieces.push_back(0);
+    }
+    std::vector<layer_range> here = held.spares_;
+    if (held.part_->held.size() > 0) {
+      here.push_back(held.part_->held);
+    }
+    for (const layer_range& layers : here) {
+      OVIR_ASSIGN(const std::vector<std::uint32_t> more, held.list_.of_segment(layers));
+      pieces.insert(pieces.end(), more.begin(), more.end());
+    }
     held.ranges_ = ranges_of(std::move(pieces));
   }
   return held;

@@ -20,8 +20,10 @@ namespace ovir::actors {
 /// for the disk.
 class held_pieces {
 public:
-  /// `internal` where a part's manifest is not that of its file.
-  [[nodiscard]] static result<held_pieces> of(model_catalog::entry part);
+  /// `spares`: layers in its file beside those it holds. `internal` where a part's manifest is not
+  /// that of its file.
+  [[nodiscard]] static result<held_pieces> of(model_catalog::entry part,
+                                              std::vector<layer_range> spares = {});
 
   [[nodiscard]] const compute::piece_list& list() const noexcept { return list_; }
   [[nodiscard]] const std::vector<piece_range>& ranges() const noexcept { return ranges_; }
@@ -29,12 +31,14 @@ public:
   [[nodiscard]] std::span<const std::byte> find(std::uint32_t index) const;
 
   [[nodiscard]] const model_catalog::entry& part() const noexcept { return part_; }
+  [[nodiscard]] const std::vector<layer_range>& spares() const noexcept { return spares_; }
 
 private:
-  held_pieces(model_catalog::entry part, compute::piece_list list)
-      : part_(std::move(part)), list_(std::move(list)) {}
+  held_pieces(model_catalog::entry part, std::vector<layer_range> spares, compute::piece_list list)
+      : part_(std::move(part)), spares_(std::move(spares)), list_(std::move(list)) {}
 
   model_catalog::entry part_;
+  std::vector<layer_range> spares_;
   compute::piece_list list_;
   std::vector<piece_range> ranges_;
   std::vector<std::span<const std::byte>> tensors_; ///< as the manifest's

@@ -25,11 +25,13 @@ void look_at_parts(scrubber_state& state) {
     if (!part->manifest || !part->file) {
       continue;
     }
-    const auto known = std::find_if(state.parts.begin(), state.parts.end(),
-                                    [&](const auto& held) { return held->part() == part; });
+    std::vector<layer_range> spares = state.environment.models->spares(part->id).ranges;
+    const auto known = std::find_if(state.parts.begin(), state.parts.end(), [&](const auto& held) {
+      return held->part() == part && held->spares() == spares;
+    });
     if (known != state.parts.end()) {
       now.push_back(*known);
-    } else if (auto held = held_pieces::of(part)) {
+    } else if (auto held = held_pieces::of(part, std::move(spares))) {
       now.push_back(std::make_shared<const held_pieces>(std::move(*held)));
     }
   }

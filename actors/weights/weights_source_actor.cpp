@@ -22,15 +22,17 @@ using parts = std::vector<std::shared_ptr<const held_pieces>>;
 parts parts_of(source_state& state, const digest& model) {
   parts& known = state.known[model];
   parts now;
+  const std::vector<layer_range> spares = state.environment.models->spares(model).ranges;
   for (const model_catalog::entry& part : state.environment.models->all()) {
     if (part->id != model || !part->manifest || !part->file) {
       continue;
     }
-    const auto same = std::find_if(known.begin(), known.end(),
-                                   [&](const auto& held) { return held->part() == part; });
+    const auto same = std::find_if(known.begin(), known.end(), [&](const auto& held) {
+      return held->part() == part && held->spares() == spares;
+    });
     if (same != known.end()) {
       now.push_back(*same);
-    } else if (auto held = held_pieces::of(part)) {
+    } else if (auto held = held_pieces::of(part, spares)) {
       now.push_back(std::make_shared<const held_pieces>(std::move(*held)));
     } else {
       state.environment.journal->say(log_level::warn, std::nullopt, "{}", held.error().message);

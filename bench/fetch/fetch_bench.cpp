@@ -137,7 +137,7 @@ private:
     around.journal = &to_.journal;
     around.env = &env_;
     around.state = state;
-    around.memory_bytes = std::uint64_t{1} << 50U;
+    around.room.memory = std::uint64_t{1} << 50U;
     around.settings.window_bytes = window;
     const caf::actor fetcher = system.spawn<caf::detached>(fetcher_behavior, around);
     peers::receivers at_to;

@@ -159,6 +159,7 @@ struct Load {
   model @0 :Bytes32;
   first @1 :UInt32; # layers [first, last)
   last @2 :UInt32;
+  spare @3 :Bool; # of an order to fetch: for its disk alone
 }
 
 struct LoadFailed {

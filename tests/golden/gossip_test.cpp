@@ -35,6 +35,7 @@ TEST(gossip_golden, news_of_an_advert_is_these_bytes) {
   a.address = "n.example:7001";
   a.roles.add(role::worker);
   a.held = {{digest{{1, 2}}, {0, 4}, 8}};
+  a.spare_free = 9;
   a.memory_bytes = 1000;
   a.memory_free = 500;
   a.decode_bytes_per_second = 7;

@@ -11,7 +11,7 @@ namespace {
 
 using plain_json = nlohmann::json;
 
-/// A model of eight layers in two halves.
+/// A model of eight layers in two halves, of which the second has two equal holders.
 class deadlines : public testing::Test {
 protected:
   void SetUp() override {
@@ -19,7 +19,8 @@ protected:
     ASSERT_EQ(run_ovir({"model", "synth", model, "--layers", "8"}).exit_code, 0);
     cluster_.emplace(cluster_spec{{{"front", {"scheduler"}, {{model}}},
                                    {"left", {"worker"}, {{model, "0-3"}}},
-                                   {"right", {"worker"}, {{model, "4-7"}}}}});
+                                   {"right", {"worker"}, {{model, "4-7"}}},
+                                   {"other", {"worker"}, {{model, "4-7"}}}}});
     port_ = free_port();
     write_file(cluster_->config(0),
                read_file(cluster_->config(0)) +
@@ -50,6 +51,26 @@ TEST_F(deadlines, that_no_path_can_meet_are_refused_with_the_prediction) {
   EXPECT_THAT(refused.body, testing::HasSubstr("the deadline cannot be met"));
   EXPECT_THAT(refused.body, testing::HasSubstr("at most 200 of the answer take"));
   EXPECT_EQ(ask(200, 600'000).status, 200);
+}
+
+TEST_F(deadlines, lead_past_a_holder_that_became_slow_and_back_when_it_is_no_longer) {
+  // Who computed the second half of a request.
+  const auto holder = [this] {
+    const http_answer answer = ask(12, 60'000);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    const plain_json pace =
+        cluster_->ask(0, "job " + answer.fields.at("x-ovir-job")).at("job").at("pace");
+    return pace.at("stages").at(1).at("name").get<std::string>();
+  };
+  (void)cluster_->ask(2, "chaos delay --ms 200");
+  for (int i = 0; i < 5; ++i) {
+    (void)holder();
+  }
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(holder(), "other") << i;
+  }
+  (void)cluster_->ask(2, "chaos delay --ms 0");
+  EXPECT_TRUE(cluster_->wait_until([&] { return holder() == "right"; }, std::chrono::minutes{2}));
 }
 
 TEST_F(deadlines, and_paces_are_shown_of_every_stage) {

@@ -206,7 +206,7 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
           1 + draw.upto(limits::layers_max - 1)},
          draw.number()}};
   case 12: return name_windows{draw.upto(1'000), draw.names(1)};
-  case 13: return wire_load{digest{draw.bytes32()}, draw.layers()};
+  case 13: return wire_load{digest{draw.bytes32()}, draw.layers(), draw.number() % 2 == 0};
   case 14: return withdraw_log{};
   case 15: return wire_load_failed{digest{draw.bytes32()}, draw.failed().reason};
   case 17: return wire_asked{digest{draw.bytes32()}};

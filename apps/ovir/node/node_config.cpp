@@ -406,6 +406,10 @@ result<void> reader::fetching(const toml::table& root) {
               in_.whole(*table, "serve_mib_s", {0, limits::fetch_rate_mib_max}, 0));
   options_.serve_bytes_per_second = serve << 20U;
   OVIR_ASSIGN(options_.fetch_orders, in_.boolean(*table, "orders", options_.fetch_orders));
+  OVIR_ASSIGN(const std::uint64_t spare,
+              in_.whole(*table, "spare_mib", {0, limits::fetch_spare_mib_max},
+                        options_.spare_bytes >> 20U));
+  options_.spare_bytes = spare << 20U;
   return {};
 }
 

@@ -22,8 +22,8 @@ inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "thre
                                                              "prefill_chunk"};
 inline constexpr std::array<std::string_view, 3> audit_keys{"least_rate_ppm", "every_request",
                                                             "twice_tokens"};
-inline constexpr std::array<std::string_view, 4> fetch_keys{"window_mib", "mib_s", "serve_mib_s",
-                                                            "orders"};
+inline constexpr std::array<std::string_view, 5> fetch_keys{"window_mib", "mib_s", "serve_mib_s",
+                                                            "orders", "spare_mib"};
 inline constexpr std::array<std::string_view, 3> probe_keys{"interval_ms", "timeout_ms",
                                                             "suspect_ms"};
 inline constexpr std::array<std::string_view, 1> drain_keys{"wait_s"};

@@ -165,6 +165,7 @@ std::string describe(const node_options& o) {
   out.line("fetch.mib_s", "{}", number_text(o.fetch_bytes_per_second >> 20U, "no limit"));
   out.line("fetch.serve_mib_s", "{}", number_text(o.serve_bytes_per_second >> 20U, "no limit"));
   out.line("fetch.orders", "{}", o.fetch_orders);
+  out.line("fetch.spare_mib", "{}", number_text(o.spare_bytes >> 20U, "none"));
   out.line("audit.least_rate_ppm", "{}", o.audit_least_rate_ppm);
   out.line("audit.every_request", "{}", o.audit_every_request);
   out.line("audit.twice_tokens", "{}", number_text(o.audit_twice_tokens, "never"));
@@ -277,7 +278,8 @@ json document_of(const node_options& o) {
            {{"window_mib", o.fetch_window_bytes >> 20U},
             {"mib_s", o.fetch_bytes_per_second >> 20U},
             {"serve_mib_s", o.serve_bytes_per_second >> 20U},
-            {"orders", o.fetch_orders}}},
+            {"orders", o.fetch_orders},
+            {"spare_mib", o.spare_bytes >> 20U}}},
           {"audit",
            {{"least_rate_ppm", o.audit_least_rate_ppm},
             {"every_request", o.audit_every_request},

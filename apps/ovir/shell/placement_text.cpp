@@ -53,13 +53,14 @@ std::vector<bool> placed_marks(const json& ranges, std::size_t layers) {
 /// One cell for a layer, or for several where the model has many: what the first of them is.
 std::string node_row(const json& node, std::size_t layers) {
   const std::vector<bool> held = placed_marks(placed_list(node, "held"), layers);
+  const std::vector<bool> spare = placed_marks(placed_list(node, "spares"), layers);
   const bool placed = node.is_object() && node.contains("aim") && node["aim"].is_array();
   const std::vector<bool> aim = placed ? placed_marks(node["aim"], layers) : held;
   const std::size_t cells = std::min(layers, placed_cells_max);
   std::string out;
   for (std::size_t c = 0; c < cells; ++c) {
     const std::size_t i = c * layers / cells;
-    out += held[i] ? (aim[i] ? "█" : "▒") : (aim[i] ? "+" : "·");
+    out += held[i] ? (aim[i] ? "█" : "▒") : aim[i] ? "+" : spare[i] ? "░" : "·";
   }
   return out;
 }
@@ -87,11 +88,15 @@ std::string placed_model_text(const json& model) {
   return out;
 }
 
+std::string_view order_word(std::string_view order) {
+  return order == "fetch" ? "fetches" : order == "spare" ? "keeps a copy of" : "drops";
+}
+
 std::string placed_order_text(const json& order, std::string_view when) {
   return fmt::format("{} {} {} layers {}-{} of {}: {}\n", when, placed_word(order, "name"),
-                     placed_word(order, "order") == "fetch" ? "fetches" : "drops",
-                     placed_number(order, "first_layer"), placed_number(order, "last_layer"),
-                     placed_word(order, "model").substr(0, 8), placed_word(order, "reason"));
+                     order_word(placed_word(order, "order")), placed_number(order, "first_layer"),
+                     placed_number(order, "last_layer"), placed_word(order, "model").substr(0, 8),
+                     placed_word(order, "reason"));
 }
 
 } // namespace
@@ -104,7 +109,7 @@ std::string placement_text(const json& data) {
   if (out.empty()) {
     return "this node knows no model\n";
   }
-  out += "█ held  + to be fetched  ▒ to be dropped  · not here\n";
+  out += "█ held  + to be fetched  ▒ to be dropped  ░ on its disk  · not here\n";
   if (data.contains("calm") && !is_true(data, "calm")) {
     out += "second copies are made once no node has come or gone for a while\n";
   }

@@ -23,6 +23,8 @@ node_advert some_advert() {
   a.draining = true;
   a.placed = true;
   a.held = {{digest{{1, 2, 3}}, {0, 4}, 8}, {digest{{4}}, {4, 8}, 8}};
+  a.spares = {{digest{{4}}, {0, 4}, 8}};
+  a.spare_free = 77;
   a.memory_bytes = 1ULL << 40U;
   a.memory_free = 12'345;
   a.decode_bytes_per_second = 6'000'000'000;

@@ -149,6 +149,22 @@ TEST_F(member_crowd, who_is_lost_is_looked_for_and_accused_when_it_is_not_there)
   EXPECT_EQ(health(3), member_health::alive);
 }
 
+TEST_F(member_crowd, who_is_lost_too_often_to_be_dialled_is_looked_for_later) {
+  const auto dialled = [&](const crowd_effects& all) {
+    const auto links = only<want_link>(all);
+    return std::count_if(links.begin(), links.end(),
+                         [&](const want_link& link) { return link.to == id(3); });
+  };
+  std::uint32_t lost = 0;
+  while (dialled(core->on_link_down(id(3), now)) > 0) {
+    ASSERT_LE(++lost, limits::dials_burst);
+    (void)core->on_link_up(id(3), now, true);
+    EXPECT_EQ(health(3), member_health::alive);
+  }
+  EXPECT_EQ(health(3), member_health::suspect);
+  EXPECT_GT(dialled(pass(limits::dial_interval + 30s)), 0);
+}
+
 TEST_F(member_crowd, a_parting_is_no_loss) {
   (void)hear(3, parting{});
   EXPECT_THAT(only<member_changed>(core->on_link_down(id(3), now)), IsEmpty());

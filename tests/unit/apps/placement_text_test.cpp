@@ -11,7 +11,8 @@ TEST(placement_text, draws_what_is_held_and_what_shall_be) {
                 "placer_name": "n1", "here": true, "served": true, "nodes": [
       {"name": "n1", "takes_orders": true, "held": [{"first_layer": 0, "last_layer": 4}],
        "aim": [{"first_layer": 0, "last_layer": 3}]},
-      {"name": "n2", "takes_orders": false, "held": [], "aim": []},
+      {"name": "n2", "takes_orders": false, "held": [],
+       "spares": [{"first_layer": 6, "last_layer": 7}], "aim": []},
       {"name": "n3", "takes_orders": true, "held": [],
        "aim": [{"first_layer": 4, "last_layer": 7}]}]}],
     "under_way": [{"name": "n3", "model": "aabbccdd00", "first_layer": 4, "last_layer": 7,
@@ -21,9 +22,9 @@ TEST(placement_text, draws_what_is_held_and_what_shall_be) {
             "tiny.gguf  8 layers, 256 positions a request, placed by this node so that it is "
             "served\n"
             "  n1               ████▒···\n"
-            "  n2               ········  takes no orders\n"
+            "  n2               ······░░  takes no orders\n"
             "  n3               ····++++\n"
-            "█ held  + to be fetched  ▒ to be dropped  · not here\n"
+            "█ held  + to be fetched  ▒ to be dropped  ░ on its disk  · not here\n"
             "now   n3 fetches layers 4-7 of aabbccdd: no node holds them\n"
             "and 1 after these\n");
 }
@@ -39,7 +40,7 @@ TEST(placement_text, of_a_model_that_another_node_places_says_whom_to_ask) {
             "tiny.gguf  2 layers, 256 positions a request, placed by n1, shells on "
             "a.example:7310\n"
             "  n1               ██\n"
-            "█ held  + to be fetched  ▒ to be dropped  · not here\n");
+            "█ held  + to be fetched  ▒ to be dropped  ░ on its disk  · not here\n");
 }
 
 TEST(placement_text, anything_that_a_node_may_say_is_drawn) {

@@ -1,7 +1,9 @@
 #include "actors/placement/placement.hpp"
+#include "actors/placement/placement_spares.hpp"
 #include "actors/placement/placement_state.hpp"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -81,14 +83,25 @@ void carry_out(const std::vector<placeable_model>& models, std::vector<placement
                      [&](const placeable_model& known) { return known.id == order.model; }) -
         models.begin());
     ASSERT_LT(m, models.size());
+    if (order.act == placement_act::spare) {
+      const std::uint64_t bytes = order.layers.size() * layer_bytes;
+      ASSERT_GE(whose->spare_room, bytes);
+      whose->spare_room -= bytes;
+      whose->spares[order.model].push_back(order.layers);
+      continue;
+    }
+    const bool fetched = order.act == placement_act::fetch;
     const placement_state before = held();
     layer_marks marks = before.marks(static_cast<std::size_t>(whose - nodes.begin()), m);
     for (std::uint32_t i = order.layers.first; i < order.layers.last; ++i) {
-      ASSERT_NE(marks[i], order.fetch) << "an order to do what is done";
-      marks[i] = order.fetch;
-      if (!order.fetch && models[m].wanted) {
+      ASSERT_NE(marks[i], fetched) << "an order to do what is done";
+      marks[i] = fetched;
+      if (!fetched && models[m].wanted) {
         ASSERT_GT(before.copies(m, i), 1U) << "layer " << i << " would be lost";
       }
+    }
+    if (!fetched) {
+      whose->spares[order.model].push_back(order.layers); // nobody erases its disk
     }
     whose->held[order.model] = ranges_of(marks);
     if (whose->held[order.model].empty()) {
@@ -217,6 +230,79 @@ TEST(placement, four_nodes_with_room_for_two_fifths_hold_all_and_survive_any_dea
     EXPECT_TRUE(after.models[0].served) << "without node " << dead;
     EXPECT_GE(least_copies(after), 1U);
   }
+}
+
+/// On how many disks the layer lies that lies on fewest.
+std::size_t least_disks(const placeable_model& m, const std::vector<placement_node>& nodes) {
+  std::vector<std::size_t> disks(m.shape.layer_weights.size());
+  for (const placement_node& n : nodes) {
+    const layer_marks marks = on_disk(n, m);
+    for (std::size_t i = 0; i < marks.size(); ++i) {
+      disks[i] += marks[i] ? 1 : 0;
+    }
+  }
+  return *std::min_element(disks.begin(), disks.end());
+}
+
+TEST(placement, what_memory_does_not_hold_twice_lies_on_two_disks) {
+  placeable_model m = model(1, 10);
+  std::vector<placement_node> nodes;
+  for (std::uint32_t n = 0; n < 4; ++n) {
+    nodes.push_back(node(n, part_of(m, 0.4)));
+  }
+  settle({m}, nodes);
+  ASSERT_EQ(least_disks(m, nodes), 1U);
+  for (placement_node& n : nodes) {
+    n.spare_room = 3 * layer_bytes;
+  }
+  m.copies = 1;
+  EXPECT_THAT(place({m}, nodes).orders, ::testing::IsEmpty()) << "not before it is calm";
+  m.copies = 2;
+  settle({m}, nodes);
+  EXPECT_EQ(least_disks(m, nodes), 2U);
+  for (std::size_t dead = 0; dead < nodes.size(); ++dead) {
+    std::vector<placement_node> left = nodes;
+    left.erase(left.begin() + static_cast<std::ptrdiff_t>(dead));
+    ASSERT_GE(least_disks(m, left), 1U);
+    for (const placement_order& order : place({m}, left).orders) {
+      const auto from = std::count_if(left.begin(), left.end(), [&](const placement_node& n) {
+        return n.node != order.node && on_disk(n, m)[order.layers.first];
+      });
+      EXPECT_TRUE(
+          order.act != placement_act::fetch || from > 0 ||
+          on_disk(*std::find_if(left.begin(), left.end(),
+                                [&](const placement_node& n) { return n.node == order.node; }),
+                  m)[order.layers.first]);
+    }
+  }
+}
+
+TEST(placement, spare_copies_need_room_on_the_disk_and_are_not_made_of_what_nobody_has) {
+  const placeable_model m = model(1, 4);
+  std::vector<placement_node> nodes{node(0, part_of(m, 0.9)), node(1, 0), node(2, 0)};
+  nodes[0].held[m.id] = {{0, 3}};
+  nodes[1].spare_room = 2 * layer_bytes - 1;
+  const placement with = place({m}, nodes);
+  ASSERT_EQ(with.orders.size(), 1U);
+  EXPECT_EQ(
+      with.orders[0],
+      (placement_order{id(1), m.id, {0, 1}, placement_act::spare, placement_reason::one_disk}));
+  nodes[1].takes_orders = false;
+  EXPECT_THAT(place({m}, nodes).orders, ::testing::IsEmpty());
+}
+
+TEST(placement, of_equals_the_node_that_has_the_layers_on_its_disk_holds_them) {
+  const placeable_model m = model(1, 4);
+  std::vector<placement_node> nodes{node(0, part_of(m, 1.1), 8e9), node(1, part_of(m, 1.1), 8e9)};
+  nodes[1].spares[m.id] = {{0, 4}};
+  const placement whole = place({m}, nodes);
+  ASSERT_FALSE(whole.orders.empty());
+  EXPECT_EQ(whole.orders[0].node, id(0)) << "copies are made of what is held";
+  placeable_model once = m;
+  once.copies = 1;
+  const placement first = place({once}, nodes);
+  ASSERT_EQ(first.orders.size(), 1U);
+  EXPECT_EQ(first.orders[0].node, id(1));
 }
 
 TEST(placement, a_fifth_node_takes_what_one_node_holds_and_nothing_else_moves) {
@@ -386,7 +472,7 @@ TEST(placement, nodes_that_hold_more_than_they_have_room_for_drop_what_others_ho
     EXPECT_LE(layers, 5U);
   }
   for (const placement_order& order : made.orders) {
-    EXPECT_FALSE(order.fetch);
+    EXPECT_EQ(order.act, placement_act::drop);
   }
   EXPECT_EQ(made.waiting, 0U);
 }
@@ -411,7 +497,7 @@ TEST(placement, what_is_under_way_is_kept_when_others_come) {
   placeable_model more = model(2, 8);
   const placement next = place({more, m}, moving);
   for (const placement_order& order : next.orders) {
-    EXPECT_TRUE(order.fetch || order.model != m.id);
+    EXPECT_TRUE(order.act == placement_act::fetch || order.model != m.id);
   }
 }
 

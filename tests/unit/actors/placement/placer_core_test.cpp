@@ -79,7 +79,9 @@ protected:
                                        [&](const work& w) { return w.order == order; });
         if (!known) {
           ++new_orders_;
-          busy_.push_back({order, now_ + (order.fetch ? fetch_time_.at(order.node) : tick)});
+          busy_.push_back(
+              {order,
+               now_ + (order.act == placement_act::drop ? tick : fetch_time_.at(order.node))});
         }
       }
     }
@@ -127,7 +129,8 @@ protected:
         std::fill(marks.begin() + part.layers.first, marks.begin() + part.layers.last, true);
       }
     }
-    std::fill(marks.begin() + order.layers.first, marks.begin() + order.layers.last, order.fetch);
+    std::fill(marks.begin() + order.layers.first, marks.begin() + order.layers.last,
+              order.act == placement_act::fetch);
     std::erase_if(whose->advert.held,
                   [&](const held_segment& part) { return part.model == order.model; });
     for (const layer_range& range : ranges_of(marks)) {
