@@ -202,6 +202,9 @@ caf::actor start_fetcher(caf::actor_system& system, const parts_pointer& parts,
   around.settings.window_bytes = parts->options->fetch_window_bytes;
   around.settings.bytes_per_second = parts->options->fetch_bytes_per_second;
   around.configured = parts->fetches;
+  if (parts->gateway != nullptr) {
+    around.tell = [desk = parts->gateway](std::string words) { desk->set_doing(std::move(words)); };
+  }
   return spawn_apart(system, actors::fetcher_behavior, std::move(around));
 }
 

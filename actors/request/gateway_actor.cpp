@@ -194,6 +194,16 @@ void take_back(gateway_pointer self) {
 
 } // namespace
 
+void gateway_desk::set_doing(std::string words) {
+  const std::lock_guard lock{guard_};
+  doing_ = std::move(words);
+}
+
+std::string gateway_desk::doing() {
+  const std::lock_guard lock{guard_};
+  return doing_;
+}
+
 void gateway_desk::use(gateway::generation_events* events, poster post) {
   const std::lock_guard lock{guard_};
   events_ = events;

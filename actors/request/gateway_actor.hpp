@@ -43,6 +43,8 @@ public:
   /// For the actor: `act` on the server's thread.
   void deliver(std::function<void(gateway::generation_events&)> act);
   void set_ready(bool ready) { ready_.store(ready); }
+  /// For whoever waits until this node is ready; from any thread.
+  void set_doing(std::string words);
 
   void start(std::uint64_t tag, const gateway::generation_order& order, bool may_run) override;
   void watch(std::uint64_t tag, request_id id, const digest& terms) override;
@@ -50,6 +52,7 @@ public:
   void cancel(request_id id) override;
   [[nodiscard]] std::vector<gateway::served_model> models() override;
   [[nodiscard]] bool ready() override { return ready_.load(); }
+  [[nodiscard]] std::string doing() override;
 
 private:
   [[nodiscard]] caf::actor actor() const;
@@ -62,6 +65,7 @@ private:
   caf::actor actor_;
   gateway::generation_events* events_{nullptr};
   poster post_;
+  std::string doing_;
 };
 
 struct gateway_forget {

@@ -7,6 +7,7 @@
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -28,6 +29,9 @@ struct fetch_progress {
   std::map<node_id, fetch_core::source_report> sources;
   std::string reason; ///< why it failed
 };
+/// For people: what is fetched, how far, from whom, and how long yet by the rate so far. `since`
+/// its begin.
+[[nodiscard]] std::string words_of(const fetch_progress& fetch, std::chrono::nanoseconds since);
 /// `before`, and what `core` (may be none) has counted since.
 [[nodiscard]] fetch_progress shown(const fetch_progress& before,
                                    const std::optional<fetch_core>& core);

@@ -487,7 +487,7 @@ void begin_next(fetcher_pointer self) {
     f.shown.model = f.order.model;
     f.shown.layers = f.order.layers.value_or(layer_range{});
     f.shown.state = "fetching";
-    f.idle_since = state.environment.env->now();
+    f.idle_since = f.begun_at = f.told = state.environment.env->now();
     auto store =
         fetched_model::open(*state.environment.env, state.environment.state, f.order.model);
     if (!store) {
@@ -511,14 +511,30 @@ void take_order(fetcher_pointer self, const fetch_order& order) {
   begin_next(self);
 }
 
+void tell(fetcher_state& state, const std::string& words) {
+  if (words == std::exchange(state.told, words)) {
+    return;
+  }
+  if (!words.empty()) {
+    state.environment.journal->say(log_level::info, std::nullopt, "{}", words);
+  }
+  if (state.environment.tell) {
+    state.environment.tell(words);
+  }
+}
+
 void tick(fetcher_pointer self) {
   fetcher_state& state = self->state;
   state.ticks = state.active.has_value();
   if (!state.ticks) {
-    return;
+    return tell(state, {});
   }
   self->delayed_send(self, tick_interval, fetch_tick{});
   const time_point now = state.environment.env->now();
+  if (fetch& f = *state.active; now - f.told >= limits::fetch_words_wait) {
+    f.told = now;
+    tell(state, words_of(shown(f.shown, f.core), now - f.begun_at));
+  }
   contact(self, now);
   ask_manifest(self, now);
   if (state.active->core && !perform(self, state.active->core->tick(now))) {

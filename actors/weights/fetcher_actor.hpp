@@ -41,6 +41,8 @@ struct fetcher_environment {
   fetch_room room;
   fetch_settings settings;
   std::vector<fetch_order> configured; ///< begun whenever the actor begins
+  /// Hears in words what is fetched, now and then, and nothing once nothing is; may be empty.
+  std::function<void(std::string)> tell{};
 };
 
 /// Fetches segments of models from other members, one segment at a time; one that finds no source
@@ -68,6 +70,8 @@ struct fetcher_state {
     std::optional<node_id> manifest_asked_of;
     fetch_core::time_point manifest_asked{};
     fetch_core::time_point idle_since{}; ///< nobody owes anything
+    fetch_core::time_point begun_at{};
+    fetch_core::time_point told{}; ///< in words
     std::vector<std::uint32_t> wanted;
     std::optional<first_layers> begun; ///< from stage `pieces` on
   };
@@ -75,6 +79,7 @@ struct fetcher_state {
   fetcher_environment environment;
   std::deque<fetch_order> waiting;
   std::optional<fetch> active;
+  std::string told;                 ///< last, in words
   bool ticks{false};                ///< while there is something to fetch
   std::deque<fetch_progress> ended; ///< the last few
   members_view members;

@@ -234,9 +234,12 @@ http_reply application::ready() {
   if (!draining_ && around_.engine->ready()) {
     return document({{"status", "ready"}});
   }
-  http_reply reply =
-      document({{"status", draining_ ? "this node drains"
-                                     : "no model has all its layers on nodes that live"}});
+  std::string why = "this node drains";
+  if (!draining_) {
+    const std::string doing = around_.engine->doing();
+    why = "no model has all its layers on nodes that live" + (doing.empty() ? doing : "; " + doing);
+  }
+  http_reply reply = document({{"status", std::move(why)}});
   reply.status = 503;
   reply.fields.emplace_back("Retry-After", std::to_string(limits::api_retry_after.count()));
   return reply;

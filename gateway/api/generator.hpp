@@ -29,6 +29,8 @@ public:
   [[nodiscard]] virtual std::vector<served_model> models() = 0;
   /// Whether nodes that are alive hold every layer of some model, as far as is known.
   [[nodiscard]] virtual bool ready() = 0;
+  /// What the node does that helps, in words for people; may be empty.
+  [[nodiscard]] virtual std::string doing() { return {}; }
 };
 
 /// Whoever listens to a generator.

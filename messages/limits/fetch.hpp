@@ -21,7 +21,9 @@ inline constexpr std::size_t fetch_sources_max = 16;         // of one fetch at 
 inline constexpr std::uint64_t fetch_source_bytes_max = 16U << 20U;
 inline constexpr std::uint32_t fetch_asks_per_piece_max = 32; // then the fetch fails
 inline constexpr std::uint32_t fetch_source_drops_max = 3; // for being slow; for wrong bytes: once
-inline constexpr std::size_t fetches_max = 8;              // a node's at one time
+inline constexpr std::chrono::milliseconds fetch_words_wait{
+    5'000};                                                     // between words on how far it is
+inline constexpr std::size_t fetches_max = 8;                   // a node's at one time
 inline constexpr std::uint64_t fetch_rate_mib_max = 1U << 20U;  // per second, in configurations
 inline constexpr std::uint64_t fetch_spare_mib_max = 1U << 30U; // 1 PiB
 // A source that owes a piece and sends nothing for so long is dropped; large pieces take longer.

@@ -3,6 +3,7 @@
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/process_use.hpp"
 #include "tests/support/http_client.hpp"
+#include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -81,9 +82,8 @@ protected:
            std::to_string(std::stoul(shells_.substr(colon + 1)) + node);
   }
   [[nodiscard]] http_answer ask(std::size_t node, std::uint64_t deadline_ms) const {
-    const plain_json body{{"model", "m.gguf"},  {"prompt", {7, 8, 9}},
-                          {"max_tokens", 16},   {"temperature", 0},
-                          {"speculate", false}, {"deadline_ms", deadline_ms}};
+    const plain_json body{{"model", "m.gguf"}, {"prompt", {7, 8, 9}}, {"max_tokens", 16},
+                          {"temperature", 0},  {"speculate", false},  {"deadline_ms", deadline_ms}};
     return http_ask(http(node), "POST", "/v1/completions", body.dump());
   }
   [[nodiscard]] std::string text(const http_answer& answer) const {

@@ -29,6 +29,7 @@ struct made_up_cluster final : generator {
   void cancel(request_id id) override { cancelled.push_back(id); }
   std::vector<served_model> models() override { return list; }
   bool ready() override { return is_ready; }
+  std::string doing() override { return does; }
 
   struct start_call {
     std::uint64_t tag;
@@ -41,6 +42,7 @@ struct made_up_cluster final : generator {
   std::vector<request_id> cancelled;
   std::vector<served_model> list;
   bool is_ready{true};
+  std::string does;
 };
 
 struct made_up_exchange final : http_exchange {
@@ -306,6 +308,8 @@ TEST_F(endpoint, is_ready_when_a_model_is_whole_and_it_does_not_drain) {
   EXPECT_EQ(ask("", "/ready", {}, "GET")->head.status, 200);
   cluster_.is_ready = false;
   EXPECT_EQ(ask("", "/ready", {}, "GET")->head.status, 503);
+  cluster_.does = "fetches layers 0-3";
+  EXPECT_THAT(ask("", "/ready", {}, "GET")->head.body, HasSubstr("; fetches layers 0-3"));
   EXPECT_EQ(ask("", "/health", {}, "GET")->head.status, 200);
   cluster_.is_ready = true;
   app_->drain();
