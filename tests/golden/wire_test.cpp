@@ -291,13 +291,14 @@ TEST(wire_golden, an_opened_that_explains_is_these_bytes) {
 
 TEST(wire_golden, an_order_to_fetch_layers_is_these_bytes) {
   expect_bytes({request, {}, 4, wire_load{digest{counted(0x80)}, {4, 8}, true}},
-               "000000000b000000\n"
+               "000000000c000000\n"
                "0000000003000100\n"
                "01000e0000000000\n"
                "0807060504030201\n"
                "0400000000000000\n"
-               "0000000001000100\n"
+               "0000000002000100\n"
                "0400000008000000\n"
+               "0100000000000000\n"
                "0000000004000000\n"
                "8081828384858687\n"
                "88898a8b8c8d8e8f\n"
@@ -306,13 +307,14 @@ TEST(wire_golden, an_order_to_fetch_layers_is_these_bytes) {
 }
 
 TEST(wire_golden, an_order_to_drop_layers_is_these_bytes) {
-  expect_bytes({request, {}, 4, wire_unload{digest{counted(0x80)}, {4, 8}}}, "000000000b000000\n"
+  expect_bytes({request, {}, 4, wire_unload{digest{counted(0x80)}, {4, 8}}}, "000000000c000000\n"
                                                                              "0000000003000100\n"
                                                                              "0100110000000000\n"
                                                                              "0807060504030201\n"
                                                                              "0400000000000000\n"
-                                                                             "0000000001000100\n"
+                                                                             "0000000002000100\n"
                                                                              "0400000008000000\n"
+                                                                             "0000000000000000\n"
                                                                              "0000000004000000\n"
                                                                              "8081828384858687\n"
                                                                              "88898a8b8c8d8e8f\n"
