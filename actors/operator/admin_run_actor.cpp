@@ -92,6 +92,11 @@ result<run_order> read_run(const admin_call& c, admin_arguments& args) {
   constexpr std::uint64_t day_ms = 86'400'000;
   OVIR_ASSIGN(const std::uint64_t deadline, args.whole("deadline_ms", 1, day_ms, day_ms));
   request.deadline = std::chrono::milliseconds{deadline};
+  OVIR_ASSIGN(const std::string priority, args.text("priority", "normal"));
+  if (priority != "normal" && priority != "batch") {
+    return fail(errc::invalid_argument, "'priority' must be 'normal' or 'batch'");
+  }
+  request.batch = priority == "batch";
   return order;
 }
 

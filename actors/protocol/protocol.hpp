@@ -249,6 +249,8 @@ struct generation_request : request_log {
   /// From start to end, waiting for nodes included; over it, the request fails. One that the path
   /// cannot meet is refused at once; that of limits::request_deadline_max is none.
   std::chrono::milliseconds deadline{limits::request_deadline_max};
+  /// Its stages compute it when others leave them time (limits::slack_batch).
+  bool batch{false};
 };
 
 /// What a stage took from its node's cache, and why no more.

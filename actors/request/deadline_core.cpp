@@ -1,5 +1,6 @@
 #include "actors/request/deadline_core.hpp"
 
+#include "messages/limits/gather.hpp"
 #include "messages/limits/paths.hpp"
 
 #include <algorithm>
@@ -34,6 +35,16 @@ result<void> deadline_core::check(const step_forecast& path, const work_left& re
         rest.positions, rest.tokens, seconds(*takes), seconds(std::max(left, nanoseconds{0})));
   }
   return {};
+}
+
+std::uint16_t deadline_core::slack(nanoseconds rest, nanoseconds left) noexcept {
+  if (left <= rest) {
+    return 0;
+  }
+  const double spare = static_cast<double>((left - rest).count()) /
+                       static_cast<double>(std::max<std::int64_t>(rest.count(), 1));
+  // As much to spare as the rest takes is plenty.
+  return static_cast<std::uint16_t>(std::min(spare, 1.0) * limits::slack_usual);
 }
 
 bool deadline_core::falls_behind(nanoseconds step, std::uint32_t tokens, nanoseconds left) {

@@ -30,6 +30,10 @@ public:
   [[nodiscard]] static result<void> check(const step_forecast& path, const work_left& rest,
                                           nanoseconds left);
 
+  /// How many passes of others a stage may put before a step of this request (limits::slack_usual),
+  /// where the rest takes so long and so long is `left`: none where it is just in time.
+  [[nodiscard]] static std::uint16_t slack(nanoseconds rest, nanoseconds left) noexcept;
+
   /// A token was drawn. `step`: what one takes of late; `tokens` are still to be drawn in what is
   /// `left`. True where they have not fitted for limits::deadline_behind_tokens tokens in a row:
   /// the slowest stage is to be left, if there is a better one.

@@ -22,6 +22,7 @@ generation_request request_of(const gateway::generation_order& order, const cach
   request.id = order.id;
   request.drafts = order.drafts;
   request.deadline = order.deadline;
+  request.batch = order.batch;
   request.cache =
       cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;

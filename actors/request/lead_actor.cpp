@@ -62,7 +62,8 @@ void perform(lead_pointer self, const tokens_effect& e) {
                             e.first,
                             e.count + drafts,
                             1,
-                            e.logit_rows + drafts};
+                            e.logit_rows + drafts,
+                            slack_now(state)};
   const auto known = state.core->history().subspan(e.first, e.count);
   std::vector<token_id> ids{known.begin(), known.end()};
   ids.insert(ids.end(), e.drafts.begin(), e.drafts.end());
@@ -514,6 +515,7 @@ void begin(lead_pointer self, generation_request request) {
   }
   state.request = request.id;
   state.times.deadline = request.deadline;
+  state.times.batch = request.batch;
   state.sampler = std::make_shared<compute::sampler>(request.sampling);
   state.times.started = around.env->now();
   if (request.trace) {

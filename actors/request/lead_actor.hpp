@@ -121,6 +121,7 @@ struct lead_state {
 
   struct request_times {
     std::chrono::milliseconds deadline{0};
+    bool batch{false}; ///< it takes the time that others leave
     time_point started;
     std::optional<time_point> first_frame;
     std::optional<time_point> first_token;

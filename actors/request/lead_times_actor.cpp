@@ -4,6 +4,7 @@
 #include "actors/request/lead_counts_actor.hpp"
 #include "actors/request/lead_facts_actor.hpp"
 #include "actors/request/lead_faults_actor.hpp"
+#include "messages/limits/gather.hpp"
 #include "messages/limits/general.hpp"
 
 #include <caf/all.hpp>
@@ -63,6 +64,17 @@ void tell_seen(lead_pointer self) {
 }
 
 } // namespace
+
+std::uint16_t slack_now(const lead_state& state) {
+  if (state.times.batch) {
+    return limits::slack_batch;
+  }
+  if (!has_deadline(state)) {
+    return limits::slack_usual;
+  }
+  return deadline_core::slack(tokens_left(state) * state.watch.patience.smoothed(),
+                              time_left(state));
+}
 
 void note_fed(lead_pointer self, const tokens_effect& e) {
   lead_state& state = self->state;

@@ -17,6 +17,8 @@ void note_answer(lead_pointer self, epoch driver, position first, position lengt
 /// Where the deadline that its client gave cannot be met on the path that was found first. What may
 /// come from a cache is not counted.
 [[nodiscard]] std::optional<error> missed_deadline(const lead_state& state);
+/// Passes of a stage that may come before the request's next step.
+[[nodiscard]] std::uint16_t slack_now(const lead_state& state);
 /// A token was drawn: complains of the slowest stage where the deadline is at risk.
 void watch_pace(lead_pointer self);
 

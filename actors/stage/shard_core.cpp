@@ -21,6 +21,12 @@ std::uint32_t rows_of(const session_work& work) {
   return step == nullptr ? 0 : step->header.count;
 }
 
+/// Passes that may come before it; repairs are due at once.
+std::uint64_t slack_of(const session_work& work) {
+  const auto* const step = std::get_if<step_work>(&work);
+  return step == nullptr ? 0 : step->header.slack;
+}
+
 /// A token is drawn behind it, and what follows is a step of few rows.
 bool ends_prompt(const session_work& work) {
   const auto* const step = std::get_if<step_work>(&work);
@@ -166,9 +172,16 @@ result<void> shard_core::enqueue(session& s, session_work work) {
   }
   s.queue.push_back(std::move(work));
   if (!s.busy && s.queue.size() == 1) {
-    turns_.push_back(s.request);
+    wait_for_turn(s);
   }
   return {};
+}
+
+void shard_core::wait_for_turn(session& s) {
+  s.due = passes_ + slack_of(s.queue.front());
+  const auto behind = std::find_if(turns_.begin(), turns_.end(),
+                                   [&](request_id request) { return find(request)->due > s.due; });
+  turns_.insert(behind, s.request);
 }
 
 // Those who decode and were not late.
@@ -340,7 +353,7 @@ shard_core::session* shard_core::job_ended(request_id request, position length) 
   s->decodes =
       s->finish_owed ? s->decodes && s->length < s->finish_at : s->decodes || s->prompt_ends;
   if (!s->queue.empty()) {
-    turns_.push_back(request);
+    wait_for_turn(*s);
   }
   return s;
 }

@@ -95,7 +95,8 @@ struct shard_outcome {
 perform(std::span<const shard_job> pass, stage_bench& bench, compute::parallel_runner& runner);
 
 /// A shard's sessions and their order of work: decides, without CAF, what is computed next and
-/// together, what is a duplicate, what is refused. One pass at a time; requests take turns.
+/// together, what is a duplicate, what is refused. One pass at a time; requests take turns, those
+/// with little slack first.
 ///
 /// Steps of few rows, those of requests that decode, share passes: the weights are read once for
 /// all of them. Of the requests that decode on this path, a pass takes this segment's share of the
@@ -126,6 +127,7 @@ public:
     bool late{false};        ///< a pass waited for it in vain
     std::uint64_t pass{0};   ///< the latest that it was in
     std::uint64_t burst{0};  ///< in which its latest step came
+    std::uint64_t due{0};    ///< the pass by which its next work is to be done
     bool signs{false};       ///< evidence is made of it
     stage_answers answers{stage_answers::logits}; ///< as in `session_order`
     std::deque<session_work> queue;
@@ -184,6 +186,7 @@ public:
 private:
   [[nodiscard]] result<std::shared_ptr<session_data>> fresh_data(std::uint32_t positions) const;
   [[nodiscard]] result<void> enqueue(session& s, session_work work);
+  void wait_for_turn(session& s);
   [[nodiscard]] std::size_t decoders_present() const;
   [[nodiscard]] std::size_t decoders_wanted() const;
   [[nodiscard]] std::size_t decoders_ready();
@@ -195,7 +198,7 @@ private:
 
   std::shared_ptr<stage_bench> bench_;
   std::map<request_id, session> sessions_;
-  std::deque<request_id> turns_; // sessions with work that are not busy
+  std::deque<request_id> turns_; // sessions with work that are not busy, those due first in front
   std::size_t under_way_{0};     // jobs of the current pass
   std::uint64_t passes_{0};
   bool gathering_{false};

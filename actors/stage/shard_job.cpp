@@ -57,7 +57,12 @@ frame_bytes boundary_frame(const shard_job& job, const compute::session_step& st
                            std::uint32_t dim) {
   const compute::step_input& in = step.in;
   const frame_kind kind = in.drafts > 0 ? frame_kind::drafted_boundary : frame_kind::boundary;
-  const frame_header header{kind, job.request, job.driver, in.first, in.count, dim, in.logit_rows};
+  const auto* const step_of = std::get_if<step_work>(&job.work);
+  const frame_header header{
+      kind,          job.request,
+      job.driver,    in.first,
+      in.count,      dim,
+      in.logit_rows, step_of == nullptr ? std::uint16_t{0} : step_of->header.slack};
   return share(header, step.out->boundary);
 }
 

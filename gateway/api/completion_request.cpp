@@ -184,10 +184,15 @@ void read_sampling(parameters& in, completion_request& out) {
   }
 }
 
-void read_deadline(parameters& in, std::chrono::milliseconds usual, completion_request& out) {
+void read_urgency(parameters& in, std::chrono::milliseconds usual, completion_request& out) {
   constexpr auto most = static_cast<std::uint64_t>(limits::api_deadline_max.count());
   out.deadline = std::chrono::milliseconds{
       in.whole("deadline_ms", 1, most, static_cast<std::uint64_t>(usual.count()))};
+  const std::string priority = in.text("priority", limits::api_name_bytes_max, "normal");
+  if (priority != "normal" && priority != "batch") {
+    in.refuse("priority", "must be 'normal' or 'batch'");
+  }
+  out.batch = priority == "batch";
 }
 
 void read_lengths(parameters& in, completion_request& out) {
@@ -291,7 +296,7 @@ api_result<completion_request> read_embeddings(const json& document,
   out.asked.embedding = pooling == "mean" ? pooling::mean : pooling::last;
   in.only_empty("dimensions", "vectors have as many as the model's hidden state");
   static_cast<void>(in.text("user", limits::api_name_bytes_max, "")); // for logs, which name keys
-  read_deadline(in, usual_deadline, out);
+  read_urgency(in, usual_deadline, out);
   in.done();
   if (in.failure()) {
     return *in.failure();
@@ -321,7 +326,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   }
   read_sampling(in, out);
   read_lengths(in, out);
-  read_deadline(in, usual_deadline, out);
+  read_urgency(in, usual_deadline, out);
   read_streaming(in, out);
   read_logprobs(in, out);
   read_constraint(in, body, out);

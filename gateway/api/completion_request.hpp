@@ -55,6 +55,7 @@ struct completion_request {
   bool include_usage{false};
   bool base64{false};                 ///< of embeddings alone: vectors as text of their bytes
   std::chrono::milliseconds deadline; ///< from start to end
+  bool batch{false};                  ///< takes the time that others leave
 };
 
 /// Reads a body. Errors name the parameter.

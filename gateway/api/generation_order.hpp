@@ -23,6 +23,7 @@ struct generation_order : request_terms {
   request_id id; ///< in the cluster: as of `name_in_cluster`
   speculation drafts{speculation::automatic};
   std::chrono::milliseconds deadline{limits::request_deadline_max};
+  bool batch{false}; ///< takes the time that others leave
   /// Whose kept results it may use: the id of an API key; empty: those of all that may ask here.
   std::string owner{};
   bool repeatable{true}; ///< greedy, or with a seed that was given: its answer may be kept

@@ -20,6 +20,7 @@ generation_order as_asked(const completion_request& request) {
   static_cast<request_terms&>(order) = request.asked;
   order.drafts = request.drafts;
   order.deadline = request.deadline;
+  order.batch = request.batch;
   return order;
 }
 

@@ -23,6 +23,12 @@ inline constexpr std::chrono::milliseconds muster_wait_max{500};
 // After such a wait so many bursts begin without one: 1, 2, 4, and so on, at most this.
 inline constexpr std::uint32_t muster_backoff_max = 256;
 
+// How many passes later than at once a step is due at a stage: that of a request with a deadline
+// from none to `slack_usual`, by how much time it has to spare; of one without, `slack_usual`; of
+// batch work, `slack_batch`. Who is due first goes first, so that nobody waits for ever.
+inline constexpr std::uint16_t slack_usual = 4;
+inline constexpr std::uint16_t slack_batch = 64;
+
 // Where a model is cut, prompts share a pass up to so many rows, else up to `pass_rows_max`: with
 // more, a pass takes nearly as much longer, and the next stage has nothing to do meanwhile.
 inline constexpr std::uint32_t pass_rows_of_cut_max = 16;

@@ -10,5 +10,6 @@ struct FrameHeader {
   first @4 :UInt32;     # position of the first row
   count @5 :UInt32;     # rows
   width @6 :UInt32;     # elements per row
-  logitRows @7 :UInt32; # of the last rows of this frame, logits are wanted from the last stage
+  logitRows @7 :UInt16; # of the last rows of this frame, logits are wanted from the last stage
+  slack @8 :UInt16;     # passes of a stage that may come before the one with this step
 }

@@ -2,6 +2,7 @@
 
 #include "messages/limits/draft.hpp"
 #include "messages/limits/evidence.hpp"
+#include "messages/limits/gather.hpp"
 #include "messages/wire/frame.capnp.h"
 #include "messages/wire/framed.hpp"
 
@@ -54,7 +55,8 @@ struct frame_form {
     root.setFirst(h.first);
     root.setCount(h.count);
     root.setWidth(h.width);
-    root.setLogitRows(h.logit_rows);
+    root.setLogitRows(static_cast<std::uint16_t>(h.logit_rows));
+    root.setSlack(h.slack);
   }
   static void read(schema::Reader root, header& h) {
     h.epoch = epoch{root.getEpoch()};
@@ -63,6 +65,7 @@ struct frame_form {
     h.count = root.getCount();
     h.width = root.getWidth();
     h.logit_rows = root.getLogitRows();
+    h.slack = root.getSlack();
   }
   static result<void> check(const header& h, std::span<const std::byte> tensor,
                             std::uint64_t stated) {
@@ -123,6 +126,12 @@ result<void> check(const frame_header& h) {
   if (h.kind == frame_kind::evidence && (h.count != 1 || h.first != 0 || h.logit_rows != 0)) {
     return fail(errc::malformed, "a frame of evidence of {} rows from position {} on", h.count,
                 h.first);
+  }
+  const bool computed = !is_answer(h.kind) && h.kind != frame_kind::evidence;
+  if (h.slack > (computed ? limits::slack_batch : 0)) {
+    return fail(errc::malformed,
+                "a frame of kind {} may wait for {} passes; at most {} are allowed",
+                static_cast<unsigned>(h.kind), h.slack, computed ? limits::slack_batch : 0);
   }
   // A draft follows a row that is none, and its own logits say whether it was right.
   if (holds_drafts(h.kind) && (h.logit_rows < 2 || h.logit_rows - 1 > limits::draft_tokens_max)) {

@@ -58,6 +58,9 @@ struct frame_header {
   std::uint32_t width{0}; ///< elements of four bytes per row
   /// Of the last rows, logits are wanted; all of them for answers.
   std::uint32_t logit_rows{0};
+  /// Passes of a stage that may come before this step's: at most limits::slack_batch. Only of what
+  /// a stage computes.
+  std::uint16_t slack{0};
 
   /// Rows at the end that are guesses.
   [[nodiscard]] constexpr std::uint32_t drafts() const noexcept {

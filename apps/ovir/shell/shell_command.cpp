@@ -74,6 +74,8 @@ command_spec run_command(const argument_spec& of_model) {
            {"--explain-cache", "explain_cache", kind::yes, false,
             "Say what every stage took from its cache, and why the rest was fetched or computed"},
            {"--deadline-ms", "deadline_ms", kind::natural, false, "The request ends after this"},
+           {"--priority", "priority", kind::text, false,
+            "batch: it takes the time that other requests leave (default: normal)"},
            {"--pay", "pay", kind::natural, false,
             "Pay from this shell's account, at most so many micro-credits (default: the node "
             "pays)"},

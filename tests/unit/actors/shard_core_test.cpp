@@ -223,6 +223,15 @@ public:
     EXPECT_TRUE(core.accept(tokens(sent_[id], count, 1, logit_rows, request_id{id})));
     sent_[id] += count;
   }
+  /// As above, of which others' passes may come before it.
+  void take_later(std::uint64_t id, std::uint32_t count, std::uint16_t slack) {
+    const std::vector<token_id> none(count, 5);
+    const frame_header header{
+        frame_kind::tokens, request_id{id}, epoch{1}, sent_[id], count, 1, 0, slack};
+    EXPECT_TRUE(core.accept(std::make_shared<const std::vector<std::byte>>(
+        encode_frame(header, std::as_bytes(std::span{none})))));
+    sent_[id] += count;
+  }
   ids next(bool patient) {
     const auto pass = core.next_pass(patient);
     if (!pass.empty()) {
@@ -460,6 +469,32 @@ TEST(shard_core, steps_of_many_rows_come_in_turn_and_take_waiting_ones_of_few_al
   s.take(1, 1);
   EXPECT_EQ(s.next(true), (ids{2, 1})) << "nor does a prompt wait for ever";
   EXPECT_EQ(s.next(true), (ids{3}));
+}
+
+TEST(shard_core, who_has_least_slack_goes_first_and_nobody_waits_for_ever) {
+  shared_stage s{{0, 4}, 3};
+  s.take_later(1, limits::pass_rows_max, limits::slack_usual);
+  s.take_later(2, limits::pass_rows_max, 0);
+  EXPECT_EQ(s.next(true), (ids{2}));
+  // A pass of each comes when it is due, however many others keep coming.
+  std::size_t before = 0;
+  for (s.take_later(2, limits::pass_rows_max, 0); s.next(true) == ids{2};
+       s.take_later(2, limits::pass_rows_max, 0)) {
+    ASSERT_LE(++before, limits::slack_usual);
+  }
+  EXPECT_EQ(before, limits::slack_usual - 1U);
+}
+
+TEST(shard_core, batch_work_takes_what_others_leave) {
+  shared_stage s{{0, 4}, 3};
+  s.take_later(1, limits::pass_rows_max, limits::slack_batch);
+  s.take_later(2, limits::pass_rows_max, limits::slack_usual);
+  s.take_later(3, limits::pass_rows_max, limits::slack_usual);
+  EXPECT_EQ(s.next(true), (ids{2}));
+  s.take_later(2, limits::pass_rows_max, limits::slack_usual);
+  EXPECT_EQ(s.next(true), (ids{3})) << "equals take turns";
+  EXPECT_EQ(s.next(true), (ids{2}));
+  EXPECT_EQ(s.next(true), (ids{1}));
 }
 
 TEST(shard_core, short_prompts_share_a_pass_up_to_a_number_of_rows) {

@@ -49,6 +49,7 @@ TEST(completion_request, reads_what_a_client_may_ask) {
                         with(R"("max_tokens": 7, "temperature": 0, "top_p": 0.5, "n": 2, "seed": 9,
                              "stop": ["a", "b"], "stream": true, "user": "ann",
                              "stream_options": {"include_usage": true}, "deadline_ms": 1500,
+                             "priority": "batch",
                              "speculate": false)"));
   EXPECT_EQ(r.max_tokens, 7U);
   EXPECT_EQ(r.asked.sampling.temperature, 0);
@@ -58,6 +59,7 @@ TEST(completion_request, reads_what_a_client_may_ask) {
   EXPECT_EQ(r.asked.stop, (std::vector<std::string>{"a", "b"}));
   EXPECT_TRUE(r.stream && r.include_usage);
   EXPECT_EQ(r.deadline, std::chrono::milliseconds{1500});
+  EXPECT_TRUE(r.batch);
   EXPECT_EQ(r.drafts, speculation::off);
 }
 
@@ -144,6 +146,7 @@ TEST(completion_request, refuses_what_is_out_of_range_and_names_it) {
            {R"("stream_options": {"include_usage": true})", "stream_options"},
            {R"("stream": true, "stream_options": {"other": 1})", "stream_options.other"},
            {R"("deadline_ms": 0)", "deadline_ms"},
+           {R"("priority": "high")", "priority"},
            {R"("min_p": 1)", "min_p"},
            {R"("user": 5)", "user"},
            {R"("speculate": "on")", "speculate"},

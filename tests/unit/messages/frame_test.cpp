@@ -1,4 +1,5 @@
 #include "messages/limits/draft.hpp"
+#include "messages/limits/gather.hpp"
 #include "messages/wire/frame.hpp"
 
 #include <gtest/gtest.h>
@@ -110,6 +111,14 @@ TEST(frame, states_its_bounds_before_it_is_sent) {
   EXPECT_EQ(code([](frame_header& h) { h.first = limits::context_max - 1; }), errc::over_limit);
   EXPECT_EQ(code([](frame_header& h) { h.logit_rows = 3; }), errc::malformed);
   EXPECT_EQ(code([](frame_header& h) { h.kind = frame_kind::tokens; }), errc::over_limit);
+  EXPECT_EQ(code([](frame_header& h) { h.slack = limits::slack_batch; }), errc::internal);
+  EXPECT_EQ(code([](frame_header& h) { h.slack = limits::slack_batch + 1; }), errc::malformed);
+  EXPECT_EQ(code([](frame_header& h) {
+              h.kind = frame_kind::logits;
+              h.logit_rows = h.count;
+              h.slack = 1;
+            }),
+            errc::malformed);
   EXPECT_EQ(code([](frame_header& h) {
               h.count = limits::prefill_chunk_max;
               h.width = limits::embedding_max;

@@ -1,4 +1,5 @@
 #include "actors/request/deadline_core.hpp"
+#include "messages/limits/gather.hpp"
 #include "messages/limits/paths.hpp"
 
 #include <gmock/gmock.h>
@@ -9,6 +10,16 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr step_forecast path{10ms, 100ms}; // a token, a chunk
+
+TEST(deadline, leaves_slack_by_the_time_to_spare_up_to_the_usual) {
+  EXPECT_EQ(deadline_core::slack(10s, 5s), 0);
+  EXPECT_EQ(deadline_core::slack(10s, 10s), 0);
+  EXPECT_EQ(deadline_core::slack(10s, 15s), limits::slack_usual / 2);
+  EXPECT_EQ(deadline_core::slack(10s, 20s), limits::slack_usual);
+  EXPECT_EQ(deadline_core::slack(10s, 1'000s), limits::slack_usual);
+  EXPECT_EQ(deadline_core::slack(0s, 1s), limits::slack_usual);
+  EXPECT_EQ(deadline_core::slack(0s, -1s), 0);
+}
 
 TEST(deadline, is_compared_with_what_the_path_is_expected_to_take) {
   EXPECT_EQ(deadline_core::predicted(path, {0, 32, 7}), 70ms);
