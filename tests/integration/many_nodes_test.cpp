@@ -21,7 +21,7 @@ namespace {
 
 using plain_json = nlohmann::json;
 
-constexpr std::uint32_t layers = 8;
+constexpr std::uint32_t dealt_layers = 8;
 
 /// The first of so many free ports in a row.
 std::uint16_t free_ports(std::uint32_t count) {
@@ -39,7 +39,8 @@ class many_nodes : public ::testing::Test {
 protected:
   void start(std::uint32_t count) {
     const std::string model = folder_.path() / "m.gguf";
-    ASSERT_EQ(run_ovir({"model", "synth", model, "--layers", std::to_string(layers)}).exit_code, 0);
+    ASSERT_EQ(
+        run_ovir({"model", "synth", model, "--layers", std::to_string(dealt_layers)}).exit_code, 0);
     const std::uint32_t port = free_ports(3 * count);
     http_ = static_cast<std::uint16_t>(port + 2 * count);
     child_options options;
