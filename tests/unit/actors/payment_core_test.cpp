@@ -17,13 +17,13 @@ using ledger::credit;
 using test::ledger_world;
 using test::receipt_maker;
 
-constexpr std::uint64_t t0 = ledger_world::t0;
+constexpr std::uint64_t pay_t0 = ledger_world::t0;
 
 /// 70 prompt tokens, 21 drawn: 90 positions, windows of 32, 32 and 26.
 class payments_of_a_request : public ::testing::Test {
 protected:
   payments_of_a_request() {
-    (void)ledger::ledger::create(file_, ledger_world::rules(), t0, {}).value();
+    (void)ledger::ledger::create(file_, ledger_world::rules(), pay_t0, {}).value();
     ledger::log_report report;
     book_.emplace(ledger::ledger::open(file_, {}, report).value());
     world_.emplace(book_->id());
@@ -33,7 +33,7 @@ protected:
     reservation_.rate = credit;
     reservation_.prompt = r_.asked.prompt.size();
     reservation_.completion_max = 60;
-    reservation_.expires = t0 + 1'000;
+    reservation_.expires = pay_t0 + 1'000;
     for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
       reservation_.stages.push_back({cast_.id(i), 3, 1'000'000});
       path_.emplace_back(cast_.id(i), r_.stages[i].signer.layers);
@@ -47,7 +47,7 @@ protected:
   }
 
   void apply(const ledger::authentic_command& c) {
-    const auto out = book_->commit(std::span{&c, 1}, t0 + 1).value();
+    const auto out = book_->commit(std::span{&c, 1}, pay_t0 + 1).value();
     EXPECT_TRUE(out.commands[0].done) << out.commands[0].why.message;
     EXPECT_TRUE(ledger::check_invariants(book_->view()));
   }
