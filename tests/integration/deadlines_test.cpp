@@ -62,14 +62,14 @@ TEST_F(deadlines, lead_past_a_holder_that_became_slow_and_back_when_it_is_no_lon
         cluster_->ask(0, "job " + answer.fields.at("x-ovir-job")).at("job").at("pace");
     return pace.at("stages").at(1).at("name").get<std::string>();
   };
-  (void)cluster_->ask(2, "chaos delay --ms 200");
+  (void)cluster_->ask(2, "chaos delay right --ms 200");
   for (int i = 0; i < 5; ++i) {
     (void)holder();
   }
   for (int i = 0; i < 8; ++i) {
     EXPECT_EQ(holder(), "other") << i;
   }
-  (void)cluster_->ask(2, "chaos delay --ms 0");
+  (void)cluster_->ask(2, "chaos delay right --ms 0");
   EXPECT_TRUE(cluster_->wait_until([&] { return holder() == "right"; }, std::chrono::minutes{2}));
 }
 
