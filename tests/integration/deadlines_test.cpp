@@ -54,13 +54,13 @@ TEST_F(deadlines, that_no_path_can_meet_are_refused_with_the_prediction) {
 }
 
 TEST_F(deadlines, lead_past_a_holder_that_became_slow_and_back_when_it_is_no_longer) {
-  // Who computed the second half of a request.
+  // Whom the second half of a request was given to.
   const auto holder = [this] {
     const http_answer answer = ask(20, 60'000); // every 16th step is timed
     EXPECT_EQ(answer.status, 200) << answer.body;
-    const plain_json pace =
-        cluster_->ask(0, "job " + answer.fields.at("x-ovir-job")).at("job").at("pace");
-    return pace.at("stages").at(1).at("name").get<std::string>();
+    const plain_json paths =
+        cluster_->ask(0, "job " + answer.fields.at("x-ovir-job")).at("job").at("paths");
+    return paths.at(0).at("path").at(1).at("name").get<std::string>();
   };
   (void)cluster_->ask(2, "chaos delay right --ms 200");
   for (int i = 0; i < 5; ++i) {
