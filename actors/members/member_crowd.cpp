@@ -478,6 +478,7 @@ void receive_parting(member_table& m, const node_id& from) {
   if (l != nullptr) {
     l->up = false;
     l->parted = true;
+    l->left = true;
     m.crowd.drawn.erase(from);
   }
 }

@@ -122,6 +122,7 @@ struct gossip_link {
   allowance traffic;
   bool ours{false};       ///< this node opened it
   bool parted{false};     ///< its end says nothing of the peer
+  bool left{false};       ///< the peer parted: what it says afterwards comes over another link
   membership_time used{}; ///< by whoever needs it
   std::uint64_t fresh{0}; ///< the next of crowd_state::fresh to tell
   std::size_t claims{0};  ///< of it, since the last sweep

@@ -72,6 +72,7 @@ membership_core::effects membership_core::on_link_up(const node_id& peer, time_p
   l->up = true;
   l->forged = false;
   l->parted = false;
+  l->left = false;
   l->ours = ours;
   l->used = now;
   if (s_.crowded()) {
@@ -201,6 +202,11 @@ membership_core::on_gossip(const node_id& from, std::span<const std::byte> bytes
   }
   OVIR_ASSIGN(const gossip_message message, decode_gossip(bytes));
   by->traffic.spend(cost_of(message.body), now);
+  if (by->left && !std::holds_alternative<parting>(message.body)) {
+    // The words of its parting came late: there is a link that it opened since.
+    by->left = by->parted = false;
+    by->up = true;
+  }
   for (const signed_update& u : message.updates) {
     apply_update(s_, u, from, *by, now, out);
     if (by->forged) {

@@ -171,6 +171,17 @@ TEST_F(member_crowd, a_parting_is_no_loss) {
   EXPECT_EQ(health(3), member_health::alive);
 }
 
+TEST_F(member_crowd, a_parting_that_arrives_after_the_next_link_ends_nothing) {
+  (void)core->on_link_up(id(3), now); // beside the one that is parted from
+  (void)hear(3, parting{});
+  (void)hear(3, news{});
+  (void)core->on_link_down(id(3), now); // of the first one would not be told
+  EXPECT_EQ(health(3), member_health::suspect) << "the link was one that is used";
+  (void)core->on_link_up(id(3), now);
+  (void)hear(3, parting{});
+  EXPECT_THAT(only<member_changed>(core->on_link_down(id(3), now)), IsEmpty());
+}
+
 TEST_F(member_crowd, parts_from_links_it_opened_unless_they_are_used_or_drawn) {
   (void)core->on_link_up(id(1), now, true);
   (void)core->on_link_up(id(2), now, true);
