@@ -2,7 +2,7 @@
 
 #include "actors/members/member_table.hpp"
 
-/// Membership above a full mesh (limits::full_mesh_max members).
+/// Membership above a full mesh (limits::mesh_members_max members).
 ///
 /// A node draws a few neighbours among the members, changes one now and then, and keeps links to
 /// them and to those that drew it. It pings these, and looks at one other member now and then over

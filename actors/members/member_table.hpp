@@ -50,7 +50,7 @@ struct membership_options {
   std::chrono::milliseconds suspect_timeout{600}; ///< then it is dead
   std::uint32_t indirect_probes{3};
   std::chrono::seconds forget_dead{600}; ///< how long a dead name is remembered, against ghosts
-  std::size_t full_mesh_max{limits::full_mesh_max}; ///< above, nodes keep links to a few
+  std::size_t full_mesh_max{limits::mesh_members_max}; ///< above, nodes keep links to a few
   std::size_t members_max{limits::members_max};
 };
 

@@ -15,7 +15,7 @@ namespace ovir::actors {
 /// node returns only with a higher incarnation, which only it can sign. A state machine: events and
 /// time in, effects out; random choices come from `seed`. Members are at most
 /// limits::members_max; an update about a node that is not allowed here is dropped. Above
-/// limits::full_mesh_max members a node keeps links to a few: member_crowd.hpp says what is then
+/// limits::mesh_members_max members a node keeps links to a few: member_crowd.hpp says what is then
 /// different from the following.
 ///
 /// Where this differs from the paper: others' words are reasons to look, never to believe. A node

@@ -4,9 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 
-/// Bounds of membership above limits::full_mesh_max members, where a node keeps links to a few of
-/// them (actors/members/member_crowd.hpp). Intervals are in probe intervals.
+/// Bounds of membership above limits::mesh_members_max members, where a node keeps links to a few
+/// of them (actors/members/member_crowd.hpp). Intervals are in probe intervals.
 namespace ovir::limits {
+
+// Members that are all linked. 64 processes on two processors, all linked, keep each other from
+// answering; with links to a few they do not.
+inline constexpr std::size_t mesh_members_max = 32;
 
 inline constexpr std::size_t neighbours_drawn = 8;     // by a node itself; others draw it
 inline constexpr std::uint32_t redraw_intervals = 300; // between two changes of one of them
