@@ -49,7 +49,7 @@ enum class placement_reason {
   no_path,      ///< although every layer is held: two are on the one node at places apart
   one_holds,    ///< so its death would leave them unheld
   demand,       ///< more copies are asked for
-  one_disk,     ///< has them, and its death would leave nobody to fetch them from
+  one_disk,     ///< has them, and its death would leave no one to fetch them from
   room,         ///< for other layers
   not_asked,    ///< no request has come for the model for long
 };

@@ -43,7 +43,7 @@ public:
   /// For the actor: `act` on the server's thread.
   void deliver(std::function<void(gateway::generation_events&)> act);
   void set_ready(bool ready) { ready_.store(ready); }
-  /// For whoever waits until this node is ready; from any thread.
+  /// For people who wait until this node is ready; from any thread.
   void set_doing(std::string words);
 
   void start(std::uint64_t tag, const gateway::generation_order& order, bool may_run) override;

@@ -25,7 +25,7 @@ inline constexpr std::uint32_t muster_backoff_max = 256;
 
 // How many passes later than at once a step is due at a stage: that of a request with a deadline
 // from none to `slack_usual`, by how much time it has to spare; of one without, `slack_usual`; of
-// batch work, `slack_batch`. Who is due first goes first, so that nobody waits for ever.
+// batch work, `slack_batch`. Who is due first goes first, so that none waits for ever.
 inline constexpr std::uint16_t slack_usual = 4;
 inline constexpr std::uint16_t slack_batch = 64;
 

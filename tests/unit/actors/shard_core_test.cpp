@@ -471,7 +471,7 @@ TEST(shard_core, steps_of_many_rows_come_in_turn_and_take_waiting_ones_of_few_al
   EXPECT_EQ(s.next(true), (ids{3}));
 }
 
-TEST(shard_core, who_has_least_slack_goes_first_and_nobody_waits_for_ever) {
+TEST(shard_core, who_has_least_slack_goes_first_and_none_waits_for_ever) {
   shared_stage s{{0, 4}, 3};
   s.take_later(1, limits::pass_rows_max, limits::slack_usual);
   s.take_later(2, limits::pass_rows_max, 0);

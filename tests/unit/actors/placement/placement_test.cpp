@@ -101,7 +101,7 @@ void carry_out(const std::vector<placeable_model>& models, std::vector<placement
       }
     }
     if (!fetched) {
-      whose->spares[order.model].push_back(order.layers); // nobody erases its disk
+      whose->spares[order.model].push_back(order.layers); // its disk is not erased
     }
     whose->held[order.model] = ranges_of(marks);
     if (whose->held[order.model].empty()) {
@@ -277,7 +277,7 @@ TEST(placement, what_memory_does_not_hold_twice_lies_on_two_disks) {
   }
 }
 
-TEST(placement, spare_copies_need_room_on_the_disk_and_are_not_made_of_what_nobody_has) {
+TEST(placement, spare_copies_need_room_on_the_disk_and_are_not_made_of_what_no_node_has) {
   const placeable_model m = model(1, 4);
   std::vector<placement_node> nodes{node(0, part_of(m, 0.9)), node(1, 0), node(2, 0)};
   nodes[0].held[m.id] = {{0, 3}};
