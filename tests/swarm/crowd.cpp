@@ -1,5 +1,8 @@
 #include "tests/swarm/crowd.hpp"
 
+#include "messages/limits/general.hpp"
+#include "messages/limits/links.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -296,10 +299,16 @@ void node_crowd::connect(std::size_t i, std::size_t j) {
       return;
     }
     nodes_[i].dialling.erase(j);
-    if (running(i) && running(j) && !divided(i, j) && !nodes_[i].linked.contains(j)) {
+    if (running(i) && running(j) && !divided(i, j) && !nodes_[i].linked.contains(j) &&
+        has_place(i) && has_place(j)) {
       link_up(i, j);
     }
   });
+}
+
+/// For one more link, as `connection_slots` counts them.
+bool node_crowd::has_place(std::size_t i) const {
+  return nodes_[i].linked.size() < limits::connections_max - limits::shell_places_reserved;
 }
 
 void node_crowd::link_up(std::size_t i, std::size_t j) {

@@ -122,6 +122,7 @@ private:
   void perform(std::size_t i, const core::effects& effects);
   void watch(std::size_t i, const actors::member_changed& change);
   void connect(std::size_t i, std::size_t j);
+  [[nodiscard]] bool has_place(std::size_t i) const;
   void link_up(std::size_t i, std::size_t j);
   void end_link(std::size_t i, std::size_t j);
   void send(std::size_t i, std::size_t j, bytes message);
