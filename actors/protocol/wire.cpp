@@ -362,20 +362,17 @@ void write_layers(wire_schema::Load::Builder to, const Order& m) {
 template <class Order>
 result<void> check_layers_of(const Order& m, const wire_envelope& around, std::string_view what) {
   OVIR_TRY(check_layers(m.layers, what));
-  if (m.layers.first != around.stage) {
-    return fail(errc::malformed, "{} layers from {} in a message about stage {}", what,
-                m.layers.first, around.stage);
-  }
-  return {};
+  return m.layers.first == around.stage ? result<void>{}
+                                        : fail(errc::malformed, "{} layers from {} for stage {}",
+                                               what, m.layers.first, around.stage);
 }
 
 template <>
 struct wire_form<wire_load> {
   static constexpr auto kind = WireMessage::LOAD;
   static void write(root_builder root, const wire_load& m) {
-    auto to = root.initLoad();
-    write_layers(to, m);
-    to.setSpare(m.spare);
+    write_layers(root.initLoad(), m);
+    root.getLoad().setSpare(m.spare);
   }
   static result<wire_load> read(root_reader root, const wire_envelope&) {
     const auto from = root.getLoad();

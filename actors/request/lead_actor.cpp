@@ -55,22 +55,13 @@ void perform(lead_pointer self, const open_effect& e) {
 void perform(lead_pointer self, const tokens_effect& e) {
   lead_state& state = self->state;
   note_fed(self, e);
-  const auto drafts = static_cast<std::uint32_t>(e.drafts.size());
-  const frame_header header{drafts > 0 ? frame_kind::drafted_tokens : frame_kind::tokens,
-                            state.request,
-                            state.core->current_epoch(),
-                            e.first,
-                            e.count + drafts,
-                            1,
-                            e.logit_rows + drafts,
-                            slack_now(state)};
   const auto known = state.core->history().subspan(e.first, e.count);
   std::vector<token_id> ids{known.begin(), known.end()};
   ids.insert(ids.end(), e.drafts.begin(), e.drafts.end());
   // Before this lead does anything else: all of the path waits for the step.
   send_and_run(state.path.front().handle,
                tensor_frame{std::make_shared<const std::vector<std::byte>>(
-                   encode_frame(header, std::as_bytes(std::span{ids})))});
+                   encode_frame(header_of(state, e), std::as_bytes(std::span{ids})))});
   sign_tokens(self, e.first, e.first + e.count, false);
 }
 

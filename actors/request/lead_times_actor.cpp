@@ -63,8 +63,7 @@ void tell_seen(lead_pointer self) {
   }
 }
 
-} // namespace
-
+/// Passes of a stage that may come before the request's next step.
 std::uint16_t slack_now(const lead_state& state) {
   if (state.times.batch) {
     return limits::slack_batch;
@@ -74,6 +73,20 @@ std::uint16_t slack_now(const lead_state& state) {
   }
   return deadline_core::slack(tokens_left(state) * state.watch.patience.smoothed(),
                               time_left(state));
+}
+
+} // namespace
+
+frame_header header_of(const lead_state& state, const tokens_effect& e) {
+  const auto drafts = static_cast<std::uint32_t>(e.drafts.size());
+  return {drafts > 0 ? frame_kind::drafted_tokens : frame_kind::tokens,
+          state.request,
+          state.core->current_epoch(),
+          e.first,
+          e.count + drafts,
+          1,
+          e.logit_rows + drafts,
+          slack_now(state)};
 }
 
 void note_fed(lead_pointer self, const tokens_effect& e) {

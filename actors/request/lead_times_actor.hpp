@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/request/lead_actor.hpp"
+#include "messages/wire/frame.hpp"
 
 namespace ovir::actors {
 
@@ -17,8 +18,8 @@ void note_answer(lead_pointer self, epoch driver, position first, position lengt
 /// Where the deadline that its client gave cannot be met on the path that was found first. What may
 /// come from a cache is not counted.
 [[nodiscard]] std::optional<error> missed_deadline(const lead_state& state);
-/// Passes of a stage that may come before the request's next step.
-[[nodiscard]] std::uint16_t slack_now(const lead_state& state);
+/// Of the frame of tokens for the first stage.
+[[nodiscard]] frame_header header_of(const lead_state& state, const tokens_effect& e);
 /// A token was drawn: complains of the slowest stage where the deadline is at risk.
 void watch_pace(lead_pointer self);
 
