@@ -31,17 +31,21 @@ double seconds_of(nanoseconds span) { return std::chrono::duration<double>(span)
 
 // Bounds of a run, in virtual time and counts.
 constexpr double agreed_after_start = 60;
-constexpr double agreed_after_churn = 40;
+constexpr double agreed_after_churn = 40; // and as below
 constexpr double agreed_after_healing = 60;
 constexpr double wrong_in_calm = 0;
 constexpr double missing_in_churn = 0.02;
 constexpr double ghosts_in_churn = 0.02;
 constexpr double found_dead = 25;    // seconds until nobody plans with a node
 constexpr double calm_messages = 40; // per node and second, as below
-constexpr double calm_bytes = 8'000;
+constexpr double calm_bytes = 6'000;
 constexpr double churn_messages = 80;
 constexpr double churn_bytes = 60'000;
-constexpr double healing_bytes = 200'000;
+constexpr double healing_bytes = 100'000;
+// For each node there is: all hear of it.
+constexpr double churn_agreed_each = 0.025;
+constexpr double calm_bytes_each = 5;
+constexpr double healing_bytes_each = 200;
 
 constexpr std::size_t examples_max = 400; // bytes
 
@@ -261,7 +265,9 @@ void crowd_trial::judge() {
   const crowd_phase& churn = phase("churn");
   const crowd_phase& healing = phase("healing");
   within("seconds until all agree after the start", phase("start").agreed, agreed_after_start);
-  within("seconds until all agree after churn", phase("settling").agreed, agreed_after_churn);
+  const auto nodes = static_cast<double>(plan_.nodes);
+  within("seconds until all agree after churn", phase("settling").agreed,
+         agreed_after_churn + nodes * churn_agreed_each);
   within("seconds until all agree after healing", healing.agreed, agreed_after_healing);
   within("wrong views in calm", share(calm.missing + calm.ghosts, calm), wrong_in_calm);
   within("living not seen in churn", share(churn.missing, churn), missing_in_churn);
@@ -273,10 +279,12 @@ void crowd_trial::judge() {
   const auto each = [](double sum, const crowd_phase& p) { return sum / p.node_seconds; };
   within("calm: messages", each(static_cast<double>(calm.messages), calm), calm_messages);
   within("calm: bytes", each(static_cast<double>(calm.bytes), calm),
-         plan_.villains > 0 ? churn_bytes : calm_bytes); // they never rest
+         plan_.villains > 0 ? churn_bytes
+                            : calm_bytes + nodes * calm_bytes_each); // they never rest
   within("churn: messages", each(static_cast<double>(churn.messages), churn), churn_messages);
   within("churn: bytes", each(static_cast<double>(churn.bytes), churn), churn_bytes);
-  within("healing: bytes", each(static_cast<double>(healing.bytes), healing), healing_bytes);
+  within("healing: bytes", each(static_cast<double>(healing.bytes), healing),
+         healing_bytes + nodes * healing_bytes_each);
   expect(report_.plans > 0, "nobody planned");
 }
 
