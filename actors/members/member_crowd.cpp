@@ -136,12 +136,16 @@ void attend_due(member_table& m, membership_time now, membership_effects& out) {
   }
 }
 
-/// One of those that are only told of, by chance; null where there is none.
-member_entry* one_told(member_table& m) {
+/// Who is told of has its vouchers by then, or is looked at. Sooner, all would look at a newcomer.
+constexpr std::uint32_t told_intervals = 100;
+
+/// One of those that are only told of, and have been for long, by chance; null where there is none.
+member_entry* one_told(member_table& m, membership_time now) {
   member_entry* chosen = nullptr;
   std::uint64_t seen = 0;
   for (auto& [node, e] : m.entries) {
-    if (e.where == member_standing::heard_of && !m.linked(node) && m.random() % ++seen == 0) {
+    if (e.where == member_standing::heard_of && now - e.since >= m.intervals(told_intervals) &&
+        !m.linked(node) && m.random() % ++seen == 0) {
       chosen = &e;
     }
   }
@@ -184,12 +188,13 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
     c.next_lost =
         now + m.intervals(c.lost_hopes > 0 ? limits::neighbour_intervals : limits::lost_intervals);
     c.lost_hopes -= c.lost_hopes > 0 ? 1 : 0;
-    member_entry* e = one_told(m);
+    member_entry* e = one_told(m, now);
     if (e != nullptr) { // it is there, most likely
       c.next_lost = std::min(c.next_lost, now + m.intervals(limits::look_intervals));
     } else {
       e = next_of(m, c.lost, [&m](const member_entry& one) {
-        return one.where == member_standing::dead && !m.linked(one.shown.node);
+        return (one.where == member_standing::dead || one.where == member_standing::heard_of) &&
+               !m.linked(one.shown.node);
       });
     }
     if (e != nullptr && m.may_be(e->shown.node, e->newest.advert.roles) && dial(m, *e, now, out)) {
