@@ -55,7 +55,10 @@ public:
   [[nodiscard]] static result<std::unique_ptr<kept_ledger>> open(kept_ledger_options how);
 
   [[nodiscard]] std::string log_path() const { return how_.folder + "/log"; }
+  /// Precondition: `usable()`.
   [[nodiscard]] ledger::keeper& keeper() noexcept { return *keeper_; }
+  /// False while the log could not be read again.
+  [[nodiscard]] bool usable() const noexcept { return keeper_.has_value(); }
   /// Reads the log again, after a failed write: what lasts of it is in the log, nowhere else.
   [[nodiscard]] result<void> reopen();
   /// Writes the head beside the log, so that a log that lost its end is noticed.

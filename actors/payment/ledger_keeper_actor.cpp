@@ -137,7 +137,16 @@ void tick(ledger_keeper_pointer self) {
   }
 }
 
-keeper_report describe(const ledger_keeper_state& state) {
+/// For questions that come while the log cannot be read.
+caf::error unreadable() {
+  return to_caf(fail(errc::busy, "the ledger cannot be read just now; the node's log says why, and "
+                                 "it tries again each second"));
+}
+
+caf::result<keeper_report> describe(const ledger_keeper_state& state) {
+  if (!state.environment.kept->usable()) {
+    return unreadable();
+  }
   const ledger::keeper& keeper = state.environment.kept->keeper();
   keeper_report report;
   report.counts = keeper.counts();
@@ -184,6 +193,9 @@ result<log_check> check_log(storage::env& env, const std::string& path,
 caf::result<log_check> start_check(ledger_keeper_pointer self) {
   ledger_keeper_state& state = self->state;
   kept_ledger& kept = *state.environment.kept;
+  if (!kept.usable()) {
+    return unreadable();
+  }
   if (kept.keeper().book().log().size() > limits::ledger_check_entries_max) {
     return to_caf(fail(errc::over_limit,
                        "the log has {} entries, and {} at most are checked for a shell; use ovir "
@@ -219,7 +231,10 @@ caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
   make_quiet(self);
   self->state.environment = environment;
   tell_notes(self);
-  commit(self, false); // from now on it knows the ledger's time
+  self->state.failed = !environment.kept->usable(); // its predecessor could not read the log
+  if (!self->state.failed) {
+    commit(self, false); // from now on it knows the ledger's time
+  }
   self->delayed_send(self, limits::ledger_tick, ledger_tick{});
   return {
       [self](const credit_received& news) { take(self, news); },
@@ -233,6 +248,9 @@ caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
       [self](const ledger_tick&) { tick(self); },
       [self](const describe_keeper&) { return describe(self->state); },
       [self](const prove_ledger& asked) -> caf::result<ledger_proof> {
+        if (!self->state.environment.kept->usable()) {
+          return unreadable();
+        }
         auto proof = prove(self->state.environment.kept->keeper(), asked);
         if (!proof) {
           return to_caf(proof.error());
