@@ -140,7 +140,7 @@ void tick(ledger_keeper_pointer self) {
 /// For questions that come while the log cannot be read.
 caf::error unreadable() {
   return to_caf(fail(errc::busy, "the ledger cannot be read just now; the node's log says why, and "
-                                 "it tries again each second"));
+                                 "it tries again"));
 }
 
 caf::result<keeper_report> describe(const ledger_keeper_state& state) {
