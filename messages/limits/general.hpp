@@ -119,8 +119,7 @@ inline constexpr std::size_t admissions_max = 4096; // keys admitted by token, e
 
 // Membership
 inline constexpr std::size_t members_max = 4'096;
-// Lists that have a place for each member of a full mesh, which is smaller (limits/crowd.hpp).
-inline constexpr std::size_t full_mesh_max = 64;
+inline constexpr std::size_t full_mesh_max = 64; // members that are all linked (limits/crowd.hpp)
 inline constexpr std::size_t advert_segments_max = 64;
 inline constexpr std::size_t advert_rtts_max = full_mesh_max;
 inline constexpr std::size_t gossip_nodes_max = 1'024; // lines of a summary
