@@ -81,10 +81,11 @@ void take_drop(host_pointer self, const node_id& from, const wire_unload& order)
                   {errc::unsupported, "its owner chose the layers it holds"});
   }
   // Where two schedulers do not see each other, each may count on the copy that the other drops.
-  if (const node_id placer = placer_of(order.model, *state.members); placer != from) {
+  // A host that was just started again knows no members yet.
+  if (const node_id placer = placer_of(order.model, *state.members);
+      !placer.empty() && placer != from) {
     return refuse(self, from, {}, order.model, order.layers,
-                  fail(errc::busy, "for it {} places the model",
-                       placer.empty() ? std::string{"no scheduler"} : short_name(placer)));
+                  fail(errc::busy, "for it {} places the model", short_name(placer)));
   }
   state.environment.journal->say(log_level::info, std::nullopt,
                                  "drops layers {}-{} of model {}: {} ordered it",
