@@ -202,19 +202,27 @@ bool placer_core::places(const digest& model, time_point now) const {
          now - known->second.second >= limits::placement_takeover;
 }
 
-std::vector<placement_order> placer_core::tick(const surroundings& around, time_point now) {
-  if (!moved_) {
-    moved_ = now;
-  }
-  see(around, now);
-  forget_done(now);
+// Orders of a model that another node places now are that one's to give.
+void placer_core::find_placers(const surroundings& around, time_point now) {
   for (const known_model& model : *around.models) {
     const node_id placer = placer_of(model.id, *around.members);
     auto& known = placers_[model.id];
     if (known.first != placer) {
       known = {placer, now};
     }
+    if (placer != self_) {
+      std::erase_if(given_, [&](const given& g) { return g.order.model == model.id; });
+    }
   }
+}
+
+std::vector<placement_order> placer_core::tick(const surroundings& around, time_point now) {
+  if (!moved_) {
+    moved_ = now;
+  }
+  see(around, now);
+  find_placers(around, now);
+  forget_done(now);
   const std::vector<placeable_model> models = wanted(*around.models, now);
   if (std::none_of(models.begin(), models.end(),
                    [&](const placeable_model& model) { return places(model.id, now); })) {

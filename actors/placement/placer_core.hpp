@@ -70,6 +70,7 @@ private:
   };
 
   void see(const surroundings& around, time_point now);
+  void find_placers(const surroundings& around, time_point now);
   void forget_done(time_point now);
   [[nodiscard]] std::vector<placeable_model> wanted(const std::vector<known_model>& models,
                                                     time_point now);

@@ -158,6 +158,11 @@ std::vector<host_core::session_key> host_core::link_lost(const node_id& node) {
   return lost;
 }
 
+// A link that breaks alone comes back at once, and its scheduler goes on.
+bool host_core::may_ask(const session& orphan, const surroundings& around) {
+  return around.is_gone(orphan.lead) || orphan.orphan_ticks * host_tick_interval > orphan_patience;
+}
+
 host_core::tick_result host_core::tick(const surroundings& around) {
   tick_result out;
   std::vector<session_key> due;
@@ -176,7 +181,7 @@ host_core::tick_result host_core::tick(const surroundings& around) {
     if (s.orphan_ticks * host_tick_interval > limits::session_grace &&
         !OVIR_MUTANT("host_keeps_orphans")) {
       out.expired.push_back(key);
-    } else if (s.log && !s.withdrawn && (s.ask_in == 0 || --s.ask_in == 0)) {
+    } else if (s.log && !s.withdrawn && may_ask(s, around) && (s.ask_in == 0 || --s.ask_in == 0)) {
       due.push_back(key);
     }
   }

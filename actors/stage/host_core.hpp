@@ -16,6 +16,8 @@ namespace ovir::actors {
 
 /// Between two ticks of a host.
 inline constexpr std::chrono::milliseconds host_tick_interval{250};
+/// Before another scheduler is asked to go on for one whose link is lost, but who is not dead.
+inline constexpr std::chrono::seconds orphan_patience{1};
 
 /// What a node computes for the leads of requests: who drives each, how much memory it was
 /// promised, and when it is given up. Events in, answers out; no CAF, no clock.
@@ -46,6 +48,7 @@ public:
   struct surroundings {
     std::function<bool(const node_id&)> is_there;  ///< an alive member with a link, or this node
     std::function<bool(const node_id&)> is_linked; ///< it has a link, or is this node
+    std::function<bool(const node_id&)> is_gone;   ///< dead, left, or no member
   };
 
   /// Memory for sessions, and whether other schedulers may want some.
@@ -102,6 +105,7 @@ public:
   [[nodiscard]] tick_result tick(const surroundings& around);
 
 private:
+  [[nodiscard]] static bool may_ask(const session& orphan, const surroundings& around);
   [[nodiscard]] std::vector<session_key> first_orphans(std::vector<session_key> due);
 
   std::map<session_key, session> sessions_;

@@ -140,6 +140,15 @@ bool has_rivals(const host_state& state, const node_id& lead) {
   });
 }
 
+bool is_gone(host_pointer self, const node_id& node) {
+  if (node == self->state.environment.self) {
+    return false;
+  }
+  const member* const known = find_member(self->state, node);
+  return known == nullptr || known->health == member_health::dead ||
+         known->health == member_health::left;
+}
+
 bool is_there(host_pointer self, const node_id& node) {
   const host_state& state = self->state;
   if (node == state.environment.self) {
@@ -155,7 +164,8 @@ host_core::surroundings around(host_pointer self) {
           [self](const node_id& node) {
             return node == self->state.environment.self ||
                    self->state.environment.links->connected(node);
-          }};
+          },
+          [self](const node_id& node) { return is_gone(self, node); }};
 }
 
 host_core::room room_for(const host_state& state, const node_id& lead) {

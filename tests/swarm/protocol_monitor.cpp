@@ -32,6 +32,7 @@ void protocol_monitor::hear_wire(std::size_t from, std::uint64_t life, std::size
                            message->request.value));
     }
     if (open->log) {
+      told_.insert({message->request, from, to});
       hear_opening(from, life, message->driver, *open->log);
     }
   } else if (const auto* const adopt = std::get_if<actors::wire_adopt>(&message->body)) {
@@ -65,10 +66,15 @@ void protocol_monitor::hear_opening(std::size_t from, std::uint64_t life, epoch 
 }
 
 // What another scheduler was asked to go on with before may still run there.
-void protocol_monitor::cancelled(request_id request) {
+void protocol_monitor::cancelled(
+    request_id request, const std::function<bool(std::size_t from, std::size_t to)>& reach) {
   const bool elsewhere = std::any_of(adoptions_.begin(), adoptions_.end(),
                                      [&](const auto& one) { return one.first.second == request; });
-  if (!elsewhere) {
+  const bool cut_off = std::any_of(told_.begin(), told_.end(), [&](const auto& one) {
+    const auto& [told, from, to] = one;
+    return told == request && !reach(from, to);
+  });
+  if (!elsewhere && !cut_off) {
     cancelled_.insert(request);
   }
 }

@@ -21,7 +21,8 @@ namespace ovir::swarm {
 /// - A scheduler that goes on with a request does so in a later generation.
 /// - Only the scheduler of a request settles it: an honest node sent every settlement that the
 ///   ledger has.
-/// - No stage is opened for a request whose cancellation was confirmed.
+/// - No stage is opened for a request whose cancellation was confirmed, but where a node that was
+///   told of the request could not be reached then, and a scheduler that it can reach goes on.
 class protocol_monitor {
 public:
   explicit protocol_monitor(std::function<void(std::string)> violate)
@@ -31,7 +32,8 @@ public:
   void hear(std::size_t from, std::uint64_t life, std::size_t to, actors::message_kind what,
             const std::vector<std::byte>& bytes);
   /// Its client was told that it is over.
-  void cancelled(request_id request);
+  void cancelled(request_id request,
+                 const std::function<bool(std::size_t from, std::size_t to)>& reach);
   /// Orders to fetch or drop layers, so far.
   [[nodiscard]] std::uint64_t layer_orders() const noexcept { return layer_orders_; }
   /// An entry of the ledger.
@@ -56,6 +58,7 @@ private:
   std::map<std::tuple<std::size_t, std::uint64_t, request_id>, opening> openings_;
   std::map<std::pair<std::size_t, request_id>, adoption> adoptions_; ///< asked for last
   std::set<ledger::escrow_id> settlements_;                          ///< sent by honest nodes
+  std::set<std::tuple<request_id, std::size_t, std::size_t>> told_;  ///< its log: from, to
   std::set<request_id> cancelled_; ///< and driven by one scheduler
   std::uint64_t layer_orders_{0};
 };

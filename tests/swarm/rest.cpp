@@ -134,7 +134,9 @@ std::vector<std::string> wrong_placement(const told_state& seen) {
       }
     }
     if (const std::size_t orders = view.under_way.size() + view.next.size() + view.waiting) {
-      wrong.push_back(fmt::format("n{} has {} orders at rest", who, orders));
+      wrong.push_back(fmt::format("n{} has {} orders at rest: {} under way, {} to come, {} wait",
+                                  who, orders, view.under_way.size(), view.next.size(),
+                                  view.waiting));
     }
   }
   for (const auto& [who, view] : seen.placements) {

@@ -318,7 +318,9 @@ void swarm::plan_all() {
   for (const ask& a : plan_.asks) {
     clients_.push_back(std::make_shared<client>(world_, doors_, gateways_, a, history_));
     clients_.back()->on_cancelled = [this](request_id named) {
-      monitor_.cancelled(name_in_cluster({}, named));
+      monitor_.cancelled(name_in_cluster({}, named), [this](std::size_t from, std::size_t to) {
+        return from == to || wires_.reach(from, to);
+      });
     };
     world_.at(a.at, [c = clients_.back()] { c->begin(); });
   }

@@ -71,6 +71,18 @@ void wires::healed() {
   }
 }
 
+bool wires::reach(std::size_t one, std::size_t other) {
+  if (between(one, other).cut || between(other, one).cut) {
+    return false;
+  }
+  return std::any_of(open_.begin(), open_.end(), [&](const auto& entry) {
+    const connection& c = *entry.second;
+    const std::set<std::size_t> ends{c.sides[0].machine, c.sides[1].machine};
+    return c.kind == actors::channel::control && c.sides[0].told && c.sides[1].told &&
+           c.sides[0].at != nullptr && c.sides[1].at != nullptr && ends == std::set{one, other};
+  });
+}
+
 bool wires::reset_one(chance& draws) {
   if (open_.empty()) {
     return false;

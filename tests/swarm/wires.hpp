@@ -43,6 +43,8 @@ public:
   [[nodiscard]] wire_state& between(std::size_t from, std::size_t to) {
     return states_[{from, to}];
   }
+  /// Whether what one says reaches the other, and their nodes have a connection for it.
+  [[nodiscard]] bool reach(std::size_t one, std::size_t other);
   /// What waited at cuts that are gone goes on.
   void healed();
   /// Ends a connection drawn among those there are, as a router does that forgets it; false where

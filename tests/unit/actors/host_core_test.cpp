@@ -35,7 +35,7 @@ protected:
   }
   [[nodiscard]] host_core::surroundings around() const {
     const auto there = [this](const node_id& who) { return there_.contains(who); };
-    return {there, there};
+    return {there, there, [this](const node_id& who) { return gone_.contains(who); }};
   }
   [[nodiscard]] result<void> drive(const node_id& from, std::uint32_t driver) {
     wire_message order;
@@ -59,6 +59,7 @@ protected:
 
   host_core core_;
   std::set<node_id> there_{lead_};
+  std::set<node_id> gone_;
 };
 
 TEST_F(sessions_of_a_host, stay_with_a_lead_that_is_there) {
@@ -101,9 +102,20 @@ TEST_F(sessions_of_a_host, leave_room_for_other_schedulers) {
   EXPECT_EQ(core_.bytes(), 0U);
 }
 
+TEST_F(sessions_of_a_host, ask_no_other_for_a_lead_whose_link_broke_a_moment_ago) {
+  admit(7, lead_, 1);
+  there_.clear();
+  EXPECT_TRUE(core_.tick(around()).orphans.empty());
+  there_.insert(lead_);
+  EXPECT_TRUE(pass(std::chrono::seconds(3)).orphans.empty());
+  there_.clear();
+  EXPECT_FALSE(pass(2 * orphan_patience).orphans.empty()) << "its link stays away";
+}
+
 TEST_F(sessions_of_a_host, ask_for_orphans_and_end_after_their_grace) {
   admit(7, lead_, 1);
   there_.clear();
+  gone_.insert(lead_);
   const auto first = core_.tick(around());
   ASSERT_EQ(first.orphans.size(), 1U);
   EXPECT_TRUE(core_.tick(around()).orphans.empty()) << "not at every tick";

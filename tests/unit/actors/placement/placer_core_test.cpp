@@ -211,6 +211,19 @@ TEST_F(placer_swarm, the_death_of_the_placer_hands_its_work_to_another) {
   EXPECT_EQ(least(), 1U);
 }
 
+TEST_F(placer_swarm, who_places_a_model_no_longer_forgets_what_it_ordered) {
+  add_model(1, 4);
+  add(1, 4, 1min);
+  run(limits::placement_takeover + tick);
+  ASSERT_EQ(placers_.at(id(1)).under_way().size(), 1U);
+  std::uint8_t other = 2;
+  while (placer_of(model_id(1), members_) == id(1)) { // until one comes before it
+    add(other++, 4, 1min);
+  }
+  step();
+  EXPECT_TRUE(placers_.at(id(1)).under_way().empty());
+}
+
 TEST_F(placer_swarm, models_have_placers_of_their_own) {
   for (std::uint8_t n = 1; n <= 6; ++n) {
     add(n, 8);
