@@ -102,7 +102,9 @@ gossip_link* member_table::link_of(const node_id& peer) {
     return nullptr;
   }
   const allowance traffic{limits::gossip_allowance, limits::gossip_refill, options.probe_interval};
-  return &links.emplace(peer, gossip_link{false, false, traffic}).first->second;
+  const allowance answers{limits::exchanged_updates_max, limits::exchanged_updates_refill,
+                          options.probe_interval};
+  return &links.emplace(peer, gossip_link{false, false, traffic, answers}).first->second;
 }
 
 bool member_table::linked(const node_id& peer) const {

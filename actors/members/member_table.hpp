@@ -120,6 +120,7 @@ struct gossip_link {
   bool up{false};
   bool forged{false}; ///< sent a signature that is false: honest nodes pass on what they checked
   allowance traffic;
+  allowance answers;      ///< updates for its summaries: what it grants us, less what else we say
   bool ours{false};       ///< this node opened it
   bool parted{false};     ///< its end says nothing of the peer
   bool left{false};       ///< the peer parted: what it says afterwards comes over another link

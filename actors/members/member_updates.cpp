@@ -335,8 +335,10 @@ void receive_summary(member_table& m, const summary& s, const node_id& from, mem
   if (m.crowded()) {
     // Whoever tells of all it knows knows few, and compares sums once it knows more.
     const bool newcomer = s.buckets.all();
-    const std::size_t most = newcomer ? limits::sampled_updates : limits::exchanged_updates_max;
-    updates.resize(std::min(updates.size(), most));
+    const std::uint32_t may = newcomer ? limits::sampled_updates : limits::exchanged_updates_max;
+    const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(updates.size(), may));
+    gossip_link* const l = m.link_of(from);
+    updates.resize(l == nullptr ? 0 : l->answers.spend_up_to(most, now));
     missing = missing && !newcomer;
     if (s.answer_wanted && s.buckets.count() >= limits::exchanged_buckets_max) {
       m.crowd.next_exchange =

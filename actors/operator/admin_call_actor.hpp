@@ -96,6 +96,7 @@ void ask_for_tops(admin_pointer self);
 [[nodiscard]] result<void> prove_or_verify(const admin_call& c, const std::string& action,
                                            const std::string& subject, const std::string& given);
 [[nodiscard]] result<void> show_fetches(const admin_call& c, admin_arguments& args);
+[[nodiscard]] result<void> show_reputation(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_placement(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_audits(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> show_cache(const admin_call& c, admin_arguments& args);

@@ -51,8 +51,10 @@ void learn_speeds(pathfinder_state& state, const steps_seen& news, seen_speeds::
     const layer_range layers = news.path[i].second;
     const auto sharing = std::max(requests_on(state, who[i]->node, nullptr), 1U);
     const double weights = static_cast<double>(decode_bytes(shape, layers));
-    state.speeds.add(who[i]->node, weights / seconds[i] * sharing, decode_word(who[i]->advert),
-                     now);
+    const double word = decode_word(who[i]->advert);
+    const double planned = state.speeds.believed(who[i]->node, word, now).value_or(word);
+    state.reputation.note_step(who[i]->node, seconds[i], weights / planned * sharing, now);
+    state.speeds.add(who[i]->node, weights / seconds[i] * sharing, word, now);
   }
 }
 

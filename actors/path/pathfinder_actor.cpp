@@ -116,9 +116,18 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
   }
   // Two runs of one request have no node in common.
   const auto twin = state.requests.find(twin_of(id));
-  const result<layer_places> path =
-      best_path(state, terms_of(state, *model, request.positions), request, self->clock().now(),
-                twin == state.requests.end() ? nullptr : &twin->second);
+  const auto now = self->clock().now();
+  const auto find = [&] {
+    return best_path(state, terms_of(state, *model, request.positions), request, now,
+                     twin == state.requests.end() ? nullptr : &twin->second);
+  };
+  result<layer_places> path = find();
+  if (path && !request.in_a_hurry && request.allowed.count() > 0 &&
+      forecast_of(state, *model, *path, request, now).token * limits::hurry_factor >
+          request.allowed) {
+    request.in_a_hurry = true;
+    path = find();
+  }
   if (!path) {
     if (!request.lacking) {
       request.lacking = state.ticks;
@@ -135,8 +144,7 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
     return;
   }
   if (state.environment.forecasts != nullptr) {
-    state.environment.forecasts->tell(
-        id, forecast_of(state, *model, *path, request, self->clock().now()));
+    state.environment.forecasts->tell(id, forecast_of(state, *model, *path, request, now));
   }
   install(self, id, request, *path);
 }
@@ -147,6 +155,7 @@ void watch(pathfinder_pointer self, const watch_path& command) {
   request.positions = command.positions;
   request.lead = command.lead;
   request.preferred = command.preferred;
+  request.allowed = command.allowed;
   self->monitor(command.lead);
   watched& known = self->state.requests[command.request];
   request.opened = std::move(known.opened); // of an earlier lead
@@ -323,6 +332,12 @@ void members_are(pathfinder_pointer self, const members_changed& news) {
     state.trusted.forget(node);
     node_gone(self, node, {errc::peer_lost, fmt::format("{} does not answer", short_name(node))});
   }
+  state.reputation.note_there(
+      [&](const node_id& node) {
+        const member* const m = state.holders.find(node);
+        return m != nullptr && m->health == member_health::alive;
+      },
+      self->clock().now());
   mend_all(self);
 }
 
@@ -374,6 +389,26 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
     answer.stages.push_back({who.node, who.advert.name, stage, who.advert.ask_ppm});
   }
   answer.planned = std::move(best->planned);
+  return answer;
+}
+
+reputation_description describe_nodes(const pathfinder_state& state,
+                                      observed_reputation::time_point now) {
+  reputation_description answer;
+  for (const reputation_view& seen : state.reputation.list()) {
+    auto& shown = answer.nodes.emplace_back();
+    shown.seen = seen;
+    shown.correctness = state.trusted.trust(seen.node);
+    shown.weight = shown.correctness * state.reputation.weight(seen.node, false, now);
+    shown.weight_hurried = shown.correctness * state.reputation.weight(seen.node, true, now);
+    if (const member* const m = state.holders.find(seen.node)) {
+      shown.name = m->advert.name;
+      const double word = decode_word(m->advert);
+      if (const auto speed = state.speeds.believed(seen.node, word, now)) {
+        shown.throughput = state.speeds.slower(*speed, word);
+      }
+    }
+  }
   return answer;
 }
 
@@ -433,6 +468,9 @@ pathfinder_actor::behavior_type pathfinder_behavior(pathfinder_pointer self,
       [self](const load_failed& news) { load_refused(self, news); },
       [self](const admission_told& news) { self->state.lacking_admission = news.lacking; },
       [self](const describe_path& wanted) { return describe(self, wanted); },
+      [self](const describe_reputation&) {
+        return describe_nodes(self->state, self->clock().now());
+      },
       [self](const locate_request& wanted) { return locate(self->state, wanted.request); },
   };
 }

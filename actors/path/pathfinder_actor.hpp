@@ -7,6 +7,7 @@
 #include "actors/path/holder_index.hpp"
 #include "actors/path/load_orders.hpp"
 #include "actors/path/model_catalog.hpp"
+#include "actors/path/observed_reputation.hpp"
 #include "actors/path/path_forecasts.hpp"
 #include "actors/path/planner.hpp"
 #include "actors/path/seen_speeds.hpp"
@@ -18,6 +19,7 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_actor.hpp>
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <optional>
@@ -61,10 +63,25 @@ struct request_location {
   layer_places stages;
 };
 
+/// What this node saw of others on its paths, and what verifiers say of them.
+struct describe_reputation {};
+struct reputation_description {
+  struct entry {
+    reputation_view seen;
+    std::string name;
+    double correctness{1};    ///< `standing::trust`: 0.8 to 1.2; 1 where no verifier says anything
+    double throughput{1};     ///< of what it says, by the best there is: above 0, at most 1
+    double weight{1};         ///< of its speed in plans, all in all
+    double weight_hurried{1}; ///< for requests in a hurry
+  };
+  std::vector<entry> nodes;
+};
+
 using pathfinder_actor = path_provider::extend<
     caf::reacts_to<members_changed>, caf::reacts_to<link_changed>, caf::reacts_to<paths_tick>,
     caf::reacts_to<node_convicted>, caf::reacts_to<standing_told>, caf::reacts_to<load_failed>,
     caf::reacts_to<admission_told>, caf::replies_to<describe_path>::with<path_description>,
+    caf::replies_to<describe_reputation>::with<reputation_description>,
     caf::replies_to<locate_request>::with<request_location>>;
 
 struct pathfinder_environment {
@@ -95,8 +112,10 @@ struct pathfinder_state {
     digest model;
     std::uint32_t positions{0};
     lead_actor lead;
-    layer_places preferred;  ///< begun with, as far as it can be
-    std::vector<place> path; ///< empty: none yet
+    layer_places preferred;              ///< begun with, as far as it can be
+    std::chrono::nanoseconds allowed{0}; ///< for a token, by its deadline; 0: it has none
+    bool in_a_hurry{false};              ///< that is less than limits::hurry_factor times its plan
+    std::vector<place> path;             ///< empty: none yet
     /// Stages that were told of the request and not yet to forget it.
     std::set<std::pair<node_id, layer_index>> opened;
     std::map<node_id, std::uint32_t> avoid; ///< node, and the tick from which it is asked again
@@ -113,8 +132,9 @@ struct pathfinder_state {
   members_view members;
   holder_index holders; ///< of these members
   standing trusted;
-  fault_memory faults; ///< of stages, over requests
-  seen_speeds speeds;  ///< of nodes, over requests
+  fault_memory faults;            ///< of stages, over requests
+  seen_speeds speeds;             ///< of nodes, over requests
+  observed_reputation reputation; ///< likewise
   std::set<node_id> lacking_admission;
   std::map<request_id, watched> requests;
   load_orders loads;
@@ -133,5 +153,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::paths_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admission_told)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_path)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::path_description)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_reputation)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::reputation_description)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::locate_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::request_location)

@@ -34,8 +34,9 @@ void seen_speeds::add(const node_id& node, double speed, double word, time_point
   record& r = nodes_[node];
   r.speed.add(speed);
   r.word = word;
-  r.steps = std::min(r.steps + 1, limits::speed_seen_min);
+  r.steps = std::min(r.steps + 1, limits::speed_usual_steps);
   r.last = now;
+  r.usual += (speed - r.usual) / r.steps; // the mean of the latest limits::speed_usual_steps or so
   best_share_ = 0;
   for (const auto& [who, one] : nodes_) {
     if (one.steps >= limits::speed_seen_min) {
@@ -58,7 +59,12 @@ std::optional<double> seen_speeds::believed(const node_id& node, double word,
   const std::chrono::duration<double> age = now - found->second.last;
   const double nearer =
       std::exp2(std::max(age / std::chrono::duration<double>(limits::speed_seen_fades), 0.0));
-  const double goal = word * best_share_;
+  double goal = word * best_share_;
+  if (found->second.steps >= limits::speed_usual_steps) {
+    const double doubled =
+        std::exp2(std::max(age / std::chrono::duration<double>(limits::speed_usual_doubles), 0.0));
+    goal = std::min(goal, found->second.usual * doubled);
+  }
   return seen < goal ? std::min(goal, seen * nearer) : std::max(goal, seen / nearer);
 }
 

@@ -25,7 +25,9 @@ namespace ovir::actors {
 /// node says of itself. What is seen is less than what nodes measure alone, by a share that is much
 /// the same for all: a node that is not seen any more slowly comes back to its word times the best
 /// share there is, twice nearer every limits::speed_seen_fades, so that one that was slow gets
-/// another try. At most limits::speeds_seen_max nodes are remembered. Pure: times are handed in.
+/// another try; once it was seen often, to no more than what was usual of it
+/// (limits::speed_usual_steps), so that a word that is too high gains nothing. At most
+/// limits::speeds_seen_max nodes are remembered. Pure: times are handed in.
 class seen_speeds {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -43,8 +45,9 @@ public:
 private:
   struct record {
     smoothed_median speed;
+    double usual{0}; ///< of many steps
     double word{0};
-    std::uint32_t steps{0};
+    std::uint32_t steps{0}; ///< up to limits::speed_usual_steps
     time_point last;
   };
   std::map<node_id, record> nodes_;

@@ -77,6 +77,12 @@ std::uint16_t slack_now(const lead_state& state) {
 
 } // namespace
 
+std::chrono::nanoseconds allowed_token(const lead_state& state) {
+  const auto left = time_left(state);
+  return has_deadline(state) && left.count() > 0 ? left / std::max(tokens_left(state), 1U)
+                                                 : std::chrono::nanoseconds{0};
+}
+
 frame_header header_of(const lead_state& state, const tokens_effect& e) {
   const auto drafts = static_cast<std::uint32_t>(e.drafts.size());
   return {drafts > 0 ? frame_kind::drafted_tokens : frame_kind::tokens,

@@ -18,6 +18,8 @@ void note_answer(lead_pointer self, epoch driver, position first, position lengt
 /// Where the deadline that its client gave cannot be met on the path that was found first. What may
 /// come from a cache is not counted.
 [[nodiscard]] std::optional<error> missed_deadline(const lead_state& state);
+/// What the deadline that its client gave leaves for each token; 0 where it gave none.
+[[nodiscard]] std::chrono::nanoseconds allowed_token(const lead_state& state);
 /// Of the frame of tokens for the first stage.
 [[nodiscard]] frame_header header_of(const lead_state& state, const tokens_effect& e);
 /// A token was drawn: complains of the slowest stage where the deadline is at risk.

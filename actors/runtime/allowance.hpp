@@ -26,6 +26,14 @@ public:
     return enough;
   }
 
+  /// As much of `amount` as there is.
+  [[nodiscard]] std::uint32_t spend_up_to(std::uint32_t amount, time_point now) {
+    fill(now);
+    const std::uint32_t spent = std::min(amount, left_);
+    left_ -= spent;
+    return spent;
+  }
+
 private:
   void fill(time_point now) {
     if (!filled_once_) {

@@ -38,6 +38,24 @@ inline constexpr std::uint32_t doubt_weight = 1;
 inline constexpr std::size_t speeds_seen_max = 4'096;
 inline constexpr std::uint32_t speed_seen_min = 3;
 inline constexpr std::chrono::seconds speed_seen_fades{120};
+// A node of which so many steps were seen comes back to no more than their mean, which counts for
+// twice as much after each of these in which it is not seen.
+inline constexpr std::uint32_t speed_usual_steps = 64;
+inline constexpr std::chrono::seconds speed_usual_doubles{3'600};
+// What a scheduler remembers of nodes on its paths: so many, of each the latest steps that told
+// their times, and how long it was there. Before anything was seen of a node, half of so many steps
+// were in time, and it was there for so long.
+inline constexpr std::size_t reputation_nodes_max = 1'024;
+inline constexpr std::uint32_t reputation_steps = 64;
+inline constexpr std::uint32_t reputation_steps_before = 8;
+inline constexpr std::chrono::seconds reputation_half_life{3'600};
+inline constexpr std::chrono::seconds reputation_time_before{600};
+inline constexpr std::chrono::seconds reputation_doubts{60};
+// A request is in a hurry if its deadline leaves a token less than so many times what is planned.
+inline constexpr std::int64_t hurry_factor = 2;
+// A step is late above so many times what was planned, and this: machines do other things as well.
+inline constexpr double late_factor = 2;
+inline constexpr std::chrono::milliseconds late_grace{20};
 // A request leaves its slowest stage, if there is a better one, once its deadline could not be met
 // at the pace of so many tokens in a row.
 inline constexpr std::uint32_t deadline_behind_tokens = 8;

@@ -44,7 +44,7 @@ constexpr double churn_bytes = 60'000;
 constexpr double healing_bytes = 100'000;
 // For each node there is: all hear of it.
 constexpr double churn_agreed_each = 0.025;
-constexpr double calm_bytes_each = 5;
+constexpr double calm_bytes_each = 6;
 constexpr double healing_bytes_each = 200;
 
 constexpr std::size_t examples_max = 400; // bytes

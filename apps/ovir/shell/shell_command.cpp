@@ -131,6 +131,7 @@ const std::vector<command_spec>& table() {
       {"cache", "What the node keeps for reuse, and what that saved", {}},
       {"fetches", "Weights the node fetches from others, and what it served", {}},
       {"placement", "Who holds which layers, who shall, and why", {}},
+      {"reputation", "Who kept up, was in time and was there, and what it counts for", {}},
       {"audits", "Who was convicted of what, and what the node's verifier knows of others", {}},
       {"tree", "Supervision tree of the node, with restarts", {}},
       {"jobs", "Requests that run or wait", {}},

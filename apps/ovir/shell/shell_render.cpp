@@ -394,6 +394,28 @@ std::string text_table::text() const {
   return out;
 }
 
+namespace {
+
+std::string share(const json& object, std::string_view key) {
+  const auto value = number(object, key);
+  return value ? fmt::format("{:.0f} %", 100 * *value) : std::string{dash};
+}
+
+std::string reputation_text(const json& data) {
+  text_table table{{"node", ">steps", ">in time", ">there", ">speed of its word", ">audits",
+                    ">counts for", ">in a hurry"}};
+  for (const json& node : list_at(data, "nodes")) {
+    table.add({text(node, "name"), text(node, "steps"), share(node, "punctuality"),
+               share(node, "availability"), share(node, "throughput"),
+               fixed(node, "correctness", 2), fixed(node, "weight", 2),
+               fixed(node, "weight_hurried", 2)});
+  }
+  return list_at(data, "nodes").empty() ? "no node was on a path of this scheduler yet\n"
+                                        : table.text();
+}
+
+} // namespace
+
 std::string render(std::string_view command, const json& data) {
   using form = std::function<std::string(const json&)>;
   static const std::map<std::string_view, form> forms{
@@ -402,6 +424,7 @@ std::string render(std::string_view command, const json& data) {
       {"cache", cache_text},
       {"fetches", fetches_text},
       {"placement", placement_text},
+      {"reputation", reputation_text},
       {"tree", [](const json& d) { return tree_text(at(d, "tree"), 0); }},
       {"jobs", [](const json& d) { return jobs_text(list_at(d, "jobs")); }},
       {"job", job_text},

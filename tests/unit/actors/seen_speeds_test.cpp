@@ -68,6 +68,14 @@ TEST_F(speeds_seen, come_back_as_near_to_the_word_as_others_are) {
   EXPECT_DOUBLE_EQ(*seen_.believed(seen_node(2), word, at(10h)), word / 4);
 }
 
+TEST_F(speeds_seen, come_back_to_what_was_usual_of_a_node_that_boasts) {
+  see(seen_node(2), word, 20);
+  see(1e8, limits::speed_usual_steps);
+  EXPECT_NEAR(*seen_.believed(node_, word, at(limits::speed_seen_fades)), 1e8, 0.05e8);
+  EXPECT_NEAR(*seen_.believed(node_, word, at(limits::speed_usual_doubles)), 2e8, 0.05e8)
+      << "it is tried again one day";
+}
+
 TEST_F(speeds_seen, are_more_than_the_word_of_a_modest_node) {
   see(4 * word, 20);
   EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(0s)), 4 * word);
