@@ -1,6 +1,7 @@
 #include "actors/members/membership_actor.hpp"
 
 #include "messages/caf/system_config.hpp"
+#include "messages/limits/links.hpp"
 
 #include <caf/all.hpp>
 
@@ -95,6 +96,20 @@ bool round_trips_changed(const std::vector<member>& known, const std::vector<mem
                      });
 }
 
+/// A link that is new, or half as long again as was told, or less, and by a millisecond at least.
+bool worth_telling(const std::vector<measured_rtt>& told, const std::vector<measured_rtt>& now) {
+  constexpr std::uint32_t least = 1'000;
+  return std::any_of(now.begin(), now.end(), [&](const measured_rtt& one) {
+    const auto known = std::find_if(told.begin(), told.end(),
+                                    [&](const measured_rtt& t) { return t.node == one.node; });
+    if (known == told.end()) {
+      return true;
+    }
+    const auto [less, more] = std::minmax(known->microseconds, one.microseconds);
+    return more - less >= least && more - less > less / 2;
+  });
+}
+
 void look_after_links(membership_pointer self) {
   membership_state& state = self->state;
   peers& links = *state.environment.links;
@@ -114,20 +129,6 @@ void look_after_links(membership_pointer self) {
   }
 }
 
-void tick(membership_pointer self) {
-  membership_state& state = self->state;
-  if (!state.left) {
-    if (state.ticks++ % link_ticks == 0) {
-      look_after_links(self);
-      if (state.changed || round_trips_changed(*state.view, state.core->members())) {
-        publish(self);
-      }
-    }
-    perform(self, state.core->on_tick(now(self)));
-  }
-  self->delayed_send(self, tick_interval, membership_tick{});
-}
-
 void advertise(membership_pointer self, node_advert advert) {
   if (!self->state.left) {
     perform(self, self->state.core->advertise(std::move(advert), now(self)));
@@ -138,6 +139,43 @@ void advertise(membership_pointer self, node_advert advert) {
 node_advert own_advert(membership_pointer self) {
   const member* own = self->state.core->find(self->state.core->self());
   return own != nullptr ? own->advert : self->state.environment.advert;
+}
+
+/// Others plan with what both ends of a link measured. In a crowd nobody says anything: there would
+/// be too many.
+void tell_round_trips(membership_pointer self) {
+  membership_state& state = self->state;
+  const auto due = state.rtts_told + limits::rtts_told_every;
+  if (state.core->crowded() || state.left || now(self) < due) {
+    return;
+  }
+  node_advert advert = own_advert(self);
+  std::vector<measured_rtt> measured;
+  for (const member& m : state.core->members()) {
+    if (m.rtt && m.health == member_health::alive && measured.size() < limits::advert_rtts_max) {
+      measured.push_back({m.node, static_cast<std::uint32_t>(m.rtt->count())});
+    }
+  }
+  if (worth_telling(advert.rtts, measured)) {
+    state.rtts_told = now(self);
+    advert.rtts = std::move(measured);
+    advertise(self, std::move(advert));
+  }
+}
+
+void tick(membership_pointer self) {
+  membership_state& state = self->state;
+  if (!state.left) {
+    if (state.ticks++ % link_ticks == 0) {
+      look_after_links(self);
+      tell_round_trips(self);
+      if (state.changed || round_trips_changed(*state.view, state.core->members())) {
+        publish(self);
+      }
+    }
+    perform(self, state.core->on_tick(now(self)));
+  }
+  self->delayed_send(self, tick_interval, membership_tick{});
 }
 
 void take_gossip(membership_pointer self, const gossip_received& gossip) {

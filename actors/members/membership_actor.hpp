@@ -60,6 +60,7 @@ struct membership_state {
   std::uint32_t ticks{0};
   bool changed{false}; ///< in a crowd, since the watchers were told
   bool left{false};
+  membership_time rtts_told{}; ///< to others, in the advert
   members_view view = std::make_shared<const std::vector<member>>();
 };
 

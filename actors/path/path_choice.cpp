@@ -22,10 +22,15 @@ constexpr double assumed_bandwidth = 125e6;
 
 using candidates = std::vector<path_candidate>;
 
+/// Between two members of which nobody said anything. By the triangle it is no more than the sum of
+/// their round trips to here and no less than the difference: the middle of both is the greater
+/// one.
+double usual_rtt(const member& a, const member& b) { return std::max(rtt_of(a), rtt_of(b)); }
+
 /// Requests share a machine; one that computes for others is slower for this one. What was seen of
 /// it was seen beside the others' requests.
 double share_of(const path_candidate& c) {
-  return c.trust / c.price / (1.0 + (c.seen ? c.own_requests : c.who->advert.sessions));
+  return c.trust / c.price / slowed_by(c.seen ? c.own_requests : c.who->advert.sessions);
 }
 
 /// What was seen of a node's decoding says as much of its prompts, but makes it no faster than its
@@ -96,7 +101,7 @@ std::vector<plan_link> known_links(const candidates& among) {
   for (const auto& [ends, rtt] : told) {
     for (const std::uint32_t a : places.at(ends.first)) {
       for (const std::uint32_t b : places.at(ends.second)) {
-        const double usual = (rtt_of(*among[a].who) + rtt_of(*among[b].who)) / 2;
+        const double usual = usual_rtt(*among[a].who, *among[b].who);
         if (rtt.second > 1 || rtt.first > usual) {
           links.push_back({a, b, rtt.first, assumed_bandwidth / 2});
         }
@@ -112,6 +117,13 @@ plan_request plan_for(const path_terms& wanted, const candidates& among) {
   asked.context = wanted.positions;
   asked.states_max = limits::path_states_max;
   asked.links = known_links(among);
+  // The plan counts ways over a middle, from which this node is half as far as the nearest one.
+  double own = 0;
+  for (const path_candidate& c : among) {
+    const double rtt = rtt_of(*c.who);
+    own = c.who->node == wanted.self || (own > 0 && own <= rtt / 2) ? own : rtt / 2;
+  }
+  asked.lead_rtt_seconds = own;
   for (const path_candidate& c : among) {
     const node_advert& advert = c.who->advert;
     if (c.who->node == wanted.self) {
@@ -124,7 +136,7 @@ plan_request plan_for(const path_terms& wanted, const candidates& among) {
     node.memory = std::max<std::uint64_t>(c.memory, 1);
     node.decode_bytes_per_second = decode_speed(c);
     node.prefill_bytes_per_second = prefill_of(c);
-    node.rtt_seconds = rtt_of(*c.who);
+    node.rtt_seconds = c.who->node == wanted.self ? own : std::max(rtt_of(*c.who) - own, 0.0);
     node.bandwidth_bytes_per_second = assumed_bandwidth;
     asked.nodes.push_back(std::move(node));
   }
@@ -206,8 +218,12 @@ double rtt_between(const member& a, const member& b) {
       }
     }
   }
-  const double usual = (rtt_of(a) + rtt_of(b)) / 2;
+  const double usual = usual_rtt(a, b);
   return ends > 1 || told > usual ? told : usual;
+}
+
+double slowed_by(std::size_t others) {
+  return 1 + limits::sharing_cost * static_cast<double>(others);
 }
 
 double decode_speed(const path_candidate& c) {

@@ -52,8 +52,11 @@ struct chosen_path {
 /// Seconds; 0 where it was not measured yet.
 [[nodiscard]] double rtt_of(const member& m);
 /// Between two members, as far as it is known: both ends' word, or that of one end where that makes
-/// the link longer, else what this node measured of the two.
+/// the link longer, else the greater of their round trips to this node, which may be one of them.
 [[nodiscard]] double rtt_between(const member& a, const member& b);
+/// How many times as long a step takes beside so many other requests: stages compute for several in
+/// one pass, or for one while another's frame is on its way.
+[[nodiscard]] double slowed_by(std::size_t others);
 /// In weight bytes per second; of a member that has not measured itself, what is assumed.
 [[nodiscard]] double decode_word(const node_advert& advert);
 [[nodiscard]] double prefill_word(const node_advert& advert);

@@ -214,6 +214,7 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
   const model_shape shape = shape_of(model.weights, model.prefill_chunk);
   double token = 0;
   double chunk = 0;
+  const member* before = nullptr; // the stage that hands over; the lead, for the first
   for (const auto& [node, layers] : path) {
     const member* const who = state.holders.find(node);
     if (who == nullptr || layers.last > shape.layer_weights.size()) {
@@ -221,13 +222,16 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
     }
     const double word = decode_word(who->advert);
     const auto seen = state.speeds.believed(node, word, now);
-    const double busy = 1.0 + (seen ? requests_on(state, node, &request) : who->advert.sessions);
+    const double busy = slowed_by(seen ? requests_on(state, node, &request) : who->advert.sessions);
     const auto bytes = static_cast<double>(decode_bytes(shape, layers));
-    token += busy * bytes / seen.value_or(word) + rtt_of(*who);
+    const double way = before == nullptr ? rtt_of(*who) : rtt_between(*before, *who);
+    token += busy * bytes / seen.value_or(word) + way / 2;
+    before = who;
     // Prompts by its word: what was seen are steps of one position, beside requests that are over.
     chunk = std::max(chunk, (1.0 + who->advert.sessions) * bytes * model.prefill_chunk /
                                 prefill_word(who->advert));
   }
+  token += before == nullptr ? 0 : rtt_of(*before) / 2;
   // A node's word on its own speed is no reason to wait longer than for any other.
   const double most = std::chrono::duration<double>(limits::slack_usual_max).count();
   const auto time = [most](double seconds) {

@@ -49,7 +49,8 @@ void learn_speeds(pathfinder_state& state, const steps_seen& news, seen_speeds::
   const std::vector<double> seconds = without_ways(news.took, to_lead, between);
   for (std::size_t i = 0; i < seconds.size(); ++i) {
     const layer_range layers = news.path[i].second;
-    const auto sharing = std::max(requests_on(state, who[i]->node, nullptr), 1U);
+    const auto others = std::max(requests_on(state, who[i]->node, nullptr), 1U) - 1;
+    const double sharing = slowed_by(others);
     const double weights = static_cast<double>(decode_bytes(shape, layers));
     const double word = decode_word(who[i]->advert);
     const double planned = state.speeds.believed(who[i]->node, word, now).value_or(word);

@@ -119,7 +119,7 @@ void set_hops(const plan_request& r, path_problem& p) {
     }
     path_problem::node& node = p.nodes[i];
     const bool here = r.lead == i;
-    const double lead_delay = r.lead ? r.nodes[*r.lead].rtt_seconds / 2 : 0;
+    const double lead_delay = (r.lead ? r.nodes[*r.lead].rtt_seconds : r.lead_rtt_seconds) / 2;
     node.from_lead = here ? 0 : r.nodes[i].rtt_seconds / 2 + lead_delay;
     node.to_lead_busy = here ? 0 : transfer_seconds(r.shape.logits, r.nodes[i]);
     node.to_lead = node.from_lead + node.to_lead_busy;

@@ -75,10 +75,11 @@ struct plan_request {
   model_shape shape;
   std::vector<plan_node> nodes; ///< 1 to limits::path_nodes_max, names distinct
   std::vector<plan_link> links;
-  /// The node the lead runs on; absent: in the middle of the network.
+  /// The node the lead runs on; absent: on none of these.
   std::optional<std::uint32_t> lead;
-  std::uint32_t context{0};  ///< positions promised to each request, at least 1
-  std::uint32_t requests{1}; ///< at once, at least 1
+  double lead_rtt_seconds{0}; ///< of a lead on none of the nodes, to the middle
+  std::uint32_t context{0};   ///< positions promised to each request, at least 1
+  std::uint32_t requests{1};  ///< at once, at least 1
   plan_objective objective{plan_objective::interactive};
   /// Stages the search may try; 0: limits::plan_states_max.
   std::uint64_t states_max{0};

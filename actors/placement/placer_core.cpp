@@ -59,6 +59,20 @@ placement_node node_of(const member& m, const placer_core::surroundings& around)
   return made;
 }
 
+void take_out(placement_node::holdings& held, const placement_order& order) {
+  const auto known = held.find(order.model);
+  if (known == held.end() || known->second.empty()) {
+    return;
+  }
+  layer_marks marks(std::max(known->second.back().last, order.layers.last));
+  mark(marks, held, order.model);
+  std::fill(marks.begin() + order.layers.first, marks.begin() + order.layers.last, false);
+  known->second = ranges_of(marks);
+  if (known->second.empty()) {
+    held.erase(known);
+  }
+}
+
 bool counts(const member& m) {
   return m.health == member_health::alive && m.advert.roles.has(role::worker) && !m.advert.draining;
 }
@@ -169,12 +183,12 @@ void placer_core::forget_done(time_point now) {
     return g.until <= now;
   });
   for (const given& g : given_) {
-    if (g.order.act != placement_act::drop) {
-      const auto node = std::find_if(nodes_.begin(), nodes_.end(), [&](const placement_node& n) {
-        return n.node == g.order.node;
-      });
-      auto& coming = g.order.act == placement_act::fetch ? node->coming : node->coming_spares;
-      coming[g.order.model].push_back(g.order.layers);
+    const auto node = std::find_if(nodes_.begin(), nodes_.end(),
+                                   [&](const placement_node& n) { return n.node == g.order.node; });
+    switch (g.order.act) {
+    case placement_act::fetch: node->coming[g.order.model].push_back(g.order.layers); break;
+    case placement_act::spare: node->coming_spares[g.order.model].push_back(g.order.layers); break;
+    case placement_act::drop: take_out(node->held, g.order); break; // as good as gone
     }
   }
 }
@@ -216,6 +230,26 @@ void placer_core::find_placers(const surroundings& around, time_point now) {
   }
 }
 
+// What was right when it was ordered may leave a layer without holders by now.
+bool placer_core::still_right(const placement_order& order) const {
+  layer_marks aimed(order.layers.last);
+  layer_marks elsewhere(order.layers.last);
+  for (std::size_t n = 0; n < nodes_.size(); ++n) {
+    if (nodes_[n].node == order.node) {
+      mark(aimed, aim_.held[n], order.model);
+    } else if (nodes_[n].answers) {
+      mark(elsewhere, nodes_[n].held, order.model);
+    }
+  }
+  for (std::uint32_t i = order.layers.first; i < order.layers.last; ++i) {
+    const bool drop = order.act == placement_act::drop;
+    if ((drop && (aimed[i] || !elsewhere[i])) || (order.act == placement_act::fetch && !aimed[i])) {
+      return false;
+    }
+  }
+  return true;
+}
+
 std::vector<placement_order> placer_core::tick(const surroundings& around, time_point now) {
   if (!moved_) {
     moved_ = now;
@@ -231,12 +265,17 @@ std::vector<placement_order> placer_core::tick(const surroundings& around, time_
   }
   aim_ = place(models, nodes_);
   std::vector<placement_order> orders;
-  for (given& g : given_) {
-    if (g.again <= now && places(g.order.model, now)) {
-      g.again = now + limits::placement_repeat;
-      orders.push_back(g.order);
+  std::erase_if(given_, [&](given& g) {
+    if (g.again > now || !places(g.order.model, now)) {
+      return false;
     }
-  }
+    g.again = now + limits::placement_repeat;
+    if (still_right(g.order)) {
+      orders.push_back(g.order);
+      return false;
+    }
+    return true;
+  });
   for (const placement_order& order : aim_.orders) {
     const bool known =
         std::any_of(given_.begin(), given_.end(), [&](const given& g) { return g.order == order; });

@@ -25,8 +25,9 @@ struct known_model {
 [[nodiscard]] node_id placer_of(const digest& model, const std::vector<member>& members);
 
 /// When a placer gives which orders: it counts a node that went for a while yet, makes second
-/// copies only while no node comes or goes, keeps to what is under way, and leaves nodes that
-/// refused alone for a time. A value: knows no actor, clock or network.
+/// copies only while no node comes or goes, keeps to what is under way, repeats what is still
+/// right, and leaves nodes that refused alone for a time. A value: knows no actor, clock or
+/// network.
 class placer_core {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -74,6 +75,7 @@ private:
   void forget_done(time_point now);
   [[nodiscard]] std::vector<placeable_model> wanted(const std::vector<known_model>& models,
                                                     time_point now);
+  [[nodiscard]] bool still_right(const placement_order& order) const;
   [[nodiscard]] bool holds(const placement_order& order) const;
 
   node_id self_;

@@ -47,5 +47,7 @@ inline constexpr std::chrono::milliseconds unreached_dial_wait_max{60'000}; // b
 inline constexpr std::uint32_t dials_burst = 16;
 inline constexpr std::chrono::milliseconds dial_interval{1'000};
 inline constexpr std::size_t told_addresses_max = 256; // whose waits are remembered
+// Between two adverts that are made for round trips alone.
+inline constexpr std::chrono::seconds rtts_told_every{10};
 
 } // namespace ovir::limits

@@ -38,6 +38,9 @@ inline constexpr std::uint32_t doubt_weight = 1;
 inline constexpr std::size_t speeds_seen_max = 4'096;
 inline constexpr std::uint32_t speed_seen_min = 3;
 inline constexpr std::chrono::seconds speed_seen_fades{120};
+// Each other request makes a step on a node longer by this share of it: measured with one to four
+// requests on two nodes (docs/PERFORMANCE.md), 0.1 to 0.3.
+inline constexpr double sharing_cost = 0.25;
 // A node of which so many steps were seen comes back to no more than their mean, which counts for
 // twice as much after each of these in which it is not seen.
 inline constexpr std::uint32_t speed_usual_steps = 64;

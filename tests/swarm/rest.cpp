@@ -90,6 +90,8 @@ std::vector<std::string> wrong_views(const told_state& seen,
       if (counted != h->is_up()) {
         wrong.push_back(
             fmt::format("n{} holds n{} for {}", who, h->how().number, counted ? "alive" : "gone"));
+      } else if (counted && found->advert.rtts.empty()) {
+        wrong.push_back(fmt::format("n{} was told no round trip of n{}", who, h->how().number));
       }
     }
   }

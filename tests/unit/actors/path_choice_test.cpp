@@ -68,8 +68,42 @@ TEST_F(path_choosing, counts_queue_price_and_trust_like_speed) {
   add(3, {0, 8}, 6);
   members_.back()->advert.sessions = 0;
   add(4, {0, 8}, 10);
-  members_.back()->advert.sessions = 1;
+  members_.back()->advert.sessions = 4;
   EXPECT_EQ(chosen(), (layer_places{{key(3), {0, 8}}}));
+}
+
+TEST_F(path_choosing, takes_what_is_known_of_a_link) {
+  add(1, {0, 4}, 10);
+  add(2, {4, 8}, 10);
+  member& near = *members_[0];
+  member& far = *members_[1];
+  near.rtt = std::chrono::milliseconds{2};
+  far.rtt = std::chrono::milliseconds{20};
+  EXPECT_DOUBLE_EQ(rtt_between(near, far), 0.020);
+  near.rtt.reset(); // this node
+  EXPECT_DOUBLE_EQ(rtt_between(near, far), 0.020);
+  near.advert.rtts = {{far.node, 5'000}};
+  EXPECT_DOUBLE_EQ(rtt_between(near, far), 0.020) << "one end alone makes no link shorter";
+  far.advert.rtts = {{near.node, 6'000}};
+  EXPECT_DOUBLE_EQ(rtt_between(near, far), 0.006);
+}
+
+// Three nodes, each 20 ms there and back from all others: a token passes four ways of 10 ms.
+TEST_F(path_choosing, counts_a_token_over_nodes_that_are_equally_far_away) {
+  const layer_index cut[] = {0, 3, 6, 8};
+  wanted_.shape.logits = wanted_.shape.boundary = 10'000;
+  for (std::uint8_t i = 0; i < 3; ++i) {
+    add(static_cast<std::uint8_t>(i + 1), {cut[i], cut[i + 1]}, 100'000);
+    members_.back()->rtt = std::chrono::milliseconds{20};
+  }
+  const auto from_outside = choose_path(wanted_, candidates_);
+  ASSERT_TRUE(from_outside);
+  EXPECT_NEAR(from_outside->planned.speed.token_seconds, 0.040, 0.002);
+  wanted_.self = key(2);
+  members_[1]->rtt.reset();
+  const auto from_within = choose_path(wanted_, candidates_);
+  ASSERT_TRUE(from_within);
+  EXPECT_NEAR(from_within->planned.speed.token_seconds, 0.040, 0.002);
 }
 
 TEST_F(path_choosing, finds_those_with_memory_among_many_that_have_none) {

@@ -78,20 +78,22 @@ protected:
   }
   double seconds_of(std::size_t node, std::uint32_t sharing) {
     std::uniform_real_distribution<double> noise{0.9, 1.1};
-    return 8.0 * layer_bytes / speed * nodes_[node].slower * sharing * noise(random_);
+    return 8.0 * layer_bytes / speed * nodes_[node].slower * slowed_by(sharing - 1) *
+           noise(random_);
   }
   void answer() {
     const auto [at, node] = *running_.begin();
     now_ = at;
     const std::uint32_t sharing = running_on(node);
+    const double longer = slowed_by(sharing - 1);
     for (int i = 0; i < timed_steps; ++i) {
       const double took = seconds_of(node, sharing);
       const double bytes = 8.0 * layer_bytes;
       const node_id& id = nodes_[node].who->node;
       const double planned =
           seen_.believed(id, nodes_[node].word, now_).value_or(nodes_[node].word);
-      reputation_.note_step(id, took, bytes / planned * sharing, now_);
-      seen_.add(id, bytes / took * sharing, nodes_[node].word, now_);
+      reputation_.note_step(id, took, bytes / planned * longer, now_);
+      seen_.add(id, bytes / took * longer, nodes_[node].word, now_);
     }
     running_.erase(running_.begin());
   }

@@ -224,6 +224,23 @@ TEST_F(placer_swarm, who_places_a_model_no_longer_forgets_what_it_ordered) {
   EXPECT_TRUE(placers_.at(id(1)).under_way().empty());
 }
 
+TEST_F(placer_swarm, a_lost_order_is_not_repeated_once_it_would_take_the_last_copy) {
+  add_model(1, 4);
+  for (const std::uint8_t n : {1, 2}) { // both hold more than they have room for
+    add(n, 3);
+    member& m = members_.back();
+    m.advert.held.push_back({model_id(1), {0, 4}, 4});
+  }
+  run(limits::placement_takeover + tick);
+  ASSERT_FALSE(busy_.empty());
+  ASSERT_EQ(busy_.front().order.act, placement_act::drop);
+  const node_id told = busy_.front().order.node;
+  busy_.clear();
+  kill(told == id(1) ? 2 : 1);
+  run(3 * limits::placement_repeat + limits::placement_patience + limits::placement_takeover);
+  EXPECT_EQ(least(), 1U);
+}
+
 TEST_F(placer_swarm, models_have_placers_of_their_own) {
   for (std::uint8_t n = 1; n <= 6; ++n) {
     add(n, 8);
