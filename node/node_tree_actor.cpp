@@ -103,12 +103,14 @@ supervisor_spec shards_tree(const parts_pointer& parts, const known_pointer& kno
 }
 
 // A shard's supervisor joins as a temporary child: when it gives up, the host forgets the segment,
-// and the next request for it starts anew.
+// and the next request for it starts anew. A host that was started again may ask for what the one
+// before had while that is ending: children are named by their host as well.
 actors::shard_launcher shard_launcher_for(const parts_pointer& parts, const known_pointer& known) {
   return [parts, known](caf::event_based_actor* self, const std::string& name,
                         std::shared_ptr<actors::stage_bench> bench) {
     const caf::actor host = caf::actor_cast<caf::actor>(self);
-    child_spec spec = supervisor_child({name, restart_kind::temporary, limits::shutdown_wait},
+    const std::string id = fmt::format("{}@{}", name, self->id());
+    child_spec spec = supervisor_child({id, restart_kind::temporary, limits::shutdown_wait},
                                        [parts, name, bench = std::move(bench), host] {
                                          return shard_supervisor(*parts, name, bench, host);
                                        });

@@ -387,7 +387,6 @@ void retire_slots(host_pointer self) {
       ++slot;
       continue;
     }
-    self->send_exit(s.supervisor, caf::exit_reason::user_shutdown);
     ++state.retired;
     slot = state.slots.erase(slot);
   }
@@ -439,7 +438,7 @@ caf::behavior host_behavior(host_pointer self, host_environment environment) {
       [self](const host_drop_ended& end) { drop_ended(self, end); },
       [self](const host_slot_started& news) {
         if (const auto slot = self->state.slots.find(news.name); slot != self->state.slots.end()) {
-          slot->second.supervisor = news.supervisor;
+          slot->second.supervisor = owned_actor{news.supervisor};
         }
       },
       [self](const child_event& event) { shard_changed(self, event); },

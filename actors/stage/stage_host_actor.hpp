@@ -8,6 +8,7 @@
 #include "actors/runtime/compute_executor.hpp"
 #include "actors/runtime/step_meter.hpp"
 #include "actors/stage/host_core.hpp"
+#include "actors/stage/owned_actor.hpp"
 #include "actors/stage/shard_core.hpp"
 #include "messages/caf/events.hpp"
 
@@ -83,7 +84,7 @@ struct host_state {
     layer_range layers;
     std::shared_ptr<stage_bench> bench;
     model_catalog::entry keeps;          ///< its weights
-    caf::actor supervisor;               ///< of the shard; empty until it is there
+    owned_actor supervisor;              ///< of the shard; empty until it is there
     shard_actor shard;                   ///< empty while it is being (re)started
     std::vector<order_received> waiting; ///< opens, at most limits::requests_active_max
   };
