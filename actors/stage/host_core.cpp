@@ -167,6 +167,11 @@ host_core::tick_result host_core::tick(const surroundings& around) {
   tick_result out;
   std::vector<session_key> due;
   for (auto& [key, s] : sessions_) {
+    s.cut_ticks = s.next.empty() || around.is_linked(s.next) ? 0 : s.cut_ticks + 1;
+    if (s.cut_ticks * host_tick_interval > hand_over_patience) {
+      s.cut_ticks = 0;
+      out.cut_off.push_back(key);
+    }
     if (around.is_there(s.lead)) {
       s.orphan_ticks = 0;
       s.ask_in = 0;

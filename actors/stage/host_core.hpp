@@ -18,6 +18,8 @@ namespace ovir::actors {
 inline constexpr std::chrono::milliseconds host_tick_interval{250};
 /// Before another scheduler is asked to go on for one whose link is lost, but who is not dead.
 inline constexpr std::chrono::seconds orphan_patience{1};
+/// A stage that has had no link to the next one for so long says so to its lead.
+inline constexpr std::chrono::seconds hand_over_patience{2};
 
 /// What a node computes for the leads of requests: who drives each, how much memory it was
 /// promised, and when it is given up. Events in, answers out; no CAF, no clock.
@@ -42,6 +44,7 @@ public:
     std::uint32_t ask_in{0};                ///< ticks until the next is asked
     bool doubtful{false};         ///< the link to its lead was lost, and the lead not heard since
     std::uint32_t doubt_ticks{0}; ///< with the lead's node there again
+    std::uint32_t cut_ticks{0};   ///< without a link to `next`
   };
 
   /// Which nodes are there, as the shell sees it at the moment.
@@ -99,6 +102,7 @@ public:
   struct tick_result {
     std::vector<session_key> expired;   ///< to be dropped
     std::vector<session_key> forgotten; ///< of these, leads that are there and are to be told
+    std::vector<session_key> cut_off;   ///< cannot hand over: their leads need another path
     /// Other schedulers are to be asked to go on with these, in this order.
     std::vector<session_key> orphans;
   };

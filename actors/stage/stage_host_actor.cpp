@@ -344,16 +344,15 @@ void ask_to_adopt(host_pointer self, request_id request, host_core::session& ses
   state.environment.links->send_wire(chosen, {request, {}, 0, wire_adopt{*session.log}});
 }
 
-void tell_lost(host_pointer self, const host_core::session_key& key, std::string text) {
+void tell_failed(host_pointer self, const host_core::session_key& key, error reason) {
   const host_core::session& session = *self->state.core.find(key);
   self->state.environment.links->send_wire(
-      session.lead,
-      {key.first, session.driver, key.second, stage_failed{{errc::peer_lost, std::move(text)}}});
+      session.lead, {key.first, session.driver, key.second, stage_failed{std::move(reason)}});
 }
 
 void link_lost(host_pointer self, const node_id& node) {
   for (const host_core::session_key& key : self->state.core.link_lost(node)) {
-    tell_lost(self, key, fmt::format("the link to {} was lost", short_name(node)));
+    tell_failed(self, key, fail(errc::peer_lost, "the link to {} was lost", short_name(node)));
   }
 }
 
@@ -364,7 +363,12 @@ void tick(host_pointer self) {
     ask_to_adopt(self, key.first, *state.core.find(key));
   }
   for (const host_core::session_key& key : news.forgotten) {
-    tell_lost(self, key, "the link was lost and the stage not asked since");
+    tell_failed(self, key, {errc::peer_lost, "the link was lost and the stage not asked since"});
+  }
+  for (const host_core::session_key& key : news.cut_off) {
+    tell_failed(self, key,
+                fail(errc::busy, "has had no link to {}, which computes the next layers",
+                     short_name(state.core.find(key)->next)));
   }
   for (const host_core::session_key& key : news.expired) {
     drop_session(self, key);

@@ -88,6 +88,23 @@ TEST_F(sessions_of_a_host, tell_leads_of_frames_that_the_link_of_a_neighbour_los
   EXPECT_TRUE(core_.link_lost(named_node(3)).empty());
 }
 
+TEST_F(sessions_of_a_host, say_that_they_cannot_hand_over) {
+  wire_open open;
+  open.next.node = named_node(9);
+  const host_core::session_key key{request_id{7}, 4};
+  core_.admit(key, lead_, epoch{1}, open, "slot", 1);
+  const auto ticks = static_cast<int>(hand_over_patience / host_tick_interval);
+  for (int i = 0; i < ticks; ++i) {
+    EXPECT_TRUE(core_.tick(around()).cut_off.empty()) << i;
+  }
+  EXPECT_EQ(core_.tick(around()).cut_off, std::vector{key});
+  EXPECT_TRUE(core_.tick(around()).cut_off.empty()) << "not at every tick";
+  there_.insert(named_node(9));
+  for (int i = 0; i < 2 * ticks; ++i) {
+    EXPECT_TRUE(core_.tick(around()).cut_off.empty());
+  }
+}
+
 TEST_F(sessions_of_a_host, leave_room_for_other_schedulers) {
   const host_core::room alone{8 * mebibyte, false};
   const host_core::room shared{8 * mebibyte, true};
