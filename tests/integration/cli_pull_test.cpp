@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <openssl/sha.h>
 
+#include <csignal>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -284,6 +285,32 @@ TEST_F(cli_pull, believes_only_servers_that_prove_who_they_are) {
   // The address is not among the certificate's names.
   expect_nothing(pulled("127.0.0.1", trusting), "127.0.0.1");
   expect_pulled(pulled("localhost", trusting));
+}
+
+TEST_F(cli_pull, brings_a_new_swarm_its_model) {
+  if (run_child({"/bin/sh", "-c", "command -v openssl"}).exit_code != 0) {
+    GTEST_SKIP() << "needs openssl's program";
+  }
+  const temporary_folder served;
+  const auto there = served.path() / "o" / "r" / "resolve" / "main";
+  std::filesystem::create_directories(there);
+  ASSERT_EQ(run_ovir({"model", "synth", (there / "m.gguf").string()}).exit_code, 0);
+  const tls_server server{served.path()};
+  const std::string home = (folder_.path() / "home").string();
+  child_options how;
+  how.environment = {{"SSL_CERT_FILE", (served.path() / "cert.pem").string()},
+                     {"HF_ENDPOINT", server.address("localhost")},
+                     {"OVIR_HOME", home},
+                     {"OVIR_OPERATOR", (folder_.path() / "people").string()}};
+  how.deadline = std::chrono::seconds{120};
+  child_process up{{ovir_program(), "up", "-m", "hf:o/r/m.gguf", "--listen", "127.0.0.1:0",
+                    "--http", "127.0.0.1:0", "--shells", "127.0.0.1:0", "--threads", "1", "--json"},
+                   how};
+  EXPECT_THAT(up.wait_for_output(1), HasSubstr("\"join\""));
+  up.send_signal(SIGTERM);
+  EXPECT_EQ(up.wait().exit_code, 0);
+  EXPECT_TRUE(read_file(std::filesystem::path{home} / "models" / "m.gguf") ==
+              read_file(there / "m.gguf"));
 }
 
 TEST_F(cli_pull, says_what_it_cannot_fetch) {

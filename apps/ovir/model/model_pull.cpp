@@ -135,6 +135,36 @@ result<exit_code> pull(const pull_options& given, surroundings& around) {
 
 } // namespace
 
+bool is_model_url(std::string_view text) {
+  return text.starts_with("hf:") || text.starts_with("https://");
+}
+
+result<std::string> pulled_model(const std::string& from, surroundings& around) {
+  auto url = download_url_from(from, hub_address());
+  if (!url) {
+    return in_context(from, url.error());
+  }
+  if (!url->tls) { // a mirror of the hub
+    return fail(errc::invalid_argument,
+                "{} is fetched without TLS, so anybody between may change it; fetch it by `ovir "
+                "model pull` with --sha256",
+                from);
+  }
+  const pull_options usual;
+  OVIR_ASSIGN(const std::string target, target_of(usual, *url, around));
+  if (std::filesystem::exists(target) &&
+      !split_name_of(std::filesystem::path{target}.filename().string())) {
+    return target;
+  }
+  OVIR_ASSIGN(const std::vector<download_order> orders, orders_of(usual, *url, around));
+  for (const download_order& order : orders) {
+    if (!std::filesystem::exists(order.target)) {
+      OVIR_TRY(download(order, around));
+    }
+  }
+  return orders.front().target;
+}
+
 void add_model_pull(CLI::App& model, chosen_command& chosen) {
   CLI::App* const command = model.add_subcommand("pull", "Fetch a model file");
   const auto given = std::make_shared<pull_options>();

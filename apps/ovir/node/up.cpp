@@ -3,6 +3,7 @@
 #include "apps/ovir/base/node_address.hpp"
 #include "apps/ovir/base/package_commands.hpp"
 #include "apps/ovir/base/size_text.hpp"
+#include "apps/ovir/model/model_files.hpp"
 #include "apps/ovir/node/free_port.hpp"
 #include "apps/ovir/node/node_config.hpp"
 #include "apps/ovir/node/node_run.hpp"
@@ -216,6 +217,9 @@ result<exit_code> up(const up_options& given, surroundings& around) {
                 "--folder",
                 how.folder);
   }
+  if (!known && is_model_url(how.model)) {
+    OVIR_ASSIGN(how.model, pulled_model(how.model, around));
+  }
   if (!known) {
     OVIR_TRY(make(how, config, around));
   }
@@ -256,11 +260,13 @@ void add_up(CLI::App& app, chosen_command& chosen) {
       "goes on. `ovir init` makes a node that is told what it holds.\n"
       "\nExamples:\n"
       "  ovir up -m model.gguf\n"
+      "  ovir up -m hf:OWNER/REPO/MODEL-Q4_K_M.gguf\n"
       "  ovir up --join 192.168.1.5:7300/ovir-swarm-...\n"
       "  ovir up --memory 12G --threads 8");
   command
       ->add_option("-m,--model", given->model,
-                   "Of a new swarm: GGUF file, a model's name by content, or embedded")
+                   "Of a new swarm: GGUF file, hf:OWNER/REPO/FILE, a model's name by content, or "
+                   "embedded")
       ->capture_default_str();
   command->add_option("--join", given->line, "The line that a member of the swarm printed");
   command->add_option("--memory", given->memory,
