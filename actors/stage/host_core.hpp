@@ -19,7 +19,7 @@ inline constexpr std::chrono::milliseconds host_tick_interval{250};
 /// Before another scheduler is asked to go on for one whose link is lost, but who is not dead.
 inline constexpr std::chrono::seconds orphan_patience{1};
 /// A stage that has had no link to the next one for so long says so to its lead.
-inline constexpr std::chrono::seconds hand_over_patience{2};
+inline constexpr std::chrono::seconds hand_over_patience{1};
 
 /// What a node computes for the leads of requests: who drives each, how much memory it was
 /// promised, and when it is given up. Events in, answers out; no CAF, no clock.
