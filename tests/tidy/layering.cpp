@@ -54,8 +54,10 @@ constexpr std::array libraries{
     library{"POSIX", "malloc.h"},
     library{"POSIX", "dlfcn.h"},
     library{"POSIX", "sys/"},
+    library{"POSIX", "net/"},
     library{"POSIX", "netinet/"},
     library{"POSIX", "arpa/"},
+    library{"Linux", "linux/"},
 };
 
 std::string trimmed(std::string_view text) {
