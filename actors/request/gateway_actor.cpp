@@ -261,9 +261,9 @@ void gateway_desk::forget(std::uint64_t tag) {
   }
 }
 
-void gateway_desk::cancel(request_id id) {
+void gateway_desk::cancel(request_id id, bool asked) {
   if (const caf::actor to = actor()) {
-    caf::anon_send(to, cancel_job{id});
+    caf::anon_send(to, cancel_job{id, asked});
   }
 }
 

@@ -49,7 +49,7 @@ public:
   void start(std::uint64_t tag, const gateway::generation_order& order, bool may_run) override;
   void watch(std::uint64_t tag, request_id id, const digest& terms) override;
   void forget(std::uint64_t tag) override;
-  void cancel(request_id id) override;
+  void cancel(request_id id, bool asked) override;
   [[nodiscard]] std::vector<gateway::served_model> models() override;
   [[nodiscard]] bool ready() override { return ready_.load(); }
   [[nodiscard]] std::string doing() override;

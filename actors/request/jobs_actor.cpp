@@ -160,10 +160,11 @@ caf::result<bool> answer(const result<void>& outcome) {
 }
 
 // Answers once the request is over, so that no crash brings it back.
-caf::result<bool> cancel(jobs_pointer self, request_id id) {
+caf::result<bool> cancel(jobs_pointer self, request_id id, bool asked) {
   jobs_state& state = self->state;
-  const auto begun = with_effects(
-      self, [&](jobs_core::effects& out) { return state.core->cancel(id, now_of(self), out); });
+  const auto begun = with_effects(self, [&](jobs_core::effects& out) {
+    return state.core->cancel(id, asked, now_of(self), out);
+  });
   if (!begun || state.core->is_over(id)) {
     return answer(begun);
   }
@@ -206,7 +207,7 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
       },
       [self](const watch_job& command) { return answer(watch(self, command)); },
       [self](const unwatch_job& command) { unwatch(self, command); },
-      [self](const cancel_job& command) { return cancel(self, command.request); },
+      [self](const cancel_job& command) { return cancel(self, command.request, command.asked); },
       [self, core](const begin_job_again& command) {
         with_effects(self, [&](jobs_core::effects& out) {
           core().go_on(command.request, command.attempt, now_of(self), out);

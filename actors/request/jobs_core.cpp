@@ -82,8 +82,11 @@ void jobs_core::submit(const job& j, effects& out) {
 }
 
 bool jobs_core::may_pass(const job& j) {
-  if (!j.outcome || j.outcome->report || j.request.generation + 1 >= limits::generations_max) {
+  if (!j.outcome || j.request.generation + 1 >= limits::generations_max) {
     return false;
+  }
+  if (j.outcome->report) {
+    return j.left && j.outcome->report->end == finish_reason::cancelled;
   }
   const reaction what = reaction_to(j.outcome->report.error().code);
   return what != reaction::refuse && what != reaction::dispute;
@@ -166,7 +169,7 @@ result<void> jobs_core::begin_watch(const watch& command, effects& out) {
   job& j = found->second;
   if (command.or_anew && may_pass(j)) {
     return fail(errc::not_found, "request {:016x} failed here: {}", command.request.value,
-                j.outcome->report.error().message);
+                j.outcome->report ? "its client went" : j.outcome->report.error().message);
   }
   if (command.terms) {
     OVIR_TRY(check_terms(j.request.id, *command.terms, j.terms, j.terms_unsigned));
@@ -425,7 +428,7 @@ void jobs_core::take_end(generation_done& done, time_point now, effects& out) {
   }
 }
 
-result<void> jobs_core::cancel(request_id id, time_point now, effects& out) {
+result<void> jobs_core::cancel(request_id id, bool asked, time_point now, effects& out) {
   const auto found = jobs_.find(id);
   if (found == jobs_.end()) {
     return fail(errc::not_found, "this node does not drive request {:016x}", id.value);
@@ -434,6 +437,7 @@ result<void> jobs_core::cancel(request_id id, time_point now, effects& out) {
   if (OVIR_MUTANT("jobs_lose_cancels")) {
     return {};
   }
+  j.left = !asked;
   if (std::exchange(j.paused, false)) { // nothing of it runs that could end
     generation_done done{id, fail(errc::cancelled, "request {:016x} was cancelled", id.value)};
     end_job(j, done, now, out);

@@ -133,7 +133,8 @@ public:
   /// All watches of it, or those of one tag.
   void end_watch(std::uint64_t watcher, std::uint64_t tag);
   [[nodiscard]] bool is_watched_by(std::uint64_t watcher) const;
-  [[nodiscard]] result<void> cancel(request_id id, time_point now, effects& out);
+  /// `asked`: its client wants it to end. Otherwise it is begun anew when it is asked for again.
+  [[nodiscard]] result<void> cancel(request_id id, bool asked, time_point now, effects& out);
   void go_on(request_id id, std::uint32_t attempt, time_point now, effects& out);
 
   void take_piece(const text_piece& piece, effects& out);
@@ -198,6 +199,7 @@ private:
     };
     std::optional<doubled> twice;
     std::uint32_t recomputed{0}; ///< how often it began again, because something was wrong
+    bool left{false};            ///< cancelled because nobody waited for it
     bool paused{false};          ///< nothing of it runs until `begin_job_again` comes
   };
 

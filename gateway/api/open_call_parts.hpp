@@ -33,6 +33,7 @@ struct open_calls::call {
   std::optional<std::chrono::steady_clock::time_point> gone_since;
   std::optional<std::chrono::steady_clock::time_point> cancelled_at;
   std::vector<std::shared_ptr<http_exchange>> cancels; ///< calls that wait for its end
+  bool asked_to_end{false};                            ///< by these, not because its client went
   bool was_cancelled{false};                           ///< an answer ended so
   bool spoke{false};                                   ///< there was a token
   bool streaming{false};                               ///< the head was sent

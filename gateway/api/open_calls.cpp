@@ -442,6 +442,7 @@ void open_calls::cancel(const api_key& key, std::string_view text,
         replies_.answer_of(refusal(429, "busy", "other calls cancel this request already")));
   }
   c->cancels.push_back(exchange);
+  c->asked_to_end = true;
   if (!c->cancelled_at) {
     c->cancelled_at = around_.now();
   }
@@ -464,7 +465,7 @@ void open_calls::answer_cancels(call& c) {
 void open_calls::cancel_answers(call& c) {
   for (std::size_t i = 0; i < c.answers.size(); ++i) {
     if (!c.answers[i].over) {
-      around_.engine->cancel(c.orders[i].id);
+      around_.engine->cancel(c.orders[i].id, c.asked_to_end);
     }
   }
 }
@@ -490,7 +491,8 @@ void open_calls::finish(const call_pointer& c) {
     }
   }
   const owned_id name{c->owner, c->shape().id};
-  if (finished_.insert_or_assign(name, finished{c->shape(), c->terms}).second) {
+  const bool left = c->was_cancelled && !c->asked_to_end; // who asks again begins it anew
+  if (!left && finished_.insert_or_assign(name, finished{c->shape(), c->terms}).second) {
     finished_order_.push_back(name);
   }
   if (finished_order_.size() > limits::api_finished_kept_max) {
@@ -505,7 +507,7 @@ void open_calls::fail_call(const call_pointer& c, const api_error& why) {
     if (c->answers[i].tag != 0) {
       around_.engine->forget(c->answers[i].tag);
       tags_.erase(c->answers[i].tag);
-      around_.engine->cancel(c->orders[i].id);
+      around_.engine->cancel(c->orders[i].id, c->asked_to_end);
     }
   }
   if (const auto exchange = std::exchange(c->exchange, nullptr)) {

@@ -53,7 +53,7 @@ protected:
   }
   void watch(std::uint64_t, request_id, const digest&) override {}
   void forget(std::uint64_t) override {}
-  void cancel(request_id) override {}
+  void cancel(request_id, bool) override {}
   std::vector<served_model> models() override { return {model_}; }
   bool ready() override { return true; }
 

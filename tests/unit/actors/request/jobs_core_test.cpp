@@ -138,7 +138,7 @@ TEST_F(jobs_of_a_node, begin_again_where_something_was_computed_wrongly) {
   core_.go_on(id, pause.attempt, now_ + pause.pause, out_);
   ASSERT_EQ(all<run_effect>().size(), 1U);
   EXPECT_EQ(all<run_effect>()[0].request.generation, 1U);
-  EXPECT_TRUE(core_.cancel(id, now_, out_));
+  EXPECT_TRUE(core_.cancel(id, true, now_, out_));
   EXPECT_EQ(all<cancel_effect>().size(), 1U);
 }
 
@@ -162,13 +162,28 @@ TEST_F(jobs_of_a_node, begin_anew_for_who_asks_again_after_a_failure_that_may_pa
   EXPECT_TRUE(all<run_effect>().empty()) << "it would fail again";
 }
 
+TEST_F(jobs_of_a_node, begin_anew_for_who_comes_back_after_it_was_given_up) {
+  for (const bool asked : {true, false}) {
+    const request_id named{asked ? 77U : 78U};
+    ASSERT_TRUE(ask(named));
+    ASSERT_TRUE(core_.cancel(named, asked, now_, out_));
+    generation_report report;
+    report.end = finish_reason::cancelled;
+    generation_done done{named, report};
+    core_.take_end(done, now_, out_);
+    out_.clear();
+    ASSERT_TRUE(ask(named));
+    EXPECT_EQ(all<run_effect>().size(), asked ? 0U : 1U);
+  }
+}
+
 TEST_F(jobs_of_a_node, do_not_begin_again_when_cancelled_meanwhile) {
   ASSERT_TRUE(ask(id));
   ASSERT_TRUE(watch(0));
   end(error{errc::digest_mismatch, "a liar"});
   const pause_effect pause = all<pause_effect>().at(0);
   out_.clear();
-  ASSERT_TRUE(core_.cancel(id, now_, out_));
+  ASSERT_TRUE(core_.cancel(id, true, now_, out_));
   ASSERT_EQ(all<over_effect>().size(), 1U);
   EXPECT_EQ(all<over_effect>()[0].outcome->report.error().code, errc::cancelled);
   out_.clear();
