@@ -111,18 +111,26 @@ std::vector<plan_link> known_links(const candidates& among) {
   return links;
 }
 
-plan_request plan_for(const path_terms& wanted, const candidates& among) {
+/// Plans count ways over a middle. This node is half as far from it as the nearest other one is
+/// from here: then nodes that are all equally far apart are so in the plan.
+double way_to_middle(const path_terms& wanted, const candidates& all) {
+  double least = 0;
+  for (const path_candidate& c : all) {
+    const double rtt = rtt_of(*c.who);
+    if (c.who->node != wanted.self && rtt > 0 && (least == 0 || rtt < least)) {
+      least = rtt;
+    }
+  }
+  return least / 2;
+}
+
+/// `own`: `way_to_middle`.
+plan_request plan_for(const path_terms& wanted, const candidates& among, double own) {
   plan_request asked;
   asked.shape = wanted.shape;
   asked.context = wanted.positions;
   asked.states_max = limits::path_states_max;
   asked.links = known_links(among);
-  // The plan counts ways over a middle, from which this node is half as far as the nearest one.
-  double own = 0;
-  for (const path_candidate& c : among) {
-    const double rtt = rtt_of(*c.who);
-    own = c.who->node == wanted.self || (own > 0 && own <= rtt / 2) ? own : rtt / 2;
-  }
   asked.lead_rtt_seconds = own;
   for (const path_candidate& c : among) {
     const node_advert& advert = c.who->advert;
@@ -155,7 +163,7 @@ result<chosen_path> plan_among(const path_terms& wanted, const candidates& all) 
                 "hold more layers each",
                 model, limits::path_nodes_max);
   }
-  OVIR_ASSIGN(plan planned, make_plan(plan_for(wanted, few)));
+  OVIR_ASSIGN(plan planned, make_plan(plan_for(wanted, few, way_to_middle(wanted, all))));
   return chosen_path{std::move(planned), std::move(few)};
 }
 

@@ -58,11 +58,10 @@ public:
     for (std::uint32_t l = range.first; l < range.last; ++l) {
       bytes += static_cast<double>(s.layer_weights[l]);
     }
-    return bytes * c.price * (1 + c.who->advert.sessions) /
+    return bytes * c.price * slowed_by(c.who->advert.sessions) /
            static_cast<double>(c.who->advert.decode_bytes_per_second);
   }
   [[nodiscard]] double hop(std::size_t a, std::size_t b) const {
-    const double usual = (far(a) + far(b)) / 2;
     double told = 0;
     int ends = 0;
     for (const auto& [one, other] : {std::pair{a, b}, std::pair{b, a}}) {
@@ -73,21 +72,30 @@ public:
         }
       }
     }
-    return (ends > 1 || told > usual ? told / 2 : usual) + 2 * boundary();
+    const bool counts = ends > 1 || told > std::max(far(a), far(b));
+    return (counts ? told / 2 : (near(a) + near(b)) / 2) + 2 * boundary();
   }
 
 private:
   [[nodiscard]] double far(std::size_t i) const {
     return std::chrono::duration<double>(*all_[i].who->rtt).count();
   }
+  /// To the middle of the network; this node is half as far from it as the nearest one from here.
+  [[nodiscard]] double near(std::size_t i) const {
+    double least = far(0);
+    for (std::size_t j = 0; j < all_.size(); ++j) {
+      least = std::min(least, far(j));
+    }
+    return far(i) - least / 2;
+  }
   [[nodiscard]] double boundary() const {
     return static_cast<double>(wanted_.shape.boundary) / bandwidth;
   }
   [[nodiscard]] double usual_in(std::size_t i, std::uint32_t first) const {
-    return far(i) / 2 + (first == 0 ? 0 : boundary());
+    return near(i) / 2 + (first == 0 ? 0 : boundary());
   }
   [[nodiscard]] double usual_out(std::size_t i, std::uint32_t last) const {
-    return far(i) / 2 +
+    return near(i) / 2 +
            (last == layers_ ? static_cast<double>(wanted_.shape.logits) / bandwidth : boundary());
   }
 
@@ -107,7 +115,9 @@ private:
           // What the way out costs is known with the next stage; a link is never faster than usual.
           place(last,
                 so_far + seconds + (first == 0 ? far(i) / 2 : hop(before, i)) +
-                    (last == layers_ ? usual_out(i, last) : 0),
+                    (last == layers_
+                         ? far(i) / 2 + static_cast<double>(wanted_.shape.logits) / bandwidth
+                         : 0),
                 i);
           used_[i] = false;
         }
