@@ -212,6 +212,7 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
   const model_shape shape = shape_of(model.weights, model.prefill_chunk);
   double token = 0;
   double chunk = 0;
+  double through = 0;
   for (const auto& [node, layers] : path) {
     const member* const who = state.holders.find(node);
     if (who == nullptr || layers.last > shape.layer_weights.size()) {
@@ -222,9 +223,10 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
     const double busy = 1.0 + (seen ? requests_on(state, node, &request) : who->advert.sessions);
     const auto bytes = static_cast<double>(decode_bytes(shape, layers));
     token += busy * bytes / seen.value_or(word) + rtt_of(*who);
-    // Prompts by its word: what was seen are steps of one position, beside requests that are over.
-    chunk = std::max(chunk, (1.0 + who->advert.sessions) * bytes * model.prefill_chunk /
-                                prefill_word(who->advert));
+    // Prompts by its word: what was seen are steps of one position.
+    const double here = busy * bytes * model.prefill_chunk / prefill_word(who->advert);
+    chunk = std::max(chunk, here);
+    through += here;
   }
   // A node's word on its own speed is no reason to wait longer than for any other.
   const double most = std::chrono::duration<double>(limits::slack_usual_max).count();
@@ -232,7 +234,7 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
     return std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double>{std::clamp(seconds, 0.0, most)});
   };
-  return {time(token), time(chunk)};
+  return {time(token), time(chunk), time(through)};
 }
 
 } // namespace ovir::actors
