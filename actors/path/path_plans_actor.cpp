@@ -215,6 +215,7 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
   double token = 0;
   double chunk = 0;
   const member* before = nullptr; // the stage that hands over; the lead, for the first
+  double through = 0;
   for (const auto& [node, layers] : path) {
     const member* const who = state.holders.find(node);
     if (who == nullptr || layers.last > shape.layer_weights.size()) {
@@ -222,14 +223,15 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
     }
     const double word = decode_word(who->advert);
     const auto seen = state.speeds.believed(node, word, now);
-    const double busy = slowed_by(seen ? requests_on(state, node, &request) : who->advert.sessions);
+    const std::uint32_t others = seen ? requests_on(state, node, &request) : who->advert.sessions;
     const auto bytes = static_cast<double>(decode_bytes(shape, layers));
     const double way = before == nullptr ? rtt_of(*who) : rtt_between(*before, *who);
-    token += busy * bytes / seen.value_or(word) + way / 2;
+    token += slowed_by(others) * bytes / seen.value_or(word) + way / 2;
     before = who;
-    // Prompts by its word: what was seen are steps of one position, beside requests that are over.
-    chunk = std::max(chunk, (1.0 + who->advert.sessions) * bytes * model.prefill_chunk /
-                                prefill_word(who->advert));
+    // Prompts by its word, and one behind the other: what was seen are steps of one position.
+    const double here = (1.0 + others) * bytes * model.prefill_chunk / prefill_word(who->advert);
+    chunk = std::max(chunk, here);
+    through += here;
   }
   token += before == nullptr ? 0 : rtt_of(*before) / 2;
   // A node's word on its own speed is no reason to wait longer than for any other.
@@ -238,7 +240,7 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
     return std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double>{std::clamp(seconds, 0.0, most)});
   };
-  return {time(token), time(chunk)};
+  return {time(token), time(chunk), time(through)};
 }
 
 } // namespace ovir::actors

@@ -6,11 +6,12 @@
 
 namespace ovir::actors {
 
-/// What a plan expects of its path: from a token to the next, and of a chunk of a prompt in its
-/// slowest stage. 0: unknown.
+/// What a plan expects of its path: from a token to the next, and of a chunk of a prompt, in its
+/// slowest stage and in all of them. 0: unknown.
 struct step_forecast {
   std::chrono::nanoseconds token{0};
   std::chrono::nanoseconds chunk{0};
+  std::chrono::nanoseconds through{0};
 
   friend bool operator==(const step_forecast&, const step_forecast&) = default;
 };

@@ -20,19 +20,23 @@ std::optional<std::chrono::nanoseconds> deadline_core::predicted(const step_fore
   if (path.token == nanoseconds{0} || path.chunk == nanoseconds{0}) {
     return std::nullopt;
   }
-  const position chunks = (rest.positions + rest.chunk - 1) / rest.chunk;
-  return chunks * path.chunk + rest.tokens * path.token;
+  // Stages compute the first chunk one behind the other, and the next ones side by side.
+  const position first = std::min(rest.positions, rest.chunk);
+  return first * std::max(path.through, path.chunk) / rest.chunk +
+         (rest.positions - first) * path.chunk / rest.chunk +
+         std::max(rest.tokens, 1U) * path.token;
 }
 
 result<void> deadline_core::check(const step_forecast& path, const work_left& rest,
-                                  nanoseconds left) {
+                                  nanoseconds left, double margin) {
   const auto takes = predicted(path, rest);
-  if (takes && *takes > left) {
+  if (takes && seconds(*takes) * margin > seconds(left)) {
     return fail(
         errc::timed_out,
         "the deadline cannot be met: {} tokens of the prompt and at most {} of the answer "
-        "take {:.3g} s here, and {:.3g} s are left; ask for fewer tokens or allow more time",
-        rest.positions, rest.tokens, seconds(*takes), seconds(std::max(left, nanoseconds{0})));
+        "take up to {:.3g} s here, and {:.3g} s are left; ask for fewer tokens or allow more time",
+        rest.positions, rest.tokens, seconds(*takes) * margin,
+        seconds(std::max(left, nanoseconds{0})));
   }
   return {};
 }

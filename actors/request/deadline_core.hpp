@@ -23,12 +23,14 @@ class deadline_core {
 public:
   using nanoseconds = std::chrono::nanoseconds;
 
-  /// What the rest takes on a path of which this is expected; nothing where nothing is.
+  /// What the rest takes on a path of which this is expected; nothing where nothing is. The last
+  /// position of a prompt is a step as of a token.
   [[nodiscard]] static std::optional<nanoseconds> predicted(const step_forecast& path,
                                                             const work_left& rest);
-  /// `timed_out`, with the prediction, where the rest takes longer than what is `left`.
+  /// `timed_out`, with the prediction, where the rest may take longer than what is `left`: so many
+  /// times (`prediction_margin`) what is predicted.
   [[nodiscard]] static result<void> check(const step_forecast& path, const work_left& rest,
-                                          nanoseconds left);
+                                          nanoseconds left, double margin);
 
   /// How many passes of others a stage may put before a step of this request (limits::slack_usual),
   /// where the rest takes so long and so long is `left`: none where it is just in time.

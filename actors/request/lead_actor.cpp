@@ -166,6 +166,7 @@ void end_with(lead_pointer self, result<generation_report> outcome) {
                    work_over{state.request, state.core->output_count()});
   }
   note_end(state, outcome);
+  note_took(state);
   caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});
   self->quit();
 }
@@ -302,10 +303,15 @@ void path_changed(lead_pointer self, const path_found& news) {
   if (state.environment.forecasts != nullptr) {
     state.watch.patience.expect(state.environment.forecasts->of(state.request));
   }
-  if (auto missed = old.empty() ? missed_deadline(state) : std::nullopt) {
+  // What may come from a cache counts as nothing until it is known.
+  const auto prompt = static_cast<position>(state.reuse ? 0 : state.core->history().size());
+  if (auto missed = old.empty() ? missed_deadline(state, prompt) : std::nullopt) {
     return perform_all(self, state.core->fail_with(*std::move(missed)));
   }
   if (!old.empty()) {
+    if (state.times.expected) {
+      state.times.expected->path_stays = false;
+    }
     count_now(state, [](node_meter& meter) { meter.recovered(); });
   }
   if (state.environment.tells_path) {
@@ -569,7 +575,7 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
   return {
       [self](const tensor_frame& frame) { take_answer(self, frame); },
       [self](const from_stage<session_opened>& e) {
-        perform_all(self, self->state.core->on_opened(e));
+        perform_all(self, opened_in_time(self->state, e));
       },
       [self](const from_stage<step_done>& e) {
         note_step(self, e);

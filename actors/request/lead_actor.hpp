@@ -45,7 +45,7 @@ struct lead_environment {
   layer_places reserved{};           ///< what `payments` reserved for; empty: any path
   node_meter* meter{nullptr};        ///< null: nobody counts
   /// Of the paths it is given; null: nobody expects anything of them.
-  std::shared_ptr<const path_forecasts> forecasts{};
+  std::shared_ptr<path_forecasts> forecasts{};
   bool tells_path{false}; ///< the requester hears `path_taken` and `pace_told`
 };
 
@@ -127,6 +127,15 @@ struct lead_state {
     std::optional<time_point> first_token;
     time_point last_token;
     time_point fed; ///< when the latest tokens were sent
+    /// What was expected of a request with its first frame.
+    struct outlook {
+      step_forecast path;
+      work_left rest; ///< `tokens` are those drawn before
+      double margin{1};
+      bool close{false};     ///< its deadline leaves little more time
+      bool path_stays{true}; ///< so far
+    };
+    std::optional<outlook> expected;
     stage_times stages;
     std::optional<stage_index> slowest; ///< by the latest of these
     deadline_core due;

@@ -63,16 +63,51 @@ void tell_seen(lead_pointer self) {
   }
 }
 
-/// Passes of a stage that may come before the request's next step.
-std::uint16_t slack_now(const lead_state& state) {
+/// No deadline is later than the longest one.
+std::chrono::nanoseconds with_margin(std::chrono::nanoseconds time, double margin) {
+  const double most = in_seconds(limits::request_deadline_max);
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::chrono::duration<double>{std::min(in_seconds(time) * margin, most)});
+}
+
+/// Of the prompt and what was drawn.
+position positions_from(const lead_state& state, position first) {
+  const auto all = static_cast<position>(state.core->history().size());
+  return all - std::min(all, first);
+}
+
+/// Passes of a stage that may come before the request's step from this position on.
+std::uint16_t slack_now(const lead_state& state, position first) {
   if (state.times.batch) {
     return limits::slack_batch;
   }
   if (!has_deadline(state)) {
     return limits::slack_usual;
   }
-  return deadline_core::slack(tokens_left(state) * state.watch.patience.smoothed(),
-                              time_left(state));
+  const auto& expected = state.times.expected;
+  std::chrono::nanoseconds rest = tokens_left(state) * state.watch.patience.smoothed();
+  if (rest.count() == 0 && expected) { // nothing was seen yet
+    rest = deadline_core::predicted(expected->path,
+                                    {positions_from(state, first),
+                                     state.environment.shape.prefill_chunk, tokens_left(state)})
+               .value_or(rest);
+  }
+  return deadline_core::slack(with_margin(rest, expected ? expected->margin : 1), time_left(state));
+}
+
+/// With the first frame.
+lead_state::request_times::outlook outlook_now(const lead_state& state, position first) {
+  const path_forecasts& forecasts = *state.environment.forecasts;
+  lead_state::request_times::outlook now{
+      forecasts.of(state.request),
+      {positions_from(state, first), state.environment.shape.prefill_chunk, tokens_left(state)},
+      forecasts.margin(state.environment.env->now())};
+  if (const auto takes = deadline_core::predicted(now.path, now.rest);
+      takes && has_deadline(state)) {
+    now.close = time_left(state) < with_margin(*takes, 2 * now.margin);
+  }
+  now.rest.tokens = static_cast<std::uint32_t>(state.core->output_count());
+  return now;
 }
 
 } // namespace
@@ -92,7 +127,7 @@ frame_header header_of(const lead_state& state, const tokens_effect& e) {
           e.count + drafts,
           1,
           e.logit_rows + drafts,
-          slack_now(state)};
+          slack_now(state, e.first)};
 }
 
 void note_fed(lead_pointer self, const tokens_effect& e) {
@@ -100,6 +135,9 @@ void note_fed(lead_pointer self, const tokens_effect& e) {
   state.times.fed = state.environment.env->now();
   if (!state.times.first_frame) {
     state.times.first_frame = state.times.fed;
+    if (state.environment.forecasts != nullptr) {
+      state.times.expected = outlook_now(state, e.first);
+    }
   }
   const auto drafts = static_cast<std::uint32_t>(e.drafts.size());
   if (e.count + drafts == 1) {
@@ -133,15 +171,49 @@ void note_answer(lead_pointer self, epoch driver, position first, position lengt
   }
 }
 
-std::optional<error> missed_deadline(const lead_state& state) {
+std::optional<error> missed_deadline(const lead_state& state, position positions) {
   if (!has_deadline(state) || state.environment.forecasts == nullptr) {
     return std::nullopt;
   }
-  const auto positions = static_cast<position>(state.reuse ? 0 : state.core->history().size());
-  const auto met = deadline_core::check(
-      state.environment.forecasts->of(state.request),
-      {positions, state.environment.shape.prefill_chunk, tokens_left(state)}, time_left(state));
+  const path_forecasts& forecasts = *state.environment.forecasts;
+  const auto met =
+      deadline_core::check(forecasts.of(state.request),
+                           {positions, state.environment.shape.prefill_chunk, tokens_left(state)},
+                           time_left(state), forecasts.margin(state.environment.env->now()));
   return met ? std::nullopt : std::optional{met.error()};
+}
+
+lead_core::effects opened_in_time(lead_state& state, const from_stage<session_opened>& e) {
+  auto effects = state.core->on_opened(e);
+  const auto first = std::find_if(effects.begin(), effects.end(), [](const lead_effect& effect) {
+    return std::holds_alternative<tokens_effect>(effect);
+  });
+  if (first != effects.end() && !state.times.first_frame) {
+    const position from = std::get<tokens_effect>(*first).first;
+    if (auto missed = missed_deadline(state, positions_from(state, from))) {
+      return state.core->fail_with(*std::move(missed));
+    }
+  }
+  return effects;
+}
+
+// One that ended before its first token tells nothing, unless that was late.
+void note_took(const lead_state& state) {
+  const auto& expected = state.times.expected;
+  if (!expected || !expected->path_stays) {
+    return;
+  }
+  work_left done = expected->rest;
+  done.tokens = static_cast<std::uint32_t>(state.core->output_count()) - done.tokens;
+  const auto predicted = deadline_core::predicted(expected->path, done);
+  if (!predicted || predicted->count() == 0) {
+    return;
+  }
+  const auto now = state.environment.env->now();
+  const double took = in_seconds(now - *state.times.first_frame) / in_seconds(*predicted);
+  if (done.tokens > 0 || took > 1) {
+    state.environment.forecasts->took(took, expected->close, now);
+  }
 }
 
 void watch_pace(lead_pointer self) {

@@ -15,9 +15,15 @@ void note_step(lead_pointer self, const from_stage<step_done>& e);
 /// An answer came that ends at `length` positions.
 void note_answer(lead_pointer self, epoch driver, position first, position length);
 
-/// Where the deadline that its client gave cannot be met on the path that was found first. What may
-/// come from a cache is not counted.
-[[nodiscard]] std::optional<error> missed_deadline(const lead_state& state);
+/// Where the deadline that its client gave cannot be met on the path that was found first, with so
+/// many positions of the prompt to compute.
+[[nodiscard]] std::optional<error> missed_deadline(const lead_state& state, position positions);
+/// A stage has opened. Once all have, and tokens go to them for the first time, it is known what
+/// came from a cache: then a deadline that cannot be met ends the request.
+[[nodiscard]] lead_core::effects opened_in_time(lead_state& state,
+                                                const from_stage<session_opened>& e);
+/// The request is over: how long it took, beside what was predicted of it.
+void note_took(const lead_state& state);
 /// What the deadline that its client gave leaves for each token; 0 where it gave none.
 [[nodiscard]] std::chrono::nanoseconds allowed_token(const lead_state& state);
 /// Of the frame of tokens for the first stage.

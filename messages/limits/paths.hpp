@@ -62,6 +62,11 @@ inline constexpr std::chrono::milliseconds late_grace{20};
 // A request leaves its slowest stage, if there is a better one, once its deadline could not be met
 // at the pace of so many tokens in a row.
 inline constexpr std::uint32_t deadline_behind_tokens = 8;
+// A deadline is promised if it leaves as much more than the prediction as all but one in so many of
+// the latest requests took, of those that ended in this time.
+inline constexpr std::size_t margin_requests_max = 256;
+inline constexpr std::size_t margin_one_in = 100;
+inline constexpr std::chrono::minutes margin_time{10};
 // The ways between stages are taken off what a stage was seen to take, down to this share of it.
 inline constexpr double seen_share_min = 0.1;
 // A request whose only way leads over a stage at fault waits so long for another, and then ends

@@ -1,6 +1,8 @@
 #include "tests/swarm/host.hpp"
 
 #include "tests/swarm/door.hpp"
+#include "tests/swarm/fiber.hpp"
+#include "tests/swarm/stand_in.hpp"
 
 #include <caf/all.hpp>
 
@@ -82,6 +84,10 @@ public:
   /// Jobs hold actors, which must not outlive their system.
   void drop_jobs();
 
+  nanoseconds computed{0}; ///< steps, where units count
+  /// Whoever computes now pays for it before it sees a clock; may be empty.
+  std::function<void()> before_time;
+
 private:
   class executor;
 
@@ -106,16 +112,30 @@ public:
   void run(job work) override {
     jobs_.push_back(std::move(work));
     while (!jobs_.empty()) {
-      do_one();
+      counted_before_ = units_counted();
+      pays_with([this] { on_.host_.clock_.skip(cost()); }, [this] { do_one(); });
     }
   }
   load count() const noexcept override { return {jobs_.size(), finished_}; }
-  void drop() { jobs_.clear(); }
+  void drop() {
+    jobs_.clear();
+    ends_ = true;
+    while (fiber_ && fiber_->under_way()) {
+      fiber_->resume();
+    }
+  }
 
 private:
+  /// Whether a job takes as long as what it computes.
+  [[nodiscard]] bool counts() const {
+    return kind_ == supervision::job_kind::stages && on_.host_.speed_.step == nanoseconds{0};
+  }
   void plan() {
     if (jobs_.empty() || std::exchange(planned_, true)) {
       return;
+    }
+    if (counts()) {
+      return begin_counted();
     }
     const host_speed& speed = on_.host_.speed_;
     const nanoseconds most = kind_ == supervision::job_kind::stages ? speed.step : speed.other;
@@ -132,11 +152,15 @@ private:
             });
           });
   }
-  void do_one() {
-    const job next = std::move(jobs_.front());
+  job take_job() {
+    job next = std::move(jobs_.front());
     jobs_.pop_front();
     ++finished_;
-    on_.host_.world_.note(computed, on_.host_.how_.number, static_cast<std::uint64_t>(kind_));
+    on_.host_.world_.note(note::computed, on_.host_.how_.number, static_cast<std::uint64_t>(kind_));
+    return next;
+  }
+  void do_one() {
+    const job next = take_job();
     compute::serial_runner runner;
     host& h = on_.host_;
     const nanoseconds before = std::exchange(h.busy_until_, h.world_.now());
@@ -144,9 +168,67 @@ private:
     waits_ = std::exchange(h.busy_until_, before) - h.world_.now();
   }
 
+  /// A job that pauses while its time passes: when it looks at a clock after it computed
+  /// something, and at its end.
+  void begin_counted() {
+    world& in = on_.host_.world_;
+    const nanoseconds most = on_.host_.speed_.other;
+    in.in(in.draws().between(most / 2, most), [this, life = on_.host_.life_, h = &on_.host_] {
+      h->run_here(life, [this] {
+        if (!fiber_) {
+          fiber_ = std::make_unique<fiber>();
+        }
+        slice([this] {
+          fiber_->start([this] {
+            compute::serial_runner runner;
+            take_job()(runner);
+            pay();
+          });
+        });
+      });
+    });
+  }
+  void slice(const std::function<void()>& part) {
+    counted_before_ = units_counted();
+    pays_with([this] { pay(); }, part);
+    if (fiber_->under_way()) {
+      on_.host_.world_.in(owes_, [this, life = on_.host_.life_, h = &on_.host_] {
+        h->run_here(life, [this] { slice([this] { fiber_->resume(); }); });
+      });
+    } else {
+      planned_ = false;
+      plan();
+    }
+  }
+  void pays_with(std::function<void()> pay, const std::function<void()>& part) {
+    if (!counts()) {
+      return part();
+    }
+    const auto before = std::exchange(on_.before_time, std::move(pay));
+    part();
+    on_.before_time = before;
+  }
+  void pay() {
+    owes_ = cost();
+    if (owes_ > nanoseconds{0} && !ends_) {
+      on_.computed += owes_;
+      fiber_->pause();
+    }
+  }
+  /// Of what was computed since it was asked for.
+  nanoseconds cost() {
+    const std::uint64_t units = units_counted() - std::exchange(counted_before_, units_counted());
+    const nanoseconds usual = static_cast<std::int64_t>(units) * on_.host_.speed_.unit;
+    return units == 0 ? usual : on_.host_.world_.draws().between(usual * 2 / 3, usual * 4 / 3);
+  }
+
   host_machine& on_;
   supervision::job_kind kind_;
   std::deque<job> jobs_;
+  std::unique_ptr<fiber> fiber_;
+  std::uint64_t counted_before_{0};
+  nanoseconds owes_{0};
+  bool ends_{false};
   std::uint64_t finished_{0};
   bool planned_{false};
   nanoseconds waits_{0}; ///< for the disk: this thread alone
@@ -173,6 +255,10 @@ host::~host() {
   }
 }
 
+nanoseconds host::time_computed() const noexcept {
+  return machine_ ? machine_->computed : nanoseconds{0};
+}
+
 caf::scheduler::test_coordinator& host::scheduler() const { return *scheduler_; }
 
 result<void> host::start() {
@@ -181,7 +267,12 @@ result<void> host::start() {
   busy_until_ = {};
   wakes_ = false;
   timer_at_.reset();
-  disk_env::clocks time{[this] { return point(clock_.local(world_.now())); },
+  disk_env::clocks time{[this] {
+                          if (machine_ && machine_->before_time) {
+                            machine_->before_time();
+                          }
+                          return point(clock_.local(world_.now()));
+                        },
                         [this] { return clock_.unix_seconds(world_.now()); }};
   env_ = std::make_unique<disk_env>(disk_, std::move(time),
                                     world_.draws().split(0x1000 * life_ + how_.number));

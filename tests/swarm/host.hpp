@@ -41,6 +41,7 @@ public:
     since_ = world;
     drift_ppm_ = ppm;
   }
+  void skip(nanoseconds time) { base_ += time; }
   void jump_date(std::int64_t seconds) { date_offset_ += seconds; }
   [[nodiscard]] std::uint64_t unix_seconds(nanoseconds world) const {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(local(world)).count();
@@ -58,7 +59,9 @@ private:
 
 /// How long what a machine computes takes.
 struct host_speed {
-  nanoseconds step{std::chrono::milliseconds{2}};
+  nanoseconds step{std::chrono::milliseconds{2}}; ///< whatever it computes; 0: `unit` counts
+  /// For each of `units_counted`, give or take a third: a row through the model takes some 4 ms.
+  nanoseconds unit{16};
   nanoseconds other{std::chrono::microseconds{100}};
   nanoseconds sync{std::chrono::microseconds{500}};
 };
@@ -119,6 +122,8 @@ public:
   /// Actors that outlived the end of their tree, over all lives: there should be none.
   [[nodiscard]] std::size_t actors_left() const noexcept { return actors_left_; }
   [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
+  /// For how long steps were computed in this life, where units count.
+  [[nodiscard]] nanoseconds time_computed() const noexcept;
   /// Called whenever something happened here: it may have turns to take.
   std::function<void(host&)> touched;
   /// Lines of its log, for a run that is looked at.

@@ -1,6 +1,7 @@
 #include "messages/mutant.hpp"
 #include "tests/swarm/calm.hpp"
 #include "tests/swarm/crowd_trial.hpp"
+#include "tests/swarm/load_trial.hpp"
 #include "tests/swarm/shrink.hpp"
 #include "tests/swarm/swarm.hpp"
 
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <ctime>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <optional>
 #include <sstream>
@@ -45,6 +47,8 @@ struct settings {
   intensity how;
   std::size_t crowd_nodes{0}; ///< 0: whole swarms
   crowd_plan crowd;
+  double load_percent{0}; ///< 0: no load
+  load_plan load;
 };
 
 const std::map<std::string, villainy> villainies{{"none", villainy::none},
@@ -147,9 +151,34 @@ int run_crowds(const settings& s) {
   return failed == 0 ? 0 : 1;
 }
 
+arithmetic arithmetic_of(const settings& s) {
+  return s.arithmetic == "kernels" ? arithmetic::kernels : arithmetic::stand_in;
+}
+
+int run_loads(const settings& s) {
+  tiny_model model{arithmetic_of(s), width::narrow, true};
+  std::uint64_t failed = 0;
+  for (std::uint64_t i = 0; i < s.count; ++i) {
+    load_plan p = s.load;
+    p.seed = s.seed + i;
+    p.percent = s.load_percent;
+    p.ledger = s.how.ledger;
+    p.audits = s.how.audits;
+    const double processor = processor_seconds();
+    std::function<void(const std::string&)> says;
+    if (s.verbose) {
+      says = [](const std::string& line) { fmt::print("{}\n", line); };
+    }
+    const load_report report = load_trial{p, model, says}.run();
+    fmt::print("{}  {:.0f} processor seconds\n", to_text(p, report),
+               processor_seconds() - processor);
+    failed += report.violations.empty() ? 0 : 1;
+  }
+  return failed == 0 ? 0 : 1;
+}
+
 int run_all(const settings& s) {
-  tiny_model model{s.arithmetic == "kernels" ? arithmetic::kernels : arithmetic::stand_in,
-                   s.how.calm ? width::wide : width::narrow};
+  tiny_model model{arithmetic_of(s), s.how.calm ? width::wide : width::narrow};
   using clock = std::chrono::steady_clock;
   const auto begin = clock::now();
   const double processor = processor_seconds();
@@ -186,6 +215,20 @@ int run_all(const settings& s) {
   return failed == 0 ? 0 : 1;
 }
 
+void add_other_kinds(CLI::App& app, settings& s) {
+  app.add_option("--crowd", s.crowd_nodes,
+                 "Instead: so many nodes that are nothing but membership and planning")
+      ->check(CLI::Range(100, 4'000));
+  app.add_option("--villains", s.crowd.villains, "Of these, with --deed")->check(CLI::Range(0, 10));
+  app.add_option("--deed", s.crowd.deed, "What villains do: accuses, replays, invents, miscounts")
+      ->transform(CLI::CheckedTransformer(villainies));
+  app.add_option("--load", s.load_percent,
+                 "Instead: requests with deadlines that keep the busiest node busy for so many "
+                 "percent of the time")
+      ->check(CLI::Range(1, 100));
+  app.add_option("--accepted", s.load.accepted, "Of these, with --load, until so many are over");
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -215,12 +258,7 @@ int main(int argc, char** argv) {
                "Workers hold what placers order, and have room for a part of the model");
   app.add_flag("--no-ledger", s.no_ledger, "There is no ledger; requests are free");
   app.add_flag("--no-audits", s.no_audits, "No node signs or audits");
-  app.add_option("--crowd", s.crowd_nodes,
-                 "Instead: so many nodes that are nothing but membership and planning")
-      ->check(CLI::Range(100, 4'000));
-  app.add_option("--villains", s.crowd.villains, "Of these, with --deed")->check(CLI::Range(0, 10));
-  app.add_option("--deed", s.crowd.deed, "What villains do: accuses, replays, invents, miscounts")
-      ->transform(CLI::CheckedTransformer(villainies));
+  add_other_kinds(app, s);
   app.add_option("--history", s.history, "File for what clients asked and were told");
   app.add_option("--plan", s.plan_file, "Runs what this file says, as --shrink writes it");
   app.add_option("--save", s.save_to, "Writes the plan of the last run there");
@@ -249,5 +287,8 @@ int main(int argc, char** argv) {
   s.how.ledger = !s.no_ledger;
   s.how.audits = !s.no_audits;
   s.how.reuse = s.how.reuse && !s.how.takeover && !s.how.fork;
+  if (s.load_percent > 0) {
+    return run_loads(s);
+  }
   return s.crowd_nodes > 0 ? run_crowds(s) : run_all(s);
 }

@@ -82,6 +82,7 @@ struct intensity {
                         ///< those use what is kept
   bool calm{false};     ///< hours, in which what nodes keep grows
   bool placed{false};   ///< workers hold what placers order, and have room for a part of the model
+  bool counted{false};  ///< a step takes as long as what it computes
 };
 
 /// Everything of a run but what its seed draws while it runs. Parts may be left out of it, which

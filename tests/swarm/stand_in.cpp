@@ -174,7 +174,40 @@ void lying_product(const weight& w, std::uint32_t first, std::uint32_t last, con
   }
 }
 
+kernel_set counted;
+decltype(kernel_set::product) uncounted_product = nullptr;
+decltype(kernel_set::product_float) uncounted_product_float = nullptr;
+std::uint64_t units = 0;
+
+void count_units(const weight& w, std::uint32_t rows, std::uint32_t tokens) {
+  units += tokens == 0 ? 0 : std::uint64_t{rows} * w.cols * (first_row_units + tokens - 1);
+}
+
+void counted_product(const weight& w, std::uint32_t first, std::uint32_t last,
+                     const quantized_batch& x, float* y, std::size_t stride, preparation* kept) {
+  count_units(w, last - first, x.tokens);
+  uncounted_product(w, first, last, x, y, stride, kept);
+}
+
+void counted_product_float(const weight& w, std::uint32_t first, std::uint32_t last, const float* x,
+                           std::size_t x_stride, std::uint32_t tokens, float* y,
+                           std::size_t y_stride) {
+  count_units(w, last - first, tokens);
+  uncounted_product_float(w, first, last, x, x_stride, tokens, y, y_stride);
+}
+
 } // namespace
+
+const kernel_set& kernels_counted(const kernel_set& honest) noexcept {
+  counted = honest;
+  uncounted_product = honest.product;
+  uncounted_product_float = honest.product_float;
+  counted.product = counted_product;
+  counted.product_float = counted_product_float;
+  return counted;
+}
+
+std::uint64_t units_counted() noexcept { return units; }
 
 const kernel_set& kernels_lying(const kernel_set& honest) noexcept {
   lying = honest;

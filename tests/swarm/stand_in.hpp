@@ -13,6 +13,13 @@ namespace ovir::swarm {
 /// How many lies were told since `forget_lies`, from which on the same products lie again.
 [[nodiscard]] std::uint64_t lies_told() noexcept;
 void forget_lies() noexcept;
+/// The same as `honest`, but that it counts what it computes. For one set at a time.
+[[nodiscard]] const compute::kernel_set&
+kernels_counted(const compute::kernel_set& honest) noexcept;
+/// Weights that were multiplied since the process began, in units of which a further row of a
+/// product takes one and the first takes `first_row_units`: that one reads the weight.
+[[nodiscard]] std::uint64_t units_counted() noexcept;
+inline constexpr std::uint64_t first_row_units = 4;
 /// From now on `compute::kernels_reference` and its kin mean the stand-ins, or themselves again.
 void let_stand_in(bool yes) noexcept;
 [[nodiscard]] bool stands_in_now() noexcept;

@@ -213,6 +213,9 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   hosts_.push_back(std::make_unique<host>(world_, wires_, doors_, std::move(setting)));
   is_ready_.push_back(false);
   host& h = *hosts_.back();
+  if (plan_.how.counted) {
+    h.speed().step = {};
+  }
   h.kept().sync_lies = how_.planted == plant::lying_sync;
   h.touched = [this](host& who) { look_after(who); };
   if (how_.says || hostile_ != nullptr || plan_.how.takeover) {
@@ -358,10 +361,14 @@ bool swarm::go(const std::function<bool()>& condition, nanoseconds until) {
   return true;
 }
 
-outcome swarm::run() {
+void swarm::begin() {
   world_.planted = how_.planted;
   forget_lies();
   plan_all();
+}
+
+outcome swarm::run() {
+  begin();
   const auto all_over = [this] {
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->over(); });
   };
@@ -380,6 +387,10 @@ outcome swarm::run() {
   } else if (lies_told() > 0) {
     await_conviction();
   }
+  return end();
+}
+
+outcome swarm::end() {
   if (out_.violations.empty() && !plan_.how.fork) {
     check_rest();
   }

@@ -73,6 +73,17 @@ public:
   [[nodiscard]] outcome run();
   [[nodiscard]] const history& told() const noexcept { return history_; }
 
+  // Instead of `run`, for clients of another kind.
+  void begin();
+  /// Goes on until `condition` or the world's time is `until`. Whether it was the condition.
+  bool go(const std::function<bool()>& condition, nanoseconds until);
+  /// Nothing is asked any more: what must hold then, and the end of all nodes.
+  [[nodiscard]] outcome end();
+  [[nodiscard]] world& in() noexcept { return world_; }
+  [[nodiscard]] http_doors& doors() noexcept { return doors_; }
+  [[nodiscard]] const std::vector<std::string>& gateways() const noexcept { return gateways_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<host>>& hosts() const noexcept { return hosts_; }
+
 private:
   void add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
                 const std::vector<node_id>& ids, const secret_key& operator_key);
@@ -80,8 +91,6 @@ private:
   void listen();
   void start(std::size_t who);
   void plan_all();
-  /// Goes on until `condition` or the world's time is `until`. Whether it was the condition.
-  bool go(const std::function<bool()>& condition, nanoseconds until);
   bool step(nanoseconds until);
   void look_after(host& h);
   void violate(std::string what);

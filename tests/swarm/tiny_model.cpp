@@ -80,10 +80,13 @@ std::string_view to_string(arithmetic how) noexcept {
   return how == arithmetic::kernels ? "kernels" : "stand-in";
 }
 
-tiny_model::tiny_model(arithmetic how, width kept)
+tiny_model::tiny_model(arithmetic how, width kept, bool counts)
     : kernels_(how == arithmetic::stand_in ? &kernels_stand_in(compute::isa::avx2)
                                            : compute::select_kernels(std::nullopt).value()),
       bytes_(std::make_shared<const std::vector<std::byte>>(made(kept))) {
+  if (counts) {
+    kernels_ = &kernels_counted(*kernels_);
+  }
   let_stand_in(how == arithmetic::stand_in);
   const auto metadata = compute::gguf::parse(*bytes_).value();
   manifest_ = std::make_shared<const compute::model_manifest>(

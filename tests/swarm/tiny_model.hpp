@@ -37,7 +37,8 @@ public:
   static constexpr std::uint32_t vocabulary = 320;
   static constexpr std::string_view path = "tiny.gguf";
 
-  tiny_model(arithmetic how, width kept);
+  /// `counts`: what it computes is counted (`kernels_counted`).
+  tiny_model(arithmetic how, width kept, bool counts = false);
 
   /// Of nodes that `hold`; on a node without the role worker, nothing.
   /// One that `lies` computes something wrong now and then.
