@@ -202,6 +202,8 @@ TEST_F(node_metrics, those_of_requests_move_when_workers_die_and_too_many_ask) {
   compute::synth_spec shape;
   shape.layers = 8;
   shape.context = 4'096;
+  shape.dim = 1'024; // so that a long answer takes longer than a busy machine needs to look
+  shape.heads = 8;
   write_file(model_, synthetic_model(shape));
   cluster_spec spec;
   spec.nodes = {{"front", {"scheduler"}, {{model_.string()}}},
