@@ -32,13 +32,16 @@ double prediction_margin::at(time_point now) const {
       }
     }
   }
-  if (times.empty()) {
+  if (times.size() < limits::margin_requests_min) {
     return 1;
   }
-  const std::size_t longer = (times.size() + 1) / limits::margin_one_in; // of so many, or fewer
-  const auto rank = times.end() - static_cast<std::ptrdiff_t>(std::max<std::size_t>(longer, 1));
+  const std::size_t longer =
+      times.size() < limits::margin_one_in
+          ? 1 + times.size() / limits::margin_one_of_few
+          : std::max<std::size_t>((times.size() + 1) / limits::margin_one_in, 1);
+  const auto rank = times.end() - static_cast<std::ptrdiff_t>(longer);
   std::nth_element(times.begin(), rank, times.end());
-  return std::max(*rank, 1.0);
+  return std::clamp(*rank, 1.0, limits::margin_max);
 }
 
 } // namespace ovir::actors

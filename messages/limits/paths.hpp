@@ -67,6 +67,12 @@ inline constexpr std::uint32_t deadline_behind_tokens = 8;
 inline constexpr std::size_t margin_requests_max = 256;
 inline constexpr std::size_t margin_one_in = 100;
 inline constexpr std::chrono::minutes margin_time{10};
+// Of fewer than so many nothing follows, and up to margin_one_in of them one in so many may take
+// longer. More than so many times its prediction takes only what met a fault, which foretells
+// nothing of others.
+inline constexpr std::size_t margin_requests_min = 8;
+inline constexpr std::size_t margin_one_of_few = 8;
+inline constexpr double margin_max = 8;
 // The ways between stages are taken off what a stage was seen to take, down to this share of it.
 inline constexpr double seen_share_min = 0.1;
 // A request whose only way leads over a stage at fault waits so long for another, and then ends
