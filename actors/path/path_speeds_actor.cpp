@@ -46,16 +46,19 @@ void learn_speeds(pathfinder_state& state, const steps_seen& news, seen_speeds::
     to_lead.push_back(m == self ? 0 : rtt_of(*m));
   }
   const model_shape shape = shape_of(model->weights, model->prefill_chunk);
-  const std::vector<double> seconds = without_ways(news.took, to_lead, between);
+  const auto seconds = without_ways(news.took, to_lead, between);
   for (std::size_t i = 0; i < seconds.size(); ++i) {
+    if (!seconds[i]) {
+      continue;
+    }
     const layer_range layers = news.path[i].second;
     const auto others = std::max(requests_on(state, who[i]->node, nullptr), 1U) - 1;
     const double sharing = slowed_by(others);
     const double weights = static_cast<double>(decode_bytes(shape, layers));
     const double word = decode_word(who[i]->advert);
     const double planned = state.speeds.believed(who[i]->node, word, now).value_or(word);
-    state.reputation.note_step(who[i]->node, seconds[i], weights / planned * sharing, now);
-    state.speeds.add(who[i]->node, weights / seconds[i] * sharing, word, now);
+    state.reputation.note_step(who[i]->node, *seconds[i], weights / planned * sharing, now);
+    state.speeds.add(who[i]->node, weights / *seconds[i] * sharing, word, now);
   }
 }
 

@@ -7,9 +7,10 @@
 
 namespace ovir::actors {
 
-std::vector<double> without_ways(std::span<const std::chrono::nanoseconds> took,
-                                 std::span<const double> to_lead, std::span<const double> between) {
-  std::vector<double> seconds;
+std::vector<std::optional<double>> without_ways(std::span<const std::chrono::nanoseconds> took,
+                                                std::span<const double> to_lead,
+                                                std::span<const double> between) {
+  std::vector<std::optional<double>> seconds;
   for (std::size_t i = 0; i < took.size(); ++i) {
     const bool first = i == 0;
     const bool last = i + 1 == took.size();
@@ -17,7 +18,9 @@ std::vector<double> without_ways(std::span<const std::chrono::nanoseconds> took,
     const double out = last ? to_lead[i] : between[i];
     const double told = (last ? 0 : to_lead[i + 1]) - (first ? 0 : to_lead[i - 1]);
     const double all = std::chrono::duration<double>(took[i]).count();
-    seconds.push_back(std::max(all - (in + out + told) / 2, all * limits::seen_share_min));
+    const double computed = all - (in + out + told) / 2;
+    seconds.push_back(computed < all * limits::seen_share_min ? std::nullopt
+                                                              : std::optional{computed});
   }
   return seconds;
 }

@@ -13,12 +13,12 @@
 namespace ovir::actors {
 
 /// Seconds that each stage computed for a step, of what it was seen to take (`steps_seen`): less
-/// the ways to it and from it, and the news' ways to the lead. Not less than limits::seen_share_min
-/// of that. `to_lead`: round trips in seconds, of each stage; `between`: of each stage and the next
-/// one.
-[[nodiscard]] std::vector<double> without_ways(std::span<const std::chrono::nanoseconds> took,
-                                               std::span<const double> to_lead,
-                                               std::span<const double> between);
+/// the ways to it and from it, and the news' ways to the lead. None where less than
+/// limits::seen_share_min of it is left: ways say nothing so exact of computing. `to_lead`: round
+/// trips in seconds, of each stage; `between`: of each stage and the next one.
+[[nodiscard]] std::vector<std::optional<double>>
+without_ways(std::span<const std::chrono::nanoseconds> took, std::span<const double> to_lead,
+             std::span<const double> between);
 
 /// How fast nodes were seen to decode, in weight bytes per second, by those before and behind them
 /// on this scheduler's paths. From limits::speed_seen_min steps on that counts instead of what a

@@ -73,7 +73,8 @@ inline constexpr std::chrono::minutes margin_time{10};
 inline constexpr std::size_t margin_requests_min = 8;
 inline constexpr std::size_t margin_one_of_few = 8;
 inline constexpr double margin_max = 8;
-// The ways between stages are taken off what a stage was seen to take, down to this share of it.
+// The ways between stages are taken off what a stage was seen to take; what leaves less than this
+// share of it says nothing of its speed.
 inline constexpr double seen_share_min = 0.1;
 // A request whose only way leads over a stage at fault waits so long for another, and then ends
 // with what that stage said.

@@ -117,15 +117,15 @@ TEST(ways, are_taken_off_what_stages_were_seen_to_take) {
   const std::vector<double> between{8e-3, 10e-3};
   const auto seconds = without_ways(took, to_lead, between);
   ASSERT_EQ(seconds.size(), 3U);
-  EXPECT_NEAR(seconds[0], 12e-3 - (2e-3 + 8e-3 + 4e-3) / 2, 1e-9);
-  EXPECT_NEAR(seconds[1], 20e-3 - (8e-3 + 10e-3 + 6e-3 - 2e-3) / 2, 1e-9);
-  EXPECT_NEAR(seconds[2], 13e-3 - (10e-3 + 6e-3 - 4e-3) / 2, 1e-9);
+  EXPECT_NEAR(*seconds[0], 12e-3 - (2e-3 + 8e-3 + 4e-3) / 2, 1e-9);
+  EXPECT_NEAR(*seconds[1], 20e-3 - (8e-3 + 10e-3 + 6e-3 - 2e-3) / 2, 1e-9);
+  EXPECT_NEAR(*seconds[2], 13e-3 - (10e-3 + 6e-3 - 4e-3) / 2, 1e-9);
 }
 
-TEST(ways, never_make_a_stage_all_that_fast) {
+TEST(ways, that_are_nearly_all_of_it_leave_nothing_to_learn) {
   const std::vector<std::chrono::nanoseconds> took{10ms};
-  const std::vector<double> to_lead{1.0};
-  EXPECT_DOUBLE_EQ(without_ways(took, to_lead, {})[0], 10e-3 * limits::seen_share_min);
+  EXPECT_EQ(without_ways(took, std::vector<double>{1.0}, {})[0], std::nullopt);
+  EXPECT_TRUE(without_ways(took, std::vector<double>{4e-3}, {})[0]);
 }
 
 } // namespace
