@@ -239,6 +239,27 @@ TEST_F(node_metrics, those_of_requests_move_when_workers_die_and_too_many_ask) {
   EXPECT_TRUE(seen.sees({"ovir_requests_waiting", "ovir_requests_refused_total", "ovir_members"}));
   cluster.start(2);
   EXPECT_TRUE(idle(cluster, seen)) << seen.page(0).text();
+  // A stage that is complained of gets twice the time: how late a step is depends on how fast the
+  // worker comes back.
+  for (const std::uint32_t wait : {1U, 3U, 5U}) {
+    if (seen.missing({"ovir_steps_late_total"}).empty()) {
+      break;
+    }
+    apps::json another = request(8, 900 + wait, 3'000);
+    another["wait"] = false;
+    EXPECT_EQ(failure(cluster, another), "");
+    const double drawn = seen.page(0).at("ovir_tokens_drawn_total");
+    ASSERT_TRUE(cluster.wait_until(
+        [&] { return seen.page(0).at("ovir_tokens_drawn_total") > drawn + 100; }));
+    cluster.kill(2);
+    const steady::time_point gone = steady::now();
+    ASSERT_TRUE(cluster.wait_until([&] {
+      seen.look();
+      return steady::now() - gone > wait * limits::slack_min;
+    }));
+    cluster.start(2);
+    EXPECT_TRUE(idle(cluster, seen)) << seen.page(0).text();
+  }
   // Jobs wait for moments, which may be over whenever somebody looks.
   for (std::uint32_t i = 0; i < 8 && !seen.missing({"ovir_pool_jobs_waiting"}).empty(); ++i) {
     for (std::uint32_t j = 0; j < limits::requests_active_max; ++j) {
