@@ -35,6 +35,14 @@ void seen_speeds::add(const node_id& node, double speed, double word, time_point
     }));
   }
   record& r = nodes_[node];
+  if (r.steps >= limits::speed_seen_min && is_due(r, now)) {
+    if (2 * speed < goal_of(r, word, now)) {
+      r.tries = std::min(r.tries + 1, limits::speed_tries_max);
+    } else {
+      r.tries = 0;
+      r.speed = {};
+    }
+  }
   r.speed.add(speed);
   r.word = word;
   r.steps = std::min(r.steps + 1, limits::speed_usual_steps);
@@ -58,17 +66,31 @@ std::optional<double> seen_speeds::believed(const node_id& node, double word,
   if (found == nodes_.end() || found->second.steps < limits::speed_seen_min) {
     return std::nullopt;
   }
-  const double seen = *found->second.speed.value();
-  const std::chrono::duration<double> age = now - found->second.last;
+  const record& r = found->second;
+  const double seen = *r.speed.value();
+  const double goal = goal_of(r, word, now);
+  const std::chrono::duration<double> age = now - r.last;
   const double nearer =
       std::exp2(std::max(age / std::chrono::duration<double>(limits::speed_seen_fades), 0.0));
-  double goal = word * best_share_;
-  if (found->second.steps >= limits::speed_usual_steps) {
-    const double doubled =
-        std::exp2(std::max(age / std::chrono::duration<double>(limits::speed_usual_doubles), 0.0));
-    goal = std::min(goal, found->second.usual * doubled);
+  if (seen < goal) {
+    return is_due(r, now) ? goal : std::min(goal, seen * nearer);
   }
-  return seen < goal ? std::min(goal, seen * nearer) : std::max(goal, seen / nearer);
+  return std::max(goal, seen / nearer);
+}
+
+double seen_speeds::goal_of(const record& r, double word, time_point now) const {
+  const double goal = word * best_share_;
+  if (r.steps < limits::speed_usual_steps) {
+    return goal;
+  }
+  const std::chrono::duration<double> age = now - r.last;
+  const double doubled =
+      std::exp2(std::max(age / std::chrono::duration<double>(limits::speed_usual_doubles), 0.0));
+  return std::min(goal, r.usual * doubled);
+}
+
+bool seen_speeds::is_due(const record& r, time_point now) {
+  return now - r.last >= limits::speed_seen_fades * (std::int64_t{1} << r.tries);
 }
 
 } // namespace ovir::actors

@@ -37,7 +37,8 @@ inline constexpr std::uint32_t doubt_weight = 1;
 // counts instead of the node's word, and unseen it comes twice nearer to that word after each time.
 inline constexpr std::size_t speeds_seen_max = 4'096;
 inline constexpr std::uint32_t speed_seen_min = 3;
-inline constexpr std::chrono::seconds speed_seen_fades{120};
+inline constexpr std::chrono::seconds speed_seen_fades{60};
+inline constexpr std::uint32_t speed_tries_max = 6; // waits are doubled so often at most
 // Each other request makes a step on a node longer by this share of it: measured with one to four
 // requests on two nodes (docs/PERFORMANCE.md), 0.1 to 0.3.
 inline constexpr double sharing_cost = 0.25;
@@ -53,7 +54,7 @@ inline constexpr std::uint32_t reputation_steps = 64;
 inline constexpr std::uint32_t reputation_steps_before = 8;
 inline constexpr std::chrono::seconds reputation_half_life{3'600};
 inline constexpr std::chrono::seconds reputation_time_before{600};
-inline constexpr std::chrono::seconds reputation_doubts{60};
+inline constexpr std::chrono::seconds reputation_doubts{30};
 // A request is in a hurry if its deadline leaves a token less than so many times what is planned.
 inline constexpr std::int64_t hurry_factor = 2;
 // A step is late above so many times what was planned, and this: machines do other things as well.

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 namespace ovir::actors {
@@ -53,11 +54,15 @@ TEST_F(speeds_seen, are_the_same_whatever_the_node_says) {
 TEST_F(speeds_seen, come_back_to_the_word_of_a_node_that_is_not_used) {
   see(seen_node(2), word, 20); // as fast as it says
   see(1e8, 20);
-  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(limits::speed_seen_fades)), 2e8);
-  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(2 * limits::speed_seen_fades)), 4e8);
-  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(10h)), word);
-  see(1e8, 1, 10h);
-  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(10h)), 1e8);
+  const auto half = limits::speed_seen_fades / 2;
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(half)), 1e8 * std::sqrt(2));
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(2 * half)), word) << "it is tried";
+  see(1e8, 1, 2 * half);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(2 * half)), 1e8);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(4 * half)), 2e8) << "not so soon again";
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(6 * half)), word);
+  see(0.9 * word, 1, 6 * half);
+  EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(6 * half)), 0.9 * word) << "what was is over";
 }
 
 // All are seen at a quarter of what they say, and one at a tenth.
