@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <vector>
 
@@ -31,6 +32,10 @@ public:
   /// A step of one position that this node computed, in so long, and what was planned of it, in
   /// seconds above 0: late above limits::late_factor times that and limits::late_grace.
   void note_step(const node_id& node, double took, double planned, time_point now);
+  /// A request left it because it was too slow, before a step told its time.
+  void note_late(const node_id& node, time_point now) {
+    note_step(node, std::numeric_limits<double>::infinity(), 1, now);
+  }
   /// Who of them is there now.
   void note_there(const std::function<bool(const node_id&)>& is_there, time_point now);
 

@@ -49,7 +49,7 @@ void add_candidates(const pathfinder_state& state, const layer_holding& holding,
   const double word = decode_word(m.advert);
   const auto seen = state.speeds.believed(m.node, word, now);
   const double trust =
-      state.trusted.trust(m.node) *
+      state.trusted.trust(m.node) * (seen ? 1.0 : state.speeds.of_word()) *
       state.reputation.weight(m.node, request != nullptr && request->in_a_hurry, now);
   for (const layer_range& range : holding.ranges) {
     to.push_back({&m, range, m.advert.memory_free / holding.ranges.size(), trust,

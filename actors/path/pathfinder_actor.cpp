@@ -256,6 +256,7 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
     look(self, news.request, true);
     if (!is_on(request, node)) { // there was a better one
       held_against(limits::doubt_weight);
+      state.reputation.note_late(node, self->clock().now());
     }
     if (!request.broken) {
       // It was the only one, or it is left now: either way it need not be shunned by this request.

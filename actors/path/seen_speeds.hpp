@@ -39,6 +39,9 @@ public:
   [[nodiscard]] std::optional<double> believed(const node_id& node, double word,
                                                time_point now) const;
 
+  /// By what the word of a node that was not seen is to be multiplied, so that it compares with
+  /// those that were: 1 where none was.
+  [[nodiscard]] double of_word() const noexcept { return best_share_ > 0 ? best_share_ : 1; }
   /// How a node of which that was seen compares to the best there is, each by its own word: above
   /// 0, at most 1. Prompts are counted by it: steps of one position have costs that they share.
   [[nodiscard]] double slower(double seen, double word) const noexcept;

@@ -51,6 +51,11 @@ TEST_F(reputation_of_nodes, falls_with_late_steps_and_is_earned_back) {
   EXPECT_GT(seen_.share(id(1)), 0.9);
 }
 
+TEST_F(reputation_of_nodes, falls_where_a_request_left_it) {
+  seen_.note_late(id(1), now_);
+  EXPECT_LT(seen_.share(id(1)), 0.5);
+}
+
 TEST_F(reputation_of_nodes, forgives_what_machines_do_now_and_then) {
   const double grace = std::chrono::duration<double>(limits::late_grace).count();
   steps(1, 50, 0.010 * limits::late_factor + grace);
