@@ -3,6 +3,7 @@
 #include "actors/runtime/speed_estimate.hpp"
 #include "messages/node_id.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -40,8 +41,8 @@ public:
                                                time_point now) const;
 
   /// By what the word of a node that was not seen is to be multiplied, so that it compares with
-  /// those that were: 1 where none was.
-  [[nodiscard]] double of_word() const noexcept { return best_share_ > 0 ? best_share_ : 1; }
+  /// those that were seen to be faster than they say: at least 1.
+  [[nodiscard]] double of_word() const noexcept { return std::max(best_share_, 1.0); }
   /// How a node of which that was seen compares to the best there is, each by its own word: above
   /// 0, at most 1. Prompts are counted by it: steps of one position have costs that they share.
   [[nodiscard]] double slower(double seen, double word) const noexcept;
