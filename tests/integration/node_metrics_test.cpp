@@ -186,7 +186,9 @@ protected:
         },
         std::chrono::seconds{90});
   }
-  /// The one that a long answer needs, for so many times the least slack of a step.
+  /// The one that a long answer needs, for so many times the least slack of a step. A stage that is
+  /// complained of gets twice the time: how late a step is depends on how fast the worker comes
+  /// back.
   static void lose_a_worker(test_cluster& cluster, watch& seen, std::uint32_t wait) {
     apps::json another = request(8, 900 + wait, 3'000);
     another["wait"] = false;
@@ -256,8 +258,6 @@ TEST_F(node_metrics, those_of_requests_move_when_workers_die_and_too_many_ask) {
   EXPECT_TRUE(seen.sees({"ovir_requests_waiting", "ovir_requests_refused_total", "ovir_members"}));
   cluster.start(2);
   EXPECT_TRUE(idle(cluster, seen)) << seen.page(0).text();
-  // A stage that is complained of gets twice the time: how late a step is depends on how fast the
-  // worker comes back.
   for (std::uint32_t wait = 1; wait <= 5 && !seen.missing({"ovir_steps_late_total"}).empty();
        wait += 2) {
     lose_a_worker(cluster, seen, wait);
