@@ -141,8 +141,8 @@ node_advert own_advert(membership_pointer self) {
   return own != nullptr ? own->advert : self->state.environment.advert;
 }
 
-/// Others plan with what both ends of a link measured. In a crowd nobody says anything: there would
-/// be too many.
+/// Tells the other members the round trips that this node measured: they plan with what both ends
+/// of a link say. In a crowd no node does, because adverts would grow with the number of links.
 void tell_round_trips(membership_pointer self) {
   membership_state& state = self->state;
   const auto due = state.rtts_told + limits::rtts_told_every;

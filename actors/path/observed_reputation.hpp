@@ -41,12 +41,11 @@ public:
 
   /// One half for a node that was never on a path, else the lesser of its shares.
   [[nodiscard]] double share(const node_id& node) const;
-  /// By how much its speed is to be multiplied where a path is planned. In a hurry the square of
-  /// 0.8
-  /// + 0.4 times its share: work whose deadline is near goes to who was in time, unless another is
-  /// much faster. Else 0.8 + 0.4 times a share that comes nearer to 1 by half with each
-  /// limits::reputation_doubts in which the node is not on a path; a newcomer's is 1. So who was
-  /// late, or is new, is tried now and then with work that has time, and earns its share.
+  /// By how much its speed is to be multiplied where a path is planned. In a hurry: the square of
+  /// (0.8 + 0.4 times its share), so that work whose deadline is near goes to who was in time,
+  /// unless another is much faster. Else it is not squared, and the share comes nearer to 1 by half
+  /// with each limits::reputation_doubts in which the node is not on a path; a newcomer's is 1. So
+  /// who was late, or is new, is tried now and then with work that has time, and earns its share.
   [[nodiscard]] double weight(const node_id& node, bool in_a_hurry, time_point now) const;
   [[nodiscard]] std::vector<reputation_view> list() const; ///< by key
 

@@ -22,9 +22,9 @@ constexpr double assumed_bandwidth = 125e6;
 
 using candidates = std::vector<path_candidate>;
 
-/// Between two members of which nobody said anything. By the triangle it is no more than the sum of
-/// their round trips to here and no less than the difference: the middle of both is the greater
-/// one.
+/// The round trip between two members where neither has told one. By the triangle inequality it
+/// lies between the difference and the sum of their round trips to this node; the greater of the
+/// two round trips is the middle of that.
 double usual_rtt(const member& a, const member& b) { return std::max(rtt_of(a), rtt_of(b)); }
 
 /// Requests share a machine; one that computes for others is slower for this one. What was seen of

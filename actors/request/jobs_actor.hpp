@@ -47,7 +47,7 @@ struct unwatch_job {
 /// Answered once the request is over.
 struct cancel_job {
   request_id request;
-  bool asked{true}; ///< else nobody waits for it any more
+  bool asked{true}; ///< by the client; else its gateway gave it up
 };
 /// To itself: the pause before a request begins again is over.
 struct begin_job_again {

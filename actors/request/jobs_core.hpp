@@ -199,7 +199,7 @@ private:
     };
     std::optional<doubled> twice;
     std::uint32_t recomputed{0}; ///< how often it began again, because something was wrong
-    bool left{false};            ///< cancelled because nobody waited for it
+    bool left{false};            ///< its gateway gave it up
     bool paused{false};          ///< nothing of it runs until `begin_job_again` comes
   };
 

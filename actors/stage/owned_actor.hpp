@@ -8,7 +8,7 @@
 
 namespace ovir::actors {
 
-/// An actor that ends with whoever holds this: also when its owner is killed and can say nothing.
+/// Holds an actor and ends it when destroyed, also where the owner is an actor that was killed.
 class owned_actor {
 public:
   owned_actor() = default;

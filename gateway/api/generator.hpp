@@ -24,8 +24,8 @@ public:
   virtual void watch(std::uint64_t tag, request_id id, const digest& terms) = 0;
   /// Nothing more is sent for this tag.
   virtual void forget(std::uint64_t tag) = 0;
-  /// `asked`: its client wants it to end. Otherwise nobody waits for it any more, and who asks for
-  /// it again begins it anew.
+  /// `asked`: the client wants the request to end. Otherwise its client went away or its time is
+  /// over, and a client that asks again begins it anew.
   virtual void cancel(request_id id, bool asked) = 0;
 
   [[nodiscard]] virtual std::vector<served_model> models() = 0;
