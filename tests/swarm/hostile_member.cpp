@@ -1,9 +1,12 @@
 #include "tests/swarm/hostile_member.hpp"
 
+#include "actors/protocol/wire.hpp"
 #include "tests/swarm/hostile_words.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
+#include <variant>
 
 namespace ovir::swarm {
 
@@ -24,13 +27,24 @@ actors::tls_options as_member(role_set roles) {
   return how;
 }
 
+// Whoever opens a stage is the scheduler of its request there; nothing if these bytes open none.
+std::optional<request_id> own_request(actors::message_kind what,
+                                      const std::vector<std::byte>& bytes) {
+  const auto read = what == actors::message_kind::wire ? actors::decode_wire(bytes)
+                                                       : result<actors::wire_message>{error{}};
+  const bool opens = read && (std::holds_alternative<actors::wire_open>(read->body) ||
+                              std::holds_alternative<actors::wire_adopt>(read->body));
+  return opens ? std::optional{read->request} : std::nullopt;
+}
+
 } // namespace
 
 hostile_member::hostile_member(world& in, wires& at, std::size_t machine,
                                const std::array<std::byte, 32>& key_seed, role_set roles,
-                               std::vector<std::string> them)
+                               std::vector<std::string> them,
+                               std::function<void(request_id)> drives)
     : world_(in), draws_(in.draws().split(0xbad)), key_(secret_key::from_seed(key_seed)),
-      them_(std::move(them)),
+      them_(std::move(them)), drives_(std::move(drives)),
       links_(std::make_unique<endpoint>(at, machine, key_.id(), as_member(roles), *this,
                                         [](const std::function<void()>& run) { run(); })) {}
 
@@ -73,6 +87,9 @@ void hostile_member::say(actors::connection_id to, heard what) {
   if (draws_.one_in(2) || !tell_otherwise(what.what, what.bytes, what.target, draws_)) {
     spoil(what.bytes);
     what.target = draws_.one_in(2) ? what.target : static_cast<std::uint32_t>(draws_.below(4));
+  }
+  if (const auto own = own_request(what.what, what.bytes)) {
+    drives_(*own);
   }
   if (links_->send(to, what.what, what.target,
                    std::make_shared<const std::vector<std::byte>>(std::move(what.bytes)))) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "messages/request/request.hpp"
 #include "messages/signing.hpp"
 #include "tests/swarm/wires.hpp"
 #include "tests/swarm/world.hpp"
@@ -8,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,10 +23,12 @@ namespace ovir::swarm {
 /// decoders must refuse.
 class hostile_member final : public actors::network_handler {
 public:
-  /// `machine`: whose wires it uses; `roles`: what the others let it be; `them`: their addresses.
+  /// `machine`: whose wires it uses; `roles`: what the others let it be; `them`: their addresses;
+  /// `drives`: told of each request that it opens at a stage, or has another go on with, as its
+  /// own.
   hostile_member(world& in, wires& at, std::size_t machine,
                  const std::array<std::byte, 32>& key_seed, role_set roles,
-                 std::vector<std::string> them);
+                 std::vector<std::string> them, std::function<void(request_id)> drives);
 
   [[nodiscard]] node_id id() const { return key_.id(); }
   /// Sends for so long.
@@ -56,6 +60,7 @@ private:
   chance draws_;
   secret_key key_;
   std::vector<std::string> them_;
+  std::function<void(request_id)> drives_;
   std::deque<heard> heard_; ///< lately
   std::map<actors::connection_id, actors::peer_info> open_;
   nanoseconds until_{0};

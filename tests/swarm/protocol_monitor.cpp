@@ -27,7 +27,7 @@ void protocol_monitor::hear_wire(std::size_t from, std::uint64_t life, std::size
         fmt::format("n{} sends what cannot be read: {}", from, message.error().message));
   }
   if (const auto* const open = std::get_if<actors::wire_open>(&message->body)) {
-    if (cancelled_.contains(message->request)) {
+    if (cancelled_.contains(message->request) && !spoiled_.contains(message->request)) {
       violate_(fmt::format("n{} opens a stage of {:016x}, whose cancellation was confirmed", from,
                            message->request.value));
     }

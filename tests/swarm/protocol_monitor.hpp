@@ -22,7 +22,8 @@ namespace ovir::swarm {
 /// - Only the scheduler of a request settles it: an honest node sent every settlement that the
 ///   ledger has.
 /// - No stage is opened for a request whose cancellation was confirmed, but where a node that was
-///   told of the request could not be reached then, and a scheduler that it can reach goes on.
+///   told of the request could not be reached then, and a scheduler that it can reach goes on; and
+///   where a hostile scheduler opened it as its own, for whose sake an honest one may go on.
 class protocol_monitor {
 public:
   explicit protocol_monitor(std::function<void(std::string)> violate)
@@ -34,6 +35,8 @@ public:
   /// Its client was told that it is over.
   void cancelled(request_id request,
                  const std::function<bool(std::size_t from, std::size_t to)>& reach);
+  /// A hostile scheduler says that it drives this request.
+  void spoiled(request_id request) { spoiled_.insert(request); }
   /// Orders to fetch or drop layers, so far.
   [[nodiscard]] std::uint64_t layer_orders() const noexcept { return layer_orders_; }
   /// An entry of the ledger.
@@ -60,6 +63,7 @@ private:
   std::set<ledger::escrow_id> settlements_;                          ///< sent by honest nodes
   std::set<std::tuple<request_id, std::size_t, std::size_t>> told_;  ///< its log: from, to
   std::set<request_id> cancelled_; ///< and driven by one scheduler
+  std::set<request_id> spoiled_;   ///< driven by a hostile one, too
   std::uint64_t layer_orders_{0};
 };
 

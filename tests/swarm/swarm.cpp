@@ -151,7 +151,8 @@ void swarm::add_hostile(chance& keys) {
     them.push_back(address_of(i, 7300));
   }
   hostile_ = std::make_unique<hostile_member>(world_, wires_, hostile_machine, seed,
-                                              hostile_roles(), std::move(them));
+                                              hostile_roles(), std::move(them),
+                                              [this](request_id one) { monitor_.spoiled(one); });
 }
 
 void swarm::listen() {
