@@ -4,6 +4,7 @@
 #include "actors/members/advert.hpp"
 #include "actors/members/gossip_format.hpp"
 #include "actors/members/gossip_queue.hpp"
+#include "actors/members/round_trips.hpp"
 #include "actors/runtime/allowance.hpp"
 #include "messages/limits/crowd.hpp"
 #include "messages/limits/general.hpp"
@@ -40,7 +41,7 @@ struct member {
   std::uint64_t incarnation{0}; ///< only the node itself raises it
   member_health health{member_health::alive};
   node_advert advert;
-  std::optional<std::chrono::microseconds> rtt; ///< measured by us, smoothed
+  std::optional<std::chrono::microseconds> rtt; ///< measured by us: what is usual
 };
 
 /// Times are handed in; nothing here reads a clock.
@@ -95,6 +96,7 @@ struct member_entry {
   bool was_member{false}; ///< people see it; else it is hidden until it has a link with us
   node_id introducer;     ///< who told of it, for as long as it is no member
   member shown;
+  round_trips measured; ///< by us
   signed_advert newest;
   std::unique_ptr<signed_suspicion> accusation; ///< our own, while suspect or dead
   std::unique_ptr<signed_farewell> farewell;

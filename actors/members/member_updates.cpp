@@ -97,6 +97,7 @@ void apply_newer_advert(member_table& m, member_entry& e, const signed_advert& a
     m.move_to(e, member_standing::heard_of, now);
     e.vouchers.clear();
     e.wait = std::chrono::milliseconds{0};
+    e.measured = {};
     e.shown.rtt.reset();
     m.look_for_soon(e, now);
     if (m.linked(a.node) && m.crowded()) {
@@ -421,10 +422,8 @@ void receive_gossip(member_table& m, const gossip_body& body, const node_id& fro
       return;
     }
     if (e->open->measures) {
-      const auto sample =
-          std::chrono::duration_cast<std::chrono::microseconds>(now - e->open->begun);
-      // The gain of RFC 6298.
-      e->shown.rtt = e->shown.rtt ? *e->shown.rtt + (sample - *e->shown.rtt) / 8 : sample;
+      e->measured.add(std::chrono::duration_cast<round_trips::duration>(now - e->open->begun));
+      e->shown.rtt = e->measured.usual();
     }
     e->wait = std::chrono::milliseconds{0};
     m.found_alive(*e, now, out);

@@ -96,7 +96,7 @@ bool round_trips_changed(const std::vector<member>& known, const std::vector<mem
                      });
 }
 
-/// A link that is new, or half as long again as was told, or less, and by a millisecond at least.
+/// A link that is new, or longer or shorter than was told by an eighth, and by a millisecond.
 bool worth_telling(const std::vector<measured_rtt>& told, const std::vector<measured_rtt>& now) {
   constexpr std::uint32_t least = 1'000;
   return std::any_of(now.begin(), now.end(), [&](const measured_rtt& one) {
@@ -106,7 +106,7 @@ bool worth_telling(const std::vector<measured_rtt>& told, const std::vector<meas
       return true;
     }
     const auto [less, more] = std::minmax(known->microseconds, one.microseconds);
-    return more - less >= least && more - less > less / 2;
+    return more - less >= least && more - less > less / 8;
   });
 }
 

@@ -30,7 +30,8 @@ double usual_rtt(const member& a, const member& b) { return std::max(rtt_of(a), 
 /// Requests share a machine; one that computes for others is slower for this one. What was seen of
 /// it was seen beside the others' requests.
 double share_of(const path_candidate& c) {
-  return c.trust / c.price / slowed_by(c.seen ? c.own_requests : c.who->advert.sessions);
+  return c.trust * c.by_word / c.price /
+         slowed_by(c.seen ? c.own_requests : c.who->advert.sessions);
 }
 
 /// What was seen of a node's decoding says as much of its prompts, but makes it no faster than its

@@ -29,6 +29,7 @@ struct path_candidate {
   std::optional<double> seen{};
   std::uint32_t own_requests{0}; ///< of this scheduler, that have a stage there
   double slower{1};              ///< `seen_speeds::slower`
+  double by_word{1};             ///< `seen_speeds::of_word`, where nothing was seen of it
 };
 
 /// What a request wants.

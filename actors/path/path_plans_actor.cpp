@@ -49,13 +49,14 @@ void add_candidates(const pathfinder_state& state, const layer_holding& holding,
   const double word = decode_word(m.advert);
   const auto seen = state.speeds.believed(m.node, word, now);
   const double trust =
-      state.trusted.trust(m.node) * (seen ? 1.0 : state.speeds.of_word()) *
+      state.trusted.trust(m.node) *
       state.reputation.weight(m.node, request != nullptr && request->in_a_hurry, now);
   for (const layer_range& range : holding.ranges) {
     to.push_back({&m, range, m.advert.memory_free / holding.ranges.size(), trust,
                   price_of(state.environment, m.advert), state.faults.level(m.node, now), seen,
                   seen ? requests_on(state, m.node, request) : 0,
-                  seen ? state.speeds.slower(*seen, word) : 1.0});
+                  seen ? state.speeds.slower(*seen, word) : 1.0,
+                  seen ? 1.0 : state.speeds.of_word()});
   }
 }
 
@@ -171,16 +172,16 @@ result<chosen_path> plan_best(const pathfinder_state& state, const path_terms& w
   return choose_path(wanted, candidates);
 }
 
-void take_out_prices(chosen_path& best) {
+void take_out_weights(chosen_path& best, double lead_seconds) {
   plan_speed& speed = best.planned.speed;
-  bool priced = false;
   for (plan_stage& stage : best.planned.stages) {
-    const double price = best.among[stage.node].price;
-    priced = priced || price != 1;
-    speed.token_seconds -= stage.decode_seconds * (1 - 1 / price);
-    stage.decode_seconds /= price;
+    const path_candidate& c = best.among[stage.node];
+    const double really = stage.decode_seconds * c.trust / c.price;
+    speed.token_seconds += really - stage.decode_seconds;
+    stage.decode_seconds = really;
   }
-  if (priced && speed.token_seconds > 0) {
+  speed.token_seconds += lead_seconds;
+  if (speed.token_seconds > 0) {
     speed.tokens_per_second = 1 / speed.token_seconds;
   }
 }
@@ -234,6 +235,7 @@ step_forecast forecast_of(const pathfinder_state& state, const catalog_model& mo
     through += here;
   }
   token += before == nullptr ? 0 : rtt_of(*before) / 2;
+  token += lead_seconds(state, model.id, &request);
   // A node's word on its own speed is no reason to wait longer than for any other.
   const double most = std::chrono::duration<double>(limits::slack_usual_max).count();
   const auto time = [most](double seconds) {

@@ -26,8 +26,9 @@ candidates_for(pathfinder_state& state, const path_terms& wanted,
 /// where there is no other way.
 [[nodiscard]] result<chosen_path> plan_best(const pathfinder_state& state, const path_terms& wanted,
                                             const std::vector<path_candidate>& candidates);
-/// The planner was told of speeds divided by prices; what it says of times is to be true again.
-void take_out_prices(chosen_path& best);
+/// The planner was told of speeds times trust, by prices, and of no lead; what it says of a token's
+/// time is to be true again. `lead_seconds`: of a token.
+void take_out_weights(chosen_path& best, double lead_seconds);
 
 /// The path of a request: what works of the one it has, mended; else a new one.
 [[nodiscard]] result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted,

@@ -79,7 +79,10 @@ void install(pathfinder_pointer self, request_id id, watched& request, const lay
     shown += fmt::format(" {}:{}-{}", short_name(p.node), p.layers.first, p.layers.last - 1);
   }
   around.journal->say(log_level::info, id, "path{}", shown);
-  request.path = std::move(fresh);
+  const std::vector<place> before = std::exchange(request.path, std::move(fresh));
+  request.on_ways = ways_on(self->state, path);
+  renew_forecasts(self->state, before, &request, self->clock().now());
+  renew_forecasts(self->state, request.path, &request, self->clock().now());
   close_left(self->state, id, request);
   request.opened.insert(route.begin(), route.end());
   request.broken = false;
@@ -171,7 +174,8 @@ void lead_down(pathfinder_pointer self, const caf::down_msg& message) {
   for (auto it = requests.begin(); it != requests.end();) {
     if (it->second.lead.address() == message.source) {
       // A lead that crashed could not say so itself.
-      it->second.path.clear();
+      const std::vector<place> left = std::exchange(it->second.path, {});
+      renew_forecasts(self->state, left, &it->second, self->clock().now());
       close_left(self->state, it->first, it->second);
       self->state.environment.links->drop_lead(it->first);
       if (self->state.environment.forecasts != nullptr) {
@@ -384,7 +388,7 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
     answer.planned = best.error();
     return answer;
   }
-  take_out_prices(*best);
+  take_out_weights(*best, lead_seconds(state, wanted.model, nullptr));
   for (const plan_stage& stage : best->planned.stages) {
     const member& who = *best->among[stage.node].who;
     answer.stages.push_back({who.node, who.advert.name, stage, who.advert.ask_ppm});

@@ -116,6 +116,7 @@ struct pathfinder_state {
     std::chrono::nanoseconds allowed{0}; ///< for a token, by its deadline; 0: it has none
     bool in_a_hurry{false};              ///< that is less than limits::hurry_factor times its plan
     std::vector<place> path;             ///< empty: none yet
+    std::vector<double> on_ways;         ///< of each stage, as was expected when the path was given
     /// Stages that were told of the request and not yet to forget it.
     std::set<std::pair<node_id, layer_index>> opened;
     std::map<node_id, std::uint32_t> avoid; ///< node, and the tick from which it is asked again
@@ -132,9 +133,10 @@ struct pathfinder_state {
   members_view members;
   holder_index holders; ///< of these members
   standing trusted;
-  fault_memory faults;            ///< of stages, over requests
-  seen_speeds speeds;             ///< of nodes, over requests
-  observed_reputation reputation; ///< likewise
+  fault_memory faults;                            ///< of stages, over requests
+  seen_speeds speeds;                             ///< of nodes, over requests
+  observed_reputation reputation;                 ///< likewise
+  std::map<digest, smoothed_median> lead_seconds; ///< of a token, alone; of each model
   std::set<node_id> lacking_admission;
   std::map<request_id, watched> requests;
   load_orders loads;

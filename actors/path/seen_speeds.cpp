@@ -7,22 +7,23 @@
 
 namespace ovir::actors {
 
-std::vector<std::optional<double>> without_ways(std::span<const std::chrono::nanoseconds> took,
-                                                std::span<const double> to_lead,
-                                                std::span<const double> between) {
-  std::vector<std::optional<double>> seconds;
-  for (std::size_t i = 0; i < took.size(); ++i) {
+std::vector<double> seconds_on_ways(std::span<const double> to_lead,
+                                    std::span<const double> between) {
+  std::vector<double> seconds;
+  for (std::size_t i = 0; i < to_lead.size(); ++i) {
     const bool first = i == 0;
-    const bool last = i + 1 == took.size();
+    const bool last = i + 1 == to_lead.size();
     const double in = first ? to_lead[i] : between[i - 1];
     const double out = last ? to_lead[i] : between[i];
     const double told = (last ? 0 : to_lead[i + 1]) - (first ? 0 : to_lead[i - 1]);
-    const double all = std::chrono::duration<double>(took[i]).count();
-    const double computed = all - (in + out + told) / 2;
-    seconds.push_back(computed < all * limits::seen_share_min ? std::nullopt
-                                                              : std::optional{computed});
+    seconds.push_back((in + out + told) / 2);
   }
   return seconds;
+}
+
+std::optional<double> without_ways(double took, double on_ways) noexcept {
+  const double computed = took - on_ways;
+  return computed < took * limits::seen_share_min ? std::nullopt : std::optional{computed};
 }
 
 void seen_speeds::add(const node_id& node, double speed, double word, time_point now) {

@@ -13,13 +13,14 @@
 
 namespace ovir::actors {
 
-/// Seconds that each stage computed for a step, of what it was seen to take (`steps_seen`): less
-/// the ways to it and from it, and the news' ways to the lead. None where less than
-/// limits::seen_share_min of it is left: ways say nothing so exact of computing. `to_lead`: round
-/// trips in seconds, of each stage; `between`: of each stage and the next one.
-[[nodiscard]] std::vector<std::optional<double>>
-without_ways(std::span<const std::chrono::nanoseconds> took, std::span<const double> to_lead,
-             std::span<const double> between);
+/// Seconds for which a step of each stage (`steps_seen`) was on its way: to it, from it, and the
+/// news of it to the lead. `to_lead`: round trips in seconds, of each stage; `between`: of each
+/// stage and the next one.
+[[nodiscard]] std::vector<double> seconds_on_ways(std::span<const double> to_lead,
+                                                  std::span<const double> between);
+/// Seconds that a stage computed, of what its step took. None where less than
+/// limits::seen_share_min of it is left: ways say nothing so exact of computing.
+[[nodiscard]] std::optional<double> without_ways(double took, double on_ways) noexcept;
 
 /// How fast nodes were seen to decode, in weight bytes per second, by those before and behind them
 /// on this scheduler's paths. From limits::speed_seen_min steps on that counts instead of what a

@@ -89,6 +89,8 @@ struct steps_seen {
   request_id request;
   layer_places path;
   std::vector<std::chrono::nanoseconds> took; ///< of each of these
+  /// What the lead itself took from an answer to the next step; 0: it is not known.
+  std::chrono::nanoseconds lead{0};
 };
 using path_provider = caf::typed_actor<caf::reacts_to<watch_path>, caf::reacts_to<path_trouble>,
                                        caf::reacts_to<steps_seen>>;

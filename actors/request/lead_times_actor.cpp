@@ -59,7 +59,8 @@ void tell_seen(lead_pointer self) {
         std::max_element(times->begin(), times->end()) - times->begin())};
     tell_pace(self, *times);
     self->send(state.environment.paths,
-               steps_seen{state.request, path_now(state), std::move(*times)});
+               steps_seen{state.request, path_now(state), std::move(*times),
+                          state.times.stages.lead().value_or(std::chrono::nanoseconds{0})});
   }
 }
 

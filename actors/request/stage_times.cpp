@@ -7,6 +7,9 @@
 namespace ovir::actors {
 
 void stage_times::fed(epoch driver, position length, std::uint32_t stages, time_point now) {
+  if (answered_ && driver == driver_ && length == length_ + 1) {
+    lead_ = now - *answered_;
+  }
   if (!tells_time(length)) {
     return; // what stages say of the step before may still come
   }

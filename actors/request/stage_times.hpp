@@ -22,6 +22,8 @@ public:
   /// A step of one position that brings `length` was sent to the first of `stages`. Only those of
   /// which stages tell their times count (`tells_time`); what came of an earlier one is dropped.
   void fed(epoch driver, position length, std::uint32_t stages, time_point now);
+  /// What the lead took, before the latest `fed`, from an answer that counted to the next step.
+  [[nodiscard]] std::optional<nanoseconds> lead() const noexcept { return lead_; }
   /// The stage says that it has computed it, `held` after what it needs had come.
   void computed(epoch driver, stage_index stage, position length, nanoseconds held, time_point now);
   /// The answer of the last stage is here.
@@ -45,6 +47,7 @@ private:
   time_point fed_{};
   std::vector<std::optional<seen>> stages_;
   std::optional<time_point> answered_;
+  std::optional<nanoseconds> lead_;
 };
 
 } // namespace ovir::actors

@@ -42,6 +42,9 @@ inline constexpr std::uint32_t speed_tries_max = 6; // waits are doubled so ofte
 // Each other request makes a step on a node longer by this share of it: measured with one to four
 // requests on two nodes (docs/PERFORMANCE.md), 0.1 to 0.3.
 inline constexpr double sharing_cost = 0.25;
+// Running requests of which a scheduler says anew what it expects of them when another joins them
+// on a node, or leaves.
+inline constexpr std::size_t forecasts_renewed_max = 64;
 // A node of which so many steps were seen comes back to no more than their mean, which counts for
 // twice as much after each of these in which it is not seen.
 inline constexpr std::uint32_t speed_usual_steps = 64;

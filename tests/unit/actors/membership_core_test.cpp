@@ -248,19 +248,29 @@ TEST_F(membership_unit, tells_on_only_whom_it_reached) {
 
 TEST_F(membership_unit, measures_round_trips) {
   (void)meet(ann, "a");
-  std::optional<ping> asked;
-  while (!asked) {
-    for (const auto& m : said(pass(25ms), ann.id())) {
-      if (const auto* p = std::get_if<ping>(&m.body)) {
-        asked = *p;
+  const auto answer_after = [&](std::chrono::milliseconds time) {
+    std::optional<ping> asked;
+    while (!asked) {
+      for (const auto& m : said(pass(25ms), ann.id())) {
+        if (const auto* p = std::get_if<ping>(&m.body)) {
+          asked = *p;
+        }
       }
     }
+    now += time;
+    const auto before = core.find(ann.id())->rtt;
+    (void)hear(ann, ping_answer{asked->nonce + 1});
+    EXPECT_EQ(core.find(ann.id())->rtt, before) << "not its answer";
+    (void)hear(ann, ping_answer{asked->nonce});
+    return core.find(ann.id())->rtt;
+  };
+  EXPECT_EQ(answer_after(8ms), 8000us);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(answer_after(i == 2 ? 100ms : 8ms), 8000us) << "one that is late says nothing";
   }
-  now += 8ms;
-  (void)hear(ann, ping_answer{asked->nonce + 1}); // not its answer
-  EXPECT_EQ(core.find(ann.id())->rtt, std::nullopt);
-  (void)hear(ann, ping_answer{asked->nonce});
-  EXPECT_EQ(core.find(ann.id())->rtt, 8000us);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(answer_after(20ms), i < 2 ? 8000us : 20000us) << i;
+  }
 }
 
 TEST_F(membership_unit, who_does_not_answer_is_suspected_then_dead_and_others_are_asked) {

@@ -114,23 +114,20 @@ TEST_F(speeds_seen, are_remembered_of_so_many_nodes) {
   EXPECT_TRUE(seen_.believed(seen_node(1), word, now));
 }
 
-// A step of 12, 20 and 13 ms; stages 2, 4 and 6 ms from the lead and 8 and 10 ms from each other
-// and back.
-TEST(ways, are_taken_off_what_stages_were_seen_to_take) {
-  const std::vector<std::chrono::nanoseconds> took{12ms, 20ms, 13ms};
+// Stages 2, 4 and 6 ms from the lead and 8 and 10 ms from each other and back.
+TEST(ways, are_counted_to_stages_from_them_and_to_the_lead) {
   const std::vector<double> to_lead{2e-3, 4e-3, 6e-3};
   const std::vector<double> between{8e-3, 10e-3};
-  const auto seconds = without_ways(took, to_lead, between);
+  const auto seconds = seconds_on_ways(to_lead, between);
   ASSERT_EQ(seconds.size(), 3U);
-  EXPECT_NEAR(*seconds[0], 12e-3 - (2e-3 + 8e-3 + 4e-3) / 2, 1e-9);
-  EXPECT_NEAR(*seconds[1], 20e-3 - (8e-3 + 10e-3 + 6e-3 - 2e-3) / 2, 1e-9);
-  EXPECT_NEAR(*seconds[2], 13e-3 - (10e-3 + 6e-3 - 4e-3) / 2, 1e-9);
+  EXPECT_NEAR(seconds[0], (2e-3 + 8e-3 + 4e-3) / 2, 1e-9);
+  EXPECT_NEAR(seconds[1], (8e-3 + 10e-3 + 6e-3 - 2e-3) / 2, 1e-9);
+  EXPECT_NEAR(seconds[2], (10e-3 + 6e-3 - 4e-3) / 2, 1e-9);
 }
 
-TEST(ways, that_are_nearly_all_of_it_leave_nothing_to_learn) {
-  const std::vector<std::chrono::nanoseconds> took{10ms};
-  EXPECT_EQ(without_ways(took, std::vector<double>{1.0}, {})[0], std::nullopt);
-  EXPECT_TRUE(without_ways(took, std::vector<double>{4e-3}, {})[0]);
+TEST(ways, that_are_nearly_all_of_a_step_leave_nothing_to_learn) {
+  EXPECT_EQ(without_ways(10e-3, 1.0), std::nullopt);
+  EXPECT_NEAR(without_ways(10e-3, 4e-3).value_or(0), 6e-3, 1e-9);
 }
 
 } // namespace

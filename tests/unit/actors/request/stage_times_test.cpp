@@ -34,6 +34,17 @@ TEST_F(times_of_stages, are_what_their_neighbours_saw) {
   EXPECT_EQ(seen_.take(), times{}) << "each step counts once";
 }
 
+TEST_F(times_of_stages, and_the_leads_own_is_from_an_answer_to_the_next_step) {
+  seen_.fed(driver, length, 1, at(0ms));
+  seen_.answered(driver, length, at(20ms));
+  EXPECT_EQ(seen_.lead(), std::nullopt);
+  seen_.fed(driver, length + 2, 1, at(22ms)); // after one that was guessed
+  seen_.fed(epoch{4}, length + 1, 1, at(22ms));
+  EXPECT_EQ(seen_.lead(), std::nullopt);
+  seen_.fed(driver, length + 1, 1, at(23ms));
+  EXPECT_EQ(seen_.lead(), 3ms);
+}
+
 TEST_F(times_of_stages, do_not_follow_from_what_a_stage_says_of_itself) {
   for (const auto lie : {0ms, 8ms, 16ms}) {
     seen_.fed(driver, length, 3, at(0ms));
