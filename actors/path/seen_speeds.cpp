@@ -37,7 +37,7 @@ void seen_speeds::add(const node_id& node, double speed, double word, time_point
   }
   record& r = nodes_[node];
   if (r.steps >= limits::speed_seen_min && is_due(r, now)) {
-    if (2 * speed < goal_of(r, word, now)) {
+    if (speed * limits::speed_try_factor < word * best_share_) {
       r.tries = std::min(r.tries + 1, limits::speed_tries_max);
     } else {
       r.tries = 0;
@@ -52,7 +52,7 @@ void seen_speeds::add(const node_id& node, double speed, double word, time_point
   best_share_ = 0;
   for (const auto& [who, one] : nodes_) {
     if (one.steps >= limits::speed_seen_min) {
-      best_share_ = std::max(best_share_, *one.speed.value() / one.word);
+      best_share_ = std::max(best_share_, one.usual / one.word);
     }
   }
 }
@@ -69,25 +69,15 @@ std::optional<double> seen_speeds::believed(const node_id& node, double word,
   }
   const record& r = found->second;
   const double seen = *r.speed.value();
-  const double goal = goal_of(r, word, now);
+  const double best = word * best_share_;
+  if (seen < best && is_due(r, now)) {
+    return best;
+  }
+  const double goal = r.steps < limits::speed_usual_steps ? best : std::min(best, r.usual);
   const std::chrono::duration<double> age = now - r.last;
   const double nearer =
       std::exp2(std::max(age / std::chrono::duration<double>(limits::speed_seen_fades), 0.0));
-  if (seen < goal) {
-    return is_due(r, now) ? goal : std::min(goal, seen * nearer);
-  }
-  return std::max(goal, seen / nearer);
-}
-
-double seen_speeds::goal_of(const record& r, double word, time_point now) const {
-  const double goal = word * best_share_;
-  if (r.steps < limits::speed_usual_steps) {
-    return goal;
-  }
-  const std::chrono::duration<double> age = now - r.last;
-  const double doubled =
-      std::exp2(std::max(age / std::chrono::duration<double>(limits::speed_usual_doubles), 0.0));
-  return std::min(goal, r.usual * doubled);
+  return seen < goal ? std::min(goal, seen * nearer) : std::max(goal, seen / nearer);
 }
 
 bool seen_speeds::is_due(const record& r, time_point now) {

@@ -27,10 +27,11 @@ namespace ovir::actors {
 /// node says of itself. What is seen is less than what nodes measure alone, by a share that is much
 /// the same for all: a node that is not seen any more slowly comes back to its word times the best
 /// share there is, twice nearer every limits::speed_seen_fades, and after the first of these
-/// altogether, so that one that was slow gets another try: after two of them where that was slow as
-/// well, after four, and so on (limits::speed_tries_max). Once it was seen often, it comes back to
-/// no more than what was usual of it (limits::speed_usual_steps), so that a word that is too high
-/// gains nothing. At most limits::speeds_seen_max nodes are remembered. Pure: times are handed in.
+/// altogether, so that one that was slow gets another try; after two of them where that did not
+/// come near it, after four, and so on (limits::speed_tries_max). Between tries a node that was
+/// seen often comes back to no more than what is usual of it (limits::speed_usual_steps): a word
+/// that is too high gains nothing. At most limits::speeds_seen_max nodes are remembered. Pure:
+/// times are handed in.
 class seen_speeds {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -54,10 +55,9 @@ private:
     double usual{0}; ///< of many steps
     double word{0};
     std::uint32_t steps{0}; ///< up to limits::speed_usual_steps
-    std::uint32_t tries{0}; ///< in a row, after which it was as slow as before
+    std::uint32_t tries{0}; ///< in a row, after which it was slower than it says
     time_point last;
   };
-  [[nodiscard]] double goal_of(const record& r, double word, time_point now) const;
   [[nodiscard]] static bool is_due(const record& r, time_point now);
   std::map<node_id, record> nodes_;
   double best_share_{0}; ///< of these, seen by their words; 0: none counts yet

@@ -45,10 +45,10 @@ inline constexpr double sharing_cost = 0.25;
 // Running requests of which a scheduler says anew what it expects of them when another joins them
 // on a node, or leaves.
 inline constexpr std::size_t forecasts_renewed_max = 64;
-// A node of which so many steps were seen comes back to no more than their mean, which counts for
-// twice as much after each of these in which it is not seen.
+// A node of which so many steps were seen comes back to no more than their mean, but for a try:
+// that is in vain where it is so many times slower than its word promises.
 inline constexpr std::uint32_t speed_usual_steps = 64;
-inline constexpr std::chrono::seconds speed_usual_doubles{3'600};
+inline constexpr double speed_try_factor = 1.25;
 // What a scheduler remembers of nodes on its paths: so many, of each the latest steps that told
 // their times, and how long it was there. Before anything was seen of a node, half of so many steps
 // were in time, and it was there for so long.

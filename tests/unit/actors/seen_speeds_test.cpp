@@ -76,9 +76,15 @@ TEST_F(speeds_seen, come_back_as_near_to_the_word_as_others_are) {
 TEST_F(speeds_seen, come_back_to_what_was_usual_of_a_node_that_boasts) {
   see(seen_node(2), word, 20);
   see(1e8, limits::speed_usual_steps);
-  EXPECT_NEAR(*seen_.believed(node_, word, at(limits::speed_seen_fades)), 1e8, 0.05e8);
-  EXPECT_NEAR(*seen_.believed(node_, word, at(limits::speed_usual_doubles)), 2e8, 0.05e8)
-      << "it is tried again one day";
+  auto when = 0s;
+  for (std::uint32_t tries = 0; tries <= limits::speed_tries_max; ++tries) {
+    const auto wait = limits::speed_seen_fades * (1 << tries);
+    EXPECT_NEAR(*seen_.believed(node_, word, at(when + wait - 1s)), 1e8, 0.05e8);
+    EXPECT_DOUBLE_EQ(*seen_.believed(node_, word, at(when + wait)), word) << "it is tried";
+    when += wait;
+    see(1e8, 1, when);
+  }
+  EXPECT_NEAR(*seen_.believed(node_, word, at(when + limits::speed_seen_fades)), 1e8, 0.05e8);
 }
 
 TEST_F(speeds_seen, are_more_than_the_word_of_a_modest_node) {

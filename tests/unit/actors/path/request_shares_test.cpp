@@ -137,6 +137,23 @@ TEST_F(shares_of_requests, of_one_that_claims_ten_times_its_speed_are_those_of_o
   EXPECT_NEAR(share(0), share(2), 0.05 * share(2));
 }
 
+// With one request at a time the best gets all, and chance says who that is.
+TEST_F(shares_of_requests, one_at_a_time_are_no_more_for_one_that_claims_ten_times_its_speed) {
+  constexpr int trials = 30;
+  add(10 * speed);
+  add();
+  add();
+  double all = 0;
+  for (int i = 0; i < trials; ++i) {
+    seen_ = {};
+    reputation_ = {};
+    run(10min, 1);
+    run(1h, 1);
+    all += share(0);
+  }
+  EXPECT_LT(all / trials, 1.05 / 3);
+}
+
 TEST_F(shares_of_requests, of_one_that_is_late_fall_and_are_earned_back) {
   add();
   add();
