@@ -16,25 +16,33 @@ using namespace std::chrono_literals;
 constexpr std::chrono::seconds settle_wait{75};
 constexpr std::chrono::seconds last_answers_wait{90};
 constexpr std::chrono::seconds talk_every{10};
+/// For four or five of the eight layers of the model that drills with placement use, and requests.
+constexpr int placed_memory_mib = 48;
 
 class run_of_chaos {
 public:
   explicit run_of_chaos(const chaos_options& options) { report_.options = options; }
 
   chaos_report operator()() {
-    const std::string model = given().model.empty()
-                                  ? make_drill_model((folder() / "drill.gguf").string())
-                                  : given().model;
+    const std::string model =
+        given().model.empty() ? make_drill_model((folder() / "drill.gguf").string(), given().placed)
+                              : given().model;
     say(fmt::format("{} answers of one process with {}", given().answers, model));
     workload_ = make_workload(model, given().answers, given().tokens_max, given().seed);
     const std::uint32_t layers = layers_of(model);
     test::cluster_spec spec;
-    spec.nodes = crew_nodes(model, layers);
+    spec.nodes = given().placed ? placed_crew_nodes(model) : crew_nodes(model, layers);
+    if (given().placed) {
+      spec.limits = fmt::format("memory_mib = {}\n", placed_memory_mib);
+    }
     spec.proxied = true;
     spec.folder = folder();
     test::test_cluster cluster{spec};
     say(fmt::format("seven nodes in {}", folder().string()));
     cluster.start();
+    if (given().placed) {
+      wait_for_copies(cluster, layers);
+    }
     warm_up(cluster);
     const auto before = uses_of(cluster);
     harm_and_ask(cluster, layers);
@@ -69,6 +77,23 @@ private:
     }
   }
 
+  // Two holders of every layer: a drill takes only what others hold, too.
+  void wait_for_copies(test::test_cluster& cluster, std::uint32_t layers) const {
+    crew nodes{cluster, layers, true};
+    const auto all_twice = [&] {
+      nodes.look();
+      for (std::size_t i = 0; i < cluster.size(); ++i) {
+        if (!nodes.can_lose(i)) {
+          return false;
+        }
+      }
+      return true;
+    };
+    if (!cluster.wait_until(all_twice, 120s)) {
+      throw std::runtime_error("no second holder of every layer\n" + cluster.last_words());
+    }
+  }
+
   // Every scheduler answers once, so that what is made on first use is there.
   void warm_up(test::test_cluster& cluster) const {
     for (const std::size_t scheduler : cluster.with_role("scheduler")) {
@@ -88,7 +113,7 @@ private:
   }
 
   void harm_and_ask(test::test_cluster& cluster, std::uint32_t layers) {
-    crew nodes{cluster, layers};
+    crew nodes{cluster, layers, given().placed};
     clients load{cluster, workload_, given().clients, given().seed};
     drill_options how;
     how.seed = given().seed;
@@ -150,8 +175,12 @@ private:
 
 chaos_report run_chaos(const chaos_options& options) { return run_of_chaos{options}(); }
 
-std::string make_drill_model(const std::string& path) {
-  const auto made = test::run_ovir({"model", "synth", path, "--layers", "8", "--context", "2048"});
+std::string make_drill_model(const std::string& path, bool large) {
+  std::vector<std::string> words{"model", "synth", path, "--layers", "8", "--context", "2048"};
+  if (large) {
+    words.insert(words.end(), {"--dim", "512", "--ffn", "2048", "--heads", "8", "--kv-heads", "1"});
+  }
+  const auto made = test::run_ovir(words);
   if (made.exit_code != 0) {
     throw std::runtime_error("ovir model synth failed: " + made.err);
   }

@@ -19,6 +19,7 @@ struct chaos_options {
   std::uint32_t answers{16};     ///< different requests
   std::uint32_t tokens_max{200}; ///< of an answer
   std::chrono::milliseconds pause_max{600};
+  bool placed{false};               ///< schedulers say which layers workers hold
   bool soak{false};                 ///< spares two nodes and watches everybody's growth
   std::chrono::seconds warm_up{30}; ///< of a node, before its growth counts
   std::string folder;               ///< kept; empty: a temporary one
@@ -45,8 +46,9 @@ struct chaos_report {
 /// checks every answer and what is left at the end. Throws where the machine does not play along.
 [[nodiscard]] chaos_report run_chaos(const chaos_options& options);
 
-/// Writes the model of 8 layers that drills use where there is no other.
-[[nodiscard]] std::string make_drill_model(const std::string& path);
+/// Writes the model of 8 layers that drills use where there is no other; a larger one, of which a
+/// node's memory can be too small.
+[[nodiscard]] std::string make_drill_model(const std::string& path, bool large = false);
 [[nodiscard]] std::uint32_t layers_of(const std::string& model);
 
 } // namespace ovir::chaos

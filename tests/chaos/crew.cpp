@@ -16,13 +16,21 @@ std::string range(std::uint32_t first, std::uint32_t last) {
   return fmt::format("{}-{}", first, last);
 }
 
-bool holds(const test::cluster_node& node, std::uint32_t layer) {
-  return node.has_role("worker") &&
-         std::any_of(node.parts.begin(), node.parts.end(), [layer](const test::cluster_part& p) {
-           const std::size_t dash = p.layers.find('-');
-           return std::stoul(p.layers.substr(0, dash)) <= layer &&
-                  layer <= std::stoul(p.layers.substr(dash + 1));
-         });
+void add_range(std::uint64_t first, std::uint64_t last, std::set<std::uint32_t>& to) {
+  for (std::uint64_t layer = first; layer <= last; ++layer) {
+    to.insert(static_cast<std::uint32_t>(layer));
+  }
+}
+
+std::set<std::uint32_t> configured_layers(const test::cluster_node& node) {
+  std::set<std::uint32_t> held;
+  if (node.has_role("worker")) {
+    for (const test::cluster_part& p : node.parts) {
+      const std::size_t dash = p.layers.find('-');
+      add_range(std::stoul(p.layers.substr(0, dash)), std::stoul(p.layers.substr(dash + 1)), held);
+    }
+  }
+  return held;
 }
 
 } // namespace
@@ -44,14 +52,28 @@ std::vector<test::cluster_node> crew_nodes(const std::string& model, std::uint32
           {"w5", {"scheduler", "worker"}, {{model, range(quarter + 1, last_quarter)}}}};
 }
 
+std::vector<test::cluster_node> placed_crew_nodes(const std::string& model) {
+  return {{"s1", {"scheduler"}, {{model}}},
+          {"s2", {"scheduler"}, {{model}}},
+          {"w1", {"worker"}, {{model}}},
+          {"w2", {"worker"}, {{model}}},
+          {"w3", {"worker"}, {{model}}},
+          {"w4", {"worker"}, {{model}}},
+          {"w5", {"scheduler", "worker"}, {{model}}}};
+}
+
 bool job_view::needs(std::size_t node) const {
   return lead == node || std::find(path.begin(), path.end(), node) != path.end();
 }
 
-crew::crew(test::test_cluster& cluster, std::uint32_t layers)
-    : cluster_(cluster), layers_(layers), start_at_(cluster.size()), thaw_at_(cluster.size()) {
+crew::crew(test::test_cluster& cluster, std::uint32_t layers, bool placed)
+    : cluster_(cluster), layers_(layers), placed_(placed), held_(cluster.size()),
+      start_at_(cluster.size()), thaw_at_(cluster.size()) {
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     ready_.insert(i);
+    if (!placed_) {
+      held_[i] = configured_layers(cluster_.node(i));
+    }
   }
 }
 
@@ -74,7 +96,7 @@ bool crew::can_lose(std::size_t node) const {
     }
     scheduler = scheduler || cluster_.node(i).has_role("scheduler");
     for (std::uint32_t layer = 0; layer < layers_; ++layer) {
-      held[layer] = held[layer] || holds(cluster_.node(i), layer);
+      held[layer] = held[layer] || held_[i].contains(layer);
     }
   }
   return scheduler && std::all_of(held.begin(), held.end(), [](bool h) { return h; });
@@ -140,7 +162,32 @@ void crew::look() {
       ready_.insert(i);
     }
   }
+  if (placed_) {
+    see_holdings();
+  }
   look_again_ = clock::now() + look_pause;
+}
+
+// What the first scheduler that answers knows of the others.
+void crew::see_holdings() {
+  for (const std::size_t i : ready_) {
+    if (!cluster_.node(i).has_role("scheduler")) {
+      continue;
+    }
+    try {
+      std::vector<std::set<std::uint32_t>> now(cluster_.size());
+      for (const apps::json& n : cluster_.ask(i, "nodes", ask_deadline).at("nodes")) {
+        for (const apps::json& range : n.at("held")) {
+          add_range(range.at("first_layer"), range.at("last_layer"),
+                    now.at(cluster_.index_of(n.value("name", ""))));
+        }
+      }
+      held_ = std::move(now);
+      return;
+    } catch (const std::runtime_error&) { // it is busy, or gone
+      continue;
+    }
+  }
 }
 
 bool crew::sees(std::size_t node, const std::set<std::size_t>& others) const {

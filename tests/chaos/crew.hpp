@@ -17,6 +17,8 @@ namespace ovir::chaos {
 /// and whichever one node is taken, the others hold every layer.
 [[nodiscard]] std::vector<test::cluster_node> crew_nodes(const std::string& model,
                                                          std::uint32_t layers);
+/// The same nodes, whose schedulers say which layers the workers hold.
+[[nodiscard]] std::vector<test::cluster_node> placed_crew_nodes(const std::string& model);
 
 /// A request as its scheduler shows it.
 struct job_view {
@@ -32,7 +34,8 @@ struct job_view {
 /// others come back. The thread of the drill alone uses it.
 class crew {
 public:
-  crew(test::test_cluster& cluster, std::uint32_t layers);
+  /// `placed`: what workers hold is what the cluster says; else what they are configured with.
+  crew(test::test_cluster& cluster, std::uint32_t layers, bool placed = false);
 
   /// They are members that work, as far as the last look could tell.
   [[nodiscard]] const std::set<std::size_t>& ready() const noexcept { return ready_; }
@@ -59,11 +62,14 @@ public:
   [[nodiscard]] std::vector<job_view> jobs() const;
 
 private:
+  void see_holdings();
   [[nodiscard]] bool has_joined(std::size_t node) const;
   [[nodiscard]] bool sees(std::size_t node, const std::set<std::size_t>& others) const;
 
   test::test_cluster& cluster_;
   std::uint32_t layers_;
+  bool placed_;
+  std::vector<std::set<std::uint32_t>> held_; ///< layers, of each node
   std::set<std::size_t> ready_;
   std::vector<std::optional<clock::time_point>> start_at_;
   std::vector<std::optional<clock::time_point>> thaw_at_;

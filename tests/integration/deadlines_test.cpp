@@ -63,7 +63,8 @@ TEST_F(deadlines, lead_past_a_holder_that_became_slow_and_back_when_it_is_no_lon
     return paths.at(0).at("path").at(1).at("name").get<std::string>();
   };
   const auto punctuality = [this](const std::string& name) {
-    for (const plain_json& node : cluster_->ask(0, "reputation").at("nodes")) {
+    const plain_json said = cluster_->ask(0, "reputation");
+    for (const plain_json& node : said.at("nodes")) {
       if (node.at("name") == name) {
         return node.at("punctuality").get<double>();
       }
@@ -75,7 +76,7 @@ TEST_F(deadlines, lead_past_a_holder_that_became_slow_and_back_when_it_is_no_lon
   const std::size_t where = delayed == "right" ? 2 : 3;
   const std::string other = delayed == "right" ? "other" : "right";
   const double before = punctuality(delayed);
-  EXPECT_GT(before, 0.5) << "in time so far";
+  EXPECT_GT(before, 0.5) << cluster_->ask(0, "reputation");
   (void)cluster_->ask(where, "chaos delay " + delayed + " --ms 200");
   for (int i = 0; i < 5; ++i) {
     (void)holder();
@@ -84,7 +85,7 @@ TEST_F(deadlines, lead_past_a_holder_that_became_slow_and_back_when_it_is_no_lon
     EXPECT_EQ(holder(), other) << i;
   }
   const double fallen = punctuality(delayed);
-  EXPECT_LT(fallen, before);
+  EXPECT_LT(fallen, before) << cluster_->ask(0, "reputation");
   (void)cluster_->ask(where, "chaos delay " + delayed + " --ms 0");
   EXPECT_TRUE(cluster_->wait_until([&] { return holder() == delayed; }, std::chrono::minutes{2}));
   EXPECT_TRUE(cluster_->wait_until(

@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   app.add_option("--clients", options.clients, "Requests at once")->check(CLI::Range(1, 64));
   app.add_option("--tokens", options.tokens_max, "Tokens of an answer")->check(CLI::Range(8, 1000));
   app.add_option("--folder", options.folder, "Keeps configurations and logs here");
+  app.add_flag("--placed", options.placed, "Schedulers say which layers the workers hold");
   app.add_flag("--soak", options.soak, "Spares two nodes and watches for growth");
   CLI11_PARSE(app, argc, argv);
   options.length_max = std::chrono::seconds{static_cast<std::int64_t>(minutes * 60)};
