@@ -176,7 +176,8 @@ void crew::see_holdings() {
     }
     try {
       std::vector<std::set<std::uint32_t>> now(cluster_.size());
-      for (const apps::json& n : cluster_.ask(i, "nodes", ask_deadline).at("nodes")) {
+      const apps::json said = cluster_.ask(i, "nodes", ask_deadline);
+      for (const apps::json& n : said.at("nodes")) {
         for (const apps::json& range : n.at("held")) {
           add_range(range.at("first_layer"), range.at("last_layer"),
                     now.at(cluster_.index_of(n.value("name", ""))));

@@ -103,6 +103,20 @@ TEST(chaos, loses_no_stream_and_changes_no_byte) {
   std::cout << report.table();
 }
 
+TEST(chaos, loses_no_stream_where_the_cluster_says_who_holds_what) {
+  chaos_options options;
+  options.seed = seed_of_today() + 2;
+  options.kills = 30;
+  options.length_max = 40s;
+  options.answers = 8;
+  options.pause_max = 300ms;
+  options.placed = true;
+  const chaos_report report = run_chaos(options);
+  EXPECT_TRUE(report.good()) << "OVIR_SEED=" << options.seed << "\n" << report.table();
+  EXPECT_GT(report.done.kills, 0U);
+  std::cout << report.table();
+}
+
 TEST(chaos, leaves_nodes_as_small_as_they_were) {
   chaos_options options;
   options.seed = seed_of_today() + 1;
