@@ -68,6 +68,7 @@ link_table::effects link_table::connected(const peer_info& peer) {
 
 void link_table::add_control(const peer_info& peer, const std::string& address, effects& out) {
   entry& e = nodes_[peer.node];
+  drop_earlier_lives(peer, e, out);
   if (!peer.incoming) {
     // Dialled under two addresses. One that is complete carries something already.
     const auto mine =
@@ -83,7 +84,7 @@ void link_table::add_control(const peer_info& peer, const std::string& address, 
       }
       e.lines.erase(mine);
     }
-    e.lines.push_back({peer.connection, true});
+    e.lines.push_back({peer.connection, true, peer.life});
     out.push_back({link_effect::action::dial_data, peer.node, peer.connection, address, {}});
     return;
   }
@@ -91,7 +92,7 @@ void link_table::add_control(const peer_info& peer, const std::string& address, 
     out.push_back(close(peer.node, peer.connection, "there are links enough between us"));
     return;
   }
-  e.lines.push_back({peer.connection, false});
+  e.lines.push_back({peer.connection, false, peer.life});
   if (const auto early = std::exchange(e.early_data, {})) {
     e.lines.back().data = early;
     e.lines.back().complete = true;
@@ -101,7 +102,7 @@ void link_table::add_control(const peer_info& peer, const std::string& address, 
 void link_table::add_data(const peer_info& peer, effects& out) {
   entry& e = nodes_[peer.node];
   for (auto l = e.lines.rbegin(); l != e.lines.rend(); ++l) {
-    if (peer.incoming ? !l->ours && !l->data : l->data == peer.connection) {
+    if (peer.incoming ? !l->ours && !l->data && l->life == peer.life : l->data == peer.connection) {
       l->data = peer.connection;
       l->complete = !OVIR_MUTANT("link_forgets_its_data") || l->ours;
       return;
@@ -208,6 +209,20 @@ void link_table::drop_older(const node_id& node, entry& e, const line& kept, eff
       close_line(node, l, out);
     }
     return loses;
+  });
+}
+
+void link_table::drop_earlier_lives(const peer_info& peer, entry& e, effects& out) {
+  std::erase_if(e.lines, [&](const line& l) {
+    const bool over = l.life != peer.life && !OVIR_MUTANT("link_outlives_its_peer");
+    if (over) {
+      close_line(peer.node, l, out);
+      if (e.used_control == l.control) {
+        e.used_control.reset();
+        out.push_back({link_effect::action::down, peer.node, {}, {}, "it was started again"});
+      }
+    }
+    return over;
   });
 }
 

@@ -31,7 +31,8 @@ struct link_effect {
 /// connection its opener dials once the control connection stands: both or none. Two nodes may open
 /// lines to each other at once; both then keep what the lower key opened, and use whichever is
 /// complete until then. Of two lines opened by the same side the newer counts, because its opener
-/// dials again only when it has lost the older. Connections that are of no use are closed, so that
+/// dials again only when it has lost the older; a line to the peer's next process replaces all
+/// others aloud. Connections that are of no use are closed, so that
 /// neither side holds what the other has forgotten.
 class link_table {
 public:
@@ -75,7 +76,8 @@ public:
 private:
   struct line {
     connection_id control;
-    bool ours{false}; ///< this node opened it
+    bool ours{false};      ///< this node opened it
+    std::uint64_t life{0}; ///< of the peer's process
     std::optional<connection_id> data{};
     bool complete{false};   ///< `data` stands
     std::uint32_t ticks{0}; ///< for which it has been complete
@@ -94,6 +96,8 @@ private:
   void add_control(const peer_info& peer, const std::string& address, effects& out);
   void add_data(const peer_info& peer, effects& out);
   void settle(const node_id& node, const std::string& reason, effects& out);
+  /// Of lines to a process of the peer that is over.
+  static void drop_earlier_lives(const peer_info& peer, entry& e, effects& out);
   static void drop_older(const node_id& node, entry& e, const line& kept, effects& out);
   static void close_line(const node_id& node, const line& l, effects& out);
   [[nodiscard]] const line* best(const node_id& node, const entry& e) const;

@@ -58,6 +58,7 @@ struct peer_info {
   role_set roles;      ///< what it was admitted as
   std::string address; ///< where it says it listens; empty for a client
   bool incoming{false};
+  std::uint64_t life{0}; ///< `network_identity::life` of the other side
 };
 
 /// What a peer says of itself before it is admitted. Its key is proven already.
@@ -70,6 +71,7 @@ struct peer_hello {
   std::vector<std::byte> token; ///< a join token's bytes; may be empty
   bool token_bound{false};      ///< it signed this very connection together with the token
   bool incoming{false};
+  std::uint64_t life{0}; ///< `network_identity::life`
 };
 
 /// What a node does with connections. Called on the network's threads, for one connection in order;
@@ -94,6 +96,8 @@ struct network_identity {
   std::string address; ///< as others can reach it; empty for a client
   role_set roles;
   std::vector<std::byte> token;
+  /// Drawn when the process starts: connections of two lives are never of one link. 0: a client.
+  std::uint64_t life{0};
 };
 
 class network {

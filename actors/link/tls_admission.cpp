@@ -428,9 +428,10 @@ result<void> tls_admission::judge(const link_hello& hello) {
   OVIR_ASSIGN(const bool bound, token_bound(hello));
   peer_.kind = hello.kind;
   peer_.address = hello.address;
-  OVIR_ASSIGN(peer_.roles,
-              host_.handler.admit(peer_hello{peer_.node, hello.kind, hello.cluster, hello.address,
-                                             hello.roles, hello.token, bound, peer_.incoming}));
+  peer_.life = hello.life;
+  OVIR_ASSIGN(peer_.roles, host_.handler.admit(peer_hello{peer_.node, hello.kind, hello.cluster,
+                                                          hello.address, hello.roles, hello.token,
+                                                          bound, peer_.incoming, hello.life}));
   return place_.admitted(peer_.node, peer_.kind);
 }
 

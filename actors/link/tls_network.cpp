@@ -419,6 +419,7 @@ result<std::unique_ptr<tls_network>>
 tls_network::start(const secret_key& key, const tls_options& options, network_handler& handler) {
   link_hello hello;
   hello.roles = options.identity.roles;
+  hello.life = options.identity.life;
   hello.cluster = options.identity.cluster;
   hello.address = options.identity.address;
   hello.token = options.identity.token;

@@ -301,6 +301,33 @@ TEST(link_table, a_line_opened_beside_one_long_known_takes_its_place_aloud) {
   }
 }
 
+// It crashed and is back at once: whatever it did not get of the line before is lost.
+TEST(link_table, a_line_to_the_peers_next_life_takes_every_others_place_aloud) {
+  for (const bool ours : {false, true}) {
+    link_table table{node_named(3)};
+    peer_info earlier = of(1, channel::control, !ours);
+    table.dialled(connection_id{1}, "b:1", earlier.node);
+    (void)table.connected(earlier);
+    if (ours) {
+      (void)table.data_dialled(earlier.node, connection_id{1}, connection_id{2});
+    }
+    (void)table.connected(of(2, channel::data, !ours));
+    ASSERT_TRUE(table.linked(earlier.node));
+    peer_info later = of(3, channel::control, true);
+    later.life = 7;
+    const auto effects = table.connected(later);
+    ASSERT_EQ(effects.size(), 3U);
+    EXPECT_EQ(effects[0].connection, connection_id{1});
+    EXPECT_EQ(effects[1].connection, connection_id{2});
+    EXPECT_EQ(effects[2].what, link_effect::action::down);
+    EXPECT_FALSE(table.linked(earlier.node));
+    peer_info data = of(4, channel::data, true);
+    data.life = 7;
+    ASSERT_EQ(table.connected(data).size(), 1U);
+    EXPECT_EQ(table.way(earlier.node, channel::data), connection_id{4});
+  }
+}
+
 TEST(link_table, half_a_link_is_none) {
   link_table table{node_named(1)};
   (void)table.connected(of(1, channel::control, true));

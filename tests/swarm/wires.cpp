@@ -135,10 +135,11 @@ void wires::admit(const pointer& c, const node_id& expected) {
     hello.token = is.token;
     hello.token_bound = !is.token.empty();
     hello.incoming = incoming;
+    hello.life = is.life;
     return hello;
   };
   const auto info_of = [kind = c->kind](const side& me, const actors::peer_hello& is, role_set as) {
-    return actors::peer_info{me.own, is.node, kind, as, is.address, is.incoming};
+    return actors::peer_info{me.own, is.node, kind, as, is.address, is.incoming, is.life};
   };
   if (!expected.empty() && called.at->self_ != expected) {
     return refuse("another key than the expected one");
