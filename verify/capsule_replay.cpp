@@ -121,17 +121,28 @@ std::optional<receipt_failure> first_of(const receipt& r, std::span<const unit_l
   return std::nullopt;
 }
 
-std::optional<receipt_failure> first_of_last_layer(const receipt& r, segment_state& state,
-                                                   const model_config& config, position first,
-                                                   position end, std::uint32_t all) {
+// Of every window that ends here, K and V of the layers; they are the model's last layer's unit.
+std::optional<receipt_failure> first_of_kv(const receipt& r, segment_state& state,
+                                           const model_config& config, layer_range layers,
+                                           position first, position end, std::uint32_t all) {
   for (std::uint32_t w = first / window_size; w * window_size < end; ++w) {
     const std::uint32_t positions = positions_of(w, all);
     if (w * window_size + positions > end) {
       break;
     }
-    const layer_index layer = config.layers - 1;
-    if (auto found = differs(r, {w, layer}, kv_digest(state.kv, config, layer, w, positions))) {
-      return found;
+    for (layer_index layer = layers.first; layer < layers.last; ++layer) {
+      const digest computed = kv_digest(state.kv, config, layer, w, positions);
+      if (auto found =
+              layer + 1 == config.layers ? differs(r, {w, layer}, computed) : std::nullopt) {
+        return found;
+      }
+      if (stated_kv(r, {w, layer}) != computed) {
+        return receipt_failure{fmt::format("layer {} over window {}: K and V stated are {}, "
+                                           "computed again {}",
+                                           layer, w, to_hex(stated_kv(r, {w, layer})),
+                                           to_hex(computed)),
+                               signer_of(r, layer), unit_name{w, layer}, std::nullopt};
+      }
     }
   }
   return std::nullopt;
@@ -186,16 +197,31 @@ const node_id& signer_of(const receipt& r, layer_index layer) {
   return r.lead.node;
 }
 
-const digest& stated_output(const receipt& r, unit_name unit) {
+namespace {
+
+const statement& statement_about(const receipt& r, unit_name unit, std::size_t& index) {
   for (const stage_records& stage : r.stages) {
     const layer_range layers = stage.signer.layers;
     if (unit.layer >= layers.first && unit.layer < layers.last) {
       OVIR_CHECK(unit.window < stage.statements.size(), unit.window);
-      return stage.statements[unit.window].units[unit.layer - layers.first];
+      index = unit.layer - layers.first;
+      return stage.statements[unit.window];
     }
   }
   OVIR_CHECK(false, unit.layer);
-  return r.transcript;
+  return r.stages.front().statements.front();
+}
+
+} // namespace
+
+const digest& stated_output(const receipt& r, unit_name unit) {
+  std::size_t index = 0;
+  return statement_about(r, unit, index).units[index];
+}
+
+const digest& stated_kv(const receipt& r, unit_name unit) {
+  std::size_t index = 0;
+  return statement_about(r, unit, index).kv[index];
 }
 
 result<capsule> make_capsule(const receipt& r, std::span<const piece_choice> pieces, const model& m,
@@ -302,10 +328,10 @@ result<std::optional<receipt_failure>> replay_piece(const capsule& c, const caps
       return wrong;
     }
     const position end = first + in.count;
+    if (found wrong = first_of_kv(r, state, config, piece.layers, first, end, r.positions)) {
+      return wrong;
+    }
     if (work->is_last()) {
-      if (found wrong = first_of_last_layer(r, state, config, first, end, r.positions)) {
-        return wrong;
-      }
       if (found wrong =
               first_of_draws(r, *checker, end - in.logit_rows, out.logits, config.vocabulary)) {
         return wrong;

@@ -38,6 +38,8 @@ struct piece_choice {
 /// What the receipt states of a unit: its boundary, or K and V of the model's last layer.
 /// Precondition: the receipt passes `check_receipt` and has this unit.
 [[nodiscard]] const digest& stated_output(const receipt& r, unit_name unit);
+/// What it states of the unit's K and V. Precondition as above.
+[[nodiscard]] const digest& stated_kv(const receipt& r, unit_name unit);
 
 /// Whether every row of a capsule is what its receipt states went in there. Needs no model. A
 /// failure names nobody: who wrote the capsule did not sign it.

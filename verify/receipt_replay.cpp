@@ -37,10 +37,12 @@ const statement* statement_of(const stage_records& stage, std::uint32_t window) 
   return window < stage.statements.size() ? &stage.statements[window] : nullptr;
 }
 
-const digest* stated_unit(const receipt& r, const unit_name& unit) {
+/// From a statement's list with a digest for each layer.
+const digest* stated_in(std::vector<digest> statement::*list, const receipt& r,
+                        const unit_name& unit) {
   const stage_records* const stage = stage_with(r, unit.layer);
   const statement* const s = stage == nullptr ? nullptr : statement_of(*stage, unit.window);
-  return s == nullptr ? nullptr : &s->units[unit.layer - stage->signer.layers.first];
+  return s == nullptr ? nullptr : &(s->*list)[unit.layer - stage->signer.layers.first];
 }
 
 /// What a replay goes through, a chunk after the other.
@@ -71,14 +73,18 @@ public:
     for (const unit_leaf& leaf : step.leaves) {
       out_.units[leaf.unit] = leaf.boundary;
     }
-    if (!last_) {
-      return;
-    }
-    take_logits(in.first + in.count - in.logit_rows, step.logits);
     for (position p = in.first; p < in.first + in.count; p += window_size) {
       const std::uint32_t w = p / window_size;
-      out_.units[{w, config_.layers - 1}] = kv_digest(
-          state.kv, config_, config_.layers - 1, w, std::min(end_ - w * window_size, window_size));
+      const std::uint32_t count = std::min(end_ - w * window_size, window_size);
+      for (layer_index layer = 0; layer < out_.bounds.layers; ++layer) {
+        out_.kv[{w, layer}] = kv_digest(state.kv, config_, layer, w, count);
+      }
+      if (last_) {
+        out_.units[{w, config_.layers - 1}] = out_.kv[{w, config_.layers - 1}];
+      }
+    }
+    if (last_) {
+      take_logits(in.first + in.count - in.logit_rows, step.logits);
     }
   }
 
@@ -188,11 +194,11 @@ std::optional<stated_value> stated_at(const receipt& r, const audit_place& place
   if (s == nullptr) {
     return std::nullopt;
   }
-  if (place.part == audit_part::unit) {
-    return place.at != 0
-               ? std::nullopt
-               : std::optional{stated_value{stage->signer.node,
-                                            s->units[place.layer - stage->signer.layers.first]}};
+  if (place.of_layer()) {
+    const auto& list = place.part == audit_part::kv ? s->kv : s->units;
+    return place.at != 0 ? std::nullopt
+                         : std::optional{stated_value{
+                               stage->signer.node, list[place.layer - stage->signer.layers.first]}};
   }
   if (place.layer + 1 != r.asked.layers || place.at / window_size != place.window) {
     return std::nullopt;
@@ -215,9 +221,10 @@ std::optional<stated_value> stated_at(const receipt& r, const audit_place& place
 }
 
 std::optional<digest> computed_at(const replay_outcome& again, const audit_place& place) {
-  if (place.part == audit_part::unit) {
-    const auto found = again.units.find({place.window, place.layer});
-    return found == again.units.end() ? std::nullopt : std::optional{found->second};
+  if (place.of_layer()) {
+    const auto& all = place.part == audit_part::kv ? again.kv : again.units;
+    const auto found = all.find({place.window, place.layer});
+    return found == all.end() ? std::nullopt : std::optional{found->second};
   }
   if (place.part == audit_part::draw) {
     const auto found = again.draws.find(place.at);
@@ -233,12 +240,27 @@ namespace {
 std::uint32_t right_windows(const receipt& r, const replay_outcome& again, layer_index layer) {
   for (std::uint32_t w = 0; w < again.bounds.windows; ++w) {
     const auto computed = again.units.find({w, layer});
-    const digest* const stated = stated_unit(r, {w, layer});
+    const digest* const stated = stated_in(&statement::units, r, {w, layer});
     if (computed == again.units.end() || stated == nullptr || *stated != computed->second) {
       return w;
     }
   }
   return again.bounds.windows;
+}
+
+/// The first window whose K and V of this layer differ although what comes in does not. K and V of
+/// a window follow from that window's input alone.
+void add_kv_fault(const receipt& r, const replay_outcome& again, layer_index layer,
+                  std::uint32_t sound_inputs, std::vector<stated_fault>& faults) {
+  for (std::uint32_t w = 0; w < sound_inputs; ++w) {
+    const audit_place place{audit_part::kv, w, layer, 0};
+    const auto stated = stated_at(r, place);
+    const auto computed = computed_at(again, place);
+    if (stated && computed && stated->value != *computed) {
+      faults.push_back({place, stated->signer, stated->value, *computed});
+      return;
+    }
+  }
 }
 
 /// The first draw that differs although its inputs do not, or the first token that does not follow.
@@ -278,6 +300,7 @@ std::vector<stated_fault> first_faults(const receipt& r, const replay_outcome& a
         faults.push_back({place, stated->signer, stated->value, *computed});
       }
     }
+    add_kv_fault(r, again, layer, sound, faults);
     if (layer + 1 == r.asked.layers) {
       add_draw_fault(r, again, sound, faults);
     }
@@ -354,6 +377,11 @@ std::optional<stated_fault> find_equivocation(const receipt& a, const receipt& b
           const audit_place place{audit_part::unit, static_cast<std::uint32_t>(w),
                                   one.signer.layers.first + static_cast<layer_index>(i), 0};
           return stated_fault{place, one.signer.node, s.units[i], t.units[i]};
+        }
+        if (s.kv[i] != t.kv[i]) {
+          const audit_place place{audit_part::kv, static_cast<std::uint32_t>(w),
+                                  one.signer.layers.first + static_cast<layer_index>(i), 0};
+          return stated_fault{place, one.signer.node, s.kv[i], t.kv[i]};
         }
       }
       for (std::size_t i = 0; i < s.logits.size(); ++i) {

@@ -33,6 +33,7 @@ struct replay_bounds {
 struct replay_outcome {
   replay_bounds bounds;
   std::map<unit_name, digest> units;    ///< as statements name them: K and V of the last layer
+  std::map<unit_name, digest> kv;       ///< K and V, of every layer
   std::map<position, digest> draws;     ///< logits
   std::map<position, token_id> follows; ///< the token behind a position, by the receipt's sampling
 };

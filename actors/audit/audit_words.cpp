@@ -7,6 +7,8 @@ namespace ovir::actors {
 std::string place_text(const audit_place& place) {
   switch (place.part) {
   case audit_part::unit: return fmt::format("layer {} over window {}", place.layer, place.window);
+  case audit_part::kv:
+    return fmt::format("K and V of layer {} over window {}", place.layer, place.window);
   case audit_part::draw: return fmt::format("the logits of position {}", place.at);
   case audit_part::token: return fmt::format("the token behind position {}", place.at);
   }

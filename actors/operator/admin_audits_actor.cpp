@@ -9,6 +9,7 @@ namespace {
 std::string_view name_of(audit_part part) {
   switch (part) {
   case audit_part::unit: return "unit";
+  case audit_part::kv: return "kv";
   case audit_part::draw: return "logits";
   case audit_part::token: return "token";
   }
@@ -20,7 +21,7 @@ json conviction_json(const conviction_view& view) {
   for (const node_id& node : view.verifiers) {
     verifiers.push_back(to_hex(node));
   }
-  const bool unit = view.place.part == audit_part::unit;
+  const bool unit = view.place.of_layer();
   return {{"node", to_hex(view.node)},
           {"kind", view.kind == conviction_kind::replay ? "replay" : "equivocation"},
           {"part", name_of(view.place.part)},

@@ -99,8 +99,7 @@ result<payments_state::reported> report_of(const conviction& c, const node_id& m
   payments_state::reported out;
   out.about = ledger::about_of(terms_of(r.asked));
   out.what.guilty = c.guilty;
-  out.window =
-      c.place.part == audit_part::unit ? c.place.window : c.place.at / limits::window_positions;
+  out.window = c.place.of_layer() ? c.place.window : c.place.at / limits::window_positions;
   if (c.kind == conviction_kind::replay) {
     out.what.finder = c.verdicts.front().verifier;                    // as each of them says
     OVIR_ASSIGN(const std::vector<std::byte> whole, encode_audit(c)); // as the keeper has it

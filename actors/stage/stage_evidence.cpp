@@ -352,9 +352,10 @@ const digest& stage_evidence::commitment_to(std::uint32_t window) const {
 
 bool stage_evidence::fill(statement& s) {
   for (layer_index l = by_.layers.first; l < by_.layers.last; ++l) {
+    s.kv.push_back(
+        compute::kv_digest(data_->state.kv, bench_->segment->config(), l, s.window, s.positions));
     if (l + 1 == order_.terms.layers) {
-      s.units.push_back(
-          compute::kv_digest(data_->state.kv, bench_->segment->config(), l, s.window, s.positions));
+      s.units.push_back(s.kv.back());
       continue;
     }
     const auto unit = units_.find({s.window, l});

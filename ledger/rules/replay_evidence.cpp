@@ -20,7 +20,7 @@ result<ovir::conviction> conviction_in(std::span<const std::byte> bytes) {
 }
 
 std::uint32_t window_of(const audit_place& place) {
-  return place.part == audit_part::unit ? place.window : place.at / limits::window_positions;
+  return place.of_layer() ? place.window : place.at / limits::window_positions;
 }
 
 result<void> check_verdicts(const convict& x, const ovir::conviction& c,

@@ -4,7 +4,7 @@ using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("ovir::audit_schema");
 
 struct Place {
-  part @0 :UInt8; # 1 unit, 2 draw, 3 token
+  part @0 :UInt8; # 1 unit, 2 draw, 3 token, 4 K and V
   window @1 :UInt32;
   layer @2 :UInt32;
   position @3 :UInt32;

@@ -57,7 +57,7 @@ void write(audit_schema::Conviction::Builder out, const conviction& c) {
 result<audit_place> read(audit_schema::Place::Reader in) {
   audit_place place;
   place.part = static_cast<audit_part>(in.getPart());
-  if (in.getPart() < 1 || in.getPart() > 3) {
+  if (in.getPart() < 1 || in.getPart() > 4) {
     return fail(errc::unsupported, "part {} of a receipt is not known to this version",
                 in.getPart());
   }

@@ -23,6 +23,7 @@ namespace ovir {
 
 enum class audit_part : std::uint8_t {
   unit = 1,  ///< output of a layer over a window
+  kv = 4,    ///< K and V of a layer over a window
   draw = 2,  ///< the raw logits of a position
   token = 3, ///< the token that follows from them
 };
@@ -32,7 +33,12 @@ struct audit_place {
   audit_part part{audit_part::unit};
   std::uint32_t window{0};
   layer_index layer{0}; ///< of a draw or token: the model's last
-  position at{0};       ///< of a draw or token; of a unit 0
+  position at{0};       ///< of a draw or token; else 0
+
+  /// Of what a layer makes of a window.
+  [[nodiscard]] bool of_layer() const noexcept {
+    return part == audit_part::unit || part == audit_part::kv;
+  }
 
   friend bool operator==(const audit_place&, const audit_place&) = default;
   friend auto operator<=>(const audit_place&, const audit_place&) = default;

@@ -155,6 +155,7 @@ std::vector<std::byte> write(const unit_opening& o) {
     out.setProof(data_of(o.proof));
     out.setStatementPath(data_of(std::span<const digest>{o.statement_path}));
     out.setOutput(data_of(o.output));
+    out.setKv(data_of(o.kv));
     out.setUnitPath(data_of(std::span<const digest>{o.unit_path}));
   });
 }
@@ -177,6 +178,7 @@ result<unit_opening> read_opening(Opening::Reader from, std::size_t) {
   OVIR_ASSIGN(o.proof, fixed<signature>(from.getProof(), "a signature"));
   OVIR_ASSIGN(o.statement_path, fixed_list<digest>(from.getStatementPath(), "a path"));
   OVIR_ASSIGN(o.output, fixed<digest>(from.getOutput(), "an output"));
+  OVIR_ASSIGN(o.kv, fixed<digest>(from.getKv(), "a digest of K and V"));
   OVIR_ASSIGN(o.unit_path, fixed_list<digest>(from.getUnitPath(), "a path"));
   if (o.statement_path.size() > limits::tree_depth_max ||
       o.unit_path.size() > limits::tree_depth_max) {
@@ -231,11 +233,13 @@ result<unit_opening> open_unit(const receipt& r, std::uint32_t window, layer_ind
   }
   std::vector<digest> units;
   for (std::size_t i = 0; i < s.units.size(); ++i) {
-    units.push_back(unit_leaf_digest(
-        window, found->signer.layers.first + static_cast<layer_index>(i), s.positions, s.units[i]));
+    units.push_back(unit_leaf_digest(window,
+                                     found->signer.layers.first + static_cast<layer_index>(i),
+                                     s.positions, s.units[i], s.kv[i]));
   }
   const std::size_t index = layer - found->signer.layers.first;
   o.output = s.units[index];
+  o.kv = s.kv[index];
   o.unit_path = tree_proof(units, index);
   return o;
 }
@@ -260,7 +264,7 @@ result<void> check_opening(const compact_receipt& c, const unit_opening& o) {
     return fail(errc::digest_mismatch, "layer {} is not of stage {}", o.layer, o.stage);
   }
   const digest leaf =
-      unit_leaf_digest(o.statement.window, o.layer, o.statement.positions, o.output);
+      unit_leaf_digest(o.statement.window, o.layer, o.statement.positions, o.output, o.kv);
   if (root_from_proof(leaf, o.layer - layers.first, layers.size(), o.unit_path) !=
       o.statement.units_root) {
     return fail(errc::digest_mismatch, "layer {} of window {} is not what was stated", o.layer,

@@ -34,6 +34,7 @@ struct unit_opening {
   signature proof;                    ///< under the statement
   std::vector<digest> statement_path; ///< to the history of the stage's last; empty for that one
   digest output;
+  digest kv;
   std::vector<digest> unit_path;
 
   friend bool operator==(const unit_opening&, const unit_opening&) = default;

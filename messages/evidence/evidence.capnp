@@ -31,6 +31,7 @@ struct Statement {
   proof @8 :Data;
   received @9 :Data; # signature of a link
   choices @10 :Data; # empty, or a token of 32 bits per digest in logits
+  kv @11 :Data;
 }
 
 struct Link {
@@ -133,4 +134,5 @@ struct Opening {
   statementPath @6 :Data;
   output @7 :Data;
   unitPath @8 :Data;
+  kv @9 :Data;
 }

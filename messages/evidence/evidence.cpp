@@ -60,15 +60,16 @@ digest token_window_digest(std::uint32_t window, std::span<const token_id> ids) 
 }
 
 digest unit_leaf_digest(std::uint32_t window, layer_index layer, std::uint32_t positions,
-                        const digest& output) {
+                        const digest& output, const digest& kv) {
   thread_local short_hasher units{"ovir/statement/v1/unit"}; // one per layer and window
   struct {
     std::uint32_t window;
     std::uint32_t layer;
     std::uint32_t positions;
     digest output;
-  } const fields{window, layer, positions, output};
-  static_assert(sizeof(fields) == 3 * sizeof(std::uint32_t) + digest::size);
+    digest kv;
+  } const fields{window, layer, positions, output, kv};
+  static_assert(sizeof(fields) == 3 * sizeof(std::uint32_t) + 2 * digest::size);
   return units(std::as_bytes(std::span{&fields, 1}));
 }
 
@@ -147,7 +148,7 @@ statement_summary summary_of(const statement& what, const evidence_signer& by,
   growing_tree units;
   for (std::size_t i = 0; i < what.units.size(); ++i) {
     units.add(unit_leaf_digest(what.window, by.layers.first + static_cast<layer_index>(i),
-                               what.positions, what.units[i]));
+                               what.positions, what.units[i], what.kv[i]));
   }
   return {what.window,
           what.positions,
@@ -206,9 +207,9 @@ namespace {
 std::optional<form_fault> find_statement_fault(const stage_records& records, const statement& s,
                                                std::uint32_t model_layers) {
   const evidence_signer& by = records.signer;
-  if (s.units.size() != by.layers.size()) {
-    return form_fault{fmt::format("{} units are stated for layers [{}, {})", s.units.size(),
-                                  by.layers.first, by.layers.last),
+  if (s.units.size() != by.layers.size() || s.kv.size() != by.layers.size()) {
+    return form_fault{fmt::format("{} units, and K and V of {}, are stated for layers [{}, {})",
+                                  s.units.size(), s.kv.size(), by.layers.first, by.layers.last),
                       s.window};
   }
   const bool ends = by.layers.last == model_layers;

@@ -64,6 +64,7 @@ struct statement {
   digest input;               ///< of the boundary, or of the token ids, that came in
   /// Per layer, in order: the digest of its boundary; of the model's last layer, of its K and V.
   std::vector<digest> units;
+  std::vector<digest> kv; ///< per layer, in order: the digest of its K and V of this window
   /// Raw logits that were asked for: of positions [first_draw, first_draw + logits.size()).
   position first_draw{0};
   std::vector<digest> logits;
@@ -129,8 +130,10 @@ struct statement_summary {
 
 /// Token ids of a window, as the first stage takes them in.
 [[nodiscard]] digest token_window_digest(std::uint32_t window, std::span<const token_id> ids);
+/// `output` and `kv`: those of a statement's lists.
 [[nodiscard]] digest unit_leaf_digest(std::uint32_t window, layer_index layer,
-                                      std::uint32_t positions, const digest& output);
+                                      std::uint32_t positions, const digest& output,
+                                      const digest& kv);
 [[nodiscard]] digest draw_leaf_digest(position at, const digest& logits);
 [[nodiscard]] digest choice_leaf_digest(position at, const digest& logits, token_id choice);
 [[nodiscard]] digest commitment_digest(const evidence_terms& terms, const evidence_signer& by,

@@ -32,6 +32,9 @@ result<void> check_statement(const statement& s) {
   for (const token_id choice : s.choices) {
     OVIR_TRY(at_most("a token chosen is", choice, limits::vocabulary_max - 1));
   }
+  if (s.kv.size() != s.units.size()) {
+    return fail(errc::malformed, "K and V of {} layers for {} units", s.kv.size(), s.units.size());
+  }
   if (s.positions == 0 || s.positions > limits::window_positions) {
     return fail(errc::malformed, "a statement about {} positions of a window", s.positions);
   }
@@ -110,6 +113,7 @@ result<statement> read_statement(evidence_schema::Statement::Reader from) {
   s.elapsed_us = from.getElapsedUs();
   OVIR_ASSIGN(s.input, fixed<digest>(from.getInput(), "an input"));
   OVIR_ASSIGN(s.units, fixed_list<digest>(from.getUnits(), "a list of units"));
+  OVIR_ASSIGN(s.kv, fixed_list<digest>(from.getKv(), "a list of K and V"));
   OVIR_ASSIGN(s.logits, fixed_list<digest>(from.getLogits(), "a list of logits"));
   OVIR_ASSIGN(s.choices, fixed_list<token_id>(from.getChoices(), "a list of choices"));
   OVIR_ASSIGN(s.proof, fixed<signature>(from.getProof(), "a signature"));
@@ -162,7 +166,7 @@ std::size_t words_of(const stage_records& records) {
   words += records.commitments.size() * 16;
   words += records.senders.size() * (16 + limits::software_bytes_max / word_bytes);
   for (const statement& s : records.statements) {
-    words += 32 + 4 * (s.units.size() + s.logits.size()) + s.choices.size() / 2 + 1;
+    words += 32 + 4 * (s.units.size() + s.kv.size() + s.logits.size()) + s.choices.size() / 2 + 1;
   }
   return words;
 }
@@ -215,6 +219,7 @@ void write_stage(evidence_schema::Stage::Builder out, const stage_records& recor
     to.setElapsedUs(s.elapsed_us);
     to.setInput(data_of(s.input));
     to.setUnits(data_of(std::span<const digest>{s.units}));
+    to.setKv(data_of(std::span<const digest>{s.kv}));
     to.setLogits(data_of(std::span<const digest>{s.logits}));
     to.setChoices(data_of(std::as_bytes(std::span{s.choices})));
     to.setProof(data_of(s.proof));

@@ -79,6 +79,7 @@ TEST(receipt_golden, what_is_signed_is_joined_as_the_page_says) {
                           .update_u32(1)
                           .update_u32(4)
                           .update(s.units[0])
+                          .update(s.kv[0])
                           .finish();
   const auto draw = [&](std::uint32_t at, const digest& logits) {
     return hasher{"ovir/statement/v1/draw"}.update_u32(at).update(logits).finish();

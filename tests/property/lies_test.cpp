@@ -92,6 +92,25 @@ TEST(lies, each_about_bits_is_found_at_every_place_and_its_author_named) {
   EXPECT_EQ(cases, 81);
 }
 
+TEST(lies, about_k_and_v_are_found_at_every_place_and_their_author_named) {
+  for (layer_index layer = 0; layer < lying_path::layers; ++layer) {
+    for (const position from : places) {
+      const receipt r = path().make({lie::wrong_kv, layer, from});
+      ASSERT_TRUE(form(r).empty()) << form(r).front().what;
+      const auto found = faults(r);
+      ASSERT_EQ(found.size(), 1U) << layer << " " << from;
+      EXPECT_EQ(found[0].signer, path().cast().id(layer / 3));
+      EXPECT_EQ(found[0].place, (audit_place{audit_part::kv, from / 32, layer, 0}));
+      const auto alone = again(r, compute::bounds_of(found[0].place));
+      EXPECT_TRUE(compute::stands_alone(r, alone, found[0].place));
+      EXPECT_EQ(compute::computed_at(alone, found[0].place), found[0].computed);
+      const auto equivocal = compute::find_equivocation(path().make({}), r);
+      ASSERT_TRUE(equivocal);
+      EXPECT_EQ(equivocal->place, found[0].place);
+    }
+  }
+}
+
 TEST(lies, about_logits_name_the_last_stage_and_about_tokens_the_lead) {
   for (const position from : {position{39}, position{50}, position{78}}) {
     const receipt logits = path().make({lie::wrong_logits, 8, from});

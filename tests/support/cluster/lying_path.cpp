@@ -110,9 +110,8 @@ public:
     }
     return all;
   }
-  digest last_layer(std::uint32_t window, std::uint32_t count) {
-    return compute::kv_digest(states_.back().kv, layers_.back()->config(), lying_path::layers - 1,
-                              window, count);
+  digest kv(layer_index layer, std::uint32_t window, std::uint32_t count) {
+    return compute::kv_digest(states_[layer].kv, layers_[layer]->config(), layer, window, count);
   }
 
 private:
@@ -236,7 +235,11 @@ receipt lying_path::make(const told_lie& how) const {
       s.window = w;
       s.positions = positions_of(w, positions);
       for (layer_index l = 3 * i; l < 3 * i + 3; ++l) {
-        s.units.push_back(l + 1 == layers ? path.last_layer(w, s.positions) : units.at({w, l}));
+        s.kv.push_back(path.kv(l, w, s.positions));
+        s.units.push_back(l + 1 == layers ? s.kv.back() : units.at({w, l}));
+        if (how.how == lie::wrong_kv && l == how.layer && w == how.from / window_size) {
+          s.kv.back() = hasher{"ovir/test/kv"}.finish();
+        }
       }
       for (auto at = logits.lower_bound(w * window_size);
            i == 2 && at != logits.end() && at->first < w * window_size + s.positions; ++at) {

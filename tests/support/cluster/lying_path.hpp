@@ -24,6 +24,7 @@ enum class lie : std::uint8_t {
   stale_kv,           ///< a position is computed from the input of the one before
   swapped_positions,  ///< two neighbours exchange their outputs
   uncomputed_claim,   ///< a unit is stated that was never computed, as if it came from a cache
+  wrong_kv,           ///< other K and V are stated than those that were computed with
   wrong_logits,       ///< the last stage states and sends other logits
   wrong_choice,       ///< the last stage chooses another token than that of its highest logit
   wrong_sampling,     ///< the lead, which was sent the logits, takes another token

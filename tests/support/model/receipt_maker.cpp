@@ -81,6 +81,7 @@ stage_records receipt_maker::work_of(const receipt& r, const shape& what, std::u
     s.positions = positions_of(w, r.positions);
     for (layer_index l = from; l < from + what.layers; ++l) {
       s.units.push_back(made_up("boundary", w, l, what.first));
+      s.kv.push_back(made_up("kv", w, l, what.first));
     }
     for (position p = 32 * w; i + 1 == what.stages && p < 32 * w + s.positions; ++p) {
       if (p + 1 >= what.prompt) {
