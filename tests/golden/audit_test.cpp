@@ -32,29 +32,29 @@ TEST(audit_golden, messages_are_these_bytes) {
   const digest name = receipt_digest(bytes);
   const audit_verdict verdict =
       give_verdict(cast.key(3), name, place, some(1), {audit_kernels::avx2, "ovir test"});
-  EXPECT_EQ(to_hex(name), "29b6c88e9e30a555c070081289992262709635c015b2106491647742b004cbf6");
+  EXPECT_EQ(to_hex(name), "ac576265488d948492cbf9b2a3941dc55fdd0715b8ac33113be8d1445936ee9c");
   EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
-            "70acaef98e8b912a8ff0d3843e9cb0e81b2b04f585fbd440b47ef5d6c7b9749d");
+            "1c2498424520740d2a291f2f38b557f3f008e4692d11baa8177155d49a458fb1");
   EXPECT_EQ(named(audit_offer{true, bytes}),
-            "62314c3d8157854977533ff891f15e42824e606edacb38a3778057954444ffd3");
+            "20bac36b8be895278aa06a6f32047244b7e35404092f4855e89266a3bd812e97");
   EXPECT_EQ(named(audit_question{7, place, {audit_kernels::avx2}, bytes}),
-            "846abee394d69b4a292960559ff1eac2640f1c5dc9c3aa6dda541c3b26320ec8");
+            "c3611fdb770bfd6d441b0d84b999a1da33b1dce3e99ca21393bfbf6a3cf7ae03");
   EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "334be0c892b2140616c6a50e02e6406cd4cbebbeed14e0bf24d447480ce5e5f3");
+            "f96d202bc3be6484cbdf93560e70af3459efa05b6747ed624cdf436cdb59be2b");
   conviction c{conviction_kind::replay,
                cast.id(1),
                place,
                some(1),
                {bytes},
                {verdict, give_verdict(cast.key(5), name, place, some(1), {})}};
-  EXPECT_EQ(named(c), "be9a7c899caa0ee707d7a62d0c51222e6d9b094d5099b10b80afa6b40dbdf47d");
+  EXPECT_EQ(named(c), "d682e4524b1b28f8f4380f07bf57494d48047c89268b090b12bb822233e5a781");
   c.admission = admit_fault(cast.key(1), c, audit_fault::hardware);
   EXPECT_EQ(named(audit_accusation{9, c, bytes}),
-            "c41cc73fb35a0d115bf5794bf44900de0414f47eae254377ef9b5fa43885bcfe");
+            "be8277f2c036b47416ae7c2d63823084d8bba39e13c2a5bc57865e0afe8cad9d");
   EXPECT_EQ(named(audit_defence{9, c.admission, {}}),
-            "c96fbe9589af1786c6a0443a87b91c824dc5161ff80545cc0cc8f8b855057ff9");
+            "57bbb1c77130654e689289ea2450a143b000c6340e5366796e679184dca03b65");
   EXPECT_EQ(named(audit_defence{9, {}, verdict}),
-            "4466003337f69581296d4a23b5a598715b3798196ce40be70d4bb629d8184a58");
+            "a61353fcb5eafb2de9c938a3f02251c3b0cf62e081da711d96436c8ba02d2151");
   std::vector<node_id> keys{cast.id(1), cast.id(2)};
   std::sort(keys.begin(), keys.end());
   const audit_known known{true, keys};

@@ -22,9 +22,9 @@ capsule example() {
 
 TEST(capsule_golden, a_capsule_is_these_bytes) {
   const auto bytes = encode_capsule(example());
-  EXPECT_EQ(bytes.size(), 1728U);
+  EXPECT_EQ(bytes.size(), 1808U);
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "f46b4a774d5cdf2186963709a6d4e97c7caa17e5c664266572bf2d97dbd27cbd");
+            "700760555c863ca185a505db7cdf1551db51e07a3a725dfe2770b24f1805159c");
 }
 
 TEST(capsule_golden, the_receipt_and_the_rows_lie_in_it_as_they_are) {

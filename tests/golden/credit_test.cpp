@@ -46,7 +46,7 @@ TEST(golden_credit, an_equivocation_has_this_name) {
       to_bytes(equivocation{terms_of(r.asked), r.stages[1], other.stages[1]});
   EXPECT_EQ(hex(std::span{bytes}.first(2)), "0401");
   EXPECT_EQ(to_hex(evidence_digest(bytes)),
-            "c07d9f8306b65fa50d1caefdcc998c06f976a55ceb1259e75c6da9497784fd9d");
+            "16a7d38b367630be461961de381e9c4c76c3981e702d31a300523561414ac0cb");
   EXPECT_EQ(to_hex(about_of(terms_of(r.asked))),
             "04fa40265bc6ae534b2bd6e42ad111ff2a80e519af1a3d4a1239b935c6a05fc1");
 }

@@ -25,28 +25,28 @@ const receipt& example() {
 
 TEST(receipt_golden, a_receipt_is_these_bytes) {
   const auto bytes = encode_receipt(example());
-  EXPECT_EQ(bytes.size(), 1592U);
+  EXPECT_EQ(bytes.size(), 1672U);
   EXPECT_EQ(hex(std::span{bytes}.first(64)),
-            "00000000c600000000000000050007004f564952524350540100010004000000e803000000000000840300"
+            "00000000d000000000000000050007004f564952524350540100010004000000e803000000000000840300"
             "0000000000204e0000000000001800000007000500");
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "2fdd77e730b7f846513fdc0638e7da666884ad29b77246a34e542aaa83088c75");
+            "ed9ce259351bf62aa9c32bcdf1abdaf6acf9c5678b8fc0f896377e2505d28324");
 }
 
 TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {
   const auto brief = encode_compact(compact(example()).value());
   EXPECT_EQ(brief.size(), 1136U);
   EXPECT_EQ(to_hex(hash_plain(brief)),
-            "ab1e8b901831ada9f48b4aee7d375bc0c51bbc759602afd18c1b9b1d308a3d4d");
+            "cc34f3e0260839411b460faa28d23a1e6a6ca38155b9e5ee7334fa53ea508e53");
   const auto opened = encode_opening(open_unit(example(), 0, 1).value());
   EXPECT_EQ(to_hex(hash_plain(opened)),
-            "1c503b3417cd29af25727457ff6ad9798e29bbd1d95dcacdf9c0f6ffee570939");
+            "9165d98eb0f2092d60dee2f7840d9b5a566f137ba97cd4661083a72320bb8234");
 }
 
 TEST(receipt_golden, a_batch_of_evidence_is_these_bytes) {
   const evidence_batch batch{example().asked.request, example().stages[1], {}};
   EXPECT_EQ(to_hex(hash_plain(encode_evidence(batch))),
-            "53614e5471316e3bff9d3d24902d96fbe30ee48791e11420de2519aa92aeaede");
+            "e711b06336fe4654c9ecd0d9471460073715329ab8ff4be8fbba6e1a2d181df1");
 }
 
 TEST(receipt_golden, the_request_has_this_digest) {

@@ -149,7 +149,7 @@ const tokensIn = (bytes, what) => {
   return tokens;
 };
 
-/// The bytes of choices are written behind those of the logits.
+/// The bytes of K and V are written behind those of the units, choices behind those of the logits.
 const readStatement = (walk, at) => {
   walk.zeros(at * WORD + 12, 4);
   const statement = {
@@ -157,11 +157,14 @@ const readStatement = (walk, at) => {
     computeUs: walk.u64(at, 16), elapsedUs: walk.u64(at, 24),
     input: walk.exactly(at + 4, 32, 'an input'),
     units: digestsOf(walk.data(at + 5, 32 * LIMITS.layers, 'units'), 'units'),
+    kv: digestsOf(walk.data(at + 10, 32 * LIMITS.layers, 'K and V'), 'K and V'),
     logits: digestsOf(walk.data(at + 6, 32 * WINDOW, 'logits'), 'logits'),
     choices: tokensIn(walk.data(at + 9, 4 * WINDOW, 'choices'), 'choices'),
     proof: walk.exactly(at + 7, 64, 'a signature'),
     received: walk.exactly(at + 8, 64, 'a signature of a link'),
   };
+  must(statement.kv.length === statement.units.length,
+       `K and V of ${statement.kv.length} layers for ${statement.units.length} units`);
   must(statement.window < LIMITS.windows && statement.positions > 0 && statement.positions <= WINDOW &&
        statement.firstDraw <= LIMITS.context, `a statement about window ${statement.window}`);
   return statement;
@@ -170,7 +173,7 @@ const readStatement = (walk, at) => {
 const readStage = (walk, at) => ({
   signer: readSigner(walk, walk.struct(at, 1, 2), false),
   commitments: walk.structs(at + 1, 3, 1, LIMITS.windows, 'commitments').map((a) => readCommitment(walk, a)),
-  statements: walk.structs(at + 2, 4, 6, LIMITS.windows, 'statements')
+  statements: walk.structs(at + 2, 4, 7, LIMITS.windows, 'statements')
     .map((a) => readStatement(walk, a)),
   senders: walk.structs(at + 3, 1, 2, LIMITS.senders, 'senders').map((a) => {
     const lead = walk.u32(a, 0) === 0 && walk.u32(a, 4) === 0;

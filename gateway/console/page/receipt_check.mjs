@@ -79,7 +79,7 @@ const commitmentDigest = (terms, by, c, history) => H('ovir/commitment/v1').term
 
 const statementDigest = (committed, s, by, history) => {
   const units = evidenceTree(s.units.map((d, i) =>
-    H('ovir/statement/v1/unit').u32(s.window, by.first + i, s.positions).add(d).end()));
+    H('ovir/statement/v1/unit').u32(s.window, by.first + i, s.positions).add(d).add(s.kv[i]).end()));
   const input = H('ovir/statement/v1/input').add(s.input).add(s.received).end();
   return H('ovir/statement/v1').add(committed).u32(s.window, s.positions).add(input)
     .u32(s.units.length).add(units).u32(s.firstDraw, s.logits.length).add(drawsRoot(s)).add(history)

@@ -111,7 +111,9 @@ computed_receipt::computed_receipt(const receipt_maker& cast, const loaded_model
     stage_records& stage = r.stages[i];
     for (statement& s : stage.statements) {
       for (std::size_t u = 0; u < s.units.size(); ++u) {
-        s.units[u] = walk.output(stage.signer.layers.first + static_cast<layer_index>(u), s);
+        const layer_index layer = stage.signer.layers.first + static_cast<layer_index>(u);
+        s.units[u] = walk.output(layer, s);
+        s.kv[u] = kv_digest(walk.states[layer].kv, config, layer, s.window, s.positions);
       }
       for (digest& d : s.logits) {
         d = logits[next++];
