@@ -15,13 +15,18 @@ namespace ovir::actors {
 
 namespace {
 
-// A file: u32 length and that many bytes of a wire message `adopt` (the request as it was when this
-// lead began), then 40 bytes for each token drawn since: u32 token, u32 check, digest of its
-// logits.
+// A file: u32 length, the digest of what follows, and that many bytes of a wire message `adopt`
+// (the request as it was when this lead began), then 40 bytes for each token drawn since: u32
+// token, u32 check, digest of its logits.
+constexpr std::size_t front_bytes = sizeof(std::uint32_t) + digest::size;
 constexpr std::size_t record_bytes = 40;
 constexpr std::string_view suffix = ".request";
 
 static_assert(std::endian::native == std::endian::little);
+
+digest check_of(std::span<const std::byte> message) {
+  return hasher{"ovir/request-log/v1/request"}.update(message).finish();
+}
 
 std::uint32_t check_of(const drawn_token& drawn) {
   hasher state{"ovir/request-log/v1/token"};
@@ -43,16 +48,21 @@ std::optional<drawn_token> token_from(std::span<const std::byte> record) {
 std::optional<request_log> log_from(const std::string& text) {
   std::span<const std::byte> bytes = std::as_bytes(std::span{text});
   std::uint32_t head = 0;
-  if (bytes.size() < sizeof head) {
+  digest check;
+  if (bytes.size() < front_bytes) {
     return std::nullopt;
   }
   std::memcpy(&head, bytes.data(), sizeof head);
-  bytes = bytes.subspan(sizeof head);
+  std::memcpy(check.bytes.data(), bytes.data() + sizeof head, digest::size);
+  bytes = bytes.subspan(front_bytes);
   if (head > bytes.size()) {
     return std::nullopt;
   }
   // Aligned for the decoder.
   const std::vector<std::byte> message{bytes.begin(), bytes.begin() + head};
+  if (check != check_of(message) && !OVIR_MUTANT("journal_believes_damaged_requests")) {
+    return std::nullopt;
+  }
   auto decoded = decode_wire(message);
   if (!decoded || !std::holds_alternative<wire_adopt>(decoded->body)) {
     return std::nullopt;
@@ -97,9 +107,11 @@ result<std::unique_ptr<journal_entry>> request_journal::begin(const request_log&
   OVIR_ASSIGN(auto file, env_.create(path(log.id)));
   const std::vector<std::byte> message = encode_wire(whole);
   const auto head = static_cast<std::uint32_t>(message.size());
-  std::vector<std::byte> bytes(sizeof head + message.size());
+  const digest check = check_of(message);
+  std::vector<std::byte> bytes(front_bytes + message.size());
   std::memcpy(bytes.data(), &head, sizeof head);
-  std::copy(message.begin(), message.end(), bytes.begin() + sizeof head);
+  std::memcpy(bytes.data() + sizeof head, check.bytes.data(), digest::size);
+  std::copy(message.begin(), message.end(), bytes.begin() + front_bytes);
   OVIR_TRY(file->append(bytes));
   return std::make_unique<journal_entry>(std::move(file));
 }
