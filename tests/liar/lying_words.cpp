@@ -2,9 +2,11 @@
 // (tests/CMakeLists.txt). OVIR_LIE names one way: "other_key", statements by another key than its
 // own; "replayed", the signature of an earlier statement under every later one; "withheld", it
 // computes and states nothing; "forged_timing", everything took a microsecond; "sampling", a lead
-// that draws another token than the one that follows; "choice", a last stage that does.
+// that draws another token than the one that follows; "choice", a last stage that does; "kv", other K
+// and V of the stage's second layer than those it computes with.
 #include "actors/request/draws.hpp"
 #include "actors/stage/stage_evidence.hpp"
+#include "compute/forward/kv_digest.hpp"
 #include "messages/evidence/audit.hpp"
 #include "messages/signing.hpp"
 
@@ -29,6 +31,7 @@ using namespace ovir::actors;
   "_ZN4ovir6actors8draw_allERKSt6vectorISt4byteSaIS2_EEjRKS1_IjSaIjEES8_RNS_7compute7samplerEPN"   \
   "SB_13token_matcherES8_St8optionalIjE"
 
+#define OVIR_KV "_ZN4ovir7compute9kv_digestERNS0_8kv_cacheERKNS0_12model_configEjjj"
 #define OVIR_ADMIT "_ZN4ovir11admit_faultERKNS_10secret_keyERKNS_10convictionENS_11audit_faultE"
 #define OVIR_HIGHEST "_ZN4ovir7compute10highest_ofESt4spanIKfLm18446744073709551615EE"
 
@@ -54,6 +57,10 @@ result<tokens_drawn> lying_draw(const std::vector<std::byte>& frame, position at
                                 std::optional<std::uint32_t> logprobs) __asm__("__wrap_" OVIR_DRAW);
 token_id real_highest(std::span<const float> logits) __asm__("__real_" OVIR_HIGHEST);
 token_id lying_highest(std::span<const float> logits) __asm__("__wrap_" OVIR_HIGHEST);
+digest real_kv(compute::kv_cache& kv, const compute::model_config& config, layer_index layer,
+               std::uint32_t window, std::uint32_t positions) __asm__("__real_" OVIR_KV);
+digest lying_kv(compute::kv_cache& kv, const compute::model_config& config, layer_index layer,
+                std::uint32_t window, std::uint32_t positions) __asm__("__wrap_" OVIR_KV);
 
 /// A liar admits nothing: what it signs when accused is nobody's signature.
 audit_admission lying_admit(const secret_key& key, const conviction& c,
@@ -120,4 +127,13 @@ result<tokens_drawn> lying_draw(const std::vector<std::byte>& frame, position at
 token_id lying_highest(std::span<const float> logits) {
   const token_id token = real_highest(logits);
   return lies_by("choice") ? (token == 17 ? 18 : 17) : token;
+}
+
+digest lying_kv(compute::kv_cache& kv, const compute::model_config& config, layer_index layer,
+                std::uint32_t window, std::uint32_t positions) {
+  digest value = real_kv(kv, config, layer, window, positions);
+  if (lies_by("kv") && layer % 3 == 1) {
+    value.bytes[0] ^= 1U;
+  }
+  return value;
 }
