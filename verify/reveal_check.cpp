@@ -1,5 +1,6 @@
 #include "verify/reveal_check.hpp"
 
+#include "compute/forward/kv_digest.hpp"
 #include "compute/kernels/reference/plain_blocks.hpp"
 #include "compute/tensor/quantized_rows.hpp"
 #include "compute/text/sampler.hpp"
@@ -9,6 +10,7 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
+#include <span>
 
 namespace ovir::compute {
 
@@ -199,6 +201,21 @@ result<void> check_embeddings(const receipt& r, const unit_task& task, const uni
     }
   }
   return {};
+}
+
+/// Of the unit's window, as a statement names them.
+digest revealed_kv(const unit_between& between, const model_config& config, const unit_task& task) {
+  const std::size_t of_head = std::size_t{task.positions} * config.head_dim;
+  const std::size_t first =
+      std::size_t{task.unit.window} * limits::window_positions * config.head_dim;
+  std::vector<std::span<const std::uint16_t>> parts;
+  for (const auto* const list : {&between.keys, &between.values}) {
+    for (std::uint32_t head = 0; head < config.kv_heads; ++head) {
+      parts.push_back(std::span{*list}.subspan(head * of_head + first, of_head - first));
+    }
+  }
+  return kv_digest(task.unit.layer, task.unit.window,
+                   task.positions - task.unit.window * limits::window_positions, parts);
 }
 
 std::vector<receipt_failure> compare(const receipt& r, const unit_task& task,
@@ -421,6 +438,10 @@ reveal_checker::check(const capsule& c, const unit_reveal& revealed, const spot_
       kernels_, products, runner_, scratch_);
   if (!computed) {
     return failed(computed.error());
+  }
+  if (const digest kv = revealed_kv(revealed.between, config_, task); kv != stated_kv(r, unit)) {
+    return failed(fail(errc::digest_mismatch, "K and V revealed are {}, stated are {}", to_hex(kv),
+                       to_hex(stated_kv(r, unit))));
   }
   if (everywhere) {
     keep(r, revealed, task.positions);

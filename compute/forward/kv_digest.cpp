@@ -2,23 +2,32 @@
 
 #include "messages/limits/general.hpp"
 
-#include <span>
+#include <vector>
 
 namespace ovir::compute {
 
-digest kv_digest(kv_cache& kv, const model_config& config, layer_index layer, std::uint32_t window,
-                 std::uint32_t positions) {
+digest kv_digest(layer_index layer, std::uint32_t window, std::uint32_t positions,
+                 std::span<const std::span<const std::uint16_t>> parts) {
   hasher state{"ovir/statement/v1/kv"};
   state.update_u32(window).update_u32(layer).update_u32(positions);
-  const std::size_t first = std::size_t{window} * limits::window_positions * config.head_dim;
-  const std::size_t count = std::size_t{positions} * config.head_dim;
-  for (std::uint32_t head = 0; head < config.kv_heads; ++head) {
-    state.update(std::as_bytes(std::span{kv.keys(layer, head) + first, count}));
-  }
-  for (std::uint32_t head = 0; head < config.kv_heads; ++head) {
-    state.update(std::as_bytes(std::span{kv.values(layer, head) + first, count}));
+  for (const std::span<const std::uint16_t> part : parts) {
+    state.update(std::as_bytes(part));
   }
   return state.finish();
+}
+
+digest kv_digest(kv_cache& kv, const model_config& config, layer_index layer, std::uint32_t window,
+                 std::uint32_t positions) {
+  const std::size_t first = std::size_t{window} * limits::window_positions * config.head_dim;
+  const std::size_t count = std::size_t{positions} * config.head_dim;
+  std::vector<std::span<const std::uint16_t>> parts;
+  for (std::uint32_t head = 0; head < config.kv_heads; ++head) {
+    parts.emplace_back(kv.keys(layer, head) + first, count);
+  }
+  for (std::uint32_t head = 0; head < config.kv_heads; ++head) {
+    parts.emplace_back(kv.values(layer, head) + first, count);
+  }
+  return kv_digest(layer, window, positions, parts);
 }
 
 } // namespace ovir::compute

@@ -6,12 +6,17 @@
 #include "messages/ids.hpp"
 
 #include <cstdint>
+#include <span>
 
 namespace ovir::compute {
 
-/// Digest of the K and V of one layer over the first `positions` of a window: what the unit of the
-/// model's last layer puts out (docs/formats/receipt.md). Reads only rows of positions that are
-/// computed, so it may run while later positions are.
+/// Digest of the K and V of one layer over the first `positions` of a window, as statements name
+/// them (docs/formats/receipt.md). `parts`: of each head the keys, then of each the values, as
+/// fp16, [positions][head_dim].
+[[nodiscard]] digest kv_digest(layer_index layer, std::uint32_t window, std::uint32_t positions,
+                               std::span<const std::span<const std::uint16_t>> parts);
+/// Of what a cache holds. Reads only rows of positions that are computed, so it may run while later
+/// positions are.
 [[nodiscard]] digest kv_digest(kv_cache& kv, const model_config& config, layer_index layer,
                                std::uint32_t window, std::uint32_t positions);
 

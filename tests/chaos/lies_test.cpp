@@ -131,7 +131,8 @@ INSTANTIATE_TEST_SUITE_P(
                       told{"scaled", 1}, told{"smaller_model", 2}, told{"quantised", 1},
                       told{"skipped", 2}, told{"stale_kv", 1}, told{"swapped_positions", 2},
                       told{"logits", 2}, told{"claimed", 0}, told{"claimed", 1},
-                      told{"equivocation", 1}, told{"kv", 1}, told{"choice", 2}, told{"sampling", 3}),
+                      told{"equivocation", 1}, told{"kv", 1}, told{"choice", 2},
+                      told{"sampling", 3}),
     [](const auto& of) { return std::string{of.param.way} + "_" + std::to_string(of.param.by); });
 
 class lies_in_words : public lying_nodes {};

@@ -2,8 +2,8 @@
 // (tests/CMakeLists.txt). OVIR_LIE names one way: "other_key", statements by another key than its
 // own; "replayed", the signature of an earlier statement under every later one; "withheld", it
 // computes and states nothing; "forged_timing", everything took a microsecond; "sampling", a lead
-// that draws another token than the one that follows; "choice", a last stage that does; "kv", other K
-// and V of the stage's second layer than those it computes with.
+// that draws another token than the one that follows; "choice", a last stage that does; "kv", other
+// K and V of the stage's second layer than those it computes with.
 #include "actors/request/draws.hpp"
 #include "actors/stage/stage_evidence.hpp"
 #include "compute/forward/kv_digest.hpp"
