@@ -97,6 +97,10 @@ result<void> jobs_core::start(generation_request request, request_id named, bool
   const digest terms = digest_of(request);
   if (const auto known = jobs_.find(request.id); known != jobs_.end()) {
     OVIR_TRY(check_terms(request.id, terms, known->second.terms, known->second.terms_unsigned));
+    if (known->second.left && !known->second.outcome) { // what was told of it is no answer
+      return fail(errc::busy, "request {:016x} was given up a moment ago; ask again",
+                  request.id.value);
+    }
     if (!may_pass(known->second)) {
       known->second.named = named.value != 0 ? named : known->second.named;
       return {};

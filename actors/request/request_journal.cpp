@@ -104,6 +104,11 @@ std::string request_journal::path(request_id request) const {
 result<std::unique_ptr<journal_entry>> request_journal::begin(const request_log& log) {
   const wire_message whole{log.id, {}, 0, wire_adopt{log}};
   OVIR_TRY(check(whole));
+  {
+    const std::lock_guard lock{guard_};
+    left_.erase(log.id);
+  }
+  remove_left();
   OVIR_ASSIGN(auto file, env_.create(path(log.id)));
   const std::vector<std::byte> message = encode_wire(whole);
   const auto head = static_cast<std::uint32_t>(message.size());
@@ -122,8 +127,22 @@ result<void> request_journal::withdraw(request_id request) {
 }
 
 void request_journal::done(request_id request) {
-  // What cannot be removed is driven once more at the next start, which wastes work and no more.
-  (void)env_.remove(path(request));
+  const auto removed = env_.remove(path(request));
+  if (!removed) {
+    const std::lock_guard lock{guard_};
+    if (left_.size() < limits::requests_active_max) {
+      left_.insert(request);
+    }
+  } else {
+    remove_left();
+  }
+}
+
+// What cannot be removed is driven once more at the next start.
+void request_journal::remove_left() {
+  const std::lock_guard lock{guard_};
+  std::erase_if(left_,
+                [this](request_id request) { return env_.remove(path(request)).has_value(); });
 }
 
 std::vector<request_log> request_journal::unfinished() {

@@ -5,6 +5,8 @@
 #include "storage/env/env.hpp"
 
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,9 +26,14 @@ private:
 };
 
 /// The requests this node drives, a file each (docs/formats/request-log.md), so that a scheduler
-/// that was killed goes on where it was. Thread-safe: it keeps nothing but the folder's name.
+/// that was killed goes on where it was. Thread-safe. A log that cannot be removed is tried again
+/// whenever another begins or ends, and when this ends: a full disk brings no request back.
 class request_journal {
 public:
+  ~request_journal() { remove_left(); }
+  request_journal(const request_journal&) = delete;
+  request_journal& operator=(const request_journal&) = delete;
+
   /// `env` outlives it. The folder is made when missing.
   [[nodiscard]] static result<std::unique_ptr<request_journal>> open(storage::env& env,
                                                                      std::string folder);
@@ -45,9 +52,12 @@ public:
 private:
   request_journal(storage::env& env, std::string folder) : env_(env), folder_(std::move(folder)) {}
   [[nodiscard]] std::string path(request_id request) const;
+  void remove_left();
 
   storage::env& env_;
   std::string folder_;
+  std::mutex guard_;
+  std::set<request_id> left_; ///< not removed yet; at most limits::requests_active_max
 };
 
 } // namespace ovir::actors

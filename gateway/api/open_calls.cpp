@@ -192,6 +192,10 @@ void open_calls::take_prepared(pending& p) {
 /// Another connection for a request under way: from the first token on, less what its client has.
 void open_calls::go_on(const call_pointer& c, const std::shared_ptr<http_exchange>& exchange,
                        std::vector<std::uint32_t> received) {
+  if (c->cancelled_at && !c->asked_to_end) { // given up, not over yet: what follows is no answer
+    return exchange->reply(replies_.answer_of(
+        refusal(503, "overloaded", "this request was given up a moment ago; ask again")));
+  }
   ++replies_.counts.resumed;
   if (const auto before = std::exchange(c->exchange, nullptr)) {
     before->when_gone(nullptr);
