@@ -90,8 +90,8 @@ std::vector<double> ways_on(const pathfinder_state& state, const layer_places& p
   return seconds_on_ways(to_lead, between);
 }
 
-// A way that became longer since the path was given is the node's lateness, too: whoever has a
-// deadline waits for it all the same. How fast the node computes is told without it.
+// A link that became slower since the path was given makes its node late, too, because a request
+// with a deadline waits for the link as well. The node's speed is learned without the links.
 void learn_speeds(pathfinder_state& state, const steps_seen& news, seen_speeds::time_point now) {
   const auto found = state.requests.find(news.request);
   const bool same = found != state.requests.end() && news.took.size() == news.path.size() &&

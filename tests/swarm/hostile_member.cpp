@@ -27,7 +27,8 @@ actors::tls_options as_member(role_set roles) {
   return how;
 }
 
-// Whoever opens a stage is the scheduler of its request there; nothing if these bytes open none.
+// The request that this message opens a stage for, or asks another scheduler to adopt: its sender
+// then counts as the request's scheduler. Absent for other messages.
 std::optional<request_id> own_request(actors::message_kind what,
                                       const std::vector<std::byte>& bytes) {
   const auto read = what == actors::message_kind::wire ? actors::decode_wire(bytes)
