@@ -78,14 +78,19 @@ TEST_F(deadlines, lead_past_a_holder_that_became_slow_and_back_when_it_is_no_lon
   const double before = punctuality(delayed);
   EXPECT_GT(before, 0.5) << cluster_->ask(0, "reputation");
   (void)cluster_->ask(where, "chaos delay " + delayed + " --ms 200");
+  bool given = false; // a round trip may show the delay before any request meets it
   for (int i = 0; i < 5; ++i) {
-    (void)holder();
+    given = holder() == delayed || given;
   }
   for (int i = 0; i < 8; ++i) {
     EXPECT_EQ(holder(), other) << i;
   }
   const double fallen = punctuality(delayed);
-  EXPECT_LT(fallen, before) << cluster_->ask(0, "reputation");
+  if (given) {
+    EXPECT_LT(fallen, before) << cluster_->ask(0, "reputation");
+  } else {
+    EXPECT_EQ(fallen, before) << "nothing was late that was not given";
+  }
   (void)cluster_->ask(where, "chaos delay " + delayed + " --ms 0");
   EXPECT_TRUE(cluster_->wait_until([&] { return holder() == delayed; }, std::chrono::minutes{2}));
   EXPECT_TRUE(cluster_->wait_until(
