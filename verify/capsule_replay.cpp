@@ -131,7 +131,7 @@ std::optional<receipt_failure> first_of_kv(const receipt& r, segment_state& stat
       break;
     }
     for (layer_index layer = layers.first; layer < layers.last; ++layer) {
-      const digest computed = kv_digest(state.kv, config, layer, w, positions);
+      const digest computed = kv_digest(state.kv, layer, w, positions);
       if (auto found =
               layer + 1 == config.layers ? differs(r, {w, layer}, computed) : std::nullopt) {
         return found;

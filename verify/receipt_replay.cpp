@@ -77,7 +77,7 @@ public:
       const std::uint32_t w = p / window_size;
       const std::uint32_t count = std::min(end_ - w * window_size, window_size);
       for (layer_index layer = 0; layer < out_.bounds.layers; ++layer) {
-        out_.kv[{w, layer}] = kv_digest(state.kv, config_, layer, w, count);
+        out_.kv[{w, layer}] = kv_digest(state.kv, layer, w, count);
       }
       if (last_) {
         out_.units[{w, config_.layers - 1}] = out_.kv[{w, config_.layers - 1}];

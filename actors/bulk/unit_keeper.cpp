@@ -1,6 +1,7 @@
 #include "actors/bulk/unit_keeper.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace ovir::actors {
@@ -16,16 +17,20 @@ void unit_keeper::name(std::uint32_t first, std::span<const digest> prefixes) {
   }
 }
 
-void unit_keeper::complete(std::uint32_t windows, const std::vector<compute::unit_leaf>& leaves) {
+void unit_keeper::complete(std::uint32_t windows, const std::vector<compute::unit_leaf>& leaves,
+                           std::vector<window_origin> origins) {
   complete_ = std::max(complete_, windows);
   std::copy_if(leaves.begin(), leaves.end(), std::back_inserter(leaves_),
                [this](const compute::unit_leaf& leaf) { return leaf.unit.window >= next_; });
+  std::erase_if(origins, [this](const window_origin& o) { return o.window < next_; });
+  std::move(origins.begin(), origins.end(), std::back_inserter(origins_));
 }
 
 void unit_keeper::skip_to(std::uint32_t windows) {
   complete_ = std::max(complete_, windows);
   next_ = std::max(next_, windows);
   std::erase_if(leaves_, [this](const compute::unit_leaf& l) { return l.unit.window < next_; });
+  std::erase_if(origins_, [this](const window_origin& o) { return o.window < next_; });
 }
 
 std::optional<keep_units> unit_keeper::take() {
@@ -43,6 +48,10 @@ std::optional<keep_units> unit_keeper::take() {
       });
   out.leaves.assign(leaves_.begin(), rest);
   leaves_.erase(leaves_.begin(), rest);
+  const auto later = std::find_if(origins_.begin(), origins_.end(),
+                                  [end](const window_origin& o) { return o.window >= end; });
+  out.origins.assign(std::make_move_iterator(origins_.begin()), std::make_move_iterator(later));
+  origins_.erase(origins_.begin(), later);
   return out;
 }
 

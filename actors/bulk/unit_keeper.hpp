@@ -16,8 +16,10 @@ class unit_keeper {
 public:
   /// Names of windows from `first` on. Those known already and those behind a gap are ignored.
   void name(std::uint32_t first, std::span<const digest> prefixes);
-  /// The session holds its first `windows` windows; `leaves` are of those that became complete.
-  void complete(std::uint32_t windows, const std::vector<compute::unit_leaf>& leaves);
+  /// The session holds its first `windows` windows; `leaves` and `origins` are of those that became
+  /// complete.
+  void complete(std::uint32_t windows, const std::vector<compute::unit_leaf>& leaves,
+                std::vector<window_origin> origins);
   /// They came from the cache: no need to keep them.
   void skip_to(std::uint32_t windows);
 
@@ -30,6 +32,7 @@ public:
 private:
   std::vector<digest> names_;
   std::vector<compute::unit_leaf> leaves_; ///< of windows from `next_` on
+  std::vector<window_origin> origins_;     ///< likewise
   std::uint32_t complete_{0};
   std::uint32_t next_{0}; ///< the first window not handed over
 };

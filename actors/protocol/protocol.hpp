@@ -55,6 +55,9 @@ struct reuse_order {
   std::uint32_t windows{0};     ///< a session that took more from the cache begins afresh
   std::vector<digest> prefixes; ///< names of the windows known so far (`compute::window_name`)
   bool explain{false};          ///< the answer says how the lookup went
+  /// Windows from this one on were computed from something else than what comes in now: the cache
+  /// is not to give them again.
+  std::optional<std::uint32_t> doubted_from{};
 
   friend bool operator==(const reuse_order&, const reuse_order&) = default;
 };
@@ -135,7 +138,10 @@ struct session_opened {
   std::vector<compute::unit_leaf> leaves; ///< all completed so far
   /// The first position whose boundary the stage can replay: those before came from the cache.
   position replays_from{0};
-  units_reused reused{};            ///< by this session, since it began
+  units_reused reused{}; ///< by this session, since it began
+  /// Of windows that came from the cache, from the first on: what they were computed from, as in a
+  /// statement.
+  std::vector<digest> inputs{};
   std::optional<reuse_told> told{}; ///< where the order asked for it
 
   friend bool operator==(const session_opened&, const session_opened&) = default;

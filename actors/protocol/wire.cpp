@@ -170,7 +170,7 @@ struct wire_form<name_windows> {
   static void write(root_builder root, const name_windows& m) {
     auto to = root.initNames();
     to.setFirst(m.first);
-    write_names(to, m.prefixes);
+    write_names(to.initPrefixes(static_cast<unsigned>(m.prefixes.size())), m.prefixes);
   }
   static result<name_windows> read(root_reader root, const wire_envelope& around) {
     const auto from = root.getNames();
@@ -239,39 +239,13 @@ template <>
 struct wire_form<session_opened> {
   static constexpr auto kind = WireMessage::OPENED;
   static void write(root_builder root, const session_opened& m) {
-    auto to = root.initOpened();
-    to.setReplaysFrom(m.replays_from);
-    to.setMemory(m.reused.memory);
-    to.setDisk(m.reused.disk);
-    to.setPeer(m.reused.peer);
-    write_progress(to, m);
-    if (m.told) {
-      write_lookup(to.initLookup(), *m.told);
-    }
+    write_opened(root.initOpened(), m);
   }
   static result<session_opened> read(root_reader root, const wire_envelope& around) {
-    const auto from = root.getOpened();
-    session_opened m;
-    m.length = from.getLength();
-    OVIR_ASSIGN(m.leaves, read_leaves(from.getLeaves(), around));
-    m.replays_from = from.getReplaysFrom();
-    m.reused = {from.getMemory(), from.getDisk(), from.getPeer()};
-    if (from.hasLookup()) {
-      m.told = read_lookup(from.getLookup());
-    }
-    return m;
+    return read_opened(root.getOpened(), around);
   }
   static result<void> check(const session_opened& m, const wire_envelope&) {
-    if (m.replays_from > m.length) {
-      return fail(errc::malformed, "a stage of {} positions replays from {} on", m.length,
-                  m.replays_from);
-    }
-    for (const std::uint64_t units : {m.reused.memory, m.reused.disk, m.reused.peer}) {
-      OVIR_TRY(at_most("the units a stage reused are", units, wire_units_max));
-    }
-    if (m.told) {
-      OVIR_TRY(check_lookup(*m.told));
-    }
+    OVIR_TRY(check_opened(m));
     return check_progress(m);
   }
 };
@@ -437,6 +411,9 @@ std::size_t words_beyond(const Body& m) {
   }
   if constexpr (requires { m.prefixes; }) {
     words += list_words(m.prefixes);
+  }
+  if constexpr (requires { m.inputs; }) {
+    words += list_words(m.inputs);
   }
   if constexpr (requires { m.reason; }) {
     words += list_words(m.reason);

@@ -99,6 +99,12 @@ std::size_t list_words(const error& reason) { return words_of(reason.message.siz
 
 // Names of windows
 
+void write_names(capnp::List<wire_schema::Bytes32>::Builder to, const std::vector<digest>& names) {
+  for (unsigned i = 0; i < to.size(); ++i) {
+    write_bytes32(to[i], names[i].bytes);
+  }
+}
+
 result<std::vector<digest>> read_names(const capnp::List<wire_schema::Bytes32>::Reader& from,
                                        const wire_envelope& around) {
   OVIR_TRY(all_there(from, name_bytes, around));
@@ -278,7 +284,9 @@ void write_session_order(wire_schema::Open::Builder to, const session_order& ord
     auto reuse = to.initReuse();
     reuse.setWindows(order.reuse->windows);
     reuse.setExplain(order.reuse->explain);
-    write_names(reuse, order.reuse->prefixes);
+    reuse.setDoubted(order.reuse->doubted_from ? *order.reuse->doubted_from + 1 : 0);
+    const std::vector<digest>& names = order.reuse->prefixes;
+    write_names(reuse.initPrefixes(static_cast<unsigned>(names.size())), names);
   }
 }
 
@@ -295,7 +303,10 @@ result<session_order> read_session_order(const wire_schema::Open::Reader& from,
   }
   if (from.hasReuse()) {
     const auto reuse = from.getReuse();
-    order.reuse = reuse_order{reuse.getWindows(), {}, reuse.getExplain()};
+    order.reuse = reuse_order{reuse.getWindows(), {}, reuse.getExplain(), std::nullopt};
+    if (reuse.getDoubted() > 0) {
+      order.reuse->doubted_from = reuse.getDoubted() - 1;
+    }
     OVIR_ASSIGN(order.reuse->prefixes, read_names(reuse.getPrefixes(), around));
   }
   return order;
@@ -315,6 +326,8 @@ result<void> check_session_order(const session_order& order, const wire_envelope
     OVIR_TRY(at_most("the windows named are", order.reuse->prefixes.size(), wire_windows_max));
     OVIR_TRY(at_most("the windows that may be reused are", order.reuse->windows,
                      order.reuse->prefixes.size()));
+    OVIR_TRY(at_most("the window from which reuse is in doubt is",
+                     order.reuse->doubted_from.value_or(0), wire_windows_max));
   }
   return order.log ? check_log(*order.log, around) : result<void>{};
 }
@@ -358,6 +371,50 @@ result<void> check_lookup(const reuse_told& told) {
   OVIR_TRY(at_most("the windows that others claim are", told.others.windows, wire_windows_max));
   OVIR_TRY(at_most("the windows fetched are", told.others.windows_got, told.others.windows));
   return at_most("the blocks that others claim are", told.others.blocks, wire_units_max);
+}
+
+// What a stage holds when it is opened
+
+void write_opened(wire_schema::Opened::Builder to, const session_opened& m) {
+  to.setLength(m.length);
+  to.setReplaysFrom(m.replays_from);
+  to.setMemory(m.reused.memory);
+  to.setDisk(m.reused.disk);
+  to.setPeer(m.reused.peer);
+  write_leaves(to.initLeaves(static_cast<unsigned>(m.leaves.size())), m.leaves);
+  write_names(to.initInputs(static_cast<unsigned>(m.inputs.size())), m.inputs);
+  if (m.told) {
+    write_lookup(to.initLookup(), *m.told);
+  }
+}
+
+result<session_opened> read_opened(const wire_schema::Opened::Reader& from,
+                                   const wire_envelope& around) {
+  session_opened m;
+  m.length = from.getLength();
+  OVIR_ASSIGN(m.leaves, read_leaves(from.getLeaves(), around));
+  m.replays_from = from.getReplaysFrom();
+  m.reused = {from.getMemory(), from.getDisk(), from.getPeer()};
+  OVIR_ASSIGN(m.inputs, read_names(from.getInputs(), around));
+  if (from.hasLookup()) {
+    m.told = read_lookup(from.getLookup());
+  }
+  return m;
+}
+
+result<void> check_opened(const session_opened& m) {
+  if (m.replays_from > m.length) {
+    return fail(errc::malformed, "a stage of {} positions replays from {} on", m.length,
+                m.replays_from);
+  }
+  if (m.inputs.size() > m.length / limits::window_positions) {
+    return fail(errc::malformed, "a stage of {} positions reused {} windows", m.length,
+                m.inputs.size());
+  }
+  for (const std::uint64_t units : {m.reused.memory, m.reused.disk, m.reused.peer}) {
+    OVIR_TRY(at_most("the units a stage reused are", units, wire_units_max));
+  }
+  return m.told ? check_lookup(*m.told) : result<void>{};
 }
 
 } // namespace ovir::actors

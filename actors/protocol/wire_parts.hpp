@@ -59,14 +59,7 @@ void write_reason(wire_schema::Failed::Builder to, const error& reason);
 [[nodiscard]] result<void> check_reason(const error& reason);
 [[nodiscard]] std::size_t list_words(const error& reason);
 
-/// Of `Names` and `Reuse`.
-template <class Builder>
-void write_names(Builder to, const std::vector<digest>& names) {
-  auto list = to.initPrefixes(static_cast<unsigned>(names.size()));
-  for (unsigned i = 0; i < list.size(); ++i) {
-    write_bytes32(list[i], names[i].bytes);
-  }
-}
+void write_names(capnp::List<wire_schema::Bytes32>::Builder to, const std::vector<digest>& names);
 [[nodiscard]] result<std::vector<digest>>
 read_names(const capnp::List<wire_schema::Bytes32>::Reader& from, const wire_envelope& around);
 [[nodiscard]] std::size_t list_words(const std::vector<digest>& names);
@@ -94,5 +87,11 @@ void write_session_order(wire_schema::Open::Builder to, const session_order& ord
 void write_lookup(wire_schema::Lookup::Builder to, const reuse_told& told);
 [[nodiscard]] reuse_told read_lookup(const wire_schema::Lookup::Reader& from);
 [[nodiscard]] result<void> check_lookup(const reuse_told& told);
+
+void write_opened(wire_schema::Opened::Builder to, const session_opened& m);
+[[nodiscard]] result<session_opened> read_opened(const wire_schema::Opened::Reader& from,
+                                                 const wire_envelope& around);
+/// But for what every progress is checked for.
+[[nodiscard]] result<void> check_opened(const session_opened& m);
 
 } // namespace ovir::actors

@@ -5,6 +5,7 @@
 #include "actors/request/stop_filter.hpp"
 #include "compute/text/tokenizer.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -42,6 +43,13 @@ public:
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
   [[nodiscard]] finish_reason end_reason() const noexcept { return end_; }
   [[nodiscard]] position positions_max() const noexcept { return positions_max_; }
+  [[nodiscard]] bool signs() const noexcept { return signs_; }
+  /// Of the positions known, so many may come from a cache. The last is always computed: logits are
+  /// kept by nobody. Where stages sign, neither are those that were drawn from.
+  [[nodiscard]] position reusable() const noexcept {
+    const auto prompt = static_cast<position>(prompt_);
+    return (signs_ && max_tokens_ > 0 ? std::min(target, prompt) : target) - 1;
+  }
   [[nodiscard]] bool lacks_hidden() const noexcept { return hidden_next && *hidden_next < target; }
   /// Some first tokens are guesses from an earlier answer.
   [[nodiscard]] bool expects() const noexcept { return count() < expected_.size(); }

@@ -74,6 +74,9 @@ void jobs_core::submit(const job& j, effects& out) {
     runs.back().payment = nullptr; // looking twice is this node's wish
   }
   for (generation_request& run : runs) {
+    if (j.twice) {
+      run.cache = {}; // what one computed is not looked at twice where the other takes it
+    }
     if (run.trace) {
       run.taken = j.started;
     }

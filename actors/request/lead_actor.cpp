@@ -252,9 +252,7 @@ void perform(lead_pointer self, const end_effect&) {
     if (state.pooled) {
       outcome->embedding = state.pooled->vector();
     }
-    if (state.signing.terms == nullptr) {
-      keep_finished(self, *outcome);
-    }
+    keep_finished(self, *outcome);
     for (const path_stage& stage : state.path) {
       outcome->path.emplace_back(stage.node, stage.layers);
     }
@@ -531,9 +529,10 @@ void begin(lead_pointer self, generation_request request) {
       wrong = made.error();
     }
   }
-  // What is reused is not computed: nobody signs for it, and its hidden states are not there.
+  // Of what is reused the hidden states are not there.
   const bool all = request.embedding == pooling::mean;
-  cache_use use = state.signing.terms == nullptr && !all ? request.cache : cache_use{};
+  cache_use use = all ? cache_use{} : request.cache;
+  use.answers = use.answers && state.signing.terms == nullptr; // each token's logits are stated
   if (request.embedding) {
     use.answers = false;
     state.pooled.emplace(*request.embedding, static_cast<position>(request.prompt.size()),

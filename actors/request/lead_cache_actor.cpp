@@ -98,7 +98,7 @@ std::optional<reuse_order> reuse_now(lead_pointer self) {
   follow_history(reuse, state.core->history());
   reuse.named = reuse.names.size();
   return reuse_order{std::min(state.core->reuse_windows(), static_cast<std::uint32_t>(reuse.named)),
-                     reuse.names, reuse.use.explain};
+                     reuse.names, reuse.use.explain, state.core->doubted_from()};
 }
 
 void tell_windows(lead_pointer self) {

@@ -107,9 +107,8 @@ void lead_core::gather(effects& out) {
   if (!stages_.all([](const stage_row& st) { return st.up; })) {
     return;
   }
-  // The last position is always computed: logits are kept by nobody.
-  reuse_windows_ =
-      reuse_ && output_.target > 0 ? (output_.target - 1) / limits::window_positions : 0;
+  reuse_windows_ = reuse_ && output_.target > 0 ? output_.reusable() / limits::window_positions : 0;
+  doubted_from_.reset();
   begin_epoch(out);
 }
 
@@ -143,6 +142,7 @@ lead_core::effects lead_core::on_opened(const from_stage<session_opened>& e) {
   opened.length = e.length + (OVIR_MUTANT("lead_counts_one_more") && e.length > 0 ? 1 : 0);
   opened.stated = e.length;
   opened.replays_from = e.replays_from;
+  opened.inputs = e.inputs;
   opened.reused = e.reused;
   opened.told = e.told;
   if (output_.ended) { // what a stage holds by now is part of the answer
@@ -158,23 +158,6 @@ lead_core::effects lead_core::on_opened(const from_stage<session_opened>& e) {
   }
   drill(out);
   return out;
-}
-
-// What a stage took from the cache it cannot replay to one behind it that lacks it. So no stage
-// takes more than that one has; and nothing, if there was a gap again.
-bool lead_core::close_gap(effects& out) {
-  const auto gap = stages_.first_gap();
-  if (!gap) {
-    return false;
-  }
-  if (run_.gaps > 1 && stated_.replaceable()) { // it was told to take nothing from there
-    blame(gap->source, {errc::malformed, "the stage cannot replay what it computed itself"}, out);
-    return true;
-  }
-  reuse_windows_ =
-      run_.gaps++ == 0 ? std::min(reuse_windows_, gap->length / limits::window_positions) : 0;
-  begin_epoch(out);
-  return true;
 }
 
 std::uint32_t lead_core::windows_computed() const noexcept {

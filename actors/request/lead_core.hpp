@@ -175,6 +175,8 @@ public:
   [[nodiscard]] std::uint32_t positions_max() const noexcept { return output_.positions_max(); }
   /// Windows that may come from the cache in this epoch.
   [[nodiscard]] std::uint32_t reuse_windows() const noexcept { return reuse_windows_; }
+  /// Windows from this one on did not fit; caches are not to give them again.
+  [[nodiscard]] std::optional<std::uint32_t> doubted_from() const noexcept { return doubted_from_; }
   /// Windows that all stages hold and have handed over for reuse, as far as they said in this
   /// epoch.
   [[nodiscard]] std::uint32_t windows_computed() const noexcept;
@@ -208,6 +210,16 @@ private:
   void gather(effects& out);
   void begin_epoch(effects& out);
   [[nodiscard]] bool close_gap(effects& out);
+  /// A window that a stage reused and that does not belong to this request.
+  struct strange_window {
+    stage_index stage;
+    std::uint32_t window{0};
+    bool differs{false}; ///< else it is not known whether it does
+  };
+  [[nodiscard]] std::optional<strange_window> first_strange_window();
+  /// What goes into a window at a stage, as far as it is known.
+  [[nodiscard]] std::optional<digest> input_of(std::uint32_t stage, std::uint32_t window);
+  [[nodiscard]] bool knows_layers() const { return stated_.places().size() == stages_.size(); }
   void enter_edge(std::uint32_t edge);
   [[nodiscard]] position goal() const noexcept;
   void drive(effects& out);
@@ -227,6 +239,7 @@ private:
   bool had_path_{false};
   bool reuse_{false};
   std::uint32_t reuse_windows_{0};
+  std::optional<std::uint32_t> doubted_from_; ///< windows that did not fit, in this epoch
   std::uint64_t moves_{0};
   std::uint32_t restarts_{0};
 

@@ -20,6 +20,7 @@ struct stage_row {
   /// travel faster.
   position stated{0};
   position replays_from{0};
+  std::vector<digest> inputs;  ///< of windows that it reused, from the first on
   position counted{0};         ///< its length when it last counted as a move
   std::uint32_t complaints{0}; ///< that it lacks something; a token takes one back
   bool incomplete{false};      ///< it stated its end and not all of its units

@@ -223,6 +223,13 @@ void keep_computed(cache_pointer self, const keep_units& units) {
   order_commit(self);
 }
 
+void refuse(cache_pointer self, const refuse_units& order) {
+  const cache_environment& around = self->state.environment;
+  around.front->post(
+      [around, which = order.which](compute::parallel_runner&) { around.tiers->refuse(which); });
+  order_commit(self); // the disk forgets them
+}
+
 void lead_down(cache_pointer self, const caf::down_msg& message) {
   std::vector<request_id> gone;
   for (const auto& [request, lead] : self->state.watched) {
@@ -260,6 +267,7 @@ caf::behavior cache_behavior(cache_pointer self, cache_environment environment) 
       [self](const find_units& wanted) { return look_up(self, wanted); },
       [self](cache_lookup_done& done) { answer_lookup(self, done); },
       [self](const keep_units& units) { keep_computed(self, units); },
+      [self](const refuse_units& e) { refuse(self, e); },
       [self](enter_request& wanted) { return enter(self, wanted); },
       [self](cache_answer_looked_up& found) { answer_found(self, found); },
       [self](const windows_computed& e) {

@@ -4,6 +4,7 @@
 #include "actors/reuse/answer_record.hpp"
 #include "compute/forward/kv_block.hpp"
 #include "messages/digest.hpp"
+#include "messages/evidence/unit_claim.hpp"
 #include "messages/ids.hpp"
 
 #include <cstdint>
@@ -33,6 +34,10 @@ struct find_units {
   std::uint32_t first{0};
   std::uint32_t last{0};
 };
+/// Units of windows [first, last) that do not fit what they were to be used with: not found again.
+struct refuse_units {
+  find_units which;
+};
 struct units_found {
   std::uint32_t first{0};
   std::vector<compute::kv_block> blocks; ///< [window][layer of the scope], whole windows
@@ -50,6 +55,7 @@ struct keep_units {
   std::uint32_t first{0};
   std::shared_ptr<const compute::kv_cache> kv;
   std::vector<compute::unit_leaf> leaves; ///< of these windows; of all layers but the model's last
+  std::vector<window_origin> origins;     ///< of these windows, in order
   std::uint64_t cost_us{0};               ///< of one unit
   std::uint64_t era{0};                   ///< of the cache when the session began
 };

@@ -41,6 +41,7 @@ private:
 } // namespace ovir::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::find_units)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::refuse_units)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::units_found)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::keep_units)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::enter_request)

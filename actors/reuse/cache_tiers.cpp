@@ -18,6 +18,36 @@ using storage::lookup_outcome;
 
 content_owner owner_of(const digest& salt) { return content_owner{salt}; }
 
+const digest* output_of(const keep_units& units, const compute::unit_name& name) {
+  const auto leaf = std::find_if(units.leaves.begin(), units.leaves.end(),
+                                 [&](const compute::unit_leaf& l) { return l.unit == name; });
+  return leaf == units.leaves.end() ? nullptr : &leaf->boundary;
+}
+
+/// What a stage says of a unit that it computed; nothing where it does not say all of it.
+std::optional<compute::kv_block_header> header_of(const keep_units& units, std::uint32_t window,
+                                                  layer_index layer) {
+  const unit_scope& scope = units.scope;
+  const auto origin = std::find_if(units.origins.begin(), units.origins.end(),
+                                   [&](const window_origin& o) { return o.window == window; });
+  if (origin == units.origins.end()) {
+    return std::nullopt;
+  }
+  const std::size_t at = layer - scope.layers.first;
+  const digest& kv = origin->kv[at];
+  const digest* const input = at == 0 ? &origin->input : output_of(units, {window, layer - 1});
+  const digest* const output =
+      layer + 1 == scope.model_layers ? &kv : output_of(units, {window, layer});
+  if (input == nullptr || output == nullptr) {
+    return std::nullopt;
+  }
+  const digest& name = (*units.prefixes)[window - units.first];
+  return compute::kv_block_header{
+      layer,       window, scope.shape,         compute::unit_key(scope.model, layer, name),
+      scope.model, *input, origin->earlier[at], *output,
+      kv};
+}
+
 } // namespace
 
 cache_tiers::cache_tiers(std::size_t memory_bytes_max,
@@ -102,9 +132,9 @@ bool cache_tiers::find_window(const find_units& wanted, std::uint32_t window, un
     const bool right = block && block->header().key == place && block->header().layer == layer &&
                        block->header().window == window && block->header().shape == scope.shape &&
                        block->is_sealed(name);
-    const bool stated = right && (layer + 1 < scope.model_layers ||
-                                  block->header().output ==
-                                      kv_output(block->header(), block->keys(), block->values()));
+    const bool stated =
+        right && block->header().model == scope.model &&
+        (layer + 1 < scope.model_layers || block->header().output == block->header().kv);
     if (!stated) {
       distrust(place, *hit);
       out.end = reuse_end::damaged;
@@ -207,16 +237,12 @@ void cache_tiers::keep(const keep_units& units) {
       if (holds({}, place) && !claims_.is_spent(place)) {
         continue;
       }
-      const compute::unit_name name{units.first + i, layer};
-      const auto leaf = std::find_if(units.leaves.begin(), units.leaves.end(),
-                                     [&](const compute::unit_leaf& l) { return l.unit == name; });
-      const bool last = layer + 1 == scope.model_layers;
-      if (!last && leaf == units.leaves.end()) { // it was stated before anybody kept units
+      const auto header = header_of(units, units.first + i, layer);
+      if (!header) { // it was stated before anybody kept units
         ++report_.not_kept;
         continue;
       }
-      auto block = compute::encode_kv_block(*units.kv, layer, name.window, place,
-                                            last ? nullptr : &leaf->boundary);
+      auto block = compute::encode_kv_block(*units.kv, *header);
       compute::seal_kv_block(block, window);
       write fresh{content_kind::kv,
                   {},
@@ -226,6 +252,23 @@ void cache_tiers::keep(const keep_units& units) {
                   units.cost_us};
       recheck(place, fresh);
       put(std::move(fresh));
+    }
+  }
+}
+
+void cache_tiers::refuse(const find_units& which) {
+  const unit_scope& scope = which.scope;
+  for (std::uint32_t window = which.first; window < which.last; ++window) {
+    for (layer_index layer = scope.layers.first; layer < scope.layers.last; ++layer) {
+      const digest place = compute::unit_key(scope.model, layer, (*which.prefixes)[window]);
+      memory_.remove(place); // so that the disk is asked
+      unwritten_.erase(place);
+      std::erase_if(queue_, [&](const write& w) {
+        queue_bytes_ -= w.place == place ? w.bytes->size() : 0;
+        return w.place == place;
+      });
+      const auto on_disk = look_up(content_kind::kv, {}, place);
+      distrust(place, on_disk ? *on_disk : found{});
     }
   }
 }

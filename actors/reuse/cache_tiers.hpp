@@ -47,6 +47,8 @@ public:
 
   [[nodiscard]] units_found find(const find_units& wanted);
   void keep(const keep_units& units);
+  /// These units do not fit what they were to be used with: they are not found again.
+  void refuse(const find_units& which);
   /// The finished answer, or as many windows of its draws as there are.
   [[nodiscard]] request_entered find_answer(const enter_request& wanted);
   void keep(const keep_answer& answer);

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 namespace ovir::actors {
 
@@ -65,7 +66,9 @@ evidence_step evidence_of(const shard_job& job, const shard_outcome& outcome,
           outcome.leaves,
           outcome.logits,
           time,
-          job.data};
+          job.data,
+          outcome.windows,
+          std::holds_alternative<restore_work>(job.work)};
 }
 
 // What a pass computed goes on from the thread that computed it: the next stage need not wait until
@@ -162,6 +165,7 @@ void answer_opened(shard_pointer self, shard_core::session& session) {
       {session.length, session.data->leaves}, route.stage, session.driver};
   answer.replays_from = session.data->boundaries.first();
   answer.reused = session.reused;
+  answer.inputs = session.data->reused_inputs;
   if (route.explain) {
     answer.told = route.told;
     answer.told->found = session.reused_to / limits::window_positions;
@@ -185,6 +189,15 @@ void settle_open(shard_pointer self, shard_core::session& session) {
   } else {
     answer_opened(self, session);
   }
+}
+
+// Of what came from the cache not all fits together.
+void refuse_rest(shard_pointer self, shard_core::session& session) {
+  shard_state::route& route = self->state.routes.at(session.request);
+  refuse_windows(self, session, session.length / limits::window_positions);
+  session.reused_to = session.length;
+  route.reuse_done = true;
+  route.told.end = reuse_end::damaged;
 }
 
 void answer_finished(shard_pointer self, shard_core::session& session) {
@@ -212,9 +225,13 @@ void open(shard_pointer self, open_session& command) {
   shard_state& state = self->state;
   const auto known = state.routes.find(command.request);
   const bool same_lead = known != state.routes.end() && known->second.lead == command.lead;
+  // Where nothing may be reused any more, the last stage need not replay what it took.
+  const bool last = state.bench->segment->is_last();
+  const position reuse = command.reuse ? command.reuse->windows * limits::window_positions
+                         : last        ? std::numeric_limits<position>::max()
+                                       : 0;
   const auto opened =
-      state.core->open(command.request, command.driver, command.positions, command.keep,
-                       (command.reuse ? command.reuse->windows : 0) * limits::window_positions);
+      state.core->open(command.request, command.driver, command.positions, command.keep, reuse);
   if (!opened) {
     self->send(command.lead,
                from_stage<stage_failed>{{opened.error()}, command.stage, command.driver});
@@ -233,6 +250,7 @@ void open(shard_pointer self, open_session& command) {
   route.sign_owed = command.signs;
   route.reusing = route.reuse_done = false;
   route.traces = command.traces;
+  const auto doubted = command.reuse ? command.reuse->doubted_from : std::nullopt;
   take_reuse(route, std::move(command.reuse));
   if (!same_lead) {
     self->monitor(command.lead);
@@ -240,6 +258,9 @@ void open(shard_pointer self, open_session& command) {
   shard_core::session& session = *state.core->find(command.request);
   session.answers = command.answers;
   session.open_owed = true;
+  if (doubted) {
+    refuse_windows(self, session, *doubted);
+  }
   begin_keeping(self, session);
   if (!session.busy) {
     settle_open(self, session);
@@ -299,7 +320,8 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
     note_step(self, *session, done.driver, std::move(done.evidence));
   }
   if (session->data == done.data) {
-    keep_complete(self, *session, done.outcome.leaves, time); // before anybody learns of them
+    // Before anybody learns of them.
+    keep_complete(self, *session, done.outcome.leaves, std::move(done.outcome.windows), time);
   }
   const bool tells = tells_time(done.outcome.length);
   if (!done.outcome.told || route.traces || tells) {
@@ -316,6 +338,9 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
           *self->state.rests_since - *route.came, std::chrono::nanoseconds{0}, step_time::max()));
     }
     self->send(route.lead, std::move(news));
+  }
+  if (session->reused_to > session->length && session->data == done.data) {
+    refuse_rest(self, *session);
   }
   if (session->open_owed) {
     settle_open(self, *session);

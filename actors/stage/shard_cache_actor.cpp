@@ -41,9 +41,7 @@ void hand_over(shard_pointer self, const shard_core::session& session, unit_keep
 
 bool may_reuse(shard_pointer self, const shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
-  // What is signed for is computed.
-  return route.prefixes && !route.evidence && !route.reuse_done &&
-         session.length == session.reused_to &&
+  return route.prefixes && !route.reuse_done && session.length == session.reused_to &&
          session.length < std::min<std::uint64_t>(route.reuse_windows, route.prefixes->size()) *
                               limits::window_positions &&
          cache_of(self->state);
@@ -106,6 +104,16 @@ void ask_cache(shard_pointer self, shard_core::session& session,
             [answered](const caf::error&) { answered(nullptr); });
 }
 
+void refuse_windows(shard_pointer self, shard_core::session& session, std::uint32_t first) {
+  shard_state& state = self->state;
+  const shard_state::route& route = state.routes.at(session.request);
+  const caf::actor cache = cache_of(state);
+  if (route.prefixes && cache && first < route.prefixes->size()) {
+    caf::anon_send(cache, refuse_units{{scope_of(*state.bench), route.prefixes, first,
+                                        static_cast<std::uint32_t>(route.prefixes->size())}});
+  }
+}
+
 void begin_keeping(shard_pointer self, const shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
   if (!route.prefixes || !cache_of(self->state)) {
@@ -137,13 +145,14 @@ void name_more(shard_pointer self, const to_stage<name_windows>& names) {
 }
 
 void keep_complete(shard_pointer self, shard_core::session& session,
-                   const std::vector<compute::unit_leaf>& leaves, std::chrono::nanoseconds time) {
+                   const std::vector<compute::unit_leaf>& leaves,
+                   std::vector<window_origin> origins, std::chrono::nanoseconds time) {
   const auto keeper = self->state.keepers.find(session.request);
   if (keeper == self->state.keepers.end()) {
     return;
   }
   const std::uint32_t windows = session.length / limits::window_positions;
-  keeper->second.complete(windows, leaves);
+  keeper->second.complete(windows, leaves, std::move(origins));
   // What one unit took, as far as the last step tells.
   const std::uint64_t layers = self->state.bench->segment->layers().size();
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(time).count();

@@ -27,6 +27,10 @@ void name_more(shard_pointer self, const to_stage<name_windows>& names);
 
 /// A job of the session ended, after `time`: hands complete windows over.
 void keep_complete(shard_pointer self, shard_core::session& session,
-                   const std::vector<compute::unit_leaf>& leaves, std::chrono::nanoseconds time);
+                   const std::vector<compute::unit_leaf>& leaves,
+                   std::vector<window_origin> origins, std::chrono::nanoseconds time);
+
+/// Windows of the session's cache from `first` on do not fit: they are not to be found again.
+void refuse_windows(shard_pointer self, shard_core::session& session, std::uint32_t first);
 
 } // namespace ovir::actors

@@ -56,6 +56,9 @@ result<std::shared_ptr<session_data>> shard_core::fresh_data(std::uint32_t posit
     OVIR_ASSIGN(data->boundaries,
                 boundary_log::make(positions, segment.config().dim, bench_->kv_bytes_max));
   }
+  const layer_index first = segment.layers().first;
+  data->input = first == 0 ? row_digests::of_tokens() : row_digests::of_boundary(first - 1);
+  data->earlier.resize(segment.layers().size());
   return data;
 }
 
@@ -76,9 +79,9 @@ result<void> shard_core::open(request_id request, epoch driver, std::uint32_t po
     }
     known->finish_owed = false;
     std::erase(turns_, request);
-    const bool cannot_replay = !bench_->segment->is_last() && known->reused_to > reuse;
+    const bool took_too_much = known->reused_to > reuse;
     if ((known->length > keep && !OVIR_MUTANT("stage_keeps_too_much")) ||
-        known->positions != positions || cannot_replay) {
+        known->positions != positions || took_too_much) {
       OVIR_ASSIGN(known->data, fresh_data(positions));
       known->positions = positions;
       known->length = 0;

@@ -4,8 +4,10 @@
 #include "actors/reuse/cache_protocol.hpp"
 #include "actors/runtime/step_meter.hpp"
 #include "actors/stage/boundary_log.hpp"
+#include "actors/stage/row_digests.hpp"
 #include "actors/stage/signing_desk.hpp"
 #include "compute/forward/segment.hpp"
+#include "messages/evidence/unit_claim.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/result.hpp"
 #include "messages/wire/frame.hpp"
@@ -45,6 +47,9 @@ struct session_data {
   std::vector<float> logits; ///< of position `logits_at`, last stage only
   std::optional<position> logits_at;
   std::vector<compute::unit_leaf> leaves; ///< completed so far, for a lead that was not there
+  row_digests input;                      ///< of what came in
+  std::vector<digest> earlier;            ///< of each layer, K and V of all complete windows
+  std::vector<digest> reused_inputs; ///< of windows that came from the cache, from the first on
 };
 
 /// A frame to compute. Rows the stage holds already are skipped.
@@ -82,6 +87,7 @@ struct shard_outcome {
   position length{0};
   std::uint64_t units{0};
   std::vector<compute::unit_leaf> leaves;
+  std::vector<window_origin> windows; ///< that became complete
   frame_bytes outgoing;
   bool told{false}; ///< by `outgoing`: the lead learns all of this from it
   /// Where the job signs: of logits that were asked for and are not in `outgoing`.
@@ -137,7 +143,8 @@ public:
   /// Starts an epoch. `timed_out` for a lower epoch than seen, `busy` beyond
   /// limits::sessions_max sessions, `over_limit` for more positions than fit. A session that
   /// holds more than `keep` positions begins afresh: its driver does not know what they were. So
-  /// does one that took more than `reuse` from the cache and has to replay them to another stage.
+  /// does one that took more than `reuse` from the cache: there is a stage that lacks them, or what
+  /// they were computed from is not what it was.
   [[nodiscard]] result<void> open(request_id request, epoch driver, std::uint32_t positions,
                                   position keep,
                                   position reuse = std::numeric_limits<position>::max());

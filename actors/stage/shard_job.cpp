@@ -1,4 +1,5 @@
 #include "actors/stage/shard_core.hpp"
+#include "compute/forward/kv_digest.hpp"
 #include "compute/model/transcript.hpp"
 #include "compute/text/sampler.hpp"
 #include "messages/check.hpp"
@@ -151,8 +152,32 @@ std::optional<compute::step_input> begin_step(const shard_job& job, const step_w
   return in;
 }
 
+/// What the windows that became complete were computed from, and their K and V.
+void add_origins(session_data& data, const compute::segment& segment, position before,
+                 compute::parallel_runner& runner, shard_outcome& out) {
+  constexpr std::uint32_t size = limits::window_positions;
+  const layer_range layers = segment.layers();
+  for (std::uint32_t w = before / size; (w + 1) * size <= out.length; ++w) {
+    const auto input = data.input.at(w, size);
+    data.input.forget(w);
+    if (!input) {
+      return;
+    }
+    window_origin origin{w, *input, data.earlier, std::vector<digest>(layers.size()), {}};
+    runner.run(layers.size(), [&](std::size_t i) {
+      origin.kv[i] =
+          compute::kv_digest(data.state.kv, layers.first + static_cast<layer_index>(i), w, size);
+    });
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      data.earlier[i] = with_earlier(data.earlier[i], origin.kv[i]);
+    }
+    out.windows.push_back(std::move(origin));
+  }
+}
+
 void end_step(const shard_job& job, const compute::session_step& step,
-              const compute::segment& segment, shard_outcome& out) {
+              const compute::segment& segment, compute::parallel_runner& runner,
+              shard_outcome& out) {
   const compute::step_input& in = step.in;
   session_data& data = *job.data;
   out.done = step.done;
@@ -160,6 +185,11 @@ void end_step(const shard_job& job, const compute::session_step& step,
     return;
   }
   const position before = std::exchange(out.length, data.state.length());
+  const frame_bytes& frame = std::get<step_work>(job.work).frame;
+  const auto view = decode_frame(*frame);
+  OVIR_CHECK(view.has_value());
+  data.input.add(*view, frame);
+  add_origins(data, segment, before, runner, out);
   out.units = units_closed(before, out.length - before, segment.layers().size());
   out.leaves = step.out->leaves;
   data.leaves.insert(data.leaves.end(), out.leaves.begin(), out.leaves.end());
@@ -222,32 +252,74 @@ void resend_step(const shard_job& job, const resend_work& work, const compute::s
   out.outgoing = answer_frame(job, work.at, segment.config().vocabulary, job.data->logits);
 }
 
+/// Windows, from the first on, whose units belong together: each was computed from the one before
+/// it in its window and, of its layer, from the windows before.
+std::size_t windows_that_fit(std::span<const compute::kv_block> blocks, std::size_t layers,
+                             std::vector<digest> earlier) {
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const compute::kv_block_header& h = blocks[i].header();
+    const std::size_t layer = i % layers;
+    if (h.earlier != earlier[layer] || (layer > 0 && h.input != blocks[i - 1].header().output)) {
+      return i / layers;
+    }
+    earlier[layer] = with_earlier(earlier[layer], h.kv);
+  }
+  return blocks.size() / layers;
+}
+
+window_origin origin_of(std::span<const compute::kv_block> window, const node_id& self) {
+  window_origin origin{window.front().header().window, window.front().header().input, {}, {}, {}};
+  for (const compute::kv_block& block : window) {
+    origin.earlier.push_back(block.header().earlier);
+    origin.kv.push_back(block.header().kv);
+    const node_id author = block.author();
+    if (!author.empty() && author != self) {
+      origin.cited.push_back(block.citation());
+    }
+  }
+  return origin;
+}
+
 /// Units that were computed before, by whomever: K and V as they were, and the leaves they state.
-void restore_step(const shard_job& job, const restore_work& work, const compute::segment& segment,
+void restore_step(const shard_job& job, const restore_work& work, const stage_bench& bench,
                   compute::parallel_runner& runner, shard_outcome& out) {
-  compute::segment_state& state = job.data->state;
-  const layer_range layers = segment.layers();
-  const std::size_t windows = work.units.blocks.size() / layers.size();
-  const std::uint64_t end = (work.units.first + windows) * limits::window_positions;
+  const compute::segment& segment = *bench.segment;
+  session_data& data = *job.data;
+  compute::segment_state& state = data.state;
+  const std::size_t layers = segment.layers().size();
+  const std::uint64_t end =
+      (work.units.first + work.units.blocks.size() / layers) * limits::window_positions;
   if (work.units.first * limits::window_positions != out.length ||
       state.kv.length() != out.length || end > state.kv.capacity()) {
     out.done =
         fail(errc::internal, "units up to position {} came for a stage at {}", end, out.length);
     return;
   }
-  runner.run(work.units.blocks.size(),
-             [&](std::size_t i) { work.units.blocks[i].copy_to(state.kv); });
-  for (const compute::kv_block& block : work.units.blocks) {
+  const std::size_t windows = windows_that_fit(work.units.blocks, layers, data.earlier);
+  const auto blocks = std::span{work.units.blocks}.first(windows * layers);
+  runner.run(blocks.size(), [&](std::size_t i) { blocks[i].copy_to(state.kv); });
+  for (const compute::kv_block& block : blocks) {
     const compute::kv_block_header& h = block.header();
     if (h.layer + 1 < segment.config().layers) {
       out.leaves.push_back({{h.window, h.layer}, limits::window_positions, h.output});
     }
   }
-  state.resume_at(work.units.first + static_cast<std::uint32_t>(windows));
+  const node_id self = bench.desk != nullptr ? bench.desk->key->id() : node_id{};
+  for (std::size_t w = 0; w < windows; ++w) {
+    out.windows.push_back(origin_of(blocks.subspan(w * layers, layers), self));
+    const window_origin& origin = out.windows.back();
+    for (std::size_t i = 0; i < layers; ++i) {
+      data.earlier[i] = with_earlier(data.earlier[i], origin.kv[i]);
+    }
+    data.reused_inputs.push_back(origin.input);
+  }
+  const std::uint32_t next = work.units.first + static_cast<std::uint32_t>(windows);
+  state.resume_at(next);
+  data.input.skip_to(next);
   out.length = state.length();
-  job.data->leaves.insert(job.data->leaves.end(), out.leaves.begin(), out.leaves.end());
+  data.leaves.insert(data.leaves.end(), out.leaves.begin(), out.leaves.end());
   if (!segment.is_last()) {
-    job.data->boundaries.begin_at(out.length);
+    data.boundaries.begin_at(out.length);
   }
 }
 
@@ -271,7 +343,7 @@ std::vector<shard_outcome> perform(std::span<const shard_job> pass, stage_bench&
     } else if (const auto* replay = std::get_if<replay_work>(&job.work)) {
       replay_step(job, *replay, *bench.segment, out);
     } else if (const auto* restore = std::get_if<restore_work>(&job.work)) {
-      restore_step(job, *restore, *bench.segment, runner, out);
+      restore_step(job, *restore, bench, runner, out);
     } else {
       resend_step(job, std::get<resend_work>(job.work), *bench.segment, out);
     }
@@ -279,7 +351,7 @@ std::vector<shard_outcome> perform(std::span<const shard_job> pass, stage_bench&
   bench.segment->forward(steps, runner);
   compute_without_drafts(steps, *bench.segment, runner);
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    end_step(pass[jobs[i]], steps[i], *bench.segment, outcomes[jobs[i]]);
+    end_step(pass[jobs[i]], steps[i], *bench.segment, runner, outcomes[jobs[i]]);
   }
   return outcomes;
 }

@@ -33,98 +33,12 @@ bool says_anything(const evidence_batch& batch) {
          !batch.links.empty();
 }
 
-// What was a guess in an earlier frame is certain where a later one begins behind it.
-void stage_evidence::row_digests::add(const frame_view& view, const frame_bytes& frame) {
-  const frame_header& h = view.header;
-  if (h.first > length && drafts.frame != nullptr) {
-    const auto earlier = decode_frame(*drafts.frame);
-    const std::uint32_t right = std::min(h.first, drafts.first + drafts.count) - length;
-    add_rows(*earlier, length, right);
-  }
-  drafts = {};
-  if (h.first > length) {
-    gap = true;
-    return;
-  }
-  const std::uint32_t certain = h.count - h.drafts();
-  if (h.first + certain > length) {
-    add_rows(view, length, h.first + certain - length);
-  }
-  if (h.drafts() > 0 && length == h.first + certain) {
-    drafts = {frame, length, h.drafts()};
-  }
-}
-
-void stage_evidence::row_digests::add_rows(const frame_view& view, position first,
-                                           std::uint32_t count) {
-  const std::size_t skip = first - view.header.first;
-  if (of_tokens) {
-    const auto ids = view.tokens().subspan(skip, count);
-    tokens.insert(tokens.end(), ids.begin(), ids.end());
-    for (std::uint32_t w = length / window_size; (w + 1) * window_size <= length + count; ++w) {
-      windows[w] = token_window_digest(
-          w, std::span{tokens}.subspan(std::size_t{w} * window_size, window_size));
-    }
-  } else {
-    width = view.header.width;
-    const auto rows = view.floats().subspan(skip * width, std::size_t{count} * width);
-    if (count >= limits::link_signature_positions) {
-      hash_waiting();
-      hash_rows(first, rows);
-    } else {
-      waiting.insert(waiting.end(), rows.begin(), rows.end());
-    }
-  }
-  length += count;
-  if ((length - count) / limits::link_signature_positions !=
-      length / limits::link_signature_positions) {
-    hash_waiting(); // a window ends there, too
-  }
-}
-
-void stage_evidence::row_digests::hash_rows(position first, std::span<const float> rows) {
-  std::vector<compute::unit_leaf> done;
-  state.add(layer, first, static_cast<std::uint32_t>(rows.size() / width), rows, width, done);
-  for (const compute::unit_leaf& leaf : done) {
-    windows[leaf.unit.window] = leaf.boundary;
-  }
-}
-
-void stage_evidence::row_digests::hash_waiting() {
-  if (!waiting.empty()) {
-    hash_rows(length - static_cast<position>(waiting.size() / width), waiting);
-    waiting.clear();
-  }
-}
-
-std::optional<digest> stage_evidence::row_digests::at(std::uint32_t window,
-                                                      std::uint32_t positions) {
-  if (positions == window_size) {
-    const auto found = windows.find(window);
-    return found == windows.end() ? std::nullopt : std::optional{found->second};
-  }
-  if (gap || length != window * window_size + positions) {
-    return std::nullopt;
-  }
-  if (of_tokens) {
-    return token_window_digest(window, std::span{tokens}.last(positions));
-  }
-  hash_waiting();
-  const auto open = state.open_leaves();
-  return open.empty() ? std::nullopt : std::optional{open.front().boundary};
-}
-
 stage_evidence::stage_evidence(evidence_order order, std::shared_ptr<const stage_bench> bench)
     : bench_(std::move(bench)), key_(*bench_->desk->key),
       order_(std::move(order)), by_{bench_->segment->layers(), key_.id(), bench_->desk->software},
       first_(bench_->segment->is_first()), last_(bench_->segment->is_last()) {
-  in_.of_tokens = first_;
-  if (!first_) {
-    in_.layer = by_.layers.first - 1;
-    in_.state = compute::unit_digests{{in_.layer, in_.layer + 1}};
-  }
-  out_.layer = by_.layers.last - 1;
-  out_.state = compute::unit_digests{{out_.layer, out_.layer + 1}};
+  in_ = first_ ? row_digests::of_tokens() : row_digests::of_boundary(by_.layers.first - 1);
+  out_ = row_digests::of_boundary(by_.layers.last - 1);
   records_.signer = by_;
 }
 
@@ -182,6 +96,35 @@ void stage_evidence::add_logits(const evidence_step& step, position certain) {
   }
 }
 
+void stage_evidence::take_units(const evidence_step& step) {
+  for (const compute::unit_leaf& leaf : step.leaves) {
+    units_[leaf.unit] = leaf;
+  }
+  for (const window_origin& origin : step.windows) {
+    origins_[origin.window] = origin;
+  }
+}
+
+// What goes in and out of these windows is known by its digests alone.
+void stage_evidence::add_restored(const evidence_step& step, evidence_news& news) {
+  take_units(step);
+  const position before = out_.length();
+  for (const window_origin& origin : step.windows) {
+    in_.skip_to(origin.window + 1);
+    in_.know(origin.window, origin.input);
+    const auto output = units_.find({origin.window, by_.layers.last - 1});
+    if (!last_ && output != units_.end()) {
+      out_.skip_to(origin.window + 1);
+      out_.know(origin.window, output->second.boundary);
+    }
+  }
+  commit(in_.length(), news);
+  if (!last_) {
+    sign_links(before, false, news);
+  }
+  state_windows(news);
+}
+
 void stage_evidence::add(const evidence_step& step, std::chrono::nanoseconds since,
                          evidence_news& news) {
   const auto read = [](const frame_bytes& frame) {
@@ -189,29 +132,33 @@ void stage_evidence::add(const evidence_step& step, std::chrono::nanoseconds sin
     OVIR_CHECK(view.has_value());
     return *view;
   };
+  if (step.restored) {
+    since_ = since;
+    data_ = step.data;
+    return add_restored(step, news);
+  }
   if (step.received == nullptr) {
-    return step.sent == nullptr ? void() : resend_links(read(step.sent).header, out_.length, news);
+    return step.sent == nullptr ? void()
+                                : resend_links(read(step.sent).header, out_.length(), news);
   }
   since_ = since;
   data_ = step.data;
-  const position before = in_.length;
+  const position before = in_.length();
   const frame_view received = read(step.received);
   in_.add(received, step.received);
-  commit(in_.length, news);
-  times_[(std::max<position>(in_.length, 1) - 1) / window_size] += step.time;
-  for (const compute::unit_leaf& leaf : step.leaves) {
-    units_[leaf.unit] = leaf;
-  }
+  commit(in_.length(), news);
+  times_[(std::max<position>(in_.length(), 1) - 1) / window_size] += step.time;
+  take_units(step);
   if (last_) {
     add_logits(step, std::max(received.header.first, before));
   } else if (step.sent != nullptr) {
-    const position sent_before = out_.length;
+    const position sent_before = out_.length();
     const frame_view sent = read(step.sent);
     out_.add(sent, step.sent);
     sign_links(sent_before, false, news);
     resend_links(sent.header, sent_before, news);
   }
-  if (in_.length != before) {
+  if (in_.length() != before) {
     state_windows(news);
   }
 }
@@ -219,8 +166,8 @@ void stage_evidence::add(const evidence_step& step, std::chrono::nanoseconds sin
 // Of each window that was sent on further: its end, or the last eighth position so far.
 void stage_evidence::sign_links(position before, bool ended, evidence_news& news) {
   constexpr std::uint32_t grain = limits::link_signature_positions;
-  for (std::uint32_t w = before / window_size; w * window_size < out_.length; ++w) {
-    const std::uint32_t there = std::min(out_.length - w * window_size, window_size);
+  for (std::uint32_t w = before / window_size; w * window_size < out_.length(); ++w) {
+    const std::uint32_t there = std::min(out_.length() - w * window_size, window_size);
     const std::uint32_t was = before > w * window_size ? before - w * window_size : 0;
     const bool due = there == window_size || there / grain > was / grain || ended;
     const auto known = sent_.find(w);
@@ -322,7 +269,7 @@ void stage_evidence::finish(position length, const std::vector<compute::unit_lea
   }
   draws_.erase(draws_.lower_bound(length), draws_.end());
   if (!last_) {
-    const position before = out_.length - out_.length % window_size;
+    const position before = out_.length() - out_.length() % window_size;
     sign_links(before, true, news);
   }
   state_windows(news);
@@ -336,7 +283,7 @@ void stage_evidence::state_windows(evidence_news& news) {
       return;
     }
     const std::uint32_t positions = end_ ? std::min(*end_ - first, window_size) : window_size;
-    if (in_.length < first + positions || !state_window(w, positions, news)) {
+    if (in_.length() < first + positions || !state_window(w, positions, news)) {
       return;
     }
   }
@@ -351,9 +298,11 @@ const digest& stage_evidence::commitment_to(std::uint32_t window) const {
 }
 
 bool stage_evidence::fill(statement& s) {
+  const auto origin = origins_.find(s.window);
   for (layer_index l = by_.layers.first; l < by_.layers.last; ++l) {
-    s.kv.push_back(
-        compute::kv_digest(data_->state.kv, bench_->segment->config(), l, s.window, s.positions));
+    s.kv.push_back(origin != origins_.end()
+                       ? origin->second.kv[l - by_.layers.first]
+                       : compute::kv_digest(data_->state.kv, l, s.window, s.positions));
     if (l + 1 == order_.terms.layers) {
       s.units.push_back(s.kv.back());
       continue;
@@ -415,7 +364,8 @@ bool stage_evidence::state_window(std::uint32_t window, std::uint32_t positions,
   std::erase_if(unchecked_, [&](const received_link& r) { return r.link.window <= window; });
   times_.erase(window);
   units_.erase(units_.begin(), units_.lower_bound({window + 1, 0}));
-  in_.windows.erase(window);
+  in_.forget(window);
+  origins_.erase(window);
   return true;
 }
 

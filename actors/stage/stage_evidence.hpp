@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/protocol/protocol.hpp"
+#include "actors/stage/row_digests.hpp"
 #include "actors/stage/shard_core.hpp"
 #include "messages/digest_tree.hpp"
 #include "messages/evidence/evidence.hpp"
@@ -27,6 +28,8 @@ struct evidence_step {
   std::vector<std::pair<position, stated_draw>> logits;
   std::chrono::nanoseconds time{0};
   std::shared_ptr<session_data> data; ///< for K and V
+  std::vector<window_origin> windows; ///< that became complete
+  bool restored{false};               ///< they came from the cache: nothing was received or sent
 };
 
 /// What a stage has to tell; both may be empty.
@@ -62,33 +65,6 @@ public:
   [[nodiscard]] const evidence_order& order() const noexcept { return order_; }
 
 private:
-  struct draft_rows { ///< the rows of a frame that are guesses
-    frame_bytes frame;
-    position first{0};
-    std::uint32_t count{0};
-  };
-  /// Digests of rows as they become certain, window by window.
-  struct row_digests {
-    compute::unit_digests state;
-    std::vector<token_id> tokens; ///< instead of rows, before the first stage
-    bool of_tokens{false};
-    layer_index layer{0};
-    position length{0};
-    draft_rows drafts;
-    std::map<std::uint32_t, digest> windows; ///< complete ones
-    bool gap{false};                         ///< a row was missed: nothing can be said any more
-    /// Rows below `length` that `state` lacks: several at once are hashed in a fraction of the
-    /// time.
-    std::vector<float> waiting;
-    std::uint32_t width{0};
-
-    void add(const frame_view& view, const frame_bytes& frame);
-    void add_rows(const frame_view& view, position first, std::uint32_t count);
-    void hash_rows(position first, std::span<const float> rows);
-    void hash_waiting();
-    /// Of the first `positions` rows of the window that `length` is in, or of a complete one.
-    [[nodiscard]] std::optional<digest> at(std::uint32_t window, std::uint32_t positions);
-  };
   struct received_link {
     evidence_signer sender; ///< until it is verified: as it says itself
     link_signature link;
@@ -101,6 +77,8 @@ private:
                                   evidence_news& news);
   [[nodiscard]] bool fill(statement& s);
   [[nodiscard]] const digest& commitment_to(std::uint32_t window) const;
+  void take_units(const evidence_step& step);
+  void add_restored(const evidence_step& step, evidence_news& news);
   void add_logits(const evidence_step& step, position certain);
   [[nodiscard]] bool holds(const received_link& received) const;
   void verify_oldest();
@@ -117,6 +95,7 @@ private:
   row_digests in_;
   row_digests out_; ///< of a stage that is not the last
   std::map<compute::unit_name, compute::unit_leaf> units_;
+  std::map<std::uint32_t, window_origin> origins_; ///< of complete windows not stated yet
   std::map<position, stated_draw> draws_;
   std::map<std::uint32_t, std::chrono::nanoseconds> times_; ///< of windows not stated yet
   std::map<std::uint32_t, received_link> received_;         ///< likewise; verified

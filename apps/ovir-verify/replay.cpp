@@ -77,7 +77,7 @@ std::optional<failure> compare_last_layer(const transcript_file& file,
       break;
     }
     const layer_index layer = config.layers - 1;
-    const digest computed = compute::kv_digest(state.kv, config, layer, w, positions);
+    const digest computed = compute::kv_digest(state.kv, layer, w, positions);
     if (computed != file.last_layer[w]) {
       return failure{fmt::format("layer {} over window {}: the K and V stated are {}, computed "
                                  "again {}",

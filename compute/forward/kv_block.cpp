@@ -1,5 +1,8 @@
 #include "compute/forward/kv_block.hpp"
 
+#include "compute/forward/kv_digest.hpp"
+#include "compute/model/transcript.hpp"
+#include "messages/check.hpp"
 #include "messages/limits/cache.hpp"
 #include "messages/limits/general.hpp"
 
@@ -11,13 +14,12 @@
 // Grammar, also on docs/formats/kv-block.md. Integers are little-endian.
 //
 //   block = "OVKV", version u16, element u16, layer u32, window u32, heads u32, head_dim u32,
-//           positions u32, zero u32, key[32], output[32], K, V, check[32], seal[32], author[32],
-//           signature[64]
-//   check = H("ovir/kv/v1/block"; all before it)
+//           positions u32, zero u32, key[32], model[32], input[32], earlier[32], output[32], K, V,
+//           check[32], seal[32], author[32], signature[64]
+//   check = H("ovir/kv/v2/block"; all before K, kv), where kv is the digest of K and V
 //   seal = H("ovir/kv/v1/seal"; name of the window, check)
-//   signature = Ed25519 of H("ovir/kv/v1/author"; key, output, check, seal)
-//   output of the last layer = H("ovir/kv/v1/output"; layer u32, window u32, heads u32,
-//                                head_dim u32, K, V)
+//   binding = H("ovir/kv/v2/binding"; key, seal)
+//   signature: of the author, over claim and binding (`sign_unit`)
 namespace ovir::compute {
 
 namespace {
@@ -25,15 +27,17 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "blocks are little-endian");
 
 constexpr std::array<char, 4> magic{'O', 'V', 'K', 'V'};
-constexpr std::uint16_t version = 1;
+constexpr std::uint16_t version = 2;
 constexpr std::uint16_t binary16 = 1;
 constexpr std::size_t layer_at = 8;
 constexpr std::size_t key_at = 32;
-constexpr std::size_t output_at = key_at + digest::size;
+constexpr std::size_t model_at = key_at + digest::size;
+constexpr std::size_t input_at = model_at + digest::size;
+constexpr std::size_t earlier_at = input_at + digest::size;
+constexpr std::size_t output_at = earlier_at + digest::size;
 constexpr std::size_t header_bytes = output_at + digest::size;
 constexpr std::uint32_t window_size = limits::window_positions;
-static_assert(header_bytes == 96);
-constexpr std::string_view author_domain = "ovir/kv/v1/author";
+static_assert(header_bytes == 192);
 constexpr std::size_t author_bytes = node_id::size + sizeof(signature::bytes);
 // From the end, so that they need no shape.
 constexpr std::size_t seal_from_end = digest::size + author_bytes;
@@ -62,8 +66,9 @@ digest digest_at(std::span<const std::byte> from, std::size_t at) {
   return d;
 }
 
-digest check_of(std::span<const std::byte> block) {
-  return hash("ovir/kv/v1/block", block.first(block.size() - check_from_end));
+digest check_of(std::span<const std::byte> header, const digest& kv) {
+  static const hasher empty{"ovir/kv/v2/block"};
+  return hasher{empty}.update(header).update(kv).finish();
 }
 
 digest stated_check(std::span<const std::byte> block) {
@@ -74,14 +79,16 @@ digest seal_of(std::span<const std::byte> block, const digest& window_name) {
   return hasher{"ovir/kv/v1/seal"}.update(window_name).update(stated_check(block)).finish();
 }
 
-/// What an author signs: unit, output, check and seal, one behind the other.
-std::array<std::byte, 4 * digest::size> signed_fields(std::span<const std::byte> block) {
-  std::array<std::byte, 4 * digest::size> fields{};
-  const auto unit = block.subspan(key_at, 2 * digest::size);
-  const auto rest = block.last(check_from_end).first(2 * digest::size);
-  std::copy(unit.begin(), unit.end(), fields.begin());
-  std::copy(rest.begin(), rest.end(), fields.begin() + 2 * digest::size);
-  return fields;
+digest binding_of(std::span<const std::byte> block) {
+  return hasher{"ovir/kv/v2/binding"}
+      .update(digest_at(block, key_at))
+      .update(digest_at(block, block.size() - seal_from_end))
+      .finish();
+}
+
+/// `numbers`: K and V, as they lie in a block.
+digest kv_of(const kv_block_header& h, std::span<const std::byte> numbers) {
+  return kv_digest(h.layer, h.window, window_size, numbers);
 }
 
 /// Whether all binary16 numbers are finite: none has an exponent of all ones.
@@ -125,6 +132,9 @@ result<kv_block_header> header_of(std::span<const std::byte> bytes) {
                 bytes.size(), kv_block_bytes(h.shape));
   }
   h.key = digest_at(bytes, key_at);
+  h.model = digest_at(bytes, model_at);
+  h.input = digest_at(bytes, input_at);
+  h.earlier = digest_at(bytes, earlier_at);
   h.output = digest_at(bytes, output_at);
   return h;
 }
@@ -140,7 +150,9 @@ result<kv_block> kv_block::decode(bytes_pointer bytes) {
   kv_block block;
   OVIR_ASSIGN(block.header_, header_of(*bytes));
   const std::span<const std::byte> all{*bytes};
-  if (stated_check(all) != check_of(all)) {
+  kv_block_header& h = block.header_;
+  h.kv = kv_of(h, all.subspan(header_bytes, 2 * half_bytes(h.shape)));
+  if (stated_check(all) != check_of(all.first(header_bytes), h.kv)) {
     return fail(errc::digest_mismatch, "a KV block of layer {}, window {} is damaged",
                 block.header_.layer, block.header_.window);
   }
@@ -163,11 +175,17 @@ std::span<const std::byte> kv_block::values() const noexcept {
 
 node_id kv_block::author() const noexcept { return author_of_kv_block(*bytes_); }
 
+unit_citation kv_block::citation() const {
+  unit_citation cited{header_.layer, author(), binding_of(*bytes_), {}};
+  std::memcpy(cited.proof.bytes.data(), bytes_->data() + bytes_->size() - cited.proof.bytes.size(),
+              cited.proof.bytes.size());
+  return cited;
+}
+
 bool kv_block::is_signed() const {
-  signature proof;
-  std::memcpy(proof.bytes.data(), bytes_->data() + bytes_->size() - proof.bytes.size(),
-              proof.bytes.size());
-  return verify(author(), author_domain, signed_fields(*bytes_), proof);
+  const unit_citation cited = citation();
+  return verify_unit(cited.author, claim_digest(header_.model, profile_name, header_.claim()),
+                     cited.binding, cited.proof);
 }
 
 bool kv_block::is_sealed(const digest& window_name) const {
@@ -189,50 +207,38 @@ void kv_block::copy_to(kv_cache& to) const {
   }
 }
 
-digest kv_output(const kv_block_header& header, std::span<const std::byte> keys,
-                 std::span<const std::byte> values) {
-  return hasher{"ovir/kv/v1/output"}
-      .update_u32(header.layer)
-      .update_u32(header.window)
-      .update_u32(header.shape.heads)
-      .update_u32(header.shape.head_dim)
-      .update(keys)
-      .update(values)
-      .finish();
-}
-
-std::vector<std::byte> encode_kv_block(const kv_cache& from, layer_index layer,
-                                       std::uint32_t window, const digest& key,
-                                       const digest* output) {
-  const kv_block_header h{layer, window, {from.kv_heads(), from.head_dim()}, key, {}};
-  const std::size_t first = std::size_t{window} * window_size;
-  OVIR_CHECK(from.holds(layer) && first + window_size <= from.capacity(), layer, window);
-  std::vector<std::byte> bytes(kv_block_bytes(h.shape));
+std::vector<std::byte> encode_kv_block(const kv_cache& from, kv_block_header what) {
+  what.shape = {from.kv_heads(), from.head_dim()};
+  const std::size_t first = std::size_t{what.window} * window_size;
+  OVIR_CHECK(from.holds(what.layer) && first + window_size <= from.capacity(), what.layer,
+             what.window);
+  std::vector<std::byte> bytes(kv_block_bytes(what.shape));
   std::memcpy(bytes.data(), magic.data(), magic.size());
   put(bytes, 4, version);
   put(bytes, 6, binary16);
-  put(bytes, layer_at, layer);
-  put(bytes, layer_at + 4, window);
-  put(bytes, layer_at + 8, h.shape.heads);
-  put(bytes, layer_at + 12, h.shape.head_dim);
+  put(bytes, layer_at, what.layer);
+  put(bytes, layer_at + 4, what.window);
+  put(bytes, layer_at + 8, what.shape.heads);
+  put(bytes, layer_at + 12, what.shape.head_dim);
   put(bytes, layer_at + 16, window_size);
-  std::memcpy(bytes.data() + key_at, key.bytes.data(), digest::size);
-  const std::size_t half = half_bytes(h.shape);
+  put(bytes, key_at, what.key.bytes);
+  put(bytes, model_at, what.model.bytes);
+  put(bytes, input_at, what.input.bytes);
+  put(bytes, earlier_at, what.earlier.bytes);
+  put(bytes, output_at, what.output.bytes);
+  const std::size_t half = half_bytes(what.shape);
   const std::size_t head_bytes =
-      std::size_t{window_size} * h.shape.head_dim * sizeof(std::uint16_t);
+      std::size_t{window_size} * what.shape.head_dim * sizeof(std::uint16_t);
   std::byte* const body = bytes.data() + header_bytes;
-  for (std::uint32_t head = 0; head < h.shape.heads; ++head) {
-    const std::size_t at = first * h.shape.head_dim;
-    std::memcpy(body + head * head_bytes, from.keys(layer, head) + at, head_bytes);
-    std::memcpy(body + half + head * head_bytes, from.values(layer, head) + at, head_bytes);
+  for (std::uint32_t head = 0; head < what.shape.heads; ++head) {
+    const std::size_t at = first * what.shape.head_dim;
+    std::memcpy(body + head * head_bytes, from.keys(what.layer, head) + at, head_bytes);
+    std::memcpy(body + half + head * head_bytes, from.values(what.layer, head) + at, head_bytes);
   }
-  const digest stated = output != nullptr
-                            ? *output
-                            : kv_output(h, std::span{bytes}.subspan(header_bytes, half),
-                                        std::span{bytes}.subspan(header_bytes + half, half));
-  std::memcpy(bytes.data() + output_at, stated.bytes.data(), digest::size);
-  const digest check = check_of(bytes);
-  std::memcpy(bytes.data() + bytes.size() - check_from_end, check.bytes.data(), digest::size);
+  const std::span<const std::byte> all{bytes};
+  const digest kv =
+      what.kv == digest{} ? kv_of(what, all.subspan(header_bytes, 2 * half)) : what.kv;
+  put(bytes, bytes.size() - check_from_end, check_of(all.first(header_bytes), kv).bytes);
   return bytes;
 }
 
@@ -242,7 +248,12 @@ void seal_kv_block(std::vector<std::byte>& block, const digest& window_name) {
 }
 
 void sign_kv_block(std::vector<std::byte>& block, const secret_key& author) {
-  const signature proof = author.sign(author_domain, signed_fields(block));
+  const auto header = header_of(block);
+  OVIR_CHECK(header.has_value());
+  unit_claim what = header->claim();
+  what.kv = kv_of(*header, std::span{block}.subspan(header_bytes, 2 * half_bytes(header->shape)));
+  const signature proof =
+      sign_unit(author, claim_digest(header->model, profile_name, what), binding_of(block));
   std::byte* const tail = block.data() + block.size() - author_bytes;
   std::memcpy(tail, author.id().key.data(), node_id::size);
   std::memcpy(tail + node_id::size, proof.bytes.data(), proof.bytes.size());

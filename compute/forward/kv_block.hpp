@@ -2,6 +2,7 @@
 
 #include "compute/forward/kv_cache.hpp"
 #include "messages/digest.hpp"
+#include "messages/evidence/unit_claim.hpp"
 #include "messages/ids.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
@@ -29,8 +30,14 @@ struct kv_block_header {
   layer_index layer{0};
   std::uint32_t window{0};
   kv_shape shape;
-  digest key;    ///< `unit_key` of its window's name: what it is a block of
-  digest output; ///< of the unit: its boundary's leaf, or `kv_output` for the model's last layer
+  digest key;   ///< `unit_key` of its window's name: what it is a block of
+  digest model; ///< of the manifest
+  digest input; ///< this and the following as in `unit_claim`
+  digest earlier;
+  digest output;
+  digest kv; ///< follows from K and V
+
+  [[nodiscard]] unit_claim claim() const { return {layer, window, input, earlier, output, kv}; }
   friend bool operator==(const kv_block_header&, const kv_block_header&) = default;
 };
 
@@ -52,6 +59,8 @@ public:
   [[nodiscard]] node_id author() const noexcept;
   /// Whether that author signed it.
   [[nodiscard]] bool is_signed() const;
+  /// The author's word, as a statement that uses the unit shows it.
+  [[nodiscard]] unit_citation citation() const;
   /// Whether who made it knew the name of its window, from which its key follows: the key alone
   /// makes no seal.
   [[nodiscard]] bool is_sealed(const digest& window_name) const;
@@ -68,18 +77,10 @@ private:
 /// Size of a block of this shape.
 [[nodiscard]] std::size_t kv_block_bytes(const kv_shape& shape) noexcept;
 
-/// Output digest of a unit of the model's last layer, whose boundary exists only where logits are
-/// asked for: over its K and V.
-[[nodiscard]] digest kv_output(const kv_block_header& header, std::span<const std::byte> keys,
-                               std::span<const std::byte> values);
-
-/// The block of a unit that `from` holds whole. `output` is the leaf's digest; null for the model's
-/// last layer, where it is computed. Reads only positions of the window, which are never written
-/// again once it is complete: others may extend `from` meanwhile. It is not sealed, and says
-/// nothing of an author.
-[[nodiscard]] std::vector<std::byte> encode_kv_block(const kv_cache& from, layer_index layer,
-                                                     std::uint32_t window, const digest& key,
-                                                     const digest* output);
+/// The block of a unit that `from` holds whole. Of `what` the shape and, where it is zero, `kv` are
+/// those of `from`. Reads only positions of the window, which are never written again once it is
+/// complete: others may extend `from` meanwhile. It is not sealed, and says nothing of an author.
+[[nodiscard]] std::vector<std::byte> encode_kv_block(const kv_cache& from, kv_block_header what);
 
 // Precondition of the following: the bytes are those of a block.
 

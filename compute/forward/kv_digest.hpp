@@ -1,10 +1,10 @@
 #pragma once
 
 #include "compute/forward/kv_cache.hpp"
-#include "compute/model/model_config.hpp"
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -15,9 +15,12 @@ namespace ovir::compute {
 /// fp16, [positions][head_dim].
 [[nodiscard]] digest kv_digest(layer_index layer, std::uint32_t window, std::uint32_t positions,
                                std::span<const std::span<const std::uint16_t>> parts);
+/// As one run of bytes.
+[[nodiscard]] digest kv_digest(layer_index layer, std::uint32_t window, std::uint32_t positions,
+                               std::span<const std::byte> parts);
 /// Of what a cache holds. Reads only rows of positions that are computed, so it may run while later
 /// positions are.
-[[nodiscard]] digest kv_digest(kv_cache& kv, const model_config& config, layer_index layer,
-                               std::uint32_t window, std::uint32_t positions);
+[[nodiscard]] digest kv_digest(const kv_cache& kv, layer_index layer, std::uint32_t window,
+                               std::uint32_t positions);
 
 } // namespace ovir::compute

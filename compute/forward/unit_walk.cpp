@@ -340,7 +340,7 @@ result<unit_result> walk::run() {
     out.between = all_keys_and_values();
   }
   if (is_last()) {
-    out.output = kv_digest(*kv_, config_, layer, task_.unit.window, count_);
+    out.output = kv_digest(*kv_, layer, task_.unit.window, count_);
     if (task_.draws == 0) { // nothing else of it is stated
       if (spots && !task_.spots->revealed->heads.empty()) {
         return fail(errc::digest_mismatch, "attention is revealed of a window without draws");

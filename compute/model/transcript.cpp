@@ -137,6 +137,11 @@ std::vector<std::pair<position, digest>> transcript::logits() const {
   return {logits_.begin(), logits_.end()};
 }
 
+const unit_leaf* transcript::unit(const unit_name& name) const {
+  const auto known = units_.find(name);
+  return known == units_.end() ? nullptr : &known->second;
+}
+
 result<digest> transcript::root(std::uint32_t hashed_layers, std::uint32_t positions,
                                 std::span<const token_id> tokens) const {
   const std::uint32_t windows = (positions + window_size - 1) / window_size;

@@ -75,6 +75,9 @@ public:
   [[nodiscard]] result<void> add_unit(const unit_leaf& leaf);
   [[nodiscard]] result<void> add_logits(position p, const digest& d);
 
+  /// What was stated of a unit; null: nothing.
+  [[nodiscard]] const unit_leaf* unit(const unit_name& name) const;
+
   /// The root: over units in order of (window, layer), logits in order of position, and all token
   /// ids (prompt, then output). `internal` when a unit of a complete set is missing:
   /// `hashed_layers` layers (all but the last) over `positions` computed positions.

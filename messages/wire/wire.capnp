@@ -66,6 +66,7 @@ struct Reuse {
   windows @0 :UInt32; # so many may come from the cache
   explain @1 :Bool;   # the answer says how the lookup went
   prefixes @2 :List(Bytes32); # names of the windows known
+  doubted @3 :UInt32; # 0: none; else windows from this less one are not to be found again
 }
 
 struct Replay {
@@ -120,6 +121,7 @@ struct Opened {
   peer @4 :UInt64;
   leaves @5 :List(Leaf);
   lookup @6 :Lookup; # null: the open did not ask for it
+  inputs @7 :List(Bytes32); # of reused windows, from the first on: what they were computed from
 }
 
 struct Lookup {

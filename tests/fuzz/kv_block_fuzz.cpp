@@ -30,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0; // a window far out in a wide model
   }
   block->copy_to(*cache);
-  const auto again = compute::encode_kv_block(*cache, h.layer, h.window, h.key, &h.output);
+  const auto again = compute::encode_kv_block(*cache, h);
   constexpr std::size_t signed_bytes = 128; // seal, author, signature
   OVIR_CHECK(again.size() == size &&
              std::equal(again.begin(), again.end() - signed_bytes, bytes->begin()));

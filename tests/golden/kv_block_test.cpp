@@ -1,5 +1,6 @@
 // The bytes of docs/formats/kv-block.md, field by field. A change here is a new version.
 #include "compute/forward/kv_block.hpp"
+#include "compute/forward/kv_digest.hpp"
 #include "compute/forward/prefix.hpp"
 #include "tests/support/model/kv_blocks.hpp"
 
@@ -44,14 +45,16 @@ TEST(kv_block_golden, a_block_of_one_head_of_one_element_is_these_bytes) {
   }
   const digest name = hash_plain({});
   std::vector<std::byte> bytes =
-      encode_kv_block(cache, 5, 1, unit_key(hash_plain({}), 5, name), nullptr);
-  ASSERT_EQ(bytes.size(), 96 + 2 * 64 + 32 + 32 + 32 + 64U);
+      test::kv_bytes(cache, 5, 1, unit_key(hash_plain({}), 5, name), nullptr);
+  const digest kv = kv_digest(cache, 5, 1, 32);
+  const std::string kv_text = hex(std::as_bytes(std::span{kv.bytes}));
+  ASSERT_EQ(bytes.size(), 192 + 2 * 64 + 32 + 32 + 32 + 64U);
   EXPECT_EQ(hex(std::span{bytes}.last(128)), std::string(256, '0')) << "nobody's yet";
   seal_kv_block(bytes, name);
   sign_kv_block(bytes, test::author_key(1));
   EXPECT_EQ(hex(std::span{bytes}.first(32)),
             "4f564b56" // "OVKV"
-            "0100"     // version
+            "0200"     // version
             "0100"     // binary16
             "05000000" // layer
             "01000000" // window
@@ -59,19 +62,20 @@ TEST(kv_block_golden, a_block_of_one_head_of_one_element_is_these_bytes) {
             "01000000" // elements of each
             "20000000" // positions
             "00000000");
+  EXPECT_EQ(hex(std::span{bytes}.subspan(160, 32)), kv_text) << "output";
   EXPECT_EQ(hex(std::span{bytes}.subspan(32, 64)),
-            "534c4c992af16f4dddf19746ba3c29e7a6ed3f5bb716f03b9d00ae51786153c3"
-            "52b751d7943e15148ee8b09d2b37b66d2403c9efa31b873cacbfa2d955279461");
+            "534c4c992af16f4dddf19746ba3c29e7a6ed3f5bb716f03b9d00ae51786153c3"   // unit key
+            "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"); // model
   for (std::uint16_t p = 0; p < 32; ++p) {
-    EXPECT_EQ(hex(std::span{bytes}.subspan(96 + 2 * p, 2)), fmt::format("{:02x}00", 32 + p));
-    EXPECT_EQ(hex(std::span{bytes}.subspan(160 + 2 * p, 2)), fmt::format("{:02x}3c", 32 + p));
+    EXPECT_EQ(hex(std::span{bytes}.subspan(192 + 2 * p, 2)), fmt::format("{:02x}00", 32 + p));
+    EXPECT_EQ(hex(std::span{bytes}.subspan(256 + 2 * p, 2)), fmt::format("{:02x}3c", 32 + p));
   }
   EXPECT_EQ(hex(std::span{bytes}.last(160)),
-            "a212e4db9148c386cbc64aef8e31f58b88ce9e5f59be59a090f27c92d9aedaf6" // check
-            "7c9fca42ca9515591c9e3417e6742dc1082a25ae9253c1362b5251cf8dfb7805" // seal
+            "b35c8549262d411614d64870d7ae36ee2e41ac30e69325657eeaea52055f9801" // check
+            "79395cd43f224729e472b7deb45db7e76af03813cdfc8f208a98ffc5913814be" // seal
             "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c" // author
-            "b5da06928eb8eb15cd804d81203d7aebce4e6d33d31f8d9e3e1deb8a6f96f60d" // signature
-            "56a7a3c24bc7d059151e8ac40335ca07b963e0dc376d8445e3838fc3b8e13c08");
+            "2d6ad6deea06a5fd5abad5a8af507fa38132666d781592b8ffb7c446742e7f64" // signature
+            "dac26a7205a9b18df17283a1c9998d3f9a15f9e1df3255d8b158848c4f61d704");
 }
 
 } // namespace

@@ -196,12 +196,12 @@ wire_open open_that_may_reuse() {
   open.keep = 7;
   open.next = {.lead = true, .node = {}, .layers = {}};
   open.previous = node_id{counted(0x60)};
-  open.reuse = reuse_order{1, {digest{counted(0x80)}}};
+  open.reuse = reuse_order{1, {digest{counted(0x80)}}, false, 2};
   return open;
 }
 
 TEST(wire_golden, an_open_that_may_reuse_is_these_bytes) {
-  expect_bytes({request, epoch{9}, 4, open_that_may_reuse()}, "0000000021000000\n"
+  expect_bytes({request, epoch{9}, 4, open_that_may_reuse()}, "0000000022000000\n"
                                                               "0000000003000100\n"
                                                               "0100000009000000\n"
                                                               "0807060504030201\n"
@@ -215,7 +215,7 @@ TEST(wire_golden, an_open_that_may_reuse_is_these_bytes) {
                                                               "1c00000004000000\n"
                                                               "2800000004000000\n"
                                                               "0000000000000000\n"
-                                                              "3000000001000100\n"
+                                                              "3000000002000100\n"
                                                               "2021222324252627\n"
                                                               "28292a2b2c2d2e2f\n"
                                                               "3031323334353637\n"
@@ -229,6 +229,7 @@ TEST(wire_golden, an_open_that_may_reuse_is_these_bytes) {
                                                               "7071727374757677\n"
                                                               "78797a7b7c7d7e7f\n"
                                                               "0100000000000000\n"
+                                                              "0300000000000000\n"
                                                               "0100000027000000\n"
                                                               "0400000004000000\n"
                                                               "8081828384858687\n"
@@ -250,37 +251,41 @@ TEST(wire_golden, an_open_whose_answer_explains_differs_in_one_bit_alone) {
 }
 
 TEST(wire_golden, an_opened_that_reused_is_these_bytes) {
-  expect_bytes({request, epoch{9}, 4, session_opened{64, {}, 32, {1, 2, 3}}}, "000000000c000000\n"
+  expect_bytes({request, epoch{9}, 4, session_opened{64, {}, 32, {1, 2, 3}}}, "000000000e000000\n"
                                                                               "0000000003000100\n"
                                                                               "0100080009000000\n"
                                                                               "0807060504030201\n"
                                                                               "0400000000000000\n"
-                                                                              "0000000004000200\n"
+                                                                              "0000000004000300\n"
                                                                               "4000000020000000\n"
                                                                               "0100000000000000\n"
                                                                               "0200000000000000\n"
                                                                               "0300000000000000\n"
-                                                                              "0500000007000000\n"
+                                                                              "0900000007000000\n"
                                                                               "0000000000000000\n"
-                                                                              "0000000006000000\n");
+                                                                              "0500000007000000\n"
+                                                                              "0000000006000000\n"
+                                                                              "0000000004000000\n");
 }
 
 TEST(wire_golden, an_opened_that_explains_is_these_bytes) {
   session_opened opened{64, {}, 32, {1, 2, 3}};
   opened.told = reuse_told{3, 2, reuse_end::missing, {fetch_choice::computed, 5, 4, 0, 9, 8, 7}};
-  expect_bytes({request, epoch{9}, 4, opened}, "0000000012000000\n"
+  expect_bytes({request, epoch{9}, 4, opened}, "0000000014000000\n"
                                                "0000000003000100\n"
                                                "0100080009000000\n"
                                                "0807060504030201\n"
                                                "0400000000000000\n"
-                                               "0000000004000200\n"
+                                               "0000000004000300\n"
                                                "4000000020000000\n"
                                                "0100000000000000\n"
                                                "0200000000000000\n"
                                                "0300000000000000\n"
+                                               "0900000007000000\n"
+                                               "0c00000006000000\n"
                                                "0500000007000000\n"
-                                               "0400000006000000\n"
                                                "0000000006000000\n"
+                                               "0000000004000000\n"
                                                "0300000002000000\n"
                                                "0103000005000000\n"
                                                "0400000000000000\n"

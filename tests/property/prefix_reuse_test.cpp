@@ -88,8 +88,8 @@ public:
           const digest* const output = leaf == leaves.end() ? nullptr : &leaf->boundary;
           out.emplace(
               unit_name{w, l},
-              kv_block::decode(test::share(encode_kv_block(states_[i].kv, l, w,
-                                                           unit_key({}, l, prefixes[w]), output)))
+              kv_block::decode(test::share(test::kv_bytes(states_[i].kv, l, w,
+                                                          unit_key({}, l, prefixes[w]), output)))
                   .value());
         }
       }

@@ -126,8 +126,11 @@ wire_open drawer::open(request_id id) {
     m.log = log(id);
   }
   if (coin()) {
-    m.reuse = actors::reuse_order{0, names(0)};
+    m.reuse = actors::reuse_order{0, names(0), false, std::nullopt};
     m.reuse->explain = coin();
+    if (coin()) {
+      m.reuse->doubted_from = upto(limits::context_max / limits::window_positions - 1);
+    }
     m.reuse->windows = upto(static_cast<std::uint32_t>(m.reuse->prefixes.size()));
   }
   return m;
@@ -188,6 +191,8 @@ wire_body body_of(drawer& draw, std::size_t kind, request_id id) {
     if (draw.coin()) {
       opened.replays_from = draw.upto(length);
       opened.reused = {draw.upto(1U << 25U), draw.upto(1U << 25U), draw.upto(1U << 25U)};
+      opened.inputs = draw.names(0);
+      opened.inputs.resize(std::min<std::size_t>(opened.inputs.size(), length / 32));
     }
     if (draw.coin()) {
       opened.told = draw.told();

@@ -111,7 +111,7 @@ public:
     return all;
   }
   digest kv(layer_index layer, std::uint32_t window, std::uint32_t count) {
-    return compute::kv_digest(states_[layer].kv, layers_[layer]->config(), layer, window, count);
+    return compute::kv_digest(states_[layer].kv, layer, window, count);
   }
 
 private:

@@ -70,7 +70,7 @@ struct layer_walk {
 
   digest output(layer_index l, const statement& s) {
     if (l + 1 == config.layers) {
-      return kv_digest(states[l].kv, config, l, s.window, s.positions);
+      return kv_digest(states[l].kv, l, s.window, s.positions);
     }
     const std::vector<unit_leaf> open = digests[l].open_leaves();
     return s.window < leaves[l].size() ? leaves[l][s.window].boundary : open.front().boundary;
@@ -113,7 +113,7 @@ computed_receipt::computed_receipt(const receipt_maker& cast, const loaded_model
       for (std::size_t u = 0; u < s.units.size(); ++u) {
         const layer_index layer = stage.signer.layers.first + static_cast<layer_index>(u);
         s.units[u] = walk.output(layer, s);
-        s.kv[u] = kv_digest(walk.states[layer].kv, config, layer, s.window, s.positions);
+        s.kv[u] = kv_digest(walk.states[layer].kv, layer, s.window, s.positions);
       }
       for (digest& d : s.logits) {
         d = logits[next++];

@@ -1,6 +1,9 @@
 #include "tests/support/model/kv_blocks.hpp"
 
+#include "compute/forward/kv_digest.hpp"
+
 #include <algorithm>
+#include <cstring>
 #include <random>
 
 namespace ovir::test {
@@ -32,10 +35,42 @@ compute::kv_block::bytes_pointer share(std::vector<std::byte> bytes) {
 
 void check_kv_block(std::vector<std::byte>& block) {
   constexpr std::size_t from_end = 160; // check, seal, author, signature
+  constexpr std::size_t header = 192;
   const std::span<std::byte> all{block};
-  const digest check = hash("ovir/kv/v1/block", all.first(all.size() - from_end));
+  const auto number = [&](std::size_t at) {
+    std::uint32_t value = 0;
+    std::memcpy(&value, block.data() + at, sizeof value);
+    return value;
+  };
+  const digest kv = compute::kv_digest(number(8), number(12), 32,
+                                       all.subspan(header, all.size() - header - from_end));
+  const digest check = hasher{"ovir/kv/v2/block"}.update(all.first(header)).update(kv).finish();
   std::transform(check.bytes.begin(), check.bytes.end(), all.last(from_end).begin(),
                  [](std::uint8_t b) { return std::byte{b}; });
+}
+
+std::vector<std::byte> kv_bytes(const compute::kv_cache& from, layer_index layer,
+                                std::uint32_t window, const digest& key, const digest* output) {
+  compute::kv_block_header what{layer, window, {}, key, hash_plain({}), {}, {}, {}, {}};
+  what.kv = compute::kv_digest(from, layer, window, 32);
+  what.output = output != nullptr ? *output : what.kv;
+  return compute::encode_kv_block(from, what);
+}
+
+std::vector<window_origin> origins_of(const compute::kv_cache& kv, layer_range layers,
+                                      std::uint32_t windows) {
+  std::vector<window_origin> all;
+  std::vector<digest> earlier(layers.size());
+  for (std::uint32_t w = 0; w < windows; ++w) {
+    window_origin origin{w, hasher{"ovir/test/input"}.update_u32(w).finish(), earlier, {}, {}};
+    for (layer_index l = layers.first; l < layers.last; ++l) {
+      origin.kv.push_back(compute::kv_digest(kv, l, w, 32));
+      digest& next = earlier[l - layers.first];
+      next = with_earlier(next, origin.kv.back());
+    }
+    all.push_back(std::move(origin));
+  }
+  return all;
 }
 
 secret_key author_key(std::uint8_t seed) {

@@ -17,6 +17,14 @@ namespace ovir::test {
 
 [[nodiscard]] compute::kv_block::bytes_pointer share(std::vector<std::byte> bytes);
 
+/// The block of a unit of the model hash_plain({}). Without `output` that of the last layer.
+[[nodiscard]] std::vector<std::byte> kv_bytes(const compute::kv_cache& from, layer_index layer,
+                                              std::uint32_t window, const digest& key,
+                                              const digest* output);
+/// Of the first windows of a cache, as a stage that computed them says; what came in is made up.
+[[nodiscard]] std::vector<window_origin> origins_of(const compute::kv_cache& kv, layer_range layers,
+                                                    std::uint32_t windows);
+
 /// What somebody who knows the format does after changing a block: its check is right again.
 void check_kv_block(std::vector<std::byte>& block);
 

@@ -46,8 +46,7 @@ std::vector<wanted_window> windows(std::uint32_t count) {
 core::bytes_pointer block_of(const wanted_block& b, std::uint8_t by = author_seed) {
   const compute::kv_cache kv = test::filled_kv({0, 2}, shape, (b.window + 1) * 32, 5);
   const digest output{};
-  return test::authored(compute::encode_kv_block(kv, b.layer, b.window, b.place, &output),
-                        b.window_name, by);
+  return test::authored(test::kv_bytes(kv, b.layer, b.window, b.place, &output), b.window_name, by);
 }
 name_filter claims_of(std::uint32_t windows_held) {
   name_filter filter{1'000};
@@ -232,8 +231,8 @@ TEST(block_exchange_core, another_output_of_the_last_layer_is_a_lie) {
   last.model_last = true;
   EXPECT_EQ(check_block(last, block_of(last)).error().code, errc::digest_mismatch);
   const compute::kv_cache kv = test::filled_kv({0, 2}, shape, 32, 5);
-  const auto right = test::authored(compute::encode_kv_block(kv, 1, 0, last.place, nullptr),
-                                    last.window_name, author_seed);
+  const auto right =
+      test::authored(test::kv_bytes(kv, 1, 0, last.place, nullptr), last.window_name, author_seed);
   EXPECT_TRUE(check_block(last, right));
 }
 

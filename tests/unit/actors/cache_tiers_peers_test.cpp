@@ -33,6 +33,7 @@ keep_units all_units(digest salt = {}) {
   units.prefixes = names(salt);
   units.kv = std::make_shared<const compute::kv_cache>(
       test::filled_kv({0, layers}, shape, windows * 32, 5));
+  units.origins = test::origins_of(*units.kv, {0, layers}, windows);
   for (std::uint32_t w = 0; w < windows; ++w) {
     for (layer_index l = 0; l + 1 < layers; ++l) {
       units.leaves.push_back(

@@ -39,6 +39,7 @@ keep_units all_units(digest salt = {}) {
   units.prefixes = names(salt);
   units.kv = std::make_shared<const compute::kv_cache>(
       test::filled_kv({0, layers}, shape, windows * 32, 5));
+  units.origins = test::origins_of(*units.kv, {0, layers}, windows);
   for (std::uint32_t w = 0; w < windows; ++w) {
     for (layer_index l = 0; l + 1 < layers; ++l) {
       units.leaves.push_back({{w, l}, 32, leaf(w, l)});
@@ -73,7 +74,7 @@ protected:
     std::fstream file{folder_.path() / "store/blocks",
                       std::ios::in | std::ios::out | std::ios::binary};
     for (std::size_t block = first; block < std::size_t{windows} * layers; block += stride) {
-      const auto at = static_cast<std::streamoff>(block * 4'096 + 200);
+      const auto at = static_cast<std::streamoff>(block * 4'096 + 300);
       file.seekg(at);
       const char old = static_cast<char>(file.get());
       file.seekp(at);
@@ -86,7 +87,8 @@ protected:
 };
 
 TEST_F(tiers_on_disk, give_back_what_was_kept_over_a_restart_to_any_cut) {
-  static_assert(4'096 > 96 + 2 * 2 * 32 * 8 * 2 + 32, "each block of this test is one of the disk");
+  static_assert(4'096 > 192 + 2 * 2 * 32 * 8 * 2 + 32,
+                "each block of this test is one of the disk");
   keep_all();
   cache_tiers tiers = open();
   const auto kv = all_units().kv;
@@ -187,11 +189,11 @@ TEST_F(tiers_on_disk, a_block_under_another_units_key_is_refused_and_dropped) {
   const digest other_key = compute::unit_key(scope().model, 1, (*names())[0]);
   const compute::kv_cache odd = test::filled_kv({0, layers}, {2, 16}, 32, 5);
   const std::vector<std::vector<std::byte>> wrong{
-      encode_kv_block(*kv, 0, 0, other_key, &output), // another key
-      encode_kv_block(*kv, 1, 0, key, &output),       // another layer
-      encode_kv_block(*kv, 0, 1, key, &output),       // another window
-      encode_kv_block(odd, 0, 0, key, &output),       // another shape
-      std::vector<std::byte>(5'000),                  // no block at all
+      test::kv_bytes(*kv, 0, 0, other_key, &output), // another key
+      test::kv_bytes(*kv, 1, 0, key, &output),       // another layer
+      test::kv_bytes(*kv, 0, 1, key, &output),       // another window
+      test::kv_bytes(odd, 0, 0, key, &output),       // another shape
+      std::vector<std::byte>(5'000),                 // no block at all
   };
   for (const auto& bytes : wrong) {
     place(bytes);
@@ -205,7 +207,7 @@ TEST_F(tiers_on_disk, a_block_under_another_units_key_is_refused_and_dropped) {
     EXPECT_TRUE(tiers.find(ask({0, 1})).blocks.empty());
     EXPECT_EQ(tiers.report().damaged, 0U); // it is gone
   }
-  place(encode_kv_block(*kv, 0, 0, key, &output));
+  place(test::kv_bytes(*kv, 0, 0, key, &output));
   cache_tiers tiers = open();
   EXPECT_EQ(tiers.find(ask({0, 1})).blocks.size(), 1U);
 }
@@ -216,7 +218,7 @@ TEST_F(tiers_on_disk, a_block_of_the_last_layer_must_state_the_digest_of_its_own
   const digest output = leaf(0, 0);
   {
     auto store = storage::content_store::open(*env_, folder_.path() / "store", {}).value();
-    auto bytes = encode_kv_block(*kv, layers - 1, 0, key, &output);
+    auto bytes = test::kv_bytes(*kv, layers - 1, 0, key, &output);
     compute::seal_kv_block(bytes, (*names())[0]);
     const storage::store_change put =
         storage::put_content{.kind = storage::content_kind::kv, .bytes = bytes, .key = key};
@@ -457,6 +459,7 @@ TEST(tiers_in_memory, stop_at_the_first_window_that_lacks_a_layer) {
   tiers.keep(units);
   units = all_units();
   units.scope.layers = {2, 3};
+  units.origins = test::origins_of(*units.kv, {2, 3}, windows);
   const prefix_list all = names();
   units.prefixes = std::make_shared<const std::vector<digest>>(all->begin(), all->begin() + 2);
   tiers.keep(units);

@@ -2,9 +2,11 @@
 // model, each with a key of its own, and the receipt is checked by tier T0.
 #include "actors/stage/lead_evidence.hpp"
 #include "actors/stage/stage_evidence.hpp"
+#include "compute/forward/kv_block.hpp"
 #include "compute/text/sampler.hpp"
 #include "messages/limits/known.hpp"
 #include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/kv_blocks.hpp"
 #include "tests/support/model/loaded_model.hpp"
 #include "verify/receipt_check.hpp"
 
@@ -71,9 +73,44 @@ public:
     shard_outcome out = perform(pass, *bench_, runner_).front();
     EXPECT_TRUE(out.done);
     (void)core_.job_ended(request, out.length);
-    evidence->add({frame, out.outgoing, out.leaves, out.logits, 10us, pass.front().data}, 1ms,
-                  news);
+    origins_.insert(origins_.end(), out.windows.begin(), out.windows.end());
+    evidence->add(
+        {frame, out.outgoing, out.leaves, out.logits, 10us, pass.front().data, out.windows}, 1ms,
+        news);
     return out.outgoing;
+  }
+  /// What it computed of complete windows, as its node keeps it; signed by `author` where it is
+  /// another's.
+  units_found kept(std::optional<std::uint8_t> author = std::nullopt) {
+    units_found all;
+    const session_data& data = *core_.find(request)->data;
+    for (const window_origin& origin : origins_) {
+      for (std::size_t i = 0; i < range().size(); ++i) {
+        const layer_index layer = range().first + static_cast<layer_index>(i);
+        compute::kv_block_header h{layer, origin.window, {}, {}, digest{}, {}, {}, {}, {}};
+        h.input = i == 0 ? origin.input : leaf(data, origin.window, layer - 1);
+        h.earlier = origin.earlier[i];
+        h.kv = origin.kv[i];
+        h.output = layer + 1 == layers ? h.kv : leaf(data, origin.window, layer);
+        std::vector<std::byte> bytes = compute::encode_kv_block(data.state.kv, h);
+        if (author) {
+          compute::sign_kv_block(bytes, key_number(*author));
+        }
+        all.blocks.push_back(compute::kv_block::decode(test::share(std::move(bytes))).value());
+      }
+    }
+    return all;
+  }
+  /// Takes windows from the cache; how far it is then.
+  position restore(units_found units) {
+    EXPECT_TRUE(core_.restore(request, epoch{1}, std::move(units)));
+    const auto pass = core_.next_pass(false);
+    shard_outcome out = perform(pass, *bench_, runner_).front();
+    EXPECT_TRUE(out.done);
+    (void)core_.job_ended(request, out.length);
+    evidence->add({nullptr, nullptr, out.leaves, {}, 0us, pass.front().data, out.windows, true},
+                  1ms, news);
+    return out.length;
   }
   void finish() {
     const shard_core::session& s = *core_.find(request);
@@ -88,7 +125,15 @@ public:
   [[nodiscard]] layer_range range() const { return bench_->segment->layers(); }
 
 private:
+  static digest leaf(const session_data& data, std::uint32_t window, layer_index layer) {
+    const auto at = std::find_if(data.leaves.begin(), data.leaves.end(), [&](const auto& l) {
+      return l.unit == compute::unit_name{window, layer};
+    });
+    return at == data.leaves.end() ? digest{} : at->boundary;
+  }
+
   compute::serial_runner runner_;
+  std::vector<window_origin> origins_;
   secret_key key_;
   signing_desk desk_;
   std::shared_ptr<stage_bench> bench_;
@@ -256,6 +301,27 @@ protected:
     }
   }
 
+  /// The same request once more, at stages that know nothing of it but what `units` has.
+  void again(std::vector<units_found> units) {
+    tokens_ = asked_.prompt;
+    frames_.clear();
+    transcript_ = {};
+    signed_ = 0;
+    for (std::size_t i = 0; i < stages_.size(); ++i) {
+      const auto number = static_cast<std::uint8_t>(i + 1);
+      stages_[i] = std::make_unique<signing_stage>(stages_[i]->range(), number, GetParam());
+      stages_[i]->begin(lead_->order());
+      EXPECT_EQ(stages_[i]->restore(std::move(units[i])), 32U);
+    }
+  }
+  std::vector<units_found> kept() {
+    std::vector<units_found> all;
+    for (const auto& stage : stages_) {
+      all.push_back(stage->kept());
+    }
+    return all;
+  }
+
   secret_key key_ = key_number(9);
   signing_desk desk_{&key_, nullptr, "ovir test"};
   request_facts asked_;
@@ -320,6 +386,57 @@ TEST_P(signed_request, states_what_was_drawn_from_guesses_too) {
   const auto r = make();
   ASSERT_TRUE(r) << r.error().message;
   EXPECT_TRUE(check_receipt(*r, anybody).empty());
+}
+
+// A stage states again what it computed for an earlier request.
+TEST_P(signed_request, that_reuses_windows_has_them_stated_too) {
+  run(9);
+  finish();
+  const auto first = make();
+  ASSERT_TRUE(first) << first.error().message;
+  again(kept());
+  step(32, 13, {}, 1);
+  while (tokens_.size() < 45 + 9) {
+    step(static_cast<position>(tokens_.size() - 1), 1, {}, 1);
+  }
+  finish();
+  const auto r = make();
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_TRUE(check_receipt(*r, anybody).empty());
+  EXPECT_EQ(r->transcript, first->transcript);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const statement& reused = r->stages[i].statements.front();
+    EXPECT_EQ(reused.units, first->stages[i].statements.front().units);
+    EXPECT_EQ(reused.kv, first->stages[i].statements.front().kv);
+    EXPECT_EQ(reused.compute_us, 0U);
+    EXPECT_GT(r->stages[i].statements.back().compute_us, 0U);
+  }
+}
+
+TEST_P(signed_request, states_no_window_that_was_computed_from_something_else) {
+  run(1);
+  auto units = kept();
+  asked_.prompt[3] = 9; // but the first stage believes what it is given
+  lead_ = std::make_unique<lead_evidence>(desk_, asked_, 1'900'000'000);
+  again(std::move(units));
+  step(32, 13, {}, 1);
+  finish();
+  const auto r = make();
+  ASSERT_FALSE(r);
+  EXPECT_EQ(r.error().code, errc::timed_out);
+}
+
+TEST_P(signed_request, takes_no_units_that_do_not_belong_together) {
+  run(1);
+  auto units = kept();
+  std::swap(units[1].blocks[0], units[2].blocks[0]);
+  const auto restored = [&](std::size_t i) {
+    signing_stage fresh{stages_[i]->range(), 9, GetParam()};
+    fresh.begin(lead_->order());
+    return fresh.restore(units[i]);
+  };
+  EXPECT_EQ(restored(0), 32U);
+  EXPECT_EQ(restored(1), 0U) << "its first layer put something else out";
 }
 
 TEST_P(signed_request, has_no_receipt_while_a_statement_is_missing) {

@@ -251,6 +251,16 @@ TEST(wire, what_a_stage_reused_lies_within_what_it_holds) {
   EXPECT_EQ(refusal(opened(64, 0, {0, 0, std::uint64_t{1} << 40U})), errc::over_limit);
 }
 
+TEST(wire, windows_that_a_stage_reused_lie_within_what_it_holds) {
+  const auto opened = [](position length, std::size_t windows) {
+    session_opened m{length, {}};
+    m.inputs.resize(windows, hash_plain({}));
+    return wire_message{wired, epoch{1}, 0, m};
+  };
+  EXPECT_EQ(decode_wire(encode_wire(opened(95, 2))).value(), opened(95, 2));
+  EXPECT_EQ(refusal(opened(95, 3)), errc::malformed);
+}
+
 TEST(wire, an_optional_part_that_is_empty_is_not_one_that_is_absent) {
   session_opened opened{64, {}};
   const auto absent = encode_wire({wired, epoch{1}, 0, opened});

@@ -1,4 +1,6 @@
 #include "compute/forward/kv_block.hpp"
+#include "compute/forward/kv_digest.hpp"
+#include "compute/model/transcript.hpp"
 #include "messages/limits/cache.hpp"
 #include "messages/limits/general.hpp"
 #include "tests/support/model/kv_blocks.hpp"
@@ -22,7 +24,7 @@ digest repeated(std::uint8_t byte) {
 std::vector<std::byte> example() {
   const kv_cache cache = test::filled_kv(layers, shape, 96, 7);
   const digest output = repeated(0xBB);
-  return encode_kv_block(cache, 3, 1, repeated(0xAA), &output);
+  return test::kv_bytes(cache, 3, 1, repeated(0xAA), &output);
 }
 
 errc refusal(std::vector<std::byte> bytes) {
@@ -36,8 +38,11 @@ TEST(kv_block, takes_a_window_out_and_puts_the_very_bits_back_into_another_cut) 
   kv_cache to = test::filled_kv({0, 8}, shape, 128, 8);
   const digest output = repeated(0xBB);
   const auto block =
-      kv_block::decode(test::share(encode_kv_block(from, 3, 1, repeated(0xAA), &output))).value();
-  EXPECT_EQ(block.header(), (kv_block_header{3, 1, shape, repeated(0xAA), output}));
+      kv_block::decode(test::share(test::kv_bytes(from, 3, 1, repeated(0xAA), &output))).value();
+  EXPECT_EQ(
+      block.header(),
+      (kv_block_header{
+          3, 1, shape, repeated(0xAA), hash_plain({}), {}, {}, output, kv_digest(from, 3, 1, 32)}));
   const kv_cache before = test::filled_kv({0, 8}, shape, 128, 8);
   block.copy_to(to);
   for (std::uint32_t head = 0; head < shape.heads; ++head) {
@@ -55,11 +60,11 @@ TEST(kv_block, takes_a_window_out_and_puts_the_very_bits_back_into_another_cut) 
 TEST(kv_block, of_the_last_layer_states_the_digest_of_its_k_and_v) {
   const kv_cache cache = test::filled_kv(layers, shape, 96, 7);
   const auto block =
-      kv_block::decode(test::share(encode_kv_block(cache, 3, 1, repeated(0xAA), nullptr))).value();
-  EXPECT_EQ(block.header().output, kv_output(block.header(), block.keys(), block.values()));
+      kv_block::decode(test::share(test::kv_bytes(cache, 3, 1, repeated(0xAA), nullptr))).value();
+  EXPECT_EQ(block.header().output, block.header().kv);
   const kv_cache other = test::filled_kv(layers, shape, 96, 8);
   const auto another =
-      kv_block::decode(test::share(encode_kv_block(other, 3, 1, repeated(0xAA), nullptr))).value();
+      kv_block::decode(test::share(test::kv_bytes(other, 3, 1, repeated(0xAA), nullptr))).value();
   EXPECT_NE(block.header().output, another.header().output);
 }
 
@@ -101,8 +106,37 @@ TEST(kv_block, is_sealed_by_who_knows_its_windows_name_and_signed_by_its_author)
   const node_id other = test::author_key(8).id();
   std::memcpy(bytes.data() + bytes.size() - 96, other.key.data(), node_id::size);
   EXPECT_FALSE(block().is_signed());
-  bytes[100] ^= std::byte{1};
+  bytes[200] ^= std::byte{1};
   EXPECT_FALSE(same_kv_block(bytes, unsigned_one));
+}
+
+// What an author signs holds of the unit alone: where it was kept may stay unknown.
+TEST(kv_block, gives_its_authors_word_for_the_unit_to_who_shows_its_claim) {
+  const digest name = repeated(0xCC);
+  const auto block = kv_block::decode(test::authored(example(), name, 7)).value();
+  const unit_citation cited = block.citation();
+  EXPECT_EQ(cited.layer, 3U);
+  EXPECT_EQ(cited.author, test::author_key(7).id());
+  const auto holds = [&](const digest& model, const unit_claim& claim) {
+    return verify_unit(cited.author, claim_digest(model, profile_name, claim), cited.binding,
+                       cited.proof);
+  };
+  const digest model = block.header().model;
+  const unit_claim right = block.header().claim();
+  EXPECT_TRUE(holds(model, right));
+  EXPECT_FALSE(holds(repeated(1), right));
+  for (digest unit_claim::*part :
+       {&unit_claim::input, &unit_claim::earlier, &unit_claim::output, &unit_claim::kv}) {
+    unit_claim wrong = right;
+    (wrong.*part).bytes[31] ^= 1;
+    EXPECT_FALSE(holds(model, wrong));
+  }
+  unit_claim other = right;
+  other.layer = 2;
+  EXPECT_FALSE(holds(model, other));
+  other = right;
+  other.window = 0;
+  EXPECT_FALSE(holds(model, other));
 }
 
 TEST(kv_block, of_any_other_length_is_refused) {
@@ -125,7 +159,7 @@ TEST(kv_block, sealed_again_after_a_change_is_refused_where_it_makes_no_sense) {
     return block;
   };
   ASSERT_TRUE(kv_block::decode(test::share(with(8, 3, 4))));
-  EXPECT_EQ(refusal(with(4, 2, 2)), errc::unsupported);
+  EXPECT_EQ(refusal(with(4, 1, 2)), errc::unsupported);
   EXPECT_EQ(refusal(with(4, 3, 2)), errc::unsupported);
   EXPECT_EQ(refusal(with(6, 2, 2)), errc::malformed); // element
   EXPECT_EQ(refusal(with(8, limits::layers_max, 4)), errc::over_limit);
@@ -135,8 +169,8 @@ TEST(kv_block, sealed_again_after_a_change_is_refused_where_it_makes_no_sense) {
   EXPECT_EQ(refusal(with(20, 0xFFFFFFFF, 4)), errc::over_limit);       // head_dim
   EXPECT_EQ(refusal(with(24, 31, 4)), errc::malformed);                // positions
   EXPECT_EQ(refusal(with(28, 1, 4)), errc::malformed);                 // reserved
-  EXPECT_EQ(refusal(with(96, 0x7C00, 2)), errc::malformed);            // infinity
-  EXPECT_EQ(refusal(with(98, 0xFE01, 2)), errc::malformed);            // NaN
+  EXPECT_EQ(refusal(with(192, 0x7C00, 2)), errc::malformed);           // infinity
+  EXPECT_EQ(refusal(with(194, 0xFE01, 2)), errc::malformed);           // NaN
 }
 
 TEST(kv_block, beyond_the_limit_is_refused_by_its_numbers) {
