@@ -109,7 +109,7 @@ std::optional<receipt_failure> differs(const receipt& r, unit_name unit, const d
                                      unit.layer, unit.window,
                                      unit.layer + 1 == r.asked.layers ? "K and V" : "boundary",
                                      to_hex(stated), to_hex(computed)),
-                         signer_of(r, unit.layer), unit, std::nullopt};
+                         signer_of(r, unit), unit, std::nullopt};
 }
 
 std::optional<receipt_failure> first_of(const receipt& r, std::span<const unit_leaf> leaves) {
@@ -141,7 +141,7 @@ std::optional<receipt_failure> first_of_kv(const receipt& r, segment_state& stat
                                            "computed again {}",
                                            layer, w, to_hex(stated_kv(r, {w, layer})),
                                            to_hex(computed)),
-                               signer_of(r, layer), unit_name{w, layer}, std::nullopt};
+                               signer_of(r, {w, layer}), unit_name{w, layer}, std::nullopt};
       }
     }
   }
@@ -188,10 +188,14 @@ std::vector<piece_choice> whole_stages(const receipt& r) {
   return all;
 }
 
-const node_id& signer_of(const receipt& r, layer_index layer) {
+const node_id& signer_of(const receipt& r, const unit_name& unit) {
   for (const stage_records& stage : r.stages) {
-    if (layer >= stage.signer.layers.first && layer < stage.signer.layers.last) {
-      return stage.signer.node;
+    if (unit.layer >= stage.signer.layers.first && unit.layer < stage.signer.layers.last) {
+      const unit_citation* const cited =
+          unit.window < stage.statements.size()
+              ? citation_of(stage.statements[unit.window], unit.layer)
+              : nullptr;
+      return cited != nullptr ? cited->author : stage.signer.node;
     }
   }
   return r.lead.node;

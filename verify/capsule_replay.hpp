@@ -34,7 +34,7 @@ struct piece_choice {
                                            parallel_runner& runner);
 
 /// Who signed for `layer`.
-[[nodiscard]] const node_id& signer_of(const receipt& r, layer_index layer);
+[[nodiscard]] const node_id& signer_of(const receipt& r, const unit_name& unit);
 /// What the receipt states of a unit: its boundary, or K and V of the model's last layer.
 /// Precondition: the receipt passes `check_receipt` and has this unit.
 [[nodiscard]] const digest& stated_output(const receipt& r, unit_name unit);

@@ -86,6 +86,11 @@ failures check_stages(const receipt& r, const evidence_terms& terms, bound_stage
     bound.push_back(bind_statements(terms, stage));
     if (auto wrong = check_signatures(terms, stage, bound.back(), known)) {
       found.push_back(std::move(*wrong));
+    } else if (const auto window = find_void_citation(terms, stage)) {
+      found.push_back(by_stage(stage, *window,
+                               fmt::format("{} show no word of another for units of window {} that "
+                                           "they say are its",
+                                           layers_text(stage), *window)));
     }
   }
   return found;
@@ -399,6 +404,11 @@ std::vector<receipt_failure> check_receipt(const receipt& r, const signer_policy
     signers.push_back(stage.signer.node);
     for (const evidence_signer& by : stage.senders) {
       signers.push_back(by.node);
+    }
+    for (const statement& s : stage.statements) {
+      for (const unit_citation& c : s.cited) {
+        signers.push_back(c.author);
+      }
     }
   }
   return joined(check_content(r, known), check_policy(signers, policy));

@@ -196,9 +196,11 @@ std::optional<stated_value> stated_at(const receipt& r, const audit_place& place
   }
   if (place.of_layer()) {
     const auto& list = place.part == audit_part::kv ? s->kv : s->units;
-    return place.at != 0 ? std::nullopt
-                         : std::optional{stated_value{
-                               stage->signer.node, list[place.layer - stage->signer.layers.first]}};
+    const unit_citation* const cited = citation_of(*s, place.layer);
+    return place.at != 0
+               ? std::nullopt
+               : std::optional{stated_value{cited != nullptr ? cited->author : stage->signer.node,
+                                            list[place.layer - stage->signer.layers.first]}};
   }
   if (place.layer + 1 != r.asked.layers || place.at / window_size != place.window) {
     return std::nullopt;
@@ -263,6 +265,19 @@ void add_kv_fault(const receipt& r, const replay_outcome& again, layer_index lay
   }
 }
 
+/// The first window of which K and V of this layer are not as stated: what comes of later windows
+/// follows from them, whoever computed it.
+std::uint32_t first_wrong_kv(const receipt& r, const replay_outcome& again, layer_index layer) {
+  for (std::uint32_t w = 0; w < again.bounds.windows; ++w) {
+    const auto computed = again.kv.find({w, layer});
+    const digest* const stated = stated_in(&statement::kv, r, {w, layer});
+    if (computed != again.kv.end() && stated != nullptr && *stated != computed->second) {
+      return w;
+    }
+  }
+  return again.bounds.windows;
+}
+
 /// The first draw that differs although its inputs do not, or the first token that does not follow.
 void add_draw_fault(const receipt& r, const replay_outcome& again, std::uint32_t sound_inputs,
                     std::vector<stated_fault>& faults) {
@@ -292,7 +307,8 @@ std::vector<stated_fault> first_faults(const receipt& r, const replay_outcome& a
   std::uint32_t sound = again.bounds.windows; // of the boundary that comes in
   for (layer_index layer = 0; layer < again.bounds.layers; ++layer) {
     const std::uint32_t right = right_windows(r, again, layer);
-    if (right < sound) {
+    const std::uint32_t wrong_kv = first_wrong_kv(r, again, layer);
+    if (right < sound && right <= wrong_kv) {
       const audit_place place{audit_part::unit, right, layer, 0};
       const auto stated = stated_at(r, place);
       const auto computed = computed_at(again, place);
@@ -302,7 +318,7 @@ std::vector<stated_fault> first_faults(const receipt& r, const replay_outcome& a
     }
     add_kv_fault(r, again, layer, sound, faults);
     if (layer + 1 == r.asked.layers) {
-      add_draw_fault(r, again, sound, faults);
+      add_draw_fault(r, again, std::min(sound, wrong_kv), faults);
     }
     sound = right;
   }
@@ -344,8 +360,9 @@ std::vector<keyed_unit> units_of(const receipt& r) {
               : token_window_digest(s.window, std::span{tokens}.subspan(first, s.positions));
       for (std::size_t i = 0; i < s.units.size(); ++i) {
         const layer_index layer = stage.signer.layers.first + static_cast<layer_index>(i);
+        const unit_citation* const cited = citation_of(s, layer);
         all.push_back({{s.window, layer},
-                       stage.signer.node,
+                       cited != nullptr ? cited->author : stage.signer.node,
                        unit_key(r.asked.model, layer, prefix),
                        s.units[i]});
       }
@@ -353,6 +370,59 @@ std::vector<keyed_unit> units_of(const receipt& r) {
   }
   return all;
 }
+
+namespace {
+
+/// What one stage states of a window in two receipts, from the same input.
+struct two_statements {
+  const evidence_signer& signer;
+  const statement& one;
+  const statement& other;
+};
+
+/// The first unit that differs. Where it is another's, what follows may rightly differ as well:
+/// `ends`.
+std::optional<stated_fault> find_unit_contradiction(const two_statements& both, bool& ends) {
+  const auto& [signer, s, t] = both;
+  for (std::size_t i = 0; i < s.units.size(); ++i) {
+    const layer_index layer = signer.layers.first + static_cast<layer_index>(i);
+    if (s.units[i] == t.units[i] && s.kv[i] == t.kv[i]) {
+      continue;
+    }
+    if (citation_of(s, layer) != nullptr || citation_of(t, layer) != nullptr) {
+      ends = true;
+      return std::nullopt;
+    }
+    const bool output = s.units[i] != t.units[i];
+    const audit_place place{output ? audit_part::unit : audit_part::kv, s.window, layer, 0};
+    return stated_fault{place, signer.node, output ? s.units[i] : s.kv[i],
+                        output ? t.units[i] : t.kv[i]};
+  }
+  return std::nullopt;
+}
+
+std::optional<stated_fault> find_draw_contradiction(const two_statements& both) {
+  const auto& [signer, s, t] = both;
+  for (std::size_t i = 0; i < s.logits.size(); ++i) {
+    const position at = s.first_draw + static_cast<position>(i);
+    audit_place place{audit_part::draw, s.window, signer.layers.last - 1, at};
+    if (at < t.first_draw || at - t.first_draw >= t.logits.size()) {
+      continue;
+    }
+    const std::size_t j = at - t.first_draw;
+    if (s.logits[i] != t.logits[j]) {
+      return stated_fault{place, signer.node, s.logits[i], t.logits[j]};
+    }
+    if (i < s.choices.size() && j < t.choices.size() && s.choices[i] != t.choices[j]) {
+      place.part = audit_part::token;
+      return stated_fault{place, signer.node, token_digest(s.choices[i]),
+                          token_digest(t.choices[j])};
+    }
+  }
+  return std::nullopt;
+}
+
+} // namespace
 
 std::optional<stated_fault> find_equivocation(const receipt& a, const receipt& b) {
   if (a.asked.model != b.asked.model || a.asked.profile != b.asked.profile) {
@@ -366,40 +436,18 @@ std::optional<stated_fault> find_equivocation(const receipt& a, const receipt& b
       continue;
     }
     const std::size_t windows = std::min(one.statements.size(), other->statements.size());
-    for (std::size_t w = 0; w < windows; ++w) {
-      const statement& s = one.statements[w];
-      const statement& t = other->statements[w];
-      if (s.input != t.input || s.positions != t.positions) {
+    bool ends = false;
+    for (std::size_t w = 0; w < windows && !ends; ++w) {
+      const two_statements both{one.signer, one.statements[w], other->statements[w]};
+      if (both.one.input != both.other.input || both.one.positions != both.other.positions) {
         break; // what follows may rightly differ
       }
-      for (std::size_t i = 0; i < s.units.size(); ++i) {
-        if (s.units[i] != t.units[i]) {
-          const audit_place place{audit_part::unit, static_cast<std::uint32_t>(w),
-                                  one.signer.layers.first + static_cast<layer_index>(i), 0};
-          return stated_fault{place, one.signer.node, s.units[i], t.units[i]};
-        }
-        if (s.kv[i] != t.kv[i]) {
-          const audit_place place{audit_part::kv, static_cast<std::uint32_t>(w),
-                                  one.signer.layers.first + static_cast<layer_index>(i), 0};
-          return stated_fault{place, one.signer.node, s.kv[i], t.kv[i]};
-        }
+      auto found = find_unit_contradiction(both, ends);
+      if (!found && !ends) {
+        found = find_draw_contradiction(both);
       }
-      for (std::size_t i = 0; i < s.logits.size(); ++i) {
-        const position at = s.first_draw + static_cast<position>(i);
-        audit_place place{audit_part::draw, static_cast<std::uint32_t>(w),
-                          one.signer.layers.last - 1, at};
-        if (at < t.first_draw || at - t.first_draw >= t.logits.size()) {
-          continue;
-        }
-        const std::size_t j = at - t.first_draw;
-        if (s.logits[i] != t.logits[j]) {
-          return stated_fault{place, one.signer.node, s.logits[i], t.logits[j]};
-        }
-        if (i < s.choices.size() && j < t.choices.size() && s.choices[i] != t.choices[j]) {
-          place.part = audit_part::token;
-          return stated_fault{place, one.signer.node, token_digest(s.choices[i]),
-                              token_digest(t.choices[j])};
-        }
+      if (found) {
+        return found;
       }
     }
   }

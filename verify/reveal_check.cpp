@@ -226,7 +226,7 @@ std::vector<receipt_failure> compare(const receipt& r, const unit_task& task,
                  "layer {} over window {}: from the integers revealed follows {}, stated is "
                  "{}",
                  unit.layer, unit.window, to_hex(computed.output), to_hex(stated_output(r, unit))),
-             signer_of(r, unit.layer), unit, std::nullopt}};
+             signer_of(r, unit), unit, std::nullopt}};
   }
   const stated_draws stated = draws_of(r);
   auto checker = draw_checker::make(r);
@@ -402,7 +402,7 @@ reveal_checker::check(const capsule& c, const unit_reveal& revealed, const spot_
   const auto failed = [&](const error& why) {
     return std::vector<receipt_failure>{
         {fmt::format("layer {} over window {}: {}", unit.layer, unit.window, why.message),
-         signer_of(r, unit.layer), unit, std::nullopt}};
+         signer_of(r, unit), unit, std::nullopt}};
   };
   const std::size_t kept_size = std::size_t{task.positions} * config_.kv_heads * config_.head_dim;
   if (revealed.between.keys.size() != kept_size || revealed.between.values.size() != kept_size) {

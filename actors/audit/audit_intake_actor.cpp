@@ -11,11 +11,16 @@ namespace ovir::actors {
 
 namespace {
 
-/// Those who signed a receipt, its lead among them.
+/// Those who signed something in a receipt, its lead and those whose units it reuses among them.
 std::set<node_id> signers_of(const receipt& r) {
   std::set<node_id> all{r.lead.node};
   for (const stage_records& stage : r.stages) {
     all.insert(stage.signer.node);
+    for (const statement& s : stage.statements) {
+      for (const unit_citation& c : s.cited) {
+        all.insert(c.author);
+      }
+    }
   }
   return all;
 }

@@ -69,7 +69,7 @@ void payment_core::verify(stage& s) const {
   while (!known.commitments.empty() && known.commitments.back().window >= known.statements.size()) {
     known.commitments.pop_back();
   }
-  if (find_form_fault(known, terms_.layers)) {
+  if (find_form_fault(known, terms_.layers) || find_void_citation(terms_, known)) {
     return;
   }
   const std::vector<bound_statement> bound = bind_statements(terms_, known);
@@ -103,16 +103,17 @@ void payment_core::count_stated(const computing_path& path) {
     verify(*s);
   }
   for (;; ++stated_) {
-    cohort who;
+    payable next;
     for (const stage* s : all) {
       if (s->verified <= stated_) {
         return;
       }
-      add_worker(who, *s, stated_);
+      add_worker(next.computed, *s, stated_);
+      add_servers(next.served, *s, stated_);
     }
-    const std::uint64_t end =
+    next.end =
         std::uint64_t{stated_} * window_size + all.back()->records.statements[stated_].positions;
-    payable_.emplace_back(std::move(who), end);
+    payable_.push_back(std::move(next));
   }
 }
 
@@ -122,18 +123,50 @@ void payment_core::add_worker(cohort& all, const stage& s, std::uint32_t window)
   for (const ledger::path_stage& planned : reservation_.stages) {
     ask = planned.node == node ? planned.ask_ppm : ask;
   }
+  const auto own =
+      static_cast<std::uint32_t>(layers.size() - s.records.statements[window].cited.size());
+  if (own == 0) {
+    return;
+  }
   worker& w = all[node];
   const auto planned = factors_.find(node);
-  w.weight += ledger::stage_weight(
-      {layers.size(), ask}, planned == factors_.end() ? ledger::reward_factors{} : planned->second);
-  w.units += layers.size();
-  w.on_time += s.late[window] ? 0 : layers.size();
+  w.weight += ledger::stage_weight({own, ask}, planned == factors_.end() ? ledger::reward_factors{}
+                                                                         : planned->second);
+  w.units += own;
+  w.on_time += s.late[window] ? 0 : own;
   // A node that has two places in the path is paid for both at once.
   const digest& stated = s.values[window];
   w.statement =
       w.statement == digest{}
           ? stated
           : hasher{"ovir/ledger/v1/statements"}.update(w.statement).update(stated).finish();
+}
+
+void payment_core::add_servers(servers& all, const stage& s, std::uint32_t window) {
+  for (const unit_citation& c : s.records.statements[window].cited) {
+    server& from = all[c.author];
+    ++from.units;
+    from.what = hasher{"ovir/ledger/v1/served"}
+                    .update(from.what)
+                    .update(s.values[window])
+                    .update(cited_leaf_digest(c))
+                    .finish();
+  }
+}
+
+// The first accrual is for all windows of the prompt.
+payment_core::servers payment_core::served_to(std::uint64_t window) const {
+  servers all;
+  for (std::uint64_t w = prompt_accounted_ ? window : 0; w <= window; ++w) {
+    for (const auto& [node, from] : payable_[w].served) {
+      server& sum = all[node];
+      sum.units += from.units;
+      sum.what = sum.what == digest{}
+                     ? from.what
+                     : hasher{"ovir/ledger/v1/served"}.update(sum.what).update(from.what).finish();
+    }
+  }
+  return all;
 }
 
 void payment_core::end(std::uint64_t tokens) { ended_ = tokens; }
@@ -161,9 +194,9 @@ std::optional<ledger::command> payment_core::next(const std::set<node_id>& eject
       std::min(reservation_.completion_max, ended_.value_or(reservation_.completion_max));
   // A window whose tokens are accounted already, after a restart, is passed over.
   for (std::uint64_t w = first + windows_; w < payable_.size(); ++w) {
-    const auto& [who, end] = payable_[w];
+    const std::uint64_t end = payable_[w].end;
     const std::uint64_t frontier = std::min(most, end >= prompt ? end - prompt + 1 : 0);
-    if (auto found = accrual(frontier, who, ejected)) {
+    if (auto found = accrual(w, frontier, ejected)) {
       return found;
     }
   }
@@ -174,7 +207,7 @@ std::optional<ledger::command> payment_core::next(const std::set<node_id>& eject
 }
 
 /// Nothing where all of them are named.
-std::optional<ledger::command> payment_core::naming(const cohort& who) const {
+std::optional<ledger::command> payment_core::naming(const cohort& who, const servers& from) const {
   ledger::reroute x;
   x.request = escrow_;
   for (const auto& [node, w] : who) {
@@ -182,21 +215,31 @@ std::optional<ledger::command> payment_core::naming(const cohort& who) const {
       x.stages.push_back({node, w.units, limits::ppm_one});
     }
   }
+  for (const auto& [node, s] : from) {
+    if (!named_.contains(node) && !who.contains(node)) {
+      x.stages.push_back({node, 1, limits::ppm_one});
+    }
+  }
   return x.stages.empty() ? std::nullopt : std::optional{ledger::command{std::move(x)}};
 }
 
 /// Nothing where no token is new, or nobody is left to pay.
-std::optional<ledger::command> payment_core::accrual(std::uint64_t frontier, cohort who,
+std::optional<ledger::command> payment_core::accrual(std::uint64_t window, std::uint64_t frontier,
                                                      const std::set<node_id>& ejected) const {
   const ledger::token_delta d =
       ledger::delta_at(reservation_.prompt, prompt_accounted_, frontier, accounted_);
-  std::erase_if(who, [&](const auto& one) {
+  const auto unpaid = [&](const auto& one) {
     return ejected.contains(one.first) || left_out_.contains(one.first);
-  });
-  if (d == ledger::token_delta{} || who.empty() || who.size() > limits::ledger_participants_max) {
+  };
+  cohort who = payable_[window].computed;
+  servers from = served_to(window);
+  std::erase_if(who, unpaid);
+  std::erase_if(from, unpaid);
+  if (d == ledger::token_delta{} || who.empty() ||
+      who.size() + from.size() > limits::ledger_participants_max) {
     return std::nullopt;
   }
-  if (auto first = naming(who)) {
+  if (auto first = naming(who, from)) {
     return first;
   }
   std::vector<ledger::priced_stage> priced;
@@ -205,27 +248,58 @@ std::optional<ledger::command> payment_core::accrual(std::uint64_t frontier, coh
   }
   const auto rate = ledger::path_rate(reservation_.rate, priced);
   const auto gross = rate ? ledger::token_price(d.prompt, d.completion, *rate) : rate;
-  std::vector<ledger::weighted> weights;
-  for (const auto& [node, w] : who) {
-    weights.push_back({node, w.weight});
-  }
   if (!gross) {
-    return std::nullopt;
-  }
-  const auto parts =
-      ledger::split(*gross - ledger::scaled(*gross, rules_.fee_ppm, limits::ppm_one), weights);
-  if (!parts) {
     return std::nullopt;
   }
   ledger::accrue a;
   a.request = escrow_;
   a.window = windows_;
   a.frontier = frontier;
-  std::size_t i = 0;
-  for (const auto& [node, w] : who) {
-    a.computed.push_back({node, w.weight, (*parts)[i++], w.units, w.on_time, w.statement});
+  a.cached_ppm = share_of(from, prompt_accounted_ ? 1 : window + 1);
+  const ledger::micro_credits cached = ledger::scaled(*gross, a.cached_ppm, limits::ppm_one);
+  const auto less_fee = [&](ledger::micro_credits amount) {
+    return amount - ledger::scaled(amount, rules_.fee_ppm, limits::ppm_one);
+  };
+  const auto for_computing = shares(who, less_fee(*gross - cached));
+  const auto for_serving =
+      shares(from, less_fee(ledger::scaled(cached, rules_.cache_ppm, limits::ppm_one)));
+  if (!for_computing || !for_serving) {
+    return std::nullopt;
   }
+  a.computed = *for_computing;
+  a.served = *for_serving;
   return ledger::command{std::move(a)};
+}
+
+// In millionths of all units of so many windows.
+std::uint64_t payment_core::share_of(const servers& from, std::uint64_t windows) const {
+  std::uint64_t units = 0;
+  for (const auto& [node, s] : from) {
+    units += s.units;
+  }
+  return units * limits::ppm_one / (windows * terms_.layers);
+}
+
+template <class Payees>
+std::optional<std::vector<ledger::window_share>>
+payment_core::shares(const Payees& who, ledger::micro_credits amount) {
+  std::vector<ledger::window_share> out;
+  std::vector<ledger::weighted> weights;
+  for (const auto& [node, one] : who) {
+    out.push_back(share(node, one));
+    weights.push_back({node, out.back().weight});
+  }
+  if (out.empty()) {
+    return out;
+  }
+  const auto parts = ledger::split(amount, weights);
+  if (!parts) {
+    return std::nullopt;
+  }
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    out[i].amount = (*parts)[i];
+  }
+  return out;
 }
 
 void payment_core::applied(const ledger::command& done) {

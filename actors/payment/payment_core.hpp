@@ -23,9 +23,9 @@ using computing_path = layer_places;
 
 /// What a request that was reserved for is paid, window by window, by what its stages signed: says
 /// which command the ledger's keeper gets next. A window is paid when every stage of the path has
-/// stated it, to those who did; the last one, and the refund of the rest, when the request is over.
-/// A stage that took another's place is named first, by a `ledger::reroute`. A pure core: knows no
-/// ledger but what it is told of it.
+/// stated it, to those who did, and a part to who served units that they reused; the last one, and
+/// the refund of the rest, when the request is over. A stage that took another's place is named
+/// first, by a `ledger::reroute`. A pure core: knows no ledger but what it is told of it.
 class payment_core {
 public:
   /// `factors`: by which the weights of the planned nodes are multiplied, fixed with the
@@ -77,12 +77,37 @@ private:
     digest statement; ///< the last one it is paid for, which binds those before it
   };
   using cohort = std::map<node_id, worker>;
+  /// Units that stages took from others instead of computing them.
+  struct server {
+    std::uint64_t units{0};
+    digest what; ///< of the citations
+  };
+  using servers = std::map<node_id, server>;
+  struct payable {
+    cohort computed;
+    servers served;
+    std::uint64_t end{0}; ///< positions
+  };
 
+  [[nodiscard]] static ledger::window_share share(const node_id& node, const worker& w) {
+    return {node, w.weight, 0, w.units, w.on_time, w.statement};
+  }
+  /// Serving is no work done: it makes no history.
+  [[nodiscard]] static ledger::window_share share(const node_id& node, const server& s) {
+    return {node, s.units, 0, 0, 0, s.what};
+  }
+  /// What each gets of `amount`, by weight; nothing where that cannot be.
+  template <class Payees>
+  [[nodiscard]] static std::optional<std::vector<ledger::window_share>>
+  shares(const Payees& who, ledger::micro_credits amount);
+  [[nodiscard]] std::uint64_t share_of(const servers& from, std::uint64_t windows) const;
   void verify(stage& s) const;
   void count_stated(const computing_path& path);
   void add_worker(cohort& all, const stage& s, std::uint32_t window) const;
-  [[nodiscard]] std::optional<ledger::command> naming(const cohort& who) const;
-  [[nodiscard]] std::optional<ledger::command> accrual(std::uint64_t frontier, cohort who,
+  static void add_servers(servers& all, const stage& s, std::uint32_t window);
+  [[nodiscard]] servers served_to(std::uint64_t window) const;
+  [[nodiscard]] std::optional<ledger::command> naming(const cohort& who, const servers& from) const;
+  [[nodiscard]] std::optional<ledger::command> accrual(std::uint64_t window, std::uint64_t frontier,
                                                        const std::set<node_id>& ejected) const;
 
   evidence_terms terms_;
@@ -92,7 +117,7 @@ private:
   ledger::escrow_id escrow_;
   std::map<layer_index, stage> stages_; ///< by their first layer
   /// Of each window that all stated: who did, and the positions below its end.
-  std::vector<std::pair<cohort, std::uint64_t>> payable_;
+  std::vector<payable> payable_;
   std::uint32_t stated_{0};
   // As the keeper has it.
   std::uint32_t windows_{0};

@@ -226,6 +226,9 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
                      [&](jobs_core::effects& out) { core().take_end(done, now_of(self), out); });
         tell_cancelled(self);
       },
+      [self](const receipt_closed& e) {
+        perform(self, receipt_effect{e.bytes, false});
+      },
       [self](adoption_asked& asked) { adopt(self, asked); },
       [self](const resume_jobs&) { resume(self); },
   };

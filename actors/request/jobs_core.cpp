@@ -74,6 +74,7 @@ void jobs_core::submit(const job& j, effects& out) {
     runs.back().payment = nullptr; // looking twice is this node's wish
   }
   for (generation_request& run : runs) {
+    run.receipt_later = !j.receipt_asked && !j.twice;
     if (j.twice) {
       run.cache = {}; // what one computed is not looked at twice where the other takes it
     }
@@ -340,7 +341,7 @@ void jobs_core::take_pace(request_id id, request_pace pace) {
 
 void jobs_core::hand_over_receipt(const job& j, generation_report& report, bool suspect,
                                   effects& out) {
-  if (report.receipt != nullptr && *report.receipt) {
+  if (report.receipt != nullptr && *report.receipt && !report.answer_reused) { // audited before
     out.push_back(
         receipt_effect{std::make_shared<const std::vector<std::byte>>(**report.receipt), suspect});
   }

@@ -6,6 +6,7 @@
 #include "actors/request/draws.hpp"
 #include "actors/request/lead_cache_actor.hpp"
 #include "actors/request/lead_counts_actor.hpp"
+#include "actors/request/lead_end_actor.hpp"
 #include "actors/request/lead_facts_actor.hpp"
 #include "actors/request/lead_faults_actor.hpp"
 #include "actors/request/lead_journal_actor.hpp"
@@ -139,129 +140,10 @@ void perform(lead_pointer self, const blame_effect& e) { blame(self, e.stage, e.
 
 void perform(lead_pointer self, const accuse_effect& e) { accuse_former(self, e); }
 
+void perform(lead_pointer self, const end_effect&) { end_generation(self); }
+
 void perform(lead_pointer self, const kill_effect& e) {
   caf::anon_send_exit(self->state.path[e.stage.value].handle, caf::exit_reason::kill);
-}
-
-void release(lead_pointer self, const shard_actor& stage) {
-  if (stage) {
-    self->send(stage, to_stage<close_session>{{}, self->state.request, {}});
-    // A monitor stays in the shard, and this actor's memory with it, as long as the shard lives.
-    self->demonitor(stage.address());
-  }
-}
-
-// The request is over: everyone is told, stages may forget it.
-void end_with(lead_pointer self, result<generation_report> outcome) {
-  lead_state& state = self->state;
-  for (const path_stage& stage : state.path) {
-    if (OVIR_MUTANT("lead_closes_nothing")) {
-      break;
-    }
-    release(self, stage.handle);
-  }
-  end_journal(state);
-  if (state.environment.payments) {
-    caf::anon_send(state.environment.payments,
-                   work_over{state.request, state.core->output_count()});
-  }
-  note_end(state, outcome);
-  note_took(state);
-  caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});
-  self->quit();
-}
-
-void end_with_receipt(lead_pointer self, result<std::vector<std::byte>> made) {
-  result<generation_report> outcome = std::move(*self->state.finish.outcome);
-  self->state.finish.outcome.reset();
-  count_now(self->state, [&](node_meter& meter) {
-    if (made) {
-      meter.receipt();
-    }
-  });
-  outcome->receipt = std::make_shared<const result<std::vector<std::byte>>>(std::move(made));
-  end_with(self, std::move(outcome));
-}
-
-// At the desk: it checks all that was signed.
-void close_receipt(lead_pointer self) {
-  lead_state& state = self->state;
-  const generation_report& report = **state.finish.outcome;
-  receipt_facts facts{state.signing.terms->asked(),
-                      report.tokens,
-                      report.end,
-                      report.positions,
-                      report.transcript,
-                      report.time_to_first_token,
-                      report.prefill_time,
-                      report.decode_time,
-                      report.path};
-  state.finish.closing = true;
-  state.finish.closed_over = state.signing.statements.size();
-  state.environment.desk->executor->post([evidence = state.signing.terms, facts = std::move(facts),
-                                          frames = state.signing.statements,
-                                          lead = lead_actor{self}](compute::parallel_runner&) {
-    caf::anon_send(lead, receipt_made{evidence->make(facts, frames)});
-  });
-}
-
-void take_receipt(lead_pointer self, receipt_made& made) {
-  lead_state& state = self->state;
-  state.finish.closing = false;
-  if (!state.finish.outcome) {
-    return;
-  }
-  const bool waits = !made.bytes && made.bytes.error().code == errc::timed_out &&
-                     state.finish.ticks * limits::lead_tick < limits::statement_wait;
-  if (!waits) {
-    end_with_receipt(self, std::move(made.bytes));
-  } else if (state.finish.closed_over < state.signing.statements.size()) {
-    close_receipt(self); // more came meanwhile
-  }
-}
-
-void take_statements(lead_pointer self, const frame_bytes& frame) {
-  lead_state& state = self->state;
-  if (state.signing.terms == nullptr ||
-      state.signing.statement_bytes + frame->size() > limits::receipt_bytes_max) {
-    return;
-  }
-  // A copy: a frame from another node counts against its connection as long as it is held.
-  state.signing.statement_bytes += frame->size();
-  state.signing.statements.push_back(std::make_shared<const std::vector<std::byte>>(*frame));
-  if (state.environment.payments) {
-    caf::anon_send(state.environment.payments,
-                   work_stated{state.request, state.signing.statements.back(), path_now(state)});
-  }
-  if (state.finish.outcome && !state.finish.closing) {
-    close_receipt(self);
-  }
-}
-
-void perform(lead_pointer self, const end_effect&) {
-  lead_state& state = self->state;
-  auto outcome = state.core->outcome();
-  trace_now(state, [](request_trace& trace, request_trace::time now) { trace.generated = now; });
-  if (outcome && state.times.first_frame && state.times.first_token) {
-    generation_report& report = *outcome;
-    report.time_to_first_token = *state.times.first_token - state.times.started;
-    report.prefill_time = *state.times.first_token - *state.times.first_frame;
-    report.decode_time = state.times.last_token - *state.times.first_token;
-  }
-  if (outcome) {
-    if (state.pooled) {
-      outcome->embedding = state.pooled->vector();
-    }
-    keep_finished(self, *outcome);
-    for (const path_stage& stage : state.path) {
-      outcome->path.emplace_back(stage.node, stage.layers);
-    }
-    if (state.signing.terms != nullptr) {
-      state.finish.outcome = std::move(outcome);
-      return close_receipt(self);
-    }
-  }
-  end_with(self, std::move(outcome));
 }
 
 void take_tokens(lead_pointer self, const tokens_drawn& drawn);
@@ -421,13 +303,7 @@ void tick(lead_pointer self) {
   lead_state& state = self->state;
   ++state.watch.ticks;
   if (state.finish.outcome) {
-    ++state.finish.ticks;
-    if (state.finish.ticks % (limits::statement_ask_again / limits::lead_tick) == 0) {
-      ask_for_statements(self);
-    }
-    if (!state.finish.closing) {
-      close_receipt(self);
-    }
+    wait_for_statements(self);
     self->delayed_send(self, limits::lead_tick, watch_tick{});
     return;
   }
@@ -480,8 +356,7 @@ void go_on_with(lead_pointer self, request_entered* known) {
     return;
   }
   const std::uint32_t vocabulary = state.environment.vocabulary->vocabulary();
-  if (known != nullptr && known->finished &&
-      agrees(*known->finished, state.log->prompt, state.log->max_tokens, vocabulary)) {
+  if (known != nullptr && known->finished && may_tell(self, *known->finished, vocabulary)) {
     state.times.first_frame = state.times.first_token = state.times.last_token =
         state.environment.env->now();
     perform_all(self, state.core->conclude_with(*known->finished, known->from_disk));
@@ -508,6 +383,8 @@ void begin(lead_pointer self, generation_request request) {
             static_cast<std::uint64_t>(
                 std::chrono::ceil<std::chrono::seconds>(request.deadline).count()));
   }
+  request.receipt = state.signing.terms != nullptr;
+  state.finish.later = request.receipt_later;
   state.request = request.id;
   state.times.deadline = request.deadline;
   state.times.batch = request.batch;
@@ -532,7 +409,6 @@ void begin(lead_pointer self, generation_request request) {
   // Of what is reused the hidden states are not there.
   const bool all = request.embedding == pooling::mean;
   cache_use use = all ? cache_use{} : request.cache;
-  use.answers = use.answers && state.signing.terms == nullptr; // each token's logits are stated
   if (request.embedding) {
     use.answers = false;
     state.pooled.emplace(*request.embedding, static_cast<position>(request.prompt.size()),

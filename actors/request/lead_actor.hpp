@@ -60,6 +60,8 @@ struct lead_reuse {
   std::uint32_t computed_told{0};     ///< windows, to the cache
   caf::actor_addr waits_for;          ///< the cache that was asked, until it answers or ends
   std::function<void(request_entered*)> go_on;
+  /// That of an answer which is told again.
+  std::shared_ptr<const result<std::vector<std::byte>>> receipt{};
 };
 
 /// The actor that drives one request: a shell around `lead_core`. It tells `requester` of each
@@ -97,6 +99,8 @@ struct lead_state {
     bool closing{false};                              ///< a receipt is being made ...
     std::size_t closed_over{0};                       ///< ... of so many frames of evidence
     std::uint32_t ticks{0};
+    bool later{false}; ///< the end does not wait for the receipt ...
+    bool told{false};  ///< ... and was told
   };
   request_end finish;
 

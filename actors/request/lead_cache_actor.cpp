@@ -56,7 +56,9 @@ bool enter_cache(lead_pointer self, const cache_use& use,
   question.wanted = (log.prompt.size() - 1) / limits::window_positions;
   if (use.answers) {
     reuse.request_name = request_digest(state.environment.cache.model, log.prompt, log.sampling);
-    question.request_name = reuse.request_name;
+    if (state.signing.terms == nullptr) { // else the logits of each token are stated
+      question.request_name = reuse.request_name;
+    }
     // Else somebody has seen the beginning already; and answers are kept without logprobs.
     if (log.drawn.empty() && !log.logprobs) {
       question.finished_key = finished_key(*reuse.request_name, log.max_tokens, log.stop);
@@ -135,8 +137,8 @@ void keep_draws(lead_pointer self, std::uint32_t index) {
   constexpr std::uint32_t size = limits::window_positions;
   const caf::actor cache = cache_of(state);
   const auto& drawn = state.log->drawn;
-  if (!state.reuse || !state.reuse->request_name || (index + 1) % size != 0 || !cache ||
-      index >= drawn.size()) {
+  if (!state.reuse || !state.reuse->request_name || state.signing.terms != nullptr ||
+      (index + 1) % size != 0 || !cache || index >= drawn.size()) {
     return;
   }
   answer_record record;
@@ -148,14 +150,36 @@ void keep_draws(lead_pointer self, std::uint32_t index) {
                                     state.reuse->era});
 }
 
-void keep_finished(lead_pointer self, const generation_report& report) {
+bool may_tell(lead_pointer self, answer_record& finished, std::uint32_t vocabulary) {
+  lead_state& state = self->state;
+  if (!agrees(finished, state.log->prompt, state.log->max_tokens, vocabulary)) {
+    return false;
+  }
+  if (state.signing.terms == nullptr) {
+    return true;
+  }
+  const auto made = decode_receipt(finished.receipt);
+  const auto same_token = [](token_id a, const drawn_token& b) { return a == b.token; };
+  if (!made || request_digest(made->asked) != request_digest(state.signing.terms->asked()) ||
+      !std::equal(made->output.begin(), made->output.end(), finished.drawn.begin(),
+                  finished.drawn.end(), same_token)) {
+    return false;
+  }
+  state.reuse->receipt =
+      std::make_shared<const result<std::vector<std::byte>>>(std::move(finished.receipt));
+  return true;
+}
+
+void keep_finished(lead_pointer self, const generation_report& report,
+                   const result<std::vector<std::byte>>* receipt) {
   lead_state& state = self->state;
   const caf::actor cache = cache_of(state);
   if (!state.reuse || !cache) {
     return;
   }
   const bool whole = report.end != finish_reason::cancelled && !report.tokens.empty() &&
-                     report.logits.size() == report.tokens.size();
+                     report.logits.size() == report.tokens.size() &&
+                     (receipt != nullptr ? receipt->has_value() : state.signing.terms == nullptr);
   if (state.reuse->request_name && whole && !report.answer_reused) {
     answer_record record;
     record.key = finished_key(*state.reuse->request_name, state.log->max_tokens, state.log->stop);
@@ -170,6 +194,9 @@ void keep_finished(lead_pointer self, const generation_report& report) {
       record.leaves.push_back(leaf.boundary);
     }
     record.transcript = report.transcript;
+    if (receipt != nullptr) {
+      record.receipt = **receipt;
+    }
     if (agrees(record, state.log->prompt, state.log->max_tokens,
                state.environment.vocabulary->vocabulary())) {
       caf::anon_send(cache, keep_answer{state.reuse->use.salt, std::move(record),

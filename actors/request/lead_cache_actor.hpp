@@ -30,7 +30,12 @@ void tell_windows(lead_pointer self);
 /// A token was drawn, the `index`th: a window of draws may be complete.
 void keep_draws(lead_pointer self, std::uint32_t index);
 
-/// The request ended.
-void keep_finished(lead_pointer self, const generation_report& report);
+/// Whether an answer that was kept is one to this request: of one that is signed for with its
+/// receipt, which is kept for `end_effect`.
+[[nodiscard]] bool may_tell(lead_pointer self, answer_record& finished, std::uint32_t vocabulary);
+
+/// The request ended; `receipt` where one was made.
+void keep_finished(lead_pointer self, const generation_report& report,
+                   const result<std::vector<std::byte>>* receipt = nullptr);
 
 } // namespace ovir::actors

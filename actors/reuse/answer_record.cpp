@@ -11,7 +11,8 @@
 // Grammar, also on docs/formats/answer.md. Integers are little-endian.
 //
 //   answer = "OVAN", version u16, kind u8, end u8, positions u32, hashed layers u32, draws u32,
-//            leaves u32, key[32], root[32], draw[draws], leaf[32][leaves], check[32]
+//            leaves u32, receipt u32, zero u32, key[32], root[32], draw[draws], leaf[32][leaves],
+//            receipt, check[32]
 //   draw   = token u32, logits[32]
 //   check  = H("ovir/answer/v1/record"; all before it)
 namespace ovir::actors {
@@ -21,19 +22,19 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "answers are little-endian");
 
 constexpr std::array<char, 4> magic{'O', 'V', 'A', 'N'};
-constexpr std::uint16_t version = 1;
+constexpr std::uint16_t version = 2;
 constexpr std::uint8_t kind_draws = 1;
 constexpr std::uint8_t kind_finished = 2;
 constexpr std::uint8_t end_none = 0;
 constexpr std::uint8_t end_stop = 1;
 constexpr std::uint8_t end_length = 2;
 constexpr std::size_t numbers_at = 8;
-constexpr std::size_t key_at = 24;
+constexpr std::size_t key_at = 32;
 constexpr std::size_t root_at = key_at + digest::size;
 constexpr std::size_t header_bytes = root_at + digest::size;
 constexpr std::size_t draw_bytes = sizeof(std::uint32_t) + digest::size;
 constexpr std::uint32_t window_size = limits::window_positions;
-static_assert(header_bytes == 88);
+static_assert(header_bytes == 96);
 
 template <class T>
 void put(std::vector<std::byte>& to, std::size_t at, T value) {
@@ -67,7 +68,8 @@ digest check_of(std::span<const std::byte> record) {
 result<void> check(const answer_record& r, std::uint8_t end) {
   const bool right_end = r.finished ? end == end_stop || end == end_length
                                     : end == end_none && r.positions == 0 && r.hashed_layers == 0 &&
-                                          r.transcript == digest{} && r.drawn.size() == window_size;
+                                          r.transcript == digest{} && r.receipt.empty() &&
+                                          r.drawn.size() == window_size;
   if (!right_end || r.hashed_layers >= limits::layers_max || r.positions > limits::context_max ||
       r.leaves.size() != windows_of(r.positions) * r.hashed_layers) {
     return fail(errc::malformed,
@@ -117,7 +119,7 @@ std::vector<std::byte> to_bytes(const answer_record& r) {
                                                           : end_length;
   OVIR_CHECK(check(r, end).has_value() && r.end != finish_reason::cancelled, r.positions);
   std::vector<std::byte> out(header_bytes + r.drawn.size() * draw_bytes +
-                             (r.leaves.size() + 1) * digest::size);
+                             (r.leaves.size() + 1) * digest::size + r.receipt.size());
   std::memcpy(out.data(), magic.data(), magic.size());
   put(out, 4, version);
   put(out, 6, r.finished ? kind_finished : kind_draws);
@@ -126,6 +128,7 @@ std::vector<std::byte> to_bytes(const answer_record& r) {
   put(out, numbers_at + 4, r.hashed_layers);
   put(out, numbers_at + 8, static_cast<std::uint32_t>(r.drawn.size()));
   put(out, numbers_at + 12, static_cast<std::uint32_t>(r.leaves.size()));
+  put(out, numbers_at + 16, static_cast<std::uint32_t>(r.receipt.size()));
   put(out, key_at, r.key);
   put(out, root_at, r.transcript);
   std::size_t at = header_bytes;
@@ -138,7 +141,8 @@ std::vector<std::byte> to_bytes(const answer_record& r) {
     put(out, at, leaf);
     at += digest::size;
   }
-  put(out, at, check_of(out));
+  std::copy(r.receipt.begin(), r.receipt.end(), out.begin() + static_cast<std::ptrdiff_t>(at));
+  put(out, out.size() - digest::size, check_of(out));
   return out;
 }
 
@@ -153,11 +157,13 @@ result<answer_record> answer_from(std::span<const std::byte> bytes) {
   }
   const auto draws = number<std::uint32_t>(bytes, numbers_at + 8);
   const auto leaves = number<std::uint32_t>(bytes, numbers_at + 12);
+  const auto receipt = number<std::uint32_t>(bytes, numbers_at + 16);
   if (draws > limits::answer_draws_max || bytes.size() > limits::answer_bytes_max) {
     return fail(errc::over_limit, "a kept answer of {} draws in {} bytes", draws, bytes.size());
   }
   if (bytes.size() !=
-      header_bytes + draws * draw_bytes + (std::size_t{leaves} + 1) * digest::size) {
+          header_bytes + draws * draw_bytes + (std::size_t{leaves} + 1) * digest::size + receipt ||
+      number<std::uint32_t>(bytes, numbers_at + 20) != 0) {
     return fail(errc::malformed, "a kept answer of {} draws and {} leaves has {} bytes", draws,
                 leaves, bytes.size());
   }
@@ -183,6 +189,8 @@ result<answer_record> answer_from(std::span<const std::byte> bytes) {
   for (std::uint32_t i = 0; i < leaves; ++i, at += digest::size) {
     r.leaves.push_back(digest_at(bytes, at));
   }
+  r.receipt.assign(bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                   bytes.end() - static_cast<std::ptrdiff_t>(digest::size));
   if (kind != kind_draws && kind != kind_finished) {
     return fail(errc::malformed, "a kept answer of kind {}; compute it again", kind);
   }

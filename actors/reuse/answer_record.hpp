@@ -30,8 +30,9 @@ struct answer_record {
   finish_reason end{finish_reason::length}; ///< of a finished one: stop or length
   std::uint32_t positions{0};               ///< computed
   std::uint32_t hashed_layers{0};           ///< of the model: all but the last
-  std::vector<digest> leaves; ///< of each unit's boundary, in order of (window, layer)
-  digest transcript;          ///< the root
+  std::vector<digest> leaves;       ///< of each unit's boundary, in order of (window, layer)
+  digest transcript;                ///< the root
+  std::vector<std::byte> receipt{}; ///< of a finished one that was signed for, else empty
   friend bool operator==(const answer_record&, const answer_record&) = default;
 };
 

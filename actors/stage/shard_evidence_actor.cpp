@@ -6,6 +6,7 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace ovir::actors {
@@ -24,9 +25,17 @@ struct destination {
   frame_sink next;
 };
 
-void send(const destination& to, const evidence_news& news) {
-  if (says_anything(news.to_lead)) {
-    caf::anon_send(to.lead, tensor_frame{evidence_frame(to.request, to.driver, news.to_lead)});
+void send(const destination& to, evidence_news news) {
+  // Of many windows that came from a cache all are stated at once.
+  std::vector<statement>& said = news.to_lead.records.statements;
+  while (says_anything(news.to_lead)) {
+    evidence_batch batch = news.to_lead;
+    const std::size_t count = std::min(said.size(), limits::statements_per_batch_max);
+    batch.records.statements.resize(count);
+    said.erase(said.begin(), said.begin() + static_cast<std::ptrdiff_t>(count));
+    news.to_lead.records.commitments.clear();
+    news.to_lead.links.clear();
+    caf::anon_send(to.lead, tensor_frame{evidence_frame(to.request, to.driver, batch)});
   }
   if (says_anything(news.to_next)) {
     caf::anon_send(to.next, tensor_frame{evidence_frame(to.request, to.driver, news.to_next)});

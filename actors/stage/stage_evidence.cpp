@@ -297,6 +297,19 @@ const digest& stage_evidence::commitment_to(std::uint32_t window) const {
   return commitments_[static_cast<std::size_t>(found - records_.commitments.begin())];
 }
 
+// Who cites what its author did not sign of just this input answers for it alone.
+bool stage_evidence::cite(statement& s, const window_origin& origin) const {
+  for (const unit_citation& c : origin.cited) {
+    const unit_claim claim = claim_of(s, by_, c.layer, origin.earlier[c.layer - by_.layers.first]);
+    if (!verify_unit(c.author, claim_digest(order_.terms.model, order_.terms.profile, claim),
+                     c.binding, c.proof)) {
+      return false;
+    }
+  }
+  s.cited = origin.cited;
+  return true;
+}
+
 bool stage_evidence::fill(statement& s) {
   const auto origin = origins_.find(s.window);
   for (layer_index l = by_.layers.first; l < by_.layers.last; ++l) {
@@ -312,6 +325,9 @@ bool stage_evidence::fill(statement& s) {
       return false;
     }
     s.units.push_back(unit->second.boundary);
+  }
+  if (origin != origins_.end() && !cite(s, origin->second)) {
+    return false;
   }
   const position first = s.window * window_size;
   for (auto at = draws_.lower_bound(first); at != draws_.end() && at->first < first + s.positions;
@@ -370,7 +386,6 @@ bool stage_evidence::state_window(std::uint32_t window, std::uint32_t positions,
 }
 
 std::vector<evidence_batch> stage_evidence::all() const {
-  constexpr std::size_t batch_statements_max = 128;
   std::vector<evidence_batch> batches;
   std::size_t told = 0;
   do {
@@ -379,7 +394,8 @@ std::vector<evidence_batch> stage_evidence::all() const {
       batch.records.commitments = records_.commitments;
     }
     batch.records.senders = records_.senders;
-    const std::size_t count = std::min(batch_statements_max, records_.statements.size() - told);
+    const std::size_t count =
+        std::min(limits::statements_per_batch_max, records_.statements.size() - told);
     const auto first = records_.statements.begin() + static_cast<std::ptrdiff_t>(told);
     batch.records.statements.assign(first, first + static_cast<std::ptrdiff_t>(count));
     told += count;

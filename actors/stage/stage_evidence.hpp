@@ -76,6 +76,7 @@ private:
   [[nodiscard]] bool state_window(std::uint32_t window, std::uint32_t positions,
                                   evidence_news& news);
   [[nodiscard]] bool fill(statement& s);
+  [[nodiscard]] bool cite(statement& s, const window_origin& origin) const;
   [[nodiscard]] const digest& commitment_to(std::uint32_t window) const;
   void take_units(const evidence_step& step);
   void add_restored(const evidence_step& step, evidence_news& news);

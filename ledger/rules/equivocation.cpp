@@ -28,6 +28,10 @@ result<void> check_signed(const evidence_terms& terms, const stage_records& side
                   which, w, short_name(side.signer.node));
     }
   }
+  if (const auto window = find_void_citation(terms, side)) {
+    return fail(errc::invalid_argument, "the {} statement about window {} cites what nobody signed",
+                which, *window);
+  }
   return {};
 }
 
@@ -67,7 +71,17 @@ result<equivocation_fault> find_fault(const equivocation& e) {
       return fail(errc::invalid_argument,
                   "in window {} other values came in; what follows may differ without a lie", w);
     }
-    if (a.units != b.units) {
+    for (std::size_t i = 0; i < a.units.size(); ++i) {
+      const layer_index layer = e.first.signer.layers.first + static_cast<layer_index>(i);
+      if (a.units[i] == b.units[i] && a.kv[i] == b.kv[i]) {
+        continue;
+      }
+      if (citation_of(a, layer) != nullptr || citation_of(b, layer) != nullptr) {
+        return fail(errc::invalid_argument,
+                    "in window {} a unit that differs is another's; what follows may differ "
+                    "without a lie",
+                    w);
+      }
       return equivocation_fault{e.first.signer.node, static_cast<std::uint32_t>(w)};
     }
   }

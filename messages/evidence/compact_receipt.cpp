@@ -34,6 +34,7 @@ void write_summary(Summary::Builder out, const digest& commitment, const stateme
   out.setDraws(s.draws);
   out.setComputeUs(s.compute_us);
   out.setElapsedUs(s.elapsed_us);
+  out.setCited(s.cited);
   const std::array<digest, 5> all{commitment, s.input, s.units_root, s.draws_root, s.history};
   out.setDigests(data_of(std::span<const digest>{all}));
 }
@@ -44,11 +45,20 @@ result<void> read_summary(Summary::Reader from, digest& commitment, statement_su
     return fail(errc::malformed, "{} digests of a statement; it has 5", all.size());
   }
   commitment = all[0];
-  s = {from.getWindow(),    from.getPositions(), all[1], from.getUnits(), all[2],
-       from.getFirstDraw(), from.getDraws(),     all[3], all[4],          from.getComputeUs(),
+  s = {from.getWindow(),
+       from.getPositions(),
+       all[1],
+       from.getUnits(),
+       from.getCited(),
+       all[2],
+       from.getFirstDraw(),
+       from.getDraws(),
+       all[3],
+       all[4],
+       from.getComputeUs(),
        from.getElapsedUs()};
   if (s.window >= limits::windows_max || s.positions == 0 ||
-      s.positions > limits::window_positions || s.units > limits::layers_max ||
+      s.positions > limits::window_positions || s.units > limits::layers_max || s.cited > s.units ||
       s.draws > limits::window_positions) {
     return fail(errc::malformed, "a statement about {} positions of window {} with {} units",
                 s.positions, s.window, s.units);
@@ -237,6 +247,9 @@ result<unit_opening> open_unit(const receipt& r, std::uint32_t window, layer_ind
                                      found->signer.layers.first + static_cast<layer_index>(i),
                                      s.positions, s.units[i], s.kv[i]));
   }
+  for (const unit_citation& c : s.cited) {
+    units.push_back(cited_leaf_digest(c));
+  }
   const std::size_t index = layer - found->signer.layers.first;
   o.output = s.units[index];
   o.kv = s.kv[index];
@@ -265,8 +278,8 @@ result<void> check_opening(const compact_receipt& c, const unit_opening& o) {
   }
   const digest leaf =
       unit_leaf_digest(o.statement.window, o.layer, o.statement.positions, o.output, o.kv);
-  if (root_from_proof(leaf, o.layer - layers.first, layers.size(), o.unit_path) !=
-      o.statement.units_root) {
+  if (root_from_proof(leaf, o.layer - layers.first, layers.size() + o.statement.cited,
+                      o.unit_path) != o.statement.units_root) {
     return fail(errc::digest_mismatch, "layer {} of window {} is not what was stated", o.layer,
                 o.statement.window);
   }

@@ -32,6 +32,7 @@ struct Statement {
   received @9 :Data; # signature of a link
   choices @10 :Data; # empty, or a token of 32 bits per digest in logits
   kv @11 :Data;
+  cited @12 :Data; # 132 bytes each: layer u32, author, binding, signature
 }
 
 struct Link {
@@ -98,6 +99,7 @@ struct Summary {
   computeUs @5 :UInt64;
   elapsedUs @6 :UInt64;
   digests @7 :Data; # commitment, input, units' root, draws' root, history
+  cited @8 :UInt32;
 }
 
 struct CompactStage {

@@ -5,6 +5,7 @@
 #include "messages/limits/evidence.hpp"
 #include "messages/short_hash.hpp"
 
+#include <algorithm>
 #include <bit>
 
 static_assert(std::endian::native == std::endian::little, "fields are hashed in memory order");
@@ -73,6 +74,14 @@ digest unit_leaf_digest(std::uint32_t window, layer_index layer, std::uint32_t p
   return units(std::as_bytes(std::span{&fields, 1}));
 }
 
+digest cited_leaf_digest(const unit_citation& cited) {
+  hasher state{"ovir/statement/v1/cited"};
+  return add_key(state.update_u32(cited.layer), cited.author)
+      .update(cited.binding)
+      .update(std::as_bytes(std::span{cited.proof.bytes}))
+      .finish();
+}
+
 digest draw_leaf_digest(position at, const digest& logits) {
   return hasher{"ovir/statement/v1/draw"}.update_u32(at).update(logits).finish();
 }
@@ -121,6 +130,7 @@ digest statement_digest(const digest& commitment, const statement_summary& what)
       .update_u32(what.positions)
       .update(what.input)
       .update_u32(what.units)
+      .update_u32(what.cited)
       .update(what.units_root)
       .update_u32(what.first_draw)
       .update_u32(what.draws)
@@ -150,10 +160,14 @@ statement_summary summary_of(const statement& what, const evidence_signer& by,
     units.add(unit_leaf_digest(what.window, by.layers.first + static_cast<layer_index>(i),
                                what.positions, what.units[i], what.kv[i]));
   }
+  for (const unit_citation& c : what.cited) {
+    units.add(cited_leaf_digest(c));
+  }
   return {what.window,
           what.positions,
           input_digest(what.input, what.received),
           static_cast<std::uint32_t>(what.units.size()),
+          static_cast<std::uint32_t>(what.cited.size()),
           units.root(),
           what.first_draw,
           static_cast<std::uint32_t>(what.logits.size()),
@@ -169,6 +183,38 @@ digest output_of(const statement& what, const evidence_signer& by, std::uint32_t
   }
   OVIR_CHECK(!what.units.empty());
   return what.units.back();
+}
+
+const unit_citation* citation_of(const statement& what, layer_index layer) {
+  const auto found = std::find_if(what.cited.begin(), what.cited.end(),
+                                  [layer](const unit_citation& c) { return c.layer == layer; });
+  return found == what.cited.end() ? nullptr : &*found;
+}
+
+unit_claim claim_of(const statement& what, const evidence_signer& by, layer_index layer,
+                    const digest& earlier) {
+  const std::size_t at = layer - by.layers.first;
+  return {layer,   what.window,    at == 0 ? what.input : what.units[at - 1],
+          earlier, what.units[at], what.kv[at]};
+}
+
+std::optional<std::uint32_t> find_void_citation(const evidence_terms& terms,
+                                                const stage_records& records) {
+  const evidence_signer& by = records.signer;
+  std::vector<digest> earlier(by.layers.size());
+  for (const statement& s : records.statements) {
+    for (const unit_citation& c : s.cited) {
+      const unit_claim claim = claim_of(s, by, c.layer, earlier[c.layer - by.layers.first]);
+      if (!verify_unit(c.author, claim_digest(terms.model, terms.profile, claim), c.binding,
+                       c.proof)) {
+        return s.window;
+      }
+    }
+    for (std::size_t i = 0; i < earlier.size(); ++i) {
+      earlier[i] = with_earlier(earlier[i], s.kv[i]);
+    }
+  }
+  return std::nullopt;
 }
 
 signature sign_order(const secret_key& key, const digest& what) {
@@ -227,6 +273,16 @@ std::optional<form_fault> find_statement_fault(const stage_records& records, con
     return form_fault{fmt::format("{} choices are stated of {} rows of logits", s.choices.size(),
                                   s.logits.size()),
                       s.window};
+  }
+  layer_index next = by.layers.first;
+  for (const unit_citation& c : s.cited) {
+    if (c.layer < next || c.layer >= by.layers.last || c.author.empty() || c.author == by.node ||
+        s.positions != limits::window_positions || !s.logits.empty()) {
+      return form_fault{
+          fmt::format("a unit of layer {} is said to be another's, which it cannot be", c.layer),
+          s.window};
+    }
+    next = c.layer + 1;
   }
   const bool last = &s == &records.statements.back();
   if (!last && s.positions != limits::window_positions) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "messages/digest.hpp"
+#include "messages/evidence/unit_claim.hpp"
 #include "messages/ids.hpp"
 #include "messages/node_id.hpp"
 #include "messages/signing.hpp"
@@ -65,6 +66,9 @@ struct statement {
   /// Per layer, in order: the digest of its boundary; of the model's last layer, of its K and V.
   std::vector<digest> units;
   std::vector<digest> kv; ///< per layer, in order: the digest of its K and V of this window
+  /// Of units that its signer reused and another computed, in order of layers: only of a window of
+  /// 32 positions without logits. The claim is that of `claim_of`.
+  std::vector<unit_citation> cited;
   /// Raw logits that were asked for: of positions [first_draw, first_draw + logits.size()).
   position first_draw{0};
   std::vector<digest> logits;
@@ -115,7 +119,8 @@ struct statement_summary {
   std::uint32_t positions{0};
   digest input; ///< `input_digest`: what came in and who signed for it
   std::uint32_t units{0};
-  digest units_root;
+  std::uint32_t cited{0}; ///< citations
+  digest units_root;      ///< over units, and behind them citations
   position first_draw{0};
   std::uint32_t draws{0};
   digest draws_root;
@@ -134,6 +139,7 @@ struct statement_summary {
 [[nodiscard]] digest unit_leaf_digest(std::uint32_t window, layer_index layer,
                                       std::uint32_t positions, const digest& output,
                                       const digest& kv);
+[[nodiscard]] digest cited_leaf_digest(const unit_citation& cited);
 [[nodiscard]] digest draw_leaf_digest(position at, const digest& logits);
 [[nodiscard]] digest choice_leaf_digest(position at, const digest& logits, token_id choice);
 [[nodiscard]] digest commitment_digest(const evidence_terms& terms, const evidence_signer& by,
@@ -155,6 +161,18 @@ struct statement_summary {
 /// model ends. Precondition: the statement has a unit for each of the signer's layers.
 [[nodiscard]] digest output_of(const statement& what, const evidence_signer& by,
                                std::uint32_t model_layers);
+
+/// Who vouches for a unit of `what` instead of its signer; null: nobody. Precondition: as of
+/// `output_of`.
+[[nodiscard]] const unit_citation* citation_of(const statement& what, layer_index layer);
+/// What `what` claims of one of its units. `earlier`: of this layer in the windows before, as
+/// `with_earlier` makes it. Precondition: as of `output_of`; the layer is one of the signer's.
+[[nodiscard]] unit_claim claim_of(const statement& what, const evidence_signer& by,
+                                  layer_index layer, const digest& earlier);
+/// The first window of which a citation does not hold: its author did not sign that claim.
+/// Precondition: `find_form_fault` finds nothing.
+[[nodiscard]] std::optional<std::uint32_t> find_void_citation(const evidence_terms& terms,
+                                                              const stage_records& records);
 
 // Signatures, each with a domain of its own.
 

@@ -12,7 +12,7 @@ constexpr std::string_view batch_name = "a batch of evidence";
 
 // Bytes of one element in a list of the schema; no element is shorter in any message.
 constexpr std::size_t commitment_bytes = 32;
-constexpr std::size_t statement_bytes = 80;
+constexpr std::size_t statement_bytes = 96;
 constexpr std::size_t link_bytes = 24;
 constexpr std::size_t signer_bytes = 24;
 
@@ -32,6 +32,7 @@ result<void> check_statement(const statement& s) {
   for (const token_id choice : s.choices) {
     OVIR_TRY(at_most("a token chosen is", choice, limits::vocabulary_max - 1));
   }
+  OVIR_TRY(at_most("citations of a statement are", s.cited.size(), limits::layers_max));
   if (s.kv.size() != s.units.size()) {
     return fail(errc::malformed, "K and V of {} layers for {} units", s.kv.size(), s.units.size());
   }
@@ -114,6 +115,8 @@ result<statement> read_statement(evidence_schema::Statement::Reader from) {
   OVIR_ASSIGN(s.input, fixed<digest>(from.getInput(), "an input"));
   OVIR_ASSIGN(s.units, fixed_list<digest>(from.getUnits(), "a list of units"));
   OVIR_ASSIGN(s.kv, fixed_list<digest>(from.getKv(), "a list of K and V"));
+  static_assert(sizeof(unit_citation) == 132 && std::is_trivially_copyable_v<unit_citation>);
+  OVIR_ASSIGN(s.cited, fixed_list<unit_citation>(from.getCited(), "a list of citations"));
   OVIR_ASSIGN(s.logits, fixed_list<digest>(from.getLogits(), "a list of logits"));
   OVIR_ASSIGN(s.choices, fixed_list<token_id>(from.getChoices(), "a list of choices"));
   OVIR_ASSIGN(s.proof, fixed<signature>(from.getProof(), "a signature"));
@@ -166,7 +169,8 @@ std::size_t words_of(const stage_records& records) {
   words += records.commitments.size() * 16;
   words += records.senders.size() * (16 + limits::software_bytes_max / word_bytes);
   for (const statement& s : records.statements) {
-    words += 32 + 4 * (s.units.size() + s.kv.size() + s.logits.size()) + s.choices.size() / 2 + 1;
+    words += 32 + 4 * (s.units.size() + s.kv.size() + s.logits.size()) + s.choices.size() / 2 + 1 +
+             (s.cited.size() * sizeof(unit_citation) + word_bytes - 1) / word_bytes;
   }
   return words;
 }
@@ -220,6 +224,7 @@ void write_stage(evidence_schema::Stage::Builder out, const stage_records& recor
     to.setInput(data_of(s.input));
     to.setUnits(data_of(std::span<const digest>{s.units}));
     to.setKv(data_of(std::span<const digest>{s.kv}));
+    to.setCited(data_of(std::as_bytes(std::span{s.cited})));
     to.setLogits(data_of(std::span<const digest>{s.logits}));
     to.setChoices(data_of(std::as_bytes(std::span{s.choices})));
     to.setProof(data_of(s.proof));

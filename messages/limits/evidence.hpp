@@ -9,6 +9,7 @@ inline constexpr std::uint32_t link_signature_positions =
     8; ///< sent between two signatures, at most
 inline constexpr std::uint32_t windows_max = context_max / window_positions;
 inline constexpr std::size_t evidence_batch_bytes_max = std::size_t{16} << 20U;
+inline constexpr std::size_t statements_per_batch_max = 128;
 inline constexpr std::size_t receipt_bytes_max = std::size_t{64} << 20U;
 inline constexpr std::size_t compact_receipt_bytes_max = std::size_t{128} << 10U;
 inline constexpr std::size_t opening_bytes_max = std::size_t{64} << 10U;

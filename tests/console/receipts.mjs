@@ -49,6 +49,17 @@ for (const wrong of [good.slice(0, -8), Uint8Array.of(...good, 0, 0, 0, 0, 0, 0,
   assert.equal(here(wrong), false);
 }
 
+// A unit that another computed: a receipt that cites one, and each bit of the citation.
+const cited = new Uint8Array(readFileSync(new URL('../fuzz/corpus/receipt/cited', import.meta.url)));
+assert.ok(here(cited), JSON.stringify(checkReceipt(cited).fault));
+const [word] = readReceipt(cited).stages[0].statements[0].cited;
+const citedAt = Buffer.from(cited).indexOf(Buffer.from(word.author)) - 4;
+for (let bit = 0; bit < 8 * 132; bit += 3) {
+  const changed = cited.slice();
+  changed[citedAt + (bit >> 3)] ^= 1 << (bit & 7);
+  assert.equal(here(changed), false, `bit ${bit} of a citation changed, and the page accepts it`);
+}
+
 // Signatures that mean nothing by themselves: another key signs the same bytes.
 const forger = ed25519.utils.randomSecretKey();
 const r = readReceipt(good);

@@ -35,39 +35,42 @@ TEST(answer_golden, keys_are_these) {
 
 TEST(answer_golden, a_finished_answer_of_one_token_is_these_bytes) {
   const std::vector<std::byte> bytes = to_bytes(test::finished_answer(1));
-  ASSERT_EQ(bytes.size(), 88 + 36 + 4 * 32 + 32U);
-  EXPECT_EQ(hex(std::span{bytes}.first(24)),
+  ASSERT_EQ(bytes.size(), 96 + 36 + 4 * 32 + 32U);
+  EXPECT_EQ(hex(std::span{bytes}.first(32)),
             "4f56414e" // "OVAN"
-            "0100"     // version
+            "0200"     // version
             "02"       // finished
             "02"       // by length
             "28000000" // positions
             "02000000" // hashed layers
             "01000000" // draws
             "04000000" // leaves
-  );
-  EXPECT_EQ(hex(std::span{bytes}.subspan(24, 64)),
+            "00000000" // no receipt
+            "00000000");
+  EXPECT_EQ(hex(std::span{bytes}.subspan(32, 64)),
             "a47d63adadaa525dcc9826e277049ba50f2e9f578058dc41b7bc186eda55d084"
             "9d3c061b5343d4667070d93b40c7d5852d87b6428e38deb431bfce1eb5720e19");
-  EXPECT_EQ(hex(std::span{bytes}.subspan(88, 36)),
+  EXPECT_EQ(hex(std::span{bytes}.subspan(96, 36)),
             "3c000000"
             "4e4ab8647cdd9f3745e05e5cde5d0058221920430ea36411cebe57e78899dec5");
   EXPECT_EQ(hex(std::span{bytes}.last(32)),
-            "1cc4677b7dd8db337b362140e4795aea4766651c7e9bba89e476e3807373f96e");
+            "f1ee36b78afcae7b8018d6f43069517897bb8e2a82bd01d828d9302494756501");
 }
 
 TEST(answer_golden, a_window_of_draws_has_neither_end_nor_leaves) {
   const std::vector<std::byte> bytes = to_bytes(test::drawn_window());
-  ASSERT_EQ(bytes.size(), 88 + 32 * 36 + 32U);
-  EXPECT_EQ(hex(std::span{bytes}.first(24)), "4f56414e"
-                                             "0100"
+  ASSERT_EQ(bytes.size(), 96 + 32 * 36 + 32U);
+  EXPECT_EQ(hex(std::span{bytes}.first(32)), "4f56414e"
+                                             "0200"
                                              "01"
                                              "00"
                                              "00000000"
                                              "00000000"
                                              "20000000"
+                                             "00000000"
+                                             "00000000"
                                              "00000000");
-  EXPECT_EQ(hex(std::span{bytes}.subspan(56, 32)), std::string(64, '0'));
+  EXPECT_EQ(hex(std::span{bytes}.subspan(64, 32)), std::string(64, '0'));
 }
 
 } // namespace

@@ -32,29 +32,29 @@ TEST(audit_golden, messages_are_these_bytes) {
   const digest name = receipt_digest(bytes);
   const audit_verdict verdict =
       give_verdict(cast.key(3), name, place, some(1), {audit_kernels::avx2, "ovir test"});
-  EXPECT_EQ(to_hex(name), "ac576265488d948492cbf9b2a3941dc55fdd0715b8ac33113be8d1445936ee9c");
+  EXPECT_EQ(to_hex(name), "215df998f3fae21512ce444419d9f04ab2a98b5d0341a4b98be5d24acf4393f3");
   EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
-            "1c2498424520740d2a291f2f38b557f3f008e4692d11baa8177155d49a458fb1");
+            "54495517718d3f3fc8eef7c2c3afbb6bab2d711201996624033ca794605eff92");
   EXPECT_EQ(named(audit_offer{true, bytes}),
-            "20bac36b8be895278aa06a6f32047244b7e35404092f4855e89266a3bd812e97");
+            "b02da9f8bc4fb98e3da503e93d42875ceb0158472460ca1f42852e124e21ca1c");
   EXPECT_EQ(named(audit_question{7, place, {audit_kernels::avx2}, bytes}),
-            "c3611fdb770bfd6d441b0d84b999a1da33b1dce3e99ca21393bfbf6a3cf7ae03");
+            "7084479f5a9cf60db04379d2cfff4ff5de32d01072c9eb4987814a8647626aff");
   EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "f96d202bc3be6484cbdf93560e70af3459efa05b6747ed624cdf436cdb59be2b");
+            "496e417d08a19d081c3ef7ec3349a24b585dbb5e935fd9272896a6914ac7dcdc");
   conviction c{conviction_kind::replay,
                cast.id(1),
                place,
                some(1),
                {bytes},
                {verdict, give_verdict(cast.key(5), name, place, some(1), {})}};
-  EXPECT_EQ(named(c), "d682e4524b1b28f8f4380f07bf57494d48047c89268b090b12bb822233e5a781");
+  EXPECT_EQ(named(c), "6e9e8bf16a68b89108df43243e539e8500a0369d786b4626b5948b41abbd596a");
   c.admission = admit_fault(cast.key(1), c, audit_fault::hardware);
   EXPECT_EQ(named(audit_accusation{9, c, bytes}),
-            "be8277f2c036b47416ae7c2d63823084d8bba39e13c2a5bc57865e0afe8cad9d");
+            "2b4a3e0e2fae35200f3142fb7918ad02951bb217d9f145660e6648981bc70293");
   EXPECT_EQ(named(audit_defence{9, c.admission, {}}),
-            "57bbb1c77130654e689289ea2450a143b000c6340e5366796e679184dca03b65");
+            "5a3fb6d64fdf13587c3f3e0858485074c239b3ec7ac2b320f03610f9b2dd089f");
   EXPECT_EQ(named(audit_defence{9, {}, verdict}),
-            "a61353fcb5eafb2de9c938a3f02251c3b0cf62e081da711d96436c8ba02d2151");
+            "93b653c4982a406b4a742570e1115c3d73b275eab536b7b8c4db55a2bdc0d3c6");
   std::vector<node_id> keys{cast.id(1), cast.id(2)};
   std::sort(keys.begin(), keys.end());
   const audit_known known{true, keys};

@@ -24,7 +24,7 @@ TEST(capsule_golden, a_capsule_is_these_bytes) {
   const auto bytes = encode_capsule(example());
   EXPECT_EQ(bytes.size(), 1808U);
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "700760555c863ca185a505db7cdf1551db51e07a3a725dfe2770b24f1805159c");
+            "a7eb2f83024aa86abad9a35b762ac3878129530d619170cc43b49c0a90a3240e");
 }
 
 TEST(capsule_golden, the_receipt_and_the_rows_lie_in_it_as_they_are) {

@@ -25,28 +25,28 @@ const receipt& example() {
 
 TEST(receipt_golden, a_receipt_is_these_bytes) {
   const auto bytes = encode_receipt(example());
-  EXPECT_EQ(bytes.size(), 1672U);
+  EXPECT_EQ(bytes.size(), 1688U);
   EXPECT_EQ(hex(std::span{bytes}.first(64)),
-            "00000000d000000000000000050007004f564952524350540100010004000000e803000000000000840300"
+            "00000000d200000000000000050007004f564952524350540100010004000000e803000000000000840300"
             "0000000000204e0000000000001800000007000500");
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "ed9ce259351bf62aa9c32bcdf1abdaf6acf9c5678b8fc0f896377e2505d28324");
+            "c57a455bcade415c3df67c6564ec441e0c9cb9d1959f7f280f64e3ee47b8f8c5");
 }
 
 TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {
   const auto brief = encode_compact(compact(example()).value());
   EXPECT_EQ(brief.size(), 1136U);
   EXPECT_EQ(to_hex(hash_plain(brief)),
-            "cc34f3e0260839411b460faa28d23a1e6a6ca38155b9e5ee7334fa53ea508e53");
+            "92709ac45d8793b6aee73e2fbabfabc11e1ee3fe70a11121dedeb97571f7c3ef");
   const auto opened = encode_opening(open_unit(example(), 0, 1).value());
   EXPECT_EQ(to_hex(hash_plain(opened)),
-            "9165d98eb0f2092d60dee2f7840d9b5a566f137ba97cd4661083a72320bb8234");
+            "b105b4effacada07fdcef486c913f416426a369fba48e55244ccdc0a6d9f58a1");
 }
 
 TEST(receipt_golden, a_batch_of_evidence_is_these_bytes) {
   const evidence_batch batch{example().asked.request, example().stages[1], {}};
   EXPECT_EQ(to_hex(hash_plain(encode_evidence(batch))),
-            "e711b06336fe4654c9ecd0d9471460073715329ab8ff4be8fbba6e1a2d181df1");
+            "19401b9923ea3b16f2a2aba8b6a8edda0f0b491895f646dd968e4c7d99f95aa6");
 }
 
 TEST(receipt_golden, the_request_has_this_digest) {
@@ -98,7 +98,8 @@ TEST(receipt_golden, what_is_signed_is_joined_as_the_page_says) {
                     .update(s.input)
                     .update(std::as_bytes(std::span{s.received.bytes}))
                     .finish());
-  stated.update_u32(1).update(unit).update_u32(2).update_u32(2).update(draws).update(nothing);
+  stated.update_u32(1).update_u32(0).update(unit).update_u32(2).update_u32(2).update(draws).update(
+      nothing);
   stated.update_u64(100).update_u64(1'000);
   const digest value = stated.finish();
   EXPECT_TRUE(verify(stage.signer.node, "ovir/statement/v1/signature",

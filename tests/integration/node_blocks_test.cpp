@@ -1,5 +1,6 @@
 // Blocks between nodes: a prefix that some nodes computed is used by others, whatever the cut, and
 // what is damaged, evicted or lost on the way never changes an answer.
+#include "messages/evidence/receipt.hpp"
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/model/gguf_builder.hpp"
@@ -9,6 +10,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -106,6 +108,14 @@ protected:
     return damaged;
   }
 
+  static std::vector<std::byte> bytes_of_hex(const std::string& hex) {
+    std::vector<std::byte> bytes;
+    for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+      bytes.push_back(static_cast<std::byte>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+    }
+    return bytes;
+  }
+
   temporary_folder folder_;
   std::filesystem::path model_ = folder_.path() / "synthetic.gguf";
 };
@@ -157,6 +167,73 @@ TEST_F(node_blocks, three_nodes_use_a_prefix_that_two_computed_for_another_cut) 
   const apps::json again = ask(cluster, request(1, 3));
   EXPECT_EQ(units(again, "peer"), 0U);
   EXPECT_EQ(units(again, "memory"), prefix_windows * layers);
+}
+
+// The same prompt at two schedulers, with receipts: the second one's path takes over what others
+// computed, and its receipt shows with whose word.
+TEST_F(node_blocks, are_shown_in_a_receipt_with_the_word_of_who_computed_them) {
+  compute::synth_spec large;
+  large.layers = layers;
+  large.dim = 512;
+  large.ffn_dim = 2'048;
+  large.heads = 8;
+  large.kv_heads = 1;
+  write_file(model_, synthetic_model(large));
+  cluster_spec two = spec({"0-3", "4-7", ""}, "enabled = true");
+  two.nodes.push_back({"another", {"scheduler"}, {{model_.string()}}});
+  test_cluster cluster{two};
+  cluster.start();
+  const auto signed_at = [&](std::size_t scheduler, std::uint32_t seed) {
+    apps::json args = request(1, seed, "public");
+    args["receipt"] = true;
+    cluster_shell shell = cluster.shell({scheduler});
+    const apps::shell_outcome outcome = shell.call("run", args);
+    EXPECT_EQ(failure_text(outcome), "") << cluster.last_words();
+    return std::get<apps::json>(outcome);
+  };
+  const apps::json first = signed_at(0, 1);
+  ASSERT_TRUE(cluster.wait_until([&] {
+    return knows(cluster, 3, {12, 12});
+  })) << cluster.ask(3, "cache");
+  recut(cluster, 1, 0, 1);
+  recut(cluster, 2, 2, 4);
+  cluster_shell third = cluster.shell({3});
+  static_cast<void>(third.data(fmt::format("load {} --first 5 --last 7", model_.string())));
+  ASSERT_TRUE(cluster.wait_until([&] {
+    const apps::json models = cluster.ask(4, "models").at("models");
+    return std::any_of(models.begin(), models.end(), [](const apps::json& model) {
+      return model.at("complete") == true && model.at("holders").size() == 3;
+    });
+  }));
+  const apps::json told = signed_at(4, 2);
+  EXPECT_EQ(units(told, "peer"), prefix_windows * 5) << told.at("units");
+  EXPECT_EQ(units(told, "memory"), prefix_windows * 3);
+  const std::vector<std::byte> bytes =
+      bytes_of_hex(told.at("receipt").at("bytes").get<std::string>());
+  const receipt r = decode_receipt(bytes).value();
+  std::map<node_id, std::size_t> cited;
+  for (const stage_records& stage : r.stages) {
+    for (const statement& s : stage.statements) {
+      for (const unit_citation& c : s.cited) {
+        EXPECT_LT(s.window, prefix_windows);
+        ++cited[c.author];
+      }
+    }
+  }
+  // Layers 2 and 3 were computed by the first worker, 5 to 7 by the second.
+  const receipt before =
+      decode_receipt(bytes_of_hex(first.at("receipt").at("bytes").get<std::string>())).value();
+  EXPECT_EQ(cited,
+            (std::map<node_id, std::size_t>{{before.stages[0].signer.node, prefix_windows * 2},
+                                            {before.stages[1].signer.node, prefix_windows * 3}}));
+  const std::string file = folder_.path() / "told.receipt";
+  write_file(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  for (const std::vector<std::string>& how :
+       {std::vector<std::string>{file, "--any-signer"},
+        std::vector<std::string>{file, "--any-signer", "--model", model_.string()}}) {
+    const child_result checked = run_ovir_verify(how);
+    EXPECT_EQ(checked.exit_code, 0) << checked.out << checked.err;
+  }
 }
 
 TEST_F(node_blocks, what_is_private_is_used_by_its_owner_on_other_nodes_and_by_nobody_else) {

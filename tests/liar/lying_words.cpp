@@ -31,7 +31,7 @@ using namespace ovir::actors;
   "_ZN4ovir6actors8draw_allERKSt6vectorISt4byteSaIS2_EEjRKS1_IjSaIjEES8_RNS_7compute7samplerEPN"   \
   "SB_13token_matcherES8_St8optionalIjE"
 
-#define OVIR_KV "_ZN4ovir7compute9kv_digestERNS0_8kv_cacheERKNS0_12model_configEjjj"
+#define OVIR_KV "_ZN4ovir7compute9kv_digestERKNS0_8kv_cacheEjjj"
 #define OVIR_ADMIT "_ZN4ovir11admit_faultERKNS_10secret_keyERKNS_10convictionENS_11audit_faultE"
 #define OVIR_HIGHEST "_ZN4ovir7compute10highest_ofESt4spanIKfLm18446744073709551615EE"
 
@@ -57,10 +57,10 @@ result<tokens_drawn> lying_draw(const std::vector<std::byte>& frame, position at
                                 std::optional<std::uint32_t> logprobs) __asm__("__wrap_" OVIR_DRAW);
 token_id real_highest(std::span<const float> logits) __asm__("__real_" OVIR_HIGHEST);
 token_id lying_highest(std::span<const float> logits) __asm__("__wrap_" OVIR_HIGHEST);
-digest real_kv(compute::kv_cache& kv, const compute::model_config& config, layer_index layer,
-               std::uint32_t window, std::uint32_t positions) __asm__("__real_" OVIR_KV);
-digest lying_kv(compute::kv_cache& kv, const compute::model_config& config, layer_index layer,
-                std::uint32_t window, std::uint32_t positions) __asm__("__wrap_" OVIR_KV);
+digest real_kv(const compute::kv_cache& kv, layer_index layer, std::uint32_t window,
+               std::uint32_t positions) __asm__("__real_" OVIR_KV);
+digest lying_kv(const compute::kv_cache& kv, layer_index layer, std::uint32_t window,
+                std::uint32_t positions) __asm__("__wrap_" OVIR_KV);
 
 /// A liar admits nothing: what it signs when accused is nobody's signature.
 audit_admission lying_admit(const secret_key& key, const conviction& c,
@@ -129,9 +129,9 @@ token_id lying_highest(std::span<const float> logits) {
   return lies_by("choice") ? (token == 17 ? 18 : 17) : token;
 }
 
-digest lying_kv(compute::kv_cache& kv, const compute::model_config& config, layer_index layer,
-                std::uint32_t window, std::uint32_t positions) {
-  digest value = real_kv(kv, config, layer, window, positions);
+digest lying_kv(const compute::kv_cache& kv, layer_index layer, std::uint32_t window,
+                std::uint32_t positions) {
+  digest value = real_kv(kv, layer, window, positions);
   if (lies_by("kv") && layer % 3 == 1) {
     value.bytes[0] ^= 1U;
   }

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace ovir {
 namespace {
 
@@ -32,6 +34,31 @@ TEST(receipt_bits, of_a_receipt_all_count) {
       const auto read = decode_receipt(bytes);
       return read && check_receipt(*read, anybody).empty();
     });
+  }
+}
+
+// Layer, author, binding and signature.
+TEST(receipt_bits, of_a_citation_all_count) {
+  const test::receipt_maker cast;
+  receipt r = cast.make({2, 2, 34, 2, 17});
+  cast.cite(r, 0, 1, 0, test::receipt_maker::stranger);
+  cast.sign_stage(r, 0);
+  cast.close(r);
+  std::vector<std::byte> bytes = encode_receipt(r);
+  const auto accepted = [&] {
+    const auto read = decode_receipt(bytes);
+    return read && check_receipt(*read, anybody).empty();
+  };
+  ASSERT_TRUE(accepted());
+  const auto author = std::as_bytes(std::span{cast.id(test::receipt_maker::stranger).key});
+  const auto at = std::search(bytes.begin(), bytes.end(), author.begin(), author.end());
+  ASSERT_NE(at, bytes.end());
+  for (std::size_t i = 0; i < 8 * sizeof(unit_citation); ++i) {
+    std::byte& flipped = *(at - 4 + static_cast<std::ptrdiff_t>(i / 8));
+    const auto bit = std::byte{1} << static_cast<int>(i % 8);
+    flipped ^= bit;
+    EXPECT_FALSE(accepted()) << "bit " << i;
+    flipped ^= bit;
   }
 }
 

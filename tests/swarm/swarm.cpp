@@ -77,7 +77,7 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
   o.listen = address_of(number, 7300);
   o.state = "state";
   o.roles = roles_of(number, how);
-  o.audit_every_request = how.audits && (!how.reuse || how.liars > 0);
+  o.audit_every_request = how.audits;
   o.audit_least_rate_ppm = how.liars > 0 ? 1'000'000 : 500'000;
   if (o.roles.has(role::ledger)) {
     o.ledger.rules = rules();

@@ -425,7 +425,7 @@ result<void> reader::auditing(const toml::table& root) {
   OVIR_ASSIGN(const std::uint64_t twice,
               in_.whole(*table, "twice_tokens", {0, 2 * std::uint64_t{limits::context_max}}, 0));
   options_.audit_twice_tokens = static_cast<std::uint32_t>(twice);
-  OVIR_ASSIGN(options_.audit_every_request, in_.boolean(*table, "every_request", false));
+  OVIR_ASSIGN(options_.audit_every_request, in_.boolean(*table, "every_request", true));
   return {};
 }
 

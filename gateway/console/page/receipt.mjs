@@ -149,7 +149,21 @@ const tokensIn = (bytes, what) => {
   return tokens;
 };
 
-/// The bytes of K and V are written behind those of the units, choices behind those of the logits.
+/// Of units that another computed: layer, author, binding and signature.
+const CITATION = 132;
+const citationsIn = (bytes) => {
+  must(bytes.length % CITATION === 0, 'citations of another size');
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Array.from({ length: bytes.length / CITATION }, (_, i) => {
+    const at = i * CITATION;
+    return {
+      layer: view.getUint32(at, true), author: bytes.subarray(at + 4, at + 36),
+      binding: bytes.subarray(at + 36, at + 68), proof: bytes.subarray(at + 68, at + CITATION),
+    };
+  });
+};
+
+/// The bytes of K and V are written behind those of the units, then citations, choices behind those of the logits.
 const readStatement = (walk, at) => {
   walk.zeros(at * WORD + 12, 4);
   const statement = {
@@ -158,6 +172,7 @@ const readStatement = (walk, at) => {
     input: walk.exactly(at + 4, 32, 'an input'),
     units: digestsOf(walk.data(at + 5, 32 * LIMITS.layers, 'units'), 'units'),
     kv: digestsOf(walk.data(at + 10, 32 * LIMITS.layers, 'K and V'), 'K and V'),
+    cited: citationsIn(walk.data(at + 11, CITATION * LIMITS.layers, 'citations')),
     logits: digestsOf(walk.data(at + 6, 32 * WINDOW, 'logits'), 'logits'),
     choices: tokensIn(walk.data(at + 9, 4 * WINDOW, 'choices'), 'choices'),
     proof: walk.exactly(at + 7, 64, 'a signature'),
@@ -173,7 +188,7 @@ const readStatement = (walk, at) => {
 const readStage = (walk, at) => ({
   signer: readSigner(walk, walk.struct(at, 1, 2), false),
   commitments: walk.structs(at + 1, 3, 1, LIMITS.windows, 'commitments').map((a) => readCommitment(walk, a)),
-  statements: walk.structs(at + 2, 4, 7, LIMITS.windows, 'statements')
+  statements: walk.structs(at + 2, 4, 8, LIMITS.windows, 'statements')
     .map((a) => readStatement(walk, a)),
   senders: walk.structs(at + 3, 1, 2, LIMITS.senders, 'senders').map((a) => {
     const lead = walk.u32(a, 0) === 0 && walk.u32(a, 4) === 0;

@@ -61,8 +61,10 @@ class GrowingTree {
 
 const signedDigest = (what, proof) => H('ovir/evidence/v1/signed').add(what).add(proof).end();
 
-const verify = (by, domain, what, proof) => {
-  const message = H(`${domain}/signature`).add(what).end();
+const verify = (by, domain, what, proof) => verifyAs(by, `${domain}/signature`, what, proof);
+
+const verifyAs = (by, domain, what, proof) => {
+  const message = H(domain).add(what).end();
   try {
     return ed25519.verify(proof, message, by.node, { zip215: false });
   } catch {
@@ -78,11 +80,15 @@ const commitmentDigest = (terms, by, c, history) => H('ovir/commitment/v1').term
   .u32(c.window, c.windows, c.statements).add(history).u64(c.deadline).end();
 
 const statementDigest = (committed, s, by, history) => {
-  const units = evidenceTree(s.units.map((d, i) =>
-    H('ovir/statement/v1/unit').u32(s.window, by.first + i, s.positions).add(d).add(s.kv[i]).end()));
+  const units = evidenceTree([
+    ...s.units.map((d, i) => H('ovir/statement/v1/unit').u32(s.window, by.first + i, s.positions)
+      .add(d).add(s.kv[i]).end()),
+    ...s.cited.map((c) => H('ovir/statement/v1/cited').u32(c.layer).add(c.author).add(c.binding)
+      .add(c.proof).end()),
+  ]);
   const input = H('ovir/statement/v1/input').add(s.input).add(s.received).end();
   return H('ovir/statement/v1').add(committed).u32(s.window, s.positions).add(input)
-    .u32(s.units.length).add(units).u32(s.firstDraw, s.logits.length).add(drawsRoot(s)).add(history)
+    .u32(s.units.length, s.cited.length).add(units).u32(s.firstDraw, s.logits.length).add(drawsRoot(s)).add(history)
     .u64(s.computeUs).u64(s.elapsedUs).end();
 };
 
@@ -93,6 +99,23 @@ const termsOf = (a) => {
   a.stop.forEach((s) => content.text(s));
   if (a.constraint.length > 0) { content.text(a.constraint); }
   return { request: a.request, content: content.end(), model: a.model, profile: a.profile, layers: a.layers };
+};
+
+/// The first window of which a unit is said to be another's that did not sign it.
+const voidCitation = (stage, terms) => {
+  const first = stage.signer.first;
+  const earlier = stage.statements.length === 0 ? [] : stage.statements[0].units.map(() => new Uint8Array(32));
+  for (const s of stage.statements) {
+    for (const c of s.cited) {
+      const at = c.layer - first;
+      const claim = H('ovir/unit/v1/claim').add(terms.model).text(terms.profile).u32(c.layer, s.window)
+        .add(at === 0 ? s.input : s.units[at - 1]).add(earlier[at]).add(s.units[at]).add(s.kv[at]).end();
+      const what = H('ovir/unit/v1/authored').add(claim).add(c.binding).end();
+      if (!verifyAs({ node: c.author }, 'ovir/unit/v1/author', what, c.proof)) { return s.window; }
+    }
+    earlier.forEach((_, i) => { earlier[i] = H('ovir/unit/v1/earlier').add(earlier[i]).add(s.kv[i]).end(); });
+  }
+  return null;
 };
 
 const layers = (stage) => `layers [${stage.signer.first}, ${stage.signer.last})`;
@@ -119,7 +142,14 @@ const formFault = (stage, modelLayers) => {
     const last = s === stage.statements.at(-1);
     if (s.window !== next) { return byStage(stage, next, `window ${s.window} is stated where ${next} was next`); }
     if (s.window >= committed) { return byStage(stage, s.window, 'no commitment was made before it'); }
-    if (s.units.length !== stage.signer.last - stage.signer.first || !placed || !chosen || (!last && s.positions !== WINDOW)) {
+    let unit = stage.signer.first;
+    const citable = s.cited.every((c) => {
+      const fits = c.layer >= unit && c.layer < stage.signer.last && c.author.some((b) => b !== 0) &&
+        !same(c.author, stage.signer.node) && s.positions === WINDOW && s.logits.length === 0;
+      unit = c.layer + 1;
+      return fits;
+    });
+    if (s.units.length !== stage.signer.last - stage.signer.first || !citable || !placed || !chosen || (!last && s.positions !== WINDOW)) {
       return byStage(stage, s.window, `what ${layers(stage)} state of window ${s.window} has the wrong shape`);
     }
     ++next;
@@ -155,7 +185,9 @@ const stageFault = (stage, terms, modelLayers, out) => {
       history.add(out.last = signedDigest(digest, s.proof));
     }
   }
-  return wrong;
+  const cited = wrong ? null : voidCitation(stage, terms);
+  return cited === null ? wrong
+    : byStage(stage, cited, `${layers(stage)} show no word of another for units of window ${cited} that they say are its`);
 };
 
 const closingDigest = (r, terms, last) => {

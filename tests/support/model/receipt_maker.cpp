@@ -122,6 +122,21 @@ void receipt_maker::sign_stage(receipt& r, std::size_t which, std::size_t who) c
   }
 }
 
+void receipt_maker::cite(receipt& r, std::size_t which, layer_index layer, std::uint32_t window,
+                         std::size_t author) const {
+  stage_records& stage = r.stages[which];
+  digest earlier;
+  for (std::uint32_t w = 0; w < window; ++w) {
+    earlier = with_earlier(earlier, stage.statements[w].kv[layer - stage.signer.layers.first]);
+  }
+  statement& s = stage.statements[window];
+  const digest claim =
+      claim_digest(r.asked.model, r.asked.profile, claim_of(s, stage.signer, layer, earlier));
+  unit_citation cited{layer, id(author), made_up("binding", layer, window, 0), {}};
+  cited.proof = sign_unit(key(author), claim, cited.binding);
+  s.cited.push_back(cited);
+}
+
 void receipt_maker::sign_link(receipt& r, std::size_t which) const {
   const evidence_terms terms = terms_of(r.asked);
   std::vector<token_id> tokens = r.asked.prompt;

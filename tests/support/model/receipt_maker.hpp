@@ -46,6 +46,9 @@ public:
   /// Signs all that stage `which` of `r` says anew with key `who`.
   void sign_stage(receipt& r, std::size_t which, std::size_t who) const;
   void sign_stage(receipt& r, std::size_t which) const { sign_stage(r, which, which); }
+  /// Stage `which` says of its unit that it is that of `author`, who signs what is stated.
+  void cite(receipt& r, std::size_t which, layer_index layer, std::uint32_t window,
+            std::size_t author) const;
   /// Signs again what stage `which` - 1 (the lead for the first) sent to `which`.
   void sign_link(receipt& r, std::size_t which) const;
   /// Signs the order and the closing of `r` anew with key `who`.

@@ -24,6 +24,9 @@ TEST(answer_record, comes_back_as_it_was) {
     const answer_record r = finished_answer(count);
     EXPECT_EQ(answer_from(to_bytes(r)).value(), r);
   }
+  answer_record signed_for = finished_answer(3);
+  signed_for.receipt.assign(41, std::byte{9});
+  EXPECT_EQ(answer_from(to_bytes(signed_for)).value(), signed_for);
   EXPECT_EQ(answer_from(to_bytes(drawn_window())).value(), drawn_window());
 }
 
@@ -50,7 +53,7 @@ TEST(answer_record, sealed_again_after_a_change_is_refused_where_it_does_not_add
     return answer_from(record);
   };
   const answer_record whole = finished_answer(3);
-  EXPECT_EQ(with(whole, 4, 2, 2).error().code, errc::unsupported);
+  EXPECT_EQ(with(whole, 4, 1, 2).error().code, errc::unsupported);
   EXPECT_EQ(with(whole, 6, 3, 1).error().code, errc::malformed);  // kind
   EXPECT_EQ(with(whole, 6, 1, 1).error().code, errc::malformed);  // kind of draws, with leaves
   EXPECT_EQ(with(whole, 7, 0, 1).error().code, errc::malformed);  // no end
@@ -60,6 +63,8 @@ TEST(answer_record, sealed_again_after_a_change_is_refused_where_it_does_not_add
   EXPECT_EQ(with(whole, 12, 3, 4).error().code, errc::malformed); // layers
   EXPECT_EQ(with(whole, 16, 0xFFFFFFFF, 4).error().code, errc::over_limit);
   EXPECT_EQ(with(whole, 20, 0xFFFFFFFF, 4).error().code, errc::malformed);
+  EXPECT_EQ(with(whole, 24, 1, 4).error().code, errc::malformed); // a receipt that is not there
+  EXPECT_EQ(with(whole, 28, 1, 4).error().code, errc::malformed); // not zero
   EXPECT_EQ(with(drawn_window(), 6, 2, 1).error().code, errc::malformed);
   EXPECT_EQ(with(drawn_window(), 7, 2, 1).error().code, errc::malformed);
 }

@@ -103,6 +103,42 @@ protected:
   std::uint64_t nonce_{1}; ///< the reservation's
 };
 
+// Two of nine units of the first window and one of the second: 3 of 27 that the prompt's tokens are
+// paid for.
+TEST_F(payments_of_a_request, pay_a_tenth_for_units_that_were_reused_to_who_computed_them) {
+  tell(3);
+  const auto whole = std::get<ledger::accrue>(*core_->next({}));
+  EXPECT_EQ(whole.cached_ppm, 0U);
+  const std::size_t server = receipt_maker::stranger;
+  cast_.cite(r_, 1, 3, 0, server);
+  cast_.cite(r_, 1, 4, 0, server);
+  cast_.cite(r_, 1, 4, 1, server);
+  cast_.sign_stage(r_, 1);
+  core_.emplace(terms_of(r_.asked), reservation_, ledger_world::rules().rules);
+  tell(3);
+  const auto named = std::get<ledger::reroute>(*core_->next({}));
+  ASSERT_EQ(named.stages.size(), 1U);
+  EXPECT_EQ(named.stages[0].node, cast_.id(server));
+  EXPECT_EQ(send_all(), 2U);
+  const ledger::account* const served = book_->view().find(cast_.id(server));
+  ASSERT_NE(served, nullptr);
+  std::uint64_t gross = 0;
+  for (const ledger::window_share& s : whole.computed) {
+    gross += s.amount;
+  }
+  EXPECT_NEAR(static_cast<double>(served->pending), static_cast<double>(gross) * 3 / 27 / 10,
+              static_cast<double>(gross) / 1'000);
+  EXPECT_EQ(served->assigned_units, 0U) << "serving makes no history";
+}
+
+TEST_F(payments_of_a_request, pay_nothing_for_units_that_their_author_did_not_sign) {
+  cast_.cite(r_, 1, 3, 0, receipt_maker::stranger);
+  r_.stages[1].statements[0].cited[0].proof.bytes[0] ^= 1;
+  cast_.sign_stage(r_, 1);
+  tell(3);
+  EXPECT_EQ(core_->stated(), 0U);
+}
+
 TEST_F(payments_of_a_request, wait_until_every_stage_stated_a_window) {
   tell(2); // within the prompt: nothing to pay yet
   EXPECT_EQ(core_->stated(), 2U);

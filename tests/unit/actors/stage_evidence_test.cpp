@@ -413,6 +413,26 @@ TEST_P(signed_request, that_reuses_windows_has_them_stated_too) {
   }
 }
 
+// What another computed is stated with that one's word, and is for it to answer for.
+TEST_P(signed_request, that_reuses_windows_of_another_cites_it) {
+  run(9);
+  std::vector<units_found> units = kept();
+  units[1] = stages_[1]->kept(7);
+  again(std::move(units));
+  step(32, 13, {}, 1);
+  finish();
+  const auto r = make();
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_TRUE(check_receipt(*r, anybody).empty());
+  EXPECT_TRUE(r->stages[0].statements.front().cited.empty());
+  const statement& s = r->stages[1].statements.front();
+  ASSERT_EQ(s.cited.size(), 2U);
+  for (const unit_citation& c : s.cited) {
+    EXPECT_EQ(c.author, key_number(7).id());
+  }
+  EXPECT_TRUE(r->stages[1].statements.back().cited.empty());
+}
+
 TEST_P(signed_request, states_no_window_that_was_computed_from_something_else) {
   run(1);
   auto units = kept();
