@@ -1,3 +1,4 @@
+#include "actors/request/scheduler_actor.hpp"
 #include "messages/limits/general.hpp"
 #include "node/machine.hpp"
 #include "node/node.hpp"
@@ -69,6 +70,15 @@ std::size_t cluster_node::running() {
                   std::count_if(list.begin(), list.end(), [](const actors::job_view& job) {
                     return job.state == actors::job_state::running;
                   }));
+            },
+            [](const caf::error&) {});
+  }
+  if (const caf::actor scheduler =
+          whole_->find("scheduler")) { // whose leads may wait for statements
+    self->request(scheduler, answer_wait, actors::describe_scheduler{})
+        .receive(
+            [&](const actors::scheduler_report& report) {
+              count = std::max(count, report.running);
             },
             [](const caf::error&) {});
   }

@@ -1,5 +1,6 @@
 #include "actors/request/lead_core.hpp"
 
+#include "actors/request/reused_windows.hpp"
 #include "messages/check.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/paths.hpp"
@@ -160,9 +161,25 @@ lead_core::effects lead_core::on_opened(const from_stage<session_opened>& e) {
   return out;
 }
 
-std::uint32_t lead_core::windows_computed() const noexcept {
-  const bool moving = run_.now == phase::driving || run_.now == phase::finishing;
-  return moving ? stages_.stated() / limits::window_positions : 0;
+// What a stage took from the cache it cannot replay to one behind it that lacks it. So no stage
+// takes more than that one has, or than fits; and nothing, if there was a gap again.
+bool lead_core::close_gap(effects& out) {
+  const auto gap = stages_.first_gap();
+  const auto strange = find_strange_window(stages_, stated_, output_.history, output_.signs());
+  if (!gap && !strange) {
+    return false;
+  }
+  if (run_.gaps > 1 && stated_.replaceable()) { // it was told to take nothing from there
+    blame(gap ? gap->source : strange->stage,
+          {errc::malformed, "the stage cannot replay what it computed itself"}, out);
+    return true;
+  }
+  doubted_from_ = strange && strange->differs ? std::optional{strange->window} : std::nullopt;
+  const std::uint32_t there = gap ? gap->length / limits::window_positions : reuse_windows_;
+  const std::uint32_t fit = strange ? std::min(there, strange->window) : there;
+  reuse_windows_ = run_.gaps++ == 0 ? std::min(reuse_windows_, fit) : 0;
+  begin_epoch(out);
+  return true;
 }
 
 // Leaves are taken from any epoch, because a stage states each but once in its life and what it
@@ -225,10 +242,6 @@ lead_core::effects lead_core::on_failed(const from_stage<stage_failed>& e) {
     fail(e.reason, out);
   }
   return out;
-}
-
-position lead_core::goal() const noexcept {
-  return run_.edge == 0 ? output_.target : run_.edge_goal;
 }
 
 void lead_core::enter_edge(std::uint32_t edge) {

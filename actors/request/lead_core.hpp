@@ -179,7 +179,10 @@ public:
   [[nodiscard]] std::optional<std::uint32_t> doubted_from() const noexcept { return doubted_from_; }
   /// Windows that all stages hold and have handed over for reuse, as far as they said in this
   /// epoch.
-  [[nodiscard]] std::uint32_t windows_computed() const noexcept;
+  [[nodiscard]] std::uint32_t windows_computed() const noexcept {
+    const bool moving = run_.now == phase::driving || run_.now == phase::finishing;
+    return moving ? stages_.stated() / limits::window_positions : 0;
+  }
   [[nodiscard]] bool is_over() const noexcept { return run_.now == phase::over; }
   /// Prompt and output so far.
   [[nodiscard]] std::span<const token_id> history() const noexcept { return output_.history; }
@@ -210,18 +213,10 @@ private:
   void gather(effects& out);
   void begin_epoch(effects& out);
   [[nodiscard]] bool close_gap(effects& out);
-  /// A window that a stage reused and that does not belong to this request.
-  struct strange_window {
-    stage_index stage;
-    std::uint32_t window{0};
-    bool differs{false}; ///< else it is not known whether it does
-  };
-  [[nodiscard]] std::optional<strange_window> first_strange_window();
-  /// What goes into a window at a stage, as far as it is known.
-  [[nodiscard]] std::optional<digest> input_of(std::uint32_t stage, std::uint32_t window);
-  [[nodiscard]] bool knows_layers() const { return stated_.places().size() == stages_.size(); }
   void enter_edge(std::uint32_t edge);
-  [[nodiscard]] position goal() const noexcept;
+  [[nodiscard]] position goal() const noexcept {
+    return run_.edge == 0 ? output_.target : run_.edge_goal;
+  }
   void drive(effects& out);
   void feed(effects& out);
   void all_computed(effects& out);

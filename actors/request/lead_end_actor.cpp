@@ -17,6 +17,10 @@ namespace ovir::actors {
 
 namespace {
 
+/// After so many ticks in which a statement lacks, an answer that nobody wants a receipt of is told
+/// without it.
+constexpr std::uint32_t ticks_before_end = 2;
+
 void tell_end(lead_pointer self, result<generation_report> outcome) {
   lead_state& state = self->state;
   end_journal(state);
@@ -85,13 +89,6 @@ void close_receipt(lead_pointer self) {
 
 void begin_closing(lead_pointer self, result<generation_report> outcome) {
   lead_state& state = self->state;
-  if (state.finish.later) {
-    if (state.path.front().handle) {
-      withdraw_at_stage(self); // there is nothing left to go on with
-    }
-    tell_end(self, outcome);
-    state.finish.told = true;
-  }
   state.finish.outcome = std::move(outcome);
   close_receipt(self);
 }
@@ -142,6 +139,13 @@ void take_statements(lead_pointer self, const frame_bytes& frame) {
 void wait_for_statements(lead_pointer self) {
   lead_state& state = self->state;
   ++state.finish.ticks;
+  if (state.finish.later && !state.finish.told && state.finish.ticks >= ticks_before_end) {
+    if (state.path.front().handle) {
+      withdraw_at_stage(self); // there is nothing left to go on with
+    }
+    tell_end(self, *state.finish.outcome);
+    state.finish.told = true;
+  }
   if (state.finish.ticks % (limits::statement_ask_again / limits::lead_tick) == 0) {
     ask_for_statements(self);
   }

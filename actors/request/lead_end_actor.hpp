@@ -8,7 +8,7 @@ namespace ovir::actors {
 /// A stage that is on the path no more, or need not be: it may forget the request.
 void release(lead_pointer self, const shard_actor& stage);
 /// All is computed, or the request failed. Where it is signed for, the receipt comes first, or
-/// behind the answer (`generation_request::receipt_later`).
+/// behind the answer where statements are late (`generation_request::receipt_later`).
 void end_generation(lead_pointer self);
 /// A frame of evidence from a stage.
 void take_statements(lead_pointer self, const frame_bytes& frame);

@@ -134,6 +134,7 @@ result<void> begin_evidence(shard_pointer self, const to_stage<sign_evidence>& o
       for (const evidence_batch& batch : evidence->all()) {
         send(to, {batch, {}});
       }
+      send(to, {{}, evidence->links()}); // one that came too early was dropped
     });
     return {};
   }

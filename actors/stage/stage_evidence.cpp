@@ -120,9 +120,17 @@ void stage_evidence::add_restored(const evidence_step& step, evidence_news& news
   }
   commit(in_.length(), news);
   if (!last_) {
-    sign_links(before, false, news);
+    evidence_news later; // the next stage need not sign yet: not before there is a step
+    sign_links(before, false, later);
+    owed_links_.insert(owed_links_.end(), later.to_next.links.begin(), later.to_next.links.end());
   }
   state_windows(news);
+}
+
+void stage_evidence::pay_links(evidence_news& news) {
+  std::vector<link_signature>& links = news.to_next.links;
+  links.insert(links.end(), owed_links_.begin(), owed_links_.end());
+  owed_links_.clear();
 }
 
 void stage_evidence::add(const evidence_step& step, std::chrono::nanoseconds since,
@@ -152,6 +160,7 @@ void stage_evidence::add(const evidence_step& step, std::chrono::nanoseconds sin
   if (last_) {
     add_logits(step, std::max(received.header.first, before));
   } else if (step.sent != nullptr) {
+    pay_links(news);
     const position sent_before = out_.length();
     const frame_view sent = read(step.sent);
     out_.add(sent, step.sent);
@@ -268,6 +277,7 @@ void stage_evidence::finish(position length, const std::vector<compute::unit_lea
     units_[leaf.unit] = leaf;
   }
   draws_.erase(draws_.lower_bound(length), draws_.end());
+  pay_links(news);
   if (!last_) {
     const position before = out_.length() - out_.length() % window_size;
     sign_links(before, true, news);
@@ -383,6 +393,14 @@ bool stage_evidence::state_window(std::uint32_t window, std::uint32_t positions,
   in_.forget(window);
   origins_.erase(window);
   return true;
+}
+
+evidence_batch stage_evidence::links() const {
+  evidence_batch batch = begin().to_next;
+  for (const auto& [window, link] : sent_) {
+    batch.links.push_back(link);
+  }
+  return batch;
 }
 
 std::vector<evidence_batch> stage_evidence::all() const {

@@ -62,6 +62,8 @@ public:
               std::chrono::nanoseconds since, evidence_news& news);
   /// Everything signed so far, for a lead that was not there, in as many batches as it takes.
   [[nodiscard]] std::vector<evidence_batch> all() const;
+  /// The latest signature of each window that was sent on, for a next stage that was not there.
+  [[nodiscard]] evidence_batch links() const;
   [[nodiscard]] const evidence_order& order() const noexcept { return order_; }
 
 private:
@@ -80,6 +82,7 @@ private:
   [[nodiscard]] const digest& commitment_to(std::uint32_t window) const;
   void take_units(const evidence_step& step);
   void add_restored(const evidence_step& step, evidence_news& news);
+  void pay_links(evidence_news& news);
   void add_logits(const evidence_step& step, position certain);
   [[nodiscard]] bool holds(const received_link& received) const;
   void verify_oldest();
@@ -102,6 +105,7 @@ private:
   std::map<std::uint32_t, received_link> received_;         ///< likewise; verified
   std::deque<received_link> unchecked_;                     ///< likewise; as they came
   std::map<std::uint32_t, link_signature> sent_;            ///< the latest
+  std::vector<link_signature> owed_links_;                  ///< of restored windows, not said yet
   std::shared_ptr<session_data> data_;
   std::optional<position> end_;
   std::chrono::nanoseconds since_{0};

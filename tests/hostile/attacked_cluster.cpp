@@ -29,12 +29,12 @@ void attacked_cluster::begin(const std::function<void()>& before) {
   spec.layers = 8;
   const std::string model = folder_.path() / "synthetic.gguf";
   write_file(model, synthetic_model(spec));
-  cluster_ =
-      std::make_unique<test_cluster>(cluster_spec{.nodes = {{"head", {"scheduler"}, {{model}}},
-                                                            {"front", {"worker"}, {{model, "0-7"}}},
-                                                            {"watch", {"verifier"}, {{model}}}},
-                                                  .tables = "[audit]\nleast_rate_ppm = 1000000\n",
-                                                  .cache = "enabled = true"});
+  cluster_ = std::make_unique<test_cluster>(
+      cluster_spec{.nodes = {{"head", {"scheduler"}, {{model}}},
+                             {"front", {"worker"}, {{model, "0-7"}}},
+                             {"watch", {"verifier"}, {{model}}}},
+                   .tables = "[audit]\nleast_rate_ppm = 1000000\nevery_request = false\n",
+                   .cache = "enabled = true"});
   attacked::let_in(*cluster_);
   before();
   cluster_->start();
