@@ -160,7 +160,12 @@ bool may_tell(lead_pointer self, answer_record& finished, std::uint32_t vocabula
   }
   const auto made = decode_receipt(finished.receipt);
   const auto same_token = [](token_id a, const drawn_token& b) { return a == b.token; };
-  if (!made || request_digest(made->asked) != request_digest(state.signing.terms->asked()) ||
+  // But for a seed that nothing is drawn with.
+  const auto same_request = [&](const request_facts& asked) {
+    return state.reuse->request_name == request_digest(asked.model, asked.prompt, asked.sampling) &&
+           asked.max_tokens == state.log->max_tokens && asked.stop == state.log->stop;
+  };
+  if (!made || !same_request(made->asked) ||
       !std::equal(made->output.begin(), made->output.end(), finished.drawn.begin(),
                   finished.drawn.end(), same_token)) {
     return false;

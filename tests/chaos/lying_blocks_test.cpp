@@ -64,12 +64,12 @@ protected:
     const auto* const data = std::get_if<apps::json>(&outcome);
     return data == nullptr ? apps::json::object() : *data;
   }
-  /// So many blocks that the third worker knows of at the liar.
+  /// The third worker knows of so many blocks of each of the two that computed.
   [[nodiscard]] bool knows_of(std::uint64_t names) const {
     const apps::json told = cluster_->ask(honest, "cache");
     const apps::json& members = told.at("peers").at("members");
-    return std::any_of(members.begin(), members.end(),
-                       [&](const apps::json& m) { return m.at("names") == names; });
+    return std::count_if(members.begin(), members.end(),
+                         [&](const apps::json& m) { return m.at("names") == names; }) == 2;
   }
 
   temporary_folder folder_;
