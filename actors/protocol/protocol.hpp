@@ -248,7 +248,8 @@ struct generation_request : request_log {
   bool trace{false};                          ///< the report says what was done when
   /// When this node took it; only of one that is traced.
   std::optional<std::chrono::steady_clock::time_point> taken{};
-  /// The receipt is for audits alone: the end is told without it, and `receipt_closed` follows.
+  /// The receipt is for audits alone: where statements are late, the end is told without it, and
+  /// `receipt_closed` follows.
   bool receipt_later{false};
   cache_use cache{};
   /// The reservation that a client signed, as an entry of the ledger with time 0, which pays for it
