@@ -66,6 +66,20 @@ TEST_P(signed_reuse, states_no_window_that_was_computed_from_something_else) {
   EXPECT_EQ(r.error().code, errc::timed_out);
 }
 
+// The next stage may not have been told to sign before there is a step.
+TEST_P(signed_reuse, signs_what_it_sent_of_reused_windows_with_the_first_step) {
+  run(9);
+  again(kept());
+  for (const auto& stage : stages_) {
+    EXPECT_TRUE(stage->news.to_next.links.empty());
+  }
+  EXPECT_EQ(stages_[0]->evidence->links().links.size(), 1U);
+  EXPECT_TRUE(stages_[2]->evidence->links().links.empty()) << "the last stage sends no boundary";
+  const std::size_t before = links_;
+  step(32, 13, {}, 1);
+  EXPECT_EQ(links_ - before, 2U * 2U) << "of two stages, windows 0 and 1";
+}
+
 TEST_P(signed_reuse, takes_no_units_that_do_not_belong_together) {
   run(1);
   auto units = kept();
