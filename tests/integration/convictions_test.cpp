@@ -180,6 +180,10 @@ protected:
     EXPECT_EQ(paid_->run(round + 1, 60, &answer), "") << state();
     EXPECT_TRUE(earns("books", pending + 49'500'000U)) << state();
     const receipt r = receipt_in(answer);
+    split_ = r.stages.size() > 2; // two of them share the second half, and what is paid for it
+    if (split_) {
+      return {};
+    }
     const std::string guilty = name_of(r.stages.at(1).signer.node);
     EXPECT_TRUE(earns(guilty, 49'500'000U)) << state();
     return {guilty, lie_of(guilty, r)};
@@ -209,6 +213,9 @@ protected:
             {"at a moment of the seed", [=] { return clock::now() - sent >= after; }}};
   }
 
+  /// Rounds without a kill and with one each, which come to the same.
+  void compare();
+
   /// Hands the conviction in and kills the keeper meanwhile.
   void disturb(std::size_t round, const lie& said, clock::duration after) {
     test_cluster& nodes = paid_->nodes();
@@ -236,15 +243,20 @@ protected:
     nodes.start(books);
     shell.join();
   }
+
+  bool split_{false};
 };
 
-TEST_P(killed_keepers, in_the_middle_of_a_conviction_change_nothing) {
+void killed_keepers::compare() {
   std::vector<json> undisturbed;
   clock::duration slowest{};
   ASSERT_NO_FATAL_FAILURE(begin());
   for (std::size_t round = 0; round < rounds; ++round) {
     const lie said = lied_request(round);
     ASSERT_FALSE(HasFailure());
+    if (split_) {
+      return;
+    }
     const auto before = clock::now();
     (void)paid_->nodes().ask(paid_->nodes().index_of("front"), line_of(said));
     slowest = std::max(slowest, clock::now() - before);
@@ -261,6 +273,9 @@ TEST_P(killed_keepers, in_the_middle_of_a_conviction_change_nothing) {
   for (std::size_t round = 0; round < rounds; ++round) {
     const lie said = lied_request(round);
     ASSERT_FALSE(HasFailure());
+    if (split_) {
+      return;
+    }
     disturb(round, said, slowest * static_cast<long>(random() % 1'000) / 1'000);
     convicted.insert(said.guilty);
     ASSERT_NO_FATAL_FAILURE(wait_for_ledger(convicted));
@@ -281,6 +296,17 @@ TEST_P(killed_keepers, in_the_middle_of_a_conviction_change_nothing) {
   EXPECT_EQ(end.at("ok"), true);
   EXPECT_EQ(end.at("convictions"), rounds);
   EXPECT_EQ(end.at("evidence_replayed"), rounds);
+}
+
+TEST_P(killed_keepers, in_the_middle_of_a_conviction_change_nothing) {
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    ASSERT_NO_FATAL_FAILURE(compare());
+    if (!split_) {
+      return;
+    }
+    paid_.reset();
+  }
+  FAIL() << "each time two nodes shared the second half";
 }
 
 // Nobody hands anything in: "two" computes something else than it should, two verifiers find it,
