@@ -125,9 +125,9 @@ struct node_options {
   std::uint64_t spare_bytes{std::uint64_t{32} << 30U}; ///< of the disk, for layers it does not hold
   std::uint32_t audit_least_rate_ppm{100'000}; ///< role verifier: of units, how many at least
   std::uint32_t audit_twice_tokens{0};         ///< role scheduler; 0: nothing is computed twice
-  bool audit_every_request{true};        ///< role scheduler: also those nobody wants a receipt of
-  std::optional<gateway_option> gateway; ///< absent: no HTTP
-  std::optional<metrics_option> metrics; ///< absent: none but a gateway's
+  bool audit_every_request{true};              ///< role scheduler: also without a receipt asked for
+  std::optional<gateway_option> gateway;       ///< absent: no HTTP
+  std::optional<metrics_option> metrics;       ///< absent: none but a gateway's
   cache_option cache;
   ledger_option ledger;
   bool chaos{false}; ///< admin `chaos` commands are obeyed

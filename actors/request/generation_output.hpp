@@ -44,8 +44,8 @@ public:
   [[nodiscard]] finish_reason end_reason() const noexcept { return end_; }
   [[nodiscard]] position positions_max() const noexcept { return positions_max_; }
   [[nodiscard]] bool signs() const noexcept { return signs_; }
-  /// Of the positions known, so many may come from a cache. The last is always computed: logits are
-  /// kept by nobody. Where stages sign, neither are those that were drawn from.
+  /// Of the positions known, so many may come from a cache. The last is always computed, because
+  /// caches keep no logits. Where stages sign, all positions that a token was drawn from are.
   [[nodiscard]] position reusable() const noexcept {
     const auto prompt = static_cast<position>(prompt_);
     return (signs_ && max_tokens_ > 0 ? std::min(target, prompt) : target) - 1;

@@ -17,8 +17,8 @@ namespace ovir::actors {
 
 namespace {
 
-/// After so many ticks in which a statement lacks, an answer that nobody wants a receipt of is told
-/// without it.
+/// After so many ticks in which a statement lacks, the lead tells the end without a receipt, where
+/// the client asked for none.
 constexpr std::uint32_t ticks_before_end = 2;
 
 void tell_end(lead_pointer self, result<generation_report> outcome) {

@@ -21,7 +21,7 @@ std::optional<digest> digest_of_tokens(std::span<const token_id> history, std::u
 std::optional<strange_window> find_strange_window(const stage_table& stages, stated_units& stated,
                                                   std::span<const token_id> history,
                                                   bool all_known) {
-  // Within one process nobody says where a stage begins.
+  // The paths of one process have no places.
   const bool has_places = stated.places().size() == stages.size();
   std::optional<strange_window> found;
   for (std::uint32_t i = 0; i < stages.size(); ++i) {

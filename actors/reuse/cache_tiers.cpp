@@ -238,7 +238,7 @@ void cache_tiers::keep(const keep_units& units) {
         continue;
       }
       const auto header = header_of(units, units.first + i, layer);
-      if (!header) { // it was stated before anybody kept units
+      if (!header) { // the stage computed it before it kept units
         ++report_.not_kept;
         continue;
       }

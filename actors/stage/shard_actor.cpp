@@ -320,7 +320,7 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
     note_step(self, *session, done.driver, std::move(done.evidence));
   }
   if (session->data == done.data) {
-    // Before anybody learns of them.
+    // Before the lead learns of them.
     keep_complete(self, *session, done.outcome.leaves, std::move(done.outcome.windows), time);
   }
   const bool tells = tells_time(done.outcome.length);

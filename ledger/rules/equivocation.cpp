@@ -29,8 +29,9 @@ result<void> check_signed(const evidence_terms& terms, const stage_records& side
     }
   }
   if (const auto window = find_void_citation(terms, side)) {
-    return fail(errc::invalid_argument, "the {} statement about window {} cites what nobody signed",
-                which, *window);
+    return fail(errc::invalid_argument,
+                "the {} statement about window {} cites what its author did not sign", which,
+                *window);
   }
   return {};
 }

@@ -162,8 +162,8 @@ struct statement_summary {
 [[nodiscard]] digest output_of(const statement& what, const evidence_signer& by,
                                std::uint32_t model_layers);
 
-/// Who vouches for a unit of `what` instead of its signer; null: nobody. Precondition: as of
-/// `output_of`.
+/// Who vouches for a unit of `what` instead of its signer; null: the signer does. Precondition: as
+/// of `output_of`.
 [[nodiscard]] const unit_citation* citation_of(const statement& what, layer_index layer);
 /// What `what` claims of one of its units. `earlier`: of this layer in the windows before, as
 /// `with_earlier` makes it. Precondition: as of `output_of`; the layer is one of the signer's.

@@ -81,6 +81,29 @@ protected:
     static_cast<void>(
         shell.data(fmt::format("load {} --first {} --last {}", model_.string(), first, last)));
   }
+  /// Workers 1 to 3 hold layers 0 and 1, 2 to 4, and 5 to 7, and node `scheduler` knows it.
+  void recut_in_three(const test_cluster& cluster, std::size_t scheduler) const {
+    recut(cluster, 1, 0, 1);
+    recut(cluster, 2, 2, 4);
+    cluster_shell third = cluster.shell({3});
+    static_cast<void>(third.data(fmt::format("load {} --first 5 --last 7", model_.string())));
+    ASSERT_TRUE(cluster.wait_until([&] {
+      const apps::json models = cluster.ask(scheduler, "models").at("models");
+      return std::any_of(models.begin(), models.end(), [](const apps::json& model) {
+        return model.at("complete") == true && model.at("holders").size() == 3;
+      });
+    }));
+  }
+  /// So large that all nodes expect fetching to be faster than computing, by far.
+  void write_large() const {
+    compute::synth_spec large;
+    large.layers = layers;
+    large.dim = 512;
+    large.ffn_dim = 2'048;
+    large.heads = 8;
+    large.kv_heads = 1;
+    write_file(model_, synthetic_model(large));
+  }
   /// Whether node `i` knows of so many blocks of each of the others of these names.
   static bool knows(const test_cluster& cluster, std::size_t i,
                     const std::vector<std::uint64_t>& names) {
@@ -121,14 +144,7 @@ protected:
 };
 
 TEST_F(node_blocks, three_nodes_use_a_prefix_that_two_computed_for_another_cut) {
-  // Large enough that everybody expects fetching to be faster than computing, by far.
-  compute::synth_spec large;
-  large.layers = layers;
-  large.dim = 512;
-  large.ffn_dim = 2'048;
-  large.heads = 8;
-  large.kv_heads = 1;
-  write_file(model_, synthetic_model(large));
+  write_large();
   test_cluster cluster{spec({"0-3", "4-7", ""}, "enabled = true")};
   cluster.start();
   const apps::json cold = ask(cluster, request(1, 2, "off"));
@@ -138,16 +154,7 @@ TEST_F(node_blocks, three_nodes_use_a_prefix_that_two_computed_for_another_cut) 
   ASSERT_TRUE(cluster.wait_until([&] {
     return knows(cluster, 3, {12, 12});
   })) << cluster.ask(3, "cache");
-  recut(cluster, 1, 0, 1);
-  recut(cluster, 2, 2, 4);
-  cluster_shell third = cluster.shell({3});
-  static_cast<void>(third.data(fmt::format("load {} --first 5 --last 7", model_.string())));
-  ASSERT_TRUE(cluster.wait_until([&] {
-    const apps::json models = cluster.ask(0, "models").at("models");
-    return std::any_of(models.begin(), models.end(), [](const apps::json& model) {
-      return model.at("complete") == true && model.at("holders").size() == 3;
-    });
-  }));
+  recut_in_three(cluster, 0);
   const apps::json told = ask(cluster, request(1, 2));
   expect_same(told, cold);
   EXPECT_EQ(told.at("path").size(), 3U) << told.at("path");
@@ -172,13 +179,7 @@ TEST_F(node_blocks, three_nodes_use_a_prefix_that_two_computed_for_another_cut) 
 // The same prompt at two schedulers, with receipts: the second one's path takes over what others
 // computed, and its receipt shows with whose word.
 TEST_F(node_blocks, are_shown_in_a_receipt_with_the_word_of_who_computed_them) {
-  compute::synth_spec large;
-  large.layers = layers;
-  large.dim = 512;
-  large.ffn_dim = 2'048;
-  large.heads = 8;
-  large.kv_heads = 1;
-  write_file(model_, synthetic_model(large));
+  write_large();
   cluster_spec two = spec({"0-3", "4-7", ""}, "enabled = true");
   two.nodes.push_back({"another", {"scheduler"}, {{model_.string()}}});
   test_cluster cluster{two};
@@ -195,16 +196,7 @@ TEST_F(node_blocks, are_shown_in_a_receipt_with_the_word_of_who_computed_them) {
   ASSERT_TRUE(cluster.wait_until([&] {
     return knows(cluster, 3, {12, 12});
   })) << cluster.ask(3, "cache");
-  recut(cluster, 1, 0, 1);
-  recut(cluster, 2, 2, 4);
-  cluster_shell third = cluster.shell({3});
-  static_cast<void>(third.data(fmt::format("load {} --first 5 --last 7", model_.string())));
-  ASSERT_TRUE(cluster.wait_until([&] {
-    const apps::json models = cluster.ask(4, "models").at("models");
-    return std::any_of(models.begin(), models.end(), [](const apps::json& model) {
-      return model.at("complete") == true && model.at("holders").size() == 3;
-    });
-  }));
+  recut_in_three(cluster, 4);
   const apps::json told = signed_at(4, 2);
   EXPECT_EQ(units(told, "peer"), prefix_windows * 5) << told.at("units");
   EXPECT_EQ(units(told, "memory"), prefix_windows * 3);

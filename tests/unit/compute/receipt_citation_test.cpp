@@ -187,7 +187,7 @@ TEST(cited_lies, are_not_shown_without_their_authors_word) {
   path().cast().sign_stage(r, 1);
   const auto said = ledger::find_fault({terms_of(r.asked), honest.stages[1], r.stages[1]});
   ASSERT_FALSE(said);
-  EXPECT_NE(said.error().message.find("cites what nobody signed"), std::string::npos);
+  EXPECT_NE(said.error().message.find("cites what its author did not sign"), std::string::npos);
 }
 
 } // namespace
