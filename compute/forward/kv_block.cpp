@@ -194,17 +194,10 @@ bool kv_block::is_sealed(const digest& window_name) const {
 
 void kv_block::copy_to(kv_cache& to) const {
   const kv_shape& shape = header_.shape;
-  const std::size_t first = std::size_t{header_.window} * window_size;
-  OVIR_CHECK(to.holds(header_.layer) && to.kv_heads() == shape.heads &&
-                 to.head_dim() == shape.head_dim && first + window_size <= to.capacity(),
-             header_.layer, header_.window);
-  const std::size_t head_bytes = std::size_t{window_size} * shape.head_dim * sizeof(std::uint16_t);
-  for (std::uint32_t head = 0; head < shape.heads; ++head) {
-    const std::size_t at = first * shape.head_dim;
-    std::memcpy(to.keys(header_.layer, head) + at, keys().data() + head * head_bytes, head_bytes);
-    std::memcpy(to.values(header_.layer, head) + at, values().data() + head * head_bytes,
-                head_bytes);
-  }
+  OVIR_CHECK(to.kv_heads() == shape.heads && to.head_dim() == shape.head_dim, header_.layer,
+             header_.window);
+  copy_kv(std::span{*bytes_}.subspan(header_bytes, 2 * half_bytes(shape)), to, header_.layer,
+          header_.window, window_size);
 }
 
 std::vector<std::byte> encode_kv_block(const kv_cache& from, kv_block_header what) {
@@ -226,18 +219,10 @@ std::vector<std::byte> encode_kv_block(const kv_cache& from, kv_block_header wha
   put(bytes, input_at, what.input.bytes);
   put(bytes, earlier_at, what.earlier.bytes);
   put(bytes, output_at, what.output.bytes);
-  const std::size_t half = half_bytes(what.shape);
-  const std::size_t head_bytes =
-      std::size_t{window_size} * what.shape.head_dim * sizeof(std::uint16_t);
-  std::byte* const body = bytes.data() + header_bytes;
-  for (std::uint32_t head = 0; head < what.shape.heads; ++head) {
-    const std::size_t at = first * what.shape.head_dim;
-    std::memcpy(body + head * head_bytes, from.keys(what.layer, head) + at, head_bytes);
-    std::memcpy(body + half + head * head_bytes, from.values(what.layer, head) + at, head_bytes);
-  }
+  const std::vector<std::byte> numbers = kv_bytes(from, what.layer, what.window, window_size);
+  std::memcpy(bytes.data() + header_bytes, numbers.data(), numbers.size());
   const std::span<const std::byte> all{bytes};
-  const digest kv =
-      what.kv == digest{} ? kv_of(what, all.subspan(header_bytes, 2 * half)) : what.kv;
+  const digest kv = what.kv == digest{} ? kv_of(what, numbers) : what.kv;
   put(bytes, bytes.size() - check_from_end, check_of(all.first(header_bytes), kv).bytes);
   return bytes;
 }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace ovir::compute {
 
@@ -22,5 +23,18 @@ namespace ovir::compute {
 /// positions are.
 [[nodiscard]] digest kv_digest(const kv_cache& kv, layer_index layer, std::uint32_t window,
                                std::uint32_t positions);
+
+
+/// K and V of one layer over the first `positions` of a window as one run of bytes, as `kv_digest`
+/// takes them. Reads only rows of positions that are computed.
+[[nodiscard]] std::vector<std::byte> kv_bytes(const kv_cache& from, layer_index layer,
+                                              std::uint32_t window, std::uint32_t positions);
+/// The other way: puts such bytes where they belong in `to`. Precondition: `to` has the layer and
+/// room for the window, and the bytes are as many as its shape makes of `positions`.
+void copy_kv(std::span<const std::byte> bytes, kv_cache& to, layer_index layer,
+             std::uint32_t window, std::uint32_t positions);
+/// So many.
+[[nodiscard]] std::size_t kv_bytes_of(std::uint32_t kv_heads, std::uint32_t head_dim,
+                                      std::uint32_t positions) noexcept;
 
 } // namespace ovir::compute
