@@ -202,8 +202,8 @@ void kv_block::copy_to(kv_cache& to) const {
 
 std::vector<std::byte> encode_kv_block(const kv_cache& from, kv_block_header what) {
   what.shape = {from.kv_heads(), from.head_dim()};
-  const std::size_t first = std::size_t{what.window} * window_size;
-  OVIR_CHECK(from.holds(what.layer) && first + window_size <= from.capacity(), what.layer,
+  OVIR_CHECK(from.holds(what.layer) &&
+                 (std::size_t{what.window} + 1) * window_size <= from.capacity(), what.layer,
              what.window);
   std::vector<std::byte> bytes(kv_block_bytes(what.shape));
   std::memcpy(bytes.data(), magic.data(), magic.size());
