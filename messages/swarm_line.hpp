@@ -12,7 +12,7 @@
 namespace ovir {
 
 /// What a machine needs to become a node of a swarm: `ovir up --join LINE`. Who has the line is let
-/// in, as a worker and scheduler, and lets others in.
+/// in, as a worker, scheduler and verifier, and lets others in.
 ///
 ///     LINE   = HOST:PORT ("," HOST:PORT)* "/ovir-swarm-" base64url, without padding, of 72 bytes:
 ///     bytes  = "OVS1" seed[32] model[32] context:u32

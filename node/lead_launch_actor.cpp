@@ -48,7 +48,7 @@ actors::lead_environment lead_parts(const node_parts& parts, const known_pointer
   around.keeps = model;
   around.tells_path = true;
   around.forecasts = parts.forecasts;
-  around.cache = {parts.reuse.handle, model->id};
+  around.cache = {parts.reuse.enabled ? parts.reuse.handle : nullptr, model->id};
   return around;
 }
 

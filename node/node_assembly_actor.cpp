@@ -95,7 +95,7 @@ private:
   actors::signing_desk desk_;
   actors::node_meter meter_;
   actors::metrics_desk metrics_;
-  std::unique_ptr<node_cache> cache_; ///< null: nothing is kept
+  std::unique_ptr<node_cache> cache_;
   std::unique_ptr<actors::compute_executor> draws_;
   system_config config_;
   caf::actor_system system_;
@@ -250,9 +250,7 @@ actors::admin_environment whole_node::admin_parts() {
   admin.models = &models_;
   admin.journal = logs_.of("admin");
   admin.chaos = options_.chaos;
-  if (cache_) {
-    admin.cache = cache_->policy();
-  }
+  admin.cache = cache_->policy();
   admin.kill_self = around_.kill_self;
   admin.stop_self = around_.stop_self;
   admin.delay_self = [this](std::chrono::milliseconds delay) { delays_->set_delay(delay); };
@@ -293,10 +291,9 @@ void whole_node::start_tree() {
   parts->ledger_copy = ledger_copy_.get();
   parts->keeper = ledger_ ? around_.key->id() : options_.ledger.keeper;
   parts->memory_bytes = memory_;
-  if (cache_) {
-    parts->reuse = {cache_->handle(), cache_->around(), options_.cache.peers,
-                    std::bind_front(&node_cache::quarantine, cache_.get())};
-  }
+  parts->reuse = {cache_->handle(), cache_->around(),
+                  options_.cache.enabled && options_.cache.peers,
+                  std::bind_front(&node_cache::quarantine, cache_.get()), options_.cache.enabled};
   parts->fetches = orders_->configured(options_, recalled_);
   if (options_.fetch_orders) {
     parts->fetch_ordered = std::bind_front(&layer_orders::fetch, orders_.get());
@@ -323,8 +320,7 @@ void whole_node::start_tree() {
   parts->metrics = &metrics_;
   parts->measured = measured_parts(parts->admin.tree);
   if (options_.gateway) {
-    desk_of_gateway_ = std::make_unique<actors::gateway_desk>(
-        models_, cache_ ? cache_->policy() : actors::cache_policy{});
+    desk_of_gateway_ = std::make_unique<actors::gateway_desk>(models_, cache_->policy());
     parts->gateway = desk_of_gateway_.get();
     console_ = std::make_unique<actors::console_desk>();
     parts->console = console_.get();
@@ -444,7 +440,7 @@ void whole_node::let_go() {
   }
   known_.reset();
   parts_.reset();
-  if (cache_) {
+  if (cache_) { // else it did not come so far
     cache_->finish();
   }
 }

@@ -16,12 +16,13 @@
 
 namespace ovir::supervision {
 
-/// What a node keeps for reuse, and the threads that look after it. Outlives the actor system;
-/// `finish` comes between the two.
+/// What a node keeps for reuse and for audits, and the threads that look after it. Outlives the
+/// actor system; `finish` comes between the two.
 class node_cache {
 public:
-  /// Opens the store. Where that fails, the log says so and memory alone is used. Null where the
-  /// options switch it off. Fails where the owners' key file cannot be read.
+  /// Opens the store. Where that fails, the log says so and memory alone is used. Where the options
+  /// switch reuse off, only inputs of windows are kept, for audits. Fails where the owners' key
+  /// file cannot be read.
   [[nodiscard]] static result<std::unique_ptr<node_cache>> open(const node_options& options,
                                                                 const secret_key& key,
                                                                 storage::env& environment,

@@ -1,9 +1,11 @@
+#include "messages/limits/audit_inputs.hpp"
 #include "messages/limits/cache.hpp"
 #include "node/node_cache.hpp"
 #include "storage/store/content_store.hpp"
 
 #include <caf/all.hpp>
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <span>
@@ -47,6 +49,10 @@ std::unique_ptr<content_store> open_store(const node_options& options, storage::
   storage::store_options how;
   how.limits.bytes[storage::index_of(content_kind::kv)] = cache.disk_bytes;
   how.limits.bytes[storage::index_of(content_kind::results)] = limits::answers_disk_bytes;
+  how.limits.bytes[storage::index_of(content_kind::inputs)] =
+      std::min(limits::audit_inputs_disk_bytes, cache.disk_bytes);
+  how.limits.bytes[storage::index_of(content_kind::boundaries)] =
+      std::min(limits::audit_rows_disk_bytes, cache.disk_bytes);
   const std::string folder = cache.folder.empty() ? options.state + "/store" : cache.folder;
   auto store = content_store::open(environment, folder, how);
   if (!store) {
@@ -71,16 +77,17 @@ result<std::unique_ptr<node_cache>> node_cache::open(const node_options& options
                                                      const secret_key& key,
                                                      storage::env& environment,
                                                      actors::log& journal, machine& on) {
-  if (!options.cache.enabled) {
-    return std::unique_ptr<node_cache>{};
-  }
+  const cache_option& cache = options.cache;
   std::unique_ptr<node_cache> made{new node_cache{on}};
-  OVIR_ASSIGN(const digest secret, secret_of(options, key, environment));
-  made->policy_ = {true, options.cache.share, secret};
+  if (cache.enabled) {
+    OVIR_ASSIGN(const digest secret, secret_of(options, key, environment));
+    made->policy_ = {true, cache.share, secret};
+  }
   made->around_.tiers = std::make_shared<actors::cache_tiers>(
-      options.cache.memory_bytes, open_store(options, environment, journal), environment, true);
+      cache.enabled ? cache.memory_bytes : 0, open_store(options, environment, journal),
+      environment, true);
   made->around_.tiers->sign_with(key);
-  if (options.cache.peers) {
+  if (cache.enabled && cache.peers) {
     made->around_.tiers->claim_kept();
   }
   made->around_.front = made->front_.get();

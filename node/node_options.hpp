@@ -66,7 +66,8 @@ struct metrics_option {
   friend bool operator==(const metrics_option&, const metrics_option&) = default;
 };
 
-/// What a node keeps for reuse, beside what `memory_bytes` of `node_options` is for.
+/// What a node keeps for reuse, beside inputs of windows for audits and what `memory_bytes` of
+/// `node_options` is for.
 struct cache_option {
   bool enabled{true};
   std::string folder; ///< empty: `store` in the state folder

@@ -174,6 +174,7 @@ caf::actor start_host(caf::actor_system& system, const parts_pointer& parts,
   around.drop = parts->drop_ordered;
   around.desk = parts->desk;
   around.cache = parts->reuse.handle;
+  around.reuses = parts->reuse.enabled;
   // Membership starts after the host, so it is looked up when there is something to say.
   around.report = [known](actors::load_changed load) {
     if (const caf::actor membership = known->get("membership")) {
@@ -274,6 +275,8 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
   if (!parts->keeper.empty()) {
     around.payments = [known] { return known->get("payments"); };
   }
+  around.exchange = [known] { return known->get("blocks"); };
+  around.cache = [known] { return known->get("cache"); };
   return spawn_apart(system, actors::verifier_behavior, std::move(around));
 }
 
@@ -368,7 +371,7 @@ std::vector<std::string> metric_sources(const node_parts& parts) {
   add(roles.has(role::worker), "host");
   add(parts.ledger != nullptr, "ledger");
   add(!parts.keeper.empty(), "payments");
-  add(parts.reuse.handle != nullptr, "cache");
+  add(parts.reuse.handle != nullptr && parts.reuse.enabled, "cache");
   add(parts.reuse.peers, "blocks");
   return sources;
 }
@@ -411,10 +414,10 @@ caf::actor start_scrubber(caf::actor_system& system, const parts_pointer& parts,
 caf::actor start_blocks(caf::actor_system& system, const parts_pointer& parts,
                         const known_pointer& known) {
   const actors::cache_environment& cache = parts->reuse.around;
-  return system.spawn(
-      actors::exchange_behavior,
-      actors::exchange_environment{parts->key->id(), parts->links, parts->journal_of("blocks"),
-                                   parts->env, cache.tiers, cache.front, known->get("membership")});
+  return system.spawn(actors::exchange_behavior,
+                      actors::exchange_environment{
+                          parts->key->id(), parts->links, parts->journal_of("blocks"), parts->env,
+                          cache.tiers, cache.front, known->get("membership"), parts->reuse.peers});
 }
 
 /// A role: an actor of its own, kept under its name while it lives.
@@ -465,9 +468,7 @@ constexpr std::array roles_above{role_row{"gateway",
                                  role_row{"admin", linked, start_admin, &heard::admin, true}};
 
 constexpr std::array roles_of_reuse{role_row{"cache", always, start_cache, nullptr, false},
-                                    role_row{"blocks",
-                                             [](const node_parts& p) { return p.reuse.peers; },
-                                             start_blocks, &heard::blocks, true}};
+                                    role_row{"blocks", linked, start_blocks, &heard::blocks, true}};
 
 constexpr std::array roles_of_upkeep{role_row{"scrubber", always, start_scrubber, nullptr, false}};
 

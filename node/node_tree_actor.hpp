@@ -73,13 +73,14 @@ struct local_parts {
   digest model; ///< under which answers are kept
 };
 
-/// What is kept over requests.
+/// What is kept over requests, and for audits.
 struct reuse_parts {
   std::shared_ptr<actors::cache_handle> handle; ///< null: nothing is kept
   actors::cache_environment around{};
   bool peers{false}; ///< also from and for other nodes
   /// See `node_cache::quarantine`; null in a process alone.
   std::function<void(std::function<void()> done)> quarantine{};
+  bool enabled{true}; ///< else inputs of windows are kept, for verifiers, and nothing else
 };
 
 /// What the actors of a node work with. All of it outlives the actor system. A process alone has

@@ -3,9 +3,9 @@
 #include "compute/forward/kv_digest.hpp"
 #include "compute/forward/prefix.hpp"
 #include "compute/forward/segment.hpp"
-#include "compute/text/sampler.hpp"
 #include "messages/limits/general.hpp"
 #include "verify/receipt_check.hpp"
+#include "verify/replay_draws.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -48,14 +48,11 @@ const digest* stated_in(std::vector<digest> statement::*list, const receipt& r,
 /// What a replay goes through, a chunk after the other.
 class walk {
 public:
-  walk(const receipt& r, const model& m, const replay_bounds& bounds,
-       std::unique_ptr<token_matcher> matcher)
-      : receipt_(r), matcher_(std::move(matcher)), config_(m.config), tokens_(tokens_of(r)),
-        sampler_(r.asked.sampling) {
+  walk(const receipt& r, const model& m, const replay_bounds& bounds, const tokenizer* vocabulary)
+      : config_(m.config), draws_(r, m.config, vocabulary) {
     out_.bounds = bounds;
     last_ = bounds.layers == config_.layers;
     end_ = std::min(r.positions, bounds.windows * window_size);
-    first_draw_ = static_cast<position>(r.asked.prompt.size() - 1);
   }
 
   [[nodiscard]] position end() const noexcept { return end_; }
@@ -63,9 +60,8 @@ public:
     step_input in;
     in.first = first;
     in.count = std::min(chunk_positions, end_ - first);
-    in.tokens = std::span{tokens_}.subspan(first, in.count);
-    const position end = first + in.count;
-    in.logit_rows = !last_ || end <= first_draw_ ? 0 : end - std::max(first, first_draw_);
+    in.tokens = draws_.tokens().subspan(first, in.count);
+    in.logit_rows = last_ ? draws_.rows_of(first, first + in.count) : 0;
     return in;
   }
 
@@ -84,7 +80,7 @@ public:
       }
     }
     if (last_) {
-      take_logits(in.first + in.count - in.logit_rows, step.logits);
+      draws_.take(in.first + in.count - in.logit_rows, step.logits, out_);
     }
   }
 
@@ -97,61 +93,19 @@ public:
   }
 
 private:
-  void take_logits(position first, std::span<const float> rows) {
-    for (position p = first; !rows.empty(); ++p, rows = rows.subspan(config_.vocabulary)) {
-      const auto row = rows.first(config_.vocabulary);
-      out_.draws[p] = logits_digest(p, row);
-      if (p + 1 < tokens_.size()) {
-        take_token(p, row);
-      }
-    }
-  }
-
-  // What follows a token that must not have been drawn is nobody's fault but that one's.
-  void take_token(position p, std::span<const float> row) {
-    const auto before = std::span{tokens_}.first(p + 1);
-    token_mask allowed;
-    if (matcher_) {
-      const auto found = matcher_->allowed(before.subspan(receipt_.asked.prompt.size()));
-      if (!found) {
-        return;
-      }
-      allowed = *found;
-    } else if (!receipt_.asked.sampling.constraint.empty()) {
-      return;
-    }
-    out_.follows[p] = sampler_.draw(row, before, p + 1, allowed);
-  }
-
-  const receipt& receipt_;
-  std::unique_ptr<token_matcher> matcher_; ///< null: no constraint, or no vocabulary
   const model_config& config_;
-  std::vector<token_id> tokens_;
-  sampler sampler_;
+  replay_draws draws_;
   replay_outcome out_;
   bool last_{false};
   position end_{0};
-  position first_draw_{0};
 };
 
 result<void> check_fit(const receipt& r, const model& m, const replay_bounds& bounds) {
-  if (r.asked.layers != m.config.layers || r.positions > m.config.context) {
-    return fail(errc::invalid_argument,
-                "the receipt is of {} layers and {} positions, the model has {} and sees {}",
-                r.asked.layers, r.positions, m.config.layers, m.config.context);
-  }
+  OVIR_TRY(check_replayable(r, m.config));
   if (bounds.layers == 0 || bounds.layers > m.config.layers || bounds.windows == 0 ||
       bounds.windows > windows_of(r.positions)) {
     return fail(errc::invalid_argument, "{} layers over {} windows are not in a receipt of {} x {}",
                 bounds.layers, bounds.windows, m.config.layers, windows_of(r.positions));
-  }
-  OVIR_TRY(check(r.asked.sampling));
-  const std::vector<token_id> tokens = tokens_of(r);
-  const auto unknown = std::find_if(tokens.begin(), tokens.end(),
-                                    [&](token_id id) { return id >= m.config.vocabulary; });
-  if (unknown != tokens.end()) {
-    return fail(errc::invalid_argument, "token {} is outside the model's vocabulary of {}",
-                *unknown, m.config.vocabulary);
   }
   return {};
 }
@@ -165,15 +119,8 @@ result<replay_outcome> replay(const receipt& r, const model& m, const replay_bou
                               const kernel_set& kernels, parallel_runner& runner,
                               const std::function<bool()>& stop, const tokenizer* vocabulary) {
   OVIR_TRY(check_fit(r, m, bounds));
-  std::unique_ptr<token_matcher> matcher;
-  if (vocabulary != nullptr && !r.asked.sampling.constraint.empty()) {
-    if (auto made = matcher_of(
-            r, &vocabulary->words())) { // else its tokens are not judged, but all else is
-      matcher = std::move(*made);
-    }
-  }
   OVIR_ASSIGN(const auto layers, segment::make_checked(m, {0, bounds.layers}, kernels));
-  walk path{r, m, bounds, std::move(matcher)};
+  walk path{r, m, bounds, vocabulary};
   OVIR_ASSIGN(segment_state state,
               layers->open(path.end(), std::numeric_limits<std::size_t>::max()));
   step_output step;

@@ -1,6 +1,7 @@
 #include "actors/audit/audit_intake_actor.hpp"
 
 #include "actors/audit/conviction_news_actor.hpp"
+#include "actors/audit/window_inputs_actor.hpp"
 
 #include <caf/all.hpp>
 
@@ -42,26 +43,98 @@ std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about)
   return there;
 }
 
-void offer(verifier_pointer self, const receipt_finished& done) {
-  const node_id& own = self->state.environment.key->id();
-  const digest name = receipt_digest(*done.bytes);
+bool may_have(verifier_pointer self, const node_id& verifier, const digest& model,
+              layer_range layers) {
+  if (verifier == self->state.environment.key->id()) {
+    return model_with(self, model, layers).has_value();
+  }
+  const auto& members = *self->state.members;
+  const auto m = std::find_if(members.begin(), members.end(),
+                              [&](const member& other) { return other.node == verifier; });
+  if (m == members.end() || !m->advert.roles.has(role::worker)) {
+    return m != members.end();
+  }
+  std::set<layer_index> missing;
+  for (layer_index layer = layers.first; layer < layers.last; ++layer) {
+    missing.insert(layer);
+  }
+  for (const auto* const list : {&m->advert.held, &m->advert.spares}) {
+    for (const held_segment& segment : *list) {
+      if (segment.model == model) {
+        missing.erase(missing.lower_bound(segment.layers.first),
+                      missing.lower_bound(segment.layers.last));
+      }
+    }
+  }
+  return missing.empty();
+}
+
+namespace {
+
+/// Of all verifiers in turn, those that are the first to have a stage's layers; fewer than it takes
+/// where a stage has none.
+struct chosen_verifiers {
+  std::set<node_id> nodes;
+  bool complete{true};
+};
+chosen_verifiers choose(verifier_pointer self, const receipt& r, const digest& name) {
   std::vector<node_id> able = verifiers_there(self, name);
   if (self->state.environment.audits) {
-    able.push_back(own);
+    able.push_back(self->state.environment.key->id());
   }
-  if (able.empty() || done.bytes->size() > limits::audit_receipt_bytes_max) {
+  if (!able.empty()) {
+    std::rotate(able.begin(), able.begin() + name.bytes[1] % able.size(), able.end());
+  }
+  chosen_verifiers chosen;
+  for (const stage_records& stage : r.stages) {
+    const auto can = [&](const node_id& verifier) {
+      return verifier != stage.signer.node &&
+             may_have(self, verifier, r.asked.model, stage.signer.layers);
+    };
+    if (std::any_of(chosen.nodes.begin(), chosen.nodes.end(), can)) {
+      continue;
+    }
+    const auto first = std::find_if(able.begin(), able.end(), can);
+    chosen.complete = chosen.complete && first != able.end();
+    if (first != able.end()) {
+      chosen.nodes.insert(*first);
+    }
+  }
+  return chosen;
+}
+
+} // namespace
+
+std::vector<node_id> verifiers_of(verifier_pointer self, std::span<const std::byte> receipt,
+                                  const audit_place& place) {
+  std::vector<node_id> there = verifiers_there(self, receipt_digest(receipt));
+  const auto r = decode_receipt(receipt);
+  const auto at = r ? compute::window_of(*r, place) : std::nullopt;
+  if (at) {
+    std::erase_if(there, [&](const node_id& verifier) {
+      return !may_have(self, verifier, r->asked.model, r->stages[at->stage].signer.layers);
+    });
+  }
+  return there;
+}
+
+void offer(verifier_pointer self, const receipt_finished& done) {
+  const auto r = decode_receipt(*done.bytes);
+  if (!r || done.bytes->size() > limits::audit_receipt_bytes_max) {
     ++self->state.count.unaudited;
     return;
   }
-  const node_id& chosen = able[name.bytes[1] % able.size()];
-  if (chosen == own) {
-    return take_receipt(self, own, done.bytes, done.suspect);
+  const chosen_verifiers chosen = choose(self, *r, receipt_digest(*done.bytes));
+  self->state.count.unaudited += chosen.complete ? 0 : 1;
+  for (const node_id& verifier : chosen.nodes) {
+    if (verifier == self->state.environment.key->id()) {
+      take_receipt(self, verifier, done.bytes, done.suspect);
+      continue;
+    }
+    // It may never have met the signers: a node that avoids a verifier is audited all the same.
+    show_tokens(self, verifier, signers_of(*r));
+    send_audit(self, verifier, audit_offer{done.suspect, *done.bytes});
   }
-  // It may never have met the signers: a node that avoids a verifier is audited all the same.
-  if (const auto r = decode_receipt(*done.bytes)) {
-    show_tokens(self, chosen, signers_of(*r));
-  }
-  send_audit(self, chosen, audit_offer{done.suspect, *done.bytes});
 }
 
 void take_receipt(verifier_pointer self, const node_id& from, verifier_state::receipt_bytes bytes,
@@ -94,7 +167,8 @@ void take_question(verifier_pointer self, const node_id& from, audit_question&& 
 
 void call_to_work(verifier_pointer self) {
   verifier_state& state = self->state;
-  if (!state.called && state.waiting.ready(state.environment.env->now())) {
+  if (!state.called && state.under_way < limits::audits_under_way_max &&
+      state.waiting.ready(state.environment.env->now())) {
     state.called = true;
     self->send(self, verifier_work{});
   }

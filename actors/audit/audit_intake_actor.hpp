@@ -12,7 +12,16 @@ namespace ovir::actors {
 /// Who else can be asked now, in an order that differs from question to question.
 [[nodiscard]] std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about);
 
-/// From one of this node's requests: one verifier gets it, which no node chooses.
+/// Whether a verifier may have these layers: a worker says what it holds and what lies on its disk,
+/// and who only verifies has what its owner gave it.
+[[nodiscard]] bool may_have(verifier_pointer self, const node_id& verifier, const digest& model,
+                            layer_range layers);
+/// Of these, those that may have the layers that `place` of a receipt lies in.
+[[nodiscard]] std::vector<node_id>
+verifiers_of(verifier_pointer self, std::span<const std::byte> receipt, const audit_place& place);
+
+/// From one of this node's requests: as few verifiers get it as have the layers of all its stages,
+/// each stage's not from the node that computed it. No node chooses them.
 void offer(verifier_pointer self, const receipt_finished& done);
 void take_receipt(verifier_pointer self, const node_id& from, verifier_state::receipt_bytes bytes,
                   bool suspect);

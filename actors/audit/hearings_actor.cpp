@@ -5,9 +5,13 @@
 #include "actors/audit/conviction_news_actor.hpp"
 #include "actors/audit/open_cases_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
+#include "actors/audit/window_inputs_actor.hpp"
 #include "verify/capsule_replay.hpp"
 
 #include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
 
 namespace ovir::actors {
 
@@ -85,8 +89,8 @@ void begin_hearing(verifier_pointer self, conviction draft) {
   for (const std::vector<std::byte>& receipt : draft.receipts) {
     keep_open(self, receipt);
   }
-  const digest about = receipt_digest(draft.receipts.front());
-  const auto others = others_of(self, verifiers_there(self, about), std::span{&guilty, 1});
+  const auto others = others_of(self, verifiers_of(self, draft.receipts.front(), draft.place),
+                                std::span{&guilty, 1});
   const auto made = state.hearings.emplace(
       guilty, verifier_state::running_hearing{ledger::hearing{std::move(draft), others}, 0, {}});
   carry_out(self, guilty, there ? ledger::hearing::begin() : made.first->second.mind.silent());
@@ -226,13 +230,40 @@ result<audit_defence> defence(verifier_pointer self, const audit_accusation& a) 
   return said;
 }
 
-} // namespace
-
-void plead(verifier_pointer self, const verifier_state::accusation& a) {
-  if (a.what.what.receipts.empty()) {
-    return;
+/// From the window's inputs; an error where they are not all there, or the layers are not.
+result<audit_defence> defence_from(verifier_pointer self, const audit_accusation& a,
+                                   const receipt& r, const known_inputs& inputs) {
+  const auto at = compute::window_of(r, a.what.place);
+  const auto stated = compute::stated_at(r, a.what.place);
+  if (!at || !stated) {
+    return fail(errc::invalid_argument, "the place in question is not in the receipt");
   }
-  const auto said = defence(self, a.what);
+  const auto computes_it = [&](std::span<const audit_kernels> taken) -> result<bool> {
+    OVIR_ASSIGN(const auto again, replay_window(self, r, *at, inputs, taken));
+    return compute::computed_at(again.again, a.what.place) == stated->value;
+  };
+  const secret_key& key = *self->state.environment.key;
+  audit_defence said;
+  said.number = a.number;
+  OVIR_ASSIGN(const bool again, computes_it({}));
+  if (!again) {
+    said.admission = admit_fault(key, a.what, audit_fault::hardware);
+    return said;
+  }
+  constexpr std::array fast{audit_kernels::avx2, audit_kernels::avx512};
+  OVIR_ASSIGN(const bool by_reference, computes_it(fast));
+  if (!by_reference) {
+    said.admission = admit_fault(key, a.what, audit_fault::software);
+    return said;
+  }
+  said.counter =
+      give_verdict(key, receipt_digest(a.what.receipts.front()), a.what.place, stated->value,
+                   {audit_kernels::reference, self->state.environment.software});
+  return said;
+}
+
+void say_defence(verifier_pointer self, const verifier_state::accusation& a,
+                 const result<audit_defence>& said) {
   if (!said) {
     return say(self, log_level::error, "accused by {}, this node has nothing to say: {}",
                short_name(a.from), said.error().message);
@@ -242,6 +273,36 @@ void plead(verifier_pointer self, const verifier_state::accusation& a) {
       said->counter ? "it computes again what it stated, and contests"
                     : "it computes something else now, and admits a fault");
   send_audit(self, a.from, *said);
+}
+
+/// With the inputs that are here or that the accuser has; else as its capsule has them.
+void plead_from_inputs(verifier_pointer self,
+                       const std::shared_ptr<const verifier_state::accusation>& a,
+                       const std::shared_ptr<const receipt>& r) {
+  const auto at = compute::window_of(*r, a->what.what.place);
+  if (!at) {
+    return say_defence(self, *a, defence(self, a->what));
+  }
+  fetch_windows(self, r, {at->stage, {at->window}}, {self->state.environment.key->id(), a->from},
+                [self, a, r](const known_inputs& inputs) {
+                  const auto said = defence_from(self, a->what, *r, inputs);
+                  say_defence(self, *a, said ? said : defence(self, a->what));
+                });
+}
+
+} // namespace
+
+void plead(verifier_pointer self, const verifier_state::accusation& a) {
+  if (a.what.what.receipts.empty()) {
+    return;
+  }
+  const auto r = decode_receipt(a.what.what.receipts.front());
+  const bool replays = a.what.what.kind == conviction_kind::replay;
+  if (!r || !replays || !compute::check_conviction(a.what.what)) {
+    return say_defence(self, a, defence(self, a.what));
+  }
+  plead_from_inputs(self, std::make_shared<const verifier_state::accusation>(a),
+                    std::make_shared<const receipt>(*r));
 }
 
 } // namespace ovir::actors

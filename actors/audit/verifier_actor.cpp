@@ -5,28 +5,21 @@
 #include "actors/audit/conviction_news_actor.hpp"
 #include "actors/audit/hearings_actor.hpp"
 #include "actors/audit/open_cases_actor.hpp"
+#include "actors/audit/receipt_audits_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/mutant.hpp"
-#include "verify/receipt_check.hpp"
 #include "verify/receipt_replay.hpp"
 
 #include <caf/all.hpp>
 
 #include <algorithm>
-#include <numeric>
 
 namespace ovir::actors {
 
 namespace {
 
 constexpr std::chrono::seconds tick_interval{1};
-/// Receipts kept to be compared with others: they are a few kilobytes each.
-constexpr std::size_t recent_bytes_max = std::size_t{32} << 20U;
-
-using receipt_bytes = verifier_state::receipt_bytes;
-
-const compute::signer_policy anybody{compute::signer_policy::kind::any, {}};
 
 template <class... Args>
 void say(verifier_pointer self, log_level level, fmt::format_string<Args...> text, Args&&... args) {
@@ -37,7 +30,7 @@ std::uint64_t seconds_now(verifier_pointer self) {
   return self->state.environment.env->unix_seconds();
 }
 
-// Convictions
+} // namespace
 
 void flush(verifier_pointer self) {
   verifier_state& state = self->state;
@@ -48,7 +41,9 @@ void flush(verifier_pointer self) {
   }
 }
 
-void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& effects);
+namespace {
+
+// Convictions
 
 /// Whether what others keep for reuse may follow from what this one computed or served.
 bool may_have_cached(role_set roles) {
@@ -153,6 +148,9 @@ result<void> examine(verifier_pointer self, const conviction& c) {
   if (!again) { // without the model two verifiers' words have to do
     return again.error().code == errc::segment_missing ? result<void>{} : again.error();
   }
+  if (!compute::stands_alone(r, again->again, c.place)) {
+    return {}; // what its signer states of its inputs is not what follows from the tokens
+  }
   const auto faults = compute::first_faults(r, again->again);
   const bool same = std::any_of(faults.begin(), faults.end(), [&](const auto& f) {
     return f.signer == c.guilty && f.place == c.place && f.computed == c.computed;
@@ -212,6 +210,8 @@ void convict(verifier_pointer self, const ledger::convict_signer& done) {
   begin_hearing(self, std::move(c));
 }
 
+} // namespace
+
 void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& effects) {
   verifier_state& state = self->state;
   for (const ledger::audit_effect& effect : effects) {
@@ -244,163 +244,7 @@ void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& eff
   }
 }
 
-// Audits
-
-void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, const receipt& r) {
-  verifier_state& state = self->state;
-  for (const auto& [other_bytes, other] : state.recent) {
-    const auto found = compute::find_equivocation(other, r);
-    if (!found || state.convicted.contains(found->signer) || *other_bytes == *bytes) {
-      continue;
-    }
-    const conviction c{
-        conviction_kind::equivocation, found->signer, found->place, {}, {*other_bytes, *bytes}, {}};
-    if (compute::check_conviction(c)) {
-      begin_hearing(self, c);
-    }
-  }
-  state.recent.emplace_back(bytes, r);
-  state.recent_bytes += bytes->size();
-  while (state.recent_bytes > recent_bytes_max ||
-         state.recent.size() > limits::audit_equivocation_kept_max) {
-    state.recent_bytes -= state.recent.front().first->size();
-    state.recent.pop_front();
-  }
-}
-
-void open_case(verifier_pointer self, const receipt_bytes& bytes, const receipt& r,
-               const compute::stated_fault& fault, const audit_means& means) {
-  verifier_state& state = self->state;
-  if (state.hearings.contains(fault.signer)) {
-    return; // it is accused already
-  }
-  const digest name = receipt_digest(*bytes);
-  const digest key = verdict_digest(name, fault.place, fault.stated);
-  const ledger::stated_unit unit{fault.signer, fault.place.window, fault.place.layer, key,
-                                 fault.stated};
-  const auto hosts = others_of(self, verifiers_there(self, name), std::span{&fault.signer, 1});
-  const auto effects = state.book->differs(unit, fault.computed, hosts, seconds_now(self));
-  ++state.count.mismatches;
-  say(self, log_level::warn, "request {:016x}: {} stated {} otherwise than it is computed here",
-      r.asked.request.value, short_name(fault.signer), place_text(fault.place));
-  for (const ledger::audit_effect& effect : effects) {
-    const auto* const ask = std::get_if<ledger::ask_host>(&effect);
-    const auto* const later = std::get_if<ledger::wait_for_host>(&effect);
-    if (ask != nullptr || later != nullptr) {
-      state.cases[ask != nullptr ? ask->about : later->about] = {
-          bytes,
-          fault.place,
-          fault.computed,
-          {give_verdict(*state.environment.key, name, fault.place, fault.computed, means)},
-          std::nullopt,
-          {}};
-      keep_open(self, *bytes);
-    }
-  }
-  perform(self, effects);
-}
-
-void begin_chain(verifier_pointer self) {
-  verifier_state& state = self->state;
-  state.cases.clear();
-  digest seed;
-  state.environment.env->random(std::as_writable_bytes(std::span{seed.bytes}));
-  auto chain = ledger::hash_chain::make(seed, limits::audit_chain_links_max / 64);
-  say(self, log_level::info, "audits draw from a hash chain of {} links behind {}", chain->links(),
-      to_hex(chain->anchor()));
-  state.book.emplace(state.environment.key->id(), std::move(*chain), state.records,
-                     state.environment.how);
-}
-
-/// False: what is needed to look at it is not here.
-bool audit(verifier_pointer self, const waiting_receipt& next) {
-  verifier_state& state = self->state;
-  const auto& [from, bytes, suspect, again_here] = next;
-  const auto r = decode_receipt(*bytes);
-  if (!r) {
-    blame(self, from, "gave what is no receipt: " + r.error().message);
-    return true;
-  }
-  charge_for(self, from, 1 + windows_of(r->positions) / 8); // signatures
-  if (const auto stranger = stranger_among(self, *r)) {
-    ++state.count.strangers;
-    say(self, log_level::info, "request {:016x}: {} signed and was never a member here",
-        r->asked.request.value, short_name(*stranger));
-    return true;
-  }
-  if (const auto wrong = compute::check_receipt(*r, anybody); !wrong.empty()) {
-    say(self, log_level::warn, "request {:016x}: a receipt that does not hold: {}",
-        r->asked.request.value, wrong.front().what);
-    return true;
-  }
-  ++state.count.receipts;
-  compare_with_recent(self, bytes, *r);
-  std::vector<ledger::stated_unit> units = units_of_others(self, *r);
-  const digest head = hash("ovir/audit/v1/head", std::as_bytes(std::span{r->closing.bytes}));
-  auto drawn = state.book->draw(head, units);
-  if (!drawn) { // the chain is used up; cases that wait are dropped with it
-    begin_chain(self);
-    drawn = state.book->draw(head, units);
-  }
-  if (suspect) { // whatever the draw says
-    drawn->units.resize(units.size());
-    std::iota(drawn->units.begin(), drawn->units.end(), std::size_t{0});
-  }
-  state.count.units += units.size();
-  state.count.drawn += drawn->units.size();
-  std::set<node_id> at_fault;
-  if (!drawn->units.empty()) {
-    compute::replay_bounds bounds;
-    for (const std::size_t i : drawn->units) {
-      bounds.layers = std::max(bounds.layers, units[i].layer + 1);
-      bounds.windows = std::max(bounds.windows, units[i].window + 1);
-    }
-    charge_for(self, from, bounds.windows);
-    const auto again = replay(self, *r, bounds);
-    if (!again) {
-      ++state.count.unaudited;
-      say(self, log_level::warn, "request {:016x} is not audited: {}", r->asked.request.value,
-          again.error().message);
-      return false;
-    }
-    for (const compute::stated_fault& fault : compute::first_faults(*r, again->again)) {
-      at_fault.insert(fault.signer);
-      open_case(self, bytes, *r, fault, again->means);
-    }
-  }
-  std::erase_if(units, [&](const ledger::stated_unit& u) { return at_fault.contains(u.signer); });
-  if (!again_here) {
-    state.book->settle(units, seconds_now(self));
-  }
-  if (at_fault.empty() && !drawn->units.empty()) {
-    perform(self, plant_question(self, *r, units[drawn->units.front()]));
-  }
-  flush(self);
-  return true;
-}
-
-void answer(verifier_pointer self, const waiting_question& asked) {
-  const auto r = decode_receipt(asked.what.receipt);
-  if (!r || !compute::check_receipt(*r, anybody).empty()) {
-    return; // the asker hears nothing, as from one that is gone
-  }
-  const audit_place& place = asked.what.place;
-  if (!compute::stated_at(*r, place)) {
-    return;
-  }
-  const auto again = replay(self, *r, compute::bounds_of(place), asked.what.taken);
-  if (!again || !compute::stands_alone(*r, again->again, place)) {
-    return say(self, log_level::info, "a question of {} is not answered: {}",
-               short_name(asked.from),
-               again ? "what it is about follows from another's statement" : again.error().message);
-  }
-  const auto computed = compute::computed_at(again->again, place);
-  send_audit(
-      self, asked.from,
-      audit_answer{asked.what.number, *computed,
-                   give_verdict(*self->state.environment.key, receipt_digest(asked.what.receipt),
-                                place, *computed, again->means)});
-}
+namespace {
 
 /// One at a time, so that answers and convictions come in between.
 void work(verifier_pointer self) {
@@ -416,14 +260,10 @@ void work(verifier_pointer self) {
   if (!next) {
     return;
   }
-  if (const auto* const asked = std::get_if<waiting_question>(&*next)) {
-    charge_for(self, asked->from, compute::bounds_of(asked->what.place).windows);
-    answer(self, *asked);
+  if (auto* const asked = std::get_if<waiting_question>(&*next)) {
+    begin_answer(self, std::move(*asked));
   } else {
-    const auto& receipt = std::get<waiting_receipt>(*next);
-    if (audit(self, receipt)) {
-      note_resumed(self, receipt);
-    }
+    begin_audit(self, std::move(std::get<waiting_receipt>(*next)));
   }
   call_to_work(self);
 }
@@ -512,9 +352,10 @@ void tick(verifier_pointer self) {
     }
   }
   for (const auto& [about, signer] : waiting) {
-    const digest name = receipt_digest(*state.cases.at(about).bytes);
-    perform(self, state.book->ask_again(
-                      about, others_of(self, verifiers_there(self, name), std::span{&signer, 1})));
+    const verifier_state::open_case& c = state.cases.at(about);
+    const auto hosts =
+        others_of(self, verifiers_of(self, *c.bytes, c.place), std::span{&signer, 1});
+    perform(self, state.book->ask_again(about, hosts));
   }
   for (const auto& [about, host] : late) {
     perform(self, state.book->silent(about, host, seconds_now(self)));

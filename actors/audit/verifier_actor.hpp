@@ -24,6 +24,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -56,13 +57,17 @@ struct signer_view {
 struct audit_report {
   std::vector<conviction_view> convictions;
   std::vector<signer_view> signers;
-  std::uint64_t waiting{0};    ///< receipts and questions still to be looked at
-  std::uint64_t open{0};       ///< mismatches that wait for a second host, or for the accused
-  std::uint64_t receipts{0};   ///< that came for an audit here
-  std::uint64_t drawn{0};      ///< units computed again
-  std::uint64_t units{0};      ///< of so many
+  std::uint64_t waiting{0};     ///< receipts and questions still to be looked at
+  std::uint64_t open{0};        ///< mismatches that wait for a second host, or for the accused
+  std::uint64_t receipts{0};    ///< that came for an audit here
+  std::uint64_t drawn{0};       ///< windows of stages that were drawn
+  std::uint64_t units{0};       ///< of so many
+  std::uint64_t from_inputs{0}; ///< windows computed again, each from its own inputs
+  std::uint64_t from_tokens{
+      0};                    ///< replays of all that comes before, where inputs were not to be had
+  std::uint64_t withheld{0}; ///< stages that did not show what they stated, nor was it known here
   std::uint64_t mismatches{0}; ///< units that came out otherwise than stated
-  std::uint64_t unaudited{0};  ///< receipts dropped: too many at once, or a model not whole here
+  std::uint64_t unaudited{0};  ///< receipts that were not looked at, or not all of their stages
   std::uint64_t refused{0};    ///< receipts and questions beyond what their sender may have waiting
   std::uint64_t strangers{0};  ///< receipts of a signer who was never a member: not looked at
   std::uint64_t useless{0};    ///< convictions and tokens that do not count, and what is none
@@ -95,6 +100,10 @@ struct verifier_environment {
   /// Who tells the ledger of convictions that this verifier has a verdict in, or evidence for;
   /// null where none is used.
   std::function<caf::actor()> payments;
+  /// Who fetches what windows were computed from (actors/reuse/block_exchange_actor.hpp), and where
+  /// it is held for others. Empty, or null: windows are computed from the tokens alone.
+  std::function<caf::actor()> exchange{};
+  std::function<caf::actor()> cache{};
 };
 
 /// A node's side of audits. On every node: takes receipts of its own requests to a verifier, and
@@ -127,7 +136,8 @@ struct verifier_state {
   std::optional<ledger::audit_book> book;
   members_view members;
   audit_queue waiting;
-  bool called{false}; ///< a `verifier_work` is under way
+  bool called{false};       ///< a `verifier_work` is under way
+  std::size_t under_way{0}; ///< receipts and questions whose inputs are fetched or computed with
   audit_senders senders;
   std::map<ledger::audit_case_id, open_case> cases;
   std::set<digest> kept_open; ///< names of receipts on disk, for cases, hearings and `waiting`
@@ -139,6 +149,9 @@ struct verifier_state {
   std::size_t recent_bytes{0};
   std::map<digest, std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
       checked; ///< whole models, all of their weights looked at
+  std::map<std::tuple<digest, layer_index, layer_index>,
+           std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
+      checked_layers; ///< likewise ranges that are on the disk, at most limits::audited_ranges_max
   std::map<node_id, conviction_view> convicted;
   std::vector<std::shared_ptr<const conviction>> for_ledger; ///< until somebody is there to tell
   /// Whom others were sent lately: who asks again at once gets nothing.

@@ -6,6 +6,7 @@
 #include "messages/limits/general.hpp"
 #include "verify/capsule_replay.hpp"
 #include "verify/planted_receipt.hpp"
+#include "verify/window_replay.hpp"
 
 #include <caf/all.hpp>
 
@@ -14,14 +15,11 @@
 
 namespace ovir::actors {
 
-namespace {
-
-/// The whole model with every weight looked at, or why not.
-result<std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
-whole_model(verifier_pointer self, const digest& id, compute::parallel_runner& runner) {
+result<audited_model> whole_model(verifier_pointer self, const digest& id,
+                                  compute::parallel_runner& runner) {
   auto& known = self->state.checked;
   if (const auto found = known.find(id); found != known.end()) {
-    return found->second;
+    return audited_model{found->second.first, found->second.second};
   }
   for (const model_catalog::entry& part : self->state.environment.models->all()) {
     if (part->id != id || !part->whole || part->kernels == nullptr) {
@@ -36,14 +34,10 @@ whole_model(verifier_pointer self, const digest& id, compute::parallel_runner& r
       }
     }
     known[id] = {part, weights};
-    return known[id];
+    return audited_model{part, weights};
   }
   return fail(errc::segment_missing, "model {} is not here as a whole", to_hex(id).substr(0, 8));
 }
-
-} // namespace
-
-namespace {
 
 audit_kernels named(compute::isa id) {
   switch (id) {
@@ -54,7 +48,6 @@ audit_kernels named(compute::isa id) {
   return audit_kernels::reference;
 }
 
-/// The model's own kernels where they are not taken, else the fastest that this processor has.
 const compute::kernel_set& kernels_beside(const compute::kernel_set& own,
                                           std::span<const audit_kernels> taken) {
   const auto free = [&](const compute::kernel_set* set) {
@@ -70,8 +63,6 @@ const compute::kernel_set& kernels_beside(const compute::kernel_set& own,
   return compute::kernels_reference();
 }
 
-} // namespace
-
 compute::model unpacked(compute::model m) {
   for (compute::layer_weights& layer : m.layers) {
     compute::for_each_product(
@@ -86,14 +77,14 @@ result<replayed> replay(verifier_pointer self, const receipt& r,
                         std::span<const audit_kernels> taken) {
   compute::serial_runner runner;
   OVIR_ASSIGN(const auto model, whole_model(self, r.asked.model, runner));
-  const compute::kernel_set& own = *model.first->kernels;
+  const compute::kernel_set& own = *model.part->kernels;
   const compute::kernel_set& with = kernels_beside(own, taken);
   const auto compute_again = [&](const compute::model& m) {
-    return compute::replay(r, m, bounds, with, runner, {}, model.first->vocabulary.get());
+    return compute::replay(r, m, bounds, with, runner, {}, model.part->vocabulary.get());
   };
   // What is packed is in the order that the model's own kernels read fastest.
-  OVIR_ASSIGN(auto again, with.id == own.id ? compute_again(*model.second)
-                                            : compute_again(unpacked(*model.second)));
+  OVIR_ASSIGN(auto again, with.id == own.id ? compute_again(*model.weights)
+                                            : compute_again(unpacked(*model.weights)));
   return replayed{std::move(again), {named(with.id), self->state.environment.software}};
 }
 
@@ -110,13 +101,13 @@ std::vector<std::byte> inputs_of(verifier_pointer self, const receipt& r,
   const position end = std::min(r.positions, (place.window + 1) * limits::window_positions);
   const std::size_t rows = stage->signer.layers.first == 0
                                ? 0
-                               : std::size_t{end} * model->second->config.dim * sizeof(float);
+                               : std::size_t{end} * model->weights->config.dim * sizeof(float);
   if (rows > limits::audit_capsule_bytes_max) {
     return {};
   }
   const compute::piece_choice piece{stage->signer.layers, end};
-  const auto made = compute::make_capsule(r, std::span{&piece, 1}, *model->second,
-                                          *model->first->kernels, runner);
+  const auto made = compute::make_capsule(r, std::span{&piece, 1}, *model->weights,
+                                          *model->part->kernels, runner);
   std::vector<std::byte> bytes;
   if (made) {
     bytes = encode_capsule(*made);
@@ -161,7 +152,11 @@ std::vector<ledger::audit_effect> plant_question(verifier_pointer self, const re
     return d;
   };
   const digest chance = random();
-  const auto hosts = verifiers_there(self, chance);
+  std::vector<node_id> hosts = verifiers_there(self, chance);
+  const auto at = compute::window_of(r, {audit_part::unit, right.window, right.layer, 0});
+  std::erase_if(hosts, [&](const node_id& host) {
+    return !at || !may_have(self, host, r.asked.model, r.stages[at->stage].signer.layers);
+  });
   const std::uint64_t drawn = ledger::audit_draw(chance, {}, {});
   if (hosts.empty() || !ledger::is_sampled(drawn, state.environment.how.planted_ppm)) {
     return {};
@@ -218,8 +213,8 @@ void tell_ledger(verifier_pointer self) {
 void note_counts(const verifier_state& state) {
   if (state.environment.meter != nullptr) {
     state.environment.meter->audits({state.count.receipts, state.count.drawn,
-                                     state.count.mismatches, state.waiting.size(),
-                                     state.convicted.size()});
+                                     state.count.mismatches, state.waiting.size() + state.under_way,
+                                     state.convicted.size(), state.count.unaudited});
   }
 }
 

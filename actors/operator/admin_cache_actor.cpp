@@ -28,6 +28,11 @@ json report_json(const cache_report& r, const cache_policy& policy) {
           {"served", r.served},
           {"waited", r.waited},
           {"gave_up", r.gave_up},
+          {"inputs",
+           {{"kept", r.inputs_kept},
+            {"not_kept", r.inputs_not_kept},
+            {"served", r.inputs_served},
+            {"memory_bytes", r.inputs_bytes}}},
           {"peers", nullptr}};
 }
 

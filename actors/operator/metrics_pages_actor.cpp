@@ -132,6 +132,9 @@ void add_audits(gateway::metric_list& to, const audit_counts& audits) {
   to.counter("ovir_audit_units_total", "Units that were computed again", number(audits.units));
   to.counter("ovir_audit_mismatches_total", "Units that came out otherwise than they were stated",
              number(audits.mismatches));
+  to.counter("ovir_unaudited_receipts_total",
+             "Receipts whose stages were not all audited, for want of a verifier or of inputs",
+             number(audits.unaudited));
   to.gauge("ovir_audits_waiting", "Receipts and questions still to be looked at",
            number(audits.waiting));
   to.gauge("ovir_convicted_members", "Members convicted of stating what they did not compute",

@@ -19,6 +19,7 @@ struct audit_counts {
   std::uint64_t mismatches{0}; ///< of these
   std::uint64_t waiting{0};    ///< receipts and questions
   std::uint64_t convicted{0};  ///< members
+  std::uint64_t unaudited{0};  ///< receipts that were not looked at, or not all of their stages
 };
 
 /// What happened on a node since its process began, that no actor keeps for longer than a request.

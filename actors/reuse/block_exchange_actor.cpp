@@ -21,20 +21,30 @@ storage::env::time_point now_of(exchange_pointer self) {
 // Asks
 
 void send_asks(exchange_pointer self, exchange_state::member_link& link) {
-  for (const core::ask& ask : std::exchange(link.waiting, {})) {
+  for (const block_ask& ask : std::exchange(link.waiting, {})) {
     self->state.environment.links->send_bulk(*link.bulk, encode_want_blocks(ask.ticket, ask.places),
                                              message_kind::blocks);
   }
 }
 
 void perform(exchange_pointer self, core::effects effects);
+void perform(exchange_pointer self, input_fetch_core::effects effects);
 
-void ask(exchange_pointer self, core::ask question) {
+/// What it was asked for does not come any more.
+void source_lost(exchange_pointer self, const node_id& source) {
+  perform(self, self->state.core.lost(source, now_of(self)));
+  perform(self, self->state.inputs.lost(source));
+}
+
+void ask(exchange_pointer self, block_ask question) {
   exchange_state& state = self->state;
-  const auto known = state.linked.find(question.source);
   const auto address = state.addresses.find(question.source);
+  if (input_fetch_core::is_ticket(question.ticket) && address != state.addresses.end()) {
+    state.linked.try_emplace(question.source);
+  }
+  const auto known = state.linked.find(question.source);
   if (known == state.linked.end() || address == state.addresses.end()) {
-    return perform(self, state.core.lost(question.source, now_of(self)));
+    return source_lost(self, question.source);
   }
   exchange_state::member_link& link = known->second;
   if (!link.bulk) {
@@ -58,6 +68,7 @@ void hang_up(exchange_pointer self, const core::drop& drop) {
     known->second.bulk.reset();
     known->second.up = false;
     known->second.waiting.clear();
+    perform(self, state.inputs.lost(drop.source));
   }
 }
 
@@ -85,7 +96,7 @@ void perform(exchange_pointer self, core::effects effects) {
       self->state.waiting.erase(promise);
     }
   }
-  for (core::ask& question : effects.asks) {
+  for (block_ask& question : effects.asks) {
     ask(self, std::move(question));
   }
 }
@@ -105,6 +116,57 @@ caf::result<blocks_fetched> fetch(exchange_pointer self, const fetch_blocks& wan
   return promise;
 }
 
+// Asks for inputs
+
+void answer(exchange_pointer self, input_fetch_core::finished& done) {
+  const auto promise = self->state.inputs_waiting.find(done.fetch);
+  if (promise != self->state.inputs_waiting.end()) {
+    promise->second.deliver(inputs_fetched{std::move(done.inputs), done.reached});
+    self->state.inputs_waiting.erase(promise);
+  }
+}
+
+void perform(exchange_pointer self, input_fetch_core::effects effects) {
+  for (input_fetch_core::finished& done : effects.done) {
+    answer(self, done);
+  }
+  for (block_ask& question : effects.asks) {
+    ask(self, std::move(question));
+  }
+}
+
+// An input a job, so that other lookups come in between.
+void look_up_inputs(exchange_pointer self, std::uint64_t id,
+                    const std::vector<wanted_input>& wanted) {
+  const exchange_environment& around = self->state.environment;
+  auto out = std::make_shared<inputs_looked_up>();
+  out->found.fetch = id;
+  for (const wanted_input& input : wanted) {
+    around.front->post([tiers = around.tiers, out, input](compute::parallel_runner&) {
+      auto bytes = tiers->input_at(input.name);
+      out->found.inputs.push_back(bytes && bytes->size() == input.bytes ? std::move(bytes)
+                                                                        : nullptr);
+    });
+  }
+  around.front->post([out, me = caf::actor{self}](compute::parallel_runner&) {
+    caf::anon_send(me, std::move(*out));
+  });
+}
+
+caf::typed_response_promise<inputs_fetched> fetch(exchange_pointer self,
+                                                  const fetch_inputs& wanted) {
+  exchange_state& state = self->state;
+  const std::uint64_t id = ++state.fetches;
+  auto promise = self->make_response_promise<inputs_fetched>();
+  state.inputs_waiting.emplace(id, promise);
+  if (wanted.source == state.environment.self) {
+    look_up_inputs(self, id, wanted.inputs);
+  } else {
+    perform(self, state.inputs.begin(id, wanted.source, wanted.inputs, now_of(self)));
+  }
+  return promise;
+}
+
 // Answers
 
 void refuse(exchange_pointer self, const peer_info& peer, error reason) {
@@ -117,9 +179,10 @@ void refuse(exchange_pointer self, const peer_info& peer, error reason) {
 void serve(exchange_pointer self, const peer_info& peer, const block_view& view) {
   exchange_state& state = self->state;
   if (peer.kind != channel::bulk ||
-      !(peer.roles.has(role::worker) || peer.roles.has(role::scheduler))) {
+      !(peer.roles.has(role::worker) || peer.roles.has(role::scheduler) ||
+        peer.roles.has(role::verifier))) {
     return refuse(self, peer,
-                  fail(errc::invalid_argument, "blocks are for workers and schedulers"));
+                  fail(errc::invalid_argument, "blocks are for workers, schedulers and verifiers"));
   }
   std::size_t& open = state.serving[peer.connection];
   std::vector<digest> names = view.names();
@@ -134,7 +197,7 @@ void serve(exchange_pointer self, const peer_info& peer, const block_view& view)
     state.environment.front->post([around = state.environment, me = caf::actor{self},
                                    to = peer.connection, ticket = view.header.ticket, i,
                                    name = names[i]](compute::parallel_runner&) {
-      const auto bytes = around.tiers->serve(name);
+      const auto bytes = around.blocks ? around.tiers->serve(name) : around.tiers->input_at(name);
       const block_kind kind = bytes ? block_kind::block : block_kind::missing;
       around.links->send_bulk(
           to,
@@ -174,7 +237,10 @@ void take(exchange_pointer self, const blocks_received& news) {
     return;
   case block_kind::want: return serve(self, peer, *view);
   case block_kind::block:
-    if (is_current(state, peer)) {
+    if (is_current(state, peer) && input_fetch_core::is_ticket(header.ticket)) {
+      perform(self, state.inputs.on_block(peer.node, header.ticket, header.number, view->payload,
+                                          now_of(self)));
+    } else if (is_current(state, peer)) {
       // A copy: what is kept must not count against the connection.
       perform(self, state.core.on_block(peer.node, header.ticket, header.number,
                                         std::make_shared<const std::vector<std::byte>>(
@@ -183,7 +249,9 @@ void take(exchange_pointer self, const blocks_received& news) {
     }
     return;
   case block_kind::missing:
-    if (is_current(state, peer)) {
+    if (is_current(state, peer) && input_fetch_core::is_ticket(header.ticket)) {
+      perform(self, state.inputs.on_missing(peer.node, header.ticket, header.number, now_of(self)));
+    } else if (is_current(state, peer)) {
       perform(self, state.core.on_missing(peer.node, header.ticket, header.number, now_of(self)));
     }
     return;
@@ -208,14 +276,14 @@ void link_gone(exchange_pointer self, const peer_info& peer) {
     link.bulk.reset();
     link.up = false;
     link.waiting.clear();
-    perform(self, self->state.core.lost(peer.node, now_of(self)));
+    source_lost(self, peer.node);
   }
 }
 
 void follow_link(exchange_pointer self, const link_changed& link) {
   exchange_state& state = self->state;
   if (link.up) {
-    state.linked.try_emplace(link.node);
+    state.linked[link.node].linked = true;
     state.core.joined(link.node);
     return;
   }
@@ -227,12 +295,13 @@ void follow_link(exchange_pointer self, const link_changed& link) {
     state.linked.erase(known);
   }
   perform(self, state.core.left(link.node, now_of(self)));
+  perform(self, state.inputs.lost(link.node));
 }
 
 // Claims
 
 void look_at_places(exchange_pointer self) {
-  if (std::exchange(self->state.looking, true)) {
+  if (!self->state.environment.blocks || std::exchange(self->state.looking, true)) {
     return;
   }
   self->state.environment.front->post(
@@ -245,7 +314,7 @@ void tell_claims(exchange_pointer self) {
   exchange_state& state = self->state;
   const auto now = now_of(self);
   for (auto& [node, link] : state.linked) {
-    if (!state.claims || link.told == state.claims || now < link.tell_at) {
+    if (!link.linked || !state.claims || link.told == state.claims || now < link.tell_at) {
       continue;
     }
     state.environment.links->send_claims(node, state.claims);
@@ -272,8 +341,23 @@ void take_places(exchange_pointer self, const places_ready& news) {
   tell_claims(self);
 }
 
+/// Members that are not linked, once nothing is to come from them.
+void leave_idle(exchange_pointer self) {
+  exchange_state& state = self->state;
+  std::erase_if(state.linked, [&](const auto& entry) {
+    const auto& [node, link] = entry;
+    const bool idle = !link.linked && !state.inputs.waits_for(node);
+    if (idle && link.bulk) {
+      state.environment.links->close(*link.bulk, {errc::busy, "not needed any more"});
+    }
+    return idle;
+  });
+}
+
 void tick(exchange_pointer self) {
   perform(self, self->state.core.on_tick(now_of(self)));
+  perform(self, self->state.inputs.on_tick(now_of(self)));
+  leave_idle(self);
   look_at_places(self);
   self->delayed_send(self, limits::block_claims_tick, exchange_tick{});
 }
@@ -306,6 +390,8 @@ caf::behavior exchange_behavior(exchange_pointer self, exchange_environment envi
   }
   return {
       [self](const fetch_blocks& wanted) { return fetch(self, wanted); },
+      [self](const fetch_inputs& wanted) { return fetch(self, wanted); },
+      [self](inputs_looked_up& e) { answer(self, e.found); },
       [self](const unit_computed& e) { self->state.core.computed(e.model, e.unit_us); },
       [self](const author_refuted& e) {
         perform(self, self->state.core.refute(e.author, now_of(self)));

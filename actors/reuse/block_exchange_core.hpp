@@ -60,11 +60,7 @@ public:
   using time_point = std::chrono::steady_clock::time_point;
   using bytes_pointer = std::shared_ptr<const std::vector<std::byte>>;
 
-  struct ask {
-    node_id source;
-    std::uint64_t ticket{0};
-    std::vector<digest> places;
-  };
+  using ask = block_ask;
   struct finished {
     std::uint64_t fetch{0};
     std::vector<fetched_block> blocks; ///< of the first windows wanted, without a gap

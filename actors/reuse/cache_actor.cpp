@@ -203,6 +203,11 @@ void keep(cache_pointer self, const Kept& what) {
   order_commit(self);
 }
 
+void hold(cache_pointer self, const hold_inputs& what) {
+  self->state.environment.front->post([tiers = self->state.environment.tiers,
+                                       what](compute::parallel_runner&) { tiers->hold(what); });
+}
+
 // What was computed here tells what computing takes, and whether others were right.
 void keep_computed(cache_pointer self, const keep_units& units) {
   const cache_environment& around = self->state.environment;
@@ -268,6 +273,8 @@ caf::behavior cache_behavior(cache_pointer self, cache_environment environment) 
       [self](cache_lookup_done& done) { answer_lookup(self, done); },
       [self](const keep_units& units) { keep_computed(self, units); },
       [self](const refuse_units& e) { refuse(self, e); },
+      [self](const keep_inputs& inputs) { keep(self, inputs); },
+      [self](const hold_inputs& inputs) { hold(self, inputs); },
       [self](enter_request& wanted) { return enter(self, wanted); },
       [self](cache_answer_looked_up& found) { answer_found(self, found); },
       [self](const windows_computed& e) {

@@ -12,6 +12,18 @@ namespace ovir::actors {
 
 using storage::content_kind;
 
+namespace {
+
+void count(const cache_write& write, bool there, cache_committed& out) {
+  if (is_input(write.kind)) {
+    (there ? out.inputs_kept : out.inputs_not_kept) += 1;
+  } else {
+    (there ? out.kept : out.not_kept) += 1;
+  }
+}
+
+} // namespace
+
 cache_back::cache_back(std::unique_ptr<storage::content_store> store, storage::env& environment)
     : store_(std::move(store)), env_(environment) {}
 
@@ -49,23 +61,26 @@ cache_committed cache_back::commit(cache_batch&& taken) {
     out.warnings.push_back(std::move(*warning));
   }
   if (!done) {
-    out.not_kept = changes.size();
+    for (const cache_write& w : taken.writes) {
+      count(w, false, out);
+    }
     out.warnings.push_back(
         fmt::format("the store cannot be used any more: {}", done.error().message));
     store_.reset();
     return out;
   }
-  for (const storage::change_outcome outcome : *done) {
+  for (std::size_t i = 0; i < done->size(); ++i) {
+    const storage::change_outcome outcome = (*done)[i];
     const bool there =
         outcome == storage::change_outcome::done || outcome == storage::change_outcome::present;
-    (there ? out.kept : out.not_kept) += 1;
+    count(taken.writes[i], there, out);
   }
   out.reader = store_->reader();
   out.disk_bytes = store_->bytes_on_disk();
   return out;
 }
 
-/// Blocks and answers; weights are checked by their digest and depend on no statement.
+/// Blocks and answers; weights and inputs are checked by their digest and depend on no statement.
 result<std::uint64_t> cache_back::remove_all(std::uint64_t now) {
   std::vector<storage::store_change> all;
   OVIR_TRY(store_->visit([&all](const storage::entry& e) {

@@ -13,6 +13,11 @@
 
 namespace ovir::actors {
 
+/// Inputs of windows (actors/reuse/kept_inputs.hpp).
+[[nodiscard]] constexpr bool is_input(storage::content_kind kind) noexcept {
+  return kind == storage::content_kind::inputs || kind == storage::content_kind::boundaries;
+}
+
 /// One thing on its way to the disk.
 struct cache_write {
   storage::content_kind kind{storage::content_kind::kv};
@@ -31,8 +36,10 @@ struct cache_batch {
 };
 struct cache_committed {
   std::vector<digest> places; ///< of its writes
-  std::uint64_t kept{0};
+  std::uint64_t kept{0};      ///< of blocks and answers
   std::uint64_t not_kept{0};
+  std::uint64_t inputs_kept{0};
+  std::uint64_t inputs_not_kept{0};
   std::uint64_t disk_bytes{0};
   std::optional<storage::store_reader> reader; ///< anew; none: the store is lost
   std::vector<std::string> warnings;

@@ -7,9 +7,11 @@
 #include "messages/evidence/unit_claim.hpp"
 #include "messages/ids.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 /// What stages and leads say to the cache of their process (docs/adr/0012-reuse.md).
@@ -58,6 +60,25 @@ struct keep_units {
   std::vector<window_origin> origins;     ///< of these windows, in order
   std::uint64_t cost_us{0};               ///< of one unit
   std::uint64_t era{0};                   ///< of the cache when the session began
+};
+
+/// What a stage was given in a window and what it made of it, for those who compute it again.
+struct window_kept {
+  std::uint32_t window{0};
+  std::uint32_t positions{0};
+  digest input;            ///< as its statement names it
+  std::vector<float> rows; ///< [positions][dim]; empty: tokens came in, or they are not here
+  std::vector<digest> kv;  ///< of each layer, likewise
+};
+/// To be kept under these digests. The positions in `kv` are not written again.
+struct keep_inputs {
+  layer_range layers;
+  std::shared_ptr<const compute::kv_cache> kv;
+  std::vector<window_kept> windows;
+};
+/// Inputs that came from another node and were checked: others may ask for them here.
+struct hold_inputs {
+  std::vector<std::pair<digest, std::shared_ptr<const std::vector<std::byte>>>> inputs;
 };
 
 /// A lead begins: asks for an answer kept, and for leave to compute what others may be computing
@@ -119,6 +140,11 @@ struct cache_report {
   std::uint64_t tainted{0};     ///< not kept: computed by who began before a conviction
   std::uint64_t waited{0};      ///< requests that waited for another's prefix
   std::uint64_t gave_up{0};     ///< waits that were given up
+  // Inputs of windows, which count nowhere above but in `unwritten`.
+  std::uint64_t inputs_kept{0};
+  std::uint64_t inputs_not_kept{0}; ///< in memory alone: the disk was full or too slow
+  std::uint64_t inputs_served{0};   ///< to other nodes
+  std::uint64_t inputs_bytes{0};    ///< in memory
 };
 
 class cache_handle;
@@ -127,6 +153,7 @@ class cache_handle;
 struct cache_access {
   std::shared_ptr<cache_handle> handle; ///< null: there is no cache
   digest model;                         ///< of the manifest
+  bool reuses{true}; ///< else it keeps inputs of windows, and nothing to use again
 };
 
 } // namespace ovir::actors

@@ -1,5 +1,6 @@
 #include "actors/reuse/cache_tiers.hpp"
 
+#include "actors/reuse/unit_header.hpp"
 #include "compute/forward/prefix.hpp"
 #include "messages/check.hpp"
 #include "messages/limits/blocks.hpp"
@@ -17,36 +18,6 @@ using storage::content_owner;
 using storage::lookup_outcome;
 
 content_owner owner_of(const digest& salt) { return content_owner{salt}; }
-
-const digest* output_of(const keep_units& units, const compute::unit_name& name) {
-  const auto leaf = std::find_if(units.leaves.begin(), units.leaves.end(),
-                                 [&](const compute::unit_leaf& l) { return l.unit == name; });
-  return leaf == units.leaves.end() ? nullptr : &leaf->boundary;
-}
-
-/// What a stage says of a unit that it computed; nothing where it does not say all of it.
-std::optional<compute::kv_block_header> header_of(const keep_units& units, std::uint32_t window,
-                                                  layer_index layer) {
-  const unit_scope& scope = units.scope;
-  const auto origin = std::find_if(units.origins.begin(), units.origins.end(),
-                                   [&](const window_origin& o) { return o.window == window; });
-  if (origin == units.origins.end()) {
-    return std::nullopt;
-  }
-  const std::size_t at = layer - scope.layers.first;
-  const digest& kv = origin->kv[at];
-  const digest* const input = at == 0 ? &origin->input : output_of(units, {window, layer - 1});
-  const digest* const output =
-      layer + 1 == scope.model_layers ? &kv : output_of(units, {window, layer});
-  if (input == nullptr || output == nullptr) {
-    return std::nullopt;
-  }
-  const digest& name = (*units.prefixes)[window - units.first];
-  return compute::kv_block_header{
-      layer,       window, scope.shape,         compute::unit_key(scope.model, layer, name),
-      scope.model, *input, origin->earlier[at], *output,
-      kv};
-}
 
 } // namespace
 
@@ -346,10 +317,11 @@ void cache_tiers::keep(const keep_answer& answer) {
 }
 
 std::optional<cache_tiers::batch> cache_tiers::take_batch() {
-  if (!reader_ || (queue_.empty() && notes_.empty() && !quarantines_)) {
+  if (!reader_ || (queue_.empty() && notes_.empty() && !quarantines_ && !inputs_.waiting())) {
     return std::nullopt;
   }
   batch out;
+  inputs_.take_batch(out.writes);
   out.quarantine = quarantine_taken_ = quarantines_;
   std::size_t bytes = 0;
   while (!queue_.empty() && out.writes.size() < limits::store_changes_max &&
@@ -371,6 +343,7 @@ std::vector<std::string> cache_tiers::take(committed done) {
   for (const digest& place : std::exchange(dropped_, {})) {
     doubted_.erase(place);
   }
+  inputs_.take(done);
   report_.kept += done.kept;
   report_.not_kept += done.not_kept;
   report_.quarantined += done.quarantined;
@@ -381,6 +354,7 @@ std::vector<std::string> cache_tiers::take(committed done) {
     queue_.clear();
     queue_bytes_ = 0;
     unwritten_.clear();
+    inputs_.lose_disk();
     notes_.clear();
     doubted_.clear();
   }
@@ -389,9 +363,12 @@ std::vector<std::string> cache_tiers::take(committed done) {
 
 const cache_report& cache_tiers::report() {
   report_.memory_bytes = memory_.bytes();
-  report_.unwritten = unwritten_.size();
+  report_.unwritten = unwritten_.size() + inputs_.unwritten();
   report_.memory_entries = memory_.entries();
   report_.memory_evicted = memory_.evicted();
+  report_.inputs_kept = inputs_.kept();
+  report_.inputs_not_kept = inputs_.not_kept();
+  report_.inputs_bytes = inputs_.bytes();
   return report_;
 }
 
@@ -472,30 +449,67 @@ void cache_tiers::recheck(const digest& place, write& fresh) {
   }
 }
 
+std::optional<cache_tiers::placed> cache_tiers::read_at(const digest& place) {
+  if (!reader_ || doubted_.contains(place)) {
+    return std::nullopt;
+  }
+  storage::lookup_answer answer = reader_->find_at(place);
+  // A quarantine is about blocks, not about inputs.
+  const bool counts = answer.kind && (is_input(*answer.kind) ||
+                                      (*answer.kind == content_kind::kv && disk_counts()));
+  if (!counts || answer.outcome == lookup_outcome::miss) {
+    return std::nullopt;
+  }
+  std::optional<placed> out;
+  if (answer.outcome == lookup_outcome::hit) {
+    out = {*answer.kind,
+           std::make_shared<const std::vector<std::byte>>(std::exchange(answer.bytes, {}))};
+  } else {
+    ++report_.damaged;
+    doubted_.insert(place);
+  }
+  note(std::move(answer));
+  return out;
+}
+
 cache_tiers::bytes_pointer cache_tiers::serve(const digest& place) {
-  bytes_pointer bytes = memory_.find(place);
-  if (const auto waiting = unwritten_.find(place); !bytes && waiting != unwritten_.end()) {
-    bytes = waiting->second;
+  placed what{content_kind::kv, memory_.find(place)};
+  if (const auto waiting = unwritten_.find(place); !what.bytes && waiting != unwritten_.end()) {
+    what.bytes = waiting->second;
   }
-  if (!bytes && disk_counts() && !doubted_.contains(place)) {
-    storage::lookup_answer answer = reader_->find_at(place);
-    if (answer.outcome == lookup_outcome::hit && answer.kind == content_kind::kv) {
-      bytes = std::make_shared<const std::vector<std::byte>>(std::exchange(answer.bytes, {}));
-      note(std::move(answer));
-    } else if (answer.outcome == lookup_outcome::damaged && answer.kind == content_kind::kv) {
-      ++report_.damaged;
-      doubted_.insert(place);
-      note(std::move(answer));
-    }
+  if (!what.bytes) {
+    what = {content_kind::inputs, inputs_.find(place)};
   }
-  // Only what is a block: answers are looked up under names of another kind, but under names all
-  // the same.
-  if (!bytes || bytes->size() > limits::kv_block_bytes_max || !compute::kv_block::decode(bytes)) {
+  if (!what.bytes) {
+    what = read_at(place).value_or(placed{});
+  }
+  // Only what is an input or a block: answers are looked up under names of another kind, but under
+  // names all the same.
+  const bool fits = what.bytes && what.bytes->size() <= limits::kv_block_bytes_max;
+  if (fits && is_input(what.kind)) {
+    ++report_.inputs_served;
+    return what.bytes;
+  }
+  if (!fits || !compute::kv_block::decode(what.bytes)) {
     places_.forget(place);
     return nullptr;
   }
   ++report_.served;
-  return signed_here(place, bytes);
+  return signed_here(place, what.bytes);
+}
+
+cache_tiers::bytes_pointer cache_tiers::input_at(const digest& name) {
+  if (bytes_pointer bytes = inputs_.find(name)) {
+    return bytes;
+  }
+  const auto on_disk = read_at(name);
+  return on_disk && is_input(on_disk->kind) ? on_disk->bytes : nullptr;
+}
+
+void cache_tiers::keep(const keep_inputs& inputs) {
+  inputs_.keep(inputs, reader_.has_value(), [this](const digest& name) {
+    return reader_ && !doubted_.contains(name) && reader_->describe_by_key({}, name);
+  });
 }
 
 /// Kept in memory as it was signed, so that who asks again costs no signature.

@@ -4,6 +4,7 @@
 #include "actors/reuse/cache_back.hpp"
 #include "actors/reuse/cache_protocol.hpp"
 #include "actors/reuse/claim_book.hpp"
+#include "actors/reuse/kept_inputs.hpp"
 #include "actors/reuse/wanted_block.hpp"
 #include "messages/limits/blocks.hpp"
 #include "messages/result.hpp"
@@ -52,6 +53,13 @@ public:
   /// The finished answer, or as many windows of its draws as there are.
   [[nodiscard]] request_entered find_answer(const enter_request& wanted);
   void keep(const keep_answer& answer);
+  /// Beside blocks and answers: these push none of them out, no quarantine takes them, and they are
+  /// not claimed.
+  void keep(const keep_inputs& inputs);
+  /// Likewise, in memory alone.
+  void hold(const hold_inputs& inputs) { inputs_.hold(inputs); }
+  /// The input that a statement names; null where it is not here. Its digest is not checked.
+  [[nodiscard]] bytes_pointer input_at(const digest& name);
   /// What waits for the disk, and what lookups found there; none when there is nothing.
   [[nodiscard]] std::optional<batch> take_batch();
   /// The sentences for the log.
@@ -75,8 +83,9 @@ public:
   /// Blocks that came from others. They are claims until somebody here computes them
   /// again, which is after limits::claimed_uses_max uses.
   void take_fetched(const unit_scope& scope, std::vector<fetched_block> blocks);
-  /// Bytes of a block by its place; null where it is not here. What was computed here is signed
-  /// now, by the key of `sign_with`: only what leaves the node costs a signature.
+  /// Bytes of a block by its place, or of an input by its digest; null where it is not here. A
+  /// block that was computed here is signed now, by the key of `sign_with`: only what leaves the
+  /// node costs a signature.
   [[nodiscard]] bytes_pointer serve(const digest& place);
   /// Outlives the tiers; before anything is served.
   void sign_with(const secret_key& key) { key_ = &key; }
@@ -104,12 +113,19 @@ private:
     }
   };
 
+  struct placed {
+    content_kind kind{content_kind::kv};
+    bytes_pointer bytes;
+  };
+
   [[nodiscard]] std::optional<found> look_up(content_kind kind, const storage::content_owner& owner,
                                              const digest& key);
   [[nodiscard]] bool holds(const storage::content_owner& owner, const digest& key) const;
   [[nodiscard]] bool find_window(const find_units& wanted, std::uint32_t window,
                                  units_found& found);
   void put(write entry);
+  /// The block or the input that the disk has under this key.
+  [[nodiscard]] std::optional<placed> read_at(const digest& place);
   void spend_rest(const find_units& wanted, std::uint32_t window);
   [[nodiscard]] bool is_tainted(std::uint64_t era);
   void end_quarantine(bool removed);
@@ -128,6 +144,7 @@ private:
   std::map<digest, bytes_pointer> unwritten_; ///< in the queue or in a batch under way
   std::deque<write> queue_;
   std::size_t queue_bytes_{0};
+  kept_inputs inputs_;
   std::vector<storage::lookup_answer> notes_;
   std::set<digest> doubted_; ///< damaged on the disk, until the store has dropped them
   std::set<digest> dropped_; ///< of these, the batch under way drops them

@@ -24,6 +24,13 @@ struct wanted_block {
 /// The blocks that a window lacks; with them it is whole. May be none.
 using wanted_window = std::vector<wanted_block>;
 
+/// A question to a node about blocks, or inputs, with these names.
+struct block_ask {
+  node_id source;
+  std::uint64_t ticket{0};
+  std::vector<digest> places;
+};
+
 /// One that came, checked.
 struct fetched_block {
   wanted_block wanted;

@@ -6,6 +6,7 @@
 #include "messages/limits/general.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace ovir::actors {
 
@@ -76,6 +77,9 @@ void row_digests::add_rows(const frame_view& view, position first, std::uint32_t
   }
   width_ = view.header.width;
   const auto rows = view.floats().subspan(skip * width_, std::size_t{count} * width_);
+  if (keeps_) {
+    keep(first, rows);
+  }
   if (count >= limits::link_signature_positions) {
     hash_waiting();
     hash_rows(first, rows);
@@ -87,6 +91,29 @@ void row_digests::add_rows(const frame_view& view, position first, std::uint32_t
   if (before / grain != length_ / grain) {
     hash_waiting(); // a window ends there, too
   }
+}
+
+void row_digests::keep(position first, std::span<const float> rows) {
+  while (!rows.empty()) {
+    const std::uint32_t window = first / window_size;
+    const std::size_t rest = std::size_t{(window + 1) * window_size - first} * width_;
+    const auto own = rows.first(std::min(rest, rows.size()));
+    std::vector<float>& kept = kept_[window];
+    kept.reserve(std::size_t{window_size} * width_);
+    kept.insert(kept.end(), own.begin(), own.end());
+    rows = rows.subspan(own.size());
+    first += static_cast<position>(own.size() / width_);
+  }
+}
+
+std::vector<float> row_digests::take_rows(std::uint32_t window, std::uint32_t positions) {
+  const auto found = kept_.find(window);
+  if (found == kept_.end()) {
+    return {};
+  }
+  std::vector<float> rows = std::move(found->second);
+  kept_.erase(kept_.begin(), std::next(found));
+  return rows.size() == std::size_t{positions} * width_ ? rows : std::vector<float>{};
 }
 
 void row_digests::hash_rows(position first, std::span<const float> rows) {

@@ -24,6 +24,11 @@ public:
   [[nodiscard]] static row_digests of_boundary(layer_index layer);
 
   void add(const frame_view& view, const frame_bytes& frame);
+  /// Keeps rows, too, from here on, until they are taken. Of boundaries.
+  void keep_rows() { keeps_ = true; }
+  /// The certain rows of a window, [positions][width]; empty where not all of its first `positions`
+  /// were kept. They are kept no more.
+  [[nodiscard]] std::vector<float> take_rows(std::uint32_t window, std::uint32_t positions);
   /// Goes on where `window` begins, the windows before being known otherwise. Precondition: no
   /// window is begun.
   void skip_to(std::uint32_t window);
@@ -45,6 +50,7 @@ private:
   void add_rows(const frame_view& view, position first, std::uint32_t count);
   void hash_rows(position first, std::span<const float> rows);
   void hash_waiting();
+  void keep(position first, std::span<const float> rows);
 
   compute::unit_digests state_;
   std::vector<token_id> tokens_; ///< of the window begun, instead of rows
@@ -58,6 +64,8 @@ private:
   /// time.
   std::vector<float> waiting_;
   std::uint32_t width_{0};
+  bool keeps_{false};
+  std::map<std::uint32_t, std::vector<float>> kept_; ///< rows by window
 };
 
 } // namespace ovir::actors

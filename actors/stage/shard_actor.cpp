@@ -207,6 +207,7 @@ void answer_finished(shard_pointer self, shard_core::session& session) {
   from_stage<session_finished> answer{self->state.core->describe(session), route.stage,
                                       session.driver};
   finish_evidence(self, session, answer.leaves);
+  keep_last_inputs(self, session);
   self->send(route.lead, std::move(answer));
 }
 
@@ -322,6 +323,7 @@ void job_done(shard_pointer self, shard_job_done& done, std::chrono::nanoseconds
   if (session->data == done.data) {
     // Before the lead learns of them.
     keep_complete(self, *session, done.outcome.leaves, std::move(done.outcome.windows), time);
+    keep_window_inputs(self, *session, std::move(done.outcome.kept));
   }
   const bool tells = tells_time(done.outcome.length);
   if (!done.outcome.told || route.traces || tells) {

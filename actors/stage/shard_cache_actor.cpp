@@ -1,6 +1,9 @@
 #include "actors/stage/shard_cache_actor.hpp"
 
+#include "actors/reuse/cache_protocol_actor.hpp"
+#include "compute/forward/kv_digest.hpp"
 #include "messages/limits/cache.hpp"
+#include "messages/limits/general.hpp"
 
 #include <caf/all.hpp>
 
@@ -23,10 +26,15 @@ caf::actor cache_of(const shard_state& state) {
   return state.bench->cache.handle ? state.bench->cache.handle->get() : caf::actor{};
 }
 
+/// Where units are found and kept; empty where nothing is used again.
+caf::actor reuse_of(const shard_state& state) {
+  return state.bench->cache.reuses ? cache_of(state) : caf::actor{};
+}
+
 void hand_over(shard_pointer self, const shard_core::session& session, unit_keeper& keeper,
                std::uint64_t cost_us) {
   auto units = keeper.take();
-  const caf::actor cache = cache_of(self->state);
+  const caf::actor cache = reuse_of(self->state);
   if (!units || !cache) {
     return;
   }
@@ -44,7 +52,7 @@ bool may_reuse(shard_pointer self, const shard_core::session& session) {
   return route.prefixes && !route.reuse_done && session.length == session.reused_to &&
          session.length < std::min<std::uint64_t>(route.reuse_windows, route.prefixes->size()) *
                               limits::window_positions &&
-         cache_of(self->state);
+         reuse_of(self->state);
 }
 
 void ask_cache(shard_pointer self, shard_core::session& session,
@@ -99,7 +107,7 @@ void ask_cache(shard_pointer self, shard_core::session& session,
     }
     post();
   };
-  self->request(cache_of(state), limits::cache_wait_max, wanted)
+  self->request(reuse_of(state), limits::cache_wait_max, wanted)
       .then([answered](units_found& found) { answered(&found); },
             [answered](const caf::error&) { answered(nullptr); });
 }
@@ -107,7 +115,7 @@ void ask_cache(shard_pointer self, shard_core::session& session,
 void refuse_windows(shard_pointer self, shard_core::session& session, std::uint32_t first) {
   shard_state& state = self->state;
   const shard_state::route& route = state.routes.at(session.request);
-  const caf::actor cache = cache_of(state);
+  const caf::actor cache = reuse_of(state);
   if (route.prefixes && cache && first < route.prefixes->size()) {
     caf::anon_send(cache, refuse_units{{scope_of(*state.bench), route.prefixes, first,
                                         static_cast<std::uint32_t>(route.prefixes->size())}});
@@ -116,7 +124,7 @@ void refuse_windows(shard_pointer self, shard_core::session& session, std::uint3
 
 void begin_keeping(shard_pointer self, const shard_core::session& session) {
   const shard_state::route& route = self->state.routes.at(session.request);
-  if (!route.prefixes || !cache_of(self->state)) {
+  if (!route.prefixes || !reuse_of(self->state)) {
     self->state.keepers.erase(session.request);
     return;
   }
@@ -157,6 +165,37 @@ void keep_complete(shard_pointer self, shard_core::session& session,
   const std::uint64_t layers = self->state.bench->segment->layers().size();
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
   hand_over(self, session, keeper->second, static_cast<std::uint64_t>(us) / layers);
+}
+
+void keep_window_inputs(shard_pointer self, const shard_core::session& session,
+                        std::vector<window_kept> kept) {
+  const caf::actor cache = cache_of(self->state);
+  if (kept.empty() || !cache) {
+    return;
+  }
+  caf::anon_send(cache, keep_inputs{self->state.bench->segment->layers(),
+                                    {session.data, &session.data->state.kv},
+                                    std::move(kept)});
+}
+
+void keep_last_inputs(shard_pointer self, const shard_core::session& session) {
+  constexpr std::uint32_t size = limits::window_positions;
+  const std::uint32_t window = session.length / size;
+  const std::uint32_t positions = session.length % size;
+  if (!session.signs || positions == 0) {
+    return;
+  }
+  session_data& data = *session.data;
+  const auto input = data.input.at(window, positions);
+  if (!input) {
+    return;
+  }
+  window_kept last{window, positions, *input, data.input.take_rows(window, positions), {}};
+  const layer_range layers = self->state.bench->segment->layers();
+  for (layer_index layer = layers.first; layer < layers.last; ++layer) {
+    last.kv.push_back(compute::kv_digest(data.state.kv, layer, window, positions));
+  }
+  keep_window_inputs(self, session, {std::move(last)});
 }
 
 } // namespace ovir::actors

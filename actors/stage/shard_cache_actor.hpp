@@ -30,6 +30,13 @@ void keep_complete(shard_pointer self, shard_core::session& session,
                    const std::vector<compute::unit_leaf>& leaves,
                    std::vector<window_origin> origins, std::chrono::nanoseconds time);
 
+/// What audits compute windows from goes to the cache: `kept` of complete ones, and when the
+/// session ends what its last, incomplete window was computed from. For requests that are signed
+/// for.
+void keep_window_inputs(shard_pointer self, const shard_core::session& session,
+                        std::vector<window_kept> kept);
+void keep_last_inputs(shard_pointer self, const shard_core::session& session);
+
 /// Windows of the session's cache from `first` on do not fit: they are not to be found again.
 void refuse_windows(shard_pointer self, shard_core::session& session, std::uint32_t first);
 

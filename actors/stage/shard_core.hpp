@@ -88,6 +88,8 @@ struct shard_outcome {
   std::uint64_t units{0};
   std::vector<compute::unit_leaf> leaves;
   std::vector<window_origin> windows; ///< that became complete
+  /// Where the job signs: of these windows, what an audit computes them from.
+  std::vector<window_kept> kept{};
   frame_bytes outgoing;
   bool told{false}; ///< by `outgoing`: the lead learns all of this from it
   /// Where the job signs: of logits that were asked for and are not in `outgoing`.

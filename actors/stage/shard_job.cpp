@@ -153,8 +153,9 @@ std::optional<compute::step_input> begin_step(const shard_job& job, const step_w
 }
 
 /// What the windows that became complete were computed from, and their K and V.
-void add_origins(session_data& data, const compute::segment& segment, position before,
+void add_origins(const shard_job& job, const compute::segment& segment, position before,
                  compute::parallel_runner& runner, shard_outcome& out) {
+  session_data& data = *job.data;
   constexpr std::uint32_t size = limits::window_positions;
   const layer_range layers = segment.layers();
   for (std::uint32_t w = before / size; (w + 1) * size <= out.length; ++w) {
@@ -170,6 +171,9 @@ void add_origins(session_data& data, const compute::segment& segment, position b
     });
     for (std::size_t i = 0; i < layers.size(); ++i) {
       data.earlier[i] = with_earlier(data.earlier[i], origin.kv[i]);
+    }
+    if (job.signs) {
+      out.kept.push_back({w, size, *input, data.input.take_rows(w, size), origin.kv});
     }
     out.windows.push_back(std::move(origin));
   }
@@ -188,8 +192,11 @@ void end_step(const shard_job& job, const compute::session_step& step,
   const frame_bytes& frame = std::get<step_work>(job.work).frame;
   const auto view = decode_frame(*frame);
   OVIR_CHECK(view.has_value());
+  if (job.signs) {
+    data.input.keep_rows();
+  }
   data.input.add(*view, frame);
-  add_origins(data, segment, before, runner, out);
+  add_origins(job, segment, before, runner, out);
   out.units = units_closed(before, out.length - before, segment.layers().size());
   out.leaves = step.out->leaves;
   data.leaves.insert(data.leaves.end(), out.leaves.begin(), out.leaves.end());
@@ -312,6 +319,9 @@ void restore_step(const shard_job& job, const restore_work& work, const stage_be
       data.earlier[i] = with_earlier(data.earlier[i], origin.kv[i]);
     }
     data.reused_inputs.push_back(origin.input);
+    if (job.signs) {
+      out.kept.push_back({origin.window, limits::window_positions, origin.input, {}, origin.kv});
+    }
   }
   const std::uint32_t next = work.units.first + static_cast<std::uint32_t>(windows);
   state.resume_at(next);

@@ -91,17 +91,6 @@ digest kv_of(const kv_block_header& h, std::span<const std::byte> numbers) {
   return kv_digest(h.layer, h.window, window_size, numbers);
 }
 
-/// Whether all binary16 numbers are finite: none has an exponent of all ones.
-bool all_finite(std::span<const std::byte> numbers) {
-  constexpr std::uint16_t exponent = 0x7C00;
-  std::uint32_t wrong = 0;
-  for (std::size_t at = 0; at < numbers.size(); at += sizeof(std::uint16_t)) {
-    const auto bits = number<std::uint16_t>(numbers, at);
-    wrong |= static_cast<std::uint32_t>((bits & exponent) == exponent);
-  }
-  return wrong == 0;
-}
-
 result<kv_block_header> header_of(std::span<const std::byte> bytes) {
   if (bytes.size() < header_bytes + check_from_end ||
       std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) {
@@ -157,7 +146,7 @@ result<kv_block> kv_block::decode(bytes_pointer bytes) {
                 block.header_.layer, block.header_.window);
   }
   block.bytes_ = std::move(bytes);
-  if (!all_finite(block.keys()) || !all_finite(block.values())) {
+  if (!is_finite_kv(block.keys()) || !is_finite_kv(block.values())) {
     return fail(errc::malformed, "a KV block of layer {}, window {} holds a NaN or infinity",
                 block.header_.layer, block.header_.window);
   }
@@ -203,8 +192,8 @@ void kv_block::copy_to(kv_cache& to) const {
 std::vector<std::byte> encode_kv_block(const kv_cache& from, kv_block_header what) {
   what.shape = {from.kv_heads(), from.head_dim()};
   OVIR_CHECK(from.holds(what.layer) &&
-                 (std::size_t{what.window} + 1) * window_size <= from.capacity(), what.layer,
-             what.window);
+                 (std::size_t{what.window} + 1) * window_size <= from.capacity(),
+             what.layer, what.window);
   std::vector<std::byte> bytes(kv_block_bytes(what.shape));
   std::memcpy(bytes.data(), magic.data(), magic.size());
   put(bytes, 4, version);

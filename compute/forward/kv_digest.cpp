@@ -42,6 +42,19 @@ std::size_t kv_bytes_of(std::uint32_t kv_heads, std::uint32_t head_dim,
   return std::size_t{2} * kv_heads * head_dim * positions * sizeof(std::uint16_t);
 }
 
+// A binary16 number is finite unless its exponent is all ones.
+bool is_finite_kv(std::span<const std::byte> bytes) noexcept {
+  constexpr std::uint16_t exponent = 0x7C00;
+  std::uint32_t wrong = 0;
+  for (std::size_t at = 0; at + sizeof(std::uint16_t) <= bytes.size();
+       at += sizeof(std::uint16_t)) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, bytes.data() + at, sizeof bits);
+    wrong |= static_cast<std::uint32_t>((bits & exponent) == exponent);
+  }
+  return wrong == 0;
+}
+
 std::vector<std::byte> kv_bytes(const kv_cache& from, layer_index layer, std::uint32_t window,
                                 std::uint32_t positions) {
   const std::size_t first = std::size_t{window} * limits::window_positions * from.head_dim();

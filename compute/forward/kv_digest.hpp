@@ -24,7 +24,6 @@ namespace ovir::compute {
 [[nodiscard]] digest kv_digest(const kv_cache& kv, layer_index layer, std::uint32_t window,
                                std::uint32_t positions);
 
-
 /// K and V of one layer over the first `positions` of a window as one run of bytes, as `kv_digest`
 /// takes them. Reads only rows of positions that are computed.
 [[nodiscard]] std::vector<std::byte> kv_bytes(const kv_cache& from, layer_index layer,
@@ -36,5 +35,7 @@ void copy_kv(std::span<const std::byte> bytes, kv_cache& to, layer_index layer,
 /// So many.
 [[nodiscard]] std::size_t kv_bytes_of(std::uint32_t kv_heads, std::uint32_t head_dim,
                                       std::uint32_t positions) noexcept;
+/// Whether none of the numbers in such bytes is a NaN or infinity.
+[[nodiscard]] bool is_finite_kv(std::span<const std::byte> bytes) noexcept;
 
 } // namespace ovir::compute

@@ -48,6 +48,12 @@ void audit_book::settle(std::span<const stated_unit> units, std::uint64_t now) {
   }
 }
 
+void audit_book::withheld(const node_id& node, std::uint64_t now) {
+  if (!records_.convicted(node)) {
+    note(node, work_event::missing, 1, now);
+  }
+}
+
 std::vector<audit_effect> audit_book::differs(const stated_unit& unit, const digest& computed,
                                               std::span<const node_id> hosts, std::uint64_t now) {
   if (records_.convicted(unit.signer) || computed == unit.stated) {

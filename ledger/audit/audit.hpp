@@ -90,6 +90,9 @@ public:
   /// The units of a receipt in which nothing was found wrong: sampled or not, they count as valid.
   void settle(std::span<const stated_unit> units, std::uint64_t now);
 
+  /// What `node` stated that a window was computed from it does not show.
+  void withheld(const node_id& node, std::uint64_t now);
+
   /// This host computed `unit` from inputs that equal those stated, and got something else. It is
   /// the first unit of `unit.signer` that differs. `hosts` are who may be asked, in order.
   std::vector<audit_effect> differs(const stated_unit& unit, const digest& computed,

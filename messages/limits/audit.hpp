@@ -35,4 +35,13 @@ inline constexpr std::size_t convictions_sent_max = 8; ///< for one such message
 /// The same conviction is not sent to the same node again before.
 inline constexpr std::chrono::seconds conviction_sent_again{60};
 
+/// Receipts and questions whose inputs a verifier fetches or computes with.
+inline constexpr std::size_t audits_under_way_max = 8;
+/// What it fetches for the drawn windows of one stage; more is not audited by inputs.
+inline constexpr std::size_t audit_fetch_bytes_max = std::size_t{256} << 20U;
+inline constexpr std::size_t audited_ranges_max = 64; ///< of layers that it knows to be good
+inline constexpr std::size_t audit_sources_max = 8;   ///< asked for them, in turn
+/// Until one has sent them, or gives up.
+inline constexpr std::chrono::seconds audit_fetch_wait{60};
+
 } // namespace ovir::limits

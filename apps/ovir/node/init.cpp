@@ -92,13 +92,16 @@ result<void> check_places(const init_options& given) {
 struct node_operator {
   node_id id;        ///< empty: nobody
   std::string leave; ///< a join token's text; empty for a node alone
+  role_set roles;    ///< that the token lets the node have
   bool made{false};  ///< the secret key, by this call
 };
 
 constexpr std::string_view no_operator = "none";
 
-/// What a member may be that this command writes a configuration for.
-role_set roles_of_member() { return role_set{}.add(role::worker).add(role::scheduler); }
+/// What a node is that this command writes a configuration for ...
+role_set roles_of_node() { return role_set{}.add(role::worker).add(role::scheduler); }
+/// ... and a member of a cluster, as far as its token lets it: who computes audits others, too.
+role_set roles_of_member() { return roles_of_node().add(role::verifier); }
 
 result<node_operator> operator_of_token(const std::string& text, const node_id& node,
                                         surroundings& around) {
@@ -109,13 +112,13 @@ result<node_operator> operator_of_token(const std::string& text, const node_id& 
                 "{}`",
                 short_name(token.node), short_name(node), to_hex(node));
   }
-  if (!roles_of_member().within(token.roles)) {
+  if (!roles_of_node().within(token.roles)) {
     return fail(errc::invalid_argument,
-                "--token is for the roles {}; ask for one with --role worker,scheduler",
+                "--token is for the roles {}; ask for one with --role worker,scheduler,verifier",
                 to_string(token.roles));
   }
   OVIR_TRY(check(token, token.admin, around.environment.unix_seconds()));
-  return node_operator{token.admin, text, false};
+  return node_operator{token.admin, text, token.roles, false};
 }
 
 result<node_operator> operator_of(const init_options& how, const node_id& node,
@@ -134,15 +137,16 @@ result<node_operator> operator_of(const init_options& how, const node_id& node,
                   "printed, 64 hexadecimal digits, or none",
                   how.admin);
     }
-    return node_operator{*id, {}, false};
+    return node_operator{*id, {}, {}, false};
   }
   OVIR_ASSIGN(const kept_key admin, keep_key(around.environment, how.admin_key));
-  node_operator found{admin.key.id(), {}, admin.made};
+  node_operator found{admin.key.id(), {}, {}, admin.made};
   if (!how.listen.empty()) {
     std::array<std::byte, 16> nonce{};
     around.environment.random(nonce);
     const auto end = around.environment.unix_seconds() + static_cast<std::uint64_t>(leave.count());
-    found.leave = to_text(issue_token(admin.key, node, roles_of_member(), end, nonce));
+    found.roles = roles_of_member();
+    found.leave = to_text(issue_token(admin.key, node, found.roles, end, nonce));
   }
   return found;
 }
@@ -166,15 +170,26 @@ std::string joining_part(const init_options& given, const node_operator& who) {
   return out;
 }
 
+std::string roles_text(role_set roles) {
+  std::string out;
+  for (const role one : {role::worker, role::scheduler, role::verifier}) {
+    out += roles.has(one) ? (out.empty() ? "" : ", ") + toml_text(to_string(role_set{}.add(one)))
+                          : std::string{};
+  }
+  return out;
+}
+
 std::string config_text(const init_options& given, const std::string& state,
                         const node_operator& who) {
   std::string out = fmt::format(
       "# Made by `ovir init`. Every key there is, with unit, default and bound: all.toml "
       "among the\n# examples. `ovir node --check -c FILE` looks at a file without "
       "starting anything.\nname = {}\ncluster = {}\n"
-      "roles = [\"worker\", \"scheduler\"]\n# The node's key, its requests and what it "
+      "roles = [{}]\n# The node's key, its requests and what it "
       "keeps for reuse.\nstate = {}\n# Where `ovir shell` connects.\nadmin_listen = {}\n",
-      toml_text(given.name), toml_text(given.cluster), toml_text(state), toml_text(given.shells));
+      toml_text(given.name), toml_text(given.cluster),
+      roles_text(who.roles.has(role::verifier) ? roles_of_member() : roles_of_node()),
+      toml_text(state), toml_text(given.shells));
   if (!given.listen.empty()) {
     out += joining_part(given, who);
   }

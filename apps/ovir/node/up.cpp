@@ -132,7 +132,8 @@ result<std::string> config_text(const up_options& how, const swarm_line& line,
   OVIR_ASSIGN(const std::string limits, limits_text(how, line));
   return fmt::format(
       "# Made by `ovir up`, which goes on with it; `ovir node -c` starts the same node.\n"
-      "name = {}\ncluster = \"swarm-{}\"\nroles = [\"worker\", \"scheduler\"]\nstate = \".\"\n"
+      "name = {}\ncluster = \"swarm-{}\"\nroles = [\"worker\", \"scheduler\", \"verifier\"]\nstate "
+      "= \".\"\n"
       "listen = {}\nadmin_listen = {}\n{}"
       "\n# Whose signature lets nodes in: that of the swarm's own key, which its line contains.\n"
       "admins = [\"{}\"]\njoin_token = \"{}\"\n"
@@ -159,8 +160,8 @@ result<void> make(up_options how, const std::string& config, surroundings& aroun
   const auto end =
       around.environment.unix_seconds() +
       static_cast<std::uint64_t>(std::chrono::seconds{limits::token_lifetime_max}.count());
-  const std::string leave = to_text(issue_token(
-      line.key, node.key.id(), role_set{}.add(role::worker).add(role::scheduler), end, nonce));
+  const role_set roles = role_set{}.add(role::worker).add(role::scheduler).add(role::verifier);
+  const std::string leave = to_text(issue_token(line.key, node.key.id(), roles, end, nonce));
   OVIR_ASSIGN(const std::string text, config_text(how, line, leave, person.key.id()));
   OVIR_TRY(parse_node_config(config, text));
   if (line.members.empty()) {

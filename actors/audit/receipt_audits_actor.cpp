@@ -1,0 +1,379 @@
+#include "actors/audit/receipt_audits_actor.hpp"
+
+#include "actors/audit/audit_intake_actor.hpp"
+#include "actors/audit/audit_words.hpp"
+#include "actors/audit/conviction_news_actor.hpp"
+#include "actors/audit/hearings_actor.hpp"
+#include "actors/audit/open_cases_actor.hpp"
+#include "actors/audit/verifier_parts_actor.hpp"
+#include "actors/audit/window_inputs_actor.hpp"
+#include "verify/receipt_check.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <utility>
+
+namespace ovir::actors {
+
+namespace {
+
+/// Receipts kept to be compared with others: they are a few kilobytes each.
+constexpr std::size_t recent_bytes_max = std::size_t{32} << 20U;
+
+const compute::signer_policy any_signer{compute::signer_policy::kind::any, {}};
+
+using receipt_bytes = verifier_state::receipt_bytes;
+
+/// A receipt whose drawn windows are being looked at.
+struct audit_under_way {
+  waiting_receipt what;
+  std::shared_ptr<const receipt> r;
+  std::vector<ledger::stated_unit> windows; ///< that can be drawn: a unit of each stands for it
+  std::vector<std::size_t> drawn;           ///< of `windows`
+  std::set<layer_index> stages;             ///< first layers of those that can be drawn
+  std::set<node_id> at_fault;
+  std::size_t open{0};  ///< stages that are being looked at
+  bool looked_at{true}; ///< else what it takes is not here
+};
+using audit_pointer = std::shared_ptr<audit_under_way>;
+
+template <class... Args>
+void note(verifier_pointer self, log_level level, const receipt& r,
+          fmt::format_string<Args...> text, Args&&... args) {
+  self->state.environment.journal->say(level, std::nullopt, "request {:016x}: {}",
+                                       r.asked.request.value,
+                                       fmt::format(text, std::forward<Args>(args)...));
+}
+
+std::uint64_t unix_now(verifier_pointer self) {
+  return self->state.environment.env->unix_seconds();
+}
+
+void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, const receipt& r) {
+  verifier_state& state = self->state;
+  for (const auto& [other_bytes, other] : state.recent) {
+    const auto found = compute::find_equivocation(other, r);
+    if (!found || state.convicted.contains(found->signer) || *other_bytes == *bytes) {
+      continue;
+    }
+    const conviction c{
+        conviction_kind::equivocation, found->signer, found->place, {}, {*other_bytes, *bytes}, {}};
+    if (compute::check_conviction(c)) {
+      begin_hearing(self, c);
+    }
+  }
+  state.recent.emplace_back(bytes, r);
+  state.recent_bytes += bytes->size();
+  while (state.recent_bytes > recent_bytes_max ||
+         state.recent.size() > limits::audit_equivocation_kept_max) {
+    state.recent_bytes -= state.recent.front().first->size();
+    state.recent.pop_front();
+  }
+}
+
+void open_case(verifier_pointer self, const receipt_bytes& bytes, const receipt& r,
+               const compute::stated_fault& fault, const audit_means& means) {
+  verifier_state& state = self->state;
+  if (state.hearings.contains(fault.signer)) {
+    return; // it is accused already
+  }
+  const digest name = receipt_digest(*bytes);
+  const digest key = verdict_digest(name, fault.place, fault.stated);
+  const ledger::stated_unit unit{fault.signer, fault.place.window, fault.place.layer, key,
+                                 fault.stated};
+  const auto hosts =
+      others_of(self, verifiers_of(self, *bytes, fault.place), std::span{&fault.signer, 1});
+  const auto effects = state.book->differs(unit, fault.computed, hosts, unix_now(self));
+  ++state.count.mismatches;
+  note(self, log_level::warn, r, "{} stated {} otherwise than it is computed here",
+       short_name(fault.signer), place_text(fault.place));
+  for (const ledger::audit_effect& effect : effects) {
+    const auto* const ask = std::get_if<ledger::ask_host>(&effect);
+    const auto* const later = std::get_if<ledger::wait_for_host>(&effect);
+    if (ask != nullptr || later != nullptr) {
+      state.cases[ask != nullptr ? ask->about : later->about] = {
+          bytes,
+          fault.place,
+          fault.computed,
+          {give_verdict(*state.environment.key, name, fault.place, fault.computed, means)},
+          std::nullopt,
+          {}};
+      keep_open(self, *bytes);
+    }
+  }
+  perform(self, effects);
+}
+
+/// Of each signer one fault: what else differs may follow from it.
+void take_fault(verifier_pointer self, audit_under_way& a, const compute::stated_fault& fault,
+                const audit_means& means) {
+  if (fault.signer != self->state.environment.key->id() && a.at_fault.insert(fault.signer).second) {
+    open_case(self, a.what.bytes, *a.r, fault, means);
+  }
+}
+
+/// Windows of others' stages whose layers are here: a statement is drawn as a whole, by the key of
+/// its first unit.
+void find_windows(verifier_pointer self, audit_under_way& a) {
+  const receipt& r = *a.r;
+  for (const stage_records& stage : r.stages) {
+    if (stage.signer.node != self->state.environment.key->id() &&
+        model_with(self, r.asked.model, stage.signer.layers)) {
+      a.stages.insert(stage.signer.layers.first);
+    }
+  }
+  for (const compute::keyed_unit& u : compute::units_of(r)) {
+    if (a.stages.contains(u.unit.layer)) {
+      const auto at = compute::window_of(r, {audit_part::unit, u.unit.window, u.unit.layer, 0});
+      a.windows.push_back(
+          {r.stages[at->stage].signer.node, u.unit.window, u.unit.layer, u.key, u.stated});
+    }
+  }
+}
+
+void draw_windows(verifier_pointer self, audit_under_way& a) {
+  verifier_state& state = self->state;
+  const digest head = hash("ovir/audit/v1/head", std::as_bytes(std::span{a.r->closing.bytes}));
+  auto drawn = state.book->draw(head, a.windows);
+  if (!drawn) { // the chain is used up; cases that wait are dropped with it
+    begin_chain(self);
+    drawn = state.book->draw(head, a.windows);
+  }
+  a.drawn = std::move(drawn->units);
+  if (a.what.suspect) { // whatever the draw says
+    a.drawn.resize(a.windows.size());
+    std::iota(a.drawn.begin(), a.drawn.end(), std::size_t{0});
+  }
+  state.count.units += a.windows.size();
+  state.count.drawn += a.drawn.size();
+}
+
+void end_audit(verifier_pointer self, audit_under_way& a) {
+  verifier_state& state = self->state;
+  if (!a.looked_at) {
+    ++state.count.unaudited;
+  }
+  if (!a.what.again && a.looked_at) {
+    std::vector<ledger::stated_unit> valid = units_of_others(self, *a.r);
+    std::erase_if(valid, [&](const ledger::stated_unit& u) {
+      const auto at = compute::window_of(*a.r, {audit_part::unit, u.window, u.layer, 0});
+      return a.at_fault.contains(u.signer) ||
+             !a.stages.contains(a.r->stages[at->stage].signer.layers.first);
+    });
+    state.book->settle(valid, unix_now(self));
+  }
+  if (a.at_fault.empty() && a.looked_at && !a.drawn.empty()) {
+    perform(self, plant_question(self, *a.r, a.windows[a.drawn.front()]));
+  }
+  if (a.looked_at) {
+    note_resumed(self, a.what);
+  }
+  flush(self);
+  --state.under_way;
+  call_to_work(self);
+}
+
+/// From the tokens, with the whole model; else the stage, if it was reached, is known to have
+/// withheld what it stated.
+void look_from_tokens(verifier_pointer self, audit_under_way& a, const windows_of_stage& which,
+                      bool reached) {
+  const stage_records& stage = a.r->stages[which.stage];
+  const compute::replay_bounds bounds{stage.signer.layers.last, which.windows.back() + 1};
+  const auto again = replay(self, *a.r, bounds);
+  if (!again) {
+    note(self, log_level::warn, *a.r,
+         "what {} computed is not audited, because its inputs are not "
+         "to be had: {}",
+         short_name(stage.signer.node), again.error().message);
+    a.looked_at = false;
+    if (reached) {
+      ++self->state.count.withheld;
+      self->state.book->withheld(stage.signer.node, unix_now(self));
+    }
+    return;
+  }
+  charge_for(self, a.what.from, bounds.windows);
+  ++self->state.count.from_tokens;
+  for (const compute::stated_fault& fault : compute::first_faults(*a.r, again->again)) {
+    take_fault(self, a, fault, again->means);
+  }
+}
+
+void look_at_stage(verifier_pointer self, audit_under_way& a, const windows_of_stage& which,
+                   const known_inputs& inputs) {
+  for (const std::uint32_t window : which.windows) {
+    const compute::stage_window at{which.stage, window};
+    const auto again = replay_window(self, *a.r, at, inputs);
+    if (!again) {
+      return look_from_tokens(self, a, which, inputs.reached);
+    }
+    charge_for(self, a.what.from, 1);
+    ++self->state.count.from_inputs;
+    if (const auto fault = compute::window_fault(*a.r, at, again->again)) {
+      return take_fault(self, a, *fault, again->means);
+    }
+  }
+}
+
+/// Who has what windows were computed from: their signer, the authors of the units it reuses, and
+/// the signer again, which may just now have put the last of it away.
+std::vector<node_id> sources_of(const receipt& r, const windows_of_stage& which) {
+  const stage_records& stage = r.stages[which.stage];
+  std::vector<node_id> sources{stage.signer.node};
+  for (const statement& s : stage.statements) {
+    for (const unit_citation& c : s.cited) {
+      const bool known = std::find(sources.begin(), sources.end(), c.author) != sources.end();
+      if (!known && sources.size() < limits::audit_sources_max) {
+        sources.push_back(c.author);
+      }
+    }
+  }
+  sources.push_back(stage.signer.node);
+  return sources;
+}
+
+void look_at_windows(verifier_pointer self, const audit_pointer& a) {
+  std::map<std::size_t, windows_of_stage> drawn;
+  for (const std::size_t i : a->drawn) {
+    const ledger::stated_unit& u = a->windows[i];
+    const auto at = compute::window_of(*a->r, {audit_part::unit, u.window, u.layer, 0});
+    windows_of_stage& which = drawn[at->stage];
+    which.stage = at->stage;
+    which.windows.push_back(u.window);
+  }
+  a->open = drawn.size() + 1;
+  const auto ended = [self, a] {
+    if (--a->open == 0) {
+      end_audit(self, *a);
+    }
+  };
+  for (auto& [stage, which] : drawn) {
+    std::sort(which.windows.begin(), which.windows.end());
+    fetch_windows(self, a->r, which, sources_of(*a->r, which),
+                  [self, a, which, ended](const known_inputs& inputs) {
+                    look_at_stage(self, *a, which, inputs);
+                    ended();
+                  });
+  }
+  ended();
+}
+
+/// Of a receipt that is worth looking at; null otherwise.
+std::shared_ptr<const receipt> sound_receipt_of(verifier_pointer self,
+                                                const waiting_receipt& next) {
+  auto decoded = decode_receipt(*next.bytes);
+  if (!decoded) {
+    blame(self, next.from, "gave what is no receipt: " + decoded.error().message);
+    return nullptr;
+  }
+  auto r = std::make_shared<const receipt>(std::move(*decoded));
+  charge_for(self, next.from, 1 + windows_of(r->positions) / 8); // signatures
+  if (const auto stranger = stranger_among(self, *r)) {
+    ++self->state.count.strangers;
+    note(self, log_level::info, *r, "{} signed and was never a member here", short_name(*stranger));
+    return nullptr;
+  }
+  if (const auto wrong = compute::check_receipt(*r, any_signer); !wrong.empty()) {
+    note(self, log_level::warn, *r, "a receipt that does not hold: {}", wrong.front().what);
+    return nullptr;
+  }
+  return r;
+}
+
+void send_answer(verifier_pointer self, const waiting_question& asked, const digest& computed,
+                 const audit_means& means) {
+  send_audit(
+      self, asked.from,
+      audit_answer{asked.what.number, computed,
+                   give_verdict(*self->state.environment.key, receipt_digest(asked.what.receipt),
+                                asked.what.place, computed, means)});
+}
+
+void answer_from_tokens(verifier_pointer self, const waiting_question& asked, const receipt& r) {
+  const audit_place& place = asked.what.place;
+  const auto again = replay(self, r, compute::bounds_of(place), asked.what.taken);
+  if (again && compute::stands_alone(r, again->again, place)) {
+    charge_for(self, asked.from, compute::bounds_of(place).windows);
+    return send_answer(self, asked, *compute::computed_at(again->again, place), again->means);
+  }
+  note(self, log_level::info, r, "a question of {} is not answered: {}", short_name(asked.from),
+       again ? "what it is about follows from another's statement" : again.error().message);
+}
+
+void answer_from_inputs(verifier_pointer self, const waiting_question& asked, const receipt& r,
+                        const known_inputs& inputs) {
+  const audit_place& place = asked.what.place;
+  const auto at = compute::window_of(r, place);
+  const auto again = replay_window(self, r, *at, inputs, asked.what.taken);
+  if (!again) {
+    return answer_from_tokens(self, asked, r);
+  }
+  const auto fault = compute::window_fault(r, *at, again->again);
+  const auto computed = compute::computed_at(again->again, place);
+  if (computed && (!fault || fault->place == place)) {
+    return send_answer(self, asked, *computed, again->means);
+  }
+  note(self, log_level::info, r,
+       "a question of {} is not answered: what it is about follows from "
+       "another's statement",
+       short_name(asked.from));
+}
+
+} // namespace
+
+void begin_chain(verifier_pointer self) {
+  verifier_state& state = self->state;
+  state.cases.clear();
+  digest seed;
+  state.environment.env->random(std::as_writable_bytes(std::span{seed.bytes}));
+  auto chain = ledger::hash_chain::make(seed, limits::audit_chain_links_max / 64);
+  state.environment.journal->say(log_level::info, std::nullopt,
+                                 "audits draw from a hash chain of {} links behind {}",
+                                 chain->links(), to_hex(chain->anchor()));
+  state.book.emplace(state.environment.key->id(), std::move(*chain), state.records,
+                     state.environment.how);
+}
+
+void begin_audit(verifier_pointer self, waiting_receipt next) {
+  auto r = sound_receipt_of(self, next);
+  if (r == nullptr) {
+    return note_resumed(self, next);
+  }
+  ++self->state.count.receipts;
+  compare_with_recent(self, next.bytes, *r);
+  const auto a = std::make_shared<audit_under_way>();
+  a->what = std::move(next);
+  a->r = std::move(r);
+  find_windows(self, *a);
+  ++self->state.under_way;
+  if (a->windows.empty()) {
+    note(self, log_level::info, *a->r, "not audited: none of its stages' layers is here");
+    a->looked_at = false;
+    return end_audit(self, *a);
+  }
+  draw_windows(self, *a);
+  look_at_windows(self, a);
+}
+
+void begin_answer(verifier_pointer self, waiting_question asked) {
+  auto decoded = decode_receipt(asked.what.receipt);
+  if (!decoded || !compute::check_receipt(*decoded, any_signer).empty()) {
+    return; // the asker hears nothing, as from one that is gone
+  }
+  const auto r = std::make_shared<const receipt>(std::move(*decoded));
+  const auto at = compute::window_of(*r, asked.what.place);
+  if (!at || !compute::stated_at(*r, asked.what.place)) {
+    return;
+  }
+  ++self->state.under_way;
+  charge_for(self, asked.from, 1);
+  fetch_windows(self, r, {at->stage, {at->window}}, {asked.from},
+                [self, r, asked = std::move(asked)](const known_inputs& inputs) {
+                  answer_from_inputs(self, asked, *r, inputs);
+                  --self->state.under_way;
+                  call_to_work(self);
+                });
+}
+
+} // namespace ovir::actors
