@@ -167,7 +167,7 @@ void take_question(verifier_pointer self, const node_id& from, audit_question&& 
 
 void call_to_work(verifier_pointer self) {
   verifier_state& state = self->state;
-  if (!state.called && state.under_way < limits::audits_under_way_max &&
+  if (!state.called && state.under_way.count < limits::audits_under_way_max &&
       state.waiting.ready(state.environment.env->now())) {
     state.called = true;
     self->send(self, verifier_work{});

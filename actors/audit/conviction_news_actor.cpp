@@ -52,7 +52,7 @@ void send_conviction(verifier_pointer self, const node_id& to, const conviction&
 
 audit_report describe_audits(const verifier_state& state) {
   audit_report report = state.count;
-  report.waiting = state.waiting.size() + state.under_way;
+  report.waiting = state.waiting.size() + state.under_way.count;
   report.refused = state.waiting.refused();
   report.useless = state.senders.useless();
   report.open = state.cases.size() + state.hearings.size();

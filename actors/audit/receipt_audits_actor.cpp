@@ -26,7 +26,7 @@ const compute::signer_policy any_signer{compute::signer_policy::kind::any, {}};
 using receipt_bytes = verifier_state::receipt_bytes;
 
 /// A receipt whose drawn windows are being looked at.
-struct audit_under_way {
+struct receipt_audit {
   waiting_receipt what;
   std::shared_ptr<const receipt> r;
   std::vector<ledger::stated_unit> windows; ///< that can be drawn: a unit of each stands for it
@@ -36,7 +36,7 @@ struct audit_under_way {
   std::size_t open{0};  ///< stages that are being looked at
   bool looked_at{true}; ///< else what it takes is not here
 };
-using audit_pointer = std::shared_ptr<audit_under_way>;
+using audit_pointer = std::shared_ptr<receipt_audit>;
 
 template <class... Args>
 void note(verifier_pointer self, log_level level, const receipt& r,
@@ -106,7 +106,7 @@ void open_case(verifier_pointer self, const receipt_bytes& bytes, const receipt&
 }
 
 /// Of each signer one fault: what else differs may follow from it.
-void take_fault(verifier_pointer self, audit_under_way& a, const compute::stated_fault& fault,
+void take_fault(verifier_pointer self, receipt_audit& a, const compute::stated_fault& fault,
                 const audit_means& means) {
   if (fault.signer != self->state.environment.key->id() && a.at_fault.insert(fault.signer).second) {
     open_case(self, a.what.bytes, *a.r, fault, means);
@@ -115,7 +115,7 @@ void take_fault(verifier_pointer self, audit_under_way& a, const compute::stated
 
 /// Windows of others' stages whose layers are here: a statement is drawn as a whole, by the key of
 /// its first unit.
-void find_windows(verifier_pointer self, audit_under_way& a) {
+void find_windows(verifier_pointer self, receipt_audit& a) {
   const receipt& r = *a.r;
   for (const stage_records& stage : r.stages) {
     if (stage.signer.node != self->state.environment.key->id() &&
@@ -132,7 +132,7 @@ void find_windows(verifier_pointer self, audit_under_way& a) {
   }
 }
 
-void draw_windows(verifier_pointer self, audit_under_way& a) {
+void draw_windows(verifier_pointer self, receipt_audit& a) {
   verifier_state& state = self->state;
   const digest head = hash("ovir/audit/v1/head", std::as_bytes(std::span{a.r->closing.bytes}));
   auto drawn = state.book->draw(head, a.windows);
@@ -149,7 +149,7 @@ void draw_windows(verifier_pointer self, audit_under_way& a) {
   state.count.drawn += a.drawn.size();
 }
 
-void end_audit(verifier_pointer self, audit_under_way& a) {
+void end_audit(verifier_pointer self, receipt_audit& a) {
   verifier_state& state = self->state;
   if (!a.looked_at) {
     ++state.count.unaudited;
@@ -170,13 +170,13 @@ void end_audit(verifier_pointer self, audit_under_way& a) {
     note_resumed(self, a.what);
   }
   flush(self);
-  --state.under_way;
+  --state.under_way.count;
   call_to_work(self);
 }
 
 /// From the tokens, with the whole model; else the stage, if it was reached, is known to have
 /// withheld what it stated.
-void look_from_tokens(verifier_pointer self, audit_under_way& a, const windows_of_stage& which,
+void look_from_tokens(verifier_pointer self, receipt_audit& a, const windows_of_stage& which,
                       bool reached) {
   const stage_records& stage = a.r->stages[which.stage];
   const compute::replay_bounds bounds{stage.signer.layers.last, which.windows.back() + 1};
@@ -200,7 +200,7 @@ void look_from_tokens(verifier_pointer self, audit_under_way& a, const windows_o
   }
 }
 
-void look_at_stage(verifier_pointer self, audit_under_way& a, const windows_of_stage& which,
+void look_at_stage(verifier_pointer self, receipt_audit& a, const windows_of_stage& which,
                    const known_inputs& inputs) {
   for (const std::uint32_t window : which.windows) {
     const compute::stage_window at{which.stage, window};
@@ -342,11 +342,11 @@ void begin_audit(verifier_pointer self, waiting_receipt next) {
   }
   ++self->state.count.receipts;
   compare_with_recent(self, next.bytes, *r);
-  const auto a = std::make_shared<audit_under_way>();
+  const auto a = std::make_shared<receipt_audit>();
   a->what = std::move(next);
   a->r = std::move(r);
   find_windows(self, *a);
-  ++self->state.under_way;
+  ++self->state.under_way.count;
   if (a->windows.empty()) {
     note(self, log_level::info, *a->r, "not audited: none of its stages' layers is here");
     a->looked_at = false;
@@ -366,12 +366,12 @@ void begin_answer(verifier_pointer self, waiting_question asked) {
   if (!at || !compute::stated_at(*r, asked.what.place)) {
     return;
   }
-  ++self->state.under_way;
+  ++self->state.under_way.count;
   charge_for(self, asked.from, 1);
   fetch_windows(self, r, {at->stage, {at->window}}, {asked.from},
                 [self, r, asked = std::move(asked)](const known_inputs& inputs) {
                   answer_from_inputs(self, asked, *r, inputs);
-                  --self->state.under_way;
+                  --self->state.under_way.count;
                   call_to_work(self);
                 });
 }

@@ -7,6 +7,7 @@
 #include "actors/audit/open_cases_actor.hpp"
 #include "actors/audit/receipt_audits_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
+#include "actors/audit/window_inputs_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/mutant.hpp"
 #include "verify/receipt_replay.hpp"
@@ -128,11 +129,18 @@ void publish(verifier_pointer self, const conviction& c, const std::optional<nod
 
 namespace {
 
+/// What is seen of a conviction from the tokens.
+enum class examined : std::uint8_t {
+  right,
+  by_inputs, ///< the guilty one's inputs are not what follows from the tokens: they alone can tell
+  by_word, ///< the model is not here as a whole: the inputs may tell, else two verifiers' words do
+};
+
 /// Never believed: who convicts must show it, and where the model is here it is computed again.
-result<void> examine(verifier_pointer self, const conviction& c) {
+result<examined> examine(verifier_pointer self, const conviction& c) {
   OVIR_TRY(compute::check_conviction(c));
   if (c.kind == conviction_kind::equivocation) {
-    return {};
+    return examined::right;
   }
   for (const audit_verdict& v : c.verdicts) {
     if (!is_verifier(self, v.verifier)) {
@@ -145,26 +153,58 @@ result<void> examine(verifier_pointer self, const conviction& c) {
   }
   OVIR_ASSIGN(const receipt r, decode_receipt(c.receipts.front()));
   const auto again = replay(self, r, compute::bounds_of(c.place));
-  if (!again) { // without the model two verifiers' words have to do
-    return again.error().code == errc::segment_missing ? result<void>{} : again.error();
+  if (!again) {
+    return again.error().code == errc::segment_missing ? result<examined>{examined::by_word}
+                                                       : again.error();
   }
   if (!compute::stands_alone(r, again->again, c.place)) {
-    return {}; // what its signer states of its inputs is not what follows from the tokens
+    return examined::by_inputs;
   }
   const auto faults = compute::first_faults(r, again->again);
   const bool same = std::any_of(faults.begin(), faults.end(), [&](const auto& f) {
     return f.signer == c.guilty && f.place == c.place && f.computed == c.computed;
   });
-  return same ? result<void>{}
+  return same ? result<examined>{examined::right}
               : fail(errc::invalid_argument, "computed again here, {} stated the truth",
                      short_name(c.guilty));
 }
 
+bool is_news(verifier_pointer self, const conviction& c) {
+  const auto known = self->state.convicted.find(c.guilty);
+  return known == self->state.convicted.end() ||
+         (known->second.admitted && known->second.about != accusation_digest(c));
+}
+
+/// With what the guilty one says that it was given. Where that is not to be had, a node that has
+/// the whole model does not believe what it cannot see.
+void take_by_inputs(verifier_pointer self, const node_id& from, const conviction& c,
+                    examined seen) {
+  if (self->state.under_way.convictions.size() >= limits::hearings_max ||
+      !self->state.under_way.convictions.insert(accusation_digest(c)).second) {
+    return; // it is told again
+  }
+  examine_by_inputs(self, c, [self, from, c, seen](const result<bool>& holds) {
+    self->state.under_way.convictions.erase(accusation_digest(c));
+    if (holds && !*holds) {
+      return blame(self, from,
+                   fmt::format("wants {} convicted, whose statement is right by its inputs",
+                               short_name(c.guilty)));
+    }
+    if (!holds && seen == examined::by_inputs) {
+      return say(self, log_level::warn,
+                 "that {} is convicted cannot be seen here, and is not taken: "
+                 "{}",
+                 short_name(c.guilty), holds.error().message);
+    }
+    if (is_news(self, c)) {
+      publish(self, c, from);
+    }
+  });
+}
+
 void take_conviction(verifier_pointer self, const node_id& from, const conviction& c) {
   verifier_state& state = self->state;
-  const auto known = state.convicted.find(c.guilty);
-  const bool is_known = known != state.convicted.end();
-  if (is_known && (!known->second.admitted || known->second.about == accusation_digest(c))) {
+  if (!is_news(self, c)) {
     return;
   }
   if (!state.environment.access->was_member(c.guilty)) {
@@ -172,16 +212,21 @@ void take_conviction(verifier_pointer self, const node_id& from, const convictio
         self, from,
         fmt::format("wants {} convicted, which was never a member here", short_name(c.guilty)));
   }
-  if (!is_known && state.convicted.size() >= limits::audit_convicted_max) {
+  if (!state.convicted.contains(c.guilty) &&
+      state.convicted.size() >= limits::audit_convicted_max) {
     return say(self, log_level::error, "{} convictions are remembered; that of {} is not taken",
                state.convicted.size(), short_name(c.guilty));
   }
-  if (const auto holds = examine(self, c); !holds) {
+  const auto seen = examine(self, c);
+  if (!seen) {
     return blame(self, from,
                  fmt::format("wants {} convicted, which does not hold: {}", short_name(c.guilty),
-                             holds.error().message));
+                             seen.error().message));
   }
-  publish(self, c, from);
+  if (*seen == examined::right) {
+    return publish(self, c, from);
+  }
+  take_by_inputs(self, from, c, *seen);
 }
 
 void convict(verifier_pointer self, const ledger::convict_signer& done) {

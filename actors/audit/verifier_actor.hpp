@@ -119,6 +119,19 @@ struct verifier_state {
     std::optional<node_id> asked;
     storage::env::time_point until;
   };
+  /// What inputs are fetched for, or computed with.
+  struct audits_under_way {
+    std::size_t count{0};         ///< receipts and questions, at most limits::audits_under_way_max
+    std::set<digest> convictions; ///< by accusation_digest, at most limits::hearings_max
+    std::size_t bytes{0};         ///< fetched for them, at most limits::audits_fetch_bytes_max
+  };
+  /// Models of which all weights of these layers were looked at.
+  struct checked_models {
+    using weights = std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>;
+    std::map<digest, weights> whole;
+    /// Ranges that lie on the disk, at most limits::audited_ranges_max.
+    std::map<std::tuple<digest, layer_index, layer_index>, weights> layers;
+  };
   /// A node that was told of what it is accused of.
   struct running_hearing {
     ledger::hearing mind;
@@ -136,8 +149,8 @@ struct verifier_state {
   std::optional<ledger::audit_book> book;
   members_view members;
   audit_queue waiting;
-  bool called{false};       ///< a `verifier_work` is under way
-  std::size_t under_way{0}; ///< receipts and questions whose inputs are fetched or computed with
+  bool called{false}; ///< a `verifier_work` is under way
+  audits_under_way under_way;
   audit_senders senders;
   std::map<ledger::audit_case_id, open_case> cases;
   std::set<digest> kept_open; ///< names of receipts on disk, for cases, hearings and `waiting`
@@ -147,11 +160,7 @@ struct verifier_state {
   std::uint64_t next_hearing{0};
   std::deque<std::pair<receipt_bytes, receipt>> recent; ///< to find equivocation
   std::size_t recent_bytes{0};
-  std::map<digest, std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
-      checked; ///< whole models, all of their weights looked at
-  std::map<std::tuple<digest, layer_index, layer_index>,
-           std::pair<model_catalog::entry, std::shared_ptr<const compute::model>>>
-      checked_layers; ///< likewise ranges that are on the disk, at most limits::audited_ranges_max
+  checked_models checked;
   std::map<node_id, conviction_view> convicted;
   std::vector<std::shared_ptr<const conviction>> for_ledger; ///< until somebody is there to tell
   /// Whom others were sent lately: who asks again at once gets nothing.

@@ -17,7 +17,7 @@ namespace ovir::actors {
 
 result<audited_model> whole_model(verifier_pointer self, const digest& id,
                                   compute::parallel_runner& runner) {
-  auto& known = self->state.checked;
+  auto& known = self->state.checked.whole;
   if (const auto found = known.find(id); found != known.end()) {
     return audited_model{found->second.first, found->second.second};
   }
@@ -213,7 +213,8 @@ void tell_ledger(verifier_pointer self) {
 void note_counts(const verifier_state& state) {
   if (state.environment.meter != nullptr) {
     state.environment.meter->audits({state.count.receipts, state.count.drawn,
-                                     state.count.mismatches, state.waiting.size() + state.under_way,
+                                     state.count.mismatches,
+                                     state.waiting.size() + state.under_way.count,
                                      state.convicted.size(), state.count.unaudited});
   }
 }

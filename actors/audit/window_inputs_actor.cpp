@@ -32,6 +32,7 @@ struct window_fetch {
   wanted_windows wanted; ///< and still missing
   std::vector<node_id> sources;
   std::function<void(known_inputs)> then;
+  std::size_t bytes{0}; ///< wanted in all
   known_inputs known{};
 };
 
@@ -60,6 +61,7 @@ void fetch_more(verifier_pointer self, const std::shared_ptr<window_fetch>& f) {
   const caf::actor exchange = around.exchange ? around.exchange() : caf::actor{};
   if (f->wanted.empty() || f->sources.empty() || !exchange) {
     f->known.reached = f->known.reached && exchange;
+    self->state.under_way.bytes -= f->bytes;
     return f->then(std::move(f->known));
   }
   fetch_inputs order{f->sources.front(), {}};
@@ -93,7 +95,7 @@ result<audited_model> model_with(verifier_pointer self, const digest& id, layer_
     return whole;
   }
   const std::tuple which{id, layers.first, layers.last};
-  auto& checked = self->state.checked_layers;
+  auto& checked = self->state.checked.layers;
   if (const auto known = checked.find(which); known != checked.end()) {
     return audited_model{known->second.first, known->second.second};
   }
@@ -125,14 +127,16 @@ void fetch_windows(verifier_pointer self, const std::shared_ptr<const receipt>& 
   f->wanted = wanted_of(*r, model->weights->config, which);
   f->sources = std::move(sources);
   f->then = std::move(then);
-  std::size_t bytes = 0;
   for (const auto& [name, one] : f->wanted) {
-    bytes += one.bytes;
+    f->bytes += one.bytes;
   }
-  if (bytes > limits::audit_fetch_bytes_max) {
-    f->sources.clear();
+  std::size_t& under_way = self->state.under_way.bytes;
+  if (f->bytes > limits::audit_fetch_bytes_max ||
+      under_way + f->bytes > limits::audits_fetch_bytes_max) {
     f->known.reached = false;
+    return f->then(std::move(f->known));
   }
+  under_way += f->bytes;
   fetch_more(self, f);
 }
 
@@ -159,6 +163,32 @@ result<replayed> replay_window(verifier_pointer self, const receipt& r,
   OVIR_ASSIGN(auto again, with.id == own.id ? compute_again(*model.weights)
                                             : compute_again(unpacked(*model.weights)));
   return replayed{std::move(again), {named(with.id), self->state.environment.software}};
+}
+
+void examine_by_inputs(verifier_pointer self, const conviction& c,
+                       std::function<void(result<bool>)> then) {
+  auto decoded = decode_receipt(c.receipts.front());
+  const auto at = decoded ? compute::window_of(*decoded, c.place) : std::nullopt;
+  if (!at) {
+    return then(fail(errc::invalid_argument, "the place in question is not in the receipt"));
+  }
+  const auto r = std::make_shared<const receipt>(std::move(*decoded));
+  std::vector<node_id> sources;
+  for (const audit_verdict& v : c.verdicts) {
+    sources.push_back(v.verifier);
+  }
+  sources.push_back(c.guilty);
+  sources.resize(std::min(sources.size(), limits::audit_sources_max));
+  fetch_windows(self, r, {at->stage, {at->window}}, std::move(sources),
+                [self, r, at = *at, place = c.place, computed = c.computed,
+                 then = std::move(then)](const known_inputs& inputs) {
+                  const auto again = replay_window(self, *r, at, inputs);
+                  if (!again) {
+                    return then(again.error());
+                  }
+                  const auto fault = compute::window_fault(*r, at, again->again);
+                  then(fault && fault->place == place && fault->computed == computed);
+                });
 }
 
 } // namespace ovir::actors

@@ -44,4 +44,9 @@ void fetch_windows(verifier_pointer self, const std::shared_ptr<const receipt>& 
                                              const known_inputs& inputs,
                                              std::span<const audit_kernels> taken = {});
 
+/// Whether a conviction by replay is right by the inputs that the guilty one itself named, as its
+/// verifiers have them; `not_found` and other errors: it cannot be told here.
+void examine_by_inputs(verifier_pointer self, const conviction& c,
+                       std::function<void(result<bool>)> then);
+
 } // namespace ovir::actors

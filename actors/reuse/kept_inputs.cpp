@@ -29,13 +29,10 @@ void kept_inputs::put(content_kind kind, const digest& name, std::vector<std::by
     return;
   }
   const auto shared = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
-  memory_.add(name, shared);
-  if (!disk) {
-    ++kept_;
-    return;
-  }
-  if (queue_bytes_ + shared->size() > limits::audit_inputs_queue_bytes_max) {
-    ++not_kept_;
+  const bool full = queue_bytes_ + shared->size() > limits::audit_inputs_queue_bytes_max;
+  if (!disk || full) {
+    memory_.add(name, shared);
+    ++(disk ? not_kept_ : kept_);
     return;
   }
   queue_bytes_ += shared->size();

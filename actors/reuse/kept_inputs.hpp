@@ -15,10 +15,10 @@
 
 namespace ovir::actors {
 
-/// Inputs of windows in memory and on their way to the disk: raw bytes by the digest that a
-/// statement names, which is the asker's to check. They have room of their own, so that they push
-/// out no blocks. They are evidence and depend on no belief: a conviction takes none of them.
-/// A value, for one thread at a time.
+/// Inputs of windows on their way to the disk, and in memory where there is none for them: raw
+/// bytes by the digest that a statement names, which is the asker's to check. They have room of
+/// their own, so that they push out no blocks. They are evidence and depend on no belief: a
+/// conviction takes none of them. A value, for one thread at a time.
 class kept_inputs {
 public:
   using bytes_pointer = storage::memory_tier::bytes_pointer;

@@ -41,6 +41,7 @@ inline constexpr std::size_t audits_under_way_max = 8;
 inline constexpr std::size_t audit_fetch_bytes_max = std::size_t{256} << 20U;
 inline constexpr std::size_t audited_ranges_max = 64; ///< of layers that it knows to be good
 inline constexpr std::size_t audit_sources_max = 8;   ///< asked for them, in turn
+inline constexpr std::size_t audits_fetch_bytes_max = 2 * audit_fetch_bytes_max; ///< at one time
 /// Until one has sent them, or gives up.
 inline constexpr std::chrono::seconds audit_fetch_wait{60};
 

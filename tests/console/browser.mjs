@@ -113,6 +113,9 @@ try {
   const alone = JSON.parse(execFileSync(ovir, ['run', '-p', 'Once upon a time', '-n', '200', '--no-cache', '--json'], { env: { ...process.env, OVIR_HOME: `${folder}/home` }, stdio: ['ignore', 'pipe', 'pipe'] }));
   assert.equal(told[1], alone.transcript);
   assert.equal(answer, `Once upon a time${alone.text}`);
+  await page.click('#verify');
+  await contains('answer-verdict', /^It holds:.*members of this cluster alone/);
+  assert.ok((await page.$$('#answer-stages tr')).length > 1);
   await judge('playground');
 
   // The same again: nobody computes what is kept.
@@ -120,6 +123,8 @@ try {
   await contains('answer-state', /^200 tokens in/);
   await until('cache hits are marked', () => page.evaluate(() => document.querySelectorAll('#answer .kept').length === 200));
   assert.equal(await text('answer'), answer);
+  await page.click('#verify');
+  await contains('answer-verdict', /^It holds:/);
 
   // The kill and its recovery as the cluster's view told them, and the node's return.
   await page.click('a[href="#cluster"]');

@@ -25,18 +25,6 @@ using plain_json = nlohmann::json;
 
 constexpr std::uint32_t dealt_layers = 8;
 
-/// The first of so many free ports in a row.
-std::uint16_t free_ports(std::uint32_t count) {
-  std::uint16_t first = free_port();
-  for (std::uint32_t i = 1; i < count; ++i) {
-    if (const std::uint16_t next = free_port(); next != first + i) {
-      first = next;
-      i = 0;
-    }
-  }
-  return first;
-}
-
 class many_nodes : public ::testing::Test {
 protected:
   void start(std::uint32_t count) {

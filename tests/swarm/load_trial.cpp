@@ -32,7 +32,7 @@ constexpr double factor_most = 16;
 constexpr nanoseconds start_time = 8s;
 constexpr double rate_first = 25; // requests a second
 constexpr nanoseconds rate_window = 4s;
-constexpr std::size_t rate_windows = 10; // before requests count
+constexpr std::size_t rate_windows = 25; // before requests count
 constexpr double busy_weight = 0.3;      // of the latest window
 constexpr double rate_power = 0.4;       // of how much busier nodes are to be
 

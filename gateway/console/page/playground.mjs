@@ -1,10 +1,11 @@
 // Asks for an answer and shows which path computed each of its tokens.
-import { byId, el, facts, say, show } from './dom.mjs';
+import { byId, el, facts, rows, say, show } from './dom.mjs';
+import { fetchReceipt, judge, stageRows } from './receipts.mjs';
 import { ask, eventsOf, look } from './source.mjs';
 import * as words from './words.mjs';
 
 const COLOURS = 6;
-let running = null; // {abort, request, tokens, paths}
+let running = null; // {abort, request, tokens, paths, transcript}
 
 /// The index of the path that computed token `i`; null: nobody has said yet.
 const pathOf = (paths, i) => {
@@ -56,13 +57,45 @@ const showEnd = async (transcript) => {
   byId('to-receipt').addEventListener('click', () => { byId('receipt-id').value = running.request; });
 };
 
+/// Those of the stages that this node holds for convicted.
+const convictedOf = async (found) => {
+  const { convictions } = await look('audits');
+  return found.stages.map((s) => s.node).filter((node) => convictions.some((c) => c.node === node));
+};
+
+/// Checks the answer's receipt in this browser, and that it is of this answer.
+const verify = async () => {
+  const { request, transcript } = running;
+  say('answer-verdict', 'checks');
+  show('answer-stages');
+  try {
+    const { text, kind, found } = judge(await fetchReceipt(request), request);
+    if (found && !found.fault && found.transcript !== transcript) {
+      say('answer-verdict', `The receipt is of another answer, whose transcript is ${found.transcript}.`, 'bad');
+      return;
+    }
+    say('answer-verdict', text, kind);
+    if (!found) { return; }
+    rows('answer-stages', stageRows(found));
+    const convicted = await convictedOf(found).catch(() => []);
+    if (convicted.length > 0) {
+      say('answer-verdict', `${text} But ${convicted.join(', ')} was convicted of stating what it did not compute.`, 'bad');
+    }
+  } catch (error) {
+    say('answer-verdict', `No receipt of this answer: ${error.message}`, 'warn');
+  }
+};
+
 const run = async () => {
   running = { abort: new AbortController(), request: '', tokens: [], paths: [], kept: false };
   const prompt = byId('prompt').value;
   show('answer', el('span', { class: 'asked' }, prompt));
   show('legend');
   show('answer-facts');
+  show('answer-stages');
+  say('answer-verdict', '');
   say('answer-state', 'asks');
+  byId('verify').disabled = true;
   byId('stop').disabled = false;
   byId('ask-button').disabled = true;
   const began = performance.now();
@@ -72,7 +105,7 @@ const run = async () => {
       method: 'POST', signal: running.abort.signal, headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify({
         model: byId('model').value, prompt, stream: true, max_tokens: byId('tokens').valueAsNumber,
-        temperature: byId('temperature').valueAsNumber, seed: byId('seed').valueAsNumber,
+        temperature: byId('temperature').valueAsNumber, seed: byId('seed').valueAsNumber, receipt: true,
       }),
     });
     running.request = response.headers.get('X-OVIR-Request');
@@ -93,6 +126,8 @@ const run = async () => {
         byId('answer').append(choice.text);
       }
     }
+    running.transcript = transcript;
+    byId('verify').disabled = false;
     await showEnd(transcript);
     say('answer-state', `${running.tokens.length} tokens in ${words.ms(performance.now() - began)}`, 'good');
   } catch (error) {
@@ -108,6 +143,7 @@ export const begin = () => {
     run();
   });
   byId('stop').addEventListener('click', () => running?.abort.abort());
+  byId('verify').addEventListener('click', verify);
 };
 
 export const connect = async () => {

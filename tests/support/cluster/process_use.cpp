@@ -129,4 +129,15 @@ std::uint16_t free_port() {
   throw std::runtime_error("no port of 127.0.0.1 is free");
 }
 
+std::uint16_t free_ports(std::uint32_t count) {
+  std::uint16_t first = free_port();
+  for (std::uint32_t i = 1; i < count; ++i) {
+    if (const std::uint16_t next = free_port(); next != first + i) {
+      first = next;
+      i = 0;
+    }
+  }
+  return first;
+}
+
 } // namespace ovir::test

@@ -32,5 +32,7 @@ void forget_peak(pid_t id);
 /// A port of 127.0.0.1 that nobody has, below those the system gives to outgoing connections: while
 /// a node is down, no connection takes its place by chance. Each call returns another.
 [[nodiscard]] std::uint16_t free_port();
+/// The first of so many free ports in a row.
+[[nodiscard]] std::uint16_t free_ports(std::uint32_t count);
 
 } // namespace ovir::test

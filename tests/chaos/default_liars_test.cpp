@@ -1,0 +1,134 @@
+// A cluster as `ovir init --nodes 5` makes it, with the shipped defaults, and one node in it that
+// lies in one way: plain requests over HTTP until it is convicted, on every node, and no other.
+#include "tests/support/cluster/child_process.hpp"
+#include "tests/support/cluster/cli.hpp"
+#include "tests/support/cluster/process_use.hpp"
+#include "tests/support/http_client.hpp"
+#include "tests/support/shared_files.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ovir::test {
+namespace {
+
+using plain_json = nlohmann::json;
+
+constexpr std::uint32_t nodes = 5;
+// Nodes with layers in the middle of the model, and with its last ones.
+constexpr std::size_t inner = 2;
+constexpr std::size_t outer = 3;
+/// At the default rate a liar escapes 66 lies with a chance below 0.001; of a node that is not
+/// known yet, more is looked at.
+constexpr int requests_max = 66;
+
+class default_liars : public ::testing::TestWithParam<const char*> {
+protected:
+  void SetUp() override {
+    const std::string model = folder_.path() / "m.gguf";
+    ASSERT_EQ(run_ovir({"model", "synth", model, "--layers", "8"}).exit_code, 0);
+    options_.environment["OVIR_OPERATOR"] = folder_.path() / "operator";
+    std::vector<std::string> order{"init", "--nodes",  std::to_string(nodes),   "-m",
+                                   model,  "--folder", folder_.path() / "nodes"};
+    for (const char* const place : {"--listen", "--shells", "--http"}) {
+      order.insert(order.end(), {place, fmt::format("127.0.0.1:{}", free_ports(nodes))});
+    }
+    made_ = ovir_json(order, options_)["nodes"];
+    for (std::size_t i = 0; i < nodes; ++i) {
+      child_options how = options_;
+      how.deadline = std::chrono::seconds{600};
+      how.dies_with_thread = true;
+      if (i == liar()) {
+        how.environment["OVIR_LIE"] = GetParam();
+        how.environment["OVIR_LIE_SEED"] = "3";
+        how.environment["OVIR_LIE_PPM"] = "1000000";
+      }
+      started_.push_back(std::make_unique<child_process>(
+          std::vector<std::string>{i == liar() ? OVIR_LIAR_PROGRAM : ovir_program(), "node", "-c",
+                                   made_[i]["config"]},
+          how));
+    }
+    for (std::size_t i = 0; i < nodes; ++i) {
+      wait_until_ready(port_of(i));
+    }
+  }
+
+  /// Of some ways only a last stage can make use.
+  static std::size_t liar() {
+    const std::string way = GetParam();
+    return way == "logits" || way == "choice" ? outer : inner;
+  }
+  [[nodiscard]] std::uint16_t port_of(std::size_t node) const {
+    const std::string address = made_[node]["http"];
+    return static_cast<std::uint16_t>(std::stoul(address.substr(address.rfind(':') + 1)));
+  }
+  /// Of a node that is stopped, or just now convicted, nothing.
+  [[nodiscard]] plain_json convictions(std::size_t node) const {
+    const child_result said =
+        run_ovir({"shell", "--connect", made_[node]["shells"], "-e", "audits", "--json"}, options_);
+    return said.exit_code == 0 ? plain_json::parse(said.out).at("convictions")
+                               : plain_json::array();
+  }
+  [[nodiscard]] bool all_know() const {
+    for (std::size_t i = 0; i < nodes; ++i) {
+      if (i != liar() && convictions(i).empty()) {
+        return false;
+      }
+    }
+    return true;
+  }
+  /// Whose layers are asked for first where the request comes in; the answer is not looked at.
+  void ask(std::size_t node, int number) const {
+    plain_json body{{"model", "m.gguf"},
+                    {"prompt", plain_json::array()},
+                    {"max_tokens", 40},
+                    {"speculate", false},
+                    {"temperature", 0}};
+    if (std::string{GetParam()} == "sampling") { // else the last stage chooses
+      body["repeat_penalty"] = 1.1;
+    }
+    for (int i = 0; i < 40; ++i) {
+      body["prompt"].push_back(3 + (number * 131 + i * 7) % 250);
+    }
+    (void)http_ask(port_of(node), "POST", "/v1/completions", body.dump());
+  }
+
+  temporary_folder folder_;
+  child_options options_;
+  plain_json made_;
+  std::vector<std::unique_ptr<child_process>> started_;
+};
+
+TEST_P(default_liars, are_convicted_on_every_node_and_no_other_is) {
+  int asked = 0;
+  while (asked < requests_max && convictions(0).empty()) {
+    ask(liar(), asked++);
+  }
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+  while (!all_know() && std::chrono::steady_clock::now() < until) {
+  }
+  for (std::size_t i = 0; i < nodes; ++i) {
+    if (i == liar()) {
+      continue;
+    }
+    const plain_json known = convictions(i);
+    ASSERT_EQ(known.size(), 1U) << known;
+    EXPECT_EQ(known[0]["node"], made_[liar()]["node"]) << known;
+  }
+  RecordProperty("requests", asked);
+}
+
+INSTANTIATE_TEST_SUITE_P(ways, default_liars,
+                         ::testing::Values("wrong_output", "scaled", "smaller_model", "quantised",
+                                           "skipped", "stale_kv", "swapped_positions", "logits",
+                                           "claimed", "equivocation", "kv", "choice", "sampling"),
+                         [](const auto& of) { return std::string{of.param}; });
+
+} // namespace
+} // namespace ovir::test
