@@ -248,7 +248,8 @@ void look_at_windows(verifier_pointer self, const audit_pointer& a) {
       end_audit(self, *a);
     }
   };
-  for (auto& [stage, which] : drawn) {
+  for (auto& entry : drawn) {
+    windows_of_stage& which = entry.second;
     std::sort(which.windows.begin(), which.windows.end());
     fetch_windows(self, a->r, which, sources_of(*a->r, which),
                   [self, a, which, ended](const known_inputs& inputs) {

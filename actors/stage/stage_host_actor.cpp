@@ -383,7 +383,8 @@ void tick(host_pointer self) {
 void retire_slots(host_pointer self) {
   host_state& state = self->state;
   for (auto slot = state.slots.begin(); slot != state.slots.end();) {
-    const auto& [name, s] = *slot;
+    const auto& name = slot->first;
+    const auto& s = slot->second;
     const bool used = std::any_of(state.core.sessions().begin(), state.core.sessions().end(),
                                   [&](const auto& entry) { return entry.second.slot == name; });
     if (used || !s.supervisor || !s.waiting.empty() ||
