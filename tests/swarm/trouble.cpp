@@ -122,6 +122,7 @@ void trouble::disturb_node(const fault& f) {
     return h.clock().drift(world_.now(), static_cast<std::int64_t>(f.amount) - drift_middle_ppm);
   case fault_kind::drain:
     if (h.is_up() && !h.is_frozen()) {
+      draining_[f.who] = h.life();
       h.run_here(h.life(), [&h] { h.node()->begin_drain(); });
       later(drains_for, [this, f, &h, life = h.life()] {
         if (h.life() == life) {
@@ -194,6 +195,10 @@ void trouble::mend() {
     h.kept().sync_fails = false;
     h.speed() = host_speed{};
     h.thaw();
+    if (const auto drains = draining_.find(who);
+        drains != draining_.end() && drains->second == h.life() && h.is_up()) {
+      h.crash(crash_kind::process); // it takes nothing new for the rest of its life
+    }
     start_(who);
   }
 }

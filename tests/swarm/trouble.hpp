@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -40,6 +41,7 @@ private:
   wires& wires_;
   hosts& hosts_;
   std::function<void(std::size_t)> start_;
+  std::map<std::size_t, std::uint64_t> draining_; ///< hosts, with the life that drains
   bool over_{false};
 };
 
