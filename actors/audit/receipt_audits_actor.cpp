@@ -124,8 +124,8 @@ void find_windows(verifier_pointer self, receipt_audit& a) {
     }
   }
   for (const compute::keyed_unit& u : compute::units_of(r)) {
-    if (a.stages.contains(u.unit.layer)) {
-      const auto at = compute::window_of(r, {audit_part::unit, u.unit.window, u.unit.layer, 0});
+    const auto at = compute::window_of(r, {audit_part::unit, u.unit.window, u.unit.layer, 0});
+    if (at && a.stages.contains(u.unit.layer)) {
       a.windows.push_back(
           {r.stages[at->stage].signer.node, u.unit.window, u.unit.layer, u.key, u.stated});
     }
@@ -158,7 +158,7 @@ void end_audit(verifier_pointer self, receipt_audit& a) {
     std::vector<ledger::stated_unit> valid = units_of_others(self, *a.r);
     std::erase_if(valid, [&](const ledger::stated_unit& u) {
       const auto at = compute::window_of(*a.r, {audit_part::unit, u.window, u.layer, 0});
-      return a.at_fault.contains(u.signer) ||
+      return !at || a.at_fault.contains(u.signer) ||
              !a.stages.contains(a.r->stages[at->stage].signer.layers.first);
     });
     state.book->settle(valid, unix_now(self));
