@@ -19,7 +19,8 @@ static_assert(std::endian::native == std::endian::little, "numbers are written i
 
 constexpr std::string_view line_prefix = "/ovir-swarm-";
 constexpr std::array<std::uint8_t, 4> line_magic{'O', 'V', 'S', '1'};
-constexpr std::size_t line_size = line_magic.size() + secret_key::seed_size + digest::size + 4;
+constexpr std::size_t line_size =
+    line_magic.size() + secret_key::seed_size + digest::size + node_id::size + 4;
 constexpr int line_alphabet = sodium_base64_VARIANT_URLSAFE_NO_PADDING;
 
 using packed_line = std::array<std::uint8_t, line_size>;
@@ -63,6 +64,7 @@ std::string to_text(const swarm_line& line) {
   auto* at = std::copy(line_magic.begin(), line_magic.end(), bytes.data());
   at = std::copy(line.key.seed().begin(), line.key.seed().end(), at);
   at = std::copy(line.model.bytes.begin(), line.model.bytes.end(), at);
+  at = std::copy(line.keeper.key.begin(), line.keeper.key.end(), at);
   std::memcpy(at, &line.context, sizeof line.context);
   std::string text;
   for (const std::string& member : line.members) {
@@ -93,8 +95,10 @@ result<swarm_line> swarm_line_from(std::string_view text) {
   swarm_line line{std::move(members),
                   secret_key::from_seed(std::as_bytes(all.subspan<line_magic.size(), 32>())),
                   {},
+                  {},
                   0};
   std::copy_n(all.begin() + line_magic.size() + 32, digest::size, line.model.bytes.begin());
+  std::copy_n(all.begin() + line_magic.size() + 64, node_id::size, line.keeper.key.begin());
   std::memcpy(&line.context, all.data() + line_size - sizeof line.context, sizeof line.context);
   ::sodium_memzero(bytes.data(), bytes.size());
   if (line.context == 0 || line.context > limits::context_max) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "messages/digest.hpp"
+#include "messages/node_id.hpp"
 #include "messages/result.hpp"
 #include "messages/signing.hpp"
 
@@ -14,8 +15,8 @@ namespace ovir {
 /// What a machine needs to become a node of a swarm: `ovir up --join LINE`. Who has the line is let
 /// in, as a worker, scheduler and verifier, and lets others in.
 ///
-///     LINE   = HOST:PORT ("," HOST:PORT)* "/ovir-swarm-" base64url, without padding, of 72 bytes:
-///     bytes  = "OVS1" seed[32] model[32] context:u32
+///     LINE   = HOST:PORT ("," HOST:PORT)* "/ovir-swarm-" base64url, without padding, of 104 bytes:
+///     bytes  = "OVS1" seed[32] model[32] keeper[32] context:u32
 ///
 /// Numbers are little-endian.
 struct swarm_line {
@@ -23,6 +24,7 @@ struct swarm_line {
       members;              ///< HOST:PORT, 1 to limits::seeds_max; their form is not checked
   secret_key key;           ///< signs what lets a node in
   digest model;             ///< by its manifest
+  node_id keeper;           ///< of the ledger; empty: nobody keeps one
   std::uint32_t context{0}; ///< positions promised to a request, at least 1
 };
 

@@ -165,6 +165,8 @@ void add_keeper(gateway::metric_list& to, const keeper_report& report) {
 void add_payments(gateway::metric_list& to, const payments_report& report) {
   to.counter("ovir_payments_unordered_total",
              "Requests to go on with that no scheduler had reserved for", number(report.unordered));
+  to.counter("ovir_payments_unentered_total", "Requests that ran and are not in the ledger",
+             number(report.unentered));
   to.gauge("ovir_payments_open_requests",
            "Requests of this node that are reserved for or settled for", number(report.requests));
   to.gauge("ovir_payments_head_entries", "Entries under the newest head that this node saw",

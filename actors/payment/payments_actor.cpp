@@ -539,8 +539,8 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
       [self](const describe_payments&) {
         const payments_state& now = self->state;
         const auto& head = now.signed_by_keeper.head;
-        return payments_report{now.requests.size(), head ? head->head.size : 0, now.refused,
-                               now.unordered};
+        return payments_report{now.requests.size(), head ? head->head.size : 0, now.count.refused,
+                               now.count.unordered, now.count.unentered};
       },
   };
 }

@@ -34,10 +34,11 @@ struct reserve_credit {
   std::uint64_t model_bytes{0}; ///< of its tensors: what a token costs
 };
 struct credit_reserved {
-  /// False where nobody pays because the keeper is away and the configuration allows it.
+  /// False where the ledger hears nothing of it: its keeper is away and the configuration allows
+  /// that, or nothing is charged and nobody signs.
   bool paid{false};
   /// What was reserved for: whoever is on it may be paid, by what the keeper knew. Empty of a
-  /// request that an earlier lead began.
+  /// request that an earlier lead began, and where nothing is charged.
   layer_places path;
 };
 /// From a shell that pays for itself: what `asked` would cost it now. Answered with a
@@ -109,6 +110,7 @@ struct payments_report {
   std::uint64_t head_entries{0}; ///< under the newest head of the keeper
   std::uint64_t refusals{0};     ///< by the keeper, of what is said for requests
   std::uint64_t unordered{0};    ///< requests to go on with that no scheduler reserved for
+  std::uint64_t unentered{0};    ///< requests that ran and are not in the ledger
 };
 struct payment_tick {};
 
@@ -149,6 +151,7 @@ struct payments_state {
     storage::env::time_point since;
     bool planning{false};
     bool by_client{false};                             ///< it signed the reservation
+    bool free{false};                                  ///< entered, not charged: nobody waits
     bool planned_anew{false};                          ///< after a refusal for want of admission
     std::vector<std::byte> reservation;                ///< entry; empty: not yet made
     std::map<node_id, ledger::reward_factors> factors; ///< of the planned nodes
@@ -208,8 +211,12 @@ struct payments_state {
   ledger_time time;
   std::uint64_t next_id{1};
   storage::env::time_point asked_account{};
-  std::uint64_t refused{0};             ///< commands for requests
-  std::uint64_t unordered{0};           ///< adopted requests for which no reservation exists
+  struct counts_of_requests {
+    std::uint64_t refused{0};   ///< commands for them
+    std::uint64_t unordered{0}; ///< adopted ones for which no reservation exists
+    std::uint64_t unentered{0}; ///< that ran and are not in the ledger
+  };
+  counts_of_requests count;
   std::deque<request_id> driven;        ///< by this node lately, oldest first
   std::set<node_id> linked_nodes;       ///< heads are passed on to them
   std::optional<log_follower> follower; ///< null: no copy is kept

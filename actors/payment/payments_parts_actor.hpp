@@ -38,6 +38,15 @@ void submit(payments_pointer self, payments_state::sent& s);
 [[nodiscard]] bool holds(payments_pointer self, const payments_state::sent& s,
                          const ledger::promise& p);
 
+// payments_free_actor.cpp
+
+/// Where nothing is charged, a request begins at once, with or without a keeper; one that is signed
+/// is entered behind the work. Precondition: the rules are known, and free.
+[[nodiscard]] caf::result<credit_reserved> begin_free(payments_pointer self, reserve_credit& asked);
+/// The ledger gets a reservation for the path that stated work first.
+void enter_free(payments_pointer self, request_id request, payments_state::paid& p,
+                const computing_path& path);
+
 // payments_quotes.cpp
 
 /// The best path of a request now, through nodes of which the keeper said what they may be: handed
@@ -69,6 +78,11 @@ void doubt_standing(payments_pointer self, const std::vector<ledger::path_stage>
 void load_reservations(payments_pointer self);
 [[nodiscard]] caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& asked);
 void take_stated(payments_pointer self, const work_stated& news);
+/// Keeps a reservation, and sends it.
+void send_reserved(payments_pointer self, request_id request, payments_state::paid& p,
+                   const ledger::reserve& r, const signature& proof);
+/// The core of a request, once its terms, its reservation and the rules are known.
+void make_core(payments_pointer self, payments_state::paid& p);
 void end_request(payments_pointer self, request_id request, std::uint64_t tokens);
 void lead_down(payments_pointer self, const caf::down_msg& message);
 void take_promise(payments_pointer self, request_id request, const ledger::promise& news);

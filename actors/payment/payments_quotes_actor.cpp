@@ -179,7 +179,9 @@ result<ledger::reserve> reservation_for(payments_pointer self, const reserve_cre
   r.payer = payer;
   r.scheduler = payer == me ? node_id{} : me;
   r.about = about_of(asked);
-  OVIR_ASSIGN(r.rate, ledger::model_rate(asked.model_bytes));
+  if (!ledger::is_free(state.rules)) {
+    OVIR_ASSIGN(r.rate, ledger::model_rate(asked.model_bytes));
+  }
   r.prompt = q.prompt.size() + q.drawn.size();
   r.completion_max = q.max_tokens - std::min<std::uint64_t>(q.max_tokens, q.drawn.size());
   // A little less than the most, for the keeper's clock may be behind.

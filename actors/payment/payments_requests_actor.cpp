@@ -42,11 +42,15 @@ result<void> keep_reservation(payments_pointer self, request_id request, const p
 }
 
 void forget(payments_pointer self, request_id request) {
-  if (const auto gone = self->state.environment.env->remove(file_of(self->state, request)); !gone) {
+  const auto found = self->state.requests.find(request);
+  const bool kept = !found->second.reservation.empty();
+  const auto gone =
+      kept ? self->state.environment.env->remove(file_of(self->state, request)) : result<void>{};
+  if (!gone) {
     self->state.environment.journal->say(log_level::warn, request, "a settled reservation: {}",
                                          gone.error().message);
   }
-  self->state.requests.erase(request);
+  self->state.requests.erase(found);
   self->state.driven.push_back(request);
   if (self->state.driven.size() > limits::payments_open_max) {
     self->state.driven.pop_front();
@@ -93,13 +97,28 @@ void load_reservations(payments_pointer self) {
   }
 }
 
+void make_core(payments_pointer self, paid& p) {
+  const payments_state& state = self->state;
+  if (p.core) {
+    return;
+  }
+  const auto r = reservation_in(p.reservation);
+  OVIR_CHECK(r.has_value());
+  const evidence_terms terms =
+      p.asked ? terms_of(facts_of(p.asked->request, p.asked->layers)) : evidence_terms{};
+  p.core.emplace(terms, *r, state.rules, p.factors);
+}
+
 namespace {
 
 // Reserving
 
 void refuse(payments_pointer self, request_id request, error why) {
   const auto found = self->state.requests.find(request);
-  self->state.environment.journal->say(log_level::warn, request, "not paid for: {}", why.message);
+  self->state.environment.journal->say(log_level::warn, request, "{}: {}",
+                                       found->second.free ? "not entered" : "not paid for",
+                                       why.message);
+  self->state.count.unentered += found->second.free ? 1 : 0;
   if (found->second.answer.pending()) {
     found->second.answer.deliver(to_caf(why));
   }
@@ -115,6 +134,8 @@ void send_reservation(payments_pointer self, request_id request, paid& p) {
   submit(self, *p.under_way);
 }
 
+} // namespace
+
 void send_reserved(payments_pointer self, request_id request, paid& p, const ledger::reserve& r,
                    const signature& proof) {
   p.reservation = entry_of(r, proof);
@@ -123,6 +144,8 @@ void send_reserved(payments_pointer self, request_id request, paid& p, const led
   }
   send_reservation(self, request, p);
 }
+
+namespace {
 
 void take_plan(payments_pointer self, request_id request, const path_description& planned) {
   payments_state& state = self->state;
@@ -156,19 +179,6 @@ void ask_for_plan(payments_pointer self, request_id request, paid& p) {
   }
 }
 
-/// The core of a request, once its terms, its reservation and the rules are known.
-void make_core(payments_pointer self, paid& p) {
-  const payments_state& state = self->state;
-  if (p.core) {
-    return;
-  }
-  const auto r = reservation_in(p.reservation);
-  OVIR_CHECK(r.has_value());
-  const evidence_terms terms =
-      p.asked ? terms_of(facts_of(p.asked->request, p.asked->layers)) : evidence_terms{};
-  p.core.emplace(terms, *r, state.rules, p.factors);
-}
-
 void grant(payments_pointer self, paid& p) {
   make_core(self, p);
   if (p.answer.pending()) {
@@ -194,7 +204,7 @@ void take_doubted(payments_pointer self, request_id request, paid& p,
   p.doubted = false;
   const auto& drives = state.environment.drives;
   if (!news.known || !news.open || !drives || !drives(news.scheduler)) {
-    ++state.unordered;
+    ++state.count.unordered;
     return refuse(self, request,
                   fail(errc::busy,
                        "another node asks to go on with it, and no scheduler reserved for it; try "
@@ -220,6 +230,9 @@ void reserve_signed(payments_pointer self, request_id request, paid& p) {
 caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& asked) {
   payments_state& state = self->state;
   const request_id id = asked.request.id;
+  if (state.ledger && ledger::is_free(state.rules) && asked.request.payment == nullptr) {
+    return begin_free(self, asked);
+  }
   const auto known = state.requests.find(id);
   if (known != state.requests.end()) { // an earlier lead of this node began it
     paid& p = known->second;
@@ -244,6 +257,7 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
   }
   if (!ready(state)) {
     if (state.environment.serves_unpaid && !state.signed_by_keeper.contradicts) {
+      ++state.count.unentered;
       return credit_reserved{};
     }
     if (!state.ledger && !state.signed_by_keeper.contradicts) { // since this node began
@@ -358,7 +372,11 @@ void advance(payments_pointer self, request_id request) {
 
 void take_stated(payments_pointer self, const work_stated& news) {
   payments_state& state = self->state;
-  const auto found = state.requests.find(news.request);
+  auto found = state.requests.find(news.request);
+  if (found != state.requests.end() && found->second.free && found->second.reservation.empty()) {
+    enter_free(self, news.request, found->second, news.path);
+    found = state.requests.find(news.request);
+  }
   if (found == state.requests.end() || !found->second.core) {
     return;
   }
@@ -376,6 +394,9 @@ void end_request(payments_pointer self, request_id request, std::uint64_t tokens
     return;
   }
   paid& p = found->second;
+  if (p.reservation.empty() && p.free) {
+    return forget(self, request); // nothing was computed
+  }
   make_core(self, p);
   if (p.core && !p.core->ended()) {
     // Of what was asked for as a prompt, an earlier lead may have drawn a part.
@@ -422,12 +443,15 @@ void take_promise(payments_pointer self, request_id request, const ledger::promi
 void take_refusal(payments_pointer self, request_id request, const error& why) {
   payments_state& state = self->state;
   paid& p = state.requests.at(request);
-  ++state.refused;
+  ++state.count.refused;
   const auto refused = std::exchange(p.under_way, std::nullopt);
   if (!p.reserved) {
     ask_for_account(self); // its nonce, or who is convicted, may be why
     const auto r = reservation_in(p.reservation);
-    if (why.code == errc::busy && r && p.asked && !p.by_client &&
+    if (why.code == errc::busy && p.free && ++p.refusals < refusals_max) {
+      return; // the next tick sends it again
+    }
+    if (why.code == errc::busy && r && p.asked && !p.by_client && !p.free &&
         !std::exchange(p.planned_anew, true)) {
       doubt_standing(self, r->stages); // a newcomer may have got its last window meanwhile
       p.reservation.clear();

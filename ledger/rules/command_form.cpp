@@ -153,7 +153,9 @@ struct form {
     return {};
   }
   result<void> operator()(const compensate& x) const {
-    OVIR_TRY(check_amount(x.amount));
+    if (x.amount != 0) { // 0 notes the audit, where nothing is charged
+      OVIR_TRY(check_amount(x.amount));
+    }
     if (x.receipt == digest{}) {
       return refuse("a fee is for one audit; name the digest of the receipt that was audited");
     }

@@ -40,6 +40,17 @@ micro_credits stake_lost(const deterrence_terms& t) {
   return mul_ppm_down(t.stake, ppm_one - t.finder_ppm);
 }
 
+/// Who is paid nothing saves nothing by a cheat: no amount has a meaning.
+result<void> check_free(const deterrence_terms& t) {
+  const bool moves = t.unit_fee != 0 || t.saved != 0 || t.stake != 0 || t.audit_fee != 0 ||
+                     t.audit_cost != 0 || t.auditor_stake != 0;
+  return t.mode == trust_mode::free && moves
+             ? fail(errc::invalid_argument,
+                    "mode is free, and nothing is paid; set unit_fee, saved, stake, audit_fee, "
+                    "audit_cost and auditor_stake to 0, or the mode to bonded or zero-bond")
+             : result<void>{};
+}
+
 result<void> check_ranges(const deterrence_terms& t) {
   struct ratio {
     std::string_view name;
@@ -71,13 +82,17 @@ result<void> check_ranges(const deterrence_terms& t) {
     return fail(errc::invalid_argument, "auditors is {}; it must be 1 to {}", t.auditors,
                 auditors_max);
   }
+  if (t.mode < trust_mode::bonded || t.mode > trust_mode::free) {
+    return fail(errc::invalid_argument, "mode is {}; there are bonded, zero-bond and free",
+                static_cast<unsigned>(t.mode));
+  }
   if (t.mode == trust_mode::zero_bond && (t.stake != 0 || t.auditor_stake != 0)) {
     return fail(errc::invalid_argument,
                 "mode is zero-bond, but stake is {} and auditor_stake {}; set both to 0, or the "
                 "mode to bonded",
                 t.stake, t.auditor_stake);
   }
-  return {};
+  return check_free(t);
 }
 
 /// How the left side reaches the right one, one number at a time.
@@ -156,7 +171,12 @@ deterrence_finding auditor(const deterrence_terms& t) {
 } // namespace
 
 std::string_view to_string(trust_mode mode) noexcept {
-  return mode == trust_mode::bonded ? "bonded" : "zero-bond";
+  switch (mode) {
+  case trust_mode::bonded: return "bonded";
+  case trust_mode::zero_bond: return "zero-bond";
+  case trust_mode::free: return "free";
+  }
+  return "?";
 }
 
 std::uint64_t detection_ppm(const deterrence_terms& t) {

@@ -14,8 +14,9 @@
 namespace ovir::ledger {
 
 enum class trust_mode : std::uint8_t {
-  bonded = 1,   ///< ODSI: stake, slashing, a low audit rate
-  zero_bond = 2 ///< OGONG: no stake; withheld fee, ejection, a high audit rate
+  bonded = 1,    ///< ODSI: stake, slashing, a low audit rate
+  zero_bond = 2, ///< OGONG: no stake; withheld fee, ejection, a high audit rate
+  free = 3       ///< requests are entered and audited, and nothing is charged or paid
 };
 
 [[nodiscard]] std::string_view to_string(trust_mode mode) noexcept;

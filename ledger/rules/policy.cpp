@@ -44,6 +44,16 @@ result<void> check_ranges(const policy& p) {
   return examined ? result<void>{} : examined.error();
 }
 
+policy free_policy() {
+  policy p;
+  p.actions_per_minute_max = limits::free_actions_per_minute;
+  p.admission_stake = 0;
+  p.deterrence.mode = trust_mode::free;
+  p.deterrence.audit_rate_ppm = limits::free_audit_rate_ppm;
+  p.deterrence.planted_ppm = limits::free_planted_ppm;
+  return p;
+}
+
 deterrence_terms terms_of(const policy& p) {
   deterrence_terms t = p.deterrence;
   t.finder_ppm = p.finder_ppm;

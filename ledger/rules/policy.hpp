@@ -30,6 +30,12 @@ struct policy {
   deterrence_terms deterrence;
 };
 
+/// Of a swarm whose owner set no prices: requests are entered and audited, and cost nothing.
+[[nodiscard]] policy free_policy();
+[[nodiscard]] inline bool is_free(const policy& p) noexcept {
+  return p.deterrence.mode == trust_mode::free;
+}
+
 /// The terms of the inequalities, the finder's fee of the rules included.
 [[nodiscard]] deterrence_terms terms_of(const policy& p);
 

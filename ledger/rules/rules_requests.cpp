@@ -28,6 +28,10 @@ result<void> run(books& b, const reserve& x) {
                 "the reservation ends at {}; it is {}, and it may last {} seconds at most",
                 x.expires, b.now, rules.reservation_s_max);
   }
+  if ((x.rate == 0) != is_free(rules)) {
+    return fail(errc::invalid_argument, "the model's rate is {}; where the policy is {} it is {}",
+                x.rate, to_string(rules.deterrence.mode), is_free(rules) ? "0" : "at least 1");
+  }
   std::vector<priced_stage> priced;
   for (const path_stage& s : x.stages) {
     priced.push_back({s.layers, s.ask_ppm});
@@ -43,7 +47,7 @@ result<void> run(books& b, const reserve& x) {
                 "fewer tokens",
                 short_name(x.payer), has, quote);
   }
-  if (payer->open_requests >= limits::ledger_open_requests_max) {
+  if (payer != nullptr && payer->open_requests >= limits::ledger_open_requests_max) {
     return fail(errc::busy, "{} has {} requests open, as many as it may; wait for one to end",
                 short_name(x.payer), payer->open_requests);
   }

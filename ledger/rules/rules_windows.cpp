@@ -126,6 +126,9 @@ result<void> check_audited(const books& b, const compensate& x, const request_re
     return fail(errc::invalid_argument, "{} took part in this window and audits another's alone",
                 short_name(x.to));
   }
+  if (x.amount == 0 && !is_free(b.origin.rules)) {
+    return fail(errc::invalid_argument, "a fee of nothing pays for no audit");
+  }
   const micro_credits most = b.origin.rules.deterrence.audit_fee;
   if (x.amount > most) {
     return fail(errc::invalid_argument, "an audit pays {} micro-credits at most, not {}", most,

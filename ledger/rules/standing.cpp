@@ -44,8 +44,8 @@ result<void> check_admission(const node_id& node, const account* a, const policy
     return fail(errc::invalid_argument, "{} was convicted and takes part no more; plan without it",
                 short_name(node));
   }
-  const bool known =
-      a->valid_units > 0 || (a->firm_stake() > 0 && a->firm_stake() >= rules.admission_stake);
+  const bool known = is_free(rules) || a->valid_units > 0 ||
+                     (a->firm_stake() > 0 && a->firm_stake() >= rules.admission_stake);
   if (!known && a->pending_windows >= rules.newcomer_units) {
     return fail(errc::busy,
                 "{} has neither stake nor history and {} windows pending, as many as it may; wait "

@@ -23,8 +23,9 @@ namespace ovir::ledger {
 [[nodiscard]] micro_credits influence(const account& a, std::uint64_t now, const policy& rules);
 
 /// Whether a node may be planned into a path. `a` is null for a node that is not known yet: it may
-/// earn, in at most `newcomer_units` pending windows at a time, until it has stake or history.
-/// `invalid_argument` when it was convicted, `busy` when it has to wait for its first audits.
+/// earn, in at most `newcomer_units` pending windows at a time, until it has stake or history;
+/// where nothing is paid, nothing bounds it. `invalid_argument` when it was convicted, `busy` when
+/// it has to wait for its first audits.
 [[nodiscard]] result<void> check_admission(const node_id& node, const account* a,
                                            const policy& rules);
 

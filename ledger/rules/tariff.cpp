@@ -38,8 +38,8 @@ result<micro_credits> path_rate(micro_credits rate, std::span<const priced_stage
     return fail(errc::invalid_argument, "a path has 1 to {} stages, this one {}",
                 limits::ledger_participants_max, stages.size());
   }
-  if (rate == 0 || rate > limits::ledger_rate_max) {
-    return fail(errc::invalid_argument, "the model's rate is {}; it must be 1 to {}", rate,
+  if (rate > limits::ledger_rate_max) {
+    return fail(errc::invalid_argument, "the model's rate is {}; it is at most {}", rate,
                 limits::ledger_rate_max);
   }
   // At most 2^6 stages * 2^16 layers * 2^30: the sum fits 64 bits, the product with a rate 128.

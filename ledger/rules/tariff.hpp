@@ -21,7 +21,7 @@ struct priced_stage {
   std::uint64_t ask_ppm{0}; ///< of the model's rate, 1 to limits::ledger_ask_ppm_max
 };
 
-/// ceil(rate * sum(layers * ask) / sum(layers) / 10^6), at least 1. `invalid_argument` for a path
+/// ceil(rate * sum(layers * ask) / sum(layers) / 10^6), 0 of 0. `invalid_argument` for a path
 /// without stages or a number outside its range, `over_limit` beyond `limits::ledger_rate_max`.
 [[nodiscard]] result<micro_credits> path_rate(micro_credits rate,
                                               std::span<const priced_stage> stages);

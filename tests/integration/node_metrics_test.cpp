@@ -67,7 +67,8 @@ const names of_ledgers{"ovir_audit_receipts_total",   "ovir_audit_units_total",
                        "ovir_payments_head_entries",  "ovir_payments_refusals_total"};
 /// What no honest cluster moves: tests/hostile/hole_10 moves the counter, and a gauge of clocks
 /// that agree stays at 0.
-const names of_attacks{"ovir_ledger_clock_ahead_seconds", "ovir_payments_unordered_total"};
+const names of_attacks{"ovir_ledger_clock_ahead_seconds", "ovir_payments_unordered_total",
+                       "ovir_payments_unentered_total"};
 
 /// Reads the pages of a cluster's nodes, and remembers what moved since the first time.
 class watch {

@@ -256,7 +256,9 @@ int main(int argc, char** argv) {
                "The only fault ends a scheduler; its clients wait before they ask again");
   app.add_flag("--placed", s.how.placed,
                "Workers hold what placers order, and have room for a part of the model");
-  app.add_flag("--no-ledger", s.no_ledger, "There is no ledger; requests are free");
+  app.add_flag("--no-ledger", s.no_ledger, "There is no ledger");
+  app.add_flag("--free", s.how.free,
+               "The ledger charges nothing, as in every fourth run in any case");
   app.add_flag("--no-audits", s.no_audits, "No node signs or audits");
   add_other_kinds(app, s);
   app.add_option("--history", s.history, "File for what clients asked and were told");

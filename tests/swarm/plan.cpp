@@ -105,6 +105,7 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
   plan p;
   p.seed = seed;
   p.how = how;
+  p.how.free = how.free || (how.ledger && !how.fork && seed % 4 == 3);
   chance draws = chance{seed}.split(0xfa17);
   if (how.takeover) {
     p.faults.push_back(draw_takeover(draws, how));
@@ -151,10 +152,11 @@ std::string to_text(const plan& all) {
   std::string out = fmt::format(
       "seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\nledger {:d}\naudits {:d}\n"
       "liars {}\nhostile {}\nreuse {:d}\ncalm {:d}\ntakeover {:d}\nfork {:d}\naimed "
-      "{:d}\nplaced {:d}\nnewcomers {}\n",
+      "{:d}\nplaced {:d}\nnewcomers {}\nfree {:d}\n",
       all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
       all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.reuse, all.how.calm,
-      all.how.takeover, all.how.fork, all.how.aimed, all.how.placed, all.how.newcomers);
+      all.how.takeover, all.how.fork, all.how.aimed, all.how.placed, all.how.newcomers,
+      all.how.free);
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -177,7 +179,7 @@ bool read_intensity(const std::string& key, std::istringstream& words, intensity
   const std::map<std::string_view, bool*> flags{
       {"ledger", &how.ledger},     {"audits", &how.audits}, {"fork", &how.fork},
       {"reuse", &how.reuse},       {"calm", &how.calm},     {"aimed", &how.aimed},
-      {"takeover", &how.takeover}, {"placed", &how.placed}};
+      {"takeover", &how.takeover}, {"placed", &how.placed}, {"free", &how.free}};
   if (const auto count = counts.find(key); count != counts.end()) {
     words >> *count->second;
     return true;

@@ -70,7 +70,8 @@ struct intensity {
   std::size_t requests{20};
   std::size_t faults{12};
   nanoseconds length{std::chrono::seconds{20}}; ///< in which all of it begins
-  bool ledger{true};                            ///< the last node keeps one, and requests are paid
+  bool ledger{true};                            ///< the last node keeps one
+  bool free{false};                             ///< whose policy charges nothing
   bool audits{true};                            ///< nodes sign; two verifiers audit
   std::size_t hostile{0};                       ///< 1: a member that repeats and spoils messages
   std::size_t liars{0};                         ///< that many of the workers lie about results

@@ -48,10 +48,13 @@ role_set roles_of(std::size_t number, const intensity& how) {
   return roles;
 }
 
-/// As config/ledger.toml, but that earnings are released soon.
-ledger::policy rules() {
-  ledger::policy p;
+/// As config/ledger.toml, or free, but that earnings are released soon.
+ledger::policy rules(bool free) {
+  ledger::policy p = free ? ledger::free_policy() : ledger::policy{};
   p.audit_window_s = 60;
+  if (free) {
+    return p;
+  }
   p.newcomer_units = 100'000;
   p.actions_per_minute_max = 100'000;
   p.deterrence.audit_rate_ppm = 150'000;
@@ -80,7 +83,7 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
   o.audit_every_request = how.audits;
   o.audit_least_rate_ppm = how.liars > 0 ? 1'000'000 : 500'000;
   if (o.roles.has(role::ledger)) {
-    o.ledger.rules = rules();
+    o.ledger.rules = rules(how.free);
   }
   o.threads = 1;
   o.memory_bytes = std::uint64_t{256} << 20U;
@@ -203,8 +206,8 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   if (hostile_) {
     setting.options.access.push_back({hostile_->id(), hostile_roles()});
   }
-  // What is paid for is signed, and what is signed is not reused: one gateway serves without.
-  const bool unpaid = plan_.how.reuse && number == 1;
+  // Where requests are paid for, one gateway serves without.
+  const bool unpaid = plan_.how.reuse && number == 1 && !plan_.how.free;
   if (plan_.how.ledger && number != keeper() && !unpaid) {
     setting.options.ledger.keeper = ids[keeper()];
     setting.options.ledger.serves_unpaid = true;

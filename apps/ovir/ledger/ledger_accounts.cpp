@@ -39,11 +39,15 @@ result<secret_key> key_from(surroundings& around, const std::string& given) {
 
 result<exit_code> create(const account_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
-  OVIR_ASSIGN(const std::string text,
-              around.environment.read(given.policy, limits::config_file_bytes_max));
-  OVIR_ASSIGN(const secret_key keeper, key_from(around, given.keeper));
   ledger::genesis rules;
-  OVIR_ASSIGN(rules.rules, parse_ledger_policy(given.policy, text));
+  if (given.policy == free_policy_name) {
+    rules.rules = ledger::free_policy();
+  } else {
+    OVIR_ASSIGN(const std::string text,
+                around.environment.read(given.policy, limits::config_file_bytes_max));
+    OVIR_ASSIGN(rules.rules, parse_ledger_policy(given.policy, text));
+  }
+  OVIR_ASSIGN(const secret_key keeper, key_from(around, given.keeper));
   for (const std::string& name : given.mint_keys) {
     OVIR_ASSIGN(const node_id key, node_id_from_hex(name));
     rules.mint_keys.push_back(key);

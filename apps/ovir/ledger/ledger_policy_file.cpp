@@ -48,13 +48,17 @@ public:
     OVIR_ASSIGN(const toml::table root, in_.parse(text));
     OVIR_TRY(in_.known_keys(root, "the file", file_keys));
     OVIR_ASSIGN(const std::string mode, in_.text(root, "mode", word));
-    if (mode != "bonded" && mode != "zero-bond") {
-      return in_.refuse(root.get("mode")->source(), "'mode' is {}; it is bonded or zero-bond",
+    ledger::policy p;
+    if (mode == to_string(ledger::trust_mode::free)) {
+      p = ledger::free_policy();
+    } else if (mode == to_string(ledger::trust_mode::zero_bond)) {
+      p.deterrence.mode = ledger::trust_mode::zero_bond;
+    } else if (mode == to_string(ledger::trust_mode::bonded)) {
+      p.deterrence.mode = ledger::trust_mode::bonded;
+    } else {
+      return in_.refuse(root.get("mode")->source(), "'mode' is {}; it is bonded, zero-bond or free",
                         mode);
     }
-    ledger::policy p;
-    p.deterrence.mode =
-        mode == "bonded" ? ledger::trust_mode::bonded : ledger::trust_mode::zero_bond;
     OVIR_TRY(read_rules(root, p));
     OVIR_TRY(read_deterrence(root, p.deterrence));
     if (const auto checked = ledger::check_ranges(p); !checked) {
@@ -104,6 +108,9 @@ private:
 
   result<void> read_deterrence(const toml::table& root, ledger::deterrence_terms& t) const {
     OVIR_ASSIGN(const toml::table* const table, in_.section(root, "deterrence"));
+    if (table == nullptr && t.mode == ledger::trust_mode::free) {
+      return {};
+    }
     if (table == nullptr) {
       return in_.refuse(root.source(),
                         "there is no [deterrence]; without its numbers nobody can tell whether "

@@ -3,6 +3,8 @@
 #include "apps/ovir/base/node_address.hpp"
 #include "apps/ovir/base/package_commands.hpp"
 #include "apps/ovir/node/free_port.hpp"
+#include "apps/ovir/node/ledger_part.hpp"
+#include "apps/ovir/node/local_places.hpp"
 #include "apps/ovir/node/node_config.hpp"
 #include "apps/ovir/node/toml_text.hpp"
 #include "apps/state_folder.hpp"
@@ -11,11 +13,7 @@
 #include "messages/signing.hpp"
 
 #include <array>
-#include <charconv>
-#include <compare>
 #include <filesystem>
-#include <limits>
-#include <set>
 #include <span>
 #include <vector>
 
@@ -35,6 +33,7 @@ struct init_options {
   std::string shells{"127.0.0.1:7310"};
   std::string listen; ///< empty: a node alone
   std::vector<std::string> join;
+  node_id keeper;         ///< of the cluster's ledger; empty: this node, where it joins nobody
   std::string admin_key;  ///< secret, of who operates the node; empty: the operator's folder's
   std::string admin;      ///< instead of a secret: the public key, or "none"
   std::string token;      ///< instead of a secret: leave that it signed elsewhere
@@ -44,15 +43,6 @@ struct init_options {
   bool no_http{false}; ///< of several nodes: --http was given, and empty
   bool as_json{false};
 };
-
-// Where the first of several nodes is reached, unless there are so many that a later one would be
-// reached at the same port.
-constexpr std::uint32_t first_listen = 7301;
-constexpr std::uint32_t first_shells = 7311;
-constexpr std::uint32_t first_http = 7381;
-/// Where a node alone is reached, such as the package's service: both may run.
-constexpr std::array<std::uint32_t, 3> ports_of_one{7300, 7310, 7380};
-constexpr std::string_view this_machine = "127.0.0.1";
 
 /// As long as a token may live: it is shown once to each node that does not know this one yet.
 constexpr std::chrono::seconds leave = limits::token_lifetime_max;
@@ -102,6 +92,10 @@ constexpr std::string_view no_operator = "none";
 role_set roles_of_node() { return role_set{}.add(role::worker).add(role::scheduler); }
 /// ... and a member of a cluster, as far as its token lets it: who computes audits others, too.
 role_set roles_of_member() { return roles_of_node().add(role::verifier); }
+/// Where no other is named, the first member of a cluster keeps the ledger.
+bool keeps_ledger(const init_options& given) {
+  return !given.listen.empty() && given.join.empty() && given.keeper.empty() && given.token.empty();
+}
 
 result<node_operator> operator_of_token(const std::string& text, const node_id& node,
                                         surroundings& around) {
@@ -146,6 +140,9 @@ result<node_operator> operator_of(const init_options& how, const node_id& node,
     around.environment.random(nonce);
     const auto end = around.environment.unix_seconds() + static_cast<std::uint64_t>(leave.count());
     found.roles = roles_of_member();
+    if (keeps_ledger(how)) {
+      found.roles.add(role::ledger);
+    }
     found.leave = to_text(issue_token(admin.key, node, found.roles, end, nonce));
   }
   return found;
@@ -172,14 +169,14 @@ std::string joining_part(const init_options& given, const node_operator& who) {
 
 std::string roles_text(role_set roles) {
   std::string out;
-  for (const role one : {role::worker, role::scheduler, role::verifier}) {
+  for (const role one : {role::worker, role::scheduler, role::verifier, role::ledger}) {
     out += roles.has(one) ? (out.empty() ? "" : ", ") + toml_text(to_string(role_set{}.add(one)))
                           : std::string{};
   }
   return out;
 }
 
-std::string config_text(const init_options& given, const std::string& state,
+std::string config_text(const init_options& given, const std::string& state, const node_id& node,
                         const node_operator& who) {
   std::string out = fmt::format(
       "# Made by `ovir init`. Every key there is, with unit, default and bound: all.toml "
@@ -188,7 +185,10 @@ std::string config_text(const init_options& given, const std::string& state,
       "roles = [{}]\n# The node's key, its requests and what it "
       "keeps for reuse.\nstate = {}\n# Where `ovir shell` connects.\nadmin_listen = {}\n",
       toml_text(given.name), toml_text(given.cluster),
-      roles_text(who.roles.has(role::verifier) ? roles_of_member() : roles_of_node()),
+      roles_text(
+          who.roles.has(role::verifier)
+              ? (keeps_ledger(given) ? roles_of_member().add(role::ledger) : roles_of_member())
+              : roles_of_node()),
       toml_text(state), toml_text(given.shells));
   if (!given.listen.empty()) {
     out += joining_part(given, who);
@@ -215,7 +215,7 @@ std::string config_text(const init_options& given, const std::string& state,
                        "[gateway]\nlisten = {}\n",
                        toml_text(given.http));
   }
-  return out;
+  return out + ledger_part(keeps_ledger(given) ? node : given.keeper, node);
 }
 
 result<std::string> absolute(const std::string& path) {
@@ -290,7 +290,8 @@ result<made_node> make_node(const init_options& given, surroundings& around) {
   OVIR_ASSIGN(node_operator who, operator_of(how, node.key.id(), around));
   // A configuration beside its state may be moved and restored together with it.
   const bool beside = fs::path{how.config}.parent_path() == fs::path{how.folder};
-  const std::string text = config_text(how, beside ? std::string{"."} : how.folder, who);
+  const std::string text =
+      config_text(how, beside ? std::string{"."} : how.folder, node.key.id(), who);
   // Whatever was given, what is written must be what a node starts with.
   OVIR_TRY(parse_node_config(how.config, text));
   OVIR_ASSIGN(const bool fresh,
@@ -329,84 +330,6 @@ std::string ways_in(const made_node& made) {
                      key.empty() ? "   (where the operator's key is)" : "");
 }
 
-/// HOST:PORT, taken apart.
-struct host_port {
-  std::string host;
-  std::uint32_t port{0};
-
-  friend auto operator<=>(const host_port&, const host_port&) = default;
-};
-
-std::string text_of(const host_port& place) { return fmt::format("{}:{}", place.host, place.port); }
-
-/// As many places as there are nodes, each one port further; where they were not asked for, those
-/// in `taken` are passed over. All of them are taken then.
-result<std::vector<std::string>> places_for(std::string_view option, host_port first, bool asked,
-                                            std::uint32_t nodes, std::set<host_port>& taken) {
-  std::vector<std::string> places;
-  for (; places.size() < nodes; ++first.port) {
-    if (first.port > std::numeric_limits<std::uint16_t>::max()) {
-      return fail(errc::invalid_argument,
-                  "{}: there is no port {} for node {}; begin with a lower one", option, first.port,
-                  places.size() + 1);
-    }
-    if (taken.insert(first).second) {
-      places.push_back(text_of(first));
-    } else if (asked) {
-      return fail(errc::invalid_argument,
-                  "{}: node {} would listen on {}, which another of these nodes uses; give each "
-                  "of --listen, --shells and --http {} ports of its own",
-                  option, places.size() + 1, text_of(first), nodes);
-    }
-  }
-  return places;
-}
-
-/// Where each of several nodes listens, by what for.
-struct node_places {
-  std::vector<std::string> listen;
-  std::vector<std::string> shells;
-  std::vector<std::string> http; ///< empty: no node answers HTTP
-};
-
-/// Places that were asked for come first: the others make way.
-result<node_places> divide_ports(const init_options& given) {
-  node_places places;
-  struct wanted {
-    std::string_view option;
-    const std::string& address; ///< empty: not asked for
-    std::uint32_t otherwise;
-    std::vector<std::string>& out;
-  };
-  const std::array<wanted, 3> all{wanted{"--listen", given.listen, first_listen, places.listen},
-                                  wanted{"--shells", given.shells, first_shells, places.shells},
-                                  wanted{"--http", given.http, first_http, places.http}};
-  std::set<host_port> taken;
-  for (const wanted& one : all) {
-    if (one.address.empty()) {
-      continue;
-    }
-    if (const auto good = check_address(one.address, address_use::connect); !good) {
-      return in_context(fmt::format("{} {}", one.option, one.address), good.error());
-    }
-    const std::size_t colon = one.address.rfind(':');
-    host_port first{one.address.substr(0, colon), 0};
-    std::from_chars(one.address.data() + colon + 1, one.address.data() + one.address.size(),
-                    first.port);
-    OVIR_ASSIGN(one.out, places_for(one.option, first, true, given.nodes, taken));
-  }
-  for (const std::uint32_t port : ports_of_one) {
-    taken.insert({std::string{this_machine}, port});
-  }
-  for (const wanted& one : all) {
-    if (one.address.empty() && !(one.option == "--http" && given.no_http)) {
-      const host_port first{std::string{this_machine}, one.otherwise};
-      OVIR_ASSIGN(one.out, places_for(one.option, first, false, given.nodes, taken));
-    }
-  }
-  return places;
-}
-
 /// Layers are dealt in as many pieces as there are nodes, at most one per layer. A node holds its
 /// piece and the next, so that three or more can do without any one of them.
 std::vector<std::string> layers_of(std::uint32_t node, std::uint32_t nodes, std::uint32_t layers) {
@@ -443,20 +366,23 @@ result<std::uint32_t> count_layers(surroundings& around, const std::string& mode
 
 /// n1, n2, ... below the folder, each with the next ports, one admin key for all.
 result<exit_code> init_several(const init_options& given, surroundings& around) {
-  if (!given.join.empty() || !given.name.empty() || !given.config.empty() || !given.admin.empty() ||
-      !given.token.empty()) {
-    return fail(errc::invalid_argument, "--nodes makes a whole cluster; --join, --name, --config, "
-                                        "--admin and --token are for one node");
+  if (!given.join.empty() || !given.keeper.empty() || !given.name.empty() ||
+      !given.config.empty() || !given.admin.empty() || !given.token.empty()) {
+    return fail(errc::invalid_argument, "--nodes makes a whole cluster; --join, --keeper, --name, "
+                                        "--config, --admin and --token are for one node");
   }
   OVIR_ASSIGN(const std::uint32_t layers, count_layers(around, given.model));
   OVIR_ASSIGN(const std::string folder, absolute(given.folder.empty() ? "." : given.folder));
-  OVIR_ASSIGN(const node_places places, divide_ports(given));
+  OVIR_ASSIGN(const node_places places,
+              divide_ports({given.nodes, given.listen, given.shells, given.http, !given.no_http}));
   json documents = json::array();
   std::string starts;
   std::string ways;
   std::string configs;
+  node_id keeper;
   for (std::uint32_t i = 0; i < given.nodes; ++i) {
     init_options how = given;
+    how.keeper = keeper;
     how.name = fmt::format("n{}", i + 1);
     how.folder = (fs::path{folder} / how.name).string();
     how.layers = layers_of(i, given.nodes, layers);
@@ -474,6 +400,7 @@ result<exit_code> init_several(const init_options& given, surroundings& around) 
                   ? fmt::format("start it:    ovir node -c {} &\n", made.how.config)
                   : fmt::format("{} is there already; it was left as it is\n", made.how.config);
     if (i == 0) {
+      keeper = made.node;
       ways = ways_in(made);
     }
   }
@@ -574,6 +501,17 @@ void add_init(CLI::App& app, chosen_command& chosen) {
                       "HOST:PORT where other members reach it (default: it is alone)");
   command->add_option("--join", given->join, "HOST:PORT of members to join through, with commas")
       ->delimiter(',');
+  command->add_option_function<std::string>(
+      "--keeper",
+      [given](const std::string& text) {
+        const auto key = node_id_from_hex(text);
+        if (!key || key->empty()) {
+          throw CLI::ValidationError("--keeper", "give a node's key, 64 hexadecimal digits");
+        }
+        given->keeper = *key;
+      },
+      "Key of the node that keeps the cluster's ledger (default: this one, unless it joins "
+      "others)");
   add_operator(*command, *given);
   add_json(*command, given->as_json);
   command->callback([given, http, shells, &chosen] {

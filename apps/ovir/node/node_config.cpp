@@ -567,7 +567,7 @@ result<node_options> parse_node_config(const std::string& path, std::string_view
 result<node_options> read_node_config(storage::env& environment, const std::string& path) {
   OVIR_ASSIGN(const std::string text, environment.read(path, limits::config_file_bytes_max));
   OVIR_ASSIGN(node_options how, parse_node_config(path, text));
-  if (!how.ledger.policy.empty()) {
+  if (!how.ledger.policy.empty() && !how.ledger.rules) {
     OVIR_ASSIGN(const std::string rules,
                 environment.read(how.ledger.policy, limits::config_file_bytes_max));
     OVIR_ASSIGN(how.ledger.rules, parse_ledger_policy(how.ledger.policy, rules));

@@ -1,5 +1,6 @@
 #include "apps/ovir/node/node_config_ledger.hpp"
 
+#include "apps/ovir/ledger/ledger_policy_file.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/ledger.hpp"
 
@@ -58,6 +59,19 @@ result<void> check_side(const config_reader& in, const toml::table& table, bool 
   return {};
 }
 
+/// A file, or the rules that the program knows.
+result<void> read_policy(const config_reader& in, const toml::table& table,
+                         const std::filesystem::path& folder, supervision::ledger_option& o) {
+  OVIR_ASSIGN(const std::string text, in.text(table, "policy", path_rule, std::string{}));
+  if (text == free_policy_name) {
+    o.policy = text;
+    o.rules = ledger::free_policy();
+    return {};
+  }
+  OVIR_ASSIGN(o.policy, path_at(in, table, "policy", folder));
+  return {};
+}
+
 result<void> read_mint_keys(const config_reader& in, const toml::table& table,
                             std::vector<node_id>& keys) {
   OVIR_ASSIGN(const toml::array* const list,
@@ -88,7 +102,7 @@ result<void> read_ledger_section(const config_reader& in, const toml::table& roo
   OVIR_TRY(check_side(in, *table, options.roles.has(role::ledger)));
   supervision::ledger_option& o = options.ledger;
   OVIR_ASSIGN(o.folder, path_at(in, *table, "folder", folder));
-  OVIR_ASSIGN(o.policy, path_at(in, *table, "policy", folder));
+  OVIR_TRY(read_policy(in, *table, folder, o));
   OVIR_TRY(read_mint_keys(in, *table, o.mint_keys));
   if (const toml::node* const value = table->get("keeper"); value != nullptr) {
     OVIR_ASSIGN(o.keeper, key_of(in, *value, "keeper"));

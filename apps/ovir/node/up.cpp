@@ -5,6 +5,7 @@
 #include "apps/ovir/base/size_text.hpp"
 #include "apps/ovir/model/model_files.hpp"
 #include "apps/ovir/node/free_port.hpp"
+#include "apps/ovir/node/ledger_part.hpp"
 #include "apps/ovir/node/node_config.hpp"
 #include "apps/ovir/node/node_run.hpp"
 #include "apps/ovir/node/toml_text.hpp"
@@ -59,7 +60,7 @@ std::string path_in(const std::string& folder, std::string_view file) {
 result<swarm_line> new_swarm(up_options& given, surroundings& around) {
   std::array<std::byte, secret_key::seed_size> seed{};
   around.environment.random(seed);
-  swarm_line line{{}, secret_key::from_seed(seed), {}, 0};
+  swarm_line line{{}, secret_key::from_seed(seed), {}, {}, 0};
   if (const auto name = digest_from_cid(given.model)) {
     line.model = *name;
     line.context = given.context == 0 ? usual_context : given.context;
@@ -124,7 +125,8 @@ result<std::string> limits_text(const up_options& how, const swarm_line& line) {
 }
 
 result<std::string> config_text(const up_options& how, const swarm_line& line,
-                                const std::string& leave, const node_id& person) {
+                                const std::string& leave, const node_id& node,
+                                const node_id& person) {
   std::string seeds;
   for (const std::string& member : line.members) {
     seeds += (seeds.empty() ? "" : ", ") + toml_text(member);
@@ -132,7 +134,8 @@ result<std::string> config_text(const up_options& how, const swarm_line& line,
   OVIR_ASSIGN(const std::string limits, limits_text(how, line));
   return fmt::format(
       "# Made by `ovir up`, which goes on with it; `ovir node -c` starts the same node.\n"
-      "name = {}\ncluster = \"swarm-{}\"\nroles = [\"worker\", \"scheduler\", \"verifier\"]\nstate "
+      "name = {}\ncluster = \"swarm-{}\"\nroles = [\"worker\", \"scheduler\", "
+      "\"verifier\"{}]\nstate "
       "= \".\"\n"
       "listen = {}\nadmin_listen = {}\n{}"
       "\n# Whose signature lets nodes in: that of the swarm's own key, which its line contains.\n"
@@ -140,11 +143,12 @@ result<std::string> config_text(const up_options& how, const swarm_line& line,
       "\n# Who may look and operate, with `ovir shell`.\n"
       "[[access]]\nkey = \"{}\"\nroles = [\"reader\", \"operator\"]\n"
       "\n# Its layers are placed by the swarm.\n[[model]]\npath = {}\n{}"
-      "\n# OpenAI's clients, and the console in a browser.\n[gateway]\nlisten = {}\n",
-      toml_text(how.name), to_hex(line.key.id()).substr(0, 12), toml_text(how.listen),
-      toml_text(how.shells), seeds.empty() ? std::string{} : "seeds = [" + seeds + "]\n",
-      to_hex(line.key.id()), leave, to_hex(person), toml_text(how.model), limits,
-      toml_text(how.http));
+      "\n# OpenAI's clients, and the console in a browser.\n[gateway]\nlisten = {}\n{}",
+      toml_text(how.name), to_hex(line.key.id()).substr(0, 12),
+      line.keeper == node ? ", \"ledger\"" : "", toml_text(how.listen), toml_text(how.shells),
+      seeds.empty() ? std::string{} : "seeds = [" + seeds + "]\n", to_hex(line.key.id()), leave,
+      to_hex(person), toml_text(how.model), limits, toml_text(how.http),
+      ledger_part(line.keeper, node));
 }
 
 /// Makes the node's files, all of them or none that counts: the configuration comes last.
@@ -160,9 +164,16 @@ result<void> make(up_options how, const std::string& config, surroundings& aroun
   const auto end =
       around.environment.unix_seconds() +
       static_cast<std::uint64_t>(std::chrono::seconds{limits::token_lifetime_max}.count());
-  const role_set roles = role_set{}.add(role::worker).add(role::scheduler).add(role::verifier);
+  if (how.line.empty()) {
+    line.keeper = node.key.id();
+  }
+  role_set roles = role_set{}.add(role::worker).add(role::scheduler).add(role::verifier);
+  if (line.keeper == node.key.id()) {
+    roles.add(role::ledger);
+  }
   const std::string leave = to_text(issue_token(line.key, node.key.id(), roles, end, nonce));
-  OVIR_ASSIGN(const std::string text, config_text(how, line, leave, person.key.id()));
+  OVIR_ASSIGN(const std::string text,
+              config_text(how, line, leave, node.key.id(), person.key.id()));
   OVIR_TRY(parse_node_config(config, text));
   if (line.members.empty()) {
     line.members.push_back(how.listen);

@@ -68,7 +68,9 @@ paid_cluster::paid_cluster(const options& how) {
   write_file(policy, fmt::format("mode = \"{}\"\n[rules]\naudit_window_s = {}\n"
                                  "newcomer_units = {}\n\n{}",
                                  how.mode, how.audit_window_s, how.newcomer_units,
-                                 how.mode == "bonded" ? deterring_bonded : deterring_zero_bond));
+                                 how.mode == "free"     ? ""
+                                 : how.mode == "bonded" ? deterring_bonded
+                                                        : deterring_zero_bond));
   for (std::size_t i = 0; i < cluster_->size(); ++i) {
     const bool keeps = cluster_->node(i).has_role("ledger");
     append(cluster_->config(i),

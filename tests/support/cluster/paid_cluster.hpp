@@ -20,7 +20,7 @@ namespace ovir::test {
 class paid_cluster {
 public:
   struct options {
-    std::string mode{"bonded"}; ///< or "zero-bond"
+    std::string mode{"bonded"}; ///< "zero-bond" or "free"
     std::uint64_t audit_window_s{3'600};
     std::vector<std::string> second_half{"two"};
     bool keeper_computes{true};

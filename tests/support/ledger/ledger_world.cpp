@@ -71,7 +71,7 @@ authentic_command ledger_world::reserve(std::uint8_t payer, const std::vector<st
   ovir::ledger::reserve r;
   r.payer = node(payer);
   r.about.bytes[0] = 1;
-  r.rate = credit;
+  r.rate = rate_;
   r.prompt = prompt;
   r.completion_max = completion;
   r.expires = expires;

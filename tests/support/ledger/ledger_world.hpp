@@ -24,7 +24,9 @@ public:
   /// A bonded policy: audits after 100 s, unlocking after 1000 s, a fee of one percent.
   [[nodiscard]] static ledger::genesis rules();
 
-  explicit ledger_world(const digest& id) : id_(id) {}
+  /// `rate`: what a token costs.
+  explicit ledger_world(const digest& id, std::uint64_t rate = ledger::credit)
+      : id_(id), rate_(rate) {}
 
   [[nodiscard]] ledger::authentic_command mint(std::uint8_t to, std::uint64_t amount);
   [[nodiscard]] ledger::authentic_command mint_assurance(std::uint64_t amount);
@@ -32,7 +34,8 @@ public:
                                                    std::uint64_t amount);
   [[nodiscard]] ledger::authentic_command lock(std::uint8_t who, std::uint64_t amount);
   [[nodiscard]] ledger::authentic_command unlock(std::uint8_t who, std::uint64_t amount);
-  /// One credit per token for stages of equal layers. The escrow is `last_request`.
+  /// One credit per token, unless told otherwise, for stages of equal layers. The escrow is
+  /// `last_request`.
   [[nodiscard]] ledger::authentic_command reserve(std::uint8_t payer,
                                                   const std::vector<std::uint8_t>& stages,
                                                   std::uint64_t prompt, std::uint64_t completion,
@@ -56,6 +59,7 @@ public:
 
 private:
   digest id_;
+  std::uint64_t rate_;
   std::uint64_t nonce_{0};
   std::uint64_t statements_{0};
 };

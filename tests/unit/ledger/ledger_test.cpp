@@ -17,9 +17,8 @@ using test::ledger_world;
 
 class ledger_test : public testing::Test {
 protected:
-  ledger_test()
-      : book(ledger::create(file, ledger_world::rules(), t0, options()).value()), world(book.id()) {
-  }
+  explicit ledger_test(const genesis& rules = ledger_world::rules(), micro_credits rate = c)
+      : book(ledger::create(file, rules, t0, options()).value()), world(book.id(), rate) {}
 
   static ledger_options options() {
     ledger_options o;
@@ -338,6 +337,51 @@ TEST_F(ledger_test, newcomers_earn_in_few_windows_at_a_time_until_they_have_stak
   must(world.lock(2, 10 * c));
   EXPECT_EQ(influence(of(2), t0, book.view().origin().rules), 10 * c);
   must(world.reserve(1, {2}, 0, 10));
+}
+
+class free_ledger_test : public ledger_test {
+protected:
+  free_ledger_test() : ledger_test(free_rules(), 0) {}
+
+  static genesis free_rules() {
+    genesis rules = ledger_world::rules();
+    rules.rules = free_policy();
+    return rules;
+  }
+};
+
+TEST_F(free_ledger_test, work_and_audits_are_entered_and_nothing_moves) {
+  EXPECT_TRUE(check(free_policy()));
+  must(world.reserve(1, {2, 3}, 20, 100));                 // from an account that has nothing
+  for (std::uint64_t window = 1; window <= 70; ++window) { // more than newcomers get elsewhere
+    must(world.accrue(book.view(), window, {2, 3}));
+    ASSERT_TRUE(effects.empty());
+  }
+  must(world.keep(
+      compensate{world.last_request, 0, 3, ledger_world::statement(1), ledger_world::node(9), 0}));
+  must(world.keep(settle{world.last_request}));
+  EXPECT_TRUE(check_admission(ledger_world::node(2), &of(2), book.view().origin().rules));
+  const std::uint64_t later = t0 + free_policy().audit_window_s;
+  for (const command& due : book.view().due(later, 200)) {
+    must(world.keep(due), later);
+  }
+  EXPECT_EQ(of(2).valid_units, 70U * 4);
+  EXPECT_EQ(of(2).earned, 0U);
+  EXPECT_EQ(book.view().sums().minted, 0U);
+  EXPECT_LT(audit_rate_ppm(of(2), free_policy().deterrence.audit_rate_ppm), 150'000U);
+}
+
+TEST_F(free_ledger_test, a_price_has_no_place_there_nor_nothing_elsewhere) {
+  ledger_world priced{book.id()};
+  EXPECT_NE(refusal(priced.reserve(1, {2}, 1, 1)).find("the policy is free"), std::string::npos);
+  policy p = free_policy();
+  p.deterrence.unit_fee = 1;
+  EXPECT_NE(check(p).error().message.find("mode is free"), std::string::npos);
+}
+
+TEST_F(ledger_test, a_token_costs_something_where_the_policy_is_not_free) {
+  ledger_world unpriced{book.id(), 0};
+  EXPECT_NE(refusal(unpriced.reserve(1, {2}, 1, 1)).find("at least 1"), std::string::npos);
 }
 
 TEST_F(ledger_test, reopened_it_has_the_same_bytes_and_goes_on) {

@@ -24,6 +24,7 @@ TEST(tariff, the_rate_of_a_path_is_the_mean_of_the_asks_by_layers_rounded_up) {
   EXPECT_EQ(path_rate(credit, uneven).value(), credit + 1);
   const std::array cheap{priced_stage{1, 1}};
   EXPECT_EQ(path_rate(1, cheap).value(), 1U);
+  EXPECT_EQ(path_rate(0, cheap).value(), 0U); // nothing is charged
 }
 
 TEST(tariff, refuses_paths_that_have_no_price) {
@@ -35,7 +36,6 @@ TEST(tariff, refuses_paths_that_have_no_price) {
   }
   const std::array stage{priced_stage{1, limits::ledger_ask_ppm_max}};
   EXPECT_EQ(path_rate(limits::ledger_rate_max, stage).error().code, errc::over_limit);
-  EXPECT_EQ(path_rate(0, stage).error().code, errc::invalid_argument);
   const std::vector many(limits::ledger_participants_max + 1, priced_stage{1, 1});
   EXPECT_EQ(path_rate(credit, many).error().code, errc::invalid_argument);
 }

@@ -11,8 +11,9 @@ namespace {
 swarm_line some_line() {
   std::array<std::byte, secret_key::seed_size> seed{};
   seed[0] = std::byte{7};
-  swarm_line line{{"a.example:7300", "b.example:7301"}, secret_key::from_seed(seed), {}, 4'096};
+  swarm_line line{{"a.example:7300", "b.example:7301"}, secret_key::from_seed(seed), {}, {}, 4'096};
   line.model.bytes[31] = 9;
+  line.keeper.key[0] = 5;
   return line;
 }
 
@@ -22,6 +23,7 @@ TEST(swarm_line, comes_back_as_it_was) {
   EXPECT_EQ(read->members, some_line().members);
   EXPECT_EQ(read->key.id(), some_line().key.id());
   EXPECT_EQ(read->model, some_line().model);
+  EXPECT_EQ(read->keeper, some_line().keeper);
   EXPECT_EQ(read->context, 4'096U);
 }
 
