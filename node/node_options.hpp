@@ -89,7 +89,7 @@ struct ledger_option {
   std::vector<node_id> mint_keys;      ///< of a new one; empty: the keeper's own
   node_id keeper;                      ///< of whoever uses one; empty: none
   bool serves_unpaid{false};           ///< requests, while the keeper is away
-  bool follow{false};                  ///< keeps a copy of the keeper's log, and checks it
+  bool follow{true};                   ///< keeps a copy of the keeper's log, and checks it
   /// Requests of shells run only when their own accounts pay.
   bool clients_pay{false};
   std::uint32_t ask_ppm{1'000'000};         ///< what this node asks, of a model's rate

@@ -281,10 +281,11 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
 }
 
 caf::actor start_ledger(caf::actor_system& system, const parts_pointer& parts,
-                        const known_pointer& /*known*/) {
+                        const known_pointer& known) {
   return spawn_apart(system, actors::ledger_keeper_behavior,
                      actors::ledger_keeper_environment{parts->ledger, parts->links,
-                                                       parts->journal_of("ledger"), parts->env});
+                                                       parts->journal_of("ledger"), parts->env,
+                                                       [known] { return known->get("verifier"); }});
 }
 
 caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
@@ -299,6 +300,7 @@ caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
   around.env = parts->env;
   around.folder = parts->options->state + "/payments";
   around.copy = parts->ledger_copy;
+  around.verifier = [known] { return known->get("verifier"); };
   around.paths = [known] { return known->get("paths"); };
   around.drives = [parts](const node_id& who) {
     return who == parts->key->id() || parts->access->roles_of(who).has(role::scheduler);

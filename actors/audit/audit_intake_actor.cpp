@@ -1,6 +1,7 @@
 #include "actors/audit/audit_intake_actor.hpp"
 
 #include "actors/audit/conviction_news_actor.hpp"
+#include "actors/audit/log_draws_actor.hpp"
 #include "actors/audit/window_inputs_actor.hpp"
 
 #include <caf/all.hpp>
@@ -118,31 +119,49 @@ std::vector<node_id> verifiers_of(verifier_pointer self, std::span<const std::by
   return there;
 }
 
+void send_offer(verifier_pointer self, const node_id& verifier, const receipt& r,
+                audit_offer what) {
+  if (verifier == self->state.environment.key->id()) {
+    return take_receipt(self, verifier, std::move(what));
+  }
+  // It may never have met the signers: a node that avoids a verifier is audited all the same.
+  show_tokens(self, verifier, signers_of(r));
+  send_audit(self, verifier, what);
+}
+
+void offer_by_layers(verifier_pointer self, const verifier_state::receipt_bytes& bytes,
+                     bool suspect) {
+  const auto r = decode_receipt(*bytes);
+  if (!r) {
+    return;
+  }
+  const chosen_verifiers chosen = choose(self, *r, receipt_digest(*bytes));
+  self->state.count.unaudited += chosen.complete ? 0 : 1;
+  for (const node_id& verifier : chosen.nodes) {
+    send_offer(self, verifier, *r, audit_offer{suspect, *bytes});
+  }
+}
+
 void offer(verifier_pointer self, const receipt_finished& done) {
   const auto r = decode_receipt(*done.bytes);
   if (!r || done.bytes->size() > limits::audit_receipt_bytes_max) {
     ++self->state.count.unaudited;
     return;
   }
-  const chosen_verifiers chosen = choose(self, *r, receipt_digest(*done.bytes));
-  self->state.count.unaudited += chosen.complete ? 0 : 1;
-  for (const node_id& verifier : chosen.nodes) {
-    if (verifier == self->state.environment.key->id()) {
-      take_receipt(self, verifier, done.bytes, done.suspect);
-      continue;
-    }
-    // It may never have met the signers: a node that avoids a verifier is audited all the same.
-    show_tokens(self, verifier, signers_of(*r));
-    send_audit(self, verifier, audit_offer{done.suspect, *done.bytes});
+  if (done.suspect || !waits_for_draw(self, *r, done.bytes)) {
+    offer_by_layers(self, done.bytes, done.suspect);
   }
 }
 
-void take_receipt(verifier_pointer self, const node_id& from, verifier_state::receipt_bytes bytes,
-                  bool suspect) {
+void take_receipt(verifier_pointer self, const node_id& from, audit_offer&& what) {
   verifier_state& state = self->state;
-  if (bytes->size() > limits::audit_receipt_bytes_max ||
-      !state.waiting.push(waiting_receipt{from, std::move(bytes), suspect},
-                          state.environment.env->now())) {
+  waiting_receipt one;
+  one.from = from;
+  one.suspect = what.suspect;
+  one.drawn = what.drawn;
+  one.bytes = std::make_shared<const std::vector<std::byte>>(std::move(what.receipt));
+  if (one.bytes->size() > limits::audit_receipt_bytes_max ||
+      !state.waiting.push(std::move(one), state.environment.env->now())) {
     ++state.count.unaudited;
     return;
   }

@@ -20,11 +20,15 @@ namespace ovir::actors {
 [[nodiscard]] std::vector<node_id>
 verifiers_of(verifier_pointer self, std::span<const std::byte> receipt, const audit_place& place);
 
-/// From one of this node's requests: as few verifiers get it as have the layers of all its stages,
-/// each stage's not from the node that computed it. No node chooses them.
+/// From one of this node's requests: it waits for the draw from the log, where there is one.
 void offer(verifier_pointer self, const receipt_finished& done);
-void take_receipt(verifier_pointer self, const node_id& from, verifier_state::receipt_bytes bytes,
-                  bool suspect);
+/// As few verifiers get it as have the layers of all its stages, each stage's not from the node
+/// that computed it. They draw by themselves.
+void offer_by_layers(verifier_pointer self, const verifier_state::receipt_bytes& bytes,
+                     bool suspect);
+/// To this verifier, which may be this node.
+void send_offer(verifier_pointer self, const node_id& verifier, const receipt& r, audit_offer what);
+void take_receipt(verifier_pointer self, const node_id& from, audit_offer&& what);
 void take_question(verifier_pointer self, const node_id& from, audit_question&& q);
 /// Has the next that waits looked at, if a sender has its turn.
 void call_to_work(verifier_pointer self);

@@ -22,6 +22,7 @@ struct waiting_receipt {
   std::shared_ptr<const std::vector<std::byte>> bytes;
   bool suspect{false};
   bool again{false}; ///< by this node, before it was restarted: it has counted
+  bool drawn{false}; ///< by the ledger's log, which says what to look at
 };
 /// A question of another verifier that waits for its answer.
 struct waiting_question {

@@ -55,6 +55,10 @@ audit_report describe_audits(const verifier_state& state) {
   report.waiting = state.waiting.size() + state.under_way.count;
   report.refused = state.waiting.refused();
   report.useless = state.senders.useless();
+  if (state.draws.audits) {
+    report.duties = state.draws.audits->duties();
+    report.held = state.draws.audits->held();
+  }
   report.open = state.cases.size() + state.hearings.size();
   for (const node_id& node : state.records.known()) {
     const ledger::account& counts = *state.records.find(node);

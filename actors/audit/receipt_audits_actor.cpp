@@ -4,9 +4,11 @@
 #include "actors/audit/audit_words.hpp"
 #include "actors/audit/conviction_news_actor.hpp"
 #include "actors/audit/hearings_actor.hpp"
+#include "actors/audit/log_draws_actor.hpp"
 #include "actors/audit/open_cases_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "actors/audit/window_inputs_actor.hpp"
+#include "ledger/rules/equivocation.hpp"
 #include "verify/receipt_check.hpp"
 
 #include <algorithm>
@@ -33,8 +35,10 @@ struct receipt_audit {
   std::vector<std::size_t> drawn;           ///< of `windows`
   std::set<layer_index> stages;             ///< first layers of those that can be drawn
   std::set<node_id> at_fault;
-  std::size_t open{0};  ///< stages that are being looked at
-  bool looked_at{true}; ///< else what it takes is not here
+  std::vector<drawn_audits::duty> duties;               ///< by the log; none: it draws by itself
+  std::set<std::pair<std::size_t, std::uint32_t>> seen; ///< stage, window: computed again
+  std::size_t open{0};                                  ///< stages that are being looked at
+  bool looked_at{true};                                 ///< else what it takes is not here
 };
 using audit_pointer = std::shared_ptr<receipt_audit>;
 
@@ -52,7 +56,7 @@ std::uint64_t unix_now(verifier_pointer self) {
 
 void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, const receipt& r) {
   verifier_state& state = self->state;
-  for (const auto& [other_bytes, other] : state.recent) {
+  for (const auto& [other_bytes, other] : state.recent.all) {
     const auto found = compute::find_equivocation(other, r);
     if (!found || state.convicted.contains(found->signer) || *other_bytes == *bytes) {
       continue;
@@ -63,12 +67,12 @@ void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, cons
       begin_hearing(self, c);
     }
   }
-  state.recent.emplace_back(bytes, r);
-  state.recent_bytes += bytes->size();
-  while (state.recent_bytes > recent_bytes_max ||
-         state.recent.size() > limits::audit_equivocation_kept_max) {
-    state.recent_bytes -= state.recent.front().first->size();
-    state.recent.pop_front();
+  state.recent.all.emplace_back(bytes, r);
+  state.recent.bytes += bytes->size();
+  while (state.recent.bytes > recent_bytes_max ||
+         state.recent.all.size() > limits::audit_equivocation_kept_max) {
+    state.recent.bytes -= state.recent.all.front().first->size();
+    state.recent.all.pop_front();
   }
 }
 
@@ -132,8 +136,45 @@ void find_windows(verifier_pointer self, receipt_audit& a) {
   }
 }
 
+/// What the log drew for this node, of what it can look at.
+void take_duties(verifier_pointer self, receipt_audit& a) {
+  const auto& audits = self->state.draws.audits;
+  if (!audits) {
+    return;
+  }
+  a.duties = audits->duties_of(ledger::about_of(terms_of(a.r->asked)));
+  for (std::size_t i = 0; i < a.windows.size(); ++i) {
+    const ledger::stated_unit& u = a.windows[i];
+    if (std::any_of(a.duties.begin(), a.duties.end(), [&](const drawn_audits::duty& d) {
+          return d.window == u.window && d.signer == u.signer;
+        })) {
+      a.drawn.push_back(i);
+    }
+  }
+}
+
+/// The log hears that this node looked at what it had to.
+void enter_seen(verifier_pointer self, const receipt_audit& a) {
+  for (const drawn_audits::duty& d : a.duties) {
+    for (const auto& [stage, window] : a.seen) {
+      const evidence_signer& signer = a.r->stages[stage].signer;
+      if (window == d.window && signer.node == d.signer) {
+        enter_audit(self, *a.r, a.what.bytes, d, signer.layers.first);
+        break;
+      }
+    }
+  }
+}
+
 void draw_windows(verifier_pointer self, receipt_audit& a) {
   verifier_state& state = self->state;
+  take_duties(self, a);
+  if (a.what.drawn) {
+    state.count.units += a.windows.size();
+    state.count.drawn += a.drawn.size();
+    return;
+  }
+  a.drawn.clear();
   const digest head = hash("ovir/audit/v1/head", std::as_bytes(std::span{a.r->closing.bytes}));
   auto drawn = state.book->draw(head, a.windows);
   if (!drawn) { // the chain is used up; cases that wait are dropped with it
@@ -154,6 +195,7 @@ void end_audit(verifier_pointer self, receipt_audit& a) {
   if (!a.looked_at) {
     ++state.count.unaudited;
   }
+  enter_seen(self, a);
   if (!a.what.again && a.looked_at) {
     std::vector<ledger::stated_unit> valid = units_of_others(self, *a.r);
     std::erase_if(valid, [&](const ledger::stated_unit& u) {
@@ -195,6 +237,9 @@ void look_from_tokens(verifier_pointer self, receipt_audit& a, const windows_of_
   }
   charge_for(self, a.what.from, bounds.windows);
   ++self->state.count.from_tokens;
+  for (const std::uint32_t window : which.windows) {
+    a.seen.insert({which.stage, window});
+  }
   for (const compute::stated_fault& fault : compute::first_faults(*a.r, again->again)) {
     take_fault(self, a, fault, again->means);
   }
@@ -210,6 +255,7 @@ void look_at_stage(verifier_pointer self, receipt_audit& a, const windows_of_sta
     }
     charge_for(self, a.what.from, 1);
     ++self->state.count.from_inputs;
+    a.seen.insert({which.stage, window});
     if (const auto fault = compute::window_fault(*a.r, at, again->again)) {
       return take_fault(self, a, *fault, again->means);
     }

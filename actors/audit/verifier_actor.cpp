@@ -4,6 +4,7 @@
 #include "actors/audit/audit_words.hpp"
 #include "actors/audit/conviction_news_actor.hpp"
 #include "actors/audit/hearings_actor.hpp"
+#include "actors/audit/log_draws_actor.hpp"
 #include "actors/audit/open_cases_actor.hpp"
 #include "actors/audit/receipt_audits_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
@@ -360,9 +361,7 @@ void received(verifier_pointer self, const audit_received& came) {
   }
   if (auto* o = std::get_if<audit_offer>(&*message)) {
     if (state.environment.audits && came.roles.has(role::scheduler)) {
-      take_receipt(self, came.from,
-                   std::make_shared<const std::vector<std::byte>>(std::move(o->receipt)),
-                   o->suspect);
+      take_receipt(self, came.from, std::move(*o));
     }
     return;
   }
@@ -412,6 +411,7 @@ void tick(verifier_pointer self) {
   tend_open(self);
   flush(self);
   tell_ledger(self);
+  tend_draws(self);
   tell_somebody(self);
   tell_standing(self);
   call_to_work(self); // who was in debt may have positions again
@@ -468,6 +468,10 @@ caf::behavior verifier_behavior(verifier_pointer self, verifier_environment envi
       },
       [self](const verifier_work&) {
         work(self);
+        note_counts(self->state);
+      },
+      [self](const ledger::audit_news& news) {
+        take_log_news(self, news);
         note_counts(self->state);
       },
       [self](const quarantine_written& e) { quarantined(self, e.guilty); },

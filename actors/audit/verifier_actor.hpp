@@ -3,11 +3,14 @@
 #include "actors/audit/audit_files.hpp"
 #include "actors/audit/audit_queue.hpp"
 #include "actors/audit/audit_senders.hpp"
+#include "actors/audit/chain_files.hpp"
+#include "actors/audit/drawn_audits.hpp"
 #include "actors/link/operator_names.hpp"
 #include "actors/members/convicted_actor.hpp"
 #include "actors/members/membership_actor.hpp"
 #include "actors/path/model_catalog.hpp"
 #include "actors/path/node_meter.hpp"
+#include "actors/payment/payments_actor.hpp"
 #include "actors/protocol/peers_actor.hpp"
 #include "ledger/audit/audit.hpp"
 #include "ledger/rules/hearing.hpp"
@@ -70,6 +73,8 @@ struct audit_report {
   std::uint64_t unaudited{0};  ///< receipts that were not looked at, or not all of their stages
   std::uint64_t refused{0};    ///< receipts and questions beyond what their sender may have waiting
   std::uint64_t strangers{0};  ///< receipts of a signer who was never a member: not looked at
+  std::uint64_t duties{0};     ///< units that the log drew for this node, still to be looked at
+  std::uint64_t held{0};       ///< receipts of own requests that wait for the draw
   std::uint64_t useless{0};    ///< convictions and tokens that do not count, and what is none
 };
 /// What was kept before this one's conviction is gone.
@@ -132,6 +137,21 @@ struct verifier_state {
     /// Ranges that lie on the disk, at most limits::audited_ranges_max.
     std::map<std::tuple<digest, layer_index, layer_index>, weights> layers;
   };
+  /// To find equivocation.
+  struct recent_receipts {
+    std::deque<std::pair<receipt_bytes, receipt>> all;
+    std::size_t bytes{0};
+  };
+  /// What the ledger's log says (actors/audit/log_draws_actor.hpp).
+  struct log_draws {
+    bool follows{false};                ///< somebody here reads the log
+    std::optional<drawn_audits> audits; ///< from the first news on
+    std::optional<chain_files> files;   ///< of a verifier
+    std::vector<ledger::audit_chain> chains;
+    std::optional<std::uint64_t> owed;
+    storage::env::time_point linked{};    ///< when a link was said last
+    storage::env::time_point committed{}; ///< likewise a chain
+  };
   /// A node that was told of what it is accused of.
   struct running_hearing {
     ledger::hearing mind;
@@ -158,8 +178,8 @@ struct verifier_state {
   std::map<node_id, running_hearing> hearings; ///< by who is accused, at most limits::hearings_max
   std::deque<accusation> accusations;          ///< of this node, at most limits::accusations_max
   std::uint64_t next_hearing{0};
-  std::deque<std::pair<receipt_bytes, receipt>> recent; ///< to find equivocation
-  std::size_t recent_bytes{0};
+  recent_receipts recent;
+  log_draws draws;
   checked_models checked;
   std::map<node_id, conviction_view> convicted;
   std::vector<std::shared_ptr<const conviction>> for_ledger; ///< until somebody is there to tell

@@ -73,6 +73,8 @@ result<void> show_audits(const admin_call& c, admin_arguments& args) {
                     {"waiting", report.waiting},
                     {"open", report.open},
                     {"unaudited", report.unaudited},
+                    {"duties", report.duties},
+                    {"held", report.held},
                     {"refused", report.refused},
                     {"strangers", report.strangers},
                     {"useless", report.useless}});

@@ -79,6 +79,8 @@ json policy_json(const ledger::account_report& report) {
           {"admission_stake", p.admission_stake},
           {"newcomer_units", p.newcomer_units},
           {"reputation_half_life_s", p.reputation_half_life_s},
+          {"epoch_entries", p.epoch_entries},
+          {"epoch_s", p.epoch_s},
           {"audit_rate_ppm", t.audit_rate_ppm},
           {"unit_fee", t.unit_fee},
           {"saved", t.saved},

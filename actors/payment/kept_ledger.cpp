@@ -135,11 +135,15 @@ result<ledger::ledger> kept_ledger::open_book() {
         fmt::format("the ledger goes on without its index: {}", opened.error().message));
   }
   options.index = index_.get();
+  watch_.emplace(how_.key->id());
+  options.watch = [this](std::uint64_t index, const ledger::entry& e, const digest& chain,
+                         const ledger::state& after) { watch_->take(index, e, chain, after); };
   ledger::open_report report;
   auto book = ledger::ledger::open(*file_, options, report);
   if (book && head && !book->extends(head->head) && index_ && index_->clear()) {
     report = {}; // not by the index's word alone
     report.index_trouble = "it does not lead to the signed head";
+    watch_.emplace(how_.key->id());
     book = ledger::ledger::open(*file_, options, report);
   }
   if (!book) {

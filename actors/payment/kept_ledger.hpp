@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ledger/audit/log_watch.hpp"
 #include "ledger/keeper/keeper.hpp"
 #include "ledger/keeper/ledger_clock.hpp"
 #include "messages/derived_index.hpp"
@@ -66,6 +67,8 @@ public:
   /// When nothing waits: writes the index behind the log every `limits::ledger_absorb_every`, and
   /// makes one that was damaged anew, from the log. An error is one of opening the log.
   [[nodiscard]] result<void> tend_index();
+  /// What the log says about this node's own audits, since the last call.
+  [[nodiscard]] std::optional<ledger::audit_news> take_audit_news() { return watch_->take_news(); }
   /// What opening met and mended, told once: a torn end, an index of no use.
   [[nodiscard]] std::vector<std::string> take_notes();
 
@@ -92,6 +95,7 @@ private:
   std::unique_ptr<storage::held_lock> lock_;
   std::unique_ptr<durable_file> file_;
   std::unique_ptr<derived_index> index_; ///< null where the disk refused it
+  std::optional<ledger::log_watch> watch_;
   std::optional<ledger::keeper> keeper_;
   std::optional<ledger::ledger_clock> clock_;
   storage::env::time_point time_kept_{};

@@ -1,5 +1,6 @@
 #include "actors/payment/ledger_keeper_actor.hpp"
 
+#include "actors/payment/payments_actor.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/spawn_apart.hpp"
 #include "messages/caf/system_config.hpp"
@@ -59,6 +60,18 @@ void tell_clock(ledger_keeper_pointer self) {
               ahead < 0 ? -ahead : ahead, ahead < 0 ? "behind" : "ahead");
 }
 
+/// What the log says about this node's audits goes to who makes them.
+void tell_audits(ledger_keeper_pointer self) {
+  const auto& around = self->state.environment;
+  const caf::actor verifier = around.verifier ? around.verifier() : caf::actor{};
+  if (!verifier) {
+    return;
+  }
+  if (auto news = around.kept->take_audit_news()) {
+    self->send(verifier, std::move(*news));
+  }
+}
+
 void commit(ledger_keeper_pointer self, bool due) {
   ledger_keeper_state& state = self->state;
   std::vector<ledger::keeper_answer> answers;
@@ -78,6 +91,7 @@ void commit(ledger_keeper_pointer self, bool due) {
     state.commits.add(env.now() - begun);
   }
   send_all(self, answers);
+  tell_audits(self);
 }
 
 void take(ledger_keeper_pointer self, const credit_received& news) {

@@ -11,6 +11,7 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -59,6 +60,7 @@ struct ledger_keeper_environment {
   peers* links{nullptr};
   log* journal{nullptr};
   storage::env* env{nullptr};
+  std::function<caf::actor()> verifier; ///< told what the log says about this node's audits
 };
 
 /// The actor that keeps the ledger: a shell around `ledger::keeper`. A batch is what came while the

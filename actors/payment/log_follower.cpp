@@ -2,12 +2,13 @@
 
 #include "messages/limits/credit.hpp"
 
+#include <utility>
 #include <variant>
 
 namespace ovir::actors {
 
 result<log_follower> log_follower::open(durable_file& file, std::span<const std::byte> genesis,
-                                        std::uint64_t seed) {
+                                        std::uint64_t seed, ledger::entry_watch watch) {
   OVIR_ASSIGN(const ledger::entry first, ledger::decode_entry(genesis));
   const auto* const rules = std::get_if<ledger::genesis>(&first.what);
   if (rules == nullptr) {
@@ -19,6 +20,7 @@ result<log_follower> log_follower::open(durable_file& file, std::span<const std:
   if (bytes == 0) {
     OVIR_TRY(ledger::ledger::create(file, *rules, first.time, options));
   }
+  options.watch = std::move(watch); // it is called with each of them while it is opened
   ledger::log_report report;
   OVIR_ASSIGN(ledger::ledger book, ledger::ledger::open(file, options, report));
   if (book.id() != ledger::leaf_hash(genesis)) {

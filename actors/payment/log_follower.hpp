@@ -16,9 +16,12 @@ namespace ovir::actors {
 class log_follower {
 public:
   /// `file` is empty or holds a copy; it outlives the follower. `genesis` is the keeper's first
-  /// entry. `digest_mismatch` where the copy is of another ledger.
-  [[nodiscard]] static result<log_follower>
-  open(durable_file& file, std::span<const std::byte> genesis, std::uint64_t seed);
+  /// entry. `watch` is called with every entry of the copy. `digest_mismatch` where the copy is of
+  /// another ledger.
+  [[nodiscard]] static result<log_follower> open(durable_file& file,
+                                                 std::span<const std::byte> genesis,
+                                                 std::uint64_t seed,
+                                                 ledger::entry_watch watch = {});
 
   /// The index of the entry it needs next.
   [[nodiscard]] std::uint64_t wants() const noexcept { return book_.log().size() + run_.size(); }

@@ -127,6 +127,10 @@ caf::result<ledger::promise> act(payments_pointer self, credit_order& asked) {
         } else if constexpr (std::is_same_v<kind, ledger::lock> ||
                              std::is_same_v<kind, ledger::unlock>) {
           x.account = me;
+        } else if constexpr (std::is_same_v<kind, ledger::chain_commit>) {
+          x.verifier = me;
+        } else if constexpr (std::is_same_v<kind, ledger::compensate>) {
+          x.amount = state.rules.deterrence.audit_fee;
         }
         if constexpr (requires { x.nonce; }) {
           x.nonce = nonce;
@@ -175,6 +179,19 @@ caf::result<Answer> ask_keeper(payments_pointer self,
 
 // What the keeper says
 
+/// What the copy says about audits goes to who makes them.
+void tell_audits(payments_pointer self) {
+  payments_state& state = self->state;
+  const caf::actor verifier =
+      state.environment.verifier ? state.environment.verifier() : caf::actor{};
+  if (!verifier) {
+    return; // it keeps what it has for later
+  }
+  if (auto news = state.watch->take_news()) {
+    self->send(verifier, std::move(*news));
+  }
+}
+
 void begin_copy(payments_pointer self, std::span<const std::byte> genesis) {
   payments_state& state = self->state;
   if (state.environment.copy == nullptr || state.follower) {
@@ -182,10 +199,14 @@ void begin_copy(payments_pointer self, std::span<const std::byte> genesis) {
   }
   std::uint64_t seed = 0;
   state.environment.env->random(std::as_writable_bytes(std::span{&seed, 1}));
-  auto opened = log_follower::open(*state.environment.copy, genesis, seed);
+  state.watch.emplace(state.environment.key->id());
+  auto opened = log_follower::open(
+      *state.environment.copy, genesis, seed,
+      [watch = &*state.watch](std::uint64_t index, const ledger::entry& e, const digest& chain,
+                              const ledger::state& after) { watch->take(index, e, chain, after); });
   if (opened) {
     state.follower.emplace(std::move(*opened));
-    return;
+    return tell_audits(self);
   }
   state.environment.copy = nullptr; // what is there stays as it is
   state.environment.journal->say(log_level::error, std::nullopt, "the copy of the ledger: {}",
@@ -310,6 +331,7 @@ void take_entries(payments_pointer self, const ledger::entry_run& run) {
     return distrust(self, taken.error().message, ledger::to_bytes(run.head));
   }
   check_promises(self);
+  tell_audits(self);
   if (state.follower->wants() > before) {
     ask_for_entries(self);
   }

@@ -5,6 +5,7 @@
 #include "actors/protocol/peers_actor.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "actors/runtime/log.hpp"
+#include "ledger/audit/log_watch.hpp"
 #include "ledger/keeper/message.hpp"
 #include "messages/evidence/audit.hpp"
 #include "messages/request/path.hpp"
@@ -129,6 +130,8 @@ struct payments_environment {
   std::function<void(const node_id&)> eject;
   /// Whether a node may be a scheduler: with whose requests this one goes on. Empty: with none.
   std::function<bool(const node_id&)> drives{};
+  /// Told what the copy says about this node's audits. Empty: nobody is.
+  std::function<caf::actor()> verifier{};
 };
 
 /// What this node has to do with the ledger of its cluster, as one who uses it: its account, and as
@@ -217,9 +220,10 @@ struct payments_state {
     std::uint64_t unentered{0}; ///< that ran and are not in the ledger
   };
   counts_of_requests count;
-  std::deque<request_id> driven;        ///< by this node lately, oldest first
-  std::set<node_id> linked_nodes;       ///< heads are passed on to them
-  std::optional<log_follower> follower; ///< null: no copy is kept
+  std::deque<request_id> driven;          ///< by this node lately, oldest first
+  std::set<node_id> linked_nodes;         ///< heads are passed on to them
+  std::optional<ledger::log_watch> watch; ///< of the copy, which it outlives
+  std::optional<log_follower> follower;   ///< null: no copy is kept
   /// What the keeper signed, to hold it to its word.
   struct keeper_words {
     std::optional<ledger::signed_head> head; ///< the largest
@@ -286,6 +290,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_payments)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payments_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payment_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::account_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::audit_news)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::entry_run)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::promise)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::statement_report)

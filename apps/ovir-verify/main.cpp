@@ -7,6 +7,7 @@
 #include "apps/open_model.hpp"
 #include "apps/ovir-verify/capsule.hpp"
 #include "apps/ovir-verify/fast.hpp"
+#include "apps/ovir-verify/ledger_draw.hpp"
 #include "apps/ovir-verify/ledger_proof.hpp"
 #include "apps/ovir-verify/prepare.hpp"
 #include "apps/ovir-verify/replay.hpp"
@@ -35,6 +36,7 @@ constexpr std::string_view program = "ovir-verify";
 struct options {
   std::string file;
   std::string opening;
+  std::string draw;
   std::string capsule;
   std::vector<std::string> reveals;
   std::string prepared;
@@ -112,6 +114,8 @@ void describe(CLI::App& app, options& given) {
       "--any-signer; else the answer is \"signers unknown\".\n"
       "A signed head, promise or proof of a ledger is checked likewise; its keeper must be among\n"
       "the signers.\n"
+      "With --draw everybody learns from a ledger's log who had to audit what, and whose part of\n"
+      "the draw is overdue. An audit that is not done yet is no error.\n"
       "\nExamples:\n"
       "  ovir run -p \"Once upon a time\" --receipt story.receipt\n"
       "  ovir-verify story.receipt --signers nodes.txt\n"
@@ -123,6 +127,7 @@ void describe(CLI::App& app, options& given) {
       "  ovir run -p \"Once upon a time\" --transcript story.json\n"
       "  ovir-verify story.json\n"
       "  ovir-verify story.json --model assets/tales-q4_k_m.gguf\n"
+      "  ovir-verify --draw ledger/log\n"
       "\nExit codes: 0 all equal, 1 something differs, 2 usage, 3 refused or not found,\n"
       "4 unavailable.");
   app.set_version_flag("--version", std::string{program} + " " + OVIR_VERSION);
@@ -136,6 +141,10 @@ void describe(CLI::App& app, options& given) {
   add_signers(app, given.signers);
   app.add_option("--open", given.opening,
                  "A unit opened by `ovir receipt open`: is it of this compact receipt?");
+  app.add_option(
+      "--draw", given.draw,
+      "A ledger's log, or its folder, instead of FILE: check it, and tell which verifier "
+      "had to audit which unit, and did");
   add_replay(app, given);
   add_prepare(app, given);
   app.add_option_function<std::string>("--tier",
@@ -285,9 +294,14 @@ result<exit_code> replay_capsule(const options& given, const std::string& file,
 
 result<exit_code> verify(const options& given, storage::env& environment,
                          const std::atomic<bool>& interrupted) {
-  if (given.file.empty() == given.capsule.empty()) {
-    return fail(errc::invalid_argument, "give either a file or --replay CAPSULE; see {} --help",
-                program);
+  if ((given.file.empty() ? 0 : 1) + (given.capsule.empty() ? 0 : 1) +
+          (given.draw.empty() ? 0 : 1) !=
+      1) {
+    return fail(errc::invalid_argument,
+                "give either a file, --replay CAPSULE or --draw LOG; see {} --help", program);
+  }
+  if (!given.draw.empty()) {
+    return verify_draws(given.draw, given.as_json);
   }
   if (!given.capsule.empty()) {
     if (given.model.empty()) {

@@ -1,5 +1,6 @@
 #include "ledger/audit/audit_draw.hpp"
 
+#include "ledger/rules/chain_step.hpp"
 #include "messages/limits/audit.hpp"
 #include "messages/limits/ledger.hpp"
 
@@ -12,15 +13,6 @@ namespace {
 using limits::ppm_one;
 
 constexpr std::uint32_t mark_every = 256;
-
-digest one_back(const digest& link) { return hasher{"ovir/audit/v1/chain"}.update(link).finish(); }
-
-digest back_by(digest link, std::uint32_t steps) {
-  for (; steps > 0; --steps) {
-    link = one_back(link);
-  }
-  return link;
-}
 
 } // namespace
 
@@ -35,10 +27,10 @@ result<hash_chain> hash_chain::make(const digest& seed, std::uint32_t links) {
   for (std::uint32_t left = links;; left -= mark_every) {
     chain.marks_.push_back(link);
     if (left <= mark_every) {
-      chain.anchor_ = back_by(link, left);
+      chain.anchor_ = link_before(link, left);
       break;
     }
-    link = back_by(link, mark_every);
+    link = link_before(link, mark_every);
   }
   return chain;
 }
@@ -50,11 +42,11 @@ result<digest> hash_chain::link(std::uint32_t index) const {
   }
   const std::uint32_t back = links_ - index;
   const std::size_t mark = std::min<std::size_t>(back / mark_every, marks_.size() - 1);
-  return back_by(marks_[mark], back - static_cast<std::uint32_t>(mark) * mark_every);
+  return link_before(marks_[mark], back - static_cast<std::uint32_t>(mark) * mark_every);
 }
 
 bool follows(const digest& anchor, std::uint32_t index, const digest& link) {
-  return index <= limits::audit_chain_links_max && back_by(link, index) == anchor;
+  return index <= limits::audit_chain_links_max && link_before(link, index) == anchor;
 }
 
 std::uint64_t audit_draw(const digest& link, const digest& head, const digest& unit) {

@@ -20,10 +20,11 @@ enum class index_table : char {
   root = 'B',    ///< over `block_leaves` entries
   place = 'P',
   history = 'H',
+  epoch = 'E', ///< in pieces
 };
 
 inline constexpr std::size_t ids_per_record = 32;
-inline constexpr std::size_t slice_bytes = 1'600; ///< of a request
+inline constexpr std::size_t slice_bytes = 1'600; ///< of a request, or of the epochs
 
 struct index_summary {
   digest ledger;

@@ -136,6 +136,8 @@ result<authentic_command> keeper::admit(const node_id& from, role_set roles, sub
   if (signer_of(e.what) != nullptr) {
     if (const reroute* const x = std::get_if<reroute>(&e.what)) {
       OVIR_TRY(admit_reroute(*x));
+    } else if (const chain_commit* const c = std::get_if<chain_commit>(&e.what)) {
+      OVIR_TRY(admit_chain(*c));
     }
     return authenticate(book_.id(), std::move(e.what), e.proof);
   }
@@ -154,6 +156,9 @@ result<void> keeper::admit_unsigned(const node_id& from, role_set roles,
       return fail(errc::invalid_argument, "an audit pays the verifier that asks for it");
     }
     return {}; // for which unit and how much follows from the log (state::check_audited)
+  }
+  if (std::holds_alternative<chain_link>(what)) {
+    return {}; // it proves itself, whoever sends it
   }
   const escrow_id* request = nullptr;
   if (const accrue* const window = std::get_if<accrue>(&what)) {
@@ -181,6 +186,15 @@ result<void> keeper::admit_reroute(const reroute& x) const {
       return fail(errc::busy, "{} is no worker that this keeper knows; name members, or try again",
                   short_name(s.node));
     }
+  }
+  return {};
+}
+
+/// Who is in no set of verifiers is drawn by nobody: identities alone give no part of the draw.
+result<void> keeper::admit_chain(const chain_commit& x) const {
+  if (!around_.roles_of || !around_.roles_of(x.verifier).has(role::verifier)) {
+    return fail(errc::busy, "{} is no verifier that this keeper knows; its role decides that",
+                short_name(x.verifier));
   }
   return {};
 }

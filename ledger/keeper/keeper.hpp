@@ -104,6 +104,7 @@ private:
   [[nodiscard]] result<void> admit_unsigned(const node_id& from, role_set roles,
                                             const command& what) const;
   [[nodiscard]] result<void> admit_reroute(const reroute& x) const;
+  [[nodiscard]] result<void> admit_chain(const chain_commit& x) const;
   /// The evidence: what is kept before anything is taken.
   [[nodiscard]] result<std::vector<std::byte>>
   admit_conviction(role_set roles, const convict& x, std::span<const std::byte> evidence) const;

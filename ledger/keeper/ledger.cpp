@@ -13,11 +13,11 @@ namespace {
 constexpr std::size_t ids_ahead = 64; ///< commands whose ids are looked up together
 
 /// Applies an entry of a log that was written before: what was applied then must be again.
-result<void> replay(state& s, std::uint64_t index, std::span<const std::byte> bytes,
-                    std::vector<posting>& effects) {
+result<entry> replay(state& s, std::uint64_t index, std::span<const std::byte> bytes,
+                     std::vector<posting>& effects) {
   effects.clear();
   const auto where = [&] { return fmt::format("entry {} of the log", index); };
-  const auto e = decode_entry(bytes);
+  auto e = decode_entry(bytes);
   if (!e) {
     return in_context(where(), e.error());
   }
@@ -29,7 +29,7 @@ result<void> replay(state& s, std::uint64_t index, std::span<const std::byte> by
     return fail(errc::malformed, "{}: is entry {} again; an id is applied once", where(),
                 done->index);
   }
-  return {};
+  return e;
 }
 
 } // namespace
@@ -48,6 +48,10 @@ result<ledger> ledger::create(durable_file& file, const genesis& rules, std::uin
   OVIR_TRY(log.flush());
   ledger made{std::move(log), std::move(s)};
   made.id_ = leaf_hash(bytes);
+  made.watch_ = options.watch;
+  if (made.watch_) {
+    made.watch_(0, first, made.log_.chain(), made.state_);
+  }
   return made;
 }
 
@@ -102,14 +106,19 @@ result<ledger> ledger::open_with(durable_file& file, const ledger_options& optio
     s.track();
   }
   std::vector<posting> effects;
+  digest chain = from ? from->log.chain : digest{};
   report.entries_read = 0;
   const entry_visitor visit = [&](std::uint64_t number,
                                   std::span<const std::byte> bytes) -> result<void> {
     if (number == 0) {
       id = leaf_hash(bytes);
     }
-    OVIR_TRY(replay(s, number, bytes, effects));
+    OVIR_ASSIGN(const entry e, replay(s, number, bytes, effects));
     ++report.entries_read;
+    if (options.watch) {
+      chain = chain_after(chain, leaf_hash(bytes));
+      options.watch(number, e, chain, s);
+    }
     if (index) {
       index->note(number, s.last_time(), effects);
       if (index->waiting() >= limits::ledger_index_lines_max) {
@@ -130,6 +139,7 @@ result<ledger> ledger::open_with(durable_file& file, const ledger_options& optio
   ledger opened{std::move(log), std::move(s)};
   opened.id_ = id;
   opened.index_ = std::move(index);
+  opened.watch_ = options.watch;
   if (report.index_rebuilt || report.entries_read > limits::ledger_index_behind_max) {
     opened.absorb();
   }
@@ -198,6 +208,9 @@ result<batch_outcome> ledger::commit(std::span<const authentic_command> batch, s
       one.done = *done;
       if (done->how == apply_outcome::applied) {
         log_.stage(scratch_);
+        if (watch_) {
+          watch_(done->index, e, log_.staged_chain(), state_);
+        }
       }
     } else {
       one.why = done.error();
@@ -263,6 +276,9 @@ result<void> ledger::follow(std::span<const std::vector<std::byte>> entries,
       OVIR_TRY(log_.flush());
     }
     log_.stage(bytes);
+    if (watch_) {
+      watch_(index, e, log_.staged_chain(), state_);
+    }
   }
   OVIR_TRY(log_.flush());
   failed_ = false;

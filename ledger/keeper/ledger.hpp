@@ -18,12 +18,19 @@
 /// A ledger: its state, and the log that the state follows from.
 namespace ovir::ledger {
 
+/// Called with each entry once it is applied: the log's hash chain behind it, and the state after
+/// it (ledger/audit/epoch_draw.hpp reads so). Within a batch it may not last yet: what was learned
+/// is void where the ledger fails.
+using entry_watch = std::function<void(std::uint64_t index, const entry& e, const digest& chain,
+                                       const state& after)>;
+
 struct ledger_options {
   std::uint64_t seed{0}; ///< chance, for hash tables
   log_options log;
   std::uint64_t entries_least{0}; ///< by a head seen earlier; a shorter log is an error
   /// Where to begin instead of at entry 0, and quick statements; must outlive the ledger.
   derived_index* index{nullptr};
+  entry_watch watch{}; ///< of entries that are read, made and followed
 };
 
 /// What opening a ledger did.
@@ -125,6 +132,7 @@ private:
   entry_log log_;
   state state_;
   std::optional<log_index> index_;
+  entry_watch watch_;
   digest id_;
   bool failed_{false};
   std::vector<std::byte> scratch_;

@@ -42,6 +42,7 @@ public:
     case index_table::root: return take_root(key, record);
     case index_table::place: return take_place(key, record);
     case index_table::history: return;
+    case index_table::epoch: return take_epochs(key, record);
     }
     wrong_ = "a record of no table";
   }
@@ -50,6 +51,7 @@ public:
   [[nodiscard]] const std::map<escrow_id, std::uint32_t>& slices() const noexcept {
     return slices_;
   }
+  [[nodiscard]] std::size_t epoch_slices() const noexcept { return epoch_slices_; }
 
   [[nodiscard]] result<log_index::loaded> finish() {
     finish_request();
@@ -62,9 +64,10 @@ public:
     made_.entries_ = summary_->size;
     made_.time_ = summary_->time;
     made_.books_.sums = summary_->sums;
+    finish_epochs();
     auto block = merkle_frontier::from_peaks(summary_->size % block_leaves, summary_->peaks);
-    if (!block || !rules_ || made_.ids_.size() != summary_->size || made_.entries_ == 0 ||
-        made_.books_.accounts.size() != summary_->accounts ||
+    if (!block || !rules_ || !wrong_.empty() || made_.ids_.size() != summary_->size ||
+        made_.entries_ == 0 || made_.books_.accounts.size() != summary_->accounts ||
         made_.books_.requests.size() != summary_->requests) {
       return unusable("records are missing, or there are too many");
     }
@@ -107,6 +110,9 @@ private:
     for (const unlocking& u : a->what.unlockings) {
       made_.books_.unlockings.emplace(u.due, node, u.nonce);
     }
+    if (!a->what.chains.empty()) {
+      made_.books_.committed.insert(node);
+    }
     made_.books_.accounts[node.key] = std::move(a->what);
   }
   void take_slice(std::string_view key, std::string_view record) {
@@ -136,6 +142,18 @@ private:
       wrong_ = "a request";
     }
     request_bytes_.clear();
+  }
+  void take_epochs(std::string_view key, std::string_view record) {
+    if (number_in(key) != epoch_slices_++) {
+      wrong_ = "a piece of its epochs is missing";
+    }
+    epoch_bytes_ += record;
+  }
+  void finish_epochs() {
+    byte_reader r = reader_of(epoch_bytes_);
+    if (!read_epochs(r, made_.books_.epochs) || !r.finished()) {
+      wrong_ = "its epochs";
+    }
   }
   void take_ids(std::string_view record) {
     anything_ = true;
@@ -180,6 +198,8 @@ private:
   escrow_id request_;
   std::string request_bytes_;
   std::map<escrow_id, std::uint32_t> slices_;
+  std::string epoch_bytes_;
+  std::size_t epoch_slices_{0};
 };
 
 result<std::optional<log_index::loaded>> log_index::load(std::uint64_t seed) {
@@ -193,6 +213,7 @@ result<std::optional<log_index::loaded>> log_index::load(std::uint64_t seed) {
   entries_ = found.log.size;
   slices_ = loader.slices();
   places_ = found.log.places.size();
+  epoch_slices_ = loader.epoch_slices();
   return std::optional{std::move(found)};
 }
 
@@ -202,6 +223,7 @@ result<void> log_index::clear() {
   slices_.clear();
   entries_ = 0;
   places_ = 0;
+  epoch_slices_ = 0;
   return store_->clear();
 }
 
@@ -269,6 +291,7 @@ result<void> log_index::absorb(state& s, const entry_log& log, const digest& led
   for (const escrow_id& id : changed.requests) {
     add_request(out, id, s.find_request(id));
   }
+  add_epochs(out, s.epochs());
   add_log(out, s, at);
   std::vector<std::byte> rules;
   encode({0, s.origin(), {}}, rules);
@@ -304,6 +327,22 @@ void log_index::add_request(derived_index::changes& out, const escrow_id& id,
   if (slice == 0) {
     slices_.erase(id);
   }
+}
+
+void log_index::add_epochs(derived_index::changes& out, const epoch_state& e) {
+  std::vector<std::byte> bytes;
+  byte_writer w{bytes};
+  write_epochs(w, e);
+  const std::string text = text_of(bytes);
+  std::size_t slice = 0;
+  for (; slice * slice_bytes < text.size(); ++slice) {
+    out.insert_or_assign(index_key(index_table::epoch, slice),
+                         text.substr(slice * slice_bytes, slice_bytes));
+  }
+  for (std::size_t old = slice; old < epoch_slices_; ++old) {
+    out.insert_or_assign(index_key(index_table::epoch, old), std::nullopt);
+  }
+  epoch_slices_ = slice;
 }
 
 /// What is new in the log since the last time: ids, roots, places.

@@ -77,6 +77,7 @@ private:
   };
   [[nodiscard]] result<void> add_history(derived_index::changes& out);
   void add_request(derived_index::changes& out, const escrow_id& id, const request_record* q);
+  void add_epochs(derived_index::changes& out, const epoch_state& e);
   void add_log(derived_index::changes& out, const state& s, const log_checkpoint& at) const;
   [[nodiscard]] result<std::uint64_t> history_of(const node_id& account) const;
   [[nodiscard]] result<std::vector<statement_line>> history(const node_id& account,
@@ -91,6 +92,7 @@ private:
   std::uint64_t entries_{0};
   std::map<escrow_id, std::uint32_t> slices_;
   std::size_t places_{0};
+  std::size_t epoch_slices_{0};
 };
 
 } // namespace ovir::ledger

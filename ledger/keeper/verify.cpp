@@ -45,6 +45,9 @@ public:
     if (options_.visit) {
       options_.visit(index, e, effects_);
     }
+    if (options_.watch) {
+      options_.watch(index, e, chain_, state_);
+    }
     return {};
   }
 

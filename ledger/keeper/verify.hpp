@@ -33,10 +33,11 @@ struct verify_options {
   std::vector<acknowledgement> promises{};
   /// Called with every entry and its movements.
   std::function<void(std::uint64_t index, const entry&, const std::vector<posting>&)> visit{};
+  entry_watch watch{}; ///< called behind it
 };
 
 /// Reads a log from its first byte to its last: checks, chain and tree, form, signatures, rules,
-/// the nine invariants, evidence, and the heads and promises it must keep. Changes nothing. An
+/// the ten invariants, evidence, and the heads and promises it must keep. Changes nothing. An
 /// error means that it could not be read at all; what is wrong with it is in the report.
 [[nodiscard]] result<verify_report> verify_log(durable_file& file, const verify_options& options);
 

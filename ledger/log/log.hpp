@@ -85,6 +85,10 @@ public:
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   [[nodiscard]] digest root() const { return frontier().root(); }
   [[nodiscard]] const digest& chain() const noexcept { return chain_; }
+  /// The same behind the entries that are staged.
+  [[nodiscard]] const digest& staged_chain() const noexcept {
+    return staged_leaves_.empty() ? chain_ : staged_chain_;
+  }
   [[nodiscard]] merkle_frontier frontier() const;
   [[nodiscard]] log_checkpoint checkpoint() const;
   /// Bytes of the file in use.

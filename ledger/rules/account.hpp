@@ -82,6 +82,15 @@ struct unlocking {
   friend bool operator==(const unlocking&, const unlocking&) = default;
 };
 
+/// A hash chain that a verifier committed to: one link for each epoch from `first` on.
+struct audit_chain {
+  std::uint64_t first{0}; ///< the epoch of link 1
+  std::uint32_t links{0};
+  std::uint32_t known{0}; ///< number of `last`
+  digest last;            ///< the last link that is known; at first the chain's end
+  friend bool operator==(const audit_chain&, const audit_chain&) = default;
+};
+
 struct account {
   micro_credits free{0};
   micro_credits pending{0};
@@ -97,7 +106,9 @@ struct account {
   std::uint64_t pending_windows{0};
   std::uint64_t open_requests{0}; ///< as a payer
   bool ejected{false};
+  std::uint64_t missed_links{0}; ///< of hash chains, overdue when their epoch became final
   std::vector<unlocking> unlockings;
+  std::vector<audit_chain> chains; ///< by `first`: ending, in use, to come
   friend bool operator==(const account&, const account&) = default;
 
   /// What counts for influence.

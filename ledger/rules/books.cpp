@@ -1,5 +1,6 @@
 #include "ledger/rules/books.hpp"
 
+#include "ledger/rules/equivocation.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <algorithm>
@@ -145,6 +146,9 @@ void books::end_window(const escrow_id& request, request_record& q, std::uint32_
 std::vector<command> books::due(std::uint64_t time, std::size_t most) const {
   std::vector<command> found;
   most = std::min(most, limits::ledger_due_max);
+  if (most > 0 && is_due(epochs, origin.rules, time)) {
+    found.emplace_back(epoch_end{epochs.number});
+  }
   for (auto at = expirations.begin();
        at != expirations.end() && at->first <= time && found.size() < most; ++at) {
     found.emplace_back(expire{at->second});
@@ -158,6 +162,20 @@ std::vector<command> books::due(std::uint64_t time, std::size_t most) const {
     found.emplace_back(unlocked{std::get<1>(*at), std::get<2>(*at)});
   }
   return found;
+}
+
+/// Links do not count: an epoch must not be closed because of the links of the one before.
+void books::count_entry(const command& c) {
+  if (std::holds_alternative<epoch_end>(c) || std::holds_alternative<chain_link>(c)) {
+    return;
+  }
+  ++epochs.entries;
+  if (const accrue* const x = std::get_if<accrue>(&c)) {
+    epochs.first_accrual = epochs.accruals == 0 ? now : epochs.first_accrual;
+    ++epochs.accruals;
+    const std::uint64_t prompt = requests.at(x->request).prompt;
+    epochs.units += std::uint64_t{windows_paid(prompt, x->window).count} * x->computed.size();
+  }
 }
 
 /// What becomes due when, of one request.

@@ -2,6 +2,7 @@
 
 #include "ledger/rules/account.hpp"
 #include "ledger/rules/command.hpp"
+#include "ledger/rules/epochs.hpp"
 #include "ledger/rules/key_table.hpp"
 
 #include <cstdint>
@@ -64,6 +65,8 @@ struct books {
   void end_window(const escrow_id& request, request_record& q, std::uint32_t number,
                   window_phase phase);
 
+  /// An entry was applied: it counts for the epoch.
+  void count_entry(const command& c);
   /// Of a request that was read: what becomes due when.
   void note_due(const escrow_id& id, const request_record& q);
   void note_touched(const entry& e);
@@ -80,10 +83,12 @@ struct books {
   totals sums;
   key_table<account> accounts;
   std::map<escrow_id, request_record> requests;
+  epoch_state epochs;
   // What follows from the above: what becomes due when.
   std::set<std::pair<std::uint64_t, escrow_id>> expirations;
   std::set<std::tuple<std::uint64_t, escrow_id, std::uint32_t>> releases;
   std::set<std::tuple<std::uint64_t, node_id, std::uint64_t>> unlockings;
+  std::set<node_id> committed; ///< accounts with hash chains
   // Not part of the state: what changed in it.
   bool tracking{false};
   touched changed;

@@ -22,7 +22,7 @@ template <class Io, of_type<policy> T>
 void fields(Io& io, T& p) {
   io(p.fee_ppm, p.cache_ppm, p.finder_ppm, p.audit_window_s, p.unlock_delay_s, p.reservation_s_max,
      p.actions_per_minute_max, p.admission_stake, p.newcomer_units, p.reputation_half_life_s,
-     p.refund, p.deterrence);
+     p.epoch_entries, p.epoch_s, p.refund, p.deterrence);
 }
 template <class Io, of_type<window_share> T>
 void fields(Io& io, T& s) {
@@ -99,13 +99,25 @@ void fields(Io& io, T& x) {
 }
 template <class Io, of_type<compensate> T>
 void fields(Io& io, T& x) {
-  io(x.request, x.window, x.layer, x.receipt, x.to, x.amount);
+  io(x.request, x.window, x.layer, x.receipt, x.signer, x.to, x.amount);
 }
 template <class Io, of_type<reroute> T>
 void fields(Io& io, T& x) {
   io(x.request, x.scheduler);
   io.template list<std::uint8_t>(x.stages, "stages", limits::ledger_participants_max);
   io(x.nonce);
+}
+template <class Io, of_type<chain_commit> T>
+void fields(Io& io, T& x) {
+  io(x.verifier, x.anchor, x.links, x.nonce);
+}
+template <class Io, of_type<chain_link> T>
+void fields(Io& io, T& x) {
+  io(x.verifier, x.epoch, x.link);
+}
+template <class Io, of_type<epoch_end> T>
+void fields(Io& io, T& x) {
+  io(x.number);
 }
 
 namespace {
@@ -139,7 +151,8 @@ constexpr std::array kinds{command_kind::genesis, command_kind::mint,       comm
                            command_kind::lock,    command_kind::unlock,     command_kind::unlocked,
                            command_kind::reserve, command_kind::accrue,     command_kind::release,
                            command_kind::settle,  command_kind::cancel,     command_kind::expire,
-                           command_kind::convict, command_kind::compensate, command_kind::reroute};
+                           command_kind::convict, command_kind::compensate, command_kind::reroute,
+                           command_kind::commit,  command_kind::link,       command_kind::epoch};
 static_assert(kinds.size() == std::variant_size_v<command>);
 
 template <class Io, class Command>
@@ -180,6 +193,9 @@ std::string_view to_string(command_kind kind) noexcept {
   case command_kind::compensate: return "compensate";
   case command_kind::entrust: return "entrust";
   case command_kind::reroute: return "reroute";
+  case command_kind::commit: return "commit";
+  case command_kind::link: return "link";
+  case command_kind::epoch: return "epoch";
   }
   return "unknown";
 }
@@ -197,6 +213,7 @@ const node_id* signer_of(const command& c) noexcept {
                [](const lock& l) { return &l.account; }, [](const unlock& u) { return &u.account; },
                [](const reserve& r) { return &r.payer; }, [](const cancel& x) { return &x.payer; },
                [](const reroute& x) { return &x.scheduler; },
+               [](const chain_commit& x) { return &x.verifier; },
                [](const auto&) -> const node_id* { return nullptr; }},
       c);
 }
@@ -254,6 +271,9 @@ digest id_of(const command& c) {
             return make_id(fee_subject(x.request, x.to), x.window, kind, x.layer);
           },
           [&](const reroute& x) { return make_id(as_digest(x.scheduler), 0, kind, x.nonce); },
+          [&](const chain_commit& x) { return make_id(as_digest(x.verifier), 0, kind, x.nonce); },
+          [&](const chain_link& x) { return make_id(as_digest(x.verifier), x.epoch, kind, 0); },
+          [&](const epoch_end& x) { return make_id({}, x.number, kind, 0); },
       },
       c);
 }

@@ -40,6 +40,9 @@ enum class command_kind : std::uint8_t {
   compensate = 14,
   entrust = 15, ///< a reservation that another than its payer accrues on
   reroute = 16,
+  commit = 17, ///< of a verifier, to a hash chain
+  link = 18,   ///< of it
+  epoch = 19,  ///< its end
 };
 [[nodiscard]] std::string_view to_string(command_kind kind) noexcept;
 
@@ -119,7 +122,28 @@ struct reroute {
   std::uint64_t nonce{0};
 };
 
+/// A verifier's hash chain, by its end (ledger/audit/audit_draw.hpp): from the epoch after the next
+/// on it owes one link for each, the first for that one.
+struct chain_commit {
+  node_id verifier;
+  digest anchor;
+  std::uint32_t links{0}; ///< 1 to limits::audit_chain_links_max
+  std::uint64_t nonce{0};
+};
+
 // By whoever keeps the log: what follows from evidence, from time, or from work seen by others.
+
+/// Its verifier's part of the seed of the epoch that was closed last. Whoever hands it in: it
+/// proves itself.
+struct chain_link {
+  node_id verifier;
+  std::uint64_t epoch{0};
+  digest link;
+};
+/// Closes an epoch, makes the one before it final, and fixes who audits the next one.
+struct epoch_end {
+  std::uint64_t number{0};
+};
 
 /// free again, once the delay of the `unlock` with this nonce is over.
 struct unlocked {
@@ -183,12 +207,14 @@ struct compensate {
   std::uint32_t window{0}; ///< of positions
   std::uint32_t layer{0};
   digest receipt; ///< in which the audited statement is
+  node_id signer; ///< of it: whose work was audited
   node_id to;
   micro_credits amount{0};
 };
 
-using command = std::variant<genesis, mint, transfer, lock, unlock, unlocked, reserve, accrue,
-                             release, settle, cancel, expire, convict, compensate, reroute>;
+using command =
+    std::variant<genesis, mint, transfer, lock, unlock, unlocked, reserve, accrue, release, settle,
+                 cancel, expire, convict, compensate, reroute, chain_commit, chain_link, epoch_end>;
 
 [[nodiscard]] command_kind kind_of(const command& c) noexcept;
 /// Whose signature a command needs; null where it needs none.

@@ -1,5 +1,6 @@
 #include "ledger/rules/command.hpp"
 #include "ledger/rules/tariff.hpp"
+#include "messages/limits/audit.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <algorithm>
@@ -159,7 +160,19 @@ struct form {
     if (x.receipt == digest{}) {
       return refuse("a fee is for one audit; name the digest of the receipt that was audited");
     }
+    OVIR_TRY(check_node(x.signer, "whose work was audited"));
     return check_node(x.to, "who is compensated");
+  }
+  result<void> operator()(const chain_commit& x) const {
+    if (x.links == 0 || x.links > limits::audit_chain_links_max) {
+      return fail(errc::invalid_argument, "a hash chain of {} links; it has 1 to {}", x.links,
+                  limits::audit_chain_links_max);
+    }
+    return x.anchor == digest{} ? refuse("a hash chain has an end; name it") : result<void>{};
+  }
+  result<void> operator()(const chain_link& x) const {
+    OVIR_TRY(check_node(x.verifier, "the verifier"));
+    return x.link == digest{} ? refuse("no link of a hash chain is zero") : result<void>{};
   }
   result<void> operator()(const reroute& x) const { return check_stages(x.stages); }
   result<void> operator()(const release&) const { return {}; }
@@ -167,6 +180,7 @@ struct form {
   result<void> operator()(const settle&) const { return {}; }
   result<void> operator()(const cancel&) const { return {}; }
   result<void> operator()(const expire&) const { return {}; }
+  result<void> operator()(const epoch_end&) const { return {}; }
 };
 
 } // namespace

@@ -44,6 +44,17 @@ struct equivocation_fault {
   const std::uint64_t first = prompt == 0 ? 0 : (prompt - 1) / limits::window_positions;
   return window > first ? window - static_cast<std::uint32_t>(first) : 0;
 }
+/// The other way round: the windows of positions that accrual `window` pays for.
+struct paid_windows {
+  std::uint32_t first{0};
+  std::uint32_t count{0};
+};
+[[nodiscard]] constexpr paid_windows windows_paid(std::uint64_t prompt,
+                                                  std::uint32_t window) noexcept {
+  const auto end =
+      static_cast<std::uint32_t>(prompt == 0 ? 0 : (prompt - 1) / limits::window_positions);
+  return window == 0 ? paid_windows{0, end + 1} : paid_windows{end + window, 1};
+}
 /// H("ovir/ledger/v1/evidence"; bytes): how a conviction names its evidence.
 [[nodiscard]] digest evidence_digest(std::span<const std::byte> bytes);
 

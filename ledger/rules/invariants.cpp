@@ -72,6 +72,52 @@ result<void> check_request(const escrow_id& id, const request_record& q, request
   return {};
 }
 
+/// One that was convicted since keeps its chains until its epochs are over.
+result<void> check_epoch(const state& s, std::uint64_t epoch,
+                         const std::vector<epoch_verifier>& verifiers) {
+  for (std::size_t i = 0; i < verifiers.size(); ++i) {
+    const epoch_verifier& v = verifiers[i];
+    const account* const a = s.find(v.node);
+    const audit_chain* const c = a == nullptr ? nullptr : chain_for(*a, epoch);
+    if (c == nullptr || v.weight == 0 || (i > 0 && !(verifiers[i - 1].node < v.node))) {
+      return broken(10, "{} is in the set of epoch {} and has no hash chain for it",
+                    short_name(v.node), epoch);
+    }
+    const bool is_known = c->known == epoch - c->first + 1;
+    if (is_known != (v.link != digest{}) || (is_known && c->last != v.link)) {
+      return broken(10, "the link of {} for epoch {} is not the last that is known of its chain",
+                    short_name(v.node), epoch);
+    }
+  }
+  return {};
+}
+
+result<void> check_epochs(const state& s) {
+  const epoch_state& e = s.epochs();
+  std::size_t committed = 0;
+  for (const auto& [node, a] : s.accounts()) {
+    committed += a->chains.empty() ? 0 : 1;
+    for (std::size_t i = 0; i < a->chains.size(); ++i) {
+      const audit_chain& c = a->chains[i];
+      if (c.first > e.number + 2 || c.known > c.links ||
+          (c.known > 0 && c.first + c.known > e.number) ||
+          (i > 0 && c.first <= a->chains[i - 1].first)) {
+        return broken(10, "{} has a hash chain that cannot be", short_name(node));
+      }
+    }
+  }
+  if (committed != s.committed().size()) {
+    return broken(10, "{} accounts have hash chains, not {}", committed, s.committed().size());
+  }
+  if (!e.closed.empty() && e.number == 0) {
+    return broken(10, "an epoch was closed before the first");
+  }
+  if (e.number > 0) {
+    OVIR_TRY(check_epoch(s, e.number - 1, e.closed));
+  }
+  return check_epoch(s, e.number, e.verifiers);
+}
+
 } // namespace
 
 result<void> check_invariants(const state& s) {
@@ -109,7 +155,7 @@ result<void> check_invariants(const state& s) {
   if (s.ids() != s.entries()) {
     return broken(4, "{} entries, but {} ids", s.entries(), s.ids());
   }
-  return {};
+  return check_epochs(s);
 }
 
 result<void> check_slash(const state& before, const std::vector<posting>& effects) {

@@ -11,7 +11,8 @@ namespace ovir::ledger {
 /// pending balance is the sum of its pending windows, each stake covers what is called back).
 /// 3: accrued + refunded + held = reserved, per request. 4: ids are as many as entries. 5: accrued
 /// + refunded for cache hits = tokens up to the frontier * rate. 7 follows from 2: a slash is a
-/// posting from a stake. `internal` with the first that is broken.
+/// posting from a stake. 10: verifiers of an epoch have hash chains for it, and their links are the
+/// last that are known of these. `internal` with the first that is broken.
 [[nodiscard]] result<void> check_invariants(const state& s);
 
 /// 7, for one entry: what left a stake for good is at most what was in it before. `before` is the

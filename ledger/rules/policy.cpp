@@ -10,6 +10,9 @@ namespace {
 
 constexpr std::uint64_t delay_most_s = 10ULL * 365 * 86'400;
 constexpr std::uint64_t count_most = 1'000'000'000;
+constexpr std::uint64_t epoch_entries_least = 16;
+constexpr std::uint64_t epoch_entries_most = 1'000'000;
+constexpr std::uint64_t epoch_most_s = 86'400;
 
 struct bound {
   std::string_view name;
@@ -31,7 +34,9 @@ result<void> check_ranges(const policy& p) {
         bound{"actions_per_minute_max", p.actions_per_minute_max, 1, count_most},
         bound{"admission_stake", p.admission_stake, 0, limits::ledger_supply_max},
         bound{"newcomer_units", p.newcomer_units, 1, count_most},
-        bound{"reputation_half_life_s", p.reputation_half_life_s, 1, delay_most_s}}) {
+        bound{"reputation_half_life_s", p.reputation_half_life_s, 1, delay_most_s},
+        bound{"epoch_entries", p.epoch_entries, epoch_entries_least, epoch_entries_most},
+        bound{"epoch_s", p.epoch_s, 1, epoch_most_s}}) {
     if (b.value < b.least || b.value > b.most) {
       return fail(errc::invalid_argument, "{} is {}; it must be {} to {}", b.name, b.value, b.least,
                   b.most);
@@ -48,6 +53,8 @@ policy free_policy() {
   policy p;
   p.actions_per_minute_max = limits::free_actions_per_minute;
   p.admission_stake = 0;
+  p.audit_window_s = limits::free_audit_window_s;
+  p.epoch_s = limits::free_epoch_s;
   p.deterrence.mode = trust_mode::free;
   p.deterrence.audit_rate_ppm = limits::free_audit_rate_ppm;
   p.deterrence.planted_ppm = limits::free_planted_ppm;

@@ -26,6 +26,8 @@ struct policy {
   micro_credits admission_stake{10 * credit}; ///< for influence without history
   std::uint64_t newcomer_units{64}; ///< pending windows at once of one without stake and history
   std::uint64_t reputation_half_life_s{2'592'000}; ///< of silence
+  std::uint64_t epoch_entries{256};                ///< after so many an epoch of audits is closed
+  std::uint64_t epoch_s{20};                       ///< or so long after its first accrual
   refund_rule refund{refund_rule::window};
   deterrence_terms deterrence;
 };

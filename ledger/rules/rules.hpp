@@ -22,6 +22,10 @@ namespace ovir::ledger {
 [[nodiscard]] result<void> run(books& b, const accrue& x);
 [[nodiscard]] result<void> run(books& b, const release& x);
 [[nodiscard]] result<void> run(books& b, const compensate& x);
+// rules_epochs.cpp
+[[nodiscard]] result<void> run(books& b, const chain_commit& x);
+[[nodiscard]] result<void> run(books& b, const chain_link& x);
+[[nodiscard]] result<void> run(books& b, const epoch_end& x);
 // conviction.cpp
 [[nodiscard]] result<void> run(books& b, const convict& x);
 

@@ -3,6 +3,7 @@
 #include "ledger/rules/split.hpp"
 #include "ledger/rules/standing.hpp"
 #include "ledger/rules/tariff.hpp"
+#include "messages/limits/audit.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <algorithm>
@@ -97,6 +98,21 @@ result<void> check_shares(const books& b, const request_record& q,
   return {};
 }
 
+/// Whoever draws computes a hash for each unit of an epoch.
+result<void> check_units(const books& b, const accrue& x, const request_record& q) {
+  const std::uint64_t units =
+      std::uint64_t{windows_paid(q.prompt, x.window).count} * x.computed.size();
+  if (units > limits::epoch_units_max / 2) {
+    return fail(errc::over_limit, "an accrual of {} units to be drawn from; at most {} are taken",
+                units, limits::epoch_units_max / 2);
+  }
+  if (units > limits::epoch_units_max - b.epochs.units) {
+    return fail(errc::busy, "epoch {} has {} units, as many as it may; it is closed first",
+                b.epochs.number, b.epochs.units);
+  }
+  return {};
+}
+
 /// What a request paid for its audits, as far as no conviction took it back.
 micro_credits assured(const request_record& q) {
   micro_credits sum = 0;
@@ -126,6 +142,12 @@ result<void> check_audited(const books& b, const compensate& x, const request_re
     return fail(errc::invalid_argument, "{} took part in this window and audits another's alone",
                 short_name(x.to));
   }
+  if (std::none_of(shares.begin(), shares.end(),
+                   [&](const pending_share& s) { return s.node == x.signer; })) {
+    return fail(errc::invalid_argument,
+                "{} has no share in window {}; a fee names whose work was audited",
+                short_name(x.signer), x.window);
+  }
   if (x.amount == 0 && !is_free(b.origin.rules)) {
     return fail(errc::invalid_argument, "a fee of nothing pays for no audit");
   }
@@ -153,6 +175,7 @@ result<void> run(books& b, const accrue& x) {
   if (q->windows.size() >= limits::ledger_windows_max) {
     return fail(errc::over_limit, "a request has at most {} windows", limits::ledger_windows_max);
   }
+  OVIR_TRY(check_units(b, x, *q));
   OVIR_ASSIGN(const division d, divide(b, x, *q));
   OVIR_TRY(check_shares(b, *q, x.computed, d.computed, "computed"));
   OVIR_TRY(check_shares(b, *q, x.served, d.served, "served"));

@@ -11,6 +11,7 @@ namespace {
 using limits::ppm_one;
 
 constexpr std::uint64_t prior_units = 100; // a few good units are no reputation yet
+constexpr std::uint64_t link_units = 32;   // what a link weighs that was overdue
 
 } // namespace
 
@@ -20,7 +21,8 @@ std::uint64_t reputation_ppm(const account& a, std::uint64_t now, const policy& 
   }
   const std::uint64_t silence = now > a.last_active ? now - a.last_active : 0;
   const std::uint64_t halvings = silence / rules.reputation_half_life_s;
-  const wide share = wide{ppm_one} * a.valid_units / (wide{a.assigned_units} + prior_units);
+  const wide assigned = wide{a.assigned_units} + wide{a.missed_links} * link_units;
+  const wide share = wide{ppm_one} * a.valid_units / (assigned + prior_units);
   return halvings >= 64 ? 0 : static_cast<std::uint64_t>(share) >> halvings;
 }
 

@@ -10,7 +10,9 @@
 namespace ovir::ledger {
 
 /// 10^6 * valid on-time units / (assigned units + 100), halved for every half-life of silence; 0 on
-/// conviction. Wrong, late and missing units all count, because they were assigned.
+/// conviction. Wrong, late and missing units all count, because they were assigned; a link of a
+/// hash chain that was overdue counts as 32 of them, and consecutive units are counted from 0
+/// again.
 [[nodiscard]] std::uint64_t reputation_ppm(const account& a, std::uint64_t now,
                                            const policy& rules);
 

@@ -78,6 +78,7 @@ result<applied> state::apply(const entry& e, std::span<const std::byte> bytes, s
     books_.now = before;
     return done.error();
   }
+  books_.count_entry(e.what);
   ids_.append({id, content});
   time_ = e.time;
   ++entries_;
@@ -157,6 +158,7 @@ std::vector<std::byte> state::snapshot() const {
     w.write(id);
     write_request(w, q);
   }
+  write_epochs(w, books_.epochs);
   std::vector<std::pair<digest, std::uint64_t>> ids;
   ids.reserve(ids_.size());
   for (std::uint64_t index = 0; index < ids_.size(); ++index) {
@@ -232,6 +234,9 @@ result<void> state::read_records(byte_reader& r) {
     for (const unlocking& u : a.unlockings) {
       books_.unlockings.emplace(u.due, node, u.nonce);
     }
+    if (!a.chains.empty()) {
+      books_.committed.insert(node);
+    }
     books_.at(node) = std::move(a);
   }
   for (auto left = r.number<std::uint64_t>(); left > 0 && r.sound(); --left) {
@@ -242,6 +247,9 @@ result<void> state::read_records(byte_reader& r) {
       return damaged("a request");
     }
     books_.note_due(id, q);
+  }
+  if (!read_epochs(r, books_.epochs)) {
+    return damaged("its epochs");
   }
   OVIR_TRY(read_ids(r));
   return r.finished() ? result<void>{} : damaged("its length");

@@ -69,9 +69,9 @@ public:
   [[nodiscard]] std::optional<std::uint64_t> index_of(const digest& id) const noexcept;
   [[nodiscard]] micro_credits balance(const account_ref& ref) const { return books_.balance(ref); }
 
-  /// What time alone makes possible at `now`: expirations, releases, unlockings; at most `most`
-  /// (`limits::ledger_due_max`), the oldest first. Whoever drives the ledger sends them as its next
-  /// commands; forgetting to do so delays, and loses nothing.
+  /// What time alone makes possible at `now`: the end of an epoch, expirations, releases,
+  /// unlockings; at most `most` (`limits::ledger_due_max`), the oldest first. Whoever drives the
+  /// ledger sends them as its next commands; forgetting to do so delays, and loses nothing.
   [[nodiscard]] std::vector<command> due(std::uint64_t now, std::size_t most) const {
     return books_.due(now, most);
   }
@@ -83,6 +83,10 @@ public:
   [[nodiscard]] const std::map<escrow_id, request_record>& requests() const noexcept {
     return books_.requests;
   }
+  /// The current epoch, and the one before it, which is not final.
+  [[nodiscard]] const epoch_state& epochs() const noexcept { return books_.epochs; }
+  /// Verifiers that have hash chains.
+  [[nodiscard]] const std::set<node_id>& committed() const noexcept { return books_.committed; }
   /// Windows whose audit is not over.
   [[nodiscard]] std::size_t pending_windows() const noexcept { return books_.releases.size(); }
   [[nodiscard]] std::uint64_t ids() const noexcept { return ids_.size(); }

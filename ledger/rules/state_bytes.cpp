@@ -1,5 +1,6 @@
 #include "ledger/rules/state_bytes.hpp"
 
+#include "messages/limits/audit.hpp"
 #include "messages/wire/fields.hpp"
 
 #include <limits>
@@ -17,11 +18,27 @@ template <class Io, of_type<unlocking> T>
 void fields(Io& io, T& u) {
   io(u.amount, u.due, u.nonce);
 }
+template <class Io, of_type<audit_chain> T>
+void fields(Io& io, T& c) {
+  io(c.first, c.links, c.known, c.last);
+}
 template <class Io, of_type<account> T>
 void fields(Io& io, T& a) {
   io(a.free, a.pending, a.stake, a.earned, a.nonce, a.minute, a.actions, a.assigned_units,
-     a.valid_units, a.consecutive, a.last_active, a.pending_windows, a.open_requests, a.ejected);
+     a.valid_units, a.consecutive, a.last_active, a.pending_windows, a.open_requests, a.ejected,
+     a.missed_links);
   io.template list<std::uint8_t>(a.unlockings, "amounts called back", any_number);
+  io.template list<std::uint8_t>(a.chains, "hash chains", any_number);
+}
+template <class Io, of_type<epoch_verifier> T>
+void fields(Io& io, T& v) {
+  io(v.node, v.weight, v.link);
+}
+template <class Io, of_type<epoch_state> T>
+void fields(Io& io, T& e) {
+  io(e.number, e.entries, e.accruals, e.units, e.first_accrual, e.closed_at, e.worked);
+  io.template list<std::uint32_t>(e.verifiers, "verifiers", limits::epoch_verifiers_max);
+  io.template list<std::uint32_t>(e.closed, "verifiers", limits::epoch_verifiers_max);
 }
 template <class Io, of_type<pending_share> T>
 void fields(Io& io, T& s) {
@@ -54,6 +71,14 @@ account read_account(byte_reader& r) {
 }
 
 void write_request(byte_writer& w, const request_record& q) { field_writer{w}(q); }
+
+void write_epochs(byte_writer& w, const epoch_state& e) { field_writer{w}(e); }
+
+bool read_epochs(byte_reader& r, epoch_state& e) {
+  e = {};
+  field_reader{r}(e);
+  return r.sound();
+}
 
 bool read_request(byte_reader& r, request_record& q) {
   q = {};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ledger/rules/account.hpp"
+#include "ledger/rules/epochs.hpp"
 #include "messages/wire/bytes.hpp"
 
 /// The canonical bytes of what a state consists of (docs/formats/ledger-log.md, "Snapshots"), for
@@ -13,5 +14,9 @@ void write_account(byte_writer& w, const account& a);
 void write_request(byte_writer& w, const request_record& q);
 /// False for what no request can be; counts are believed as far as there are bytes for them.
 [[nodiscard]] bool read_request(byte_reader& r, request_record& q);
+
+void write_epochs(byte_writer& w, const epoch_state& e);
+/// False for what cannot be.
+[[nodiscard]] bool read_epochs(byte_reader& r, epoch_state& e);
 
 } // namespace ovir::ledger

@@ -34,6 +34,7 @@ struct AuditMessage {
     offer :group {
       suspect @1 :Bool;
       receipt @2 :Data;
+      drawn @22 :Bool;
     }
     question :group {
       number @3 :UInt64;

@@ -211,7 +211,8 @@ result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_
   switch (in.which()) {
   case audit_schema::AuditMessage::OFFER: {
     OVIR_ASSIGN(auto bytes, receipt_in(in.getOffer().getReceipt()));
-    return audit_message{audit_offer{in.getOffer().getSuspect(), std::move(bytes)}};
+    return audit_message{
+        audit_offer{in.getOffer().getSuspect(), std::move(bytes), in.getOffer().getDrawn()}};
   }
   case audit_schema::AuditMessage::QUESTION: {
     audit_question q;
@@ -288,6 +289,7 @@ void write_any(audit_schema::AuditMessage::Builder out, const audit_message& mes
   if (const auto* offer = std::get_if<audit_offer>(&message)) {
     auto group = out.initOffer();
     group.setSuspect(offer->suspect);
+    group.setDrawn(offer->drawn);
     group.setReceipt(data_of(std::span<const std::byte>{offer->receipt}));
   } else if (const auto* q = std::get_if<audit_question>(&message)) {
     auto group = out.initQuestion();

@@ -130,10 +130,12 @@ struct conviction {
 [[nodiscard]] bool verify_admission(const audit_admission& a, const conviction& c);
 
 /// A scheduler gives a finished request's receipt to a verifier. `suspect`: another run of the same
-/// request came to something else, so all of it is to be looked at.
+/// request came to something else, so all of it is to be looked at. `drawn`: what is to be looked
+/// at is what the ledger's log says, and nothing else.
 struct audit_offer {
   bool suspect{false};
   std::vector<std::byte> receipt;
+  bool drawn{false};
 
   friend bool operator==(const audit_offer&, const audit_offer&) = default;
 };

@@ -2,6 +2,8 @@
 
 #include "messages/limits/general.hpp"
 
+#include <chrono>
+
 /// Bounds of audits and convictions (docs/formats/audit.md).
 namespace ovir::limits {
 
@@ -15,6 +17,25 @@ inline constexpr std::size_t audit_taken_max = 3;         ///< kernels that a qu
 inline constexpr std::size_t audit_log_entries_max = 1'000'000;   ///< then old ones are folded
 inline constexpr std::size_t audit_equivocation_kept_max = 4'096; ///< receipts compared with others
 inline constexpr std::uint32_t audit_chain_links_max = 1U << 20U; ///< of one hash chain
+/// Links in a row that a verifier may owe: behind more its hash chain does not count any more.
+inline constexpr std::uint64_t audit_links_behind_max = 64;
+inline constexpr std::size_t epoch_verifiers_max = 1'024; ///< that have a hash chain at a time
+inline constexpr std::uint64_t epoch_weight_max = std::uint64_t{1} << 48U; ///< of one verifier
+inline constexpr std::uint64_t epoch_units_max = std::uint64_t{1} << 20U;  ///< accrued in one epoch
+inline constexpr std::size_t watched_requests_max = 65'536; ///< whose escrows a node knows
+inline constexpr std::size_t audit_duties_max = 16'384;     ///< drawn units that wait, of one node
+/// Receipts that a scheduler holds until their units are drawn and audited.
+inline constexpr std::size_t held_receipts_bytes_max = std::size_t{64} << 20U;
+inline constexpr std::chrono::seconds held_receipt_lasts{600};
+/// What no accrual says within this time is offered as where there is no ledger.
+inline constexpr std::chrono::seconds audit_entry_wait{60};
+/// An offer whose audit is not in the log is made again after this time.
+inline constexpr std::chrono::seconds audit_offer_again{10};
+/// Links of a verifier's hash chain, and how many are left when it commits to the next.
+inline constexpr std::uint32_t audit_chain_links = 1U << 16U;
+inline constexpr std::uint32_t audit_chain_links_least = 1U << 10U;
+/// What a verifier tells the ledger is said again after this time.
+inline constexpr std::chrono::seconds audit_say_again{15};
 inline constexpr std::size_t audit_reason_bytes_max = 256;
 /// How long a second host may take before another is asked.
 inline constexpr std::chrono::seconds second_opinion_wait{60};

@@ -1,3 +1,4 @@
+#include "ledger/audit/epoch_draw.hpp"
 #include "ledger/rules/command.hpp"
 #include "ledger/rules/proof.hpp"
 #include "ledger/rules/state.hpp"
@@ -7,10 +8,10 @@
 #include <cstdlib>
 #include <vector>
 
-// Reads any bytes as an entry, a head, an acknowledgement, evidence of a fork, a proof and a
-// snapshot. What is accepted must be written as the same bytes again: two encodings of one value
-// would be two leaves. An entry is also offered to an empty ledger, which must refuse or apply it
-// whole.
+// Reads any bytes as an entry, a head, an acknowledgement, evidence of a fork, a proof, a snapshot
+// and what a reader of epochs keeps. What is accepted must be written as the same bytes again: two
+// encodings of one value would be two leaves. An entry is also offered to an empty ledger, which
+// must refuse or apply it whole.
 namespace {
 
 using namespace ovir::ledger;
@@ -57,6 +58,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   round_trip<fork_evidence>(bytes, fork_evidence_from);
   round_trip<consistency>(bytes, consistency_from);
   round_trip<entry_proof>(bytes, entry_proof_from);
+  if (const auto kept = epoch_reader::restore(bytes); kept && kept->snapshot().size() != size) {
+    std::abort();
+  }
   if (const auto p = proof_from(bytes)) {
     static_cast<void>(check_proof(*p));
   }

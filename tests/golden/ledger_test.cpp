@@ -1,4 +1,5 @@
 // The bytes of docs/formats/ledger-log.md.
+#include "ledger/audit/epoch_draw.hpp"
 #include "ledger/keeper/ledger.hpp"
 #include "ledger/log/log_format.hpp"
 #include "messages/wire/bytes.hpp"
@@ -68,19 +69,74 @@ TEST(golden_ledger, a_log_of_three_entries_in_two_batches_is_these_bytes) {
   ASSERT_EQ(file.content.size(), 4'096U);
   EXPECT_EQ(hex(std::span{file.content}.first(16)), "4f5649524c4f47310100000000020000");
   EXPECT_EQ(hex(std::span{file.content}.subspan(512, 24)),
-            "425443480100000000000000000000002c01000000000000");
+            "425443480100000000000000000000003c01000000000000");
   EXPECT_EQ(to_hex(hash_plain(file.content)),
-            "9dc2a436a3a734f8cd6726c29327761c8f32103c11b5a89897f04676c7cbb094");
-  EXPECT_EQ(to_hex(book.id()), "90fe66d16d85761f9aa0bc67df99916c748b06ff7f81f65bb2426348692ba349");
+            "254ab72dc1b80f08e1fbe0bfe4a9eeb73fe6be051127b9af512e4317123dd052");
+  EXPECT_EQ(to_hex(book.id()), "e8b62371df24ff63d0af7a6cc33eddd0e4f15c2e90eb56fdb266c4c2ea3a067e");
   EXPECT_EQ(to_hex(book.log().root()),
-            "2eb0735c209832fda134d440c3cbf63e82d0db456c4c797be92f845e98e820c7");
+            "a94d62e8762b769947c2e11a106255bf73dee327c6f9501eb6fe2400a6e1fee0");
   EXPECT_EQ(to_hex(hash_plain(book.view().snapshot())),
-            "e38eaf4e037b91be24c4d8adc8ffd8fa54b1187205b97d6009e9c7a6376b45d5");
+            "3ed92c4eab3f4f104fbdd31eae0505fcf146554223093d8a19515633d5b27b6a");
   const signed_head head = sign(ledger_world::key(ledger_world::keeper), book.head());
   EXPECT_EQ(to_hex(hash_plain(to_bytes(head))),
-            "9f100203c0b2a2b47d31eee76267568182080b9d3b16918f576fd055ac8f9f1f");
+            "d30b041fe7729c1b9199cc99be7ec61fa92109eb6169f1a6b7ac7f62613334f3");
   EXPECT_EQ(to_hex(hash_plain(to_bytes(book.acknowledge(1, head).value()))),
-            "5de39bcd576d1acf7edda4dc900e56f2f8c2ac6df840341decb8166bcb5e672f");
+            "d6a4dca591be5e2a4ca978174673f42056c976c7dac1d91526e56ba022db4ce9");
+}
+
+TEST(golden_ledger, entries_of_epochs_are_their_fields_in_order) {
+  const auto bytes_of = [](const command& c) {
+    std::vector<std::byte> bytes;
+    encode({1, c, {}}, bytes);
+    return hex(bytes);
+  };
+  const auto thirty_two = [](std::string_view part) {
+    std::string all;
+    for (int i = 0; i < 32; ++i) {
+      all += part;
+    }
+    return all;
+  };
+  digest link;
+  link.bytes.fill(0x22);
+  const std::string time = "0100000000000000";
+  EXPECT_EQ(bytes_of(chain_commit{node(0x11), link, 0x0304, 5}),
+            time + "11" + thirty_two("11") + thirty_two("22") + "04030000" + "0500000000000000" +
+                thirty_two("0000"));
+  EXPECT_EQ(bytes_of(chain_link{node(0x11), 7, link}),
+            time + "12" + thirty_two("11") + "0700000000000000" + thirty_two("22"));
+  EXPECT_EQ(bytes_of(epoch_end{9}), time + "13" + "0900000000000000");
+  EXPECT_EQ(to_hex(id_of(chain_link{node(0x11), 7, link})),
+            "ec06b94c83756fa68adedc030195c6aaaf44253229fee3bacbdcf75bedccf469");
+  EXPECT_EQ(to_hex(id_of(epoch_end{9})),
+            "8b1781f74998eaf59ba7a6b3e38fd54ea7456724296a518fcf6b87f5a554b423");
+}
+
+TEST(golden_ledger, a_draw_is_this) {
+  digest link;
+  link.bytes.fill(0x33);
+  epoch_draw d;
+  d.chain.bytes.fill(0x44);
+  d.auditors = 2;
+  d.verifiers = {{node(1), 1, link}, {node(2), 3, link}, {node(4), 2, {}}};
+  epoch_accrual a;
+  a.request.bytes.fill(0x55);
+  a.windows = 6;
+  a.barred = {2};
+  a.shares.push_back({node(9), link, 900'000});
+  d.accruals.push_back(a);
+  EXPECT_EQ(to_hex(d.seed()), "fb31fd8ff5360616be4990039416929180766e888f58893adc3cbeaf3060094d");
+  EXPECT_EQ(to_hex(digest_of({a.request, 7, node(9), link})),
+            "480b1522418de861be36939a4494a4ebcc077e4e402397783cf42541deb97c55");
+  std::string text;
+  d.each_drawn([&](const drawn_unit& u) {
+    text += fmt::format("{}:", u.unit.window);
+    for (const node_id& v : u.verifiers) {
+      text += fmt::format(" {}", v.key[0]);
+    }
+    text += "; ";
+  });
+  EXPECT_EQ(text, "0: 2 1; 2: 2 1; 3: 1 2; 4: 2 1; 5: 2 1; ");
 }
 
 } // namespace

@@ -11,8 +11,6 @@
 namespace ovir::test {
 namespace {
 
-using apps::json;
-
 /// What a log says of work.
 struct entered {
   std::map<node_id, std::uint64_t> units;
@@ -54,7 +52,7 @@ protected:
 
 TEST_F(free_ledger, enters_what_was_computed_and_holds_nothing_up) {
   ASSERT_NO_FATAL_FAILURE(start({.mode = "free", .keeper_computes = false}));
-  json answer;
+  apps::json answer;
   ASSERT_EQ(paid_->run(1, 60, &answer), "") << paid_->nodes().last_words();
   EXPECT_EQ(answer.at("tokens").size(), 60U) << "of who has no credit";
   ASSERT_TRUE(has_settled(1)) << paid_->nodes().last_words();

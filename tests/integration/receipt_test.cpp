@@ -19,7 +19,7 @@
 namespace ovir::test {
 namespace {
 
-using nlohmann::json;
+using plain_json = nlohmann::json;
 using ::testing::HasSubstr;
 
 std::string text_of(const std::vector<std::byte>& bytes) {
@@ -37,7 +37,7 @@ std::string bytes_of_hex(const std::string& hex) {
 class receipts : public ::testing::Test {
 protected:
   [[nodiscard]] std::string path(const std::string& name) const { return folder_.path() / name; }
-  json verdict(const std::vector<std::string>& arguments, int exit_code) {
+  plain_json verdict(const std::vector<std::string>& arguments, int exit_code) {
     std::vector<std::string> all = arguments;
     all.emplace_back("--json");
     const child_result child = run_ovir_verify(all);
@@ -51,30 +51,30 @@ protected:
 
 TEST_F(receipts, are_checked_without_the_model_and_name_their_signers) {
   write_file(path("r"), text_of(encode_receipt(cast_.honest())));
-  const json right = verdict({path("r"), "--any-signer"}, 0);
+  const plain_json right = verdict({path("r"), "--any-signer"}, 0);
   EXPECT_EQ(right["ok"], true);
   EXPECT_EQ(right["tier"], "T0");
-  EXPECT_EQ(right["failures"], json::array());
+  EXPECT_EQ(right["failures"], plain_json::array());
 
   receipt r = cast_.honest();
   r.stages[1].statements[2].compute_us += 1;
   write_file(path("changed"), text_of(encode_receipt(r)));
-  const json wrong = verdict({path("changed"), "--any-signer"}, 1);
+  const plain_json wrong = verdict({path("changed"), "--any-signer"}, 1);
   EXPECT_EQ(wrong["ok"], false);
   EXPECT_EQ(wrong["failures"][0]["signer"], to_hex(cast_.id(1)));
-  EXPECT_EQ(wrong["failures"][0]["unit"], (json{{"window", 2}, {"layer", 3}}));
+  EXPECT_EQ(wrong["failures"][0]["unit"], (plain_json{{"window", 2}, {"layer", 3}}));
 }
 
 TEST_F(receipts, ask_whose_signatures_count) {
   write_file(path("r"), text_of(encode_receipt(cast_.honest())));
-  const json unknown = verdict({path("r")}, 1);
+  const plain_json unknown = verdict({path("r")}, 1);
   EXPECT_THAT(unknown["failures"][0]["what"].get<std::string>(), HasSubstr("signers unknown"));
   std::string list = "# nodes\n";
   for (const std::size_t who : {std::size_t{0}, std::size_t{2}, receipt_maker::lead}) {
     list += to_hex(cast_.id(who)) + "  node\n";
   }
   write_file(path("signers"), list);
-  const json one_missing = verdict({path("r"), "--signers", path("signers")}, 1);
+  const plain_json one_missing = verdict({path("r"), "--signers", path("signers")}, 1);
   EXPECT_EQ(one_missing["failures"][0]["signer"], to_hex(cast_.id(1)));
   write_file(path("signers"), list + to_hex(cast_.id(1)) + "#late\n");
   EXPECT_EQ(verdict({path("r"), "--signers", path("signers")}, 0)["ok"], true);
@@ -108,7 +108,7 @@ TEST_F(receipts, are_signed_by_whom_a_ledger_knows) {
     run(authenticate(book.id(), stake, sign_action(cast_.key(who), book.id(), stake)).value());
   }
   sign_head("early");
-  const json one_missing = verdict({path("r"), "--ledger-head", path("book") + "/early"}, 1);
+  const plain_json one_missing = verdict({path("r"), "--ledger-head", path("book") + "/early"}, 1);
   EXPECT_EQ(one_missing["failures"][0]["signer"], to_hex(cast_.id(1)));
   const secret_key minter = ledger_world::key(ledger_world::minter);
   const ledger::mint last{minter.id(), ledger::mint_target::participant, cast_.id(1),
@@ -165,10 +165,10 @@ TEST_F(receipts, of_another_version_or_of_nothing_are_refused) {
 
 TEST_F(receipts, of_a_run_hold_with_and_without_the_model) {
   const std::string model = source_file("assets/tales-q4_k_m.gguf");
-  const json run = ovir_json({"run", "-p", "Once upon a time", "-n", "70", "--stages", "3",
-                              "--temp", "0.8", "--seed", "11", "--receipt", path("r")});
+  const plain_json run = ovir_json({"run", "-p", "Once upon a time", "-n", "70", "--stages", "3",
+                                    "--temp", "0.8", "--seed", "11", "--receipt", path("r")});
   EXPECT_EQ(run["receipt"], path("r"));
-  const json t0 = verdict({path("r"), "--any-signer"}, 0);
+  const plain_json t0 = verdict({path("r"), "--any-signer"}, 0);
   EXPECT_EQ(t0["receipt"]["transcript"], run["transcript"]);
   EXPECT_EQ(t0["receipt"]["tokens"], run["tokens"]);
   EXPECT_EQ(t0["receipt"]["stages"].size(), 3U);
@@ -178,8 +178,8 @@ TEST_F(receipts, of_a_run_hold_with_and_without_the_model) {
 }
 
 TEST_F(receipts, survive_stages_that_crash_while_they_are_made) {
-  const json run = ovir_json({"run", "-p", "Once upon a time", "-n", "60", "--stages", "3",
-                              "--drill", "3", "--receipt", path("r")});
+  const plain_json run = ovir_json({"run", "-p", "Once upon a time", "-n", "60", "--stages", "3",
+                                    "--drill", "3", "--receipt", path("r")});
   EXPECT_EQ(run["restarts"], 3);
   EXPECT_EQ(verdict({path("r"), "--any-signer"}, 0)["ok"], true);
 }
@@ -216,10 +216,10 @@ TEST_F(receipts, of_a_cluster_name_its_nodes_and_hold_for_a_stranger) {
     signers += node.at("node").get<std::string>() + " " + node.at("name").get<std::string>() + "\n";
   }
   write_file(path("signers"), signers);
-  const json t0 = verdict({path("r"), "--signers", path("signers")}, 0);
+  const plain_json t0 = verdict({path("r"), "--signers", path("signers")}, 0);
   EXPECT_EQ(t0["receipt"]["transcript"], data.at("transcript").get<std::string>());
   std::set<std::string> who;
-  for (const json& stage : t0["receipt"]["stages"]) {
+  for (const plain_json& stage : t0["receipt"]["stages"]) {
     who.insert(stage["signer"].get<std::string>());
   }
   EXPECT_EQ(who.size(), 3U);
@@ -228,7 +228,8 @@ TEST_F(receipts, of_a_cluster_name_its_nodes_and_hold_for_a_stranger) {
   // In parts: every stage from a capsule in the sandbox, and one unit of each without the weights.
   const std::string listed = path("signers");
   ASSERT_EQ(run_ovir({"receipt", "capsule", path("r"), path("c"), "-m", model}).exit_code, 0);
-  const json replayed = verdict({"--replay", path("c"), "--signers", listed, "--model", model}, 0);
+  const plain_json replayed =
+      verdict({"--replay", path("c"), "--signers", listed, "--model", model}, 0);
   EXPECT_EQ(replayed["tier"], "T2");
   EXPECT_EQ(replayed["sandboxed"], true);
   EXPECT_EQ(replayed["units"], 9 * ((40 + 60 - 1 + 31) / 32));
@@ -237,7 +238,7 @@ TEST_F(receipts, of_a_cluster_name_its_nodes_and_hold_for_a_stranger) {
     const child_result opened = run_ovir({"receipt", "reveal", path("c"), path("v"), "-m", model,
                                           "--window", "1", "--layer", layer});
     ASSERT_EQ(opened.exit_code, 0) << opened.err;
-    const json passed = verdict(
+    const plain_json passed = verdict(
         {path("c"), "--reveal", path("v"), "--prepared", path("p"), "--signers", listed}, 0);
     EXPECT_EQ(passed["tier"], "T1");
     EXPECT_EQ(passed["ok"], true);
@@ -278,7 +279,7 @@ TEST_F(receipts, are_made_by_whoever_led_the_request_to_its_end) {
   ASSERT_TRUE(data.at("receipt").is_object()) << data.at("receipt") << cluster.last_words();
   ASSERT_TRUE(data.at("receipt").contains("bytes")) << data.at("receipt") << cluster.last_words();
   write_file(path("r"), bytes_of_hex(data.at("receipt").at("bytes").get<std::string>()));
-  const json t0 = verdict({path("r"), "--signers", path("signers")}, 0);
+  const plain_json t0 = verdict({path("r"), "--signers", path("signers")}, 0);
   EXPECT_EQ(t0["receipt"]["lead"], keys.at("second")) << t0;
   using token_list = std::vector<std::uint32_t>;
   EXPECT_EQ(t0["receipt"]["tokens"].get<token_list>(), data.at("tokens").get<token_list>());
@@ -287,7 +288,7 @@ TEST_F(receipts, are_made_by_whoever_led_the_request_to_its_end) {
   const std::string first = keys.at("first") + "\n";
   signers.erase(signers.find(first), first.size());
   write_file(path("signers"), signers);
-  const json without = verdict({path("r"), "--signers", path("signers")}, 1);
+  const plain_json without = verdict({path("r"), "--signers", path("signers")}, 1);
   ASSERT_FALSE(without["failures"].empty()) << cluster.last_words();
   EXPECT_EQ(without["failures"][0]["signer"], keys.at("first"));
 }
@@ -319,7 +320,7 @@ TEST_F(receipts, of_long_requests_come_to_a_shell_in_pages) {
                 "--json", "-e", "run --ids " + ids + " -n 3 --receipt " + path("r")});
   ASSERT_EQ(child.exit_code, 0) << child.err << cluster.last_words();
   EXPECT_GT(read_file(path("r")).size(), 262'144U) << "else it would fit into one reply";
-  const json t0 = verdict({path("r"), "--any-signer"}, 0);
+  const plain_json t0 = verdict({path("r"), "--any-signer"}, 0);
   EXPECT_EQ(t0["receipt"]["tokens"], document_of(child)["tokens"]);
   // A page by itself, and behind the end.
   const std::string request = document_of(child)["request"].get<std::string>();

@@ -10,7 +10,7 @@
 namespace ovir::test {
 namespace {
 
-using nlohmann::json;
+using plain_json = nlohmann::json;
 using ::testing::HasSubstr;
 
 class audit_files : public ::testing::Test {
@@ -38,7 +38,7 @@ TEST_F(audit_files, pass_without_the_model_and_convict_nobody_when_they_do_not) 
                               "--window", "1", "--layer", "2"}));
   const std::vector<std::string> asked{path("c"), "--reveal",     path("v"), "--prepared",
                                        path("p"), "--any-signer", "--json"};
-  json report = document_of(run_ovir_verify(asked));
+  plain_json report = document_of(run_ovir_verify(asked));
   EXPECT_EQ(report["ok"], true) << report;
   EXPECT_EQ(report["tier"], "T1");
 
@@ -56,7 +56,7 @@ TEST_F(audit_files, pass_without_the_model_and_convict_nobody_when_they_do_not) 
   report = document_of(run_ovir_verify(asked));
   EXPECT_EQ(report["ok"], false);
   EXPECT_EQ(report["convicts"], false);
-  EXPECT_EQ(report["failures"][0]["unit"], (json{{"window", 1}, {"layer", 2}}));
+  EXPECT_EQ(report["failures"][0]["unit"], (plain_json{{"window", 1}, {"layer", 2}}));
   EXPECT_TRUE(report["failures"][0]["signer"].is_string());
 
   std::filesystem::permissions(path("p"), std::filesystem::perms::others_read,
@@ -73,23 +73,23 @@ TEST_F(audit_files, of_the_profile_fast_are_compared_by_distance) {
   if (ran.exit_code == 3 && ran.err.find("OpenBLAS") != std::string::npos) {
     GTEST_SKIP() << ran.err;
   }
-  const json run = document_of(expect_done(ran));
+  const plain_json run = document_of(expect_done(ran));
   EXPECT_EQ(run["profile"], "fast");
   EXPECT_EQ(run["reproducible"], false);
   EXPECT_TRUE(run["transcript"].is_null());
   child_options other;
   other.environment = {{"OPENBLAS_NUM_THREADS", "1"}, {"OPENBLAS_CORETYPE", "Haswell"}};
-  const json report = document_of(
+  const plain_json report = document_of(
       run_ovir_verify({path("f"), "--model", model(), "--any-signer", "--json"}, other));
   EXPECT_EQ(report["ok"], true) << report;
   EXPECT_EQ(report["tier"], "fast");
   EXPECT_LT(report["distance"].get<double>(), report["tolerance"].get<double>());
 
   // Another quantisation of the same weights, under the name of the first.
-  const json apart = document_of(run_ovir_verify(
+  const plain_json apart = document_of(run_ovir_verify(
       {path("f"), "--model", source_file("assets/tales-q8_0.gguf"), "--calibrate", "fast"}));
   ASSERT_FALSE(apart["units"].empty()) << apart;
-  for (const json& unit : apart["units"]) {
+  for (const plain_json& unit : apart["units"]) {
     EXPECT_GT(unit["distance"].get<double>(), 10 * report["tolerance"].get<double>());
   }
   const child_result renamed = run_ovir_verify(

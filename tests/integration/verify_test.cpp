@@ -11,22 +11,22 @@
 namespace ovir::test {
 namespace {
 
-using nlohmann::json;
+using plain_json = nlohmann::json;
 using ::testing::HasSubstr;
 
 class verify : public ::testing::Test {
 protected:
   void SetUp() override {
-    const json run = ovir_json({"run", "-p", "Once upon a time", "-n", "40", "--stages", "3",
-                                "--temp", "0.8", "--seed", "11", "--transcript", file()});
+    const plain_json run = ovir_json({"run", "-p", "Once upon a time", "-n", "40", "--stages", "3",
+                                      "--temp", "0.8", "--seed", "11", "--transcript", file()});
     root_ = run["transcript"];
-    document_ = json::parse(read_file(file()));
+    document_ = plain_json::parse(read_file(file()));
   }
 
   [[nodiscard]] std::string file() const { return folder_.path() / "transcript.json"; }
   [[nodiscard]] static std::string model() { return source_file("assets/tales-q4_k_m.gguf"); }
 
-  child_result check(const json& changed, bool replay) {
+  child_result check(const plain_json& changed, bool replay) {
     write_file(file(), changed.dump());
     std::vector<std::string> arguments{file(), "--json"};
     if (replay) {
@@ -36,8 +36,8 @@ protected:
   }
 
   // A transcript whose root fits its content, as a liar would write it.
-  [[nodiscard]] json with_matching_root(json changed) {
-    const json report = document_of(check(changed, false));
+  [[nodiscard]] plain_json with_matching_root(plain_json changed) {
+    const plain_json report = document_of(check(changed, false));
     const std::string what = report["failures"][0]["what"];
     changed["root"] = what.substr(what.size() - 64);
     EXPECT_EQ(check(changed, false).exit_code, 0);
@@ -46,7 +46,7 @@ protected:
 
   temporary_folder folder_;
   std::string root_;
-  json document_;
+  plain_json document_;
 };
 
 TEST_F(verify, finds_an_honest_transcript_equal) {
@@ -54,26 +54,26 @@ TEST_F(verify, finds_an_honest_transcript_equal) {
   const child_result plain = run_ovir_verify({file()});
   EXPECT_EQ(plain.exit_code, 0);
   EXPECT_THAT(plain.out, HasSubstr(root_));
-  const json report = document_of(check(document_, false));
+  const plain_json report = document_of(check(document_, false));
   EXPECT_EQ(report["ok"], true);
   EXPECT_EQ(report["tier"], "T0");
-  EXPECT_EQ(report["failures"], json::array());
-  const json replayed = document_of(check(document_, true));
+  EXPECT_EQ(report["failures"], plain_json::array());
+  const plain_json replayed = document_of(check(document_, true));
   EXPECT_EQ(replayed["ok"], true);
   EXPECT_EQ(replayed["tier"], "T2");
 }
 
 TEST_F(verify, finds_every_kind_of_change_without_the_model) {
-  const auto expect_failure = [&](const json& changed) {
+  const auto expect_failure = [&](const plain_json& changed) {
     const child_result child = check(changed, false);
     EXPECT_EQ(child.exit_code, 1) << child.out << child.err;
-    const json report = document_of(child);
+    const plain_json report = document_of(child);
     EXPECT_EQ(report["ok"], false);
     EXPECT_EQ(report["failures"].size(), 1U);
     EXPECT_TRUE(report["failures"][0]["signer"].is_null());
   };
   const std::string other(64, 'a');
-  json changed = document_;
+  plain_json changed = document_;
   changed["root"] = other;
   expect_failure(changed);
   changed = document_;
@@ -103,24 +103,24 @@ TEST_F(verify, finds_every_kind_of_change_without_the_model) {
 }
 
 TEST_F(verify, names_the_first_unit_that_differs_from_the_model) {
-  json changed = document_;
+  plain_json changed = document_;
   changed["units"][4]["boundary"] = std::string(64, 'b');
-  const json report = document_of(check(with_matching_root(changed), true));
+  const plain_json report = document_of(check(with_matching_root(changed), true));
   EXPECT_EQ(report["ok"], false);
   EXPECT_EQ(report["failures"][0]["unit"]["window"], changed["units"][4]["window"]);
   EXPECT_EQ(report["failures"][0]["unit"]["layer"], changed["units"][4]["layer"]);
 }
 
 TEST_F(verify, names_the_logits_that_differ_from_the_model) {
-  json changed = document_;
+  plain_json changed = document_;
   changed["logits"][9]["digest"] = std::string(64, 'c');
-  const json report = document_of(check(with_matching_root(changed), true));
+  const plain_json report = document_of(check(with_matching_root(changed), true));
   EXPECT_EQ(report["failures"][0]["unit"]["position"], changed["logits"][9]["position"]);
 }
 
 TEST_F(verify, finds_a_token_that_was_not_the_one_drawn) {
   // The last token is fed to nothing, so only the draw can show that it was changed.
-  json changed = document_;
+  plain_json changed = document_;
   changed["output"][39] = changed["output"][39].get<int>() + 1;
   const child_result child = check(with_matching_root(changed), true);
   EXPECT_EQ(child.exit_code, 1);
@@ -151,8 +151,8 @@ TEST_F(verify, refuses_hostile_files_with_a_sentence) {
   expect_refusal("[1]", "is not an object");
   expect_refusal(std::string(1'000'000, '['), "nested deeper");
   expect_refusal(std::string(34U << 20U, ' '), "has at most");
-  const auto with = [&](const std::string& key, const json& value) {
-    json changed = document_;
+  const auto with = [&](const std::string& key, const plain_json& value) {
+    plain_json changed = document_;
     changed[key] = value;
     return changed.dump();
   };
@@ -165,13 +165,13 @@ TEST_F(verify, refuses_hostile_files_with_a_sentence) {
   expect_refusal(with("positions", -1), "\"positions\"");
   expect_refusal(with("units", {{{"window", 0}}}), "unit 0");
   expect_refusal(with("root", "abc"), "\"root\"");
-  expect_refusal(with("sampling", json::object()), "\"sampling\"");
-  json senseless = document_["sampling"];
+  expect_refusal(with("sampling", plain_json::object()), "\"sampling\"");
+  plain_json senseless = document_["sampling"];
   senseless["top_p"] = 0;
   expect_refusal(with("sampling", senseless), "\"sampling\": top_p is 0");
   expect_refusal(with("finish_reason", "bored"), "\"finish_reason\"");
   for (const auto& [key, value] : document_.items()) {
-    json changed = document_;
+    plain_json changed = document_;
     changed.erase(key);
     expect_refusal(changed.dump(), key);
   }

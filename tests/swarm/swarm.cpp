@@ -48,16 +48,18 @@ role_set roles_of(std::size_t number, const intensity& how) {
   return roles;
 }
 
-/// As config/ledger.toml, or free, but that earnings are released soon.
-ledger::policy rules(bool free) {
+/// As config/ledger.toml, or free, but that earnings are released soon, and all is audited where
+/// somebody lies.
+ledger::policy rules(bool free, bool lies) {
   ledger::policy p = free ? ledger::free_policy() : ledger::policy{};
   p.audit_window_s = 60;
+  p.epoch_s = 2;
+  p.deterrence.audit_rate_ppm = lies ? 1'000'000 : 150'000;
   if (free) {
     return p;
   }
   p.newcomer_units = 100'000;
   p.actions_per_minute_max = 100'000;
-  p.deterrence.audit_rate_ppm = 150'000;
   p.deterrence.unit_fee = 32'000'000;
   p.deterrence.saved = 25'600'000;
   p.deterrence.stake = 160'000'000;
@@ -83,7 +85,7 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
   o.audit_every_request = how.audits;
   o.audit_least_rate_ppm = how.liars > 0 ? 1'000'000 : 500'000;
   if (o.roles.has(role::ledger)) {
-    o.ledger.rules = rules(how.free);
+    o.ledger.rules = rules(how.free, how.liars > 0);
   }
   o.threads = 1;
   o.memory_bytes = std::uint64_t{256} << 20U;
@@ -211,7 +213,7 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   if (plan_.how.ledger && number != keeper() && !unpaid) {
     setting.options.ledger.keeper = ids[keeper()];
     setting.options.ledger.serves_unpaid = true;
-    setting.options.ledger.follow = number == 0;
+    setting.options.ledger.follow = number <= 2; // who drives or audits
   }
   setting.load = model_.loader(setting.options.roles.has(role::worker), lies(number));
   hosts_.push_back(std::make_unique<host>(world_, wires_, doors_, std::move(setting)));

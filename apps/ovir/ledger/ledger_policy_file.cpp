@@ -11,7 +11,7 @@ namespace ovir::apps {
 namespace {
 
 constexpr std::array<std::string_view, 3> file_keys{"mode", "rules", "deterrence"};
-constexpr std::array<std::string_view, 11> rule_keys{"fee_ppm",
+constexpr std::array<std::string_view, 13> rule_keys{"fee_ppm",
                                                      "cache_ppm",
                                                      "finder_ppm",
                                                      "audit_window_s",
@@ -21,6 +21,8 @@ constexpr std::array<std::string_view, 11> rule_keys{"fee_ppm",
                                                      "admission_stake",
                                                      "newcomer_units",
                                                      "reputation_half_life_s",
+                                                     "epoch_entries",
+                                                     "epoch_s",
                                                      "refund"};
 constexpr std::array<std::string_view, 13> deterrence_keys{"audit_rate_ppm",
                                                            "sensitivity_ppm",
@@ -87,16 +89,17 @@ private:
       return {};
     }
     OVIR_TRY(in_.known_keys(*rules, "[rules]", rule_keys));
-    OVIR_TRY(read_numbers(*rules,
-                          std::array{field{"fee_ppm", &p.fee_ppm}, field{"cache_ppm", &p.cache_ppm},
-                                     field{"finder_ppm", &p.finder_ppm},
-                                     field{"audit_window_s", &p.audit_window_s},
-                                     field{"unlock_delay_s", &p.unlock_delay_s},
-                                     field{"reservation_s_max", &p.reservation_s_max},
-                                     field{"actions_per_minute_max", &p.actions_per_minute_max},
-                                     field{"admission_stake", &p.admission_stake},
-                                     field{"newcomer_units", &p.newcomer_units},
-                                     field{"reputation_half_life_s", &p.reputation_half_life_s}}));
+    OVIR_TRY(read_numbers(
+        *rules,
+        std::array{field{"fee_ppm", &p.fee_ppm}, field{"cache_ppm", &p.cache_ppm},
+                   field{"finder_ppm", &p.finder_ppm}, field{"audit_window_s", &p.audit_window_s},
+                   field{"unlock_delay_s", &p.unlock_delay_s},
+                   field{"reservation_s_max", &p.reservation_s_max},
+                   field{"actions_per_minute_max", &p.actions_per_minute_max},
+                   field{"admission_stake", &p.admission_stake},
+                   field{"newcomer_units", &p.newcomer_units},
+                   field{"reputation_half_life_s", &p.reputation_half_life_s},
+                   field{"epoch_entries", &p.epoch_entries}, field{"epoch_s", &p.epoch_s}}));
     OVIR_ASSIGN(const std::string refund, in_.text(*rules, "refund", word, "window"));
     if (refund != "window" && refund != "request") {
       return in_.refuse(rules->get("refund")->source(), "'refund' is {}; it is window or request",

@@ -48,6 +48,9 @@ paid_cluster::paid_cluster(const options& how) {
     all.front().roles.emplace_back("verifier");
     all.push_back({"check", {"verifier"}, {{model}}});
   }
+  for (const std::string& name : how.verifiers) {
+    all.push_back({name, {"verifier"}, {{model}}});
+  }
   if (how.keeper_computes) {
     all.push_back({"books", {"ledger", "worker"}, {{model, "0-3"}}});
   } else {
@@ -66,8 +69,8 @@ paid_cluster::paid_cluster(const options& how) {
                    .tables = how.liar.empty() ? "" : "[audit]\nleast_rate_ppm = 300000\n"});
   const std::string policy = folder_.path() / "ledger.toml";
   write_file(policy, fmt::format("mode = \"{}\"\n[rules]\naudit_window_s = {}\n"
-                                 "newcomer_units = {}\n\n{}",
-                                 how.mode, how.audit_window_s, how.newcomer_units,
+                                 "newcomer_units = {}\n{}\n{}",
+                                 how.mode, how.audit_window_s, how.newcomer_units, how.more_rules,
                                  how.mode == "free"     ? ""
                                  : how.mode == "bonded" ? deterring_bonded
                                                         : deterring_zero_bond));

@@ -29,6 +29,8 @@ public:
     bool clients_pay{false};                     ///< "front" pays for no shell
     std::map<std::string, std::uint64_t> asks{}; ///< ppm of the rate, of nodes by name
     std::uint64_t newcomer_units{64};            ///< windows that a newcomer may have pending
+    std::vector<std::string> verifiers{};        ///< further nodes, which hold the model
+    std::string more_rules{};                    ///< of the policy
     /// A program that lies, for the second half; with it "front" and "check" are verifiers.
     std::string liar{};
   };

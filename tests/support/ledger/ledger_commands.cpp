@@ -1,5 +1,7 @@
 #include "tests/support/ledger/ledger_commands.hpp"
 
+#include "ledger/rules/chain_step.hpp"
+#include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/split.hpp"
 #include "ledger/rules/tariff.hpp"
 #include "messages/limits/ledger.hpp"
@@ -33,6 +35,8 @@ genesis ledger_commands::rules_for_test(std::uint64_t seed) {
   g.rules.cache_ppm = random() % 1'000'001;
   g.rules.finder_ppm = random() % 1'000'000;
   g.rules.newcomer_units = 1 + random() % 20;
+  g.rules.epoch_entries = 16 + random() % 40;
+  g.rules.epoch_s = 1 + random() % 40;
   g.rules.admission_stake = random() % 1'000;
   g.rules.actions_per_minute_max = random() % 4 == 0 ? 3 : 1'000'000;
   g.rules.deterrence.audit_fee = 1 + random() % 5'000;
@@ -113,7 +117,7 @@ command ledger_commands::fresh(const state& s) {
   const account none;
   const account* const found = s.find(who);
   const account& a = found == nullptr ? none : *found;
-  switch (below(20)) {
+  switch (below(22)) {
   case 0:
   case 1: {
     mint m;
@@ -153,6 +157,8 @@ command ledger_commands::fresh(const state& s) {
       return make_convict(s);
     }
     return one_in(40) ? command{rules_} : make_accrue(s);
+  case 19: return one_in(8) ? command{epoch_end{s.epochs().number - below(2)}} : make_chain();
+  case 20: return make_link(s);
   default: return one_in(3) ? make_reroute(s) : make_fee(s);
   }
 }
@@ -178,8 +184,46 @@ command ledger_commands::make_fee(const state& s) {
   x.window = static_cast<std::uint32_t>(below(2 + (q == nullptr ? 0 : q->windows.size())));
   x.layer = static_cast<std::uint32_t>(below(q == nullptr ? 3 : q->layers + 1));
   x.receipt = one_in(20) ? digest{} : statement();
+  x.signer = any_node();
+  const std::uint32_t accrual = q == nullptr ? 0 : accrual_window(q->prompt, x.window);
+  if (q != nullptr && accrual < q->windows.size() && !one_in(6)) {
+    const auto& shares = q->windows[accrual].shares;
+    x.signer = shares.empty() ? x.signer : shares[below(shares.size())].node;
+  }
   x.to = any_node();
   x.amount = one_in(8) ? amount_near(s.sums().assurance / 10) : 1 + below(500);
+  return x;
+}
+
+command ledger_commands::make_chain() {
+  constexpr std::uint64_t links_most = 90;
+  const auto links = static_cast<std::uint32_t>(below(links_most));
+  digest link;
+  link.bytes[0] = static_cast<std::uint8_t>(random_());
+  link.bytes[1] = static_cast<std::uint8_t>(random_());
+  for (std::uint32_t i = 0; i < links; ++i) {
+    const digest before = link_before(link, 1);
+    behind_[before] = link;
+    link = before;
+  }
+  return chain_commit{any_node(), link, links, nonce()};
+}
+
+/// The one that is owed, or once in a while another.
+command ledger_commands::make_link(const state& s) {
+  const epoch_state& e = s.epochs();
+  chain_link x{any_node(), e.number - (one_in(10) ? 0 : 1), statement()};
+  if (!e.closed.empty() && !one_in(8)) {
+    x.verifier = e.closed[below(e.closed.size())].node;
+  }
+  const account* const a = s.find(x.verifier);
+  const audit_chain* const c = a == nullptr ? nullptr : chain_for(*a, x.epoch);
+  if (c != nullptr && !one_in(8)) {
+    x.link = c->last;
+    for (std::uint64_t n = c->known; n < x.epoch + 1 - c->first; ++n) {
+      x.link = behind_[x.link];
+    }
+  }
   return x;
 }
 

@@ -3,6 +3,7 @@
 #include "ledger/rules/state.hpp"
 
 #include <cstdint>
+#include <map>
 #include <random>
 #include <vector>
 
@@ -29,6 +30,8 @@ private:
   [[nodiscard]] ledger::command make_release(const ledger::state& s);
   [[nodiscard]] ledger::command make_reroute(const ledger::state& s);
   [[nodiscard]] ledger::command make_fee(const ledger::state& s);
+  [[nodiscard]] ledger::command make_chain();
+  [[nodiscard]] ledger::command make_link(const ledger::state& s);
   void divide(std::vector<ledger::window_share>& shares, std::uint64_t amount);
   [[nodiscard]] std::vector<ledger::window_share> cohort(const ledger::request_record& q,
                                                          std::uint64_t most);
@@ -49,6 +52,7 @@ private:
   std::uint64_t nonce_{0};
   ledger::genesis rules_;
   std::vector<ledger::entry> past_;
+  std::map<digest, digest> behind_; ///< what link follows which
 };
 
 } // namespace ovir::test

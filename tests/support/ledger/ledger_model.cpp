@@ -39,6 +39,12 @@ std::string name_of(const command& c) {
                         return text(x.scheduler) + std::to_string(x.nonce);
                       } else if constexpr (requires { x.stages; }) {
                         return text(x.payer) + text(x.about) + std::to_string(x.nonce);
+                      } else if constexpr (requires { x.anchor; }) {
+                        return text(x.verifier) + std::to_string(x.nonce);
+                      } else if constexpr (requires { x.link; }) {
+                        return text(x.verifier) + std::to_string(x.epoch);
+                      } else if constexpr (requires { x.number; }) {
+                        return std::to_string(x.number);
                       } else if constexpr (requires { x.guilty; }) {
                         return text(x.guilty);
                       } else if constexpr (requires { x.receipt; }) {
@@ -81,6 +87,8 @@ signed_by signer(const command& c) {
           return {text(x.payer), x.nonce};
         } else if constexpr (requires { x.scheduler; }) {
           return {text(x.scheduler), x.nonce};
+        } else if constexpr (requires { x.anchor; }) {
+          return {text(x.verifier), x.nonce};
         } else {
           return {};
         }
@@ -137,6 +145,7 @@ bool ledger_model::apply(const command& c, std::uint64_t now) {
   }
   last_ = now;
   done_[id] = content_of(c);
+  count(c);
   if (!by.who.empty()) {
     nonces_[by.who] = by.nonce;
     ++actions_[{by.who, now / 60}];
@@ -549,40 +558,6 @@ bool ledger_model::run(const ledger::convict& x) {
   go("pending/" + guilty, "burn", of("pending/" + guilty));
   called_back_.erase(guilty);
   ejected_.insert(guilty);
-  return true;
-}
-
-bool ledger_model::run(const ledger::compensate& x) {
-  const std::string id = text(x.request);
-  if (gone(id) || ejected_.contains(text(x.to)) || of("assurance") < x.amount) {
-    return false;
-  }
-  request& q = requests_.at(id);
-  // The accrual 0 is for all windows of positions that the prompt reaches into.
-  const std::uint64_t prompt_end = q.prompt == 0 ? 0 : (q.prompt - 1) / 32;
-  const std::uint64_t paid_by = x.window > prompt_end ? x.window - prompt_end : 0;
-  if (paid_by >= q.windows.size() || windows_[q.windows[paid_by]].phase != 0 ||
-      x.layer >= q.layers || text(x.to) == q.payer || text(x.to) == q.scheduler ||
-      x.amount > rules_.rules.deterrence.audit_fee) {
-    return false;
-  }
-  for (const part& p : windows_[q.windows[paid_by]].parts) {
-    if (p.node == text(x.to)) {
-      return false;
-    }
-  }
-  credits paid_in = 0;
-  for (const std::size_t at : q.windows) {
-    paid_in += windows_[at].phase == 2 ? 0 : windows_[at].fee;
-  }
-  if (q.audit_fees + x.amount > paid_in) {
-    return false;
-  }
-  q.audit_fees += x.amount;
-  go("assurance", "pending/" + text(x.to), x.amount);
-  q.compensations.push_back(windows_.size());
-  windows_.push_back({id, now_, 0, 0, 0, true, 0, {{text(x.to), credits{x.amount}}}});
-  units_.emplace_back();
   return true;
 }
 

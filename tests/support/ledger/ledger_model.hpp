@@ -56,6 +56,22 @@ private:
     std::uint64_t layers{0};
     credits audit_fees{0};
   };
+  struct chain {
+    std::uint64_t first;
+    std::uint64_t links;
+    std::uint64_t known;
+    digest last;
+  };
+  struct epoch {
+    std::uint64_t number{0};
+    std::uint64_t entries{0};
+    std::uint64_t accruals{0};
+    std::uint64_t first_accrual{0};
+    std::uint64_t closed_at{0};
+    bool worked{false};
+    std::set<std::string> verifiers;
+    std::set<std::string> owe; ///< a link of the one before
+  };
   struct called_back {
     credits amount;
     std::uint64_t due;
@@ -76,7 +92,12 @@ private:
   bool run(const ledger::convict& x);
   bool run(const ledger::compensate& x);
   bool run(const ledger::reroute& x);
+  bool run(const ledger::chain_commit& x);
+  bool run(const ledger::chain_link& x);
+  bool run(const ledger::epoch_end& x);
 
+  [[nodiscard]] chain* chain_of(const std::string& node, std::uint64_t number);
+  void count(const ledger::command& c);
   bool close(const std::string& id);
   credits take_back(request& q, std::size_t first, const std::string& guilty,
                     std::map<std::string, credits>& owed);
@@ -106,6 +127,8 @@ private:
   std::map<std::pair<std::string, std::uint64_t>, std::uint64_t> actions_; ///< per minute
   std::set<std::string> ejected_;
   credits minted_{0};
+  epoch epoch_;
+  std::map<std::string, std::vector<chain>> chains_;
 };
 
 } // namespace ovir::test

@@ -119,6 +119,11 @@ authentic_command ledger_world::accrue(const state& s, std::uint64_t frontier,
   return keep(a);
 }
 
+authentic_command ledger_world::commit(std::uint8_t verifier, const digest& anchor,
+                                       std::uint32_t links) {
+  return sign(verifier, chain_commit{node(verifier), anchor, links, ++nonce_});
+}
+
 digest ledger_world::statement(std::uint64_t number) {
   digest d;
   d.bytes.back() = 0xee;

@@ -45,6 +45,8 @@ public:
                                                  const std::vector<std::uint8_t>& stages,
                                                  std::uint64_t cached_ppm = 0,
                                                  const std::vector<std::uint8_t>& servers = {});
+  [[nodiscard]] ledger::authentic_command commit(std::uint8_t verifier, const digest& anchor,
+                                                 std::uint32_t links);
   /// Further stages of `last_request`.
   [[nodiscard]] ledger::authentic_command reroute(std::uint8_t scheduler,
                                                   const std::vector<std::uint8_t>& stages);

@@ -7,12 +7,11 @@ namespace ovir::apps {
 namespace {
 
 using actors::fetch_choice;
-using actors::json;
 using actors::reuse_end;
 using actors::stage_reuse;
 
-json stage(const stage_reuse& told) {
-  json out = actors::reuse_json(told);
+actors::json stage(const stage_reuse& told) {
+  actors::json out = actors::reuse_json(told);
   out["first_layer"] = 4;
   out["last_layer"] = 7;
   out["name"] = "second";
@@ -23,7 +22,7 @@ TEST(explain_cache, says_where_units_came_from_and_why_no_more) {
   const std::string found = "cache      layers 4-7 on second: 2 of 3 windows found; 4 units from "
                             "memory, 3 from disk, 1 from others";
   const auto text = [](reuse_end end, const actors::fetch_told& others) {
-    return explained_text(json::array({stage({{4, 3, 1}, {3, 2, end, others}})}));
+    return explained_text(actors::json::array({stage({{4, 3, 1}, {3, 2, end, others}})}));
   };
   EXPECT_EQ(text(reuse_end::all, {}), found + "\n");
   EXPECT_EQ(text(reuse_end::missing, {.choice = fetch_choice::nobody}),
@@ -49,13 +48,13 @@ TEST(explain_cache, says_where_units_came_from_and_why_no_more) {
 
 TEST(explain_cache, makes_nothing_up_where_nothing_was_told) {
   EXPECT_EQ(explained_text(nullptr), "");
-  EXPECT_EQ(explained_text(json::array()), "");
-  EXPECT_EQ(explained_text(json::array({{{"first_layer", 0}, {"last_layer", 3}}})),
+  EXPECT_EQ(explained_text(actors::json::array()), "");
+  EXPECT_EQ(explained_text(actors::json::array({{{"first_layer", 0}, {"last_layer", 3}}})),
             "cache      layers 0-3: told nothing\n");
   // Of another node, or of anybody: whatever it is, nothing breaks.
-  EXPECT_EQ(
-      explained_text(json::array({{{"first_layer", "x"}, {"name", "\x1b[31m"}}})).find('\x1b'),
-      std::string::npos);
+  EXPECT_EQ(explained_text(actors::json::array({{{"first_layer", "x"}, {"name", "\x1b[31m"}}}))
+                .find('\x1b'),
+            std::string::npos);
 }
 
 } // namespace

@@ -37,6 +37,8 @@ TEST(ledger_policy_file, the_example_of_config_deters_and_says_the_defaults_wher
   EXPECT_EQ(p.admission_stake, d.admission_stake);
   EXPECT_EQ(p.newcomer_units, d.newcomer_units);
   EXPECT_EQ(p.reputation_half_life_s, d.reputation_half_life_s);
+  EXPECT_EQ(p.epoch_entries, d.epoch_entries);
+  EXPECT_EQ(p.epoch_s, d.epoch_s);
   EXPECT_EQ(p.refund, d.refund);
 }
 

@@ -280,6 +280,18 @@ TEST_F(keepers, end_what_nobody_ends) {
   EXPECT_EQ(keeper_->book().view().find_request(escrow_of(r)), nullptr);
 }
 
+TEST_F(keepers, take_chains_of_verifiers_and_links_of_whoever_sends_them) {
+  const digest some = leaf_hash({});
+  const auto chain = [&](std::uint8_t who) {
+    return signed_by(who, chain_commit{ledger_world::node(who), some, 5, ++nonce_});
+  };
+  EXPECT_EQ(refused(ask(120, chain(120))), "");
+  EXPECT_THAT(refused(ask(7, chain(7))), HasSubstr("no verifier that this keeper knows"));
+  const chain_link link{ledger_world::node(120), 0, some};
+  EXPECT_THAT(refused(ask(7, bytes_of(link))), HasSubstr("closed last"));
+  EXPECT_THAT(refused(ask(7, bytes_of(epoch_end{0}))), HasSubstr("nobody sends it"));
+}
+
 class convictions_asked_for : public keepers {
 protected:
   convictions_asked_for() {

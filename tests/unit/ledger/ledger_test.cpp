@@ -75,8 +75,9 @@ TEST_F(ledger_test, a_request_is_reserved_accrued_released_and_the_rest_refunded
   EXPECT_EQ(of(2).free, 14'850'000U);
   EXPECT_EQ(of(2).earned, 14'850'000U);
   const std::vector<command> due = book.view().due(t0 + 150, 10);
-  ASSERT_EQ(due.size(), 1U);
-  must(world.keep(due[0]), t0 + 150);
+  ASSERT_EQ(due.size(), 2U);
+  EXPECT_TRUE(std::holds_alternative<epoch_end>(due[0]));
+  must(world.keep(due[1]), t0 + 150);
   EXPECT_EQ(of(2).pending, 0U);
   EXPECT_EQ(of(3).free, 24'750'000U);
   EXPECT_EQ(book.view().find_request(world.last_request), nullptr);
@@ -138,8 +139,9 @@ TEST_F(ledger_test, a_fee_is_for_one_audited_unit_that_another_was_paid_for_with
   must(world.mint(1, 200 * c));
   must(world.mint_assurance(500 * c));
   must(world.reserve(1, {2, 3}, 40, 60));
-  compensate fee{world.last_request,    0,      3, ledger_world::statement(1),
-                 ledger_world::node(9), 300'000};
+  compensate fee{
+      world.last_request,    0,      3, ledger_world::statement(1), ledger_world::node(2),
+      ledger_world::node(9), 300'000};
   EXPECT_NE(refusal(world.keep(fee)).find("no accrual"), std::string::npos);
   must(world.accrue(book.view(), 10, {2, 3})); // 50 tokens: 500,000 for assurance
   must(world.keep(fee));
@@ -153,6 +155,10 @@ TEST_F(ledger_test, a_fee_is_for_one_audited_unit_that_another_was_paid_for_with
     EXPECT_NE(refusal(world.keep(own)).find("took part"), std::string::npos);
   }
   compensate other = fee;
+  other.signer = ledger_world::node(8);
+  other.layer = 4;
+  EXPECT_NE(refusal(world.keep(other)).find("has no share"), std::string::npos);
+  other = fee;
   other.layer = 8;
   EXPECT_NE(refusal(world.keep(other)).find("the path has 8"), std::string::npos);
   other.layer = 4;
@@ -357,8 +363,8 @@ TEST_F(free_ledger_test, work_and_audits_are_entered_and_nothing_moves) {
     must(world.accrue(book.view(), window, {2, 3}));
     ASSERT_TRUE(effects.empty());
   }
-  must(world.keep(
-      compensate{world.last_request, 0, 3, ledger_world::statement(1), ledger_world::node(9), 0}));
+  must(world.keep(compensate{world.last_request, 0, 3, ledger_world::statement(1),
+                             ledger_world::node(2), ledger_world::node(9), 0}));
   must(world.keep(settle{world.last_request}));
   EXPECT_TRUE(check_admission(ledger_world::node(2), &of(2), book.view().origin().rules));
   const std::uint64_t later = t0 + free_policy().audit_window_s;

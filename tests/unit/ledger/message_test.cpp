@@ -231,6 +231,16 @@ TEST(accruals, pay_for_the_prompt_in_their_first_window) {
   EXPECT_EQ(accrual_window(70, 2), 0U);
   EXPECT_EQ(accrual_window(70, 3), 1U);
   EXPECT_EQ(accrual_window(0, 4), 4U);
+  for (const std::uint64_t prompt : {0U, 1U, 32U, 33U, 70U}) {
+    std::uint32_t next = 0;
+    for (std::uint32_t accrual = 0; accrual < 5; ++accrual) {
+      const paid_windows paid = windows_paid(prompt, accrual);
+      EXPECT_EQ(paid.first, next);
+      for (next = paid.first; next < paid.first + paid.count; ++next) {
+        EXPECT_EQ(accrual_window(prompt, next), accrual);
+      }
+    }
+  }
 }
 
 } // namespace

@@ -1,0 +1,200 @@
+#include "actors/audit/log_draws_actor.hpp"
+
+#include "actors/audit/audit_intake_actor.hpp"
+#include "actors/audit/verifier_parts_actor.hpp"
+#include "actors/payment/payments_actor.hpp"
+#include "ledger/rules/equivocation.hpp"
+#include "messages/caf/errors.hpp"
+#include "messages/limits/audit.hpp"
+#include "messages/limits/credit.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace ovir::actors {
+
+namespace {
+
+/// That may still owe links, and the one that comes next.
+constexpr std::size_t chains_kept = 3;
+
+/// To the ledger. What is lost on the way is said again.
+void order(verifier_pointer self, ledger::command what, std::string_view name) {
+  const auto& around = self->state.environment;
+  const caf::actor payments = around.payments ? around.payments() : caf::actor{};
+  if (!payments) {
+    return;
+  }
+  self->request(payments, limits::payment_action_wait, credit_order{std::move(what), {}})
+      .then([](const ledger::promise&) {},
+            [self, name](const caf::error& e) {
+              self->state.environment.journal->say(log_level::debug, std::nullopt,
+                                                   "{} is not in the ledger: {}", name,
+                                                   from_caf(e).message);
+            });
+}
+
+/// The own chain that the log knows as `c`.
+const ledger::hash_chain* own_chain(const chain_files& files, const ledger::audit_chain& c) {
+  for (const ledger::hash_chain& chain : files.chains()) {
+    const auto link = c.known == 0 ? result<digest>{chain.anchor()} : chain.link(c.known);
+    if (link && *link == c.last) {
+      return &chain;
+    }
+  }
+  return nullptr;
+}
+
+bool due_again(storage::env::time_point& last, storage::env::time_point now) {
+  if (last != storage::env::time_point{} && now - last < limits::audit_say_again) {
+    return false;
+  }
+  last = now;
+  return true;
+}
+
+/// The link of the epoch that was closed last. The chain that counts for it is the last one that
+/// began by then.
+void publish_link(verifier_pointer self) {
+  auto& draws = self->state.draws;
+  if (!draws.owed || !due_again(draws.linked, self->state.environment.env->now())) {
+    return;
+  }
+  const std::uint64_t epoch = *draws.owed;
+  const auto c = std::find_if(draws.chains.rbegin(), draws.chains.rend(),
+                              [&](const ledger::audit_chain& one) { return one.first <= epoch; });
+  const ledger::hash_chain* const own =
+      c == draws.chains.rend() ? nullptr : own_chain(*draws.files, *c);
+  const auto link = own == nullptr ? result<digest>{error{}}
+                                   : own->link(static_cast<std::uint32_t>(epoch - c->first + 1));
+  if (!link) {
+    return; // that chain is lost: its owner is overdue until the next one counts
+  }
+  order(self, ledger::chain_link{self->state.environment.key->id(), epoch, *link}, "a link");
+}
+
+/// Commits to a chain where the log has none of this node's, or the last one is nearly used up.
+void commit_chain(verifier_pointer self) {
+  auto& draws = self->state.draws;
+  const auto& around = self->state.environment;
+  const bool good =
+      !draws.chains.empty() && own_chain(*draws.files, draws.chains.back()) &&
+      draws.chains.back().links - draws.chains.back().known >= limits::audit_chain_links_least;
+  if (good || !due_again(draws.committed, around.env->now())) {
+    return;
+  }
+  const bool fresh = draws.files->chains().empty() ||
+                     (!draws.chains.empty() && own_chain(*draws.files, draws.chains.back()) ==
+                                                   &draws.files->chains().back());
+  if (fresh) {
+    if (const auto made = draws.files->add(); !made) {
+      return around.journal->say(log_level::error, std::nullopt, "no hash chain for audits: {}",
+                                 made.error().message);
+    }
+    draws.files->keep(chains_kept);
+  }
+  const ledger::hash_chain& next = draws.files->chains().back();
+  around.journal->say(log_level::info, std::nullopt,
+                      "audits: commits to a hash chain of {} links behind {}", next.links(),
+                      to_hex(next.anchor()).substr(0, 8));
+  order(self, ledger::chain_commit{around.key->id(), next.anchor(), next.links(), 0},
+        "a hash chain");
+}
+
+void tend_chain(verifier_pointer self) {
+  auto& draws = self->state.draws;
+  if (!self->state.environment.audits || !draws.follows ||
+      self->state.environment.payments == nullptr) {
+    return;
+  }
+  if (!draws.files) {
+    auto files = chain_files::open(*self->state.environment.env, self->state.environment.state);
+    if (!files) {
+      return;
+    }
+    draws.files.emplace(std::move(*files));
+  }
+  publish_link(self);
+  commit_chain(self);
+}
+
+/// To who has to look, of what it has the layers.
+void send_drawn(verifier_pointer self, const drawn_audits::offer& o) {
+  const auto r = decode_receipt(*o.bytes);
+  if (!r) {
+    return;
+  }
+  bool able = false;
+  for (const node_id& signer : o.signers) {
+    const bool has = std::all_of(r->stages.begin(), r->stages.end(), [&](const auto& stage) {
+      return stage.signer.node != signer ||
+             may_have(self, o.verifier, r->asked.model, stage.signer.layers);
+    });
+    able = able || has;
+    if (!has) {
+      self->state.draws.audits->pass_over(o.about, o.verifier, signer);
+    }
+  }
+  if (able) {
+    send_offer(self, o.verifier, *r, audit_offer{false, *o.bytes, true});
+  }
+}
+
+} // namespace
+
+bool waits_for_draw(verifier_pointer self, const receipt& r,
+                    const verifier_state::receipt_bytes& bytes) {
+  auto& draws = self->state.draws;
+  if (!draws.follows || !draws.audits) {
+    return false;
+  }
+  draws.audits->hold(ledger::about_of(terms_of(r.asked)), bytes,
+                     self->state.environment.env->now());
+  return true;
+}
+
+void take_log_news(verifier_pointer self, const ledger::audit_news& news) {
+  auto& draws = self->state.draws;
+  if (!draws.audits) {
+    draws.audits.emplace(self->state.environment.key->id());
+  }
+  draws.follows = true;
+  draws.audits->take(news);
+  if (draws.owed != news.owed) {
+    draws.linked = {};
+  }
+  draws.chains = news.chains;
+  draws.owed = news.owed;
+  tend_draws(self);
+}
+
+void enter_audit(verifier_pointer self, const receipt& r,
+                 const verifier_state::receipt_bytes& bytes, const drawn_audits::duty& which,
+                 layer_index layer) {
+  verifier_state& state = self->state;
+  state.draws.audits->finish(ledger::about_of(terms_of(r.asked)), which.window, which.signer);
+  order(self,
+        ledger::compensate{which.request, which.window, layer, receipt_digest(*bytes), which.signer,
+                           state.environment.key->id(), 0},
+        "an audit");
+}
+
+void tend_draws(verifier_pointer self) {
+  verifier_state& state = self->state;
+  if (!state.draws.audits) {
+    return;
+  }
+  const auto due = state.draws.audits->due(state.environment.env->now());
+  for (const drawn_audits::offer& o : due.offers) {
+    send_drawn(self, o);
+  }
+  for (const auto& bytes : due.undrawn) {
+    offer_by_layers(self, bytes, false);
+  }
+  state.count.unaudited += due.unaudited;
+  tend_chain(self);
+}
+
+} // namespace ovir::actors

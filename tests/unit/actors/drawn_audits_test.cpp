@@ -1,0 +1,137 @@
+#include "actors/audit/drawn_audits.hpp"
+#include "messages/limits/audit.hpp"
+
+#include <gtest/gtest.h>
+
+namespace ovir::actors {
+namespace {
+
+using time_point = drawn_audits::time_point;
+using std::chrono::seconds;
+
+node_id member_at(std::uint8_t n) {
+  node_id id;
+  id.key[0] = n;
+  return id;
+}
+digest request_at(std::uint8_t n) {
+  digest d;
+  d.bytes[0] = n;
+  return d;
+}
+drawn_audits::receipt_bytes receipt_of(std::size_t bytes = 100) {
+  return std::make_shared<const std::vector<std::byte>>(bytes);
+}
+time_point time_at(std::uint64_t s) { return time_point{seconds{1'000 + s}}; }
+
+ledger::audit_duty duty_of(std::uint8_t of, std::uint32_t window, const node_id& verifier) {
+  ledger::audit_duty d{request_at(of), {}, {verifier}};
+  d.unit.window = window;
+  d.unit.signer = member_at(2);
+  d.unit.request.bytes[1] = of;
+  return d;
+}
+
+TEST(drawn_audits, a_receipt_is_offered_until_the_log_says_that_it_was_looked_at) {
+  drawn_audits audits{member_at(1)};
+  ledger::audit_news begun;
+  begun.accrued = {request_at(1)}; // while the request runs
+  audits.take(begun);
+  audits.hold(request_at(1), receipt_of(), time_at(0));
+  EXPECT_TRUE(audits.due(time_at(0)).offers.empty());
+  ledger::audit_news drawn;
+  drawn.drawn = {request_at(1)};
+  drawn.duties = {duty_of(1, 3, member_at(7)), duty_of(1, 4, member_at(7)),
+                  duty_of(1, 4, member_at(8))};
+  audits.take(drawn);
+  EXPECT_EQ(audits.due(time_at(1)).offers.size(), 2U);
+  EXPECT_TRUE(audits.due(time_at(2)).offers.empty());
+  EXPECT_EQ(audits.due(time_at(1 + limits::audit_offer_again.count())).offers.size(), 2U)
+      << "again";
+  ledger::audit_news looked;
+  looked.audits = {{request_at(1), 3, member_at(2), member_at(7)},
+                   {request_at(1), 4, member_at(2), member_at(7)}};
+  looked.settled = {request_at(1)};
+  audits.take(looked);
+  const auto rest = audits.due(time_at(60));
+  ASSERT_EQ(rest.offers.size(), 1U);
+  EXPECT_EQ(rest.offers.front().verifier, member_at(8));
+  looked.audits = {{request_at(1), 4, member_at(2), member_at(8)}};
+  looked.settled.clear();
+  audits.take(looked);
+  const auto end = audits.due(time_at(61));
+  EXPECT_EQ(end.unaudited, 0U);
+  EXPECT_EQ(audits.held(), 0U);
+}
+
+TEST(drawn_audits, what_is_not_entered_or_that_nobody_is_drawn_for_goes_to_any_verifier) {
+  drawn_audits audits{member_at(1)};
+  audits.hold(request_at(1), receipt_of(), time_at(0));
+  EXPECT_TRUE(audits.due(time_at(1)).undrawn.empty());
+  EXPECT_EQ(audits.due(time_at(limits::audit_entry_wait.count())).undrawn.size(), 1U);
+  EXPECT_EQ(audits.held(), 0U);
+
+  audits.hold(request_at(2), receipt_of(), time_at(0)); // entered where there are no verifiers
+  ledger::audit_news news;
+  news.accrued = {request_at(2)};
+  news.undrawn = {request_at(2)};
+  audits.take(news);
+  EXPECT_EQ(audits.due(time_at(1)).undrawn.size(), 1U);
+  EXPECT_TRUE(audits.due(time_at(2)).undrawn.empty()) << "once";
+
+  audits.hold(request_at(3), receipt_of(), time_at(0)); // its verifier has not the layers
+  news = {};
+  news.accrued = news.drawn = {request_at(3)};
+  news.duties = {duty_of(3, 0, member_at(7))};
+  audits.take(news);
+  EXPECT_EQ(audits.due(time_at(1)).offers.size(), 1U);
+  audits.pass_over(request_at(3), member_at(7), member_at(2));
+  const auto passed = audits.due(time_at(20));
+  EXPECT_TRUE(passed.offers.empty());
+  EXPECT_EQ(passed.undrawn.size(), 1U);
+}
+
+TEST(drawn_audits, what_nobody_looked_at_is_counted_in_the_end) {
+  drawn_audits audits{member_at(1)};
+  audits.hold(request_at(1), receipt_of(), time_at(0));
+  ledger::audit_news news;
+  news.accrued = news.drawn = news.settled = {request_at(1)};
+  news.duties = {duty_of(1, 0, member_at(7))};
+  audits.take(news);
+  EXPECT_EQ(audits.due(time_at(1)).unaudited, 0U);
+  EXPECT_EQ(audits.due(time_at(limits::held_receipt_lasts.count())).unaudited, 1U);
+  EXPECT_EQ(audits.held(), 0U);
+}
+
+TEST(drawn_audits, receipts_are_held_within_a_bound_and_none_is_dropped_unseen) {
+  drawn_audits audits{member_at(1)};
+  const std::size_t half = limits::held_receipts_bytes_max / 2;
+  for (std::uint8_t n = 1; n <= 4; ++n) {
+    audits.hold(request_at(n), receipt_of(half), time_at(n));
+  }
+  EXPECT_EQ(audits.held(), 2U);
+  EXPECT_EQ(audits.due(time_at(5)).undrawn.size(), 2U);
+}
+
+TEST(drawn_audits, a_verifier_knows_its_units_by_what_their_request_is_about) {
+  drawn_audits audits{member_at(7)};
+  ledger::audit_news news;
+  news.duties = {duty_of(1, 3, member_at(7)), duty_of(1, 4, member_at(8)),
+                 duty_of(2, 0, member_at(7))};
+  audits.take(news);
+  audits.take(news);
+  EXPECT_EQ(audits.duties(), 2U) << "each once";
+  const auto own = audits.duties_of(request_at(1));
+  ASSERT_EQ(own.size(), 1U);
+  EXPECT_EQ(own.front().window, 3U);
+  EXPECT_EQ(own.front().request, duty_of(1, 3, member_at(7)).unit.request);
+  audits.finish(request_at(1), 3, member_at(2));
+  EXPECT_TRUE(audits.duties_of(request_at(1)).empty());
+  news = {};
+  news.audits = {{request_at(2), 0, member_at(2), member_at(7)}}; // by an earlier life
+  audits.take(news);
+  EXPECT_EQ(audits.duties(), 0U);
+}
+
+} // namespace
+} // namespace ovir::actors
