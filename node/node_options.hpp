@@ -7,6 +7,7 @@
 #include "messages/limits/gateway.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/node_id.hpp"
+#include "messages/request/request.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -127,8 +128,9 @@ struct node_options {
   std::uint32_t audit_least_rate_ppm{100'000}; ///< role verifier: of units, how many at least
   std::uint32_t audit_twice_tokens{0};         ///< role scheduler; 0: nothing is computed twice
   bool audit_every_request{true};              ///< role scheduler: also without a receipt asked for
-  std::optional<gateway_option> gateway;       ///< absent: no HTTP
-  std::optional<metrics_option> metrics;       ///< absent: none but a gateway's
+  reveal_when audit_reveal{reveal_when::at_once}; ///< role scheduler: of every request
+  std::optional<gateway_option> gateway;          ///< absent: no HTTP
+  std::optional<metrics_option> metrics;          ///< absent: none but a gateway's
   cache_option cache;
   ledger_option ledger;
   bool chaos{false}; ///< admin `chaos` commands are obeyed

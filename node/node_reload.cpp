@@ -37,6 +37,10 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(fresh.serve_bytes_per_second != now.serve_bytes_per_second, "fetch.serve_mib_s");
   needs_restart(fresh.fetch_orders != now.fetch_orders, "fetch.orders");
   needs_restart(fresh.spare_bytes != now.spare_bytes, "fetch.spare_mib");
+  needs_restart(fresh.audit_least_rate_ppm != now.audit_least_rate_ppm, "audit.least_rate_ppm");
+  needs_restart(fresh.audit_every_request != now.audit_every_request, "audit.every_request");
+  needs_restart(fresh.audit_twice_tokens != now.audit_twice_tokens, "audit.twice_tokens");
+  needs_restart(fresh.audit_reveal != now.audit_reveal, "audit.reveal");
   needs_restart(fresh.gateway != now.gateway, "gateway");
   needs_restart(fresh.metrics != now.metrics, "metrics");
   needs_restart(fresh.log_format != now.log_format, "log.format");

@@ -321,6 +321,7 @@ caf::actor start_jobs(caf::actor_system& system, const parts_pointer& parts,
                                   known->get("scheduler")};
   around.settings.signs_all = parts->options->audit_every_request;
   around.settings.twice_tokens = parts->options->audit_twice_tokens;
+  around.settings.reveal = parts->options->audit_reveal;
   around.finished = [known](std::shared_ptr<const std::vector<std::byte>> bytes, bool suspect) {
     if (const caf::actor verifier = known->get("verifier")) {
       caf::anon_send(verifier, actors::receipt_finished{std::move(bytes), suspect});

@@ -203,7 +203,8 @@ void refuse_named(const call& c, error why, request_id named) {
 }
 
 /// Events and the end of one of this shell's own requests.
-result<void> watch(const call& c, request_id id, std::uint32_t from, std::uint32_t bunch) {
+result<void> watch(const call& c, request_id id, std::uint32_t from, std::uint32_t bunch,
+                   reveal_when reveal) {
   OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
   admin_state& state = c.self->state;
   if (!state.clients.contains(c.connection)) {
@@ -215,7 +216,7 @@ result<void> watch(const call& c, request_id id, std::uint32_t from, std::uint32
   c.self
       ->request(jobs, admin_ask_wait,
                 watch_job{own_request(c, id), from, caf::actor_cast<caf::actor>(c.self), tag, bunch,
-                          std::nullopt, id})
+                          std::nullopt, id, false, reveal})
       .then([](bool) {},
             [c, tag, id](const caf::error& e) {
               c.self->state.watches.erase(tag);
@@ -229,6 +230,11 @@ result<void> run(const call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::string payment, args.text("payment", ""));
   OVIR_TRY(args.done());
   generation_request& request = order.request;
+  if (!payment.empty() && request.reveal == reveal_when::after) {
+    return fail(errc::unsupported,
+                "a reservation pays for one run, and reveal after takes two; run "
+                "it without --pay or without --reveal");
+  }
   if (!payment.empty()) {
     OVIR_ASSIGN(std::vector<std::byte> entry,
                 bytes_from_hex(payment, "a payment", limits::ledger_entry_bytes_max));
@@ -239,13 +245,14 @@ result<void> run(const call& c, admin_arguments& args) {
   }
   OVIR_ASSIGN(const caf::actor jobs, jobs_of(c));
   const request_id id = order.named;
+  const reveal_when reveal = request.reveal;
   c.self->request(jobs, admin_ask_wait, submit_job{std::move(request), id})
       .then(
-          [c, id, wait = order.wait, bunch = order.bunch](bool) {
+          [c, id, wait = order.wait, bunch = order.bunch, reveal](bool) {
             if (!wait) {
               return c.done({{"request", request_text(id)}});
             }
-            if (const auto watching = watch(c, id, 0, bunch); !watching) {
+            if (const auto watching = watch(c, id, 0, bunch, reveal); !watching) {
               c.refuse(watching.error());
             }
           },
@@ -257,8 +264,10 @@ result<void> attach(const call& c, admin_arguments& args) {
   OVIR_ASSIGN(const request_id id, args.request());
   OVIR_ASSIGN(const std::uint64_t from, args.whole("from", 0, limits::context_max, 0));
   OVIR_ASSIGN(const std::uint32_t bunch, read_bunch(args));
+  OVIR_ASSIGN(const std::string name, args.text("reveal", "at_once"));
+  OVIR_ASSIGN(const reveal_when reveal, reveal_from(name));
   OVIR_TRY(args.done());
-  return watch(c, id, static_cast<std::uint32_t>(from), bunch);
+  return watch(c, id, static_cast<std::uint32_t>(from), bunch, reveal);
 }
 
 /// Its own of this id, else the cluster's.

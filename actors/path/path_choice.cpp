@@ -6,6 +6,7 @@
 #include "messages/limits/paths.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <map>
 #include <utility>
@@ -237,6 +238,32 @@ double slowed_by(std::size_t others) {
 
 double decode_speed(const path_candidate& c) {
   return share_of(c) * c.seen.value_or(decode_word(c.who->advert));
+}
+
+// The cover that is behind takes whoever reaches furthest. The other one has at most one node
+// there, because each of its earlier ones ended before: of two holders of a layer, one is left.
+std::vector<std::set<node_id>> two_covers(const std::vector<path_candidate>& candidates,
+                                          std::uint32_t layers) {
+  std::vector<std::set<node_id>> covers(2);
+  std::array<layer_index, 2> reached{0, 0};
+  while (std::min(reached[0], reached[1]) < layers) {
+    const std::size_t behind = reached[1] < reached[0] ? 1 : 0;
+    const path_candidate* furthest = nullptr;
+    for (const path_candidate& c : candidates) {
+      const node_id& node = c.who->node;
+      if (c.held.first <= reached[behind] && reached[behind] < c.held.last &&
+          !covers[0].contains(node) && !covers[1].contains(node) &&
+          (furthest == nullptr || furthest->held.last < c.held.last)) {
+        furthest = &c;
+      }
+    }
+    if (furthest == nullptr) {
+      return {};
+    }
+    reached[behind] = furthest->held.last;
+    covers[behind].insert(furthest->who->node);
+  }
+  return covers;
 }
 
 std::vector<std::uint32_t> fault_levels(const std::vector<path_candidate>& candidates) {

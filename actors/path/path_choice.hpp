@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,11 @@ fewest_stages(const path_terms& wanted, const std::vector<path_candidate>& candi
 [[nodiscard]] std::optional<layer_places> mend_path(const path_terms& wanted,
                                                     const std::vector<path_candidate>& candidates,
                                                     const layer_places& before);
+
+/// The nodes of two covers of [0, layers) that have none in common, whoever has the memory; none
+/// where there are no two. Wherever each layer is held by two nodes of one range each, there are.
+[[nodiscard]] std::vector<std::set<node_id>>
+two_covers(const std::vector<path_candidate>& candidates, std::uint32_t layers);
 
 /// Every level of faults there is, the least first; one where there are no candidates.
 [[nodiscard]] std::vector<std::uint32_t>

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 
 namespace ovir::actors {
 
@@ -30,7 +31,7 @@ bool takes_work(const pathfinder_state& state, const member& m, const watched* r
                 const watched* apart_from) {
   const bool self = m.node == state.environment.self;
   const bool avoided = (request != nullptr && request->avoid.contains(m.node)) ||
-                       (apart_from != nullptr && is_on(*apart_from, m.node));
+                       (apart_from != nullptr && apart_from->led_to.contains(m.node));
   const bool on_path = request != nullptr && is_on(*request, m.node);
   return m.health == member_health::alive && !avoided &&
          (self || state.environment.links->reachable(m.node)) && m.advert.roles.has(role::worker) &&
@@ -139,6 +140,22 @@ result<layer_places> plan_path(const pathfinder_state& state, const path_terms& 
   return path;
 }
 
+std::vector<path_candidate> only(const std::set<node_id>& some,
+                                 const std::vector<path_candidate>& nodes) {
+  std::vector<path_candidate> list;
+  std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(list),
+               [&](const path_candidate& c) { return some.contains(c.who->node); });
+  return list;
+}
+
+std::vector<path_candidate> without(const std::set<node_id>& some,
+                                    const std::vector<path_candidate>& nodes) {
+  std::vector<path_candidate> list;
+  std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(list),
+               [&](const path_candidate& c) { return !some.contains(c.who->node); });
+  return list;
+}
+
 } // namespace
 
 path_terms terms_of(const pathfinder_state& state, const catalog_model& model,
@@ -207,6 +224,27 @@ result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted
     }
   }
   return path;
+}
+
+result<layer_places> path_beside_twin(pathfinder_state& state, const path_terms& wanted,
+                                      const watched& request, layer_places best,
+                                      fault_memory::time_point now) {
+  const auto nodes = candidates_for(state, wanted, {layers_of(wanted)}, &request, now);
+  std::set<node_id> own;
+  for (const auto& [node, layers] : best) {
+    own.insert(node);
+  }
+  if (plan_path(state, wanted, without(own, nodes))) {
+    return best;
+  }
+  // What is best takes a node that every other way needs.
+  for (const std::set<node_id>& some : two_covers(nodes, layers_of(wanted).last)) {
+    auto path = plan_path(state, wanted, only(some, nodes));
+    if (path && plan_path(state, wanted, without(some, nodes))) {
+      return path;
+    }
+  }
+  return error{errc::segment_missing, "the nodes that are there make only one"};
 }
 
 step_forecast forecast_of(const pathfinder_state& state, const catalog_model& model,

@@ -36,6 +36,15 @@ void take_out_weights(chosen_path& best, double lead_seconds);
                                              fault_memory::time_point now,
                                              const pathfinder_state::watched* apart_from);
 
+/// Of one of two runs, whose twin has no node yet: `best` where the nodes that it leaves make a
+/// whole path for the twin, else another path that leaves some. `segment_missing` where there are
+/// no two without a common node.
+[[nodiscard]] result<layer_places> path_beside_twin(pathfinder_state& state,
+                                                    const path_terms& wanted,
+                                                    const pathfinder_state::watched& request,
+                                                    layer_places best,
+                                                    fault_memory::time_point now);
+
 /// What is to be expected of a path for this request: by what was seen of its nodes, or else by
 /// their own words.
 [[nodiscard]] step_forecast forecast_of(const pathfinder_state& state, const catalog_model& model,

@@ -85,6 +85,9 @@ void install(pathfinder_pointer self, request_id id, watched& request, const lay
   renew_forecasts(self->state, request.path, &request, self->clock().now());
   close_left(self->state, id, request);
   request.opened.insert(route.begin(), route.end());
+  for (const auto& [node, layers] : path) {
+    request.led_to.insert(node);
+  }
   request.broken = false;
   request.told_missing = false;
   request.lacking.reset();
@@ -107,6 +110,20 @@ void keep_ticking(pathfinder_pointer self) {
   }
 }
 
+/// The other run, of a request that runs twice: they have no node in common.
+const watched* twin_beside(const pathfinder_state& state, request_id id, const watched& request) {
+  const auto twin = state.requests.find(twin_of(id));
+  return request.twin == twin_rule::alone || twin == state.requests.end() ? nullptr : &twin->second;
+}
+
+error no_two_paths(const catalog_model& model, const error& why) {
+  return fail(errc::segment_missing,
+              "a token is to be told only after two paths without a common node computed it, and "
+              "there are no two of {}: {}; let more nodes hold its layers, or ask with reveal "
+              "at_once",
+              model.name, why.message);
+}
+
 // Looks for a path and hands it over; with `only_if_other`, not when it is the one there is.
 void look(pathfinder_pointer self, request_id id, bool only_if_other) {
   pathfinder_state& state = self->state;
@@ -117,12 +134,14 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
                path_lost{{errc::not_found, "this scheduler does not know the model"}});
     return;
   }
-  // Two runs of one request have no node in common.
-  const auto twin = state.requests.find(twin_of(id));
+  const watched* const twin = twin_beside(state, id, request);
   const auto now = self->clock().now();
-  const auto find = [&] {
-    return best_path(state, terms_of(state, *model, request.positions), request, now,
-                     twin == state.requests.end() ? nullptr : &twin->second);
+  const auto find = [&]() -> result<layer_places> {
+    const path_terms terms = terms_of(state, *model, request.positions);
+    auto best = best_path(state, terms, request, now, twin);
+    const bool first = request.twin != twin_rule::alone && request.led_to.empty() &&
+                       (twin == nullptr || twin->led_to.empty());
+    return best && first ? path_beside_twin(state, terms, request, std::move(*best), now) : best;
   };
   result<layer_places> path = find();
   if (path && !request.in_a_hurry && request.allowed.count() > 0 &&
@@ -132,6 +151,10 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
     path = find();
   }
   if (!path) {
+    if (request.twin != twin_rule::alone) {
+      path = no_two_paths(*model, path.error());
+    }
+    request.missing = path.error();
     if (!request.lacking) {
       request.lacking = state.ticks;
       keep_ticking(self);
@@ -159,6 +182,7 @@ void watch(pathfinder_pointer self, const watch_path& command) {
   request.lead = command.lead;
   request.preferred = command.preferred;
   request.allowed = command.allowed;
+  request.twin = command.twin;
   self->monitor(command.lead);
   watched& known = self->state.requests[command.request];
   request.opened = std::move(known.opened); // of an earlier lead
@@ -346,6 +370,18 @@ void members_are(pathfinder_pointer self, const members_changed& news) {
   mend_all(self);
 }
 
+/// One of two runs that was to be refused had time enough for nodes that just come or go.
+void refuse_without_two_paths(pathfinder_pointer self, watched& request) {
+  constexpr auto patience = static_cast<std::uint32_t>(limits::two_paths_wait / tick_interval);
+  pathfinder_state& state = self->state;
+  if (request.twin != twin_rule::refused || !request.led_to.empty() || !request.lacking ||
+      state.ticks - *request.lacking < patience) {
+    return;
+  }
+  request.twin = twin_rule::waits; // it is told once
+  self->send(request.lead, path_lost{request.missing});
+}
+
 void tick(pathfinder_pointer self) {
   pathfinder_state& state = self->state;
   ++state.ticks;
@@ -359,6 +395,7 @@ void tick(pathfinder_pointer self) {
     retry = retry || (gone > 0 && request.broken);
     avoiding = avoiding || !request.avoid.empty();
     lacking = lacking || request.lacking;
+    refuse_without_two_paths(self, request);
   }
   if (retry) {
     mend_all(self);

@@ -125,8 +125,11 @@ struct pathfinder_state {
     std::vector<std::pair<shard_actor, node_id>> stages_made;
     bool broken{true}; ///< the path lacks a stage, or there is none
     bool told_missing{false};
-    std::optional<std::uint32_t> lacking; ///< no path since this tick
+    std::optional<std::uint32_t> lacking; ///< no path since this tick ...
+    error missing;                        ///< ... and why
     std::string load_told;                ///< what its lead heard of layers to be fetched
+    twin_rule twin{twin_rule::alone};
+    std::set<node_id> led_to{}; ///< all nodes it had a stage on: the twin gets none of them
   };
   const char* name{"paths"};
   pathfinder_environment environment;

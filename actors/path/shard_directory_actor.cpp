@@ -20,6 +20,14 @@ bool is_whole(const directory_state& state) {
 
 void watch(directory_pointer self, const watch_path& command) {
   directory_state& state = self->state;
+  if (command.twin != twin_rule::alone) {
+    self->send(command.lead,
+               path_lost{{errc::unsupported,
+                          "tokens are told only after two paths without a common node computed "
+                          "them, and this process alone makes one; ask a cluster, or ask with "
+                          "reveal at_once"}});
+    return;
+  }
   self->monitor(command.lead);
   state.leads.push_back(command.lead);
   if (is_whole(state)) {

@@ -239,6 +239,13 @@ struct cache_use {
   friend bool operator==(const cache_use&, const cache_use&) = default;
 };
 
+/// Whether a request is one of two runs that have no node in common (`twin_of`).
+enum class twin_rule : std::uint8_t {
+  alone,   ///< it is the only run
+  waits,   ///< where there are no nodes for it beside its twin's
+  refused, ///< where there are none when it begins
+};
+
 /// A request as the scheduler takes it. One that another lead began says how often it changed
 /// hands, and the tokens so far.
 struct generation_request : request_log {
@@ -260,6 +267,7 @@ struct generation_request : request_log {
   std::chrono::milliseconds deadline{limits::request_deadline_max};
   /// Its stages compute it when others leave them time (limits::slack_batch).
   bool batch{false};
+  twin_rule twin{twin_rule::alone};
 };
 
 /// What a stage took from its node's cache, and why no more.

@@ -174,6 +174,8 @@ void write_log(RequestLog::Builder to, const request_log& log) {
   to.setLogprobs(log.logprobs ? static_cast<std::uint8_t>(*log.logprobs + 1) : 0);
   to.setEmbedding(log.embedding ? static_cast<std::uint8_t>(*log.embedding) : 0);
   to.setReceipt(log.receipt);
+  to.setRevealAfter(log.reveal == reveal_when::after);
+  to.setSecond(log.second);
   write_bytes32(to.initModel(), log.model.bytes);
   auto prompt = to.initPrompt(static_cast<unsigned>(log.prompt.size()));
   for (unsigned i = 0; i < prompt.size(); ++i) {
@@ -212,6 +214,8 @@ result<request_log> read_log(const RequestLog::Reader& from, const wire_envelope
     log.embedding = static_cast<pooling>(from.getEmbedding());
   }
   log.receipt = from.getReceipt();
+  log.reveal = from.getRevealAfter() ? reveal_when::after : reveal_when::at_once;
+  log.second = from.getSecond();
   log.model.bytes = read_bytes32(from.getModel());
   const auto prompt = from.getPrompt();
   OVIR_TRY(all_there(prompt, token_bytes, around));

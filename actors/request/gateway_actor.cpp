@@ -23,6 +23,7 @@ generation_request request_of(const gateway::generation_order& order, const cach
   request.drafts = order.drafts;
   request.deadline = order.deadline;
   request.batch = order.batch;
+  request.reveal = order.reveal;
   request.cache =
       cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;
@@ -105,9 +106,17 @@ void watch(gateway_pointer self, std::uint64_t tag, request_id id, bool may_sear
   if (!jobs) {
     return end(self, tag, being_restarted());
   }
-  const digest& terms = self->state.interests.at(tag).what.terms;
+  const gateway_start& what = self->state.interests.at(tag).what;
   self->request(jobs, ask_wait,
-                watch_job{id, 0, caf::actor_cast<caf::actor>(self), tag, 1, terms, {}, may_search})
+                watch_job{id,
+                          0,
+                          caf::actor_cast<caf::actor>(self),
+                          tag,
+                          1,
+                          what.terms,
+                          {},
+                          may_search,
+                          what.request.reveal})
       .then([](bool) {},
             [self, tag, may_search](const caf::error& e) {
               const auto found = self->state.interests.find(tag);

@@ -92,7 +92,7 @@ result<void> watch(jobs_pointer self, const watch_job& command) {
   state.watchers.insert_or_assign(key, command.watcher);
   auto begun = with_effects(self, [&](jobs_core::effects& out) {
     return state.core->begin_watch({command.request, command.from, key, command.tag, command.bunch,
-                                    command.terms, command.named, command.or_anew},
+                                    command.terms, command.named, command.or_anew, command.reveal},
                                    out);
   });
   if (!begun && !state.core->is_watched_by(key)) {
@@ -145,7 +145,7 @@ void resume(jobs_pointer self) {
                               ? std::vector<request_log>{}
                               : state.environment.requests->unfinished()) {
     const request_id id = log.id;
-    if (!state.core->knows(id) && !state.core->knows(twin_of(id))) { // one run of two goes on
+    if (!state.core->knows(id)) {
       const auto started = start(self, request_from(std::move(log)), {}, true);
       if (!started) {
         state.environment.journal->say(log_level::warn, id, "cannot go on: {}",

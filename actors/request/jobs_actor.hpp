@@ -34,11 +34,12 @@ struct watch_job {
   request_id request;
   std::uint32_t from{0};
   caf::actor watcher;
-  std::uint64_t tag{0};          ///< the watcher's name for this watch
-  std::uint32_t bunch{1};        ///< tokens told at once; fewer only at the end
-  std::optional<digest> terms{}; ///< `digest_of` its terms; none: not known
-  request_id named{};            ///< what the client that watches calls it; 0: not told
-  bool or_anew{false};           ///< as in `jobs_core::watch`
+  std::uint64_t tag{0};                     ///< the watcher's name for this watch
+  std::uint32_t bunch{1};                   ///< tokens told at once; fewer only at the end
+  std::optional<digest> terms{};            ///< `digest_of` its terms; none: not known
+  request_id named{};                       ///< what the client that watches calls it; 0: not told
+  bool or_anew{false};                      ///< as in `jobs_core::watch`
+  reveal_when reveal{reveal_when::at_once}; ///< likewise
 };
 struct unwatch_job {
   caf::actor watcher;

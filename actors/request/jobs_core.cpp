@@ -23,6 +23,19 @@ digest terms_with(request_terms terms, bool receipt) {
   return digest_of(terms);
 }
 
+/// A token is told when the slower one has it.
+void take_slower(generation_report& one, const generation_report& other) {
+  const auto last = std::max(one.time_to_first_token + one.decode_time,
+                             other.time_to_first_token + other.decode_time);
+  one.time_to_first_token = std::max(one.time_to_first_token, other.time_to_first_token);
+  one.decode_time = last - one.time_to_first_token;
+}
+
+/// By itself, and not because its twin did or its client wanted it.
+bool failed(const result<generation_report>& run) {
+  return !run && run.error().code != errc::cancelled;
+}
+
 constexpr std::size_t measured_tokens_min = 8; ///< fewer say little of the speed
 
 double decode_speed(const generation_report& report, bool alone) {
@@ -77,12 +90,27 @@ void jobs_core::submit(const job& j, effects& out) {
     run.receipt_later = !j.receipt_asked && !j.twice;
     if (j.twice) {
       run.cache = {}; // what one computed is not looked at twice where the other takes it
+      run.reveal = reveal_when::after; // also for whoever goes on with it
+      run.second = run.id != j.request.id;
+      const bool first_try = j.recomputed == 0 && !j.from_log;
+      run.twin = first_try && j.request.reveal == reveal_when::after ? twin_rule::refused
+                                                                     : twin_rule::waits;
     }
     if (run.trace) {
       run.taken = j.started;
     }
     out.push_back(run_effect{std::move(run)});
   }
+}
+
+result<void> jobs_core::check_reveal(const job& j, reveal_when wanted) {
+  if (wanted == reveal_when::after && !j.twice) {
+    return fail(errc::invalid_argument,
+                "request {:016x} is known here and is told at once; choose another id for one "
+                "with reveal after",
+                j.request.id.value);
+  }
+  return {};
 }
 
 bool jobs_core::may_pass(const job& j) {
@@ -99,6 +127,7 @@ bool jobs_core::may_pass(const job& j) {
 result<void> jobs_core::start(generation_request request, request_id named, bool from_log,
                               const compute::model_config* model, time_point now, effects& out) {
   const digest terms = digest_of(request);
+  request.reveal = stricter(request.reveal, settings_.reveal);
   if (const auto known = jobs_.find(request.id); known != jobs_.end()) {
     OVIR_TRY(check_terms(request.id, terms, known->second.terms, known->second.terms_unsigned));
     if (known->second.left && !known->second.outcome) { // what was told of it is no answer
@@ -106,6 +135,7 @@ result<void> jobs_core::start(generation_request request, request_id named, bool
                   request.id.value);
     }
     if (!may_pass(known->second)) {
+      OVIR_TRY(check_reveal(known->second, request.reveal));
       known->second.named = named.value != 0 ? named : known->second.named;
       return {};
     }
@@ -139,9 +169,14 @@ result<void> jobs_core::start(generation_request request, request_id named, bool
   if (from_log && request.receipt) {
     fresh.terms_unsigned = terms_with(request, false);
   }
-  const bool whole = request.drawn.empty() && (anew || request.generation == 0);
+  fresh.from_log = from_log;
+  const bool after = request.reveal == reveal_when::after;
+  if (after) {
+    request.drawn = {};
+  }
+  const bool whole = request.drawn.empty() && (after || anew || request.generation == 0);
   const std::uint32_t least = settings_.twice_tokens;
-  if (whole && least > 0 && request.prompt.size() + request.max_tokens >= least) {
+  if (after || (whole && least > 0 && request.prompt.size() + request.max_tokens >= least)) {
     fresh.twice = job::doubled{};
   }
   request.receipt = request.receipt || (whole && (settings_.signs_all || fresh.twice.has_value()));
@@ -182,6 +217,7 @@ result<void> jobs_core::begin_watch(const watch& command, effects& out) {
   if (command.terms) {
     OVIR_TRY(check_terms(j.request.id, *command.terms, j.terms, j.terms_unsigned));
   }
+  OVIR_TRY(check_reveal(j, command.reveal));
   j.named = command.named.value != 0 ? command.named : j.named;
   if (command.from > j.pieces.size() && j.outcome) {
     return fail(errc::invalid_argument, "request {:016x} has {} tokens, and {} was asked for",
@@ -233,7 +269,7 @@ void jobs_core::correct(job& j, std::uint32_t index, effects& out) {
 bool jobs_core::begin_again(job& j, const error& reason, time_point now, effects& out) {
   // Its lead is about to end, and must have ended for another to start.
   const auto pause = j.twice ? audits_first * (1U << j.recomputed) : begin_again_after;
-  if (reason.code != errc::digest_mismatch || j.recomputed >= recomputations_max ||
+  if (reason.code != errc::digest_mismatch || j.recomputed >= recomputations_max || j.cancelled ||
       now + pause >= j.deadline) {
     return false;
   }
@@ -350,6 +386,21 @@ void jobs_core::hand_over_receipt(const job& j, generation_report& report, bool 
   }
 }
 
+/// What only one of two runs has is not told at the end, either, nor in a receipt.
+void jobs_core::drop_what_one_has(const job& j, generation_report& report, effects& out) {
+  if (report.tokens.size() <= j.pieces.size()) {
+    return;
+  }
+  hand_over_receipt(j, report, false, out);
+  report.receipt = nullptr;
+  report.end = finish_reason::cancelled;
+  report.tokens.resize(j.pieces.size());
+  report.text.clear();
+  for (const piece& one : j.pieces) {
+    report.text += one.text;
+  }
+}
+
 /// The end of one of two runs. False until both have ended; then `done` is what came of the
 /// request.
 bool jobs_core::both_ended(job& j, generation_done& done, effects& out) {
@@ -373,22 +424,22 @@ bool jobs_core::both_ended(job& j, generation_done& done, effects& out) {
       hand_over_receipt(j, **one, differ, out);
     }
   }
-  if (a && a->tokens.size() > j.pieces.size()) { // what only one has is not told at the end, either
-    a->tokens.resize(j.pieces.size());
-    a->text.clear();
-    for (const piece& one : j.pieces) {
-      a->text += one.text;
-    }
-  }
   done.request = j.request.id;
   if (differ) {
     done.outcome = error{errc::digest_mismatch,
                          "two runs over different nodes computed different results; what was told "
                          "before is what both computed"};
-  } else if (a && !b && b.error().code != errc::cancelled) {
-    done.outcome = std::move(b);
-  } else {
-    done.outcome = std::move(a);
+    return true;
+  }
+  if (a && b) {
+    take_slower(*a, *b);
+  }
+  const bool both = a && b && a->embedding == b->embedding;
+  done.outcome = failed(a) || !failed(b) ? std::move(a) : std::move(b);
+  if (done.outcome && !both && !done.outcome->embedding.empty()) {
+    done.outcome = fail(errc::cancelled, "request {:016x} was cancelled", j.request.id.value);
+  } else if (done.outcome) {
+    drop_what_one_has(j, *done.outcome, out);
   }
   return true;
 }
@@ -451,9 +502,11 @@ result<void> jobs_core::cancel(request_id id, bool asked, time_point now, effect
     end_job(j, done, now, out);
     return {};
   }
-  out.push_back(cancel_effect{id});
+  j.cancelled = true;
   if (j.twice) {
-    out.push_back(cancel_effect{twin_of(id)});
+    stop_both(j, out);
+  } else {
+    out.push_back(cancel_effect{id});
   }
   return {};
 }
@@ -477,6 +530,10 @@ result<void> jobs_core::check_adoption(const node_id& from, const request_log& l
       return fail(errc::invalid_argument, "token {} it drew is outside the vocabulary of {}",
                   drawn.token, vocabulary);
     }
+  }
+  if (log.second) {
+    return fail(errc::invalid_argument,
+                "it is the second of two runs, which begins with the first");
   }
   if (log.generation >= limits::generations_max) {
     return fail(errc::over_limit, "{} leads had it already", log.generation);

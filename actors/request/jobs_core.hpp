@@ -98,6 +98,7 @@ struct jobs_settings {
   bool signs_all{false}; ///< every request gets a receipt, asked for or not, so that it is audited
   /// Requests of at least so many tokens, prompt and answer, are computed twice; 0: none.
   std::uint32_t twice_tokens{0};
+  reveal_when reveal{reveal_when::at_once}; ///< of every request, whoever asks
 };
 
 /// The requests this node drives or drove lately, with every token so far, so that a client may
@@ -118,12 +119,14 @@ public:
     request_id named{};            ///< what the client that watches calls it; 0: not told
     /// It would be asked for again: a failure that may pass is not told.
     bool or_anew{false};
+    reveal_when reveal{reveal_when::at_once}; ///< after: only of one that is computed twice
   };
 
   explicit jobs_core(const jobs_settings& settings) : settings_(settings) {}
 
   /// A request that is known and the same is left as it is, or begins anew where it failed for a
-  /// reason that may have passed. `model`: its configuration with the
+  /// reason that may have passed. One from a log that is to be revealed after begins without what
+  /// was drawn: one path alone computed it. `model`: its configuration with the
   /// context that is promised; null: not known here. `invalid_argument`, `busy`, `not_found`.
   [[nodiscard]] result<void> start(generation_request request, request_id named, bool from_log,
                                    const compute::model_config* model, time_point now,
@@ -185,6 +188,7 @@ private:
     node_id asked_by;                  ///< of a request that was adopted: who asked; else empty
     bool alone{true};                  ///< no other request of this node ran meanwhile
     bool receipt_asked{false};         ///< else it is for audits alone
+    bool from_log{false};              ///< another lead began it: somebody heard it already
     request_id named;                  ///< as in `job_view`
     digest terms;                      ///< what it was asked as
     /// Of one from a log that does not say for whom its receipt is: without it.
@@ -200,9 +204,11 @@ private:
     std::optional<doubled> twice;
     std::uint32_t recomputed{0}; ///< how often it began again, because something was wrong
     bool left{false};            ///< its gateway gave it up
+    bool cancelled{false};       ///< it was told to end
     bool paused{false};          ///< nothing of it runs until `begin_job_again` comes
   };
 
+  [[nodiscard]] static result<void> check_reveal(const job& j, reveal_when wanted);
   static void submit(const job& j, effects& out);
   static void send_pieces(const job& j, watcher& w, effects& out);
   static void correct(job& j, std::uint32_t index, effects& out);
@@ -211,6 +217,7 @@ private:
   static void take_twin_piece(job& j, const text_piece& piece, effects& out);
   static void hand_over_receipt(const job& j, generation_report& report, bool suspect,
                                 effects& out);
+  static void drop_what_one_has(const job& j, generation_report& report, effects& out);
   [[nodiscard]] static bool both_ended(job& j, generation_done& done, effects& out);
   [[nodiscard]] static bool begin_again(job& j, const error& reason, time_point now, effects& out);
   void end_job(job& j, generation_done& done, time_point now, effects& out);

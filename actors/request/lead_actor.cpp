@@ -32,13 +32,27 @@ namespace {
 /// Ids the repeat penalty looks at; a draw needs no more of the history.
 constexpr std::size_t penalty_window = 64;
 
+/// One of two runs takes over nothing that a stage holds from an earlier lead: what that was
+/// computed with may be on the twin's path by now.
+position keeps(const lead_state& state, stage_index s) {
+  const bool afresh = state.twin != twin_rule::alone &&
+                      !state.opened.contains(state.path[s.value].handle.address());
+  return afresh ? 0 : state.core->keeps(s);
+}
+
+void note_opened(lead_state& state, const from_stage<session_opened>& e) {
+  if (state.twin != twin_rule::alone && e.driver == state.core->current_epoch() &&
+      e.stage.value < state.path.size() && state.path[e.stage.value].handle) {
+    state.opened.insert(state.path[e.stage.value].handle.address());
+  }
+}
+
 void perform(lead_pointer self, const open_effect& e) {
   lead_state& state = self->state;
   const std::size_t next = e.stage.value + 1;
   const bool last = next == state.path.size();
-  session_order order{state.core->positions_max(), state.core->keeps(e.stage),
-                      wanted_answers(state), state.signing.terms != nullptr,
-                      state.trace != nullptr};
+  session_order order{state.core->positions_max(), keeps(state, e.stage), wanted_answers(state),
+                      state.signing.terms != nullptr, state.trace != nullptr};
   if (e.stage.value == 0) {
     order.log = *state.log;
   }
@@ -345,7 +359,8 @@ void ask_for_path(lead_pointer self) {
   perform_all(self, state.core->resume());
   self->send(state.environment.paths,
              watch_path{state.request, state.log->model, state.core->positions_max(),
-                        lead_actor{self}, state.environment.reserved, allowed_token(state)});
+                        lead_actor{self}, state.environment.reserved, allowed_token(state),
+                        state.twin});
 }
 
 // Whoever computes the same prefix just now has it in a moment; whoever had the same request before
@@ -386,6 +401,7 @@ void begin(lead_pointer self, generation_request request) {
   request.receipt = state.signing.terms != nullptr;
   state.finish.later = request.receipt_later;
   state.request = request.id;
+  state.twin = request.twin;
   state.times.deadline = request.deadline;
   state.times.batch = request.batch;
   state.sampler = std::make_shared<compute::sampler>(request.sampling);
@@ -450,6 +466,7 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
   return {
       [self](const tensor_frame& frame) { take_answer(self, frame); },
       [self](const from_stage<session_opened>& e) {
+        note_opened(self->state, e);
         perform_all(self, opened_in_time(self->state, e));
       },
       [self](const from_stage<step_done>& e) {

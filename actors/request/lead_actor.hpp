@@ -24,6 +24,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 namespace ovir::actors {
@@ -74,7 +75,9 @@ struct lead_state {
   lead_environment environment;
   request_id request;
   caf::actor requester;
-  std::vector<path_stage> path; ///< a handle is empty while its stage is down
+  twin_rule twin{twin_rule::alone};
+  std::set<caf::actor_addr> opened; ///< stages of one of two runs that opened for this lead
+  std::vector<path_stage> path;     ///< a handle is empty while its stage is down
   std::shared_ptr<compute::sampler> sampler;
   std::shared_ptr<compute::token_matcher> matcher; ///< of a constraint; else null
   std::shared_ptr<request_log> log;                ///< what another lead would need

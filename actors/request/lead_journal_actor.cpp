@@ -9,7 +9,7 @@
 namespace ovir::actors {
 
 void begin_journal(lead_state& state) {
-  if (state.environment.journal == nullptr) {
+  if (state.environment.journal == nullptr || state.log->second) {
     return;
   }
   if (auto entry = state.environment.journal->begin(*state.log)) {

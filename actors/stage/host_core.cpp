@@ -186,7 +186,8 @@ host_core::tick_result host_core::tick(const surroundings& around) {
     if (s.orphan_ticks * host_tick_interval > limits::session_grace &&
         !OVIR_MUTANT("host_keeps_orphans")) {
       out.expired.push_back(key);
-    } else if (s.log && !s.withdrawn && may_ask(s, around) && (s.ask_in == 0 || --s.ask_in == 0)) {
+    } else if (s.log && !s.log->second && !s.withdrawn && may_ask(s, around) &&
+               (s.ask_in == 0 || --s.ask_in == 0)) {
       due.push_back(key);
     }
   }

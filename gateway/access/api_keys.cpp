@@ -72,7 +72,8 @@ json json_of(const api_key& k) {
           {"revoked", k.revoked},
           {"requests_per_minute", k.requests_per_minute},
           {"tokens_per_day", k.tokens_per_day},
-          {"concurrent", k.concurrent}};
+          {"concurrent", k.concurrent},
+          {"reveal", to_string(k.reveal)}};
 }
 
 result<api_key> key_from(const json& value, std::size_t i) {
@@ -93,10 +94,15 @@ result<api_key> key_from(const json& value, std::size_t i) {
   k.tokens_per_day = in.whole("tokens_per_day", 0, limits::api_rate_max, 0);
   k.concurrent = in.whole("concurrent", 0, limits::api_rate_max, 0);
   const std::vector<std::string> roles = in.texts("roles", 3);
+  const auto reveal = reveal_from(in.text("reveal", limits::api_name_bytes_max, "at_once"));
   in.done();
   if (in.failure()) {
     return fail(errc::malformed, "{}", in.failure()->message);
   }
+  if (!reveal) {
+    return wrong("'reveal' must be at_once or after");
+  }
+  k.reveal = *reveal;
   const auto has = [&](std::string_view role) {
     return std::find(roles.begin(), roles.end(), role) != roles.end();
   };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "messages/request/request.hpp"
 #include "messages/result.hpp"
 
 #include <array>
@@ -22,7 +23,8 @@ struct api_key {
   std::string name; ///< for people
   bool may_infer{true};
   bool may_read_metrics{false};
-  bool may_look{false}; ///< at the cluster: the role reader
+  bool may_look{false};                     ///< at the cluster: the role reader
+  reveal_when reveal{reveal_when::at_once}; ///< of all its requests, whatever they ask for
   std::array<std::uint8_t, 32> hash{};
   std::uint64_t created{0};             ///< Unix seconds
   std::uint64_t revoked{0};             ///< likewise; 0: it is good

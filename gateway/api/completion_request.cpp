@@ -195,6 +195,28 @@ void read_urgency(parameters& in, std::chrono::milliseconds usual, completion_re
   out.batch = priority == "batch";
 }
 
+void read_audit(parameters& in, completion_request& out) {
+  const json& audit = in.raw("audit");
+  if (audit.is_null()) {
+    return;
+  }
+  if (!audit.is_object()) {
+    in.refuse("audit", "must be an object");
+    return;
+  }
+  parameters inner{audit, "audit."};
+  const auto reveal = reveal_from(inner.text("reveal", limits::api_name_bytes_max, "at_once"));
+  if (reveal) {
+    out.reveal = *reveal;
+  } else {
+    inner.refuse("reveal", "must be 'at_once' or 'after'");
+  }
+  inner.done();
+  if (inner.failure()) {
+    in.refuse(*inner.failure());
+  }
+}
+
 void read_lengths(parameters& in, completion_request& out) {
   const auto read = [&in](std::string_view key) -> std::optional<std::uint32_t> {
     const auto most = static_cast<std::uint32_t>(in.whole(key, 1, limits::context_max, 1));
@@ -332,6 +354,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_constraint(in, body, out);
   refuse_what_is_not_there(in, kind);
   out.asked.receipt = in.boolean("receipt", false);
+  read_audit(in, out);
   if (const bool speculate = in.boolean("speculate", false); in.has("speculate")) {
     out.drafts = speculate ? speculation::on : speculation::off;
   }

@@ -56,6 +56,7 @@ struct completion_request {
   bool base64{false};                 ///< of embeddings alone: vectors as text of their bytes
   std::chrono::milliseconds deadline; ///< from start to end
   bool batch{false};                  ///< takes the time that others leave
+  reveal_when reveal{reveal_when::at_once};
 };
 
 /// Reads a body. Errors name the parameter.

@@ -24,6 +24,7 @@ struct generation_order : request_terms {
   speculation drafts{speculation::automatic};
   std::chrono::milliseconds deadline{limits::request_deadline_max};
   bool batch{false}; ///< takes the time that others leave
+  reveal_when reveal{reveal_when::at_once};
   /// Whose kept results it may use: the id of an API key; empty: those of all that may ask here.
   std::string owner{};
   bool repeatable{true}; ///< greedy, or with a seed that was given: its answer may be kept

@@ -16,10 +16,12 @@ namespace {
 /// For what was cancelled to say so, before it is given up.
 constexpr std::chrono::seconds cancel_wait{30};
 
+/// `b` are the orders `a`, and are not to be told later than these.
 bool same_orders(const std::vector<generation_order>& a, const std::vector<generation_order>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const generation_order& x, const generation_order& y) {
-                      return x.id == y.id && digest_of(x) == digest_of(y);
+                      return x.id == y.id && digest_of(x) == digest_of(y) &&
+                             x.reveal == stricter(x.reveal, y.reveal);
                     });
 }
 
@@ -122,7 +124,8 @@ void open_calls::generate(http_request request, const api_key& key,
           p->outcome = *refused;
           return;
         }
-        const auto& asked = std::get<completion_request>(parsed);
+        auto& asked = std::get<completion_request>(parsed);
+        asked.reveal = stricter(asked.reveal, p->key.reveal);
         const auto model = find_model(p->models, asked.model);
         if (const auto* const refused = std::get_if<api_error>(&model)) {
           p->outcome = *refused;

@@ -21,6 +21,7 @@ generation_order as_asked(const completion_request& request) {
   order.drafts = request.drafts;
   order.deadline = request.deadline;
   order.batch = request.batch;
+  order.reveal = request.reveal;
   return order;
 }
 

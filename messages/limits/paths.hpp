@@ -26,6 +26,10 @@ inline constexpr std::size_t plan_ranges_per_node_max = 4;
 // Round trips of a member's advert that a plan looks at.
 inline constexpr std::size_t plan_rtts_per_node_max = 64;
 
+// A request whose tokens are to be computed twice is refused where there are no two paths without a
+// common node after so long.
+inline constexpr std::chrono::seconds two_paths_wait{5};
+
 // What a scheduler remembers of nodes whose stages were at fault: it plans them behind others.
 inline constexpr std::size_t fault_nodes_max = 256;
 inline constexpr std::uint32_t fault_level_max = 8;

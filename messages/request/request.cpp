@@ -36,6 +36,20 @@ result<void> check(const request_terms& terms) {
   return check(terms.sampling);
 }
 
+result<reveal_when> reveal_from(std::string_view name) {
+  if (name == "at_once") {
+    return reveal_when::at_once;
+  }
+  if (name == "after") {
+    return reveal_when::after;
+  }
+  return fail(errc::invalid_argument, "reveal '{}' is not at_once or after", name);
+}
+
+std::string_view to_string(reveal_when when) noexcept {
+  return when == reveal_when::after ? "after" : "at_once";
+}
+
 digest digest_of(const request_terms& terms) {
   static_assert(std::endian::native == std::endian::little);
   hasher state{"ovir/request-terms/v1"};

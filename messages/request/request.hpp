@@ -9,9 +9,24 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ovir {
+
+/// When a token is told. It changes no bit of the answer, so it is none of the terms.
+enum class reveal_when : std::uint8_t {
+  at_once = 0,
+  after = 1, ///< once it was computed twice, over paths that have no node in common
+};
+
+/// The mode that an option names: at_once or after. Else `invalid_argument`.
+[[nodiscard]] result<reveal_when> reveal_from(std::string_view name);
+[[nodiscard]] std::string_view to_string(reveal_when when) noexcept;
+/// The one under which less is told.
+[[nodiscard]] constexpr reveal_when stricter(reveal_when a, reveal_when b) noexcept {
+  return a == reveal_when::after ? a : b;
+}
 
 /// What a client asks for: all that decides what it is told. How fast the answer comes, by when,
 /// and what pays for it stand beside it.
@@ -41,6 +56,8 @@ struct request_terms {
 struct request_log : request_terms {
   request_id id{};
   std::uint32_t generation{0}; ///< how many leads drove it before this one
+  reveal_when reveal{reveal_when::at_once};
+  bool second{false}; ///< of two runs the one that nobody goes on with: it begins with the first
   std::vector<drawn_token> drawn{};
 
   friend bool operator==(const request_log&, const request_log&) = default;

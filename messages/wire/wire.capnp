@@ -182,4 +182,6 @@ struct RequestLog {
   logprobs @8 :UInt8; # 0: not wanted, else one more than the likeliest tokens told with each
   embedding @9 :UInt8; # 0: none, 1: the mean of hidden states, 2: the last one
   receipt @10 :Bool; # its stages sign
+  revealAfter @11 :Bool; # a token is told once it was computed twice
+  second @12 :Bool; # the second of two runs: nobody is asked to go on with it
 }

@@ -4,6 +4,7 @@
 #include "actors/request/jobs_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "storage/env/memory_env.hpp"
+#include "tests/support/shared_files.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
@@ -45,6 +46,7 @@ protected:
     around.models = &models_;
     around.journal = &journal_;
     around.env = &env_;
+    around.requests = requests_.get();
     around.scheduler = front_;
     around.settings.twice_tokens = 1;
     jobs_ = system_.spawn(jobs_behavior, std::move(around));
@@ -92,6 +94,10 @@ protected:
 
   silent_log journal_;
   storage::memory_env env_;
+  test::temporary_folder folder_;
+  std::unique_ptr<storage::env> disk_ = storage::make_env_posix();
+  std::unique_ptr<request_journal> requests_ =
+      request_journal::open(*disk_, folder_.path().string()).value();
   model_catalog models_;
   system_config config_{system_config::simulated()};
   caf::actor_system system_;
@@ -136,6 +142,28 @@ TEST_F(twice_computed, no_pause_goes_beyond_the_deadline) {
   EXPECT_LE(submitted_.front().request.deadline, 3s) << "what is left of it";
   differ(); // the next pause is four seconds
   EXPECT_EQ(failure(), errc::digest_mismatch);
+}
+
+TEST_F(twice_computed, begins_anew_after_a_crash_without_what_one_run_drew) {
+  request_log log;
+  log.id = id;
+  log.prompt = {1};
+  log.max_tokens = 4;
+  log.reveal = reveal_when::after;
+  {
+    const auto entry = requests_->begin(log);
+    ASSERT_TRUE(entry);
+    ASSERT_TRUE((*entry)->append({5, {}}));
+  }
+  ASSERT_EQ(requests_->unfinished().at(0).drawn.size(), 1U);
+  caf::anon_send(jobs_, resume_jobs{});
+  settle();
+  ASSERT_EQ(submitted_.size(), 2U);
+  for (const submit_request& run : submitted_) {
+    EXPECT_TRUE(run.request.drawn.empty());
+    EXPECT_EQ(run.request.generation, 1U);
+  }
+  EXPECT_EQ(submitted_[1].request.id, twin_of(id));
 }
 
 } // namespace

@@ -1,5 +1,6 @@
 // Which path a request gets: the one that was paid for, as far as its nodes are still there.
 #include "actors/path/pathfinder_actor.hpp"
+#include "actors/path/twin_runs.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits/paths.hpp"
@@ -61,10 +62,10 @@ protected:
     paths_ = system_.spawn(pathfinder_behavior, around);
     tell_members();
     lead_ = system_.spawn([this](caf::event_based_actor*) -> caf::behavior {
-      return {[this](const path_found& news) { given_ = news.stages; },
-              [this](const path_missing& news) {
-                EXPECT_TRUE(may_lack_paths_) << news.reason.message;
-              }};
+      return {
+          [this](const path_found& news) { given_ = news.stages; },
+          [this](const path_missing& news) { EXPECT_TRUE(may_lack_paths_) << news.reason.message; },
+          [this](const path_lost& news) { lost_.push_back(news.reason); }};
     });
   }
   ~pathfinding() override {
@@ -94,9 +95,12 @@ protected:
     caf::anon_send(paths_, standing_told{id(1), std::move(reputation_ppm)});
     scheduler_.run();
   }
-  layer_places path_of(layer_places preferred, request_id of = request) {
-    caf::anon_send(paths_, watch_path{of, model_, 16, caf::actor_cast<lead_actor>(lead_),
-                                      std::move(preferred)});
+  layer_places path_of(layer_places preferred, request_id of = request,
+                       twin_rule twin = twin_rule::alone) {
+    caf::anon_send(
+        paths_,
+        watch_path{
+            of, model_, 16, caf::actor_cast<lead_actor>(lead_), std::move(preferred), {}, twin});
     scheduler_.run();
     return where(of);
   }
@@ -133,6 +137,7 @@ protected:
   caf::actor lead_;
   std::vector<path_stage> given_; ///< the latest path
   bool may_lack_paths_{false};
+  std::vector<error> lost_;
 };
 
 TEST_F(pathfinding, plans_where_nothing_was_paid_for) {
@@ -279,6 +284,52 @@ TEST_F(pathfinding, takes_a_node_at_fault_where_there_is_no_other) {
   members_[0].health = member_health::dead;
   tell_members();
   EXPECT_EQ(path_of({}, request_id{8}), (layer_places{{id(2), {0, layers}}}));
+}
+
+TEST_F(pathfinding, gives_two_runs_of_a_request_no_node_in_common) {
+  const layer_places first = path_of({}, request, twin_rule::refused);
+  EXPECT_EQ(first, (layer_places{{id(2), {0, layers}}}));
+  EXPECT_EQ(path_of({}, twin_of(request), twin_rule::refused),
+            (layer_places{{id(0), {0, half}}, {id(1), {half, layers}}}));
+}
+
+// The first one paid for nodes that the second cannot do without.
+TEST_F(pathfinding, leaves_a_path_for_the_second_run) {
+  const layer_places paid{{id(0), {0, half}}, {id(2), {half, layers}}};
+  EXPECT_EQ(path_of(paid), paid);
+  const layer_places first = path_of(paid, request_id{8}, twin_rule::refused);
+  EXPECT_NE(first, paid);
+  EXPECT_FALSE(path_of({}, twin_of(request_id{8}), twin_rule::refused).empty());
+}
+
+TEST_F(pathfinding, gives_a_run_no_node_that_its_twin_ever_had) {
+  EXPECT_EQ(path_of({}, request, twin_rule::waits), (layer_places{{id(2), {0, layers}}}));
+  ASSERT_EQ(given_.size(), 1U);
+  caf::anon_send(paths_, path_trouble{request, given_[0].handle, {errc::busy, "it is full"}});
+  scheduler_.run();
+  EXPECT_EQ(where(request), (layer_places{{id(0), {0, half}}, {id(1), {half, layers}}}));
+  may_lack_paths_ = true;
+  EXPECT_TRUE(path_of({}, twin_of(request), twin_rule::waits).empty())
+      << "what node 2 computed for the first run is in what it goes on with";
+}
+
+TEST_F(pathfinding, refuses_two_runs_where_there_are_no_two_paths) {
+  members_[1].health = member_health::dead;
+  tell_members();
+  may_lack_paths_ = true;
+  EXPECT_TRUE(path_of({}, request, twin_rule::refused).empty()) << "not even one begins";
+  EXPECT_TRUE(path_of({}, twin_of(request), twin_rule::waits).empty());
+  EXPECT_TRUE(lost_.empty());
+  for (auto passed = 0ms; passed <= limits::two_paths_wait; passed += 100ms) {
+    scheduler_.advance_time(100ms);
+    scheduler_.run();
+  }
+  ASSERT_EQ(lost_.size(), 1U) << "the one that waits is not refused";
+  EXPECT_EQ(lost_[0].code, errc::segment_missing);
+  EXPECT_NE(lost_[0].message.find("two paths without a common node"), std::string::npos);
+  members_[1].health = member_health::alive;
+  tell_members();
+  EXPECT_FALSE(where(twin_of(request)).empty());
 }
 
 } // namespace

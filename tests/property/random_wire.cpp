@@ -87,6 +87,8 @@ request_log drawer::log(request_id id) {
   }
   log.sampling = sampling();
   log.receipt = upto(1) == 1;
+  log.reveal = upto(1) == 1 ? reveal_when::after : reveal_when::at_once;
+  log.second = upto(1) == 1;
   log.drawn.resize(upto(list_max));
   for (drawn_token& one : log.drawn) {
     one = drawn();

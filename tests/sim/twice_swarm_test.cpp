@@ -112,7 +112,8 @@ struct run_state {
 
 struct swarm_rules {
   std::uint32_t twice_tokens{1};
-  bool ejects{true}; ///< who is convicted is asked no more
+  bool ejects{true};              ///< who is convicted is asked no more
+  bool every_second_after{false}; ///< of the requests, by itself: with reveal after
 };
 
 class twice_swarm {
@@ -188,13 +189,14 @@ public:
 
   std::uint64_t tokens_told{0};
   std::uint64_t wrong_told{0};
-  std::uint64_t wrong_whole{0}; ///< answers at their end
-  std::uint64_t whole{0};       ///< requests that were answered with every token
-  std::uint64_t failed{0};      ///< requests that ended with an error
-  std::uint64_t lying_runs{0};  ///< in which somebody stated something wrong
-  std::uint64_t suspects{0};    ///< receipts of runs that differ
-  std::uint64_t found{0};       ///< lies in what was computed again ...
-  std::uint64_t found_open{0};  ///< ... whose author was not convicted
+  std::uint64_t wrong_told_after{0}; ///< of these, of requests with reveal after
+  std::uint64_t wrong_whole{0};      ///< answers at their end
+  std::uint64_t whole{0};            ///< requests that were answered with every token
+  std::uint64_t failed{0};           ///< requests that ended with an error
+  std::uint64_t lying_runs{0};       ///< in which somebody stated something wrong
+  std::uint64_t suspects{0};         ///< receipts of runs that differ
+  std::uint64_t found{0};            ///< lies in what was computed again ...
+  std::uint64_t found_open{0};       ///< ... whose author was not convicted
   std::uint64_t honest_convictions{0};
   std::uint64_t shared_nodes{0}; ///< of two runs of one request
 
@@ -227,12 +229,18 @@ private:
     request.model = made("model", 0);
     request.prompt = {static_cast<token_id>(number)};
     request.max_tokens = tokens;
+    request.reveal = asks_after(number) ? reveal_when::after : reveal_when::at_once;
     caf::anon_send(jobs_, actors::submit_job{std::move(request)});
     caf::anon_send(jobs_, actors::watch_job{request_id{number}, 0, client_, number, 1});
   }
+  [[nodiscard]] bool asks_after(std::uint64_t number) const {
+    return rules_.every_second_after && number % 2 == 0;
+  }
   void told(const actors::job_token& piece) {
     ++tokens_told;
-    wrong_told += piece.token == right_answer(piece.tag)[piece.index] ? 0 : 1;
+    const bool wrong = piece.token != right_answer(piece.tag)[piece.index];
+    wrong_told += wrong ? 1 : 0;
+    wrong_told_after += wrong && asks_after(piece.tag) ? 1 : 0;
   }
   void ended(const actors::job_over& over) {
     ++answered_;
@@ -521,6 +529,16 @@ TEST_P(twice_swarm_of, no_lie_is_told_however_often_it_is_tried) {
   for (std::uint32_t w = 0; w < liars; ++w) {
     EXPECT_TRUE(world.was_convicted(w)) << w;
   }
+}
+
+TEST_P(twice_swarm_of, who_asks_for_it_is_told_no_lie_beside_those_that_are) {
+  twice_swarm world{GetParam(), {0, false, true}};
+  world.run();
+  print("every second one computed twice, without consequences", world);
+  EXPECT_EQ(world.wrong_told_after, 0U);
+  EXPECT_GT(world.wrong_told, requests / 20);
+  EXPECT_EQ(world.shared_nodes, 0U);
+  EXPECT_EQ(world.honest_convictions, 0U);
 }
 
 // What redundancy is for: without it the same swarm tells wrong tokens.

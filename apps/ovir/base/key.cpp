@@ -18,6 +18,7 @@ struct key_options {
   std::uint64_t requests_per_minute{0};
   std::uint64_t tokens_per_day{0};
   std::uint64_t concurrent{0};
+  std::string reveal{"at_once"};
   bool as_json{false};
 };
 
@@ -35,6 +36,7 @@ result<exit_code> create(const key_options& given, surroundings& around) {
   key.requests_per_minute = given.requests_per_minute;
   key.tokens_per_day = given.tokens_per_day;
   key.concurrent = given.concurrent;
+  OVIR_ASSIGN(key.reveal, reveal_from(given.reveal));
   std::array<std::byte, 32> secret{};
   around.environment.random(secret);
   std::string text;
@@ -75,9 +77,10 @@ result<exit_code> list(const key_options& given, surroundings& around) {
     if (key.may_look) {
       roles.push_back("reader");
     }
-    table += fmt::format("{}  {:<20} {:<8} {}/min  {}/day  {} at once\n", key.id, key.name,
+    table += fmt::format("{}  {:<20} {:<8} {}/min  {}/day  {} at once{}\n", key.id, key.name,
                          key.revoked > 0 ? "revoked" : "good", limit(key.requests_per_minute),
-                         limit(key.tokens_per_day), limit(key.concurrent));
+                         limit(key.tokens_per_day), limit(key.concurrent),
+                         key.reveal == reveal_when::after ? "  reveal after" : "");
     documents.push_back({{"id", key.id},
                          {"name", key.name},
                          {"roles", std::move(roles)},
@@ -85,7 +88,8 @@ result<exit_code> list(const key_options& given, surroundings& around) {
                          {"revoked", key.revoked > 0 ? json(key.revoked) : json(nullptr)},
                          {"requests_per_minute", key.requests_per_minute},
                          {"tokens_per_day", key.tokens_per_day},
-                         {"concurrent", key.concurrent}});
+                         {"concurrent", key.concurrent},
+                         {"reveal", to_string(key.reveal)}});
   }
   if (given.as_json) {
     OVIR_TRY(write_document(json{{"keys", std::move(documents)}}));
@@ -154,6 +158,11 @@ void add_key(CLI::App& app, chosen_command& chosen) {
         "Requests it may begin (default: any)");
   limit("--tokens-per-day", given->tokens_per_day, "Tokens of prompts and answers (default: any)");
   limit("--concurrent", given->concurrent, "Requests under way at once (default: any)");
+  made->add_option("--reveal", given->reveal,
+                   "after: its tokens are told only once they were computed twice, over nodes that "
+                   "have none in common")
+      ->check(CLI::IsMember({"at_once", "after"}))
+      ->capture_default_str();
   add_action(*command, "list", "Every key, without the keys themselves", given, chosen, list);
   add_action(*command, "revoke", "Refuse a key from now on", given, chosen, revoke)
       ->add_option("name", given->name, "Its name or id")

@@ -426,6 +426,12 @@ result<void> reader::auditing(const toml::table& root) {
               in_.whole(*table, "twice_tokens", {0, 2 * std::uint64_t{limits::context_max}}, 0));
   options_.audit_twice_tokens = static_cast<std::uint32_t>(twice);
   OVIR_ASSIGN(options_.audit_every_request, in_.boolean(*table, "every_request", true));
+  OVIR_ASSIGN(const std::string reveal, in_.text(*table, "reveal", word_rule, "at_once"));
+  const auto when = reveal_from(reveal);
+  if (!when) {
+    return in_.refuse(table->get("reveal")->source(), "{}", when.error().message);
+  }
+  options_.audit_reveal = *when;
   return {};
 }
 

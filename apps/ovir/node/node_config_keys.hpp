@@ -20,8 +20,8 @@ inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "op
 inline constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
                                                              "prefill_chunk"};
-inline constexpr std::array<std::string_view, 3> audit_keys{"least_rate_ppm", "every_request",
-                                                            "twice_tokens"};
+inline constexpr std::array<std::string_view, 4> audit_keys{"least_rate_ppm", "every_request",
+                                                            "twice_tokens", "reveal"};
 inline constexpr std::array<std::string_view, 5> fetch_keys{"window_mib", "mib_s", "serve_mib_s",
                                                             "orders", "spare_mib"};
 inline constexpr std::array<std::string_view, 3> probe_keys{"interval_ms", "timeout_ms",

@@ -169,6 +169,7 @@ std::string describe(const node_options& o) {
   out.line("audit.least_rate_ppm", "{}", o.audit_least_rate_ppm);
   out.line("audit.every_request", "{}", o.audit_every_request);
   out.line("audit.twice_tokens", "{}", number_text(o.audit_twice_tokens, "never"));
+  out.line("audit.reveal", "{}", to_string(o.audit_reveal));
   out.line("ledger.folder", "{}", or_else(o.ledger.folder, "(of a keeper: in the state folder)"));
   out.line("ledger.policy", "{}", or_else(o.ledger.policy, "(none)"));
   std::string mint_keys;
@@ -283,7 +284,8 @@ json document_of(const node_options& o) {
           {"audit",
            {{"least_rate_ppm", o.audit_least_rate_ppm},
             {"every_request", o.audit_every_request},
-            {"twice_tokens", o.audit_twice_tokens}}},
+            {"twice_tokens", o.audit_twice_tokens},
+            {"reveal", to_string(o.audit_reveal)}}},
           {"probe",
            {{"interval_ms", o.probe_interval.count()},
             {"timeout_ms", o.probe_timeout.count()},

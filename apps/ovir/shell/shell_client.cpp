@@ -407,7 +407,11 @@ std::optional<shell_failure> shell_client::send_followed(followed& what) {
       return unpaid;
     }
   } else {
+    const json reveal = args.value("reveal", json{});
     args = {{"request", what.request}, {"from", what.from + what.progress.next()}};
+    if (!reveal.is_null()) { // whoever goes on with it keeps to it
+      args["reveal"] = reveal;
+    }
   }
   tell_in_bunches(args, what.listener.bunch);
   const auto sent = send(submits ? "run" : "attach", args);
@@ -537,7 +541,10 @@ std::optional<shell_outcome> shell_client::take_refusal(followed& what, const js
   const bool unknown = code == errc::not_found;
   const bool another = code == errc::busy || code == errc::peer_lost ||
                        code == errc::segment_missing || code == errc::superseded;
-  if (what.cancelled_at || !(another || (unknown && what.known))) {
+  // A scheduler that says so has waited for a second path.
+  const bool one_path =
+      code == errc::segment_missing && what.command.args.value("reveal", "") == "after";
+  if (what.cancelled_at || one_path || !(another || (unknown && what.known))) {
     return shell_outcome{failure};
   }
   if (!unknown) {

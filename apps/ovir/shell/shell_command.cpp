@@ -67,6 +67,10 @@ command_spec run_command(const argument_spec& of_model) {
            {"--request", "request", kind::hex, false, "Its id (default: a new one)"},
            {"--receipt", "receipt", kind::text, false,
             "Write what every stage signed to this file"},
+           {"--reveal", "reveal", kind::text, false,
+            "after: a token is told once it was computed twice, over nodes that have none in "
+            "common "
+            "(default: at_once)"},
            {"--trace", "trace", kind::text, false,
             "Write what was done when, for Perfetto or chrome://tracing, to this file"},
            {"--cache", "cache", kind::text, false,
@@ -151,7 +155,10 @@ const std::vector<command_spec>& table() {
       run_command(of_model),
       {"attach",
        "Follow a request that runs, from its first token or another",
-       {request, {"--from", "from", kind::natural, false, "Index of the first token to show"}}},
+       {request,
+        {"--from", "from", kind::natural, false, "Index of the first token to show"},
+        {"--reveal", "reveal", kind::text, false,
+         "after: refuse one whose tokens are told at once (default: at_once)"}}},
       receipt_command(request),
       {"cancel", "End a request with what it has", {request}, false},
       {"drain", "Let a node finish what it has, take nothing new, and leave", {node}, false},

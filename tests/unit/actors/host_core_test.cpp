@@ -150,6 +150,13 @@ TEST_F(sessions_of_a_host, ask_for_no_orphan_that_its_client_cancelled) {
   EXPECT_EQ(end.expired.size(), 1U);
 }
 
+TEST_F(sessions_of_a_host, ask_for_no_orphan_that_is_the_second_of_two_runs) {
+  admit(7, lead_, 1);
+  core_.find({request_id{7}, 0})->log->second = true;
+  there_.clear();
+  EXPECT_TRUE(pass(limits::session_grace).orphans.empty()) << "it begins with the first";
+}
+
 TEST_F(sessions_of_a_host, end_where_a_lead_says_nothing_after_its_link_came_back) {
   admit(7, lead_, 1);
   EXPECT_TRUE(pass(2 * limits::session_doubt).expired.empty()) << "no doubt";

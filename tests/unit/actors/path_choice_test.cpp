@@ -180,5 +180,28 @@ TEST_F(path_choosing, mends_with_whoever_holds_what_was_lost_and_has_memory) {
   EXPECT_EQ(mend_path(wanted_, candidates_, whole), whole);
 }
 
+// The planner's choice for one request takes nodes 1 and 2, and leaves nobody for layers 2 and 3.
+TEST_F(path_choosing, makes_two_covers_wherever_each_layer_is_held_twice) {
+  add(1, {0, 4}, 10);
+  add(2, {2, 8}, 10);
+  add(3, {0, 2}, 1);
+  EXPECT_TRUE(two_covers(candidates_, 8).empty()) << "layers 4 to 7 have one holder";
+  add(4, {4, 8}, 1);
+  const auto covers = two_covers(candidates_, 8);
+  ASSERT_EQ(covers.size(), 2U);
+  EXPECT_EQ(covers[0], (std::set<node_id>{key(1), key(4)}));
+  EXPECT_EQ(covers[1], (std::set<node_id>{key(2), key(3)}));
+}
+
+TEST_F(path_choosing, uses_a_node_of_two_ranges_in_one_cover) {
+  add(1, {0, 4}, 10);
+  candidates_.push_back(candidates_.back());
+  candidates_.back().held = {4, 8};
+  EXPECT_TRUE(two_covers(candidates_, 8).empty());
+  add(2, {0, 8}, 10);
+  add(3, {4, 8}, 10);
+  EXPECT_EQ(two_covers(candidates_, 8).size(), 2U);
+}
+
 } // namespace
 } // namespace ovir::actors

@@ -102,6 +102,16 @@ TEST(wire, a_log_and_an_open_say_whether_a_vector_is_wanted) {
   EXPECT_EQ(refusal([](wire_open& m) { m.log->embedding = pooling{3}; }), errc::malformed);
 }
 
+TEST(wire, a_log_says_when_tokens_are_told_and_which_of_two_runs_it_is_of) {
+  wire_message message = open();
+  request_log& log = *std::get<wire_open>(message.body).log;
+  for (const bool second : {false, true}) {
+    log.reveal = reveal_when::after;
+    log.second = second;
+    EXPECT_EQ(decode_wire(encode_wire(message)).value(), message);
+  }
+}
+
 TEST(wire, another_version_or_kind_is_unsupported) {
   auto bytes = encode_wire(open());
   put<std::uint16_t>(bytes, version_at, 9);

@@ -459,5 +459,14 @@ TEST(node_config, refuses_a_ledger_that_makes_no_sense) {
   expect_refused(mistakes);
 }
 
+TEST(node_config, says_when_the_tokens_of_all_requests_are_told) {
+  EXPECT_EQ(parsed(scheduler + "[audit]\n").audit_reveal, reveal_when::at_once);
+  EXPECT_EQ(parsed(scheduler + "[audit]\nreveal = \"after\"\n").audit_reveal, reveal_when::after);
+  const mistake mistakes[]{
+      {scheduler + "[audit]\nreveal = \"later\"\n", ":7:10: reveal 'later' is"},
+      {scheduler + "[audit]\nreveal = 1\n", ":7:10: 'reveal' must be"}};
+  expect_refused(mistakes);
+}
+
 } // namespace
 } // namespace ovir::apps

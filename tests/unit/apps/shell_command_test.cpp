@@ -46,6 +46,7 @@ TEST(shell_command, the_words_of_a_prompt_are_joined) {
   EXPECT_EQ(args("run Once upon a time -n 5"),
             json({{"prompt", "Once upon a time"}, {"max_tokens", 5}}));
   EXPECT_EQ(args("run -- -n 5"), json({{"prompt", "-n 5"}}));
+  EXPECT_EQ(args("run Once --reveal after"), json({{"prompt", "Once"}, {"reveal", "after"}}));
 }
 
 TEST(shell_command, arguments_have_their_types_on_the_wire) {

@@ -61,11 +61,22 @@ TEST(api_keys, a_revoked_key_opens_nothing) {
 TEST(api_keys, the_file_has_no_key_and_reads_as_it_was_written) {
   two_keys k;
   ASSERT_TRUE(k.table.revoke(k.table.keys()[1].id, 77));
+  api_key strict = named("strict");
+  strict.reveal = reveal_when::after;
+  ASSERT_TRUE(k.table.add(strict, bytes_of(3), k.with));
   const std::string text = k.table.text();
   EXPECT_EQ(text.find(k.ann.substr(8)), std::string::npos);
   const auto again = api_key_table::parse(text);
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->keys(), k.table.keys());
+  EXPECT_EQ(again->keys()[2].reveal, reveal_when::after);
+  std::string older = k.table.text(); // of a version that did not know it
+  for (std::size_t at = 0; (at = older.find("\"reveal\"")) != older.npos;) {
+    older.erase(at, older.find('"', older.find(',', at)) - at);
+  }
+  const auto read = api_key_table::parse(older);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->keys()[2].reveal, reveal_when::at_once);
 }
 
 TEST(api_keys, two_keys_of_one_name_are_refused) {
@@ -83,6 +94,7 @@ TEST(api_keys, a_damaged_file_is_refused_and_says_where) {
                                                         {"\"infer\"", "\"all\""},
                                                         {"\"created\": 0", "\"created\": -1"},
                                                         {"\"name\": \"bob\"", "\"name\": \"ann\""},
+                                                        {"\"at_once\"", "\"never\""},
                                                         {"\"hash\"", "\"hush\""}}) {
     std::string wrong = text;
     ASSERT_NE(wrong.find(what), std::string::npos) << what;

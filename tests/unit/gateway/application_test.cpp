@@ -427,5 +427,43 @@ TEST_F(endpoint, a_quota_forgets_no_token_of_a_client_that_comes_back) {
   EXPECT_EQ(asked(18)->head.status, 0) << "it runs";
 }
 
+TEST_F(endpoint, a_key_may_say_that_tokens_are_told_after_and_a_body_cannot_weaken_it) {
+  api_options options;
+  options.keys_needed = true;
+  restart(options);
+  known_keys keys;
+  const std::array<std::byte, 32> secret{};
+  api_key key;
+  key.name = "ann";
+  key.reveal = reveal_when::after;
+  const std::string text = keys.table.add(key, secret, keys.with).value();
+  app_->use_keys(keys);
+  const std::vector<std::pair<std::string, std::string>> bodies{
+      {R"({"model": "m", "prompt": "Once"})", "/v1/completions"},
+      {R"({"model": "m", "prompt": "Once", "audit": {"reveal": "at_once"}})", "/v1/completions"},
+      {R"({"model": "m", "input": "Once"})", "/v1/embeddings"}};
+  for (const auto& [body, path] : bodies) {
+    const std::size_t before = cluster_.started.size();
+    ask(body, path, {{"authorization", "Bearer " + text}});
+    ASSERT_EQ(cluster_.started.size(), before + 1) << body;
+    EXPECT_EQ(cluster_.started.back().order.reveal, reveal_when::after) << body;
+  }
+}
+
+TEST_F(endpoint, a_request_that_is_told_at_once_is_none_that_is_told_after) {
+  const std::string after = R"(, "audit": {"reveal": "after"})";
+  const std::string id = "00000000000000b7";
+  const auto again = [&](const std::string& more) {
+    return ask(R"({"model": "m", "prompt": "Once")" + more + "}", "/v1/completions",
+               {{"x-ovir-request", id}});
+  };
+  again("");
+  EXPECT_EQ(again(after)->head.status, 409);
+  app_->calls().on_end(tag(), outcome("x", 1));
+  again(after);
+  EXPECT_EQ(cluster_.started.back().order.reveal, reveal_when::after);
+  EXPECT_NE(again("")->head.status, 409) << "what is told after serves who asks for less";
+}
+
 } // namespace
 } // namespace ovir::gateway

@@ -150,6 +150,10 @@ TEST(completion_request, refuses_what_is_out_of_range_and_names_it) {
            {R"("min_p": 1)", "min_p"},
            {R"("user": 5)", "user"},
            {R"("speculate": "on")", "speculate"},
+           {R"("audit": "after")", "audit"},
+           {R"("audit": {"reveal": "later"})", "audit.reveal"},
+           {R"("audit": {"reveal": true})", "audit.reveal"},
+           {R"("audit": {"rate": 1})", "audit.rate"},
        }) {
     EXPECT_EQ(refused(api_kind::completion, with(parameter)).param, name) << parameter;
   }
@@ -194,6 +198,17 @@ TEST(completion_request, reads_logprobs_as_each_kind_asks_for_them) {
         R"("logprobs": true, "top_logprobs": 21)", R"("logprobs": true, "top_logprobs": true)"}) {
     EXPECT_EQ(refused(api_kind::chat, chat_with(parameter)).param, "top_logprobs") << parameter;
   }
+}
+
+TEST(completion_request, reads_when_tokens_are_told) {
+  for (const char* const plain :
+       {R"("audit": null)", R"("audit": {})", R"("audit": {"reveal": null})",
+        R"("audit": {"reveal": "at_once"})"}) {
+    EXPECT_EQ(parsed(api_kind::completion, with(plain)).reveal, reveal_when::at_once) << plain;
+  }
+  const std::string after = R"("audit": {"reveal": "after"})";
+  EXPECT_EQ(parsed(api_kind::completion, with(after)).reveal, reveal_when::after);
+  EXPECT_EQ(parsed(api_kind::chat, chat_with(after)).reveal, reveal_when::after);
 }
 
 TEST(completion_request, reads_texts_to_be_made_vectors) {
