@@ -14,25 +14,21 @@ namespace ovir::test {
 namespace {
 
 constexpr std::uint32_t layers = 8;
-constexpr std::uint32_t heads = 6;
-constexpr std::uint32_t kv_heads = 2;
-constexpr std::uint32_t head_dim = 40;
-constexpr std::uint32_t ffn_dim = 352;
-constexpr std::uint32_t expert_dim = 88;
-constexpr std::uint32_t shared_dim = 136;
-constexpr std::uint32_t vocabulary = 320;
 
 class model_writer {
 public:
-  explicit model_writer(const architecture_case& wanted)
-      : wanted_(wanted), family_(compute::find_architecture(wanted.architecture)) {
+  model_writer(const architecture_case& wanted, const architecture_shape& shape,
+               kernel_random& random, const matrix_maker& make)
+      : wanted_(wanted), shape_(shape), random_(random), make_(make),
+        family_(compute::find_architecture(wanted.architecture)) {
     if (family_ == nullptr) {
       throw std::invalid_argument("no architecture " + wanted.architecture);
     }
     // llama.cpp loads these only where all heads together are as wide as the stream.
     const bool square = family_->fused_qkv || !family_->input_norms ||
                         family_->qkv_biases == compute::presence::required;
-    dim_ = square ? heads * head_dim : 192;
+    const std::uint32_t otherwise = square ? shape.heads * shape.head_dim : 192;
+    dim_ = shape.dim != 0 ? shape.dim : otherwise;
   }
   std::vector<std::byte> run();
 
@@ -41,16 +37,18 @@ private:
   void tokenizer();
   void layer(std::uint32_t index);
   void experts(const std::string& blk);
-  void matrix(const std::string& name, std::uint32_t rows, std::uint32_t cols, float size = 1,
+  void matrix(const std::string& name, std::uint32_t rows, std::uint32_t cols,
               std::uint32_t count = 1);
   void router(const std::string& name, std::vector<std::uint64_t> shape);
   void vector(const std::string& name, std::uint32_t n, float middle, float spread);
 
   const architecture_case& wanted_;
+  const architecture_shape shape_;
+  kernel_random& random_;
+  const matrix_maker& make_;
   const compute::architecture* family_;
   std::uint32_t dim_{0};
   gguf_builder out_;
-  kernel_random random_{77};
 };
 
 void model_writer::metadata() {
@@ -59,21 +57,22 @@ void model_writer::metadata() {
   out_.u32(key("block_count"), layers).u32(key("embedding_length"), dim_);
   // Mixtral's files say with the length of a dense block how long an expert is.
   const bool mixtral = wanted_.experts > 0 && wanted_.architecture == "llama";
-  out_.u32(key("feed_forward_length"), mixtral ? expert_dim : ffn_dim);
-  out_.u32(key("attention.head_count"), heads);
-  out_.u32(key("attention.head_count_kv"), kv_heads).u32(key("context_length"), 512);
-  out_.u32(key("attention.key_length"), head_dim).u32(key("attention.value_length"), head_dim);
+  out_.u32(key("feed_forward_length"), mixtral ? shape_.expert_dim : shape_.ffn_dim);
+  out_.u32(key("attention.head_count"), shape_.heads);
+  out_.u32(key("attention.head_count_kv"), shape_.kv_heads).u32(key("context_length"), 512);
+  out_.u32(key("attention.key_length"), shape_.head_dim)
+      .u32(key("attention.value_length"), shape_.head_dim);
   out_.f32(key("attention.layer_norm_rms_epsilon"), 1e-5F);
-  out_.u32(key("rope.dimension_count"), head_dim).f32(key("rope.freq_base"), 100'000.0F);
-  out_.u32(key("vocab_size"), vocabulary);
+  out_.u32(key("rope.dimension_count"), shape_.head_dim).f32(key("rope.freq_base"), 100'000.0F);
+  out_.u32(key("vocab_size"), shape_.vocabulary);
   if (wanted_.experts > 0) {
     out_.u32(key("expert_count"), wanted_.experts);
     out_.u32(key("expert_used_count"), wanted_.experts_used);
     if (!mixtral) {
-      out_.u32(key("expert_feed_forward_length"), expert_dim);
+      out_.u32(key("expert_feed_forward_length"), shape_.expert_dim);
     }
     if (family_->shared_expert) {
-      out_.u32(key("expert_shared_feed_forward_length"), shared_dim);
+      out_.u32(key("expert_shared_feed_forward_length"), shape_.shared_dim);
     }
   }
   if (wanted_.metadata) {
@@ -82,7 +81,7 @@ void model_writer::metadata() {
 }
 
 void model_writer::tokenizer() {
-  const compute::synth_vocabulary v = compute::make_synth_vocabulary(vocabulary, 3);
+  const compute::synth_vocabulary v = compute::make_synth_vocabulary(shape_.vocabulary, 3);
   out_.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "gpt-2");
   out_.texts("tokenizer.ggml.tokens", v.tokens).texts("tokenizer.ggml.merges", v.merges);
   out_.integers("tokenizer.ggml.token_type", v.types);
@@ -90,19 +89,13 @@ void model_writer::tokenizer() {
 }
 
 void model_writer::matrix(const std::string& name, std::uint32_t rows, std::uint32_t cols,
-                          float size, std::uint32_t count) {
-  const float bound = size * std::sqrt(3.0F / static_cast<float>(cols));
-  const std::size_t elements = std::size_t{rows} * cols * count;
-  std::vector<std::byte> data(elements * 2);
-  for (std::size_t i = 0; i < elements; ++i) {
-    const std::uint16_t bits = compute::float_to_half(random_.in(-bound, bound));
-    std::memcpy(&data[2 * i], &bits, sizeof bits);
-  }
+                          std::uint32_t count) {
+  matrix_content content = make_(rows * count, cols);
   std::vector<std::uint64_t> shape{cols, rows};
   if (count > 1) {
     shape.push_back(count);
   }
-  out_.tensor(name, compute::tensor_type::f16, std::move(shape), std::move(data));
+  out_.tensor(name, content.type, std::move(shape), std::move(content.bytes));
 }
 
 // F32, as routers are. Programs whose sums differ choose another expert where two logits nearly
@@ -123,14 +116,14 @@ void model_writer::router(const std::string& name, std::vector<std::uint64_t> sh
 
 void model_writer::experts(const std::string& blk) {
   router(blk + "ffn_gate_inp.weight", {dim_, wanted_.experts});
-  matrix(blk + "ffn_gate_exps.weight", expert_dim, dim_, 1, wanted_.experts);
-  matrix(blk + "ffn_up_exps.weight", expert_dim, dim_, 1, wanted_.experts);
-  matrix(blk + "ffn_down_exps.weight", dim_, expert_dim, 1, wanted_.experts);
+  matrix(blk + "ffn_gate_exps.weight", shape_.expert_dim, dim_, wanted_.experts);
+  matrix(blk + "ffn_up_exps.weight", shape_.expert_dim, dim_, wanted_.experts);
+  matrix(blk + "ffn_down_exps.weight", dim_, shape_.expert_dim, wanted_.experts);
   if (family_->shared_expert) {
     router(blk + "ffn_gate_inp_shexp.weight", {dim_});
-    matrix(blk + "ffn_gate_shexp.weight", shared_dim, dim_);
-    matrix(blk + "ffn_up_shexp.weight", shared_dim, dim_);
-    matrix(blk + "ffn_down_shexp.weight", dim_, shared_dim);
+    matrix(blk + "ffn_gate_shexp.weight", shape_.shared_dim, dim_);
+    matrix(blk + "ffn_up_shexp.weight", shape_.shared_dim, dim_);
+    matrix(blk + "ffn_down_shexp.weight", dim_, shape_.shared_dim);
   }
 }
 
@@ -145,8 +138,8 @@ void model_writer::vector(const std::string& name, std::uint32_t n, float middle
 
 void model_writer::layer(std::uint32_t index) {
   const std::string blk = "blk." + std::to_string(index) + ".";
-  constexpr std::uint32_t q_dim = heads * head_dim;
-  constexpr std::uint32_t kv_dim = kv_heads * head_dim;
+  const std::uint32_t q_dim = shape_.heads * shape_.head_dim;
+  const std::uint32_t kv_dim = shape_.kv_heads * shape_.head_dim;
   const auto norm = [&](const char* part, std::uint32_t n) {
     vector(blk + part + ".weight", n, 1, 0.25F);
   };
@@ -172,8 +165,8 @@ void model_writer::layer(std::uint32_t index) {
   }
   if (family_->query_key_norms != compute::head_norms::none) {
     const bool each = family_->query_key_norms == compute::head_norms::each_head;
-    norm("attn_q_norm", each ? head_dim : q_dim);
-    norm("attn_k_norm", each ? head_dim : kv_dim);
+    norm("attn_q_norm", each ? shape_.head_dim : q_dim);
+    norm("attn_k_norm", each ? shape_.head_dim : kv_dim);
   }
   matrix(blk + "attn_output.weight", dim_, q_dim);
   if (wanted_.experts > 0) {
@@ -181,21 +174,21 @@ void model_writer::layer(std::uint32_t index) {
     return;
   }
   if (family_->fused_gate_up) {
-    matrix(blk + "ffn_up.weight", 2 * ffn_dim, dim_);
+    matrix(blk + "ffn_up.weight", 2 * shape_.ffn_dim, dim_);
   } else {
-    matrix(blk + "ffn_gate.weight", ffn_dim, dim_);
-    matrix(blk + "ffn_up.weight", ffn_dim, dim_);
+    matrix(blk + "ffn_gate.weight", shape_.ffn_dim, dim_);
+    matrix(blk + "ffn_up.weight", shape_.ffn_dim, dim_);
   }
-  matrix(blk + "ffn_down.weight", dim_, ffn_dim);
+  matrix(blk + "ffn_down.weight", dim_, shape_.ffn_dim);
 }
 
 std::vector<std::byte> model_writer::run() {
   metadata();
   tokenizer();
-  matrix("token_embd.weight", vocabulary, dim_);
+  matrix("token_embd.weight", shape_.vocabulary, dim_);
   vector("output_norm.weight", dim_, 1, 0.25F);
   if (family_->gate == compute::gate_function::silu) { // Gemma's head is always the embedding
-    matrix("output.weight", vocabulary, dim_);
+    matrix("output.weight", shape_.vocabulary, dim_);
   }
   for (std::uint32_t l = 0; l < layers; ++l) {
     layer(l);
@@ -241,8 +234,26 @@ std::vector<architecture_case> architecture_cases() {
   };
 }
 
+std::vector<std::byte> architecture_model(const architecture_case& wanted,
+                                          const architecture_shape& shape, std::uint64_t seed,
+                                          const matrix_maker& make) {
+  kernel_random random{seed};
+  return model_writer{wanted, shape, random, make}.run();
+}
+
 std::vector<std::byte> architecture_model(const architecture_case& wanted) {
-  return model_writer{wanted}.run();
+  kernel_random random{77};
+  const matrix_maker halves = [&random](std::uint32_t rows, std::uint32_t cols) {
+    const float bound = std::sqrt(3.0F / static_cast<float>(cols));
+    matrix_content made;
+    made.bytes.resize(std::size_t{rows} * cols * 2);
+    for (std::size_t at = 0; at < made.bytes.size(); at += 2) {
+      const std::uint16_t bits = compute::float_to_half(random.in(-bound, bound));
+      std::memcpy(&made.bytes[at], &bits, sizeof bits);
+    }
+    return made;
+  };
+  return model_writer{wanted, {}, random, halves}.run();
 }
 
 } // namespace ovir::test

@@ -3,6 +3,7 @@
 #include "tests/support/model/gguf_builder.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -21,9 +22,32 @@ struct architecture_case {
 /// One or more of every architecture this build computes.
 [[nodiscard]] std::vector<architecture_case> architecture_cases();
 
-/// 8 layers, dim 192 or 240, 6 heads of 40 elements over 2 key/value heads, ffn_dim 352 (of experts
-/// 88, of those that every row uses 136), vocabulary 320; random F16 weights and F32 vectors, with
-/// a tokenizer. Same arguments, same bytes.
+/// Lengths of such a model, whose layers are 8.
+struct architecture_shape {
+  std::uint32_t dim{0}; ///< 0: all heads together where llama.cpp loads nothing else, otherwise 192
+  std::uint32_t heads{6};
+  std::uint32_t kv_heads{2};
+  std::uint32_t head_dim{40};
+  std::uint32_t ffn_dim{352};
+  std::uint32_t expert_dim{88};
+  std::uint32_t shared_dim{136}; ///< of the expert that every row uses
+  std::uint32_t vocabulary{320};
+};
+
+/// What a matrix holds, row after row.
+struct matrix_content {
+  compute::tensor_type type{compute::tensor_type::f16};
+  std::vector<std::byte> bytes;
+};
+using matrix_maker = std::function<matrix_content(std::uint32_t rows, std::uint32_t cols)>;
+
+/// With a tokenizer, F32 vectors and routers by `seed`, and all other matrices from `make`.
+[[nodiscard]] std::vector<std::byte> architecture_model(const architecture_case& wanted,
+                                                        const architecture_shape& shape,
+                                                        std::uint64_t seed,
+                                                        const matrix_maker& make);
+
+/// The same of the shape that is the default, with random F16 weights. Same arguments, same bytes.
 [[nodiscard]] std::vector<std::byte> architecture_model(const architecture_case& wanted);
 
 } // namespace ovir::test
