@@ -3,7 +3,7 @@
 /// Planted errors of protocols, to see whether the simulator finds them (docs/SIMULATION.md). Only
 /// a build with OVIR_MUTANTS has them, and there one at a time is switched on.
 ///
-///   if (driver < known->driver && !OVIR_MUTANT("stage_takes_old_drivers")) {
+///   if (header.epoch != session.driver && !OVIR_MUTANT("stage_takes_old_frames")) {
 
 #ifdef OVIR_MUTANTS
 

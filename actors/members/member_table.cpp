@@ -1,5 +1,7 @@
 #include "actors/members/member_table.hpp"
 
+#include "messages/mutant.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <limits>
@@ -219,7 +221,7 @@ void member_table::raise(node_advert advert, time_point now, effects& out) {
 /// Not more often than once an interval, or a liar could keep everyone busy with our adverts.
 void member_table::refute_if_due(time_point now, effects& out) {
   const auto wait = intervals(crowded() ? limits::refute_intervals : 1);
-  if (accused && (!raised || now - *raised >= wait)) {
+  if (accused && !OVIR_MUTANT("member_refutes_nothing") && (!raised || now - *raised >= wait)) {
     raise(self.advert, now, out);
   }
 }

@@ -28,9 +28,7 @@ void hear_of_self(member_table& m, std::uint64_t incarnation, const signed_updat
   if (incarnation > m.incarnation_floor && checked(m, update, by, now)) {
     m.incarnation_floor = incarnation;
     m.accused = true;
-    if (!OVIR_MUTANT("member_refutes_nothing")) {
-      m.refute_if_due(now, out);
-    }
+    m.refute_if_due(now, out);
   }
 }
 

@@ -6,6 +6,7 @@
 #include "actors/path/twin_runs.hpp"
 #include "messages/caf/system_config.hpp"
 #include "messages/limits/paths.hpp"
+#include "messages/mutant.hpp"
 
 #include <caf/all.hpp>
 
@@ -29,6 +30,9 @@ constexpr std::uint32_t avoid_fault = 600;
 // proxy of; a proxy is ended for a node that is slow to answer or refuses, too, which keeps what it
 // has. Nodes without a link forget by themselves (limits::session_doubt).
 void close_left(const pathfinder_state& state, request_id id, watched& request) {
+  if (OVIR_MUTANT("path_closes_nothing")) {
+    return;
+  }
   std::erase_if(request.opened, [&](const std::pair<node_id, layer_index>& stage) {
     const bool used = std::any_of(request.path.begin(), request.path.end(), [&](const place& p) {
       return p.node == stage.first && p.layers.first == stage.second;

@@ -94,7 +94,7 @@ lead_core::effects lead_core::on_path(const std::vector<bool>& kept,
 }
 
 lead_core::effects lead_core::on_stage_down(stage_index s) {
-  if (s.value < stages_.size() && run_.now != phase::over && !OVIR_MUTANT("lead_is_blind")) {
+  if (s.value < stages_.size() && run_.now != phase::over) {
     stages_[s].up = false;
     stages_[s].dying = false;
     run_.now = phase::gathering;
@@ -337,7 +337,7 @@ lead_core::effects lead_core::on_logits(epoch driver, position first, std::uint3
     drive(out);
     return out;
   }
-  output_.awaiting_logits = OVIR_MUTANT("lead_draws_twice");
+  output_.awaiting_logits = false;
   output_.drawing = true;
   ++moves_;
   // Fewer than asked for where a draft could not be computed.
@@ -372,7 +372,7 @@ void lead_core::take_drawn(const drawn_token& drawn, shared_logprobs logprobs, e
 
 lead_core::effects lead_core::on_drawn(const tokens_drawn& e, std::chrono::nanoseconds step) {
   effects out;
-  if (run_.now == phase::over || (!output_.drawing && !OVIR_MUTANT("lead_draws_twice"))) {
+  if (run_.now == phase::over || !output_.drawing) {
     return out;
   }
   output_.drawing = false;

@@ -7,7 +7,6 @@
 #include "actors/request/lead_signing_actor.hpp"
 #include "actors/request/lead_times_actor.hpp"
 #include "messages/limits/evidence.hpp"
-#include "messages/mutant.hpp"
 
 #include <caf/all.hpp>
 
@@ -33,9 +32,6 @@ void tell_end(lead_pointer self, result<generation_report> outcome) {
 void quit(lead_pointer self) {
   lead_state& state = self->state;
   for (const path_stage& stage : state.path) {
-    if (OVIR_MUTANT("lead_closes_nothing")) {
-      break;
-    }
     release(self, stage.handle);
   }
   if (state.environment.payments) {

@@ -117,6 +117,9 @@ void keeper::queue(const node_id& from, role_set roles, std::uint64_t id, submit
   if (!has_room_for(asked.evidence.size())) {
     return refuse(fail(errc::busy, "much evidence waits to be kept; send it again later"));
   }
+  if (const auto* const r = std::get_if<reserve>(&admitted->what())) {
+    reserving_.try_emplace(escrow_of(*r), r->scheduler.empty() ? r->payer : r->scheduler);
+  }
   ++waiting_of_[from];
   evidence_waiting_ += asked.evidence.size();
   waiting_.push_back({from, id, std::move(*admitted), std::move(asked.evidence)});
@@ -170,10 +173,13 @@ result<void> keeper::admit_unsigned(const node_id& from, role_set roles,
                 to_string(kind_of(what)));
   }
   const request_record* const record = book_.view().find_request(*request);
-  if (record != nullptr && record->scheduler != from && !OVIR_MUTANT("keeper_lets_anyone_settle")) {
+  const auto waits = reserving_.find(*request);
+  const node_id* const driver = record != nullptr           ? &record->scheduler
+                                : waits != reserving_.end() ? &waits->second
+                                                            : nullptr;
+  if (driver != nullptr && *driver != from && !OVIR_MUTANT("keeper_lets_anyone_settle")) {
     return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may {} it",
-                to_hex(*request).substr(0, 8), short_name(record->scheduler),
-                to_string(kind_of(what)));
+                to_hex(*request).substr(0, 8), short_name(*driver), to_string(kind_of(what)));
   }
   return {}; // one that is over may be sent again: it is answered with the index it has
 }
@@ -325,6 +331,7 @@ result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
                                    std::vector<keeper_answer>& answers) {
   std::vector<waiting_command> asked = std::exchange(waiting_, {});
   waiting_of_.clear();
+  reserving_.clear();
   evidence_waiting_ = 0;
   now_ = now;
   std::erase_if(vouched_, [now](const auto& one) {

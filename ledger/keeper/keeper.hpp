@@ -131,8 +131,9 @@ private:
   std::uint64_t told_{0}; ///< size of the head last told
   std::vector<waiting_command> waiting_;
   std::map<node_id, std::size_t> waiting_of_;
-  std::size_t evidence_waiting_{0}; ///< bytes
-  std::set<node_id> askers_;        ///< at most limits::keeper_askers_max
+  std::map<escrow_id, node_id> reserving_; ///< requests whose reservations wait, and their drivers
+  std::size_t evidence_waiting_{0};        ///< bytes
+  std::set<node_id> askers_;               ///< at most limits::keeper_askers_max
   std::set<node_id> ejected_;
   std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over
   struct vouched {

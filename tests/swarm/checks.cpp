@@ -25,6 +25,8 @@ constexpr nanoseconds rest_bound = 240s;
 constexpr nanoseconds placed_rest = 90s;
 /// In which a lie that was told in a finished request is found.
 constexpr nanoseconds conviction_bound = 180s;
+/// After which everybody is asked again whom it holds for dead.
+constexpr nanoseconds look_again = 50ms;
 /// Drawn last by a scheduler that ended, which no log has.
 constexpr std::uint32_t takeover_tokens = 4;
 
@@ -62,6 +64,9 @@ void swarm::check_answers() {
     if (whole && c->reason() != reason) {
       violate(fmt::format("client {} was told the end '{}' and not '{}'", a.client, c->reason(),
                           reason));
+    }
+    if (c->ignored()) {
+      violate(fmt::format("client {} was told the whole answer that it had cancelled", a.client));
     }
     if (c->went_on()) {
       violate(fmt::format("client {} was told more after its cancellation", a.client));
@@ -131,6 +136,26 @@ void swarm::check_takeover() {
   }
 }
 
+/// Who is there is dead to nobody, and is not even doubted where a third node reaches it.
+void swarm::check_apart() {
+  const fault& apart = plan_.faults.front();
+  const nanoseconds until = apart.at + apart.length;
+  static_cast<void>(go([] { return false; }, apart.at));
+  while (world_.now() < until) {
+    const auto seen = ask_everybody();
+    for (const auto& [who, view] : seen->views) {
+      for (const actors::member& m : *view) {
+        const bool doubted = m.health == actors::member_health::suspect;
+        if (m.health == actors::member_health::dead || (doubted && apart.what != fault_kind::far)) {
+          return violate(fmt::format("n{} holds {} for {}, which is there", who, m.advert.name,
+                                     doubted ? "doubtful" : "dead"));
+        }
+      }
+    }
+    static_cast<void>(go([] { return false; }, world_.now() + look_again));
+  }
+}
+
 /// Who lied is convicted by the verifiers, and nobody else.
 void swarm::await_conviction() {
   std::set<node_id> convicted;
@@ -170,11 +195,12 @@ void swarm::check_ledger() {
       keeps.kept(), {[] { return storage::env::time_point{}; }, [] { return 0U; }}, chance{1}};
   const auto log = env.open_durable("state/ledger/log", storage::durable_use::read);
   ledger::verify_options how;
-  how.heads = promised_;
+  how.heads = monitor_.heads();
+  how.heads.insert(how.heads.end(), promised_.begin(), promised_.end());
   open_escrows open;
   how.visit = [this, &open](std::uint64_t index, const ledger::entry& e, const auto&) {
     open.note(e.what);
-    monitor_.settled(e.what);
+    monitor_.settled(index, e.what);
     if (std::holds_alternative<ledger::mint>(e.what)) {
       history_.add(world_.now(), "in_log", fmt::format(R"("entry":{})", index));
     }
@@ -186,6 +212,9 @@ void swarm::check_ledger() {
   if (seen->fault) {
     violate(fmt::format("the keeper's log is wrong at entry {}: {}", seen->fault->entry.value_or(0),
                         seen->fault->what));
+  }
+  if (monitor_.forked_at()) {
+    violate(fmt::format("the keeper told two heads over {} entries", *monitor_.forked_at()));
   }
   out_.entries = seen->head.size;
   if (open.count() > 0 && plan_.how.liars == 0) {

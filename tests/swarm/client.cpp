@@ -18,6 +18,10 @@ constexpr nanoseconds pause_first = 100ms;
 constexpr nanoseconds pause_most = 2s;
 /// In which tokens may be on their way after a cancellation was confirmed.
 constexpr nanoseconds cancel_bound = 10ms;
+/// In which a cancellation is heard of by whoever draws; an answer that is kept comes at once.
+constexpr nanoseconds cancel_takes = 20ms;
+/// Tokens that may be drawn afterwards.
+constexpr std::uint32_t on_the_way_most = 4;
 
 } // namespace
 
@@ -80,7 +84,7 @@ public:
     const bool confirmed = status_ == 200 && (!said.is_object() || said.value("cancelled", true));
     history_.add(world_.now(), client_->asked().client, "cancel_answered",
                  fmt::format(R"("status":{},"confirmed":{})", status_, confirmed));
-    client_->on_cancel_answered(confirmed);
+    client_->on_cancel_answered(confirmed, status_ == 200);
   }
   void on_lost() override {}
 
@@ -180,6 +184,10 @@ void client::again(const std::string& why) {
 
 void client::cancel() {
   cancels_ = true;
+  asked_to_end_ = world_.now();
+  if (on_cancels) {
+    on_cancels(at_);
+  }
   history_.add(world_.now(), ask_.client, "cancel");
   world_.in(to_gateway, [self = shared_from_this()] {
     const auto there = self->doors_.find(self->gateways_[self->at_]);
@@ -197,7 +205,8 @@ void client::cancel() {
 
 void client::on_head(int status, const gateway::http_reply& /*head*/) { status_ = status; }
 
-void client::on_cancel_answered(bool confirmed) {
+void client::on_cancel_answered(bool confirmed, bool at_all) {
+  ignored_ = ignored_ || (at_all && !confirmed && after_cancel_ > on_the_way_most);
   if (!confirmed || cancelled_at_ > nanoseconds{0}) {
     return;
   }
@@ -251,6 +260,7 @@ void client::read_event(std::string_view id, std::string_view data) {
   }
   last_event_ = id;
   ++events_;
+  after_cancel_ += cancels_ && world_.now() > asked_to_end_ + cancel_takes ? 1 : 0;
   const json& choice = event.at("choices").at(0);
   const std::string piece = choice.value("text", "");
   text_ += piece;

@@ -43,9 +43,13 @@ public:
   [[nodiscard]] std::uint32_t events() const noexcept { return events_; }
   /// It was told more although its cancellation had been confirmed.
   [[nodiscard]] bool went_on() const noexcept { return went_on_; }
-  void on_cancel_answered(bool confirmed);
+  /// It was told much more after it had cancelled, and then that there was nothing to cancel.
+  [[nodiscard]] bool ignored() const noexcept { return ignored_; }
+  void on_cancel_answered(bool confirmed, bool at_all);
   /// Called when the cancellation of a request that was asked for once is confirmed; may be empty.
   std::function<void(request_id)> on_cancelled;
+  /// Called when it asks a gateway, by its number, to cancel; may be empty.
+  std::function<void(std::size_t gateway)> on_cancels;
 
   void on_head(int status, const gateway::http_reply& head) override;
   void on_piece(const std::string& bytes) override;
@@ -84,6 +88,9 @@ private:
   bool done_{false};
   bool hung_up_{false};
   bool cancels_{false};
+  nanoseconds asked_to_end_{0};
+  std::uint32_t after_cancel_{0}; ///< events told since then, but for the first
+  bool ignored_{false};
   bool went_on_{false};
   nanoseconds cancelled_at_{0}; ///< confirmed; 0: it was not
 };

@@ -48,6 +48,7 @@ public:
     auto made = std::make_shared<disk::file>();
     made->bytes.write(0, bytes_);
     env_.kept().files[path_] = std::move(made);
+    env_.kept().sync_folder_of(path_);
     return {};
   }
 
@@ -225,13 +226,38 @@ void disk::lose_power(file& f, chance& draws) {
 }
 
 void disk::crash(crash_kind kind, chance& draws) {
+  chance written = draws.split(0x3717);
+  locks.clear();
   for (auto& [path, f] : files) {
     if (!f->unsynced.empty() && kind == crash_kind::power) {
       lose_power(*f, draws);
     }
-    sync(*f);
+    if (kind == crash_kind::power || written.one_in(2)) {
+      sync(*f);
+    }
   }
-  locks.clear();
+  if (kind == crash_kind::process) {
+    return;
+  }
+  for (auto& [path, f] : std::exchange(removed, {})) {
+    if (written.one_in(2) && !files.contains(path)) {
+      lose_power(*f, written);
+      files[path] = std::move(f);
+    }
+  }
+}
+
+void disk::remove(const std::string& path) {
+  if (auto there = files.extract(path)) {
+    removed.insert_or_assign(path, std::move(there.mapped()));
+  }
+}
+
+void disk::sync_folder_of(const std::string& path) {
+  const std::string folder = path.substr(0, path.rfind('/') + 1);
+  std::erase_if(removed, [&](const auto& one) {
+    return one.first.substr(0, one.first.rfind('/') + 1) == folder;
+  });
 }
 
 bool disk::flip(std::string_view part, chance& draws) {
@@ -365,6 +391,7 @@ result<void> disk_env::rename(const std::string& from, const std::string& to) {
   OVIR_TRY(synced(to));
   kept_.files.erase(from);
   kept_.files[to] = std::move(file);
+  kept_.sync_folder_of(to);
   return {};
 }
 
@@ -384,7 +411,7 @@ result<std::vector<std::string>> disk_env::list(const std::string& folder) {
 
 result<void> disk_env::remove(const std::string& path) {
   OVIR_TRY(writable(path, 0));
-  kept_.files.erase(path);
+  kept_.remove(path);
   return {};
 }
 
@@ -400,6 +427,7 @@ result<bool> disk_env::make_secret_file(const std::string& path, std::span<const
   file->bytes.write(0, bytes);
   file->secret = true;
   kept_.files[path] = std::move(file);
+  kept_.sync_folder_of(path);
   return true;
 }
 

@@ -19,7 +19,7 @@ namespace ovir::swarm {
 
 /// How a crash treats what a disk was told and not asked to keep.
 enum class crash_kind : std::uint8_t {
-  process, ///< the operating system lives and writes everything
+  process, ///< the operating system lives, and will write everything, unless the power goes before
   power,   ///< what was not synced is there, torn or gone, as the seed says
 };
 
@@ -58,8 +58,12 @@ public:
   static void write(file& f, std::uint64_t offset, std::span<const std::byte> bytes);
   static void truncate(file& f, std::uint64_t size);
   static void sync(file& f);
+  void remove(const std::string& path);
+  void sync_folder_of(const std::string& path);
 
   std::map<std::string, std::shared_ptr<file>> files;
+  /// Removed, and no folder of theirs was synced since: a loss of power may bring them back.
+  std::map<std::string, std::shared_ptr<file>> removed;
   std::set<std::string> locks;
   bool full{false};       ///< every write fails
   bool sync_fails{false}; ///< every sync does

@@ -18,6 +18,9 @@ constexpr std::size_t heard_most = 256;
 constexpr std::size_t open_most = 12;
 constexpr nanoseconds pause_least = 1ms;
 constexpr nanoseconds pause_most = 40ms;
+/// Of the messages about requests and credits.
+constexpr std::uint64_t one_is_answered = 8;
+constexpr nanoseconds answer_most = 4ms;
 
 actors::tls_options as_member(role_set roles) {
   actors::tls_options how;
@@ -54,12 +57,26 @@ void hostile_member::begin(nanoseconds length) {
   act();
 }
 
-void hostile_member::overhear(actors::channel kind, actors::message_kind what, std::uint32_t target,
-                              const std::vector<std::byte>& bytes) {
+void hostile_member::overhear(std::size_t to, actors::channel kind, actors::message_kind what,
+                              std::uint32_t target, const std::vector<std::byte>& bytes) {
   if (heard_.size() == heard_most) {
     heard_.pop_front();
   }
   heard_.push_back({kind, what, target, bytes});
+  const bool worth = what == actors::message_kind::wire || what == actors::message_kind::credit;
+  if (worth && to < them_.size() && world_.now() < until_ && draws_.one_in(one_is_answered)) {
+    world_.in(draws_.between(nanoseconds{0}, answer_most),
+              [this, address = them_[to], one = heard_.back()] { answer(address, one); });
+  }
+}
+
+void hostile_member::answer(const std::string& address, heard what) {
+  const auto to = std::find_if(open_.begin(), open_.end(), [&](const auto& one) {
+    return one.second.kind == what.channel && one.second.address == address;
+  });
+  if (to != open_.end() && tell_otherwise(what.what, what.bytes, what.target, draws_)) {
+    speak(to->first, std::move(what));
+  }
 }
 
 void hostile_member::dial() {
@@ -89,6 +106,10 @@ void hostile_member::say(actors::connection_id to, heard what) {
     spoil(what.bytes);
     what.target = draws_.one_in(2) ? what.target : static_cast<std::uint32_t>(draws_.below(4));
   }
+  speak(to, std::move(what));
+}
+
+void hostile_member::speak(actors::connection_id to, heard what) {
   if (const auto own = own_request(what.what, what.bytes)) {
     drives_(*own);
   }

@@ -33,9 +33,9 @@ public:
   [[nodiscard]] node_id id() const { return key_.id(); }
   /// Sends for so long.
   void begin(nanoseconds length);
-  /// A member said this to another.
-  void overhear(actors::channel kind, actors::message_kind what, std::uint32_t target,
-                const std::vector<std::byte>& bytes);
+  /// A member said this to member `to`. Now and then that one hears at once from this one, too.
+  void overhear(std::size_t to, actors::channel kind, actors::message_kind what,
+                std::uint32_t target, const std::vector<std::byte>& bytes);
   [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
 
   result<role_set> admit(const actors::peer_hello& hello) override;
@@ -52,7 +52,10 @@ private:
     std::vector<std::byte> bytes;
   };
   void act();
+  /// On a connection to the member at that address, where there is one.
+  void answer(const std::string& address, heard what);
   void say(actors::connection_id to, heard what);
+  void speak(actors::connection_id to, heard what);
   void dial();
   void spoil(std::vector<std::byte>& bytes);
 

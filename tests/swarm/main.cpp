@@ -18,6 +18,7 @@
 #include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 // Runs whole swarms, each in this process and under one seed (docs/SIMULATION.md).
 
@@ -38,6 +39,7 @@ struct settings {
   std::string save_to;
   std::string planted{"none"};
   std::string mutant;
+  std::vector<std::string> only;
   bool verbose{false};
   bool until_failure{false};
   bool quiet{false};
@@ -254,6 +256,11 @@ int main(int argc, char** argv) {
   app.add_flag("--fork", s.how.fork, "The only fault takes the keeper back to an earlier ledger");
   app.add_flag("--takeover", s.how.takeover,
                "The only fault ends a scheduler; its clients wait before they ask again");
+  app.add_option("--only", s.only, "Kinds of faults, by their names in plans; none: all");
+  app.add_flag("--cancels", s.how.cancels,
+               "Streams are cancelled, and the only faults meet their schedulers then");
+  app.add_flag("--apart", s.how.apart,
+               "The only fault: two nodes do not hear each other, or one is far away");
   app.add_flag("--placed", s.how.placed,
                "Workers hold what placers order, and have room for a part of the model");
   app.add_flag("--no-ledger", s.no_ledger, "There is no ledger");
@@ -285,6 +292,14 @@ int main(int argc, char** argv) {
     s.how.faults = app.count("--faults") > 0 ? asked.faults : s.how.faults;
     s.how.liars = asked.liars;
     s.how.hostile = asked.hostile;
+  }
+  for (const std::string& name : s.only) {
+    const auto kind = fault_kind_from(name);
+    if (!kind) {
+      fmt::print(stderr, "{}\n", kind.error().message);
+      return 2;
+    }
+    s.how.only.push_back(*kind);
   }
   s.how.ledger = !s.no_ledger;
   s.how.audits = !s.no_audits;

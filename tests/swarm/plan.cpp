@@ -16,9 +16,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::array<std::string_view, fault_kinds> names{
-    "crash", "power", "freeze", "cut",       "cut_one",   "isolate",   "divide",
-    "reset", "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node",
-    "drift", "jump",  "drain",  "flip",      "actor",     "fork"};
+    "crash", "power",  "freeze",    "cut",       "cut_one",   "isolate",   "divide", "reset",
+    "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node", "drift",  "jump",
+    "drain", "flip",   "actor",     "fork",      "far",       "forget"};
 
 /// There are few different requests, so that what one process answers is computed once for many
 /// runs.
@@ -46,10 +46,17 @@ fault draw_fault(chance& draws, const intensity& how) {
   fault f;
   f.at = draws.between(nanoseconds{1s}, how.length);
   f.what = static_cast<fault_kind>(draws.below(fault_kinds_drawn));
+  if (!how.only.empty()) {
+    f.what = how.only[static_cast<std::size_t>(f.what) % how.only.size()];
+  }
   f.who = draws.below(how.nodes);
   f.other = (f.who + draws.between(1, std::max<std::size_t>(how.nodes, 2) - 1)) % how.nodes;
   f.length =
       draws.one_in(4) ? draws.between(nanoseconds{2s}, 10s) : draws.between(nanoseconds{20ms}, 2s);
+  chance more = draws.split(0xe4d); // what comes next is drawn as it was before these were
+  if (f.what == fault_kind::reset && how.only.empty() && more.one_in(2)) {
+    f.what = fault_kind::forget;
+  }
   switch (f.what) {
   case fault_kind::divide: f.amount = draws.next(); break;
   case fault_kind::delay: f.amount = draws.between(1, 400); break;
@@ -60,6 +67,9 @@ fault draw_fault(chance& draws, const intensity& how) {
   case fault_kind::actor: f.amount = draws.below(64); break;
   case fault_kind::jump: f.amount = draws.between(0, 7'200); break;
   case fault_kind::flip: f.amount = draws.below(2); break;
+  case fault_kind::forget: f.amount = more.between(1, 1'000); break;
+  case fault_kind::crash:
+  case fault_kind::power: f.amount = more.one_in(3) ? more.between(50, 1'000) : 0; break;
   default: break;
   }
   return f;
@@ -82,6 +92,23 @@ fault draw_takeover(chance& draws, const intensity& how) {
   return f;
 }
 
+/// In half of the runs the others stand still when it ends: they handle its last words only after
+/// they know that it is gone.
+void freeze_others(chance draws, const intensity& how, std::vector<fault>& faults) {
+  const fault ends = faults.front();
+  const bool frozen = draws.one_in(2);
+  for (std::size_t who = 0; frozen && who < how.nodes; ++who) {
+    fault f;
+    f.what = fault_kind::freeze;
+    f.who = who;
+    f.at = ends.at - draws.between(nanoseconds{0}, 150us);
+    f.length = draws.between(nanoseconds{20ms}, 300ms);
+    if (who != ends.who) {
+      faults.push_back(f);
+    }
+  }
+}
+
 /// Early enough that requests come afterwards.
 fault draw_fork(chance& draws, const intensity& how) {
   fault f;
@@ -92,10 +119,60 @@ fault draw_fork(chance& draws, const intensity& how) {
   return f;
 }
 
+/// Two nodes that the others reach, or one whose words take so long that a probe of it fails where
+/// it is doubted, and not so long that it is dead before its refutation is there.
+fault draw_apart(chance& draws, const intensity& how) {
+  fault f;
+  f.at = draws.between(nanoseconds{4s}, how.length / 2);
+  f.what = draws.one_in(2) ? fault_kind::cut : fault_kind::far;
+  f.who = draws.below(how.nodes);
+  f.other = (f.who + draws.between(1, how.nodes - 1)) % how.nodes;
+  f.length = draws.between(nanoseconds{4s}, 8s);
+  f.amount = f.what == fault_kind::far ? draws.between(150, 190) : 0;
+  return f;
+}
+
+/// The only fault of its kind of run, or as many as are asked for.
+std::vector<fault> draw_faults(chance& draws, const intensity& how) {
+  std::vector<fault> faults;
+  if (how.takeover) {
+    faults.push_back(draw_takeover(draws, how));
+    freeze_others(draws.split(0xf4ee2e), how, faults);
+  }
+  if (how.fork) {
+    faults.push_back(draw_fork(draws, how));
+  }
+  if (how.apart) {
+    faults.push_back(draw_apart(draws, how));
+  }
+  const bool chosen = how.takeover || how.fork || how.apart || how.cancels;
+  for (std::size_t i = 0; !chosen && i < how.faults; ++i) {
+    faults.push_back(draw_fault(draws, how));
+  }
+  return faults;
+}
+
 } // namespace
 
 std::string_view to_string(fault_kind kind) noexcept {
   return names.at(static_cast<std::size_t>(kind));
+}
+
+result<fault_kind> fault_kind_from(std::string_view name) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) {
+    return fail(errc::malformed, "no fault is called '{}'", name);
+  }
+  return static_cast<fault_kind>(found - names.begin());
+}
+
+fault draw_fault_of_cancel(chance& draws, std::size_t who) {
+  fault f;
+  f.who = who;
+  f.what = draws.one_in(3) ? fault_kind::power : fault_kind::isolate;
+  f.length = f.what == fault_kind::power ? draws.between(nanoseconds{100ms}, 1s)
+                                         : draws.between(nanoseconds{3s}, 8s);
+  return f;
 }
 
 plan draw_plan(std::uint64_t seed, const intensity& how) {
@@ -107,15 +184,7 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
   p.how = how;
   p.how.free = how.free || (how.ledger && !how.fork && seed % 4 == 3);
   chance draws = chance{seed}.split(0xfa17);
-  if (how.takeover) {
-    p.faults.push_back(draw_takeover(draws, how));
-  }
-  if (how.fork) {
-    p.faults.push_back(draw_fork(draws, how));
-  }
-  for (std::size_t i = 0; !how.takeover && !how.fork && i < how.faults; ++i) {
-    p.faults.push_back(draw_fault(draws, how));
-  }
+  p.faults = draw_faults(draws, how);
   chance wants = chance{seed}.split(0xa5c);
   chance receipts = chance{seed}.split(0x4ece);
   chance aims = chance{seed}.split(0xa135);
@@ -136,6 +205,11 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
         a.stream && wants.one_in(5) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
     a.cancel_after =
         a.stream && wants.one_in(10) ? 1 + static_cast<std::uint32_t>(wants.below(8)) : 0;
+    if (how.cancels) {
+      a.stream = true;
+      a.hang_up_after = 0;
+      a.cancel_after = 1 + static_cast<std::uint32_t>(wants.below(8));
+    }
     if (how.takeover && a.stream && a.hang_up_after + a.cancel_after == 0) {
       a.gateway = p.faults.front().who;
       a.at = p.faults.front().at - wants.between(nanoseconds{10ms}, 400ms); // it is under way then
@@ -152,11 +226,14 @@ std::string to_text(const plan& all) {
   std::string out = fmt::format(
       "seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\nledger {:d}\naudits {:d}\n"
       "liars {}\nhostile {}\nreuse {:d}\ncalm {:d}\ntakeover {:d}\nfork {:d}\naimed "
-      "{:d}\nplaced {:d}\nnewcomers {}\nfree {:d}\n",
+      "{:d}\nplaced {:d}\nnewcomers {}\ncancels {:d}\napart {:d}\nfree {:d}\n",
       all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
       all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.reuse, all.how.calm,
       all.how.takeover, all.how.fork, all.how.aimed, all.how.placed, all.how.newcomers,
-      all.how.free);
+      all.how.cancels, all.how.apart, all.how.free);
+  for (const fault_kind kind : all.how.only) {
+    out += fmt::format("only {}\n", to_string(kind));
+  }
   out += "asks";
   for (const ask& a : all.asks) {
     out += fmt::format(" {}", a.client);
@@ -179,7 +256,8 @@ bool read_intensity(const std::string& key, std::istringstream& words, intensity
   const std::map<std::string_view, bool*> flags{
       {"ledger", &how.ledger},     {"audits", &how.audits}, {"fork", &how.fork},
       {"reuse", &how.reuse},       {"calm", &how.calm},     {"aimed", &how.aimed},
-      {"takeover", &how.takeover}, {"placed", &how.placed}, {"free", &how.free}};
+      {"takeover", &how.takeover}, {"placed", &how.placed}, {"cancels", &how.cancels},
+      {"apart", &how.apart},       {"free", &how.free}};
   if (const auto count = counts.find(key); count != counts.end()) {
     words >> *count->second;
     return true;
@@ -197,11 +275,7 @@ result<fault> read_fault(std::istringstream& words) {
   std::int64_t at = 0;
   std::int64_t length = 0;
   words >> name >> at >> f.who >> f.other >> length >> f.amount;
-  const auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end()) {
-    return fail(errc::malformed, "no fault is called '{}'", name);
-  }
-  f.what = static_cast<fault_kind>(found - names.begin());
+  OVIR_ASSIGN(f.what, fault_kind_from(name));
   f.at = nanoseconds{at};
   f.length = nanoseconds{length};
   return f;
@@ -236,6 +310,11 @@ result<plan> plan_from(std::string_view text) {
         asks.push_back(one);
       }
       words.clear();
+    } else if (key == "only") {
+      std::string name;
+      words >> name;
+      OVIR_ASSIGN(const fault_kind kind, fault_kind_from(name));
+      how.only.push_back(kind);
     } else if (key == "fault") {
       OVIR_ASSIGN(const fault f, read_fault(words));
       faults.push_back(f);

@@ -14,7 +14,8 @@ namespace ovir::swarm {
 
 /// What goes wrong. `who` is a node, `other` another one, `length` how long it lasts.
 enum class fault_kind : std::uint8_t {
-  crash,     ///< the process ends; it starts again after `length`
+  crash,     ///< the process ends; it starts again after `length`, and, with an amount, ends once
+             ///< more as many milliseconds later, for a moment
   power,     ///< the machine's power goes; likewise
   freeze,    ///< no handler runs
   cut,       ///< between `who` and `other`, both ways
@@ -34,10 +35,15 @@ enum class fault_kind : std::uint8_t {
   flip,      ///< its power goes; a bit of its request logs or its store is wrong afterwards
   actor,     ///< one of its actors ends as after an exception; its supervisor starts it again
   fork,      ///< after `length` its ledger is again what it was; drawn only for a keeper that forks
+  far,       ///< `amount` milliseconds more between `who` and everybody, and at first more than
+             ///< that; drawn only with `apart`
+  forget,    ///< a node loses its connections with another, which is not answered for `amount`
+             ///< milliseconds and takes them for alive; one of two resets in a storm
 };
-inline constexpr std::size_t fault_kinds = 20;
+inline constexpr std::size_t fault_kinds = 22;
 inline constexpr std::size_t fault_kinds_drawn = 19; ///< in a storm
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
+[[nodiscard]] result<fault_kind> fault_kind_from(std::string_view name);
 
 struct fault {
   nanoseconds at{0};
@@ -82,8 +88,11 @@ struct intensity {
   bool reuse{true};     ///< half of the requests want no receipt: only
                         ///< those use what is kept
   bool calm{false};     ///< hours, in which what nodes keep grows
+  bool cancels{false};  ///< streams are cancelled, and a fault meets each cancellation
+  bool apart{false};    ///< the only fault: two nodes do not hear each other, or one is far away
   bool placed{false};   ///< workers hold what placers order, and have room for a part of the model
   bool counted{false};  ///< a step takes as long as what it computes
+  std::vector<fault_kind> only{}; ///< of these kinds are all faults; empty: of any
 };
 
 /// Everything of a run but what its seed draws while it runs. Parts may be left out of it, which
@@ -98,6 +107,8 @@ struct plan {
 [[nodiscard]] plan draw_plan(std::uint64_t seed, const intensity& how);
 
 [[nodiscard]] fault draw_fault(chance& draws, const intensity& how);
+/// What meets a cancellation that is sent to node `who`.
+[[nodiscard]] fault draw_fault_of_cancel(chance& draws, std::size_t who);
 
 /// One fault a line; for people and for `plan_from`.
 [[nodiscard]] std::string to_text(const plan& all);

@@ -1,8 +1,5 @@
 #include "tests/swarm/protocol_monitor.hpp"
 
-#include "actors/protocol/wire.hpp"
-#include "ledger/keeper/message.hpp"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,7 +12,7 @@ void protocol_monitor::hear(std::size_t from, std::uint64_t life, std::size_t to
   if (what == actors::message_kind::wire) {
     hear_wire(from, life, to, bytes);
   } else if (what == actors::message_kind::credit) {
-    hear_credit(bytes);
+    hear_credit(from, bytes);
   }
 }
 
@@ -27,20 +24,50 @@ void protocol_monitor::hear_wire(std::size_t from, std::uint64_t life, std::size
         fmt::format("n{} sends what cannot be read: {}", from, message.error().message));
   }
   if (const auto* const open = std::get_if<actors::wire_open>(&message->body)) {
-    if (cancelled_.contains(message->request) && !spoiled_.contains(message->request)) {
-      violate_(fmt::format("n{} opens a stage of {:016x}, whose cancellation was confirmed", from,
-                           message->request.value));
-    }
-    if (open->log) {
-      told_.insert({message->request, from, to});
-      hear_opening(from, life, message->driver, *open->log);
-    }
+    hear_open(from, life, to, *message, *open);
+  } else if (std::holds_alternative<actors::withdraw_log>(message->body)) {
+    withdrawn_.try_emplace({message->request, from, to}, false);
+  } else if (std::holds_alternative<actors::session_finished>(message->body)) {
+    hear_finished(from, to, message->request);
   } else if (const auto* const adopt = std::get_if<actors::wire_adopt>(&message->body)) {
     adoptions_[{to, adopt->log.id}] = {adopt->log.generation, adopt->log.drawn.size()};
   } else if (std::holds_alternative<actors::wire_load>(message->body) ||
              std::holds_alternative<actors::wire_unload>(message->body)) {
     ++layer_orders_;
   }
+}
+
+void protocol_monitor::hear_open(std::size_t from, std::uint64_t life, std::size_t to,
+                                 const actors::wire_message& message,
+                                 const actors::wire_open& open) {
+  const request_id request = message.request;
+  if (cancelled_.contains(request) && !spoiled_.contains(request)) {
+    violate_(fmt::format("n{} opens a stage of {:016x}, whose cancellation was confirmed", from,
+                         request.value));
+  }
+  if (open.log) {
+    told_.insert({request, from, to});
+    withdrawn_.erase({request, from, to});
+    hear_epoch(from, request, open.log->generation, message.driver);
+    hear_opening(from, life, message.driver, *open.log);
+  }
+}
+
+void protocol_monitor::hear_epoch(std::size_t from, request_id request, std::uint32_t generation,
+                                  epoch driver) {
+  auto& all = epochs_[request];
+  for (const auto& [other, range] : all) {
+    if ((other < generation && range.second >= driver) ||
+        (other > generation && range.first <= driver)) {
+      violate_(fmt::format("n{} drives {:016x} in generation {} and epoch {}, and another in "
+                           "generation {} from epoch {} to {}",
+                           from, request.value, generation, driver.value, other, range.first.value,
+                           range.second.value));
+    }
+  }
+  const auto [known, first] = all.try_emplace(generation, driver, driver);
+  known->second.first = std::min(known->second.first, driver);
+  known->second.second = std::max(known->second.second, driver);
 }
 
 void protocol_monitor::hear_opening(std::size_t from, std::uint64_t life, epoch driver,
@@ -65,23 +92,37 @@ void protocol_monitor::hear_opening(std::size_t from, std::uint64_t life, epoch 
   known->second = {driver, log.drawn.size()};
 }
 
-// What another scheduler was asked to go on with before may still run there.
+void protocol_monitor::hear_finished(std::size_t from, std::size_t to, request_id request) {
+  if (const auto asked = withdrawn_.find({request, to, from}); asked != withdrawn_.end()) {
+    asked->second = true;
+  }
+}
+
+// What another scheduler was asked to go on with before may still run there. A stage that has
+// finished was told before that the log it keeps is void.
 void protocol_monitor::cancelled(
     request_id request, const std::function<bool(std::size_t from, std::size_t to)>& reach) {
   const bool elsewhere = std::any_of(adoptions_.begin(), adoptions_.end(),
                                      [&](const auto& one) { return one.first.second == request; });
   const bool cut_off = std::any_of(told_.begin(), told_.end(), [&](const auto& one) {
     const auto& [told, from, to] = one;
-    return told == request && !reach(from, to);
+    const auto asked = withdrawn_.find(one);
+    return told == request && !(asked != withdrawn_.end() && asked->second) && !reach(from, to);
   });
   if (!elsewhere && !cut_off) {
     cancelled_.insert(request);
   }
 }
 
-void protocol_monitor::hear_credit(const std::vector<std::byte>& bytes) {
+void protocol_monitor::hear_credit(std::size_t from, const std::vector<std::byte>& bytes) {
   const auto message = ledger::message_from(bytes);
-  const auto* const order = message ? std::get_if<ledger::submit>(&message->body) : nullptr;
+  if (!message) {
+    return;
+  }
+  if (from == keeper_) {
+    hear_keeper(*message);
+  }
+  const auto* const order = std::get_if<ledger::submit>(&message->body);
   if (order == nullptr) {
     return;
   }
@@ -90,14 +131,45 @@ void protocol_monitor::hear_credit(const std::vector<std::byte>& bytes) {
     return violate_("an honest node submits an entry that cannot be read");
   }
   if (const auto* const end = std::get_if<ledger::settle>(&entry->what)) {
-    settlements_.insert(end->request);
+    settlements_.try_emplace(end->request, heads_.empty() ? 0 : heads_.rbegin()->first);
   }
 }
 
-void protocol_monitor::settled(const ledger::command& what) {
+void protocol_monitor::hear_keeper(const ledger::message& message) {
+  if (const auto* const news = std::get_if<ledger::head_news>(&message.body)) {
+    hear_head(news->head);
+  } else if (const auto* const report = std::get_if<ledger::account_report>(&message.body)) {
+    hear_head(report->head);
+  } else if (const auto* const run = std::get_if<ledger::entry_run>(&message.body)) {
+    hear_head(run->head);
+  } else if (const auto* const kept = std::get_if<ledger::promise>(&message.body)) {
+    hear_head(kept->entry.head);
+  }
+}
+
+void protocol_monitor::hear_head(const ledger::signed_head& head) {
+  const auto [known, first] = heads_.try_emplace(head.head.size, head);
+  if (!first && known->second.head != head.head) {
+    forked_at_ = head.head.size;
+  }
+}
+
+std::vector<ledger::signed_head> protocol_monitor::heads() const {
+  std::vector<ledger::signed_head> all;
+  for (const auto& [size, head] : heads_) {
+    all.push_back(head);
+  }
+  return all;
+}
+
+void protocol_monitor::settled(std::uint64_t index, const ledger::command& what) {
   const auto* const end = std::get_if<ledger::settle>(&what);
-  if (end != nullptr && !settlements_.contains(end->request)) {
-    violate_(fmt::format("the request {} was settled, and no honest node said so",
+  if (end == nullptr) {
+    return;
+  }
+  const auto said = settlements_.find(end->request);
+  if (said == settlements_.end() || index < said->second) {
+    violate_(fmt::format("the request {} was settled before an honest node said so",
                          to_hex(end->request).substr(0, 8)));
   }
 }

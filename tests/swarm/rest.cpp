@@ -87,7 +87,10 @@ std::vector<std::string> wrong_views(const told_state& seen,
       const auto found = std::find_if(view->begin(), view->end(),
                                       [&](const actors::member& m) { return m.node == h->id(); });
       const bool counted = found != view->end() && found->health == actors::member_health::alive;
-      if (counted != h->is_up()) {
+      const bool doubted = found != view->end() && found->health == actors::member_health::suspect;
+      if (doubted && !h->is_up()) {
+        wrong.push_back(fmt::format("n{} still waits for n{} to be dead", who, h->how().number));
+      } else if (counted != h->is_up()) {
         wrong.push_back(
             fmt::format("n{} holds n{} for {}", who, h->how().number, counted ? "alive" : "gone"));
       } else if (counted && found->advert.rtts.empty()) {

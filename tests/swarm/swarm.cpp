@@ -19,9 +19,15 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr nanoseconds turn_most = 10us;
+/// In which a cancellation takes its course.
+constexpr nanoseconds cancel_takes = 12ms;
+/// Between a fault that met one and the next.
+constexpr nanoseconds cancels_apart = 1s;
 constexpr std::size_t shown_most = 20;
 /// Of prefixes on each node: a few requests fill it.
 constexpr std::uint64_t store_bytes = std::uint64_t{256} << 10U;
+/// By leads, of stages that hold more than they were sent.
+constexpr std::string_view said_of_faulty = "the stage says it holds";
 // Whose wires are used by whom is no node.
 constexpr std::size_t operators_machine = 100'000;
 constexpr std::size_t hostile_machine = 100'001;
@@ -169,7 +175,7 @@ void swarm::listen() {
     }
     monitor_.hear(from, hosts_[from]->life(), to, what, bytes);
     if (hostile_ != nullptr && from < plan_.how.nodes) {
-      hostile_->overhear(kind, what, target, bytes);
+      hostile_->overhear(to, kind, what, target, bytes);
     }
   });
 }
@@ -224,15 +230,17 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   }
   h.kept().sync_lies = how_.planted == plant::lying_sync;
   h.touched = [this](host& who) { look_after(who); };
-  if (how_.says || hostile_ != nullptr || plan_.how.takeover) {
-    h.says = [this](std::size_t who, std::string_view line) { hear_log(who, line); };
-  }
+  h.says = [this](std::size_t who, std::string_view line) { hear_log(who, line); };
 }
 
 /// A line of a node's log: "part request: text".
 void swarm::hear_log(std::size_t who, std::string_view line) {
   if (line.find(hostile_reason) != std::string_view::npos) {
     violate(fmt::format("n{} believes what no stage of its requests said: {}", who, line));
+  }
+  if (line.find(said_of_faulty) != std::string_view::npos && hostile_ == nullptr &&
+      plan_.how.liars == 0) {
+    violate(fmt::format("n{} blames an honest node: {}", who, line));
   }
   constexpr std::string_view part = "jobs ";
   std::uint64_t id = 0;
@@ -331,8 +339,24 @@ void swarm::plan_all() {
         return from == to || wires_.reach(from, to);
       });
     };
+    if (plan_.how.cancels) {
+      clients_.back()->on_cancels = [this](std::size_t gateway) { meet_cancel(gateway); };
+    }
     world_.at(a.at, [c = clients_.back()] { c->begin(); });
   }
+}
+
+/// Not all of them: the nodes have to come back in between.
+void swarm::meet_cancel(std::size_t gateway) {
+  if (world_.now() < quiet_until_) {
+    return;
+  }
+  const fault f = draw_fault_of_cancel(world_.draws(), gateway);
+  quiet_until_ = world_.now() + f.length + cancels_apart;
+  world_.in(world_.draws().between(0ns, cancel_takes), [this, f] {
+    say(fmt::format("FAULT {} n{} for {} ms", to_string(f.what), f.who, f.length / 1ms));
+    trouble_.begin(f);
+  });
 }
 
 // Events and turns at the same time come in any order.
@@ -378,6 +402,9 @@ outcome swarm::run() {
   const auto all_over = [this] {
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->over(); });
   };
+  if (plan_.how.apart) {
+    check_apart();
+  }
   static_cast<void>(go([] { return false; }, plan_.how.length + 1s));
   if (plan_.how.takeover) {
     static_cast<void>(go([] { return false; }, plan_.how.length + takeover_bound));

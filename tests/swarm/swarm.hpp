@@ -92,6 +92,7 @@ private:
   void start(std::size_t who);
   void plan_all();
   bool step(nanoseconds until);
+  void meet_cancel(std::size_t gateway);
   void look_after(host& h);
   void violate(std::string what);
   void say(const std::string& what);
@@ -104,6 +105,7 @@ private:
   [[nodiscard]] std::shared_ptr<told_state> ask_everybody();
   void check_rest();
   void check_takeover();
+  void check_apart();
   void check_fork();
   void check_ledger();
   void check_grown();
@@ -131,8 +133,9 @@ private:
   std::vector<std::size_t> ready_;
   std::vector<bool> is_ready_;
   trouble trouble_;
-  protocol_monitor monitor_{[this](std::string what) { violate(std::move(what)); }};
+  protocol_monitor monitor_{[this](std::string what) { violate(std::move(what)); }, keeper()};
   std::set<request_id> finished_; ///< a node said so, where logs are read
+  nanoseconds quiet_until_{0};    ///< no cancellation is met by a fault before
   bytes_kept bytes_;
   outcome out_;
 };

@@ -13,6 +13,9 @@ enum note : std::uint64_t { fault_begins = 200, fault_ends };
 
 constexpr std::chrono::seconds drains_for{2};
 constexpr std::chrono::milliseconds restarts_after{100};
+/// A node that moves away is even further at first, and for so long.
+constexpr std::chrono::milliseconds further{160};
+constexpr std::chrono::milliseconds further_for{580};
 constexpr std::string_view ledger_folder = "state/ledger";
 constexpr std::int64_t drift_middle_ppm = 500;
 constexpr std::int64_t jump_middle_s = 3'600;
@@ -52,6 +55,13 @@ void trouble::cut(const fault& f, pairs which) {
 void trouble::crash(const fault& f, crash_kind kind) {
   hosts_[f.who]->crash(kind);
   world_.in(f.length, [this, who = f.who] { start_(who); });
+  if (f.amount > 0) {
+    world_.in(f.length + std::chrono::milliseconds{f.amount}, [this, who = f.who, kind] {
+      if (!over_) {
+        crash({.who = who, .length = restarts_after}, kind);
+      }
+    });
+  }
 }
 
 void trouble::disturb_wires(const fault& f) {
@@ -67,6 +77,10 @@ void trouble::disturb_wires(const fault& f) {
       return ((bits >> (x % 64)) & 1U) != ((bits >> (y % 64)) & 1U);
     });
   case fault_kind::reset: static_cast<void>(wires_.reset_one(world_.draws())); return;
+  case fault_kind::forget:
+    static_cast<void>(wires_.forget_one(world_.draws(), std::chrono::milliseconds{f.amount}));
+    return;
+  case fault_kind::far: return move_away(f);
   case fault_kind::delay: {
     wire_state& w = wires_.between(a, b);
     const std::chrono::milliseconds more{f.amount};
@@ -79,6 +93,20 @@ void trouble::disturb_wires(const fault& f) {
     return later(f.length, [&w] { w.bytes_per_second = wire_state{}.bytes_per_second; });
   }
   }
+}
+
+void trouble::move_away(const fault& f) {
+  const auto move = [this, who = f.who](std::chrono::milliseconds by) {
+    for (std::size_t other = 0; other < hosts_.size(); ++other) {
+      if (other != who) {
+        wires_.between(who, other).delay += by;
+        wires_.between(other, who).delay += by;
+      }
+    }
+  };
+  move(std::chrono::milliseconds{f.amount} + further);
+  later(further_for, [move] { move(-further); });
+  later(further_for + f.length, [move, f] { move(-std::chrono::milliseconds{f.amount}); });
 }
 
 void trouble::disturb_disk(const fault& f) {
@@ -142,7 +170,7 @@ void trouble::disturb_node(const fault& f) {
     }
     return;
   case fault_kind::flip:
-    crash(f, crash_kind::power);
+    crash({.who = f.who, .length = f.length}, crash_kind::power);
     static_cast<void>(
         h.kept().flip(f.amount == 0 ? "state/requests/" : "state/store/", world_.draws()));
     return;
@@ -175,7 +203,9 @@ void trouble::begin(const fault& f) {
   case fault_kind::divide:
   case fault_kind::reset:
   case fault_kind::delay:
-  case fault_kind::narrow: return disturb_wires(f);
+  case fault_kind::narrow:
+  case fault_kind::far:
+  case fault_kind::forget: return disturb_wires(f);
   }
 }
 

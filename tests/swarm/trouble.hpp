@@ -33,6 +33,7 @@ private:
   void fork(const fault& f);
   void cut(const fault& f, pairs which);
   void set_cut(const pairs& which, bool cut);
+  void move_away(const fault& f);
   void disturb_wires(const fault& f);
   void disturb_disk(const fault& f);
   void disturb_node(const fault& f);

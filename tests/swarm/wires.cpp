@@ -97,6 +97,30 @@ bool wires::reset_one(chance& draws) {
   return true;
 }
 
+bool wires::forget_one(chance& draws, nanoseconds silence) {
+  if (open_.empty()) {
+    return false;
+  }
+  const auto at = std::next(open_.begin(), static_cast<std::ptrdiff_t>(draws.below(open_.size())));
+  const std::size_t who = at->second->sides[draws.below(2)].machine;
+  const connection& chosen = *at->second;
+  const std::size_t other = chosen.sides[0].machine + chosen.sides[1].machine - who;
+  std::vector<std::pair<pointer, std::size_t>> ends;
+  for (const auto& [number, c] : open_) {
+    for (const std::size_t side : {0U, 1U}) {
+      if (c->open && c->sides[side].machine == who && c->sides[1 - side].machine == other) {
+        c->silent_until = world_.now() + silence;
+        ends.emplace_back(c, side);
+      }
+    }
+  }
+  for (const auto& [c, side] : ends) {
+    world_.note(lost, c->number, side);
+    drop(c, side, gone("the connection timed out"));
+  }
+  return !ends.empty();
+}
+
 // The one that was called may be gone, deaf, frozen, or someone else.
 void wires::meet(const pointer& c, const node_id& expected, const std::string& address) {
   const auto found = listening_.find(address);
@@ -187,7 +211,7 @@ void wires::deliver(const pointer& c, std::size_t to, parcel one) {
   side& me = c->sides[to];
   if (me.at == nullptr) {
     // Nobody is there any more; a machine that is up again says so.
-    if (listening_.contains(c->sides[1 - to].peer.address)) {
+    if (listening_.contains(c->sides[1 - to].peer.address) && world_.now() >= c->silent_until) {
       drop(c, 1 - to, gone("the other end has forgotten the connection"));
     }
     return;
@@ -243,6 +267,9 @@ void wires::drop(const pointer& c, std::size_t side, const error& reason) {
 }
 
 void wires::close(const pointer& c, std::size_t side, const error& reason) {
+  if (c->sides[side].at == nullptr) {
+    return; // it has forgotten it
+  }
   if (c->sides[1 - side].at != nullptr) {
     carry(c, side, frame_bytes, [this, c, side, reason] {
       if (wires::side& other = c->sides[1 - side]; other.at != nullptr) {

@@ -50,6 +50,9 @@ public:
   /// Ends a connection drawn among those there are, as a router does that forgets it; false where
   /// there is none.
   bool reset_one(chance& draws);
+  /// One machine forgets its connections with another, as after a time-out. The other hears of it
+  /// when it says something, but not before `silence` is over.
+  bool forget_one(chance& draws, nanoseconds silence);
   [[nodiscard]] std::size_t connections() const noexcept { return open_.size(); }
   [[nodiscard]] std::uint64_t messages() const noexcept { return messages_; }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
@@ -88,6 +91,7 @@ private:
     std::array<side, 2> sides; ///< who connected, who was connected to
     bool open{false};
     bool over{false};
+    nanoseconds silent_until{0}; ///< an end that has forgotten it does not say so before
   };
   using pointer = std::shared_ptr<connection>;
 

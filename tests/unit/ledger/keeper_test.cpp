@@ -198,6 +198,18 @@ TEST_F(keepers, hold_only_so_much_that_waits_of_one_and_of_all) {
   EXPECT_EQ(answers.size(), 1U) << "one sender does not shut out another";
 }
 
+TEST_F(keepers, refuse_the_end_of_a_request_whose_reservation_waits_from_others) {
+  mint(1, 200 * credit);
+  const reserve r = reservation(1);
+  std::vector<keeper_answer> answers;
+  keeper_->take(ledger_world::node(1), scheduler, {1, submit{signed_by(1, r), {}}}, answers);
+  keeper_->take(ledger_world::node(2), scheduler, {2, submit{bytes_of(settle{escrow_of(r)}), {}}},
+                answers);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_THAT(std::get<refusal>(answers[0].what.body).reason.message,
+              HasSubstr("who alone may settle"));
+}
+
 TEST_F(keepers, refuse_what_is_not_for_the_sender) {
   mint(1, 200 * credit);
   const reserve r = reservation(1);
