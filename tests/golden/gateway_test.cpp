@@ -31,6 +31,7 @@ TEST(gateway_golden, a_key_and_its_hash) {
       "id": "7aba32d6cfc1729c",
       "name": "ann",
       "requests_per_minute": 0,
+      "reveal": "at_once",
       "revoked": 0,
       "roles": [
         "infer"

@@ -231,6 +231,25 @@ void add_other_kinds(CLI::App& app, settings& s) {
   app.add_option("--accepted", s.load.accepted, "Of these, with --load, until so many are over");
 }
 
+/// Hours instead of storms, but for what was asked for.
+void be_calm(const CLI::App& app, settings& s) {
+  const intensity asked = std::exchange(s.how, calm_intensity(s.calm_hours));
+  s.how.nodes = asked.nodes;
+  s.how.requests = app.count("--requests") > 0 ? asked.requests : s.how.requests;
+  s.how.faults = app.count("--faults") > 0 ? asked.faults : s.how.faults;
+  s.how.liars = asked.liars;
+  s.how.hostile = asked.hostile;
+}
+
+/// Faults that were named, by their kinds.
+ovir::result<void> read_only(settings& s) {
+  for (const std::string& name : s.only) {
+    OVIR_ASSIGN(const fault_kind kind, fault_kind_from(name));
+    s.how.only.push_back(kind);
+  }
+  return {};
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -286,20 +305,11 @@ int main(int argc, char** argv) {
   ovir::switch_mutant_on(s.mutant);
 #endif
   if (s.calm_hours > 0) {
-    const intensity asked = std::exchange(s.how, calm_intensity(s.calm_hours));
-    s.how.nodes = asked.nodes;
-    s.how.requests = app.count("--requests") > 0 ? asked.requests : s.how.requests;
-    s.how.faults = app.count("--faults") > 0 ? asked.faults : s.how.faults;
-    s.how.liars = asked.liars;
-    s.how.hostile = asked.hostile;
+    be_calm(app, s);
   }
-  for (const std::string& name : s.only) {
-    const auto kind = fault_kind_from(name);
-    if (!kind) {
-      fmt::print(stderr, "{}\n", kind.error().message);
-      return 2;
-    }
-    s.how.only.push_back(*kind);
+  if (const auto named = read_only(s); !named) {
+    fmt::print(stderr, "{}\n", named.error().message);
+    return 2;
   }
   s.how.ledger = !s.no_ledger;
   s.how.audits = !s.no_audits;
