@@ -149,10 +149,10 @@ public:
     return submit(16, body.done(), true);
   }
   std::string fee(const digest& escrow, std::uint32_t window, std::uint32_t layer,
-                  const digest& receipt, std::uint64_t amount) {
+                  const digest& receipt, const node_id& signer, std::uint64_t amount) {
     bytes_out body;
     body.array(escrow.bytes).number(window).number(layer).array(receipt.bytes);
-    body.array(id().key).number(amount);
+    body.array(signer.key).array(id().key).number(amount);
     return submit(14, body.done(), false);
   }
 
@@ -317,28 +317,30 @@ TEST_F(hole_10, a_verifier_is_paid_once_for_a_unit_and_no_more_than_the_request_
   const node_id two = paid_->secret_of("two").id();
   const digest escrow = scheduler.reserve(two, 8, 40, 60);
 
-  EXPECT_THAT(verifier.fee(escrow, 0, 0, some_digest(1), 5'000), HasSubstr("has no accrual"));
+  EXPECT_THAT(verifier.fee(escrow, 0, 0, some_digest(1), two, 5'000), HasSubstr("has no accrual"));
   ASSERT_EQ(scheduler.accrue(escrow, 0, 10, {{two, 49'500'000, some_digest(1)}}), "");
   // Fresh numbers, fresh receipts: it is the same unit.
-  EXPECT_EQ(verifier.fee(escrow, 0, 3, some_digest(1), 100'000), "");
+  EXPECT_EQ(verifier.fee(escrow, 0, 3, some_digest(1), two, 100'000), "");
   for (std::uint8_t i = 2; i < 12; ++i) {
-    EXPECT_THAT(verifier.fee(escrow, 0, 3, some_digest(i), 100'000), HasSubstr("the same id"));
+    EXPECT_THAT(verifier.fee(escrow, 0, 3, some_digest(i), two, 100'000), HasSubstr("the same id"));
   }
-  EXPECT_THAT(verifier.fee(escrow, 9, 3, some_digest(1), 100'000), HasSubstr("has no accrual"));
-  EXPECT_THAT(verifier.fee(escrow, 0, 8, some_digest(1), 100'000), HasSubstr("the path has 8"));
-  EXPECT_THAT(verifier.fee(escrow, 0, 4, some_digest(1), 9 * credit), HasSubstr("at most"));
+  EXPECT_THAT(verifier.fee(escrow, 9, 3, some_digest(1), two, 100'000),
+              HasSubstr("has no accrual"));
+  EXPECT_THAT(verifier.fee(escrow, 0, 8, some_digest(1), two, 100'000),
+              HasSubstr("the path has 8"));
+  EXPECT_THAT(verifier.fee(escrow, 0, 4, some_digest(1), two, 9 * credit), HasSubstr("at most"));
   // Other units, until what this request paid for audits, 500,000, is given out.
   std::uint64_t taken = 100'000;
   for (std::uint32_t layer = 0; layer < 8; ++layer) {
     for (const std::uint32_t window : {0U, 1U}) {
       const bool again = window == 0 && layer == 3; // a retry, which moves nothing
-      const bool paid = verifier.fee(escrow, window, layer, some_digest(1), 100'000).empty();
+      const bool paid = verifier.fee(escrow, window, layer, some_digest(1), two, 100'000).empty();
       taken += paid && !again ? 100'000 : 0;
     }
   }
   EXPECT_EQ(taken, 500'000U);
   EXPECT_EQ(of(paid_->account_of(verifier.id()), "pending"), 500'000U);
-  EXPECT_THAT(scheduler.fee(escrow, 1, 7, some_digest(1), 1), HasSubstr("pays the verifier"));
+  EXPECT_THAT(scheduler.fee(escrow, 1, 7, some_digest(1), two, 1), HasSubstr("pays the verifier"));
   ASSERT_NO_FATAL_FAILURE(expect_served(*running));
   expect_paid(1);
 }
