@@ -231,7 +231,7 @@ void swarm::check_fork() {
     return h->kept().files.contains("state/payments/fork");
   });
   if (!found) {
-    violate("nobody has evidence against the keeper that forgot what it signed");
+    violate("no node has evidence against the keeper that forgot what it signed");
   }
 }
 
