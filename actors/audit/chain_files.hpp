@@ -9,7 +9,7 @@
 namespace ovir::actors {
 
 /// The hash chains of a verifier, whose links are its part of draws from the log: a secret seed
-/// each, `STATE/audits/chain-NUMBER`, made before anybody is told of its end. `env` outlives it.
+/// each, `STATE/audits/chain-NUMBER`, made before the ledger is told of its end. `env` outlives it.
 class chain_files {
 public:
   /// Those that are there; of limits::audit_chain_links links each. What cannot be read is left

@@ -30,9 +30,9 @@ public:
   };
   struct due_receipts {
     std::vector<offer> offers;
-    /// Nothing is drawn for them, or nobody has to look: for any verifier that draws by itself.
+    /// No verifier has to look at some of their units: for any verifier that draws by itself.
     std::vector<receipt_bytes> undrawn;
-    std::uint64_t unaudited{0}; ///< given up with drawn units that nobody looked at
+    std::uint64_t unaudited{0}; ///< given up with drawn units that no verifier looked at
   };
   struct duty {
     ledger::escrow_id request;
@@ -67,7 +67,7 @@ private:
     time_point since{};
     std::uint64_t accrued{0};
     std::uint64_t drawn{0};
-    bool undrawn{false}; ///< units that nobody has to look at
+    bool undrawn{false}; ///< units that no verifier has to look at
     bool settled{false};
     std::map<node_id, std::set<unit>> open; ///< by verifier
     std::map<node_id, time_point> offered;

@@ -6,7 +6,7 @@
 /// links are published, and who looked says so in the log.
 namespace ovir::actors {
 
-/// From whoever reads the log here.
+/// From the actor of this node that reads the log.
 void take_log_news(verifier_pointer self, const ledger::audit_news& news);
 /// Whether a receipt of this node's own request waits for the draw now.
 [[nodiscard]] bool waits_for_draw(verifier_pointer self, const receipt& r,

@@ -144,7 +144,7 @@ struct verifier_state {
   };
   /// What the ledger's log says (actors/audit/log_draws_actor.hpp).
   struct log_draws {
-    bool follows{false};                ///< somebody here reads the log
+    bool follows{false};                ///< an actor of this node reads the log
     std::optional<drawn_audits> audits; ///< from the first news on
     std::optional<chain_files> files;   ///< of a verifier
     std::vector<ledger::audit_chain> chains;

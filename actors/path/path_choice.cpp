@@ -240,7 +240,7 @@ double decode_speed(const path_candidate& c) {
   return share_of(c) * c.seen.value_or(decode_word(c.who->advert));
 }
 
-// The cover that is behind takes whoever reaches furthest. The other one has at most one node
+// The cover that is behind takes the node that reaches furthest. The other one has at most one node
 // there, because each of its earlier ones ended before: of two holders of a layer, one is left.
 std::vector<std::set<node_id>> two_covers(const std::vector<path_candidate>& candidates,
                                           std::uint32_t layers) {

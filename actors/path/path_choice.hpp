@@ -81,7 +81,7 @@ fewest_stages(const path_terms& wanted, const std::vector<path_candidate>& candi
                                                     const std::vector<path_candidate>& candidates,
                                                     const layer_places& before);
 
-/// The nodes of two covers of [0, layers) that have none in common, whoever has the memory; none
+/// The nodes of two covers of [0, layers) that have none in common, whatever memory they have; none
 /// where there are no two. Wherever each layer is held by two nodes of one range each, there are.
 [[nodiscard]] std::vector<std::set<node_id>>
 two_covers(const std::vector<path_candidate>& candidates, std::uint32_t layers);
