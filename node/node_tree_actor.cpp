@@ -275,6 +275,7 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
   if (!parts->keeper.empty()) {
     around.payments = [known] { return known->get("payments"); };
   }
+  around.keep = parts->keep_ordered;
   around.exchange = [known] { return known->get("blocks"); };
   around.cache = [known] { return known->get("cache"); };
   return spawn_apart(system, actors::verifier_behavior, std::move(around));

@@ -16,7 +16,7 @@ drawn_audits::followed& drawn_audits::follow(const digest& about) {
       const digest oldest = followed_order_.front();
       followed_order_.pop_front();
       const auto found = followed_.find(oldest);
-      if (found != followed_.end() && found->second.bytes == nullptr && oldest != about) {
+      if (found != followed_.end() && !found->second.bytes && oldest != about) {
         followed_.erase(found);
       } else if (found != followed_.end()) {
         followed_order_.push_back(oldest);
@@ -27,23 +27,27 @@ drawn_audits::followed& drawn_audits::follow(const digest& about) {
   return at->second;
 }
 
-void drawn_audits::hold(const digest& about, receipt_bytes bytes, time_point now) {
+void drawn_audits::hold(const digest& about, std::size_t bytes, time_point now) {
   followed& f = follow(about);
-  if (f.bytes != nullptr) {
-    held_bytes_ -= f.bytes->size();
+  if (f.bytes) {
+    held_bytes_ -= *f.bytes;
     std::erase(held_order_, about);
   }
-  held_bytes_ += bytes->size();
-  f.bytes = std::move(bytes);
+  held_bytes_ += bytes;
+  f.bytes = bytes;
   f.since = now;
   held_order_.push_back(about);
-  while (held_bytes_ > limits::held_receipts_bytes_max && held_order_.size() > 1) {
-    const auto oldest = followed_.find(held_order_.front());
-    held_order_.pop_front();
-    held_bytes_ -= oldest->second.bytes->size();
-    crowded_out_.push_back(std::move(oldest->second.bytes));
-    std::erase(followed_order_, oldest->first);
-    followed_.erase(oldest);
+  make_room(about);
+}
+
+void drawn_audits::make_room(const digest& newest) {
+  while ((held_bytes_ > limits::held_receipts_bytes_max ||
+          held_order_.size() > limits::held_receipts_max) &&
+         held_order_.front() != newest) {
+    const digest oldest = held_order_.front();
+    crowded_out_.undrawn.push_back(oldest);
+    crowded_out_.over.push_back(oldest);
+    close(oldest, crowded_out_);
   }
 }
 
@@ -105,59 +109,90 @@ void drawn_audits::take(const ledger::audit_news& news) {
 void drawn_audits::close(const digest& about, due_receipts& out) {
   const auto found = followed_.find(about);
   const followed& f = found->second;
-  out.unaudited += f.open.empty() ? 0 : 1;
-  held_bytes_ -= f.bytes->size();
+  if (waits_for_able(f)) {
+    out.unaudited.push_back(about);
+  }
+  held_bytes_ -= *f.bytes;
   std::erase(held_order_, about);
   std::erase(followed_order_, about);
   followed_.erase(found);
 }
 
+/// Offers that may still be answered, by verifier.
+std::map<node_id, std::size_t> drawn_audits::under_way(time_point now) const {
+  std::map<node_id, std::size_t> all;
+  for (const digest& about : held_order_) {
+    const followed& f = followed_.at(about);
+    for (const auto& [verifier, o] : f.offers) {
+      all[verifier] +=
+          f.open.contains(verifier) && now - o.last < limits::audit_offer_again ? 1 : 0;
+    }
+  }
+  return all;
+}
+
 drawn_audits::due_receipts drawn_audits::due(time_point now) {
-  due_receipts out;
-  out.undrawn = std::exchange(crowded_out_, {});
+  if (held_order_.size() > limits::held_receipts_few &&
+      now - looked_ < limits::held_receipts_look_pause) {
+    return {};
+  }
+  looked_ = now;
+  due_receipts out = std::exchange(crowded_out_, {});
+  std::map<node_id, std::size_t> busy = under_way(now);
   std::vector<digest> over;
   for (const digest& about : held_order_) {
     followed& f = followed_.at(about);
     const auto age = now - f.since;
     for (const auto& [verifier, units] : f.open) {
-      auto& last = f.offered[verifier];
-      if (last == time_point{} || now - last >= limits::audit_offer_again) {
-        last = now;
-        std::set<node_id> signers;
-        for (const unit& u : units) {
-          signers.insert(std::get<node_id>(u));
-        }
-        out.offers.push_back({about, verifier, std::move(signers), f.bytes});
+      offered& o = f.offers[verifier];
+      const auto wait = limits::audit_offer_again *
+                        (1U << std::min(o.times, limits::audit_offer_doublings_max + 1) >> 1U);
+      if (busy[verifier] >= limits::audit_offers_at_once || (o.times > 0 && now - o.last < wait)) {
+        continue;
       }
+      ++busy[verifier];
+      o.last = now;
+      o.times += o.times <= limits::audit_offer_doublings_max ? 1 : 0;
+      std::set<node_id> signers;
+      for (const unit& u : units) {
+        signers.insert(std::get<node_id>(u));
+      }
+      out.offers.push_back({about, verifier, std::move(signers)});
     }
     const bool never_entered = f.accrued == 0 && age >= limits::audit_entry_wait;
     if (std::exchange(f.undrawn, false) || never_entered) {
-      out.undrawn.push_back(f.bytes);
+      out.undrawn.push_back(about);
     }
     const bool all_drawn = f.settled && f.drawn >= f.accrued && f.accrued > 0;
-    if (never_entered || (all_drawn && f.open.empty()) || age >= limits::held_receipt_lasts) {
+    const bool in_vain = age >= limits::audit_lacking_lasts && !waits_for_able(f);
+    if (never_entered || (all_drawn && (f.open.empty() || in_vain)) ||
+        age >= limits::held_receipt_lasts) {
       over.push_back(about);
     }
   }
   for (const digest& about : over) {
     close(about, out);
+    out.over.push_back(about);
   }
   return out;
 }
 
-void drawn_audits::pass_over(const digest& about, const node_id& verifier, const node_id& signer) {
+void drawn_audits::note_lacking(const digest& about, const node_id& verifier,
+                                const node_id& signer) {
   const auto found = followed_.find(about);
-  const auto units = found == followed_.end() ? decltype(followed::open)::iterator{}
-                                              : found->second.open.find(verifier);
-  if (found == followed_.end() || units == found->second.open.end()) {
-    return;
+  if (found != followed_.end() && found->second.lacking.emplace(verifier, signer).second) {
+    found->second.undrawn = true;
   }
-  const auto passed =
-      std::erase_if(units->second, [&](const unit& u) { return std::get<node_id>(u) == signer; });
-  found->second.undrawn = found->second.undrawn || passed > 0;
-  if (units->second.empty()) {
-    found->second.open.erase(units);
-  }
+}
+
+/// Some verifier that has the layers, as far as is known, has still to look.
+bool drawn_audits::waits_for_able(const followed& f) {
+  return std::any_of(f.open.begin(), f.open.end(), [&f](const auto& one) {
+    const auto& [verifier, units] = one;
+    return std::any_of(units.begin(), units.end(), [&](const unit& u) {
+      return !f.lacking.contains({verifier, std::get<node_id>(u)});
+    });
+  });
 }
 
 std::vector<drawn_audits::duty> drawn_audits::duties_of(const digest& about) const {

@@ -8,31 +8,32 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <memory>
+#include <optional>
 #include <set>
 #include <tuple>
+#include <utility>
 #include <vector>
 
-/// Audits that follow from the log. Of who drives requests: receipts wait here until their units
-/// are drawn, are offered to who has to look at them, and again until the log says that it did. Of
-/// a verifier: what it has to look at. Pure: knows no actor and no clock.
+/// Audits that follow from the log. Of who drives requests: their receipts are held
+/// (held_receipts.hpp) until their units are drawn, are offered to who has to look at them, and
+/// again until the log says that it did. Of a verifier: what it has to look at. Receipts are named
+/// by what their requests are about. Pure: knows no actor, no disk and no clock.
 namespace ovir::actors {
 
 class drawn_audits {
 public:
   using time_point = storage::env::time_point;
-  using receipt_bytes = std::shared_ptr<const std::vector<std::byte>>;
   struct offer {
     digest about;
     node_id verifier;
     std::set<node_id> signers; ///< whose units it has to look at
-    receipt_bytes bytes;
   };
   struct due_receipts {
     std::vector<offer> offers;
     /// No verifier has to look at some of their units: for any verifier that draws by itself.
-    std::vector<receipt_bytes> undrawn;
-    std::uint64_t unaudited{0}; ///< given up with drawn units that no verifier looked at
+    std::vector<digest> undrawn;
+    std::vector<digest> over;      ///< held no longer, once the others are dealt with
+    std::vector<digest> unaudited; ///< of these, given up with drawn units that nobody looked at
   };
   struct duty {
     ledger::escrow_id request;
@@ -42,15 +43,18 @@ public:
 
   explicit drawn_audits(const node_id& self) : self_(self) {}
 
-  /// A receipt of a request that this node drove. The oldest make room, within
-  /// limits::held_receipts_bytes_max: they count as `undrawn`.
-  void hold(const digest& about, receipt_bytes bytes, time_point now);
+  /// A receipt of so many bytes of a request that this node drove. The oldest make room, within
+  /// limits::held_receipts_bytes_max and limits::held_receipts_max: they are `over`, and `undrawn`.
+  void hold(const digest& about, std::size_t bytes, time_point now);
   void take(const ledger::audit_news& news);
-  /// What is to be done now; offers again after limits::audit_offer_again.
+  /// What is to be done now. Each verifier gets limits::audit_offers_at_once, oldest first, and
+  /// more as the log has their audits; an offer again after limits::audit_offer_again, and twice
+  /// as late each further time. Says nothing between two looks at very many.
   [[nodiscard]] due_receipts due(time_point now);
 
-  /// This verifier has not the layers of this signer's units: others may.
-  void pass_over(const digest& about, const node_id& verifier, const node_id& signer);
+  /// This verifier has not the layers of this signer's units, and may fetch them: others look at
+  /// them meanwhile, and nothing waits for it longer than limits::audit_lacking_lasts.
+  void note_lacking(const digest& about, const node_id& verifier, const node_id& signer);
 
   /// What this node has to look at, of the request that is about this.
   [[nodiscard]] std::vector<duty> duties_of(const digest& about) const;
@@ -62,17 +66,25 @@ public:
 private:
   using unit = std::tuple<std::uint32_t, node_id>; ///< window, signer
   /// What the log says of a request that this node drives.
+  struct offered {
+    time_point last{};
+    std::uint32_t times{0};
+  };
   struct followed {
-    receipt_bytes bytes; ///< null: it runs still
+    std::optional<std::size_t> bytes; ///< none: it runs still
     time_point since{};
     std::uint64_t accrued{0};
     std::uint64_t drawn{0};
     bool undrawn{false}; ///< units that no verifier has to look at
     bool settled{false};
-    std::map<node_id, std::set<unit>> open; ///< by verifier
-    std::map<node_id, time_point> offered;
+    std::map<node_id, std::set<unit>> open;          ///< by verifier
+    std::set<std::pair<node_id, node_id>> lacking{}; ///< of these: verifier, signer
+    std::map<node_id, offered> offers;
   };
   followed& follow(const digest& about);
+  void make_room(const digest& newest);
+  [[nodiscard]] std::map<node_id, std::size_t> under_way(time_point now) const;
+  [[nodiscard]] static bool waits_for_able(const followed& f);
   void close(const digest& about, due_receipts& out);
   void add_duty(const ledger::audit_duty& d);
 
@@ -81,7 +93,8 @@ private:
   std::deque<digest> followed_order_;
   std::deque<digest> held_order_;
   std::size_t held_bytes_{0};
-  std::vector<receipt_bytes> crowded_out_;
+  time_point looked_{};
+  due_receipts crowded_out_;
   std::map<std::tuple<digest, std::uint32_t, node_id>, ledger::escrow_id> duties_;
   std::deque<std::tuple<digest, std::uint32_t, node_id>> order_;
 };

@@ -2,6 +2,7 @@
 
 #include "actors/audit/audit_intake_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
+#include "actors/audit/window_inputs_actor.hpp"
 #include "actors/payment/payments_actor.hpp"
 #include "ledger/rules/equivocation.hpp"
 #include "messages/caf/errors.hpp"
@@ -120,26 +121,23 @@ void tend_chain(verifier_pointer self) {
   commit_chain(self);
 }
 
-/// To who has to look, of what it has the layers.
+/// To who has to look. Who has not the layers fetches them, if it can.
 void send_drawn(verifier_pointer self, const drawn_audits::offer& o) {
-  const auto r = decode_receipt(*o.bytes);
+  const auto bytes = self->state.draws.held->get(o.about);
+  const auto r = bytes == nullptr ? result<receipt>{error{}} : decode_receipt(*bytes);
   if (!r) {
-    return;
+    return; // offered again later
   }
-  bool able = false;
   for (const node_id& signer : o.signers) {
     const bool has = std::all_of(r->stages.begin(), r->stages.end(), [&](const auto& stage) {
       return stage.signer.node != signer ||
              may_have(self, o.verifier, r->asked.model, stage.signer.layers);
     });
-    able = able || has;
     if (!has) {
-      self->state.draws.audits->pass_over(o.about, o.verifier, signer);
+      self->state.draws.audits->note_lacking(o.about, o.verifier, signer);
     }
   }
-  if (able) {
-    send_offer(self, o.verifier, *r, audit_offer{false, *o.bytes, true});
-  }
+  send_offer(self, o.verifier, *r, audit_offer{false, *bytes, true});
 }
 
 } // namespace
@@ -150,15 +148,59 @@ bool waits_for_draw(verifier_pointer self, const receipt& r,
   if (!draws.follows || !draws.audits) {
     return false;
   }
-  draws.audits->hold(ledger::about_of(terms_of(r.asked)), bytes,
-                     self->state.environment.env->now());
+  const digest about = ledger::about_of(terms_of(r.asked));
+  if (const auto kept = draws.held->put(about, bytes); !kept) {
+    self->state.environment.journal->say(log_level::warn, std::nullopt,
+                                         "a receipt cannot wait for its audits: {}",
+                                         kept.error().message);
+    return false;
+  }
+  draws.audits->hold(about, bytes->size(), self->state.environment.env->now());
   return true;
 }
+
+namespace {
+
+/// From the first news on. What earlier lives held goes on.
+void begin_draws(verifier_pointer self) {
+  auto& draws = self->state.draws;
+  const auto& around = self->state.environment;
+  auto held = held_receipts::open(*around.env, around.state);
+  if (!held) {
+    return around.journal->say(log_level::error, std::nullopt,
+                               "receipts cannot wait for their audits: {}", held.error().message);
+  }
+  draws.held.emplace(std::move(*held));
+  draws.audits.emplace(around.key->id());
+  for (const auto& [about, bytes] : draws.held->left()) {
+    draws.audits->hold(about, bytes, around.env->now());
+  }
+}
+
+/// Why an answer stays unaudited is told where its node's log is read.
+void give_up(verifier_pointer self, const drawn_audits::due_receipts& due) {
+  auto& state = self->state;
+  for (const digest& about : due.over) {
+    state.draws.held->drop(about);
+  }
+  state.count.unaudited += due.unaudited.size();
+  for (const digest& about : due.unaudited) {
+    state.environment.journal->say(log_level::warn, std::nullopt,
+                                   "no verifier looked at what the ledger drew of {}; its receipt "
+                                   "is held no longer",
+                                   to_hex(about).substr(0, 16));
+  }
+}
+
+} // namespace
 
 void take_log_news(verifier_pointer self, const ledger::audit_news& news) {
   auto& draws = self->state.draws;
   if (!draws.audits) {
-    draws.audits.emplace(self->state.environment.key->id());
+    begin_draws(self);
+  }
+  if (!draws.audits) {
+    return;
   }
   draws.follows = true;
   draws.audits->take(news);
@@ -181,6 +223,42 @@ void enter_audit(verifier_pointer self, const receipt& r,
         "an audit");
 }
 
+void fetch_drawn_layers(verifier_pointer self, const receipt& r) {
+  auto& draws = self->state.draws;
+  const auto& around = self->state.environment;
+  if (!draws.audits || !around.keep) {
+    return;
+  }
+  for (const drawn_audits::duty& d : draws.audits->duties_of(ledger::about_of(terms_of(r.asked)))) {
+    for (const stage_records& stage : r.stages) {
+      const layer_range layers = stage.signer.layers;
+      if (stage.signer.node != d.signer || model_with(self, r.asked.model, layers) ||
+          draws.fetching.size() >= limits::audit_layer_fetches_max ||
+          !draws.fetching.insert({r.asked.model, layers.first}).second) {
+        continue;
+      }
+      around.journal->say(log_level::info, r.asked.request,
+                          "fetches layers {}-{} of model {}, which it was drawn to audit",
+                          layers.first, layers.last - 1, to_hex(r.asked.model).substr(0, 8));
+      around.keep(
+          r.asked.model, layers,
+          [verifier = caf::actor{self}, model = r.asked.model, layers](result<void> outcome) {
+            caf::anon_send(verifier, drawn_layers_ended{model, layers, std::move(outcome)});
+          });
+    }
+  }
+}
+
+void layers_ended(verifier_pointer self, const drawn_layers_ended& e) {
+  self->state.draws.fetching.erase({e.model, e.layers.first});
+  if (!e.outcome) {
+    self->state.environment.journal->say(
+        log_level::warn, std::nullopt,
+        "cannot audit layers {}-{} of model {}, which it was drawn for: {}", e.layers.first,
+        e.layers.last - 1, to_hex(e.model).substr(0, 8), e.outcome.error().message);
+  }
+}
+
 void tend_draws(verifier_pointer self) {
   verifier_state& state = self->state;
   if (!state.draws.audits) {
@@ -190,10 +268,12 @@ void tend_draws(verifier_pointer self) {
   for (const drawn_audits::offer& o : due.offers) {
     send_drawn(self, o);
   }
-  for (const auto& bytes : due.undrawn) {
-    offer_by_layers(self, bytes, false);
+  for (const digest& about : due.undrawn) {
+    if (const auto bytes = state.draws.held->get(about)) {
+      offer_by_layers(self, bytes, false);
+    }
   }
-  state.count.unaudited += due.unaudited;
+  give_up(self, due);
   tend_chain(self);
 }
 

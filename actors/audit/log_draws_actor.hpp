@@ -15,6 +15,10 @@ void take_log_news(verifier_pointer self, const ledger::audit_news& news);
 void enter_audit(verifier_pointer self, const receipt& r,
                  const verifier_state::receipt_bytes& bytes, const drawn_audits::duty& which,
                  layer_index layer);
+/// Of a receipt that was drawn: the layers that this node has to look at and has not. It is offered
+/// again until they are here.
+void fetch_drawn_layers(verifier_pointer self, const receipt& r);
+void layers_ended(verifier_pointer self, const drawn_layers_ended& e);
 /// Offers, links and commitments that are due.
 void tend_draws(verifier_pointer self);
 

@@ -192,7 +192,7 @@ void draw_windows(verifier_pointer self, receipt_audit& a) {
 
 void end_audit(verifier_pointer self, receipt_audit& a) {
   verifier_state& state = self->state;
-  if (!a.looked_at) {
+  if (!a.looked_at && !a.what.drawn) { // what was drawn is offered again
     ++state.count.unaudited;
   }
   enter_seen(self, a);
@@ -392,10 +392,14 @@ void begin_audit(verifier_pointer self, waiting_receipt next) {
   const auto a = std::make_shared<receipt_audit>();
   a->what = std::move(next);
   a->r = std::move(r);
+  if (a->what.drawn) {
+    fetch_drawn_layers(self, *a->r);
+  }
   find_windows(self, *a);
   ++self->state.under_way.count;
   if (a->windows.empty()) {
-    note(self, log_level::info, *a->r, "not audited: none of its stages' layers is here");
+    note(self, a->what.drawn ? log_level::debug : log_level::info, *a->r,
+         "not audited: none of its stages' layers is here");
     a->looked_at = false;
     return end_audit(self, *a);
   }

@@ -475,6 +475,7 @@ caf::behavior verifier_behavior(verifier_pointer self, verifier_environment envi
         note_counts(self->state);
       },
       [self](const quarantine_written& e) { quarantined(self, e.guilty); },
+      [self](const drawn_layers_ended& e) { layers_ended(self, e); },
       [self](const members_changed& news) {
         tell_those_who_came(self, news.members);
         self->state.members = news.members;

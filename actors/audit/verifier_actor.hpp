@@ -5,6 +5,7 @@
 #include "actors/audit/audit_senders.hpp"
 #include "actors/audit/chain_files.hpp"
 #include "actors/audit/drawn_audits.hpp"
+#include "actors/audit/held_receipts.hpp"
 #include "actors/link/operator_names.hpp"
 #include "actors/members/convicted_actor.hpp"
 #include "actors/members/membership_actor.hpp"
@@ -81,6 +82,12 @@ struct audit_report {
 struct quarantine_written {
   node_id guilty;
 };
+/// The fetch of layers that this node was drawn for has ended.
+struct drawn_layers_ended {
+  digest model;
+  layer_range layers;
+  result<void> outcome;
+};
 struct verifier_tick {};
 struct verifier_work {};
 
@@ -109,6 +116,10 @@ struct verifier_environment {
   /// it is held for others. Empty, or null: windows are computed from the tokens alone.
   std::function<caf::actor()> exchange{};
   std::function<caf::actor()> cache{};
+  /// Fetches layers for the disk alone, which this node was drawn for and has not; calls back once,
+  /// on any thread. Empty: it looks at what it has the layers of.
+  std::function<void(const digest& model, layer_range layers, std::function<void(result<void>)>)>
+      keep{};
 };
 
 /// A node's side of audits. On every node: takes receipts of its own requests to a verifier, and
@@ -146,11 +157,13 @@ struct verifier_state {
   struct log_draws {
     bool follows{false};                ///< an actor of this node reads the log
     std::optional<drawn_audits> audits; ///< from the first news on
+    std::optional<held_receipts> held;  ///< likewise
     std::optional<chain_files> files;   ///< of a verifier
     std::vector<ledger::audit_chain> chains;
     std::optional<std::uint64_t> owed;
-    storage::env::time_point linked{};    ///< when a link was said last
-    storage::env::time_point committed{}; ///< likewise a chain
+    std::set<std::pair<digest, layer_index>> fetching{}; ///< layers from this one on
+    storage::env::time_point linked{};                   ///< when a link was said last
+    storage::env::time_point committed{};                ///< likewise a chain
   };
   /// A node that was told of what it is accused of.
   struct running_hearing {
@@ -202,5 +215,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::receipt_finished)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::list_convictions)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::audit_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::quarantine_written)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::drawn_layers_ended)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::verifier_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::verifier_work)

@@ -335,6 +335,7 @@ void tick(lead_pointer self) {
     perform_all(self, state.core->fail_with(*std::move(reason)));
     return;
   }
+  watch_statements(self);
   const std::uint64_t progress = progress_of(state);
   state.watch.ticks_idle = progress == state.watch.progress_seen ? state.watch.ticks_idle + 1 : 0;
   state.watch.progress_seen = progress;

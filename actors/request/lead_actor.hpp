@@ -94,6 +94,10 @@ struct lead_state {
     std::vector<frame_bytes> statements;        ///< frames of evidence, as they came
     std::size_t statement_bytes{0};
     position tokens_signed{0}; ///< below it, what was sent to the first stage
+    /// By the first layer of a stage, who stated how many windows.
+    std::map<layer_index, std::pair<node_id, std::uint32_t>> stated;
+    std::uint32_t ticks_unstated{0}; ///< in which a stage has not stated what is due
+    bool blames_source{false};       ///< the next time, for the signature that it may lack
   };
   signed_parts signing;
 

@@ -148,6 +148,8 @@ public:
   [[nodiscard]] effects fail_with(error reason);
 
   [[nodiscard]] epoch current_epoch() const noexcept { return run_.driver; }
+  /// Positions that this stage said it holds.
+  [[nodiscard]] position length_of(stage_index s) const noexcept { return stages_[s].length; }
   /// Positions to be computed as far as known: no stage of this request can be further.
   [[nodiscard]] position target() const noexcept { return output_.target; }
   /// By its client, whether or not what is computed has ended.

@@ -43,6 +43,9 @@ void quit(lead_pointer self) {
 
 void end_with_receipt(lead_pointer self, result<std::vector<std::byte>> made) {
   lead_state& state = self->state;
+  if (!made && made.error().code == errc::timed_out) {
+    blame_for_receipt(self);
+  }
   result<generation_report> outcome = std::move(*state.finish.outcome);
   state.finish.outcome.reset();
   count_now(state, [&](node_meter& meter) {
@@ -123,6 +126,7 @@ void take_statements(lead_pointer self, const frame_bytes& frame) {
   // A copy: a frame from another node counts against its connection as long as it is held.
   state.signing.statement_bytes += frame->size();
   state.signing.statements.push_back(std::make_shared<const std::vector<std::byte>>(*frame));
+  note_statements(self, frame);
   if (state.environment.payments) {
     caf::anon_send(state.environment.payments,
                    work_stated{state.request, state.signing.statements.back(), path_now(state)});
@@ -143,7 +147,7 @@ void wait_for_statements(lead_pointer self) {
     state.finish.told = true;
   }
   if (state.finish.ticks % (limits::statement_ask_again / limits::lead_tick) == 0) {
-    ask_for_statements(self);
+    ask_for_statements(self, static_cast<position>((*state.finish.outcome)->positions), true);
   }
   if (!state.finish.closing) {
     close_receipt(self);

@@ -1,10 +1,16 @@
 #include "actors/request/lead_signing_actor.hpp"
 
+#include "actors/request/lead_faults_actor.hpp"
 #include "actors/stage/stage_evidence.hpp"
+#include "messages/limits/evidence.hpp"
 
 #include <caf/all.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace ovir::actors {
@@ -36,12 +42,90 @@ void sign_tokens(lead_pointer self, position first, position end, bool all) {
       });
 }
 
-void ask_for_statements(lead_pointer self) {
+void ask_for_statements(lead_pointer self, position end, bool all) {
   lead_state& state = self->state;
   state.signing.tokens_signed = 0;
-  sign_tokens(self, 0, static_cast<position>((*state.finish.outcome)->positions), true);
+  sign_tokens(self, 0, end, all);
   for (const path_stage& stage : state.path) {
     tell_stage(self, stage.handle, sign_evidence{state.signing.terms->order()});
+  }
+}
+
+void note_statements(lead_pointer self, const frame_bytes& frame) {
+  const auto view = decode_frame(*frame);
+  const auto batch = view ? decode_evidence(view->tensor) : result<evidence_batch>{view.error()};
+  if (!batch) {
+    return; // its receipt will say so
+  }
+  const evidence_signer& by = batch->records.signer;
+  auto& [node, windows] = self->state.signing.stated[by.layers.first];
+  if (node != by.node) {
+    node = by.node;
+    windows = 0;
+  }
+  for (const statement& s : batch->records.statements) {
+    windows = s.window == windows ? windows + 1 : windows;
+  }
+}
+
+namespace {
+
+/// The first stage on a node that has not stated so many windows.
+template <class Due>
+std::optional<stage_index> first_unstated(const lead_state& state, const Due& due) {
+  for (std::uint32_t i = 0; i < state.path.size(); ++i) {
+    const path_stage& stage = state.path[i];
+    const auto known = state.signing.stated.find(stage.layers.first);
+    const bool here = known != state.signing.stated.end() && known->second.first == stage.node;
+    if (stage.handle && !stage.node.empty() &&
+        (here ? known->second.second : 0) < due(stage_index{i})) {
+      return stage_index{i};
+    }
+  }
+  return std::nullopt;
+}
+
+void complain_of(lead_pointer self, stage_index s) {
+  complain(self, s,
+           {errc::timed_out, fmt::format("stage {} has not signed what it computed", s.value)});
+}
+
+} // namespace
+
+void watch_statements(lead_pointer self) {
+  lead_state& state = self->state;
+  auto& signing = state.signing;
+  const auto late =
+      signing.terms == nullptr ? std::nullopt : first_unstated(state, [&](stage_index s) {
+        const position held = state.core->length_of(s);
+        return (held - std::min(held, position{limits::link_signature_positions})) /
+               limits::window_positions;
+      });
+  signing.ticks_unstated = late ? signing.ticks_unstated + 1 : 0;
+  if (signing.ticks_unstated == limits::statement_ask_again / limits::lead_tick) {
+    ask_for_statements(self, state.core->length_of(stage_index{0}), false);
+  }
+  if (signing.ticks_unstated * limits::lead_tick < limits::statement_patience) {
+    return;
+  }
+  signing.ticks_unstated = 0;
+  const bool source = std::exchange(signing.blames_source, !signing.blames_source);
+  complain_of(self, stage_index{late->value - (source && late->value > 0 ? 1 : 0)});
+}
+
+void blame_for_receipt(lead_pointer self) {
+  lead_state& state = self->state;
+  const auto& outcome = *state.finish.outcome;
+  const position end = outcome ? static_cast<position>(outcome->positions) : 0;
+  const auto late = first_unstated(state, [&](stage_index) {
+    return (end + limits::window_positions - 1) / limits::window_positions;
+  });
+  if (!late) {
+    return;
+  }
+  complain_of(self, *late);
+  if (late->value > 0) {
+    complain_of(self, stage_index{late->value - 1});
   }
 }
 

@@ -12,8 +12,17 @@ namespace ovir::actors {
 /// Does nothing for a request without a receipt.
 void sign_tokens(lead_pointer self, position first, position end, bool all);
 
-/// While the request's end waits for statements: its stages are told all that was signed to them,
-/// and asked for all that they signed.
-void ask_for_statements(lead_pointer self);
+/// The stages are told all that was signed to them below `end`, and asked for all that they signed:
+/// evidence is sent once, and may be lost with a link. `all`: the request has ended there.
+void ask_for_statements(lead_pointer self, position end, bool all);
+
+/// Who stated what, from a frame of evidence.
+void note_statements(lead_pointer self, const frame_bytes& frame);
+/// Each tick of a request that is signed for: leaves a stage that computed more than
+/// limits::link_signature_positions beyond a window which it does not state, where another may take
+/// its place; the next time the one before it, without whose signature it cannot.
+void watch_statements(lead_pointer self);
+/// There is no receipt. Who withheld a statement, or a signature, is used less from now on.
+void blame_for_receipt(lead_pointer self);
 
 } // namespace ovir::actors

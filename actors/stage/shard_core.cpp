@@ -62,6 +62,10 @@ result<std::shared_ptr<session_data>> shard_core::fresh_data(std::uint32_t posit
   return data;
 }
 
+position shard_core::holds_soon(const session& s) noexcept {
+  return s.busy && !s.stale ? std::max(s.length, s.under_way_to) : s.length;
+}
+
 result<void> shard_core::open(request_id request, epoch driver, std::uint32_t positions,
                               position keep, position reuse) {
   if (session* known = find(request)) {
@@ -78,7 +82,7 @@ result<void> shard_core::open(request_id request, epoch driver, std::uint32_t po
     known->finish_owed = false;
     std::erase(turns_, request);
     const bool took_too_much = known->reused_to > reuse;
-    if ((known->length > keep && !OVIR_MUTANT("stage_keeps_too_much")) ||
+    if ((holds_soon(*known) > keep && !OVIR_MUTANT("stage_keeps_too_much")) ||
         known->positions != positions || took_too_much) {
       OVIR_ASSIGN(known->data, fresh_data(positions));
       known->positions = positions;
@@ -289,6 +293,9 @@ shard_job shard_core::begin_job(session& s) {
   shard_job job{s.request, s.driver, s.data, std::move(s.queue.front()), s.signs, s.answers};
   s.queue.pop_front();
   s.busy = true;
+  const auto* const step = std::get_if<step_work>(&job.work);
+  s.under_way_to =
+      step != nullptr ? step->header.first + step->header.count - step->header.drafts() : 0;
   s.prompt_ends = s.answers != stage_answers::hidden && ends_prompt(job.work);
   s.pass = passes_;
   ++under_way_;

@@ -126,17 +126,18 @@ public:
     position reused_to{0}; ///< positions before came from the cache ...
     units_reused reused;   ///< ... as these units
     bool busy{false};
-    bool stale{false};       ///< the job under way belongs to data that was given up
-    bool open_owed{false};   ///< `session_opened` is sent when the job under way ends
-    bool finish_owed{false}; ///< `session_finished` is sent when all work is done ...
-    position finish_at{0};   ///< ... and so many positions are held
-    bool decodes{false};     ///< its latest step had few rows, or was the last of its prompt
-    bool prompt_ends{false}; ///< with the job under way
-    bool late{false};        ///< a pass waited for it in vain
-    std::uint64_t pass{0};   ///< the latest that it was in
-    std::uint64_t burst{0};  ///< in which its latest step came
-    std::uint64_t due{0};    ///< the pass by which its next work is to be done
-    bool signs{false};       ///< evidence is made of it
+    bool stale{false};        ///< the job under way belongs to data that was given up
+    position under_way_to{0}; ///< positions held when the job under way ends, if it is a step
+    bool open_owed{false};    ///< `session_opened` is sent when the job under way ends
+    bool finish_owed{false};  ///< `session_finished` is sent when all work is done ...
+    position finish_at{0};    ///< ... and so many positions are held
+    bool decodes{false};      ///< its latest step had few rows, or was the last of its prompt
+    bool prompt_ends{false};  ///< with the job under way
+    bool late{false};         ///< a pass waited for it in vain
+    std::uint64_t pass{0};    ///< the latest that it was in
+    std::uint64_t burst{0};   ///< in which its latest step came
+    std::uint64_t due{0};     ///< the pass by which its next work is to be done
+    bool signs{false};        ///< evidence is made of it
     stage_answers answers{stage_answers::logits}; ///< as in `session_order`
     std::deque<session_work> queue;
     std::shared_ptr<session_data> data;
@@ -144,9 +145,9 @@ public:
 
   /// Starts an epoch. `timed_out` for a lower epoch than seen, `busy` beyond
   /// limits::sessions_max sessions, `over_limit` for more positions than fit. A session that
-  /// holds more than `keep` positions begins afresh: its driver does not know what they were. So
-  /// does one that took more than `reuse` from the cache: there is a stage that lacks them, or what
-  /// they were computed from is not what it was.
+  /// holds more than `keep` positions, or will when its job ends, begins afresh: its driver does
+  /// not know what they were. So does one that took more than `reuse` from the cache: there is a
+  /// stage that lacks them, or what they were computed from is not what it was.
   [[nodiscard]] result<void> open(request_id request, epoch driver, std::uint32_t positions,
                                   position keep,
                                   position reuse = std::numeric_limits<position>::max());
@@ -194,6 +195,8 @@ public:
 
 private:
   [[nodiscard]] result<std::shared_ptr<session_data>> fresh_data(std::uint32_t positions) const;
+  /// Positions once the job under way has ended.
+  [[nodiscard]] static position holds_soon(const session& s) noexcept;
   [[nodiscard]] result<void> enqueue(session& s, session_work work);
   void wait_for_turn(session& s);
   [[nodiscard]] std::size_t decoders_present() const;

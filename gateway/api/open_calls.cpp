@@ -482,6 +482,9 @@ void open_calls::on_restart() {
   for (const auto& [name, c] : all) {
     c->looked_for = true;
     watch_again(c);
+    if (c->cancelled_at) { // who was told of it may be who ended
+      cancel_answers(*c);
+    }
   }
 }
 

@@ -23,14 +23,23 @@ inline constexpr std::size_t epoch_verifiers_max = 1'024; ///< that have a hash 
 inline constexpr std::uint64_t epoch_weight_max = std::uint64_t{1} << 48U; ///< of one verifier
 inline constexpr std::uint64_t epoch_units_max = std::uint64_t{1} << 20U;  ///< accrued in one epoch
 inline constexpr std::size_t watched_requests_max = 65'536; ///< whose escrows a node knows
-inline constexpr std::size_t audit_duties_max = 16'384;     ///< drawn units that wait, of one node
-/// Receipts that a scheduler holds until their units are drawn and audited.
-inline constexpr std::size_t held_receipts_bytes_max = std::size_t{64} << 20U;
-inline constexpr std::chrono::seconds held_receipt_lasts{600};
+inline constexpr std::size_t audit_duties_max = 262'144;    ///< drawn units that wait, of one node
+/// Receipts that a scheduler holds on its disk until their units are drawn and audited.
+inline constexpr std::size_t held_receipts_bytes_max = std::size_t{1} << 30U;
+inline constexpr std::size_t held_receipts_max = 65'536;
+inline constexpr std::size_t held_receipts_memory_max = std::size_t{64} << 20U; ///< disk is full
+inline constexpr std::chrono::seconds held_receipt_lasts{86'400};
+/// Likewise for those alone who were drawn and have not the layers.
+inline constexpr std::chrono::seconds audit_lacking_lasts{600};
+/// More than so many are looked at only now and then.
+inline constexpr std::size_t held_receipts_few = 1'024;
+inline constexpr std::chrono::milliseconds held_receipts_look_pause{500};
 /// What no accrual says within this time is offered as where there is no ledger.
 inline constexpr std::chrono::seconds audit_entry_wait{60};
 /// An offer whose audit is not in the log is made again after this time.
 inline constexpr std::chrono::seconds audit_offer_again{10};
+inline constexpr std::uint32_t audit_offer_doublings_max = 6; ///< of this time
+inline constexpr std::size_t audit_offers_at_once = 32;       ///< to one verifier
 /// Links of a verifier's hash chain, and how many are left when it commits to the next.
 inline constexpr std::uint32_t audit_chain_links = 1U << 16U;
 inline constexpr std::uint32_t audit_chain_links_least = 1U << 10U;
@@ -58,6 +67,7 @@ inline constexpr std::chrono::seconds conviction_sent_again{60};
 
 /// Receipts and questions whose inputs a verifier fetches or computes with.
 inline constexpr std::size_t audits_under_way_max = 8;
+inline constexpr std::size_t audit_layer_fetches_max = 4; ///< for what it was drawn for
 /// What it fetches for the drawn windows of one stage; more is not audited by inputs.
 inline constexpr std::size_t audit_fetch_bytes_max = std::size_t{256} << 20U;
 inline constexpr std::size_t audited_ranges_max = 64; ///< of layers that it knows to be good

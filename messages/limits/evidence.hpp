@@ -22,6 +22,8 @@ inline constexpr std::size_t signers_max = 4'096; ///< keys in a file of signers
 inline constexpr std::size_t tree_depth_max = 32; ///< digests of an inclusion proof
 /// How long a lead waits, after the last token, for the last statements.
 inline constexpr std::chrono::seconds statement_wait{10};
+/// What is due and not signed for so long changes the path.
+inline constexpr std::chrono::seconds statement_patience{3};
 /// It asks for them again as often: evidence is sent once, and a link that is being made drops it.
 inline constexpr std::chrono::seconds statement_ask_again{1};
 

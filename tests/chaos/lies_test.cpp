@@ -180,5 +180,92 @@ INSTANTIATE_TEST_SUITE_P(ways, lies_in_words,
                            return std::string{of.param.way} + "_" + std::to_string(of.param.by);
                          });
 
+/// Nodes of which one signs no statement, and one more has its layers.
+class withheld : public ::testing::Test {
+protected:
+  withheld() {
+    compute::synth_spec spec; // so large that an answer takes some seconds
+    spec.layers = 9;
+    spec.dim = 512;
+    spec.ffn_dim = 2'048;
+    spec.heads = 8;
+    spec.kv_heads = 1;
+    spec.context = 8'192;
+    write_file(path_, synthetic_model(spec));
+    std::vector<cluster_node> nodes{{"scheduler", {"scheduler"}, {{path_}}},
+                                    {"one", {"worker"}, {{path_, "0-2"}}},
+                                    {"silent", {"worker"}, {{path_, "3-5"}}},
+                                    {"three", {"worker"}, {{path_, "6-8"}}},
+                                    {"spare", {"worker"}, {{path_, "3-5"}}}};
+    nodes[2].program = OVIR_LIAR_PROGRAM;
+    nodes[2].environment = {{"OVIR_LIE", "withheld"}};
+    cluster_ = std::make_unique<test_cluster>(cluster_spec{.nodes = nodes});
+    cluster_->start();
+  }
+  [[nodiscard]] asked_request ask(std::uint32_t tokens) {
+    apps::json request{{"max_tokens", tokens}, {"speculate", "off"}, {"receipt", true}};
+    for (token_id i = 0; i < 36; ++i) {
+      request["tokens"].push_back(3 + i * 7 % 290);
+    }
+    return {*cluster_, {scheduler}, std::move(request)};
+  }
+  [[nodiscard]] std::string key_of(const std::string& name) const {
+    const apps::json seen = cluster_->ask(scheduler, "nodes");
+    for (const apps::json& node : seen.at("nodes")) {
+      if (node.at("name") == name) {
+        return node.at("node");
+      }
+    }
+    return {};
+  }
+
+  temporary_folder folder_;
+  std::string path_ = (folder_.path() / "synthetic.gguf").string();
+  std::unique_ptr<test_cluster> cluster_;
+};
+
+TEST_F(withheld, statements_change_the_path_in_the_midst_of_a_request) {
+  constexpr std::uint32_t answer = 6'000; // some seconds
+  const std::size_t spare = cluster_->index_of("spare");
+  const std::string silent_key = key_of("silent");
+  const std::string spare_key = key_of("spare");
+  cluster_->kill(spare);
+  ASSERT_TRUE(cluster_->wait_until([&] {
+    for (const apps::json& model : cluster_->ask(scheduler, "models").at("models")) {
+      if (model.at("holders").dump().find("spare") != std::string::npos) {
+        return false;
+      }
+    }
+    return true;
+  }));
+  asked_request asked = ask(answer);
+  ASSERT_TRUE(asked.wait_for_tokens(8)) << cluster_->last_words();
+  cluster_->start(spare);
+  const apps::json data = asked.answer();
+  ASSERT_EQ(asked.failure(), "") << cluster_->last_words();
+  EXPECT_EQ(data.at("tokens").size(), answer);
+  ASSERT_TRUE(data.at("receipt").contains("size")) << data.at("receipt") << "\n"
+                                                    << cluster_->last_words();
+  EXPECT_EQ(data.at("path").dump().find(silent_key.substr(0, 8)), std::string::npos)
+      << data.at("path");
+  EXPECT_NE(data.at("path").dump().find(spare_key.substr(0, 8)), std::string::npos)
+      << data.at("path");
+}
+
+TEST_F(withheld, statements_cost_one_receipt_and_not_those_that_follow) {
+  std::size_t without = 0;
+  constexpr std::size_t most = 3; // also where it takes a while until its scheduler knows
+  bool with = false;
+  for (std::size_t i = 0; i <= most; ++i) {
+    asked_request asked = ask(20);
+    const apps::json data = asked.answer();
+    ASSERT_EQ(asked.failure(), "") << cluster_->last_words();
+    with = data.at("receipt").contains("bytes");
+    without += with ? 0 : 1;
+  }
+  EXPECT_TRUE(with) << cluster_->last_words();
+  EXPECT_LT(without, most);
+}
+
 } // namespace
 } // namespace ovir::test

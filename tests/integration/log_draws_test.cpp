@@ -5,8 +5,16 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <thread>
+
 namespace ovir::test {
 namespace {
+
+using namespace std::chrono_literals;
 
 class log_draws : public paid_requests {
 protected:
@@ -34,6 +42,9 @@ protected:
       }
     }
     return 0;
+  }
+  [[nodiscard]] std::uint64_t sum(const apps::json& drawn, const char* what) {
+    return count(drawn, "first", what) + count(drawn, "second", what);
   }
   /// Asks until the log says what is wanted.
   [[nodiscard]] testing::AssertionResult
@@ -77,6 +88,68 @@ TEST_F(log_draws, one_that_is_silent_is_named_and_another_looks_in_its_place) {
   paid_->nodes().wait_until_whole();
   const std::uint64_t then = count(draw(), "second", "audited");
   EXPECT_TRUE(ask_until([&](const apps::json& d) { return count(d, "second", "audited") > then; }));
+}
+
+/// How long verifiers get twice what they can do: OVIR_OVERLOAD_SECONDS, else a few seconds.
+std::chrono::seconds overload_lasts() {
+  const char* const wanted = std::getenv("OVIR_OVERLOAD_SECONDS"); // NOLINT(concurrency-mt-unsafe)
+  return std::chrono::seconds{wanted == nullptr ? 8 : std::stoi(wanted)};
+}
+
+// Both verifiers stand still whenever they have done half of what was drawn, so they can do half of
+// it. Their scheduler is killed meanwhile: what it held for them it still has.
+TEST_F(log_draws, of_twice_what_verifiers_can_do_nothing_is_forgotten) {
+  test_cluster& nodes = paid_->nodes();
+  const std::vector<std::size_t> verifiers{nodes.index_of("first"), nodes.index_of("second")};
+  const std::size_t front = nodes.index_of("front");
+  EXPECT_TRUE(ask_until([&](const apps::json& d) { return sum(d, "audited") > 0; }));
+  std::atomic<bool> over{false};
+  std::atomic<std::uint64_t> next{asked_};
+  std::atomic<std::uint64_t> answered{0};
+  const auto keep_asking = [&] {
+    while (!over) {
+      answered += paid_->run(++next, 40).empty() ? 1 : 0;
+    }
+  };
+  std::vector<std::jthread> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.emplace_back(keep_asking);
+  }
+  const auto begun = std::chrono::steady_clock::now();
+  bool killed = false;
+  apps::json seen;
+  while (std::chrono::steady_clock::now() - begun < overload_lasts()) {
+    seen = draw();
+    const bool behind = 2 * sum(seen, "audited") < sum(seen, "drawn");
+    for (const std::size_t v : verifiers) {
+      nodes.thaw(v);
+    }
+    (void)nodes.wait_until([] { return false; }, behind ? 300ms : 20ms);
+    for (const std::size_t v : verifiers) {
+      nodes.freeze(v);
+    }
+    (void)nodes.wait_until([] { return false; }, 200ms);
+    if (!killed && std::chrono::steady_clock::now() - begun > overload_lasts() / 2) {
+      killed = true;
+      nodes.kill(front);
+      nodes.start(front);
+    }
+  }
+  over = true;
+  clients.clear();
+  seen = draw();
+  for (const std::size_t v : verifiers) {
+    nodes.thaw(v);
+  }
+  const std::uint64_t late = sum(seen, "missing");
+  EXPECT_GT(late, sum(seen, "drawn") / 4) << "they could do it: " << seen.at("verifiers").dump();
+  EXPECT_GT(answered, 0U);
+  EXPECT_TRUE(nodes.wait_until([&] { return sum(seen = draw(), "missing") == 0; },
+                               std::chrono::seconds{60} + 2 * overload_lasts()))
+      << seen.at("verifiers").dump() << "\n"
+      << nodes.last_words();
+  std::cout << fmt::format("{} requests; {} units were drawn, {} of them late; {} were audited\n",
+                           answered.load(), sum(seen, "drawn"), late, sum(seen, "audited"));
 }
 
 } // namespace

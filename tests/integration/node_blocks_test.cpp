@@ -1,6 +1,10 @@
 // Blocks between nodes: a prefix that some nodes computed is used by others, whatever the cut, and
 // what is damaged, evicted or lost on the way never changes an answer.
+#include "apps/key_file.hpp"
+#include "ledger/keeper/verify.hpp"
 #include "messages/evidence/receipt.hpp"
+#include "storage/env/durable_file.hpp"
+#include "storage/env/env.hpp"
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/model/gguf_builder.hpp"
@@ -21,6 +25,18 @@ namespace {
 constexpr std::uint32_t layers = 8;
 constexpr std::uint32_t prompt_tokens = 100; // three whole windows
 constexpr std::uint32_t prefix_windows = 3;
+
+constexpr std::string_view charging_rules = R"(mode = "zero-bond"
+[rules]
+newcomer_units = 1024
+[deterrence]
+audit_rate_ppm = 900000
+unit_fee = 32000000
+saved = 25600000
+planted_ppm = 900000
+audit_fee = 8000000
+audit_cost = 6400000
+)";
 
 class node_blocks : public ::testing::Test {
 protected:
@@ -131,6 +147,58 @@ protected:
     return damaged;
   }
 
+  /// The last node keeps a ledger that charges, and its schedulers pay.
+  void keep_ledger(const test_cluster& cluster) const {
+    const std::string policy = folder_.path() / "ledger.toml";
+    write_file(policy, std::string{charging_rules});
+    const auto env = storage::make_env_posix();
+    const std::size_t keeper = cluster.size() - 1;
+    for (std::size_t i = 0; i <= keeper; ++i) {
+      const auto key = apps::load_key(
+          *env, (cluster.folder() / cluster.node(keeper).name / "node.key").string());
+      std::ofstream file{cluster.config(i), std::ios::app | std::ios::binary};
+      file << "\n[ledger]\nclients = \"node\"\n"
+           << (i == keeper ? fmt::format("policy = \"{}\"\n", policy)
+                           : fmt::format("keeper = \"{}\"\n", to_hex(key.value().id())));
+    }
+  }
+  static void give_credit(test_cluster& cluster, const std::vector<std::string>& names) {
+    for (std::size_t i = 0; i < cluster.size(); ++i) {
+      ASSERT_TRUE(cluster.wait_until([&] {
+        try {
+          return !cluster.ask(i, "ledger head").empty();
+        } catch (const std::runtime_error&) {
+          return false;
+        }
+      })) << cluster.last_words();
+    }
+    const auto env = storage::make_env_posix();
+    for (const std::string& name : names) {
+      const auto key = apps::load_key(*env, (cluster.folder() / name / "node.key").string());
+      cluster_shell keeper = cluster.shell({cluster.size() - 1});
+      static_cast<void>(
+          keeper.data(fmt::format("ledger mint {} 1000000000", to_hex(key.value().id()))));
+    }
+  }
+  /// Micro-credits by node, as the keeper's log says.
+  static std::map<node_id, std::uint64_t> paid_for_serving(const test_cluster& cluster) {
+    std::map<node_id, std::uint64_t> paid;
+    const auto log = cluster.state(cluster.size() - 1) / "ledger/log";
+    const auto file = storage::open_durable_file_to_read(log.string());
+    EXPECT_TRUE(file) << file.error().message;
+    ledger::verify_options how;
+    how.visit = [&paid](std::uint64_t, const ledger::entry& e, const auto&) {
+      if (const auto* const a = std::get_if<ledger::accrue>(&e.what)) {
+        for (const ledger::window_share& s : a->served) {
+          paid[s.node] += s.amount;
+        }
+      }
+    };
+    const auto seen = ledger::verify_log(**file, how);
+    EXPECT_TRUE(seen && !seen->fault) << (seen ? seen->fault->what : seen.error().message);
+    return paid;
+  }
+
   static std::vector<std::byte> bytes_of_hex(const std::string& hex) {
     std::vector<std::byte> bytes;
     for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
@@ -177,13 +245,16 @@ TEST_F(node_blocks, three_nodes_use_a_prefix_that_two_computed_for_another_cut) 
 }
 
 // The same prompt at two schedulers, with receipts: the second one's path takes over what others
-// computed, and its receipt shows with whose word.
+// computed, its receipt shows with whose word, and the ledger who was paid for serving it.
 TEST_F(node_blocks, are_shown_in_a_receipt_with_the_word_of_who_computed_them) {
   write_large();
   cluster_spec two = spec({"0-3", "4-7", ""}, "enabled = true");
   two.nodes.push_back({"another", {"scheduler"}, {{model_.string()}}});
+  two.nodes.push_back({"books", {"ledger"}, {}});
   test_cluster cluster{two};
+  keep_ledger(cluster);
   cluster.start();
+  give_credit(cluster, {"scheduler", "another"});
   const auto signed_at = [&](std::size_t scheduler, std::uint32_t seed) {
     apps::json args = request(1, seed, "public");
     args["receipt"] = true;
@@ -225,6 +296,14 @@ TEST_F(node_blocks, are_shown_in_a_receipt_with_the_word_of_who_computed_them) {
         std::vector<std::string>{file, "--any-signer", "--model", model_.string()}}) {
     const child_result checked = run_ovir_verify(how);
     EXPECT_EQ(checked.exit_code, 0) << checked.out << checked.err;
+  }
+  std::map<node_id, std::uint64_t> paid;
+  ASSERT_TRUE(cluster.wait_until([&] {
+    paid = paid_for_serving(cluster);
+    return paid.size() == cited.size();
+  })) << cluster.last_words();
+  for (const auto& [author, units] : cited) { // who computed them served them, too
+    EXPECT_GT(paid[author], 0U) << to_hex(author);
   }
 }
 

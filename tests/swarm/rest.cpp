@@ -108,6 +108,11 @@ std::vector<std::string> wrong_at_rest(const told_state& seen,
         fmt::format("{} of {} actors do not answer at rest", seen.asked - seen.told, seen.asked)};
   }
   std::vector<std::string> wrong;
+  const auto up =
+      std::count_if(hosts.begin(), hosts.end(), [](const auto& h) { return h->is_up(); });
+  if (seen.views.size() != static_cast<std::size_t>(up)) { // one that begins has no actors yet
+    wrong.push_back(fmt::format("{} of {} nodes have begun", seen.views.size(), up));
+  }
   if (seen.sessions + seen.running() > 0) {
     wrong.push_back(fmt::format("{} sessions and {} running requests are left at rest",
                                 seen.sessions, seen.running()));

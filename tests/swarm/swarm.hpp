@@ -2,6 +2,7 @@
 
 #include "ledger/log/head.hpp"
 #include "tests/swarm/client.hpp"
+#include "tests/swarm/epoch_rules.hpp"
 #include "tests/swarm/host.hpp"
 #include "tests/swarm/hostile_member.hpp"
 #include "tests/swarm/operator_shell.hpp"
@@ -134,6 +135,8 @@ private:
   std::vector<bool> is_ready_;
   trouble trouble_;
   protocol_monitor monitor_{[this](std::string what) { violate(std::move(what)); }, keeper()};
+  epoch_rules epochs_{[this](std::string what) { violate(std::move(what)); },
+                      [this](std::size_t machine) { return hosts_[machine]->id(); }};
   std::set<request_id> finished_; ///< a node said so, where logs are read
   nanoseconds quiet_until_{0};    ///< no cancellation is met by a fault before
   bytes_kept bytes_;

@@ -132,6 +132,7 @@ void wires::meet(const pointer& c, const node_id& expected, const std::string& a
   }
   endpoint& there = *found->second;
   c->sides[1].at = &there;
+  c->sides[1].machine = there.machine_; // it may have begun to listen since it was dialled
   c->sides[1].own = connection_id{2 * c->number + 1};
   there.mine_[c->sides[1].own] = {c, 1};
   there.run_([this, c, expected] { admit(c, expected); });
@@ -241,6 +242,9 @@ void wires::read(const pointer& c, std::size_t to) {
     me.inbox.pop_front();
     c->sides[1 - to].queued -= charge_of(size);
     world_.note(arrived, c->number, size);
+    if (arrivals_) {
+      arrivals_(c->sides[1 - to].machine, me.machine, c->kind, one.kind, one.target, one.bytes);
+    }
     me.at->handler_.received(me.peer, one.kind, one.target,
                              me.budget->hand_out(std::move(one.bytes)));
   }

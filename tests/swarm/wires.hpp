@@ -62,6 +62,8 @@ public:
                                  actors::message_kind what, std::uint32_t target,
                                  const std::vector<std::byte>& bytes)>;
   void tap_with(tap look) { tap_ = std::move(look); }
+  /// Sees each message that is handed to a node.
+  void tap_arrivals_with(tap look) { arrivals_ = std::move(look); }
 
 private:
   friend class endpoint;
@@ -117,6 +119,7 @@ private:
   std::uint64_t messages_{0};
   std::uint64_t bytes_{0};
   tap tap_;
+  tap arrivals_;
 };
 
 /// The links of one life of a machine, or of a client.

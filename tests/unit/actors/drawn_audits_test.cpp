@@ -19,9 +19,7 @@ digest request_at(std::uint8_t n) {
   d.bytes[0] = n;
   return d;
 }
-drawn_audits::receipt_bytes receipt_of(std::size_t bytes = 100) {
-  return std::make_shared<const std::vector<std::byte>>(bytes);
-}
+constexpr std::size_t receipt_bytes = 100;
 time_point time_at(std::uint64_t s) { return time_point{seconds{1'000 + s}}; }
 
 ledger::audit_duty duty_of(std::uint8_t of, std::uint32_t window, const node_id& verifier) {
@@ -37,7 +35,7 @@ TEST(drawn_audits, a_receipt_is_offered_until_the_log_says_that_it_was_looked_at
   ledger::audit_news begun;
   begun.accrued = {request_at(1)}; // while the request runs
   audits.take(begun);
-  audits.hold(request_at(1), receipt_of(), time_at(0));
+  audits.hold(request_at(1), receipt_bytes, time_at(0));
   EXPECT_TRUE(audits.due(time_at(0)).offers.empty());
   ledger::audit_news drawn;
   drawn.drawn = {request_at(1)};
@@ -60,18 +58,19 @@ TEST(drawn_audits, a_receipt_is_offered_until_the_log_says_that_it_was_looked_at
   looked.settled.clear();
   audits.take(looked);
   const auto end = audits.due(time_at(61));
-  EXPECT_EQ(end.unaudited, 0U);
+  EXPECT_TRUE(end.unaudited.empty());
+  EXPECT_EQ(end.over, std::vector<digest>{request_at(1)});
   EXPECT_EQ(audits.held(), 0U);
 }
 
 TEST(drawn_audits, what_is_not_entered_or_that_nobody_is_drawn_for_goes_to_any_verifier) {
   drawn_audits audits{member_at(1)};
-  audits.hold(request_at(1), receipt_of(), time_at(0));
+  audits.hold(request_at(1), receipt_bytes, time_at(0));
   EXPECT_TRUE(audits.due(time_at(1)).undrawn.empty());
   EXPECT_EQ(audits.due(time_at(limits::audit_entry_wait.count())).undrawn.size(), 1U);
   EXPECT_EQ(audits.held(), 0U);
 
-  audits.hold(request_at(2), receipt_of(), time_at(0)); // entered where there are no verifiers
+  audits.hold(request_at(2), receipt_bytes, time_at(0)); // entered where there are no verifiers
   ledger::audit_news news;
   news.accrued = {request_at(2)};
   news.undrawn = {request_at(2)};
@@ -79,27 +78,36 @@ TEST(drawn_audits, what_is_not_entered_or_that_nobody_is_drawn_for_goes_to_any_v
   EXPECT_EQ(audits.due(time_at(1)).undrawn.size(), 1U);
   EXPECT_TRUE(audits.due(time_at(2)).undrawn.empty()) << "once";
 
-  audits.hold(request_at(3), receipt_of(), time_at(0)); // its verifier has not the layers
+  audits.hold(request_at(3), receipt_bytes, time_at(0)); // its verifier has not the layers
   news = {};
   news.accrued = news.drawn = {request_at(3)};
   news.duties = {duty_of(3, 0, member_at(7))};
   audits.take(news);
   EXPECT_EQ(audits.due(time_at(1)).offers.size(), 1U);
-  audits.pass_over(request_at(3), member_at(7), member_at(2));
+  audits.note_lacking(request_at(3), member_at(7), member_at(2));
   const auto passed = audits.due(time_at(20));
-  EXPECT_TRUE(passed.offers.empty());
+  EXPECT_EQ(passed.offers.size(), 1U) << "it may have fetched them";
   EXPECT_EQ(passed.undrawn.size(), 1U);
+  audits.note_lacking(request_at(3), member_at(7), member_at(2));
+  EXPECT_TRUE(audits.due(time_at(60)).undrawn.empty()) << "once";
+  news = {};
+  news.settled = {request_at(3)};
+  audits.take(news);
+  const auto end = audits.due(time_at(limits::audit_lacking_lasts.count()));
+  EXPECT_EQ(end.over.size(), 1U);
+  EXPECT_TRUE(end.unaudited.empty()) << "others looked";
 }
 
 TEST(drawn_audits, what_nobody_looked_at_is_counted_in_the_end) {
   drawn_audits audits{member_at(1)};
-  audits.hold(request_at(1), receipt_of(), time_at(0));
+  audits.hold(request_at(1), receipt_bytes, time_at(0));
   ledger::audit_news news;
   news.accrued = news.drawn = news.settled = {request_at(1)};
   news.duties = {duty_of(1, 0, member_at(7))};
   audits.take(news);
-  EXPECT_EQ(audits.due(time_at(1)).unaudited, 0U);
-  EXPECT_EQ(audits.due(time_at(limits::held_receipt_lasts.count())).unaudited, 1U);
+  EXPECT_TRUE(audits.due(time_at(1)).unaudited.empty());
+  EXPECT_EQ(audits.due(time_at(limits::held_receipt_lasts.count())).unaudited,
+            std::vector<digest>{request_at(1)});
   EXPECT_EQ(audits.held(), 0U);
 }
 
@@ -107,10 +115,55 @@ TEST(drawn_audits, receipts_are_held_within_a_bound_and_none_is_dropped_unseen) 
   drawn_audits audits{member_at(1)};
   const std::size_t half = limits::held_receipts_bytes_max / 2;
   for (std::uint8_t n = 1; n <= 4; ++n) {
-    audits.hold(request_at(n), receipt_of(half), time_at(n));
+    audits.hold(request_at(n), half, time_at(n));
   }
   EXPECT_EQ(audits.held(), 2U);
-  EXPECT_EQ(audits.due(time_at(5)).undrawn.size(), 2U);
+  const auto crowded_out = audits.due(time_at(5));
+  EXPECT_EQ(crowded_out.undrawn, (std::vector<digest>{request_at(1), request_at(2)}));
+  EXPECT_EQ(crowded_out.over, crowded_out.undrawn);
+}
+
+TEST(drawn_audits, a_verifier_gets_no_more_at_once_than_it_may_and_each_in_the_end) {
+  drawn_audits audits{member_at(1)};
+  constexpr std::uint8_t count = 3 * limits::audit_offers_at_once;
+  ledger::audit_news news;
+  for (std::uint8_t n = 1; n <= count; ++n) {
+    audits.hold(request_at(n), receipt_bytes, time_at(0));
+    news.duties.push_back(duty_of(n, 0, member_at(7)));
+    news.accrued.push_back(request_at(n));
+    news.drawn.push_back(request_at(n));
+    news.settled.push_back(request_at(n));
+  }
+  audits.take(news);
+  for (std::uint8_t done = 0; done < count;) {
+    const auto due = audits.due(time_at(1));
+    ASSERT_EQ(due.offers.size(), limits::audit_offers_at_once);
+    ledger::audit_news looked;
+    for (const auto& o : due.offers) {
+      looked.audits.push_back({o.about, 0, member_at(2), o.verifier});
+      ++done;
+    }
+    EXPECT_TRUE(audits.due(time_at(1)).offers.empty()) << "before the log has one of them";
+    audits.take(looked);
+  }
+  EXPECT_TRUE(audits.due(time_at(1)).offers.empty());
+  EXPECT_EQ(audits.held(), 0U);
+}
+
+TEST(drawn_audits, what_is_not_answered_is_offered_less_and_less_often) {
+  drawn_audits audits{member_at(1)};
+  audits.hold(request_at(1), receipt_bytes, time_at(0));
+  ledger::audit_news news;
+  news.accrued = news.drawn = {request_at(1)};
+  news.duties = {duty_of(1, 0, member_at(7))};
+  audits.take(news);
+  std::size_t offers = 0;
+  constexpr std::uint64_t hour = 3'600;
+  for (std::uint64_t s = 0; s < hour; ++s) {
+    offers += audits.due(time_at(s)).offers.size();
+  }
+  EXPECT_GE(offers, 8U);
+  EXPECT_LE(offers, 16U);
 }
 
 TEST(drawn_audits, a_verifier_knows_its_units_by_what_their_request_is_about) {

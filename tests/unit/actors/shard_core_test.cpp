@@ -563,5 +563,28 @@ TEST(shard_core, refuses_a_request_whose_kept_boundaries_exceed_the_memory_allow
   EXPECT_TRUE(last.core.open(sharded, epoch{1}, 64, 64));
 }
 
+TEST(shard_core, begins_afresh_where_what_it_computes_is_further_than_its_next_driver_knows) {
+  stage s{{0, 2}};
+  s.open();
+  (void)s.send(tokens(0, 15));
+  ASSERT_TRUE(s.core.accept(tokens(15, 1)));
+  const auto pass = s.core.next_pass(false);
+  ASSERT_EQ(pass.size(), 1U);
+  ASSERT_TRUE(s.core.open(sharded, epoch{2}, 64, 15));
+  (void)s.do_pass(pass);
+  EXPECT_EQ(s.core.find(sharded)->length, 0U);
+}
+
+TEST(shard_core, keeps_what_it_computes_where_its_next_driver_knows_of_it) {
+  stage s{{0, 2}};
+  s.open();
+  (void)s.send(tokens(0, 15));
+  ASSERT_TRUE(s.core.accept(tokens(15, 1)));
+  const auto pass = s.core.next_pass(false);
+  ASSERT_TRUE(s.core.open(sharded, epoch{2}, 64, 16));
+  (void)s.do_pass(pass);
+  EXPECT_EQ(s.core.find(sharded)->length, 16U);
+}
+
 } // namespace
 } // namespace ovir::actors

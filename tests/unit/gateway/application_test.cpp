@@ -236,6 +236,16 @@ TEST_F(endpoint, a_restart_of_whoever_drives_requests_is_not_seen_by_clients) {
   EXPECT_EQ(body.find("\"text\":\"a\""), body.rfind("\"text\":\"a\"")) << body;
 }
 
+TEST_F(endpoint, a_cancellation_is_told_again_after_a_restart_of_whoever_drives_requests) {
+  complete(R"(, "stream": true)");
+  const auto cancels = ask("", "/v1/requests/" + to_text(first_id), {}, "DELETE");
+  app_->calls().on_restart();
+  EXPECT_EQ(cluster_.cancelled,
+            (std::vector<request_id>{cluster_.started[0].order.id, cluster_.started[0].order.id}));
+  app_->calls().on_end(tag(), generation_outcome{finish_reason::cancelled, 1, "a", {}});
+  EXPECT_THAT(cancels->head.body, HasSubstr("\"cancelled\":true"));
+}
+
 TEST_F(endpoint, the_same_request_under_the_same_id_is_the_same_and_another_is_refused) {
   const std::string body = R"({"model": "m", "prompt": "Once", "n": 2})";
   const std::map<std::string, std::string, std::less<>> named{
