@@ -1,11 +1,13 @@
 #include "apps/receipt_report.hpp"
 
 #include "ledger/keeper/participants.hpp"
+#include "messages/evidence/lateness.hpp"
 #include "messages/limits/evidence.hpp"
 #include "storage/env/durable_file.hpp"
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 
 namespace ovir::apps {
 
@@ -226,6 +228,77 @@ std::string verdict_text(const any_receipt& r, std::string_view tier,
   return text;
 }
 
+namespace {
+
+/// What the stages around others say of their time; nothing of a compact receipt.
+stage_lateness lateness_of(const any_receipt& r) {
+  const auto* const whole = std::get_if<receipt>(&r);
+  std::vector<const stage_records*> path;
+  if (whole != nullptr) {
+    for (const stage_records& stage : whole->stages) {
+      path.push_back(&stage);
+    }
+  }
+  return path.empty() ? stage_lateness{}
+                      : judge_times(path, whole->lead.node, std::equal_to<node_id>{});
+}
+
+json late_steps(const any_receipt& r, const stage_lateness& found) {
+  json all = json::array();
+  for (const late_step& one : found.late) {
+    const auto& stages = std::get<receipt>(r).stages;
+    all.push_back(
+        {{"signer", to_hex(stages[one.stage].signer.node)},
+         {"first_layer", stages[one.stage].signer.layers.first},
+         {"position", one.at - 1},
+         {"allowed_us", one.allowed_us},
+         {"over_us", one.over_us},
+         {"shown_by",
+          {to_hex(stages[one.stage - 1].signer.node), to_hex(stages[one.stage + 1].signer.node)}}});
+  }
+  return all;
+}
+
+json differing_steps(const any_receipt& r, const stage_lateness& found) {
+  json all = json::array();
+  for (const differing_times& one : found.differing) {
+    const auto& stages = std::get<receipt>(r).stages;
+    all.push_back(
+        {{"signers",
+          {to_hex(stages[one.stage - 1].signer.node), to_hex(stages[one.stage].signer.node),
+           to_hex(stages[one.stage + 1].signer.node)}},
+         {"position", one.at - 1},
+         {"seen_us", one.seen_us},
+         {"stated_us", one.stated_us}});
+  }
+  return all;
+}
+
+std::string lateness_text(const any_receipt& r) {
+  const stage_lateness found = lateness_of(r);
+  std::string text;
+  const auto name = [&r](std::size_t stage) {
+    return short_name(std::get<receipt>(r).stages[stage].signer.node);
+  };
+  for (const late_step& one : found.late) {
+    text += fmt::format("late       position {} at {}: {:.1f} ms beyond the {:.1f} ms it was "
+                        "committed to, as {} and {} show\n",
+                        one.at - 1, name(one.stage), static_cast<double>(one.over_us) / 1e3,
+                        static_cast<double>(one.allowed_us) / 1e3, name(one.stage - 1),
+                        name(one.stage + 1));
+  }
+  for (const differing_times& one : found.differing) {
+    text += fmt::format("times      of position {} differ: {} says {:.1f} ms, {} and {} show "
+                        "{:.1f} ms\n",
+                        one.at - 1, name(one.stage), static_cast<double>(one.stated_us) / 1e3,
+                        name(one.stage - 1), name(one.stage + 1),
+                        static_cast<double>(one.seen_us) / 1e3);
+  }
+  return text;
+}
+
+} // namespace
+
 json receipt_document(const any_receipt& r) {
   const outline out = outline_of(r);
   const closing_facts& f = out.closed;
@@ -257,6 +330,9 @@ json receipt_document(const any_receipt& r) {
     document["prompt_tokens"] = whole->asked.prompt;
     document["tokens"] = whole->output;
     document["seed"] = whole->asked.sampling.seed;
+    const stage_lateness found = lateness_of(r);
+    document["late"] = late_steps(r, found);
+    document["differing_times"] = differing_steps(r, found);
   }
   return document;
 }
@@ -278,6 +354,7 @@ std::string receipt_text(const any_receipt& r) {
                         by.layers.last - 1, to_hex(by.node), by.software,
                         static_cast<double>(out.compute_us[i]) / 1e3);
   }
+  text += lateness_text(r);
   return text + "nothing of this was checked; ovir receipt verify does\n";
 }
 

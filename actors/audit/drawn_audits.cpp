@@ -62,13 +62,9 @@ void drawn_audits::add_duty(const ledger::audit_duty& d) {
   if (std::find(d.verifiers.begin(), d.verifiers.end(), self_) == d.verifiers.end()) {
     return;
   }
-  const std::tuple key{d.about, d.unit.window, d.unit.signer};
-  if (duties_.emplace(key, d.unit.request).second) {
-    order_.push_back(key);
-    if (order_.size() > limits::audit_duties_max) {
-      duties_.erase(order_.front());
-      order_.pop_front();
-    }
+  const duty_key key{d.about, d.unit.window, d.unit.signer};
+  if (duties_.size() < limits::audit_duties_max) { // the log still names those beyond
+    duties_.emplace(key, d.unit.request);
   }
 }
 
@@ -199,16 +195,41 @@ std::vector<drawn_audits::duty> drawn_audits::duties_of(const digest& about) con
   std::vector<duty> all;
   for (auto at = duties_.lower_bound({about, 0, node_id{}});
        at != duties_.end() && std::get<0>(at->first) == about; ++at) {
-    all.push_back({at->second, std::get<1>(at->first), std::get<2>(at->first)});
+    if (!seen_.contains(at->first)) {
+      all.push_back({at->second, std::get<1>(at->first), std::get<2>(at->first)});
+    }
+  }
+  return all;
+}
+
+void drawn_audits::note_seen(const digest& about, const duty& which, layer_index layer,
+                             const digest& receipt) {
+  const duty_key key{about, which.window, which.signer};
+  if (duties_.contains(key)) {
+    seen_[key] = {layer, receipt, {}};
+  }
+}
+
+std::vector<ledger::compensate> drawn_audits::unsaid(time_point now) {
+  std::vector<ledger::compensate> all;
+  for (auto& [key, one] : seen_) {
+    if (all.size() >= limits::audits_said_at_once) {
+      break;
+    }
+    if (one.said != time_point{} && now - one.said < limits::audit_say_again) {
+      continue;
+    }
+    one.said = now;
+    const auto& [about, window, signer] = key;
+    all.push_back({duties_.at(key), window, one.layer, one.receipt, signer, self_, 0});
   }
   return all;
 }
 
 void drawn_audits::finish(const digest& about, std::uint32_t window, const node_id& signer) {
-  const std::tuple key{about, window, signer};
-  if (duties_.erase(key) > 0) {
-    std::erase(order_, key);
-  }
+  const duty_key key{about, window, signer};
+  duties_.erase(key);
+  seen_.erase(key);
 }
 
 } // namespace ovir::actors

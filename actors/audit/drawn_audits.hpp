@@ -2,6 +2,7 @@
 
 #include "ledger/audit/log_watch.hpp"
 #include "messages/digest.hpp"
+#include "messages/ids.hpp"
 #include "messages/node_id.hpp"
 #include "storage/env/env.hpp"
 
@@ -58,9 +59,13 @@ public:
 
   /// What this node has to look at, of the request that is about this.
   [[nodiscard]] std::vector<duty> duties_of(const digest& about) const;
-  /// It did.
-  void finish(const digest& about, std::uint32_t window, const node_id& signer);
-  [[nodiscard]] std::size_t duties() const noexcept { return order_.size(); }
+  /// It did: in the receipt of this digest, at a stage that begins with `layer`.
+  void note_seen(const digest& about, const duty& which, layer_index layer, const digest& receipt);
+  /// What the log has to be told, until it has it: anew, or again after limits::audit_say_again. At
+  /// most limits::audits_said_at_once.
+  [[nodiscard]] std::vector<ledger::compensate> unsaid(time_point now);
+  /// Still to be looked at.
+  [[nodiscard]] std::size_t duties() const noexcept { return duties_.size() - seen_.size(); }
   [[nodiscard]] std::size_t held() const noexcept { return held_order_.size(); }
 
 private:
@@ -87,6 +92,7 @@ private:
   [[nodiscard]] static bool waits_for_able(const followed& f);
   void close(const digest& about, due_receipts& out);
   void add_duty(const ledger::audit_duty& d);
+  void finish(const digest& about, std::uint32_t window, const node_id& signer);
 
   node_id self_;
   std::map<digest, followed> followed_; ///< at most limits::audit_duties_max
@@ -95,8 +101,14 @@ private:
   std::size_t held_bytes_{0};
   time_point looked_{};
   due_receipts crowded_out_;
-  std::map<std::tuple<digest, std::uint32_t, node_id>, ledger::escrow_id> duties_;
-  std::deque<std::tuple<digest, std::uint32_t, node_id>> order_;
+  using duty_key = std::tuple<digest, std::uint32_t, node_id>; ///< about, window, signer
+  struct seen {
+    layer_index layer{0};
+    digest receipt;
+    time_point said{};
+  };
+  std::map<duty_key, ledger::escrow_id> duties_; ///< at most limits::audit_duties_max
+  std::map<duty_key, seen> seen_;                ///< of these, and not in the log yet
 };
 
 } // namespace ovir::actors

@@ -177,6 +177,14 @@ void begin_draws(verifier_pointer self) {
   }
 }
 
+/// What this node looked at, until the log has it.
+void say_seen(verifier_pointer self) {
+  for (ledger::compensate& c :
+       self->state.draws.audits->unsaid(self->state.environment.env->now())) {
+    order(self, std::move(c), "an audit");
+  }
+}
+
 /// Why an answer stays unaudited is told where its node's log is read.
 void give_up(verifier_pointer self, const drawn_audits::due_receipts& due) {
   auto& state = self->state;
@@ -215,12 +223,9 @@ void take_log_news(verifier_pointer self, const ledger::audit_news& news) {
 void enter_audit(verifier_pointer self, const receipt& r,
                  const verifier_state::receipt_bytes& bytes, const drawn_audits::duty& which,
                  layer_index layer) {
-  verifier_state& state = self->state;
-  state.draws.audits->finish(ledger::about_of(terms_of(r.asked)), which.window, which.signer);
-  order(self,
-        ledger::compensate{which.request, which.window, layer, receipt_digest(*bytes), which.signer,
-                           state.environment.key->id(), 0},
-        "an audit");
+  self->state.draws.audits->note_seen(ledger::about_of(terms_of(r.asked)), which, layer,
+                                      receipt_digest(*bytes));
+  say_seen(self);
 }
 
 void fetch_drawn_layers(verifier_pointer self, const receipt& r) {
@@ -274,6 +279,7 @@ void tend_draws(verifier_pointer self) {
     }
   }
   give_up(self, due);
+  say_seen(self);
   tend_chain(self);
 }
 

@@ -2,6 +2,7 @@
 
 #include "actors/stage/lead_evidence.hpp"
 #include "ledger/rules/split.hpp"
+#include "messages/evidence/lateness.hpp"
 #include "messages/evidence/receipt.hpp"
 #include "messages/limits/ledger.hpp"
 
@@ -24,9 +25,11 @@ const commitment* covering(const stage_records& records, std::uint32_t window) {
 } // namespace
 
 payment_core::payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
-                           std::map<node_id, ledger::reward_factors> factors)
+                           std::map<node_id, ledger::reward_factors> factors,
+                           std::function<std::string(const node_id&)> operator_of)
     : terms_(std::move(terms)), reservation_(std::move(reservation)), rules_(std::move(rules)),
-      factors_(std::move(factors)), escrow_(ledger::escrow_of(reservation_)) {
+      factors_(std::move(factors)), operator_of_(std::move(operator_of)),
+      escrow_(ledger::escrow_of(reservation_)) {
   for (const ledger::path_stage& s : reservation_.stages) {
     named_.insert(s.node);
   }
@@ -81,6 +84,25 @@ void payment_core::verify(stage& s) const {
   }
 }
 
+/// Where the stages around one show that it held a step too long.
+void payment_core::note_late(const std::vector<stage*>& path) const {
+  std::vector<const stage_records*> said;
+  for (const stage* s : path) {
+    said.push_back(&s->records);
+  }
+  const node_id& lead =
+      reservation_.scheduler.empty() ? reservation_.payer : reservation_.scheduler;
+  const auto judged = judge_times(said, lead, [this](const node_id& a, const node_id& b) {
+    return a == b || (operator_of_ && operator_of_(a) == operator_of_(b));
+  });
+  for (const late_step& step : judged.late) {
+    stage& s = *path[step.stage];
+    if (const std::size_t window = (step.at - 1) / window_size; window < s.late.size()) {
+      s.late[window] = true;
+    }
+  }
+}
+
 /// Windows that all stages of the path stated since.
 void payment_core::count_stated(const computing_path& path) {
   layer_index next = 0;
@@ -102,6 +124,7 @@ void payment_core::count_stated(const computing_path& path) {
   for (stage* s : all) {
     verify(*s);
   }
+  note_late(all);
   for (;; ++stated_) {
     payable next;
     for (const stage* s : all) {

@@ -10,6 +10,7 @@
 #include "messages/request/path.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -29,9 +30,11 @@ using computing_path = layer_places;
 class payment_core {
 public:
   /// `factors`: by which the weights of the planned nodes are multiplied, fixed with the
-  /// reservation; a node without them has neutral ones.
+  /// reservation; a node without them has neutral ones. `operator_of`: whose node it is; empty:
+  /// each is its own operator.
   payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
-               std::map<node_id, ledger::reward_factors> factors = {});
+               std::map<node_id, ledger::reward_factors> factors = {},
+               std::function<std::string(const node_id&)> operator_of = {});
   /// The rules, where the ledger was not known yet.
   void use(const ledger::policy& rules) { rules_ = rules; }
 
@@ -39,7 +42,8 @@ public:
   void reserve_anew(std::uint64_t nonce);
 
   /// Statements of a stage of `path`; what is not signed by it pays nobody. `unix_now`: when they
-  /// came, in seconds: a statement behind its commitment's deadline is late, whatever it says.
+  /// came, in seconds: a statement behind its commitment's deadline is late, whatever it says, and
+  /// so is a window in which the stages around saw a step take too long.
   void take(const computing_path& path, evidence_batch&& batch, std::uint64_t unix_now);
   /// The request ended with `tokens` beyond those that were reserved for as its prompt. What nobody
   /// stated is paid to nobody.
@@ -102,6 +106,7 @@ private:
   shares(const Payees& who, ledger::micro_credits amount);
   [[nodiscard]] std::uint64_t share_of(const servers& from, std::uint64_t windows) const;
   void verify(stage& s) const;
+  void note_late(const std::vector<stage*>& path) const;
   void count_stated(const computing_path& path);
   void add_worker(cohort& all, const stage& s, std::uint32_t window) const;
   static void add_servers(servers& all, const stage& s, std::uint32_t window);
@@ -114,6 +119,7 @@ private:
   ledger::reserve reservation_;
   ledger::policy rules_;
   std::map<node_id, ledger::reward_factors> factors_;
+  std::function<std::string(const node_id&)> operator_of_;
   ledger::escrow_id escrow_;
   std::map<layer_index, stage> stages_; ///< by their first layer
   /// Of each window that all stated: who did, and the positions below its end.

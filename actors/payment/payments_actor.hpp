@@ -130,6 +130,8 @@ struct payments_environment {
   std::function<void(const node_id&)> eject;
   /// Whether a node may be a scheduler: with whose requests this one goes on. Empty: with none.
   std::function<bool(const node_id&)> drives{};
+  /// Whose node it is: two of one operator are one witness. Empty: each is its own.
+  std::function<std::string(const node_id&)> operator_of{};
   /// Told what the copy says about this node's audits. Empty: nobody is.
   std::function<caf::actor()> verifier{};
 };

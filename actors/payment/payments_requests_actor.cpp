@@ -106,7 +106,7 @@ void make_core(payments_pointer self, paid& p) {
   OVIR_CHECK(r.has_value());
   const evidence_terms terms =
       p.asked ? terms_of(facts_of(p.asked->request, p.asked->layers)) : evidence_terms{};
-  p.core.emplace(terms, *r, state.rules, p.factors);
+  p.core.emplace(terms, *r, state.rules, p.factors, state.environment.operator_of);
 }
 
 namespace {

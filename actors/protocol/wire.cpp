@@ -193,6 +193,7 @@ struct wire_form<sign_evidence> {
     auto to = root.initSign();
     to.setLayers(m.order.terms.layers);
     to.setDeadline(m.order.deadline_unix);
+    to.setStepUs(m.order.step_us);
     write_bytes32(to.initContent(), m.order.terms.content.bytes);
     write_bytes32(to.initModel(), m.order.terms.model.bytes);
   }
@@ -205,6 +206,7 @@ struct wire_form<sign_evidence> {
     m.order.terms.profile = compute::profile_name;
     m.order.terms.layers = from.getLayers();
     m.order.deadline_unix = from.getDeadline();
+    m.order.step_us = from.getStepUs();
     return m;
   }
   static result<void> check(const sign_evidence& m, const wire_envelope& around) {

@@ -387,6 +387,14 @@ void go_on_with(lead_pointer self, request_entered* known) {
   ask_for_path(self);
 }
 
+/// What its deadline leaves for a step, of one token each, in microseconds.
+std::uint32_t step_of(const generation_request& request) {
+  const auto all = std::chrono::duration_cast<std::chrono::microseconds>(request.deadline).count();
+  const auto steps = std::max<std::int64_t>(request.max_tokens, 1);
+  return static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(all / steps, 1, std::numeric_limits<std::uint32_t>::max()));
+}
+
 void begin(lead_pointer self, generation_request request) {
   lead_state& state = self->state;
   const lead_environment& around = state.environment;
@@ -397,7 +405,8 @@ void begin(lead_pointer self, generation_request request) {
         *around.desk, facts_of(request, around.shape.hashed_layers + 1),
         around.env->unix_seconds() +
             static_cast<std::uint64_t>(
-                std::chrono::ceil<std::chrono::seconds>(request.deadline).count()));
+                std::chrono::ceil<std::chrono::seconds>(request.deadline).count()),
+        step_of(request));
   }
   request.receipt = state.signing.terms != nullptr;
   state.finish.later = request.receipt_later;

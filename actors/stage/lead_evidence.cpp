@@ -63,11 +63,9 @@ void add_records(stage_records& known, stage_records&& more) {
 }
 
 lead_evidence::lead_evidence(const signing_desk& desk, request_facts asked,
-                             std::uint64_t deadline_unix)
-    : desk_(desk),
-      asked_(std::move(asked)), order_{terms_of(asked_), deadline_unix}, by_{{},
-                                                                             desk.key->id(),
-                                                                             desk.software} {}
+                             std::uint64_t deadline_unix, std::uint32_t step_us)
+    : desk_(desk), asked_(std::move(asked)), order_{terms_of(asked_), deadline_unix, step_us},
+      by_{{}, desk.key->id(), desk.software} {}
 
 evidence_batch lead_evidence::sign_tokens(std::span<const token_id> tokens, position first,
                                           position end) const {

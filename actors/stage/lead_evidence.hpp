@@ -35,7 +35,9 @@ void add_records(stage_records& known, stage_records&& more);
 /// for what it is given, so that all of it can run at the signing desk. `desk` outlives it.
 class lead_evidence {
 public:
-  lead_evidence(const signing_desk& desk, request_facts asked, std::uint64_t deadline_unix);
+  /// `step_us`: as of `evidence_order`.
+  lead_evidence(const signing_desk& desk, request_facts asked, std::uint64_t deadline_unix,
+                std::uint32_t step_us = 0);
 
   [[nodiscard]] const evidence_order& order() const noexcept { return order_; }
   [[nodiscard]] const request_facts& asked() const noexcept { return asked_; }

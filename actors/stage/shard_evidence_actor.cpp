@@ -186,6 +186,10 @@ void note_step(shard_pointer self, const shard_core::session& session, epoch dri
   if (r == nullptr || step.data != r->data || step.data != session.data) {
     return;
   }
+  if (r->first_frame && r->came && self->state.rests_since) {
+    step.came = *r->came - *r->first_frame;
+    step.left = *self->state.rests_since - *r->first_frame;
+  }
   r->steps.push_back(std::move(step));
   constexpr std::uint32_t grain = limits::link_signature_positions;
   if (session.length / grain != r->flushed / grain || r->steps.size() >= grain) {

@@ -63,6 +63,7 @@ void stage_evidence::commit(position end, evidence_news& news) {
   c.windows = after - first;
   c.statements = static_cast<std::uint32_t>(records_.statements.size());
   c.deadline_unix = order_.deadline_unix;
+  c.step_us = part_of_step(order_, by_.layers);
   const digest what = commitment_digest(order_.terms, by_, c, history_.root());
   c.proof = bench_->desk->known->sign(signed_as::commitment, key_, what);
   commitments_.push_back(signed_digest(what, c.proof));
@@ -103,6 +104,36 @@ void stage_evidence::take_units(const evidence_step& step) {
   for (const window_origin& origin : step.windows) {
     origins_[origin.window] = origin;
   }
+}
+
+// A step that computes positions again, because guesses were wrong, is another.
+void stage_evidence::note_handover(position first, const evidence_step& step) {
+  handovers_.erase(handovers_.upper_bound(first), handovers_.end());
+  const auto at = [](std::chrono::nanoseconds time) {
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(microseconds(time), std::numeric_limits<std::uint32_t>::max()));
+  };
+  handover h{0, at(step.came), at(step.left)};
+  if (!handovers_.empty()) {
+    const handover& before = handovers_.rbegin()->second;
+    h.came_us = std::max(h.came_us, before.came_us);
+    h.sent_us = std::max(h.sent_us, before.sent_us);
+  }
+  h.sent_us = std::max(h.sent_us, h.came_us);
+  handovers_[in_.length()] = h;
+}
+
+/// Those whose steps reached into it, each up to where.
+std::vector<handover> stage_evidence::handovers_of(position first, std::uint32_t positions) const {
+  std::vector<handover> all;
+  for (auto at = handovers_.upper_bound(first); at != handovers_.end(); ++at) {
+    all.push_back(at->second);
+    all.back().positions = std::min(at->first - first, positions);
+    if (at->first >= first + positions) {
+      break;
+    }
+  }
+  return all;
 }
 
 // What goes in and out of these windows is known by its digests alone.
@@ -156,6 +187,7 @@ void stage_evidence::add(const evidence_step& step, std::chrono::nanoseconds sin
   in_.add(received, step.received);
   commit(in_.length(), news);
   times_[(std::max<position>(in_.length(), 1) - 1) / window_size] += step.time;
+  note_handover(received.header.first, step);
   take_units(step);
   if (last_) {
     add_logits(step, std::max(received.header.first, before));
@@ -371,6 +403,7 @@ bool stage_evidence::state_window(std::uint32_t window, std::uint32_t positions,
   s.received = received->link.proof;
   s.compute_us = microseconds(times_[window]);
   s.elapsed_us = microseconds(since_);
+  s.handovers = handovers_of(window * window_size, positions);
   if (!fill(s)) {
     return false;
   }
@@ -389,6 +422,7 @@ bool stage_evidence::state_window(std::uint32_t window, std::uint32_t positions,
   received_.erase(window);
   std::erase_if(unchecked_, [&](const received_link& r) { return r.link.window <= window; });
   times_.erase(window);
+  handovers_.erase(handovers_.begin(), handovers_.upper_bound((window + 1) * window_size));
   units_.erase(units_.begin(), units_.lower_bound({window + 1, 0}));
   in_.forget(window);
   origins_.erase(window);

@@ -30,6 +30,8 @@ struct evidence_step {
   std::shared_ptr<session_data> data; ///< for K and V
   std::vector<window_origin> windows; ///< that became complete
   bool restored{false};               ///< they came from the cache: nothing was received or sent
+  std::chrono::nanoseconds came{};    ///< the input, since the request's first frame ...
+  std::chrono::nanoseconds left{};    ///< ... and what is sent
 };
 
 /// What a stage has to tell; both may be empty.
@@ -80,6 +82,8 @@ private:
   [[nodiscard]] bool fill(statement& s);
   [[nodiscard]] bool cite(statement& s, const window_origin& origin) const;
   [[nodiscard]] const digest& commitment_to(std::uint32_t window) const;
+  void note_handover(position first, const evidence_step& step);
+  [[nodiscard]] std::vector<handover> handovers_of(position first, std::uint32_t positions) const;
   void take_units(const evidence_step& step);
   void add_restored(const evidence_step& step, evidence_news& news);
   void pay_links(evidence_news& news);
@@ -102,10 +106,11 @@ private:
   std::map<std::uint32_t, window_origin> origins_; ///< of complete windows not stated yet
   std::map<position, stated_draw> draws_;
   std::map<std::uint32_t, std::chrono::nanoseconds> times_; ///< of windows not stated yet
-  std::map<std::uint32_t, received_link> received_;         ///< likewise; verified
-  std::deque<received_link> unchecked_;                     ///< likewise; as they came
-  std::map<std::uint32_t, link_signature> sent_;            ///< the latest
-  std::vector<link_signature> owed_links_;                  ///< of restored windows, not said yet
+  std::map<position, handover> handovers_;          ///< likewise, by the position behind each step
+  std::map<std::uint32_t, received_link> received_; ///< likewise; verified
+  std::deque<received_link> unchecked_;             ///< likewise; as they came
+  std::map<std::uint32_t, link_signature> sent_;    ///< the latest
+  std::vector<link_signature> owed_links_;          ///< of restored windows, not said yet
   std::shared_ptr<session_data> data_;
   std::optional<position> end_;
   std::chrono::nanoseconds since_{0};

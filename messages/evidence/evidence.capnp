@@ -17,6 +17,7 @@ struct Commitment {
   statements @2 :UInt32;
   deadline @3 :UInt64; # seconds since 1970
   proof @4 :Data;
+  stepUs @5 :UInt32;
 }
 
 struct Statement {
@@ -33,6 +34,7 @@ struct Statement {
   choices @10 :Data; # empty, or a token of 32 bits per digest in logits
   kv @11 :Data;
   cited @12 :Data; # 132 bytes each: layer u32, author, binding, signature
+  handovers @13 :Data; # 12 bytes each: positions u32, came u32, sent u32
 }
 
 struct Link {
@@ -98,7 +100,7 @@ struct Summary {
   draws @4 :UInt32;
   computeUs @5 :UInt64;
   elapsedUs @6 :UInt64;
-  digests @7 :Data; # commitment, input, units' root, draws' root, history
+  digests @7 :Data; # commitment, input, units' root, draws' root, history, handovers
   cited @8 :UInt32;
 }
 

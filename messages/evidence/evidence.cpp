@@ -106,6 +106,7 @@ digest commitment_digest(const evidence_terms& terms, const evidence_signer& by,
       .update_u32(what.statements)
       .update(history)
       .update_u64(what.deadline_unix)
+      .update_u32(what.step_us)
       .finish();
 }
 
@@ -138,7 +139,23 @@ digest statement_digest(const digest& commitment, const statement_summary& what)
       .update(what.history)
       .update_u64(what.compute_us)
       .update_u64(what.elapsed_us)
+      .update(what.handovers)
       .finish();
+}
+
+std::uint32_t part_of_step(const evidence_order& order, layer_range layers) {
+  const std::uint64_t all = std::max<std::uint32_t>(order.terms.layers, 1);
+  const std::uint64_t own = std::min<std::uint64_t>(layers.size(), all);
+  return static_cast<std::uint32_t>((order.step_us * own + all - 1) / all);
+}
+
+digest handovers_digest(std::span<const handover> all) {
+  hasher state{"ovir/statement/v1/handovers"};
+  state.update_u32(static_cast<std::uint32_t>(all.size()));
+  for (const handover& h : all) {
+    state.update_u32(h.positions).update_u32(h.came_us).update_u32(h.sent_us);
+  }
+  return state.finish();
 }
 
 digest order_digest(const evidence_terms& terms, const evidence_signer& lead) {
@@ -174,7 +191,8 @@ statement_summary summary_of(const statement& what, const evidence_signer& by,
           draws_root(what),
           history,
           what.compute_us,
-          what.elapsed_us};
+          what.elapsed_us,
+          handovers_digest(what.handovers)};
 }
 
 digest output_of(const statement& what, const evidence_signer& by, std::uint32_t model_layers) {

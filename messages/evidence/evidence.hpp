@@ -32,6 +32,7 @@ struct evidence_terms {
 struct evidence_order {
   evidence_terms terms;
   std::uint64_t deadline_unix{0}; ///< seconds since 1970
+  std::uint32_t step_us{0}; ///< what the deadline leaves for a step of the whole path; 0: unknown
 
   friend bool operator==(const evidence_order&, const evidence_order&) = default;
 };
@@ -46,15 +47,28 @@ struct evidence_signer {
 };
 
 /// Signed before the work: this signer will compute windows [window, window + windows) by the
-/// deadline. `statements` is how many windows it had stated by then, `history` the root over them.
+/// deadline, and hold a step of theirs for `step_us` at most. `statements` is how many windows it
+/// had stated by then, `history` the root over them, and so over what came in.
 struct commitment {
   std::uint32_t window{0};
   std::uint32_t windows{0};
   std::uint32_t statements{0};
   std::uint64_t deadline_unix{0}; ///< seconds since 1970
+  std::uint32_t step_us{0};       ///< its part of the order's, by layers; 0: no bound
   signature proof;
 
   friend bool operator==(const commitment&, const commitment&) = default;
+};
+
+/// When the input of a window's positions below `positions` had come, and when what it became was
+/// sent on: microseconds since the request's first frame came to this stage, by its own clock. A
+/// claim, which the stages before and behind have a say in (messages/evidence/lateness.hpp).
+struct handover {
+  std::uint32_t positions{0};
+  std::uint32_t came_us{0};
+  std::uint32_t sent_us{0};
+
+  friend bool operator==(const handover&, const handover&) = default;
 };
 
 /// Signed after the work: what came of one window. Roots and the history are not kept, because
@@ -77,6 +91,8 @@ struct statement {
   std::vector<token_id> choices;
   std::uint64_t compute_us{0}; ///< spent in passes over this window's positions: a claim
   std::uint64_t elapsed_us{0}; ///< since the request's first frame came to this stage: a claim
+  /// Of each step, ascending; of positions that came together one. None of what a cache gave.
+  std::vector<handover> handovers;
   signature proof;
   signature received; ///< of the one before, over `input`: what it sent of the whole window
 
@@ -127,9 +143,14 @@ struct statement_summary {
   digest history; ///< root over the signed statements of all windows before
   std::uint64_t compute_us{0};
   std::uint64_t elapsed_us{0};
+  digest handovers; ///< `handovers_digest`
 
   friend bool operator==(const statement_summary&, const statement_summary&) = default;
 };
+
+/// What a signer of these layers may hold a step for: its part of the order's, by layers, rounded
+/// up; 0: no bound.
+[[nodiscard]] std::uint32_t part_of_step(const evidence_order& order, layer_range layers);
 
 // Digests. H(domain; fields) as on docs/formats/digest.md.
 
@@ -147,6 +168,7 @@ struct statement_summary {
 /// What others build on: `what` and the signature under it.
 [[nodiscard]] digest signed_digest(const digest& what, const signature& proof);
 [[nodiscard]] digest input_digest(const digest& input, const signature& received);
+[[nodiscard]] digest handovers_digest(std::span<const handover> all);
 /// `commitment`: the `signed_digest` of the commitment that covers the window.
 [[nodiscard]] digest statement_digest(const digest& commitment, const statement_summary& what);
 /// What a lead signs before it asks anybody: that this is its request.

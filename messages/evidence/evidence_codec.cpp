@@ -12,7 +12,7 @@ constexpr std::string_view batch_name = "a batch of evidence";
 
 // Bytes of one element in a list of the schema; no element is shorter in any message.
 constexpr std::size_t commitment_bytes = 32;
-constexpr std::size_t statement_bytes = 96;
+constexpr std::size_t statement_bytes = 104;
 constexpr std::size_t link_bytes = 24;
 constexpr std::size_t signer_bytes = 24;
 
@@ -38,6 +38,15 @@ result<void> check_statement(const statement& s) {
   }
   if (s.positions == 0 || s.positions > limits::window_positions) {
     return fail(errc::malformed, "a statement about {} positions of a window", s.positions);
+  }
+  handover before;
+  for (const handover& h : s.handovers) {
+    if (h.positions <= before.positions || h.positions > s.positions ||
+        h.came_us < before.came_us || h.sent_us < before.sent_us || h.sent_us < h.came_us) {
+      return fail(errc::malformed, "a step of a statement up to {} positions, out of order",
+                  h.positions);
+    }
+    before = h;
   }
   return {};
 }
@@ -101,6 +110,7 @@ result<commitment> read_commitment(evidence_schema::Commitment::Reader from) {
   c.windows = from.getWindows();
   c.statements = from.getStatements();
   c.deadline_unix = from.getDeadline();
+  c.step_us = from.getStepUs();
   OVIR_ASSIGN(c.proof, fixed<signature>(from.getProof(), "a signature"));
   return c;
 }
@@ -119,6 +129,8 @@ result<statement> read_statement(evidence_schema::Statement::Reader from) {
   OVIR_ASSIGN(s.cited, fixed_list<unit_citation>(from.getCited(), "a list of citations"));
   OVIR_ASSIGN(s.logits, fixed_list<digest>(from.getLogits(), "a list of logits"));
   OVIR_ASSIGN(s.choices, fixed_list<token_id>(from.getChoices(), "a list of choices"));
+  static_assert(sizeof(handover) == 12 && std::is_trivially_copyable_v<handover>);
+  OVIR_ASSIGN(s.handovers, fixed_list<handover>(from.getHandovers(), "a list of steps"));
   OVIR_ASSIGN(s.proof, fixed<signature>(from.getProof(), "a signature"));
   OVIR_ASSIGN(s.received, fixed<signature>(from.getReceived(), "a signature of a link"));
   return s;
@@ -169,7 +181,8 @@ std::size_t words_of(const stage_records& records) {
   words += records.commitments.size() * 16;
   words += records.senders.size() * (16 + limits::software_bytes_max / word_bytes);
   for (const statement& s : records.statements) {
-    words += 32 + 4 * (s.units.size() + s.kv.size() + s.logits.size()) + s.choices.size() / 2 + 1 +
+    words += 32 + s.handovers.size() * sizeof(handover) / word_bytes +
+             4 * (s.units.size() + s.kv.size() + s.logits.size()) + s.choices.size() / 2 + 1 +
              (s.cited.size() * sizeof(unit_citation) + word_bytes - 1) / word_bytes;
   }
   return words;
@@ -210,6 +223,7 @@ void write_stage(evidence_schema::Stage::Builder out, const stage_records& recor
     to.setWindows(c.windows);
     to.setStatements(c.statements);
     to.setDeadline(c.deadline_unix);
+    to.setStepUs(c.step_us);
     to.setProof(data_of(c.proof));
   }
   auto statements = out.initStatements(static_cast<kj::uint>(records.statements.size()));
@@ -227,6 +241,7 @@ void write_stage(evidence_schema::Stage::Builder out, const stage_records& recor
     to.setCited(data_of(std::as_bytes(std::span{s.cited})));
     to.setLogits(data_of(std::span<const digest>{s.logits}));
     to.setChoices(data_of(std::as_bytes(std::span{s.choices})));
+    to.setHandovers(data_of(std::as_bytes(std::span{s.handovers})));
     to.setProof(data_of(s.proof));
     to.setReceived(data_of(s.received));
   }

@@ -40,6 +40,7 @@ inline constexpr std::chrono::seconds audit_entry_wait{60};
 inline constexpr std::chrono::seconds audit_offer_again{10};
 inline constexpr std::uint32_t audit_offer_doublings_max = 6; ///< of this time
 inline constexpr std::size_t audit_offers_at_once = 32;       ///< to one verifier
+inline constexpr std::size_t audits_said_at_once = 256;       ///< to the ledger
 /// Links of a verifier's hash chain, and how many are left when it commits to the next.
 inline constexpr std::uint32_t audit_chain_links = 1U << 16U;
 inline constexpr std::uint32_t audit_chain_links_least = 1U << 10U;

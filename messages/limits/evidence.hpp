@@ -20,6 +20,10 @@ inline constexpr std::size_t evidence_senders_max =
 inline constexpr std::size_t profile_bytes_max = 64;
 inline constexpr std::size_t signers_max = 4'096; ///< keys in a file of signers
 inline constexpr std::size_t tree_depth_max = 32; ///< digests of an inclusion proof
+/// How far the clocks of two machines are taken to drift apart.
+inline constexpr std::uint64_t clock_drift_ppm = 200;
+/// What a stage may say of a step's time beside what its neighbours saw, before that is named.
+inline constexpr std::uint64_t times_differ_us = 250'000;
 /// How long a lead waits, after the last token, for the last statements.
 inline constexpr std::chrono::seconds statement_wait{10};
 /// What is due and not signed for so long changes the path.

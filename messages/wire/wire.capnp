@@ -100,6 +100,7 @@ struct Sign {
   deadline @1 :UInt64; # seconds since 1970
   content @2 :Bytes32;
   model @3 :Bytes32;
+  stepUs @4 :UInt32; # of a step of the whole path; 0: not known
 }
 
 struct Leaf {

@@ -245,7 +245,7 @@ TEST_F(withheld, statements_change_the_path_in_the_midst_of_a_request) {
   ASSERT_EQ(asked.failure(), "") << cluster_->last_words();
   EXPECT_EQ(data.at("tokens").size(), answer);
   ASSERT_TRUE(data.at("receipt").contains("size")) << data.at("receipt") << "\n"
-                                                    << cluster_->last_words();
+                                                   << cluster_->last_words();
   EXPECT_EQ(data.at("path").dump().find(silent_key.substr(0, 8)), std::string::npos)
       << data.at("path");
   EXPECT_NE(data.at("path").dump().find(spare_key.substr(0, 8)), std::string::npos)

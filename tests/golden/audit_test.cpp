@@ -32,29 +32,29 @@ TEST(audit_golden, messages_are_these_bytes) {
   const digest name = receipt_digest(bytes);
   const audit_verdict verdict =
       give_verdict(cast.key(3), name, place, some(1), {audit_kernels::avx2, "ovir test"});
-  EXPECT_EQ(to_hex(name), "215df998f3fae21512ce444419d9f04ab2a98b5d0341a4b98be5d24acf4393f3");
+  EXPECT_EQ(to_hex(name), "7ab6be18dff0d6eae0aef224035f412c7cba21489ffe2be886ca5af13abe8be0");
   EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
-            "54495517718d3f3fc8eef7c2c3afbb6bab2d711201996624033ca794605eff92");
+            "700957df81711093905c9273288eaa20c9b9ecebaa6f1d8e285510aec4ec05c0");
   EXPECT_EQ(named(audit_offer{true, bytes}),
-            "b02da9f8bc4fb98e3da503e93d42875ceb0158472460ca1f42852e124e21ca1c");
+            "29b1a9f8dec15c0497d9999454c0192128176fbf70bb520469383e66b9482ced");
   EXPECT_EQ(named(audit_question{7, place, {audit_kernels::avx2}, bytes}),
-            "7084479f5a9cf60db04379d2cfff4ff5de32d01072c9eb4987814a8647626aff");
+            "cb86ef11388228e0cac7227a162a04ede53cf41bedad9ae972b41e03b77c07ea");
   EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "496e417d08a19d081c3ef7ec3349a24b585dbb5e935fd9272896a6914ac7dcdc");
+            "bcb4cf74e23b772cde427b27ef2ba1585d710e8808536713f4e27562d2a3f14a");
   conviction c{conviction_kind::replay,
                cast.id(1),
                place,
                some(1),
                {bytes},
                {verdict, give_verdict(cast.key(5), name, place, some(1), {})}};
-  EXPECT_EQ(named(c), "6e9e8bf16a68b89108df43243e539e8500a0369d786b4626b5948b41abbd596a");
+  EXPECT_EQ(named(c), "3f526f3fce46a0a7eee2497d0ecc85e6acb0fc4c42638162a25a2dca89e4739a");
   c.admission = admit_fault(cast.key(1), c, audit_fault::hardware);
   EXPECT_EQ(named(audit_accusation{9, c, bytes}),
-            "2b4a3e0e2fae35200f3142fb7918ad02951bb217d9f145660e6648981bc70293");
+            "a02d977b4e0124b57a630ef47d04910a802b9b7163e56b2f17ef0cb75ca4f791");
   EXPECT_EQ(named(audit_defence{9, c.admission, {}}),
-            "5a3fb6d64fdf13587c3f3e0858485074c239b3ec7ac2b320f03610f9b2dd089f");
+            "e249a6e8e2c08771b3918f4dc7bef3da8ea599f75e973ef1dba191da6e277239");
   EXPECT_EQ(named(audit_defence{9, {}, verdict}),
-            "93b653c4982a406b4a742570e1115c3d73b275eab536b7b8c4db55a2bdc0d3c6");
+            "7aa0ea3416b830e0a096d0e8ef460aa2b4c5daf72194263d7ed059a0704df7c6");
   std::vector<node_id> keys{cast.id(1), cast.id(2)};
   std::sort(keys.begin(), keys.end());
   const audit_known known{true, keys};

@@ -22,9 +22,9 @@ capsule example() {
 
 TEST(capsule_golden, a_capsule_is_these_bytes) {
   const auto bytes = encode_capsule(example());
-  EXPECT_EQ(bytes.size(), 1824U);
+  EXPECT_EQ(bytes.size(), 1872U);
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "a7eb2f83024aa86abad9a35b762ac3878129530d619170cc43b49c0a90a3240e");
+            "fc3a75f98eba43220b42cc0d98634dd3fadc3fdc1abfbfecb782c52ed0f47b59");
 }
 
 TEST(capsule_golden, the_receipt_and_the_rows_lie_in_it_as_they_are) {

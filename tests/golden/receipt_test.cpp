@@ -25,28 +25,28 @@ const receipt& example() {
 
 TEST(receipt_golden, a_receipt_is_these_bytes) {
   const auto bytes = encode_receipt(example());
-  EXPECT_EQ(bytes.size(), 1688U);
+  EXPECT_EQ(bytes.size(), 1736U);
   EXPECT_EQ(hex(std::span{bytes}.first(64)),
-            "00000000d200000000000000050007004f564952524350540100010004000000e803000000000000840300"
+            "00000000d800000000000000050007004f564952524350540100010004000000e803000000000000840300"
             "0000000000204e0000000000001800000007000500");
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "c57a455bcade415c3df67c6564ec441e0c9cb9d1959f7f280f64e3ee47b8f8c5");
+            "a9f5208af86b9fe3b33c79d80fa8cb9c6aef4f8700ac818bbfa5f680c73b7514");
 }
 
 TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {
   const auto brief = encode_compact(compact(example()).value());
-  EXPECT_EQ(brief.size(), 1136U);
+  EXPECT_EQ(brief.size(), 1200U);
   EXPECT_EQ(to_hex(hash_plain(brief)),
-            "92709ac45d8793b6aee73e2fbabfabc11e1ee3fe70a11121dedeb97571f7c3ef");
+            "3689acce7944e03a88a59acf7106e58ebb393bec754c117b065c3367e42a7d3d");
   const auto opened = encode_opening(open_unit(example(), 0, 1).value());
   EXPECT_EQ(to_hex(hash_plain(opened)),
-            "b105b4effacada07fdcef486c913f416426a369fba48e55244ccdc0a6d9f58a1");
+            "073cd8807572c3d7e06cb2984e13949abbc331f5f6aeaa5d5b3023cf32ddbd20");
 }
 
 TEST(receipt_golden, a_batch_of_evidence_is_these_bytes) {
   const evidence_batch batch{example().asked.request, example().stages[1], {}};
   EXPECT_EQ(to_hex(hash_plain(encode_evidence(batch))),
-            "19401b9923ea3b16f2a2aba8b6a8edda0f0b491895f646dd968e4c7d99f95aa6");
+            "15febdeaffd92c9394642cecc2891553cd534b25f112c35a44e7b1fe28191d39");
 }
 
 TEST(receipt_golden, the_request_has_this_digest) {
@@ -68,7 +68,7 @@ TEST(receipt_golden, what_is_signed_is_joined_as_the_page_says) {
   };
   const digest nothing = hash("ovir/evidence/v1/empty", {});
   hasher commitment = open("ovir/commitment/v1");
-  commitment.update_u32(0).update_u32(1).update_u32(0).update(nothing).update_u64(1'800'000'000);
+  commitment.update_u32(0).update_u32(1).update_u32(0).update(nothing).update_u64(1'800'000'000).update_u32(0);
   const digest committed = commitment.finish();
   EXPECT_TRUE(verify(stage.signer.node, "ovir/commitment/v1/signature",
                      std::as_bytes(std::span{committed.bytes}), stage.commitments[0].proof));
@@ -101,6 +101,12 @@ TEST(receipt_golden, what_is_signed_is_joined_as_the_page_says) {
   stated.update_u32(1).update_u32(0).update(unit).update_u32(2).update_u32(2).update(draws).update(
       nothing);
   stated.update_u64(100).update_u64(1'000);
+  stated.update(hasher{"ovir/statement/v1/handovers"}
+                    .update_u32(1)
+                    .update_u32(4)
+                    .update_u32(10)
+                    .update_u32(15)
+                    .finish());
   const digest value = stated.finish();
   EXPECT_TRUE(verify(stage.signer.node, "ovir/statement/v1/signature",
                      std::as_bytes(std::span{value.bytes}), s.proof));

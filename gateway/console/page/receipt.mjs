@@ -133,9 +133,8 @@ const digestsOf = (bytes, what) => {
 };
 
 const readCommitment = (walk, at) => {
-  walk.zeros(at * WORD + 12, 4);
   return {
-    window: walk.u32(at, 0), windows: walk.u32(at, 4), statements: walk.u32(at, 8),
+    window: walk.u32(at, 0), windows: walk.u32(at, 4), statements: walk.u32(at, 8), stepUs: walk.u32(at, 12),
     deadline: walk.u64(at, 16), proof: walk.exactly(at + 3, 64, 'a signature'),
   };
 };
@@ -163,6 +162,15 @@ const citationsIn = (bytes) => {
   });
 };
 
+/// Of each step: positions of the window so far, when they came, when they were sent on.
+const HANDOVER = 12;
+const handoversIn = (bytes) => {
+  must(bytes.length % HANDOVER === 0, 'steps of another size');
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Array.from({ length: bytes.length / HANDOVER }, (_, i) => [0, 4, 8]
+    .map((field) => view.getUint32(i * HANDOVER + field, true)));
+};
+
 /// The bytes of K and V are written behind those of the units, then citations, choices behind those of the logits.
 const readStatement = (walk, at) => {
   walk.zeros(at * WORD + 12, 4);
@@ -175,11 +183,18 @@ const readStatement = (walk, at) => {
     cited: citationsIn(walk.data(at + 11, CITATION * LIMITS.layers, 'citations')),
     logits: digestsOf(walk.data(at + 6, 32 * WINDOW, 'logits'), 'logits'),
     choices: tokensIn(walk.data(at + 9, 4 * WINDOW, 'choices'), 'choices'),
+    handovers: handoversIn(walk.data(at + 12, HANDOVER * WINDOW, 'steps')),
     proof: walk.exactly(at + 7, 64, 'a signature'),
     received: walk.exactly(at + 8, 64, 'a signature of a link'),
   };
   must(statement.kv.length === statement.units.length,
        `K and V of ${statement.kv.length} layers for ${statement.units.length} units`);
+  let last = [0, 0, 0];
+  for (const h of statement.handovers) {
+    must(h[0] > last[0] && h[0] <= statement.positions && h[1] >= last[1] && h[2] >= last[2] && h[2] >= h[1],
+         'steps out of order');
+    last = h;
+  }
   must(statement.window < LIMITS.windows && statement.positions > 0 && statement.positions <= WINDOW &&
        statement.firstDraw <= LIMITS.context, `a statement about window ${statement.window}`);
   return statement;
@@ -188,7 +203,7 @@ const readStatement = (walk, at) => {
 const readStage = (walk, at) => ({
   signer: readSigner(walk, walk.struct(at, 1, 2), false),
   commitments: walk.structs(at + 1, 3, 1, LIMITS.windows, 'commitments').map((a) => readCommitment(walk, a)),
-  statements: walk.structs(at + 2, 4, 8, LIMITS.windows, 'statements')
+  statements: walk.structs(at + 2, 4, 9, LIMITS.windows, 'statements')
     .map((a) => readStatement(walk, a)),
   senders: walk.structs(at + 3, 1, 2, LIMITS.senders, 'senders').map((a) => {
     const lead = walk.u32(a, 0) === 0 && walk.u32(a, 4) === 0;

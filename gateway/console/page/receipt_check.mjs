@@ -77,7 +77,10 @@ const drawsRoot = (s) => evidenceTree(s.logits.map((d, i) => (i < s.choices.leng
   : H('ovir/statement/v1/draw').u32(s.firstDraw + i).add(d).end())));
 
 const commitmentDigest = (terms, by, c, history) => H('ovir/commitment/v1').terms(terms).signer(by)
-  .u32(c.window, c.windows, c.statements).add(history).u64(c.deadline).end();
+  .u32(c.window, c.windows, c.statements).add(history).u64(c.deadline).u32(c.stepUs).end();
+
+const handoversDigest = (all) => all
+  .reduce((state, h) => state.u32(...h), H('ovir/statement/v1/handovers').u32(all.length)).end();
 
 const statementDigest = (committed, s, by, history) => {
   const units = evidenceTree([
@@ -89,7 +92,7 @@ const statementDigest = (committed, s, by, history) => {
   const input = H('ovir/statement/v1/input').add(s.input).add(s.received).end();
   return H('ovir/statement/v1').add(committed).u32(s.window, s.positions).add(input)
     .u32(s.units.length, s.cited.length).add(units).u32(s.firstDraw, s.logits.length).add(drawsRoot(s)).add(history)
-    .u64(s.computeUs).u64(s.elapsedUs).end();
+    .u64(s.computeUs).u64(s.elapsedUs).add(handoversDigest(s.handovers)).end();
 };
 
 const termsOf = (a) => {

@@ -94,6 +94,7 @@ stage_records receipt_maker::work_of(const receipt& r, const shape& what, std::u
     }
     s.compute_us = 100 + w;
     s.elapsed_us = 1'000 * (w + 1);
+    s.handovers = {{s.positions, 1'000 * w + 10 * i, 1'000 * w + 10 * i + 5}};
     stage.statements.push_back(std::move(s));
   }
   return stage;

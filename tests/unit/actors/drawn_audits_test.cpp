@@ -178,12 +178,37 @@ TEST(drawn_audits, a_verifier_knows_its_units_by_what_their_request_is_about) {
   ASSERT_EQ(own.size(), 1U);
   EXPECT_EQ(own.front().window, 3U);
   EXPECT_EQ(own.front().request, duty_of(1, 3, member_at(7)).unit.request);
-  audits.finish(request_at(1), 3, member_at(2));
+  audits.note_seen(request_at(1), own.front(), 5, request_at(9));
   EXPECT_TRUE(audits.duties_of(request_at(1)).empty());
+  EXPECT_EQ(audits.duties(), 1U);
   news = {};
   news.audits = {{request_at(2), 0, member_at(2), member_at(7)}}; // by an earlier life
   audits.take(news);
   EXPECT_EQ(audits.duties(), 0U);
+}
+
+// What it says may be lost on the way: an offer that comes again has nothing left to look at.
+TEST(drawn_audits, what_was_looked_at_is_said_until_the_log_has_it) {
+  drawn_audits audits{member_at(7)};
+  ledger::audit_news news;
+  news.duties = {duty_of(1, 3, member_at(7))};
+  audits.take(news);
+  EXPECT_TRUE(audits.unsaid(time_at(0)).empty());
+  audits.note_seen(request_at(1), audits.duties_of(request_at(1)).front(), 5, request_at(9));
+  const auto said = audits.unsaid(time_at(0));
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_EQ(said[0].request, duty_of(1, 3, member_at(7)).unit.request);
+  EXPECT_EQ(said[0].window, 3U);
+  EXPECT_EQ(said[0].layer, 5U);
+  EXPECT_EQ(said[0].receipt, request_at(9));
+  EXPECT_EQ(said[0].signer, member_at(2));
+  EXPECT_EQ(said[0].to, member_at(7));
+  EXPECT_TRUE(audits.unsaid(time_at(1)).empty());
+  EXPECT_EQ(audits.unsaid(time_at(limits::audit_say_again.count())).size(), 1U) << "again";
+  news = {};
+  news.audits = {{request_at(1), 3, member_at(2), member_at(7)}};
+  audits.take(news);
+  EXPECT_TRUE(audits.unsaid(time_at(1'000)).empty());
 }
 
 } // namespace

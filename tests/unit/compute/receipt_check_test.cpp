@@ -65,6 +65,8 @@ std::vector<tamper> changes_of_statements() {
       {"swapped units", [](statement& s) { std::swap(s.units[0], s.units[2]); }},
       {"time computed", [](statement& s) { s.compute_us += 1; }},
       {"time elapsed", [](statement& s) { s.elapsed_us -= 1; }},
+      {"a step's hand-over", [](statement& s) { s.handovers[0].sent_us += 1; }},
+      {"a step left out", [](statement& s) { s.handovers.clear(); }},
       {"proof", [](statement& s) { flip(s.proof); }},
       {"received", [](statement& s) { flip(s.received); }},
       {"a unit less", [](statement& s) { s.units.pop_back(); }},
@@ -102,6 +104,7 @@ TEST(receipt_check, names_whose_records_were_changed) {
     const auto at = [i](receipt& r) -> stage_records& { return r.stages[i]; };
     const std::vector<tamper> all{
         {"deadline", [&](receipt& r) { at(r).commitments[0].deadline_unix += 1; }, i, 0},
+        {"a step's bound", [&](receipt& r) { at(r).commitments[0].step_us += 1; }, i, 0},
         {"later deadline", [&](receipt& r) { at(r).commitments[1].deadline_unix += 1; }, i, 2},
         {"commitment's proof", [&](receipt& r) { flip(at(r).commitments[1].proof); }, i, 2},
         {"fewer statements before", [&](receipt& r) { at(r).commitments[1].statements = 1; }, i, 2},
