@@ -192,6 +192,11 @@ void tell_audits(payments_pointer self) {
   }
 }
 
+/// A copy that could not be read or written goes on from what the disk has, once it can.
+bool lacks_copy(const payments_state& state) {
+  return state.environment.copy != nullptr && !state.follower;
+}
+
 void begin_copy(payments_pointer self, std::span<const std::byte> genesis) {
   payments_state& state = self->state;
   if (state.environment.copy == nullptr || state.follower) {
@@ -208,7 +213,9 @@ void begin_copy(payments_pointer self, std::span<const std::byte> genesis) {
     state.follower.emplace(std::move(*opened));
     return tell_audits(self);
   }
-  state.environment.copy = nullptr; // what is there stays as it is
+  if (opened.error().code != errc::io_failed) {
+    state.environment.copy = nullptr; // what is there stays as it is
+  }
   state.environment.journal->say(log_level::error, std::nullopt, "the copy of the ledger: {}",
                                  opened.error().message);
 }
@@ -326,7 +333,10 @@ void take_entries(payments_pointer self, const ledger::entry_run& run) {
       state.environment.journal->say(log_level::error, std::nullopt, "the copy of the ledger: {}",
                                      taken.error().message);
       state.follower.reset();
-      return;
+      if (taken.error().code == errc::over_limit) {
+        state.environment.copy = nullptr; // it would lack as much again
+      }
+      return keep_ticking(self);
     }
     return distrust(self, taken.error().message, ledger::to_bytes(run.head));
   }
@@ -463,7 +473,7 @@ void tick(payments_pointer self) {
   payments_state& state = self->state;
   state.ticking = false;
   const auto now = now_of(self);
-  if (!state.ledger && now - state.asked_account > limits::payment_retry) {
+  if ((!state.ledger || lacks_copy(state)) && now - state.asked_account > limits::payment_retry) {
     ask_for_account(self);
   }
   try_plans(self);
@@ -494,7 +504,7 @@ void tick(payments_pointer self) {
   give_up_late(state.asked.accounts, now);
   give_up_late(state.asked.statements, now);
   give_up_late(state.asked.log_pages, now);
-  if (!state.ledger || !state.requests.empty() || !state.orders.empty() ||
+  if (!state.ledger || lacks_copy(state) || !state.requests.empty() || !state.orders.empty() ||
       !state.asked.accounts.empty() || !state.asked.statements.empty() ||
       !state.asked.log_pages.empty() || !state.accusations.empty() || !state.convictions.empty() ||
       !state.waiting_plans.empty()) {

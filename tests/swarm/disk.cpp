@@ -166,6 +166,11 @@ void disk::restore(const snapshot& earlier, std::string_view prefix) {
   }
 }
 
+void disk::lose() {
+  files.clear();
+  removed.clear();
+}
+
 void disk::forget_oldest(file& f) {
   f.unsynced_bytes -= f.unsynced.front().bytes.size();
   f.unsynced.pop_front();

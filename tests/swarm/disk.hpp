@@ -47,6 +47,8 @@ public:
   void crash(crash_kind kind, chance& draws);
   /// Flips one bit of a file whose name contains `part`; false where there is none.
   bool flip(std::string_view part, chance& draws);
+  /// Another one takes its place, with nothing on it.
+  void lose();
   /// What files whose names contain `part` take.
   [[nodiscard]] std::uint64_t bytes_taken(std::string_view part) const;
 

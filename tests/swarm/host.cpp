@@ -25,6 +25,8 @@ enum note : std::uint64_t {
   timed
 };
 
+std::optional<std::size_t> runs_now;
+
 storage::env::time_point point(nanoseconds local) {
   return storage::env::time_point{
       std::chrono::duration_cast<storage::env::time_point::duration>(local)};
@@ -380,11 +382,15 @@ void host::run_here(std::uint64_t life, std::function<void()> act) {
   if (now > clock.current_time) {
     clock.advance_time(now - clock.current_time);
   }
+  const auto before = std::exchange(runs_now, how_.number);
   act();
+  runs_now = before;
   if (touched) {
     touched(*this);
   }
 }
+
+std::optional<std::size_t> host::running() noexcept { return runs_now; }
 
 bool host::has_turn() const {
   return node_ && !frozen_ && world_.now() >= busy_until_ && !scheduler_->jobs.empty();

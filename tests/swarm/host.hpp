@@ -108,6 +108,8 @@ public:
   /// Runs `act` in this life: when it thaws, if it is frozen; never, if the life is over by then.
   void run_here(std::uint64_t life, std::function<void()> act);
   [[nodiscard]] std::uint64_t life() const noexcept { return life_; }
+  /// The number of the host that runs something now; nothing: none does.
+  [[nodiscard]] static std::optional<std::size_t> running() noexcept;
 
   [[nodiscard]] const setting& how() const noexcept { return how_; }
   [[nodiscard]] const node_id& id() const noexcept { return id_; }

@@ -1,6 +1,8 @@
 #include "messages/mutant.hpp"
 #include "tests/swarm/calm.hpp"
 #include "tests/swarm/crowd_trial.hpp"
+#include "tests/swarm/liars/escape_tally.hpp"
+#include "tests/swarm/liars/escapes.hpp"
 #include "tests/swarm/load_trial.hpp"
 #include "tests/swarm/shrink.hpp"
 #include "tests/swarm/swarm.hpp"
@@ -46,6 +48,8 @@ struct settings {
   bool no_ledger{false};
   bool no_audits{false};
   std::uint64_t calm_hours{0}; ///< 0: storms
+  bool escapes{false};
+  std::string tally; ///< with `escapes`
   intensity how;
   std::size_t crowd_nodes{0}; ///< 0: whole swarms
   crowd_plan crowd;
@@ -92,6 +96,27 @@ void show(const plan& p, const settings& s, const outcome& o) {
   for (const std::string& v : o.violations) {
     fmt::print("  {}\n", v);
   }
+}
+
+bool read_tally(const std::string& path, escape_tally& into) {
+  std::ifstream in{path};
+  std::stringstream text;
+  text << in.rdbuf();
+  const bool right = into.read(text.str());
+  if (!right) {
+    fmt::print(stderr, "{}: this is no tally\n", path);
+  }
+  return right;
+}
+
+/// Whether lies escaped as often as the rates predict.
+bool show(const escape_tally& escapes) {
+  fmt::print("{}", escapes.text());
+  const auto wrong = escapes.wrong();
+  for (const std::string& line : wrong) {
+    fmt::print("  NOT AS PREDICTED: {}\n", line);
+  }
+  return wrong.empty();
 }
 
 outcome run_one(const plan& p, tiny_model& model, const settings& s) {
@@ -187,6 +212,10 @@ int run_all(const settings& s) {
   const auto took = [&] { return std::chrono::duration<double>(clock::now() - begin).count(); };
   std::uint64_t failed = 0;
   std::uint64_t done = 0;
+  escape_tally escapes;
+  if (!read_tally(s.tally, escapes)) {
+    return 2;
+  }
   while (s.minutes > 0 ? took() < s.minutes * 60 : done < s.count) {
     std::optional<plan> p = s.plan_file.empty() ? std::optional{draw_plan(s.seed + done, s.how)}
                                                 : read_plan(s.plan_file);
@@ -199,6 +228,7 @@ int run_all(const settings& s) {
     }
     const outcome o = run_one(*p, model, s);
     failed += o.violations.empty() ? 0 : 1;
+    escapes.add(o.liar);
     if (!s.quiet || !o.violations.empty()) {
       show(*p, s, o);
     }
@@ -209,6 +239,10 @@ int run_all(const settings& s) {
       return shrink(*p, model, s);
     }
   }
+  if (!s.tally.empty()) {
+    std::ofstream{s.tally} << escapes.numbers();
+  }
+  failed += s.how.escapes && !show(escapes) ? 1 : 0;
   fmt::print(
       "seeds {} to {}, {}: {} runs, {} failed, {:.0f} processor seconds, {:.0f} runs an hour "
       "of one processor\n",
@@ -221,6 +255,13 @@ void add_other_kinds(CLI::App& app, settings& s) {
   app.add_option("--crowd", s.crowd_nodes,
                  "Instead: so many nodes that are nothing but membership and planning")
       ->check(CLI::Range(100, 4'000));
+  app.add_flag("--escapes", s.escapes,
+               "Instead: a liar with standing lies a few times, at the shipped audit rates");
+  app.add_option("--tally", s.tally, "Of these, adds to the counts in this file");
+  app.add_option("--colluders", s.how.colluders, "Of these, verifiers in league with it")
+      ->check(CLI::Range(0, 2));
+  app.add_option("--lost-disks", s.how.lost_disks, "Of these, nodes that lose their whole disk")
+      ->check(CLI::Range(0, 10));
   app.add_option("--villains", s.crowd.villains, "Of these, with --deed")->check(CLI::Range(0, 10));
   app.add_option("--deed", s.crowd.deed, "What villains do: accuses, replays, invents, miscounts")
       ->transform(CLI::CheckedTransformer(villainies));
@@ -239,6 +280,16 @@ void be_calm(const CLI::App& app, settings& s) {
   s.how.faults = app.count("--faults") > 0 ? asked.faults : s.how.faults;
   s.how.liars = asked.liars;
   s.how.hostile = asked.hostile;
+}
+
+/// A liar with standing instead, but for what was asked for.
+void let_escape(const CLI::App& app, settings& s) {
+  const intensity asked = std::exchange(s.how, escapes_intensity());
+  s.how.requests = app.count("--requests") > 0 ? asked.requests : s.how.requests;
+  s.how.faults = app.count("--faults") > 0 ? asked.faults : s.how.faults;
+  s.how.colluders = asked.colluders;
+  s.how.lost_disks = asked.lost_disks;
+  s.how.free = asked.free;
 }
 
 /// Faults that were named, by their kinds.
@@ -306,6 +357,8 @@ int main(int argc, char** argv) {
 #endif
   if (s.calm_hours > 0) {
     be_calm(app, s);
+  } else if (s.escapes) {
+    let_escape(app, s);
   }
   if (const auto named = read_only(s); !named) {
     fmt::print(stderr, "{}\n", named.error().message);

@@ -1,6 +1,7 @@
 #include "tests/swarm/plan.hpp"
 
 #include "tests/swarm/calm.hpp"
+#include "tests/swarm/liars/escapes.hpp"
 
 #include <fmt/format.h>
 
@@ -16,13 +17,13 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::array<std::string_view, fault_kinds> names{
-    "crash", "power",  "freeze",    "cut",       "cut_one",   "isolate",   "divide", "reset",
-    "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node", "drift",  "jump",
-    "drain", "flip",   "actor",     "fork",      "far",       "forget"};
+    "crash", "power",  "freeze",    "cut",       "cut_one",   "isolate",   "divide",   "reset",
+    "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node", "drift",    "jump",
+    "drain", "flip",   "actor",     "fork",      "far",       "forget",    "lose_disk"};
 
-/// There are few different requests, so that what one process answers is computed once for many
-/// runs.
 constexpr std::uint64_t requests_different = 48;
+
+} // namespace
 
 wanted_answer draw_wanted(chance& draws) {
   chance c{draws.below(requests_different) + 1};
@@ -40,8 +41,6 @@ wanted_answer draw_wanted(chance& draws) {
   return w;
 }
 
-} // namespace
-
 fault draw_fault(chance& draws, const intensity& how) {
   fault f;
   f.at = draws.between(nanoseconds{1s}, how.length);
@@ -53,6 +52,9 @@ fault draw_fault(chance& draws, const intensity& how) {
   f.other = (f.who + draws.between(1, std::max<std::size_t>(how.nodes, 2) - 1)) % how.nodes;
   f.length =
       draws.one_in(4) ? draws.between(nanoseconds{2s}, 10s) : draws.between(nanoseconds{20ms}, 2s);
+  if (f.what == fault_kind::lose_disk && how.ledger && f.who + 1 == how.nodes) {
+    f.who = 0; // a ledger has one keeper
+  }
   chance more = draws.split(0xe4d); // what comes next is drawn as it was before these were
   if (f.what == fault_kind::reset && how.only.empty() && more.one_in(2)) {
     f.what = fault_kind::forget;
@@ -179,6 +181,9 @@ plan draw_plan(std::uint64_t seed, const intensity& how) {
   if (how.calm) {
     return draw_calm_plan(seed, how);
   }
+  if (how.escapes) {
+    return draw_escapes_plan(seed, how);
+  }
   plan p;
   p.seed = seed;
   p.how = how;
@@ -226,11 +231,13 @@ std::string to_text(const plan& all) {
   std::string out = fmt::format(
       "seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\nledger {:d}\naudits {:d}\n"
       "liars {}\nhostile {}\nreuse {:d}\ncalm {:d}\ntakeover {:d}\nfork {:d}\naimed "
-      "{:d}\nplaced {:d}\nnewcomers {}\ncancels {:d}\napart {:d}\nfree {:d}\n",
+      "{:d}\nplaced {:d}\nnewcomers {}\ncancels {:d}\napart {:d}\nfree {:d}\nescapes {:d}\n"
+      "colluders {}\nlost_disks {}\n",
       all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
       all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.reuse, all.how.calm,
       all.how.takeover, all.how.fork, all.how.aimed, all.how.placed, all.how.newcomers,
-      all.how.cancels, all.how.apart, all.how.free);
+      all.how.cancels, all.how.apart, all.how.free, all.how.escapes, all.how.colluders,
+      all.how.lost_disks);
   for (const fault_kind kind : all.how.only) {
     out += fmt::format("only {}\n", to_string(kind));
   }
@@ -251,13 +258,14 @@ namespace {
 /// Whether `key` is one of these numbers; reads it.
 bool read_intensity(const std::string& key, std::istringstream& words, intensity& how) {
   const std::map<std::string_view, std::size_t*> counts{
-      {"nodes", &how.nodes}, {"requests", &how.requests}, {"faults", &how.faults},
-      {"liars", &how.liars}, {"hostile", &how.hostile},   {"newcomers", &how.newcomers}};
+      {"nodes", &how.nodes},         {"requests", &how.requests},    {"faults", &how.faults},
+      {"liars", &how.liars},         {"hostile", &how.hostile},      {"newcomers", &how.newcomers},
+      {"colluders", &how.colluders}, {"lost_disks", &how.lost_disks}};
   const std::map<std::string_view, bool*> flags{
       {"ledger", &how.ledger},     {"audits", &how.audits}, {"fork", &how.fork},
       {"reuse", &how.reuse},       {"calm", &how.calm},     {"aimed", &how.aimed},
       {"takeover", &how.takeover}, {"placed", &how.placed}, {"cancels", &how.cancels},
-      {"apart", &how.apart},       {"free", &how.free}};
+      {"apart", &how.apart},       {"free", &how.free},     {"escapes", &how.escapes}};
   if (const auto count = counts.find(key); count != counts.end()) {
     words >> *count->second;
     return true;

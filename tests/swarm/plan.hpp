@@ -39,8 +39,9 @@ enum class fault_kind : std::uint8_t {
              ///< that; drawn only with `apart`
   forget,    ///< a node loses its connections with another, which is not answered for `amount`
              ///< milliseconds and takes them for alive; one of two resets in a storm
+  lose_disk, ///< its power goes, and it comes back with nothing but its key
 };
-inline constexpr std::size_t fault_kinds = 22;
+inline constexpr std::size_t fault_kinds = 23;
 inline constexpr std::size_t fault_kinds_drawn = 19; ///< in a storm
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 [[nodiscard]] result<fault_kind> fault_kind_from(std::string_view name);
@@ -92,6 +93,10 @@ struct intensity {
   bool apart{false};    ///< the only fault: two nodes do not hear each other, or one is far away
   bool placed{false};   ///< workers hold what placers order, and have room for a part of the model
   bool counted{false};  ///< a step takes as long as what it computes
+  bool escapes{
+      false}; ///< the liar has standing, and lies a few times (tests/swarm/liars/escapes.hpp)
+  std::size_t colluders{0};       ///< verifiers in league with it; with `escapes`
+  std::size_t lost_disks{0};      ///< further faults of this kind; with `escapes`
   std::vector<fault_kind> only{}; ///< of these kinds are all faults; empty: of any
 };
 
@@ -106,6 +111,8 @@ struct plan {
 
 [[nodiscard]] plan draw_plan(std::uint64_t seed, const intensity& how);
 
+/// One of few different requests, so that what one process answers is computed once for many runs.
+[[nodiscard]] wanted_answer draw_wanted(chance& draws);
 [[nodiscard]] fault draw_fault(chance& draws, const intensity& how);
 /// What meets a cancellation that is sent to node `who`.
 [[nodiscard]] fault draw_fault_of_cancel(chance& draws, std::size_t who);

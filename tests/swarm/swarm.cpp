@@ -4,6 +4,7 @@
 #include "messages/request/request_name.hpp"
 #include "tests/swarm/calm.hpp"
 #include "tests/swarm/hostile_words.hpp"
+#include "tests/swarm/liars/escapes.hpp"
 #include "tests/swarm/stand_in.hpp"
 
 #include <caf/all.hpp>
@@ -42,7 +43,9 @@ role_set roles_of(std::size_t number, const intensity& how) {
   if (how.ledger && number + 1 == how.nodes) {
     roles.add(role::ledger);
   }
-  if (how.audits && (number == 0 || number == 2)) {
+  const bool verifies =
+      how.escapes ? verifiers_among(how).contains(number) : number == 0 || number == 2;
+  if (how.audits && verifies) {
     roles.add(role::verifier);
   }
   if (number < 2) {
@@ -55,13 +58,17 @@ role_set roles_of(std::size_t number, const intensity& how) {
 }
 
 /// As config/ledger.toml, or free, but that earnings are released soon, and all is audited where
-/// somebody lies.
-ledger::policy rules(bool free, bool lies) {
-  ledger::policy p = free ? ledger::free_policy() : ledger::policy{};
-  p.audit_window_s = 60;
+/// somebody lies all the time.
+ledger::policy rules(const intensity& how) {
+  ledger::policy p = how.free ? ledger::free_policy() : ledger::policy{};
+  p.audit_window_s = how.escapes ? escapes_window_s : 60;
   p.epoch_s = 2;
-  p.deterrence.audit_rate_ppm = lies ? 1'000'000 : 150'000;
-  if (free) {
+  if (!how.escapes) {
+    p.deterrence.audit_rate_ppm = how.liars > 0 ? 1'000'000 : shipped_rate_ppm;
+  } else if (!how.free) {
+    p.deterrence.audit_rate_ppm = shipped_rate_ppm;
+  }
+  if (how.free) {
     return p;
   }
   p.newcomer_units = 100'000;
@@ -89,9 +96,11 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
   o.state = "state";
   o.roles = roles_of(number, how);
   o.audit_every_request = how.audits;
-  o.audit_least_rate_ppm = how.liars > 0 ? 1'000'000 : 500'000;
+  if (!how.escapes) {
+    o.audit_least_rate_ppm = how.liars > 0 ? 1'000'000 : 500'000;
+  }
   if (o.roles.has(role::ledger)) {
-    o.ledger.rules = rules(how.free, how.liars > 0);
+    o.ledger.rules = rules(how);
   }
   o.threads = 1;
   o.memory_bytes = std::uint64_t{256} << 20U;
@@ -227,9 +236,11 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   if (plan_.how.ledger && number != keeper() && !unpaid) {
     setting.options.ledger.keeper = ids[keeper()];
     setting.options.ledger.serves_unpaid = true;
-    setting.options.ledger.follow = number <= 2; // who drives or audits
+    setting.options.ledger.follow =
+        number <= 2 || roles_of(number, plan_.how).has(role::verifier); // who drives or audits
   }
-  setting.load = model_.loader(setting.options.roles.has(role::worker), lies(number));
+  setting.load =
+      model_.loader(setting.options.roles.has(role::worker), lies(number) && !plan_.how.escapes);
   hosts_.push_back(std::make_unique<host>(world_, wires_, doors_, std::move(setting)));
   is_ready_.push_back(false);
   host& h = *hosts_.back();
@@ -402,6 +413,9 @@ bool swarm::go(const std::function<bool()>& condition, nanoseconds until) {
 void swarm::begin() {
   world_.planted = how_.planted;
   forget_lies();
+  if (plan_.how.escapes) {
+    begin_lies();
+  }
   plan_all();
 }
 
@@ -421,7 +435,9 @@ outcome swarm::run() {
   say("everything is mended");
   trouble_.mend();
   static_cast<void>(go(all_over, world_.now() + request_bound));
-  if (plan_.how.fork) {
+  if (plan_.how.escapes) {
+    check_lies();
+  } else if (plan_.how.fork) {
     check_fork();
   } else if (plan_.how.liars == 0) {
     check_answers();

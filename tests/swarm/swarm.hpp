@@ -5,6 +5,7 @@
 #include "tests/swarm/epoch_rules.hpp"
 #include "tests/swarm/host.hpp"
 #include "tests/swarm/hostile_member.hpp"
+#include "tests/swarm/liars/escape_tally.hpp"
 #include "tests/swarm/operator_shell.hpp"
 #include "tests/swarm/plan.hpp"
 #include "tests/swarm/protocol_monitor.hpp"
@@ -13,6 +14,7 @@
 #include "tests/swarm/trouble.hpp"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -36,6 +38,7 @@ struct outcome {
   std::size_t lives{0};           ///< of all nodes
   std::uint64_t entries{0};       ///< of the ledger
   std::vector<std::string> found; ///< of a calm run: what was kept
+  liar_fate liar;                 ///< with `escapes`
 };
 
 /// In which a request ends once nothing goes wrong any more.
@@ -115,6 +118,13 @@ private:
   void check_restart(const ledger::signed_head& before);
   void check_again();
   void await_conviction();
+  // With `escapes` (tests/swarm/liars/escape_checks.cpp).
+  void begin_lies();
+  void check_lies();
+  void read_lies();
+  void ask_convicted();
+  [[nodiscard]] bool is_believed(std::size_t who) const;
+  [[nodiscard]] bool loses_audits(const fault& f) const;
   [[nodiscard]] bool lies(std::size_t who) const;
   [[nodiscard]] role_set hostile_roles() const;
 
@@ -140,6 +150,7 @@ private:
   std::set<request_id> finished_; ///< a node said so, where logs are read
   nanoseconds quiet_until_{0};    ///< no cancellation is met by a fault before
   bytes_kept bytes_;
+  std::map<std::size_t, std::set<node_id>> convicted_; ///< as honest nodes say
   outcome out_;
 };
 

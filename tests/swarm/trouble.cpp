@@ -174,6 +174,9 @@ void trouble::disturb_node(const fault& f) {
     static_cast<void>(
         h.kept().flip(f.amount == 0 ? "state/requests/" : "state/store/", world_.draws()));
     return;
+  case fault_kind::lose_disk:
+    crash({.who = f.who, .length = f.length}, crash_kind::power);
+    return h.kept().lose();
   default: return h.clock().jump_date(static_cast<std::int64_t>(f.amount) - jump_middle_s);
   }
 }
@@ -191,6 +194,7 @@ void trouble::begin(const fault& f) {
   case fault_kind::drift:
   case fault_kind::drain:
   case fault_kind::flip:
+  case fault_kind::lose_disk:
   case fault_kind::actor:
   case fault_kind::fork:
   case fault_kind::jump: return disturb_node(f);
