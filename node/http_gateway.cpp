@@ -44,10 +44,11 @@ gateway::api_options api_of(const gateway_option& o) {
 class whole_gateway final : public http_gateway, public gateway::http_handler {
 public:
   whole_gateway(const gateway_option& options, actors::gateway_desk& desk,
-                actors::console_desk& view, gateway::metrics_source& metrics, storage::env& env,
-                actors::log& journal, const std::string& state, machine& on)
+                actors::console_desk& view, const actors::answer_checker& answers,
+                gateway::metrics_source& metrics, storage::env& env, actors::log& journal,
+                const std::string& state, machine& on)
       : options_(options), machine_(on), spend_path_(state + "/api-key-spend"), desk_(desk),
-        view_(view), metrics_(metrics), env_(env), journal_(journal),
+        view_(view), answers_(answers), metrics_(metrics), env_(env), journal_(journal),
         gate_(std::make_shared<server_gate>()), application_(api_of(options), surroundings()),
         console_(
             callers_of(options), view, [this] { return env_.now(); },
@@ -155,6 +156,12 @@ private:
                        std::move(done));
     };
     around.connections = [this] { return server_->connections(); };
+    around.check_answer = [this](request_id request, const auto& receipt) {
+      return answers_.check(request, receipt);
+    };
+    around.addenda_of = [this](request_id request, const auto& receipt) {
+      return answers_.addenda_of(request, receipt);
+    };
     if (!options_.keys.empty()) {
       around.keep_spend = [this](const gateway::spend_record& record) { write_spend(record); };
     }
@@ -216,6 +223,7 @@ private:
   std::string spend_path_;
   actors::gateway_desk& desk_;
   actors::console_desk& view_;
+  const actors::answer_checker& answers_;
   gateway::metrics_source& metrics_;
   storage::env& env_;
   actors::log& journal_;
@@ -231,14 +239,13 @@ private:
 
 } // namespace
 
-result<std::unique_ptr<http_gateway>> http_gateway::start(const gateway_option& options,
-                                                          actors::gateway_desk& desk,
-                                                          actors::console_desk& console,
-                                                          gateway::metrics_source& metrics,
-                                                          storage::env& env, actors::log& journal,
-                                                          const std::string& state, machine& on) {
-  auto made =
-      std::make_unique<whole_gateway>(options, desk, console, metrics, env, journal, state, on);
+result<std::unique_ptr<http_gateway>>
+http_gateway::start(const gateway_option& options, actors::gateway_desk& desk,
+                    actors::console_desk& console, const actors::answer_checker& answers,
+                    gateway::metrics_source& metrics, storage::env& env, actors::log& journal,
+                    const std::string& state, machine& on) {
+  auto made = std::make_unique<whole_gateway>(options, desk, console, answers, metrics, env,
+                                              journal, state, on);
   OVIR_TRY(made->raise());
   return std::unique_ptr<http_gateway>{std::move(made)};
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/operator/answer_checker.hpp"
 #include "actors/operator/console_desk_actor.hpp"
 #include "actors/request/gateway_actor.hpp"
 #include "actors/runtime/log.hpp"
@@ -24,8 +25,8 @@ public:
   /// kept in the folder `state`. Errors name the option at fault.
   [[nodiscard]] static result<std::unique_ptr<http_gateway>>
   start(const gateway_option& options, actors::gateway_desk& desk, actors::console_desk& console,
-        gateway::metrics_source& metrics, storage::env& env, actors::log& journal,
-        const std::string& state, machine& on);
+        const actors::answer_checker& answers, gateway::metrics_source& metrics, storage::env& env,
+        actors::log& journal, const std::string& state, machine& on);
 
   [[nodiscard]] virtual std::string address() const = 0;
   /// Takes nothing new; what is under way goes on, and its connections close behind it.

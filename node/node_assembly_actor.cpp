@@ -81,7 +81,8 @@ private:
   std::unique_ptr<actors::access_list> access_;
   actors::operator_names operators_;
   std::unique_ptr<actors::request_journal> requests_;
-  std::unique_ptr<actors::kept_ledger> ledger_; ///< null: not its keeper
+  std::unique_ptr<actors::addendum_shelf> addenda_; ///< null: not a scheduler
+  std::unique_ptr<actors::kept_ledger> ledger_;     ///< null: not its keeper
   std::unique_ptr<durable_file> ledger_copy_;
   actors::model_catalog models_;
   std::unique_ptr<actors::peers> links_;
@@ -110,6 +111,7 @@ private:
   std::unique_ptr<actors::delay_line> delays_; ///< in front of `network_`
   std::unique_ptr<actors::gateway_desk> desk_of_gateway_;
   std::unique_ptr<actors::console_desk> console_;
+  std::unique_ptr<actors::answer_checker> answers_;
   std::unique_ptr<http_gateway> gateway_;
   std::unique_ptr<metrics_endpoint> endpoint_;
 };
@@ -122,6 +124,9 @@ result<void> whole_node::open_state() {
   if (options_.roles.has(role::scheduler)) {
     OVIR_ASSIGN(requests_,
                 actors::request_journal::open(*around_.env, options_.state + "/requests"));
+  }
+  if (options_.roles.has(role::scheduler) || options_.gateway) {
+    addenda_ = actors::addendum_shelf::open(*around_.env, options_.state);
   }
   OVIR_ASSIGN(cache_,
               node_cache::open(options_, *around_.key, *around_.env, *around_.journal, machine_));
@@ -287,6 +292,7 @@ void whole_node::start_tree() {
   parts->operators = &operators_;
   parts->models = &models_;
   parts->requests = requests_.get();
+  parts->addenda = addenda_.get();
   parts->ledger = ledger_.get();
   parts->ledger_copy = ledger_copy_.get();
   parts->keeper = ledger_ ? around_.key->id() : options_.ledger.keeper;
@@ -324,6 +330,8 @@ void whole_node::start_tree() {
     parts->gateway = desk_of_gateway_.get();
     console_ = std::make_unique<actors::console_desk>();
     parts->console = console_.get();
+    answers_ = std::make_unique<actors::answer_checker>(
+        *addenda_, *access_, std::bind_front(&actors::gateway_desk::names, desk_of_gateway_.get()));
   }
   parts_ = std::move(parts);
   root_ = system_.spawn(supervisor_behavior, node_tree(parts_, known_));
@@ -392,9 +400,9 @@ result<void> whole_node::raise() {
   OVIR_TRY(open_network());
   start_tree();
   if (options_.gateway) {
-    OVIR_ASSIGN(gateway_,
-                http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_, metrics_,
-                                    *around_.env, *logs_.of("gateway"), options_.state, machine_));
+    OVIR_ASSIGN(gateway_, http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_,
+                                              *answers_, metrics_, *around_.env,
+                                              *logs_.of("gateway"), options_.state, machine_));
   }
   if (options_.metrics) {
     OVIR_ASSIGN(endpoint_, metrics_endpoint::start(*options_.metrics, metrics_, *around_.env,

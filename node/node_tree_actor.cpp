@@ -1,5 +1,6 @@
 #include "node/node_tree_actor.hpp"
 
+#include "actors/audit/addendum_shelf.hpp"
 #include "actors/audit/verifier_actor.hpp"
 #include "actors/path/pathfinder_actor.hpp"
 #include "actors/path/shard_directory_actor.hpp"
@@ -248,6 +249,7 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
   around.env = parts->env;
   around.state = parts->options->state;
   around.meter = parts->meter;
+  around.addenda = parts->addenda;
   around.software = parts->desk->software;
   around.audits = parts->options->roles.has(role::verifier);
   around.how.least_rate_ppm = parts->options->audit_least_rate_ppm;
@@ -326,9 +328,12 @@ caf::actor start_jobs(caf::actor_system& system, const parts_pointer& parts,
   around.settings.signs_all = parts->options->audit_every_request;
   around.settings.twice_tokens = parts->options->audit_twice_tokens;
   around.settings.reveal = parts->options->audit_reveal;
-  around.finished = [known](std::shared_ptr<const std::vector<std::byte>> bytes, bool suspect) {
-    if (const caf::actor verifier = known->get("verifier")) {
-      caf::anon_send(verifier, actors::receipt_finished{std::move(bytes), suspect});
+  around.finished = [known, addenda = parts->addenda](const actors::receipt_effect& e) {
+    if (addenda != nullptr) {
+      addenda->hold(e.request, e.bytes, !e.kept);
+    }
+    if (const caf::actor verifier = e.kept ? caf::actor{} : known->get("verifier")) {
+      caf::anon_send(verifier, actors::receipt_finished{e.bytes, e.suspect});
     }
   };
   const caf::actor made = system.spawn(actors::jobs_behavior, std::move(around));

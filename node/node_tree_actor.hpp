@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/audit/addendum_shelf.hpp"
 #include "actors/link/operator_names.hpp"
 #include "actors/members/membership_actor.hpp"
 #include "actors/operator/admin_actor.hpp"
@@ -108,6 +109,7 @@ struct node_parts {
   actors::metrics_desk* metrics{nullptr};
   actors::metrics_environment measured; ///< but for `find` and `sources`
   actors::node_meter* meter{nullptr};
+  actors::addendum_shelf* addenda{nullptr}; ///< null: not a scheduler
   std::shared_ptr<actors::path_forecasts> forecasts = std::make_shared<actors::path_forecasts>();
   actors::membership_environment membership;
   const std::atomic<bool>* drains{nullptr}; ///< the node takes nothing new

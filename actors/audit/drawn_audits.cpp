@@ -159,6 +159,9 @@ drawn_audits::due_receipts drawn_audits::due(time_point now) {
     if (std::exchange(f.undrawn, false) || never_entered) {
       out.undrawn.push_back(about);
     }
+    if (never_entered) {
+      out.unentered.push_back(about);
+    }
     const bool all_drawn = f.settled && f.drawn >= f.accrued && f.accrued > 0;
     const bool in_vain = age >= limits::audit_lacking_lasts && !waits_for_able(f);
     if (never_entered || (all_drawn && (f.open.empty() || in_vain)) ||

@@ -33,6 +33,7 @@ public:
     std::vector<offer> offers;
     /// No verifier has to look at some of their units: for any verifier that draws by itself.
     std::vector<digest> undrawn;
+    std::vector<digest> unentered; ///< of these, those that no entry of the log is about
     std::vector<digest> over;      ///< held no longer, once the others are dealt with
     std::vector<digest> unaudited; ///< of these, given up with drawn units that nobody looked at
   };

@@ -1,5 +1,6 @@
 #include "actors/audit/log_draws_actor.hpp"
 
+#include "actors/audit/addendum_shelf.hpp"
 #include "actors/audit/audit_intake_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "actors/audit/window_inputs_actor.hpp"
@@ -185,6 +186,17 @@ void say_seen(verifier_pointer self) {
   }
 }
 
+void note_unentered(verifier_pointer self, const drawn_audits::due_receipts& due) {
+  const auto& state = self->state;
+  for (const digest& about : due.unentered) {
+    const auto bytes =
+        state.environment.addenda == nullptr ? nullptr : state.draws.held->get(about);
+    if (bytes != nullptr) {
+      state.environment.addenda->note_unentered(receipt_digest(*bytes));
+    }
+  }
+}
+
 /// Why an answer stays unaudited is told where its node's log is read.
 void give_up(verifier_pointer self, const drawn_audits::due_receipts& due) {
   auto& state = self->state;
@@ -278,6 +290,7 @@ void tend_draws(verifier_pointer self) {
       offer_by_layers(self, bytes, false);
     }
   }
+  note_unentered(self, due);
   give_up(self, due);
   say_seen(self);
   tend_chain(self);

@@ -1,5 +1,6 @@
 #include "actors/audit/receipt_audits_actor.hpp"
 
+#include "actors/audit/addenda_actor.hpp"
 #include "actors/audit/audit_intake_actor.hpp"
 #include "actors/audit/audit_words.hpp"
 #include "actors/audit/conviction_news_actor.hpp"
@@ -39,6 +40,7 @@ struct receipt_audit {
   std::set<std::pair<std::size_t, std::uint32_t>> seen; ///< stage, window: computed again
   std::size_t open{0};                                  ///< stages that are being looked at
   bool looked_at{true};                                 ///< else what it takes is not here
+  addendum_notes found;
 };
 using audit_pointer = std::shared_ptr<receipt_audit>;
 
@@ -205,6 +207,7 @@ void end_audit(verifier_pointer self, receipt_audit& a) {
     });
     state.book->settle(valid, unix_now(self));
   }
+  tell_addendum(self, *a.r, a.what.bytes, a.found);
   if (a.at_fault.empty() && a.looked_at && !a.drawn.empty()) {
     perform(self, plant_question(self, *a.r, a.windows[a.drawn.front()]));
   }
@@ -229,6 +232,10 @@ void look_from_tokens(verifier_pointer self, receipt_audit& a, const windows_of_
          "to be had: {}",
          short_name(stage.signer.node), again.error().message);
     a.looked_at = false;
+    a.found.use(own_means(self, *a.r));
+    for (const std::uint32_t window : which.windows) {
+      a.found.note(which.stage, window, audit_finding::missing);
+    }
     if (reached) {
       ++self->state.count.withheld;
       self->state.book->withheld(stage.signer.node, unix_now(self));
@@ -240,7 +247,10 @@ void look_from_tokens(verifier_pointer self, receipt_audit& a, const windows_of_
   for (const std::uint32_t window : which.windows) {
     a.seen.insert({which.stage, window});
   }
-  for (const compute::stated_fault& fault : compute::first_faults(*a.r, again->again)) {
+  const auto faults = compute::first_faults(*a.r, again->again);
+  a.found.use(again->means);
+  note_replay(*a.r, which.stage, which.windows, faults, a.found);
+  for (const compute::stated_fault& fault : faults) {
     take_fault(self, a, fault, again->means);
   }
 }
@@ -256,7 +266,10 @@ void look_at_stage(verifier_pointer self, receipt_audit& a, const windows_of_sta
     charge_for(self, a.what.from, 1);
     ++self->state.count.from_inputs;
     a.seen.insert({which.stage, window});
-    if (const auto fault = compute::window_fault(*a.r, at, again->again)) {
+    a.found.use(again->means);
+    const auto fault = compute::window_fault(*a.r, at, again->again);
+    a.found.note(which.stage, window, fault ? audit_finding::wrong : audit_finding::right);
+    if (fault) {
       return take_fault(self, a, *fault, again->means);
     }
   }

@@ -1,5 +1,6 @@
 #include "actors/audit/verifier_actor.hpp"
 
+#include "actors/audit/addenda_actor.hpp"
 #include "actors/audit/audit_intake_actor.hpp"
 #include "actors/audit/audit_words.hpp"
 #include "actors/audit/conviction_news_actor.hpp"
@@ -378,6 +379,8 @@ void received(verifier_pointer self, const audit_received& came) {
     take_known(self, came.from, *known);
   } else if (const auto* told = std::get_if<audit_standing>(&*message)) {
     take_standing(self, came.from, *told);
+  } else if (const auto* found = std::get_if<audit_addendum>(&*message)) {
+    take_addendum(self, came.from, found->what);
   }
 }
 

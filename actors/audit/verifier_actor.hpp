@@ -34,6 +34,8 @@
 
 namespace ovir::actors {
 
+class addendum_shelf;
+
 /// From this node's requests: one ended with this receipt.
 struct receipt_finished {
   std::shared_ptr<const std::vector<std::byte>> bytes;
@@ -99,10 +101,11 @@ struct verifier_environment {
   model_catalog* models{nullptr};
   log* journal{nullptr};
   storage::env* env{nullptr};
-  node_meter* meter{nullptr}; ///< null: nobody counts
-  std::string state;          ///< the node's folder
-  std::string software;       ///< what a verdict says it was computed by
-  bool audits{false};         ///< it is a verifier; else it only checks what others convict of
+  node_meter* meter{nullptr};       ///< null: nobody counts
+  addendum_shelf* addenda{nullptr}; ///< what verifiers found in own answers; null: nothing is kept
+  std::string state;                ///< the node's folder
+  std::string software;             ///< what a verdict says it was computed by
+  bool audits{false}; ///< it is a verifier; else it only checks what others convict of
   ledger::audit_settings how;
   /// Told of every conviction.
   std::function<std::vector<caf::actor>()> watchers;

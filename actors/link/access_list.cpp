@@ -289,6 +289,12 @@ role_set access_list::roles_of(const node_id& node) const {
   return known == admitted_.end() ? role_set{} : known->second.roles;
 }
 
+bool access_list::is_convicted(const node_id& node) const {
+  const std::lock_guard lock{guard_};
+  const auto known = admitted_.find(node);
+  return known != admitted_.end() && known->second.convicted;
+}
+
 role_set access_list::past_roles_of(const node_id& node) const {
   const std::lock_guard lock{guard_};
   role_set all;

@@ -47,6 +47,8 @@ public:
   [[nodiscard]] bool was_member(const node_id& node) const { return !past_roles_of(node).empty(); }
   /// What it was let in as at most: what it may have done.
   [[nodiscard]] role_set past_roles_of(const node_id& node) const;
+  /// Whether it is out for good.
+  [[nodiscard]] bool is_convicted(const node_id& node) const;
   /// Whether gossip about a node is worth keeping, because it is a member or could show a token
   /// when it connects, and the roles it could have at most. Decides nothing: every unknown key
   /// could show one.

@@ -318,6 +318,7 @@ struct generation_done {
   result<generation_report> outcome{error{}};
 };
 struct receipt_closed {
+  request_id request;
   std::shared_ptr<const std::vector<std::byte>> bytes;
 };
 

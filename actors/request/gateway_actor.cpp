@@ -188,6 +188,7 @@ void forget(gateway_pointer self, std::uint64_t tag) {
 
 void take_members(gateway_pointer self, const members_view& members) {
   self->state.environment.desk->set_ready(is_ready(*members, *self->state.environment.models));
+  self->state.environment.desk->set_members(members);
 }
 
 /// What was watched is watched no more: the application asks again, also for what went on
@@ -207,6 +208,26 @@ void take_back(gateway_pointer self) {
 void gateway_desk::set_doing(std::string words) {
   const std::lock_guard lock{guard_};
   doing_ = std::move(words);
+}
+
+void gateway_desk::set_members(members_view members) {
+  const std::lock_guard lock{guard_};
+  members_ = std::move(members);
+}
+
+std::map<node_id, std::string> gateway_desk::names() const {
+  members_view members;
+  {
+    const std::lock_guard lock{guard_};
+    members = members_;
+  }
+  std::map<node_id, std::string> all;
+  if (members != nullptr) {
+    for (const member& m : *members) {
+      all[m.node] = m.advert.name;
+    }
+  }
+  return all;
 }
 
 std::string gateway_desk::doing() {

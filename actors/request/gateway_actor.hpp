@@ -43,6 +43,9 @@ public:
   /// For the actor: `act` on the server's thread.
   void deliver(std::function<void(gateway::generation_events&)> act);
   void set_ready(bool ready) { ready_.store(ready); }
+  void set_members(members_view members);
+  /// How members are called; from any thread.
+  [[nodiscard]] std::map<node_id, std::string> names() const;
   /// For people who wait until this node is ready; from any thread.
   void set_doing(std::string words);
 
@@ -66,6 +69,7 @@ private:
   gateway::generation_events* events_{nullptr};
   poster post_;
   std::string doing_;
+  members_view members_;
 };
 
 struct gateway_forget {

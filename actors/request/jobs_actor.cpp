@@ -36,7 +36,7 @@ void perform(jobs_pointer self, const over_effect& e) {
 
 void perform(jobs_pointer self, const receipt_effect& e) {
   if (self->state.environment.finished) {
-    self->state.environment.finished(e.bytes, e.suspect);
+    self->state.environment.finished(e);
   }
 }
 
@@ -227,7 +227,7 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
         tell_cancelled(self);
       },
       [self](const receipt_closed& e) {
-        perform(self, receipt_effect{e.bytes, false});
+        perform(self, receipt_effect{e.request, e.bytes});
       },
       [self](adoption_asked& asked) { adopt(self, asked); },
       [self](const resume_jobs&) { resume(self); },

@@ -86,8 +86,7 @@ struct jobs_environment {
   request_journal* requests{nullptr};
   caf::actor scheduler;
   jobs_settings settings{};
-  /// Takes each receipt, and whether something in it is known to be wrong; may be empty.
-  std::function<void(std::shared_ptr<const std::vector<std::byte>>, bool suspect)> finished{};
+  std::function<void(const receipt_effect&)> finished{}; ///< takes each receipt; may be empty
 };
 
 /// A shell around `jobs_core`.

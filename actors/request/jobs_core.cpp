@@ -377,9 +377,10 @@ void jobs_core::take_pace(request_id id, request_pace pace) {
 
 void jobs_core::hand_over_receipt(const job& j, generation_report& report, bool suspect,
                                   effects& out) {
-  if (report.receipt != nullptr && *report.receipt && !report.answer_reused) { // audited before
-    out.push_back(
-        receipt_effect{std::make_shared<const std::vector<std::byte>>(**report.receipt), suspect});
+  if (report.receipt != nullptr && *report.receipt) {
+    out.push_back(receipt_effect{j.request.id,
+                                 std::make_shared<const std::vector<std::byte>>(**report.receipt),
+                                 suspect, report.answer_reused});
   }
   if (!j.receipt_asked) {
     report.receipt = nullptr;

@@ -83,8 +83,10 @@ struct over_effect {
   std::shared_ptr<const job_outcome> outcome;
 };
 struct receipt_effect {
+  request_id request;
   std::shared_ptr<const std::vector<std::byte>> bytes;
   bool suspect{false}; ///< something in it is known to be wrong
+  bool kept{false};    ///< of an earlier request with the same answer: it was audited then
 };
 struct note_effect { ///< for the log
   log_level level{log_level::info};

@@ -58,8 +58,9 @@ void end_with_receipt(lead_pointer self, result<std::vector<std::byte>> made) {
     outcome->receipt = std::make_shared<const result<std::vector<std::byte>>>(std::move(made));
     tell_end(self, std::move(outcome));
   } else if (made) {
-    caf::anon_send(state.requester, receipt_closed{std::make_shared<const std::vector<std::byte>>(
-                                        std::move(*made))});
+    caf::anon_send(state.requester,
+                   receipt_closed{state.request, std::make_shared<const std::vector<std::byte>>(
+                                                     std::move(*made))});
   }
   quit(self);
 }

@@ -5,6 +5,7 @@
 #include "apps/interrupt.hpp"
 #include "apps/manual.hpp"
 #include "apps/open_model.hpp"
+#include "apps/ovir-verify/addenda.hpp"
 #include "apps/ovir-verify/capsule.hpp"
 #include "apps/ovir-verify/fast.hpp"
 #include "apps/ovir-verify/ledger_draw.hpp"
@@ -36,6 +37,7 @@ constexpr std::string_view program = "ovir-verify";
 struct options {
   std::string file;
   std::string opening;
+  std::string addenda;
   std::string draw;
   std::string capsule;
   std::vector<std::string> reveals;
@@ -119,6 +121,7 @@ void describe(CLI::App& app, options& given) {
       "\nExamples:\n"
       "  ovir run -p \"Once upon a time\" --receipt story.receipt\n"
       "  ovir-verify story.receipt --signers nodes.txt\n"
+      "  ovir-verify story.receipt --addenda story.addenda --signers nodes.txt\n"
       "  ovir-verify story.receipt --any-signer --model assets/tales-q4_k_m.gguf\n"
       "  ovir-verify --replay story.capsule --model assets/tales-q4_k_m.gguf --any-signer\n"
       "  ovir-verify prepare --model assets/tales-q4_k_m.gguf --output tales.prepared\n"
@@ -141,6 +144,9 @@ void describe(CLI::App& app, options& given) {
   add_signers(app, given.signers);
   app.add_option("--open", given.opening,
                  "A unit opened by `ovir receipt open`: is it of this compact receipt?");
+  app.add_option("--addenda", given.addenda,
+                 "What verifiers signed about the receipt: tell who audited which windows, and "
+                 "what does not count");
   app.add_option(
       "--draw", given.draw,
       "A ledger's log, or its folder, instead of FILE: check it, and tell which verifier "
@@ -246,6 +252,27 @@ result<void> check_opened(const options& given, const any_receipt& r, storage::e
   return {};
 }
 
+/// None where no file was named.
+result<std::optional<addenda_report>> check_addenda(const options& given, const any_receipt& r,
+                                                    std::string_view bytes,
+                                                    const compute::signer_policy& who,
+                                                    storage::env& environment) {
+  if (given.addenda.empty()) {
+    return std::optional<addenda_report>{};
+  }
+  const auto* const whole = std::get_if<receipt>(&r);
+  if (whole == nullptr) {
+    return fail(errc::invalid_argument, "--addenda are about a whole receipt; {} is a compact one",
+                given.file);
+  }
+  OVIR_ASSIGN(const std::string text, environment.read(given.addenda, limits::addenda_bytes_max));
+  const auto all = decode_addenda(std::as_bytes(std::span{text}));
+  if (!all) {
+    return in_context(given.addenda, all.error());
+  }
+  return std::optional{judge_addenda_file(*whole, std::as_bytes(std::span{bytes}), *all, who)};
+}
+
 result<exit_code> verify_receipt(const options& given, std::string_view text,
                                  storage::env& environment, const std::atomic<bool>& interrupted) {
   OVIR_ASSIGN(const compute::signer_policy who, policy_of(given.signers, environment));
@@ -269,10 +296,19 @@ result<exit_code> verify_receipt(const options& given, std::string_view text,
       failures.push_back(blame(*whole, difference));
     }
   }
+  OVIR_ASSIGN(const auto audits, check_addenda(given, *r, text, who, environment));
   const std::string_view tier = given.model.empty() ? "T0" : "T2";
-  OVIR_TRY(given.as_json ? write_document(verdict_document(*r, tier, failures))
-                         : write_output(verdict_text(*r, tier, failures)));
-  return failures.empty() ? exit_code::done : exit_code::wrong;
+  if (given.as_json) {
+    json document = verdict_document(*r, tier, failures);
+    if (audits) {
+      document["addenda"] = addenda_document(*audits);
+    }
+    OVIR_TRY(write_document(document));
+  } else {
+    OVIR_TRY(write_output(verdict_text(*r, tier, failures) +
+                          (audits ? addenda_text(*audits) : std::string{})));
+  }
+  return failures.empty() && (!audits || audits->ok()) ? exit_code::done : exit_code::wrong;
 }
 
 result<exit_code> replay_capsule(const options& given, const std::string& file,

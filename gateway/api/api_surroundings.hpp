@@ -1,7 +1,9 @@
 #pragma once
 
 #include "gateway/access/key_budget.hpp"
+#include "gateway/api/answer_check.hpp"
 #include "gateway/api/generator.hpp"
+#include "gateway/api/receipt_shelf.hpp"
 #include "gateway/http/metrics.hpp"
 #include "messages/limits/gateway.hpp"
 
@@ -10,6 +12,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ovir::gateway {
 
@@ -34,6 +37,13 @@ struct api_surroundings {
   std::function<std::size_t()> connections; ///< of the server
   /// Hands over what the node behind the endpoint counts, at once or later; null: nothing.
   std::function<void(std::function<void(metric_families)>)> measure;
+  // Of an answer, by its request's name in the cluster and its receipt; null: the node's own copy.
+  // On the other thread. `not_found`: there is none. Empty: this endpoint tells no such thing.
+  std::function<result<answer_check>(request_id, const receipt_shelf::receipt_pointer&)>
+      check_answer{};
+  /// The file of what verifiers signed about it (docs/formats/addenda.md).
+  std::function<result<std::vector<std::byte>>(request_id, const receipt_shelf::receipt_pointer&)>
+      addenda_of{};
   /// Keeps what keys have spent over restarts, before it returns; empty: nothing is kept.
   std::function<void(const spend_record&)> keep_spend;
   /// A line for the operator; never a prompt, an answer or a key.

@@ -74,7 +74,8 @@ bool is_json(std::string_view type) {
 } // namespace
 
 application::application(const api_options& options, const api_surroundings& around)
-    : around_(around), keys_needed_(options.keys_needed), calls_(options, around_, replies_) {}
+    : around_(around), keys_needed_(options.keys_needed), calls_(options, around_, replies_),
+      answers_(around_, replies_, calls_) {}
 
 void application::use_keys(known_keys keys) { keys_ = std::move(keys); }
 
@@ -201,8 +202,8 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
     return exchange->reply(replies_.counted(list_models()));
   }
   if (request.path.starts_with(receipts_path)) {
-    return exchange->reply(
-        calls_.show_receipt(key, std::string_view{request.path}.substr(receipts_path.size())));
+    return answers_.show(key, std::string_view{request.path}.substr(receipts_path.size()),
+                         exchange);
   }
   if (request.path.starts_with(requests_path)) {
     if (request.method == "DELETE") {

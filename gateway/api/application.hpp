@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gateway/access/api_key_file.hpp"
+#include "gateway/api/answer_routes.hpp"
 #include "gateway/api/api_surroundings.hpp"
 #include "gateway/api/open_calls.hpp"
 #include "gateway/http/http_exchange.hpp"
@@ -46,6 +47,7 @@ private:
   known_keys keys_;
   reply_counter replies_;
   open_calls calls_;
+  answer_routes answers_;
   bool draining_{false};
 };
 

@@ -25,11 +25,6 @@ bool same_orders(const std::vector<generation_order>& a, const std::vector<gener
                     });
 }
 
-/// Without keys there is one owner: everybody who may ask here.
-request_owner owner_of(const api_key& key) {
-  return key.id.empty() ? request_owner{} : owner_of_api_key(key.hash);
-}
-
 api_kind kind_of(std::string_view path) {
   if (path == "/v1/embeddings") {
     return api_kind::embedding;
@@ -62,6 +57,10 @@ api_result<std::optional<event_id>> last_event_of(const http_request& request) {
 }
 
 } // namespace
+
+request_owner owner_of(const api_key& key) {
+  return key.id.empty() ? request_owner{} : owner_of_api_key(key.hash);
+}
 
 open_calls::open_calls(const api_options& options, const api_surroundings& around,
                        reply_counter& replies)
@@ -404,6 +403,14 @@ void open_calls::on_end(std::uint64_t tag, const result<generation_outcome>& out
     return fail_call(c, too_late());
   }
   receipts_.keep({c->owner, c->shape().answers[which]}, outcome->receipt);
+  if (!c->watched_only) {
+    const auto now = around_.now();
+    const auto whole = [](auto time) {
+      return std::chrono::duration_cast<std::chrono::milliseconds>(time);
+    };
+    times_.keep({c->owner, c->shape().answers[which]},
+                {whole(now - c->begun), whole(c->deadline - now)});
+  }
   std::string events = c->writer->on_end(which, *outcome);
   if (!events.empty() && c->exchange) {
     begin_stream(c);
@@ -414,21 +421,6 @@ void open_calls::on_end(std::uint64_t tag, const result<generation_outcome>& out
   } else {
     listen_to_more(c);
   }
-}
-
-http_reply open_calls::show_receipt(const api_key& key, std::string_view name) {
-  const auto id = request_id_from(name);
-  const std::vector<std::byte>* const bytes = id ? receipts_.find({key.id, *id}) : nullptr;
-  if (bytes == nullptr) {
-    return replies_.answer_of(
-        refusal(404, "unknown_receipt",
-                "this node has no receipt of such an answer; it keeps the latest ones "
-                "of requests with \"receipt\": true"));
-  }
-  http_reply reply;
-  reply.content_type = "application/octet-stream";
-  reply.body.assign(reinterpret_cast<const char*>(bytes->data()), bytes->size());
-  return replies_.counted(std::move(reply));
 }
 
 void open_calls::cancel(const api_key& key, std::string_view text,

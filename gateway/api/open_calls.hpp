@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gateway/access/key_budget.hpp"
+#include "gateway/api/answer_times.hpp"
 #include "gateway/api/api_surroundings.hpp"
 #include "gateway/api/generator.hpp"
 #include "gateway/api/prepared_request.hpp"
@@ -20,6 +21,9 @@
 #include <vector>
 
 namespace ovir::gateway {
+
+/// Without keys there is one owner: everybody who may ask here.
+[[nodiscard]] request_owner owner_of(const api_key& key);
 
 /// The requests under way, what their keys spend, and what is kept of those that are over. On the
 /// server's thread alone.
@@ -51,7 +55,8 @@ public:
   /// Is answered once the request is over, so that no crash brings it back.
   void cancel(const api_key& key, std::string_view id,
               const std::shared_ptr<http_exchange>& exchange);
-  [[nodiscard]] http_reply show_receipt(const api_key& key, std::string_view name);
+  [[nodiscard]] const receipt_shelf& receipts() const noexcept { return receipts_; }
+  [[nodiscard]] const answer_times& times() const noexcept { return times_; }
   /// Ends what is too late, given up or cancelled.
   void tick();
 
@@ -91,6 +96,7 @@ private:
   std::map<owned_id, finished> finished_;
   std::deque<owned_id> finished_order_; ///< oldest first
   receipt_shelf receipts_;
+  answer_times times_;
   std::uint64_t next_tag_{1};
 };
 

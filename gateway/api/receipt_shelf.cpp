@@ -19,6 +19,11 @@ void receipt_shelf::keep(const owned_id& answer, const receipt_pointer& receipt)
   }
 }
 
+receipt_shelf::receipt_pointer receipt_shelf::share(const owned_id& answer) const {
+  const auto found = receipts_.find(answer);
+  return found == receipts_.end() ? nullptr : found->second;
+}
+
 const std::vector<std::byte>* receipt_shelf::find(const owned_id& answer) const {
   const auto found = receipts_.find(answer);
   return found == receipts_.end() ? nullptr : &**found->second;

@@ -26,6 +26,7 @@ public:
   void keep(const owned_id& answer, const receipt_pointer& receipt);
   /// Null: none is here.
   [[nodiscard]] const std::vector<std::byte>* find(const owned_id& answer) const;
+  [[nodiscard]] receipt_pointer share(const owned_id& answer) const;
 
 private:
   std::map<owned_id, receipt_pointer> receipts_; ///< each holds bytes

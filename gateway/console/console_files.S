@@ -21,6 +21,7 @@ ovir_console_\symbol\()_end:
   page history, "console/page/history.mjs"
   page words, "console/page/words.mjs"
   page receipt, "console/page/receipt.mjs"
+  page verdict, "console/page/verdict.mjs"
   page check, "console/page/receipt_check.mjs"
   page noble, "console/page/noble.mjs"
   page licences, "console/page/licences.txt"

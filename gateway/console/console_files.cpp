@@ -21,6 +21,7 @@ OVIR_PAGE(plan)
 OVIR_PAGE(history)
 OVIR_PAGE(words)
 OVIR_PAGE(receipt)
+OVIR_PAGE(verdict)
 OVIR_PAGE(check)
 OVIR_PAGE(noble)
 OVIR_PAGE(licences)
@@ -39,8 +40,8 @@ std::string_view between(const char& begin, const char& end) {
 #define OVIR_FILE(name, type, symbol)                                                              \
   console_file { name, type, between(ovir_console_##symbol##_begin, ovir_console_##symbol##_end) }
 
-const std::array<console_file, 16>& all_files() {
-  static const std::array<console_file, 16> files{
+const std::array<console_file, 17>& all_files() {
+  static const std::array<console_file, 17> files{
       OVIR_FILE("", "text/html; charset=utf-8", index),
       OVIR_FILE("console.css", "text/css; charset=utf-8", style),
       OVIR_FILE("app.mjs", script, app),
@@ -54,6 +55,7 @@ const std::array<console_file, 16>& all_files() {
       OVIR_FILE("history.mjs", script, history),
       OVIR_FILE("words.mjs", script, words),
       OVIR_FILE("receipt.mjs", script, receipt),
+      OVIR_FILE("verdict.mjs", script, verdict),
       OVIR_FILE("receipt_check.mjs", script, check),
       OVIR_FILE("noble.mjs", script, noble),
       OVIR_FILE("licences.txt", "text/plain; charset=utf-8", licences),

@@ -28,6 +28,28 @@ struct Conviction {
   admission @7 :Data; # a signature, or empty
 }
 
+struct Finding {
+  stage @0 :UInt16;
+  what @1 :UInt8; # 1 right, 2 wrong, 3 missing
+  window @2 :UInt32;
+}
+
+struct Addendum {
+  receipt @0 :Data;
+  verifier @1 :Data;
+  kernels @2 :UInt8;
+  software @3 :Data;
+  time @4 :UInt64; # seconds since 1970
+  units @5 :List(Finding);
+  proof @6 :Data;
+}
+
+struct Addenda {
+  magic @0 :UInt64; # "OVIRADDN"
+  version @1 :UInt16; # 1
+  all @2 :List(Addendum);
+}
+
 struct AuditMessage {
   version @0 :UInt16; # 1
   union {
@@ -67,5 +89,6 @@ struct AuditMessage {
       admission @20 :Data;
       counter @21 :Verdict; # null where it admits
     }
+    addendum @23 :Addendum;
   }
 }

@@ -1,7 +1,6 @@
 #include "messages/evidence/audit.hpp"
 
-#include "messages/evidence/audit.capnp.h"
-#include "messages/evidence/evidence_codec.hpp"
+#include "messages/evidence/addendum_codec.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -17,9 +16,6 @@ constexpr std::string_view admission_domain = "ovir/audit/v1/admission";
 constexpr std::string_view verdict_domain = "ovir/audit/v1/verdict";
 
 std::span<const std::byte> bytes_of(const digest& d) { return std::as_bytes(std::span{d.bytes}); }
-capnp::Data::Reader data_of_key(const node_id& id) {
-  return data_of(std::as_bytes(std::span{id.key}));
-}
 
 void write(audit_schema::Place::Builder out, const audit_place& place) {
   out.setPart(static_cast<std::uint8_t>(place.part));
@@ -68,13 +64,6 @@ result<audit_place> read(audit_schema::Place::Reader in) {
     return fail(errc::over_limit, "window {} lies beyond every context", place.window);
   }
   return place;
-}
-
-result<audit_kernels> kernels_from(std::uint8_t value) {
-  if (value < 1 || value > 3) {
-    return fail(errc::unsupported, "kernels of kind {} are not known to this version", value);
-  }
-  return static_cast<audit_kernels>(value);
 }
 
 result<audit_verdict> read(audit_schema::Verdict::Reader in) {
@@ -253,6 +242,10 @@ result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_
   }
   case audit_schema::AuditMessage::ACCUSATION: return read_accusation(in.getAccusation(), present);
   case audit_schema::AuditMessage::DEFENCE: return read_defence(in.getDefence());
+  case audit_schema::AuditMessage::ADDENDUM: {
+    OVIR_ASSIGN(auto a, read_addendum(in.getAddendum(), present));
+    return audit_message{audit_addendum{std::move(a)}};
+  }
   }
   return fail(errc::unsupported, "a message about audits of a kind this version does not know");
 }
@@ -280,6 +273,8 @@ std::size_t words_of(const audit_message& message) {
     bytes += known->convicted.size() * sizeof(node_id);
   } else if (const auto* standing = std::get_if<audit_standing>(&message)) {
     bytes += standing->nodes.size() * (sizeof(node_id) + sizeof(std::uint32_t));
+  } else if (const auto* told = std::get_if<audit_addendum>(&message)) {
+    bytes += words_of_addendum(told->what) * word_bytes;
   }
   return bytes / word_bytes + 1;
 }
@@ -325,6 +320,8 @@ void write_any(audit_schema::AuditMessage::Builder out, const audit_message& mes
     if (said->counter) {
       write(group.initCounter(), *said->counter);
     }
+  } else if (const auto* told = std::get_if<audit_addendum>(&message)) {
+    write_addendum(out.initAddendum(), told->what);
   } else {
     write(out.initConviction(), std::get<conviction>(message));
   }

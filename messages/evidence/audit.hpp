@@ -187,8 +187,41 @@ struct audit_defence {
 
   friend bool operator==(const audit_defence&, const audit_defence&) = default;
 };
-using audit_message = std::variant<audit_offer, audit_question, audit_answer, conviction,
-                                   audit_known, audit_standing, audit_accusation, audit_defence>;
+
+/// What came of computing one window of a stage again.
+enum class audit_finding : std::uint8_t {
+  right = 1,
+  wrong = 2,   ///< something else than stated comes out
+  missing = 3, ///< what it was computed from was not to be had
+};
+struct unit_finding {
+  std::uint16_t stage{0}; ///< its place in the receipt
+  std::uint32_t window{0};
+  audit_finding what{audit_finding::right};
+
+  friend bool operator==(const unit_finding&, const unit_finding&) = default;
+};
+/// A verifier's word about a receipt, beside it: which of its windows it computed again, with what
+/// means, and what it found. A "wrong" convicts nobody; it says whom to ask.
+struct addendum {
+  digest receipt; ///< `receipt_digest`
+  node_id verifier;
+  audit_means means;
+  std::uint64_t unix_seconds{0};   ///< by its own clock: a claim
+  std::vector<unit_finding> units; ///< by stage and window, ascending; at least one
+  signature proof;                 ///< over `addendum_digest`
+
+  friend bool operator==(const addendum&, const addendum&) = default;
+};
+/// A verifier tells who closed a receipt what it found in it.
+struct audit_addendum {
+  addendum what;
+
+  friend bool operator==(const audit_addendum&, const audit_addendum&) = default;
+};
+using audit_message =
+    std::variant<audit_offer, audit_question, audit_answer, conviction, audit_known, audit_standing,
+                 audit_accusation, audit_defence, audit_addendum>;
 
 /// A Cap'n Proto message of one segment, at a multiple of 8. `over_limit` where it would be larger
 /// than limits::audit_message_bytes_max.

@@ -1,4 +1,5 @@
 // What a node does when others want somebody convicted: it looks itself, and believes nobody.
+#include "actors/audit/addendum_shelf.hpp"
 #include "actors/audit/verifier_actor.hpp"
 #include "messages/caf/system_config.hpp"
 #include "tests/support/cluster/lying_path.hpp"
@@ -97,6 +98,7 @@ protected:
     around.journal = &log_;
     around.env = env_.get();
     around.state = folder_.path().string();
+    around.addenda = shelf_.get();
     around.watchers = [] { return std::vector<caf::actor>{}; };
     verifier_ = system_.spawn(verifier_behavior, std::move(around));
     scheduler_.run();
@@ -205,6 +207,7 @@ protected:
 
   test::temporary_folder folder_;
   std::unique_ptr<storage::env> env_ = storage::make_env_posix();
+  std::unique_ptr<addendum_shelf> shelf_ = addendum_shelf::open(*env_, folder_.path().string());
   const secret_key key_ = own_key();
   const secret_key admin_ = secret_key::from_seed(std::array<std::byte, 32>{std::byte{77}});
   null_log log_;
@@ -216,6 +219,63 @@ protected:
   caf::scheduler::test_coordinator& scheduler_;
   caf::actor verifier_;
 };
+
+TEST_F(convicting, what_a_verifier_found_is_kept_and_what_is_forged_costs_who_sent_it) {
+  start(false);
+  const auto bytes =
+      std::make_shared<const std::vector<std::byte>>(encode_receipt(path().make({})));
+  shelf_->hold(request_id{1}, bytes, true);
+  const auto said = [&](std::size_t who, std::uint16_t stage, std::uint32_t window) {
+    addendum a;
+    a.receipt = receipt_digest(*bytes);
+    a.units = {{stage, window, audit_finding::right}};
+    sign_addendum(a, path().cast().key(who));
+    return audit_addendum{a};
+  };
+  const auto kept = [&] { return shelf_->about(receipt_digest(*bytes)).addenda; };
+  send(said(judge, 0, 0));
+  ASSERT_EQ(kept().size(), 1U);
+  send(said(judge, 0, 0)); // told again: of no use, and no fault
+  audit_addendum other = said(judge, 0, 0);
+  other.what.receipt.bytes[0] ^= 1; // of a receipt that is here no more
+  sign_addendum(other.what, path().cast().key(judge));
+  send(other);
+  EXPECT_EQ(useless(), 0U);
+
+  send(said(0, 1, 0), 0);
+  EXPECT_EQ(useless(), 1U) << "of no verifier";
+  send(said(receipt_maker::stranger, 0, 0), judge);
+  EXPECT_EQ(useless(), 2U) << "of another";
+  send(said(judge, 200, 0));
+  EXPECT_EQ(useless(), 3U) << "of a stage that is not there";
+  audit_addendum changed = said(judge, 0, 1);
+  changed.what.units[0].what = audit_finding::wrong;
+  send(changed);
+  EXPECT_EQ(useless(), 4U) << "not as it was signed";
+  audit_addendum reverse = said(judge, 0, 0);
+  reverse.what.units[0].what = audit_finding::wrong;
+  sign_addendum(reverse.what, path().cast().key(judge));
+  send(reverse);
+  EXPECT_EQ(useless(), 5U) << "the opposite of what it said";
+  EXPECT_EQ(kept().size(), 1U);
+  send(said(receipt_maker::stranger, 0, 0), receipt_maker::stranger);
+  EXPECT_EQ(kept().size(), 2U);
+}
+
+TEST_F(convicting, one_that_has_a_part_in_an_answer_audits_nothing_of_it) {
+  lists({1, 2}, {0, judge});
+  start(false);
+  const auto bytes =
+      std::make_shared<const std::vector<std::byte>>(encode_receipt(path().make({})));
+  shelf_->hold(request_id{1}, bytes, true);
+  addendum a;
+  a.receipt = receipt_digest(*bytes);
+  a.units = {{1, 0, audit_finding::right}};
+  sign_addendum(a, path().cast().key(0));
+  send(audit_addendum{a}, 0);
+  EXPECT_EQ(useless(), 1U);
+  EXPECT_TRUE(shelf_->about(a.receipt).addenda.empty());
+}
 
 TEST_F(convicting, a_liar_is_put_out_and_stays_out_after_a_restart) {
   start(true);

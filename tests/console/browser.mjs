@@ -116,6 +116,12 @@ try {
   await page.click('#verify');
   await contains('answer-verdict', /^It holds:.*members of this cluster alone/);
   assert.ok((await page.$$('#answer-stages tr')).length > 1);
+  // What the node finds: the chain of stages in order, and what none of others computed again.
+  await contains('answer-audited', /^This node says: It holds/);
+  const chain = await page.$$eval('#answer-chain li', (list) => list.map((e) => e.textContent));
+  assert.ok(chain.length > 1 && chain[0].startsWith('foxlayers 0'), `the chain is ${chain}`);
+  assert.match(await text('answer-checked'), /Driven byfox/);
+  assert.match(await text('answer-checked'), /Unaudited(nothing|layers)/);
   await judge('playground');
 
   // The same again: nobody computes what is kept.

@@ -1,6 +1,7 @@
 // The bytes of docs/formats/audit.md. A change here is a new version of the format.
 #include "ledger/audit/audit_draw.hpp"
 #include "ledger/audit/track_record.hpp"
+#include "messages/evidence/addendum.hpp"
 #include "messages/evidence/audit.hpp"
 #include "messages/evidence/receipt.hpp"
 #include "tests/support/model/receipt_maker.hpp"
@@ -62,6 +63,18 @@ TEST(audit_golden, messages_are_these_bytes) {
   const audit_standing standing{keys, {0, 1'000'000}};
   EXPECT_EQ(named(standing), "14ad2410923245e2ca3ac5ac15e78b1246c75b1f979a67d3029161c4b11677d4");
   EXPECT_EQ(std::get<audit_standing>(*decode_audit(*encode_audit(standing))), standing);
+  addendum told;
+  told.receipt = name;
+  told.means = verdict.means;
+  told.unix_seconds = 1'800'000'000;
+  told.units = {{0, 0, audit_finding::right}, {1, 0, audit_finding::missing}};
+  sign_addendum(told, cast.key(3));
+  EXPECT_EQ(to_hex(addendum_digest(told)),
+            "0406da38c0b89e156de1cbf63cbe25b75cff970c24d080fe66ab01a8bfc935f0");
+  EXPECT_EQ(named(audit_addendum{told}),
+            "112e64c8e2780e627273378b49f2604ed8393fce566f3f3db2a9aaf292397e4c");
+  EXPECT_EQ(to_hex(hash_plain(*encode_addenda(std::span{&told, 1}))),
+            "b411e0146825132620148d6c8faa649f20c44572a0251a5642370f9510b22a89");
   EXPECT_FALSE(decode_audit(*encode_audit(audit_standing{keys, {0}})));
   EXPECT_FALSE(decode_audit(*encode_audit(audit_standing{keys, {0, 1'000'001}})));
   EXPECT_EQ(std::get<audit_known>(*decode_audit(*encode_audit(known))), known);

@@ -1,5 +1,6 @@
 // What the fuzzers begin with: of each format with a version, something that this version reads. An
 // input of an earlier one ends at the version, and the fuzzer looks at nothing behind it.
+#include "messages/evidence/addendum.hpp"
 #include "messages/evidence/audit.hpp"
 #include "messages/evidence/capsule.hpp"
 #include "messages/evidence/compact_receipt.hpp"
@@ -50,6 +51,8 @@ const format formats[] = {
     {"audit", "offer", is_audit<audit_offer>},
     {"audit", "question", is_audit<audit_question>},
     {"audit", "answer", is_audit<audit_answer>},
+    {"audit", "addendum", is_audit<audit_addendum>},
+    {"addenda", "file", [](auto bytes) { return decode_addenda(bytes).has_value(); }},
     {"audit", "conviction", is_audit<conviction>},
     {"audit", "conviction that holds", convicts<conviction_kind::replay>},
     {"audit", "equivocation that holds", convicts<conviction_kind::equivocation>},

@@ -68,7 +68,12 @@ TEST(receipt_golden, what_is_signed_is_joined_as_the_page_says) {
   };
   const digest nothing = hash("ovir/evidence/v1/empty", {});
   hasher commitment = open("ovir/commitment/v1");
-  commitment.update_u32(0).update_u32(1).update_u32(0).update(nothing).update_u64(1'800'000'000).update_u32(0);
+  commitment.update_u32(0)
+      .update_u32(1)
+      .update_u32(0)
+      .update(nothing)
+      .update_u64(1'800'000'000)
+      .update_u32(0);
   const digest committed = commitment.finish();
   EXPECT_TRUE(verify(stage.signer.node, "ovir/commitment/v1/signature",
                      std::as_bytes(std::span{committed.bytes}), stage.commitments[0].proof));

@@ -1,6 +1,7 @@
 // `ovir run --receipt`, `ovir receipt` and the auditor on receipts: what is honest passes without
 // and with the model, and what was changed is found and its signer named.
 #include "ledger/keeper/ledger.hpp"
+#include "messages/evidence/addendum.hpp"
 #include "messages/evidence/compact_receipt.hpp"
 #include "storage/env/durable_file.hpp"
 #include "tests/support/cluster/asked_request.hpp"
@@ -63,6 +64,50 @@ TEST_F(receipts, are_checked_without_the_model_and_name_their_signers) {
   EXPECT_EQ(wrong["ok"], false);
   EXPECT_EQ(wrong["failures"][0]["signer"], to_hex(cast_.id(1)));
   EXPECT_EQ(wrong["failures"][0]["unit"], (plain_json{{"window", 2}, {"layer", 3}}));
+}
+
+TEST_F(receipts, go_with_what_verifiers_signed_about_them) {
+  const auto bytes = encode_receipt(cast_.honest());
+  write_file(path("r"), text_of(bytes));
+  const auto by = [&](std::size_t who, audit_finding what, std::uint32_t window) {
+    addendum a;
+    a.receipt = receipt_digest(bytes);
+    a.units = {{0, window, what}};
+    sign_addendum(a, cast_.key(who));
+    return a;
+  };
+  const auto told = [&](const std::vector<addendum>& all, int exit_code) {
+    write_file(path("a"), text_of(*encode_addenda(all)));
+    return verdict({path("r"), "--addenda", path("a"), "--any-signer"}, exit_code)["addenda"];
+  };
+  const addendum honest = by(receipt_maker::stranger, audit_finding::right, 0);
+  const plain_json right = told({honest}, 0);
+  EXPECT_EQ(right["audits"][0]["verifier"], to_hex(cast_.id(receipt_maker::stranger)));
+  EXPECT_EQ(right["right"], 1);
+  EXPECT_EQ(right["windows"], 9);
+  EXPECT_EQ(told({by(receipt_maker::stranger, audit_finding::wrong, 1)}, 1)["disputed"], 1);
+  const plain_json forged = told({honest, by(1, audit_finding::right, 0)}, 1);
+  EXPECT_EQ(forged["failures"][0]["signer"], to_hex(cast_.id(1))) << "it has a part in the answer";
+  EXPECT_EQ(forged["audits"].size(), 1U);
+
+  // Of a verifier that is none of those that count, and beside another receipt.
+  std::string list;
+  for (const std::size_t who :
+       {std::size_t{0}, std::size_t{1}, std::size_t{2}, receipt_maker::lead}) {
+    list += to_hex(cast_.id(who)) + "\n";
+  }
+  write_file(path("signers"), list);
+  write_file(path("a"), text_of(*encode_addenda(std::span{&honest, 1})));
+  const plain_json unlisted =
+      verdict({path("r"), "--addenda", path("a"), "--signers", path("signers")}, 1);
+  EXPECT_EQ(unlisted["ok"], true);
+  EXPECT_EQ(unlisted["addenda"]["failures"][0]["signer"],
+            to_hex(cast_.id(receipt_maker::stranger)));
+  write_file(path("r"), text_of(encode_receipt(cast_.other_question())));
+  EXPECT_THAT(told({honest}, 1)["failures"][0]["what"].get<std::string>(),
+              HasSubstr("another receipt"));
+  const child_result text = run_ovir_verify({path("r"), "--addenda", path("a"), "--any-signer"});
+  EXPECT_THAT(text.out, HasSubstr("0 of 9 windows were computed again"));
 }
 
 TEST_F(receipts, ask_whose_signatures_count) {

@@ -151,10 +151,10 @@ public:
     around.scheduler = front_;
     around.settings.signs_all = true;
     around.settings.twice_tokens = rules.twice_tokens;
-    around.finished = [this](const receipt_bytes& bytes, bool suspect) {
+    around.finished = [this](const actors::receipt_effect& e) {
       std::uint64_t number = 0;
-      std::memcpy(&number, bytes->data(), sizeof number);
-      receipts_.emplace_back(number, suspect);
+      std::memcpy(&number, e.bytes->data(), sizeof number);
+      receipts_.emplace_back(number, e.suspect);
     };
     jobs_ = system_.spawn(actors::jobs_behavior, std::move(around));
   }

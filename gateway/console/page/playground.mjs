@@ -2,6 +2,7 @@
 import { byId, el, facts, rows, say, show } from './dom.mjs';
 import { fetchReceipt, judge, stageRows } from './receipts.mjs';
 import { ask, eventsOf, look } from './source.mjs';
+import { clear, showVerdict } from './verdict.mjs';
 import * as words from './words.mjs';
 
 const COLOURS = 6;
@@ -57,14 +58,8 @@ const showEnd = async (transcript) => {
   byId('to-receipt').addEventListener('click', () => { byId('receipt-id').value = running.request; });
 };
 
-/// Those of the stages that this node holds for convicted.
-const convictedOf = async (found) => {
-  const { convictions } = await look('audits');
-  return found.stages.map((s) => s.node).filter((node) => convictions.some((c) => c.node === node));
-};
-
 /// Checks the answer's receipt in this browser, and that it is of this answer.
-const verify = async () => {
+const checkHere = async () => {
   const { request, transcript } = running;
   say('answer-verdict', 'checks');
   show('answer-stages');
@@ -77,13 +72,14 @@ const verify = async () => {
     say('answer-verdict', text, kind);
     if (!found) { return; }
     rows('answer-stages', stageRows(found));
-    const convicted = await convictedOf(found).catch(() => []);
-    if (convicted.length > 0) {
-      say('answer-verdict', `${text} But ${convicted.join(', ')} was convicted of stating what it did not compute.`, 'bad');
-    }
   } catch (error) {
     say('answer-verdict', `No receipt of this answer: ${error.message}`, 'warn');
   }
+};
+
+const verify = async () => {
+  clear();
+  await Promise.all([checkHere(), showVerdict(running.request)]);
 };
 
 const run = async () => {
@@ -94,6 +90,7 @@ const run = async () => {
   show('answer-facts');
   show('answer-stages');
   say('answer-verdict', '');
+  clear();
   say('answer-state', 'asks');
   byId('verify').disabled = true;
   byId('stop').disabled = false;

@@ -67,7 +67,9 @@ TEST(drawn_audits, what_is_not_entered_or_that_nobody_is_drawn_for_goes_to_any_v
   drawn_audits audits{member_at(1)};
   audits.hold(request_at(1), receipt_bytes, time_at(0));
   EXPECT_TRUE(audits.due(time_at(1)).undrawn.empty());
-  EXPECT_EQ(audits.due(time_at(limits::audit_entry_wait.count())).undrawn.size(), 1U);
+  const auto never = audits.due(time_at(limits::audit_entry_wait.count()));
+  EXPECT_EQ(never.undrawn.size(), 1U);
+  EXPECT_EQ(never.unentered.size(), 1U);
   EXPECT_EQ(audits.held(), 0U);
 
   audits.hold(request_at(2), receipt_bytes, time_at(0)); // entered where there are no verifiers

@@ -2,6 +2,7 @@
 #include "gateway/api/application.hpp"
 #include "gateway/http/bounded_json.hpp"
 #include "gateway/http/event_id.hpp"
+#include "messages/limits/addenda.hpp"
 #include "messages/limits/gateway.hpp"
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/model/loaded_model.hpp"
@@ -82,9 +83,23 @@ protected:
     around.now = [this] { return now_; };
     around.unix_seconds = [] { return 1'000'000U; };
     around.random = [this] { return ++random_; };
-    around.elsewhere = [](const auto& work, const auto& then) {
+    around.elsewhere = [this](const auto& work, const auto& then) {
+      if (held_back_) {
+        held_back_->push_back([work, then] {
+          work();
+          then();
+        });
+        return;
+      }
       work();
       then();
+    };
+    around.check_answer = [this](request_id request, const auto& given) -> result<answer_check> {
+      checked_.emplace_back(request, given != nullptr);
+      return found_;
+    };
+    around.addenda_of = [](request_id, const auto&) -> result<std::vector<std::byte>> {
+      return std::vector<std::byte>{std::byte{'x'}, std::byte{'y'}};
     };
     around.connections = [] { return 3U; };
     around.say = [this](auto, const std::string& line) { log_ += line + "\n"; };
@@ -117,6 +132,9 @@ protected:
   std::chrono::steady_clock::time_point now_{};
   std::uint64_t random_{0xa0};
   std::string log_;
+  result<answer_check> found_{answer_check{}};
+  std::vector<std::pair<request_id, bool>> checked_; ///< and whether the endpoint had its receipt
+  std::optional<std::vector<std::function<void()>>> held_back_;
   std::optional<application> app_;
 };
 
@@ -155,6 +173,56 @@ TEST_F(endpoint, an_error_before_the_first_token_has_its_status_and_later_it_is_
   EXPECT_THAT(late->head.body, HasSubstr("no nodes are left"));
   EXPECT_EQ(late->head.body.find("[DONE]"), std::string::npos);
   EXPECT_TRUE(late->ended);
+}
+
+TEST_F(endpoint, tells_what_the_node_finds_of_an_answer) {
+  complete(R"(, "deadline_ms": 5000)");
+  now_ += 2s;
+  app_->calls().on_end(tag(), outcome(" upon", 1));
+  found_->verdict = answer_verdict::in_part;
+  found_->text = "It holds.";
+  found_->stages.resize(1);
+  found_->stages[0].layers = {2, 5};
+  const std::string path = "/v1/receipts/" + to_text(first_id);
+  const auto seen = ask("", path + "/verdict", {}, "GET");
+  ASSERT_EQ(seen->head.status, 200) << seen->head.body;
+  const json found = json::parse(seen->head.body);
+  EXPECT_EQ(found["id"], to_text(first_id));
+  EXPECT_EQ(found["verdict"], "audited_in_part");
+  EXPECT_EQ(found["stages"][0]["last_layer"], 4);
+  EXPECT_EQ(found["timing"]["took_ms"], 2'000);
+  EXPECT_EQ(found["timing"]["slack_ms"], 3'000);
+  // Asked for by the cluster's name of the request, which another key does not make.
+  ASSERT_EQ(checked_.size(), 1U);
+  EXPECT_EQ(checked_[0], std::pair(name_in_cluster({}, first_id), false));
+  const auto bytes = ask("", path + "/addenda", {}, "GET");
+  EXPECT_EQ(bytes->head.content_type, "application/octet-stream");
+  EXPECT_EQ(bytes->head.body, "xy");
+}
+
+TEST_F(endpoint, says_why_an_answer_is_not_checked) {
+  const std::string path = "/v1/receipts/" + to_text(first_id) + "/verdict";
+  found_ = fail(errc::not_found, "none");
+  EXPECT_EQ(ask("", path, {}, "GET")->head.status, 404);
+  found_ = fail(errc::over_limit, "large");
+  EXPECT_EQ(ask("", path, {}, "GET")->head.status, 413);
+  EXPECT_EQ(ask("", "/v1/receipts/x/verdict", {}, "GET")->head.status, 404);
+  EXPECT_EQ(ask("", path, {}, "POST")->head.status, 405);
+  found_ = answer_check{};
+  held_back_.emplace();
+  std::vector<std::shared_ptr<made_up_exchange>> asked;
+  for (std::size_t i = 0; i <= limits::answer_checks_max; ++i) {
+    asked.push_back(ask("", path, {}, "GET"));
+  }
+  EXPECT_EQ(asked.back()->head.status, 503) << "as many as may be";
+  asked.front()->on_gone(); // nothing is sent to who went
+  for (const auto& act : std::exchange(*held_back_, {})) {
+    act();
+  }
+  EXPECT_FALSE(asked.front()->ended);
+  EXPECT_EQ(asked[1]->head.status, 200);
+  ask("", path, {}, "GET");
+  EXPECT_EQ(held_back_->size(), 1U) << "there is room again";
 }
 
 TEST_F(endpoint, confirms_a_cancellation_once_the_request_is_over) {
