@@ -15,7 +15,7 @@ namespace {
 using testing::IsEmpty;
 using namespace std::chrono_literals;
 
-std::uint64_t first_seed() {
+std::uint64_t first_liar_seed() {
   const char* text = std::getenv("OVIR_SEED");
   return text == nullptr ? 1 : std::strtoull(text, nullptr, 10);
 }
@@ -158,7 +158,7 @@ private:
 /// Swarms of 4 to 10 whose last node becomes a liar that does `deed` every 25 ms.
 template <class Deed, class Law>
 void for_liars(std::uint64_t count, Deed deed, Law law) {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + count; ++seed) {
+  for (std::uint64_t seed = first_liar_seed(); seed < first_liar_seed() + count; ++seed) {
     SCOPED_TRACE(fmt::format("OVIR_SEED={}", seed));
     membership_swarm swarm{seed, 4 + seed % 7};
     swarm.let_strangers_in();
@@ -270,7 +270,7 @@ TEST(membership_liar, who_invents_nodes_makes_no_members_and_aims_few_connection
 }
 
 TEST(membership_liar, who_invents_nodes_keeps_no_newcomer_out) {
-  membership_swarm swarm{first_seed(), 8};
+  membership_swarm swarm{first_liar_seed(), 8};
   swarm.let_strangers_in();
   for (std::size_t i = 0; i < 8; ++i) {
     if (i != 6) {
@@ -278,7 +278,7 @@ TEST(membership_liar, who_invents_nodes_keeps_no_newcomer_out) {
     }
   }
   swarm.run(3s);
-  liar villain{swarm, first_seed()};
+  liar villain{swarm, first_liar_seed()};
   swarm.possess(7, [&](std::size_t from, std::span<const std::byte> bytes) {
     if (bytes.empty()) {
       villain.haunt();
@@ -294,7 +294,7 @@ TEST(membership_liar, who_invents_nodes_keeps_no_newcomer_out) {
 }
 
 TEST(membership_liar, cannot_keep_the_dead_alive_nor_bring_them_back) {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + 4; ++seed) {
+  for (std::uint64_t seed = first_liar_seed(); seed < first_liar_seed() + 4; ++seed) {
     SCOPED_TRACE(fmt::format("OVIR_SEED={}", seed));
     membership_swarm swarm{seed, 6};
     for (std::size_t i = 0; i < swarm.size(); ++i) {
