@@ -70,11 +70,11 @@ TEST(audit_golden, messages_are_these_bytes) {
   told.units = {{0, 0, audit_finding::right}, {1, 0, audit_finding::missing}};
   sign_addendum(told, cast.key(3));
   EXPECT_EQ(to_hex(addendum_digest(told)),
-            "0406da38c0b89e156de1cbf63cbe25b75cff970c24d080fe66ab01a8bfc935f0");
+            "f6ac823bb422b7569bacc2dd3d3e8f3a8321292ccc9cae6f2ccd7bffe00b9bd9");
   EXPECT_EQ(named(audit_addendum{told}),
-            "112e64c8e2780e627273378b49f2604ed8393fce566f3f3db2a9aaf292397e4c");
+            "1d5e933f6f0c086da3910a7110da24f7614029231887e1e01361d482e14275fb");
   EXPECT_EQ(to_hex(hash_plain(*encode_addenda(std::span{&told, 1}))),
-            "b411e0146825132620148d6c8faa649f20c44572a0251a5642370f9510b22a89");
+            "2cf74b673979d4deb8b7fc1671196e0f6526b2c7607b341e3f8deccc20e9048f");
   EXPECT_FALSE(decode_audit(*encode_audit(audit_standing{keys, {0}})));
   EXPECT_FALSE(decode_audit(*encode_audit(audit_standing{keys, {0, 1'000'001}})));
   EXPECT_EQ(std::get<audit_known>(*decode_audit(*encode_audit(known))), known);
