@@ -35,15 +35,14 @@ void write_summary(Summary::Builder out, const digest& commitment, const stateme
   out.setComputeUs(s.compute_us);
   out.setElapsedUs(s.elapsed_us);
   out.setCited(s.cited);
-  const std::array<digest, 6> all{commitment,   s.input,   s.units_root,
-                                  s.draws_root, s.history, s.handovers};
+  const std::array<digest, 5> all{commitment, s.input, s.units_root, s.draws_root, s.history};
   out.setDigests(data_of(std::span<const digest>{all}));
 }
 
 result<void> read_summary(Summary::Reader from, digest& commitment, statement_summary& s) {
   OVIR_ASSIGN(const auto all, fixed_list<digest>(from.getDigests(), "digests of a statement"));
-  if (all.size() != 6) {
-    return fail(errc::malformed, "{} digests of a statement; it has 6", all.size());
+  if (all.size() != 5) {
+    return fail(errc::malformed, "{} digests of a statement; it has 5", all.size());
   }
   commitment = all[0];
   s = {from.getWindow(),
@@ -57,8 +56,7 @@ result<void> read_summary(Summary::Reader from, digest& commitment, statement_su
        all[3],
        all[4],
        from.getComputeUs(),
-       from.getElapsedUs(),
-       all[5]};
+       from.getElapsedUs()};
   if (s.window >= limits::windows_max || s.positions == 0 ||
       s.positions > limits::window_positions || s.units > limits::layers_max || s.cited > s.units ||
       s.draws > limits::window_positions) {

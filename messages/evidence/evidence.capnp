@@ -100,7 +100,7 @@ struct Summary {
   draws @4 :UInt32;
   computeUs @5 :UInt64;
   elapsedUs @6 :UInt64;
-  digests @7 :Data; # commitment, input, units' root, draws' root, history, handovers
+  digests @7 :Data; # commitment, input, units' root, draws' root, history
   cited @8 :UInt32;
 }
 

@@ -117,11 +117,15 @@ digest signed_digest(const digest& what, const signature& proof) {
       .finish();
 }
 
-digest input_digest(const digest& input, const signature& received) {
-  return hasher{"ovir/statement/v1/input"}
-      .update(input)
-      .update(std::as_bytes(std::span{received.bytes}))
-      .finish();
+digest input_digest(const digest& input, const signature& received,
+                    std::span<const handover> handovers) {
+  hasher state{"ovir/statement/v1/input"};
+  state.update(input).update(std::as_bytes(std::span{received.bytes}));
+  state.update_u32(static_cast<std::uint32_t>(handovers.size()));
+  for (const handover& h : handovers) {
+    state.update_u32(h.positions).update_u32(h.came_us).update_u32(h.sent_us);
+  }
+  return state.finish();
 }
 
 digest statement_digest(const digest& commitment, const statement_summary& what) {
@@ -139,7 +143,6 @@ digest statement_digest(const digest& commitment, const statement_summary& what)
       .update(what.history)
       .update_u64(what.compute_us)
       .update_u64(what.elapsed_us)
-      .update(what.handovers)
       .finish();
 }
 
@@ -147,15 +150,6 @@ std::uint32_t part_of_step(const evidence_order& order, layer_range layers) {
   const std::uint64_t all = std::max<std::uint32_t>(order.terms.layers, 1);
   const std::uint64_t own = std::min<std::uint64_t>(layers.size(), all);
   return static_cast<std::uint32_t>((order.step_us * own + all - 1) / all);
-}
-
-digest handovers_digest(std::span<const handover> all) {
-  hasher state{"ovir/statement/v1/handovers"};
-  state.update_u32(static_cast<std::uint32_t>(all.size()));
-  for (const handover& h : all) {
-    state.update_u32(h.positions).update_u32(h.came_us).update_u32(h.sent_us);
-  }
-  return state.finish();
 }
 
 digest order_digest(const evidence_terms& terms, const evidence_signer& lead) {
@@ -182,7 +176,7 @@ statement_summary summary_of(const statement& what, const evidence_signer& by,
   }
   return {what.window,
           what.positions,
-          input_digest(what.input, what.received),
+          input_digest(what.input, what.received, what.handovers),
           static_cast<std::uint32_t>(what.units.size()),
           static_cast<std::uint32_t>(what.cited.size()),
           units.root(),
@@ -191,8 +185,7 @@ statement_summary summary_of(const statement& what, const evidence_signer& by,
           draws_root(what),
           history,
           what.compute_us,
-          what.elapsed_us,
-          handovers_digest(what.handovers)};
+          what.elapsed_us};
 }
 
 digest output_of(const statement& what, const evidence_signer& by, std::uint32_t model_layers) {

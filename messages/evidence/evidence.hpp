@@ -133,7 +133,7 @@ struct stage_records {
 struct statement_summary {
   std::uint32_t window{0};
   std::uint32_t positions{0};
-  digest input; ///< `input_digest`: what came in and who signed for it
+  digest input; ///< `input_digest`: what came in, who signed for it, and when each step passed
   std::uint32_t units{0};
   std::uint32_t cited{0}; ///< citations
   digest units_root;      ///< over units, and behind them citations
@@ -143,7 +143,6 @@ struct statement_summary {
   digest history; ///< root over the signed statements of all windows before
   std::uint64_t compute_us{0};
   std::uint64_t elapsed_us{0};
-  digest handovers; ///< `handovers_digest`
 
   friend bool operator==(const statement_summary&, const statement_summary&) = default;
 };
@@ -167,8 +166,8 @@ struct statement_summary {
                                        const commitment& what, const digest& history);
 /// What others build on: `what` and the signature under it.
 [[nodiscard]] digest signed_digest(const digest& what, const signature& proof);
-[[nodiscard]] digest input_digest(const digest& input, const signature& received);
-[[nodiscard]] digest handovers_digest(std::span<const handover> all);
+[[nodiscard]] digest input_digest(const digest& input, const signature& received,
+                                  std::span<const handover> handovers);
 /// `commitment`: the `signed_digest` of the commitment that covers the window.
 [[nodiscard]] digest statement_digest(const digest& commitment, const statement_summary& what);
 /// What a lead signs before it asks anybody: that this is its request.

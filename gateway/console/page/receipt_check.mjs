@@ -79,9 +79,6 @@ const drawsRoot = (s) => evidenceTree(s.logits.map((d, i) => (i < s.choices.leng
 const commitmentDigest = (terms, by, c, history) => H('ovir/commitment/v1').terms(terms).signer(by)
   .u32(c.window, c.windows, c.statements).add(history).u64(c.deadline).u32(c.stepUs).end();
 
-const handoversDigest = (all) => all
-  .reduce((state, h) => state.u32(...h), H('ovir/statement/v1/handovers').u32(all.length)).end();
-
 const statementDigest = (committed, s, by, history) => {
   const units = evidenceTree([
     ...s.units.map((d, i) => H('ovir/statement/v1/unit').u32(s.window, by.first + i, s.positions)
@@ -89,10 +86,11 @@ const statementDigest = (committed, s, by, history) => {
     ...s.cited.map((c) => H('ovir/statement/v1/cited').u32(c.layer).add(c.author).add(c.binding)
       .add(c.proof).end()),
   ]);
-  const input = H('ovir/statement/v1/input').add(s.input).add(s.received).end();
+  const input = s.handovers.reduce((state, h) => state.u32(...h), H('ovir/statement/v1/input')
+    .add(s.input).add(s.received).u32(s.handovers.length)).end();
   return H('ovir/statement/v1').add(committed).u32(s.window, s.positions).add(input)
     .u32(s.units.length, s.cited.length).add(units).u32(s.firstDraw, s.logits.length).add(drawsRoot(s)).add(history)
-    .u64(s.computeUs).u64(s.elapsedUs).add(handoversDigest(s.handovers)).end();
+    .u64(s.computeUs).u64(s.elapsedUs).end();
 };
 
 const termsOf = (a) => {

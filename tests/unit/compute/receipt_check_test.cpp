@@ -93,7 +93,7 @@ TEST(receipt_check, accepts_what_is_honest) {
 
 TEST(receipt_check, names_whose_statement_was_changed_and_in_which_window) {
   const auto all = changes_of_statements();
-  EXPECT_EQ(all.size(), 108U);
+  EXPECT_EQ(all.size(), 126U);
   for (const tamper& t : all) {
     expect_named(t);
   }
