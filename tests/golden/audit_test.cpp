@@ -33,29 +33,29 @@ TEST(audit_golden, messages_are_these_bytes) {
   const digest name = receipt_digest(bytes);
   const audit_verdict verdict =
       give_verdict(cast.key(3), name, place, some(1), {audit_kernels::avx2, "ovir test"});
-  EXPECT_EQ(to_hex(name), "7ab6be18dff0d6eae0aef224035f412c7cba21489ffe2be886ca5af13abe8be0");
+  EXPECT_EQ(to_hex(name), "72cf0a19cbd1853efb15a94b42c7e2354e1c1cb7cc1406cd77b6f959a1e1cfb7");
   EXPECT_EQ(to_hex(verdict_digest(name, place, some(1))),
-            "700957df81711093905c9273288eaa20c9b9ecebaa6f1d8e285510aec4ec05c0");
+            "7bc6cff7dac25a5ffdafd6b4a1abaf6d4a4b1eb4dd1ed338d2d3ce9ddf855ca4");
   EXPECT_EQ(named(audit_offer{true, bytes}),
-            "29b1a9f8dec15c0497d9999454c0192128176fbf70bb520469383e66b9482ced");
+            "0e4ecc912c940f82dac9ff18dbabf4452fdbe00057ddd2ab4b2d76fd830bc6f7");
   EXPECT_EQ(named(audit_question{7, place, {audit_kernels::avx2}, bytes}),
-            "cb86ef11388228e0cac7227a162a04ede53cf41bedad9ae972b41e03b77c07ea");
+            "16752e4e3f0ad87787a2abe92eda4bc2e3cbab99e0b43482b4252bc248fb7548");
   EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "bcb4cf74e23b772cde427b27ef2ba1585d710e8808536713f4e27562d2a3f14a");
+            "17f2bb4ce9a1040f95eb9220b4003dfc83095128f615d4dab53c466b42d72891");
   conviction c{conviction_kind::replay,
                cast.id(1),
                place,
                some(1),
                {bytes},
                {verdict, give_verdict(cast.key(5), name, place, some(1), {})}};
-  EXPECT_EQ(named(c), "3f526f3fce46a0a7eee2497d0ecc85e6acb0fc4c42638162a25a2dca89e4739a");
+  EXPECT_EQ(named(c), "f50f1eebda13ec37ec1a4edc6576768c73dd0871c32b209b42f898e6c8235c99");
   c.admission = admit_fault(cast.key(1), c, audit_fault::hardware);
   EXPECT_EQ(named(audit_accusation{9, c, bytes}),
-            "a02d977b4e0124b57a630ef47d04910a802b9b7163e56b2f17ef0cb75ca4f791");
+            "f348bc840977135693e7138f2fed337f7aa8a2195f9e9973fa0ae9b45156fd33");
   EXPECT_EQ(named(audit_defence{9, c.admission, {}}),
-            "e249a6e8e2c08771b3918f4dc7bef3da8ea599f75e973ef1dba191da6e277239");
+            "182e5a644167370218208836511c81bc17e152098a47d7a9aaa3c5415af54981");
   EXPECT_EQ(named(audit_defence{9, {}, verdict}),
-            "7aa0ea3416b830e0a096d0e8ef460aa2b4c5daf72194263d7ed059a0704df7c6");
+            "90eb55022af193838fb7cf487941ef6bd7712c0fe9cb3edf0f6cf80fe43ac5a1");
   std::vector<node_id> keys{cast.id(1), cast.id(2)};
   std::sort(keys.begin(), keys.end());
   const audit_known known{true, keys};
@@ -70,11 +70,11 @@ TEST(audit_golden, messages_are_these_bytes) {
   told.units = {{0, 0, audit_finding::right}, {1, 0, audit_finding::missing}};
   sign_addendum(told, cast.key(3));
   EXPECT_EQ(to_hex(addendum_digest(told)),
-            "f6ac823bb422b7569bacc2dd3d3e8f3a8321292ccc9cae6f2ccd7bffe00b9bd9");
+            "0c695b7257b2dbec72f1cdccdbdeb07a67fbaba015023f1033d24e892f361cac");
   EXPECT_EQ(named(audit_addendum{told}),
-            "1d5e933f6f0c086da3910a7110da24f7614029231887e1e01361d482e14275fb");
+            "0f09eacd90317bf1e6803734c33af4f61eaa71d271ac193c5c2ffba536dd79f3");
   EXPECT_EQ(to_hex(hash_plain(*encode_addenda(std::span{&told, 1}))),
-            "2cf74b673979d4deb8b7fc1671196e0f6526b2c7607b341e3f8deccc20e9048f");
+            "0f1ebdb2d90ee407dff976823c4d455453739b933702699e1ed2cd6b8b8be15b");
   EXPECT_FALSE(decode_audit(*encode_audit(audit_standing{keys, {0}})));
   EXPECT_FALSE(decode_audit(*encode_audit(audit_standing{keys, {0, 1'000'001}})));
   EXPECT_EQ(std::get<audit_known>(*decode_audit(*encode_audit(known))), known);

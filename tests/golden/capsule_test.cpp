@@ -24,7 +24,7 @@ TEST(capsule_golden, a_capsule_is_these_bytes) {
   const auto bytes = encode_capsule(example());
   EXPECT_EQ(bytes.size(), 1872U);
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "fc3a75f98eba43220b42cc0d98634dd3fadc3fdc1abfbfecb782c52ed0f47b59");
+            "4f7a1b7133b998642b974c39a88510d7e349b4d0577c8d39eb91214500f731c5");
 }
 
 TEST(capsule_golden, the_receipt_and_the_rows_lie_in_it_as_they_are) {

@@ -46,7 +46,7 @@ TEST(golden_credit, an_equivocation_has_this_name) {
       to_bytes(equivocation{terms_of(r.asked), r.stages[1], other.stages[1]});
   EXPECT_EQ(hex(std::span{bytes}.first(2)), "0401");
   EXPECT_EQ(to_hex(evidence_digest(bytes)),
-            "e2aca540e96a9ff3763c144a7b536590704b41f4e4f8e8cd3e92ac41b4b54a02");
+            "2428e01ed009ba69a8dc7fa45fbabd2a4ce795ee05d1312aa3d6f99e174097ac");
   EXPECT_EQ(to_hex(about_of(terms_of(r.asked))),
             "04fa40265bc6ae534b2bd6e42ad111ff2a80e519af1a3d4a1239b935c6a05fc1");
 }

@@ -30,23 +30,23 @@ TEST(receipt_golden, a_receipt_is_these_bytes) {
             "00000000d800000000000000050007004f564952524350540100010004000000e803000000000000840300"
             "0000000000204e0000000000001800000007000500");
   EXPECT_EQ(to_hex(hash_plain(bytes)),
-            "a9f5208af86b9fe3b33c79d80fa8cb9c6aef4f8700ac818bbfa5f680c73b7514");
+            "e38d7ae66fcd999428598f8f169cb82266290b14d2354aa56cad6dfe36e6490a");
 }
 
 TEST(receipt_golden, a_compact_receipt_and_an_opened_unit_are_these) {
   const auto brief = encode_compact(compact(example()).value());
-  EXPECT_EQ(brief.size(), 1200U);
+  EXPECT_EQ(brief.size(), 1136U);
   EXPECT_EQ(to_hex(hash_plain(brief)),
-            "3689acce7944e03a88a59acf7106e58ebb393bec754c117b065c3367e42a7d3d");
+            "a99ef4bf3921dfbfae8b3c50923b8c84b520f5dc39ffaefba28b87e0fa352889");
   const auto opened = encode_opening(open_unit(example(), 0, 1).value());
   EXPECT_EQ(to_hex(hash_plain(opened)),
-            "073cd8807572c3d7e06cb2984e13949abbc331f5f6aeaa5d5b3023cf32ddbd20");
+            "86d7f2843e4278db8c457798cc89b47bb89e0a00675d4bad3b96120e4c6d36b2");
 }
 
 TEST(receipt_golden, a_batch_of_evidence_is_these_bytes) {
   const evidence_batch batch{example().asked.request, example().stages[1], {}};
   EXPECT_EQ(to_hex(hash_plain(encode_evidence(batch))),
-            "15febdeaffd92c9394642cecc2891553cd534b25f112c35a44e7b1fe28191d39");
+            "27e77474bdc6c58c48890dcf3ec839afbef2b61448ba008ee8cff6014e7faf2e");
 }
 
 TEST(receipt_golden, the_request_has_this_digest) {
