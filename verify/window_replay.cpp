@@ -201,13 +201,12 @@ result<replay_outcome> replay_window(const receipt& r, const stage_window& at, c
   return out;
 }
 
-std::optional<stated_fault> window_fault(const receipt& r, const stage_window& at,
-                                         const replay_outcome& again) {
+std::vector<audit_place> places_of(const receipt& r, const stage_window& at) {
   const stage_records* const stage = stage_at(r, at);
-  if (stage == nullptr) {
-    return std::nullopt;
-  }
   std::vector<audit_place> places;
+  if (stage == nullptr) {
+    return places;
+  }
   const layer_range layers = stage->signer.layers;
   for (layer_index l = layers.first; l < layers.last; ++l) {
     places.push_back({audit_part::unit, at.window, l, 0});
@@ -219,7 +218,13 @@ std::optional<stated_fault> window_fault(const receipt& r, const stage_window& a
     places.push_back({audit_part::draw, at.window, layers.last - 1, p});
     places.push_back({audit_part::token, at.window, layers.last - 1, p});
   }
-  for (const audit_place& place : places) {
+  std::erase_if(places, [&](const audit_place& place) { return !stated_at(r, place); });
+  return places;
+}
+
+std::optional<stated_fault> window_fault(const receipt& r, const stage_window& at,
+                                         const replay_outcome& again) {
+  for (const audit_place& place : places_of(r, at)) {
     const auto stated = stated_at(r, place);
     const auto computed = computed_at(again, place);
     if (stated && computed && stated->value != *computed) {

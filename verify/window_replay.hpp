@@ -68,6 +68,9 @@ replay_window(const receipt& r, const stage_window& at, const model& m,
               std::span<const input_bytes> inputs, const kernel_set& kernels,
               parallel_runner& runner, const tokenizer* vocabulary = nullptr);
 
+/// All that is stated of the window, in the order in which it is looked at.
+[[nodiscard]] std::vector<audit_place> places_of(const receipt& r, const stage_window& at);
+
 /// The first thing in the window of which its statement says something else than `again`: in order
 /// of layers, of each its output, then its K and V; then in order of positions, of each its logits,
 /// then the token behind them. Its signer answers for it: the author of a unit that is cited. What

@@ -11,9 +11,6 @@
 
 namespace ovir::actors {
 
-namespace {
-
-/// Those who signed something in a receipt, its lead and those whose units it reuses among them.
 std::set<node_id> signers_of(const receipt& r) {
   std::set<node_id> all{r.lead.node};
   for (const stage_records& stage : r.stages) {
@@ -26,8 +23,6 @@ std::set<node_id> signers_of(const receipt& r) {
   }
   return all;
 }
-
-} // namespace
 
 std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about) {
   std::vector<node_id> there;
@@ -168,9 +163,7 @@ void take_receipt(verifier_pointer self, const node_id& from, audit_offer&& what
   call_to_work(self);
 }
 
-/// Other verifiers alone ask, each at its own share. What they ask about may be signed by keys that
-/// no node knows: they plant such questions (verify/planted_receipt.hpp), and their answer
-/// convicts no key here.
+/// Other verifiers alone ask, each at its own share.
 void take_question(verifier_pointer self, const node_id& from, audit_question&& q) {
   verifier_state& state = self->state;
   if (!is_verifier(self, from)) {

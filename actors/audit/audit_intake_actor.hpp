@@ -2,13 +2,17 @@
 
 #include "actors/audit/verifier_actor.hpp"
 
+#include <set>
 #include <string>
+#include <vector>
 
 /// What a verifier takes from others, and how much of it: each sender has a share of its own
 /// (audit_queue.hpp), and pays for what is of no use (audit_senders.hpp). Functions of the actor in
 /// verifier.cpp.
 namespace ovir::actors {
 
+/// Those who signed something in a receipt, its lead and those whose units it reuses among them.
+[[nodiscard]] std::set<node_id> signers_of(const receipt& r);
 /// Who else can be asked now, in an order that differs from question to question.
 [[nodiscard]] std::vector<node_id> verifiers_there(verifier_pointer self, const digest& about);
 

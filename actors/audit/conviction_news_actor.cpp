@@ -1,6 +1,8 @@
 #include "actors/audit/conviction_news_actor.hpp"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 namespace ovir::actors {
 
@@ -59,7 +61,10 @@ audit_report describe_audits(const verifier_state& state) {
     report.duties = state.draws.audits->duties();
     report.held = state.draws.audits->held();
   }
-  report.open = state.cases.size() + state.hearings.size();
+  report.open = state.hearings.size();
+  for (const auto& [about, c] : state.cases) {
+    report.open += state.book->is_planted(about) ? 0 : 1;
+  }
   for (const node_id& node : state.records.known()) {
     const ledger::account& counts = *state.records.find(node);
     report.signers.push_back({node,
@@ -81,6 +86,37 @@ bool is_verifier(verifier_pointer self, const node_id& node) {
   return around.access->roles_of(node).has(role::verifier);
 }
 
+namespace {
+
+/// While another verifier is asked about what a node signed, what was told of that node before:
+/// else who is asked would hear what was found before it answers.
+audit_standing standing_now(verifier_pointer self) {
+  verifier_state& state = self->state;
+  std::set<node_id> asked_about;
+  for (const auto& [about, c] : state.cases) {
+    asked_about.insert(c.signers.begin(), c.signers.end());
+  }
+  audit_standing told;
+  std::map<node_id, std::uint32_t> all;
+  for (const node_id& node : state.records.known()) { // ascending
+    const auto before = state.questions.standing.find(node);
+    const bool held = asked_about.contains(node);
+    if (all.size() >= limits::audit_convicted_max ||
+        (held && before == state.questions.standing.end())) {
+      continue;
+    }
+    all[node] = held ? before->second
+                     : static_cast<std::uint32_t>(
+                           state.records.reputation(node, state.environment.env->unix_seconds()));
+    told.nodes.push_back(node);
+    told.reputations_ppm.push_back(all[node]);
+  }
+  state.questions.standing = std::move(all);
+  return told;
+}
+
+} // namespace
+
 void tell_standing(verifier_pointer self) {
   verifier_state& state = self->state;
   const auto& around = state.environment;
@@ -89,14 +125,7 @@ void tell_standing(verifier_pointer self) {
     return;
   }
   state.standing_at = now + limits::standing_told_every;
-  audit_standing told;
-  for (const node_id& node : state.records.known()) { // ascending
-    if (told.nodes.size() < limits::audit_convicted_max) {
-      told.nodes.push_back(node);
-      told.reputations_ppm.push_back(
-          static_cast<std::uint32_t>(state.records.reputation(node, around.env->unix_seconds())));
-    }
-  }
+  const audit_standing told = standing_now(self);
   take_standing(self, around.key->id(), told);
   for (const member& m : *state.members) {
     if (is_told(self, m) && m.advert.roles.has(role::scheduler)) {

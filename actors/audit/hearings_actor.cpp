@@ -4,6 +4,7 @@
 #include "actors/audit/audit_words.hpp"
 #include "actors/audit/conviction_news_actor.hpp"
 #include "actors/audit/open_cases_actor.hpp"
+#include "actors/audit/questions_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "actors/audit/window_inputs_actor.hpp"
 #include "verify/capsule_replay.hpp"
@@ -16,9 +17,6 @@
 namespace ovir::actors {
 
 namespace {
-
-/// Numbers of questions that hearings ask; those of audits are below.
-constexpr std::uint64_t first_number = std::uint64_t{1} << 63U;
 
 template <class... Args>
 void say(verifier_pointer self, log_level level, fmt::format_string<Args...> text, Args&&... args) {
@@ -34,7 +32,6 @@ std::optional<digest> stated_in(const conviction& c) {
 
 void wait_for(verifier_pointer self, verifier_state::running_hearing& h,
               std::chrono::seconds time) {
-  h.number = first_number + ++self->state.next_hearing;
   h.until = self->state.environment.env->now() + time;
 }
 
@@ -45,7 +42,7 @@ void tell(verifier_pointer self, verifier_state::running_hearing& h) {
     a.capsule = inputs_of(self, *r, c.place);
   }
   wait_for(self, h, limits::hearing_wait); // the inputs took their time
-  a.number = h.number;
+  h.number = a.number = chance(self);
   say(self, log_level::warn, "{}: it is heard first", conviction_text(c));
   send_audit(self, c.guilty, a);
 }
@@ -61,8 +58,9 @@ void carry_out(verifier_pointer self, const node_id& guilty, const ledger::heari
     verifier_state::running_hearing& h = found->second;
     wait_for(self, h, limits::second_opinion_wait);
     const conviction& c = h.mind.draft();
-    return send_audit(self, ask->host,
-                      audit_question{h.number, c.place, ask->taken, c.receipts.front()});
+    h.answered = false;
+    h.number = ask_window(self, ask->host, c.receipts.front(), c.place, ask->taken);
+    return;
   }
   state.hearings.erase(found);
   if (const auto* const over = std::get_if<ledger::hearing_over>(&step)) {
@@ -74,7 +72,7 @@ void carry_out(verifier_pointer self, const node_id& guilty, const ledger::heari
 
 } // namespace
 
-void begin_hearing(verifier_pointer self, conviction draft) {
+void begin_hearing(verifier_pointer self, conviction draft, const digest& outcome) {
   verifier_state& state = self->state;
   const node_id guilty = draft.guilty;
   if (state.hearings.contains(guilty)) {
@@ -92,7 +90,8 @@ void begin_hearing(verifier_pointer self, conviction draft) {
   const auto others = others_of(self, verifiers_of(self, draft.receipts.front(), draft.place),
                                 std::span{&guilty, 1});
   const auto made = state.hearings.emplace(
-      guilty, verifier_state::running_hearing{ledger::hearing{std::move(draft), others}, 0, {}});
+      guilty,
+      verifier_state::running_hearing{ledger::hearing{std::move(draft), others}, 0, {}, outcome});
   carry_out(self, guilty, there ? ledger::hearing::begin() : made.first->second.mind.silent());
 }
 
@@ -120,20 +119,51 @@ void take_defence(verifier_pointer self, const node_id& from, const audit_defenc
   }
 }
 
+namespace {
+
+auto hearing_that_asked(verifier_state& state, const node_id& host, std::uint64_t number,
+                        bool answered) {
+  return std::find_if(state.hearings.begin(), state.hearings.end(), [&](const auto& entry) {
+    const verifier_state::running_hearing& h = entry.second;
+    return h.number == number && h.mind.asked() == host && h.answered == answered;
+  });
+}
+
+} // namespace
+
 bool take_further_answer(verifier_pointer self, const node_id& from, const audit_answer& a) {
-  const auto found =
-      std::find_if(self->state.hearings.begin(), self->state.hearings.end(),
-                   [&](const auto& entry) { return entry.second.number == a.number; });
-  if (found == self->state.hearings.end() || a.verdict.verifier != from) {
+  const auto found = hearing_that_asked(self->state, from, a.number, false);
+  if (found == self->state.hearings.end()) {
+    return false;
+  }
+  verifier_state::running_hearing& h = found->second;
+  const conviction& c = h.mind.draft();
+  if (!is_signed_by(from, a, c.receipts.front(), c.place)) {
+    return true;
+  }
+  if (a.outcome == h.outcome) {
+    h.answered = true;
+    wait_for(self, h, limits::second_opinion_wait);
+    reveal_to(self, from, a.number, c.receipts.front(), c.place);
+  } else if (const auto step = h.mind.answered({from, {}, {}}, a.outcome)) {
+    carry_out(self, node_id{found->first}, *step); // no verdict is needed of who computed otherwise
+  }
+  return true;
+}
+
+bool take_further_vouch(verifier_pointer self, const node_id& from, const audit_vouch& v) {
+  const auto found = hearing_that_asked(self->state, from, v.number, true);
+  if (found == self->state.hearings.end()) {
     return false;
   }
   const conviction& c = found->second.mind.draft();
   const auto taken = ledger::taken_by(c.verdicts);
-  if (std::find(taken.begin(), taken.end(), a.verdict.means.kernels) != taken.end() ||
-      !verify_verdict(a.verdict, receipt_digest(c.receipts.front()), c.place, a.computed)) {
+  if (v.verdict.verifier != from ||
+      std::find(taken.begin(), taken.end(), v.verdict.means.kernels) != taken.end() ||
+      !verify_verdict(v.verdict, receipt_digest(c.receipts.front()), c.place, v.computed)) {
     return true;
   }
-  if (const auto step = found->second.mind.answered(a.verdict, a.computed)) {
+  if (const auto step = found->second.mind.answered(v.verdict, v.computed)) {
     carry_out(self, node_id{found->first}, *step);
   }
   return true;

@@ -8,12 +8,16 @@ namespace ovir::actors {
 
 // At the verifier.
 
-/// `draft` holds: it is told to the accused, and published when that is over.
-void begin_hearing(verifier_pointer self, conviction draft);
+/// `draft` holds: it is told to the accused, and published when that is over. `outcome`: what the
+/// window of a replay came to here.
+void begin_hearing(verifier_pointer self, conviction draft, const digest& outcome);
 void take_defence(verifier_pointer self, const node_id& from, const audit_defence& said);
 /// Whether it answered a question of a hearing.
 [[nodiscard]] bool take_further_answer(verifier_pointer self, const node_id& from,
                                        const audit_answer& a);
+/// Whether it gave its verdict in one.
+[[nodiscard]] bool take_further_vouch(verifier_pointer self, const node_id& from,
+                                      const audit_vouch& v);
 /// At every tick: whoever was to speak and did not.
 void tend_hearings(verifier_pointer self);
 

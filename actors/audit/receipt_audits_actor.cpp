@@ -7,10 +7,12 @@
 #include "actors/audit/hearings_actor.hpp"
 #include "actors/audit/log_draws_actor.hpp"
 #include "actors/audit/open_cases_actor.hpp"
+#include "actors/audit/questions_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "actors/audit/window_inputs_actor.hpp"
 #include "ledger/rules/equivocation.hpp"
 #include "verify/receipt_check.hpp"
+#include "verify/window_task.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -36,11 +38,15 @@ struct receipt_audit {
   std::vector<std::size_t> drawn;           ///< of `windows`
   std::set<layer_index> stages;             ///< first layers of those that can be drawn
   std::set<node_id> at_fault;
+  std::vector<compute::stated_fault> faults;            ///< said at the end: a line takes time
   std::vector<drawn_audits::duty> duties;               ///< by the log; none: it draws by itself
   std::set<std::pair<std::size_t, std::uint32_t>> seen; ///< stage, window: computed again
   std::size_t open{0};                                  ///< stages that are being looked at
   bool looked_at{true};                                 ///< else what it takes is not here
   addendum_notes found;
+  /// Another verifier is asked about this one if it is right.
+  std::optional<compute::stage_window> planted;
+  std::uint64_t lot{0}; ///< which place of it
 };
 using audit_pointer = std::shared_ptr<receipt_audit>;
 
@@ -66,7 +72,7 @@ void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, cons
     const conviction c{
         conviction_kind::equivocation, found->signer, found->place, {}, {*other_bytes, *bytes}, {}};
     if (compute::check_conviction(c)) {
-      begin_hearing(self, c);
+      begin_hearing(self, c, {});
     }
   }
   state.recent.all.emplace_back(bytes, r);
@@ -78,44 +84,78 @@ void compare_with_recent(verifier_pointer self, const receipt_bytes& bytes, cons
   }
 }
 
-void open_case(verifier_pointer self, const receipt_bytes& bytes, const receipt& r,
-               const compute::stated_fault& fault, const audit_means& means) {
+/// A window computed here.
+struct computed_window {
+  compute::stage_window at;
+  const replayed& again;
+};
+
+/// Another verifier is asked about a fault, or about what is right, the answer to which is known.
+/// Both go one way, step by step: who is asked may see of this node all that others see.
+void open_case(verifier_pointer self, receipt_audit& a, const compute::stated_fault& found,
+               const computed_window& w) {
   verifier_state& state = self->state;
-  if (state.hearings.contains(fault.signer)) {
+  const receipt_bytes& bytes = a.what.bytes;
+  const auto outcome =
+      compute::outcome_for(compute::task_of(*a.r, w.at), w.again.again); // all of the window
+  if (!outcome || state.hearings.contains(found.signer)) {
     return; // it is accused already
   }
   const digest name = receipt_digest(*bytes);
-  const digest key = verdict_digest(name, fault.place, fault.stated);
-  const ledger::stated_unit unit{fault.signer, fault.place.window, fault.place.layer, key,
-                                 fault.stated};
+  const digest key = verdict_digest(name, found.place, found.stated);
+  const ledger::stated_unit unit{found.signer, found.place.window, found.place.layer, key,
+                                 found.stated};
   const auto hosts =
-      others_of(self, verifiers_of(self, *bytes, fault.place), std::span{&fault.signer, 1});
-  const auto effects = state.book->differs(unit, fault.computed, hosts, unix_now(self));
-  ++state.count.mismatches;
-  note(self, log_level::warn, r, "{} stated {} otherwise than it is computed here",
-       short_name(fault.signer), place_text(fault.place));
+      others_of(self, verifiers_of(self, *bytes, found.place), std::span{&found.signer, 1});
+  const bool known = found.stated == found.computed;
+  const auto effects = known ? state.book->plant(unit, hosts)
+                             : state.book->differs(unit, found.computed, hosts, unix_now(self));
   for (const ledger::audit_effect& effect : effects) {
     const auto* const ask = std::get_if<ledger::ask_host>(&effect);
     const auto* const later = std::get_if<ledger::wait_for_host>(&effect);
     if (ask != nullptr || later != nullptr) {
-      state.cases[ask != nullptr ? ask->about : later->about] = {
+      verifier_state::open_case c{
           bytes,
-          fault.place,
-          fault.computed,
-          {give_verdict(*state.environment.key, name, fault.place, fault.computed, means)},
+          found.place,
+          found.computed,
+          {give_verdict(*state.environment.key, name, found.place, found.computed, w.again.means)},
           std::nullopt,
           {}};
+      c.outcome = compute::outcome_digest(*outcome);
+      c.signers = signers_of(*a.r);
+      state.cases[ask != nullptr ? ask->about : later->about] = std::move(c);
       keep_open(self, *bytes);
     }
   }
   perform(self, effects);
+  if (!known) {
+    ++state.count.mismatches;
+    a.faults.push_back(found);
+  }
 }
 
 /// Of each signer one fault: what else differs may follow from it.
 void take_fault(verifier_pointer self, receipt_audit& a, const compute::stated_fault& fault,
-                const audit_means& means) {
-  if (fault.signer != self->state.environment.key->id() && a.at_fault.insert(fault.signer).second) {
-    open_case(self, a.what.bytes, *a.r, fault, means);
+                const replayed& again) {
+  const auto at = compute::window_of(*a.r, fault.place);
+  if (at && fault.signer != self->state.environment.key->id() &&
+      a.at_fault.insert(fault.signer).second) {
+    open_case(self, a, fault, {*at, again});
+  }
+}
+
+/// Asks about something in this window as if it were a fault; of what is right the answer is known.
+/// Once: a stage may be looked at from its inputs, and then from the tokens.
+void plant(verifier_pointer self, receipt_audit& a, const computed_window& w) {
+  a.planted.reset();
+  const std::vector<audit_place> places = compute::places_of(*a.r, w.at);
+  if (places.empty() || compute::window_fault(*a.r, w.at, w.again.again)) {
+    return;
+  }
+  const audit_place& place = places[a.lot % places.size()];
+  const auto stated = compute::stated_at(*a.r, place);
+  if (stated->signer != self->state.environment.key->id()) {
+    open_case(self, a, {place, stated->signer, stated->value, stated->value}, w);
   }
 }
 
@@ -198,6 +238,10 @@ void end_audit(verifier_pointer self, receipt_audit& a) {
     ++state.count.unaudited;
   }
   enter_seen(self, a);
+  for (const compute::stated_fault& fault : a.faults) {
+    note(self, log_level::warn, *a.r, "{} stated {} otherwise than it is computed here",
+         short_name(fault.signer), place_text(fault.place));
+  }
   if (!a.what.again && a.looked_at) {
     std::vector<ledger::stated_unit> valid = units_of_others(self, *a.r);
     std::erase_if(valid, [&](const ledger::stated_unit& u) {
@@ -208,9 +252,6 @@ void end_audit(verifier_pointer self, receipt_audit& a) {
     state.book->settle(valid, unix_now(self));
   }
   tell_addendum(self, *a.r, a.what.bytes, a.found);
-  if (a.at_fault.empty() && a.looked_at && !a.drawn.empty()) {
-    perform(self, plant_question(self, *a.r, a.windows[a.drawn.front()]));
-  }
   if (a.looked_at) {
     note_resumed(self, a.what);
   }
@@ -220,12 +261,15 @@ void end_audit(verifier_pointer self, receipt_audit& a) {
 }
 
 /// From the tokens, with the whole model; else the stage, if it was reached, is known to have
-/// withheld what it stated.
+/// withheld what it stated. `faulty`: something wrong was found already.
 void look_from_tokens(verifier_pointer self, receipt_audit& a, const windows_of_stage& which,
-                      bool reached) {
+                      bool reached, bool faulty) {
   const stage_records& stage = a.r->stages[which.stage];
   const compute::replay_bounds bounds{stage.signer.layers.last, which.windows.back() + 1};
   const auto again = replay(self, *a.r, bounds);
+  if (!again && faulty) {
+    return; // enough is known of it
+  }
   if (!again) {
     note(self, log_level::warn, *a.r,
          "what {} computed is not audited, because its inputs are not "
@@ -247,21 +291,34 @@ void look_from_tokens(verifier_pointer self, receipt_audit& a, const windows_of_
   for (const std::uint32_t window : which.windows) {
     a.seen.insert({which.stage, window});
   }
+  const bool here = a.planted && a.planted->stage == which.stage &&
+                    compute::follows_from_tokens(compute::task_of(*a.r, *a.planted), again->again);
   const auto faults = compute::first_faults(*a.r, again->again);
   a.found.use(again->means);
   note_replay(*a.r, which.stage, which.windows, faults, a.found);
-  for (const compute::stated_fault& fault : faults) {
-    take_fault(self, a, fault, again->means);
+  const auto before = std::find_if(faults.begin(), faults.end(), [&](const auto& fault) {
+    return here && fault.place.window > a.planted->window;
+  });
+  for (auto fault = faults.begin(); fault != before; ++fault) {
+    take_fault(self, a, *fault, *again);
+  }
+  if (here) { // in its place among the windows
+    plant(self, a, {*a.planted, *again});
+  }
+  for (auto fault = before; fault != faults.end(); ++fault) {
+    take_fault(self, a, *fault, *again);
   }
 }
 
+/// All of the windows, whatever is found: where it stops would be seen in the log.
 void look_at_stage(verifier_pointer self, receipt_audit& a, const windows_of_stage& which,
                    const known_inputs& inputs) {
+  bool faulty = false;
   for (const std::uint32_t window : which.windows) {
     const compute::stage_window at{which.stage, window};
     const auto again = replay_window(self, *a.r, at, inputs);
     if (!again) {
-      return look_from_tokens(self, a, which, inputs.reached);
+      return look_from_tokens(self, a, which, inputs.reached, faulty);
     }
     charge_for(self, a.what.from, 1);
     ++self->state.count.from_inputs;
@@ -270,7 +327,10 @@ void look_at_stage(verifier_pointer self, receipt_audit& a, const windows_of_sta
     const auto fault = compute::window_fault(*a.r, at, again->again);
     a.found.note(which.stage, window, fault ? audit_finding::wrong : audit_finding::right);
     if (fault) {
-      return take_fault(self, a, *fault, again->means);
+      faulty = true;
+      take_fault(self, a, *fault, *again);
+    } else if (a.planted == at) {
+      plant(self, a, {at, *again});
     }
   }
 }
@@ -300,6 +360,13 @@ void look_at_windows(verifier_pointer self, const audit_pointer& a) {
     windows_of_stage& which = drawn[at->stage];
     which.stage = at->stage;
     which.windows.push_back(u.window);
+  }
+  const auto known =
+      ledger::planted_among(a->drawn.size(), self->state.environment.how.planted_ppm, chance(self));
+  if (known) {
+    const ledger::stated_unit& u = a->windows[a->drawn[*known]];
+    a->planted = compute::window_of(*a->r, {audit_part::unit, u.window, u.layer, 0});
+    a->lot = chance(self);
   }
   a->open = drawn.size() + 1;
   const auto ended = [self, a] {
@@ -341,45 +408,6 @@ std::shared_ptr<const receipt> sound_receipt_of(verifier_pointer self,
   return r;
 }
 
-void send_answer(verifier_pointer self, const waiting_question& asked, const digest& computed,
-                 const audit_means& means) {
-  send_audit(
-      self, asked.from,
-      audit_answer{asked.what.number, computed,
-                   give_verdict(*self->state.environment.key, receipt_digest(asked.what.receipt),
-                                asked.what.place, computed, means)});
-}
-
-void answer_from_tokens(verifier_pointer self, const waiting_question& asked, const receipt& r) {
-  const audit_place& place = asked.what.place;
-  const auto again = replay(self, r, compute::bounds_of(place), asked.what.taken);
-  if (again && compute::stands_alone(r, again->again, place)) {
-    charge_for(self, asked.from, compute::bounds_of(place).windows);
-    return send_answer(self, asked, *compute::computed_at(again->again, place), again->means);
-  }
-  note(self, log_level::info, r, "a question of {} is not answered: {}", short_name(asked.from),
-       again ? "what it is about follows from another's statement" : again.error().message);
-}
-
-void answer_from_inputs(verifier_pointer self, const waiting_question& asked, const receipt& r,
-                        const known_inputs& inputs) {
-  const audit_place& place = asked.what.place;
-  const auto at = compute::window_of(r, place);
-  const auto again = replay_window(self, r, *at, inputs, asked.what.taken);
-  if (!again) {
-    return answer_from_tokens(self, asked, r);
-  }
-  const auto fault = compute::window_fault(r, *at, again->again);
-  const auto computed = compute::computed_at(again->again, place);
-  if (computed && (!fault || fault->place == place)) {
-    return send_answer(self, asked, *computed, again->means);
-  }
-  note(self, log_level::info, r,
-       "a question of {} is not answered: what it is about follows from "
-       "another's statement",
-       short_name(asked.from));
-}
-
 } // namespace
 
 void begin_chain(verifier_pointer self) {
@@ -418,26 +446,6 @@ void begin_audit(verifier_pointer self, waiting_receipt next) {
   }
   draw_windows(self, *a);
   look_at_windows(self, a);
-}
-
-void begin_answer(verifier_pointer self, waiting_question asked) {
-  auto decoded = decode_receipt(asked.what.receipt);
-  if (!decoded || !compute::check_receipt(*decoded, any_signer).empty()) {
-    return; // the asker hears nothing, as from one that is gone
-  }
-  const auto r = std::make_shared<const receipt>(std::move(*decoded));
-  const auto at = compute::window_of(*r, asked.what.place);
-  if (!at || !compute::stated_at(*r, asked.what.place)) {
-    return;
-  }
-  ++self->state.under_way.count;
-  charge_for(self, asked.from, 1);
-  fetch_windows(self, r, {at->stage, {at->window}}, {asked.from},
-                [self, r, asked = std::move(asked)](const known_inputs& inputs) {
-                  answer_from_inputs(self, asked, *r, inputs);
-                  --self->state.under_way.count;
-                  call_to_work(self);
-                });
 }
 
 } // namespace ovir::actors

@@ -7,6 +7,7 @@
 #include "actors/audit/hearings_actor.hpp"
 #include "actors/audit/log_draws_actor.hpp"
 #include "actors/audit/open_cases_actor.hpp"
+#include "actors/audit/questions_actor.hpp"
 #include "actors/audit/receipt_audits_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "actors/audit/window_inputs_actor.hpp"
@@ -236,6 +237,7 @@ void convict(verifier_pointer self, const ledger::convict_signer& done) {
   if (found == self->state.cases.end()) {
     return;
   }
+  const digest outcome = found->second.outcome;
   conviction c;
   c.guilty = done.guilty;
   c.place = found->second.place;
@@ -254,7 +256,7 @@ void convict(verifier_pointer self, const ledger::convict_signer& done) {
     return say(self, log_level::error, "a conviction made here does not hold: {}",
                holds.error().message);
   }
-  begin_hearing(self, std::move(c));
+  begin_hearing(self, std::move(c), outcome);
 }
 
 } // namespace
@@ -267,9 +269,10 @@ void perform(verifier_pointer self, const std::vector<ledger::audit_effect>& eff
       if (found != state.cases.end()) {
         found->second.asked = ask->host;
         found->second.until = state.environment.env->now() + limits::second_opinion_wait;
-        send_audit(self, ask->host,
-                   audit_question{ask->about.value, found->second.place,
-                                  ledger::taken_by(found->second.verdicts), *found->second.bytes});
+        found->second.answered = false;
+        found->second.number =
+            ask_window(self, ask->host, *found->second.bytes, found->second.place,
+                       ledger::taken_by(found->second.verdicts));
       }
     } else if (const auto* guilty = std::get_if<ledger::convict_signer>(&effect)) {
       convict(self, *guilty);
@@ -315,31 +318,6 @@ void work(verifier_pointer self) {
   call_to_work(self);
 }
 
-void take_answer(verifier_pointer self, const node_id& from, const audit_answer& a) {
-  verifier_state& state = self->state;
-  if (take_further_answer(self, from, a)) {
-    return flush(self);
-  }
-  const ledger::audit_case_id about{a.number};
-  const auto found = state.cases.find(about);
-  const auto beside = [&](const audit_verdict& v) {
-    return differ_enough(v.means.kernels, a.verdict.means.kernels);
-  };
-  if (found == state.cases.end() || found->second.asked != from || a.verdict.verifier != from ||
-      !std::all_of(found->second.verdicts.begin(), found->second.verdicts.end(), beside) ||
-      !verify_verdict(a.verdict, receipt_digest(*found->second.bytes), found->second.place,
-                      a.computed)) {
-    return;
-  }
-  found->second.asked.reset();
-  found->second.verdicts.push_back(a.verdict);
-  perform(self, state.book->answered(about, from, a.computed, seconds_now(self)));
-  if (state.book->unit_of(about) == nullptr) { // also of a planted one
-    state.cases.erase(about);
-  }
-  flush(self);
-}
-
 void received(verifier_pointer self, const audit_received& came) {
   verifier_state& state = self->state;
   const auto now = state.environment.env->now();
@@ -359,6 +337,12 @@ void received(verifier_pointer self, const audit_received& came) {
   }
   if (const auto* a = std::get_if<audit_answer>(&*message)) {
     return take_answer(self, came.from, *a);
+  }
+  if (const auto* shown = std::get_if<audit_reveal>(&*message)) {
+    return take_reveal(self, came.from, *shown);
+  }
+  if (const auto* v = std::get_if<audit_vouch>(&*message)) {
+    return take_vouch(self, came.from, *v);
   }
   if (auto* o = std::get_if<audit_offer>(&*message)) {
     if (state.environment.audits && came.roles.has(role::scheduler)) {
@@ -403,6 +387,9 @@ void tick(verifier_pointer self) {
     const auto hosts =
         others_of(self, verifiers_of(self, *c.bytes, c.place), std::span{&signer, 1});
     perform(self, state.book->ask_again(about, hosts));
+    if (state.book->unit_of(about) == nullptr) {
+      state.cases.erase(about);
+    }
   }
   for (const auto& [about, host] : late) {
     perform(self, state.book->silent(about, host, seconds_now(self)));

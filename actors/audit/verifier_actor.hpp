@@ -17,6 +17,7 @@
 #include "ledger/rules/hearing.hpp"
 #include "messages/evidence/audit.hpp"
 #include "messages/evidence/receipt.hpp"
+#include "verify/receipt_replay.hpp"
 
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
@@ -137,6 +138,23 @@ struct verifier_state {
     std::vector<audit_verdict> verdicts; ///< this node's first
     std::optional<node_id> asked;
     storage::env::time_point until;
+    digest outcome{};            ///< of the whole window, as computed here
+    std::set<node_id> signers{}; ///< of the receipt
+    std::uint64_t number{0};     ///< of the question to `asked`
+    bool answered{false};        ///< it computed the same, and was shown what was stated
+  };
+  /// What this node answered to a question, until it is shown what was stated.
+  struct given_answer {
+    digest task;
+    compute::replay_outcome outcome;
+    audit_means means;
+    storage::env::time_point until;
+  };
+  struct questions_of_others {
+    std::map<std::pair<node_id, std::uint64_t>, given_answer> answered; ///< by asker and number
+    /// What was told of each signer last: while something that it signed is asked about, it is told
+    /// again, whatever was found.
+    std::map<node_id, std::uint32_t> standing;
   };
   /// What inputs are fetched for, or computed with.
   struct audits_under_way {
@@ -173,6 +191,8 @@ struct verifier_state {
     ledger::hearing mind;
     std::uint64_t number{0}; ///< of what was asked last
     storage::env::time_point until;
+    digest outcome{};     ///< as of an open case; of an equivocation nothing is asked
+    bool answered{false}; ///< likewise
   };
   struct accusation {
     node_id from;
@@ -193,7 +213,7 @@ struct verifier_state {
   std::set<digest> resumed;   ///< of these, to be looked at again
   std::map<node_id, running_hearing> hearings; ///< by who is accused, at most limits::hearings_max
   std::deque<accusation> accusations;          ///< of this node, at most limits::accusations_max
-  std::uint64_t next_hearing{0};
+  questions_of_others questions;
   recent_receipts recent;
   log_draws draws;
   checked_models checked;

@@ -5,7 +5,6 @@
 #include "compute/model/model.hpp"
 #include "messages/limits/general.hpp"
 #include "verify/capsule_replay.hpp"
-#include "verify/planted_receipt.hpp"
 #include "verify/window_replay.hpp"
 
 #include <caf/all.hpp>
@@ -140,48 +139,6 @@ std::vector<node_id> others_of(verifier_pointer self, std::vector<node_id> there
   }
   std::erase_if(there, [&](const node_id& host) { return out.contains(operators(host)); });
   return there;
-}
-
-std::vector<ledger::audit_effect> plant_question(verifier_pointer self, const receipt& r,
-                                                 const ledger::stated_unit& right) {
-  verifier_state& state = self->state;
-  storage::env& env = *state.environment.env;
-  const auto random = [&env] {
-    digest d;
-    env.random(std::as_writable_bytes(std::span{d.bytes}));
-    return d;
-  };
-  const digest chance = random();
-  std::vector<node_id> hosts = verifiers_there(self, chance);
-  const auto at = compute::window_of(r, {audit_part::unit, right.window, right.layer, 0});
-  std::erase_if(hosts, [&](const node_id& host) {
-    return !at || !may_have(self, host, r.asked.model, r.stages[at->stage].signer.layers);
-  });
-  const std::uint64_t drawn = ledger::audit_draw(chance, {}, {});
-  if (hosts.empty() || !ledger::is_sampled(drawn, state.environment.how.planted_ppm)) {
-    return {};
-  }
-  std::vector<secret_key> keys;
-  for (std::size_t i = 0; i <= r.stages.size(); ++i) {
-    const digest seed = random();
-    keys.push_back(secret_key::from_seed(std::as_bytes(std::span{seed.bytes})));
-  }
-  const audit_place place{audit_part::unit, right.window, right.layer, 0};
-  ledger::stated_unit unit = right;
-  unit.stated = random();
-  const auto planted = compute::plant(r, place, unit.stated, keys);
-  if (!planted) {
-    return {};
-  }
-  unit.signer = compute::stated_at(*planted, place)->signer;
-  const auto effects = state.book->plant(unit, right.stated, hosts.front());
-  for (const ledger::audit_effect& effect : effects) {
-    if (const auto* ask = std::get_if<ledger::ask_host>(&effect)) {
-      const auto bytes = std::make_shared<const std::vector<std::byte>>(encode_receipt(*planted));
-      state.cases[ask->about] = {bytes, place, right.stated, {}, std::nullopt, {}};
-    }
-  }
-  return effects;
 }
 
 void note_for_ledger(verifier_pointer self, const conviction& c) {

@@ -54,11 +54,6 @@ void flush(verifier_pointer self);
 [[nodiscard]] std::vector<ledger::stated_unit> units_of_others(verifier_pointer self,
                                                                const receipt& r);
 
-/// Now and then a question to which the answer is known: who repeats what is stated did not
-/// compute. What follows is for the caller to perform.
-[[nodiscard]] std::vector<ledger::audit_effect>
-plant_question(verifier_pointer self, const receipt& r, const ledger::stated_unit& right);
-
 /// Remembers a conviction for the ledger: a verifier vouches for what it computed itself, and hands
 /// in what convicts by itself.
 void note_for_ledger(verifier_pointer self, const conviction& c);

@@ -100,26 +100,35 @@ std::vector<audit_effect> audit_book::ask_again(audit_case_id about,
   return ask_next(about, found->second);
 }
 
-std::vector<audit_effect> audit_book::plant(const stated_unit& unit, const digest& right,
-                                            const node_id& host) {
-  if (cases_.size() >= limits::audit_cases_max || right == unit.stated) {
+std::size_t audit_book::planted_cases() const noexcept {
+  return static_cast<std::size_t>(std::count_if(
+      cases_.begin(), cases_.end(), [](const auto& entry) { return entry.second.planted; }));
+}
+
+std::vector<audit_effect> audit_book::plant(const stated_unit& unit,
+                                            std::span<const node_id> hosts) {
+  const bool known = std::any_of(cases_.begin(), cases_.end(),
+                                 [&](const auto& entry) { return entry.second.unit == unit; });
+  if (known || records_.convicted(unit.signer) || cases_.size() >= limits::audit_cases_max ||
+      planted_cases() >= limits::audit_planted_max) {
     return {};
   }
   const audit_case_id about{next_case_++};
   open_case& c = cases_[about];
   c.unit = unit;
-  c.computed = right;
+  c.computed = unit.stated;
   c.planted = true;
-  c.left = {host};
+  choose_hosts(c, hosts);
   return ask_next(about, c);
 }
 
+/// A planted one goes the same way, so that how long it is asked about tells nothing.
 std::vector<audit_effect> audit_book::ask_next(audit_case_id about, open_case& c) {
   if (c.left.empty()) {
     const node_id signer = c.unit.signer;
     const bool planted = c.planted;
     const bool contradicted = !c.contradicts.empty();
-    if (!planted && !contradicted && ++c.rounds < limits::second_opinion_rounds_max) {
+    if (!contradicted && ++c.rounds < limits::second_opinion_rounds_max) {
       return {wait_for_host{about}};
     }
     cases_.erase(about);
@@ -143,18 +152,20 @@ std::vector<audit_effect> audit_book::answered(audit_case_id about, const node_i
   }
   open_case& c = found->second;
   c.asked.reset();
-  if (c.planted) {
+  if (computed != c.computed) {
+    c.contradicts.push_back(host);
     std::vector<audit_effect> effects;
-    if (computed != c.computed) {
+    if (c.planted) {
       note(host, work_event::idle_audit, 1, now);
       effects.emplace_back(strike_auditor{about, host});
     }
-    cases_.erase(found);
+    const auto more = ask_next(about, c);
+    effects.insert(effects.end(), more.begin(), more.end());
     return effects;
   }
-  if (computed != c.computed) {
-    c.contradicts.push_back(host);
-    return ask_next(about, c);
+  if (c.planted) {
+    cases_.erase(found);
+    return {};
   }
   std::vector<audit_effect> effects;
   effects.emplace_back(convict_signer{about, c.unit.signer, {self_, host}});
@@ -204,6 +215,11 @@ std::vector<audit_effect> audit_book::forget(const node_id& node) {
     effects.insert(effects.end(), more.begin(), more.end());
   }
   return effects;
+}
+
+bool audit_book::is_planted(audit_case_id about) const {
+  const auto found = cases_.find(about);
+  return found != cases_.end() && found->second.planted;
 }
 
 const stated_unit* audit_book::unit_of(audit_case_id about) const {

@@ -31,7 +31,7 @@ struct stated_unit {
 
 struct audit_settings {
   std::uint64_t least_rate_ppm{100'000}; ///< a_min
-  std::uint64_t planted_ppm{50'000};     ///< of the questions to other auditors, how many are known
+  std::uint64_t planted_ppm{50'000};     ///< of drawn windows, how many a known answer is asked of
 };
 
 /// A mismatch under way.
@@ -97,10 +97,9 @@ public:
   /// the first unit of `unit.signer` that differs. `hosts` are who may be asked, in order.
   std::vector<audit_effect> differs(const stated_unit& unit, const digest& computed,
                                     std::span<const node_id> hosts, std::uint64_t now);
-  /// A unit whose right output is known and whose stated one is not it, for one host: an answer
-  /// other than `right` strikes it.
-  std::vector<audit_effect> plant(const stated_unit& unit, const digest& right,
-                                  const node_id& host);
+  /// A unit that was stated as it was computed here: any other answer strikes who gives it, and no
+  /// one is convicted. Hosts are asked, in order, just as of one that differs.
+  std::vector<audit_effect> plant(const stated_unit& unit, std::span<const node_id> hosts);
   /// What `host` computed. From hosts that were not asked, it is void.
   std::vector<audit_effect> answered(audit_case_id about, const node_id& host,
                                      const digest& computed, std::uint64_t now);
@@ -116,6 +115,7 @@ public:
   std::vector<audit_effect> learn_admission(const node_id& node, std::uint64_t now);
 
   [[nodiscard]] const stated_unit* unit_of(audit_case_id about) const;
+  [[nodiscard]] bool is_planted(audit_case_id about) const;
   [[nodiscard]] std::size_t open_cases() const noexcept { return cases_.size(); }
   [[nodiscard]] std::uint32_t links_used() const noexcept { return used_; }
   /// Goes on behind links that an earlier life used.
@@ -126,13 +126,14 @@ public:
 private:
   struct open_case {
     stated_unit unit;
-    digest computed; ///< here, or known where planted
+    digest computed; ///< here
     bool planted{false};
     std::vector<node_id> left;        ///< to ask, last first
     std::optional<node_id> asked;     ///< waits for it
-    std::vector<node_id> contradicts; ///< vouched for what was stated
+    std::vector<node_id> contradicts; ///< computed something else
     std::uint32_t rounds{0};          ///< in which nobody answered
   };
+  [[nodiscard]] std::size_t planted_cases() const noexcept;
   void choose_hosts(open_case& c, std::span<const node_id> hosts) const;
   std::vector<audit_effect> ask_next(audit_case_id about, open_case& c);
   std::vector<audit_effect> forget(const node_id& node);

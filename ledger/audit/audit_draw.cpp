@@ -63,6 +63,16 @@ bool is_sampled(std::uint64_t drawn, std::uint64_t rate_ppm) noexcept {
   return wide{drawn} * ppm_one < (wide{rate_ppm} << 64U);
 }
 
+std::optional<std::size_t> planted_among(std::size_t drawn, std::uint64_t rate_ppm,
+                                         std::uint64_t chance) noexcept {
+  // Where all of them together are likelier than certain, one of them is certain.
+  const bool certain = wide{drawn} * rate_ppm >= ppm_one;
+  const wide scaled =
+      certain ? wide{chance} * drawn : wide{chance} * ppm_one / (rate_ppm == 0 ? 1 : rate_ppm);
+  const auto which = static_cast<std::uint64_t>(scaled >> 64U);
+  return rate_ppm > 0 && which < drawn ? std::optional<std::size_t>{which} : std::nullopt;
+}
+
 result<std::uint64_t> least_audit_rate_ppm(deterrence_terms t) {
   const auto deters = [&](std::uint64_t rate) -> result<bool> {
     t.audit_rate_ppm = rate;

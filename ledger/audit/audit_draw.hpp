@@ -4,7 +4,9 @@
 #include "messages/digest.hpp"
 #include "messages/result.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 /// Which units are audited: a draw that nobody can choose. The auditor committed to its part before
@@ -41,6 +43,12 @@ private:
 
 /// Whether a draw falls within `rate_ppm` parts per million of all: 10^6 takes every unit.
 [[nodiscard]] bool is_sampled(std::uint64_t drawn, std::uint64_t rate_ppm) noexcept;
+
+/// Which of `drawn` windows, all of one receipt, a known answer is asked about, if any: each is as
+/// likely as a small part `rate_ppm` of them to be the one, wherever it lies. Never two, as a
+/// receipt seldom has two lies. `chance` is uniform over 64 bits.
+[[nodiscard]] std::optional<std::size_t> planted_among(std::size_t drawn, std::uint64_t rate_ppm,
+                                                       std::uint64_t chance) noexcept;
 
 /// a_min: the least audit rate at which `examine` finds that cheating does not pay, in ppm;
 /// `audit_rate_ppm` of `t` is not looked at. `invalid_argument` with advice where no rate does.

@@ -50,6 +50,25 @@ struct Addenda {
   all @2 :List(Addendum);
 }
 
+# A window of a stage, and nothing that anybody stated of it.
+struct Task {
+  model @0 :Data;
+  modelLayers @1 :UInt32;
+  first @2 :UInt32; # layers [first, last)
+  last @3 :UInt32;
+  positions @4 :UInt32; # to the window's end
+  prompt @5 :UInt32; # of the tokens
+  temperature @6 :Float32;
+  topK @7 :UInt32;
+  topP @8 :Float64;
+  minP @9 :Float64;
+  repeatPenalty @10 :Float32;
+  seed @11 :UInt64;
+  constraint @12 :Data; # empty: none
+  input @13 :Data; # all zero where the model begins
+  kv @14 :Data; # of each earlier window, each layer, 32 bytes
+}
+
 struct AuditMessage {
   version @0 :UInt16; # 1
   union {
@@ -60,14 +79,14 @@ struct AuditMessage {
     }
     question :group {
       number @3 :UInt64;
-      place @4 :Place;
-      receipt @5 :Data;
+      task @4 :Task;
+      tokens @5 :Data; # u32 each, of the task
       taken @14 :Data; # kernels, a byte each, ascending
     }
     answer :group {
       number @6 :UInt64;
-      computed @7 :Data;
-      verdict @8 :Verdict;
+      outcome @7 :Data;
+      proof @8 :Data;
     }
     conviction @9 :Conviction;
     known :group {
@@ -90,5 +109,15 @@ struct AuditMessage {
       counter @21 :Verdict; # null where it admits
     }
     addendum @23 :Addendum;
+    reveal :group {
+      number @24 :UInt64;
+      place @25 :Place;
+      receipt @26 :Data;
+    }
+    vouch :group {
+      number @27 :UInt64;
+      computed @28 :Data;
+      verdict @29 :Verdict;
+    }
   }
 }

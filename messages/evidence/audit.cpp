@@ -1,6 +1,9 @@
 #include "messages/evidence/audit.hpp"
 
 #include "messages/evidence/addendum_codec.hpp"
+#include "messages/evidence/audit.capnp.h"
+#include "messages/evidence/audit_task_codec.hpp"
+#include "messages/evidence/evidence_codec.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -192,6 +195,22 @@ result<audit_message> read_defence(audit_schema::AuditMessage::Defence::Reader i
   return audit_message{std::move(d)};
 }
 
+result<audit_message> read_reveal(audit_schema::AuditMessage::Reveal::Reader in) {
+  audit_reveal shown;
+  shown.number = in.getNumber();
+  OVIR_ASSIGN(shown.place, read(in.getPlace()));
+  OVIR_ASSIGN(shown.receipt, receipt_in(in.getReceipt()));
+  return audit_message{std::move(shown)};
+}
+
+result<audit_message> read_vouch(audit_schema::AuditMessage::Vouch::Reader in) {
+  audit_vouch v;
+  v.number = in.getNumber();
+  OVIR_ASSIGN(v.computed, fixed<digest>(in.getComputed(), "a digest"));
+  OVIR_ASSIGN(v.verdict, read(in.getVerdict()));
+  return audit_message{v};
+}
+
 result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_t present) {
   if (in.getVersion() != version) {
     return fail(errc::unsupported, "a message about audits of version {}; this one knows {}",
@@ -206,16 +225,15 @@ result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_
   case audit_schema::AuditMessage::QUESTION: {
     audit_question q;
     q.number = in.getQuestion().getNumber();
-    OVIR_ASSIGN(q.place, read(in.getQuestion().getPlace()));
-    OVIR_ASSIGN(q.receipt, receipt_in(in.getQuestion().getReceipt()));
+    OVIR_ASSIGN(q.task, read_task(in.getQuestion().getTask(), in.getQuestion().getTokens()));
     OVIR_ASSIGN(q.taken, taken_in(in.getQuestion().getTaken()));
     return audit_message{std::move(q)};
   }
   case audit_schema::AuditMessage::ANSWER: {
     audit_answer a;
     a.number = in.getAnswer().getNumber();
-    OVIR_ASSIGN(a.computed, fixed<digest>(in.getAnswer().getComputed(), "a digest"));
-    OVIR_ASSIGN(a.verdict, read(in.getAnswer().getVerdict()));
+    OVIR_ASSIGN(a.outcome, fixed<digest>(in.getAnswer().getOutcome(), "a digest"));
+    OVIR_ASSIGN(a.proof, fixed<signature>(in.getAnswer().getProof(), "an answer's signature"));
     return audit_message{a};
   }
   case audit_schema::AuditMessage::CONVICTION: {
@@ -246,6 +264,8 @@ result<audit_message> read_any(audit_schema::AuditMessage::Reader in, std::size_
     OVIR_ASSIGN(auto a, read_addendum(in.getAddendum(), present));
     return audit_message{audit_addendum{std::move(a)}};
   }
+  case audit_schema::AuditMessage::REVEAL: return read_reveal(in.getReveal());
+  case audit_schema::AuditMessage::VOUCH: return read_vouch(in.getVouch());
   }
   return fail(errc::unsupported, "a message about audits of a kind this version does not know");
 }
@@ -264,7 +284,9 @@ std::size_t words_of(const audit_message& message) {
   if (const auto* offer = std::get_if<audit_offer>(&message)) {
     bytes += offer->receipt.size();
   } else if (const auto* question = std::get_if<audit_question>(&message)) {
-    bytes += question->receipt.size();
+    bytes += task_bytes(question->task);
+  } else if (const auto* shown = std::get_if<audit_reveal>(&message)) {
+    bytes += shown->receipt.size();
   } else if (const auto* c = std::get_if<conviction>(&message)) {
     bytes += size_of(*c);
   } else if (const auto* a = std::get_if<audit_accusation>(&message)) {
@@ -279,6 +301,35 @@ std::size_t words_of(const audit_message& message) {
   return bytes / word_bytes + 1;
 }
 
+/// Between who asks and who answers. False: the message is of another kind.
+bool write_asking(audit_schema::AuditMessage::Builder out, const audit_message& message) {
+  if (const auto* q = std::get_if<audit_question>(&message)) {
+    auto group = out.initQuestion();
+    group.setNumber(q->number);
+    write_task(group.initTask(), q->task);
+    group.setTokens(data_of(std::as_bytes(std::span{q->task.tokens})));
+    group.setTaken(data_of(std::as_bytes(std::span{q->taken})));
+  } else if (const auto* a = std::get_if<audit_answer>(&message)) {
+    auto group = out.initAnswer();
+    group.setNumber(a->number);
+    group.setOutcome(data_of(a->outcome));
+    group.setProof(data_of(a->proof));
+  } else if (const auto* shown = std::get_if<audit_reveal>(&message)) {
+    auto group = out.initReveal();
+    group.setNumber(shown->number);
+    write(group.initPlace(), shown->place);
+    group.setReceipt(data_of(std::span<const std::byte>{shown->receipt}));
+  } else if (const auto* v = std::get_if<audit_vouch>(&message)) {
+    auto group = out.initVouch();
+    group.setNumber(v->number);
+    group.setComputed(data_of(v->computed));
+    write(group.initVerdict(), v->verdict);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 void write_any(audit_schema::AuditMessage::Builder out, const audit_message& message) {
   out.setVersion(version);
   if (const auto* offer = std::get_if<audit_offer>(&message)) {
@@ -286,17 +337,8 @@ void write_any(audit_schema::AuditMessage::Builder out, const audit_message& mes
     group.setSuspect(offer->suspect);
     group.setDrawn(offer->drawn);
     group.setReceipt(data_of(std::span<const std::byte>{offer->receipt}));
-  } else if (const auto* q = std::get_if<audit_question>(&message)) {
-    auto group = out.initQuestion();
-    group.setNumber(q->number);
-    write(group.initPlace(), q->place);
-    group.setReceipt(data_of(std::span<const std::byte>{q->receipt}));
-    group.setTaken(data_of(std::as_bytes(std::span{q->taken})));
-  } else if (const auto* a = std::get_if<audit_answer>(&message)) {
-    auto group = out.initAnswer();
-    group.setNumber(a->number);
-    group.setComputed(data_of(a->computed));
-    write(group.initVerdict(), a->verdict);
+  } else if (write_asking(out, message)) {
+    return;
   } else if (const auto* known = std::get_if<audit_known>(&message)) {
     auto group = out.initKnown();
     group.setAnswer(known->answer);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "messages/digest.hpp"
+#include "messages/evidence/audit_task.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits/audit.hpp"
 #include "messages/node_id.hpp"
@@ -139,22 +140,39 @@ struct audit_offer {
 
   friend bool operator==(const audit_offer&, const audit_offer&) = default;
 };
-/// A verifier asks another: compute this, with other kernels than those taken. It does not say what
-/// it computed itself.
+/// A verifier asks another: compute this, with other kernels than those taken. Neither what was
+/// stated nor what it computed itself is in it, so whoever answers must compute, and cannot tell a
+/// question whose answer is known from one about a lie.
 struct audit_question {
   std::uint64_t number{0};
-  audit_place place;
+  audit_task task;
   std::vector<audit_kernels> taken; ///< ascending, at most limits::audit_taken_max
-  std::vector<std::byte> receipt;
 
   friend bool operator==(const audit_question&, const audit_question&) = default;
 };
+/// What all of the window came to, signed: no verdict yet.
 struct audit_answer {
   std::uint64_t number{0};
-  digest computed;
-  audit_verdict verdict;
+  digest outcome;  ///< compute::outcome_digest
+  signature proof; ///< sign_outcome
 
   friend bool operator==(const audit_answer&, const audit_answer&) = default;
+};
+/// Who answered as the asker computed is shown what was stated, and where it differs.
+struct audit_reveal {
+  std::uint64_t number{0};
+  audit_place place;
+  std::vector<std::byte> receipt;
+
+  friend bool operator==(const audit_reveal&, const audit_reveal&) = default;
+};
+/// And gives its verdict.
+struct audit_vouch {
+  std::uint64_t number{0};
+  digest computed; ///< at the place
+  audit_verdict verdict;
+
+  friend bool operator==(const audit_vouch&, const audit_vouch&) = default;
 };
 /// Whom a node holds for convicted, told to another from time to time: who lacks some is sent them.
 struct audit_known {
@@ -221,7 +239,7 @@ struct audit_addendum {
 };
 using audit_message =
     std::variant<audit_offer, audit_question, audit_answer, conviction, audit_known, audit_standing,
-                 audit_accusation, audit_defence, audit_addendum>;
+                 audit_accusation, audit_defence, audit_addendum, audit_reveal, audit_vouch>;
 
 /// A Cap'n Proto message of one segment, at a multiple of 8. `over_limit` where it would be larger
 /// than limits::audit_message_bytes_max.

@@ -10,6 +10,7 @@ namespace ovir::limits {
 inline constexpr std::size_t audit_message_bytes_max = std::size_t{8} << 20U; ///< with its receipt
 inline constexpr std::size_t audit_receipt_bytes_max = std::size_t{4} << 20U; ///< two in a message
 inline constexpr std::size_t audit_cases_max = 256;    ///< mismatches that wait for a second host
+inline constexpr std::size_t audit_planted_max = 8;    ///< of these, whose answer is known
 inline constexpr std::size_t audit_open_kept_max = 32; ///< receipts of these, kept over a crash
 inline constexpr std::size_t audit_convicted_max = 5'120; ///< identities remembered: every member
 inline constexpr std::size_t audit_verdicts_max = 16;     ///< in a conviction
@@ -50,6 +51,9 @@ inline constexpr std::size_t audit_reason_bytes_max = 256;
 /// How long a second host may take before another is asked.
 inline constexpr std::chrono::seconds second_opinion_wait{60};
 inline constexpr std::uint32_t second_opinions_asked_max = 4;
+/// How long a host remembers what it answered, to be shown what was stated; and of how many.
+inline constexpr std::chrono::seconds audit_answer_lasts{180};
+inline constexpr std::size_t audit_answers_kept_max = 256;
 /// After how long it is looked again for one, where none was there, and how often.
 inline constexpr std::chrono::seconds second_opinion_again{30};
 inline constexpr std::uint32_t second_opinion_rounds_max = 120;

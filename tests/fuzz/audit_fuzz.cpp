@@ -1,6 +1,7 @@
 #include "ledger/audit/track_record.hpp"
 #include "messages/evidence/audit.hpp"
 #include "verify/receipt_replay.hpp"
+#include "verify/window_task.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -28,6 +29,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   if (const auto* c = std::get_if<ovir::conviction>(&*message)) {
     (void)ovir::compute::check_conviction(*c);
+  } else if (const auto* q = std::get_if<ovir::audit_question>(&*message)) {
+    const auto r = ovir::compute::receipt_of(q->task); // of any task that is read
+    if (ovir::compute::task_of(r, {0, q->task.window()}) != q->task) {
+      std::abort();
+    }
   }
   return 0;
 }

@@ -5,6 +5,7 @@
 #include "messages/evidence/audit.hpp"
 #include "messages/evidence/receipt.hpp"
 #include "tests/support/model/receipt_maker.hpp"
+#include "verify/window_task.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -38,10 +39,17 @@ TEST(audit_golden, messages_are_these_bytes) {
             "7bc6cff7dac25a5ffdafd6b4a1abaf6d4a4b1eb4dd1ed338d2d3ce9ddf855ca4");
   EXPECT_EQ(named(audit_offer{true, bytes}),
             "0e4ecc912c940f82dac9ff18dbabf4452fdbe00057ddd2ab4b2d76fd830bc6f7");
-  EXPECT_EQ(named(audit_question{7, place, {audit_kernels::avx2}, bytes}),
-            "16752e4e3f0ad87787a2abe92eda4bc2e3cbab99e0b43482b4252bc248fb7548");
-  EXPECT_EQ(named(audit_answer{7, some(1), verdict}),
-            "17f2bb4ce9a1040f95eb9220b4003dfc83095128f615d4dab53c466b42d72891");
+  const audit_task task = compute::task_of(cast.small(), {0, 0});
+  EXPECT_EQ(to_hex(task_digest(task)),
+            "cb8edc21e96b3e57eaac6d1b5da2b90b1b5b7fe27c658257cdf82707317a185f");
+  EXPECT_EQ(named(audit_question{7, task, {audit_kernels::avx2}}),
+            "9619b6300f40df857236879a580da82cbfc361c4aa24a199f5f01a8e88ce0c93");
+  EXPECT_EQ(named(audit_answer{7, some(1), sign_outcome(cast.key(3), task_digest(task), some(1))}),
+            "a0066269a7e40e9b8e51baaa3b2c3ae8a3333504ceeda853047a39a22043a886");
+  EXPECT_EQ(named(audit_reveal{7, place, bytes}),
+            "83f283d49117827cf44ee0429676d0c45c2a7068e7bd5c0c17027c9d049ab432");
+  EXPECT_EQ(named(audit_vouch{7, some(1), verdict}),
+            "5f1313f45dd406ead8ee2473ed639387e62e491c4eb9598670a324f766ffb5a8");
   conviction c{conviction_kind::replay,
                cast.id(1),
                place,

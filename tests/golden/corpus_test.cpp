@@ -53,6 +53,8 @@ const format formats[] = {
     {"audit", "answer", is_audit<audit_answer>},
     {"audit", "addendum", is_audit<audit_addendum>},
     {"addenda", "file", [](auto bytes) { return decode_addenda(bytes).has_value(); }},
+    {"audit", "reveal", is_audit<audit_reveal>},
+    {"audit", "vouch", is_audit<audit_vouch>},
     {"audit", "conviction", is_audit<conviction>},
     {"audit", "conviction that holds", convicts<conviction_kind::replay>},
     {"audit", "equivocation that holds", convicts<conviction_kind::equivocation>},

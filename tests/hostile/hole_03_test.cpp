@@ -2,7 +2,7 @@
 // that sends many of them is not listened to. A real one is taken afterwards as before.
 #include "tests/hostile/attacked_cluster.hpp"
 #include "tests/support/model/receipt_maker.hpp"
-#include "verify/planted_receipt.hpp"
+#include "tests/support/model/resigned_receipt.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -32,7 +32,7 @@ protected:
     const node_id name = keys[1].id();
     std::vector<std::vector<std::byte>> both;
     for (const char* const said : {"one", "other"}) {
-      both.push_back(encode_receipt(compute::plant(made, place, invented(said), keys).value()));
+      both.push_back(encode_receipt(resign(made, place, invented(said), keys).value()));
     }
     return contradiction_bytes(name, 0, 0, both[0], both[1]);
   }

@@ -23,11 +23,9 @@ TEST_F(hole_04, a_question_about_an_honest_stage_behind_a_liar_gets_no_verdict) 
       if (!differs || place == lie.place) {
         continue;
       }
-      sent_.all.clear();
-      send(question(r, place), first_judge);
-      const auto said = told<audit_answer>(first_judge);
-      EXPECT_FALSE(said) << "a verdict on layer " << layer << " over window " << w << " of "
-                         << short_name(stated->signer) << ", which computed what it was sent";
+      EXPECT_FALSE(verdict_on(r, place))
+          << "a verdict on layer " << layer << " over window " << w << " of "
+          << short_name(stated->signer) << ", which computed what it was sent";
       followed += stated->signer == id(2) ? 1 : 0;
     }
   }
@@ -39,14 +37,11 @@ TEST_F(hole_04, a_question_about_the_lie_and_one_about_what_is_right_are_answere
   there_are({first_judge});
   const receipt r = lied();
   const compute::stated_fault lie = the_lie(r);
-  send(question(r, lie.place), first_judge);
-  const auto said = told<audit_answer>(first_judge);
+  const auto said = verdict_on(r, lie.place);
   ASSERT_TRUE(said);
   EXPECT_EQ(said->computed, lie.computed);
-  sent_.all.clear();
   const audit_place right{audit_part::unit, 0, 7, 0};
-  send(question(r, right), first_judge);
-  const auto other = told<audit_answer>(first_judge);
+  const auto other = verdict_on(r, right);
   ASSERT_TRUE(other);
   EXPECT_EQ(other->computed, compute::stated_at(r, right)->value);
 }

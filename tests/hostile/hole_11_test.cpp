@@ -1,7 +1,7 @@
 // A scheduler that floods a verifier: with receipts of signers it made itself, and with more than
 // its share. Nothing of the former is computed again, and honest receipts are looked at meanwhile.
 #include "tests/hostile/attacked_cluster.hpp"
-#include "verify/planted_receipt.hpp"
+#include "tests/support/model/resigned_receipt.hpp"
 
 #include <gmock/gmock.h>
 
@@ -18,8 +18,8 @@ protected:
       keys.push_back(throwaway(1'000 * (number + 1) + i));
     }
     const digest right = genuine.stages[0].statements[0].units[0];
-    const auto made = compute::plant(genuine, {audit_part::unit, 0, 0, 0},
-                                     lies ? invented("output", number) : right, keys);
+    const auto made = resign(genuine, {audit_part::unit, 0, 0, 0},
+                             lies ? invented("output", number) : right, keys);
     return encode_receipt(made.value());
   }
 };

@@ -20,17 +20,13 @@ protected:
   void agree(const receipt& r, const compute::stated_fault& fault) {
     const auto asked = told<audit_question>(second_judge);
     ASSERT_TRUE(asked);
-    EXPECT_EQ(asked->place, fault.place);
+    EXPECT_EQ(asked->task, task_at(r, fault.place));
     EXPECT_TRUE(asked->taken.empty()) << "the reference goes with any";
-    const auto bytes = encode_receipt(r);
-    send(forged([&](audit_schema::AuditMessage::Builder root) {
-           auto answer = root.initAnswer();
-           answer.setNumber(asked->number);
-           answer.setComputed(data_of(raw(fault.computed)));
-           forge(answer.initVerdict(), path().cast().key(second_judge), 2, bytes, fault.place,
-                 fault.computed);
-         }),
-         second_judge);
+    say_outcome(second_judge, outcome_at(r, fault.place));
+    const auto revealed = told<audit_reveal>(second_judge);
+    ASSERT_TRUE(revealed) << "it computed the same";
+    EXPECT_EQ(revealed->place, fault.place);
+    vouch(second_judge, 2, fault.computed);
   }
   static std::vector<std::byte> accusation_of(const receipt& r, const compute::stated_fault& fault,
                                               std::size_t guilty, const digest& computed) {
@@ -132,19 +128,8 @@ TEST_F(hole_13, who_computes_again_what_it_stated_is_put_before_a_further_host) 
   const std::size_t second = first ? first_judge : second_judge;
   const std::size_t third = first ? second_judge : first_judge;
   const auto bytes = encode_receipt(r);
-  const auto answer = [&](std::size_t who, const digest& computed) {
-    const auto asked = told<audit_question>(who);
-    ASSERT_TRUE(asked);
-    send(forged([&](audit_schema::AuditMessage::Builder root) {
-           auto said = root.initAnswer();
-           said.setNumber(asked->number);
-           said.setComputed(data_of(raw(computed)));
-           forge(said.initVerdict(), path().cast().key(who), who == second ? 2 : 3, bytes,
-                 fault.place, computed);
-         }),
-         who);
-  };
-  answer(second, fault.computed);
+  say_outcome(second, outcome_at(r, fault.place));
+  vouch(second, 2, fault.computed);
   const auto accused = told<audit_accusation>(1);
   ASSERT_TRUE(accused);
   ASSERT_FALSE(told<audit_question>(third));
@@ -159,7 +144,7 @@ TEST_F(hole_13, who_computes_again_what_it_stated_is_put_before_a_further_host) 
   const auto asked = told<audit_question>(third);
   ASSERT_TRUE(asked) << "a further host is asked before anything happens";
   EXPECT_EQ(asked->taken, std::vector{audit_kernels::avx2});
-  answer(third, fault.stated); // both judges were wrong
+  say_outcome(third, hasher{"ovir/test/other"}.finish()); // both judges were wrong
   EXPECT_TRUE(convicted().empty());
   EXPECT_FALSE(access_->roles_of(id(1)).empty());
 }

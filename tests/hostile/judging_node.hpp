@@ -6,6 +6,7 @@
 #include "tests/support/cluster/lying_path.hpp"
 #include "tests/support/shared_files.hpp"
 #include "verify/receipt_replay.hpp"
+#include "verify/window_task.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
@@ -205,15 +206,79 @@ protected:
     return all;
   }
 
-  static std::vector<std::byte> question(const receipt& r, const audit_place& place) {
-    const auto bytes = encode_receipt(r);
+  static audit_task task_at(const receipt& r, const audit_place& place) {
+    return compute::task_of(r, compute::window_of(r, place).value());
+  }
+  static std::vector<std::byte> question(const audit_task& task, std::uint64_t number = 7) {
     return forged([&](audit_schema::AuditMessage::Builder root) {
       auto q = root.initQuestion();
-      q.setNumber(7);
-      forge(q.initPlace(), place);
-      q.setReceipt(data_of(bytes));
+      q.setNumber(number);
+      auto t = q.initTask();
+      t.setModel(data_of(raw(task.model)));
+      t.setModelLayers(task.model_layers);
+      t.setFirst(task.layers.first);
+      t.setLast(task.layers.last);
+      t.setPositions(task.positions);
+      t.setPrompt(task.prompt);
+      t.setTopP(1);
+      t.setRepeatPenalty(1);
+      t.setConstraint(data_of({}));
+      t.setInput(data_of(raw(task.input)));
+      t.setKv(data_of(std::as_bytes(std::span{task.kv})));
+      q.setTokens(data_of(std::as_bytes(std::span{task.tokens})));
       q.initTaken(0);
     });
+  }
+  static std::vector<std::byte> shown(const receipt& r, const audit_place& place,
+                                      std::uint64_t number = 7) {
+    const auto bytes = encode_receipt(r);
+    return forged([&](audit_schema::AuditMessage::Builder root) {
+      auto s = root.initReveal();
+      s.setNumber(number);
+      forge(s.initPlace(), place);
+      s.setReceipt(data_of(bytes));
+    });
+  }
+  /// A judge asks about the window of a place and shows what was stated: the verdict it gets.
+  std::optional<audit_vouch> verdict_on(const receipt& r, const audit_place& place) {
+    sent_.all.clear();
+    send(question(task_at(r, place)), first_judge);
+    send(shown(r, place), first_judge);
+    return told<audit_vouch>(first_judge);
+  }
+  /// What the window of a place comes to.
+  static digest outcome_at(const receipt& r, const audit_place& place) {
+    return compute::outcome_digest(compute::outcome_for(task_at(r, place), computed(r)).value());
+  }
+  /// `who` answers what it was asked last.
+  void say_outcome(std::size_t who, const digest& outcome) {
+    const auto asked = told<audit_question>(who);
+    ASSERT_TRUE(asked);
+    const digest said = hasher{"ovir/audit/v1/answer-fields"}
+                            .update(task_digest(asked->task))
+                            .update(outcome)
+                            .finish();
+    const signature proof = path().cast().key(who).sign("ovir/audit/v1/answer", raw(said));
+    send(forged([&](audit_schema::AuditMessage::Builder root) {
+           auto answer = root.initAnswer();
+           answer.setNumber(asked->number);
+           answer.setOutcome(data_of(raw(outcome)));
+           answer.setProof(data_of(raw(proof)));
+         }),
+         who);
+  }
+  /// And gives a verdict on what it is shown.
+  void vouch(std::size_t who, std::uint8_t kernels, const digest& computed) {
+    const auto shown_it = told<audit_reveal>(who);
+    ASSERT_TRUE(shown_it);
+    send(forged([&](audit_schema::AuditMessage::Builder root) {
+           auto v = root.initVouch();
+           v.setNumber(shown_it->number);
+           v.setComputed(data_of(raw(computed)));
+           forge(v.initVerdict(), path().cast().key(who), kernels, shown_it->receipt,
+                 shown_it->place, computed);
+         }),
+         who);
   }
   static std::vector<std::byte> accusing(const receipt& r, std::size_t guilty,
                                          const audit_place& place, const digest& computed,

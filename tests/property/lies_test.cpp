@@ -2,9 +2,10 @@
 // position, told by somebody who owns a valid key and signs whatever fits the format. What holds by
 // its signatures is computed again, and the liar and nobody else is named, with its unit.
 #include "tests/support/cluster/lying_path.hpp"
-#include "verify/planted_receipt.hpp"
+#include "tests/support/model/resigned_receipt.hpp"
 #include "verify/receipt_check.hpp"
 #include "verify/receipt_replay.hpp"
+#include "verify/window_task.hpp"
 
 #include <gtest/gtest.h>
 
@@ -312,7 +313,7 @@ std::set<node_id> signers_of(const receipt& r) {
   return found;
 }
 
-TEST(planted, a_unit_is_wrong_by_itself_and_its_signers_alone_tell_it_from_an_honest_one) {
+TEST(resigned, a_unit_is_wrong_by_itself_and_its_signers_alone_tell_it_from_an_honest_one) {
   const receipt honest = path().make({});
   std::vector<secret_key> keys;
   for (std::uint8_t i = 0; i < 4; ++i) {
@@ -320,14 +321,14 @@ TEST(planted, a_unit_is_wrong_by_itself_and_its_signers_alone_tell_it_from_an_ho
     seed.fill(std::byte{static_cast<unsigned char>(0xa0 + i)});
     keys.push_back(secret_key::from_seed(seed));
   }
-  const digest wrong = hasher{"ovir/test/planted"}.finish();
+  const digest wrong = hasher{"ovir/test/resigned"}.finish();
   for (const layer_index layer : {0U, 2U, 3U, 8U}) {
     for (const std::uint32_t window : {0U, 2U}) {
       const audit_place place{audit_part::unit, window, layer, 0};
-      const auto planted = compute::plant(honest, place, wrong, keys);
-      ASSERT_TRUE(planted) << planted.error().message;
-      EXPECT_TRUE(form(*planted).empty()) << form(*planted).front().what;
-      const auto found = faults(*planted);
+      const auto made = resign(honest, place, wrong, keys);
+      ASSERT_TRUE(made) << made.error().message;
+      EXPECT_TRUE(form(*made).empty()) << form(*made).front().what;
+      const auto found = faults(*made);
       ASSERT_EQ(found.size(), 1U);
       EXPECT_EQ(found[0].place, place);
       EXPECT_EQ(found[0].signer, keys[layer / 3 + 1].id());
@@ -337,17 +338,16 @@ TEST(planted, a_unit_is_wrong_by_itself_and_its_signers_alone_tell_it_from_an_ho
       for (const secret_key& key : keys) {
         given.insert(key.id());
       }
-      EXPECT_EQ(signers_of(*planted), given);
+      EXPECT_EQ(signers_of(*made), given);
       for (const node_id& member : signers_of(honest)) {
         EXPECT_FALSE(given.contains(member)) << short_name(member);
       }
-      EXPECT_EQ(planted->output, honest.output);
-      EXPECT_EQ(planted->stages.size(), honest.stages.size());
+      EXPECT_EQ(made->output, honest.output);
+      EXPECT_EQ(made->stages.size(), honest.stages.size());
     }
   }
-  EXPECT_FALSE(compute::plant(honest, {audit_part::unit, 9, 0, 0}, wrong, keys));
-  EXPECT_FALSE(
-      compute::plant(honest, {audit_part::unit, 0, 0, 0}, wrong, std::span{keys}.first(3)));
+  EXPECT_FALSE(resign(honest, {audit_part::unit, 9, 0, 0}, wrong, keys));
+  EXPECT_FALSE(resign(honest, {audit_part::unit, 0, 0, 0}, wrong, std::span{keys}.first(3)));
 }
 
 /// A conviction of the middle stage, with verdicts of two who have no part in the request.
@@ -418,7 +418,7 @@ TEST_F(convictions, travel_in_one_encoding_and_no_flipped_bit_convicts) {
 }
 
 TEST(audit_messages, come_back_as_they_were_sent) {
-  const receipt r = path().cast().small();
+  const receipt r = path().make({});
   const audit_place place{audit_part::draw, 1, 2, 40};
   const digest some = hasher{"ovir/test/some"}.finish();
   const audit_verdict verdict =
@@ -428,8 +428,10 @@ TEST(audit_messages, come_back_as_they_were_sent) {
   accused.admission = admit_fault(path().cast().key(1), accused, audit_fault::software);
   for (const audit_message& m :
        {audit_message{audit_offer{true, encode_receipt(r)}},
-        audit_message{audit_question{7, place, {audit_kernels::avx2}, encode_receipt(r)}},
-        audit_message{audit_answer{7, some, verdict}},
+        audit_message{audit_question{7, compute::task_of(r, {1, 1}), {audit_kernels::avx2}}},
+        audit_message{audit_answer{7, some, sign_outcome(path().cast().key(0), some, some)}},
+        audit_message{audit_reveal{7, place, encode_receipt(r)}},
+        audit_message{audit_vouch{7, some, verdict}},
         audit_message{audit_accusation{8, accused, encode_receipt(r)}},
         audit_message{audit_defence{8, {}, verdict}},
         audit_message{audit_defence{8, accused.admission, {}}}}) {

@@ -21,7 +21,9 @@ waiting_receipt receipt_of(std::uint8_t from, std::size_t bytes = 100) {
   return {node(from), std::make_shared<const std::vector<std::byte>>(bytes), false};
 }
 waiting_question question_of(std::uint8_t from) {
-  return {node(from), {1, {}, {}, std::vector<std::byte>(100)}};
+  waiting_question q{node(from), {}};
+  q.what.task.tokens.resize(25);
+  return q;
 }
 
 /// Whose turn it is; 0: no sender's.

@@ -7,6 +7,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <random>
+#include <utility>
 
 namespace ovir::ledger {
 namespace {
@@ -284,17 +287,97 @@ TEST_F(audit, goes_on_to_the_next_host_when_one_is_silent) {
   EXPECT_FALSE(records.idle_auditor(second)) << "silence is no false word";
 }
 
-TEST_F(audit, a_planted_unit_catches_who_repeats_what_was_stated) {
-  const stated_unit unit = unit_of(auditor, 3);
-  auto asked = book.plant(unit, right, second);
-  auto effects = book.answered(only<ask_host>(asked)->about, second, unit.stated, 11);
-  ASSERT_NE(only<strike_auditor>(effects), nullptr);
+TEST_F(audit, a_planted_unit_catches_who_does_not_compute_it) {
+  stated_unit unit = unit_of(liar, 3);
+  unit.stated = right;
+  auto effects = book.plant(unit, std::array{liar, auditor, second, third});
+  ASSERT_NE(only<ask_host>(effects), nullptr);
+  const audit_case_id about = only<ask_host>(effects)->about;
+  EXPECT_TRUE(book.is_planted(about));
+  EXPECT_EQ(only<ask_host>(effects)->host, second) << "neither who stated it nor itself";
+  effects = book.answered(about, second, some(9), 11);
+  ASSERT_EQ(effects.size(), 2U);
+  EXPECT_EQ(std::get<strike_auditor>(effects[0]).host, second);
+  EXPECT_EQ(std::get<ask_host>(effects[1]).host, third) << "as where one contradicts";
   EXPECT_TRUE(records.idle_auditor(second));
-  asked = book.plant(unit_of(auditor, 4), right, third);
-  effects = book.answered(only<ask_host>(asked)->about, third, right, 12);
-  EXPECT_THAT(effects, IsEmpty());
+  EXPECT_THAT(book.answered(about, third, right, 12), IsEmpty());
   EXPECT_FALSE(records.idle_auditor(third));
-  EXPECT_FALSE(records.convicted(auditor)) << "who planted it is convicted of nothing";
+  EXPECT_EQ(book.open_cases(), 0U);
+  EXPECT_EQ(records.audit_rate(liar, 1), limits::ppm_one) << "nothing is known of it";
+  EXPECT_FALSE(records.convicted(liar));
+}
+
+TEST_F(audit, a_planted_unit_is_asked_about_as_long_and_of_as_many_as_one_that_differs) {
+  stated_unit right_one = unit_of(person(8), 3);
+  right_one.stated = right;
+  const auto shape = [](const std::vector<audit_effect>& effects) {
+    std::vector<std::pair<std::size_t, node_id>> seen;
+    for (const audit_effect& e : effects) {
+      const auto* const ask = std::get_if<ask_host>(&e);
+      if (!std::holds_alternative<leave_open>(e)) {
+        seen.emplace_back(e.index(), ask != nullptr ? ask->host : node_id{});
+      }
+    }
+    return seen;
+  };
+  for (const bool one_comes : {false, true}) {
+    auto wrong = finds(unit_of(liar, 3), {second, third});
+    auto planted = book.plant(right_one, std::array{second, third});
+    const audit_case_id a = only<ask_host>(wrong)->about;
+    const audit_case_id b = only<ask_host>(planted)->about;
+    for (const node_id& host : {second, third}) { // both are silent
+      EXPECT_EQ(shape(wrong), shape(planted));
+      wrong = book.silent(a, host, 11);
+      planted = book.silent(b, host, 11);
+    }
+    std::uint32_t rounds = 0;
+    while (only<wait_for_host>(wrong) != nullptr) {
+      EXPECT_EQ(shape(wrong), shape(planted));
+      const bool now = one_comes && ++rounds == 5;
+      const std::vector<node_id> hosts = now ? std::vector{third} : std::vector<node_id>{};
+      wrong = book.ask_again(a, hosts);
+      planted = book.ask_again(b, hosts);
+    }
+    EXPECT_EQ(shape(wrong), shape(planted));
+    (void)book.answered(a, third, right, 12);
+    (void)book.answered(b, third, right, 12);
+    EXPECT_EQ(book.open_cases(), 0U);
+  }
+}
+
+TEST_F(audit, planted_units_leave_room_for_what_differs) {
+  for (std::uint32_t w = 0; w < 2 * limits::audit_planted_max; ++w) {
+    stated_unit unit = unit_of(liar, w);
+    unit.stated = some(w);
+    EXPECT_EQ(book.plant(unit, std::array{second}).empty(), w >= limits::audit_planted_max) << w;
+    EXPECT_THAT(book.plant(unit, std::array{second}), IsEmpty()) << "twice";
+  }
+  EXPECT_EQ(book.open_cases(), limits::audit_planted_max);
+}
+
+TEST(planted_among, takes_each_window_equally_often_and_one_at_a_time) {
+  std::mt19937_64 random{42};
+  for (const auto& [drawn, rate] : {std::pair<std::size_t, std::uint64_t>{3, 50'000},
+                                    {16, 50'000},
+                                    {50, 50'000},
+                                    {4, 1'000'000},
+                                    {1, 1}}) {
+    std::vector<std::uint64_t> times(drawn);
+    constexpr std::uint64_t tries = 200'000;
+    for (std::uint64_t i = 0; i < tries; ++i) {
+      if (const auto which = planted_among(drawn, rate, random())) {
+        ASSERT_LT(*which, drawn);
+        ++times[*which];
+      }
+    }
+    const double expected =
+        std::min(1.0 / static_cast<double>(drawn), static_cast<double>(rate) / 1e6) * tries;
+    for (const std::uint64_t n : times) {
+      EXPECT_NEAR(static_cast<double>(n), expected, 5 * std::sqrt(expected) + 1) << drawn;
+    }
+  }
+  EXPECT_FALSE(planted_among(0, 50'000, 0));
+  EXPECT_FALSE(planted_among(5, 0, 0));
 }
 
 TEST_F(audit, the_same_mismatch_is_one_case_and_the_number_of_cases_is_bounded) {

@@ -1,9 +1,9 @@
-#include "verify/planted_receipt.hpp"
+#include "tests/support/model/resigned_receipt.hpp"
 
 #include "messages/digest_tree.hpp"
 #include "verify/receipt_check.hpp"
 
-namespace ovir::compute {
+namespace ovir::test {
 
 namespace {
 
@@ -45,22 +45,22 @@ void sign_work(receipt& r, std::size_t which, const secret_key& key) {
 
 } // namespace
 
-result<receipt> plant(const receipt& honest, const audit_place& place, const digest& wrong,
-                      std::span<const secret_key> keys) {
+result<receipt> resign(const receipt& honest, const audit_place& place, const digest& wrong,
+                       std::span<const secret_key> keys) {
   receipt r = honest;
-  digest* planted = nullptr;
+  digest* changed = nullptr;
   for (stage_records& stage : r.stages) {
     const layer_range layers = stage.signer.layers;
     if (place.part == audit_part::unit && place.layer >= layers.first &&
         place.layer < layers.last && place.window < stage.statements.size()) {
-      planted = &stage.statements[place.window].units[place.layer - layers.first];
+      changed = &stage.statements[place.window].units[place.layer - layers.first];
     }
   }
-  if (planted == nullptr || keys.size() != r.stages.size() + 1) {
+  if (changed == nullptr || keys.size() != r.stages.size() + 1) {
     return fail(errc::invalid_argument, "layer {} over window {} and {} keys for {} stages",
                 place.layer, place.window, keys.size(), r.stages.size());
   }
-  *planted = wrong;
+  *changed = wrong;
   r.lead.node = keys.front().id();
   for (std::size_t i = 0; i < r.stages.size(); ++i) {
     r.stages[i].signer.node = keys[i + 1].id();
@@ -71,10 +71,10 @@ result<receipt> plant(const receipt& honest, const audit_place& place, const dig
     sign_work(r, i, keys[i + 1]);
     last.push_back(bind_statements(terms_of(r.asked), r.stages[i]).back().value);
   }
-  OVIR_ASSIGN(r.transcript, transcript_of(r));
+  OVIR_ASSIGN(r.transcript, compute::transcript_of(r));
   r.order = sign_order(keys.front(), order_digest(terms_of(r.asked), r.lead));
   r.closing = sign_closing(keys.front(), closing_digest(closing_of(r, last)));
   return r;
 }
 
-} // namespace ovir::compute
+} // namespace ovir::test
