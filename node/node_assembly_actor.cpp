@@ -290,6 +290,7 @@ void whole_node::start_tree() {
   parts->links = links_.get();
   parts->access = access_.get();
   parts->operators = &operators_;
+  parts->operator_of = std::bind_front(&actors::operator_names::of, &operators_);
   parts->models = &models_;
   parts->requests = requests_.get();
   parts->addenda = addenda_.get();

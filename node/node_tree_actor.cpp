@@ -298,9 +298,7 @@ caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
   around.keeper = parts->keeper;
   around.serves_unpaid = parts->options->ledger.serves_unpaid;
   around.weighs_factors = parts->options->ledger.weighs_factors;
-  if (parts->operators != nullptr) {
-    around.operator_of = std::bind_front(&actors::operator_names::of, parts->operators);
-  }
+  around.operator_of = parts->operator_of;
   around.links = parts->links;
   around.journal = parts->journal_of("payments");
   around.env = parts->env;

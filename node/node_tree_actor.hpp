@@ -102,6 +102,7 @@ struct node_parts {
   actors::peers* links{nullptr}; ///< null: a process alone
   actors::access_list* access{nullptr};
   const actors::operator_names* operators{nullptr};
+  std::function<std::string(const node_id&)> operator_of; ///< whose node it is, by these
   actors::model_catalog* models{nullptr};
   actors::request_journal* requests{nullptr}; ///< null: not a scheduler
   actors::gateway_desk* gateway{nullptr};     ///< null: no HTTP endpoint
