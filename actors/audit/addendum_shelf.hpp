@@ -21,7 +21,7 @@ namespace ovir::actors {
 /// The receipts of this node's requests, and what verifiers signed about them: what an endpoint
 /// shows of an answer. Receipts are in memory, the latest within limits::kept_answers_bytes_max;
 /// addenda are files below `audits/addenda/` as well, by their receipt's digest, those of the
-/// latest limits::addenda_receipts_max receipts. Thread-safe; nobody waits for the disk but who
+/// latest limits::addenda_receipts_max receipts. Thread-safe; no caller waits for the disk but who
 /// puts something down.
 class addendum_shelf {
 public:
@@ -55,7 +55,7 @@ public:
 private:
   struct entry {
     receipt_bytes bytes;                                      ///< null: addenda of an earlier life
-    std::shared_ptr<const compute::addendum_subject> subject; ///< once somebody asked
+    std::shared_ptr<const compute::addendum_subject> subject; ///< from the first check on
     std::vector<addendum> addenda;
     std::optional<time_point> closed;
     bool unentered{false};

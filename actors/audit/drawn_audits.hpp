@@ -35,7 +35,7 @@ public:
     std::vector<digest> undrawn;
     std::vector<digest> unentered; ///< of these, those that no entry of the log is about
     std::vector<digest> over;      ///< held no longer, once the others are dealt with
-    std::vector<digest> unaudited; ///< of these, given up with drawn units that nobody looked at
+    std::vector<digest> unaudited; ///< of these, given up: no verifier looked at drawn units
   };
   struct duty {
     ledger::escrow_id request;

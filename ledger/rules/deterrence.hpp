@@ -36,7 +36,7 @@ struct deterrence_terms {
   micro_credits stake{0};                   ///< b: what can be lost beside; 0 when zero-bond
   std::uint64_t finder_ppm{0}; ///< of a lost stake, what its owner may get back by finding himself
   // Auditors are paid, too, and may say "right" without looking.
-  std::uint64_t planted_ppm{0};   ///< of the units they get, how many have a known wrong answer
+  std::uint64_t planted_ppm{0};   ///< of the units they get, how many have a known answer
   micro_credits audit_fee{0};     ///< for one audit
   micro_credits audit_cost{0};    ///< of one audit: what a lazy auditor saves
   micro_credits auditor_stake{0}; ///< 0 when zero-bond

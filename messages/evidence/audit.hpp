@@ -141,7 +141,7 @@ struct audit_offer {
   friend bool operator==(const audit_offer&, const audit_offer&) = default;
 };
 /// A verifier asks another: compute this, with other kernels than those taken. Neither what was
-/// stated nor what it computed itself is in it, so whoever answers must compute, and cannot tell a
+/// stated nor what it computed itself is in it, so who answers must compute, and cannot tell a
 /// question whose answer is known from one about a lie.
 struct audit_question {
   std::uint64_t number{0};
