@@ -30,11 +30,11 @@ constexpr double factor_most = 16;
 
 // How the rate is found, and kept.
 constexpr nanoseconds start_time = 8s;
-constexpr double rate_first = 25; // requests a second
+constexpr double rate_first = 40; // requests a second
 constexpr nanoseconds rate_window = 4s;
 constexpr std::size_t rate_windows = 25; // before requests count
-constexpr double busy_weight = 0.3;      // of the latest window
-constexpr double rate_power = 0.4;       // of how much busier nodes are to be
+constexpr double busy_weight = 0.5;      // of the latest window
+constexpr double rate_power = 0.5;       // of how much busier nodes are to be
 
 constexpr nanoseconds arrivals_most = 1'200s;
 
@@ -178,7 +178,7 @@ plan swarm_plan(const load_plan& from) {
 load_trial::load_trial(const load_plan& plan, tiny_model& model,
                        std::function<void(const std::string&)> says)
     : plan_(plan), swarm_(swarm_plan(plan), model, {}), says_(std::move(says)),
-      draws_(chance{plan.seed}.split(0x10ad)), rate_(rate_first), of_late_(plan.percent / 100) {
+      draws_(chance{plan.seed}.split(0x10ad)), rate_(rate_first) {
   report_.classes = {{"below 1", 1}, {"1 to 2", 2}, {"2 to 4", 4}, {"above 4", factor_most}};
 }
 
@@ -236,22 +236,24 @@ void load_trial::arrive() {
   });
 }
 
-/// So that the node that was busiest so far is as busy as it is to be.
+/// So that the busiest node is as busy as it is to be: of late, and since requests count.
 void load_trial::follow_rate() {
   std::vector<nanoseconds> before;
   for (const auto& h : swarm_.hosts()) {
     before.push_back(h->time_computed());
   }
   swarm_.in().in(rate_window, [this, before = std::move(before)] {
-    const std::vector<double> so_far = busy_since_mark();
-    const auto most = std::max_element(so_far.begin(), so_far.end()) - so_far.begin();
-    const auto which = static_cast<std::size_t>(most);
-    const double busy = in_seconds(swarm_.hosts()[which]->time_computed() - before[which]) /
-                        in_seconds(rate_window);
-    of_late_ += busy_weight * (busy - of_late_);
-    rate_ *= std::pow(plan_.percent / 100 / of_late_, rate_power);
+    of_late_.resize(before.size(), plan_.percent / 100);
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const double latest =
+          in_seconds(swarm_.hosts()[i]->time_computed() - before[i]) / in_seconds(rate_window);
+      of_late_[i] += busy_weight * (latest - of_late_[i]);
+    }
+    const std::vector<double> busy = counts_ ? busy_since_mark() : of_late_;
+    const double most = *std::max_element(busy.begin(), busy.end());
+    rate_ *= std::pow(plan_.percent / 100 / most, rate_power);
     if (says_) {
-      says_(fmt::format("busy {:.2f}: {:.1f} requests a second", busy, rate_));
+      says_(fmt::format("busy {:.2f}: {:.1f} requests a second", most, rate_));
     }
     if (comes_) {
       follow_rate();

@@ -83,10 +83,10 @@ private:
   swarm swarm_;
   std::function<void(const std::string&)> says_;
   chance draws_;
-  double rate_;        ///< requests a second, now
-  double of_late_;     ///< share of the time that the busiest node computed, smoothed
-  bool comes_{false};  ///< requests do
-  bool counts_{false}; ///< those that come now
+  double rate_;                 ///< requests a second, now
+  std::vector<double> of_late_; ///< share of the time that each node computed, smoothed
+  bool comes_{false};           ///< requests do
+  bool counts_{false};          ///< those that come now
   std::size_t asked_{0};
   std::size_t open_{0};
   nanoseconds marked_{0};
