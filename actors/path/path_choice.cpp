@@ -236,6 +236,15 @@ double slowed_by(std::size_t others) {
   return 1 + limits::sharing_cost * static_cast<double>(others);
 }
 
+void add_seen(path_candidate& c, const seen_speeds& speeds, std::uint32_t own_requests,
+              seen_speeds::time_point now) {
+  const double word = decode_word(c.who->advert);
+  c.seen = speeds.believed(c.who->node, word, now);
+  c.own_requests = c.seen ? own_requests : 0;
+  c.slower = c.seen ? speeds.slower(*c.seen, word) : 1;
+  c.by_word = c.seen ? 1 : speeds.of_word();
+}
+
 double decode_speed(const path_candidate& c) {
   return share_of(c) * c.seen.value_or(decode_word(c.who->advert));
 }

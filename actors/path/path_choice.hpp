@@ -2,6 +2,7 @@
 
 #include "actors/members/member_table.hpp"
 #include "actors/path/planner.hpp"
+#include "actors/path/seen_speeds.hpp"
 #include "messages/digest.hpp"
 #include "messages/request/path.hpp"
 #include "messages/result.hpp"
@@ -32,6 +33,11 @@ struct path_candidate {
   double slower{1};              ///< `seen_speeds::slower`
   double by_word{1};             ///< `seen_speeds::of_word`, where nothing was seen of it
 };
+
+/// Adds what was seen of the candidate's node, and the requests of this scheduler that have a stage
+/// there, to it.
+void add_seen(path_candidate& c, const seen_speeds& speeds, std::uint32_t own_requests,
+              seen_speeds::time_point now);
 
 /// What a request wants.
 struct path_terms {

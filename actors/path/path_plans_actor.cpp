@@ -47,17 +47,14 @@ void add_candidates(const pathfinder_state& state, const layer_holding& holding,
                     const watched* request, fault_memory::time_point now,
                     std::vector<path_candidate>& to) {
   const member& m = *holding.who;
-  const double word = decode_word(m.advert);
-  const auto seen = state.speeds.believed(m.node, word, now);
   const double trust =
       state.trusted.trust(m.node) *
       state.reputation.weight(m.node, request != nullptr && request->in_a_hurry, now);
   for (const layer_range& range : holding.ranges) {
-    to.push_back({&m, range, m.advert.memory_free / holding.ranges.size(), trust,
-                  price_of(state.environment, m.advert), state.faults.level(m.node, now), seen,
-                  seen ? requests_on(state, m.node, request) : 0,
-                  seen ? state.speeds.slower(*seen, word) : 1.0,
-                  seen ? 1.0 : state.speeds.of_word()});
+    path_candidate& one = to.emplace_back(
+        path_candidate{&m, range, m.advert.memory_free / holding.ranges.size(), trust,
+                       price_of(state.environment, m.advert), state.faults.level(m.node, now)});
+    add_seen(one, state.speeds, requests_on(state, m.node, request), now);
   }
 }
 
