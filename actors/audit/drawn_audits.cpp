@@ -187,9 +187,8 @@ void drawn_audits::note_lacking(const digest& about, const node_id& verifier,
 /// Some verifier that has the layers, as far as is known, has still to look.
 bool drawn_audits::waits_for_able(const followed& f) {
   return std::any_of(f.open.begin(), f.open.end(), [&f](const auto& one) {
-    const auto& [verifier, units] = one;
-    return std::any_of(units.begin(), units.end(), [&](const unit& u) {
-      return !f.lacking.contains({verifier, std::get<node_id>(u)});
+    return std::any_of(one.second.begin(), one.second.end(), [&](const unit& u) {
+      return !f.lacking.contains({one.first, std::get<node_id>(u)});
     });
   });
 }

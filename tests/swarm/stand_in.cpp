@@ -1,5 +1,7 @@
 #include "tests/swarm/stand_in.hpp"
 
+#include "actors/path/speed_measurement.hpp"
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -18,6 +20,18 @@ const ovir::compute::kernel_set* __wrap__ZN4ovir7compute14kernels_avx512Ev() noe
 bool __real__ZN4ovir7compute13processor_hasENS0_3isaE(ovir::compute::isa id) noexcept;
 bool __wrap__ZN4ovir7compute13processor_hasENS0_3isaE(ovir::compute::isa id) noexcept;
 }
+
+#define OVIR_MEASURE_SPEEDS                                                                        \
+  "_ZN4ovir6actors14measure_speedsERNS_7compute7segmentERNS1_15parallel_"                          \
+  "runnerERKSt8functionIFdvEE"
+
+using measured = ovir::result<ovir::actors::node_speeds>;
+measured
+real_measure_speeds(ovir::compute::segment& segment, ovir::compute::parallel_runner& runner,
+                    const ovir::actors::seconds_clock& now) __asm__("__real_" OVIR_MEASURE_SPEEDS);
+measured honest_measure_speeds(
+    ovir::compute::segment& segment, ovir::compute::parallel_runner& runner,
+    const ovir::actors::seconds_clock& now) __asm__("__wrap_" OVIR_MEASURE_SPEEDS);
 
 namespace ovir::swarm {
 
@@ -164,11 +178,12 @@ kernel_set lying;
 decltype(kernel_set::product_float) honest_product = nullptr;
 std::uint64_t products = 0;
 std::uint64_t lies = 0;
+bool measures = false; ///< how fast it is: of that nothing is told
 
 void lying_product(const weight& w, std::uint32_t first, std::uint32_t last, const float* x,
                    std::size_t x_stride, std::uint32_t tokens, float* y, std::size_t y_stride) {
   honest_product(w, first, last, x, x_stride, tokens, y, y_stride);
-  if (++products % products_a_lie == 0) {
+  if (!measures && ++products % products_a_lie == 0) {
     ++lies;
     y[first] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(y[first]) ^ 0x10000U);
   }
@@ -254,4 +269,13 @@ const ovir::compute::kernel_set* __wrap__ZN4ovir7compute14kernels_avx512Ev() noe
 
 bool __wrap__ZN4ovir7compute13processor_hasENS0_3isaE(ovir::compute::isa id) noexcept {
   return ovir::swarm::stands_in_now() || __real__ZN4ovir7compute13processor_hasENS0_3isaE(id);
+}
+
+measured honest_measure_speeds(ovir::compute::segment& segment,
+                               ovir::compute::parallel_runner& runner,
+                               const ovir::actors::seconds_clock& now) {
+  ovir::swarm::measures = true;
+  measured speeds = real_measure_speeds(segment, runner, now);
+  ovir::swarm::measures = false;
+  return speeds;
 }
