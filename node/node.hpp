@@ -64,8 +64,12 @@ public:
   /// Whether every supervisor answers, within some seconds.
   [[nodiscard]] virtual bool responds() = 0;
 
-  /// A drain that a shell asked for is over.
+  /// A drain that a shell asked for is over, or there is a refusal.
   [[nodiscard]] virtual bool finished() const = 0;
+
+  /// Why the node cannot go on in its cluster, such as a configuration that does less than the
+  /// rules of its ledger ask.
+  [[nodiscard]] virtual std::optional<error> refusal() const = 0;
 };
 
 } // namespace ovir::supervision

@@ -46,7 +46,8 @@ public:
     return whole_->reload(options);
   }
   bool responds() override;
-  bool finished() const override { return whole_->drained(); }
+  bool finished() const override { return whole_->drained() || refusal(); }
+  std::optional<error> refusal() const override { return whole_->refusal(); }
 
 private:
   void shut_down();

@@ -2,6 +2,7 @@
 
 #include "actors/link/delay_line.hpp"
 #include "actors/link/link_format.hpp"
+#include "ledger/rules/policy_numbers.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "node/held_layers_actor.hpp"
@@ -14,12 +15,14 @@
 #include "node/node_start.hpp"
 #include "node/node_tree_actor.hpp"
 #include "node/part_logs.hpp"
+#include "node/policy_duties.hpp"
 #include "supervision/tree_json.hpp"
 
 #include <caf/all.hpp>
 
 #include <algorithm>
 #include <functional>
+#include <mutex>
 
 namespace ovir::supervision {
 
@@ -53,6 +56,10 @@ public:
   const actors::listening_network& network() const override { return *network_; }
   http_gateway* gateway() override { return gateway_.get(); }
   bool drained() const override { return drained_.load(); }
+  std::optional<error> refusal() const override {
+    const std::lock_guard lock{refusal_guard_};
+    return refusal_;
+  }
   std::vector<std::string> reload(const node_options& options) override;
   void begin_drain() override;
   void close_doors() override;
@@ -62,6 +69,8 @@ public:
 private:
   result<void> open_state();
   result<void> open_ledger();
+  [[nodiscard]] result<void> check_kept_rules(const std::string& folder) const;
+  result<void> obeys(const ledger::policy& rules);
   result<void> load_models();
   result<actors::model_catalog::entry> load_model(const model_option& option,
                                                   actors::node_advert* advert);
@@ -90,6 +99,8 @@ private:
   std::uint64_t memory_{0};
   std::atomic<bool> drained_{false};
   std::atomic<bool> drains_{false};
+  mutable std::mutex refusal_guard_;
+  std::optional<error> refusal_;
   // Destroyed in reverse: first the actors, then the threads they post to.
   std::unique_ptr<actors::compute_executor> pool_;
   std::unique_ptr<actors::compute_executor> signing_;
@@ -163,11 +174,36 @@ result<void> whole_node::open_ledger() {
     return who == around_.key->id() ? options_.roles : access_->roles_of(who);
   };
   judge_by(how, *around_.env, options_.state, operators_);
+  const std::string folder = how.folder;
   OVIR_ASSIGN(ledger_, actors::kept_ledger::open(std::move(how)));
+  OVIR_TRY(check_kept_rules(folder));
   around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",
                        to_hex(ledger_->keeper().book().id()).substr(0, 8),
                        ledger_->keeper().book().log().size());
   return {};
+}
+
+result<void> whole_node::check_kept_rules(const std::string& folder) const {
+  const ledger::policy& rules = ledger_->keeper().book().view().origin().rules;
+  const auto& told = options_.ledger.rules;
+  const bool both_free = told && ledger::is_free(*told) && ledger::is_free(rules);
+  const std::string differs = told && !both_free ? ledger::first_difference(*told, rules) : "";
+  if (!differs.empty()) {
+    return fail(errc::invalid_argument,
+                "ledger.policy: {}, which the ledger in {} has had from its first entry on; rules "
+                "hold for its whole life: give it these, or begin another one in another folder",
+                differs, folder);
+  }
+  return check_duties(options_, rules);
+}
+
+result<void> whole_node::obeys(const ledger::policy& rules) {
+  auto done = check_duties(options_, rules);
+  if (!done) {
+    const std::lock_guard lock{refusal_guard_};
+    refusal_ = done.error();
+  }
+  return done;
 }
 
 // Runs on the compute threads, which load and measure; adds what was learnt to the advert.
@@ -296,6 +332,7 @@ void whole_node::start_tree() {
   parts->addenda = addenda_.get();
   parts->ledger = ledger_.get();
   parts->ledger_copy = ledger_copy_.get();
+  parts->obeys = [this](const ledger::policy& rules) { return obeys(rules); };
   parts->keeper = ledger_ ? around_.key->id() : options_.ledger.keeper;
   parts->memory_bytes = memory_;
   parts->reuse = {cache_->handle(), cache_->around(),

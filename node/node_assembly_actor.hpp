@@ -37,6 +37,8 @@ public:
   [[nodiscard]] virtual http_gateway* gateway() = 0; ///< null: no HTTP endpoint
   /// A drain that a shell asked for is over.
   [[nodiscard]] virtual bool drained() const = 0;
+  /// As `node::refusal`.
+  [[nodiscard]] virtual std::optional<error> refusal() const = 0;
   /// As `node::reload`.
   [[nodiscard]] virtual std::vector<std::string> reload(const node_options& options) = 0;
 

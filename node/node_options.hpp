@@ -6,6 +6,7 @@
 #include "messages/limits/fetch.hpp"
 #include "messages/limits/gateway.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/ledger.hpp"
 #include "messages/node_id.hpp"
 #include "messages/request/request.hpp"
 
@@ -125,9 +126,14 @@ struct node_options {
   std::uint64_t serve_bytes_per_second{0}; ///< of weights to others, in all; 0: any
   bool fetch_orders{true}; ///< schedulers may order layers to be fetched that nobody holds
   std::uint64_t spare_bytes{std::uint64_t{32} << 30U}; ///< of the disk, for layers it does not hold
-  std::uint32_t audit_least_rate_ppm{100'000}; ///< role verifier: of units, how many at least
-  std::uint32_t audit_twice_tokens{0};         ///< role scheduler; 0: nothing is computed twice
-  bool audit_every_request{true};              ///< role scheduler: also without a receipt asked for
+  /// Role verifier: of units, how many at least. None: what the ledger's rules want, without one
+  /// limits::free_audit_rate_ppm.
+  std::optional<std::uint32_t> audit_least_rate_ppm;
+  [[nodiscard]] std::uint64_t least_audit_rate() const noexcept {
+    return audit_least_rate_ppm.value_or(limits::free_audit_rate_ppm);
+  }
+  std::uint32_t audit_twice_tokens{0}; ///< role scheduler; 0: nothing is computed twice
+  bool audit_every_request{true};      ///< role scheduler: also without a receipt asked for
   reveal_when audit_reveal{reveal_when::at_once}; ///< role scheduler: of every request
   std::optional<gateway_option> gateway;          ///< absent: no HTTP
   std::optional<metrics_option> metrics;          ///< absent: none but a gateway's

@@ -252,7 +252,7 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
   around.addenda = parts->addenda;
   around.software = parts->desk->software;
   around.audits = parts->options->roles.has(role::verifier);
-  around.how.least_rate_ppm = parts->options->audit_least_rate_ppm;
+  around.how.least_rate_ppm = parts->options->least_audit_rate();
   around.watchers = [known] {
     std::vector<caf::actor> list;
     for (const char* const name : {"paths", "placer"}) {
@@ -309,6 +309,7 @@ caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
   around.drives = [parts](const node_id& who) {
     return who == parts->key->id() || parts->access->roles_of(who).has(role::scheduler);
   };
+  around.obeys = parts->obeys;
   around.eject = [parts](const node_id& node) {
     if (const auto kicked = parts->access->kick(node); !kicked) {
       parts->journal->say(actors::log_level::error, std::nullopt, "{}", kicked.error().message);

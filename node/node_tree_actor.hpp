@@ -116,13 +116,14 @@ struct node_parts {
   const std::atomic<bool>* drains{nullptr}; ///< the node takes nothing new
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};
-  actors::kept_ledger* ledger{nullptr};     ///< null: not its keeper
-  node_id keeper;                           ///< of the ledger this node uses; empty: none
-  durable_file* ledger_copy{nullptr};       ///< of the keeper's log; null: none is kept
-  std::vector<actors::fetch_order> fetches; ///< what the configuration wants here
-  actors::layer_fetcher fetch_ordered;      ///< null: schedulers order nothing of this node
-  actors::layer_fetcher keep_ordered;       ///< on the disk alone; null: likewise
-  actors::layer_dropper drop_ordered;       ///< null: its owner chose its layers
+  actors::kept_ledger* ledger{nullptr}; ///< null: not its keeper
+  node_id keeper;                       ///< of the ledger this node uses; empty: none
+  durable_file* ledger_copy{nullptr};   ///< of the keeper's log; null: none is kept
+  std::function<result<void>(const ledger::policy&)> obeys; ///< an error ends the node
+  std::vector<actors::fetch_order> fetches;                 ///< what the configuration wants here
+  actors::layer_fetcher fetch_ordered; ///< null: schedulers order nothing of this node
+  actors::layer_fetcher keep_ordered;  ///< on the disk alone; null: likewise
+  actors::layer_dropper drop_ordered;  ///< null: its owner chose its layers
 };
 
 /// The actors that others need to find, as they are at the moment: start functions put them here,

@@ -216,6 +216,8 @@ void give_up(verifier_pointer self, const drawn_audits::due_receipts& due) {
 
 void take_log_news(verifier_pointer self, const ledger::audit_news& news) {
   auto& draws = self->state.draws;
+  std::uint64_t& rate = self->state.environment.how.least_rate_ppm;
+  rate = std::max(rate, news.least_rate_ppm);
   if (!draws.audits) {
     begin_draws(self);
   }

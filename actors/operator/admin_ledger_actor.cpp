@@ -3,7 +3,7 @@
 #include "actors/payment/payments_actor.hpp"
 #include "ledger/log/merkle.hpp"
 #include "ledger/rules/deterrence.hpp"
-#include "ledger/rules/policy.hpp"
+#include "ledger/rules/policy_numbers.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/hex.hpp"
 #include "messages/limits/credit.hpp"
@@ -59,35 +59,23 @@ json policy_json(const ledger::account_report& report) {
     return {{"ledger", to_hex(report.head.head.ledger)}};
   }
   const ledger::policy& p = genesis->rules;
-  const ledger::deterrence_terms& t = p.deterrence;
   json mint_keys = json::array();
   for (const node_id& key : genesis->mint_keys) {
     mint_keys.push_back(to_hex(key));
   }
-  return {{"ledger", to_hex(ledger::leaf_hash(report.genesis))},
-          {"keeper", to_hex(genesis->log_keeper)},
-          {"mint_keys", std::move(mint_keys)},
-          {"mode", std::string{to_string(t.mode)}},
-          {"refund", p.refund == ledger::refund_rule::window ? "window" : "request"},
-          {"fee_ppm", p.fee_ppm},
-          {"cache_ppm", p.cache_ppm},
-          {"finder_ppm", p.finder_ppm},
-          {"audit_window_s", p.audit_window_s},
-          {"unlock_delay_s", p.unlock_delay_s},
-          {"reservation_s_max", p.reservation_s_max},
-          {"actions_per_minute_max", p.actions_per_minute_max},
-          {"admission_stake", p.admission_stake},
-          {"newcomer_units", p.newcomer_units},
-          {"reputation_half_life_s", p.reputation_half_life_s},
-          {"epoch_entries", p.epoch_entries},
-          {"epoch_s", p.epoch_s},
-          {"audit_rate_ppm", t.audit_rate_ppm},
-          {"unit_fee", t.unit_fee},
-          {"saved", t.saved},
-          {"stake", t.stake},
-          {"planted_ppm", t.planted_ppm},
-          {"detection_ppm", ledger::detection_ppm(t)},
-          {"deters", ledger::check(p).has_value()}};
+  json document{{"ledger", to_hex(ledger::leaf_hash(report.genesis))},
+                {"keeper", to_hex(genesis->log_keeper)},
+                {"mint_keys", std::move(mint_keys)},
+                {"mode", std::string{to_string(p.deterrence.mode)}},
+                {"refund", p.refund == ledger::refund_rule::window ? "window" : "request"},
+                {"detection_ppm", ledger::detection_ppm(p.deterrence)},
+                {"deters", ledger::check(p).has_value()}};
+  for (const auto& table : {ledger::rule_numbers(), ledger::deterrence_numbers()}) {
+    for (const ledger::policy_number& n : table) {
+      document[std::string{n.key}] = n.get(p);
+    }
+  }
+  return document;
 }
 
 /// A key, or what a member is called.

@@ -236,6 +236,12 @@ void take_account(payments_pointer self, ledger::account_report& report) {
   }
   state.rules = rules->rules;
   if (!state.ledger) {
+    if (const auto can =
+            state.environment.obeys ? state.environment.obeys(state.rules) : result<void>{};
+        !can) {
+      state.environment.journal->say(log_level::error, std::nullopt, "{}", can.error().message);
+      return;
+    }
     state.environment.journal->say(log_level::info, std::nullopt, "uses the ledger {} kept by {}",
                                    to_hex(name).substr(0, 8), short_name(keeper));
   }

@@ -128,6 +128,9 @@ struct payments_environment {
   std::function<caf::actor()> paths;
   /// Told of each node that was convicted, once: it gets no more work.
   std::function<void(const node_id&)> eject;
+  /// Told the rules of the ledger once they are known. An error: this node does not do what they
+  /// ask of it, and ends.
+  std::function<result<void>(const ledger::policy&)> obeys{};
   /// Whether a node may be a scheduler: with whose requests this one goes on. Empty: with none.
   std::function<bool(const node_id&)> drives{};
   /// Whose node it is: two of one operator are one witness. Empty: each is its own.

@@ -64,9 +64,11 @@ void log_watch::note_own(const state& after) {
   const epoch_verifier* const v = find_verifier(epochs.closed, self_);
   const std::optional<std::uint64_t> owed =
       v != nullptr && v->link == digest{} ? std::optional{epochs.number - 1} : std::nullopt;
-  if (chains != news_.chains || owed != news_.owed) {
+  const std::uint64_t rate = after.origin().rules.deterrence.audit_rate_ppm;
+  if (chains != news_.chains || owed != news_.owed || rate != news_.least_rate_ppm) {
     news_.chains = std::move(chains);
     news_.owed = owed;
+    news_.least_rate_ppm = rate;
     changed_ = true;
   }
 }
@@ -124,6 +126,7 @@ std::optional<audit_news> log_watch::take_news() {
   audit_news news = std::exchange(news_, {});
   news_.chains = news.chains;
   news_.owed = news.owed;
+  news_.least_rate_ppm = news.least_rate_ppm;
   return news;
 }
 

@@ -37,6 +37,7 @@ struct audit_news {
   /// The node's own hash chains, as the log has them now.
   std::vector<audit_chain> chains;
   std::optional<std::uint64_t> owed; ///< the epoch for which its link is missing
+  std::uint64_t least_rate_ppm{0};   ///< of units, how many are audited at least
 
   /// Nothing happened; chains are not looked at.
   [[nodiscard]] bool empty() const noexcept {
@@ -72,7 +73,7 @@ private:
   std::deque<escrow_id> order_;
   std::map<std::uint64_t, std::vector<digest>> accrued_; ///< by epoch, until that is drawn
   audit_news news_;
-  bool changed_{true}; ///< the chains, or what is owed
+  bool changed_{true}; ///< the chains, what is owed, or the rate
 };
 
 } // namespace ovir::ledger

@@ -1,46 +1,29 @@
 #include "apps/ovir/ledger/ledger_policy_file.hpp"
 
 #include "apps/ovir/base/config_table.hpp"
+#include "ledger/rules/policy_numbers.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <array>
 #include <limits>
+#include <vector>
 
 namespace ovir::apps {
 
 namespace {
 
 constexpr std::array<std::string_view, 3> file_keys{"mode", "rules", "deterrence"};
-constexpr std::array<std::string_view, 13> rule_keys{"fee_ppm",
-                                                     "cache_ppm",
-                                                     "finder_ppm",
-                                                     "audit_window_s",
-                                                     "unlock_delay_s",
-                                                     "reservation_s_max",
-                                                     "actions_per_minute_max",
-                                                     "admission_stake",
-                                                     "newcomer_units",
-                                                     "reputation_half_life_s",
-                                                     "epoch_entries",
-                                                     "epoch_s",
-                                                     "refund"};
-constexpr std::array<std::string_view, 13> deterrence_keys{"audit_rate_ppm",
-                                                           "sensitivity_ppm",
-                                                           "false_conviction_ppm",
-                                                           "colluding_share_ppm",
-                                                           "auditors",
-                                                           "unit_fee",
-                                                           "saved",
-                                                           "staying_value",
-                                                           "stake",
-                                                           "planted_ppm",
-                                                           "audit_fee",
-                                                           "audit_cost",
-                                                           "auditor_stake"};
-
 /// TOML's whole numbers end here; the ranges proper are the policy's.
 constexpr whole_range any{0, std::numeric_limits<std::int64_t>::max()};
 constexpr text_rule word{"word", 16};
+
+std::vector<std::string_view> keys_of(std::span<const ledger::policy_number> numbers) {
+  std::vector<std::string_view> keys;
+  for (const ledger::policy_number& n : numbers) {
+    keys.push_back(n.key);
+  }
+  return keys;
+}
 
 class reader {
 public:
@@ -62,7 +45,7 @@ public:
                         mode);
     }
     OVIR_TRY(read_rules(root, p));
-    OVIR_TRY(read_deterrence(root, p.deterrence));
+    OVIR_TRY(read_deterrence(root, p));
     if (const auto checked = ledger::check_ranges(p); !checked) {
       return in_context(in_.path(), checked.error());
     }
@@ -70,15 +53,12 @@ public:
   }
 
 private:
-  struct field {
-    std::string_view key;
-    std::uint64_t* value;
-  };
-
-  template <std::size_t N>
-  result<void> read_numbers(const toml::table& table, const std::array<field, N>& fields) const {
-    for (const field& f : fields) {
-      OVIR_ASSIGN(*f.value, in_.whole(table, f.key, any, *f.value));
+  result<void> read_numbers(const toml::table& table,
+                            std::span<const ledger::policy_number> numbers,
+                            ledger::policy& to) const {
+    for (const ledger::policy_number& n : numbers) {
+      OVIR_ASSIGN(const std::uint64_t value, in_.whole(table, n.key, any, n.get(to)));
+      n.set(to, value);
     }
     return {};
   }
@@ -88,18 +68,10 @@ private:
     if (rules == nullptr) {
       return {};
     }
-    OVIR_TRY(in_.known_keys(*rules, "[rules]", rule_keys));
-    OVIR_TRY(read_numbers(
-        *rules,
-        std::array{field{"fee_ppm", &p.fee_ppm}, field{"cache_ppm", &p.cache_ppm},
-                   field{"finder_ppm", &p.finder_ppm}, field{"audit_window_s", &p.audit_window_s},
-                   field{"unlock_delay_s", &p.unlock_delay_s},
-                   field{"reservation_s_max", &p.reservation_s_max},
-                   field{"actions_per_minute_max", &p.actions_per_minute_max},
-                   field{"admission_stake", &p.admission_stake},
-                   field{"newcomer_units", &p.newcomer_units},
-                   field{"reputation_half_life_s", &p.reputation_half_life_s},
-                   field{"epoch_entries", &p.epoch_entries}, field{"epoch_s", &p.epoch_s}}));
+    std::vector<std::string_view> keys = keys_of(ledger::rule_numbers());
+    keys.emplace_back("refund");
+    OVIR_TRY(in_.known_keys(*rules, "[rules]", keys));
+    OVIR_TRY(read_numbers(*rules, ledger::rule_numbers(), p));
     OVIR_ASSIGN(const std::string refund, in_.text(*rules, "refund", word, "window"));
     if (refund != "window" && refund != "request") {
       return in_.refuse(rules->get("refund")->source(), "'refund' is {}; it is window or request",
@@ -109,9 +81,9 @@ private:
     return {};
   }
 
-  result<void> read_deterrence(const toml::table& root, ledger::deterrence_terms& t) const {
+  result<void> read_deterrence(const toml::table& root, ledger::policy& p) const {
     OVIR_ASSIGN(const toml::table* const table, in_.section(root, "deterrence"));
-    if (table == nullptr && t.mode == ledger::trust_mode::free) {
+    if (table == nullptr && p.deterrence.mode == ledger::trust_mode::free) {
       return {};
     }
     if (table == nullptr) {
@@ -119,20 +91,8 @@ private:
                         "there is no [deterrence]; without its numbers nobody can tell whether "
                         "cheating pays");
     }
-    OVIR_TRY(in_.known_keys(*table, "[deterrence]", deterrence_keys));
-    std::uint64_t auditors = t.auditors;
-    OVIR_TRY(read_numbers(
-        *table, std::array{field{"audit_rate_ppm", &t.audit_rate_ppm},
-                           field{"sensitivity_ppm", &t.sensitivity_ppm},
-                           field{"false_conviction_ppm", &t.false_conviction_ppm},
-                           field{"colluding_share_ppm", &t.colluding_share_ppm},
-                           field{"auditors", &auditors}, field{"unit_fee", &t.unit_fee},
-                           field{"saved", &t.saved}, field{"staying_value", &t.staying_value},
-                           field{"stake", &t.stake}, field{"planted_ppm", &t.planted_ppm},
-                           field{"audit_fee", &t.audit_fee}, field{"audit_cost", &t.audit_cost},
-                           field{"auditor_stake", &t.auditor_stake}}));
-    t.auditors = auditors > 255 ? 255 : static_cast<std::uint32_t>(auditors); // 16 at most anyway
-    return {};
+    OVIR_TRY(in_.known_keys(*table, "[deterrence]", keys_of(ledger::deterrence_numbers())));
+    return read_numbers(*table, ledger::deterrence_numbers(), p);
   }
 
   config_reader in_;

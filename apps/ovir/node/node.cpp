@@ -251,6 +251,10 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
   journal->write(actors::log_level::info, std::nullopt, "drains");
   forget_interrupts();
   const bool clean = node->drain(around.interrupted);
+  if (const auto refused = node->refusal()) {
+    journal->say(actors::log_level::error, std::nullopt, "ends: {}", refused->message);
+    return in_context(fmt::format("node '{}' of {}", how.name, how.state), *refused);
+  }
   return clean ? exit_code::done : exit_code::unavailable;
 }
 

@@ -419,9 +419,9 @@ result<void> reader::auditing(const toml::table& root) {
     return {};
   }
   OVIR_TRY(in_.known_keys(*table, "[audit]", audit_keys));
-  OVIR_ASSIGN(const std::uint64_t rate,
-              in_.whole(*table, "least_rate_ppm", {1, 1'000'000}, options_.audit_least_rate_ppm));
-  options_.audit_least_rate_ppm = static_cast<std::uint32_t>(rate);
+  OVIR_ASSIGN(const std::uint64_t rate, in_.whole(*table, "least_rate_ppm", {1, 1'000'000}, 0));
+  options_.audit_least_rate_ppm =
+      rate > 0 ? std::optional{static_cast<std::uint32_t>(rate)} : std::nullopt;
   OVIR_ASSIGN(const std::uint64_t twice,
               in_.whole(*table, "twice_tokens", {0, 2 * std::uint64_t{limits::context_max}}, 0));
   options_.audit_twice_tokens = static_cast<std::uint32_t>(twice);

@@ -166,7 +166,8 @@ std::string describe(const node_options& o) {
   out.line("fetch.serve_mib_s", "{}", number_text(o.serve_bytes_per_second >> 20U, "no limit"));
   out.line("fetch.orders", "{}", o.fetch_orders);
   out.line("fetch.spare_mib", "{}", number_text(o.spare_bytes >> 20U, "none"));
-  out.line("audit.least_rate_ppm", "{}", o.audit_least_rate_ppm);
+  out.line("audit.least_rate_ppm", "{}",
+           number_text(o.audit_least_rate_ppm.value_or(0), "what the ledger's rules want"));
   out.line("audit.every_request", "{}", o.audit_every_request);
   out.line("audit.twice_tokens", "{}", number_text(o.audit_twice_tokens, "never"));
   out.line("audit.reveal", "{}", to_string(o.audit_reveal));
@@ -282,7 +283,7 @@ json document_of(const node_options& o) {
             {"orders", o.fetch_orders},
             {"spare_mib", o.spare_bytes >> 20U}}},
           {"audit",
-           {{"least_rate_ppm", o.audit_least_rate_ppm},
+           {{"least_rate_ppm", o.audit_least_rate_ppm.value_or(0)},
             {"every_request", o.audit_every_request},
             {"twice_tokens", o.audit_twice_tokens},
             {"reveal", to_string(o.audit_reveal)}}},

@@ -64,9 +64,10 @@ paid_cluster::paid_cluster(const options& how) {
       all.back().environment = {{"OVIR_LIE", "wrong_output"}, {"OVIR_LIE_PPM", "1000000"}};
     }
   }
-  cluster_ = std::make_unique<test_cluster>(
-      cluster_spec{.nodes = std::move(all),
-                   .tables = how.liar.empty() ? "" : "[audit]\nleast_rate_ppm = 300000\n"});
+  cluster_ = std::make_unique<test_cluster>(cluster_spec{
+      .nodes = std::move(all),
+      .tables =
+          how.liar.empty() || how.mode == "zero-bond" ? "" : "[audit]\nleast_rate_ppm = 300000\n"});
   const std::string policy = folder_.path() / "ledger.toml";
   write_file(policy, fmt::format("mode = \"{}\"\n[rules]\naudit_window_s = {}\n"
                                  "newcomer_units = {}\n{}\n{}",
