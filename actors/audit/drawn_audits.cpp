@@ -53,7 +53,7 @@ void drawn_audits::make_room(const digest& newest) {
 
 void drawn_audits::add_duty(const ledger::audit_duty& d) {
   const unit what{d.unit.window, d.unit.signer};
-  if (const auto found = followed_.find(d.about); found != followed_.end()) {
+  if (const auto found = followed_.find(d.about); found != followed_.end() && d.driver == self_) {
     found->second.undrawn = found->second.undrawn || d.verifiers.empty();
     for (const node_id& verifier : d.verifiers) {
       found->second.open[verifier].insert(what);
@@ -62,9 +62,8 @@ void drawn_audits::add_duty(const ledger::audit_duty& d) {
   if (std::find(d.verifiers.begin(), d.verifiers.end(), self_) == d.verifiers.end()) {
     return;
   }
-  const duty_key key{d.about, d.unit.window, d.unit.signer};
   if (duties_.size() < limits::audit_duties_max) { // the log still names those beyond
-    duties_.emplace(key, d.unit.request);
+    duties_.emplace(key_of(d.about, d.unit), duty{d.unit, d.driver});
   }
 }
 
@@ -87,7 +86,7 @@ void drawn_audits::take(const ledger::audit_news& news) {
     add_duty(d);
   }
   for (const ledger::audit_entered& a : news.audits) {
-    if (const auto found = followed_.find(a.about); found != followed_.end()) {
+    if (const auto found = followed_.find(a.about); found != followed_.end() && a.driver == self_) {
       if (const auto open = found->second.open.find(a.verifier); open != found->second.open.end()) {
         open->second.erase({a.window, a.signer});
         if (open->second.empty()) {
@@ -96,7 +95,9 @@ void drawn_audits::take(const ledger::audit_news& news) {
       }
     }
     if (a.verifier == self_) {
-      finish(a.about, a.window, a.signer);
+      const duty_key key{a.about, a.request, a.window, a.signer};
+      duties_.erase(key);
+      seen_.erase(key);
     }
   }
 }
@@ -195,10 +196,10 @@ bool drawn_audits::waits_for_able(const followed& f) {
 
 std::vector<drawn_audits::duty> drawn_audits::duties_of(const digest& about) const {
   std::vector<duty> all;
-  for (auto at = duties_.lower_bound({about, 0, node_id{}});
+  for (auto at = duties_.lower_bound({about, {}, 0, node_id{}});
        at != duties_.end() && std::get<0>(at->first) == about; ++at) {
     if (!seen_.contains(at->first)) {
-      all.push_back({at->second, std::get<1>(at->first), std::get<2>(at->first)});
+      all.push_back(at->second);
     }
   }
   return all;
@@ -206,7 +207,7 @@ std::vector<drawn_audits::duty> drawn_audits::duties_of(const digest& about) con
 
 void drawn_audits::note_seen(const digest& about, const duty& which, layer_index layer,
                              const digest& receipt) {
-  const duty_key key{about, which.window, which.signer};
+  const duty_key key = key_of(about, which.unit);
   if (duties_.contains(key)) {
     seen_[key] = {layer, receipt, {}};
   }
@@ -222,16 +223,10 @@ std::vector<ledger::compensate> drawn_audits::unsaid(time_point now) {
       continue;
     }
     one.said = now;
-    const auto& [about, window, signer] = key;
-    all.push_back({duties_.at(key), window, one.layer, one.receipt, signer, self_, 0});
+    const ledger::audit_unit& u = duties_.at(key).unit;
+    all.push_back({u.request, u.window, one.layer, one.receipt, u.signer, self_, 0});
   }
   return all;
-}
-
-void drawn_audits::finish(const digest& about, std::uint32_t window, const node_id& signer) {
-  const duty_key key{about, window, signer};
-  duties_.erase(key);
-  seen_.erase(key);
 }
 
 } // namespace ovir::actors

@@ -38,9 +38,8 @@ public:
     std::vector<digest> unaudited; ///< of these, given up: no verifier looked at drawn units
   };
   struct duty {
-    ledger::escrow_id request;
-    std::uint32_t window{0}; ///< of positions
-    node_id signer;
+    ledger::audit_unit unit;
+    node_id driver; ///< of its request, by the log
   };
 
   explicit drawn_audits(const node_id& self) : self_(self) {}
@@ -93,7 +92,6 @@ private:
   [[nodiscard]] static bool waits_for_able(const followed& f);
   void close(const digest& about, due_receipts& out);
   void add_duty(const ledger::audit_duty& d);
-  void finish(const digest& about, std::uint32_t window, const node_id& signer);
 
   node_id self_;
   std::map<digest, followed> followed_; ///< at most limits::audit_duties_max
@@ -102,14 +100,18 @@ private:
   std::size_t held_bytes_{0};
   time_point looked_{};
   due_receipts crowded_out_;
-  using duty_key = std::tuple<digest, std::uint32_t, node_id>; ///< about, window, signer
+  /// Several requests may be about the same, as where a client asks two schedulers.
+  using duty_key = std::tuple<digest, ledger::escrow_id, std::uint32_t, node_id>;
+  [[nodiscard]] static duty_key key_of(const digest& about, const ledger::audit_unit& u) {
+    return {about, u.request, u.window, u.signer};
+  }
   struct seen {
     layer_index layer{0};
     digest receipt;
     time_point said{};
   };
-  std::map<duty_key, ledger::escrow_id> duties_; ///< at most limits::audit_duties_max
-  std::map<duty_key, seen> seen_;                ///< of these, and not in the log yet
+  std::map<duty_key, duty> duties_; ///< at most limits::audit_duties_max
+  std::map<duty_key, seen> seen_;   ///< of these, and not in the log yet
 };
 
 } // namespace ovir::actors

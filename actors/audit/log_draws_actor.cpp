@@ -251,7 +251,7 @@ void fetch_drawn_layers(verifier_pointer self, const receipt& r) {
   for (const drawn_audits::duty& d : draws.audits->duties_of(ledger::about_of(terms_of(r.asked)))) {
     for (const stage_records& stage : r.stages) {
       const layer_range layers = stage.signer.layers;
-      if (stage.signer.node != d.signer || model_with(self, r.asked.model, layers) ||
+      if (stage.signer.node != d.unit.signer || model_with(self, r.asked.model, layers) ||
           draws.fetching.size() >= limits::audit_layer_fetches_max ||
           !draws.fetching.insert({r.asked.model, layers.first}).second) {
         continue;

@@ -178,6 +178,32 @@ void find_windows(verifier_pointer self, receipt_audit& a) {
   }
 }
 
+/// What shares of the ledger pay for by this receipt, of each signer (`window_share::statement`).
+std::map<node_id, std::set<digest>> paid_statements(const receipt& r) {
+  std::map<std::pair<node_id, std::size_t>, digest> joined;
+  for (const stage_records& stage : r.stages) {
+    const std::vector<bound_statement> bound = bind_statements(terms_of(r.asked), stage);
+    for (std::size_t w = 0; w < bound.size(); ++w) {
+      const auto [at, first] = joined.try_emplace({stage.signer.node, w}, bound[w].value);
+      at->second = first ? at->second : ledger::joined_statement(at->second, bound[w].value);
+    }
+  }
+  std::map<node_id, std::set<digest>> all;
+  for (const auto& [of, statement] : joined) {
+    all[of.first].insert(statement);
+  }
+  return all;
+}
+
+/// Whether this receipt is of the request that the log means: several may be about the same. It is
+/// paid for by its statements; where a stage stated anew since, by who drives it.
+bool is_meant(const drawn_audits::duty& d, const receipt& r,
+              const std::map<node_id, std::set<digest>>& paid) {
+  const auto found = paid.find(d.unit.signer);
+  return d.driver == r.lead.node ||
+         (found != paid.end() && found->second.contains(d.unit.statement));
+}
+
 /// What the log drew for this node, of what it can look at.
 void take_duties(verifier_pointer self, receipt_audit& a) {
   const auto& audits = self->state.draws.audits;
@@ -185,10 +211,15 @@ void take_duties(verifier_pointer self, receipt_audit& a) {
     return;
   }
   a.duties = audits->duties_of(ledger::about_of(terms_of(a.r->asked)));
+  if (!a.duties.empty()) {
+    std::erase_if(a.duties, [&, paid = paid_statements(*a.r)](const drawn_audits::duty& d) {
+      return !is_meant(d, *a.r, paid);
+    });
+  }
   for (std::size_t i = 0; i < a.windows.size(); ++i) {
     const ledger::stated_unit& u = a.windows[i];
     if (std::any_of(a.duties.begin(), a.duties.end(), [&](const drawn_audits::duty& d) {
-          return d.window == u.window && d.signer == u.signer;
+          return d.unit.window == u.window && d.unit.signer == u.signer;
         })) {
       a.drawn.push_back(i);
     }
@@ -200,7 +231,7 @@ void enter_seen(verifier_pointer self, const receipt_audit& a) {
   for (const drawn_audits::duty& d : a.duties) {
     for (const auto& [stage, window] : a.seen) {
       const evidence_signer& signer = a.r->stages[stage].signer;
-      if (window == d.window && signer.node == d.signer) {
+      if (window == d.unit.window && signer.node == d.unit.signer) {
         enter_audit(self, *a.r, a.what.bytes, d, signer.layers.first);
         break;
       }

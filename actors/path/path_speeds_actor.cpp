@@ -118,13 +118,16 @@ void learn_speeds(pathfinder_state& state, const steps_seen& news, seen_speeds::
     const double sharing = slowed_by(others);
     const double weights = static_cast<double>(decode_bytes(shape, layers));
     const double word = decode_word(state.holders.find(node)->advert);
-    const double planned =
-        weights * sharing / state.speeds.believed(node, word, now).value_or(word);
+    const double believed = state.speeds.believed(node, word, now).value_or(word);
+    const double planned = weights * sharing / believed;
     if (expected.size() == ways.size()) {
       state.reputation.note_step(node, took, planned + expected[i], now);
     }
-    if (const auto computed = without_ways(took, ways[i])) {
-      state.speeds.add(node, weights / *computed * sharing, word, now);
+    // A bound alone raises what is believed: the steps that took longest would else count alone.
+    const computed_time computed = without_ways(took, ways[i]);
+    const double seen = weights / computed.seconds * sharing;
+    if (computed.exact || seen > believed) {
+      state.speeds.add(node, seen, word, now);
     }
   }
 }

@@ -21,9 +21,9 @@ std::vector<double> seconds_on_ways(std::span<const double> to_lead,
   return seconds;
 }
 
-std::optional<double> without_ways(double took, double on_ways) noexcept {
-  const double computed = took - on_ways;
-  return computed < took * limits::seen_share_min ? std::nullopt : std::optional{computed};
+computed_time without_ways(double took, double on_ways) noexcept {
+  const double least = took * limits::seen_share_min;
+  return {std::max(took - on_ways, least), took - on_ways >= least};
 }
 
 void seen_speeds::add(const node_id& node, double speed, double word, time_point now) {

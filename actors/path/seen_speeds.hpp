@@ -18,9 +18,14 @@ namespace ovir::actors {
 /// stage and the next one.
 [[nodiscard]] std::vector<double> seconds_on_ways(std::span<const double> to_lead,
                                                   std::span<const double> between);
-/// Seconds that a stage computed, of what its step took. None where less than
-/// limits::seen_share_min of it is left: ways say nothing so exact of computing.
-[[nodiscard]] std::optional<double> without_ways(double took, double on_ways) noexcept;
+/// How long a stage computed, of what its step took.
+struct computed_time {
+  double seconds{0};
+  /// False: at most so long. Less than limits::seen_share_min of the step is left without the ways,
+  /// which are not known so exactly.
+  bool exact{true};
+};
+[[nodiscard]] computed_time without_ways(double took, double on_ways) noexcept;
 
 /// How fast nodes were seen to decode, in weight bytes per second, by those before and behind them
 /// on this scheduler's paths. From limits::speed_seen_min steps on that counts instead of what a

@@ -1,6 +1,7 @@
 #include "actors/payment/payment_core.hpp"
 
 #include "actors/stage/lead_evidence.hpp"
+#include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/split.hpp"
 #include "messages/evidence/lateness.hpp"
 #include "messages/evidence/receipt.hpp"
@@ -159,10 +160,7 @@ void payment_core::add_worker(cohort& all, const stage& s, std::uint32_t window)
   w.on_time += s.late[window] ? 0 : own;
   // A node that has two places in the path is paid for both at once.
   const digest& stated = s.values[window];
-  w.statement =
-      w.statement == digest{}
-          ? stated
-          : hasher{"ovir/ledger/v1/statements"}.update(w.statement).update(stated).finish();
+  w.statement = w.statement == digest{} ? stated : ledger::joined_statement(w.statement, stated);
 }
 
 void payment_core::add_servers(servers& all, const stage& s, std::uint32_t window) {

@@ -32,7 +32,7 @@ const log_watch::request* log_watch::find(const escrow_id& escrow) const {
 void log_watch::note(const reserve& x) {
   const escrow_id escrow = escrow_of(x);
   const node_id& driver = x.scheduler.empty() ? x.payer : x.scheduler;
-  if (!requests_.emplace(escrow, request{x.about, driver == self_}).second) {
+  if (!requests_.emplace(escrow, request{x.about, driver}).second) {
     return;
   }
   order_.push_back(escrow);
@@ -50,8 +50,8 @@ void log_watch::note(const epoch_draw& d) {
   }
   d.each_drawn([&](const drawn_unit& u) {
     const request* const r = find(u.unit.request);
-    if (r != nullptr && (r->mine || has(u.verifiers, self_))) {
-      news_.duties.push_back({r->about, u.unit, u.verifiers});
+    if (r != nullptr && (is_mine(*r) || has(u.verifiers, self_))) {
+      news_.duties.push_back({r->about, u.unit, u.verifiers, r->driver});
     }
   });
 }
@@ -82,18 +82,18 @@ void log_watch::take(std::uint64_t index, const entry& e, const digest& chain, c
         } else if constexpr (std::is_same_v<kind, accrue> || std::is_same_v<kind, settle> ||
                              std::is_same_v<kind, expire>) {
           const request* const r = find(x.request);
-          if (r != nullptr && r->mine) {
+          if (r != nullptr && is_mine(*r)) {
             (std::is_same_v<kind, accrue> ? news_.accrued : news_.settled).push_back(r->about);
           }
-          if (r != nullptr && r->mine && std::is_same_v<kind, accrue>) {
+          if (r != nullptr && is_mine(*r) && std::is_same_v<kind, accrue>) {
             auto& waits = accrued_[after.epochs().number];
             waits.push_back(r->about);
             bound(waits);
           }
         } else if constexpr (std::is_same_v<kind, compensate>) {
           const request* const r = find(x.request);
-          if (r != nullptr && (r->mine || x.to == self_)) {
-            news_.audits.push_back({r->about, x.window, x.signer, x.to});
+          if (r != nullptr && (is_mine(*r) || x.to == self_)) {
+            news_.audits.push_back({r->about, x.request, x.window, x.signer, x.to, r->driver});
           }
         } else if constexpr (std::is_same_v<kind, genesis> || std::is_same_v<kind, epoch_end> ||
                              std::is_same_v<kind, chain_commit> ||

@@ -16,13 +16,16 @@ struct audit_duty {
   digest about;
   audit_unit unit;
   std::vector<node_id> verifiers;
+  node_id driver; ///< who drives its request, by the log
 };
 /// Somebody looked at it.
 struct audit_entered {
   digest about;
+  escrow_id request;
   std::uint32_t window{0};
   node_id signer;
   node_id verifier;
+  node_id driver;
 };
 
 /// In the order of the log; of requests that the node drives, or units that it has to audit.
@@ -60,8 +63,9 @@ public:
 private:
   struct request {
     digest about;
-    bool mine{false};
+    node_id driver;
   };
+  [[nodiscard]] bool is_mine(const request& r) const { return r.driver == self_; }
   void note(const reserve& x);
   void note(const epoch_draw& d);
   [[nodiscard]] const request* find(const escrow_id& escrow) const;

@@ -94,6 +94,10 @@ digest about_of(const evidence_terms& terms) {
   return hasher{empty}.update_u64(terms.request.value).update(terms.content).finish();
 }
 
+digest joined_statement(const digest& first, const digest& next) {
+  return hasher{"ovir/ledger/v1/statements"}.update(first).update(next).finish();
+}
+
 digest evidence_digest(std::span<const std::byte> bytes) {
   return hash("ovir/ledger/v1/evidence", bytes);
 }

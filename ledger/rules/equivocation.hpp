@@ -55,6 +55,9 @@ struct paid_windows {
       static_cast<std::uint32_t>(prompt == 0 ? 0 : (prompt - 1) / limits::window_positions);
   return window == 0 ? paid_windows{0, end + 1} : paid_windows{end + window, 1};
 }
+/// What a share pays for (`window_share::statement`) where its node has several stages: the
+/// statement of the first of them joined with those of the others, in order of layers.
+[[nodiscard]] digest joined_statement(const digest& first, const digest& next);
 /// H("ovir/ledger/v1/evidence"; bytes): how a conviction names its evidence.
 [[nodiscard]] digest evidence_digest(std::span<const std::byte> bytes);
 

@@ -27,7 +27,12 @@ ledger::audit_duty duty_of(std::uint8_t of, std::uint32_t window, const node_id&
   d.unit.window = window;
   d.unit.signer = member_at(2);
   d.unit.request.bytes[1] = of;
+  d.driver = member_at(1);
   return d;
+}
+ledger::audit_entered entered(std::uint8_t of, std::uint32_t window, const node_id& verifier) {
+  const ledger::audit_duty d = duty_of(of, window, verifier);
+  return {d.about, d.unit.request, window, d.unit.signer, verifier, d.driver};
 }
 
 TEST(drawn_audits, a_receipt_is_offered_until_the_log_says_that_it_was_looked_at) {
@@ -47,14 +52,13 @@ TEST(drawn_audits, a_receipt_is_offered_until_the_log_says_that_it_was_looked_at
   EXPECT_EQ(audits.due(time_at(1 + limits::audit_offer_again.count())).offers.size(), 2U)
       << "again";
   ledger::audit_news looked;
-  looked.audits = {{request_at(1), 3, member_at(2), member_at(7)},
-                   {request_at(1), 4, member_at(2), member_at(7)}};
+  looked.audits = {entered(1, 3, member_at(7)), entered(1, 4, member_at(7))};
   looked.settled = {request_at(1)};
   audits.take(looked);
   const auto rest = audits.due(time_at(60));
   ASSERT_EQ(rest.offers.size(), 1U);
   EXPECT_EQ(rest.offers.front().verifier, member_at(8));
-  looked.audits = {{request_at(1), 4, member_at(2), member_at(8)}};
+  looked.audits = {entered(1, 4, member_at(8))};
   looked.settled.clear();
   audits.take(looked);
   const auto end = audits.due(time_at(61));
@@ -142,7 +146,7 @@ TEST(drawn_audits, a_verifier_gets_no_more_at_once_than_it_may_and_each_in_the_e
     ASSERT_EQ(due.offers.size(), limits::audit_offers_at_once);
     ledger::audit_news looked;
     for (const auto& o : due.offers) {
-      looked.audits.push_back({o.about, 0, member_at(2), o.verifier});
+      looked.audits.push_back(entered(o.about.bytes[0], 0, o.verifier));
       ++done;
     }
     EXPECT_TRUE(audits.due(time_at(1)).offers.empty()) << "before the log has one of them";
@@ -178,15 +182,41 @@ TEST(drawn_audits, a_verifier_knows_its_units_by_what_their_request_is_about) {
   EXPECT_EQ(audits.duties(), 2U) << "each once";
   const auto own = audits.duties_of(request_at(1));
   ASSERT_EQ(own.size(), 1U);
-  EXPECT_EQ(own.front().window, 3U);
-  EXPECT_EQ(own.front().request, duty_of(1, 3, member_at(7)).unit.request);
+  EXPECT_EQ(own.front().unit.window, 3U);
+  EXPECT_EQ(own.front().unit.request, duty_of(1, 3, member_at(7)).unit.request);
   audits.note_seen(request_at(1), own.front(), 5, request_at(9));
   EXPECT_TRUE(audits.duties_of(request_at(1)).empty());
   EXPECT_EQ(audits.duties(), 1U);
   news = {};
-  news.audits = {{request_at(2), 0, member_at(2), member_at(7)}}; // by an earlier life
+  news.audits = {entered(2, 0, member_at(7))}; // by an earlier life
   audits.take(news);
   EXPECT_EQ(audits.duties(), 0U);
+}
+
+// A client asks two schedulers for the same: one's receipt says nothing of the other's work.
+TEST(drawn_audits, requests_about_the_same_are_kept_apart) {
+  drawn_audits audits{member_at(1)}; // drives one of them, and has to look at the other
+  audits.hold(request_at(1), receipt_bytes, time_at(0));
+  ledger::audit_duty own = duty_of(1, 3, member_at(7));
+  ledger::audit_duty other = duty_of(1, 3, member_at(1));
+  other.unit.request.bytes[1] = 9;
+  other.driver = member_at(6);
+  ledger::audit_news news;
+  news.accrued = news.drawn = {request_at(1)};
+  news.duties = {own, other};
+  audits.take(news);
+  const auto offers = audits.due(time_at(1)).offers;
+  ASSERT_EQ(offers.size(), 1U) << "of what others drive they offer their own receipts";
+  EXPECT_EQ(offers.front().verifier, member_at(7));
+  ASSERT_EQ(audits.duties_of(request_at(1)).size(), 1U);
+  EXPECT_EQ(audits.duties_of(request_at(1)).front().driver, member_at(6));
+  news = {};
+  news.audits = {{request_at(1), other.unit.request, 3, member_at(2), member_at(7), member_at(6)}};
+  audits.take(news);
+  EXPECT_EQ(audits.due(time_at(1'000)).offers.size(), 1U) << "the other's was looked at";
+  news.audits = {entered(1, 3, member_at(7))};
+  audits.take(news);
+  EXPECT_TRUE(audits.due(time_at(10'000)).offers.empty());
 }
 
 // What it says may be lost on the way: an offer that comes again has nothing left to look at.
@@ -208,7 +238,7 @@ TEST(drawn_audits, what_was_looked_at_is_said_until_the_log_has_it) {
   EXPECT_TRUE(audits.unsaid(time_at(1)).empty());
   EXPECT_EQ(audits.unsaid(time_at(limits::audit_say_again.count())).size(), 1U) << "again";
   news = {};
-  news.audits = {{request_at(1), 3, member_at(2), member_at(7)}};
+  news.audits = {entered(1, 3, member_at(7))};
   audits.take(news);
   EXPECT_TRUE(audits.unsaid(time_at(1'000)).empty());
 }
