@@ -20,7 +20,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!ovir::actors::check(*message)) {
     std::abort();
   }
-  if (std::holds_alternative<ovir::actors::stage_failed>(message->body)) {
+  const bool has_text = std::visit(
+      [](const auto& body) {
+        return requires { body.reason; };
+      },
+      message->body);
+  if (has_text) {
     const auto again = ovir::actors::decode_wire(ovir::actors::encode_wire(*message));
     if (!again || again->body.index() != message->body.index()) {
       std::abort();
