@@ -261,7 +261,7 @@ std::vector<std::set<node_id>> two_covers(const std::vector<path_candidate>& can
     for (const path_candidate& c : candidates) {
       const node_id& node = c.who->node;
       if (c.held.first <= reached[behind] && reached[behind] < c.held.last &&
-          !covers[0].contains(node) && !covers[1].contains(node) &&
+          !covers[1 - behind].contains(node) &&
           (furthest == nullptr || furthest->held.last < c.held.last)) {
         furthest = &c;
       }

@@ -203,5 +203,19 @@ TEST_F(path_choosing, uses_a_node_of_two_ranges_in_one_cover) {
   EXPECT_EQ(two_covers(candidates_, 8).size(), 2U);
 }
 
+// Four nodes in a ring: the last one has the end and the beginning.
+TEST_F(path_choosing, uses_both_ranges_of_a_node_in_its_cover) {
+  add(1, {0, 4}, 10);
+  add(2, {2, 6}, 10);
+  add(3, {4, 8}, 10);
+  add(4, {0, 2}, 10);
+  candidates_.push_back(candidates_.back());
+  candidates_.back().held = {6, 8};
+  const auto covers = two_covers(candidates_, 8);
+  ASSERT_EQ(covers.size(), 2U);
+  EXPECT_EQ(covers[0], (std::set<node_id>{key(1), key(3)}));
+  EXPECT_EQ(covers[1], (std::set<node_id>{key(4), key(2)}));
+}
+
 } // namespace
 } // namespace ovir::actors
