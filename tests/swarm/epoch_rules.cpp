@@ -127,8 +127,10 @@ void epoch_rules::arrived(std::size_t from, std::size_t to, actors::message_kind
   }
   if (const auto* const open = std::get_if<actors::wire_open>(&m->body)) {
     session& s = sessions_[{to, m->request, m->stage}];
-    if (s.lead != from || s.driver != m->driver) {
+    if (s.driver != m->driver) {
       s = {from, m->driver, open->previous != id_of_(to), false, 0};
+    } else if (s.lead != from) {
+      s.fed_from_afar = false; // epochs of two leads may have one number: nothing is known of it
     }
   } else if (std::holds_alternative<actors::session_opened>(m->body)) {
     for (auto& [name, lead] : leads_) {

@@ -43,7 +43,7 @@ private:
     std::set<stage_name> opened;
   };
   struct session {
-    std::size_t lead{0}; ///< a machine; epochs of one lead are not those of another
+    std::size_t lead{0}; ///< a machine: the first that opened it in this epoch
     epoch driver{};
     bool fed_from_afar{false}; ///< frames come from another node
     bool opened{false};
