@@ -1,3 +1,4 @@
+#include "messages/limits/audit_inputs.hpp"
 #include "messages/limits/cache.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/store.hpp"
@@ -85,11 +86,13 @@ void swarm::check_disk(host& h) {
                         lost, all.size(), d.flips));
   }
   const auto taken = [&](content_kind kind) { return (*store)->usage(kind).bytes_taken; };
-  const std::uint64_t used = taken(content_kind::kv) + taken(content_kind::results);
+  const std::uint64_t used =
+      taken(content_kind::kv) + taken(content_kind::results) + taken(content_kind::inputs);
   const std::uint64_t blocks = d.bytes_taken("state/store/blocks");
   const std::uint64_t index = d.bytes_taken("state/store/index");
   if (taken(content_kind::kv) > h.how().options.cache.disk_bytes ||
       taken(content_kind::results) > limits::answers_disk_bytes ||
+      taken(content_kind::inputs) > limits::audit_inputs_disk_bytes ||
       blocks > used + limits::store_free_bytes_kept ||
       index > all.size() * index_bytes_per_entry_max + index_bytes_least) {
     violate(fmt::format("the store of n{} outgrew its limits: {} bytes of blocks, {} of them used, "
