@@ -12,9 +12,9 @@ TEST(policy_numbers, name_each_number_once_and_set_what_they_get) {
       policy changed;
       n.set(changed, n.get(changed) + 1);
       EXPECT_EQ(n.get(changed), n.get(policy{}) + 1) << n.key;
-      EXPECT_EQ(first_difference(changed, {}),
-                std::string{n.key} + " is " + std::to_string(n.get(changed)) + " instead of " +
-                    std::to_string(n.get(policy{})));
+      EXPECT_EQ(first_difference(changed, {}), std::string{n.key} + " is " +
+                                                   std::to_string(n.get(changed)) + " instead of " +
+                                                   std::to_string(n.get(policy{})));
       ++count;
     }
   }
