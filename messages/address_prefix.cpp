@@ -20,6 +20,13 @@ address_prefix prefix_of(const std::array<unsigned char, 16>& ipv6) noexcept {
   return mapped ? address_prefix{true, number(12, 16)} : address_prefix{false, number(0, 8)};
 }
 
+address_prefix site_of(const address_prefix& prefix) noexcept {
+  constexpr unsigned host_bits = 8;    // of 32
+  constexpr unsigned subnet_bits = 16; // of 64
+  const unsigned cut = prefix.four ? host_bits : subnet_bits;
+  return {prefix.four, prefix.bits >> cut << cut};
+}
+
 bool is_this_machine(const address_prefix& prefix) noexcept {
   constexpr std::uint64_t loopback_net = 127;
   return prefix.four ? prefix.bits >> 24U == loopback_net || prefix.bits == 0 : prefix.bits == 0;

@@ -20,6 +20,9 @@ struct address_prefix {
 
 [[nodiscard]] address_prefix prefix_of(std::uint32_t ipv4) noexcept;
 [[nodiscard]] address_prefix prefix_of(const std::array<unsigned char, 16>& ipv6) noexcept;
+/// What one customer of a provider may have: the /24 of an IPv4 address, the /48 of an IPv6
+/// address.
+[[nodiscard]] address_prefix site_of(const address_prefix& prefix) noexcept;
 /// This machine itself: 127.0.0.0/8, ::1, and the addresses that mean "any" (0.0.0.0, ::).
 [[nodiscard]] bool is_this_machine(const address_prefix& prefix) noexcept;
 

@@ -5,6 +5,7 @@
 #include "messages/caf/errors.hpp"
 #include "messages/limits/credit.hpp"
 #include "node/cut.hpp"
+#include "supervision/start_once.hpp"
 
 #include <caf/all.hpp>
 
@@ -66,9 +67,7 @@ void spawn_lead(const known_pointer& known, caf::event_based_actor* self,
     return caf::actor_cast<caf::actor>(
         system.spawn(actors::lead_behavior, command.request, command.requester, around));
   };
-  self->request(known->get("leads"), start_wait, start_child{std::move(spec)})
-      .then([done](caf::actor& lead) { done(std::move(lead)); },
-            [done](const caf::error& reason) { done(from_caf(reason)); });
+  start_once(self, known->get("leads"), std::move(spec), start_wait, done);
 }
 
 /// `payments` is empty for a request without a payer, and `reserved` the path of one that has one.
@@ -136,6 +135,20 @@ actors::lead_launcher lead_launcher_for(const std::shared_ptr<const node_parts>&
                          std::move(given.path), done);
             },
             [done](const caf::error& reason) { done(from_caf(reason)); });
+  };
+}
+
+std::function<void(actors::claimable_work)>
+claims_to(const std::shared_ptr<const node_parts>& parts, const std::shared_ptr<directory>& known) {
+  if (parts->keeper.empty()) {
+    return {};
+  }
+  // Weakly: the desk signs behind the actors' end.
+  return [all = std::weak_ptr{known}](actors::claimable_work done) {
+    const auto names = all.lock();
+    if (const caf::actor payments = names ? names->get("payments") : caf::actor{}) {
+      caf::anon_send(payments, std::move(done));
+    }
   };
 }
 

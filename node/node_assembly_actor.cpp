@@ -202,6 +202,12 @@ result<void> whole_node::obeys(const ledger::policy& rules) {
   if (!done) {
     const std::lock_guard lock{refusal_guard_};
     refusal_ = done.error();
+  } else if (const auto stake = stake_wanted(options_.roles, rules);
+             stake > 0 && !options_.ledger.stake) {
+    around_.journal->say(actors::log_level::warn, std::nullopt,
+                         "ledger.stake is not set: without {} micro-credits at stake this node "
+                         "gets no paid work here",
+                         stake);
   }
   return done;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ledger/rules/policy.hpp"
+#include "ledger/rules/rewards.hpp"
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits/fetch.hpp"
@@ -96,7 +97,9 @@ struct ledger_option {
   bool clients_pay{false};
   std::uint32_t ask_ppm{1'000'000};         ///< what this node asks, of a model's rate
   std::uint32_t ask_max_ppm{1'000'000'000}; ///< who asks for more is not planned
-  bool weighs_factors{false};               ///< pays by deadline, bottleneck and reputation, too
+  ledger::reward_rule rewards{ledger::reward_rule::work};
+  /// Micro-credits that this node puts at stake, once its account has them. None: it locks nothing.
+  std::optional<std::uint64_t> stake;
 };
 
 /// What a node is, as its configuration file says (config/worker.toml explains every key).

@@ -45,17 +45,17 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(fresh.metrics != now.metrics, "metrics");
   needs_restart(fresh.log_format != now.log_format, "log.format");
   needs_restart(fresh.cache != now.cache, "cache");
-  needs_restart(fresh.ledger.folder != now.ledger.folder ||
-                    fresh.ledger.policy != now.ledger.policy ||
-                    fresh.ledger.mint_keys != now.ledger.mint_keys ||
-                    fresh.ledger.keeper != now.ledger.keeper ||
-                    fresh.ledger.serves_unpaid != now.ledger.serves_unpaid ||
-                    fresh.ledger.clients_pay != now.ledger.clients_pay ||
-                    fresh.ledger.ask_ppm != now.ledger.ask_ppm ||
-                    fresh.ledger.ask_max_ppm != now.ledger.ask_max_ppm ||
-                    fresh.ledger.weighs_factors != now.ledger.weighs_factors ||
-                    fresh.ledger.follow != now.ledger.follow,
-                "ledger");
+  needs_restart(
+      fresh.ledger.folder != now.ledger.folder || fresh.ledger.policy != now.ledger.policy ||
+          fresh.ledger.mint_keys != now.ledger.mint_keys ||
+          fresh.ledger.keeper != now.ledger.keeper ||
+          fresh.ledger.serves_unpaid != now.ledger.serves_unpaid ||
+          fresh.ledger.clients_pay != now.ledger.clients_pay ||
+          fresh.ledger.ask_ppm != now.ledger.ask_ppm ||
+          fresh.ledger.ask_max_ppm != now.ledger.ask_max_ppm ||
+          fresh.ledger.rewards != now.ledger.rewards || fresh.ledger.follow != now.ledger.follow ||
+          fresh.ledger.stake != now.ledger.stake,
+      "ledger");
   needs_restart(fresh.chaos != now.chaos, "chaos.enabled");
   return later;
 }

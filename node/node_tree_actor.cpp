@@ -19,6 +19,7 @@
 #include "node/held_layers_actor.hpp"
 #include "node/lead_launch_actor.hpp"
 #include "node/unit_pool.hpp"
+#include "supervision/start_once.hpp"
 
 #include <caf/all.hpp>
 
@@ -115,16 +116,16 @@ actors::shard_launcher shard_launcher_for(const parts_pointer& parts, const know
                                        [parts, name, bench = std::move(bench), host] {
                                          return shard_supervisor(*parts, name, bench, host);
                                        });
-    self->request(known->get("shards"), start_wait, start_child{std::move(spec)})
-        .then(
-            [host, name](const caf::actor& made) {
-              caf::anon_send(host, actors::host_slot_started{name, made});
-            },
-            [host, name](const caf::error& reason) {
-              caf::anon_send(
-                  host,
-                  child_event{child_event::kind::abandoned, name, "shard", {}, from_caf(reason)});
-            });
+    start_once(self, known->get("shards"), std::move(spec), start_wait,
+               [host, name](result<caf::actor> made) {
+                 if (made) {
+                   caf::anon_send(host, actors::host_slot_started{name, *made});
+                 } else {
+                   caf::anon_send(
+                       host,
+                       child_event{child_event::kind::abandoned, name, "shard", {}, made.error()});
+                 }
+               });
   };
 }
 
@@ -174,6 +175,7 @@ caf::actor start_host(caf::actor_system& system, const parts_pointer& parts,
   around.keep = parts->keep_ordered;
   around.drop = parts->drop_ordered;
   around.desk = parts->desk;
+  around.claim = claims_to(parts, known);
   around.cache = parts->reuse.handle;
   around.reuses = parts->reuse.enabled;
   // Membership starts after the host, so it is looked up when there is something to say.
@@ -293,11 +295,9 @@ caf::actor start_ledger(caf::actor_system& system, const parts_pointer& parts,
 
 caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
                           const known_pointer& known) {
-  actors::payments_environment around;
-  around.key = parts->key;
-  around.keeper = parts->keeper;
-  around.serves_unpaid = parts->options->ledger.serves_unpaid;
-  around.weighs_factors = parts->options->ledger.weighs_factors;
+  const ledger_option& wants = parts->options->ledger;
+  actors::payments_environment around{parts->key, parts->keeper, wants.serves_unpaid, wants.rewards,
+                                      wants.stake.value_or(0)};
   around.operator_of = parts->operator_of;
   around.links = parts->links;
   around.journal = parts->journal_of("payments");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "messages/address_prefix.hpp"
 #include "messages/ids.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
@@ -59,6 +60,7 @@ struct peer_info {
   std::string address; ///< where it says it listens; empty for a client
   bool incoming{false};
   std::uint64_t life{0}; ///< `network_identity::life` of the other side
+  address_prefix from{}; ///< where it is, as this side's system says
 };
 
 /// What a peer says of itself before it is admitted. Its key is proven already.

@@ -429,6 +429,7 @@ result<void> tls_admission::judge(const link_hello& hello) {
   peer_.kind = hello.kind;
   peer_.address = hello.address;
   peer_.life = hello.life;
+  peer_.from = remote_prefix(socket_);
   OVIR_ASSIGN(peer_.roles, host_.handler.admit(peer_hello{peer_.node, hello.kind, hello.cluster,
                                                           hello.address, hello.roles, hello.token,
                                                           bound, peer_.incoming, hello.life}));

@@ -62,6 +62,8 @@ private:
 
 [[nodiscard]] address_prefix prefix_of(const boost::asio::ip::address& address);
 
+/// Of the other end; all zero where the system does not say.
+[[nodiscard]] address_prefix remote_prefix(const boost::asio::ip::tcp::socket& socket);
 /// "10.0.0.7:40112", or "an unknown address" where the system does not say.
 [[nodiscard]] std::string remote_address(const boost::asio::ip::tcp::socket& socket);
 

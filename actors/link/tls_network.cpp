@@ -37,6 +37,12 @@ address_prefix prefix_of(const asio::ip::address& address) {
                          : ovir::prefix_of(address.to_v6().to_bytes());
 }
 
+address_prefix remote_prefix(const tcp::socket& socket) {
+  error_code problem;
+  const tcp::endpoint end = socket.remote_endpoint(problem);
+  return problem ? address_prefix{} : prefix_of(end.address());
+}
+
 bool tls_host::is_local() const {
   const auto own = parse_host_and_port(self.address);
   if (!own) {

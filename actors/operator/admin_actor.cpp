@@ -399,9 +399,7 @@ void take_turn(admin_pointer self) {
 
 /// Queued here rather than in the mailbox, where a shell's flood would keep all others waiting.
 void take_request(admin_pointer self, const admin_request& request) {
-  if (!self->state.clients.contains(request.peer.connection)) {
-    return;
-  }
+  self->state.clients.try_emplace(request.peer.connection, admin_state::client{request.peer, {}});
   self->state.waiting.add({request.peer, request.bytes});
   if (!std::exchange(self->state.turn_taken, true)) {
     self->send(self, admin_turn{});
@@ -533,9 +531,6 @@ caf::behavior admin_behavior(admin_pointer self, admin_environment environment) 
               [](const caf::error&) {});
   }
   return {
-      [self](const admin_connected& news) {
-        self->state.clients[news.peer.connection] = {news.peer, {}};
-      },
       [self](const admin_request& request) { take_request(self, request); },
       [self](const admin_turn&) { take_turn(self); },
       [self](console_look& look) { take_look(self, look); },

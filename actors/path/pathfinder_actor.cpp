@@ -432,7 +432,8 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
   take_out_weights(*best, lead_seconds(state, wanted.model, nullptr));
   for (const plan_stage& stage : best->planned.stages) {
     const member& who = *best->among[stage.node].who;
-    answer.stages.push_back({who.node, who.advert.name, stage, who.advert.ask_ppm});
+    answer.stages.push_back(
+        {who.node, who.advert.name, stage, who.advert.ask_ppm, who.advert.memory_bytes});
   }
   answer.planned = std::move(best->planned);
   return answer;

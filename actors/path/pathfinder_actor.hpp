@@ -43,6 +43,7 @@ struct planned_stage {
   std::string name;
   plan_stage stage;
   std::uint64_t ask_ppm{limits::ppm_one}; ///< of the model's rate
+  std::uint64_t memory_bytes{0};          ///< that the node says it may use
 };
 struct path_description {
   result<plan> planned{error{}};

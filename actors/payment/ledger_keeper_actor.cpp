@@ -1,6 +1,7 @@
 #include "actors/payment/ledger_keeper_actor.hpp"
 
 #include "actors/payment/payments_actor.hpp"
+#include "ledger/rules/equivocation.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/spawn_apart.hpp"
 #include "messages/caf/system_config.hpp"
@@ -94,6 +95,58 @@ void commit(ledger_keeper_pointer self, bool due) {
   tell_audits(self);
 }
 
+/// What the ledger has of an open request.
+std::optional<claimed_request> open_request(const ledger::keeper& keeper, const digest& request) {
+  claimed_request found;
+  found.report = keeper.report_on_request(request);
+  const auto* const record = keeper.book().view().find_request(found.report.request);
+  auto reservation = keeper.reservation_of(found.report.request);
+  if (record == nullptr || !record->open || !reservation) {
+    return std::nullopt;
+  }
+  found.reservation = std::move(*reservation);
+  found.payees = record->path;
+  return found;
+}
+
+void take_claim(ledger_keeper_pointer self, const node_id& from, std::uint64_t id,
+                const ledger::claim& claim) {
+  ledger_keeper_state& state = self->state;
+  const ledger::keeper& keeper = state.environment.kept->keeper();
+  const digest name = ledger::about_of(claim.terms);
+  ledger::message answer{id, keeper.report_on_request(name)};
+  if (const auto about = open_request(keeper, name)) {
+    const auto taken = state.claims.take(from, claim, *about, state.environment.env->now());
+    if (!taken) {
+      answer.body = ledger::refusal{taken.error()};
+    }
+  }
+  send_all(self, {{from, std::move(answer)}});
+}
+
+/// What stages claim, and who drives their requests does not see to.
+void enter_claims(ledger_keeper_pointer self) {
+  ledger_keeper_state& state = self->state;
+  if (state.claims.empty()) {
+    return;
+  }
+  ledger::keeper& keeper = state.environment.kept->keeper();
+  const peers& links = *state.environment.links;
+  const auto all = state.claims.due(
+      {[&](const ledger::escrow_id& request) { return open_request(keeper, request); },
+       keeper.book().view().origin().rules, &keeper.ejected(),
+       [&](const node_id& node) { return links.reachable(node); }, state.environment.env->now()});
+  for (const ledger::command& what : all) {
+    if (const auto entered = keeper.enter_claimed(what); !entered) {
+      return; // it is due again
+    }
+  }
+  if (!all.empty()) {
+    state.environment.journal->say(log_level::info, std::nullopt,
+                                   "{} commands follow from what stages claim", all.size());
+  }
+}
+
 void take(ledger_keeper_pointer self, const credit_received& news) {
   ledger_keeper_state& state = self->state;
   if (state.failed) {
@@ -105,6 +158,9 @@ void take(ledger_keeper_pointer self, const credit_received& news) {
                                    "{} asked what is no question: {}", short_name(news.from),
                                    question.error().message);
     return;
+  }
+  if (const auto* const claim = std::get_if<ledger::claim>(&question->body)) {
+    return take_claim(self, news.from, question->id, *claim);
   }
   std::vector<ledger::keeper_answer> answers;
   ledger::keeper& keeper = state.environment.kept->keeper();
@@ -126,6 +182,7 @@ void tick(ledger_keeper_pointer self) {
     state.failed = false;
     tell_notes(self);
   }
+  enter_claims(self);
   commit(self, true);
   if (state.failed) {
     return;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/payment/claims_book.hpp"
 #include "actors/payment/kept_ledger.hpp"
 #include "actors/protocol/peers_actor.hpp"
 #include "actors/runtime/log.hpp"
@@ -74,6 +75,7 @@ struct ledger_keeper_state {
   gateway::time_histogram commits{gateway::time_histogram::of_steps};
   bool failed{false}; ///< a write failed; the log is read again at the next tick
   std::optional<storage::env::time_point> told_clock; ///< that it is off
+  claims_book claims; ///< of stages; they say them again to a successor
 };
 
 using ledger_keeper_pointer = caf::stateful_actor<ledger_keeper_state>*;

@@ -26,10 +26,10 @@ const commitment* covering(const stage_records& records, std::uint32_t window) {
 } // namespace
 
 payment_core::payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
-                           std::map<node_id, ledger::reward_factors> factors,
+                           reward_terms rewards,
                            std::function<std::string(const node_id&)> operator_of)
     : terms_(std::move(terms)), reservation_(std::move(reservation)), rules_(std::move(rules)),
-      factors_(std::move(factors)), operator_of_(std::move(operator_of)),
+      rewards_(std::move(rewards)), operator_of_(std::move(operator_of)),
       escrow_(ledger::escrow_of(reservation_)) {
   for (const ledger::path_stage& s : reservation_.stages) {
     named_.insert(s.node);
@@ -52,15 +52,19 @@ void payment_core::take(const computing_path& path, evidence_batch&& batch,
   }
   stage& s = stages_[by.layers.first];
   const std::size_t before = s.records.statements.size();
+  if (s.records.signer != by) {
+    seen_ = {}; // those of the stage whose place it takes are not its times
+  }
   add_records(s.records, std::move(batch.records));
   if (s.records.statements.size() < before || s.records.statements.size() < s.verified) {
     s.verified = 0; // it began anew
-    s.late.clear();
+    s.when.clear();
     s.values.clear();
   }
-  for (std::size_t w = s.late.size(); w < s.records.statements.size(); ++w) {
+  for (std::size_t w = s.when.size(); w < s.records.statements.size(); ++w) {
     const commitment* const c = covering(s.records, static_cast<std::uint32_t>(w));
-    s.late.push_back(c == nullptr || unix_now > c->deadline_unix);
+    s.when.push_back(c == nullptr || unix_now > c->deadline_unix ? timeliness::behind_deadline
+                                                                 : timeliness::on_time);
   }
   count_stated(path);
 }
@@ -98,8 +102,8 @@ void payment_core::note_late(const std::vector<stage*>& path) const {
   });
   for (const late_step& step : judged.late) {
     stage& s = *path[step.stage];
-    if (const std::size_t window = (step.at - 1) / window_size; window < s.late.size()) {
-      s.late[window] = true;
+    if (const std::size_t window = (step.at - 1) / window_size; window < s.when.size()) {
+      s.when[window] = timeliness::shown_late;
     }
   }
 }
@@ -128,12 +132,14 @@ void payment_core::count_stated(const computing_path& path) {
   note_late(all);
   for (;; ++stated_) {
     payable next;
-    for (const stage* s : all) {
-      if (s->verified <= stated_) {
-        return;
-      }
-      add_worker(next.computed, *s, stated_);
-      add_servers(next.served, *s, stated_);
+    if (std::any_of(all.begin(), all.end(),
+                    [this](const stage* s) { return s->verified <= stated_; })) {
+      return;
+    }
+    const std::vector<std::uint64_t> weights = weigh(all);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      add_worker(next.computed, *all[i], stated_, weights[i]);
+      add_servers(next.served, *all[i], stated_);
     }
     next.end =
         std::uint64_t{stated_} * window_size + all.back()->records.statements[stated_].positions;
@@ -141,23 +147,33 @@ void payment_core::count_stated(const computing_path& path) {
   }
 }
 
-void payment_core::add_worker(cohort& all, const stage& s, std::uint32_t window) const {
-  const auto& [layers, node, software] = s.records.signer;
-  std::uint64_t ask = limits::ppm_one;
-  for (const ledger::path_stage& planned : reservation_.stages) {
-    ask = planned.node == node ? planned.ask_ppm : ask;
+/// Of the next window that is not counted yet.
+std::vector<std::uint64_t> payment_core::weigh(const std::vector<stage*>& path) {
+  std::vector<const stage_records*> said;
+  said.reserve(path.size());
+  for (const stage* s : path) {
+    said.push_back(&s->records);
   }
+  seen_times seen = times_seen(said, stated_);
+  if (seen.steps > 0 || seen_.held.size() != path.size()) {
+    seen_ = std::move(seen);
+  }
+  return window_weights(rewards_, reservation_, said, stated_, seen_, terms_.layers);
+}
+
+void payment_core::add_worker(cohort& all, const stage& s, std::uint32_t window,
+                              std::uint64_t weight) {
+  const auto& [layers, node, software] = s.records.signer;
   const auto own =
       static_cast<std::uint32_t>(layers.size() - s.records.statements[window].cited.size());
   if (own == 0) {
     return;
   }
   worker& w = all[node];
-  const auto planned = factors_.find(node);
-  w.weight += ledger::stage_weight({own, ask}, planned == factors_.end() ? ledger::reward_factors{}
-                                                                         : planned->second);
+  w.weight += weight;
   w.units += own;
-  w.on_time += s.late[window] ? 0 : own;
+  w.on_time += s.when[window] == timeliness::on_time ? own : 0;
+  w.late += s.when[window] == timeliness::shown_late ? own : 0;
   // A node that has two places in the path is paid for both at once.
   const digest& stated = s.values[window];
   w.statement = w.statement == digest{} ? stated : ledger::joined_statement(w.statement, stated);
@@ -176,9 +192,13 @@ void payment_core::add_servers(servers& all, const stage& s, std::uint32_t windo
 }
 
 // The first accrual is for all windows of the prompt.
+std::uint64_t payment_core::first_unpaid(std::uint64_t window) const {
+  return prompt_accounted_ ? window : 0;
+}
+
 payment_core::servers payment_core::served_to(std::uint64_t window) const {
   servers all;
-  for (std::uint64_t w = prompt_accounted_ ? window : 0; w <= window; ++w) {
+  for (std::uint64_t w = first_unpaid(window); w <= window; ++w) {
     for (const auto& [node, from] : payable_[w].served) {
       server& sum = all[node];
       sum.units += from.units;
@@ -188,6 +208,26 @@ payment_core::servers payment_core::served_to(std::uint64_t window) const {
     }
   }
   return all;
+}
+
+/// How much of the work that each is paid for now was in time, and how much is unpaid.
+void payment_core::note_times(std::vector<ledger::window_share>& of, std::uint64_t window) const {
+  for (ledger::window_share& share : of) {
+    std::uint64_t units = 0;
+    std::uint64_t on_time = 0;
+    std::uint64_t late = 0;
+    for (std::uint64_t w = first_unpaid(window); w <= window; ++w) {
+      const auto at = payable_[w].computed.find(share.node);
+      if (at != payable_[w].computed.end()) {
+        units += at->second.units;
+        on_time += at->second.on_time;
+        late += at->second.late;
+      }
+    }
+    share.on_time = static_cast<std::uint32_t>(share.units * on_time / units);
+    share.late_ppm = static_cast<std::uint32_t>(late * limits::ppm_one / units);
+    share.amount -= ledger::scaled(share.amount, share.late_ppm, limits::ppm_one);
+  }
 }
 
 void payment_core::end(std::uint64_t tokens) { ended_ = tokens; }
@@ -281,13 +321,14 @@ std::optional<ledger::command> payment_core::accrual(std::uint64_t window, std::
   const auto less_fee = [&](ledger::micro_credits amount) {
     return amount - ledger::scaled(amount, rules_.fee_ppm, limits::ppm_one);
   };
-  const auto for_computing = shares(who, less_fee(*gross - cached));
+  auto for_computing = shares(who, less_fee(*gross - cached));
   const auto for_serving =
       shares(from, less_fee(ledger::scaled(cached, rules_.cache_ppm, limits::ppm_one)));
   if (!for_computing || !for_serving) {
     return std::nullopt;
   }
-  a.computed = *for_computing;
+  note_times(*for_computing, window);
+  a.computed = std::move(*for_computing);
   a.served = *for_serving;
   return ledger::command{std::move(a)};
 }

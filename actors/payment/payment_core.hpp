@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/payment/window_weights.hpp"
 #include "ledger/keeper/message.hpp"
 #include "ledger/rules/command.hpp"
 #include "ledger/rules/policy.hpp"
@@ -29,11 +30,9 @@ using computing_path = layer_places;
 /// first, by a `ledger::reroute`. A pure core: knows no ledger but what it is told of it.
 class payment_core {
 public:
-  /// `factors`: by which the weights of the planned nodes are multiplied, fixed with the
-  /// reservation; a node without them has neutral ones. `operator_of`: whose node it is; empty:
-  /// each is its own operator.
+  /// `operator_of`: whose node it is; empty: each is its own operator.
   payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
-               std::map<node_id, ledger::reward_factors> factors = {},
+               reward_terms rewards = {},
                std::function<std::string(const node_id&)> operator_of = {});
   /// The rules, where the ledger was not known yet.
   void use(const ledger::policy& rules) { rules_ = rules; }
@@ -68,17 +67,21 @@ public:
   [[nodiscard]] std::uint32_t stated() const noexcept { return stated_; }
 
 private:
+  /// `behind_deadline`: the scheduler alone says so; it costs reputation. `shown_late`: the stages
+  /// around show it; it is unpaid as well (docs/adr/0025-lateness.md).
+  enum class timeliness : std::uint8_t { on_time, behind_deadline, shown_late };
   struct stage {
     stage_records records;
-    std::uint32_t verified{0};  ///< statements whose signatures hold
-    std::vector<bool> late;     ///< of each statement
-    std::vector<digest> values; ///< of each that was verified: what is signed, with the signature
+    std::uint32_t verified{0};    ///< statements whose signatures hold
+    std::vector<timeliness> when; ///< of each statement
+    std::vector<digest> values;   ///< of each that was verified: what is signed, with the signature
   };
   struct worker {
     std::uint64_t weight{0};
     std::uint32_t units{0};
     std::uint32_t on_time{0};
-    digest statement; ///< the last one it is paid for, which binds those before it
+    std::uint32_t late{0}; ///< shown by the stages around
+    digest statement;      ///< the last one it is paid for, which binds those before it
   };
   using cohort = std::map<node_id, worker>;
   /// Units that stages took from others instead of computing them.
@@ -94,11 +97,11 @@ private:
   };
 
   [[nodiscard]] static ledger::window_share share(const node_id& node, const worker& w) {
-    return {node, w.weight, 0, w.units, w.on_time, w.statement};
+    return {node, w.weight, 0, w.units, w.on_time, 0, w.statement};
   }
   /// Serving is no work done: it makes no history.
   [[nodiscard]] static ledger::window_share share(const node_id& node, const server& s) {
-    return {node, s.units, 0, 0, 0, s.what};
+    return {node, s.units, 0, 0, 0, 0, s.what};
   }
   /// What each gets of `amount`, by weight; nothing where that cannot be.
   template <class Payees>
@@ -108,9 +111,12 @@ private:
   void verify(stage& s) const;
   void note_late(const std::vector<stage*>& path) const;
   void count_stated(const computing_path& path);
-  void add_worker(cohort& all, const stage& s, std::uint32_t window) const;
+  [[nodiscard]] std::vector<std::uint64_t> weigh(const std::vector<stage*>& path);
+  static void add_worker(cohort& all, const stage& s, std::uint32_t window, std::uint64_t weight);
   static void add_servers(servers& all, const stage& s, std::uint32_t window);
   [[nodiscard]] servers served_to(std::uint64_t window) const;
+  [[nodiscard]] std::uint64_t first_unpaid(std::uint64_t window) const;
+  void note_times(std::vector<ledger::window_share>& of, std::uint64_t window) const;
   [[nodiscard]] std::optional<ledger::command> naming(const cohort& who, const servers& from) const;
   [[nodiscard]] std::optional<ledger::command> accrual(std::uint64_t window, std::uint64_t frontier,
                                                        const std::set<node_id>& ejected) const;
@@ -118,10 +124,11 @@ private:
   evidence_terms terms_;
   ledger::reserve reservation_;
   ledger::policy rules_;
-  std::map<node_id, ledger::reward_factors> factors_;
+  reward_terms rewards_;
   std::function<std::string(const node_id&)> operator_of_;
   ledger::escrow_id escrow_;
   std::map<layer_index, stage> stages_; ///< by their first layer
+  seen_times seen_;                     ///< of the last window in which there are any
   /// Of each window that all stated: who did, and the positions below its end.
   std::vector<payable> payable_;
   std::uint32_t stated_{0};

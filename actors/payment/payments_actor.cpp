@@ -116,7 +116,7 @@ caf::result<ledger::promise> act(payments_pointer self, credit_order& asked) {
     return to_caf(may.error());
   }
   const node_id& me = state.environment.key->id();
-  const std::uint64_t nonce = state.nonce + 1;
+  const std::uint64_t nonce = state.own.nonce + 1;
   std::visit(
       [&](auto& x) {
         using kind = std::decay_t<decltype(x)>;
@@ -147,7 +147,7 @@ caf::result<ledger::promise> act(payments_pointer self, credit_order& asked) {
                          to_string(ledger::kind_of(asked.what))));
     }
     proof = ledger::sign_action(*state.environment.key, *state.ledger, asked.what);
-    state.nonce = nonce;
+    state.own.nonce = nonce;
   }
   auto entry = entry_of(asked.what, proof);
   return send_order(
@@ -192,6 +192,15 @@ void tell_audits(payments_pointer self) {
   }
 }
 
+void ask_for_entries(payments_pointer self) {
+  payments_state& state = self->state;
+  if (state.lacks_entries()) {
+    state.asked.entries = now_of(self);
+    say(self, 0, ledger::ask_entries{state.follower->wants()});
+    keep_ticking(self); // asks again where nothing comes
+  }
+}
+
 /// A copy that could not be read or written goes on from what the disk has, once it can.
 bool lacks_copy(const payments_state& state) {
   return state.environment.copy != nullptr && !state.follower;
@@ -211,7 +220,8 @@ void begin_copy(payments_pointer self, std::span<const std::byte> genesis) {
                               const ledger::state& after) { watch->take(index, e, chain, after); });
   if (opened) {
     state.follower.emplace(std::move(*opened));
-    return tell_audits(self);
+    tell_audits(self);
+    return ask_for_entries(self);
   }
   if (opened.error().code != errc::io_failed) {
     state.environment.copy = nullptr; // what is there stays as it is
@@ -249,8 +259,9 @@ void take_account(payments_pointer self, ledger::account_report& report) {
   begin_copy(self, report.genesis);
   state.time = {report.time, now_of(self)};
   if (report.who == state.environment.key->id()) {
-    state.nonce = std::max(state.nonce, report.nonce);
+    state.own.nonce = std::max(state.own.nonce, report.nonce);
     sign_refused_anew(self, report.nonce);
+    tend_stake(self, report);
   }
   note_standing(self, report);
   for (const node_id& node : report.ejected) {
@@ -317,14 +328,6 @@ void check_promises(payments_pointer self) {
       return;
     }
     it = fork ? state.signed_by_keeper.promises.erase(it) : std::next(it);
-  }
-}
-
-void ask_for_entries(payments_pointer self) {
-  const payments_state& state = self->state;
-  if (state.follower && state.signed_by_keeper.head &&
-      state.follower->wants() < state.signed_by_keeper.head->head.size) {
-    say(self, 0, ledger::ask_entries{state.follower->wants()});
   }
 }
 
@@ -441,7 +444,7 @@ void take_message(payments_pointer self, const credit_received& news) {
   if (m->id == 0 || !state.ledger) {
     return;
   }
-  if (take_answer_to_accusation(self, *m)) {
+  if (take_answer_to_accusation(self, *m) || take_answer_to_claim(self, *m)) {
     return;
   }
   const auto of = std::find_if(state.requests.begin(), state.requests.end(), [&](const auto& r) {
@@ -479,8 +482,12 @@ void tick(payments_pointer self) {
   payments_state& state = self->state;
   state.ticking = false;
   const auto now = now_of(self);
-  if ((!state.ledger || lacks_copy(state)) && now - state.asked_account > limits::payment_retry) {
+  if ((!state.ledger || lacks_copy(state) || state.own.lacks_stake) &&
+      now - state.asked_account > limits::payment_retry) {
     ask_for_account(self);
+  }
+  if (state.lacks_entries() && now - state.asked.entries > limits::payment_retry) {
+    ask_for_entries(self);
   }
   try_plans(self);
   std::vector<request_id> all;
@@ -507,13 +514,15 @@ void tick(payments_pointer self) {
   }
   give_up_late(state.accusations, now);
   tend_convictions(self);
+  tend_claims(self);
   give_up_late(state.asked.accounts, now);
   give_up_late(state.asked.statements, now);
   give_up_late(state.asked.log_pages, now);
-  if (!state.ledger || lacks_copy(state) || !state.requests.empty() || !state.orders.empty() ||
-      !state.asked.accounts.empty() || !state.asked.statements.empty() ||
-      !state.asked.log_pages.empty() || !state.accusations.empty() || !state.convictions.empty() ||
-      !state.waiting_plans.empty()) {
+  if (!state.ledger || lacks_copy(state) || state.lacks_entries() || state.own.lacks_stake ||
+      !state.requests.empty() || !state.orders.empty() || !state.asked.accounts.empty() ||
+      !state.asked.statements.empty() || !state.asked.log_pages.empty() ||
+      !state.accusations.empty() || !state.convictions.empty() || !state.waiting_plans.empty() ||
+      !state.asked.claims.empty()) {
     keep_ticking(self);
   }
 }
@@ -522,6 +531,7 @@ void keeper_link(payments_pointer self, const link_changed& news) {
   payments_state& state = self->state;
   if (news.up) {
     state.linked_nodes.insert(news.node);
+    note_site(self, news);
   } else {
     state.linked_nodes.erase(news.node);
   }
@@ -556,6 +566,7 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
       },
       [self](const work_stated& news) { take_stated(self, news); },
       [self](const work_over& news) { end_request(self, news.request, news.tokens); },
+      [self](const claimable_work& done) { keep_claim(self, done); },
       [self](const credit_received& news) { take_message(self, news); },
       [self](const link_changed& news) { keeper_link(self, news); },
       [self](const quote_credit& asked) { return offer(self, asked); },

@@ -1,10 +1,12 @@
 #pragma once
 
 #include "actors/payment/log_follower.hpp"
+#include "actors/payment/payee_standings.hpp"
 #include "actors/payment/payment_core.hpp"
 #include "actors/protocol/peers_actor.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "actors/runtime/log.hpp"
+#include "actors/stage/claimable_work.hpp"
 #include "ledger/audit/log_watch.hpp"
 #include "ledger/keeper/message.hpp"
 #include "messages/evidence/audit.hpp"
@@ -23,6 +25,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ovir::actors {
@@ -118,8 +121,10 @@ struct payment_tick {};
 struct payments_environment {
   const secret_key* key{nullptr};
   node_id keeper;
-  bool serves_unpaid{false};  ///< new requests, while the keeper is away
-  bool weighs_factors{false}; ///< deadline, bottleneck and reputation, beside the work
+  bool serves_unpaid{false}; ///< new requests, while the keeper is away
+  ledger::reward_rule rewards{ledger::reward_rule::work};
+  /// What is locked, as stake, as soon as this node's account has it.
+  ledger::micro_credits stake{0};
   peers* links{nullptr};
   log* journal{nullptr};
   storage::env* env{nullptr};
@@ -158,13 +163,13 @@ struct payments_state {
     layer_places path;
     storage::env::time_point since;
     bool planning{false};
-    bool by_client{false};                             ///< it signed the reservation
-    bool free{false};                                  ///< entered, not charged: nobody waits
-    bool planned_anew{false};                          ///< after a refusal for want of admission
-    std::vector<std::byte> reservation;                ///< entry; empty: not yet made
-    std::map<node_id, ledger::reward_factors> factors; ///< of the planned nodes
-    bool reserved{false};                              ///< the keeper promised it
-    bool reported{false};                              ///< how far it is accounted is known
+    bool by_client{false};              ///< it signed the reservation
+    bool free{false};                   ///< entered, not charged: nobody waits
+    bool planned_anew{false};           ///< after a refusal for want of admission
+    std::vector<std::byte> reservation; ///< entry; empty: not yet made
+    reward_terms rewards;
+    bool reserved{false}; ///< the keeper promised it
+    bool reported{false}; ///< how far it is accounted is known
     std::optional<payment_core> core;
     std::optional<sent> under_way;
     std::uint32_t refusals{0}; ///< in a row
@@ -210,7 +215,12 @@ struct payments_state {
   bool linked{false};
   std::optional<digest> ledger; ///< its name, once the keeper reported
   ledger::policy rules;
-  std::uint64_t nonce{0};
+  struct own_account {
+    std::uint64_t nonce{0};
+    bool lacks_stake{false}; ///< it is asked about until it has what `environment.stake` says
+    bool locks_stake{false}; ///< a command is on its way
+  };
+  own_account own;
   /// The ledger's time in the keeper's last report, and when that came by this node's steady clock.
   struct ledger_time {
     std::uint64_t unix_s{0};
@@ -228,7 +238,12 @@ struct payments_state {
   std::deque<request_id> driven;          ///< by this node lately, oldest first
   std::set<node_id> linked_nodes;         ///< heads are passed on to them
   std::optional<ledger::log_watch> watch; ///< of the copy, which it outlives
-  std::optional<log_follower> follower;   ///< null: no copy is kept
+  /// The keeper signed more than the copy has.
+  [[nodiscard]] bool lacks_entries() const {
+    return linked && follower && !signed_by_keeper.contradicts && signed_by_keeper.head &&
+           follower->wants() < signed_by_keeper.head->head.size;
+  }
+  std::optional<log_follower> follower; ///< null: no copy is kept
   /// What the keeper signed, to hold it to its word.
   struct keeper_words {
     std::optional<ledger::signed_head> head; ///< the largest
@@ -237,18 +252,11 @@ struct payments_state {
     bool contradicts{false}; ///< itself: it is believed no more
   };
   keeper_words signed_by_keeper;
-  /// Of nodes that were planned, as the keeper said it last, and when it was asked.
-  struct standing {
-    std::uint64_t reputation_ppm{0};
-    bool told{false};
-    bool admitted{true};
-    storage::env::time_point asked{};
-  };
-  std::map<node_id, standing> standings;
+  payee_standings payees;
   /// What was offered to clients, by what it is about; they have not signed it yet.
   struct offered {
     ledger::reserve what; ///< with nonce 0
-    std::map<node_id, ledger::reward_factors> factors;
+    reward_terms rewards;
     layer_places path;
     storage::env::time_point since;
   };
@@ -257,11 +265,25 @@ struct payments_state {
   std::set<node_id> ejected;
   std::map<request_id, paid> requests;
   std::map<std::uint64_t, order> orders;
+  /// What a stage of this node signed of a request that is over here.
+  struct kept_claim {
+    evidence_terms terms;
+    std::vector<std::vector<std::byte>> parts; ///< each a batch for one message
+    std::size_t bytes{0};
+    std::uint64_t id{0}; ///< of what was said last
+    bool asks{false};    ///< that was a question whether it is settled
+    storage::env::time_point since;
+    storage::env::time_point at{};
+  };
   /// Of the keeper, by id.
   struct open_questions {
     std::map<std::uint64_t, question<ledger::account_report>> accounts;
     std::map<std::uint64_t, question<ledger::statement_report>> statements;
     std::map<std::uint64_t, question<ledger::entry_run>> log_pages;
+    storage::env::time_point entries{}; ///< when the copy asked for those it lacks
+    /// Of stages of this node, by the request and the first layer, until it is settled.
+    std::map<std::pair<digest, layer_index>, kept_claim> claims;
+    std::size_t claimed_bytes{0};
   };
   open_questions asked;
   std::map<std::uint64_t, accusation> accusations;
@@ -294,6 +316,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::conviction_found)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_payments)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payments_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payment_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::claimable_work)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::account_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::audit_news)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::entry_run)

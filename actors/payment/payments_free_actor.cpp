@@ -53,7 +53,7 @@ void enter_free(payments_pointer self, request_id request, payments_state::paid&
     self->state.requests.erase(request);
     return;
   }
-  r->nonce = ++self->state.nonce;
+  r->nonce = ++self->state.own.nonce;
   send_reserved(self, request, p, *r,
                 ledger::sign_action(*self->state.environment.key, *self->state.ledger, *r));
   if (const auto kept = self->state.requests.find(request); kept != self->state.requests.end()) {

@@ -38,6 +38,14 @@ void submit(payments_pointer self, payments_state::sent& s);
 [[nodiscard]] bool holds(payments_pointer self, const payments_state::sent& s,
                          const ledger::promise& p);
 
+// payments_claims_actor.cpp
+
+/// What a stage of this node signed: claimed from the keeper where its scheduler does not settle.
+void keep_claim(payments_pointer self, const claimable_work& done);
+/// Whether it was one.
+[[nodiscard]] bool take_answer_to_claim(payments_pointer self, const ledger::message& m);
+void tend_claims(payments_pointer self);
+
 // payments_free_actor.cpp
 
 /// Where nothing is charged, a request begins at once, with or without a keeper; one that is signed
@@ -60,9 +68,8 @@ void try_plans(payments_pointer self);
                                                       const reserve_credit& asked,
                                                       const path_description& planned,
                                                       const node_id& payer);
-/// ODSI's factors of the planned nodes; empty where they do not count.
-[[nodiscard]] std::map<node_id, ledger::reward_factors>
-factors_of(payments_pointer self, const reserve_credit& asked, const path_description& planned);
+[[nodiscard]] reward_terms rewards_of(payments_pointer self, const reserve_credit& asked,
+                                      const path_description& planned);
 /// For its lead to ask for: only who is on it is known to be one that may be paid.
 [[nodiscard]] layer_places places_of(const path_description& planned);
 [[nodiscard]] digest about_of(const reserve_credit& asked);
@@ -71,9 +78,14 @@ factors_of(payments_pointer self, const reserve_credit& asked, const path_descri
 [[nodiscard]] result<payments_state::offered> take_signed(payments_pointer self,
                                                           const reserve_credit& asked);
 /// What the keeper says of a node that was planned.
+void note_site(payments_pointer self, const link_changed& news);
 void note_standing(payments_pointer self, const ledger::account_report& report);
 /// The keeper is asked about these nodes, and no plan is made before it answered.
+void doubt_newcomers(payments_pointer self, const ledger::accrue& paid);
 void doubt_standing(payments_pointer self, const std::vector<ledger::path_stage>& stages);
+
+/// From the keeper's report of this node's account.
+void tend_stake(payments_pointer self, const ledger::account_report& own);
 
 void load_reservations(payments_pointer self);
 [[nodiscard]] caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& asked);

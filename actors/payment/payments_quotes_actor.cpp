@@ -20,17 +20,17 @@ namespace {
 
 /// Asked again now and then: nobody waits for that. Of a node that was never heard of, a plan waits
 /// for what the keeper says: it may be a newcomer that has to wait for its audits.
-const payments_state::standing* standing_of(payments_pointer self, const node_id& node) {
+const payee_standing* standing_of(payments_pointer self, const node_id& node) {
   payments_state& state = self->state;
-  if (!state.standings.contains(node) && state.standings.size() >= limits::standings_max) {
-    std::erase_if(state.standings, [&](const auto& known) {
+  if (!state.payees.of.contains(node) && state.payees.of.size() >= limits::standings_max) {
+    std::erase_if(state.payees.of, [&](const auto& known) {
       return now_of(self) - known.second.asked > limits::reputation_every;
     });
-    if (state.standings.size() >= limits::standings_max) {
+    if (state.payees.of.size() >= limits::standings_max) {
       return nullptr;
     }
   }
-  auto& known = state.standings[node];
+  auto& known = state.payees.of[node];
   if (known.asked == storage::env::time_point{} ||
       now_of(self) - known.asked > limits::admission_every) {
     known.asked = now_of(self);
@@ -42,14 +42,11 @@ const payments_state::standing* standing_of(payments_pointer self, const node_id
 /// Those that may not be paid now, for whoever plans.
 void tell_admission(payments_pointer self) {
   payments_state& state = self->state;
-  if (const caf::actor paths = state.environment.paths()) {
-    admission_told news;
-    for (const auto& [node, known] : state.standings) {
-      if (!known.admitted) {
-        news.lacking.insert(node);
-      }
-    }
-    self->send(caf::actor_cast<pathfinder_actor>(paths), std::move(news));
+  auto lacking = state.payees.lacking(state.rules.newcomer_units);
+  if (const caf::actor paths = state.environment.paths();
+      paths && lacking != state.payees.told_lacking) {
+    self->send(caf::actor_cast<pathfinder_actor>(paths), admission_told{lacking});
+    state.payees.told_lacking = std::move(lacking);
   }
 }
 
@@ -61,10 +58,8 @@ bool all_known(payments_pointer self, const path_description& planned) {
     const auto* const standing = standing_of(self, s.node);
     known = known && (standing == nullptr || standing->told);
   }
-  for (auto& [node, standing] : self->state.standings) {
-    if (!standing.admitted) {
-      (void)standing_of(self, node);
-    }
+  for (const node_id& node : self->state.payees.told_lacking) {
+    (void)standing_of(self, node);
   }
   return known;
 }
@@ -72,21 +67,43 @@ bool all_known(payments_pointer self, const path_description& planned) {
 } // namespace
 
 void note_standing(payments_pointer self, const ledger::account_report& report) {
-  const auto known = self->state.standings.find(report.who);
-  if (known == self->state.standings.end()) {
+  const auto known = self->state.payees.of.find(report.who);
+  if (known == self->state.payees.of.end()) {
     return;
   }
-  payments_state::standing& standing = known->second;
+  payee_standing& standing = known->second;
   standing.reputation_ppm = report.reputation_ppm;
   standing.told = true;
-  if (std::exchange(standing.admitted, report.admitted) != report.admitted) {
-    tell_admission(self);
+  standing.admitted = report.admitted;
+  standing.newcomer = report.newcomer;
+  standing.pending_windows = report.pending_windows;
+  tell_admission(self);
+}
+
+void note_site(payments_pointer self, const link_changed& news) {
+  payments_state& state = self->state;
+  if (state.payees.sites.size() >= limits::standings_max) {
+    std::erase_if(state.payees.sites,
+                  [&](const auto& one) { return !state.linked_nodes.contains(one.first); });
+  }
+  state.payees.sites[news.node] = ovir::site_of(news.from);
+}
+
+/// They have a window more pending: the next plan waits for what the keeper says of them now.
+void doubt_newcomers(payments_pointer self, const ledger::accrue& paid) {
+  for (const ledger::window_share& share : paid.computed) {
+    const auto known = self->state.payees.of.find(share.node);
+    if (known != self->state.payees.of.end() && known->second.newcomer) {
+      known->second.told = false;
+      known->second.asked = {};
+      (void)standing_of(self, share.node);
+    }
   }
 }
 
 void doubt_standing(payments_pointer self, const std::vector<ledger::path_stage>& stages) {
   for (const ledger::path_stage& s : stages) {
-    auto& standing = self->state.standings[s.node];
+    auto& standing = self->state.payees.of[s.node];
     standing.told = false;
     standing.asked = {};
     (void)standing_of(self, s.node);
@@ -103,9 +120,19 @@ namespace {
 
 bool lacks_admission(const payments_state& state, const path_description& planned) {
   return std::any_of(planned.stages.begin(), planned.stages.end(), [&](const planned_stage& s) {
-    const auto known = state.standings.find(s.node);
-    return known != state.standings.end() && !known->second.admitted;
+    return state.payees.told_lacking.contains(s.node);
   });
+}
+
+/// One that the keeper admits, but for those at the same place: there is no way around it.
+const planned_stage* crowded_out(const payments_state& state, const path_description& planned) {
+  const auto found =
+      std::find_if(planned.stages.begin(), planned.stages.end(), [&](const planned_stage& s) {
+        const auto known = state.payees.of.find(s.node);
+        return state.payees.told_lacking.contains(s.node) && known != state.payees.of.end() &&
+               known->second.admitted;
+      });
+  return found == planned.stages.end() ? nullptr : &*found;
 }
 
 /// `told`: whoever plans was told of everybody who lacks admission before it was asked.
@@ -135,7 +162,18 @@ void plan_once(payments_pointer self, const reserve_credit& asked, storage::env:
             // A node may come; and of one that is there, the keeper may have to say more.
             const bool complete = found.planned && all_known(self, found);
             if (complete && !told && lacks_admission(self->state, found)) {
+              self->state.payees.told_lacking.clear(); // who plans may have begun anew
+              tell_admission(self);
               return plan_once(self, asked, since, use, true); // the news came meanwhile
+            }
+            const planned_stage* const crowded =
+                complete ? crowded_out(self->state, found) : nullptr;
+            if (crowded != nullptr) {
+              return none(fail(errc::busy,
+                               "{} has neither stake nor history, and those at its address have "
+                               "{} windows pending together, as many as one may; wait for their "
+                               "audit",
+                               short_name(crowded->node), self->state.rules.newcomer_units));
             }
             if (complete || (late() && !found.planned)) {
               return use(found);
@@ -200,35 +238,28 @@ result<ledger::reserve> reservation_for(payments_pointer self, const reserve_cre
   return r;
 }
 
-/// From the plan and the ledger alone (ledger/rules/tariff.hpp): the share of the path's time that
-/// a stage is expected to take, and how much of the time that the request allows for.
-std::map<node_id, ledger::reward_factors>
-factors_of(payments_pointer self, const reserve_credit& asked, const path_description& planned) {
-  std::map<node_id, ledger::reward_factors> all;
-  if (!self->state.environment.weighs_factors) {
-    return all;
-  }
-  const double path_s = planned.planned->speed.token_seconds;
+/// What of the division is known before anything is computed: the plan, the ledger, and what nodes
+/// say of their memory.
+reward_terms rewards_of(payments_pointer self, const reserve_credit& asked,
+                        const path_description& planned) {
+  reward_terms terms;
+  terms.rule = self->state.environment.rewards;
+  terms.model_bytes = asked.model_bytes;
   const auto positions =
       static_cast<double>(asked.request.prompt.size() + asked.request.max_tokens);
-  const double allowed_s = std::chrono::duration<double>(asked.request.deadline).count() /
-                           std::max(1.0, positions) / static_cast<double>(planned.stages.size());
-  const auto nanoseconds = [](double seconds) {
-    return static_cast<std::uint64_t>(std::clamp(seconds, 0.0, 1e6) * 1e9);
+  const double allotted_s = std::chrono::duration<double>(asked.request.deadline).count() /
+                            std::max(1.0, positions) / static_cast<double>(planned.stages.size());
+  const auto microseconds = [](double seconds) {
+    return static_cast<std::uint64_t>(std::clamp(seconds, 0.0, 1e6) * 1e6);
   };
   for (const planned_stage& s : planned.stages) {
-    const double share = path_s > 0 ? std::clamp(s.stage.decode_seconds / path_s, 0.0, 1.0) : 0;
-    ledger::reward_factors f;
-    f.deadline_ppm =
-        ledger::deadline_factor_ppm(nanoseconds(s.stage.decode_seconds), nanoseconds(allowed_s));
-    f.bottleneck_ppm = ledger::bottleneck_factor_ppm(
-        static_cast<std::uint64_t>(share * static_cast<double>(limits::ppm_one)));
     const auto* const standing = standing_of(self, s.node);
-    f.reputation_ppm =
-        ledger::reputation_factor_ppm(standing == nullptr ? 0 : standing->reputation_ppm);
-    all.emplace(s.node, f); // of a node with two stages, the first one's
+    terms.nodes.emplace(s.node, reward_terms::planned{
+                                    {microseconds(s.stage.decode_seconds), microseconds(allotted_s),
+                                     standing == nullptr ? 0 : standing->reputation_ppm},
+                                    s.memory_bytes});
   }
-  return all;
+  return terms;
 }
 
 // Clients that pay for themselves
@@ -255,7 +286,7 @@ caf::result<credit_quote> offer(payments_pointer self, const quote_credit& asked
                 answer.deliver(to_caf(r.error()));
                 return;
               }
-              self->state.offers[r->about] = {*r, factors_of(self, asked.asked, planned),
+              self->state.offers[r->about] = {*r, rewards_of(self, asked.asked, planned),
                                               places_of(planned), now_of(self)};
               r->nonce = 1; // the payer puts its own
               answer.deliver(credit_quote{entry_of(*r, {}), *self->state.ledger});

@@ -106,7 +106,7 @@ void make_core(payments_pointer self, paid& p) {
   OVIR_CHECK(r.has_value());
   const evidence_terms terms =
       p.asked ? terms_of(facts_of(p.asked->request, p.asked->layers)) : evidence_terms{};
-  p.core.emplace(terms, *r, state.rules, p.factors, state.environment.operator_of);
+  p.core.emplace(terms, *r, state.rules, p.rewards, state.environment.operator_of);
 }
 
 namespace {
@@ -164,9 +164,9 @@ void take_plan(payments_pointer self, request_id request, const path_description
   if (!r) {
     return refuse(self, request, r.error());
   }
-  p.factors = factors_of(self, *p.asked, planned);
+  p.rewards = rewards_of(self, *p.asked, planned);
   p.path = places_of(planned);
-  r->nonce = ++state.nonce;
+  r->nonce = ++state.own.nonce;
   send_reserved(self, request, p, *r,
                 ledger::sign_action(*state.environment.key, *state.ledger, *r));
 }
@@ -220,7 +220,7 @@ void reserve_signed(payments_pointer self, request_id request, paid& p) {
     return refuse(self, request, offered.error());
   }
   const auto e = ledger::decode_entry(*p.asked->request.payment);
-  p.factors = std::move(offered->factors);
+  p.rewards = std::move(offered->rewards);
   p.path = std::move(offered->path);
   send_reserved(self, request, p, std::get<ledger::reserve>(e->what), e->proof);
 }
@@ -316,7 +316,7 @@ void sign_refused_anew(payments_pointer self, std::uint64_t nonce_used) {
       continue;
     }
     ++p.signed_anew;
-    r->nonce = ++state.nonce;
+    r->nonce = ++state.own.nonce;
     if (p.core) {
       p.core->reserve_anew(r->nonce); // it keeps what was stated, and whether it is over
     }
@@ -336,7 +336,7 @@ signature sign_reroute(payments_pointer self, ledger::command& what) {
     return {};
   }
   x->scheduler = state.environment.key->id();
-  x->nonce = ++state.nonce;
+  x->nonce = ++state.own.nonce;
   return ledger::sign_action(*state.environment.key, *state.ledger, what);
 }
 
@@ -436,6 +436,9 @@ void take_promise(payments_pointer self, request_id request, const ledger::promi
     }
   } else if (p.core) {
     p.core->applied(done.what);
+    if (const auto* const paid = std::get_if<ledger::accrue>(&done.what)) {
+      doubt_newcomers(self, *paid);
+    }
   }
   advance(self, request);
 }

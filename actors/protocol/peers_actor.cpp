@@ -29,6 +29,12 @@ void peers::use(network* net) {
 
 void peers::use(const receivers& actors) {
   const std::lock_guard lock{guard_};
+  if (actors.admin && network_ != nullptr) {
+    // What they asked the actor before this one is lost with it.
+    for (const connection_id shell : shells_) {
+      network_->close(shell, {errc::busy, "the node's answers to shells begin anew; ask again"});
+    }
+  }
   const auto take = [](caf::actor& mine, const caf::actor& given) {
     if (given) {
       mine = given;
@@ -50,7 +56,7 @@ void peers::use(const receivers& actors) {
     for (const caf::actor* actor : {&actors.membership, &actors.paths, &actors.host, &actors.blocks,
                                     &actors.ledger, &actors.payments}) {
       if (*actor) {
-        caf::anon_send(*actor, link_changed{node, true, {}, links_.ours(node)});
+        caf::anon_send(*actor, link_changed{node, true, {}, links_.ours(node), seen_from(node)});
       }
     }
   }
@@ -245,6 +251,16 @@ void peers::deliver_credit(const node_id& from, role_set roles, received_bytes b
   caf::anon_send(receiver, credit_received{from, roles, std::move(bytes)});
 }
 
+void peers::deliver_request(const peer_info& shell, received_bytes bytes) {
+  const std::lock_guard lock{guard_};
+  if (actors_.admin) {
+    shells_.insert(shell.connection);
+    caf::anon_send(actors_.admin, admin_request{shell, std::move(bytes)});
+  } else if (network_ != nullptr) {
+    network_->close(shell.connection, {errc::busy, "the node is starting; ask again"});
+  }
+}
+
 void peers::route_lead(request_id request, lead_actor lead, peers_core::path path) {
   const std::lock_guard lock{guard_};
   core_.route_lead(request, std::move(path));
@@ -340,8 +356,13 @@ result<role_set> peers::admit(const peer_hello& hello) {
   return admitted;
 }
 
+address_prefix peers::seen_from(const node_id& node) const {
+  const auto found = seen_from_.find(node);
+  return found == seen_from_.end() ? address_prefix{} : found->second;
+}
+
 void peers::announce(const node_id& node, bool up, const std::string& reason, bool ours) {
-  const link_changed news{node, up, reason, ours};
+  const link_changed news{node, up, reason, ours, seen_from(node)};
   for (const caf::actor* actor : {&actors_.membership, &actors_.paths, &actors_.host,
                                   &actors_.blocks, &actors_.ledger, &actors_.payments}) {
     if (*actor) {
@@ -380,9 +401,6 @@ void peers::perform(const link_table::effects& effects) {
 void peers::connected(const peer_info& peer) {
   const std::lock_guard lock{guard_};
   if (peer.kind == channel::admin) {
-    if (actors_.admin) {
-      caf::anon_send(actors_.admin, admin_connected{peer});
-    }
     return;
   }
   if (peer.kind == channel::bulk) {
@@ -392,6 +410,7 @@ void peers::connected(const peer_info& peer) {
     }
     return;
   }
+  seen_from_[peer.node] = peer.from;
   const link_table::effects effects = links_.connected(peer);
   for (const link_effect& e : effects) {
     if (e.what == link_effect::action::up) {
@@ -406,7 +425,7 @@ void peers::connected(const peer_info& peer) {
 void peers::closed(const peer_info& peer, const error& reason) {
   const std::lock_guard lock{guard_};
   if (peer.kind == channel::admin) {
-    if (actors_.admin) {
+    if (shells_.erase(peer.connection) > 0 && actors_.admin) {
       caf::anon_send(actors_.admin, admin_closed{peer.connection});
     }
     return;
@@ -422,6 +441,9 @@ void peers::closed(const peer_info& peer, const error& reason) {
   log_.say(log_level::debug, std::nullopt, "a {} connection with {} ended: {}",
            peer.kind == channel::data ? "data" : "control", peer.address, reason.message);
   perform(links_.closed(peer, reason.message));
+  if (links_.connections(peer.node).empty()) {
+    seen_from_.erase(peer.node);
+  }
 }
 
 void peers::drop(const node_id& from, std::string_view what) {
@@ -456,13 +478,7 @@ void peers::received(const peer_info& peer, message_kind kind, std::uint32_t tar
     }
     return;
   }
-  case message_kind::request: {
-    const std::lock_guard lock{guard_};
-    if (actors_.admin) {
-      caf::anon_send(actors_.admin, admin_request{peer, std::move(bytes)});
-    }
-    return;
-  }
+  case message_kind::request: deliver_request(peer, std::move(bytes)); return;
   case message_kind::weights: {
     const std::lock_guard lock{guard_};
     if (const caf::actor& receiver = bulk_receiver(peer)) {

@@ -33,8 +33,9 @@ namespace ovir::actors {
 struct link_changed {
   node_id node;
   bool up{false};
-  std::string reason; ///< when down
-  bool ours{false};   ///< when up: this node opened it
+  std::string reason;    ///< when down
+  bool ours{false};      ///< when up: this node opened it
+  address_prefix from{}; ///< when up: where it is (`peer_info::from`)
 };
 struct gossip_received {
   node_id from;
@@ -98,9 +99,7 @@ struct blocks_received {
   peer_info peer;
   received_bytes bytes;
 };
-struct admin_connected {
-  peer_info peer;
-};
+/// What a shell asks. A shell is known by its first request.
 struct admin_request {
   peer_info peer;
   received_bytes bytes; ///< JSON
@@ -209,6 +208,7 @@ private:
   bool give_wire(const node_id& from, role_set roles, wire_message message,
                  const received_bytes& bytes);
   void deliver_credit(const node_id& from, role_set roles, received_bytes bytes);
+  void deliver_request(const peer_info& shell, received_bytes bytes);
   void deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame);
   [[nodiscard]] caf::strong_actor_ptr receiver_of(const node_id& from, std::uint32_t target,
                                                   std::span<const std::byte> frame);
@@ -221,6 +221,7 @@ private:
   void drop(const node_id& from, std::string_view what);
   [[nodiscard]] std::optional<connection_id> way(const node_id& to, channel kind) const;
   void perform(const link_table::effects& effects);
+  [[nodiscard]] address_prefix seen_from(const node_id& node) const;
   void announce(const node_id& node, bool up, const std::string& reason, bool ours = false);
   /// Over the link, or when there is one. Under the lock.
   void post(const node_id& to, link_mail::letter mail);
@@ -238,12 +239,14 @@ private:
   network* network_{nullptr}; ///< written under both
   receivers actors_;
   link_table links_;
+  std::map<node_id, address_prefix> seen_from_; ///< of nodes with a connection
   refusal_log refusals_;
   peers_core core_;
   std::map<request_id, lead_actor> leads_; ///< of the core's routes
   std::map<std::pair<request_id, layer_index>, shard_actor> stages_;
   std::map<connection_id, node_id> bulk_; ///< connections for weights or blocks, of either side
   std::set<connection_id> block_links_;   ///< those of them begun here for blocks
+  std::set<connection_id> shells_;        ///< that asked something
   std::uint64_t dropped_{0};
   address_book members_;   ///< in a crowd
   link_mail mail_;         ///< likewise
@@ -265,6 +268,5 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::bulk_closed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::audit_received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::blocks_received)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::admin_closed)

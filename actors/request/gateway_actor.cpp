@@ -101,6 +101,15 @@ error being_restarted() {
   return fail(errc::busy, "whoever drives requests is being restarted; try again");
 }
 
+/// The cancellation may have come before this node's jobs knew the request.
+void cancel_again(gateway_pointer self, std::uint64_t tag) {
+  const auto found = self->state.interests.find(tag);
+  if (found != self->state.interests.end() && found->second.cancelled && self->state.jobs) {
+    self->send(self->state.jobs,
+               cancel_job{found->second.what.request.id, *found->second.cancelled});
+  }
+}
+
 void watch(gateway_pointer self, std::uint64_t tag, request_id id, bool may_search) {
   const caf::actor jobs = jobs_of(self);
   if (!jobs) {
@@ -117,7 +126,7 @@ void watch(gateway_pointer self, std::uint64_t tag, request_id id, bool may_sear
                           {},
                           may_search,
                           what.request.reveal})
-      .then([](bool) {},
+      .then([self, tag](bool) { cancel_again(self, tag); },
             [self, tag, may_search](const caf::error& e) {
               const auto found = self->state.interests.find(tag);
               if (found == self->state.interests.end()) {
@@ -139,6 +148,10 @@ void submit(gateway_pointer self, std::uint64_t tag) {
   const auto found = self->state.interests.find(tag);
   if (found == self->state.interests.end()) {
     return;
+  }
+  if (found->second.cancelled) {
+    return end(self, tag,
+               fail(errc::busy, "the request was to be cancelled, and no node here drives it"));
   }
   const caf::actor jobs = jobs_of(self);
   if (!jobs) {
@@ -308,6 +321,9 @@ std::vector<gateway::served_model> gateway_desk::models() {
     gateway::served_model served;
     served.id = model->id;
     served.name = model->name;
+    if (const auto title = model->metadata.text_at("general.name")) {
+      served.title = *title;
+    }
     served.context = std::min(model->weights.config.context, model->context);
     served.vocabulary = {model, model->vocabulary.get()};
     if (const auto text = model->metadata.text_at("tokenizer.chat_template")) {
@@ -338,6 +354,11 @@ caf::behavior gateway_behavior(gateway_pointer self, gateway_environment environ
       [self](const gateway_search& command) { search(self, command.tag); },
       [self](const gateway_back&) { take_back(self); },
       [self](const cancel_job& command) {
+        for (auto& [tag, interest] : self->state.interests) {
+          if (interest.what.request.id == command.request) {
+            interest.cancelled = command.asked;
+          }
+        }
         if (const caf::actor jobs = jobs_of(self)) {
           caf::anon_send(jobs, command);
         }

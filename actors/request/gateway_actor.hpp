@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -95,6 +96,7 @@ struct gateway_state {
   struct interest {
     gateway_start what;
     storage::env::time_point search_until;
+    std::optional<bool> cancelled{}; ///< `cancel_job::asked`
   };
   const char* name{"gateway"};
   gateway_environment environment;

@@ -298,7 +298,7 @@ void lead_core::all_computed(effects& out) {
     // The last stage computed them in an earlier epoch, and they were lost on the way.
     if (!run_.resend_asked) {
       run_.resend_asked = true;
-      out.push_back(resend_effect{output_.target - (OVIR_MUTANT("lead_resends_another") ? 2 : 1)});
+      out.push_back(resend_effect{output_.target - (OVIR_MUTANT("lead_resends_another") ? 0 : 1)});
     }
     return;
   }

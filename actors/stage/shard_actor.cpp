@@ -288,6 +288,7 @@ void close(shard_pointer self, request_id request) {
   if (route == self->state.routes.end()) {
     return;
   }
+  claim_evidence(self, request);
   self->demonitor(route->second.lead.address());
   self->state.routes.erase(route);
   self->state.keepers.erase(request);
@@ -302,6 +303,7 @@ void lead_down(shard_pointer self, const caf::down_msg& message) {
     }
   }
   for (const request_id request : orphans) {
+    claim_evidence(self, request);
     self->state.routes.erase(request);
     self->state.keepers.erase(request);
     self->state.core->close(request);

@@ -4,6 +4,7 @@
 #include "actors/reuse/cache_protocol.hpp"
 #include "actors/runtime/step_meter.hpp"
 #include "actors/stage/boundary_log.hpp"
+#include "actors/stage/claimable_work.hpp"
 #include "actors/stage/row_digests.hpp"
 #include "actors/stage/signing_desk.hpp"
 #include "compute/forward/segment.hpp"
@@ -15,6 +16,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -37,6 +39,8 @@ struct stage_bench {
   storage::env* env{nullptr};        ///< null: passes are not timed
   const signing_desk* desk{nullptr}; ///< null: this stage signs nothing
   cache_access cache{};              ///< where units are kept over requests
+  /// Hears what this stage signed of a request that is over here. Null: nothing hears it.
+  std::function<void(claimable_work)> claim{};
 };
 
 /// What a stage keeps of a request while a compute job may be using it: the shard touches these
@@ -46,6 +50,7 @@ struct session_data {
   boundary_log boundaries;   ///< empty for the last stage
   std::vector<float> logits; ///< of position `logits_at`, last stage only
   std::optional<position> logits_at;
+  epoch logits_of;                        ///< in which they were computed
   std::vector<compute::unit_leaf> leaves; ///< completed so far, for a lead that was not there
   row_digests input;                      ///< of what came in
   std::vector<digest> earlier;            ///< of each layer, K and V of all complete windows

@@ -212,4 +212,16 @@ void finish_evidence(shard_pointer self, const shard_core::session& session,
             });
 }
 
+void claim_evidence(shard_pointer self, request_id request) {
+  route* const r = signing_route(self, request);
+  if (r == nullptr || !self->state.bench->claim) {
+    return;
+  }
+  hand_over(self, *r, destination_of(request, {}, *r),
+            [claim = self->state.bench->claim](stage_evidence& evidence, std::chrono::nanoseconds,
+                                               evidence_news&) {
+              claim({evidence.order().terms, evidence.all()});
+            });
+}
+
 } // namespace ovir::actors

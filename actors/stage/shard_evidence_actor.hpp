@@ -20,6 +20,8 @@ void commit_evidence(shard_pointer self, const frame_header& header);
 /// A job ended. `step.data` says of which session.
 void note_step(shard_pointer self, const shard_core::session& session, epoch driver,
                evidence_step step);
+/// The request is over at this stage: hands what the stage signed to the actor that claims its pay.
+void claim_evidence(shard_pointer self, request_id request);
 /// The request ended.
 void finish_evidence(shard_pointer self, const shard_core::session& session,
                      const std::vector<compute::unit_leaf>& open);

@@ -101,6 +101,7 @@ frame_bytes answer_logits(const shard_job& job, const compute::step_input& in,
   const auto kept = logits.first(vocabulary);
   data.logits.assign(kept.begin(), kept.end());
   data.logits_at = in.first + in.count - 1 - in.drafts;
+  data.logits_of = job.driver;
   return answer_frame(job, *data.logits_at, vocabulary, logits);
 }
 
@@ -252,11 +253,15 @@ void replay_step(const shard_job& job, const replay_work& work, const compute::s
 
 void resend_step(const shard_job& job, const resend_work& work, const compute::segment& segment,
                  shard_outcome& out) {
-  if (job.data->logits_at != work.at) {
+  const session_data& data = *job.data;
+  if (data.logits_at > work.at && data.logits_of == job.driver) {
+    return; // the lead went on, so it has them: its order and they crossed
+  }
+  if (data.logits_at != work.at) {
     out.done = fail(errc::peer_lost, "the logits of position {} are not kept here", work.at);
     return;
   }
-  out.outgoing = answer_frame(job, work.at, segment.config().vocabulary, job.data->logits);
+  out.outgoing = answer_frame(job, work.at, segment.config().vocabulary, data.logits);
 }
 
 /// Windows, from the first on, whose units belong together: each was computed from the one before

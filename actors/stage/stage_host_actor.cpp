@@ -57,6 +57,7 @@ host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refu
   made.bench->segment = std::move(*segment);
   made.bench->kv_bytes_max = state.environment.memory_bytes;
   made.bench->desk = state.environment.desk;
+  made.bench->claim = state.environment.claim;
   made.bench->cache = {state.environment.cache, open.model, state.environment.reuses};
   if (state.environment.env != nullptr) {
     made.bench->env = state.environment.env;

@@ -68,11 +68,12 @@ struct host_environment {
   shard_launcher launch;
   std::uint64_t memory_bytes{0}; ///< for weights, KV caches and kept boundaries
   const signing_desk* desk{nullptr};
-  std::shared_ptr<cache_handle> cache{}; ///< null: nothing is reused or kept
-  bool reuses{true};                     ///< as in `cache_access`
-  layer_fetcher fetch{};                 ///< null: this node takes no orders to fetch
-  layer_fetcher keep{};                  ///< on the disk alone; null: likewise
-  layer_dropper drop{};                  ///< null: nor to drop
+  std::function<void(claimable_work)> claim{}; ///< as in `stage_bench`
+  std::shared_ptr<cache_handle> cache{};       ///< null: nothing is reused or kept
+  bool reuses{true};                           ///< as in `cache_access`
+  layer_fetcher fetch{};                       ///< null: this node takes no orders to fetch
+  layer_fetcher keep{};                        ///< on the disk alone; null: likewise
+  layer_dropper drop{};                        ///< null: nor to drop
 };
 
 /// Lets other nodes' leads use this node's segments: any range of layers within what is held

@@ -27,6 +27,7 @@ struct answer_shape {
   std::uint32_t answers_each{1}; ///< to one prompt
   bool has_tools{false};         ///< calls of tools are looked for in the text
   bool include_usage{false};
+  bool system_folded{false}; ///< what the system said stands in a user's message
   /// Of the model, where tokens are told with logprobs; else null.
   std::shared_ptr<const compute::tokenizer> vocabulary;
   bool base64{false}; ///< of embeddings

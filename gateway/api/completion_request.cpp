@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace ovir::gateway {
 
 namespace {
@@ -280,18 +282,34 @@ void read_logprobs(parameters& in, completion_request& out) {
   }
 }
 
+/// Notes of a client for its own logs: they change nothing.
+void pass_over_notes(parameters& in) {
+  for (const char* const key : {"user", "safety_identifier", "prompt_cache_key"}) {
+    static_cast<void>(in.text(key, limits::api_name_bytes_max, ""));
+  }
+  const json& notes = in.raw("metadata");
+  const bool texts = notes.is_object() && notes.size() <= limits::api_metadata_max &&
+                     std::all_of(notes.begin(), notes.end(), [](const json& value) {
+                       return value.is_string() && value.get_ref<const std::string&>().size() <=
+                                                       limits::api_metadata_bytes_max;
+                     });
+  if (!notes.is_null() && !texts) {
+    in.refuse("metadata", fmt::format("must be an object of at most {} texts of at most {} bytes",
+                                      limits::api_metadata_max, limits::api_metadata_bytes_max));
+  }
+}
+
 /// What clients may say because it changes nothing here, and must not believe where it would.
 void refuse_what_is_not_there(parameters& in, api_kind kind) {
   in.only_empty("frequency_penalty", "there is only 'repeat_penalty'");
   in.only_empty("presence_penalty", "there is only 'repeat_penalty'");
   in.only_empty("logit_bias", "logits are drawn from as the model gives them");
   in.only_empty("store", "nothing is stored");
-  in.only_empty("metadata", "nothing is stored");
   in.only_empty("functions", "are 'tools' by now");
-  in.only("function_call", "none", "is 'tool_choice' by now");
+  in.only_one_of("function_call", {"none", "auto"}, "is 'tool_choice' by now");
   in.only("modalities", json::array({"text"}), "only text is produced");
-  in.only("service_tier", "auto", "there are no tiers");
-  static_cast<void>(in.text("user", limits::api_name_bytes_max, "")); // for logs, which name keys
+  in.only_one_of("service_tier", {"auto", "default"}, "there are no tiers");
+  pass_over_notes(in);
   if (kind == api_kind::completion) {
     in.only_empty("echo", "the prompt is not repeated");
     in.only("best_of", 1, "every answer is returned; use 'n'");
@@ -317,7 +335,7 @@ api_result<completion_request> read_embeddings(const json& document,
   }
   out.asked.embedding = pooling == "mean" ? pooling::mean : pooling::last;
   in.only_empty("dimensions", "vectors have as many as the model's hidden state");
-  static_cast<void>(in.text("user", limits::api_name_bytes_max, "")); // for logs, which name keys
+  pass_over_notes(in);
   read_urgency(in, usual_deadline, out);
   in.done();
   if (in.failure()) {

@@ -94,7 +94,7 @@ void read_tools(parameters& in, const ordered& asked, completion_request& out) {
   const json& list = in.raw("tools");
   const bool parallel = in.boolean("parallel_tool_calls", true);
   if (list.is_null() || (list.is_array() && list.empty())) {
-    in.only("tool_choice", "none", "there are no 'tools'");
+    in.only_one_of("tool_choice", {"none", "auto"}, "there are no 'tools'");
     return;
   }
   if (!list.is_array() || list.size() > limits::constraint_tools_max) {
@@ -174,7 +174,7 @@ void read_constraint(parameters& in, std::string_view body, completion_request& 
     read_tools(in, asked, out);
   } else {
     in.only_empty("tools", "tools are of chats");
-    in.only("tool_choice", "none", "tools are of chats");
+    in.only_one_of("tool_choice", {"none", "auto"}, "tools are of chats");
   }
   read_format(in, asked, out);
 }

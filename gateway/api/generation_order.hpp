@@ -45,7 +45,8 @@ struct generation_outcome {
 /// A model that requests may name.
 struct served_model {
   digest id;
-  std::string name;
+  std::string name;         ///< of its file
+  std::string title{};      ///< of its metadata; empty: none
   std::uint32_t context{0}; ///< positions of a prompt and its answer together
   std::shared_ptr<const compute::tokenizer> vocabulary;
   std::string chat_template; ///< of its metadata; empty: none

@@ -41,6 +41,12 @@ std::string_view name_of(api_kind kind) {
   return "";
 }
 
+/// Behind other errors it may still run, or begin again.
+bool ends_it(const error& why) {
+  const reaction what = reaction_to(why.code);
+  return what != reaction::retry && what != reaction::reroute;
+}
+
 api_error too_late() { return refusal(504, "timed_out", "the request's deadline is over"); }
 
 /// What the client says it has; none where it says nothing.
@@ -333,6 +339,9 @@ std::vector<std::pair<std::string, std::string>> open_calls::fields_of(const cal
   fields.emplace_back("X-Request-Id", id);
   fields.emplace_back("X-OVIR-Request", id);
   fields.emplace_back("X-OVIR-Job", to_text(c.orders.front().id));
+  if (c.shape().system_folded) {
+    fields.emplace_back("X-OVIR-System", "folded");
+  }
   if (const auto transcript = c.writer->transcript()) {
     fields.emplace_back("X-OVIR-Transcript", to_hex(*transcript));
     const request_id first = c.shape().answers.front();
@@ -392,7 +401,7 @@ void open_calls::on_end(std::uint64_t tag, const result<generation_outcome>& out
   }
   const auto [c, which] = found->second;
   tags_.erase(found);
-  c->answers[which].over = true;
+  c->answers[which].over = outcome || ends_it(outcome.error());
   c->answers[which].tag = 0;
   c->was_cancelled |=
       outcome ? outcome->end == finish_reason::cancelled : outcome.error().code == errc::cancelled;

@@ -2,6 +2,7 @@
 
 #include "compute/model/transcript.hpp"
 #include "compute/text/token_matcher.hpp"
+#include "gateway/api/system_prompt.hpp"
 #include "gateway/api/tool_prompt.hpp"
 #include "messages/limits/gateway.hpp"
 #include "messages/limits/logprobs.hpp"
@@ -9,6 +10,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
 
 namespace ovir::gateway {
 
@@ -77,19 +81,47 @@ api_result<tokens_list> encode_prompts(const completion_request& request, const 
   return all;
 }
 
-api_result<tokens_list> encode_chat(const completion_request& request, const served_model& model,
-                                    const chat_format& format) {
-  api_result<std::vector<prompt_part>> parts = std::vector<prompt_part>{};
+using rendered = api_result<std::vector<prompt_part>>;
+
+rendered render(const completion_request& request, const chat_format& format) {
   if (!uses_tools(request)) {
-    parts = format.render(request.messages);
-  } else if (format.writes_tools()) {
-    parts = format.render_with_tools(request.messages, request.tools_text);
-  } else {
-    parts = format.render(without_tools(request, true));
-    if (std::holds_alternative<api_error>(parts) && !request.tools_text.empty()) {
-      parts = format.render(without_tools(request, false)); // perhaps it has no system messages
-    }
+    return format.render(request.messages);
   }
+  if (format.writes_tools()) {
+    return format.render_with_tools(request.messages, request.tools_text);
+  }
+  rendered parts = format.render(without_tools(request, true));
+  if (std::holds_alternative<api_error>(parts) && !request.tools_text.empty()) {
+    parts = format.render(without_tools(request, false)); // perhaps it has no system messages
+  }
+  return parts;
+}
+
+/// The same for a model without a place for system messages: they stand in the user's.
+rendered render_folded(const completion_request& request, const chat_format& format, bool& folded) {
+  rendered parts = render(request, format);
+  const auto* const written = std::get_if<std::vector<prompt_part>>(&parts);
+  if (written != nullptr && !leaves_out_system(request.messages, *written)) {
+    return parts;
+  }
+  auto messages = with_system_folded(request.messages);
+  if (!messages) {
+    return parts;
+  }
+  completion_request other = request;
+  other.messages = std::move(*messages);
+  rendered again = render(other, format);
+  if (std::holds_alternative<api_error>(again)) {
+    return parts;
+  }
+  folded = true;
+  return again;
+}
+
+/// `folded`: set where what the system says stands in a user's message.
+api_result<tokens_list> encode_chat(const completion_request& request, const served_model& model,
+                                    const chat_format& format, bool& folded) {
+  rendered parts = render_folded(request, format, folded);
   if (const auto* const refused = std::get_if<api_error>(&parts)) {
     return *refused;
   }
@@ -208,12 +240,13 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
   const std::string_view where = chat ? "messages" : "prompt";
   api_result<tokens_list> prompts = tokens_list{};
   std::vector<std::string> stop = request.asked.stop;
+  bool folded = false;
   if (chat) {
     const auto format = chat_format_for(declared_format, model.chat_template, *model.vocabulary);
     if (!format) {
       return from_error(format.error(), where);
     }
-    prompts = encode_chat(request, model, **format);
+    prompts = encode_chat(request, model, **format, folded);
     add_end_of_turn(**format, model, stop);
   } else {
     prompts = encode_prompts(request, model, where);
@@ -263,6 +296,7 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
   if (const auto refused = check_logprobs(request, out.orders)) {
     return *refused;
   }
+  out.shape.system_folded = folded;
   out.shape.id = id;
   fill_shape(request, model, out.shape);
   return out;
@@ -270,29 +304,56 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
 
 } // namespace
 
-api_result<served_model> find_model(const std::vector<served_model>& models,
-                                    std::string_view name) {
-  const auto fits = [&](const served_model& m) {
-    const std::string id = to_hex(m.id);
-    return m.name == name || to_cid(m.id) == name ||
-           (name.size() >= short_digits_min && id.starts_with(name));
-  };
+namespace {
+
+/// The one that fits; nothing where none does; an error where several do.
+api_result<std::optional<served_model>>
+only_one(const std::vector<served_model>& models, std::string_view name,
+         const std::function<bool(const served_model&)>& fits) {
   const auto found = std::find_if(models.begin(), models.end(), fits);
   if (found == models.end()) {
-    api_error e = refusal(404, "model_not_found",
-                          fmt::format("there is no model '{}' here; GET /v1/models lists those "
-                                      "there are",
-                                      name));
-    e.param = "model";
-    return e;
+    return std::optional<served_model>{};
   }
-  const auto other = std::find_if(std::next(found), models.end(), fits);
-  if (other != models.end() && other->id != found->id) {
+  const bool several = std::any_of(found, models.end(), [&](const served_model& other) {
+    return other.id != found->id && fits(other);
+  });
+  if (several) {
     return bad_parameter("model", fmt::format("'model': several models are called '{}'; name one "
                                               "by its id",
                                               name));
   }
-  return *found;
+  return std::optional{*found};
+}
+
+} // namespace
+
+api_result<served_model> find_model(const std::vector<served_model>& models,
+                                    std::string_view name) {
+  constexpr std::string_view ending = ".gguf";
+  const auto by_file = [&](const served_model& m) {
+    const std::string id = to_hex(m.id);
+    const bool bare = m.name.ends_with(ending) &&
+                      name == std::string_view{m.name}.substr(0, m.name.size() - ending.size());
+    return m.name == name || bare || to_cid(m.id) == name ||
+           (name.size() >= short_digits_min && id.starts_with(name));
+  };
+  const auto by_title = [&](const served_model& m) { return !name.empty() && m.title == name; };
+  for (const std::function<bool(const served_model&)>& fits :
+       {std::function<bool(const served_model&)>{by_file}, {by_title}}) {
+    auto found = only_one(models, name, fits);
+    if (const auto* const refused = std::get_if<api_error>(&found)) {
+      return *refused;
+    }
+    if (auto& one = std::get<std::optional<served_model>>(found)) {
+      return std::move(*one);
+    }
+  }
+  api_error e = refusal(404, "model_not_found",
+                        fmt::format("there is no model '{}' here; GET /v1/models lists those "
+                                    "there are",
+                                    name));
+  e.param = "model";
+  return e;
 }
 
 api_result<prepared_request> prepare(const completion_request& request, const served_model& model,

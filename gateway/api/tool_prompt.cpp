@@ -17,11 +17,11 @@ std::string described(const completion_request& request) {
                      request.tools_text, written_call("NAME", "{ARGUMENTS}"));
 }
 
+} // namespace
+
 std::string joined(const std::string& first, const std::string& second) {
   return first.empty() || second.empty() ? first + second : first + "\n\n" + second;
 }
-
-} // namespace
 
 bool uses_tools(const completion_request& request) {
   return !request.tools_text.empty() ||

@@ -17,6 +17,9 @@ namespace ovir::gateway {
 /// Whether a conversation has anything to do with tools.
 [[nodiscard]] bool uses_tools(const completion_request& request);
 
+/// Both, with an empty line between them; one that is empty adds nothing.
+[[nodiscard]] std::string joined(const std::string& first, const std::string& second);
+
 /// A call as the model writes it. `arguments`: JSON.
 [[nodiscard]] std::string written_call(const std::string& name, const std::string& arguments);
 

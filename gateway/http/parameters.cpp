@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace ovir::gateway {
@@ -131,8 +132,13 @@ std::vector<std::string> parameters::texts(std::string_view key, std::size_t mos
 }
 
 void parameters::only(std::string_view key, const json& harmless, std::string_view why) {
+  only_one_of(key, {harmless}, why);
+}
+
+void parameters::only_one_of(std::string_view key, std::initializer_list<json> harmless,
+                             std::string_view why) {
   const json& value = raw(key);
-  if (!value.is_null() && value != harmless) {
+  if (!value.is_null() && std::find(harmless.begin(), harmless.end(), value) == harmless.end()) {
     refuse(unsupported_parameter(name_of(key), why));
   }
 }

@@ -4,6 +4,7 @@
 #include "gateway/http/bounded_json.hpp"
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <set>
 #include <string>
@@ -37,6 +38,9 @@ public:
   /// The parameter may be there with this value, which means what happens anyway; any other is
   /// refused with `why`.
   void only(std::string_view key, const json& harmless, std::string_view why);
+  /// The same for each of several values.
+  void only_one_of(std::string_view key, std::initializer_list<json> harmless,
+                   std::string_view why);
   /// The same for a value that has nothing in it: false, 0, "", [] and {}.
   void only_empty(std::string_view key, std::string_view why);
 

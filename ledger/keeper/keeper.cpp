@@ -125,6 +125,16 @@ void keeper::queue(const node_id& from, role_set roles, std::uint64_t id, submit
   waiting_.push_back({from, id, std::move(*admitted), std::move(asked.evidence)});
 }
 
+result<void> keeper::enter_claimed(command what) {
+  OVIR_CHECK(std::holds_alternative<accrue>(what) || std::holds_alternative<settle>(what));
+  if (waiting_.size() >= limits::ledger_waiting_max) {
+    return fail(errc::busy, "{} commands wait", waiting_.size());
+  }
+  OVIR_ASSIGN(authentic_command one, by_log_keeper(book_.id(), std::move(what)));
+  waiting_.push_back({around_.key->id(), 0, std::move(one), {}});
+  return {};
+}
+
 result<authentic_command> keeper::admit(const node_id& from, role_set roles, submit& asked) const {
   OVIR_ASSIGN(entry e, decode_entry(asked.entry));
   if (e.time != 0) {
@@ -285,6 +295,10 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
   if (x.verdicts.front().verifier != from) {
     return refuse(fail(errc::invalid_argument, "a verifier vouches with its own verdict alone"));
   }
+  const state& now = book_.view();
+  if (const auto may = check_verifier(from, now.find(from), now.origin().rules); !may) {
+    return refuse(may.error());
+  }
   if (const auto is_signed = check_signatures(book_.id(), x, {}); !is_signed) {
     return refuse(is_signed.error());
   }
@@ -431,8 +445,10 @@ account_report keeper::report_on(const node_id& who) {
     report.nonce = a->nonce;
     report.reputation_ppm = reputation_ppm(*a, s.last_time(), rules);
     report.influence = influence(*a, s.last_time(), rules);
-    report.admitted = check_admission(who, a, rules).has_value();
+    report.pending_windows = a->pending_windows;
   }
+  report.newcomer = s.is_newcomer(who);
+  report.admitted = s.check_admission(who).has_value();
   for (const node_id& node : ejected_) {
     if (report.ejected.size() < limits::credit_ejected_max) {
       report.ejected.push_back(node);

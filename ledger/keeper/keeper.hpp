@@ -75,6 +75,14 @@ public:
   /// ledger must be opened anew. How much was due is the answer.
   [[nodiscard]] result<std::size_t> commit(std::uint64_t now, const due_allowance& due,
                                            std::vector<keeper_answer>& answers);
+  /// What follows from what stages claim (actors/payment/claims_book.hpp) waits, too: an accrual or
+  /// an end. Its answer goes to the keeper's own node.
+  [[nodiscard]] result<void> enter_claimed(command what);
+  /// Of one that was ever reserved.
+  [[nodiscard]] result<reserve> reservation_of(const escrow_id& request) const;
+  /// `request`: an escrow, or what its reservation is about.
+  [[nodiscard]] request_report report_on_request(const digest& request) const;
+  [[nodiscard]] const std::set<node_id>& ejected() const noexcept { return ejected_; }
   /// The head, to those who ever asked, if it is another than when this was last called.
   void tell_head(std::vector<keeper_answer>& answers);
 
@@ -113,11 +121,9 @@ private:
   void make_room_for(const node_id& verifier);
   void take_vouch(const node_id& from, role_set roles, std::uint64_t id, vouch& asked,
                   std::vector<keeper_answer>& answers);
-  [[nodiscard]] result<reserve> reservation_of(const escrow_id& request) const;
   void queue(const node_id& from, role_set roles, std::uint64_t id, submit& asked,
              std::vector<keeper_answer>& answers);
   [[nodiscard]] account_report report_on(const node_id& who);
-  [[nodiscard]] request_report report_on_request(const digest& request) const;
   void note_escrow(const reserve& r);
   [[nodiscard]] result<entry_run> entries_from(std::uint64_t first);
   [[nodiscard]] result<promise> promise_of(std::uint64_t index);

@@ -129,8 +129,10 @@ result<ledger> ledger::open_with(durable_file& file, const ledger_options& optio
     }
     return {};
   };
-  OVIR_ASSIGN(entry_log log, entry_log::open(file, options.log, visit, report.log,
-                                             options.entries_least, from ? &from->log : nullptr));
+  log_options how = options.log;
+  how.needs_entries = true;
+  OVIR_ASSIGN(entry_log log, entry_log::open(file, how, visit, report.log, options.entries_least,
+                                             from ? &from->log : nullptr));
   if (log.size() == 0) {
     return fail(errc::malformed,
                 "the log has no entry: making the ledger was interrupted; remove it and make it "

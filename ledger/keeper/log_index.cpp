@@ -113,6 +113,9 @@ private:
     if (!a->what.chains.empty()) {
       made_.books_.committed.insert(node);
     }
+    if (a->what.pending_windows > 0) {
+      made_.books_.earning.insert(node);
+    }
     made_.books_.accounts[node.key] = std::move(a->what);
   }
   void take_slice(std::string_view key, std::string_view record) {

@@ -2,6 +2,7 @@
 
 #include "ledger/keeper/index_records.hpp"
 #include "messages/limits/credit.hpp"
+#include "messages/limits/evidence.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/ledger.hpp"
 #include "messages/wire/fields.hpp"
@@ -27,6 +28,7 @@ enum class message_kind : std::uint8_t {
   ask_entries = 4,
   ask_statement = 5,
   vouch = 6,
+  claim = 7,
   account_report = 33,
   promise = 34,
   refusal = 35,
@@ -37,11 +39,11 @@ enum class message_kind : std::uint8_t {
 };
 constexpr std::uint8_t first_answer = 32;
 constexpr std::array kinds{
-    message_kind::ask_account,     message_kind::submit,        message_kind::ask_request,
-    message_kind::ask_entries,     message_kind::ask_statement, message_kind::vouch,
-    message_kind::account_report,  message_kind::promise,       message_kind::refusal,
-    message_kind::request_report,  message_kind::entry_run,     message_kind::head_news,
-    message_kind::statement_report};
+    message_kind::ask_account, message_kind::submit,          message_kind::ask_request,
+    message_kind::ask_entries, message_kind::ask_statement,   message_kind::vouch,
+    message_kind::claim,       message_kind::account_report,  message_kind::promise,
+    message_kind::refusal,     message_kind::request_report,  message_kind::entry_run,
+    message_kind::head_news,   message_kind::statement_report};
 static_assert(kinds.size() == std::variant_size_v<decltype(message::body)>);
 
 std::string printable(std::string_view text) {
@@ -84,13 +86,25 @@ void fields(Io& io, T& m) {
   io(m.what.request, m.what.window, m.what.guilty, m.what.finder, m.what.evidence,
      m.what.verdicts.front().verifier, m.what.verdicts.front().proof);
 }
+template <class Io, of_type<claim> T>
+void fields(Io& io, T& m) {
+  io(m.terms.request.value, m.terms.content, m.terms.model, m.terms.layers);
+  if constexpr (Io::reads) {
+    std::vector<std::byte> bytes;
+    io.block(bytes, "the name of a profile", limits::profile_bytes_max);
+    m.terms.profile.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  } else {
+    io.block(std::as_bytes(std::span{m.terms.profile}), {}, 0);
+  }
+  io.block(m.evidence, "evidence", limits::claim_bytes_max);
+}
 template <class Io, of_type<account_report> T>
 void fields(Io& io, T& m) {
   io(m.who);
   io.block(m.genesis, "a genesis entry", limits::ledger_entry_bytes_max);
   io.formed(m.head, "a head", proof_bytes_max, signed_head_from);
   io(m.free, m.pending, m.stake, m.leaving, m.earned, m.nonce, m.reputation_ppm, m.influence,
-     m.admitted, m.time);
+     m.admitted, m.newcomer, m.pending_windows, m.time);
   io.template list<std::uint32_t>(m.ejected, "convicted nodes", limits::credit_ejected_max);
 }
 template <class Io, of_type<promise> T>

@@ -4,6 +4,7 @@
 #include "ledger/log/head.hpp"
 #include "ledger/rules/account.hpp"
 #include "messages/error.hpp"
+#include "messages/evidence/evidence.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
 
@@ -56,6 +57,13 @@ struct vouch {
   convict what;
   friend bool operator==(const vouch& a, const vouch& b);
 };
+/// From a stage: a part of what it signed of a request, to be paid by where its scheduler does not
+/// see to that (docs/adr/0028-claims.md). Answered by `request_report` or `refusal`.
+struct claim {
+  evidence_terms terms;
+  std::vector<std::byte> evidence; ///< an `evidence_batch`; at most limits::claim_bytes_max
+  friend bool operator==(const claim&, const claim&) = default;
+};
 
 // Answers
 
@@ -73,11 +81,12 @@ struct account_report {
   std::uint64_t nonce{0}; ///< the highest it used
   std::uint64_t reputation_ppm{0};
   micro_credits influence{0};
-  /// Whether it may be planned into a path now (`check_admission`): not a newcomer with as many
-  /// windows pending as it may have, nor convicted.
+  /// Whether it may be planned into a path now (`books::check_admission`).
   bool admitted{true};
-  std::uint64_t time{0};        ///< of the ledger, now, in seconds since 1970
-  std::vector<node_id> ejected; ///< who was convicted, ascending; the first where too many
+  bool newcomer{false};             ///< `is_newcomer`, where nothing else deters
+  std::uint64_t pending_windows{0}; ///< whose audit is not over
+  std::uint64_t time{0};            ///< of the ledger, now, in seconds since 1970
+  std::vector<node_id> ejected;     ///< who was convicted, ascending; the first where too many
   friend bool operator==(const account_report&, const account_report&) = default;
 };
 /// The command lasts: the keeper's promise of its index, and the time the entry has, so that
@@ -141,8 +150,9 @@ struct statement_report {
 
 struct message {
   std::uint64_t id{0}; ///< the asker's; an answer has its question's, what nobody asked for 0
-  std::variant<ask_account, submit, ask_request, ask_entries, ask_statement, vouch, account_report,
-               promise, refusal, request_report, entry_run, head_news, statement_report>
+  std::variant<ask_account, submit, ask_request, ask_entries, ask_statement, vouch, claim,
+               account_report, promise, refusal, request_report, entry_run, head_news,
+               statement_report>
       body;
   friend bool operator==(const message&, const message&) = default;
 };

@@ -499,6 +499,9 @@ result<entry_log> entry_log::open(durable_file& file, const log_options& options
   entry_log log{file, options};
   OVIR_TRY(log.scan(visit, report, false, from));
   OVIR_TRY(require_entries(log.size_, entries_least, report)); // before anything is cleared away
+  if (log.size_ == 0 && options.needs_entries) {
+    return log;
+  }
   if (report.torn) {
     log = entry_log{file, options};
     OVIR_TRY(log.scan([](std::uint64_t, std::span<const std::byte>) { return result<void>{}; },

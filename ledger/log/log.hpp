@@ -27,6 +27,7 @@ struct log_report {
 
 struct log_options {
   std::uint64_t step_bytes{limits::ledger_log_step_bytes}; ///< prepared (zeroed) at a time
+  bool needs_entries{false}; ///< a log without any is left as it is, whatever lies in it
 };
 
 /// Called for each entry in order while a log is read; an error ends the reading.

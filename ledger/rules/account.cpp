@@ -35,6 +35,7 @@ std::string_view to_string(posting_kind kind) noexcept {
   case posting_kind::finder_fee: return "finder_fee";
   case posting_kind::burn: return "burn";
   case posting_kind::compensate: return "compensate";
+  case posting_kind::withheld: return "withheld";
   }
   return "unknown";
 }
@@ -58,6 +59,7 @@ std::string_view reason_of(posting_kind kind) noexcept {
   case posting_kind::finder_fee: return "for finding a fault";
   case posting_kind::burn: return "lost by a conviction";
   case posting_kind::compensate: return "for honest work beside a convicted node, or an audit";
+  case posting_kind::withheld: return "not paid: the work was late";
   }
   return "unknown";
 }

@@ -58,6 +58,7 @@ enum class posting_kind : std::uint8_t {
   finder_fee,
   burn,
   compensate,
+  withheld,
 };
 [[nodiscard]] std::string_view to_string(posting_kind kind) noexcept;
 /// Why credits moved, for people: what a statement says.
@@ -135,9 +136,10 @@ struct pending_share {
 struct window_record {
   window_phase phase{window_phase::pending};
   std::uint64_t accrued_at{0};
-  micro_credits gross{0};  ///< the tokens' price; of a compensation 0
-  micro_credits fee{0};    ///< of it, to assurance
-  micro_credits refund{0}; ///< of it, back at once because it came from a cache
+  micro_credits gross{0};    ///< the tokens' price; of a compensation 0
+  micro_credits fee{0};      ///< of it, to assurance
+  micro_credits refund{0};   ///< of it, back at once because it came from a cache
+  micro_credits withheld{0}; ///< of it, to assurance because it was late
   std::vector<pending_share> shares;
   friend bool operator==(const window_record&, const window_record&) = default;
 };

@@ -1,6 +1,7 @@
 #include "ledger/rules/books.hpp"
 
 #include "ledger/rules/equivocation.hpp"
+#include "ledger/rules/standing.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <algorithm>
@@ -108,6 +109,35 @@ void books::close(const escrow_id& request, request_record& q, posting_kind why)
   forget_if_done(request);
 }
 
+bool books::is_newcomer(const node_id& node) const {
+  const account* const a = find(node);
+  return origin.rules.deterrence.mode == trust_mode::zero_bond &&
+         (a == nullptr || ledger::is_newcomer(*a, origin.rules));
+}
+
+result<void> books::check_admission(const node_id& node) const {
+  const policy& rules = origin.rules;
+  OVIR_TRY(check_server(node, find(node), rules));
+  if (!is_newcomer(node)) {
+    return {};
+  }
+  std::uint64_t all = 0;
+  std::uint64_t newcomers = 0;
+  for (const node_id& one : earning) {
+    const account& its = *find(one);
+    all += its.pending_windows;
+    newcomers += ledger::is_newcomer(its, rules) ? its.pending_windows : 0;
+  }
+  const std::uint64_t most =
+      std::max(rules.newcomer_units, scaled(all, rules.newcomer_pool_ppm, limits::ppm_one));
+  return newcomers < most
+             ? result<void>{}
+             : fail(errc::busy,
+                    "{} has neither stake nor history, and all such have {} windows pending "
+                    "together, as many as they may; wait for their audits",
+                    short_name(node), newcomers);
+}
+
 /// A request that is closed and has nothing pending cannot change any more.
 void books::forget_if_done(const escrow_id& request) {
   const auto found = requests.find(request);
@@ -125,7 +155,9 @@ void books::add_window(const escrow_id& request, request_record& q, std::uint32_
     account& a = at(s.node);
     a.assigned_units += s.units;
     a.last_active = now;
-    ++a.pending_windows;
+    if (a.pending_windows++ == 0) {
+      earning.insert(s.node);
+    }
   }
   (number >= first_compensation ? q.compensations : q.windows).push_back(std::move(record));
 }
@@ -139,7 +171,9 @@ void books::end_window(const escrow_id& request, request_record& q, std::uint32_
   w.phase = phase;
   --q.unsettled;
   for (const pending_share& s : w.shares) {
-    --at(s.node).pending_windows;
+    if (--at(s.node).pending_windows == 0) {
+      earning.erase(s.node);
+    }
   }
 }
 

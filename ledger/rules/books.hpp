@@ -59,6 +59,12 @@ struct books {
   /// A request that is not closed, from now on the one that postings are about.
   [[nodiscard]] result<request_record*> open_request(const escrow_id& request);
   void close(const escrow_id& request, request_record& q, posting_kind why);
+  /// Of a ledger without bonds that charges: whether nothing is known of this one.
+  [[nodiscard]] bool is_newcomer(const node_id& node) const;
+  /// Whether a node may be planned into a path (`check_server`), within what newcomers may have
+  /// together: `newcomer_pool_ppm` of all pending windows, or as many as one of them. `busy` where
+  /// they have it.
+  [[nodiscard]] result<void> check_admission(const node_id& node) const;
   void forget_if_done(const escrow_id& request);
   void add_window(const escrow_id& request, request_record& q, std::uint32_t number,
                   window_record record);
@@ -89,6 +95,7 @@ struct books {
   std::set<std::tuple<std::uint64_t, escrow_id, std::uint32_t>> releases;
   std::set<std::tuple<std::uint64_t, node_id, std::uint64_t>> unlockings;
   std::set<node_id> committed; ///< accounts with hash chains
+  std::set<node_id> earning;   ///< accounts with pending windows
   // Not part of the state: what changed in it.
   bool tracking{false};
   touched changed;

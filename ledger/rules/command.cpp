@@ -21,12 +21,12 @@ void fields(Io& io, T& t) {
 template <class Io, of_type<policy> T>
 void fields(Io& io, T& p) {
   io(p.fee_ppm, p.cache_ppm, p.finder_ppm, p.audit_window_s, p.unlock_delay_s, p.reservation_s_max,
-     p.actions_per_minute_max, p.admission_stake, p.newcomer_units, p.reputation_half_life_s,
-     p.epoch_entries, p.epoch_s, p.refund, p.deterrence);
+     p.actions_per_minute_max, p.admission_stake, p.newcomer_units, p.newcomer_pool_ppm,
+     p.reputation_half_life_s, p.epoch_entries, p.epoch_s, p.refund, p.deterrence);
 }
 template <class Io, of_type<window_share> T>
 void fields(Io& io, T& s) {
-  io(s.node, s.weight, s.amount, s.units, s.on_time, s.statement);
+  io(s.node, s.weight, s.amount, s.units, s.on_time, s.late_ppm, s.statement);
 }
 template <class Io, of_type<path_stage> T>
 void fields(Io& io, T& s) {

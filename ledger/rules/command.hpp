@@ -157,11 +157,14 @@ struct window_share {
   micro_credits amount{0};
   std::uint32_t units{0};   ///< assigned to it in this window
   std::uint32_t on_time{0}; ///< of these, in time as the next hop saw it
+  /// Of its work, how much the stages around it show as late: unpaid (docs/adr/0025).
+  std::uint32_t late_ppm{0};
   /// The signed statement that this pays for, which binds those before it; of who served from a
   /// cache, what it served. Never zero, and never that of another share of the same accrual.
   digest statement;
 };
-/// escrow -> pending of the cohort, the fee to assurance, the cached part's rest back to the payer.
+/// escrow -> pending of the cohort, the fee and what late work would have got to assurance, the
+/// cached part's rest back to the payer.
 struct accrue {
   escrow_id request;
   std::uint32_t window{0};
@@ -201,7 +204,8 @@ struct convict {
   digest evidence;               ///< of the capsule that replays, or holds both statements
   std::vector<verdict> verdicts; ///< of a replay two at least, of different verifiers
 };
-/// assurance -> pending of who audited one unit: once for each verifier and unit.
+/// assurance -> pending of who audited one unit, once for each verifier and unit: `amount`, or what
+/// is left of what the request paid for its audits.
 struct compensate {
   escrow_id request;
   std::uint32_t window{0}; ///< of positions

@@ -122,6 +122,13 @@ struct form {
         if (s.on_time > s.units) {
           return refuse("a share has more units on time than it has units");
         }
+        const bool may_be_late = shares == &a.computed && s.units > 0;
+        if (s.late_ppm > (may_be_late ? limits::ppm_one : 0)) {
+          return fail(errc::invalid_argument,
+                      "{} ppm of a share of {} units are late; only what was computed can be, and "
+                      "{} ppm at most",
+                      s.late_ppm, s.units, limits::ppm_one);
+        }
       }
     }
     return check_statements(a);

@@ -1,5 +1,6 @@
 #include "ledger/rules/rules.hpp"
 #include "ledger/rules/split.hpp"
+#include "ledger/rules/standing.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <algorithm>
@@ -76,7 +77,8 @@ private:
     } else {
       w.phase = window_phase::voided; // released: who was honest keeps it
     }
-    owed -= pay({purse::assurance, {}}, payer_, std::min(w.fee, owed), posting_kind::clawback);
+    owed -= pay({purse::assurance, {}}, payer_, std::min(w.fee + w.withheld, owed),
+                posting_kind::clawback);
     owed_to_payer_ += owed;
   }
 
@@ -201,6 +203,9 @@ result<void> run(books& b, const convict& x) {
   if (q.compensations.size() >= limits::ledger_windows_max) {
     return fail(errc::over_limit, "a request has at most {} compensations",
                 limits::ledger_windows_max);
+  }
+  for (const verdict& v : x.verdicts) {
+    OVIR_TRY(check_verifier(v.verifier, b.find(v.verifier), b.origin.rules));
   }
   if (const account* const finder = b.find(x.finder); finder != nullptr && finder->ejected) {
     return fail(errc::invalid_argument, "the finder {} was convicted itself", short_name(x.finder));

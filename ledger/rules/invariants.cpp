@@ -33,7 +33,7 @@ result<void> check_windows(const std::string& name, const request_record& q, req
     for (const window_record& w : *windows) {
       gross += w.gross;
       refund += w.refund;
-      wide parts = wide{w.fee} + w.refund;
+      wide parts = wide{w.fee} + w.refund + w.withheld;
       for (const pending_share& s : w.shares) {
         parts += s.amount;
         if (w.phase == window_phase::pending) {
@@ -130,6 +130,10 @@ result<void> check_invariants(const state& s) {
   for (const auto& [node, a] : s.accounts()) {
     sum += wide{a->free} + a->pending + a->stake;
     const pending_of expected = walk.pending[node];
+    if (s.earning().contains(node) != (a->pending_windows > 0)) {
+      return broken(2, "{} has {} windows pending and is listed wrongly", short_name(node),
+                    a->pending_windows);
+    }
     if (a->pending != (a->ejected ? 0 : expected.amount) ||
         a->pending_windows != expected.windows) {
       return broken(2, "{} has {} pending in {} windows, its windows say {} in {}",

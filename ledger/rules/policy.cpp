@@ -34,6 +34,7 @@ result<void> check_ranges(const policy& p) {
         bound{"actions_per_minute_max", p.actions_per_minute_max, 1, count_most},
         bound{"admission_stake", p.admission_stake, 0, limits::ledger_supply_max},
         bound{"newcomer_units", p.newcomer_units, 1, count_most},
+        bound{"newcomer_pool_ppm", p.newcomer_pool_ppm, 0, limits::ppm_one},
         bound{"reputation_half_life_s", p.reputation_half_life_s, 1, delay_most_s},
         bound{"epoch_entries", p.epoch_entries, epoch_entries_least, epoch_entries_most},
         bound{"epoch_s", p.epoch_s, 1, epoch_most_s}}) {

@@ -23,8 +23,9 @@ struct policy {
   std::uint64_t unlock_delay_s{604'800};      ///< stake stays at stake this long; >= audit_window_s
   std::uint64_t reservation_s_max{86'400};    ///< the longest life of a reservation
   std::uint64_t actions_per_minute_max{600};  ///< of one account, refused beyond with `busy`
-  micro_credits admission_stake{10 * credit}; ///< for influence without history
+  micro_credits admission_stake{10 * credit}; ///< without bonds: serves instead of history
   std::uint64_t newcomer_units{64}; ///< pending windows at once of one without stake and history
+  std::uint64_t newcomer_pool_ppm{100'000}; ///< of all pending windows, those of all such together
   std::uint64_t reputation_half_life_s{2'592'000}; ///< of silence
   std::uint64_t epoch_entries{256};                ///< after so many an epoch of audits is closed
   std::uint64_t epoch_s{20};                       ///< or so long after its first accrual

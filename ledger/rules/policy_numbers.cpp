@@ -35,6 +35,7 @@ constexpr std::array rules{
     rule<&policy::actions_per_minute_max>("actions_per_minute_max"),
     rule<&policy::admission_stake>("admission_stake"),
     rule<&policy::newcomer_units>("newcomer_units"),
+    rule<&policy::newcomer_pool_ppm>("newcomer_pool_ppm"),
     rule<&policy::reputation_half_life_s>("reputation_half_life_s"),
     rule<&policy::epoch_entries>("epoch_entries"),
     rule<&policy::epoch_s>("epoch_s"),

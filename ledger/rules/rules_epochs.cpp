@@ -1,5 +1,6 @@
 #include "ledger/rules/chain_step.hpp"
 #include "ledger/rules/rules.hpp"
+#include "ledger/rules/standing.hpp"
 #include "messages/limits/audit.hpp"
 
 #include <algorithm>
@@ -50,7 +51,7 @@ std::vector<epoch_verifier> verifiers_now(const books& b) {
   for (const node_id& node : b.committed) {
     const account& a = *b.find(node);
     const audit_chain* const c = chain_for(a, b.epochs.number);
-    if (!a.ejected && c != nullptr && in_reach(*c, b.epochs.number)) {
+    if (check_verifier(node, &a, b.origin.rules) && c != nullptr && in_reach(*c, b.epochs.number)) {
       all.push_back({node, audit_weight(a, b.now, b.origin.rules), {}});
     }
   }

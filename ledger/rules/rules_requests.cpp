@@ -1,5 +1,4 @@
 #include "ledger/rules/rules.hpp"
-#include "ledger/rules/standing.hpp"
 #include "ledger/rules/tariff.hpp"
 #include "messages/limits/ledger.hpp"
 
@@ -35,7 +34,7 @@ result<void> run(books& b, const reserve& x) {
   std::vector<priced_stage> priced;
   for (const path_stage& s : x.stages) {
     priced.push_back({s.layers, s.ask_ppm});
-    OVIR_TRY(check_admission(s.node, b.find(s.node), rules));
+    OVIR_TRY(b.check_admission(s.node));
   }
   OVIR_ASSIGN(const micro_credits rate, path_rate(x.rate, priced));
   OVIR_ASSIGN(const micro_credits quote, token_price(x.prompt, x.completion_max, rate));
@@ -118,7 +117,7 @@ result<void> run(books& b, const reroute& x) {
   std::vector<priced_stage> priced;
   for (const path_stage& s : x.stages) {
     priced.push_back({s.layers, s.ask_ppm});
-    OVIR_TRY(check_admission(s.node, b.find(s.node), b.origin.rules));
+    OVIR_TRY(b.check_admission(s.node));
   }
   OVIR_TRY(path_rate(1, priced)); // for its ranges: the price stays
   name_payees(*q, x.stages);

@@ -49,10 +49,10 @@ result<division> divide(const books& b, const accrue& x, const request_record& q
 }
 
 /// The shares must be what the rule makes of the weights; so a settlement that does not conserve is
-/// refused, and one that favours somebody as well.
-result<void> check_shares(const books& b, const request_record& q,
-                          const std::vector<window_share>& shares, micro_credits amount,
-                          std::string_view what) {
+/// refused, and one that favours a stage as well. What of `amount` is withheld: late work's part.
+result<micro_credits> check_shares(const books& b, const request_record& q,
+                                   const std::vector<window_share>& shares, micro_credits amount,
+                                   std::string_view what) {
   wide sum = 0;
   std::uint64_t units = 0;
   std::vector<weighted> cohort;
@@ -75,7 +75,22 @@ result<void> check_shares(const books& b, const request_record& q,
     return fail(errc::invalid_argument, "{} units of a window; its path has {} layers", units,
                 q.layers);
   }
-  if (sum != amount) {
+  if (shares.empty() && amount == 0) {
+    return 0;
+  }
+  std::vector<micro_credits> right; // the wrong sum is told rather than what is wrong with a weight
+  if (auto parts = split(amount, cohort)) {
+    right = std::move(*parts);
+  } else if (sum == amount) {
+    return parts.error();
+  }
+  micro_credits withheld = 0;
+  for (std::size_t i = 0; i < right.size(); ++i) {
+    const micro_credits late = scaled(right[i], shares[i].late_ppm, limits::ppm_one);
+    right[i] -= late;
+    withheld += late;
+  }
+  if (sum + withheld != amount) {
     return fail(errc::invalid_argument,
                 "the shares of who {} it add up to {}, but there are {} to divide; nothing was "
                 "moved",
@@ -83,19 +98,15 @@ result<void> check_shares(const books& b, const request_record& q,
                 sum > limits::ledger_supply_max
                     ? "too much"
                     : fmt::format("{}", static_cast<std::uint64_t>(sum)),
-                amount);
+                amount - withheld);
   }
-  if (shares.empty()) {
-    return {};
-  }
-  OVIR_ASSIGN(const std::vector<micro_credits> right, split(amount, cohort));
   for (std::size_t i = 0; i < shares.size(); ++i) {
     if (shares[i].amount != right[i]) {
       return fail(errc::invalid_argument, "the share of {} is {}; by the weights it is {}",
                   short_name(shares[i].node), shares[i].amount, right[i]);
     }
   }
-  return {};
+  return withheld;
 }
 
 /// Whoever draws computes a hash for each unit of an epoch.
@@ -156,13 +167,14 @@ result<void> check_audited(const books& b, const compensate& x, const request_re
     return fail(errc::invalid_argument, "an audit pays {} micro-credits at most, not {}", most,
                 x.amount);
   }
-  const micro_credits paid_in = assured(q);
-  if (q.audit_fees > paid_in || x.amount > paid_in - q.audit_fees) {
-    return fail(errc::over_limit,
-                "this request paid {} micro-credits for its audits, of which {} are given out",
-                paid_in, q.audit_fees);
-  }
   return {};
+}
+
+/// What is left of what a request paid for its audits: a fee is no more than that, and the audit is
+/// in the log all the same.
+micro_credits left_for_audits(const books& b, const request_record& q) {
+  const micro_credits paid_in = assured(q);
+  return std::min(b.sums.assurance, paid_in - std::min(paid_in, q.audit_fees));
 }
 
 } // namespace
@@ -177,14 +189,16 @@ result<void> run(books& b, const accrue& x) {
   }
   OVIR_TRY(check_units(b, x, *q));
   OVIR_ASSIGN(const division d, divide(b, x, *q));
-  OVIR_TRY(check_shares(b, *q, x.computed, d.computed, "computed"));
-  OVIR_TRY(check_shares(b, *q, x.served, d.served, "served"));
+  OVIR_ASSIGN(const micro_credits withheld,
+              check_shares(b, *q, x.computed, d.computed, "computed"));
+  OVIR_TRY(check_shares(b, *q, x.served, d.served, "served")); // no work: none of it is late
   b.about_window = x.window;
   const account_ref escrow{purse::escrow, x.request};
   window_record record;
   record.gross = d.gross;
   record.fee = d.fee;
   record.refund = d.refund;
+  record.withheld = withheld;
   for (const std::vector<window_share>* shares : {&x.computed, &x.served}) {
     for (const window_share& s : *shares) {
       b.post(posting_kind::accrue, escrow, purse_of(purse::pending, s.node), s.amount);
@@ -192,6 +206,7 @@ result<void> run(books& b, const accrue& x) {
     }
   }
   b.post(posting_kind::fee, escrow, {purse::assurance, {}}, d.fee);
+  b.post(posting_kind::withheld, escrow, {purse::assurance, {}}, withheld);
   b.post(posting_kind::cache_refund, escrow, purse_of(purse::free, q->payer), d.refund);
   q->accrued += d.gross - d.refund;
   q->cache_refunded += d.refund;
@@ -243,16 +258,10 @@ result<void> run(books& b, const compensate& x) {
     return fail(errc::not_found, "there is no request {}; it is over, or was never reserved",
                 to_hex(x.request).substr(0, 8));
   }
-  const account* const to = b.find(x.to);
-  if (to != nullptr && to->ejected) {
-    return fail(errc::invalid_argument, "{} was convicted and is paid no more", short_name(x.to));
-  }
+  OVIR_TRY(check_verifier(x.to, b.find(x.to), b.origin.rules));
   OVIR_TRY(check_audited(b, x, found->second));
-  if (b.sums.assurance < x.amount) {
-    return fail(errc::invalid_argument, "the assurance account has {}, which is less than {}",
-                b.sums.assurance, x.amount);
-  }
   request_record& q = found->second;
+  const micro_credits amount = std::min(x.amount, left_for_audits(b, q));
   if (q.compensations.size() >= limits::ledger_windows_max) {
     return fail(errc::over_limit, "a request has at most {} compensations",
                 limits::ledger_windows_max);
@@ -260,11 +269,10 @@ result<void> run(books& b, const compensate& x) {
   const auto number = static_cast<std::uint32_t>(first_compensation + q.compensations.size());
   b.about = x.request;
   b.about_window = number;
-  b.post(posting_kind::compensate, {purse::assurance, {}}, purse_of(purse::pending, x.to),
-         x.amount);
-  q.audit_fees += x.amount;
+  b.post(posting_kind::compensate, {purse::assurance, {}}, purse_of(purse::pending, x.to), amount);
+  q.audit_fees += amount;
   window_record record;
-  record.shares.push_back({x.to, x.amount, 0, 0});
+  record.shares.push_back({x.to, amount, 0, 0});
   b.add_window(x.request, q, number, std::move(record));
   return {};
 }

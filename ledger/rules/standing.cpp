@@ -38,23 +38,56 @@ micro_credits influence(const account& a, std::uint64_t now, const policy& rules
   return a.ejected ? 0 : a.firm_stake() + scaled(a.earned, reputation_ppm(a, now, rules), ppm_one);
 }
 
-result<void> check_admission(const node_id& node, const account* a, const policy& rules) {
-  if (a == nullptr) {
-    return {};
-  }
-  if (a->ejected) {
+bool is_newcomer(const account& a, const policy& rules) {
+  return a.valid_units == 0 && (a.firm_stake() == 0 || a.firm_stake() < rules.admission_stake);
+}
+
+namespace {
+
+result<void> check_stake(const node_id& node, const account* a, micro_credits least,
+                         std::string_view what_for) {
+  const micro_credits has = a == nullptr ? 0 : a->firm_stake();
+  return has >= least
+             ? result<void>{}
+             : fail(errc::busy,
+                    "{} has {} micro-credits at stake, and {} here takes {}: it has to lock the "
+                    "rest (ledger.stake in its configuration)",
+                    short_name(node), has, what_for, least);
+}
+
+} // namespace
+
+result<void> check_server(const node_id& node, const account* a, const policy& rules) {
+  if (a != nullptr && a->ejected) {
     return fail(errc::invalid_argument, "{} was convicted and takes part no more; plan without it",
                 short_name(node));
   }
-  const bool known = is_free(rules) || a->valid_units > 0 ||
-                     (a->firm_stake() > 0 && a->firm_stake() >= rules.admission_stake);
-  if (!known && a->pending_windows >= rules.newcomer_units) {
+  switch (rules.deterrence.mode) {
+  case trust_mode::free: return {};
+  case trust_mode::bonded: return check_stake(node, a, rules.deterrence.stake, "serving");
+  case trust_mode::zero_bond: break;
+  }
+  if (a != nullptr && is_newcomer(*a, rules) && a->pending_windows >= rules.newcomer_units) {
     return fail(errc::busy,
                 "{} has neither stake nor history and {} windows pending, as many as it may; wait "
                 "for their audit",
                 short_name(node), a->pending_windows);
   }
   return {};
+}
+
+result<void> check_verifier(const node_id& node, const account* a, const policy& rules) {
+  if (a != nullptr && a->ejected) {
+    return fail(errc::invalid_argument, "{} was convicted and audits no more", short_name(node));
+  }
+  switch (rules.deterrence.mode) {
+  case trust_mode::free: return {};
+  case trust_mode::bonded: return check_stake(node, a, rules.deterrence.auditor_stake, "auditing");
+  case trust_mode::zero_bond: break;
+  }
+  return a == nullptr || is_newcomer(*a, rules)
+             ? check_stake(node, a, std::max<micro_credits>(rules.admission_stake, 1), "auditing")
+             : result<void>{};
 }
 
 } // namespace ovir::ledger

@@ -24,11 +24,19 @@ namespace ovir::ledger {
 /// new identity, and no more for many identities than for one that has as much as all of them.
 [[nodiscard]] micro_credits influence(const account& a, std::uint64_t now, const policy& rules);
 
-/// Whether a node may be planned into a path. `a` is null for a node that is not known yet: it may
-/// earn, in at most `newcomer_units` pending windows at a time, until it has stake or history;
-/// where nothing is paid, nothing bounds it. `invalid_argument` when it was convicted, `busy` when
-/// it has to wait for its first audits.
-[[nodiscard]] result<void> check_admission(const node_id& node, const account* a,
-                                           const policy& rules);
+/// Whether nothing is known of it: neither a unit that stood nor `admission_stake`.
+[[nodiscard]] bool is_newcomer(const account& a, const policy& rules);
+
+/// Whether a node may be planned into a path; `a` is null for one that was never heard of. Where
+/// stake is what deters, it takes that stake. Without bonds a newcomer may earn, in at most
+/// `newcomer_units` pending windows at a time; where nothing is paid, nothing bounds it.
+/// `invalid_argument` when it was convicted, `busy` when it lacks stake or has to wait for its
+/// first audits. What newcomers may have together is `books::check_pool`.
+[[nodiscard]] result<void> check_server(const node_id& node, const account* a, const policy& rules);
+
+/// Whether a node is drawn to audit and paid for it, and its verdicts count: it takes the stake of
+/// auditors, or, without bonds, history or `admission_stake`. Errors as `check_server`.
+[[nodiscard]] result<void> check_verifier(const node_id& node, const account* a,
+                                          const policy& rules);
 
 } // namespace ovir::ledger

@@ -237,6 +237,9 @@ result<void> state::read_records(byte_reader& r) {
     if (!a.chains.empty()) {
       books_.committed.insert(node);
     }
+    if (a.pending_windows > 0) {
+      books_.earning.insert(node);
+    }
     books_.at(node) = std::move(a);
   }
   for (auto left = r.number<std::uint64_t>(); left > 0 && r.sound(); --left) {

@@ -83,8 +83,16 @@ public:
   [[nodiscard]] const std::map<escrow_id, request_record>& requests() const noexcept {
     return books_.requests;
   }
+  /// Of a ledger without bonds that charges: whether nothing is known of it.
+  [[nodiscard]] bool is_newcomer(const node_id& node) const { return books_.is_newcomer(node); }
+  /// See `books::check_admission`.
+  [[nodiscard]] result<void> check_admission(const node_id& node) const {
+    return books_.check_admission(node);
+  }
   /// The current epoch, and the one before it, which is not final.
   [[nodiscard]] const epoch_state& epochs() const noexcept { return books_.epochs; }
+  /// Accounts with pending windows.
+  [[nodiscard]] const std::set<node_id>& earning() const noexcept { return books_.earning; }
   /// Verifiers that have hash chains.
   [[nodiscard]] const std::set<node_id>& committed() const noexcept { return books_.committed; }
   /// Windows whose audit is not over.

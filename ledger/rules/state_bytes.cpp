@@ -49,7 +49,7 @@ void fields(Io& io, T& w) {
   io(w.phase);
   io.expect(w.phase >= window_phase::pending && w.phase <= window_phase::voided,
             "a window is in no phase that there is");
-  io(w.accrued_at, w.gross, w.fee, w.refund);
+  io(w.accrued_at, w.gross, w.fee, w.refund, w.withheld);
   io.template list<std::uint32_t>(w.shares, "shares", any_number);
 }
 template <class Io, of_type<request_record> T>

@@ -50,4 +50,21 @@ inline constexpr std::size_t payment_actions_max = 64;      // of shells, under 
 inline constexpr std::chrono::milliseconds payment_action_wait{10'000};
 inline constexpr std::chrono::seconds conviction_report_wait{600}; // for the ledger to take it
 
+// Of stages that are not paid, and of the keeper that they tell (docs/adr/0028-claims.md).
+inline constexpr std::chrono::seconds claim_wait{10};      // behind a stage, for its scheduler
+inline constexpr std::chrono::seconds claim_again{15};     // until the request is settled
+inline constexpr std::chrono::seconds claim_lasts{7'200};  // said no more afterwards
+inline constexpr std::size_t unsettled_claims_max = 4'096; // of stages of one node
+inline constexpr std::size_t unsettled_claims_bytes_max = std::size_t{64} << 20U;
+inline constexpr std::size_t claim_bytes_max = 192U << 10U; // of evidence in one message
+inline constexpr std::size_t claimed_requests_max = 256;    // that a keeper knows of
+inline constexpr std::size_t claimed_stages_max = 64;       // of one of them
+inline constexpr std::size_t claimed_request_bytes_max = std::size_t{16} << 20U;
+inline constexpr std::size_t claimed_bytes_max = std::size_t{128} << 20U; // of all of them
+inline constexpr std::chrono::seconds claim_quiet{20}; // nothing accrued before claims are paid
+// ... nor before such a request is settled, whose scheduler is linked to the keeper, or is not.
+inline constexpr std::chrono::seconds claim_ends{900};
+inline constexpr std::chrono::seconds claim_ends_away{60};
+inline constexpr std::uint32_t claim_windows_at_once = 256; // paid in one batch
+
 } // namespace ovir::limits

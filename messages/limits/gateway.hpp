@@ -32,6 +32,8 @@ inline constexpr std::chrono::milliseconds http_linger{1'000}; // before a refus
 inline constexpr std::size_t api_json_depth_max = 16;
 inline constexpr std::size_t api_json_values_max = 1U << 18U;
 inline constexpr std::size_t api_name_bytes_max = 256; // of a model, a user, a parameter
+inline constexpr std::size_t api_metadata_max = 16;    // texts, each of so many bytes:
+inline constexpr std::size_t api_metadata_bytes_max = 512;
 
 // Requests
 inline constexpr std::uint32_t api_choices_max = 16;      // prompts times n

@@ -1,6 +1,7 @@
 #include "messages/caf/errors.hpp"
 #include "messages/caf/events.hpp"
 #include "messages/caf/system_config.hpp"
+#include "supervision/start_once.hpp"
 #include "supervision/supervisor.hpp"
 
 #include <caf/all.hpp>
@@ -255,6 +256,33 @@ TEST_F(supervisor_actor, finds_a_child_by_its_path) {
   run();
   EXPECT_EQ(got, handle("a"));
   EXPECT_EQ(missing.code, errc::not_found);
+}
+
+// A process that stood still: the time is over before the supervisor has read the order.
+TEST_F(supervisor_actor, starts_nothing_that_is_waited_for_no_more_and_hands_over_what_it_started) {
+  start(spec({}));
+  std::string said;
+  const auto ask = [&](const std::string& id) {
+    return system_.spawn([&, id](caf::event_based_actor* self) {
+      start_once(self, root_, worker(id, restart_kind::temporary), 100ms,
+                 [&said, id](const result<caf::actor>& made) {
+                   said += id + (made ? " is there; " : " is not; ");
+                 });
+    });
+  };
+  for (const bool asker_first : {true, false}) {
+    const caf::actor asker = ask(asker_first ? "late" : "early");
+    scheduler_.run_once();
+    scheduler_.advance_time(200ms);
+    EXPECT_EQ(scheduler_.prioritize(asker), true);
+    if (!asker_first) {
+      EXPECT_EQ(scheduler_.prioritize(root_), true);
+    }
+    run();
+  }
+  EXPECT_EQ(said, "late is not; early is there; ");
+  EXPECT_EQ(log_.find("+late"), std::string::npos) << log_;
+  EXPECT_NE(log_.find("+early"), std::string::npos) << log_;
 }
 
 } // namespace

@@ -10,8 +10,10 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +30,7 @@ constexpr std::size_t outer = 3;
 /// At the default rate a liar escapes 66 lies with a chance below 0.001; of a node that is not
 /// known yet, more is looked at.
 constexpr int requests_max = 66;
+constexpr std::size_t last_words_bytes = 4'000;
 
 class default_liars : public ::testing::TestWithParam<const char*> {
 protected:
@@ -43,7 +46,7 @@ protected:
     made_ = ovir_json(order, options_)["nodes"];
     for (std::size_t i = 0; i < nodes; ++i) {
       child_options how = options_;
-      how.deadline = std::chrono::seconds{600};
+      how.deadline = std::chrono::seconds{900};
       how.dies_with_thread = true;
       if (i == liar()) {
         how.environment["OVIR_LIE"] = GetParam();
@@ -57,6 +60,17 @@ protected:
     }
     for (std::size_t i = 0; i < nodes; ++i) {
       wait_until_ready(port_of(i));
+    }
+  }
+
+  /// What the nodes said last, where the test failed.
+  void TearDown() override {
+    for (std::size_t i = 0; HasFailure() && i < started_.size(); ++i) {
+      started_[i]->send_signal(SIGKILL);
+      const std::string said = started_[i]->wait().err;
+      const std::size_t from = said.size() - std::min(said.size(), last_words_bytes);
+      std::cerr << fmt::format("node {}{}:\n{}\n", i, i == liar() ? ", the liar" : "",
+                               said.substr(from));
     }
   }
 
@@ -120,9 +134,9 @@ TEST_P(default_liars, are_convicted_on_every_node_and_no_other_is) {
   while (asked < requests_max && convictions(0).empty()) {
     ask(liar(), asked++);
   }
-  EXPECT_TRUE(all_know(other_holder()));
+  EXPECT_TRUE(all_know(other_holder())) << "behind " << asked << " requests";
   started_[other_holder()]->send_signal(SIGCONT);
-  EXPECT_TRUE(all_know());
+  EXPECT_TRUE(all_know()) << "behind " << asked << " requests";
   for (std::size_t i = 0; i < nodes; ++i) {
     if (i == liar()) {
       continue;

@@ -32,6 +32,24 @@ TEST(golden_credit, questions_are_kind_version_id_and_body) {
                                                        "0900000000000000");
   EXPECT_EQ(hex(to_bytes(message{7, submit{{std::byte{0xaa}}, {}}})), "02010700000000000000"
                                                                       "01000000aa00000000");
+  digest content;
+  content.bytes.fill(0x22);
+  digest model;
+  model.bytes.fill(0x33);
+  std::string digests;
+  for (const char* const byte : {"22", "33"}) {
+    for (int i = 0; i < 32; ++i) {
+      digests += byte;
+    }
+  }
+  EXPECT_EQ(
+      hex(to_bytes(message{7, claim{{{0x0102}, content, model, "exact-1", 8}, {std::byte{0xaa}}}})),
+      "07010700000000000000"
+      "0201000000000000" +
+          digests +
+          "08000000"
+          "0700000065786163742d31"
+          "01000000aa");
   EXPECT_EQ(hex(to_bytes(message{7, refusal{{errc::busy, "no"}}})), "23010700000000000000"
                                                                     "01020000006e6f");
 }

@@ -69,19 +69,19 @@ TEST(golden_ledger, a_log_of_three_entries_in_two_batches_is_these_bytes) {
   ASSERT_EQ(file.content.size(), 4'096U);
   EXPECT_EQ(hex(std::span{file.content}.first(16)), "4f5649524c4f47310100000000020000");
   EXPECT_EQ(hex(std::span{file.content}.subspan(512, 24)),
-            "425443480100000000000000000000003c01000000000000");
+            "425443480100000000000000000000004401000000000000");
   EXPECT_EQ(to_hex(hash_plain(file.content)),
-            "254ab72dc1b80f08e1fbe0bfe4a9eeb73fe6be051127b9af512e4317123dd052");
-  EXPECT_EQ(to_hex(book.id()), "e8b62371df24ff63d0af7a6cc33eddd0e4f15c2e90eb56fdb266c4c2ea3a067e");
+            "51813b4319b274ecfd4cd29ffe6c0b71b96e1818c9e86d33e7570f352d58f181");
+  EXPECT_EQ(to_hex(book.id()), "0be4d47258d8e7e09abd60b5f2a45b03afbd9cac33afbd755c6e46568148e252");
   EXPECT_EQ(to_hex(book.log().root()),
-            "a94d62e8762b769947c2e11a106255bf73dee327c6f9501eb6fe2400a6e1fee0");
+            "01bb1e098dec7923b3595b611800d35f1ecb9cd5f2ccda8f73cbd9271cf3d51d");
   EXPECT_EQ(to_hex(hash_plain(book.view().snapshot())),
-            "3ed92c4eab3f4f104fbdd31eae0505fcf146554223093d8a19515633d5b27b6a");
+            "57c3392c35578f3ae3980c754389c4697152a574205400f9549d2defd5a2228f");
   const signed_head head = sign(ledger_world::key(ledger_world::keeper), book.head());
   EXPECT_EQ(to_hex(hash_plain(to_bytes(head))),
-            "d30b041fe7729c1b9199cc99be7ec61fa92109eb6169f1a6b7ac7f62613334f3");
+            "0adcc04ff3951aabb8835e61fb40e75de27de3248798220069e2460203519ec5");
   EXPECT_EQ(to_hex(hash_plain(to_bytes(book.acknowledge(1, head).value()))),
-            "d6a4dca591be5e2a4ca978174673f42056c976c7dac1d91526e56ba022db4ce9");
+            "951d31eea184112a3758820e18cc74e6473d5e0e4d3c52132d257593b526f0a9");
 }
 
 TEST(golden_ledger, entries_of_epochs_are_their_fields_in_order) {

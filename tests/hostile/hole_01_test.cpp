@@ -129,7 +129,7 @@ TEST_F(hole_01, one_verifier_and_a_key_of_its_own_take_no_stake) {
 
   const apps::json two = paid_->account("two");
   EXPECT_EQ(two.at("ejected"), false) << two;
-  EXPECT_EQ(of(two, "stake"), 300 * credit) << two;
+  EXPECT_EQ(of(two, "stake"), (160 + 300) * credit) << two;
   EXPECT_TRUE(serves_on(honest)) << honest.complaint();
   EXPECT_EQ(paid_->verify().at("convictions"), 0U);
 }

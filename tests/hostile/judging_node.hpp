@@ -150,6 +150,7 @@ protected:
     around.state = folder_.path().string();
     around.software = "test";
     around.audits = audits;
+    around.how.planted_ppm = 0; // what it asks about is what the test is about
     around.watchers = [] { return std::vector<caf::actor>{}; };
     verifier_ = system_.spawn(actors::verifier_behavior, std::move(around));
     scheduler_.run();

@@ -347,7 +347,7 @@ TEST_P(liars, are_convicted_by_verifiers_although_the_keeper_dies_meanwhile) {
   }
   const std::uint64_t found =
       of(paid_->account("front"), "free") + of(paid_->account("check"), "free") - 100 * credit;
-  EXPECT_EQ(found, bonded() ? (300 * credit - honest) / 10 : 0U) << state();
+  EXPECT_EQ(found, bonded() ? ((160 + 300) * credit - honest) / 10 : 0U) << state();
   const json end = paid_->verify();
   EXPECT_EQ(end.at("ok"), true);
   EXPECT_EQ(end.at("convictions"), 1U);

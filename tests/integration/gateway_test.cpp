@@ -143,10 +143,24 @@ TEST_F(gateway, talks_with_the_model_inside_the_program) {
   const plain_json alone =
       ovir_json({"run", "-p", "User: What sound does a cow make?\nAssistant:", "-n", "40"});
   EXPECT_EQ(message["content"], alone["text"]);
+}
+
+TEST_F(gateway, tells_the_embedded_model_what_the_system_says_in_the_users_turn) {
+  serve();
+  const http_answer answer = ask("POST", "/v1/chat/completions",
+                                 R"({"model": "embedded", "temperature": 0, "max_tokens": 20,
+          "messages": [{"role": "system", "content": "Be brief."},
+                       {"role": "user", "content": "What sound does a cow make?", "name": null}],
+          "seed": null, "stop": null, "tools": null, "metadata": {"a": "b"}})");
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(answer.fields.at("x-ovir-system"), "folded");
+  const plain_json alone = ovir_json(
+      {"run", "-p", "User: Be brief.\n\nWhat sound does a cow make?\nAssistant:", "-n", "20"});
+  EXPECT_EQ(plain_json::parse(answer.body)["choices"][0]["message"]["content"], alone["text"]);
   const http_answer system =
       ask("POST", "/v1/chat/completions",
           R"({"model": "embedded", "messages": [{"role": "system", "content": "x"}]})");
-  EXPECT_EQ(system.status, 400);
+  EXPECT_EQ(system.status, 400) << "nobody says anything";
   EXPECT_EQ(plain_json::parse(system.body)["error"]["param"], "messages[0].role");
 }
 

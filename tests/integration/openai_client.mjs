@@ -247,7 +247,7 @@ await refused("no such receipt", 404, undefined, () => client.get("/receipts/000
 // Errors
 await refused("unknown model", 404, "model", () => chat({model: "gpt-9"}));
 await refused("a tool of another kind", 400, "tools[0]", () => chat({tools: [{type: "custom", custom: {name: "f"}}]}));
-await refused("tool_choice without tools", 400, "tool_choice", () => chat({tool_choice: "auto"}));
+await refused("tool_choice without tools", 400, "tool_choice", () => chat({tool_choice: "required"}));
 await refused("response_format", 400, "response_format", () => chat({response_format: {type: "xml"}}));
 await refused("a schema that cannot be kept to", 400, "response_format", () => chat({response_format: schema({type: "string", pattern: "a+"})}));
 await refused("too few tokens for a schema", 400, "response_format", () => chat({max_tokens: 2, response_format: schema({const: "a long text"})}));
@@ -265,7 +265,7 @@ await refused("logit_bias", 400, "logit_bias", () => chat({logit_bias: {5: 10}})
 await refused("an unknown parameter", 400, "mood", () => chat({mood: "good"}));
 await refused("an image", 400, "messages[0].content", () => chat({messages: [{role: "user", content: [{type: "image_url", image_url: {url: "data:,"}}]}]}));
 await refused("no messages", 400, "messages", () => chat({messages: []}));
-await refused("a system message", 400, "messages[0].role", () => chat({messages: [{role: "system", content: "x"}]}));
+await refused("a system message alone", 400, "messages[0].role", () => chat({messages: [{role: "system", content: "x"}]}));
 await refused("embeddings of nothing", 400, "input", () => client.embeddings.create({model, input: []}));
 await refused("embeddings of few dimensions", 400, "dimensions", () => client.embeddings.create({model, input: "x", dimensions: 8}));
 await refused("embeddings of an unknown model", 404, "model", () => client.embeddings.create({model: "gpt-9", input: "x"}));

@@ -123,13 +123,10 @@ protected:
                  {"spare", {"worker"}, {{model_.string(), "4-7"}}}};
     return out;
   }
-  [[nodiscard]] static json order(std::uint32_t tokens) {
-    json asked{{"request", "0000000000001234"},
-               {"max_tokens", tokens},
-               {"trace", true},
-               {"receipt", true},
-               {"speculate", "off"},
-               {"cache", "off"}};
+  [[nodiscard]] static json order(std::uint32_t tokens,
+                                  const std::string& request = "0000000000001234") {
+    json asked{{"request", request}, {"max_tokens", tokens}, {"trace", true},
+               {"receipt", true},    {"speculate", "off"},   {"cache", "off"}};
     for (int i = 0; i < 100; ++i) {
       asked["tokens"].push_back(3 + i % 50);
     }
@@ -144,6 +141,15 @@ protected:
   temporary_folder folder_;
   std::filesystem::path model_ = folder_.path() / "synthetic.gguf";
 };
+
+/// The lead's, and one for each node of its paths.
+std::set<std::string> processes_in(const trace_file& file) {
+  std::set<std::string> names;
+  for (const auto& [id, name] : file.processes) {
+    names.insert(name);
+  }
+  return names;
+}
 
 /// Each step covers the computing of each stage of the path that was in force, in order.
 void expect_steps_to_cover(const trace_file& file, std::size_t stages) {
@@ -173,11 +179,18 @@ TEST_F(traces, have_every_part_of_a_request_and_agree_with_its_receipt) {
   test_cluster cluster{spec()};
   cluster.start();
   cluster_shell shell = cluster.shell({0});
-  const auto outcome = shell.call("run", order(70));
-  ASSERT_EQ(failure_text(outcome), "") << cluster.last_words();
-  const json answer = std::get<json>(outcome);
-  const trace_file file = read(answer.at("trace").at("text"));
-  EXPECT_EQ(file.whole.at("otherData").at("request"), "0000000000001234");
+  json answer;
+  trace_file file;
+  std::string id;
+  // A busy machine may plan three stages. What a path of two reports is not forgiven.
+  for (int tried = 1; tried == 1 || (tried <= 5 && processes_in(file).size() != 3); ++tried) {
+    id = fmt::format("000000000000123{}", tried);
+    const auto outcome = shell.call("run", order(70, id));
+    ASSERT_EQ(failure_text(outcome), "") << cluster.last_words();
+    answer = std::get<json>(outcome);
+    file = read(answer.at("trace").at("text"));
+  }
+  EXPECT_EQ(file.whole.at("otherData").at("request"), id);
   EXPECT_EQ(file.whole.at("otherData").at("left_out"), 0);
   for (const char* const kind : {"request", "admission", "planning", "opening", "prefill", "decode",
                                  "closing", "pass", "step", "compute"}) {
@@ -186,11 +199,7 @@ TEST_F(traces, have_every_part_of_a_request_and_agree_with_its_receipt) {
   EXPECT_TRUE(file.of_kind("recovery").empty());
   expect_nested(file);
   expect_steps_to_cover(file, 2);
-  // A process for the lead, and one for each node of the path.
-  std::set<std::string> names;
-  for (const auto& [id, name] : file.processes) {
-    names.insert(name);
-  }
+  const std::set<std::string> names = processes_in(file);
   EXPECT_EQ(names.size(), 3U);
   EXPECT_TRUE(names.contains("left")) << testing::PrintToString(names);
   // What the receipt says: when the first token came, how long stages computed.

@@ -63,13 +63,24 @@ void epoch_rules::sent_order(std::size_t from, std::uint64_t life, request_id re
 
 void epoch_rules::sent_news(std::size_t from, const actors::wire_message& m) {
   const auto found = sessions_.find({from, m.request, m.stage});
-  if (found == sessions_.end() || found->second.driver != m.driver) {
+  if (found == sessions_.end()) {
     return;
   }
   session& s = found->second;
   if (const auto* const opened = std::get_if<actors::session_opened>(&m.body)) {
+    const auto asked = s.asked.find(m.driver);
+    if (asked == s.asked.end()) {
+      return;
+    }
+    if (s.driver != m.driver || !s.opened) {
+      s.driver = m.driver;
+      s.holds = 0;
+      s.opened = true;
+    }
+    s.fed_from_afar = asked->second.fed_from_afar;
     s.holds = std::max(s.holds, opened->length);
-    s.opened = true;
+  } else if (s.driver != m.driver) {
+    return;
   } else if (const auto* const step = std::get_if<actors::step_done>(&m.body)) {
     told(from, s, m.request, step->length);
   }
@@ -127,10 +138,12 @@ void epoch_rules::arrived(std::size_t from, std::size_t to, actors::message_kind
   }
   if (const auto* const open = std::get_if<actors::wire_open>(&m->body)) {
     session& s = sessions_[{to, m->request, m->stage}];
-    if (s.driver != m->driver) {
-      s = {from, m->driver, open->previous != id_of_(to), false, 0};
-    } else if (s.lead != from) {
-      s.fed_from_afar = false; // epochs of two leads may have one number: nothing is known of it
+    const auto [asked, is_new] =
+        s.asked.try_emplace(m->driver, proposal{from, open->previous != id_of_(to)});
+    if (!is_new && asked->second.lead != from) {
+      // Epochs of two leads may have one number: nothing is known of it.
+      asked->second.fed_from_afar = false;
+      s.fed_from_afar = s.fed_from_afar && s.driver != m->driver;
     }
   } else if (std::holds_alternative<actors::session_opened>(m->body)) {
     for (auto& [name, lead] : leads_) {

@@ -42,12 +42,17 @@ private:
     std::set<stage_name> asked;
     std::set<stage_name> opened;
   };
-  struct session {
-    std::size_t lead{0}; ///< a machine: the first that opened it in this epoch
-    epoch driver{};
+  /// What a lead asked a stage to open.
+  struct proposal {
+    std::size_t lead{0};       ///< a machine: the first that asked for this epoch
     bool fed_from_afar{false}; ///< frames come from another node
+  };
+  struct session {
+    epoch driver{}; ///< in which the stage said that it had opened
+    bool fed_from_afar{false};
     bool opened{false};
-    position holds{0}; ///< at most
+    position holds{0};                 ///< at most
+    std::map<epoch, proposal> asked{}; ///< some are refused
   };
   using session_name = std::tuple<std::size_t, request_id, std::uint32_t>;
 

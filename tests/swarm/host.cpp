@@ -316,6 +316,7 @@ void host::run_all_turns() {
 void host::end_life() {
   ++life_; // nothing that was planned happens any more
   frozen_ = false;
+  catches_up_ = false;
   deferred_.clear();
   env_->end();
   machine_->drop_jobs();
@@ -357,26 +358,39 @@ void host::thaw() {
   }
   frozen_ = false;
   world_.note(thawed, how_.number);
-  const std::uint64_t life = life_;
-  auto later = std::exchange(deferred_, {});
-  for (auto& act : later) {
-    run_here(life, std::move(act));
+  catch_up();
+}
+
+/// What waits, in the order in which it came.
+void host::catch_up() {
+  while (!deferred_.empty() && !frozen_ && world_.now() >= busy_until_) {
+    const auto act = std::move(deferred_.front());
+    deferred_.pop_front();
+    run_now(act);
   }
+  if (deferred_.empty() || frozen_ || std::exchange(catches_up_, true)) {
+    return;
+  }
+  world_.at(busy_until_, [this, life = life_] {
+    if (life == life_) {
+      catches_up_ = false;
+      catch_up();
+    }
+  });
 }
 
 void host::run_here(std::uint64_t life, std::function<void()> act) {
   if (life != life_ || !node_) {
     return;
   }
-  if (frozen_) {
+  if (frozen_ || world_.now() < busy_until_ || !deferred_.empty()) {
     deferred_.push_back(std::move(act));
-    return;
+    return catch_up();
   }
-  if (world_.now() < busy_until_) {
-    world_.at(busy_until_,
-              [this, life, act = std::move(act)]() mutable { run_here(life, std::move(act)); });
-    return;
-  }
+  run_now(act);
+}
+
+void host::run_now(const std::function<void()>& act) {
   auto& clock = scheduler_->clock();
   const auto now = point(clock_.local(world_.now()));
   if (now > clock.current_time) {
@@ -393,7 +407,8 @@ void host::run_here(std::uint64_t life, std::function<void()> act) {
 std::optional<std::size_t> host::running() noexcept { return runs_now; }
 
 bool host::has_turn() const {
-  return node_ && !frozen_ && world_.now() >= busy_until_ && !scheduler_->jobs.empty();
+  return node_ && !frozen_ && deferred_.empty() && world_.now() >= busy_until_ &&
+         !scheduler_->jobs.empty();
 }
 
 void host::turn() {

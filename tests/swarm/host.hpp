@@ -105,7 +105,8 @@ public:
   /// Plans the next of its timers, where that is not planned already.
   void plan_timer();
 
-  /// Runs `act` in this life: when it thaws, if it is frozen; never, if the life is over by then.
+  /// Runs `act` in this life, behind what came before: when it thaws, if it is frozen, and when its
+  /// disk answers; never, if the life is over by then.
   void run_here(std::uint64_t life, std::function<void()> act);
   [[nodiscard]] std::uint64_t life() const noexcept { return life_; }
   /// The number of the host that runs something now; nothing: none does.
@@ -138,6 +139,8 @@ private:
 
   void end_life();
   void run_all_turns();
+  void catch_up();
+  void run_now(const std::function<void()>& act);
   [[nodiscard]] caf::scheduler::test_coordinator& scheduler() const;
 
   world& world_;
@@ -151,9 +154,10 @@ private:
   host_speed speed_;
   std::uint64_t life_{0};
   bool frozen_{false};
-  nanoseconds busy_until_{0}; ///< it waits for its disk
-  bool wakes_{false};         ///< an event at that time is planned
-  std::deque<std::function<void()>> deferred_;
+  nanoseconds busy_until_{0};                  ///< it waits for its disk
+  bool wakes_{false};                          ///< an event at that time is planned
+  std::deque<std::function<void()>> deferred_; ///< until it thaws, or has waited
+  bool catches_up_{false};                     ///< an event for that is planned
   std::optional<nanoseconds> timer_at_;
   std::size_t actors_left_{0};
   std::uint64_t turns_{0};

@@ -1,5 +1,7 @@
 #include "tests/swarm/protocol_monitor.hpp"
 
+#include "ledger/rules/equivocation.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -122,6 +124,12 @@ void protocol_monitor::hear_credit(std::size_t from, const std::vector<std::byte
   if (from == keeper_) {
     hear_keeper(*message);
   }
+  const std::uint64_t entries = heads_.empty() ? 0 : heads_.rbegin()->first;
+  if (const auto* const claim = std::get_if<ledger::claim>(&message->body)) {
+    for (const ledger::escrow_id& escrow : reserved_[ledger::about_of(claim->terms)]) {
+      settlements_.try_emplace(escrow, entries);
+    }
+  }
   const auto* const order = std::get_if<ledger::submit>(&message->body);
   if (order == nullptr) {
     return;
@@ -131,7 +139,9 @@ void protocol_monitor::hear_credit(std::size_t from, const std::vector<std::byte
     return violate_("an honest node submits an entry that cannot be read");
   }
   if (const auto* const end = std::get_if<ledger::settle>(&entry->what)) {
-    settlements_.try_emplace(end->request, heads_.empty() ? 0 : heads_.rbegin()->first);
+    settlements_.try_emplace(end->request, entries);
+  } else if (const auto* const begin = std::get_if<ledger::reserve>(&entry->what)) {
+    reserved_[begin->about].insert(ledger::escrow_of(*begin));
   }
 }
 

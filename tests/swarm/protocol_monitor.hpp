@@ -78,9 +78,10 @@ private:
   std::size_t keeper_;
   std::map<std::tuple<std::size_t, std::uint64_t, request_id>, opening> openings_;
   std::map<std::pair<std::size_t, request_id>, adoption> adoptions_; ///< asked for last
-  /// Sent by honest nodes, and how many entries the keeper had told of by then.
+  /// Sent or claimed by honest nodes, and how many entries the keeper had told of by then.
   std::map<ledger::escrow_id, std::uint64_t> settlements_;
-  std::map<std::uint64_t, ledger::signed_head> heads_; ///< by size
+  std::map<digest, std::set<ledger::escrow_id>> reserved_; ///< by what reservations are about
+  std::map<std::uint64_t, ledger::signed_head> heads_;     ///< by size
   std::optional<std::uint64_t> forked_at_;
   std::set<std::tuple<request_id, std::size_t, std::size_t>> told_; ///< its log: from, to
   /// Of these, with an order that withdraws it; true: the stage said later that it has finished.

@@ -57,6 +57,8 @@ role_set roles_of(std::size_t number, const intensity& how) {
   return roles;
 }
 
+constexpr ledger::micro_credits stake_each = 160 * ledger::credit;
+
 /// As config/ledger.toml, or free, but that earnings are released soon, and all is audited where
 /// somebody lies all the time.
 ledger::policy rules(const intensity& how) {
@@ -75,11 +77,11 @@ ledger::policy rules(const intensity& how) {
   p.actions_per_minute_max = 100'000;
   p.deterrence.unit_fee = 32'000'000;
   p.deterrence.saved = 25'600'000;
-  p.deterrence.stake = 160'000'000;
+  p.deterrence.stake = stake_each;
   p.deterrence.planted_ppm = 50'000;
   p.deterrence.audit_fee = 8'000'000;
   p.deterrence.audit_cost = 6'400'000;
-  p.deterrence.auditor_stake = 160'000'000;
+  p.deterrence.auditor_stake = stake_each;
   return p;
 }
 
@@ -101,6 +103,9 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
   }
   if (o.roles.has(role::ledger)) {
     o.ledger.rules = rules(how);
+  }
+  if (!how.free && (o.roles.has(role::worker) || o.roles.has(role::verifier))) {
+    o.ledger.stake = stake_each;
   }
   o.threads = 1;
   o.memory_bytes = std::uint64_t{256} << 20U;
@@ -342,7 +347,8 @@ void swarm::plan_all() {
     });
   }
   if (plan_.how.ledger) {
-    for (std::size_t who = 0; who < 2; ++who) {
+    // Of a free ledger, who pays; else who serves as well, for its stake.
+    for (std::size_t who = 0; who < (plan_.how.free ? 2 : hosts_.size()); ++who) {
       world_.in(500ms, [this, who] { fund(who); });
     }
   }

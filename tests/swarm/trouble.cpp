@@ -128,6 +128,10 @@ void trouble::fork(const fault& f) {
   later(f.length, [this, f, then = hosts_[f.who]->kept().copy(ledger_folder)] {
     host& h = *hosts_[f.who];
     crash({.who = f.who, .length = restarts_after}, crash_kind::process);
+    const std::string log = std::string{ledger_folder} + "/log";
+    const auto now = h.kept().copy(log);
+    const auto earlier = then.find(log);
+    forgot_ = earlier == then.end() || !now.contains(log) || now.at(log) != earlier->second;
     h.kept().restore(then, ledger_folder);
   });
 }

@@ -24,6 +24,8 @@ public:
   void begin(const fault& f);
   /// Undoes everything; what was to be undone later is not, and nothing begins any more.
   void mend();
+  /// A keeper was taken back behind entries that it had written.
+  [[nodiscard]] bool forgot() const noexcept { return forgot_; }
 
 private:
   using pairs = std::function<bool(std::size_t from, std::size_t to)>;
@@ -42,6 +44,7 @@ private:
   wires& wires_;
   hosts& hosts_;
   std::function<void(std::size_t)> start_;
+  bool forgot_{false};
   std::map<std::size_t, std::uint64_t> draining_; ///< hosts, with the life that drains
   bool over_{false};
 };

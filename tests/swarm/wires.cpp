@@ -23,6 +23,11 @@ enum note : std::uint64_t { dialled = 100, stood, refused, sent, arrived, closed
 
 error gone(const std::string& why) { return {errc::peer_lost, why}; }
 
+/// Each machine has an address of its own, and no other its network.
+address_prefix place_of(std::size_t machine) {
+  return prefix_of(static_cast<std::uint32_t>(10U << 24U | (machine + 1) << 8U | 1U));
+}
+
 std::size_t charge_of(std::size_t bytes) { return bytes + limits::message_overhead_bytes; }
 
 } // namespace
@@ -151,20 +156,14 @@ void wires::admit(const pointer& c, const node_id& expected) {
   };
   const auto hello_of = [c](const side& who, bool incoming) {
     const actors::network_identity& is = who.at->how_.identity;
-    actors::peer_hello hello;
-    hello.node = who.at->self_;
-    hello.kind = c->kind;
-    hello.cluster = is.cluster;
-    hello.address = is.address.empty() ? who.at->how_.listen : is.address;
-    hello.roles = is.roles;
-    hello.token = is.token;
-    hello.token_bound = !is.token.empty();
-    hello.incoming = incoming;
-    hello.life = is.life;
-    return hello;
+    const std::string& where = is.address.empty() ? who.at->how_.listen : is.address;
+    return actors::peer_hello{who.at->self_, c->kind,           is.cluster, where,  is.roles,
+                              is.token,      !is.token.empty(), incoming,   is.life};
   };
-  const auto info_of = [kind = c->kind](const side& me, const actors::peer_hello& is, role_set as) {
-    return actors::peer_info{me.own, is.node, kind, as, is.address, is.incoming, is.life};
+  const auto info_of = [kind = c->kind](const side& me, const side& other, const auto& is,
+                                        auto as) {
+    return actors::peer_info{me.own,     is.node,     kind,    as,
+                             is.address, is.incoming, is.life, place_of(other.machine)};
   };
   if (!expected.empty() && called.at->self_ != expected) {
     return refuse("another key than the expected one");
@@ -177,7 +176,7 @@ void wires::admit(const pointer& c, const node_id& expected) {
   if (!as) {
     return refuse(as.error().message);
   }
-  called.peer = info_of(called, theirs, *as);
+  called.peer = info_of(called, caller, theirs, *as);
   const actors::peer_hello ours = hello_of(called, false);
   for (side* const one : {&caller, &called}) {
     one->budget =
@@ -201,7 +200,7 @@ void wires::admit(const pointer& c, const node_id& expected) {
       if (!role) {
         return close(c, 0, {errc::peer_lost, role.error().message});
       }
-      caller_side.peer = info_of(caller_side, ours, *role);
+      caller_side.peer = info_of(caller_side, c->sides[1], ours, *role);
       caller_side.told = true;
       caller_side.at->handler_.connected(caller_side.peer);
     });

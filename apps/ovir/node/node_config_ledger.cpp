@@ -114,10 +114,11 @@ result<void> read_ledger_section(const config_reader& in, const toml::table& roo
   o.serves_unpaid = away == "serve";
   OVIR_ASSIGN(o.follow, in.boolean(*table, "follow", o.follow));
   OVIR_ASSIGN(const std::string rewards, in.text(*table, "rewards", word_rule, "work"));
-  if (rewards != "work" && rewards != "factors") {
-    return in.refuse(place_of(*table, "rewards"), "'rewards' is \"work\" or \"factors\"");
+  const auto rule = ledger::reward_rule_from(rewards);
+  if (!rule) {
+    return in.refuse(place_of(*table, "rewards"), "'rewards' is \"work\", \"factors\" or \"divy\"");
   }
-  o.weighs_factors = rewards == "factors";
+  o.rewards = *rule;
   OVIR_ASSIGN(const std::string clients, in.text(*table, "clients", word_rule, "node"));
   if (clients != "node" && clients != "self") {
     return in.refuse(place_of(*table, "clients"), "'clients' is \"node\" or \"self\"");
@@ -128,6 +129,9 @@ result<void> read_ledger_section(const config_reader& in, const toml::table& roo
     OVIR_ASSIGN(const std::uint64_t ppm,
                 in.whole(*table, key, {1, limits::ledger_ask_ppm_max}, *ask));
     *ask = static_cast<std::uint32_t>(ppm);
+  }
+  if (table->contains("stake")) {
+    OVIR_ASSIGN(o.stake, in.whole(*table, "stake", {0, limits::ledger_supply_max}, 0));
   }
   return {};
 }

@@ -10,9 +10,9 @@
 /// The table [ledger] of a node's configuration.
 namespace ovir::apps {
 
-inline constexpr std::array<std::string_view, 10> ledger_section_keys{
-    "folder", "policy",  "mint_keys", "keeper",  "when_away",
-    "follow", "rewards", "clients",   "ask_ppm", "ask_max_ppm"};
+inline constexpr std::array<std::string_view, 11> ledger_section_keys{
+    "folder",  "policy",  "mint_keys", "keeper",      "when_away", "follow",
+    "rewards", "clients", "ask_ppm",   "ask_max_ppm", "stake"};
 
 /// Reads it into `options`, whose roles are known. Paths count from `folder`. `malformed` as of
 /// `config_reader`: also for keys of a keeper on another node.

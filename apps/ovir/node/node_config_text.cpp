@@ -185,7 +185,9 @@ std::string describe(const node_options& o) {
   out.line("ledger.clients", "{}", o.ledger.clients_pay ? "self" : "node");
   out.line("ledger.ask_ppm", "{}", o.ledger.ask_ppm);
   out.line("ledger.ask_max_ppm", "{}", o.ledger.ask_max_ppm);
-  out.line("ledger.rewards", "{}", o.ledger.weighs_factors ? "factors" : "work");
+  out.line("ledger.stake", "{}",
+           o.ledger.stake ? fmt::format("{}", *o.ledger.stake) : "(none: nothing is locked)");
+  out.line("ledger.rewards", "{}", to_string(o.ledger.rewards));
   out.line("probe.interval_ms", "{}", o.probe_interval.count());
   out.line("probe.timeout_ms", "{}", o.probe_timeout.count());
   out.line("probe.suspect_ms", "{}", o.suspect_timeout.count());
@@ -224,7 +226,8 @@ json ledger_document(const supervision::ledger_option& o) {
           {"clients", o.clients_pay ? "self" : "node"},
           {"ask_ppm", o.ask_ppm},
           {"ask_max_ppm", o.ask_max_ppm},
-          {"rewards", o.weighs_factors ? "factors" : "work"}};
+          {"stake", o.stake ? json(*o.stake) : json(nullptr)},
+          {"rewards", to_string(o.rewards)}};
 }
 
 json cache_document(const supervision::cache_option& o) {

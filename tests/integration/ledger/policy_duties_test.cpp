@@ -46,6 +46,45 @@ TEST_F(policy_duties, a_verifier_that_audits_less_ends_and_names_the_key) {
   ASSERT_NO_FATAL_FAILURE(wait_for_ledger());
 }
 
+TEST_F(policy_duties, a_worker_that_stakes_less_ends_and_names_the_key) {
+  ASSERT_NO_FATAL_FAILURE(start({}));
+  test_cluster& nodes = paid_->nodes();
+  const std::size_t two = nodes.index_of("two");
+  nodes.kill(two);
+  ASSERT_NO_FATAL_FAILURE(replace_in(nodes.config(two), "stake = 160000000", "stake = 159999999"));
+  const child_result refused = run_node("two");
+  EXPECT_NE(refused.exit_code, 0);
+  EXPECT_THAT(refused.err,
+              HasSubstr("ledger.stake is 159999999, and the rules of the ledger want 160000000"));
+}
+
+// Work goes to who has the stake; who comes without is told what it lacks, and is paid once it has.
+TEST_F(policy_duties, a_worker_without_stake_gets_no_paid_window_and_with_it_does) {
+  paid_.emplace(paid_cluster::options{});
+  test_cluster& nodes = paid_->nodes();
+  const std::size_t two = nodes.index_of("two");
+  ASSERT_NO_FATAL_FAILURE(replace_in(nodes.config(two), "stake = 160000000\n", ""));
+  nodes.start();
+  ASSERT_NO_FATAL_FAILURE(wait_for_heads());
+  paid_->mint("front", 500 * paid_cluster::credit);
+  paid_->mint("books", 160 * paid_cluster::credit);
+  paid_->mint("two", 160 * paid_cluster::credit);
+  ASSERT_TRUE(nodes.wait_until([&] { return of(paid_->account("books"), "stake") > 0; }));
+  cluster_shell hurried = nodes.shell({nodes.index_of("front")}, std::chrono::milliseconds{3'000});
+  EXPECT_THAT(failure_text(hurried.call("run", paid_cluster::order(1, 60))),
+              HasSubstr("micro-credits at stake, and serving here takes 160000000"));
+  EXPECT_EQ(of(paid_->account("two"), "pending"), 0U);
+  paid_->stake("two", 160 * paid_cluster::credit);
+  std::string trouble;
+  std::uint64_t id = 2;
+  ASSERT_TRUE(nodes.wait_until([&] {
+    trouble = paid_->run(id++, 60);
+    return trouble.empty();
+  })) << trouble;
+  EXPECT_TRUE(earns("two", 49'500'000U)) << state();
+  EXPECT_EQ(paid_->verify().at("ok"), true);
+}
+
 TEST_F(policy_duties, a_keeper_with_other_rules_than_its_ledger_does_not_start) {
   ASSERT_NO_FATAL_FAILURE(start({.keeper_computes = false}));
   test_cluster& nodes = paid_->nodes();

@@ -7,6 +7,7 @@
 
 #include <fstream>
 #include <stdexcept>
+#include <utility>
 
 namespace ovir::test {
 
@@ -51,15 +52,22 @@ paid_cluster::paid_cluster(const options& how) {
   for (const std::string& name : how.verifiers) {
     all.push_back({name, {"verifier"}, {{model}}});
   }
-  if (how.keeper_computes) {
+  const bool halves = how.workers.empty();
+  auto workers = how.workers;
+  if (halves && how.keeper_computes) {
     all.push_back({"books", {"ledger", "worker"}, {{model, "0-3"}}});
   } else {
     all.push_back({"books", {"ledger"}, {}});
-    all.push_back({"one", {"worker"}, {{model, "0-3"}}});
   }
-  for (const std::string& name : how.second_half) {
-    all.push_back({name, {"worker"}, {{model, "4-7"}}});
-    if (!how.liar.empty()) {
+  if (halves && !how.keeper_computes) {
+    workers.emplace_back("one", "0-3");
+  }
+  for (const std::string& name : halves ? how.second_half : std::vector<std::string>{}) {
+    workers.emplace_back(name, "4-7");
+  }
+  for (const auto& [name, held] : workers) {
+    all.push_back({name, {"worker"}, {{model, held}}});
+    if (!how.liar.empty() && held == "4-7") {
       all.back().program = how.liar;
       all.back().environment = {{"OVIR_LIE", "wrong_output"}, {"OVIR_LIE_PPM", "1000000"}};
     }
@@ -77,12 +85,24 @@ paid_cluster::paid_cluster(const options& how) {
                                                         : deterring_zero_bond));
   for (std::size_t i = 0; i < cluster_->size(); ++i) {
     const bool keeps = cluster_->node(i).has_role("ledger");
+    const bool audits = cluster_->node(i).has_role("verifier");
+    std::uint64_t stake = 0;
+    if (how.mode == "bonded" && (audits || cluster_->node(i).has_role("worker"))) {
+      stake = 160 * credit;
+    } else if (how.mode == "zero-bond" && audits) { // or its verdicts did not count yet
+      stake = 10 * credit;
+    }
+    if (stake > 0) {
+      stakes_[cluster_->node(i).name] = stake;
+    }
     append(cluster_->config(i),
            "\n[ledger]\n" +
                (keeps ? fmt::format("policy = \"{}\"\n", policy)
                       : fmt::format("keeper = \"{}\"\nwhen_away = \"{}\"\nfollow = {}\n",
                                     key_of("books"), how.when_away, how.follow)) +
-               fmt::format("clients = \"{}\"\n", how.clients_pay ? "self" : "node") +
+               fmt::format("clients = \"{}\"\nrewards = \"{}\"\n",
+                           how.clients_pay ? "self" : "node", how.rewards) +
+               (stake > 0 ? fmt::format("stake = {}\n", stake) : std::string{}) +
                (how.asks.contains(cluster_->node(i).name)
                     ? fmt::format("ask_ppm = {}\n", how.asks.at(cluster_->node(i).name))
                     : std::string{}));
@@ -167,14 +187,34 @@ void paid_cluster::stake(const std::string& name, std::uint64_t micro_credits) {
   (void)cluster_->ask(cluster_->index_of(name), fmt::format("ledger stake {}", micro_credits));
 }
 
+void paid_cluster::give_stakes() {
+  const auto all = std::exchange(stakes_, {});
+  for (const auto& [name, stake] : all) {
+    mint(name, stake);
+  }
+  for (const auto& [name, stake] : all) {
+    if (!cluster_->wait_until([&, least = stake, who = name] {
+          return account(who).at("stake").get<std::uint64_t>() >= least;
+        })) {
+      throw std::runtime_error(name + " puts nothing at stake\n" + cluster_->last_words());
+    }
+  }
+}
+
 namespace {
 
+/// A node that runs may be in the midst of a batch: what is damaged stays so.
+constexpr int verify_tries = 5;
+
 apps::json verified(const std::filesystem::path& folder) {
-  const child_result child = run_ovir({"ledger", "verify", "--json", "--ledger", folder.string()});
-  if (child.exit_code != 0) {
-    throw std::runtime_error("ovir ledger verify: " + child.out + child.err);
+  child_result child;
+  for (int tried = 0; tried < verify_tries; ++tried) {
+    child = run_ovir({"ledger", "verify", "--json", "--ledger", folder.string()});
+    if (child.exit_code == 0) {
+      return apps::json::parse(child.out);
+    }
   }
-  return apps::json::parse(child.out);
+  throw std::runtime_error("ovir ledger verify: " + child.out + child.err);
 }
 
 } // namespace

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ovir::test {
@@ -24,6 +25,8 @@ public:
     std::uint64_t audit_window_s{3'600};
     std::vector<std::string> second_half{"two"};
     bool keeper_computes{true};
+    /// Workers and their layers, instead of both halves: the keeper computes nothing.
+    std::vector<std::pair<std::string, std::string>> workers{};
     std::string when_away{"refuse"};
     bool follow{false};                          ///< all but the keeper copy its log
     bool clients_pay{false};                     ///< "front" pays for no shell
@@ -31,6 +34,7 @@ public:
     std::uint64_t newcomer_units{64};            ///< windows that a newcomer may have pending
     std::vector<std::string> verifiers{};        ///< further nodes, which hold the model
     std::string more_rules{};                    ///< of the policy
+    std::string rewards{"work"};
     /// A program that lies, for the second half; with it "front" and "check" are verifiers.
     std::string liar{};
   };
@@ -45,6 +49,7 @@ public:
   explicit paid_cluster(const options& how);
 
   [[nodiscard]] test_cluster& nodes() { return *cluster_; }
+  [[nodiscard]] std::filesystem::path model() const { return folder_.path() / "synthetic.gguf"; }
   [[nodiscard]] secret_key secret_of(const std::string& name) const;
   [[nodiscard]] std::string key_of(const std::string& name) const;
   /// Draws `tokens` tokens. Why there is no answer, or empty.
@@ -62,6 +67,8 @@ public:
   /// Credits for the account of a node, of "client" or of "assurance".
   void mint(const std::string& name, std::uint64_t micro_credits);
   void stake(const std::string& name, std::uint64_t micro_credits);
+  /// Each node that is to put something at stake gets it, once, and does so.
+  void give_stakes();
   /// `ovir ledger verify` of the keeper's log, whether its node runs or not; throws where it fails.
   [[nodiscard]] apps::json verify();
   /// The same of a follower's copy.
@@ -71,6 +78,7 @@ public:
 
 private:
   temporary_folder folder_;
+  std::map<std::string, std::uint64_t> stakes_; ///< of who has no credits for it yet
   std::unique_ptr<test_cluster> cluster_;
 };
 

@@ -52,6 +52,13 @@ public:
     g.log_keeper = node_of("keeper", 0);
     apply(g);
     mint_to(client_, limits::ledger_supply_max / 4);
+    for (std::uint64_t v = 0; v < 2; ++v) { // their verdicts have to count
+      const node_id verifier = node_of("verifier", v);
+      const micro_credits stake =
+          std::max(o.rules.deterrence.auditor_stake, o.rules.admission_stake);
+      mint_to(verifier, stake);
+      apply(ledger::lock{verifier, stake, ++nonce_});
+    }
     for (std::size_t s = 0; s < strategies; ++s) {
       const std::uint32_t count = s == 0 ? o.honest : o.of_each_other;
       for (std::uint32_t i = 0; i < count; ++i) {
@@ -129,12 +136,14 @@ private:
     std::vector<provider*> known;
     std::vector<provider*> newcomers;
     for (provider& p : providers_) {
-      if (!p.out && check_admission(p.key, book_.find(p.key), o_.rules)) {
+      if (!p.out && book_.check_admission(p.key)) {
         (is_known(p) ? known : newcomers).push_back(&p);
       }
     }
-    OVIR_CHECK(known.size() + newcomers.size() >= stages, known.size(), newcomers.size());
     std::vector<provider*> path;
+    if (known.size() + newcomers.size() < stages) {
+      return path; // newcomers wait for their audits
+    }
     const auto take = [&](std::vector<provider*>& from) { // each as likely as any other
       const std::size_t at = random_() % from.size();
       path.push_back(from[at]);
@@ -187,6 +196,9 @@ private:
 
   void serve_request() {
     std::vector<provider*> path = pick_path();
+    if (path.empty()) {
+      return;
+    }
     ledger::reserve r;
     r.payer = client_;
     r.about = node_digest(++requests_);
@@ -244,7 +256,7 @@ private:
         split(gross - scaled(gross, o_.rules.fee_ppm, limits::ppm_one), weights).value();
     for (std::size_t s = 0; s < path.size(); ++s) {
       a.computed.push_back(
-          {path[s]->key, 1, parts[s], 1, 1, node_digest(requests_ << 20U | window << 8U | s)});
+          {path[s]->key, 1, parts[s], 1, 1, 0, node_digest(requests_ << 20U | window << 8U | s)});
     }
     apply(a);
   }

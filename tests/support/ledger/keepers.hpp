@@ -120,8 +120,8 @@ protected:
         split(gross - scaled(gross, ledger_world::rules().rules.fee_ppm, 1'000'000), weights)
             .value();
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      a.computed.push_back(
-          {weights[i].participant, 1, parts[i], 3, 3, ledger_world::statement(frontier << 8U | i)});
+      a.computed.push_back({weights[i].participant, 1, parts[i], 3, 3, 0,
+                            ledger_world::statement(frontier << 8U | i)});
     }
     return a;
   }

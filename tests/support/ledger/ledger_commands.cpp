@@ -40,6 +40,13 @@ genesis ledger_commands::rules_for_test(std::uint64_t seed) {
   g.rules.admission_stake = random() % 1'000;
   g.rules.actions_per_minute_max = random() % 4 == 0 ? 3 : 1'000'000;
   g.rules.deterrence.audit_fee = 1 + random() % 5'000;
+  if (random() % 2 == 0) {
+    g.rules.deterrence.mode = trust_mode::zero_bond;
+  } else {
+    g.rules.deterrence.stake = random() % 3 == 0 ? 0 : random() % 200;
+    g.rules.deterrence.auditor_stake = random() % 3 == 0 ? 0 : random() % 200;
+  }
+  g.rules.newcomer_pool_ppm = random() % 500'000;
   g.rules.refund = random() % 3 == 0 ? refund_rule::request : refund_rule::window;
   g.mint_keys = {node(mint_key_number)};
   g.log_keeper = node(mint_key_number + 1);
@@ -265,12 +272,14 @@ std::vector<window_share> ledger_commands::cohort(const request_record& q, std::
   std::vector<window_share> shares;
   for (std::uint64_t i = 1 + below(most); i > 0; --i) {
     const auto units = static_cast<std::uint32_t>(below(one_in(10) ? 5 : 3));
-    const window_share share{payee(q),
-                             below(1'000'000),
-                             0,
-                             units,
-                             units == 0 ? 0 : static_cast<std::uint32_t>(below(units + 1)),
-                             one_in(50) ? digest{} : statement()};
+    const window_share share{
+        payee(q),
+        below(1'000'000),
+        0,
+        units,
+        units == 0 ? 0 : static_cast<std::uint32_t>(below(units + 1)),
+        units == 0 || !one_in(4) ? 0 : static_cast<std::uint32_t>(below(1'000'002)),
+        one_in(50) ? digest{} : statement()};
     const bool there = std::any_of(shares.begin(), shares.end(),
                                    [&](const window_share& s) { return s.node == share.node; });
     if (!there || one_in(40)) {
@@ -288,7 +297,8 @@ void ledger_commands::divide(std::vector<window_share>& shares, std::uint64_t am
   }
   if (const auto parts = split(amount, weights)) {
     for (std::size_t i = 0; i < shares.size(); ++i) {
-      shares[i].amount = (*parts)[i];
+      shares[i].amount =
+          (*parts)[i] - scaled((*parts)[i], std::min(shares[i].late_ppm, 1'000'000U), 1'000'000);
     }
   }
   if (one_in(12) && !shares.empty()) { // one too many or too few
@@ -322,6 +332,9 @@ command ledger_commands::make_accrue(const state& s) {
   }
   if (served > 0 || one_in(10)) {
     a.served = cohort(*q, 2);
+    for (window_share& s : a.served) {
+      s.late_ppm = one_in(20) ? s.late_ppm : 0;
+    }
     divide(a.served, served);
   }
   return a;
@@ -355,7 +368,7 @@ command ledger_commands::make_convict(const state& s) {
   x.kind = one_in(2) ? evidence_kind::replay : evidence_kind::equivocation;
   x.evidence.bytes[0] = one_in(20) ? 0 : 1;
   for (std::uint64_t i = below(4); i > 0; --i) {
-    x.verdicts.push_back({node(200 + i), {}});
+    x.verdicts.push_back({one_in(10) ? node(200 + i) : any_node(), {}});
   }
   std::sort(x.verdicts.begin(), x.verdicts.end(),
             [](const verdict& a, const verdict& b) { return a.verifier < b.verifier; });

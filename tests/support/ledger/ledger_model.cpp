@@ -236,11 +236,35 @@ bool ledger_model::may_take_part(const ledger::path_stage& s) const {
       ejected_.contains(node)) {
     return false;
   }
-  const credits firm = of("stake/" + node) - leaving(node);
+  const ledger::deterrence_terms& t = rules_.rules.deterrence;
+  if (t.mode == ledger::trust_mode::bonded) {
+    return firm_stake(node) >= t.stake;
+  }
+  if (is_known(node)) {
+    return true;
+  }
+  std::uint64_t all = 0;
+  std::uint64_t newcomers = 0;
+  for (const window& w : windows_) {
+    for (const part& p : w.phase == 0 ? w.parts : std::vector<part>{}) {
+      ++all;
+      newcomers += is_known(p.node) ? 0 : 1;
+    }
+  }
+  const std::uint64_t pool = all * rules_.rules.newcomer_pool_ppm / 1'000'000;
+  return pending_windows(node) < rules_.rules.newcomer_units &&
+         newcomers < std::max(rules_.rules.newcomer_units, pool);
+}
+
+credits ledger_model::firm_stake(const std::string& node) const {
+  return of("stake/" + node) - leaving(node);
+}
+
+bool ledger_model::is_known(const std::string& node) const {
   const auto valid = valid_.find(node);
-  const bool known = (valid != valid_.end() && valid->second > 0) ||
-                     (firm > 0 && firm >= rules_.rules.admission_stake);
-  return known || pending_windows(node) < rules_.rules.newcomer_units;
+  const credits firm = firm_stake(node);
+  return (valid != valid_.end() && valid->second > 0) ||
+         (firm > 0 && firm >= rules_.rules.admission_stake);
 }
 
 bool ledger_model::run(const ledger::reroute& x) {
@@ -349,21 +373,22 @@ bool ledger_model::shares_are_right(const request& q,
     }
     weights.push_back({text(s.node), credits{s.weight}});
     sum += s.weight;
-    paid += s.amount;
-  }
-  if (paid != amount || (!shares.empty() && sum == 0)) {
-    return false;
   }
   if (shares.empty()) {
-    return true;
+    return amount == 0;
+  }
+  if (sum == 0) {
+    return false;
   }
   const std::vector<credits> right = share_out(amount, weights);
   for (std::size_t i = 0; i < shares.size(); ++i) {
-    if (right[i] != credits{shares[i].amount}) {
+    const credits late = right[i] * shares[i].late_ppm / million;
+    if (right[i] - late != credits{shares[i].amount}) {
       return false;
     }
+    paid += right[i];
   }
-  return true;
+  return paid == amount;
 }
 
 bool ledger_model::run(const ledger::accrue& x) {
@@ -388,14 +413,17 @@ bool ledger_model::run(const ledger::accrue& x) {
       !shares_are_right(q, x.served, serving - fee_b)) {
     return false;
   }
-  window w{id, now_, gross, fee_a + fee_b, cached - serving, false, 0, {}};
+  window w{id, now_, gross, fee_a + fee_b, cached - serving, 0, false, 0, {}};
+  credits paid = 0;
   for (const auto* shares : {&x.computed, &x.served}) {
     for (const ledger::window_share& s : *shares) {
       go("escrow/" + id, "pending/" + text(s.node), s.amount);
       w.parts.push_back({text(s.node), credits{s.amount}});
+      paid += s.amount;
     }
   }
-  go("escrow/" + id, "assurance", w.fee);
+  w.withheld = gross - w.fee - w.refund - paid;
+  go("escrow/" + id, "assurance", w.fee + w.withheld);
   go("escrow/" + id, "free/" + q.payer, w.refund);
   q.prompt_done = true;
   q.accounted += static_cast<std::uint64_t>(completion);
@@ -494,7 +522,7 @@ credits ledger_model::take_back(request& q, std::size_t first, const std::string
       }
     }
     w.phase = 2;
-    missing += refund - up_to("assurance", payer, std::min(refund, w.fee));
+    missing += refund - up_to("assurance", payer, std::min(refund, w.fee + w.withheld));
   }
   return missing;
 }
@@ -503,7 +531,9 @@ bool ledger_model::run(const ledger::convict& x) {
   const std::string id = text(x.request);
   const std::string guilty = text(x.guilty);
   if (gone(id) || x.window >= requests_.at(id).windows.size() ||
-      ejected_.contains(text(x.finder))) {
+      ejected_.contains(text(x.finder)) ||
+      !std::all_of(x.verdicts.begin(), x.verdicts.end(),
+                   [&](const ledger::verdict& v) { return may_audit(text(v.verifier)); })) {
     return false;
   }
   request& q = requests_.at(id);
@@ -541,7 +571,7 @@ bool ledger_model::run(const ledger::convict& x) {
       given[weights[i].node] += shares[i];
     }
   }
-  window extra{id, now_, 0, 0, 0, true, 0, {}};
+  window extra{id, now_, 0, 0, 0, 0, true, 0, {}};
   for (const auto& [node, amount] : given) {
     if (amount > 0) {
       extra.parts.push_back({node, amount});

@@ -36,6 +36,7 @@ private:
     credits gross{0};
     credits fee{0};
     credits refund{0};
+    credits withheld{0};
     bool compensation{false};
     int phase{0}; ///< 0 pending, 1 released, 2 voided
     std::vector<part> parts;
@@ -109,6 +110,9 @@ private:
   [[nodiscard]] credits leaving(const std::string& node) const;
   [[nodiscard]] static std::vector<credits> share_out(credits amount, std::vector<part> by_weight);
   [[nodiscard]] bool may_take_part(const ledger::path_stage& s) const;
+  [[nodiscard]] credits firm_stake(const std::string& node) const;
+  [[nodiscard]] bool is_known(const std::string& node) const;
+  [[nodiscard]] bool may_audit(const std::string& node) const;
   [[nodiscard]] bool shares_are_right(const request& q,
                                       const std::vector<ledger::window_share>& shares,
                                       credits amount) const;

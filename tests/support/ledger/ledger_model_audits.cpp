@@ -31,6 +31,13 @@ void ledger_model::count(const ledger::command& c) {
   }
 }
 
+bool ledger_model::may_audit(const std::string& node) const {
+  const ledger::deterrence_terms& t = rules_.rules.deterrence;
+  return !ejected_.contains(node) &&
+         (t.mode == ledger::trust_mode::bonded ? firm_stake(node) >= t.auditor_stake
+                                               : is_known(node));
+}
+
 bool ledger_model::run(const ledger::chain_commit& x) {
   const std::string node = to_hex(x.verifier);
   if (ejected_.contains(node)) {
@@ -78,7 +85,7 @@ bool ledger_model::run(const ledger::epoch_end& x) {
   next.worked = epoch_.accruals > 0;
   next.owe = epoch_.verifiers;
   for (const auto& [node, all] : chains_) {
-    if (!ejected_.contains(node) && chain_of(node, next.number) != nullptr) {
+    if (may_audit(node) && chain_of(node, next.number) != nullptr) {
       next.verifiers.insert(node);
     }
   }
@@ -88,7 +95,7 @@ bool ledger_model::run(const ledger::epoch_end& x) {
 
 bool ledger_model::run(const ledger::compensate& x) {
   const std::string id = to_hex(x.request);
-  if (gone(id) || ejected_.contains(to_hex(x.to)) || of("assurance") < x.amount) {
+  if (gone(id) || !may_audit(to_hex(x.to))) {
     return false;
   }
   request& q = requests_.at(id);
@@ -114,13 +121,12 @@ bool ledger_model::run(const ledger::compensate& x) {
   for (const std::size_t at : q.windows) {
     paid_in += windows_[at].phase == 2 ? 0 : windows_[at].fee;
   }
-  if (q.audit_fees + x.amount > paid_in) {
-    return false;
-  }
-  q.audit_fees += x.amount;
-  go("assurance", "pending/" + to_hex(x.to), x.amount);
+  const credits left = std::max<credits>(0, paid_in - q.audit_fees);
+  const credits amount = std::min(std::min<credits>(x.amount, left), of("assurance"));
+  q.audit_fees += amount;
+  go("assurance", "pending/" + to_hex(x.to), amount);
   q.compensations.push_back(windows_.size());
-  windows_.push_back({id, now_, 0, 0, 0, true, 0, {{to_hex(x.to), credits{x.amount}}}});
+  windows_.push_back({id, now_, 0, 0, 0, 0, true, 0, {{to_hex(x.to), amount}}});
   units_.emplace_back();
   return true;
 }

@@ -19,14 +19,12 @@ genesis ledger_world::rules() {
   g.rules.unlock_delay_s = 1'000;
   g.rules.finder_ppm = 200'000;
   deterrence_terms& t = g.rules.deterrence;
-  t.audit_rate_ppm = 200'000;
+  t.audit_rate_ppm = 800'000;
   t.unit_fee = 32 * credit;
   t.saved = 25 * credit;
-  t.stake = 160 * credit;
-  t.planted_ppm = 50'000;
+  t.planted_ppm = 800'000;
   t.audit_fee = 8 * credit;
   t.audit_cost = 6 * credit;
-  t.auditor_stake = 160 * credit;
   g.mint_keys = {node(minter)};
   g.log_keeper = node(keeper);
   g.salt.bytes[0] = 7;
@@ -107,7 +105,7 @@ authentic_command ledger_world::accrue(const state& s, std::uint64_t frontier,
     }
     const std::vector<micro_credits> parts = split(amount, weights).value();
     for (std::size_t i = 0; i < who.size(); ++i) {
-      shares.push_back({node(who[i]), 1, parts[i], 4, 4, statement(++statements_)});
+      shares.push_back({node(who[i]), 1, parts[i], 4, 4, 0, statement(++statements_)});
     }
   };
   if (!stages.empty()) {

@@ -21,7 +21,8 @@ public:
   static constexpr std::uint8_t keeper = 200;
   static constexpr std::uint8_t minter = 201;
 
-  /// A bonded policy: audits after 100 s, unlocking after 1000 s, a fee of one percent.
+  /// Audits that deter without any stake: after 100 s, unlocking after 1000 s, a fee of one
+  /// percent.
   [[nodiscard]] static ledger::genesis rules();
 
   /// `rate`: what a token costs.

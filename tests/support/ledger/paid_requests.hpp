@@ -22,8 +22,12 @@ protected:
     paid_->nodes().start();
     wait_for_ledger();
   }
-  /// Until every node can use the ledger, but for those that were convicted.
+  /// Until every node can use the ledger, but for those that were convicted, and has its stake.
   void wait_for_ledger(const std::set<std::string>& but = {}) {
+    ASSERT_NO_FATAL_FAILURE(wait_for_heads(but));
+    paid_->give_stakes();
+  }
+  void wait_for_heads(const std::set<std::string>& but = {}) {
     test_cluster& nodes = paid_->nodes();
     for (std::size_t i = 0; i < nodes.size(); ++i) {
       if (but.contains(nodes.node(i).name)) {
@@ -47,6 +51,19 @@ protected:
   [[nodiscard]] bool earns(const std::string& name, std::uint64_t pending) {
     return paid_->nodes().wait_until(
         [&] { return of(paid_->account(name), "pending") == pending; });
+  }
+  /// What an account got and gave, from the keeper's log alone; a batch may be in the making.
+  [[nodiscard]] apps::json movements(const std::string& name) {
+    apps::json lines;
+    EXPECT_TRUE(paid_->nodes().wait_until([&] {
+      const child_result child = run_ovir({"ledger", "statement", paid_->key_of(name), "--json",
+                                           "--ledger", paid_->ledger_folder().string()});
+      if (child.exit_code == 0) {
+        lines = apps::json::parse(child.out).at("lines");
+      }
+      return child.exit_code == 0;
+    }));
+    return lines;
   }
   [[nodiscard]] std::string state() {
     std::string text = paid_->nodes().last_words();

@@ -139,7 +139,7 @@ TEST(shard_core, the_last_stage_sends_the_logits_asked_for_and_again_on_order) {
   EXPECT_EQ(decode_frame(*first.outgoing)->header.kind, frame_kind::logits);
   ASSERT_TRUE(s.core.resend({{3}, sharded, epoch{1}}));
   EXPECT_EQ(*s.work().outgoing, *first.outgoing);
-  ASSERT_TRUE(s.core.resend({{2}, sharded, epoch{1}}));
+  ASSERT_TRUE(s.core.resend({{4}, sharded, epoch{1}}));
   EXPECT_EQ(s.work().done.error().code, errc::peer_lost);
 }
 

@@ -110,6 +110,22 @@ TEST(shard_draft, the_last_stage_answers_with_logits_of_every_guess_and_keeps_th
   EXPECT_EQ(floats_of(s.work()), row(all, 0, vocabulary));
 }
 
+// A stage's progress may come before its logits: the lead asks for those that are under way, and
+// goes on once they are there.
+TEST(shard_draft, an_order_for_logits_that_the_lead_has_meanwhile_is_void) {
+  stage s{{0, 4}};
+  (void)s.send(tokens(0, {1, 2, 3}));
+  (void)s.send(tokens(3, {4}));
+  ASSERT_TRUE(s.core.resend({{2}, request, epoch{1}}));
+  const auto crossed = s.work();
+  EXPECT_TRUE(crossed.done);
+  EXPECT_EQ(crossed.outgoing, nullptr);
+  EXPECT_EQ(crossed.length, 4U);
+  s.open(2); // its lead has not seen what came of the steps of the one before
+  ASSERT_TRUE(s.core.resend({{2}, request, epoch{2}}));
+  EXPECT_EQ(s.work().done.error().code, errc::peer_lost);
+}
+
 TEST(shard_draft, the_last_stage_chooses_where_the_highest_logit_is_wanted) {
   stage s{{0, 4}};
   stage plain{{0, 4}};

@@ -422,7 +422,7 @@ TEST(node_config, says_who_keeps_the_ledger_or_where_it_is_kept) {
                                    "\"\nwhen_away = \"serve\"\nfollow = true\n"
                                    "rewards = \"factors\"\nclients = \"self\"\n"
                                    "ask_ppm = 750000\nask_max_ppm = 2000000\n");
-  EXPECT_TRUE(uses.ledger.weighs_factors);
+  EXPECT_EQ(uses.ledger.rewards, ledger::reward_rule::factors);
   EXPECT_TRUE(uses.ledger.clients_pay);
   EXPECT_EQ(uses.ledger.ask_ppm, 750'000U);
   EXPECT_EQ(uses.ledger.ask_max_ppm, 2'000'000U);
@@ -440,7 +440,7 @@ TEST(node_config, says_who_keeps_the_ledger_or_where_it_is_kept) {
   const node_options neither = parsed(scheduler);
   EXPECT_TRUE(neither.ledger.keeper.empty());
   EXPECT_FALSE(neither.ledger.serves_unpaid);
-  EXPECT_FALSE(neither.ledger.weighs_factors);
+  EXPECT_EQ(neither.ledger.rewards, ledger::reward_rule::work);
   EXPECT_FALSE(neither.ledger.clients_pay);
   EXPECT_EQ(neither.ledger.ask_ppm, 1'000'000U);
 }

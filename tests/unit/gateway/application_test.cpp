@@ -252,6 +252,13 @@ TEST_F(endpoint, says_so_where_nothing_confirms_a_cancellation) {
   }
 }
 
+TEST_F(endpoint, does_not_confirm_what_may_still_run) {
+  complete(R"(, "stream": true)");
+  const auto cancels = ask("", "/v1/requests/" + to_text(first_id), {}, "DELETE");
+  app_->calls().on_end(tag(), error{errc::busy, "no node here drives it"});
+  EXPECT_EQ(cancels->head.status, 503) << cancels->head.body;
+}
+
 TEST_F(endpoint, waits_for_a_client_that_went_and_then_cancels) {
   const auto exchange = complete(R"(, "stream": true)");
   app_->calls().on_token(tag(), {0, {}, "a"});

@@ -168,8 +168,10 @@ TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
     EXPECT_EQ(e.param, parameter.substr(1, parameter.find('"', 1) - 1));
     EXPECT_EQ(e.code, "unsupported_parameter");
   }
-  for (const std::string parameter : {R"("tool_choice": "auto")", R"("store": true)",
-                                      R"("modalities": ["audio"])", R"("functions": [{}])"}) {
+  for (const std::string parameter :
+       {R"("tool_choice": "required")", R"("store": true)", R"("service_tier": "priority")",
+        R"("metadata": {"a": 1})", R"("metadata": "a")", R"("modalities": ["audio"])",
+        R"("functions": [{}])"}) {
     EXPECT_EQ(refused(api_kind::chat, chat_with(parameter)).param,
               parameter.substr(1, parameter.find('"', 1) - 1));
   }
@@ -249,6 +251,23 @@ TEST(completion_request, lets_through_what_changes_nothing) {
               "logit_bias": {}, "suffix": null, "response_format": {"type": "text"})"));
   parsed(api_kind::chat, chat_with(R"("logprobs": false, "tools": [], "tool_choice": "none",
               "modalities": ["text"], "store": false, "top_logprobs": null)"));
+  const completion_request plain = parsed(api_kind::chat, chat_with(R"("n": 1)"));
+  const completion_request noted =
+      parsed(api_kind::chat, chat_with(R"("metadata": {"run": "7"}, "service_tier": "default",
+              "tool_choice": "auto", "function_call": "auto", "safety_identifier": "x",
+              "prompt_cache_key": "y", "user": "z", "parallel_tool_calls": true)"));
+  EXPECT_EQ(noted.asked, plain.asked);
+}
+
+TEST(completion_request, bounds_notes) {
+  std::string many;
+  for (std::size_t i = 0; i <= limits::api_metadata_max; ++i) {
+    many += fmt::format(R"({}"k{}": "v")", i == 0 ? "" : ",", i);
+  }
+  EXPECT_EQ(refused(api_kind::chat, chat_with(R"("metadata": {)" + many + "}")).param, "metadata");
+  const std::string long_text(limits::api_metadata_bytes_max + 1, 'v');
+  EXPECT_EQ(refused(api_kind::chat, chat_with(R"("metadata": {"k": ")" + long_text + "\"}")).param,
+            "metadata");
 }
 
 TEST(completion_request, names_the_message_that_is_wrong) {

@@ -80,7 +80,7 @@ TEST(constraint_request, what_is_wrong_is_named) {
   EXPECT_EQ(refused(tool + R"(, "tool_choice": "sometimes")"), "tool_choice");
   EXPECT_EQ(refused(tool + R"(, "tool_choice": {"type": "function", "function": {"name": "g"}})"),
             "tool_choice");
-  EXPECT_EQ(refused(R"("tool_choice": "auto")"), "tool_choice");
+  EXPECT_EQ(refused(R"("tool_choice": "required")"), "tool_choice");
   EXPECT_EQ(refused(tool + R"(, "response_format": {"type": "json_object"})"), "response_format");
 }
 

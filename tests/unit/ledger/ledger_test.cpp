@@ -119,6 +119,32 @@ TEST_F(ledger_test, shares_that_do_not_add_up_move_nothing) {
   EXPECT_NE(refusal(world.keep(a)).find("too much"), std::string::npos);
 }
 
+// A third of what stage 3 computed was late: it gets the rest, and no other stage that third.
+TEST_F(ledger_test, late_work_is_withheld_for_audits_and_refunded_with_its_window) {
+  must(world.mint(1, 100 * c));
+  must(world.reserve(1, {2, 3}, 20, 40));
+  accrue a = std::get<accrue>(world.accrue(book.view(), 10, {2, 3}).what());
+  a.computed[1].late_ppm = 333'333;
+  EXPECT_NE(refusal(world.keep(a)).find("add up to 29700000, but there are 24750005 to divide"),
+            std::string::npos);
+  a.computed[1].amount -= 4'949'995;
+  a.computed[1].on_time = 2;
+  accrue wrong = a;
+  wrong.computed[1].late_ppm = 1'000'001;
+  EXPECT_NE(check_form(wrong).error().message.find("ppm of a share"), std::string::npos);
+  wrong = a; // what was withheld is given to the other
+  wrong.computed[0].amount += 4'949'995;
+  EXPECT_NE(refusal(world.keep(wrong)).find("add up to"), std::string::npos);
+  must(world.keep(a));
+  EXPECT_EQ(of(2).pending, 14'850'000U);
+  EXPECT_EQ(of(3).pending, 9'900'005U);
+  EXPECT_EQ(of(3).stake, 0U);
+  EXPECT_EQ(book.view().sums().assurance, 300'000U + 4'949'995U);
+  must(world.convict(0, 2, 7)); // the client has all of it back
+  EXPECT_EQ(of(1).free, 70 * c);
+  EXPECT_EQ(of(3).pending, 0U) << "nothing is left to compensate it";
+}
+
 TEST_F(ledger_test, shares_are_for_statements_and_units_within_the_path) {
   must(world.mint(1, 100 * c));
   must(world.reserve(1, {2, 3}, 20, 40));
@@ -162,12 +188,15 @@ TEST_F(ledger_test, a_fee_is_for_one_audited_unit_that_another_was_paid_for_with
   other.layer = 8;
   EXPECT_NE(refusal(world.keep(other)).find("the path has 8"), std::string::npos);
   other.layer = 4;
-  EXPECT_NE(refusal(world.keep(other)).find("300000 are given out"), std::string::npos);
   other.amount = 9 * c;
   EXPECT_NE(refusal(world.keep(other)).find("at most"), std::string::npos);
-  other.amount = 200'000;
+  other.amount = 300'000;
   must(world.keep(other));
-  EXPECT_EQ(book.view().sums().assurance, 500 * c) << "what the request paid, and no more";
+  EXPECT_EQ(of(9).pending, 500'000U) << "what is left of what the request paid, and no more";
+  EXPECT_EQ(book.view().sums().assurance, 500 * c);
+  other.layer = 6;
+  must(world.keep(other)); // the audit is in the log, for nothing
+  EXPECT_EQ(of(9).pending, 500'000U);
   for (const command& due : book.view().due(t0 + 100, 10)) {
     must(world.keep(due), t0 + 100);
   }
@@ -330,19 +359,122 @@ TEST_F(ledger_test, only_mint_keys_mint_and_not_beyond_the_supply) {
   EXPECT_NE(refusal(world.mint(1, 1)).find("all there may be"), std::string::npos);
 }
 
-TEST_F(ledger_test, newcomers_earn_in_few_windows_at_a_time_until_they_have_stake_or_history) {
+class zero_bond_ledger_test : public ledger_test {
+protected:
+  zero_bond_ledger_test() : ledger_test(few_at_a_time()) {}
+
+  static genesis few_at_a_time() {
+    genesis g = ledger_world::rules();
+    deterrence_terms& t = g.rules.deterrence;
+    t.mode = trust_mode::zero_bond;
+    t.audit_rate_ppm = t.planted_ppm = 900'000;
+    g.rules.newcomer_units = 10;
+    g.rules.newcomer_pool_ppm = 200'000;
+    return g;
+  }
+  /// Windows that this one is paid, until it may have no more. The last refusal.
+  std::string fill(std::uint8_t who, std::uint64_t windows, std::uint64_t now = t0) {
+    for (std::uint64_t n = 0; n < windows; ++n) {
+      must(world.reserve(1, {who}, 0, 1), now);
+      must(world.accrue(book.view(), 1, {who}), now);
+    }
+    return refusal(world.reserve(1, {who}, 0, 1), now);
+  }
+};
+
+TEST_F(zero_bond_ledger_test, newcomers_earn_in_few_windows_at_a_time_until_they_have_stake) {
   must(world.mint(1, 1'000 * c));
   must(world.mint(2, 100 * c));
-  must(world.reserve(1, {2}, 0, 200));
-  for (std::uint64_t n = 1; n <= book.view().origin().rules.newcomer_units; ++n) {
-    must(world.accrue(book.view(), n, {2}));
-  }
-  EXPECT_NE(refusal(world.reserve(1, {2}, 0, 10)).find("wait for their audit"), std::string::npos);
+  EXPECT_NE(fill(2, 10).find("wait for their audit"), std::string::npos);
   EXPECT_EQ(influence(of(2), t0, book.view().origin().rules), 0U);
   EXPECT_EQ(audit_rate_ppm(of(2), 1'000), 1'000'000U);
   must(world.lock(2, 10 * c));
   EXPECT_EQ(influence(of(2), t0, book.view().origin().rules), 10 * c);
   must(world.reserve(1, {2}, 0, 10));
+}
+
+// However many they are, they share what one of them may have, and a fifth of all there is.
+TEST_F(zero_bond_ledger_test, newcomers_together_have_one_pool) {
+  must(world.mint(1, 1'000 * c));
+  EXPECT_NE(fill(2, 10).find("wait for their audit"), std::string::npos);
+  EXPECT_NE(refusal(world.reserve(1, {3}, 0, 1)).find("have 10 windows pending together"),
+            std::string::npos);
+  EXPECT_FALSE(book.view().check_admission(ledger_world::node(99))) << "never heard of";
+  must(world.mint(4, 10 * c));
+  must(world.lock(4, 10 * c));
+  for (int n = 0; n < 90; ++n) { // who has stake works without such a bound
+    must(world.reserve(1, {4}, 0, 1));
+    must(world.accrue(book.view(), 1, {4}));
+  }
+  EXPECT_NE(fill(3, 10).find("wait for their audit"), std::string::npos) << "a fifth of 100 is 20";
+  EXPECT_NE(fill(5, 2).find("have 22 windows pending together"), std::string::npos)
+      << "a fifth of 112";
+  // What stood is history: it is in no pool any more.
+  for (const command& due : book.view().due(t0 + 100, 500)) {
+    must(world.keep(due), t0 + 100);
+  }
+  must(world.reserve(1, {2}, 0, 1), t0 + 100);
+  must(world.reserve(1, {5}, 0, 1), t0 + 100);
+}
+
+TEST_F(zero_bond_ledger_test, a_hundred_keys_get_no_more_than_the_pool) {
+  must(world.mint(1, 1'000 * c));
+  std::uint64_t windows = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (std::uint8_t key = 10; key < 110; ++key) {
+      if (book.view().check_admission(ledger_world::node(key))) {
+        must(world.reserve(1, {key}, 0, 1));
+        must(world.accrue(book.view(), 1, {key}));
+        ++windows;
+      }
+    }
+  }
+  EXPECT_EQ(windows, 10U) << "where they are all there is, what one of them may have";
+}
+
+TEST_F(zero_bond_ledger_test, auditors_have_stake_or_history) {
+  must(world.mint(1, 100 * c));
+  must(world.mint(9, 20 * c));
+  must(world.reserve(1, {2, 3}, 20, 40));
+  must(world.accrue(book.view(), 10, {2, 3}));
+  const compensate fee{
+      world.last_request,    0,    3, ledger_world::statement(1), ledger_world::node(2),
+      ledger_world::node(9), 1'000};
+  EXPECT_NE(refusal(world.keep(fee)).find("auditing here takes 10000000"), std::string::npos);
+  EXPECT_NE(refusal(world.convict(0, 2, 9)).find("auditing here takes"), std::string::npos)
+      << "two keys that nothing is known of cannot convict";
+  must(world.lock(9, 10 * c));
+  must(world.keep(fee));
+}
+
+class bonded_ledger_test : public ledger_test {
+protected:
+  bonded_ledger_test() : ledger_test(with_stake()) {}
+
+  static genesis with_stake() {
+    genesis g = ledger_world::rules();
+    deterrence_terms& t = g.rules.deterrence;
+    t.audit_rate_ppm = 200'000;
+    t.planted_ppm = 50'000;
+    t.stake = t.auditor_stake = 160 * c;
+    return g;
+  }
+};
+
+TEST_F(bonded_ledger_test, serving_takes_the_stake_that_deters) {
+  must(world.mint(1, 200 * c));
+  must(world.mint(2, 200 * c));
+  EXPECT_NE(refusal(world.reserve(1, {2}, 20, 40)).find("serving here takes 160000000"),
+            std::string::npos);
+  must(world.lock(2, 160 * c - 1));
+  EXPECT_NE(refusal(world.reserve(1, {2}, 20, 40)).find("159999999 micro-credits at stake"),
+            std::string::npos);
+  must(world.lock(2, 1));
+  must(world.reserve(1, {2}, 20, 40));
+  EXPECT_NE(refusal(world.reroute(1, {3})).find("serving here takes"), std::string::npos);
+  must(world.unlock(2, 1)); // still there, and not firm
+  EXPECT_NE(refusal(world.reserve(1, {2}, 20, 40)).find("159999999 micro-credits at stake"),
+            std::string::npos);
 }
 
 class free_ledger_test : public ledger_test {
@@ -366,7 +498,7 @@ TEST_F(free_ledger_test, work_and_audits_are_entered_and_nothing_moves) {
   must(world.keep(compensate{world.last_request, 0, 3, ledger_world::statement(1),
                              ledger_world::node(2), ledger_world::node(9), 0}));
   must(world.keep(settle{world.last_request}));
-  EXPECT_TRUE(check_admission(ledger_world::node(2), &of(2), book.view().origin().rules));
+  EXPECT_TRUE(book.view().check_admission(ledger_world::node(2)));
   const std::uint64_t later = t0 + free_policy().audit_window_s;
   for (const command& due : book.view().due(later, 200)) {
     must(world.keep(due), later);

@@ -40,7 +40,8 @@ std::vector<message> one_of_each() {
   const signed_head head = sign(ledger_world::key(ledger_world::keeper),
                                 {digest{}, 3, leaf_hash({}), digest{}, ledger_world::t0});
   const std::vector<std::byte> some(90, std::byte{4});
-  account_report account{ledger_world::node(1), some, head, 1, 2, 3, 4, 5, 6, 7, 8, false, 9, {}};
+  account_report account{
+      ledger_world::node(1), some, head, 1, 2, 3, 4, 5, 6, 7, 8, false, true, 10, 9, {}};
   account.ejected = {ledger_world::node(2), ledger_world::node(3)};
   request_report request{leaf_hash({}), true, true, false, 3, 40, 70, 100, 50, 50, 77, {}};
   convict word;
@@ -65,7 +66,8 @@ std::vector<message> one_of_each() {
           {12, ask_statement{ledger_world::node(1), {9, 3, false}}},
           {13, ask_statement{ledger_world::node(1), {0, 0, true}}},
           {14, statement_of(ledger_world::node(1))},
-          {15, vouch{word}}};
+          {15, vouch{word}},
+          {16, claim{{{77}, leaf_hash({}), leaf_hash(some), "exact-1", 8}, some}}};
 }
 
 TEST(credit_message, comes_back_as_it_was_said) {
@@ -81,7 +83,7 @@ TEST(credit_message, of_a_member_is_a_question_and_of_the_keeper_none) {
   for (const message& m : one_of_each()) {
     questions += is_question(to_bytes(m)) ? 1 : 0;
   }
-  EXPECT_EQ(questions, 8U);
+  EXPECT_EQ(questions, 9U);
   EXPECT_FALSE(is_question({}));
 }
 

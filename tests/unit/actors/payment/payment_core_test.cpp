@@ -286,11 +286,59 @@ TEST_F(payments_of_a_request, count_what_came_too_late_as_late) {
   }
 }
 
-TEST_F(payments_of_a_request, are_divided_by_the_factors_fixed_with_the_reservation) {
-  std::map<node_id, ledger::reward_factors> factors;
-  factors[cast_.id(0)] = {1'500'000, 1'300'000, 1'200'000}; // 2.34 times
-  factors[cast_.id(1)] = {500'000, 1'000'000, 800'000};     // 0.4 times
-  core_.emplace(terms_of(r_.asked), reservation_, ledger_world::rules().rules, factors);
+// Steps of eight positions pass the stages one after another; the one in the middle holds one too
+// long, and its neighbours' clocks show it.
+TEST_F(payments_of_a_request, are_withheld_for_the_windows_that_the_stages_around_show_as_late) {
+  constexpr std::uint32_t step = 8;
+  constexpr std::uint32_t too_long_us = 50'000;
+  for (stage_records& stage : r_.stages) {
+    for (commitment& c : stage.commitments) {
+      c.step_us = 10'000;
+    }
+    for (statement& s : stage.statements) {
+      s.handovers.clear();
+    }
+  }
+  std::uint32_t now = 0;
+  for (std::uint32_t w = 0; w < 3; ++w) {
+    for (std::uint32_t p = step; p - step < r_.stages[0].statements[w].positions; p += step) {
+      for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+        statement& s = r_.stages[i].statements[w];
+        const std::uint32_t came = now += 10;
+        now += i == 1 && w == 1 && p == 2 * step ? too_long_us : 100;
+        s.handovers.push_back({std::min(p, s.positions), came, now});
+      }
+      now += 10;
+    }
+  }
+  for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+    cast_.sign_stage(r_, i);
+  }
+  tell(3);
+  const auto whole = std::get<ledger::accrue>(*core_->next({}));
+  for (const ledger::window_share& s : whole.computed) {
+    EXPECT_EQ(s.late_ppm, s.node == cast_.id(1) ? 333'333U : 0U) << "one of three windows";
+    EXPECT_EQ(s.on_time, s.node == cast_.id(1) ? 2U : 3U);
+  }
+  EXPECT_EQ(send_all(), 1U);
+  EXPECT_EQ(pending(1), 30'030'000U - 10'009'989U);
+  EXPECT_EQ(pending(0), 30'030'000U) << "its neighbours gain nothing";
+  EXPECT_EQ(pending(2), 30'030'000U);
+  EXPECT_EQ(book_->view().sums().assurance, 910'000U + 10'009'989U);
+}
+
+TEST_F(payments_of_a_request, are_divided_by_the_plan_where_nobody_saw_the_times) {
+  reward_terms rewards{.rule = ledger::reward_rule::factors};
+  rewards.nodes[cast_.id(0)].stage = {100, 100, 1'000'000}; // 1.5 * 1.3 * 1.2 = 2.34 times
+  rewards.nodes[cast_.id(1)].stage = {0, 100, 0};           // 0.5 * 1 * 0.8 = 0.4 times
+  rewards.nodes[cast_.id(2)].stage = {0, 0, 500'000};       // once
+  for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+    for (statement& s : r_.stages[i].statements) {
+      s.handovers.clear();
+    }
+    cast_.sign_stage(r_, i);
+  }
+  core_.emplace(terms_of(r_.asked), reservation_, ledger_world::rules().rules, rewards);
   tell(3);
   EXPECT_EQ(send_all(), 1U);
   constexpr std::uint64_t sum = 90'090'000; // the same as without
