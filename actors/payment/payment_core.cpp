@@ -28,17 +28,18 @@ const commitment* covering(const stage_records& records, std::uint32_t window) {
 payment_core::payment_core(evidence_terms terms, ledger::reserve reservation, ledger::policy rules,
                            reward_terms rewards,
                            std::function<std::string(const node_id&)> operator_of)
-    : terms_(std::move(terms)), reservation_(std::move(reservation)), rules_(std::move(rules)),
-      rewards_(std::move(rewards)), operator_of_(std::move(operator_of)),
-      escrow_(ledger::escrow_of(reservation_)) {
+    : terms_(std::move(terms)), rules_(std::move(rules)), rewards_(std::move(rewards)),
+      operator_of_(std::move(operator_of)) {
+  reserve_anew(std::move(reservation));
+}
+
+void payment_core::reserve_anew(ledger::reserve reservation) {
+  reservation_ = std::move(reservation);
+  escrow_ = ledger::escrow_of(reservation_);
+  named_.clear();
   for (const ledger::path_stage& s : reservation_.stages) {
     named_.insert(s.node);
   }
-}
-
-void payment_core::reserve_anew(std::uint64_t nonce) {
-  reservation_.nonce = nonce;
-  escrow_ = ledger::escrow_of(reservation_);
 }
 
 void payment_core::take(const computing_path& path, evidence_batch&& batch,

@@ -37,8 +37,8 @@ public:
   /// The rules, where the ledger was not known yet.
   void use(const ledger::policy& rules) { rules_ = rules; }
 
-  /// It is signed again under this nonce, and has another escrow: the first one was never there.
-  void reserve_anew(std::uint64_t nonce);
+  /// It is signed again, under another nonce or for another path: the first escrow was never there.
+  void reserve_anew(ledger::reserve reservation);
 
   /// Statements of a stage of `path`; what is not signed by it pays nobody. `unix_now`: when they
   /// came, in seconds: a statement behind its commitment's deadline is late, whatever it says, and

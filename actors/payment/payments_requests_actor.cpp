@@ -92,6 +92,7 @@ void load_reservations(payments_pointer self) {
     }
     paid p;
     p.reservation = kept->entry;
+    p.resumed = true; // what was paid of it, the keeper knows
     p.since = now_of(self);
     state.requests.emplace(id, std::move(p));
   }
@@ -167,6 +168,9 @@ void take_plan(payments_pointer self, request_id request, const path_description
   p.rewards = rewards_of(self, *p.asked, planned);
   p.path = places_of(planned);
   r->nonce = ++state.own.nonce;
+  if (p.core) {
+    p.core->reserve_anew(*r); // the first path was refused
+  }
   send_reserved(self, request, p, *r,
                 ledger::sign_action(*state.environment.key, *state.ledger, *r));
 }
@@ -236,21 +240,20 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
   const auto known = state.requests.find(id);
   if (known != state.requests.end()) { // an earlier lead of this node began it
     paid& p = known->second;
-    if (p.reservation.empty()) { // it is being planned still: this lead gets the answer
+    p.asked = std::move(asked);
+    p.core.reset(); // it goes on from what the keeper has
+    p.lead = {};
+    if (p.reservation.empty() || (!p.reserved && !p.resumed)) { // nothing is promised yet
       if (p.answer.pending()) {
         p.answer.deliver(to_caf(fail(errc::cancelled, "another lead of the request asks")));
       }
-      p.asked = std::move(asked);
       p.since = now_of(self);
-      p.lead = {};
       p.answer = self->make_response_promise<credit_reserved>();
+      keep_ticking(self);
       return p.answer;
     }
     p.resumed = true;
-    p.asked = std::move(asked);
-    p.core.reset(); // it goes on from what the keeper has
     p.reported = false;
-    p.lead = {};
     make_core(self, p);
     keep_ticking(self);
     return credit_reserved{true, {}};
@@ -318,7 +321,7 @@ void sign_refused_anew(payments_pointer self, std::uint64_t nonce_used) {
     ++p.signed_anew;
     r->nonce = ++state.own.nonce;
     if (p.core) {
-      p.core->reserve_anew(r->nonce); // it keeps what was stated, and whether it is over
+      p.core->reserve_anew(*r); // it keeps what was stated, and whether it is over
     }
     send_reserved(self, id, p, *r, ledger::sign_action(*state.environment.key, *state.ledger, *r));
   }
@@ -394,7 +397,7 @@ void end_request(payments_pointer self, request_id request, std::uint64_t tokens
     return;
   }
   paid& p = found->second;
-  if (p.reservation.empty() && p.free) {
+  if (p.reservation.empty() && (p.free || !p.core)) {
     return forget(self, request); // nothing was computed
   }
   make_core(self, p);

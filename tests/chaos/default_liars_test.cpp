@@ -7,6 +7,7 @@
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +15,7 @@
 #include <chrono>
 #include <csignal>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -106,8 +108,18 @@ protected:
     }
     return true;
   }
-  /// The answer is not looked at.
-  void ask(std::size_t node, int number) const {
+  /// A line for each node but the frozen one.
+  [[nodiscard]] std::string who_knows() const {
+    std::string all;
+    for (std::size_t i = 0; i < nodes; ++i) {
+      if (i != other_holder()) {
+        all += fmt::format("\nnode {}: {}", i, convictions(i).dump());
+      }
+    }
+    return all;
+  }
+  /// The status of the answer, whose tokens are not looked at.
+  [[nodiscard]] int ask(std::size_t node, int number) const {
     plain_json body{{"model", "m.gguf"},
                     {"prompt", plain_json::array()},
                     {"max_tokens", 40},
@@ -119,7 +131,7 @@ protected:
     for (int i = 0; i < 40; ++i) {
       body["prompt"].push_back(3 + (number * 131 + i * 7) % 250);
     }
-    (void)http_ask(port_of(node), "POST", "/v1/completions", body.dump());
+    return http_ask(port_of(node), "POST", "/v1/completions", body.dump()).status;
   }
 
   temporary_folder folder_;
@@ -131,12 +143,14 @@ protected:
 TEST_P(default_liars, are_convicted_on_every_node_and_no_other_is) {
   started_[other_holder()]->send_signal(SIGSTOP);
   int asked = 0;
+  std::map<int, int> answers; // by status
   while (asked < requests_max && convictions(0).empty()) {
-    ask(liar(), asked++);
+    ++answers[ask(liar(), asked++)];
   }
-  EXPECT_TRUE(all_know(other_holder())) << "behind " << asked << " requests";
+  const std::string behind = fmt::format("behind {} requests: {}", asked, answers);
+  EXPECT_TRUE(all_know(other_holder())) << behind << who_knows();
   started_[other_holder()]->send_signal(SIGCONT);
-  EXPECT_TRUE(all_know()) << "behind " << asked << " requests";
+  EXPECT_TRUE(all_know()) << behind << who_knows();
   for (std::size_t i = 0; i < nodes; ++i) {
     if (i == liar()) {
       continue;
