@@ -67,8 +67,8 @@ bool may_have(verifier_pointer self, const node_id& verifier, const digest& mode
 
 namespace {
 
-/// Of all verifiers in turn, those that are the first to have a stage's layers; fewer than it takes
-/// where a stage has none.
+/// Of all verifiers in turn, those that are the first to serve a stage's layers; where none does,
+/// some that may have them all the same.
 struct chosen_verifiers {
   std::set<node_id> nodes;
   bool complete{true};
@@ -91,9 +91,15 @@ chosen_verifiers choose(verifier_pointer self, const receipt& r, const digest& n
       continue;
     }
     const auto first = std::find_if(able.begin(), able.end(), can);
-    chosen.complete = chosen.complete && first != able.end();
     if (first != able.end()) {
       chosen.nodes.insert(*first);
+      continue;
+    }
+    chosen.complete = false;
+    std::size_t asked = 0; // what a node serves is known, and not what is on its disk
+    for (auto it = able.begin(); it != able.end() && asked < limits::audit_offers_unsure_max;
+         ++it) {
+      asked += *it != stage.signer.node && chosen.nodes.insert(*it).second ? 1 : 0;
     }
   }
   return chosen;

@@ -13,6 +13,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 namespace ovir::actors {
@@ -23,18 +24,21 @@ namespace {
 constexpr std::size_t chains_kept = 3;
 
 /// To the ledger. What is lost on the way is said again.
-void order(verifier_pointer self, ledger::command what, std::string_view name) {
+void order(
+    verifier_pointer self, ledger::command what, std::string_view name,
+    std::function<void()> refused = [] {}) {
   const auto& around = self->state.environment;
   const caf::actor payments = around.payments ? around.payments() : caf::actor{};
   if (!payments) {
-    return;
+    return refused();
   }
   self->request(payments, limits::payment_action_wait, credit_order{std::move(what), {}})
       .then([](const ledger::promise&) {},
-            [self, name](const caf::error& e) {
+            [self, name, refused = std::move(refused)](const caf::error& e) {
               self->state.environment.journal->say(log_level::debug, std::nullopt,
                                                    "{} is not in the ledger: {}", name,
                                                    from_caf(e).message);
+              refused();
             });
 }
 
@@ -102,7 +106,11 @@ void commit_chain(verifier_pointer self) {
                       "audits: commits to a hash chain of {} links behind {}", next.links(),
                       to_hex(next.anchor()).substr(0, 8));
   order(self, ledger::chain_commit{around.key->id(), next.anchor(), next.links(), 0},
-        "a hash chain");
+        "a hash chain",
+        [self] { // epochs go by without it: soon again, as where the keeper just began
+          self->state.draws.committed = self->state.environment.env->now() -
+                                        limits::audit_say_again + limits::audit_chain_again;
+        });
 }
 
 void tend_chain(verifier_pointer self) {

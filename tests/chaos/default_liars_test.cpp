@@ -14,9 +14,11 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <iostream>
+#include <deque>
+#include <fstream>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -32,7 +34,10 @@ constexpr std::size_t outer = 3;
 /// At the default rate a liar escapes 66 lies with a chance below 0.001; of a node that is not
 /// known yet, more is looked at.
 constexpr int requests_max = 66;
-constexpr std::size_t last_words_bytes = 4'000;
+/// Fewer than fill an epoch.
+constexpr int first_requests = 20;
+constexpr std::size_t last_words = 3; ///< lines
+constexpr std::size_t last_words_length = 160;
 
 class default_liars : public ::testing::TestWithParam<const char*> {
 protected:
@@ -62,17 +67,6 @@ protected:
     }
     for (std::size_t i = 0; i < nodes; ++i) {
       wait_until_ready(port_of(i));
-    }
-  }
-
-  /// What the nodes said last, where the test failed.
-  void TearDown() override {
-    for (std::size_t i = 0; HasFailure() && i < started_.size(); ++i) {
-      started_[i]->send_signal(SIGKILL);
-      const std::string said = started_[i]->wait().err;
-      const std::size_t from = said.size() - std::min(said.size(), last_words_bytes);
-      std::cerr << fmt::format("node {}{}:\n{}\n", i, i == liar() ? ", the liar" : "",
-                               said.substr(from));
     }
   }
 
@@ -108,13 +102,26 @@ protected:
     }
     return true;
   }
-  /// A line for each node but the frozen one.
+  /// What each node but the frozen one holds, and the last of what it warned of.
   [[nodiscard]] std::string who_knows() const {
     std::string all;
     for (std::size_t i = 0; i < nodes; ++i) {
+      all += fmt::format("\nnode {}{}", i, i == liar() ? ", the liar" : "");
       if (i != other_holder()) {
-        all += fmt::format("\nnode {}: {}", i, convictions(i).dump());
+        all += fmt::format(": {}", convictions(i).dump());
       }
+      const std::string state = made_[i]["state"];
+      std::ifstream log{state + "/node.log"};
+      std::deque<std::string> last;
+      for (std::string line; std::getline(log, line);) {
+        if (line.find(" info ") == std::string::npos) {
+          last.push_back("\n  " + line.substr(0, last_words_length));
+        }
+        if (last.size() > last_words) {
+          last.pop_front();
+        }
+      }
+      all = std::accumulate(last.begin(), last.end(), all);
     }
     return all;
   }
@@ -161,6 +168,23 @@ TEST_P(default_liars, are_convicted_on_every_node_and_no_other_is) {
   }
   RecordProperty("requests", asked);
 }
+
+/// Before the first epoch of audits with verifiers begins, and while no other node serves a part of
+/// what the liar does.
+class liars_of_the_first_seconds : public default_liars {};
+
+TEST_P(liars_of_the_first_seconds, are_convicted) {
+  started_[other_holder()]->send_signal(SIGSTOP);
+  std::map<int, int> answers;
+  for (int i = 0; i < first_requests; ++i) {
+    ++answers[ask(liar(), i)];
+  }
+  EXPECT_TRUE(all_know(other_holder())) << fmt::format("{}", answers) << who_knows();
+  started_[other_holder()]->send_signal(SIGCONT);
+}
+
+INSTANTIATE_TEST_SUITE_P(ways, liars_of_the_first_seconds, ::testing::Values("claimed"),
+                         [](const auto& of) { return std::string{of.param}; });
 
 INSTANTIATE_TEST_SUITE_P(ways, default_liars,
                          ::testing::Values("wrong_output", "scaled", "smaller_model", "quantised",
