@@ -68,7 +68,7 @@ bool may_have(verifier_pointer self, const node_id& verifier, const digest& mode
 namespace {
 
 /// Of all verifiers in turn, those that are the first to serve a stage's layers; where none does,
-/// some that may have them all the same.
+/// one that may have them all the same.
 struct chosen_verifiers {
   std::set<node_id> nodes;
   bool complete{true};
@@ -96,10 +96,11 @@ chosen_verifiers choose(verifier_pointer self, const receipt& r, const digest& n
       continue;
     }
     chosen.complete = false;
-    std::size_t asked = 0; // what a node serves is known, and not what is on its disk
-    for (auto it = able.begin(); it != able.end() && asked < limits::audit_offers_unsure_max;
-         ++it) {
-      asked += *it != stage.signer.node && chosen.nodes.insert(*it).second ? 1 : 0;
+    // What others serve is known, and not what is on their disks: one looks with what it has.
+    const auto other = [&](const node_id& verifier) { return verifier != stage.signer.node; };
+    const auto any = std::find_if(able.begin(), able.end(), other);
+    if (any != able.end() && std::none_of(chosen.nodes.begin(), chosen.nodes.end(), other)) {
+      chosen.nodes.insert(*any);
     }
   }
   return chosen;

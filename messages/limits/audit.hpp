@@ -41,7 +41,6 @@ inline constexpr std::chrono::seconds audit_entry_wait{60};
 inline constexpr std::chrono::seconds audit_offer_again{10};
 inline constexpr std::uint32_t audit_offer_doublings_max = 6; ///< of this time
 inline constexpr std::size_t audit_offers_at_once = 32;       ///< to one verifier
-inline constexpr std::size_t audit_offers_unsure_max = 3;     ///< where none serves the layers
 inline constexpr std::chrono::seconds audit_chain_again{3};   ///< to commit to one that was refused
 inline constexpr std::size_t audits_said_at_once = 256;       ///< to the ledger
 /// Links of a verifier's hash chain, and how many are left when it commits to the next.

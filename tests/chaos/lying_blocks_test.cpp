@@ -88,8 +88,9 @@ TEST_F(lying_blocks, convict_their_author_wherever_they_are_used) {
   ASSERT_TRUE(cluster_->wait_until([&] {
     const apps::json models = cluster_->ask(0, "models").at("models");
     return std::any_of(models.begin(), models.end(), [&](const apps::json& model) {
-      return model.at("complete") == true &&
-             model.at("holders").dump().find("three") != std::string::npos;
+      const std::string holders = model.at("holders").dump();
+      return model.at("complete") == true && holders.find("\"three\"") != std::string::npos &&
+             holders.find("\"two\"") == std::string::npos;
     });
   })) << cluster_->ask(0, "models");
   const apps::json told = ask(2, true);

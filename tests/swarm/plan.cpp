@@ -151,11 +151,6 @@ std::vector<fault> draw_faults(chance& draws, const intensity& how) {
   for (std::size_t i = 0; !chosen && i < how.faults; ++i) {
     faults.push_back(draw_fault(draws, how));
   }
-  const bool ends = faults.size() == 1 && (faults.front().what == fault_kind::crash ||
-                                           faults.front().what == fault_kind::power);
-  if (ends && !chosen) {
-    freeze_others(draws.split(0xf4ee2e), how, faults);
-  }
   return faults;
 }
 
