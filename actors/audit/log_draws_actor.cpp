@@ -102,9 +102,11 @@ void commit_chain(verifier_pointer self) {
     draws.files->keep(chains_kept);
   }
   const ledger::hash_chain& next = draws.files->chains().back();
-  around.journal->say(log_level::info, std::nullopt,
-                      "audits: commits to a hash chain of {} links behind {}", next.links(),
-                      to_hex(next.anchor()).substr(0, 8));
+  if (fresh) {
+    around.journal->say(log_level::info, std::nullopt,
+                        "audits: commits to a hash chain of {} links behind {}", next.links(),
+                        to_hex(next.anchor()).substr(0, 8));
+  }
   order(self, ledger::chain_commit{around.key->id(), next.anchor(), next.links(), 0},
         "a hash chain",
         [self] { // epochs go by without it: soon again, as where the keeper just began

@@ -164,7 +164,7 @@ struct payments_state {
     storage::env::time_point since;
     bool planning{false};
     bool by_client{false};              ///< it signed the reservation
-    bool free{false};                   ///< entered, not charged: nobody waits
+    bool free{false};                   ///< entered and not charged: no request waits
     bool planned_anew{false};           ///< after a refusal for want of admission
     std::vector<std::byte> reservation; ///< entry; empty: not yet made
     reward_terms rewards;

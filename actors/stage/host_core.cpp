@@ -142,7 +142,7 @@ void host_core::keep_drawn(session& s, const log_token& drawn) {
 }
 
 void host_core::note_heard(session& s, const surroundings& around) {
-  s.doubtful = !around.is_linked(s.lead);
+  s.doubtful = !around.is_linked(s.lead) && !OVIR_MUTANT("host_trusts_late_orders");
 }
 
 std::vector<host_core::session_key> host_core::link_lost(const node_id& node) {
@@ -175,9 +175,6 @@ host_core::tick_result host_core::tick(const surroundings& around) {
     if (around.is_there(s.lead)) {
       s.orphan_ticks = 0;
       s.ask_in = 0;
-      if (OVIR_MUTANT("host_trusts_links") && around.is_linked(s.lead)) {
-        s.doubtful = false;
-      }
       if (s.doubtful && ++s.doubt_ticks * host_tick_interval > limits::session_doubt) {
         // A lead that still counts on it opens it again, and everything goes on from there.
         out.forgotten.push_back(key);

@@ -160,7 +160,7 @@ TEST_F(gateway, tells_the_embedded_model_what_the_system_says_in_the_users_turn)
   const http_answer system =
       ask("POST", "/v1/chat/completions",
           R"({"model": "embedded", "messages": [{"role": "system", "content": "x"}]})");
-  EXPECT_EQ(system.status, 400) << "nobody says anything";
+  EXPECT_EQ(system.status, 400) << "there is no message of a user";
   EXPECT_EQ(plain_json::parse(system.body)["error"]["param"], "messages[0].role");
 }
 

@@ -44,7 +44,7 @@ protected:
 TEST_F(seen_times_of_a_path, are_those_of_the_stages_and_the_ways) {
   go_around({100, 400, 50}, 64);
   const seen_times first = see(0);
-  EXPECT_EQ(first.steps, 31U) << "before the first step nobody waits";
+  EXPECT_EQ(first.steps, 31U) << "the time before the first step is no wait";
   const seen_times second = see(1);
   EXPECT_EQ(second.steps, 32U);
   EXPECT_THAT(second.held, ElementsAre(32 * 130U, 32 * 430U, 32 * 80U));
