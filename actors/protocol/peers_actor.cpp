@@ -130,12 +130,16 @@ void peers::post(const node_id& to, link_mail::letter mail) {
     (void)network_->send(*way, mail.kind, mail.target, std::move(mail.bytes));
     return;
   }
-  if (members_ == nullptr || !members_->contains(to)) {
+  const bool is_member = members_ != nullptr && members_->contains(to);
+  if (!is_member && !mail.last_word) {
     return;
   }
   if (!mail_.add(to, std::move(mail))) {
     log_.say(log_level::warn, std::nullopt, "lost a message to {}: too many wait for links",
              short_name(to));
+  }
+  if (!is_member) {
+    return; // membership opens one, if it is alive
   }
   const std::string& address = members_->at(to);
   if (links_.wants(address, to)) {
@@ -310,12 +314,18 @@ void peers::send_wire(const node_id& to, wire_message message) {
   if (network_ == nullptr || !check(message)) {
     return;
   }
+  const bool last_word = std::holds_alternative<close_session>(message.body);
+  const std::shared_ptr<const std::vector<std::byte>> bytes = shared(encode_wire(message));
   if (control) {
-    (void)network_->send(*control, message_kind::wire, 0, shared(encode_wire(message)));
+    {
+      const std::lock_guard lock{guard_};
+      deliver_mail(to); // what was said earlier goes first
+    }
+    (void)network_->send(*control, message_kind::wire, 0, bytes);
     return;
   }
   const std::lock_guard lock{guard_};
-  post(to, {channel::control, message_kind::wire, 0, shared(encode_wire(message))});
+  post(to, {channel::control, message_kind::wire, 0, bytes, last_word});
 }
 
 std::optional<connection_id> peers::way(const node_id& to, channel kind) const {

@@ -119,7 +119,7 @@ generation_request request_from(request_log log) {
 void adopt(jobs_pointer self, adoption_asked& asked) {
   jobs_state& state = self->state;
   const request_id id = asked.log.id;
-  if (!state.core->knows(id)) {
+  if (state.core->may_go_on(id)) {
     const auto model = state.environment.models->find(asked.log.model);
     const std::size_t drawn = asked.log.drawn.size();
     auto started = state.core->check_adoption(asked.from, asked.log,

@@ -517,6 +517,11 @@ bool jobs_core::is_over(request_id id) const {
   return found == jobs_.end() || found->second.outcome != nullptr;
 }
 
+bool jobs_core::may_go_on(request_id id) const {
+  const auto found = jobs_.find(id);
+  return found == jobs_.end() || may_pass(found->second);
+}
+
 result<void> jobs_core::check_adoption(const node_id& from, const request_log& log,
                                        std::size_t vocabulary) const {
   const auto under_way = std::count_if(jobs_.begin(), jobs_.end(), [&](const auto& entry) {

@@ -155,6 +155,9 @@ public:
   /// Precondition: `knows`.
   void note_adopted(request_id id, const node_id& from) { jobs_.at(id).asked_by = from; }
   [[nodiscard]] bool knows(request_id id) const { return jobs_.contains(id); }
+  /// Of a request whose scheduler ended: it was not gone on with here, or not for a reason that
+  /// another attempt may find gone, as where the ledger's keeper did not answer.
+  [[nodiscard]] bool may_go_on(request_id id) const;
   /// Nothing of it runs any more, or it is not known.
   [[nodiscard]] bool is_over(request_id id) const;
 

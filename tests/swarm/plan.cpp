@@ -17,9 +17,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::array<std::string_view, fault_kinds> names{
-    "crash", "power",  "freeze",    "cut",       "cut_one",   "isolate",   "divide",   "reset",
-    "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node", "drift",    "jump",
-    "drain", "flip",   "actor",     "fork",      "far",       "forget",    "lose_disk"};
+    "crash", "power",  "freeze",    "cut",       "cut_one",   "isolate",   "divide",    "reset",
+    "delay", "narrow", "full_disk", "sick_disk", "slow_disk", "slow_node", "drift",     "jump",
+    "drain", "flip",   "actor",     "fork",      "far",       "forget",    "lose_disk", "jitter"};
 
 constexpr std::uint64_t requests_different = 48;
 
@@ -95,7 +95,7 @@ fault draw_takeover(chance& draws, const intensity& how) {
 }
 
 /// In half of the runs the others stand still when it ends: they handle its last words only after
-/// they know that it is gone.
+/// they know that it is gone, as the bytes of its connections then arrive at different times.
 void freeze_others(chance draws, const intensity& how, std::vector<fault>& faults) {
   const fault ends = faults.front();
   const bool frozen = draws.one_in(2);
@@ -105,7 +105,34 @@ void freeze_others(chance draws, const intensity& how, std::vector<fault>& fault
     f.who = who;
     f.at = ends.at - draws.between(nanoseconds{0}, 150us);
     f.length = draws.between(nanoseconds{20ms}, 300ms);
+    fault late = f;
+    late.what = fault_kind::jitter;
+    late.who = ends.who;
+    late.other = who;
+    late.at = ends.at - draws.between(nanoseconds{10ms}, 50ms);
+    late.length = ends.at - late.at + 1ms;
+    late.amount = draws.between(1, 20);
     if (who != ends.who) {
+      faults.push_back(f);
+      faults.push_back(late);
+    }
+  }
+}
+
+/// In half of these runs some do not reach one of the schedulers for a while afterwards, as when a
+/// switch went down with the machine: who goes on with the requests leaves them out.
+void cut_some(chance draws, const intensity& how, std::vector<fault>& faults) {
+  const fault ends = faults.front();
+  const bool cuts = faults.size() > 1 && draws.one_in(2);
+  const std::size_t from = draws.one_in(2) ? ends.other : ends.who;
+  for (std::size_t who = 0; cuts && who < how.nodes; ++who) {
+    fault f;
+    f.what = fault_kind::cut;
+    f.who = who;
+    f.other = from;
+    f.at = ends.at + draws.between(nanoseconds{300ms}, 600ms);
+    f.length = draws.between(nanoseconds{2s}, 10s);
+    if (who != ends.who && who != ends.other && draws.one_in(3)) {
       faults.push_back(f);
     }
   }
@@ -140,6 +167,7 @@ std::vector<fault> draw_faults(chance& draws, const intensity& how) {
   if (how.takeover) {
     faults.push_back(draw_takeover(draws, how));
     freeze_others(draws.split(0xf4ee2e), how, faults);
+    cut_some(draws.split(0xc0750e), how, faults);
   }
   if (how.fork) {
     faults.push_back(draw_fork(draws, how));

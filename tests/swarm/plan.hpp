@@ -40,8 +40,9 @@ enum class fault_kind : std::uint8_t {
   forget,    ///< a node loses its connections with another, which is not answered for `amount`
              ///< milliseconds and takes them for alive; one of two resets in a storm
   lose_disk, ///< its power goes, and it comes back with nothing but its key
+  jitter,    ///< up to `amount` milliseconds more from `who` to `other`, drawn for each message
 };
-inline constexpr std::size_t fault_kinds = 23;
+inline constexpr std::size_t fault_kinds = 24;
 inline constexpr std::size_t fault_kinds_drawn = 19; ///< in a storm
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 [[nodiscard]] result<fault_kind> fault_kind_from(std::string_view name);

@@ -87,6 +87,12 @@ void trouble::disturb_wires(const fault& f) {
     w.delay += more;
     return later(f.length, [&w, more] { w.delay -= more; });
   }
+  case fault_kind::jitter: {
+    wire_state& w = wires_.between(a, b);
+    const std::chrono::milliseconds more{f.amount};
+    w.jitter += more;
+    return later(f.length, [&w, more] { w.jitter -= more; });
+  }
   default: {
     wire_state& w = wires_.between(a, b);
     w.bytes_per_second = f.amount;
@@ -213,6 +219,7 @@ void trouble::begin(const fault& f) {
   case fault_kind::delay:
   case fault_kind::narrow:
   case fault_kind::far:
+  case fault_kind::jitter:
   case fault_kind::forget: return disturb_wires(f);
   }
 }

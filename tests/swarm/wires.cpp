@@ -269,16 +269,27 @@ void wires::drop(const pointer& c, std::size_t side, const error& reason) {
   }
 }
 
+void wires::hang_up(const pointer& c, std::size_t side, const error& reason) {
+  wires::side& me = c->sides[side];
+  if (me.at == nullptr || !me.told || me.inbox.empty()) {
+    return drop(c, side, reason);
+  }
+  me.at->run_([this, c, side, reason] {
+    read(c, side);
+    if (c->sides[side].inbox.empty()) {
+      return drop(c, side, reason);
+    }
+    world_.in(retry_reading, [this, c, side, reason] { hang_up(c, side, reason); });
+  });
+}
+
 void wires::close(const pointer& c, std::size_t side, const error& reason) {
   if (c->sides[side].at == nullptr) {
     return; // it has forgotten it
   }
   if (c->sides[1 - side].at != nullptr) {
-    carry(c, side, frame_bytes, [this, c, side, reason] {
-      if (wires::side& other = c->sides[1 - side]; other.at != nullptr) {
-        drop(c, 1 - side, gone(reason.message));
-      }
-    });
+    carry(c, side, frame_bytes,
+          [this, c, side, reason] { hang_up(c, 1 - side, gone(reason.message)); });
   }
   drop(c, side, reason);
 }
@@ -305,7 +316,7 @@ endpoint::~endpoint() {
     if (c->sides[1 - side].at != nullptr) {
       const std::size_t other = 1 - side;
       wires_.carry(c, side, 0, [w = &wires_, c = c, other] {
-        w->drop(c, other, gone("the other end was closed"));
+        w->hang_up(c, other, gone("the other end was closed"));
       });
     } else {
       wires_.forget(*c);

@@ -105,6 +105,8 @@ private:
   void carry(const pointer& c, std::size_t side, std::size_t bytes, std::function<void()> arrive);
   void deliver(const pointer& c, std::size_t to, parcel one);
   void read(const pointer& c, std::size_t to);
+  /// The other end has closed: what it sent before can still be read, and nothing else.
+  void hang_up(const pointer& c, std::size_t side, const error& reason);
   /// This end has closed, and says so to the other.
   void close(const pointer& c, std::size_t side, const error& reason);
   /// This end is told that the connection is over, or never came to be.

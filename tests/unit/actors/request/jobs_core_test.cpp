@@ -201,5 +201,24 @@ TEST_F(jobs_of_a_node, keep_a_receipt_only_for_who_asked) {
   EXPECT_EQ(core_.receipt_of(id).error().code, errc::not_found);
 }
 
+TEST_F(jobs_of_a_node, that_failed_are_gone_on_with_again_where_that_may_succeed) {
+  EXPECT_TRUE(core_.may_go_on(id));
+  ASSERT_TRUE(ask(id));
+  core_.note_adopted(id, {});
+  EXPECT_FALSE(core_.may_go_on(id)) << "it runs";
+  end(error{errc::timed_out, "the ledger's keeper did not answer"});
+  EXPECT_TRUE(core_.may_go_on(id));
+  ASSERT_TRUE(ask(id));
+  ASSERT_EQ(all<run_effect>().size(), 1U);
+  EXPECT_EQ(all<run_effect>()[0].request.generation, 1U);
+  EXPECT_FALSE(core_.may_go_on(id));
+  end(generation_report{});
+  EXPECT_FALSE(core_.may_go_on(id)) << "it is answered";
+  ASSERT_TRUE(ask({8}));
+  generation_done refused{{8}, error{errc::invalid_argument, "too long"}};
+  core_.take_end(refused, now_, out_);
+  EXPECT_FALSE(core_.may_go_on({8})) << "another attempt is refused as well";
+}
+
 } // namespace
 } // namespace ovir::actors
