@@ -127,22 +127,17 @@ void peers::post(const node_id& to, link_mail::letter mail) {
   }
   if (const auto way = links_.way(to, mail.way)) {
     note_used(to);
-    (void)network_->send(*way, mail.kind, mail.target, std::move(mail.bytes));
-    return;
+    return static_cast<void>(network_->send(*way, mail.kind, mail.target, std::move(mail.bytes)));
   }
   const bool is_member = members_ != nullptr && members_->contains(to);
   if (!is_member && !mail.last_word) {
     return;
   }
   if (!mail_.add(to, std::move(mail))) {
-    log_.say(log_level::warn, std::nullopt, "lost a message to {}: too many wait for links",
-             short_name(to));
+    log_.say(log_level::warn, {}, "lost a message to {}: too many wait for links", short_name(to));
   }
-  if (!is_member) {
-    return; // membership opens one, if it is alive
-  }
-  const std::string& address = members_->at(to);
-  if (links_.wants(address, to)) {
+  if (is_member && links_.wants(members_->at(to), to)) {
+    const std::string& address = members_->at(to);
     links_.dialled(network_->connect(address, channel::control, to), address, to);
   }
 }
@@ -314,18 +309,13 @@ void peers::send_wire(const node_id& to, wire_message message) {
   if (network_ == nullptr || !check(message)) {
     return;
   }
-  const bool last_word = std::holds_alternative<close_session>(message.body);
-  const std::shared_ptr<const std::vector<std::byte>> bytes = shared(encode_wire(message));
   if (control) {
-    {
-      const std::lock_guard lock{guard_};
-      deliver_mail(to); // what was said earlier goes first
-    }
-    (void)network_->send(*control, message_kind::wire, 0, bytes);
+    (void)network_->send(*control, message_kind::wire, 0, shared(encode_wire(message)));
     return;
   }
   const std::lock_guard lock{guard_};
-  post(to, {channel::control, message_kind::wire, 0, bytes, last_word});
+  post(to, {channel::control, message_kind::wire, 0, shared(encode_wire(message)),
+            std::holds_alternative<close_session>(message.body)});
 }
 
 std::optional<connection_id> peers::way(const node_id& to, channel kind) const {
