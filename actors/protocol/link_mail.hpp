@@ -21,7 +21,6 @@ public:
     message_kind kind{message_kind::wire};
     std::uint32_t target{0};
     std::shared_ptr<const std::vector<std::byte>> bytes;
-    bool last_word{false}; ///< it ends something: it waits also where no link is opened for it
   };
 
   /// False where there is no room: it is lost.

@@ -127,17 +127,18 @@ void peers::post(const node_id& to, link_mail::letter mail) {
   }
   if (const auto way = links_.way(to, mail.way)) {
     note_used(to);
-    return static_cast<void>(network_->send(*way, mail.kind, mail.target, std::move(mail.bytes)));
+    (void)network_->send(*way, mail.kind, mail.target, std::move(mail.bytes));
+    return;
   }
-  const bool is_member = members_ != nullptr && members_->contains(to);
-  if (!is_member && !mail.last_word) {
+  if (members_ == nullptr || !members_->contains(to)) {
     return;
   }
   if (!mail_.add(to, std::move(mail))) {
-    log_.say(log_level::warn, {}, "lost a message to {}: too many wait for links", short_name(to));
+    log_.say(log_level::warn, std::nullopt, "lost a message to {}: too many wait for links",
+             short_name(to));
   }
-  if (is_member && links_.wants(members_->at(to), to)) {
-    const std::string& address = members_->at(to);
+  const std::string& address = members_->at(to);
+  if (links_.wants(address, to)) {
     links_.dialled(network_->connect(address, channel::control, to), address, to);
   }
 }
@@ -314,8 +315,7 @@ void peers::send_wire(const node_id& to, wire_message message) {
     return;
   }
   const std::lock_guard lock{guard_};
-  post(to, {channel::control, message_kind::wire, 0, shared(encode_wire(message)),
-            std::holds_alternative<close_session>(message.body)});
+  post(to, {channel::control, message_kind::wire, 0, shared(encode_wire(message))});
 }
 
 std::optional<connection_id> peers::way(const node_id& to, channel kind) const {

@@ -249,7 +249,7 @@ private:
   std::set<connection_id> shells_;        ///< that asked something
   std::uint64_t dropped_{0};
   address_book members_;   ///< in a crowd
-  link_mail mail_;         ///< in a crowd; last words in any cluster
+  link_mail mail_;         ///< likewise
   std::set<node_id> used_; ///< likewise
 };
 
