@@ -12,8 +12,6 @@ namespace {
 
 /// After so many ticks the other side knows of every line that we know.
 constexpr std::uint32_t ticks_until_known = 2;
-/// A node that opens a line when ours is so old has lost ours, or was slow to open it.
-constexpr std::uint32_t ticks_until_renewed = 1;
 /// After so many, it would have closed its own if it knew ours.
 constexpr std::uint32_t patient_ticks = 6;
 
@@ -179,7 +177,7 @@ void link_table::settle(const node_id& node, const std::string& reason, effects&
                                   [&](const line& l) { return l.control == before; });
     // Two that were opened at once are both alive: nothing is lost by changing over. Else the one
     // in use is gone, or one side lost it: a node that knows ours does not open another.
-    const bool known = old != e.lines.end() && old->ours && old->ticks >= ticks_until_renewed &&
+    const bool known = old != e.lines.end() && old->ours && old->ticks >= ticks_until_known &&
                        !OVIR_MUTANT("link_changes_over_in_silence");
     const bool alive = old != e.lines.end() && old->ours != chosen->ours && !known;
     e.used_control = chosen->control;

@@ -56,7 +56,7 @@ public:
 
   /// About twice a second. Where both nodes have opened a line, the one with the higher key closes
   /// its own after two ticks, when the other side surely knows both. One that lasts longer was
-  /// opened because its opener lost ours; so was one that comes when ours is one tick old.
+  /// opened because its opener lost ours; so was one that comes when ours is two ticks old.
   [[nodiscard]] effects tick();
 
   /// The connections in use. Without a link: empty, or for answers the control connection of a line
