@@ -69,7 +69,7 @@ result<void> check(const link_hello& hello) {
       return in_context("a hello's address", error{errc::malformed, parts.error().message});
     }
   }
-  const std::size_t rest = 17 + hello.cluster.size() + hello.address.size() + signature_bytes;
+  const std::size_t rest = 25 + hello.cluster.size() + hello.address.size() + signature_bytes;
   if (hello.token.size() > body_bytes_max - rest) {
     return fail(errc::over_limit, "a hello's join token has {} bytes; at most {} fit",
                 hello.token.size(), body_bytes_max - rest);
@@ -92,6 +92,7 @@ void fields(Io& io, T& h) {
   }
   io(h.roles.bits);
   io(h.life);
+  io(h.last_loss);
   io.template text<std::uint8_t>(h.cluster, "a hello's cluster name", body_bytes_max);
   io.template text<std::uint16_t>(h.address, "a hello's address", body_bytes_max);
   io.template list<std::uint16_t>(h.token, "bytes of a join token", body_bytes_max);

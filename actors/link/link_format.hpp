@@ -32,7 +32,8 @@ struct hello_prefix {
 struct link_hello {
   channel kind{channel::control};
   role_set roles;
-  std::uint64_t life{0}; ///< `network_identity::life`
+  std::uint64_t life{0};      ///< `network_identity::life`
+  std::uint64_t last_loss{0}; ///< `network_handler::last_loss`
   std::string cluster;
   std::string address; ///< empty for a client
   std::vector<std::byte> token;

@@ -50,16 +50,20 @@ link_table::effects link_table::data_dialled(const node_id& node, connection_id 
 
 link_table::effects link_table::connected(const peer_info& peer) {
   effects out;
+  std::string address;
+  if (const auto d = dials_.extract(peer.connection)) {
+    address = d.mapped().address;
+    if (d.mapped().expected.empty()) {
+      found_[address] = peer.node;
+    }
+  }
+  if (is_stale(peer)) {
+    return {close(peer.node, peer.connection, "the link was lost meanwhile")};
+  }
+  drop_lost(peer, nodes_[peer.node], out);
   if (peer.kind == channel::data) {
     add_data(peer, out);
   } else {
-    std::string address;
-    if (const auto d = dials_.extract(peer.connection)) {
-      address = d.mapped().address;
-      if (d.mapped().expected.empty()) {
-        found_[address] = peer.node;
-      }
-    }
     add_control(peer, address, out);
   }
   settle(peer.node, "the link was made anew", out);
@@ -68,7 +72,6 @@ link_table::effects link_table::connected(const peer_info& peer) {
 
 void link_table::add_control(const peer_info& peer, const std::string& address, effects& out) {
   entry& e = nodes_[peer.node];
-  drop_earlier_lives(peer, e, out);
   if (!peer.incoming) {
     // Dialled under two addresses. One that is complete carries something already.
     const auto mine =
@@ -84,7 +87,7 @@ void link_table::add_control(const peer_info& peer, const std::string& address, 
       }
       e.lines.erase(mine);
     }
-    e.lines.push_back({peer.connection, true, peer.life});
+    e.lines.push_back({peer.connection, true});
     out.push_back({link_effect::action::dial_data, peer.node, peer.connection, address, {}});
     return;
   }
@@ -92,7 +95,7 @@ void link_table::add_control(const peer_info& peer, const std::string& address, 
     out.push_back(close(peer.node, peer.connection, "there are links enough between us"));
     return;
   }
-  e.lines.push_back({peer.connection, false, peer.life});
+  e.lines.push_back({peer.connection, false});
   if (const auto early = std::exchange(e.early_data, {})) {
     e.lines.back().data = early;
     e.lines.back().complete = true;
@@ -102,7 +105,7 @@ void link_table::add_control(const peer_info& peer, const std::string& address, 
 void link_table::add_data(const peer_info& peer, effects& out) {
   entry& e = nodes_[peer.node];
   for (auto l = e.lines.rbegin(); l != e.lines.rend(); ++l) {
-    if (peer.incoming ? !l->ours && !l->data && l->life == peer.life : l->data == peer.connection) {
+    if (peer.incoming ? !l->ours && !l->data : l->data == peer.connection) {
       l->data = peer.connection;
       l->complete = !OVIR_MUTANT("link_forgets_its_data") || l->ours;
       return;
@@ -145,7 +148,11 @@ link_table::effects link_table::closed(const peer_info& peer, const std::string&
     } else if (hit->data) {
       out.push_back(close(peer.node, *hit->data, "the other channel of the link is gone"));
     }
+    const bool lost = e.used_control == hit->control;
     e.lines.erase(hit);
+    if (lost) {
+      lose(peer.node, e, reason, out);
+    }
   }
   settle(peer.node, reason, out);
   return out;
@@ -175,23 +182,20 @@ void link_table::settle(const node_id& node, const std::string& reason, effects&
   if (chosen != nullptr && before != chosen->control) {
     const auto old = std::find_if(e.lines.begin(), e.lines.end(),
                                   [&](const line& l) { return l.control == before; });
-    // Two that were opened at once are both alive: nothing is lost by changing over. Else the one
-    // in use is gone, or one side lost it: a node that knows ours does not open another.
-    const bool known = old != e.lines.end() && old->ours && old->ticks >= ticks_until_known &&
-                       !OVIR_MUTANT("link_changes_over_in_silence");
-    const bool alive = old != e.lines.end() && old->ours != chosen->ours && !known;
-    e.used_control = chosen->control;
-    if (before && !alive && !OVIR_MUTANT("link_renewed_in_silence")) {
-      out.push_back({link_effect::action::down, node, {}, {}, reason});
-    }
-    if (!before || !alive) {
-      out.push_back({link_effect::action::up, node, {}, {}, {}, chosen->ours});
+    // Two that were opened at once are both alive: nothing is lost by changing over. What else was
+    // under way on the one before may be.
+    if (before && (old == e.lines.end() || old->ours == chosen->ours)) {
+      lose(node, e, reason, out);
+    } else {
+      e.used_control = chosen->control;
+      if (!before) {
+        out.push_back({link_effect::action::up, node, {}, {}, {}, chosen->ours});
+      }
+      drop_older(node, e, line{*chosen}, out);
     }
   } else if (chosen == nullptr && before) {
-    e.used_control.reset();
-    out.push_back({link_effect::action::down, node, {}, {}, reason});
-  }
-  if (chosen != nullptr) {
+    lose(node, e, reason, out);
+  } else if (chosen != nullptr) {
     drop_older(node, e, line{*chosen}, out);
   }
   if (e.lines.empty() && !e.early_data) {
@@ -212,20 +216,69 @@ void link_table::drop_older(const node_id& node, entry& e, const line& kept, eff
   });
 }
 
-void link_table::drop_earlier_lives(const peer_info& peer, entry& e, effects& out) {
-  std::erase_if(e.lines, [&](const line& l) {
-    const bool over = l.life != peer.life;
-    if (over) {
-      close_line(peer.node, l, out);
-      if (e.used_control == l.control) {
-        e.used_control.reset();
-        if (!OVIR_MUTANT("link_outlives_its_peer")) {
-          out.push_back({link_effect::action::down, peer.node, {}, {}, "it was started again"});
-        }
+bool link_table::is_stale(const peer_info& peer) const {
+  const auto found = nodes_.find(peer.node);
+  const bool by_peer = found != nodes_.end() && found->second.life == peer.life &&
+                       peer.last_loss < found->second.last_loss;
+  return by_peer || peer.told_loss != last_loss(peer.node);
+}
+
+void link_table::drop_lost(const peer_info& peer, entry& e, effects& out) {
+  const bool again = peer.life != e.life;
+  const bool lost = !again && peer.last_loss > e.last_loss;
+  e.life = peer.life;
+  e.last_loss = peer.last_loss;
+  if (!again && !lost) {
+    return;
+  }
+  const auto used = std::find_if(e.lines.begin(), e.lines.end(),
+                                 [&](const line& l) { return l.control == e.used_control; });
+  if (lost && used != e.lines.end() && used->ours && OVIR_MUTANT("link_changes_over_in_silence")) {
+    return;
+  }
+  const bool told =
+      again ? !OVIR_MUTANT("link_outlives_its_peer") : !OVIR_MUTANT("link_renewed_in_silence");
+  if (used != e.lines.end() && told) {
+    out.push_back({link_effect::action::down,
+                   peer.node,
+                   {},
+                   {},
+                   again ? "it was started again" : "it has lost the link"});
+  }
+  close_all(peer.node, e, out);
+}
+
+void link_table::lose(const node_id& node, entry& e, const std::string& reason, effects& out) {
+  close_all(node, e, out);
+  out.push_back({link_effect::action::down, node, {}, {}, reason});
+  losses_[node] = ++last_loss_;
+  if (losses_.size() > limits::lost_links_max) {
+    auto oldest = losses_.end();
+    for (auto l = losses_.begin(); l != losses_.end(); ++l) {
+      if (!nodes_.contains(l->first) && (oldest == losses_.end() || l->second < oldest->second)) {
+        oldest = l;
       }
     }
-    return over;
-  });
+    if (oldest != losses_.end()) {
+      losses_.erase(oldest);
+    }
+  }
+}
+
+std::uint64_t link_table::last_loss(const node_id& node) const {
+  const auto found = losses_.find(node);
+  return found == losses_.end() ? 0 : found->second;
+}
+
+void link_table::close_all(const node_id& node, entry& e, effects& out) {
+  for (const line& l : e.lines) {
+    close_line(node, l, out);
+  }
+  if (const auto early = std::exchange(e.early_data, {})) {
+    out.push_back(close(node, *early, "there is another link"));
+  }
+  e.lines.clear();
+  e.used_control.reset();
 }
 
 void link_table::close_line(const node_id& node, const line& l, effects& out) {
@@ -239,9 +292,6 @@ link_table::effects link_table::tick() {
   effects out;
   std::vector<node_id> changed;
   for (auto& [node, e] : nodes_) {
-    for (line& l : e.lines) {
-      l.ticks += l.complete ? 1U : 0U;
-    }
     const auto complete = [&lines = e.lines](bool ours) {
       return std::find_if(lines.begin(), lines.end(),
                           [&](const line& l) { return l.ours == ours && l.complete; });

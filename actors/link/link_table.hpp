@@ -30,10 +30,13 @@ struct link_effect {
 /// Which connections make up the links of a node; pure. A line is a control connection and the data
 /// connection its opener dials once the control connection stands: both or none. Two nodes may open
 /// lines to each other at once; both then keep what the lower key opened, and use whichever is
-/// complete until then. Of two lines opened by the same side the newer counts, because its opener
-/// dials again only when it has lost the older; a line to the peer's next process replaces all
-/// others aloud. Connections that are of no use are closed, so that
-/// neither side holds what the other has forgotten.
+/// complete until then. Of two lines opened by the same side the newer counts.
+///
+/// A link that one side loses is lost for both: it closes every connection of the link, and what it
+/// tells in hellos from then on (`last_loss`) lets the other side know that whatever was there
+/// before is over, if that has not noticed. So nothing is ever lost of a link that both sides hold.
+/// The peer's next process is told in the same way. Connections that are of no use are closed, so
+/// that neither side holds what the other has forgotten.
 class link_table {
 public:
   using effects = std::vector<link_effect>;
@@ -55,9 +58,13 @@ public:
   [[nodiscard]] effects closed(const peer_info& peer, const std::string& reason);
 
   /// About twice a second. Where both nodes have opened a line, the one with the higher key closes
-  /// its own after two ticks, when the other side surely knows both. One that lasts longer was
-  /// opened because its opener lost ours; so was one that comes when ours is two ticks old.
+  /// its own after two ticks, when the other side surely knows both. If one lasts longer, the peer
+  /// does not know ours: the link is lost.
   [[nodiscard]] effects tick();
+
+  /// `network_handler::last_loss`. Forgotten of nodes without connections, the oldest first, above
+  /// `limits::lost_links_max`.
+  [[nodiscard]] std::uint64_t last_loss(const node_id& node) const;
 
   /// The connections in use. Without a link: empty, or for answers the control connection of a line
   /// that the other side opened, which may know it complete already.
@@ -76,17 +83,17 @@ public:
 private:
   struct line {
     connection_id control;
-    bool ours{false};      ///< this node opened it
-    std::uint64_t life{0}; ///< of the peer's process
+    bool ours{false}; ///< this node opened it
     std::optional<connection_id> data{};
-    bool complete{false};   ///< `data` stands
-    std::uint32_t ticks{0}; ///< for which it has been complete
+    bool complete{false}; ///< `data` stands
   };
   struct entry {
     std::vector<line> lines;                     ///< oldest first
     std::optional<connection_id> early_data{};   ///< came before its control connection
     std::optional<connection_id> used_control{}; ///< of the line in use
     std::uint32_t ticks_beside{0};               ///< for which both sides' lines have been complete
+    std::uint64_t life{0};                       ///< of the peer's process
+    std::uint64_t last_loss{0};                  ///< of the peer; the same in all lines
   };
   struct dial {
     std::string address;
@@ -96,8 +103,13 @@ private:
   void add_control(const peer_info& peer, const std::string& address, effects& out);
   void add_data(const peer_info& peer, effects& out);
   void settle(const node_id& node, const std::string& reason, effects& out);
-  /// Of lines to a process of the peer that is over.
-  static void drop_earlier_lives(const peer_info& peer, entry& e, effects& out);
+  /// Whether one side has lost a link since it told the hello of this connection.
+  [[nodiscard]] bool is_stale(const peer_info& peer) const;
+  /// Drops what the peer does not hold any more: it lost the link, or was started again.
+  static void drop_lost(const peer_info& peer, entry& e, effects& out);
+  /// This side loses the link.
+  void lose(const node_id& node, entry& e, const std::string& reason, effects& out);
+  static void close_all(const node_id& node, entry& e, effects& out);
   static void drop_older(const node_id& node, entry& e, const line& kept, effects& out);
   static void close_line(const node_id& node, const line& l, effects& out);
   [[nodiscard]] const line* best(const node_id& node, const entry& e) const;
@@ -105,8 +117,10 @@ private:
 
   const node_id self_;
   std::map<node_id, entry> nodes_;
-  std::map<connection_id, dial> dials_;  ///< control connections under way
-  std::map<std::string, node_id> found_; ///< who answered under an address
+  std::map<connection_id, dial> dials_;     ///< control connections under way
+  std::map<std::string, node_id> found_;    ///< who answered under an address
+  std::map<node_id, std::uint64_t> losses_; ///< the last one of each
+  std::uint64_t last_loss_{0};
 };
 
 } // namespace ovir::actors

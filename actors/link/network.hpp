@@ -59,8 +59,10 @@ struct peer_info {
   role_set roles;      ///< what it was admitted as
   std::string address; ///< where it says it listens; empty for a client
   bool incoming{false};
-  std::uint64_t life{0}; ///< `network_identity::life` of the other side
-  address_prefix from{}; ///< where it is, as this side's system says
+  std::uint64_t life{0};      ///< `network_identity::life` of the other side
+  address_prefix from{};      ///< where it is, as this side's system says
+  std::uint64_t last_loss{0}; ///< `network_handler::last_loss` that the other side's hello told
+  std::uint64_t told_loss{0}; ///< the one that this side's hello told
 };
 
 /// What a peer says of itself before it is admitted. Its key is proven already.
@@ -73,7 +75,8 @@ struct peer_hello {
   std::vector<std::byte> token; ///< a join token's bytes; may be empty
   bool token_bound{false};      ///< it signed this very connection together with the token
   bool incoming{false};
-  std::uint64_t life{0}; ///< `network_identity::life`
+  std::uint64_t life{0};      ///< `network_identity::life`
+  std::uint64_t last_loss{0}; ///< `network_handler::last_loss`
 };
 
 /// What a node does with connections. Called on the network's threads, for one connection in order;
@@ -84,6 +87,10 @@ public:
 
   /// Whether a peer may stay, and as what. An error closes the connection and is told to the peer.
   [[nodiscard]] virtual result<role_set> admit(const peer_hello& hello) = 0;
+  /// Which of the links that this process lost was the last one with `node`: a number that grows,
+  /// 0 for none. Hellos tell it, so that the other side knows a link that is made anew from the
+  /// second of two that were opened at once. Never called within a call of the network.
+  [[nodiscard]] virtual std::uint64_t last_loss(const node_id& /*node*/) const { return 0; }
   virtual void connected(const peer_info& peer) = 0;
   virtual void received(const peer_info& peer, message_kind kind, std::uint32_t target,
                         received_bytes bytes) = 0;

@@ -379,6 +379,8 @@ void tls_admission::say_hello() {
   hello.roles = host_.self.roles;
   hello.cluster = host_.self.cluster;
   hello.address = host_.self.address;
+  peer_.told_loss = host_.handler.last_loss(peer_.node);
+  hello.last_loss = peer_.told_loss;
   hello.token = host_.self.token;
   if (!hello.token.empty()) {
     const auto exported = engine_->exporter();
@@ -429,10 +431,11 @@ result<void> tls_admission::judge(const link_hello& hello) {
   peer_.kind = hello.kind;
   peer_.address = hello.address;
   peer_.life = hello.life;
+  peer_.last_loss = hello.last_loss;
   peer_.from = remote_prefix(socket_);
-  OVIR_ASSIGN(peer_.roles, host_.handler.admit(peer_hello{peer_.node, hello.kind, hello.cluster,
-                                                          hello.address, hello.roles, hello.token,
-                                                          bound, peer_.incoming, hello.life}));
+  OVIR_ASSIGN(peer_.roles, host_.handler.admit(peer_hello{
+                               peer_.node, hello.kind, hello.cluster, hello.address, hello.roles,
+                               hello.token, bound, peer_.incoming, hello.life, hello.last_loss}));
   return place_.admitted(peer_.node, peer_.kind);
 }
 

@@ -189,6 +189,10 @@ public:
 
   // network_handler
   result<role_set> admit(const peer_hello& hello) override;
+  std::uint64_t last_loss(const node_id& node) const override {
+    const std::lock_guard lock{guard_};
+    return links_.last_loss(node);
+  }
   void connected(const peer_info& peer) override;
   void received(const peer_info& peer, message_kind kind, std::uint32_t target,
                 received_bytes bytes) override;

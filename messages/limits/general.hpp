@@ -102,7 +102,8 @@ inline constexpr std::size_t connections_max = 256;
 // messages/limits/links.hpp.
 inline constexpr std::size_t connections_per_address_max = 64;
 inline constexpr std::chrono::milliseconds chaos_delay_max{10'000};
-inline constexpr std::size_t link_lines_max = 4; // of one peer, until one of them is chosen
+inline constexpr std::size_t link_lines_max = 4;     // of one peer, until one of them is chosen
+inline constexpr std::size_t lost_links_max = 4'096; // remembered
 inline constexpr std::size_t connections_per_node_max = 32; // incoming, admitted, of one key
 inline constexpr std::size_t shells_per_key_max = 16;       // likewise, on the admin channel
 inline constexpr std::chrono::milliseconds admission_deadline{5'000}; // from accept to admission

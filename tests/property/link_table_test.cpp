@@ -17,10 +17,14 @@ node_id node_named(std::uint8_t first) {
   return id;
 }
 
-// Two nodes and the connections between them. Each connection tells either end of its beginning and
-// of its end, in order for one end of one connection and in any order otherwise, as a network does.
+// Two nodes and the connections between them. Each connection tells either end of its beginning, of
+// messages and of its end, in order for one end of one connection and in any order otherwise, as a
+// network does.
 class two_ends {
 public:
+  static constexpr int begins = -1;
+  static constexpr int ends = 0;
+
   explicit two_ends(std::uint64_t seed) : random_(seed) {}
 
   void dial(std::size_t from, const std::string& address, bool knows) {
@@ -44,6 +48,37 @@ public:
     }
   }
 
+  /// One end loses all its connections, of which the other hears nothing.
+  void forget(std::size_t side) {
+    for (auto& [id, w] : wires_) {
+      if (w.stands[side]) {
+        w.cut = true;
+        w.news[side] = {ends};
+        w.news[1 - side].clear();
+      }
+    }
+  }
+
+  /// What one end holds of connections that the other has forgotten ends at last.
+  void time_out() {
+    for (auto& [id, w] : wires_) {
+      for (std::size_t side = 0; side < 2; ++side) {
+        if (w.cut && w.owed[side] && w.news[side].empty()) {
+          w.news[side] = {ends};
+        }
+      }
+    }
+  }
+
+  /// One end says something. What arrives belongs to one link of the one and one of the other.
+  void say(std::size_t from, channel kind) {
+    end& e = ends_[from];
+    const auto way = e.up ? e.table.way(name(1 - from), kind) : std::nullopt;
+    if (way && !wires_.at(way->value).cut) {
+      wires_.at(way->value).news[1 - from].push_back(static_cast<int>(e.link));
+    }
+  }
+
   /// Something that is due at one of the ends happens. False when nothing is.
   bool step() {
     std::vector<std::pair<std::uint64_t, std::size_t>> due;
@@ -59,7 +94,7 @@ public:
     }
     const auto [id, side] = due[random_() % due.size()];
     wire& w = wires_.at(id);
-    const bool begins = w.news[side].front();
+    const int news = w.news[side].front();
     w.news[side].pop_front();
     peer_info peer;
     peer.connection = connection_id{id};
@@ -67,15 +102,29 @@ public:
     peer.kind = w.kind;
     peer.incoming = side != w.opener;
     end& e = ends_[side];
-    if (begins) {
+    if (news == begins) {
       w.stands[side] = true;
+      w.owed[side] = true;
+      for (std::size_t one = 0; one < 2; ++one) {
+        w.told[one] = w.told[one].value_or(ends_[one].table.last_loss(name(1 - one)));
+      }
+      peer.told_loss = *w.told[side];
+      peer.last_loss = *w.told[1 - side];
       perform(side, e.table.connected(peer));
-    } else {
+    } else if (news == ends) {
       w.stands[side] = false;
+      w.owed[side] = false;
       perform(side, e.table.closed(peer, "gone"));
+    } else if (e.up && w.stands[side]) {
+      const auto link = static_cast<std::size_t>(news);
+      const auto [known, first] = e.heard.try_emplace(e.link, link);
+      EXPECT_EQ(known->second, link) << "a link of the other side ended, and this one went on";
+      EXPECT_TRUE(!first || e.links_heard.insert(link).second)
+          << "this link ended, and the other side's went on";
     }
     std::erase_if(wires_, [](const auto& one) {
-      return one.second.cut && one.second.news[0].empty() && one.second.news[1].empty();
+      const wire& w = one.second;
+      return w.cut && w.news[0].empty() && w.news[1].empty() && !w.owed[0] && !w.owed[1];
     });
     return true;
   }
@@ -97,13 +146,18 @@ private:
     link_table table;
     bool up{false};
     std::size_t downs{0};
+    std::size_t link{0};                      ///< number of the one that is up, or was
+    std::map<std::size_t, std::size_t> heard; ///< by this side's links: the other's, of messages
+    std::set<std::size_t> links_heard;
   };
   struct wire {
     channel kind{channel::control};
     std::size_t opener{0};
     bool cut{false};
-    std::array<std::deque<bool>, 2> news; ///< true: begins
+    std::array<std::deque<int>, 2> news; ///< `begins`, `ends`, or who sent it in which link
     std::array<bool, 2> stands{};
+    std::array<bool, 2> owed{};                         ///< who hears of its end
+    std::array<std::optional<std::uint64_t>, 2> told{}; ///< in the hellos
   };
 
   connection_id open(std::size_t from, channel kind, const std::string& address) {
@@ -111,24 +165,32 @@ private:
     wire& w = wires_[++last_];
     w.kind = kind;
     w.opener = from;
-    w.news[0].push_back(true);
-    w.news[1].push_back(true);
+    w.news[0].push_back(begins);
+    w.news[1].push_back(begins);
+    w.owed[from] = true;
+    w.told[from] = ends_[from].table.last_loss(name(1 - from));
     return connection_id{last_};
   }
 
   void end_of(std::uint64_t id) {
     const auto found = wires_.find(id);
-    if (found == wires_.end() || found->second.cut) {
+    if (found == wires_.end()) {
       return;
     }
     wire& w = found->second;
+    if (w.cut) { // the other end has forgotten it
+      for (std::size_t side = 0; side < 2; ++side) {
+        w.news[side] = w.owed[side] ? std::deque<int>{ends} : w.news[side];
+      }
+      return;
+    }
     w.cut = true;
     for (std::size_t side = 0; side < 2; ++side) {
       // The opener hears of its failure; the other side never met it.
       if (!w.stands[side] && side != w.opener) {
         w.news[side].clear();
       } else {
-        w.news[side] = {false};
+        w.news[side] = {ends};
       }
     }
   }
@@ -146,6 +208,7 @@ private:
       }
       case link_effect::action::up:
         EXPECT_FALSE(std::exchange(e.up, true));
+        ++e.link;
         EXPECT_TRUE(e.table.linked(one.node));
         break;
       case link_effect::action::down:
@@ -175,6 +238,9 @@ void settle(two_ends& world) {
     }
     world.dial(0, "a:1", true);
     world.dial(1, "b:1", true);
+    if (round == 50) {
+      world.time_out();
+    }
   }
   FAIL() << "the two never agreed on a link";
 }
@@ -190,12 +256,20 @@ void expect_one_link(const two_ends& world) {
 }
 
 TEST(link_table, two_nodes_agree_on_one_link_whatever_the_order) {
-  for (std::uint64_t seed = 1; seed <= 3'000; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 12'000; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     two_ends world{seed};
     std::mt19937_64 random{seed + 77};
-    for (int i = 0; i < 40; ++i) {
-      switch (random() % 8) {
+    for (int i = 0; i < 60; ++i) {
+      switch (random() % 12) {
+      case 8:
+      case 9: world.say(random() % 2, random() % 2 == 0 ? channel::control : channel::data); break;
+      case 10:
+        if (random() % 3 == 0) {
+          world.forget(random() % 2);
+        }
+        break;
+      case 11: world.tick(); break;
       case 0: world.dial(0, "a:1", true); break;
       case 1: world.dial(1, "b:1", true); break;
       case 2: world.dial(0, "seed:1", false); break;
@@ -245,22 +319,28 @@ peer_info of(std::uint64_t id, channel kind, bool incoming) {
   return peer;
 }
 
+peer_info after(peer_info peer, std::uint64_t last_loss) {
+  peer.last_loss = last_loss;
+  return peer;
+}
+
 TEST(link_table, a_link_its_opener_makes_anew_is_told) {
   link_table table{node_named(1)};
   EXPECT_TRUE(table.connected(of(1, channel::control, true)).empty());
   EXPECT_EQ(table.connected(of(2, channel::data, true)).size(), 1U);
-  EXPECT_TRUE(table.connected(of(3, channel::control, true)).empty());
-  EXPECT_EQ(table.way(node_named(2), channel::control), connection_id{1});
-  const auto effects = table.connected(of(4, channel::data, true));
-  ASSERT_EQ(effects.size(), 4U);
+  const auto effects = table.connected(after(of(3, channel::control, true), 1));
+  ASSERT_EQ(effects.size(), 3U);
   EXPECT_EQ(effects[0].what, link_effect::action::down);
-  EXPECT_EQ(effects[1].what, link_effect::action::up);
-  EXPECT_EQ(effects[2].connection, connection_id{1});
-  EXPECT_EQ(effects[3].connection, connection_id{2});
+  EXPECT_EQ(effects[1].connection, connection_id{1});
+  EXPECT_EQ(effects[2].connection, connection_id{2});
+  ASSERT_EQ(table.connected(after(of(4, channel::data, true), 1)).size(), 1U);
+  EXPECT_EQ(table.way(node_named(2), channel::data), connection_id{4});
+  EXPECT_EQ(table.connected(of(5, channel::control, true)).size(), 1U) << "of before";
   EXPECT_EQ(table.way(node_named(2), channel::data), connection_id{4});
 }
 
-TEST(link_table, a_line_that_lasts_beside_ours_takes_its_place) {
+// The one with the higher key closes its own within two ticks if it knows ours.
+TEST(link_table, a_line_that_lasts_beside_ours_ends_the_link) {
   link_table table{node_named(1)};
   peer_info mine = of(1, channel::control, false);
   table.dialled(connection_id{1}, "b:1", mine.node);
@@ -273,32 +353,56 @@ TEST(link_table, a_line_that_lasts_beside_ours_takes_its_place) {
   for (int i = 0; i < 5; ++i) {
     EXPECT_TRUE(table.tick().empty());
   }
-  EXPECT_EQ(table.tick().size(), 4U);
-  EXPECT_EQ(table.way(mine.node, channel::control), connection_id{3});
-  EXPECT_TRUE(table.tick().empty());
+  EXPECT_EQ(table.last_loss(mine.node), 0U);
+  EXPECT_EQ(table.tick().size(), 5U);
+  EXPECT_FALSE(table.linked(mine.node));
+  EXPECT_EQ(table.last_loss(mine.node), 1U);
+  // What was under way with the hello of before is of no use.
+  EXPECT_EQ(table.connected(of(5, channel::control, true)).at(0).connection, connection_id{5});
+  peer_info anew = of(6, channel::control, true);
+  anew.told_loss = 1;
+  EXPECT_TRUE(table.connected(anew).empty());
 }
 
-// The other side crashed, came back and opened a link, while ours looks as before.
-TEST(link_table, a_line_opened_beside_one_long_known_takes_its_place_aloud) {
-  for (const bool long_known : {false, true}) {
+// The other side lost the link and opened another, while ours looks as before.
+TEST(link_table, a_line_opened_after_a_loss_takes_the_place_of_ours_aloud) {
+  for (const std::uint64_t lost : {0U, 5U}) {
     link_table table{node_named(3)};
     peer_info mine = of(1, channel::control, false);
     table.dialled(connection_id{1}, "b:1", mine.node);
     (void)table.connected(mine);
     (void)table.data_dialled(mine.node, connection_id{1}, connection_id{2});
     (void)table.connected(of(2, channel::data, false));
-    for (int i = 0; long_known && i < 2; ++i) {
-      EXPECT_TRUE(table.tick().empty());
-    }
-    (void)table.connected(of(3, channel::control, true));
-    const auto effects = table.connected(of(4, channel::data, true));
+    const auto first = table.connected(after(of(3, channel::control, true), lost));
+    const auto then = table.connected(after(of(4, channel::data, true), lost));
     EXPECT_EQ(table.way(mine.node, channel::control), connection_id{3});
-    ASSERT_EQ(effects.size(), long_known ? 2U : 0U);
-    if (long_known) {
-      EXPECT_EQ(effects[0].what, link_effect::action::down);
-      EXPECT_EQ(effects[1].what, link_effect::action::up);
+    ASSERT_EQ(first.size(), lost != 0 ? 3U : 0U);
+    ASSERT_EQ(then.size(), lost != 0 ? 1U : 0U);
+    if (lost != 0) {
+      EXPECT_EQ(first[0].what, link_effect::action::down);
+      EXPECT_EQ(then[0].what, link_effect::action::up);
     }
   }
+}
+
+TEST(link_table, few_losses_are_remembered) {
+  link_table table{node_named(1)};
+  for (std::uint64_t i = 0; i < limits::lost_links_max + 10; ++i) {
+    peer_info control = of(2 * i + 1, channel::control, true);
+    control.node.key[1] = static_cast<std::uint8_t>(i);
+    control.node.key[2] = static_cast<std::uint8_t>(i >> 8U);
+    peer_info data = control;
+    data.kind = channel::data;
+    data.connection = connection_id{2 * i + 2};
+    (void)table.connected(control);
+    (void)table.connected(data);
+    (void)table.closed(data, "gone");
+    EXPECT_EQ(table.last_loss(control.node), i + 1);
+  }
+  peer_info first = of(1, channel::control, true);
+  EXPECT_EQ(table.last_loss(first.node), 0U);
+  first.node.key[1] = 10;
+  EXPECT_EQ(table.last_loss(first.node), 11U);
 }
 
 // It crashed and is back at once: whatever it did not get of the line before is lost.
@@ -317,9 +421,9 @@ TEST(link_table, a_line_to_the_peers_next_life_takes_every_others_place_aloud) {
     later.life = 7;
     const auto effects = table.connected(later);
     ASSERT_EQ(effects.size(), 3U);
-    EXPECT_EQ(effects[0].connection, connection_id{1});
-    EXPECT_EQ(effects[1].connection, connection_id{2});
-    EXPECT_EQ(effects[2].what, link_effect::action::down);
+    EXPECT_EQ(effects[0].what, link_effect::action::down);
+    EXPECT_EQ(effects[1].connection, connection_id{1});
+    EXPECT_EQ(effects[2].connection, connection_id{2});
     EXPECT_FALSE(table.linked(earlier.node));
     peer_info data = of(4, channel::data, true);
     data.life = 7;

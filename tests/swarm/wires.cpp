@@ -154,16 +154,18 @@ void wires::admit(const pointer& c, const node_id& expected) {
     drop(c, 1, {errc::peer_lost, why});
     carry(c, 1, hello_bytes, [this, c, why] { drop(c, 0, {errc::peer_lost, why}); });
   };
-  const auto hello_of = [c](const side& who, bool incoming) {
+  const auto hello_of = [c](side& who, bool incoming) {
     const actors::network_identity& is = who.at->how_.identity;
     const std::string& where = is.address.empty() ? who.at->how_.listen : is.address;
-    return actors::peer_hello{who.at->self_, c->kind,           is.cluster, where,  is.roles,
-                              is.token,      !is.token.empty(), incoming,   is.life};
+    return actors::peer_hello{who.at->self_, c->kind,           is.cluster,        where,
+                              is.roles,      is.token,          !is.token.empty(), incoming,
+                              is.life,       who.peer.told_loss};
   };
   const auto info_of = [kind = c->kind](const side& me, const side& other, const auto& is,
                                         auto as) {
-    return actors::peer_info{me.own,     is.node,     kind,    as,
-                             is.address, is.incoming, is.life, place_of(other.machine)};
+    return actors::peer_info{me.own,       is.node,          kind,    as,
+                             is.address,   is.incoming,      is.life, place_of(other.machine),
+                             is.last_loss, me.peer.told_loss};
   };
   if (!expected.empty() && called.at->self_ != expected) {
     return refuse("another key than the expected one");
@@ -171,6 +173,8 @@ void wires::admit(const pointer& c, const node_id& expected) {
   if (called.at->self_ == caller.at->self_) {
     return refuse("a node does not connect to itself");
   }
+  caller.peer.told_loss = caller.at->handler_.last_loss(called.at->self_);
+  called.peer.told_loss = called.at->handler_.last_loss(caller.at->self_);
   const actors::peer_hello theirs = hello_of(caller, true);
   const auto as = called.at->handler_.admit(theirs);
   if (!as) {

@@ -402,6 +402,7 @@ std::vector<std::byte> hostile_peer::hello_bytes(const hostile_hello& hello) con
   append(body, hello.channel, 2);
   append(body, hello.roles, 2);
   append(body, hello.life, 8);
+  append(body, hello.last_loss, 8);
   append(body, hello.cluster.size(), 1);
   append(body, hello.cluster);
   append(body, hello.address.size(), 2);

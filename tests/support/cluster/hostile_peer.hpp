@@ -35,6 +35,7 @@ struct hostile_hello {
   std::uint16_t channel{1}; ///< 1 control, 2 data, 3 admin
   std::uint16_t roles{1};
   std::uint64_t life{1};
+  std::uint64_t last_loss{0};
   std::string cluster{"test"};
   std::string address;
   std::vector<std::byte> token;

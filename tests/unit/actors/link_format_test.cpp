@@ -34,6 +34,7 @@ link_hello member() {
   link_hello hello;
   hello.roles.add(role::worker).add(role::store);
   hello.life = 0x0102'0304'0506'0708;
+  hello.last_loss = 9;
   hello.cluster = "test";
   hello.address = "[fe80::7]:7700";
   return hello;
@@ -45,10 +46,10 @@ std::vector<std::byte> body_of(const link_hello& hello) {
 }
 
 TEST(link_format, a_hello_has_the_bytes_its_page_shows) {
-  EXPECT_EQ(
-      encode_hello(member()),
-      from_hex("4f564c48 0100 2300"
-               "0100 0500 0807060504030201 04 74657374 0e00 5b666538303a3a375d3a37373030 0000"));
+  EXPECT_EQ(encode_hello(member()),
+            from_hex("4f564c48 0100 2b00"
+                     "0100 0500 0807060504030201 0900000000000000 04 74657374"
+                     "0e00 5b666538303a3a375d3a37373030 0000"));
 }
 
 // Nodes of one link version compute the same: whoever changes what the profile's name stands for
@@ -79,7 +80,7 @@ TEST(link_format, a_hello_comes_back_as_it_was) {
   hello.binding->bytes.fill(9);
   EXPECT_EQ(*decode_hello_body(body_of(hello)), hello);
   hello.cluster.assign(limits::cluster_name_bytes_max, 'c');
-  hello.token.resize(limits::hello_bytes_max - hello_prefix::size - 17 - 64 - hello.cluster.size());
+  hello.token.resize(limits::hello_bytes_max - hello_prefix::size - 25 - 64 - hello.cluster.size());
   const std::vector<std::byte> largest = encode_hello(hello);
   EXPECT_EQ(largest.size(), limits::hello_bytes_max);
   EXPECT_EQ(*decode_hello_body(std::span{largest}.subspan(hello_prefix::size)), hello);
