@@ -258,7 +258,7 @@ TEST_F(tls_hostile, hellos_that_do_not_follow_their_format_are_refused_with_the_
   bytes[8] = std::byte{9};
   EXPECT_THAT(say(bytes), HasSubstr("channel 9"));
   bytes = good;
-  bytes[20] = std::byte{200}; // length of the cluster's name
+  bytes[28] = std::byte{200}; // length of the cluster's name
   EXPECT_THAT(say(bytes), HasSubstr("length of its parts"));
   EXPECT_EQ(node_->heard.connections(), 1U);
 }
