@@ -34,9 +34,9 @@ struct link_effect {
 ///
 /// A link that one side loses is lost for both: it closes every connection of the link, and what it
 /// tells in hellos from then on (`last_loss`) lets the other side know that whatever was there
-/// before is over, if that has not noticed. So nothing is ever lost of a link that both sides hold.
-/// The peer's next process is told in the same way. Connections that are of no use are closed, so
-/// that neither side holds what the other has forgotten.
+/// before is over, if that has not noticed. So nothing is lost of a link unless both sides are told
+/// so. The peer's next process is told in the same way. Connections that are of no use are closed,
+/// so that neither side holds what the other has forgotten.
 class link_table {
 public:
   using effects = std::vector<link_effect>;

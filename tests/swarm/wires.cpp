@@ -154,7 +154,7 @@ void wires::admit(const pointer& c, const node_id& expected) {
     drop(c, 1, {errc::peer_lost, why});
     carry(c, 1, hello_bytes, [this, c, why] { drop(c, 0, {errc::peer_lost, why}); });
   };
-  const auto hello_of = [c](side& who, bool incoming) {
+  const auto hello_of = [c](const side& who, bool incoming) {
     const actors::network_identity& is = who.at->how_.identity;
     const std::string& where = is.address.empty() ? who.at->how_.listen : is.address;
     return actors::peer_hello{who.at->self_, c->kind,           is.cluster,        where,
