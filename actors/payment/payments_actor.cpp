@@ -12,62 +12,6 @@
 
 namespace ovir::actors {
 
-storage::env::time_point now_of(payments_pointer self) {
-  return self->state.environment.env->now();
-}
-
-void keep_ticking(payments_pointer self) {
-  if (!std::exchange(self->state.ticking, true)) {
-    self->delayed_send(self, limits::payment_tick, payment_tick{});
-  }
-}
-
-void say(payments_pointer self, std::uint64_t id, decltype(ledger::message::body) body) {
-  payments_state& state = self->state;
-  state.environment.links->send_credit(state.environment.keeper,
-                                       ledger::to_bytes(ledger::message{id, std::move(body)}));
-}
-
-void ask_for_account(payments_pointer self) {
-  payments_state& state = self->state;
-  state.asked_account = now_of(self);
-  say(self, 0, ledger::ask_account{state.environment.key->id()});
-}
-
-bool ready(const payments_state& state) {
-  return state.linked && state.ledger.has_value() && !state.signed_by_keeper.contradicts;
-}
-
-std::vector<std::byte> entry_of(const ledger::command& c, const signature& proof) {
-  std::vector<std::byte> bytes;
-  ledger::encode({0, c, proof}, bytes);
-  return bytes;
-}
-
-payments_state::sent make_sent(payments_pointer self, ledger::command what,
-                               std::vector<std::byte> entry, std::vector<std::byte> evidence) {
-  return {self->state.next_id++, std::move(what), std::move(entry), std::move(evidence),
-          now_of(self)};
-}
-
-void submit(payments_pointer self, payments_state::sent& s) {
-  s.at = now_of(self);
-  say(self, s.id, ledger::submit{s.entry, s.evidence});
-}
-
-bool holds(payments_pointer self, const payments_state::sent& s, const ledger::promise& p) {
-  payments_state& state = self->state;
-  const auto checked = ledger::check_promise(p, s.entry, *state.ledger, state.environment.keeper);
-  if (!checked) {
-    state.environment.journal->say(log_level::error, std::nullopt, "{}", checked.error().message);
-  }
-  if (checked && state.follower &&
-      state.signed_by_keeper.promises.size() < limits::promises_kept_max) {
-    state.signed_by_keeper.promises.emplace(p.entry.entry.index, p.entry);
-  }
-  return checked.has_value();
-}
-
 namespace {
 
 // Shells
@@ -83,7 +27,7 @@ result<void> may_order(const payments_state& state) {
   return {};
 }
 
-caf::result<ledger::promise> send_order(payments_pointer self, payments_state::sent what) {
+caf::result<ledger::promise> send_order(payments_pointer self, sent_command what) {
   payments_state& state = self->state;
   const std::uint64_t id = what.id;
   auto& waiting = state.orders[id];
@@ -277,9 +221,12 @@ void take_account(payments_pointer self, ledger::account_report& report) {
   try_plans(self);
 }
 
-void take_answer_to_order(payments_pointer self, std::uint64_t id, const ledger::message& m) {
-  const auto found = self->state.orders.find(id);
-  if (found == self->state.orders.end()) {
+void take_answer_to_order(payments_pointer self, const ledger::message& m) {
+  auto& orders = self->state.orders;
+  const auto found = std::find_if(orders.begin(), orders.end(), [&](const auto& order) {
+    return order.second.what.answered_by(m);
+  });
+  if (found == orders.end()) {
     return;
   }
   if (const auto* const p = std::get_if<ledger::promise>(&m.body)) {
@@ -291,7 +238,7 @@ void take_answer_to_order(payments_pointer self, std::uint64_t id, const ledger:
     found->second.answer.deliver(to_caf(r->reason));
     ask_for_account(self);
   }
-  self->state.orders.erase(found);
+  orders.erase(found);
 }
 
 /// The keeper signed what cannot both be: nothing is reserved with it any more, and what shows it
@@ -448,10 +395,10 @@ void take_message(payments_pointer self, const credit_received& news) {
     return;
   }
   const auto of = std::find_if(state.requests.begin(), state.requests.end(), [&](const auto& r) {
-    return r.second.under_way && r.second.under_way->id == m->id;
+    return r.second.under_way && r.second.under_way->answered_by(*m);
   });
   if (of == state.requests.end()) {
-    return take_answer_to_order(self, m->id, *m);
+    return take_answer_to_order(self, *m);
   }
   if (const auto* const p = std::get_if<ledger::promise>(&m->body)) {
     take_promise(self, of->first, *p);
@@ -507,7 +454,7 @@ void tick(payments_pointer self) {
       it = state.orders.erase(it);
     } else {
       if (now - it->second.what.at > limits::payment_retry) {
-        submit(self, it->second.what);
+        submit_again(self, it->second.what);
       }
       ++it;
     }

@@ -3,6 +3,7 @@
 #include "actors/payment/log_follower.hpp"
 #include "actors/payment/payee_standings.hpp"
 #include "actors/payment/payment_core.hpp"
+#include "actors/payment/sent_command.hpp"
 #include "actors/protocol/peers_actor.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "actors/runtime/log.hpp"
@@ -146,17 +147,9 @@ struct payments_environment {
 
 /// What this node has to do with the ledger of its cluster, as one who uses it: its account, and as
 /// a scheduler the payment of its requests (docs/adr/0017-payments.md). Every command is sent until
-/// the keeper promised it or refused; ids make that safe. Reservations are on disk before they are
+/// the keeper promised it or refused (`sent_command`). Reservations are on disk before they are
 /// sent, so an earlier life of this node leaves none behind. Never on the path of a token.
 struct payments_state {
-  /// A command on its way to the keeper.
-  struct sent {
-    std::uint64_t id{0};
-    ledger::command what;
-    std::vector<std::byte> entry; ///< with time 0
-    std::vector<std::byte> evidence;
-    storage::env::time_point at;
-  };
   struct paid {
     std::optional<reserve_credit> asked; ///< until it is reserved, or resumed
     caf::typed_response_promise<credit_reserved> answer;
@@ -171,7 +164,7 @@ struct payments_state {
     bool reserved{false}; ///< the keeper promised it
     bool reported{false}; ///< how far it is accounted is known
     std::optional<payment_core> core;
-    std::optional<sent> under_way;
+    std::optional<sent_command> under_way;
     std::uint32_t refusals{0}; ///< in a row
     /// Why the keeper refused the reservation; empty again once its report of this account has
     /// shown whether a later command came first (`sign_refused_anew`).
@@ -183,7 +176,7 @@ struct payments_state {
     bool doubted{false};
   };
   struct order {
-    sent what;
+    sent_command what;
     caf::typed_response_promise<ledger::promise> answer;
     storage::env::time_point since;
   };

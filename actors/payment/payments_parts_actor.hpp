@@ -11,7 +11,8 @@
 
 /// What the files of the payments actor say to each other: payments.cpp, the keeper's messages,
 /// shells and time; payments_quotes.cpp, what a request would cost; payments_requests.cpp, the
-/// requests of this node; payments_convictions.cpp, who was convicted.
+/// requests of this node; payments_convictions.cpp, who was convicted; payments_parts.cpp, what all
+/// of these use.
 namespace ovir::actors {
 
 // payments_convictions.cpp
@@ -21,22 +22,22 @@ void report_conviction(payments_pointer self, const conviction_found& news);
 [[nodiscard]] bool take_answer_to_accusation(payments_pointer self, const ledger::message& m);
 void tend_convictions(payments_pointer self);
 
+// payments_parts.cpp
+
 [[nodiscard]] storage::env::time_point now_of(payments_pointer self);
 void keep_ticking(payments_pointer self);
 void say(payments_pointer self, std::uint64_t id, decltype(ledger::message::body) body);
-/// Signs refused reservations again whose nonces are at most `nonce_used`, the highest that the
-/// keeper has of this account; the requests of the others fail.
-void sign_refused_anew(payments_pointer self, std::uint64_t nonce_used);
 void ask_for_account(payments_pointer self);
 [[nodiscard]] bool ready(const payments_state& state);
 [[nodiscard]] std::vector<std::byte> entry_of(const ledger::command& c, const signature& proof);
-[[nodiscard]] payments_state::sent make_sent(payments_pointer self, ledger::command what,
-                                             std::vector<std::byte> entry,
-                                             std::vector<std::byte> evidence = {});
-void submit(payments_pointer self, payments_state::sent& s);
+[[nodiscard]] sent_command make_sent(payments_pointer self, ledger::command what,
+                                     std::vector<std::byte> entry,
+                                     std::vector<std::byte> evidence = {});
+void submit(payments_pointer self, sent_command& s);
+/// What was not answered in time.
+void submit_again(payments_pointer self, sent_command& s);
 /// Whether the promise is one of this command, by the keeper.
-[[nodiscard]] bool holds(payments_pointer self, const payments_state::sent& s,
-                         const ledger::promise& p);
+[[nodiscard]] bool holds(payments_pointer self, const sent_command& s, const ledger::promise& p);
 
 // payments_claims_actor.cpp
 
@@ -87,7 +88,12 @@ void doubt_standing(payments_pointer self, const std::vector<ledger::path_stage>
 /// From the keeper's report of this node's account.
 void tend_stake(payments_pointer self, const ledger::account_report& own);
 
+// payments_requests.cpp
+
 void load_reservations(payments_pointer self);
+/// Signs refused reservations again whose nonces are at most `nonce_used`, the highest that the
+/// keeper has of this account; the requests of the others fail.
+void sign_refused_anew(payments_pointer self, std::uint64_t nonce_used);
 [[nodiscard]] caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& asked);
 void take_stated(payments_pointer self, const work_stated& news);
 /// Keeps a reservation, and sends it.

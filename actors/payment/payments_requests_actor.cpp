@@ -196,7 +196,7 @@ void grant(payments_pointer self, paid& p) {
 void doubt(payments_pointer self, request_id request, paid& p) {
   p.doubted = true;
   const auto id = self->state.next_id++;
-  p.under_way = payments_state::sent{id, {}, {}, {}, now_of(self)};
+  p.under_way = sent_command{id, {}, {}, {}, now_of(self)};
   say(self, id, ledger::ask_request{about_of(*p.asked)});
   self->state.environment.journal->say(log_level::debug, request, "was it reserved for?");
 }
@@ -356,7 +356,7 @@ void advance(payments_pointer self, request_id request) {
   make_core(self, p);
   if (!p.reported) {
     const auto id = state.next_id++;
-    p.under_way = payments_state::sent{id, {}, {}, {}, now_of(self)};
+    p.under_way = sent_command{id, {}, {}, {}, now_of(self)};
     say(self, id, ledger::ask_request{p.core->escrow()});
     return;
   }
@@ -425,7 +425,7 @@ void take_promise(payments_pointer self, request_id request, const ledger::promi
   if (p.under_way->entry.empty() || !holds(self, *p.under_way, news)) {
     return;
   }
-  const payments_state::sent done = std::move(*p.under_way);
+  const sent_command done = std::move(*p.under_way);
   p.under_way.reset();
   p.refusals = 0;
   if (!p.reserved) {
@@ -559,7 +559,7 @@ void tend_request(payments_pointer self, request_id id, paid& p) {
     if (p.under_way->entry.empty()) {
       p.under_way.reset(); // a question, asked again below
     } else {
-      submit(self, *p.under_way);
+      submit_again(self, *p.under_way);
     }
   }
   advance(self, id);

@@ -35,8 +35,9 @@ inline constexpr std::size_t promises_kept_max = 1'024; // until the copy shows 
 inline constexpr std::size_t payments_open_max = 1'024; // requests reserved and not yet settled
 inline constexpr std::chrono::milliseconds payment_tick{250};
 inline constexpr std::chrono::milliseconds payment_retry{2'000}; // an unanswered command is resent
-inline constexpr std::chrono::milliseconds reserve_wait{5'000};  // then the request is refused
-inline constexpr std::chrono::seconds payment_orphan_wait{120};  // for its lead to come back
+inline constexpr std::size_t sendings_kept_max = 64; // of one command, whose promises still count
+inline constexpr std::chrono::milliseconds reserve_wait{5'000}; // then the request is refused
+inline constexpr std::chrono::seconds payment_orphan_wait{120}; // for its lead to come back
 inline constexpr std::size_t payment_quotes_max = 1'024; // offered to clients, not yet signed
 inline constexpr std::chrono::seconds payment_quote_lasts{60};
 inline constexpr std::uint64_t offer_lasts_s_max = 172'800; // that a client lets its credits rest
